@@ -1,0 +1,13 @@
+// Package v1alpha1 holds Backstop's nouns: RollbackPolicy, which says what may
+// be reverted, and Rollback, the record of one image that could not run. They
+// are used everywhere; there is no second domain type.
+//
+// A Rollback is a form with blanks, filled in order and never erased. Its phase
+// is the first blank:
+//
+//	failures → suspect → target → verdict → change → landed → request → outcome → release
+//	 seen       read      read     pure      write    read     write     pure      write
+//
+// +kubebuilder:object:generate=true
+// +groupName=backstop.dev
+package v1alpha1

@@ -1,0 +1,242 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Trigger is what a Rollback was opened for.
+//
+// +kubebuilder:validation:Enum=ImagePull;Drift
+type Trigger string
+
+const (
+	// TriggerImagePull opens a Rollback when a container waits for an image that cannot be pulled.
+	TriggerImagePull Trigger = "ImagePull"
+	// TriggerDrift opens a Rollback when somebody changed a workload's image by hand.
+	TriggerDrift Trigger = "Drift"
+)
+
+// Mode is how far Backstop may go by itself. The zero value allows nothing.
+//
+// +kubebuilder:validation:Enum=Notify;Approve;Auto
+type Mode string
+
+const (
+	// ModeNotify only tells.
+	ModeNotify Mode = "Notify"
+	// ModeApprove reverts after a person said so.
+	ModeApprove Mode = "Approve"
+	// ModeAuto reverts by itself where every proof holds, and asks a person where one does not.
+	ModeAuto Mode = "Auto"
+)
+
+// Authors says whose changes may be reverted.
+//
+// +kubebuilder:validation:Enum=Automation;Anyone
+type Authors string
+
+const (
+	// AuthorsAutomation is changes that image automation wrote, known by value, never by the commit's author.
+	AuthorsAutomation Authors = "Automation"
+	// AuthorsAnyone is changes of people too.
+	AuthorsAnyone Authors = "Anyone"
+)
+
+// Delivery is the way a revert reaches the deployed branch.
+//
+// +kubebuilder:validation:Enum=Push;PullRequest
+type Delivery string
+
+const (
+	// DeliveryPush pushes to the deployed branch.
+	DeliveryPush Delivery = "Push"
+	// DeliveryPullRequest opens a pull request.
+	DeliveryPullRequest Delivery = "PullRequest"
+)
+
+// ReleaseMode says what lifts a hold.
+//
+// +kubebuilder:validation:Enum=NewerImage;Manual
+type ReleaseMode string
+
+const (
+	// ReleaseNewerImage lifts the hold when the policy elects an image that has not failed and is proved to exist.
+	ReleaseNewerImage ReleaseMode = "NewerImage"
+	// ReleaseManual waits for `backstop release`.
+	ReleaseManual ReleaseMode = "Manual"
+)
+
+// TriggerMode gives a trigger its mode.
+//
+// +kubebuilder:validation:XValidation:rule="!(self.on == 'Drift' && self.mode == 'Auto')",message="a drift is never adopted by itself: set mode to Approve or Notify",fieldPath=".mode"
+type TriggerMode struct {
+	// On is the trigger.
+	On Trigger `json:"on"`
+	// Mode is how far Backstop may go for it.
+	Mode Mode `json:"mode"`
+}
+
+// SlackApproval says who may decide on Slack. It fails closed: an empty one lets nobody.
+type SlackApproval struct {
+	// Users are Slack user IDs (U… or W…), never names.
+	// +optional
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:items:Pattern=`^[UW][A-Z0-9]{2,}$`
+	Users []string `json:"users,omitempty"`
+	// UserGroups are Slack user group IDs (S…).
+	// +optional
+	// +kubebuilder:validation:MaxItems=20
+	// +kubebuilder:validation:items:Pattern=`^S[A-Z0-9]{2,}$`
+	UserGroups []string `json:"userGroups,omitempty"`
+	// ChannelMembers lets everybody decide who sees the card.
+	// +optional
+	ChannelMembers bool `json:"channelMembers,omitempty"`
+}
+
+// Approval says how long people have, and who they are.
+type Approval struct {
+	// Timeout is how long a Rollback waits for people before it expires.
+	// +optional
+	// +kubebuilder:default="1h"
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="approval.timeout must be at least 1s"
+	Timeout metav1.Duration `json:"timeout,omitempty"`
+	// Slack says who may decide on Slack. kubectl and the CLI follow Kubernetes RBAC.
+	// +optional
+	Slack SlackApproval `json:"slack,omitempty"`
+}
+
+// LocalRef names an object in the namespace of its referrer.
+type LocalRef struct {
+	// Name of the object.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// SourceRef names the GitRepository whose credentials can push.
+type SourceRef struct {
+	// Name of the GitRepository.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// Namespace of the GitRepository; the policy's own when empty.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// RollbackPolicySpec says what may be reverted, for which workloads, and how.
+//
+// +kubebuilder:validation:XValidation:rule="self.triggers.all(t, self.triggers.exists_one(u, u.on == t.on))",message="each trigger may be listed once",fieldPath=".triggers"
+type RollbackPolicySpec struct {
+	// Suspend makes Backstop only tell.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+	// Selector picks workloads by their labels; empty picks all.
+	// +optional
+	Selector metav1.LabelSelector `json:"selector,omitempty"`
+	// NamespaceSelector makes a policy in Backstop's own namespace the default of the
+	// namespaces it picks. Elsewhere it is refused in the status.
+	// +optional
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+	// Triggers say what is acted on, and how far. A trigger that is not listed is only told.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Triggers []TriggerMode `json:"triggers"`
+	// Authors says whose changes may be reverted.
+	// +optional
+	// +kubebuilder:default=Automation
+	Authors Authors `json:"authors,omitempty"`
+	// GracePeriod is how long a failure must last before anything is decided.
+	// +optional
+	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('1h')",message="gracePeriod must be between 0s and 1h"
+	GracePeriod metav1.Duration `json:"gracePeriod,omitempty"`
+	// MaxAge is the age of a change after which it is only told about.
+	// +optional
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="maxAge must be more than 0s"
+	MaxAge metav1.Duration `json:"maxAge,omitempty"`
+	// Cooldown is how long a workload is left alone after a revert. Siblings of one suspect commit do not count.
+	// +optional
+	// +kubebuilder:default="30m"
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="cooldown must not be negative"
+	Cooldown metav1.Duration `json:"cooldown,omitempty"`
+	// Approval says how long people have, and who they are.
+	// +optional
+	// +kubebuilder:default={}
+	Approval Approval `json:"approval,omitempty"`
+	// Delivery is the way a revert reaches the deployed branch.
+	// +optional
+	// +kubebuilder:default=Push
+	Delivery Delivery `json:"delivery,omitempty"`
+	// Release says what lifts the hold that a revert leaves on image automation.
+	// +optional
+	// +kubebuilder:default=NewerImage
+	Release ReleaseMode `json:"release,omitempty"`
+	// VerifyTimeout is how long a landed revert may take to reach the workload.
+	// +optional
+	// +kubebuilder:default="15m"
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="verifyTimeout must be at least 1s"
+	VerifyTimeout metav1.Duration `json:"verifyTimeout,omitempty"`
+	// SourceRef names a GitRepository with write access, where Flux itself has none.
+	// +optional
+	SourceRef *SourceRef `json:"sourceRef,omitempty"`
+	// ProviderRef names a Flux notification Provider of type slack in the policy's namespace.
+	// +optional
+	ProviderRef *LocalRef `json:"providerRef,omitempty"`
+}
+
+// RollbackPolicyStatus says whether the policy can do what it says.
+type RollbackPolicyStatus struct {
+	// ObservedGeneration is the generation that the conditions speak of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions follow kstatus: Ready, and Stalled when the policy cannot work as written.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// RollbackPolicy says what may be reverted in Git and how far Backstop may go by itself.
+// Nothing is reverted where no policy says so.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=rbp,categories=all;backstop
+// +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
+// +kubebuilder:printcolumn:name="Image Pull",type=string,JSONPath=`.spec.triggers[?(@.on=="ImagePull")].mode`
+// +kubebuilder:printcolumn:name="Drift",type=string,JSONPath=`.spec.triggers[?(@.on=="Drift")].mode`
+// +kubebuilder:printcolumn:name="Authors",type=string,JSONPath=`.spec.authors`
+// +kubebuilder:printcolumn:name="Suspended",type=boolean,JSONPath=`.spec.suspend`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type RollbackPolicy struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec RollbackPolicySpec `json:"spec"`
+	// +optional
+	Status RollbackPolicyStatus `json:"status,omitempty"`
+}
+
+// RollbackPolicyList is a list of policies.
+//
+// +kubebuilder:object:root=true
+type RollbackPolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []RollbackPolicy `json:"items"`
+}

@@ -1,0 +1,446 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Answer is what a person decided.
+//
+// +kubebuilder:validation:Enum=Approve;Reject
+type Answer string
+
+const (
+	// Approve reverts the change in Git; for a drift: adopts it into Git.
+	Approve Answer = "Approve"
+	// Reject keeps what Git says; for a drift: restores it from Git.
+	Reject Answer = "Reject"
+)
+
+// Decision is one person's answer. A decision is never changed or taken back: the first one counts.
+type Decision struct {
+	// By is who decided: the Kubernetes user name, or slack:TEAM/USER when Backstop recorded a click.
+	// An admission policy keeps it equal to the user who writes it.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	By string `json:"by"`
+	// Answer is what was decided.
+	Answer Answer `json:"answer"`
+	// At is when; the writer's clock.
+	At metav1.MicroTime `json:"at"`
+	// Reason is the person's own words.
+	// +optional
+	// +kubebuilder:validation:MaxLength=500
+	Reason string `json:"reason,omitempty"`
+}
+
+// RollbackSpec names what failed, and holds what people decided.
+//
+// +kubebuilder:validation:XValidation:rule="self.trigger == oldSelf.trigger",message="trigger is what the Rollback was opened for and cannot be changed",fieldPath=".trigger"
+// +kubebuilder:validation:XValidation:rule="self.image == oldSelf.image",message="image is what the Rollback is about and cannot be changed",fieldPath=".image"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.decisions) || (has(self.decisions) && oldSelf.decisions.all(o, self.decisions.exists(n, n == o)))",message="a decision cannot be changed or taken back: decisions can only be added",fieldPath=".decisions"
+type RollbackSpec struct {
+	// Trigger is what the Rollback was opened for.
+	Trigger Trigger `json:"trigger"`
+	// Image is the reference as the workload's template names it.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Image string `json:"image"`
+	// Decisions are people's answers, one for each person, only ever added to.
+	// +optional
+	// +listType=map
+	// +listMapKey=by
+	// +kubebuilder:validation:MaxItems=32
+	Decisions []Decision `json:"decisions,omitempty"`
+	// ReleaseHold is a person's wish to lift the hold now.
+	// +optional
+	ReleaseHold *Decision `json:"releaseHold,omitempty"`
+}
+
+// Cause is why an image cannot be pulled, read from the kubelet's words.
+type Cause string
+
+// The causes. Only the first four are the image's own fault.
+const (
+	CauseNotFound            Cause = "NotFound"
+	CausePlatformMismatch    Cause = "PlatformMismatch"
+	CauseInvalidName         Cause = "InvalidName"
+	CauseBlobMissing         Cause = "BlobMissing"
+	CauseUnauthorized        Cause = "Unauthorized"
+	CauseRateLimited         Cause = "RateLimited"
+	CauseRegistryUnavailable Cause = "RegistryUnavailable"
+	CauseNodeFault           Cause = "NodeFault"
+	CauseNeverPulled         Cause = "NeverPulled"
+	CauseUnknown             Cause = "Unknown"
+)
+
+// ImageFault says whether the cause is the image's own fault: only such a failure is reverted without a person.
+func (c Cause) ImageFault() bool {
+	switch c {
+	case CauseNotFound, CausePlatformMismatch, CauseInvalidName, CauseBlobMissing:
+		return true
+	case CauseUnauthorized, CauseRateLimited, CauseRegistryUnavailable, CauseNodeFault, CauseNeverPulled, CauseUnknown:
+		return false
+	}
+	return false
+}
+
+// ObjectRef names an object.
+type ObjectRef struct {
+	// Kind of the object.
+	Kind string `json:"kind"`
+	// Namespace of the object.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+	// Name of the object.
+	Name string `json:"name"`
+}
+
+// String is Kind/namespace/name.
+func (r ObjectRef) String() string {
+	if r.Namespace == "" {
+		return r.Kind + "/" + r.Name
+	}
+	return r.Kind + "/" + r.Namespace + "/" + r.Name
+}
+
+// Workload names an object in the Rollback's namespace whose pod template runs the image.
+type Workload struct {
+	// Kind: Deployment, StatefulSet, DaemonSet, CronJob, Job, or the kind of a controller that Backstop does not know.
+	Kind string `json:"kind"`
+	// Name of the object.
+	Name string `json:"name"`
+	// UID of the object.
+	// +optional
+	UID types.UID `json:"uid,omitempty"`
+}
+
+// String is Kind/name.
+func (w Workload) String() string { return w.Kind + "/" + w.Name }
+
+// Failure is one container of one revision of a workload that cannot have its image.
+type Failure struct {
+	// Workload that owns the pod.
+	Workload Workload `json:"workload"`
+	// Revision of the workload: the pod-template-hash, the controller-revision-hash, or the UID of the Job.
+	// +optional
+	Revision string `json:"revision,omitempty"`
+	// Container whose image it is.
+	Container string `json:"container"`
+	// Pod that was seen failing.
+	// +optional
+	Pod string `json:"pod,omitempty"`
+	// Platform of the node, as os/arch, where it could be read.
+	// +optional
+	Platform string `json:"platform,omitempty"`
+	// Cause, read from the first error that the kubelet gave.
+	Cause Cause `json:"cause"`
+	// Message is the kubelet's own words, cut to 1024 characters. It is data: it may hold anything.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Message string `json:"message,omitempty"`
+	// Since is when it was first seen.
+	Since metav1.MicroTime `json:"since"`
+}
+
+// Node is one scalar in a YAML file in Git that says which image runs.
+type Node struct {
+	// File is the path from the root of the repository.
+	File string `json:"file"`
+	// Pointer finds the scalar in the file: document and path, sequences by name where they have one.
+	Pointer string `json:"pointer"`
+	// Part is what the scalar holds of a reference: Image, Repository, Name, Tag or Digest.
+	Part string `json:"part"`
+	// Bad is the value that cannot run.
+	Bad string `json:"bad"`
+	// Former is the value before the suspect commit; empty with Added where there was none.
+	// +optional
+	Former string `json:"former,omitempty"`
+	// Added says that the suspect commit brought the node itself: there is nothing to go back to.
+	// +optional
+	Added bool `json:"added,omitempty"`
+	// Marker is the ImagePolicy that writes the node, as namespace:name, empty where none does.
+	// +optional
+	Marker string `json:"marker,omitempty"`
+}
+
+// Suspect is the commit that brought the image in, and what it did.
+type Suspect struct {
+	// Source is the GitRepository that deploys the file.
+	Source ObjectRef `json:"source"`
+	// Branch that the source deploys.
+	Branch string `json:"branch"`
+	// Applier is the Flux object that applies the workload: a Kustomization or a HelmRelease.
+	// +optional
+	Applier ObjectRef `json:"applier,omitempty"`
+	// Commit is the full hash of the suspect.
+	Commit string `json:"commit"`
+	// Parent is the hash of its first parent.
+	// +optional
+	Parent string `json:"parent,omitempty"`
+	// Subject is the first line of its message. It is data: it may hold anything.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Subject string `json:"subject,omitempty"`
+	// Author as the commit names him, which anyone can write.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Author string `json:"author,omitempty"`
+	// When is the committer's time.
+	When metav1.MicroTime `json:"when"`
+	// Automation is the ImageUpdateAutomation that wrote it, where it was one.
+	// +optional
+	Automation *ObjectRef `json:"automation,omitempty"`
+	// OnlyImages says that the commit changed nothing but nodes of images.
+	// +optional
+	OnlyImages bool `json:"onlyImages,omitempty"`
+	// OtherImages are images that the same commit brought in and that are not reverted, cut to 20.
+	// +optional
+	OtherImages []string `json:"otherImages,omitempty"`
+	// SharedBy are other Flux objects that render the same files.
+	// +optional
+	SharedBy []ObjectRef `json:"sharedBy,omitempty"`
+	// Nodes are the scalars that hold the image.
+	// +kubebuilder:validation:MaxItems=64
+	Nodes []Node `json:"nodes"`
+}
+
+// NodeValue is a value for the node of the same index in suspect.nodes.
+type NodeValue struct {
+	// Index into suspect.nodes.
+	Index int32 `json:"index"`
+	// Value to write; the empty string is a value too.
+	Value string `json:"value"`
+}
+
+// Target is what the nodes go back to.
+type Target struct {
+	// Image that the workload will run again; empty where there is none.
+	// +optional
+	Image string `json:"image,omitempty"`
+	// Values for the nodes.
+	// +optional
+	Values []NodeValue `json:"values,omitempty"`
+	// Digest that the registry gave for the target.
+	// +optional
+	Digest string `json:"digest,omitempty"`
+	// Proved says that the registry holds the target for the platforms asked for.
+	Proved bool `json:"proved"`
+	// BadProved says that the registry confirmed that the failing image cannot run.
+	BadProved bool `json:"badProved"`
+	// Proof says in a sentence what the registry answered, about both.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Proof string `json:"proof,omitempty"`
+	// At is when it was proved.
+	At metav1.MicroTime `json:"at"`
+}
+
+// Verdict says whether Git is changed, and who said so.
+type Verdict struct {
+	// Answer is Approve or Reject.
+	Answer Answer `json:"answer"`
+	// By is the policy (policy NAMESPACE/NAME) or the person.
+	By string `json:"by"`
+	// At is when.
+	At metav1.MicroTime `json:"at"`
+	// Why in a sentence.
+	// +optional
+	Why string `json:"why,omitempty"`
+}
+
+// Change is what was written to Git.
+type Change struct {
+	// Commit is the revert.
+	Commit string `json:"commit"`
+	// Hold is the commit that holds image automation off; empty where no marker was on the nodes.
+	// +optional
+	Hold string `json:"hold,omitempty"`
+	// Branch that was pushed to.
+	Branch string `json:"branch"`
+	// Policies are the ImagePolicies held, as namespace:name.
+	// +optional
+	Policies []string `json:"policies,omitempty"`
+	// By names the Rollback that pushed it, where it was another one or another cluster's.
+	// +optional
+	By string `json:"by,omitempty"`
+	// At is when.
+	At metav1.MicroTime `json:"at"`
+}
+
+// Landed is the first commit on the deployed branch that holds the target.
+type Landed struct {
+	// Commit is its hash.
+	Commit string `json:"commit"`
+	// At is when it was seen.
+	At metav1.MicroTime `json:"at"`
+	// Again counts how often it was landed again after a force push lost it.
+	// +optional
+	Again int32 `json:"again,omitempty"`
+}
+
+// Request is the reconcile that was asked of Flux.
+type Request struct {
+	// Token is the value of reconcile.fluxcd.io/requestedAt.
+	Token string `json:"token"`
+	// Objects that were asked.
+	Objects []ObjectRef `json:"objects"`
+	// At is when.
+	At metav1.MicroTime `json:"at"`
+}
+
+// Result is how a Rollback ended.
+type Result string
+
+// The ends.
+const (
+	// ResultVerified: the revert was applied and the workload runs the target.
+	ResultVerified Result = "Verified"
+	// ResultRestored: Flux took a drift back.
+	ResultRestored Result = "Restored"
+	// ResultRecovered: the image was pulled after all.
+	ResultRecovered Result = "Recovered"
+	// ResultRejected: a person said no.
+	ResultRejected Result = "Rejected"
+	// ResultExpired: nobody decided in time. It can still be decided.
+	ResultExpired Result = "Expired"
+	// ResultSuperseded: Git already says something else.
+	ResultSuperseded Result = "Superseded"
+	// ResultUnattributable: no commit in a Git repository that Backstop may write to brought the image in.
+	ResultUnattributable Result = "Unattributable"
+	// ResultNotified: the policy only tells.
+	ResultNotified Result = "Notified"
+	// ResultFailed: the revert could not be made or did not arrive.
+	ResultFailed Result = "Failed"
+)
+
+// Outcome is how it ended, for a human.
+type Outcome struct {
+	// Result is the end.
+	Result Result `json:"result"`
+	// Sentence says it.
+	// +kubebuilder:validation:MaxLength=4096
+	Sentence string `json:"sentence"`
+	// At is when.
+	At metav1.MicroTime `json:"at"`
+}
+
+// HoldRelease says how the hold was lifted.
+type HoldRelease struct {
+	// Commit that lifted it; empty where somebody else's did.
+	// +optional
+	Commit string `json:"commit,omitempty"`
+	// Image that the policy elects now.
+	// +optional
+	Image string `json:"image,omitempty"`
+	// By is who: the policy's newer image, a person, or somebody's commit.
+	By string `json:"by"`
+	// At is when.
+	At metav1.MicroTime `json:"at"`
+}
+
+// RollbackStatus holds the blanks. Each is written once.
+//
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.failures) || (has(self.failures) && oldSelf.failures.all(o, self.failures.exists(n, n.workload.kind == o.workload.kind && n.workload.name == o.workload.name && n.container == o.container)))",message="failures only grow",fieldPath=".failures"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.suspect) || (has(self.suspect) && self.suspect == oldSelf.suspect)",message="suspect is written once",fieldPath=".suspect"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || has(self.target)",message="target is never erased",fieldPath=".target"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || !has(oldSelf.verdict) || self.target == oldSelf.target",message="target is fixed by the verdict",fieldPath=".target"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.verdict) || (has(self.verdict) && self.verdict == oldSelf.verdict)",message="verdict is written once",fieldPath=".verdict"
+// +kubebuilder:validation:XValidation:rule="!has(self.change) || (has(self.verdict) && self.verdict.answer == 'Approve')",message="no change before a verdict that allows it",fieldPath=".change"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.change) || (has(self.change) && self.change == oldSelf.change)",message="change is written once",fieldPath=".change"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.landed) || has(self.landed)",message="landed is never erased",fieldPath=".landed"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.request) || has(self.request)",message="request is never erased",fieldPath=".request"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.outcome) || (has(self.outcome) && (self.outcome == oldSelf.outcome || oldSelf.outcome.result == 'Expired'))",message="outcome is written once, unless it expired",fieldPath=".outcome"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.release) || (has(self.release) && self.release == oldSelf.release)",message="release is written once",fieldPath=".release"
+type RollbackStatus struct {
+	// ObservedGeneration is the generation that the conditions speak of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions follow kstatus: Ready, Reconciling and Stalled.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// Phase is the first blank, or how it ended.
+	// +optional
+	Phase string `json:"phase,omitempty"`
+	// Waiting says why nothing happens right now, and until when.
+	// +optional
+	Waiting *Waiting `json:"waiting,omitempty"`
+	// Failures are the containers that cannot have the image. Only grows, to at most 50; then More counts.
+	// +optional
+	// +kubebuilder:validation:MaxItems=50
+	Failures []Failure `json:"failures,omitempty"`
+	// MoreFailures counts failures that were seen after the list was full.
+	// +optional
+	MoreFailures int32 `json:"moreFailures,omitempty"`
+	// Suspect is the commit that brought the image in.
+	// +optional
+	Suspect *Suspect `json:"suspect,omitempty"`
+	// Target is what to go back to.
+	// +optional
+	Target *Target `json:"target,omitempty"`
+	// Verdict says whether Git is changed.
+	// +optional
+	Verdict *Verdict `json:"verdict,omitempty"`
+	// Change is what was written to Git.
+	// +optional
+	Change *Change `json:"change,omitempty"`
+	// Landed is the first commit on the deployed branch that holds the target.
+	// +optional
+	Landed *Landed `json:"landed,omitempty"`
+	// Request is the reconcile that was asked of Flux.
+	// +optional
+	Request *Request `json:"request,omitempty"`
+	// Outcome is how it ended.
+	// +optional
+	Outcome *Outcome `json:"outcome,omitempty"`
+	// Release says how the hold was lifted.
+	// +optional
+	Release *HoldRelease `json:"release,omitempty"`
+}
+
+// Waiting says why nothing happens right now.
+type Waiting struct {
+	// Why in a sentence.
+	// +kubebuilder:validation:MaxLength=4096
+	Why string `json:"why"`
+	// Until is when Backstop looks again or gives up.
+	// +optional
+	Until *metav1.MicroTime `json:"until,omitempty"`
+	// Since is when it began to wait for this.
+	Since metav1.MicroTime `json:"since"`
+}
+
+// Rollback is the record of one image that could not run: what failed, which commit brought it in,
+// who allowed the revert, and where the revert is now. Backstop opens it; people only add decisions.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=rb,categories=all;backstop
+// +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
+// +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`
+// +kubebuilder:printcolumn:name="Is",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Back To",type=string,JSONPath=`.status.target.image`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Suspect",type=string,priority=1,JSONPath=`.status.suspect.commit`
+// +kubebuilder:printcolumn:name="Revert",type=string,priority=1,JSONPath=`.status.change.commit`
+type Rollback struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec RollbackSpec `json:"spec"`
+	// +optional
+	Status RollbackStatus `json:"status,omitempty"`
+}
+
+// RollbackList is a list of Rollbacks.
+//
+// +kubebuilder:object:root=true
+type RollbackList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Rollback `json:"items"`
+}

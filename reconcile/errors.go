@@ -1,0 +1,52 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Refusal is a terminal error: trying again will not help until somebody changes
+// something. Its sentence is written for the person who reads `kubectl get rollback`
+// and names what to do.
+type Refusal struct {
+	// Sentence for a human, without a secret in it.
+	Sentence string
+	// Err is the cause, where there is one.
+	Err error
+}
+
+// Error is the sentence.
+func (r *Refusal) Error() string { return r.Sentence }
+
+// Unwrap gives the cause.
+func (r *Refusal) Unwrap() error { return r.Err }
+
+// Refuse makes a terminal error from a sentence.
+func Refuse(format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	return &Refusal{Sentence: err.Error(), Err: errors.Unwrap(err)}
+}
+
+// AsRefusal says whether an error is terminal, and gives its sentence.
+func AsRefusal(err error) (string, bool) {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r.Sentence, true
+	}
+	return "", false
+}
+
+// RetryAfter is an error of a peer that said when to come back.
+type RetryAfter struct {
+	// After is how long to wait.
+	After time.Duration
+	// Err is what failed.
+	Err error
+}
+
+// Error is the cause's.
+func (r *RetryAfter) Error() string { return r.Err.Error() }
+
+// Unwrap gives the cause.
+func (r *RetryAfter) Unwrap() error { return r.Err }

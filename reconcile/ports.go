@@ -1,0 +1,397 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// Key is what every input enqueues: one image in one namespace.
+type Key struct{ Namespace, Image string }
+
+// String is namespace/image.
+func (k Key) String() string { return k.Namespace + "/" + k.Image }
+
+// Auth holds the credentials of a Git server, as the Flux object's Secrets hold
+// them. It prints as "[redacted]" whatever the verb.
+type Auth struct {
+	// Provider is the GitRepository's spec.provider: generic, github, azure, aws.
+	Provider string
+	// Secret is the data of the GitRepository's secretRef; nil for none.
+	Secret map[string][]byte
+	// Proxy is the data of its proxySecretRef; nil for none.
+	Proxy map[string][]byte
+}
+
+// Format keeps secrets out of every print, log and error.
+func (Auth) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
+
+// LogValue keeps secrets out of structured logs.
+func (Auth) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// MarshalJSON keeps secrets out of everything encoded.
+func (Auth) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil }
+
+// SigningKey is the automation's commit signing key. It prints as "[redacted]".
+type SigningKey struct {
+	// Type is gpg or ssh.
+	Type string
+	// Key is the armored private key, or the SSH private key in PEM.
+	Key []byte
+	// Passphrase of the key; empty for none.
+	Passphrase []byte
+}
+
+// Format keeps the key out of every print, log and error.
+func (SigningKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
+
+// LogValue keeps the key out of structured logs.
+func (SigningKey) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// MarshalJSON keeps the key out of everything encoded.
+func (SigningKey) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil }
+
+// Source is a GitRepository that Backstop reads and may push to.
+type Source struct {
+	// Name of the GitRepository object; one mirror each.
+	Name types.NamespacedName
+	// URL to fetch and push, as in the object's spec.
+	URL string
+	// Branch that the source deploys.
+	Branch string
+	// Timeout of one network operation; 60 s where the object says nothing.
+	Timeout time.Duration
+	// Auth to fetch and push.
+	Auth Auth
+	// AuthorName and AuthorEmail sign the commits: the automation's, or Backstop's own.
+	AuthorName, AuthorEmail string
+	// Signing key of the automation; nil for none.
+	Signing *SigningKey
+	// Verified says that Flux only accepts signed commits (spec.verify), so that a push without Signing is refused.
+	Verified bool
+	// ReadOnly says in a sentence why nothing may be pushed to Branch (pinned to a tag, the automation pushes to
+	// another branch, …); empty when it may.
+	ReadOnly string
+}
+
+// Policy of image automation, as Flux has it now.
+type ImagePolicy struct {
+	// Name is namespace:name, as in a marker.
+	Name string
+	// Latest is the elected reference, name:tag[@digest]; empty when none is.
+	Latest string
+	// Previous is status.observedPreviousRef.
+	Previous string
+	// Automation that writes its markers; nil when none was found.
+	Automation *v1alpha1.ObjectRef
+}
+
+// Root is a folder in the source that a Flux object renders.
+type Root struct {
+	// By is the Kustomization (or the one that applies the HelmRelease).
+	By v1alpha1.ObjectRef
+	// Path in the repository, cleaned, without a leading "./"; empty is the root.
+	Path string
+}
+
+// Origin says where a workload comes from, confirmed by the inventory of the object that applies it.
+type Origin struct {
+	// Applier is the Kustomization or HelmRelease whose inventory holds the workload.
+	Applier v1alpha1.ObjectRef
+	// Root that holds the manifest: the Kustomization's, or that of the one that applies the HelmRelease.
+	Root Root
+	// Others are further roots of Kustomizations on the same source (any branch-sharing GitRepository of the same URL).
+	Others []Root
+	// Source to read and push.
+	Source Source
+	// Policies known to image automation in this cluster that write to this source.
+	Policies []ImagePolicy
+	// Images are spec.images of the Kustomization, which override what the files say; they live in the file that
+	// holds the Kustomization itself.
+	Images bool
+	// Cascade is everything to ask for a reconcile, in order: the source first.
+	Cascade []v1alpha1.ObjectRef
+}
+
+// Query asks for the commit that brought an image in.
+type Query struct {
+	// Image as the workload's template names it.
+	Image string
+	// Namespace and Workload that run it; they tell apart several nodes of one value. Workload may be empty.
+	Namespace string
+	Workload  v1alpha1.Workload
+	// Container, where known.
+	Container string
+	// Root to search, and the other roots that may share its files.
+	Root   Root
+	Others []Root
+	// Policies that image automation knows, to tell its changes from a person's by value.
+	Policies []ImagePolicy
+}
+
+// Former is what the nodes held before, at one commit.
+type Former struct {
+	// Commit at which the nodes held these values.
+	Commit string
+	// Image that they make; for a lone tag or digest with the rest of the reference filled in from the suspect image.
+	Image string
+	// Values for the suspect's nodes.
+	Values []v1alpha1.NodeValue
+}
+
+// Branch is the tip of the deployed branch, seen from one suspect.
+type Branch struct {
+	// Tip is the hash of the branch's newest commit.
+	Tip string
+	// Values of the suspect's nodes at the tip, by index; a node that is gone is missing.
+	Values map[int32]string
+	// Held says by index whether the node's marker carries a hold.
+	Held map[int32]Hold
+	// Trails are Backstop's own commits since the suspect, or since the time asked for, whichever is longer ago; newest first.
+	Trails []Trail
+	// HoldsTarget is the oldest commit after the suspect from which on the branch holds the target; empty when the tip does not.
+	HoldsTarget string
+}
+
+// TrailKind tells Backstop's commits apart.
+type TrailKind string
+
+// The kinds of commits that Backstop makes.
+const (
+	TrailRevert TrailKind = "Revert"
+	TrailHold   TrailKind = "Hold"
+	TrailLift   TrailKind = "Lift"
+)
+
+// Trail is one of Backstop's own commits, read from its trailers.
+type Trail struct {
+	// Commit and its committer time.
+	Commit string
+	When   time.Time
+	// Kind of the commit.
+	Kind TrailKind
+	// Rollbacks are CLUSTER/NAMESPACE/NAME of those that it serves (Backstop-Rollback).
+	Rollbacks []string
+	// Images taken back, or elected for a lift (Backstop-Image).
+	Images []string
+	// Workloads concerned, as CLUSTER/NAMESPACE/Kind/name (Backstop-Workload).
+	Workloads []string
+	// Reverts are the suspect commits ("This reverts commit …").
+	Reverts []string
+	// Policies held or lifted, namespace:name (Backstop-Policy).
+	Policies []string
+}
+
+// Revert is one Rollback's wish for the branch, planned again on every tip that a push would replace.
+type Revert struct {
+	// Rollback as CLUSTER/NAMESPACE/NAME.
+	Rollback string
+	// Image and Workloads for the trailers.
+	Image     string
+	Workloads []string
+	// Suspect and Target: nodes and their values.
+	Suspect v1alpha1.Suspect
+	Target  v1alpha1.Target
+	// Hold writes a hold on the nodes' markers.
+	Hold bool
+	// Release is written into the hold, so that it says itself what lifts it.
+	Release v1alpha1.ReleaseMode
+	// Trailers to add, such as Approved-by.
+	Trailers []string
+	// Permit is asked with the tip that the push would replace, within the mirror's lock. A refusal leaves this
+	// Revert out; the others go on.
+	Permit func(Branch) error
+}
+
+// Landing is what became of one Revert.
+type Landing struct {
+	// Change that was pushed; nil when it was not.
+	Change *v1alpha1.Change
+	// Err says why not: what Permit said, or a refusal such as a SOPS file.
+	Err error
+}
+
+// Hold is a hold found in Git, which describes itself.
+type Hold struct {
+	// File and Pointer of the node.
+	File    string
+	Pointer string
+	// Policy is namespace:name of the marker.
+	Policy string
+	// Not is the value that failed.
+	Not string
+	// Since is when the hold was written.
+	Since time.Time
+	// Release says what lifts it.
+	Release v1alpha1.ReleaseMode
+	// Value of the node now.
+	Value string
+	// Image the node names now, as far as the node says it (name:tag, or a lone tag).
+	Image string
+	// Commit that wrote the hold and the Rollback that it names, CLUSTER/NAMESPACE/NAME; empty where the trailer was not found.
+	Commit   string
+	Rollback string
+	// Failed are the images that Backstop took back from this node, newest first.
+	Failed []string
+}
+
+// Git reads and writes the deployed branch of a source.
+type Git interface {
+	// Blame finds the commit that brought the image in. A Refusal says why none is to be found.
+	Blame(ctx context.Context, src Source, q Query) (v1alpha1.Suspect, error)
+	// Former lists what the suspect's nodes held before, newest first, at most max.
+	Former(ctx context.Context, src Source, s v1alpha1.Suspect, max int) ([]Former, error)
+	// Look fetches and describes the tip as seen from the suspect; since reaches further back for Trails.
+	Look(ctx context.Context, src Source, s v1alpha1.Suspect, t *v1alpha1.Target, since time.Time) (Branch, error)
+	// Land pushes the reverts, as many as are permitted on one tip in one push, and answers for each by index.
+	// An error of the whole is retryable unless it is a Refusal.
+	Land(ctx context.Context, src Source, reverts []Revert) ([]Landing, error)
+	// Holds lists the holds below the roots at the tip.
+	Holds(ctx context.Context, src Source, roots []Root) ([]Hold, error)
+	// Lift takes holds away in one push, and gives the commit.
+	Lift(ctx context.Context, src Source, lift Lift) (string, error)
+	// Contains says whether a commit is reachable from another one that the source knows.
+	Contains(ctx context.Context, src Source, tip, commit string) (bool, error)
+}
+
+// Lift asks for holds to be taken away.
+type Lift struct {
+	// Policy whose holds are lifted, namespace:name.
+	Policy string
+	// Not restricts it to holds of that value; empty lifts all of the policy.
+	Not string
+	// Roots to search.
+	Roots []Root
+	// Image elected now, By whom, and the Rollback, for the trailers.
+	Image    string
+	By       string
+	Rollback string
+}
+
+// Access says how to ask a registry for an image. It prints as "[redacted]".
+type Access struct {
+	// Insecure allows plain HTTP, where the ImageRepository says so.
+	Insecure bool
+	// DockerConfigs are the data of .dockerconfigjson (or legacy .dockercfg) Secrets, the first that fits counts.
+	DockerConfigs [][]byte
+	// CA, ClientCert and ClientKey in PEM, from certSecretRef.
+	CA, ClientCert, ClientKey []byte
+	// Proxy URL, with its password.
+	Proxy string
+	// Provider is generic, aws, azure or gcp.
+	Provider string
+	// Missing says in a sentence which Role or Secret kept credentials away; empty when nothing did.
+	Missing string
+}
+
+// Format keeps secrets out of every print, log and error.
+func (Access) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
+
+// LogValue keeps secrets out of structured logs.
+func (Access) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// MarshalJSON keeps secrets out of everything encoded.
+func (Access) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil }
+
+// Finding is what a registry's answer proves.
+type Finding string
+
+// The findings.
+const (
+	// FindingPresent: the image exists and fits every platform asked for.
+	FindingPresent Finding = "Present"
+	// FindingAbsent: the registry says it does not, and showed this client another tag of the repository.
+	FindingAbsent Finding = "Absent"
+	// FindingUnproved: the registry did not answer, or not to this client.
+	FindingUnproved Finding = "Unproved"
+)
+
+// Proof is a finding with the registry's words.
+type Proof struct {
+	Finding Finding
+	// Cause that fits an absence: NotFound, PlatformMismatch, BlobMissing, InvalidName; or why it is unproved.
+	Cause v1alpha1.Cause
+	// Sentence for a human, without a secret.
+	Sentence string
+	// Digest of the manifest or index, where one was seen.
+	Digest string
+	// At is when the registry answered.
+	At time.Time
+}
+
+// Registry proves that images exist, or do not.
+type Registry interface {
+	// Prove asks for an image on platforms (os/arch); deep asks for every layer too.
+	Prove(ctx context.Context, image string, platforms []string, deep bool, access Access) Proof
+}
+
+// Rollout is how far the target got in the cluster.
+type Rollout struct {
+	// Contains says that the attempted revision of the applier contains the landed commit.
+	Contains bool
+	// Attempted is that revision's commit.
+	Attempted string
+	// Fetched says that the source's artifact contains the landed commit.
+	Fetched bool
+	// Source says in a sentence what the source waits for or refuses; empty when nothing.
+	Source string
+	// Waits says in a sentence what the applier waits for (a running health check, dependsOn); empty when nothing.
+	Waits string
+	// WaitsUntil is when that wait ends at the latest.
+	WaitsUntil time.Time
+	// Workloads by kind and name: what their template holds and how their rollout stands.
+	Workloads []WorkloadState
+}
+
+// WorkloadState is one workload on its way to the target.
+type WorkloadState struct {
+	Workload v1alpha1.Workload
+	// Gone says that the workload does not exist any more.
+	Gone bool
+	// Images of its template by container.
+	Images map[string]string
+	// Complete says that the rollout of that template is complete.
+	Complete bool
+	// Says is kstatus's message, or what to do by hand: an exact kubectl command for a stuck pod.
+	Says string
+	// Stuck are pods that keep an ordered rollout from moving on, to be deleted.
+	Stuck []string
+}
+
+// Flux knows which Flux objects stand behind a workload.
+type Flux interface {
+	// Origin finds the source of a workload. A Refusal says why there is none to write to, and what to do.
+	Origin(ctx context.Context, namespace string, w v1alpha1.Workload) (Origin, error)
+	// Reopen finds the source again, from a suspect.
+	Reopen(ctx context.Context, s v1alpha1.Suspect) (Origin, error)
+	// Access finds how to ask the registry for an image of a pod in a namespace.
+	Access(ctx context.Context, namespace, image string, pod string) (Access, error)
+	// Request asks the objects for a reconcile with one token.
+	Request(ctx context.Context, objects []v1alpha1.ObjectRef, token string) error
+	// Rollout says how far the target got. contains answers whether a revision's commit contains another.
+	Rollout(ctx context.Context, form *v1alpha1.Rollback, contains func(tip, commit string) (bool, error)) (Rollout, error)
+	// Policies lists what image automation elects for a source.
+	Policies(ctx context.Context, source types.NamespacedName) ([]ImagePolicy, error)
+}
+
+// Pods reads failing pods live.
+type Pods interface {
+	// Failing lists the containers in a namespace that wait for an image, and for each image whether a container of
+	// that image started, with what the template of the owner says.
+	Failing(ctx context.Context, key Key) (Sighting, error)
+}
+
+// Sighting is a live read of the pods that use one image.
+type Sighting struct {
+	// Failures now.
+	Failures []v1alpha1.Failure
+	// Started names a container that runs the image or ran it; empty when none was seen.
+	Started string
+	// RanHere names a workload revision with ready pods of this image.
+	RanHere string
+}
