@@ -37,6 +37,12 @@ func AsRefusal(err error) (string, bool) {
 	return "", false
 }
 
+// ErrConflict says that an object was changed since it was read: start over.
+var ErrConflict = errors.New("the object was changed in between")
+
+// ErrSuperseded says that no node holds the bad value any more: Git already says something else.
+var ErrSuperseded = errors.New("git already says something else")
+
 // RetryAfter is an error of a peer that said when to come back.
 type RetryAfter struct {
 	// After is how long to wait.

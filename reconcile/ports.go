@@ -366,9 +366,10 @@ type WorkloadState struct {
 // Flux knows which Flux objects stand behind a workload.
 type Flux interface {
 	// Origin finds the source of a workload. A Refusal says why there is none to write to, and what to do.
-	Origin(ctx context.Context, namespace string, w v1alpha1.Workload) (Origin, error)
-	// Reopen finds the source again, from a suspect.
-	Reopen(ctx context.Context, s v1alpha1.Suspect) (Origin, error)
+	// with overrides the GitRepository to push with (a policy's sourceRef); nil for Flux's own.
+	Origin(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName) (Origin, error)
+	// Reopen finds the source again, from a suspect; with as in Origin.
+	Reopen(ctx context.Context, s v1alpha1.Suspect, with *types.NamespacedName) (Origin, error)
 	// Access finds how to ask the registry for an image of a pod in a namespace.
 	Access(ctx context.Context, namespace, image string, pod string) (Access, error)
 	// Request asks the objects for a reconcile with one token.
@@ -379,19 +380,35 @@ type Flux interface {
 	Policies(ctx context.Context, source types.NamespacedName) ([]ImagePolicy, error)
 }
 
-// Pods reads failing pods live.
+// Pods reads pods live.
 type Pods interface {
-	// Failing lists the containers in a namespace that wait for an image, and for each image whether a container of
-	// that image started, with what the template of the owner says.
-	Failing(ctx context.Context, key Key) (Sighting, error)
+	// Failing lists the containers in a namespace that wait for the image of the key, and says what is known of pods
+	// that have it. known are workloads that a Rollback already names: their pods are looked at too.
+	Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (Sighting, error)
 }
 
 // Sighting is a live read of the pods that use one image.
 type Sighting struct {
 	// Failures now.
 	Failures []v1alpha1.Failure
-	// Started names a container that runs the image or ran it; empty when none was seen.
+	// Started names a pod and container that started with the image after its workload failed; empty when none did.
 	Started string
-	// RanHere names a workload revision with ready pods of this image.
+	// RanHere names a workload revision with ready pods of this image beside the failing ones.
 	RanHere string
+	// Labels of the workloads in Failures and known that exist, by Kind/name: what policies select by.
+	Labels map[string]map[string]string
+}
+
+// Records keeps Rollbacks in the API server. Reads are live; a save uses the resourceVersion that was read.
+type Records interface {
+	// Latest is the newest Rollback of a key, nil where there is none.
+	Latest(ctx context.Context, key Key) (*v1alpha1.Rollback, error)
+	// Create opens a Rollback. ErrConflict when somebody else just did.
+	Create(ctx context.Context, r *v1alpha1.Rollback) error
+	// SaveStatus saves status and metadata's resourceVersion. ErrConflict means: start over.
+	SaveStatus(ctx context.Context, r *v1alpha1.Rollback) error
+	// Open lists Rollbacks that have not ended, in every namespace; it may be a moment old.
+	Open(ctx context.Context) ([]v1alpha1.Rollback, error)
+	// Policies lists all RollbackPolicies and the labels of a namespace; they may be a moment old.
+	Policies(ctx context.Context, namespace string) ([]v1alpha1.RollbackPolicy, map[string]string, error)
 }

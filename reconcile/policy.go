@@ -1,0 +1,232 @@
+package reconcile
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// Policy is what may be done about one image: all RollbackPolicies that speak of its workloads, resolved into one.
+// The zero value allows nothing.
+type Policy struct {
+	// Mode is how far Backstop may go by itself; empty allows nothing.
+	Mode v1alpha1.Mode
+	// Authors whose changes may be reverted.
+	Authors v1alpha1.Authors
+	// Grace, MaxAge, Cooldown, Approval and Verify are the policy's durations.
+	Grace, MaxAge, Cooldown, Approval, Verify time.Duration
+	// Delivery is the way to the branch.
+	Delivery v1alpha1.Delivery
+	// Release says what lifts a hold.
+	Release v1alpha1.ReleaseMode
+	// Source overrides the GitRepository to push with; nil for Flux's own.
+	Source *types.NamespacedName
+	// By names the policies, as namespace/name, sorted.
+	By []string
+	// Why says in a sentence where the mode comes from, when it is not simply the policy's.
+	Why string
+}
+
+// Ceiling is what the controller's flags allow at most, whatever a policy says.
+type Ceiling struct {
+	// Mode at most; empty means Auto.
+	Mode v1alpha1.Mode
+	// Authors at most; empty means Anyone.
+	Authors v1alpha1.Authors
+	// Budget of automatic reverts on one branch.
+	Budget Budget
+}
+
+// Budget is a number of suspect commits that may be reverted by policy on one branch in a span of time.
+type Budget struct {
+	// Count of suspect commits; zero means no limit.
+	Count int
+	// Per is the span.
+	Per time.Duration
+}
+
+// String is COUNT/PER, as the flag takes it.
+func (b Budget) String() string { return fmt.Sprintf("%d/%s", b.Count, shortDuration(b.Per)) }
+
+// ParseBudget reads COUNT/PER, such as 3/1h.
+func ParseBudget(s string) (Budget, error) {
+	count, per, ok := strings.Cut(s, "/")
+	n, err := strconv.Atoi(count)
+	if !ok || err != nil || n < 1 {
+		return Budget{}, fmt.Errorf("budget %q: want COUNT/DURATION with a count of at least 1, such as 3/1h", s)
+	}
+	d, err := time.ParseDuration(per)
+	if err != nil || d <= 0 {
+		return Budget{}, fmt.Errorf("budget %q: %q is not a duration such as 1h", s, per)
+	}
+	return Budget{Count: n, Per: d}, nil
+}
+
+// Subject is a workload as policies select it.
+type Subject struct {
+	// Namespace of the workload and its labels.
+	Namespace       string
+	NamespaceLabels map[string]string
+	// Labels of the workload.
+	Labels map[string]string
+}
+
+// Resolve finds what the policies say together about workloads that run one image.
+//
+//	fleet default (home namespace, namespaceSelector)  ◄── overridden by ──  policy in the workload's namespace
+//	several that select one workload, several workloads: the stricter value of each field counts
+//	flags of the controller: the ceiling
+//
+// home is Backstop's own namespace.
+func Resolve(trigger v1alpha1.Trigger, subjects []Subject, all []v1alpha1.RollbackPolicy, home string, top Ceiling) Policy {
+	var out Policy
+	covered := len(subjects) > 0
+	for _, s := range subjects {
+		chosen := choose(s, all, home)
+		if len(chosen) == 0 {
+			covered = false
+			continue
+		}
+		for i := range chosen {
+			out = stricter(out, fromSpec(trigger, &chosen[i]))
+		}
+	}
+	if len(out.By) == 0 {
+		return Policy{Grace: defaultGrace, Why: "no RollbackPolicy selects the workload"}
+	}
+	if !covered && out.Mode != v1alpha1.ModeNotify {
+		out.Mode, out.Why = v1alpha1.ModeNotify, "no RollbackPolicy selects every workload that runs the image"
+	}
+	return under(out, top)
+}
+
+const defaultGrace = 30 * time.Second
+
+func choose(s Subject, all []v1alpha1.RollbackPolicy, home string) []v1alpha1.RollbackPolicy {
+	var own, fleet []v1alpha1.RollbackPolicy
+	for _, p := range all {
+		switch {
+		case p.Spec.NamespaceSelector != nil:
+			if p.Namespace == home && selects(p.Spec.NamespaceSelector, s.NamespaceLabels) &&
+				selects(&p.Spec.Selector, s.Labels) {
+				fleet = append(fleet, p)
+			}
+		case p.Namespace == s.Namespace && selects(&p.Spec.Selector, s.Labels):
+			own = append(own, p)
+		}
+	}
+	if len(own) > 0 {
+		return own
+	}
+	return fleet
+}
+
+// selects is false for a selector that cannot be read: a policy that is in doubt allows nothing.
+func selects(ls *metav1.LabelSelector, set map[string]string) bool {
+	sel, err := metav1.LabelSelectorAsSelector(ls)
+	return err == nil && sel.Matches(labels.Set(set))
+}
+
+func fromSpec(trigger v1alpha1.Trigger, p *v1alpha1.RollbackPolicy) Policy {
+	name := p.Namespace + "/" + p.Name
+	out := Policy{
+		Mode: v1alpha1.ModeNotify, Authors: p.Spec.Authors, Delivery: p.Spec.Delivery, Release: p.Spec.Release,
+		Grace: p.Spec.GracePeriod.Duration, MaxAge: p.Spec.MaxAge.Duration, Cooldown: p.Spec.Cooldown.Duration,
+		Approval: p.Spec.Approval.Timeout.Duration, Verify: p.Spec.VerifyTimeout.Duration,
+		By: []string{name}, Why: fmt.Sprintf("policy %s does not list the trigger %s", name, trigger),
+	}
+	for _, t := range p.Spec.Triggers {
+		if t.On == trigger {
+			out.Mode, out.Why = t.Mode, ""
+		}
+	}
+	if trigger == v1alpha1.TriggerDrift && out.Mode == v1alpha1.ModeAuto {
+		out.Mode, out.Why = v1alpha1.ModeApprove, "a drift is never adopted by itself"
+	}
+	if p.Spec.Suspend {
+		out.Mode, out.Why = v1alpha1.ModeNotify, fmt.Sprintf("policy %s is suspended", name)
+	}
+	if ref := p.Spec.SourceRef; ref != nil {
+		out.Source = &types.NamespacedName{Namespace: cmp.Or(ref.Namespace, p.Namespace), Name: ref.Name}
+	}
+	return out
+}
+
+// stricter takes the careful one of each value. An empty Policy is the neutral element.
+func stricter(a, b Policy) Policy {
+	if len(a.By) == 0 {
+		return b
+	}
+	out := Policy{
+		Mode:     leastOf(a.Mode, b.Mode, modeRank),
+		Authors:  leastOf(a.Authors, b.Authors, authorsRank),
+		Grace:    max(a.Grace, b.Grace),
+		MaxAge:   min(a.MaxAge, b.MaxAge),
+		Cooldown: max(a.Cooldown, b.Cooldown),
+		Approval: min(a.Approval, b.Approval),
+		Verify:   max(a.Verify, b.Verify),
+		Delivery: a.Delivery, Release: a.Release, Source: a.Source,
+	}
+	if b.Delivery == v1alpha1.DeliveryPullRequest {
+		out.Delivery = b.Delivery
+	}
+	if b.Release == v1alpha1.ReleaseManual {
+		out.Release = b.Release
+	}
+	out.Source = cmp.Or(a.Source, b.Source)
+	out.Why = a.Why
+	if modeRank(b.Mode) < modeRank(a.Mode) {
+		out.Why = b.Why
+	}
+	out.By = slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(a.By), b.By...))))
+	if out.Why == "" && a.Mode != b.Mode {
+		out.Why = fmt.Sprintf("of the policies %s the stricter counts", strings.Join(out.By, " and "))
+	}
+	return out
+}
+
+func under(p Policy, top Ceiling) Policy {
+	if top.Mode != "" && modeRank(top.Mode) < modeRank(p.Mode) {
+		p.Mode, p.Why = top.Mode, fmt.Sprintf("the controller's --max-mode is %s", top.Mode)
+	}
+	if top.Authors != "" && authorsRank(top.Authors) < authorsRank(p.Authors) {
+		p.Authors = top.Authors
+	}
+	return p
+}
+
+func modeRank(m v1alpha1.Mode) int {
+	return slices.Index([]v1alpha1.Mode{v1alpha1.ModeNotify, v1alpha1.ModeApprove, v1alpha1.ModeAuto}, m)
+}
+
+func authorsRank(a v1alpha1.Authors) int {
+	return slices.Index([]v1alpha1.Authors{v1alpha1.AuthorsAutomation, v1alpha1.AuthorsAnyone}, a)
+}
+
+func leastOf[T any](a, b T, rank func(T) int) T {
+	if rank(b) < rank(a) {
+		return b
+	}
+	return a
+}
+
+// shortDuration prints 1h instead of 1h0m0s.
+func shortDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
