@@ -101,7 +101,7 @@ func Resolve(trigger v1alpha1.Trigger, subjects []Subject, all []v1alpha1.Rollba
 		}
 	}
 	if len(out.By) == 0 {
-		return Policy{Grace: defaultGrace, Why: "no RollbackPolicy selects the workload"}
+		return Policy{Grace: defaultGrace, Verify: defaultVerify, Why: "no RollbackPolicy selects the workload"}
 	}
 	if !covered && out.Mode != v1alpha1.ModeNotify {
 		out.Mode, out.Why = v1alpha1.ModeNotify, "no RollbackPolicy selects every workload that runs the image"
@@ -109,7 +109,11 @@ func Resolve(trigger v1alpha1.Trigger, subjects []Subject, all []v1alpha1.Rollba
 	return under(out, top)
 }
 
-const defaultGrace = 30 * time.Second
+// The API's defaults, where no policy speaks.
+const (
+	defaultGrace  = 30 * time.Second
+	defaultVerify = 15 * time.Minute
+)
 
 func choose(s Subject, all []v1alpha1.RollbackPolicy, home string) []v1alpha1.RollbackPolicy {
 	var own, fleet []v1alpha1.RollbackPolicy

@@ -326,8 +326,23 @@ type Proof struct {
 
 // Registry proves that images exist, or do not.
 type Registry interface {
-	// Prove asks for an image on platforms (os/arch); deep asks for every layer too.
-	Prove(ctx context.Context, image string, platforms []string, deep bool, access Access) Proof
+	// Prove asks for an image. It never fails: what could not be learned is FindingUnproved, with the reason.
+	Prove(ctx context.Context, q Question) Proof
+}
+
+// Question asks a registry for one image.
+type Question struct {
+	// Image is the reference.
+	Image string
+	// Platforms (os/arch) that must find a manifest; none asks for existence alone.
+	Platforms []string
+	// Deep asks for the config and every layer too.
+	Deep bool
+	// Witness is another image of the same repository that exists, by which a 404 becomes a proof where the registry
+	// lists no tags; empty for none.
+	Witness string
+	// Access says how to ask.
+	Access Access
 }
 
 // Rollout is how far the target got in the cluster.

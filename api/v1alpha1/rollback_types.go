@@ -246,8 +246,18 @@ type Verdict struct {
 	At metav1.MicroTime `json:"at"`
 	// Why in a sentence.
 	// +optional
+	// +kubebuilder:validation:MaxLength=4096
 	Why string `json:"why,omitempty"`
+	// Cooldown of the policy when it was given: the revert waits until the workload's last one is that long ago.
+	// +optional
+	Cooldown metav1.Duration `json:"cooldown,omitempty"`
+	// Release of the policy when it was given: what will lift the hold.
+	// +optional
+	Release ReleaseMode `json:"release,omitempty"`
 }
+
+// ByPolicy is the prefix of Verdict.By where no person decided.
+const ByPolicy = "policy "
 
 // Change is what was written to Git.
 type Change struct {

@@ -1,0 +1,136 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// fillChange pushes the revert and the hold, together with those of every other form that is allowed on the same source.
+// Those siblings find their own trailer on the branch and fill their change from it.
+func (e *Engine) fillChange(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
+	if err := e.stillProved(ctx, w); err != nil {
+		return err
+	}
+	landing, err := e.land(ctx, w, true)
+	if err != nil {
+		return err
+	}
+	form.Status.Change = landing.Change
+	form.Status.Waiting = nil
+	return nil
+}
+
+// landAgain pushes a revert that a force push lost. The change stays what it was; landed says what stands now.
+func (e *Engine) landAgain(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
+	landing, err := e.land(ctx, w, false)
+	if err != nil {
+		return err
+	}
+	form.Status.Landed = &v1alpha1.Landed{
+		Commit: landing.Change.Commit, At: metav1.NewMicroTime(e.Now()), Again: landings(&form.Status) + 1,
+	}
+	return nil
+}
+
+// land pushes, and gives what became of this form.
+func (e *Engine) land(ctx context.Context, w *World, siblings bool) (Landing, error) {
+	s := &w.Form.Status
+	origin, err := e.Flux.Reopen(ctx, *s.Suspect, w.Policy.Source)
+	if err != nil {
+		return Landing{}, fmt.Errorf("read %s: %w", s.Suspect.Source, err)
+	}
+	shared := &batch{}
+	reverts := []Revert{e.revert(w.Form, shared)}
+	if siblings {
+		more, err := e.siblings(ctx, w, shared)
+		if err != nil {
+			return Landing{}, err
+		}
+		reverts = append(reverts, more...)
+	}
+	landings, err := e.Git.Land(ctx, origin.Source, reverts)
+	if err != nil {
+		return Landing{}, fmt.Errorf("push %s: %w", s.Suspect.Branch, err)
+	}
+	mine := landings[0]
+	var later *waitUntil
+	switch {
+	case errors.As(mine.Err, &later):
+		return Landing{}, &RetryAfter{After: max(later.until.Sub(e.Now()), time.Second), Err: mine.Err}
+	case errors.Is(mine.Err, errReverted), errors.Is(mine.Err, ErrSuperseded):
+		// The tip moved while we asked: decide again, on what it says now.
+		return Landing{}, ErrConflict
+	case mine.Err != nil:
+		return Landing{}, fmt.Errorf("revert %s: %w", short(s.Suspect.Commit), mine.Err)
+	}
+	return mine, nil
+}
+
+// siblings are the other forms that may be reverted on the same source right now. A list that is a moment old does no
+// harm: what it says of them is immutable, and permit is asked on the tip.
+func (e *Engine) siblings(ctx context.Context, w *World, shared *batch) ([]Revert, error) {
+	open, err := e.Records.Open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list open Rollbacks: %w", err)
+	}
+	var out []Revert
+	for i := range open {
+		o := &open[i]
+		s := &o.Status
+		if o.UID == w.Form.UID || Ended(s) || s.Verdict == nil || s.Verdict.Answer != v1alpha1.Approve || s.Change != nil {
+			continue
+		}
+		if s.Suspect.Source == w.Form.Status.Suspect.Source && fresh(s.Target, w.Now) {
+			out = append(out, e.revert(*o, shared))
+		}
+	}
+	return out, nil
+}
+
+// revert is a form's wish, to be planned on whatever tip a push would replace.
+func (e *Engine) revert(form v1alpha1.Rollback, shared *batch) Revert {
+	s := &form.Status
+	c := claim{
+		form: &form, self: e.Cluster + "/" + form.Namespace + "/" + form.Name, now: e.Now(),
+		budget: e.Ceiling.Budget, cooldown: s.Verdict.Cooldown.Duration, batch: shared,
+	}
+	out := Revert{
+		Rollback: c.self, Image: form.Spec.Image, Suspect: *s.Suspect, Target: *s.Target,
+		Hold: true, Release: s.Verdict.Release, Permit: c.permit,
+	}
+	for _, wl := range workloadsOf(s) {
+		out.Workloads = append(out.Workloads, e.Cluster+"/"+form.Namespace+"/"+wl.String())
+	}
+	if !strings.HasPrefix(s.Verdict.By, v1alpha1.ByPolicy) {
+		out.Trailers = []string{"Approved-by: " + cut(s.Verdict.By, 200)}
+	}
+	return out
+}
+
+// stillProved renews a proof of the target that is older than five minutes.
+func (e *Engine) stillProved(ctx context.Context, w *World) error {
+	s := &w.Form.Status
+	if fresh(s.Target, w.Now) {
+		return nil
+	}
+	access, err := e.Flux.Access(ctx, w.Form.Namespace, s.Target.Image, s.Failures[0].Pod)
+	if err != nil {
+		return fmt.Errorf("read how to ask the registry: %w", err)
+	}
+	p := e.Registry.Prove(ctx, Question{Image: s.Target.Image, Platforms: e.platforms(s), Access: access})
+	switch {
+	case p.Finding == FindingPresent:
+		return nil
+	case p.Finding == FindingUnproved && !strings.HasPrefix(s.Verdict.By, v1alpha1.ByPolicy):
+		// A person decided knowing that the registry proves nothing.
+		return nil
+	}
+	return fmt.Errorf("%w: %s", errNotProved, p.Sentence)
+}

@@ -1,0 +1,122 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// claim is one form's wish to change the branch. It is asked with the tip that a push would replace, within the
+// mirror's lock: "never" is decided there and nowhere else, since leases do not fence and the ref is the only
+// compare-and-swap that all clusters share.
+type claim struct {
+	form     *v1alpha1.Rollback
+	self     string
+	now      time.Time
+	budget   Budget
+	cooldown time.Duration
+	batch    *batch
+}
+
+func claimOf(w *World, cooldown time.Duration) claim {
+	return claim{form: &w.Form, self: w.Self, now: w.Now, budget: w.Budget, cooldown: cooldown, batch: &batch{}}
+}
+
+// batch counts what one push already takes from the budget. It starts over on every tip.
+type batch struct {
+	tip      string
+	suspects []string
+}
+
+func (b *batch) on(tip string) {
+	if b.tip != tip {
+		b.tip, b.suspects = tip, nil
+	}
+}
+
+// errReverted says that a trail on the tip already serves the form.
+var errReverted = errors.New("the tip already carries the revert")
+
+// permit says whether the form may be reverted on a tip.
+func (c claim) permit(b Branch) error {
+	s := &c.form.Status
+	if _, ok := trailOf(&World{Form: *c.form, Self: c.self, Branch: &b}); ok {
+		return errReverted
+	}
+	if stand(s, &b).bad == 0 {
+		return ErrSuperseded
+	}
+	// Cooldown and budget restrain the policy; a person has looked.
+	if !strings.HasPrefix(s.Verdict.By, v1alpha1.ByPolicy) {
+		return nil
+	}
+	if err := c.restraint(b); err != nil {
+		return err
+	}
+	c.batch.suspects = append(c.batch.suspects, s.Suspect.Commit)
+	return nil
+}
+
+// restraint counts cooldown and budget from Backstop's trailers on the branch. Siblings of one suspect commit do not count.
+func (c claim) restraint(b Branch) error {
+	used := map[string]time.Time{}
+	for _, t := range b.Trails {
+		if t.Kind != TrailRevert || slices.Contains(t.Reverts, c.form.Status.Suspect.Commit) {
+			continue
+		}
+		if err := c.cooling(t); err != nil {
+			return err
+		}
+		if t.When.Add(c.budget.Per).After(c.now) {
+			for _, commit := range t.Reverts {
+				used[commit] = t.When
+			}
+		}
+	}
+	return c.spend(b.Tip, used)
+}
+
+// cooling says whether a trail reverted one of the form's workloads a short time ago.
+func (c claim) cooling(t Trail) error {
+	cluster, _, _ := strings.Cut(c.self, "/")
+	until := t.When.Add(c.cooldown)
+	for _, wl := range workloadsOf(&c.form.Status) {
+		name := cluster + "/" + c.form.Namespace + "/" + wl.String()
+		if slices.Contains(t.Workloads, name) && c.now.Before(until) {
+			return &waitUntil{until, fmt.Sprintf("cooldown: %s was reverted by %s, the next revert may come at %s", wl,
+				short(t.Commit), clock(until))}
+		}
+	}
+	return nil
+}
+
+// spend says whether the budget has room for one more suspect, beside those used and those in the same push.
+func (c claim) spend(tip string, used map[string]time.Time) error {
+	if c.budget.Count == 0 {
+		return nil
+	}
+	c.batch.on(tip)
+	spent := map[string]bool{}
+	for commit := range used {
+		spent[commit] = true
+	}
+	for _, commit := range c.batch.suspects {
+		spent[commit] = true
+	}
+	delete(spent, c.form.Status.Suspect.Commit)
+	if len(spent) < c.budget.Count {
+		return nil
+	}
+	until := c.now.Add(c.budget.Per)
+	for _, at := range used {
+		if at.Add(c.budget.Per).Before(until) {
+			until = at.Add(c.budget.Per)
+		}
+	}
+	return &waitUntil{until, fmt.Sprintf("budget: %d suspect commits were reverted on %s in the last %s (--budget=%s)", len(spent),
+		c.form.Status.Suspect.Branch, shortDuration(c.budget.Per), c.budget)}
+}

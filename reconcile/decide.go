@@ -1,0 +1,282 @@
+package reconcile
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// How long decide lets the line rest before the world is looked at again, where nothing wakes it.
+const (
+	// proofLasts is how old a proof may be when it is acted upon.
+	proofLasts = 5 * time.Minute
+	// proveAgain is how often an unproved image is asked for again.
+	proveAgain = time.Minute
+	// lookAgain is how often the branch and the rollout are looked at while something is on its way.
+	lookAgain = 5 * time.Second
+	// restAgain is how often a standing hold is looked at.
+	restAgain = 10 * time.Minute
+	// maxLandAgain is how often a revert that was lost to a force push is landed again.
+	maxLandAgain = 3
+)
+
+// decide says which effect comes next, or how long to wait, and why. It is pure.
+//
+// The order of the checks is the design: Recovered exists only before the verdict; once the verdict allows, nothing but
+// the branch says what happened, Backstop's own trailer first, then Superseded.
+func decide(w World) Step {
+	s := &w.Form.Status
+	if Ended(s) && !decidedAfterExpiry(&w) {
+		return atRest(&w)
+	}
+	if seen := unseen(s, w.Sighting.Failures); len(seen) > 0 && s.Verdict == nil {
+		return Step{Do: DoFailures, Why: "pods fail that the record does not know yet"}
+	}
+	switch {
+	case s.Verdict == nil:
+		return undecided(&w)
+	case s.Verdict.Answer == v1alpha1.Reject:
+		return end(&w, v1alpha1.ResultRejected, "%s keeps %s: %s", s.Verdict.By, w.Form.Spec.Image,
+			orElse(s.Verdict.Why, "no reason given"))
+	case s.Change == nil:
+		return allowed(&w)
+	}
+	return underWay(&w)
+}
+
+func decidedAfterExpiry(w *World) bool {
+	s := &w.Form.Status
+	if s.Outcome.Result != v1alpha1.ResultExpired || s.Verdict != nil {
+		return false
+	}
+	_, ok := firstDecision(w.Form.Spec.Decisions)
+	return ok
+}
+
+// undecided walks from the first failure to the verdict.
+func undecided(w *World) Step {
+	s := &w.Form.Status
+	// A container that started with this image: nothing to take back.
+	if w.Sighting.Started != "" && len(w.Sighting.Failures) == 0 {
+		return end(w, v1alpha1.ResultRecovered, "%s runs the image after all", w.Sighting.Started)
+	}
+	if len(s.Failures) == 0 {
+		return end(w, v1alpha1.ResultRecovered, "the failure was gone before it could be recorded")
+	}
+	// Many failures heal by themselves within seconds.
+	if rest := firstSeen(s).Add(w.Policy.Grace).Sub(w.Now); rest > 0 && s.Suspect == nil {
+		return Step{Do: DoWait, Wait: rest, Why: fmt.Sprintf("grace period of %s", shortDuration(w.Policy.Grace))}
+	}
+	if s.Suspect == nil {
+		return Step{Do: DoSuspect, Why: "looking for the commit that brought the image in"}
+	}
+	if w.Branch == nil {
+		return Step{Do: DoWait, Wait: lookAgain, Why: "the branch cannot be read yet"}
+	}
+	if t, ok := trailOf(w); ok && stand(s, w.Branch).bad == 0 {
+		return verdict(w, "revert "+short(t.Commit), "another Backstop or Rollback took the image back already")
+	}
+	if stand(s, w.Branch).bad == 0 {
+		return superseded(w)
+	}
+	if s.Target == nil || (!settled(s.Target) && w.Now.Sub(s.Target.At.Time) >= proveAgain) {
+		return Step{Do: DoTarget, Why: "asking the registry"}
+	}
+	return judge(w)
+}
+
+func settled(t *v1alpha1.Target) bool { return t.Proved && t.BadProved }
+
+func superseded(w *World) Step {
+	return end(w, v1alpha1.ResultSuperseded, "%s at %s no longer says %s: nothing to take back",
+		w.Form.Status.Suspect.Branch, short(w.Branch.Tip), w.Form.Spec.Image)
+}
+
+// allowed: the verdict allows, Git has not been written by this form.
+func allowed(w *World) Step {
+	s := &w.Form.Status
+	if w.Branch == nil {
+		return Step{Do: DoWait, Wait: lookAgain, Why: "the branch cannot be read yet"}
+	}
+	if t, ok := trailOf(w); ok {
+		return Step{Do: DoAdopt, Trail: t, Why: "the branch says that it was reverted"}
+	}
+	if stand(s, w.Branch).bad == 0 {
+		return superseded(w)
+	}
+	if s.Verdict.At.Add(giveUp(w.Policy)).Before(w.Now) {
+		return end(w, v1alpha1.ResultFailed, "%s", orElse(waitedFor(s), "the revert could not be pushed in time"))
+	}
+	if err := claimOf(w, s.Verdict.Cooldown.Duration).permit(*w.Branch); err != nil {
+		return Step{Do: DoWait, Wait: retryIn(w, err), Why: err.Error()}
+	}
+	return Step{Do: DoChange, Why: "pushing the revert"}
+}
+
+// underWay: the change is on the branch, or was.
+func underWay(w *World) Step {
+	s := &w.Form.Status
+	if w.Branch == nil {
+		return Step{Do: DoWait, Wait: lookAgain, Why: "the branch cannot be read yet"}
+	}
+	st := stand(s, w.Branch)
+	_, standing := trailOf(w)
+	switch {
+	case s.Landed == nil && (st.bad == 0 || standing):
+		return Step{Do: DoLanded, Why: "the branch holds the target"}
+	case st.bad > 0 && !standing:
+		if landings(s) >= maxLandAgain {
+			return end(w, v1alpha1.ResultFailed, "the revert was lost to force pushes %d times: stop whatever rewrites %s",
+				maxLandAgain+1, s.Suspect.Branch)
+		}
+		return Step{Do: DoLandAgain, Why: "the revert was lost to a force push"}
+	case st.bad > 0:
+		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after the revert %s", w.Form.Spec.Image,
+			s.Suspect.Branch, short(s.Change.Commit))
+	case st.target == 0:
+		return end(w, v1alpha1.ResultSuperseded, "%s at %s says something newer than the revert", s.Suspect.Branch,
+			short(w.Branch.Tip))
+	case s.Request == nil || s.Request.At.Before(&s.Landed.At):
+		return Step{Do: DoRequest, Why: "asking Flux to apply"}
+	}
+	return verifying(w)
+}
+
+func landings(s *v1alpha1.RollbackStatus) int32 {
+	if s.Landed == nil {
+		return 0
+	}
+	return s.Landed.Again
+}
+
+// verifying goes by content: what was attempted, what the templates hold, whether the rollout is complete.
+func verifying(w *World) Step {
+	s := &w.Form.Status
+	r := w.Rollout
+	if r == nil {
+		return Step{Do: DoWait, Wait: lookAgain, Why: "the rollout cannot be read yet"}
+	}
+	waits := arrival(s, r, w.Form.Spec.Image)
+	if waits == "" {
+		return end(w, v1alpha1.ResultVerified, "%s runs %s again", names(w), s.Target.Image)
+	}
+	deadline := s.Landed.At.Add(w.Policy.Verify)
+	// A running health check of the bad revision is Flux's to end; the time it takes is not the revert's fault.
+	if r.WaitsUntil.After(w.Now) {
+		deadline = r.WaitsUntil.Add(w.Policy.Verify)
+	}
+	if w.Now.After(deadline) {
+		return end(w, v1alpha1.ResultFailed, "reverted in Git, but not verified in %s: %s", shortDuration(w.Policy.Verify), waits)
+	}
+	return Step{Do: DoWait, Wait: min(lookAgain, deadline.Sub(w.Now)+time.Second), Why: waits}
+}
+
+// arrival says what is still missing; empty when the target has arrived.
+func arrival(s *v1alpha1.RollbackStatus, r *Rollout, bad string) string {
+	if !r.Contains {
+		switch {
+		case r.Source != "":
+			return r.Source
+		case r.Waits != "":
+			return r.Waits
+		case !r.Fetched:
+			return fmt.Sprintf("%s has not fetched %s yet", s.Suspect.Source, short(s.Landed.Commit))
+		}
+		return fmt.Sprintf("%s has not applied %s yet", s.Suspect.Applier, short(s.Landed.Commit))
+	}
+	for _, ws := range r.Workloads {
+		if ws.Gone {
+			continue
+		}
+		for _, f := range s.Failures {
+			// A webhook may have rewritten the target's registry; that the bad image is gone is what counts.
+			if f.Workload.Kind == ws.Workload.Kind && f.Workload.Name == ws.Workload.Name &&
+				sameImage(ws.Images[f.Container], bad) {
+				return fmt.Sprintf("%s still names %s for container %s", ws.Workload, bad, f.Container)
+			}
+		}
+		if !ws.Complete {
+			return orElse(ws.Says, fmt.Sprintf("the rollout of %s is not complete", ws.Workload))
+		}
+	}
+	return ""
+}
+
+// atRest: the form has ended; a hold may still stand.
+func atRest(w *World) Step {
+	s := &w.Form.Status
+	if s.Change == nil || s.Change.Hold == "" || s.Release != nil {
+		return Step{Do: DoWait}
+	}
+	if w.Branch == nil {
+		return Step{Do: DoWait, Wait: restAgain}
+	}
+	if stand(s, w.Branch).held == 0 {
+		by := "a commit that took the prefix away"
+		for _, t := range w.Branch.Trails {
+			if t.Kind == TrailLift && t.When.After(s.Change.At.Time.Add(-time.Second)) {
+				by = "the lift " + short(t.Commit)
+				break
+			}
+		}
+		return Step{Do: DoReleased, By: by}
+	}
+	if d := w.Form.Spec.ReleaseHold; d != nil {
+		return Step{Do: DoLift, By: d.By, Why: "a person released the hold"}
+	}
+	e := w.Election
+	switch {
+	case e == nil || !e.Automation || e.Image == "":
+		return Step{Do: DoWait, Wait: restAgain}
+	case e.Release == v1alpha1.ReleaseManual:
+		return Step{Do: DoWait, Wait: restAgain, Why: "the hold waits for backstop release"}
+	case failedBefore(e, w.Form.Spec.Image):
+		return Step{Do: DoWait, Wait: restAgain}
+	case e.Proof.Finding != FindingPresent:
+		return Step{Do: DoWait, Wait: proveAgain}
+	}
+	return Step{Do: DoLift, By: "the policy's newer image " + e.Image, Why: "a newer image was elected"}
+}
+
+func failedBefore(e *Election, bad string) bool {
+	if sameImage(e.Image, bad) {
+		return true
+	}
+	for _, f := range e.Failed {
+		if sameImage(e.Image, f) {
+			return true
+		}
+	}
+	return false
+}
+
+func end(w *World, r v1alpha1.Result, format string, args ...any) Step {
+	return Step{Do: DoOutcome, Outcome: v1alpha1.Outcome{
+		Result: r, Sentence: sentence(fmt.Sprintf(format, args...)), At: metav1.NewMicroTime(w.Now),
+	}}
+}
+
+// giveUp is how long an allowed revert is tried.
+func giveUp(p Policy) time.Duration { return max(p.Verify, p.Cooldown, 30*time.Minute) }
+
+func waitedFor(s *v1alpha1.RollbackStatus) string {
+	if s.Waiting == nil {
+		return ""
+	}
+	return s.Waiting.Why
+}
+
+func names(w *World) string {
+	var out []string
+	for _, wl := range workloadsOf(&w.Form.Status) {
+		out = append(out, wl.String())
+	}
+	if len(out) > 3 {
+		out = append(out[:3], fmt.Sprintf("%d more", len(out)-3))
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,161 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// Engine walks keys along the line. All fields are set before its first use; it has no state of its own but the peers'.
+type Engine struct {
+	// Cluster names this cluster in trailers and on cards.
+	Cluster string
+	// Home is Backstop's own namespace.
+	Home string
+	// Platforms to prove images for where a failure does not name its node's (os/arch).
+	Platforms []string
+	// Ceiling of the controller's flags.
+	Ceiling Ceiling
+	// Now is the clock.
+	Now func() time.Time
+	// The peers.
+	Records  Records
+	Pods     Pods
+	Flux     Flux
+	Git      Git
+	Registry Registry
+	// Tell hears of every saved change of a Rollback, in order; it must not block.
+	Tell func(before, after *v1alpha1.Rollback)
+	// Log gets one line for each effect.
+	Log *slog.Logger
+}
+
+// maxSteps bounds one walk. A form has ten blanks; conflicts start it over.
+const maxSteps = 64
+
+// Walk takes a key along the line until it must wait, and says when to look again at the latest (zero: when something
+// wakes it). An error means: again, with back-off.
+func (e *Engine) Walk(ctx context.Context, key Key) (time.Duration, error) {
+	for range maxSteps {
+		w, err := e.gather(ctx, key)
+		if err != nil {
+			return 0, fmt.Errorf("gather %s: %w", key, err)
+		}
+		if w == nil {
+			return 0, nil
+		}
+		step := decide(*w)
+		err = e.take(ctx, key, w, step)
+		switch {
+		case errors.Is(err, ErrConflict):
+			continue
+		case err != nil:
+			return e.stumble(ctx, w, step, err)
+		case step.Do == DoWait:
+			return step.Wait, nil
+		}
+	}
+	return time.Second, nil
+}
+
+// take does the one effect of a step and saves what it filled in.
+func (e *Engine) take(ctx context.Context, key Key, w *World, step Step) error {
+	form := w.Form.DeepCopy()
+	if form.Name == "" {
+		return e.open(ctx, key, w)
+	}
+	if step.Do != DoWait {
+		e.Log.Info("step", "rollback", form.Namespace+"/"+form.Name, "do", step.Do, "why", step.Why)
+	}
+	fill := map[Effect]func(context.Context, *World, Step, *v1alpha1.Rollback) error{
+		DoWait:      e.fillWaiting,
+		DoFailures:  e.fillFailures,
+		DoSuspect:   e.fillSuspect,
+		DoTarget:    e.fillTarget,
+		DoVerdict:   e.fillVerdict,
+		DoChange:    e.fillChange,
+		DoAdopt:     e.fillFromTrail,
+		DoLanded:    e.fillLanded,
+		DoLandAgain: e.landAgain,
+		DoRequest:   e.fillRequest,
+		DoOutcome:   e.fillOutcome,
+		DoLift:      e.fillLift,
+		DoReleased:  e.fillReleased,
+	}[step.Do]
+	if err := fill(ctx, w, step, form); err != nil {
+		return err
+	}
+	return e.save(ctx, &w.Form, form)
+}
+
+// open creates the form of a key, or the next one after an ended one.
+func (e *Engine) open(ctx context.Context, key Key, w *World) error {
+	next := NewRollback(key, v1alpha1.TriggerImagePull, Ordinal(&w.Form)+1)
+	if err := e.Records.Create(ctx, next); err != nil {
+		return fmt.Errorf("open %s: %w", next.Name, err)
+	}
+	e.Log.Info("opened", "rollback", next.Namespace+"/"+next.Name, "image", key.Image)
+	return nil
+}
+
+// save writes the status when it changed, and tells.
+func (e *Engine) save(ctx context.Context, before, after *v1alpha1.Rollback) error {
+	describe(after, e.Now())
+	if equality.Semantic.DeepEqual(before.Status, after.Status) {
+		return nil
+	}
+	if err := e.Records.SaveStatus(ctx, after); err != nil {
+		return fmt.Errorf("save %s/%s: %w", after.Namespace, after.Name, err)
+	}
+	if e.Tell != nil {
+		e.Tell(before, after)
+	}
+	return nil
+}
+
+// stumble records why an effect failed. A refusal ends the form, since only a person can help; anything else is tried again.
+func (e *Engine) stumble(ctx context.Context, w *World, step Step, err error) (time.Duration, error) {
+	form := w.Form.DeepCopy()
+	log := e.Log.With("rollback", form.Namespace+"/"+form.Name, "do", step.Do)
+	if why, refused := AsRefusal(err); refused {
+		log.Warn("refused", "why", why)
+		return 0, e.refused(ctx, w, step, why)
+	}
+	log.Warn("failed, will try again", "error", err)
+	form.Status.Waiting = waitingFor(form, fmt.Sprintf("%s: %s; trying again", step.Why, err), nil, e.Now())
+	if serr := e.save(ctx, &w.Form, form); serr != nil && !errors.Is(serr, ErrConflict) {
+		return 0, errors.Join(err, serr)
+	}
+	var after *RetryAfter
+	if errors.As(err, &after) {
+		return after.After, nil
+	}
+	return 0, err
+}
+
+// refused ends a form whose effect a peer refused for good. A form at rest stays as it is: its hold goes on standing.
+func (e *Engine) refused(ctx context.Context, w *World, step Step, why string) error {
+	form := w.Form.DeepCopy()
+	result := v1alpha1.ResultFailed
+	if step.Do == DoSuspect {
+		result = v1alpha1.ResultUnattributable
+	}
+	if Ended(&form.Status) {
+		form.Status.Waiting = waitingFor(form, "the hold stands: "+why, nil, e.Now())
+	} else {
+		if err := e.fillOutcome(ctx, w, end(w, result, "%s", why), form); err != nil {
+			return err
+		}
+	}
+	err := e.save(ctx, &w.Form, form)
+	if errors.Is(err, ErrConflict) {
+		return nil
+	}
+	return err
+}

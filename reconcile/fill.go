@@ -1,0 +1,157 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// The pure blanks, and the ones that one read or one request fills. suspect, target and change have files of their own.
+
+func (e *Engine) fillWaiting(_ context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
+	var until *metav1.MicroTime
+	if step.Wait > lookAgain {
+		t := metav1.NewMicroTime(w.Now.Add(step.Wait).Truncate(time.Second))
+		until = &t
+	}
+	form.Status.Waiting = waitingFor(form, step.Why, until, w.Now)
+	return nil
+}
+
+func (e *Engine) fillFailures(_ context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
+	s := &form.Status
+	for _, f := range w.Sighting.Failures {
+		f.Message = cut(f.Message, 1024)
+		i := slices.IndexFunc(s.Failures, func(o v1alpha1.Failure) bool { return sameFailure(o, f) })
+		switch {
+		case i >= 0 && s.Failures[i].Cause == v1alpha1.CauseUnknown && f.Cause != v1alpha1.CauseUnknown:
+			// Older kubelets hide the first error behind the back-off: the better words count, the first sight stays.
+			f.Since = s.Failures[i].Since
+			s.Failures[i] = f
+		case i < 0 && len(s.Failures) < maxFailures:
+			s.Failures = append(s.Failures, f)
+		case i < 0:
+			s.MoreFailures++
+		}
+	}
+	return nil
+}
+
+func (e *Engine) fillVerdict(_ context.Context, _ *World, step Step, form *v1alpha1.Rollback) error {
+	form.Status.Verdict = &step.Verdict
+	form.Status.Waiting = nil
+	return nil
+}
+
+func (e *Engine) fillOutcome(_ context.Context, _ *World, step Step, form *v1alpha1.Rollback) error {
+	form.Status.Outcome = &step.Outcome
+	form.Status.Waiting = nil
+	return nil
+}
+
+// fillFromTrail takes over a revert that the branch already carries: this form's own, saved too late, or a sibling's.
+func (e *Engine) fillFromTrail(_ context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
+	t := step.Trail
+	c := &v1alpha1.Change{Commit: t.Commit, Branch: form.Status.Suspect.Branch, At: metav1.NewMicroTime(t.When)}
+	if !slices.Contains(t.Rollbacks, w.Self) && len(t.Rollbacks) > 0 {
+		c.By = t.Rollbacks[0]
+	}
+	// The hold lies on top of the revert, in the same push: it shares a Rollback with it.
+	for _, h := range w.Branch.Trails {
+		if h.Kind == TrailHold && slices.ContainsFunc(h.Rollbacks, func(r string) bool { return slices.Contains(t.Rollbacks, r) }) {
+			c.Hold, c.Policies = h.Commit, h.Policies
+		}
+	}
+	if c.Hold != "" {
+		c.Policies = markersOf(form.Status.Suspect)
+	}
+	form.Status.Change = c
+	form.Status.Waiting = nil
+	return nil
+}
+
+func markersOf(s *v1alpha1.Suspect) []string {
+	var out []string
+	for _, n := range s.Nodes {
+		if n.Marker != "" && !slices.Contains(out, n.Marker) {
+			out = append(out, n.Marker)
+		}
+	}
+	return out
+}
+
+func (e *Engine) fillLanded(_ context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
+	form.Status.Landed = &v1alpha1.Landed{
+		Commit: orElse(w.Branch.HoldsTarget, form.Status.Change.Commit),
+		At:     metav1.NewMicroTime(w.Now),
+	}
+	return nil
+}
+
+func (e *Engine) fillRequest(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
+	origin, err := e.Flux.Reopen(ctx, *form.Status.Suspect, w.Policy.Source)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", form.Status.Suspect.Source, err)
+	}
+	token := w.Now.UTC().Format(time.RFC3339Nano)
+	if err := e.Flux.Request(ctx, origin.Cascade, token); err != nil {
+		return fmt.Errorf("ask Flux to reconcile: %w", err)
+	}
+	form.Status.Request = &v1alpha1.Request{Token: token, Objects: origin.Cascade, At: metav1.NewMicroTime(w.Now)}
+	return nil
+}
+
+// fillLift takes the hold away and asks the automation to run.
+func (e *Engine) fillLift(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
+	s := &form.Status
+	origin, err := e.Flux.Reopen(ctx, *s.Suspect, w.Policy.Source)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
+	}
+	release := &v1alpha1.HoldRelease{By: step.By}
+	if w.Election != nil {
+		release.Image = w.Election.Image
+	}
+	for _, policy := range s.Change.Policies {
+		commit, err := e.Git.Lift(ctx, origin.Source, Lift{
+			Policy: policy, Roots: append([]Root{origin.Root}, origin.Others...),
+			Image: release.Image, By: step.By, Rollback: w.Self,
+		})
+		if err != nil {
+			return fmt.Errorf("lift the hold of %s: %w", policy, err)
+		}
+		release.Commit = orElse(commit, release.Commit)
+	}
+	release.At = metav1.NewMicroTime(e.Now())
+	s.Release = release
+	s.Waiting = nil
+	return e.wakeAutomation(ctx, w, origin)
+}
+
+// wakeAutomation asks the automations of the held policies to run; a failure only costs time, their interval comes anyway.
+func (e *Engine) wakeAutomation(ctx context.Context, w *World, origin Origin) error {
+	var who []v1alpha1.ObjectRef
+	for _, p := range origin.Policies {
+		if p.Automation != nil && slices.Contains(w.Form.Status.Change.Policies, p.Name) && !slices.Contains(who, *p.Automation) {
+			who = append(who, *p.Automation)
+		}
+	}
+	if len(who) == 0 {
+		return nil
+	}
+	if err := e.Flux.Request(ctx, who, e.Now().UTC().Format(time.RFC3339Nano)); err != nil {
+		e.Log.Warn("ask the automation to run", "rollback", w.Self, "error", err)
+	}
+	return nil
+}
+
+func (e *Engine) fillReleased(_ context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
+	form.Status.Release = &v1alpha1.HoldRelease{By: step.By, At: metav1.NewMicroTime(w.Now)}
+	form.Status.Waiting = nil
+	return nil
+}

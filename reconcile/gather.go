@@ -1,0 +1,184 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// gather reads the world of a key, live, and never judges. It gives nil where there is nothing to walk: no Rollback and
+// nothing that fails. A World whose form has no name asks for a new form to be opened.
+func (e *Engine) gather(ctx context.Context, key Key) (*World, error) {
+	form, err := e.Records.Latest(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("read the newest Rollback: %w", err)
+	}
+	var known []v1alpha1.Workload
+	if form != nil {
+		known = workloadsOf(&form.Status)
+	}
+	sighting, err := e.Pods.Failing(ctx, key, known)
+	if err != nil {
+		return nil, fmt.Errorf("read pods: %w", err)
+	}
+	w := &World{Now: e.Now(), Sighting: sighting, Budget: e.Ceiling.Budget}
+	fresh := slices.ContainsFunc(sighting.Failures, func(f v1alpha1.Failure) bool { return form == nil || !covers(&form.Status, f) })
+	switch {
+	case form == nil && !fresh:
+		return nil, nil
+	case form == nil:
+		return w, nil
+	case fresh && Ended(&form.Status) && !decidedAfterExpiry(&World{Form: *form}):
+		// An ended form covers its failures; these are others, so the next ordinal is opened.
+		w.Form.Annotations = form.Annotations
+		return w, nil
+	}
+	w.Form = *form
+	w.Self = e.Cluster + "/" + form.Namespace + "/" + form.Name
+	if w.Policy, err = e.policy(ctx, w); err != nil {
+		return nil, err
+	}
+	if form.Status.Suspect == nil || !looks(&form.Status) {
+		return w, nil
+	}
+	return w, e.gatherGit(ctx, w)
+}
+
+// looks says whether the branch can still tell the form anything.
+func looks(s *v1alpha1.RollbackStatus) bool {
+	return !Ended(s) || s.Outcome.Result == v1alpha1.ResultExpired || (s.Change != nil && s.Change.Hold != "" && s.Release == nil)
+}
+
+// gatherGit reads what the source, the branch, Flux and the registry say once a suspect is known.
+func (e *Engine) gatherGit(ctx context.Context, w *World) error {
+	s := &w.Form.Status
+	origin, err := e.Flux.Reopen(ctx, *s.Suspect, w.Policy.Source)
+	if why, refused := AsRefusal(err); refused {
+		// The verdict is told why; a form at rest goes on resting.
+		w.ReadOnly = why
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
+	}
+	w.ReadOnly = origin.Source.ReadOnly
+	since := w.Now.Add(-max(w.Policy.Cooldown, w.Budget.Per))
+	branch, err := e.Git.Look(ctx, origin.Source, *s.Suspect, s.Target, since)
+	if err != nil {
+		return fmt.Errorf("look at %s: %w", s.Suspect.Branch, err)
+	}
+	w.Branch = &branch
+	switch {
+	case Ended(s) && s.Change != nil:
+		w.Election, err = e.election(ctx, w, origin)
+	case s.Request != nil:
+		contains := func(tip, commit string) (bool, error) { return e.Git.Contains(ctx, origin.Source, tip, commit) }
+		var r Rollout
+		r, err = e.Flux.Rollout(ctx, &w.Form, contains)
+		w.Rollout = &r
+	case s.Verdict == nil && s.Target != nil:
+		err = e.neighbours(ctx, w)
+	}
+	return err
+}
+
+// policy resolves what may be done for the form's workloads.
+func (e *Engine) policy(ctx context.Context, w *World) (Policy, error) {
+	all, nsLabels, err := e.Records.Policies(ctx, w.Form.Namespace)
+	if err != nil {
+		return Policy{}, fmt.Errorf("read policies: %w", err)
+	}
+	var subjects []Subject
+	for _, labels := range w.Sighting.Labels {
+		subjects = append(subjects, Subject{Namespace: w.Form.Namespace, NamespaceLabels: nsLabels, Labels: labels})
+	}
+	return Resolve(w.Form.Spec.Trigger, subjects, all, e.Home, e.Ceiling), nil
+}
+
+// election reads what image automation would write if the hold were lifted.
+func (e *Engine) election(ctx context.Context, w *World, origin Origin) (*Election, error) {
+	held := w.Form.Status.Change.Policies
+	out := &Election{Release: w.Policy.Release}
+	for _, p := range origin.Policies {
+		if !slices.Contains(held, p.Name) {
+			continue
+		}
+		out.Automation = p.Automation != nil
+		out.Image = p.Latest
+	}
+	if out.Image == "" || !out.Automation {
+		return out, nil
+	}
+	for _, h := range w.Branch.Held {
+		out.Failed = append(out.Failed, h.Failed...)
+		if h.Release == v1alpha1.ReleaseManual {
+			out.Release = h.Release
+		}
+	}
+	if out.Release == v1alpha1.ReleaseManual || failedBefore(out, w.Form.Spec.Image) {
+		return out, nil
+	}
+	access, err := e.Flux.Access(ctx, w.Form.Namespace, out.Image, "")
+	if err != nil {
+		return nil, fmt.Errorf("read how to ask the registry: %w", err)
+	}
+	out.Proof = e.Registry.Prove(ctx, Question{Image: out.Image, Platforms: e.platforms(&w.Form.Status), Access: access})
+	return out, nil
+}
+
+// breakerAt is how many images of one registry must be unprovable, with their targets, for the breaker to open.
+const breakerAt = 3
+
+// neighbours reads what other open Rollbacks say: whether their registry can prove anything at all, and how many share
+// the suspect.
+func (e *Engine) neighbours(ctx context.Context, w *World) error {
+	open, err := e.Records.Open(ctx)
+	if err != nil {
+		return fmt.Errorf("list open Rollbacks: %w", err)
+	}
+	host := registryHost(w.Form.Spec.Image)
+	dark := map[string]bool{}
+	if unproved(&w.Form.Status) {
+		dark[w.Form.Spec.Image] = true
+	}
+	for i := range open {
+		o := &open[i]
+		if o.UID == w.Form.UID {
+			continue
+		}
+		if registryHost(o.Spec.Image) == host && o.Status.Verdict == nil && unproved(&o.Status) {
+			dark[o.Spec.Image] = true
+		}
+	}
+	if len(dark) >= breakerAt {
+		w.Breaker = fmt.Sprintf("breaker: %d images of %s and what they replaced cannot be proved, the registry is the suspect",
+			len(dark), host)
+	}
+	return nil
+}
+
+func unproved(s *v1alpha1.RollbackStatus) bool {
+	return s.Target != nil && !s.Target.Proved && !s.Target.BadProved
+}
+
+func (e *Engine) platforms(s *v1alpha1.RollbackStatus) []string {
+	var out []string
+	for _, f := range s.Failures {
+		if f.Platform != "" && !slices.Contains(out, f.Platform) {
+			out = append(out, f.Platform)
+		}
+	}
+	if len(out) == 0 {
+		return e.Platforms
+	}
+	return out
+}
+
+// fresh says whether a proof may still be acted upon.
+func fresh(t *v1alpha1.Target, now time.Time) bool { return now.Sub(t.At.Time) < proofLasts }
+
+var errNotProved = errors.New("the target is not proved any more")

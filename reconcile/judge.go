@@ -1,0 +1,164 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// judge finds the verdict: people first, then what the policy forbids, then what needs a person, then the policy.
+func judge(w *World) Step {
+	s := &w.Form.Status
+	if d, ok := firstDecision(w.Form.Spec.Decisions); ok {
+		return person(w, d)
+	}
+	if why := onlyTold(w); why != "" {
+		return end(w, v1alpha1.ResultNotified, "%s: %s", told(w), why)
+	}
+	asks := needsPerson(w)
+	if w.Policy.Mode == v1alpha1.ModeAuto && len(asks) == 0 {
+		return verdict(w, v1alpha1.ByPolicy+strings.Join(w.Policy.By, ", "), s.Target.Proof)
+	}
+	if w.Policy.Mode == v1alpha1.ModeApprove {
+		asks = append([]string{"the policy asks for an approval"}, asks...)
+		if w.Policy.Why != "" {
+			asks[0] += " (" + w.Policy.Why + ")"
+		}
+	}
+	deadline := firstSeen(s).Add(w.Policy.Grace + w.Policy.Approval)
+	if !w.Now.Before(deadline) {
+		return end(w, v1alpha1.ResultExpired, "nobody decided in %s; it can still be approved or rejected. Asked because %s",
+			shortDuration(w.Policy.Approval), strings.Join(asks, "; "))
+	}
+	wait := deadline.Sub(w.Now)
+	if !settled(s.Target) {
+		wait = min(wait, s.Target.At.Add(proveAgain).Sub(w.Now))
+	}
+	return Step{Do: DoWait, Wait: min(max(wait, time.Second), restAgain),
+		Why: "a person decides by " + deadline.UTC().Format("15:04:05 MST") + ": " + strings.Join(asks, "; ")}
+}
+
+// person turns a decision into a verdict. An approval needs something to go back to.
+func person(w *World, d v1alpha1.Decision) Step {
+	s := &w.Form.Status
+	if d.Answer == v1alpha1.Approve && len(s.Target.Values) == 0 {
+		return end(w, v1alpha1.ResultFailed, "%s approved, but there is nothing to go back to: %s", d.By, s.Target.Proof)
+	}
+	if d.Answer == v1alpha1.Approve && w.ReadOnly != "" {
+		return end(w, v1alpha1.ResultFailed, "%s approved, but Backstop cannot push: %s", d.By, w.ReadOnly)
+	}
+	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
+		Answer: d.Answer, By: d.By, At: metav1.NewMicroTime(w.Now), Why: cut(d.Reason, 500), Release: w.Policy.Release,
+	}}
+}
+
+// firstDecision is the earliest by its own time; the name breaks a tie, so that every reader agrees.
+func firstDecision(ds []v1alpha1.Decision) (v1alpha1.Decision, bool) {
+	if len(ds) == 0 {
+		return v1alpha1.Decision{}, false
+	}
+	return slices.MinFunc(ds, func(a, b v1alpha1.Decision) int {
+		if c := a.At.Compare(b.At.Time); c != 0 {
+			return c
+		}
+		return strings.Compare(a.By, b.By)
+	}), true
+}
+
+func verdict(w *World, by, why string) Step {
+	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
+		Answer: v1alpha1.Approve, By: by, At: metav1.NewMicroTime(w.Now), Why: cut(why, 1000),
+		Cooldown: metav1.Duration{Duration: w.Policy.Cooldown}, Release: w.Policy.Release,
+	}}
+}
+
+// onlyTold says why nothing may be done here at all; empty when something may.
+func onlyTold(w *World) string {
+	s := &w.Form.Status
+	age := w.Now.Sub(s.Suspect.When.Time)
+	switch {
+	case w.Policy.Mode == v1alpha1.ModeNotify || w.Policy.Mode == "":
+		return orElse(w.Policy.Why, "the policy only tells")
+	case w.Policy.MaxAge > 0 && age > w.Policy.MaxAge:
+		return fmt.Sprintf("the change is %s old and maxAge is %s", shortDuration(age.Round(time.Minute)),
+			shortDuration(w.Policy.MaxAge))
+	case s.Suspect.Automation == nil && w.Policy.Authors != v1alpha1.AuthorsAnyone:
+		return "the change is not image automation's and the policy's authors is Automation"
+	case len(s.Target.Values) == 0:
+		return "there is nothing to go back to: " + s.Target.Proof
+	case w.ReadOnly != "":
+		return w.ReadOnly
+	case w.Policy.Delivery == v1alpha1.DeliveryPullRequest:
+		return "delivery by pull request is not supported yet: set delivery to Push or revert by hand"
+	}
+	return ""
+}
+
+// told is what a person needs to revert by hand.
+func told(w *World) string {
+	s := &w.Form.Status
+	return fmt.Sprintf("%s came in with %s (%s)", w.Form.Spec.Image, short(s.Suspect.Commit), s.Suspect.Branch)
+}
+
+// needsPerson lists why the policy's word is not enough.
+func needsPerson(w *World) []string {
+	s := &w.Form.Status
+	var asks []string
+	ask := func(format string, args ...any) { asks = append(asks, fmt.Sprintf(format, args...)) }
+	if w.Breaker != "" {
+		ask("%s", w.Breaker)
+	}
+	for _, c := range causes(s) {
+		if !c.ImageFault() {
+			ask("the cause is %s, which need not be the image's fault", c)
+		}
+	}
+	if !s.Target.BadProved {
+		ask("the registry does not confirm that the image cannot run (%s)", s.Target.Proof)
+	} else if !s.Target.Proved {
+		ask("the target is not proved (%s)", s.Target.Proof)
+	}
+	if w.Sighting.RanHere != "" {
+		ask("the image has run here: %s", w.Sighting.RanHere)
+	}
+	if s.Suspect.Automation == nil && !s.Suspect.OnlyImages {
+		ask("a person's commit changed more than images")
+	}
+	if len(s.Suspect.SharedBy) > 0 {
+		ask("the files are also rendered by %s", list(s.Suspect.SharedBy))
+	}
+	if err := claimOf(w, w.Policy.Cooldown).restraint(*w.Branch); err != nil {
+		ask("%s", err)
+	}
+	return asks
+}
+
+func list(refs []v1alpha1.ObjectRef) string {
+	var out []string
+	for _, r := range refs {
+		out = append(out, r.String())
+	}
+	return strings.Join(out, ", ")
+}
+
+// waitUntil is a refusal of permit that time heals.
+type waitUntil struct {
+	until time.Time
+	why   string
+}
+
+func (e *waitUntil) Error() string { return e.why }
+
+func retryIn(w *World, err error) time.Duration {
+	var wait *waitUntil
+	if errors.As(err, &wait) {
+		return min(max(wait.until.Sub(w.Now), time.Second), restAgain)
+	}
+	return time.Second
+}

@@ -1,0 +1,75 @@
+package reconcile
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+const (
+	// KeyLabel on a Rollback holds the hash of its namespace and image, by which all Rollbacks of a key are found.
+	KeyLabel = "backstop.dev/key"
+	// OrdinalAnnotation counts the Rollbacks of one key.
+	OrdinalAnnotation = "backstop.dev/ordinal"
+)
+
+// Hash names a key in labels and object names: the first 10 hex digits of its SHA-256.
+func (k Key) Hash() string {
+	sum := sha256.Sum256([]byte(k.Namespace + "\x00" + k.Image))
+	return hex.EncodeToString(sum[:5])
+}
+
+// RollbackName is the last part of the image's repository, the key's hash and an ordinal: the same for everybody who
+// opens the same Rollback, so that AlreadyExists is the lock.
+func RollbackName(k Key, ordinal int) string {
+	return fmt.Sprintf("%s-%s-%d", imageWord(k.Image), k.Hash(), ordinal)
+}
+
+// imageWord makes a DNS label of at most 30 characters of an image reference, which may be anything.
+func imageWord(image string) string {
+	repo, _, _ := strings.Cut(image, "@")
+	repo = repo[strings.LastIndex(repo, "/")+1:]
+	repo, _, _ = strings.Cut(repo, ":")
+	word := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return '-'
+	}, repo)
+	if len(word) > 30 {
+		word = word[:30]
+	}
+	word = strings.Trim(word, "-")
+	return orElse(word, "image")
+}
+
+// Ordinal of a Rollback; zero when its annotation was tampered with.
+func Ordinal(r *v1alpha1.Rollback) int {
+	n, err := strconv.Atoi(r.Annotations[OrdinalAnnotation])
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// NewRollback makes the empty form of a key.
+func NewRollback(k Key, trigger v1alpha1.Trigger, ordinal int) *v1alpha1.Rollback {
+	return &v1alpha1.Rollback{
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Rollback"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: k.Namespace, Name: RollbackName(k, ordinal),
+			Labels:      map[string]string{KeyLabel: k.Hash()},
+			Annotations: map[string]string{OrdinalAnnotation: strconv.Itoa(ordinal)},
+		},
+		Spec: v1alpha1.RollbackSpec{Trigger: trigger, Image: k.Image},
+	}
+}

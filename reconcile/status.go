@@ -1,0 +1,72 @@
+package reconcile
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// describe keeps phase and conditions in step with the blanks, so that kubectl and kstatus read a sentence.
+func describe(r *v1alpha1.Rollback, now time.Time) {
+	s := &r.Status
+	s.ObservedGeneration = r.Generation
+	s.Phase = Phase(s)
+	ready := metav1.Condition{Type: "Ready", ObservedGeneration: r.Generation, LastTransitionTime: metav1.NewTime(now)}
+	switch {
+	case !Ended(s):
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionUnknown, "Progressing", progress(r)
+		setCondition(s, metav1.Condition{Type: "Reconciling", Status: metav1.ConditionTrue, Reason: "Progressing",
+			Message: ready.Message, ObservedGeneration: r.Generation, LastTransitionTime: ready.LastTransitionTime})
+		meta.RemoveStatusCondition(&s.Conditions, "Stalled")
+	case stalled(s.Outcome.Result):
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, string(s.Outcome.Result), s.Outcome.Sentence
+		setCondition(s, metav1.Condition{Type: "Stalled", Status: metav1.ConditionTrue, Reason: string(s.Outcome.Result),
+			Message: ready.Message, ObservedGeneration: r.Generation, LastTransitionTime: ready.LastTransitionTime})
+		meta.RemoveStatusCondition(&s.Conditions, "Reconciling")
+	default:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionTrue, string(s.Outcome.Result), s.Outcome.Sentence
+		meta.RemoveStatusCondition(&s.Conditions, "Reconciling")
+		meta.RemoveStatusCondition(&s.Conditions, "Stalled")
+	}
+	setCondition(s, ready)
+}
+
+// setCondition keeps the transition time while only words change.
+func setCondition(s *v1alpha1.RollbackStatus, c metav1.Condition) {
+	meta.SetStatusCondition(&s.Conditions, c)
+}
+
+// stalled says which ends need a person.
+func stalled(r v1alpha1.Result) bool {
+	switch r {
+	case v1alpha1.ResultFailed, v1alpha1.ResultUnattributable, v1alpha1.ResultExpired, v1alpha1.ResultNotified:
+		return true
+	case v1alpha1.ResultVerified, v1alpha1.ResultRestored, v1alpha1.ResultRecovered, v1alpha1.ResultRejected,
+		v1alpha1.ResultSuperseded:
+		return false
+	}
+	return false
+}
+
+func progress(r *v1alpha1.Rollback) string {
+	if w := r.Status.Waiting; w != nil && w.Why != "" {
+		return w.Why
+	}
+	return fmt.Sprintf("%s: %s", Phase(&r.Status), r.Spec.Image)
+}
+
+// waitingFor keeps since while the reason stays the same, so that a status that says nothing new is not written.
+func waitingFor(r *v1alpha1.Rollback, why string, until *metav1.MicroTime, now time.Time) *v1alpha1.Waiting {
+	why = sentence(why)
+	if why == "" {
+		return nil
+	}
+	if old := r.Status.Waiting; old != nil && old.Why == why {
+		return old
+	}
+	return &v1alpha1.Waiting{Why: why, Until: until, Since: metav1.NewMicroTime(now)}
+}

@@ -1,0 +1,70 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// fillSuspect maps the failing workloads to their source and blames the commit that brought the image in.
+func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
+	workloads := workloadsOf(&form.Status)
+	seen := map[Root]bool{}
+	var source types.NamespacedName
+	for _, wl := range workloads {
+		origin, err := e.Flux.Origin(ctx, form.Namespace, wl, w.Policy.Source)
+		if err != nil {
+			return fmt.Errorf("find the source of %s: %w", wl, err)
+		}
+		if form.Status.Suspect == nil {
+			source = origin.Source.Name
+		}
+		// Workloads of one image that another source deploys are another repository's business.
+		if seen[origin.Root] || origin.Source.Name != source {
+			continue
+		}
+		seen[origin.Root] = true
+		q := Query{
+			Image: form.Spec.Image, Namespace: form.Namespace, Root: origin.Root, Others: origin.Others, Policies: origin.Policies,
+		}
+		if len(workloads) == 1 {
+			q.Workload = wl
+		}
+		suspect, err := e.Git.Blame(ctx, origin.Source, q)
+		if err != nil {
+			return fmt.Errorf("blame %s: %w", form.Spec.Image, err)
+		}
+		join(form, origin, suspect)
+	}
+	return nil
+}
+
+// join keeps the first suspect and takes over the nodes that the same commit changed for a second workload.
+func join(form *v1alpha1.Rollback, origin Origin, found v1alpha1.Suspect) {
+	found.Source = v1alpha1.ObjectRef{
+		Kind: "GitRepository", Namespace: origin.Source.Name.Namespace, Name: origin.Source.Name.Name,
+	}
+	found.Applier = origin.Applier
+	found.Branch = origin.Source.Branch
+	found.Subject, found.Author = cut(found.Subject, 250), cut(found.Author, 200)
+	first := form.Status.Suspect
+	if first == nil {
+		form.Status.Suspect = &found
+		return
+	}
+	if first.Commit != found.Commit {
+		return
+	}
+	for _, n := range found.Nodes {
+		known := false
+		for _, o := range first.Nodes {
+			known = known || (o.File == n.File && o.Pointer == n.Pointer)
+		}
+		if !known {
+			first.Nodes = append(first.Nodes, n)
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// maxFormer is how many earlier values are tried as a target.
+const maxFormer = 8
+
+// fillTarget asks the registry about the failing image, and finds the newest earlier value that has no recorded failure
+// and is proved to exist: two bad images in a row are common, and nothing is rolled back into the dark.
+func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
+	s := &form.Status
+	origin, err := e.Flux.Reopen(ctx, *s.Suspect, w.Policy.Source)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
+	}
+	former, err := e.Git.Former(ctx, origin.Source, *s.Suspect, maxFormer)
+	if err != nil {
+		return fmt.Errorf("read what was there before %s: %w", short(s.Suspect.Commit), err)
+	}
+	access, err := e.Flux.Access(ctx, form.Namespace, form.Spec.Image, s.Failures[0].Pod)
+	if err != nil {
+		return fmt.Errorf("read how to ask the registry: %w", err)
+	}
+	platforms := e.platforms(s)
+	target := e.firstProved(ctx, w, former, func(image string) Proof {
+		return e.Registry.Prove(ctx, Question{Image: image, Platforms: platforms, Access: access})
+	})
+	bad := e.Registry.Prove(ctx, Question{
+		Image: form.Spec.Image, Platforms: platforms, Access: access, Witness: target.Image,
+		Deep: slices.Contains(causes(s), v1alpha1.CauseBlobMissing),
+	})
+	target.BadProved = bad.Finding == FindingAbsent
+	target.Proof = sentence(joinWords(bad.Sentence, target.Proof, access.Missing))
+	target.At = metav1.NewMicroTime(w.Now)
+	s.Target = &target
+	s.Waiting = nil
+	return nil
+}
+
+// firstProved walks the earlier values, newest first. An image that the registry does not hold any more is passed over;
+// where the registry does not answer, the newest value is the target, unproved.
+func (e *Engine) firstProved(ctx context.Context, w *World, former []Former, prove func(string) Proof) v1alpha1.Target {
+	var unproved *v1alpha1.Target
+	said := "no earlier value was found in Git"
+	for _, f := range former {
+		if ctx.Err() != nil {
+			break
+		}
+		if failedOn(w, f.Image) {
+			said = fmt.Sprintf("%s was taken back here before", f.Image)
+			continue
+		}
+		p := prove(f.Image)
+		t := v1alpha1.Target{Image: f.Image, Values: f.Values, Digest: p.Digest, Proof: p.Sentence}
+		switch p.Finding {
+		case FindingPresent:
+			t.Proved = true
+			return t
+		case FindingAbsent:
+			said = p.Sentence
+		case FindingUnproved:
+			if unproved == nil {
+				unproved = &t
+			}
+		}
+	}
+	if unproved != nil {
+		return *unproved
+	}
+	return v1alpha1.Target{Proof: said}
+}
+
+// failedOn says whether Backstop took an image back on this branch before.
+func failedOn(w *World, image string) bool {
+	if w.Branch == nil || image == "" {
+		return false
+	}
+	for _, t := range w.Branch.Trails {
+		if t.Kind == TrailRevert && slices.ContainsFunc(t.Images, func(i string) bool { return sameImage(i, image) }) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,241 @@
+package reconcile
+
+import (
+	"slices"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// World is all that decide may look at. It is gathered live before every step.
+type World struct {
+	// Now is the time.
+	Now time.Time
+	// Self is CLUSTER/NAMESPACE/NAME of the form, as Backstop's trailers name it.
+	Self string
+	// Form is the Rollback.
+	Form v1alpha1.Rollback
+	// Sighting is what the pods say.
+	Sighting Sighting
+	// Policy is what may be done; the zero value allows nothing.
+	Policy Policy
+	// Budget of the branch.
+	Budget Budget
+	// ReadOnly says why Backstop may not push to the branch; empty when it may, or before that is known.
+	ReadOnly string
+	// Branch is the tip and Backstop's trailers on it; nil until looked at.
+	Branch *Branch
+	// Rollout is how far the target got; nil until asked.
+	Rollout *Rollout
+	// Election is what the held policy elects; nil until asked.
+	Election *Election
+	// Breaker says why nothing of this registry can be proved at all; empty while it is closed.
+	Breaker string
+	// Siblings counts Rollbacks of the same suspect commit that are about to be allowed.
+	Siblings int
+}
+
+// Election is what image automation would write if the hold were lifted.
+type Election struct {
+	// Automation is false when this cluster has not both the policy and the automation: then another cluster lifts.
+	Automation bool
+	// Image elected now, name:tag[@digest].
+	Image string
+	// Proof that it exists, for the platforms.
+	Proof Proof
+	// Failed are the images that were taken back from the nodes under this policy.
+	Failed []string
+	// Release is what the hold in Git says lifts it; it may be stricter than the policy.
+	Release v1alpha1.ReleaseMode
+}
+
+// Effect names what a Step does. Each fills one blank.
+type Effect string
+
+// The effects.
+const (
+	// DoWait does nothing until Step.Wait has passed or something wakes the key; zero waits for a wake.
+	DoWait Effect = "Wait"
+	// DoFailures merges what the pods say into the form.
+	DoFailures Effect = "Failures"
+	// DoSuspect finds the commit that brought the image in.
+	DoSuspect Effect = "Suspect"
+	// DoTarget proves what failed and what to go back to.
+	DoTarget Effect = "Target"
+	// DoVerdict writes Step.Verdict.
+	DoVerdict Effect = "Verdict"
+	// DoChange pushes the revert and the hold.
+	DoChange Effect = "Change"
+	// DoAdopt fills change from a trail that stands on the branch already.
+	DoAdopt Effect = "Adopt"
+	// DoLanded writes the commit that holds the target.
+	DoLanded Effect = "Landed"
+	// DoLandAgain pushes a revert that a force push lost.
+	DoLandAgain Effect = "LandAgain"
+	// DoRequest asks Flux for a reconcile.
+	DoRequest Effect = "Request"
+	// DoOutcome writes Step.Outcome.
+	DoOutcome Effect = "Outcome"
+	// DoLift takes the hold away.
+	DoLift Effect = "Lift"
+	// DoReleased writes that somebody else took the hold away.
+	DoReleased Effect = "Released"
+)
+
+// Step is what to do next, and why.
+type Step struct {
+	Do Effect
+	// Wait is how long to wait at most; zero until something wakes the key.
+	Wait time.Duration
+	// Why in a sentence, shown in the status while waiting.
+	Why string
+	// Verdict to write with DoVerdict.
+	Verdict v1alpha1.Verdict
+	// Outcome to write with DoOutcome.
+	Outcome v1alpha1.Outcome
+	// Trail to adopt with DoAdopt.
+	Trail Trail
+	// By whom a hold is lifted, with DoLift and DoReleased.
+	By string
+}
+
+// Ended says whether the form has come to its end. An expired one that was decided after all goes on.
+func Ended(s *v1alpha1.RollbackStatus) bool {
+	return s.Outcome != nil && (s.Outcome.Result != v1alpha1.ResultExpired || s.Verdict == nil)
+}
+
+// Phase is the first blank, or how the form ended.
+func Phase(s *v1alpha1.RollbackStatus) string {
+	switch {
+	case Ended(s):
+		return string(s.Outcome.Result)
+	case len(s.Failures) == 0:
+		return "Seen"
+	case s.Suspect == nil:
+		return "Blaming"
+	case s.Target == nil:
+		return "Proving"
+	case s.Verdict == nil:
+		return "Deciding"
+	case s.Change == nil:
+		return "Reverting"
+	case s.Landed == nil:
+		return "Landing"
+	case s.Request == nil:
+		return "Requesting"
+	}
+	return "Verifying"
+}
+
+// standing is what the tip says of the suspect's nodes.
+type standing struct {
+	bad, target, other, held int
+}
+
+// stand counts the suspect's nodes at the tip.
+func stand(s *v1alpha1.RollbackStatus, b *Branch) standing {
+	var out standing
+	for i, n := range s.Suspect.Nodes {
+		v, there := b.Values[int32(i)]
+		switch {
+		case there && v == n.Bad:
+			out.bad++
+		case there && s.Target != nil && targetValue(s.Target, int32(i)) == v:
+			out.target++
+		default:
+			out.other++
+		}
+		if _, held := b.Held[int32(i)]; held {
+			out.held++
+		}
+	}
+	return out
+}
+
+func targetValue(t *v1alpha1.Target, index int32) string {
+	for _, v := range t.Values {
+		if v.Index == index {
+			return v.Value
+		}
+	}
+	return "\x00no value"
+}
+
+// trailOf finds the revert that already serves the form: its own, or a sibling's of the same suspect and image.
+func trailOf(w *World) (Trail, bool) {
+	if w.Branch == nil || w.Form.Status.Suspect == nil {
+		return Trail{}, false
+	}
+	for _, t := range w.Branch.Trails {
+		if t.Kind == TrailRevert && slices.Contains(t.Rollbacks, w.Self) {
+			return t, true
+		}
+	}
+	for _, t := range w.Branch.Trails {
+		if t.Kind == TrailRevert && slices.Contains(t.Images, w.Form.Spec.Image) &&
+			slices.Contains(t.Reverts, w.Form.Status.Suspect.Commit) {
+			return t, true
+		}
+	}
+	return Trail{}, false
+}
+
+// firstSeen is when the oldest failure was first seen.
+func firstSeen(s *v1alpha1.RollbackStatus) time.Time {
+	var first time.Time
+	for _, f := range s.Failures {
+		if first.IsZero() || f.Since.Time.Before(first) {
+			first = f.Since.Time
+		}
+	}
+	return first
+}
+
+// covers says whether the form already knows a failure: the same revision of the same workload and container.
+func covers(s *v1alpha1.RollbackStatus, f v1alpha1.Failure) bool {
+	return slices.ContainsFunc(s.Failures, func(o v1alpha1.Failure) bool { return sameFailure(o, f) })
+}
+
+func sameFailure(a, b v1alpha1.Failure) bool {
+	return a.Workload == b.Workload && a.Revision == b.Revision && a.Container == b.Container
+}
+
+// maxFailures is what the form holds; MoreFailures counts the rest.
+const maxFailures = 50
+
+// unseen are failures that the form does not know yet, or knows less well.
+func unseen(s *v1alpha1.RollbackStatus, now []v1alpha1.Failure) []v1alpha1.Failure {
+	var out []v1alpha1.Failure
+	for _, f := range now {
+		i := slices.IndexFunc(s.Failures, func(o v1alpha1.Failure) bool { return sameFailure(o, f) })
+		switch {
+		case i < 0 && len(s.Failures) < maxFailures:
+			out = append(out, f)
+		case i >= 0 && s.Failures[i].Cause == v1alpha1.CauseUnknown && f.Cause != v1alpha1.CauseUnknown:
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// workloadsOf are the workloads of the failures, each once.
+func workloadsOf(s *v1alpha1.RollbackStatus) []v1alpha1.Workload {
+	var out []v1alpha1.Workload
+	for _, f := range s.Failures {
+		if !slices.Contains(out, f.Workload) {
+			out = append(out, f.Workload)
+		}
+	}
+	return out
+}
+
+// causes are the distinct causes of the failures.
+func causes(s *v1alpha1.RollbackStatus) []v1alpha1.Cause {
+	var out []v1alpha1.Cause
+	for _, f := range s.Failures {
+		if !slices.Contains(out, f.Cause) {
+			out = append(out, f.Cause)
+		}
+	}
+	return out
+}
