@@ -81,12 +81,14 @@ type SlackApproval struct {
 	// Users are Slack user IDs (U… or W…), never names.
 	// +optional
 	// +kubebuilder:validation:MaxItems=100
-	// +kubebuilder:validation:items:Pattern=`^[UW][A-Z0-9]{2,}$`
+	// +kubebuilder:validation:items:MaxLength=32
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[UW][A-Z0-9]{2,}$')",message="a Slack user is listed by ID (Copy member ID in the profile, such as U024BE7LH), not by name"
 	Users []string `json:"users,omitempty"`
 	// UserGroups are Slack user group IDs (S…).
 	// +optional
 	// +kubebuilder:validation:MaxItems=20
-	// +kubebuilder:validation:items:Pattern=`^S[A-Z0-9]{2,}$`
+	// +kubebuilder:validation:items:MaxLength=32
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^S[A-Z0-9]{2,}$')",message="a Slack user group is listed by ID (such as S0604QSJC), not by name"
 	UserGroups []string `json:"userGroups,omitempty"`
 	// ChannelMembers lets everybody decide who sees the card.
 	// +optional
@@ -98,9 +100,9 @@ type Approval struct {
 	// Timeout is how long a Rollback waits for people before it expires.
 	// +optional
 	// +kubebuilder:default="1h"
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="approval.timeout must be at least 1s"
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) >= duration('1s')",message="approval.timeout must be a duration of at least 1s, such as 30m or 1h"
 	Timeout metav1.Duration `json:"timeout,omitempty"`
 	// Slack says who may decide on Slack. kubectl and the CLI follow Kubernetes RBAC.
 	// +optional
@@ -110,20 +112,21 @@ type Approval struct {
 // LocalRef names an object in the namespace of its referrer.
 type LocalRef struct {
 	// Name of the object.
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="name must be the name of an object: lower case letters, digits, '-' and '.'"
 	Name string `json:"name"`
 }
 
 // SourceRef names the GitRepository whose credentials can push.
 type SourceRef struct {
 	// Name of the GitRepository.
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="name must be the name of an object: lower case letters, digits, '-' and '.'"
 	Name string `json:"name"`
 	// Namespace of the GitRepository; the policy's own when empty.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self == '' || !format.dns1123Label().validate(self).hasValue()",message="namespace must be the name of a namespace: lower case letters, digits and '-'"
 	Namespace string `json:"namespace,omitempty"`
 }
 
@@ -136,14 +139,18 @@ type RollbackPolicySpec struct {
 	Suspend bool `json:"suspend,omitempty"`
 	// Selector picks workloads by their labels; empty picks all.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? has(e.values) && size(e.values) > 0 : e.operator in ['Exists', 'DoesNotExist'] && (!has(e.values) || size(e.values) == 0))",message="an operator is In or NotIn with values, or Exists or DoesNotExist without",fieldPath=".matchExpressions"
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchLabels) || self.matchLabels.all(k, size(k) <= 317 && size(self.matchLabels[k]) <= 63)",message="a label's value has at most 63 characters",fieldPath=".matchLabels"
 	Selector metav1.LabelSelector `json:"selector,omitempty"`
 	// NamespaceSelector makes a policy in Backstop's own namespace the default of the
 	// namespaces it picks. Elsewhere it is refused in the status.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? has(e.values) && size(e.values) > 0 : e.operator in ['Exists', 'DoesNotExist'] && (!has(e.values) || size(e.values) == 0))",message="an operator is In or NotIn with values, or Exists or DoesNotExist without",fieldPath=".matchExpressions"
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchLabels) || self.matchLabels.all(k, size(k) <= 317 && size(self.matchLabels[k]) <= 63)",message="a label's value has at most 63 characters",fieldPath=".matchLabels"
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
 	// Triggers say what is acted on, and how far. A trigger that is not listed is only told.
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:XValidation:rule="size(self) > 0",message="list at least one trigger, such as {on: ImagePull, mode: Notify}"
 	Triggers []TriggerMode `json:"triggers"`
 	// Authors says whose changes may be reverted.
 	// +optional
@@ -152,23 +159,23 @@ type RollbackPolicySpec struct {
 	// GracePeriod is how long a failure must last before anything is decided.
 	// +optional
 	// +kubebuilder:default="30s"
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('1h')",message="gracePeriod must be between 0s and 1h"
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('1h')",message="gracePeriod must be a duration between 0s and 1h, such as 30s"
 	GracePeriod metav1.Duration `json:"gracePeriod,omitempty"`
 	// MaxAge is the age of a change after which it is only told about.
 	// +optional
 	// +kubebuilder:default="24h"
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="maxAge must be more than 0s"
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) > duration('0s')",message="maxAge must be a duration of more than 0s, such as 24h"
 	MaxAge metav1.Duration `json:"maxAge,omitempty"`
 	// Cooldown is how long a workload is left alone after a revert. Siblings of one suspect commit do not count.
 	// +optional
 	// +kubebuilder:default="30m"
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="cooldown must not be negative"
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$')",message="cooldown must be a duration of 0s or more, such as 30m"
 	Cooldown metav1.Duration `json:"cooldown,omitempty"`
 	// Approval says how long people have, and who they are.
 	// +optional
@@ -185,9 +192,9 @@ type RollbackPolicySpec struct {
 	// VerifyTimeout is how long a landed revert may take to reach the workload.
 	// +optional
 	// +kubebuilder:default="15m"
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="verifyTimeout must be at least 1s"
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) >= duration('1s')",message="verifyTimeout must be a duration of at least 1s, such as 15m"
 	VerifyTimeout metav1.Duration `json:"verifyTimeout,omitempty"`
 	// SourceRef names a GitRepository with write access, where Flux itself has none.
 	// +optional

@@ -22,7 +22,7 @@ type Decision struct {
 	// By is who decided: the Kubernetes user name, or slack:TEAM/USER when Backstop recorded a click.
 	// An admission policy keeps it equal to the user who writes it.
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:MaxLength=512
 	By string `json:"by"`
 	// Answer is what was decided.
 	Answer Answer `json:"answer"`
@@ -39,6 +39,7 @@ type Decision struct {
 // +kubebuilder:validation:XValidation:rule="self.trigger == oldSelf.trigger",message="trigger is what the Rollback was opened for and cannot be changed",fieldPath=".trigger"
 // +kubebuilder:validation:XValidation:rule="self.image == oldSelf.image",message="image is what the Rollback is about and cannot be changed",fieldPath=".image"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.decisions) || (has(self.decisions) && oldSelf.decisions.all(o, self.decisions.exists(n, n == o)))",message="a decision cannot be changed or taken back: decisions can only be added",fieldPath=".decisions"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.releaseHold) || (has(self.releaseHold) && self.releaseHold == oldSelf.releaseHold)",message="releaseHold cannot be changed or taken back: the hold is being lifted",fieldPath=".releaseHold"
 type RollbackSpec struct {
 	// Trigger is what the Rollback was opened for.
 	Trigger Trigger `json:"trigger"`
@@ -54,6 +55,7 @@ type RollbackSpec struct {
 	Decisions []Decision `json:"decisions,omitempty"`
 	// ReleaseHold is a person's wish to lift the hold now.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self.answer == 'Approve'",message="the only answer is Approve: a hold that is not to be lifted needs none",fieldPath=".answer"
 	ReleaseHold *Decision `json:"releaseHold,omitempty"`
 }
 
@@ -107,8 +109,10 @@ func (r ObjectRef) String() string {
 // Workload names an object in the Rollback's namespace whose pod template runs the image.
 type Workload struct {
 	// Kind: Deployment, StatefulSet, DaemonSet, CronJob, Job, or the kind of a controller that Backstop does not know.
+	// +kubebuilder:validation:MaxLength=63
 	Kind string `json:"kind"`
 	// Name of the object.
+	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 	// UID of the object.
 	// +optional
@@ -126,6 +130,7 @@ type Failure struct {
 	// +optional
 	Revision string `json:"revision,omitempty"`
 	// Container whose image it is.
+	// +kubebuilder:validation:MaxLength=63
 	Container string `json:"container"`
 	// Pod that was seen failing.
 	// +optional
@@ -354,7 +359,7 @@ type HoldRelease struct {
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.failures) || (has(self.failures) && oldSelf.failures.all(o, self.failures.exists(n, n.workload.kind == o.workload.kind && n.workload.name == o.workload.name && n.container == o.container)))",message="failures only grow",fieldPath=".failures"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.suspect) || (has(self.suspect) && self.suspect == oldSelf.suspect)",message="suspect is written once",fieldPath=".suspect"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || has(self.target)",message="target is never erased",fieldPath=".target"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || !has(oldSelf.verdict) || self.target == oldSelf.target",message="target is fixed by the verdict",fieldPath=".target"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || !has(oldSelf.verdict) || (has(self.target) && self.target == oldSelf.target)",message="target is fixed by the verdict",fieldPath=".target"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.verdict) || (has(self.verdict) && self.verdict == oldSelf.verdict)",message="verdict is written once",fieldPath=".verdict"
 // +kubebuilder:validation:XValidation:rule="!has(self.change) || (has(self.verdict) && self.verdict.answer == 'Approve')",message="no change before a verdict that allows it",fieldPath=".change"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.change) || (has(self.change) && self.change == oldSelf.change)",message="change is written once",fieldPath=".change"
