@@ -3,10 +3,10 @@
 // Every input of Backstop does one thing: it enqueues a Key. A worker takes
 // the key and walks this line, one effect at a time:
 //
-//	 pod · workload · policy · decision · timer
-//	        │ enqueue (namespace, image)
-//	        ▼
-//	     gather ──► decide (pure) ──► one effect ──► save ──► again, until it must wait
+//	pod · workload · policy · decision · timer
+//	       │ enqueue (namespace, image)
+//	       ▼
+//	    gather ──► decide (pure) ──► one effect ──► save ──► again, until it must wait
 //
 // gather reads the world live and never judges. decide is a pure function from
 // World to Step. Each step fills one blank of a Rollback; the filler of a blank

@@ -391,8 +391,6 @@ type Flux interface {
 	Request(ctx context.Context, objects []v1alpha1.ObjectRef, token string) error
 	// Rollout says how far the target got. contains answers whether a revision's commit contains another.
 	Rollout(ctx context.Context, form *v1alpha1.Rollback, contains func(tip, commit string) (bool, error)) (Rollout, error)
-	// Policies lists what image automation elects for a source.
-	Policies(ctx context.Context, source types.NamespacedName) ([]ImagePolicy, error)
 }
 
 // Pods reads pods live.

@@ -1,0 +1,88 @@
+// Package kubeevents writes Kubernetes Events on the Rollback and on the workloads that it is about.
+package kubeevents
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	typedcore "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/record"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/notify"
+)
+
+// maxMessage is what the API server takes for the message of a core/v1 Event.
+const maxMessage = 1024
+
+// Teller writes Events. client-go's recorder sends them from a goroutine of its own and drops what it cannot send: an
+// Event is a hint, the Rollback is the record.
+type Teller struct {
+	broadcaster record.EventBroadcaster
+	recorder    record.EventRecorder
+}
+
+// New starts to send Events through a client. Stop ends it.
+func New(client kubernetes.Interface, scheme *runtime.Scheme) *Teller {
+	b := record.NewBroadcaster()
+	b.StartRecordingToSink(&typedcore.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	return &Teller{broadcaster: b, recorder: b.NewRecorder(scheme, corev1.EventSource{Component: "backstop"})}
+}
+
+// Stop sends nothing more.
+func (t *Teller) Stop() { t.broadcaster.Shutdown() }
+
+// Tell writes what is new.
+func (t *Teller) Tell(before, after *v1alpha1.Rollback) {
+	for _, n := range notify.WhatsNew(before, after) {
+		kind := corev1.EventTypeNormal
+		if n.Warning {
+			kind = corev1.EventTypeWarning
+		}
+		message := clip(n.Sentence)
+		t.recorder.Event(after, kind, n.Reason, message)
+		for _, ref := range workloads(after) {
+			t.recorder.Event(ref, kind, n.Reason, message)
+		}
+	}
+}
+
+// workloads are references to the first five workloads of the record; the Rollback lists them all.
+func workloads(r *v1alpha1.Rollback) []*corev1.ObjectReference {
+	var out []*corev1.ObjectReference
+	seen := map[v1alpha1.Workload]bool{}
+	for _, f := range r.Status.Failures {
+		if seen[f.Workload] || len(out) == 5 {
+			continue
+		}
+		seen[f.Workload] = true
+		out = append(out, &corev1.ObjectReference{
+			APIVersion: apiVersion(f.Workload.Kind), Kind: f.Workload.Kind, Namespace: r.Namespace, Name: f.Workload.Name,
+			UID: f.Workload.UID,
+		})
+	}
+	return out
+}
+
+func apiVersion(kind string) string {
+	switch kind {
+	case "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet":
+		return "apps/v1"
+	case "Job", "CronJob":
+		return "batch/v1"
+	case "Pod":
+		return "v1"
+	}
+	return ""
+}
+
+func clip(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	runes := []rune(s)
+	for len(string(runes)) > maxMessage-len("…") {
+		runes = runes[:len(runes)-1]
+	}
+	return string(runes) + "…"
+}

@@ -1,0 +1,77 @@
+package notify
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// WhatsNew reads what a change says from the blanks that it filled.
+func WhatsNew(before, after *v1alpha1.Rollback) []News {
+	b, a := &before.Status, &after.Status
+	image := after.Spec.Image
+	var out []News
+	say := func(reason string, warning bool, format string, args ...any) {
+		out = append(out, News{Reason: reason, Sentence: fmt.Sprintf(format, args...), Warning: warning})
+	}
+	if len(b.Failures) == 0 && len(a.Failures) > 0 {
+		f := a.Failures[0]
+		say("ImageFailing", true, "%s cannot have %s (%s): %s", f.Workload, image, f.Cause, f.Message)
+	}
+	if b.Suspect == nil && a.Suspect != nil {
+		say("SuspectFound", false, "%s came in with commit %.12s on %s%s", image, a.Suspect.Commit, a.Suspect.Branch, by(a.Suspect))
+	}
+	if (b.Target == nil || b.Target.Image != a.Target.Image || b.Target.Proved != a.Target.Proved) && a.Target != nil {
+		say("TargetProved", !a.Target.Proved, "%s", a.Target.Proof)
+	}
+	if b.Verdict == nil && a.Verdict != nil {
+		say("Decided", false, "%s: %s", a.Verdict.By, a.Verdict.Answer)
+	}
+	if b.Change == nil && a.Change != nil {
+		say("Reverted", false, "%.12s on %s takes %s back to %s%s", a.Change.Commit, a.Change.Branch, image, a.Target.Image, hold(a.Change))
+	}
+	if b.Request == nil && a.Request != nil {
+		say("ReconcileRequested", false, "asked %s to apply %.12s", objects(a.Request.Objects), a.Landed.Commit)
+	}
+	if a.Outcome != nil && (b.Outcome == nil || b.Outcome.Result != a.Outcome.Result) {
+		say(string(a.Outcome.Result), needsPerson(a.Outcome.Result), "%s", a.Outcome.Sentence)
+	}
+	if b.Release == nil && a.Release != nil {
+		say("HoldReleased", false, "the hold on %s was lifted by %s", strings.Join(a.Change.Policies, ", "), a.Release.By)
+	}
+	return out
+}
+
+func by(s *v1alpha1.Suspect) string {
+	if s.Automation != nil {
+		return ", written by " + s.Automation.String()
+	}
+	return ""
+}
+
+func hold(c *v1alpha1.Change) string {
+	if c.Hold == "" {
+		return ""
+	}
+	return fmt.Sprintf(" and %.12s holds %s", c.Hold, strings.Join(c.Policies, ", "))
+}
+
+func objects(refs []v1alpha1.ObjectRef) string {
+	var out []string
+	for _, r := range refs {
+		out = append(out, r.String())
+	}
+	return strings.Join(out, ", ")
+}
+
+func needsPerson(r v1alpha1.Result) bool {
+	switch r {
+	case v1alpha1.ResultFailed, v1alpha1.ResultExpired, v1alpha1.ResultNotified, v1alpha1.ResultUnattributable:
+		return true
+	case v1alpha1.ResultVerified, v1alpha1.ResultRestored, v1alpha1.ResultRecovered, v1alpha1.ResultRejected,
+		v1alpha1.ResultSuperseded:
+		return false
+	}
+	return false
+}

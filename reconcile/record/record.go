@@ -1,0 +1,94 @@
+// Package record keeps Rollbacks in the API server.
+//
+// Reads that decide are live; a save carries the resourceVersion that was read, so that of two writers one is told to
+// start over. Server-side apply is not used: from a stale object it erases a blank silently.
+//
+//	engine ── Latest ──► API server (live)
+//	       ── SaveStatus ► 409: start over
+//	       ── Open, Policies ► informer caches, a moment old
+package record
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// Cache answers from informers. What it gives must not be changed.
+type Cache interface {
+	// Rollbacks lists all Rollbacks.
+	Rollbacks() []*v1alpha1.Rollback
+	// Policies lists all RollbackPolicies.
+	Policies() []*v1alpha1.RollbackPolicy
+	// NamespaceLabels are the labels of a namespace; nil where they cannot be read.
+	NamespaceLabels(namespace string) map[string]string
+}
+
+// Records implements reconcile.Records.
+type Records struct {
+	// Client reads and writes live.
+	Client client.Client
+	// Cache answers what may be a moment old.
+	Cache Cache
+}
+
+// Latest reads the newest Rollback of a key, live.
+func (r *Records) Latest(ctx context.Context, key reconcile.Key) (*v1alpha1.Rollback, error) {
+	var list v1alpha1.RollbackList
+	err := r.Client.List(ctx, &list, client.InNamespace(key.Namespace), client.MatchingLabels{reconcile.KeyLabel: key.Hash()})
+	if err != nil {
+		return nil, fmt.Errorf("list Rollbacks in %s: %w", key.Namespace, err)
+	}
+	var out *v1alpha1.Rollback
+	for i := range list.Items {
+		// The hash is short; the image decides.
+		if list.Items[i].Spec.Image == key.Image && (out == nil || reconcile.Ordinal(&list.Items[i]) > reconcile.Ordinal(out)) {
+			out = &list.Items[i]
+		}
+	}
+	return out, nil
+}
+
+// Create opens a Rollback; its name is the lock.
+func (r *Records) Create(ctx context.Context, rb *v1alpha1.Rollback) error {
+	err := r.Client.Create(ctx, rb)
+	if apierrors.IsAlreadyExists(err) {
+		return reconcile.ErrConflict
+	}
+	return err
+}
+
+// SaveStatus writes the status.
+func (r *Records) SaveStatus(ctx context.Context, rb *v1alpha1.Rollback) error {
+	err := r.Client.Status().Update(ctx, rb)
+	// A Rollback that somebody deleted is read again too, and then there is none.
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return reconcile.ErrConflict
+	}
+	return err
+}
+
+// Open lists Rollbacks that have not ended.
+func (r *Records) Open(context.Context) ([]v1alpha1.Rollback, error) {
+	var out []v1alpha1.Rollback
+	for _, rb := range r.Cache.Rollbacks() {
+		if !reconcile.Ended(&rb.Status) {
+			out = append(out, *rb.DeepCopy())
+		}
+	}
+	return out, nil
+}
+
+// Policies lists all policies, and the labels of a namespace.
+func (r *Records) Policies(_ context.Context, namespace string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
+	var out []v1alpha1.RollbackPolicy
+	for _, p := range r.Cache.Policies() {
+		out = append(out, *p)
+	}
+	return out, r.Cache.NamespaceLabels(namespace), nil
+}

@@ -1,0 +1,247 @@
+package reconcile
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// One byte of the schedule is one event; its high bits are the argument.
+const (
+	evWalk = iota
+	evWalkOther
+	evCrashBefore
+	evCrashAfter
+	evTime
+	evWriteBackBad
+	evWriteBackBad2
+	evRegistry
+	evRollOut
+	evDecide
+	evForcePush
+	evPerson
+	evRace
+	evMode
+	evStale
+	evNewer
+	events
+)
+
+func (m *model) event(t *testing.T, a, b *Engine, op byte) {
+	arg := int(op) / events
+	switch int(op) % events {
+	case evWalk:
+		m.walk(t, a)
+	case evWalkOther:
+		m.walk(t, b)
+	case evCrashBefore:
+		m.crashAt, m.crashPost = arg%6+1, false
+		m.walk(t, a)
+		m.crashAt = -1
+	case evCrashAfter:
+		m.crashAt, m.crashPost = arg%6+1, true
+		m.walk(t, a)
+		m.crashAt = -1
+	case evTime:
+		m.now = m.now.Add(time.Duration(1<<arg) * time.Second)
+	case evWriteBackBad:
+		m.elected = imgBad
+		m.writeBack()
+	case evWriteBackBad2:
+		m.elected = imgBad2
+		m.writeBack()
+	case evRegistry:
+		m.dark = arg%2 == 0
+	case evRollOut:
+		m.rollOut()
+	case evDecide:
+		m.decide(arg)
+	case evForcePush:
+		m.forcePush(arg % 3)
+	case evPerson:
+		m.push(commit{value: fmt.Sprintf("reg.local/app:p%d", arg%2), held: m.tip().held})
+		m.present[m.tip().value] = true
+	case evRace:
+		m.raceNext = true
+	case evMode:
+		m.mode = []v1alpha1.Mode{v1alpha1.ModeAuto, v1alpha1.ModeApprove, v1alpha1.ModeNotify}[arg%3]
+	case evStale:
+		m.useStale = arg%2 == 0
+	case evNewer:
+		m.elected = "reg.local/app:v9"
+		m.present[m.elected] = arg%2 == 0
+		m.writeBack()
+	}
+}
+
+// decide is a person who answers every open form.
+func (m *model) decide(arg int) {
+	for _, r := range m.records {
+		r.Spec.Decisions = append(r.Spec.Decisions, v1alpha1.Decision{
+			By: fmt.Sprintf("jane%d", len(r.Spec.Decisions)), At: metav1.NewMicroTime(m.now),
+			Answer: []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject}[arg%2],
+		})
+		m.version++
+		r.ResourceVersion = fmt.Sprint(m.version)
+	}
+}
+
+// forcePush throws away the newest commits, never the first.
+func (m *model) forcePush(n int) {
+	for range n {
+		if len(m.branch) > 1 {
+			m.lost = append(m.lost, m.tip())
+			if tr := m.tip().trail; tr != nil && tr.Kind == TrailRevert {
+				for i := range tr.Reverts {
+					m.reverts[tr.Reverts[i]+" "+tr.Images[i]]--
+				}
+			}
+			m.branch = m.branch[:len(m.branch)-1]
+		}
+	}
+}
+
+// invariants hold after every event.
+func (m *model) invariants(t *testing.T, budget Budget) {
+	t.Helper()
+	for what, n := range m.reverts {
+		if n > 1 {
+			t.Fatalf("%s was reverted %d times\n%s", what, n, m.story())
+		}
+	}
+	for _, r := range m.records {
+		if r.Status.Outcome == nil || r.Status.Change != nil {
+			continue
+		}
+		for _, c := range m.branch {
+			if c.trail != nil && c.trail.Kind == TrailRevert && slices.Contains(c.trail.Rollbacks, "a/develop/"+r.Name) &&
+				Ended(&r.Status) {
+				t.Fatalf("%s ended without knowing its own revert %s\n%s", r.Name, c.id, m.story())
+			}
+		}
+	}
+	spent := map[string]bool{}
+	for _, c := range m.branch {
+		if c.trail != nil && c.trail.Kind == TrailRevert && m.now.Sub(c.when) < budget.Per && m.byPolicy(c.trail) {
+			for _, s := range c.trail.Reverts {
+				spent[s] = true
+			}
+		}
+	}
+	if len(spent) > budget.Count {
+		t.Fatalf("%d suspects reverted by policy, budget %s\n%s", len(spent), budget, m.story())
+	}
+}
+
+func (m *model) byPolicy(tr *Trail) bool {
+	for _, r := range m.records {
+		v := r.Status.Verdict
+		if v != nil && len(v.By) > 6 && v.By[:7] != v1alpha1.ByPolicy && slices.Contains(tr.Rollbacks, "a/develop/"+r.Name) {
+			return false
+		}
+	}
+	return true
+}
+
+// rests runs the world without further trouble until nothing changes any more: everything comes to rest.
+func (m *model) rests(t *testing.T, a *Engine) {
+	t.Helper()
+	m.dark, m.useStale, m.raceNext, m.crashAt = false, false, false, -1
+	for range 200 {
+		m.rollOut()
+		m.walk(t, a)
+		m.now = m.now.Add(2 * time.Minute)
+	}
+	before := m.story()
+	for range 10 {
+		m.walk(t, a)
+		m.now = m.now.Add(20 * time.Minute)
+	}
+	if after := m.story(); after != before {
+		t.Fatalf("does not come to rest:\n%s\nthen\n%s", before, after)
+	}
+	for _, r := range m.records {
+		if r.Status.Outcome == nil {
+			t.Fatalf("%s never ends\n%s", r.Name, m.story())
+		}
+	}
+}
+
+// FuzzWalk treats bytes as a schedule over two engines (two replicas of one cluster whose lease does not fence).
+func FuzzWalk(f *testing.F) {
+	f.Add([]byte{evWriteBackBad, evRollOut, evWalk, evTime + 4*events, evWalk})
+	f.Add([]byte{evWriteBackBad, evRollOut, evWalk, evTime + 4*events, evCrashAfter + 4*events, evRollOut, evWalk})
+	f.Add([]byte{evWriteBackBad, evRollOut, evWalk, evTime + 4*events, evWalk, evForcePush + 2*events, evRollOut, evWalkOther, evWalk})
+	f.Add([]byte{evWriteBackBad, evRollOut, evMode + events, evWalk, evTime + 4*events, evWalk, evDecide, evRace, evWalk, evNewer, evWalk})
+	f.Add([]byte{evWriteBackBad, evWriteBackBad2, evRollOut, evWalk, evTime + 4*events, evWalk, evWalkOther, evRegistry, evNewer, evWalk})
+	f.Fuzz(func(t *testing.T, schedule []byte) {
+		if len(schedule) > 60 {
+			return
+		}
+		m := newModel()
+		budget := Budget{Count: 2, Per: time.Hour}
+		a, b := m.engine("a", budget), m.engine("a", budget)
+		for _, op := range schedule {
+			m.event(t, a, b, op)
+			m.invariants(t, budget)
+		}
+		m.rests(t, a)
+		m.invariants(t, budget)
+	})
+}
+
+// TestWalkSurvivesRandomSchedules runs many schedules that lean towards failing images, and shows that they reach every
+// kind of end: a walk that never reverts would keep every invariant.
+func TestWalkSurvivesRandomSchedules(t *testing.T) {
+	ends := map[v1alpha1.Result]int{}
+	adopted, again, lifted := 0, 0, 0
+	for seed := range uint64(1500) {
+		rnd := rand.New(rand.NewPCG(seed, 7))
+		schedule := []byte{evWriteBackBad, evRollOut, evWalk, evTime + 3*events}
+		for range 5 + rnd.IntN(40) {
+			op := byte(rnd.IntN(256))
+			if rnd.IntN(3) == 0 {
+				op = []byte{evWalk, evWalkOther, evRollOut, evCrashAfter + events*byte(rnd.IntN(6))}[rnd.IntN(4)]
+			}
+			schedule = append(schedule, op)
+		}
+		m := newModel()
+		budget := Budget{Count: 2, Per: time.Hour}
+		a, b := m.engine("a", budget), m.engine("a", budget)
+		for _, op := range schedule {
+			m.event(t, a, b, op)
+			m.invariants(t, budget)
+		}
+		m.rests(t, a)
+		m.invariants(t, budget)
+		for _, r := range m.records {
+			s := &r.Status
+			ends[s.Outcome.Result]++
+			if s.Landed != nil {
+				again += int(s.Landed.Again)
+			}
+			if s.Release != nil {
+				lifted++
+			}
+			if s.Change != nil && s.Change.At.Time.Before(s.Verdict.At.Time) {
+				adopted++
+			}
+		}
+	}
+	t.Logf("ends %v, landed again %d, lifted %d, adopted %d", ends, again, lifted, adopted)
+	for _, r := range []v1alpha1.Result{v1alpha1.ResultVerified, v1alpha1.ResultRecovered, v1alpha1.ResultRejected,
+		v1alpha1.ResultExpired, v1alpha1.ResultSuperseded, v1alpha1.ResultNotified} {
+		if ends[r] == 0 {
+			t.Errorf("no schedule ended as %s", r)
+		}
+	}
+	if again == 0 || lifted == 0 {
+		t.Errorf("landed again %d times and lifted %d times, want both more than 0", again, lifted)
+	}
+}

@@ -1,0 +1,423 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// The walk is tested against a small model of everything around it: an API server with optimistic concurrency, a branch
+// that is a list of commits, a registry and pods. Every write of an engine may crash before or after it took effect.
+
+var errCrash = errors.New("killed")
+
+// commit of the model: what the node holds after it, and Backstop's trailers.
+type commit struct {
+	id    string
+	value string
+	held  bool
+	trail *Trail
+	when  time.Time
+}
+
+type model struct {
+	now     time.Time
+	branch  []commit
+	lost    []commit // commits that a force push threw away
+	records map[string]*v1alpha1.Rollback
+	version int
+	uid     int
+
+	podsBad   map[string]bool // image → its pods wait for it
+	started   map[string]bool // image → a container of it started
+	present   map[string]bool // image → the registry holds it
+	dark      bool            // the registry proves nothing
+	mode      v1alpha1.Mode
+	elected   string
+	stale     []v1alpha1.Rollback // what a stale Open answers
+	useStale  bool
+	crashAt   int // the n-th write from now fails; <0 never
+	crashPost bool
+	pushes    int
+	raceNext  bool // another pusher wins the next race
+	reverts   map[string]int
+	ns        string
+	cooldown  time.Duration
+}
+
+const (
+	imgGood = "reg.local/app:v1"
+	imgBad  = "reg.local/app:v2"
+	imgBad2 = "reg.local/app:v3"
+)
+
+func newModel() *model {
+	t0 := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	return &model{
+		now: t0, ns: "develop", mode: v1alpha1.ModeAuto, crashAt: -1, cooldown: time.Minute,
+		branch:  []commit{{id: "c0", value: imgGood, when: t0.Add(-time.Hour)}},
+		records: map[string]*v1alpha1.Rollback{}, podsBad: map[string]bool{}, started: map[string]bool{},
+		present: map[string]bool{imgGood: true}, reverts: map[string]int{},
+	}
+}
+
+func (m *model) tip() commit { return m.branch[len(m.branch)-1] }
+
+func (m *model) push(c commit) {
+	m.pushes++
+	c.id, c.when = fmt.Sprintf("c%d", m.pushes+100), m.now
+	m.branch = append(m.branch, c)
+}
+
+// write counts a mutating request and says whether the process dies before (pre) or after it.
+func (m *model) write(effect func() error) error {
+	m.crashAt--
+	if m.crashAt == 0 && !m.crashPost {
+		return errCrash
+	}
+	if err := effect(); err != nil {
+		return err
+	}
+	if m.crashAt == 0 {
+		return errCrash
+	}
+	return nil
+}
+
+// writeBack is image automation: it writes the elected image where the marker is not held.
+func (m *model) writeBack() {
+	if t := m.tip(); m.elected != "" && !t.held && t.value != m.elected {
+		m.push(commit{value: m.elected})
+	}
+}
+
+// rollOut is Flux and the kubelet: the cluster runs what the tip says.
+func (m *model) rollOut() {
+	v := m.tip().value
+	m.podsBad = map[string]bool{}
+	if m.present[v] {
+		m.started[v] = true
+	} else {
+		m.podsBad[v] = true
+	}
+}
+
+// Records.
+
+func (m *model) Latest(_ context.Context, key Key) (*v1alpha1.Rollback, error) {
+	var out *v1alpha1.Rollback
+	for _, r := range m.records {
+		if r.Spec.Image == key.Image && (out == nil || Ordinal(r) > Ordinal(out)) {
+			out = r
+		}
+	}
+	return out.DeepCopy(), nil
+}
+
+func (m *model) Create(_ context.Context, r *v1alpha1.Rollback) error {
+	return m.write(func() error {
+		if m.records[r.Name] != nil {
+			return ErrConflict
+		}
+		c := r.DeepCopy()
+		m.version++
+		m.uid++
+		c.UID = types.UID(fmt.Sprint("u", m.uid))
+		c.ResourceVersion = fmt.Sprint(m.version)
+		m.records[r.Name] = c
+		return nil
+	})
+}
+
+func (m *model) SaveStatus(_ context.Context, r *v1alpha1.Rollback) error {
+	return m.write(func() error {
+		old := m.records[r.Name]
+		if old == nil || old.ResourceVersion != r.ResourceVersion {
+			return ErrConflict
+		}
+		if err := blanksKept(old, r); err != nil {
+			return err
+		}
+		c := old.DeepCopy()
+		c.Status = *r.Status.DeepCopy()
+		m.version++
+		c.ResourceVersion = fmt.Sprint(m.version)
+		m.records[r.Name] = c
+		return nil
+	})
+}
+
+// blanksKept is what the CRD's rules say.
+func blanksKept(old, r *v1alpha1.Rollback) error {
+	o, n := &old.Status, &r.Status
+	switch {
+	case o.Suspect != nil && n.Suspect == nil, o.Target != nil && n.Target == nil, o.Verdict != nil && n.Verdict == nil,
+		o.Change != nil && n.Change == nil, o.Landed != nil && n.Landed == nil, o.Outcome != nil && n.Outcome == nil,
+		o.Release != nil && n.Release == nil, len(n.Failures) < len(o.Failures):
+		return fmt.Errorf("INVARIANT: a blank of %s was erased", r.Name)
+	case o.Change != nil && o.Change.Commit != n.Change.Commit:
+		return fmt.Errorf("INVARIANT: change of %s was rewritten", r.Name)
+	case n.Change != nil && (n.Verdict == nil || n.Verdict.Answer != v1alpha1.Approve):
+		return fmt.Errorf("INVARIANT: %s changed Git without a verdict", r.Name)
+	case o.Outcome != nil && o.Outcome.Result != v1alpha1.ResultExpired && o.Outcome.Result != n.Outcome.Result:
+		return fmt.Errorf("INVARIANT: outcome of %s was rewritten", r.Name)
+	}
+	return nil
+}
+
+func (m *model) Open(context.Context) ([]v1alpha1.Rollback, error) {
+	if m.useStale {
+		return m.stale, nil
+	}
+	var out []v1alpha1.Rollback
+	for _, name := range slices.Sorted(maps.Keys(m.records)) {
+		if r := m.records[name]; !Ended(&r.Status) {
+			out = append(out, *r.DeepCopy())
+		}
+	}
+	m.stale = out
+	return out, nil
+}
+
+func (m *model) Policies(context.Context, string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
+	d := func(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
+	return []v1alpha1.RollbackPolicy{{
+		ObjectMeta: metav1.ObjectMeta{Namespace: m.ns, Name: "p"},
+		Spec: v1alpha1.RollbackPolicySpec{
+			Triggers: []v1alpha1.TriggerMode{{On: v1alpha1.TriggerImagePull, Mode: m.mode}},
+			Authors:  v1alpha1.AuthorsAutomation, GracePeriod: d(5 * time.Second), MaxAge: d(24 * time.Hour),
+			Cooldown: d(m.cooldown), Approval: v1alpha1.Approval{Timeout: d(10 * time.Minute)},
+			VerifyTimeout: d(5 * time.Minute), Release: v1alpha1.ReleaseNewerImage,
+		},
+	}}, nil, nil
+}
+
+// Pods.
+
+func (m *model) Failing(_ context.Context, key Key, _ []v1alpha1.Workload) (Sighting, error) {
+	s := Sighting{Labels: map[string]map[string]string{"Deployment/app": {}}}
+	if m.podsBad[key.Image] {
+		s.Failures = []v1alpha1.Failure{{
+			Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app", UID: "w"}, Container: "app",
+			Revision: m.introduced(key.Image), Cause: v1alpha1.CauseNotFound, Message: "not found",
+			Since: metav1.NewMicroTime(m.now),
+		}}
+	} else if m.started[key.Image] {
+		s.Started = "Pod/app"
+	}
+	return s, nil
+}
+
+// introduced names the newest commit that brought a value in.
+func (m *model) introduced(v string) string {
+	for i := len(m.branch) - 1; i > 0; i-- {
+		if m.branch[i].value == v && m.branch[i-1].value != v {
+			return m.branch[i].id
+		}
+	}
+	return m.branch[0].id
+}
+
+// Flux.
+
+func (m *model) origin() Origin {
+	auto := v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: m.ns, Name: "a"}
+	return Origin{
+		Source:   Source{Name: types.NamespacedName{Namespace: "flux-system", Name: "fleet"}, Branch: "main"},
+		Policies: []ImagePolicy{{Name: m.ns + ":app", Latest: m.elected, Automation: &auto}},
+		Cascade:  []v1alpha1.ObjectRef{{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}},
+	}
+}
+
+func (m *model) Origin(context.Context, string, v1alpha1.Workload, *types.NamespacedName) (Origin, error) {
+	return m.origin(), nil
+}
+
+func (m *model) Reopen(context.Context, v1alpha1.Suspect, *types.NamespacedName) (Origin, error) {
+	return m.origin(), nil
+}
+
+func (m *model) Access(context.Context, string, string, string) (Access, error) { return Access{}, nil }
+
+func (m *model) Request(context.Context, []v1alpha1.ObjectRef, string) error {
+	return m.write(func() error { return nil })
+}
+
+func (m *model) Rollout(_ context.Context, form *v1alpha1.Rollback, contains func(string, string) (bool, error)) (Rollout, error) {
+	ok, err := contains(m.tip().id, form.Status.Landed.Commit)
+	v := m.tip().value
+	return Rollout{Contains: ok, Fetched: ok, Workloads: []WorkloadState{{
+		Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app", UID: "w"},
+		Images:   map[string]string{"app": v}, Complete: m.started[v],
+	}}}, err
+}
+
+// Registry.
+
+func (m *model) Prove(_ context.Context, q Question) Proof {
+	switch {
+	case m.dark:
+		return Proof{Finding: FindingUnproved, Sentence: "503", At: m.now}
+	case m.present[q.Image]:
+		return Proof{Finding: FindingPresent, Sentence: q.Image + " is there", At: m.now}
+	}
+	return Proof{Finding: FindingAbsent, Cause: v1alpha1.CauseNotFound, Sentence: q.Image + " is not there", At: m.now}
+}
+
+// Git.
+
+func (m *model) Blame(_ context.Context, _ Source, q Query) (v1alpha1.Suspect, error) {
+	for i := len(m.branch) - 1; i > 0; i-- {
+		c, p := m.branch[i], m.branch[i-1]
+		if c.value == q.Image && p.value != q.Image && c.trail == nil {
+			auto := v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: m.ns, Name: "a"}
+			return v1alpha1.Suspect{
+				Commit: c.id, Parent: p.id, When: metav1.NewMicroTime(c.when), Automation: &auto, OnlyImages: true,
+				Nodes: []v1alpha1.Node{{File: "app.yaml", Pointer: "/image", Part: "Image", Bad: c.value, Former: p.value,
+					Marker: m.ns + ":app"}},
+			}, nil
+		}
+	}
+	return v1alpha1.Suspect{}, Refuse("%s is not in Git", q.Image)
+}
+
+func (m *model) Former(_ context.Context, _ Source, s v1alpha1.Suspect, _ int) ([]Former, error) {
+	var out []Former
+	seen := false
+	for i := len(m.branch) - 1; i >= 0; i-- {
+		c := m.branch[i]
+		if seen && c.value != s.Nodes[0].Bad {
+			out = append(out, Former{Commit: c.id, Image: c.value, Values: []v1alpha1.NodeValue{{Value: c.value}}})
+		}
+		seen = seen || c.id == s.Commit
+	}
+	return out, nil
+}
+
+func (m *model) look(s v1alpha1.Suspect, t *v1alpha1.Target) Branch {
+	b := Branch{Tip: m.tip().id, Values: map[int32]string{0: m.tip().value}, Held: map[int32]Hold{}}
+	if m.tip().held {
+		b.Held[0] = Hold{Policy: m.ns + ":app"}
+	}
+	for i := len(m.branch) - 1; i >= 0 && m.branch[i].id != s.Commit; i-- {
+		if m.branch[i].trail != nil {
+			tr := *m.branch[i].trail
+			tr.Commit, tr.When = m.branch[i].id, m.branch[i].when
+			b.Trails = append(b.Trails, tr)
+		}
+		if t != nil && len(t.Values) > 0 && m.branch[i].value == t.Values[0].Value && m.tip().value == t.Values[0].Value {
+			b.HoldsTarget = m.branch[i].id
+		}
+	}
+	return b
+}
+
+func (m *model) Look(_ context.Context, _ Source, s v1alpha1.Suspect, t *v1alpha1.Target, _ time.Time) (Branch, error) {
+	return m.look(s, t), nil
+}
+
+func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, error) {
+	out := make([]Landing, len(reverts))
+	err := m.write(func() error {
+		if m.raceNext {
+			// Somebody else pushes first: everything is planned again on the new tip.
+			m.raceNext = false
+			for _, r := range reverts {
+				_ = r.Permit(m.look(r.Suspect, &r.Target))
+			}
+			m.push(commit{value: m.tip().value, held: m.tip().held})
+		}
+		trail := Trail{Kind: TrailRevert}
+		for i, r := range reverts {
+			if err := r.Permit(m.look(r.Suspect, &r.Target)); err != nil {
+				out[i].Err = err
+				continue
+			}
+			trail.Rollbacks = append(trail.Rollbacks, r.Rollback)
+			trail.Images = append(trail.Images, r.Image)
+			trail.Workloads = append(trail.Workloads, r.Workloads...)
+			trail.Reverts = append(trail.Reverts, r.Suspect.Commit)
+			out[i].Change = &v1alpha1.Change{Branch: "main", At: metav1.NewMicroTime(m.now)}
+		}
+		if len(trail.Rollbacks) == 0 {
+			return nil
+		}
+		first := slices.IndexFunc(out, func(l Landing) bool { return l.Err == nil })
+		m.push(commit{value: reverts[first].Target.Values[0].Value, trail: &trail})
+		revert := m.tip().id
+		hold := trail
+		hold.Kind = TrailHold
+		m.push(commit{value: m.tip().value, held: true, trail: &hold})
+		for i := range out {
+			if out[i].Err == nil {
+				m.reverts[reverts[i].Suspect.Commit+" "+reverts[i].Image]++
+				out[i].Change.Commit, out[i].Change.Hold = revert, m.tip().id
+				out[i].Change.Policies = []string{m.ns + ":app"}
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (m *model) Holds(context.Context, Source, []Root) ([]Hold, error) { return nil, nil }
+
+func (m *model) Lift(_ context.Context, _ Source, l Lift) (string, error) {
+	var id string
+	err := m.write(func() error {
+		if !m.tip().held {
+			return nil
+		}
+		m.push(commit{value: m.tip().value, trail: &Trail{Kind: TrailLift, Rollbacks: []string{l.Rollback}}})
+		id = m.tip().id
+		return nil
+	})
+	return id, err
+}
+
+func (m *model) Contains(_ context.Context, _ Source, tip, c string) (bool, error) {
+	at := slices.IndexFunc(m.branch, func(x commit) bool { return x.id == tip })
+	return slices.ContainsFunc(m.branch[:at+1], func(x commit) bool { return x.id == c }), nil
+}
+
+func (m *model) engine(cluster string, budget Budget) *Engine {
+	return &Engine{
+		Cluster: cluster, Home: "backstop-system", Platforms: []string{"linux/amd64"}, Ceiling: Ceiling{Budget: budget},
+		Now: func() time.Time { return m.now }, Records: m, Pods: m, Flux: m, Git: m, Registry: m,
+		Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+// walk runs one engine over every key until it waits or dies.
+func (m *model) walk(t *testing.T, e *Engine) {
+	t.Helper()
+	for _, image := range []string{imgBad, imgBad2} {
+		_, err := e.Walk(t.Context(), Key{Namespace: m.ns, Image: image})
+		if err != nil && !errors.Is(err, errCrash) && !errors.Is(err, errNotProved) {
+			t.Fatalf("walk %s: %v\n%s", image, err, m.story())
+		}
+	}
+}
+
+func (m *model) story() string {
+	out := "branch:\n"
+	for _, c := range m.branch {
+		out += fmt.Sprintf("  %s %s held=%v trail=%+v\n", c.id, c.value, c.held, c.trail)
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.records)) {
+		r := m.records[name]
+		out += fmt.Sprintf("%s %s: %s waiting=%+v outcome=%+v change=%+v\n", r.Name, r.Spec.Image, Phase(&r.Status), r.Status.Waiting,
+			r.Status.Outcome, r.Status.Change)
+	}
+	return out
+}
