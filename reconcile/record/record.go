@@ -19,22 +19,19 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// Cache answers from informers. What it gives must not be changed.
+// Cache answers what may be a moment old, from informers.
 type Cache interface {
-	// Rollbacks lists all Rollbacks.
-	Rollbacks() []*v1alpha1.Rollback
-	// Policies lists all RollbackPolicies.
-	Policies() []*v1alpha1.RollbackPolicy
-	// NamespaceLabels are the labels of a namespace; nil where they cannot be read.
-	NamespaceLabels(namespace string) map[string]string
+	// Open lists Rollbacks that have not ended.
+	Open(ctx context.Context) ([]v1alpha1.Rollback, error)
+	// Policies lists all RollbackPolicies and the labels of a namespace.
+	Policies(ctx context.Context, namespace string) ([]v1alpha1.RollbackPolicy, map[string]string, error)
 }
 
-// Records implements reconcile.Records.
+// Records implements reconcile.Records: live where it decides, from the cache where it may be a moment old.
 type Records struct {
+	Cache
 	// Client reads and writes live.
 	Client client.Client
-	// Cache answers what may be a moment old.
-	Cache Cache
 }
 
 // Latest reads the newest Rollback of a key, live.
@@ -71,24 +68,4 @@ func (r *Records) SaveStatus(ctx context.Context, rb *v1alpha1.Rollback) error {
 		return reconcile.ErrConflict
 	}
 	return err
-}
-
-// Open lists Rollbacks that have not ended.
-func (r *Records) Open(context.Context) ([]v1alpha1.Rollback, error) {
-	var out []v1alpha1.Rollback
-	for _, rb := range r.Cache.Rollbacks() {
-		if !reconcile.Ended(&rb.Status) {
-			out = append(out, *rb.DeepCopy())
-		}
-	}
-	return out, nil
-}
-
-// Policies lists all policies, and the labels of a namespace.
-func (r *Records) Policies(_ context.Context, namespace string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
-	var out []v1alpha1.RollbackPolicy
-	for _, p := range r.Cache.Policies() {
-		out = append(out, *p)
-	}
-	return out, r.Cache.NamespaceLabels(namespace), nil
 }

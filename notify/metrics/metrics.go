@@ -1,0 +1,102 @@
+// Package metrics counts what becomes of Rollbacks, for Prometheus.
+//
+// It hears of every saved change as a Teller, and reads what stands right now from the informers' cache at each scrape.
+// docs/metrics.md lists every metric.
+package metrics
+
+import (
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// Metrics is a Teller and a prometheus.Collector.
+type Metrics struct {
+	ended   *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
+	open    *prometheus.Desc
+	holds   *prometheus.Desc
+	age     *prometheus.Desc
+	list    func() []v1alpha1.Rollback
+	now     func() time.Time
+}
+
+// New makes the metrics. list gives all Rollbacks from a cache at each scrape.
+func New(list func() []v1alpha1.Rollback, now func() time.Time) *Metrics {
+	return &Metrics{
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "backstop_rollbacks_total", Help: "Rollbacks that ended, by result and by cause of the first failure.",
+		}, []string{"result", "cause"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "backstop_blank_seconds", Help: "Seconds from the first failure seen to a blank of its Rollback being filled.",
+			Buckets: []float64{0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3600},
+		}, []string{"blank"}),
+		open: prometheus.NewDesc("backstop_rollbacks_open", "Rollbacks that have not ended, by phase.", []string{"phase"}, nil),
+		holds: prometheus.NewDesc("backstop_holds", "Holds on image automation that stand in Git, by namespace.",
+			[]string{"namespace"}, nil),
+		age: prometheus.NewDesc("backstop_hold_age_seconds", "Age of the oldest hold, by namespace.", []string{"namespace"}, nil),
+		list: list, now: now,
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
+	m.ended.Describe(ch)
+	m.seconds.Describe(ch)
+	ch <- m.open
+	ch <- m.holds
+	ch <- m.age
+}
+
+// Collect implements prometheus.Collector.
+func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
+	m.ended.Collect(ch)
+	m.seconds.Collect(ch)
+	phases, holds, oldest := map[string]int{}, map[string]int{}, map[string]time.Duration{}
+	for _, r := range m.list() {
+		s := &r.Status
+		if !reconcile.Ended(s) {
+			phases[reconcile.Phase(s)]++
+		}
+		if s.Change != nil && s.Change.Hold != "" && s.Release == nil {
+			holds[r.Namespace]++
+			oldest[r.Namespace] = max(oldest[r.Namespace], m.now().Sub(s.Change.At.Time))
+		}
+	}
+	for phase, n := range phases {
+		ch <- prometheus.MustNewConstMetric(m.open, prometheus.GaugeValue, float64(n), phase)
+	}
+	for ns, n := range holds {
+		ch <- prometheus.MustNewConstMetric(m.holds, prometheus.GaugeValue, float64(n), ns)
+		ch <- prometheus.MustNewConstMetric(m.age, prometheus.GaugeValue, oldest[ns].Seconds(), ns)
+	}
+}
+
+// Tell counts what a change filled in.
+func (m *Metrics) Tell(before, after *v1alpha1.Rollback) {
+	b, a := &before.Status, &after.Status
+	if len(a.Failures) == 0 {
+		return
+	}
+	first := a.Failures[0].Since.Time
+	observe := func(blank string, filled bool) {
+		if filled {
+			m.seconds.WithLabelValues(blank).Observe(m.now().Sub(first).Seconds())
+		}
+	}
+	observe("suspect", b.Suspect == nil && a.Suspect != nil)
+	observe("target", b.Target == nil && a.Target != nil)
+	observe("verdict", b.Verdict == nil && a.Verdict != nil)
+	observe("change", b.Change == nil && a.Change != nil)
+	observe("landed", b.Landed == nil && a.Landed != nil)
+	observe("request", b.Request == nil && a.Request != nil)
+	observe("release", b.Release == nil && a.Release != nil)
+	if a.Outcome != nil && (b.Outcome == nil || b.Outcome.Result != a.Outcome.Result) {
+		observe("outcome", true)
+		m.ended.WithLabelValues(strings.ToLower(string(a.Outcome.Result)), string(a.Failures[0].Cause)).Inc()
+	}
+}
