@@ -1,0 +1,131 @@
+package classify
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// phrases speak for a cause.
+type phrases struct {
+	cause v1alpha1.Cause
+	// anywhere lists what may stand anywhere in the words. Each has a space in it.
+	anywhere []string
+	// whole lists what must be all that stands between two colons.
+	whole []string
+}
+
+func (p phrases) match(text string, segments []string) bool {
+	for _, a := range p.anywhere {
+		if strings.Contains(text, a) {
+			return true
+		}
+	}
+	for _, w := range p.whole {
+		if slices.Contains(segments, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// serverError is a status of the registry, or of what stands before it, at the beginning of a segment.
+var serverError = regexp.MustCompile(`^5[0-9][0-9]\b`)
+
+// rules are the phrases of containerd, CRI-O and Docker, of Go's network errors, and of the registries, in lower case
+// with names as §. testdata holds the sentences that they come from.
+var rules = []phrases{
+	{cause: v1alpha1.CauseNotFound, anywhere: []string{
+		"failed to resolve reference §: §: not found", // containerd
+		"no available registry endpoint: § not found", // containerd 1.2
+		"manifest unknown",                                // CRI-O, Docker, most registries
+		"manifest for § not found",                        // Docker
+		"name unknown",                                    // GitLab, ECR, distribution
+		"repository name not known to registry",           // distribution
+		"the named manifest is not known to the registry", // Artifactory
+		"was deleted or has expired. to pull, revive",     // Quay
+		"unknown: artifact § not found",                   // Harbor
+		"unknown: repository § not found",                 // Harbor
+		"manifest tagged by § is not found",               // ACR
+		"requested image not found",                       // ECR
+	}},
+	{cause: v1alpha1.CausePlatformMismatch, anywhere: []string{
+		"no match for platform in manifest",              // containerd
+		"no matching manifest for",                       // Docker
+		"no image found in image index for architecture", // CRI-O
+		"no image found in manifest list for architecture",
+		"cannot be used on this platform",            // Docker
+		"does not match the specified platform",      // Docker
+		"does not provide the specified platform",    // Docker with containerd
+		"no matching platform found in the manifest", // Docker
+	}},
+	{cause: v1alpha1.CauseInvalidName, anywhere: []string{
+		"invalid reference format",
+		"couldn't parse image",
+		"repository name must be lowercase",
+	}},
+	{cause: v1alpha1.CauseBlobMissing, anywhere: []string{
+		"could not fetch content descriptor § § from remote: not found", // containerd
+		"failed open: content at § not found",                           // containerd
+		"blob unknown",                                                  // CRI-O, distribution
+		"unknown blob",                                                  // Docker
+		"unknown: blob § not found",
+		"fetching blob: invalid status code from registry 404",
+		"fetching blob: statuscode: 404",
+		"fetching blob: received unexpected http status: 404",
+	}},
+	{cause: v1alpha1.CauseUnauthorized, anywhere: []string{
+		"401 unauthorized", "403 forbidden",
+		"invalid status code from registry 401", "invalid status code from registry 403",
+		"statuscode: 401", "statuscode: 403", "status 401", "status 403",
+		"pull access denied", "repository does not exist or may require", "does not exist or no pull access",
+		"requested access to the resource is denied", "access to the requested resource is not authorized",
+		"authentication required", "authorization required", "authorization failed", "authentication failed",
+		"access denied", "access forbidden", "is not allowed access",
+		"no basic auth credentials", "unable to retrieve auth token", "incorrect username or password",
+		"is not authorized to", "not authorized to perform", "unauthorized to access",
+		"authorization token has expired", "security token included in the request",
+		"denied on resource", "do not have permission", "does not have permission", "permission denied for",
+	}, whole: []string{
+		"unauthorized", "denied", "forbidden", "insufficient_scope",
+	}},
+	{cause: v1alpha1.CauseRateLimited, anywhere: []string{
+		"429 too many requests", "too many requests", "pull rate limit", "rate limit exceeded",
+		"quota exceeded for quota", "invalid status code from registry 429", "statuscode: 429", "status 429",
+	}, whole: []string{
+		"toomanyrequests",
+	}},
+	{cause: v1alpha1.CauseRegistryUnavailable, anywhere: []string{
+		"no such host", "server misbehaving", "temporary failure in name resolution",
+		"connection refused", "connection reset by peer", "connection timed out", "broken pipe",
+		"no route to host", "network is unreachable", "host is down", "use of closed network connection",
+		"i/o timeout", "tls handshake timeout", "context deadline exceeded", "awaiting headers",
+		"request canceled while waiting for connection",
+		"certificate signed by unknown authority", "certificate has expired", "certificate is valid for",
+		"cannot validate certificate", "failed to verify certificate", "tls: handshake failure",
+		"server gave http response to https client", "sent an http request to an https server",
+		"400 bad request", "408 request timeout", "407 proxy authentication required",
+		"service unavailable", "service temporarily unavailable", "bad gateway", "gateway timeout",
+		"internal server error", "unexpected eof", "server sent goaway", "stream error: stream id",
+		"invalid status code from registry 5", "unexpected http status: 5", "statuscode: 5", "statuscode: 400",
+		"unexpected media type text/html", "invalid character '<' looking for beginning of value",
+	}, whole: []string{
+		"x509", "tls", "eof", "unavailable", "proxyconnect tcp",
+	}},
+	{cause: v1alpha1.CauseNodeFault, anywhere: []string{
+		"no space left on device", "disk quota exceeded", "input/output error", "read-only file system",
+		"too many open files", "cannot allocate memory", "structure needs cleaning", "low on resource",
+		"disk pressure", "desc = connection error", "dial unix", "unknown service runtime",
+		"failed to prepare extraction snapshot", "failed to get reader from content store",
+		"content digest §: not found", "parent snapshot § does not exist", "failed to mount",
+		"failed to record image pull intent", "short name mode is enforcing", "did not resolve to an alias",
+	}, whole: []string{
+		"permission denied", "operation not permitted", "no such file or directory",
+		"device or resource busy", "pull qps exceeded",
+	}},
+	{cause: v1alpha1.CauseUnknown, anywhere: []string{
+		"source image rejected", "signature validation", "signature verification", "a signature was required",
+	}},
+}
