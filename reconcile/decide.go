@@ -209,7 +209,7 @@ func arrival(s *v1alpha1.RollbackStatus, r *Rollout, bad string) string {
 // atRest: the form has ended; a hold may still stand.
 func atRest(w *World) Step {
 	s := &w.Form.Status
-	if s.Change == nil || s.Change.Hold == "" || s.Release != nil {
+	if !holds(s) {
 		return Step{Do: DoWait}
 	}
 	if w.Branch == nil {

@@ -127,13 +127,13 @@ func (e *Engine) stumble(ctx context.Context, w *World, step Step, err error) (t
 		log.Warn("refused", "why", why)
 		return 0, e.refused(ctx, w, step, why)
 	}
-	log.Warn("failed, will try again", "error", err)
 	form.Status.Waiting = waitingFor(form, fmt.Sprintf("%s: %s; trying again", step.Why, err), nil, e.Now())
 	if serr := e.save(ctx, &w.Form, form); serr != nil && !errors.Is(serr, ErrConflict) {
 		return 0, errors.Join(err, serr)
 	}
 	var after *RetryAfter
 	if errors.As(err, &after) {
+		log.Info("will try again", "after", after.After, "why", err)
 		return after.After, nil
 	}
 	return 0, err

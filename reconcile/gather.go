@@ -50,7 +50,7 @@ func (e *Engine) gather(ctx context.Context, key Key) (*World, error) {
 
 // looks says whether the branch can still tell the form anything.
 func looks(s *v1alpha1.RollbackStatus) bool {
-	return !Ended(s) || s.Outcome.Result == v1alpha1.ResultExpired || (s.Change != nil && s.Change.Hold != "" && s.Release == nil)
+	return !Ended(s) || s.Outcome.Result == v1alpha1.ResultExpired || holds(s)
 }
 
 // gatherGit reads what the source, the branch, Flux and the registry say once a suspect is known.

@@ -385,6 +385,8 @@ type Flux interface {
 	Origin(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName) (Origin, error)
 	// Reopen finds the source again, from a suspect; with as in Origin.
 	Reopen(ctx context.Context, s v1alpha1.Suspect, with *types.NamespacedName) (Origin, error)
+	// Automated lists the sources that image automation of this cluster writes to, each once.
+	Automated(ctx context.Context) ([]Origin, error)
 	// Access finds how to ask the registry for an image of a pod in a namespace.
 	Access(ctx context.Context, namespace, image string, pod string) (Access, error)
 	// Request asks the objects for a reconcile with one token.
@@ -420,6 +422,10 @@ type Records interface {
 	Create(ctx context.Context, r *v1alpha1.Rollback) error
 	// SaveStatus saves status and metadata's resourceVersion. ErrConflict means: start over.
 	SaveStatus(ctx context.Context, r *v1alpha1.Rollback) error
+	// All lists every Rollback, live.
+	All(ctx context.Context) ([]v1alpha1.Rollback, error)
+	// Delete removes a Rollback as it was read. ErrConflict when it was changed since.
+	Delete(ctx context.Context, r *v1alpha1.Rollback) error
 	// Open lists Rollbacks that have not ended, in every namespace; it may be a moment old.
 	Open(ctx context.Context) ([]v1alpha1.Rollback, error)
 	// Policies lists all RollbackPolicies and the labels of a namespace; they may be a moment old.

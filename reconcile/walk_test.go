@@ -202,6 +202,21 @@ func (m *model) Policies(context.Context, string) ([]v1alpha1.RollbackPolicy, ma
 	}}, nil, nil
 }
 
+func (m *model) All(context.Context) ([]v1alpha1.Rollback, error) {
+	var out []v1alpha1.Rollback
+	for _, name := range slices.Sorted(maps.Keys(m.records)) {
+		out = append(out, *m.records[name].DeepCopy())
+	}
+	return out, nil
+}
+
+func (m *model) Delete(_ context.Context, r *v1alpha1.Rollback) error {
+	return m.write(func() error {
+		delete(m.records, r.Name)
+		return nil
+	})
+}
+
 // Pods.
 
 func (m *model) Failing(_ context.Context, key Key, _ []v1alpha1.Workload) (Sighting, error) {
@@ -246,6 +261,8 @@ func (m *model) Origin(context.Context, string, v1alpha1.Workload, *types.Namesp
 func (m *model) Reopen(context.Context, v1alpha1.Suspect, *types.NamespacedName) (Origin, error) {
 	return m.origin(), nil
 }
+
+func (m *model) Automated(context.Context) ([]Origin, error) { return []Origin{m.origin()}, nil }
 
 func (m *model) Access(context.Context, string, string, string) (Access, error) { return Access{}, nil }
 

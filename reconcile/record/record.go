@@ -32,6 +32,8 @@ type Records struct {
 	Cache
 	// Client reads and writes live.
 	Client client.Client
+	// Namespace is the only one that may be listed; empty for all.
+	Namespace string
 }
 
 // Latest reads the newest Rollback of a key, live.
@@ -64,6 +66,28 @@ func (r *Records) Create(ctx context.Context, rb *v1alpha1.Rollback) error {
 func (r *Records) SaveStatus(ctx context.Context, rb *v1alpha1.Rollback) error {
 	err := r.Client.Status().Update(ctx, rb)
 	// A Rollback that somebody deleted is read again too, and then there is none.
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return reconcile.ErrConflict
+	}
+	return err
+}
+
+// All lists every Rollback, live.
+func (r *Records) All(ctx context.Context) ([]v1alpha1.Rollback, error) {
+	var list v1alpha1.RollbackList
+	var opts []client.ListOption
+	if r.Namespace != "" {
+		opts = append(opts, client.InNamespace(r.Namespace))
+	}
+	if err := r.Client.List(ctx, &list, opts...); err != nil {
+		return nil, fmt.Errorf("list Rollbacks: %w", err)
+	}
+	return list.Items, nil
+}
+
+// Delete removes a Rollback as it was read.
+func (r *Records) Delete(ctx context.Context, rb *v1alpha1.Rollback) error {
+	err := r.Client.Delete(ctx, rb, client.Preconditions{UID: &rb.UID, ResourceVersion: &rb.ResourceVersion})
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return reconcile.ErrConflict
 	}

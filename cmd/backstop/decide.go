@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+func approveCommand(std streams) *cobra.Command {
+	return decisionCommand(std, v1alpha1.Approve, &cobra.Command{
+		Use:   "approve NAME",
+		Short: "let Backstop revert the change of a Rollback in Git",
+		Long: `Adds your approval to a Rollback. The first decision counts: Backstop then pushes the revert and the hold,
+asks Flux to apply them, and verifies. An expired Rollback can still be approved.
+
+Without Backstop's command:
+  kubectl -n NAMESPACE patch rollback NAME --type=json -p '[{"op":"add","path":"/spec/decisions","value":[
+    {"by":"YOUR USER NAME","answer":"Approve","at":"2026-11-21T09:00:00.000000Z"}]}]'`,
+		Example: "  backstop approve backend-1f2e3d4c5b-1 -n production --reason 'seen on staging too'",
+	})
+}
+
+func rejectCommand(std streams) *cobra.Command {
+	return decisionCommand(std, v1alpha1.Reject, &cobra.Command{
+		Use:     "reject NAME",
+		Short:   "keep the image that a Rollback is about",
+		Long:    "Adds your refusal to a Rollback. The first decision counts: Backstop then leaves Git as it is.",
+		Example: "  backstop reject backend-1f2e3d4c5b-1 -n production --reason 'the registry is being repaired'",
+	})
+}
+
+func decisionCommand(std streams, answer v1alpha1.Answer, cmd *cobra.Command) *cobra.Command {
+	var where cluster
+	var reason string
+	where.bind(cmd.Flags())
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record and the revert's commit message")
+	cmd.Args = cobra.ExactArgs(1)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		cl, ns, err := where.client()
+		if err != nil {
+			return err
+		}
+		ctx := cmd.Context()
+		by, err := whoAmI(ctx, cl)
+		if err != nil {
+			return err
+		}
+		d := v1alpha1.Decision{By: by, Answer: answer, At: metav1.NewMicroTime(time.Now()), Reason: reason}
+		rb, err := amend(ctx, cl, client.ObjectKey{Namespace: ns, Name: rollbackName(args[0])}, func(rb *v1alpha1.Rollback) error {
+			return addDecision(rb, d)
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(std.out, "rollback/%s: %s recorded for %s\n", rb.Name, strings.ToLower(string(answer)), by)
+		return nil
+	}
+	return cmd
+}
+
+// addDecision refuses an answer that could not count any more.
+func addDecision(rb *v1alpha1.Rollback, d v1alpha1.Decision) error {
+	s := &rb.Status
+	if s.Verdict != nil {
+		return fmt.Errorf("rollback/%s is decided: %s by %s at %s", rb.Name, s.Verdict.Answer, s.Verdict.By,
+			s.Verdict.At.UTC().Format(time.RFC3339))
+	}
+	if s.Outcome != nil && s.Outcome.Result != v1alpha1.ResultExpired {
+		return fmt.Errorf("rollback/%s has ended: %s: %s", rb.Name, s.Outcome.Result, s.Outcome.Sentence)
+	}
+	for _, old := range rb.Spec.Decisions {
+		if old.By == d.By {
+			return fmt.Errorf("rollback/%s: you answered %s already, and an answer is not taken back", rb.Name, old.Answer)
+		}
+	}
+	rb.Spec.Decisions = append(rb.Spec.Decisions, d)
+	return nil
+}
+
+func releaseCommand(std streams) *cobra.Command {
+	var where cluster
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "release NAME",
+		Short: "lift the hold that a Rollback left on image automation",
+		Long: `Asks Backstop to take the hold away, whatever the policy elects now. Image automation then writes the elected
+image again: if that is still the failing one, it comes back.`,
+		Example: "  backstop get holds -A\n  backstop release backend-1f2e3d4c5b-1 -n production",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cl, ns, err := where.client()
+			if err != nil {
+				return err
+			}
+			ctx := cmd.Context()
+			by, err := whoAmI(ctx, cl)
+			if err != nil {
+				return err
+			}
+			d := &v1alpha1.Decision{By: by, Answer: v1alpha1.Approve, At: metav1.NewMicroTime(time.Now()), Reason: reason}
+			rb, err := amend(ctx, cl, client.ObjectKey{Namespace: ns, Name: rollbackName(args[0])}, func(rb *v1alpha1.Rollback) error {
+				s := &rb.Status
+				switch {
+				case s.Change == nil || s.Change.Hold == "":
+					return fmt.Errorf("rollback/%s holds nothing", rb.Name)
+				case s.Release != nil:
+					return fmt.Errorf("rollback/%s: the hold was lifted by %s at %s", rb.Name, s.Release.By,
+						s.Release.At.UTC().Format(time.RFC3339))
+				case !reconcile.Ended(s):
+					return fmt.Errorf("rollback/%s is still under way (%s): release it when it has ended", rb.Name, reconcile.Phase(s))
+				}
+				if rb.Spec.ReleaseHold == nil {
+					rb.Spec.ReleaseHold = d
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(std.out, "rollback/%s: release of %s asked for by %s\n", rb.Name, strings.Join(rb.Status.Change.Policies, ", "), by)
+			return nil
+		},
+	}
+	where.bind(cmd.Flags())
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	return cmd
+}
+
+// rollbackName takes what kubectl's users type: NAME, rollback/NAME or rb/NAME.
+func rollbackName(arg string) string {
+	if _, name, ok := strings.Cut(arg, "/"); ok {
+		return name
+	}
+	return arg
+}
+
+// amend reads a Rollback, changes its spec and writes it, again after a conflict.
+func amend(ctx context.Context, cl client.Client, key client.ObjectKey, change func(*v1alpha1.Rollback) error) (*v1alpha1.Rollback, error) {
+	for {
+		var rb v1alpha1.Rollback
+		err := cl.Get(ctx, key, &rb)
+		if apierrors.IsNotFound(err) {
+			return nil, fmt.Errorf("no rollback %s in namespace %s: see 'backstop get rollbacks -A'", key.Name, key.Namespace)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read rollback %s: %w", key, err)
+		}
+		if err := change(&rb); err != nil {
+			return nil, err
+		}
+		switch err := cl.Update(ctx, &rb); {
+		case apierrors.IsConflict(err):
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("write rollback %s: %w", key, err)
+		}
+		return &rb, nil
+	}
+}

@@ -1,0 +1,108 @@
+// Command backstop is the sidecar that reverts failing images in Git, and the tools beside it.
+//
+//	main ── run(ctx, args) ──► one command: flags → clients → engine or table
+//
+// There is no logic here, only wiring. It is a kubectl plugin too, under the name kubectl-backstop.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes that scripts can use.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	code := run(ctx, os.Args, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// streams are where a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run is the program: args[0] is its name.
+func run(ctx context.Context, args []string, std streams) int {
+	root := rootCommand(filepath.Base(args[0]), std)
+	root.SetArgs(args[1:])
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	err := root.ExecuteContext(ctx)
+	var usage *usageError
+	var code exitCode
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &code):
+		return int(code)
+	case errors.As(err, &usage) || isCobraUsage(err):
+		fmt.Fprintf(std.err, "backstop: %s\nRun 'backstop --help' or 'backstop COMMAND --help' for usage.\n", err)
+		return exitUsage
+	}
+	fmt.Fprintf(std.err, "backstop: %s\n", err)
+	return exitError
+}
+
+// usageError is a mistake on the command line.
+type usageError struct{ error }
+
+func badUsage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// exitCode ends the program without a word more than was printed.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// isCobraUsage knows cobra's own complaints, which have no type.
+func isCobraUsage(err error) bool {
+	for _, prefix := range []string{"unknown command", "unknown flag", "unknown shorthand", "flag needs", "invalid argument",
+		"accepts ", "requires at least", "required flag", "if any flags in the group", "at least one of the flags"} {
+		if strings.HasPrefix(err.Error(), prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+const longHelp = `Backstop runs beside Flux. When an image in Git cannot run, it finds the commit that brought it in,
+reverts it in Git, keeps image automation from writing it back, asks Flux to apply the revert,
+and checks that it arrived.
+
+The sidecar is 'backstop run'. The other commands read what it does, decide, or help by hand.`
+
+func rootCommand(name string, std streams) *cobra.Command {
+	// kubectl calls its plugins by a name with a dash; users type a space.
+	use := "backstop"
+	if strings.HasPrefix(name, "kubectl-") {
+		use = "kubectl backstop"
+	}
+	root := &cobra.Command{
+		Use: "backstop", Long: longHelp, SilenceUsage: true, SilenceErrors: true,
+		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: use},
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.AddCommand(
+		runCommand(std), getCommand(std), approveCommand(std), rejectCommand(std), releaseCommand(std),
+		blameCommand(std), revertCommand(std), versionCommand(std),
+	)
+	return root
+}

@@ -1,0 +1,149 @@
+package reconcile
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+type policyChange func(*v1alpha1.RollbackPolicy)
+
+func policyOf(ns, name string, mode v1alpha1.Mode, changes ...policyChange) v1alpha1.RollbackPolicy {
+	d := func(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
+	p := v1alpha1.RollbackPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name},
+		Spec: v1alpha1.RollbackPolicySpec{
+			Triggers: []v1alpha1.TriggerMode{{On: v1alpha1.TriggerImagePull, Mode: mode}}, Authors: v1alpha1.AuthorsAutomation,
+			GracePeriod: d(30 * time.Second), MaxAge: d(24 * time.Hour), Cooldown: d(30 * time.Minute), Release: v1alpha1.ReleaseNewerImage,
+			Approval: v1alpha1.Approval{Timeout: d(time.Hour)}, VerifyTimeout: d(15 * time.Minute), Delivery: v1alpha1.DeliveryPush,
+		},
+	}
+	for _, c := range changes {
+		c(&p)
+	}
+	return p
+}
+
+func fleet(p *v1alpha1.RollbackPolicy) { p.Spec.NamespaceSelector = &metav1.LabelSelector{} }
+
+func selecting(k, v string) policyChange {
+	return func(p *v1alpha1.RollbackPolicy) { p.Spec.Selector.MatchLabels = map[string]string{k: v} }
+}
+
+func TestResolve(t *testing.T) {
+	const home = "backstop-system"
+	web := []Subject{{Namespace: "develop", NamespaceLabels: map[string]string{"env": "dev"}, Labels: map[string]string{"tier": "web"}}}
+	tests := map[string]struct {
+		trigger  v1alpha1.Trigger
+		subjects []Subject
+		policies []v1alpha1.RollbackPolicy
+		top      Ceiling
+		mode     v1alpha1.Mode
+		by       []string
+		why      string
+	}{
+		"without a policy nothing is allowed": {subjects: web, mode: "", why: "no RollbackPolicy selects"},
+		"a policy of the namespace counts": {
+			subjects: web, policies: []v1alpha1.RollbackPolicy{policyOf("develop", "p", v1alpha1.ModeAuto)},
+			mode: v1alpha1.ModeAuto, by: []string{"develop/p"},
+		},
+		"a policy of another namespace does not": {
+			subjects: web, policies: []v1alpha1.RollbackPolicy{policyOf("staging", "p", v1alpha1.ModeAuto)},
+			why: "no RollbackPolicy selects",
+		},
+		"a selector that does not match leaves the workload alone": {
+			subjects: web, policies: []v1alpha1.RollbackPolicy{policyOf("develop", "p", v1alpha1.ModeAuto, selecting("tier", "db"))},
+			why: "no RollbackPolicy selects",
+		},
+		"the fleet's default covers a namespace without a policy": {
+			subjects: web, policies: []v1alpha1.RollbackPolicy{policyOf(home, "fleet", v1alpha1.ModeApprove, fleet)},
+			mode: v1alpha1.ModeApprove, by: []string{home + "/fleet"},
+		},
+		"a namespaceSelector outside Backstop's own namespace is no default": {
+			subjects: web, policies: []v1alpha1.RollbackPolicy{policyOf("tenant", "grab", v1alpha1.ModeAuto, fleet)},
+			why: "no RollbackPolicy selects",
+		},
+		"a policy of the namespace overrides the default, also to more": {
+			subjects: web, policies: []v1alpha1.RollbackPolicy{
+				policyOf(home, "fleet", v1alpha1.ModeNotify, fleet), policyOf("develop", "p", v1alpha1.ModeAuto)},
+			mode: v1alpha1.ModeAuto, by: []string{"develop/p"},
+		},
+		"of two the stricter counts, whatever their order": {
+			subjects: web, policies: []v1alpha1.RollbackPolicy{
+				policyOf("develop", "b", v1alpha1.ModeAuto), policyOf("develop", "a", v1alpha1.ModeApprove)},
+			mode: v1alpha1.ModeApprove, by: []string{"develop/a", "develop/b"}, why: "stricter",
+		},
+		"a suspended one of two only tells": {
+			subjects: web, policies: []v1alpha1.RollbackPolicy{policyOf("develop", "a", v1alpha1.ModeAuto),
+				policyOf("develop", "b", v1alpha1.ModeAuto, func(p *v1alpha1.RollbackPolicy) { p.Spec.Suspend = true })},
+			mode: v1alpha1.ModeNotify, by: []string{"develop/a", "develop/b"}, why: "develop/b is suspended",
+		},
+		"a trigger that is not listed only tells": {
+			trigger: v1alpha1.TriggerDrift, subjects: web,
+			policies: []v1alpha1.RollbackPolicy{policyOf("develop", "p", v1alpha1.ModeAuto)},
+			mode:     v1alpha1.ModeNotify, by: []string{"develop/p"}, why: "does not list the trigger Drift",
+		},
+		"a workload that no policy selects, beside one that is, only tells": {
+			subjects: append([]Subject{{Namespace: "develop", Labels: map[string]string{"tier": "db"}}}, web...),
+			policies: []v1alpha1.RollbackPolicy{policyOf("develop", "p", v1alpha1.ModeAuto, selecting("tier", "web"))},
+			mode:     v1alpha1.ModeNotify, by: []string{"develop/p"}, why: "every workload",
+		},
+		"the controller's flag is the ceiling": {
+			subjects: web, policies: []v1alpha1.RollbackPolicy{policyOf("develop", "p", v1alpha1.ModeAuto)},
+			top: Ceiling{Mode: v1alpha1.ModeApprove}, mode: v1alpha1.ModeApprove, by: []string{"develop/p"}, why: "--max-mode is Approve",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			trigger := tt.trigger
+			if trigger == "" {
+				trigger = v1alpha1.TriggerImagePull
+			}
+			got := Resolve(trigger, tt.subjects, tt.policies, home, tt.top)
+			if got.Mode != tt.mode || !cmp.Equal(got.By, tt.by) || !strings.Contains(got.Why, tt.why) || (tt.why == "" && got.Why != "") {
+				t.Errorf("got mode %q by %v why %q, want %q by %v why …%s…", got.Mode, got.By, got.Why, tt.mode, tt.by, tt.why)
+			}
+		})
+	}
+}
+
+func TestStricterTakesTheCarefulValueOfEachField(t *testing.T) {
+	d := func(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
+	a := policyOf("develop", "a", v1alpha1.ModeAuto)
+	b := policyOf("develop", "b", v1alpha1.ModeAuto, func(p *v1alpha1.RollbackPolicy) {
+		p.Spec.Authors, p.Spec.GracePeriod, p.Spec.MaxAge = v1alpha1.AuthorsAnyone, d(time.Minute), d(time.Hour)
+		p.Spec.Cooldown, p.Spec.Release, p.Spec.Delivery = d(time.Hour), v1alpha1.ReleaseManual, v1alpha1.DeliveryPullRequest
+		p.Spec.SourceRef = &v1alpha1.SourceRef{Name: "fleet-rw"}
+	})
+	subjects := []Subject{{Namespace: "develop"}}
+	one := Resolve(v1alpha1.TriggerImagePull, subjects, []v1alpha1.RollbackPolicy{a, b}, "home", Ceiling{})
+	two := Resolve(v1alpha1.TriggerImagePull, subjects, []v1alpha1.RollbackPolicy{b, a}, "home", Ceiling{})
+	if diff := cmp.Diff(one, two); diff != "" {
+		t.Errorf("the order of the policies matters:\n%s", diff)
+	}
+	if one.Authors != v1alpha1.AuthorsAutomation || one.Grace != time.Minute || one.MaxAge != time.Hour || one.Cooldown != time.Hour ||
+		one.Release != v1alpha1.ReleaseManual || one.Delivery != v1alpha1.DeliveryPullRequest || one.Source == nil {
+		t.Errorf("not the careful value of each: %+v", one)
+	}
+}
+
+func TestParseBudget(t *testing.T) {
+	for in, want := range map[string]string{
+		"3/1h": "3/1h", "1/90s": "1/1m30s", "0/1h": "count of at least 1", "3": "want COUNT/DURATION", "x/1h": "want COUNT/DURATION",
+		"3/": "is not a duration", "3/-1h": "is not a duration", "3/1h/2": "is not a duration",
+	} {
+		b, err := ParseBudget(in)
+		got := b.String()
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("ParseBudget(%q) = %s, want …%s…", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// Sweep looks after what no event wakes: it adopts holds that stand in Git without a Rollback (a fresh install, another
+// cluster's revert, a record that somebody deleted), and deletes Rollbacks that ended longer than keep ago.
+// What fails for one source or record does not keep the others from being swept.
+func (e *Engine) Sweep(ctx context.Context, keep time.Duration) error {
+	all, err := e.Records.All(ctx)
+	if err != nil {
+		return err
+	}
+	origins, err := e.Flux.Automated(ctx)
+	if err != nil {
+		return fmt.Errorf("list the sources that image automation writes to: %w", err)
+	}
+	var errs []error
+	for _, o := range origins {
+		if err := e.adoptHolds(ctx, o, all); err != nil {
+			errs = append(errs, fmt.Errorf("look for holds in %s: %w", o.Source.Name, err))
+		}
+	}
+	for i := range all {
+		if err := e.forget(ctx, &all[i], keep); err != nil && !errors.Is(err, ErrConflict) {
+			errs = append(errs, fmt.Errorf("delete %s/%s: %w", all[i].Namespace, all[i].Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// forget deletes a Rollback whose time is over, but not while pods fail or a hold stands.
+func (e *Engine) forget(ctx context.Context, r *v1alpha1.Rollback, keep time.Duration) error {
+	s := &r.Status
+	if !Ended(s) || e.Now().Sub(s.Outcome.At.Time) < keep || holds(s) {
+		return nil
+	}
+	key := Key{Namespace: r.Namespace, Image: r.Spec.Image}
+	sighting, err := e.Pods.Failing(ctx, key, workloadsOf(s))
+	if err != nil || len(sighting.Failures) > 0 {
+		return err
+	}
+	e.Log.Info("forgotten", "rollback", r.Namespace+"/"+r.Name, "ended", s.Outcome.At.UTC().Format(time.RFC3339))
+	return e.Records.Delete(ctx, r)
+}
+
+// holds says whether the form's hold stands, as far as the form knows.
+func holds(s *v1alpha1.RollbackStatus) bool {
+	return s.Change != nil && s.Change.Hold != "" && s.Release == nil
+}
+
+// adoptHolds opens a Rollback for every hold of a policy of this cluster that no Rollback knows.
+func (e *Engine) adoptHolds(ctx context.Context, o Origin, all []v1alpha1.Rollback) error {
+	found, err := e.Git.Holds(ctx, o.Source, append([]Root{o.Root}, o.Others...))
+	if err != nil {
+		return err
+	}
+	orphans := map[string][]Hold{}
+	for _, h := range found {
+		mine := slices.ContainsFunc(o.Policies, func(p ImagePolicy) bool { return p.Name == h.Policy && p.Automation != nil })
+		if mine && !knownHold(all, h) {
+			orphans[h.Policy+" "+h.Not] = append(orphans[h.Policy+" "+h.Not], h)
+		}
+	}
+	var errs []error
+	for _, hs := range orphans {
+		if err := e.adopt(ctx, o, hs); err != nil && !errors.Is(err, ErrConflict) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func knownHold(all []v1alpha1.Rollback, h Hold) bool {
+	return slices.ContainsFunc(all, func(r v1alpha1.Rollback) bool {
+		s := &r.Status
+		if !Ended(s) {
+			// What is under way may be about to write, or to save, this very hold.
+			return s.Suspect != nil && slices.Contains(markersOf(s.Suspect), h.Policy)
+		}
+		return holds(s) && slices.Contains(s.Change.Policies, h.Policy) &&
+			slices.ContainsFunc(s.Suspect.Nodes, func(n v1alpha1.Node) bool { return n.File == h.File && n.Pointer == h.Pointer })
+	})
+}
+
+// adopt makes the record that a hold describes. Its nodes, values and time come from the hold itself and its trailers.
+func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
+	h := hs[0]
+	ns, _, _ := strings.Cut(h.Policy, ":")
+	if parts := strings.Split(h.Rollback, "/"); len(parts) == 3 && parts[0] == e.Cluster {
+		ns = parts[1]
+	}
+	key := Key{Namespace: ns, Image: heldImage(h)}
+	latest, err := e.Records.Latest(ctx, key)
+	if err != nil {
+		return fmt.Errorf("read the newest Rollback of %s: %w", key, err)
+	}
+	next := 1
+	if latest != nil {
+		next = Ordinal(latest) + 1
+	}
+	form := NewRollback(key, v1alpha1.TriggerImagePull, next)
+	if err := e.Records.Create(ctx, form); err != nil {
+		return fmt.Errorf("adopt the hold of %s: %w", h.Policy, err)
+	}
+	before := form.DeepCopy()
+	now := metav1.NewMicroTime(e.Now())
+	since := metav1.NewMicroTime(h.Since)
+	s := &form.Status
+	s.Suspect = &v1alpha1.Suspect{
+		Source: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: o.Source.Name.Namespace, Name: o.Source.Name.Name},
+		Branch: o.Source.Branch, Applier: o.Applier, Commit: h.Commit, When: since,
+	}
+	s.Target = &v1alpha1.Target{Image: h.Image, At: since, Proof: "read from the hold in Git"}
+	for i, h := range hs {
+		s.Suspect.Nodes = append(s.Suspect.Nodes, v1alpha1.Node{
+			File: h.File, Pointer: h.Pointer, Part: "Image", Bad: h.Not, Former: h.Value, Marker: h.Policy,
+		})
+		s.Target.Values = append(s.Target.Values, v1alpha1.NodeValue{Index: int32(i), Value: h.Value})
+	}
+	s.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, By: "the hold in Git", At: since, Release: h.Release}
+	s.Change = &v1alpha1.Change{
+		Commit: h.Commit, Hold: h.Commit, Branch: o.Source.Branch, Policies: []string{h.Policy}, By: h.Rollback, At: since,
+	}
+	s.Outcome = &v1alpha1.Outcome{
+		Result: v1alpha1.ResultVerified, At: now,
+		Sentence: sentence(fmt.Sprintf("adopted from the hold on %s in %s: %s is not written until the hold is lifted", h.Policy, h.File,
+			h.Not)),
+	}
+	e.Log.Info("adopted a hold", "rollback", form.Namespace+"/"+form.Name, "policy", h.Policy, "not", h.Not)
+	return e.save(ctx, before, form)
+}
+
+// heldImage is the failed image that a hold is about, whole where a trailer names it.
+func heldImage(h Hold) string {
+	for _, f := range h.Failed {
+		if strings.Contains(f, h.Not) {
+			return f
+		}
+	}
+	return orElse(h.Not, "unknown")
+}
