@@ -1,0 +1,364 @@
+package reconcile
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+var t0 = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+
+func micro(t time.Time) metav1.MicroTime { return metav1.NewMicroTime(t) }
+
+type worldChange func(*World)
+
+// aWorld has a failure a minute old, a suspect, a proved target, and a policy that reverts by itself.
+func aWorld(changes ...worldChange) World {
+	auto := &v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: "develop", Name: "develop"}
+	failure := v1alpha1.Failure{
+		Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend", UID: "u"}, Revision: "1", Container: "backend",
+		Cause: v1alpha1.CauseNotFound, Since: micro(t0.Add(-time.Minute)),
+	}
+	w := World{
+		Now: t0, Self: "prod/develop/backend-1", Budget: Budget{Count: 3, Per: time.Hour},
+		Sighting: Sighting{Failures: []v1alpha1.Failure{failure}},
+		Policy: Policy{Mode: v1alpha1.ModeAuto, Authors: v1alpha1.AuthorsAutomation, Grace: 30 * time.Second, MaxAge: 24 * time.Hour,
+			Cooldown: 30 * time.Minute, Approval: time.Hour, Verify: 15 * time.Minute, Release: v1alpha1.ReleaseNewerImage,
+			By: []string{"develop/web"}},
+		Form: v1alpha1.Rollback{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "develop", Name: "backend-1"},
+			Spec:       v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: "reg/backend:v2"},
+			Status: v1alpha1.RollbackStatus{
+				Failures: []v1alpha1.Failure{failure},
+				Suspect: &v1alpha1.Suspect{Commit: "bad0", Branch: "main", When: micro(t0.Add(-2 * time.Minute)), Automation: auto,
+					OnlyImages: true, Nodes: []v1alpha1.Node{{File: "a.yaml", Bad: "reg/backend:v2", Former: "reg/backend:v1",
+						Marker: "develop:backend"}}},
+				Target: &v1alpha1.Target{Image: "reg/backend:v1", Values: []v1alpha1.NodeValue{{Value: "reg/backend:v1"}}, Proved: true,
+					BadProved: true, At: micro(t0), Proof: "proof"},
+			},
+		},
+		Branch: &Branch{Tip: "tip0", Values: map[int32]string{0: "reg/backend:v2"}},
+	}
+	for _, c := range changes {
+		c(&w)
+	}
+	return w
+}
+
+func tipSays(value string) worldChange {
+	return func(w *World) { w.Branch.Values[0] = value }
+}
+
+func trail(kind TrailKind, ago time.Duration, change func(*Trail)) worldChange {
+	return func(w *World) {
+		t := Trail{Commit: "trail0", When: t0.Add(-ago), Kind: kind}
+		change(&t)
+		w.Branch.Trails = append(w.Branch.Trails, t)
+	}
+}
+
+func approved(by string) worldChange {
+	return func(w *World) {
+		w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, By: by, At: micro(t0),
+			Cooldown: metav1.Duration{Duration: w.Policy.Cooldown}}
+	}
+}
+
+func changed(w *World) {
+	approved("policy develop/web")(w)
+	w.Form.Status.Change = &v1alpha1.Change{Commit: "revert0", Hold: "hold0", Branch: "main", Policies: []string{"develop:backend"},
+		At: micro(t0)}
+	tipSays("reg/backend:v1")(w)
+	trail(TrailRevert, 0, func(t *Trail) { t.Commit, t.Rollbacks = "revert0", []string{w.Self} })(w)
+}
+
+func landed(w *World) {
+	changed(w)
+	w.Form.Status.Landed = &v1alpha1.Landed{Commit: "revert0", At: micro(t0)}
+	w.Form.Status.Request = &v1alpha1.Request{Token: "t", At: micro(t0)}
+	w.Rollout = &Rollout{Contains: true, Fetched: true, Workloads: []WorkloadState{{
+		Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend", UID: "u"}, Images: map[string]string{"backend": "reg/backend:v1"},
+		Complete: true,
+	}}}
+}
+
+func ended(r v1alpha1.Result) worldChange {
+	return func(w *World) { w.Form.Status.Outcome = &v1alpha1.Outcome{Result: r, At: micro(t0)} }
+}
+
+func held(w *World) { w.Branch.Held = map[int32]Hold{0: {Policy: "develop:backend"}} }
+
+func elects(image string, f Finding) worldChange {
+	return func(w *World) { w.Election = &Election{Automation: true, Image: image, Proof: Proof{Finding: f}} }
+}
+
+func decidedBy(answers ...v1alpha1.Decision) worldChange {
+	return func(w *World) { w.Form.Spec.Decisions = answers }
+}
+
+func decision(by string, a v1alpha1.Answer, at time.Duration) v1alpha1.Decision {
+	return v1alpha1.Decision{By: by, Answer: a, At: micro(t0.Add(at))}
+}
+
+func TestDecide(t *testing.T) {
+	tests := map[string]struct {
+		world  World
+		do     Effect
+		result v1alpha1.Result
+		says   string
+	}{
+		"a new failure is recorded first": {
+			world: aWorld(func(w *World) { w.Form.Status = v1alpha1.RollbackStatus{} }), do: DoFailures,
+		},
+		"within the grace period nothing is blamed": {
+			world: aWorld(func(w *World) { w.Form.Status.Suspect, w.Form.Status.Target, w.Policy.Grace = nil, nil, 2*time.Minute }),
+			do:    DoWait, says: "grace period of 2m",
+		},
+		"after it the commit is looked for": {
+			world: aWorld(func(w *World) { w.Form.Status.Suspect, w.Form.Status.Target = nil, nil }), do: DoSuspect,
+		},
+		"a container that started is a recovery": {
+			world: aWorld(func(w *World) { w.Sighting = Sighting{Started: "Pod/backend-x"} }),
+			do:    DoOutcome, result: v1alpha1.ResultRecovered,
+		},
+		"a pod that only vanished is none": {
+			world: aWorld(func(w *World) { w.Sighting = Sighting{} }), do: DoVerdict,
+		},
+		"without a target the registry is asked": {
+			world: aWorld(func(w *World) { w.Form.Status.Target = nil }), do: DoTarget,
+		},
+		"an unproved target is asked for again after a minute": {
+			world: aWorld(func(w *World) {
+				w.Form.Status.Target.BadProved, w.Form.Status.Target.At = false, micro(t0.Add(-time.Minute))
+			}),
+			do: DoTarget,
+		},
+		"everything proved: the policy decides": {world: aWorld(), do: DoVerdict},
+		"no policy only tells": {
+			world: aWorld(func(w *World) { w.Policy = Policy{Why: "no RollbackPolicy selects the workload"} }),
+			do:    DoOutcome, result: v1alpha1.ResultNotified, says: "no RollbackPolicy",
+		},
+		"a change older than maxAge is only told": {
+			world: aWorld(func(w *World) { w.Form.Status.Suspect.When = micro(t0.Add(-25 * time.Hour)) }),
+			do:    DoOutcome, result: v1alpha1.ResultNotified, says: "25h old and maxAge is 24h",
+		},
+		"a person's change is only told under authors Automation": {
+			world: aWorld(func(w *World) { w.Form.Status.Suspect.Automation = nil }),
+			do:    DoOutcome, result: v1alpha1.ResultNotified, says: "authors is Automation",
+		},
+		"a person's change of images alone is reverted under authors Anyone": {
+			world: aWorld(func(w *World) {
+				w.Form.Status.Suspect.Automation, w.Policy.Authors = nil, v1alpha1.AuthorsAnyone
+			}), do: DoVerdict,
+		},
+		"a person's change of more than images always needs approval": {
+			world: aWorld(func(w *World) {
+				w.Form.Status.Suspect.Automation, w.Policy.Authors, w.Form.Status.Suspect.OnlyImages = nil, v1alpha1.AuthorsAnyone, false
+			}), do: DoWait, says: "more than images",
+		},
+		"a shared base needs approval and names the others": {
+			world: aWorld(func(w *World) {
+				w.Form.Status.Suspect.SharedBy = []v1alpha1.ObjectRef{{Kind: "Kustomization", Namespace: "flux-system", Name: "staging"}}
+			}), do: DoWait, says: "also rendered by Kustomization/flux-system/staging",
+		},
+		"a cause that is not the image's fault needs approval": {
+			world: aWorld(func(w *World) {
+				w.Form.Status.Failures[0].Cause = v1alpha1.CauseUnauthorized
+				w.Sighting.Failures = nil
+			}),
+			do: DoWait, says: "Unauthorized",
+		},
+		"a registry that does not confirm needs approval": {
+			world: aWorld(func(w *World) { w.Form.Status.Target.BadProved = false }), do: DoWait, says: "does not confirm",
+		},
+		"an image that ran here is not a bad release": {
+			world: aWorld(func(w *World) { w.Sighting.RanHere = "Deployment/backend revision 1" }), do: DoWait, says: "has run here",
+		},
+		"nothing to go back to is only told": {
+			world: aWorld(func(w *World) { w.Form.Status.Target.Values = nil }), do: DoOutcome, result: v1alpha1.ResultNotified,
+			says: "nothing to go back to",
+		},
+		"a branch that may not be pushed to is only told": {
+			world: aWorld(func(w *World) { w.ReadOnly = "pinned to tag v1" }), do: DoOutcome, result: v1alpha1.ResultNotified,
+			says: "pinned to tag v1",
+		},
+		"the breaker asks a person": {
+			world: aWorld(func(w *World) { w.Breaker = "breaker: reg" }), do: DoWait, says: "breaker: reg",
+		},
+		"cooldown of the workload asks a person": {
+			world: aWorld(trail(TrailRevert, 10*time.Minute, func(t *Trail) {
+				t.Workloads, t.Reverts = []string{"prod/develop/Deployment/backend"}, []string{"other"}
+			})), do: DoWait, says: "cooldown",
+		},
+		"cooldown of the same workload in another cluster does not": {
+			world: aWorld(trail(TrailRevert, 10*time.Minute, func(t *Trail) {
+				t.Workloads, t.Reverts = []string{"eu/develop/Deployment/backend"}, []string{"other"}
+			})), do: DoVerdict,
+		},
+		"siblings of the suspect do not count for the cooldown": {
+			world: aWorld(trail(TrailRevert, 10*time.Minute, func(t *Trail) {
+				t.Workloads, t.Reverts = []string{"prod/develop/Deployment/backend"}, []string{"bad0"}
+			})), do: DoVerdict,
+		},
+		"a spent budget asks a person": {
+			world: aWorld(trail(TrailRevert, 10*time.Minute, func(t *Trail) { t.Reverts = []string{"x", "y", "z"} })),
+			do:    DoWait, says: "budget: 3 suspect commits",
+		},
+		"a budget spent longer ago does not": {
+			world: aWorld(trail(TrailRevert, 61*time.Minute, func(t *Trail) { t.Reverts = []string{"x", "y", "z"} })), do: DoVerdict,
+		},
+		"Git already says something else": {
+			world: aWorld(tipSays("reg/backend:v3")), do: DoOutcome, result: v1alpha1.ResultSuperseded,
+		},
+		"a sibling's revert is taken over": {
+			world: aWorld(tipSays("reg/backend:v1"), trail(TrailRevert, time.Second, func(t *Trail) {
+				t.Images, t.Reverts = []string{"reg/backend:v2"}, []string{"bad0"}
+			})), do: DoVerdict,
+		},
+		"a person's approval decides": {
+			world: aWorld(func(w *World) { w.Policy.Mode = v1alpha1.ModeApprove }, decidedBy(decision("jane", v1alpha1.Approve, 0))),
+			do:    DoVerdict,
+		},
+		"approve mode waits for a person": {
+			world: aWorld(func(w *World) { w.Policy.Mode = v1alpha1.ModeApprove }), do: DoWait, says: "a person decides by",
+		},
+		"nobody decided in time": {
+			world: aWorld(func(w *World) { w.Policy.Mode, w.Policy.Approval = v1alpha1.ModeApprove, 10*time.Second }),
+			do:    DoOutcome, result: v1alpha1.ResultExpired,
+		},
+		"an expired one can still be approved": {
+			world: aWorld(func(w *World) { w.Policy.Mode, w.Policy.Approval = v1alpha1.ModeApprove, 10*time.Second },
+				ended(v1alpha1.ResultExpired), decidedBy(decision("jane", v1alpha1.Approve, 0))), do: DoVerdict,
+		},
+		"an expired one that was approved goes on": {
+			world: aWorld(ended(v1alpha1.ResultExpired), approved("jane")), do: DoChange,
+		},
+		"an ended form rests": {world: aWorld(ended(v1alpha1.ResultNotified)), do: DoWait},
+		"rejected": {
+			world: aWorld(func(w *World) {
+				w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, By: "jane", At: micro(t0)}
+			}), do: DoOutcome, result: v1alpha1.ResultRejected, says: "jane keeps",
+		},
+		"allowed: push": {world: aWorld(approved("policy p")), do: DoChange},
+		"allowed and recovered in between is still pushed": {
+			world: aWorld(approved("policy p"), func(w *World) { w.Sighting = Sighting{Started: "Pod/x"} }), do: DoChange,
+		},
+		"killed after the push: the own trailer counts before Superseded": {
+			world: aWorld(approved("policy p"), tipSays("reg/backend:v1"), trail(TrailRevert, 0, func(t *Trail) {
+				t.Rollbacks = []string{"prod/develop/backend-1"}
+			})), do: DoAdopt,
+		},
+		"allowed, and a person fixed it first": {
+			world: aWorld(approved("policy p"), tipSays("reg/backend:v3")), do: DoOutcome, result: v1alpha1.ResultSuperseded,
+		},
+		"a person's approval overrides cooldown and budget": {
+			world: aWorld(approved("jane"), trail(TrailRevert, time.Minute, func(t *Trail) { t.Reverts = []string{"x", "y", "z"} })),
+			do:    DoChange,
+		},
+		"a policy's waits for the budget": {
+			world: aWorld(approved("policy p"), trail(TrailRevert, time.Minute, func(t *Trail) { t.Reverts = []string{"x", "y", "z"} })),
+			do:    DoWait, says: "budget",
+		},
+		"pushed: landed is read": {world: aWorld(changed), do: DoLanded},
+		"lost to a force push: landed again": {
+			world: aWorld(landed, tipSays("reg/backend:v2"), func(w *World) { w.Branch.Trails = nil }), do: DoLandAgain,
+		},
+		"lost again and again: failed": {
+			world: aWorld(landed, tipSays("reg/backend:v2"), func(w *World) { w.Branch.Trails, w.Form.Status.Landed.Again = nil, 3 }),
+			do:    DoOutcome, result: v1alpha1.ResultFailed, says: "force pushes",
+		},
+		"written again after the revert: superseded": {
+			world: aWorld(landed, tipSays("reg/backend:v2")), do: DoOutcome, result: v1alpha1.ResultSuperseded, says: "again after the revert",
+		},
+		"landed: Flux is asked": {world: aWorld(landed, func(w *World) { w.Form.Status.Request = nil }), do: DoRequest},
+		"landed again: Flux is asked again": {
+			world: aWorld(landed, func(w *World) { w.Form.Status.Landed.At = micro(t0.Add(time.Second)) }), do: DoRequest,
+		},
+		"arrived": {world: aWorld(landed), do: DoOutcome, result: v1alpha1.ResultVerified, says: "runs reg/backend:v1 again"},
+		"a health check delays": {
+			world: aWorld(landed, func(w *World) {
+				w.Rollout = &Rollout{Waits: "a health check runs until 09:10", WaitsUntil: t0.Add(10 * time.Minute)}
+			}), do: DoWait, says: "health check",
+		},
+		"the deadline allows for the health check": {
+			world: aWorld(landed, func(w *World) {
+				w.Now = t0.Add(16 * time.Minute)
+				w.Rollout = &Rollout{Waits: "a health check runs", WaitsUntil: t0.Add(20 * time.Minute)}
+			}), do: DoWait, says: "health check",
+		},
+		"not verified in time": {
+			world: aWorld(landed, func(w *World) { w.Now, w.Rollout = t0.Add(16*time.Minute), &Rollout{} }),
+			do:    DoOutcome, result: v1alpha1.ResultFailed, says: "not verified in 15m",
+		},
+		"the template still names the bad image": {
+			world: aWorld(landed, func(w *World) { w.Rollout.Workloads[0].Images["backend"] = "reg/backend:v2" }),
+			do:    DoWait, says: "still names",
+		},
+		"a stuck pod: the command is said": {
+			world: aWorld(landed, func(w *World) {
+				w.Rollout.Workloads[0].Complete, w.Rollout.Workloads[0].Says = false, "kubectl -n develop delete pod backend-0"
+			}), do: DoWait, says: "kubectl -n develop delete pod",
+		},
+		"a workload that is gone holds nobody up": {
+			world: aWorld(landed, func(w *World) { w.Rollout.Workloads = []WorkloadState{{Gone: true}} }),
+			do:    DoOutcome, result: v1alpha1.ResultVerified,
+		},
+		"a newer image lifts the hold": {
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v3", FindingPresent)), do: DoLift,
+		},
+		"the failed image does not": {
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v2", FindingPresent)), do: DoWait,
+		},
+		"another image that failed here does not": {
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v3", FindingPresent),
+				func(w *World) { w.Election.Failed = []string{"reg/backend:v3"} }), do: DoWait,
+		},
+		"an image that is not proved does not": {
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v3", FindingUnproved)), do: DoWait,
+		},
+		"the value that the node holds counts: lifting changes nothing": {
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v1", FindingPresent)), do: DoLift,
+		},
+		"a Manual hold waits for a person": {
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v3", FindingPresent),
+				func(w *World) { w.Election.Release = v1alpha1.ReleaseManual }), do: DoWait, says: "backstop release",
+		},
+		"a person releases": {
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, func(w *World) {
+				w.Form.Spec.ReleaseHold = &v1alpha1.Decision{By: "jane"}
+			}), do: DoLift,
+		},
+		"a cluster without the automation leaves the hold to another": {
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v3", FindingPresent),
+				func(w *World) { w.Election.Automation = false }), do: DoWait,
+		},
+		"a prefix that somebody took away is a release": {
+			world: aWorld(landed, ended(v1alpha1.ResultVerified)), do: DoReleased,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := decide(tt.world)
+			said := got.Why + got.Outcome.Sentence
+			if got.Do != tt.do || got.Outcome.Result != tt.result || !strings.Contains(said, tt.says) {
+				t.Errorf("got %s %s %q, want %s %s …%s…", got.Do, got.Outcome.Result, said, tt.do, tt.result, tt.says)
+			}
+		})
+	}
+}
+
+func TestTheFirstOfTwoDecisionsCounts(t *testing.T) {
+	for name, ds := range map[string][]v1alpha1.Decision{
+		"in order":     {decision("jane", v1alpha1.Reject, 0), decision("bob", v1alpha1.Approve, time.Second)},
+		"out of order": {decision("bob", v1alpha1.Approve, time.Second), decision("jane", v1alpha1.Reject, 0)},
+		"at once":      {decision("zoe", v1alpha1.Approve, 0), decision("jane", v1alpha1.Reject, 0)},
+	} {
+		if got := decide(aWorld(decidedBy(ds...))); got.Verdict.By != "jane" || got.Verdict.Answer != v1alpha1.Reject {
+			t.Errorf("%s: %s by %s, want jane's Reject", name, got.Verdict.Answer, got.Verdict.By)
+		}
+	}
+}
