@@ -1,10 +1,10 @@
 // Package manifest answers two questions about YAML in a Git repository: where in this file is this image, and how is
 // it edited. It is pure: bytes in, bytes out, no clock, no network, nothing of Git or Kubernetes.
 //
-//	 file ──► Nodes ──► Match(image, workload) ──► the nodes that make the image run
-//	                                                  │ value before, from an older blob
-//	                                                  ▼
-//	 file ◄── bytes ◄── Edit · WriteHold · ClearHold ─┘
+//	file ──► Nodes ──► Match(image, workload) ──► the nodes that make the image run
+//	                                                 │ value before, from an older blob
+//	                                                 ▼
+//	file ◄── bytes ◄── Edit · WriteHold · ClearHold ─┘
 //
 // A node is one scalar that says which image runs, or a part of it: the image of a container, an entry of kustomize's
 // images, Helm values, or any scalar that image automation is told to write by a marker behind it:

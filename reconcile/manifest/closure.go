@@ -1,0 +1,227 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Closure finds the files that Flux renders for a Kustomization whose spec.path is root: what its kustomization file
+// reaches, or without one every YAML file below, as kustomize-controller generates one. It never leaves the tree and
+// never follows a symbolic link: references that would, and remote ones, become Problems. fsys must tell links and
+// submodules by their mode, through fs.ReadLinkFS or Stat: fs.ModeSymlink and fs.ModeIrregular. An error means that
+// there is no such folder; it wraps fs.ErrNotExist where nothing has that name.
+func Closure(fsys fs.FS, root string) (Files, error) {
+	c := &closure{fsys: fsys, paths: map[string]bool{}, values: map[string]bool{}, problems: map[Problem]bool{},
+		visited: map[string]bool{}, modes: map[string]fs.FileMode{}}
+	dir := path.Clean(strings.TrimLeft(strings.ReplaceAll(root, `\`, "/"), "/"))
+	if !fs.ValidPath(dir) {
+		return Files{}, fmt.Errorf("list the files of path %q: it leads out of the repository", shorten(root))
+	}
+	mode, err := c.mode(dir)
+	if err != nil {
+		return Files{}, fmt.Errorf("list the files of path %q: %w", shorten(root), err)
+	}
+	if !mode.IsDir() {
+		return Files{}, fmt.Errorf("list the files of path %q: it is no folder", shorten(root))
+	}
+	if !c.kustomization(dir) {
+		c.generated(dir)
+	}
+	files := Files{Paths: slices.Sorted(maps.Keys(c.paths)), Values: slices.Sorted(maps.Keys(c.values))}
+	for problem := range c.problems {
+		files.Problems = append(files.Problems, problem)
+	}
+	slices.SortFunc(files.Problems, func(a, b Problem) int {
+		return strings.Compare(a.File+"\x00"+a.Reason, b.File+"\x00"+b.Reason)
+	})
+	return files, nil
+}
+
+// closure collects what a folder reaches. Everything is visited once, so cycles end.
+type closure struct {
+	fsys          fs.FS
+	paths, values map[string]bool
+	problems      map[Problem]bool
+	visited       map[string]bool
+	modes         map[string]fs.FileMode
+}
+
+func (c *closure) problem(file, format string, args ...any) {
+	c.problems[Problem{File: file, Reason: fmt.Sprintf(format, args...)}] = true
+}
+
+// errLink and errSubmodule are what a path must not lead over.
+var (
+	errLink      = errors.New("is a symbolic link, which is not followed")
+	errSubmodule = errors.New("is in a submodule, which Backstop does not read")
+)
+
+// mode looks at a path without following a link anywhere on the way.
+func (c *closure) mode(name string) (fs.FileMode, error) {
+	if mode, ok := c.modes[name]; ok {
+		return mode, nil
+	}
+	if dir := path.Dir(name); name != "." {
+		mode, err := c.mode(dir)
+		if err != nil {
+			return 0, err
+		}
+		if !mode.IsDir() {
+			return 0, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+		}
+	}
+	info, err := fs.Lstat(c.fsys, name)
+	if err != nil {
+		return 0, err
+	}
+	switch mode := info.Mode(); {
+	case mode&fs.ModeSymlink != 0:
+		return 0, fmt.Errorf("%s %w", name, errLink)
+	case mode&fs.ModeIrregular != 0 || mode.IsDir() && name != "." && c.isCheckout(name):
+		return 0, fmt.Errorf("%s %w", name, errSubmodule)
+	case !mode.IsDir() && !mode.IsRegular():
+		return 0, fmt.Errorf("%s is neither a file nor a folder", name)
+	default:
+		c.modes[name] = mode
+		return mode, nil
+	}
+}
+
+// isCheckout says whether a folder is a repository of its own: a submodule that is checked out holds .git.
+func (c *closure) isCheckout(dir string) bool {
+	_, err := fs.Lstat(c.fsys, path.Join(dir, ".git"))
+	return err == nil
+}
+
+// generated takes every YAML file below a folder that has no kustomization file, and folders that have one as bases:
+// what kustomize-controller's generator does.
+func (c *closure) generated(dir string) {
+	if c.visited[dir] {
+		return
+	}
+	c.visited[dir] = true
+	entries, err := fs.ReadDir(c.fsys, dir)
+	if err != nil {
+		c.problem(dir, "cannot be listed: %v", err)
+		return
+	}
+	for _, entry := range entries {
+		name := path.Join(dir, entry.Name())
+		if ignored(entry.Name()) {
+			continue
+		}
+		mode, err := c.mode(name)
+		switch {
+		case err != nil:
+			c.problem(name, "%v", err)
+		case mode.IsDir():
+			if !c.kustomization(name) {
+				c.generated(name)
+			}
+		case path.Ext(name) == ".yaml" || path.Ext(name) == ".yml":
+			c.paths[name] = true
+		}
+	}
+}
+
+// ignored names what source-controller leaves out of every artifact, as far as it is YAML or a folder.
+func ignored(name string) bool {
+	switch name {
+	case ".git", ".github", ".circleci", ".travis.yml", ".gitlab-ci.yml", "appveyor.yml", ".drone.yml", "cloudbuild.yaml",
+		"codeship-services.yml", "codeship-steps.yml", ".goreleaser.yml", ".sops.yaml", ".flux.yaml":
+		return true
+	}
+	return false
+}
+
+// manifest takes a file that a kustomization names. from is that kustomization.
+func (c *closure) manifest(from, ref string) {
+	name, ok := c.inTree(from, ref)
+	if !ok {
+		return
+	}
+	mode, err := c.mode(name)
+	switch {
+	case err != nil:
+		c.missing(from, ref, err)
+	case mode.IsDir():
+		c.problem(from, "%q is a folder where a file is expected", shorten(ref))
+	default:
+		c.paths[name] = true
+	}
+}
+
+// resource takes what a kustomization names as a resource: a file, or a folder with a kustomization of its own.
+func (c *closure) resource(from, ref string) {
+	name, ok := c.inTree(from, ref)
+	if !ok {
+		return
+	}
+	mode, err := c.mode(name)
+	switch {
+	case err != nil:
+		c.missing(from, ref, err)
+	case !mode.IsDir():
+		c.paths[name] = true
+	case !c.kustomization(name):
+		c.problem(from, "the folder %q has no kustomization file", shorten(ref))
+	}
+}
+
+// missing tells why a reference was not followed. What is not in the tree may be a remote base.
+func (c *closure) missing(from, ref string, err error) {
+	if errors.Is(err, fs.ErrNotExist) {
+		c.problem(from, "%q is not in the repository", shorten(ref))
+		return
+	}
+	c.problem(from, "%q is not followed: %v", shorten(ref), err)
+}
+
+// inTree gives the path in the tree of a reference in a kustomization.
+func (c *closure) inTree(from, ref string) (string, bool) {
+	switch {
+	case isRemote(ref):
+		c.problem(from, "%q is remote: only files of this repository are read", shorten(withoutSecret(ref)))
+		return "", false
+	case strings.HasPrefix(ref, "/"):
+		c.problem(from, "%q is an absolute path", shorten(ref))
+		return "", false
+	}
+	name := path.Join(path.Dir(from), ref)
+	if !fs.ValidPath(name) {
+		c.problem(from, "%q leads out of the repository", shorten(ref))
+		return "", false
+	}
+	return name, true
+}
+
+// isRemote says whether kustomize would download a reference.
+func isRemote(ref string) bool {
+	return strings.Contains(ref, "://") || strings.HasPrefix(ref, "git::") || strings.HasPrefix(ref, "git@") ||
+		strings.HasPrefix(ref, "github.com/") || strings.HasPrefix(ref, "github.com:") || strings.Contains(ref, "?ref=")
+}
+
+// withoutSecret cuts the user and the query out of a URL: either may carry a token.
+func withoutSecret(ref string) string {
+	ref, _, _ = strings.Cut(ref, "?")
+	scheme, rest, ok := strings.Cut(ref, "://")
+	if !ok {
+		scheme, rest = "", ref
+	}
+	host, tail, _ := strings.Cut(rest, "/")
+	if i := strings.LastIndexByte(host, '@'); i >= 0 {
+		host = host[i+1:]
+	}
+	if tail != "" {
+		host += "/" + tail
+	}
+	if ok {
+		return scheme + "://" + host
+	}
+	return host
+}

@@ -1,0 +1,195 @@
+package manifest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Edit gives the file with new values at some nodes, and every other byte as it was. It is an error, and nothing is
+// given, where a pointer finds nothing (ErrNoNode), where the value cannot be replaced in place or another node would
+// change with it (ErrRefused), and where the result read again is not exactly the file with those values. A null that
+// becomes text, and text that would read as a number, get quotes as needed. Nodes that share an anchor must be changed
+// together and to the same value.
+func Edit(data []byte, edits []Change) ([]byte, error) {
+	p, err := parse(data)
+	if err != nil {
+		return nil, err
+	}
+	places, err := p.places("")
+	if err != nil {
+		return nil, err
+	}
+	plan, err := planEdits(places, edits)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.checkSharing(places, plan); err != nil {
+		return nil, err
+	}
+	plan = slices.DeleteFunc(plan, func(e edit) bool { return e.value == e.at.Value })
+	var splices []splice
+	for _, e := range plan {
+		s, err := p.spliceFor(e)
+		if err != nil {
+			return nil, fmt.Errorf("edit %s: %w", e.at.Pointer, err)
+		}
+		splices = append(splices, s)
+	}
+	if len(splices) == 0 {
+		return slices.Clone(data), nil
+	}
+	slices.SortFunc(splices, func(a, b splice) int { return cmp.Compare(a.start, b.start) })
+	edited := apply(data, splices)
+	if err := p.verifyEdit(edited, plan); err != nil {
+		return nil, err
+	}
+	return edited, nil
+}
+
+// edit is a new value for one scalar.
+type edit struct {
+	at    place
+	value string
+}
+
+// planEdits finds the scalars to change, each once.
+func planEdits(places []place, edits []Change) ([]edit, error) {
+	index := make(map[string]int, len(places))
+	for i, at := range places {
+		index[at.Pointer] = i
+	}
+	values := map[*yaml.Node]string{}
+	var plan []edit
+	for _, c := range edits {
+		i, ok := index[c.Pointer]
+		if !ok {
+			return nil, fmt.Errorf("edit %s: %w", c.Pointer, ErrNoNode)
+		}
+		at := places[i]
+		before, twice := values[at.scalar]
+		if twice && before != c.Value {
+			return nil, fmt.Errorf("edit %s: %w: the same text would have to be %q and %q",
+				c.Pointer, ErrRefused, shorten(before), shorten(c.Value))
+		}
+		if !twice {
+			plan = append(plan, edit{at: at, value: c.Value})
+		}
+		values[at.scalar] = c.Value
+		// The place of the scalar itself says more than that of an alias.
+		if twice && at.used == at.scalar {
+			for j := range plan {
+				if plan[j].at.scalar == at.scalar {
+					plan[j].at = at
+				}
+			}
+		}
+	}
+	return plan, checkTogether(places, edits, values)
+}
+
+// checkTogether refuses an edit that would change a node that is not among the edits.
+func checkTogether(places []place, edits []Change, values map[*yaml.Node]string) error {
+	asked := make(map[string]bool, len(edits))
+	for _, c := range edits {
+		asked[c.Pointer] = true
+	}
+	for _, at := range places {
+		if value, ok := values[at.scalar]; ok && !asked[at.Pointer] && at.Value != value {
+			return fmt.Errorf("%w: %s has its value from the same anchor and would change too", ErrRefused, at.Pointer)
+		}
+	}
+	return nil
+}
+
+// checkSharing refuses an edit through an alias whose anchor something that is no node uses too.
+func (p *parsed) checkSharing(places []place, plan []edit) error {
+	known := make(map[*yaml.Node]bool, len(places))
+	for _, at := range places {
+		known[at.used] = true
+	}
+	for _, e := range plan {
+		if e.at.used == e.at.scalar {
+			continue
+		}
+		for _, doc := range p.docs {
+			if use := strangeUse(doc.root, e.at.scalar, known); use != nil {
+				return fmt.Errorf("edit %s: %w: line %d uses the anchor &%s too", e.at.Pointer, ErrRefused, use.Line, e.at.scalar.Anchor)
+			}
+		}
+	}
+	return nil
+}
+
+// strangeUse finds an alias of the scalar that is no node.
+func strangeUse(n, scalar *yaml.Node, known map[*yaml.Node]bool) *yaml.Node {
+	if n.Kind == yaml.AliasNode && n.Alias == scalar && !known[n] {
+		return n
+	}
+	for _, child := range n.Content {
+		if use := strangeUse(child, scalar, known); use != nil {
+			return use
+		}
+	}
+	return nil
+}
+
+// spliceFor says which bytes an edit replaces by what.
+func (p *parsed) spliceFor(e edit) (splice, error) {
+	if e.at.outer != nil {
+		inner := e
+		inner.at.inner, inner.at.outer = nil, nil
+		s, err := e.at.inner.spliceFor(inner)
+		if err != nil {
+			return splice{}, err
+		}
+		return p.lift(s, e.at.outer, e.at.inner.data)
+	}
+	n := e.at.scalar
+	if n.Style&yaml.TaggedStyle != 0 && n.Tag != "!!str" {
+		return splice{}, fmt.Errorf("%w: the value at line %d is tagged %s", ErrRefused, n.Line, n.Tag)
+	}
+	start, end, err := p.span(n)
+	if err != nil {
+		return splice{}, err
+	}
+	text, err := encode(e.value, n.Style)
+	if err != nil {
+		return splice{}, err
+	}
+	if start == end {
+		if start == 0 || isBlankOrBreak(p.data[start-1:]) || strings.IndexByte("{[,", p.data[start-1]) >= 0 {
+			return splice{}, lost(n)
+		}
+		text = " " + text
+	}
+	return splice{start: start, end: end, text: text}, nil
+}
+
+// lift turns a splice in the text of a literal block (|) into one of the file.
+func (p *parsed) lift(s splice, block *yaml.Node, text []byte) (splice, error) {
+	if block.Style&yaml.LiteralStyle == 0 {
+		return splice{}, fmt.Errorf("%w: the YAML at line %d is not in a literal block (|)", ErrRefused, block.Line)
+	}
+	before := string(text[:s.start])
+	line := strings.Count(before, "\n")
+	lineStart := strings.LastIndexByte(before, '\n') + 1
+	lineText, _, _ := strings.Cut(string(text[lineStart:]), "\n")
+	if s.end > lineStart+len(lineText) {
+		return splice{}, fmt.Errorf("%w: the value spans several lines", ErrRefused)
+	}
+	at, ok := p.offset(block.Line+1+line, 1)
+	if !ok {
+		return splice{}, lost(block)
+	}
+	raw := string(p.data[at:p.lineEnd(at)])
+	indent := len(raw) - len(lineText)
+	if indent < 0 || strings.Trim(raw[:indent], " ") != "" || raw[indent:] != lineText {
+		return splice{}, lost(block)
+	}
+	shift := at + indent - lineStart
+	return splice{start: s.start + shift, end: s.end + shift, text: s.text}, nil
+}

@@ -1,0 +1,131 @@
+package manifest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+const (
+	markerKey  = "$imagepolicy"
+	holdPrefix = "backstop:hold"
+)
+
+// policyName is what a marker may name: ns:policy and what of the reference the node holds. Anything else names no
+// ImagePolicy that can exist, and image automation leaves the node alone.
+var policyName = regexp.MustCompile(`^([a-z0-9](?:[-a-z0-9]*[a-z0-9])?:[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?)(?::(tag|name|digest))?$`)
+
+// marker is what the comment of a scalar says to image automation.
+type marker struct {
+	policy, suffix string
+	held           *Mark
+}
+
+// readMarker reads a scalar's comments as image automation does (kyaml's fieldmeta): of the comment behind the scalar,
+// or, only where there is none, the one above it, everything after the leading #s must be one JSON object of strings. A
+// comment that is our prefix and then such an object is a marker that is held.
+func readMarker(line, head string) (marker, bool) {
+	comment := line
+	if comment == "" {
+		comment = head
+	}
+	if !strings.Contains(comment, markerKey) {
+		return marker{}, false
+	}
+	comment = strings.TrimLeft(comment, "#")
+	if m, ok := readPolicy(comment); ok {
+		return m, true
+	}
+	fields, rest, ok := cutHold(comment)
+	if !ok {
+		return marker{}, false
+	}
+	m, ok := readPolicy(rest)
+	if !ok {
+		return marker{}, false
+	}
+	m.held = readFields(fields)
+	return m, true
+}
+
+func readPolicy(comment string) (marker, bool) {
+	var object map[string]string
+	if err := json.Unmarshal([]byte(comment), &object); err != nil {
+		return marker{}, false
+	}
+	match := policyName.FindStringSubmatch(object[markerKey])
+	if match == nil {
+		return marker{}, false
+	}
+	return marker{policy: match[1], suffix: match[2]}, true
+}
+
+// cutHold cuts "backstop:hold not=… since=… {…}" into its fields and the marker.
+func cutHold(comment string) (fields, rest string, ok bool) {
+	after, ok := strings.CutPrefix(strings.TrimLeft(comment, " \t"), holdPrefix)
+	if !ok {
+		return "", "", false
+	}
+	brace := strings.IndexByte(after, '{')
+	if brace < 0 || (brace > 0 && after[0] != ' ' && after[0] != '\t') {
+		return "", "", false
+	}
+	return after[:brace], after[brace:], true
+}
+
+// readFields reads what a hold says of itself. People write holds too: what cannot be read is left out.
+func readFields(fields string) *Mark {
+	m := &Mark{Release: v1alpha1.ReleaseNewerImage}
+	for _, f := range strings.Fields(fields) {
+		key, value, _ := strings.Cut(f, "=")
+		switch key {
+		case "not":
+			if text, err := url.PathUnescape(value); err == nil {
+				m.Not = text
+			}
+		case "since":
+			if t, err := time.Parse(time.RFC3339, value); err == nil {
+				m.Since = t.UTC()
+			}
+		case "release":
+			if value == string(v1alpha1.ReleaseManual) {
+				m.Release = v1alpha1.ReleaseManual
+			}
+		}
+	}
+	return m
+}
+
+// prefix is the hold as it stands before the marker's JSON.
+func (m Mark) prefix() string {
+	var b strings.Builder
+	b.WriteString(holdPrefix + " not=" + escapeField(m.Not))
+	if !m.Since.IsZero() {
+		b.WriteString(" since=" + m.Since.UTC().Format(time.RFC3339))
+	}
+	if m.Release == v1alpha1.ReleaseManual {
+		b.WriteString(" release=" + string(m.Release))
+	}
+	b.WriteByte(' ')
+	return b.String()
+}
+
+// escapeField percent-encodes what is not usual in an image reference, so that no value can break out of its field or
+// of the comment.
+func escapeField(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("._:/@+-", c) >= 0 {
+			b.WriteByte(c)
+			continue
+		}
+		fmt.Fprintf(&b, "%%%02X", c)
+	}
+	return b.String()
+}

@@ -1,0 +1,288 @@
+package manifest
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxVisits bounds a walk that follows aliases: what a few lines of aliases of aliases could blow up without end.
+const maxVisits = 8 << 20
+
+// Nodes lists every image node of one YAML file, in the file's order. An error says why the file cannot be read; it
+// wraps ErrNotYAML, ErrSOPS, ErrTooLarge or ErrUnsupported.
+func Nodes(file string, data []byte) ([]Node, error) {
+	p, err := parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	places, err := p.places(file)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	nodes := make([]Node, len(places))
+	for i, at := range places {
+		nodes[i] = at.Node
+	}
+	return nodes, nil
+}
+
+// place is a node and where it stands in the parsed file.
+type place struct {
+	Node
+	// used is what stands at the pointer: the scalar, or an alias of it.
+	used *yaml.Node
+	// scalar holds the value.
+	scalar *yaml.Node
+	// key is the key before it; nil in a list.
+	key *yaml.Node
+	// inner is set where the scalar is part of YAML that is the text of another scalar, outer.
+	inner *parsed
+	outer *yaml.Node
+}
+
+// spot is where a walk stands.
+type spot struct {
+	pointer string
+	object  Object
+	// key under which the value, or the list that it is an item of, stands; parent is the key above that one.
+	key, parent string
+	// item says that the value is an item of the list under key.
+	item bool
+	// mute says that the object's kind names images which nothing runs: only markers count.
+	mute bool
+}
+
+// down goes to a key of a mapping.
+func (s spot) down(key string) spot {
+	s.pointer += "/" + escape(key)
+	s.parent, s.key, s.item = s.key, key, false
+	return s
+}
+
+// claim says what a scalar is, by its place.
+type claim struct {
+	part      Part
+	group     string
+	container string
+}
+
+// walker collects the places of one file.
+type walker struct {
+	file    string
+	places  []place
+	visits  int
+	merged  map[*yaml.Node][]entry
+	aliases bool
+	// inner and outer are set while walking YAML inside a scalar.
+	inner *parsed
+	outer *yaml.Node
+}
+
+// places finds all nodes of the file.
+func (p *parsed) places(file string) ([]place, error) {
+	w := &walker{file: file, merged: map[*yaml.Node][]entry{}}
+	for _, doc := range p.docs {
+		s := spot{pointer: doc.id + "#"}
+		if err := w.value(doc.root, nil, s, claim{}); err != nil {
+			return nil, err
+		}
+	}
+	w.linkAnchors()
+	w.groupMarkers()
+	return w.places, nil
+}
+
+// value walks one value. key is the key before it, c what the mapping above knows of it.
+func (w *walker) value(used, key *yaml.Node, s spot, c claim) error {
+	if w.visits++; w.visits > maxVisits {
+		return fmt.Errorf("%w: its aliases stand for more than %d values", ErrTooLarge, maxVisits)
+	}
+	n := resolve(used)
+	w.aliases = w.aliases || n != used
+	switch n.Kind {
+	case yaml.ScalarNode:
+		return w.scalar(place{used: used, scalar: n, key: key}, s, c)
+	case yaml.SequenceNode:
+		return w.sequence(n, s)
+	case yaml.MappingNode:
+		return w.mapping(n, s)
+	}
+	return nil
+}
+
+func (w *walker) sequence(n *yaml.Node, s spot) error {
+	base := s.pointer
+	s.item = true
+	for i, key := range itemKeys(n) {
+		s.pointer = base + key
+		if err := w.value(n.Content[i], nil, s, claim{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *walker) mapping(n *yaml.Node, s spot) error {
+	fields := w.entries(n)
+	if o := objectOf(n); o.Kind != "" && (s.key == "" || field(n, "metadata") != nil) {
+		s.object, s.mute = o, isMute(o)
+	}
+	claims := claimsOf(fields, s)
+	patch := patchedAt(fields)
+	for i, f := range fields {
+		below, c := s.down(f.key), claim{}
+		if claims != nil {
+			c = claims[i]
+		}
+		if f.key == "value" && patch != nil {
+			below, c = patch.apply(below)
+		}
+		if f.key == "patch" && s.item {
+			below.object = targetOf(n, s.object)
+		}
+		if err := w.value(f.value, f.keyNode, below, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scalar makes a node of a scalar that a marker or its place says is one.
+func (w *walker) scalar(at place, s spot, c claim) error {
+	var m marker
+	marked := false
+	// Image automation does not look at aliases, nor into the text of scalars.
+	if at.used == at.scalar && w.outer == nil {
+		m, marked = readMarker(at.scalar.LineComment, at.scalar.HeadComment)
+	}
+	if c.part == "" && !marked {
+		return w.embedded(at.scalar, s)
+	}
+	if s.mute && !marked || at.scalar.Tag == "!!binary" {
+		return nil
+	}
+	at.Node = Node{
+		File: w.file, Pointer: s.pointer, Part: c.part, Value: scalarText(at.scalar),
+		Policy: m.policy, Suffix: m.suffix, Held: m.held,
+		Group: c.group, Object: s.object, Container: c.container, Line: at.scalar.Line,
+	}
+	if marked {
+		at.Part = suffixParts[m.suffix]
+	}
+	if at.Group == "" {
+		at.Group = s.pointer
+	}
+	at.Group = w.file + ":" + at.Group
+	at.inner, at.outer = w.inner, w.outer
+	if w.outer != nil {
+		at.Line += w.outer.Line
+	}
+	w.places = append(w.places, at)
+	return nil
+}
+
+// suffixParts are what a marker writes, by its suffix.
+var suffixParts = map[string]Part{"": PartImage, "tag": PartTag, "name": PartName, "digest": PartDigest}
+
+// entry is one key of a mapping, with what merge keys (<<) bring in.
+type entry struct {
+	key            string
+	keyNode, value *yaml.Node
+}
+
+// entries lists the keys of a mapping that count: its own, then those of its merge keys that it does not override.
+func (w *walker) entries(n *yaml.Node) []entry {
+	if known, ok := w.merged[n]; ok {
+		return known
+	}
+	list := make([]entry, 0, len(n.Content)/2)
+	var merges []*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if key.Tag == "!!merge" {
+			merges = append(merges, mergeSources(value)...)
+			continue
+		}
+		list = append(list, entry{key: key.Value, keyNode: key, value: value})
+	}
+	if merges == nil {
+		return list
+	}
+	own := make(map[string]bool, len(list))
+	for _, e := range list {
+		own[e.key] = true
+	}
+	for _, source := range merges {
+		w.aliases = true
+		for _, e := range w.entries(source) {
+			if !own[e.key] {
+				own[e.key] = true
+				list = append(list, e)
+			}
+		}
+	}
+	w.merged[n] = list
+	return list
+}
+
+// mergeSources are the mappings that a merge key names, the first wins.
+func mergeSources(value *yaml.Node) []*yaml.Node {
+	value = resolve(value)
+	switch value.Kind {
+	case yaml.MappingNode:
+		return []*yaml.Node{value}
+	case yaml.SequenceNode:
+		var list []*yaml.Node
+		for _, item := range value.Content {
+			if item = resolve(item); item.Kind == yaml.MappingNode {
+				list = append(list, item)
+			}
+		}
+		return list
+	}
+	return nil
+}
+
+// linkAnchors marks the nodes that can only change together.
+func (w *walker) linkAnchors() {
+	if !w.aliases {
+		return
+	}
+	uses := make(map[*yaml.Node]int, len(w.places))
+	for _, at := range w.places {
+		uses[at.scalar]++
+	}
+	for i := range w.places {
+		at := &w.places[i]
+		if uses[at.scalar] > 1 || at.used != at.scalar {
+			at.Anchor = strconv.Itoa(at.scalar.Line) + ":" + strconv.Itoa(at.scalar.Column)
+		}
+	}
+}
+
+// groupMarkers puts marked siblings of one policy that no structure holds together into one group: a name and a tag in
+// one ConfigMap make one reference.
+func (w *walker) groupMarkers() {
+	type key struct{ parent, policy string }
+	groups := map[key]map[Part]bool{}
+	for i := range w.places {
+		at := &w.places[i]
+		alone := at.Group == w.file+":"+at.Pointer
+		if at.Policy == "" || !alone || at.Part == PartImage || at.key == nil {
+			continue
+		}
+		parent := at.Pointer[:strings.LastIndexByte(at.Pointer, '/')]
+		k := key{parent, at.Policy}
+		if groups[k] == nil {
+			groups[k] = map[Part]bool{}
+		}
+		if groups[k][at.Part] {
+			continue
+		}
+		groups[k][at.Part] = true
+		at.Group = w.file + ":" + parent + "=" + at.Policy
+	}
+}

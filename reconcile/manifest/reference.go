@@ -1,0 +1,134 @@
+package manifest
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Split cuts a reference into its repository (with registry), tag and digest, as written.
+func Split(image string) (repository, tag, digest string) {
+	repository, digest, _ = strings.Cut(image, "@")
+	if i := strings.LastIndexByte(repository, ':'); i > strings.LastIndexByte(repository, '/') {
+		repository, tag = repository[:i], repository[i+1:]
+	}
+	return repository, tag, digest
+}
+
+// join is the opposite of Split.
+func join(repository, tag, digest string) string {
+	if tag != "" {
+		repository += ":" + tag
+	}
+	if digest != "" {
+		repository += "@" + digest
+	}
+	return repository
+}
+
+// parts is what a group of nodes says of an image.
+type parts struct {
+	image, registry, repository, tag, digest string
+	// kustomize says that the group is an images entry, whose tag or digest replaces both.
+	kustomize bool
+}
+
+func partsOf(group []Node) parts {
+	var p parts
+	for _, n := range group {
+		var to *string
+		switch n.Part {
+		case PartImage:
+			to = &p.image
+		case PartName, PartRepository:
+			to = &p.repository
+		case PartTag:
+			to = &p.tag
+		case PartDigest:
+			to = &p.digest
+		case PartRegistry:
+			to = &p.registry
+		}
+		if to != nil && *to == "" {
+			*to = n.Value
+		}
+	}
+	for _, n := range group {
+		if n.Part != PartImage && n.Container != "" {
+			p.kustomize = true
+			if p.repository == "" {
+				p.repository = n.Container
+			}
+		}
+	}
+	if p.registry != "" && p.repository != "" && !strings.HasPrefix(p.repository, p.registry+"/") {
+		p.repository = strings.TrimSuffix(p.registry, "/") + "/" + p.repository
+	}
+	return p
+}
+
+// Reference is the image that a group makes. What the group does not say, such as the repository of a lone tag, comes
+// from base. It says false where even then something is missing.
+func Reference(group []Node, base string) (string, bool) {
+	p := partsOf(group)
+	if p.image != "" {
+		return p.image, true
+	}
+	repository, tag, digest := Split(base)
+	if p.repository != "" {
+		repository = p.repository
+	}
+	switch {
+	case p.tag != "":
+		tag, digest = p.tag, p.digest
+	case p.digest != "" && p.kustomize:
+		tag, digest = "", p.digest
+	case p.digest != "":
+		// A lone digest replaces one that follows a tag.
+		if digest == "" {
+			tag = ""
+		}
+		digest = p.digest
+	}
+	return join(repository, tag, digest), repository != "" && (tag != "" || digest != "")
+}
+
+// normal writes a reference with its registry, as every runtime understands it, so that nginx:1 and
+// docker.io/library/nginx:1 are one.
+func normal(image string) string {
+	repository, tag, digest := Split(image)
+	return join(normalRepository(repository), tag, digest)
+}
+
+func normalRepository(repository string) string {
+	first, rest, more := strings.Cut(repository, "/")
+	switch {
+	case !more:
+		return "docker.io/library/" + repository
+	case first == "index.docker.io":
+		return normalRepository("docker.io/" + rest)
+	case first == "docker.io" && !strings.Contains(rest, "/"):
+		return "docker.io/library/" + rest
+	case !strings.ContainsAny(first, ".:") && first != "localhost":
+		return "docker.io/" + repository
+	}
+	return repository
+}
+
+// MayHold says quickly whether a file can hold nodes that Match finds for the image. It never says false for one that
+// does: such a file holds the tag, the digest or the last word of the repository in plain sight, unless an escape in
+// double quotes hides it.
+func MayHold(data []byte, image string) bool {
+	repository, tag, digest := Split(image)
+	word := repository[strings.LastIndexByte(repository, '/')+1:]
+	for _, sight := range []string{tag, digest, word} {
+		if sight != "" && bytes.Contains(data, []byte(sight)) {
+			return true
+		}
+	}
+	for _, hiding := range []string{`\x`, `\u`, `\U`, "\\\n", "\\\r"} {
+		if bytes.Contains(data, []byte(hiding)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,109 @@
+package manifest
+
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// The shapes in which manifests name images. Each looks at one mapping and claims the scalars in it that are nodes.
+
+// claimsOf asks every shape; nil where none fits. The index is that of the fields.
+func claimsOf(fields []entry, s spot) []claim {
+	if s.mute {
+		return nil
+	}
+	var claims []claim
+	set := func(i int, c claim) {
+		if claims == nil {
+			claims = make([]claim, len(fields))
+		}
+		if i >= 0 && claims[i].part == "" {
+			claims[i] = c
+		}
+	}
+	switch {
+	case s.item && isContainerList(s.key):
+		claimContainer(fields, s, set)
+	case s.item && (s.key == "images" || s.key == "imageTags"):
+		claimKustomizeImage(fields, s, set)
+	case !s.item && s.key == "image" && s.parent == "volumes":
+		// A volume of type image is pulled like a container's.
+		if i := scalarAt(fields, "reference"); i >= 0 {
+			set(i, claim{part: PartImage})
+		}
+	}
+	claimBlocks(fields, s, set)
+	for i, f := range fields {
+		if isImageKey(f.key) && resolve(f.value).Kind == yaml.ScalarNode && looksLikeImage(f.key, scalarText(resolve(f.value))) {
+			set(i, claim{part: PartImage})
+		}
+	}
+	return claims
+}
+
+func isContainerList(key string) bool {
+	return key == "containers" || key == "initContainers" || key == "ephemeralContainers"
+}
+
+// claimContainer claims the image of a container, in any pod template of any kind.
+func claimContainer(fields []entry, s spot, set func(int, claim)) {
+	if i := scalarAt(fields, "image"); i >= 0 {
+		set(i, claim{part: PartImage, container: textAt(fields, "name")})
+	}
+}
+
+// claimKustomizeImage claims an entry of kustomize's images transformer, which kustomization files, Flux Kustomizations
+// and the post-renderers of a HelmRelease share: newName or name, and newTag or digest or both, make the reference.
+func claimKustomizeImage(fields []entry, s spot, set func(int, claim)) {
+	name := textAt(fields, "name")
+	if name == "" {
+		return
+	}
+	for i, f := range fields {
+		part := map[string]Part{"newName": PartName, "newTag": PartTag, "digest": PartDigest}[f.key]
+		if part != "" && resolve(f.value).Kind == yaml.ScalarNode {
+			set(i, claim{part: part, group: s.pointer, container: name})
+		}
+	}
+}
+
+// isMute names kinds whose images nothing runs: what image automation watches, and what Backstop itself wrote down.
+func isMute(o Object) bool {
+	group, _, _ := strings.Cut(o.APIVersion, "/")
+	return group == "image.toolkit.fluxcd.io" || group == "backstop.dev"
+}
+
+// isImageKey says whether a key, wherever it stands, usually names a whole image.
+func isImageKey(key string) bool {
+	return key == "image" || key == "imageName" || strings.HasSuffix(key, "Image")
+}
+
+// looksLikeImage keeps pictures, titles and templates out of what such a key holds.
+func looksLikeImage(key, value string) bool {
+	if value == "" || len(value) > 1024 || strings.ContainsAny(value, " \t\n\"'<>()?*|\\,") || strings.Contains(value, "://") {
+		return false
+	}
+	if strings.HasPrefix(value, "/") || strings.HasPrefix(value, ".") {
+		return false
+	}
+	_, tag, digest := Split(value)
+	return tag != "" || digest != "" || key == "image" && strings.Contains(value, "/")
+}
+
+// scalarAt is the index of a key with a scalar; -1 for none.
+func scalarAt(fields []entry, key string) int {
+	for i, f := range fields {
+		if f.key == key && resolve(f.value).Kind == yaml.ScalarNode {
+			return i
+		}
+	}
+	return -1
+}
+
+func textAt(fields []entry, key string) string {
+	if i := scalarAt(fields, key); i >= 0 {
+		return scalarText(resolve(fields[i].value))
+	}
+	return ""
+}
