@@ -73,6 +73,8 @@ func ParseBudget(s string) (Budget, error) {
 
 // Subject is a workload as policies select it.
 type Subject struct {
+	// Name is Kind/name, for sentences.
+	Name string
 	// Namespace of the workload and its labels.
 	Namespace       string
 	NamespaceLabels map[string]string

@@ -147,3 +147,52 @@ func TestParseBudget(t *testing.T) {
 		}
 	}
 }
+
+func TestPolicyConditions(t *testing.T) {
+	subjects := []Subject{
+		{Name: "Deployment/backend", Namespace: "develop", Labels: map[string]string{"tier": "web"}},
+		{Name: "Deployment/db", Namespace: "develop", Labels: map[string]string{"tier": "db"}},
+	}
+	tests := map[string]struct {
+		policies []v1alpha1.RollbackPolicy
+		want     []string
+	}{
+		"a policy says how much it selects": {
+			policies: []v1alpha1.RollbackPolicy{policyOf("develop", "p", v1alpha1.ModeAuto)}, want: []string{"Ready True selects 2 workloads"},
+		},
+		"of two that select one workload both say so": {
+			policies: []v1alpha1.RollbackPolicy{policyOf("develop", "a", v1alpha1.ModeAuto), policyOf("develop", "b", v1alpha1.ModeAuto,
+				selecting("tier", "web"))},
+			want: []string{"Ready True selects 2 workloads; some are also selected by develop/b (develop/Deployment/backend)",
+				"Ready True selects 1 workloads; some are also selected by develop/a (develop/Deployment/backend)"},
+		},
+		"a fleet default elsewhere is refused with the way out": {
+			policies: []v1alpha1.RollbackPolicy{policyOf("tenant", "p", v1alpha1.ModeAuto, fleet)},
+			want:     []string{"Ready False spec.namespaceSelector makes a fleet's default, which is only read in Backstop's own namespace home"},
+		},
+		"a suspended policy says so": {
+			policies: []v1alpha1.RollbackPolicy{policyOf("develop", "p", v1alpha1.ModeAuto, func(p *v1alpha1.RollbackPolicy) { p.Spec.Suspend = true })},
+			want:     []string{"Ready True suspended: failures of 2 workloads are only told"},
+		},
+		"a selector that cannot be read selects nothing": {
+			policies: []v1alpha1.RollbackPolicy{policyOf("develop", "p", v1alpha1.ModeAuto, func(p *v1alpha1.RollbackPolicy) {
+				p.Spec.Selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Near"}}
+			})},
+			want: []string{"Ready False spec.selector"},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := PolicyConditions(tt.policies, subjects, "home")
+			for i, want := range tt.want {
+				c := got[i][0]
+				if said := string(c.Type) + " " + string(c.Status) + " " + c.Message; !strings.HasPrefix(said, want) {
+					t.Errorf("policy %d says %q, want %q…", i, said, want)
+				}
+				if c.Status == metav1.ConditionFalse && got[i][1].Type != "Stalled" {
+					t.Errorf("policy %d is not Stalled", i)
+				}
+			}
+		})
+	}
+}
