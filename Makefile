@@ -1,0 +1,93 @@
+# Backstop is built and tested with Go, git, make and a C compiler (for -race):
+# no root, no Docker, nothing installed by hand.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+# The tools live in a module of their own: their dependencies never meet Backstop's.
+TOOL := $(GO) tool -modfile=scripts/tools/go.mod
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PREFIX ?= /usr/local
+# TESTFLAGS reach go test in test and unit, e.g. make unit TESTFLAGS='-run Blame -v'.
+TESTFLAGS ?=
+FUZZTIME ?= 20s
+
+.PHONY: help
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Build
+
+.PHONY: build
+build: ## Build bin/backstop
+	CGO_ENABLED=0 $(GO) build -buildvcs=auto -trimpath -ldflags "-s -w" -o bin/backstop ./cmd/backstop
+
+.PHONY: install
+install: build ## Put backstop, also as kubectl backstop, into PREFIX/bin
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 bin/backstop $(DESTDIR)$(PREFIX)/bin/backstop
+	ln -sf backstop $(DESTDIR)$(PREFIX)/bin/kubectl-backstop
+
+.PHONY: image
+image: ## Build the image for linux/amd64 and arm64 as an OCI layout in dist/image, without Docker
+	$(GO) run ./scripts/image -version "$(VERSION)" -o dist/image
+
+.PHONY: generate
+generate: ## Write deep copies and CRDs from the types
+	$(TOOL) controller-gen object:headerFile=scripts/boilerplate.go.txt paths=./api/... \
+		crd paths=./api/... output:crd:dir=deploy/kustomize/crds
+
+##@ Test
+
+# The control plane is fetched or built before go test starts, where its progress can be seen.
+.PHONY: control-plane
+control-plane:
+	@scripts/control-plane.sh >/dev/null
+
+.PHONY: test
+test: control-plane ## Run unit and integration tests with the race detector
+	$(GO) test -race -timeout 45m $(TESTFLAGS) ./...
+
+.PHONY: unit
+unit: ## Run the tests that need no control plane
+	$(GO) test -race $(TESTFLAGS) $$($(GO) list ./... | grep -v '/backstop/test')
+
+.PHONY: scenarios
+scenarios: ## Compare the promised scenarios with the tests that exist
+	@scripts/scenarios.sh
+
+.PHONY: demo
+demo: control-plane ## Tell the whole story on a real control plane; KEEP=1 leaves it running
+	@$(GO) run ./test/demo
+
+.PHONY: e2e
+e2e: control-plane ## Run on a real node: kubelet and containerd, as root
+	$(GO) test -tags e2e -timeout 60m -count 1 -v $(TESTFLAGS) ./test/e2e/...
+
+.PHONY: bench
+bench: ## Measure speed and memory against git in the same run
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m -count 1 -v $(TESTFLAGS) ./test/bench/...
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZTIME each
+	@scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: golden
+golden: ## Write the golden files anew
+	@scripts/golden.sh
+
+##@ Check
+
+.PHONY: verify
+verify: ## Check generated files, format, vet, lint, go.mod, imports and known vulnerabilities
+	@scripts/verify.sh
+
+.PHONY: lint
+lint: ## Run the linters
+	$(TOOL) golangci-lint run ./...
+
+.PHONY: clean
+clean: ## Remove what was built; the control plane stays in the user's cache folder
+	rm -rf bin dist
