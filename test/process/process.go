@@ -44,6 +44,9 @@ func Start(name string, cmd *exec.Cmd) (*Process, error) {
 	return p, nil
 }
 
+// Name is the name that the process was started under.
+func (p *Process) Name() string { return p.name }
+
 // Pid is the process's id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 

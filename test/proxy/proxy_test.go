@@ -101,6 +101,7 @@ func TestAHookMayActAndLetTheRequestPass(t *testing.T) {
 	server, done := backend(t)
 	p := start(t, proxy.Options{Target: server.URL, Mutates: posts})
 	var before atomic.Int32
+	before.Store(-1)
 	p.Tap.Hook(func(_ proxy.Request, when proxy.When) bool {
 		if when == proxy.Before {
 			before.Store(done.Load())
