@@ -8,7 +8,10 @@ SHELL := bash
 GO ?= go
 # The tools live in a module of their own: their dependencies never meet Backstop's.
 TOOL := $(GO) tool -modfile=scripts/tools/go.mod
+# backstop version is the commit or tag that Go itself writes into the binary.
+GOBUILD := $(GO) build -buildvcs=auto -trimpath -ldflags "-s -w"
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+IMAGE ?= ghcr.io/backstop-dev/backstop:dev
 PREFIX ?= /usr/local
 # TESTFLAGS reach go test in test and unit, e.g. make unit TESTFLAGS='-run Blame -v'.
 TESTFLAGS ?=
@@ -22,7 +25,7 @@ help: ## Say what can be made
 
 .PHONY: build
 build: ## Build bin/backstop
-	CGO_ENABLED=0 $(GO) build -buildvcs=auto -trimpath -ldflags "-s -w" -o bin/backstop ./cmd/backstop
+	CGO_ENABLED=0 $(GOBUILD) -o bin/backstop ./cmd/backstop
 
 .PHONY: install
 install: build ## Put backstop, also as kubectl backstop, into PREFIX/bin
@@ -30,9 +33,15 @@ install: build ## Put backstop, also as kubectl backstop, into PREFIX/bin
 	install -m 0755 bin/backstop $(DESTDIR)$(PREFIX)/bin/backstop
 	ln -sf backstop $(DESTDIR)$(PREFIX)/bin/kubectl-backstop
 
+# The same commit gives the same bytes everywhere: no paths, no time but the commit's.
 .PHONY: image
 image: ## Build the image for linux/amd64 and arm64 as an OCI layout in dist/image, without Docker
-	$(GO) run ./scripts/image -version "$(VERSION)" -o dist/image
+	for arch in amd64 arm64; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GOBUILD) -o dist/linux-$$arch/backstop ./cmd/backstop; \
+	done
+	$(GO) run ./scripts/image -o dist/image -name $(IMAGE) -version $(VERSION) \
+		-revision "$$(git rev-parse HEAD 2>/dev/null)" -created "$$(git log -1 --format=%ct 2>/dev/null || echo 0)" \
+		linux/amd64=dist/linux-amd64/backstop linux/arm64=dist/linux-arm64/backstop
 
 .PHONY: generate
 generate: ## Write deep copies and CRDs from the types

@@ -1,0 +1,22 @@
+# What make image builds, where Docker is:
+#
+#   docker buildx build --platform linux/amd64,linux/arm64 -t ghcr.io/backstop-dev/backstop:dev .
+FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+ARG TARGETOS
+ARG TARGETARCH
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -buildvcs=auto -trimpath -ldflags "-s -w" -o /out/backstop ./cmd/backstop
+RUN go run ./scripts/image -rootfs /out/rootfs
+
+FROM scratch
+LABEL org.opencontainers.image.title=backstop \
+      org.opencontainers.image.source=https://github.com/backstop-dev/backstop \
+      org.opencontainers.image.licenses=Apache-2.0
+COPY --from=build /out/rootfs/ /
+COPY --from=build /out/backstop /backstop
+ENV PATH=/
+USER 65532:65532
+ENTRYPOINT ["/backstop"]
