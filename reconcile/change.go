@@ -104,6 +104,7 @@ func (e *Engine) revert(form v1alpha1.Rollback, shared *batch) Revert {
 	out := Revert{
 		Rollback: c.self, Image: form.Spec.Image, Suspect: *s.Suspect, Target: *s.Target,
 		Hold: true, Release: s.Verdict.Release, Permit: c.permit,
+		Since: c.now.Add(-max(c.cooldown, c.budget.Per)),
 	}
 	for _, wl := range workloadsOf(s) {
 		out.Workloads = append(out.Workloads, e.Cluster+"/"+form.Namespace+"/"+wl.String())

@@ -203,6 +203,8 @@ type Revert struct {
 	Release v1alpha1.ReleaseMode
 	// Trailers to add, such as Approved-by.
 	Trailers []string
+	// Since reaches further back than the suspect for the Trails that Permit sees, as in Look.
+	Since time.Time
 	// Permit is asked with the tip that the push would replace, within the mirror's lock. A refusal leaves this
 	// Revert out; the others go on.
 	Permit func(Branch) error

@@ -178,6 +178,9 @@ type Suspect struct {
 	// Applier is the Flux object that applies the workload: a Kustomization or a HelmRelease.
 	// +optional
 	Applier ObjectRef `json:"applier,omitempty"`
+	// Image that was asked for, as the workload's template names it: it completes what nodes say of a former image.
+	// +optional
+	Image string `json:"image,omitempty"`
 	// Commit is the full hash of the suspect.
 	Commit string `json:"commit"`
 	// Parent is the hash of its first parent.
