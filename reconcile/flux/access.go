@@ -1,0 +1,278 @@
+package flux
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
+	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/google/go-containerregistry/pkg/name"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// Access finds how to ask the registry for an image, as reconcile.Flux asks: as image automation asks it, then as the
+// kubelet does. What may not be read is left out and said in Missing; an unreachable API server is an error.
+func (f *Flux) Access(ctx context.Context, namespace, image, pod string) (reconcile.Access, error) {
+	out := reconcile.Access{Provider: "generic"}
+	repo, err := f.imageRepository(ctx, namespace, image)
+	if err != nil {
+		return reconcile.Access{}, err
+	}
+	g := &gathering{f: f, out: &out}
+	if repo != nil {
+		if err := g.asAutomation(ctx, repo); err != nil {
+			return reconcile.Access{}, err
+		}
+	}
+	if err := g.asKubelet(ctx, namespace, pod); err != nil {
+		return reconcile.Access{}, err
+	}
+	out.Missing = strings.Join(g.missing, "; ")
+	return out, nil
+}
+
+// imageRepository finds the ImageRepository of an image's repository: in the workload's namespace, else one that a
+// policy of image automation uses. nil when there is none.
+func (f *Flux) imageRepository(ctx context.Context, namespace, image string) (*reflectorv1.ImageRepository, error) {
+	want, ok := canonical(image)
+	if !ok {
+		return nil, nil
+	}
+	var found []*reflectorv1.ImageRepository
+	var namespaces []string
+	if f.options.NoCrossNamespaceRefs {
+		namespaces = []string{namespace}
+	} else {
+		namespaces = f.options.Namespaces
+	}
+	err := each(ctx, f, kindImageRepository, namespaces, func(list *reflectorv1.ImageRepositoryList) {
+		for i := range list.Items {
+			if have, ok := canonical(list.Items[i].Spec.Image); ok && have == want {
+				found = append(found, &list.Items[i])
+			}
+		}
+	})
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	slices.SortFunc(found, func(a, b *reflectorv1.ImageRepository) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	if i := slices.IndexFunc(found,
+		func(r *reflectorv1.ImageRepository) bool { return r.Namespace == namespace }); i >= 0 {
+		return found[i], nil
+	}
+	used, err := f.scanned(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range found {
+		if used[types.NamespacedName{Namespace: r.Namespace, Name: r.Name}] {
+			return r, nil
+		}
+	}
+	return nil, nil
+}
+
+// scanned are the ImageRepositories that policies in the namespaces of image automation refer to.
+func (f *Flux) scanned(ctx context.Context) (map[types.NamespacedName]bool, error) {
+	var namespaces []string
+	err := each(ctx, f, kindAutomation, f.options.Namespaces, func(list *automationv1.ImageUpdateAutomationList) {
+		for _, a := range list.Items {
+			if !slices.Contains(namespaces, a.Namespace) {
+				namespaces = append(namespaces, a.Namespace)
+			}
+		}
+	})
+	used := map[types.NamespacedName]bool{}
+	if err != nil || len(namespaces) == 0 {
+		return used, err
+	}
+	err = each(ctx, f, kindPolicy, namespaces, func(list *reflectorv1.ImagePolicyList) {
+		for _, p := range list.Items {
+			ref := p.Spec.ImageRepositoryRef
+			used[types.NamespacedName{Namespace: cmp.Or(ref.Namespace, p.Namespace), Name: ref.Name}] = true
+		}
+	})
+	return used, err
+}
+
+// canonical is a repository's full name, so that alpine and docker.io/library/alpine are one.
+func canonical(image string) (string, bool) {
+	if i := strings.IndexByte(image, '@'); i >= 0 {
+		image = image[:i]
+	}
+	ref, err := name.ParseReference(image, name.WeakValidation)
+	if err != nil {
+		return "", false
+	}
+	return ref.Context().Name(), true
+}
+
+// gathering collects credentials.
+type gathering struct {
+	f       *Flux
+	out     *reconcile.Access
+	missing []string
+}
+
+// data reads a Secret for the access. A refusal is said, not returned.
+func (g *gathering) data(ctx context.Context, namespace, secret string, by v1alpha1.ObjectRef,
+) (map[string][]byte, error) {
+	data, err := g.f.secret(ctx, namespace, secret, by)
+	if why, refused := reconcile.AsRefusal(err); refused {
+		g.miss(why)
+		return nil, nil
+	}
+	if apierrors.IsNotFound(err) {
+		g.miss(fmt.Sprintf("Secret %s/%s, which %s names, does not exist", namespace, secret, by))
+		return nil, nil
+	}
+	return data, err
+}
+
+func (g *gathering) miss(why string) {
+	if !slices.Contains(g.missing, why) {
+		g.missing = append(g.missing, why)
+	}
+}
+
+// docker takes a registry login from a Secret.
+func (g *gathering) docker(ctx context.Context, namespace, secret string, by v1alpha1.ObjectRef) error {
+	data, err := g.data(ctx, namespace, secret, by)
+	if err != nil || data == nil {
+		return err
+	}
+	for _, key := range []string{corev1.DockerConfigJsonKey, corev1.DockerConfigKey} {
+		if config := data[key]; len(config) > 0 {
+			if !slices.ContainsFunc(g.out.DockerConfigs,
+				func(have []byte) bool { return string(have) == string(config) }) {
+				g.out.DockerConfigs = append(g.out.DockerConfigs, config)
+			}
+			return nil
+		}
+	}
+	g.miss(fmt.Sprintf("Secret %s/%s, which %s names, holds no %s", namespace, secret, by, corev1.DockerConfigJsonKey))
+	return nil
+}
+
+// asAutomation takes what an ImageRepository says about its registry.
+func (g *gathering) asAutomation(ctx context.Context, r *reflectorv1.ImageRepository) error {
+	by := refTo(kindImageRepository, r.Namespace, r.Name)
+	g.out.Insecure = r.Spec.Insecure
+	g.out.Provider = cmp.Or(r.Spec.Provider, "generic")
+	if r.Spec.SecretRef != nil {
+		if err := g.docker(ctx, r.Namespace, r.Spec.SecretRef.Name, by); err != nil {
+			return err
+		}
+	}
+	if sa := r.Spec.ServiceAccountName; sa != "" {
+		if err := g.serviceAccount(ctx, refTo("ServiceAccount", r.Namespace, sa), true); err != nil {
+			return err
+		}
+	}
+	if r.Spec.CertSecretRef != nil {
+		data, err := g.data(ctx, r.Namespace, r.Spec.CertSecretRef.Name, by)
+		if err != nil {
+			return err
+		}
+		g.out.CA = either(data, "ca.crt", "caFile")
+		g.out.ClientCert, g.out.ClientKey = either(data, "tls.crt", "certFile"), either(data, "tls.key", "keyFile")
+	}
+	if r.Spec.ProxySecretRef != nil {
+		data, err := g.data(ctx, r.Namespace, r.Spec.ProxySecretRef.Name, by)
+		if err != nil || data == nil {
+			return err
+		}
+		proxy, ok := proxyURL(data)
+		if !ok {
+			g.miss(fmt.Sprintf("Secret %s/%s, which %s names as its proxy, holds no address that is a URL", r.Namespace,
+				r.Spec.ProxySecretRef.Name, by))
+		}
+		g.out.Proxy = proxy
+	}
+	return nil
+}
+
+func either(data map[string][]byte, key, legacy string) []byte {
+	if v := data[key]; len(v) > 0 {
+		return v
+	}
+	return data[legacy]
+}
+
+// proxyURL makes a proxy's URL of the Secret's address, username and password.
+func proxyURL(data map[string][]byte) (string, bool) {
+	u, err := url.Parse(strings.TrimSpace(string(data["address"])))
+	if err != nil || u.Host == "" {
+		return "", false
+	}
+	user, password := string(data["username"]), string(data["password"])
+	switch {
+	case user != "" && password != "":
+		u.User = url.UserPassword(user, password)
+	case user != "":
+		u.User = url.User(user)
+	}
+	return u.String(), true
+}
+
+// asKubelet takes the pull secrets of a pod. The API server copies those of its ServiceAccount into a pod that names
+// none; so the ServiceAccount only counts where there is no pod, or the pod has none.
+func (g *gathering) asKubelet(ctx context.Context, namespace, pod string) error {
+	account := "default"
+	if pod != "" {
+		ref := refTo("Pod", namespace, pod)
+		var p corev1.Pod
+		err := g.f.get(ctx, ref, &p)
+		if why, refused := reconcile.AsRefusal(err); refused {
+			g.miss(why)
+		} else if err != nil && !isGone(err) {
+			return err
+		}
+		for _, s := range p.Spec.ImagePullSecrets {
+			if err := g.docker(ctx, namespace, s.Name, ref); err != nil {
+				return err
+			}
+		}
+		if len(p.Spec.ImagePullSecrets) > 0 {
+			return nil
+		}
+		account = cmp.Or(p.Spec.ServiceAccountName, account)
+	}
+	return g.serviceAccount(ctx, refTo("ServiceAccount", namespace, account), false)
+}
+
+// serviceAccount takes the pull secrets of a ServiceAccount. named says that an object names it, so that it is missed
+// when it may not be read.
+func (g *gathering) serviceAccount(ctx context.Context, ref v1alpha1.ObjectRef, named bool) error {
+	var sa corev1.ServiceAccount
+	err := g.f.client.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, &sa)
+	switch {
+	case apierrors.IsForbidden(err):
+		if named {
+			g.miss(fmt.Sprintf("Backstop may not read %s for its imagePullSecrets: use the component credentials in "+
+				"namespace %s (a Role with get on serviceaccounts)", ref, ref.Namespace))
+		}
+		return nil
+	case isGone(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read %s: %w", ref, err)
+	}
+	for _, s := range sa.ImagePullSecrets {
+		if err := g.docker(ctx, ref.Namespace, s.Name, ref); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package flux
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
+	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// FieldOwner is the field manager of what Backstop writes. kustomize-controller takes away what managers whose name
+// starts with kubectl wrote.
+const FieldOwner = "backstop"
+
+// The kinds that this package walks.
+const (
+	kindGitRepository    = "GitRepository"
+	kindOCIRepository    = "OCIRepository"
+	kindBucket           = "Bucket"
+	kindExternalArtifact = "ExternalArtifact"
+	kindKustomization    = "Kustomization"
+	kindHelmRelease      = "HelmRelease"
+	kindAutomation       = "ImageUpdateAutomation"
+	kindPolicy           = "ImagePolicy"
+	kindImageRepository  = "ImageRepository"
+)
+
+// Client is what this package needs of the API server: live reads, and a patch of one annotation. controller-runtime's
+// plain client.Client is one; its scheme must know what AddToScheme adds.
+type Client interface {
+	client.Reader
+	Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error
+}
+
+// Options of a Flux.
+type Options struct {
+	// NoCrossNamespaceRefs refuses references from one namespace to another, as Flux's flag of that name does.
+	// Credentials of another namespace's automation are not used then either.
+	NoCrossNamespaceRefs bool
+	// Namespaces to list Flux objects in; none lists them in the whole cluster.
+	Namespaces []string
+	// AuthorName and AuthorEmail sign commits where no image automation writes to the source.
+	AuthorName, AuthorEmail string
+}
+
+// Flux reads and asks the Flux objects of one cluster. It has no state and may be used from many goroutines.
+type Flux struct {
+	client  Client
+	options Options
+}
+
+var _ reconcile.Flux = (*Flux)(nil)
+
+// New makes a Flux of a client that does not cache.
+func New(c Client, o Options) *Flux {
+	o.AuthorName = cmp.Or(o.AuthorName, "Backstop")
+	o.AuthorEmail = cmp.Or(o.AuthorEmail, "backstop@backstop.dev")
+	o.Namespaces = slices.Clone(o.Namespaces)
+	return &Flux{client: c, options: o}
+}
+
+// AddToScheme makes the kinds that this package reads known to a scheme.
+func AddToScheme(s *runtime.Scheme) error {
+	for _, add := range []func(*runtime.Scheme) error{
+		corev1.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme, helmv2.AddToScheme, automationv1.AddToScheme,
+		reflectorv1.AddToScheme,
+	} {
+		if err := add(s); err != nil {
+			return fmt.Errorf("add kinds to the scheme: %w", err)
+		}
+	}
+	return nil
+}
+
+func refTo(kind, namespace, name string) v1alpha1.ObjectRef {
+	return v1alpha1.ObjectRef{Kind: kind, Namespace: namespace, Name: name}
+}

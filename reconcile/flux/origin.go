@@ -1,0 +1,278 @@
+package flux
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// place is where a workload stands in Flux: what applies it, confirmed by inventories.
+type place struct {
+	// applier is the Kustomization or HelmRelease whose inventory holds the workload.
+	applier v1alpha1.ObjectRef
+	// kustomization applies the workload, or the HelmRelease.
+	kustomization *kustomizev1.Kustomization
+	// release is nil where no HelmRelease stands between.
+	release *helmv2.HelmRelease
+}
+
+func (p place) kustomizationRef() v1alpha1.ObjectRef {
+	return refTo(kindKustomization, p.kustomization.Namespace, p.kustomization.Name)
+}
+
+// Origin finds the source of a workload, as reconcile.Flux asks. with names the GitRepository to push with instead of
+// Flux's own; it must follow the branch that Flux deploys.
+func (f *Flux) Origin(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName,
+) (reconcile.Origin, error) {
+	p, err := f.placeOf(ctx, namespace, w)
+	if err != nil {
+		return reconcile.Origin{}, err
+	}
+	return f.assemble(ctx, wish{place: p, with: with})
+}
+
+// Reopen finds the source of a suspect again, as reconcile.Flux asks. It refuses when Flux now deploys another branch
+// than the suspect's. A suspect without an applier was read from a hold: its GitRepository alone leads on.
+func (f *Flux) Reopen(ctx context.Context, s v1alpha1.Suspect, with *types.NamespacedName) (reconcile.Origin, error) {
+	if s.Applier.Kind != kindKustomization && s.Applier.Kind != kindHelmRelease {
+		return f.reopenSource(ctx, s, with)
+	}
+	p, err := f.placeOfApplier(ctx, s.Applier)
+	if err != nil {
+		return reconcile.Origin{}, err
+	}
+	return f.assemble(ctx, wish{place: p, with: with, suspect: &s})
+}
+
+// placeOf walks from a workload to the Kustomization behind it.
+func (f *Flux) placeOf(ctx context.Context, namespace string, w v1alpha1.Workload) (place, error) {
+	gvk, known := workloadKind(w.Kind)
+	if !known {
+		return f.placeByInventory(ctx, namespace, w)
+	}
+	obj := &unstructured.Unstructured{}
+	obj.SetGroupVersionKind(gvk)
+	ref := refTo(w.Kind, namespace, w.Name)
+	if err := f.get(ctx, ref, obj); err != nil {
+		if apierrors.IsNotFound(err) {
+			return place{}, reconcile.Refuse("%s does not exist any more", ref)
+		}
+		return place{}, err
+	}
+	claims := claimsOf(obj.GetLabels())
+	if len(claims) == 0 {
+		return place{}, unowned(obj, ref)
+	}
+	id := objectID{Namespace: namespace, Name: w.Name, Group: gvk.Group, Kind: gvk.Kind}
+	var refused error
+	for _, c := range claims {
+		p, err := f.confirm(ctx, ref, id, c)
+		if err == nil {
+			return p, nil
+		}
+		if _, ok := reconcile.AsRefusal(err); !ok {
+			return place{}, err
+		}
+		refused = cmp.Or(refused, err)
+	}
+	return place{}, refused
+}
+
+// claimsOf reads which Flux objects the labels of an object name. It is a claim until an inventory confirms it.
+func claimsOf(labels map[string]string) []v1alpha1.ObjectRef {
+	var out []v1alpha1.ObjectRef
+	for _, c := range []struct{ kind, group string }{
+		{kindKustomization, kustomizev1.GroupVersion.Group}, {kindHelmRelease, helmv2.GroupVersion.Group},
+	} {
+		name, ns := labels[c.group+"/name"], labels[c.group+"/namespace"]
+		if name != "" && ns != "" {
+			out = append(out, refTo(c.kind, ns, name))
+		}
+	}
+	return out
+}
+
+// unowned says why an object without Flux's labels cannot be led back to Git.
+func unowned(obj *unstructured.Unstructured, ref v1alpha1.ObjectRef) error {
+	labels := obj.GetLabels()
+	if name := labels["resourceset.fluxcd.controlplane.io/name"]; name != "" {
+		return reconcile.Refuse("%s is applied by ResourceSet %s/%s, whose inputs Backstop cannot lead back to a "+
+			"file in Git: revert the image where the ResourceSet takes it from", ref,
+			labels["resourceset.fluxcd.controlplane.io/namespace"], name)
+	}
+	owner := metav1.GetControllerOf(obj)
+	switch {
+	case owner == nil:
+		return reconcile.Refuse("%s is not applied by Flux: no Kustomization or HelmRelease owns it, so no commit "+
+			"can be blamed; fix it where it was deployed from", ref)
+	case owner.Kind == "Canary":
+		return reconcile.Refuse("%s is made by Flagger for Canary %s/%s: its image was promoted and ran before, so "+
+			"look at the nodes, the registry and the pull secrets rather than at Git", ref, ref.Namespace,
+			owner.Name)
+	}
+	return reconcile.Refuse("%s is made by %s %s/%s and not applied by Flux itself, so no commit can be blamed; "+
+		"fix the image where %s takes it from", ref, owner.Kind, ref.Namespace, owner.Name, owner.Kind)
+}
+
+// confirm follows a claim, if the inventory of what it names agrees.
+func (f *Flux) confirm(ctx context.Context, of v1alpha1.ObjectRef, id objectID, claim v1alpha1.ObjectRef,
+) (place, error) {
+	p, err := f.load(ctx, claim)
+	if apierrors.IsNotFound(err) {
+		return place{}, reconcile.Refuse("%s is labelled as applied by %s, which does not exist: the labels may be "+
+			"forged or left over", of, claim)
+	}
+	if err != nil {
+		return place{}, err
+	}
+	entries, conditions := p.inventory()
+	if !holdsObject(entries, id) {
+		if settling(conditions) {
+			return place{}, fmt.Errorf("%s is reconciling, and its inventory does not hold %s yet", claim, of)
+		}
+		if claim.Kind == kindHelmRelease && len(entries) == 0 {
+			return place{}, reconcile.Refuse("%s is labelled as applied by %s, which keeps no inventory that would "+
+				"confirm it: helm-controller writes one since Flux 2.8", of, claim)
+		}
+		return place{}, reconcile.Refuse("%s is labelled as applied by %s, but its inventory does not hold it: "+
+			"labels can be forged, so they count for nothing alone", of, claim)
+	}
+	return f.complete(ctx, p)
+}
+
+// load reads an applier.
+func (f *Flux) load(ctx context.Context, ref v1alpha1.ObjectRef) (place, error) {
+	p := place{applier: ref}
+	if ref.Kind == kindHelmRelease {
+		p.release = &helmv2.HelmRelease{}
+		return p, f.get(ctx, ref, p.release)
+	}
+	p.kustomization = &kustomizev1.Kustomization{}
+	return p, f.get(ctx, ref, p.kustomization)
+}
+
+func (p place) inventory() ([]entry, []metav1.Condition) {
+	if p.release != nil {
+		return helmInventory(p.release), p.release.Status.Conditions
+	}
+	return kustomizeInventory(p.kustomization), p.kustomization.Status.Conditions
+}
+
+// touches says whether an applier lives in a namespace or applies something there.
+func (p place) touches(namespace string) bool {
+	if p.applier.Namespace == namespace || p.kustomization.Namespace == namespace {
+		return true
+	}
+	entries, _ := p.inventory()
+	return slices.ContainsFunc(entries, func(e entry) bool {
+		id, err := parseID(e.id)
+		return err == nil && id.Namespace == namespace
+	})
+}
+
+// settling says whether a controller may still add to the inventory. While health checks run it is written already.
+func settling(conditions []metav1.Condition) bool {
+	c := apimeta.FindStatusCondition(conditions, meta.ReconcilingCondition)
+	if c == nil || c.Status != metav1.ConditionTrue {
+		return len(conditions) == 0
+	}
+	doing, ok := parseProgress(c.Message)
+	return !ok || doing.What != runningHealthChecks
+}
+
+// complete checks that an applier works in this cluster, and goes on from a HelmRelease to its Kustomization.
+func (f *Flux) complete(ctx context.Context, p place) (place, error) {
+	remote := func() error {
+		return reconcile.Refuse("%s applies to a remote cluster (spec.kubeConfig), so what runs here is not its "+
+			"doing: run Backstop in that cluster", p.applier)
+	}
+	if p.release == nil {
+		if p.kustomization.Spec.KubeConfig != nil {
+			return place{}, remote()
+		}
+		return p, nil
+	}
+	if p.release.Spec.KubeConfig != nil {
+		return place{}, remote()
+	}
+	id := objectID{
+		Namespace: p.applier.Namespace, Name: p.applier.Name, Group: helmv2.GroupVersion.Group, Kind: kindHelmRelease,
+	}
+	for _, c := range claimsOf(p.release.Labels) {
+		if c.Kind != kindKustomization {
+			continue
+		}
+		up, err := f.confirm(ctx, p.applier, id, c)
+		p.kustomization = up.kustomization
+		return p, err
+	}
+	return place{}, reconcile.Refuse("%s is not applied by a Kustomization, so its values are in no Git repository "+
+		"that Backstop knows: fix the image where the HelmRelease was created from", p.applier)
+}
+
+// placeOfApplier reads an applier that was confirmed before.
+func (f *Flux) placeOfApplier(ctx context.Context, ref v1alpha1.ObjectRef) (place, error) {
+	p, err := f.load(ctx, ref)
+	if apierrors.IsNotFound(err) {
+		return place{}, reconcile.Refuse("%s does not exist any more, so nothing applies what Git says", ref)
+	}
+	if err != nil {
+		return place{}, err
+	}
+	return f.complete(ctx, p)
+}
+
+// placeByInventory looks for a workload of a kind whose group is not known: the inventories hold it.
+func (f *Flux) placeByInventory(ctx context.Context, namespace string, w v1alpha1.Workload) (place, error) {
+	var found []place
+	err := each(ctx, f, kindKustomization, f.options.Namespaces, func(ks *kustomizev1.KustomizationList) {
+		for i := range ks.Items {
+			if _, ok := findKind(kustomizeInventory(&ks.Items[i]), namespace, w.Kind, w.Name); ok {
+				k := ks.Items[i].DeepCopy()
+				found = append(found, place{applier: refTo(kindKustomization, k.Namespace, k.Name), kustomization: k})
+			}
+		}
+	})
+	if err == nil && len(found) == 0 {
+		err = each(ctx, f, kindHelmRelease, f.options.Namespaces, func(hrs *helmv2.HelmReleaseList) {
+			for i := range hrs.Items {
+				if _, ok := findKind(helmInventory(&hrs.Items[i]), namespace, w.Kind, w.Name); ok {
+					hr := hrs.Items[i].DeepCopy()
+					found = append(found, place{applier: refTo(kindHelmRelease, hr.Namespace, hr.Name), release: hr})
+				}
+			}
+		})
+	}
+	if err != nil {
+		return place{}, err
+	}
+	var refused error
+	for _, p := range found {
+		p, err := f.complete(ctx, p)
+		if err == nil {
+			return p, nil
+		}
+		if _, ok := reconcile.AsRefusal(err); !ok {
+			return place{}, err
+		}
+		refused = cmp.Or(refused, err)
+	}
+	if refused != nil {
+		return place{}, refused
+	}
+	return place{}, reconcile.Refuse("%s is in the inventory of no Kustomization or HelmRelease, so no commit can be "+
+		"blamed; fix it where it was deployed from", refTo(w.Kind, namespace, w.Name))
+}

@@ -1,0 +1,93 @@
+package flux
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
+	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// policies lists what image automation elects in the namespaces of a repository's writers. A marker can only name a
+// policy in its automation's namespace.
+func (f *Flux) policies(ctx context.Context, writers []automation, branch string) ([]reconcile.ImagePolicy, error) {
+	var namespaces []string
+	for _, a := range writers {
+		if !slices.Contains(namespaces, a.ref.Namespace) {
+			namespaces = append(namespaces, a.ref.Namespace)
+		}
+	}
+	if len(namespaces) == 0 {
+		return nil, nil
+	}
+	var out []reconcile.ImagePolicy
+	err := each(ctx, f, kindPolicy, namespaces, func(list *reflectorv1.ImagePolicyList) {
+		for i := range list.Items {
+			out = append(out, imagePolicy(&list.Items[i], writers, branch))
+		}
+	})
+	slices.SortFunc(out, func(a, b reconcile.ImagePolicy) int { return cmp.Compare(a.Name, b.Name) })
+	return out, err
+}
+
+// imagePolicy reads what a policy elects, and which automation writes it: one that writes to the branch before others.
+func imagePolicy(p *reflectorv1.ImagePolicy, writers []automation, branch string) reconcile.ImagePolicy {
+	out := reconcile.ImagePolicy{Name: p.Namespace + ":" + p.Name}
+	if r := p.Status.LatestRef; r != nil {
+		out.Latest = reference(r.Name, r.Tag, r.Digest)
+	}
+	if r := p.Status.ObservedPreviousRef; r != nil {
+		out.Previous = reference(r.Name, r.Tag, r.Digest)
+	}
+	var by *automation
+	for i := range writers {
+		a := &writers[i]
+		if a.ref.Namespace != p.Namespace || !selects(a.obj, p.Labels) {
+			continue
+		}
+		if by == nil || by.elsewhere(branch) != "" && a.elsewhere(branch) == "" {
+			by = a
+		}
+	}
+	if by == nil {
+		return out
+	}
+	ref := by.ref
+	out.Automation = &ref
+	// What the automation wrote last may be neither, while the policy has moved on.
+	if seen, ok := by.obj.Status.ObservedPolicies[p.Name]; ok && out.Previous == "" {
+		if written := reference(seen.Name, seen.Tag, seen.Digest); written != out.Latest {
+			out.Previous = written
+		}
+	}
+	return out
+}
+
+// reference is name:tag[@digest], as the setter writes it.
+func reference(name, tag, digest string) string {
+	if name == "" || tag == "" {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s:%s", name, tag)
+	if digest != "" {
+		b.WriteString("@" + digest)
+	}
+	return b.String()
+}
+
+// selects says whether an automation writes policies with these labels; without a selector it writes all.
+func selects(a *automationv1.ImageUpdateAutomation, set map[string]string) bool {
+	if a.Spec.PolicySelector == nil {
+		return true
+	}
+	s, err := metav1.LabelSelectorAsSelector(a.Spec.PolicySelector)
+	return err == nil && s.Matches(labels.Set(set))
+}

@@ -1,0 +1,103 @@
+package flux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// errNotInstalled says that the API server does not know a kind (yet): wait, or do without.
+var errNotInstalled = errors.New("the kind is not installed in this cluster")
+
+// pageSize bounds what one answer of the API server holds in memory: a Kustomization may list thousands of objects.
+const pageSize = 100
+
+// get reads one object live. What is not there is a NotFound error, for the caller to judge.
+func (f *Flux) get(ctx context.Context, ref v1alpha1.ObjectRef, into client.Object) error {
+	err := f.client.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, into)
+	switch {
+	case err == nil:
+		return nil
+	case notInstalled(err):
+		return fmt.Errorf("read %s: %w", ref, errNotInstalled)
+	case apierrors.IsForbidden(err):
+		return reconcile.Refuse("Backstop may not read %s: give its ServiceAccount get on it in namespace %s", ref,
+			ref.Namespace)
+	}
+	return fmt.Errorf("read %s: %w", ref, err)
+}
+
+// each lists a kind in pages and gives each page to visit. A kind that is not installed has no objects. No namespaces
+// are all of them.
+func each[T any, L interface {
+	*T
+	client.ObjectList
+}](ctx context.Context, f *Flux, kind string, namespaces []string, visit func(L)) error {
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	for _, ns := range namespaces {
+		for next, more := "", true; more; more = next != "" {
+			list := L(new(T))
+			err := f.client.List(ctx, list, client.InNamespace(ns), client.Limit(pageSize), client.Continue(next))
+			switch {
+			case err == nil:
+			case notInstalled(err):
+				return nil
+			case apierrors.IsForbidden(err):
+				return reconcile.Refuse("Backstop may not list %s objects %s: give its ServiceAccount list on them, "+
+					"or restrict it with --namespaces", kind, within(ns))
+			default:
+				return fmt.Errorf("list %s objects %s: %w", kind, within(ns), err)
+			}
+			visit(list)
+			next = list.GetContinue()
+		}
+	}
+	return nil
+}
+
+func within(namespace string) string {
+	if namespace == metav1.NamespaceAll {
+		return "in the cluster"
+	}
+	return "in namespace " + namespace
+}
+
+// notInstalled tells a kind that the API server does not serve from an object that is not there: for both it may say
+// 404.
+func notInstalled(err error) bool {
+	return meta.IsNoMatchError(err) ||
+		apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+}
+
+// secret reads the data of a Secret by name. A Refusal names the Role that is missing; no error ever holds a value.
+func (f *Flux) secret(ctx context.Context, namespace, name string, by v1alpha1.ObjectRef) (map[string][]byte, error) {
+	var s corev1.Secret
+	err := f.client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &s)
+	if apierrors.IsForbidden(err) {
+		return nil, reconcile.Refuse("Backstop may not read Secret %s/%s, which %s names: use the component "+
+			"credentials in namespace %s (a Role with get on secrets, resourceNames %s)", namespace, name, by,
+			namespace, name)
+	}
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("read Secret %s/%s, which %s names: %w", namespace, name, by, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read Secret %s/%s: %w", namespace, name, err)
+	}
+	if s.Data == nil {
+		return map[string][]byte{}, nil
+	}
+	return s.Data, nil
+}

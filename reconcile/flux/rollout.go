@@ -1,0 +1,216 @@
+package flux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// originRevision is where an OCI artifact says which commit it was built from.
+const originRevision = "org.opencontainers.image.revision"
+
+// Rollout says how far the landed commit got, as reconcile.Flux asks.
+func (f *Flux) Rollout(ctx context.Context, form *v1alpha1.Rollback, contains func(tip, commit string) (bool, error),
+) (reconcile.Rollout, error) {
+	s := &form.Status
+	if s.Suspect == nil || s.Landed == nil {
+		return reconcile.Rollout{}, errors.New("read the rollout: the Rollback has not landed yet")
+	}
+	var out reconcile.Rollout
+	p, err := f.placeOfApplier(ctx, s.Suspect.Applier)
+	why, refused := reconcile.AsRefusal(err)
+	switch {
+	case refused:
+		out.Waits = why
+	case err != nil:
+		return out, err
+	default:
+		if err := f.arrival(ctx, &out, p, reached(s.Landed.Commit, contains)); err != nil {
+			return out, err
+		}
+	}
+	if err := f.states(ctx, &out, p, form); err != nil {
+		return out, err
+	}
+	if out.Attempted == "" && out.Waits == "" && p.kustomization != nil && f.wordless(ctx, p) {
+		out.Contains = arrived(out.Workloads)
+	}
+	return out, nil
+}
+
+// reached answers whether a commit that was fetched or attempted contains the landed one, and asks for each only once.
+func reached(landed string, contains func(tip, commit string) (bool, error)) func(tip string) (bool, error) {
+	known := map[string]bool{"": false, landed: true}
+	return func(tip string) (bool, error) {
+		if has, ok := known[tip]; ok {
+			return has, nil
+		}
+		has, err := contains(tip, landed)
+		if err != nil {
+			return false, fmt.Errorf("look whether %s contains %s: %w", tip, landed, err)
+		}
+		known[tip] = has
+		return has, nil
+	}
+}
+
+// arrival reads the source and the appliers.
+func (f *Flux) arrival(ctx context.Context, out *reconcile.Rollout, p place, has func(string) (bool, error)) error {
+	ref := sourceRef(p.kustomization)
+	src, err := f.deployedSource(ctx, ref)
+	switch {
+	case apierrors.IsNotFound(err):
+		out.Source = ref.String() + " does not exist any more"
+	case err != nil:
+		if why, refused := reconcile.AsRefusal(err); refused {
+			out.Source = why
+			break
+		}
+		return err
+	}
+	if out.Fetched, err = has(src.commit()); err != nil {
+		return err
+	}
+	if !out.Fetched && out.Source == "" {
+		out.Source = src.says()
+	}
+	out.Attempted = attempted(p.kustomization, src)
+	if out.Contains, err = has(out.Attempted); err != nil {
+		return err
+	}
+	if !out.Contains {
+		out.Waits, out.WaitsUntil, err = f.kustomizationWaits(ctx, p.kustomization, out.Fetched)
+		return err
+	}
+	if p.release != nil && p.release.Status.LastAttemptedGeneration != p.release.Generation {
+		out.Contains = false
+		out.Waits, out.WaitsUntil = releaseWaits(p.release)
+	}
+	return nil
+}
+
+// deployed is a source object as far as the rollout needs it.
+type deployed struct {
+	ref        v1alpha1.ObjectRef
+	artifact   *meta.Artifact
+	conditions []metav1.Condition
+	suspended  bool
+}
+
+// deployedSource reads what a Kustomization is deployed from. An ExternalArtifact is not read: what it says of its
+// origin is up to whoever makes it.
+func (f *Flux) deployedSource(ctx context.Context, ref v1alpha1.ObjectRef) (deployed, error) {
+	out := deployed{ref: ref}
+	switch ref.Kind {
+	case kindGitRepository:
+		var o sourcev1.GitRepository
+		if err := f.get(ctx, ref, &o); err != nil {
+			return out, err
+		}
+		out.artifact, out.conditions, out.suspended = o.Status.Artifact, o.Status.Conditions, o.Spec.Suspend
+	case kindOCIRepository:
+		var o sourcev1.OCIRepository
+		if err := f.get(ctx, ref, &o); err != nil {
+			return out, err
+		}
+		out.artifact, out.conditions, out.suspended = o.Status.Artifact, o.Status.Conditions, o.Spec.Suspend
+	case kindBucket:
+		var o sourcev1.Bucket
+		if err := f.get(ctx, ref, &o); err != nil {
+			return out, err
+		}
+		out.artifact, out.conditions, out.suspended = o.Status.Artifact, o.Status.Conditions, o.Spec.Suspend
+	}
+	return out, nil
+}
+
+// origin is the Git revision of the source's artifact; empty where it names none.
+func (d deployed) origin() string {
+	if d.artifact == nil {
+		return ""
+	}
+	if d.ref.Kind == kindGitRepository {
+		return d.artifact.Revision
+	}
+	return d.artifact.Metadata[originRevision]
+}
+
+func (d deployed) commit() string { return parseRevision(d.origin()).Commit }
+
+// says is why the source has not fetched what was pushed; empty when it gives no reason.
+func (d deployed) says() string {
+	if d.suspended {
+		return fmt.Sprintf("%s is suspended and fetches nothing: %s", d.ref, resume(d.ref))
+	}
+	for _, c := range d.conditions {
+		switch {
+		case c.Type == sourcev1.SourceVerifiedCondition && c.Status == metav1.ConditionFalse:
+			return fmt.Sprintf("%s refuses the commit's signature: %s", d.ref, tell(c.Message))
+		case c.Type == sourcev1.FetchFailedCondition && c.Status == metav1.ConditionTrue:
+			return fmt.Sprintf("%s cannot be fetched: %s", d.ref, tell(c.Message))
+		case c.Type == sourcev1.StorageOperationFailedCondition && c.Status == metav1.ConditionTrue:
+			return fmt.Sprintf("%s cannot be stored: %s", d.ref, tell(c.Message))
+		}
+	}
+	if c := apimeta.FindStatusCondition(d.conditions, meta.ReadyCondition); c != nil &&
+		c.Status == metav1.ConditionFalse {
+		return fmt.Sprintf("%s is not ready: %s", d.ref, tell(c.Message))
+	}
+	return ""
+}
+
+// attempted is the Git commit that a Kustomization tried to apply last. An artifact that is no Git repository's says in
+// its metadata which commit it was built from: the source's artifact, the history or the last apply tell.
+func attempted(k *kustomizev1.Kustomization, src deployed) string {
+	rev := k.Status.LastAttemptedRevision
+	if src.ref.Kind == kindGitRepository {
+		return parseRevision(rev).Commit
+	}
+	if rev == "" {
+		return ""
+	}
+	origin := ""
+	switch {
+	case src.artifact != nil && src.artifact.Revision == rev:
+		origin = src.origin()
+	case k.Status.LastAppliedRevision == rev:
+		origin = k.Status.LastAppliedOriginRevision
+	}
+	for _, h := range k.Status.History {
+		if origin == "" && h.Metadata["revision"] == rev {
+			origin = h.Metadata["originRevision"]
+		}
+	}
+	return parseRevision(origin).Commit
+}
+
+// wordless says whether a source names no commit at all, so that only the workloads themselves can tell.
+func (f *Flux) wordless(ctx context.Context, p place) bool {
+	ref := sourceRef(p.kustomization)
+	if ref.Kind == kindGitRepository {
+		return false
+	}
+	src, err := f.deployedSource(ctx, ref)
+	return err == nil && strings.TrimSpace(src.origin()) == ""
+}
+
+// arrived says whether no workload's template names the bad image any more.
+func arrived(states []reconcile.WorkloadState) bool {
+	for _, s := range states {
+		if !s.Gone && !s.Complete {
+			return false
+		}
+	}
+	return len(states) > 0
+}
