@@ -161,6 +161,10 @@ func (p *parsed) spliceFor(e edit) (splice, error) {
 		return splice{}, err
 	}
 	if start == end {
+		for start > 0 && (p.data[start-1] == ' ' || p.data[start-1] == '\t') {
+			start--
+		}
+		end = start
 		if start == 0 || isBlankOrBreak(p.data[start-1:]) || strings.IndexByte("{[,", p.data[start-1]) >= 0 {
 			return splice{}, lost(n)
 		}

@@ -162,7 +162,7 @@ func (p *parsed) comment(n *yaml.Node) (start, end int, err error) {
 		stop++
 	}
 	end = p.lineEnd(stop)
-	if got := string(p.data[stop:end]); strings.TrimRight(got, " \t") != n.LineComment {
+	if got := string(p.data[stop:end]); strings.TrimRight(got, " \t") != strings.TrimRight(n.LineComment, " \t") {
 		return 0, 0, fmt.Errorf("%w: the marker's comment at line %d was not found in the file's bytes", ErrRefused, n.Line)
 	}
 	return stop, end, nil
@@ -177,7 +177,7 @@ func (p *parsed) commentAbove(n *yaml.Node) (start, end int, err error) {
 		}
 		end := p.lineEnd(at)
 		switch got := strings.TrimRight(string(p.data[at:end]), " \t"); {
-		case got == n.HeadComment:
+		case got == strings.TrimRight(n.HeadComment, " \t"):
 			return at, end, nil
 		case got != "":
 			line = 0

@@ -120,6 +120,9 @@ func normalRepository(repository string) string {
 func MayHold(data []byte, image string) bool {
 	repository, tag, digest := Split(image)
 	word := repository[strings.LastIndexByte(repository, '/')+1:]
+	if word == "" {
+		return true
+	}
 	for _, sight := range []string{tag, digest, word} {
 		if sight != "" && bytes.Contains(data, []byte(sight)) {
 			return true

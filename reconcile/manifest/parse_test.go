@@ -1,0 +1,202 @@
+package manifest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestFilesThatAreNotHandledSayWhy(t *testing.T) {
+	deep := strings.Repeat("{a: ", MaxDepth+1) + "x" + strings.Repeat("}", MaxDepth+1)
+	bomb := "a0: &a0 [x, x]\n"
+	for i := 1; i < 40; i++ {
+		bomb += fmt.Sprintf("a%d: &a%d [*a%d, *a%d]\n", i, i, i-1, i-1)
+	}
+	merges := "a0: &a0 {image: x:v1}\n"
+	for i := 1; i < 40; i++ {
+		merges += fmt.Sprintf("a%d: &a%d {<<: [*a%d, *a%d], k%d: {<<: [*a%d, *a%d]}}\n", i, i, i-1, i-1, i, i-1, i-1)
+	}
+	for _, tc := range []struct {
+		name, data string
+		want       error
+		says       string
+	}{
+		{"a Helm template", "kind: X\nimage: {{ .Values.image }}\n", ErrNotYAML, "template"},
+		{"a Helm template with control flow", "{{- if .Values.x }}\na: b\n{{- end }}\n", ErrNotYAML, "template with {{ }}"},
+		{"nonsense", "a: [1,\nb: c", ErrNotYAML, "line"},
+		{"a control character", "a: \x01", ErrNotYAML, "control characters"},
+		{"bytes that are not UTF-8", "a: \xff\xfe\n", ErrNotYAML, "UTF-8"},
+		{"UTF-16", "\xff\xfea\x00:\x00 \x00b\x00", ErrUnsupported, "UTF-16"},
+		{"an alias to nothing", "a: *x\n", ErrNotYAML, "unknown anchor"},
+		{"an alias that contains itself", "a: &x {b: *x}\n", ErrUnsupported, "contains itself"},
+		{"a key that is there twice", "a: 1\nb: 2\na: 3\n", ErrUnsupported, `"a" at line 3`},
+		{"a key that is there twice among many", manyKeys(100) + "k7: x\n", ErrUnsupported, `"k7" at line 101`},
+		{"an unknown tag", "a: !Ref b\n", ErrUnsupported, "!Ref"},
+		{"a key that is a mapping", "? {a: b}\n: c\n", ErrNotYAML, "line 1"},
+		{"deep nesting", deep, ErrUnsupported, "deep"},
+		{"very deep nesting", strings.Repeat("[", 1<<20), ErrTooLarge, "lines and list items"},
+		{"deeper nesting than the parser goes", strings.Repeat("[", 1<<19), ErrNotYAML, "depth"},
+		{"aliases of aliases", bomb, ErrTooLarge, "aliases"},
+		{"merges of merges", merges, ErrTooLarge, "aliases"},
+		{"SOPS", "a: ENC[AES256_GCM,data:x]\nsops:\n  mac: ENC[x]\n", ErrSOPS, "sops"},
+		{"SOPS in a later document", "a: b\n---\na: b\nsops: {lastmodified: x}\n", ErrSOPS, "line 3"},
+		{"too many bytes", strings.Repeat("# xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n", MaxFileSize/30), ErrTooLarge, "bytes"},
+		{"too many items", "a: [" + strings.Repeat("1,", maxWeight) + "]", ErrTooLarge, "items"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			start := time.Now()
+			nodes, err := Nodes("dir/f.yaml", []byte(tc.data))
+			if !errors.Is(err, tc.want) || nodes != nil {
+				t.Fatalf("%d nodes, %v; want %v", len(nodes), err, tc.want)
+			}
+			if !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), "dir/f.yaml") {
+				t.Errorf("%q does not say %q and the file's name", err, tc.says)
+			}
+			if took := time.Since(start); took > 30*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
+func manyKeys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "k%d: x\n", i)
+	}
+	return b.String()
+}
+
+func TestFilesThatLookOddAreRead(t *testing.T) {
+	for name, data := range map[string]string{
+		"empty": "", "only comments": "# a\n# b\n", "only separators": "---\n---\n", "a null": "~\n", "a scalar": "x\n", "a list": "- x\n",
+		"a key named sops": "sops: enabled\n", "core tags": "a: !!str 1\nb: !!int \"1\"\nc: !!binary aGk=\n", "a template in quotes": "a: \"{{ .x }}\"\n",
+		"depth below the limit": strings.Repeat("[", MaxDepth) + strings.Repeat("]", MaxDepth),
+	} {
+		if _, err := Nodes("f.yaml", []byte(data)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// large is a file of about five megabytes: Deployments, the wanted one in the middle.
+func large() []byte {
+	var b bytes.Buffer
+	for i := range 5000 {
+		fmt.Fprintf(&b, `---
+# the deployment of service %[1]d
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: service-%[1]d
+  namespace: production
+  labels: {app.kubernetes.io/name: service-%[1]d, app.kubernetes.io/part-of: shop}
+spec:
+  replicas: 3
+  selector:
+    matchLabels:
+      app.kubernetes.io/name: service-%[1]d
+  template:
+    metadata:
+      labels:
+        app.kubernetes.io/name: service-%[1]d
+    spec:
+      containers:
+      - name: app
+        image: ghcr.io/acme/service-%[1]d:v1.0.%[1]d # {"$imagepolicy": "production:service-%[1]d"}
+        args: ["--listen=:8080", "--log-level=info"]
+        env:
+        - name: DATABASE_URL
+          valueFrom:
+            secretKeyRef:
+              name: database
+              key: url
+        ports:
+        - containerPort: 8080
+          name: http
+        resources:
+          limits:
+            memory: 128Mi
+          requests:
+            cpu: 50m
+            memory: 128Mi
+`, i)
+	}
+	return b.Bytes()
+}
+
+func TestAFileOfFiveMegabytesWorks(t *testing.T) {
+	data := large()
+	if len(data) < 5<<20 {
+		t.Fatalf("only %d bytes", len(data))
+	}
+	nodes, err := Nodes("large.yaml", data)
+	if err != nil || len(nodes) != 5000 {
+		t.Fatalf("%d nodes, %v", len(nodes), err)
+	}
+	picked := Match(nodes, "ghcr.io/acme/service-2500:v1.0.2500", Target{Namespace: "production", Kind: "Deployment", Name: "service-2500"})
+	if len(picked) != 1 {
+		t.Fatalf("picked %d nodes", len(picked))
+	}
+	edited, err := Edit(data, []Change{{Pointer: picked[0].Pointer, Value: "ghcr.io/acme/service-2500:v1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := bytes.Replace(data, []byte("service-2500:v1.0.2500"), []byte("service-2500:v1"), 1); !bytes.Equal(edited, want) {
+		t.Error("more or less than the one image was edited")
+	}
+	deltas, only, err := Changed(data, edited)
+	if err != nil || len(deltas) != 1 || !only {
+		t.Errorf("Changed: %v, only %v, %v", show(deltas), only, err)
+	}
+}
+
+func benchmarkNodes(b *testing.B, data []byte) {
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Nodes("f.yaml", data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkNodesTypical(b *testing.B) { benchmarkNodes(b, large()[:1050]) }
+
+func BenchmarkNodesFiveMegabytes(b *testing.B) { benchmarkNodes(b, large()) }
+
+func BenchmarkEditTypical(b *testing.B) {
+	data := large()[:1050]
+	nodes, err := Nodes("", data)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := Edit(data, []Change{{nodes[0].Pointer, "ghcr.io/acme/service-0:v2"}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkChangedTypical(b *testing.B) {
+	data := large()[:1050]
+	after := bytes.Replace(data, []byte("v1.0.0"), []byte("v1.0.1"), 1)
+	for b.Loop() {
+		if _, _, err := Changed(data, after); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkMayHold(b *testing.B) {
+	data := large()
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		if MayHold(data, "ghcr.io/acme/absent:v9.9.9") {
+			b.Fatal("found")
+		}
+	}
+}
