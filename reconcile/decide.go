@@ -75,18 +75,33 @@ func undecided(w *World) Step {
 		return Step{Do: DoSuspect, Why: "looking for the commit that brought the image in"}
 	}
 	if w.Branch == nil {
-		return Step{Do: DoWait, Wait: lookAgain, Why: "the branch cannot be read yet"}
+		if w.ReadOnly != "" {
+			return end(w, v1alpha1.ResultUnattributable, "%s", w.ReadOnly)
+		}
+		return noBranch(w)
 	}
-	if t, ok := trailOf(w); ok && stand(s, w.Branch).bad == 0 {
-		return verdict(w, "revert "+short(t.Commit), "another Backstop or Rollback took the image back already")
-	}
-	if stand(s, w.Branch).bad == 0 {
+	t, reverted := trailOf(w)
+	switch st := stand(s, w.Branch); {
+	case st.bad == 0 && !reverted:
 		return superseded(w)
-	}
-	if s.Target == nil || (!settled(s.Target) && w.Now.Sub(s.Target.At.Time) >= proveAgain) {
+	case s.Target == nil:
 		return Step{Do: DoTarget, Why: "asking the registry"}
+	case st.bad == 0:
+		return verdict(w, "revert "+short(t.Commit), "another Backstop or Rollback took the image back already")
+	case !settled(s.Target) && w.Now.Sub(s.Target.At.Time) >= proveAgain:
+		return Step{Do: DoTarget, Why: "asking the registry again"}
 	}
 	return judge(w)
+}
+
+// noBranch waits for a branch that cannot be read, but not for ever once a revert is allowed.
+func noBranch(w *World) Step {
+	s := &w.Form.Status
+	why := orElse(w.ReadOnly, "the branch cannot be read yet")
+	if s.Verdict != nil && s.Verdict.At.Add(giveUp(w.Policy)).Before(w.Now) {
+		return end(w, v1alpha1.ResultFailed, "%s", why)
+	}
+	return Step{Do: DoWait, Wait: lookAgain, Why: why}
 }
 
 func settled(t *v1alpha1.Target) bool { return t.Proved && t.BadProved }
@@ -100,7 +115,7 @@ func superseded(w *World) Step {
 func allowed(w *World) Step {
 	s := &w.Form.Status
 	if w.Branch == nil {
-		return Step{Do: DoWait, Wait: lookAgain, Why: "the branch cannot be read yet"}
+		return noBranch(w)
 	}
 	if t, ok := trailOf(w); ok {
 		return Step{Do: DoAdopt, Trail: t, Why: "the branch says that it was reverted"}
@@ -121,7 +136,7 @@ func allowed(w *World) Step {
 func underWay(w *World) Step {
 	s := &w.Form.Status
 	if w.Branch == nil {
-		return Step{Do: DoWait, Wait: lookAgain, Why: "the branch cannot be read yet"}
+		return noBranch(w)
 	}
 	st := stand(s, w.Branch)
 	_, standing := trailOf(w)

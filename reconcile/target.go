@@ -29,6 +29,11 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 	if err != nil {
 		return fmt.Errorf("read how to ask the registry: %w", err)
 	}
+	if t, ok := chosenBefore(w, former); ok {
+		t.At = metav1.NewMicroTime(w.Now)
+		s.Target = &t
+		return nil
+	}
 	platforms := e.platforms(s)
 	target := e.firstProved(ctx, w, former, func(image string) Proof {
 		return e.Registry.Prove(ctx, Question{Image: image, Platforms: platforms, Access: access})
@@ -43,6 +48,30 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 	s.Target = &target
 	s.Waiting = nil
 	return nil
+}
+
+// chosenBefore gives what a standing revert of another Backstop or Rollback went back to.
+func chosenBefore(w *World, former []Former) (v1alpha1.Target, bool) {
+	trail, ok := trailOf(w)
+	if !ok || stand(&w.Form.Status, w.Branch).bad > 0 {
+		return v1alpha1.Target{}, false
+	}
+	t := v1alpha1.Target{Proof: "chosen by the revert " + short(trail.Commit)}
+	for i := range int32(len(w.Form.Status.Suspect.Nodes)) {
+		if v, there := w.Branch.Values[i]; there {
+			t.Values = append(t.Values, v1alpha1.NodeValue{Index: i, Value: v})
+		}
+	}
+	for _, f := range former {
+		if slices.Equal(f.Values, t.Values) {
+			t.Image = f.Image
+			return t, true
+		}
+	}
+	if len(former) > 0 {
+		t.Image = former[0].Image
+	}
+	return t, true
 }
 
 // firstProved walks the earlier values, newest first. An image that the registry does not hold any more is passed over;

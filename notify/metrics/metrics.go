@@ -38,7 +38,7 @@ func New(list func() []v1alpha1.Rollback, now func() time.Time) *Metrics {
 		open: prometheus.NewDesc("backstop_rollbacks_open", "Rollbacks that have not ended, by phase.", []string{"phase"}, nil),
 		holds: prometheus.NewDesc("backstop_holds", "Holds on image automation that stand in Git, by namespace.",
 			[]string{"namespace"}, nil),
-		age: prometheus.NewDesc("backstop_hold_age_seconds", "Age of the oldest hold, by namespace.", []string{"namespace"}, nil),
+		age:  prometheus.NewDesc("backstop_hold_age_seconds", "Age of the oldest hold, by namespace.", []string{"namespace"}, nil),
 		list: list, now: now,
 	}
 }
