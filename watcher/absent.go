@@ -1,0 +1,61 @@
+package watcher
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync/atomic"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/cache"
+)
+
+// trouble says once why a kind cannot be watched, however often the reflector tries again, and once that it can
+// be watched again.
+type trouble struct {
+	log      *slog.Logger
+	kind     string
+	optional bool
+	said     atomic.Pointer[string]
+}
+
+// The reasons why a kind cannot be watched.
+const (
+	whyMissing   = "the kind is not installed"
+	whyForbidden = "Backstop may not watch it: a Role is missing"
+	whyFailing   = "the API server does not answer"
+)
+
+// watch handles what a reflector meets.
+func (t *trouble) watch(_ context.Context, _ *cache.Reflector, err error) {
+	why := whyFailing
+	switch {
+	case apierrors.IsResourceExpired(err), apierrors.IsGone(err), errors.Is(err, io.EOF),
+		errors.Is(err, context.Canceled):
+		// The watch ended as watches do, and is begun again.
+		return
+	case apierrors.IsNotFound(err):
+		why = whyMissing
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+		why = whyForbidden
+	}
+	if before := t.said.Swap(&why); before != nil && *before == why {
+		return
+	}
+	level := slog.LevelWarn
+	if t.optional && why == whyMissing {
+		level = slog.LevelInfo
+	}
+	t.log.Log(context.Background(), level, "a kind cannot be watched, trying on", "kind", t.kind, "why", why, "error", err)
+}
+
+// arrived wraps a transform, which every object that is watched goes through.
+func (t *trouble) arrived(strip cache.TransformFunc) cache.TransformFunc {
+	return func(obj any) (any, error) {
+		if t.said.Load() != nil && t.said.Swap(nil) != nil {
+			t.log.Info("a kind can be watched again", "kind", t.kind)
+		}
+		return strip(obj)
+	}
+}

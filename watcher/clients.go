@@ -1,0 +1,71 @@
+package watcher
+
+import (
+	"fmt"
+
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
+	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// Clients are the ways to the API server.
+type Clients struct {
+	// Core reads pods, their owners and nodes, and writes Leases and Events.
+	Core kubernetes.Interface
+	// Custom gives a client for the custom kinds of one group and version: Flux's and Backstop's own.
+	Custom func(schema.GroupVersion) (cache.Getter, error)
+}
+
+// Connect makes the clients. Core kinds travel as protobuf, custom ones as JSON. Where the configuration sets no
+// rate limit there is none: the API server's own priority and fairness limits better than a client that guesses.
+func Connect(cfg *rest.Config) (Clients, error) {
+	cfg = rest.CopyConfig(cfg)
+	if cfg.QPS == 0 {
+		cfg.QPS = -1
+	}
+	core := rest.CopyConfig(cfg)
+	core.ContentType = runtime.ContentTypeProtobuf
+	core.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	set, err := kubernetes.NewForConfig(core)
+	if err != nil {
+		return Clients{}, fmt.Errorf("make a client for core kinds: %w", err)
+	}
+	scheme, err := customKinds()
+	if err != nil {
+		return Clients{}, err
+	}
+	codecs := serializer.NewCodecFactory(scheme).WithoutConversion()
+	return Clients{Core: set, Custom: func(gv schema.GroupVersion) (cache.Getter, error) {
+		custom := rest.CopyConfig(cfg)
+		custom.GroupVersion, custom.APIPath, custom.NegotiatedSerializer = &gv, "/apis", codecs
+		c, err := rest.RESTClientFor(custom)
+		if err != nil {
+			return nil, fmt.Errorf("make a client for %s: %w", gv, err)
+		}
+		return c, nil
+	}}, nil
+}
+
+// customKinds is the scheme of the kinds that are watched and not built in.
+func customKinds() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		v1alpha1.AddToScheme, imagev1.AddToScheme, automationv1.AddToScheme, sourcev1.AddToScheme,
+		kustomizev1.AddToScheme, helmv2.AddToScheme,
+	} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("register the watched kinds: %w", err)
+		}
+	}
+	return scheme, nil
+}

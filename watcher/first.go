@@ -1,0 +1,136 @@
+package watcher
+
+import (
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/watcher/classify"
+)
+
+// mostRemembered bounds the first errors: at a kilobyte each they stay under ten megabytes.
+const mostRemembered = 8192
+
+// FirstErrors remembers what the kubelet said first about each container that waits for its image, and when. Older
+// kubelets hide the reason behind a bare "Back-off pulling image" seconds later. What is remembered of a pod goes
+// with the pod; a restart forgets, which is why a Rollback records it.
+type FirstErrors struct {
+	now   func() time.Time
+	mu    sync.Mutex
+	pods  map[types.UID]map[string]v1alpha1.Failure
+	count int
+}
+
+func newFirstErrors(now func() time.Time) *FirstErrors {
+	return &FirstErrors{now: now, pods: map[types.UID]map[string]v1alpha1.Failure{}}
+}
+
+// note remembers what a pod's waiting containers say, where it says more than what is remembered.
+func (f *FirstErrors) note(pod types.UID, all []waiting) {
+	if len(all) == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, w := range all {
+		before, ok := f.pods[pod][w.name]
+		switch {
+		case ok:
+			f.pods[pod][w.name] = classify.Better(before, w.failure(before.Since))
+			continue
+		case f.count >= mostRemembered:
+			continue
+		case f.pods[pod] == nil:
+			f.pods[pod] = map[string]v1alpha1.Failure{}
+		}
+		f.pods[pod][w.name] = w.failure(metav1.NewMicroTime(f.now()))
+		f.count++
+	}
+}
+
+// recall gives what is remembered of a waiting container together with what it says now.
+func (f *FirstErrors) recall(pod types.UID, w waiting, now time.Time) v1alpha1.Failure {
+	fresh := w.failure(metav1.NewMicroTime(now))
+	if f == nil {
+		return fresh
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before, ok := f.pods[pod][w.name]
+	if !ok {
+		return fresh
+	}
+	return classify.Better(before, fresh)
+}
+
+// forget drops a pod.
+func (f *FirstErrors) forget(pod types.UID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.count -= len(f.pods[pod])
+	delete(f.pods, pod)
+}
+
+// waiting is a container that waits for its image.
+type waiting struct {
+	name, image string
+	cause       v1alpha1.Cause
+	message     string
+}
+
+func (w waiting) failure(since metav1.MicroTime) v1alpha1.Failure {
+	return v1alpha1.Failure{Container: w.name, Cause: w.cause, Message: w.message, Since: since}
+}
+
+// waitingFor lists the containers of a pod that wait for their images: init containers, sidecars and ephemeral ones
+// count like others.
+func waitingFor(pod *corev1.Pod) []waiting {
+	var out []waiting
+	for _, statuses := range statusesOf(pod) {
+		for i := range statuses {
+			s := &statuses[i]
+			if s.State.Waiting == nil {
+				continue
+			}
+			cause, ok := classify.Waiting(s.State.Waiting.Reason, s.State.Waiting.Message)
+			if !ok {
+				continue
+			}
+			out = append(out, waiting{
+				name: s.Name, image: specImage(pod, s), cause: cause, message: classify.Words(s.State.Waiting.Message),
+			})
+		}
+	}
+	return out
+}
+
+// statusesOf are the statuses of a pod's containers: init containers and sidecars, the others, ephemeral ones.
+func statusesOf(pod *corev1.Pod) [3][]corev1.ContainerStatus {
+	return [3][]corev1.ContainerStatus{
+		pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses, pod.Status.EphemeralContainerStatuses,
+	}
+}
+
+// specImage is the image that the pod asks for. The status names what the runtime made of it, which differs.
+func specImage(pod *corev1.Pod, s *corev1.ContainerStatus) string {
+	for i := range pod.Spec.Containers {
+		if c := &pod.Spec.Containers[i]; c.Name == s.Name {
+			return c.Image
+		}
+	}
+	for i := range pod.Spec.InitContainers {
+		if c := &pod.Spec.InitContainers[i]; c.Name == s.Name {
+			return c.Image
+		}
+	}
+	for i := range pod.Spec.EphemeralContainers {
+		if c := &pod.Spec.EphemeralContainers[i]; c.Name == s.Name {
+			return c.Image
+		}
+	}
+	return s.Image
+}

@@ -1,0 +1,127 @@
+package watcher
+
+import (
+	"fmt"
+	"time"
+
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
+	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	appsinformers "k8s.io/client-go/informers/apps/v1"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// The kinds, as a v1alpha1.ObjectRef names them.
+const (
+	kindPod            = "Pod"
+	kindNamespace      = "Namespace"
+	kindRollback       = "Rollback"
+	kindRollbackPolicy = "RollbackPolicy"
+	kindImagePolicy    = "ImagePolicy"
+)
+
+// kind is one kind of object that is watched.
+type kind struct {
+	name string
+	// optional kinds are never waited for: Flux may be installed later, or in part.
+	optional bool
+	indexers cache.Indexers
+	strip    cache.TransformFunc
+	handler  cache.ResourceEventHandler
+	// inform makes an informer for one namespace, or for all.
+	inform func(namespace string, indexers cache.Indexers) (cache.SharedIndexInformer, error)
+}
+
+// kinds lists everything that is watched, and what each change enqueues.
+func (w *Watcher) kinds(c Clients) []kind {
+	all := []kind{
+		{name: kindPod, strip: slimPod, handler: w.podHandler(), inform: pendingPods(c.Core)},
+		{name: "Deployment", inform: builtin(c.Core, appsinformers.NewDeploymentInformer)},
+		{name: "StatefulSet", inform: builtin(c.Core, appsinformers.NewStatefulSetInformer)},
+		{name: "DaemonSet", inform: builtin(c.Core, appsinformers.NewDaemonSetInformer)},
+		{
+			name: kindRollback, strip: unmanaged, indexers: rollbackIndexers(), handler: handler(asked, w.wakeRollback),
+			inform: c.custom(v1alpha1.GroupVersion, "rollbacks", &v1alpha1.Rollback{}),
+		},
+		{
+			name: kindRollbackPolicy, strip: unmanaged, handler: w.policyHandler(),
+			inform: c.custom(v1alpha1.GroupVersion, "rollbackpolicies", &v1alpha1.RollbackPolicy{}),
+		},
+		flux(c, kindImagePolicy, imagev1.GroupVersion, "imagepolicies", &imagev1.ImagePolicy{}),
+		flux(c, "ImageUpdateAutomation", automationv1.GroupVersion, "imageupdateautomations",
+			&automationv1.ImageUpdateAutomation{}),
+		flux(c, "GitRepository", sourcev1.GroupVersion, "gitrepositories", &sourcev1.GitRepository{}),
+		flux(c, "Kustomization", kustomizev1.GroupVersion, "kustomizations", &kustomizev1.Kustomization{}),
+		flux(c, "HelmRelease", helmv2.GroupVersion, "helmreleases", &helmv2.HelmRelease{}),
+	}
+	// Namespaces are read for a fleet default's selector, which a tenant's Backstop does not have.
+	if w.everywhere() {
+		all = append(all, kind{
+			name: kindNamespace, strip: labelled, handler: handler(relabelled, w.wakeNamespace),
+			inform: func(string, cache.Indexers) (cache.SharedIndexInformer, error) {
+				return coreinformers.NewNamespaceInformer(c.Core, 0, cache.Indexers{}), nil
+			},
+		})
+	}
+	for i := range all {
+		k := &all[i]
+		if k.strip == nil {
+			k.strip = bare
+		}
+		if k.handler == nil {
+			k.handler = handler(nil, w.wakeConcerned(k.name))
+		}
+	}
+	return all
+}
+
+func flux(c Clients, name string, gv schema.GroupVersion, resource string, example runtime.Object) kind {
+	return kind{name: name, optional: true, inform: c.custom(gv, resource, example)}
+}
+
+// The signatures of client-go's informers: without a resync, of one namespace.
+type (
+	newInformer  = func(kubernetes.Interface, string, time.Duration, cache.Indexers) cache.SharedIndexInformer
+	makeInformer = func(string, cache.Indexers) (cache.SharedIndexInformer, error)
+)
+
+func builtin(c kubernetes.Interface, f newInformer) makeInformer {
+	return func(namespace string, ix cache.Indexers) (cache.SharedIndexInformer, error) {
+		return f(c, namespace, 0, ix), nil
+	}
+}
+
+// pendingPods asks the API server for Pending pods only: a pod that cannot pull an image stays Pending, and one that
+// leaves the phase arrives as deleted.
+func pendingPods(c kubernetes.Interface) makeInformer {
+	return func(namespace string, ix cache.Indexers) (cache.SharedIndexInformer, error) {
+		return coreinformers.NewFilteredPodInformer(c, namespace, 0, ix, func(o *metav1.ListOptions) {
+			o.FieldSelector = pendingSelector
+		}), nil
+	}
+}
+
+const pendingSelector = "status.phase=Pending"
+
+// custom watches a kind by its path alone, without discovery: where the kind is missing the reflector asks again
+// with back-off, and a CRD that is installed later is picked up by that.
+func (c Clients) custom(gv schema.GroupVersion, resource string, example runtime.Object) makeInformer {
+	return func(namespace string, ix cache.Indexers) (cache.SharedIndexInformer, error) {
+		client, err := c.Custom(gv)
+		if err != nil {
+			return nil, fmt.Errorf("watch %s: %w", resource, err)
+		}
+		lw := cache.NewListWatchFromClient(client, resource, namespace, fields.Everything())
+		return cache.NewSharedIndexInformer(lw, example, 0, ix), nil
+	}
+}

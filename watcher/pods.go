@@ -1,0 +1,200 @@
+package watcher
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// Pods reads pods and their owners live. It implements reconcile.Pods.
+type Pods struct {
+	// Client reads.
+	Client kubernetes.Interface
+	// Now is the clock.
+	Now func() time.Time
+	// First are the first errors that a Watcher saw; nil goes by what pods say now.
+	First *FirstErrors
+	// Since says when a Rollback first recorded a workload as failing with the image of a key, where one did; nil
+	// for never. It may be a moment old: the time that it tells does not change.
+	Since func(reconcile.Key, v1alpha1.Workload) (time.Time, bool)
+}
+
+// Pods gives the live reader that knows the first errors that the Watcher saw.
+func (w *Watcher) Pods() *Pods {
+	return &Pods{Client: w.clients.Core, Now: w.opts.Now, First: w.first, Since: w.failingSince}
+}
+
+// Failing lists the containers in the key's namespace that wait for its image, and says what is known of pods that
+// have it. known are workloads that a Rollback already names: their pods are looked at too. Pods that are being
+// deleted and pods of a revision whose image the workload does not ask for any more do not count as failing.
+func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.Workload) (reconcile.Sighting, error) {
+	s := &sighting{
+		look: newLook(p.Client, key.Namespace), pods: p, key: key,
+		found: map[failureID]v1alpha1.Failure{}, labels: map[string]map[string]string{},
+	}
+	if err := s.each(ctx, metav1.ListOptions{FieldSelector: pendingSelector}, s.failing); err != nil {
+		return reconcile.Sighting{}, err
+	}
+	out := reconcile.Sighting{Failures: s.failures(), Labels: s.labels}
+	all := slices.Clone(known)
+	for _, f := range out.Failures {
+		all = append(all, f.Workload)
+	}
+	seen := map[string]bool{}
+	for _, workload := range all {
+		if seen[workload.String()] {
+			continue
+		}
+		seen[workload.String()] = true
+		if err := s.running(ctx, workload); err != nil {
+			return reconcile.Sighting{}, err
+		}
+	}
+	out.Started, out.RanHere = s.started, s.ranHere
+	return out, nil
+}
+
+// sighting is a look for one key.
+type sighting struct {
+	*look
+	pods             *Pods
+	key              reconcile.Key
+	found            map[failureID]v1alpha1.Failure
+	labels           map[string]map[string]string
+	started, ranHere string
+}
+
+// failureID tells failures apart. The platform is part of it: an image may lack only one.
+type failureID struct {
+	kind, name, revision, container, platform string
+}
+
+// failures are what was found, in an order that does not change from look to look. Of one container the platform
+// whose error is the image's own fault comes first.
+func (s *sighting) failures() []v1alpha1.Failure {
+	out := make([]v1alpha1.Failure, 0, len(s.found))
+	for _, f := range s.found {
+		out = append(out, f)
+	}
+	slices.SortFunc(out, func(a, b v1alpha1.Failure) int {
+		return cmp.Or(
+			cmp.Compare(a.Workload.String(), b.Workload.String()), cmp.Compare(a.Container, b.Container),
+			cmp.Compare(a.Revision, b.Revision), cmp.Compare(fault(a), fault(b)), cmp.Compare(a.Platform, b.Platform),
+		)
+	})
+	return out
+}
+
+func fault(f v1alpha1.Failure) int {
+	if f.Cause.ImageFault() {
+		return 0
+	}
+	return 1
+}
+
+// failing takes in the containers of a pod that wait for the key's image.
+func (s *sighting) failing(ctx context.Context, pod *corev1.Pod) error {
+	if pod.DeletionTimestamp != nil {
+		return nil
+	}
+	all := waitingFor(pod)
+	if len(all) == 0 {
+		return nil
+	}
+	o, err := s.owner(ctx, pod)
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		asked := o.asked(c.name, c.image)
+		if asked != s.key.Image || !o.current(c.name, asked) {
+			continue
+		}
+		f := s.pods.First.recall(pod.UID, c, s.pods.Now())
+		f.Workload, f.Revision, f.Pod = o.workload, o.revision, pod.Name
+		if f.Platform, err = s.platform(ctx, pod.Spec.NodeName); err != nil {
+			return err
+		}
+		s.take(f)
+		s.labels[o.workload.String()] = o.labels
+	}
+	return nil
+}
+
+// take keeps one failure of several pods of one revision: an error that is the image's own fault before one that is
+// not, then the first one seen. It stands for all of them since the first.
+func (s *sighting) take(f v1alpha1.Failure) {
+	id := failureID{f.Workload.Kind, f.Workload.Name, f.Revision, f.Container, f.Platform}
+	before, ok := s.found[id]
+	if !ok {
+		s.found[id] = f
+		return
+	}
+	kept, other := before, f
+	if cmp.Or(cmp.Compare(fault(f), fault(before)), unknown(f)-unknown(before), f.Since.Compare(before.Since.Time)) < 0 {
+		kept, other = f, before
+	}
+	if other.Since.Before(&kept.Since) {
+		kept.Since = other.Since
+	}
+	s.found[id] = kept
+}
+
+func unknown(f v1alpha1.Failure) int {
+	if f.Cause == v1alpha1.CauseUnknown {
+		return 1
+	}
+	return 0
+}
+
+// page bounds what one answer of the API server takes in memory.
+const page = 250
+
+// each visits the pods of a selection, live.
+func (l *look) each(ctx context.Context, sel metav1.ListOptions, visit func(context.Context, *corev1.Pod) error) error {
+	sel.Limit = page
+	for {
+		list, err := l.client.CoreV1().Pods(l.namespace).List(ctx, sel)
+		if err != nil {
+			return fmt.Errorf("list pods in %s: %w", l.namespace, err)
+		}
+		for i := range list.Items {
+			if err := visit(ctx, &list.Items[i]); err != nil {
+				return err
+			}
+		}
+		if sel.Continue = list.Continue; sel.Continue == "" {
+			return nil
+		}
+	}
+}
+
+// platform is os/arch of a node; empty where Backstop may not read nodes, or the pod has none.
+func (l *look) platform(ctx context.Context, node string) (string, error) {
+	if node == "" {
+		return "", nil
+	}
+	if p, ok := l.platforms[node]; ok {
+		return p, nil
+	}
+	n, err := l.client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
+		l.platforms[node] = ""
+	case err != nil:
+		return "", fmt.Errorf("read node %s: %w", node, err)
+	case n.Status.NodeInfo.OperatingSystem != "" && n.Status.NodeInfo.Architecture != "":
+		l.platforms[node] = n.Status.NodeInfo.OperatingSystem + "/" + n.Status.NodeInfo.Architecture
+	}
+	return l.platforms[node], nil
+}

@@ -1,0 +1,150 @@
+package watcher
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// running looks at the pods of a workload for the key's image. Only a container that is seen to have started proves
+// that an image can be pulled: a Pending pod that vanished proves nothing.
+func (s *sighting) running(ctx context.Context, w v1alpha1.Workload) error {
+	h, err := s.get(ctx, w.Kind, w.Name)
+	if err != nil {
+		return err
+	}
+	if w.Kind == kindPod {
+		return s.barePod(ctx, w)
+	}
+	if h.gone {
+		return nil
+	}
+	if _, ok := s.labels[w.String()]; !ok {
+		s.labels[w.String()] = h.labels
+	}
+	var sel metav1.ListOptions
+	switch {
+	case h.selector != nil:
+		selector, err := metav1.LabelSelectorAsSelector(h.selector)
+		if err != nil {
+			return fmt.Errorf("read the selector of %s in %s: %w", w, s.namespace, err)
+		}
+		sel.LabelSelector = selector.String()
+	case w.Kind == "CronJob":
+		// A CronJob selects nothing itself; its pods are those of its Jobs.
+		sel.LabelSelector = "batch.kubernetes.io/job-name"
+	}
+	since, failed := s.failedSince(w)
+	return s.each(ctx, sel, func(ctx context.Context, pod *corev1.Pod) error {
+		if !began(pod) {
+			return nil
+		}
+		o, err := s.owner(ctx, pod)
+		if err != nil {
+			return err
+		}
+		// Selectors of different workloads may overlap, and are all there is for a kind that is not known.
+		if o.workload.Kind == w.Kind && o.workload.Name == w.Name {
+			s.witness(pod, &o, since, failed)
+		}
+		return nil
+	})
+}
+
+func (s *sighting) barePod(ctx context.Context, w v1alpha1.Workload) error {
+	since, failed := s.failedSince(w)
+	return s.each(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + w.Name},
+		func(ctx context.Context, pod *corev1.Pod) error {
+			o, err := s.owner(ctx, pod)
+			if err != nil || o.workload.Kind != kindPod {
+				return err
+			}
+			s.labels[w.String()] = pod.Labels
+			s.witness(pod, &o, since, failed)
+			return nil
+		})
+}
+
+// began leaves out pods in which nothing has started, before their owner is asked for.
+func began(pod *corev1.Pod) bool {
+	for _, statuses := range statusesOf(pod) {
+		for i := range statuses {
+			if !firstStart(pod, &statuses[i]).IsZero() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// failedSince is when the workload was first seen failing with the image: as a Rollback recorded it, or else now.
+func (s *sighting) failedSince(w v1alpha1.Workload) (time.Time, bool) {
+	var since time.Time
+	if s.pods.Since != nil {
+		since, _ = s.pods.Since(s.key, w)
+	}
+	for _, f := range s.found {
+		if f.Workload == w && (since.IsZero() || f.Since.Time.Before(since)) {
+			since = f.Since.Time
+		}
+	}
+	return since, !since.IsZero()
+}
+
+// witness takes in what a pod proves: that a container started with the image after the workload had failed with it,
+// and that a revision with the image is ready.
+func (s *sighting) witness(pod *corev1.Pod, o *owner, since time.Time, failed bool) {
+	for _, statuses := range statusesOf(pod) {
+		for i := range statuses {
+			c := &statuses[i]
+			start := firstStart(pod, c)
+			if start.IsZero() || o.asked(c.Name, specImage(pod, c)) != s.key.Image {
+				continue
+			}
+			// The kubelet's times are whole seconds.
+			if failed && pod.DeletionTimestamp == nil && s.started == "" && !start.Before(since.Truncate(time.Second)) {
+				s.started = fmt.Sprintf("container %s of pod %s", c.Name, pod.Name)
+			}
+			if s.ranHere == "" && ready(pod) {
+				s.ranHere = o.workload.String()
+				if o.revision != "" {
+					s.ranHere += " revision " + o.revision
+				}
+			}
+		}
+	}
+}
+
+// firstStart is when a container started for the first time, as far back as its status tells: two runs. Of one that
+// was restarted more often only the pod's start is known, which is earlier: then nothing is claimed that is not so.
+func firstStart(pod *corev1.Pod, c *corev1.ContainerStatus) time.Time {
+	last, state := c.LastTerminationState.Terminated, c.State
+	switch {
+	case c.RestartCount > 1 && pod.Status.StartTime != nil:
+		return pod.Status.StartTime.Time
+	case last != nil:
+		return last.StartedAt.Time
+	case state.Running != nil:
+		return state.Running.StartedAt.Time
+	case state.Terminated != nil:
+		return state.Terminated.StartedAt.Time
+	}
+	return time.Time{}
+}
+
+func ready(pod *corev1.Pod) bool {
+	if pod.Status.Phase == corev1.PodSucceeded {
+		return true
+	}
+	for i := range pod.Status.Conditions {
+		if c := &pod.Status.Conditions[i]; c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}

@@ -1,0 +1,177 @@
+package watcher
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// sightings turns failing pods into keys. The image of a key is the one that the template of the pod's owner names,
+// which only the API server can say, so that it happens in workers of its own and not in the handlers. What a pod's
+// containers were found to ask for is remembered as long as the pod is Pending: it is what is enqueued when it goes.
+type sightings struct {
+	queue workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	mu    sync.Mutex
+	seen  map[types.NamespacedName]seenPod
+}
+
+// seenPod is a pod that was seen waiting for an image, with the template's images by container.
+type seenPod struct {
+	uid    types.UID
+	images map[string]string
+	// unsure says that the owner did not know the pod's revision: it may be about to.
+	unsure bool
+}
+
+func newSightings(q workqueue.TypedRateLimitingInterface[types.NamespacedName]) *sightings {
+	return &sightings{queue: q, seen: map[types.NamespacedName]seenPod{}}
+}
+
+// see enqueues a pod if it waits for an image or did. The many pods that are merely starting cost nothing.
+func (s *sightings) see(ref types.NamespacedName, uid types.UID, waits bool) {
+	s.mu.Lock()
+	_, known := s.seen[ref]
+	if waits && !known {
+		// Noted before the worker has looked, so that a pod that goes in between is cleaned up after.
+		s.seen[ref] = seenPod{uid: uid}
+	}
+	s.mu.Unlock()
+	if waits || known {
+		s.queue.Add(ref)
+	}
+}
+
+func (s *sightings) get(ref types.NamespacedName) seenPod {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen[ref]
+}
+
+func (s *sightings) set(ref types.NamespacedName, p seenPod) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen[ref] = p
+}
+
+func (s *sightings) forget(ref types.NamespacedName) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.seen, ref)
+}
+
+// podHandler remembers first errors, which later states of the pod hide, and enqueues the pod.
+func (w *Watcher) podHandler() cache.ResourceEventHandler {
+	see := func(pod *corev1.Pod) {
+		all := waitingFor(pod)
+		w.first.note(pod.UID, all)
+		w.pods.see(refOf(pod), pod.UID, len(all) > 0)
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			if pod, ok := obj.(*corev1.Pod); ok {
+				see(pod)
+			}
+		},
+		UpdateFunc: func(before, now any) {
+			a, ok := before.(*corev1.Pod)
+			b, ok2 := now.(*corev1.Pod)
+			if !ok || !ok2 || a.ResourceVersion == b.ResourceVersion {
+				return
+			}
+			if a.UID != b.UID {
+				w.first.forget(a.UID)
+			}
+			see(b)
+		},
+		DeleteFunc: func(obj any) {
+			if t, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = t.Obj
+			}
+			if pod, ok := obj.(*corev1.Pod); ok {
+				w.first.forget(pod.UID)
+				w.pods.see(refOf(pod), pod.UID, false)
+			}
+		},
+	}
+}
+
+func refOf(pod *corev1.Pod) types.NamespacedName {
+	return types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
+}
+
+// sight resolves pods into keys until ctx ends.
+func (w *Watcher) sight(ctx context.Context) {
+	for {
+		ref, stop := w.pods.queue.Get()
+		if stop {
+			return
+		}
+		switch err := w.resolve(ctx, ref); {
+		case ctx.Err() != nil:
+		case err != nil:
+			w.log.Error("cannot tell what image a pod's owner asks for, trying again",
+				"namespace", ref.Namespace, "pod", ref.Name, "error", err)
+			w.pods.queue.AddRateLimited(ref)
+		default:
+			w.pods.queue.Forget(ref)
+		}
+		w.pods.queue.Done(ref)
+	}
+}
+
+// resolve enqueues the keys of one pod: those that it has now, and those that it had.
+func (w *Watcher) resolve(ctx context.Context, ref types.NamespacedName) error {
+	pod, before := w.pending(ref), w.pods.get(ref)
+	defer func() {
+		for _, image := range slices.Compact(slices.Sorted(maps.Values(before.images))) {
+			w.queue.Add(reconcile.Key{Namespace: ref.Namespace, Image: image})
+		}
+	}()
+	if pod == nil {
+		w.pods.forget(ref)
+		return nil
+	}
+	now := seenPod{uid: pod.UID, images: map[string]string{}}
+	if before.uid == pod.UID && !before.unsure {
+		maps.Copy(now.images, before.images)
+	}
+	var owner *owner
+	for _, c := range waitingFor(pod) {
+		if _, ok := now.images[c.name]; ok {
+			continue
+		}
+		if owner == nil {
+			o, err := newLook(w.clients.Core, ref.Namespace).owner(ctx, pod)
+			if err != nil {
+				return err
+			}
+			owner = &o
+			now.unsure = o.unsure()
+		}
+		image := owner.asked(c.name, c.image)
+		now.images[c.name] = image
+		w.queue.Add(reconcile.Key{Namespace: ref.Namespace, Image: image})
+	}
+	w.pods.set(ref, now)
+	return nil
+}
+
+// pending is the pod as the watch knows it, nil when it is not Pending any more.
+func (w *Watcher) pending(ref types.NamespacedName) *corev1.Pod {
+	for _, inf := range w.informers[kindPod] {
+		if obj, ok, _ := inf.GetStore().GetByKey(ref.String()); ok {
+			if pod, ok := obj.(*corev1.Pod); ok {
+				return pod
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package watcher
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// bare keeps what a handler needs of an object that is only watched to be woken by it: which one it is. What drift
+// will need of a workload's template is to be kept here.
+func bare(obj any) (any, error) {
+	o, err := meta.Accessor(obj)
+	if err != nil {
+		return nil, fmt.Errorf("strip %T: %w", obj, err)
+	}
+	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		Namespace: o.GetNamespace(), Name: o.GetName(), UID: o.GetUID(), ResourceVersion: o.GetResourceVersion(),
+	}}, nil
+}
+
+// labelled is bare with labels: what a policy's namespaceSelector selects by.
+func labelled(obj any) (any, error) {
+	o, err := meta.Accessor(obj)
+	if err != nil {
+		return nil, fmt.Errorf("strip %T: %w", obj, err)
+	}
+	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		Name: o.GetName(), UID: o.GetUID(), ResourceVersion: o.GetResourceVersion(), Labels: o.GetLabels(),
+	}}, nil
+}
+
+// unmanaged drops managedFields, which are most of a small object.
+func unmanaged(obj any) (any, error) {
+	o, err := meta.Accessor(obj)
+	if err != nil {
+		return nil, fmt.Errorf("strip %T: %w", obj, err)
+	}
+	o.SetManagedFields(nil)
+	return obj, nil
+}
+
+// slimPod keeps of a pod its owner, its containers' names and images, and how they wait.
+func slimPod(obj any) (any, error) {
+	p, ok := obj.(*corev1.Pod)
+	if !ok {
+		return nil, fmt.Errorf("strip %T: not a pod", obj)
+	}
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: p.Namespace, Name: p.Name, UID: p.UID, ResourceVersion: p.ResourceVersion,
+			Labels: p.Labels, OwnerReferences: p.OwnerReferences, DeletionTimestamp: p.DeletionTimestamp,
+		},
+		Spec: corev1.PodSpec{
+			InitContainers:      slimContainers(p.Spec.InitContainers),
+			Containers:          slimContainers(p.Spec.Containers),
+			EphemeralContainers: slimEphemeral(p.Spec.EphemeralContainers),
+		},
+		Status: corev1.PodStatus{
+			Phase:                      p.Status.Phase,
+			InitContainerStatuses:      slimStatuses(p.Status.InitContainerStatuses),
+			ContainerStatuses:          slimStatuses(p.Status.ContainerStatuses),
+			EphemeralContainerStatuses: slimStatuses(p.Status.EphemeralContainerStatuses),
+		},
+	}, nil
+}
+
+func slimContainers(all []corev1.Container) []corev1.Container {
+	out := make([]corev1.Container, len(all))
+	for i := range all {
+		out[i] = corev1.Container{Name: all[i].Name, Image: all[i].Image}
+	}
+	return out
+}
+
+func slimEphemeral(all []corev1.EphemeralContainer) []corev1.EphemeralContainer {
+	out := make([]corev1.EphemeralContainer, len(all))
+	for i := range all {
+		out[i].Name, out[i].Image = all[i].Name, all[i].Image
+	}
+	return out
+}
+
+func slimStatuses(all []corev1.ContainerStatus) []corev1.ContainerStatus {
+	out := make([]corev1.ContainerStatus, len(all))
+	for i := range all {
+		out[i] = corev1.ContainerStatus{Name: all[i].Name, Image: all[i].Image, State: all[i].State}
+	}
+	return out
+}

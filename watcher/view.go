@@ -1,0 +1,142 @@
+package watcher
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// What is given out here is as old as the watch, and a copy.
+
+// Rollbacks lists all Rollbacks.
+func (w *Watcher) Rollbacks() []v1alpha1.Rollback { return copies(w.rollbacks()) }
+
+// Open lists the Rollbacks that have not ended.
+func (w *Watcher) Open(context.Context) ([]v1alpha1.Rollback, error) {
+	if err := w.Synced(); err != nil {
+		return nil, err
+	}
+	var out []v1alpha1.Rollback
+	for _, r := range w.rollbacks() {
+		if !reconcile.Ended(&r.Status) {
+			out = append(out, *r.DeepCopy())
+		}
+	}
+	return out, nil
+}
+
+// OfKey lists the Rollbacks of a key.
+func (w *Watcher) OfKey(key reconcile.Key) []v1alpha1.Rollback {
+	return copies(w.indexed(byKey, key.String()))
+}
+
+// Concerning lists the Rollbacks that have not ended or still hold, and that name an object: a workload that fails,
+// the source, the applier, the automation, a policy.
+func (w *Watcher) Concerning(ref v1alpha1.ObjectRef) []v1alpha1.Rollback {
+	return copies(w.indexed(byName, ref.String()))
+}
+
+// Policies lists all RollbackPolicies, and gives the labels of a namespace. A Backstop that watches named namespaces
+// only does not read their labels: it has no fleet default that would select by them.
+func (w *Watcher) Policies(_ context.Context, namespace string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
+	if err := w.Synced(); err != nil {
+		return nil, nil, err
+	}
+	var out []v1alpha1.RollbackPolicy
+	for _, inf := range w.informers[kindRollbackPolicy] {
+		for _, obj := range inf.GetStore().List() {
+			if p, ok := obj.(*v1alpha1.RollbackPolicy); ok {
+				out = append(out, *p.DeepCopy())
+			}
+		}
+	}
+	labels, err := w.namespaceLabels(namespace)
+	return out, labels, err
+}
+
+func (w *Watcher) namespaceLabels(namespace string) (map[string]string, error) {
+	for _, inf := range w.informers[kindNamespace] {
+		obj, ok, err := inf.GetStore().GetByKey(namespace)
+		if err != nil {
+			return nil, fmt.Errorf("read namespace %s: %w", namespace, err)
+		}
+		if m, isMeta := obj.(*metav1.PartialObjectMetadata); ok && isMeta {
+			return m.DeepCopy().Labels, nil
+		}
+	}
+	return nil, nil
+}
+
+// failingSince says when the newest Rollback of a key first recorded a workload as failing.
+func (w *Watcher) failingSince(key reconcile.Key, workload v1alpha1.Workload) (time.Time, bool) {
+	var newest *v1alpha1.Rollback
+	for _, r := range w.indexed(byKey, key.String()) {
+		if newest == nil || reconcile.Ordinal(newest) < reconcile.Ordinal(r) {
+			newest = r
+		}
+	}
+	var since time.Time
+	if newest == nil {
+		return since, false
+	}
+	for _, f := range newest.Status.Failures {
+		if f.Workload.Kind == workload.Kind && f.Workload.Name == workload.Name &&
+			(since.IsZero() || f.Since.Time.Before(since)) {
+			since = f.Since.Time
+		}
+	}
+	return since, !since.IsZero()
+}
+
+// rollbackName names the open Rollback of a key for the log; empty when there is none.
+func (w *Watcher) rollbackName(key reconcile.Key) string {
+	for _, r := range w.indexed(byKey, key.String()) {
+		if open(r) {
+			return r.Name
+		}
+	}
+	return ""
+}
+
+// rollbacks are the cache's own: they must not be changed.
+func (w *Watcher) rollbacks() []*v1alpha1.Rollback {
+	var out []*v1alpha1.Rollback
+	for _, inf := range w.informers[kindRollback] {
+		for _, obj := range inf.GetStore().List() {
+			if r, ok := obj.(*v1alpha1.Rollback); ok {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
+
+// indexed are the cache's own: they must not be changed.
+func (w *Watcher) indexed(index, value string) []*v1alpha1.Rollback {
+	var out []*v1alpha1.Rollback
+	for _, inf := range w.informers[kindRollback] {
+		objects, err := inf.GetIndexer().ByIndex(index, value)
+		if err != nil {
+			continue
+		}
+		for _, obj := range objects {
+			if r, ok := obj.(*v1alpha1.Rollback); ok {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
+
+func copies(in []*v1alpha1.Rollback) []v1alpha1.Rollback {
+	out := make([]v1alpha1.Rollback, 0, len(in))
+	for _, r := range in {
+		out = append(out, *r.DeepCopy())
+	}
+	return out
+}

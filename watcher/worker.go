@@ -1,0 +1,103 @@
+package watcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// Walker takes a key as far as it can go. again is when to come back without being woken; zero means not at all.
+type Walker interface {
+	Walk(ctx context.Context, key reconcile.Key) (again time.Duration, err error)
+}
+
+// work walks keys until ctx ends. walks is the context of the walks themselves, which outlives it.
+func (w *Watcher) work(ctx, walks context.Context, walker Walker) {
+	for {
+		key, stop := w.queue.Get()
+		if stop {
+			return
+		}
+		// A queue that is shut down still hands out what is left in it.
+		if ctx.Err() != nil {
+			w.queue.Done(key)
+			return
+		}
+		w.walk(walks, walker, key)
+	}
+}
+
+// longest is the longest that a peer's wish to be left alone is followed: peers lie.
+const longest = time.Hour
+
+// walk walks one key and enqueues it again where it asks for that. A queue never hands out a key that is not done,
+// so that no two workers walk one key.
+func (w *Watcher) walk(ctx context.Context, walker Walker, key reconcile.Key) {
+	defer w.queue.Done(key)
+	w.mark(key, true)
+	defer w.mark(key, false)
+	again, err := w.guarded(ctx, walker, key)
+	var later *reconcile.RetryAfter
+	switch {
+	case err == nil && again > 0:
+		w.queue.Forget(key)
+		w.queue.AddAfter(key, again)
+	case err == nil:
+		w.queue.Forget(key)
+	case errors.As(err, &later) && later.After > 0:
+		w.complain(key, err)
+		w.queue.AddAfter(key, min(later.After, longest))
+	default:
+		w.complain(key, err)
+		w.queue.AddRateLimited(key)
+	}
+}
+
+// guarded turns a panic into an error: one Rollback that breaks an assumption must not stop the others.
+func (w *Watcher) guarded(ctx context.Context, walker Walker, key reconcile.Key) (again time.Duration, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			again, err = 0, &panicked{value: p, stack: string(debug.Stack())}
+			if w.opts.Metrics != nil {
+				w.opts.Metrics.panics.WithLabelValues("rollbacks").Inc()
+			}
+		}
+	}()
+	return walker.Walk(ctx, key)
+}
+
+// panicked is a panic as an error.
+type panicked struct {
+	value any
+	stack string
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+// complain is the one place where an error of a walk is logged.
+func (w *Watcher) complain(key reconcile.Key, err error) {
+	log := w.log.With("namespace", key.Namespace, "image", key.Image, "rollback", w.rollbackName(key))
+	var p *panicked
+	switch {
+	case errors.As(err, &p):
+		log.Error("walk panicked, trying again", "error", err, "stack", p.stack)
+	case errors.Is(err, context.Canceled):
+		log.Warn("walk was cut off", "error", err)
+	default:
+		log.Error("walk failed, trying again", "error", err)
+	}
+}
+
+func (w *Watcher) mark(key reconcile.Key, busy bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if busy {
+		w.busy[key] = struct{}{}
+	} else {
+		delete(w.busy, key)
+	}
+}
