@@ -151,7 +151,7 @@ func fromSpec(trigger v1alpha1.Trigger, p *v1alpha1.RollbackPolicy) Policy {
 		By: []string{name}, Why: fmt.Sprintf("policy %s does not list the trigger %s", name, trigger),
 	}
 	for _, t := range p.Spec.Triggers {
-		if t.On == trigger {
+		if t.Type == trigger {
 			out.Mode, out.Why = t.Mode, ""
 		}
 	}

@@ -18,7 +18,7 @@ func policyOf(ns, name string, mode v1alpha1.Mode, changes ...policyChange) v1al
 	p := v1alpha1.RollbackPolicy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name},
 		Spec: v1alpha1.RollbackPolicySpec{
-			Triggers: []v1alpha1.TriggerMode{{On: v1alpha1.TriggerImagePull, Mode: mode}}, Authors: v1alpha1.AuthorsAutomation,
+			Triggers: []v1alpha1.TriggerMode{{Type: v1alpha1.TriggerImagePull, Mode: mode}}, Authors: v1alpha1.AuthorsAutomation,
 			GracePeriod: d(30 * time.Second), MaxAge: d(24 * time.Hour), Cooldown: d(30 * time.Minute), Release: v1alpha1.ReleaseNewerImage,
 			Approval: v1alpha1.Approval{Timeout: d(time.Hour)}, VerifyTimeout: d(15 * time.Minute), Delivery: v1alpha1.DeliveryPush,
 		},

@@ -194,7 +194,7 @@ func (m *model) Policies(context.Context, string) ([]v1alpha1.RollbackPolicy, ma
 	return []v1alpha1.RollbackPolicy{{
 		ObjectMeta: metav1.ObjectMeta{Namespace: m.ns, Name: "p"},
 		Spec: v1alpha1.RollbackPolicySpec{
-			Triggers: []v1alpha1.TriggerMode{{On: v1alpha1.TriggerImagePull, Mode: m.mode}},
+			Triggers: []v1alpha1.TriggerMode{{Type: v1alpha1.TriggerImagePull, Mode: m.mode}},
 			Authors:  v1alpha1.AuthorsAutomation, GracePeriod: d(5 * time.Second), MaxAge: d(24 * time.Hour),
 			Cooldown: d(m.cooldown), Approval: v1alpha1.Approval{Timeout: d(10 * time.Minute)},
 			VerifyTimeout: d(5 * time.Minute), Release: v1alpha1.ReleaseNewerImage,

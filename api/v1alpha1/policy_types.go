@@ -68,10 +68,10 @@ const (
 
 // TriggerMode gives a trigger its mode.
 //
-// +kubebuilder:validation:XValidation:rule="!(self.on == 'Drift' && self.mode == 'Auto')",message="a drift is never adopted by itself: set mode to Approve or Notify",fieldPath=".mode"
+// +kubebuilder:validation:XValidation:rule="!(self.type == 'Drift' && self.mode == 'Auto')",message="a drift is never adopted by itself: set mode to Approve or Notify",fieldPath=".mode"
 type TriggerMode struct {
-	// On is the trigger.
-	On Trigger `json:"on"`
+	// Type is the trigger. (Not "on", which YAML 1.1 and so kubectl reads as true.)
+	Type Trigger `json:"type"`
 	// Mode is how far Backstop may go for it.
 	Mode Mode `json:"mode"`
 }
@@ -132,7 +132,7 @@ type SourceRef struct {
 
 // RollbackPolicySpec says what may be reverted, for which workloads, and how.
 //
-// +kubebuilder:validation:XValidation:rule="self.triggers.all(t, self.triggers.exists_one(u, u.on == t.on))",message="each trigger may be listed once",fieldPath=".triggers"
+// +kubebuilder:validation:XValidation:rule="self.triggers.all(t, self.triggers.exists_one(u, u.type == t.type))",message="each trigger may be listed once",fieldPath=".triggers"
 type RollbackPolicySpec struct {
 	// Suspend makes Backstop only tell.
 	// +optional
@@ -150,7 +150,7 @@ type RollbackPolicySpec struct {
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
 	// Triggers say what is acted on, and how far. A trigger that is not listed is only told.
 	// +kubebuilder:validation:MaxItems=8
-	// +kubebuilder:validation:XValidation:rule="size(self) > 0",message="list at least one trigger, such as {on: ImagePull, mode: Notify}"
+	// +kubebuilder:validation:XValidation:rule="size(self) > 0",message="list at least one trigger, such as {type: ImagePull, mode: Notify}"
 	Triggers []TriggerMode `json:"triggers"`
 	// Authors says whose changes may be reverted.
 	// +optional
@@ -223,8 +223,8 @@ type RollbackPolicyStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=rbp,categories=all;backstop
 // +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
-// +kubebuilder:printcolumn:name="Image Pull",type=string,JSONPath=`.spec.triggers[?(@.on=="ImagePull")].mode`
-// +kubebuilder:printcolumn:name="Drift",type=string,JSONPath=`.spec.triggers[?(@.on=="Drift")].mode`
+// +kubebuilder:printcolumn:name="Image Pull",type=string,JSONPath=`.spec.triggers[?(@.type=="ImagePull")].mode`
+// +kubebuilder:printcolumn:name="Drift",type=string,JSONPath=`.spec.triggers[?(@.type=="Drift")].mode`
 // +kubebuilder:printcolumn:name="Authors",type=string,JSONPath=`.spec.authors`
 // +kubebuilder:printcolumn:name="Suspended",type=boolean,JSONPath=`.spec.suspend`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
