@@ -179,6 +179,9 @@ func verifying(w *World) Step {
 	if waits == "" {
 		return end(w, v1alpha1.ResultVerified, "%s runs %s again", names(w), s.Target.Image)
 	}
+	if pod := stuck(r); w.Unstick && r.Contains && pod != "" {
+		return Step{Do: DoUnstick, Pod: pod, Wait: lookAgain, Why: "deleting " + pod + ", which keeps the rollout from moving on"}
+	}
 	deadline := s.Landed.At.Add(w.Policy.Verify)
 	// A running health check of the bad revision is Flux's to end; the time it takes is not the revert's fault.
 	if r.WaitsUntil.After(w.Now) {
@@ -188,6 +191,16 @@ func verifying(w *World) Step {
 		return end(w, v1alpha1.ResultFailed, "reverted in Git, but not verified in %s: %s", shortDuration(w.Policy.Verify), waits)
 	}
 	return Step{Do: DoWait, Wait: min(lookAgain, deadline.Sub(w.Now)+time.Second), Why: waits}
+}
+
+// stuck is a pod that an ordered rollout waits for in vain.
+func stuck(r *Rollout) string {
+	for _, ws := range r.Workloads {
+		if !ws.Complete && len(ws.Stuck) > 0 {
+			return ws.Stuck[0]
+		}
+	}
+	return ""
 }
 
 // arrival says what is still missing; empty when the target has arrived.

@@ -22,6 +22,8 @@ type Engine struct {
 	Platforms []string
 	// Ceiling of the controller's flags.
 	Ceiling Ceiling
+	// Unstick lets Backstop delete pods that keep an ordered rollout from moving on.
+	Unstick bool
 	// Now is the clock.
 	Now func() time.Time
 	// The peers.
@@ -57,7 +59,7 @@ func (e *Engine) Walk(ctx context.Context, key Key) (time.Duration, error) {
 			continue
 		case err != nil:
 			return e.stumble(ctx, w, step, err)
-		case step.Do == DoWait:
+		case step.Do == DoWait, step.Do == DoUnstick:
 			return step.Wait, nil
 		}
 	}
@@ -84,6 +86,7 @@ func (e *Engine) take(ctx context.Context, key Key, w *World, step Step) error {
 		DoLanded:    e.fillLanded,
 		DoLandAgain: e.landAgain,
 		DoRequest:   e.fillRequest,
+		DoUnstick:   e.unstick,
 		DoOutcome:   e.fillOutcome,
 		DoLift:      e.fillLift,
 		DoReleased:  e.fillReleased,

@@ -106,6 +106,15 @@ func (e *Engine) fillRequest(ctx context.Context, w *World, _ Step, form *v1alph
 	return nil
 }
 
+// unstick deletes one pod; its controller makes it anew from the good template.
+func (e *Engine) unstick(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
+	if err := e.Pods.Delete(ctx, w.Form.Namespace, step.Pod); err != nil {
+		return fmt.Errorf("delete pod %s: %w", step.Pod, err)
+	}
+	form.Status.Waiting = waitingFor(form, step.Why, nil, w.Now)
+	return nil
+}
+
 // fillLift takes the hold away and asks the automation to run.
 func (e *Engine) fillLift(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
 	s := &form.Status

@@ -25,7 +25,7 @@ func (e *Engine) gather(ctx context.Context, key Key) (*World, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read pods: %w", err)
 	}
-	w := &World{Now: e.Now(), Sighting: sighting, Budget: e.Ceiling.Budget}
+	w := &World{Now: e.Now(), Sighting: sighting, Budget: e.Ceiling.Budget, Unstick: e.Unstick}
 	fresh := slices.ContainsFunc(sighting.Failures, func(f v1alpha1.Failure) bool { return form == nil || !covers(&form.Status, f) })
 	switch {
 	case form == nil && !fresh:

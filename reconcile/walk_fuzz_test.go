@@ -153,10 +153,10 @@ func (m *model) byPolicy(tr *Trail) bool {
 func (m *model) rests(t *testing.T, a *Engine) {
 	t.Helper()
 	m.dark, m.useStale, m.raceNext, m.crashAt = false, false, false, -1
-	for range 200 {
+	for range 60 {
 		m.rollOut()
 		m.walk(t, a)
-		m.now = m.now.Add(2 * time.Minute)
+		m.now = m.now.Add(5 * time.Minute)
 	}
 	before := m.story()
 	for range 10 {
@@ -201,7 +201,7 @@ func FuzzWalk(f *testing.F) {
 func TestWalkSurvivesRandomSchedules(t *testing.T) {
 	ends := map[v1alpha1.Result]int{}
 	adopted, again, lifted := 0, 0, 0
-	for seed := range uint64(1500) {
+	for seed := range uint64(400) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		schedule := []byte{evWriteBackBad, evRollOut, evWalk, evTime + 3*events}
 		for range 5 + rnd.IntN(40) {

@@ -219,7 +219,11 @@ func (m *model) Delete(_ context.Context, r *v1alpha1.Rollback) error {
 
 // Pods.
 
-func (m *model) Failing(_ context.Context, key Key, _ []v1alpha1.Workload) (Sighting, error) {
+type modelPods struct{ *model }
+
+func (m modelPods) Delete(context.Context, string, string) error { return nil }
+
+func (m modelPods) Failing(_ context.Context, key Key, _ []v1alpha1.Workload) (Sighting, error) {
 	s := Sighting{Labels: map[string]map[string]string{"Deployment/app": {}}}
 	if m.podsBad[key.Image] {
 		s.Failures = []v1alpha1.Failure{{
@@ -410,7 +414,7 @@ func (m *model) Contains(_ context.Context, _ Source, tip, c string) (bool, erro
 func (m *model) engine(cluster string, budget Budget) *Engine {
 	return &Engine{
 		Cluster: cluster, Home: "backstop-system", Platforms: []string{"linux/amd64"}, Ceiling: Ceiling{Budget: budget},
-		Now: func() time.Time { return m.now }, Records: m, Pods: m, Flux: m, Git: m, Registry: m,
+		Now: func() time.Time { return m.now }, Records: m, Pods: modelPods{m}, Flux: m, Git: m, Registry: m,
 		Log: slog.New(slog.DiscardHandler),
 	}
 }

@@ -31,8 +31,8 @@ type World struct {
 	Election *Election
 	// Breaker says why nothing of this registry can be proved at all; empty while it is closed.
 	Breaker string
-	// Siblings counts Rollbacks of the same suspect commit that are about to be allowed.
-	Siblings int
+	// Unstick says that Backstop may delete pods that keep an ordered rollout from moving on.
+	Unstick bool
 }
 
 // Election is what image automation would write if the hold were lifted.
@@ -74,6 +74,8 @@ const (
 	DoLandAgain Effect = "LandAgain"
 	// DoRequest asks Flux for a reconcile.
 	DoRequest Effect = "Request"
+	// DoUnstick deletes a pod that keeps an ordered rollout from moving on.
+	DoUnstick Effect = "Unstick"
 	// DoOutcome writes Step.Outcome.
 	DoOutcome Effect = "Outcome"
 	// DoLift takes the hold away.
@@ -95,6 +97,8 @@ type Step struct {
 	Outcome v1alpha1.Outcome
 	// Trail to adopt with DoAdopt.
 	Trail Trail
+	// Pod to delete with DoUnstick.
+	Pod string
 	// By whom a hold is lifted, with DoLift and DoReleased.
 	By string
 }

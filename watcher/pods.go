@@ -64,6 +64,15 @@ func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.
 	return out, nil
 }
 
+// Delete deletes a pod; one that is gone is no error.
+func (p *Pods) Delete(ctx context.Context, namespace, pod string) error {
+	err := p.Client.CoreV1().Pods(namespace).Delete(ctx, pod, metav1.DeleteOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
 // sighting is a look for one key.
 type sighting struct {
 	*look
