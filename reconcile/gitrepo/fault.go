@@ -1,0 +1,152 @@
+package gitrepo
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/format/pktline"
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	"golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// statusError is an HTTP answer that is no success.
+type statusError struct {
+	code  int
+	words string
+	after time.Duration
+}
+
+func (e *statusError) Error() string {
+	return strings.TrimSuffix(fmt.Sprintf("HTTP %d: %s", e.code, e.words), ": ")
+}
+
+// serverSaid is what a Git server wrote instead of an answer.
+type serverSaid struct{ words string }
+
+func (e *serverSaid) Error() string { return e.words }
+
+// failed makes a sentence of what went wrong between here and the Git server, terminal where only a person can help.
+// The cause itself is not kept: texts of libraries and servers may hold secrets.
+func (r *remote) failed(ctx context.Context, doing string, err error) error {
+	if recorded := r.fault(); recorded != nil && !errors.As(err, new(*pktline.ErrorLine)) {
+		err = recorded
+	}
+	if u, ok := err.(*plumbing.UnexpectedError); ok {
+		err = u.Err
+	}
+	what := fmt.Sprintf("%s %s of %s", doing, r.branch.Short(), r.url)
+	var timeout net.Error
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf("%s: %w", what, context.Canceled)
+	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Errorf("%s: no answer within %s: %w", what, r.timeout, context.DeadlineExceeded)
+	}
+	if sentence := r.refusal(err); sentence != "" {
+		return reconcile.Refuse("%s: %s", what, sentence)
+	}
+	said := fmt.Errorf("%s: %s", what, r.words.clean(err.Error(), 400))
+	var status *statusError
+	if errors.As(err, &status) && status.after > 0 {
+		return &reconcile.RetryAfter{After: status.after, Err: said}
+	}
+	return said
+}
+
+// refusal says what a person has to do; empty where trying again may help.
+func (r *remote) refusal(err error) string {
+	words := r.words.clean(err.Error(), 400)
+	var status *statusError
+	if errors.As(err, &status) {
+		return r.refusedStatus(status)
+	}
+	var key *knownhosts.KeyError
+	var revoked *knownhosts.RevokedError
+	var unknownCA x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var alert tls.AlertError
+	switch {
+	case errors.As(err, &key) && len(key.Want) == 0:
+		return fmt.Sprintf("the server's host key is not in known_hosts of the Secret of %s: add it", r.source)
+	case errors.As(err, &key), errors.As(err, &revoked):
+		return fmt.Sprintf("the server's host key is not the one in known_hosts of the Secret of %s: somebody may be in between, "+
+			"or the key was changed", r.source)
+	case errors.As(err, &unknownCA):
+		return fmt.Sprintf("the server's certificate is signed by an unknown authority: put it into ca.crt of the Secret of %s",
+			r.source)
+	case errors.As(err, &host), errors.As(err, &invalid):
+		return "the server's certificate is not valid: " + words
+	case errors.As(err, &alert):
+		return fmt.Sprintf("the server refuses the TLS handshake (%s): check tls.crt and tls.key in the Secret of %s", words, r.source)
+	case errors.Is(err, transport.ErrEmptyRemoteRepository):
+		return "the repository is empty"
+	case strings.Contains(words, "unable to authenticate"):
+		return fmt.Sprintf("the server does not accept the SSH key: check identity in the Secret of %s", r.source)
+	case strings.Contains(words, "Proxy Authentication Required"):
+		return fmt.Sprintf("the proxy does not accept the credentials: check the proxySecretRef of %s", r.source)
+	}
+	return r.refusedWords(err, words)
+}
+
+// refusedStatus judges an HTTP status. A server that is overloaded also says 403.
+func (r *remote) refusedStatus(e *statusError) string {
+	words := r.words.clean(e.words, 300)
+	if words != "" {
+		words = " (it says: " + words + ")"
+	}
+	switch e.code {
+	case http.StatusUnauthorized:
+		if !r.credentials {
+			return fmt.Sprintf("the server asks for credentials, but %s has no secretRef", r.source)
+		}
+		return fmt.Sprintf("the server does not accept the credentials: check the Secret of %s%s", r.source, words)
+	case http.StatusForbidden:
+		if strings.Contains(strings.ToLower(e.words), "rate limit") {
+			return ""
+		}
+		return fmt.Sprintf("the server refuses this to the credentials in the Secret of %s%s", r.source, words)
+	case http.StatusNotFound, http.StatusGone:
+		return fmt.Sprintf("the server knows no such repository, or shows it to nobody without access: check the URL and the Secret of "+
+			"%s%s", r.source, words)
+	case http.StatusTooManyRequests, http.StatusRequestTimeout, http.StatusConflict, http.StatusLocked:
+		return ""
+	}
+	if e.code >= 400 && e.code < 500 {
+		return fmt.Sprintf("the server answers %d%s", e.code, words)
+	}
+	return ""
+}
+
+// refusedWords judges what SSH servers write in prose.
+func (r *remote) refusedWords(err error, words string) string {
+	lower := strings.ToLower(words)
+	for _, s := range []string{"repository not found", "does not exist", "not appear to be a git repository", "no such repository",
+		"could not be found", "project you were looking for"} {
+		if strings.Contains(lower, s) {
+			return fmt.Sprintf("the server knows no such repository, or shows it to nobody without access: check the URL and the "+
+				"Secret of %s (it says: %s)", r.source, words)
+		}
+	}
+	var said *serverSaid
+	var line *pktline.ErrorLine
+	if !errors.As(err, &said) && !errors.As(err, &line) {
+		return ""
+	}
+	for _, s := range []string{"access denied", "permission", "denied", "not authorized", "read-only", "read only", "not allowed"} {
+		if strings.Contains(lower, s) {
+			return fmt.Sprintf("the server refuses this to the credentials in the Secret of %s (it says: %s)", r.source, words)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,246 @@
+package gitrepo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	"github.com/go-git/go-git/v5/storage/filesystem"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// fetch brings the tip of the branch here, and what is new before it.
+func (m *mirror) fetch(ctx context.Context) error {
+	return m.update(ctx, func(tip plumbing.Hash) int {
+		switch {
+		case m.objects == nil:
+			return cloneDepth
+		case tip == m.tip:
+			return 0
+		}
+		return cloneDepth
+	})
+}
+
+// deepen brings older commits here. It says false when the mirror is as deep as it gets.
+func (m *mirror) deepen(ctx context.Context) (bool, error) {
+	if len(m.shallow) == 0 || m.depth >= maxDepth {
+		return false, nil
+	}
+	want := max(m.depth, cloneDepth) * deepenBy
+	err := m.update(ctx, func(plumbing.Hash) int { return want })
+	return err == nil, err
+}
+
+// offer is an open session and what the server offered in it.
+type offer struct {
+	session transport.UploadPackSession
+	refs    *packp.AdvRefs
+	tip     plumbing.Hash
+}
+
+// update asks for the tip with as many commits as depth says; zero is nothing.
+func (m *mirror) update(ctx context.Context, depth func(tip plumbing.Hash) int) error {
+	ctx, cancel := context.WithTimeout(ctx, m.remote.timeout)
+	defer cancel()
+	defer m.remote.settle()
+	o, err := m.remote.ask(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = o.session.Close() }()
+	n := depth(o.tip)
+	if n == 0 {
+		return nil
+	}
+	if m.objects == nil || m.refused >= maxRefused || m.packs >= maxPacks {
+		return m.cloneAfresh(ctx, o, n)
+	}
+	err = m.grow(ctx, o, n)
+	if _, refused := reconcile.AsRefusal(err); err == nil || refused || ctx.Err() != nil {
+		return err
+	}
+	// Some servers only serve clones. That is told from a fault by trying one.
+	m.log.Warn("the server adds nothing to the mirror, cloning afresh", "url", m.remote.url, "error", err.Error())
+	again, aerr := m.remote.ask(ctx)
+	if aerr != nil {
+		return err
+	}
+	defer func() { _ = again.session.Close() }()
+	if aerr := m.cloneAfresh(ctx, again, n); aerr != nil {
+		return err
+	}
+	m.refused++
+	return nil
+}
+
+// ask opens a session and reads where the branch is.
+func (r *remote) ask(ctx context.Context) (*offer, error) {
+	s, err := r.upload(ctx)
+	if err != nil {
+		return nil, r.failed(ctx, "fetch", err)
+	}
+	refs, err := s.AdvertisedReferencesContext(ctx)
+	if err != nil {
+		err = r.failed(ctx, "fetch", err)
+		_ = s.Close()
+		return nil, err
+	}
+	tip, ok := refs.References[r.branch.String()]
+	if !ok {
+		_ = s.Close()
+		return nil, reconcile.Refuse("%s has no branch %s", r.url, r.branch.Short())
+	}
+	return &offer{session: s, refs: refs, tip: tip}, nil
+}
+
+// grow adds to what is here.
+func (m *mirror) grow(ctx context.Context, o *offer, depth int) error {
+	req := m.request(o, depth)
+	req.Haves = []plumbing.Hash{m.tip}
+	for h := range m.shallow {
+		req.Shallows = append(req.Shallows, h)
+	}
+	if len(req.Shallows) == 0 {
+		// Everything behind the tip is here: what is new is all that is wanted.
+		req.Depth = packp.DepthCommits(0)
+	}
+	update, err := pull(ctx, o.session, req, m.storage)
+	if err != nil {
+		return m.remote.failed(ctx, "fetch", err)
+	}
+	m.packs++
+	m.refused = 0
+	gap := false
+	for _, h := range update.Unshallows {
+		delete(m.shallow, h)
+	}
+	for _, h := range update.Shallows {
+		// The server names the edge of what was asked for; where more is here already, it is no edge.
+		if c, err := m.objects.commit(h); err == nil && !m.complete(c) {
+			m.shallow[h], gap = true, true
+		}
+	}
+	if gap || depth > m.depth {
+		m.depth = depth
+	}
+	m.tip = o.tip
+	return m.save(m.repo(), m.state())
+}
+
+// complete says whether all parents of a commit are here.
+func (m *mirror) complete(c *commit) bool {
+	for _, p := range c.parents {
+		if !m.objects.has(p) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *mirror) request(o *offer, depth int) *packp.UploadPackRequest {
+	req := packp.NewUploadPackRequestFromCapabilities(o.refs.Capabilities)
+	req.Wants = []plumbing.Hash{o.tip}
+	if o.refs.Capabilities.Supports(capability.Shallow) {
+		_ = req.Capabilities.Set(capability.Shallow)
+		req.Depth = packp.DepthCommits(depth)
+	}
+	if o.refs.Capabilities.Supports(capability.NoProgress) {
+		_ = req.Capabilities.Set(capability.NoProgress)
+	}
+	return req
+}
+
+// pull asks for a pack and stores it.
+func pull(ctx context.Context, s transport.UploadPackSession, req *packp.UploadPackRequest,
+	into *filesystem.Storage) (update packp.ShallowUpdate, err error) {
+	res, err := s.UploadPack(ctx, req)
+	if err != nil {
+		return update, err
+	}
+	defer func() { err = errors.Join(err, res.Close()) }()
+	var pack interface{ Read([]byte) (int, error) } = res
+	switch {
+	case req.Capabilities.Supports(capability.Sideband64k):
+		pack = sideband.NewDemuxer(sideband.Sideband64k, res)
+	case req.Capabilities.Supports(capability.Sideband):
+		pack = sideband.NewDemuxer(sideband.Sideband, res)
+	}
+	if err := packfile.UpdateObjectStorage(into, pack); err != nil && !errors.Is(err, packfile.ErrEmptyPackfile) {
+		return update, fmt.Errorf("store the pack: %w", err)
+	}
+	return res.ShallowUpdate, nil
+}
+
+// cloneAfresh replaces the mirror. What is here stays until the clone is whole.
+func (m *mirror) cloneAfresh(ctx context.Context, o *offer, depth int) error {
+	tmp, err := os.MkdirTemp(m.dir, "clone-")
+	if err != nil {
+		return fmt.Errorf("make a folder for the clone: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(tmp) }()
+	s, err := m.clone(ctx, o, tmp, depth)
+	if _, refused := reconcile.AsRefusal(err); err != nil && !refused && ctx.Err() == nil && !m.acks {
+		// Azure DevOps and CodeCommit turn clients away that do not claim a way of negotiating of which a clone makes no
+		// use.
+		m.acks = true
+		again, aerr := m.remote.ask(ctx)
+		if aerr == nil {
+			s, aerr = m.clone(ctx, again, tmp, depth)
+			_ = again.session.Close()
+		}
+		if m.acks = aerr == nil; m.acks {
+			err = nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	m.forget()
+	if err := m.save(tmp, s); err != nil {
+		return err
+	}
+	repo := m.repo()
+	if err := os.RemoveAll(repo); err != nil {
+		return fmt.Errorf("replace the mirror: %w", err)
+	}
+	if err := os.Rename(tmp, repo); err != nil {
+		return fmt.Errorf("replace the mirror: %w", err)
+	}
+	m.open(repo, s)
+	return nil
+}
+
+func (m *mirror) clone(ctx context.Context, o *offer, dir string, depth int) (state, error) {
+	if err := os.MkdirAll(filepath.Join(dir, "objects", "pack"), 0o700); err != nil {
+		return state{}, fmt.Errorf("make a folder for the clone: %w", err)
+	}
+	storage := openStorage(dir)
+	defer func() { _ = storage.Close() }()
+	req := m.request(o, depth)
+	if m.acks {
+		_ = req.Capabilities.Set(capability.MultiACKDetailed)
+	}
+	update, err := pull(ctx, o.session, req, storage)
+	if err != nil {
+		return state{}, m.remote.failed(ctx, "clone", err)
+	}
+	if err := storage.HasEncodedObject(o.tip); err != nil {
+		return state{}, fmt.Errorf("clone %s of %s: the server sent no commit %s", m.remote.branch.Short(), m.remote.url,
+			short(o.tip.String()))
+	}
+	out := state{Of: m.of, Tip: o.tip.String(), Depth: depth, Shallow: []string{}}
+	for _, h := range update.Shallows {
+		out.Shallow = append(out.Shallow, h.String())
+	}
+	return out, nil
+}

@@ -1,0 +1,112 @@
+package gitrepo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// history is a branch as of one tip, for walks that go back as far as they need.
+type history struct {
+	*objects
+	tip plumbing.Hash
+	// deeper brings older commits here. It says false when there are none to be had.
+	deeper func(ctx context.Context) (bool, error)
+	// end says in a sentence what to do when a walk needs commits that are not to be had.
+	end string
+	// files are parsed files by blob.
+	files map[plumbing.Hash]parsedFile
+	// escaping remembers folders whose kustomizations refer to files outside of them, by tree.
+	escaping map[plumbing.Hash]bool
+	// held remembers the files of a tree that speak of holds.
+	held map[plumbing.Hash][]string
+	// known are walks for Backstop's own commits that were made already.
+	known map[string][]note
+}
+
+// parsedFile is what manifest says of one version of a file.
+type parsedFile struct {
+	nodes []manifest.Node
+	err   error
+}
+
+// errTooFar says that a walk came to the end of what is to be had before it found what it looks for.
+var errTooFar = errors.New("the history that can be read does not go back so far")
+
+// history of the branch at the tip that was fetched last.
+func (m *mirror) history() *history {
+	h := &history{
+		objects: m.objects, tip: m.tip, files: map[plumbing.Hash]parsedFile{}, escaping: m.escaping, held: m.held, known: map[string][]note{},
+		end: fmt.Sprintf("only the last %d commits of a branch are read", maxDepth),
+	}
+	h.deeper = func(ctx context.Context) (bool, error) {
+		ok, err := m.deepen(ctx)
+		h.objects = m.objects
+		return ok, err
+	}
+	return h
+}
+
+// at reads a commit and goes deeper for it.
+func (h *history) at(ctx context.Context, hash plumbing.Hash) (*commit, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		c, err := h.objects.commit(hash)
+		if !errors.Is(err, errNoCommit) {
+			return c, err
+		}
+		more, err := h.deeper(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !more {
+			return nil, reconcile.Refuse("read commit %s: %w: %s", short(hash.String()), errTooFar, h.end)
+		}
+	}
+}
+
+// before is the first parent; nil before a root.
+func (h *history) before(ctx context.Context, c *commit) (*commit, error) {
+	if len(c.parents) == 0 {
+		return nil, nil
+	}
+	return h.at(ctx, c.parent())
+}
+
+// parsed reads the nodes of one version of a file. What cannot be read is an error in it, never a failure, unless the
+// repository itself is damaged.
+func (h *history) parsed(file string, blob plumbing.Hash) (parsedFile, error) {
+	if p, ok := h.files[blob]; ok {
+		return p, nil
+	}
+	data, err := h.objects.blob(blob, manifest.MaxFileSize)
+	if errors.Is(err, errCorrupt) {
+		return parsedFile{}, fmt.Errorf("read %s: %w", file, err)
+	}
+	p := parsedFile{err: err}
+	if err == nil {
+		p.nodes, p.err = manifest.Nodes(file, data)
+	}
+	if len(h.files) > 512 {
+		clear(h.files)
+	}
+	h.files[blob] = p
+	return p, nil
+}
+
+// node finds a node by its pointer.
+func (p parsedFile) node(pointer string) *manifest.Node {
+	for i := range p.nodes {
+		if p.nodes[i].Pointer == pointer {
+			return &p.nodes[i]
+		}
+	}
+	return nil
+}

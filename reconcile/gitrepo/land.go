@@ -1,0 +1,137 @@
+package gitrepo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	fluxsign "github.com/fluxcd/pkg/git/signature"
+	"github.com/go-git/go-git/v5/plumbing"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// maxTries is how many tips are planned on before somebody else's pushes win.
+const maxTries = 20
+
+// writable refuses what cannot be pushed anyway, before anything is asked.
+func writable(src reconcile.Source) (fluxsign.Signer, error) {
+	if src.ReadOnly != "" {
+		return nil, reconcile.Refuse("%s", src.ReadOnly)
+	}
+	return signer(src)
+}
+
+// attempt pushes what plan makes of the tip, and plans again on every tip that somebody else's push makes of it. plan
+// gives the zero hash when there is nothing to push.
+func (m *mirror) attempt(ctx context.Context, plan func(h *history, b *builder) (head plumbing.Hash, err error)) error {
+	for try := range maxTries {
+		if err := m.fetch(ctx); err != nil {
+			return err
+		}
+		h := m.history()
+		b := newBuilder(h.objects)
+		head, err := plan(h, b)
+		if err != nil || head.IsZero() {
+			return err
+		}
+		err = m.push(ctx, b, h.tip, head)
+		switch {
+		case err == nil:
+			m.keep(b, head)
+			return nil
+		case errors.Is(err, errUnsure):
+			return m.settleDoubt(ctx, head, err)
+		case !errors.Is(err, errLost):
+			return err
+		}
+		m.log.Debug("lost the race for the branch", "url", m.remote.url, "try", try+1)
+		if err := pause(ctx, try); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("push %s of %s: somebody else pushed first, %d times in a row", m.remote.branch.Short(), m.remote.url, maxTries)
+}
+
+// pause waits a moment that differs from everybody else's.
+func pause(ctx context.Context, try int) error {
+	t := time.NewTimer(time.Duration(rand.Int64N(int64(20*time.Millisecond) * int64(min(try+1, 10)))))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// settleDoubt finds out whether a push arrived whose answer did not.
+func (m *mirror) settleDoubt(ctx context.Context, head plumbing.Hash, doubt error) error {
+	if err := m.fetch(ctx); err != nil {
+		return doubt
+	}
+	if there, err := m.history().contains(ctx, m.tip, head); err != nil || !there {
+		return doubt
+	}
+	return nil
+}
+
+// keep remembers what was pushed. A mirror that cannot is cloned anew next time.
+func (m *mirror) keep(b *builder, head plumbing.Hash) {
+	err := b.store(m.storage)
+	if err == nil {
+		m.tip = head
+		err = m.save(m.repo(), m.state())
+	}
+	if err != nil {
+		m.log.Warn("the mirror does not keep what was pushed", "url", m.remote.url, "error", err.Error())
+		m.forget()
+	}
+}
+
+// land pushes the reverts that are permitted, in one push.
+func (m *mirror) land(ctx context.Context, src reconcile.Source, reverts []reconcile.Revert, o *Options) ([]reconcile.Landing, error) {
+	sign, err := writable(src)
+	if err != nil {
+		return nil, err
+	}
+	var p *planning
+	var revert, hold plumbing.Hash
+	err = m.attempt(ctx, func(h *history, b *builder) (plumbing.Hash, error) {
+		now := o.Now()
+		var err error
+		if p, err = h.planReverts(ctx, reverts, now); err != nil {
+			return plumbing.ZeroHash, err
+		}
+		revert, hold, err = p.commits(b, func(message string) draft { return o.draft(src, message, now, sign) })
+		if !hold.IsZero() {
+			return hold, err
+		}
+		return revert, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p.landings(revert, hold), nil
+}
+
+// landings answers for each revert.
+func (p *planning) landings(revert, hold plumbing.Hash) []reconcile.Landing {
+	for i, r := range p.reverts {
+		if p.out[i].Err != nil {
+			continue
+		}
+		c := &v1alpha1.Change{
+			Commit: revert.String(), Branch: r.Suspect.Branch, Policies: p.policies[i], At: metav1.NewMicroTime(p.now),
+		}
+		if len(p.policies[i]) > 0 && !hold.IsZero() {
+			c.Hold = hold.String()
+		}
+		p.out[i].Change = c
+	}
+	return p.out
+}

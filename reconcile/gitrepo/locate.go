@@ -1,0 +1,207 @@
+package gitrepo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// located is where the tip says the image: the nodes that match, and the tree they are in.
+type located struct {
+	commit *commit
+	nodes  []manifest.Node
+}
+
+// locate finds the nodes at the tip that make the image run for the query's workload. It refuses with a sentence where
+// there are none.
+func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, error) {
+	c, err := h.at(ctx, h.tip)
+	if err != nil {
+		return nil, err
+	}
+	tree := treeFS{objects: h.objects, root: c.tree}
+	files, err := manifest.Closure(tree, rootPath(q.Root))
+	if err != nil {
+		if errors.Is(err, errCorrupt) {
+			return nil, fmt.Errorf("list the files of %s: %w", q.Root.By, err)
+		}
+		return nil, reconcile.Refuse("%s renders %q, which is not in the repository at %s", q.Root.By, q.Root.Path, short(h.tip.String()))
+	}
+	var all []manifest.Node
+	var unread []string
+	for _, file := range slices.Concat(files.Paths, files.Values) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		nodes, why, err := h.mention(c.tree, file, q.Image)
+		if err != nil {
+			return nil, err
+		}
+		if why != "" {
+			unread = append(unread, fmt.Sprintf("%s says it, but %s", file, why))
+		}
+		all = append(all, nodes...)
+	}
+	at := manifest.Target{Namespace: q.Namespace, Kind: q.Workload.Kind, Name: q.Workload.Name, Container: q.Container}
+	found := manifest.Match(all, q.Image, at)
+	if len(found) == 0 {
+		return nil, h.nowhere(q, len(files.Paths), unread, files.Problems)
+	}
+	if len(found) > maxNodes {
+		return nil, reconcile.Refuse("%s is said in %d places below %q: too many to take back at once", oneLine(q.Image, 200),
+			len(found), q.Root.Path)
+	}
+	return &located{commit: c, nodes: found}, nil
+}
+
+// maxNodes is what a Suspect holds.
+const maxNodes = 64
+
+// rootPath is a root's folder as manifest takes it.
+func rootPath(r reconcile.Root) string {
+	if r.Path == "" {
+		return "."
+	}
+	return r.Path
+}
+
+// mention reads the nodes of a file that may hold the image. why says what keeps a file from being read that does.
+func (h *history) mention(tree plumbing.Hash, file, image string) (nodes []manifest.Node, why string, err error) {
+	e, err := h.entryAt(tree, file)
+	if err != nil || !e.regular() {
+		return nil, "", err
+	}
+	data, err := h.objects.blob(e.hash, manifest.MaxFileSize)
+	switch {
+	case errors.Is(err, errCorrupt):
+		return nil, "", fmt.Errorf("read %s: %w", file, err)
+	case err != nil:
+		// Too large to be asked whether it does.
+		return nil, "", nil
+	case !manifest.MayHold(data, image):
+		return nil, "", nil
+	}
+	p, err := h.parsed(file, e.hash)
+	if err != nil {
+		return nil, "", err
+	}
+	if p.err != nil {
+		return nil, oneLine(p.err.Error(), 200), nil
+	}
+	// Parsed files are kept by blob: another file may have the same content.
+	nodes = slices.Clone(p.nodes)
+	for i := range nodes {
+		nodes[i].File = file
+	}
+	return nodes, "", nil
+}
+
+// nowhere says why no node was found, and what to do.
+func (h *history) nowhere(q reconcile.Query, files int, unread []string, problems []manifest.Problem) error {
+	image := oneLine(q.Image, 300)
+	where := fmt.Sprintf("none of the %d files that %s renders from %q at %s", files, q.Root.By, q.Root.Path, short(h.tip.String()))
+	if len(unread) > 0 {
+		return reconcile.Refuse("%s can say %s: %s. Edit it by hand", where, image, strings.Join(unread[:min(3, len(unread))], "; "))
+	}
+	hint := "what sets it is outside of them: the Kustomization's spec.images or postBuild, a chart's defaults, a webhook or an " +
+		"operator. Take it back there"
+	if len(problems) > 0 {
+		hint = fmt.Sprintf("%s: %s. Take it back there", problems[0].File, oneLine(problems[0].Reason, 200))
+	}
+	return reconcile.Refuse("%s says %s; %s", where, image, hint)
+}
+
+// sharedBy lists the roots besides the query's own whose files are among the given ones.
+func (h *history) sharedBy(tree plumbing.Hash, q reconcile.Query, files []string) ([]v1alpha1.ObjectRef, error) {
+	var out []v1alpha1.ObjectRef
+	for _, root := range q.Others {
+		if root.By == q.Root.By || slices.Contains(out, root.By) {
+			continue
+		}
+		shares, err := h.renders(tree, root, files)
+		if err != nil {
+			return nil, err
+		}
+		if shares {
+			out = append(out, root.By)
+		}
+	}
+	return out, nil
+}
+
+// renders says whether a root's files include one of the given ones. A folder whose kustomizations refer to nothing
+// outside is not even listed, unless it holds one.
+func (h *history) renders(tree plumbing.Hash, root reconcile.Root, files []string) (bool, error) {
+	dir := path.Clean(root.Path)
+	inside := dir == "." || slices.ContainsFunc(files, func(f string) bool { return strings.HasPrefix(f, dir+"/") })
+	if !inside {
+		e, err := h.entryAt(tree, dir)
+		if err != nil || e.hash.IsZero() {
+			return false, err
+		}
+		out, err := h.escapes(e, 0)
+		if err != nil || !out {
+			return false, err
+		}
+	}
+	found, err := manifest.Closure(treeFS{objects: h.objects, root: tree}, rootPath(root))
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if errors.Is(err, errCorrupt) {
+			return false, fmt.Errorf("list the files of %s: %w", root.By, err)
+		}
+		return false, nil
+	}
+	return slices.ContainsFunc(files, func(f string) bool {
+		return slices.Contains(found.Paths, f) || slices.Contains(found.Values, f)
+	}), nil
+}
+
+// escapes says whether a kustomization below a folder may refer to something outside of it.
+func (h *history) escapes(dir entry, depth int) (bool, error) {
+	if known, ok := h.escaping[dir.hash]; ok {
+		return known, nil
+	}
+	if depth > 64 {
+		return true, nil
+	}
+	l, err := h.objects.entries(dir.hash)
+	if err != nil {
+		return false, err
+	}
+	out := false
+	for _, name := range l.names {
+		e := l.byName[name]
+		switch {
+		case e.regular() && slices.Contains([]string{"kustomization.yaml", "kustomization.yml", "Kustomization"}, name):
+			data, err := h.objects.blob(e.hash, manifest.MaxFileSize)
+			if errors.Is(err, errCorrupt) {
+				return false, err
+			}
+			out = out || err != nil || strings.Contains(string(data), "..") || strings.Contains(string(data), `\`)
+		case e.what() == "a folder":
+			sub, err := h.escapes(e, depth+1)
+			if err != nil {
+				return false, err
+			}
+			out = out || sub
+		}
+	}
+	if len(h.escaping) > 50_000 {
+		clear(h.escaping)
+	}
+	h.escaping[dir.hash] = out
+	return out, nil
+}

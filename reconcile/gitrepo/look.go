@@ -1,0 +1,185 @@
+package gitrepo
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// look describes the tip as seen from a suspect.
+func (h *history) look(ctx context.Context, s v1alpha1.Suspect, t *v1alpha1.Target, since time.Time) (reconcile.Branch, error) {
+	b := reconcile.Branch{Tip: h.tip.String(), Values: map[int32]string{}, Held: map[int32]reconcile.Hold{}}
+	w, err := h.watch(ctx, h.tip, s)
+	if err != nil {
+		return b, err
+	}
+	values, err := w.values()
+	if err != nil {
+		return b, err
+	}
+	for i, n := range values {
+		if n == nil {
+			continue
+		}
+		b.Values[int32(i)] = n.Value
+		if n.Held != nil {
+			b.Held[int32(i)] = holdOf(*n)
+		}
+	}
+	notes, err := h.notes(ctx, s.Commit, s.When.Time, since)
+	if err != nil {
+		return b, err
+	}
+	for _, n := range notes {
+		b.Trails = append(b.Trails, n.Trail)
+	}
+	if t != nil && holds(s, *t, b.Values) {
+		b.HoldsTarget, err = h.holdsSince(ctx, w, s, *t)
+	}
+	return b, err
+}
+
+// holds says whether the values are the target's.
+func holds(s v1alpha1.Suspect, t v1alpha1.Target, values map[int32]string) bool {
+	for _, v := range t.Values {
+		if now, there := values[v.Index]; int(v.Index) < len(s.Nodes) && (!there || now != v.Value) {
+			return false
+		}
+	}
+	return len(t.Values) > 0
+}
+
+// holdsSince is the oldest commit after the suspect from which on the branch holds the target without a break.
+func (h *history) holdsSince(ctx context.Context, w *watching, s v1alpha1.Suspect, t v1alpha1.Target) (string, error) {
+	since := w.at
+	for since.hash.String() != s.Commit {
+		c, changed, err := w.back(ctx)
+		if errors.Is(err, errTooFar) || err == nil && c == nil {
+			break
+		}
+		if err != nil {
+			return "", err
+		}
+		if len(changed) > 0 {
+			nodes, err := w.values()
+			if err != nil {
+				return "", err
+			}
+			values := map[int32]string{}
+			for i, n := range nodes {
+				if n != nil {
+					values[int32(i)] = n.Value
+				}
+			}
+			if !holds(s, t, values) {
+				break
+			}
+		}
+		if c.hash.String() == s.Commit {
+			break
+		}
+		since = c
+	}
+	return since.hash.String(), nil
+}
+
+const (
+	// maxOld is how many commits behind the time that was asked for a walk goes on: a committer's clock may be wrong.
+	maxOld = 10
+	// maxTrailCommits bounds the walk for trails where the suspect is no longer on the branch.
+	maxTrailCommits = 20_000
+)
+
+// notes reads Backstop's own commits back to a suspect, or to a time, whichever is longer ago; newest first.
+func (h *history) notes(ctx context.Context, suspect string, when, since time.Time) ([]note, error) {
+	if since.IsZero() || !since.Before(when) {
+		return h.walkNotes(ctx, suspect, when, maxTrailCommits)
+	}
+	return h.walkNotes(ctx, "", since, maxTrailCommits)
+}
+
+// notesWithin reads Backstop's own commits back to a time, from at most max commits; newest first.
+func (h *history) notesWithin(ctx context.Context, since time.Time, max int) ([]note, error) {
+	return h.walkNotes(ctx, "", since, max)
+}
+
+// walkNotes walks all parents: after somebody's `git pull` and push, Backstop's commits are on the second parent of a
+// merge. It stops at a commit, where one is given, since what reverts it comes after it.
+func (h *history) walkNotes(ctx context.Context, stop string, until time.Time, max int) ([]note, error) {
+	key := fmt.Sprint(stop, until.UnixNano(), max)
+	if known, ok := h.known[key]; ok {
+		return known, nil
+	}
+	start, err := h.at(ctx, h.tip)
+	if err != nil {
+		return nil, err
+	}
+	var out []note
+	queue := &byTime{{commit: start}}
+	seen := map[plumbing.Hash]bool{start.hash: true}
+	for n := 0; queue.Len() > 0 && n < max; n++ {
+		c, _ := heap.Pop(queue).(walked)
+		if t, own := trail(c.commit); own {
+			out = append(out, t)
+		}
+		if c.when.Before(until) {
+			c.old++
+		}
+		if c.old > maxOld || c.hash.String() == stop {
+			continue
+		}
+		for _, hash := range c.parents {
+			if seen[hash] {
+				continue
+			}
+			seen[hash] = true
+			p, err := h.at(ctx, hash)
+			if errors.Is(err, errTooFar) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			heap.Push(queue, walked{p, c.old})
+		}
+	}
+	h.known[key] = out
+	return out, nil
+}
+
+// walked is a commit on a walk by time, with how many on the way to it were too old.
+type walked struct {
+	*commit
+	old int
+}
+
+// byTime is a heap of commits, newest first.
+type byTime []walked
+
+func (q byTime) Len() int { return len(q) }
+
+// Less puts the newest first.
+func (q byTime) Less(i, j int) bool { return q[i].when.After(q[j].when) }
+func (q byTime) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+
+// Push adds a commit.
+func (q *byTime) Push(x any) {
+	if c, ok := x.(walked); ok {
+		*q = append(*q, c)
+	}
+}
+
+// Pop takes the last one off.
+func (q *byTime) Pop() any {
+	old := *q
+	c := old[len(old)-1]
+	*q = old[:len(old)-1]
+	return c
+}

@@ -1,0 +1,89 @@
+package gitrepo
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// revertMessage is the message of the revert of all that is in the plan.
+func (p *planning) revertMessage() string {
+	t := note{Trail: reconcile.Trail{Kind: reconcile.TrailRevert}}
+	var more []string
+	for _, r := range p.in() {
+		add(&t.Reverts, r.Suspect.Commit)
+		add(&t.Rollbacks, r.Rollback)
+		add(&t.Images, r.Image)
+		add(&t.Workloads, r.Workloads...)
+		add(&more, r.Trailers...)
+	}
+	return message("Revert "+p.subject(), t, more)
+}
+
+// holdMessage is the message of the hold.
+func (p *planning) holdMessage() string {
+	t := note{Trail: reconcile.Trail{Kind: reconcile.TrailHold}, failed: p.failed}
+	for i, r := range p.reverts {
+		if p.out[i].Err != nil || len(p.policies[i]) == 0 {
+			continue
+		}
+		add(&t.Rollbacks, r.Rollback)
+		add(&t.Images, r.Image)
+		add(&t.Policies, p.policies[i]...)
+	}
+	return message("Hold "+some(t.Policies), t, nil)
+}
+
+// in are the reverts of the plan.
+func (p *planning) in() []reconcile.Revert {
+	var out []reconcile.Revert
+	for i, r := range p.reverts {
+		if p.out[i].Err == nil {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// subject is what is reverted, such as "v1.1.0 of backend in apps/develop", or a count of images.
+func (p *planning) subject() string {
+	var what, dirs []string
+	for _, r := range p.in() {
+		repository, _, _ := manifest.Split(r.Image)
+		add(&what, version(r.Image)+" of "+path.Base(repository))
+		for _, n := range r.Suspect.Nodes {
+			add(&dirs, path.Dir(n.File))
+		}
+	}
+	out := fmt.Sprintf("%d images", len(what))
+	if len(what) == 1 {
+		out = what[0]
+	}
+	if len(dirs) == 1 && dirs[0] != "." {
+		out += " in " + dirs[0]
+	}
+	return out
+}
+
+// some names one and counts the others.
+func some(names []string) string {
+	switch len(names) {
+	case 0:
+		return ""
+	case 1:
+		return names[0]
+	}
+	return fmt.Sprintf("%s and %d more", names[0], len(names)-1)
+}
+
+func add(list *[]string, values ...string) {
+	for _, v := range values {
+		if v = strings.TrimSpace(v); v != "" && !slices.Contains(*list, v) {
+			*list = append(*list, v)
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package gitrepo
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/go-git/go-billy/v5/osfs"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/storage/filesystem"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+const (
+	// cloneDepth is how many commits a new mirror holds.
+	cloneDepth = 50
+	// deepenBy is the factor by which a mirror grows when a walk needs more.
+	deepenBy = 4
+	// maxDepth is where growing ends: the commits of an image that failed today are not that old, and the memory of
+	// fetching them would be felt.
+	maxDepth = cloneDepth * deepenBy * deepenBy * deepenBy * deepenBy
+	// maxPacks is how many packs a mirror may gather before it is cloned afresh: every lookup asks all of them.
+	maxPacks = 64
+	// cacheSize bounds the memory for objects that others are deltas of.
+	cacheSize = 16 * cache.MiByte
+	// maxRefused is how many fetches in a row may fail where a clone works, before only clones are asked for.
+	maxRefused = 2
+	// stateFile holds what the mirror knows about itself. It is written last and replaced as a whole: a clone that was
+	// killed halfway has none, a fetch that was killed halfway leaves the old one.
+	stateFile = "mirror.json"
+)
+
+// state is what stateFile holds.
+type state struct {
+	// Of is a hash of URL and branch: a mirror of something else is thrown away.
+	Of string `json:"of"`
+	// Tip of the branch when it was fetched last.
+	Tip string `json:"tip"`
+	// Depth that was asked for last; 0 is everything.
+	Depth int `json:"depth"`
+	// Shallow are the commits whose parents are not here.
+	Shallow []string `json:"shallow"`
+}
+
+// mirror is one source's repository on disk. Everything but the lock is used only by who holds it.
+type mirror struct {
+	dir  string
+	log  *slog.Logger
+	now  func() time.Time
+	lock chan struct{}
+
+	remote  *remote
+	storage *filesystem.Storage
+	objects *objects
+	of      string
+	tip     plumbing.Hash
+	depth   int
+	shallow map[plumbing.Hash]bool
+	packs   int
+	// refused counts fetches in a row that failed where a clone then worked. acks says that the server insists on a
+	// capability which does not matter for a clone.
+	refused int
+	acks    bool
+	// escaping and held remember what was found in a tree, by its hash.
+	escaping map[plumbing.Hash]bool
+	held     map[plumbing.Hash][]string
+}
+
+func newMirror(dir string, log *slog.Logger, now func() time.Time) *mirror {
+	return &mirror{
+		dir: dir, log: log, now: now, lock: make(chan struct{}, 1),
+		escaping: map[plumbing.Hash]bool{}, held: map[plumbing.Hash][]string{},
+	}
+}
+
+// acquire waits for the mirror, and makes it ready for a source as it is described now.
+func (m *mirror) acquire(ctx context.Context, src reconcile.Source) error {
+	select {
+	case m.lock <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the mirror of %s: %w", src.Name, ctx.Err())
+	}
+	if err := m.prepare(src); err != nil {
+		m.release()
+		return err
+	}
+	return nil
+}
+
+func (m *mirror) release() { <-m.lock }
+
+func (m *mirror) prepare(src reconcile.Source) error {
+	if err := os.MkdirAll(m.dir, 0o700); err != nil {
+		return fmt.Errorf("make the folder of the mirror of %s: %w", src.Name, err)
+	}
+	if m.remote == nil || m.remote.key != remoteKey(src) {
+		r, err := dial(src, m.now, m.dir)
+		if err != nil {
+			return err
+		}
+		if m.remote != nil {
+			m.remote.close()
+		}
+		m.remote = r
+	}
+	of := identity(src)
+	if m.objects != nil && m.of == of {
+		return nil
+	}
+	m.forget()
+	m.of = of
+	if err := m.reopen(); err != nil {
+		m.log.Info("the mirror is cloned afresh", "source", src.Name.String(), "why", err.Error())
+		m.forget()
+	}
+	return nil
+}
+
+// identity is a hash of what the mirror mirrors. Credentials in the URL are no part of it.
+func identity(src reconcile.Source) string {
+	sum := sha256.Sum256([]byte(withoutUser(src.URL) + "\x00" + branchRef(src.Branch).String()))
+	return hex.EncodeToString(sum[:])
+}
+
+// repo is the folder of the repository.
+func (m *mirror) repo() string { return filepath.Join(m.dir, "repo") }
+
+// forget closes what is open. The next fetch clones.
+func (m *mirror) forget() {
+	if m.storage != nil {
+		_ = m.storage.Close()
+	}
+	m.storage, m.objects, m.shallow, m.depth, m.packs = nil, nil, nil, 0, 0
+	m.tip = plumbing.ZeroHash
+}
+
+// reopen opens what an earlier process left.
+func (m *mirror) reopen() error {
+	// What a killed process was about to write.
+	for _, pattern := range []string{"clone-*", "known_hosts-*", "repo/objects/pack/tmp_*", "repo/objects/??/tmp_*"} {
+		left, err := filepath.Glob(filepath.Join(m.dir, pattern))
+		if err != nil {
+			return fmt.Errorf("list what was left: %w", err)
+		}
+		for _, path := range left {
+			_ = os.RemoveAll(path)
+		}
+	}
+	raw, err := os.ReadFile(filepath.Join(m.repo(), stateFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("there is none yet")
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", stateFile, err)
+	}
+	var s state
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return fmt.Errorf("read %s: %w", stateFile, err)
+	}
+	if s.Of != m.of {
+		return errors.New("it is a mirror of another URL or branch")
+	}
+	m.open(m.repo(), s)
+	if _, err := m.objects.commit(m.tip); err != nil {
+		return err
+	}
+	return nil
+}
+
+// open takes a folder of objects into use.
+func (m *mirror) open(dir string, s state) {
+	m.storage = openStorage(dir)
+	m.objects = newObjects(m.storage)
+	m.tip, m.depth, m.shallow = plumbing.NewHash(s.Tip), s.Depth, map[plumbing.Hash]bool{}
+	for _, h := range s.Shallow {
+		m.shallow[plumbing.NewHash(h)] = true
+	}
+	packs, _ := filepath.Glob(filepath.Join(dir, "objects", "pack", "*.pack"))
+	m.packs = len(packs)
+}
+
+func openStorage(dir string) *filesystem.Storage {
+	return filesystem.NewStorageWithOptions(osfs.New(dir), cache.NewObjectLRU(cacheSize),
+		filesystem.Options{KeepDescriptors: true})
+}
+
+func (m *mirror) state() state {
+	s := state{Of: m.of, Tip: m.tip.String(), Depth: m.depth, Shallow: []string{}}
+	for h := range m.shallow {
+		s.Shallow = append(s.Shallow, h.String())
+	}
+	slices.Sort(s.Shallow)
+	return s
+}
+
+// save writes the state, as a whole or not at all.
+func (m *mirror) save(dir string, s state) error {
+	raw, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", stateFile, err)
+	}
+	tmp := filepath.Join(dir, stateFile+".tmp")
+	if err := os.WriteFile(tmp, raw, 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", stateFile, err)
+	}
+	if err := os.Rename(tmp, filepath.Join(dir, stateFile)); err != nil {
+		return fmt.Errorf("write %s: %w", stateFile, err)
+	}
+	return nil
+}

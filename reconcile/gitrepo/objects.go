@@ -1,0 +1,217 @@
+package gitrepo
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/storer"
+)
+
+// errCorrupt says that the repository on disk lacks or garbles an object that must be there.
+var errCorrupt = errors.New("the repository on disk is damaged")
+
+// errNoCommit says that a commit is not here: beyond the shallow edge, or of another history.
+var errNoCommit = errors.New("no such commit here")
+
+// objects reads commits, trees and blobs as raw bytes. go-git's repositories are not safe for concurrent use, so neither
+// is this.
+type objects struct {
+	db storer.EncodedObjectStorer
+	// trees keeps the raw trees that were read last: neighbouring commits share most of them.
+	trees map[plumbing.Hash][]byte
+}
+
+func newObjects(db storer.EncodedObjectStorer) *objects {
+	return &objects{db: db, trees: map[plumbing.Hash][]byte{}}
+}
+
+// maxTrees bounds the memory of objects.trees.
+const maxTrees = 64
+
+// commit is what the walks need of a commit.
+type commit struct {
+	hash, tree plumbing.Hash
+	parents    []plumbing.Hash
+	// when is the committer's time.
+	when time.Time
+	// author as the commit names him, with the address; data.
+	author string
+	// message as written, without the header; data.
+	message string
+}
+
+// parent is the first parent; the zero hash for a root.
+func (c *commit) parent() plumbing.Hash {
+	if len(c.parents) == 0 {
+		return plumbing.ZeroHash
+	}
+	return c.parents[0]
+}
+
+// entry is a name in a tree.
+type entry struct {
+	mode filemode.FileMode
+	hash plumbing.Hash
+}
+
+// regular says whether the entry is a plain file: no tree, link or submodule.
+func (e entry) regular() bool {
+	return e.mode == filemode.Regular || e.mode == filemode.Executable || e.mode == filemode.Deprecated
+}
+
+func (o *objects) read(t plumbing.ObjectType, h plumbing.Hash) (data []byte, err error) {
+	obj, err := o.db.EncodedObject(t, h)
+	if err != nil {
+		return nil, err
+	}
+	r, err := obj.Reader()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	data = make([]byte, obj.Size())
+	if _, err = io.ReadFull(r, data); err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+// commit reads a commit. It wraps errNoCommit when there is none.
+func (o *objects) commit(h plumbing.Hash) (*commit, error) {
+	raw, err := o.read(plumbing.CommitObject, h)
+	if errors.Is(err, plumbing.ErrObjectNotFound) {
+		return nil, fmt.Errorf("read commit %s: %w", h, errNoCommit)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read commit %s: %w: %w", h, errCorrupt, err)
+	}
+	c, err := parseCommit(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read commit %s: %w", h, err)
+	}
+	c.hash = h
+	return c, nil
+}
+
+// has says whether a commit is here.
+func (o *objects) has(h plumbing.Hash) bool { return o.db.HasEncodedObject(h) == nil }
+
+// parseCommit reads the header lines that matter and the message. Signatures and unknown headers are passed over.
+func parseCommit(raw []byte) (*commit, error) {
+	c := &commit{}
+	for len(raw) > 0 {
+		line, rest, _ := bytes.Cut(raw, []byte("\n"))
+		raw = rest
+		if len(line) == 0 {
+			c.message = string(raw)
+			break
+		}
+		key, value, _ := bytes.Cut(line, []byte(" "))
+		switch string(key) {
+		case "tree":
+			c.tree = plumbing.NewHash(string(value))
+		case "parent":
+			c.parents = append(c.parents, plumbing.NewHash(string(value)))
+		case "author":
+			c.author, _ = parseIdent(value)
+		case "committer":
+			_, c.when = parseIdent(value)
+		}
+	}
+	if c.tree.IsZero() {
+		return nil, fmt.Errorf("%w: a commit without a tree", errCorrupt)
+	}
+	return c, nil
+}
+
+// parseIdent cuts "name <address> seconds zone". A time that cannot be read is the epoch: such commits exist.
+func parseIdent(value []byte) (who string, when time.Time) {
+	when = time.Unix(0, 0).UTC()
+	end := bytes.LastIndexByte(value, '>')
+	if end < 0 {
+		return string(value), when
+	}
+	who = string(value[:end+1])
+	seconds, _, _ := bytes.Cut(bytes.TrimSpace(value[end+1:]), []byte(" "))
+	if n, err := strconv.ParseInt(string(seconds), 10, 64); err == nil && n > 0 && n < 1<<38 {
+		when = time.Unix(n, 0).UTC()
+	}
+	return who, when
+}
+
+// tree gives the raw bytes of a tree.
+func (o *objects) tree(h plumbing.Hash) ([]byte, error) {
+	if raw, ok := o.trees[h]; ok {
+		return raw, nil
+	}
+	raw, err := o.read(plumbing.TreeObject, h)
+	if err != nil {
+		return nil, fmt.Errorf("read tree %s: %w: %w", h, errCorrupt, err)
+	}
+	if len(o.trees) >= maxTrees {
+		clear(o.trees)
+	}
+	o.trees[h] = raw
+	return raw, nil
+}
+
+// blob gives the content of a file; max bounds its size in bytes.
+func (o *objects) blob(h plumbing.Hash, max int64) ([]byte, error) {
+	size, err := o.db.EncodedObjectSize(h)
+	if err != nil {
+		return nil, fmt.Errorf("read blob %s: %w: %w", h, errCorrupt, err)
+	}
+	if size > max {
+		return nil, fmt.Errorf("the file has %d bytes: %w", size, errTooLarge)
+	}
+	raw, err := o.read(plumbing.BlobObject, h)
+	if err != nil {
+		return nil, fmt.Errorf("read blob %s: %w: %w", h, errCorrupt, err)
+	}
+	return raw, nil
+}
+
+// nextEntry cuts the first entry off raw tree bytes. It says false at the end, and where the bytes are no tree.
+func nextEntry(raw []byte) (name []byte, e entry, rest []byte, ok bool) {
+	sp := bytes.IndexByte(raw, ' ')
+	if sp < 1 || sp > 6 {
+		return nil, entry{}, nil, false
+	}
+	nul := bytes.IndexByte(raw[sp:], 0)
+	if nul < 2 || len(raw) < sp+nul+21 {
+		return nil, entry{}, nil, false
+	}
+	for _, d := range raw[:sp] {
+		if d < '0' || d > '7' {
+			return nil, entry{}, nil, false
+		}
+		e.mode = e.mode<<3 | filemode.FileMode(d-'0')
+	}
+	name = raw[sp+1 : sp+nul]
+	copy(e.hash[:], raw[sp+nul+1:])
+	return name, e, raw[sp+nul+21:], true
+}
+
+// find looks one name up in raw tree bytes. Most of a walk's time is spent here.
+func find(raw []byte, name string) (entry, bool) {
+	for len(raw) > 0 {
+		nul := bytes.IndexByte(raw, 0)
+		if nul < 0 || len(raw) < nul+21 {
+			return entry{}, false
+		}
+		// Modes have five or six digits.
+		if at := nul - len(name); (at == 6 || at == 7) && string(raw[at:nul]) == name {
+			if n, e, _, ok := nextEntry(raw); ok && string(n) == name {
+				return e, true
+			}
+		}
+		raw = raw[nul+21:]
+	}
+	return entry{}, false
+}

@@ -1,0 +1,201 @@
+package gitrepo
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	fluxgit "github.com/fluxcd/pkg/git"
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// overHTTP prepares sessions over HTTP or HTTPS, with a client of this remote's own.
+func (r *remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL, auth reconcile.Auth, now func() time.Time) error {
+	config, err := tlsConfig(opts)
+	if err != nil {
+		return err
+	}
+	t := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:     config,
+		TLSHandshakeTimeout: 20 * time.Second,
+		ForceAttemptHTTP2:   true,
+		MaxIdleConns:        4,
+		IdleConnTimeout:     90 * time.Second,
+	}
+	if proxy != nil {
+		t.Proxy = http.ProxyURL(proxy)
+	}
+	trip := &tripper{next: t}
+	r.fault, r.settle, r.close = trip.fault, trip.settle, t.CloseIdleConnections
+
+	// The credentials go with the session, so that no library ever formats them as part of a URL.
+	bare := *u
+	bare.User = nil
+	endpoint, err := transport.NewEndpoint(bare.String())
+	if err != nil {
+		return errors.New("its URL does not parse")
+	}
+	login := func(context.Context) (transport.AuthMethod, error) { return httpAuth(opts), nil }
+	if auth.Provider == providerGitHub {
+		app, err := newGitHubApp(auth.Secret, &http.Client{Transport: t}, now)
+		if err != nil {
+			return err
+		}
+		login = func(ctx context.Context) (transport.AuthMethod, error) { return app.login(ctx, r.words) }
+	}
+	client := githttp.NewClient(&http.Client{Transport: trip})
+	r.upload = func(ctx context.Context) (transport.UploadPackSession, error) {
+		trip.begin()
+		method, err := login(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return client.NewUploadPackSession(endpoint, method)
+	}
+	r.receive = func(ctx context.Context) (transport.ReceivePackSession, error) {
+		trip.begin()
+		method, err := login(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return client.NewReceivePackSession(endpoint, method)
+	}
+	return nil
+}
+
+func httpAuth(opts *fluxgit.AuthOptions) transport.AuthMethod {
+	switch {
+	case opts.BearerToken != "":
+		return &githttp.TokenAuth{Token: opts.BearerToken}
+	case opts.Username != "" || opts.Password != "":
+		return &githttp.BasicAuth{Username: opts.Username, Password: opts.Password}
+	}
+	return nil
+}
+
+// tlsConfig trusts the system's authorities and the Secret's, and shows the Secret's client certificate.
+func tlsConfig(opts *fluxgit.AuthOptions) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if len(opts.CAFile) > 0 {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM(opts.CAFile) {
+			return nil, errors.New("ca.crt in its Secret holds no certificate in PEM")
+		}
+		config.RootCAs = pool
+	}
+	if len(opts.ClientCert) > 0 || len(opts.ClientKey) > 0 {
+		pair, err := tls.X509KeyPair(opts.ClientCert, opts.ClientKey)
+		if err != nil {
+			return nil, errors.New("tls.crt and tls.key in its Secret are no certificate with its key")
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+// tripper sees every answer of the server before go-git does: it turns bad ones into errors with the server's words, of
+// which it reads no more than a sentence, and remembers what went wrong.
+type tripper struct {
+	next http.RoundTripper
+
+	mu     sync.Mutex
+	last   error
+	bodies []io.ReadCloser
+}
+
+// begin forgets what the last operation saw.
+func (t *tripper) begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last = nil
+}
+
+func (t *tripper) fault() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.last
+}
+
+// RoundTrip sends one request.
+func (t *tripper) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := t.next.RoundTrip(req)
+	if err == nil && res.StatusCode >= 400 {
+		err = statusOf(res)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil {
+		t.last = err
+		return nil, err
+	}
+	t.bodies = append(t.bodies, res.Body)
+	return res, nil
+}
+
+// settle reads answers to their end, which go-git leaves open: the connection can be used again, and a server is not cut
+// off while its hooks run.
+func (t *tripper) settle() {
+	t.mu.Lock()
+	bodies := t.bodies
+	t.bodies = nil
+	t.mu.Unlock()
+	for _, b := range bodies {
+		_, _ = io.CopyN(io.Discard, b, 1<<20)
+		_ = b.Close()
+	}
+}
+
+func statusOf(res *http.Response) error {
+	words, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
+	_ = res.Body.Close()
+	e := &statusError{code: res.StatusCode, words: plain(string(words))}
+	if n, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && n > 0 {
+		e.after = min(time.Duration(n)*time.Second, time.Hour)
+	}
+	return e
+}
+
+// plain drops a body that is a page for a browser.
+func plain(body string) string {
+	for _, r := range body {
+		if r == '<' {
+			return ""
+		}
+		if r > ' ' {
+			break
+		}
+	}
+	return body
+}
+
+// connectProxy opens a tunnel through an HTTP proxy.
+func connectProxy(ctx context.Context, proxy *url.URL, addr string, conn net.Conn) (net.Conn, error) {
+	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: addr}, Host: addr, Header: http.Header{}}
+	if proxy.User != nil {
+		password, _ := proxy.User.Password()
+		basic := &http.Request{Header: http.Header{}}
+		basic.SetBasicAuth(proxy.User.Username(), password)
+		req.Header.Set("Proxy-Authorization", basic.Header.Get("Authorization"))
+	}
+	if err := req.WithContext(ctx).Write(conn); err != nil {
+		return nil, fmt.Errorf("ask the proxy: %w", err)
+	}
+	return readConnect(req, conn)
+}

@@ -1,0 +1,208 @@
+package gitrepo
+
+import (
+	"context"
+	"errors"
+	"path"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// blame finds the suspect of a query at the tip.
+func (h *history) blame(ctx context.Context, q reconcile.Query) (v1alpha1.Suspect, error) {
+	at, err := h.locate(ctx, q)
+	if err != nil {
+		return v1alpha1.Suspect{}, err
+	}
+	origins, err := h.trace(ctx, at.nodes)
+	if err != nil {
+		return v1alpha1.Suspect{}, err
+	}
+	if len(origins) == 0 {
+		return v1alpha1.Suspect{}, reconcile.Refuse("the commit that brought %s in was not found: %s", oneLine(q.Image, 300), h.end)
+	}
+	// The newest is the suspect: with it the image became what it is everywhere.
+	newest := slices.MinFunc(origins, func(a, b origin) int { return a.ago - b.ago }).in
+	s := v1alpha1.Suspect{Image: q.Image, Commit: newest.hash.String(), When: metav1.NewMicroTime(newest.when)}
+	if p := newest.parent(); !p.IsZero() {
+		s.Parent = p.String()
+	}
+	subject, _, _ := strings.Cut(newest.message, "\n")
+	s.Subject, s.Author = oneLine(subject, 500), oneLine(newest.author, 250)
+	s.Nodes = nodesOf(origins)
+	s.Automation = automationOf(origins, q.Policies)
+	if err := h.describe(ctx, newest, origins, &s); err != nil {
+		return v1alpha1.Suspect{}, err
+	}
+	var files []string
+	for _, n := range s.Nodes {
+		files = append(files, n.File)
+	}
+	s.SharedBy, err = h.sharedBy(at.commit.tree, q, files)
+	return s, err
+}
+
+// nodesOf lists what the origins changed. A part of a reference that was the same before, such as the repository beside
+// a new tag, is nothing to take back.
+func nodesOf(origins []origin) []v1alpha1.Node {
+	var out []v1alpha1.Node
+	for _, o := range origins {
+		for i, n := range o.nodes {
+			was := o.was[i]
+			if was != nil && was.Value == n.Value {
+				continue
+			}
+			node := v1alpha1.Node{File: n.File, Pointer: n.Pointer, Part: string(n.Part), Bad: n.Value, Marker: n.Policy}
+			if was == nil {
+				node.Added = true
+			} else {
+				node.Former = was.Value
+			}
+			out = append(out, node)
+		}
+	}
+	return out
+}
+
+// automationOf says whose automation wrote all of the nodes, nil if that is not proved. A node is image automation's if
+// it was marked before the commit, not held, and the new value is what that policy elects now or elected right before.
+// Elections that are longer ago left no trace that could be trusted.
+func automationOf(origins []origin, policies []reconcile.ImagePolicy) *v1alpha1.ObjectRef {
+	var who *v1alpha1.ObjectRef
+	for _, o := range origins {
+		for i, n := range o.nodes {
+			was := o.was[i]
+			if was != nil && was.Value == n.Value {
+				continue
+			}
+			if was == nil || was.Policy == "" || was.Held != nil || was.Policy != n.Policy {
+				return nil
+			}
+			k := slices.IndexFunc(policies, func(p reconcile.ImagePolicy) bool { return p.Name == was.Policy })
+			if k < 0 || policies[k].Automation == nil {
+				return nil
+			}
+			if !writes(policies[k].Latest, was.Suffix, n.Value) && !writes(policies[k].Previous, was.Suffix, n.Value) {
+				return nil
+			}
+			if who == nil {
+				ref := *policies[k].Automation
+				who = &ref
+			}
+		}
+	}
+	return who
+}
+
+// writes says whether image automation writes a value for an election, at a marker with a suffix.
+func writes(elected, suffix, value string) bool {
+	if elected == "" {
+		return false
+	}
+	repository, tag, digest := manifest.Split(elected)
+	switch suffix {
+	case "":
+		return value == elected
+	case "tag":
+		return value == tag
+	case "name":
+		return value == repository
+	case "digest":
+		return value == digest
+	}
+	return false
+}
+
+const (
+	// maxFiles is how many files of a commit are compared to say what else it did.
+	maxFiles = 1000
+	// maxOthers is how many other images a Suspect names.
+	maxOthers = 20
+)
+
+// describe says what else the suspect commit did.
+func (h *history) describe(ctx context.Context, c *commit, origins []origin, s *v1alpha1.Suspect) error {
+	var before commit
+	if p, err := h.before(ctx, c); err != nil {
+		return err
+	} else if p != nil {
+		before = *p
+	}
+	changes, err := h.diff(before.tree, c.tree, maxFiles)
+	if err != nil && !errors.Is(err, errManyChanges) {
+		return err
+	}
+	s.OnlyImages = err == nil
+	mine := map[[2]string]bool{}
+	for _, n := range s.Nodes {
+		mine[[2]string{n.File, n.Pointer}] = true
+	}
+	for _, ch := range changes {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		deltas, only, err := h.changed(ch)
+		if err != nil {
+			return err
+		}
+		s.OnlyImages = s.OnlyImages && only
+		for _, d := range deltas {
+			if d.After == nil || mine[[2]string{ch.path, d.Pointer}] {
+				continue
+			}
+			image := h.imageAt(ch, d)
+			if !slices.Contains(s.OtherImages, image) && len(s.OtherImages) < maxOthers {
+				s.OtherImages = append(s.OtherImages, image)
+			}
+		}
+	}
+	return nil
+}
+
+// changed says which images a change of a file is about, and whether it is about nothing else.
+func (h *history) changed(ch change) ([]manifest.Delta, bool, error) {
+	ext := path.Ext(ch.path)
+	if ch.before.mode != ch.after.mode || !ch.after.regular() || (ext != ".yaml" && ext != ".yml" && path.Base(ch.path) != "Kustomization") {
+		return nil, false, nil
+	}
+	was, err := h.objects.blob(ch.before.hash, manifest.MaxFileSize)
+	if errors.Is(err, errCorrupt) {
+		return nil, false, err
+	}
+	is, ierr := h.objects.blob(ch.after.hash, manifest.MaxFileSize)
+	if errors.Is(ierr, errCorrupt) {
+		return nil, false, ierr
+	}
+	if err != nil || ierr != nil {
+		return nil, false, nil
+	}
+	deltas, only, err := manifest.Changed(was, is)
+	if err != nil {
+		// It cannot be told: that is more than images.
+		return nil, false, nil
+	}
+	return deltas, only, nil
+}
+
+// imageAt names the image that a node makes together with its neighbours.
+func (h *history) imageAt(ch change, d manifest.Delta) string {
+	p, err := h.parsed(ch.path, ch.after.hash)
+	if n := p.node(d.Pointer); err == nil && n != nil {
+		var beside []manifest.Node
+		for _, o := range p.nodes {
+			if o.Group == n.Group {
+				beside = append(beside, o)
+			}
+		}
+		if image, ok := manifest.Reference(beside, ""); ok {
+			return oneLine(image, 300)
+		}
+	}
+	return oneLine(d.After.Value, 300)
+}
