@@ -58,6 +58,10 @@ func (m *model) event(t *testing.T, a, b *Engine, op byte) {
 		m.writeBack()
 	case evRegistry:
 		m.dark = arg%2 == 0
+		// Somebody pushes the missing image after all, or deletes it again.
+		if arg%5 == 4 {
+			m.present[imgBad] = !m.present[imgBad]
+		}
 	case evRollOut:
 		m.rollOut()
 	case evDecide:

@@ -103,7 +103,9 @@ func (l *look) fetch(ctx context.Context, kind, name string) (*holder, error) {
 		if err != nil {
 			return nil, err
 		}
-		return held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector), nil
+		h := held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
+		h.revision = o.Annotations[annotationRevision]
+		return h, nil
 	case "StatefulSet":
 		o, err := apps.StatefulSets(l.namespace).Get(ctx, name, live)
 		if err != nil {
@@ -177,6 +179,10 @@ type owner struct {
 	gone bool
 }
 
+// annotationRevision counts the revisions of a Deployment. Its number tells a template that failed, was taken back and
+// came again from the first time: the hash alone is the same.
+const annotationRevision = "deployment.kubernetes.io/revision"
+
 // labelGeneration is what a DaemonSet writes on its pods, equal to its own annotation while they are current.
 const labelGeneration = "pod-template-generation"
 
@@ -207,7 +213,7 @@ func (l *look) owner(ctx context.Context, pod *corev1.Pod) (owner, error) {
 			o.made = nil
 		}
 	case "ReplicaSet":
-		o.revision = pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
+		o.revision = strings.TrimPrefix(h.revision+"/"+pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey], "/")
 		return l.above(ctx, o, h)
 	case "Job":
 		o.revision = h.revision
