@@ -20,11 +20,7 @@ func Changed(before, after []byte) ([]Delta, bool, error) {
 	}
 	deltas := deltasOf(a, b)
 	c := &comparison{a: a, b: b, equal: map[[2]*yaml.Node]bool{}}
-	only := c.documents(a.parsed, b.parsed)
-	if c.visits > maxVisits {
-		return nil, false, fmt.Errorf("compare: %w: the aliases stand for more than %d values", ErrTooLarge, maxVisits)
-	}
-	return deltas, only, nil
+	return deltas, c.documents(a.parsed, b.parsed), nil
 }
 
 // version is one version of a file, read for a comparison.
@@ -83,9 +79,9 @@ func deltasOf(a, b *version) []Delta {
 
 // comparison walks two versions side by side and leaves the images out.
 type comparison struct {
-	a, b   *version
-	visits int
-	equal  map[[2]*yaml.Node]bool
+	a, b *version
+	// equal remembers what aliases stand for. Each version was walked before, within maxShared.
+	equal map[[2]*yaml.Node]bool
 }
 
 // documents compares files by the names of their documents.
@@ -107,9 +103,6 @@ func (c *comparison) documents(a, b *parsed) bool {
 
 // same says whether two values are the same apart from the images in them.
 func (c *comparison) same(a, b *yaml.Node) bool {
-	if c.visits++; c.visits > maxVisits {
-		return false
-	}
 	shared := a.Kind == yaml.AliasNode || b.Kind == yaml.AliasNode
 	a, b = resolve(a), resolve(b)
 	pair := [2]*yaml.Node{a, b}

@@ -3,6 +3,7 @@ package manifest
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -85,23 +86,30 @@ func TestChangedTellsImagesFromEverythingElse(t *testing.T) {
 
 // What image automation does to a file that it writes, it may do to any file: every node must be found again.
 func TestPointersSurviveReserialisation(t *testing.T) {
+	rewritten := 0
 	for _, tc := range shapes {
 		var out bytes.Buffer
 		before := []byte(tc.yaml)
-		objects, err := (&kio.ByteReader{Reader: bytes.NewReader(before), PreserveSeqIndent: true, OmitReaderAnnotations: true}).Read()
+		objects, err := (&kio.ByteReader{Reader: bytes.NewReader(before), PreserveSeqIndent: true}).Read()
+		if err != nil && strings.HasPrefix(tc.yaml, "- ") {
+			continue // image automation leaves a file that is a list alone
+		}
 		if err != nil {
-			continue // image automation leaves such a file alone
+			t.Fatalf("%s: %v", tc.name, err)
 		}
 		if err := (kio.ByteWriter{Writer: &out}).Write(objects); err != nil {
 			t.Fatal(err)
 		}
-		if bytes.Equal(out.Bytes(), before) {
-			t.Errorf("%s: nothing was written differently", tc.name)
+		if !bytes.Equal(out.Bytes(), before) {
+			rewritten++
 		}
 		deltas, only, err := Changed(before, out.Bytes())
 		if err != nil || len(deltas) > 0 || !only {
 			t.Errorf("%s: %v, only %v, err %v in\n%s", tc.name, show(deltas), only, err, out.String())
 		}
+	}
+	if rewritten < 4 {
+		t.Errorf("only %d files were written differently", rewritten)
 	}
 }
 

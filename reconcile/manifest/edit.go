@@ -115,8 +115,8 @@ func (p *parsed) checkSharing(places []place, plan []edit) error {
 		if e.at.used == e.at.scalar {
 			continue
 		}
-		for _, doc := range p.docs {
-			if use := strangeUse(doc.root, e.at.scalar, known); use != nil {
+		for _, root := range p.roots {
+			if use := strangeUse(root, e.at.scalar, known); use != nil {
 				return fmt.Errorf("edit %s: %w: line %d uses the anchor &%s too", e.at.Pointer, ErrRefused, use.Line, e.at.scalar.Anchor)
 			}
 		}

@@ -15,7 +15,7 @@ import (
 //
 // Each block is one group.
 func claimBlocks(fields []entry, s spot, set func(int, claim)) {
-	imageLike := !s.item && isBlockKey(s.key)
+	imageLike, claimed := !s.item && isBlockKey(s.key), false
 	for i, f := range fields {
 		prefix, ok := repositoryPrefix(f.key)
 		if !ok || scalarAt(fields, f.key) < 0 {
@@ -30,9 +30,11 @@ func claimBlocks(fields []entry, s spot, set func(int, claim)) {
 		for j, part := range parts {
 			set(j, claim{part: part, group: group})
 		}
-		return
+		claimed = true
 	}
-	claimNamedBlock(fields, s, imageLike, set)
+	if !claimed {
+		claimNamedBlock(fields, s, imageLike, set)
+	}
 }
 
 // claimNamedBlock claims the rarer forms without a repository key.

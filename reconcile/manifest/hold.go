@@ -90,11 +90,11 @@ func (p *parsed) verifyHold(edited []byte, at place, m *Mark) error {
 		}
 		return a.Kind == b.Kind && a.Tag == b.Tag && a.Value == b.Value && a.Style == b.Style && a.Anchor == b.Anchor
 	}
-	if len(after.docs) != len(p.docs) {
+	if len(after.roots) != len(p.roots) {
 		return fmt.Errorf("%w: the hold would change the number of documents", ErrRefused)
 	}
-	for i, doc := range p.docs {
-		if bad := differs(doc.root, after.docs[i].root, same); bad != nil {
+	for i, root := range p.roots {
+		if bad := differs(root, after.roots[i], same); bad != nil {
 			return fmt.Errorf("%w: the hold would change more than the marker, at line %d", ErrRefused, bad.Line)
 		}
 	}

@@ -8,8 +8,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxVisits bounds a walk that follows aliases: what a few lines of aliases of aliases could blow up without end.
-const maxVisits = 8 << 20
+// maxShared bounds how often values are visited through aliases and merge keys: a few lines of aliases of aliases would
+// otherwise stand for more values than there is memory.
+const maxShared = 1 << 17
 
 // Nodes lists every image node of one YAML file, in the file's order. An error says why the file cannot be read; it
 // wraps ErrNotYAML, ErrSOPS, ErrTooLarge or ErrUnsupported.
@@ -53,6 +54,8 @@ type spot struct {
 	item bool
 	// mute says that the object's kind names images which nothing runs: only markers count.
 	mute bool
+	// shared says that an alias or a merge key lies on the way.
+	shared bool
 }
 
 // down goes to a key of a mapping.
@@ -71,11 +74,10 @@ type claim struct {
 
 // walker collects the places of one file.
 type walker struct {
-	file    string
-	places  []place
-	visits  int
-	merged  map[*yaml.Node][]entry
-	aliases bool
+	file   string
+	places []place
+	shared int
+	merged map[*yaml.Node][]entry
 	// inner and outer are set while walking YAML inside a scalar.
 	inner *parsed
 	outer *yaml.Node
@@ -97,11 +99,12 @@ func (p *parsed) places(file string) ([]place, error) {
 
 // value walks one value. key is the key before it, c what the mapping above knows of it.
 func (w *walker) value(used, key *yaml.Node, s spot, c claim) error {
-	if w.visits++; w.visits > maxVisits {
-		return fmt.Errorf("%w: its aliases stand for more than %d values", ErrTooLarge, maxVisits)
-	}
 	n := resolve(used)
-	w.aliases = w.aliases || n != used
+	if s.shared = s.shared || n != used; s.shared {
+		if w.shared++; w.shared > maxShared {
+			return fmt.Errorf("%w: its aliases stand for more than %d values", ErrTooLarge, maxShared)
+		}
+	}
 	switch n.Kind {
 	case yaml.ScalarNode:
 		return w.scalar(place{used: used, scalar: n, key: key}, s, c)
@@ -134,6 +137,7 @@ func (w *walker) mapping(n *yaml.Node, s spot) error {
 	patch := patchedAt(fields)
 	for i, f := range fields {
 		below, c := s.down(f.key), claim{}
+		below.shared = s.shared || f.merged
 		if claims != nil {
 			c = claims[i]
 		}
@@ -191,6 +195,7 @@ var suffixParts = map[string]Part{"": PartImage, "tag": PartTag, "name": PartNam
 type entry struct {
 	key            string
 	keyNode, value *yaml.Node
+	merged         bool
 }
 
 // entries lists the keys of a mapping that count: its own, then those of its merge keys that it does not override.
@@ -216,10 +221,10 @@ func (w *walker) entries(n *yaml.Node) []entry {
 		own[e.key] = true
 	}
 	for _, source := range merges {
-		w.aliases = true
 		for _, e := range w.entries(source) {
 			if !own[e.key] {
 				own[e.key] = true
+				e.merged = true
 				list = append(list, e)
 			}
 		}
@@ -248,7 +253,7 @@ func mergeSources(value *yaml.Node) []*yaml.Node {
 
 // linkAnchors marks the nodes that can only change together.
 func (w *walker) linkAnchors() {
-	if !w.aliases {
+	if w.shared == 0 {
 		return
 	}
 	uses := make(map[*yaml.Node]int, len(w.places))

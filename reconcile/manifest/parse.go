@@ -11,10 +11,11 @@ import (
 )
 
 // maxWeight bounds the lines and list items of a file: what a parsed file costs in memory follows them, not its bytes.
-const maxWeight = 1 << 20
+const maxWeight = 1 << 19
 
 // document is one YAML document of a file.
 type document struct {
+	// root may be an alias where the document is an item of a List.
 	root *yaml.Node
 	// id names the document in pointers: its object, and an ordinal where several have the same.
 	id string
@@ -23,7 +24,9 @@ type document struct {
 // parsed is a file that passed every check below. Aliases in it never lead back to themselves.
 type parsed struct {
 	data []byte
-	docs []document
+	// roots are the documents as they stand, docs what pointers start from.
+	roots []*yaml.Node
+	docs  []document
 	// lines are the byte offsets of line starts; filled by offset.
 	lines []int
 }
@@ -43,8 +46,7 @@ func parse(data []byte) (*parsed, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &parsed{data: data}
-	seen := map[string]int{}
+	p := &parsed{data: data, roots: roots}
 	for _, root := range roots {
 		if err := inspect(root); err != nil {
 			return nil, err
@@ -52,14 +54,34 @@ func parse(data []byte) (*parsed, error) {
 		if isSOPS(root) {
 			return nil, fmt.Errorf("%w: the document at line %d; undo it by hand with sops", ErrSOPS, root.Line)
 		}
-		id := objectID(objectOf(root))
+	}
+	p.docs = identify(roots)
+	return p, nil
+}
+
+// identify names the documents. The items of a List are documents of their own: image automation writes them so.
+func identify(roots []*yaml.Node) []document {
+	var docs []document
+	seen := map[string]int{}
+	add := func(root *yaml.Node) {
+		id := objectID(objectOf(resolve(root)))
 		seen[id]++
 		if n := seen[id]; n > 1 {
 			id = fmt.Sprintf("%s;%d", id, n)
 		}
-		p.docs = append(p.docs, document{root: root, id: id})
+		docs = append(docs, document{root: root, id: id})
 	}
-	return p, nil
+	for _, root := range roots {
+		list := field(root, "items")
+		if !strings.HasSuffix(text(root, "kind"), "List") || list == nil || list.Kind != yaml.SequenceNode {
+			add(root)
+			continue
+		}
+		for _, item := range list.Content {
+			add(item)
+		}
+	}
+	return docs
 }
 
 // weight estimates from above how many nodes a file has.

@@ -25,7 +25,7 @@ func claimsOf(fields []entry, s spot) []claim {
 	switch {
 	case s.item && isContainerList(s.key):
 		claimContainer(fields, s, set)
-	case s.item && (s.key == "images" || s.key == "imageTags"):
+	case s.item && (s.key == "images" || s.key == "imageTags"), !s.item && s.key == "imageTag":
 		claimKustomizeImage(fields, s, set)
 	case !s.item && s.key == "image" && s.parent == "volumes":
 		// A volume of type image is pulled like a container's.
@@ -53,16 +53,16 @@ func claimContainer(fields []entry, s spot, set func(int, claim)) {
 	}
 }
 
-// claimKustomizeImage claims an entry of kustomize's images transformer, which kustomization files, Flux Kustomizations
-// and the post-renderers of a HelmRelease share: newName or name, and newTag or digest or both, make the reference.
+// claimKustomizeImage claims an entry of kustomize's images transformer, which kustomization files, Flux Kustomizations,
+// the post-renderers of a HelmRelease and ImageTagTransformers share: newName or name, and newTag or digest or both, make
+// the reference.
 func claimKustomizeImage(fields []entry, s spot, set func(int, claim)) {
 	name := textAt(fields, "name")
 	if name == "" {
 		return
 	}
-	for i, f := range fields {
-		part := map[string]Part{"newName": PartName, "newTag": PartTag, "digest": PartDigest}[f.key]
-		if part != "" && resolve(f.value).Kind == yaml.ScalarNode {
+	for key, part := range map[string]Part{"newName": PartName, "newTag": PartTag, "digest": PartDigest} {
+		if i := scalarAt(fields, key); i >= 0 {
 			set(i, claim{part: part, group: s.pointer, container: name})
 		}
 	}

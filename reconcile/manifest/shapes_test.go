@@ -81,9 +81,9 @@ items:
   spec: {template: {spec: {containers: [{image: "acme/fn:v1"}]}}}
 `,
 		nodes: []string{
-			`#/items[CronJob/nightly]/spec/jobTemplate/spec/template/spec/containers[name=job]/image Image="acme/job:v1" container=job`,
-			`#/items[Rollout/web]/spec/template/spec/containers[name=web]/image Image="acme/web:v1" container=web`,
-			`#/items[Service/fn]/spec/template/spec/containers[0]/image Image="acme/fn:v1"`,
+			`CronJob/nightly#/spec/jobTemplate/spec/template/spec/containers[name=job]/image Image="acme/job:v1" container=job`,
+			`Rollout/web#/spec/template/spec/containers[name=web]/image Image="acme/web:v1" container=web`,
+			`Service/fn#/spec/template/spec/containers[0]/image Image="acme/fn:v1"`,
 		},
 		references: []string{"acme/job:v1", "acme/web:v1", "acme/fn:v1"},
 	},
@@ -99,6 +99,11 @@ images:
 - {name: both, newTag: v3, digest: sha256:def}
 - {name: renamed, newName: acme/renamed}
 - {name: untouched}
+---
+apiVersion: builtin
+kind: ImageTagTransformer
+metadata: {name: t}
+imageTag: {name: old, newTag: v4}
 `,
 		nodes: []string{
 			`#/images[name=backend]/newName Name="ghcr.io/acme/backend" container=backend policy=develop:backend`,
@@ -108,8 +113,9 @@ images:
 			`#/images[name=both]/newTag Tag="v3" container=both`,
 			`#/images[name=both]/digest Digest="sha256:def" container=both`,
 			`#/images[name=renamed]/newName Name="acme/renamed" container=renamed`,
+			`ImageTagTransformer/t#/imageTag/newTag Tag="v4" container=old`,
 		},
-		references: []string{"ghcr.io/acme/backend:v1", "frontend:v2", "pinned@sha256:abc", "both:v3@sha256:def", "?acme/renamed"},
+		references: []string{"ghcr.io/acme/backend:v1", "frontend:v2", "pinned@sha256:abc", "both:v3@sha256:def", "?acme/renamed", "old:v4"},
 	},
 	{
 		name: "images and patches of a Flux Kustomization",
@@ -165,6 +171,8 @@ spec:
     whole: {image: acme/whole:v8, other: image}
     proxyRepository: acme/proxy
     proxyTag: v9
+    jobsRepository: acme/jobs
+    jobsTag: v12
     config: {repository: not-an-image, picture: {image: /static/a.png, heroImage: a.png}}
     extraContainers: [{name: side, image: {repository: acme/side, tag: v10}}]
   postRenderers:
@@ -191,13 +199,15 @@ spec:
 			`HelmRelease/backend#/spec/values/whole/image Image="acme/whole:v8"`,
 			`HelmRelease/backend#/spec/values/proxyRepository Repository="acme/proxy"`,
 			`HelmRelease/backend#/spec/values/proxyTag Tag="v9"`,
+			`HelmRelease/backend#/spec/values/jobsRepository Repository="acme/jobs"`,
+			`HelmRelease/backend#/spec/values/jobsTag Tag="v12"`,
 			`HelmRelease/backend#/spec/values/extraContainers[name=side]/image/repository Repository="acme/side"`,
 			`HelmRelease/backend#/spec/values/extraContainers[name=side]/image/tag Tag="v10"`,
 			`HelmRelease/backend#/spec/postRenderers[0]/kustomize/images[name=acme~1x]/newTag Tag="v11" container=acme/x`,
 		},
 		references: []string{
 			"ghcr.io/acme/backend:v1", "ghcr.io/acme/split:v2", "acme/pinned:v3@sha256:abc", "?:v4", "acme/named:v5", "acme/flat:v6",
-			"acme/beside:v7", "acme/whole:v8", "acme/proxy:v9", "acme/side:v10", "acme/x:v11",
+			"acme/beside:v7", "acme/whole:v8", "acme/proxy:v9", "acme/jobs:v12", "acme/side:v10", "acme/x:v11",
 		},
 	},
 	{

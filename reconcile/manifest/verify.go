@@ -33,15 +33,15 @@ func (p *parsed) verifyEdit(edited []byte, plan []edit) error {
 		}
 		return a.Kind == b.Kind && a.Tag == b.Tag && a.Value == b.Value && a.Style == b.Style && a.Anchor == b.Anchor
 	}
-	if len(after.docs) != len(p.docs) {
+	if len(after.roots) != len(p.roots) {
 		return fmt.Errorf("%w: the edit would change the number of documents", ErrRefused)
 	}
 	var before, now []string
-	for i, doc := range p.docs {
-		if bad := differs(doc.root, after.docs[i].root, same); bad != nil {
+	for i, root := range p.roots {
+		if bad := differs(root, after.roots[i], same); bad != nil {
 			return fmt.Errorf("%w: the edit would change more than it should, at line %d", ErrRefused, bad.Line)
 		}
-		before, now = comments(doc.root, before), comments(after.docs[i].root, now)
+		before, now = comments(root, before), comments(after.roots[i], now)
 	}
 	if !slices.Equal(before, now) {
 		return fmt.Errorf("%w: the edit would change a comment", ErrRefused)

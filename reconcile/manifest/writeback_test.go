@@ -76,3 +76,18 @@ func TestMarkersAreExactlyWhatImageAutomationWrote(t *testing.T) {
 		t.Errorf("%d markers in the fixtures, want 14", markers)
 	}
 }
+
+// The stand-in for image automation in these tests does to every fixture what the real one did, byte for byte.
+func TestTheStandInWritesWhatImageAutomationWrote(t *testing.T) {
+	files, err := filepath.Glob("testdata/writeback/before/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no fixtures: %v", err)
+	}
+	for _, file := range files {
+		got, _, _ := automate(read(t, file), "develop:backend")
+		want := read(t, strings.Replace(file, "/before/", "/after/", 1))
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", file, diff)
+		}
+	}
+}
