@@ -1,0 +1,172 @@
+package deploy_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+func (s suite) fluxObjects(t *testing.T) {
+	kustomization := s.create(t, `
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata:
+  namespace: apps
+  name: web
+  labels: {tier: web}
+  annotations: {owner: team-a}
+  finalizers: [finalizers.fluxcd.io]
+spec: {interval: 1m, prune: true, path: ./, sourceRef: {kind: GitRepository, name: fleet}}
+`)
+	as := s.almighty(t, backstop)
+	patch := func(ctx context.Context, c client.Client, body string, subresource ...string) error {
+		o, p := kustomization.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(body))
+		if len(subresource) > 0 {
+			return c.Status().Patch(ctx, o, p)
+		}
+		return c.Patch(ctx, o, p)
+	}
+	const (
+		nothingBut = "Backstop may change nothing of a Flux object but the annotation reconcile.fluxcd.io/requestedAt"
+		noOther    = "Of the annotations of a Flux object Backstop may change reconcile.fluxcd.io/requestedAt alone"
+		onlyNote   = "Backstop may only annotate Flux objects"
+	)
+	// From here on the policy is in force.
+	eventually(t, func(ctx context.Context) error {
+		suspend := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"suspend":true}}`))
+		return refused(as.Patch(ctx, kustomization.DeepCopy(), suspend, client.DryRunAll), nothingBut)
+	})
+	for _, tt := range []struct{ name, body, want string }{
+		{"asks for a reconcile", `{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":"1"}}}`, ""},
+		{"asks again", `{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":"2"}}}`, ""},
+		{"takes the request back", `{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":null}}}`, ""},
+		{"changes nothing", `{}`, ""},
+		{"suspends", `{"spec":{"suspend":true}}`, nothingBut},
+		{"changes the path with a request", `{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":"3"}},"spec":{"path":"./x"}}`, nothingBut},
+		{"adds a label", `{"metadata":{"labels":{"a":"b"}}}`, nothingBut},
+		{"changes a label", `{"metadata":{"labels":{"tier":"db"}}}`, nothingBut},
+		{"removes a label", `{"metadata":{"labels":null}}`, nothingBut},
+		{"removes the finalizer", `{"metadata":{"finalizers":null}}`, nothingBut},
+		{"adopts it", `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Pod","name":"x","uid":"y"}]}}`, nothingBut},
+		{"adds another annotation", `{"metadata":{"annotations":{"reconcile.fluxcd.io/forceAt":"1"}}}`, noOther},
+		{"changes another annotation", `{"metadata":{"annotations":{"owner":"me"}}}`, noOther},
+		{"removes another annotation", `{"metadata":{"annotations":{"owner":null}}}`, noOther},
+		{"removes all annotations", `{"metadata":{"annotations":null}}`, noOther},
+	} {
+		t.Run(tt.name, func(t *testing.T) { want(t, patch(t.Context(), as, tt.body), tt.want) })
+	}
+	t.Run("writes a status", func(t *testing.T) {
+		want(t, patch(t.Context(), as, `{"status":{"lastAppliedRevision":"x"}}`, "status"), onlyNote)
+	})
+	t.Run("deletes", func(t *testing.T) { want(t, as.Delete(t.Context(), kustomization.DeepCopy()), onlyNote) })
+	t.Run("creates", func(t *testing.T) {
+		o := kustomization.DeepCopy()
+		o.SetName("other")
+		o.SetResourceVersion("")
+		want(t, as.Create(t.Context(), o), onlyNote)
+	})
+	t.Run("does the same to every kind that it may patch", func(t *testing.T) {
+		for _, text := range []string{
+			"{apiVersion: source.toolkit.fluxcd.io/v1, kind: GitRepository, spec: {interval: 1m, url: 'https://git.example/x'}}",
+			"{apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, spec: {interval: 1m, chartRef: {kind: OCIRepository, name: x}}}",
+			"{apiVersion: image.toolkit.fluxcd.io/v1, kind: ImageUpdateAutomation, " +
+				"spec: {interval: 1m, sourceRef: {kind: GitRepository, name: x}, git: {commit: {author: {email: a@b.example}}}}}",
+		} {
+			o := object(t, text)
+			o.SetNamespace("apps")
+			o.SetName("any")
+			if err := s.admin.Create(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+			ask := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":"1"}}}`))
+			want(t, as.Patch(t.Context(), o, ask), "")
+			want(t, as.Patch(t.Context(), o, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"suspend":true}}`))), nothingBut)
+		}
+	})
+	t.Run("others are not concerned", func(t *testing.T) {
+		want(t, patch(t.Context(), s.almighty(t, "alice"), `{"spec":{"suspend":true},"metadata":{"labels":{"a":"b"}}}`), "")
+		want(t, patch(t.Context(), s.almighty(t, "system:serviceaccount:flux-system:kustomize-controller"), `{"spec":{"suspend":null}}`), "")
+	})
+}
+
+// by is one decision as JSON.
+func by(who, answer string) string {
+	return fmt.Sprintf(`{"by":%q,"answer":%q,"at":"2026-11-21T10:00:00.000000Z"}`, who, answer)
+}
+
+func (s suite) decisions(t *testing.T) {
+	const opens = "only Backstop (" + backstop + ") opens a Rollback: to take an image back yourself, run backstop revert"
+	open := func(ctx context.Context, c client.Client, name, decisions string, o ...client.CreateOption) error {
+		return c.Create(ctx, object(t, fmt.Sprintf("{apiVersion: backstop.dev/v1alpha1, kind: Rollback, metadata: {namespace: apps, name: %s}, "+
+			"spec: {trigger: ImagePull, image: 'web:v1', decisions: [%s]}}", name, decisions)), o...)
+	}
+	itself := s.almighty(t, backstop)
+	eventually(t, func(ctx context.Context) error {
+		return refused(open(ctx, s.almighty(t, "alice"), "forged", "", client.DryRunAll), opens)
+	})
+	want(t, open(t.Context(), s.almighty(t, "alice"), "forged", ""), opens)
+	want(t, open(t.Context(), s.admin, "forged", ""), opens)
+	want(t, open(t.Context(), s.almighty(t, "system:serviceaccount:apps:backstop"), "forged", ""), opens)
+	want(t, open(t.Context(), itself, "approved", by("alice", "Approve")), "by must start with slack:")
+	want(t, open(t.Context(), itself, "web", ""), "")
+
+	patch := func(user, body string, status bool) error {
+		o := object(t, "{apiVersion: backstop.dev/v1alpha1, kind: Rollback, metadata: {namespace: apps, name: web}}")
+		p := client.RawPatch(types.MergePatchType, []byte(body))
+		if status {
+			return s.almighty(t, user).Status().Patch(t.Context(), o, p)
+		}
+		return s.almighty(t, user).Patch(t.Context(), o, p)
+	}
+	decide := func(all ...string) string { return `{"spec":{"decisions":[` + strings.Join(all, ",") + `]}}` }
+	release := func(d string) string { return `{"spec":{"releaseHold":` + d + `}}` }
+	alice, bob, slack := by("alice", "Approve"), by("bob", "Reject"), by("slack:T1/U1", "Approve")
+	const (
+		ownName = "decide in your own name: by must be "
+		taken   = "a decision cannot be changed or taken back"
+	)
+	// In order: each starts from what those before left.
+	for _, tt := range []struct {
+		name, user, body string
+		status           bool
+		want             string
+	}{
+		{"alice as bob", "alice", decide(bob), false, ownName + "alice, or run backstop approve or backstop reject, which fill it in"},
+		{"alice as herself", "alice", decide(alice), false, ""},
+		{"alice and in bob's name too", "alice", decide(alice, bob), false, ownName + "alice"},
+		{"alice thinks again", "alice", decide(by("alice", "Reject")), false, taken},
+		{"alice takes it back", "alice", decide(), false, taken},
+		{"bob drops alice's", "bob", decide(bob), false, taken},
+		{"bob turns alice's round", "bob", decide(by("alice", "Reject"), bob), false, taken},
+		{"bob adds his", "bob", decide(alice, bob), false, ""},
+		{"a person as somebody on Slack", "mallory", decide(alice, bob, slack), false, ownName + "mallory"},
+		{"Backstop records a click", backstop, decide(alice, bob, slack), false, ""},
+		{"Backstop in a person's name", backstop, decide(alice, bob, slack, by("carol", "Approve")), false, "by must start with slack:"},
+		{"Backstop by itself", backstop, decide(alice, bob, slack, by(backstop, "Approve")), false, "by must start with slack:"},
+		{"alice releases as bob", "alice", release(by("bob", "Approve")), false, ownName + "alice"},
+		{"alice refuses a release", "alice", release(by("alice", "Reject")), false, "the only answer is Approve"},
+		{"alice releases", "alice", release(alice), false, ""},
+		{"bob takes the release over", "bob", release(by("bob", "Approve")), false, "releaseHold cannot be changed or taken back"},
+		{"bob takes the release away", "bob", release("null"), false, "releaseHold cannot be changed or taken back"},
+		{"Backstop takes the release away", backstop, release("null"), false, "releaseHold cannot be changed or taken back"},
+		{"bob changes the image", "bob", `{"spec":{"image":"evil:v1"}}`, false, "image is what the Rollback is about and cannot be changed"},
+		{"Backstop changes the trigger", backstop, `{"spec":{"trigger":"Drift"}}`, false, "trigger is what the Rollback was opened for and cannot be changed"},
+		{"alice writes the status", "alice", `{"status":{"phase":"Verified"}}`, true, "only Backstop (" + backstop + ") writes the status"},
+		{"Backstop writes the status", backstop, `{"status":{"phase":"Verified"}}`, true, ""},
+		{"bob labels it", "bob", `{"metadata":{"labels":{"seen":"yes"}}}`, false, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) { want(t, patch(tt.user, tt.body, tt.status), tt.want) })
+	}
+	t.Run("kubectl shows the sentence", func(t *testing.T) {
+		_, err := s.env.Kubectl(t.Context(), "--as=dave", "--as-group=system:masters", "-n", "apps", "patch", "rollback", "web", "--type=json",
+			"-p", `[{"op":"add","path":"/spec/decisions/-","value":`+by("erin", "Approve")+`}]`)
+		want(t, err, ownName+"dave")
+		_, err = s.env.Kubectl(t.Context(), "--as=dave", "--as-group=system:masters", "-n", "apps", "patch", "rollback", "web", "--type=json",
+			"-p", `[{"op":"add","path":"/spec/decisions/-","value":`+by("dave", "Approve")+`}]`)
+		want(t, err, "")
+	})
+}

@@ -1,0 +1,164 @@
+package deploy_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// at keeps microseconds: a time in a status must come back as it was written,
+// or the rules that a blank is written once would refuse an equal one.
+var at = metav1.NewMicroTime(time.Date(2026, 11, 21, 9, 13, 26, 123456000, time.UTC))
+
+// filled is a status with every blank.
+func filled() v1alpha1.RollbackStatus {
+	return v1alpha1.RollbackStatus{
+		Phase: "Verified",
+		Conditions: []metav1.Condition{{
+			Type: "Ready", Status: metav1.ConditionTrue, Reason: "Verified", Message: "web runs v1 again",
+			LastTransitionTime: metav1.NewTime(at.Time.Truncate(time.Second)),
+		}},
+		Failures: []v1alpha1.Failure{failure("web"), failure("sidecar")},
+		Suspect: &v1alpha1.Suspect{
+			Source: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"},
+			Branch: "main", Commit: strings.Repeat("a", 40), Subject: "bump", When: at,
+			Nodes: []v1alpha1.Node{{File: "web.yaml", Pointer: "/spec", Part: "Tag", Bad: "v2", Former: "v1"}},
+		},
+		Target:  &v1alpha1.Target{Image: "web:v1", Values: []v1alpha1.NodeValue{{Index: 0, Value: "v1"}}, Proved: true, At: at},
+		Verdict: &v1alpha1.Verdict{Answer: v1alpha1.Approve, By: "policy apps/web", At: at},
+		Change:  &v1alpha1.Change{Commit: strings.Repeat("b", 40), Hold: strings.Repeat("c", 40), Branch: "main", At: at},
+		Landed:  &v1alpha1.Landed{Commit: strings.Repeat("b", 40), At: at},
+		Request: &v1alpha1.Request{
+			Token: "t", Objects: []v1alpha1.ObjectRef{{Kind: "Kustomization", Namespace: "apps", Name: "web"}}, At: at,
+		},
+		Outcome: &v1alpha1.Outcome{Result: v1alpha1.ResultVerified, Sentence: "web runs v1 again", At: at},
+		Release: &v1alpha1.HoldRelease{By: "policy apps:web", At: at},
+	}
+}
+
+func failure(container string) v1alpha1.Failure {
+	return v1alpha1.Failure{
+		Workload:  v1alpha1.Workload{Kind: "Deployment", Name: "web", UID: "1"},
+		Container: container, Cause: v1alpha1.CauseNotFound, Message: "not found", Since: at,
+	}
+}
+
+func (s suite) blanks(t *testing.T) {
+	c := s.almighty(t, backstop)
+	n := 0
+	// opened has a status already; edit changes it, and the answer to that is given.
+	opened := func(t *testing.T, before v1alpha1.RollbackStatus, edit func(*v1alpha1.RollbackStatus)) error {
+		t.Helper()
+		n++
+		rb := &v1alpha1.Rollback{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: fmt.Sprintf("blanks-%d", n)},
+			Spec:       v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: "web:v2"},
+		}
+		if err := c.Create(t.Context(), rb); err != nil {
+			t.Fatal(err)
+		}
+		rb.Status = before
+		if err := c.Status().Update(t.Context(), rb); err != nil {
+			t.Fatal(err)
+		}
+		edit(&rb.Status)
+		return c.Status().Update(t.Context(), rb)
+	}
+
+	t.Run("a full form comes back as it was written", func(t *testing.T) {
+		want(t, opened(t, filled(), func(*v1alpha1.RollbackStatus) {}), "")
+		var rb v1alpha1.Rollback
+		if err := c.Get(t.Context(), client.ObjectKey{Namespace: "apps", Name: fmt.Sprintf("blanks-%d", n)}, &rb); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(filled(), rb.Status); diff != "" {
+			t.Errorf("status (-written +read):\n%s", diff)
+		}
+		want(t, c.Status().Update(t.Context(), &rb), "")
+	})
+
+	other := metav1.NewMicroTime(at.Add(time.Microsecond))
+	cases := map[string]struct {
+		edit func(*v1alpha1.RollbackStatus)
+		want string
+	}{
+		"failures grow":              {func(s *v1alpha1.RollbackStatus) { s.Failures = append(s.Failures, failure("init")) }, ""},
+		"a failure keeps its place":  {func(s *v1alpha1.RollbackStatus) { s.Failures[0].Message = "denied" }, ""},
+		"a failure is dropped":       {func(s *v1alpha1.RollbackStatus) { s.Failures = s.Failures[1:] }, "failures only grow"},
+		"all failures are dropped":   {func(s *v1alpha1.RollbackStatus) { s.Failures = nil }, "failures only grow"},
+		"a failure changes workload": {func(s *v1alpha1.RollbackStatus) { s.Failures[0].Workload.Name = "db" }, "failures only grow"},
+		"suspect erased":             {func(s *v1alpha1.RollbackStatus) { s.Suspect = nil }, "suspect is written once"},
+		"suspect changed":            {func(s *v1alpha1.RollbackStatus) { s.Suspect.Commit = "d" }, "suspect is written once"},
+		"suspect's node changed":     {func(s *v1alpha1.RollbackStatus) { s.Suspect.Nodes[0].Former = "v0" }, "suspect is written once"},
+		"target erased":              {func(s *v1alpha1.RollbackStatus) { s.Target = nil }, "target is never erased"},
+		"target changed late":        {func(s *v1alpha1.RollbackStatus) { s.Target.Image = "web:v0" }, "target is fixed by the verdict"},
+		"verdict erased":             {func(s *v1alpha1.RollbackStatus) { s.Verdict = nil }, "verdict is written once"},
+		"verdict changed":            {func(s *v1alpha1.RollbackStatus) { s.Verdict.By = "me" }, "verdict is written once"},
+		"change erased":              {func(s *v1alpha1.RollbackStatus) { s.Change = nil }, "change is written once"},
+		"change a microsecond later": {func(s *v1alpha1.RollbackStatus) { s.Change.At = other }, "change is written once"},
+		"landed erased":              {func(s *v1alpha1.RollbackStatus) { s.Landed = nil }, "landed is never erased"},
+		"landed again":               {func(s *v1alpha1.RollbackStatus) { s.Landed.Again, s.Landed.Commit = 1, "e" }, ""},
+		"request erased":             {func(s *v1alpha1.RollbackStatus) { s.Request = nil }, "request is never erased"},
+		"asked again":                {func(s *v1alpha1.RollbackStatus) { s.Request.Token = "u" }, ""},
+		"outcome erased":             {func(s *v1alpha1.RollbackStatus) { s.Outcome = nil }, "outcome is written once"},
+		"outcome changed":            {func(s *v1alpha1.RollbackStatus) { s.Outcome.Result = v1alpha1.ResultFailed }, "outcome is written once"},
+		"release erased":             {func(s *v1alpha1.RollbackStatus) { s.Release = nil }, "release is written once"},
+		"release changed":            {func(s *v1alpha1.RollbackStatus) { s.Release.By = "me" }, "release is written once"},
+		"conditions and waiting change freely": {func(s *v1alpha1.RollbackStatus) {
+			s.Conditions[0].Message, s.Waiting = "as before", &v1alpha1.Waiting{Why: "for the hold", Since: at}
+		}, ""},
+		"more failures than fit": {func(s *v1alpha1.RollbackStatus) {
+			for i := range 50 {
+				s.Failures = append(s.Failures, failure(fmt.Sprintf("c%d", i)))
+			}
+		}, "must have at most 50 items"},
+	}
+	for name, tt := range maps.All(cases) {
+		t.Run(name, func(t *testing.T) { want(t, opened(t, filled(), tt.edit), tt.want) })
+	}
+
+	t.Run("a target may be proved anew before the verdict", func(t *testing.T) {
+		before := v1alpha1.RollbackStatus{Target: &v1alpha1.Target{Image: "web:v1", At: at}}
+		want(t, opened(t, before, func(s *v1alpha1.RollbackStatus) { s.Target.Image, s.Target.At = "web:v0", other }), "")
+	})
+	t.Run("no change without a verdict", func(t *testing.T) {
+		want(t, opened(t, v1alpha1.RollbackStatus{}, func(s *v1alpha1.RollbackStatus) {
+			s.Change = filled().Change
+		}), "no change before a verdict that allows it")
+	})
+	t.Run("no change after a refusal", func(t *testing.T) {
+		before := v1alpha1.RollbackStatus{Verdict: &v1alpha1.Verdict{Answer: v1alpha1.Reject, By: "alice", At: at}}
+		want(t, opened(t, before, func(s *v1alpha1.RollbackStatus) { s.Change = filled().Change }), "no change before a verdict that allows it")
+	})
+	t.Run("an expired form can still be decided, and end otherwise", func(t *testing.T) {
+		before := filled()
+		before.Verdict, before.Change, before.Landed, before.Request, before.Release = nil, nil, nil, nil, nil
+		before.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultExpired, Sentence: "nobody decided", At: at}
+		want(t, opened(t, before, func(s *v1alpha1.RollbackStatus) { *s = filled() }), "")
+	})
+	t.Run("the columns read like a sentence", func(t *testing.T) { s.columns(t) })
+}
+
+// columns looks at what kubectl get shows of the first, full form.
+func (s suite) columns(t *testing.T) {
+	eventually(t, func(context.Context) error {
+		out := s.kubectl(t, "get", "rb", "blanks-1", "-n", "apps")
+		head, row, _ := strings.Cut(out, "\n")
+		if got, want := strings.Join(strings.Fields(head), " "), "NAME IMAGE IS BACK TO STATUS AGE"; got != want {
+			return fmt.Errorf("columns %q, want %q", got, want)
+		}
+		if !strings.Contains(strings.Join(strings.Fields(row), " "), "blanks-1 web:v2 Verified web:v1 web runs v1 again") {
+			return fmt.Errorf("row %q", row)
+		}
+		return nil
+	})
+}
