@@ -1,0 +1,186 @@
+package fluxstub
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
+	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/go-logr/logr"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+// Options of the stand-ins.
+type Options struct {
+	// Config to reach the API server with, as an administrator.
+	Config *rest.Config
+	// Namespaces whose objects are cared for; all when empty.
+	Namespaces []string
+	// Dir for clones; a temporary one when empty.
+	Dir string
+	// HealthPoll is the time between two looks at what was applied; 100 ms when zero (5 s for real).
+	HealthPoll time.Duration
+	// DependencyWait is the time between two looks at a dependsOn; 500 ms when zero (30 s for real).
+	DependencyWait time.Duration
+	// RetryFirst and RetryMax are the back-off after an error; 250 ms and 5 s when zero (750 ms and 15 min for real).
+	RetryFirst, RetryMax time.Duration
+	// Log hears what is done; nil for nobody.
+	Log *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	set := func(d *time.Duration, to time.Duration) {
+		if *d == 0 {
+			*d = to
+		}
+	}
+	set(&o.HealthPoll, 100*time.Millisecond)
+	set(&o.DependencyWait, 500*time.Millisecond)
+	set(&o.RetryFirst, 250*time.Millisecond)
+	set(&o.RetryMax, 5*time.Second)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// stand is what all stand-ins share.
+type stand struct {
+	Options
+	// client reads live.
+	client client.Client
+	tags   *tagStore
+}
+
+// concurrent is how many objects of one kind are cared for at once: one that waits for health takes its place.
+const concurrent = 32
+
+// Scheme of the kinds that the stand-ins know: Kubernetes' and Flux's.
+func Scheme() (*runtime.Scheme, error) {
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		clientgoscheme.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme,
+		helmv2.AddToScheme, reflectorv1.AddToScheme, automationv1.AddToScheme,
+	} {
+		if err := add(s); err != nil {
+			return nil, fmt.Errorf("make the scheme: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// Run cares for Flux's objects until the context ends.
+func Run(ctx context.Context, o Options) error {
+	o = o.withDefaults()
+	if o.Dir == "" {
+		dir, err := os.MkdirTemp("", "backstop-flux-")
+		if err != nil {
+			return fmt.Errorf("make a folder for clones: %w", err)
+		}
+		defer os.RemoveAll(dir)
+		o.Dir = dir
+	}
+	scheme, err := Scheme()
+	if err != nil {
+		return err
+	}
+	ctrllog.SetLogger(logr.Discard()) // or controller-runtime complains that nobody did
+	namespaces := map[string]cache.Config{}
+	for _, n := range o.Namespaces {
+		namespaces[n] = cache.Config{}
+	}
+	yes := true
+	mgr, err := ctrl.NewManager(o.Config, ctrl.Options{
+		Scheme:     scheme,
+		Cache:      cache.Options{DefaultNamespaces: namespaces},
+		Metrics:    server.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: &yes},
+		Logger:     logr.Discard(),
+	})
+	if err != nil {
+		return fmt.Errorf("make the manager: %w", err)
+	}
+	live, err := client.New(o.Config, client.Options{Scheme: scheme, Mapper: mgr.GetRESTMapper()})
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	s := &stand{Options: o, client: live, tags: &tagStore{tags: map[string][]string{}}}
+	for _, set := range []func(ctrl.Manager) error{
+		s.setUpSource, s.setUpKustomization, s.setUpHelm, s.setUpImageRepository, s.setUpImagePolicy, s.setUpAutomation,
+	} {
+		if err := set(mgr); err != nil {
+			return fmt.Errorf("set up a stand-in: %w", err)
+		}
+	}
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("run the stand-ins: %w", err)
+	}
+	return nil
+}
+
+// build begins a controller of one kind, which is woken when its spec changes or a reconcile is asked for.
+func (s *stand) build(mgr ctrl.Manager, kind client.Object) *builder.Builder {
+	return ctrl.NewControllerManagedBy(mgr).
+		For(kind, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, requested{}))).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: concurrent,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](s.RetryFirst, s.RetryMax),
+		})
+}
+
+// requested passes updates that ask for a reconcile.
+type requested struct{ predicate.Funcs }
+
+// Update compares the annotation that asks.
+func (requested) Update(e event.UpdateEvent) bool {
+	was, now := e.ObjectOld.GetAnnotations(), e.ObjectNew.GetAnnotations()
+	return was[meta.ReconcileRequestAnnotation] != now[meta.ReconcileRequestAnnotation]
+}
+
+// changed passes updates in which something of the object changed.
+func changed[T client.Object](of func(T) string) predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		was, ok := e.ObjectOld.(T)
+		now, also := e.ObjectNew.(T)
+		return ok && also && of(was) != of(now)
+	}}
+}
+
+// save patches the status, as a field manager of the controller that it stands in for.
+func (s *stand) save(ctx context.Context, was, now client.Object, as string) error {
+	err := s.client.Status().Patch(ctx, now, client.MergeFrom(was), client.FieldOwner(as))
+	return client.IgnoreNotFound(err)
+}
+
+// condition sets one condition of an object of this generation.
+func condition(conditions *[]metav1.Condition, o client.Object, kind string, status metav1.ConditionStatus, reason, message string) {
+	apimeta.SetStatusCondition(conditions, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: o.GetGeneration(),
+	})
+}
+
+// handled is the request that an object carries.
+func handled(o client.Object) string { return o.GetAnnotations()[meta.ReconcileRequestAnnotation] }

@@ -1,0 +1,161 @@
+package fluxstub
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	"github.com/fluxcd/pkg/apis/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+func (s *stand) setUpHelm(mgr ctrl.Manager) error {
+	return s.build(mgr, &helmv2.HelmRelease{}).Complete(reconcile.Func(s.helm))
+}
+
+// values are those that the fixed chart knows.
+type values struct {
+	Replicas *int64 `json:"replicas"`
+	Image    struct {
+		Repository string `json:"repository"`
+		Tag        string `json:"tag"`
+		Digest     string `json:"digest"`
+	} `json:"image"`
+}
+
+// render is the fixed chart: one Deployment by the release's name.
+func render(hr *helmv2.HelmRelease) (*unstructured.Unstructured, string, error) {
+	raw := []byte("{}")
+	if hr.Spec.Values != nil {
+		raw = hr.Spec.Values.Raw
+	}
+	var v values
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return nil, "", fmt.Errorf("values don't meet the specifications of the schema: %w", err)
+	}
+	if v.Image.Repository == "" {
+		return nil, "", fmt.Errorf("execution error: values.image.repository is required")
+	}
+	image := v.Image.Repository
+	if v.Image.Tag != "" {
+		image += ":" + v.Image.Tag
+	}
+	if v.Image.Digest != "" {
+		image += "@" + v.Image.Digest
+	}
+	replicas := int64(1)
+	if v.Replicas != nil {
+		replicas = *v.Replicas
+	}
+	labels := map[string]any{"app.kubernetes.io/name": hr.GetReleaseName()}
+	o := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apps/v1",
+		"kind":       "Deployment",
+		"metadata": map[string]any{
+			"namespace": hr.GetReleaseNamespace(),
+			"name":      hr.GetReleaseName(),
+			"labels": map[string]any{
+				helmv2.GroupVersion.Group + "/name": hr.Name, helmv2.GroupVersion.Group + "/namespace": hr.Namespace,
+				"app.kubernetes.io/managed-by": "Helm",
+			},
+		},
+		"spec": map[string]any{
+			"replicas": replicas,
+			"selector": map[string]any{"matchLabels": labels},
+			"template": map[string]any{
+				"metadata": map[string]any{"labels": labels},
+				"spec":     map[string]any{"containers": []any{map[string]any{"name": hr.GetReleaseName(), "image": image}}},
+			},
+		},
+	}}
+	return o, fmt.Sprintf("sha256:%x", sha256.Sum256(raw)), nil
+}
+
+// helm installs or upgrades a release when its values changed, and waits until
+// it is healthy; drift is not corrected, which is helm-controller's default.
+func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	hr := &helmv2.HelmRelease{}
+	if err := s.client.Get(ctx, req.NamespacedName, hr); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if hr.Spec.Suspend || hr.DeletionTimestamp != nil || hr.Spec.KubeConfig != nil {
+		return ctrl.Result{}, nil
+	}
+	was := hr.DeepCopy()
+	object, digest, err := render(hr)
+	switch {
+	case err != nil:
+		condition(&hr.Status.Conditions, hr, meta.ReadyCondition, metav1.ConditionFalse, "InstallFailed", err.Error())
+	case digest != hr.Status.LastAttemptedConfigDigest:
+		if err := s.upgrade(ctx, hr, was, object, digest); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	if ctx.Err() != nil {
+		return ctrl.Result{}, nil
+	}
+	hr.Status.ObservedGeneration = hr.Generation
+	hr.Status.LastHandledReconcileAt = handled(hr)
+	apimeta.RemoveStatusCondition(&hr.Status.Conditions, meta.ReconcilingCondition)
+	return ctrl.Result{RequeueAfter: hr.Spec.Interval.Duration}, s.save(ctx, was, hr, helmManager)
+}
+
+// upgrade applies the release and fills its status, which is saved before the
+// wait for health: was is then what was saved.
+func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object *unstructured.Unstructured, digest string) error {
+	const chart, version = "fixed", "1.0.0"
+	now := metav1.Now()
+	number, action := 1, helmv2.ReleaseActionInstall
+	first := now
+	if last := hr.Status.History.Latest(); last != nil {
+		number, first, action = last.Version+1, last.FirstDeployed, helmv2.ReleaseActionUpgrade
+		last.Status = "superseded"
+	}
+	release := fmt.Sprintf("release %s/%s.v%d with chart %s@%s", hr.GetReleaseNamespace(), hr.GetReleaseName(), number, chart, version)
+	condition(&hr.Status.Conditions, hr, meta.ReadyCondition, metav1.ConditionUnknown, meta.ProgressingReason, "Reconciliation in progress")
+	condition(&hr.Status.Conditions, hr, meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingReason, "Running '"+string(action)+"' action with timeout of "+hr.GetTimeout().Duration.String())
+	apimeta.RemoveStatusCondition(&hr.Status.Conditions, meta.StalledCondition)
+	hr.Status.LastAttemptedGeneration, hr.Status.LastAttemptedConfigDigest = hr.Generation, digest
+	hr.Status.LastAttemptedReleaseAction, hr.Status.LastAttemptedRevision = action, version
+	snapshot := &helmv2.Snapshot{
+		Digest: digest, ConfigDigest: digest, Name: hr.GetReleaseName(), Namespace: hr.GetReleaseNamespace(), Version: number,
+		Status: "deployed", ChartName: chart, ChartVersion: version, FirstDeployed: first, LastDeployed: now,
+	}
+	hr.Status.History = append(helmv2.Snapshots{snapshot}, hr.Status.History...)[:min(len(hr.Status.History)+1, 5)]
+	entry := inventoryOf([]*unstructured.Unstructured{object})[0]
+	hr.Status.Inventory = &helmv2.ResourceInventory{Entries: []helmv2.ResourceRef{{ID: entry.ID, Version: entry.Version}}}
+	if err := s.save(ctx, was, hr, helmManager); err != nil {
+		return fmt.Errorf("save the status: %w", err)
+	}
+	hr.DeepCopyInto(was)
+	snapshot = hr.Status.History.Latest()
+	err := s.applyAll(ctx, []*unstructured.Unstructured{object}, helmManager)
+	if err == nil && !hr.GetUpgrade().DisableWait {
+		err = s.waitHealthy(ctx, []*unstructured.Unstructured{object}, hr.GetTimeout().Duration)
+	}
+	title := map[helmv2.ReleaseAction]string{helmv2.ReleaseActionInstall: "Install", helmv2.ReleaseActionUpgrade: "Upgrade"}[action]
+	if err != nil {
+		snapshot.Status = "failed"
+		hr.Status.Failures++
+		message := fmt.Sprintf("Helm %s failed for %s: %s", action, release, err)
+		condition(&hr.Status.Conditions, hr, helmv2.ReleasedCondition, metav1.ConditionFalse, title+"Failed", message)
+		condition(&hr.Status.Conditions, hr, meta.ReadyCondition, metav1.ConditionFalse, title+"Failed", message)
+		condition(&hr.Status.Conditions, hr, meta.StalledCondition, metav1.ConditionTrue, "RetriesExceeded", fmt.Sprintf("Failed to %s after 1 attempt(s)", action))
+		s.Log.Warn("helm", "object", client.ObjectKeyFromObject(hr), "error", err)
+		return nil
+	}
+	hr.Status.Failures = 0
+	message := fmt.Sprintf("Helm %s succeeded for %s", action, release)
+	condition(&hr.Status.Conditions, hr, helmv2.ReleasedCondition, metav1.ConditionTrue, title+"Succeeded", message)
+	condition(&hr.Status.Conditions, hr, meta.ReadyCondition, metav1.ConditionTrue, title+"Succeeded", message)
+	s.Log.Info("helm", "object", client.ObjectKeyFromObject(hr), "took", time.Since(now.Time).Round(time.Millisecond))
+	return nil
+}
