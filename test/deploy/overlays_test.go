@@ -129,18 +129,21 @@ func (s suite) ask(t *testing.T, user string, allowed bool, rights ...right) {
 }
 
 const (
-	fluxKinds = "gitrepositories.source.toolkit.fluxcd.io kustomizations.kustomize.toolkit.fluxcd.io " +
-		"helmreleases.helm.toolkit.fluxcd.io imageupdateautomations.image.toolkit.fluxcd.io"
+	appliers = "gitrepositories.source.toolkit.fluxcd.io kustomizations.kustomize.toolkit.fluxcd.io " +
+		"helmreleases.helm.toolkit.fluxcd.io"
+	fluxKinds = appliers + " imageupdateautomations.image.toolkit.fluxcd.io"
 	workloads = "deployments.apps statefulsets.apps daemonsets.apps"
 )
 
 func (s suite) rights(t *testing.T) {
 	s.ask(t, backstop, true,
-		right{verbs: "get list watch", resources: "pods namespaces " + workloads},
+		right{verbs: "get list watch", resources: "pods " + workloads},
 		right{verbs: "get", resources: "replicasets.apps jobs.batch cronjobs.batch nodes"},
-		right{verbs: "get list watch patch", resources: fluxKinds},
-		right{verbs: "get list watch", resources: "imagepolicies.image.toolkit.fluxcd.io rollbackpolicies.backstop.dev"},
-		right{verbs: "get list watch create update delete", resources: "rollbacks.backstop.dev"},
+		right{verbs: "list watch", resources: "namespaces imagepolicies.image.toolkit.fluxcd.io rollbackpolicies.backstop.dev"},
+		right{verbs: "list watch patch", resources: fluxKinds},
+		right{verbs: "get", resources: appliers},
+		right{verbs: "list", resources: "imagerepositories.image.toolkit.fluxcd.io"},
+		right{verbs: "list watch create delete", resources: "rollbacks.backstop.dev"},
 		right{verbs: "update", resources: "rollbacks.backstop.dev/status rollbackpolicies.backstop.dev/status"},
 		right{verbs: "create patch", resources: "events"},
 		right{verbs: "create", resources: "leases.coordination.k8s.io", namespace: "backstop-system"},
@@ -154,6 +157,7 @@ func (s suite) rights(t *testing.T) {
 		right{verbs: "create update delete", resources: fluxKinds},
 		right{verbs: "create update patch delete", resources: "imagepolicies.image.toolkit.fluxcd.io imagerepositories.image.toolkit.fluxcd.io"},
 		right{verbs: "create update patch delete", resources: "rollbackpolicies.backstop.dev"},
+		right{verbs: "update patch deletecollection", resources: "rollbacks.backstop.dev"},
 		right{verbs: "create", resources: "pods/exec serviceaccounts/token tokenreviews.authentication.k8s.io"},
 		right{verbs: "get update", resources: "leases.coordination.k8s.io", namespace: "kube-system", name: "backstop"},
 		right{verbs: "get update", resources: "leases.coordination.k8s.io", namespace: "backstop-system", name: "another"},
@@ -195,6 +199,10 @@ components: [KUSTOMIZE/components/unstick]
 	s.kubectl(t, "apply", "--server-side", "--force-conflicts", "-k", dir)
 	s.ask(t, backstop, true, right{verbs: "delete", resources: "pods"})
 	s.ask(t, backstop, false, right{verbs: "create update patch deletecollection", resources: "pods"})
+	args := s.kubectl(t, "get", "deployment", "backstop", "-n", "backstop-system", "-o", "jsonpath={.spec.template.spec.containers[0].args}")
+	if !strings.HasSuffix(args, `"--unstick"]`) {
+		t.Errorf("the sidecar runs with %s, want --unstick at the end", args)
+	}
 
 	s.kubectl(t, "apply", "--server-side", "--force-conflicts", "-k", s.folder("default"))
 	eventually(t, func(ctx context.Context) error {
@@ -264,7 +272,7 @@ patches:
 	const tenant = "system:serviceaccount:team-a:backstop"
 	s.ask(t, tenant, true,
 		right{verbs: "get list watch", resources: "pods " + workloads, namespace: "team-a"},
-		right{verbs: "get list watch patch", resources: fluxKinds, namespace: "team-a"},
+		right{verbs: "list watch patch", resources: fluxKinds, namespace: "team-a"},
 		right{verbs: "get", resources: "secrets", namespace: "team-a", name: "git-write"},
 		right{verbs: "get update", resources: "leases.coordination.k8s.io", namespace: "team-a", name: "backstop"})
 	s.ask(t, tenant, false,
