@@ -47,14 +47,14 @@ func (f *FirstErrors) note(pod types.UID, all []waiting) {
 		case f.pods[pod] == nil:
 			f.pods[pod] = map[string]v1alpha1.Failure{}
 		}
-		f.pods[pod][w.name] = w.failure(metav1.NewMicroTime(f.now()))
+		f.pods[pod][w.name] = w.failure(micro(f.now()))
 		f.count++
 	}
 }
 
 // recall gives what is remembered of a waiting container together with what it says now.
 func (f *FirstErrors) recall(pod types.UID, w waiting, now time.Time) v1alpha1.Failure {
-	fresh := w.failure(metav1.NewMicroTime(now))
+	fresh := w.failure(micro(now))
 	if f == nil {
 		return fresh
 	}
@@ -107,6 +107,9 @@ func waitingFor(pod *corev1.Pod) []waiting {
 	}
 	return out
 }
+
+// micro is a time as the API server keeps it: what is compared with its record later must not be finer.
+func micro(t time.Time) metav1.MicroTime { return metav1.NewMicroTime(t.Truncate(time.Microsecond)) }
 
 // statusesOf are the statuses of a pod's containers: init containers and sidecars, the others, ephemeral ones.
 func statusesOf(pod *corev1.Pod) [3][]corev1.ContainerStatus {

@@ -1,7 +1,6 @@
 package watcher
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -142,7 +141,7 @@ func TestWorkThatEndsByItselfGivesTheLeaseUp(t *testing.T) {
 
 func TestALeaseThatCannotBeGivenUpIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, log := newAPIServer(t), &bytes.Buffer{}
+		s, log := newAPIServer(t), &logged{}
 		e := election(t, s, "one")
 		e.Log = slog.New(slog.NewTextHandler(log, nil))
 		err := Lead(t.Context(), e, func(context.Context) error { s.forbid("leases", 403); return nil })
