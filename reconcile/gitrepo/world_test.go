@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,7 +134,11 @@ func (w *world) put(message string, files ...string) string {
 }
 
 // pull brings the person's clone up to date.
-func (w *world) pull() { w.Helper(); w.git("fetch", "--quiet"); w.git("reset", "--quiet", "--hard", "origin/main") }
+func (w *world) pull() {
+	w.Helper()
+	w.git("fetch", "--quiet")
+	w.git("reset", "--quiet", "--hard", "origin/main")
+}
 
 // show is a file on the server.
 func (w *world) show(rev, path string) string {
@@ -253,4 +258,16 @@ func standard(t *testing.T) (w *world, bad string) {
 	bad = w.put("Update from image update automation",
 		"apps/develop/backend.yaml", deployment("develop", "backend", repo+":"+tag1, "develop:backend"))
 	return w, bad
+}
+
+// mktree makes a raw tree on the server, whose entries need not exist.
+func (w *world) mktree(entries ...string) string {
+	w.Helper()
+	cmd := exec.CommandContext(w.Context(), "git", "mktree", "--missing")
+	cmd.Dir, cmd.Env, cmd.Stdin = w.bare, gitserver.Env(), strings.NewReader(strings.Join(slices.Sorted(slices.Values(entries)), "\n")+"\n")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		w.Fatalf("git mktree: %v: %s", err, out)
+	}
+	return strings.TrimSpace(string(out))
 }

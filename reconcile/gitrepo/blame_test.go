@@ -1,0 +1,428 @@
+package gitrepo
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+const file = "apps/develop/backend.yaml"
+
+func backend(tag string) string {
+	return deployment("develop", "backend", repo+":"+tag, "develop:backend")
+}
+
+// refused blames and must be refused with words.
+func (w *world) refused(q reconcile.Query, words ...string) {
+	w.Helper()
+	s, err := w.mirrors.Blame(w.Context(), w.src, q)
+	why, refused := reconcile.AsRefusal(err)
+	for _, word := range words {
+		if !refused || !strings.Contains(why, word) {
+			w.Errorf("blame gives %+v, %v; want a refusal that says %q", s, err, word)
+		}
+	}
+}
+
+func TestBlameGoesThroughTheHistoryByValue(t *testing.T) {
+	t.Parallel()
+	q := query(repo + ":" + tag1)
+	for _, test := range []struct {
+		name string
+		// history gives the commit to blame.
+		history func(w *world) string
+		former  string
+		added   bool
+	}{
+		{"commits on other files and later edits of this one do not matter", func(w *world) string {
+			w.put("add", file, backend(tag0), "README.md", "a\n")
+			bad := w.put("update", file, backend(tag1))
+			w.put("readme", "README.md", "b\n")
+			w.put("scale", file, strings.Replace(backend(tag1), "replicas: 2", "replicas: 3", 1))
+			return bad
+		}, tag0, false},
+		{"a merge commit is blamed for what it brought in", func(w *world) string {
+			w.put("add", file, backend(tag0))
+			w.git("checkout", "--quiet", "-b", "topic")
+			w.write(file, backend(tag1))
+			w.commitOnly("update on a branch")
+			w.git("checkout", "--quiet", "main")
+			w.write("README.md", "a\n")
+			w.commitOnly("readme")
+			w.now = w.now.Add(1e9)
+			w.git("merge", "--quiet", "--no-ff", "-m", "Merge branch topic", "topic")
+			w.git("push", "--quiet", "origin", "main")
+			return w.git("rev-parse", "HEAD")
+		}, tag0, false},
+		{"a squash is blamed whoever wrote it", func(w *world) string {
+			w.put("add", file, backend(tag0))
+			w.git("checkout", "--quiet", "-b", "topic")
+			w.write(file, backend(tag1))
+			w.commitOnly("update on a branch")
+			w.write("README.md", "a\n")
+			w.commitOnly("readme")
+			w.git("checkout", "--quiet", "main")
+			w.git("merge", "--quiet", "--squash", "topic")
+			return w.commit("Squashed")
+		}, tag0, false},
+		{"a rewritten history is read as it is now", func(w *world) string {
+			w.put("add", file, backend(tag0), "README.md", "a\n")
+			w.put("readme", "README.md", "b\n")
+			w.put("update", file, backend(tag1))
+			if s := w.blame(q); s.Commit != w.git("rev-parse", "HEAD") {
+				w.Errorf("before: blamed %s", s.Subject)
+			}
+			w.git("reset", "--quiet", "--hard", "HEAD~2")
+			w.write(file, backend(tag1))
+			bad := w.commitOnly("update, rewritten")
+			w.write("README.md", "c\n")
+			w.commitOnly("readme, rewritten")
+			w.git("push", "--quiet", "--force", "origin", "HEAD:main")
+			return bad
+		}, tag0, false},
+		{"a value that came back is blamed on its last coming", func(w *world) string {
+			w.put("add", file, backend(tag1))
+			w.put("away", file, backend(tag0))
+			return w.put("back", file, backend(tag1))
+		}, tag0, false},
+		{"a file that was renamed before is followed", func(w *world) string {
+			w.put("add", "apps/develop/old.yaml", backend(tag0))
+			bad := w.put("update", "apps/develop/old.yaml", backend(tag1))
+			w.git("mv", "apps/develop/old.yaml", file)
+			w.commit("rename")
+			return bad
+		}, tag0, false},
+		{"a file that was moved and edited at once is followed", func(w *world) string {
+			w.put("add", "old/backend.yaml", backend(tag0))
+			w.git("mv", "-k", "old/backend.yaml", "old/x.yaml")
+			w.git("mv", "old/x.yaml", "old/backend.yaml")
+			w.write("old/backend.yaml", "")
+			return w.put("move and update", file, backend(tag1))
+		}, tag0, false},
+		{"a container that was renamed since is followed by its value", func(w *world) string {
+			w.put("add", file, backend(tag0))
+			bad := w.put("update", file, backend(tag1))
+			w.put("rename the container", file, strings.Replace(backend(tag1), "name: app", "name: web", 1))
+			return bad
+		}, tag0, false},
+		{"a version that does not parse is passed over", func(w *world) string {
+			w.put("add", file, backend(tag0))
+			bad := w.put("update", file, backend(tag1))
+			w.put("break", file, "a: [1,\n"+backend(tag1))
+			w.put("mend", file, backend(tag1)+"# mended\n")
+			return bad
+		}, tag0, false},
+		{"the commit that mends a version that does not parse brought what it changed", func(w *world) string {
+			w.put("add", file, backend(tag0))
+			w.put("break", file, "a: [1,\n"+backend(tag0))
+			return w.put("mend and update", file, backend(tag1))
+		}, tag0, false},
+		{"a new file is blamed on the commit that added it", func(w *world) string {
+			w.put("start", "README.md", "a\n")
+			return w.put("add", file, backend(tag1))
+		}, "", true},
+		{"the first commit of all can be it", func(w *world) string {
+			return w.put("add", file, backend(tag1))
+		}, "", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			want := test.history(w)
+			s := w.blame(q)
+			if s.Commit != want {
+				t.Errorf("blamed %s %q, want %s\n%s", s.Commit, s.Subject, want, w.run(w.bare, "log", "--oneline", "--graph", "main"))
+			}
+			if len(s.Nodes) != 1 || s.Nodes[0].File != file || s.Nodes[0].Added != test.added ||
+				!strings.HasSuffix(s.Nodes[0].Former, test.former) {
+				t.Errorf("nodes %+v, want former %q", s.Nodes, test.former)
+			}
+			if parent := w.run(w.bare, "rev-list", "--parents", "-1", want); s.Parent != strings.Join(append(strings.Fields(parent), "")[1:2], "") {
+				t.Errorf("parent %q of %q", s.Parent, parent)
+			}
+		})
+	}
+}
+
+func TestAutomationIsKnownByValue(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name          string
+		before, after string
+		latest        string
+		mine          bool
+	}{
+		{"the policy elects it", backend(tag0), backend(tag1), tag1, true},
+		{"the policy elected it before", backend(tag0), backend(tag1), tag2, true},
+		{"the policy never did as far as is known", backend(tag0), backend("typo"), tag1, false},
+		{"there was no marker", deployment("develop", "backend", repo+":"+tag0, ""), backend(tag1), tag1, false},
+		{"the marker is another policy's now", deployment("develop", "backend", repo+":"+tag0, "develop:other"), backend(tag1), tag1, false},
+		{"the marker was held", strings.Replace(backend(tag0), "# {", "# backstop:hold not=x {", 1), backend(tag1), tag1, false},
+		{"there was no such node", "# nothing\n", backend(tag1), tag1, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.put("add", file, test.before)
+			w.put("fluxcdbot did it", file, test.after)
+			image := repo + ":" + tag1
+			if strings.Contains(test.after, "typo") {
+				image = repo + ":typo"
+			}
+			q := query(image)
+			q.Policies[0].Latest, q.Policies[0].Previous = repo+":"+test.latest, repo+":"+tag1
+			s := w.blame(q)
+			if got := s.Automation != nil; got != test.mine {
+				t.Errorf("automation %v, want %v", s.Automation, test.mine)
+			}
+			q.Policies[0].Automation = nil
+			if s := w.blame(q); s.Automation != nil {
+				t.Error("an automation that is not known wrote it")
+			}
+		})
+	}
+}
+
+func TestBlameGoesThroughBackstopsOwnCommits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.put("add", file, backend(tag0))
+	first := w.put("update to 1", file, backend(tag1))
+	w.put("update to 2", file, backend(tag2))
+	// Backstop goes back from 2 to 1, and then 1 fails too.
+	w.land(w.wish(w.blame(query(repo + ":" + tag2))))
+	w.pull()
+	s := w.blame(query(repo + ":" + tag1))
+	if s.Commit != first || !strings.HasSuffix(s.Nodes[0].Former, tag0) {
+		t.Errorf("blamed %q, former %q; want the commit that brought it first", s.Subject, s.Nodes[0].Former)
+	}
+	if s.Automation == nil {
+		t.Error("the hold that Backstop wrote since hides whose change it was")
+	}
+	f, err := w.mirrors.Former(t.Context(), w.src, s, 8)
+	if err != nil || len(f) != 1 || f[0].Image != repo+":"+tag0 {
+		t.Errorf("former %+v, %v", f, err)
+	}
+}
+
+func TestValueThatOnlyBackstopEverWroteIsBlamedOnIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.put("add", file, backend(tag0))
+	w.write(file, backend(tag1))
+	own := w.commit("Adopt\n\nBackstop-Kind: Revert\nBackstop-Rollback: a/b/c")
+	if s := w.blame(query(repo + ":" + tag1)); s.Commit != own {
+		t.Errorf("blamed %q", s.Subject)
+	}
+}
+
+func TestFormerListsDistinctValuesNewestFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, tag := range []string{"a", "b", "a", "c", "bad", "c", "bad"} {
+		w.put("to "+tag, file, backend(tag))
+	}
+	s := w.blame(query(repo + ":bad"))
+	f, err := w.mirrors.Former(t.Context(), w.src, s, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, x := range f {
+		got = append(got, strings.TrimPrefix(x.Image, repo+":"))
+		if x.Values[0].Value != x.Image || x.Commit == "" {
+			t.Errorf("former %+v", x)
+		}
+	}
+	if diff := cmp.Diff([]string{"c", "a", "b"}, got); diff != "" {
+		t.Errorf("former values (-want +got):\n%s", diff)
+	}
+	if f, err := w.mirrors.Former(t.Context(), w.src, s, 1); err != nil || len(f) != 1 {
+		t.Errorf("asked for one, got %d, %v", len(f), err)
+	}
+}
+
+func TestKustomizeImages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	k := func(name, tag, digest string) string {
+		out := kustomization("backend.yaml") + "images:\n  - name: backend\n    newName: " + name + " # {\"$imagepolicy\": \"develop:backend:name\"}\n"
+		if tag != "" {
+			out += "    newTag: " + tag + " # {\"$imagepolicy\": \"develop:backend:tag\"}\n"
+		}
+		if digest != "" {
+			out += "    digest: " + digest + " # {\"$imagepolicy\": \"develop:backend:digest\"}\n"
+		}
+		return out
+	}
+	entry := "apps/develop/kustomization.yaml"
+	base := deployment("develop", "backend", "backend", "")
+	w.put("add", entry, k(repo, tag0, ""), "apps/develop/backend.yaml", base)
+	bad := w.put("update", entry, k(repo, tag1, ""))
+	s := w.blame(query(repo + ":" + tag1))
+	if s.Commit != bad || len(s.Nodes) != 1 || s.Nodes[0].Part != "Tag" || s.Nodes[0].Bad != tag1 || s.Automation == nil {
+		t.Fatalf("suspect %+v", s)
+	}
+	wish := w.wish(s)
+	if wish.Target.Image != repo+":"+tag0 {
+		t.Errorf("target %q", wish.Target.Image)
+	}
+	out := w.land(wish)
+	w.sameTreeAsGitRevert(out[0].Change.Commit, bad)
+	// The name is the same policy's and would be written back with the tag: both are held.
+	if got := strings.Count(w.show("main", entry), "backstop:hold not="+tag1); got != 2 {
+		t.Errorf("%d markers are held, want 2:\n%s", got, w.show("main", entry))
+	}
+	// A new name and a digest: everything that changed goes back.
+	w.pull()
+	good, worse := "sha256:"+strings.Repeat("a", 64), "sha256:"+strings.Repeat("b", 64)
+	w.put("pin", entry, k(repo, "", good))
+	bad = w.put("move", entry, k("ghcr.io/other/backend", "", worse))
+	s = w.blame(query("ghcr.io/other/backend@" + worse))
+	if s.Commit != bad || len(s.Nodes) != 2 {
+		t.Fatalf("suspect %+v", s)
+	}
+	if wish = w.wish(s); wish.Target.Image != repo+"@"+good {
+		t.Errorf("target %q", wish.Target.Image)
+	}
+	out = w.land(wish)
+	w.sameTreeAsGitRevert(out[0].Change.Commit, bad)
+}
+
+func TestHelmValues(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	release := func(tag string) string {
+		return fmt.Sprintf(`apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: backend, namespace: develop}
+spec:
+  chart: {spec: {chart: backend}}
+  values:
+    image:
+      repository: %s # {"$imagepolicy": "develop:backend:name"}
+      tag: %s # {"$imagepolicy": "develop:backend:tag"}
+    lone: {tag: x}
+`, repo, tag)
+	}
+	w.put("add", "apps/develop/release.yaml", release(tag0))
+	bad := w.put("update", "apps/develop/release.yaml", release(tag1))
+	s := w.blame(query(repo + ":" + tag1))
+	if s.Commit != bad || len(s.Nodes) != 1 || s.Nodes[0].Part != "Tag" {
+		t.Fatalf("suspect %+v", s)
+	}
+	wish := w.wish(s)
+	if wish.Target.Image != repo+":"+tag0 {
+		t.Errorf("target %q", wish.Target.Image)
+	}
+	w.sameTreeAsGitRevert(w.land(wish)[0].Change.Commit, bad)
+}
+
+func TestLoneTagTakesTheRepositoryFromTheImageThatFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	release := func(tag string) string {
+		return "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: backend, namespace: develop}\n" +
+			"spec:\n  values:\n    image:\n      tag: " + tag + "\n"
+	}
+	w.put("add", "apps/develop/release.yaml", release(tag0))
+	w.put("update", "apps/develop/release.yaml", release(tag1))
+	if wish := w.wish(w.blame(query(repo + ":" + tag1))); wish.Target.Image != repo+":"+tag0 {
+		t.Errorf("target %q", wish.Target.Image)
+	}
+}
+
+func TestBaseSharedByTwoEnvironmentsIsNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.put("add", "base/kustomization.yaml", kustomization("backend.yaml"), "base/backend.yaml", backend(tag0),
+		"apps/develop/kustomization.yaml", kustomization("../../base"), "apps/staging/kustomization.yaml", kustomization("../../base"),
+		"apps/production/kustomization.yaml", kustomization("own.yaml"), "apps/production/own.yaml", backend(tag0))
+	bad := w.put("update", "base/backend.yaml", backend(tag1))
+	other := func(name string) reconcile.Root {
+		return reconcile.Root{By: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: name}, Path: "apps/" + name}
+	}
+	q := query(repo + ":" + tag1)
+	q.Others = []reconcile.Root{q.Root, other("staging"), other("production"), other("gone"),
+		{By: v1alpha1.ObjectRef{Kind: "Kustomization", Name: "all"}, Path: "base"}}
+	s := w.blame(q)
+	var got []string
+	for _, r := range s.SharedBy {
+		got = append(got, r.Name)
+	}
+	if diff := cmp.Diff([]string{"staging", "all"}, got); s.Commit != bad || diff != "" {
+		t.Errorf("commit %s, shared by (-want +got):\n%s", s.Commit, diff)
+	}
+}
+
+func TestTwoWorkloadsOfOneImage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	put := func(tag string) string {
+		return w.put("to "+tag, "apps/develop/a.yaml", deployment("develop", "web", repo+":"+tag, "develop:backend"),
+			"apps/develop/b.yaml", deployment("develop", "worker", repo+":"+tag, "develop:backend"))
+	}
+	put(tag0)
+	bad := put(tag1)
+	s := w.blame(query(repo + ":" + tag1))
+	if s.Commit != bad || len(s.Nodes) != 2 {
+		t.Fatalf("suspect %+v", s)
+	}
+	q := query(repo + ":" + tag1)
+	q.Workload = v1alpha1.Workload{Kind: "Deployment", Name: "worker"}
+	if s := w.blame(q); len(s.Nodes) != 1 || s.Nodes[0].File != "apps/develop/b.yaml" {
+		t.Errorf("nodes of one workload: %+v", s.Nodes)
+	}
+	out := w.land(w.wish(s))
+	w.sameTreeAsGitRevert(out[0].Change.Commit, bad)
+}
+
+func TestBlameOfWhatGitDoesNotSay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.put("add", file, backend(tag0), "other/backend.yaml", backend(tag1), "apps/develop/kustomization.yaml", kustomization("backend.yaml"),
+		"apps/develop/unlisted.yaml", backend(tag1))
+	w.refused(query(repo+":"+tag1), "none of the 2 files", "Kustomization/flux-system/apps", "spec.images")
+	w.refused(query(repo+":x\ny"), "none of the 2 files")
+	q := query(repo + ":" + tag0)
+	q.Root.Path = "apps/nowhere"
+	w.refused(q, "apps/nowhere", "not in the repository")
+	q.Root.Path = "../.."
+	w.refused(q, "not in the repository")
+}
+
+func TestHostileTrees(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.put("add", file, backend(tag0))
+	bad := w.put("update", file, backend(tag1))
+	// A link out, a submodule, and entries that git would never write, in one raw tree.
+	w.now = w.now.Add(1e9)
+	blob := w.run(w.bare, "hash-object", "-w", w.work+"/"+file)
+	w.write("target", "/etc/passwd")
+	link := w.run(w.bare, "hash-object", "-w", w.work+"/target")
+	develop := w.mktree("100644 blob "+blob+"\tbackend.yaml", "120000 blob "+link+"\tlink.yaml",
+		"160000 commit "+strings.Repeat("1", 40)+"\tmodule")
+	apps := w.mktree("040000 tree " + develop + "\tdevelop")
+	root := w.mktree("040000 tree "+apps+"\tapps", "100644 blob "+blob+"\t100644 apps")
+	hostile := w.run(w.bare, "commit-tree", "-p", bad, "-m", "hostile", root)
+	w.run(w.bare, "update-ref", "refs/heads/main", hostile)
+	s := w.blame(query(repo + ":" + tag1))
+	if s.Commit != bad {
+		t.Errorf("blamed %q", s.Subject)
+	}
+	out := w.land(w.wish(s))
+	if got := w.show(out[0].Change.Commit, file); got != backend(tag0) {
+		t.Errorf("not taken back:\n%s", got)
+	}
+	for _, p := range []string{"apps/develop/link.yaml", "100644 apps"} {
+		if w.run(w.bare, "rev-parse", "main:"+p) != w.run(w.bare, "rev-parse", hostile+":"+p) {
+			t.Errorf("%s changed", p)
+		}
+	}
+}

@@ -1,0 +1,233 @@
+package gitrepo
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+
+	gogit "github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/storage/filesystem"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// Local is a clone or a bare repository on this machine, for commands that work without a cluster. It never asks a server
+// for anything by itself.
+type Local struct {
+	dir     string
+	options Options
+	repo    *gogit.Repository
+	branch  plumbing.ReferenceName
+	history *history
+}
+
+// OpenLocal opens the repository that a folder is in, or is. rev is the branch, tag or commit that is deployed; empty is
+// what is checked out.
+func OpenLocal(dir, rev string, o Options) (*Local, error) {
+	o.fill()
+	repo, err := gogit.PlainOpenWithOptions(dir, &gogit.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
+	if errors.Is(err, gogit.ErrRepositoryNotExists) {
+		return nil, fmt.Errorf("%s is not in a Git repository", oneLine(dir, 300))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the Git repository %s: %w", oneLine(dir, 300), err)
+	}
+	l := &Local{dir: dir, options: o, repo: repo}
+	tip, err := l.resolve(rev)
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := repo.Storer.(*filesystem.Storage); ok {
+		// Its own storage again, with a cache that fits and files that stay open.
+		repo.Storer = filesystem.NewStorageWithOptions(s.Filesystem(), cache.NewObjectLRU(cacheSize), filesystem.Options{KeepDescriptors: true})
+	}
+	l.history = &history{
+		objects: newObjects(repo.Storer), tip: tip, files: map[plumbing.Hash]parsedFile{}, escaping: map[plumbing.Hash]bool{},
+		held: map[plumbing.Hash][]string{}, known: map[string][]note{},
+		deeper: func(context.Context) (bool, error) { return false, nil },
+		end:    "the clone is shallow: `git fetch --unshallow` brings the rest",
+	}
+	return l, nil
+}
+
+// resolve finds the deployed tip, and its branch where it is one.
+func (l *Local) resolve(rev string) (plumbing.Hash, error) {
+	if rev == "" {
+		head, err := l.repo.Head()
+		if err != nil {
+			return plumbing.ZeroHash, fmt.Errorf("read HEAD of %s: %w", oneLine(l.dir, 300), err)
+		}
+		if head.Name().IsBranch() {
+			l.branch = head.Name()
+		}
+		return head.Hash(), nil
+	}
+	for _, name := range []plumbing.ReferenceName{branchRef(rev), plumbing.NewRemoteReferenceName("origin", rev)} {
+		if ref, err := l.repo.Reference(name, true); err == nil {
+			l.branch = branchRef(rev)
+			return ref.Hash(), nil
+		}
+	}
+	hash, err := l.repo.ResolveRevision(plumbing.Revision(rev))
+	if err != nil {
+		return plumbing.ZeroHash, fmt.Errorf("find %q in %s: %w", oneLine(rev, 100), oneLine(l.dir, 300), err)
+	}
+	return *hash, nil
+}
+
+// Close closes the repository's files.
+func (l *Local) Close() error {
+	if s, ok := l.repo.Storer.(*filesystem.Storage); ok {
+		return s.Close()
+	}
+	return nil
+}
+
+// Tip is the hash of the commit that is looked at, and Branch the name of its branch; empty where it is none.
+func (l *Local) Tip() string { return l.history.tip.String() }
+
+// Branch is the short name of the branch that is looked at; empty where it is none.
+func (l *Local) Branch() string { return l.branch.Short() }
+
+// Blame finds the commit that brought the image in. A Refusal says why none is to be found.
+func (l *Local) Blame(ctx context.Context, q reconcile.Query) (v1alpha1.Suspect, error) {
+	s, err := l.history.blame(ctx, q)
+	if err == nil {
+		s.Branch, s.Applier = l.Branch(), q.Root.By
+	}
+	return s, err
+}
+
+// Former lists what the suspect's nodes held before, newest first, at most max.
+func (l *Local) Former(ctx context.Context, s v1alpha1.Suspect, max int) ([]reconcile.Former, error) {
+	return l.history.former(ctx, s, max)
+}
+
+// FileChange is a file that a Plan changes.
+type FileChange struct {
+	// Path from the root of the repository.
+	Path string
+	// Before and After are its contents.
+	Before, After []byte
+}
+
+// Plan is a revert, and a hold on top of it, that were made and are in nobody's history yet.
+type Plan struct {
+	// Reverted and Held are the files of the two commits; Held is empty where there is nothing to hold.
+	Reverted, Held []FileChange
+	// Messages of the commits.
+	Messages []string
+	// Landings answer for each revert: its error, or the change as it will be.
+	Landings []reconcile.Landing
+	// Head is the last commit, to be put on a branch; empty when every revert was refused.
+	Head string
+
+	local *Local
+	build *builder
+}
+
+// Plan plans reverts on the tip. Nothing is written.
+func (l *Local) Plan(ctx context.Context, reverts []reconcile.Revert, src reconcile.Source) (*Plan, error) {
+	sign, err := signer(src)
+	if err != nil {
+		return nil, err
+	}
+	now := l.options.Now()
+	p, err := l.history.planReverts(ctx, reverts, now)
+	if err != nil {
+		return nil, err
+	}
+	out := &Plan{local: l, build: newBuilder(l.history.objects)}
+	revert, hold, err := p.commits(out.build, func(message string) draft {
+		out.Messages = append(out.Messages, message)
+		return l.options.draft(src, message, now, sign)
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.Landings = p.landings(revert, hold)
+	out.Reverted, out.Held = fileChanges(p.original, p.reverted), fileChanges(p.reverted, p.held)
+	if head := cmp.Or(hold, revert); !head.IsZero() {
+		out.Head = head.String()
+	}
+	return out, nil
+}
+
+func fileChanges(before, after map[string][]byte) []FileChange {
+	var out []FileChange
+	for _, path := range slices.Sorted(maps.Keys(after)) {
+		if !bytes.Equal(before[path], after[path]) {
+			out = append(out, FileChange{Path: path, Before: before[path], After: after[path]})
+		}
+	}
+	return out
+}
+
+// Commit puts the plan on a branch of the local repository: a new one, or one that stands at the planned tip. A branch that
+// is checked out is refused: its work tree would fall behind it.
+func (p *Plan) Commit(branch string) error {
+	l, name := p.local, branchRef(branch)
+	if err := name.Validate(); branch == "" || err != nil {
+		return fmt.Errorf("%q is not a branch name", oneLine(branch, 100))
+	}
+	if head, err := l.repo.Head(); err == nil && head.Name() == name {
+		if c, err := l.repo.Config(); err != nil || !c.Core.IsBare {
+			return fmt.Errorf("%s is checked out: give another branch, and merge it", name.Short())
+		}
+	}
+	if err := p.store(); err != nil {
+		return err
+	}
+	next := plumbing.NewHashReference(name, plumbing.NewHash(p.Head))
+	old, err := l.repo.Reference(name, true)
+	switch {
+	case errors.Is(err, plumbing.ErrReferenceNotFound):
+		old = nil
+	case err != nil:
+		return fmt.Errorf("read branch %s: %w", name.Short(), err)
+	case old.Hash() != l.history.tip:
+		return fmt.Errorf("%s is at %s, not at %s: give another branch", name.Short(), short(old.Hash().String()), short(l.Tip()))
+	}
+	if err := l.repo.Storer.CheckAndSetReference(next, old); err != nil {
+		return fmt.Errorf("write branch %s: %w", name.Short(), err)
+	}
+	return nil
+}
+
+// Push sends the plan to a branch of a remote of the repository, never by force. It is git itself that pushes, with the
+// credentials of the user who runs it.
+func (p *Plan) Push(ctx context.Context, remote, branch string) error {
+	name := branchRef(branch)
+	if err := name.Validate(); branch == "" || err != nil {
+		return fmt.Errorf("%q is not a branch name", oneLine(branch, 100))
+	}
+	if _, err := p.local.repo.Remote(remote); err != nil {
+		return fmt.Errorf("the repository has no remote %q", oneLine(remote, 100))
+	}
+	if err := p.store(); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "git", "-C", p.local.dir, "push", "--porcelain", "--", remote, p.Head+":"+name.String())
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		words := (&redactor{}).clean(serverLines(string(out)), 500)
+		return fmt.Errorf("push %s to %s: %s", name.Short(), remote, cmp.Or(strings.TrimSpace(words), err.Error()))
+	}
+	return nil
+}
+
+func (p *Plan) store() error {
+	if p.Head == "" {
+		return errors.New("there is nothing to commit")
+	}
+	return p.build.store(p.local.repo.Storer)
+}
