@@ -116,7 +116,7 @@ func Run(ctx context.Context, o Options) error {
 		puller: newPuller(o.Trust),
 		pods:   map[types.UID]*memory{},
 	}
-	if err := s.register(ctx); err != nil {
+	if err := register(ctx, client, o.Nodes); err != nil {
 		return err
 	}
 	var running sync.WaitGroup
@@ -291,9 +291,17 @@ func pinned(pod *corev1.Pod) string {
 	return ""
 }
 
-// register creates the nodes that are missing.
-func (s *standIn) register(ctx context.Context) error {
-	for _, n := range s.Nodes {
+// Register creates nodes that are missing, so that they are there before Run is.
+func Register(ctx context.Context, config *rest.Config, nodes ...Node) error {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	return register(ctx, client, nodes)
+}
+
+func register(ctx context.Context, client kubernetes.Interface, nodes []Node) error {
+	for _, n := range nodes {
 		node := &corev1.Node{
 			ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: map[string]string{
 				corev1.LabelHostname: n.Name, corev1.LabelOSStable: n.OS, corev1.LabelArchStable: n.Arch,
@@ -312,7 +320,7 @@ func (s *standIn) register(ctx context.Context) error {
 				},
 			},
 		}
-		_, err := s.client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
+		_, err := client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("register %s: %w", n.Name, err)
 		}

@@ -154,6 +154,12 @@ func GitServer(r *http.Request) bool {
 	return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/git-receive-pack")
 }
 
+// GitPushNotBy is GitServer without the pushes of clients whose user agent
+// begins with agent: "git/" for git itself, "go-git/" for go-git.
+func GitPushNotBy(agent string) func(*http.Request) bool {
+	return func(r *http.Request) bool { return GitServer(r) && !strings.HasPrefix(r.UserAgent(), agent) }
+}
+
 // recorder keeps an answer until it is whole.
 type recorder struct {
 	header http.Header

@@ -189,4 +189,11 @@ func TestWhatCountsAsMutating(t *testing.T) {
 			t.Errorf("%s %s %s: got %v", tc.server, tc.method, tc.path, got)
 		}
 	}
+	push := httptest.NewRequest("POST", "/fleet.git/git-receive-pack", nil)
+	for agent, want := range map[string]bool{"git/2.39.5": false, "go-git/5.x": true} {
+		push.Header.Set("User-Agent", agent)
+		if got := proxy.GitPushNotBy("git/")(push); got != want {
+			t.Errorf("a push by %s: got %v", agent, got)
+		}
+	}
 }

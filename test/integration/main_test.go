@@ -1,0 +1,54 @@
+package integration
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/backstop-dev/backstop/test/node"
+	"github.com/backstop-dev/backstop/test/testenv"
+)
+
+// shared is what all tests of this binary share, begun by the first that asks.
+type shared struct {
+	once sync.Once
+	env  *testenv.Env
+	err  error
+
+	install sync.Once // Backstop's RBAC and admission policies
+	build   sync.Once // the sidecar's binary
+	binary  string
+	worlds  int
+	mu      sync.Mutex
+}
+
+var common shared
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if common.env != nil {
+		common.env.Stop()
+	}
+	os.Exit(code)
+}
+
+// environment brings up the control plane for the first test that needs it.
+func environment(t *testing.T) *testenv.Env {
+	t.Helper()
+	common.once.Do(func() {
+		// Not the test's context: the control plane outlives it.
+		ctx := context.Background()
+		log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+		if common.env, common.err = testenv.Start(ctx, testenv.Options{Log: log, Keep: os.Getenv("KEEP") != ""}); common.err != nil {
+			return
+		}
+		// The node is there before any sidecar asks for its platform.
+		common.err = node.Register(ctx, common.env.Config, node.Node{Name: "node-1", OS: "linux", Arch: "amd64"})
+	})
+	if common.err != nil {
+		t.Fatal(common.err)
+	}
+	return common.env
+}

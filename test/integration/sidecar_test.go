@@ -1,0 +1,146 @@
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/backstop-dev/backstop/test/fleet"
+	"github.com/backstop-dev/backstop/test/process"
+	"github.com/backstop-dev/backstop/test/testenv"
+)
+
+// Sidecar is a running backstop.
+type Sidecar struct {
+	*process.Process
+	log string
+}
+
+// Log is what it has said so far.
+func (s *Sidecar) Log() string {
+	text, _ := os.ReadFile(s.log)
+	return string(text)
+}
+
+// startSidecar runs the real backstop for a world: its own process, its own
+// ServiceAccount with what deploy/kustomize/default grants it and the world's
+// Git secret, and the world's namespaces alone. flags come last and win.
+func startSidecar(t *testing.T, w *World, flags ...string) *Sidecar {
+	t.Helper()
+	binary := buildSidecar(t, w.Env)
+	install(t, w)
+	w.grantSecrets(w.Fleet.FluxNamespace(), fleet.SourceName)
+	config, err := w.Env.ConfigForServiceAccount(t.Context(), testenv.Namespace, testenv.ServiceAccount)
+	w.must(err)
+	if w.APIProxy != nil {
+		config, err = testenv.Via(config, w.APIProxy)
+		w.must(err)
+	}
+	kubeconfig, storage := w.scratch("kubeconfig"), w.scratch("storage")
+	w.must(testenv.WriteKubeconfig(config, kubeconfig))
+	log, err := os.Create(w.scratch("backstop.log"))
+	w.must(err)
+	defer log.Close()
+	args := append([]string{
+		"run", "--kubeconfig=" + kubeconfig, "--cluster=" + w.Name, "--namespaces=" + strings.Join(w.Fleet.Namespaces(), ","),
+		"--storage=" + storage, "--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0", "--leader-elect=false", "--log-level=debug",
+	}, flags...)
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(os.Environ(), "POD_NAMESPACE="+testenv.Namespace)
+	cmd.Stdout, cmd.Stderr = log, log
+	p, err := process.Start("backstop", cmd)
+	w.must(err)
+	s := &Sidecar{Process: p, log: log.Name()}
+	t.Cleanup(func() {
+		s.Stop(10 * time.Second)
+		said := s.Log()
+		if strings.Contains(said, "WARNING: DATA RACE") || strings.Contains(said, "panic:") {
+			t.Error("the sidecar raced or panicked")
+		}
+		if t.Failed() {
+			t.Logf("backstop (%v):\n%s", s.Err(), said[max(0, len(said)-20000):])
+		}
+	})
+	return s
+}
+
+// buildSidecar builds backstop with the race detector, once.
+func buildSidecar(t *testing.T, env *testenv.Env) string {
+	t.Helper()
+	common.build.Do(func() {
+		binary := filepath.Join(env.Dir, "backstop")
+		cmd := exec.Command("go", "build", "-race", "-o", binary, "./cmd/backstop")
+		cmd.Dir = env.Root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("build backstop: %v\n%s", err, out)
+			return
+		}
+		common.binary = binary
+	})
+	if common.binary == "" {
+		t.Fatal("backstop does not build")
+	}
+	return common.binary
+}
+
+// install applies the default overlay, once, but for what would run in the
+// cluster: its ServiceAccount, its RBAC and its admission policies count here.
+func install(t *testing.T, w *World) {
+	t.Helper()
+	common.install.Do(func() {
+		text, err := w.Env.Kubectl(t.Context(), "kustomize", filepath.Join(w.Env.Root, "deploy", "kustomize", "default"))
+		if err != nil {
+			t.Errorf("build the default overlay: %v", err)
+			return
+		}
+		var kept bytes.Buffer
+		for document := range strings.SplitSeq(text, "\n---\n") {
+			var o unstructured.Unstructured
+			if err := yaml.Unmarshal([]byte(document), &o.Object); err != nil {
+				t.Errorf("read the default overlay: %v", err)
+			}
+			if left := []string{"CustomResourceDefinition", "Deployment", "NetworkPolicy", "PodDisruptionBudget"}; slices.Contains(left, o.GetKind()) {
+				continue
+			}
+			fmt.Fprintf(&kept, "---\n%s\n", document)
+		}
+		if err := w.Env.Apply(t.Context(), kept.String()); err != nil {
+			t.Errorf("install Backstop: %v", err)
+		}
+	})
+	if t.Failed() {
+		t.FailNow()
+	}
+}
+
+// grantSecrets lets Backstop read named Secrets, as the component credentials does.
+func (w *World) grantSecrets(namespace string, names ...string) {
+	w.t.Helper()
+	meta := metav1.ObjectMeta{Namespace: namespace, Name: "backstop-credentials"}
+	role := &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: names, Verbs: []string{"get"}},
+		{APIGroups: []string{""}, Resources: []string{"serviceaccounts"}, Verbs: []string{"get"}},
+	}}
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: meta,
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: meta.Name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: testenv.Namespace, Name: testenv.ServiceAccount}},
+	}
+	for _, err := range []error{w.Client.Create(w.t.Context(), role), w.Client.Create(w.t.Context(), binding)} {
+		if !apierrors.IsAlreadyExists(err) {
+			w.must(err)
+		}
+	}
+}

@@ -1,0 +1,369 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/test/fleet"
+	"github.com/backstop-dev/backstop/test/fluxstub"
+	"github.com/backstop-dev/backstop/test/gitserver"
+	"github.com/backstop-dev/backstop/test/node"
+	"github.com/backstop-dev/backstop/test/proxy"
+	"github.com/backstop-dev/backstop/test/registrystub"
+	"github.com/backstop-dev/backstop/test/testenv"
+)
+
+// setup is what a test may want otherwise in its world.
+type setup struct {
+	Fleet    fleet.Options
+	Git      gitserver.Options
+	Registry registrystub.Options
+	Node     node.Options
+	Flux     fluxstub.Options
+	// Vary changes the fleet before it is written to Git and to the cluster.
+	Vary func(*World)
+	// Tapped stands proxies before the API server and the Git server that count what the sidecar changes.
+	Tapped bool
+}
+
+// World is one test's own fleet.
+type World struct {
+	t *testing.T
+	// Name begins the names of its namespaces.
+	Name string
+	Env  *testenv.Env
+	// Client of an administrator, who knows Flux's kinds and Backstop's.
+	Client client.Client
+	// Git is the server and Repo the folder of its bare repository.
+	Git  *gitserver.Server
+	Repo string
+	// Registry of the fleet's images.
+	Registry *registrystub.Registry
+	Fleet    *fleet.Fleet
+	// Alice has a work tree.
+	Alice *fleet.Person
+	// Tap counts what the sidecar changes, where the world is tapped.
+	Tap      *proxy.Tap
+	APIProxy *proxy.Proxy
+	GitProxy *proxy.Proxy
+
+	log *buffer
+}
+
+// world makes a world and starts its stand-ins. What it holds is gone when the test has ended.
+func world(t *testing.T, vary ...func(*setup)) *World {
+	t.Helper()
+	s := setup{Git: gitserver.Options{Username: "flux", Password: "correct horse"}}
+	for _, v := range vary {
+		v(&s)
+	}
+	w := &World{t: t, Env: environment(t), Name: worldName(t), log: &buffer{}}
+	w.must(w.serve(&s))
+	w.Fleet = fleet.New(s.Fleet)
+	if s.Vary != nil {
+		s.Vary(w)
+	}
+	for _, app := range w.Fleet.Apps {
+		for _, env := range w.Fleet.Environments {
+			w.Publish(app, fleet.Tag(env, 0))
+		}
+	}
+	var err error
+	w.Alice, err = fleet.NewPerson(t.Context(), "Alice", w.Repo, t.TempDir())
+	w.must(err)
+	w.must(w.Alice.Write(w.Fleet.Files))
+	_, err = w.Alice.Push(t.Context(), "Begin")
+	w.must(err)
+	w.must(w.Fleet.Create(t.Context(), w.Client))
+	w.stand(s)
+	t.Cleanup(w.report)
+	return w
+}
+
+// worldName is short, unique, and says whose world it is.
+func worldName(t *testing.T) string {
+	common.mu.Lock()
+	defer common.mu.Unlock()
+	common.worlds++
+	name := regexp.MustCompile(`[^a-z0-9]`).ReplaceAllString(strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), "")
+	return fmt.Sprintf("w%d-%s", common.worlds, name[:min(len(name), 24)])
+}
+
+// serve starts the servers and fills in the fleet's addresses.
+func (w *World) serve(s *setup) error {
+	scheme, err := fluxstub.Scheme()
+	if err != nil {
+		return err
+	}
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return err
+	}
+	if w.Client, err = client.New(w.Env.Config, client.Options{Scheme: scheme}); err != nil {
+		return err
+	}
+	if w.Git, err = gitserver.Start(s.Git); err != nil {
+		return err
+	}
+	w.t.Cleanup(func() { _ = w.Git.Close() })
+	if w.Repo, err = w.Git.Create("fleet.git"); err != nil {
+		return err
+	}
+	if w.Registry, err = registrystub.Start(s.Registry); err != nil {
+		return err
+	}
+	w.t.Cleanup(w.Registry.Close)
+	gitURL := w.Git.URL
+	if s.Tapped {
+		if err := w.tap(); err != nil {
+			return err
+		}
+		gitURL = w.GitProxy.URL
+	}
+	s.Fleet.Name, s.Fleet.GitURL, s.Fleet.Registry = w.Name, gitURL+"/fleet.git", w.Registry.Host()
+	s.Fleet.Username, s.Fleet.Password = s.Git.Username, s.Git.Password
+	return nil
+}
+
+// tap stands proxies that share a count before both servers. Image automation
+// pushes with git itself, which does not count; go-git, which the sidecar uses, does.
+func (w *World) tap() error {
+	w.Tap = &proxy.Tap{}
+	var err error
+	if w.APIProxy, err = w.Env.ProxyTo(w.Tap); err != nil {
+		return err
+	}
+	w.t.Cleanup(w.APIProxy.Close)
+	w.GitProxy, err = proxy.Start(proxy.Options{Target: w.Git.URL, Tap: w.Tap, Mutates: proxy.GitPushNotBy("git/")})
+	if err != nil {
+		return err
+	}
+	w.t.Cleanup(w.GitProxy.Close)
+	return nil
+}
+
+// stand starts the stand-ins; they end after the namespaces have.
+func (w *World) stand(s setup) {
+	ctx, cancel := context.WithCancel(context.Background())
+	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	s.Node.Config, s.Node.Namespaces, s.Node.Log = w.Env.Config, w.Fleet.Namespaces(), log
+	s.Flux.Config, s.Flux.Namespaces, s.Flux.Log, s.Flux.Dir = w.Env.Config, w.Fleet.Namespaces(), log, w.t.TempDir()
+	var running sync.WaitGroup
+	for name, run := range map[string]func() error{
+		"node": func() error { return node.Run(ctx, s.Node) },
+		"flux": func() error { return fluxstub.Run(ctx, s.Flux) },
+	} {
+		running.Go(func() {
+			if err := run(); err != nil {
+				w.t.Errorf("the stand-in for %s: %v", name, err)
+			}
+		})
+	}
+	w.t.Cleanup(func() {
+		w.clear()
+		cancel()
+		running.Wait()
+	})
+}
+
+// clear deletes the namespaces, and waits until no pod is left that a sidecar of another test could see.
+func (w *World) clear() {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for _, name := range w.Fleet.Namespaces() {
+		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		if err := w.Client.Delete(ctx, ns); client.IgnoreNotFound(err) != nil {
+			w.t.Logf("delete %s: %v", name, err)
+		}
+	}
+	for _, name := range w.Fleet.Namespaces() {
+		for {
+			var pods corev1.PodList
+			if err := w.Client.List(ctx, &pods, client.InNamespace(name)); err != nil || len(pods.Items) == 0 {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
+// report says what there is to know of a world whose test failed.
+func (w *World) report() {
+	if !w.t.Failed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	log, _ := w.Alice.Git(ctx, "--git-dir="+w.Repo, "log", "--format=%h %ci %an: %s", "-n", "20", fleet.Branch)
+	w.t.Logf("git log:\n%s", log)
+	for _, ns := range w.Fleet.Namespaces() {
+		out, _ := w.Env.Kubectl(ctx, "get", "gitrepositories,kustomizations,imageupdateautomations,imagepolicies,deployments,pods,rollbacks", "-n", ns)
+		w.t.Logf("%s:\n%s", ns, out)
+	}
+	w.t.Logf("stand-ins:\n%s", w.log)
+}
+
+func (w *World) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// patience is how long anything may take; what is waited for is there much sooner.
+const patience = time.Minute
+
+// Until asks again and again until there is no error, and fails the test with the last one when patience is over.
+func (w *World) Until(what string, ask func() error) {
+	w.t.Helper()
+	begin := time.Now()
+	for {
+		err := ask()
+		if err == nil {
+			w.t.Logf("%6.2fs %s", time.Since(begin).Seconds(), what)
+			return
+		}
+		if time.Since(begin) > patience {
+			w.t.Fatalf("waited for: %s: %v", what, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Publish pushes an app's image to the registry, for linux/amd64 unless platforms are named, and gives its digest.
+// It is always an index, so that a kubelet misses its platform.
+func (w *World) Publish(app, tag string, platforms ...string) string {
+	w.t.Helper()
+	if len(platforms) == 0 {
+		platforms = []string{"linux/amd64"}
+	}
+	digest, err := w.Registry.PushIndex(app, tag, platforms...)
+	w.must(err)
+	return digest
+}
+
+// Tip is the newest commit of the deployed branch.
+func (w *World) Tip() string {
+	w.t.Helper()
+	return w.git("rev-parse", fleet.Branch)
+}
+
+// File is a file's content at the tip.
+func (w *World) File(path string) string {
+	w.t.Helper()
+	return w.git("show", fleet.Branch+":"+path) + "\n"
+}
+
+// git asks the bare repository.
+func (w *World) git(args ...string) string {
+	w.t.Helper()
+	out, err := w.Alice.Git(w.t.Context(), append([]string{"--git-dir=" + w.Repo}, args...)...)
+	w.must(err)
+	return out
+}
+
+// LiveImage is what a Deployment's template says.
+func (w *World) LiveImage(env, app string) string {
+	w.t.Helper()
+	return w.deployment(env, app).Spec.Template.Spec.Containers[0].Image
+}
+
+func (w *World) deployment(env, app string) *appsv1.Deployment {
+	w.t.Helper()
+	d := &appsv1.Deployment{}
+	w.must(client.IgnoreNotFound(w.Client.Get(w.t.Context(), client.ObjectKey{Namespace: w.Fleet.Namespace(env), Name: app}, d)))
+	if len(d.Spec.Template.Spec.Containers) == 0 {
+		d.Spec.Template.Spec.Containers = []corev1.Container{{}} // not there yet
+	}
+	return d
+}
+
+// Runs says whether a Deployment's rollout of an image is complete.
+func (w *World) Runs(env, app, tag string) error {
+	w.t.Helper()
+	d := w.deployment(env, app)
+	want := int32(1)
+	if d.Spec.Replicas != nil {
+		want = *d.Spec.Replicas
+	}
+	image := d.Spec.Template.Spec.Containers[0].Image
+	switch {
+	case image != w.Fleet.Image(app, tag):
+		return fmt.Errorf("%s/%s has image %q, not %s", env, app, image, tag)
+	case d.Status.ObservedGeneration != d.Generation, d.Status.UpdatedReplicas != want, d.Status.AvailableReplicas != want, d.Status.Replicas != want:
+		return fmt.Errorf("%s/%s is not rolled out: %+v", env, app, d.Status)
+	}
+	return nil
+}
+
+// Settle waits until every app runs its first image.
+func (w *World) Settle() {
+	w.t.Helper()
+	w.Until("every app runs its first image", func() error {
+		for _, env := range w.Fleet.Environments {
+			for _, app := range w.Fleet.Apps {
+				if err := w.Runs(env, app, fleet.Tag(env, 0)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// Waiting gives reason and message of the containers of an environment that wait, one a line.
+func (w *World) Waiting(env string) []string {
+	w.t.Helper()
+	var pods corev1.PodList
+	w.must(w.Client.List(w.t.Context(), &pods, client.InNamespace(w.Fleet.Namespace(env))))
+	var all []string
+	for _, p := range pods.Items {
+		for _, c := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
+			if s := c.State.Waiting; s != nil && s.Message != "" {
+				all = append(all, s.Reason+" "+s.Message)
+			}
+		}
+	}
+	return all
+}
+
+// Object reads an object of the world again.
+func Object[T client.Object](w *World, o T) T {
+	w.t.Helper()
+	w.must(w.Client.Get(w.t.Context(), client.ObjectKeyFromObject(o), o))
+	return o
+}
+
+// scratch is a folder of the world's own.
+func (w *World) scratch(name string) string { return filepath.Join(w.t.TempDir(), name) }
+
+// buffer is a log that several goroutines write and a test reads.
+type buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
