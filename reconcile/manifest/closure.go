@@ -32,6 +32,11 @@ func Closure(fsys fs.FS, root string) (Files, error) {
 	if !c.kustomization(dir) {
 		c.generated(dir)
 	}
+	for len(c.unread) > 0 {
+		file := c.unread[len(c.unread)-1]
+		c.unread = c.unread[:len(c.unread)-1]
+		c.read(file)
+	}
 	files := Files{Paths: slices.Sorted(maps.Keys(c.paths)), Values: slices.Sorted(maps.Keys(c.values))}
 	for problem := range c.problems {
 		files.Problems = append(files.Problems, problem)
@@ -49,14 +54,25 @@ type closure struct {
 	problems      map[Problem]bool
 	visited       map[string]bool
 	modes         map[string]fs.FileMode
+	// unread are kustomization files to follow yet.
+	unread []string
 }
+
+// The bounds within which a tree is followed.
+const (
+	maxPath     = 4096
+	maxProblems = 1000
+)
 
 func (c *closure) problem(file, format string, args ...any) {
-	c.problems[Problem{File: file, Reason: fmt.Sprintf(format, args...)}] = true
+	if len(c.problems) < maxProblems {
+		c.problems[Problem{File: file, Reason: fmt.Sprintf(format, args...)}] = true
+	}
 }
 
-// errLink and errSubmodule are what a path must not lead over.
+// errLink and errSubmodule are what a path must not lead over, errLong is one that nobody means.
 var (
+	errLong      = fmt.Errorf("its path is longer than %d bytes", maxPath)
 	errLink      = errors.New("is a symbolic link, which is not followed")
 	errSubmodule = errors.New("is in a submodule, which Backstop does not read")
 )
@@ -65,6 +81,9 @@ var (
 func (c *closure) mode(name string) (fs.FileMode, error) {
 	if mode, ok := c.modes[name]; ok {
 		return mode, nil
+	}
+	if len(name) > maxPath {
+		return 0, errLong
 	}
 	if dir := path.Dir(name); name != "." {
 		mode, err := c.mode(dir)
@@ -79,17 +98,23 @@ func (c *closure) mode(name string) (fs.FileMode, error) {
 	if err != nil {
 		return 0, err
 	}
-	switch mode := info.Mode(); {
+	return c.judge(name, info.Mode())
+}
+
+// judge refuses what must not be followed, and remembers the rest.
+func (c *closure) judge(name string, mode fs.FileMode) (fs.FileMode, error) {
+	switch {
+	case len(name) > maxPath:
+		return 0, errLong
 	case mode&fs.ModeSymlink != 0:
 		return 0, fmt.Errorf("%s %w", name, errLink)
 	case mode&fs.ModeIrregular != 0 || mode.IsDir() && name != "." && c.isCheckout(name):
 		return 0, fmt.Errorf("%s %w", name, errSubmodule)
 	case !mode.IsDir() && !mode.IsRegular():
 		return 0, fmt.Errorf("%s is neither a file nor a folder", name)
-	default:
-		c.modes[name] = mode
-		return mode, nil
 	}
+	c.modes[name] = mode
+	return mode, nil
 }
 
 // isCheckout says whether a folder is a repository of its own: a submodule that is checked out holds .git.
@@ -115,7 +140,7 @@ func (c *closure) generated(dir string) {
 		if ignored(entry.Name()) {
 			continue
 		}
-		mode, err := c.mode(name)
+		mode, err := c.judge(name, entry.Type())
 		switch {
 		case err != nil:
 			c.problem(name, "%v", err)

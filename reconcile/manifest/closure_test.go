@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -198,5 +199,23 @@ func TestClosureStaysInAFolderOnDisk(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A chain of folders as long as a hostile repository likes must not use up the stack.
+func TestALongChainOfKustomizationsIsFollowed(t *testing.T) {
+	tree := fstest.MapFS{}
+	const n = 1200
+	for i := range n {
+		tree[fmt.Sprintf("k%d/kustomization.yaml", i)] = file(fmt.Sprintf("resources: [../k%d, missing%d.yaml]", (i+1)%n, i))
+	}
+	files, err := Closure(tree, "k0")
+	if err != nil || len(files.Paths) != n || len(files.Problems) != maxProblems {
+		t.Errorf("%d files, %d problems, %v", len(files.Paths), len(files.Problems), err)
+	}
+	deep := fstest.MapFS{"deep/" + strings.Repeat(strings.Repeat("d", 100)+"/", maxPath/100+1) + "x.yaml": file("")}
+	files, err = Closure(deep, "deep")
+	if err != nil || len(files.Paths) != 0 || len(files.Problems) == 0 || !strings.Contains(files.Problems[0].Reason, "longer than") {
+		t.Errorf("%d files, %d problems, %v", len(files.Paths), len(files.Problems), err)
 	}
 }

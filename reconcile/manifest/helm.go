@@ -1,7 +1,10 @@
 package manifest
 
 import (
+	"maps"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // claimBlocks claims the parts of images that Helm values (and the custom resources made after them) keep in keys of
@@ -16,12 +19,16 @@ import (
 // Each block is one group.
 func claimBlocks(fields []entry, s spot, set func(int, claim)) {
 	imageLike, claimed := !s.item && isBlockKey(s.key), false
+	var index map[string]int
 	for i, f := range fields {
 		prefix, ok := repositoryPrefix(f.key)
-		if !ok || scalarAt(fields, f.key) < 0 {
+		if !ok || resolve(f.value).Kind != yaml.ScalarNode {
 			continue
 		}
-		parts := blockParts(fields, prefix)
+		if index == nil {
+			index = scalars(fields)
+		}
+		parts := blockParts(index, prefix)
 		if len(parts) == 0 && !imageLike {
 			continue
 		}
@@ -41,14 +48,13 @@ func claimBlocks(fields []entry, s spot, set func(int, claim)) {
 func claimNamedBlock(fields []entry, s spot, imageLike bool, set func(int, claim)) {
 	group := s.pointer + "/"
 	image := scalarAt(fields, "image")
+	if image < 0 && !imageLike {
+		return
+	}
+	index := scalars(fields)
 	if image >= 0 && !(s.item && isContainerList(s.key)) {
-		parts := blockParts(fields, "")
-		for j, part := range blockParts(fields, "image") {
-			if parts == nil {
-				parts = map[int]Part{}
-			}
-			parts[j] = part
-		}
+		parts := blockParts(index, "")
+		maps.Copy(parts, blockParts(index, "image"))
 		_, tag, digest := Split(textAt(fields, "image"))
 		if len(parts) == 0 || tag != "" || digest != "" {
 			return
@@ -59,11 +65,8 @@ func claimNamedBlock(fields []entry, s spot, imageLike bool, set func(int, claim
 		}
 		return
 	}
-	if !imageLike {
-		return
-	}
-	parts := blockParts(fields, "")
-	if len(parts) == 0 {
+	parts := blockParts(index, "")
+	if !imageLike || len(parts) == 0 {
 		return
 	}
 	if name := scalarAt(fields, "name"); name >= 0 {
@@ -83,22 +86,27 @@ func repositoryPrefix(key string) (string, bool) {
 	return strings.CutSuffix(key, "Repository")
 }
 
-// blockParts finds the keys beside a repository by index.
-func blockParts(fields []entry, prefix string) map[int]Part {
-	var parts map[int]Part
-	for _, word := range []struct {
-		key  string
-		part Part
-	}{{"tag", PartTag}, {"digest", PartDigest}, {"registry", PartRegistry}} {
-		key := word.key
-		if prefix != "" {
-			key = prefix + strings.ToUpper(key[:1]) + key[1:]
+// scalars gives the index of every key that has a scalar.
+func scalars(fields []entry) map[string]int {
+	index := make(map[string]int, len(fields))
+	for i, f := range fields {
+		if resolve(f.value).Kind == yaml.ScalarNode {
+			index[f.key] = i
 		}
-		if i := scalarAt(fields, key); i >= 0 {
-			if parts == nil {
-				parts = map[int]Part{}
-			}
-			parts[i] = word.part
+	}
+	return index
+}
+
+// blockParts finds the keys beside a repository, by their index among the fields.
+func blockParts(index map[string]int, prefix string) map[int]Part {
+	parts := map[int]Part{}
+	for key, part := range map[string]Part{"Tag": PartTag, "Digest": PartDigest, "Registry": PartRegistry} {
+		key = prefix + key
+		if prefix == "" {
+			key = strings.ToLower(key)
+		}
+		if i, ok := index[key]; ok {
+			parts[i] = part
 		}
 	}
 	return parts

@@ -33,7 +33,7 @@ func (c *closure) kustomization(dir string) bool {
 	}
 	for _, file := range found {
 		c.paths[file] = true
-		c.read(file)
+		c.unread = append(c.unread, file)
 	}
 	return true
 }

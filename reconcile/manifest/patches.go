@@ -67,7 +67,8 @@ func targetOf(patch *yaml.Node, otherwise Object) Object {
 // embedded walks YAML that is the text of a scalar: an inline patch, or a file of Helm values in a ConfigMap. What does
 // not parse is text.
 func (w *walker) embedded(n *yaml.Node, s spot) error {
-	if w.outer != nil || s.mute || !holdsYAML(s) {
+	// Through aliases one text could be read again and again.
+	if w.outer != nil || s.mute || s.shared || !holdsYAML(s) {
 		return nil
 	}
 	inner, err := parse([]byte(n.Value))
