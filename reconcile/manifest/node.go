@@ -77,7 +77,8 @@ type Change struct {
 	Value string
 }
 
-// Target is the container for which Match looks. Empty fields are unknown.
+// Target is the workload for which Match looks, and the container, which only tells lone tags apart. Empty fields are
+// unknown.
 type Target struct{ Namespace, Kind, Name, Container string }
 
 // Delta is a node that differs between two versions of a file. Before is nil for a node that was added, After for one
