@@ -137,6 +137,9 @@ func (f *fault) serve(w http.ResponseWriter, req *http.Request, closed <-chan st
 		status = http.StatusOK
 	}
 	w.WriteHeader(status)
+	if req.Method == http.MethodHead {
+		return
+	}
 	_, err := w.Write([]byte(body))
 	for f.Endless && err == nil && req.Context().Err() == nil {
 		_, err = w.Write(make([]byte, 64<<10))

@@ -126,8 +126,10 @@ func weigh(found map[v1alpha1.Cause]bool) v1alpha1.Cause {
 		}
 		return ""
 	}
-	image := first(v1alpha1.CauseInvalidName, v1alpha1.CausePlatformMismatch, v1alpha1.CauseBlobMissing, v1alpha1.CauseNotFound)
-	other := first(v1alpha1.CauseNodeFault, v1alpha1.CauseRateLimited, v1alpha1.CauseUnauthorized, v1alpha1.CauseRegistryUnavailable)
+	image := first(v1alpha1.CauseInvalidName, v1alpha1.CausePlatformMismatch,
+		v1alpha1.CauseBlobMissing, v1alpha1.CauseNotFound)
+	other := first(v1alpha1.CauseNodeFault, v1alpha1.CauseRateLimited,
+		v1alpha1.CauseUnauthorized, v1alpha1.CauseRegistryUnavailable)
 	switch {
 	case image != "" && other == "":
 		return image

@@ -28,7 +28,8 @@ var (
 	}{
 		{regexp.MustCompile(`\[(manifests|blobs) [^\]]*\]`), "[]"},
 		{regexp.MustCompile(`\b(manifest|digest) \S+ in `), "$1 " + gone + " in "},
-		{regexp.MustCompile(`\b(manifest for|pull access denied for|image pull failed for|lookup|from host|to host) [^\s,:]+`), "$1 " + gone},
+		{regexp.MustCompile(`\b(manifest for|pull access denied for|image pull failed for) [^\s,:]+`), "$1 " + gone},
+		{regexp.MustCompile(`\b(lookup|from host|to host) [^\s,:]+`), "$1 " + gone},
 		{regexp.MustCompile(`\b(repository|artifact|tag|image) [^\s,:]+ (not found|was )`), "$1 " + gone + " $2"},
 		{regexp.MustCompile(`\b(container registry|docker registry) [^\s,:]+`), "$1 " + gone},
 	}

@@ -1,0 +1,315 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+const (
+	// maxManifest is what containerd and the distribution specification allow for manifests, in bytes.
+	maxManifest = 4 << 20
+	// pageSize of a tags list.
+	pageSize = 100
+	// maxPages of a tags list.
+	maxPages = 100
+)
+
+// acceptable are the kinds of manifests that runtimes know.
+var acceptable = strings.Join([]string{
+	string(types.OCIImageIndex), string(types.DockerManifestList),
+	string(types.OCIManifestSchema1), string(types.DockerManifestSchema2), "*/*",
+}, ", ")
+
+// tagName is the specification's.
+var tagName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+
+// manifest is the answer to a request for one.
+type manifest struct {
+	digest    v1.Hash
+	mediaType types.MediaType
+	size      int64
+	body      []byte
+}
+
+// do sends one request and gives an answer of status 200 or 206; everything else is an *Error. The caller closes it.
+func (s *session) do(ctx context.Context, method, path string, header map[string]string) (*http.Response, error) {
+	u := path
+	if !strings.Contains(path, "://") {
+		u = s.repo.Scheme() + "://" + s.repo.RegistryStr() + "/v2/" + s.repo.RepositoryStr() + "/" + path
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u, nil)
+	if err != nil {
+		return nil, lie(s.host, "an address that is none")
+	}
+	for k, v := range header {
+		req.Header.Set(k, v)
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return nil, fault(s.host, err)
+	}
+	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusPartialContent {
+		return resp, nil
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // the connection can be used again
+	_ = resp.Body.Close()
+	return resp, refusal(s.host, resp.StatusCode)
+}
+
+// resolve looks whether the manifest of a tag or digest exists, with HEAD where that says enough.
+func (s *session) resolve(ctx context.Context, identifier string) (manifest, error) {
+	resp, err := s.do(ctx, http.MethodHead, "manifests/"+identifier, map[string]string{"Accept": acceptable})
+	switch {
+	case unknown(err):
+		return s.manifest(ctx, identifier)
+	case err != nil:
+		return manifest{}, err
+	}
+	_ = resp.Body.Close()
+	if kind := kindOf(resp); strings.HasPrefix(kind, "text/") {
+		return manifest{}, lie(s.host, "a page (%s) instead of a manifest", clip(kind))
+	}
+	digest, err := v1.NewHash(resp.Header.Get("Docker-Content-Digest"))
+	if err != nil {
+		return s.manifest(ctx, identifier)
+	}
+	if asked, err := v1.NewHash(identifier); err == nil && asked != digest {
+		return manifest{}, lie(s.host, "digest %s for %s", digest, asked)
+	}
+	return manifest{digest: digest, mediaType: types.MediaType(kindOf(resp)), size: resp.ContentLength}, nil
+}
+
+// manifest reads the manifest of a tag or digest.
+func (s *session) manifest(ctx context.Context, identifier string) (manifest, error) {
+	resp, err := s.do(ctx, http.MethodGet, "manifests/"+identifier, map[string]string{"Accept": acceptable})
+	if err != nil {
+		return manifest{}, err
+	}
+	body, err := s.read(resp)
+	if err != nil {
+		return manifest{}, err
+	}
+	m := manifest{mediaType: types.MediaType(kindOf(resp)), size: int64(len(body)), body: body}
+	if !json.Valid(body) {
+		return manifest{}, lie(s.host, "a manifest that is no JSON")
+	}
+	asked, err := v1.NewHash(identifier)
+	if err != nil {
+		asked.Algorithm = "sha256"
+	}
+	if m.digest, err = sum(asked.Algorithm, body); err != nil {
+		return manifest{}, lie(s.host, "an unknown kind of digest")
+	}
+	if asked.Hex != "" && asked != m.digest {
+		return manifest{}, lie(s.host, "content with digest %s for %s", m.digest, asked)
+	}
+	return m, nil
+}
+
+// config reads a small blob and checks its digest.
+func (s *session) config(ctx context.Context, d v1.Descriptor) ([]byte, error) {
+	resp, err := s.do(ctx, http.MethodGet, "blobs/"+d.Digest.String(), nil)
+	if err != nil {
+		return nil, s.elsewhere(resp, err)
+	}
+	body, err := s.read(resp)
+	if err != nil {
+		return nil, err
+	}
+	if got, err := sum(d.Digest.Algorithm, body); err != nil || got != d.Digest {
+		return nil, lie(s.host, "content with another digest for %s", d.Digest)
+	}
+	return body, nil
+}
+
+// blob looks whether a blob exists. Where HEAD does not say it, because the storage only signs GETs or something on the
+// way drops the length, its first byte is asked for.
+func (s *session) blob(ctx context.Context, d v1.Descriptor) error {
+	path := "blobs/" + d.Digest.String()
+	size := int64(-1)
+	resp, err := s.do(ctx, http.MethodHead, path, nil)
+	switch {
+	case err == nil:
+		size = resp.ContentLength
+		_ = resp.Body.Close()
+	case unknown(err), resp != nil && resp.StatusCode == http.StatusForbidden && !s.own(resp):
+	default:
+		return s.elsewhere(resp, err)
+	}
+	if size < 0 {
+		if resp, err = s.do(ctx, http.MethodGet, path, map[string]string{"Range": "bytes=0-0"}); err != nil {
+			return s.elsewhere(resp, err)
+		}
+		_ = resp.Body.Close()
+		size = whole(resp)
+	}
+	if size != d.Size {
+		return lie(s.host, "%d bytes for blob %s, which has %d", size, d.Digest, d.Size)
+	}
+	return nil
+}
+
+// own says whether the registry itself answered, not what it redirects to.
+func (s *session) own(resp *http.Response) bool { return resp.Request.URL.Host == s.repo.RegistryStr() }
+
+// elsewhere makes a 404 of the storage behind a registry a fault of the two: the registry itself says that the blob
+// exists.
+func (s *session) elsewhere(resp *http.Response, err error) error {
+	if missing(err) && resp != nil && !s.own(resp) {
+		return unavailable("%s has a blob that its storage does not", s.host)
+	}
+	return err
+}
+
+// missing says whether an error is the registry's 404.
+func missing(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Cause == v1alpha1.CauseNotFound
+}
+
+// tags lists tags, at most limit, page by page. Names that are none are left out.
+func (s *session) tags(ctx context.Context, limit int) ([]string, error) {
+	var all []string
+	path := fmt.Sprintf("tags/list?n=%d", pageSize)
+	for page := 0; page < maxPages && len(all) < limit; page++ {
+		resp, err := s.do(ctx, http.MethodGet, path, map[string]string{"Accept": "application/json"})
+		if err != nil {
+			return nil, err
+		}
+		some, err := readTags(resp.Body, limit-len(all))
+		_ = resp.Body.Close()
+		switch {
+		case errors.Is(err, errTooLong), err != nil && network(err) != "":
+			return nil, fault(s.host, err)
+		case err != nil:
+			return nil, lie(s.host, "a list of tags that is none")
+		}
+		all = append(all, some...)
+		next, ok := nextPage(resp)
+		if !ok {
+			break
+		}
+		path = next
+	}
+	return all, nil
+}
+
+// readTags reads the tags of one page as they come, so that a long page need not be read to its end.
+func readTags(r io.Reader, limit int) ([]string, error) {
+	d := json.NewDecoder(r)
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, fmt.Errorf("read an object: %w", errors.Join(err, io.ErrNoProgress))
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		if key != "tags" {
+			var skipped json.RawMessage
+			if err := d.Decode(&skipped); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		open, err := d.Token()
+		if err != nil || open != json.Delim('[') {
+			return nil, err // null: no tags
+		}
+		var tags []string
+		for d.More() && len(tags) < limit {
+			var tag string
+			if err := d.Decode(&tag); err != nil {
+				return nil, err
+			}
+			if tagName.MatchString(tag) {
+				tags = append(tags, tag)
+			}
+		}
+		if len(tags) < limit {
+			_, err = d.Token() // the end of the list, so that a cut one is seen
+		}
+		return tags, err
+	}
+	return nil, nil
+}
+
+// nextPage reads the Link header. Only the registry itself is followed.
+func nextPage(resp *http.Response) (string, bool) {
+	link := resp.Header.Get("Link")
+	start, end := strings.Index(link, "<"), strings.Index(link, ">")
+	if start < 0 || end < start || !strings.Contains(link[end:], "next") {
+		return "", false
+	}
+	u, err := url.Parse(link[start+1 : end])
+	if err != nil {
+		return "", false
+	}
+	u = resp.Request.URL.ResolveReference(u)
+	if u.Scheme != resp.Request.URL.Scheme || u.Host != resp.Request.URL.Host || u.String() == resp.Request.URL.String() {
+		return "", false
+	}
+	return u.String(), true
+}
+
+// read reads a manifest or config to its end.
+func (s *session) read(resp *http.Response) ([]byte, error) {
+	defer func() { _ = resp.Body.Close() }()
+	if kind := kindOf(resp); strings.HasPrefix(kind, "text/html") {
+		return nil, lie(s.host, "a page (%s) instead of content", clip(kind))
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxManifest+1))
+	if err != nil {
+		return nil, fault(s.host, err)
+	}
+	if len(body) > maxManifest {
+		return nil, lie(s.host, "a manifest or config of more than %d MiB", maxManifest>>20)
+	}
+	return body, nil
+}
+
+func kindOf(resp *http.Response) string {
+	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return kind
+}
+
+// whole is the size of what one byte was asked of; -1 when the answer does not say.
+func whole(resp *http.Response) int64 {
+	if resp.StatusCode == http.StatusOK {
+		return resp.ContentLength
+	}
+	var size int64
+	if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes 0-0/%d", &size); err != nil {
+		return -1
+	}
+	return size
+}
+
+func sum(algorithm string, body []byte) (v1.Hash, error) {
+	h, err := v1.Hasher(algorithm)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	if _, err := io.Copy(h, bytes.NewReader(body)); err != nil {
+		return v1.Hash{}, err
+	}
+	return v1.Hash{Algorithm: algorithm, Hex: hex.EncodeToString(h.Sum(nil))}, nil
+}
