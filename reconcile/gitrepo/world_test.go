@@ -271,3 +271,32 @@ func (w *world) mktree(entries ...string) string {
 	}
 	return strings.TrimSpace(string(out))
 }
+
+// try runs git on the server's repository and says whether it worked.
+func (w *world) try(args ...string) error {
+	cmd := exec.CommandContext(w.Context(), "git", args...)
+	cmd.Dir, cmd.Env = w.bare, gitserver.Env()
+	return cmd.Run()
+}
+
+// filler puts many commits of a file that nobody cares about on the branch.
+func (w *world) filler(n int) {
+	w.Helper()
+	var in strings.Builder
+	for i := range n {
+		w.now = w.now.Add(time.Minute)
+		content := fmt.Sprintf("filler %d at %s\n", i, w.now)
+		from := ""
+		if i == 0 {
+			from = "from refs/heads/main^0\n"
+		}
+		fmt.Fprintf(&in, "commit refs/heads/main\ncommitter Jane <jane@example.com> %d +0000\ndata 6\nfiller\n%sM 100644 inline filler\ndata %d\n%s\n",
+			w.now.Unix(), from, len(content), content)
+	}
+	cmd := exec.CommandContext(w.Context(), "git", "fast-import", "--quiet")
+	cmd.Dir, cmd.Env, cmd.Stdin = w.bare, gitserver.Env(), strings.NewReader(in.String())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.Fatalf("git fast-import: %v: %s", err, out)
+	}
+	w.pull()
+}

@@ -45,6 +45,7 @@ type Server struct {
 	http     *http.Server
 	backend  *cgi.Handler
 	faults   chan struct{}
+	closed   sync.Once
 	mu       sync.Mutex
 	fault    Fault
 	pushes   atomic.Int64
@@ -94,7 +95,7 @@ func Start(o Options) (*Server, error) {
 
 // Close stops the server, lets hanging requests go, and removes a temporary folder.
 func (s *Server) Close() error {
-	close(s.faults)
+	s.closed.Do(func() { close(s.faults) })
 	err := s.http.Close()
 	if s.owned {
 		err = errors.Join(err, os.RemoveAll(s.Root))
