@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"testing"
@@ -253,14 +254,14 @@ func TestAHangingRegistryClosesAndACutAnswerFails(t *testing.T) {
 	if _, err := http.DefaultClient.Do(req); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the hanging request gave %v", err)
 	}
-	hung := make(chan error, 1)
+	hung, sent := make(chan error, 1), make(chan struct{})
+	trace := &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(sent) }}
+	req, _ = http.NewRequestWithContext(httptrace.WithClientTrace(context.Background(), trace), "GET", r.URL()+"/hang", nil)
 	go func() {
-		_, err := http.Get(r.URL() + "/hang")
+		_, err := http.DefaultClient.Do(req)
 		hung <- err
 	}()
-	for r.Count("GET", "/hang") < 2 {
-		time.Sleep(time.Millisecond)
-	}
+	<-sent
 	r.Close()
 	if err := <-hung; err == nil {
 		t.Error("the hanging request was answered")
