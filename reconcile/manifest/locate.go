@@ -55,20 +55,25 @@ func lineStarts(data []byte) []int {
 
 // breakAt is the length of the line break at the start of data; 0 for none.
 func breakAt(data []byte) int {
-	switch {
-	case len(data) == 0:
+	if len(data) == 0 {
 		return 0
-	case data[0] == '\n':
+	}
+	switch data[0] {
+	case '\n':
 		return 1
-	case data[0] == '\r':
+	case '\r':
 		if len(data) > 1 && data[1] == '\n' {
 			return 2
 		}
 		return 1
-	case bytes.HasPrefix(data, []byte("\u0085")):
-		return 2
-	case bytes.HasPrefix(data, []byte("\u2028")), bytes.HasPrefix(data, []byte("\u2029")):
-		return 3
+	case 0xC2: // U+0085 in UTF-8
+		if len(data) > 1 && data[1] == 0x85 {
+			return 2
+		}
+	case 0xE2: // U+2028 and U+2029
+		if len(data) > 2 && data[1] == 0x80 && (data[2] == 0xA8 || data[2] == 0xA9) {
+			return 3
+		}
 	}
 	return 0
 }
