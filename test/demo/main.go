@@ -1,0 +1,66 @@
+// Command demo tells the main job as it happens: an image that the nodes cannot run is pushed, image automation writes it
+// to Git, pods fail, Backstop reverts and holds, Flux applies, and a newer image lifts the hold.
+//
+//	etcd, kube-apiserver, kube-controller-manager     real, on loopback
+//	Git server, OCI registry                          real protocols, on loopback
+//	kubelet, Flux's apply, image automation           stand-ins (--flux DIR runs Flux's own controllers)
+//	backstop run                                      the real binary, a process of its own, under its own ServiceAccount
+//
+// It ends with exit code 0 only if every step was observed, in the cluster and in Git.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	binary := flag.String("backstop", "bin/backstop", "the sidecar's binary")
+	flux := flag.String("flux", "", "folder with the binaries of Flux's own controllers, to run instead of stand-ins")
+	keep := flag.Bool("keep", false, "leave everything running until interrupted")
+	flag.Parse()
+	if err := demo(ctx, *binary, *flux, *keep); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func demo(ctx context.Context, binary, flux string, keep bool) error {
+	w, err := build(ctx, os.Stdout, flux)
+	defer w.stop()
+	if err != nil {
+		return err
+	}
+	if err := w.run(ctx, binary); err != nil {
+		return err
+	}
+	told := w.story(ctx)
+	w.epilogue(context.WithoutCancel(ctx))
+	if keep {
+		fmt.Printf("\nEverything is still running.\n  export KUBECONFIG=%s\n  git clone http://%s:%s@%s/fleet.git\n"+
+			"  the sidecar's log: %s/backstop.log\nStop it with Ctrl-C.\n", w.env.Kubeconfig, gitUser, gitPassword, w.git.URL[len("http://"):], w.env.Dir)
+		<-ctx.Done()
+	}
+	return told
+}
+
+// epilogue shows what a person would look at.
+func (w *world) epilogue(ctx context.Context) {
+	for _, args := range [][]string{
+		{"get", "rollbacks", "-n", ns}, {"get", "rollbacks", "-n", ns, "-o", "yaml"},
+	} {
+		out, err := w.env.Kubectl(ctx, args...)
+		fmt.Fprintf(w.out, "\n$ kubectl get rollbacks -n %s %v\n%s", ns, args[4:], out)
+		if err != nil {
+			fmt.Fprintln(w.out, err)
+		}
+	}
+	out, _ := git(w.bare, "log", "--oneline", "main")
+	fmt.Fprintf(w.out, "\n$ git log --oneline\n%s\n", out)
+}

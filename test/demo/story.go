@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// chapter is one step of the story: what is waited for, and the line that is printed when it was observed.
+type chapter struct {
+	until func(context.Context) (said string, ok bool, err error)
+	limit time.Duration
+}
+
+// tell goes through the chapters; each must be observed, in the cluster and in Git, for the next to begin.
+func (w *world) tell(ctx context.Context, chapters ...chapter) error {
+	for _, c := range chapters {
+		if err := w.await(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) await(ctx context.Context, c chapter) error {
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	var last string
+	for {
+		said, ok, err := c.until(ctx)
+		if ok {
+			w.say("%s", said)
+			return nil
+		}
+		if err != nil {
+			last = err.Error()
+		} else {
+			last = said
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not observed within %s: %s", c.limit, last)
+		case <-w.sidecarDone():
+			return errors.New("the sidecar ended by itself: see its log")
+		case <-w.fluxDone():
+			return errors.New("a controller of Flux ended by itself: see its log")
+		case <-tick.C:
+		}
+	}
+}
+
+func (w *world) sidecarDone() <-chan struct{} {
+	if w.sidecar == nil {
+		return nil
+	}
+	return w.sidecar.Done()
+}
+
+func (w *world) fluxDone() <-chan struct{} {
+	for _, p := range w.flux {
+		select {
+		case <-p.Done():
+			return p.Done()
+		default:
+		}
+	}
+	return nil
+}
+
+const (
+	ns  = "production"
+	app = "backend"
+)
+
+func (w *world) image(tag string) string { return w.registry.Host() + "/" + app + ":" + tag }
+
+// fileSays waits for the tip to hold a text in the app's file.
+func (w *world) fileSays(text, line string) chapter {
+	return chapter{limit: 3 * time.Minute, until: func(context.Context) (string, bool, error) {
+		out, err := git(w.bare, "show", "main:apps/"+ns+"/"+app+".yaml")
+		hash, _ := git(w.bare, "log", "-1", "--format=%h %an", "main")
+		return fmt.Sprintf(line, hash), strings.Contains(out, text), err
+	}}
+}
+
+// podWaits waits for the kubelet's words about an image.
+func (w *world) podWaits(image string) chapter {
+	return chapter{limit: 3 * time.Minute, until: func(ctx context.Context) (string, bool, error) {
+		var pods corev1.PodList
+		if err := w.client.List(ctx, &pods, client.InNamespace(ns), client.MatchingLabels{"app": app}); err != nil {
+			return "", false, err
+		}
+		for _, p := range pods.Items {
+			for _, c := range p.Status.ContainerStatuses {
+				if c.Image == image && c.State.Waiting != nil && strings.Contains(c.State.Waiting.Reason, "Pull") {
+					return fmt.Sprintf("pods fail: %s: %s", c.State.Waiting.Reason, c.State.Waiting.Message), true, nil
+				}
+			}
+		}
+		return "no pod waits for " + image, false, nil
+	}}
+}
+
+// running waits for the Deployment to run an image, completely.
+func (w *world) running(image, line string) chapter {
+	return chapter{limit: 5 * time.Minute, until: func(ctx context.Context) (string, bool, error) {
+		var d appsv1.Deployment
+		if err := w.client.Get(ctx, client.ObjectKey{Namespace: ns, Name: app}, &d); err != nil {
+			return "", false, err
+		}
+		got := d.Spec.Template.Spec.Containers[0].Image
+		done := got == image && d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedReplicas == 1 &&
+			d.Status.AvailableReplicas == 1 && d.Status.Replicas == 1
+		return fmt.Sprintf(line, got), done, nil
+	}}
+}
+
+// rollback waits for the record of an image to say something.
+func (w *world) rollback(image string, says func(*v1alpha1.RollbackStatus) (string, bool)) chapter {
+	return chapter{limit: 5 * time.Minute, until: func(ctx context.Context) (string, bool, error) {
+		var list v1alpha1.RollbackList
+		if err := w.client.List(ctx, &list, client.InNamespace(ns)); err != nil {
+			return "", false, err
+		}
+		for i := range list.Items {
+			if list.Items[i].Spec.Image == image {
+				said, ok := says(&list.Items[i].Status)
+				return said, ok, nil
+			}
+		}
+		return "no Rollback of " + image, false, nil
+	}}
+}
+
+// elected waits for the ImagePolicy to elect a tag: then image automation would write it.
+func (w *world) elected(tag, line string) chapter {
+	return chapter{limit: 2 * time.Minute, until: func(ctx context.Context) (string, bool, error) {
+		var p reflectorv1.ImagePolicy
+		if err := w.client.Get(ctx, client.ObjectKey{Namespace: ns, Name: app}, &p); err != nil {
+			return "", false, err
+		}
+		return line, p.Status.LatestRef != nil && p.Status.LatestRef.Tag == tag, nil
+	}}
+}
+
+// story is the main job, from a bad push to the lifted hold.
+func (w *world) story(ctx context.Context) error {
+	good, bad, newer := tag(ns, "1.0.0", 0), tag(ns, "1.1.0", 100), tag(ns, "1.2.0", 200)
+	w.say("waiting for Flux to apply three environments")
+	if err := w.tell(ctx, w.running(w.image(good), "applied: production/backend runs %s")); err != nil {
+		return err
+	}
+	w.say("pushing %s to the registry: built for arm64, the nodes are amd64", bad)
+	if _, err := w.registry.PushIndex(app, bad, "linux/arm64"); err != nil {
+		return err
+	}
+	err := w.tell(ctx,
+		w.fileSays(bad+" #", "written back: image automation committed it (%s)"),
+		w.podWaits(w.image(bad)),
+		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
+			if s.Suspect == nil {
+				return s.Phase, false
+			}
+			return fmt.Sprintf("blamed: %.7s, written by %v, changed %s", s.Suspect.Commit, s.Suspect.Automation, s.Suspect.Nodes[0].File), true
+		}),
+		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
+			if s.Target == nil {
+				return s.Phase, false
+			}
+			return "proved: " + s.Target.Proof, true
+		}),
+		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
+			if s.Change == nil {
+				return s.Phase, false
+			}
+			return fmt.Sprintf("reverted and held in one push: %.7s, %.7s, allowed by %s", s.Change.Commit, s.Change.Hold, s.Verdict.By), true
+		}),
+		w.fileSays(good+" # backstop:hold", "Git says so (%s)"),
+		w.running(w.image(good), "applied: production/backend runs %s again"),
+		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
+			if s.Outcome == nil {
+				return s.Phase, false
+			}
+			return fmt.Sprintf("%s: %s", strings.ToLower(string(s.Outcome.Result)), s.Outcome.Sentence), s.Outcome.Result == v1alpha1.ResultVerified
+		}),
+	)
+	if err != nil {
+		return err
+	}
+	if err := w.holdsOut(ctx, good, 25*time.Second); err != nil {
+		return err
+	}
+	w.say("pushing %s to the registry: this one runs", newer)
+	if _, err := w.registry.PushImage(app, newer, "linux/amd64"); err != nil {
+		return err
+	}
+	return w.tell(ctx,
+		w.elected(newer, "elected: the policy wants "+newer),
+		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
+			if s.Release == nil {
+				return "the hold stands", false
+			}
+			return fmt.Sprintf("hold lifted: %.7s, by %s", s.Release.Commit, s.Release.By), true
+		}),
+		w.fileSays(newer+` # {"$imagepolicy"`, "written back: image automation goes on (%s)"),
+		w.running(w.image(newer), "rolled out: production/backend runs %s"),
+	)
+}
+
+// holdsOut watches the branch for longer than image automation's interval: nobody may write the bad tag again.
+func (w *world) holdsOut(ctx context.Context, good string, d time.Duration) error {
+	w.say("watching image automation for %s: its policy still elects the bad tag", d)
+	before, err := git(w.bare, "rev-parse", "main")
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+	}
+	after, err := git(w.bare, "rev-parse", "main")
+	if err != nil {
+		return err
+	}
+	if before != after {
+		return fmt.Errorf("the branch moved from %s to %s while it was held", before, after)
+	}
+	return w.tell(ctx, w.fileSays(good+" # backstop:hold", "held: nobody wrote the bad tag again (%s)"))
+}
