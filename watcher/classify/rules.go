@@ -35,7 +35,7 @@ func (p phrases) match(text string, segments []string) bool {
 var serverError = regexp.MustCompile(`^5[0-9][0-9]\b`)
 
 // rules are the phrases of containerd, CRI-O and Docker, of Go's network errors, and of the registries, in lower case
-// with names as §. testdata holds the sentences that they come from.
+// with names as §. testdata/pulls.tsv was written by a real kubelet, testdata/wordings.tsv after what others write.
 var rules = []phrases{
 	{cause: v1alpha1.CauseNotFound, anywhere: []string{
 		"failed to resolve reference §: §: not found", // containerd
