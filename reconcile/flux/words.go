@@ -13,8 +13,8 @@ const maxWords = 400
 
 // A token in the URL of a GitRepository comes back in source-controller's errors.
 var (
-	httpUserinfo  = regexp.MustCompile(`(?i)\b(https?)://[^\s'"<>]*@`)
-	otherPassword = regexp.MustCompile(`(?i)\b([a-z][a-z0-9+.-]*)://([^\s'"<>:/@]*):[^\s'"<>]*@`)
+	httpUserinfo  = regexp.MustCompile(`(?i)(https?)://[^\s'"<>]*@`)
+	otherPassword = regexp.MustCompile(`(?i)([a-z][a-z0-9+.-]*)://([^\s'"<>:/@]*):[^\s'"<>]*@`)
 )
 
 // tell makes words of another controller fit to be told: one line, not too long, no password of a URL in it.

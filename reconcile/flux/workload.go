@@ -114,9 +114,13 @@ func (f *Flux) state(ctx context.Context, p place, ref v1alpha1.ObjectRef, b bad
 		return st, fmt.Errorf("read the status of %s: %w", ref, err)
 	}
 	st.Images = templateImages(obj)
-	st.Complete = result.Status == status.CurrentStatus && !b.in(st.Images)
-	if !st.Complete {
+	switch old := b.in(st.Images); {
+	case old:
+		st.Says = fmt.Sprintf("%s still names %s", ref, b.image)
+	case result.Status != status.CurrentStatus:
 		st.Says = fmt.Sprintf("%s: %s", ref, tell(result.Message))
+	default:
+		st.Complete = true
 	}
 	return st, f.advise(ctx, &st, obj, ref, b)
 }
@@ -128,7 +132,7 @@ func (f *Flux) advise(ctx context.Context, st *reconcile.WorkloadState, obj *uns
 	old := b.in(st.Images)
 	switch ref.Kind {
 	case kindDeployment:
-		if paused, _, _ := unstructured.NestedBool(obj.Object, "spec", "paused"); paused && !st.Complete {
+		if paused, _, _ := unstructured.NestedBool(obj.Object, "spec", "paused"); paused && !old && !st.Complete {
 			st.Says = fmt.Sprintf("%s is paused: kubectl -n %s rollout resume deployment %s", ref, ref.Namespace,
 				ref.Name)
 		}
@@ -143,9 +147,8 @@ func (f *Flux) advise(ctx context.Context, st *reconcile.WorkloadState, obj *uns
 	case kindJob:
 		switch {
 		case old:
-			st.Says = fmt.Sprintf("%s keeps its image, for a Job's template cannot be changed: kubectl -n %s delete "+
-				"job %s",
-				ref, ref.Namespace, ref.Name)
+			st.Says = fmt.Sprintf("%s keeps its image, for a Job's template cannot be changed: "+
+				"kubectl -n %s delete job %s", ref, ref.Namespace, ref.Name)
 		case st.Complete && !started(obj):
 			st.Complete, st.Says = false, fmt.Sprintf("%s has not started a pod yet", ref)
 		}
@@ -235,8 +238,8 @@ func outdated(pod *corev1.Pod, revision string, images map[string]string) bool {
 }
 
 // podsOf lists the pods that an object controls.
-func (f *Flux) podsOf(ctx context.Context, ref v1alpha1.ObjectRef, obj *unstructured.Unstructured) ([]corev1.Pod,
-	error) {
+func (f *Flux) podsOf(ctx context.Context, ref v1alpha1.ObjectRef, obj *unstructured.Unstructured,
+) ([]corev1.Pod, error) {
 	var out []corev1.Pod
 	var selector metav1.LabelSelector
 	raw, _, _ := unstructured.NestedMap(obj.Object, "spec", "selector")
