@@ -2,7 +2,6 @@ package gitrepo
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -75,7 +74,6 @@ func (r *remote) refusal(err error) string {
 	var unknownCA x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
-	var alert tls.AlertError
 	switch {
 	case errors.As(err, &key) && len(key.Want) == 0:
 		return fmt.Sprintf("the server's host key is not in known_hosts of the Secret of %s: add it", r.source)
@@ -87,7 +85,7 @@ func (r *remote) refusal(err error) string {
 			r.source)
 	case errors.As(err, &host), errors.As(err, &invalid):
 		return "the server's certificate is not valid: " + words
-	case errors.As(err, &alert):
+	case strings.Contains(words, "remote error: tls:") && !strings.Contains(words, "internal error"):
 		return fmt.Sprintf("the server refuses the TLS handshake (%s): check tls.crt and tls.key in the Secret of %s", words, r.source)
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
 		return "the repository is empty"

@@ -33,6 +33,9 @@ const (
 	keyAppBaseURL  = "githubAppBaseURL"
 )
 
+// tokenUser is the name that goes with a token of an installation.
+const tokenUser = "x-access-token"
+
 // githubApp gets tokens for the installation of a GitHub App. Flux's own module for it brings the SDKs of three clouds,
 // and three requests are all there is to it:
 // https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app
@@ -101,9 +104,9 @@ func (a *githubApp) login(ctx context.Context, words *redactor) (transport.AuthM
 		if err := a.renew(ctx); err != nil {
 			return nil, fmt.Errorf("get a token of the GitHub App: %w", err)
 		}
-		words.add(a.token)
+		words.addLogin(tokenUser, a.token)
 	}
-	return &githttp.BasicAuth{Username: "x-access-token", Password: a.token}, nil
+	return &githttp.BasicAuth{Username: tokenUser, Password: a.token}, nil
 }
 
 func (a *githubApp) renew(ctx context.Context) error {

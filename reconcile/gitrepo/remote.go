@@ -96,6 +96,11 @@ func (r *remote) connect(u *url.URL, src reconcile.Source, now func() time.Time,
 	if err != nil {
 		return reconcile.Refuse("%s: proxySecretRef: %w", r.source, err)
 	}
+	r.words.addLogin(opts.Username, opts.Password)
+	if proxy != nil {
+		pw, _ := proxy.User.Password()
+		r.words.addLogin(proxy.User.Username(), pw)
+	}
 	r.credentials = opts.Username != "" || opts.Password != "" || opts.BearerToken != "" || len(opts.Identity) > 0 ||
 		src.Auth.Provider == providerGitHub
 	if opts.Transport == fluxgit.SSH {

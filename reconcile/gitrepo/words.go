@@ -34,6 +34,14 @@ func (r *redactor) add(secret string) {
 	slices.SortFunc(r.secrets, func(a, b string) int { return len(b) - len(a) })
 }
 
+// addLogin remembers a password in the form in which basic authentication sends it.
+func (r *redactor) addLogin(name, password string) {
+	if password != "" {
+		r.add(password)
+		r.add(base64.StdEncoding.EncodeToString([]byte(name + ":" + password)))
+	}
+}
+
 // clean makes one harmless line of at most n runes of foreign text.
 func (r *redactor) clean(s string, n int) string {
 	for _, secret := range r.secrets {
