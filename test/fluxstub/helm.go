@@ -117,7 +117,6 @@ func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object
 	first := now
 	if last := hr.Status.History.Latest(); last != nil {
 		number, first, action = last.Version+1, last.FirstDeployed, helmv2.ReleaseActionUpgrade
-		last.Status = "superseded"
 	}
 	release := fmt.Sprintf("release %s/%s.v%d with chart %s@%s", hr.GetReleaseNamespace(), hr.GetReleaseName(), number, chart, version)
 	condition(&hr.Status.Conditions, hr, meta.ReadyCondition, metav1.ConditionUnknown, meta.ProgressingReason, "Reconciliation in progress")
@@ -153,6 +152,11 @@ func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object
 		return nil
 	}
 	hr.Status.Failures = 0
+	for _, older := range hr.Status.History[1:] {
+		if older.Status == "deployed" {
+			older.Status = "superseded"
+		}
+	}
 	message := fmt.Sprintf("Helm %s succeeded for %s", action, release)
 	condition(&hr.Status.Conditions, hr, helmv2.ReleasedCondition, metav1.ConditionTrue, title+"Succeeded", message)
 	condition(&hr.Status.Conditions, hr, meta.ReadyCondition, metav1.ConditionTrue, title+"Succeeded", message)

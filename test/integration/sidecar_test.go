@@ -2,10 +2,13 @@ package integration
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -32,6 +35,31 @@ type Sidecar struct {
 func (s *Sidecar) Log() string {
 	text, _ := os.ReadFile(s.log)
 	return string(text)
+}
+
+var listens = regexp.MustCompile(`"listening","address":"([^"]+)"`)
+
+// ready says whether one of the addresses that the sidecar listens on answers that it is ready.
+func (s *Sidecar) ready() error {
+	select {
+	case <-s.Done():
+		return fmt.Errorf("it has ended: %v", s.Err())
+	default:
+	}
+	last := errors.New("it does not listen yet")
+	for _, m := range listens.FindAllStringSubmatch(s.Log(), -1) {
+		res, err := http.Get("http://" + m[1] + "/readyz")
+		if err != nil {
+			last = err
+			continue
+		}
+		res.Body.Close()
+		if res.StatusCode == http.StatusOK {
+			return nil
+		}
+		last = fmt.Errorf("%s says %s", m[1], res.Status)
+	}
+	return last
 }
 
 // startSidecar runs the real backstop for a world: its own process, its own
@@ -73,7 +101,34 @@ func startSidecar(t *testing.T, w *World, flags ...string) *Sidecar {
 			t.Logf("backstop (%v):\n%s", s.Err(), said[max(0, len(said)-20000):])
 		}
 	})
+	w.Until("the sidecar is ready", s.ready)
 	return s
+}
+
+func TestSidecarStartsWithWhatTheDefaultOverlayGrants(t *testing.T) {
+	t.Parallel()
+	w := world(t, quick, func(s *setup) { s.Tapped = true })
+	s := startSidecar(t, w)
+	w.Settle()
+	uses, err := w.Env.Audit()
+	w.must(err)
+	verbs := map[string]bool{}
+	for _, u := range uses {
+		if u.Code == http.StatusForbidden {
+			t.Errorf("not granted: %+v", u)
+		}
+		verbs[u.Verb+" "+u.Resource] = true
+	}
+	if !verbs["list pods"] && !verbs["watch pods"] {
+		t.Errorf("nobody watches pods: %v", verbs)
+	}
+	s.Stop(10 * time.Second)
+	if err := s.Err(); err != nil {
+		t.Errorf("a sidecar that is told to stop ends with %v", err)
+	}
+	if strings.Contains(s.Log(), "correct horse") {
+		t.Error("the password of the Git server is in the log")
+	}
 }
 
 // buildSidecar builds backstop with the race detector, once.

@@ -321,7 +321,15 @@ func register(ctx context.Context, client kubernetes.Interface, nodes []Node) er
 			},
 		}
 		_, err := client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
-		if err != nil && !apierrors.IsAlreadyExists(err) {
+		if apierrors.IsAlreadyExists(err) {
+			continue
+		}
+		if err == nil {
+			// A new node is tainted as not ready until the node controller, which nobody runs here, finds it ready.
+			untaint := []byte(`{"spec":{"taints":null}}`)
+			_, err = client.CoreV1().Nodes().Patch(ctx, n.Name, types.MergePatchType, untaint, metav1.PatchOptions{})
+		}
+		if err != nil {
 			return fmt.Errorf("register %s: %w", n.Name, err)
 		}
 	}
