@@ -1,6 +1,7 @@
 package flux
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,23 +51,30 @@ func (f *Flux) Rollout(ctx context.Context, form *v1alpha1.Rollback, contains fu
 }
 
 // reached answers whether a commit that was fetched or attempted contains the landed one, and asks for each only once.
-func reached(landed string, contains func(tip, commit string) (bool, error)) func(tip string) (bool, error) {
-	known := map[string]bool{"": false, landed: true}
-	return func(tip string) (bool, error) {
-		if has, ok := known[tip]; ok {
-			return has, nil
+// What cannot be told is not contained, and why says so: a commit that a force push took away is known to nobody any
+// more, and must not keep the rest from being seen.
+func reached(landed string, contains func(tip, commit string) (bool, error)) func(tip string) (has bool, why string) {
+	type answer struct {
+		has bool
+		why string
+	}
+	known := map[string]answer{"": {}, landed: {has: true}}
+	return func(tip string) (bool, string) {
+		a, ok := known[tip]
+		if !ok {
+			has, err := contains(tip, landed)
+			a.has = has && err == nil
+			if err != nil {
+				a.why = fmt.Sprintf("it cannot be told whether %s contains %s: %s", tip, landed, tell(err.Error()))
+			}
+			known[tip] = a
 		}
-		has, err := contains(tip, landed)
-		if err != nil {
-			return false, fmt.Errorf("look whether %s contains %s: %w", tip, landed, err)
-		}
-		known[tip] = has
-		return has, nil
+		return a.has, a.why
 	}
 }
 
 // arrival reads the source and the appliers.
-func (f *Flux) arrival(ctx context.Context, out *reconcile.Rollout, p place, has func(string) (bool, error)) error {
+func (f *Flux) arrival(ctx context.Context, out *reconcile.Rollout, p place, has func(string) (bool, string)) error {
 	ref := sourceRef(p.kustomization)
 	src, err := f.deployedSource(ctx, ref)
 	switch {
@@ -79,18 +87,16 @@ func (f *Flux) arrival(ctx context.Context, out *reconcile.Rollout, p place, has
 		}
 		return err
 	}
-	if out.Fetched, err = has(src.commit()); err != nil {
-		return err
-	}
-	if !out.Fetched && out.Source == "" {
-		out.Source = src.says()
+	var unknown string
+	out.Fetched, unknown = has(src.commit())
+	if !out.Fetched {
+		out.Source = cmp.Or(out.Source, src.says(), unknown)
 	}
 	out.Attempted = attempted(p.kustomization, src)
-	if out.Contains, err = has(out.Attempted); err != nil {
-		return err
-	}
+	out.Contains, unknown = has(out.Attempted)
 	if !out.Contains {
 		out.Waits, out.WaitsUntil, err = f.kustomizationWaits(ctx, p.kustomization, out.Fetched)
+		out.Waits = cmp.Or(out.Waits, unknown)
 		return err
 	}
 	if p.release != nil && p.release.Status.LastAttemptedGeneration != p.release.Generation {
