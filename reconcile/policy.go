@@ -44,6 +44,8 @@ type Ceiling struct {
 	Authors v1alpha1.Authors
 	// Budget of automatic reverts on one branch.
 	Budget Budget
+	// NoCrossNamespaceRefs forbids a policy to name a GitRepository of another namespace.
+	NoCrossNamespaceRefs bool
 }
 
 // Budget is a number of suspect commits that may be reverted by policy on one branch in a span of time.
@@ -99,7 +101,7 @@ func Resolve(trigger v1alpha1.Trigger, subjects []Subject, all []v1alpha1.Rollba
 			continue
 		}
 		for i := range chosen {
-			out = stricter(out, fromSpec(trigger, &chosen[i]))
+			out = stricter(out, within(fromSpec(trigger, &chosen[i]), &chosen[i], top))
 		}
 	}
 	if len(out.By) == 0 {
@@ -198,6 +200,15 @@ func stricter(a, b Policy) Policy {
 		out.Why = fmt.Sprintf("of the policies %s the stricter counts", strings.Join(out.By, " and "))
 	}
 	return out
+}
+
+// within takes away what a tenant may not reach for.
+func within(p Policy, from *v1alpha1.RollbackPolicy, top Ceiling) Policy {
+	if top.NoCrossNamespaceRefs && p.Source != nil && p.Source.Namespace != from.Namespace {
+		p.Mode, p.Source = v1alpha1.ModeNotify, nil
+		p.Why = fmt.Sprintf("policy %s names a GitRepository of another namespace, which --no-cross-namespace-refs forbids", p.By[0])
+	}
+	return p
 }
 
 func under(p Policy, top Ceiling) Policy {

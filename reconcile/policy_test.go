@@ -93,6 +93,12 @@ func TestResolve(t *testing.T) {
 			policies: []v1alpha1.RollbackPolicy{policyOf("develop", "p", v1alpha1.ModeAuto, selecting("tier", "web"))},
 			mode:     v1alpha1.ModeNotify, by: []string{"develop/p"}, why: "every workload",
 		},
+		"a tenant's policy may not name another namespace's source": {
+			subjects: web, policies: []v1alpha1.RollbackPolicy{policyOf("develop", "p", v1alpha1.ModeAuto, func(p *v1alpha1.RollbackPolicy) {
+				p.Spec.SourceRef = &v1alpha1.SourceRef{Name: "fleet", Namespace: "flux-system"}
+			})},
+			top: Ceiling{NoCrossNamespaceRefs: true}, mode: v1alpha1.ModeNotify, by: []string{"develop/p"}, why: "--no-cross-namespace-refs",
+		},
 		"the controller's flag is the ceiling": {
 			subjects: web, policies: []v1alpha1.RollbackPolicy{policyOf("develop", "p", v1alpha1.ModeAuto)},
 			top: Ceiling{Mode: v1alpha1.ModeApprove}, mode: v1alpha1.ModeApprove, by: []string{"develop/p"}, why: "--max-mode is Approve",

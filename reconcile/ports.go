@@ -79,6 +79,11 @@ type Source struct {
 	ReadOnly string
 }
 
+// Format leaves out the credentials and what a URL may hold of them.
+func (s Source) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "%s at %s", s.Name, s.Branch)
+}
+
 // Policy of image automation, as Flux has it now.
 type ImagePolicy struct {
 	// Name is namespace:name, as in a marker.

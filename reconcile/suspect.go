@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -14,8 +15,14 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 	workloads := workloadsOf(&form.Status)
 	seen := map[Root]bool{}
 	var source types.NamespacedName
+	var refusal error
 	for _, wl := range workloads {
 		origin, err := e.Flux.Origin(ctx, form.Namespace, wl, w.Policy.Source)
+		if _, refused := AsRefusal(err); refused {
+			// One workload that is gone or not Flux's does not keep the others from being reverted.
+			refusal = cmp.Or(refusal, err)
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("find the source of %s: %w", wl, err)
 		}
@@ -34,10 +41,17 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 			q.Workload = wl
 		}
 		suspect, err := e.Git.Blame(ctx, origin.Source, q)
+		if _, refused := AsRefusal(err); refused {
+			refusal = cmp.Or(refusal, err)
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("blame %s: %w", form.Spec.Image, err)
 		}
 		join(form, origin, suspect)
+	}
+	if form.Status.Suspect == nil {
+		return refusal
 	}
 	return nil
 }

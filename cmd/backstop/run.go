@@ -96,7 +96,7 @@ func (o *runOptions) ceiling() (reconcile.Ceiling, error) {
 	if err != nil {
 		return reconcile.Ceiling{}, badUsage("--budget: %w", err)
 	}
-	c := reconcile.Ceiling{Mode: v1alpha1.Mode(o.maxMode), Authors: v1alpha1.Authors(o.maxAuthors), Budget: budget}
+	c := reconcile.Ceiling{Mode: v1alpha1.Mode(o.maxMode), Authors: v1alpha1.Authors(o.maxAuthors), Budget: budget, NoCrossNamespaceRefs: o.noCrossRefs}
 	switch c.Mode {
 	case v1alpha1.ModeNotify, v1alpha1.ModeApprove, v1alpha1.ModeAuto:
 	default:

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-git/go-billy/v5/osfs"
 	gogit "github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
@@ -34,21 +35,29 @@ type Local struct {
 // what is checked out.
 func OpenLocal(dir, rev string, o Options) (*Local, error) {
 	o.fill()
-	repo, err := gogit.PlainOpenWithOptions(dir, &gogit.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
+	// A bare repository is only found as itself, a clone from any folder in it.
+	repo, err := gogit.PlainOpenWithOptions(dir, &gogit.PlainOpenOptions{EnableDotGitCommonDir: true})
+	if errors.Is(err, gogit.ErrRepositoryNotExists) {
+		repo, err = gogit.PlainOpenWithOptions(dir, &gogit.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
+	}
 	if errors.Is(err, gogit.ErrRepositoryNotExists) {
 		return nil, fmt.Errorf("%s is not in a Git repository", oneLine(dir, 300))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the Git repository %s: %w", oneLine(dir, 300), err)
 	}
+	if s, ok := repo.Storer.(*filesystem.Storage); ok {
+		// The same storage again, with files that stay open, and with the repositories that it may borrow objects from.
+		storage := filesystem.NewStorageWithOptions(s.Filesystem(), cache.NewObjectLRU(cacheSize),
+			filesystem.Options{KeepDescriptors: true, AlternatesFS: osfs.New("/")})
+		if repo, err = gogit.Open(storage, nil); err != nil {
+			return nil, fmt.Errorf("open the Git repository %s: %w", oneLine(dir, 300), err)
+		}
+	}
 	l := &Local{dir: dir, options: o, repo: repo}
 	tip, err := l.resolve(rev)
 	if err != nil {
 		return nil, err
-	}
-	if s, ok := repo.Storer.(*filesystem.Storage); ok {
-		// Its own storage again, with a cache that fits and files that stay open.
-		repo.Storer = filesystem.NewStorageWithOptions(s.Filesystem(), cache.NewObjectLRU(cacheSize), filesystem.Options{KeepDescriptors: true})
 	}
 	l.history = &history{
 		objects: newObjects(repo.Storer), tip: tip, files: map[plumbing.Hash]parsedFile{}, escaping: map[plumbing.Hash]bool{},
@@ -137,29 +146,12 @@ type Plan struct {
 
 // Plan plans reverts on the tip. Nothing is written.
 func (l *Local) Plan(ctx context.Context, reverts []reconcile.Revert, src reconcile.Source) (*Plan, error) {
-	sign, err := signer(src)
+	p, err := plan(ctx, l.history, &l.options, reverts, src)
 	if err != nil {
 		return nil, err
 	}
-	now := l.options.Now()
-	p, err := l.history.planReverts(ctx, reverts, now)
-	if err != nil {
-		return nil, err
-	}
-	out := &Plan{local: l, build: newBuilder(l.history.objects)}
-	revert, hold, err := p.commits(out.build, func(message string) draft {
-		out.Messages = append(out.Messages, message)
-		return l.options.draft(src, message, now, sign)
-	})
-	if err != nil {
-		return nil, err
-	}
-	out.Landings = p.landings(revert, hold)
-	out.Reverted, out.Held = fileChanges(p.original, p.reverted), fileChanges(p.reverted, p.held)
-	if head := cmp.Or(hold, revert); !head.IsZero() {
-		out.Head = head.String()
-	}
-	return out, nil
+	p.local = l
+	return p, nil
 }
 
 func fileChanges(before, after map[string][]byte) []FileChange {

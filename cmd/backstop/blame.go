@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+func blameCommand(std streams) *cobra.Command {
+	var l lookup
+	var output string
+	cmd := &cobra.Command{
+		Use:   "blame IMAGE|deploy/NAME",
+		Short: "say which commit brought an image in",
+		Long: `Finds the commit of the deployed branch at which the manifests began to name an image: by value, through squashes,
+merges and Backstop's own commits. With --repo it needs no cluster; otherwise Flux's objects lead to the repository, and
+you need to be allowed to read the Secret that Flux reads.`,
+		Example: `  backstop blame deploy/backend -n production
+  backstop blame ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production -o json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			repo, image, err := l.open(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			s, err := repo.blame(cmd.Context(), image)
+			if cerr := repo.close(); err == nil && cerr != nil {
+				err = fmt.Errorf("close the repository: %w", cerr)
+			}
+			if err != nil {
+				return err
+			}
+			if output == "json" || output == "yaml" {
+				return printObject(std.out, output, &s)
+			}
+			return printSuspect(std.out, image, &s, time.Now())
+		},
+	}
+	l.bind(cmd.Flags())
+	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml")
+	return cmd
+}
+
+// printSuspect writes a suspect for a person.
+func printSuspect(out io.Writer, image string, s *v1alpha1.Suspect, now time.Time) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%s\t%s\n", name, oneLine(fmt.Sprintf(format, args...)))
+	}
+	line("Image", "%s", image)
+	line("Commit", "%s on %s", s.Commit, orDash(s.Branch))
+	line("Subject", "%s", s.Subject)
+	line("Author", "%s, %s ago", s.Author, age(s.When.Time, now))
+	switch {
+	case s.Automation != nil:
+		line("Written by", "%s", s.Automation)
+	case anyMarker(s):
+		line("Written by", "not known: no cluster says what the policy elected")
+	default:
+		line("Written by", "a person: the value has no marker")
+	}
+	for _, n := range s.Nodes {
+		former := n.Former
+		if n.Added {
+			former = "(nothing)"
+		}
+		line("Changed", "%s: %s → %s", n.File, tagOf(former), tagOf(n.Bad))
+		line("", "%s", n.Pointer)
+	}
+	if len(s.OtherImages) > 0 {
+		line("Brought in too", "%s", strings.Join(s.OtherImages, ", "))
+	}
+	for _, r := range s.SharedBy {
+		line("Rendered too by", "%s", r)
+	}
+	return w.Flush()
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func anyMarker(s *v1alpha1.Suspect) bool {
+	for _, n := range s.Nodes {
+		if n.Marker != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// short is the first 12 characters of a hash.
+func short(hash string) string {
+	if len(hash) > 12 {
+		return hash[:12]
+	}
+	return hash
+}

@@ -1,0 +1,312 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/flux"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo"
+)
+
+// lookup finds the commit behind IMAGE or deploy/NAME: in a repository on this machine, or through the cluster.
+type lookup struct {
+	cluster
+	repo, rev, path, container string
+}
+
+func (l *lookup) bind(f *pflag.FlagSet) {
+	l.cluster.bind(f)
+	f.StringVar(&l.repo, "repo", "", "clone or bare repository to work in, without a cluster")
+	f.StringVar(&l.rev, "rev", "", "with --repo: the branch that is deployed (default: what is checked out)")
+	f.StringVar(&l.path, "path", "", "with --repo: folder that Flux renders, its Kustomization's spec.path (default: the root)")
+	f.StringVarP(&l.container, "container", "c", "", "container, where a workload has several images")
+}
+
+// repository is what both ways offer.
+type repository interface {
+	blame(ctx context.Context, image string) (v1alpha1.Suspect, error)
+	former(ctx context.Context, s v1alpha1.Suspect) ([]reconcile.Former, error)
+	plan(ctx context.Context, r reconcile.Revert) (*gitrepo.Plan, error)
+	push(ctx context.Context, r reconcile.Revert, p *gitrepo.Plan) (*v1alpha1.Change, error)
+	close() error
+}
+
+// open finds the repository and the image that an argument is about.
+func (l *lookup) open(ctx context.Context, arg string) (repository, string, error) {
+	wl, isWorkload, err := parseWorkload(arg)
+	if err != nil {
+		return nil, "", err
+	}
+	if l.repo != "" {
+		return l.offline(ctx, arg, wl, isWorkload)
+	}
+	if l.rev != "" || l.path != "" {
+		return nil, "", badUsage("--rev and --path go with --repo: in a cluster Flux's objects say them")
+	}
+	return l.online(ctx, arg, wl, isWorkload)
+}
+
+var workloadKinds = map[string]string{
+	"deploy": "Deployment", "deployment": "Deployment", "deployments": "Deployment",
+	"sts": "StatefulSet", "statefulset": "StatefulSet", "statefulsets": "StatefulSet",
+	"ds": "DaemonSet", "daemonset": "DaemonSet", "daemonsets": "DaemonSet",
+	"cj": "CronJob", "cronjob": "CronJob", "cronjobs": "CronJob",
+}
+
+// parseWorkload tells deploy/NAME from an image: a reference with a slash has a registry or a folder before it.
+func parseWorkload(arg string) (v1alpha1.Workload, bool, error) {
+	kind, name, ok := strings.Cut(arg, "/")
+	full, known := workloadKinds[strings.ToLower(kind)]
+	if !ok || !known {
+		if arg == "" {
+			return v1alpha1.Workload{}, false, badUsage("want IMAGE or KIND/NAME")
+		}
+		return v1alpha1.Workload{}, false, nil
+	}
+	if name == "" || strings.Contains(name, "/") {
+		return v1alpha1.Workload{}, false, badUsage("%q: want %s/NAME", arg, kind)
+	}
+	return v1alpha1.Workload{Kind: full, Name: name}, true, nil
+}
+
+// local is a repository on this machine.
+type local struct {
+	*gitrepo.Local
+	query reconcile.Query
+	dir   string
+}
+
+func (l *lookup) offline(ctx context.Context, arg string, wl v1alpha1.Workload, isWorkload bool) (repository, string, error) {
+	name, email := person(l.repo)
+	git, err := gitrepo.OpenLocal(l.repo, l.rev, gitrepo.Options{Now: time.Now, AuthorName: name, AuthorEmail: email})
+	if err != nil {
+		return nil, "", err
+	}
+	root := reconcile.Root{Path: strings.TrimPrefix(filepath.ToSlash(filepath.Clean(l.path)), "./")}
+	if root.Path == "." {
+		root.Path = ""
+	}
+	root.By = v1alpha1.ObjectRef{Kind: "folder", Name: cmp.Or(root.Path, ".")}
+	out := &local{Local: git, dir: l.repo, query: reconcile.Query{Namespace: l.namespace, Root: root, Container: l.container}}
+	if !isWorkload {
+		return out, arg, nil
+	}
+	out.query.Workload = wl
+	images, err := git.Images(ctx, root, wl)
+	if err == nil {
+		arg, err = oneImage(wl, images)
+	}
+	if err != nil {
+		_ = git.Close()
+		return nil, "", err
+	}
+	return out, arg, nil
+}
+
+func oneImage(wl v1alpha1.Workload, images []string) (string, error) {
+	switch len(images) {
+	case 0:
+		return "", fmt.Errorf("no %s with a whole image was found: give the image itself, or --path", wl)
+	case 1:
+		return images[0], nil
+	}
+	return "", badUsage("%s has %d images: give one of them instead: %s", wl, len(images), strings.Join(images, ", "))
+}
+
+// person is who git says the user is.
+func person(dir string) (name, email string) {
+	ask := func(key string) string {
+		out, err := exec.Command("git", "-C", dir, "config", key).Output()
+		if err != nil {
+			return ""
+		}
+		return strings.TrimSpace(string(out))
+	}
+	return ask("user.name"), ask("user.email")
+}
+
+func (l *local) blame(ctx context.Context, image string) (v1alpha1.Suspect, error) {
+	l.query.Image = image
+	return l.Blame(ctx, l.query)
+}
+
+func (l *local) former(ctx context.Context, s v1alpha1.Suspect) ([]reconcile.Former, error) {
+	return l.Former(ctx, s, maxFormer)
+}
+
+func (l *local) plan(ctx context.Context, r reconcile.Revert) (*gitrepo.Plan, error) {
+	return l.Plan(ctx, []reconcile.Revert{r}, reconcile.Source{})
+}
+
+func (l *local) push(ctx context.Context, _ reconcile.Revert, p *gitrepo.Plan) (*v1alpha1.Change, error) {
+	if l.Branch() == "" {
+		return nil, badUsage("--push: %s is no branch: give --rev BRANCH", short(l.Tip()))
+	}
+	return p.Landings[0].Change, p.Push(ctx, "origin", l.Branch())
+}
+
+func (l *local) close() error { return l.Close() }
+
+// remote is a repository that the cluster's Flux objects lead to, with their credentials.
+type remote struct {
+	git    *gitrepo.Mirrors
+	origin reconcile.Origin
+	query  reconcile.Query
+	dir    string
+}
+
+func (l *lookup) online(ctx context.Context, arg string, wl v1alpha1.Workload, isWorkload bool) (repository, string, error) {
+	cl, ns, err := l.client()
+	if err != nil {
+		return nil, "", err
+	}
+	image := arg
+	if isWorkload {
+		image, err = liveImage(ctx, cl, ns, wl, l.container)
+	} else {
+		wl, err = runs(ctx, cl, ns, image)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	origin, err := flux.New(cl, flux.Options{}).Origin(ctx, ns, wl, nil)
+	if err != nil {
+		return nil, "", fmt.Errorf("find the source of %s: %w", wl, err)
+	}
+	dir, err := os.MkdirTemp("", "backstop-")
+	if err != nil {
+		return nil, "", fmt.Errorf("make a folder for the mirror: %w", err)
+	}
+	git, err := gitrepo.New(dir, gitrepo.Options{Now: time.Now})
+	if err != nil {
+		return nil, "", err
+	}
+	return &remote{git: git, origin: origin, dir: dir, query: reconcile.Query{
+		Namespace: ns, Workload: wl, Container: l.container, Root: origin.Root, Others: origin.Others, Policies: origin.Policies,
+	}}, image, nil
+}
+
+func (r *remote) blame(ctx context.Context, image string) (v1alpha1.Suspect, error) {
+	r.query.Image = image
+	return r.git.Blame(ctx, r.origin.Source, r.query)
+}
+
+func (r *remote) former(ctx context.Context, s v1alpha1.Suspect) ([]reconcile.Former, error) {
+	return r.git.Former(ctx, r.origin.Source, s, maxFormer)
+}
+
+func (r *remote) plan(ctx context.Context, rev reconcile.Revert) (*gitrepo.Plan, error) {
+	return r.git.Preview(ctx, r.origin.Source, []reconcile.Revert{rev})
+}
+
+func (r *remote) push(ctx context.Context, rev reconcile.Revert, _ *gitrepo.Plan) (*v1alpha1.Change, error) {
+	landed, err := r.git.Land(ctx, r.origin.Source, []reconcile.Revert{rev})
+	if err != nil {
+		return nil, err
+	}
+	return landed[0].Change, landed[0].Err
+}
+
+func (r *remote) close() error { return os.RemoveAll(r.dir) }
+
+// liveImage reads the image that a workload's template names now.
+func liveImage(ctx context.Context, cl client.Client, ns string, wl v1alpha1.Workload, container string) (string, error) {
+	t, err := template(ctx, cl, ns, wl)
+	if err != nil {
+		return "", err
+	}
+	var images []string
+	for _, c := range slices.Concat(t.InitContainers, t.Containers) {
+		if (container == "" || c.Name == container) && !slices.Contains(images, c.Image) {
+			images = append(images, c.Image)
+		}
+	}
+	if len(images) > 1 {
+		return "", badUsage("%s has %d images: give -c CONTAINER, or one of them: %s", wl, len(images), strings.Join(images, ", "))
+	}
+	if len(images) == 0 {
+		return "", fmt.Errorf("%s has no container %q", wl, container)
+	}
+	return images[0], nil
+}
+
+func template(ctx context.Context, cl client.Client, ns string, wl v1alpha1.Workload) (*corev1.PodSpec, error) {
+	key := client.ObjectKey{Namespace: ns, Name: wl.Name}
+	var err error
+	var spec *corev1.PodSpec
+	switch wl.Kind {
+	case "Deployment":
+		var o appsv1.Deployment
+		err, spec = cl.Get(ctx, key, &o), &o.Spec.Template.Spec
+	case "StatefulSet":
+		var o appsv1.StatefulSet
+		err, spec = cl.Get(ctx, key, &o), &o.Spec.Template.Spec
+	case "DaemonSet":
+		var o appsv1.DaemonSet
+		err, spec = cl.Get(ctx, key, &o), &o.Spec.Template.Spec
+	default:
+		var o batchv1.CronJob
+		err, spec = cl.Get(ctx, key, &o), &o.Spec.JobTemplate.Spec.Template.Spec
+	}
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("no %s in namespace %s", wl, ns)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s in %s: %w", wl, ns, err)
+	}
+	return spec, nil
+}
+
+// runs finds a workload of the namespace whose template names an image.
+func runs(ctx context.Context, cl client.Client, ns, image string) (v1alpha1.Workload, error) {
+	var deployments appsv1.DeploymentList
+	var sets appsv1.StatefulSetList
+	var daemons appsv1.DaemonSetList
+	var crons batchv1.CronJobList
+	for _, list := range []client.ObjectList{&deployments, &sets, &daemons, &crons} {
+		if err := cl.List(ctx, list, client.InNamespace(ns)); err != nil {
+			return v1alpha1.Workload{}, fmt.Errorf("list workloads in %s: %w", ns, err)
+		}
+	}
+	var found []v1alpha1.Workload
+	note := func(kind, name string, spec *corev1.PodSpec) {
+		for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
+			if c.Image == image {
+				found = append(found, v1alpha1.Workload{Kind: kind, Name: name})
+				return
+			}
+		}
+	}
+	for i := range deployments.Items {
+		note("Deployment", deployments.Items[i].Name, &deployments.Items[i].Spec.Template.Spec)
+	}
+	for i := range sets.Items {
+		note("StatefulSet", sets.Items[i].Name, &sets.Items[i].Spec.Template.Spec)
+	}
+	for i := range daemons.Items {
+		note("DaemonSet", daemons.Items[i].Name, &daemons.Items[i].Spec.Template.Spec)
+	}
+	for i := range crons.Items {
+		note("CronJob", crons.Items[i].Name, &crons.Items[i].Spec.JobTemplate.Spec.Template.Spec)
+	}
+	if len(found) == 0 {
+		return v1alpha1.Workload{}, fmt.Errorf("no workload in namespace %s names %s: give -n NAMESPACE, or --repo DIR to look in Git alone", ns, image)
+	}
+	return found[0], nil
+}

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/pmezard/go-difflib/difflib"
+	"github.com/spf13/cobra"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo"
+)
+
+// maxFormer is how many earlier values --to chooses from.
+const maxFormer = 20
+
+type revertOptions struct {
+	lookup
+	dryRun, noHold, push bool
+	branch, to           string
+}
+
+func revertCommand(std streams) *cobra.Command {
+	var o revertOptions
+	cmd := &cobra.Command{
+		Use:   "revert IMAGE|deploy/NAME",
+		Short: "the panic button: take an image back out of Git by hand",
+		Long: `Reverts the commit that brought an image in, as far as it concerns that image, and holds image automation off it, as
+the sidecar would. The registry is not asked: look at the diff first.
+
+  --dry-run   shows the diff and the commit messages, and writes nothing
+  --branch B  with --repo: commits on a local branch, for a pull request
+  --push      pushes to the deployed branch, never by force`,
+		Example: `  backstop revert deploy/backend -n production --dry-run
+  backstop revert deploy/backend -n production --push
+  backstop revert ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production --branch undo-backend`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), std, args[0]) },
+	}
+	o.bind(cmd.Flags())
+	f := cmd.Flags()
+	f.BoolVar(&o.dryRun, "dry-run", false, "show the diff and write nothing")
+	f.BoolVar(&o.push, "push", false, "push to the deployed branch")
+	f.StringVar(&o.branch, "branch", "", "with --repo: commit on this local branch")
+	f.BoolVar(&o.noHold, "no-hold", false, "do not hold image automation: it writes the image again if its policy elects it")
+	f.StringVar(&o.to, "to", "", "go back to this earlier image or tag (default: the value before the commit)")
+	return cmd
+}
+
+// check wants exactly one way to deliver.
+func (o *revertOptions) check() error {
+	ways := 0
+	for _, way := range []bool{o.dryRun, o.push, o.branch != ""} {
+		if way {
+			ways++
+		}
+	}
+	switch {
+	case ways != 1:
+		return badUsage("give one of --dry-run, --push and --branch")
+	case o.branch != "" && o.repo == "":
+		return badUsage("--branch goes with --repo")
+	}
+	return nil
+}
+
+func (o *revertOptions) run(ctx context.Context, std streams, arg string) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	repo, image, err := o.open(ctx, arg)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = repo.close() }()
+	rev, err := o.wish(ctx, repo, image)
+	if err != nil {
+		return err
+	}
+	plan, err := repo.plan(ctx, rev)
+	if err != nil {
+		return err
+	}
+	if err := plan.Landings[0].Err; err != nil {
+		return landingError(err, image)
+	}
+	if err := printPlan(std.out, plan, colours(std.out)); err != nil {
+		return err
+	}
+	switch {
+	case o.dryRun:
+		fmt.Fprintln(std.err, "Nothing was written. --push pushes it, --branch commits it on a local branch.")
+		return nil
+	case o.branch != "":
+		if err := plan.Commit(o.branch); err != nil {
+			return err
+		}
+		fmt.Fprintf(std.err, "Committed on %s: %s.\n", o.branch, short(plan.Head))
+		return nil
+	}
+	change, err := repo.push(ctx, rev, plan)
+	if err != nil {
+		return landingError(err, image)
+	}
+	fmt.Fprintf(std.err, "Pushed to %s: revert %s%s.\n", change.Branch, short(change.Commit), heldBy(change))
+	return nil
+}
+
+// wish finds the commit and what to go back to.
+func (o *revertOptions) wish(ctx context.Context, repo repository, image string) (reconcile.Revert, error) {
+	s, err := repo.blame(ctx, image)
+	if err != nil {
+		return reconcile.Revert{}, err
+	}
+	former, err := repo.former(ctx, s)
+	if err != nil {
+		return reconcile.Revert{}, err
+	}
+	var seen []string
+	for _, f := range former {
+		if o.to == "" || f.Image == o.to || tagOf(f.Image) == o.to {
+			return reconcile.Revert{
+				Image: image, Suspect: s, Target: v1alpha1.Target{Image: f.Image, Values: f.Values}, Hold: !o.noHold,
+				Release: v1alpha1.ReleaseNewerImage, Permit: func(reconcile.Branch) error { return nil },
+			}, nil
+		}
+		seen = append(seen, tagOf(f.Image))
+	}
+	if o.to != "" {
+		return reconcile.Revert{}, fmt.Errorf("--to %s was never here; earlier values are: %s", o.to, strings.Join(seen, ", "))
+	}
+	return reconcile.Revert{}, fmt.Errorf("%s came in with %s, and there is no earlier value to go back to", image, short(s.Commit))
+}
+
+func landingError(err error, image string) error {
+	if errors.Is(err, reconcile.ErrSuperseded) {
+		return fmt.Errorf("git no longer says %s: nothing to revert", image)
+	}
+	return err
+}
+
+func heldBy(c *v1alpha1.Change) string {
+	if c.Hold == "" {
+		return ""
+	}
+	return ", hold " + short(c.Hold)
+}
+
+// printPlan writes the commits as git show would.
+func printPlan(out io.Writer, p *gitrepo.Plan, colour bool) error {
+	for i, files := range [][]gitrepo.FileChange{p.Reverted, p.Held} {
+		if len(files) == 0 || i >= len(p.Messages) {
+			continue
+		}
+		for line := range strings.Lines(p.Messages[i]) {
+			fmt.Fprintln(out, paint("    "+safe(line), yellow, colour))
+		}
+		fmt.Fprintln(out)
+		for _, f := range files {
+			diff, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
+				A: slices.Collect(strings.Lines(string(f.Before))), B: slices.Collect(strings.Lines(string(f.After))),
+				FromFile: "a/" + f.Path, ToFile: "b/" + f.Path, Context: 3,
+			})
+			if err != nil {
+				return fmt.Errorf("compare %s: %w", f.Path, err)
+			}
+			for line := range strings.Lines(diff) {
+				fmt.Fprintln(out, paint(safe(line), diffColour(line), colour))
+			}
+		}
+		fmt.Fprintln(out)
+	}
+	return nil
+}
+
+// safe keeps what a file holds from moving the terminal's cursor.
+func safe(line string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\t' && (r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0)) {
+			return -1
+		}
+		return r
+	}, line)
+}
+
+// The colours of a diff.
+const (
+	red    = "\x1b[31m"
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+	cyan   = "\x1b[36m"
+	plain  = "\x1b[0m"
+)
+
+func diffColour(line string) string {
+	switch {
+	case strings.HasPrefix(line, "+"):
+		return green
+	case strings.HasPrefix(line, "-"):
+		return red
+	case strings.HasPrefix(line, "@@"):
+		return cyan
+	}
+	return ""
+}
+
+func paint(s, colour string, on bool) string {
+	if !on || colour == "" {
+		return s
+	}
+	return colour + s + plain
+}
