@@ -10,7 +10,9 @@ GO ?= go
 TOOL := $(GO) tool -modfile=scripts/tools/go.mod
 # backstop version is the commit or tag that Go itself writes into the binary.
 GOBUILD := $(GO) build -buildvcs=auto -trimpath -ldflags "-s -w"
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+ifndef VERSION
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+endif
 IMAGE ?= ghcr.io/backstop-dev/backstop:dev
 PREFIX ?= /usr/local
 # TESTFLAGS reach go test in test and unit, e.g. make unit TESTFLAGS='-run Blame -v'.

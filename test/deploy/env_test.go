@@ -159,7 +159,7 @@ func refused(err error, sentence string) error {
 		return fmt.Errorf("accepted, want %q", sentence)
 	}
 	if !strings.Contains(err.Error(), sentence) {
-		return fmt.Errorf("refused with %q, want %q", err, sentence)
+		return fmt.Errorf("refused otherwise, want %q: %w", sentence, err)
 	}
 	return nil
 }
