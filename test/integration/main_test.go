@@ -22,6 +22,7 @@ type shared struct {
 	binary  string
 	worlds  int
 	mu      sync.Mutex
+	lease   sync.Mutex // held by the one test whose sidecars elect a leader: there is one Lease
 }
 
 var common shared

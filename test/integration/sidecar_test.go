@@ -81,8 +81,11 @@ func startSidecar(t *testing.T, w *World, flags ...string) *Sidecar {
 	log, err := os.Create(w.scratch("backstop.log"))
 	w.must(err)
 	defer log.Close()
+	if !slices.ContainsFunc(flags, func(f string) bool { return strings.HasPrefix(f, "--namespaces=") }) {
+		flags = append(flags, "--namespaces="+strings.Join(w.Fleet.Namespaces(), ",")) // given twice, it adds
+	}
 	args := append([]string{
-		"run", "--kubeconfig=" + kubeconfig, "--cluster=" + w.Name, "--namespaces=" + strings.Join(w.Fleet.Namespaces(), ","),
+		"run", "--kubeconfig=" + kubeconfig, "--cluster=" + w.Name,
 		"--storage=" + storage, "--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0", "--leader-elect=false", "--log-level=debug",
 	}, flags...)
 	cmd := exec.Command(binary, args...)
@@ -96,6 +99,9 @@ func startSidecar(t *testing.T, w *World, flags ...string) *Sidecar {
 		said := s.Log()
 		if strings.Contains(said, "WARNING: DATA RACE") || strings.Contains(said, "panic:") {
 			t.Error("the sidecar raced or panicked")
+		}
+		if w.Fleet.Password != "" && strings.Contains(said, w.Fleet.Password) {
+			t.Error("the password of the Git server is in the sidecar's log")
 		}
 		if t.Failed() {
 			t.Logf("backstop (%v):\n%s", s.Err(), said[max(0, len(said)-20000):])
@@ -114,6 +120,9 @@ func TestSidecarStartsWithWhatTheDefaultOverlayGrants(t *testing.T) {
 	w.must(err)
 	verbs := map[string]bool{}
 	for _, u := range uses {
+		if !strings.HasPrefix(u.Namespace, w.Name) {
+			continue // another test's
+		}
 		if u.Code == http.StatusForbidden {
 			t.Errorf("not granted: %+v", u)
 		}
