@@ -70,8 +70,8 @@ scenarios: ## Compare the promised scenarios with the tests that exist
 	@scripts/scenarios.sh
 
 .PHONY: demo
-demo: control-plane ## Tell the whole story on a real control plane; KEEP=1 leaves it running
-	@$(GO) run ./test/demo
+demo: control-plane build ## Tell the whole story on a real control plane; KEEP=1 leaves it running, FLUX=DIR runs Flux's own controllers
+	@$(GO) run ./test/demo -backstop bin/backstop $(if $(KEEP),-keep) $(if $(FLUX),-flux $(FLUX))
 
 .PHONY: e2e
 e2e: control-plane ## Run on a real node: kubelet and containerd, as root

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -56,7 +57,7 @@ func (w *world) epilogue(ctx context.Context) {
 		{"get", "rollbacks", "-n", ns}, {"get", "rollbacks", "-n", ns, "-o", "yaml"},
 	} {
 		out, err := w.env.Kubectl(ctx, args...)
-		fmt.Fprintf(w.out, "\n$ kubectl get rollbacks -n %s %v\n%s", ns, args[4:], out)
+		fmt.Fprintf(w.out, "\n$ kubectl %s\n%s", strings.Join(args, " "), out)
 		if err != nil {
 			fmt.Fprintln(w.out, err)
 		}
