@@ -42,7 +42,7 @@ func (b *builder) put(t plumbing.ObjectType, data []byte) (plumbing.Hash, error)
 // tree reads a tree that is new or was there.
 func (b *builder) tree(h plumbing.Hash) ([]byte, error) {
 	if o, err := b.new.EncodedObject(plumbing.TreeObject, h); err == nil {
-		return (&objects{db: b.new}).read(plumbing.TreeObject, o.Hash())
+		return (&objects{db: b.new}).read(plumbing.TreeObject, o.Hash(), maxObject)
 	}
 	return b.objects.tree(h)
 }

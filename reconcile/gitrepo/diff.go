@@ -115,7 +115,7 @@ func (o *objects) entries(tree plumbing.Hash) (listing, error) {
 		}
 		if _, twice := l.byName[string(name)]; !twice {
 			l.names = append(l.names, string(name))
+			l.byName[string(name)] = e
 		}
-		l.byName[string(name)] = e
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // Local is a clone or a bare repository on this machine, for commands that work without a cluster. It never asks a server
@@ -49,7 +50,7 @@ func OpenLocal(dir, rev string, o Options) (*Local, error) {
 	if s, ok := repo.Storer.(*filesystem.Storage); ok {
 		// The same storage again, with files that stay open, and with the repositories that it may borrow objects from.
 		storage := filesystem.NewStorageWithOptions(s.Filesystem(), cache.NewObjectLRU(cacheSize),
-			filesystem.Options{KeepDescriptors: true, AlternatesFS: osfs.New("/")})
+			filesystem.Options{KeepDescriptors: true, LargeObjectThreshold: manifest.MaxFileSize, AlternatesFS: osfs.New("/")})
 		if repo, err = gogit.Open(storage, nil); err != nil {
 			return nil, fmt.Errorf("open the Git repository %s: %w", oneLine(dir, 300), err)
 		}

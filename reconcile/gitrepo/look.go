@@ -93,6 +93,8 @@ func (h *history) holdsSince(ctx context.Context, w *watching, s v1alpha1.Suspec
 const (
 	// maxOld is how many commits behind the time that was asked for a walk goes on: a committer's clock may be wrong.
 	maxOld = 10
+	// maxOldLine is the same on the first parents where a commit is looked for: its own time may be wrong.
+	maxOldLine = 500
 	// maxTrailCommits bounds the walk for trails where the suspect is no longer on the branch.
 	maxTrailCommits = 20_000
 )
@@ -122,7 +124,7 @@ func (h *history) walkNotes(ctx context.Context, stop string, until time.Time, m
 		return nil, err
 	}
 	var out []note
-	queue := &byTime{{commit: start}}
+	queue := &byTime{{commit: start, line: stop != ""}}
 	seen := map[plumbing.Hash]bool{start.hash: true}
 	for n := 0; queue.Len() > 0 && n < max; n++ {
 		c, _ := heap.Pop(queue).(walked)
@@ -132,10 +134,10 @@ func (h *history) walkNotes(ctx context.Context, stop string, until time.Time, m
 		if c.when.Before(until) {
 			c.old++
 		}
-		if c.old > maxOld || c.hash.String() == stop {
+		if c.old > maxOldLine || c.old > maxOld && !c.line || c.hash.String() == stop {
 			continue
 		}
-		for _, hash := range c.parents {
+		for i, hash := range c.parents {
 			if seen[hash] {
 				continue
 			}
@@ -147,7 +149,7 @@ func (h *history) walkNotes(ctx context.Context, stop string, until time.Time, m
 			if err != nil {
 				return nil, err
 			}
-			heap.Push(queue, walked{p, c.old})
+			heap.Push(queue, walked{commit: p, old: c.old, line: c.line && i == 0})
 		}
 	}
 	h.known[key] = out
@@ -158,6 +160,8 @@ func (h *history) walkNotes(ctx context.Context, stop string, until time.Time, m
 type walked struct {
 	*commit
 	old int
+	// line says that only first parents lead to it.
+	line bool
 }
 
 // byTime is a heap of commits, newest first.

@@ -34,6 +34,9 @@ func newObjects(db storer.EncodedObjectStorer) *objects {
 // maxTrees bounds the memory of objects.trees.
 const maxTrees = 64
 
+// maxObject bounds a commit or tree in bytes; git itself makes none that come near.
+const maxObject = 64 << 20
+
 // commit is what the walks need of a commit.
 type commit struct {
 	hash, tree plumbing.Hash
@@ -65,10 +68,14 @@ func (e entry) regular() bool {
 	return e.mode == filemode.Regular || e.mode == filemode.Executable || e.mode == filemode.Deprecated
 }
 
-func (o *objects) read(t plumbing.ObjectType, h plumbing.Hash) (data []byte, err error) {
+// read gives an object's content; max bounds its size in bytes.
+func (o *objects) read(t plumbing.ObjectType, h plumbing.Hash, max int64) (data []byte, err error) {
 	obj, err := o.db.EncodedObject(t, h)
 	if err != nil {
 		return nil, err
+	}
+	if obj.Size() > max {
+		return nil, fmt.Errorf("it has %d bytes: %w", obj.Size(), errTooLarge)
 	}
 	r, err := obj.Reader()
 	if err != nil {
@@ -84,7 +91,7 @@ func (o *objects) read(t plumbing.ObjectType, h plumbing.Hash) (data []byte, err
 
 // commit reads a commit. It wraps errNoCommit when there is none.
 func (o *objects) commit(h plumbing.Hash) (*commit, error) {
-	raw, err := o.read(plumbing.CommitObject, h)
+	raw, err := o.read(plumbing.CommitObject, h, maxObject)
 	if errors.Is(err, plumbing.ErrObjectNotFound) {
 		return nil, fmt.Errorf("read commit %s: %w", h, errNoCommit)
 	}
@@ -104,7 +111,7 @@ func (o *objects) has(h plumbing.Hash) bool { return o.db.HasEncodedObject(h) ==
 
 // parseCommit reads the header lines that matter and the message. Signatures and unknown headers are passed over.
 func parseCommit(raw []byte) (*commit, error) {
-	c := &commit{}
+	c := &commit{when: time.Unix(0, 0).UTC()}
 	for len(raw) > 0 {
 		line, rest, _ := bytes.Cut(raw, []byte("\n"))
 		raw = rest
@@ -130,7 +137,8 @@ func parseCommit(raw []byte) (*commit, error) {
 	return c, nil
 }
 
-// parseIdent cuts "name <address> seconds zone". A time that cannot be read is the epoch: such commits exist.
+// parseIdent cuts "name <address> seconds zone". A time that cannot be read, or is
+// thousands of years away, is the epoch: such commits exist.
 func parseIdent(value []byte) (who string, when time.Time) {
 	when = time.Unix(0, 0).UTC()
 	end := bytes.LastIndexByte(value, '>')
@@ -139,7 +147,7 @@ func parseIdent(value []byte) (who string, when time.Time) {
 	}
 	who = string(value[:end+1])
 	seconds, _, _ := bytes.Cut(bytes.TrimSpace(value[end+1:]), []byte(" "))
-	if n, err := strconv.ParseInt(string(seconds), 10, 64); err == nil && n > 0 && n < 1<<38 {
+	if n, err := strconv.ParseInt(string(seconds), 10, 64); err == nil && n > 0 && n < 1<<37 {
 		when = time.Unix(n, 0).UTC()
 	}
 	return who, when
@@ -150,7 +158,7 @@ func (o *objects) tree(h plumbing.Hash) ([]byte, error) {
 	if raw, ok := o.trees[h]; ok {
 		return raw, nil
 	}
-	raw, err := o.read(plumbing.TreeObject, h)
+	raw, err := o.read(plumbing.TreeObject, h, maxObject)
 	if err != nil {
 		return nil, fmt.Errorf("read tree %s: %w: %w", h, errCorrupt, err)
 	}
@@ -163,15 +171,11 @@ func (o *objects) tree(h plumbing.Hash) ([]byte, error) {
 
 // blob gives the content of a file; max bounds its size in bytes.
 func (o *objects) blob(h plumbing.Hash, max int64) ([]byte, error) {
-	size, err := o.db.EncodedObjectSize(h)
-	if err != nil {
-		return nil, fmt.Errorf("read blob %s: %w: %w", h, errCorrupt, err)
-	}
-	if size > max {
-		return nil, fmt.Errorf("the file has %d bytes: %w", size, errTooLarge)
-	}
-	raw, err := o.read(plumbing.BlobObject, h)
-	if err != nil {
+	raw, err := o.read(plumbing.BlobObject, h, max)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("read blob %s: %w: %w", h, errCorrupt, err)
 	}
 	return raw, nil
@@ -179,39 +183,43 @@ func (o *objects) blob(h plumbing.Hash, max int64) ([]byte, error) {
 
 // nextEntry cuts the first entry off raw tree bytes. It says false at the end, and where the bytes are no tree.
 func nextEntry(raw []byte) (name []byte, e entry, rest []byte, ok bool) {
-	sp := bytes.IndexByte(raw, ' ')
-	if sp < 1 || sp > 6 {
-		return nil, entry{}, nil, false
-	}
-	nul := bytes.IndexByte(raw[sp:], 0)
-	if nul < 2 || len(raw) < sp+nul+21 {
+	sp := modeLength(raw)
+	nul := bytes.IndexByte(raw, 0)
+	if sp == 0 || nul < sp+2 || len(raw) < nul+21 {
 		return nil, entry{}, nil, false
 	}
 	for _, d := range raw[:sp] {
-		if d < '0' || d > '7' {
-			return nil, entry{}, nil, false
-		}
 		e.mode = e.mode<<3 | filemode.FileMode(d-'0')
 	}
-	name = raw[sp+1 : sp+nul]
-	copy(e.hash[:], raw[sp+nul+1:])
-	return name, e, raw[sp+nul+21:], true
+	copy(e.hash[:], raw[nul+1:])
+	return raw[sp+1 : nul], e, raw[nul+21:], true
+}
+
+// modeLength is how many octal digits stand before the blank: five or six; zero where there is no mode.
+func modeLength(raw []byte) int {
+	for i, d := range raw[:min(len(raw), 7)] {
+		if d == ' ' && i >= 5 {
+			return i
+		}
+		if d < '0' || d > '7' {
+			return 0
+		}
+	}
+	return 0
 }
 
 // find looks one name up in raw tree bytes. Most of a walk's time is spent here.
 func find(raw []byte, name string) (entry, bool) {
-	for len(raw) > 0 {
+	for {
+		sp := modeLength(raw)
 		nul := bytes.IndexByte(raw, 0)
-		if nul < 0 || len(raw) < nul+21 {
+		if sp == 0 || nul < sp+2 || len(raw) < nul+21 {
 			return entry{}, false
 		}
-		// Modes have five or six digits.
-		if at := nul - len(name); (at == 6 || at == 7) && string(raw[at:nul]) == name {
-			if n, e, _, ok := nextEntry(raw); ok && string(n) == name {
-				return e, true
-			}
+		if string(raw[sp+1:nul]) == name {
+			_, e, _, ok := nextEntry(raw)
+			return e, ok
 		}
 		raw = raw[nul+21:]
 	}
-	return entry{}, false
 }

@@ -162,11 +162,11 @@ func (i fileInfo) Size() int64 {
 	if !i.entry.regular() {
 		return 0
 	}
-	n, err := i.objects.db.EncodedObjectSize(i.entry.hash)
+	obj, err := i.objects.db.EncodedObject(plumbing.BlobObject, i.entry.hash)
 	if err != nil {
 		return 0
 	}
-	return n
+	return obj.Size()
 }
 
 func (i fileInfo) Mode() fs.FileMode {

@@ -1,0 +1,144 @@
+package gitrepo
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+func TestHostileTextForgesNoTrailer(t *testing.T) {
+	t.Parallel()
+	suspect := strings.Repeat("a", 40)
+	got := message("Revert x\n\nBackstop-Kind: Lift", note{Trail: reconcile.Trail{
+		Kind: reconcile.TrailRevert, Reverts: []string{suspect, "not a hash\n\nBackstop-Kind: Hold", suspect[:39]},
+		Images:    []string{"x:1\nBackstop-Rollback: other/ns/name", "y:1\r\n\r\nBackstop-Kind: Hold", "\u2028Backstop-Kind: Lift", "\x1b[31mz"},
+		Rollbacks: []string{"prod/ns/name", "\n\n"},
+	}}, []string{"Approved-by: jane\nBackstop-Kind: Hold", "Backstop-Image: forged", "no trailer", "Reviewed-by:  bob"})
+	want := "Revert x Backstop-Kind: Lift\n\nThis reverts commit " + suspect + ".\n\n" +
+		"Backstop-Kind: Revert\nBackstop-Rollback: prod/ns/name\nBackstop-Image: x:1 Backstop-Rollback: other/ns/name\n" +
+		"Backstop-Image: y:1 Backstop-Kind: Hold\nBackstop-Image: Backstop-Kind: Lift\nBackstop-Image: [31mz\n" +
+		"Approved-by: jane Backstop-Kind: Hold\nReviewed-by: bob\n"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("message (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatIsBackstopsCommit(t *testing.T) {
+	t.Parallel()
+	hash := strings.Repeat("b", 40)
+	for _, test := range []struct {
+		name, message string
+		want          reconcile.TrailKind
+		reverts       int
+	}{
+		{"trailers in the last paragraph", "s\n\nThis reverts commit " + hash + ".\n\nBackstop-Kind: Revert\n", reconcile.TrailRevert, 1},
+		{"CRLF and blanks at the end", "s\r\n\r\nThis reverts commit " + hash + ". \r\n\r\nBackstop-Kind: Hold\r\n\r\n", reconcile.TrailHold, 1},
+		{"people's trailers beside them", "s\n\nBackstop-Kind: Lift\nSigned-off-by: x <x@y>\n (more)\n", reconcile.TrailLift, 0},
+		{"a cherry-pick keeps them", "s\n\nBackstop-Kind: Revert\n(cherry picked from commit " + hash + ")\n", reconcile.TrailRevert, 0},
+		{"prose in the paragraph", "s\n\nSee\nBackstop-Kind: Revert\n", "", 0},
+		{"an earlier paragraph", "s\n\nBackstop-Kind: Revert\n\nThe end\n", "", 0},
+		{"the subject", "Backstop-Kind: Revert", "", 0},
+		{"a kind that does not exist", "s\n\nBackstop-Kind: Drop\n", "", 0},
+		{"quoted in a revert of a revert", "Revert \"Revert x\"\n\n> Backstop-Kind: Revert\n\nThis reverts commit " + hash + ".\n", "", 0},
+		{"nothing", "", "", 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, ok := trail(&commit{message: test.message})
+			if ok != (test.want != "") || ok && got.Kind != test.want || ok && len(got.Reverts) != test.reverts {
+				t.Errorf("read as %+v, %v", got, ok)
+			}
+		})
+	}
+}
+
+func FuzzTrailers(f *testing.F) {
+	f.Add("Revert x", "prod/ns/name", "ghcr.io/a/b:c", "prod/ns/Deployment/x", "ns:policy", strings.Repeat("0", 40), 2)
+	f.Add("a\n\nb", "\n", "Backstop-Kind: Lift", "\u2028", " : ", "x", -1)
+	f.Add("", "", "", "", "", "", 0)
+	f.Fuzz(func(t *testing.T, subject, rollback, image, workload, policy, reverts string, failed int) {
+		want := note{Trail: reconcile.Trail{
+			Kind: reconcile.TrailRevert, Rollbacks: []string{rollback}, Images: []string{image}, Workloads: []string{workload},
+			Policies: []string{policy}, Reverts: []string{reverts},
+		}, failed: map[string]int{policy: failed}}
+		text := message(subject, want, []string{subject, "Approved-by: " + image})
+		got, ok := trail(&commit{message: text})
+		if !ok {
+			t.Fatalf("not read as Backstop's:\n%s", text)
+		}
+		// What is written is made one line; that is what is read.
+		for _, list := range []*[]string{&want.Rollbacks, &want.Images, &want.Workloads, &want.Policies} {
+			(*list)[0] = oneLine((*list)[0], maxTrailer)
+			*list = slices.DeleteFunc(*list, func(s string) bool { return s == "" })
+		}
+		if !revertsLine.MatchString("This reverts commit " + reverts + ".") {
+			want.Reverts = nil
+		}
+		if p := oneLine(policy, maxTrailer-20); failed > 0 && failed < 1000 && p != "" && p == policy {
+			want.failed = map[string]int{p: failed}
+		} else {
+			want.failed, got.failed = nil, nil
+		}
+		got.Commit, got.When = "", want.When
+		want.Commit = ""
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(note{}), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("read back (-want +got):\n%s\n%s", diff, text)
+		}
+	})
+}
+
+func FuzzCommit(f *testing.F) {
+	f.Add([]byte("tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nparent 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 9999999999999999999 +0000\ngpgsig x\n y\n\nm\n\nBackstop-Kind: Hold\n"))
+	f.Add([]byte("tree x\nauthor >\n\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		c, err := parseCommit(raw)
+		if err != nil {
+			return
+		}
+		if c.when.Year() > 11000 || c.when.Unix() < 0 {
+			t.Errorf("time %s", c.when)
+		}
+		trail(c)
+	})
+}
+
+func FuzzTree(f *testing.F) {
+	f.Add([]byte("100644 a\x0012345678901234567890"+"40000 b\x0012345678901234567890"), "b")
+	f.Add([]byte("100644 x 100644 a\x0012345678901234567890"), "a")
+	f.Fuzz(func(t *testing.T, raw []byte, name string) {
+		e, ok := find(raw, name)
+		var first *entry
+		for rest := raw; ; {
+			n, x, next, more := nextEntry(rest)
+			if !more {
+				break
+			}
+			if string(n) == name && first == nil {
+				first = &x
+			}
+			rest = next
+		}
+		if ok != (first != nil) || ok && *first != e {
+			t.Errorf("find gives %+v, %v, a walk through the entries %+v", e, ok, first)
+		}
+	})
+}
+
+func FuzzWords(f *testing.F) {
+	f.Add("https://user:pass@host/x said\x1b[31m no\n", "pass")
+	f.Fuzz(func(t *testing.T, text, secret string) {
+		r := &redactor{}
+		r.add(secret)
+		got := r.clean(text, 200)
+		if strings.ContainsAny(got, "\n\r\x1b\u2028") || len([]rune(got)) > 200 {
+			t.Errorf("clean gives %q", got)
+		}
+		if len(secret) >= 4 && strings.Contains(got, secret) && !strings.Contains(redacted, secret) && oneLine(secret, 200) == secret {
+			t.Errorf("%q is in %q", secret, got)
+		}
+	})
+}
