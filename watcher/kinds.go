@@ -46,9 +46,9 @@ type kind struct {
 func (w *Watcher) kinds(c Clients) []kind {
 	all := []kind{
 		{name: kindPod, strip: slimPod, handler: w.podHandler(), inform: pendingPods(c.Core)},
-		{name: "Deployment", inform: builtin(c.Core, appsinformers.NewDeploymentInformer)},
-		{name: "StatefulSet", inform: builtin(c.Core, appsinformers.NewStatefulSetInformer)},
-		{name: "DaemonSet", inform: builtin(c.Core, appsinformers.NewDaemonSetInformer)},
+		{name: "Deployment", strip: labelled, inform: builtin(c.Core, appsinformers.NewDeploymentInformer)},
+		{name: "StatefulSet", strip: labelled, inform: builtin(c.Core, appsinformers.NewStatefulSetInformer)},
+		{name: "DaemonSet", strip: labelled, inform: builtin(c.Core, appsinformers.NewDaemonSetInformer)},
 		{
 			name: kindRollback, strip: unmanaged, indexers: rollbackIndexers(), handler: handler(asked, w.wakeRollback),
 			inform: c.custom(v1alpha1.GroupVersion, "rollbacks", &v1alpha1.Rollback{}),

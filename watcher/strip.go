@@ -20,14 +20,14 @@ func bare(obj any) (any, error) {
 	}}, nil
 }
 
-// labelled is bare with labels: what a policy's namespaceSelector selects by.
+// labelled is bare with labels: what a policy's selectors select by.
 func labelled(obj any) (any, error) {
 	o, err := meta.Accessor(obj)
 	if err != nil {
 		return nil, fmt.Errorf("strip %T: %w", obj, err)
 	}
 	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-		Name: o.GetName(), UID: o.GetUID(), ResourceVersion: o.GetResourceVersion(), Labels: o.GetLabels(),
+		Namespace: o.GetNamespace(), Name: o.GetName(), UID: o.GetUID(), ResourceVersion: o.GetResourceVersion(), Labels: o.GetLabels(),
 	}}, nil
 }
 

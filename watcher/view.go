@@ -59,6 +59,36 @@ func (w *Watcher) Policies(_ context.Context, namespace string) ([]v1alpha1.Roll
 	return out, labels, err
 }
 
+// Subjects lists the watched workloads as policies select them.
+func (w *Watcher) Subjects() ([]reconcile.Subject, error) {
+	if err := w.Synced(); err != nil {
+		return nil, err
+	}
+	var out []reconcile.Subject
+	namespaces := map[string]map[string]string{}
+	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
+		for _, inf := range w.informers[kind] {
+			for _, obj := range inf.GetStore().List() {
+				m, ok := obj.(*metav1.PartialObjectMetadata)
+				if !ok {
+					continue
+				}
+				if _, known := namespaces[m.Namespace]; !known {
+					labels, err := w.namespaceLabels(m.Namespace)
+					if err != nil {
+						return nil, err
+					}
+					namespaces[m.Namespace] = labels
+				}
+				out = append(out, reconcile.Subject{
+					Name: kind + "/" + m.Name, Namespace: m.Namespace, NamespaceLabels: namespaces[m.Namespace], Labels: m.Labels,
+				})
+			}
+		}
+	}
+	return out, nil
+}
+
 func (w *Watcher) namespaceLabels(namespace string) (map[string]string, error) {
 	for _, inf := range w.informers[kindNamespace] {
 		obj, ok, err := inf.GetStore().GetByKey(namespace)

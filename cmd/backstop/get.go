@@ -109,7 +109,7 @@ var holdTable = table{
 			}
 		}
 		lifts := "a newer image"
-		if s.Verdict != nil && s.Verdict.Release == v1alpha1.ReleaseManual {
+		if s.Change.Release == v1alpha1.ReleaseManual {
 			lifts = "backstop release"
 		}
 		if r.Spec.ReleaseHold != nil {

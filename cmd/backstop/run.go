@@ -143,6 +143,7 @@ type sidecar struct {
 	clients watcher.Clients
 	watch   *watcher.Watcher
 	engine  *reconcile.Engine
+	records *record.Records
 	events  *kubeevents.Teller
 	metrics *prometheus.Registry
 }
@@ -178,7 +179,7 @@ func (o *runOptions) assemble(cfg *rest.Config, top reconcile.Ceiling, log *slog
 	if len(o.namespaces) == 1 {
 		records.Namespace = o.namespaces[0]
 	}
-	s := &sidecar{log: log, clients: clients, watch: watch, events: events, metrics: prometheus.NewRegistry()}
+	s := &sidecar{log: log, clients: clients, watch: watch, records: records, events: events, metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(queues, calls, counts, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.engine = &reconcile.Engine{
@@ -203,8 +204,14 @@ func (s *sidecar) lead(ctx context.Context, o *runOptions) error {
 			defer close(done)
 			s.sweep(ctx, o.history)
 		}()
+		described := make(chan struct{})
+		go func() {
+			defer close(described)
+			s.describe(ctx)
+		}()
 		err := s.watch.Run(ctx, s.engine)
 		<-done
+		<-described
 		return err
 	}
 	if !o.leaderElect {
@@ -238,6 +245,30 @@ func (s *sidecar) sweep(ctx context.Context, history time.Duration) {
 			s.log.Error("sweep", "error", err)
 		}
 		next.Reset(sweepEvery)
+	}
+}
+
+// describeEvery is how often the statuses of policies are brought up to date. They come from caches and are written only
+// when they change.
+const describeEvery = 5 * time.Second
+
+// describe keeps the statuses of policies.
+func (s *sidecar) describe(ctx context.Context) {
+	tick := time.NewTicker(describeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		subjects, err := s.watch.Subjects()
+		if err != nil {
+			continue
+		}
+		if err := s.records.DescribePolicies(ctx, subjects, home(), time.Now()); err != nil && !errors.Is(err, context.Canceled) {
+			s.log.Warn("describe policies", "error", err)
+		}
 	}
 }
 

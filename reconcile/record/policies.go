@@ -1,0 +1,50 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// DescribePolicies writes into the status of each policy whether it can do what it says, where that changed. home is
+// Backstop's own namespace, whose policies may be the fleet's default.
+func (r *Records) DescribePolicies(ctx context.Context, subjects []reconcile.Subject, home string, now time.Time) error {
+	policies, _, err := r.Policies(ctx, home)
+	if err != nil {
+		return fmt.Errorf("list policies: %w", err)
+	}
+	slices.SortFunc(policies, func(a, b v1alpha1.RollbackPolicy) int {
+		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
+	})
+	var errs []error
+	for i, conditions := range reconcile.PolicyConditions(policies, subjects, home) {
+		p := policies[i].DeepCopy()
+		p.Status.ObservedGeneration = p.Generation
+		for _, c := range conditions {
+			c.LastTransitionTime = metav1.NewTime(now)
+			meta.SetStatusCondition(&p.Status.Conditions, c)
+		}
+		if len(conditions) == 1 {
+			meta.RemoveStatusCondition(&p.Status.Conditions, "Stalled")
+		}
+		if equality.Semantic.DeepEqual(p.Status, policies[i].Status) {
+			continue
+		}
+		// A policy that was changed or deleted since is described next time.
+		if err := r.Client.Status().Update(ctx, p); err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("write the status of policy %s/%s: %w", p.Namespace, p.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
