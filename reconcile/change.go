@@ -121,11 +121,11 @@ func (e *Engine) stillProved(ctx context.Context, w *World) error {
 	if fresh(s.Target, w.Now) {
 		return nil
 	}
-	access, err := e.Flux.Access(ctx, w.Form.Namespace, s.Target.Image, s.Failures[0].Pod)
+	q, err := e.question(ctx, &w.Form, s.Target.Image)
 	if err != nil {
-		return fmt.Errorf("read how to ask the registry: %w", err)
+		return err
 	}
-	p := e.Registry.Prove(ctx, Question{Image: s.Target.Image, Platforms: e.platforms(s), Access: access})
+	p := e.Registry.Prove(ctx, q)
 	switch {
 	case p.Finding == FindingPresent:
 		return nil

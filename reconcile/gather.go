@@ -67,6 +67,10 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	}
 	w.ReadOnly = origin.Source.ReadOnly
 	since := w.Now.Add(-max(w.Policy.Cooldown, w.Budget.Per))
+	if Ended(s) && s.Change != nil {
+		// What must not be lifted for may have failed before what is held now.
+		since = s.Change.At.Add(-failedWithin)
+	}
 	branch, err := e.Git.Look(ctx, origin.Source, *s.Suspect, s.Target, since)
 	if err != nil {
 		return fmt.Errorf("look at %s: %w", s.Suspect.Branch, err)
@@ -99,6 +103,9 @@ func (e *Engine) policy(ctx context.Context, w *World) (Policy, error) {
 	return Resolve(w.Form.Spec.Trigger, subjects, all, e.Home, e.Ceiling), nil
 }
 
+// failedWithin is how long before a hold the images that were taken back under its policies count.
+const failedWithin = 7 * 24 * time.Hour
+
 // election reads what image automation would write if the hold were lifted.
 func (e *Engine) election(ctx context.Context, w *World, origin Origin) (*Election, error) {
 	held := w.Form.Status.Change.Policies
@@ -113,8 +120,12 @@ func (e *Engine) election(ctx context.Context, w *World, origin Origin) (*Electi
 	if out.Image == "" || !out.Automation {
 		return out, nil
 	}
+	for _, t := range w.Branch.Trails {
+		if t.Kind == TrailHold && slices.ContainsFunc(t.Policies, func(p string) bool { return slices.Contains(held, p) }) {
+			out.Failed = append(out.Failed, t.Images...)
+		}
+	}
 	for _, h := range w.Branch.Held {
-		out.Failed = append(out.Failed, h.Failed...)
 		if h.Release == v1alpha1.ReleaseManual {
 			out.Release = h.Release
 		}
@@ -122,11 +133,11 @@ func (e *Engine) election(ctx context.Context, w *World, origin Origin) (*Electi
 	if out.Release == v1alpha1.ReleaseManual || failedBefore(out, w.Form.Spec.Image) {
 		return out, nil
 	}
-	access, err := e.Flux.Access(ctx, w.Form.Namespace, out.Image, "")
+	q, err := e.question(ctx, &w.Form, out.Image)
 	if err != nil {
-		return nil, fmt.Errorf("read how to ask the registry: %w", err)
+		return nil, err
 	}
-	out.Proof = e.Registry.Prove(ctx, Question{Image: out.Image, Platforms: e.platforms(&w.Form.Status), Access: access})
+	out.Proof = e.Registry.Prove(ctx, q)
 	return out, nil
 }
 

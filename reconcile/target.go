@@ -25,29 +25,53 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 	if err != nil {
 		return fmt.Errorf("read what was there before %s: %w", short(s.Suspect.Commit), err)
 	}
-	access, err := e.Flux.Access(ctx, form.Namespace, form.Spec.Image, s.Failures[0].Pod)
-	if err != nil {
-		return fmt.Errorf("read how to ask the registry: %w", err)
-	}
 	if t, ok := chosenBefore(w, former); ok {
 		t.At = metav1.NewMicroTime(w.Now)
 		s.Target = &t
 		return nil
 	}
-	platforms := e.platforms(s)
-	target := e.firstProved(ctx, w, former, func(image string) Proof {
-		return e.Registry.Prove(ctx, Question{Image: image, Platforms: platforms, Access: access})
+	target, err := e.firstProved(ctx, w, former, func(image string) (Proof, error) {
+		q, err := e.question(ctx, form, image)
+		if err != nil {
+			return Proof{}, err
+		}
+		return e.Registry.Prove(ctx, q), nil
 	})
-	bad := e.Registry.Prove(ctx, Question{
-		Image: form.Spec.Image, Platforms: platforms, Access: access, Witness: target.Image,
-		Deep: slices.Contains(causes(s), v1alpha1.CauseBlobMissing),
-	})
+	if err != nil {
+		return err
+	}
+	q, err := e.question(ctx, form, form.Spec.Image)
+	if err != nil {
+		return err
+	}
+	q.Witness = target.Image
+	bad := e.Registry.Prove(ctx, q)
 	target.BadProved = bad.Finding == FindingAbsent
-	target.Proof = sentence(joinWords(bad.Sentence, target.Proof, access.Missing))
+	target.Proof = sentence(joinWords(bad.Sentence, target.Proof, q.Access.Missing))
 	target.At = metav1.NewMicroTime(w.Now)
+	if s.Target == nil {
+		// What it waits for stays when the registry is asked again: most answers are the same.
+		s.Waiting = nil
+	}
 	s.Target = &target
-	s.Waiting = nil
 	return nil
+}
+
+// question asks a registry for an image that the form's workloads run, ran or would run. Where a layer of the failing
+// image is missing, others may lack it too: then all of them are asked for every layer.
+func (e *Engine) question(ctx context.Context, form *v1alpha1.Rollback, image string) (Question, error) {
+	s := &form.Status
+	pod := ""
+	if len(s.Failures) > 0 {
+		pod = s.Failures[0].Pod
+	}
+	access, err := e.Flux.Access(ctx, form.Namespace, image, pod)
+	if err != nil {
+		return Question{}, fmt.Errorf("read how to ask the registry: %w", err)
+	}
+	return Question{
+		Image: image, Platforms: e.platforms(s), Access: access, Deep: slices.Contains(causes(s), v1alpha1.CauseBlobMissing),
+	}, nil
 }
 
 // chosenBefore gives what a standing revert of another Backstop or Rollback went back to.
@@ -76,7 +100,9 @@ func chosenBefore(w *World, former []Former) (v1alpha1.Target, bool) {
 
 // firstProved walks the earlier values, newest first. An image that the registry does not hold any more is passed over;
 // where the registry does not answer, the newest value is the target, unproved.
-func (e *Engine) firstProved(ctx context.Context, w *World, former []Former, prove func(string) Proof) v1alpha1.Target {
+func (e *Engine) firstProved(
+	ctx context.Context, w *World, former []Former, prove func(string) (Proof, error),
+) (v1alpha1.Target, error) {
 	var unproved *v1alpha1.Target
 	said := "no earlier value was found in Git"
 	for _, f := range former {
@@ -87,12 +113,15 @@ func (e *Engine) firstProved(ctx context.Context, w *World, former []Former, pro
 			said = fmt.Sprintf("%s was taken back here before", f.Image)
 			continue
 		}
-		p := prove(f.Image)
+		p, err := prove(f.Image)
+		if err != nil {
+			return v1alpha1.Target{}, err
+		}
 		t := v1alpha1.Target{Image: f.Image, Values: f.Values, Digest: p.Digest, Proof: p.Sentence}
 		switch p.Finding {
 		case FindingPresent:
 			t.Proved = true
-			return t
+			return t, nil
 		case FindingAbsent:
 			said = p.Sentence
 		case FindingUnproved:
@@ -102,9 +131,9 @@ func (e *Engine) firstProved(ctx context.Context, w *World, former []Former, pro
 		}
 	}
 	if unproved != nil {
-		return *unproved
+		return *unproved, nil
 	}
-	return v1alpha1.Target{Proof: said}
+	return v1alpha1.Target{Proof: said}, nil
 }
 
 // failedOn says whether Backstop took an image back on this branch before.
