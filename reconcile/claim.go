@@ -117,6 +117,13 @@ func (c claim) spend(tip string, used map[string]time.Time) error {
 			until = at.Add(c.budget.Per)
 		}
 	}
-	return &waitUntil{until, fmt.Sprintf("budget: %d suspect commits were reverted on %s in the last %s (--budget=%s)", len(spent),
-		c.form.Status.Suspect.Branch, shortDuration(c.budget.Per), c.budget)}
+	return &waitUntil{until, fmt.Sprintf("budget: %s in the last %s, and --budget=%s allows no more before %s",
+		revertsOn(c.form.Status.Suspect.Branch, len(spent)), shortDuration(c.budget.Per), c.budget, clock(until))}
+}
+
+func revertsOn(branch string, n int) string {
+	if n == 1 {
+		return "1 suspect commit was reverted on " + branch
+	}
+	return fmt.Sprintf("%d suspect commits were reverted on %s", n, branch)
 }

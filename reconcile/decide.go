@@ -14,14 +14,16 @@ import (
 const (
 	// proofLasts is how old a proof may be when it is acted upon.
 	proofLasts = 5 * time.Minute
-	// proveAgain is how often an unproved image is asked for again.
-	proveAgain = time.Minute
+	// proveSoonest and proveAgain bound the time after which an unproved image is asked for again.
+	proveSoonest, proveAgain = 5 * time.Second, time.Minute
 	// lookAgain is how often the branch and the rollout are looked at while something is on its way.
 	lookAgain = 5 * time.Second
 	// restAgain is how often a standing hold is looked at.
 	restAgain = 10 * time.Minute
 	// maxLandAgain is how often a revert that was lost to a force push is landed again.
 	maxLandAgain = 3
+	// adoptWithin is how long an empty form waits for what the hold in Git says to be filled in.
+	adoptWithin = time.Minute
 )
 
 // decide says which effect comes next, or how long to wait, and why. It is pure.
@@ -30,6 +32,9 @@ const (
 // the branch says what happened, Backstop's own trailer first, then Superseded.
 func decide(w World) Step {
 	s := &w.Form.Status
+	if rest := w.Form.CreationTimestamp.Add(adoptWithin).Sub(w.Now); adopting(&w.Form) && rest > 0 {
+		return Step{Do: DoWait, Wait: rest, Why: "the hold of " + w.Form.Annotations[AdoptsAnnotation] + " in Git is being adopted"}
+	}
 	if Ended(s) && !decidedAfterExpiry(&w) {
 		return atRest(&w)
 	}
@@ -88,7 +93,7 @@ func undecided(w *World) Step {
 		return Step{Do: DoTarget, Why: "asking the registry"}
 	case st.bad == 0:
 		return verdict(w, "revert "+short(t.Commit), "another Backstop or Rollback took the image back already")
-	case !settled(s.Target) && w.Now.Sub(s.Target.At.Time) >= proveAgain:
+	case !settled(s.Target) && !w.Now.Before(askAgain(s)):
 		return Step{Do: DoTarget, Why: "asking the registry again"}
 	}
 	return judge(w)
@@ -105,6 +110,13 @@ func noBranch(w *World) Step {
 }
 
 func settled(t *v1alpha1.Target) bool { return t.Proved && t.BadProved }
+
+// askAgain is when the registry is asked again for what it did not prove: after as long as the pods failed until it was
+// asked last. So a short outage costs seconds, and a long one does not cost a request every few seconds.
+func askAgain(s *v1alpha1.RollbackStatus) time.Time {
+	lasted := s.Target.At.Sub(firstSeen(s))
+	return s.Target.At.Add(min(max(lasted, proveSoonest), proveAgain))
+}
 
 func superseded(w *World) Step {
 	return end(w, v1alpha1.ResultSuperseded, "%s at %s no longer says %s: nothing to take back",
@@ -177,7 +189,8 @@ func verifying(w *World) Step {
 	}
 	waits := arrival(s, r, w.Form.Spec.Image)
 	if waits == "" {
-		return end(w, v1alpha1.ResultVerified, "%s runs %s again", names(w), s.Target.Image)
+		return end(w, v1alpha1.ResultVerified, "%s", joinWords(append([]string{names(w) + " runs " + s.Target.Image + " again"},
+			byHand(s, r)...)...))
 	}
 	if pod := stuck(r); w.Unstick && r.Contains && pod != "" {
 		return Step{Do: DoUnstick, Pod: pod, Wait: lookAgain, Why: "deleting " + pod + ", which keeps the rollout from moving on"}
@@ -191,6 +204,20 @@ func verifying(w *World) Step {
 		return end(w, v1alpha1.ResultFailed, "reverted in Git, but not verified in %s: %s", shortDuration(w.Policy.Verify), waits)
 	}
 	return Step{Do: DoWait, Wait: min(lookAgain, deadline.Sub(w.Now)+time.Second), Why: waits}
+}
+
+// byHand is what is left to a person when all is verified.
+func byHand(s *v1alpha1.RollbackStatus, r *Rollout) []string {
+	var out []string
+	for _, ws := range r.Workloads {
+		if ws.Complete && !ws.Gone {
+			out = append(out, ws.Says)
+		}
+	}
+	if s.Change.Release == v1alpha1.ReleaseManual && s.Verdict.Release != v1alpha1.ReleaseManual {
+		out = append(out, "two newer images in a row had to be taken back, so the next one waits for backstop release")
+	}
+	return out
 }
 
 // stuck is a pod that an ordered rollout waits for in vain.
@@ -263,9 +290,10 @@ func atRest(w *World) Step {
 	case e.Release == v1alpha1.ReleaseManual:
 		return Step{Do: DoWait, Wait: restAgain, Why: "the hold waits for backstop release"}
 	case failedBefore(e, w.Form.Spec.Image):
-		return Step{Do: DoWait, Wait: restAgain}
+		return Step{Do: DoWait, Wait: restAgain, Why: "the hold stands: the policy elects " + e.Image + ", which was taken back"}
 	case e.Proof.Finding != FindingPresent:
-		return Step{Do: DoWait, Wait: proveAgain}
+		return Step{Do: DoWait, Wait: proveAgain, Why: "the hold stands: the policy elects " + e.Image +
+			", which is not proved to run here: " + e.Proof.Sentence}
 	}
 	return Step{Do: DoLift, By: "the policy's newer image " + e.Image, Why: "a newer image was elected"}
 }

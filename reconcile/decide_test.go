@@ -137,6 +137,15 @@ func TestDecide(t *testing.T) {
 			}),
 			do: DoTarget,
 		},
+		"a better cause is recorded": {
+			world: aWorld(func(w *World) { w.Form.Status.Failures[0].Cause = v1alpha1.CauseRegistryUnavailable }), do: DoFailures,
+		},
+		"a worse cause is not": {
+			world: aWorld(func(w *World) {
+				w.Sighting.Failures = []v1alpha1.Failure{w.Sighting.Failures[0]}
+				w.Sighting.Failures[0].Cause = v1alpha1.CauseRegistryUnavailable
+			}), do: DoVerdict,
+		},
 		"everything proved: the policy decides": {world: aWorld(), do: DoVerdict},
 		"no policy only tells": {
 			world: aWorld(func(w *World) { w.Policy = Policy{Why: "no RollbackPolicy selects the workload"} }),
@@ -145,6 +154,12 @@ func TestDecide(t *testing.T) {
 		"a change older than maxAge is only told": {
 			world: aWorld(func(w *World) { w.Form.Status.Suspect.When = micro(t0.Add(-25 * time.Hour)) }),
 			do:    DoOutcome, result: v1alpha1.ResultNotified, says: "25h old and maxAge is 24h",
+		},
+		"a young change that is older than maxAge says its age in seconds": {
+			world: aWorld(func(w *World) {
+				w.Form.Status.Suspect.When, w.Policy.MaxAge = micro(t0.Add(-9*time.Second)), 2*time.Second
+			}),
+			do: DoOutcome, result: v1alpha1.ResultNotified, says: "9s old and maxAge is 2s",
 		},
 		"a person's change is only told under authors Automation": {
 			world: aWorld(func(w *World) { w.Form.Status.Suspect.Automation = nil }),
@@ -206,7 +221,7 @@ func TestDecide(t *testing.T) {
 		},
 		"a spent budget asks a person": {
 			world: aWorld(trail(TrailRevert, 10*time.Minute, func(t *Trail) { t.Reverts = []string{"x", "y", "z"} })),
-			do:    DoWait, says: "budget: 3 suspect commits",
+			do:    DoWait, says: "budget: 3 suspect commits were reverted on main in the last 1h, and --budget=3/1h allows no more before 09:50:00 UTC",
 		},
 		"a budget spent longer ago does not": {
 			world: aWorld(trail(TrailRevert, 61*time.Minute, func(t *Trail) { t.Reverts = []string{"x", "y", "z"} })), do: DoVerdict,
@@ -360,5 +375,34 @@ func TestTheFirstOfTwoDecisionsCounts(t *testing.T) {
 		if got := decide(aWorld(decidedBy(ds...))); got.Verdict.By != "jane" || got.Verdict.Answer != v1alpha1.Reject {
 			t.Errorf("%s: %s by %s, want jane's Reject", name, got.Verdict.Answer, got.Verdict.By)
 		}
+	}
+}
+
+func TestWhatMayBeOverByItselfIsLookedAtThen(t *testing.T) {
+	unproved := func(w *World, failing, asked time.Duration) {
+		w.Form.Status.Target.BadProved, w.Form.Status.Target.At = false, micro(t0.Add(-asked))
+		w.Form.Status.Failures[0].Since = micro(t0.Add(-failing))
+	}
+	tests := map[string]struct {
+		world World
+		want  time.Duration
+	}{
+		"only a person": {aWorld(func(w *World) { w.Policy.Mode = v1alpha1.ModeApprove }), restAgain},
+		"the deadline":  {aWorld(func(w *World) { w.Policy.Mode, w.Policy.Approval = v1alpha1.ModeApprove, time.Minute }), 30 * time.Second},
+		"the cooldown": {aWorld(trail(TrailRevert, 28*time.Minute, func(t *Trail) {
+			t.Workloads, t.Reverts = []string{"prod/develop/Deployment/backend"}, []string{"other"}
+		})), 2 * time.Minute},
+		"the budget":                            {aWorld(trail(TrailRevert, 57*time.Minute, func(t *Trail) { t.Reverts = []string{"x", "y", "z"} })), 3 * time.Minute},
+		"the breaker, by what others find":      {aWorld(func(w *World) { w.Breaker = "breaker: reg" }), time.Minute},
+		"a registry that was down a moment ago": {aWorld(func(w *World) { unproved(w, 2*time.Second, 0) }), 5 * time.Second},
+		"one that is down for some time":        {aWorld(func(w *World) { unproved(w, 25*time.Second, 5*time.Second) }), 15 * time.Second},
+		"one that is down for long":             {aWorld(func(w *World) { unproved(w, 20*time.Minute, 10*time.Second) }), 50 * time.Second},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := decide(tt.world); got.Do != DoWait || got.Wait != tt.want {
+				t.Errorf("%s in %s, want %s: %s", got.Do, got.Wait, tt.want, got.Why)
+			}
+		})
 	}
 }

@@ -29,8 +29,8 @@ func (e *Engine) fillFailures(_ context.Context, w *World, _ Step, form *v1alpha
 		f.Message = cut(f.Message, 1024)
 		i := slices.IndexFunc(s.Failures, func(o v1alpha1.Failure) bool { return sameFailure(o, f) })
 		switch {
-		case i >= 0 && s.Failures[i].Cause == v1alpha1.CauseUnknown && f.Cause != v1alpha1.CauseUnknown:
-			// Older kubelets hide the first error behind the back-off: the better words count, the first sight stays.
+		case i >= 0 && saysMore(f.Cause, s.Failures[i].Cause):
+			// The better words count, the first sight stays.
 			f.Since = s.Failures[i].Since
 			s.Failures[i] = f
 		case i < 0 && len(s.Failures) < maxFailures:
@@ -69,6 +69,11 @@ func (e *Engine) fillFromTrail(_ context.Context, w *World, step Step, form *v1a
 	}
 	if c.Hold != "" {
 		c.Policies = markersOf(form.Status.Suspect)
+		for _, h := range w.Branch.Held {
+			if c.Release != v1alpha1.ReleaseManual {
+				c.Release = h.Release
+			}
+		}
 	}
 	form.Status.Change = c
 	form.Status.Waiting = nil

@@ -36,12 +36,25 @@ func judge(w *World) Step {
 		return end(w, v1alpha1.ResultExpired, "nobody decided in %s; it can still be approved or rejected. Asked because %s",
 			shortDuration(w.Policy.Approval), strings.Join(asks, "; "))
 	}
-	wait := deadline.Sub(w.Now)
-	if !settled(s.Target) {
-		wait = min(wait, s.Target.At.Add(proveAgain).Sub(w.Now))
-	}
+	wait := min(deadline.Sub(w.Now), heals(w))
 	return Step{Do: DoWait, Wait: min(max(wait, time.Second), restAgain),
 		Why: "a person decides by " + deadline.UTC().Format("15:04:05 MST") + ": " + strings.Join(asks, "; ")}
+}
+
+// heals is how long it takes at most until what keeps the policy from deciding may be over by itself.
+func heals(w *World) time.Duration {
+	s := &w.Form.Status
+	wait := restAgain
+	if !settled(s.Target) {
+		wait = min(wait, askAgain(s).Sub(w.Now))
+	}
+	if w.Breaker != "" {
+		wait = min(wait, proveAgain)
+	}
+	if err := claimOf(w, w.Policy.Cooldown).restraint(*w.Branch); err != nil {
+		wait = min(wait, retryIn(w, err))
+	}
+	return wait
 }
 
 // person turns a decision into a verdict. An approval needs something to go back to.
@@ -86,8 +99,7 @@ func onlyTold(w *World) string {
 	case w.Policy.Mode == v1alpha1.ModeNotify || w.Policy.Mode == "":
 		return orElse(w.Policy.Why, "the policy only tells")
 	case w.Policy.MaxAge > 0 && age > w.Policy.MaxAge:
-		return fmt.Sprintf("the change is %s old and maxAge is %s", shortDuration(age.Round(time.Minute)),
-			shortDuration(w.Policy.MaxAge))
+		return fmt.Sprintf("the change is %s old and maxAge is %s", roughly(age), shortDuration(w.Policy.MaxAge))
 	case s.Suspect.Automation == nil && w.Policy.Authors != v1alpha1.AuthorsAnyone:
 		return "the change is not image automation's and the policy's authors is Automation"
 	case len(s.Target.Values) == 0:
@@ -98,6 +110,14 @@ func onlyTold(w *World) string {
 		return "delivery by pull request is not supported yet: set delivery to Push or revert by hand"
 	}
 	return ""
+}
+
+// roughly prints an age as people say it.
+func roughly(d time.Duration) string {
+	if d < time.Hour {
+		return shortDuration(d.Truncate(time.Second))
+	}
+	return shortDuration(d.Truncate(time.Minute))
 }
 
 // told is what a person needs to revert by hand.

@@ -215,11 +215,21 @@ func unseen(s *v1alpha1.RollbackStatus, now []v1alpha1.Failure) []v1alpha1.Failu
 		switch {
 		case i < 0 && len(s.Failures) < maxFailures:
 			out = append(out, f)
-		case i >= 0 && s.Failures[i].Cause == v1alpha1.CauseUnknown && f.Cause != v1alpha1.CauseUnknown:
+		case i >= 0 && saysMore(f.Cause, s.Failures[i].Cause):
 			out = append(out, f)
 		}
 	}
 	return out
+}
+
+// saysMore says whether a later look knows the cause better: older kubelets hide the first error behind the back-off, and
+// a registry that was down when the image was first pulled says later that it does not have it.
+func saysMore(now, before v1alpha1.Cause) bool {
+	switch {
+	case now == before, now == v1alpha1.CauseUnknown, before.ImageFault():
+		return false
+	}
+	return before == v1alpha1.CauseUnknown || now.ImageFault()
 }
 
 // workloadsOf are the workloads of the failures, each once.
