@@ -34,6 +34,8 @@ type Engine struct {
 	Registry Registry
 	// Tell hears of every saved change of a Rollback, in order; it must not block.
 	Tell func(before, after *v1alpha1.Rollback)
+	// Stopping says that no further effect should be begun; nil for never. What was begun is finished and saved.
+	Stopping func() bool
 	// Log gets one line for each effect.
 	Log *slog.Logger
 }
@@ -45,6 +47,9 @@ const maxSteps = 64
 // wakes it). An error means: again, with back-off.
 func (e *Engine) Walk(ctx context.Context, key Key) (time.Duration, error) {
 	for range maxSteps {
+		if e.Stopping != nil && e.Stopping() {
+			return time.Second, nil
+		}
 		w, err := e.gather(ctx, key)
 		if err != nil {
 			return 0, fmt.Errorf("gather %s: %w", key, err)

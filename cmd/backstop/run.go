@@ -199,6 +199,7 @@ const sweepEvery = 10 * time.Minute
 func (s *sidecar) lead(ctx context.Context, o *runOptions) error {
 	defer s.events.Stop()
 	work := func(ctx context.Context) error {
+		s.engine.Stopping = func() bool { return ctx.Err() != nil }
 		done := make(chan struct{})
 		go func() {
 			defer close(done)

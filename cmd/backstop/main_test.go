@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// call runs the program as a user would, without a cluster.
+func call(t *testing.T, args ...string) (code int, out, errs string) {
+	t.Helper()
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	t.Setenv("HOME", t.TempDir())
+	var o, e bytes.Buffer
+	code = run(t.Context(), append([]string{"backstop"}, args...), streams{in: strings.NewReader(""), out: &o, err: &e})
+	return code, o.String(), e.String()
+}
+
+func TestExitCodesAndFirstLines(t *testing.T) {
+	tests := map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"help teaches":                          {[]string{"--help"}, exitOK, ""},
+		"an unknown command is usage":           {[]string{"frobnicate"}, exitUsage, `unknown command "frobnicate"`},
+		"an unknown flag is usage":              {[]string{"get", "--frob"}, exitUsage, "unknown flag: --frob"},
+		"an unknown thing to get is usage":      {[]string{"get", "pods"}, exitUsage, "want rollbacks or holds"},
+		"an unknown output is usage":            {[]string{"get", "-o", "xml"}, exitUsage, `output "xml": want json, yaml or wide`},
+		"too many arguments are usage":          {[]string{"version", "now"}, exitUsage, ""},
+		"a missing name is usage":               {[]string{"approve"}, exitUsage, "accepts 1 arg(s)"},
+		"no cluster is one line":                {[]string{"get"}, exitError, "backstop: no cluster: "},
+		"approve without a cluster is one line": {[]string{"approve", "x"}, exitError, "backstop: no cluster: "},
+		"a budget that is none is usage":        {[]string{"run", "--budget=lots"}, exitUsage, `--budget: budget "lots": want COUNT/DURATION`},
+		"a mode that is none is usage":          {[]string{"run", "--max-mode=Always"}, exitUsage, `--max-mode "Always": want Notify, Approve or Auto`},
+		"authors that are none are usage":       {[]string{"run", "--max-authors=Me"}, exitUsage, `--max-authors "Me": want`},
+		"a log level that is none is usage":     {[]string{"run", "--log-level=loud"}, exitUsage, `--log-level "loud": want`},
+		"revert wants one way to deliver":       {[]string{"revert", "x:1", "--repo", "."}, exitUsage, "give one of --dry-run, --push and --branch"},
+		"revert takes not two":                  {[]string{"revert", "x:1", "--repo", ".", "--push", "--dry-run"}, exitUsage, "give one of"},
+		"--branch needs --repo":                 {[]string{"revert", "x:1", "--branch", "b"}, exitUsage, "--branch goes with --repo"},
+		"--path needs --repo":                   {[]string{"blame", "x:1", "--path", "apps"}, exitUsage, "--rev and --path go with --repo"},
+		"a folder that is no repository":        {[]string{"blame", "x:1", "--repo", "/nonexistent"}, exitError, "not in a Git repository"},
+		"a workload without a name is usage":    {[]string{"blame", "deploy/", "--repo", "."}, exitUsage, "want deploy/NAME"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			code, _, errs := call(t, tt.args...)
+			if code != tt.code || !strings.Contains(errs, tt.says) {
+				t.Errorf("exit code %d and %q, want %d and …%s…", code, errs, tt.code, tt.says)
+			}
+			if tt.code == exitError && strings.Count(strings.TrimSpace(errs), "\n") != 0 {
+				t.Errorf("more than one line: %q", errs)
+			}
+		})
+	}
+}
+
+func TestThePluginNamesItselfAsKubectlDoes(t *testing.T) {
+	var o bytes.Buffer
+	run(t.Context(), []string{"/usr/bin/kubectl-backstop", "get", "--help"}, streams{out: &o, err: &o})
+	if !strings.Contains(o.String(), "kubectl backstop get [rollbacks|holds]") {
+		t.Errorf("usage does not say kubectl backstop:\n%s", o.String())
+	}
+}
+
+// repository makes a clone in which image automation wrote a bad tag, and a remote of it.
+func testRepository(t *testing.T) (dir, bare string) {
+	t.Helper()
+	dir, bare = filepath.Join(t.TempDir(), "work"), filepath.Join(t.TempDir(), "fleet.git")
+	git := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command("git", args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
+			"GIT_AUTHOR_NAME=fluxcdbot", "GIT_AUTHOR_EMAIL=bot@example.com", "GIT_COMMITTER_NAME=fluxcdbot",
+			"GIT_COMMITTER_EMAIL=bot@example.com", "GIT_AUTHOR_DATE=2026-11-21T09:00:00Z", "GIT_COMMITTER_DATE=2026-11-21T09:00:00Z")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	write := func(tag string) {
+		t.Helper()
+		file := filepath.Join(dir, "apps", "production", "backend.yaml")
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		text := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: backend, namespace: production}\nspec:\n  template:\n    spec:\n" +
+			"      containers:\n        - name: backend\n          image: ghcr.io/acme/backend:" + tag +
+			" # {\"$imagepolicy\": \"production:backend\"}\n"
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	git("init", "-q", "--bare", "-b", "main", bare)
+	git("init", "-q", "-b", "main")
+	write("v1.0.0")
+	git("add", ".")
+	git("commit", "-q", "-m", "Begin")
+	write("v1.1.0")
+	git("commit", "-q", "-am", "Update from \x1b[31mimage\x1b[0m update automation")
+	git("remote", "add", "origin", bare)
+	git("push", "-q", "origin", "main")
+	git("config", "user.name", "Jane Doe")
+	git("config", "user.email", "jane@example.com")
+	return dir, bare
+}
+
+// stable replaces what differs between runs.
+func stable(s string) string {
+	s = regexp.MustCompile(`since=\S+`).ReplaceAllString(s, "since=TIME")
+	s = regexp.MustCompile(`\d+\w* ago`).ReplaceAllString(s, "AGE ago")
+	return s
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got, -update writes it):\n%s", path, diff)
+	}
+}
+
+func TestBlameAndRevertWithoutACluster(t *testing.T) {
+	dir, bare := testRepository(t)
+	for name, args := range map[string][]string{
+		"blame.txt":          {"blame", "deploy/backend", "--repo", dir},
+		"blame.json":         {"blame", "ghcr.io/acme/backend:v1.1.0", "--repo", dir, "-o", "json"},
+		"revert-dry-run.txt": {"revert", "deploy/backend", "--repo", dir, "--dry-run"},
+		"revert-no-hold.txt": {"revert", "deploy/backend", "--repo", bare, "--dry-run", "--no-hold"},
+	} {
+		code, out, errs := call(t, args...)
+		if code != exitOK {
+			t.Errorf("%v: exit code %d: %s", args, code, errs)
+		}
+		golden(t, name, stable(out))
+	}
+}
+
+func TestRevertPushesToTheDeployedBranch(t *testing.T) {
+	dir, bare := testRepository(t)
+	code, _, errs := call(t, "revert", "deploy/backend", "--repo", dir, "--push")
+	if code != exitOK || !strings.Contains(errs, "Pushed to main: revert ") {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	show, err := exec.Command("git", "-C", bare, "show", "main:apps/production/backend.yaml").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(show), "backend:v1.0.0 # backstop:hold not=v1.1.0 since=") {
+		t.Errorf("the remote's main says:\n%s", show)
+	}
+	author, err := exec.Command("git", "-C", bare, "log", "-1", "--format=%an <%ae>", "main").Output()
+	if err != nil || strings.TrimSpace(string(author)) != "Jane Doe <jane@example.com>" {
+		t.Errorf("the author is %s (%v), want the person who ran it", author, err)
+	}
+}
+
+func TestRevertToAValueThatWasNeverThere(t *testing.T) {
+	dir, _ := testRepository(t)
+	code, _, errs := call(t, "revert", "deploy/backend", "--repo", dir, "--dry-run", "--to", "v0.9.0")
+	if code != exitError || !strings.Contains(errs, "--to v0.9.0 was never here; earlier values are: v1.0.0") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+}
