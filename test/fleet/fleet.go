@@ -33,6 +33,8 @@ type Options struct {
 	GitURL, Username, Password string
 	// Registry is where the images are: host:port, or with a path below it.
 	Registry string
+	// Registries are those of apps whose images are elsewhere.
+	Registries map[string]string
 	// Interval of sources, scans and automations; 1 s when zero.
 	Interval time.Duration
 	// ApplyInterval of the Kustomizations, which also apply every new revision; 10 min when zero.
@@ -115,7 +117,14 @@ func Tag(env string, n int) string {
 }
 
 // Image is an app's image.
-func (f *Fleet) Image(app, tag string) string { return f.Registry + "/" + app + ":" + tag }
+func (f *Fleet) Image(app, tag string) string { return f.repository(app) + ":" + tag }
+
+func (f *Fleet) repository(app string) string {
+	if registry, ok := f.Registries[app]; ok {
+		return registry + "/" + app
+	}
+	return f.Registry + "/" + app
+}
 
 // File is the path of an app's manifest.
 func (f *Fleet) File(env, app string) string { return "apps/" + env + "/" + app + ".yaml" }

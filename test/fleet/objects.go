@@ -72,7 +72,7 @@ func (f *Fleet) imageRepository(env, app string) client.Object {
 	return &reflectorv1.ImageRepository{
 		ObjectMeta: metav1.ObjectMeta{Namespace: f.Namespace(env), Name: app},
 		Spec: reflectorv1.ImageRepositorySpec{
-			Image:    f.Registry + "/" + app,
+			Image:    f.repository(app),
 			Interval: metav1.Duration{Duration: f.Interval},
 			Insecure: true,
 		},
