@@ -116,21 +116,24 @@ func TestSidecarStartsWithWhatTheDefaultOverlayGrants(t *testing.T) {
 	w := world(t, quick, func(s *setup) { s.Tapped = true })
 	s := startSidecar(t, w)
 	w.Settle()
-	uses, err := w.Env.Audit()
-	w.must(err)
-	verbs := map[string]bool{}
-	for _, u := range uses {
-		if !strings.HasPrefix(u.Namespace, w.Name) {
-			continue // another test's
+	w.Until("the sidecar watches pods", func() error {
+		uses, err := w.Env.Audit()
+		w.must(err)
+		verbs := map[string]bool{}
+		for _, u := range uses {
+			if !strings.HasPrefix(u.Namespace, w.Name) {
+				continue // another test's
+			}
+			if u.Code == http.StatusForbidden {
+				t.Errorf("not granted: %+v", u)
+			}
+			verbs[u.Verb+" "+u.Resource] = true
 		}
-		if u.Code == http.StatusForbidden {
-			t.Errorf("not granted: %+v", u)
+		if !verbs["list pods"] && !verbs["watch pods"] {
+			return fmt.Errorf("it asks for %v", verbs)
 		}
-		verbs[u.Verb+" "+u.Resource] = true
-	}
-	if !verbs["list pods"] && !verbs["watch pods"] {
-		t.Errorf("nobody watches pods: %v", verbs)
-	}
+		return nil
+	})
 	s.Stop(10 * time.Second)
 	if err := s.Err(); err != nil {
 		t.Errorf("a sidecar that is told to stop ends with %v", err)

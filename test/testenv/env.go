@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -81,7 +82,8 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 }
 
 func start(ctx context.Context, o Options, root, bin string) (*Env, error) {
-	dir, err := os.MkdirTemp("", "backstop-env-")
+	sweep()
+	dir, err := os.MkdirTemp("", fmt.Sprintf("backstop-env-%d-", os.Getpid()))
 	if err != nil {
 		return nil, fmt.Errorf("make the environment's folder: %w", err)
 	}
@@ -94,14 +96,40 @@ func start(ctx context.Context, o Options, root, bin string) (*Env, error) {
 	return env, nil
 }
 
+// sweep removes the folders of environments whose process was killed before it
+// could: their processes died with it, and etcd's log alone has 64 MB.
+func sweep() {
+	left, err := filepath.Glob(filepath.Join(os.TempDir(), "backstop-env-*-*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range left {
+		var pid int
+		if _, err := fmt.Sscanf(filepath.Base(dir), "backstop-env-%d-", &pid); err != nil {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(dir, kept)); err == nil {
+			continue
+		}
+		if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			_ = os.RemoveAll(dir)
+		}
+	}
+}
+
+// kept marks a folder that outlives its environment on purpose.
+const kept = "kept"
+
 // Stop ends every process and removes the folder, unless it is to be kept.
 func (e *Env) Stop() {
 	for i := len(e.processes) - 1; i >= 0; i-- {
 		e.processes[i].Kill()
 	}
-	if !e.keep {
-		_ = os.RemoveAll(e.Dir)
+	if e.keep {
+		_ = os.WriteFile(filepath.Join(e.Dir, kept), nil, 0o600)
+		return
 	}
+	_ = os.RemoveAll(e.Dir)
 }
 
 // findRoot looks for the checkout above the working directory.
