@@ -283,10 +283,24 @@ func atRest(w *World) Step {
 	if d := w.Form.Spec.ReleaseHold; d != nil {
 		return Step{Do: DoLift, By: d.By, Why: "a person released the hold"}
 	}
+	return remind(w, elected(w))
+}
+
+// remind has a hold that stands for days say so: the sentence changes once a day, and each change is told.
+func remind(w *World, step Step) Step {
+	days := int(w.Now.Sub(w.Form.Status.Change.At.Time) / (24 * time.Hour))
+	if step.Do == DoWait && days > 0 {
+		step.Why = fmt.Sprintf("%s (day %d)", step.Why, days+1)
+	}
+	return step
+}
+
+// elected says what becomes of a standing hold, by what the policy elects.
+func elected(w *World) Step {
 	e := w.Election
 	switch {
 	case e == nil || !e.Automation || e.Image == "":
-		return Step{Do: DoWait, Wait: restAgain}
+		return Step{Do: DoWait, Wait: restAgain, Why: "the hold stands: the cluster that has its policy and automation lifts it"}
 	case e.Release == v1alpha1.ReleaseManual:
 		return Step{Do: DoWait, Wait: restAgain, Why: "the hold waits for backstop release"}
 	case failedBefore(e, w.Form.Spec.Image):

@@ -90,6 +90,15 @@ func ended(r v1alpha1.Result) worldChange {
 	return func(w *World) { w.Form.Status.Outcome = &v1alpha1.Outcome{Result: r, At: micro(t0)} }
 }
 
+// opensFor makes the form the empty one that is created for a hold.
+func opensFor(policy string, at time.Time) worldChange {
+	return func(w *World) {
+		w.Form.Annotations = map[string]string{AdoptsAnnotation: policy}
+		w.Form.CreationTimestamp = metav1.NewTime(at)
+		w.Form.Status, w.Sighting, w.Branch = v1alpha1.RollbackStatus{}, Sighting{}, nil
+	}
+}
+
 func held(w *World) { w.Branch.Held = map[int32]Hold{0: {Policy: "develop:backend"}} }
 
 func elects(image string, f Finding) worldChange {
@@ -293,6 +302,14 @@ func TestDecide(t *testing.T) {
 		"landed again: Flux is asked again": {
 			world: aWorld(landed, func(w *World) { w.Form.Status.Landed.At = micro(t0.Add(time.Second)) }), do: DoRequest,
 		},
+		"arrived, and what is left to do by hand is said": {
+			world: aWorld(landed, func(w *World) { w.Rollout.Workloads[0].Says = "kubectl -n develop delete job backend-1" }),
+			do:    DoOutcome, result: v1alpha1.ResultVerified, says: "runs reg/backend:v1 again; kubectl -n develop delete job backend-1",
+		},
+		"arrived, under a hold that lifts failed twice": {
+			world: aWorld(landed, func(w *World) { w.Form.Status.Change.Release = v1alpha1.ReleaseManual }),
+			do:    DoOutcome, result: v1alpha1.ResultVerified, says: "two newer images in a row",
+		},
 		"arrived": {world: aWorld(landed), do: DoOutcome, result: v1alpha1.ResultVerified, says: "runs reg/backend:v1 again"},
 		"a health check delays": {
 			world: aWorld(landed, func(w *World) {
@@ -334,6 +351,13 @@ func TestDecide(t *testing.T) {
 		},
 		"an image that is not proved does not": {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v3", FindingUnproved)), do: DoWait,
+			says: "elects reg/backend:v3, which is not proved",
+		},
+		"an empty form that a hold opened waits for what the hold says": {
+			world: aWorld(opensFor("develop:backend", t0.Add(-2*time.Second))), do: DoWait, says: "is being adopted",
+		},
+		"but not for ever": {
+			world: aWorld(opensFor("develop:backend", t0.Add(-2*time.Minute))), do: DoOutcome, result: v1alpha1.ResultRecovered,
 		},
 		"the value that the node holds counts: lifting changes nothing": {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v1", FindingPresent)), do: DoLift,
@@ -350,6 +374,10 @@ func TestDecide(t *testing.T) {
 		"a cluster without the automation leaves the hold to another": {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v3", FindingPresent),
 				func(w *World) { w.Election.Automation = false }), do: DoWait,
+		},
+		"a hold that stands for days says so": {
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v2", FindingPresent),
+				func(w *World) { w.Now = t0.Add(49 * time.Hour) }), do: DoWait, says: "(day 3)",
 		},
 		"a prefix that somebody took away is a release": {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified)), do: DoReleased,

@@ -17,6 +17,8 @@ const (
 	KeyLabel = "backstop.dev/key"
 	// OrdinalAnnotation counts the Rollbacks of one key.
 	OrdinalAnnotation = "backstop.dev/ordinal"
+	// AdoptsAnnotation is on a Rollback that is opened for a hold that stands in Git, and names the held policy.
+	AdoptsAnnotation = "backstop.dev/adopts"
 )
 
 // Hash names a key in labels and object names: the first 10 hex digits of its SHA-256.

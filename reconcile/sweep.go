@@ -13,6 +13,9 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
+// maxAdoptTries is how often an adoption starts over after somebody else wrote the form.
+const maxAdoptTries = 5
+
 // Sweep looks after what no event wakes: it adopts holds that stand in Git without a Rollback (a fresh install, another
 // cluster's revert, a record that somebody deleted), and deletes Rollbacks that ended longer than keep ago.
 // What fails for one source or record does not keep the others from being swept.
@@ -74,7 +77,12 @@ func (e *Engine) adoptHolds(ctx context.Context, o Origin, all []v1alpha1.Rollba
 	}
 	var errs []error
 	for _, hs := range orphans {
-		if err := e.adopt(ctx, o, hs); err != nil && !errors.Is(err, ErrConflict) {
+		err := e.adopt(ctx, o, hs)
+		// The worker that the new form woke may have written why it waits.
+		for try := 0; errors.Is(err, ErrConflict) && try < maxAdoptTries; try++ {
+			err = e.adopt(ctx, o, hs)
+		}
+		if err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -100,17 +108,8 @@ func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 	if parts := strings.Split(h.Rollback, "/"); len(parts) == 3 && parts[0] == e.Cluster {
 		ns = parts[1]
 	}
-	key := Key{Namespace: ns, Image: heldImage(h)}
-	latest, err := e.Records.Latest(ctx, key)
+	form, err := e.adoptive(ctx, Key{Namespace: ns, Image: heldImage(h)}, h.Policy)
 	if err != nil {
-		return fmt.Errorf("read the newest Rollback of %s: %w", key, err)
-	}
-	next := 1
-	if latest != nil {
-		next = Ordinal(latest) + 1
-	}
-	form := NewRollback(key, v1alpha1.TriggerImagePull, next)
-	if err := e.Records.Create(ctx, form); err != nil {
 		return fmt.Errorf("adopt the hold of %s: %w", h.Policy, err)
 	}
 	before := form.DeepCopy()
@@ -131,7 +130,9 @@ func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 	s.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, By: "the hold in Git", At: since, Release: h.Release}
 	s.Change = &v1alpha1.Change{
 		Commit: h.Commit, Hold: h.Commit, Branch: o.Source.Branch, Policies: []string{h.Policy}, By: h.Rollback, At: since,
+		Release: h.Release,
 	}
+	s.Waiting = nil
 	s.Outcome = &v1alpha1.Outcome{
 		Result: v1alpha1.ResultVerified, At: now,
 		Sentence: sentence(fmt.Sprintf("adopted from the hold on %s in %s: %s is not written until the hold is lifted", h.Policy, h.File,
@@ -139,6 +140,30 @@ func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 	}
 	e.Log.Info("adopted a hold", "rollback", form.Namespace+"/"+form.Name, "policy", h.Policy, "not", h.Not)
 	return e.save(ctx, before, form)
+}
+
+// adoptive is the empty form for a hold: a new one, or that of an adoption that did not come to its end.
+func (e *Engine) adoptive(ctx context.Context, key Key, policy string) (*v1alpha1.Rollback, error) {
+	latest, err := e.Records.Latest(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("read the newest Rollback of %s: %w", key, err)
+	}
+	next := 1
+	if latest != nil {
+		if adopting(latest) {
+			return latest, nil
+		}
+		next = Ordinal(latest) + 1
+	}
+	form := NewRollback(key, v1alpha1.TriggerImagePull, next)
+	// Creating it wakes the worker, which would find nothing that fails and end it.
+	form.Annotations[AdoptsAnnotation] = policy
+	return form, e.Records.Create(ctx, form)
+}
+
+// adopting says that a form was opened for a hold, which has not been written into it yet.
+func adopting(r *v1alpha1.Rollback) bool {
+	return r.Annotations[AdoptsAnnotation] != "" && r.Status.Suspect == nil && r.Status.Outcome == nil
 }
 
 // heldImage is the failed image that a hold is about, whole where a trailer names it.

@@ -279,6 +279,10 @@ type Change struct {
 	// Policies are the ImagePolicies held, as namespace:name.
 	// +optional
 	Policies []string `json:"policies,omitempty"`
+	// Release is what lifts the hold, as the hold itself says: Manual where the policy says so, and after two lifts in a
+	// row that brought an image which had to be taken back.
+	// +optional
+	Release ReleaseMode `json:"release,omitempty"`
 	// By names the Rollback that pushed it, where it was another one or another cluster's.
 	// +optional
 	By string `json:"by,omitempty"`

@@ -129,7 +129,7 @@ func (p *planning) landings(revert, hold plumbing.Hash) []reconcile.Landing {
 			Commit: revert.String(), Branch: r.Suspect.Branch, Policies: p.policies[i], At: metav1.NewMicroTime(p.now),
 		}
 		if len(p.policies[i]) > 0 && !hold.IsZero() {
-			c.Hold = hold.String()
+			c.Hold, c.Release = hold.String(), p.release[i]
 		}
 		p.out[i].Change = c
 	}

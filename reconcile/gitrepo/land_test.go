@@ -41,7 +41,7 @@ func TestRevertOfOneImageIsWhatGitRevertMakes(t *testing.T) {
 	}
 	change := v1alpha1.Change{
 		Commit: w.run(w.bare, "rev-parse", "main^"), Hold: w.run(w.bare, "rev-parse", "main"), Branch: "main",
-		Policies: []string{"develop:backend"}, At: out[0].Change.At,
+		Policies: []string{"develop:backend"}, Release: v1alpha1.ReleaseNewerImage, At: out[0].Change.At,
 	}
 	if diff := cmp.Diff(change, *out[0].Change); diff != "" {
 		t.Errorf("change (-want +got):\n%s", diff)

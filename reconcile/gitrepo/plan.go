@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -29,9 +30,11 @@ type planning struct {
 	edits []map[string][]manifest.Change
 	// original, reverted and held are the contents of the files that the plan touches.
 	original, reverted, held map[string][]byte
-	// policies that each revert holds, and why a hold must be lifted by hand.
+	// policies that each revert holds, and what lifts those holds.
 	policies [][]string
-	failed   map[string]int
+	release  []v1alpha1.ReleaseMode
+	// failed counts by policy the lifts in a row that failed.
+	failed map[string]int
 }
 
 // planReverts decides what each revert changes on the tip. An error is of the repository; what one revert cannot do is
@@ -66,6 +69,7 @@ func (h *history) planReverts(ctx context.Context, reverts []reconcile.Revert, n
 func (p *planning) contents(ctx context.Context) (refused bool, err error) {
 	p.original, p.reverted, p.held = map[string][]byte{}, map[string][]byte{}, map[string][]byte{}
 	p.policies, p.failed = make([][]string, len(p.reverts)), map[string]int{}
+	p.release = make([]v1alpha1.ReleaseMode, len(p.reverts))
 	for i := range p.reverts {
 		if p.out[i].Err != nil {
 			continue

@@ -2,6 +2,7 @@ package gitrepo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -49,6 +50,10 @@ func (p *planning) hold(ctx context.Context) (refused bool, err error) {
 			}
 			if held {
 				add(&p.policies[i], n.Marker)
+				p.release[i] = cmp.Or(p.release[i], m.Release)
+				if m.Release == v1alpha1.ReleaseManual {
+					p.release[i] = m.Release
+				}
 				if failed > 0 {
 					p.failed[n.Marker] = failed
 				}
