@@ -37,6 +37,9 @@ func WhatsNew(before, after *v1alpha1.Rollback) []News {
 	if a.Outcome != nil && (b.Outcome == nil || b.Outcome.Result != a.Outcome.Result) {
 		say(string(a.Outcome.Result), needsPerson(a.Outcome.Result), "%s", a.Outcome.Sentence)
 	}
+	if a.Outcome != nil && a.Waiting != nil && (b.Waiting == nil || b.Waiting.Why != a.Waiting.Why) {
+		say("HoldStands", true, "%s", a.Waiting.Why)
+	}
 	if b.Release == nil && a.Release != nil {
 		say("HoldReleased", false, "the hold on %s was lifted by %s", strings.Join(a.Change.Policies, ", "), a.Release.By)
 	}

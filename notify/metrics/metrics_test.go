@@ -1,0 +1,53 @@
+package metrics
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+func TestMetricsCountEndsBlanksAndHolds(t *testing.T) {
+	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) metav1.MicroTime { return metav1.NewMicroTime(now.Add(-d)) }
+	failure := []v1alpha1.Failure{{Cause: v1alpha1.CauseNotFound, Since: ago(10 * time.Second)}}
+	held := v1alpha1.Rollback{ObjectMeta: metav1.ObjectMeta{Namespace: "develop"}, Status: v1alpha1.RollbackStatus{
+		Failures: failure, Outcome: &v1alpha1.Outcome{Result: v1alpha1.ResultVerified},
+		Verdict: &v1alpha1.Verdict{Answer: v1alpha1.Approve}, Change: &v1alpha1.Change{Hold: "h", At: ago(time.Hour)},
+	}}
+	younger, lifted := *held.DeepCopy(), *held.DeepCopy()
+	younger.Status.Change.At = ago(time.Minute)
+	lifted.Status.Release = &v1alpha1.HoldRelease{By: "jane"}
+	open := v1alpha1.Rollback{Status: v1alpha1.RollbackStatus{Failures: failure}}
+	m := New(func() []v1alpha1.Rollback { return []v1alpha1.Rollback{held, younger, lifted, open} }, func() time.Time { return now })
+
+	before := held.DeepCopy()
+	before.Status.Outcome = nil
+	m.Tell(before, &held)
+	m.Tell(&held, &held)
+	want := `
+# HELP backstop_hold_age_seconds Age of the oldest hold, by namespace.
+# TYPE backstop_hold_age_seconds gauge
+backstop_hold_age_seconds{namespace="develop"} 3600
+# HELP backstop_holds Holds on image automation that stand in Git, by namespace.
+# TYPE backstop_holds gauge
+backstop_holds{namespace="develop"} 2
+# HELP backstop_rollbacks_open Rollbacks that have not ended, by phase.
+# TYPE backstop_rollbacks_open gauge
+backstop_rollbacks_open{phase="Blaming"} 1
+# HELP backstop_rollbacks_total Rollbacks that ended, by result and by cause of the first failure.
+# TYPE backstop_rollbacks_total counter
+backstop_rollbacks_total{cause="NotFound",result="verified"} 1
+`
+	if err := testutil.CollectAndCompare(m, strings.NewReader(want), "backstop_hold_age_seconds", "backstop_holds",
+		"backstop_rollbacks_open", "backstop_rollbacks_total"); err != nil {
+		t.Error(err)
+	}
+	if n := testutil.CollectAndCount(m, "backstop_blank_seconds"); n != 1 {
+		t.Errorf("%d blanks observed, want the outcome alone", n)
+	}
+}

@@ -1,0 +1,93 @@
+package notify
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+func rollback(change func(*v1alpha1.RollbackStatus)) *v1alpha1.Rollback {
+	r := &v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: "reg/backend:v2"}}
+	if change != nil {
+		change(&r.Status)
+	}
+	return r
+}
+
+func TestWhatsNew(t *testing.T) {
+	failed := func(s *v1alpha1.RollbackStatus) {
+		s.Failures = []v1alpha1.Failure{{Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend"}, Cause: v1alpha1.CauseNotFound,
+			Message: "manifest unknown"}}
+	}
+	proved := func(s *v1alpha1.RollbackStatus) {
+		failed(s)
+		s.Target = &v1alpha1.Target{Image: "reg/backend:v1", Proved: true, Proof: "reg has v1"}
+		s.Suspect = &v1alpha1.Suspect{Commit: "0123456789abcdef", Branch: "main"}
+	}
+	changed := func(s *v1alpha1.RollbackStatus) {
+		proved(s)
+		s.Change = &v1alpha1.Change{Commit: "aaaaaaaaaaaaaaaa", Hold: "bbbbbbbbbbbbbbbb", Branch: "main", Policies: []string{"develop:backend"}}
+	}
+	over := func(r v1alpha1.Result) func(s *v1alpha1.RollbackStatus) {
+		return func(s *v1alpha1.RollbackStatus) {
+			changed(s)
+			s.Outcome = &v1alpha1.Outcome{Result: r, Sentence: "it ended"}
+		}
+	}
+	tests := map[string]struct {
+		before, after func(*v1alpha1.RollbackStatus)
+		want          []string
+	}{
+		"nothing new says nothing": {failed, failed, nil},
+		"a first failure warns with the kubelet's words": {nil, failed,
+			[]string{"! ImageFailing: Deployment/backend cannot have reg/backend:v2 (NotFound): manifest unknown"}},
+		"suspect and target": {failed, proved, []string{
+			"SuspectFound: reg/backend:v2 came in with commit 0123456789ab on main", "TargetProved: reg has v1"}},
+		"a change names both commits and what is held": {proved, changed, []string{
+			"Reverted: aaaaaaaaaaaa on main takes reg/backend:v2 back to reg/backend:v1 and bbbbbbbbbbbb holds develop:backend"}},
+		"a good end is no warning": {changed, over(v1alpha1.ResultVerified), []string{"Verified: it ended"}},
+		"a bad end warns":          {changed, over(v1alpha1.ResultFailed), []string{"! Failed: it ended"}},
+		"an end that is replaced after expiry is told again": {over(v1alpha1.ResultExpired), over(v1alpha1.ResultVerified),
+			[]string{"Verified: it ended"}},
+		"a hold that stands is told each time its sentence changes": {over(v1alpha1.ResultVerified), func(s *v1alpha1.RollbackStatus) {
+			over(v1alpha1.ResultVerified)(s)
+			s.Waiting = &v1alpha1.Waiting{Why: "the hold stands (day 2)"}
+		}, []string{"! HoldStands: the hold stands (day 2)"}},
+		"a release names who": {over(v1alpha1.ResultVerified), func(s *v1alpha1.RollbackStatus) {
+			over(v1alpha1.ResultVerified)(s)
+			s.Release = &v1alpha1.HoldRelease{By: "jane"}
+		}, []string{"HoldReleased: the hold on develop:backend was lifted by jane"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, n := range WhatsNew(rollback(tt.before), rollback(tt.after)) {
+				said := n.Reason + ": " + n.Sentence
+				if n.Warning {
+					said = "! " + said
+				}
+				got = append(got, said)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+type counting struct{ told []string }
+
+func (c *counting) Tell(_, after *v1alpha1.Rollback) { c.told = append(c.told, after.Name) }
+
+func TestAllTellsEach(t *testing.T) {
+	a, b := &counting{}, &counting{}
+	r := rollback(nil)
+	r.Name = "x"
+	All{a, b}.Tell(r, r)
+	if strings.Join(a.told, "")+strings.Join(b.told, "") != "xx" {
+		t.Errorf("told %v and %v", a.told, b.told)
+	}
+}
