@@ -1,0 +1,134 @@
+package reconcile
+
+import (
+	"testing"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// oddities are independent facts about a world; any set of them may be true at once.
+func oddities() []worldChange {
+	return []worldChange{
+		func(w *World) { w.Branch = nil },
+		func(w *World) { w.Form.Status.Suspect, w.Branch = nil, nil },
+		func(w *World) { w.Form.Status.Target = nil },
+		func(w *World) {
+			if w.Form.Status.Target != nil {
+				w.Form.Status.Target.Values, w.Form.Status.Target.Proved = nil, false
+			}
+		},
+		func(w *World) { w.Form.Status.Failures = nil },
+		func(w *World) { w.Sighting.Failures = nil },
+		func(w *World) { w.Sighting.Started = "Pod/x" },
+		func(w *World) { w.Sighting.RanHere = "revision 1" },
+		func(w *World) { w.Policy = Policy{} },
+		func(w *World) { w.Policy.Mode = v1alpha1.ModeApprove },
+		func(w *World) { w.ReadOnly = "pinned" },
+		func(w *World) { w.Breaker = "breaker" },
+		func(w *World) {
+			if w.Branch != nil {
+				w.Branch.Values[0] = "reg/backend:v1"
+			}
+		},
+		func(w *World) {
+			if w.Branch != nil {
+				delete(w.Branch.Values, 0)
+			}
+		},
+		func(w *World) {
+			if w.Branch != nil {
+				w.Branch.Trails = append(w.Branch.Trails, Trail{Kind: TrailRevert, Rollbacks: []string{w.Self}, When: t0})
+			}
+		},
+		func(w *World) {
+			if w.Branch != nil {
+				w.Branch.Trails = append(w.Branch.Trails, Trail{Kind: TrailRevert, Reverts: []string{"x", "y", "z"}, When: t0})
+			}
+		},
+		approved("policy develop/web"),
+		approved("jane"),
+		func(w *World) { w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, By: "jane", At: micro(t0)} },
+		func(w *World) {
+			w.Form.Status.Change = &v1alpha1.Change{Commit: "r", Hold: "h", At: micro(t0), Policies: []string{"develop:backend"}}
+		},
+		func(w *World) { w.Form.Status.Landed = &v1alpha1.Landed{Commit: "r", At: micro(t0)} },
+		func(w *World) { w.Form.Status.Request = &v1alpha1.Request{At: micro(t0)} },
+		func(w *World) { w.Rollout = &Rollout{Contains: true, Workloads: []WorkloadState{{Stuck: []string{"pod"}}}} },
+		func(w *World) { w.Rollout = &Rollout{Waits: "health check", WaitsUntil: t0.Add(time.Hour)} },
+		ended(v1alpha1.ResultVerified),
+		ended(v1alpha1.ResultExpired),
+		decidedBy(decision("jane", v1alpha1.Approve, 0)),
+		decidedBy(decision("bob", v1alpha1.Reject, 0)),
+		func(w *World) {
+			if w.Branch != nil {
+				held(w)
+			}
+		},
+		elects("reg/backend:v3", FindingPresent),
+		func(w *World) { w.Form.Spec.ReleaseHold = &v1alpha1.Decision{By: "jane"} },
+		func(w *World) { w.Now = t0.Add(72 * time.Hour) },
+		func(w *World) { w.Unstick = true },
+	}
+}
+
+// FuzzDecide takes a set of oddities, some of which cannot meet in a real cluster, and asks for what must hold of every step.
+func FuzzDecide(f *testing.F) {
+	f.Add(uint64(0))
+	for i := range oddities() {
+		f.Add(uint64(1) << i)
+		f.Add(uint64(1)<<i | uint64(1)<<16)
+	}
+	f.Fuzz(func(t *testing.T, set uint64) {
+		w := aWorld()
+		for i, odd := range oddities() {
+			if set&(1<<i) != 0 {
+				odd(&w)
+			}
+		}
+		// The API server refuses a change without a verdict that allows it.
+		s := &w.Form.Status
+		if s.Change != nil && (s.Verdict == nil || s.Verdict.Answer != v1alpha1.Approve || s.Suspect == nil || s.Target == nil) {
+			return
+		}
+		if (s.Landed != nil && s.Change == nil) || (s.Request != nil && s.Landed == nil) || (s.Verdict != nil && s.Target == nil) ||
+			(s.Verdict != nil && s.Suspect == nil) {
+			return
+		}
+		step := decide(w)
+		if step.Wait < 0 {
+			t.Errorf("%x: waits %s", set, step.Wait)
+		}
+		switch step.Do {
+		case DoChange, DoAdopt, DoLandAgain:
+			if s.Verdict == nil || s.Verdict.Answer != v1alpha1.Approve {
+				t.Errorf("%x: %s without a verdict", set, step.Do)
+			}
+			if Ended(s) {
+				t.Errorf("%x: %s of an ended form", set, step.Do)
+			}
+		case DoVerdict:
+			if s.Verdict != nil || (step.Verdict.By == "" && step.Verdict.Answer == v1alpha1.Approve) {
+				t.Errorf("%x: verdict %+v over %+v", set, step.Verdict, s.Verdict)
+			}
+		case DoOutcome:
+			if step.Outcome.Sentence == "" || step.Outcome.Result == "" {
+				t.Errorf("%x: an end without words: %+v", set, step.Outcome)
+			}
+			if step.Outcome.Result == v1alpha1.ResultRecovered && s.Verdict != nil {
+				t.Errorf("%x: recovered after the verdict", set)
+			}
+		case DoLift, DoReleased:
+			if !holds(s) || !Ended(s) {
+				t.Errorf("%x: %s of a form that holds nothing or has not ended", set, step.Do)
+			}
+		case DoUnstick:
+			if !w.Unstick {
+				t.Errorf("%x: deletes a pod without being allowed to", set)
+			}
+		case DoWait, DoFailures, DoSuspect, DoTarget, DoLanded, DoRequest:
+		default:
+			t.Errorf("%x: unknown step %q", set, step.Do)
+		}
+	})
+}
