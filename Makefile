@@ -73,10 +73,6 @@ scenarios: ## Compare the promised scenarios with the tests that exist
 demo: control-plane build ## Tell the whole story on a real control plane; KEEP=1 leaves it running, FLUX=DIR runs Flux's own controllers
 	@$(GO) run ./test/demo -backstop bin/backstop $(if $(KEEP),-keep) $(if $(FLUX),-flux $(FLUX))
 
-.PHONY: e2e
-e2e: control-plane ## Run on a real node: kubelet and containerd, as root
-	$(GO) test -tags e2e -timeout 60m -count 1 -v $(TESTFLAGS) ./test/e2e/...
-
 .PHONY: bench
 bench: ## Measure speed and memory against git in the same run
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m -count 1 -v $(TESTFLAGS) ./test/bench/...
