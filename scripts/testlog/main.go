@@ -88,7 +88,9 @@ func (l *log) line(line string) {
 		}
 		l.finish(at, e)
 	case "fail", "build-fail":
-		l.failed = append(l.failed, at)
+		if !slices.Contains(l.failed, at) { // a build and then its package
+			l.failed = append(l.failed, at)
+		}
 		fmt.Fprintf(l.out, "%s", strings.Join(l.said[at], ""))
 		l.finish(at, e)
 	}
