@@ -2,10 +2,8 @@ package integration
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	fluxmeta "github.com/fluxcd/pkg/apis/meta"
@@ -279,23 +277,4 @@ func TestImagesAndTargetsOfOneRegistryUnprovable(t *testing.T) {
 		w.ends(prod, w.Fleet.Image(app, fleet.Tag(prod, 1)), v1alpha1.ResultVerified)
 		w.runs(prod, app, fleet.Tag(prod, 0))
 	}
-}
-
-// lasts is a change of a policy.
-func lasts(grace, maxAge time.Duration) func(*v1alpha1.RollbackPolicy) {
-	return func(p *v1alpha1.RollbackPolicy) {
-		p.Spec.GracePeriod.Duration, p.Spec.MaxAge.Duration = grace, maxAge
-	}
-}
-
-// rollbacks are the records of an image, oldest first.
-func (w *World) rollbacks(env, image string) []v1alpha1.Rollback {
-	w.t.Helper()
-	var list v1alpha1.RollbackList
-	w.must(w.Client.List(w.t.Context(), &list))
-	all := slices.DeleteFunc(list.Items, func(r v1alpha1.Rollback) bool {
-		return r.Namespace != w.Fleet.Namespace(env) || r.Spec.Image != image
-	})
-	slices.SortFunc(all, func(a, b v1alpha1.Rollback) int { return strings.Compare(a.Name, b.Name) })
-	return all
 }
