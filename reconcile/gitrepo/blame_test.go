@@ -17,6 +17,17 @@ func backend(tag string) string {
 	return deployment("develop", "backend", repo+":"+tag, "develop:backend")
 }
 
+// aliased is the backend with a second container that runs the same image by an alias.
+func aliased(tag string, marked bool) string {
+	policy := ""
+	if marked {
+		policy = "develop:backend"
+	}
+	return strings.Replace(deployment("develop", "backend", repo+":"+tag, policy), "image: ", "image: &img ", 1) + second("*img")
+}
+
+func second(image string) string { return "        - name: second\n          image: " + image + "\n" }
+
 // refused blames and must be refused with words.
 func (w *world) refused(q reconcile.Query, words ...string) {
 	w.Helper()
@@ -164,6 +175,9 @@ func TestAutomationIsKnownByValue(t *testing.T) {
 		{"the marker is another policy's now", deployment("develop", "backend", repo+":"+tag0, "develop:other"), backend(tag1), tag1, false},
 		{"the marker was held", strings.Replace(backend(tag0), "# {", "# backstop:hold not=x {", 1), backend(tag1), tag1, false},
 		{"there was no such node", "# nothing\n", backend(tag1), tag1, false},
+		{"an alias follows the marked scalar", aliased(tag0, true), aliased(tag1, true), tag1, true},
+		{"an alias follows a scalar without a marker", aliased(tag0, false), aliased(tag1, false), tag1, false},
+		{"an alias stood for no marked scalar before", backend(tag0) + second(repo+":"+tag0), aliased(tag1, true), tag1, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -81,6 +81,9 @@ func automationOf(origins []origin, policies []reconcile.ImagePolicy) *v1alpha1.
 			if was != nil && was.Value == n.Value {
 				continue
 			}
+			if was != nil && follows(origins, *was, n) {
+				continue
+			}
 			if was == nil || was.Policy == "" || was.Held != nil || was.Policy != n.Policy {
 				return nil
 			}
@@ -98,6 +101,19 @@ func automationOf(origins []origin, policies []reconcile.ImagePolicy) *v1alpha1.
 		}
 	}
 	return who
+}
+
+// follows says whether an alias changed only because the scalar that it stands for did, which is marked: whose change
+// that is, is asked there.
+func follows(origins []origin, was, n manifest.Node) bool {
+	if n.Anchor == "" || was.Anchor != n.Anchor || was.Policy+n.Policy != "" {
+		return false
+	}
+	return slices.ContainsFunc(origins, func(o origin) bool {
+		return slices.ContainsFunc(o.nodes, func(m manifest.Node) bool {
+			return m.File == n.File && m.Anchor == n.Anchor && m.Policy != ""
+		})
+	})
 }
 
 // writes says whether image automation writes a value for an election, at a marker with a suffix.
