@@ -20,8 +20,9 @@ import (
 type Policy struct {
 	// Mode is how far Backstop may go by itself; empty allows nothing.
 	Mode v1alpha1.Mode
-	// Authors whose changes may be reverted.
-	Authors v1alpha1.Authors
+	// Authors whose changes may be reverted; AuthorsWhy says where that comes from, when it is not simply the policy's.
+	Authors    v1alpha1.Authors
+	AuthorsWhy string
 	// Grace, MaxAge, Cooldown, Approval and Verify are the policy's durations.
 	Grace, MaxAge, Cooldown, Approval, Verify time.Duration
 	// Delivery is the way to the branch.
@@ -216,7 +217,7 @@ func under(p Policy, top Ceiling) Policy {
 		p.Mode, p.Why = top.Mode, fmt.Sprintf("the controller's --max-mode is %s", top.Mode)
 	}
 	if top.Authors != "" && authorsRank(top.Authors) < authorsRank(p.Authors) {
-		p.Authors = top.Authors
+		p.Authors, p.AuthorsWhy = top.Authors, fmt.Sprintf("the controller's --max-authors is %s", top.Authors)
 	}
 	return p
 }
