@@ -48,13 +48,17 @@ func oddities() []worldChange {
 		},
 		approved("policy develop/web"),
 		approved("jane"),
-		func(w *World) { w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, By: "jane", At: micro(t0)} },
+		func(w *World) {
+			w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, By: "jane", At: micro(t0)}
+		},
 		func(w *World) {
 			w.Form.Status.Change = &v1alpha1.Change{Commit: "r", Hold: "h", At: micro(t0), Policies: []string{"develop:backend"}}
 		},
 		func(w *World) { w.Form.Status.Landed = &v1alpha1.Landed{Commit: "r", At: micro(t0)} },
 		func(w *World) { w.Form.Status.Request = &v1alpha1.Request{At: micro(t0)} },
-		func(w *World) { w.Rollout = &Rollout{Contains: true, Workloads: []WorkloadState{{Stuck: []string{"pod"}}}} },
+		func(w *World) {
+			w.Rollout = &Rollout{Contains: true, Workloads: []WorkloadState{{Stuck: []string{"pod"}}}}
+		},
 		func(w *World) { w.Rollout = &Rollout{Waits: "health check", WaitsUntil: t0.Add(time.Hour)} },
 		ended(v1alpha1.ResultVerified),
 		ended(v1alpha1.ResultExpired),

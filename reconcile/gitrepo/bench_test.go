@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,15 +17,17 @@ import (
 	"github.com/backstop-dev/backstop/test/gitserver"
 )
 
+// The benchmarks compare with git in the same run, on a repository of 50,000 commits:
+//
+//	go test -run '^$' -bench . -benchtime 20x ./reconcile/gitrepo
+
 // bigServer serves the big repository, or a copy of it that may be written.
-func bigServer(b *testing.B, writable bool) (*gitserver.Server, reconcile.Source, string) {
+func bigServer(b *testing.B, writable bool) (reconcile.Source, string) {
 	b.Helper()
 	dir := bigRepository(b)
 	if writable {
 		root := b.TempDir()
-		if out, err := exec.CommandContext(b.Context(), "cp", "-r", dir, filepath.Join(root, "fleet.git")).CombinedOutput(); err != nil {
-			b.Fatalf("cp: %v: %s", err, out)
-		}
+		command(b, root, "cp", "-r", dir, "fleet.git")
 		dir = filepath.Join(root, "fleet.git")
 	}
 	s, err := gitserver.Start(gitserver.Options{Root: filepath.Dir(dir), Username: "bot", Password: password})
@@ -32,10 +35,14 @@ func bigServer(b *testing.B, writable bool) (*gitserver.Server, reconcile.Source
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = s.Close() })
-	return s, reconcile.Source{
-		Name: types.NamespacedName{Namespace: "flux-system", Name: "fleet"}, URL: s.URL + "/fleet.git", Branch: "main",
+	return bigSource(s.URL + "/fleet.git"), dir
+}
+
+func bigSource(url string) reconcile.Source {
+	return reconcile.Source{
+		Name: types.NamespacedName{Namespace: "flux-system", Name: "fleet"}, URL: url, Branch: "main",
 		Auth: reconcile.Auth{Secret: map[string][]byte{"username": []byte("bot"), "password": []byte(password)}},
-	}, dir
+	}
 }
 
 // bigQuery asks for what commit n wrote.
@@ -43,7 +50,8 @@ func bigQuery(n int) reconcile.Query {
 	app, env := bigFolder(bigTurn(n))
 	return reconcile.Query{
 		Image: "ghcr.io/acme/" + app + ":" + bigTag(n), Namespace: env,
-		Workload: v1alpha1.Workload{Kind: "Deployment", Name: app}, Root: reconcile.Root{By: applier, Path: bigPath(bigTurn(n))},
+		Workload: v1alpha1.Workload{Kind: "Deployment", Name: app},
+		Root:     reconcile.Root{By: applier, Path: bigPath(bigTurn(n))},
 	}
 }
 
@@ -56,22 +64,47 @@ func bigMirrors(b *testing.B) *Mirrors {
 	return m
 }
 
-// gitLogS is what git needs to find a tag on a path.
-func gitLogS(b *testing.B, dir string, n int) time.Duration {
+// command runs a command in a folder, and gives what it prints and how long it took.
+func command(b *testing.B, dir string, args ...string) (string, time.Duration) {
 	b.Helper()
 	start := time.Now()
-	cmd := exec.CommandContext(b.Context(), "git", "log", "--format=%H", "-S", bigTag(n), "main", "--", bigPath(bigTurn(n))+"/deployment.yaml")
-	cmd.Dir, cmd.Env = dir, gitserver.Env()
-	if out, err := cmd.Output(); err != nil || len(strings.Fields(string(out))) == 0 {
-		b.Fatalf("git log -S: %v: %s", err, out)
+	cmd := exec.CommandContext(b.Context(), args[0], args[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append(gitserver.Env(), "GIT_AUTHOR_NAME=x", "GIT_AUTHOR_EMAIL=x", "GIT_COMMITTER_NAME=x", "GIT_COMMITTER_EMAIL=x")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		b.Fatalf("%s: %v: %s", strings.Join(args, " "), err, out)
 	}
-	return time.Since(start)
+	return strings.TrimSpace(string(out)), time.Since(start)
+}
+
+// logS is git's search for the commit that brought commit n's tag.
+func logS(n int) []string {
+	return []string{"git", "log", "--format=%H", "-S", bigTag(n), "HEAD", "--", bigPath(bigTurn(n)) + "/deployment.yaml"}
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// beside runs ours and git's by turns, so that both meet the same load, and reports the mean of git's.
+func beside(b *testing.B, ours func(), git func() time.Duration) {
+	b.Helper()
+	var theirs time.Duration
+	n := 0
+	for b.Loop() {
+		ours()
+		b.StopTimer()
+		theirs += git()
+		n++
+		b.StartTimer()
+	}
+	b.ReportMetric(millis(theirs)/float64(n), "git-ms/op")
+	b.ReportMetric(millis(b.Elapsed())/millis(theirs), "x-git")
 }
 
 func BenchmarkBlame(b *testing.B) {
 	for _, back := range []int{10, 40, 3000} {
 		b.Run(fmt.Sprintf("%d back", back), func(b *testing.B) {
-			_, src, dir := bigServer(b, false)
+			src, dir := bigServer(b, false)
 			m := bigMirrors(b)
 			n := bigStanding(b, back)
 			blame := func() {
@@ -84,29 +117,134 @@ func BenchmarkBlame(b *testing.B) {
 				}
 			}
 			blame()
-			for b.Loop() {
-				blame()
-			}
-			git := min(gitLogS(b, dir, n), gitLogS(b, dir, n), gitLogS(b, dir, n))
-			b.ReportMetric(float64(git.Microseconds())/1000, "git-ms")
-			b.ReportMetric(float64(bigCommits-1-n), "back")
-			b.ReportMetric(peakRSS(b), "MiB-peak")
+			beside(b, blame, func() time.Duration {
+				_, took := command(b, dir, logS(n)...)
+				return took
+			})
 		})
 	}
 }
 
-// peakRSS of this process in MiB.
-func peakRSS(b *testing.B) float64 {
-	b.Helper()
+// coldURL makes TestColdBlame the process that BenchmarkCold measures.
+const coldURL = "BACKSTOP_COLD_URL"
+
+// TestColdBlame is run by BenchmarkCold in a process of its own: from nothing to the first blame.
+func TestColdBlame(t *testing.T) {
+	url := os.Getenv(coldURL)
+	if url == "" {
+		t.Skip("runs only in the benchmark's process")
+	}
+	start := time.Now()
+	m, err := New(t.TempDir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Blame(t.Context(), bigSource(url), bigQuery(bigStanding(t, 40))); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(start)
 	raw, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		b.Skip(err)
+		t.Skip(err)
 	}
 	for line := range strings.Lines(string(raw)) {
-		var kb float64
-		if _, err := fmt.Sscanf(line, "VmHWM: %f kB", &kb); err == nil {
-			return kb / 1024
+		var kib float64
+		if _, err := fmt.Sscanf(line, "VmHWM: %f kB", &kib); err == nil {
+			fmt.Fprintf(os.Stdout, "cold %f %f\n", millis(took), kib/1024)
 		}
 	}
-	return 0
+}
+
+func BenchmarkCold(b *testing.B) {
+	src, _ := bigServer(b, false)
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	n := bigStanding(b, 40)
+	url := strings.Replace(src.URL, "http://", "http://bot:"+password+"@", 1)
+	var ours, theirs, peak float64
+	rounds := 0
+	for b.Loop() {
+		cmd := exec.CommandContext(b.Context(), self, "-test.run=^TestColdBlame$")
+		cmd.Env = append(os.Environ(), coldURL+"="+src.URL, "GOMEMLIMIT=50MiB")
+		out, err := cmd.CombinedOutput()
+		var took, rss float64
+		if _, serr := fmt.Sscanf(string(out), "cold %f %f", &took, &rss); err != nil || serr != nil {
+			b.Fatalf("%v %v: %s", err, serr, out)
+		}
+		ours, peak = ours+took, max(peak, rss)
+		dir := b.TempDir()
+		_, clone := command(b, dir, "git", "clone", "--quiet", "--bare", "--depth", "50", "--branch", "main", url, "clone")
+		_, log := command(b, filepath.Join(dir, "clone"), logS(n)...)
+		theirs += millis(clone + log)
+		rounds++
+	}
+	b.ReportMetric(ours/float64(rounds), "ms/op")
+	b.ReportMetric(theirs/float64(rounds), "git-ms/op")
+	b.ReportMetric(ours/theirs, "x-git")
+	b.ReportMetric(peak, "MiB-peak")
+}
+
+func BenchmarkRevert(b *testing.B) {
+	src, bare := bigServer(b, true)
+	m := bigMirrors(b)
+	work := b.TempDir()
+	url := strings.Replace(src.URL, "http://", "http://bot:"+password+"@", 1)
+	command(b, work, "git", "clone", "--quiet", "--branch", "main", url, "clone")
+	clone := filepath.Join(work, "clone")
+	back := 0
+	// next blames another commit on each turn, and says how to undo it.
+	next := func() reconcile.Revert {
+		n := bigStanding(b, back)
+		back = bigCommits - n
+		s, err := m.Blame(b.Context(), src, bigQuery(n))
+		if err != nil {
+			b.Fatal(err)
+		}
+		f, err := m.Former(b.Context(), src, s, 1)
+		if err != nil || len(f) == 0 {
+			b.Fatal(err, f)
+		}
+		return reconcile.Revert{
+			Rollback: "prod/x/y", Image: s.Image, Suspect: s, Hold: true,
+			Target: v1alpha1.Target{Image: f[0].Image, Values: f[0].Values},
+		}
+	}
+	var theirs time.Duration
+	rounds := 0
+	for b.Loop() {
+		b.StopTimer()
+		r := next()
+		b.StartTimer()
+		out, err := m.Land(b.Context(), src, []reconcile.Revert{r})
+		if err != nil || out[0].Err != nil {
+			b.Fatal(err, out)
+		}
+		b.StopTimer()
+		// The same three by git: a revert, the hold, and a push, on a clone that is up to date.
+		r = next()
+		command(b, clone, "git", "pull", "--quiet", "--ff-only")
+		_, revert := command(b, clone, "git", "revert", "--no-edit", r.Suspect.Commit)
+		file := filepath.Join(clone, r.Suspect.Nodes[0].File)
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(strings.Replace(string(raw), "# {", "# backstop:hold not=x {", 1)), 0o600); err != nil {
+			b.Fatal(err)
+		}
+		_, hold := command(b, clone, "git", "commit", "--quiet", "-a", "-m", "hold")
+		_, push := command(b, clone, "git", "push", "--quiet", "origin", "main")
+		theirs += revert + hold + push
+		rounds++
+		b.StartTimer()
+	}
+	b.ReportMetric(millis(theirs)/float64(rounds), "git-ms/op")
+	b.ReportMetric(millis(b.Elapsed())/millis(theirs), "x-git")
+	command(b, bare, "git", "fsck", "--connectivity-only", "main")
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err == nil {
+		b.ReportMetric(float64(usage.Maxrss)/1024, "MiB-peak")
+	}
 }

@@ -58,11 +58,8 @@ func (h *history) trace(ctx context.Context, nodes []manifest.Node) ([]origin, e
 	for _, g := range groups {
 		g.in = f.at
 	}
-	first, steps := -1, 0
-	for ; slices.ContainsFunc(groups, func(g *tracing) bool { return !g.done }); steps++ {
-		if first >= 0 && steps > first+alsoWithin && !behind(groups) || steps > first+behindOwn && first >= 0 {
-			break
-		}
+	first := -1
+	for steps := 1; goesOn(groups, first, steps); steps++ {
 		c, changed, err := f.back(ctx)
 		if errors.Is(err, errTooFar) && first >= 0 {
 			break
@@ -70,18 +67,51 @@ func (h *history) trace(ctx context.Context, nodes []manifest.Node) ([]origin, e
 		if err != nil {
 			return nil, err
 		}
-		for _, g := range groups {
-			if g.done {
-				continue
-			}
-			if err := g.step(h, f, c, steps+1, changed); err != nil {
-				return nil, err
-			}
-			if (g.done || g.own != nil) && first < 0 {
-				first = steps
-			}
+		found, err := stepAll(h, f, groups, c, steps, changed)
+		if err != nil {
+			return nil, err
+		}
+		if found && first < 0 {
+			first = steps
 		}
 	}
+	return ends(groups), nil
+}
+
+// stepAll looks at all groups in the next older commit, and says whether any of them was found.
+func stepAll(h *history, f *follower, groups []*tracing, c *commit, ago int, changed []int) (bool, error) {
+	found := false
+	for _, g := range groups {
+		if !g.done {
+			if err := g.step(h, f, c, ago, changed); err != nil {
+				return false, err
+			}
+		}
+		found = found || g.done || g.own != nil
+	}
+	return found, nil
+}
+
+// goesOn says whether the walk has something left to find, within what it may cost once the first was found.
+func goesOn(groups []*tracing, first, steps int) bool {
+	open, behind := false, false
+	for _, g := range groups {
+		open = open || !g.done
+		behind = behind || !g.done && g.own != nil
+	}
+	switch {
+	case !open:
+		return false
+	case first < 0:
+		return true
+	case behind:
+		return steps <= first+behindOwn
+	}
+	return steps <= first+alsoWithin
+}
+
+// ends are the origins that were found.
+func ends(groups []*tracing) []origin {
 	var out []origin
 	for _, g := range groups {
 		switch {
@@ -92,11 +122,7 @@ func (h *history) trace(ctx context.Context, nodes []manifest.Node) ([]origin, e
 			out = append(out, *g.own)
 		}
 	}
-	return out, nil
-}
-
-func behind(groups []*tracing) bool {
-	return slices.ContainsFunc(groups, func(g *tracing) bool { return !g.done && g.own != nil })
+	return out
 }
 
 // group puts the nodes together that make one reference, and lists their files.
@@ -187,8 +213,8 @@ func (g *tracing) mayHold(data []byte) bool {
 	return true
 }
 
-// lookup finds the group's nodes in another version: by pointer, else by value where that is clear, as after the renaming
-// of a container.
+// lookup finds the group's nodes in another version: by pointer, else by value where that is clear, as after the
+// renaming of a container.
 func (g *tracing) lookup(p parsedFile) []*manifest.Node {
 	out := make([]*manifest.Node, len(g.nodes))
 	for i, n := range g.nodes {

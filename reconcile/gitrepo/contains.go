@@ -39,19 +39,8 @@ func (h *history) contains(ctx context.Context, tip, commit plumbing.Hash) (bool
 		if c.when.Before(not) || not.IsZero() && n > unknownWithin {
 			continue
 		}
-		for _, hash := range c.parents {
-			if seen[hash] {
-				continue
-			}
-			seen[hash] = true
-			p, err := h.at(ctx, hash)
-			if errors.Is(err, errTooFar) {
-				continue
-			}
-			if err != nil {
-				return false, err
-			}
-			heap.Push(queue, walked{commit: p})
+		if err := queue.parents(ctx, h, c, seen); err != nil {
+			return false, err
 		}
 	}
 	return false, nil

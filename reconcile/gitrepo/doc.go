@@ -6,13 +6,14 @@
 //	               fetch │          └─► plan on the tip ──► revert + hold ──► push, tip as old value    write
 //	                     └──────────────── lost the race: fetch, ask permission and plan again ◄─┘
 //
-// There is no work tree. A mirror holds a bare repository on disk, shallow and deepened when a walk needs older commits.
-// Commits are built from blobs and trees, and a push sends a pack of just the new objects through the protocol itself:
-// go-git's own push walks the history to find out what the server lacks, which is slow and fails at a shallow edge.
+// There is no work tree. A mirror holds a bare repository on disk, shallow and deepened when a walk needs older
+// commits. Commits are built from blobs and trees, and a push sends a pack of just the new objects through the
+// protocol itself: go-git's own push walks the history to find out what the server lacks, which is slow and fails at a
+// shallow edge.
 //
-// Blame goes by value. It walks the first parents of the deployed branch and compares the entries of the wanted files in
-// the raw trees; only where an entry changed a file is read, and the commit in which the node's value became the bad one
-// is the suspect. Authors and messages are never asked: anyone can write them, and a squash replaces them.
+// Blame goes by value. It walks the first parents of the deployed branch and compares the entries of the wanted files
+// in the raw trees; only where an entry changed a file is read, and the commit in which the node's value became the
+// bad one is the suspect. Authors and messages are never asked: anyone can write them, and a squash replaces them.
 //
 // The branch is the memory. What Backstop did is read from the trailers of its commits (see trailer.go), so that a
 // second cluster, a second replica and a process that was killed after its push all see the same. Somebody who forges

@@ -40,7 +40,7 @@ func (r *remote) failed(ctx context.Context, doing string, err error) error {
 	if recorded := r.fault(); recorded != nil && !errors.As(err, new(*pktline.ErrorLine)) {
 		err = recorded
 	}
-	if u, ok := err.(*plumbing.UnexpectedError); ok {
+	if u := (*plumbing.UnexpectedError)(nil); errors.As(err, &u) {
 		err = u.Err
 	}
 	what := fmt.Sprintf("%s %s of %s", doing, r.branch.Short(), r.url)
@@ -78,15 +78,16 @@ func (r *remote) refusal(err error) string {
 	case errors.As(err, &key) && len(key.Want) == 0:
 		return fmt.Sprintf("the server's host key is not in known_hosts of the Secret of %s: add it", r.source)
 	case errors.As(err, &key), errors.As(err, &revoked):
-		return fmt.Sprintf("the server's host key is not the one in known_hosts of the Secret of %s: somebody may be in between, "+
-			"or the key was changed", r.source)
+		return fmt.Sprintf("the server's host key is not the one in known_hosts of the Secret of %s: somebody may be in "+
+			"between, or the key was changed", r.source)
 	case errors.As(err, &unknownCA):
-		return fmt.Sprintf("the server's certificate is signed by an unknown authority: put it into ca.crt of the Secret of %s",
-			r.source)
+		return fmt.Sprintf("the server's certificate is signed by an unknown authority: put it into ca.crt of the Secret of "+
+			"%s", r.source)
 	case errors.As(err, &host), errors.As(err, &invalid):
 		return "the server's certificate is not valid: " + words
 	case strings.Contains(words, "remote error: tls:") && !strings.Contains(words, "internal error"):
-		return fmt.Sprintf("the server refuses the TLS handshake (%s): check tls.crt and tls.key in the Secret of %s", words, r.source)
+		return fmt.Sprintf("the server refuses the TLS handshake (%s): check tls.crt and tls.key in the Secret of %s", words,
+			r.source)
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
 		return "the repository is empty"
 	case strings.Contains(words, "unable to authenticate"):
@@ -115,8 +116,7 @@ func (r *remote) refusedStatus(e *statusError) string {
 		}
 		return fmt.Sprintf("the server refuses this to the credentials in the Secret of %s%s", r.source, words)
 	case http.StatusNotFound, http.StatusGone:
-		return fmt.Sprintf("the server knows no such repository, or shows it to nobody without access: check the URL and the Secret of "+
-			"%s%s", r.source, words)
+		return r.unknown() + words
 	case http.StatusTooManyRequests, http.StatusRequestTimeout, http.StatusConflict, http.StatusLocked:
 		return ""
 	}
@@ -129,22 +129,22 @@ func (r *remote) refusedStatus(e *statusError) string {
 // refusedWords judges what SSH servers write in prose.
 func (r *remote) refusedWords(err error, words string) string {
 	lower := strings.ToLower(words)
-	for _, s := range []string{"repository not found", "does not exist", "not appear to be a git repository", "no such repository",
-		"could not be found", "project you were looking for"} {
-		if strings.Contains(lower, s) {
-			return fmt.Sprintf("the server knows no such repository, or shows it to nobody without access: check the URL and the "+
-				"Secret of %s (it says: %s)", r.source, words)
-		}
+	if containsAny(lower, "repository not found", "does not exist", "not appear to be a git repository",
+		"no such repository", "could not be found", "project you were looking for") {
+		return r.unknown() + " (it says: " + words + ")"
 	}
 	var said *serverSaid
 	var line *pktline.ErrorLine
 	if !errors.As(err, &said) && !errors.As(err, &line) {
 		return ""
 	}
-	for _, s := range []string{"access denied", "permission", "denied", "not authorized", "read-only", "read only", "not allowed"} {
-		if strings.Contains(lower, s) {
-			return fmt.Sprintf("the server refuses this to the credentials in the Secret of %s (it says: %s)", r.source, words)
-		}
+	if containsAny(lower, "permission", "denied", "not authorized", "read-only", "read only", "not allowed") {
+		return fmt.Sprintf("the server refuses this to the credentials in the Secret of %s (it says: %s)", r.source, words)
 	}
 	return ""
+}
+
+func (r *remote) unknown() string {
+	return fmt.Sprintf("the server knows no such repository, or shows it to nobody without access: check the URL and the "+
+		"Secret of %s", r.source)
 }

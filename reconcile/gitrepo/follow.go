@@ -11,8 +11,9 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 )
 
-// follower walks the first parents of a commit and says where files change. It looks at raw tree entries only, and leaves
-// folders alone that did not change: a walk over thousands of commits reads little more than the trees on the way.
+// follower walks the first parents of a commit and says where files change. It looks at raw tree entries only, and
+// leaves folders alone that did not change: a walk over thousands of commits reads little more than the trees on the
+// way.
 type follower struct {
 	h     *history
 	at    *commit
@@ -71,8 +72,8 @@ func (f *follower) plant() {
 
 func newFolder() *folder { return &folder{folders: map[string]*folder{}, files: map[string][]int{}} }
 
-// back goes to the first parent, and gives the files that are different there, by index. It gives a nil commit before the
-// root.
+// back goes to the first parent, and gives the files that are different there, by index. It gives a nil commit before
+// the root.
 func (f *follower) back(ctx context.Context) (*commit, []int, error) {
 	c, err := f.h.before(ctx, f.at)
 	if c == nil || err != nil {
@@ -136,8 +137,8 @@ func (f *follower) visit(d *folder, tree plumbing.Hash, changed []int) ([]int, e
 // maxMoved is how many changes of a commit are looked at to follow the way of a file through it.
 const maxMoved = 200
 
-// rename looks for the file under its earlier name: what vanished in the commit that brought it, with the same content or
-// the same name in another folder.
+// rename looks for the file under its earlier name: what vanished in the commit that brought it, with the same content
+// or the same name in another folder.
 func (f *follower) rename(after *commit, i int) error {
 	now, err := f.h.entryAt(after.tree, f.files[i].path)
 	if err != nil || now.hash.IsZero() {
@@ -147,19 +148,7 @@ func (f *follower) rename(after *commit, i int) error {
 	if err != nil && !errors.Is(err, errManyChanges) {
 		return err
 	}
-	var best *change
-	for k := range changes {
-		c := &changes[k]
-		if !c.after.hash.IsZero() || !c.before.regular() {
-			continue
-		}
-		switch same := path.Base(c.path) == path.Base(f.files[i].path); {
-		case c.before.hash == now.hash && (best == nil || best.before.hash != now.hash || same):
-			best = c
-		case same && (best == nil || best.before.hash != now.hash && nearer(f.files[i].path, c.path, best.path)):
-			best = c
-		}
-	}
+	best := earlier(changes, f.files[i].path, now.hash)
 	if best == nil {
 		return nil
 	}
@@ -169,8 +158,30 @@ func (f *follower) rename(after *commit, i int) error {
 	return err
 }
 
-// nearer says whether a path shares more of its end with the wanted one than another does.
-func nearer(want, a, b string) bool { return common(want, a) > common(want, b) }
+// earlier picks from what vanished in a commit what a new file was before: one of the same content, else one of the
+// same name whose path ends most alike.
+func earlier(changes []change, file string, content plumbing.Hash) *change {
+	var best *change
+	rank := func(c *change) int {
+		if c.before.hash == content {
+			return 1<<20 + common(file, c.path)
+		}
+		return common(file, c.path)
+	}
+	for k := range changes {
+		c := &changes[k]
+		if !c.after.hash.IsZero() || !c.before.regular() {
+			continue
+		}
+		if c.before.hash != content && path.Base(c.path) != path.Base(file) {
+			continue
+		}
+		if best == nil || rank(c) > rank(best) {
+			best = c
+		}
+	}
+	return best
+}
 
 func common(a, b string) int {
 	n := 0

@@ -24,40 +24,48 @@ func (h *history) former(ctx context.Context, s v1alpha1.Suspect, max int) ([]re
 	var out []reconcile.Former
 	for steps := 0; len(out) < max && (len(out) == 0 || steps < formerWithin); steps++ {
 		c, changed, err := w.back(ctx)
-		if errors.Is(err, errTooFar) {
+		if errors.Is(err, errTooFar) || err == nil && c == nil {
 			break
 		}
 		if err != nil {
 			return nil, err
 		}
-		if c == nil || len(changed) == 0 && steps > 0 {
-			if c == nil {
-				break
-			}
+		if len(changed) == 0 && steps > 0 {
 			continue
 		}
-		values, err := w.values()
+		f, err := w.former(s.Image)
 		if err != nil {
 			return nil, err
 		}
-		f := reconcile.Former{Commit: c.hash.String()}
-		bad := true
-		for i, n := range s.Nodes {
-			if v := values[i]; v != nil {
-				f.Values = append(f.Values, v1alpha1.NodeValue{Index: int32(i), Value: v.Value})
-				bad = bad && v.Value == n.Bad
-			}
-		}
 		known := slices.ContainsFunc(out, func(o reconcile.Former) bool { return slices.Equal(o.Values, f.Values) })
-		if len(f.Values) == 0 || bad || known {
-			continue
+		if len(f.Values) > 0 && !known {
+			out = append(out, f)
 		}
-		if f.Image, err = w.image(values, s.Image); err != nil {
-			return nil, err
-		}
-		out = append(out, f)
 	}
 	return out, nil
+}
+
+// former is what the nodes hold in the version that the walk is at; without values where that is nothing, or what is
+// bad.
+func (w *watching) former(base string) (reconcile.Former, error) {
+	f := reconcile.Former{Commit: w.at.hash.String()}
+	values, err := w.values()
+	if err != nil {
+		return f, err
+	}
+	bad := true
+	for i, n := range w.nodes {
+		if v := values[i]; v != nil {
+			f.Values = append(f.Values, v1alpha1.NodeValue{Index: int32(i), Value: v.Value})
+			bad = bad && v.Value == n.Bad
+		}
+	}
+	if bad {
+		f.Values = nil
+		return f, nil
+	}
+	f.Image, err = w.image(values, base)
+	return f, err
 }
 
 // watching follows the nodes of a suspect through the versions of their files.
@@ -107,8 +115,8 @@ func (w *watching) version(node int) (parsedFile, error) {
 	return w.h.parsed(file.path, file.blob)
 }
 
-// image names what the nodes make together with their neighbours: what those do not say comes from base. It is empty when
-// they make different images, or none.
+// image names what the nodes make together with their neighbours: what those do not say comes from base. It is empty
+// when they make different images, or none.
 func (w *watching) image(values []*manifest.Node, base string) (string, error) {
 	image := ""
 	for i, v := range values {

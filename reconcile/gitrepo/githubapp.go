@@ -92,7 +92,10 @@ func githubAPI(base string) string {
 	}
 	base = strings.TrimSuffix(base, "/")
 	u, err := url.Parse(base)
-	if err != nil || strings.HasPrefix(u.Host, "api.") || strings.Contains(u.Host, ".api.") || strings.HasSuffix(u.Path, "/api/v3") {
+	if err != nil || strings.HasPrefix(u.Host, "api.") || strings.Contains(u.Host, ".api.") {
+		return base
+	}
+	if strings.HasSuffix(u.Path, "/api/v3") {
 		return base
 	}
 	return base + "/api/v3"

@@ -41,7 +41,8 @@ var errTooFar = errors.New("the history that can be read does not go back so far
 // history of the branch at the tip that was fetched last.
 func (m *mirror) history() *history {
 	h := &history{
-		objects: m.objects, tip: m.tip, files: map[plumbing.Hash]parsedFile{}, escaping: m.escaping, held: m.held, known: map[string][]note{},
+		objects: m.objects, tip: m.tip, files: map[plumbing.Hash]parsedFile{}, known: map[string][]note{},
+		escaping: m.escaping, held: m.held,
 		end: fmt.Sprintf("only the last %d commits of a branch are read", maxDepth),
 	}
 	h.deeper = func(ctx context.Context) (bool, error) {
@@ -99,6 +100,15 @@ func (h *history) parsed(file string, blob plumbing.Hash) (parsedFile, error) {
 	}
 	h.files[blob] = p
 	return p, nil
+}
+
+// content reads a file; false says that it is too large to be read.
+func (h *history) content(blob plumbing.Hash) ([]byte, bool, error) {
+	data, err := h.objects.blob(blob, manifest.MaxFileSize)
+	if errors.Is(err, errTooLarge) {
+		return nil, false, nil
+	}
+	return data, err == nil, err
 }
 
 // node finds a node by its pointer.

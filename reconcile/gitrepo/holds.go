@@ -3,7 +3,6 @@ package gitrepo
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
 
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
@@ -91,8 +91,8 @@ func imageOf(nodes []manifest.Node, n manifest.Node) string {
 	return n.Value
 }
 
-// holding lists the files of a tree that speak of holds. Trees that were searched before are not searched again: between
-// two calls little changes.
+// holding lists the files of a tree that speak of holds. Trees that were searched before are not searched again:
+// between two calls little changes.
 func (h *history) holding(dir entry, depth int) ([]string, error) {
 	if known, ok := h.held[dir.hash]; ok {
 		return known, nil
@@ -107,8 +107,7 @@ func (h *history) holding(dir entry, depth int) ([]string, error) {
 	var out []string
 	for _, name := range l.names {
 		e := l.byName[name]
-		switch ext := path.Ext(name); {
-		case e.what() == "a folder":
+		if e.mode == filemode.Dir {
 			below, err := h.holding(e, depth+1)
 			if err != nil {
 				return nil, err
@@ -116,14 +115,10 @@ func (h *history) holding(dir entry, depth int) ([]string, error) {
 			for _, f := range below {
 				out = append(out, name+"/"+f)
 			}
-		case e.regular() && (ext == ".yaml" || ext == ".yml" || name == "Kustomization"):
-			data, err := h.objects.blob(e.hash, manifest.MaxFileSize)
-			if errors.Is(err, errCorrupt) {
-				return nil, err
-			}
-			if err == nil && bytes.Contains(data, []byte(holdWord)) {
-				out = append(out, name)
-			}
+		} else if says, err := h.speaks(name, e); err != nil {
+			return nil, err
+		} else if says {
+			out = append(out, name)
 		}
 		if len(out) > maxVisits {
 			return nil, fmt.Errorf("list holds: %w", errManyChanges)
@@ -134,6 +129,22 @@ func (h *history) holding(dir entry, depth int) ([]string, error) {
 	}
 	h.held[dir.hash] = out
 	return out, nil
+}
+
+// speaks says whether a file is YAML that has the word in it.
+func (h *history) speaks(name string, e entry) (bool, error) {
+	if !e.regular() || !isYAML(name) {
+		return false, nil
+	}
+	// What is too large to be read was not written by Backstop.
+	data, ok, err := h.content(e.hash)
+	return ok && bytes.Contains(data, []byte(holdWord)), err
+}
+
+// isYAML says whether image automation and Flux take a file for YAML.
+func isYAML(name string) bool {
+	ext := path.Ext(name)
+	return ext == ".yaml" || ext == ".yml" || path.Base(name) == "Kustomization"
 }
 
 // belongs says whether a file is below one of the roots, or rendered by one.

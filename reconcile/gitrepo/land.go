@@ -54,7 +54,8 @@ func (m *mirror) attempt(ctx context.Context, plan func(h *history, b *builder) 
 			return err
 		}
 	}
-	return fmt.Errorf("push %s of %s: somebody else pushed first, %d times in a row", m.remote.branch.Short(), m.remote.url, maxTries)
+	return fmt.Errorf("push %s of %s: somebody else pushed first, %d times in a row",
+		m.remote.branch.Short(), m.remote.url, maxTries)
 }
 
 // pause waits a moment that differs from everybody else's.
@@ -94,7 +95,8 @@ func (m *mirror) keep(b *builder, head plumbing.Hash) {
 }
 
 // land pushes the reverts that are permitted, in one push.
-func (m *mirror) land(ctx context.Context, src reconcile.Source, reverts []reconcile.Revert, o *Options) ([]reconcile.Landing, error) {
+func (m *mirror) land(ctx context.Context, src reconcile.Source, reverts []reconcile.Revert,
+	o *Options) ([]reconcile.Landing, error) {
 	sign, err := writable(src)
 	if err != nil {
 		return nil, err

@@ -22,8 +22,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// Local is a clone or a bare repository on this machine, for commands that work without a cluster. It never asks a server
-// for anything by itself.
+// Local is a clone or a bare repository on this machine, for commands that work without a cluster. It never asks a
+// server for anything by itself.
 type Local struct {
 	dir     string
 	options Options
@@ -32,8 +32,8 @@ type Local struct {
 	history *history
 }
 
-// OpenLocal opens the repository that a folder is in, or is. rev is the branch, tag or commit that is deployed; empty is
-// what is checked out.
+// OpenLocal opens the repository that a folder is in, or is. rev is the branch, tag or commit that is deployed; empty
+// is what is checked out.
 func OpenLocal(dir, rev string, o Options) (*Local, error) {
 	o.fill()
 	// A bare repository is only found as itself, a clone from any folder in it.
@@ -165,8 +165,8 @@ func fileChanges(before, after map[string][]byte) []FileChange {
 	return out
 }
 
-// Commit puts the plan on a branch of the local repository: a new one, or one that stands at the planned tip. A branch that
-// is checked out is refused: its work tree would fall behind it.
+// Commit puts the plan on a branch of the local repository: a new one, or one that stands at the planned tip. A branch
+// that is checked out is refused: its work tree would fall behind it.
 func (p *Plan) Commit(branch string) error {
 	l, name := p.local, branchRef(branch)
 	if err := name.Validate(); branch == "" || err != nil {
@@ -188,7 +188,8 @@ func (p *Plan) Commit(branch string) error {
 	case err != nil:
 		return fmt.Errorf("read branch %s: %w", name.Short(), err)
 	case old.Hash() != l.history.tip:
-		return fmt.Errorf("%s is at %s, not at %s: give another branch", name.Short(), short(old.Hash().String()), short(l.Tip()))
+		return fmt.Errorf("%s is at %s, not at %s: give another branch", name.Short(), short(old.Hash().String()),
+			short(l.Tip()))
 	}
 	if err := l.repo.Storer.CheckAndSetReference(next, old); err != nil {
 		return fmt.Errorf("write branch %s: %w", name.Short(), err)
@@ -209,7 +210,8 @@ func (p *Plan) Push(ctx context.Context, remote, branch string) error {
 	if err := p.store(); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "git", "-C", p.local.dir, "push", "--porcelain", "--", remote, p.Head+":"+name.String())
+	spec := p.Head + ":" + name.String()
+	cmd := exec.CommandContext(ctx, "git", "-C", p.local.dir, "push", "--porcelain", "--", remote, spec)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		words := (&redactor{}).clean(serverLines(string(out)), 500)

@@ -35,7 +35,8 @@ func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, erro
 		if errors.Is(err, errCorrupt) {
 			return nil, fmt.Errorf("list the files of %s: %w", q.Root.By, err)
 		}
-		return nil, reconcile.Refuse("%s renders %q, which is not in the repository at %s", q.Root.By, q.Root.Path, short(h.tip.String()))
+		return nil, reconcile.Refuse("%s renders %q, which is not in the repository at %s", q.Root.By, q.Root.Path,
+			short(h.tip.String()))
 	}
 	var all []manifest.Node
 	var unread []string
@@ -48,7 +49,7 @@ func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, erro
 			return nil, err
 		}
 		if why != "" {
-			unread = append(unread, fmt.Sprintf("%s says it, but %s", file, why))
+			unread = append(unread, file+" "+why)
 		}
 		all = append(all, nodes...)
 	}
@@ -81,13 +82,12 @@ func (h *history) mention(tree plumbing.Hash, file, image string) (nodes []manif
 	if err != nil || !e.regular() {
 		return nil, "", err
 	}
-	data, err := h.objects.blob(e.hash, manifest.MaxFileSize)
+	data, ok, err := h.content(e.hash)
 	switch {
-	case errors.Is(err, errCorrupt):
-		return nil, "", fmt.Errorf("read %s: %w", file, err)
 	case err != nil:
-		// Too large to be asked whether it does.
-		return nil, "", nil
+		return nil, "", fmt.Errorf("read %s: %w", file, err)
+	case !ok:
+		return nil, "is too large to be read", nil
 	case !manifest.MayHold(data, image):
 		return nil, "", nil
 	}
@@ -95,8 +95,8 @@ func (h *history) mention(tree plumbing.Hash, file, image string) (nodes []manif
 	if err != nil {
 		return nil, "", err
 	}
-	if p.err != nil {
-		return nil, oneLine(p.err.Error(), 200), nil
+	if why := p.err; why != nil {
+		return nil, "speaks of it, but: " + oneLine(why.Error(), 200), err
 	}
 	// Parsed files are kept by blob: another file may have the same content.
 	nodes = slices.Clone(p.nodes)
@@ -109,12 +109,14 @@ func (h *history) mention(tree plumbing.Hash, file, image string) (nodes []manif
 // nowhere says why no node was found, and what to do.
 func (h *history) nowhere(q reconcile.Query, files int, unread []string, problems []manifest.Problem) error {
 	image := oneLine(q.Image, 300)
-	where := fmt.Sprintf("none of the %d files that %s renders from %q at %s", files, q.Root.By, q.Root.Path, short(h.tip.String()))
+	where := fmt.Sprintf("none of the %d files that %s renders from %q at %s", files, q.Root.By, q.Root.Path,
+		short(h.tip.String()))
 	if len(unread) > 0 {
-		return reconcile.Refuse("%s can say %s: %s. Edit it by hand", where, image, strings.Join(unread[:min(3, len(unread))], "; "))
+		return reconcile.Refuse("%s that can be read says %s: %s. Edit it by hand", where, image,
+			strings.Join(unread[:min(3, len(unread))], "; "))
 	}
-	hint := "what sets it is outside of them: the Kustomization's spec.images or postBuild, a chart's defaults, a webhook or an " +
-		"operator. Take it back there"
+	hint := "what sets it is outside of them: the Kustomization's spec.images or postBuild, a chart's defaults, " +
+		"a webhook or an operator. Take it back there"
 	if len(problems) > 0 {
 		hint = fmt.Sprintf("%s: %s. Take it back there", problems[0].File, oneLine(problems[0].Reason, 200))
 	}
@@ -186,11 +188,11 @@ func (h *history) escapes(dir entry, depth int) (bool, error) {
 		e := l.byName[name]
 		switch {
 		case e.regular() && slices.Contains([]string{"kustomization.yaml", "kustomization.yml", "Kustomization"}, name):
-			data, err := h.objects.blob(e.hash, manifest.MaxFileSize)
-			if errors.Is(err, errCorrupt) {
+			data, ok, err := h.content(e.hash)
+			if err != nil {
 				return false, err
 			}
-			out = out || err != nil || strings.Contains(string(data), "..") || strings.Contains(string(data), `\`)
+			out = out || !ok || strings.Contains(string(data), "..") || strings.Contains(string(data), `\`)
 		case e.what() == "a folder":
 			sub, err := h.escapes(e, depth+1)
 			if err != nil {

@@ -14,7 +14,8 @@ import (
 )
 
 // look describes the tip as seen from a suspect.
-func (h *history) look(ctx context.Context, s v1alpha1.Suspect, t *v1alpha1.Target, since time.Time) (reconcile.Branch, error) {
+func (h *history) look(ctx context.Context, s v1alpha1.Suspect, t *v1alpha1.Target,
+	since time.Time) (reconcile.Branch, error) {
 	b := reconcile.Branch{Tip: h.tip.String(), Values: map[int32]string{}, Held: map[int32]reconcile.Hold{}}
 	w, err := h.watch(ctx, h.tip, s)
 	if err != nil {
@@ -137,19 +138,8 @@ func (h *history) walkNotes(ctx context.Context, stop string, until time.Time, m
 		if c.old > maxOldLine || c.old > maxOld && !c.line || c.hash.String() == stop {
 			continue
 		}
-		for i, hash := range c.parents {
-			if seen[hash] {
-				continue
-			}
-			seen[hash] = true
-			p, err := h.at(ctx, hash)
-			if errors.Is(err, errTooFar) {
-				continue
-			}
-			if err != nil {
-				return nil, err
-			}
-			heap.Push(queue, walked{commit: p, old: c.old, line: c.line && i == 0})
+		if err := queue.parents(ctx, h, c, seen); err != nil {
+			return nil, err
 		}
 	}
 	h.known[key] = out
@@ -166,6 +156,25 @@ type walked struct {
 
 // byTime is a heap of commits, newest first.
 type byTime []walked
+
+// parents adds the parents of a commit that were not seen yet. What the mirror cannot have is left out.
+func (q *byTime) parents(ctx context.Context, h *history, c walked, seen map[plumbing.Hash]bool) error {
+	for i, hash := range c.parents {
+		if seen[hash] {
+			continue
+		}
+		seen[hash] = true
+		p, err := h.at(ctx, hash)
+		if errors.Is(err, errTooFar) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		heap.Push(q, walked{commit: p, old: c.old, line: c.line && i == 0})
+	}
+	return nil
+}
 
 func (q byTime) Len() int { return len(q) }
 

@@ -50,8 +50,8 @@ func (o *Options) draft(src reconcile.Source, message string, now time.Time, sig
 	}
 }
 
-// Mirrors is reconcile.Git on one bare repository for each GitRepository object. It may be used by many goroutines: each
-// mirror serves one at a time, since go-git's repositories are not safe for concurrent reads.
+// Mirrors is reconcile.Git on one bare repository for each GitRepository object. It may be used by many goroutines:
+// each mirror serves one at a time, since go-git's repositories are not safe for concurrent reads.
 type Mirrors struct {
 	dir     string
 	options Options
@@ -121,7 +121,8 @@ func (g *Mirrors) Blame(ctx context.Context, src reconcile.Source, q reconcile.Q
 }
 
 // Former lists what the suspect's nodes held before, newest first, at most max.
-func (g *Mirrors) Former(ctx context.Context, src reconcile.Source, s v1alpha1.Suspect, max int) ([]reconcile.Former, error) {
+func (g *Mirrors) Former(ctx context.Context, src reconcile.Source, s v1alpha1.Suspect,
+	max int) ([]reconcile.Former, error) {
 	var out []reconcile.Former
 	err := g.with(ctx, src, func(m *mirror) error {
 		var err error
@@ -151,7 +152,8 @@ func (g *Mirrors) Look(ctx context.Context, src reconcile.Source, s v1alpha1.Sus
 }
 
 // Land pushes the reverts, as many as are permitted on one tip in one push, and answers for each by index.
-func (g *Mirrors) Land(ctx context.Context, src reconcile.Source, reverts []reconcile.Revert) ([]reconcile.Landing, error) {
+func (g *Mirrors) Land(ctx context.Context, src reconcile.Source,
+	reverts []reconcile.Revert) ([]reconcile.Landing, error) {
 	var out []reconcile.Landing
 	err := g.with(ctx, src, func(m *mirror) error {
 		var err error

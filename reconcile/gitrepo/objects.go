@@ -19,8 +19,8 @@ var errCorrupt = errors.New("the repository on disk is damaged")
 // errNoCommit says that a commit is not here: beyond the shallow edge, or of another history.
 var errNoCommit = errors.New("no such commit here")
 
-// objects reads commits, trees and blobs as raw bytes. go-git's repositories are not safe for concurrent use, so neither
-// is this.
+// objects reads commits, trees and blobs as raw bytes. go-git's repositories are not safe for concurrent use, so
+// neither is this.
 type objects struct {
 	db storer.EncodedObjectStorer
 	// trees keeps the raw trees that were read last: neighbouring commits share most of them.

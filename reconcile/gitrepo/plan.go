@@ -169,8 +169,8 @@ func (p *planning) content(file string) ([]byte, error) {
 	return data, nil
 }
 
-// exact restores the parent's blob where the suspect did nothing to a file but what is taken back, and nobody touched it
-// since: what git revert does. Image automation re-serialises files, and only so all of that is undone.
+// exact restores the parent's blob where the suspect did nothing to a file but what is taken back, and nobody touched
+// it since: what git revert does. Image automation re-serialises files, and only so all of that is undone.
 func (p *planning) exact(ctx context.Context) error {
 	for file := range p.reverted {
 		var suspect string
@@ -215,27 +215,32 @@ func (p *planning) restorable(ctx context.Context, file, suspect string, undone 
 	if err != nil || parent == nil {
 		return nil, err
 	}
-	now, err := p.h.entryAt(p.tip.tree, file)
-	if err != nil {
-		return nil, err
-	}
-	after, err := p.h.entryAt(c.tree, file)
-	if err != nil {
-		return nil, err
-	}
-	before, err := p.h.entryAt(parent.tree, file)
-	if err != nil || now != after || before.mode != after.mode {
-		return nil, err
-	}
-	deltas, only, err := p.h.changed(change{path: file, before: before, after: after})
-	if err != nil || !only || len(deltas) != len(undone) {
-		return nil, err
-	}
-	for _, d := range deltas {
-		value, ok := undone[d.Pointer]
-		if d.Before == nil || d.After == nil || !ok || value != d.Before.Value {
-			return nil, nil
+	var at [3]entry
+	for i, tree := range []plumbing.Hash{parent.tree, c.tree, p.tip.tree} {
+		if at[i], err = p.h.entryAt(tree, file); err != nil {
+			return nil, err
 		}
 	}
+	before, after, now := at[0], at[1], at[2]
+	if now != after {
+		return nil, nil
+	}
+	deltas, only, err := p.h.changed(change{path: file, before: before, after: after})
+	if err != nil || !only {
+		return nil, err
+	}
+	if !undoes(deltas, undone) {
+		return nil, nil
+	}
 	return p.h.objects.blob(before.hash, manifest.MaxFileSize)
+}
+
+// undoes says whether new values by pointer are what all the nodes of a change held before it.
+func undoes(deltas []manifest.Delta, undone map[string]string) bool {
+	for _, d := range deltas {
+		if value, ok := undone[d.Pointer]; !ok || d.Before == nil || d.After == nil || value != d.Before.Value {
+			return false
+		}
+	}
+	return len(deltas) == len(undone)
 }

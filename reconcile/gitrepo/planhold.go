@@ -114,7 +114,8 @@ func (p *planning) failedLifts(ctx context.Context, policy string, r reconcile.R
 		if n.Kind == reconcile.TrailRevert || !slices.Contains(n.Policies, policy) {
 			continue
 		}
-		if n.Kind == reconcile.TrailLift && slices.ContainsFunc(n.Images, func(i string) bool { return sameRef(i, r.Image) }) {
+		brought := slices.ContainsFunc(n.Images, func(i string) bool { return sameRef(i, r.Image) })
+		if n.Kind == reconcile.TrailLift && brought {
 			return n.failed[policy] + 1, nil
 		}
 		return 0, nil
@@ -136,27 +137,27 @@ func sameRef(a, b string) bool {
 // refused.
 func (p *planning) commits(b *builder, draftOf func(message string) draft) (revert, hold plumbing.Hash, err error) {
 	if len(p.reverted) == 0 {
-		return
+		return revert, hold, nil
 	}
 	d := draftOf(p.revertMessage())
-	if d.tree, err = b.replace(p.tip.tree, p.reverted); err != nil {
-		return
-	}
 	d.parent = p.tip.hash
-	tree := d.tree
+	if d.tree, err = b.replace(p.tip.tree, p.reverted); err != nil {
+		return revert, hold, err
+	}
 	if revert, err = b.commit(d); err != nil {
-		return
+		return revert, hold, err
 	}
 	marks := maps.Clone(p.held)
 	maps.DeleteFunc(marks, func(file string, data []byte) bool { return bytes.Equal(data, p.reverted[file]) })
 	if len(marks) == 0 {
-		return
+		return revert, hold, nil
 	}
+	reverted := d.tree
 	d = draftOf(p.holdMessage())
-	if d.tree, err = b.replace(tree, marks); err != nil {
-		return
-	}
 	d.parent = revert
+	if d.tree, err = b.replace(reverted, marks); err != nil {
+		return revert, hold, err
+	}
 	hold, err = b.commit(d)
-	return
+	return revert, hold, err
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// Preview plans reverts on the tip of a source and pushes nothing. The Plan shows what Land would push now; it cannot be
-// committed or pushed itself.
+// Preview plans reverts on the tip of a source and pushes nothing. The Plan shows what Land would push now; it cannot
+// be committed or pushed itself.
 func (g *Mirrors) Preview(ctx context.Context, src reconcile.Source, reverts []reconcile.Revert) (*Plan, error) {
 	var out *Plan
 	err := g.with(ctx, src, func(m *mirror) error {

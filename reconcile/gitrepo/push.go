@@ -52,7 +52,8 @@ func (m *mirror) push(ctx context.Context, b *builder, tip, head plumbing.Hash) 
 		_ = req.Capabilities.Set(capability.Sideband64k)
 	}
 	var pack bytes.Buffer
-	if _, err := packfile.NewEncoder(&pack, b.new, !refs.Capabilities.Supports(capability.OFSDelta)).Encode(b.order, packWindow); err != nil {
+	refDeltas := !refs.Capabilities.Supports(capability.OFSDelta)
+	if _, err := packfile.NewEncoder(&pack, b.new, refDeltas).Encode(b.order, packWindow); err != nil {
 		return fmt.Errorf("make a pack: %w", err)
 	}
 	req.Packfile = io.NopCloser(&pack)
@@ -78,7 +79,8 @@ func (m *mirror) answer(ctx context.Context, report *packp.ReportStatus, err err
 	}
 	what := fmt.Sprintf("push %s of %s", m.remote.branch.Short(), m.remote.url)
 	if report.UnpackStatus != "ok" {
-		return fmt.Errorf("%s: the server could not unpack it: %s", what, m.remote.words.clean(report.UnpackStatus+" "+words, 300))
+		return fmt.Errorf("%s: the server could not unpack it: %s", what,
+			m.remote.words.clean(report.UnpackStatus+" "+words, 300))
 	}
 	for _, c := range report.CommandStatuses {
 		if c.Status == "ok" {
@@ -104,14 +106,15 @@ func (m *mirror) answer(ctx context.Context, report *packp.ReportStatus, err err
 
 // lostRace says whether a server's words mean that the branch is not what it was, or that somebody is writing it.
 func lostRace(said string) bool {
-	return containsAny(said, "non-fast-forward", "fetch first", "stale info", "cannot lock ref", "but expected", "incorrect old value",
-		"failed to lock", "reference already exists", "is at ", "failed to update ref", "unable to create", "file exists")
+	return containsAny(said, "non-fast-forward", "fetch first", "stale info", "cannot lock ref", "but expected",
+		"incorrect old value", "failed to lock", "reference already exists", "is at ", "failed to update ref",
+		"unable to create", "file exists")
 }
 
 // declined says whether a server's words mean that a person has to change something.
 func declined(said string) bool {
-	return containsAny(said, "hook declined", "declined", "protected", "prohibited", "denied", "not allowed", "refusing to update",
-		"permission", "gh0", "policy", "signed", "currently checked out", "deny updating")
+	return containsAny(said, "declined", "protected", "prohibited", "denied", "not allowed", "refusing to update", "permission",
+		"gh0", "policy", "signed", "currently checked out", "deny updating")
 }
 
 func containsAny(s string, any ...string) bool {
@@ -124,7 +127,8 @@ func serverLines(words string) string {
 	var out []string
 	for line := range strings.FieldsFuncSeq(words, func(r rune) bool { return r == '\n' || r == '\r' }) {
 		line = strings.TrimSpace(strings.TrimPrefix(line, "remote:"))
-		if line == "" || containsAny(line, "resolving deltas", "processing changes", "checking connectivity", "unpacking objects") {
+		progress := containsAny(line, "resolving deltas", "processing changes", "checking connectivity", "unpacking objects")
+		if line == "" || progress {
 			continue
 		}
 		out = append(out, line)

@@ -37,7 +37,7 @@ func TestPushRaceWithTwentyOthers(t *testing.T) {
 			}
 		})
 	}
-	out := w.land(wish)
+	out := w.landNow(wish)
 	stop()
 	others.Wait()
 	total := 0

@@ -22,8 +22,8 @@ import (
 // defaultTimeout bounds one network operation where the source says nothing, as Flux does.
 const defaultTimeout = 60 * time.Second
 
-// remote is the way to one Git server with one set of credentials. Sessions are opened on transports of its own: go-git's
-// registry of clients is global and would mix the credentials of all sources.
+// remote is the way to one Git server with one set of credentials. Sessions are opened on transports of its own:
+// go-git's registry of clients is global and would mix the credentials of all sources.
 type remote struct {
 	// key changes with everything that the connection is made of.
 	key string
@@ -138,8 +138,8 @@ func provider(auth reconcile.Auth, scheme string) error {
 		}
 		return nil
 	case "azure", "aws", "gcp":
-		return fmt.Errorf("the identity of %s is not supported yet: name a GitRepository with a Secret (a token or an SSH key that may "+
-			"push) in the sourceRef of the RollbackPolicy", auth.Provider)
+		return fmt.Errorf("the identity of %s is not supported yet: name a GitRepository with a Secret (a token or an SSH "+
+			"key that may push) in the sourceRef of the RollbackPolicy", auth.Provider)
 	}
 	return fmt.Errorf("unknown provider %q", oneLine(auth.Provider, 50))
 }

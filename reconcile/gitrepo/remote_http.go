@@ -22,7 +22,8 @@ import (
 )
 
 // overHTTP prepares sessions over HTTP or HTTPS, with a client of this remote's own.
-func (r *remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL, auth reconcile.Auth, now func() time.Time) error {
+func (r *remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL, auth reconcile.Auth,
+	now func() time.Time) error {
 	config, err := tlsConfig(opts)
 	if err != nil {
 		return err
@@ -149,8 +150,8 @@ func (t *tripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// settle reads answers to their end, which go-git leaves open: the connection can be used again, and a server is not cut
-// off while its hooks run.
+// settle reads answers to their end, which go-git leaves open: the connection can be used again, and a server is not
+// cut off while its hooks run.
 func (t *tripper) settle() {
 	t.mu.Lock()
 	bodies := t.bodies

@@ -27,8 +27,8 @@ import (
 	"golang.org/x/net/proxy"
 )
 
-// overSSH prepares sessions over SSH. go-git's own transport shakes hands without a time limit, reads the configuration of
-// the user that runs the process and loses what the server says; the protocol itself is go-git's.
+// overSSH prepares sessions over SSH. go-git's own transport shakes hands without a time limit, reads the
+// configuration of the user that runs the process and loses what the server says; the protocol itself is go-git's.
 func (r *remote) overSSH(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL, dir string) error {
 	signer, err := ssh.ParsePrivateKey(opts.Identity)
 	if missing := (*ssh.PassphraseMissingError)(nil); errors.As(err, &missing) {
@@ -89,7 +89,8 @@ func quoted(path string) string {
 	return "'" + strings.NewReplacer("'", `'\''`, "!", `'\!'`).Replace(path) + "'"
 }
 
-func openSSH(ctx context.Context, addr string, config *ssh.ClientConfig, via *url.URL, command string) (*sshSession, error) {
+func openSSH(ctx context.Context, addr string, config *ssh.ClientConfig, via *url.URL,
+	command string) (*sshSession, error) {
 	conn, err := dialTCP(ctx, addr, via)
 	if err != nil {
 		return nil, err

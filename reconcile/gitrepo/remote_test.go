@@ -48,7 +48,7 @@ func (w *world) works() {
 	w.land(w.wish(w.blame(query(repo + ":" + tag1))))
 }
 
-// secret is the data of a Secret: key, value, key, value, …
+// secret is the data of a Secret, given as key, value, key, value.
 func secret(kv ...string) map[string][]byte {
 	out := map[string][]byte{}
 	for i := 0; i+1 < len(kv); i += 2 {

@@ -13,9 +13,8 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
-	"golang.org/x/crypto/ssh"
-
 	fluxsign "github.com/fluxcd/pkg/git/signature"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/test/gitserver"

@@ -3,7 +3,6 @@ package gitrepo
 import (
 	"context"
 	"errors"
-	"path"
 	"slices"
 	"strings"
 
@@ -25,7 +24,8 @@ func (h *history) blame(ctx context.Context, q reconcile.Query) (v1alpha1.Suspec
 		return v1alpha1.Suspect{}, err
 	}
 	if len(origins) == 0 {
-		return v1alpha1.Suspect{}, reconcile.Refuse("the commit that brought %s in was not found: %s", oneLine(q.Image, 300), h.end)
+		return v1alpha1.Suspect{}, reconcile.Refuse("the commit that brought %s in was not found: %s",
+			oneLine(q.Image, 300), h.end)
 	}
 	// The newest is the suspect: with it the image became what it is everywhere.
 	newest := slices.MinFunc(origins, func(a, b origin) int { return a.ago - b.ago }).in
@@ -78,29 +78,36 @@ func automationOf(origins []origin, policies []reconcile.ImagePolicy) *v1alpha1.
 	for _, o := range origins {
 		for i, n := range o.nodes {
 			was := o.was[i]
-			if was != nil && was.Value == n.Value {
+			if was != nil && (was.Value == n.Value || follows(origins, *was, n)) {
 				continue
 			}
-			if was != nil && follows(origins, *was, n) {
-				continue
-			}
-			if was == nil || was.Policy == "" || was.Held != nil || was.Policy != n.Policy {
-				return nil
-			}
-			k := slices.IndexFunc(policies, func(p reconcile.ImagePolicy) bool { return p.Name == was.Policy })
-			if k < 0 || policies[k].Automation == nil {
-				return nil
-			}
-			if !writes(policies[k].Latest, was.Suffix, n.Value) && !writes(policies[k].Previous, was.Suffix, n.Value) {
+			by := writerOf(was, n, policies)
+			if by == nil {
 				return nil
 			}
 			if who == nil {
-				ref := *policies[k].Automation
-				who = &ref
+				who = by
 			}
 		}
 	}
 	return who
+}
+
+// writerOf is the automation that wrote a node's value, nil if that is not proved.
+func writerOf(was *manifest.Node, n manifest.Node, policies []reconcile.ImagePolicy) *v1alpha1.ObjectRef {
+	if was == nil || was.Policy == "" || was.Held != nil || was.Policy != n.Policy {
+		return nil
+	}
+	for _, p := range policies {
+		if p.Name != was.Policy || p.Automation == nil {
+			continue
+		}
+		if writes(p.Latest, was.Suffix, n.Value) || writes(p.Previous, was.Suffix, n.Value) {
+			ref := *p.Automation
+			return &ref
+		}
+	}
+	return nil
 }
 
 // follows says whether an alias changed only because the scalar that it stands for did, which is marked: whose change
@@ -183,27 +190,22 @@ func (h *history) describe(ctx context.Context, c *commit, origins []origin, s *
 
 // changed says which images a change of a file is about, and whether it is about nothing else.
 func (h *history) changed(ch change) ([]manifest.Delta, bool, error) {
-	ext := path.Ext(ch.path)
-	if ch.before.mode != ch.after.mode || !ch.after.regular() || (ext != ".yaml" && ext != ".yml" && path.Base(ch.path) != "Kustomization") {
+	if ch.before.mode != ch.after.mode || !ch.after.regular() || !isYAML(ch.path) {
 		return nil, false, nil
 	}
-	was, err := h.objects.blob(ch.before.hash, manifest.MaxFileSize)
-	if errors.Is(err, errCorrupt) {
+	was, ok, err := h.content(ch.before.hash)
+	if err != nil || !ok {
 		return nil, false, err
 	}
-	is, ierr := h.objects.blob(ch.after.hash, manifest.MaxFileSize)
-	if errors.Is(ierr, errCorrupt) {
-		return nil, false, ierr
+	is, ok, err := h.content(ch.after.hash)
+	if err != nil || !ok {
+		return nil, false, err
 	}
-	if err != nil || ierr != nil {
-		return nil, false, nil
+	if deltas, only, err := manifest.Changed(was, is); err == nil {
+		return deltas, only, nil
 	}
-	deltas, only, err := manifest.Changed(was, is)
-	if err != nil {
-		// It cannot be told: that is more than images.
-		return nil, false, nil
-	}
-	return deltas, only, nil
+	// It cannot be told: that is more than images.
+	return nil, false, nil
 }
 
 // imageAt names the image that a node makes together with its neighbours.

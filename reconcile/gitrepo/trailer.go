@@ -55,8 +55,8 @@ var (
 	pickedLine  = regexp.MustCompile(`^\(cherry picked from commit [0-9a-f]{40}\)$`)
 )
 
-// message writes the message of one of Backstop's commits. Foreign text in it is made one line each, so that it can forge
-// no trailer; more are further trailer lines.
+// message writes the message of one of Backstop's commits. Foreign text in it is made one line each, so that it can
+// forge no trailer; more are further trailer lines.
 func message(subject string, t note, more []string) string {
 	var b strings.Builder
 	b.WriteString(oneLine(subject, maxSubject))
@@ -138,17 +138,24 @@ func into(t *note, key, value string) {
 	case trailerPolicy:
 		list = &t.Policies
 	case trailerFailed:
-		count, policy, _ := strings.Cut(value, " ")
-		if n, err := strconv.Atoi(count); err == nil && n > 0 && n < 1000 && policy != "" && len(t.failed) < maxTrailers {
-			if t.failed == nil {
-				t.failed = map[string]int{}
-			}
-			t.failed[policy] = n
-		}
+		t.countFailed(value)
 	}
 	if list != nil && value != "" && len(*list) < maxTrailers {
 		*list = append(*list, value)
 	}
+}
+
+// countFailed reads "2 ns:policy".
+func (t *note) countFailed(value string) {
+	count, policy, _ := strings.Cut(value, " ")
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 1 || n > 999 || policy == "" || len(t.failed) >= maxTrailers {
+		return
+	}
+	if t.failed == nil {
+		t.failed = map[string]int{}
+	}
+	t.failed[policy] = n
 }
 
 // lastParagraph cuts a message into its lines before the last paragraph and those of it.

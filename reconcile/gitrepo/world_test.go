@@ -124,7 +124,7 @@ func (w *world) commitOnly(message string) string {
 	return w.git("rev-parse", "HEAD")
 }
 
-// put writes files and commits them: path, content, path, content, …
+// put writes files, given as path, content, path, content, and commits them.
 func (w *world) put(message string, files ...string) string {
 	w.Helper()
 	for i := 0; i+1 < len(files); i += 2 {
@@ -238,6 +238,12 @@ func (w *world) wish(s v1alpha1.Suspect) reconcile.Revert {
 func (w *world) land(reverts ...reconcile.Revert) []reconcile.Landing {
 	w.Helper()
 	w.now = w.now.Add(time.Minute)
+	return w.landNow(reverts...)
+}
+
+// landNow is land while others read the clock.
+func (w *world) landNow(reverts ...reconcile.Revert) []reconcile.Landing {
+	w.Helper()
 	out, err := w.mirrors.Land(w.Context(), w.src, reverts)
 	if err != nil {
 		w.Fatalf("land: %v", err)
