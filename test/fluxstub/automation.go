@@ -94,10 +94,10 @@ func (s *stand) automation(ctx context.Context, req ctrl.Request) (ctrl.Result, 
 	a.Status.LastAutomationRunTime = &now
 	a.Status.LastHandledReconcileAt = handled(a)
 	if fail != nil {
-		condition(&a.Status.Conditions, a, meta.ReadyCondition, metav1.ConditionFalse, reason, fail.Error())
+		condition(&a.Status.Conditions, a, no(meta.ReadyCondition, reason, fail.Error()))
 	} else {
 		a.Status.ObservedGeneration = a.Generation
-		condition(&a.Status.Conditions, a, meta.ReadyCondition, metav1.ConditionTrue, meta.SucceededReason, "repository up-to-date")
+		condition(&a.Status.Conditions, a, yes(meta.ReadyCondition, meta.SucceededReason, "repository up-to-date"))
 		apimeta.RemoveStatusCondition(&a.Status.Conditions, meta.ReconcilingCondition)
 	}
 	if err := s.save(ctx, was, a, "image-automation-controller"); err != nil {

@@ -175,11 +175,22 @@ func (s *stand) save(ctx context.Context, was, now client.Object, as string) err
 	return client.IgnoreNotFound(err)
 }
 
-// condition sets one condition of an object of this generation.
-func condition(conditions *[]metav1.Condition, o client.Object, kind string, status metav1.ConditionStatus, reason, message string) {
-	apimeta.SetStatusCondition(conditions, metav1.Condition{
-		Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: o.GetGeneration(),
-	})
+// condition sets one condition of an object, seen at this generation.
+func condition(conditions *[]metav1.Condition, o client.Object, c metav1.Condition) {
+	c.ObservedGeneration = o.GetGeneration()
+	apimeta.SetStatusCondition(conditions, c)
+}
+
+func yes(kind, reason, message string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: reason, Message: message}
+}
+
+func no(kind, reason, message string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: reason, Message: message}
+}
+
+func unknown(kind, reason, message string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: metav1.ConditionUnknown, Reason: reason, Message: message}
 }
 
 // handled is the request that an object carries.

@@ -93,7 +93,7 @@ func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error)
 	object, digest, err := render(hr)
 	switch {
 	case err != nil:
-		condition(&hr.Status.Conditions, hr, meta.ReadyCondition, metav1.ConditionFalse, "InstallFailed", err.Error())
+		condition(&hr.Status.Conditions, hr, no(meta.ReadyCondition, "InstallFailed", err.Error()))
 	case digest != hr.Status.LastAttemptedConfigDigest:
 		if err := s.upgrade(ctx, hr, was, object, digest); err != nil {
 			return ctrl.Result{}, err
@@ -119,8 +119,8 @@ func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object
 		number, first, action = last.Version+1, last.FirstDeployed, helmv2.ReleaseActionUpgrade
 	}
 	release := fmt.Sprintf("release %s/%s.v%d with chart %s@%s", hr.GetReleaseNamespace(), hr.GetReleaseName(), number, chart, version)
-	condition(&hr.Status.Conditions, hr, meta.ReadyCondition, metav1.ConditionUnknown, meta.ProgressingReason, "Reconciliation in progress")
-	condition(&hr.Status.Conditions, hr, meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingReason, "Running '"+string(action)+"' action with timeout of "+hr.GetTimeout().Duration.String())
+	condition(&hr.Status.Conditions, hr, unknown(meta.ReadyCondition, meta.ProgressingReason, "Reconciliation in progress"))
+	condition(&hr.Status.Conditions, hr, yes(meta.ReconcilingCondition, meta.ProgressingReason, "Running '"+string(action)+"' action with timeout of "+hr.GetTimeout().Duration.String()))
 	apimeta.RemoveStatusCondition(&hr.Status.Conditions, meta.StalledCondition)
 	hr.Status.LastAttemptedGeneration, hr.Status.LastAttemptedConfigDigest = hr.Generation, digest
 	hr.Status.LastAttemptedReleaseAction, hr.Status.LastAttemptedRevision = action, version
@@ -145,9 +145,9 @@ func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object
 		snapshot.Status = "failed"
 		hr.Status.Failures++
 		message := fmt.Sprintf("Helm %s failed for %s: %s", action, release, err)
-		condition(&hr.Status.Conditions, hr, helmv2.ReleasedCondition, metav1.ConditionFalse, title+"Failed", message)
-		condition(&hr.Status.Conditions, hr, meta.ReadyCondition, metav1.ConditionFalse, title+"Failed", message)
-		condition(&hr.Status.Conditions, hr, meta.StalledCondition, metav1.ConditionTrue, "RetriesExceeded", fmt.Sprintf("Failed to %s after 1 attempt(s)", action))
+		condition(&hr.Status.Conditions, hr, no(helmv2.ReleasedCondition, title+"Failed", message))
+		condition(&hr.Status.Conditions, hr, no(meta.ReadyCondition, title+"Failed", message))
+		condition(&hr.Status.Conditions, hr, yes(meta.StalledCondition, "RetriesExceeded", fmt.Sprintf("Failed to %s after 1 attempt(s)", action)))
 		s.Log.Warn("helm", "object", client.ObjectKeyFromObject(hr), "error", err)
 		return nil
 	}
@@ -158,8 +158,8 @@ func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object
 		}
 	}
 	message := fmt.Sprintf("Helm %s succeeded for %s", action, release)
-	condition(&hr.Status.Conditions, hr, helmv2.ReleasedCondition, metav1.ConditionTrue, title+"Succeeded", message)
-	condition(&hr.Status.Conditions, hr, meta.ReadyCondition, metav1.ConditionTrue, title+"Succeeded", message)
+	condition(&hr.Status.Conditions, hr, yes(helmv2.ReleasedCondition, title+"Succeeded", message))
+	condition(&hr.Status.Conditions, hr, yes(meta.ReadyCondition, title+"Succeeded", message))
 	s.Log.Info("helm", "object", client.ObjectKeyFromObject(hr), "took", time.Since(now.Time).Round(time.Millisecond))
 	return nil
 }

@@ -13,7 +13,6 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -90,9 +89,9 @@ func (s *stand) kustomization(ctx context.Context, req ctrl.Request) (ctrl.Resul
 		if !errors.As(err, &f) {
 			f = &failure{reason: meta.ReconciliationFailedReason, err: err}
 		}
-		condition(&k.Status.Conditions, k, meta.ReadyCondition, metav1.ConditionFalse, f.reason, f.Error())
+		condition(&k.Status.Conditions, k, no(meta.ReadyCondition, f.reason, f.Error()))
 		if c := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReconcilingCondition); c != nil {
-			condition(&k.Status.Conditions, k, meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingWithRetryReason, c.Message)
+			condition(&k.Status.Conditions, k, yes(meta.ReconcilingCondition, meta.ProgressingWithRetryReason, c.Message))
 		}
 		result.RequeueAfter = k.GetRetryInterval()
 		if f.again > 0 {
@@ -190,7 +189,7 @@ func (r *run) reconcile(ctx context.Context) error {
 		return failed(meta.HealthCheckFailedReason, err)
 	}
 	k.Status.LastAppliedRevision = revision
-	condition(&k.Status.Conditions, k, meta.ReadyCondition, metav1.ConditionTrue, meta.ReconciliationSucceededReason, "Applied revision: "+revision)
+	condition(&k.Status.Conditions, k, yes(meta.ReadyCondition, meta.ReconciliationSucceededReason, "Applied revision: "+revision))
 	r.record(digest, meta.ReconciliationSucceededReason)
 	return nil
 }
@@ -240,17 +239,17 @@ func (r *run) checkHealth(ctx context.Context, objects []*unstructured.Unstructu
 	}
 	begin := time.Now()
 	message := fmt.Sprintf("Running health checks for revision %s with a timeout of %s", k.Status.LastAttemptedRevision, timeoutOf(k))
-	condition(&k.Status.Conditions, k, meta.ReadyCondition, metav1.ConditionUnknown, meta.ProgressingReason, "Reconciliation in progress")
-	condition(&k.Status.Conditions, k, meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingReason, message)
-	condition(&k.Status.Conditions, k, meta.HealthyCondition, metav1.ConditionUnknown, meta.ProgressingReason, message)
+	condition(&k.Status.Conditions, k, unknown(meta.ReadyCondition, meta.ProgressingReason, "Reconciliation in progress"))
+	condition(&k.Status.Conditions, k, yes(meta.ReconcilingCondition, meta.ProgressingReason, message))
+	condition(&k.Status.Conditions, k, unknown(meta.HealthyCondition, meta.ProgressingReason, message))
 	if err := r.saveStatus(ctx); err != nil {
 		return err
 	}
 	if err := r.waitHealthy(ctx, objects, timeoutOf(k)); err != nil {
-		condition(&k.Status.Conditions, k, meta.HealthyCondition, metav1.ConditionFalse, meta.HealthCheckFailedReason, err.Error())
+		condition(&k.Status.Conditions, k, no(meta.HealthyCondition, meta.HealthCheckFailedReason, err.Error()))
 		return fmt.Errorf("health check failed after %s: %w", time.Since(begin), err)
 	}
-	condition(&k.Status.Conditions, k, meta.HealthyCondition, metav1.ConditionTrue, meta.SucceededReason, fmt.Sprintf("Health check passed in %s", time.Since(begin)))
+	condition(&k.Status.Conditions, k, yes(meta.HealthyCondition, meta.SucceededReason, fmt.Sprintf("Health check passed in %s", time.Since(begin))))
 	return nil
 }
 

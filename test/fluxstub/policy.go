@@ -13,7 +13,6 @@ import (
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -66,7 +65,7 @@ func (s *stand) imagePolicy(ctx context.Context, req ctrl.Request) (ctrl.Result,
 	}
 	was := p.DeepCopy()
 	if err := s.elect(ctx, p); err != nil {
-		condition(&p.Status.Conditions, p, meta.ReadyCondition, metav1.ConditionFalse, "Failure", err.Error())
+		condition(&p.Status.Conditions, p, no(meta.ReadyCondition, "Failure", err.Error()))
 		s.Log.Warn("policy", "object", req, "error", err)
 	} else if was.Status.LatestRef == nil || *was.Status.LatestRef != *p.Status.LatestRef {
 		s.Log.Info("policy", "object", req, "elected", p.Status.LatestRef.String())
@@ -114,7 +113,7 @@ func (s *stand) elect(ctx context.Context, p *reflectorv1.ImagePolicy) error {
 	if previous := p.Status.ObservedPreviousRef; previous != nil {
 		message += " (previously " + previous.String() + ")"
 	}
-	condition(&p.Status.Conditions, p, meta.ReadyCondition, metav1.ConditionTrue, meta.SucceededReason, message)
+	condition(&p.Status.Conditions, p, yes(meta.ReadyCondition, meta.SucceededReason, message))
 	return nil
 }
 

@@ -60,7 +60,7 @@ func (s *stand) imageRepository(ctx context.Context, req ctrl.Request) (ctrl.Res
 	was := repo.DeepCopy()
 	fail := s.scan(ctx, repo)
 	if fail != nil {
-		condition(&repo.Status.Conditions, repo, meta.ReadyCondition, metav1.ConditionFalse, reflectorv1.ReadOperationFailedReason, fail.Error())
+		condition(&repo.Status.Conditions, repo, no(meta.ReadyCondition, reflectorv1.ReadOperationFailedReason, fail.Error()))
 	}
 	repo.Status.ObservedGeneration = repo.Generation
 	repo.Status.LastHandledReconcileAt = handled(repo)
@@ -107,7 +107,7 @@ func (s *stand) scan(ctx context.Context, repo *reflectorv1.ImageRepository) err
 		LatestTags: latest[:min(len(latest), 10)],
 	}
 	message := fmt.Sprintf("successful scan: found %d tags with checksum %s", len(tags), repo.Status.LastScanResult.Revision)
-	condition(&repo.Status.Conditions, repo, meta.ReadyCondition, metav1.ConditionTrue, meta.SucceededReason, message)
+	condition(&repo.Status.Conditions, repo, yes(meta.ReadyCondition, meta.SucceededReason, message))
 	return nil
 }
 

@@ -58,13 +58,12 @@ func revisionOf(repo *sourcev1.GitRepository) string {
 func (s *stand) fetch(ctx context.Context, repo *sourcev1.GitRepository) error {
 	conditions := &repo.Status.Conditions
 	refuse := func(kind, reason string, err error) error {
-		for _, c := range []string{kind, meta.ReadyCondition} {
-			status := metav1.ConditionFalse
-			if c == sourcev1.FetchFailedCondition {
-				status = metav1.ConditionTrue
-			}
-			condition(conditions, repo, c, status, reason, err.Error())
+		c := no(kind, reason, err.Error())
+		if kind == sourcev1.FetchFailedCondition {
+			c.Status = metav1.ConditionTrue
 		}
+		condition(conditions, repo, c)
+		condition(conditions, repo, no(meta.ReadyCondition, reason, err.Error()))
 		return err
 	}
 	dir, revision, err := s.tip(ctx, repo)
@@ -84,7 +83,7 @@ func (s *stand) fetch(ctx context.Context, repo *sourcev1.GitRepository) error {
 			err := fmt.Errorf("signature verification of commit '%s' failed: unable to verify Git commit: the commit has no signature", commit)
 			return refuse(sourcev1.SourceVerifiedCondition, "InvalidCommitSignature", err)
 		}
-		condition(conditions, repo, sourcev1.SourceVerifiedCondition, metav1.ConditionTrue, "Succeeded", "verified signature of commit '"+commit+"'")
+		condition(conditions, repo, yes(sourcev1.SourceVerifiedCondition, "Succeeded", "verified signature of commit '"+commit+"'"))
 	} else {
 		apimeta.RemoveStatusCondition(conditions, sourcev1.SourceVerifiedCondition)
 	}
@@ -103,8 +102,8 @@ func (s *stand) fetch(ctx context.Context, repo *sourcev1.GitRepository) error {
 		}
 	}
 	message := "stored artifact for revision '" + revision + "'"
-	condition(conditions, repo, meta.ReadyCondition, metav1.ConditionTrue, meta.SucceededReason, message)
-	condition(conditions, repo, sourcev1.ArtifactInStorageCondition, metav1.ConditionTrue, meta.SucceededReason, message)
+	condition(conditions, repo, yes(meta.ReadyCondition, meta.SucceededReason, message))
+	condition(conditions, repo, yes(sourcev1.ArtifactInStorageCondition, meta.SucceededReason, message))
 	return nil
 }
 

@@ -1,6 +1,6 @@
-// Package gitserver serves Git repositories on loopback, over HTTP, HTTPS and SSH, for tests and the demo. What answers is
-// git itself: git http-backend behind a CGI handler, git upload-pack and git receive-pack behind an SSH server. Faults can
-// be put before it, and hooks into its repositories.
+// Package gitserver serves Git repositories on loopback, over HTTP, HTTPS and SSH, for tests and the demo. What
+// answers is git itself: git http-backend behind a CGI handler, git upload-pack and git receive-pack behind an SSH
+// server. Faults can be put before it, and hooks into its repositories.
 package gitserver
 
 import (

@@ -34,8 +34,8 @@ type SSHServer struct {
 	conns    map[net.Conn]bool
 }
 
-// StartSSH serves the repositories below a folder until Close. passphrase encrypts the key that is let in; empty leaves it
-// plain.
+// StartSSH serves the repositories below a folder until Close. passphrase encrypts the key that is let in; empty
+// leaves it plain.
 func StartSSH(root, passphrase string) (*SSHServer, error) {
 	clientPEM, client, err := newKey(passphrase)
 	if err != nil {

@@ -52,7 +52,7 @@ func TestProxyKillSweep(t *testing.T) {
 // killSweep kills the sidecar on one side of its nth mutating request and starts it again, each time with another app
 // whose image is bad; n rises until a run ends without that many requests. It gives those that hit, numbered within their run.
 func killSweep(t *testing.T, when proxy.When) []proxy.Request {
-	const most = 40
+	const most = 18
 	w := world(t, quick, func(s *setup) {
 		s.Tapped = true
 		for i := range most {
@@ -75,7 +75,7 @@ func killSweep(t *testing.T, when proxy.When) []proxy.Request {
 		}))
 		bad := w.publishBad(app, fleet.Tag(prod, 1))
 		unhit := true
-		w.Until(fmt.Sprintf("%s is reverted, with a kill %s effect %d", app, when, n), func() error {
+		w.patiently(fmt.Sprintf("%s is reverted, with a kill %s effect %d", app, when, n), 2*patience, func() error {
 			select {
 			case r := <-killed:
 				unhit = false
@@ -87,6 +87,7 @@ func killSweep(t *testing.T, when proxy.When) []proxy.Request {
 			if err := w.hasEnded(prod, bad)(); err != nil {
 				return err
 			}
+			// The last effect is the one that says that it has ended.
 			if unhit && len(w.Tap.Seen()) >= base+n {
 				return fmt.Errorf("the kill is on its way")
 			}

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -30,6 +31,11 @@ var common shared
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if common.env != nil {
+		// Whatever ran asked for nothing that is not granted.
+		if not, _, _, err := audit(context.Background(), common.env); err != nil || len(not) > 0 {
+			fmt.Fprintf(os.Stderr, "used and not granted: %q, %v\n", not, err)
+			code = 1
+		}
 		common.env.Stop()
 	}
 	os.Exit(code)

@@ -2,7 +2,9 @@ package integration
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
@@ -228,6 +230,42 @@ func TestStandInAutomationPushesElsewhereByForce(t *testing.T) {
 	second := pushed(fleet.Tag(prod, 2))
 	if parent := w.git("rev-parse", second+"^"); parent != begin || w.Tip() != begin {
 		t.Errorf("the second push is on %s and the deployed branch at %s, want both %s", parent, w.Tip(), begin)
+	}
+}
+
+// A push that lost a race is refused and tried again, unless the automation takes the branch for another one than it
+// read: a source that names a ref, as a FluxInstance writes it, has it push by force, and what came between is lost.
+func TestStandInAutomationLosesARaceOrWinsItByForce(t *testing.T) {
+	for _, forced := range []bool{false, true} {
+		t.Run(fmt.Sprintf("forced %v", forced), func(t *testing.T) {
+			t.Parallel()
+			w := world(t, quick, func(s *setup) {
+				s.Vary = func(w *World) {
+					if forced {
+						fleet.Get[*sourcev1.GitRepository](w.Fleet, w.Fleet.FluxNamespace(), fleet.SourceName).Spec.Reference =
+							&sourcev1.GitRepositoryRef{Name: "refs/heads/main"}
+						fleet.Get[*automationv1.ImageUpdateAutomation](w.Fleet, w.Fleet.Namespace(prod), prod).Spec.GitSpec.Checkout = nil
+					}
+				}
+			})
+			w.Settle()
+			var once sync.Once
+			w.Git.SetFault(func(_ http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Query().Get("service") == "git-receive-pack" { // a push begins: the clone is made
+					once.Do(func() {
+						if _, err := w.Alice.Change(r.Context(), "README.md", "Came between", func(s string) string { return s + "mine\n" }); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				return false
+			})
+			w.Publish("backend", fleet.Tag(prod, 1))
+			w.wroteBack(prod, "backend", fleet.Tag(prod, 1))
+			if kept := strings.Contains(w.File("README.md"), "mine"); kept == forced {
+				t.Errorf("what came between is kept: %v\n%s", kept, w.git("log", "--oneline", fleet.Branch))
+			}
+		})
 	}
 }
 

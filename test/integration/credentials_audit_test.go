@@ -1,0 +1,230 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/test/fleet"
+	"github.com/backstop-dev/backstop/test/testenv"
+)
+
+// grants are what the default overlay lets Backstop's ServiceAccount do, each as "verb group/resource/subresource".
+func grants(ctx context.Context, env *testenv.Env) (map[string]bool, error) {
+	text, err := env.Kubectl(ctx, "kustomize", filepath.Join(env.Root, "deploy", "kustomize", "default"))
+	if err != nil {
+		return nil, fmt.Errorf("build the default overlay: %w", err)
+	}
+	out := map[string]bool{}
+	for document := range strings.SplitSeq(text, "\n---\n") {
+		var role rbacv1.ClusterRole // a Role has the same rules
+		if err := yaml.Unmarshal([]byte(document), &role); err != nil {
+			return nil, fmt.Errorf("read the default overlay: %w", err)
+		}
+		// Those that are aggregated are people's.
+		people := slices.ContainsFunc(slices.Collect(maps.Keys(role.Labels)), func(l string) bool { return strings.Contains(l, "aggregate-to-") })
+		if people || !strings.HasSuffix(role.Kind, "Role") {
+			continue
+		}
+		for _, r := range role.Rules {
+			for _, verb := range r.Verbs {
+				for _, group := range r.APIGroups {
+					for _, resource := range r.Resources {
+						out[verb+" "+group+"/"+resource] = true
+					}
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// elsewhere says what is granted by a component or to every ServiceAccount: credentials, unstick, and to ask what kinds there are.
+var elsewhere = regexp.MustCompile(`^(get /(secrets|serviceaccounts)|delete /pods|get (/api|/apis|/version|/openapi)\b.*)$`)
+
+// audit says what Backstop's ServiceAccount asked for that the default overlay does not grant, and which grants it used
+// and did not use, in all tests of this binary until now.
+func audit(ctx context.Context, env *testenv.Env) (not, used, unused []string, err error) {
+	granted, err := grants(ctx, env)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	uses, err := env.Audit()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	did := map[string]bool{}
+	seen := map[string]bool{}
+	for _, u := range uses {
+		what := u.Verb + " " + u.Group + "/" + u.Resource
+		if u.Subresource != "" {
+			what += "/" + u.Subresource
+		}
+		if u.Path != "" {
+			what = u.Verb + " " + u.Path
+		}
+		switch {
+		case u.User != "system:serviceaccount:"+testenv.Namespace+":"+testenv.ServiceAccount, elsewhere.MatchString(what):
+		case u.Code == http.StatusForbidden:
+			seen[fmt.Sprintf("%s in %q was refused", what, u.Namespace)] = true
+		case !granted[what]:
+			seen[what] = true
+		default:
+			did[what] = true
+		}
+	}
+	for what := range granted {
+		if !did[what] {
+			unused = append(unused, what)
+		}
+	}
+	return slices.Sorted(maps.Keys(seen)), slices.Sorted(maps.Keys(did)), unused, nil
+}
+
+// wide is a fleet with every kind that Backstop reads: the default Deployments, one that a HelmRelease makes, and workloads
+// that nobody can blame.
+func wide(s *setup) {
+	s.Fleet.Apps = []string{"backend", "shop"}
+	s.Vary = func(w *World) {
+		ns := w.Fleet.Namespace(prod)
+		w.Fleet.Files[w.Fleet.File(prod, "shop")] = strings.NewReplacer("NS", ns, "TIMEOUT", "1m", "IMAGE", w.Fleet.Registry+"/shop",
+			"TAG", fleet.Tag(prod, 0), ":backend:", ":shop:").Replace(release)
+		everyKind, _, _ := strings.Cut(sets, "---\napiVersion: batch") // a Job cannot be applied again
+		w.Fleet.Files["apps/production/sets.yaml"] = strings.NewReplacer("NS", ns, "IMAGE", w.Fleet.Image("gone", "v1")).Replace(everyKind)
+		meta := metav1.ObjectMeta{Namespace: w.Fleet.FluxNamespace(), Name: "artifact"}
+		w.Fleet.Objects = append(w.Fleet.Objects,
+			&sourcev1.OCIRepository{ObjectMeta: meta, Spec: sourcev1.OCIRepositorySpec{URL: "oci://registry.example.com/manifests",
+				Interval: metav1.Duration{Duration: 3600e9}}},
+			&sourcev1.Bucket{ObjectMeta: meta, Spec: sourcev1.BucketSpec{BucketName: "manifests", Endpoint: "s3.example.com",
+				Interval: metav1.Duration{Duration: 3600e9}}})
+		for _, kind := range []string{"OCIRepository", "Bucket"} {
+			k := fleet.Get[*kustomizev1.Kustomization](w.Fleet, w.Fleet.FluxNamespace(), prod).DeepCopy()
+			k.Name, k.Spec.Suspend = "from-"+strings.ToLower(kind), true // so that nobody applies it
+			k.Spec.SourceRef.Kind, k.Spec.SourceRef.Name = kind, meta.Name
+			w.Fleet.Objects = append(w.Fleet.Objects, k)
+		}
+	}
+}
+
+// deployment is one that a Kustomization says to have applied.
+const deployment = `
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: NAME
+  namespace: NS
+  labels: {kustomize.toolkit.fluxcd.io/name: NAME, kustomize.toolkit.fluxcd.io/namespace: FLUX}
+spec:
+  selector: {matchLabels: {app: NAME}}
+  template:
+    metadata: {labels: {app: NAME}}
+    spec: {containers: [{name: a, image: IMAGE}]}
+`
+
+// otherSources makes a Deployment that fails for each Kustomization whose source is not Git, and its inventory.
+func (w *World) otherSources() {
+	w.t.Helper()
+	for _, name := range []string{"from-ocirepository", "from-bucket"} {
+		ns := w.Fleet.Namespace(prod)
+		k := fleet.Get[*kustomizev1.Kustomization](w.Fleet, w.Fleet.FluxNamespace(), name)
+		k.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{{ID: ns + "_" + name + "_apps_Deployment", Version: "v1"}}}
+		w.must(w.Client.Status().Update(w.t.Context(), k))
+		w.must(w.Env.Apply(w.t.Context(), strings.NewReplacer("NAME", name, "NS", ns, "FLUX", w.Fleet.FluxNamespace(),
+			"IMAGE", w.Fleet.Image("elsewhere", name)).Replace(deployment)))
+	}
+}
+
+const nightly = `
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: nightly, namespace: NS}
+spec:
+  schedule: "0 0 1 1 *"
+  jobTemplate:
+    spec:
+      template:
+        spec: {restartPolicy: Never, containers: [{name: a, image: IMAGE}]}
+`
+
+func TestAuditLogTheSuiteUsesEveryGrantedVerbAndNoOther(t *testing.T) {
+	t.Parallel()
+	w := world(t, quick, wide)
+	common.lease.Lock()
+	t.Cleanup(common.lease.Unlock)
+	// The Lease of an earlier test would leave nothing to create.
+	_, err := w.Env.Kubectl(t.Context(), "delete", "lease", "backstop", "-n", testenv.Namespace, "--ignore-not-found")
+	w.must(err)
+	first := startSidecar(t, w, "--leader-elect=true")
+	w.auto(prod, func(p *v1alpha1.RollbackPolicy) {
+		p.Spec.Cooldown = metav1.Duration{}
+		p.Spec.SourceRef = &v1alpha1.SourceRef{Namespace: w.Fleet.FluxNamespace(), Name: fleet.SourceName}
+	})
+	w.Settle()
+
+	// What nobody can blame, or not in Git: each kind is looked at.
+	w.otherSources()
+	replace := strings.NewReplacer("NS", w.Fleet.Namespace(prod), "IMAGE", w.Fleet.Image("gone", "v2"))
+	w.must(w.Env.Apply(t.Context(), replace.Replace(nightly)))
+	_, err = w.Env.Kubectl(t.Context(), "create", "job", "--from=cronjob/nightly", "tonight", "-n", w.Fleet.Namespace(prod))
+	w.must(err)
+	for _, image := range []string{"elsewhere:from-ocirepository", "elsewhere:from-bucket", "gone:v1", "gone:v2"} {
+		w.patiently(image+" is told", 2*patience, w.hasEnded(prod, w.Fleet.Registry+"/"+image))
+	}
+	// The main story: reverted, lifted by a newer image, which is followed by another bad one; and the same with Helm.
+	one := w.publishBad("backend", fleet.Tag(prod, 1))
+	chart := w.publishBad("shop", fleet.Tag(prod, 1))
+	w.ends(prod, one, v1alpha1.ResultVerified)
+	w.ends(prod, chart, v1alpha1.ResultVerified)
+	w.Publish("backend", fleet.Tag(prod, 2))
+	w.wroteBack(prod, "backend", fleet.Tag(prod, 2))
+	w.until(prod, one, "is released", func(s *v1alpha1.RollbackStatus) bool { return s.Release != nil })
+	w.runs(prod, "backend", fleet.Tag(prod, 2))
+	two := w.publishBad("backend", fleet.Tag(prod, 3))
+	w.ends(prod, two, v1alpha1.ResultVerified)
+	// An Event that says the same again is counted, not made anew.
+	w.Until("the Event of the decision has been counted", func() error {
+		var events corev1.EventList
+		w.must(w.Client.List(t.Context(), &events))
+		for _, e := range events.Items {
+			if e.InvolvedObject.Namespace == w.Fleet.Namespace(prod) && e.Reason == "Decided" && e.Count > 1 {
+				return nil
+			}
+		}
+		return fmt.Errorf("none of %d has", len(events.Items))
+	})
+	first.Stop(patience)
+	// What is over is forgotten.
+	second := startSidecar(t, w, "--leader-elect=true", "--history=1s")
+	w.Until("the released Rollback is forgotten", func() error {
+		if r := w.record(prod, one); r != nil {
+			return fmt.Errorf("%s is still there", r.Name)
+		}
+		return nil
+	})
+	second.Stop(patience)
+
+	not, used, unused, err := audit(t.Context(), w.Env)
+	w.must(err)
+	for _, what := range not {
+		t.Errorf("used and not granted: %s", what)
+	}
+	for _, what := range unused {
+		t.Errorf("granted and never used: %s", what)
+	}
+	t.Logf("%d verbs are granted and used", len(used))
+	w.secretNowhere(second)
+}
