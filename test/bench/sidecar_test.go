@@ -1,0 +1,129 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/backstop-dev/backstop/test/process"
+	"github.com/backstop-dev/backstop/test/testenv"
+)
+
+// sidecar is a running backstop.
+type sidecar struct {
+	*process.Process
+	pid     int
+	log     string
+	started time.Time
+}
+
+// release builds backstop as the Makefile does.
+func (s *stage) release() string {
+	s.b.Helper()
+	if given := os.Getenv("BACKSTOP"); given != "" {
+		return given
+	}
+	binary := filepath.Join(s.plane.Dir, "backstop")
+	cmd := exec.Command("make", "--no-print-directory", "-C", s.plane.Root, "build")
+	cmd.Env = os.Environ()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		s.b.Fatalf("build backstop: %v\n%s", err, out)
+	}
+	raw, err := os.ReadFile(filepath.Join(s.plane.Root, "bin", "backstop"))
+	s.must(err)
+	s.must(os.WriteFile(binary, raw, 0o755))
+	return binary
+}
+
+var listening = regexp.MustCompile(`"listening","address":"([^"]+)"`)
+
+// start runs backstop with the memory limit of the Deployment, and waits until it watches.
+func (s *stage) start(binary string, flags ...string) *sidecar {
+	s.b.Helper()
+	config, err := s.plane.ConfigForServiceAccount(s.b.Context(), testenv.Namespace, testenv.ServiceAccount)
+	s.must(err)
+	dir := s.b.TempDir()
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	s.must(testenv.WriteKubeconfig(config, kubeconfig))
+	log, err := os.Create(filepath.Join(dir, "log"))
+	s.must(err)
+	defer log.Close()
+	cmd := exec.Command(binary, append([]string{
+		"run", "--kubeconfig=" + kubeconfig, "--cluster=bench", "--storage=" + filepath.Join(dir, "storage"),
+		"--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0", "--leader-elect=false", "--budget=1000/1h",
+	}, flags...)...)
+	cmd.Env = append(os.Environ(), "POD_NAMESPACE="+testenv.Namespace, "GOMEMLIMIT=512MiB")
+	cmd.Stdout, cmd.Stderr = log, log
+	p, err := process.Start("backstop", cmd)
+	s.must(err)
+	c := &sidecar{Process: p, pid: cmd.Process.Pid, log: log.Name(), started: time.Now()}
+	s.b.Cleanup(func() {
+		c.Stop(10 * time.Second)
+		if s.b.Failed() {
+			s.b.Logf("backstop:\n%s", tail(c.said(), 8000))
+		}
+	})
+	s.until("the sidecar to watch", func() error {
+		select {
+		case <-c.Done():
+			s.b.Fatalf("the sidecar has ended: %v\n%s", c.Err(), c.said())
+		default:
+		}
+		if !strings.Contains(c.said(), `"msg":"watching"`) {
+			return fmt.Errorf("it does not yet")
+		}
+		return nil
+	})
+	return c
+}
+
+func (c *sidecar) said() string {
+	raw, _ := os.ReadFile(c.log)
+	return string(raw)
+}
+
+func tail(s string, n int) string { return s[max(0, len(s)-n):] }
+
+// metric sums a metric of the sidecar over its labels.
+func (c *sidecar) metric(name string) (sum float64) {
+	for _, m := range listening.FindAllStringSubmatch(c.said(), -1) {
+		res, err := http.Get("http://" + m[1] + "/metrics")
+		if err != nil {
+			continue
+		}
+		lines := bufio.NewScanner(res.Body)
+		for lines.Scan() {
+			fields := bytes.Fields(lines.Bytes())
+			if len(fields) == 2 && (string(fields[0]) == name || bytes.HasPrefix(fields[0], []byte(name+"{"))) {
+				var v float64
+				_, _ = fmt.Sscan(string(fields[1]), &v)
+				sum += v
+			}
+		}
+		res.Body.Close()
+	}
+	return sum
+}
+
+// memory reads VmRSS or VmHWM in MB of a million bytes.
+func (c *sidecar) memory(field string) (float64, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(raw)) {
+		var kb float64
+		if _, err := fmt.Sscanf(line, field+": %f kB", &kb); err == nil {
+			return kb * 1024 / 1e6, nil
+		}
+	}
+	return 0, fmt.Errorf("no %s in /proc", field)
+}
