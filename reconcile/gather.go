@@ -90,6 +90,16 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	return err
 }
 
+// PolicyOf resolves what the policies say about a Rollback now.
+func (e *Engine) PolicyOf(ctx context.Context, form *v1alpha1.Rollback) (Policy, error) {
+	key := Key{Namespace: form.Namespace, Image: form.Spec.Image}
+	sighting, err := e.Pods.Failing(ctx, key, workloadsOf(&form.Status))
+	if err != nil {
+		return Policy{}, fmt.Errorf("read pods: %w", err)
+	}
+	return e.policy(ctx, &World{Form: *form, Sighting: sighting})
+}
+
 // policy resolves what may be done for the form's workloads.
 func (e *Engine) policy(ctx context.Context, w *World) (Policy, error) {
 	all, nsLabels, err := e.Records.Policies(ctx, w.Form.Namespace)

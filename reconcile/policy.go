@@ -31,10 +31,19 @@ type Policy struct {
 	Release v1alpha1.ReleaseMode
 	// Source overrides the GitRepository to push with; nil for Flux's own.
 	Source *types.NamespacedName
+	// Approvers says for each policy who may decide on Slack. Every policy must let a person; none lets nobody.
+	Approvers []Approvers
 	// By names the policies, as namespace/name, sorted.
 	By []string
 	// Why says in a sentence where the mode comes from, when it is not simply the policy's.
 	Why string
+}
+
+// Approvers is who may decide on Slack, as one policy says it.
+type Approvers struct {
+	// Policy is its namespace/name.
+	Policy string
+	v1alpha1.SlackApproval
 }
 
 // Ceiling is what the controller's flags allow at most, whatever a policy says.
@@ -151,7 +160,8 @@ func fromSpec(trigger v1alpha1.Trigger, p *v1alpha1.RollbackPolicy) Policy {
 		Mode: v1alpha1.ModeNotify, Authors: p.Spec.Authors, Delivery: p.Spec.Delivery, Release: p.Spec.Release,
 		Grace: p.Spec.GracePeriod.Duration, MaxAge: p.Spec.MaxAge.Duration, Cooldown: p.Spec.Cooldown.Duration,
 		Approval: p.Spec.Approval.Timeout.Duration, Verify: p.Spec.VerifyTimeout.Duration,
-		By: []string{name}, Why: fmt.Sprintf("policy %s does not list the trigger %s", name, trigger),
+		Approvers: []Approvers{{name, p.Spec.Approval.Slack}},
+		By:        []string{name}, Why: fmt.Sprintf("policy %s does not list the trigger %s", name, trigger),
 	}
 	for _, t := range p.Spec.Triggers {
 		if t.Type == trigger {
@@ -196,6 +206,9 @@ func stricter(a, b Policy) Policy {
 	if modeRank(b.Mode) < modeRank(a.Mode) {
 		out.Why = b.Why
 	}
+	out.Approvers = append(slices.Clone(a.Approvers), b.Approvers...)
+	slices.SortFunc(out.Approvers, func(x, y Approvers) int { return cmp.Compare(x.Policy, y.Policy) })
+	out.Approvers = slices.CompactFunc(out.Approvers, func(x, y Approvers) bool { return x.Policy == y.Policy })
 	out.By = slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(a.By), b.By...))))
 	if out.Why == "" && a.Mode != b.Mode {
 		out.Why = fmt.Sprintf("of the policies %s the stricter counts", strings.Join(out.By, " and "))

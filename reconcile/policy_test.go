@@ -125,8 +125,9 @@ func TestStricterTakesTheCarefulValueOfEachField(t *testing.T) {
 		p.Spec.Authors, p.Spec.GracePeriod, p.Spec.MaxAge = v1alpha1.AuthorsAnyone, d(time.Minute), d(time.Hour)
 		p.Spec.Cooldown, p.Spec.Release, p.Spec.Delivery = d(time.Hour), v1alpha1.ReleaseManual, v1alpha1.DeliveryPullRequest
 		p.Spec.SourceRef = &v1alpha1.SourceRef{Name: "fleet-rw"}
+		p.Spec.Approval.Slack.Users = []string{"U1"}
 	})
-	subjects := []Subject{{Namespace: "develop"}}
+	subjects := []Subject{{Namespace: "develop"}, {Namespace: "develop", Name: "Deployment/two"}}
 	one := Resolve(v1alpha1.TriggerImagePull, subjects, []v1alpha1.RollbackPolicy{a, b}, "home", Ceiling{})
 	two := Resolve(v1alpha1.TriggerImagePull, subjects, []v1alpha1.RollbackPolicy{b, a}, "home", Ceiling{})
 	if diff := cmp.Diff(one, two); diff != "" {
@@ -135,6 +136,11 @@ func TestStricterTakesTheCarefulValueOfEachField(t *testing.T) {
 	if one.Authors != v1alpha1.AuthorsAutomation || one.Grace != time.Minute || one.MaxAge != time.Hour || one.Cooldown != time.Hour ||
 		one.Release != v1alpha1.ReleaseManual || one.Delivery != v1alpha1.DeliveryPullRequest || one.Source == nil {
 		t.Errorf("not the careful value of each: %+v", one)
+	}
+	// Each policy must let a person decide, however many workloads it selects.
+	want := []Approvers{{Policy: "develop/a"}, {Policy: "develop/b", SlackApproval: v1alpha1.SlackApproval{Users: []string{"U1"}}}}
+	if diff := cmp.Diff(want, one.Approvers); diff != "" {
+		t.Errorf("approvers -want +got:\n%s", diff)
 	}
 }
 
