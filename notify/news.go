@@ -25,6 +25,10 @@ func WhatsNew(before, after *v1alpha1.Rollback) []News {
 	if (b.Target == nil || b.Target.Image != a.Target.Image || b.Target.Proved != a.Target.Proved) && a.Target != nil {
 		say("TargetProved", !a.Target.Proved, "%s", a.Target.Proof)
 	}
+	if asked(b) == nil && asked(a) != nil {
+		say("ApprovalNeeded", true, "a person decides by %s whether %s: %s", asked(a).Until.UTC().Format("15:04:05 MST"), question(after),
+			strings.Join(asked(a).Because, "; "))
+	}
 	if b.Verdict == nil && a.Verdict != nil {
 		say("Decided", false, "%s: %s", a.Verdict.By, a.Verdict.Answer)
 	}
@@ -44,6 +48,25 @@ func WhatsNew(before, after *v1alpha1.Rollback) []News {
 		say("HoldReleased", false, "the hold on %s was lifted by %s", strings.Join(a.Change.Policies, ", "), a.Release.By)
 	}
 	return out
+}
+
+func asked(s *v1alpha1.RollbackStatus) *v1alpha1.Asked {
+	if s.Waiting == nil || s.Verdict != nil {
+		return nil
+	}
+	return s.Waiting.Asked
+}
+
+// question is what an approval would do.
+func question(r *v1alpha1.Rollback) string {
+	to := "what was there before"
+	if r.Status.Target != nil && r.Status.Target.Image != "" {
+		to = r.Status.Target.Image
+	}
+	if r.Spec.Trigger == v1alpha1.TriggerDrift {
+		return fmt.Sprintf("Git takes %s in place of %s", to, r.Spec.Image)
+	}
+	return fmt.Sprintf("%s goes back to %s", r.Spec.Image, to)
 }
 
 func by(s *v1alpha1.Suspect) string {

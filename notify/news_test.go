@@ -3,8 +3,10 @@ package notify
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -27,6 +29,13 @@ func TestWhatsNew(t *testing.T) {
 		s.Target = &v1alpha1.Target{Image: "reg/backend:v1", Proved: true, Proof: "reg has v1"}
 		s.Suspect = &v1alpha1.Suspect{Commit: "0123456789abcdef", Branch: "main"}
 	}
+	asking := func(s *v1alpha1.RollbackStatus) {
+		proved(s)
+		s.Waiting = &v1alpha1.Waiting{Why: "a person decides", Asked: &v1alpha1.Asked{
+			Until:   metav1.NewMicroTime(time.Date(2026, 11, 21, 14, 32, 0, 0, time.UTC)),
+			Because: []string{"the policy asks for an approval", "the files are shared"},
+		}}
+	}
 	changed := func(s *v1alpha1.RollbackStatus) {
 		proved(s)
 		s.Change = &v1alpha1.Change{Commit: "aaaaaaaaaaaaaaaa", Hold: "bbbbbbbbbbbbbbbb", Branch: "main", Policies: []string{"develop:backend"}}
@@ -46,6 +55,13 @@ func TestWhatsNew(t *testing.T) {
 			[]string{"! ImageFailing: Deployment/backend cannot have reg/backend:v2 (NotFound): manifest unknown"}},
 		"suspect and target": {failed, proved, []string{
 			"SuspectFound: reg/backend:v2 came in with commit 0123456789ab on main", "TargetProved: reg has v1"}},
+		"a question says until when, what and why, once": {proved, asking, []string{
+			"! ApprovalNeeded: a person decides by 14:32:00 UTC whether reg/backend:v2 goes back to reg/backend:v1: " +
+				"the policy asks for an approval; the files are shared"}},
+		"the same question is not asked again": {asking, func(s *v1alpha1.RollbackStatus) {
+			asking(s)
+			s.Waiting.Why = "the branch cannot be read yet"
+		}, nil},
 		"a change names both commits and what is held": {proved, changed, []string{
 			"Reverted: aaaaaaaaaaaa on main takes reg/backend:v2 back to reg/backend:v1 and bbbbbbbbbbbb holds develop:backend"}},
 		"a good end is no warning": {changed, over(v1alpha1.ResultVerified), []string{"Verified: it ended"}},

@@ -20,6 +20,12 @@ func (e *Engine) fillWaiting(_ context.Context, w *World, step Step, form *v1alp
 		until = &t
 	}
 	form.Status.Waiting = waitingFor(form, step.Why, until, w.Now)
+	if form.Status.Waiting != nil && step.Asked != nil {
+		form.Status.Waiting.Asked = step.Asked
+	}
+	if form.Status.Verdict == nil && !Ended(&form.Status) && w.Sighting.Pods != nil {
+		form.Status.Pods = w.Sighting.Pods
+	}
 	return nil
 }
 
@@ -38,6 +44,9 @@ func (e *Engine) fillFailures(_ context.Context, w *World, _ Step, form *v1alpha
 		case i < 0:
 			s.MoreFailures++
 		}
+	}
+	if w.Sighting.Pods != nil {
+		s.Pods = w.Sighting.Pods
 	}
 	return nil
 }

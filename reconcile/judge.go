@@ -38,7 +38,8 @@ func judge(w *World) Step {
 	}
 	wait := min(deadline.Sub(w.Now), heals(w))
 	return Step{Do: DoWait, Wait: min(max(wait, time.Second), restAgain),
-		Why: "a person decides by " + deadline.UTC().Format("15:04:05 MST") + ": " + strings.Join(asks, "; ")}
+		Asked: &v1alpha1.Asked{Until: metav1.NewMicroTime(deadline), Because: eachSentence(asks)},
+		Why:   "a person decides by " + deadline.UTC().Format("15:04:05 MST") + ": " + strings.Join(asks, "; ")}
 }
 
 // heals is how long it takes at most until what keeps the policy from deciding may be over by itself.

@@ -415,6 +415,8 @@ type Pods interface {
 type Sighting struct {
 	// Failures now.
 	Failures []v1alpha1.Failure
+	// Pods counts the pods of the workloads in Failures; nil when none fails.
+	Pods *v1alpha1.PodCount
 	// Started names a pod and container that started with the image after its workload failed; empty when none did.
 	Started string
 	// RanHere names a workload revision with ready pods of this image beside the failing ones.

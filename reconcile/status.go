@@ -59,7 +59,8 @@ func progress(r *v1alpha1.Rollback) string {
 	return fmt.Sprintf("%s: %s", Phase(&r.Status), r.Spec.Image)
 }
 
-// waitingFor keeps since while the reason stays the same, so that a status that says nothing new is not written.
+// waitingFor keeps since while the reason stays the same, so that a status that says nothing new is not written. What
+// people were asked stays asked until somebody decided, whatever is in the way meanwhile.
 func waitingFor(r *v1alpha1.Rollback, why string, until *metav1.MicroTime, now time.Time) *v1alpha1.Waiting {
 	why = sentence(why)
 	if why == "" {
@@ -68,5 +69,9 @@ func waitingFor(r *v1alpha1.Rollback, why string, until *metav1.MicroTime, now t
 	if old := r.Status.Waiting; old != nil && old.Why == why {
 		return old
 	}
-	return &v1alpha1.Waiting{Why: why, Until: until, Since: metav1.NewMicroTime(now)}
+	out := &v1alpha1.Waiting{Why: why, Until: until, Since: metav1.NewMicroTime(now)}
+	if old := r.Status.Waiting; old != nil && r.Status.Verdict == nil && !Ended(&r.Status) {
+		out.Asked = old.Asked
+	}
+	return out
 }

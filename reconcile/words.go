@@ -42,6 +42,15 @@ func cut(s string, n int) string {
 // sentence fits text into what the API takes for one.
 func sentence(s string) string { return cut(s, 1000) }
 
+// eachSentence fits texts into what the API takes for a list of them.
+func eachSentence(all []string) []string {
+	out := make([]string, 0, len(all))
+	for _, s := range all[:min(len(all), 32)] {
+		out = append(out, sentence(s))
+	}
+	return out
+}
+
 // sameImage compares references as far as both say something: a digest on one side only does not make them differ.
 func sameImage(a, b string) bool {
 	if a == b {

@@ -91,6 +91,8 @@ type Step struct {
 	Wait time.Duration
 	// Why in a sentence, shown in the status while waiting.
 	Why string
+	// Asked is the question to people, with DoWait; nil when they are not asked.
+	Asked *v1alpha1.Asked
 	// Verdict to write with DoVerdict.
 	Verdict v1alpha1.Verdict
 	// Outcome to write with DoOutcome.

@@ -39,6 +39,8 @@ type holder struct {
 	revision string
 	// controller is the owner of the object itself.
 	controller *metav1.OwnerReference
+	// pods that it has, of every revision, and how many of them are ready.
+	pods, ready int32
 	// gone says that it does not exist, closed that Backstop may not read it or does not know its kind.
 	gone, closed bool
 }
@@ -97,7 +99,9 @@ func (l *look) fetch(ctx context.Context, kind, name string) (*holder, error) {
 		if err != nil {
 			return nil, err
 		}
-		return held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector), nil
+		h := held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
+		h.pods, h.ready = o.Status.Replicas, o.Status.ReadyReplicas
+		return h, nil
 	case "ReplicaSet":
 		o, err := apps.ReplicaSets(l.namespace).Get(ctx, name, live)
 		if err != nil {
@@ -105,6 +109,7 @@ func (l *look) fetch(ctx context.Context, kind, name string) (*holder, error) {
 		}
 		h := held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
 		h.revision = o.Annotations[annotationRevision]
+		h.pods, h.ready = o.Status.Replicas, o.Status.ReadyReplicas
 		return h, nil
 	case "StatefulSet":
 		o, err := apps.StatefulSets(l.namespace).Get(ctx, name, live)
@@ -113,6 +118,7 @@ func (l *look) fetch(ctx context.Context, kind, name string) (*holder, error) {
 		}
 		h := held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
 		h.revision = o.Status.UpdateRevision
+		h.pods, h.ready = o.Status.Replicas, o.Status.ReadyReplicas
 		return h, nil
 	case "DaemonSet":
 		o, err := apps.DaemonSets(l.namespace).Get(ctx, name, live)
@@ -121,6 +127,7 @@ func (l *look) fetch(ctx context.Context, kind, name string) (*holder, error) {
 		}
 		h := held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
 		h.revision = o.Annotations[appsv1.DeprecatedTemplateGeneration]
+		h.pods, h.ready = o.Status.DesiredNumberScheduled, o.Status.NumberReady
 		return h, nil
 	case "Job":
 		o, err := batch.Jobs(l.namespace).Get(ctx, name, live)
@@ -129,6 +136,7 @@ func (l *look) fetch(ctx context.Context, kind, name string) (*holder, error) {
 		}
 		h := held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
 		h.revision = string(o.UID)
+		h.pods = o.Status.Active
 		return h, nil
 	case "CronJob":
 		o, err := batch.CronJobs(l.namespace).Get(ctx, name, live)

@@ -60,8 +60,29 @@ func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.
 			return reconcile.Sighting{}, err
 		}
 	}
-	out.Started, out.RanHere = s.started, s.ranHere
+	out.Started, out.RanHere, out.Pods = s.started, s.ranHere, s.count()
 	return out, nil
+}
+
+// count adds up the pods of the failing workloads. What an owner says of its pods may lag behind the pods.
+func (s *sighting) count() *v1alpha1.PodCount {
+	if s.waiting == 0 {
+		return nil
+	}
+	out := &v1alpha1.PodCount{Failing: s.waiting}
+	counted := map[string]bool{}
+	for id := range s.found {
+		// The look has read them already.
+		if h := s.holders[id.kind+"/"+id.name]; h != nil && !counted[id.kind+"/"+id.name] {
+			counted[id.kind+"/"+id.name] = true
+			out.Total += h.pods
+			out.Ready += h.ready
+		}
+	}
+	if out.Total > 0 {
+		out.Total = max(out.Total, out.Failing+out.Ready)
+	}
+	return out
 }
 
 // Delete deletes a pod; one that is gone is no error.
@@ -81,6 +102,8 @@ type sighting struct {
 	found            map[failureID]v1alpha1.Failure
 	labels           map[string]map[string]string
 	started, ranHere string
+	// waiting counts the pods that wait for the image.
+	waiting int32
 }
 
 // failureID tells failures apart. The platform is part of it: an image may lack only one.
@@ -124,10 +147,15 @@ func (s *sighting) failing(ctx context.Context, pod *corev1.Pod) error {
 	if err != nil {
 		return err
 	}
+	counted := false
 	for _, c := range all {
 		asked := o.asked(c.name, c.image)
 		if asked != s.key.Image || !o.current(c.name, asked) {
 			continue
+		}
+		if !counted {
+			counted = true
+			s.waiting++
 		}
 		f := s.pods.First.recall(pod.UID, c, s.pods.Now())
 		f.Workload, f.Revision, f.Pod = o.workload, o.revision, pod.Name

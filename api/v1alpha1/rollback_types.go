@@ -397,6 +397,9 @@ type RollbackStatus struct {
 	// MoreFailures counts failures that were seen after the list was full.
 	// +optional
 	MoreFailures int32 `json:"moreFailures,omitempty"`
+	// Pods counts the pods of the failing workloads, as last seen before the verdict.
+	// +optional
+	Pods *PodCount `json:"pods,omitempty"`
 	// Suspect is the commit that brought the image in.
 	// +optional
 	Suspect *Suspect `json:"suspect,omitempty"`
@@ -433,6 +436,32 @@ type Waiting struct {
 	Until *metav1.MicroTime `json:"until,omitempty"`
 	// Since is when it began to wait for this.
 	Since metav1.MicroTime `json:"since"`
+	// Asked is there while a person is asked.
+	// +optional
+	Asked *Asked `json:"asked,omitempty"`
+}
+
+// Asked says until when a person can decide before the Rollback expires, and why one is asked.
+type Asked struct {
+	// Until is the deadline.
+	Until metav1.MicroTime `json:"until"`
+	// Because gives the reasons, a sentence each.
+	// +optional
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=4096
+	Because []string `json:"because,omitempty"`
+}
+
+// PodCount says how many pods of the failing workloads wait for the image, and how many they have.
+type PodCount struct {
+	// Failing pods wait for the image.
+	Failing int32 `json:"failing"`
+	// Total is how many pods the workloads have, of every revision; zero where that cannot be read.
+	// +optional
+	Total int32 `json:"total,omitempty"`
+	// Ready is how many of them are ready, on the image that they ran before.
+	// +optional
+	Ready int32 `json:"ready,omitempty"`
 }
 
 // Rollback is the record of one image that could not run: what failed, which commit brought it in,
