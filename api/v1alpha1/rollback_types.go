@@ -74,6 +74,8 @@ const (
 	CauseNodeFault           Cause = "NodeFault"
 	CauseNeverPulled         Cause = "NeverPulled"
 	CauseUnknown             Cause = "Unknown"
+	// CauseDrift is no fault of the image: somebody changed the workload by hand, so that it does not run what Git says.
+	CauseDrift Cause = "Drift"
 )
 
 // ImageFault says whether the cause is the image's own fault: only such a failure is reverted without a person.
@@ -81,7 +83,8 @@ func (c Cause) ImageFault() bool {
 	switch c {
 	case CauseNotFound, CausePlatformMismatch, CauseInvalidName, CauseBlobMissing:
 		return true
-	case CauseUnauthorized, CauseRateLimited, CauseRegistryUnavailable, CauseNodeFault, CauseNeverPulled, CauseUnknown:
+	case CauseUnauthorized, CauseRateLimited, CauseRegistryUnavailable, CauseNodeFault, CauseNeverPulled, CauseUnknown,
+		CauseDrift:
 		return false
 	}
 	return false
@@ -146,6 +149,48 @@ type Failure struct {
 	Message string `json:"message,omitempty"`
 	// Since is when it was first seen.
 	Since metav1.MicroTime `json:"since"`
+	// Drift is there where the container does not fail but was changed by hand, and says how.
+	// +optional
+	Drift *Drift `json:"drift,omitempty"`
+}
+
+// Drift is a change of a container's image by hand, which Git does not say and Flux will take back.
+type Drift struct {
+	// Live is the image that the workload's template names now.
+	// +kubebuilder:validation:MaxLength=1024
+	Live string `json:"live"`
+	// By is the field manager that owns the image now, such as kubectl or kubectl-edit; empty where that cannot be read.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	By string `json:"by,omitempty"`
+	// At is when that manager changed the object last, as its managedFields say; to the second.
+	// +optional
+	At *metav1.MicroTime `json:"at,omitempty"`
+	// From is the revision that was left; empty where the history does not tell.
+	// +optional
+	From string `json:"from,omitempty"`
+	// To is the older revision that was gone back to; empty where the image is in none.
+	// +optional
+	To string `json:"to,omitempty"`
+	// Read lists what told of the drift, a sentence each: the managedFields, the history of revisions, Git.
+	// +optional
+	// +kubebuilder:validation:MaxItems=8
+	Read []string `json:"read,omitempty"`
+	// Unread lists what could not be read and why, a sentence each.
+	// +optional
+	// +kubebuilder:validation:MaxItems=8
+	Unread []string `json:"unread,omitempty"`
+	// UndoneBy is the Flux object that will take the drift back.
+	// +optional
+	UndoneBy *ObjectRef `json:"undoneBy,omitempty"`
+	// UndoneAt is when it does so, give or take a tenth of its interval; not there where it never does, or at a time
+	// that nobody knows.
+	// +optional
+	UndoneAt *metav1.MicroTime `json:"undoneAt,omitempty"`
+	// Undone says in a sentence when it does so.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Undone string `json:"undone,omitempty"`
 }
 
 // Node is one scalar in a YAML file in Git that says which image runs.
@@ -450,6 +495,10 @@ type Asked struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=4096
 	Because []string `json:"because,omitempty"`
+	// OnlyReject says why an approval could not be carried out, so that only a rejection is of use; empty where both are.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	OnlyReject string `json:"onlyReject,omitempty"`
 }
 
 // PodCount says how many pods of the failing workloads wait for the image, and how many they have.
