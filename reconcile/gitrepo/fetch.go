@@ -18,9 +18,14 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// fetch brings the tip of the branch here, and what is new before it.
+// fetch brings the tip of the branch here, and what is new before it. Where many wait for the mirror at once, one fetch
+// serves all who asked before it began.
 func (m *mirror) fetch(ctx context.Context) error {
-	return m.update(ctx, func(tip plumbing.Hash) int {
+	if m.objects != nil && m.asked.Before(m.began) {
+		return nil
+	}
+	began := m.now()
+	err := m.update(ctx, func(tip plumbing.Hash) int {
 		switch {
 		case m.objects == nil:
 			return cloneDepth
@@ -29,6 +34,10 @@ func (m *mirror) fetch(ctx context.Context) error {
 		}
 		return cloneDepth
 	})
+	if err == nil {
+		m.began = began
+	}
+	return err
 }
 
 // deepen brings older commits here. It says false when the mirror is as deep as it gets.

@@ -19,20 +19,9 @@ type history struct {
 	deeper func(ctx context.Context) (bool, error)
 	// end says in a sentence what to do when a walk needs commits that are not to be had.
 	end string
-	// files are parsed files by blob.
-	files map[plumbing.Hash]parsedFile
-	// escaping remembers folders whose kustomizations refer to files outside of them, by tree.
-	escaping map[plumbing.Hash]bool
-	// held remembers the files of a tree that speak of holds.
-	held map[plumbing.Hash][]string
+	*remembered
 	// known are walks for Backstop's own commits that were made already.
 	known map[string][]note
-}
-
-// parsedFile is what manifest says of one version of a file.
-type parsedFile struct {
-	nodes []manifest.Node
-	err   error
 }
 
 // errTooFar says that a walk came to the end of what is to be had before it found what it looks for.
@@ -41,8 +30,7 @@ var errTooFar = errors.New("the history that can be read does not go back so far
 // history of the branch at the tip that was fetched last.
 func (m *mirror) history() *history {
 	h := &history{
-		objects: m.objects, tip: m.tip, files: map[plumbing.Hash]parsedFile{}, known: map[string][]note{},
-		escaping: m.escaping, held: m.held,
+		objects: m.objects, tip: m.tip, remembered: m.remembered, known: map[string][]note{},
 		end: fmt.Sprintf("only the last %d commits of a branch are read", maxDepth),
 	}
 	h.deeper = func(ctx context.Context) (bool, error) {
@@ -81,27 +69,6 @@ func (h *history) before(ctx context.Context, c *commit) (*commit, error) {
 	return h.at(ctx, c.parent())
 }
 
-// parsed reads the nodes of one version of a file. What cannot be read is an error in it, never a failure, unless the
-// repository itself is damaged.
-func (h *history) parsed(file string, blob plumbing.Hash) (parsedFile, error) {
-	if p, ok := h.files[blob]; ok {
-		return p, nil
-	}
-	data, err := h.objects.blob(blob, manifest.MaxFileSize)
-	if errors.Is(err, errCorrupt) {
-		return parsedFile{}, fmt.Errorf("read %s: %w", file, err)
-	}
-	p := parsedFile{err: err}
-	if err == nil {
-		p.nodes, p.err = manifest.Nodes(file, data)
-	}
-	if len(h.files) > 512 {
-		clear(h.files)
-	}
-	h.files[blob] = p
-	return p, nil
-}
-
 // content reads a file; false says that it is too large to be read.
 func (h *history) content(blob plumbing.Hash) ([]byte, bool, error) {
 	data, err := h.objects.blob(blob, manifest.MaxFileSize)
@@ -109,14 +76,4 @@ func (h *history) content(blob plumbing.Hash) ([]byte, bool, error) {
 		return nil, false, nil
 	}
 	return data, err == nil, err
-}
-
-// node finds a node by its pointer.
-func (p parsedFile) node(pointer string) *manifest.Node {
-	for i := range p.nodes {
-		if p.nodes[i].Pointer == pointer {
-			return &p.nodes[i]
-		}
-	}
-	return nil
 }

@@ -39,10 +39,12 @@ func (m *mirror) attempt(ctx context.Context, plan func(h *history, b *builder) 
 		if err != nil || head.IsZero() {
 			return err
 		}
+		began := m.now()
 		err = m.push(ctx, b, h.tip, head)
+		m.began = time.Time{}
 		switch {
 		case err == nil:
-			m.keep(b, head)
+			m.keep(b, head, began)
 			return nil
 		case errors.Is(err, errUnsure):
 			return m.settleDoubt(ctx, head, err)
@@ -81,11 +83,12 @@ func (m *mirror) settleDoubt(ctx context.Context, head plumbing.Hash, doubt erro
 	return nil
 }
 
-// keep remembers what was pushed. A mirror that cannot is cloned anew next time.
-func (m *mirror) keep(b *builder, head plumbing.Hash) {
+// keep remembers what was pushed, which is what the server has since the push began. A mirror that cannot is cloned
+// anew next time.
+func (m *mirror) keep(b *builder, head plumbing.Hash, began time.Time) {
 	err := b.store(m.storage)
 	if err == nil {
-		m.tip = head
+		m.tip, m.began = head, began
 		err = m.save(m.repo(), m.state())
 	}
 	if err != nil {

@@ -61,8 +61,7 @@ func OpenLocal(dir, rev string, o Options) (*Local, error) {
 		return nil, err
 	}
 	l.history = &history{
-		objects: newObjects(repo.Storer), tip: tip, files: map[plumbing.Hash]parsedFile{}, escaping: map[plumbing.Hash]bool{},
-		held: map[plumbing.Hash][]string{}, known: map[string][]note{},
+		objects: newObjects(repo.Storer), tip: tip, remembered: newRemembered(), known: map[string][]note{},
 		deeper: func(context.Context) (bool, error) { return false, nil },
 		end:    "the clone is shallow: `git fetch --unshallow` brings the rest",
 	}

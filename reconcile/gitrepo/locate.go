@@ -98,12 +98,7 @@ func (h *history) mention(tree plumbing.Hash, file, image string) (nodes []manif
 	if why := p.err; why != nil {
 		return nil, "speaks of it, but: " + oneLine(why.Error(), 200), err
 	}
-	// Parsed files are kept by blob: another file may have the same content.
-	nodes = slices.Clone(p.nodes)
-	for i := range nodes {
-		nodes[i].File = file
-	}
-	return nodes, "", nil
+	return p.nodes, "", nil
 }
 
 // nowhere says why no node was found, and what to do.

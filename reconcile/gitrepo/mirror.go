@@ -69,24 +69,25 @@ type mirror struct {
 	depth   int
 	shallow map[plumbing.Hash]bool
 	packs   int
+	// asked is when who holds the mirror asked for it, began when the last look at the server began that worked.
+	asked, began time.Time
 	// refused counts fetches in a row that failed where a clone then worked. acks says that the server insists on a
 	// capability which does not matter for a clone.
-	refused int
-	acks    bool
-	// escaping and held remember what was found in a tree, by its hash.
-	escaping map[plumbing.Hash]bool
-	held     map[plumbing.Hash][]string
+	refused    int
+	acks       bool
+	remembered *remembered
 }
 
 func newMirror(dir string, log *slog.Logger, now func() time.Time) *mirror {
 	return &mirror{
 		dir: dir, log: log, now: now, lock: make(chan struct{}, 1),
-		escaping: map[plumbing.Hash]bool{}, held: map[plumbing.Hash][]string{},
+		remembered: newRemembered(),
 	}
 }
 
 // acquire waits for the mirror, and makes it ready for a source as it is described now.
 func (m *mirror) acquire(ctx context.Context, src reconcile.Source) error {
+	asked := m.now()
 	select {
 	case m.lock <- struct{}{}:
 	case <-ctx.Done():
@@ -96,6 +97,7 @@ func (m *mirror) acquire(ctx context.Context, src reconcile.Source) error {
 		m.release()
 		return err
 	}
+	m.asked = asked
 	return nil
 }
 
@@ -113,7 +115,7 @@ func (m *mirror) prepare(src reconcile.Source) error {
 		if m.remote != nil {
 			m.remote.close()
 		}
-		m.remote = r
+		m.remote, m.began = r, time.Time{}
 	}
 	of := identity(src)
 	if m.objects != nil && m.of == of {
@@ -143,7 +145,7 @@ func (m *mirror) forget() {
 		_ = m.storage.Close()
 	}
 	m.storage, m.objects, m.shallow, m.depth, m.packs = nil, nil, nil, 0, 0
-	m.tip = plumbing.ZeroHash
+	m.tip, m.began = plumbing.ZeroHash, time.Time{}
 }
 
 // reopen opens what an earlier process left.

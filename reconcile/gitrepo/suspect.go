@@ -37,7 +37,7 @@ func (h *history) blame(ctx context.Context, q reconcile.Query) (v1alpha1.Suspec
 	s.Subject, s.Author = oneLine(subject, 500), oneLine(newest.author, 250)
 	s.Nodes = nodesOf(origins)
 	s.Automation = automationOf(origins, q.Policies)
-	if err := h.describe(ctx, newest, origins, &s); err != nil {
+	if err := h.describe(ctx, newest, &s); err != nil {
 		return v1alpha1.Suspect{}, err
 	}
 	var files []string
@@ -150,42 +150,60 @@ const (
 )
 
 // describe says what else the suspect commit did.
-func (h *history) describe(ctx context.Context, c *commit, origins []origin, s *v1alpha1.Suspect) error {
+func (h *history) describe(ctx context.Context, c *commit, s *v1alpha1.Suspect) error {
+	d, known := h.described[c.hash]
+	if !known {
+		var err error
+		if d, err = h.description(ctx, c); err != nil {
+			return err
+		}
+		h.remember(c.hash, d)
+	}
+	s.OnlyImages = d.onlyImages
+	mine := map[[2]string]bool{}
+	for _, n := range s.Nodes {
+		mine[[2]string{n.File, n.Pointer}] = true
+	}
+	for _, w := range d.wrote {
+		if len(s.OtherImages) == maxOthers {
+			break
+		}
+		if !mine[[2]string{w.file, w.pointer}] && !slices.Contains(s.OtherImages, w.image) {
+			s.OtherImages = append(s.OtherImages, w.image)
+		}
+	}
+	return nil
+}
+
+// description compares a commit with its first parent.
+func (h *history) description(ctx context.Context, c *commit) (description, error) {
 	var before commit
 	if p, err := h.before(ctx, c); err != nil {
-		return err
+		return description{}, err
 	} else if p != nil {
 		before = *p
 	}
 	changes, err := h.diff(before.tree, c.tree, maxFiles)
 	if err != nil && !errors.Is(err, errManyChanges) {
-		return err
+		return description{}, err
 	}
-	s.OnlyImages = err == nil
-	mine := map[[2]string]bool{}
-	for _, n := range s.Nodes {
-		mine[[2]string{n.File, n.Pointer}] = true
-	}
+	out := description{onlyImages: err == nil}
 	for _, ch := range changes {
 		if err := ctx.Err(); err != nil {
-			return err
+			return description{}, err
 		}
 		deltas, only, err := h.changed(ch)
 		if err != nil {
-			return err
+			return description{}, err
 		}
-		s.OnlyImages = s.OnlyImages && only
+		out.onlyImages = out.onlyImages && only
 		for _, d := range deltas {
-			if d.After == nil || mine[[2]string{ch.path, d.Pointer}] {
-				continue
-			}
-			image := h.imageAt(ch, d)
-			if !slices.Contains(s.OtherImages, image) && len(s.OtherImages) < maxOthers {
-				s.OtherImages = append(s.OtherImages, image)
+			if d.After != nil {
+				out.wrote = append(out.wrote, wrote{ch.path, d.Pointer, h.imageAt(ch, d)})
 			}
 		}
 	}
-	return nil
+	return out, nil
 }
 
 // changed says which images a change of a file is about, and whether it is about nothing else.
