@@ -2,6 +2,7 @@ package notify
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -9,43 +10,59 @@ import (
 
 // WhatsNew reads what a change says from the blanks that it filled.
 func WhatsNew(before, after *v1alpha1.Rollback) []News {
-	b, a := &before.Status, &after.Status
-	image := after.Spec.Image
-	var out []News
-	say := func(reason string, warning bool, format string, args ...any) {
-		out = append(out, News{Reason: reason, Sentence: fmt.Sprintf(format, args...), Warning: warning})
-	}
+	return slices.Concat(foundOut(before, after), done(before, after))
+}
+
+// account is News in the order in which it is told.
+type account []News
+
+func (n *account) say(reason string, warning bool, format string, args ...any) {
+	*n = append(*n, News{Reason: reason, Sentence: fmt.Sprintf(format, args...), Warning: warning})
+}
+
+// foundOut is what led to the verdict, and the verdict.
+func foundOut(before, after *v1alpha1.Rollback) (out account) {
+	b, a, image := &before.Status, &after.Status, after.Spec.Image
 	if len(b.Failures) == 0 && len(a.Failures) > 0 {
 		f := a.Failures[0]
-		say("ImageFailing", true, "%s cannot have %s (%s): %s", f.Workload, image, f.Cause, f.Message)
+		out.say("ImageFailing", true, "%s cannot have %s (%s): %s", f.Workload, image, f.Cause, f.Message)
 	}
 	if b.Suspect == nil && a.Suspect != nil {
-		say("SuspectFound", false, "%s came in with commit %.12s on %s%s", image, a.Suspect.Commit, a.Suspect.Branch, by(a.Suspect))
+		out.say("SuspectFound", false, "%s came in with commit %.12s on %s%s", image,
+			a.Suspect.Commit, a.Suspect.Branch, by(a.Suspect))
 	}
 	if (b.Target == nil || b.Target.Image != a.Target.Image || b.Target.Proved != a.Target.Proved) && a.Target != nil {
-		say("TargetProved", !a.Target.Proved, "%s", a.Target.Proof)
+		out.say("TargetProved", !a.Target.Proved, "%s", a.Target.Proof)
 	}
 	if asked(b) == nil && asked(a) != nil {
-		say("ApprovalNeeded", true, "a person decides by %s whether %s: %s", asked(a).Until.UTC().Format("15:04:05 MST"), question(after),
-			strings.Join(asked(a).Because, "; "))
+		out.say("ApprovalNeeded", true, "a person decides by %s whether %s: %s",
+			asked(a).Until.UTC().Format("15:04:05 MST"), question(after), strings.Join(asked(a).Because, "; "))
 	}
 	if b.Verdict == nil && a.Verdict != nil {
-		say("Decided", false, "%s: %s", a.Verdict.By, a.Verdict.Answer)
+		out.say("Decided", false, "%s: %s", a.Verdict.By, a.Verdict.Answer)
 	}
+	return out
+}
+
+// done is what was written since the verdict, and what came of it.
+func done(before, after *v1alpha1.Rollback) (out account) {
+	b, a, image := &before.Status, &after.Status, after.Spec.Image
 	if b.Change == nil && a.Change != nil {
-		say("Reverted", false, "%.12s on %s takes %s back to %s%s", a.Change.Commit, a.Change.Branch, image, a.Target.Image, hold(a.Change))
+		out.say("Reverted", false, "%.12s on %s takes %s back to %s%s", a.Change.Commit, a.Change.Branch,
+			image, a.Target.Image, hold(a.Change))
 	}
 	if b.Request == nil && a.Request != nil {
-		say("ReconcileRequested", false, "asked %s to apply %.12s", objects(a.Request.Objects), a.Landed.Commit)
+		out.say("ReconcileRequested", false, "asked %s to apply %.12s", objects(a.Request.Objects), a.Landed.Commit)
 	}
 	if a.Outcome != nil && (b.Outcome == nil || b.Outcome.Result != a.Outcome.Result) {
-		say(string(a.Outcome.Result), needsPerson(a.Outcome.Result), "%s", a.Outcome.Sentence)
+		out.say(string(a.Outcome.Result), needsPerson(a.Outcome.Result), "%s", a.Outcome.Sentence)
 	}
 	if a.Outcome != nil && a.Waiting != nil && (b.Waiting == nil || b.Waiting.Why != a.Waiting.Why) {
-		say("HoldStands", true, "%s", a.Waiting.Why)
+		out.say("HoldStands", true, "%s", a.Waiting.Why)
 	}
 	if b.Release == nil && a.Release != nil {
-		say("HoldReleased", false, "the hold on %s was lifted by %s", strings.Join(a.Change.Policies, ", "), a.Release.By)
+		out.say("HoldReleased", false, "the hold on %s was lifted by %s",
+			strings.Join(a.Change.Policies, ", "), a.Release.By)
 	}
 	return out
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// fillChange pushes the revert and the hold, together with those of every other form that is allowed on the same source.
-// Those siblings find their own trailer on the branch and fill their change from it.
+// fillChange pushes the revert and the hold, together with those of every other form that is allowed on the same
+// source. Those siblings find their own trailer on the branch and fill their change from it.
 func (e *Engine) fillChange(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
 	if err := e.stillProved(ctx, w); err != nil {
 		return err

@@ -61,7 +61,8 @@ func (c claim) permit(b Branch) error {
 	return nil
 }
 
-// restraint counts cooldown and budget from Backstop's trailers on the branch. Siblings of one suspect commit do not count.
+// restraint counts cooldown and budget from Backstop's trailers on the branch. Siblings of one suspect commit do not
+// count.
 func (c claim) restraint(b Branch) error {
 	used := map[string]time.Time{}
 	for _, t := range b.Trails {

@@ -33,7 +33,8 @@ const (
 func decide(w World) Step {
 	s := &w.Form.Status
 	if rest := w.Form.CreationTimestamp.Add(adoptWithin).Sub(w.Now); adopting(&w.Form) && rest > 0 {
-		return Step{Do: DoWait, Wait: rest, Why: "the hold of " + w.Form.Annotations[AdoptsAnnotation] + " in Git is being adopted"}
+		return Step{Do: DoWait, Wait: rest,
+			Why: "the hold of " + w.Form.Annotations[AdoptsAnnotation] + " in Git is being adopted"}
 	}
 	if Ended(s) && !decidedAfterExpiry(&w) {
 		return atRest(&w)
@@ -189,11 +190,12 @@ func verifying(w *World) Step {
 	}
 	waits := arrival(s, r, w.Form.Spec.Image)
 	if waits == "" {
-		return end(w, v1alpha1.ResultVerified, "%s", joinWords(append([]string{names(w) + " runs " + s.Target.Image + " again"},
-			byHand(s, r)...)...))
+		said := []string{names(w) + " runs " + s.Target.Image + " again"}
+		return end(w, v1alpha1.ResultVerified, "%s", joinWords(append(said, byHand(s, r)...)...))
 	}
 	if pod := stuck(r); w.Unstick && r.Contains && pod != "" {
-		return Step{Do: DoUnstick, Pod: pod, Wait: lookAgain, Why: "deleting " + pod + ", which keeps the rollout from moving on"}
+		return Step{Do: DoUnstick, Pod: pod, Wait: lookAgain,
+			Why: "deleting " + pod + ", which keeps the rollout from moving on"}
 	}
 	deadline := s.Landed.At.Add(w.Policy.Verify)
 	// A running health check of the bad revision is Flux's to end; the time it takes is not the revert's fault.
@@ -201,7 +203,8 @@ func verifying(w *World) Step {
 		deadline = r.WaitsUntil.Add(w.Policy.Verify)
 	}
 	if w.Now.After(deadline) {
-		return end(w, v1alpha1.ResultFailed, "reverted in Git, but not verified in %s: %s", shortDuration(w.Policy.Verify), waits)
+		return end(w, v1alpha1.ResultFailed, "reverted in Git, but not verified in %s: %s", shortDuration(w.Policy.Verify),
+			waits)
 	}
 	return Step{Do: DoWait, Wait: min(lookAgain, deadline.Sub(w.Now)+time.Second), Why: waits}
 }
@@ -300,11 +303,13 @@ func elected(w *World) Step {
 	e := w.Election
 	switch {
 	case e == nil || !e.Automation || e.Image == "":
-		return Step{Do: DoWait, Wait: restAgain, Why: "the hold stands: the cluster that has its policy and automation lifts it"}
+		return Step{Do: DoWait, Wait: restAgain,
+			Why: "the hold stands: the cluster that has its policy and automation lifts it"}
 	case e.Release == v1alpha1.ReleaseManual:
 		return Step{Do: DoWait, Wait: restAgain, Why: "the hold waits for backstop release"}
 	case failedBefore(e, w.Form.Spec.Image):
-		return Step{Do: DoWait, Wait: restAgain, Why: "the hold stands: the policy elects " + e.Image + ", which was taken back"}
+		return Step{Do: DoWait, Wait: restAgain,
+			Why: "the hold stands: the policy elects " + e.Image + ", which was taken back"}
 	case e.Proof.Finding != FindingPresent:
 		return Step{Do: DoWait, Wait: proveAgain, Why: "the hold stands: the policy elects " + e.Image +
 			", which is not proved to run here: " + e.Proof.Sentence}

@@ -72,7 +72,8 @@ func (e *Engine) fillFromTrail(_ context.Context, w *World, step Step, form *v1a
 	}
 	// The hold lies on top of the revert, in the same push: it shares a Rollback with it.
 	for _, h := range w.Branch.Trails {
-		if h.Kind == TrailHold && slices.ContainsFunc(h.Rollbacks, func(r string) bool { return slices.Contains(t.Rollbacks, r) }) {
+		if h.Kind == TrailHold &&
+			slices.ContainsFunc(h.Rollbacks, func(r string) bool { return slices.Contains(t.Rollbacks, r) }) {
 			c.Hold, c.Policies = h.Commit, h.Policies
 		}
 	}
@@ -156,11 +157,13 @@ func (e *Engine) fillLift(ctx context.Context, w *World, step Step, form *v1alph
 	return e.wakeAutomation(ctx, w, origin)
 }
 
-// wakeAutomation asks the automations of the held policies to run; a failure only costs time, their interval comes anyway.
+// wakeAutomation asks the automations of the held policies to run; a failure only costs time, their interval comes
+// anyway.
 func (e *Engine) wakeAutomation(ctx context.Context, w *World, origin Origin) error {
 	var who []v1alpha1.ObjectRef
 	for _, p := range origin.Policies {
-		if p.Automation != nil && slices.Contains(w.Form.Status.Change.Policies, p.Name) && !slices.Contains(who, *p.Automation) {
+		if p.Automation != nil && slices.Contains(w.Form.Status.Change.Policies, p.Name) &&
+			!slices.Contains(who, *p.Automation) {
 			who = append(who, *p.Automation)
 		}
 	}

@@ -26,7 +26,9 @@ func (e *Engine) gather(ctx context.Context, key Key) (*World, error) {
 		return nil, fmt.Errorf("read pods: %w", err)
 	}
 	w := &World{Now: e.Now(), Sighting: sighting, Budget: e.Ceiling.Budget, Unstick: e.Unstick}
-	fresh := slices.ContainsFunc(sighting.Failures, func(f v1alpha1.Failure) bool { return form == nil || !covers(&form.Status, f) })
+	fresh := slices.ContainsFunc(sighting.Failures, func(f v1alpha1.Failure) bool {
+		return form == nil || !covers(&form.Status, f)
+	})
 	switch {
 	case form == nil && !fresh:
 		return nil, nil
@@ -176,7 +178,8 @@ func (e *Engine) neighbours(ctx context.Context, w *World) error {
 		}
 	}
 	if len(dark) >= breakerAt {
-		w.Breaker = fmt.Sprintf("breaker: %d images of %s and what they replaced cannot be proved, the registry is the suspect",
+		w.Breaker = fmt.Sprintf("breaker: %d images of %s and what they replaced cannot be proved, "+
+			"the registry is the suspect",
 			len(dark), host)
 	}
 	return nil

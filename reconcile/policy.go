@@ -101,7 +101,8 @@ type Subject struct {
 //	flags of the controller: the ceiling
 //
 // home is Backstop's own namespace.
-func Resolve(trigger v1alpha1.Trigger, subjects []Subject, all []v1alpha1.RollbackPolicy, home string, top Ceiling) Policy {
+func Resolve(trigger v1alpha1.Trigger, subjects []Subject, all []v1alpha1.RollbackPolicy, home string, top Ceiling,
+) Policy {
 	var out Policy
 	covered := len(subjects) > 0
 	for _, s := range subjects {
@@ -220,7 +221,8 @@ func stricter(a, b Policy) Policy {
 func within(p Policy, from *v1alpha1.RollbackPolicy, top Ceiling) Policy {
 	if top.NoCrossNamespaceRefs && p.Source != nil && p.Source.Namespace != from.Namespace {
 		p.Mode, p.Source = v1alpha1.ModeNotify, nil
-		p.Why = fmt.Sprintf("policy %s names a GitRepository of another namespace, which --no-cross-namespace-refs forbids", p.By[0])
+		p.Why = fmt.Sprintf("policy %s names a GitRepository of another namespace, which --no-cross-namespace-refs forbids",
+			p.By[0])
 	}
 	return p
 }

@@ -21,7 +21,9 @@ func PolicyConditions(all []v1alpha1.RollbackPolicy, subjects []Subject, home st
 	for _, s := range subjects {
 		chosen := choose(s, all, home)
 		for _, p := range chosen {
-			i := slices.IndexFunc(all, func(o v1alpha1.RollbackPolicy) bool { return o.Namespace == p.Namespace && o.Name == p.Name })
+			i := slices.IndexFunc(all, func(o v1alpha1.RollbackPolicy) bool {
+				return o.Namespace == p.Namespace && o.Name == p.Name
+			})
 			selected[i] = append(selected[i], s.Namespace+"/"+s.Name)
 			for _, o := range chosen {
 				if o.Name != p.Name || o.Namespace != p.Namespace {
@@ -37,7 +39,8 @@ func PolicyConditions(all []v1alpha1.RollbackPolicy, subjects []Subject, home st
 	return out
 }
 
-func conditionsOf(p *v1alpha1.RollbackPolicy, selected []string, with map[string]string, home string) []metav1.Condition {
+func conditionsOf(p *v1alpha1.RollbackPolicy, selected []string, with map[string]string, home string,
+) []metav1.Condition {
 	say := func(status metav1.ConditionStatus, reason, format string, args ...any) []metav1.Condition {
 		c := metav1.Condition{Type: "Ready", Status: status, Reason: reason, ObservedGeneration: p.Generation,
 			Message: sentence(fmt.Sprintf(format, args...))}
@@ -52,12 +55,15 @@ func conditionsOf(p *v1alpha1.RollbackPolicy, selected []string, with map[string
 	_, nsErr := metav1.LabelSelectorAsSelector(p.Spec.NamespaceSelector)
 	switch {
 	case err != nil:
-		return say(metav1.ConditionFalse, "InvalidSelector", "spec.selector: %v; until it is mended the policy selects nothing", err)
+		return say(metav1.ConditionFalse, "InvalidSelector",
+			"spec.selector: %v; until it is mended the policy selects nothing", err)
 	case nsErr != nil:
-		return say(metav1.ConditionFalse, "InvalidSelector", "spec.namespaceSelector: %v; until it is mended the policy selects nothing", nsErr)
+		return say(metav1.ConditionFalse, "InvalidSelector",
+			"spec.namespaceSelector: %v; until it is mended the policy selects nothing", nsErr)
 	case p.Spec.NamespaceSelector != nil && p.Namespace != home:
 		return say(metav1.ConditionFalse, "NotInHome",
-			"spec.namespaceSelector makes a fleet's default, which is only read in Backstop's own namespace %s: move the policy there "+
+			"spec.namespaceSelector makes a fleet's default, which is only read in Backstop's own namespace %s: move "+
+				"the policy there "+
 				"or remove the field", home)
 	case p.Spec.Delivery == v1alpha1.DeliveryPullRequest:
 		return say(metav1.ConditionFalse, "NotSupported",
@@ -70,7 +76,8 @@ func conditionsOf(p *v1alpha1.RollbackPolicy, selected []string, with map[string
 			others = append(others, fmt.Sprintf("%s (%s)", name, subject))
 		}
 		slices.Sort(others)
-		return say(metav1.ConditionTrue, "Shared", "selects %d workloads; some are also selected by %s: the stricter value of each field counts",
+		return say(metav1.ConditionTrue, "Shared",
+			"selects %d workloads; some are also selected by %s: the stricter value of each field counts",
 			len(selected), strings.Join(others, ", "))
 	}
 	return say(metav1.ConditionTrue, "Ready", "selects %d workloads", len(selected))

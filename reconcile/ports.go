@@ -84,7 +84,7 @@ func (s Source) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "%s at %s", s.Name, s.Branch)
 }
 
-// Policy of image automation, as Flux has it now.
+// ImagePolicy of image automation, as Flux has it now.
 type ImagePolicy struct {
 	// Name is namespace:name, as in a marker.
 	Name string
@@ -157,9 +157,11 @@ type Branch struct {
 	Values map[int32]string
 	// Held says by index whether the node's marker carries a hold.
 	Held map[int32]Hold
-	// Trails are Backstop's own commits since the suspect, or since the time asked for, whichever is longer ago; newest first.
+	// Trails are Backstop's own commits since the suspect, or since the time asked for, whichever is longer ago; newest
+	// first.
 	Trails []Trail
-	// HoldsTarget is the oldest commit after the suspect from which on the branch holds the target; empty when the tip does not.
+	// HoldsTarget is the oldest commit after the suspect from which on the branch holds the target; empty when the tip
+	// does not.
 	HoldsTarget string
 }
 
@@ -240,7 +242,8 @@ type Hold struct {
 	Value string
 	// Image the node names now, as far as the node says it (name:tag, or a lone tag).
 	Image string
-	// Commit that wrote the hold and the Rollback that it names, CLUSTER/NAMESPACE/NAME; empty where the trailer was not found.
+	// Commit that wrote the hold and the Rollback that it names, CLUSTER/NAMESPACE/NAME; empty where the trailer was not
+	// found.
 	Commit   string
 	Rollback string
 	// Failed are the images that Backstop took back from this node, newest first.

@@ -35,7 +35,8 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 		}
 		seen[origin.Root] = true
 		q := Query{
-			Image: form.Spec.Image, Namespace: form.Namespace, Root: origin.Root, Others: origin.Others, Policies: origin.Policies,
+			Image: form.Spec.Image, Namespace: form.Namespace, Root: origin.Root, Others: origin.Others,
+			Policies: origin.Policies,
 		}
 		if len(workloads) == 1 {
 			q.Workload = wl

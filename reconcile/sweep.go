@@ -97,7 +97,9 @@ func knownHold(all []v1alpha1.Rollback, h Hold) bool {
 			return s.Suspect != nil && slices.Contains(markersOf(s.Suspect), h.Policy)
 		}
 		return holds(s) && slices.Contains(s.Change.Policies, h.Policy) &&
-			slices.ContainsFunc(s.Suspect.Nodes, func(n v1alpha1.Node) bool { return n.File == h.File && n.Pointer == h.Pointer })
+			slices.ContainsFunc(s.Suspect.Nodes, func(n v1alpha1.Node) bool {
+				return n.File == h.File && n.Pointer == h.Pointer
+			})
 	})
 }
 
@@ -135,8 +137,8 @@ func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 	s.Waiting = nil
 	s.Outcome = &v1alpha1.Outcome{
 		Result: v1alpha1.ResultVerified, At: now,
-		Sentence: sentence(fmt.Sprintf("adopted from the hold on %s in %s: %s is not written until the hold is lifted", h.Policy, h.File,
-			h.Not)),
+		Sentence: sentence(fmt.Sprintf("adopted from the hold on %s in %s: %s is not written until the hold is lifted",
+			h.Policy, h.File, h.Not)),
 	}
 	e.Log.Info("adopted a hold", "rollback", form.Namespace+"/"+form.Name, "policy", h.Policy, "not", h.Not)
 	return e.save(ctx, before, form)

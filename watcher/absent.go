@@ -28,7 +28,7 @@ const (
 )
 
 // watch handles what a reflector meets.
-func (t *trouble) watch(_ context.Context, _ *cache.Reflector, err error) {
+func (t *trouble) watch(ctx context.Context, _ *cache.Reflector, err error) {
 	why := whyFailing
 	switch {
 	case apierrors.IsResourceExpired(err), apierrors.IsGone(err), errors.Is(err, io.EOF),
@@ -47,7 +47,7 @@ func (t *trouble) watch(_ context.Context, _ *cache.Reflector, err error) {
 	if t.optional && why == whyMissing {
 		level = slog.LevelInfo
 	}
-	t.log.Log(context.Background(), level, "a kind cannot be watched, trying on", "kind", t.kind, "why", why, "error", err)
+	t.log.Log(ctx, level, "a kind cannot be watched, trying on", "kind", t.kind, "why", why, "error", err)
 }
 
 // arrived wraps a transform, which every object that is watched goes through.

@@ -78,7 +78,7 @@ func Lead(ctx context.Context, e Election, run func(context.Context) error) erro
 	}
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	defer context.AfterFunc(leading, stop)()
+	defer context.AfterFunc(leading, stop)() //nolint:contextcheck // leading ends with the lease
 	err = run(running)
 	if leading.Err() != nil {
 		return errors.Join(ErrLostLease, err)

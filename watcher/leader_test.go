@@ -97,7 +97,9 @@ func TestAFollowerThatIsStoppedNeverRuns(t *testing.T) {
 			t.Errorf("Lead: %v, the lease is %q's; want one to keep it", err, leads(s))
 		}
 		stopFirst()
-		<-done
+		if err := <-done; err != nil {
+			t.Errorf("Lead, stopped: %v", err)
+		}
 	})
 }
 

@@ -87,7 +87,8 @@ func New(c Clients, opts Options) (*Watcher, error) {
 }
 
 // newQueue makes a queue whose back-off for one item goes from least to most.
-func newQueue[T comparable](name string, m *Metrics, least, most time.Duration) workqueue.TypedRateLimitingInterface[T] {
+func newQueue[T comparable](name string, m *Metrics, least, most time.Duration,
+) workqueue.TypedRateLimitingInterface[T] {
 	cfg := workqueue.TypedRateLimitingQueueConfig[T]{Name: name}
 	if m != nil {
 		cfg.MetricsProvider = queueMetrics{m}
@@ -112,7 +113,8 @@ func (w *Watcher) add(k kind) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(inf.SetTransform(t.arrived(k.strip)), inf.SetWatchErrorHandlerWithContext(t.watch)); err != nil {
+		err = errors.Join(inf.SetTransform(t.arrived(k.strip)), inf.SetWatchErrorHandlerWithContext(t.watch))
+		if err != nil {
 			return fmt.Errorf("watch %s: %w", k.name, err)
 		}
 		handled, err := inf.AddEventHandler(k.handler)

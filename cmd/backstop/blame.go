@@ -18,9 +18,9 @@ func blameCommand(std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "blame IMAGE|deploy/NAME",
 		Short: "say which commit brought an image in",
-		Long: `Finds the commit of the deployed branch at which the manifests began to name an image: by value, through squashes,
-merges and Backstop's own commits. With --repo it needs no cluster; otherwise Flux's objects lead to the repository, and
-you need to be allowed to read the Secret that Flux reads.`,
+		Long: `Finds the commit of the deployed branch at which the manifests began to name an image: by value, through
+squashes, merges and Backstop's own commits. With --repo it needs no cluster; otherwise Flux's objects lead to
+the repository, and you need to be allowed to read the Secret that Flux reads.`,
 		Example: `  backstop blame deploy/backend -n production
   backstop blame ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production -o json`,
 		Args: cobra.ExactArgs(1),

@@ -29,7 +29,8 @@ type cluster struct {
 }
 
 func (c *cluster) bind(flags *pflag.FlagSet) {
-	flags.StringVar(&c.kubeconfig, "kubeconfig", "", "path to the kubeconfig (default: KUBECONFIG, ~/.kube/config, or the pod's)")
+	flags.StringVar(&c.kubeconfig, "kubeconfig", "",
+		"path to the kubeconfig (default: KUBECONFIG, ~/.kube/config, or the pod's)")
 	flags.StringVar(&c.context, "context", "", "context in the kubeconfig")
 	flags.StringVarP(&c.namespace, "namespace", "n", "", "namespace (default: the context's)")
 }
@@ -38,7 +39,8 @@ func (c *cluster) bind(flags *pflag.FlagSet) {
 func (c *cluster) config() (*rest.Config, string, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = c.kubeconfig
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.context})
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
+		&clientcmd.ConfigOverrides{CurrentContext: c.context})
 	cfg, err := loader.ClientConfig()
 	if err != nil {
 		return nil, "", fmt.Errorf("no cluster: %w", err)

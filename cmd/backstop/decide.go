@@ -55,9 +55,8 @@ func decisionCommand(std streams, answer v1alpha1.Answer, cmd *cobra.Command) *c
 			return err
 		}
 		d := v1alpha1.Decision{By: by, Answer: answer, At: metav1.NewMicroTime(time.Now()), Reason: reason}
-		rb, err := amend(ctx, cl, client.ObjectKey{Namespace: ns, Name: rollbackName(args[0])}, func(rb *v1alpha1.Rollback) error {
-			return addDecision(rb, d)
-		})
+		key := client.ObjectKey{Namespace: ns, Name: rollbackName(args[0])}
+		rb, err := amend(ctx, cl, key, func(rb *v1alpha1.Rollback) error { return addDecision(rb, d) })
 		if err != nil {
 			return err
 		}
@@ -107,7 +106,8 @@ image again: if that is still the failing one, it comes back.`,
 				return err
 			}
 			d := &v1alpha1.Decision{By: by, Answer: v1alpha1.Approve, At: metav1.NewMicroTime(time.Now()), Reason: reason}
-			rb, err := amend(ctx, cl, client.ObjectKey{Namespace: ns, Name: rollbackName(args[0])}, func(rb *v1alpha1.Rollback) error {
+			key := client.ObjectKey{Namespace: ns, Name: rollbackName(args[0])}
+			rb, err := amend(ctx, cl, key, func(rb *v1alpha1.Rollback) error {
 				s := &rb.Status
 				switch {
 				case s.Change == nil || s.Change.Hold == "":
@@ -126,7 +126,8 @@ image again: if that is still the failing one, it comes back.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(std.out, "rollback/%s: release of %s asked for by %s\n", rb.Name, strings.Join(rb.Status.Change.Policies, ", "), by)
+			fmt.Fprintf(std.out, "rollback/%s: release of %s asked for by %s\n", rb.Name,
+				strings.Join(rb.Status.Change.Policies, ", "), by)
 			return nil
 		},
 	}
@@ -144,7 +145,8 @@ func rollbackName(arg string) string {
 }
 
 // amend reads a Rollback, changes its spec and writes it, again after a conflict.
-func amend(ctx context.Context, cl client.Client, key client.ObjectKey, change func(*v1alpha1.Rollback) error) (*v1alpha1.Rollback, error) {
+func amend(ctx context.Context, cl client.Client, key client.ObjectKey, change func(*v1alpha1.Rollback) error,
+) (*v1alpha1.Rollback, error) {
 	for {
 		var rb v1alpha1.Rollback
 		err := cl.Get(ctx, key, &rb)

@@ -91,7 +91,8 @@ var rollbackTable = table{
 				said = c.Message
 			}
 		}
-		return []string{r.Name, r.Spec.Image, reconcile.Phase(s), back, age(r.CreationTimestamp.Time, now), said}, []string{suspect, revert}
+		return []string{r.Name, r.Spec.Image, reconcile.Phase(s), back, age(r.CreationTimestamp.Time, now), said},
+			[]string{suspect, revert}
 	},
 }
 
@@ -115,8 +116,8 @@ var holdTable = table{
 		if r.Spec.ReleaseHold != nil {
 			lifts = r.Spec.ReleaseHold.By
 		}
-		return []string{strings.Join(s.Change.Policies, ","), tagOf(r.Spec.Image), tagOf(s.Target.Image), age(s.Change.At.Time, now), lifts,
-			r.Name}, []string{strings.Join(files, ","), fmt.Sprintf("%.12s", s.Change.Hold)}
+		return []string{strings.Join(s.Change.Policies, ","), tagOf(r.Spec.Image), tagOf(s.Target.Image),
+			age(s.Change.At.Time, now), lifts, r.Name}, []string{strings.Join(files, ","), fmt.Sprintf("%.12s", s.Change.Hold)}
 	},
 }
 

@@ -34,7 +34,8 @@ func (l *lookup) bind(f *pflag.FlagSet) {
 	l.cluster.bind(f)
 	f.StringVar(&l.repo, "repo", "", "clone or bare repository to work in, without a cluster")
 	f.StringVar(&l.rev, "rev", "", "with --repo: the branch that is deployed (default: what is checked out)")
-	f.StringVar(&l.path, "path", "", "with --repo: folder that Flux renders, its Kustomization's spec.path (default: the root)")
+	f.StringVar(&l.path, "path", "",
+		"with --repo: folder that Flux renders, its Kustomization's spec.path (default: the root)")
 	f.StringVarP(&l.container, "container", "c", "", "container, where a workload has several images")
 }
 
@@ -92,7 +93,8 @@ type local struct {
 	dir   string
 }
 
-func (l *lookup) offline(ctx context.Context, arg string, wl v1alpha1.Workload, isWorkload bool) (repository, string, error) {
+func (l *lookup) offline(ctx context.Context, arg string, wl v1alpha1.Workload, isWorkload bool,
+) (repository, string, error) {
 	name, email := person(l.repo)
 	git, err := gitrepo.OpenLocal(l.repo, l.rev, gitrepo.Options{Now: time.Now, AuthorName: name, AuthorEmail: email})
 	if err != nil {
@@ -103,7 +105,8 @@ func (l *lookup) offline(ctx context.Context, arg string, wl v1alpha1.Workload, 
 		root.Path = ""
 	}
 	root.By = v1alpha1.ObjectRef{Kind: "folder", Name: cmp.Or(root.Path, ".")}
-	out := &local{Local: git, dir: l.repo, query: reconcile.Query{Namespace: l.namespace, Root: root, Container: l.container}}
+	query := reconcile.Query{Namespace: l.namespace, Root: root, Container: l.container}
+	out := &local{Local: git, dir: l.repo, query: query}
 	if !isWorkload {
 		return out, arg, nil
 	}
@@ -171,7 +174,8 @@ type remote struct {
 	dir    string
 }
 
-func (l *lookup) online(ctx context.Context, arg string, wl v1alpha1.Workload, isWorkload bool) (repository, string, error) {
+func (l *lookup) online(ctx context.Context, arg string, wl v1alpha1.Workload, isWorkload bool,
+) (repository, string, error) {
 	cl, ns, err := l.client()
 	if err != nil {
 		return nil, "", err
@@ -198,7 +202,8 @@ func (l *lookup) online(ctx context.Context, arg string, wl v1alpha1.Workload, i
 		return nil, "", err
 	}
 	return &remote{git: git, origin: origin, dir: dir, query: reconcile.Query{
-		Namespace: ns, Workload: wl, Container: l.container, Root: origin.Root, Others: origin.Others, Policies: origin.Policies,
+		Namespace: ns, Workload: wl, Container: l.container, Root: origin.Root, Others: origin.Others,
+		Policies: origin.Policies,
 	}}, image, nil
 }
 
@@ -226,7 +231,8 @@ func (r *remote) push(ctx context.Context, rev reconcile.Revert, _ *gitrepo.Plan
 func (r *remote) close() error { return os.RemoveAll(r.dir) }
 
 // liveImage reads the image that a workload's template names now.
-func liveImage(ctx context.Context, cl client.Client, ns string, wl v1alpha1.Workload, container string) (string, error) {
+func liveImage(ctx context.Context, cl client.Client, ns string, wl v1alpha1.Workload, container string,
+) (string, error) {
 	t, err := template(ctx, cl, ns, wl)
 	if err != nil {
 		return "", err
@@ -238,7 +244,8 @@ func liveImage(ctx context.Context, cl client.Client, ns string, wl v1alpha1.Wor
 		}
 	}
 	if len(images) > 1 {
-		return "", badUsage("%s has %d images: give -c CONTAINER, or one of them: %s", wl, len(images), strings.Join(images, ", "))
+		return "", badUsage("%s has %d images: give -c CONTAINER, or one of them: %s", wl, len(images),
+			strings.Join(images, ", "))
 	}
 	if len(images) == 0 {
 		return "", fmt.Errorf("%s has no container %q", wl, container)
@@ -306,7 +313,8 @@ func runs(ctx context.Context, cl client.Client, ns, image string) (v1alpha1.Wor
 		note("CronJob", crons.Items[i].Name, &crons.Items[i].Spec.JobTemplate.Spec.Template.Spec)
 	}
 	if len(found) == 0 {
-		return v1alpha1.Workload{}, fmt.Errorf("no workload in namespace %s names %s: give -n NAMESPACE, or --repo DIR to look in Git alone", ns, image)
+		return v1alpha1.Workload{}, fmt.Errorf("no workload in namespace %s names %s: give -n NAMESPACE, "+
+			"or --repo DIR to look in Git alone", ns, image)
 	}
 	return found[0], nil
 }

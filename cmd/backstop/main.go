@@ -42,7 +42,7 @@ type streams struct {
 
 // run is the program: args[0] is its name.
 func run(ctx context.Context, args []string, std streams) int {
-	root := rootCommand(filepath.Base(args[0]), std)
+	root := rootCommand(filepath.Base(args[0]), std) //nolint:contextcheck // commands get ctx from cobra
 	root.SetArgs(args[1:])
 	root.SetOut(std.out)
 	root.SetErr(std.err)
@@ -74,8 +74,9 @@ func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // isCobraUsage knows cobra's own complaints, which have no type.
 func isCobraUsage(err error) bool {
-	for _, prefix := range []string{"unknown command", "unknown flag", "unknown shorthand", "flag needs", "invalid argument",
-		"accepts ", "requires at least", "required flag", "if any flags in the group", "at least one of the flags"} {
+	for _, prefix := range []string{"unknown command", "unknown flag", "unknown shorthand", "flag needs",
+		"invalid argument", "accepts ", "requires at least", "required flag", "if any flags in the group",
+		"at least one of the flags"} {
 		if strings.HasPrefix(err.Error(), prefix) {
 			return true
 		}

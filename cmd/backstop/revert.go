@@ -30,8 +30,8 @@ func revertCommand(std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revert IMAGE|deploy/NAME",
 		Short: "the panic button: take an image back out of Git by hand",
-		Long: `Reverts the commit that brought an image in, as far as it concerns that image, and holds image automation off it, as
-the sidecar would. The registry is not asked: look at the diff first.
+		Long: `Reverts the commit that brought an image in, as far as it concerns that image, and holds image automation off
+it, as the sidecar would. The registry is not asked: look at the diff first.
 
   --dry-run   shows the diff and the commit messages, and writes nothing
   --branch B  with --repo: commits on a local branch, for a pull request
@@ -47,7 +47,8 @@ the sidecar would. The registry is not asked: look at the diff first.
 	f.BoolVar(&o.dryRun, "dry-run", false, "show the diff and write nothing")
 	f.BoolVar(&o.push, "push", false, "push to the deployed branch")
 	f.StringVar(&o.branch, "branch", "", "with --repo: commit on this local branch")
-	f.BoolVar(&o.noHold, "no-hold", false, "do not hold image automation: it writes the image again if its policy elects it")
+	f.BoolVar(&o.noHold, "no-hold", false,
+		"do not hold image automation: it writes the image again if its policy elects it")
 	f.StringVar(&o.to, "to", "", "go back to this earlier image or tag (default: the value before the commit)")
 	return cmd
 }
@@ -132,9 +133,11 @@ func (o *revertOptions) wish(ctx context.Context, repo repository, image string)
 		seen = append(seen, tagOf(f.Image))
 	}
 	if o.to != "" {
-		return reconcile.Revert{}, fmt.Errorf("--to %s was never here; earlier values are: %s", o.to, strings.Join(seen, ", "))
+		return reconcile.Revert{}, fmt.Errorf("--to %s was never here; earlier values are: %s", o.to,
+			strings.Join(seen, ", "))
 	}
-	return reconcile.Revert{}, fmt.Errorf("%s came in with %s, and there is no earlier value to go back to", image, short(s.Commit))
+	return reconcile.Revert{}, fmt.Errorf("%s came in with %s, and there is no earlier value to go back to", image,
+		short(s.Commit))
 }
 
 func landingError(err error, image string) error {

@@ -65,20 +65,26 @@ policy says so. The flags --max-mode, --max-authors and --budget are the ceiling
 
 func (o *runOptions) bindAll(f *pflag.FlagSet) {
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "path to the kubeconfig (default: the pod's service account)")
-	f.StringVar(&o.name, "cluster", "default", "name of this cluster in commits and messages; unique among the clusters on one repository")
+	f.StringVar(&o.name, "cluster", "default",
+		"name of this cluster in commits and messages; unique among the clusters on one repository")
 	f.StringVar(&o.maxMode, "max-mode", "Auto", "what a policy may allow at most: Notify, Approve or Auto")
-	f.StringVar(&o.maxAuthors, "max-authors", "Anyone", "whose changes a policy may let revert at most: Automation or Anyone")
-	f.StringVar(&o.budget, "budget", "3/1h", "how many suspect commits may be reverted by policy on one branch, as COUNT/DURATION")
+	f.StringVar(&o.maxAuthors, "max-authors", "Anyone",
+		"whose changes a policy may let revert at most: Automation or Anyone")
+	f.StringVar(&o.budget, "budget", "3/1h",
+		"how many suspect commits may be reverted by policy on one branch, as COUNT/DURATION")
 	f.StringSliceVar(&o.namespaces, "namespaces", nil, "watch these namespaces only (default: all)")
-	f.StringSliceVar(&o.platforms, "platforms", []string{"linux/amd64"}, "platforms to prove images for, where nodes cannot be read")
+	f.StringSliceVar(&o.platforms, "platforms", []string{"linux/amd64"},
+		"platforms to prove images for, where nodes cannot be read")
 	f.StringVar(&o.storage, "storage", "/data", "folder for the mirrors of the Git repositories")
 	f.StringVar(&o.metricsAddr, "metrics-addr", ":8080", "where to serve /metrics")
 	f.StringVar(&o.healthAddr, "health-addr", ":9440", "where to serve /healthz and /readyz")
 	f.BoolVar(&o.leaderElect, "leader-elect", true, "work only while holding the Lease, so that replicas take turns")
-	f.BoolVar(&o.noCrossRefs, "no-cross-namespace-refs", false, "refuse references to objects of other namespaces, as Flux does under this flag")
+	f.BoolVar(&o.noCrossRefs, "no-cross-namespace-refs", false,
+		"refuse references to objects of other namespaces, as Flux does under this flag")
 	f.DurationVar(&o.history, "history", 30*24*time.Hour, "how long ended Rollbacks are kept")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
-	f.BoolVar(&o.unstick, "unstick", false, "delete pods that keep an ordered rollout from moving on (component unstick grants it)")
+	f.BoolVar(&o.unstick, "unstick", false,
+		"delete pods that keep an ordered rollout from moving on (component unstick grants it)")
 	f.IntVar(&o.workers, "workers", 8, "how many images are worked on at once")
 }
 
@@ -96,7 +102,8 @@ func (o *runOptions) ceiling() (reconcile.Ceiling, error) {
 	if err != nil {
 		return reconcile.Ceiling{}, badUsage("--budget: %w", err)
 	}
-	c := reconcile.Ceiling{Mode: v1alpha1.Mode(o.maxMode), Authors: v1alpha1.Authors(o.maxAuthors), Budget: budget, NoCrossNamespaceRefs: o.noCrossRefs}
+	c := reconcile.Ceiling{Mode: v1alpha1.Mode(o.maxMode), Authors: v1alpha1.Authors(o.maxAuthors), Budget: budget,
+		NoCrossNamespaceRefs: o.noCrossRefs}
 	switch c.Mode {
 	case v1alpha1.ModeNotify, v1alpha1.ModeApprove, v1alpha1.ModeAuto:
 	default:
@@ -179,11 +186,13 @@ func (o *runOptions) assemble(cfg *rest.Config, top reconcile.Ceiling, log *slog
 	if len(o.namespaces) == 1 {
 		records.Namespace = o.namespaces[0]
 	}
-	s := &sidecar{log: log, clients: clients, watch: watch, records: records, events: events, metrics: prometheus.NewRegistry()}
+	s := &sidecar{log: log, clients: clients, watch: watch, records: records, events: events,
+		metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(queues, calls, counts, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.engine = &reconcile.Engine{
-		Cluster: o.name, Home: home(), Unstick: o.unstick, Platforms: o.platforms, Ceiling: top, Now: time.Now, Records: records, Pods: watch.Pods(),
+		Cluster: o.name, Home: home(), Unstick: o.unstick, Platforms: o.platforms, Ceiling: top, Now: time.Now,
+		Records: records, Pods: watch.Pods(),
 		Flux:     flux.New(live, flux.Options{NoCrossNamespaceRefs: o.noCrossRefs, Namespaces: o.namespaces}),
 		Git:      calls.Git(git),
 		Registry: calls.Registry(registry.New(registry.Options{Now: time.Now, UserAgent: cfg.UserAgent, Logger: log})),
@@ -249,8 +258,8 @@ func (s *sidecar) sweep(ctx context.Context, history time.Duration) {
 	}
 }
 
-// describeEvery is how often the statuses of policies are brought up to date. They come from caches and are written only
-// when they change.
+// describeEvery is how often the statuses of policies are brought up to date. They come from caches and are written
+// only when they change.
 const describeEvery = 5 * time.Second
 
 // describe keeps the statuses of policies.
@@ -267,7 +276,8 @@ func (s *sidecar) describe(ctx context.Context) {
 		if err != nil {
 			continue
 		}
-		if err := s.records.DescribePolicies(ctx, subjects, home(), time.Now()); err != nil && !errors.Is(err, context.Canceled) {
+		err = s.records.DescribePolicies(ctx, subjects, home(), time.Now())
+		if err != nil && !errors.Is(err, context.Canceled) {
 			s.log.Warn("describe policies", "error", err)
 		}
 	}

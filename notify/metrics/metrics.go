@@ -35,10 +35,12 @@ func New(list func() []v1alpha1.Rollback, now func() time.Time) *Metrics {
 			Name: "backstop_blank_seconds", Help: "Seconds from the first failure seen to a blank of its Rollback being filled.",
 			Buckets: []float64{0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3600},
 		}, []string{"blank"}),
-		open: prometheus.NewDesc("backstop_rollbacks_open", "Rollbacks that have not ended, by phase.", []string{"phase"}, nil),
+		open: prometheus.NewDesc("backstop_rollbacks_open", "Rollbacks that have not ended, by phase.", []string{"phase"},
+			nil),
 		holds: prometheus.NewDesc("backstop_holds", "Holds on image automation that stand in Git, by namespace.",
 			[]string{"namespace"}, nil),
-		age:  prometheus.NewDesc("backstop_hold_age_seconds", "Age of the oldest hold, by namespace.", []string{"namespace"}, nil),
+		age: prometheus.NewDesc("backstop_hold_age_seconds", "Age of the oldest hold, by namespace.", []string{"namespace"},
+			nil),
 		list: list, now: now,
 	}
 }

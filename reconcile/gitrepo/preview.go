@@ -25,7 +25,8 @@ func (g *Mirrors) Preview(ctx context.Context, src reconcile.Source, reverts []r
 }
 
 // plan makes the commits of reverts on a tip, without writing them anywhere.
-func plan(ctx context.Context, h *history, o *Options, reverts []reconcile.Revert, src reconcile.Source) (*Plan, error) {
+func plan(ctx context.Context, h *history, o *Options, reverts []reconcile.Revert, src reconcile.Source,
+) (*Plan, error) {
 	sign, err := signer(src)
 	if err != nil {
 		return nil, err

@@ -113,8 +113,8 @@ func lostRace(said string) bool {
 
 // declined says whether a server's words mean that a person has to change something.
 func declined(said string) bool {
-	return containsAny(said, "declined", "protected", "prohibited", "denied", "not allowed", "refusing to update", "permission",
-		"gh0", "policy", "signed", "currently checked out", "deny updating")
+	return containsAny(said, "declined", "protected", "prohibited", "denied", "not allowed", "refusing to update",
+		"permission", "gh0", "policy", "signed", "currently checked out", "deny updating")
 }
 
 func containsAny(s string, any ...string) bool {

@@ -64,7 +64,9 @@ func dial(src reconcile.Source, now func() time.Time, dir string) (*remote, erro
 	}
 	for _, data := range []map[string][]byte{src.Auth.Secret, src.Auth.Proxy} {
 		for k, v := range data {
-			if !slices.Contains([]string{"username", "known_hosts", "address", "ca.crt", "caFile", "tls.crt", "githubAppID"}, k) {
+			switch k {
+			case "username", "known_hosts", "address", "ca.crt", "caFile", "tls.crt", "githubAppID":
+			default:
 				r.words.add(string(v))
 			}
 		}

@@ -15,7 +15,8 @@ func signer(src reconcile.Source) (fluxsign.Signer, error) {
 	key := src.Signing
 	if key == nil {
 		if src.Verified {
-			return nil, reconcile.Refuse("GitRepository %s only accepts signed commits (spec.verify), and its automation has no "+
+			return nil, reconcile.Refuse("GitRepository %s only accepts signed commits (spec.verify), "+
+				"and its automation has no "+
 				"signing key: add spec.git.commit.signingKey to the ImageUpdateAutomation", src.Name)
 		}
 		return nil, nil
@@ -35,7 +36,8 @@ func signer(src reconcile.Source) (fluxsign.Signer, error) {
 		err = errors.New("its type is neither gpg nor ssh")
 	}
 	if err != nil {
-		return nil, reconcile.Refuse("the signing key of the automation of GitRepository %s cannot be used: %w", src.Name, err)
+		return nil, reconcile.Refuse("the signing key of the automation of GitRepository %s cannot be used: %w", src.Name,
+			err)
 	}
 	return s, nil
 }

@@ -66,14 +66,14 @@ func automate(data []byte, policies ...string) (after []byte, set int, err error
 		case yaml.ScalarNode:
 			fm := fieldmeta.FieldMeta{SettersSchema: schema}
 			if err := fm.Read(n); err != nil || fm.IsEmpty() || fm.Schema.Ref.String() == "" {
-				return nil
+				return nil //nolint:nilerr // image automation passes over what it cannot read
 			}
 			if !strings.Contains(n.YNode().LineComment+n.YNode().HeadComment, markerKey) {
 				return nil // the longer form {"$ref": …}, which nobody writes
 			}
 			s, err := openapi.Resolve(&fm.Schema.Ref, schema)
 			if err != nil || s == nil {
-				return nil
+				return nil //nolint:nilerr // nor does it mind a policy that it does not know
 			}
 			value := s.Extensions["x-k8s-cli"].(map[string]any)["setter"].(map[string]string)["value"]
 			set++

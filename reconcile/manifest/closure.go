@@ -13,9 +13,9 @@ import (
 // Closure finds the files that Flux renders for a Kustomization whose spec.path is root: what its kustomization file
 // reaches, or without one every YAML file below, as kustomize-controller generates one. It never leaves the tree and
 // never follows a symbolic link: references that would, and remote ones, become Problems. fsys must tell links and
-// submodules by their mode, through fs.ReadLinkFS or Stat: fs.ModeSymlink and fs.ModeIrregular. What a .sourceignore leaves
-// out is listed all the same. An error means that there is no such folder; it wraps fs.ErrNotExist where nothing has that
-// name.
+// submodules by their mode, through fs.ReadLinkFS or Stat: fs.ModeSymlink and fs.ModeIrregular. What a .sourceignore
+// leaves out is listed all the same. An error means that there is no such folder; it wraps fs.ErrNotExist where
+// nothing has that name.
 func Closure(fsys fs.FS, root string) (Files, error) {
 	c := &closure{fsys: fsys, paths: map[string]bool{}, values: map[string]bool{}, problems: map[Problem]bool{},
 		visited: map[string]bool{}, modes: map[string]fs.FileMode{}}

@@ -19,7 +19,7 @@
 //
 // A hold is a prefix in the marker's comment, which image automation then no longer recognises:
 //
-//	image: ghcr.io/acme/backend:v1.1.0 # backstop:hold not=… since=2026-11-21T09:13:26Z {"$imagepolicy": "develop:backend"}
+//	image: ghcr.io/acme/backend:v1.1.0 # backstop:hold not=… since=… {"$imagepolicy": "develop:backend"}
 //
 // All input is hostile: a file that cannot be handled is an error that says why, never a crash and never a guess.
 package manifest

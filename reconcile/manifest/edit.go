@@ -117,7 +117,8 @@ func (p *parsed) checkSharing(places []place, plan []edit) error {
 		}
 		for _, root := range p.roots {
 			if use := strangeUse(root, e.at.scalar, known); use != nil {
-				return fmt.Errorf("edit %s: %w: line %d uses the anchor &%s too", e.at.Pointer, ErrRefused, use.Line, e.at.scalar.Anchor)
+				return fmt.Errorf("edit %s: %w: line %d uses the anchor &%s too", e.at.Pointer, ErrRefused, use.Line,
+					e.at.scalar.Anchor)
 			}
 		}
 	}

@@ -114,5 +114,6 @@ func blockParts(index map[string]int, prefix string) map[int]Part {
 
 // isBlockKey says whether a key usually holds a block that describes an image.
 func isBlockKey(key string) bool {
-	return key == "image" || strings.HasSuffix(key, "Image") || strings.HasSuffix(key, "-image") || strings.HasSuffix(key, "_image")
+	return key == "image" || strings.HasSuffix(key, "Image") || strings.HasSuffix(key, "-image") ||
+		strings.HasSuffix(key, "_image")
 }

@@ -43,7 +43,8 @@ func hold(data []byte, pointer string, m *Mark) ([]byte, error) {
 	}
 	from, to, ok := holdSpan(string(data[start:end]))
 	if !ok {
-		return nil, fmt.Errorf("hold %s: %w: the marker's comment at line %d was not understood", pointer, ErrRefused, at.Line)
+		return nil, fmt.Errorf("hold %s: %w: the marker's comment at line %d was not understood", pointer, ErrRefused,
+			at.Line)
 	}
 	s := splice{start: start + from, end: start + to}
 	if m != nil {
@@ -74,7 +75,7 @@ func holdSpan(comment string) (from, to int, ok bool) {
 func (p *parsed) verifyHold(edited []byte, at place, m *Mark) error {
 	after, err := parse(edited)
 	if err != nil {
-		return fmt.Errorf("%w: the edited file does not read: %v", ErrRefused, err)
+		return fmt.Errorf("%w: the edited file does not read: %w", ErrRefused, err)
 	}
 	changed := 0
 	same := func(a, b *yaml.Node) bool {

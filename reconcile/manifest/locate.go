@@ -154,7 +154,8 @@ func lost(n *yaml.Node) error {
 	return fmt.Errorf("%w: the value at line %d was not found in the file's bytes", ErrRefused, n.Line)
 }
 
-// comment finds the bytes of the marker's comment: behind the scalar, or above it where image automation reads it there.
+// comment finds the bytes of the marker's comment: behind the scalar, or above it where image automation reads it
+// there.
 func (p *parsed) comment(n *yaml.Node) (start, end int, err error) {
 	_, stop, err := p.span(n)
 	if err != nil {

@@ -18,7 +18,9 @@ const (
 
 // policyName is what a marker may name: ns:policy and what of the reference the node holds. Anything else names no
 // ImagePolicy that can exist, and image automation leaves the node alone.
-var policyName = regexp.MustCompile(`^([a-z0-9](?:[-a-z0-9]*[a-z0-9])?:[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?)(?::(tag|name|digest))?$`)
+var policyName = regexp.MustCompile(
+	`^([a-z0-9](?:[-a-z0-9]*[a-z0-9])?:[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?)(?::(tag|name|digest))?$`,
+)
 
 // marker is what the comment of a scalar says to image automation.
 type marker struct {

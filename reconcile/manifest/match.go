@@ -163,8 +163,8 @@ func matchesName(pattern, name string) bool {
 	return err == nil && re.MatchString(name)
 }
 
-// nearest drops workloads (or, asked for the others, charts and custom resources) whose name fits less well than that of
-// the best. A patch for any name stays; a chart whose name says nothing only where no other's does.
+// nearest drops workloads (or, asked for the others, charts and custom resources) whose name fits less well than that
+// of the best. A patch for any name stays; a chart whose name says nothing only where no other's does.
 func nearest(found []*group, templates bool) []*group {
 	best := map[string]int{}
 	class := func(g *group) (string, bool) {
@@ -208,7 +208,8 @@ func unambiguous(found []*group, image string, at Target) []*group {
 
 // passes says whether the way to a node leads over a word: a key, an item's name, or a file or folder of it.
 func passes(n Node, word string) bool {
-	for _, part := range strings.FieldsFunc(n.File+"/"+n.Pointer, func(r rune) bool { return strings.ContainsRune("/#[]=!", r) }) {
+	between := func(r rune) bool { return strings.ContainsRune("/#[]=!", r) }
+	for _, part := range strings.FieldsFunc(n.File+"/"+n.Pointer, between) {
 		if part == word || strings.TrimSuffix(strings.TrimSuffix(part, ".yaml"), ".yml") == word {
 			return true
 		}

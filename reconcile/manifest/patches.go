@@ -61,7 +61,8 @@ func targetOf(patch *yaml.Node, otherwise Object) Object {
 	if group := text(target, "group"); group != "" {
 		version = group + "/" + version
 	}
-	return Object{APIVersion: version, Kind: text(target, "kind"), Namespace: text(target, "namespace"), Name: text(target, "name")}
+	return Object{APIVersion: version, Kind: text(target, "kind"), Namespace: text(target, "namespace"),
+		Name: text(target, "name")}
 }
 
 // embedded walks YAML that is the text of a scalar: an inline patch, or a file of Helm values in a ConfigMap. What does

@@ -11,13 +11,13 @@ import (
 //
 //	document # /key … [item] … [ ! document # … ]
 //
-// A document is Kind/namespace/name of its object, or nothing. An item of a list is its name, the object that it is, the
-// JSON path or target that it patches, or else its index. A second and further one of the same carry an ordinal (;2).
-// After "!" the path goes on inside YAML that is the text of a scalar, such as an inline patch.
+// A document is Kind/namespace/name of its object, or nothing. An item of a list is its name, the object that it is,
+// the JSON path or target that it patches, or else its index. A second and further one of the same carry an ordinal
+// (;2). After "!" the path goes on inside YAML that is the text of a scalar, such as an inline patch.
 
 // escapes keeps the characters that a pointer is made of out of keys and names.
-var escapes = strings.NewReplacer("~", "~0", "/", "~1", "#", "~2", "[", "~3", "]", "~4", "=", "~5", ";", "~6", "!", "~7",
-	"\n", "~n", "\r", "~r", "\t", "~t")
+var escapes = strings.NewReplacer("~", "~0", "/", "~1", "#", "~2", "[", "~3", "]", "~4", "=", "~5", ";", "~6", "!",
+	"~7", "\n", "~n", "\r", "~r", "\t", "~t")
 
 func escape(s string) string {
 	if !strings.ContainsAny(s, "~/#[]=;!\n\r\t") {

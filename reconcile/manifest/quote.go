@@ -14,7 +14,8 @@ var (
 	plainText = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/:@+-]*$`)
 	// otherTypes is what some YAML 1.1 parser on the way to the cluster takes for a number, a boolean or nothing, beyond
 	// what the parser used here does: sexagesimal numbers, underscores, y and n.
-	otherTypes = regexp.MustCompile(`^(?i:y|n|yes|no|on|off|true|false|null|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?|[0-9][0-9_.]*e[-+]?[0-9]+)$`)
+	otherTypes = regexp.MustCompile(`^(?i:` +
+		`y|n|yes|no|on|off|true|false|null|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?|[0-9][0-9_.]*e[-+]?[0-9]+)$`)
 )
 
 // encode writes a value in the style of the scalar that it replaces. A plain scalar gets quotes where it would not stay

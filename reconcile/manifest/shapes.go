@@ -35,7 +35,8 @@ func claimsOf(fields []entry, s spot) []claim {
 	}
 	claimBlocks(fields, s, set)
 	for i, f := range fields {
-		if isImageKey(f.key) && resolve(f.value).Kind == yaml.ScalarNode && looksLikeImage(f.key, scalarText(resolve(f.value))) {
+		if isImageKey(f.key) && resolve(f.value).Kind == yaml.ScalarNode &&
+			looksLikeImage(f.key, scalarText(resolve(f.value))) {
 			set(i, claim{part: PartImage})
 		}
 	}
@@ -53,9 +54,9 @@ func claimContainer(fields []entry, s spot, set func(int, claim)) {
 	}
 }
 
-// claimKustomizeImage claims an entry of kustomize's images transformer, which kustomization files, Flux Kustomizations,
-// the post-renderers of a HelmRelease and ImageTagTransformers share: newName or name, and newTag or digest or both, make
-// the reference.
+// claimKustomizeImage claims an entry of kustomize's images transformer, which kustomization files, Flux
+// Kustomizations, the post-renderers of a HelmRelease and ImageTagTransformers share: newName or name, and newTag or
+// digest or both, make the reference.
 func claimKustomizeImage(fields []entry, s spot, set func(int, claim)) {
 	name := textAt(fields, "name")
 	if name == "" {
@@ -81,7 +82,8 @@ func isImageKey(key string) bool {
 
 // looksLikeImage keeps pictures, titles and templates out of what such a key holds.
 func looksLikeImage(key, value string) bool {
-	if value == "" || len(value) > 1024 || strings.ContainsAny(value, " \t\n\"'<>()?*|\\,") || strings.Contains(value, "://") {
+	if value == "" || len(value) > 1024 || strings.ContainsAny(value, " \t\n\"'<>()?*|\\,") ||
+		strings.Contains(value, "://") {
 		return false
 	}
 	if strings.HasPrefix(value, "/") || strings.HasPrefix(value, ".") {

@@ -12,7 +12,7 @@ import (
 func (p *parsed) verifyEdit(edited []byte, plan []edit) error {
 	after, err := parse(edited)
 	if err != nil {
-		return fmt.Errorf("%w: the edited file does not read: %v", ErrRefused, err)
+		return fmt.Errorf("%w: the edited file does not read: %w", ErrRefused, err)
 	}
 	want := make(map[*yaml.Node]string, len(plan))
 	inner := map[*yaml.Node][]edit{}

@@ -19,7 +19,8 @@ import (
 
 // DescribePolicies writes into the status of each policy whether it can do what it says, where that changed. home is
 // Backstop's own namespace, whose policies may be the fleet's default.
-func (r *Records) DescribePolicies(ctx context.Context, subjects []reconcile.Subject, home string, now time.Time) error {
+func (r *Records) DescribePolicies(ctx context.Context, subjects []reconcile.Subject, home string, now time.Time,
+) error {
 	policies, _, err := r.Policies(ctx, home)
 	if err != nil {
 		return fmt.Errorf("list policies: %w", err)

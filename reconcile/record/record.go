@@ -39,15 +39,17 @@ type Records struct {
 // Latest reads the newest Rollback of a key, live.
 func (r *Records) Latest(ctx context.Context, key reconcile.Key) (*v1alpha1.Rollback, error) {
 	var list v1alpha1.RollbackList
-	err := r.Client.List(ctx, &list, client.InNamespace(key.Namespace), client.MatchingLabels{reconcile.KeyLabel: key.Hash()})
+	err := r.Client.List(ctx, &list, client.InNamespace(key.Namespace),
+		client.MatchingLabels{reconcile.KeyLabel: key.Hash()})
 	if err != nil {
 		return nil, fmt.Errorf("list Rollbacks in %s: %w", key.Namespace, err)
 	}
 	var out *v1alpha1.Rollback
 	for i := range list.Items {
 		// The hash is short; the image decides.
-		if list.Items[i].Spec.Image == key.Image && (out == nil || reconcile.Ordinal(&list.Items[i]) > reconcile.Ordinal(out)) {
-			out = &list.Items[i]
+		rb := &list.Items[i]
+		if rb.Spec.Image == key.Image && (out == nil || reconcile.Ordinal(rb) > reconcile.Ordinal(out)) {
+			out = rb
 		}
 	}
 	return out, nil

@@ -144,7 +144,8 @@ func seed(srv *gitserver.Server, registry, dir string) (string, error) {
 		}
 	}
 	for _, args := range [][]string{
-		{"init", "-q", "-b", "main"}, {"add", "."}, {"commit", "-q", "-m", "Three environments, two apps"}, {"push", "-q", bare, "main"},
+		{"init", "-q", "-b", "main"}, {"add", "."}, {"commit", "-q", "-m", "Three environments, two apps"},
+		{"push", "-q", bare, "main"},
 	} {
 		if out, err := git(work, args...); err != nil {
 			return "", fmt.Errorf("git %s: %w: %s", args[0], err, out)
@@ -157,8 +158,8 @@ func seed(srv *gitserver.Server, registry, dir string) (string, error) {
 func git(dir string, args ...string) (string, error) {
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir
-	cmd.Env = append(gitserver.Env(), "PATH="+os.Getenv("PATH"), "GIT_AUTHOR_NAME=Jane Doe", "GIT_AUTHOR_EMAIL=jane@example.com",
-		"GIT_COMMITTER_NAME=Jane Doe", "GIT_COMMITTER_EMAIL=jane@example.com")
+	cmd.Env = append(gitserver.Env(), "PATH="+os.Getenv("PATH"), "GIT_AUTHOR_NAME=Jane Doe",
+		"GIT_AUTHOR_EMAIL=jane@example.com", "GIT_COMMITTER_NAME=Jane Doe", "GIT_COMMITTER_EMAIL=jane@example.com")
 	out, err := cmd.CombinedOutput()
 	return strings.TrimSpace(string(out)), err
 }

@@ -1,5 +1,5 @@
-// Command demo tells the main job as it happens: an image that the nodes cannot run is pushed, image automation writes it
-// to Git, pods fail, Backstop reverts and holds, Flux applies, and a newer image lifts the hold.
+// Command demo tells the main job as it happens: an image that the nodes cannot run is pushed, image automation writes
+// it to Git, pods fail, Backstop reverts and holds, Flux applies, and a newer image lifts the hold.
 //
 //	etcd, kube-apiserver, kube-controller-manager     real, on loopback
 //	Git server, OCI registry                          real protocols, on loopback
@@ -45,7 +45,8 @@ func demo(ctx context.Context, binary, flux string, keep bool) error {
 	w.epilogue(context.WithoutCancel(ctx))
 	if keep {
 		fmt.Printf("\nEverything is still running.\n  export KUBECONFIG=%s\n  git clone http://%s:%s@%s/fleet.git\n"+
-			"  the sidecar's log: %s/backstop.log\nStop it with Ctrl-C.\n", w.env.Kubeconfig, gitUser, gitPassword, w.git.URL[len("http://"):], w.env.Dir)
+			"  the sidecar's log: %s/backstop.log\nStop it with Ctrl-C.\n", w.env.Kubeconfig, gitUser, gitPassword,
+			w.git.URL[len("http://"):], w.env.Dir)
 		<-ctx.Done()
 	}
 	return told

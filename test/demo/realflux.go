@@ -23,7 +23,8 @@ var controllers = []struct {
 	{"image-automation-controller", nil},
 }
 
-// realFlux runs Flux's own controllers beside the control plane instead of the stand-ins. Only the kubelet is stood in for.
+// realFlux runs Flux's own controllers beside the control plane instead of the stand-ins. Only the kubelet is stood in
+// for.
 func (w *world) realFlux(ctx context.Context, dir string) error {
 	w.say("starting Flux's own controllers from %s, and a stand-in for the kubelet", dir)
 	ctx, cancel := context.WithCancel(ctx)
@@ -34,7 +35,8 @@ func (w *world) realFlux(ctx context.Context, dir string) error {
 		return err
 	}
 	// The controllers insist on every kind of theirs, also on those that nobody uses here.
-	if out, err := w.env.Kubectl(ctx, "apply", "--server-side", "--force-conflicts", "-f", filepath.Join(dir, "crds")); err != nil {
+	out, err := w.env.Kubectl(ctx, "apply", "--server-side", "--force-conflicts", "-f", filepath.Join(dir, "crds"))
+	if err != nil {
 		return fmt.Errorf("apply the CRDs in %s/crds: %w: %s", dir, err, out)
 	}
 	for i, c := range controllers {

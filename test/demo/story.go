@@ -172,7 +172,8 @@ func (w *world) story(ctx context.Context) error {
 			if s.Suspect == nil {
 				return s.Phase, false
 			}
-			return fmt.Sprintf("blamed: %.7s, written by %v, changed %s", s.Suspect.Commit, s.Suspect.Automation, s.Suspect.Nodes[0].File), true
+			return fmt.Sprintf("blamed: %.7s, written by %v, changed %s", s.Suspect.Commit, s.Suspect.Automation,
+				s.Suspect.Nodes[0].File), true
 		}),
 		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
 			if s.Target == nil {
@@ -184,7 +185,8 @@ func (w *world) story(ctx context.Context) error {
 			if s.Change == nil {
 				return s.Phase, false
 			}
-			return fmt.Sprintf("reverted and held in one push: %.7s, %.7s, allowed by %s", s.Change.Commit, s.Change.Hold, s.Verdict.By), true
+			return fmt.Sprintf("reverted and held in one push: %.7s, %.7s, allowed by %s", s.Change.Commit, s.Change.Hold,
+				s.Verdict.By), true
 		}),
 		w.fileSays(good+" # backstop:hold", "Git says so (%s)"),
 		w.running(w.image(good), "applied: production/backend runs %s again"),
@@ -192,7 +194,8 @@ func (w *world) story(ctx context.Context) error {
 			if s.Outcome == nil {
 				return s.Phase, false
 			}
-			return fmt.Sprintf("%s: %s", strings.ToLower(string(s.Outcome.Result)), s.Outcome.Sentence), s.Outcome.Result == v1alpha1.ResultVerified
+			return fmt.Sprintf("%s: %s", strings.ToLower(string(s.Outcome.Result)), s.Outcome.Sentence),
+				s.Outcome.Result == v1alpha1.ResultVerified
 		}),
 	)
 	if err != nil {

@@ -119,8 +119,8 @@ func (w *world) images(context.Context) error {
 	return nil
 }
 
-// install applies what `kubectl apply -k` applies, but for the Deployment: the sidecar runs as a process of its own here,
-// under the same ServiceAccount.
+// install applies what `kubectl apply -k` applies, but for the Deployment: the sidecar runs as a process of its own
+// here, under the same ServiceAccount.
 func (w *world) install(ctx context.Context) error {
 	w.say("installing Backstop: deploy/kustomize/default with its CRDs, RBAC and admission policies")
 	rendered, err := w.env.Kubectl(ctx, "kustomize", filepath.Join(w.env.Root, "deploy/kustomize/default"))
@@ -190,8 +190,8 @@ func (w *world) run(ctx context.Context, binary string) error {
 	if err != nil {
 		return fmt.Errorf("make the sidecar's log: %w", err)
 	}
-	cmd := exec.Command(binary, "run", "--cluster=demo", "--kubeconfig="+kubeconfig, "--storage="+filepath.Join(w.dir, "mirrors"),
-		"--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0")
+	cmd := exec.Command(binary, "run", "--cluster=demo", "--kubeconfig="+kubeconfig,
+		"--storage="+filepath.Join(w.dir, "mirrors"), "--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), "POD_NAMESPACE="+testenv.Namespace)
 	if w.sidecar, err = process.Start("backstop", cmd); err != nil {
@@ -208,5 +208,6 @@ func (w *world) run(ctx context.Context, binary string) error {
 
 // say prints one line of the story with its time.
 func (w *world) say(format string, args ...any) {
-	fmt.Fprintf(w.out, "%s %6.1fs  %s\n", time.Now().Format("15:04:05"), time.Since(w.start).Seconds(), fmt.Sprintf(format, args...))
+	fmt.Fprintf(w.out, "%s %6.1fs  %s\n", time.Now().Format("15:04:05"), time.Since(w.start).Seconds(),
+		fmt.Sprintf(format, args...))
 }

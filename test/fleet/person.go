@@ -45,7 +45,8 @@ func (p *Person) Git(ctx context.Context, args ...string) (string, error) {
 	email := strings.ToLower(strings.ReplaceAll(p.Name, " ", ".")) + "@example.com"
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + p.Dir, "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull,
-		"GIT_AUTHOR_NAME=" + p.Name, "GIT_AUTHOR_EMAIL=" + email, "GIT_COMMITTER_NAME=" + p.Name, "GIT_COMMITTER_EMAIL=" + email,
+		"GIT_AUTHOR_NAME=" + p.Name, "GIT_AUTHOR_EMAIL=" + email,
+		"GIT_COMMITTER_NAME=" + p.Name, "GIT_COMMITTER_EMAIL=" + email,
 	}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -128,7 +129,10 @@ func (p *Person) Revert(ctx context.Context, commit string) (string, error) {
 	if err := p.Pull(ctx); err != nil {
 		return "", err
 	}
-	for _, args := range [][]string{{"revert", "--no-edit", commit}, {"push", "--quiet", "origin", "HEAD:refs/heads/" + Branch}} {
+	for _, args := range [][]string{
+		{"revert", "--no-edit", commit},
+		{"push", "--quiet", "origin", "HEAD:refs/heads/" + Branch},
+	} {
 		if _, err := p.Git(ctx, args...); err != nil {
 			return "", err
 		}

@@ -78,7 +78,9 @@ func (s *stand) applyOne(ctx context.Context, o *unstructured.Unstructured, mana
 			return fmt.Errorf("%s: take over the fields of kubectl: %w", name, err)
 		}
 	}
-	if err := s.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.FieldOwner(manager), client.ForceOwnership); err != nil {
+	err = s.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.FieldOwner(manager),
+		client.ForceOwnership)
+	if err != nil {
 		return fmt.Errorf("%s apply failed: %w", name, err)
 	}
 	return nil
@@ -183,7 +185,8 @@ func cutLast(s string) (before, after string, ok bool) {
 }
 
 // prune deletes what an earlier inventory holds and the new one does not, if it is still this Kustomization's.
-func (s *stand) prune(ctx context.Context, k *kustomizev1.Kustomization, before, after []kustomizev1.ResourceRef) error {
+func (s *stand) prune(ctx context.Context, k *kustomizev1.Kustomization, before, after []kustomizev1.ResourceRef,
+) error {
 	for _, entry := range before {
 		if slices.ContainsFunc(after, func(e kustomizev1.ResourceRef) bool { return e.ID == entry.ID }) {
 			continue
@@ -204,7 +207,8 @@ func (s *stand) prune(ctx context.Context, k *kustomizev1.Kustomization, before,
 		if !mine || leftAlone(o) || strings.EqualFold(o.GetAnnotations()[group+"/prune"], "disabled") {
 			continue
 		}
-		if err := s.client.Delete(ctx, o, client.PropagationPolicy(metav1.DeletePropagationBackground)); client.IgnoreNotFound(err) != nil {
+		err = s.client.Delete(ctx, o, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("prune %s: %w", entry.ID, err)
 		}
 	}

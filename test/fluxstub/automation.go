@@ -59,7 +59,8 @@ func (s *stand) setUpAutomation(mgr ctrl.Manager) error {
 		}
 		return p.Status.LatestRef.String()
 	})
-	updated := predicate.And(predicate.GenerationChangedPredicate{}, predicate.Funcs{CreateFunc: func(event.CreateEvent) bool { return false }})
+	updated := predicate.And(predicate.GenerationChangedPredicate{},
+		predicate.Funcs{CreateFunc: func(event.CreateEvent) bool { return false }})
 	return s.build(mgr, &automationv1.ImageUpdateAutomation{}).
 		Watches(&reflectorv1.ImagePolicy{}, wake(beside), builder.WithPredicates(elected)).
 		Watches(&sourcev1.GitRepository{}, wake(from), builder.WithPredicates(updated)).
@@ -87,7 +88,7 @@ func (s *stand) automation(ctx context.Context, req ctrl.Request) (ctrl.Result, 
 	}
 	was := a.DeepCopy()
 	pushed, reason, fail := s.update(ctx, a)
-	if ctx.Err() != nil {
+	if stopping(ctx) {
 		return ctrl.Result{}, nil
 	}
 	now := metav1.Now()
@@ -174,7 +175,8 @@ func (s *stand) update(ctx context.Context, a *automationv1.ImageUpdateAutomatio
 		return "", automationv1.InvalidSourceConfigReason, err
 	}
 	push := a.Spec.GitSpec.Push
-	full := c.switched || push != nil && push.Refspec != "" || a.Status.ObservedGeneration != a.Generation || !maps.Equal(a.Status.ObservedPolicies, observed)
+	full := c.switched || push != nil && push.Refspec != "" || a.Status.ObservedGeneration != a.Generation ||
+		!maps.Equal(a.Status.ObservedPolicies, observed)
 	tip, err := c.git(ctx, s.Dir, "ls-remote", "--exit-code", c.url, c.fetch)
 	if err != nil {
 		return "", automationv1.GitOperationFailedReason, fmt.Errorf("failed to checkout source: %w", err)
@@ -218,8 +220,10 @@ func (s *stand) update(ctx context.Context, a *automationv1.ImageUpdateAutomatio
 	return pushed, "", nil
 }
 
-// setters are those of the policies that an automation takes: all of its namespace that ever elected something, unless it selects.
-func (s *stand) setters(ctx context.Context, a *automationv1.ImageUpdateAutomation) (map[string]string, automationv1.ObservedPolicies, error) {
+// setters are those of the policies that an automation takes: all of its namespace that ever elected something, unless
+// it selects.
+func (s *stand) setters(ctx context.Context, a *automationv1.ImageUpdateAutomation,
+) (map[string]string, automationv1.ObservedPolicies, error) {
 	selected := labels.Everything()
 	if a.Spec.PolicySelector != nil {
 		var err error
@@ -228,7 +232,9 @@ func (s *stand) setters(ctx context.Context, a *automationv1.ImageUpdateAutomati
 		}
 	}
 	var policies reflectorv1.ImagePolicyList
-	if err := s.client.List(ctx, &policies, client.InNamespace(a.Namespace), client.MatchingLabelsSelector{Selector: selected}); err != nil {
+	err := s.client.List(ctx, &policies, client.InNamespace(a.Namespace),
+		client.MatchingLabelsSelector{Selector: selected})
+	if err != nil {
 		return nil, nil, fmt.Errorf("failed to list policies: %w", err)
 	}
 	setters, observed := map[string]string{}, automationv1.ObservedPolicies{}
@@ -265,7 +271,8 @@ func (c *checkout) clone(ctx context.Context, dir string) (string, error) {
 }
 
 // commitAndPush commits everything as the automation's author and pushes it.
-func (c *checkout) commitAndPush(ctx context.Context, dir string, a *automationv1.ImageUpdateAutomation, message string) (string, error) {
+func (c *checkout) commitAndPush(ctx context.Context, dir string, a *automationv1.ImageUpdateAutomation, message string,
+) (string, error) {
 	author := a.Spec.GitSpec.Commit.Author
 	name := author.Name
 	if name == "" {

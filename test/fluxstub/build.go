@@ -111,13 +111,17 @@ func generate(files filesys.FileSystem, dir string, k *kustomizev1.Kustomization
 		spec.Namespace = k.Spec.TargetNamespace
 	}
 	for _, i := range k.Spec.Images {
-		spec.Images = append(withoutImage(spec.Images, i.Name), types.Image{Name: i.Name, NewName: i.NewName, NewTag: i.NewTag, Digest: i.Digest})
+		spec.Images = append(withoutImage(spec.Images, i.Name),
+			types.Image{Name: i.Name, NewName: i.NewName, NewTag: i.NewTag, Digest: i.Digest})
 	}
 	for _, p := range k.Spec.Patches {
 		patch := types.Patch{Patch: p.Patch}
 		if t := p.Target; t != nil {
 			patch.Target = &types.Selector{
-				ResId:              resid.ResId{Gvk: resid.Gvk{Group: t.Group, Version: t.Version, Kind: t.Kind}, Name: t.Name, Namespace: t.Namespace},
+				ResId: resid.ResId{
+					Gvk:  resid.Gvk{Group: t.Group, Version: t.Version, Kind: t.Kind},
+					Name: t.Name, Namespace: t.Namespace,
+				},
 				LabelSelector:      t.LabelSelector,
 				AnnotationSelector: t.AnnotationSelector,
 			}

@@ -147,7 +147,8 @@ func (s *stand) build(mgr ctrl.Manager, kind client.Object) *builder.Builder {
 		For(kind, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, requested{}))).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrent,
-			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](s.RetryFirst, s.RetryMax),
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](s.RetryFirst,
+				s.RetryMax),
 		})
 }
 
@@ -195,3 +196,6 @@ func unknown(kind, reason, message string) metav1.Condition {
 
 // handled is the request that an object carries.
 func handled(o client.Object) string { return o.GetAnnotations()[meta.ReconcileRequestAnnotation] }
+
+// stopping says that the stand-in is being stopped, so that a failure is its own and not the object's.
+func stopping(ctx context.Context) bool { return ctx.Err() != nil }

@@ -34,7 +34,8 @@ func local(home string) *gitRemote {
 			r.env = append(r.env, v)
 		}
 	}
-	r.env = append(r.env, "HOME="+home, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_TERMINAL_PROMPT=0", "LC_ALL=C")
+	r.env = append(r.env, "HOME="+home, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_TERMINAL_PROMPT=0",
+		"LC_ALL=C")
 	return r
 }
 
@@ -74,7 +75,9 @@ func (s *stand) remoteOf(ctx context.Context, repo *sourcev1.GitRepository) (*gi
 // credentials turns a secret into files and configuration of git.
 func (r *gitRemote) credentials(home string, data map[string][]byte) ([][2]string, error) {
 	var config [][2]string
-	files := map[string]string{"ca.crt": "http.sslCAInfo", "caFile": "http.sslCAInfo", "tls.crt": "http.sslCert", "tls.key": "http.sslKey"}
+	files := map[string]string{
+		"ca.crt": "http.sslCAInfo", "caFile": "http.sslCAInfo", "tls.crt": "http.sslCert", "tls.key": "http.sslKey",
+	}
 	for key, content := range data {
 		setting, isFile := files[key]
 		if !isFile && key != "identity" && key != "known_hosts" {
@@ -90,7 +93,8 @@ func (r *gitRemote) credentials(home string, data map[string][]byte) ([][2]strin
 	}
 	switch {
 	case data["identity"] != nil:
-		r.env = append(r.env, fmt.Sprintf("GIT_SSH_COMMAND=ssh -F none -i '%s/identity' -o IdentitiesOnly=yes -o UserKnownHostsFile='%s/known_hosts' "+
+		r.env = append(r.env, fmt.Sprintf("GIT_SSH_COMMAND=ssh -F none -i '%s/identity' -o IdentitiesOnly=yes "+
+			"-o UserKnownHostsFile='%s/known_hosts' "+
 			"-o StrictHostKeyChecking=yes -o BatchMode=yes", home, home))
 	case data["bearerToken"] != nil:
 		config = append(config, [2]string{"http.extraHeader", "Authorization: Bearer " + string(data["bearerToken"])})

@@ -40,7 +40,8 @@ func (s *stand) waitHealthy(ctx context.Context, objects []*unstructured.Unstruc
 }
 
 // unhealthy names the objects that are not current yet and those that will not be.
-func (s *stand) unhealthy(ctx context.Context, objects []*unstructured.Unstructured) (waiting, failed []string, err error) {
+func (s *stand) unhealthy(ctx context.Context, objects []*unstructured.Unstructured,
+) (waiting, failed []string, err error) {
 	for _, o := range objects {
 		live := &unstructured.Unstructured{}
 		live.SetGroupVersionKind(o.GroupVersionKind())

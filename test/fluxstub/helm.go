@@ -99,7 +99,7 @@ func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error)
 			return ctrl.Result{}, err
 		}
 	}
-	if ctx.Err() != nil {
+	if stopping(ctx) {
 		return ctrl.Result{}, nil
 	}
 	hr.Status.ObservedGeneration = hr.Generation
@@ -110,7 +110,9 @@ func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error)
 
 // upgrade applies the release and fills its status, which is saved before the
 // wait for health: was is then what was saved.
-func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object *unstructured.Unstructured, digest string) error {
+func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object *unstructured.Unstructured,
+	digest string,
+) error {
 	const chart, version = "fixed", "1.0.0"
 	now := metav1.Now()
 	number, action := 1, helmv2.ReleaseActionInstall
@@ -118,9 +120,12 @@ func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object
 	if last := hr.Status.History.Latest(); last != nil {
 		number, first, action = last.Version+1, last.FirstDeployed, helmv2.ReleaseActionUpgrade
 	}
-	release := fmt.Sprintf("release %s/%s.v%d with chart %s@%s", hr.GetReleaseNamespace(), hr.GetReleaseName(), number, chart, version)
-	condition(&hr.Status.Conditions, hr, unknown(meta.ReadyCondition, meta.ProgressingReason, "Reconciliation in progress"))
-	condition(&hr.Status.Conditions, hr, yes(meta.ReconcilingCondition, meta.ProgressingReason, "Running '"+string(action)+"' action with timeout of "+hr.GetTimeout().Duration.String()))
+	release := fmt.Sprintf("release %s/%s.v%d with chart %s@%s", hr.GetReleaseNamespace(), hr.GetReleaseName(), number,
+		chart, version)
+	condition(&hr.Status.Conditions, hr, unknown(meta.ReadyCondition, meta.ProgressingReason,
+		"Reconciliation in progress"))
+	condition(&hr.Status.Conditions, hr, yes(meta.ReconcilingCondition, meta.ProgressingReason,
+		"Running '"+string(action)+"' action with timeout of "+hr.GetTimeout().Duration.String()))
 	apimeta.RemoveStatusCondition(&hr.Status.Conditions, meta.StalledCondition)
 	hr.Status.LastAttemptedGeneration, hr.Status.LastAttemptedConfigDigest = hr.Generation, digest
 	hr.Status.LastAttemptedReleaseAction, hr.Status.LastAttemptedRevision = action, version
@@ -140,14 +145,18 @@ func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object
 	if err == nil && !hr.GetUpgrade().DisableWait {
 		err = s.waitHealthy(ctx, []*unstructured.Unstructured{object}, hr.GetTimeout().Duration)
 	}
-	title := map[helmv2.ReleaseAction]string{helmv2.ReleaseActionInstall: "Install", helmv2.ReleaseActionUpgrade: "Upgrade"}[action]
+	title := map[helmv2.ReleaseAction]string{
+		helmv2.ReleaseActionInstall: "Install",
+		helmv2.ReleaseActionUpgrade: "Upgrade",
+	}[action]
 	if err != nil {
 		snapshot.Status = "failed"
 		hr.Status.Failures++
 		message := fmt.Sprintf("Helm %s failed for %s: %s", action, release, err)
 		condition(&hr.Status.Conditions, hr, no(helmv2.ReleasedCondition, title+"Failed", message))
 		condition(&hr.Status.Conditions, hr, no(meta.ReadyCondition, title+"Failed", message))
-		condition(&hr.Status.Conditions, hr, yes(meta.StalledCondition, "RetriesExceeded", fmt.Sprintf("Failed to %s after 1 attempt(s)", action)))
+		condition(&hr.Status.Conditions, hr, yes(meta.StalledCondition, "RetriesExceeded",
+			fmt.Sprintf("Failed to %s after 1 attempt(s)", action)))
 		s.Log.Warn("helm", "object", client.ObjectKeyFromObject(hr), "error", err)
 		return nil
 	}

@@ -37,7 +37,8 @@ func (s *stand) setUpKustomization(mgr ctrl.Manager) error {
 		return woken
 	}
 	return s.build(mgr, &kustomizev1.Kustomization{}).
-		Watches(&sourcev1.GitRepository{}, handler.EnqueueRequestsFromMapFunc(appliers), builder.WithPredicates(changed(revisionOf))).
+		Watches(&sourcev1.GitRepository{}, handler.EnqueueRequestsFromMapFunc(appliers),
+			builder.WithPredicates(changed(revisionOf))).
 		Complete(reconcile.Func(s.kustomization))
 }
 
@@ -79,7 +80,7 @@ func (s *stand) kustomization(ctx context.Context, req ctrl.Request) (ctrl.Resul
 	r := &run{stand: s, k: k, was: k.DeepCopy(), begin: time.Now()}
 	applied := k.Status.LastAppliedRevision
 	err := r.reconcile(ctx)
-	if ctx.Err() != nil {
+	if stopping(ctx) {
 		return ctrl.Result{}, nil
 	}
 	k.Status.LastHandledReconcileAt = handled(k)
@@ -102,7 +103,8 @@ func (s *stand) kustomization(ctx context.Context, req ctrl.Request) (ctrl.Resul
 		apimeta.RemoveStatusCondition(&k.Status.Conditions, meta.ReconcilingCondition)
 		k.Status.ObservedGeneration = k.Generation
 		if applied != k.Status.LastAppliedRevision {
-			s.Log.Info("apply", "object", req, "revision", k.Status.LastAppliedRevision, "took", time.Since(r.begin).Round(time.Millisecond))
+			s.Log.Info("apply", "object", req, "revision", k.Status.LastAppliedRevision, "took",
+				time.Since(r.begin).Round(time.Millisecond))
 		}
 	}
 	return result, r.saveStatus(ctx)
@@ -137,14 +139,17 @@ func (r *run) reconcile(ctx context.Context) error {
 	var repo sourcev1.GitRepository
 	err := r.client.Get(ctx, sourceOf(k), &repo)
 	if apierrors.IsNotFound(err) {
-		return &failure{meta.ArtifactFailedReason, fmt.Errorf("Source '%s' not found", k.Spec.SourceRef.String()), r.DependencyWait} //nolint:staticcheck // Flux's words
+		missing := fmt.Errorf("Source '%s' not found", k.Spec.SourceRef.String()) //nolint:staticcheck // Flux's words
+		return &failure{meta.ArtifactFailedReason, missing, r.DependencyWait}
 	}
 	if err != nil {
 		return failed(meta.ArtifactFailedReason, err)
 	}
 	revision := revisionOf(&repo)
 	if revision == "" {
-		return &failure{meta.ArtifactFailedReason, fmt.Errorf("Source artifact not found, retrying in %s", r.DependencyWait), r.DependencyWait} //nolint:staticcheck // Flux's words
+		//nolint:staticcheck // Flux's words
+		missing := fmt.Errorf("Source artifact not found, retrying in %s", r.DependencyWait)
+		return &failure{meta.ArtifactFailedReason, missing, r.DependencyWait}
 	}
 	if err := r.dependencies(ctx, k, revision); err != nil {
 		return &failure{meta.DependencyNotReadyReason, err, r.DependencyWait}
@@ -189,7 +194,8 @@ func (r *run) reconcile(ctx context.Context) error {
 		return failed(meta.HealthCheckFailedReason, err)
 	}
 	k.Status.LastAppliedRevision = revision
-	condition(&k.Status.Conditions, k, yes(meta.ReadyCondition, meta.ReconciliationSucceededReason, "Applied revision: "+revision))
+	condition(&k.Status.Conditions, k, yes(meta.ReadyCondition, meta.ReconciliationSucceededReason,
+		"Applied revision: "+revision))
 	r.record(digest, meta.ReconciliationSucceededReason)
 	return nil
 }
@@ -238,7 +244,8 @@ func (r *run) checkHealth(ctx context.Context, objects []*unstructured.Unstructu
 		return nil
 	}
 	begin := time.Now()
-	message := fmt.Sprintf("Running health checks for revision %s with a timeout of %s", k.Status.LastAttemptedRevision, timeoutOf(k))
+	message := fmt.Sprintf("Running health checks for revision %s with a timeout of %s", k.Status.LastAttemptedRevision,
+		timeoutOf(k))
 	condition(&k.Status.Conditions, k, unknown(meta.ReadyCondition, meta.ProgressingReason, "Reconciliation in progress"))
 	condition(&k.Status.Conditions, k, yes(meta.ReconcilingCondition, meta.ProgressingReason, message))
 	condition(&k.Status.Conditions, k, unknown(meta.HealthyCondition, meta.ProgressingReason, message))
@@ -249,7 +256,8 @@ func (r *run) checkHealth(ctx context.Context, objects []*unstructured.Unstructu
 		condition(&k.Status.Conditions, k, no(meta.HealthyCondition, meta.HealthCheckFailedReason, err.Error()))
 		return fmt.Errorf("health check failed after %s: %w", time.Since(begin), err)
 	}
-	condition(&k.Status.Conditions, k, yes(meta.HealthyCondition, meta.SucceededReason, fmt.Sprintf("Health check passed in %s", time.Since(begin))))
+	condition(&k.Status.Conditions, k, yes(meta.HealthyCondition, meta.SucceededReason,
+		fmt.Sprintf("Health check passed in %s", time.Since(begin))))
 	return nil
 }
 

@@ -41,7 +41,8 @@ func (s *stand) setUpImagePolicy(mgr ctrl.Manager) error {
 		return repo.Status.LastScanResult.Revision
 	})
 	return s.build(mgr, &reflectorv1.ImagePolicy{}).
-		Watches(&reflectorv1.ImageRepository{}, handler.EnqueueRequestsFromMapFunc(policies), builder.WithPredicates(scanned)).
+		Watches(&reflectorv1.ImageRepository{}, handler.EnqueueRequestsFromMapFunc(policies),
+			builder.WithPredicates(scanned)).
 		Complete(reconcile.Func(s.imagePolicy))
 }
 

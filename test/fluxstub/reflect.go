@@ -106,13 +106,15 @@ func (s *stand) scan(ctx context.Context, repo *reflectorv1.ImageRepository) err
 		ScanTime:   metav1.Now(),
 		LatestTags: latest[:min(len(latest), 10)],
 	}
-	message := fmt.Sprintf("successful scan: found %d tags with checksum %s", len(tags), repo.Status.LastScanResult.Revision)
+	message := fmt.Sprintf("successful scan: found %d tags with checksum %s", len(tags),
+		repo.Status.LastScanResult.Revision)
 	condition(&repo.Status.Conditions, repo, yes(meta.ReadyCondition, meta.SucceededReason, message))
 	return nil
 }
 
 // registry says how an ImageRepository's registry is reached.
-func (s *stand) registry(ctx context.Context, repo *reflectorv1.ImageRepository) (name.Repository, []remote.Option, error) {
+func (s *stand) registry(ctx context.Context, repo *reflectorv1.ImageRepository,
+) (name.Repository, []remote.Option, error) {
 	var options []name.Option
 	if repo.Spec.Insecure {
 		options = append(options, name.Insecure)
@@ -137,13 +139,15 @@ func (s *stand) registry(ctx context.Context, repo *reflectorv1.ImageRepository)
 		}
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM(secret.Data["ca.crt"])
-		how = append(how, remote.WithTransport(&http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}))
+		how = append(how, remote.WithTransport(&http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool,
+			MinVersion: tls.VersionTLS12}}))
 	}
 	return ref, how, nil
 }
 
 // registryLogin reads the login for a repository's host out of a pull secret.
-func (s *stand) registryLogin(ctx context.Context, namespace, secretName string, ref name.Repository) (authn.Authenticator, error) {
+func (s *stand) registryLogin(ctx context.Context, namespace, secretName string, ref name.Repository,
+) (authn.Authenticator, error) {
 	var secret corev1.Secret
 	key := client.ObjectKey{Namespace: namespace, Name: secretName}
 	if err := s.client.Get(ctx, key, &secret); err != nil {

@@ -77,7 +77,7 @@ func applySetters(dir string, setters map[string]string) (Changes, error) {
 			PreserveSeqIndent: true,
 		}).Read()
 		if err != nil {
-			return nil // left alone, without a word
+			return nil //nolint:nilerr // as Flux's setter: left alone, without a word
 		}
 		for _, node := range nodes {
 			set(node.YNode(), setters, func(c Change) { changes.FileChanges[file] = append(changes.FileChanges[file], c) })

@@ -80,10 +80,12 @@ func (s *stand) fetch(ctx context.Context, repo *sourcev1.GitRepository) error {
 		}
 		header, _, _ := strings.Cut(raw, "\n\n")
 		if !strings.Contains(header, "\ngpgsig ") {
-			err := fmt.Errorf("signature verification of commit '%s' failed: unable to verify Git commit: the commit has no signature", commit)
+			err := fmt.Errorf("signature verification of commit '%s' failed: "+
+				"unable to verify Git commit: the commit has no signature", commit)
 			return refuse(sourcev1.SourceVerifiedCondition, "InvalidCommitSignature", err)
 		}
-		condition(conditions, repo, yes(sourcev1.SourceVerifiedCondition, "Succeeded", "verified signature of commit '"+commit+"'"))
+		condition(conditions, repo, yes(sourcev1.SourceVerifiedCondition, "Succeeded",
+			"verified signature of commit '"+commit+"'"))
 	} else {
 		apimeta.RemoveStatusCondition(conditions, sourcev1.SourceVerifiedCondition)
 	}
@@ -122,7 +124,8 @@ func (s *stand) tip(ctx context.Context, repo *sourcev1.GitRepository) (dir, rev
 		return "", "", err
 	}
 	if _, err := r.git(ctx, dir, "fetch", "--quiet", "--force", "--no-tags", repo.Spec.URL, ref+":"+ref); err != nil {
-		return "", "", fmt.Errorf("failed to checkout and determine revision: unable to clone '%s': %w", redact(repo.Spec.URL), err)
+		return "", "", fmt.Errorf("failed to checkout and determine revision: unable to clone '%s': %w",
+			redact(repo.Spec.URL), err)
 	}
 	if given := repo.Spec.Reference; given != nil && given.Commit != "" {
 		ref = given.Commit

@@ -4,7 +4,6 @@
 package gitserver
 
 import (
-	"context"
 	"crypto/subtle"
 	"crypto/tls"
 	"errors"
@@ -201,7 +200,7 @@ func (s *Server) Create(name string) (string, error) { return Create(s.Root, nam
 // Create makes a bare repository with the branch main below a folder.
 func Create(root, name string) (string, error) {
 	dir := filepath.Join(root, filepath.FromSlash(name))
-	cmd := exec.CommandContext(context.Background(), "git", "init", "--quiet", "--bare", "--initial-branch=main", dir)
+	cmd := exec.Command("git", "init", "--quiet", "--bare", "--initial-branch=main", dir)
 	cmd.Env = Env()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("git init: %w: %s", err, out)

@@ -79,7 +79,7 @@ func TestHoldWithoutARollbackIsAdopted(t *testing.T) {
 	w.Until("the Rollback is gone", func() error {
 		err := w.Client.Get(t.Context(), client.ObjectKeyFromObject(r), r.DeepCopy())
 		if !apierrors.IsNotFound(err) {
-			return fmt.Errorf("reading it gives %v", err)
+			return fmt.Errorf("reading it gives %w", err)
 		}
 		return nil
 	})

@@ -43,7 +43,7 @@ var listens = regexp.MustCompile(`"listening","address":"([^"]+)"`)
 func (s *Sidecar) ready() error {
 	select {
 	case <-s.Done():
-		return fmt.Errorf("it has ended: %v", s.Err())
+		return fmt.Errorf("it has ended: %w", s.Err())
 	default:
 	}
 	last := errors.New("it does not listen yet")

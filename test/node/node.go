@@ -278,7 +278,8 @@ func pinned(pod *corev1.Pod) string {
 		return name
 	}
 	affinity := pod.Spec.Affinity
-	if affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+	if affinity == nil || affinity.NodeAffinity == nil ||
+		affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		return ""
 	}
 	for _, term := range affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
@@ -309,7 +310,10 @@ func register(ctx context.Context, client kubernetes.Interface, nodes []Node) er
 			Status: corev1.NodeStatus{
 				Capacity:    capacity,
 				Allocatable: capacity,
-				Addresses:   []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: nodeIP}, {Type: corev1.NodeHostName, Address: n.Name}},
+				Addresses: []corev1.NodeAddress{
+					{Type: corev1.NodeInternalIP, Address: nodeIP},
+					{Type: corev1.NodeHostName, Address: n.Name},
+				},
 				Conditions: []corev1.NodeCondition{{
 					Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady",
 					Message: "kubelet is posting ready status", LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now(),

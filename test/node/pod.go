@@ -75,7 +75,8 @@ func (s *standIn) care(ctx context.Context, pod *corev1.Pod) (time.Duration, err
 	}
 	for _, c := range append(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses...) {
 		if w := c.State.Waiting; w != nil && w.Message != "" {
-			s.Log.Debug("pod waits", "pod", pod.Namespace+"/"+pod.Name, "container", c.Name, "reason", w.Reason, "message", w.Message)
+			s.Log.Debug("pod waits", "pod", pod.Namespace+"/"+pod.Name, "container", c.Name, "reason", w.Reason, "message",
+				w.Message)
 		}
 	}
 	_, err := s.client.CoreV1().Pods(pod.Namespace).UpdateStatus(ctx, pod, metav1.UpdateOptions{})
@@ -83,7 +84,8 @@ func (s *standIn) care(ctx context.Context, pod *corev1.Pod) (time.Duration, err
 }
 
 // run pulls a container's image if it is due and starts the container if it can. It says when to look again.
-func (s *standIn) run(ctx context.Context, pod *corev1.Pod, c corev1.Container, status *corev1.ContainerStatus) time.Duration {
+func (s *standIn) run(ctx context.Context, pod *corev1.Pod, c corev1.Container, status *corev1.ContainerStatus,
+) time.Duration {
 	if status.State.Waiting == nil || status.LastTerminationState.Terminated != nil {
 		return 0
 	}
@@ -154,10 +156,12 @@ func (s *standIn) report(status *corev1.ContainerStatus, image string, f *failur
 func (s *standIn) pullFor(ctx context.Context, pod *corev1.Pod, c corev1.Container) (pulled, error) {
 	named, err := reference.ParseDockerRef(c.Image)
 	if err != nil {
-		return pulled{}, &pullError{"InvalidImageName", fmt.Sprintf("Failed to apply default image tag %q: couldn't parse image name %q: %v", c.Image, c.Image, err)}
+		return pulled{}, &pullError{"InvalidImageName", fmt.Sprintf(
+			"Failed to apply default image tag %q: couldn't parse image name %q: %v", c.Image, c.Image, err)}
 	}
 	if c.ImagePullPolicy == corev1.PullNever {
-		return pulled{}, &pullError{"ErrImageNeverPull", fmt.Sprintf("Container image %q is not present with pull policy of Never", c.Image)}
+		return pulled{}, &pullError{"ErrImageNeverPull", fmt.Sprintf(
+			"Container image %q is not present with pull policy of Never", c.Image)}
 	}
 	platform, err := s.platform(ctx, pod.Spec.NodeName)
 	if err != nil {
@@ -178,7 +182,8 @@ func (s *standIn) pullFor(ctx context.Context, pod *corev1.Pod, c corev1.Contain
 	return got, err
 }
 
-// logins are what the pod's pull secrets hold for an image. Secrets that are missing or broken are passed over, as a kubelet does.
+// logins are what the pod's pull secrets hold for an image. Secrets that are missing or broken are passed over, as a
+// kubelet does.
 func (s *standIn) logins(ctx context.Context, pod *corev1.Pod, named reference.Named) ([]login, error) {
 	var all []login
 	for _, ref := range pod.Spec.ImagePullSecrets {

@@ -27,7 +27,8 @@ const (
 )
 
 // accepts is what containerd asks for.
-var accepts = strings.Join([]string{dockerManifest, dockerIndex, ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, "*/*"}, ", ")
+var accepts = strings.Join([]string{dockerManifest, dockerIndex, ocispec.MediaTypeImageManifest,
+	ocispec.MediaTypeImageIndex, "*/*"}, ", ")
 
 // maxBlob is the most that is read of an answer; what is longer does not fit its digest.
 const maxBlob = 32 << 20
@@ -45,11 +46,13 @@ type puller struct {
 }
 
 func newPuller(trust map[string][]byte) *puller {
-	p := &puller{plain: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}}, trust: map[string]*http.Client{}}
+	p := &puller{plain: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}},
+		trust: map[string]*http.Client{}}
 	for host, ca := range trust {
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM(ca)
-		p.trust[host] = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
+		p.trust[host] = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool,
+			MinVersion: tls.VersionTLS12}}}
 	}
 	return p
 }
@@ -116,7 +119,8 @@ func (i *image) resolve(ctx context.Context) (ocispec.Descriptor, error) {
 	case res.StatusCode == http.StatusNotFound:
 		return ocispec.Descriptor{}, fmt.Errorf("%s: %w", i.ref, errNotFound)
 	case res.StatusCode > 299:
-		return ocispec.Descriptor{}, fmt.Errorf("pulling from host %s failed with status code [manifests %s]: %s", i.host, i.object, res.Status)
+		return ocispec.Descriptor{}, fmt.Errorf("pulling from host %s failed with status code [manifests %s]: %s", i.host,
+			i.object, res.Status)
 	}
 	d := ocispec.Descriptor{MediaType: mediaType(res)}
 	says := res.Header.Get("Docker-Content-Digest")
@@ -169,7 +173,8 @@ func (i *image) fetchAll(ctx context.Context, top ocispec.Descriptor) (alien boo
 	if err := json.Unmarshal(raw, &config); err != nil {
 		return false, fmt.Errorf("failed to unmarshal config %s: %w", m.Config.Digest, err)
 	}
-	alien = config.OS != "" && config.OS != i.platform.OS || config.Architecture != "" && config.Architecture != i.platform.Arch
+	alien = config.OS != "" && config.OS != i.platform.OS ||
+		config.Architecture != "" && config.Architecture != i.platform.Arch
 	return alien, nil
 }
 
@@ -191,13 +196,15 @@ func (i *image) choose(raw []byte) (ocispec.Descriptor, error) {
 func (i *image) fetch(ctx context.Context, d ocispec.Descriptor, kind string) ([]byte, error) {
 	body, err := i.read(ctx, kind+"/"+d.Digest.String())
 	if errors.Is(err, errNotFound) {
-		return nil, fmt.Errorf("failed to copy: httpReadSeeker: failed open: could not fetch content descriptor %s (%s) from remote: %w", d.Digest, d.MediaType, err)
+		return nil, fmt.Errorf("failed to copy: httpReadSeeker: failed open: could not fetch content descriptor "+
+			"%s (%s) from remote: %w", d.Digest, d.MediaType, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("failed to copy: httpReadSeeker: failed open: %w", err)
 	}
 	if got := digestOf(body); got != d.Digest.String() {
-		return nil, fmt.Errorf("failed commit on ref %q: unexpected commit digest %s, expected %s: %w", strings.TrimSuffix(kind, "s")+"-"+d.Digest.String(), got, d.Digest, errPrecondition)
+		return nil, fmt.Errorf("failed commit on ref %q: unexpected commit digest %s, expected %s: %w",
+			strings.TrimSuffix(kind, "s")+"-"+d.Digest.String(), got, d.Digest, errPrecondition)
 	}
 	return body, nil
 }

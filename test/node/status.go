@@ -49,7 +49,8 @@ func waiting(containers []corev1.Container, reason string) []corev1.ContainerSta
 func finish(status *corev1.ContainerStatus, now time.Time) {
 	started := false
 	status.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-		Reason: "Completed", StartedAt: status.State.Running.StartedAt, FinishedAt: metav1.NewTime(now), ContainerID: status.ContainerID,
+		Reason: "Completed", StartedAt: status.State.Running.StartedAt, FinishedAt: metav1.NewTime(now),
+		ContainerID: status.ContainerID,
 	}}
 	status.Ready, status.Started = true, &started
 }
@@ -60,12 +61,14 @@ func crash(pod *corev1.Pod, status *corev1.ContainerStatus, now time.Time) {
 	status.RestartCount = 1
 	status.LastTerminationState = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 		ExitCode: 128, Reason: "StartError", StartedAt: at, FinishedAt: at, ContainerID: status.ContainerID,
-		Message: `failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: ` +
+		Message: `failed to create containerd task: failed to create shim task: OCI runtime create failed: ` +
+			`runc create failed: ` +
 			`unable to start container process: exec: "/app": exec format error: unknown`,
 	}}
 	status.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
-		Reason:  "CrashLoopBackOff",
-		Message: fmt.Sprintf("back-off 10s restarting failed container=%s pod=%s_%s(%s)", status.Name, pod.Name, pod.Namespace, pod.UID),
+		Reason: "CrashLoopBackOff",
+		Message: fmt.Sprintf("back-off 10s restarting failed container=%s pod=%s_%s(%s)", status.Name, pod.Name,
+			pod.Namespace, pod.UID),
 	}}
 }
 
@@ -120,7 +123,8 @@ func conclude(pod *corev1.Pod, initialized bool) {
 			incomplete = append(incomplete, c.Name)
 		}
 	}
-	set(pod, corev1.PodInitialized, initialized, "ContainersNotInitialized", fmt.Sprintf("containers with incomplete status: %v", incomplete))
+	set(pod, corev1.PodInitialized, initialized, "ContainersNotInitialized",
+		fmt.Sprintf("containers with incomplete status: %v", incomplete))
 	reason, message := "ContainersNotReady", fmt.Sprintf("containers with unready status: %v", unready)
 	if pod.Status.Phase == corev1.PodSucceeded {
 		reason, message = "PodCompleted", ""
@@ -133,7 +137,8 @@ func conclude(pod *corev1.Pod, initialized bool) {
 
 // set writes a condition; why and message are those of a false one.
 func set(pod *corev1.Pod, kind corev1.PodConditionType, is bool, why, message string) {
-	c := corev1.PodCondition{Type: kind, Status: corev1.ConditionFalse, Reason: why, Message: message, ObservedGeneration: pod.Generation}
+	c := corev1.PodCondition{Type: kind, Status: corev1.ConditionFalse, Reason: why, Message: message,
+		ObservedGeneration: pod.Generation}
 	if is {
 		c.Status, c.Reason, c.Message = corev1.ConditionTrue, "", ""
 	}

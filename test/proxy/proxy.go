@@ -136,7 +136,9 @@ func APIServer(r *http.Request) bool {
 	default:
 		return false
 	}
-	for _, quiet := range []string{"/apis/authorization.k8s.io/", "/apis/authentication.k8s.io/", "/apis/coordination.k8s.io/"} {
+	for _, quiet := range []string{
+		"/apis/authorization.k8s.io/", "/apis/authentication.k8s.io/", "/apis/coordination.k8s.io/",
+	} {
 		if strings.HasPrefix(r.URL.Path, quiet) {
 			return false
 		}

@@ -204,7 +204,7 @@ func (e *Env) until(ctx context.Context, what string, ask func(context.Context) 
 
 // ended says why a process ended, so that a lost port can be told from the rest.
 func (e *Env) ended(p *process.Process) error {
-	err := fmt.Errorf("the control plane ended early: %v", p.Err())
+	err := fmt.Errorf("the control plane ended early: %w", p.Err())
 	for _, other := range e.processes {
 		log, _ := os.ReadFile(e.path(other.Name() + ".log"))
 		if bytes.Contains(log, []byte("address already in use")) {
