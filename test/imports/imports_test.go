@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"cmd/":               {"notify", "notify/", "reconcile", "reconcile/", "watcher", "watcher/", "gate"},
 	"gate":               {"reconcile/manifest", "reconcile/registry"},
 	"notify":             {},
-	"notify/":            {"notify"},
+	"notify/":            {"notify", "notify/card"},
 	"notify/metrics":     {"reconcile"}, // counts records by the phases that reconcile names
 	"reconcile":          {},
 	"reconcile/":         {"reconcile"}, // an adapter knows the ports, and no other adapter

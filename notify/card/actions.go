@@ -1,0 +1,99 @@
+package card
+
+import (
+	"fmt"
+
+	"github.com/slack-go/slack"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// buttons are what a person can do. Declining is safe, so it is not styled; for a drift both answers are equal.
+func buttons(f Facts) []slack.BlockElement {
+	r := f.Rollback
+	value, w := Value(r), wordsOf(r)
+	var out []slack.BlockElement
+	if approvable(&r.Status) {
+		out = append(out, approve(r, w, value))
+	}
+	out = append(out, reject(r, w, value))
+	if s := r.Status.Suspect; s != nil {
+		if u := f.Links.Commit(s.Commit); u != "" {
+			out = append(out, slack.NewButtonBlockElement(View, value, plainText("View Commit")).WithURL(u))
+		}
+	}
+	return out
+}
+
+// approvable says whether an approval could be carried out.
+func approvable(s *v1alpha1.RollbackStatus) bool {
+	if s.Waiting != nil && s.Waiting.Asked != nil && s.Waiting.Asked.OnlyReject != "" {
+		return false
+	}
+	return s.Target != nil && len(s.Target.Values) > 0
+}
+
+func approve(r *v1alpha1.Rollback, w words, value string) *slack.ButtonBlockElement {
+	if w.drift {
+		b := slack.NewButtonBlockElement(Approve, value, plainText("Adopt into Git"))
+		b.AccessibilityLabel = clip("Write "+or(w.good, "the running image")+" of "+w.app+" into Git", 75)
+		return b.WithConfirm(confirm("Adopt into Git?", adopts(r, w), "Adopt"))
+	}
+	b := slack.NewButtonBlockElement(Approve, value, plainText("Revert in Git")).WithStyle(slack.StylePrimary)
+	b.AccessibilityLabel = clip("Revert "+w.app+to(w.good)+" in Git", 75)
+	return b.WithConfirm(confirm("Revert in Git?", reverts(r, w), "Revert"))
+}
+
+func reject(r *v1alpha1.Rollback, w words, value string) *slack.ButtonBlockElement {
+	if w.drift {
+		b := slack.NewButtonBlockElement(Reject, value, plainText("Restore from Git"))
+		b.AccessibilityLabel = clip("Let Flux put "+w.bad+" of "+w.app+" back", 75)
+		what := fmt.Sprintf("Git keeps %s for %s, and Flux puts it back the next time it applies.", w.bad, w.app)
+		return b.WithConfirm(confirm("Restore from Git?", what, "Restore"))
+	}
+	b := slack.NewButtonBlockElement(Reject, value, plainText(clip("Keep "+w.bad, 30)))
+	b.AccessibilityLabel = clip("Keep "+w.bad+" of "+w.app+" in Git", 75)
+	return b
+}
+
+// reverts says what an approval does.
+func reverts(r *v1alpha1.Rollback, w words) string {
+	s := r.Status.Suspect
+	if s == nil {
+		return "Reverts the image in Git."
+	}
+	out := fmt.Sprintf("Pushes a revert of %s for %s to %s: %s goes back to %s", plain(short7(s.Commit), 12), w.app,
+		plain(s.Branch, 40), w.bad, or(w.good, "its former image"))
+	if marked(s) {
+		return out + ", and image automation is held off until a newer image can run."
+	}
+	return out + "."
+}
+
+// adopts says what adopting a drift does.
+func adopts(r *v1alpha1.Rollback, w words) string {
+	s := r.Status.Suspect
+	if s == nil {
+		return "Writes the running image into Git."
+	}
+	out := fmt.Sprintf("Pushes a commit to %s that writes %s for %s where it says %s", plain(s.Branch, 40),
+		or(w.good, "the running image"), w.app, w.bad)
+	if marked(s) {
+		return out + ", and image automation is held off until a newer image is elected."
+	}
+	return out + "."
+}
+
+func marked(s *v1alpha1.Suspect) bool {
+	for _, n := range s.Nodes {
+		if n.Marker != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func confirm(title, text, yes string) *slack.ConfirmationBlockObject {
+	return slack.NewConfirmationBlockObject(plainText(title), plainText(clip(text, 300)), plainText(yes),
+		plainText("Cancel"))
+}

@@ -1,0 +1,125 @@
+// Package card makes Slack messages of Rollbacks. It is pure: it knows no clock, no network and no channel, so that
+// the same facts always give the same bytes, which golden files hold.
+//
+// A Rollback is one message that changes in place. Its blocks have the same order in every state, so that the eye finds
+// things:
+//
+//	┌ header   Approval needed: revert shop-api to v1.41.3
+//	│ fields   workload · cluster · image from → to · pods · commit · policy
+//	│ words    what the kubelet says, unformatted
+//	│ scope    what is reverted, and what else the commit brought in and is not
+//	│ next     what happens next and when, and why a person is asked; at the end: the record
+//	│ actions  Revert in Git · Keep v1.42.0 · View Commit      (only while people can decide)
+//	└ context  who may decide, the way without Slack, the Rollback's name
+//
+// Times are Slack's date tokens, which every reader sees in his own zone, so that no countdown needs edits. All text
+// from outside is cleaned, cut and escaped: see text.go. Validate holds a card to Slack's limits.
+package card
+
+import (
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// The action IDs of the buttons. They never change; what a click is about is in its value.
+const (
+	// Approve reverts in Git, or adopts a drift into Git.
+	Approve = "backstop.approve"
+	// Reject keeps the image, or restores a drift from Git.
+	Reject = "backstop.reject"
+	// View opens the commit in a browser; Slack reports the click nevertheless.
+	View = "backstop.view"
+)
+
+// Facts are all that a card renders.
+type Facts struct {
+	// Rollback is the record.
+	Rollback *v1alpha1.Rollback
+	// Cluster names this cluster.
+	Cluster string
+	// Policies that apply. Each of them has to let a person decide.
+	Policies []Policy
+	// Cooldown of the policy; zero for none or unknown.
+	Cooldown time.Duration
+	// Budget of automatic reverts on one branch, as COUNT/DURATION; empty for none or unknown.
+	Budget string
+	// Mode that applies; empty for unknown. In mode Auto what keeps the policy from deciding may go away by itself.
+	Mode v1alpha1.Mode
+	// Links finds commits' pages.
+	Links Links
+}
+
+// Policy is one policy that applies.
+type Policy struct {
+	// Name is its namespace/name.
+	Name string
+	// Approvers may decide on Slack, as it says.
+	Approvers v1alpha1.SlackApproval
+}
+
+// Card is one Slack message.
+type Card struct {
+	// Text is what notifications and screen readers say.
+	Text string
+	// Blocks are what is shown.
+	Blocks []slack.Block
+	// Broadcast says that the news of this state is worth showing in the channel beside the thread.
+	Broadcast bool
+}
+
+// Of renders the card of a Rollback in the state that it is in.
+func Of(f Facts) Card {
+	r := f.Rollback
+	blocks := []slack.Block{slack.NewHeaderBlock(plainText(clip(header(r), 150)))}
+	blocks = append(blocks, slack.NewSectionBlock(nil, fields(f), nil))
+	if words := kubelet(&r.Status); words != "" {
+		blocks = append(blocks, preformatted(words))
+	}
+	if s := scope(f); s != "" {
+		blocks = append(blocks, section(s))
+	}
+	blocks = append(blocks, section(next(f)))
+	if Open(r) {
+		blocks = append(blocks, slack.NewActionBlock("", buttons(f)...))
+	}
+	blocks = append(blocks, slack.NewContextBlock("", elements(context(f))...))
+	return Card{Text: point(f), Blocks: blocks, Broadcast: loud(r)}
+}
+
+// loud says whether a state needs a person who may have stopped looking.
+func loud(r *v1alpha1.Rollback) bool {
+	if stateOf(r) != ended {
+		return false
+	}
+	s := &r.Status
+	return s.Outcome.Result == v1alpha1.ResultFailed || s.Outcome.Result == v1alpha1.ResultExpired
+}
+
+// mrkdwn is text that is escaped already. Slack adds no links of its own to it.
+func mrkdwn(s string) *slack.TextBlockObject {
+	return slack.NewTextBlockObject(slack.MarkdownType, s, false, true)
+}
+
+func plainText(s string) *slack.TextBlockObject {
+	return slack.NewTextBlockObject(slack.PlainTextType, s, false, false)
+}
+
+func section(s string) *slack.SectionBlock { return slack.NewSectionBlock(mrkdwn(s), nil, nil) }
+
+// preformatted shows text as it is: nothing in it is parsed.
+func preformatted(s string) *slack.RichTextBlock {
+	return slack.NewRichTextBlock("", &slack.RichTextPreformatted{
+		Type: slack.RTEPreformatted, Elements: []slack.RichTextSectionElement{slack.NewRichTextSectionTextElement(s, nil)},
+	})
+}
+
+func elements(lines []string) []slack.MixedElement {
+	out := make([]slack.MixedElement, 0, len(lines))
+	for _, l := range lines {
+		out = append(out, mrkdwn(l))
+	}
+	return out
+}

@@ -1,0 +1,220 @@
+package card
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/slack-go/slack"
+	"github.com/slack-go/slack/slackutilsx"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// fields are the facts in two columns.
+func fields(f Facts) []*slack.TextBlockObject {
+	r := f.Rollback
+	var out []*slack.TextBlockObject
+	add := func(label, value string) {
+		if value != "" {
+			out = append(out, mrkdwn("*"+label+"*\n"+value))
+		}
+	}
+	add("Workload", workloadField(r))
+	add("Cluster", foreign(f.Cluster, 100))
+	add("Image", imageField(r))
+	add(podsLabel(r), podsField(&r.Status))
+	add("Commit", commitField(f))
+	add("Policy", policyField(f))
+	return out
+}
+
+func workloadField(r *v1alpha1.Rollback) string {
+	var names []string
+	for _, w := range workloads(&r.Status) {
+		names = append(names, code(w.String(), 120))
+	}
+	if len(names) == 0 {
+		return "in namespace " + foreign(r.Namespace, 63)
+	}
+	return join(names, 3) + " in " + foreign(r.Namespace, 63)
+}
+
+func imageField(r *v1alpha1.Rollback) string {
+	bad, good := tags(r.Spec.Image, targetOf(r))
+	from, to := code(bad, 80), code(good, 80)
+	if r.Spec.Trigger == v1alpha1.TriggerDrift {
+		return fmt.Sprintf("%s\nGit says %s\ncluster runs %s", code(repositoryOf(r.Spec.Image), 200), or(from, "nothing"),
+			or(to, "another image"))
+	}
+	if to == "" {
+		return code(repositoryOf(r.Spec.Image), 200) + "\n" + from
+	}
+	if a, b := repositoryOf(r.Spec.Image), repositoryOf(targetOf(r)); a != b {
+		return code(r.Spec.Image, 300) + "\n→ " + code(targetOf(r), 300)
+	}
+	return code(repositoryOf(r.Spec.Image), 200) + "\n" + from + " → " + to
+}
+
+func targetOf(r *v1alpha1.Rollback) string {
+	if r.Status.Target == nil {
+		return ""
+	}
+	return r.Status.Target.Image
+}
+
+func podsLabel(r *v1alpha1.Rollback) string {
+	switch {
+	case r.Spec.Trigger == v1alpha1.TriggerDrift:
+		return "Since"
+	case stateOf(r) == ended, stateOf(r) == reverted:
+		return "Pods that failed"
+	}
+	return "Pods failing"
+}
+
+// podsField says how bad it is, since when and why.
+func podsField(s *v1alpha1.RollbackStatus) string {
+	if len(s.Failures) == 0 {
+		return ""
+	}
+	since := "since " + clock(firstSeen(s))
+	why := because(s)
+	if s.Pods == nil {
+		return joinNonEmpty(" · ", why, since)
+	}
+	count := fmt.Sprint(s.Pods.Failing)
+	if s.Pods.Total > 0 {
+		count += fmt.Sprintf(" of %d", s.Pods.Total)
+	}
+	out := joinNonEmpty(" · ", count, why, since)
+	if s.Pods.Ready > 0 {
+		out += fmt.Sprintf("\n%d ready on what ran before", s.Pods.Ready)
+	}
+	return out
+}
+
+// because lists the causes of the failures in words.
+func because(s *v1alpha1.RollbackStatus) string {
+	var out []string
+	seen := map[v1alpha1.Cause]bool{}
+	for _, f := range s.Failures {
+		if !seen[f.Cause] {
+			seen[f.Cause] = true
+			out = append(out, causeWords(f.Cause))
+		}
+	}
+	return join(out, 3)
+}
+
+func causeWords(c v1alpha1.Cause) string {
+	switch c {
+	case v1alpha1.CauseNotFound:
+		return "image not found"
+	case v1alpha1.CausePlatformMismatch:
+		return "no image for the platform"
+	case v1alpha1.CauseInvalidName:
+		return "invalid image name"
+	case v1alpha1.CauseBlobMissing:
+		return "a layer is missing"
+	case v1alpha1.CauseUnauthorized:
+		return "registry refuses access"
+	case v1alpha1.CauseRateLimited:
+		return "registry limits requests"
+	case v1alpha1.CauseRegistryUnavailable:
+		return "registry unavailable"
+	case v1alpha1.CauseNodeFault:
+		return "node at fault"
+	case v1alpha1.CauseNeverPulled:
+		return "never pulled, as the pull policy says"
+	case v1alpha1.CauseDrift:
+		return "changed by hand"
+	case v1alpha1.CauseUnknown:
+		return "cause unknown"
+	}
+	return foreign(string(c), 40)
+}
+
+// commitField is the suspect: its page, who, when, and how long before the failure.
+func commitField(f Facts) string {
+	s := f.Rollback.Status.Suspect
+	if s == nil {
+		return ""
+	}
+	out := f.Links.link(s.Commit)
+	switch author := foreign(s.Author, 80); {
+	case s.Automation != nil && author != "":
+		out += " by image automation as " + author
+	case s.Automation != nil:
+		out += " by image automation"
+	case author != "":
+		out += " by " + author
+	}
+	if !s.When.IsZero() {
+		out += "\n" + date(s.When.Time)
+		if first := firstSeen(&f.Rollback.Status); first.After(s.When.Time) {
+			out += ", " + lasted(first.Sub(s.When.Time)) + " before the failure"
+		}
+	}
+	if subject := foreign(s.Subject, 120); subject != "" {
+		out += "\n" + subject
+	}
+	return out
+}
+
+// link shows a commit by its short hash, linked where its page is known.
+func (l Links) link(hash string) string {
+	name := code(short7(hash), 12)
+	if u := l.Commit(hash); u != "" {
+		return "<" + slackutilsx.EscapeMessage(u) + "|" + name + ">"
+	}
+	return name
+}
+
+func short7(hash string) string { return fmt.Sprintf("%.7s", hash) }
+
+func policyField(f Facts) string {
+	var names []string
+	for _, p := range f.Policies {
+		names = append(names, foreign(p.Name, 130))
+	}
+	out := join(names, 3)
+	var limits []string
+	if f.Cooldown > 0 {
+		limits = append(limits, "cooldown "+lasted(f.Cooldown))
+	}
+	if f.Budget != "" {
+		limits = append(limits, "budget "+foreign(f.Budget, 30))
+	}
+	return joinNonEmpty("\n", out, strings.Join(limits, " · "))
+}
+
+// kubelet is the kubelet's own words, which the block that shows them parses nothing of.
+func kubelet(s *v1alpha1.RollbackStatus) string {
+	for _, f := range s.Failures {
+		if m := cut(f.Message, 600); m != "" {
+			return isolated(m)
+		}
+	}
+	return ""
+}
+
+func firstSeen(s *v1alpha1.RollbackStatus) time.Time {
+	var first time.Time
+	for _, f := range s.Failures {
+		if first.IsZero() || f.Since.Time.Before(first) {
+			first = f.Since.Time
+		}
+	}
+	return first
+}
+
+func joinNonEmpty(sep string, parts ...string) string {
+	var out []string
+	for _, p := range parts {
+		if p != "" {
+			out = append(out, p)
+		}
+	}
+	return strings.Join(out, sep)
+}

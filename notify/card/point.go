@@ -1,0 +1,43 @@
+package card
+
+import (
+	"fmt"
+
+	"github.com/slack-go/slack/slackutilsx"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// point is what a phone shows and a screen reader reads: where, what, and what is asked of whoever reads it.
+func point(f Facts) string {
+	r := f.Rollback
+	s, w := &r.Status, wordsOf(r)
+	out := or(plain(f.Cluster, 60), "Backstop") + ": "
+	switch {
+	case stateOf(r) == asking && w.drift:
+		out += fmt.Sprintf("%s was changed by hand to %s, Git says %s. Adopt it into Git or restore it by %s.", w.app,
+			or(w.good, "another image"), w.bad, utc(s.Waiting.Asked.Until.Time))
+	case stateOf(r) == asking:
+		out += fmt.Sprintf("%s %s cannot be pulled%s. Approve the revert%s by %s.", w.app, w.bad, inBrackets(s), to(w.good),
+			utc(s.Waiting.Asked.Until.Time))
+	case expired(r):
+		out += header(r) + ". It can still be decided."
+	case stateOf(r) == ended:
+		out += header(r) + ". " + plain(s.Outcome.Sentence, 200)
+	case w.drift:
+		out += header(r) + "."
+	default:
+		out += header(r) + inBrackets(s) + "."
+	}
+	return slackutilsx.EscapeMessage(clip(out, 600))
+}
+
+func inBrackets(s *v1alpha1.RollbackStatus) string {
+	switch {
+	case s.Pods == nil:
+		return ""
+	case s.Pods.Total > 0:
+		return fmt.Sprintf(" (%d of %d pods)", s.Pods.Failing, s.Pods.Total)
+	}
+	return fmt.Sprintf(" (%d pods)", s.Pods.Failing)
+}

@@ -1,0 +1,261 @@
+package card
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// scope says what is written, and what the commit brought in beside it that stays.
+func scope(f Facts) string {
+	s := f.Rollback.Status.Suspect
+	if s == nil {
+		return ""
+	}
+	var lines []string
+	if files := filesOf(s); len(files) > 0 && f.Rollback.Status.Target != nil {
+		lines = append(lines, fmt.Sprintf("*In Git* %s on %s of %s", join(files, 3), code(s.Branch, 80),
+			foreign(s.Source.String(), 120)))
+	}
+	if len(s.OtherImages) > 0 {
+		var others []string
+		for _, i := range s.OtherImages {
+			others = append(others, code(i, 120))
+		}
+		lines = append(lines, "*Not touched* the same commit also brought in "+join(others, 5))
+	}
+	if !s.OnlyImages {
+		lines = append(lines, "*Not touched* what else the commit changed beside images")
+	}
+	if len(s.SharedBy) > 0 {
+		var others []string
+		for _, o := range s.SharedBy {
+			others = append(others, foreign(o.String(), 120))
+		}
+		lines = append(lines, "*Also changes* "+join(others, 5)+", which use the same files")
+	}
+	if t := f.Rollback.Status.Target; t != nil && t.Proof != "" {
+		label := "*Proof* "
+		if !t.Proved {
+			label = "*Not proved* "
+		}
+		lines = append(lines, label+foreign(t.Proof, 400))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func filesOf(s *v1alpha1.Suspect) []string {
+	var out []string
+	for _, n := range s.Nodes {
+		if name := code(n.File, 150); name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// next says what happens next and when; at the end it is the record. A state is told by a word and a symbol.
+func next(f Facts) string {
+	r := f.Rollback
+	s := &r.Status
+	switch stateOf(r) {
+	case asking:
+		return question(f)
+	case reverting:
+		return "⏳ " + byWhom(r) + "\n" + pushing(r) + waitsFor(s)
+	case reverted:
+		return "⏳ " + byWhom(r) + "\n" + pushed(f) + "\n*Next* Flux applies it, then the pods are checked" + waitsFor(s)
+	case ended:
+		return record(f)
+	case failing:
+	}
+	if s.Waiting == nil {
+		return "🔎 *Next* Backstop looks for the commit that brought the image in"
+	}
+	out := "🔎 *Next* " + foreign(s.Waiting.Why, 800)
+	if s.Waiting.Until != nil {
+		out += ", until " + clock(s.Waiting.Until.Time)
+	}
+	return out
+}
+
+// question says what happens without an answer, and why a person is asked.
+func question(f Facts) string {
+	a := f.Rollback.Status.Waiting.Asked
+	out := "🟡 *A person decides* by " + clock(a.Until.Time) + ". "
+	switch {
+	case f.Rollback.Spec.Trigger == v1alpha1.TriggerDrift:
+		out += "Until then Git stays as it is, and Flux puts its image back the next time it applies."
+	case f.Mode == v1alpha1.ModeAuto:
+		out += "Without a decision Git is changed only if what is listed here is over by then."
+	default:
+		out += "Without a decision nothing is changed."
+	}
+	for i, why := range a.Because {
+		if i == 5 {
+			out += fmt.Sprintf("\n• %d more reasons", len(a.Because)-i)
+			break
+		}
+		out += "\n• " + foreign(why, 300)
+	}
+	return out
+}
+
+// byWhom says who decided, and when.
+func byWhom(r *v1alpha1.Rollback) string {
+	a, by, at := answer(r)
+	verb := map[v1alpha1.Answer]string{v1alpha1.Approve: "Approved", v1alpha1.Reject: "Rejected"}[a]
+	if verb == "" {
+		return ""
+	}
+	if policy, ok := strings.CutPrefix(by, v1alpha1.ByPolicy); ok {
+		by = "policy " + foreign(policy, 200)
+	} else {
+		by = who(by)
+	}
+	return fmt.Sprintf("*%s* by %s at %s", verb, by, clock(at))
+}
+
+func pushing(r *v1alpha1.Rollback) string {
+	switch {
+	case rejected(r):
+		return "*Next* nothing: Git stays as it is"
+	case r.Status.Suspect == nil:
+		return "*Next* the change is pushed"
+	}
+	return "*Next* the change is pushed to " + code(r.Status.Suspect.Branch, 80)
+}
+
+// pushed names the commits that were written.
+func pushed(f Facts) string {
+	c := f.Rollback.Status.Change
+	out := fmt.Sprintf("*Pushed* %s to %s at %s", f.Links.link(c.Commit), code(c.Branch, 80), clock(c.At.Time))
+	if c.By != "" {
+		out += ", together with " + foreign(c.By, 200)
+	}
+	if c.Hold != "" {
+		var held []string
+		for _, p := range c.Policies {
+			held = append(held, foreign(p, 130))
+		}
+		out += fmt.Sprintf("; %s holds %s", f.Links.link(c.Hold), join(held, 5))
+	}
+	return out
+}
+
+func waitsFor(s *v1alpha1.RollbackStatus) string {
+	if s.Waiting == nil {
+		return ""
+	}
+	return "\n*Waits for* " + foreign(s.Waiting.Why, 800)
+}
+
+// record is what stands instead of buttons when all is over: how it ended, who decided, what was pushed, how long it
+// took.
+func record(f Facts) string {
+	r := f.Rollback
+	s := &r.Status
+	o := s.Outcome
+	lines := []string{
+		fmt.Sprintf("%s *%s* %s", symbol(o.Result), foreign(string(o.Result), 30), foreign(o.Sentence, 1000)),
+	}
+	lines = append(lines, byWhom(r))
+	if s.Change != nil {
+		lines = append(lines, pushed(f))
+	}
+	took := "*Ended* " + date(s.Outcome.At.Time)
+	if first := firstSeen(s); s.Outcome.At.After(first) && !first.IsZero() {
+		took += ", " + lasted(s.Outcome.At.Sub(first)) + " after the first failure"
+	}
+	return joinNonEmpty("\n", append(lines, took, holdNow(s))...)
+}
+
+// holdNow says whether image automation is still held off.
+func holdNow(s *v1alpha1.RollbackStatus) string {
+	switch {
+	case s.Release != nil:
+		return "*Hold lifted* by " + who(s.Release.By) + " at " + date(s.Release.At.Time)
+	case s.Change == nil || s.Change.Hold == "":
+		return ""
+	case s.Waiting != nil:
+		return "*Hold* " + foreign(s.Waiting.Why, 500)
+	case s.Change.Release == v1alpha1.ReleaseManual:
+		return "*Hold* stands until somebody runs `backstop release`"
+	}
+	return "*Hold* stands until a newer image can run"
+}
+
+func symbol(r v1alpha1.Result) string {
+	switch r {
+	case v1alpha1.ResultVerified, v1alpha1.ResultRestored, v1alpha1.ResultRecovered:
+		return "✅"
+	case v1alpha1.ResultRejected, v1alpha1.ResultSuperseded:
+		return "⚪"
+	case v1alpha1.ResultExpired, v1alpha1.ResultNotified, v1alpha1.ResultUnattributable:
+		return "⚠️"
+	case v1alpha1.ResultFailed:
+		return "❌"
+	}
+	return "•"
+}
+
+// context says who may decide, the way without Slack, and which record this is.
+func context(f Facts) []string {
+	r := f.Rollback
+	var out []string
+	if Open(r) {
+		out = append(out, mayDecide(f.Policies)...)
+		out = append(out, fmt.Sprintf("Without Slack: %s · %s", command("approve", r), command("reject", r)))
+	}
+	return append(out, code("Rollback "+r.Namespace+"/"+r.Name, 330))
+}
+
+func command(verb string, r *v1alpha1.Rollback) string {
+	return code(fmt.Sprintf("backstop %s %s -n %s", verb, r.Name, r.Namespace), 340)
+}
+
+// mayDecide lists who may decide on Slack. Where several policies apply each has to let a person, so each is listed.
+func mayDecide(policies []Policy) []string {
+	if len(policies) == 0 {
+		return []string{"May decide here: nobody, as no policy applies"}
+	}
+	if len(policies) == 1 {
+		return []string{"May decide here: " + approvers(policies[0].Approvers)}
+	}
+	var out []string
+	for i, p := range policies {
+		if i == 5 {
+			out = append(out, fmt.Sprintf("and whom %d more policies let", len(policies)-i))
+			break
+		}
+		lead := "and, as "
+		if i == 0 {
+			lead = "May decide here, as "
+		}
+		out = append(out, lead+foreign(p.Name, 130)+" says: "+approvers(p.Approvers))
+	}
+	return out
+}
+
+func approvers(a v1alpha1.SlackApproval) string {
+	var all []string
+	for _, g := range a.UserGroups {
+		if groupID.MatchString(g) {
+			all = append(all, "<!subteam^"+g+">")
+		}
+	}
+	for _, u := range a.Users {
+		if userID.MatchString(u) {
+			all = append(all, "<@"+u+">")
+		}
+	}
+	if a.ChannelMembers {
+		all = append(all, "everybody in this channel")
+	}
+	if len(all) == 0 {
+		return "nobody, as the policy lists no approvers"
+	}
+	return join(all, 10)
+}

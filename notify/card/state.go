@@ -1,0 +1,257 @@
+package card
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// state is where a Rollback stands, as people see it.
+type state int
+
+// The states, in the order of the line; every end has its own.
+const (
+	failing state = iota
+	asking
+	reverting
+	reverted
+	ended
+)
+
+func stateOf(r *v1alpha1.Rollback) state {
+	s := &r.Status
+	switch {
+	case s.Outcome != nil && (s.Outcome.Result != v1alpha1.ResultExpired || !decided(r)):
+		return ended
+	case s.Verdict != nil && s.Change != nil:
+		return reverted
+	case decided(r):
+		return reverting
+	case s.Waiting != nil && s.Waiting.Asked != nil:
+		return asking
+	}
+	return failing
+}
+
+// decided says that the question is answered, even if the verdict is not written yet.
+func decided(r *v1alpha1.Rollback) bool { return r.Status.Verdict != nil || len(r.Spec.Decisions) > 0 }
+
+// answer is what was decided and by whom; the first decision counts, by its own time and then by name.
+func answer(r *v1alpha1.Rollback) (v1alpha1.Answer, string, time.Time) {
+	if v := r.Status.Verdict; v != nil {
+		at := v.At.Time
+		for _, d := range r.Spec.Decisions {
+			if d.By == v.By {
+				at = d.At.Time
+			}
+		}
+		return v.Answer, v.By, at
+	}
+	if len(r.Spec.Decisions) == 0 {
+		return "", "", time.Time{}
+	}
+	d := slices.MinFunc(r.Spec.Decisions, func(a, b v1alpha1.Decision) int {
+		return cmp.Or(a.At.Compare(b.At.Time), strings.Compare(a.By, b.By))
+	})
+	return d.Answer, d.By, d.At.Time
+}
+
+// Open says whether people can decide, and so whether the card has buttons: while they are asked, and after an expiry,
+// which is the one end that a decision still changes.
+func Open(r *v1alpha1.Rollback) bool {
+	return !decided(r) && (stateOf(r) == asking || expired(r))
+}
+
+func expired(r *v1alpha1.Rollback) bool {
+	return stateOf(r) == ended && r.Status.Outcome.Result == v1alpha1.ResultExpired
+}
+
+// Ready says whether a Rollback is worth its first message. Within the grace period and while facts are looked up there
+// is nothing for people yet, and many failures are gone by then; and the first post is what phones show, so it should
+// already say the point. What keeps Backstop from finding out is worth saying.
+func Ready(r *v1alpha1.Rollback) bool {
+	s := &r.Status
+	switch {
+	case s.Verdict != nil:
+		return true
+	case s.Outcome != nil:
+		return s.Outcome.Result != v1alpha1.ResultRecovered
+	case s.Waiting == nil:
+		return false
+	}
+	// The grace period has an end, an obstacle has none.
+	return s.Waiting.Asked != nil || s.Waiting.Until == nil
+}
+
+// words are the few names that headers, texts and buttons are made with.
+type words struct {
+	// app is the workload, or the first of several.
+	app string
+	// bad and good are the tags that tell the images apart.
+	bad, good string
+	drift     bool
+}
+
+func wordsOf(r *v1alpha1.Rollback) words {
+	w := words{app: appOf(r), drift: r.Spec.Trigger == v1alpha1.TriggerDrift}
+	target := ""
+	if r.Status.Target != nil {
+		target = r.Status.Target.Image
+	}
+	bad, good := tags(r.Spec.Image, target)
+	w.bad, w.good = plain(bad, 40), plain(good, 40)
+	return w
+}
+
+// tags are what tells two images apart: the tags, the digests where the tags are the same.
+func tags(bad, good string) (string, string) {
+	if good == "" {
+		return tagOf(bad), ""
+	}
+	a, b := tagOf(bad), tagOf(good)
+	if a == b && bad != good {
+		return withDigest(a, bad), withDigest(b, good)
+	}
+	return a, b
+}
+
+func withDigest(tag, image string) string {
+	_, digest, ok := strings.Cut(image, "@")
+	if !ok {
+		return tag
+	}
+	_, hex, _ := strings.Cut(digest, ":")
+	return strings.TrimSuffix(tag, "@"+short(hex)) + "@" + short(hex)
+}
+
+// appOf names the workload that a card is about, the image's repository where none is known yet.
+func appOf(r *v1alpha1.Rollback) string {
+	all := workloads(&r.Status)
+	if len(all) == 0 {
+		name := repositoryOf(r.Spec.Image)
+		return plain(name[strings.LastIndex(name, "/")+1:], 50)
+	}
+	app := plain(all[0].Name, 50)
+	switch len(all) {
+	case 1:
+		return app
+	case 2:
+		return app + " and " + plain(all[1].Name, 50)
+	}
+	return fmt.Sprintf("%s and %d more", app, len(all)-1)
+}
+
+func workloads(s *v1alpha1.RollbackStatus) []v1alpha1.Workload {
+	var out []v1alpha1.Workload
+	for _, f := range s.Failures {
+		same := func(w v1alpha1.Workload) bool { return w.Kind == f.Workload.Kind && w.Name == f.Workload.Name }
+		if !slices.ContainsFunc(out, same) {
+			out = append(out, f.Workload)
+		}
+	}
+	return out
+}
+
+// header states the point.
+func header(r *v1alpha1.Rollback) string {
+	w := wordsOf(r)
+	if w.drift {
+		return driftHeader(r, w)
+	}
+	switch stateOf(r) {
+	case failing:
+		return w.app + ": " + w.bad + " cannot be pulled"
+	case asking:
+		return "Approval needed: revert " + w.app + to(w.good)
+	case reverting:
+		if rejected(r) {
+			return "Keeping " + w.bad + " of " + w.app
+		}
+		return "Reverting " + w.app + to(w.good)
+	case reverted:
+		return "Reverted in Git, waiting for Flux: " + w.app + to(w.good)
+	case ended:
+		return ending(r, w)
+	}
+	return w.app
+}
+
+func ending(r *v1alpha1.Rollback, w words) string {
+	switch r.Status.Outcome.Result {
+	case v1alpha1.ResultVerified:
+		return w.app + " is healthy on " + or(w.good, "its former image")
+	case v1alpha1.ResultRestored:
+		return w.app + " is back on " + w.bad + ", as Git says"
+	case v1alpha1.ResultRecovered:
+		return w.app + " recovered by itself on " + w.bad
+	case v1alpha1.ResultRejected:
+		return "Kept " + w.bad + " of " + w.app
+	case v1alpha1.ResultExpired:
+		return "No decision in time, nothing was done: " + w.app + " " + w.bad
+	case v1alpha1.ResultSuperseded:
+		return "Superseded: Git no longer says " + w.bad + " for " + w.app
+	case v1alpha1.ResultUnattributable:
+		return w.app + ": " + w.bad + " cannot be pulled, and nothing can be reverted"
+	case v1alpha1.ResultNotified:
+		return w.app + ": " + w.bad + " cannot be pulled, a person must act"
+	case v1alpha1.ResultFailed:
+		if r.Status.Change == nil {
+			return "Not reverted: " + w.app + to(w.good)
+		}
+		return "Revert failed: " + w.app + to(w.good)
+	}
+	return w.app + ": " + w.bad
+}
+
+// driftHeader is the point where somebody changed a workload by hand: spec.image is Git's, the target is what runs.
+func driftHeader(r *v1alpha1.Rollback, w words) string {
+	switch stateOf(r) {
+	case failing, asking:
+		return w.app + " was changed by hand to " + or(w.good, "another image")
+	case reverting:
+		if rejected(r) {
+			return "Restoring " + w.bad + " of " + w.app + " from Git"
+		}
+		return "Adopting " + or(w.good, "the running image") + " of " + w.app + " into Git"
+	case reverted:
+		return "Adopted into Git, waiting for Flux: " + w.app + " " + w.good
+	case ended:
+		switch r.Status.Outcome.Result {
+		case v1alpha1.ResultVerified:
+			return w.app + " stays on " + or(w.good, "the running image") + ", as Git says now"
+		case v1alpha1.ResultRejected:
+			return "Not adopted: Git keeps " + w.bad + " for " + w.app
+		case v1alpha1.ResultRecovered:
+			return w.app + " runs " + w.bad + " again"
+		case v1alpha1.ResultNotified, v1alpha1.ResultUnattributable:
+			return w.app + " was changed by hand, a person must act"
+		case v1alpha1.ResultFailed:
+			return "Not adopted into Git: " + w.app + " " + w.good
+		default:
+		}
+	}
+	return ending(r, w)
+}
+
+func rejected(r *v1alpha1.Rollback) bool {
+	a, _, _ := answer(r)
+	return a == v1alpha1.Reject
+}
+
+func to(tag string) string {
+	if tag == "" {
+		return ""
+	}
+	return " to " + tag
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}

@@ -1,0 +1,174 @@
+package card
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/slack-go/slack/slackutilsx"
+	"golang.org/x/text/unicode/bidi"
+)
+
+// Whatever comes from outside (kubelet messages, commit subjects, authors, image references, names) is data. It is
+// cleaned and cut by runes first and escaped last, so that no escape is ever cut in two.
+
+// clean takes out what could move, hide or reorder text: control characters, and format characters such as the marks
+// that turn the direction of writing. The joiners that emoji and some scripts are made with stay.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case r == '\u200c', r == '\u200d':
+			return r
+		case r == utf8.RuneError, unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp):
+			return -1
+		}
+		return r
+	}, s)
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// cut keeps at most n runes of outside text, cleaned.
+func cut(s string, n int) string { return clip(clean(s), n) }
+
+// clip keeps at most n runes.
+func clip(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	return strings.TrimRight(string([]rune(s)[:n-1]), " \u200c\u200d") + "…"
+}
+
+// isolated keeps the direction of right-to-left text to itself, so that it cannot reorder what stands beside it.
+func isolated(s string) string {
+	for _, r := range s {
+		p, _ := bidi.LookupRune(r)
+		switch p.Class() {
+		case bidi.R, bidi.AL, bidi.AN:
+			return "\u2068" + s + "\u2069"
+		default:
+		}
+	}
+	return s
+}
+
+// foreign puts outside text into mrkdwn. Text that Slack would read as bold, italic, struck or code becomes code, where
+// nothing is formatted; Slack cannot escape those.
+func foreign(s string, n int) string {
+	s = cut(s, n)
+	if strings.ContainsAny(s, "*_~`") {
+		return code(s, n)
+	}
+	return isolated(slackutilsx.EscapeMessage(s))
+}
+
+// code is outside text as inline code.
+func code(s string, n int) string {
+	s = strings.ReplaceAll(cut(s, n), "`", "'")
+	if s == "" {
+		return ""
+	}
+	return "`" + isolated(slackutilsx.EscapeMessage(s)) + "`"
+}
+
+// plain is outside text for plain_text, where nothing is parsed. Angle brackets have no business in it.
+func plain(s string, n int) string {
+	return isolated(strings.NewReplacer("<", "‹", ">", "›").Replace(cut(s, n)))
+}
+
+// date is a time in the reader's own zone, with the day; absolute for whoever reads the text raw.
+func date(t time.Time) string {
+	return fmt.Sprintf("<!date^%d^{date_short_pretty} at {time}|%s>", t.Unix(), t.UTC().Format("2006-01-02 15:04 MST"))
+}
+
+// clock is a time of day in the reader's own zone.
+func clock(t time.Time) string {
+	return fmt.Sprintf("<!date^%d^{time}|%s>", t.Unix(), utc(t))
+}
+
+// utc is a time of day for text that Slack shows as it is.
+func utc(t time.Time) string { return t.UTC().Format("15:04 MST") }
+
+// lasted prints a duration as people say it.
+func lasted(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0 s"
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return withRest(int(d.Minutes()), "min", int(d.Seconds())%60, "s")
+	case d < 48*time.Hour:
+		return withRest(int(d.Hours()), "h", int(d.Minutes())%60, "min")
+	}
+	return fmt.Sprintf("%d days", int(d.Hours())/24)
+}
+
+func withRest(n int, unit string, rest int, restUnit string) string {
+	if rest == 0 {
+		return fmt.Sprintf("%d %s", n, unit)
+	}
+	return fmt.Sprintf("%d %s %d %s", n, unit, rest, restUnit)
+}
+
+// tagOf is what tells an image apart from its neighbours: the tag, or a shortened digest.
+func tagOf(image string) string {
+	name, digest, hasDigest := strings.Cut(image, "@")
+	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
+		return name[i+1:]
+	}
+	if hasDigest {
+		_, hex, _ := strings.Cut(digest, ":")
+		return "@" + short(hex)
+	}
+	return image
+}
+
+// repositoryOf is an image without its tag and digest.
+func repositoryOf(image string) string {
+	name, _, _ := strings.Cut(image, "@")
+	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
+		return name[:i]
+	}
+	return name
+}
+
+// short is the part of a hash that people use.
+func short(hash string) string {
+	if len(hash) > 12 {
+		return hash[:12]
+	}
+	return hash
+}
+
+var (
+	userID  = regexp.MustCompile(`^[UW][A-Z0-9]{2,30}$`)
+	groupID = regexp.MustCompile(`^S[A-Z0-9]{2,30}$`)
+)
+
+// who shows a decider: a Slack user by mention, which Slack shows by name, anybody else by the name that Kubernetes
+// knows.
+func who(by string) string {
+	if slackUser, ok := strings.CutPrefix(by, "slack:"); ok {
+		_, id, _ := strings.Cut(slackUser, "/")
+		if userID.MatchString(id) {
+			return "<@" + id + ">"
+		}
+	}
+	return foreign(by, 100)
+}
+
+// join lists at most n items, and how many more there are.
+func join(items []string, n int) string {
+	if len(items) > n {
+		return strings.Join(items[:n], ", ") + fmt.Sprintf(" and %d more", len(items)-n)
+	}
+	if len(items) < 2 {
+		return strings.Join(items, "")
+	}
+	return strings.Join(items[:len(items)-1], ", ") + " and " + items[len(items)-1]
+}
