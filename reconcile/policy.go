@@ -31,6 +31,8 @@ type Policy struct {
 	Release v1alpha1.ReleaseMode
 	// Source overrides the GitRepository to push with; nil for Flux's own.
 	Source *types.NamespacedName
+	// Provider is the Flux Provider whose Slack channel gets the card; nil for the controller's default.
+	Provider *types.NamespacedName
 	// Approvers says for each policy who may decide on Slack. Every policy must let a person; none lets nobody.
 	Approvers []Approvers
 	// By names the policies, as namespace/name, sorted.
@@ -178,6 +180,9 @@ func fromSpec(trigger v1alpha1.Trigger, p *v1alpha1.RollbackPolicy) Policy {
 	if ref := p.Spec.SourceRef; ref != nil {
 		out.Source = &types.NamespacedName{Namespace: cmp.Or(ref.Namespace, p.Namespace), Name: ref.Name}
 	}
+	if ref := p.Spec.ProviderRef; ref != nil {
+		out.Provider = &types.NamespacedName{Namespace: p.Namespace, Name: ref.Name}
+	}
 	return out
 }
 
@@ -203,6 +208,11 @@ func stricter(a, b Policy) Policy {
 		out.Release = b.Release
 	}
 	out.Source = cmp.Or(a.Source, b.Source)
+	// There is one card: of several channels the first by name, so that it is always the same one.
+	out.Provider = cmp.Or(a.Provider, b.Provider)
+	if b.Provider != nil && b.Provider.String() < out.Provider.String() {
+		out.Provider = b.Provider
+	}
 	out.Why = a.Why
 	if modeRank(b.Mode) < modeRank(a.Mode) {
 		out.Why = b.Why

@@ -126,7 +126,9 @@ func TestStricterTakesTheCarefulValueOfEachField(t *testing.T) {
 		p.Spec.Cooldown, p.Spec.Release, p.Spec.Delivery = d(time.Hour), v1alpha1.ReleaseManual, v1alpha1.DeliveryPullRequest
 		p.Spec.SourceRef = &v1alpha1.SourceRef{Name: "fleet-rw"}
 		p.Spec.Approval.Slack.Users = []string{"U1"}
+		p.Spec.ProviderRef = &v1alpha1.LocalRef{Name: "web"}
 	})
+	a.Spec.ProviderRef = &v1alpha1.LocalRef{Name: "slack"}
 	subjects := []Subject{{Namespace: "develop"}, {Namespace: "develop", Name: "Deployment/two"}}
 	one := Resolve(v1alpha1.TriggerImagePull, subjects, []v1alpha1.RollbackPolicy{a, b}, "home", Ceiling{})
 	two := Resolve(v1alpha1.TriggerImagePull, subjects, []v1alpha1.RollbackPolicy{b, a}, "home", Ceiling{})
@@ -136,6 +138,9 @@ func TestStricterTakesTheCarefulValueOfEachField(t *testing.T) {
 	if one.Authors != v1alpha1.AuthorsAutomation || one.Grace != time.Minute || one.MaxAge != time.Hour || one.Cooldown != time.Hour ||
 		one.Release != v1alpha1.ReleaseManual || one.Delivery != v1alpha1.DeliveryPullRequest || one.Source == nil {
 		t.Errorf("not the careful value of each: %+v", one)
+	}
+	if one.Provider == nil || one.Provider.String() != "develop/slack" {
+		t.Errorf("the card goes to %v, want the first of both by name", one.Provider)
 	}
 	// Each policy must let a person decide, however many workloads it selects.
 	want := []Approvers{{Policy: "develop/a"}, {Policy: "develop/b", SlackApproval: v1alpha1.SlackApproval{Users: []string{"U1"}}}}

@@ -469,6 +469,34 @@ type RollbackStatus struct {
 	// Release says how the hold was lifted.
 	// +optional
 	Release *HoldRelease `json:"release,omitempty"`
+	// Card is where people see it on Slack. It is no blank: what is decided never depends on it.
+	// +optional
+	Card *Card `json:"card,omitempty"`
+}
+
+// Card is the one Slack message of a Rollback, which changes in place.
+type Card struct {
+	// Provider is the Flux Provider that posted it, as namespace/name.
+	// +kubebuilder:validation:MaxLength=512
+	Provider string `json:"provider"`
+	// Channel is the ID of the channel that it stands in.
+	// +kubebuilder:validation:MaxLength=64
+	Channel string `json:"channel"`
+	// TS is the message's timestamp, by which Slack knows it in its channel.
+	// +kubebuilder:validation:MaxLength=64
+	TS string `json:"ts"`
+	// Thread is the message above the thread that the card is in, where one commit made a digest of many; else empty.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Thread string `json:"thread,omitempty"`
+	// Hash of what it shows.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Hash string `json:"hash,omitempty"`
+	// Told is what the thread has been told, a word for each blank.
+	// +optional
+	// +kubebuilder:validation:MaxItems=32
+	Told []string `json:"told,omitempty"`
 }
 
 // Waiting says why nothing happens right now.
