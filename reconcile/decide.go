@@ -197,16 +197,26 @@ func verifying(w *World) Step {
 		return Step{Do: DoUnstick, Pod: pod, Wait: lookAgain,
 			Why: "deleting " + pod + ", which keeps the rollout from moving on"}
 	}
-	deadline := s.Landed.At.Add(w.Policy.Verify)
-	// A running health check of the bad revision is Flux's to end; the time it takes is not the revert's fault.
-	if r.WaitsUntil.After(w.Now) {
-		deadline = r.WaitsUntil.Add(w.Policy.Verify)
-	}
+	deadline := verifyBy(w)
 	if w.Now.After(deadline) {
 		return end(w, v1alpha1.ResultFailed, "reverted in Git, but not verified in %s: %s", shortDuration(w.Policy.Verify),
 			waits)
 	}
-	return Step{Do: DoWait, Wait: min(lookAgain, deadline.Sub(w.Now)+time.Second), Why: waits}
+	return Step{Do: DoWait, Wait: min(lookAgain, deadline.Sub(w.Now)+time.Second), Why: waits, Until: deadline}
+}
+
+// verifyBy is when an unverified revert has failed. A running health check of the bad revision is Flux's to end; the time
+// it takes is not the revert's fault, also when it is over and the rollout has only begun.
+func verifyBy(w *World) time.Time {
+	s := &w.Form.Status
+	deadline := s.Landed.At.Add(w.Policy.Verify)
+	if until := w.Rollout.WaitsUntil; until.After(w.Now) && until.Add(w.Policy.Verify).After(deadline) {
+		deadline = until.Add(w.Policy.Verify)
+	}
+	if s.Waiting != nil && s.Waiting.Until != nil && s.Waiting.Until.After(deadline) {
+		deadline = s.Waiting.Until.Time
+	}
+	return deadline
 }
 
 // byHand is what is left to a person when all is verified.
@@ -254,7 +264,7 @@ func arrival(s *v1alpha1.RollbackStatus, r *Rollout, bad string) string {
 			// A webhook may have rewritten the target's registry; that the bad image is gone is what counts.
 			if f.Workload.Kind == ws.Workload.Kind && f.Workload.Name == ws.Workload.Name &&
 				sameImage(ws.Images[f.Container], bad) {
-				return fmt.Sprintf("%s still names %s for container %s", ws.Workload, bad, f.Container)
+				return still(fmt.Sprintf("%s still names %s for container %s", ws.Workload, bad, f.Container), r.Waits)
 			}
 		}
 		if !ws.Complete {
@@ -262,6 +272,14 @@ func arrival(s *v1alpha1.RollbackStatus, r *Rollout, bad string) string {
 		}
 	}
 	return ""
+}
+
+// still says what is missing, and what keeps Flux from applying it.
+func still(missing, waits string) string {
+	if waits == "" {
+		return missing
+	}
+	return missing + ": " + waits
 }
 
 // atRest: the form has ended; a hold may still stand.

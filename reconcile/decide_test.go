@@ -322,6 +322,30 @@ func TestDecide(t *testing.T) {
 				w.Rollout = &Rollout{Waits: "a health check runs", WaitsUntil: t0.Add(20 * time.Minute)}
 			}), do: DoWait, says: "health check",
 		},
+		"the deadline that the health check moved is kept when it is over": {
+			world: aWorld(landed, func(w *World) {
+				until := micro(t0.Add(35 * time.Minute))
+				w.Form.Status.Waiting = &v1alpha1.Waiting{Why: "a health check runs", Until: &until}
+				w.Now, w.Rollout.Workloads[0].Complete = t0.Add(20*time.Minute+time.Second), false
+			}), do: DoWait, says: "is not complete",
+		},
+		"and it passes": {
+			world: aWorld(landed, func(w *World) {
+				until := micro(t0.Add(35 * time.Minute))
+				w.Form.Status.Waiting = &v1alpha1.Waiting{Why: "a health check runs", Until: &until}
+				w.Now, w.Rollout.Workloads[0].Complete = t0.Add(35*time.Minute+time.Second), false
+			}), do: DoOutcome, result: v1alpha1.ResultFailed, says: "not verified in 15m",
+		},
+		"what keeps Flux from applying is said": {
+			world: aWorld(landed, func(w *World) {
+				w.Rollout.Waits = "Kustomization/flux-system/apps failed (ReconciliationFailed): Service/db is invalid"
+				w.Rollout.Workloads[0].Images["backend"] = "reg/backend:v2"
+			}), do: DoWait, says: "still names reg/backend:v2 for container backend: Kustomization/flux-system/apps failed",
+		},
+		"what Flux cannot apply beside it holds nobody up": {
+			world: aWorld(landed, func(w *World) { w.Rollout.Waits = "Kustomization/flux-system/apps failed" }),
+			do:    DoOutcome, result: v1alpha1.ResultVerified,
+		},
 		"not verified in time": {
 			world: aWorld(landed, func(w *World) { w.Now, w.Rollout = t0.Add(16*time.Minute), &Rollout{} }),
 			do:    DoOutcome, result: v1alpha1.ResultFailed, says: "not verified in 15m",

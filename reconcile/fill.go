@@ -15,7 +15,11 @@ import (
 
 func (e *Engine) fillWaiting(_ context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
 	var until *metav1.MicroTime
-	if step.Wait > lookAgain {
+	switch {
+	case !step.Until.IsZero():
+		t := metav1.NewMicroTime(step.Until)
+		until = &t
+	case step.Wait > lookAgain:
 		t := metav1.NewMicroTime(w.Now.Add(step.Wait).Truncate(time.Second))
 		until = &t
 	}

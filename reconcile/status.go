@@ -60,18 +60,30 @@ func progress(r *v1alpha1.Rollback) string {
 }
 
 // waitingFor keeps since while the reason stays the same, so that a status that says nothing new is not written. What
-// people were asked stays asked until somebody decided, whatever is in the way meanwhile.
+// people were asked stays asked until somebody decided, and the time by which a revert must be verified stays too,
+// whatever is in the way meanwhile.
 func waitingFor(r *v1alpha1.Rollback, why string, until *metav1.MicroTime, now time.Time) *v1alpha1.Waiting {
 	why = sentence(why)
 	if why == "" {
 		return nil
 	}
-	if old := r.Status.Waiting; old != nil && old.Why == why {
-		return old
-	}
 	out := &v1alpha1.Waiting{Why: why, Until: until, Since: metav1.NewMicroTime(now)}
-	if old := r.Status.Waiting; old != nil && r.Status.Verdict == nil && !Ended(&r.Status) {
+	old := r.Status.Waiting
+	if old == nil {
+		return out
+	}
+	verifying := r.Status.Request != nil && !Ended(&r.Status)
+	if verifying && until == nil {
+		out.Until = old.Until
+	}
+	if r.Status.Verdict == nil && !Ended(&r.Status) {
 		out.Asked = old.Asked
 	}
-	return out
+	if old.Why != why {
+		return out
+	}
+	if verifying {
+		old.Until = out.Until
+	}
+	return old
 }

@@ -99,6 +99,7 @@ func (f *Flux) arrival(ctx context.Context, out *reconcile.Rollout, p place, has
 		out.Waits = cmp.Or(out.Waits, unknown)
 		return err
 	}
+	out.Waits = notApplied(p.kustomization)
 	if p.release != nil && p.release.Status.LastAttemptedGeneration != p.release.Generation {
 		out.Contains = false
 		out.Waits, out.WaitsUntil = releaseWaits(p.release)

@@ -208,6 +208,32 @@ func TestRolloutOfAHelmReleaseThatAttemptedTheValues(t *testing.T) {
 	}
 }
 
+func TestWhatKeepsAnAttemptFromBeingApplied(t *testing.T) {
+	for _, c := range []struct{ name, reason, message, want string }{
+		{"a neighbour that the API server refuses", meta.ReconciliationFailedReason, "Service/develop/db dry-run failed: invalid",
+			"Kustomization/flux-system/apps-develop failed (ReconciliationFailed): Service/develop/db dry-run failed: invalid"},
+		{"a build that fails", meta.BuildFailedReason, "kustomize build failed", "failed (BuildFailed): kustomize build failed"},
+		// It was applied, so its own workloads say how far they are.
+		{"a neighbour that does not get healthy", meta.HealthCheckFailedReason, "timeout waiting for", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := captured(t)
+			settle(&s.k.Status.Conditions)
+			condition(&s.k.Status.Conditions, "Ready", "False", c.reason, c.message)
+			got, err := s.flux(t).Rollout(t.Context(), landed(sha), descends())
+			if err != nil || !got.Contains {
+				t.Fatalf("got %+v, %v", got, err)
+			}
+			if (c.want == "") != (got.Waits == "") || !strings.Contains(got.Waits, c.want) {
+				t.Errorf("waits: got %q, want %q", got.Waits, c.want)
+			}
+			if !got.WaitsUntil.IsZero() {
+				t.Errorf("until %s, want no end", got.WaitsUntil)
+			}
+		})
+	}
+}
+
 func TestAttemptedRevisionOfAnArtifact(t *testing.T) {
 	const digest = "latest@sha256:" + sha256
 	src := deployed{ref: ref("OCIRepository", "flux-system", "fleet")}

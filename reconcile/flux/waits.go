@@ -48,9 +48,22 @@ func (f *Flux) kustomizationWaits(ctx context.Context, k *kustomizev1.Kustomizat
 	if !fetched {
 		return "", time.Time{}, nil
 	}
-	retry := k.GetRetryInterval()
-	return fmt.Sprintf("%s failed (%s): %s; it tries again every %s", ref, ready.Reason, tell(ready.Message), retry),
-		ready.LastTransitionTime.Add(min(retry, maxTimeout)), nil
+	return failedApply(k, ready), ready.LastTransitionTime.Add(min(k.GetRetryInterval(), maxTimeout)), nil
+}
+
+// notApplied says why a Kustomization could not apply what it attempted; empty where it could. One object that the API
+// server refuses keeps all of them from being applied.
+func notApplied(k *kustomizev1.Kustomization) string {
+	ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
+	if ready == nil || ready.Status != metav1.ConditionFalse || ready.Reason == meta.HealthCheckFailedReason {
+		return ""
+	}
+	return failedApply(k, ready)
+}
+
+func failedApply(k *kustomizev1.Kustomization, ready *metav1.Condition) string {
+	return fmt.Sprintf("%s failed (%s): %s; it tries again every %s", refTo(kindKustomization, k.Namespace, k.Name),
+		ready.Reason, tell(ready.Message), k.GetRetryInterval())
 }
 
 // working says what a controller is doing now, and until when.
