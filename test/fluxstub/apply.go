@@ -25,7 +25,8 @@ const (
 	helmManager      = "helm-controller"
 )
 
-// applyAll applies objects, those first that others need.
+// applyAll applies objects, those first that others need. kustomize-controller asks the API server about all of them
+// before it applies any: one that is refused keeps the others as they are.
 func (s *stand) applyAll(ctx context.Context, objects []*unstructured.Unstructured, manager string) error {
 	var first, rest []*unstructured.Unstructured
 	for _, o := range objects {
@@ -40,13 +41,24 @@ func (s *stand) applyAll(ctx context.Context, objects []*unstructured.Unstructur
 			return err
 		}
 	}
-	errs := make([]error, len(rest))
+	if manager == kustomizeManager {
+		err := each(rest, func(o *unstructured.Unstructured) error { return s.refused(ctx, o.DeepCopy(), manager) })
+		if err != nil {
+			return err
+		}
+	}
+	return each(rest, func(o *unstructured.Unstructured) error { return s.applyOne(ctx, o, manager) })
+}
+
+// each does something with all objects, a few at a time.
+func each(objects []*unstructured.Unstructured, do func(*unstructured.Unstructured) error) error {
+	errs := make([]error, len(objects))
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 8)
-	for i, o := range rest {
+	for i, o := range objects {
 		slots <- struct{}{}
 		wg.Go(func() {
-			errs[i] = s.applyOne(ctx, o, manager)
+			errs[i] = do(o)
 			<-slots
 		})
 	}
@@ -54,15 +66,37 @@ func (s *stand) applyAll(ctx context.Context, objects []*unstructured.Unstructur
 	return errors.Join(errs...)
 }
 
-// applyOne is a server-side apply with force, after kubectl's ownership was taken over.
-func (s *stand) applyOne(ctx context.Context, o *unstructured.Unstructured, manager string) error {
-	name := o.GetKind() + "/" + strings.TrimPrefix(o.GetNamespace()+"/"+o.GetName(), "/")
-	namespaced, err := s.client.IsObjectNamespaced(o)
+// refused asks the API server whether it would take an object.
+func (s *stand) refused(ctx context.Context, o *unstructured.Unstructured, manager string) error {
+	name, err := s.settle(o)
+	if err != nil || leftAlone(o) {
+		return err
+	}
+	err = s.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.FieldOwner(manager), client.ForceOwnership, client.DryRunAll)
 	if err != nil {
 		return fmt.Errorf("%s dry-run failed: %w", name, err)
 	}
+	return nil
+}
+
+// settle gives an object without a namespace the default one, where its kind has one, and says what it is called.
+func (s *stand) settle(o *unstructured.Unstructured) (name string, err error) {
+	name = o.GetKind() + "/" + strings.TrimPrefix(o.GetNamespace()+"/"+o.GetName(), "/")
+	namespaced, err := s.client.IsObjectNamespaced(o)
+	if err != nil {
+		return name, fmt.Errorf("%s dry-run failed: %w", name, err)
+	}
 	if namespaced && o.GetNamespace() == "" {
 		o.SetNamespace(metav1.NamespaceDefault)
+	}
+	return name, nil
+}
+
+// applyOne is a server-side apply with force, after kubectl's ownership was taken over.
+func (s *stand) applyOne(ctx context.Context, o *unstructured.Unstructured, manager string) error {
+	name, err := s.settle(o)
+	if err != nil {
+		return err
 	}
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(o.GroupVersionKind())

@@ -75,12 +75,16 @@ func build(archive []byte, k *kustomizev1.Kustomization) ([]*unstructured.Unstru
 	}
 	var objects []*unstructured.Unstructured
 	for _, r := range resources.Resources() {
-		content, err := r.Map()
+		content, err := r.MarshalJSON() // whose numbers can be copied
+		o := &unstructured.Unstructured{}
+		if err == nil {
+			err = o.UnmarshalJSON(content)
+		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("read %s: %w", r.CurId(), err)
 		}
-		delete(content, "sops")
-		objects = append(objects, &unstructured.Unstructured{Object: content})
+		delete(o.Object, "sops")
+		objects = append(objects, o)
 	}
 	return objects, text, nil
 }
