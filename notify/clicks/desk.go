@@ -1,0 +1,246 @@
+package clicks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/slack-go/slack"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/notify/card"
+)
+
+// ErrConflict says that a Rollback was changed since it was read.
+var ErrConflict = errors.New("the Rollback was changed in between")
+
+// Records keeps Rollbacks in the API server.
+type Records interface {
+	// Get reads a Rollback, live; nil where there is none.
+	Get(ctx context.Context, namespace, name string) (*v1alpha1.Rollback, error)
+	// SaveDecisions writes the spec with the resourceVersion that was read, or gives ErrConflict.
+	SaveDecisions(ctx context.Context, r *v1alpha1.Rollback) error
+}
+
+// Options of a Desk.
+type Options struct {
+	Records Records
+	// Rules are who may decide on a Rollback, a rule of each policy that speaks of it.
+	Rules func(ctx context.Context, r *v1alpha1.Rollback) ([]Rule, error)
+	// Places are where the cards of a Rollback stand.
+	Places func(r *v1alpha1.Rollback) []Place
+	// Recorded hears of a Rollback that was just decided; nil for nobody.
+	Recorded func(r *v1alpha1.Rollback)
+	// Budget is how long recording may take; 2 s when zero. Slack waits 3 s for the acknowledgement.
+	Budget time.Duration
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+	// Log; nil discards.
+	Log *slog.Logger
+	// Metrics counts; nil counts nowhere.
+	Metrics *Metrics
+}
+
+// Desk judges clicks and records decisions. It is safe for concurrent use.
+type Desk struct {
+	Options
+	answers sync.WaitGroup
+
+	mu     sync.Mutex
+	people map[*slack.Client]*people
+}
+
+// NewDesk makes a Desk.
+func NewDesk(o Options) *Desk {
+	if o.Budget <= 0 {
+		o.Budget = 2 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics()
+	}
+	return &Desk{Options: o, people: map[*slack.Client]*people{}}
+}
+
+// of gives what is known through an app: Slack answers each app by what that app may see.
+func (d *Desk) of(api *slack.Client) *people {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.people[api] == nil {
+		d.people[api] = newPeople(api, d.Now)
+	}
+	return d.people[api]
+}
+
+// forget drops what is known through an app that is heard no more.
+func (d *Desk) forget(api *slack.Client) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.people, api)
+}
+
+// Answer is what became of a click.
+type Answer struct {
+	Result Result
+	// Sentence for who clicked; empty for none.
+	Sentence string
+}
+
+// Acknowledge says whether Slack may be told that the click has arrived. One that could not be recorded has not.
+func (a Answer) Acknowledge() bool { return a.Result != Unrecorded }
+
+// take judges a click and records the decision, within the budget. When it returns nothing is pending.
+func (d *Desk) take(ctx context.Context, app App, c Click) Answer {
+	started := d.Now()
+	// What was begun is ended, although the sidecar stops.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.Budget)
+	defer cancel()
+	a := d.decide(ctx, app, c)
+	d.Metrics.click(a.Result, d.Now().Sub(started))
+	d.Log.Info("slack click", "result", string(a.Result), "action", clip(c.Action), "user", clip(c.Team+"/"+c.User),
+		"channel", clip(c.Channel), "message", clip(c.Message), "pressed", clip(c.At), "provider", app.Provider)
+	return a
+}
+
+func (d *Desk) decide(ctx context.Context, app App, c Click) Answer {
+	var answer v1alpha1.Answer
+	switch c.Action {
+	case card.View:
+		return Answer{Result: Viewed}
+	case card.Approve:
+		answer = v1alpha1.Approve
+	case card.Reject:
+		answer = v1alpha1.Reject
+	default:
+		return Answer{Result: Unknown}
+	}
+	ref, err := card.ParseValue(c.Value)
+	if err != nil {
+		return Answer{Unknown, "This button is not one that this Backstop draws: nothing was recorded."}
+	}
+	for {
+		done, err := d.try(ctx, app, c, ref, answer)
+		var silent *unsure
+		switch {
+		case errors.As(err, &silent) && ctx.Err() == nil:
+			d.Log.Warn("slack: a click could not be judged", "error", Mask(err.Error()), "provider", app.Provider)
+			return Answer{Unsure, fmt.Sprintf("Slack did not say %s (%s): nothing was recorded. %s", silent.what,
+				silent.why(), byHand(ref.Namespace, ref.Name))}
+		case errors.Is(err, ErrConflict) && ctx.Err() == nil:
+			continue
+		case err != nil:
+			d.Log.Warn("a click could not be recorded", "rollback", ref.Namespace+"/"+ref.Name, "error", Mask(err.Error()))
+			return Answer{Unrecorded, "Your answer could not be recorded in time. Press the button again. " +
+				byHand(ref.Namespace, ref.Name)}
+		}
+		return done
+	}
+}
+
+// try judges a click on what the record says now, and records it there.
+func (d *Desk) try(ctx context.Context, app App, c Click, ref card.Ref, answer v1alpha1.Answer) (Answer, error) {
+	r, err := d.Records.Get(ctx, ref.Namespace, ref.Name)
+	if err != nil {
+		return Answer{}, fmt.Errorf("read the Rollback: %w", err)
+	}
+	f := facts{
+		app: app.ID, team: app.Team, enterprise: app.Enterprise, rollback: r, uid: ref.UID, asked: ref.Question,
+	}
+	if r != nil {
+		f.places, f.open, f.question = d.Places(r), card.Open(r), card.Question(r)
+	}
+	// What costs a question to others is asked only of clicks that come from our card.
+	for _, check := range []func(Click, *facts) *refusal{wrongOrigin, wrongCard} {
+		if no := check(c, &f); no != nil {
+			return Answer{no.result, no.sentence}, nil
+		}
+	}
+	if err := d.ask(ctx, d.of(app.API), c, &f); err != nil {
+		return Answer{}, err
+	}
+	if no := authorize(c, f); no != nil {
+		return Answer{no.result, no.sentence}, nil
+	}
+	by := f.by(c)
+	r.Spec.Decisions = append(r.Spec.Decisions, v1alpha1.Decision{
+		By: by, Answer: answer, At: metav1.NewMicroTime(d.Now()),
+	})
+	if err := d.Records.SaveDecisions(ctx, r); err != nil {
+		return Answer{}, fmt.Errorf("write the decision: %w", err)
+	}
+	if d.Recorded != nil {
+		d.Recorded(r)
+	}
+	return Answer{Recorded, recorded(r, answer)}, nil
+}
+
+// recorded tells who clicked what follows.
+func recorded(r *v1alpha1.Rollback, answer v1alpha1.Answer) string {
+	drift := r.Spec.Trigger == v1alpha1.TriggerDrift
+	switch {
+	case answer == v1alpha1.Approve && drift:
+		return "Your approval is recorded. What runs is written to Git next; the card follows."
+	case answer == v1alpha1.Approve:
+		return "Your approval is recorded. The revert goes to Git next; the card follows."
+	case drift:
+		return "Your answer is recorded. Flux restores what Git says."
+	}
+	return "Your answer is recorded. Git stays as it is."
+}
+
+// ask gathers what the policies say, and what Slack says of the person.
+func (d *Desk) ask(ctx context.Context, p *people, c Click, f *facts) error {
+	var err error
+	if f.rules, err = d.Rules(ctx, f.rollback); err != nil {
+		return fmt.Errorf("read the policies: %w", err)
+	}
+	if f.person, err = p.person(ctx, c.User); err != nil {
+		return &unsure{"who you are", "users:read", err}
+	}
+	f.groups = map[string]bool{}
+	for _, r := range f.rules {
+		if r.ChannelMembers || lists(r, c.User) {
+			continue
+		}
+		for _, g := range r.UserGroups {
+			if _, asked := f.groups[g]; asked {
+				continue
+			}
+			if f.groups[g], err = p.member(ctx, g, c.User); err != nil {
+				return &unsure{"whether you are in <!subteam^" + plain(g) + ">", "usergroups:read", err}
+			}
+		}
+	}
+	return nil
+}
+
+// reply tells who clicked what became of it, in words that nobody else sees. It does not wait.
+func (d *Desk) reply(ctx context.Context, app App, c Click, a Answer) {
+	if a.Sentence == "" || c.Channel == "" || c.User == "" {
+		return
+	}
+	d.answers.Go(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		options := []slack.MsgOption{slack.MsgOptionText(a.Sentence, false), slack.MsgOptionDisableLinkUnfurl()}
+		if c.Thread != "" {
+			options = append(options, slack.MsgOptionTS(c.Thread))
+		}
+		if _, err := app.API.PostEphemeralContext(ctx, c.Channel, c.User, options...); err != nil {
+			d.Log.Warn("slack: who clicked could not be answered", "result", string(a.Result), "user", clip(c.User),
+				"error", Mask(err.Error()))
+		}
+	})
+}
+
+// Wait waits for the answers that are under way.
+func (d *Desk) Wait() { d.answers.Wait() }

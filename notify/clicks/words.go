@@ -1,0 +1,48 @@
+package clicks
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/slack-go/slack"
+)
+
+// unsure is a question that Slack did not answer.
+type unsure struct {
+	// what was asked, and the scope that it takes.
+	what, scope string
+	err         error
+}
+
+func (u *unsure) Error() string { return fmt.Sprintf("ask Slack %s: %v", u.what, u.err) }
+
+func (u *unsure) Unwrap() error { return u.err }
+
+// why is the error's name, and what to do about a missing scope.
+func (u *unsure) why() string {
+	var said slack.SlackErrorResponse
+	switch {
+	case errors.As(u.err, &said) && said.Err == "missing_scope":
+		return "the Slack app lacks the scope `" + u.scope + "`"
+	case errors.As(u.err, &said):
+		return "`" + plain(said.Err) + "`"
+	}
+	return "it did not answer"
+}
+
+// secrets are what Slack's errors and URLs may carry: tokens, the tickets of WebSockets, and response URLs.
+var secrets = regexp.MustCompile(`(?i)(wss?://|https://hooks\.)[^\s"]+|\b(xox[a-z]|xapp)[-.][^\s"&]+|(ticket=)[^\s"&]+`)
+
+// Mask takes secrets out of what is logged.
+func Mask(s string) string { return secrets.ReplaceAllString(s, "[redacted]") }
+
+// clip makes what came with a click short enough for a log.
+func clip(s string) string {
+	s = strings.ToValidUTF8(s, "�")
+	if r := []rune(s); len(r) > 100 {
+		return string(r[:100]) + "…"
+	}
+	return s
+}
