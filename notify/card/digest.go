@@ -2,7 +2,6 @@ package card
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/slack-go/slack"
 	"github.com/slack-go/slack/slackutilsx"
@@ -44,7 +43,7 @@ func Digest(cluster string, rollbacks []*v1alpha1.Rollback) Card {
 		slack.NewSectionBlock(nil, digestFields(cluster, rollbacks), nil),
 	}
 	if len(lines) > 0 {
-		blocks = append(blocks, section(strings.Join(lines, "\n")))
+		blocks = append(blocks, section(fit(lines...)))
 	}
 	last := elements([]string{"Without Slack: `backstop get -A`"})
 	blocks = append(blocks, section(next), slack.NewContextBlock("", last...))

@@ -23,7 +23,11 @@ func fields(f Facts) []*slack.TextBlockObject {
 	add("Workload", workloadField(r))
 	add("Cluster", foreign(f.Cluster, 100))
 	add("Image", imageField(r))
-	add(podsLabel(r), podsField(&r.Status))
+	if r.Spec.Trigger == v1alpha1.TriggerDrift {
+		add("Changed by hand", driftField(&r.Status))
+	} else {
+		add(podsLabel(r), podsField(&r.Status))
+	}
 	add("Commit", commitField(f))
 	add("Policy", policyField(f))
 	return out
@@ -44,8 +48,11 @@ func imageField(r *v1alpha1.Rollback) string {
 	bad, good := tags(r.Spec.Image, targetOf(r))
 	from, to := code(bad, 80), code(good, 80)
 	if r.Spec.Trigger == v1alpha1.TriggerDrift {
-		return fmt.Sprintf("%s\nGit says %s\ncluster runs %s", code(repositoryOf(r.Spec.Image), 200), or(from, "nothing"),
-			or(to, "another image"))
+		said := "%s\nGit says %s\ncluster runs %s"
+		if stateOf(r) == ended {
+			said = "%s\nGit said %s\ncluster ran %s"
+		}
+		return fmt.Sprintf(said, code(repositoryOf(r.Spec.Image), 200), or(from, "nothing"), or(to, "another image"))
 	}
 	if to == "" {
 		return code(repositoryOf(r.Spec.Image), 200) + "\n" + from
@@ -56,18 +63,8 @@ func imageField(r *v1alpha1.Rollback) string {
 	return code(repositoryOf(r.Spec.Image), 200) + "\n" + from + " → " + to
 }
 
-func targetOf(r *v1alpha1.Rollback) string {
-	if r.Status.Target == nil {
-		return ""
-	}
-	return r.Status.Target.Image
-}
-
 func podsLabel(r *v1alpha1.Rollback) string {
-	switch {
-	case r.Spec.Trigger == v1alpha1.TriggerDrift:
-		return "Since"
-	case stateOf(r) == ended, stateOf(r) == reverted:
+	if stateOf(r) == ended || stateOf(r) == reverted {
 		return "Pods that failed"
 	}
 	return "Pods failing"
@@ -92,6 +89,32 @@ func podsField(s *v1alpha1.RollbackStatus) string {
 		out += fmt.Sprintf("\n%d ready on what ran before", s.Pods.Ready)
 	}
 	return out
+}
+
+// driftField says who changed the workload, when, and from which revision to which.
+func driftField(s *v1alpha1.RollbackStatus) string {
+	for _, f := range s.Failures {
+		d := f.Drift
+		if d == nil {
+			continue
+		}
+		when := f.Since.Time
+		if d.At != nil {
+			when = d.At.Time
+		}
+		out := "at " + clock(when)
+		if d.By != "" {
+			out += " by " + foreign(d.By, 60)
+		}
+		switch {
+		case d.From != "" && d.To != "":
+			out += "\nrevision " + foreign(d.From, 60) + " → " + foreign(d.To, 60)
+		case d.From != "":
+			out += "\nrevision " + foreign(d.From, 60) + " was left"
+		}
+		return out
+	}
+	return ""
 }
 
 // because lists the causes of the failures in words.
@@ -153,13 +176,20 @@ func commitField(f Facts) string {
 	if !s.When.IsZero() {
 		out += "\n" + date(s.When.Time)
 		if first := firstSeen(&f.Rollback.Status); first.After(s.When.Time) {
-			out += ", " + lasted(first.Sub(s.When.Time)) + " before the failure"
+			out += ", " + lasted(first.Sub(s.When.Time)) + " before " + what(f.Rollback)
 		}
 	}
 	if subject := foreign(s.Subject, 120); subject != "" {
 		out += "\n" + subject
 	}
 	return out
+}
+
+func what(r *v1alpha1.Rollback) string {
+	if r.Spec.Trigger == v1alpha1.TriggerDrift {
+		return "the change by hand"
+	}
+	return "the failure"
 }
 
 // link shows a commit by its short hash, linked where its page is known.

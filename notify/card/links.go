@@ -4,7 +4,12 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/slack-go/slack/slackutilsx"
 )
+
+// maxLink is how long a link may be that is still shown.
+const maxLink = 400
 
 // Links finds the page of a commit.
 type Links struct {
@@ -46,7 +51,7 @@ func web(s string) string {
 	}
 	// What ends a link in mrkdwn is no part of one.
 	out := strings.NewReplacer("|", "%7C", "<", "%3C", ">", "%3E").Replace(u.String())
-	if len(out) > 2000 || strings.ContainsAny(out, " \n\t") {
+	if len(slackutilsx.EscapeMessage(out)) > maxLink || strings.ContainsAny(out, " \n\t") {
 		return ""
 	}
 	return out

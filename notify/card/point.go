@@ -15,19 +15,21 @@ func point(f Facts) string {
 	out := or(plain(f.Cluster, 60), "Backstop") + ": "
 	switch {
 	case stateOf(r) == asking && w.drift:
-		out += fmt.Sprintf("%s was changed by hand to %s, Git says %s. Adopt it into Git or restore it by %s.", w.app,
-			or(w.good, "another image"), w.bad, utc(s.Waiting.Asked.Until.Time))
+		out += fmt.Sprintf("%s, Git says %s. Adopt it into Git or restore it by %s.", header(r), w.bad,
+			utc(s.Waiting.Asked.Until.Time))
 	case stateOf(r) == asking:
 		out += fmt.Sprintf("%s %s cannot be pulled%s. Approve the revert%s by %s.", w.app, w.bad, inBrackets(s), to(w.good),
 			utc(s.Waiting.Asked.Until.Time))
 	case expired(r):
 		out += header(r) + ". It can still be decided."
-	case stateOf(r) == ended:
-		out += header(r) + ". " + plain(s.Outcome.Sentence, 200)
-	case w.drift:
+	case stateOf(r) == ended && s.Outcome.Result == v1alpha1.ResultRejected:
 		out += header(r) + "."
-	default:
+	case stateOf(r) == ended:
+		out += header(r) + ": " + plain(s.Outcome.Sentence, 200)
+	case stateOf(r) == failing && !w.drift:
 		out += header(r) + inBrackets(s) + "."
+	default:
+		out += header(r) + "."
 	}
 	return slackutilsx.EscapeMessage(clip(out, 600))
 }

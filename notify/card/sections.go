@@ -24,10 +24,10 @@ func scope(f Facts) string {
 		for _, i := range s.OtherImages {
 			others = append(others, code(i, 120))
 		}
-		lines = append(lines, "*Not touched* the same commit also brought in "+join(others, 5))
+		lines = append(lines, "*Not reverted* "+join(others, 5)+", which the same commit brought in")
 	}
 	if !s.OnlyImages {
-		lines = append(lines, "*Not touched* what else the commit changed beside images")
+		lines = append(lines, "*Not reverted* what else the commit changed beside images")
 	}
 	if len(s.SharedBy) > 0 {
 		var others []string
@@ -43,7 +43,7 @@ func scope(f Facts) string {
 		}
 		lines = append(lines, label+foreign(t.Proof, 400))
 	}
-	return strings.Join(lines, "\n")
+	return fit(lines...)
 }
 
 func filesOf(s *v1alpha1.Suspect) []string {
@@ -64,9 +64,9 @@ func next(f Facts) string {
 	case asking:
 		return question(f)
 	case reverting:
-		return "⏳ " + byWhom(r) + "\n" + pushing(r) + waitsFor(s)
+		return fit("⏳ "+byWhom(r), pushing(r), waitsFor(s))
 	case reverted:
-		return "⏳ " + byWhom(r) + "\n" + pushed(f) + "\n*Next* Flux applies it, then the pods are checked" + waitsFor(s)
+		return fit("⏳ "+byWhom(r), pushed(f), "*Next* Flux applies it, then the pods are checked", waitsFor(s))
 	case ended:
 		return record(f)
 	case failing:
@@ -87,20 +87,35 @@ func question(f Facts) string {
 	out := "🟡 *A person decides* by " + clock(a.Until.Time) + ". "
 	switch {
 	case f.Rollback.Spec.Trigger == v1alpha1.TriggerDrift:
-		out += "Until then Git stays as it is, and Flux puts its image back the next time it applies."
+		out += "Without a decision Git stays as it is. " + undone(&f.Rollback.Status)
 	case f.Mode == v1alpha1.ModeAuto:
 		out += "Without a decision Git is changed only if what is listed here is over by then."
 	default:
 		out += "Without a decision nothing is changed."
 	}
+	lines := []string{out}
 	for i, why := range a.Because {
 		if i == 5 {
-			out += fmt.Sprintf("\n• %d more reasons", len(a.Because)-i)
+			lines = append(lines, fmt.Sprintf("• %d more reasons", len(a.Because)-i))
 			break
 		}
-		out += "\n• " + foreign(why, 300)
+		lines = append(lines, "• "+foreign(why, 300))
 	}
-	return out
+	return fit(lines...)
+}
+
+// undone says when Flux takes a change by hand back.
+func undone(s *v1alpha1.RollbackStatus) string {
+	for _, f := range s.Failures {
+		switch d := f.Drift; {
+		case d == nil:
+		case d.Undone != "":
+			return foreign(d.Undone, 300)
+		case d.UndoneAt != nil:
+			return "Flux puts Git's image back at about " + clock(d.UndoneAt.Time) + "."
+		}
+	}
+	return "Flux puts Git's image back the next time it applies."
 }
 
 // byWhom says who decided, and when.
@@ -140,16 +155,16 @@ func pushed(f Facts) string {
 		for _, p := range c.Policies {
 			held = append(held, foreign(p, 130))
 		}
-		out += fmt.Sprintf("; %s holds %s", f.Links.link(c.Hold), join(held, 5))
+		out += fmt.Sprintf("; %s holds %s", f.Links.link(c.Hold), join(held, 3))
 	}
 	return out
 }
 
 func waitsFor(s *v1alpha1.RollbackStatus) string {
-	if s.Waiting == nil {
+	if s.Waiting == nil || s.Waiting.Asked != nil {
 		return ""
 	}
-	return "\n*Waits for* " + foreign(s.Waiting.Why, 800)
+	return "*Waits for* " + foreign(s.Waiting.Why, 800)
 }
 
 // record is what stands instead of buttons when all is over: how it ended, who decided, what was pushed, how long it
@@ -159,7 +174,7 @@ func record(f Facts) string {
 	s := &r.Status
 	o := s.Outcome
 	lines := []string{
-		fmt.Sprintf("%s *%s* %s", symbol(o.Result), foreign(string(o.Result), 30), foreign(o.Sentence, 1000)),
+		fmt.Sprintf("%s *%s* %s", symbol(o.Result), foreign(string(o.Result), 30), said(r)),
 	}
 	lines = append(lines, byWhom(r))
 	if s.Change != nil {
@@ -169,7 +184,25 @@ func record(f Facts) string {
 	if first := firstSeen(s); s.Outcome.At.After(first) && !first.IsZero() {
 		took += ", " + lasted(s.Outcome.At.Sub(first)) + " after the first failure"
 	}
-	return joinNonEmpty("\n", append(lines, took, holdNow(s))...)
+	return fit(append(lines, took, holdNow(s))...)
+}
+
+// said is how it ended, in the Rollback's own words. Where they begin with who decided, Slack shows the name; a
+// rejection is told by its reason.
+func said(r *v1alpha1.Rollback) string {
+	sentence := r.Status.Outcome.Sentence
+	_, by, _ := answer(r)
+	if r.Status.Outcome.Result == v1alpha1.ResultRejected {
+		out := "Git keeps " + code(r.Spec.Image, 300)
+		if v := r.Status.Verdict; v != nil && v.Why != "" {
+			out += ": " + foreign(v.Why, 500)
+		}
+		return out
+	}
+	if rest, ok := strings.CutPrefix(sentence, by+" "); ok && by != "" {
+		return who(by) + " " + foreign(rest, 800)
+	}
+	return foreign(sentence, 800)
 }
 
 // holdNow says whether image automation is still held off.
@@ -180,7 +213,7 @@ func holdNow(s *v1alpha1.RollbackStatus) string {
 	case s.Change == nil || s.Change.Hold == "":
 		return ""
 	case s.Waiting != nil:
-		return "*Hold* " + foreign(s.Waiting.Why, 500)
+		return "*Hold* " + foreign(strings.TrimPrefix(s.Waiting.Why, "the hold "), 500)
 	case s.Change.Release == v1alpha1.ReleaseManual:
 		return "*Hold* stands until somebody runs `backstop release`"
 	}

@@ -98,11 +98,7 @@ type words struct {
 
 func wordsOf(r *v1alpha1.Rollback) words {
 	w := words{app: appOf(r), drift: r.Spec.Trigger == v1alpha1.TriggerDrift}
-	target := ""
-	if r.Status.Target != nil {
-		target = r.Status.Target.Image
-	}
-	bad, good := tags(r.Spec.Image, target)
+	bad, good := tags(r.Spec.Image, targetOf(r))
 	w.bad, w.good = plain(bad, 40), plain(good, 40)
 	return w
 }
@@ -211,7 +207,7 @@ func ending(r *v1alpha1.Rollback, w words) string {
 func driftHeader(r *v1alpha1.Rollback, w words) string {
 	switch stateOf(r) {
 	case failing, asking:
-		return w.app + " was changed by hand to " + or(w.good, "another image")
+		return w.app + " was " + byHand(&r.Status) + " by hand to " + or(w.good, "another image")
 	case reverting:
 		if rejected(r) {
 			return "Restoring " + w.bad + " of " + w.app + " from Git"
@@ -235,6 +231,29 @@ func driftHeader(r *v1alpha1.Rollback, w words) string {
 		}
 	}
 	return ending(r, w)
+}
+
+// byHand is what somebody did: kubectl rollout undo goes back to a revision that the history knows.
+func byHand(s *v1alpha1.RollbackStatus) string {
+	for _, f := range s.Failures {
+		if f.Drift != nil && f.Drift.To != "" {
+			return "rolled back"
+		}
+	}
+	return "changed"
+}
+
+// targetOf is the image to go back to; for a drift the one that runs.
+func targetOf(r *v1alpha1.Rollback) string {
+	if t := r.Status.Target; t != nil && t.Image != "" {
+		return t.Image
+	}
+	for _, f := range r.Status.Failures {
+		if f.Drift != nil {
+			return f.Drift.Live
+		}
+	}
+	return ""
 }
 
 func rejected(r *v1alpha1.Rollback) bool {

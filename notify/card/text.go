@@ -18,6 +18,9 @@ import (
 // clean takes out what could move, hide or reorder text: control characters, and format characters such as the marks
 // that turn the direction of writing. The joiners that emoji and some scripts are made with stay.
 func clean(s string) string {
+	if printable(s) {
+		return strings.Join(strings.Fields(s), " ")
+	}
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
@@ -30,6 +33,16 @@ func clean(s string) string {
 		return r
 	}, s)
 	return strings.Join(strings.Fields(s), " ")
+}
+
+// printable says that a text is nothing but ASCII that can be seen, as most are.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // cut keeps at most n runes of outside text, cleaned.
@@ -46,6 +59,9 @@ func clip(s string, n int) string {
 // isolated keeps the direction of right-to-left text to itself, so that it cannot reorder what stands beside it.
 func isolated(s string) string {
 	for _, r := range s {
+		if r < utf8.RuneSelf {
+			continue
+		}
 		p, _ := bidi.LookupRune(r)
 		switch p.Class() {
 		case bidi.R, bidi.AL, bidi.AN:
@@ -56,28 +72,64 @@ func isolated(s string) string {
 	return s
 }
 
-// foreign puts outside text into mrkdwn. Text that Slack would read as bold, italic, struck or code becomes code, where
-// nothing is formatted; Slack cannot escape those.
-func foreign(s string, n int) string {
+// escaped is outside text of which at most n characters reach Slack, escapes counted, and no escape cut in two.
+func escaped(s string, n int) string {
 	s = cut(s, n)
-	if strings.ContainsAny(s, "*_~`") {
-		return code(s, n)
+	all, fits := 0, 0
+	for i, r := range s {
+		all += width(r)
+		if all < n {
+			fits = i + utf8.RuneLen(r)
+		}
+	}
+	if all > n {
+		s = strings.TrimRight(s[:fits], " \u200c\u200d…") + "…"
 	}
 	return isolated(slackutilsx.EscapeMessage(s))
 }
 
+// width is how many characters Slack is sent for one.
+func width(r rune) int {
+	switch r {
+	case '&':
+		return len("&amp;")
+	case '<', '>':
+		return len("&lt;")
+	}
+	return 1
+}
+
+// foreign puts outside text into mrkdwn. Text that Slack would read as bold, italic, struck or code becomes code, where
+// nothing is formatted; Slack cannot escape those.
+func foreign(s string, n int) string {
+	if strings.ContainsAny(s, "*_~`") {
+		return code(s, n)
+	}
+	return escaped(s, n)
+}
+
 // code is outside text as inline code.
 func code(s string, n int) string {
-	s = strings.ReplaceAll(cut(s, n), "`", "'")
+	s = escaped(strings.ReplaceAll(s, "`", "'"), n)
 	if s == "" {
 		return ""
 	}
-	return "`" + isolated(slackutilsx.EscapeMessage(s)) + "`"
+	return "`" + s + "`"
 }
 
-// plain is outside text for plain_text, where nothing is parsed. Angle brackets have no business in it.
+// plain is outside text for plain_text, where nothing is parsed. Angle brackets and backticks have no business in it.
 func plain(s string, n int) string {
-	return isolated(strings.NewReplacer("<", "‹", ">", "›").Replace(cut(s, n)))
+	return isolated(strings.Map(func(r rune) rune {
+		switch r {
+		case '<':
+			return '‹'
+		case '>':
+			return '›'
+		case '`':
+			return '\''
+		}
+		return r
+	}, cut(s, n)))
 }
 
 // date is a time in the reader's own zone, with the day; absolute for whoever reads the text raw.
@@ -160,6 +212,21 @@ func who(by string) string {
 		}
 	}
 	return foreign(by, 100)
+}
+
+// fit puts lines together as long as they fit into one text object.
+func fit(lines ...string) string {
+	var out []string
+	left := maxObject
+	for _, l := range lines {
+		n := utf8.RuneCountInString(l) + 1
+		if l == "" || n > left {
+			continue
+		}
+		left -= n
+		out = append(out, l)
+	}
+	return strings.Join(out, "\n")
 }
 
 // join lists at most n items, and how many more there are.

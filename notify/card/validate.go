@@ -1,7 +1,6 @@
 package card
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -26,7 +25,7 @@ const (
 	maxConfirmTitle  = 100
 	maxConfirmText   = 300
 	maxConfirmAnswer = 30
-	maxMessage       = 16 << 10 // Slack names none for all blocks together; no card needs more
+	maxTogether      = 12000 // Slack names none for all texts together, and refuses more than about 13,000
 )
 
 // Validate says what Slack would refuse of a card.
@@ -39,15 +38,16 @@ func Validate(c Card) error {
 	for i, b := range c.Blocks {
 		v.block(fmt.Sprintf("blocks[%d]", i), b)
 	}
-	if data, err := json.Marshal(c.Blocks); err != nil {
-		v.fault("blocks: %v", err)
-	} else if len(data) > maxMessage {
-		v.fault("blocks: %d bytes, want at most %d", len(data), maxMessage)
+	if v.together > maxTogether {
+		v.fault("blocks: %d characters together, want at most %d", v.together, maxTogether)
 	}
 	return errors.Join(v.faults...)
 }
 
-type validator struct{ faults []error }
+type validator struct {
+	faults   []error
+	together int
+}
 
 func (v *validator) fault(format string, args ...any) {
 	v.faults = append(v.faults, fmt.Errorf(format, args...))
@@ -110,6 +110,7 @@ func (v *validator) object(at string, t *slack.TextBlockObject, most int) {
 		return
 	}
 	v.length(at, t.Text, 1, most)
+	v.together += utf8.RuneCountInString(t.Text)
 	if t.Type == slack.MarkdownType && !t.Verbatim {
 		v.fault("%s: not verbatim, so that Slack would make links of its own", at)
 	}

@@ -1,0 +1,120 @@
+package card
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const policyAsks = "the policy asks for an approval"
+
+// states are all that a card can show, by the name of its golden file.
+func states() map[string]Facts {
+	pulled := map[string][]edit{
+		"1-grace-period":   {failures},
+		"2-git-away":       {failures, waits("looking for the commit that brought the image in: fetch main: dial tcp 10.0.0.7:443: i/o timeout; trying again", "")},
+		"3-proving":        {failures, suspect},
+		"4-to-decide":      {failures, target, asks(policyAsks)},
+		"4-two-reasons":    {failures, target, asks("cooldown: the last revert of Deployment/shop-api is 9m old and the cooldown 30m", "the image has run here: Deployment/shop-api revision 6")},
+		"4-only-reject":    {failures, target, asks(policyAsks), onlyReject},
+		"5-approved":       {failures, target, asks(policyAsks), decides(jane, v1alpha1.Approve)},
+		"5-by-policy":      {failures, target, verdict("policy shop/web", v1alpha1.Approve)},
+		"5-push-fails":     {failures, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), waits("pushing the revert: push main: connection refused; trying again", "")},
+		"6-pushed":         {failures, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), change},
+		"7-waits-for-flux": {failures, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested},
+		"8-verified":       {failures, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, ends(v1alpha1.ResultVerified, "Deployment/shop-api runs registry.example/shop/shop-api:v1.41.3 again")},
+		"8-hold-stands":    {failures, target, verdict("policy shop/web", v1alpha1.Approve), requested, ends(v1alpha1.ResultVerified, "Deployment/shop-api runs registry.example/shop/shop-api:v1.41.3 again"), waits("the hold stands: the policy elects registry.example/shop/shop-api:v1.42.0, which was taken back (day 2)", "")},
+		"8-hold-lifted":    {failures, target, verdict("policy shop/web", v1alpha1.Approve), requested, ends(v1alpha1.ResultVerified, "Deployment/shop-api runs registry.example/shop/shop-api:v1.41.3 again"), released},
+		"8-recovered":      {failures, target, ends(v1alpha1.ResultRecovered, "container api of pod shop-api-6d9f-x2x runs the image after all")},
+		"8-rejected":       {failures, target, decides(jane, v1alpha1.Reject), verdict(jane, v1alpha1.Reject), ends(v1alpha1.ResultRejected, "slack:T0SHOP/U0JANE keeps registry.example/shop/shop-api:v1.42.0: no reason given")},
+		"8-expired":        {failures, target, ends(v1alpha1.ResultExpired, "nobody decided in 1h; it can still be approved or rejected. Asked because the policy asks for an approval")},
+		"8-superseded":     {failures, target, ends(v1alpha1.ResultSuperseded, "main at 77aa88bb99cc no longer says registry.example/shop/shop-api:v1.42.0: nothing to take back")},
+		"8-unattributable": {failures, ends(v1alpha1.ResultUnattributable, "Deployment/shop-api carries no Flux labels: it was not applied by Flux, so there is nothing in Git to revert")},
+		"8-notified":       {failures, target, ends(v1alpha1.ResultNotified, "registry.example/shop/shop-api:v1.42.0 came in with 4be1c2d9a7f3 (main): no RollbackPolicy selects the workload")},
+		"8-not-reverted":   {failures, target, decides("jane@example.com", v1alpha1.Approve), verdict("jane@example.com", v1alpha1.Approve), ends(v1alpha1.ResultFailed, "push main: the server's hook says: this branch is frozen until Monday")},
+		"8-failed":         {failures, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, ends(v1alpha1.ResultFailed, "reverted in Git, but not verified in 15m: Kustomization/flux-system/shop has not applied c0ffee123456 yet")},
+	}
+	drifted := map[string][]edit{
+		"1-seen":        {drift},
+		"4-to-decide":   {drift, target, asks("a change by hand is never adopted by itself")},
+		"4-only-reject": {drift, suspect, asks("a change by hand is never adopted by itself"), onlyReject},
+		"5-adopting":    {drift, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve)},
+		"5-restoring":   {drift, target, asks("a change by hand is never adopted by itself"), decides(jane, v1alpha1.Reject)},
+		"7-adopted":     {drift, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested},
+		"8-verified":    {drift, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, ends(v1alpha1.ResultVerified, "Deployment/shop-api runs registry.example/shop/shop-api:v1.41.3, as Git says now")},
+		"8-restored":    {drift, target, ends(v1alpha1.ResultRestored, "Kustomization/flux-system/shop took the change by hand back")},
+		"8-rejected":    {drift, target, decides(jane, v1alpha1.Reject), verdict(jane, v1alpha1.Reject), ends(v1alpha1.ResultRejected, "slack:T0SHOP/U0JANE keeps registry.example/shop/shop-api:v1.42.0: no reason given")},
+		"8-recovered":   {drift, ends(v1alpha1.ResultRecovered, "somebody put registry.example/shop/shop-api:v1.42.0 back")},
+		"8-expired":     {drift, target, ends(v1alpha1.ResultExpired, "nobody decided in 1h; it can still be approved or rejected")},
+		"8-superseded":  {drift, target, ends(v1alpha1.ResultSuperseded, "main at 77aa88bb99cc says something newer")},
+		"8-notified":    {drift, target, ends(v1alpha1.ResultNotified, "the policy only tells")},
+		"8-failed":      {drift, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), ends(v1alpha1.ResultFailed, "push main: the server's hook says: this branch is frozen until Monday")},
+		"8-unknown":     {drift, ends(v1alpha1.ResultUnattributable, "Deployment/shop-api carries no Flux labels")},
+	}
+	out := map[string]Facts{}
+	for name, edits := range pulled {
+		out["pull-"+name] = facts(rollback(edits...))
+	}
+	for name, edits := range drifted {
+		out["drift-"+name] = facts(rollback(edits...))
+	}
+	auto := out["pull-4-two-reasons"]
+	auto.Mode = v1alpha1.ModeAuto
+	out["pull-4-two-reasons"] = auto
+	return out
+}
+
+func onlyReject(r *v1alpha1.Rollback) {
+	r.Status.Waiting.Asked.OnlyReject = "Git never held the running image at this place"
+}
+
+func TestEveryStateValidatesAndMatchesItsGoldenFile(t *testing.T) {
+	for name, f := range states() {
+		t.Run(name, func(t *testing.T) {
+			c := Of(f)
+			if err := Validate(c); err != nil {
+				t.Error(err)
+			}
+			golden(t, name, c)
+		})
+	}
+}
+
+// golden compares a card with its file, and keeps the folder free of files that no test writes.
+func golden(t *testing.T, name string, c Card) {
+	t.Helper()
+	var got bytes.Buffer
+	enc := json.NewEncoder(&got)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(struct {
+		Text      string `json:"text"`
+		Broadcast bool   `json:"broadcast,omitempty"`
+		Blocks    any    `json:"blocks"`
+	}{c.Text, c.Broadcast, c.Blocks}); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("testdata", name+".golden.json")
+	if *update {
+		if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v: make golden writes it", err)
+	}
+	if diff := cmp.Diff(string(want), got.String()); diff != "" {
+		t.Errorf("%s: -want +got, make golden writes it anew\n%s", file, diff)
+	}
+}

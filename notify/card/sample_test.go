@@ -1,0 +1,154 @@
+package card
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+func at(clock string) metav1.MicroTime {
+	t, err := time.Parse("15:04:05", clock)
+	if err != nil {
+		panic(err)
+	}
+	return metav1.NewMicroTime(time.Date(2026, 11, 21, t.Hour(), t.Minute(), t.Second(), 0, time.UTC))
+}
+
+func atPointer(clock string) *metav1.MicroTime {
+	t := at(clock)
+	return &t
+}
+
+// edit changes a Rollback; each fills a blank, as the line does.
+type edit func(*v1alpha1.Rollback)
+
+func rollback(edits ...edit) *v1alpha1.Rollback {
+	r := &v1alpha1.Rollback{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "shop-api-1f2e3d4c5b-1", UID: "5f0c6d1e-8a0b-4f9e-9a53-0d4c1a7b2e11"},
+		Spec:       v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: "registry.example/shop/shop-api:v1.42.0"},
+	}
+	for _, e := range edits {
+		e(r)
+	}
+	return r
+}
+
+const kubeletSays = `rpc error: code = NotFound desc = failed to pull and unpack image "registry.example/shop/shop-api:v1.42.0": ` +
+	`failed to resolve reference "registry.example/shop/shop-api:v1.42.0": registry.example/shop/shop-api:v1.42.0: not found`
+
+func failures(r *v1alpha1.Rollback) {
+	r.Status.Failures = []v1alpha1.Failure{{
+		Workload: v1alpha1.Workload{Kind: "Deployment", Name: "shop-api"}, Revision: "7", Container: "api", Pod: "shop-api-6d9f-x2x",
+		Platform: "linux/amd64", Cause: v1alpha1.CauseNotFound, Message: kubeletSays, Since: at("14:24:10"),
+	}}
+	r.Status.Pods = &v1alpha1.PodCount{Failing: 3, Total: 8, Ready: 5}
+	waits("grace period of 30s", "14:24:40")(r)
+}
+
+func waits(why, until string) edit {
+	return func(r *v1alpha1.Rollback) {
+		r.Status.Waiting = &v1alpha1.Waiting{Why: why, Since: at("14:24:11")}
+		if until != "" {
+			r.Status.Waiting.Until = atPointer(until)
+		}
+	}
+}
+
+func suspect(r *v1alpha1.Rollback) {
+	r.Status.Waiting = nil
+	r.Status.Suspect = &v1alpha1.Suspect{
+		Source: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Branch: "main",
+		Applier: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "shop"},
+		Image:   r.Spec.Image, Commit: "4be1c2d9a7f3058e6b1d2c4f8a90e7b3c5d1f602", Parent: "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567",
+		Subject: "Update shop images", Author: "fluxcdbot", When: at("14:20:02"),
+		Automation:  &v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: "flux-system", Name: "shop"},
+		OnlyImages:  true,
+		OtherImages: []string{"registry.example/shop/cart:v2.7.1", "registry.example/shop/search:v0.9.4"},
+		Nodes: []v1alpha1.Node{{File: "apps/shop/api/deployment.yaml", Pointer: "0/spec/template/spec/containers/api/image",
+			Part: "Image", Bad: r.Spec.Image, Former: "registry.example/shop/shop-api:v1.41.3", Marker: "shop:shop-api"}},
+	}
+}
+
+func target(r *v1alpha1.Rollback) {
+	suspect(r)
+	r.Status.Target = &v1alpha1.Target{
+		Image: "registry.example/shop/shop-api:v1.41.3", Values: []v1alpha1.NodeValue{{Value: "registry.example/shop/shop-api:v1.41.3"}},
+		Digest: "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", Proved: true, BadProved: true,
+		Proof: "registry.example does not have shop/shop-api:v1.42.0 and shows other tags of it; registry.example has " +
+			"shop/shop-api:v1.41.3 for linux/amd64", At: at("14:24:44"),
+	}
+}
+
+func asks(because ...string) edit {
+	return func(r *v1alpha1.Rollback) {
+		waits("a person decides by 15:24:40 UTC: "+strings.Join(because, "; "), "14:34:40")(r)
+		r.Status.Waiting.Asked = &v1alpha1.Asked{Until: at("15:24:40"), Because: because}
+	}
+}
+
+func decides(by string, a v1alpha1.Answer) edit {
+	return func(r *v1alpha1.Rollback) {
+		r.Spec.Decisions = append(r.Spec.Decisions, v1alpha1.Decision{By: by, Answer: a, At: at("14:31:08")})
+	}
+}
+
+func verdict(by string, a v1alpha1.Answer) edit {
+	return func(r *v1alpha1.Rollback) {
+		r.Status.Waiting = nil
+		r.Status.Verdict = &v1alpha1.Verdict{Answer: a, By: by, At: at("14:31:09"), Cooldown: metav1.Duration{Duration: 30 * time.Minute}}
+	}
+}
+
+func change(r *v1alpha1.Rollback) {
+	r.Status.Waiting = nil
+	r.Status.Change = &v1alpha1.Change{
+		Commit: "c0ffee1234567890c0ffee1234567890c0ffee12", Hold: "d00dfeed1234567890d00dfeed1234567890d00d", Branch: "main",
+		Policies: []string{"shop:shop-api"}, Release: v1alpha1.ReleaseNewerImage, At: at("14:31:10"),
+	}
+}
+
+func requested(r *v1alpha1.Rollback) {
+	change(r)
+	r.Status.Landed = &v1alpha1.Landed{Commit: r.Status.Change.Commit, At: at("14:31:11")}
+	r.Status.Request = &v1alpha1.Request{Token: "t", Objects: []v1alpha1.ObjectRef{r.Status.Suspect.Source, r.Status.Suspect.Applier}, At: at("14:31:12")}
+	waits("Kustomization/flux-system/shop has not applied c0ffee123456 yet", "")(r)
+}
+
+func ends(result v1alpha1.Result, format string, args ...any) edit {
+	return func(r *v1alpha1.Rollback) {
+		r.Status.Waiting = nil
+		r.Status.Outcome = &v1alpha1.Outcome{Result: result, Sentence: fmt.Sprintf(format, args...), At: at("14:31:58")}
+	}
+}
+
+func released(r *v1alpha1.Rollback) {
+	r.Status.Release = &v1alpha1.HoldRelease{Commit: "abad1dea", Image: "registry.example/shop/shop-api:v1.42.1",
+		By: "the policy's newer image registry.example/shop/shop-api:v1.42.1", At: at("16:02:30")}
+}
+
+func drift(r *v1alpha1.Rollback) {
+	r.Spec.Trigger = v1alpha1.TriggerDrift
+	failures(r)
+	r.Status.Pods, r.Status.Waiting = nil, nil
+	f := &r.Status.Failures[0]
+	f.Cause, f.Message = v1alpha1.CauseDrift, ""
+	f.Drift = &v1alpha1.Drift{
+		Live: "registry.example/shop/shop-api:v1.41.3", By: "kubectl-rollout", At: atPointer("14:24:08"), From: "7", To: "6",
+		UndoneBy: &v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "shop"}, UndoneAt: atPointer("14:30:00"),
+		Undone: "Kustomization/flux-system/shop puts it back by 14:30:00 UTC, give or take 1m",
+	}
+}
+
+const jane = "slack:T0SHOP/U0JANE"
+
+func facts(r *v1alpha1.Rollback) Facts {
+	return Facts{
+		Rollback: r, Cluster: "prod-eu-1", Cooldown: 30 * time.Minute, Budget: "3/1h", Mode: v1alpha1.ModeApprove,
+		Policies: []Policy{{Name: "shop/web", Approvers: v1alpha1.SlackApproval{Users: []string{"U0JANE"}, UserGroups: []string{"S0ONCALL"}}}},
+		Links:    Links{Repository: "https://github.com/example/fleet.git"},
+	}
+}
