@@ -119,6 +119,8 @@ type Origin struct {
 	// Images are spec.images of the Kustomization, which override what the files say; they live in the file that
 	// holds the Kustomization itself.
 	Images bool
+	// Applied is the commit that the Kustomization attempted last; empty when it does not say.
+	Applied string
 	// Cascade is everything to ask for a reconcile, in order: the source first.
 	Cascade []v1alpha1.ObjectRef
 }
@@ -137,6 +139,8 @@ type Query struct {
 	Others []Root
 	// Policies that image automation knows, to tell its changes from a person's by value.
 	Policies []ImagePolicy
+	// Applied is the commit that the pods run, where known: it is searched where the tip says the image no more.
+	Applied string
 }
 
 // Former is what the nodes held before, at one commit.

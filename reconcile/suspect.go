@@ -36,7 +36,7 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 		seen[origin.Root] = true
 		q := Query{
 			Image: form.Spec.Image, Namespace: form.Namespace, Root: origin.Root, Others: origin.Others,
-			Policies: origin.Policies,
+			Policies: origin.Policies, Applied: origin.Applied,
 		}
 		if len(workloads) == 1 {
 			q.Workload = wl

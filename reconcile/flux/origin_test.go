@@ -54,6 +54,7 @@ func TestOriginOfACapturedCluster(t *testing.T) {
 			Name: "develop:backend", Latest: "localhost:5000/backend:develop-v1.1.0-1700000200",
 			Previous: "localhost:5000/backend:develop-v1.0.0-1700000001", Automation: &automation,
 		}},
+		Applied: "e70400abca8b51a05e41a04c2cf1c017fbc93c97",
 		Cascade: []v1alpha1.ObjectRef{
 			ref("GitRepository", "flux-system", "fleet"), ref("Kustomization", "flux-system", "apps-develop"),
 		},

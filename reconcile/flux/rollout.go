@@ -202,6 +202,11 @@ func attempted(k *kustomizev1.Kustomization, src deployed) string {
 	return parseRevision(origin).Commit
 }
 
+// attemptedOf is attempted without a look at the source's artifact.
+func attemptedOf(k *kustomizev1.Kustomization, ref v1alpha1.ObjectRef) string {
+	return attempted(k, deployed{ref: ref})
+}
+
 // wordless says whether a source names no commit at all, so that only the workloads themselves can tell.
 func (f *Flux) wordless(ctx context.Context, p place) bool {
 	ref := sourceRef(p.kustomization)

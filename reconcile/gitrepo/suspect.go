@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -13,8 +14,26 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// blame finds the suspect of a query at the tip.
+// blame finds the suspect of a query at the tip, else at the commit that is applied: pods may still run what a revert or
+// a person's fix has taken off the branch.
 func (h *history) blame(ctx context.Context, q reconcile.Query) (v1alpha1.Suspect, error) {
+	s, gone := h.blameTip(ctx, q)
+	applied := plumbing.NewHash(q.Applied)
+	if _, refused := reconcile.AsRefusal(gone); !refused || applied.IsZero() || applied == h.tip {
+		return s, gone
+	}
+	if on, err := h.contains(ctx, h.tip, applied); err != nil || !on {
+		return s, gone
+	}
+	defer func(tip plumbing.Hash) { h.tip = tip }(h.tip)
+	h.tip = applied
+	if s, err := h.blameTip(ctx, q); err == nil {
+		return s, nil
+	}
+	return s, gone
+}
+
+func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Suspect, error) {
 	at, err := h.locate(ctx, q)
 	if err != nil {
 		return v1alpha1.Suspect{}, err

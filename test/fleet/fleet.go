@@ -58,6 +58,9 @@ type Fleet struct {
 // Branch is the one that is deployed.
 const Branch = "main"
 
+// Author of what image automation commits.
+const Author = "fluxcdbot"
+
 // New makes a fleet in which every app runs its first image.
 func New(o Options) *Fleet {
 	if len(o.Environments) == 0 {

@@ -59,7 +59,7 @@ func (f *Fleet) automation(env string) client.Object {
 			GitSpec: &automationv1.GitSpec{
 				Checkout: &automationv1.GitCheckoutSpec{Reference: sourcev1.GitRepositoryRef{Branch: Branch}},
 				Commit: automationv1.CommitSpec{
-					Author: automationv1.CommitUser{Name: "fluxcdbot", Email: "fluxcdbot@users.noreply.github.com"},
+					Author: automationv1.CommitUser{Name: Author, Email: "fluxcdbot@users.noreply.github.com"},
 				},
 				Push: &automationv1.PushSpec{Branch: Branch},
 			},

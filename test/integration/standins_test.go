@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,16 +27,24 @@ func quick(s *setup) {
 
 const prod = "production"
 
-// wroteBack waits for automation's commit of a tag and gives it.
+// wroteBack waits for automation's commit of a tag and gives it. The history tells, not the tip: it may have been taken
+// back already. Called again, it waits for another one.
 func (w *World) wroteBack(env, app, tag string) string {
 	w.t.Helper()
+	file, says := w.Fleet.File(env, app), w.Fleet.Image(app, tag)+" "
+	var commit string
 	w.Until("image automation writes "+tag, func() error {
-		if !strings.Contains(w.File(w.Fleet.File(env, app)), w.Fleet.Image(app, tag)+" ") {
-			return fmt.Errorf("Git says:\n%s", w.File(w.Fleet.File(env, app)))
+		for c := range strings.FieldsSeq(w.git("log", "--reverse", "--format=%H", "--author="+fleet.Author, "--invert-grep",
+			"--grep=^Backstop-Kind: ", "-S", says, fleet.Branch, "--", file)) {
+			if !slices.Contains(w.written, c+says) && strings.Contains(w.git("show", c+":"+file), says) {
+				commit = c
+				return nil
+			}
 		}
-		return nil
+		return fmt.Errorf("Git says:\n%s", w.File(file))
 	})
-	return w.Tip()
+	w.written = append(w.written, commit+says)
+	return commit
 }
 
 // fails waits until a pod of an environment waits with these words.

@@ -62,6 +62,8 @@ type World struct {
 	GitProxy *proxy.Proxy
 
 	log *buffer
+	// written are the write-backs that were waited for.
+	written []string
 }
 
 // world makes a world and starts its stand-ins. What it holds is gone when the test has ended.

@@ -101,8 +101,9 @@ func (e *Env) Apply(ctx context.Context, manifests string) error {
 }
 
 func (e *Env) kubectl(ctx context.Context, kubeconfig string, stdin []byte, args []string) (string, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(e.bin, "kubectl"), args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "KUBECACHEDIR="+e.path("kubectl-cache"))
+	// Not by KUBECONFIG alone, which is a list: the names of users have colons.
+	cmd := exec.CommandContext(ctx, filepath.Join(e.bin, "kubectl"), append(args, "--kubeconfig="+kubeconfig)...)
+	cmd.Env = append(os.Environ(), "KUBECACHEDIR="+e.path("kubectl-cache"))
 	cmd.Stdin = bytes.NewReader(stdin)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
