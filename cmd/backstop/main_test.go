@@ -40,6 +40,12 @@ func TestExitCodesAndFirstLines(t *testing.T) {
 		"a missing name is usage":               {[]string{"approve"}, exitUsage, "accepts 1 arg(s)"},
 		"no cluster is one line":                {[]string{"get"}, exitError, "backstop: no cluster: "},
 		"approve without a cluster is one line": {[]string{"approve", "x"}, exitError, "backstop: no cluster: "},
+		"run without a cluster is one line":     {[]string{"run", "--kubeconfig=/nonexistent"}, exitError, "/nonexistent"},
+		"blame without a cluster is one line":   {[]string{"blame", "deploy/x"}, exitError, "backstop: no cluster: "},
+		"release without a cluster is one line": {[]string{"release", "x"}, exitError, "backstop: no cluster: "},
+		"run takes no arguments":                {[]string{"run", "now"}, exitUsage, `unknown command "now" for "backstop run"`},
+		"a flag without its value is usage":     {[]string{"get", "--namespace"}, exitUsage, "flag needs an argument: --namespace"},
+		"a flag with a wrong value is usage":    {[]string{"run", "--history=long"}, exitUsage, `invalid argument "long" for "--history" flag`},
 		"a budget that is none is usage":        {[]string{"run", "--budget=lots"}, exitUsage, `--budget: budget "lots": want COUNT/DURATION`},
 		"a mode that is none is usage":          {[]string{"run", "--max-mode=Always"}, exitUsage, `--max-mode "Always": want Notify, Approve or Auto`},
 		"authors that are none are usage":       {[]string{"run", "--max-authors=Me"}, exitUsage, `--max-authors "Me": want`},
@@ -61,6 +67,26 @@ func TestExitCodesAndFirstLines(t *testing.T) {
 				t.Errorf("more than one line: %q", errs)
 			}
 		})
+	}
+}
+
+func TestAClusterThatDoesNotAnswerIsOneLine(t *testing.T) {
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	text := `{apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: a, user: a}}],
+  clusters: [{name: a, cluster: {server: "https://127.0.0.1:1"}}], users: [{name: a, user: {}}]}`
+	if err := os.WriteFile(kubeconfig, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"get"}, {"get", "holds"}, {"approve", "x"}, {"reject", "x"}, {"release", "x"}, {"blame", "deploy/x"},
+		{"revert", "deploy/x", "--dry-run"},
+	} {
+		code, _, errs := call(t, append(args, "--kubeconfig="+kubeconfig)...)
+		said := strings.TrimSpace(errs)
+		if code != exitError || strings.Contains(said, "\n") || !strings.HasPrefix(said, "backstop: ") ||
+			!strings.Contains(said, "127.0.0.1:1: connect: connection refused") {
+			t.Errorf("%v: exit code %d and %q", args, code, errs)
+		}
 	}
 }
 
