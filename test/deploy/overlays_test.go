@@ -2,7 +2,6 @@ package deploy_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -188,31 +187,6 @@ patches:
 		right{verbs: "get", resources: "secrets", namespace: "apps", name: "flux-system"},
 		right{verbs: "list watch update patch delete", resources: "secrets serviceaccounts", namespace: "apps"},
 		right{verbs: "get", resources: "secrets", namespace: "team-a", name: "git"})
-}
-
-func (s suite) unstick(t *testing.T) {
-	dir := s.overlay(t, `
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-resources: [KUSTOMIZE/default]
-components: [KUSTOMIZE/components/unstick]
-`)
-	s.kubectl(t, "apply", "--server-side", "--force-conflicts", "-k", dir)
-	s.ask(t, backstop, true, right{verbs: "delete", resources: "pods"})
-	s.ask(t, backstop, false, right{verbs: "create update patch deletecollection", resources: "pods"})
-	args := s.kubectl(t, "get", "deployment", "backstop", "-n", "backstop-system", "-o", "jsonpath={.spec.template.spec.containers[0].args}")
-	if !strings.HasSuffix(args, `"--unstick"]`) {
-		t.Errorf("the sidecar runs with %s, want --unstick at the end", args)
-	}
-
-	s.kubectl(t, "apply", "--server-side", "--force-conflicts", "-k", s.folder("default"))
-	eventually(t, func(ctx context.Context) error {
-		ok, err := s.can(ctx, backstop, "delete", "pods", "apps", "")
-		if ok {
-			return errors.New("may delete pods without the component")
-		}
-		return err
-	})
 }
 
 // people holds view, edit and admin of one namespace.
