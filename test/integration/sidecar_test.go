@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/backstop-dev/backstop/test/fleet"
@@ -76,14 +78,20 @@ func startSidecar(t *testing.T, w *World, flags ...string) *Sidecar {
 		config, err = testenv.Via(config, w.APIProxy)
 		w.must(err)
 	}
+	if !slices.ContainsFunc(flags, func(f string) bool { return strings.HasPrefix(f, "--namespaces=") }) {
+		flags = append(flags, "--namespaces="+strings.Join(w.Fleet.Namespaces(), ",")) // given twice, it adds
+	}
+	return runSidecar(t, w, binary, config, flags...)
+}
+
+// runSidecar runs backstop as whoever config says, until it is ready.
+func runSidecar(t *testing.T, w *World, binary string, config *rest.Config, flags ...string) *Sidecar {
+	t.Helper()
 	kubeconfig, storage := w.scratch("kubeconfig"), w.scratch("storage")
 	w.must(testenv.WriteKubeconfig(config, kubeconfig))
 	log, err := os.Create(w.scratch("backstop.log"))
 	w.must(err)
 	defer log.Close()
-	if !slices.ContainsFunc(flags, func(f string) bool { return strings.HasPrefix(f, "--namespaces=") }) {
-		flags = append(flags, "--namespaces="+strings.Join(w.Fleet.Namespaces(), ",")) // given twice, it adds
-	}
 	args := append([]string{
 		"run", "--kubeconfig=" + kubeconfig, "--cluster=" + w.Name,
 		"--storage=" + storage, "--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0", "--leader-elect=false", "--log-level=debug",
@@ -167,29 +175,32 @@ func buildSidecar(t *testing.T, env *testenv.Env) string {
 func install(t *testing.T, w *World) {
 	t.Helper()
 	common.install.Do(func() {
-		text, err := w.Env.Kubectl(t.Context(), "kustomize", filepath.Join(w.Env.Root, "deploy", "kustomize", "default"))
-		if err != nil {
-			t.Errorf("build the default overlay: %v", err)
-			return
-		}
-		var kept bytes.Buffer
-		for document := range strings.SplitSeq(text, "\n---\n") {
-			var o unstructured.Unstructured
-			if err := yaml.Unmarshal([]byte(document), &o.Object); err != nil {
-				t.Errorf("read the default overlay: %v", err)
-			}
-			if left := []string{"CustomResourceDefinition", "Deployment", "NetworkPolicy", "PodDisruptionBudget"}; slices.Contains(left, o.GetKind()) {
-				continue
-			}
-			fmt.Fprintf(&kept, "---\n%s\n", document)
-		}
-		if err := w.Env.Apply(t.Context(), kept.String()); err != nil {
+		if err := applyOverlay(t.Context(), w.Env); err != nil {
 			t.Errorf("install Backstop: %v", err)
 		}
 	})
 	if t.Failed() {
 		t.FailNow()
 	}
+}
+
+func applyOverlay(ctx context.Context, env *testenv.Env) error {
+	text, err := env.Kubectl(ctx, "kustomize", filepath.Join(env.Root, "deploy", "kustomize", "default"))
+	if err != nil {
+		return fmt.Errorf("build the default overlay: %w", err)
+	}
+	var kept bytes.Buffer
+	for document := range strings.SplitSeq(text, "\n---\n") {
+		var o unstructured.Unstructured
+		if err := yaml.Unmarshal([]byte(document), &o.Object); err != nil {
+			return fmt.Errorf("read the default overlay: %w", err)
+		}
+		left := []string{"CustomResourceDefinition", "Deployment", "NetworkPolicy", "PodDisruptionBudget"}
+		if !slices.Contains(left, o.GetKind()) {
+			fmt.Fprintf(&kept, "---\n%s\n", document)
+		}
+	}
+	return env.Apply(ctx, kept.String())
 }
 
 // grantSecrets lets Backstop read named Secrets, as the component credentials does.

@@ -55,19 +55,19 @@ func (e *Env) up(ctx context.Context) error {
 	); err != nil {
 		return err
 	}
-	if err := e.run("kube-apiserver",
-		"--etcd-servers="+etcd,
-		"--bind-address=127.0.0.1", "--secure-port="+ports[2],
-		"--tls-cert-file="+e.path("server.crt"), "--tls-private-key-file="+e.path("server.key"),
-		"--client-ca-file="+e.path("ca.crt"),
+	if err := e.run("kube-apiserver", append([]string{
+		"--etcd-servers=" + etcd,
+		"--bind-address=127.0.0.1", "--secure-port=" + ports[2],
+		"--tls-cert-file=" + e.path("server.crt"), "--tls-private-key-file=" + e.path("server.key"),
+		"--client-ca-file=" + e.path("ca.crt"),
 		"--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-key-file="+e.path("sa.crt"), "--service-account-signing-key-file="+e.path("sa.key"),
+		"--service-account-key-file=" + e.path("sa.crt"), "--service-account-signing-key-file=" + e.path("sa.key"),
 		"--service-cluster-ip-range=10.96.0.0/24",
 		"--authorization-mode=Node,RBAC",
 		"--endpoint-reconciler-type=none",
-		"--audit-policy-file="+e.path("audit-policy.yaml"), "--audit-log-path="+e.AuditLog,
+		"--audit-policy-file=" + e.path("audit-policy.yaml"), "--audit-log-path=" + e.AuditLog,
 		"--profiling=false",
-	); err != nil {
+	}, e.apiServer...)...); err != nil {
 		return err
 	}
 	client, err := kubernetes.NewForConfig(e.Config)

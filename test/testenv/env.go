@@ -32,6 +32,8 @@ type Options struct {
 	Keep bool
 	// Log hears what is being waited for; nil for nobody.
 	Log *slog.Logger
+	// APIServer are further flags of kube-apiserver.
+	APIServer []string
 }
 
 // Env is a running control plane.
@@ -50,6 +52,7 @@ type Env struct {
 	bin       string
 	authority *authority
 	keep      bool
+	apiServer []string
 	processes []*process.Process
 }
 
@@ -87,7 +90,8 @@ func start(ctx context.Context, o Options, root, bin string) (*Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the environment's folder: %w", err)
 	}
-	env := &Env{Dir: dir, Root: root, bin: bin, keep: o.Keep, AuditLog: filepath.Join(dir, "audit.log")}
+	env := &Env{Dir: dir, Root: root, bin: bin, keep: o.Keep, apiServer: o.APIServer,
+		AuditLog: filepath.Join(dir, "audit.log")}
 	if err := env.up(ctx); err != nil {
 		err = fmt.Errorf("%w%s", err, env.lastWords())
 		env.Stop()
