@@ -142,6 +142,9 @@ func allowed(w *World) Step {
 	if err := claimOf(w, s.Verdict.Cooldown.Duration).permit(*w.Branch); err != nil {
 		return Step{Do: DoWait, Wait: retryIn(w, err), Why: err.Error()}
 	}
+	if wait := settle(w); wait > 0 {
+		return Step{Do: DoWait, Wait: wait, Why: "other images fail right now: one push takes all of them back"}
+	}
 	return Step{Do: DoChange, Why: "pushing the revert"}
 }
 

@@ -267,6 +267,10 @@ func TestDecide(t *testing.T) {
 				w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, By: "jane", At: micro(t0)}
 			}), do: DoOutcome, result: v1alpha1.ResultRejected, says: "jane keeps",
 		},
+		"allowed while others come: wait for them": {
+			world: aWorld(approved("policy p"), func(w *World) { w.Crowd = crowd{until: w.Now.Add(time.Second)} }), do: DoWait,
+			says: "one push",
+		},
 		"allowed: push": {world: aWorld(approved("policy p")), do: DoChange},
 		"allowed and recovered in between is still pushed": {
 			world: aWorld(approved("policy p"), func(w *World) { w.Sighting = Sighting{Started: "Pod/x"} }), do: DoChange,

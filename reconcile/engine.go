@@ -64,6 +64,9 @@ func (e *Engine) Walk(ctx context.Context, key Key) (time.Duration, error) {
 			continue
 		case err != nil:
 			return e.stumble(ctx, w, step, err)
+		case w.Form.Name == "":
+			// What fails at the same time is opened first, so that all of it is known when the first is reverted.
+			return time.Millisecond, nil
 		case step.Do == DoWait, step.Do == DoUnstick:
 			return step.Wait, nil
 		}

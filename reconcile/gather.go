@@ -88,6 +88,10 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 		w.Rollout = &r
 	case s.Verdict == nil && s.Target != nil:
 		err = e.neighbours(ctx, w)
+	case s.Change == nil && waitsToPush(s):
+		var open []v1alpha1.Rollback
+		open, err = e.Records.Open(ctx)
+		w.Crowd = crowdOf(&w.Form, open, w.Now)
 	}
 	return err
 }

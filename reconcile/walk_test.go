@@ -133,6 +133,7 @@ func (m *model) Create(_ context.Context, r *v1alpha1.Rollback) error {
 		m.version++
 		m.uid++
 		c.UID = types.UID(fmt.Sprint("u", m.uid))
+		c.CreationTimestamp = metav1.NewTime(m.now)
 		c.ResourceVersion = fmt.Sprint(m.version)
 		m.records[r.Name] = c
 		return nil
@@ -422,8 +423,15 @@ func (m *model) engine(cluster string, budget Budget) *Engine {
 // walk runs one engine over every key until it waits or dies.
 func (m *model) walk(t *testing.T, e *Engine) {
 	t.Helper()
-	for _, image := range []string{imgBad, imgBad2} {
-		_, err := e.Walk(t.Context(), Key{Namespace: m.ns, Image: image})
+	queue := []string{imgBad, imgBad2}
+	for len(queue) > 0 {
+		image := queue[0]
+		queue = queue[1:]
+		again, err := e.Walk(t.Context(), Key{Namespace: m.ns, Image: image})
+		if again == time.Millisecond {
+			// It goes to the end of the queue.
+			queue = append(queue, image)
+		}
 		if err != nil && !errors.Is(err, errCrash) && !errors.Is(err, errNotProved) {
 			t.Fatalf("walk %s: %v\n%s", image, err, m.story())
 		}

@@ -31,6 +31,8 @@ type World struct {
 	Election *Election
 	// Breaker says why nothing of this registry can be proved at all; empty while it is closed.
 	Breaker string
+	// Crowd are others whose reverts may share the push of an allowed one.
+	Crowd crowd
 	// Unstick says that Backstop may delete pods that keep an ordered rollout from moving on.
 	Unstick bool
 }

@@ -21,11 +21,10 @@ type look struct {
 	client    kubernetes.Interface
 	namespace string
 	holders   map[string]*holder
-	platforms map[string]string
 }
 
 func newLook(client kubernetes.Interface, namespace string) *look {
-	return &look{client: client, namespace: namespace, holders: map[string]*holder{}, platforms: map[string]string{}}
+	return &look{client: client, namespace: namespace, holders: map[string]*holder{}}
 }
 
 // holder is an object with a pod template, as it is now.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,11 +28,50 @@ type Pods struct {
 	// Since says when a Rollback first recorded a workload as failing with the image of a key, where one did; nil
 	// for never. It may be a moment old: the time that it tells does not change.
 	Since func(reconcile.Key, v1alpha1.Workload) (time.Time, bool)
+	// Asking names the pods that may wait for the image of a key, so that not every pod of the namespace that waits for
+	// any image needs to be read with its owners. A pod that it does not know yet wakes the key when it does. nil reads
+	// all.
+	Asking func(reconcile.Key) []string
+
+	nodes nodes
+}
+
+// nodes remembers for a moment what platforms nodes have, which only changes when another node takes a name.
+type nodes struct {
+	mu    sync.Mutex
+	known map[string]seenNode
+}
+
+// seenNode is a node's platform as it was read.
+type seenNode struct {
+	platform string
+	at       time.Time
+}
+
+const (
+	// nodeLasts is how long a node's platform is believed, mostNodes how many are remembered.
+	nodeLasts, mostNodes = time.Minute, 8192
+)
+
+func (n *nodes) get(name string, now time.Time) (string, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	known, ok := n.known[name]
+	return known.platform, ok && now.Sub(known.at) < nodeLasts
+}
+
+func (n *nodes) set(name, platform string, now time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.known == nil || len(n.known) >= mostNodes {
+		n.known = map[string]seenNode{}
+	}
+	n.known[name] = seenNode{platform, now}
 }
 
 // Pods gives the live reader that knows the first errors that the Watcher saw.
 func (w *Watcher) Pods() *Pods {
-	return &Pods{Client: w.clients.Core, Now: w.opts.Now, First: w.first, Since: w.failingSince}
+	return &Pods{Client: w.clients.Core, Now: w.opts.Now, First: w.first, Since: w.failingSince, Asking: w.asking}
 }
 
 // Failing lists the containers in the key's namespace that wait for its image, and says what is known of pods that
@@ -42,7 +82,8 @@ func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.
 		look: newLook(p.Client, key.Namespace), pods: p, key: key,
 		found: map[failureID]v1alpha1.Failure{}, labels: map[string]map[string]string{},
 	}
-	if err := s.each(ctx, metav1.ListOptions{FieldSelector: pendingSelector}, s.failing); err != nil {
+	narrow, err := s.pending(ctx)
+	if err != nil {
 		return reconcile.Sighting{}, err
 	}
 	out := reconcile.Sighting{Failures: s.failures(), Labels: s.labels}
@@ -59,6 +100,13 @@ func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.
 		if err := s.running(ctx, workload); err != nil {
 			return reconcile.Sighting{}, err
 		}
+	}
+	if narrow && s.started != "" && len(out.Failures) == 0 {
+		// Nothing is taken for recovered by what the watch has not seen yet.
+		if err := s.all(ctx); err != nil {
+			return reconcile.Sighting{}, err
+		}
+		out.Failures = s.failures()
 	}
 	out.Started, out.RanHere, out.Pods = s.started, s.ranHere, s.count()
 	return out, nil
@@ -132,6 +180,40 @@ func fault(f v1alpha1.Failure) int {
 		return 0
 	}
 	return 1
+}
+
+// mostGets is how many pods are read one by one; more are listed.
+const mostGets = 16
+
+// pending reads the pods that may wait for the image, and says whether those were not simply all.
+func (s *sighting) pending(ctx context.Context) (narrow bool, err error) {
+	if s.pods.Asking == nil {
+		return false, s.all(ctx)
+	}
+	names := s.pods.Asking(s.key)
+	if len(names) > mostGets {
+		return false, s.all(ctx)
+	}
+	for _, name := range names {
+		pod, err := s.client.CoreV1().Pods(s.namespace).Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			continue
+		case err != nil:
+			return true, fmt.Errorf("read pod %s/%s: %w", s.namespace, name, err)
+		case pod.Status.Phase != corev1.PodPending:
+			continue
+		}
+		if err := s.failing(ctx, pod); err != nil {
+			return true, err
+		}
+	}
+	return true, nil
+}
+
+// all reads every pod of the namespace that is Pending.
+func (s *sighting) all(ctx context.Context) error {
+	return s.each(ctx, metav1.ListOptions{FieldSelector: pendingSelector}, s.failing)
 }
 
 // failing takes in the containers of a pod that wait for the key's image.
@@ -217,21 +299,23 @@ func (l *look) each(ctx context.Context, sel metav1.ListOptions, visit func(cont
 }
 
 // platform is os/arch of a node; empty where Backstop may not read nodes, or the pod has none.
-func (l *look) platform(ctx context.Context, node string) (string, error) {
-	if node == "" {
+func (s *sighting) platform(ctx context.Context, name string) (string, error) {
+	if name == "" {
 		return "", nil
 	}
-	if p, ok := l.platforms[node]; ok {
+	now := s.pods.Now()
+	if p, ok := s.pods.nodes.get(name, now); ok {
 		return p, nil
 	}
-	n, err := l.client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
+	var platform string
+	n, err := s.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
-		l.platforms[node] = ""
 	case err != nil:
-		return "", fmt.Errorf("read node %s: %w", node, err)
+		return "", fmt.Errorf("read node %s: %w", name, err)
 	case n.Status.NodeInfo.OperatingSystem != "" && n.Status.NodeInfo.Architecture != "":
-		l.platforms[node] = n.Status.NodeInfo.OperatingSystem + "/" + n.Status.NodeInfo.Architecture
+		platform = n.Status.NodeInfo.OperatingSystem + "/" + n.Status.NodeInfo.Architecture
 	}
-	return l.platforms[node], nil
+	s.pods.nodes.set(name, platform, now)
+	return platform, nil
 }

@@ -55,6 +55,19 @@ func (s *sightings) get(ref types.NamespacedName) seenPod {
 	return s.seen[ref]
 }
 
+// in copies what is known of the pods of a namespace. A seenPod's map is never written again.
+func (s *sightings) in(namespace string) map[types.NamespacedName]seenPod {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[types.NamespacedName]seenPod{}
+	for ref, p := range s.seen {
+		if ref.Namespace == namespace {
+			out[ref] = p
+		}
+	}
+	return out
+}
+
 func (s *sightings) set(ref types.NamespacedName, p seenPod) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,6 +175,29 @@ func (w *Watcher) resolve(ctx context.Context, ref types.NamespacedName) error {
 	}
 	w.pods.set(ref, now)
 	return nil
+}
+
+// asking names the pods that may wait for the image of a key: by what their owners ask for, and where that is not known
+// yet by what the pods say. Those that a webhook rewrote enqueue the key once it is known.
+func (w *Watcher) asking(key reconcile.Key) []string {
+	var out []string
+	for ref, known := range w.pods.in(key.Namespace) {
+		pod := w.pending(ref)
+		if pod == nil {
+			continue
+		}
+		if slices.ContainsFunc(waitingFor(pod), func(c waiting) bool {
+			image, ok := known.images[c.name]
+			if !ok || known.unsure || known.uid != pod.UID {
+				return c.image == key.Image || image == key.Image
+			}
+			return image == key.Image
+		}) {
+			out = append(out, ref.Name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // pending is the pod as the watch knows it, nil when it is not Pending any more.

@@ -70,6 +70,12 @@ func newClient(cfg *rest.Config) (client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.QPS == 0 {
+		// client-go would hold back all but a few requests a second, which hundreds of images that fail at once feel. The
+		// API server limits better.
+		cfg = rest.CopyConfig(cfg)
+		cfg.QPS = -1
+	}
 	cl, err := client.New(cfg, client.Options{Scheme: scheme})
 	if err != nil {
 		return nil, fmt.Errorf("no cluster: %w", err)

@@ -1,0 +1,123 @@
+package reconcile
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// openForm is another open Rollback of the same source, opened a second ago.
+func openForm(uid types.UID, changes ...func(*v1alpha1.Rollback)) v1alpha1.Rollback {
+	r := v1alpha1.Rollback{}
+	r.UID, r.CreationTimestamp = uid, metav1.NewTime(t0.Add(-time.Second))
+	r.Spec.Image = "reg/" + string(uid) + ":v2"
+	for _, change := range changes {
+		change(&r)
+	}
+	return r
+}
+
+func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
+	t.Parallel()
+	source := v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}
+	of := func(commit string, others ...string) *v1alpha1.Suspect {
+		return &v1alpha1.Suspect{Source: source, Commit: commit, OtherImages: others}
+	}
+	blamed := func(s *v1alpha1.Suspect) func(*v1alpha1.Rollback) {
+		return func(r *v1alpha1.Rollback) { r.Status.Suspect = s }
+	}
+	waits := func(until time.Duration) func(*v1alpha1.Rollback) {
+		return func(r *v1alpha1.Rollback) {
+			at := micro(t0.Add(until))
+			r.Status.Waiting = &v1alpha1.Waiting{Why: "grace period of 30s", Until: &at}
+		}
+	}
+	allowedAt := func(at time.Duration) func(*v1alpha1.Rollback) {
+		return func(r *v1alpha1.Rollback) {
+			r.Status.Suspect, r.Status.Target = of("bad"), &v1alpha1.Target{}
+			r.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, By: v1alpha1.ByPolicy + "x", At: micro(t0.Add(at))}
+		}
+	}
+	mine := openForm("m", allowedAt(0))
+	many := make([]string, manyImages)
+	tests := map[string]struct {
+		others []v1alpha1.Rollback
+		images []string
+		by     string
+		after  time.Duration
+		want   time.Duration
+	}{
+		"alone it never waits": {others: []v1alpha1.Rollback{mine}},
+		"for one whose commit is not known yet, seconds": {
+			others: []v1alpha1.Rollback{openForm("o")}, want: settleLook,
+		},
+		"not beyond them": {others: []v1alpha1.Rollback{openForm("o")}, after: settleOthers},
+		"longer for one of the same commit": {
+			others: []v1alpha1.Rollback{openForm("o", blamed(of("bad")))}, after: settleOthers, want: settleLook,
+		},
+		"not longer for one of another commit": {
+			others: []v1alpha1.Rollback{openForm("o", blamed(of("other")))}, after: settleOthers,
+		},
+		"longer for one whose image the commit brought too": {
+			others: []v1alpha1.Rollback{openForm("o")}, images: []string{"reg/o:v2"}, after: settleOthers, want: settleLook,
+		},
+		"longer where the commit brought more images than are named": {
+			others: []v1alpha1.Rollback{openForm("o")}, images: many, after: settleOthers, want: settleLook,
+		},
+		"but not for ever": {
+			others: []v1alpha1.Rollback{openForm("o", blamed(of("bad")))}, after: settleSiblings,
+		},
+		"not for one of another source": {
+			others: []v1alpha1.Rollback{openForm("o", blamed(&v1alpha1.Suspect{Commit: "bad"}))},
+		},
+		"not for one that is allowed too": {others: []v1alpha1.Rollback{openForm("o", allowedAt(time.Second))}},
+		"not for one that waits for a person": {
+			others: []v1alpha1.Rollback{openForm("o", blamed(of("bad")), waits(3*time.Second),
+				func(r *v1alpha1.Rollback) { r.Status.Target = &v1alpha1.Target{} })},
+		},
+		"not for one that stumbled": {
+			others: []v1alpha1.Rollback{openForm("o", func(r *v1alpha1.Rollback) { r.Status.Waiting = &v1alpha1.Waiting{Why: "trying again"} })},
+		},
+		"not for one in the midst of its grace period": {others: []v1alpha1.Rollback{openForm("o", waits(20*time.Second))}},
+		"for one whose grace period is about over":     {others: []v1alpha1.Rollback{openForm("o", waits(2*time.Second))}, want: settleLook},
+		"not for one that has been open for long": {
+			others: []v1alpha1.Rollback{openForm("o", func(r *v1alpha1.Rollback) {
+				r.CreationTimestamp = metav1.NewTime(t0.Add(-comesWithin))
+			})},
+		},
+		"not for one that has ended": {
+			others: []v1alpha1.Rollback{openForm("o", func(r *v1alpha1.Rollback) { r.Status.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultExpired} })},
+		},
+		"not for a hold that is being adopted": {
+			others: []v1alpha1.Rollback{openForm("o", func(r *v1alpha1.Rollback) {
+				r.Annotations = map[string]string{AdoptsAnnotation: "flux-system:app"}
+			})},
+		},
+		"not where a person has decided": {others: []v1alpha1.Rollback{openForm("o")}, by: "jane"},
+		"the one that waits longest looks for the others": {
+			others: []v1alpha1.Rollback{openForm("o"), openForm("p", allowedAt(-time.Second))}, want: settleOthers,
+		},
+		"of two at once the first by name does": {
+			others: []v1alpha1.Rollback{openForm("o"), openForm("z", allowedAt(0))}, want: settleLook,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			form := mine.DeepCopy()
+			form.Status.Suspect.OtherImages = tt.images
+			if tt.by != "" {
+				form.Status.Verdict.By = tt.by
+			}
+			now := t0.Add(tt.after)
+			w := &World{Now: now, Form: *form, Crowd: crowdOf(form, tt.others, now)}
+			if got := settle(w); got != tt.want {
+				t.Errorf("waits %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
