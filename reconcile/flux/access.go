@@ -54,15 +54,23 @@ func (f *Flux) imageRepository(ctx context.Context, namespace, image string) (*r
 	} else {
 		namespaces = f.options.Namespaces
 	}
-	err := each(ctx, f, kindImageRepository, namespaces, func(list *reflectorv1.ImageRepositoryList) {
-		for i := range list.Items {
-			if have, ok := canonical(list.Items[i].Spec.Image); ok && have == want {
-				found = append(found, &list.Items[i])
-			}
-		}
+	all, err := f.scans.do(ctx, strings.Join(namespaces, "/"), func(ctx context.Context) ([]reflectorv1.ImageRepository, error) {
+		var all []reflectorv1.ImageRepository
+		err := each(ctx, f, kindImageRepository, namespaces, func(page *reflectorv1.ImageRepositoryList) {
+			all = append(all, page.Items...)
+		})
+		return all, err
 	})
-	if err != nil || len(found) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	for i := range all {
+		if have, ok := canonical(all[i].Spec.Image); ok && have == want {
+			found = append(found, &all[i])
+		}
+	}
+	if len(found) == 0 {
+		return nil, nil
 	}
 	slices.SortFunc(found, func(a, b *reflectorv1.ImageRepository) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))

@@ -54,10 +54,15 @@ type Options struct {
 	AuthorName, AuthorEmail string
 }
 
-// Flux reads and asks the Flux objects of one cluster. It has no state and may be used from many goroutines.
+// Flux reads and asks the Flux objects of one cluster. It keeps nothing that it read, and may be used from many
+// goroutines.
 type Flux struct {
-	client  Client
-	options Options
+	client   Client
+	options  Options
+	surveys  shared[*survey]
+	elected  shared[[]reflectorv1.ImagePolicy]
+	scans    shared[[]reflectorv1.ImageRepository]
+	reopened shared[reconcile.Origin]
 }
 
 var _ reconcile.Flux = (*Flux)(nil)

@@ -47,6 +47,11 @@ func (f *Flux) Origin(ctx context.Context, namespace string, w v1alpha1.Workload
 // Reopen finds the source of a suspect again, as reconcile.Flux asks. It refuses when Flux now deploys another branch
 // than the suspect's. A suspect without an applier was read from a hold: its GitRepository alone leads on.
 func (f *Flux) Reopen(ctx context.Context, s v1alpha1.Suspect, with *types.NamespacedName) (reconcile.Origin, error) {
+	key := fmt.Sprintln(s.Source, s.Branch, s.Applier, s.Automation, with)
+	return f.reopened.do(ctx, key, func(ctx context.Context) (reconcile.Origin, error) { return f.reopen(ctx, s, with) })
+}
+
+func (f *Flux) reopen(ctx context.Context, s v1alpha1.Suspect, with *types.NamespacedName) (reconcile.Origin, error) {
 	if s.Applier.Kind != kindKustomization && s.Applier.Kind != kindHelmRelease {
 		return f.reopenSource(ctx, s, with)
 	}

@@ -27,14 +27,21 @@ func (f *Flux) policies(ctx context.Context, writers []automation, branch string
 	if len(namespaces) == 0 {
 		return nil, nil
 	}
-	var out []reconcile.ImagePolicy
-	err := each(ctx, f, kindPolicy, namespaces, func(list *reflectorv1.ImagePolicyList) {
-		for i := range list.Items {
-			out = append(out, imagePolicy(&list.Items[i], writers, branch))
-		}
+	slices.Sort(namespaces)
+	list, err := f.elected.do(ctx, strings.Join(namespaces, "/"), func(ctx context.Context) ([]reflectorv1.ImagePolicy, error) {
+		var all []reflectorv1.ImagePolicy
+		err := each(ctx, f, kindPolicy, namespaces, func(page *reflectorv1.ImagePolicyList) { all = append(all, page.Items...) })
+		return all, err
 	})
+	if err != nil {
+		return nil, err
+	}
+	var out []reconcile.ImagePolicy
+	for i := range list {
+		out = append(out, imagePolicy(&list[i], writers, branch))
+	}
 	slices.SortFunc(out, func(a, b reconcile.ImagePolicy) int { return cmp.Compare(a.Name, b.Name) })
-	return out, err
+	return out, nil
 }
 
 // imagePolicy reads what a policy elects, and which automation writes it: one that writes to the branch before others.

@@ -44,6 +44,10 @@ func (l leaf) root() reconcile.Root { return reconcile.Root{By: l.ref, Path: l.p
 
 // survey lists GitRepositories, ImageUpdateAutomations and Kustomizations. What is not installed is empty.
 func (f *Flux) survey(ctx context.Context) (*survey, error) {
+	return f.surveys.do(ctx, "", f.look)
+}
+
+func (f *Flux) look(ctx context.Context) (*survey, error) {
 	s := &survey{repos: map[types.NamespacedName]*sourcev1.GitRepository{}}
 	err := each(ctx, f, kindGitRepository, f.options.Namespaces, func(repos *sourcev1.GitRepositoryList) {
 		for i := range repos.Items {

@@ -1,0 +1,87 @@
+package flux
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestOneReadServesAllWhoAskedBeforeItBegan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s shared[int]
+		var reads atomic.Int64
+		read := func(context.Context) (int, error) {
+			n := int(reads.Add(1))
+			time.Sleep(time.Second)
+			return n, nil
+		}
+		ask := func(want int) {
+			go func() {
+				if got, err := s.do(t.Context(), "x", read); err != nil || got != want {
+					t.Errorf("got read %d, %v; want %d", got, err, want)
+				}
+			}()
+			synctest.Wait()
+		}
+		ask(1)
+		for range 7 {
+			ask(2) // The first one is under way: it may have seen too little.
+		}
+		time.Sleep(1500 * time.Millisecond)
+		ask(3) // The second one is under way by now.
+		time.Sleep(time.Minute)
+		ask(4)
+		time.Sleep(time.Minute)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.keys) != 0 {
+			t.Errorf("%d keys are kept", len(s.keys))
+		}
+	})
+}
+
+func TestWhoReadsForOthersMayGiveUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s shared[int]
+		slow := func(ctx context.Context) (int, error) {
+			select {
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			case <-time.After(time.Second):
+				return 1, nil
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _, _ = s.do(t.Context(), "x", slow) }()
+		synctest.Wait()
+		go func() {
+			if _, err := s.do(ctx, "x", slow); !errors.Is(err, context.Canceled) {
+				t.Errorf("who gave up got %v", err)
+			}
+		}()
+		synctest.Wait()
+		go func() {
+			if got, err := s.do(t.Context(), "x", slow); err != nil || got != 1 {
+				t.Errorf("who joined it got %d, %v", got, err)
+			}
+		}()
+		synctest.Wait()
+		time.Sleep(1100 * time.Millisecond)
+		cancel()
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestReadsOfDifferentThingsAreNotShared(t *testing.T) {
+	t.Parallel()
+	var s shared[string]
+	for _, key := range []string{"a", "b"} {
+		got, err := s.do(t.Context(), key, func(context.Context) (string, error) { return key, nil })
+		if err != nil || got != key {
+			t.Errorf("asked for %s, got %s, %v", key, got, err)
+		}
+	}
+}
