@@ -48,16 +48,23 @@ func bigDeployment(k, tag int) string {
 // bigStanding is a commit at least so far back whose image still stands at the tip.
 func bigStanding(tb testing.TB, back int) int {
 	tb.Helper()
+	n, err := bigStandingAt(back)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return n
+}
+
+func bigStandingAt(back int) (int, error) {
 	later := map[int]bool{}
 	for n := bigCommits - 1; n > 0; n-- {
 		k := bigTurn(n)
 		if n <= bigCommits-1-back && !later[k] {
-			return n
+			return n, nil
 		}
 		later[k] = true
 	}
-	tb.Fatalf("no image stands for %d commits", back)
-	return 0
+	return 0, fmt.Errorf("no image stands for %d commits", back)
 }
 
 // bigRepository makes the big repository by git fast-import, once for each user of the machine, and gives its folder.
@@ -65,7 +72,7 @@ func bigRepository(tb testing.TB) string {
 	tb.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		tb.Skipf("no cache folder for the big repository: %v", err)
+		tb.Fatalf("no cache folder for the big repository: %v", err)
 	}
 	root := filepath.Join(cache, "backstop", fmt.Sprintf("bench-%d-%d-2", bigApps, bigCommits))
 	dir := filepath.Join(root, "fleet.git")

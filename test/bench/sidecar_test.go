@@ -1,14 +1,10 @@
 package bench
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -42,8 +38,6 @@ func (s *stage) release() string {
 	s.must(os.WriteFile(binary, raw, 0o755))
 	return binary
 }
-
-var listening = regexp.MustCompile(`"listening","address":"([^"]+)"`)
 
 // start runs backstop with the memory limit of the Deployment, and waits until it watches.
 func (s *stage) start(binary string, flags ...string) *sidecar {
@@ -91,27 +85,6 @@ func (c *sidecar) said() string {
 }
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
-
-// metric sums a metric of the sidecar over its labels.
-func (c *sidecar) metric(name string) (sum float64) {
-	for _, m := range listening.FindAllStringSubmatch(c.said(), -1) {
-		res, err := http.Get("http://" + m[1] + "/metrics")
-		if err != nil {
-			continue
-		}
-		lines := bufio.NewScanner(res.Body)
-		for lines.Scan() {
-			fields := bytes.Fields(lines.Bytes())
-			if len(fields) == 2 && (string(fields[0]) == name || bytes.HasPrefix(fields[0], []byte(name+"{"))) {
-				var v float64
-				_, _ = fmt.Sscan(string(fields[1]), &v)
-				sum += v
-			}
-		}
-		res.Body.Close()
-	}
-	return sum
-}
 
 // memory reads VmRSS or VmHWM in MB of a million bytes.
 func (c *sidecar) memory(field string) (float64, error) {

@@ -136,6 +136,15 @@ func (e *Env) Stop() {
 	_ = os.RemoveAll(e.Dir)
 }
 
+// StopControllers ends the controllers alone: from then on objects are what their author made of them.
+func (e *Env) StopControllers() {
+	for _, p := range e.processes {
+		if p.Name() == "kube-controller-manager" {
+			p.Kill()
+		}
+	}
+}
+
 // findRoot looks for the checkout above the working directory.
 func findRoot(given string) (string, error) {
 	dir := given
