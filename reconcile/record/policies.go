@@ -39,6 +39,7 @@ func (r *Records) DescribePolicies(ctx context.Context, subjects []reconcile.Sub
 		if len(conditions) == 1 {
 			meta.RemoveStatusCondition(&p.Status.Conditions, "Stalled")
 		}
+		r.describeSlack(p, now)
 		if equality.Semantic.DeepEqual(p.Status, policies[i].Status) {
 			continue
 		}
@@ -48,4 +49,21 @@ func (r *Records) DescribePolicies(ctx context.Context, subjects []reconcile.Sub
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// slackReady is the condition that the cards' channel has its say in.
+const slackReady = "SlackReady"
+
+// describeSlack says whether the policy's cards reach anybody.
+func (r *Records) describeSlack(p *v1alpha1.RollbackPolicy, now time.Time) {
+	var c *metav1.Condition
+	if r.Slack != nil {
+		c = r.Slack(p)
+	}
+	if c == nil {
+		meta.RemoveStatusCondition(&p.Status.Conditions, slackReady)
+		return
+	}
+	c.ObservedGeneration, c.LastTransitionTime = p.Generation, metav1.NewTime(now)
+	meta.SetStatusCondition(&p.Status.Conditions, *c)
 }

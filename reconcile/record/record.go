@@ -13,6 +13,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -34,6 +35,8 @@ type Records struct {
 	Client client.Client
 	// Namespace is the only one that may be listed; empty for all.
 	Namespace string
+	// Slack gives the condition of a policy on its cards; nil, or a nil condition, for a policy without any.
+	Slack func(p *v1alpha1.RollbackPolicy) *metav1.Condition
 }
 
 // Latest reads the newest Rollback of a key, live.

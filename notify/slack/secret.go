@@ -1,0 +1,38 @@
+package slack
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"regexp"
+)
+
+// Secret is a token or a signing secret. It prints as "[redacted]" whatever the verb.
+type Secret string
+
+// Format keeps it out of every print, log and error.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
+
+// LogValue keeps it out of structured logs.
+func (Secret) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// MarshalJSON keeps it out of everything encoded.
+func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil }
+
+// secrets are what an error of slack-go or net/http may carry: tokens, the tickets of WebSockets, response URLs, and
+// what stands before the @ of a proxy's address.
+var secrets = regexp.MustCompile(
+	`(?i)wss?://[^\s"]+|https?://hooks\.[^\s"]+|\b(?:xox[a-z]|xapp)[-.][^\s"&]+|ticket=[^\s"&]+|//[^/\s"@]+:[^/\s"@]*@`)
+
+// Mask takes secrets out of a text.
+func Mask(s string) string { return secrets.ReplaceAllString(s, "[redacted]") }
+
+// words are what an error says, without the URL of the request and without secrets.
+func words(err error) string {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return Mask(err.Error())
+}
