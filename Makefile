@@ -65,6 +65,13 @@ test: control-plane ## Run unit and integration tests with the race detector
 unit: ## Run the tests that need no control plane
 	$(GO) test -race $(TESTFLAGS) $$($(GO) list ./... | grep -v '/backstop/test')
 
+# Apart from test, since a browser is not on every machine.
+.PHONY: page
+page: ## Test the stand-in's page in a headless Chromium; PICTURES=DIR writes pictures of every card
+	@chromium=$$(scripts/chromium.sh); \
+		CHROMIUM=$$chromium PICTURES=$(if $(PICTURES),$(abspath $(PICTURES))) \
+		$(GO) test -tags browser -count 1 -timeout 15m $(TESTFLAGS) ./test/slackstub/page
+
 .PHONY: scenarios
 scenarios: ## Compare the promised scenarios with the tests that exist
 	@scripts/scenarios.sh
