@@ -208,8 +208,8 @@ func verifying(w *World) Step {
 	return Step{Do: DoWait, Wait: min(lookAgain, deadline.Sub(w.Now)+time.Second), Why: waits, Until: deadline}
 }
 
-// verifyBy is when an unverified revert has failed. A running health check of the bad revision is Flux's to end; the time
-// it takes is not the revert's fault, also when it is over and the rollout has only begun.
+// verifyBy is when an unverified revert has failed. A running health check of the bad revision is Flux's to end; the
+// time it takes is not the revert's fault, also when it is over and the rollout has only begun.
 func verifyBy(w *World) time.Time {
 	s := &w.Form.Status
 	deadline := s.Landed.At.Add(w.Policy.Verify)

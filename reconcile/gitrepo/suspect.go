@@ -14,8 +14,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// blame finds the suspect of a query at the tip, else at the commit that is applied: pods may still run what a revert or
-// a person's fix has taken off the branch.
+// blame finds the suspect of a query at the tip, else at the commit that is applied: pods may still run what a revert
+// or a person's fix has taken off the branch.
 func (h *history) blame(ctx context.Context, q reconcile.Query) (v1alpha1.Suspect, error) {
 	s, gone := h.blameTip(ctx, q)
 	applied := plumbing.NewHash(q.Applied)

@@ -72,7 +72,8 @@ func (s *stand) refused(ctx context.Context, o *unstructured.Unstructured, manag
 	if err != nil || leftAlone(o) {
 		return err
 	}
-	err = s.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.FieldOwner(manager), client.ForceOwnership, client.DryRunAll)
+	err = s.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.FieldOwner(manager),
+		client.ForceOwnership, client.DryRunAll)
 	if err != nil {
 		return fmt.Errorf("%s dry-run failed: %w", name, err)
 	}

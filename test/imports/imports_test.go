@@ -67,7 +67,8 @@ func longest(names []string, pkg string) string {
 	return best
 }
 
-// unwanted are prefixes of packages that the sidecar does without, and why.
+// unwanted are prefixes of packages that the sidecar does without, and why. Docker's credential helpers are not among
+// them: go-containerregistry's authn brings them for a keychain that the sidecar never asks.
 var unwanted = map[string]string{
 	module + "test/":                                       "nothing made for tests is linked into the sidecar",
 	module + "scripts/":                                    "nothing made for the build is linked into the sidecar",
@@ -91,7 +92,7 @@ var unwanted = map[string]string{
 	"github.com/controlplaneio-fluxcd/":                    "AGPL",
 	"github.com/golangci/":                                 "a tool",
 	"sigs.k8s.io/controller-tools":                         "a tool",
-	"github.com/docker/docker":                             "a registry is spoken to over HTTP",
+	"github.com/docker/docker/":                            "a registry is spoken to over HTTP",
 	"github.com/google/go-containerregistry/pkg/v1/daemon": "a registry is spoken to over HTTP",
 }
 
