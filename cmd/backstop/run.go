@@ -47,6 +47,7 @@ type runOptions struct {
 	logLevel    string
 	workers     int
 	unstick     bool
+	slack       slackOptions
 }
 
 func runCommand(std streams) *cobra.Command {
@@ -85,6 +86,7 @@ func (o *runOptions) bindAll(f *pflag.FlagSet) {
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&o.unstick, "unstick", false,
 		"delete pods that keep an ordered rollout from moving on (component unstick grants it)")
+	o.slack.bind(f)
 	f.IntVar(&o.workers, "workers", 8, "how many images are worked on at once")
 }
 
@@ -126,6 +128,9 @@ func (o *runOptions) run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
+	if err := o.slack.check(); err != nil {
+		return err
+	}
 	cfg, _, err := o.config()
 	if err != nil {
 		return err
@@ -152,6 +157,7 @@ type sidecar struct {
 	engine  *reconcile.Engine
 	records *record.Records
 	events  *kubeevents.Teller
+	cards   *cards
 	metrics *prometheus.Registry
 }
 
@@ -190,13 +196,14 @@ func (o *runOptions) assemble(cfg *rest.Config, top reconcile.Ceiling, log *slog
 		metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(queues, calls, counts, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.cards = o.newCards(s, live)
 	s.engine = &reconcile.Engine{
 		Cluster: o.name, Home: home(), Unstick: o.unstick, Platforms: o.platforms, Ceiling: top, Now: time.Now,
 		Records: records, Pods: watch.Pods(),
 		Flux:     flux.New(live, flux.Options{NoCrossNamespaceRefs: o.noCrossRefs, Namespaces: o.namespaces}),
 		Git:      calls.Git(git),
 		Registry: calls.Registry(registry.New(registry.Options{Now: time.Now, UserAgent: cfg.UserAgent, Logger: log})),
-		Tell:     notify.All{events, counts}.Tell, Log: log,
+		Tell:     notify.All{events, counts, s.cards.poster}.Tell, Log: log,
 	}
 	return s, nil
 }
@@ -219,9 +226,15 @@ func (s *sidecar) lead(ctx context.Context, o *runOptions) error {
 			defer close(described)
 			s.describe(ctx)
 		}()
+		posted := make(chan struct{})
+		go func() {
+			defer close(posted)
+			s.cards.run(ctx)
+		}()
 		err := s.watch.Run(ctx, s.engine)
 		<-done
 		<-described
+		<-posted
 		return err
 	}
 	if !o.leaderElect {
