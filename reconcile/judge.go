@@ -102,7 +102,12 @@ func onlyTold(w *World) string {
 	case w.Policy.MaxAge > 0 && age > w.Policy.MaxAge:
 		return fmt.Sprintf("the change is %s old and maxAge is %s", roughly(age), shortDuration(w.Policy.MaxAge))
 	case s.Suspect.Automation == nil && w.Policy.Authors != v1alpha1.AuthorsAnyone:
-		return "the change is not image automation's and " + orElse(w.Policy.AuthorsWhy, "the policy's authors is Automation")
+		why := ""
+		if s.Suspect.ByHand != "" {
+			why = " (" + s.Suspect.ByHand + ")"
+		}
+		return "the change is not image automation's" + why + ", and " +
+			orElse(w.Policy.AuthorsWhy, "the policy's authors is Automation")
 	case len(s.Target.Values) == 0:
 		return "there is nothing to go back to: " + s.Target.Proof
 	case w.ReadOnly != "":

@@ -244,6 +244,10 @@ type Suspect struct {
 	// Automation is the ImageUpdateAutomation that wrote it, where it was one.
 	// +optional
 	Automation *ObjectRef `json:"automation,omitempty"`
+	// ByHand says why the change is not known to be image automation's; empty where it is.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	ByHand string `json:"byHand,omitempty"`
 	// OnlyImages says that the commit changed nothing but nodes of images.
 	// +optional
 	OnlyImages bool `json:"onlyImages,omitempty"`

@@ -166,18 +166,19 @@ func TestAutomationIsKnownByValue(t *testing.T) {
 		name          string
 		before, after string
 		latest        string
-		mine          bool
+		byHand        string
 	}{
-		{"the policy elects it", backend(tag0), backend(tag1), tag1, true},
-		{"the policy elected it before", backend(tag0), backend(tag1), tag2, true},
-		{"the policy never did as far as is known", backend(tag0), backend("typo"), tag1, false},
-		{"there was no marker", deployment("develop", "backend", repo+":"+tag0, ""), backend(tag1), tag1, false},
-		{"the marker is another policy's now", deployment("develop", "backend", repo+":"+tag0, "develop:other"), backend(tag1), tag1, false},
-		{"the marker was held", strings.Replace(backend(tag0), "# {", "# backstop:hold not=x {", 1), backend(tag1), tag1, false},
-		{"there was no such node", "# nothing\n", backend(tag1), tag1, false},
-		{"an alias follows the marked scalar", aliased(tag0, true), aliased(tag1, true), tag1, true},
-		{"an alias follows a scalar without a marker", aliased(tag0, false), aliased(tag1, false), tag1, false},
-		{"an alias stood for no marked scalar before", backend(tag0) + second(repo+":"+tag0), aliased(tag1, true), tag1, false},
+		{"the policy elects it", backend(tag0), backend(tag1), tag1, ""},
+		{"the policy elected it before", backend(tag0), backend(tag1), tag2, ""},
+		{"the policy never did as far as is known", backend(tag0), backend("typo"), tag1, "neither what ImagePolicy develop:backend elects nor what it elected before"},
+		{"there was no marker", deployment("develop", "backend", repo+":"+tag0, ""), backend(tag1), tag1, "the value had no marker"},
+		{"the marker is another policy's now", deployment("develop", "backend", repo+":"+tag0, "develop:other"), backend(tag1), tag1,
+			"the commit changed the marker from develop:other to develop:backend"},
+		{"the marker was held", strings.Replace(backend(tag0), "# {", "# backstop:hold not=x {", 1), backend(tag1), tag1, "the marker was held"},
+		{"there was no such node", "# nothing\n", backend(tag1), tag1, "the commit added the value"},
+		{"an alias follows the marked scalar", aliased(tag0, true), aliased(tag1, true), tag1, ""},
+		{"an alias follows a scalar without a marker", aliased(tag0, false), aliased(tag1, false), tag1, "the value had no marker"},
+		{"an alias stood for no marked scalar before", backend(tag0) + second(repo+":"+tag0), aliased(tag1, true), tag1, "had no marker"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -191,12 +192,19 @@ func TestAutomationIsKnownByValue(t *testing.T) {
 			q := query(image)
 			q.Policies[0].Latest, q.Policies[0].Previous = repo+":"+test.latest, repo+":"+tag1
 			s := w.blame(q)
-			if got := s.Automation != nil; got != test.mine {
-				t.Errorf("automation %v, want %v", s.Automation, test.mine)
+			if got := s.Automation != nil; got != (test.byHand == "") {
+				t.Errorf("automation %v", s.Automation)
+			}
+			if !strings.Contains(s.ByHand, test.byHand) || (s.ByHand == "") != (test.byHand == "") {
+				t.Errorf("by hand since %q, want %q", s.ByHand, test.byHand)
 			}
 			q.Policies[0].Automation = nil
-			if s := w.blame(q); s.Automation != nil {
+			if s := w.blame(q); s.Automation != nil || s.ByHand == "" {
 				t.Error("an automation that is not known wrote it")
+			}
+			q.Policies = nil
+			if s := w.blame(q); s.Automation != nil || s.ByHand == "" {
+				t.Error("a policy that is not known elected it")
 			}
 		})
 	}

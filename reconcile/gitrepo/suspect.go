@@ -3,6 +3,7 @@ package gitrepo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -55,7 +56,7 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 	subject, _, _ := strings.Cut(newest.message, "\n")
 	s.Subject, s.Author = oneLine(subject, 500), oneLine(newest.author, 250)
 	s.Nodes = nodesOf(origins)
-	s.Automation = automationOf(origins, q.Policies)
+	s.Automation, s.ByHand = automationOf(origins, q.Policies)
 	if err := h.describe(ctx, newest, &s); err != nil {
 		return v1alpha1.Suspect{}, err
 	}
@@ -89,44 +90,50 @@ func nodesOf(origins []origin) []v1alpha1.Node {
 	return out
 }
 
-// automationOf says whose automation wrote all of the nodes, nil if that is not proved. A node is image automation's if
-// it was marked before the commit, not held, and the new value is what that policy elects now or elected right before.
-// Elections that are longer ago left no trace that could be trusted.
-func automationOf(origins []origin, policies []reconcile.ImagePolicy) *v1alpha1.ObjectRef {
-	var who *v1alpha1.ObjectRef
+// automationOf says whose automation wrote all of the nodes, else why that is not proved. A node is image automation's
+// if it was marked before the commit, not held, and the new value is what that policy elects now or elected right
+// before. Elections that are longer ago left no trace that could be trusted.
+func automationOf(origins []origin, policies []reconcile.ImagePolicy) (who *v1alpha1.ObjectRef, byHand string) {
 	for _, o := range origins {
 		for i, n := range o.nodes {
 			was := o.was[i]
 			if was != nil && (was.Value == n.Value || follows(origins, *was, n)) {
 				continue
 			}
-			by := writerOf(was, n, policies)
+			by, why := writerOf(was, n, policies)
 			if by == nil {
-				return nil
+				return nil, oneLine(n.File, 200) + ": " + why
 			}
 			if who == nil {
 				who = by
 			}
 		}
 	}
-	return who
+	return who, ""
 }
 
-// writerOf is the automation that wrote a node's value, nil if that is not proved.
-func writerOf(was *manifest.Node, n manifest.Node, policies []reconcile.ImagePolicy) *v1alpha1.ObjectRef {
-	if was == nil || was.Policy == "" || was.Held != nil || was.Policy != n.Policy {
-		return nil
+// writerOf is the automation that wrote a node's value, else why that is not proved.
+func writerOf(was *manifest.Node, n manifest.Node, policies []reconcile.ImagePolicy) (*v1alpha1.ObjectRef, string) {
+	k := slices.IndexFunc(policies, func(p reconcile.ImagePolicy) bool { return p.Name == n.Policy })
+	name := oneLine(n.Policy, 200)
+	switch {
+	case n.Policy != "" && k < 0:
+		return nil, fmt.Sprintf("the marker names %s, which is no ImagePolicy that is written to this repository", name)
+	case was == nil:
+		return nil, "the commit added the value"
+	case was.Policy == "" || n.Policy == "":
+		return nil, "the value had no marker"
+	case was.Policy != n.Policy:
+		return nil, fmt.Sprintf("the commit changed the marker from %s to %s", oneLine(was.Policy, 200), name)
+	case was.Held != nil:
+		return nil, "the marker was held"
+	case policies[k].Automation == nil:
+		return nil, fmt.Sprintf("no ImageUpdateAutomation here writes what ImagePolicy %s elects", name)
+	case !writes(policies[k].Latest, was.Suffix, n.Value) && !writes(policies[k].Previous, was.Suffix, n.Value):
+		return nil, fmt.Sprintf("the value is neither what ImagePolicy %s elects nor what it elected before", name)
 	}
-	for _, p := range policies {
-		if p.Name != was.Policy || p.Automation == nil {
-			continue
-		}
-		if writes(p.Latest, was.Suffix, n.Value) || writes(p.Previous, was.Suffix, n.Value) {
-			ref := *p.Automation
-			return &ref
-		}
-	}
-	return nil
+	ref := *policies[k].Automation
+	return &ref, ""
 }
 
 // follows says whether an alias changed only because the scalar that it stands for did, which is marked: whose change

@@ -145,7 +145,8 @@ func TestFileMarkerAndImageThatCannotBeRead(t *testing.T) {
 		t.Errorf("blamed %s, want %s", r.Status.Suspect.Commit, suspect)
 	}
 	w.undone(r, map[string]string{w.Fleet.File(prod, "backend"): w.blob(suspect+"^", w.Fleet.File(prod, "backend"))})
-	told := w.ends(prod, missing, v1alpha1.ResultNotified, missing+" came in with "+commit[:12], "the change is not image automation's")
+	told := w.ends(prod, missing, v1alpha1.ResultNotified, missing+" came in with "+commit[:12], "the change is not image automation's",
+		"the marker names nowhere:nothing, which is no ImagePolicy")
 	if n := told.Status.Suspect.Nodes; len(n) != 1 || n[0].Marker != "nowhere:nothing" || told.Status.Suspect.Automation != nil {
 		t.Errorf("suspect %+v", told.Status.Suspect)
 	}
