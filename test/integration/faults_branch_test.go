@@ -113,7 +113,7 @@ func TestFreshInstallOnARepositoryWithEarlierReverts(t *testing.T) {
 
 	// What the earlier install did counts against the budget.
 	next := w.publishBad("frontend", fleet.Tag(prod, 1))
-	w.waits(prod, next, "a person decides", fmt.Sprintf("budget: 1 suspect commits were reverted on %s in the last 1h", fleet.Branch))
+	w.waits(prod, next, "a person decides", fmt.Sprintf("budget: 1 suspect commit was reverted on %s in the last 1h", fleet.Branch))
 	if n := len(w.trails("Revert", next)); n != 0 {
 		t.Errorf("%d reverts over the budget", n)
 	}
