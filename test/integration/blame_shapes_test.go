@@ -162,6 +162,7 @@ func Test5MBFile(t *testing.T) {
 	if len(text) < 5_000_000 {
 		t.Fatalf("the file has %d bytes", len(text))
 	}
+	w.patiently("five megabytes are read and written", 3*patience, w.hasEnded(prod, bad))
 	r := w.ends(prod, bad, v1alpha1.ResultVerified, "runs "+w.Fleet.Image("backend", good))
 	if r.Status.Suspect.Commit != suspect {
 		t.Errorf("blamed %s, want %s", r.Status.Suspect.Commit, suspect)
