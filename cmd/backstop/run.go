@@ -48,6 +48,7 @@ type runOptions struct {
 	workers     int
 	unstick     bool
 	slack       slackOptions
+	news        newsOptions
 }
 
 func runCommand(std streams) *cobra.Command {
@@ -87,6 +88,7 @@ func (o *runOptions) bindAll(f *pflag.FlagSet) {
 	f.BoolVar(&o.unstick, "unstick", false,
 		"delete pods that keep an ordered rollout from moving on (component unstick grants it)")
 	o.slack.bind(f)
+	o.news.bind(f)
 	f.IntVar(&o.workers, "workers", 8, "how many images are worked on at once")
 }
 
@@ -128,7 +130,7 @@ func (o *runOptions) run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	if err := o.slack.check(); err != nil {
+	if err := errors.Join(o.slack.check(), o.news.check()); err != nil {
 		return err
 	}
 	cfg, _, err := o.config()
@@ -140,6 +142,11 @@ func (o *runOptions) run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
+	stopTelling, err := s.tellMore(ctx, o, std)
+	if err != nil {
+		return err
+	}
+	defer stopTelling()
 	stopServing, err := s.serve(ctx, o.metricsAddr, o.healthAddr)
 	if err != nil {
 		return err

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/notify"
+	"github.com/backstop-dev/backstop/notify/console"
+	"github.com/backstop-dev/backstop/notify/fluxevent"
+)
+
+// newsOptions are the flags about who else hears the news.
+type newsOptions struct {
+	eventsAddr string
+	console    bool
+}
+
+func (o *newsOptions) bind(f *pflag.FlagSet) {
+	f.StringVar(&o.eventsAddr, "events-addr", "",
+		"URL of Flux's notification-controller, so that its Alerts tell the news (from its own namespace: "+
+			"http://notification-controller.flux-system.svc.cluster.local./)")
+	f.BoolVar(&o.console, "console", false, "print the news on standard output, a line each")
+}
+
+// check reads the flags.
+func (o *newsOptions) check() error {
+	if o.eventsAddr == "" {
+		return nil
+	}
+	if _, err := fluxevent.New(fluxevent.Options{Addr: o.eventsAddr}); err != nil {
+		return badUsage("--events-addr: %w", err)
+	}
+	return nil
+}
+
+// tellMore lets the others hear the news too, until the function that it gives is called.
+func (s *sidecar) tellMore(ctx context.Context, o *runOptions, std streams) (func(), error) {
+	var stops []func()
+	stop := func() {
+		for _, f := range stops {
+			f()
+		}
+	}
+	if o.news.console {
+		t := console.New(std.out, time.Now)
+		s.alsoTell(t)
+		stops = append(stops, t.Stop)
+	}
+	if o.news.eventsAddr != "" {
+		t, err := fluxevent.New(fluxevent.Options{Addr: o.news.eventsAddr, Cluster: o.name, Now: time.Now, Log: s.log})
+		if err != nil {
+			stop()
+			return nil, fmt.Errorf("tell notification-controller: %w", err)
+		}
+		s.alsoTell(t)
+		var sending sync.WaitGroup
+		// What the last walk has to tell is sent after ctx has ended.
+		running, end := context.WithCancel(context.WithoutCancel(ctx))
+		sending.Go(func() { t.Run(running) })
+		stops = append(stops, func() { end(); sending.Wait() })
+	}
+	return stop, nil
+}
+
+func (s *sidecar) alsoTell(t notify.Teller) {
+	first := s.engine.Tell
+	s.engine.Tell = func(before, after *v1alpha1.Rollback) {
+		first(before, after)
+		t.Tell(before, after)
+	}
+}
