@@ -58,7 +58,8 @@ func holds(r *v1alpha1.Rollback) bool {
 }
 
 // concerns names the objects whose change may take an open Rollback further: the workloads that fail, the Flux
-// objects that brought the image in or were asked to apply the revert, and the policies that are held.
+// objects that brought the image in or were asked to apply the revert, and the policies that are held. One that only
+// holds any more is lifted by its policies, or in the source: what applies it, for ever, would wake it in vain.
 func concerns(r *v1alpha1.Rollback) []string {
 	if !open(r) {
 		return nil
@@ -74,12 +75,18 @@ func concerns(r *v1alpha1.Rollback) []string {
 			add(v1alpha1.ObjectRef{Kind: kindImagePolicy, Namespace: ns, Name: name})
 		}
 	}
+	rests := reconcile.Ended(&r.Status)
 	for _, f := range r.Status.Failures {
+		if rests {
+			break
+		}
 		add(v1alpha1.ObjectRef{Kind: f.Workload.Kind, Namespace: r.Namespace, Name: f.Workload.Name})
 	}
 	if s := r.Status.Suspect; s != nil {
 		add(s.Source)
-		add(s.Applier)
+		if !rests {
+			add(s.Applier)
+		}
 		if s.Automation != nil {
 			add(*s.Automation)
 		}
@@ -92,7 +99,7 @@ func concerns(r *v1alpha1.Rollback) []string {
 			policy(p)
 		}
 	}
-	if q := r.Status.Request; q != nil {
+	if q := r.Status.Request; q != nil && !rests {
 		for _, o := range q.Objects {
 			add(o)
 		}

@@ -46,6 +46,12 @@ func TestConcerns(t *testing.T) {
 			ended(r)
 			r.Status.Change = &v1alpha1.Change{Hold: "abc", Policies: []string{"flux-system:web", "no-colon"}}
 		}, []string{"ImagePolicy/flux-system/web"}},
+		{"one that ended and holds is not woken by what applies it", func(r *v1alpha1.Rollback) {
+			blamed(r)
+			ended(r)
+			r.Status.Change = &v1alpha1.Change{Hold: "abc", Policies: []string{"flux-system:web"}}
+			r.Status.Request = &v1alpha1.Request{Objects: []v1alpha1.ObjectRef{{Kind: "Kustomization", Namespace: "app", Name: "web"}}}
+		}, []string{"GitRepository/flux-system/fleet", "ImagePolicy/flux-system/web", "ImageUpdateAutomation/flux-system/fleet"}},
 		{"one whose hold was lifted concerns nothing", func(r *v1alpha1.Rollback) {
 			ended(r)
 			r.Status.Change = &v1alpha1.Change{Hold: "abc", Policies: []string{"flux-system:web"}}
