@@ -54,7 +54,8 @@ func (f *Flux) imageRepository(ctx context.Context, namespace, image string) (*r
 	} else {
 		namespaces = f.options.Namespaces
 	}
-	all, err := f.scans.do(ctx, strings.Join(namespaces, "/"), func(ctx context.Context) ([]reflectorv1.ImageRepository, error) {
+	key := strings.Join(namespaces, "/")
+	all, err := f.scans.do(ctx, key, func(ctx context.Context) ([]reflectorv1.ImageRepository, error) {
 		var all []reflectorv1.ImageRepository
 		err := each(ctx, f, kindImageRepository, namespaces, func(page *reflectorv1.ImageRepositoryList) {
 			all = append(all, page.Items...)

@@ -28,9 +28,12 @@ func (f *Flux) policies(ctx context.Context, writers []automation, branch string
 		return nil, nil
 	}
 	slices.Sort(namespaces)
-	list, err := f.elected.do(ctx, strings.Join(namespaces, "/"), func(ctx context.Context) ([]reflectorv1.ImagePolicy, error) {
+	key := strings.Join(namespaces, "/")
+	list, err := f.elected.do(ctx, key, func(ctx context.Context) ([]reflectorv1.ImagePolicy, error) {
 		var all []reflectorv1.ImagePolicy
-		err := each(ctx, f, kindPolicy, namespaces, func(page *reflectorv1.ImagePolicyList) { all = append(all, page.Items...) })
+		err := each(ctx, f, kindPolicy, namespaces, func(page *reflectorv1.ImagePolicyList) {
+			all = append(all, page.Items...)
+		})
 		return all, err
 	})
 	if err != nil {

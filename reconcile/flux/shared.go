@@ -7,7 +7,8 @@ import (
 )
 
 // shared lets those who ask for the same at the same time share one live read: a read serves all who asked before it
-// began, and nobody who asked later. Hundreds of images that fail at once would list the same policies hundreds of times.
+// began, and nobody who asked later. Hundreds of images that fail at once would list the same policies hundreds of
+// times.
 //
 //	a asks ──► reads ────────┐
 //	b, c ask ── wait ────────┴──► one read for both
