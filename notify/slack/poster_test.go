@@ -123,7 +123,7 @@ func TestSlackAwayForAnHour(t *testing.T) {
 	})
 }
 
-func TestFiftyAtOnceUnderRateLimits(t *testing.T) {
+func Test429For50RollbacksAtOnce(t *testing.T) {
 	bubble(t, slackstub.Options{PostEvery: time.Second}, func(w *world) {
 		w.slack.Fail("chat.postMessage", slackstub.Fault{Status: 429, RetryAfter: 30 * time.Second, Times: 2, Skip: 3})
 		for i := range 50 {
