@@ -67,10 +67,11 @@ unit: ## Run the tests that need no control plane
 
 # Apart from test, since a browser is not on every machine.
 .PHONY: page
-page: ## Test the stand-in's page in a headless Chromium; PICTURES=DIR writes pictures of every card
+page: control-plane ## Test the stand-in's page in a headless Chromium; PICTURES=DIR writes pictures of every card
 	@chromium=$$(scripts/chromium.sh); \
 		CHROMIUM=$$chromium PICTURES=$(if $(PICTURES),$(abspath $(PICTURES))) \
-		$(GO) test -tags browser -count 1 -timeout 15m $(TESTFLAGS) ./test/slackstub/page
+		$(GO) test -tags browser -count 1 -timeout 15m $(TESTFLAGS) \
+		-run 'Browser|EveryStateIsShown|APersonClicks' ./test/slackstub/page ./test/integration
 
 .PHONY: scenarios
 scenarios: ## Compare the promised scenarios with the tests that exist
