@@ -138,7 +138,7 @@ func (c *closure) generated(dir string) {
 	}
 	for _, entry := range entries {
 		name := path.Join(dir, entry.Name())
-		if ignored(entry.Name()) {
+		if Ignored(entry.Name()) {
 			continue
 		}
 		mode, err := c.judge(name, entry.Type())
@@ -155,8 +155,8 @@ func (c *closure) generated(dir string) {
 	}
 }
 
-// ignored names what source-controller leaves out of every artifact, as far as it is YAML or a folder.
-func ignored(name string) bool {
+// Ignored says whether source-controller leaves a name out of every artifact, as far as it is YAML or a folder.
+func Ignored(name string) bool {
 	switch name {
 	case ".git", ".github", ".circleci", ".travis.yml", ".gitlab-ci.yml", "appveyor.yml", ".drone.yml", "cloudbuild.yaml",
 		"codeship-services.yml", "codeship-steps.yml", ".goreleaser.yml", ".sops.yaml", ".flux.yaml":

@@ -82,3 +82,13 @@ func retryAfter(header string, now time.Time) time.Duration {
 	}
 	return min(max(after, time.Second), limitLongest)
 }
+
+// reopens is when a registry may be asked again; zero when it may now.
+func (l *limits) reopens(host string) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if kept, ok := l.until[host]; ok && kept.at.After(l.now()) {
+		return kept.at
+	}
+	return time.Time{}
+}

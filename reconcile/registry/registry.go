@@ -165,6 +165,15 @@ func (r *Registry) Tags(ctx context.Context, repository string, access reconcile
 	return tags, err
 }
 
+// Until says when the registry of an image, which asked to be left alone, may be asked again; zero where it did not.
+func (r *Registry) Until(image string) time.Time {
+	t, err := parse(image, reconcile.Access{})
+	if err != nil {
+		return time.Time{}
+	}
+	return r.limits.reopens(t.host())
+}
+
 // try does something in a session for a repository with the first credential that is let in.
 func (r *Registry) try(ctx context.Context, t target, access reconcile.Access, do func(*session) error) error {
 	if err := r.limits.closed(t.host()); err != nil {

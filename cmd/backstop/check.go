@@ -1,0 +1,341 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo"
+	"github.com/backstop-dev/backstop/reconcile/registry"
+)
+
+// exitUnknown is the code of a check that could not tell.
+const exitUnknown = 3
+
+const checkHelp = `Checks every image that the manifests below PATH would run, before Flux sees them: does it exist, for
+the platforms that it has to run on, and does it keep the guardrails of .backstop.yaml? Kustomizations are built as
+Flux builds them, so that what is checked is what would be applied. Nothing in the repository is executed.
+
+With --base only what a change brings in is reported. Registries are asked with the credentials of docker login and
+its credential helpers, and those of the cloud that it runs in.
+
+  0  clean
+  1  findings
+  2  wrong usage, or a .backstop.yaml that cannot be read
+  3  nothing is wrong as far as could be told, but something could not: a registry that did not answer, a remote base`
+
+// checkFlags are the flags of check.
+type checkFlags struct {
+	base, head, config, format, file, ca string
+	platforms, remotes, insecure         []string
+	deep, offline                        bool
+	parallel                             int
+	patience                             time.Duration
+}
+
+func checkCommand(std streams) *cobra.Command {
+	var f checkFlags
+	cmd := &cobra.Command{
+		Use:   "check [PATH…]",
+		Short: "check images and guardrails before a merge",
+		Long:  checkHelp,
+		Example: `  backstop check
+  backstop check --base origin/main
+  backstop check apps/production --platform linux/amd64,linux/arm64 --deep
+  backstop check --offline -o sarif --output-file backstop.sarif`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !slices.Contains(gate.Formats(), f.format) {
+				return badUsage("-o %s: want one of %s", f.format, strings.Join(gate.Formats(), ", "))
+			}
+			code, err := f.run(cmd.Context(), args, std)
+			var usage *usageError
+			switch {
+			case errors.As(err, &usage):
+				return err
+			case err != nil:
+				fmt.Fprintf(std.err, "backstop: %s\n", oneLine(err.Error()))
+				return exitCode(exitUnknown)
+			case code != exitOK:
+				return exitCode(code)
+			}
+			return nil
+		},
+	}
+	f.bind(cmd.Flags())
+	return cmd
+}
+
+func (f *checkFlags) bind(flags *pflag.FlagSet) {
+	flags.StringVar(&f.base, "base", "", "branch, tag or commit to compare with: report only what the change brings in")
+	flags.StringVar(&f.head, "head", "", "branch, tag or commit to check (default: the files as they are)")
+	flags.StringVar(&f.config, "config", "", "guardrails (default: .backstop.yaml in PATH or above)")
+	flags.StringSliceVar(&f.platforms, "platform", nil, "platforms that images must run on, or any (default linux/amd64)")
+	flags.BoolVar(&f.deep, "deep", false, "ask for every layer too")
+	flags.BoolVar(&f.offline, "offline", false, "everything but the registry")
+	flags.StringSliceVar(&f.remotes, "allow-remote", nil,
+		"beginnings of addresses that kustomizations may refer to, such as github.com/acme/")
+	flags.StringSliceVar(&f.insecure, "insecure-registry", nil, "registries that may be asked over plain HTTP")
+	flags.StringVar(&f.ca, "registry-ca", "", "certificates (PEM) by which registries are trusted too")
+	flags.IntVar(&f.parallel, "parallel", 16, "images asked for at once")
+	flags.DurationVar(&f.patience, "patience", 2*time.Minute, "how long to wait for a registry that asks to be left alone")
+	flags.StringVarP(&f.format, "output", "o", "text", strings.Join(gate.Formats(), ", "))
+	flags.StringVar(&f.file, "output-file", "", "write the report there, and text to the terminal")
+}
+
+// run checks, writes the report and gives the exit code.
+func (f *checkFlags) run(ctx context.Context, paths []string, std streams) (int, error) {
+	o := gate.Options{
+		AllowRemote: f.remotes, Platforms: f.platforms, Deep: f.deep, Parallel: f.parallel, Patience: f.patience,
+	}
+	for _, p := range f.platforms {
+		if p != gate.AnyPlatform && strings.Count(p, "/") == 0 {
+			return 0, badUsage("--platform %s: want os/arch, such as linux/amd64, or %s", p, gate.AnyPlatform)
+		}
+	}
+	if len(paths) == 0 {
+		paths = []string{"."}
+	}
+	trees, err := f.trees(paths, &o)
+	if err != nil {
+		return 0, err
+	}
+	defer trees.close()
+	if err := f.guardrails(&o); err != nil {
+		return 0, err
+	}
+	if !f.offline {
+		if err := f.online(&o); err != nil {
+			return 0, err
+		}
+	}
+	done := progress(std.err, &o)
+	report, err := gate.Check(ctx, o)
+	done()
+	if err != nil {
+		return 0, err
+	}
+	if trees.note != "" {
+		fmt.Fprintln(std.err, trees.note)
+	}
+	if err := f.write(report, std); err != nil {
+		return 0, err
+	}
+	return codeOf(report), nil
+}
+
+// codeOf is the exit code of a report.
+func codeOf(r *gate.Report) int {
+	switch {
+	case r.Count(gate.LevelError) > 0:
+		return exitError
+	case r.Count(gate.LevelUnknown) > 0:
+		return exitUnknown
+	}
+	return exitOK
+}
+
+// write writes the report to where it was asked for.
+func (f *checkFlags) write(r *gate.Report, std streams) error {
+	if f.file == "" {
+		return r.Write(std.out, f.format, colours(std.out))
+	}
+	file, err := os.Create(f.file)
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	err = r.Write(file, f.format, false)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	return r.Write(std.out, "text", colours(std.out))
+}
+
+// openTrees are what is checked, and what must be closed.
+type openTrees struct {
+	repos []*gitrepo.Local
+	note  string
+}
+
+func (t *openTrees) close() {
+	for _, r := range t.repos {
+		_ = r.Close()
+	}
+}
+
+// trees opens the files to check and those to compare with, and makes the paths start at their root.
+func (f *checkFlags) trees(paths []string, o *gate.Options) (*openTrees, error) {
+	t := &openTrees{}
+	root, repo, err := f.open(paths[0])
+	if err != nil {
+		return nil, err
+	}
+	if repo != nil {
+		t.repos = append(t.repos, repo)
+		o.Remotes = repo.Remotes()
+	}
+	if o.Paths, err = below(root, paths); err != nil {
+		return nil, err
+	}
+	switch {
+	case f.head != "":
+		o.Head.FS, err = repo.Tree()
+	default:
+		o.Head.FS, err = gate.OpenFolder(root)
+		if err == nil && repo != nil {
+			o.Head.Tracked, err = repo.Tracked()
+		}
+	}
+	if err != nil || f.base == "" {
+		return t, err
+	}
+	if repo == nil {
+		return nil, badUsage("--base: %s is not in a Git repository", root)
+	}
+	base, exact, err := repo.Parted(f.base)
+	if err != nil {
+		return nil, badUsage("--base: %s; a clone that CI made may lack it: git fetch --depth=1 origin %s, "+
+			"then --base FETCH_HEAD", oneLine(err.Error()), strings.TrimPrefix(f.base, "origin/"))
+	}
+	t.repos = append(t.repos, base)
+	if !exact {
+		t.note = fmt.Sprintf("backstop: the clone is too shallow to tell where the change left %s: compared with %s itself",
+			f.base, short(base.Tip()))
+	}
+	o.Base.FS, err = base.Tree()
+	return t, err
+}
+
+// open finds the root of the repository that a path is in; the path itself where it is in none.
+func (f *checkFlags) open(p string) (root string, repo *gitrepo.Local, err error) {
+	dir := p
+	info, err := os.Stat(p)
+	if err != nil {
+		return "", nil, badUsage("%s: %s", p, pathWords(err))
+	}
+	if !info.IsDir() {
+		dir = filepath.Dir(p)
+	}
+	repo, err = gitrepo.OpenLocal(dir, f.head, gitrepo.Options{Now: time.Now})
+	if err != nil {
+		if f.head != "" {
+			return "", nil, badUsage("--head: %s", err)
+		}
+		if f.base != "" {
+			return "", nil, badUsage("--base: %s", err)
+		}
+		root, err = filepath.Abs(dir)
+		return root, nil, err
+	}
+	if root = repo.Folder(); root == "" {
+		root, err = filepath.Abs(dir)
+	}
+	return root, repo, err
+}
+
+func pathWords(err error) string {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err.Error()
+	}
+	return err.Error()
+}
+
+// below makes paths start at the root.
+func below(root string, paths []string) ([]string, error) {
+	root, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", root, err)
+	}
+	var out []string
+	for _, p := range paths {
+		abs, err := filepath.Abs(p)
+		if err == nil {
+			// The last part may be a link, which is then named and not followed.
+			var dir string
+			if dir, err = filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
+				abs = filepath.Join(dir, filepath.Base(abs))
+			}
+		}
+		if _, serr := os.Lstat(p); err != nil || serr != nil {
+			return nil, badUsage("%s: no such file or folder", p)
+		}
+		rel, err := filepath.Rel(root, abs)
+		if err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
+			return nil, badUsage("%s is not below %s: check one repository at a time", p, root)
+		}
+		out = append(out, filepath.ToSlash(rel))
+	}
+	return out, nil
+}
+
+// guardrails reads the configuration.
+func (f *checkFlags) guardrails(o *gate.Options) error {
+	var err error
+	if f.config != "" {
+		data, rerr := os.ReadFile(f.config)
+		if rerr != nil {
+			return badUsage("--config %s: %s", f.config, pathWords(rerr))
+		}
+		o.Config, err = gate.ParseConfig(f.config, data)
+	} else {
+		dir := o.Paths[0]
+		if info, serr := fs.Stat(o.Head.FS, dir); serr == nil && !info.IsDir() {
+			dir = path.Dir(dir)
+		}
+		o.Config, err = gate.FindConfig(o.Head.FS, dir)
+	}
+	if err != nil {
+		return badUsage("%s", err)
+	}
+	return nil
+}
+
+// online gives the check a registry and what it needs to be let in.
+func (f *checkFlags) online(o *gate.Options) error {
+	r := registry.New(registry.Options{UserAgent: "backstop/" + version()})
+	a := &logins{keychain: keychain(), insecure: f.insecure}
+	if f.ca != "" {
+		ca, err := os.ReadFile(f.ca)
+		if err != nil {
+			return badUsage("--registry-ca %s: %s", f.ca, pathWords(err))
+		}
+		a.ca = ca
+	}
+	o.Registry, o.Access = r, a.access
+	return nil
+}
+
+// progress shows on a terminal how far a check is. What it gives clears the line.
+func progress(out io.Writer, o *gate.Options) func() {
+	file, ok := out.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return func() {}
+	}
+	var last time.Time
+	o.Progress = func(step string, done, total int) {
+		now := time.Now()
+		if now.Sub(last) < 50*time.Millisecond && done != total {
+			return
+		}
+		last = now
+		of := ""
+		if total > 0 {
+			of = fmt.Sprintf(" of %d", total)
+		}
+		fmt.Fprintf(file, "\r\x1b[K%s: %d%s", step, done, of)
+	}
+	return func() { fmt.Fprint(file, "\r\x1b[K") }
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/test/gitserver"
+	"github.com/backstop-dev/backstop/test/registrystub"
+)
+
+// files writes files below a folder.
+func files(t *testing.T, dir string, text map[string]string) {
+	t.Helper()
+	for name, content := range text {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func gitIn(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=Ann", "-c", "user.email=ann@example.com"}, args...)...)
+	cmd.Dir, cmd.Env = dir, gitserver.Env()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("git %q: %v\n%s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func pod(image string) string {
+	return "apiVersion: v1\nkind: Pod\nmetadata: {name: app}\nspec:\n  containers:\n  - name: app\n    image: " + image + "\n"
+}
+
+// report runs check and reads its JSON.
+func report(t *testing.T, want int, args ...string) gate.Report {
+	t.Helper()
+	code, out, errs := call(t, append([]string{"check", "-o", "json"}, args...)...)
+	if code != want {
+		t.Fatalf("exit code %d, want %d: %s%s", code, want, out, errs)
+	}
+	var r gate.Report
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return r
+}
+
+func TestCheckExitCodes(t *testing.T) {
+	r, err := registrystub.Start(registrystub.Options{TLS: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	if _, err := r.PushImage("app", "v1"); err != nil {
+		t.Fatal(err)
+	}
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, r.CA(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	files(t, dir, map[string]string{
+		"good/app.yaml": pod(r.Host() + "/app:v1"), "bad/app.yaml": pod(r.Host() + "/app:v2"),
+		"guard/app.yaml": pod("acme/app:latest"), "guard/.backstop.yaml": "environments: {all: {paths: ['**'], immutable: true}}\n",
+		"broken/.backstop.yaml": "enviroments: {}\n", "remote/kustomization.yaml": "resources: ['https://127.0.0.1:1/x?ref=y']\n",
+	})
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "good", "link.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	at := func(name string) string { return filepath.Join(dir, name) }
+	tests := map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"clean":                           {[]string{at("good"), "--registry-ca", ca}, exitOK, "1 image (1 asked for)"},
+		"a link is named, not followed":   {[]string{at("good"), "--offline"}, exitOK, "link.yaml is a symbolic link"},
+		"a finding":                       {[]string{at("bad"), "--registry-ca", ca}, exitError, "app.yaml:7"},
+		"offline there is none":           {[]string{at("bad"), "--offline"}, exitOK, "no registry was asked"},
+		"a guardrail":                     {[]string{at("guard"), "--offline"}, exitError, "[tag-mutable]"},
+		"an unknown certificate":          {[]string{at("good")}, exitUnknown, "signed by an unknown authority"},
+		"a remote base":                   {[]string{at("remote"), "--offline"}, exitUnknown, "--allow-remote"},
+		"an unknown key is usage":         {[]string{at("broken")}, exitUsage, `line 1: unknown key "enviroments"`},
+		"no such folder is usage":         {[]string{at("nowhere")}, exitUsage, "no such file"},
+		"an unknown format is usage":      {[]string{"-o", "pdf"}, exitUsage, "want one of text, json"},
+		"an unknown platform is usage":    {[]string{at("good"), "--platform", "amd64"}, exitUsage, "want os/arch"},
+		"a base without Git is usage":     {[]string{at("good"), "--base", "main"}, exitUsage, "not in a Git repository"},
+		"a CA that is not there is usage": {[]string{at("good"), "--registry-ca", at("x")}, exitUsage, "--registry-ca"},
+		"a file alone":                    {[]string{at("bad/app.yaml"), "--registry-ca", ca}, exitError, "app.yaml:7"},
+	}
+	for title, tt := range tests {
+		t.Run(title, func(t *testing.T) {
+			code, out, errs := call(t, append([]string{"check"}, tt.args...)...)
+			if code != tt.code || !strings.Contains(out+errs, tt.says) {
+				t.Errorf("exit code %d, want %d and …%s…:\n%s%s", code, tt.code, tt.says, out, errs)
+			}
+			if strings.Contains(out, "root:") {
+				t.Error("what the link leads to was read")
+			}
+		})
+	}
+	t.Run("a report in a file, text on the terminal", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "out.sarif")
+		code, out, _ := call(t, "check", at("bad"), "--registry-ca", ca, "-o", "sarif", "--output-file", file)
+		data, err := os.ReadFile(file)
+		if code != exitError || err != nil || !strings.Contains(string(data), `"version": "2.1.0"`) || !strings.Contains(out, "✗") {
+			t.Errorf("exit code %d, %v, %s, %s", code, err, data, out)
+		}
+	})
+}
+
+func TestCheckUsesWhatDockerLoginLeft(t *testing.T) {
+	r, err := registrystub.Start(registrystub.Options{Token: &registrystub.Login{Username: "ci", Password: "s3cret"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	if _, err := r.PushImage("app", "v1"); err != nil {
+		t.Fatal(err)
+	}
+	dir, docker := t.TempDir(), t.TempDir()
+	files(t, dir, map[string]string{"app.yaml": pod(r.Host() + "/app:v1")})
+	t.Setenv("DOCKER_CONFIG", docker)
+	report(t, exitUnknown, dir)
+	files(t, docker, map[string]string{"config.json": `{"auths": {"` + r.Host() + `": {"auth": "` +
+		base64.StdEncoding.EncodeToString([]byte("ci:s3cret")) + `"}}}`})
+	report(t, exitOK, dir)
+	// A credential helper is a program of the user's, in the user's configuration.
+	bin := t.TempDir()
+	files(t, docker, map[string]string{"config.json": `{"credHelpers": {"` + r.Host() + `": "stub"}}`})
+	files(t, bin, map[string]string{"docker-credential-stub": "#!/bin/sh\necho '{\"Username\":\"ci\",\"Secret\":\"s3cret\"}'\n"})
+	if err := os.Chmod(filepath.Join(bin, "docker-credential-stub"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	report(t, exitOK, dir)
+}
+
+// history makes a repository with a main branch and a change to it, and gives its folder.
+func history(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	gitIn(t, dir, "init", "-q", "-b", "main")
+	files(t, dir, map[string]string{
+		"a.yaml": pod("acme/a:v1"), "b.yaml": pod("acme/b:v1"), ".gitignore": "build\nkept.yaml\n", "kept.yaml": pod("acme/kept:v1"),
+		"build/out.yaml": pod("acme/out:v1"),
+	})
+	gitIn(t, dir, "add", "-A")
+	gitIn(t, dir, "add", "-f", "kept.yaml")
+	gitIn(t, dir, "commit", "-qm", "start")
+	gitIn(t, dir, "checkout", "-qb", "change")
+	files(t, dir, map[string]string{"b.yaml": pod("acme/b:v2")})
+	gitIn(t, dir, "mv", "a.yaml", "moved.yaml")
+	gitIn(t, dir, "commit", "-qam", "change")
+	gitIn(t, dir, "checkout", "-q", "main")
+	files(t, dir, map[string]string{"later.yaml": pod("acme/later:v9"), "a.yaml": pod("acme/a:v7")})
+	gitIn(t, dir, "add", "-A")
+	gitIn(t, dir, "commit", "-qm", "main goes on")
+	gitIn(t, dir, "checkout", "-q", "change")
+	return dir
+}
+
+func imagesOf(r gate.Report) string {
+	var all []string
+	for _, u := range r.Images {
+		all = append(all, u.Image)
+	}
+	return strings.Join(all, " ")
+}
+
+func TestCheckComparesWithWhereTheChangeLeftMain(t *testing.T) {
+	dir := history(t)
+	if got, want := imagesOf(report(t, exitOK, dir, "--offline")), "acme/b:v2 acme/kept:v1 acme/a:v1"; got != want {
+		t.Errorf("images are %q, want %q", got, want)
+	}
+	if got, want := imagesOf(report(t, exitOK, dir, "--offline", "--base", "main")), "acme/b:v2"; got != want {
+		t.Errorf("the change brings in %q, want %q", got, want)
+	}
+	if got, want := imagesOf(report(t, exitOK, dir, "--offline", "--head", "main", "--base", "change")), "acme/a:v7 acme/later:v9"; got != want {
+		t.Errorf("main brings in %q, want %q", got, want)
+	}
+	if got := imagesOf(report(t, exitOK, filepath.Join(dir, "moved.yaml"), "--offline", "--base", "main")); got != "" {
+		t.Errorf("a moved file brings in %q", got)
+	}
+}
+
+func TestGateShallowCloneAsCIMakesIt(t *testing.T) {
+	origin := history(t)
+	clone := filepath.Join(t.TempDir(), "clone")
+	gitIn(t, t.TempDir(), "clone", "-q", "--depth=1", "--branch=change", "file://"+origin, clone)
+	code, _, errs := call(t, "check", clone, "--offline", "--base", "origin/main")
+	if code != exitUsage || !strings.Contains(errs, "git fetch --depth=1 origin main") {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	// What it says helps.
+	gitIn(t, clone, "fetch", "-q", "--depth=1", "origin", "main")
+	code, out, errs := call(t, "check", clone, "--offline", "--base", "FETCH_HEAD", "-o", "json")
+	if code != exitOK || !strings.Contains(errs, "too shallow to tell") {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	var r gate.Report
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := imagesOf(r), "acme/b:v2 acme/a:v1"; got != want {
+		t.Errorf("the change brings in %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,268 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// asker asks registries about the images of a report.
+type asker struct {
+	o      *Options
+	report *Report
+	// uses by image.
+	uses map[string][]Use
+
+	mu   sync.Mutex
+	done int
+	// tags of the repositories that were listed.
+	tags map[string]*tagList
+}
+
+// attempts is how often a registry is asked that gives no answer, and pause what lies between.
+const (
+	attempts = 3
+	pause    = time.Second
+)
+
+// ask puts every image of a report to its registry, and what image automation watches.
+func ask(ctx context.Context, o *Options, m *model, r *Report, known map[string]bool) error {
+	a := &asker{o: o, report: r, uses: map[string][]Use{}, tags: map[string]*tagList{}}
+	var images []string
+	for _, use := range r.Images {
+		if a.uses[use.Image] == nil {
+			images = append(images, use.Image)
+		}
+		a.uses[use.Image] = append(a.uses[use.Image], use)
+	}
+	r.Asked = len(images)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(o.Parallel)
+	for _, image := range images {
+		g.Go(func() error {
+			found := a.image(ctx, image)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			r.Findings = append(r.Findings, found...)
+			a.done++
+			o.Progress("asking registries", a.done, len(images))
+			return ctx.Err()
+		})
+	}
+	for _, image := range sortedKeys(m.scanned) {
+		p := m.scanned[image]
+		if known["scanned\x00"+image] || !o.within(append(p.paths, p.file)...) {
+			continue
+		}
+		g.Go(func() error {
+			found := a.repository(ctx, image, &p)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			r.Findings = append(r.Findings, found...)
+			return ctx.Err()
+		})
+	}
+	return g.Wait()
+}
+
+// image gives what is wrong with an image, at every place that uses it.
+func (a *asker) image(ctx context.Context, image string) []Finding {
+	access := a.o.Access(ctx, image)
+	proof := a.prove(ctx, image, access)
+	f := Finding{Level: LevelError, Image: image, Message: image + ": " + proof.Sentence}
+	switch proof.Finding {
+	case reconcile.FindingPresent:
+		return a.present(ctx, image, proof.Digest, access)
+	case reconcile.FindingAbsent:
+		f.Rule, f.Fix = ruleOf(proof.Cause, image)
+		f.Fix += a.near(ctx, image, proof.Cause, access)
+	default:
+		f.Rule, f.Level, f.Fix = RuleNotAnswered, LevelUnknown, fixOf(proof.Cause, image)
+		if access.Missing != "" {
+			f.Message += "; " + access.Missing
+		}
+	}
+	return a.at(f)
+}
+
+// at puts a finding about an image to every place that uses it.
+func (a *asker) at(f Finding) []Finding {
+	var out []Finding
+	for _, use := range a.uses[f.Image] {
+		f.File, f.Line = use.File, use.Line
+		out = append(out, f)
+	}
+	return out
+}
+
+// ruleOf says which rule a proved absence breaks, and what to do.
+func ruleOf(cause v1alpha1.Cause, image string) (Rule, string) {
+	switch cause {
+	case v1alpha1.CausePlatformMismatch:
+		return RulePlatform, "build the image for this platform too, or use a tag that has it"
+	case v1alpha1.CauseBlobMissing:
+		return RuleLayer, "push the image again"
+	case v1alpha1.CauseInvalidName:
+		return RuleInvalid, "write it as REGISTRY/REPOSITORY:TAG, in lower case but for the tag"
+	default:
+		return RuleMissing, "correct the tag, or push " + image + " first"
+	}
+}
+
+// fixOf says what to do about a registry that gave no answer.
+func fixOf(cause v1alpha1.Cause, image string) string {
+	switch cause {
+	case v1alpha1.CauseUnauthorized:
+		return "log in to " + host(image) + " (docker login), so that the gate may read it"
+	case v1alpha1.CauseRateLimited:
+		return "log in, or run again later"
+	case v1alpha1.CauseUnknown:
+		return "check the repository's name, and log in to " + host(image) + " if it is private"
+	default:
+		return "run again when the registry answers"
+	}
+}
+
+func host(image string) string {
+	full, _, _ := strings.Cut(fullName(image), "/")
+	return full
+}
+
+// prove asks until there is an answer, as long as the registry wishes and patience lasts.
+func (a *asker) prove(ctx context.Context, image string, access reconcile.Access) reconcile.Proof {
+	start := a.o.Now()
+	q := reconcile.Question{Image: image, Platforms: a.o.Platforms, Deep: a.o.Deep, Access: access}
+	for attempt := 1; ; attempt++ {
+		proof := a.o.Registry.Prove(ctx, q)
+		if proof.Finding != reconcile.FindingUnproved || attempt == attempts {
+			return proof
+		}
+		switch proof.Cause {
+		case v1alpha1.CauseRateLimited, v1alpha1.CauseRegistryUnavailable:
+		default:
+			return proof
+		}
+		wait := max(pause, a.o.Registry.Until(image).Sub(a.o.Now()))
+		if a.o.Now().Add(wait).Sub(start) > a.o.Patience || !sleep(ctx, wait) {
+			return proof
+		}
+	}
+}
+
+// sleep waits, and says false when the context ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// near names the tag that was probably meant.
+func (a *asker) near(ctx context.Context, image string, cause v1alpha1.Cause, access reconcile.Access) string {
+	repository, tag, _ := manifest.Split(image)
+	if cause != v1alpha1.CauseNotFound || tag == "" {
+		return ""
+	}
+	tags, err := a.list(ctx, repository, access)
+	if err != nil {
+		return ""
+	}
+	best, least := "", 4
+	for _, t := range tags {
+		if d := distance(tag, t); d > 0 && d < least {
+			best, least = t, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "; did you mean " + best + "?"
+}
+
+// distance counts the edits between two short texts.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		corner := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := corner
+			if a[i-1] != b[j-1] {
+				cost++
+			}
+			corner, row[j] = row[j], min(row[j]+1, row[j-1]+1, cost)
+		}
+	}
+	return row[len(b)]
+}
+
+// present checks what only an image that exists can break: its signature, and where it was promoted from.
+func (a *asker) present(ctx context.Context, image, digest string, access reconcile.Access) []Finding {
+	var out []Finding
+	if a.o.Verify != nil {
+		if err := a.o.Verify(ctx, image, digest, access); err != nil {
+			f := Finding{
+				Rule: RuleNotAnswered, Level: LevelUnknown, Image: image, Message: image + ": " + err.Error(),
+				Fix: "run again when the registry answers",
+			}
+			var unsigned *Unsigned
+			if errors.As(err, &unsigned) {
+				f.Rule, f.Level, f.Fix = RuleUnsigned, LevelError, "sign it: cosign sign --key KEY "+repositoryOf(image)+"@"+digest
+			}
+			out = append(out, a.at(f)...)
+		}
+	}
+	seen := map[string]bool{}
+	for _, use := range a.uses[image] {
+		for _, name := range use.Environments {
+			e := a.o.Config.Environments[name]
+			if e.PromotedFrom == "" || seen[name] {
+				continue
+			}
+			seen[name] = true
+			f := a.promoted(ctx, image, digest, e, access)
+			for _, place := range a.uses[image] {
+				if f != nil && slices.Contains(place.Environments, name) {
+					f.File, f.Line = place.File, place.Line
+					out = append(out, *f)
+				}
+			}
+		}
+	}
+	return out
+}
+
+func repositoryOf(image string) string {
+	repository, _, _ := manifest.Split(image)
+	return repository
+}
+
+// repository checks that what image automation watches can be listed.
+func (a *asker) repository(ctx context.Context, image string, p *placed) []Finding {
+	access := a.o.Access(ctx, image)
+	if _, err := a.list(ctx, image, access); err != nil {
+		return []Finding{{
+			Rule: RuleNotAnswered, Level: LevelUnknown, File: p.file, Line: p.lineOf("spec", "image"), Image: image,
+			Message: fmt.Sprintf("%s watches %s, whose tags cannot be listed: %v", &p.object, image, err),
+			Fix:     "check the repository's name, and log in to " + host(image) + " if it is private",
+		}}
+	}
+	return nil
+}

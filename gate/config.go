@@ -1,0 +1,225 @@
+package gate
+
+import (
+	"bytes"
+	_ "embed" // the schema
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// ConfigFile is the name of the file that holds the guardrails.
+const ConfigFile = ".backstop.yaml"
+
+// Schema is the JSON schema of ConfigFile.
+//
+//go:embed backstop.schema.json
+var Schema string
+
+// Config is what .backstop.yaml says.
+type Config struct {
+	// Platforms that every image must run on, as os/arch.
+	Platforms []string `yaml:"platforms"`
+	// RemoteBases are the beginnings of addresses that kustomizations may refer to, such as github.com/acme/.
+	RemoteBases []string `yaml:"remoteBases"`
+	// Ignore are globs of paths that are not looked at.
+	Ignore []string `yaml:"ignore"`
+	// Environments by name.
+	Environments map[string]*Environment `yaml:"environments"`
+
+	file string
+}
+
+// Environment is the guardrails of some paths.
+type Environment struct {
+	// Paths are globs; ** stands for any number of folders.
+	Paths []string `yaml:"paths"`
+	// Tags is the pattern that every tag must fit, a regular expression as in an ImagePolicy.
+	Tags string `yaml:"tags"`
+	// Immutable refuses latest and every tag without a version.
+	Immutable bool `yaml:"immutable"`
+	// Digests must be there.
+	Digests bool `yaml:"digests"`
+	// Registries allowed, with or without a path.
+	Registries []string `yaml:"registries"`
+	// PromotedFrom is the environment in which the very same image must have a tag.
+	PromotedFrom string `yaml:"promotedFrom"`
+
+	name  string
+	tags  *regexp.Regexp
+	paths []*regexp.Regexp
+}
+
+// FindConfig reads the .backstop.yaml of a folder of a tree, or of the nearest folder above that has one. Without one
+// there are no guardrails.
+func FindConfig(fsys fs.FS, dir string) (*Config, error) {
+	for {
+		name := path.Join(dir, ConfigFile)
+		data, err := readFile(fsys, name, 1<<20)
+		switch {
+		case err == nil:
+			return ParseConfig(name, data)
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		case dir == ".":
+			return &Config{}, nil
+		}
+		dir = path.Dir(dir)
+	}
+}
+
+// ParseConfig reads a .backstop.yaml. An error names the line, the key and what to do.
+func ParseConfig(name string, data []byte) (*Config, error) {
+	c := &Config{file: name}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	var root yaml.Node
+	if err := yaml.Unmarshal(data, &root); err != nil {
+		return nil, fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: %s", name, schemaWords(err))
+	}
+	line := func(keys ...string) int {
+		if len(root.Content) == 0 {
+			return 1
+		}
+		o := object{root: root.Content[0], line: 1}
+		return o.lineOf(keys...)
+	}
+	for _, env := range slices.Sorted(maps.Keys(c.Environments)) {
+		if err := c.compile(env, line); err != nil {
+			return nil, err
+		}
+	}
+	for _, glob := range c.Ignore {
+		if _, err := globPattern(glob); err != nil {
+			return nil, fmt.Errorf("%s:%d: ignore: %w", name, line("ignore"), err)
+		}
+	}
+	return c, nil
+}
+
+// compile reads the patterns of an environment.
+func (c *Config) compile(name string, line func(...string) int) error {
+	e := c.Environments[name]
+	fail := func(key, format string, args ...any) error {
+		at := line("environments", name, key)
+		return fmt.Errorf("%s:%d: environments.%s.%s: %s", c.file, at, name, key, fmt.Sprintf(format, args...))
+	}
+	if e == nil {
+		return fmt.Errorf("%s:%d: environments.%s is empty: give it paths", c.file, line("environments", name), name)
+	}
+	e.name = name
+	var err error
+	if e.tags, err = regexp.Compile(e.Tags); err != nil {
+		return fail("tags", "%q is no regular expression: %v", e.Tags, err)
+	}
+	for _, glob := range e.Paths {
+		re, err := globPattern(glob)
+		if err != nil {
+			return fail("paths", "%v", err)
+		}
+		e.paths = append(e.paths, re)
+	}
+	if e.PromotedFrom == "" {
+		return nil
+	}
+	from := c.Environments[e.PromotedFrom]
+	switch {
+	case from == nil:
+		return fail("promotedFrom", "there is no environment %q: name one of %s", e.PromotedFrom,
+			strings.Join(slices.Sorted(maps.Keys(c.Environments)), ", "))
+	case e.PromotedFrom == name:
+		return fail("promotedFrom", "an environment cannot be promoted from itself")
+	case from.Tags == "":
+		return fail("promotedFrom", "environment %s has no tags pattern: give it one, such as ^%s-",
+			e.PromotedFrom, e.PromotedFrom)
+	}
+	return nil
+}
+
+// schemaWords makes one sentence of the decoder's.
+func schemaWords(err error) string {
+	var wrong *yaml.TypeError
+	if !errors.As(err, &wrong) || len(wrong.Errors) == 0 {
+		return strings.TrimPrefix(err.Error(), "yaml: ")
+	}
+	first := wrong.Errors[0]
+	if at, rest, ok := strings.Cut(first, ": field "); ok {
+		key, _, _ := strings.Cut(rest, " not found")
+		return fmt.Sprintf("%s: unknown key %q: docs/gate.md lists the keys", at, key)
+	}
+	return first
+}
+
+// globPattern reads a glob: ** is any number of folders, * any text within one, ? one character.
+func globPattern(glob string) (*regexp.Regexp, error) {
+	glob = strings.TrimPrefix(glob, "./")
+	if glob == "" || strings.HasPrefix(glob, "/") || slices.Contains(strings.Split(glob, "/"), "..") {
+		return nil, fmt.Errorf("%q is no path from the root of the repository", glob)
+	}
+	var b strings.Builder
+	b.WriteString("^")
+	for rest := glob; rest != ""; {
+		switch {
+		case strings.HasPrefix(rest, "**/"):
+			b.WriteString("(?:.*/)?")
+			rest = rest[3:]
+		case strings.HasPrefix(rest, "**"):
+			b.WriteString(".*")
+			rest = rest[2:]
+		case rest[0] == '*':
+			b.WriteString("[^/]*")
+			rest = rest[1:]
+		case rest[0] == '?':
+			b.WriteString("[^/]")
+			rest = rest[1:]
+		default:
+			_, size := utf8.DecodeRuneInString(rest)
+			b.WriteString(regexp.QuoteMeta(rest[:size]))
+			rest = rest[size:]
+		}
+	}
+	b.WriteString("(?:/.*)?$")
+	return regexp.Compile(b.String())
+}
+
+// covers says whether a path belongs to the environment.
+func (e *Environment) covers(name string) bool {
+	return slices.ContainsFunc(e.paths, func(re *regexp.Regexp) bool { return re.MatchString(name) })
+}
+
+// of gives the environments of any of the paths, sorted.
+func (c *Config) of(paths ...string) []string {
+	var out []string
+	for name, e := range c.Environments {
+		if slices.ContainsFunc(paths, e.covers) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// skips gives a function that says which paths are not looked at.
+func (c *Config) skips() func(string) bool {
+	var globs []*regexp.Regexp
+	for _, glob := range c.Ignore {
+		if re, err := globPattern(glob); err == nil {
+			globs = append(globs, re)
+		}
+	}
+	return func(name string) bool {
+		return slices.ContainsFunc(globs, func(re *regexp.Regexp) bool { return re.MatchString(name) })
+	}
+}

@@ -1,0 +1,139 @@
+package gate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Level says what a finding means for the change.
+type Level string
+
+// The levels.
+const (
+	// LevelError keeps a change from being merged.
+	LevelError Level = "error"
+	// LevelUnknown could not be told: no answer is not a bad answer.
+	LevelUnknown Level = "unknown"
+	// LevelNote says what was not looked at; it changes nothing.
+	LevelNote Level = "note"
+)
+
+// Rule names a kind of finding.
+type Rule string
+
+// The rules.
+const (
+	RuleMissing        Rule = "image-missing"
+	RulePlatform       Rule = "platform-missing"
+	RuleLayer          Rule = "layer-missing"
+	RuleInvalid        Rule = "image-invalid"
+	RuleUnsigned       Rule = "image-unsigned"
+	RuleNotAnswered    Rule = "registry-no-answer"
+	RuleTag            Rule = "tag-not-allowed"
+	RuleMutable        Rule = "tag-mutable"
+	RuleDigest         Rule = "digest-required"
+	RuleRegistry       Rule = "registry-not-allowed"
+	RulePromoted       Rule = "not-promoted"
+	RulePolicyOther    Rule = "policy-accepts-other-environment"
+	RulePolicyPattern  Rule = "policy-without-pattern"
+	RuleMarkerUnknown  Rule = "marker-unknown-policy"
+	RuleMarkerOther    Rule = "marker-other-environment"
+	RuleAutomation     Rule = "automation-covers-other-environment"
+	RuleBuild          Rule = "kustomize-build"
+	RuleRemote         Rule = "remote-base"
+	RuleNotBuilt       Rule = "not-built"
+	RuleNotRead        Rule = "not-read"
+	RuleNotRendered    Rule = "chart-not-rendered"
+	RuleNotSubstituted Rule = "variable-unknown"
+	RuleLink           Rule = "link-not-followed"
+)
+
+// about says what each rule looks for, for the formats that describe their rules.
+func (r Rule) about() string {
+	switch r {
+	case RuleMissing:
+		return "An image does not exist in its registry."
+	case RulePlatform:
+		return "An image does not exist for a platform that it has to run on."
+	case RuleLayer:
+		return "A layer or the configuration of an image is missing in its registry."
+	case RuleInvalid:
+		return "An image reference is none that a kubelet takes."
+	case RuleUnsigned:
+		return "An image has no signature of the key that is required."
+	case RuleNotAnswered:
+		return "A registry did not answer, or not to this client."
+	case RuleTag:
+		return "A tag does not fit the pattern of its environment."
+	case RuleMutable:
+		return "A tag that can move is used where none may."
+	case RuleDigest:
+		return "An image is not pinned by its digest where it must be."
+	case RuleRegistry:
+		return "An image comes from a registry that its environment does not allow."
+	case RulePromoted:
+		return "An image is not the very image that ran in the environment before."
+	case RulePolicyOther:
+		return "An ImagePolicy accepts tags of another environment."
+	case RulePolicyPattern:
+		return "An ImagePolicy has no pattern where its environment needs one."
+	case RuleMarkerUnknown:
+		return "A marker names an ImagePolicy that does not exist."
+	case RuleMarkerOther:
+		return "A marker names an ImagePolicy of another environment."
+	case RuleAutomation:
+		return "An image automation writes to files of another environment."
+	case RuleBuild:
+		return "Kustomize cannot build what Flux is told to apply."
+	case RuleRemote:
+		return "A kustomization refers to something outside of the repository."
+	default:
+		return "Something was not looked at."
+	}
+}
+
+// Finding is what is wrong at a place, and what to do.
+type Finding struct {
+	Rule  Rule   `json:"rule"`
+	Level Level  `json:"level"`
+	File  string `json:"file"`
+	Line  int    `json:"line"`
+	// Image that the finding is about, and the environment whose guardrail it breaks; empty for none.
+	Image       string `json:"image,omitempty"`
+	Environment string `json:"environment,omitempty"`
+	// Message says what is wrong, Fix what to do.
+	Message string `json:"message"`
+	Fix     string `json:"fix,omitempty"`
+
+	// subject keeps findings about the same thing together wherever it is; Message where it is empty.
+	subject string
+}
+
+// noteAt is the note that a file or object cannot be read.
+func noteAt(file string, line int, err error) Finding {
+	return Finding{Rule: RuleNotRead, Level: LevelNote, File: file, Line: line, Message: err.Error()}
+}
+
+// print is the same for a finding wherever the file that it is in was moved to.
+func (f *Finding) print() string {
+	subject := f.subject
+	if subject == "" {
+		subject = strings.ReplaceAll(f.Message, f.File, "")
+	}
+	return fmt.Sprintf("%s\x00%s\x00%s\x00%s", f.Rule, f.Image, f.Environment, subject)
+}
+
+// sortFindings orders findings by place and leaves doubles out.
+func sortFindings(list []Finding) []Finding {
+	slices.SortStableFunc(list, func(a, b Finding) int {
+		if c := strings.Compare(a.File, b.File); c != 0 {
+			return c
+		}
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return strings.Compare(string(a.Rule)+a.Image+a.Environment+a.Message, string(b.Rule)+b.Image+b.Environment+b.Message)
+	})
+	return slices.CompactFunc(list, func(a, b Finding) bool { return a == b })
+}

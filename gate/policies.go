@@ -1,0 +1,297 @@
+package gate
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	autov1 "github.com/fluxcd/image-automation-controller/api/v1"
+	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// placed is an object and the paths by which environments know it.
+type placed struct {
+	object
+	paths []string
+}
+
+// policy is an ImagePolicy of the tree.
+type policy struct {
+	placed
+	spec imagev1.ImagePolicySpec
+	// image that its ImageRepository scans; empty where the tree does not say.
+	image string
+	envs  []string
+}
+
+// id is how markers name the policy.
+func (p *policy) id() string { return p.namespace + ":" + p.name }
+
+// placedObjects are the objects of the tree, as rendered where they are.
+func (m *model) placedObjects() []placed {
+	var out []placed
+	within := map[string]bool{}
+	for _, id := range sortedKeys(m.builder.units) {
+		u := m.builder.units[id]
+		if u.rendered == nil {
+			continue
+		}
+		for _, name := range u.closure.Paths {
+			within[name] = true
+		}
+		for _, o := range u.rendered.objects {
+			p := placed{object: o, paths: []string{u.dir + "/.", o.file}}
+			if u.origin != nil {
+				p.paths = append(p.paths, u.origin.file)
+			}
+			out = append(out, p)
+		}
+	}
+	for _, name := range m.listing.yaml {
+		if within[name] {
+			continue
+		}
+		for _, o := range m.files[name].objects {
+			out = append(out, placed{object: o, paths: []string{name}})
+		}
+	}
+	return out
+}
+
+// readPolicies collects what image automation is made of.
+func (m *model) readPolicies() {
+	images := map[string]string{}
+	for _, p := range m.placedObjects() {
+		if p.group() != "image.toolkit.fluxcd.io" {
+			continue
+		}
+		switch p.kind {
+		case "ImageRepository":
+			image := textOf(valueOf(p.root, "spec"), "image")
+			images[p.namespace+"/"+p.name] = image
+			if m.scanned == nil {
+				m.scanned = map[string]placed{}
+			}
+			if _, known := m.scanned[image]; !known && image != "" {
+				m.scanned[image] = p
+			}
+		case "ImagePolicy":
+			var o imagev1.ImagePolicy
+			if m.decode(&p.object, &o) {
+				m.policies = append(m.policies, &policy{placed: p, spec: o.Spec, envs: m.config.of(p.paths...)})
+			}
+		case "ImageUpdateAutomation":
+			var o autov1.ImageUpdateAutomation
+			if m.decode(&p.object, &o) {
+				m.automations = append(m.automations, automation{placed: p, spec: o.Spec, envs: m.config.of(p.paths...)})
+			}
+		}
+	}
+	for _, p := range m.policies {
+		ref := p.spec.ImageRepositoryRef
+		p.image = images[cmp.Or(ref.Namespace, p.namespace)+"/"+ref.Name]
+		m.repos[p.id()] = p.image
+	}
+}
+
+// decode reads an object, or notes why it cannot be read.
+func (m *model) decode(o *object, into any) bool {
+	err := o.decode(into)
+	if err != nil {
+		m.findings = append(m.findings, noteAt(o.file, o.line, err))
+	}
+	return err == nil
+}
+
+// checkPolicies holds every ImagePolicy of an environment against the other environments.
+func (m *model) checkPolicies() {
+	for _, p := range m.policies {
+		for _, env := range p.envs {
+			m.checkPolicy(p, m.config.Environments[env])
+		}
+	}
+}
+
+func (m *model) checkPolicy(p *policy, e *Environment) {
+	f := Finding{
+		Level: LevelError, File: p.file, Line: p.lineOf("spec", "filterTags", "pattern"),
+		Environment: e.name, subject: p.kind + " " + p.id(),
+	}
+	if p.spec.FilterTags == nil || p.spec.FilterTags.Pattern == "" {
+		if e.Tags == "" {
+			return
+		}
+		f.Rule = RulePolicyPattern
+		f.Message = fmt.Sprintf("ImagePolicy %s elects from all tags, but %s takes only tags that match %s",
+			p.id(), e.name, e.Tags)
+		f.Fix = fmt.Sprintf("set spec.filterTags.pattern: '%s'", anchored(e.Tags))
+		m.findings = append(m.findings, f)
+		return
+	}
+	pattern := p.spec.FilterTags.Pattern
+	if _, err := regexp.Compile(pattern); err != nil {
+		f.Rule = RulePolicyPattern
+		f.Message = fmt.Sprintf("ImagePolicy %s elects nothing: its pattern %q is no regular expression: %v",
+			p.id(), pattern, err)
+		f.Fix = "correct spec.filterTags.pattern"
+		m.findings = append(m.findings, f)
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.config.Environments)) {
+		other := m.config.Environments[name]
+		if name == e.name || other.Tags == "" || other.Tags == e.Tags {
+			continue
+		}
+		example, ok := m.example(p, e, other)
+		if !ok {
+			continue
+		}
+		f := f
+		f.Rule, f.subject = RulePolicyOther, f.subject+" "+name
+		f.Message = fmt.Sprintf("ImagePolicy %s of %s accepts tags of %s: %s matches its pattern %s",
+			p.id(), e.name, name, example, pattern)
+		f.Fix = "anchor the pattern, so that it starts with what only this environment's tags start with"
+		if e.Tags != "" {
+			f.Fix = fmt.Sprintf("use a pattern such as '%s'", anchored(e.Tags))
+		}
+		m.findings = append(m.findings, f)
+	}
+}
+
+// example is a tag of another environment that a policy accepts and that is none of its own environment.
+func (m *model) example(p *policy, e, other *Environment) (string, bool) {
+	patterns := []string{p.spec.FilterTags.Pattern, other.Tags}
+	if p.spec.FilterTags.Extract == "" {
+		switch {
+		case p.spec.Policy.SemVer != nil:
+			patterns = append(patterns, `^v?[0-9]+(\.[0-9]+(\.[0-9]+)?)?([-+]|$)`)
+		case p.spec.Policy.Numerical != nil:
+			patterns = append(patterns, `^[0-9]+$`)
+		}
+	}
+	// A tag that both environments may run is no mistake.
+	tag, ok := witness(e.Tags, patterns...)
+	return tag, ok
+}
+
+// anchored begins a pattern at the start.
+func anchored(pattern string) string {
+	if strings.HasPrefix(pattern, "^") {
+		return pattern
+	}
+	return "^" + pattern
+}
+
+// automation is an ImageUpdateAutomation of the tree.
+type automation struct {
+	placed
+	spec autov1.ImageUpdateAutomationSpec
+	envs []string
+}
+
+// checkAutomations looks for automations that write where another environment lives.
+func (m *model) checkAutomations() {
+	for _, a := range m.automations {
+		dir := "."
+		if a.spec.Update != nil {
+			dir = path.Clean(strings.TrimLeft(a.spec.Update.Path, "/"))
+		}
+		if len(a.envs) == 0 {
+			continue
+		}
+		for _, name := range m.listing.yaml {
+			if dir != "." && !strings.HasPrefix(name, dir+"/") || !m.marked(name) {
+				continue
+			}
+			envs := m.config.of(name)
+			if len(envs) == 0 || overlap(envs, a.envs) {
+				continue
+			}
+			m.findings = append(m.findings, Finding{
+				Rule: RuleAutomation, Level: LevelError, File: a.file, Line: a.lineOf("spec", "update", "path"),
+				Environment: a.envs[0], subject: a.String() + " " + strings.Join(envs, ","),
+				Message: fmt.Sprintf("%s of %s writes below %s, where %s has markers: %s",
+					&a.object, strings.Join(a.envs, ", "), orRoot(dir), strings.Join(envs, ", "), name),
+				Fix: "set spec.update.path to a folder of " + strings.Join(a.envs, ", ") + " alone",
+			})
+			break
+		}
+	}
+}
+
+func orRoot(dir string) string {
+	if dir == "." {
+		return "the root of the repository"
+	}
+	return dir
+}
+
+// marked says whether a file holds a marker.
+func (m *model) marked(name string) bool {
+	s := m.files[name]
+	return s != nil && slices.ContainsFunc(s.nodes, func(n manifestNode) bool { return n.Policy != "" })
+}
+
+func overlap(a, b []string) bool {
+	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+}
+
+// checkMarkers looks for markers that name no policy, or one of another environment.
+func (m *model) checkMarkers() {
+	byID := map[string]*policy{}
+	for _, p := range m.policies {
+		byID[p.id()] = p
+	}
+	// Where the tree has no policy at all they live elsewhere.
+	if len(m.policies) == 0 {
+		return
+	}
+	for _, name := range m.listing.yaml {
+		for _, n := range m.files[name].nodes {
+			if n.Policy == "" {
+				continue
+			}
+			m.checkMarker(n, byID)
+		}
+	}
+}
+
+func (m *model) checkMarker(n manifestNode, byID map[string]*policy) {
+	p := byID[n.Policy]
+	envs := m.config.of(n.File)
+	f := Finding{Level: LevelError, File: n.File, Line: n.Line, subject: n.Policy + " " + strings.Join(envs, ",")}
+	if len(envs) > 0 {
+		f.Environment = envs[0]
+	}
+	switch {
+	case p == nil:
+		_, name, _ := strings.Cut(n.Policy, ":")
+		// A policy without a namespace in the tree gets one elsewhere.
+		if byID[":"+name] != nil {
+			return
+		}
+		f.Rule = RuleMarkerUnknown
+		f.Message = fmt.Sprintf("the marker names ImagePolicy %s, which is nowhere in the repository", n.Policy)
+		f.Fix = "correct the name, or add the ImagePolicy; the repository has " + some(sortedKeys(byID), 5)
+	case len(envs) > 0 && len(p.envs) > 0 && !overlap(envs, p.envs):
+		f.Rule = RuleMarkerOther
+		f.Message = fmt.Sprintf("the marker names ImagePolicy %s of %s, but the file is of %s",
+			n.Policy, strings.Join(p.envs, ", "), strings.Join(envs, ", "))
+		f.Fix = "name an ImagePolicy of " + strings.Join(envs, ", ")
+	default:
+		return
+	}
+	m.findings = append(m.findings, f)
+}
+
+// some lists the first few of a list.
+func some(list []string, most int) string {
+	if len(list) > most {
+		return strings.Join(list[:most], ", ") + fmt.Sprintf(" and %d more", len(list)-most)
+	}
+	return strings.Join(list, ", ")
+}

@@ -1,0 +1,133 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+const (
+	// maxTags of a repository that are listed.
+	maxTags = 10_000
+	// maxResolved is for how many tags of a repository the digest is asked for one image.
+	maxResolved = 256
+	// resolvedAtOnce of them.
+	resolvedAtOnce = 8
+)
+
+// tagList is the tags of a repository, listed once.
+type tagList struct {
+	once sync.Once
+	tags []string
+	err  error
+}
+
+// list gives the tags of a repository.
+func (a *asker) list(ctx context.Context, repository string, access reconcile.Access) ([]string, error) {
+	a.mu.Lock()
+	known := a.tags[repository]
+	if known == nil {
+		known = &tagList{}
+		a.tags[repository] = known
+	}
+	a.mu.Unlock()
+	known.once.Do(func() { known.tags, known.err = a.o.Registry.Tags(ctx, repository, access, maxTags) })
+	return known.tags, known.err
+}
+
+// promoted checks that an image is the very one that has a tag of the environment before; nil when it is.
+func (a *asker) promoted(ctx context.Context, image, digest string, e *Environment, access reconcile.Access) *Finding {
+	from := a.o.Config.Environments[e.PromotedFrom]
+	repository, tag, _ := manifest.Split(image)
+	f := &Finding{Rule: RulePromoted, Level: LevelError, Image: image, Environment: e.name}
+	unknown := func(err error) *Finding {
+		f.Rule, f.Level = RuleNotAnswered, LevelUnknown
+		f.Message = fmt.Sprintf("%s: cannot tell whether it was in %s: %v", image, from.name, err)
+		f.Fix = "run again when the registry answers"
+		return f
+	}
+	tags, err := a.list(ctx, repository, access)
+	if err != nil {
+		return unknown(err)
+	}
+	candidates := slices.DeleteFunc(slices.Clone(tags), func(t string) bool { return !from.tags.MatchString(t) })
+	if len(candidates) == 0 {
+		f.Message = fmt.Sprintf("%s was never in %s: no tag of %s matches %s", image, from.name, repository, from.Tags)
+		f.Fix = fmt.Sprintf("build it for %s first, and give that very image the tag %s", from.name, tag)
+		return f
+	}
+	slices.SortFunc(candidates, func(x, y string) int {
+		if c := alike(y, tag) - alike(x, tag); c != 0 {
+			return c
+		}
+		return strings.Compare(y, x)
+	})
+	nearest, err := a.resolve(ctx, repository, candidates, digest, access)
+	switch {
+	case err != nil:
+		return unknown(err)
+	case nearest == digest:
+		return nil
+	}
+	f.Message = fmt.Sprintf("%s is %s, and none of the %d tags that match %s is: %s is %s, so this was built anew",
+		image, short(digest), len(candidates), from.Tags, candidates[0], short(nearest))
+	f.Fix = fmt.Sprintf("give the image that ran in %s the tag instead: crane tag %s:%s %s",
+		from.name, repository, candidates[0], tag)
+	if len(candidates) > maxResolved {
+		f.Message += fmt.Sprintf(" (the %d most alike were looked at)", maxResolved)
+	}
+	return f
+}
+
+// resolve asks for the digests of tags until one is the wanted. Otherwise it gives that of the first.
+func (a *asker) resolve(
+	ctx context.Context, repository string, tags []string, want string, access reconcile.Access,
+) (string, error) {
+	first := ""
+	for batch := range slices.Chunk(tags[:min(len(tags), maxResolved)], resolvedAtOnce) {
+		digests := make([]string, len(batch))
+		g, ctx := errgroup.WithContext(ctx)
+		for i, tag := range batch {
+			g.Go(func() error {
+				var err error
+				digests[i], err = a.o.Registry.ResolveDigest(ctx, repository+":"+tag, access)
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return "", err
+		}
+		if slices.Contains(digests, want) {
+			return want, nil
+		}
+		if first == "" {
+			first = digests[0]
+		}
+	}
+	return first, nil
+}
+
+// alike is how much of the end two tags share.
+func alike(a, b string) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[len(a)-1-n] == b[len(b)-1-n] {
+		n++
+	}
+	return n
+}
+
+// short is a digest for a sentence.
+func short(digest string) string {
+	algorithm, hex, ok := strings.Cut(digest, ":")
+	if !ok || len(hex) < 12 {
+		return digest
+	}
+	return algorithm + ":" + hex[:12]
+}

@@ -1,0 +1,187 @@
+package gate
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Formats are the ways in which a report can be written.
+func Formats() []string { return []string{"text", "json", "github", "gitlab", "sarif", "junit"} }
+
+// Write writes a report in one of Formats. colour is for text on a terminal.
+func (r *Report) Write(w io.Writer, format string, colour bool) error {
+	out := bufio.NewWriter(w)
+	var err error
+	switch format {
+	case "text":
+		r.text(out, colour)
+	case "json":
+		err = encode(out, r)
+	case "github":
+		r.github(out)
+	case "gitlab":
+		err = encode(out, r.gitlab())
+	case "sarif":
+		err = encode(out, r.sarif())
+	case "junit":
+		err = r.junit(out)
+	default:
+		return fmt.Errorf("no format %q: there are %s", format, strings.Join(Formats(), ", "))
+	}
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+func encode(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// clean keeps foreign text from being more than text: no control character gets through.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7F || r >= 0x80 && r < 0xA0 || r >= 0x202A && r <= 0x202E || r >= 0x2066 && r <= 0x2069 {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// say is a finding's message with what to do, for formats that have one field for both.
+func (f *Finding) say() string {
+	if f.Fix == "" {
+		return clean(f.Message)
+	}
+	return clean(f.Message) + " → " + clean(f.Fix)
+}
+
+// text writes findings aligned, by level, and a summary.
+func (r *Report) text(w io.Writer, colour bool) {
+	paint := func(code, s string) string {
+		if !colour {
+			return s
+		}
+		return "\x1b[" + code + "m" + s + "\x1b[0m"
+	}
+	places := make([]string, len(r.Findings))
+	width := 0
+	for i := range r.Findings {
+		places[i] = clean(fmt.Sprintf("%s:%d", r.Findings[i].File, r.Findings[i].Line))
+		width = max(width, min(len([]rune(places[i])), 60))
+	}
+	marks := map[Level]string{
+		LevelError: paint("31", "✗"), LevelUnknown: paint("33", "?"), LevelNote: paint("2", "·"),
+	}
+	for _, level := range []Level{LevelError, LevelUnknown, LevelNote} {
+		for i, f := range r.Findings {
+			if f.Level != level {
+				continue
+			}
+			pad := strings.Repeat(" ", max(0, width-len([]rune(places[i]))))
+			rule := paint("2", "["+string(f.Rule)+"]")
+			fmt.Fprintf(w, "%s %s%s  %s  %s\n", marks[level], places[i], pad, clean(f.Message), rule)
+			if f.Fix != "" {
+				fmt.Fprintf(w, "  %s  → %s\n", strings.Repeat(" ", width), clean(f.Fix))
+			}
+		}
+	}
+	if len(r.Findings) > 0 {
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w, r.summary())
+}
+
+// summary is one line about what was looked at and found.
+func (r *Report) summary() string {
+	images := map[string]bool{}
+	for _, use := range r.Images {
+		images[use.Image] = true
+	}
+	brought := ""
+	if r.Compared {
+		brought = " brought in by the change"
+	}
+	asked := "no registry was asked"
+	if r.Asked > 0 {
+		asked = fmt.Sprintf("%d asked for", r.Asked)
+	}
+	return fmt.Sprintf("%s%s (%s) in %s, %s built: %s, %d could not be told, %s",
+		count(len(images), "image"), brought, asked, count(r.Files, "file"), count(len(r.Built), "kustomization"),
+		count(r.Count(LevelError), "finding"), r.Count(LevelUnknown), count(r.Count(LevelNote), "note"))
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// github writes workflow commands, which become annotations.
+func (r *Report) github(w io.Writer) {
+	commands := map[Level]string{LevelError: "error", LevelUnknown: "warning", LevelNote: "notice"}
+	// https://github.com/actions/toolkit/blob/main/packages/core/src/command.ts
+	value := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+	for _, f := range r.Findings {
+		fmt.Fprintf(w, "::%s file=%s,line=%d,title=%s::%s\n", commands[f.Level], property.Replace(f.File), f.Line,
+			property.Replace("backstop: "+string(f.Rule)), value.Replace(f.say()))
+	}
+	fmt.Fprintln(w, r.summary())
+}
+
+// issue is one entry of GitLab's Code Quality report.
+type issue struct {
+	Type        string   `json:"type"`
+	CheckName   string   `json:"check_name"`
+	Description string   `json:"description"`
+	Categories  []string `json:"categories"`
+	Fingerprint string   `json:"fingerprint"`
+	Severity    string   `json:"severity"`
+	Location    struct {
+		Path  string `json:"path"`
+		Lines struct {
+			Begin int `json:"begin"`
+		} `json:"lines"`
+	} `json:"location"`
+}
+
+func (r *Report) gitlab() []issue {
+	severities := map[Level]string{LevelError: "critical", LevelUnknown: "major", LevelNote: "info"}
+	out := []issue{}
+	seen := map[string]int{}
+	for _, f := range r.Findings {
+		i := issue{
+			Type: "issue", CheckName: "backstop/" + string(f.Rule), Description: f.say(), Categories: []string{"Bug Risk"},
+			Severity: severities[f.Level],
+		}
+		i.Location.Path, i.Location.Lines.Begin = clean(f.File), max(1, f.Line)
+		print := f.File + "\x00" + f.print()
+		seen[print]++
+		i.Fingerprint = fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s\x00%d", print, seen[print])))
+		out = append(out, i)
+	}
+	return out
+}
+
+// rules lists the rules that findings are of, sorted.
+func (r *Report) rules() []Rule {
+	var out []Rule
+	for _, f := range r.Findings {
+		out = append(out, f.Rule)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

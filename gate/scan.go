@@ -1,0 +1,171 @@
+package gate
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// source is one YAML file of a tree, or what a unit renders.
+type source struct {
+	name    string
+	sum     [sha256.Size]byte
+	nodes   []manifest.Node
+	objects []object
+	// err says why the file cannot be read.
+	err error
+}
+
+// object is a Kubernetes object that the gate itself looks into.
+type object struct {
+	apiVersion, kind, namespace, name string
+	// file and line at which it begins.
+	file string
+	line int
+	root *yaml.Node
+}
+
+func (o *object) String() string {
+	if o.namespace == "" {
+		return o.kind + " " + o.name
+	}
+	return o.kind + " " + o.namespace + "/" + o.name
+}
+
+// group is the API group of the object.
+func (o *object) group() string {
+	group := path.Dir(o.apiVersion)
+	if group == "." {
+		return ""
+	}
+	return group
+}
+
+// lineOf is the line of the value at a path of keys, or of the object where there is none.
+func (o *object) lineOf(keys ...string) int {
+	n := o.root
+	for _, key := range keys {
+		next := valueOf(n, key)
+		if next == nil {
+			return o.line
+		}
+		n = next
+	}
+	return n.Line
+}
+
+// decode reads the object into a type of an API.
+func (o *object) decode(into any) error {
+	data, err := yaml.Marshal(o.root)
+	if err == nil {
+		err = unmarshal(data, into)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s in %s: %w", o, o.file, err)
+	}
+	return nil
+}
+
+// read reads one file of a tree.
+func read(fsys fs.FS, name string) *source {
+	data, err := readFile(fsys, name, manifest.MaxFileSize)
+	if err != nil {
+		return &source{name: name, err: err}
+	}
+	return parse(name, data)
+}
+
+// parse reads the text of a file.
+func parse(name string, data []byte) *source {
+	s := &source{name: name, sum: sha256.Sum256(data)}
+	if s.nodes, s.err = manifest.Nodes(name, data); s.err == nil && interesting(data) {
+		s.objects, s.err = objectsOf(name, data)
+	}
+	return s
+}
+
+// interesting says quickly whether a file may hold objects that the gate looks into.
+func interesting(data []byte) bool {
+	return bytes.Contains(data, []byte("toolkit.fluxcd.io")) || bytes.Contains(data, []byte("ConfigMap"))
+}
+
+// objectsOf reads the objects that the gate looks into: Flux's, and ConfigMaps.
+func objectsOf(name string, data []byte) ([]object, error) {
+	var out []object
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var doc yaml.Node
+		err := dec.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		if len(doc.Content) == 1 {
+			out = appendObjects(out, name, doc.Content[0])
+		}
+	}
+}
+
+// appendObjects adds an object, or the items of a List.
+func appendObjects(out []object, file string, root *yaml.Node) []object {
+	if items := valueOf(root, "items"); items != nil && items.Kind == yaml.SequenceNode {
+		for _, item := range items.Content {
+			out = appendObjects(out, file, item)
+		}
+		return out
+	}
+	meta := valueOf(root, "metadata")
+	o := object{
+		apiVersion: textOf(root, "apiVersion"), kind: textOf(root, "kind"),
+		namespace: textOf(meta, "namespace"), name: textOf(meta, "name"), file: file, line: root.Line, root: root,
+	}
+	if o.name == "" || !(wanted(o.group()) || o.apiVersion == "v1" && o.kind == "ConfigMap") {
+		return out
+	}
+	return append(out, o)
+}
+
+func wanted(group string) bool {
+	switch group {
+	case "kustomize.toolkit.fluxcd.io", "helm.toolkit.fluxcd.io", "image.toolkit.fluxcd.io", "source.toolkit.fluxcd.io":
+		return true
+	}
+	return false
+}
+
+// valueOf gives the value at a key of a mapping, aliases followed; nil where there is none.
+func valueOf(m *yaml.Node, key string) *yaml.Node {
+	if m == nil || m.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if m.Content[i].Value == key {
+			value := m.Content[i+1]
+			for value.Kind == yaml.AliasNode && value.Alias != nil {
+				value = value.Alias
+			}
+			return value
+		}
+	}
+	return nil
+}
+
+func textOf(m *yaml.Node, key string) string {
+	if n := valueOf(m, key); n != nil && n.Kind == yaml.ScalarNode {
+		return n.Value
+	}
+	return ""
+}
+
+// same says whether a file still holds what was read of it.
+func (s *source) same(data []byte) bool { return s.sum == sha256.Sum256(data) }

@@ -1,0 +1,165 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
+
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// Tree is the files of a repository, from its root.
+type Tree struct {
+	// FS reads them. It knows no way out of the tree, and tells a symbolic link by its mode.
+	FS fs.FS
+	// Tracked says of a file or folder that Git knows it, so that a .gitignore does not hide it; nil where no .gitignore
+	// counts.
+	Tracked func(name string) bool
+}
+
+// OpenFolder opens a folder of this machine as a tree that nothing leads out of.
+func OpenFolder(dir string) (fs.FS, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder %s: %w", dir, err)
+	}
+	return root.FS(), nil
+}
+
+// The bounds of a tree.
+const (
+	maxFiles = 200_000
+	maxDeep  = 200
+)
+
+// listing is what a tree holds, by kind and sorted.
+type listing struct {
+	// yaml are manifests, charts the folders of Helm charts.
+	yaml, charts []string
+	// problems are links and submodules.
+	problems []manifest.Problem
+}
+
+type lister struct {
+	tree  Tree
+	skip  func(string) bool
+	out   listing
+	files int
+}
+
+// list walks a tree. skip leaves paths out.
+func list(tree Tree, skip func(string) bool) (listing, error) {
+	l := &lister{tree: tree, skip: skip}
+	if err := l.folder(".", nil, nil, 0); err != nil {
+		return listing{}, err
+	}
+	slices.Sort(l.out.yaml)
+	return l.out, nil
+}
+
+func (l *lister) folder(dir string, parts []string, ignores []gitignore.Pattern, depth int) error {
+	if depth > maxDeep {
+		return fmt.Errorf("list %s: folders are nested more than %d deep", dir, maxDeep)
+	}
+	entries, err := fs.ReadDir(l.tree.FS, dir)
+	if err != nil {
+		return fmt.Errorf("list %s: %w", dir, err)
+	}
+	ignores = slices.Concat(ignores, l.ignoresIn(dir, parts, entries))
+	chart := slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return e.Name() == "Chart.yaml" && e.Type().IsRegular()
+	})
+	if chart {
+		l.out.charts = append(l.out.charts, dir)
+	}
+	matcher := gitignore.NewMatcher(ignores)
+	for _, entry := range entries {
+		name := path.Join(dir, entry.Name())
+		inChart := chart && (entry.Name() == "templates" || entry.Name() == "charts")
+		if inChart || manifest.Ignored(entry.Name()) || l.skip(name) {
+			continue
+		}
+		below := append(slices.Clone(parts), entry.Name())
+		if len(ignores) > 0 && matcher.Match(below, entry.IsDir()) && !l.tree.Tracked(name) {
+			continue
+		}
+		if err := l.entry(entry, name, below, ignores, depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *lister) entry(entry fs.DirEntry, name string, parts []string, ignores []gitignore.Pattern, depth int) error {
+	mode := entry.Type()
+	switch {
+	case mode.IsDir():
+		if _, err := fs.Lstat(l.tree.FS, path.Join(name, ".git")); err == nil {
+			l.problem(name, "is a repository of its own, which is not looked into")
+			return nil
+		}
+		return l.folder(name, parts, ignores, depth+1)
+	case mode&fs.ModeSymlink != 0 && (isYAML(name) || path.Ext(name) == ""):
+		l.problem(name, "is a symbolic link, which neither Flux nor the gate follows: put the file itself there")
+	case mode&fs.ModeIrregular != 0:
+		l.problem(name, "is in a submodule, which is not looked into")
+	case mode.IsRegular() && isYAML(name):
+		if l.files++; l.files > maxFiles {
+			return fmt.Errorf("list %s: more than %d YAML files: give a PATH", path.Dir(name), maxFiles)
+		}
+		l.out.yaml = append(l.out.yaml, name)
+	}
+	return nil
+}
+
+func (l *lister) problem(name, reason string) {
+	l.out.problems = append(l.out.problems, manifest.Problem{File: name, Reason: reason})
+}
+
+// ignoresIn reads a folder's .gitignore.
+func (l *lister) ignoresIn(dir string, parts []string, entries []fs.DirEntry) []gitignore.Pattern {
+	has := func(e fs.DirEntry) bool { return e.Name() == ".gitignore" && e.Type().IsRegular() }
+	if l.tree.Tracked == nil || !slices.ContainsFunc(entries, has) {
+		return nil
+	}
+	data, err := readFile(l.tree.FS, path.Join(dir, ".gitignore"), 1<<20)
+	if err != nil {
+		return nil
+	}
+	var patterns []gitignore.Pattern
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			patterns = append(patterns, gitignore.ParsePattern(line, parts))
+		}
+	}
+	return patterns
+}
+
+func isYAML(name string) bool {
+	ext := path.Ext(name)
+	return ext == ".yaml" || ext == ".yml" || path.Base(name) == "Kustomization"
+}
+
+// errLarge is a file that is not read for its size.
+var errLarge = errors.New("too large")
+
+// readFile reads a file of at most max bytes.
+func readFile(fsys fs.FS, name string, max int64) ([]byte, error) {
+	info, err := fs.Lstat(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("read %s: it is no plain file", name)
+	}
+	if info.Size() > max {
+		return nil, fmt.Errorf("read %s: %w: %d bytes, at most %d are read", name, errLarge, info.Size(), max)
+	}
+	return fs.ReadFile(fsys, name)
+}

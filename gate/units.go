@@ -1,0 +1,329 @@
+package gate
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// unit is a folder that is rendered: by a Flux Kustomization, or because it has a kustomization that no other includes.
+type unit struct {
+	dir string
+	// flux is Flux's object and origin where it was found; nil for a kustomization that none names.
+	flux   *kustomizev1.Kustomization
+	origin *object
+	// raw says that origin was read from a file and not rendered by another unit.
+	raw     bool
+	closure manifest.Files
+	// rendered is what comes out, nil where it was not built; failed says why.
+	rendered *source
+	failed   *Finding
+	// seen are the paths in the tree on which the rendering depends.
+	seen map[string]bool
+	vars variables
+}
+
+// file and line that a finding about the whole unit points at.
+func (u *unit) place() (string, int) {
+	if u.origin != nil {
+		return u.origin.file, u.origin.line
+	}
+	for _, name := range u.closure.Paths {
+		if isKustomization(name) && path.Dir(name) == u.dir {
+			return name, 1
+		}
+	}
+	return u.dir, 1
+}
+
+// sources are the files that the unit is made of.
+func (u *unit) sources() []string { return slices.Concat(u.closure.Paths, u.closure.Values) }
+
+// id is the same for what renders the same.
+func (u *unit) id() string {
+	if u.flux == nil {
+		return u.dir
+	}
+	s := u.flux.Spec
+	data, err := json.Marshal([]any{
+		s.Images, s.Patches, s.Components, s.PostBuild, s.TargetNamespace, s.NamePrefix, s.NameSuffix,
+	})
+	if err != nil {
+		return u.dir + " " + u.flux.Name
+	}
+	return fmt.Sprintf("%s %x", u.dir, sha256.Sum256(data))
+}
+
+func isKustomization(name string) bool {
+	switch path.Base(name) {
+	case "kustomization.yaml", "kustomization.yml", "Kustomization":
+		return true
+	}
+	return false
+}
+
+// builder finds the units of a tree and renders them.
+type builder struct {
+	tree  fs.FS
+	files map[string]*source
+	allow []string
+	// remotes are the addresses that this repository is known by.
+	remotes []string
+	// earlier is the builder of another version of the tree, and changed the paths in which the two differ.
+	earlier *builder
+	changed map[string]bool
+
+	units    map[string]*unit
+	queue    []*unit
+	notes    []Finding
+	gitRepos []object
+	configs  []object
+}
+
+// maxUnits bounds what is built of one tree.
+const maxUnits = 20_000
+
+// run fills units.
+func (b *builder) run(names []string, step func()) {
+	b.units = map[string]*unit{}
+	closures, included := b.closures(names)
+	for _, name := range names {
+		b.note(b.files[name].objects)
+	}
+	for _, dir := range sortedKeys(closures) {
+		if !included[dir] && !b.isComponent(dir) {
+			b.add(&unit{dir: dir, closure: closures[dir]})
+		}
+	}
+	within := map[string]bool{}
+	for _, c := range closures {
+		for _, name := range c.Paths {
+			within[name] = true
+		}
+	}
+	for _, name := range names {
+		if !within[name] {
+			b.addFlux(b.files[name].objects, true)
+		}
+	}
+	for len(b.queue) > 0 {
+		u := b.queue[0]
+		b.queue = b.queue[1:]
+		b.build(u)
+		step()
+		if u.rendered != nil {
+			b.locate(u)
+			b.note(u.rendered.objects)
+			b.addFlux(u.rendered.objects, false)
+		}
+	}
+	b.drop()
+}
+
+// closures lists what every kustomization reaches, and which folders another one includes.
+func (b *builder) closures(names []string) (map[string]manifest.Files, map[string]bool) {
+	closures, included := map[string]manifest.Files{}, map[string]bool{}
+	for _, name := range names {
+		dir := path.Dir(name)
+		if !isKustomization(name) {
+			continue
+		}
+		if _, done := closures[dir]; done {
+			continue
+		}
+		files, err := manifest.Closure(b.tree, dir)
+		if err != nil {
+			continue
+		}
+		closures[dir] = files
+		for _, reached := range files.Paths {
+			if in := path.Dir(reached); in != dir && isKustomization(reached) {
+				included[in] = true
+			}
+		}
+	}
+	return closures, included
+}
+
+func (b *builder) isComponent(dir string) bool {
+	for _, base := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization"} {
+		if data, err := readFile(b.tree, path.Join(dir, base), manifest.MaxFileSize); err == nil {
+			return strings.Contains(string(data), "kind: Component")
+		}
+	}
+	return false
+}
+
+func (b *builder) add(u *unit) {
+	if _, known := b.units[u.id()]; known || len(b.units) >= maxUnits {
+		return
+	}
+	b.units[u.id()] = u
+	b.queue = append(b.queue, u)
+}
+
+// note remembers what other objects refer to.
+func (b *builder) note(objects []object) {
+	for _, o := range objects {
+		switch o.kind {
+		case "GitRepository":
+			b.gitRepos = append(b.gitRepos, o)
+		case "ConfigMap":
+			b.configs = append(b.configs, o)
+		}
+	}
+}
+
+// addFlux adds the units of Flux's Kustomizations.
+func (b *builder) addFlux(objects []object, raw bool) {
+	for i := range objects {
+		o := &objects[i]
+		if o.kind != "Kustomization" || o.group() != "kustomize.toolkit.fluxcd.io" {
+			continue
+		}
+		k := &kustomizev1.Kustomization{}
+		if err := o.decode(k); err != nil {
+			b.notes = append(b.notes, noteAt(o.file, o.line, err))
+			continue
+		}
+		if !b.ours(k) {
+			continue
+		}
+		dir := path.Clean(strings.TrimLeft(k.Spec.Path, "/"))
+		files, err := manifest.Closure(b.tree, k.Spec.Path)
+		if err != nil {
+			b.notes = append(b.notes, Finding{
+				Rule: RuleNotBuilt, Level: LevelNote, File: o.file, Line: o.lineOf("spec", "path"),
+				Message: fmt.Sprintf("%s is not built: %v", o, err),
+				Fix:     "nothing, if its source is another repository; otherwise correct spec.path",
+			})
+			continue
+		}
+		for _, component := range k.Spec.Components {
+			files = b.withComponent(files, o, dir, component)
+		}
+		b.add(&unit{dir: dir, flux: k, origin: o, raw: raw, closure: files})
+	}
+}
+
+// withComponent adds the files of a component that a Flux Kustomization names.
+func (b *builder) withComponent(files manifest.Files, o *object, dir, ref string) manifest.Files {
+	fail := func(reason string) manifest.Files {
+		files.Problems = append(files.Problems, manifest.Problem{File: o.file, Reason: reason})
+		return files
+	}
+	if isRemote(ref) {
+		return fail(fmt.Sprintf("%q is remote: only files of this repository are read", ref))
+	}
+	more, err := manifest.Closure(b.tree, path.Join(dir, ref))
+	if err != nil {
+		return fail(fmt.Sprintf("component %q: %v", ref, err))
+	}
+	files.Paths = union(files.Paths, more.Paths)
+	files.Values = union(files.Values, more.Values)
+	files.Problems = append(files.Problems, more.Problems...)
+	return files
+}
+
+// ours says whether a Kustomization renders this repository, as far as the tree tells.
+func (b *builder) ours(k *kustomizev1.Kustomization) bool {
+	ref := k.Spec.SourceRef
+	if ref.Kind != "GitRepository" && ref.Kind != "" {
+		return false
+	}
+	known := slices.Clone(b.remotes)
+	var url string
+	for i := range b.gitRepos {
+		o := &b.gitRepos[i]
+		at := address(textOf(valueOf(o.root, "spec"), "url"))
+		if o.name == "flux-system" {
+			known = append(known, at)
+		}
+		if o.name == ref.Name {
+			url = at
+		}
+	}
+	return url == "" || len(known) == 0 || slices.Contains(known, url)
+}
+
+// address makes one of the ways to write a repository's URL.
+func address(url string) string {
+	_, rest, ok := strings.Cut(url, "://")
+	if !ok {
+		rest = strings.Replace(url, ":", "/", 1)
+	}
+	if user, host, ok := strings.Cut(rest, "@"); ok && !strings.Contains(user, "/") {
+		rest = host
+	}
+	return strings.ToLower(strings.TrimSuffix(strings.TrimSuffix(rest, "/"), ".git"))
+}
+
+// drop takes away the units that another one stands for: kustomizations that a Flux Kustomization builds or includes,
+// and Flux Kustomizations as a file has them where another unit renders that file.
+func (b *builder) drop() {
+	flux, any := map[string]bool{}, map[string]bool{}
+	for _, u := range b.units {
+		for _, name := range u.closure.Paths {
+			if isKustomization(name) && u.flux != nil {
+				flux[path.Dir(name)] = true
+			}
+			if u.origin == nil || u.origin.file != name {
+				any[name] = true
+			}
+		}
+	}
+	for id, u := range b.units {
+		if u.flux == nil && flux[u.dir] || u.raw && any[u.origin.file] && b.again(u) {
+			delete(b.units, id)
+		}
+	}
+}
+
+// again says whether a Flux Kustomization of the same name and path was rendered too.
+func (b *builder) again(u *unit) bool {
+	for _, other := range b.units {
+		if other != u && other.flux != nil && !other.raw && other.dir == u.dir && other.flux.Name == u.flux.Name {
+			return true
+		}
+	}
+	return false
+}
+
+// locate finds the file and line of rendered objects in the files that they were made of.
+func (b *builder) locate(u *unit) {
+	byName := map[string]*object{}
+	for _, name := range u.closure.Paths {
+		if s := b.files[name]; s != nil {
+			for i := range s.objects {
+				o := &s.objects[i]
+				byName[o.kind+"/"+o.name] = o
+			}
+		}
+	}
+	file, line := u.place()
+	for i := range u.rendered.objects {
+		o := &u.rendered.objects[i]
+		o.file, o.line = file, line
+		if known := byName[o.kind+"/"+o.name]; known != nil {
+			o.file, o.line = known.file, known.line
+		}
+	}
+}
+
+// renders says whether a Flux Kustomization of this name was built.
+func (b *builder) renders(name string) bool {
+	for _, u := range b.units {
+		if u.flux != nil && u.flux.Name == name && u.rendered != nil {
+			return true
+		}
+	}
+	return false
+}
