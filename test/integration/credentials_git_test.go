@@ -39,6 +39,7 @@ func (w *World) letIn(spoil, heal func(), says ...string) *Sidecar {
 	w.auto(prod)
 	untold := w.publishBad("frontend", fleet.Tag(prod, 1))
 	tip := w.wroteBack(prod, "frontend", fleet.Tag(prod, 1))
+	w.fails(prod, untold) // Flux needs the credentials until here
 	spoil()
 	s := startSidecar(w.t, w)
 	r := w.ends(prod, untold, v1alpha1.ResultUnattributable, says...)

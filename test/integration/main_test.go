@@ -8,6 +8,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/go-logr/logr"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/backstop-dev/backstop/test/node"
 	"github.com/backstop-dev/backstop/test/testenv"
 )
@@ -29,6 +32,7 @@ type shared struct {
 var common shared
 
 func TestMain(m *testing.M) {
+	ctrllog.SetLogger(logr.Discard()) // or controller-runtime complains that nobody did
 	code := m.Run()
 	if common.env != nil {
 		// Whatever ran asked for nothing that is not granted.
