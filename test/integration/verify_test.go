@@ -297,7 +297,7 @@ func TestCronJob(t *testing.T) {
 		t.Helper()
 		w.Until("a Job succeeds", func() error {
 			err := w.Client.Get(t.Context(), client.ObjectKeyFromObject(cron), cron)
-			if err == nil && !cron.Status.LastSuccessfulTime.After(after) {
+			if last := cron.Status.LastSuccessfulTime; err == nil && (last == nil || !last.After(after)) {
 				err = fmt.Errorf("status %+v", cron.Status)
 			}
 			return err
