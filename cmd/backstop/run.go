@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/notify"
+	"github.com/backstop-dev/backstop/notify/clicks"
 	"github.com/backstop-dev/backstop/notify/kubeevents"
 	"github.com/backstop-dev/backstop/notify/metrics"
 	"github.com/backstop-dev/backstop/reconcile"
@@ -152,6 +154,11 @@ func (o *runOptions) run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer stopServing()
+	stopClicks, err := s.serveClicks(ctx, o.slack.httpAddr)
+	if err != nil {
+		return err
+	}
+	defer stopClicks()
 	log.Info("backstop", "version", version(), "cluster", o.name, "max-mode", o.maxMode, "budget", top.Budget.String())
 	return s.lead(ctx, o)
 }
@@ -165,6 +172,7 @@ type sidecar struct {
 	records *record.Records
 	events  *kubeevents.Teller
 	cards   *cards
+	hub     *clicks.Hub
 	metrics *prometheus.Registry
 }
 
@@ -203,7 +211,7 @@ func (o *runOptions) assemble(cfg *rest.Config, top reconcile.Ceiling, log *slog
 		metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(queues, calls, counts, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s.cards = o.newCards(s, live)
+	s.cards, s.hub = o.newCards(s, live), s.newHub()
 	s.engine = &reconcile.Engine{
 		Cluster: o.name, Home: home(), Unstick: o.unstick, Platforms: o.platforms, Ceiling: top, Now: time.Now,
 		Records: records, Pods: watch.Pods(),
@@ -223,25 +231,13 @@ func (s *sidecar) lead(ctx context.Context, o *runOptions) error {
 	defer s.events.Stop()
 	work := func(ctx context.Context) error {
 		s.engine.Stopping = func() bool { return ctx.Err() != nil }
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			s.sweep(ctx, o.history)
-		}()
-		described := make(chan struct{})
-		go func() {
-			defer close(described)
-			s.describe(ctx)
-		}()
-		posted := make(chan struct{})
-		go func() {
-			defer close(posted)
-			s.cards.run(ctx)
-		}()
+		var beside sync.WaitGroup
+		beside.Go(func() { s.sweep(ctx, o.history) })
+		beside.Go(func() { s.describe(ctx) })
+		beside.Go(func() { s.cards.run(ctx) })
+		beside.Go(func() { s.hear(ctx) })
 		err := s.watch.Run(ctx, s.engine)
-		<-done
-		<-described
-		<-posted
+		beside.Wait()
 		return err
 	}
 	if !o.leaderElect {

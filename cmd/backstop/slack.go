@@ -26,6 +26,7 @@ type slackOptions struct {
 	provider  string
 	broadcast string
 	commitURL string
+	httpAddr  string
 	// name is the provider, parsed.
 	name types.NamespacedName
 }
@@ -35,6 +36,8 @@ func (o *slackOptions) bind(f *pflag.FlagSet) {
 		"Flux Provider of type slack for policies that name none, as NAMESPACE/NAME (default: they have no cards)")
 	f.StringVar(&o.broadcast, "slack-broadcast", string(slack.BroadcastFailures),
 		"which news of a thread the Slack channel shows too: never, failures or all")
+	f.StringVar(&o.httpAddr, "slack-http-addr", "",
+		"where to take clicks over HTTP, at "+interactivityPath+" (default: nowhere; Socket Mode needs no way in)")
 	f.StringVar(&o.commitURL, "commit-url", "",
 		"URL of a commit's page, with {repository} and {commit} in it (default: known for GitHub, GitLab and others)")
 }
@@ -178,7 +181,7 @@ func (c *cards) condition(p *v1alpha1.RollbackPolicy) *metav1.Condition {
 	if name.Name == "" {
 		return nil
 	}
-	return c.apps.Condition(name, nil)
+	return c.apps.Condition(name, c.s.hub.Troubles())
 }
 
 // wanted are the Providers that policies name, and the default.

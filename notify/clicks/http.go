@@ -35,10 +35,12 @@ type Interactivity struct {
 	seen map[[sha256.Size]byte]time.Time
 }
 
-// NewInteractivity makes the handler. apps gives the apps that have a signing secret, and none while this replica does
-// not lead.
-func NewInteractivity(d *Desk, apps func() []App) *Interactivity {
-	return &Interactivity{desk: d, apps: apps, room: make(chan struct{}, atOnce), seen: map[[sha256.Size]byte]time.Time{}}
+// NewInteractivity makes the handler for the apps of a Hub that have a signing secret. A Hub has none while its replica
+// does not lead.
+func NewInteractivity(h *Hub) *Interactivity {
+	return &Interactivity{
+		desk: h.desk, apps: h.signers, room: make(chan struct{}, atOnce), seen: map[[sha256.Size]byte]time.Time{},
+	}
 }
 
 // refused is a request that is not served: its status, and the reason for the counter.

@@ -19,7 +19,12 @@ import (
 // serve puts the world's app into HTTP mode.
 func (w *world) serve(apps ...App) *httptest.Server {
 	w.t.Helper()
-	srv := httptest.NewServer(NewInteractivity(w.desk, func() []App { return apps }))
+	w.hub = NewHub(w.desk, quick)
+	for i := range apps {
+		apps[i].AppToken = ""
+	}
+	w.hub.Set(w.t.Context(), apps)
+	srv := httptest.NewServer(NewInteractivity(w.hub))
 	w.t.Cleanup(srv.Close)
 	w.slack.Change(func(t *slackstub.Team) { t.Apps[0].RequestURL = srv.URL })
 	return srv

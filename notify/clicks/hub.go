@@ -112,8 +112,8 @@ func (h *Hub) Set(ctx context.Context, apps []App) {
 	}
 }
 
-// Apps are those that Set was told, for Interactivity.
-func (h *Hub) Apps() []App {
+// signers are the apps that sign HTTP requests.
+func (h *Hub) signers() []App {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var out []App
