@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/test/fleet"
@@ -86,7 +88,7 @@ spec: {type: slack, channel: %[2]s, address: %[3]schat.postMessage, secretRef: {
 	}
 	asked := card("Approval needed")
 	s.Stop(10 * time.Second)
-	startSidecar(t, w)
+	next := startSidecar(t, w)
 	alice := w.user("alice", prod, "backstop-approver")
 	_, err = alice.backstop("approve", r.Name)
 	w.must(err)
@@ -104,4 +106,25 @@ spec: {type: slack, channel: %[2]s, address: %[3]schat.postMessage, secretRef: {
 		}
 		return nil
 	})
+	w.keepsSlackSecrets(ns, s.Log()+next.Log())
+}
+
+// keepsSlackSecrets looks for Slack's tokens and tickets in logs, and in everything that Backstop wrote in a namespace.
+func (w *World) keepsSlackSecrets(ns, text string) {
+	w.t.Helper()
+	for _, list := range []client.ObjectList{
+		&v1alpha1.RollbackList{}, &v1alpha1.RollbackPolicyList{}, &corev1.EventList{},
+	} {
+		w.must(w.Client.List(w.t.Context(), list, client.InNamespace(ns)))
+		raw, err := json.Marshal(list)
+		w.must(err)
+		text += string(raw)
+	}
+	for _, secret := range []string{
+		slackstub.BotToken, slackstub.AppToken, slackstub.SigningSecret, "xoxb-", "xapp-", "ticket=", "/actions/" + slackstub.TeamID,
+	} {
+		if strings.Contains(text, secret) {
+			w.t.Errorf("%q stands in a log, an event or a status", secret)
+		}
+	}
 }
