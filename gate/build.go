@@ -111,15 +111,7 @@ func (b *builder) refuseFetches(u *unit) *Finding {
 		if !isKustomization(name) {
 			continue
 		}
-		data, err := readFile(b.tree, name, manifest.MaxFileSize)
-		if err != nil {
-			continue
-		}
-		var k any
-		if err := yaml.Unmarshal(data, &k); err != nil {
-			continue
-		}
-		if ref := b.fetched(k); ref != "" {
+		if ref := b.fetchedBy(name); ref != "" {
 			return &Finding{
 				Rule: RuleRemote, Level: LevelUnknown, File: name, Line: b.lineOf(name, ref),
 				Message: fmt.Sprintf("%s is not built: %q is remote: only files of this repository are read", u.dir, ref),
@@ -128,6 +120,20 @@ func (b *builder) refuseFetches(u *unit) *Finding {
 		}
 	}
 	return nil
+}
+
+// fetchedBy finds a reference in a kustomization file that kustomize would fetch; empty for none.
+func (b *builder) fetchedBy(name string) string {
+	if ref, known := b.fetches[name]; known {
+		return ref
+	}
+	ref := ""
+	var k any
+	if data, err := readFile(b.tree, name, manifest.MaxFileSize); err == nil && yaml.Unmarshal(data, &k) == nil {
+		ref = b.fetched(k)
+	}
+	b.fetches[name] = ref
+	return ref
 }
 
 // fetched finds a reference that kustomize would fetch, wherever in a kustomization it stands; empty for none.

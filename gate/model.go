@@ -43,6 +43,7 @@ func union(a, b []string) []string {
 
 // newModel reads a tree. earlier is the model of another version, whose work is used again where nothing changed.
 func newModel(tree Tree, o *Options, earlier *model, step func()) (*model, error) {
+	tree.FS = &statFS{FS: tree.FS, known: map[string]statResult{}}
 	m := &model{tree: tree, config: o.Config, files: map[string]*source{}, repos: repositories{}}
 	var err error
 	if m.listing, err = list(tree, o.Config.skips()); err != nil {
@@ -53,6 +54,7 @@ func newModel(tree Tree, o *Options, earlier *model, step func()) (*model, error
 	}
 	m.builder = &builder{
 		tree: tree.FS, files: m.files, allow: slices.Concat(o.Config.RemoteBases, o.AllowRemote), remotes: o.Remotes,
+		fetches: map[string]string{},
 	}
 	if earlier != nil {
 		m.builder.earlier, m.builder.changed = earlier.builder, changedPaths(earlier, m)

@@ -163,3 +163,39 @@ func readFile(fsys fs.FS, name string, max int64) ([]byte, error) {
 	}
 	return fs.ReadFile(fsys, name)
 }
+
+// statFS remembers what a path is: the same folders are walked over again and again. It is for one goroutine.
+type statFS struct {
+	fs.FS
+	known map[string]statResult
+}
+
+type statResult struct {
+	info fs.FileInfo
+	err  error
+}
+
+// Lstat describes a path without following links.
+func (s *statFS) Lstat(name string) (fs.FileInfo, error) {
+	if r, ok := s.known[name]; ok {
+		return r.info, r.err
+	}
+	info, err := fs.Lstat(s.FS, name)
+	if len(s.known) < maxFiles {
+		s.known[name] = statResult{info, err}
+	}
+	return info, err
+}
+
+// ReadLink is never asked: no link is followed.
+func (s *statFS) ReadLink(name string) (string, error) {
+	return "", &fs.PathError{Op: "readlink", Path: name, Err: errLink}
+}
+
+// ReadDir lists a folder.
+func (s *statFS) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(s.FS, name) }
+
+// ReadFile reads a file.
+func (s *statFS) ReadFile(name string) ([]byte, error) { return fs.ReadFile(s.FS, name) }
+
+var errLink = errors.New("links are not followed")

@@ -81,6 +81,9 @@ type builder struct {
 	earlier *builder
 	changed map[string]bool
 
+	// fetches is what each kustomization would fetch; empty for nothing.
+	fetches map[string]string
+
 	units    map[string]*unit
 	queue    []*unit
 	notes    []Finding
