@@ -23,9 +23,11 @@ func (n *account) say(reason string, warning bool, format string, args ...any) {
 // foundOut is what led to the verdict, and the verdict.
 func foundOut(before, after *v1alpha1.Rollback) (out account) {
 	b, a, image := &before.Status, &after.Status, after.Spec.Image
-	if len(b.Failures) == 0 && len(a.Failures) > 0 {
-		f := a.Failures[0]
+	if f := first(a, false); f != nil && first(b, false) == nil {
 		out.say("ImageFailing", true, "%s cannot have %s (%s): %s", f.Workload, image, f.Cause, f.Message)
+	}
+	if f := first(a, true); f != nil && first(b, true) == nil {
+		out.say("Drifted", true, "%s: %s", f.Workload, f.Message)
 	}
 	if b.Suspect == nil && a.Suspect != nil {
 		out.say("SuspectFound", false, "%s came in with commit %.12s on %s%s", image,
@@ -52,7 +54,11 @@ func done(before, after *v1alpha1.Rollback) (out account) {
 			image, a.Target.Image, hold(a.Change))
 	}
 	if b.Request == nil && a.Request != nil {
-		out.say("ReconcileRequested", false, "asked %s to apply %.12s", objects(a.Request.Objects), a.Landed.Commit)
+		what := "what Git says"
+		if a.Landed != nil {
+			what = fmt.Sprintf("%.12s", a.Landed.Commit)
+		}
+		out.say("ReconcileRequested", false, "asked %s to apply %s", objects(a.Request.Objects), what)
 	}
 	if a.Outcome != nil && (b.Outcome == nil || b.Outcome.Result != a.Outcome.Result) {
 		out.say(string(a.Outcome.Result), needsPerson(a.Outcome.Result), "%s", a.Outcome.Sentence)
@@ -84,6 +90,16 @@ func question(r *v1alpha1.Rollback) string {
 		return fmt.Sprintf("Git takes %s in place of %s", to, r.Spec.Image)
 	}
 	return fmt.Sprintf("%s goes back to %s", r.Spec.Image, to)
+}
+
+// first is the first failure that is a change by hand, or that is none; nil where there is no such.
+func first(s *v1alpha1.RollbackStatus, byHand bool) *v1alpha1.Failure {
+	for i := range s.Failures {
+		if (s.Failures[i].Drift != nil) == byHand {
+			return &s.Failures[i]
+		}
+	}
+	return nil
 }
 
 func by(s *v1alpha1.Suspect) string {

@@ -46,8 +46,7 @@ func decide(w World) Step {
 	case s.Verdict == nil:
 		return undecided(&w)
 	case s.Verdict.Answer == v1alpha1.Reject:
-		return end(&w, v1alpha1.ResultRejected, "%s keeps %s: %s", s.Verdict.By, w.Form.Spec.Image,
-			orElse(s.Verdict.Why, "no reason given"))
+		return restoring(&w)
 	case s.Change == nil:
 		return allowed(&w)
 	}
@@ -59,16 +58,15 @@ func decidedAfterExpiry(w *World) bool {
 	if s.Outcome.Result != v1alpha1.ResultExpired || s.Verdict != nil {
 		return false
 	}
-	_, ok := firstDecision(w.Form.Spec.Decisions)
+	_, ok := firstDecision(feasible(w))
 	return ok
 }
 
 // undecided walks from the first failure to the verdict.
 func undecided(w *World) Step {
 	s := &w.Form.Status
-	// A container that started with this image: nothing to take back.
-	if w.Sighting.Started != "" && len(w.Sighting.Failures) == 0 {
-		return end(w, v1alpha1.ResultRecovered, "%s runs the image after all", w.Sighting.Started)
+	if r, why := over(w); r != "" {
+		return end(w, r, "%s", why)
 	}
 	if len(s.Failures) == 0 {
 		return end(w, v1alpha1.ResultRecovered, "the failure was gone before it could be recorded")
@@ -94,7 +92,7 @@ func undecided(w *World) Step {
 		return Step{Do: DoTarget, Why: "asking the registry"}
 	case st.bad == 0:
 		return verdict(w, "revert "+short(t.Commit), "another Backstop or Rollback took the image back already")
-	case !settled(s.Target) && !w.Now.Before(askAgain(s)):
+	case !settled(s) && !w.Now.Before(askAgain(s)):
 		return Step{Do: DoTarget, Why: "asking the registry again"}
 	}
 	return judge(w)
@@ -110,11 +108,24 @@ func noBranch(w *World) Step {
 	return Step{Do: DoWait, Wait: lookAgain, Why: why}
 }
 
-func settled(t *v1alpha1.Target) bool { return t.Proved && t.BadProved }
+// settled says that asking the registry again would tell nothing new.
+func settled(s *v1alpha1.RollbackStatus) bool {
+	switch t := s.Target; {
+	case newer(s):
+		return false
+	case !blamed(s):
+		return t.Proved || len(t.Values) == 0
+	default:
+		return t.Proved && t.BadProved
+	}
+}
 
 // askAgain is when the registry is asked again for what it did not prove: after as long as the pods failed until it was
 // asked last. So a short outage costs seconds, and a long one does not cost a request every few seconds.
 func askAgain(s *v1alpha1.RollbackStatus) time.Time {
+	if newer(s) {
+		return s.Target.At.Time
+	}
 	lasted := s.Target.At.Sub(firstSeen(s))
 	return s.Target.At.Add(min(max(lasted, proveSoonest), proveAgain))
 }
@@ -288,6 +299,9 @@ func still(missing, waits string) string {
 // atRest: the form has ended; a hold may still stand.
 func atRest(w *World) Step {
 	s := &w.Form.Status
+	if r, why := over(w); r != "" && s.Outcome.Result == v1alpha1.ResultExpired {
+		return end(w, r, "%s", why)
+	}
 	if !holds(s) {
 		return Step{Do: DoWait}
 	}

@@ -73,6 +73,11 @@ func oddities() []worldChange {
 		func(w *World) { w.Form.Spec.ReleaseHold = &v1alpha1.Decision{By: "jane"} },
 		func(w *World) { w.Now = t0.Add(72 * time.Hour) },
 		func(w *World) { w.Unstick = true },
+		func(w *World) {
+			f := byHandOf("backend", "reg/backend:v1", 0)
+			w.Sighting.Failures, w.Form.Status.Failures = append(w.Sighting.Failures, f), append(w.Form.Status.Failures, f)
+		},
+		func(w *World) { w.Sighting.Restored = "Deployment/backend" },
 	}
 }
 
@@ -112,12 +117,18 @@ func FuzzDecide(f *testing.F) {
 				t.Errorf("%x: %s of an ended form", set, step.Do)
 			}
 		case DoVerdict:
+			if byPolicy := step.Verdict.By == "policy develop/web"; byPolicy && drifted(s) {
+				t.Errorf("%x: a drift is adopted by policy", set)
+			}
 			if s.Verdict != nil || (step.Verdict.By == "" && step.Verdict.Answer == v1alpha1.Approve) {
 				t.Errorf("%x: verdict %+v over %+v", set, step.Verdict, s.Verdict)
 			}
 		case DoOutcome:
 			if step.Outcome.Sentence == "" || step.Outcome.Result == "" {
 				t.Errorf("%x: an end without words: %+v", set, step.Outcome)
+			}
+			if step.Outcome.Result == v1alpha1.ResultRestored && !drifted(s) {
+				t.Errorf("%x: restored, and nobody changed anything", set)
 			}
 			if step.Outcome.Result == v1alpha1.ResultRecovered && s.Verdict != nil {
 				t.Errorf("%x: recovered after the verdict", set)

@@ -107,7 +107,7 @@ func (e *Engine) take(ctx context.Context, key Key, w *World, step Step) error {
 
 // open creates the form of a key, or the next one after an ended one.
 func (e *Engine) open(ctx context.Context, key Key, w *World) error {
-	next := NewRollback(key, v1alpha1.TriggerImagePull, Ordinal(&w.Form)+1)
+	next := NewRollback(key, w.Form.Spec.Trigger, Ordinal(&w.Form)+1)
 	if err := e.Records.Create(ctx, next); err != nil {
 		return fmt.Errorf("open %s: %w", next.Name, err)
 	}

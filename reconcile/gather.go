@@ -26,15 +26,17 @@ func (e *Engine) gather(ctx context.Context, key Key) (*World, error) {
 		return nil, fmt.Errorf("read pods: %w", err)
 	}
 	w := &World{Now: e.Now(), Sighting: sighting, Budget: e.Ceiling.Budget, Unstick: e.Unstick}
-	fresh := slices.ContainsFunc(sighting.Failures, func(f v1alpha1.Failure) bool {
-		return form == nil || !covers(&form.Status, f)
+	fresh := slices.DeleteFunc(slices.Clone(sighting.Failures), func(f v1alpha1.Failure) bool {
+		return form != nil && covers(&form.Status, f)
 	})
+	// What a form without a name is to be opened for.
+	w.Form.Spec.Trigger = triggerOf(fresh)
 	switch {
-	case form == nil && !fresh:
+	case form == nil && len(fresh) == 0:
 		return nil, nil
 	case form == nil:
 		return w, nil
-	case fresh && Ended(&form.Status) && !decidedAfterExpiry(&World{Form: *form}):
+	case len(fresh) > 0 && Ended(&form.Status) && !decidedAfterExpiry(&World{Form: *form}):
 		// An ended form covers its failures; these are others, so the next ordinal is opened.
 		w.Form.Annotations = form.Annotations
 		return w, nil
@@ -81,7 +83,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	switch {
 	case Ended(s) && s.Change != nil:
 		w.Election, err = e.election(ctx, w, origin)
-	case s.Request != nil:
+	case s.Request != nil && s.Landed != nil:
 		contains := func(tip, commit string) (bool, error) { return e.Git.Contains(ctx, origin.Source, tip, commit) }
 		var r Rollout
 		r, err = e.Flux.Rollout(ctx, &w.Form, contains)
@@ -190,7 +192,7 @@ func (e *Engine) neighbours(ctx context.Context, w *World) error {
 }
 
 func unproved(s *v1alpha1.RollbackStatus) bool {
-	return s.Target != nil && !s.Target.Proved && !s.Target.BadProved
+	return s.Target != nil && !s.Target.Proved && !s.Target.BadProved && blamed(s)
 }
 
 func (e *Engine) platforms(s *v1alpha1.RollbackStatus) []string {

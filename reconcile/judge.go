@@ -15,13 +15,18 @@ import (
 // judge finds the verdict: people first, then what the policy forbids, then what needs a person, then the policy.
 func judge(w *World) Step {
 	s := &w.Form.Status
-	if d, ok := firstDecision(w.Form.Spec.Decisions); ok {
+	if d, ok := firstDecision(feasible(w)); ok {
 		return person(w, d)
 	}
-	if why := onlyTold(w); why != "" {
-		return end(w, v1alpha1.ResultNotified, "%s: %s", told(w), why)
+	barred := onlyTold(w)
+	if barred != "" && !restorable(w) {
+		return end(w, v1alpha1.ResultNotified, "%s: %s", told(w), barred)
 	}
 	asks := needsPerson(w)
+	if barred != "" {
+		barred = orElse(unwritable(w), barred)
+		asks = append(asks, "it cannot be adopted into Git, only be restored from it: "+barred)
+	}
 	if w.Policy.Mode == v1alpha1.ModeAuto && len(asks) == 0 {
 		return verdict(w, v1alpha1.ByPolicy+strings.Join(w.Policy.By, ", "), s.Target.Proof)
 	}
@@ -38,15 +43,16 @@ func judge(w *World) Step {
 	}
 	wait := min(deadline.Sub(w.Now), heals(w))
 	return Step{Do: DoWait, Wait: min(max(wait, time.Second), restAgain),
-		Asked: &v1alpha1.Asked{Until: metav1.NewMicroTime(deadline), Because: eachSentence(asks)},
-		Why:   "a person decides by " + deadline.UTC().Format("15:04:05 MST") + ": " + strings.Join(asks, "; ")}
+		Asked: &v1alpha1.Asked{Until: metav1.NewMicroTime(deadline), Because: eachSentence(asks),
+			OnlyReject: sentence(barred)},
+		Why: "a person decides by " + deadline.UTC().Format("15:04:05 MST") + ": " + strings.Join(asks, "; ")}
 }
 
 // heals is how long it takes at most until what keeps the policy from deciding may be over by itself.
 func heals(w *World) time.Duration {
 	s := &w.Form.Status
 	wait := restAgain
-	if !settled(s.Target) {
+	if !settled(s) {
 		wait = min(wait, askAgain(s).Sub(w.Now))
 	}
 	if w.Breaker != "" {
@@ -129,6 +135,10 @@ func roughly(d time.Duration) string {
 // told is what a person needs to revert by hand.
 func told(w *World) string {
 	s := &w.Form.Status
+	if by := byHandBy(s); by != "" && !blamed(s) {
+		return fmt.Sprintf("%s, while Git says %s since %s (%s)", by, w.Form.Spec.Image,
+			short(s.Suspect.Commit), s.Suspect.Branch)
+	}
 	return fmt.Sprintf("%s came in with %s (%s)", w.Form.Spec.Image, short(s.Suspect.Commit), s.Suspect.Branch)
 }
 
@@ -140,17 +150,20 @@ func needsPerson(w *World) []string {
 	if w.Breaker != "" {
 		ask("%s", w.Breaker)
 	}
+	if by := byHandBy(s); by != "" {
+		ask("%s", by)
+	}
 	for _, c := range causes(s) {
-		if !c.ImageFault() {
+		if !c.ImageFault() && c != v1alpha1.CauseDrift {
 			ask("the cause is %s, which need not be the image's fault", c)
 		}
 	}
-	if !s.Target.BadProved {
+	if !s.Target.BadProved && blamed(s) {
 		ask("the registry does not confirm that the image cannot run (%s)", s.Target.Proof)
-	} else if !s.Target.Proved {
+	} else if !s.Target.Proved && len(s.Target.Values) > 0 {
 		ask("the target is not proved (%s)", s.Target.Proof)
 	}
-	if w.Sighting.RanHere != "" {
+	if w.Sighting.RanHere != "" && blamed(s) {
 		ask("the image has run here: %s", w.Sighting.RanHere)
 	}
 	if s.Suspect.Automation == nil && !s.Suspect.OnlyImages {

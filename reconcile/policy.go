@@ -118,7 +118,11 @@ func Resolve(trigger v1alpha1.Trigger, subjects []Subject, all []v1alpha1.Rollba
 		}
 	}
 	if len(out.By) == 0 {
-		return Policy{Grace: defaultGrace, Verify: defaultVerify, Why: "no RollbackPolicy selects the workload"}
+		none := Policy{Grace: defaultGrace, Verify: defaultVerify, Why: "no RollbackPolicy selects the workload"}
+		if trigger == v1alpha1.TriggerDrift {
+			none.Grace = 0
+		}
+		return none
 	}
 	if !covered && out.Mode != v1alpha1.ModeNotify {
 		out.Mode, out.Why = v1alpha1.ModeNotify, "no RollbackPolicy selects every workload that runs the image"
@@ -171,8 +175,12 @@ func fromSpec(trigger v1alpha1.Trigger, p *v1alpha1.RollbackPolicy) Policy {
 			out.Mode, out.Why = t.Mode, ""
 		}
 	}
-	if trigger == v1alpha1.TriggerDrift && out.Mode == v1alpha1.ModeAuto {
-		out.Mode, out.Why = v1alpha1.ModeApprove, "a drift is never adopted by itself"
+	if trigger == v1alpha1.TriggerDrift {
+		// A change by hand does not heal, and is new however old the commit is that it differs from.
+		out.Grace, out.MaxAge = 0, 0
+		if out.Mode == v1alpha1.ModeAuto {
+			out.Mode, out.Why = v1alpha1.ModeApprove, "a drift is never adopted by itself"
+		}
 	}
 	if p.Spec.Suspend {
 		out.Mode, out.Why = v1alpha1.ModeNotify, fmt.Sprintf("policy %s is suspended", name)

@@ -269,8 +269,25 @@ type Git interface {
 	Holds(ctx context.Context, src Source, roots []Root) ([]Hold, error)
 	// Lift takes holds away in one push, and gives the commit.
 	Lift(ctx context.Context, src Source, lift Lift) (string, error)
+	// Images lists by container which images the files say for a workload at a commit. What cannot be told is missing, and
+	// why says so, by container too.
+	Images(ctx context.Context, src Source, q Wanted) (images, why map[string]string, err error)
 	// Contains says whether a commit is reachable from another one that the source knows.
 	Contains(ctx context.Context, src Source, tip, commit string) (bool, error)
+}
+
+// Wanted asks what Git has a workload run.
+type Wanted struct {
+	// Commit to read.
+	Commit string
+	// Root to search.
+	Root Root
+	// Namespace and Workload that runs them.
+	Namespace string
+	Workload  v1alpha1.Workload
+	// Containers, each with the images that it had and has: of values that may be meant in more than one way, as those of
+	// a chart, the first that the files say counts.
+	Containers map[string][]string
 }
 
 // Lift asks for holds to be taken away.
@@ -392,11 +409,28 @@ type WorkloadState struct {
 	Stuck []string
 }
 
+// Applied is what Flux applied to a workload last.
+type Applied struct {
+	// Applier is the Kustomization or HelmRelease whose inventory holds the workload.
+	Applier v1alpha1.ObjectRef
+	// Commit of the revision that was applied; empty where its source names none.
+	Commit string
+	// Busy says in a sentence that it is being applied right now, so that what runs is neither; empty when it is not.
+	Busy string
+	// Next is when it is applied again, give or take the jitter of the interval; zero where never, or nobody knows.
+	Next time.Time
+	// Says says when in a sentence.
+	Says string
+}
+
 // Flux knows which Flux objects stand behind a workload.
 type Flux interface {
 	// Origin finds the source of a workload. A Refusal says why there is none to write to, and what to do.
 	// with overrides the GitRepository to push with (a policy's sourceRef); nil for Flux's own.
 	Origin(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName) (Origin, error)
+	// Applied says what was applied to a workload last, and when that is done again. since is when somebody else changed
+	// it, from which a bound is counted where nobody knows the last run; zero for unknown.
+	Applied(ctx context.Context, namespace string, w v1alpha1.Workload, since time.Time) (Applied, error)
 	// Reopen finds the source again, from a suspect; with as in Origin.
 	Reopen(ctx context.Context, s v1alpha1.Suspect, with *types.NamespacedName) (Origin, error)
 	// Automated lists the sources that image automation of this cluster writes to, each once.
@@ -426,6 +460,8 @@ type Sighting struct {
 	Pods *v1alpha1.PodCount
 	// Started names a pod and container that started with the image after its workload failed; empty when none did.
 	Started string
+	// Restored names the known workloads, where none is changed by hand and all have the image as Git says; else empty.
+	Restored string
 	// RanHere names a workload revision with ready pods of this image beside the failing ones.
 	RanHere string
 	// Labels of the workloads in Failures and known that exist, by Kind/name: what policies select by.

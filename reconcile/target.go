@@ -21,7 +21,11 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
-	former, err := e.Git.Former(ctx, origin.Source, *s.Suspect, maxFormer)
+	most := maxFormer
+	if drifted(s) {
+		most = manyFormer
+	}
+	former, err := e.Git.Former(ctx, origin.Source, *s.Suspect, most)
 	if err != nil {
 		return fmt.Errorf("read what was there before %s: %w", short(s.Suspect.Commit), err)
 	}
@@ -30,16 +34,31 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 		s.Target = &t
 		return nil
 	}
-	target, err := e.firstProved(ctx, w, former, func(image string) (Proof, error) {
-		q, err := e.question(ctx, form, image)
-		if err != nil {
-			return Proof{}, err
-		}
-		return e.Registry.Prove(ctx, q), nil
-	})
+	target, byHand, err := e.running(ctx, form, former)
 	if err != nil {
 		return err
 	}
+	if !byHand || blamed(s) && len(target.Values) == 0 {
+		if target, err = e.firstProved(ctx, w, form, former); err != nil {
+			return err
+		}
+	}
+	if blamed(s) {
+		if err := e.proveBad(ctx, form, &target); err != nil {
+			return err
+		}
+	}
+	target.Proof, target.At = sentence(target.Proof), metav1.NewMicroTime(w.Now)
+	if s.Target == nil {
+		// What it waits for stays when the registry is asked again: most answers are the same.
+		s.Waiting = nil
+	}
+	s.Target = &target
+	return nil
+}
+
+// proveBad asks the registry about the failing image.
+func (e *Engine) proveBad(ctx context.Context, form *v1alpha1.Rollback, target *v1alpha1.Target) error {
 	q, err := e.question(ctx, form, form.Spec.Image)
 	if err != nil {
 		return err
@@ -47,13 +66,7 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 	q.Witness = target.Image
 	bad := e.Registry.Prove(ctx, q)
 	target.BadProved = bad.Finding == FindingAbsent
-	target.Proof = sentence(joinWords(bad.Sentence, target.Proof, q.Access.Missing))
-	target.At = metav1.NewMicroTime(w.Now)
-	if s.Target == nil {
-		// What it waits for stays when the registry is asked again: most answers are the same.
-		s.Waiting = nil
-	}
-	s.Target = &target
+	target.Proof = joinWords(bad.Sentence, target.Proof, q.Access.Missing)
 	return nil
 }
 
@@ -101,11 +114,11 @@ func chosenBefore(w *World, former []Former) (v1alpha1.Target, bool) {
 // firstProved walks the earlier values, newest first. An image that the registry does not hold any more is passed over;
 // where the registry does not answer, the newest value is the target, unproved.
 func (e *Engine) firstProved(
-	ctx context.Context, w *World, former []Former, prove func(string) (Proof, error),
+	ctx context.Context, w *World, form *v1alpha1.Rollback, former []Former,
 ) (v1alpha1.Target, error) {
 	var unproved *v1alpha1.Target
 	said := "no earlier value was found in Git"
-	for _, f := range former {
+	for _, f := range former[:min(len(former), maxFormer)] {
 		if ctx.Err() != nil {
 			break
 		}
@@ -113,10 +126,11 @@ func (e *Engine) firstProved(
 			said = fmt.Sprintf("%s was taken back here before", f.Image)
 			continue
 		}
-		p, err := prove(f.Image)
+		q, err := e.question(ctx, form, f.Image)
 		if err != nil {
 			return v1alpha1.Target{}, err
 		}
+		p := e.Registry.Prove(ctx, q)
 		t := v1alpha1.Target{Image: f.Image, Values: f.Values, Digest: p.Digest, Proof: p.Sentence}
 		switch p.Finding {
 		case FindingPresent:

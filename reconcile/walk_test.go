@@ -275,6 +275,10 @@ func (m *model) Request(context.Context, []v1alpha1.ObjectRef, string) error {
 	return m.write(func() error { return nil })
 }
 
+func (m *model) Applied(context.Context, string, v1alpha1.Workload, time.Time) (Applied, error) {
+	return Applied{}, errors.New("not asked")
+}
+
 func (m *model) Rollout(_ context.Context, form *v1alpha1.Rollback, contains func(string, string) (bool, error)) (Rollout, error) {
 	ok, err := contains(m.tip().id, form.Status.Landed.Commit)
 	v := m.tip().value
@@ -390,6 +394,10 @@ func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, 
 		return nil
 	})
 	return out, err
+}
+
+func (m *model) Images(context.Context, Source, Wanted) (images, why map[string]string, err error) {
+	return nil, nil, errors.New("not asked")
 }
 
 func (m *model) Holds(context.Context, Source, []Root) ([]Hold, error) { return nil, nil }

@@ -127,6 +127,8 @@ func Phase(s *v1alpha1.RollbackStatus) string {
 		return "Proving"
 	case s.Verdict == nil:
 		return "Deciding"
+	case s.Verdict.Answer == v1alpha1.Reject:
+		return "Restoring"
 	case s.Change == nil:
 		return "Reverting"
 	case s.Landed == nil:
@@ -221,7 +223,7 @@ func unseen(s *v1alpha1.RollbackStatus, now []v1alpha1.Failure) []v1alpha1.Failu
 		switch {
 		case i < 0 && len(s.Failures) < maxFailures:
 			out = append(out, f)
-		case i >= 0 && saysMore(f.Cause, s.Failures[i].Cause):
+		case i >= 0 && (saysMore(f.Cause, s.Failures[i].Cause) || driftMoved(f, s.Failures[i])):
 			out = append(out, f)
 		}
 	}

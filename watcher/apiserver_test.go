@@ -42,7 +42,7 @@ type object = map[string]any
 func resources() map[string]string {
 	return map[string]string{
 		"pods": "Pod", "nodes": "Node", "namespaces": "Namespace", "deployments": "Deployment", "replicasets": "ReplicaSet",
-		"statefulsets": "StatefulSet", "daemonsets": "DaemonSet", "jobs": "Job", "cronjobs": "CronJob", "leases": "Lease",
+		"statefulsets": "StatefulSet", "daemonsets": "DaemonSet", "jobs": "Job", "cronjobs": "CronJob", "leases": "Lease", "controllerrevisions": "ControllerRevision",
 		"rollbacks": "Rollback", "rollbackpolicies": "RollbackPolicy", "imagepolicies": "ImagePolicy",
 		"imageupdateautomations": "ImageUpdateAutomation", "gitrepositories": "GitRepository",
 		"kustomizations": "Kustomization", "helmreleases": "HelmRelease",

@@ -13,9 +13,12 @@
 // pods), so pods go through a small queue of their own, whose workers read the
 // owner live.
 //
+// So do workloads whose image somebody changed by hand, in a queue of their own: the
+// watch brings the managedFields that tell, and only for those few Git is asked.
+//
 // Memory follows what fails, not what runs: only pods that are Pending are watched,
 // everything but pods, Rollbacks and RollbackPolicies is kept as bare metadata, and
-// ReplicaSets, Jobs and CronJobs are not watched at all.
+// ReplicaSets and Jobs are not watched at all.
 //
 // Caches wake; what is decided is read live. Pods is that live reader.
 //

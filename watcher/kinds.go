@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	appsinformers "k8s.io/client-go/informers/apps/v1"
+	batchinformers "k8s.io/client-go/informers/batch/v1"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -24,6 +25,7 @@ import (
 // The kinds, as a v1alpha1.ObjectRef names them.
 const (
 	kindPod            = "Pod"
+	kindCronJob        = "CronJob"
 	kindNamespace      = "Namespace"
 	kindRollback       = "Rollback"
 	kindRollbackPolicy = "RollbackPolicy"
@@ -46,9 +48,10 @@ type kind struct {
 func (w *Watcher) kinds(c Clients) []kind {
 	all := []kind{
 		{name: kindPod, strip: slimPod, handler: w.podHandler(), inform: pendingPods(c.Core)},
-		{name: "Deployment", strip: labelled, inform: builtin(c.Core, appsinformers.NewDeploymentInformer)},
-		{name: "StatefulSet", strip: labelled, inform: builtin(c.Core, appsinformers.NewStatefulSetInformer)},
-		{name: "DaemonSet", strip: labelled, inform: builtin(c.Core, appsinformers.NewDaemonSetInformer)},
+		w.drifting("Deployment", builtin(c.Core, appsinformers.NewDeploymentInformer)),
+		w.drifting("StatefulSet", builtin(c.Core, appsinformers.NewStatefulSetInformer)),
+		w.drifting("DaemonSet", builtin(c.Core, appsinformers.NewDaemonSetInformer)),
+		w.drifting(kindCronJob, builtin(c.Core, batchinformers.NewCronJobInformer)),
 		{
 			name: kindRollback, strip: unmanaged, indexers: rollbackIndexers(), handler: handler(asked, w.wakeRollback),
 			inform: c.custom(v1alpha1.GroupVersion, "rollbacks", &v1alpha1.Rollback{}),
@@ -83,6 +86,15 @@ func (w *Watcher) kinds(c Clients) []kind {
 		}
 	}
 	return all
+}
+
+// drifting is a kind of workload that may be changed by hand. CronJobs are not waited for: until drift was looked for,
+// Backstop did not need to watch them.
+func (w *Watcher) drifting(name string, inform makeInformer) kind {
+	return kind{
+		name: name, optional: name == kindCronJob, strip: slimWorkload(name), handler: w.workloadHandler(name),
+		inform: inform,
+	}
 }
 
 func flux(c Clients, name string, gv schema.GroupVersion, resource string, example runtime.Object) kind {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/watcher/drift"
 )
 
 // look is one live look at a namespace. Each owner and node is read at most once in it.
@@ -40,6 +41,8 @@ type holder struct {
 	controller *metav1.OwnerReference
 	// pods that it has, of every revision, and how many of them are ready.
 	pods, ready int32
+	// suspects are containers whose image is not Flux's any more.
+	suspects []drift.Container
 	// gone says that it does not exist, closed that Backstop may not read it or does not know its kind.
 	gone, closed bool
 }
@@ -154,7 +157,7 @@ func held(kind string, meta *metav1.ObjectMeta, t *corev1.PodTemplateSpec, s *me
 	h := &holder{
 		workload: v1alpha1.Workload{Kind: kind, Name: meta.Name, UID: meta.UID}, labels: meta.Labels, selector: s,
 		images:     make(map[string]string, len(t.Spec.Containers)+len(t.Spec.InitContainers)),
-		controller: metav1.GetControllerOf(meta),
+		controller: metav1.GetControllerOf(meta), suspects: drift.Suspects(kind, meta, imagesOf(t)),
 	}
 	for i := range t.Spec.InitContainers {
 		h.images[t.Spec.InitContainers[i].Name] = t.Spec.InitContainers[i].Image
@@ -163,6 +166,18 @@ func held(kind string, meta *metav1.ObjectMeta, t *corev1.PodTemplateSpec, s *me
 		h.images[t.Spec.Containers[i].Name] = t.Spec.Containers[i].Image
 	}
 	return h
+}
+
+// imagesOf lists the containers of a template with their images.
+func imagesOf(t *corev1.PodTemplateSpec) []drift.Image {
+	out := make([]drift.Image, 0, len(t.Spec.InitContainers)+len(t.Spec.Containers))
+	for i := range t.Spec.InitContainers {
+		out = append(out, drift.Image{Container: t.Spec.InitContainers[i].Name, Image: t.Spec.InitContainers[i].Image})
+	}
+	for i := range t.Spec.Containers {
+		out = append(out, drift.Image{Container: t.Spec.Containers[i].Name, Image: t.Spec.Containers[i].Image})
+	}
+	return out
 }
 
 // hash tells templates apart. Each run of a CronJob has a Job of its own, so that a Job's UID would make a new

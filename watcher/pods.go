@@ -32,6 +32,10 @@ type Pods struct {
 	// any image needs to be read with its owners. A pod that it does not know yet wakes the key when it does. nil reads
 	// all.
 	Asking func(reconcile.Key) []string
+	// Wants says what workloads should run, by which a change by hand is told; nil does not look for one.
+	Wants func() Wanter
+	// Adrift lists the workloads that were seen to run something else than a key's image, although Git says it.
+	Adrift func(reconcile.Key) []v1alpha1.Workload
 
 	nodes nodes
 }
@@ -71,7 +75,10 @@ func (n *nodes) set(name, platform string, now time.Time) {
 
 // Pods gives the live reader that knows the first errors that the Watcher saw.
 func (w *Watcher) Pods() *Pods {
-	return &Pods{Client: w.clients.Core, Now: w.opts.Now, First: w.first, Since: w.failingSince, Asking: w.asking}
+	return &Pods{
+		Client: w.clients.Core, Now: w.opts.Now, First: w.first, Since: w.failingSince, Asking: w.asking,
+		Wants: w.opts.Wants, Adrift: w.drifts.of,
+	}
 }
 
 // Failing lists the containers in the key's namespace that wait for its image, and says what is known of pods that
@@ -109,6 +116,11 @@ func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.
 		out.Failures = s.failures()
 	}
 	out.Started, out.RanHere, out.Pods = s.started, s.ranHere, s.count()
+	drifted, restored, err := s.adrift(ctx, known)
+	if err != nil {
+		return reconcile.Sighting{}, err
+	}
+	out.Failures, out.Restored = append(out.Failures, drifted...), restored
 	return out, nil
 }
 

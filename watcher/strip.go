@@ -3,13 +3,16 @@ package watcher
 import (
 	"fmt"
 
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/watcher/drift"
 )
 
-// bare keeps what a handler needs of an object that is only watched to be woken by it: which one it is. What drift
-// will need of a workload's template is to be kept here.
+// bare keeps what a handler needs of an object that is only watched to be woken by it: which one it is.
 func bare(obj any) (any, error) {
 	o, err := meta.Accessor(obj)
 	if err != nil {
@@ -30,6 +33,42 @@ func labelled(obj any) (any, error) {
 		Namespace: o.GetNamespace(), Name: o.GetName(), UID: o.GetUID(), ResourceVersion: o.GetResourceVersion(),
 		Labels: o.GetLabels(),
 	}}, nil
+}
+
+// workload is what is kept of an object with a pod template: its labels, and the few containers of few workloads whose
+// image is not Flux's any more. Templates and managedFields, which are most of it, are read once and dropped.
+type workload struct {
+	metav1.PartialObjectMetadata
+	suspects []drift.Container
+}
+
+// slimWorkload reads the managedFields of a workload of a kind, and keeps what they say.
+func slimWorkload(kind string) func(any) (any, error) {
+	return func(obj any) (any, error) {
+		var meta *metav1.ObjectMeta
+		var template *corev1.PodTemplateSpec
+		switch o := obj.(type) {
+		case *workload:
+			return o, nil
+		case *appsv1.Deployment:
+			meta, template = &o.ObjectMeta, &o.Spec.Template
+		case *appsv1.StatefulSet:
+			meta, template = &o.ObjectMeta, &o.Spec.Template
+		case *appsv1.DaemonSet:
+			meta, template = &o.ObjectMeta, &o.Spec.Template
+		case *batchv1.CronJob:
+			meta, template = &o.ObjectMeta, &o.Spec.JobTemplate.Spec.Template
+		default:
+			return nil, fmt.Errorf("strip %T: not a workload", obj)
+		}
+		return &workload{
+			PartialObjectMetadata: metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+				Namespace: meta.Namespace, Name: meta.Name, UID: meta.UID, ResourceVersion: meta.ResourceVersion,
+				Labels: meta.Labels,
+			}},
+			suspects: drift.Suspects(kind, meta, imagesOf(template)),
+		}, nil
+	}
 }
 
 // unmanaged drops managedFields, which are most of a small object.

@@ -38,6 +38,8 @@ type Options struct {
 	Log *slog.Logger
 	// Metrics of the queues; nil for none.
 	Metrics *Metrics
+	// Wants says what workloads should run, anew for each look; nil does not look for changes by hand.
+	Wants func() Wanter
 }
 
 // Watcher watches the cluster and walks the keys that its changes concern.
@@ -47,6 +49,7 @@ type Watcher struct {
 	log     *slog.Logger
 	queue   workqueue.TypedRateLimitingInterface[reconcile.Key]
 	pods    *sightings
+	drifts  *drifts
 	first   *FirstErrors
 
 	// informers of each kind, one for each watched namespace; fixed by New.
@@ -75,6 +78,7 @@ func New(c Clients, opts Options) (*Watcher, error) {
 		clients: c, opts: opts, log: opts.Log, first: newFirstErrors(opts.Now),
 		queue:     newQueue[reconcile.Key]("rollbacks", opts.Metrics, time.Second, 2*time.Minute),
 		pods:      newSightings(newQueue[types.NamespacedName]("pods", opts.Metrics, 100*time.Millisecond, 30*time.Second)),
+		drifts:    newDrifts(newQueue[v1alpha1.ObjectRef]("drifts", opts.Metrics, 100*time.Millisecond, 30*time.Second)),
 		informers: map[string][]cache.SharedIndexInformer{},
 		busy:      map[reconcile.Key]struct{}{},
 	}
@@ -167,10 +171,12 @@ func (w *Watcher) Run(ctx context.Context, walker Walker) error {
 		for range w.opts.Workers {
 			working.Go(func() { w.work(ctx, walks, walker) })
 			working.Go(func() { w.sight(ctx) })
+			working.Go(func() { w.compare(ctx) })
 		}
 	}
 	<-ctx.Done()
 	w.pods.queue.ShutDown()
+	w.drifts.queue.ShutDown()
 	w.queue.ShutDown()
 	err := w.finish(&working, cut)
 	watching.Wait()

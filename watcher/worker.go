@@ -83,6 +83,8 @@ func (w *Watcher) complain(key reconcile.Key, err error) {
 	log := w.log.With("namespace", key.Namespace, "image", key.Image, "rollback", w.rollbackName(key))
 	var p *panicked
 	switch {
+	case errors.Is(err, errApplying):
+		log.Debug("walk waits", "why", err)
 	case errors.As(err, &p):
 		log.Error("walk panicked, trying again", "error", err, "stack", p.stack)
 	case errors.Is(err, context.Canceled):

@@ -28,12 +28,13 @@ type getOptions struct {
 func getCommand(std streams) *cobra.Command {
 	var o getOptions
 	cmd := &cobra.Command{
-		Use:   "get [rollbacks|holds]",
-		Short: "list rollbacks, or the holds on image automation",
+		Use:   "get [rollbacks|holds|drift]",
+		Short: "list rollbacks, the holds on image automation, or what runs that Git does not say",
 		Example: `  backstop get                    # rollbacks of this namespace
   backstop get rollbacks -A -w    # of all namespaces, and go on watching
-  backstop get holds -A -o json   # holds that stand in Git, for a script`,
-		ValidArgs: []string{"rollbacks", "holds"}, Args: cobra.MaximumNArgs(1),
+  backstop get holds -A -o json   # holds that stand in Git, for a script
+  backstop get drift -A           # workloads that somebody changed by hand, and when Flux takes that back`,
+		ValidArgs: []string{"rollbacks", "holds", "drift"}, Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what := "rollbacks"
 			if len(args) == 1 {
@@ -41,11 +42,14 @@ func getCommand(std streams) *cobra.Command {
 			}
 			table, ok := map[string]table{"rollbacks": rollbackTable, "rollback": rollbackTable, "rb": rollbackTable,
 				"holds": holdTable, "hold": holdTable}[what]
-			if !ok {
-				return badUsage("get %s: want rollbacks or holds", what)
+			if !ok && what != "drift" && what != "drifts" {
+				return badUsage("get %s: want rollbacks, holds or drift", what)
 			}
 			if err := checkOutput(o.output); err != nil {
 				return err
+			}
+			if !ok {
+				return o.drift(cmd.Context(), std)
 			}
 			return o.get(cmd.Context(), std, table)
 		},

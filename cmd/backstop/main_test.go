@@ -34,7 +34,7 @@ func TestExitCodesAndFirstLines(t *testing.T) {
 		"help teaches":                            {[]string{"--help"}, exitOK, ""},
 		"an unknown command is usage":             {[]string{"frobnicate"}, exitUsage, `unknown command "frobnicate"`},
 		"an unknown flag is usage":                {[]string{"get", "--frob"}, exitUsage, "unknown flag: --frob"},
-		"an unknown thing to get is usage":        {[]string{"get", "pods"}, exitUsage, "want rollbacks or holds"},
+		"an unknown thing to get is usage":        {[]string{"get", "pods"}, exitUsage, "want rollbacks, holds or drift"},
 		"an unknown output is usage":              {[]string{"get", "-o", "xml"}, exitUsage, `output "xml": want json, yaml or wide`},
 		"too many arguments are usage":            {[]string{"version", "now"}, exitUsage, ""},
 		"a missing name is usage":                 {[]string{"approve"}, exitUsage, "accepts 1 arg(s)"},
@@ -97,7 +97,7 @@ func TestAClusterThatDoesNotAnswerIsOneLine(t *testing.T) {
 func TestThePluginNamesItselfAsKubectlDoes(t *testing.T) {
 	var o bytes.Buffer
 	run(t.Context(), []string{"/usr/bin/kubectl-backstop", "get", "--help"}, streams{out: &o, err: &o})
-	if !strings.Contains(o.String(), "kubectl backstop get [rollbacks|holds]") {
+	if !strings.Contains(o.String(), "kubectl backstop get [rollbacks|holds|drift]") {
 		t.Errorf("usage does not say kubectl backstop:\n%s", o.String())
 	}
 }

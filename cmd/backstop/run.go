@@ -189,19 +189,22 @@ func (o *runOptions) assemble(cfg *rest.Config, top reconcile.Ceiling, log *slog
 	if err != nil {
 		return nil, err
 	}
-	queues := watcher.NewMetrics()
-	watch, err := watcher.New(clients, watcher.Options{
-		Namespaces: o.namespaces, Home: home(), Workers: o.workers, Log: log, Metrics: queues,
-	})
-	if err != nil {
-		return nil, err
-	}
-	git, err := gitrepo.New(o.storage, gitrepo.Options{Now: time.Now, Log: log})
+	mirrors, err := gitrepo.New(o.storage, gitrepo.Options{Now: time.Now, Log: log})
 	if err != nil {
 		return nil, err
 	}
 	calls := observe.New(time.Now)
-	counts := metrics.New(watch.Rollbacks, time.Now)
+	git := calls.Git(mirrors)
+	fluxes := flux.New(live, flux.Options{NoCrossNamespaceRefs: o.noCrossRefs, Namespaces: o.namespaces})
+	queues := watcher.NewMetrics()
+	watch, err := watcher.New(clients, watcher.Options{
+		Namespaces: o.namespaces, Home: home(), Workers: o.workers, Log: log, Metrics: queues,
+		Wants: func() watcher.Wanter { return reconcile.NewWants(fluxes, git) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	counts := metrics.New(watch.Rollbacks, watch.Adrift, time.Now)
 	events := kubeevents.New(clients.Core, scheme)
 	records := &record.Records{Cache: watch, Client: live}
 	if len(o.namespaces) == 1 {
@@ -214,9 +217,7 @@ func (o *runOptions) assemble(cfg *rest.Config, top reconcile.Ceiling, log *slog
 	s.cards, s.hub = o.newCards(s, live), s.newHub()
 	s.engine = &reconcile.Engine{
 		Cluster: o.name, Home: home(), Unstick: o.unstick, Platforms: o.platforms, Ceiling: top, Now: time.Now,
-		Records: records, Pods: watch.Pods(),
-		Flux:     flux.New(live, flux.Options{NoCrossNamespaceRefs: o.noCrossRefs, Namespaces: o.namespaces}),
-		Git:      calls.Git(git),
+		Records: records, Pods: watch.Pods(), Flux: fluxes, Git: git,
 		Registry: calls.Registry(registry.New(registry.Options{Now: time.Now, UserAgent: cfg.UserAgent, Logger: log})),
 		Tell:     notify.All{events, counts, s.cards.poster}.Tell, Log: log,
 	}

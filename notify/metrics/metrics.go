@@ -1,7 +1,7 @@
 // Package metrics counts what becomes of Rollbacks, for Prometheus.
 //
-// It hears of every saved change as a Teller, and reads what stands right now from the informers' cache at each scrape.
-// docs/metrics.md lists every metric.
+// It hears of every saved change as a Teller, and reads what stands right now from the informers' cache at each
+// scrape. docs/metrics.md lists every metric.
 package metrics
 
 import (
@@ -21,12 +21,15 @@ type Metrics struct {
 	open    *prometheus.Desc
 	holds   *prometheus.Desc
 	age     *prometheus.Desc
+	drift   *prometheus.Desc
 	list    func() []v1alpha1.Rollback
+	adrift  func() []v1alpha1.ObjectRef
 	now     func() time.Time
 }
 
-// New makes the metrics. list gives all Rollbacks from a cache at each scrape.
-func New(list func() []v1alpha1.Rollback, now func() time.Time) *Metrics {
+// New makes the metrics. At each scrape list gives all Rollbacks from a cache, and adrift the workloads that run
+// something else than Git says.
+func New(list func() []v1alpha1.Rollback, adrift func() []v1alpha1.ObjectRef, now func() time.Time) *Metrics {
 	return &Metrics{
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "backstop_rollbacks_total", Help: "Rollbacks that ended, by result and by cause of the first failure.",
@@ -41,7 +44,9 @@ func New(list func() []v1alpha1.Rollback, now func() time.Time) *Metrics {
 			[]string{"namespace"}, nil),
 		age: prometheus.NewDesc("backstop_hold_age_seconds", "Age of the oldest hold, by namespace.", []string{"namespace"},
 			nil),
-		list: list, now: now,
+		drift: prometheus.NewDesc("backstop_drift", "Workloads whose image differs from Git's right now, by namespace.",
+			[]string{"namespace"}, nil),
+		list: list, adrift: adrift, now: now,
 	}
 }
 
@@ -52,12 +57,20 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.open
 	ch <- m.holds
 	ch <- m.age
+	ch <- m.drift
 }
 
 // Collect implements prometheus.Collector.
 func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	m.ended.Collect(ch)
 	m.seconds.Collect(ch)
+	drifting := map[string]int{}
+	for _, w := range m.adrift() {
+		drifting[w.Namespace]++
+	}
+	for ns, n := range drifting {
+		ch <- prometheus.MustNewConstMetric(m.drift, prometheus.GaugeValue, float64(n), ns)
+	}
 	phases, holds, oldest := map[string]int{}, map[string]int{}, map[string]time.Duration{}
 	for _, r := range m.list() {
 		s := &r.Status

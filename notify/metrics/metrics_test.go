@@ -23,13 +23,19 @@ func TestMetricsCountEndsBlanksAndHolds(t *testing.T) {
 	younger.Status.Change.At = ago(time.Minute)
 	lifted.Status.Release = &v1alpha1.HoldRelease{By: "jane"}
 	open := v1alpha1.Rollback{Status: v1alpha1.RollbackStatus{Failures: failure}}
-	m := New(func() []v1alpha1.Rollback { return []v1alpha1.Rollback{held, younger, lifted, open} }, func() time.Time { return now })
+	adrift := func() []v1alpha1.ObjectRef {
+		return []v1alpha1.ObjectRef{{Kind: "Deployment", Namespace: "develop", Name: "a"}, {Kind: "CronJob", Namespace: "develop", Name: "a"}}
+	}
+	m := New(func() []v1alpha1.Rollback { return []v1alpha1.Rollback{held, younger, lifted, open} }, adrift, func() time.Time { return now })
 
 	before := held.DeepCopy()
 	before.Status.Outcome = nil
 	m.Tell(before, &held)
 	m.Tell(&held, &held)
 	want := `
+# HELP backstop_drift Workloads whose image differs from Git's right now, by namespace.
+# TYPE backstop_drift gauge
+backstop_drift{namespace="develop"} 2
 # HELP backstop_hold_age_seconds Age of the oldest hold, by namespace.
 # TYPE backstop_hold_age_seconds gauge
 backstop_hold_age_seconds{namespace="develop"} 3600
@@ -43,7 +49,7 @@ backstop_rollbacks_open{phase="Blaming"} 1
 # TYPE backstop_rollbacks_total counter
 backstop_rollbacks_total{cause="NotFound",result="verified"} 1
 `
-	if err := testutil.CollectAndCompare(m, strings.NewReader(want), "backstop_hold_age_seconds", "backstop_holds",
+	if err := testutil.CollectAndCompare(m, strings.NewReader(want), "backstop_drift", "backstop_hold_age_seconds", "backstop_holds",
 		"backstop_rollbacks_open", "backstop_rollbacks_total"); err != nil {
 		t.Error(err)
 	}

@@ -92,7 +92,7 @@ func (f *Flux) arrival(ctx context.Context, out *reconcile.Rollout, p place, has
 	if !out.Fetched {
 		out.Source = cmp.Or(out.Source, src.says(), unknown)
 	}
-	out.Attempted = attempted(p.kustomization, src)
+	out.Attempted = commitOf(p.kustomization, src, p.kustomization.Status.LastAttemptedRevision)
 	out.Contains, unknown = has(out.Attempted)
 	if !out.Contains {
 		out.Waits, out.WaitsUntil, err = f.kustomizationWaits(ctx, p.kustomization, out.Fetched)
@@ -177,10 +177,10 @@ func (d deployed) says() string {
 	return ""
 }
 
-// attempted is the Git commit that a Kustomization tried to apply last. An artifact that is no Git repository's says in
-// its metadata which commit it was built from: the source's artifact, the history or the last apply tell.
-func attempted(k *kustomizev1.Kustomization, src deployed) string {
-	rev := k.Status.LastAttemptedRevision
+// commitOf is the Git commit of a revision that a Kustomization applied or tried to. An artifact that is no Git
+// repository's says in its metadata which commit it was built from: the source's artifact, the history or the last
+// apply tell.
+func commitOf(k *kustomizev1.Kustomization, src deployed, rev string) string {
 	if src.ref.Kind == kindGitRepository {
 		return parseRevision(rev).Commit
 	}
@@ -202,9 +202,9 @@ func attempted(k *kustomizev1.Kustomization, src deployed) string {
 	return parseRevision(origin).Commit
 }
 
-// attemptedOf is attempted without a look at the source's artifact.
+// attemptedOf is the commit that was attempted last, without a look at the source's artifact.
 func attemptedOf(k *kustomizev1.Kustomization, ref v1alpha1.ObjectRef) string {
-	return attempted(k, deployed{ref: ref})
+	return commitOf(k, deployed{ref: ref}, k.Status.LastAttemptedRevision)
 }
 
 // wordless says whether a source names no commit at all, so that only the workloads themselves can tell.

@@ -264,7 +264,7 @@ func TestAttemptedRevisionOfAnArtifact(t *testing.T) {
 			""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := attempted(&kustomizev1.Kustomization{Status: c.status}, c.src); got != c.want {
+			if got := commitOf(&kustomizev1.Kustomization{Status: c.status}, c.src, c.status.LastAttemptedRevision); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})

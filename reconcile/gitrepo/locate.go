@@ -29,14 +29,9 @@ func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, erro
 	if err != nil {
 		return nil, err
 	}
-	tree := treeFS{objects: h.objects, root: c.tree}
-	files, err := manifest.Closure(tree, rootPath(q.Root))
+	files, err := h.closure(c, q.Root)
 	if err != nil {
-		if errors.Is(err, errCorrupt) {
-			return nil, fmt.Errorf("list the files of %s: %w", q.Root.By, err)
-		}
-		return nil, reconcile.Refuse("%s renders %q, which is not in the repository at %s", q.Root.By, q.Root.Path,
-			short(h.tip.String()))
+		return nil, err
 	}
 	var all []manifest.Node
 	var unread []string
@@ -44,7 +39,7 @@ func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, erro
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		nodes, why, err := h.mention(c.tree, file, q.Image)
+		nodes, why, err := h.mention(c.tree, file, func(data []byte) bool { return manifest.MayHold(data, q.Image) })
 		if err != nil {
 			return nil, err
 		}
@@ -65,6 +60,19 @@ func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, erro
 	return &located{commit: c, nodes: found}, nil
 }
 
+// closure lists the files that a root renders at a commit.
+func (h *history) closure(c *commit, root reconcile.Root) (manifest.Files, error) {
+	files, err := manifest.Closure(treeFS{objects: h.objects, root: c.tree}, rootPath(root))
+	switch {
+	case errors.Is(err, errCorrupt):
+		return files, fmt.Errorf("list the files of %s: %w", root.By, err)
+	case err != nil:
+		return files, reconcile.Refuse("%s renders %q, which is not in the repository at %s", root.By, root.Path,
+			short(c.hash.String()))
+	}
+	return files, nil
+}
+
 // maxNodes is what a Suspect holds.
 const maxNodes = 64
 
@@ -76,8 +84,10 @@ func rootPath(r reconcile.Root) string {
 	return r.Path
 }
 
-// mention reads the nodes of a file that may hold the image. why says what keeps a file from being read that does.
-func (h *history) mention(tree plumbing.Hash, file, image string) (nodes []manifest.Node, why string, err error) {
+// mention reads the nodes of a file that speaks of what is looked for. why says what keeps a file from being read that
+// does.
+func (h *history) mention(tree plumbing.Hash, file string, speaks func([]byte) bool,
+) (nodes []manifest.Node, why string, err error) {
 	e, err := h.entryAt(tree, file)
 	if err != nil || !e.regular() {
 		return nil, "", err
@@ -88,7 +98,7 @@ func (h *history) mention(tree plumbing.Hash, file, image string) (nodes []manif
 		return nil, "", fmt.Errorf("read %s: %w", file, err)
 	case !ok:
 		return nil, "is too large to be read", nil
-	case !manifest.MayHold(data, image):
+	case !speaks(data):
 		return nil, "", nil
 	}
 	p, err := h.parsed(file, e.hash)

@@ -76,12 +76,14 @@ type mirror struct {
 	refused    int
 	acks       bool
 	remembered *remembered
+	// said remembers what the files of a commit say of a workload.
+	said map[string]said
 }
 
 func newMirror(dir string, log *slog.Logger, now func() time.Time) *mirror {
 	return &mirror{
 		dir: dir, log: log, now: now, lock: make(chan struct{}, 1),
-		remembered: newRemembered(),
+		remembered: newRemembered(), said: map[string]said{},
 	}
 }
 

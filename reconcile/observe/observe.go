@@ -110,3 +110,12 @@ func (g *git) Lift(ctx context.Context, src reconcile.Source, l reconcile.Lift) 
 	g.done("lift", start, err)
 	return commit, err
 }
+
+func (g *git) Images(
+	ctx context.Context, src reconcile.Source, q reconcile.Wanted,
+) (images, why map[string]string, err error) {
+	start := g.calls.now()
+	images, why, err = g.Git.Images(ctx, src, q)
+	g.done("images", start, err)
+	return images, why, err
+}

@@ -80,7 +80,8 @@ func render(hr *helmv2.HelmRelease) (*unstructured.Unstructured, string, error) 
 }
 
 // helm installs or upgrades a release when its values changed, and waits until
-// it is healthy; drift is not corrected, which is helm-controller's default.
+// it is healthy. Drift is only corrected where drift detection is enabled, which
+// it is not by default.
 func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	hr := &helmv2.HelmRelease{}
 	if err := s.client.Get(ctx, req.NamespacedName, hr); err != nil {
@@ -98,6 +99,13 @@ func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error)
 		if err := s.upgrade(ctx, hr, was, object, digest); err != nil {
 			return ctrl.Result{}, err
 		}
+	case hr.GetDriftDetection().GetMode() == helmv2.DriftDetectionEnabled:
+		hr.Status.LastAttemptedGeneration = hr.Generation
+		if err := s.applyAll(ctx, []*unstructured.Unstructured{object}, helmManager); err != nil {
+			return ctrl.Result{}, err
+		}
+	default:
+		hr.Status.LastAttemptedGeneration = hr.Generation
 	}
 	if stopping(ctx) {
 		return ctrl.Result{}, nil

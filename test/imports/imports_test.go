@@ -30,8 +30,9 @@ var allowed = map[string][]string{
 	"reconcile/":         {"reconcile"}, // an adapter knows the ports, and no other adapter
 	"reconcile/gitrepo":  {"reconcile", "reconcile/manifest"},
 	"reconcile/manifest": {},
-	"watcher":            {"reconcile", "watcher/classify"},
+	"watcher":            {"reconcile", "watcher/classify", "watcher/drift"},
 	"watcher/classify":   {},
+	"watcher/drift":      {},
 }
 
 func TestPackagesImportInOneDirection(t *testing.T) {

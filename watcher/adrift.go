@@ -1,0 +1,154 @@
+package watcher
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/watcher/drift"
+)
+
+// history reads the templates that a workload had.
+func (l *look) history(ctx context.Context, h *holder) (drift.History, error) {
+	if h.selector == nil {
+		return drift.NoHistory("a " + h.workload.Kind + " keeps no history of its templates"), nil
+	}
+	selector, err := metav1.LabelSelectorAsSelector(h.selector)
+	if err != nil {
+		return drift.History{}, fmt.Errorf("read the selector of %s in %s: %w", h.workload, l.namespace, err)
+	}
+	sel := metav1.ListOptions{LabelSelector: selector.String()}
+	var out drift.History
+	switch h.workload.Kind {
+	case "Deployment":
+		var list *appsv1.ReplicaSetList
+		if list, err = l.client.AppsV1().ReplicaSets(l.namespace).List(ctx, sel); err == nil {
+			out = drift.ReplicaSets(h.workload.UID, list.Items)
+		}
+	case "StatefulSet", "DaemonSet":
+		var list *appsv1.ControllerRevisionList
+		if list, err = l.client.AppsV1().ControllerRevisions(l.namespace).List(ctx, sel); err == nil {
+			out = drift.ControllerRevisions(h.workload.UID, list.Items)
+		}
+	}
+	if apierrors.IsForbidden(err) {
+		return drift.NoHistory("Backstop may not list the revisions of a " + h.workload.Kind + ": a Role is missing"), nil
+	}
+	if err != nil {
+		return out, fmt.Errorf("list the revisions of %s in %s: %w", h.workload, l.namespace, err)
+	}
+	return out, nil
+}
+
+// adrift takes in the workloads that run something else than the key's image although Git says it, and says whether
+// all of those that did have it again.
+func (s *sighting) adrift(ctx context.Context, known []v1alpha1.Workload) (out []v1alpha1.Failure, restored string,
+	err error,
+) {
+	if s.pods.Wants == nil {
+		return nil, "", nil
+	}
+	all := slices.Clone(known)
+	if s.pods.Adrift != nil {
+		all = append(all, s.pods.Adrift(s.key)...)
+	}
+	wants := s.pods.Wants()
+	var again []string
+	looked, astray := map[string]bool{}, false
+	for _, w := range all {
+		if looked[w.String()] {
+			continue
+		}
+		looked[w.String()] = true
+		h, err := s.get(ctx, w.Kind, w.Name)
+		if err != nil {
+			return nil, "", err
+		}
+		if h.gone || h.closed {
+			continue
+		}
+		if _, ok := s.labels[w.String()]; !ok {
+			s.labels[w.String()] = h.labels
+		}
+		failures, err := s.driftsOf(ctx, h, wants)
+		switch {
+		case err != nil:
+			return nil, "", err
+		case len(failures) > 0:
+			out = append(out, failures...)
+		case h.has(s.key.Image):
+			again = append(again, w.String())
+		default:
+			astray = true
+		}
+	}
+	if len(out) == 0 && !astray {
+		restored = strings.Join(again, ", ")
+	}
+	return out, restored, nil
+}
+
+// has says whether a template names an image.
+func (h *holder) has(image string) bool {
+	for _, i := range h.images {
+		if i == image {
+			return true
+		}
+	}
+	return false
+}
+
+// driftsOf are the containers of a workload for which Git says the key's image.
+func (s *sighting) driftsOf(ctx context.Context, h *holder, wants Wanter) ([]v1alpha1.Failure, error) {
+	if len(h.suspects) == 0 {
+		return nil, nil
+	}
+	all, err := s.drifts(ctx, h, wants)
+	if err != nil {
+		return nil, &reconcile.RetryAfter{After: applyingFor, Err: err}
+	}
+	var out []v1alpha1.Failure
+	for _, f := range all {
+		if f.Git == s.key.Image {
+			out = append(out, f.failure(h, s.pods.Now()))
+		}
+	}
+	return out, nil
+}
+
+// failure makes the record of a drift. The same change is the same failure, however often it is looked at, and one
+// that is made again after Flux took it back is another one.
+func (f *found) failure(h *holder, now time.Time) v1alpha1.Failure {
+	when := "at an unknown time"
+	if f.Drift.At != nil {
+		when = "at " + f.Drift.At.UTC().Format(time.RFC3339)
+	}
+	d := f.Drift
+	return v1alpha1.Failure{
+		Workload: h.workload, Revision: f.container.Image + " " + when, Container: f.container.Name,
+		Cause: v1alpha1.CauseDrift, Message: f.sentence(), Since: micro(now), Drift: &d,
+	}
+}
+
+// sentence tells a drift.
+func (f *found) sentence() string {
+	var b strings.Builder
+	by := f.Drift.By
+	if by == "" {
+		by = "somebody"
+	}
+	fmt.Fprintf(&b, "%s changed container %s by hand to %s", by, f.container.Name, f.Drift.Live)
+	if f.Drift.To != "" {
+		fmt.Fprintf(&b, ", back from revision %s to %s", f.Drift.From, f.Drift.To)
+	}
+	fmt.Fprintf(&b, ", while Git says %s; Flux takes it back %s", f.Git, f.Drift.Undone)
+	return b.String()
+}

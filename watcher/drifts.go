@@ -1,0 +1,226 @@
+package watcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/watcher/drift"
+)
+
+// drifts turns workloads that were changed by hand into keys. The watch brings the managedFields, so that all others
+// cost nothing; what Git says of the few only requests can tell, so that it happens in workers of its own. What was
+// found is remembered as long as it lasts: it is what is enqueued when it is over.
+type drifts struct {
+	queue workqueue.TypedRateLimitingInterface[v1alpha1.ObjectRef]
+	mu    sync.Mutex
+	seen  map[v1alpha1.ObjectRef][]drifting
+}
+
+// drifting is a container that runs something else than Git says.
+type drifting struct {
+	container, live string
+	// git is the image that Git says; empty where that cannot be read.
+	git string
+}
+
+func newDrifts(q workqueue.TypedRateLimitingInterface[v1alpha1.ObjectRef]) *drifts {
+	return &drifts{queue: q, seen: map[v1alpha1.ObjectRef][]drifting{}}
+}
+
+func (d *drifts) get(ref v1alpha1.ObjectRef) []drifting {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.seen[ref]
+}
+
+func (d *drifts) set(ref v1alpha1.ObjectRef, found []drifting) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(found) == 0 {
+		delete(d.seen, ref)
+		return
+	}
+	d.seen[ref] = found
+}
+
+// of lists the workloads that were found to drift from what a key names.
+func (d *drifts) of(key reconcile.Key) []v1alpha1.Workload {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []v1alpha1.Workload
+	for ref, found := range d.seen {
+		if ref.Namespace == key.Namespace &&
+			slices.ContainsFunc(found, func(f drifting) bool { return f.git == key.Image }) {
+			out = append(out, v1alpha1.Workload{Kind: ref.Kind, Name: ref.Name})
+		}
+	}
+	return out
+}
+
+// Adrift lists the workloads that run something else than Git says, as they were found last.
+func (w *Watcher) Adrift() []v1alpha1.ObjectRef {
+	w.drifts.mu.Lock()
+	defer w.drifts.mu.Unlock()
+	return slices.Collect(maps.Keys(w.drifts.seen))
+}
+
+// workloadHandler enqueues the Rollbacks that a workload concerns, and the workload if somebody changed it by hand or
+// did before.
+func (w *Watcher) workloadHandler(kind string) cache.ResourceEventHandler {
+	see := func(o metav1.Object) {
+		ref := v1alpha1.ObjectRef{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}
+		if wl, ok := o.(*workload); ok && w.opts.Wants != nil && (len(wl.suspects) > 0 || len(w.drifts.get(ref)) > 0) {
+			w.drifts.queue.Add(ref)
+		}
+	}
+	concerned := handler(nil, w.wakeConcerned(kind))
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			concerned.OnAdd(obj, false)
+			if o, ok := obj.(metav1.Object); ok {
+				see(o)
+			}
+		},
+		UpdateFunc: func(before, now any) {
+			concerned.OnUpdate(before, now)
+			a, ok := before.(*workload)
+			b, ok2 := now.(*workload)
+			// Its status moves all the time.
+			if ok && ok2 && (a.UID != b.UID || !drift.Equal(a.suspects, b.suspects)) {
+				see(b)
+			}
+		},
+		DeleteFunc: func(obj any) {
+			concerned.OnDelete(obj)
+			if t, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = t.Obj
+			}
+			if o, ok := obj.(metav1.Object); ok {
+				see(o)
+			}
+		},
+	}
+}
+
+// compare looks at workloads that were changed by hand until ctx ends.
+func (w *Watcher) compare(ctx context.Context) {
+	for {
+		ref, stop := w.drifts.queue.Get()
+		if stop {
+			return
+		}
+		switch err := w.resolveDrift(ctx, ref); {
+		case ctx.Err() != nil:
+		case errors.Is(err, errApplying):
+			w.drifts.queue.AddAfter(ref, applyingFor)
+		case err != nil:
+			w.log.Error("cannot tell whether a workload runs what Git says, trying again", "workload", ref.String(),
+				"error", err)
+			w.drifts.queue.AddRateLimited(ref)
+		default:
+			w.drifts.queue.Forget(ref)
+		}
+		w.drifts.queue.Done(ref)
+	}
+}
+
+// applyingFor is after how long a workload is looked at again that Flux is applying.
+const applyingFor = time.Second
+
+// errApplying says that what runs is between two revisions.
+var errApplying = errors.New("flux is applying")
+
+// resolveDrift enqueues the keys of one workload: those that it drifts from now, and those that it did.
+func (w *Watcher) resolveDrift(ctx context.Context, ref v1alpha1.ObjectRef) error {
+	l := newLook(w.clients.Core, ref.Namespace)
+	h, err := l.get(ctx, ref.Kind, ref.Name)
+	if err != nil {
+		return err
+	}
+	before := w.drifts.get(ref)
+	var now []drifting
+	if !h.gone && len(h.suspects) > 0 {
+		found, err := l.drifts(ctx, h, w.opts.Wants())
+		if err != nil {
+			return err
+		}
+		for _, f := range found {
+			now = append(now, drifting{f.container.Name, f.container.Image, f.Git})
+		}
+	}
+	w.drifts.set(ref, now)
+	for _, d := range slices.Concat(before, now) {
+		if d.git == "" {
+			if !slices.Contains(before, d) {
+				w.log.Warn("a workload was changed by hand, and nothing tells what it should run",
+					"workload", ref.String(), "container", d.container, "image", d.live)
+			}
+			continue
+		}
+		w.queue.Add(reconcile.Key{Namespace: ref.Namespace, Image: d.git})
+	}
+	return nil
+}
+
+// Wanter says what a workload should run; a new one is made for each look.
+type Wanter interface {
+	Want(ctx context.Context, namespace string, w v1alpha1.Workload, since time.Time, containers map[string][]string,
+	) (reconcile.Want, error)
+}
+
+// found is a drift of one container.
+type found struct {
+	container drift.Container
+	drift.Finding
+}
+
+// drifts judges the suspects of a workload.
+func (l *look) drifts(ctx context.Context, h *holder, wants Wanter) ([]found, error) {
+	history, err := l.history(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	containers, since := map[string][]string{}, time.Time{}
+	for _, c := range h.suspects {
+		containers[c.Name] = history.Candidates(c)
+		if c.At.After(since) {
+			since = c.At
+		}
+	}
+	want, err := wants.Want(ctx, l.namespace, h.workload, since, containers)
+	switch {
+	case err != nil:
+		return nil, err
+	case want.NotFlux != "":
+		return nil, nil
+	case want.Busy != "":
+		return nil, fmt.Errorf("%w: %s", errApplying, want.Busy)
+	}
+	var out []found
+	for _, c := range h.suspects {
+		f := drift.Judge(drift.Facts{
+			Container: c, History: history, Git: want.Images[c.Name], Commit: want.Commit, Unsaid: want.Why[c.Name],
+		})
+		if f.Not != "" {
+			continue
+		}
+		f.Drift.UndoneBy, f.Drift.Undone = &want.Applier, want.Says
+		if !want.Next.IsZero() {
+			at := micro(want.Next)
+			f.Drift.UndoneAt = &at
+		}
+		out = append(out, found{c, f})
+	}
+	return out, nil
+}
