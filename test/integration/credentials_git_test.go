@@ -62,7 +62,7 @@ func (w *World) letIn(spoil, heal func(), says ...string) *Sidecar {
 
 // swap replaces one key of the Git secret, and swaps it back.
 func (w *World) swap(key, wrong string) (spoil, heal func()) {
-	right := gitSecret(w).StringData[key]
+	right := string(Object(w, gitSecret(w)).Data[key])
 	set := func(value string) func() {
 		return func() {
 			w.t.Helper()

@@ -137,7 +137,7 @@ func TestTokenRevokedAndReplaced(t *testing.T) {
 	s := startSidecar(t, w)
 	w.auto(prod, mode(v1alpha1.ModeApprove), onSlack)
 	w.Settle()
-	image, r, m := c.asksOnSlack("backend", fleet.Tag(prod, 1))
+	image, _, m := c.asksOnSlack("backend", fleet.Tag(prod, 1))
 	c.heard()
 	// Somebody revokes both tokens: Slack closes the connections.
 	const bot, app = "xoxb-100-200-replacedbottoken", "xapp-1-A0BACKSTOP-300-replacedapptoken"
@@ -148,7 +148,7 @@ func TestTokenRevokedAndReplaced(t *testing.T) {
 	c.tokens("appToken", app)
 	c.condition("SlackReady", "True", "cards go to")
 	c.pressed(slackstub.Jane, m, card.Approve)
-	r = w.ends(prod, image, v1alpha1.ResultVerified)
+	r := w.ends(prod, image, v1alpha1.ResultVerified)
 	c.oneCard(r, "is healthy on", "<@U0JANE>")
 	c.silent(s)
 	c.secretNowhere(s, slackstub.BotToken, slackstub.AppToken)
