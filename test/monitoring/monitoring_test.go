@@ -1,0 +1,123 @@
+// Package monitoring_test keeps the alerts and the dashboard in deploy/monitoring true: a metric that is renamed must not
+// leave an alert behind that never fires.
+package monitoring_test
+
+import (
+	"encoding/json"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/yaml"
+
+	"github.com/backstop-dev/backstop/notify/clicks"
+	"github.com/backstop-dev/backstop/notify/metrics"
+	"github.com/backstop-dev/backstop/notify/slack"
+	"github.com/backstop-dev/backstop/reconcile/observe"
+	"github.com/backstop-dev/backstop/watcher"
+)
+
+const folder = "../../deploy/monitoring/"
+
+// served are the names of all metrics that the sidecar has.
+func served() []string {
+	ch := make(chan *prometheus.Desc)
+	go func() {
+		defer close(ch)
+		for _, c := range []prometheus.Collector{
+			metrics.New(nil, nil, time.Now), observe.New(time.Now), watcher.NewMetrics(), slack.NewMetrics(), clicks.NewMetrics(),
+		} {
+			c.Describe(ch)
+		}
+	}()
+	var out []string
+	name := regexp.MustCompile(`fqName: "([^"]+)"`)
+	for d := range ch {
+		out = append(out, name.FindStringSubmatch(d.String())[1])
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// queries are what the alerts and the dashboard ask Prometheus.
+func queries(t *testing.T) (alerts, panels []string) {
+	t.Helper()
+	read := func(file string, into any) {
+		t.Helper()
+		raw, err := os.ReadFile(folder + file)
+		if err == nil && strings.HasSuffix(file, ".json") {
+			err = json.Unmarshal(raw, into)
+		} else if err == nil {
+			err = yaml.Unmarshal(raw, into)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+	}
+	var rule struct {
+		Spec struct {
+			Groups []struct {
+				Rules []struct{ Alert, Expr string }
+			}
+		}
+	}
+	read("prometheusrule.yaml", &rule)
+	for _, g := range rule.Spec.Groups {
+		for _, r := range g.Rules {
+			if r.Alert == "" || r.Expr == "" {
+				t.Errorf("a rule without a name or an expression: %+v", r)
+			}
+			alerts = append(alerts, r.Expr)
+		}
+	}
+	var dashboard struct {
+		Panels []struct{ Targets []struct{ Expr string } }
+	}
+	read("dashboard.json", &dashboard)
+	for _, p := range dashboard.Panels {
+		for _, target := range p.Targets {
+			panels = append(panels, target.Expr)
+		}
+	}
+	return alerts, panels
+}
+
+func TestAlertsAndDashboardAskForWhatIsServed(t *testing.T) {
+	all := served()
+	if len(all) < 10 {
+		t.Fatalf("only %v are served", all)
+	}
+	alerts, panels := queries(t)
+	metric := regexp.MustCompile(`backstop_[a-z_]+`)
+	var shown []string
+	for _, q := range slices.Concat(alerts, panels) {
+		for _, name := range metric.FindAllString(q, -1) {
+			base := name
+			for _, part := range []string{"_bucket", "_count", "_sum"} {
+				base = strings.TrimSuffix(base, part)
+			}
+			if !slices.Contains(all, name) && !slices.Contains(all, base) {
+				t.Errorf("nothing serves %s: %s", name, q)
+			}
+			shown = append(shown, name, base)
+		}
+	}
+	raw, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range all {
+		if !slices.Contains(shown, name) {
+			t.Errorf("%s is on no panel and in no alert", name)
+		}
+		documented := strings.Contains(string(raw), "`"+name+"`") ||
+			strings.HasPrefix(name, "backstop_queue_") && strings.Contains(string(raw), "`backstop_queue_*`")
+		if !documented {
+			t.Errorf("docs/metrics.md does not say what %s is", name)
+		}
+	}
+}
