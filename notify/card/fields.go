@@ -165,7 +165,9 @@ func commitField(f Facts) string {
 		return ""
 	}
 	out := f.Links.link(s.Commit)
-	switch author := foreign(s.Author, 80); {
+	// Git writes an author as NAME <ADDRESS>; the name is what people know.
+	name, _, _ := strings.Cut(s.Author, " <")
+	switch author := foreign(name, 80); {
 	case s.Automation != nil && author != "":
 		out += " by image automation as " + author
 	case s.Automation != nil:

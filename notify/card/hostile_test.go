@@ -241,11 +241,29 @@ func noteFaults(r *v1alpha1.Rollback) error {
 	return faults(Card{Text: text, Blocks: []slack.Block{section(text)}})
 }
 
-func BenchmarkOf(b *testing.B) {
-	f := facts(rollback(failures, target, asks(policyAsks)))
-	for b.Loop() {
-		Of(f)
+// BenchmarkAThousandCards renders the cards of a thousand open Rollbacks, as JSON.
+func BenchmarkAThousandCards(b *testing.B) {
+	all := make([]Facts, 1000)
+	for i := range all {
+		r := rollback(failures, target, asks(policyAsks))
+		r.Name = fmt.Sprintf("shop-api-%d-1", i)
+		r.Status.Failures[0].Workload.Name = fmt.Sprintf("shop-api-%d", i)
+		all[i] = facts(r)
 	}
+	took := make([]time.Duration, 0, len(all))
+	for b.Loop() {
+		took = took[:0]
+		for _, f := range all {
+			start := time.Now()
+			if _, err := json.Marshal(Of(f).Blocks); err != nil {
+				b.Fatal(err)
+			}
+			took = append(took, time.Since(start))
+		}
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "µs-median/card")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "µs-p99/card")
 }
 
 // Rendering a card and its JSON takes less than a millisecond, so that a thousand are no pause.

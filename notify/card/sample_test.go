@@ -64,7 +64,7 @@ func suspect(r *v1alpha1.Rollback) {
 		Source: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Branch: "main",
 		Applier: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "shop"},
 		Image:   r.Spec.Image, Commit: "4be1c2d9a7f3058e6b1d2c4f8a90e7b3c5d1f602", Parent: "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567",
-		Subject: "Update shop images", Author: "fluxcdbot", When: at("14:20:02"),
+		Subject: "Update shop images", Author: "fluxcdbot <fluxcdbot@users.noreply.github.com>", When: at("14:20:02"),
 		Automation:  &v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: "flux-system", Name: "shop"},
 		OnlyImages:  true,
 		OtherImages: []string{"registry.example/shop/cart:v2.7.1", "registry.example/shop/search:v0.9.4"},

@@ -119,7 +119,9 @@ apiVersion: backstop.dev/v1alpha1
 kind: RollbackPolicy
 metadata: {name: apps, namespace: production}
 spec:
-  triggers: [{type: ImagePull, mode: Auto}]
+  triggers: [{type: ImagePull, mode: Approve}]
+  approval: {slack: {users: [U0JANE]}}
+  providerRef: {name: slack}
   gracePeriod: 2s
 `)
 	return b.String()

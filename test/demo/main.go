@@ -1,8 +1,10 @@
 // Command demo tells the main job as it happens: an image that the nodes cannot run is pushed, image automation writes
-// it to Git, pods fail, Backstop reverts and holds, Flux applies, and a newer image lifts the hold.
+// it to Git, pods fail, Backstop asks on Slack, a person approves, Backstop reverts and holds, Flux applies, and a
+// newer image lifts the hold.
 //
 //	etcd, kube-apiserver, kube-controller-manager     real, on loopback
 //	Git server, OCI registry                          real protocols, on loopback
+//	Slack                                             a stand-in, whose page shows the channel in a browser
 //	kubelet, Flux's apply, image automation           stand-ins (--flux DIR runs Flux's own controllers)
 //	backstop run                                      the real binary, a process of its own, under its own ServiceAccount
 //
@@ -28,7 +30,7 @@ func main() {
 	defer stop()
 	binary := flag.String("backstop", "bin/backstop", "the sidecar's binary")
 	flux := flag.String("flux", "", "folder with the binaries of Flux's own controllers, to run instead of stand-ins")
-	keep := flag.Bool("keep", false, "leave everything running until interrupted")
+	keep := flag.Bool("keep", false, "wait for a click in the browser, and leave everything running until interrupted")
 	flag.Parse()
 	if err := demo(ctx, *binary, *flux, *keep); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -42,6 +44,7 @@ func demo(ctx context.Context, binary, flux string, keep bool) error {
 	if err != nil {
 		return err
 	}
+	w.byHand = keep
 	if err := w.run(ctx, binary); err != nil {
 		return err
 	}
@@ -49,8 +52,8 @@ func demo(ctx context.Context, binary, flux string, keep bool) error {
 	w.epilogue(context.WithoutCancel(ctx))
 	if keep {
 		fmt.Printf("\nEverything is still running.\n  export KUBECONFIG=%s\n  git clone http://%s:%s@%s/fleet.git\n"+
-			"  the sidecar's log: %s/backstop.log\nStop it with Ctrl-C.\n", w.env.Kubeconfig, gitUser, gitPassword,
-			w.git.URL[len("http://"):], w.env.Dir)
+			"  the sidecar's log: %s/backstop.log\n  Slack's channel: %s\nStop it with Ctrl-C.\n", w.env.Kubeconfig, gitUser,
+			gitPassword, w.git.URL[len("http://"):], w.env.Dir, w.page)
 		<-ctx.Done()
 	}
 	return told

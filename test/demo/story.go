@@ -43,9 +43,11 @@ func (w *world) await(ctx context.Context, c chapter) error {
 			w.say("%s", said)
 			return nil
 		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil: // what the time ran out for was said before
+		case err != nil:
 			last = err.Error()
-		} else {
+		default:
 			last = said
 		}
 		select {
@@ -165,40 +167,17 @@ func (w *world) story(ctx context.Context) error {
 	if _, err := w.registry.PushIndex(app, bad, "linux/arm64"); err != nil {
 		return err
 	}
-	err := w.tell(ctx,
-		w.fileSays(bad+" #", "written back: image automation committed it (%s)"),
-		w.podWaits(w.image(bad)),
-		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
-			if s.Suspect == nil {
-				return s.Phase, false
-			}
-			return fmt.Sprintf("blamed: %.7s, written by %v, changed %s", s.Suspect.Commit, s.Suspect.Automation,
-				s.Suspect.Nodes[0].File), true
-		}),
-		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
-			if s.Target == nil {
-				return s.Phase, false
-			}
-			return "proved: " + s.Target.Proof, true
-		}),
-		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
-			if s.Change == nil {
-				return s.Phase, false
-			}
-			return fmt.Sprintf("reverted and held in one push: %.7s, %.7s, allowed by %s", s.Change.Commit, s.Change.Hold,
-				s.Verdict.By), true
-		}),
-		w.fileSays(good+" # backstop:hold", "Git says so (%s)"),
-		w.running(w.image(good), "applied: production/backend runs %s again"),
-		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
-			if s.Outcome == nil {
-				return s.Phase, false
-			}
-			return fmt.Sprintf("%s: %s", strings.ToLower(string(s.Outcome.Result)), s.Outcome.Sentence),
-				s.Outcome.Result == v1alpha1.ResultVerified
-		}),
-	)
+	if err := w.tell(ctx, w.goesWrong(bad)...); err != nil {
+		return err
+	}
+	approved, err := w.approval(ctx, w.image(bad))
 	if err != nil {
+		return err
+	}
+	if !approved {
+		return w.tell(ctx, w.isRecord(w.image(bad)))
+	}
+	if err := w.tell(ctx, w.takenBack(good, bad)...); err != nil {
 		return err
 	}
 	if err := w.holdsOut(ctx, good, 25*time.Second); err != nil {
@@ -219,6 +198,50 @@ func (w *world) story(ctx context.Context) error {
 		w.fileSays(newer+` # {"$imagepolicy"`, "written back: image automation goes on (%s)"),
 		w.running(w.image(newer), "rolled out: production/backend runs %s"),
 	)
+}
+
+// goesWrong is the way of a bad image into the cluster, and of Backstop to the commit that brought it in.
+func (w *world) goesWrong(bad string) []chapter {
+	return []chapter{
+		w.fileSays(bad+" #", "written back: image automation committed it (%s)"),
+		w.podWaits(w.image(bad)),
+		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
+			if s.Suspect == nil {
+				return s.Phase, false
+			}
+			return fmt.Sprintf("blamed: %.7s, written by %v, changed %s", s.Suspect.Commit, s.Suspect.Automation,
+				s.Suspect.Nodes[0].File), true
+		}),
+		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
+			if s.Target == nil {
+				return s.Phase, false
+			}
+			return "proved: " + s.Target.Proof, true
+		}),
+	}
+}
+
+// takenBack is what an approval leads to.
+func (w *world) takenBack(good, bad string) []chapter {
+	return []chapter{
+		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
+			if s.Change == nil {
+				return s.Phase, false
+			}
+			return fmt.Sprintf("reverted and held in one push: %.7s, %.7s, allowed by %s", s.Change.Commit, s.Change.Hold,
+				s.Verdict.By), true
+		}),
+		w.fileSays(good+" # backstop:hold", "Git says so (%s)"),
+		w.running(w.image(good), "applied: production/backend runs %s again"),
+		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
+			if s.Outcome == nil {
+				return s.Phase, false
+			}
+			return fmt.Sprintf("%s: %s", strings.ToLower(string(s.Outcome.Result)), s.Outcome.Sentence),
+				s.Outcome.Result == v1alpha1.ResultVerified
+		}),
+		w.isRecord(w.image(bad)),
+	}
 }
 
 // holdsOut watches the branch for longer than image automation's interval: nobody may write the bad tag again.

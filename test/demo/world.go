@@ -22,6 +22,7 @@ import (
 	"github.com/backstop-dev/backstop/test/node"
 	"github.com/backstop-dev/backstop/test/process"
 	"github.com/backstop-dev/backstop/test/registrystub"
+	"github.com/backstop-dev/backstop/test/slackstub"
 	"github.com/backstop-dev/backstop/test/testenv"
 )
 
@@ -35,6 +36,9 @@ type world struct {
 	bare     string
 	registry *registrystub.Registry
 	client   client.Client
+	slack    *slackstub.Workspace
+	page     string
+	byHand   bool
 	sidecar  *process.Process
 	flux     []*process.Process
 	stops    []func()
@@ -65,7 +69,7 @@ func build(ctx context.Context, out io.Writer, fluxDir string) (*world, error) {
 	if w.client, err = newClient(w.env); err != nil {
 		return w, err
 	}
-	for _, part := range []func(context.Context) error{w.servers, w.images, w.install} {
+	for _, part := range []func(context.Context) error{w.servers, w.chat, w.images, w.install} {
 		if err := part(ctx); err != nil {
 			return w, err
 		}
@@ -78,7 +82,7 @@ func build(ctx context.Context, out io.Writer, fluxDir string) (*world, error) {
 	if err != nil {
 		return w, err
 	}
-	return w, w.apply(ctx, objects(w.registry.Host(), w.git.URL))
+	return w, w.apply(ctx, objects(w.registry.Host(), w.git.URL)+provider(w.slack.APIURL()))
 }
 
 func newClient(env *testenv.Env) (client.Client, error) {
