@@ -10,8 +10,10 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/resid"
+	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 	"sigs.k8s.io/yaml"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
@@ -81,153 +83,6 @@ func copySource(s *source) *source {
 	return &out
 }
 
-// refuse says why a unit is not built at all: it would leave the repository.
-func (b *builder) refuse(u *unit) *Finding {
-	for _, p := range u.closure.Problems {
-		ref, remote := remoteOf(p.Reason)
-		if remote && b.allowed(ref) {
-			continue
-		}
-		f := &Finding{Rule: RuleBuild, Level: LevelError, File: p.File, Line: b.lineOf(p.File, ref), Message: p.Reason}
-		switch {
-		case remote:
-			f.Rule, f.Level = RuleRemote, LevelUnknown
-			f.Message = fmt.Sprintf("%s is not built: %s", u.dir, p.Reason)
-			f.Fix = allowing(ref)
-		case strings.Contains(p.Reason, "symbolic link"), strings.Contains(p.Reason, "submodule"):
-			f.Message += "; Flux does not follow it either"
-			f.Fix = "put the file itself into the repository"
-		default:
-			f.Fix = "correct the reference: kustomize cannot build " + u.dir + " with it"
-		}
-		return f
-	}
-	return b.refuseFetches(u)
-}
-
-// refuseFetches looks for what kustomize would download and the closure does not follow.
-func (b *builder) refuseFetches(u *unit) *Finding {
-	for _, name := range u.closure.Paths {
-		if !isKustomization(name) {
-			continue
-		}
-		if ref := b.fetchedBy(name); ref != "" {
-			return &Finding{
-				Rule: RuleRemote, Level: LevelUnknown, File: name, Line: b.lineOf(name, ref),
-				Message: fmt.Sprintf("%s is not built: %q is remote: only files of this repository are read", u.dir, ref),
-				Fix:     allowing(ref),
-			}
-		}
-	}
-	return nil
-}
-
-// fetchedBy finds a reference in a kustomization file that kustomize would fetch; empty for none.
-func (b *builder) fetchedBy(name string) string {
-	if ref, known := b.fetches[name]; known {
-		return ref
-	}
-	ref := ""
-	var k any
-	if data, err := readFile(b.tree, name, manifest.MaxFileSize); err == nil && yaml.Unmarshal(data, &k) == nil {
-		ref = b.fetched(k)
-	}
-	b.fetches[name] = ref
-	return ref
-}
-
-// fetched finds a reference that kustomize would fetch, wherever in a kustomization it stands; empty for none.
-func (b *builder) fetched(v any) string {
-	switch v := v.(type) {
-	case map[string]any:
-		for _, key := range sortedKeys(v) {
-			// Text and annotations are no paths.
-			switch key {
-			case "patch", "commonAnnotations", "commonLabels", "labels", "literals", "metadata", "images", "options":
-				continue
-			}
-			if ref := b.fetched(v[key]); ref != "" {
-				return ref
-			}
-		}
-	case []any:
-		for _, item := range v {
-			if ref := b.fetched(item); ref != "" {
-				return ref
-			}
-		}
-	case string:
-		if _, file, ok := strings.Cut(v, "="); ok && !strings.Contains(v, "?") {
-			v = file
-		}
-		if isRemote(v) && !b.allowed(v) {
-			return v
-		}
-	}
-	return ""
-}
-
-// isRemote says whether kustomize may fetch a reference. Being wrong in this direction costs a build, in the other one
-// a request to a stranger.
-func isRemote(ref string) bool {
-	low := strings.ToLower(strings.TrimPrefix(strings.ToLower(ref), "git::"))
-	if strings.ContainsAny(ref, "\n ") {
-		return false
-	}
-	for _, prefix := range []string{"http://", "https://", "ssh://", "file://", "github.com/", "github.com:"} {
-		if strings.HasPrefix(low, prefix) {
-			return true
-		}
-	}
-	user, _, ok := strings.Cut(low, "@")
-	return ok && !strings.ContainsAny(user, "/.")
-}
-
-// remoteOf cuts the reference out of a problem of the closure, and says whether it is that the reference is remote.
-func remoteOf(reason string) (ref string, remote bool) {
-	if parts := strings.SplitN(reason, `"`, 3); len(parts) == 3 {
-		ref = parts[1]
-	}
-	return ref, strings.Contains(reason, "is remote:")
-}
-
-// prefixOf is what to allow for a remote reference: its host and first folder.
-func prefixOf(ref string) string {
-	at := address(strings.TrimPrefix(ref, "git::"))
-	parts := strings.SplitN(at, "/", 3)
-	return strings.Join(parts[:min(2, len(parts))], "/") + "/"
-}
-
-// allowing says what to do about a remote reference.
-func allowing(ref string) string {
-	return fmt.Sprintf("copy it into the repository, or allow it: --allow-remote %s, or remoteBases: [%[1]s] in %s",
-		prefixOf(ref), ConfigFile)
-}
-
-// allowed says whether a remote reference is one that the user allowed.
-func (b *builder) allowed(ref string) bool {
-	at := address(strings.TrimPrefix(ref, "git::"))
-	return slices.ContainsFunc(b.allow, func(prefix string) bool {
-		return strings.HasPrefix(at, strings.ToLower(strings.TrimSuffix(prefix, "*")))
-	})
-}
-
-// lineOf finds the line of a file that names a reference.
-func (b *builder) lineOf(name, ref string) int {
-	data, err := readFile(b.tree, name, manifest.MaxFileSize)
-	if err != nil || ref == "" {
-		return 1
-	}
-	before, _, found := strings.Cut(string(data), ref)
-	if _, rest, ok := strings.Cut(ref, "://"); ok && !found {
-		before, _, found = strings.Cut(string(data), rest)
-	}
-	if !found {
-		return 1
-	}
-	return 1 + strings.Count(before, "\n")
-}
-
 // kustomize renders a unit.
 func (b *builder) kustomize(u *unit) (data []byte, err error) {
 	files := &kustFS{tree: b.tree, over: map[string][]byte{}, seen: u.seen, clones: len(b.allow) > 0}
@@ -249,7 +104,22 @@ func (b *builder) kustomize(u *unit) (data []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, r := range resources.Resources() {
+		if !encrypted(r) {
+			continue
+		}
+		if err := resources.Remove(r.CurId()); err != nil {
+			return nil, fmt.Errorf("leave %s out: %w", r.CurId(), err)
+		}
+	}
 	return resources.AsYaml()
+}
+
+// encrypted says whether SOPS encrypted an object, whose file is named in the report.
+func encrypted(r *resource.Resource) bool {
+	sops, err := r.Pipe(kyaml.Lookup("sops"))
+	return err == nil && sops != nil &&
+		(sops.Field("mac") != nil || sops.Field("lastmodified") != nil || sops.Field("version") != nil)
 }
 
 // generate makes the kustomization file that Flux builds: the one that is there, or one of all manifests, with what the

@@ -188,6 +188,52 @@ func TestGateNotYAMLTemplateSOPSAnd20MB(t *testing.T) {
 	}
 }
 
+func TestGateSOPSInAKustomization(t *testing.T) {
+	got := check(t, gate.Options{Head: tree(map[string]string{
+		"app/kustomization.yaml": "resources: [app.yaml, sops.yaml]\n", "app/app.yaml": deployment("app", "acme/app:v1"),
+		"app/sops.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: 'ENC[x]'}\nsops: {mac: 'ENC[y]', version: 3.7.0}\n",
+	})})
+	wantFindings(t, got, "note not-read app/sops.yaml:1")
+	if want := []string{"acme/app:v1 app/app.yaml:12"}; cmp.Diff(want, images(got)) != "" {
+		t.Errorf("images are %q", images(got))
+	}
+}
+
+func TestGateAKustomizationOfARenamedRepository(t *testing.T) {
+	flux := func(source, path string) string {
+		return "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: " + source + ", namespace: flux-system}\n" +
+			"spec:\n  path: " + path + "\n  sourceRef: {kind: GitRepository, name: " + source + "}\n  postBuild: {substitute: {TAG: " + source + "}}\n"
+	}
+	repository := func(name, url string) string {
+		return "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: " + name + ", namespace: flux-system}\nspec: {url: '" + url + "'}\n"
+	}
+	o := gate.Options{Remotes: []string{"https://github.com/old/name.git"}, Head: tree(map[string]string{
+		"ks.yaml": flux("home", "./apps"), "away.yaml": flux("away", "./deploy"),
+		"git.yaml":      repository("home", "ssh://git@github.com/new/name"),
+		"other.yaml":    repository("away", "https://github.com/else/where"),
+		"apps/app.yaml": deployment("app", "acme/app:${TAG}"),
+	})}
+	// Nothing says that any of them is this repository: a folder that is there decides.
+	got := check(t, o)
+	wantFindings(t, got, "note not-built away.yaml:5")
+	wantWords(t, got, `this repository has no folder "./deploy"`)
+	if want := []string{"acme/app:home apps/app.yaml:12"}; cmp.Diff(want, images(got)) != "" {
+		t.Errorf("images are %q", images(got))
+	}
+	// Where one is known to be this repository, the others are not.
+	o.Remotes = []string{"https://github.com/else/where.git"}
+	got = check(t, o)
+	wantFindings(t, got, "note variable-unknown apps/app.yaml:12", "note not-built away.yaml:5")
+}
+
+func TestGateALongRemoteAddressIsFoundInItsFile(t *testing.T) {
+	got := check(t, gate.Options{Head: tree(map[string]string{
+		"kustomization.yaml": "resources:\n- app.yaml\n- https://raw.githubusercontent.com/acme/operator/v1.1.4/manifests/crds/" + strings.Repeat("x", 80) + ".yaml\n",
+		"app.yaml":           deployment("app", "acme/app:v1"),
+	})})
+	wantFindings(t, got, "unknown remote-base kustomization.yaml:3")
+}
+
 func TestGateSymlinkOutOfTheRepository(t *testing.T) {
 	files := fstest.MapFS{
 		"app/kustomization.yaml": &fstest.MapFile{Data: []byte("resources: [secret.yaml]\n")},

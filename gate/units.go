@@ -3,6 +3,7 @@ package gate
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -205,7 +206,7 @@ func (b *builder) addFlux(objects []object, raw bool) {
 		if err != nil {
 			b.notes = append(b.notes, Finding{
 				Rule: RuleNotBuilt, Level: LevelNote, File: o.file, Line: o.lineOf("spec", "path"),
-				Message: fmt.Sprintf("%s is not built: %v", o, err),
+				Message: fmt.Sprintf("%s is not built: %s", o, pathWords(k.Spec.Path, err)),
 				Fix:     "nothing, if its source is another repository; otherwise correct spec.path",
 			})
 			continue
@@ -215,6 +216,14 @@ func (b *builder) addFlux(objects []object, raw bool) {
 		}
 		b.add(&unit{dir: dir, flux: k, origin: o, raw: raw, closure: files})
 	}
+}
+
+// pathWords says why there is no folder to build.
+func pathWords(dir string, err error) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Sprintf("this repository has no folder %q", dir)
+	}
+	return err.Error()
 }
 
 // withComponent adds the files of a component that a Flux Kustomization names.
@@ -244,6 +253,7 @@ func (b *builder) ours(k *kustomizev1.Kustomization) bool {
 	}
 	known := slices.Clone(b.remotes)
 	var url string
+	var urls []string
 	for i := range b.gitRepos {
 		o := &b.gitRepos[i]
 		at := address(textOf(valueOf(o.root, "spec"), "url"))
@@ -253,8 +263,14 @@ func (b *builder) ours(k *kustomizev1.Kustomization) bool {
 		if o.name == ref.Name {
 			url = at
 		}
+		urls = append(urls, at)
 	}
-	return url == "" || len(known) == 0 || slices.Contains(known, url)
+	if url == "" || len(known) == 0 || slices.Contains(known, url) {
+		return true
+	}
+	// Where none of the sources is known to be this repository, because it was renamed or cloned from a mirror, a folder
+	// that is there decides.
+	return !overlap(known, urls)
 }
 
 // address makes one of the ways to write a repository's URL.

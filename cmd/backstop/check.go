@@ -40,7 +40,7 @@ its credential helpers, and those of the cloud that it runs in.
 // checkFlags are the flags of check.
 type checkFlags struct {
 	base, head, config, format, file, ca string
-	platforms, remotes, insecure         []string
+	platforms, remotes, keys, insecure   []string
 	deep, offline                        bool
 	parallel                             int
 	patience                             time.Duration
@@ -84,6 +84,8 @@ func (f *checkFlags) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&f.config, "config", "", "guardrails (default: .backstop.yaml in PATH or above)")
 	flags.StringSliceVar(&f.platforms, "platform", nil, "platforms that images must run on, or any (default linux/amd64)")
 	flags.BoolVar(&f.deep, "deep", false, "ask for every layer too")
+	flags.StringArrayVar(&f.keys, "verify-signature", nil,
+		"public key of cosign (a PEM file); one of those given must have signed every image")
 	flags.BoolVar(&f.offline, "offline", false, "everything but the registry")
 	flags.StringSliceVar(&f.remotes, "allow-remote", nil,
 		"beginnings of addresses that kustomizations may refer to, such as github.com/acme/")
@@ -122,7 +124,9 @@ func (f *checkFlags) run(ctx context.Context, paths []string, std streams) (int,
 		}
 	}
 	done := progress(std.err, &o)
+	loud := muteStderr()
 	report, err := gate.Check(ctx, o)
+	loud()
 	done()
 	if err != nil {
 		return 0, err
@@ -315,7 +319,38 @@ func (f *checkFlags) online(o *gate.Options) error {
 		a.ca = ca
 	}
 	o.Registry, o.Access = r, a.access
+	if len(f.keys) == 0 {
+		return nil
+	}
+	var keys [][]byte
+	for _, name := range f.keys {
+		key, err := os.ReadFile(name)
+		if err != nil {
+			return badUsage("--verify-signature %s: %s", name, pathWords(err))
+		}
+		keys = append(keys, key)
+	}
+	v, err := gate.NewVerifier(r, keys)
+	if err != nil {
+		return badUsage("--verify-signature: %s", err)
+	}
+	o.Verify = v.Verify
 	return nil
+}
+
+// muteStderr keeps what kustomize itself says about old fields of kustomizations off the terminal: the library knows no
+// other way to be quiet. What it gives undoes it.
+func muteStderr() func() {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return func() {}
+	}
+	stderr := os.Stderr
+	os.Stderr = null
+	return func() {
+		os.Stderr = stderr
+		_ = null.Close()
+	}
 }
 
 // progress shows on a terminal how far a check is. What it gives clears the line.

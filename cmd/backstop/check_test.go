@@ -98,6 +98,7 @@ func TestCheckExitCodes(t *testing.T) {
 		"an unknown platform is usage":    {[]string{at("good"), "--platform", "amd64"}, exitUsage, "want os/arch"},
 		"a base without Git is usage":     {[]string{at("good"), "--base", "main"}, exitUsage, "not in a Git repository"},
 		"a CA that is not there is usage": {[]string{at("good"), "--registry-ca", at("x")}, exitUsage, "--registry-ca"},
+		"a key that is none is usage":     {[]string{at("good"), "--verify-signature", ca}, exitUsage, "--verify-signature: "},
 		"a file alone":                    {[]string{at("bad/app.yaml"), "--registry-ca", ca}, exitError, "app.yaml:7"},
 	}
 	for title, tt := range tests {
@@ -119,6 +120,22 @@ func TestCheckExitCodes(t *testing.T) {
 			t.Errorf("exit code %d, %v, %s, %s", code, err, data, out)
 		}
 	})
+}
+
+func TestCheckKeepsTheWarningsOfKustomizeToItself(t *testing.T) {
+	dir := t.TempDir()
+	files(t, dir, map[string]string{"app.yaml": pod("acme/app:v1"), "kustomization.yaml": "resources: [app.yaml]\ncommonLabels: {a: b}\n"})
+	stderr, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := os.Stderr
+	os.Stderr = stderr
+	defer func() { os.Stderr = before }()
+	report(t, exitOK, dir, "--offline")
+	if said, err := os.ReadFile(stderr.Name()); err != nil || len(said) > 0 || os.Stderr != stderr {
+		t.Errorf("it says %q, %v", said, err)
+	}
 }
 
 func TestCheckUsesWhatDockerLoginLeft(t *testing.T) {

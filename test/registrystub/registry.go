@@ -39,6 +39,8 @@ type Options struct {
 	Basic *Login
 	// Token asks for a bearer token, which /token gives to this user. A login without a name gives it to everybody.
 	Token *Login
+	// Referrers answers what refers to a digest. Registries that do not know the question have a tag instead.
+	Referrers bool
 	// Latency is added to every answer.
 	Latency time.Duration
 }
@@ -70,9 +72,10 @@ func Start(o Options) (*Registry, error) {
 	quiet := log.New(io.Discard, "", 0)
 	r := &Registry{
 		options: o,
-		inner:   registry.New(registry.Logger(quiet), registry.WithBlobHandler(registry.NewInMemoryBlobHandler())),
-		closed:  make(chan struct{}),
-		tokens:  map[string]string{},
+		inner: registry.New(registry.Logger(quiet), registry.WithBlobHandler(registry.NewInMemoryBlobHandler()),
+			registry.WithReferrersSupport(o.Referrers)),
+		closed: make(chan struct{}),
+		tokens: map[string]string{},
 	}
 	r.server = httptest.NewUnstartedServer(r)
 	_ = r.server.Listener.Close()
