@@ -20,7 +20,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/notify/card"
 	"github.com/backstop-dev/backstop/test/fleet"
+	"github.com/backstop-dev/backstop/test/slackstub"
 	"github.com/backstop-dev/backstop/test/testenv"
 )
 
@@ -208,6 +210,20 @@ spec:
         spec: {restartPolicy: Never, containers: [{name: a, image: IMAGE}]}
 `
 
+// changedByHand changes a Deployment and a DaemonSet, whose histories are kept by different kinds.
+func (w *World) changedByHand(tag string) {
+	w.t.Helper()
+	other := w.Fleet.Image("backend", fleet.Tag(prod, 0))
+	for workload, image := range map[string]string{
+		"deployment/backend": w.Fleet.Image("backend", tag), "daemonset/agent": w.Fleet.Image("gone", "v1"),
+	} {
+		w.kubectl(prod, "set", "image", workload, "*="+other)
+		w.until(prod, image, "knows that "+workload+" was changed by hand", func(s *v1alpha1.RollbackStatus) bool {
+			return slices.ContainsFunc(s.Failures, func(f v1alpha1.Failure) bool { return f.Drift != nil })
+		})
+	}
+}
+
 func TestAuditLogTheSuiteUsesEveryGrantedVerbAndNoOther(t *testing.T) {
 	t.Parallel()
 	w := world(t, quick, wide)
@@ -217,12 +233,19 @@ func TestAuditLogTheSuiteUsesEveryGrantedVerbAndNoOther(t *testing.T) {
 	_, err := w.Env.Kubectl(t.Context(), "delete", "lease", "backstop", "-n", testenv.Namespace, "--ignore-not-found")
 	w.must(err)
 	// Where the workloads are it may read their pull secrets, and the ServiceAccounts that name some.
-	w.grantSecrets(w.Fleet.Namespace(prod), "pull")
+	w.grantSecrets(w.Fleet.Namespace(prod), "pull", "slack-tokens")
 	first := startSidecar(t, w, "--leader-elect=true")
-	w.auto(prod, func(p *v1alpha1.RollbackPolicy) {
+	c := w.room(slackstub.Options{})
+	w.auto(prod, mode(v1alpha1.ModeApprove), onSlack, func(p *v1alpha1.RollbackPolicy) {
 		p.Spec.Cooldown = metav1.Duration{}
 		p.Spec.SourceRef = &v1alpha1.SourceRef{Namespace: w.Fleet.FluxNamespace(), Name: fleet.SourceName}
 	})
+	approved := func(image string) {
+		t.Helper()
+		r := w.waits(prod, image, "a person decides by")
+		c.pressed(slackstub.Jane, c.card(r, card.Approve), card.Approve)
+		w.ends(prod, image, v1alpha1.ResultVerified)
+	}
 	w.Settle()
 
 	// What nobody can blame, or not in Git: each kind is looked at.
@@ -237,14 +260,14 @@ func TestAuditLogTheSuiteUsesEveryGrantedVerbAndNoOther(t *testing.T) {
 	// The main story: reverted, lifted by a newer image, which is followed by another bad one; and the same with Helm.
 	one := w.publishBad("backend", fleet.Tag(prod, 1))
 	chart := w.publishBad("shop", fleet.Tag(prod, 1))
-	w.ends(prod, one, v1alpha1.ResultVerified)
-	w.ends(prod, chart, v1alpha1.ResultVerified)
+	approved(one)
+	approved(chart)
 	w.Publish("backend", fleet.Tag(prod, 2))
 	w.wroteBack(prod, "backend", fleet.Tag(prod, 2))
 	w.until(prod, one, "is released", func(s *v1alpha1.RollbackStatus) bool { return s.Release != nil })
 	w.runs(prod, "backend", fleet.Tag(prod, 2))
 	two := w.publishBad("backend", fleet.Tag(prod, 3))
-	w.ends(prod, two, v1alpha1.ResultVerified)
+	approved(two)
 	// An Event that says the same again is counted, not made anew.
 	w.Until("the Event of the decision has been counted", func() error {
 		var events corev1.EventList
@@ -256,6 +279,7 @@ func TestAuditLogTheSuiteUsesEveryGrantedVerbAndNoOther(t *testing.T) {
 		}
 		return fmt.Errorf("none of %d has", len(events.Items))
 	})
+	w.changedByHand(fleet.Tag(prod, 2))
 	first.Stop(patience)
 	// What is over is forgotten.
 	second := startSidecar(t, w, "--leader-elect=true", "--history=1s")
