@@ -72,8 +72,9 @@ func undecided(w *World) Step {
 		return end(w, v1alpha1.ResultRecovered, "the failure was gone before it could be recorded")
 	}
 	// Many failures heal by themselves within seconds.
-	if rest := firstSeen(s).Add(w.Policy.Grace).Sub(w.Now); rest > 0 && s.Suspect == nil {
-		return Step{Do: DoWait, Wait: rest, Why: fmt.Sprintf("grace period of %s", shortDuration(w.Policy.Grace))}
+	if ends := firstSeen(s).Add(w.Policy.Grace); w.Now.Before(ends) && s.Suspect == nil {
+		return Step{Do: DoWait, Wait: ends.Sub(w.Now), Until: ends,
+			Why: "grace period of " + shortDuration(w.Policy.Grace)}
 	}
 	if s.Suspect == nil {
 		return Step{Do: DoSuspect, Why: "looking for the commit that brought the image in"}

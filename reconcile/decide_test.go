@@ -113,6 +113,20 @@ func decision(by string, a v1alpha1.Answer, at time.Duration) v1alpha1.Decision 
 	return v1alpha1.Decision{By: by, Answer: a, At: micro(t0.Add(at))}
 }
 
+// A card is not worth posting before the end of the grace period, which the record therefore has to know however short
+// the period is.
+func TestAGracePeriodHasAnEnd(t *testing.T) {
+	for _, grace := range []time.Duration{2 * time.Second, 2 * time.Minute} {
+		w := aWorld(func(w *World) {
+			w.Form.Status.Suspect, w.Form.Status.Target, w.Policy.Grace = nil, nil, grace
+			w.Form.Status.Failures[0].Since = micro(w.Now.Add(-time.Second))
+		})
+		if step := decide(w); step.Do != DoWait || !step.Until.Equal(w.Now.Add(grace-time.Second)) {
+			t.Errorf("a period of %s: %s until %s", grace, step.Do, step.Until)
+		}
+	}
+}
+
 func TestDecide(t *testing.T) {
 	tests := map[string]struct {
 		world  World

@@ -91,7 +91,7 @@ type Step struct {
 	Do Effect
 	// Wait is how long to wait at most; zero until something wakes the key.
 	Wait time.Duration
-	// Until is when the form gives up, with DoWait; zero where it does not, or it does when Wait is over.
+	// Until is when a grace period ends or the form gives up, with DoWait; zero where it does not, or when Wait is over.
 	Until time.Time
 	// Why in a sentence, shown in the status while waiting.
 	Why string

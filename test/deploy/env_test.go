@@ -44,6 +44,7 @@ func TestDeploy(t *testing.T) {
 	t.Run("it grants what is needed and no more", s.rights)
 	t.Run("the component credentials grants named Secrets of one namespace", s.credentials)
 	t.Run("the component unstick grants to delete pods", s.unstick)
+	t.Run("every kustomization in the docs can be built", s.docs)
 	t.Run("the component slack-http lets Slack's clicks in", s.slackHTTP)
 	t.Run("people view and decide by the roles that they have anyway", s.people)
 	t.Run("Backstop changes one annotation of a Flux object", s.fluxObjects)
