@@ -24,7 +24,7 @@ func unmarshal(data []byte, into any) error { return yaml.Unmarshal(data, into) 
 // build renders a unit, or takes what an earlier version of the tree rendered from the same.
 func (b *builder) build(u *unit) {
 	if u.flux != nil {
-		u.vars = b.variables(u.flux)
+		u.vars = b.variables(u.flux, u.origin.file)
 	}
 	if old := b.same(u); old != nil {
 		u.rendered, u.failed, u.seen = copySource(old.rendered), old.failed, old.seen
@@ -163,17 +163,22 @@ func add(k *types.Kustomization, s *kustomizev1.KustomizationSpec) {
 	if s.NameSuffix != "" {
 		k.NameSuffix = s.NameSuffix
 	}
-	for _, i := range s.Images {
-		k.Images = slices.DeleteFunc(k.Images, func(other types.Image) bool { return other.Name == i.Name })
-		k.Images = append(k.Images, types.Image{Name: i.Name, NewName: i.NewName, NewTag: i.NewTag, Digest: i.Digest})
-	}
-	for _, p := range s.Patches {
-		k.Patches = append(k.Patches, types.Patch{Patch: p.Patch, Target: selector(p.Target)})
-	}
+	merge(k, s.Images, s.Patches)
 	for _, c := range s.Components {
 		if !slices.Contains(k.Components, c) {
 			k.Components = append(k.Components, c)
 		}
+	}
+}
+
+// merge adds images and patches to a kustomization. An image replaces one of the same name.
+func merge(k *types.Kustomization, images []fluxkustomize.Image, patches []fluxkustomize.Patch) {
+	for _, i := range images {
+		k.Images = slices.DeleteFunc(k.Images, func(other types.Image) bool { return other.Name == i.Name })
+		k.Images = append(k.Images, types.Image{Name: i.Name, NewName: i.NewName, NewTag: i.NewTag, Digest: i.Digest})
+	}
+	for _, p := range patches {
+		k.Patches = append(k.Patches, types.Patch{Patch: p.Patch, Target: selector(p.Target)})
 	}
 }
 

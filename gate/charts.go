@@ -1,12 +1,265 @@
+//go:build !nohelm
+
 package gate
 
-// charts names the Helm charts of the tree, which are not rendered: the values of HelmReleases are looked at, templates
-// are not.
-func (m *model) charts() {
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	yamlv3 "go.yaml.in/yaml/v3"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	"sigs.k8s.io/yaml"
+
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// renderedChart is a chart of the tree and what comes out of it.
+type renderedChart struct {
+	unit   *unit
+	source *source
+	// by is the HelmRelease with whose values it was rendered; nil for the chart's own.
+	by *placed
+}
+
+// renderCharts renders the Helm charts of the tree: with the values of every HelmRelease that names them, and with
+// their own where none does.
+func (m *model) renderCharts() {
+	used := map[string]bool{}
+	for _, p := range m.placedObjects() {
+		if p.kind != "HelmRelease" || p.group() != "helm.toolkit.fluxcd.io" {
+			continue
+		}
+		var hr helmv2.HelmRelease
+		if m.decode(&p.object, &hr) {
+			m.renderRelease(&p, &hr, used)
+		}
+	}
 	for _, dir := range m.listing.charts {
+		if used[dir] || m.config.skips()(dir) {
+			continue
+		}
+		origin := &object{kind: "chart", name: dir, file: path.Join(dir, "Chart.yaml"), line: m.appVersion(dir)}
+		m.renderChart(&renderedChart{unit: m.chartUnit(dir, origin, nil)}, &rendering{name: "release", namespace: "default"})
+	}
+}
+
+// renderRelease renders the chart of a HelmRelease, if it is in the tree.
+func (m *model) renderRelease(p *placed, hr *helmv2.HelmRelease, used map[string]bool) {
+	if hr.Spec.Chart == nil {
+		return
+	}
+	spec := &hr.Spec.Chart.Spec
+	if spec.SourceRef.Kind != "GitRepository" || !m.builder.oursByName(spec.SourceRef.Name) {
+		return
+	}
+	dir := path.Clean(strings.TrimLeft(spec.Chart, "/"))
+	if !slices.Contains(m.listing.charts, dir) {
+		return
+	}
+	used[dir] = true
+	r := &rendering{
+		name: hr.GetReleaseName(), namespace: hr.GetReleaseNamespace(), tests: hr.GetTest().Enable,
+		post: hr.Spec.PostRenderers,
+	}
+	if hr.Namespace == "" && hr.Spec.TargetNamespace == "" {
+		r.namespace = "default"
+	}
+	var hidden []string
+	r.values, hidden = m.valuesOf(hr, p.file)
+	if len(spec.ValuesFiles) > 0 {
+		var err error
+		if r.defaults, err = m.valuesFiles(spec.ValuesFiles, spec.IgnoreMissingValuesFiles); err != nil {
+			m.notRendered(&p.object, dir, err, LevelUnknown)
+			return
+		}
+	}
+	c := &renderedChart{unit: m.chartUnit(dir, &p.object, p.unit), by: p}
+	for _, name := range spec.ValuesFiles {
+		c.unit.closure.Values = union(c.unit.closure.Values, []string{path.Clean(strings.TrimLeft(name, "/"))})
+	}
+	if !m.renderChart(c, r) {
+		return
+	}
+	if len(hidden) > 0 {
 		m.findings = append(m.findings, Finding{
-			Rule: RuleNotRendered, Level: LevelNote, File: dir + "/Chart.yaml", Line: 1,
-			Message: "the chart " + dir + " is not rendered: only the values of HelmReleases are looked at",
+			Rule: RuleNotSubstituted, Level: LevelNote, File: p.file, Line: p.lineOf("spec", "valuesFrom"),
+			Message: fmt.Sprintf("%s is rendered without the values of %s, which only the cluster knows",
+				&p.object, strings.Join(hidden, ", ")),
+			Fix: "put the ConfigMap into the repository, if an image is in it",
 		})
 	}
+}
+
+// chartUnit is what a chart is rendered as: made of its values, of what names it, and of the unit that this is in.
+func (m *model) chartUnit(dir string, origin *object, in *unit) *unit {
+	u := &unit{dir: dir, origin: origin}
+	if in != nil {
+		u.vars = in.vars
+		u.closure.Paths, u.closure.Values = in.closure.Paths, slices.Clone(in.closure.Values)
+	}
+	if !slices.Contains(u.closure.Paths, origin.file) {
+		u.closure.Paths = append(slices.Clone(u.closure.Paths), origin.file)
+	}
+	for _, name := range m.listing.yaml {
+		if path.Dir(name) == dir {
+			u.closure.Values = append(u.closure.Values, name)
+		}
+	}
+	return u
+}
+
+// renderChart renders a chart and says whether it could.
+func (m *model) renderChart(c *renderedChart, r *rendering) bool {
+	level := LevelNote
+	if c.by != nil {
+		level = LevelUnknown
+	}
+	files, err := readChart(m.tree.FS, c.unit.dir)
+	if err != nil {
+		m.notRendered(c.unit.origin, c.unit.dir, err, level)
+		return false
+	}
+	data, err := r.render(files)
+	switch {
+	case errors.Is(err, errLibrary):
+		return false
+	case err != nil:
+		m.notRendered(c.unit.origin, c.unit.dir, err, level)
+		return false
+	}
+	if c.source = parse("", data); c.source.err != nil {
+		m.notRendered(c.unit.origin, c.unit.dir, c.source.err, level)
+		return false
+	}
+	m.rendered = append(m.rendered, c)
+	return true
+}
+
+// notRendered names a chart that is not rendered.
+func (m *model) notRendered(o *object, dir string, err error, level Level) {
+	f := Finding{
+		Rule: RuleNotRendered, Level: level, File: o.file, Line: o.line,
+		Message: fmt.Sprintf("the chart %s is not rendered: %s", dir, tidy(err)),
+		Fix:     "make `helm template " + dir + "` work",
+	}
+	var missing *notVendored
+	if errors.As(err, &missing) {
+		f.Level = LevelNote
+		f.Fix = fmt.Sprintf("vendor it: helm dependency build %s, and commit %[1]s/charts", dir)
+	}
+	m.findings = append(m.findings, f)
+}
+
+// appVersion is the line of a chart that says its version of the app, which is the usual tag.
+func (m *model) appVersion(dir string) int {
+	data, err := readFile(m.tree.FS, path.Join(dir, "Chart.yaml"), manifest.MaxFileSize)
+	if err != nil {
+		return 1
+	}
+	line := 0
+	for text := range strings.Lines(string(data)) {
+		line++
+		if strings.HasPrefix(text, "appVersion:") {
+			return line
+		}
+	}
+	return 1
+}
+
+// valuesOf are the values of a HelmRelease as far as the tree has them, and what has the others.
+func (m *model) valuesOf(hr *helmv2.HelmRelease, file string) (values map[string]any, hidden []string) {
+	values = map[string]any{}
+	for _, from := range hr.Spec.ValuesFrom {
+		var value *yamlv3.Node
+		if o := m.builder.config(from.Name, file); o != nil && from.Kind == "ConfigMap" && from.TargetPath == "" {
+			value = valueOf(valueOf(o.root, "data"), from.GetValuesKey())
+		}
+		var some map[string]any
+		if value == nil || yaml.Unmarshal([]byte(value.Value), &some) != nil {
+			hidden = append(hidden, from.Kind+" "+from.Name)
+			continue
+		}
+		values = loader.MergeMaps(values, some)
+	}
+	return loader.MergeMaps(values, hr.GetValues()), hidden
+}
+
+// valuesFiles merges the values that a HelmRelease takes instead of the chart's.
+func (m *model) valuesFiles(names []string, lenient bool) (map[string]any, error) {
+	values := map[string]any{}
+	for _, name := range names {
+		name = path.Clean(strings.TrimLeft(name, "/"))
+		data, err := readFile(m.tree.FS, name, manifest.MaxFileSize)
+		if errors.Is(err, fs.ErrNotExist) && lenient {
+			continue
+		}
+		var some map[string]any
+		if err == nil {
+			err = yaml.Unmarshal(data, &some)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read its valuesFiles: %w", err)
+		}
+		values = loader.MergeMaps(values, some)
+	}
+	return values, nil
+}
+
+// collectCharts gathers what the rendered charts would run.
+func (m *model) collectCharts() {
+	for _, c := range m.rendered {
+		for _, use := range m.usesOf(c.unit, c.source) {
+			m.locateTag(c, &use)
+			if c.by != nil {
+				use.paths = append(slices.Clone(c.by.paths), use.File)
+			}
+			m.uses = append(m.uses, use)
+		}
+	}
+}
+
+// locateTag finds the place that sets the tag of an image and nothing else of it, as values that override others do.
+func (m *model) locateTag(c *renderedChart, use *Use) {
+	_, tag, digest := manifest.Split(use.Image)
+	var only *manifestNode
+	for _, name := range c.unit.sources() {
+		s := m.files[name]
+		if s == nil {
+			continue
+		}
+		for i := range s.nodes {
+			n := &s.nodes[i]
+			if n.Value == "" || n.Value != tag && n.Value != digest || isObject(*n) && !c.isOf(n) {
+				continue
+			}
+			if only != nil || name == use.File && n.Line == use.Line {
+				return
+			}
+			only = n
+		}
+	}
+	if only != nil {
+		use.File, use.Line = only.File, only.Line
+	}
+}
+
+// isOf says whether a node is of the HelmRelease with whose values the chart was rendered.
+func (c *renderedChart) isOf(n *manifestNode) bool {
+	return c.by != nil && n.Object.Kind == "HelmRelease" && n.Object.Name == c.by.name
+}
+
+// standsFor says whether a HelmRelease's chart was rendered, so that its values need not be read by their shape.
+func (m *model) standsFor(u *unit, n manifestNode) bool {
+	if n.Object.Kind != "HelmRelease" {
+		return false
+	}
+	return slices.ContainsFunc(m.rendered, func(c *renderedChart) bool {
+		return c.by != nil && c.by.unit == u && c.by.name == n.Object.Name && c.by.namespace == n.Object.Namespace &&
+			(u != nil || c.by.file == n.File)
+	})
 }

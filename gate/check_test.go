@@ -226,6 +226,23 @@ func TestGateAKustomizationOfARenamedRepository(t *testing.T) {
 	wantFindings(t, got, "note variable-unknown apps/app.yaml:12", "note not-built away.yaml:5")
 }
 
+func TestGateTwoClustersWithSettingsOfOneName(t *testing.T) {
+	files := map[string]string{"apps/app.yaml": deployment("app", "acme/app:${TAG}")}
+	for _, cluster := range []string{"production", "staging"} {
+		files["clusters/"+cluster+"/settings.yaml"] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: flux-system}\n" +
+			"data: {TAG: " + cluster + "-v1}\n"
+		files["clusters/"+cluster+"/apps.yaml"] = "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\n" +
+			"metadata: {name: apps, namespace: flux-system}\nspec:\n  path: ./apps\n  sourceRef: {kind: GitRepository, name: flux-system}\n" +
+			"  postBuild: {substitute: {CLUSTER: " + cluster + "}, substituteFrom: [{kind: ConfigMap, name: settings}]}\n"
+	}
+	got := check(t, gate.Options{Head: tree(files)})
+	wantFindings(t, got)
+	want := []string{"acme/app:production-v1 apps/app.yaml:12", "acme/app:staging-v1 apps/app.yaml:12"}
+	if diff := cmp.Diff(want, images(got)); diff != "" {
+		t.Errorf("images (-want +got):\n%s", diff)
+	}
+}
+
 func TestGateALongRemoteAddressIsFoundInItsFile(t *testing.T) {
 	got := check(t, gate.Options{Head: tree(map[string]string{
 		"kustomization.yaml": "resources:\n- app.yaml\n- https://raw.githubusercontent.com/acme/operator/v1.1.4/manifests/crds/" + strings.Repeat("x", 80) + ".yaml\n",

@@ -28,6 +28,8 @@ type model struct {
 	scanned     map[string]placed
 	policies    []*policy
 	automations []automation
+	// rendered are the Helm charts.
+	rendered []*renderedChart
 
 	uses     []Use
 	findings []Finding
@@ -61,6 +63,7 @@ func newModel(tree Tree, o *Options, earlier *model, step func()) (*model, error
 	}
 	m.builder.run(m.listing.yaml, step)
 	m.readPolicies()
+	m.renderCharts()
 	m.collect()
 	m.unread()
 	m.guard()
@@ -133,7 +136,7 @@ func (m *model) collect() {
 			m.uses = append(m.uses, m.usesOf(nil, s)...)
 		}
 	}
-	m.charts()
+	m.collectCharts()
 	m.checkReferences()
 	m.findings = append(m.findings, m.builder.notes...)
 }

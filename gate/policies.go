@@ -16,6 +16,8 @@ import (
 // placed is an object and the paths by which environments know it.
 type placed struct {
 	object
+	// unit that renders it; nil for a file that stands for itself.
+	unit  *unit
 	paths []string
 }
 
@@ -44,7 +46,7 @@ func (m *model) placedObjects() []placed {
 			within[name] = true
 		}
 		for _, o := range u.rendered.objects {
-			p := placed{object: o, paths: []string{u.dir + "/.", o.file}}
+			p := placed{object: o, unit: u, paths: []string{u.dir + "/.", o.file}}
 			if u.origin != nil {
 				p.paths = append(p.paths, u.origin.file)
 			}

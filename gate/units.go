@@ -248,9 +248,11 @@ func (b *builder) withComponent(files manifest.Files, o *object, dir, ref string
 // ours says whether a Kustomization renders this repository, as far as the tree tells.
 func (b *builder) ours(k *kustomizev1.Kustomization) bool {
 	ref := k.Spec.SourceRef
-	if ref.Kind != "GitRepository" && ref.Kind != "" {
-		return false
-	}
+	return (ref.Kind == "GitRepository" || ref.Kind == "") && b.oursByName(ref.Name)
+}
+
+// oursByName says whether a GitRepository is this repository, as far as the tree tells.
+func (b *builder) oursByName(name string) bool {
 	known := slices.Clone(b.remotes)
 	var url string
 	var urls []string
@@ -260,7 +262,7 @@ func (b *builder) ours(k *kustomizev1.Kustomization) bool {
 		if o.name == "flux-system" {
 			known = append(known, at)
 		}
-		if o.name == ref.Name {
+		if o.name == name {
 			url = at
 		}
 		urls = append(urls, at)

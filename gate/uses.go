@@ -76,7 +76,7 @@ func (m *model) usesOf(u *unit, s *source) []Use {
 	places := m.placesOf(u)
 	for _, group := range grouped(nodes) {
 		first := group[0]
-		if name, ok := fluxKustomization(first); !isObject(first) || ok && m.builder.renders(name) {
+		if name, ok := fluxKustomization(first); !isObject(first) || ok && m.builder.renders(name) || m.standsFor(u, first) {
 			continue
 		}
 		image, ok := imageOf(group, m.repos)
@@ -200,10 +200,15 @@ func (m *model) locate(use *Use, u *unit, p places, n manifest.Node) {
 	at := manifest.Target{Namespace: n.Object.Namespace, Kind: n.Object.Kind, Name: n.Object.Name, Container: n.Container}
 	found := manifest.Match(near, use.Image, at)
 	if len(found) > 1 {
-		// A tag that an overlay sets is where it is changed, not the base.
+		// A tag that an overlay sets is where it is changed, not the base; nor where it is left empty.
+		_, tag, digest := manifest.Split(use.Image)
+		part := func(n manifest.Node) bool { return n.Part == manifest.PartTag || n.Part == manifest.PartDigest }
 		best := slices.IndexFunc(found, func(n manifest.Node) bool {
-			return n.Part == manifest.PartTag || n.Part == manifest.PartDigest
+			return part(n) && n.Value != "" && (n.Value == tag || n.Value == digest)
 		})
+		if best < 0 {
+			best = slices.IndexFunc(found, part)
+		}
 		if best > 0 {
 			found[0] = found[best]
 		}

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"path"
 	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -17,29 +18,64 @@ type variables struct {
 }
 
 // variables collects the values of spec.postBuild as far as the tree has them.
-func (b *builder) variables(k *kustomizev1.Kustomization) variables {
+// file is where the Kustomization is.
+func (b *builder) variables(k *kustomizev1.Kustomization, file string) variables {
 	post := k.Spec.PostBuild
 	if post == nil {
 		return variables{}
 	}
 	v := variables{values: map[string]string{}, on: true}
 	for _, from := range post.SubstituteFrom {
-		found := false
-		for i := range b.configs {
-			if o := &b.configs[i]; from.Kind == "ConfigMap" && o.name == from.Name {
-				found = true
-				data := valueOf(o.root, "data")
-				for j := 0; data != nil && j+1 < len(data.Content); j += 2 {
-					v.values[data.Content[j].Value] = data.Content[j+1].Value
-				}
-			}
+		var o *object
+		if from.Kind == "ConfigMap" {
+			o = b.config(from.Name, file)
 		}
-		v.open = v.open || !found
+		if v.open = v.open || o == nil; o == nil {
+			continue
+		}
+		data := valueOf(o.root, "data")
+		for j := 0; data != nil && j+1 < len(data.Content); j += 2 {
+			v.values[data.Content[j].Value] = data.Content[j+1].Value
+		}
 	}
 	for key, value := range post.Substitute {
 		v.values[key] = value
 	}
 	return v
+}
+
+// config finds a ConfigMap of the tree: of several clusters' by one name, the one nearest to the file that asks for it.
+// It gives nil where there is none, or several are as near.
+func (b *builder) config(name, file string) *object {
+	var best *object
+	most, several := -1, false
+	for i := range b.configs {
+		o := &b.configs[i]
+		// Kustomize adds a hash to the names of those that it generates.
+		if hash, generated := strings.CutPrefix(o.name, name+"-"); o.name != name && !(generated && len(hash) == 10) {
+			continue
+		}
+		switch n := shared(o.file, file); {
+		case n > most:
+			best, most, several = o, n, false
+		case n == most && o.file != best.file:
+			several = true
+		}
+	}
+	if several {
+		return nil
+	}
+	return best
+}
+
+// shared counts the folders that two paths begin with.
+func shared(a, b string) int {
+	x, y := strings.Split(path.Dir(a), "/"), strings.Split(path.Dir(b), "/")
+	n := 0
+	for n < len(x) && n < len(y) && x[n] == y[n] {
+		n++
+	}
+	return n
 }
 
 // apply replaces the variables in a value as Flux does. One that only the cluster knows stays as it is.

@@ -1,0 +1,210 @@
+//go:build !nohelm
+
+package gate
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
+	"helm.sh/helm/v4/pkg/chart/common"
+	chartutil "helm.sh/helm/v4/pkg/chart/common/util"
+	"helm.sh/helm/v4/pkg/chart/loader/archive"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	dependencies "helm.sh/helm/v4/pkg/chart/v2/util"
+	"helm.sh/helm/v4/pkg/engine"
+	"helm.sh/helm/v4/pkg/ignore"
+	release "helm.sh/helm/v4/pkg/release/v1"
+	manifests "helm.sh/helm/v4/pkg/release/v1/util"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// The bounds of a chart.
+const (
+	maxChartFiles = 5_000
+	maxChartBytes = 32 << 20
+)
+
+// errLibrary is a chart that is never installed by itself.
+var errLibrary = errors.New("a library chart")
+
+// notVendored is a chart whose dependency is not in its charts folder.
+type notVendored struct{ dependency string }
+
+func (e *notVendored) Error() string {
+	return fmt.Sprintf("its dependency %s is not in its folder charts", e.dependency)
+}
+
+// rendering is what a chart is rendered with.
+type rendering struct {
+	name, namespace string
+	values          map[string]any
+	// defaults are values that stand in for those of the chart; nil for none.
+	defaults map[string]any
+	// tests says that the chart's tests run too.
+	tests bool
+	post  []helmv2.PostRenderer
+}
+
+// readChart collects the files of a chart from a tree. Links in it are left out.
+func readChart(fsys fs.FS, dir string) ([]*archive.BufferedFile, error) {
+	rules := ignore.Empty()
+	if data, err := readFile(fsys, path.Join(dir, ".helmignore"), 1<<20); err == nil {
+		if rules, err = ignore.Parse(bytes.NewReader(data)); err != nil {
+			return nil, fmt.Errorf("read %s: %w", path.Join(dir, ".helmignore"), err)
+		}
+	}
+	rules.AddDefaults()
+	var files []*archive.BufferedFile
+	size := 0
+	err := fs.WalkDir(fsys, dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || name == dir {
+			return err
+		}
+		rel := strings.TrimPrefix(name, dir+"/")
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		switch {
+		case rules.Ignore(rel, info) && d.IsDir():
+			return fs.SkipDir
+		case d.IsDir(), !d.Type().IsRegular(), rules.Ignore(rel, info):
+			return nil
+		}
+		data, err := readFile(fsys, name, manifest.MaxFileSize)
+		if err != nil {
+			return err
+		}
+		if size += len(data); size > maxChartBytes || len(files) == maxChartFiles {
+			return fmt.Errorf("read the chart %s: more than %d files or %d MiB", dir, maxChartFiles, maxChartBytes>>20)
+		}
+		files = append(files, &archive.BufferedFile{Name: rel, Data: data})
+		return nil
+	})
+	return files, err
+}
+
+// render renders a chart as Helm does: without a cluster to look things up in, without the network, and without its
+// tests.
+func (r *rendering) render(files []*archive.BufferedFile) (data []byte, err error) {
+	defer func() {
+		// The library is not ours: a fault in it must not take the gate down.
+		if p := recover(); p != nil {
+			data, err = nil, fmt.Errorf("helm failed: %v", p)
+		}
+	}()
+	c, err := loader.LoadFiles(files)
+	if err != nil {
+		return nil, err
+	}
+	if c.Metadata.Type == "library" {
+		return nil, errLibrary
+	}
+	if missing := lacks(c); missing != "" {
+		return nil, &notVendored{missing}
+	}
+	if r.defaults != nil {
+		c.Values = r.defaults
+	}
+	if err := dependencies.ProcessDependencies(c, r.values); err != nil {
+		return nil, err
+	}
+	// A schema of the values may refer to anything on the network.
+	values, err := chartutil.ToRenderValuesWithSchemaValidation(c, r.values, common.ReleaseOptions{
+		Name: r.name, Namespace: r.namespace, Revision: 1, IsInstall: true,
+	}, nil, true)
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := engine.Render(c, values)
+	if err != nil {
+		return nil, err
+	}
+	return r.join(rendered)
+}
+
+// lacks names a dependency that is not vendored; empty for none.
+func lacks(c *chart.Chart) string {
+	for _, d := range c.Metadata.Dependencies {
+		if !slices.ContainsFunc(c.Dependencies(), func(sub *chart.Chart) bool { return sub.Name() == d.Name }) {
+			return d.Name
+		}
+	}
+	return ""
+}
+
+// join makes one text of what templates gave, and leaves out what never runs.
+func (r *rendering) join(rendered map[string]string) ([]byte, error) {
+	for name := range rendered {
+		if path.Base(name) == "NOTES.txt" || strings.TrimSpace(rendered[name]) == "" {
+			delete(rendered, name)
+		}
+	}
+	hooks, objects, err := manifests.SortManifests(rendered, nil, manifests.InstallOrder)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	for _, o := range objects {
+		fmt.Fprintf(&out, "---\n%s\n", o.Content)
+	}
+	out, err = r.postRender(out)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range hooks {
+		tests := !slices.ContainsFunc(h.Events, func(e release.HookEvent) bool { return e != release.HookTest })
+		if !tests || r.tests {
+			fmt.Fprintf(&out, "---\n%s\n", h.Manifest)
+		}
+	}
+	return out.Bytes(), nil
+}
+
+// postRender does what a HelmRelease asks of kustomize afterwards.
+func (r *rendering) postRender(out bytes.Buffer) (bytes.Buffer, error) {
+	for _, p := range r.post {
+		if p.Kustomize == nil {
+			continue
+		}
+		data, err := patched(out.Bytes(), p.Kustomize.Images, p.Kustomize.Patches)
+		if err != nil {
+			return out, fmt.Errorf("apply its postRenderers: %w", err)
+		}
+		out = *bytes.NewBuffer(data)
+	}
+	return out, nil
+}
+
+// patched runs kustomize over some objects in memory.
+func patched(objects []byte, images []fluxkustomize.Image, patches []fluxkustomize.Patch) ([]byte, error) {
+	k := types.Kustomization{Resources: []string{"all.yaml"}}
+	k.TypeMeta = types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind}
+	merge(&k, images, patches)
+	data, err := yaml.Marshal(k)
+	if err != nil {
+		return nil, err
+	}
+	files := filesys.MakeFsInMemory()
+	if err := errors.Join(files.WriteFile("all.yaml", objects), files.WriteFile("kustomization.yaml", data)); err != nil {
+		return nil, err
+	}
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(files, ".")
+	if err != nil {
+		return nil, err
+	}
+	return resources.AsYaml()
+}
