@@ -98,6 +98,8 @@ func restoring(w *World) Step {
 	}
 	left := astray(w)
 	switch {
+	case len(left) == 0 && drifted(s) && s.Suspect != nil && w.Branch != nil && stand(s, w.Branch).bad == 0:
+		return superseded(w)
 	case len(left) == 0:
 		return end(w, v1alpha1.ResultRejected, "%s keeps %s: %s", s.Verdict.By, w.Form.Spec.Image,
 			orElse(s.Verdict.Why, "no reason given"))

@@ -3,6 +3,7 @@ package watcher
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -87,6 +88,9 @@ func (s *sighting) adrift(ctx context.Context, known []v1alpha1.Workload) (out [
 		case h.has(s.key.Image):
 			again = append(again, w.String())
 		default:
+			if err := s.settled(ctx, h, wants); err != nil {
+				return nil, "", err
+			}
 			astray = true
 		}
 	}
@@ -94,6 +98,25 @@ func (s *sighting) adrift(ctx context.Context, known []v1alpha1.Workload) (out [
 		restored = strings.Join(again, ", ")
 	}
 	return out, restored, nil
+}
+
+// settled waits for Flux with a workload that is neither changed by hand nor runs what Git says: Flux takes the fields
+// of kubectl over first, and puts its own image in a moment later.
+func (s *sighting) settled(ctx context.Context, h *holder, wants Wanter) error {
+	want, err := wants.Want(ctx, s.namespace, h.workload, time.Time{}, nil)
+	if err != nil {
+		return err
+	}
+	now, err := newLook(s.client, s.namespace).get(ctx, h.workload.Kind, h.workload.Name)
+	switch {
+	case err != nil:
+		return err
+	case want.Busy != "":
+		return &reconcile.RetryAfter{After: applyingFor, Err: fmt.Errorf("%w: %s", errApplying, want.Busy)}
+	case !maps.Equal(now.images, h.images) || !drift.Equal(now.suspects, h.suspects):
+		return &reconcile.RetryAfter{After: applyingFor, Err: fmt.Errorf("%w: %s changes", errApplying, h.workload)}
+	}
+	return nil
 }
 
 // has says whether a template names an image.

@@ -124,6 +124,8 @@ func (w *Watcher) compare(ctx context.Context) {
 		case ctx.Err() != nil:
 		case errors.Is(err, errApplying):
 			w.drifts.queue.AddAfter(ref, applyingFor)
+		case errors.Is(err, errUnsaid):
+			w.drifts.queue.AddAfter(ref, unsaidFor)
 		case err != nil:
 			w.log.Error("cannot tell whether a workload runs what Git says, trying again", "workload", ref.String(),
 				"error", err)
@@ -137,6 +139,12 @@ func (w *Watcher) compare(ctx context.Context) {
 
 // applyingFor is after how long a workload is looked at again that Flux is applying.
 const applyingFor = time.Second
+
+// unsaidFor is after how long it is asked again what a workload should run, where nothing told: Git may only be away.
+const unsaidFor = time.Minute
+
+// errUnsaid says that nothing tells what a workload should run.
+var errUnsaid = errors.New("nothing tells what it should run")
 
 // errApplying says that what runs is between two revisions.
 var errApplying = errors.New("flux is applying")
@@ -160,17 +168,21 @@ func (w *Watcher) resolveDrift(ctx context.Context, ref v1alpha1.ObjectRef) erro
 		}
 	}
 	w.drifts.set(ref, now)
+	var unsaid error
 	for _, d := range slices.Concat(before, now) {
 		if d.git == "" {
 			if !slices.Contains(before, d) {
 				w.log.Warn("a workload was changed by hand, and nothing tells what it should run",
 					"workload", ref.String(), "container", d.container, "image", d.live)
 			}
+			if slices.Contains(now, d) {
+				unsaid = errUnsaid
+			}
 			continue
 		}
 		w.queue.Add(reconcile.Key{Namespace: ref.Namespace, Image: d.git})
 	}
-	return nil
+	return unsaid
 }
 
 // Wanter says what a workload should run; a new one is made for each look.

@@ -210,9 +210,15 @@ func TestFailingTellsOfADrift(t *testing.T) {
 	if err != nil || len(other.Failures) > 0 || other.Restored != "" {
 		t.Errorf("something newer: %+v, %v", other, err)
 	}
+	// Flux has taken the fields over, and not put its image in yet.
+	var later *reconcile.RetryAfter
+	between := gitSays(badImage)
+	between.want.Busy = "it applies"
+	if _, err := look(t, fluxDeployment(goodImage), between); !errors.As(err, &later) {
+		t.Errorf("while Flux takes it back: %v", err)
+	}
 	busy := gitSays(badImage)
 	busy.want.Busy = "it builds"
-	var later *reconcile.RetryAfter
 	if _, err := look(t, undone(goodImage), busy); !errors.As(err, &later) {
 		t.Errorf("while Flux applies: %v", err)
 	}

@@ -48,7 +48,7 @@ func reject(r *v1alpha1.Rollback, w words, value string) *slack.ButtonBlockEleme
 	if w.drift {
 		b := slack.NewButtonBlockElement(Reject, value, plainText("Restore from Git"))
 		b.AccessibilityLabel = clip("Let Flux put "+w.bad+" of "+w.app+" back", 75)
-		what := fmt.Sprintf("Git keeps %s for %s, and Flux puts it back the next time it applies.", w.bad, w.app)
+		what := fmt.Sprintf("Asks Flux to put %s of %s back now. Git keeps it.", w.bad, w.app)
 		return b.WithConfirm(confirm("Restore from Git?", what, "Restore"))
 	}
 	b := slack.NewButtonBlockElement(Reject, value, plainText(clip("Keep "+w.bad, 30)))

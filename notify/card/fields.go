@@ -25,6 +25,7 @@ func fields(f Facts) []*slack.TextBlockObject {
 	add("Image", imageField(r))
 	if r.Spec.Trigger == v1alpha1.TriggerDrift {
 		add("Changed by hand", driftField(&r.Status))
+		add("Flux takes it back", deadlineField(r))
 	} else {
 		add(podsLabel(r), podsField(&r.Status))
 	}
@@ -89,32 +90,6 @@ func podsField(s *v1alpha1.RollbackStatus) string {
 		out += fmt.Sprintf("\n%d ready on what ran before", s.Pods.Ready)
 	}
 	return out
-}
-
-// driftField says who changed the workload, when, and from which revision to which.
-func driftField(s *v1alpha1.RollbackStatus) string {
-	for _, f := range s.Failures {
-		d := f.Drift
-		if d == nil {
-			continue
-		}
-		when := f.Since.Time
-		if d.At != nil {
-			when = d.At.Time
-		}
-		out := "at " + clock(when)
-		if d.By != "" {
-			out += " by " + foreign(d.By, 60)
-		}
-		switch {
-		case d.From != "" && d.To != "":
-			out += "\nrevision " + foreign(d.From, 60) + " → " + foreign(d.To, 60)
-		case d.From != "":
-			out += "\nrevision " + foreign(d.From, 60) + " was left"
-		}
-		return out
-	}
-	return ""
 }
 
 // because lists the causes of the failures in words.
@@ -221,10 +196,10 @@ func policyField(f Facts) string {
 	return joinNonEmpty("\n", out, strings.Join(limits, " · "))
 }
 
-// kubelet is the kubelet's own words, which the block that shows them parses nothing of.
+// kubelet is the kubelet's own words, which the block that shows them parses nothing of. A change by hand has none.
 func kubelet(s *v1alpha1.RollbackStatus) string {
 	for _, f := range s.Failures {
-		if m := cut(f.Message, 600); m != "" {
+		if m := cut(f.Message, 600); m != "" && f.Drift == nil {
 			return isolated(m)
 		}
 	}

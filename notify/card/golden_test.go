@@ -15,7 +15,11 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-const policyAsks = "the policy asks for an approval"
+const (
+	policyAsks = "the policy asks for an approval"
+	byHandBy   = "Deployment/shop-api was changed by hand with kubectl"
+	neverInGit = "registry.example/shop/shop-api:hotfix was never in Git at this place: commit it by hand, or restore what Git says"
+)
 
 // states are all that a card can show, by the name of its golden file.
 func states() map[string]Facts {
@@ -45,17 +49,23 @@ func states() map[string]Facts {
 	}
 	drifted := map[string][]edit{
 		"1-seen":        {drift},
-		"4-to-decide":   {drift, target, asks("a change by hand is never adopted by itself")},
-		"4-only-reject": {drift, suspect, asks("a change by hand is never adopted by itself"), onlyReject},
+		"4-to-decide":   {drift, target, asks(policyAsks, byHandBy)},
+		"4-two":         {drift, another, target, asks(policyAsks, byHandBy)},
+		"4-blind":       {drift, blind, target, asks(policyAsks, "Deployment/shop-api was changed by hand with something unknown")},
+		"4-suspended":   {drift, undoes("never: Kustomization/flux-system/shop is suspended (flux resume kustomization shop -n flux-system)"), target, asks(policyAsks, byHandBy)},
+		"4-helm":        {drift, undoes("not until the next upgrade: HelmRelease/shop/shop-api does not correct drift (spec.driftDetection)"), target, asks(policyAsks, byHandBy)},
+		"4-only-reject": {drift, suspect, asks(policyAsks, byHandBy, "it cannot be adopted into Git, only be restored from it: "+neverInGit), onlyReject},
 		"5-adopting":    {drift, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve)},
-		"5-restoring":   {drift, target, asks("a change by hand is never adopted by itself"), decides(jane, v1alpha1.Reject)},
+		"5-restoring":   {drift, target, asks(policyAsks, byHandBy), decides(jane, v1alpha1.Reject)},
+		"6-restoring":   {drift, target, decides(jane, v1alpha1.Reject), verdict(jane, v1alpha1.Reject), restores},
 		"7-adopted":     {drift, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested},
-		"8-verified":    {drift, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, ends(v1alpha1.ResultVerified, "Deployment/shop-api runs registry.example/shop/shop-api:v1.41.3, as Git says now")},
-		"8-restored":    {drift, target, ends(v1alpha1.ResultRestored, "Kustomization/flux-system/shop took the change by hand back")},
+		"8-verified":    {drift, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, ends(v1alpha1.ResultVerified, "Deployment/shop-api runs registry.example/shop/shop-api:v1.41.3 again")},
+		"8-restored":    {drift, target, ends(v1alpha1.ResultRestored, "Kustomization/flux-system/shop took it back, 7m50s after the change by hand: Deployment/shop-api runs registry.example/shop/shop-api:v1.42.0 again, as Git says")},
+		"8-restored-by": {drift, target, decides(jane, v1alpha1.Reject), verdict(jane, v1alpha1.Reject), restores, ends(v1alpha1.ResultRestored, "slack:T0SHOP/U0JANE had it restored from Git, 7m50s after the change by hand: Deployment/shop-api runs registry.example/shop/shop-api:v1.42.0 again, as Git says")},
 		"8-rejected":    {drift, target, decides(jane, v1alpha1.Reject), verdict(jane, v1alpha1.Reject), ends(v1alpha1.ResultRejected, "slack:T0SHOP/U0JANE keeps registry.example/shop/shop-api:v1.42.0: no reason given")},
 		"8-recovered":   {drift, ends(v1alpha1.ResultRecovered, "somebody put registry.example/shop/shop-api:v1.42.0 back")},
 		"8-expired":     {drift, target, ends(v1alpha1.ResultExpired, "nobody decided in 1h; it can still be approved or rejected")},
-		"8-superseded":  {drift, target, ends(v1alpha1.ResultSuperseded, "main at 77aa88bb99cc says something newer")},
+		"8-superseded":  {drift, target, ends(v1alpha1.ResultSuperseded, "main at 77aa88bb99cc no longer says registry.example/shop/shop-api:v1.42.0: nothing to take back")},
 		"8-notified":    {drift, target, ends(v1alpha1.ResultNotified, "the policy only tells")},
 		"8-failed":      {drift, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), ends(v1alpha1.ResultFailed, "push main: the server's hook says: this branch is frozen until Monday")},
 		"8-unknown":     {drift, ends(v1alpha1.ResultUnattributable, "Deployment/shop-api carries no Flux labels")},
@@ -74,7 +84,12 @@ func states() map[string]Facts {
 }
 
 func onlyReject(r *v1alpha1.Rollback) {
-	r.Status.Waiting.Asked.OnlyReject = "Git never held the running image at this place"
+	r.Status.Waiting.Asked.OnlyReject = neverInGit
+	for i := range r.Status.Failures {
+		if d := r.Status.Failures[i].Drift; d != nil {
+			d.Live, d.To = "registry.example/shop/shop-api:hotfix", ""
+		}
+	}
 }
 
 func TestEveryStateValidatesAndMatchesItsGoldenFile(t *testing.T) {

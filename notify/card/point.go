@@ -14,6 +14,9 @@ func point(f Facts) string {
 	s, w := &r.Status, wordsOf(r)
 	out := or(plain(f.Cluster, 60), "Backstop") + ": "
 	switch {
+	case stateOf(r) == asking && w.drift && !approvable(s):
+		out += fmt.Sprintf("%s, Git says %s. Restore it from Git by %s, or commit what is meant.", header(r), w.bad,
+			utc(s.Waiting.Asked.Until.Time))
 	case stateOf(r) == asking && w.drift:
 		out += fmt.Sprintf("%s, Git says %s. Adopt it into Git or restore it by %s.", header(r), w.bad,
 			utc(s.Waiting.Asked.Until.Time))

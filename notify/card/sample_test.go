@@ -135,12 +135,47 @@ func drift(r *v1alpha1.Rollback) {
 	failures(r)
 	r.Status.Pods, r.Status.Waiting = nil, nil
 	f := &r.Status.Failures[0]
-	f.Cause, f.Message = v1alpha1.CauseDrift, ""
+	f.Cause, f.Message = v1alpha1.CauseDrift, "kubectl changed container api by hand to registry.example/shop/shop-api:v1.41.3"
 	f.Drift = &v1alpha1.Drift{
-		Live: "registry.example/shop/shop-api:v1.41.3", By: "kubectl-rollout", At: atPointer("14:24:08"), From: "7", To: "6",
+		Live: "registry.example/shop/shop-api:v1.41.3", By: "kubectl", At: atPointer("14:24:08"), From: "7", To: "6",
+		Read: []string{
+			"managedFields: kubectl owns the image since 14:24:08 UTC, and Flux does not any more",
+			"ReplicaSets: revision 7 with registry.example/shop/shop-api:v1.42.0 was left for revision 6",
+			"Git at 4be1c2d9a7f3 says registry.example/shop/shop-api:v1.42.0",
+		},
 		UndoneBy: &v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "shop"}, UndoneAt: atPointer("14:30:00"),
-		Undone: "Kustomization/flux-system/shop puts it back by 14:30:00 UTC, give or take 1m",
+		Undone: "at about 14:30:00 UTC: Kustomization/flux-system/shop applies every 10m, and each new revision at once",
 	}
+}
+
+// undoes is when Flux takes the change by hand back, where that has no time.
+func undoes(says string) edit {
+	return func(r *v1alpha1.Rollback) {
+		d := r.Status.Failures[0].Drift
+		d.UndoneAt, d.Undone = nil, says
+	}
+}
+
+// blind is a change by hand of which little could be read.
+func blind(r *v1alpha1.Rollback) {
+	d := r.Status.Failures[0].Drift
+	d.By, d.At, d.From, d.To = "", nil, "", ""
+	d.Read = d.Read[2:]
+	d.Unread = []string{"history: no ReplicaSets of it are there", "managedFields: the managedFields entry of kubectl cannot be read: unexpected end of JSON input"}
+}
+
+// another workload was changed too, which Flux takes back sooner.
+func another(r *v1alpha1.Rollback) {
+	f := *r.Status.Failures[0].DeepCopy()
+	f.Workload.Name, f.Drift.UndoneAt = "shop-worker", atPointer("14:26:00")
+	f.Drift.Undone = "at about 14:26:00 UTC: Kustomization/flux-system/shop-worker applies every 5m, and each new revision at once"
+	r.Status.Failures = append(r.Status.Failures, f)
+}
+
+// restores is the reconcile that was asked for.
+func restores(r *v1alpha1.Rollback) {
+	r.Status.Request = &v1alpha1.Request{Token: "t", Objects: []v1alpha1.ObjectRef{*r.Status.Failures[0].Drift.UndoneBy}, At: at("14:31:10")}
+	waits("Deployment/shop-api still runs registry.example/shop/shop-api:v1.41.3; Flux takes that back at about 14:36:00 UTC", "")(r)
 }
 
 const jane = "slack:T0SHOP/U0JANE"

@@ -12,9 +12,9 @@ import (
 func scope(f Facts) string {
 	s := f.Rollback.Status.Suspect
 	if s == nil {
-		return ""
+		return fit(told(&f.Rollback.Status)...)
 	}
-	var lines []string
+	lines := told(&f.Rollback.Status)
 	if files := filesOf(s); len(files) > 0 && f.Rollback.Status.Target != nil {
 		lines = append(lines, fmt.Sprintf("*In Git* %s on %s of %s", join(files, 3), code(s.Branch, 80),
 			foreign(s.Source.String(), 120)))
@@ -87,7 +87,7 @@ func question(f Facts) string {
 	out := "🟡 *A person decides* by " + clock(a.Until.Time) + ". "
 	switch {
 	case f.Rollback.Spec.Trigger == v1alpha1.TriggerDrift:
-		out += "Without a decision Git stays as it is. " + undone(&f.Rollback.Status)
+		out += unanswered(&f.Rollback.Status)
 	case f.Mode == v1alpha1.ModeAuto:
 		out += "Without a decision Git is changed only if what is listed here is over by then."
 	default:
@@ -104,24 +104,13 @@ func question(f Facts) string {
 	return fit(lines...)
 }
 
-// undone says when Flux takes a change by hand back.
-func undone(s *v1alpha1.RollbackStatus) string {
-	for _, f := range s.Failures {
-		switch d := f.Drift; {
-		case d == nil:
-		case d.Undone != "":
-			return foreign(d.Undone, 300)
-		case d.UndoneAt != nil:
-			return "Flux puts Git's image back at about " + clock(d.UndoneAt.Time) + "."
-		}
-	}
-	return "Flux puts Git's image back the next time it applies."
-}
-
 // byWhom says who decided, and when.
 func byWhom(r *v1alpha1.Rollback) string {
 	a, by, at := answer(r)
 	verb := map[v1alpha1.Answer]string{v1alpha1.Approve: "Approved", v1alpha1.Reject: "Rejected"}[a]
+	if verb != "" && r.Spec.Trigger == v1alpha1.TriggerDrift {
+		verb = answers[a]
+	}
 	if verb == "" {
 		return ""
 	}
@@ -135,6 +124,8 @@ func byWhom(r *v1alpha1.Rollback) string {
 
 func pushing(r *v1alpha1.Rollback) string {
 	switch {
+	case rejected(r) && r.Spec.Trigger == v1alpha1.TriggerDrift:
+		return restoring(&r.Status)
 	case rejected(r):
 		return "*Next* nothing: Git stays as it is"
 	case r.Status.Suspect == nil:
@@ -182,7 +173,11 @@ func record(f Facts) string {
 	}
 	took := "*Ended* " + date(s.Outcome.At.Time)
 	if first := firstSeen(s); s.Outcome.At.After(first) && !first.IsZero() {
-		took += ", " + lasted(s.Outcome.At.Sub(first)) + " after the first failure"
+		since := " after the first failure"
+		if r.Spec.Trigger == v1alpha1.TriggerDrift {
+			since = " after " + what(r)
+		}
+		took += ", " + lasted(s.Outcome.At.Sub(first)) + since
 	}
 	return fit(append(lines, took, holdNow(s))...)
 }
@@ -240,9 +235,21 @@ func context(f Facts) []string {
 	var out []string
 	if Open(r) {
 		out = append(out, mayDecide(f.Policies)...)
-		out = append(out, fmt.Sprintf("Without Slack: %s · %s", command("approve", r), command("reject", r)))
+		out = append(out, withoutSlack(r))
 	}
 	return append(out, code("Rollback "+r.Namespace+"/"+r.Name, 330))
+}
+
+// withoutSlack is how to decide by command; what a change by hand is answered with has another name there.
+func withoutSlack(r *v1alpha1.Rollback) string {
+	approve, reject := command("approve", r), command("reject", r)
+	switch {
+	case !approvable(&r.Status):
+		return "Without Slack: " + reject
+	case r.Spec.Trigger == v1alpha1.TriggerDrift:
+		return fmt.Sprintf("Without Slack: %s adopts, %s restores", approve, reject)
+	}
+	return fmt.Sprintf("Without Slack: %s · %s", approve, reject)
 }
 
 func command(verb string, r *v1alpha1.Rollback) string {

@@ -203,46 +203,6 @@ func ending(r *v1alpha1.Rollback, w words) string {
 	return w.app + ": " + w.bad
 }
 
-// driftHeader is the point where somebody changed a workload by hand: spec.image is Git's, the target is what runs.
-func driftHeader(r *v1alpha1.Rollback, w words) string {
-	switch stateOf(r) {
-	case failing, asking:
-		return w.app + " was " + byHand(&r.Status) + " by hand to " + or(w.good, "another image")
-	case reverting:
-		if rejected(r) {
-			return "Restoring " + w.bad + " of " + w.app + " from Git"
-		}
-		return "Adopting " + or(w.good, "the running image") + " of " + w.app + " into Git"
-	case reverted:
-		return "Adopted into Git, waiting for Flux: " + w.app + " " + w.good
-	case ended:
-		switch r.Status.Outcome.Result {
-		case v1alpha1.ResultVerified:
-			return w.app + " stays on " + or(w.good, "the running image") + ", as Git says now"
-		case v1alpha1.ResultRejected:
-			return "Not adopted: Git keeps " + w.bad + " for " + w.app
-		case v1alpha1.ResultRecovered:
-			return w.app + " runs " + w.bad + " again"
-		case v1alpha1.ResultNotified, v1alpha1.ResultUnattributable:
-			return w.app + " was changed by hand, a person must act"
-		case v1alpha1.ResultFailed:
-			return "Not adopted into Git: " + w.app + " " + w.good
-		default:
-		}
-	}
-	return ending(r, w)
-}
-
-// byHand is what somebody did: kubectl rollout undo goes back to a revision that the history knows.
-func byHand(s *v1alpha1.RollbackStatus) string {
-	for _, f := range s.Failures {
-		if f.Drift != nil && f.Drift.To != "" {
-			return "rolled back"
-		}
-	}
-	return "changed"
-}
-
 // targetOf is the image to go back to; for a drift the one that runs.
 func targetOf(r *v1alpha1.Rollback) string {
 	if t := r.Status.Target; t != nil && t.Image != "" {

@@ -106,6 +106,7 @@ func TestSuspects(t *testing.T) {
 			Name: "backend", Image: good, Unread: `the managedFields entry of kubectl cannot be read: `}}},
 		"an entry that cannot be parsed does not matter where Flux owns the image": {change: fields(entry("kustomize-controller", "image"), broken)},
 		"no managedFields at all": {change: fields(), want: []Container{{Name: "backend", Image: good, Unread: "the object has no managedFields"}}},
+		"managedFields that were taken away before the change": {change: fields(entry("before-first-apply", "name"), entry("kubectl-set", "image")), want: by("kubectl-set")},
 		"nobody owns the image": {change: fields(entry("kustomize-controller", "name")), want: []Container{{
 			Name: "backend", Image: good, Unread: "no managedFields entry owns the image"}}},
 	}
@@ -206,6 +207,7 @@ func TestJudge(t *testing.T) {
 		"Git cannot be read: the revision that was left tells": {live: good, history: left(good, bad), unsaid: "no Secret", wantGit: bad, from: "2", to: "1", unread: []string{"Git: no Secret"}},
 		"neither tells: nothing is guessed": {live: good, history: NoHistory("a CronJob keeps none"), unsaid: "no Secret",
 			unread: []string{"Git: no Secret", "history: a CronJob keeps none"}},
+		"the ReplicaSet that was left is missing": {live: good, git: bad, history: left(good), wantGit: bad, unread: []string{"history: none of the ReplicaSets has another image: what was left is missing"}},
 		"no history, but Git": {live: good, git: bad, history: ReplicaSets("u", nil), wantGit: bad, unread: []string{"history: no ReplicaSets of it are there"}},
 
 		"pinned by digest to what it ran before, and Git cannot be read": {live: "r/b:1" + digest, history: left("r/b:1", "r/b:1"+digest), unsaid: "no Secret", not: "it runs what it ran before"},

@@ -78,7 +78,11 @@ func (f Facts) told(s step) (read, unread []string) {
 	if f.Git != "" {
 		read = append(read, fmt.Sprintf("Git at %.12s says %s", f.Commit, f.Git))
 	}
-	for what, why := range map[string]string{"managedFields": c.Unread, "history": f.History.Unread, "Git": f.Unsaid} {
+	history := f.History.Unread
+	if history == "" && f.History.Of != "" && s.from == "" {
+		history = "none of the " + f.History.Of + " has another image: what was left is missing"
+	}
+	for what, why := range map[string]string{"managedFields": c.Unread, "history": history, "Git": f.Unsaid} {
 		if why != "" {
 			unread = append(unread, what+": "+word(why))
 		}

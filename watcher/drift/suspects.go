@@ -59,6 +59,9 @@ func isFlux(manager string) bool {
 	return false
 }
 
+// beforeFirstApply is what the API server calls everybody whose entries are gone, Flux among them.
+const beforeFirstApply = "before-first-apply"
+
 // maxSuspects bounds what is kept of one workload.
 const maxSuspects = 32
 
@@ -176,7 +179,7 @@ func (r *managers) suspect(c Image) (Container, bool) {
 		switch {
 		case isFlux(m.name) && image:
 			return out, false
-		case isFlux(m.name):
+		case isFlux(m.name), m.name == beforeFirstApply:
 			applied = applied || any
 		case image && (out.By == "" || m.at.After(out.At)):
 			out.By, out.At = m.name, m.at
