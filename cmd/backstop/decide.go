@@ -22,6 +22,8 @@ func approveCommand(std streams) *cobra.Command {
 		Long: `Adds your approval to a Rollback. The first decision counts: Backstop then pushes the revert and the hold,
 asks Flux to apply them, and verifies. An expired Rollback can still be approved.
 
+Of a workload that was changed by hand, what runs is adopted into Git: 'backstop get drift' lists them.
+
 Without Backstop's command:
   kubectl -n NAMESPACE patch rollback NAME --type=json -p '[{"op":"add","path":"/spec/decisions","value":[
     {"by":"YOUR USER NAME","answer":"Approve","at":"2026-11-21T09:00:00.000000Z"}]}]'`,
@@ -31,9 +33,11 @@ Without Backstop's command:
 
 func rejectCommand(std streams) *cobra.Command {
 	return decisionCommand(std, v1alpha1.Reject, &cobra.Command{
-		Use:     "reject NAME",
-		Short:   "keep the image that a Rollback is about",
-		Long:    "Adds your refusal to a Rollback. The first decision counts: Backstop then leaves Git as it is.",
+		Use:   "reject NAME",
+		Short: "keep the image that a Rollback is about",
+		Long: `Adds your refusal to a Rollback. The first decision counts: Backstop then leaves Git as it is.
+
+A workload that was changed by hand is restored from Git: Flux is asked to reconcile.`,
 		Example: "  backstop reject backend-1f2e3d4c5b-1 -n production --reason 'the registry is being repaired'",
 	})
 }

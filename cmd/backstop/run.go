@@ -314,8 +314,11 @@ func (s *sidecar) serve(ctx context.Context, metricsAddr, healthAddr string) (fu
 			f()
 		}
 	}
-	for addr, h := range map[string]http.Handler{metricsAddr: scrape, healthAddr: health} {
-		end, err := listen(ctx, addr, h, s.log)
+	for _, at := range []struct {
+		addr string
+		http.Handler
+	}{{metricsAddr, scrape}, {healthAddr, health}} {
+		end, err := listen(ctx, at.addr, at.Handler, s.log)
 		if err != nil {
 			stop()
 			return nil, err

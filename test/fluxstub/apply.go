@@ -106,7 +106,7 @@ func (s *stand) applyOne(ctx context.Context, o *unstructured.Unstructured, mana
 	case apierrors.IsNotFound(err):
 	case err != nil:
 		return fmt.Errorf("%s dry-run failed: %w", name, err)
-	case leftAlone(o) || leftAlone(live):
+	case leftAlone(o) || leftAlone(live) || ifNotPresent(o):
 		return nil
 	case manager == kustomizeManager:
 		if err := s.takeOver(ctx, live); err != nil {
@@ -130,6 +130,11 @@ func leftAlone(o *unstructured.Unstructured) bool {
 		}
 	}
 	return false
+}
+
+// ifNotPresent says whether an object that is there is to stay as it is. Only Git is asked.
+func ifNotPresent(o *unstructured.Unstructured) bool {
+	return strings.EqualFold(o.GetAnnotations()[kustomizev1.GroupVersion.Group+"/ssa"], "ifnotpresent")
 }
 
 // takeOver makes the fields that kubectl manages those of kustomize-controller,

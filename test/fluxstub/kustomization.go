@@ -174,6 +174,9 @@ func (r *run) reconcile(ctx context.Context) error {
 		labels[group+"/name"], labels[group+"/namespace"] = k.Name, k.Namespace
 		o.SetLabels(labels)
 	}
+	if err := r.applying(ctx); err != nil {
+		return err
+	}
 	if err := r.applyAll(ctx, objects, kustomizeManager); err != nil {
 		r.record(digest, meta.ReconciliationFailedReason)
 		return failed(meta.ReconciliationFailedReason, err)
@@ -198,6 +201,16 @@ func (r *run) reconcile(ctx context.Context) error {
 		"Applied revision: "+revision))
 	r.record(digest, meta.ReconciliationSucceededReason)
 	return nil
+}
+
+// applying shows that what runs is between two revisions for a moment.
+func (r *run) applying(ctx context.Context) error {
+	message := fmt.Sprintf("Detecting drift for revision %s with a timeout of %s", r.k.Status.LastAttemptedRevision,
+		timeoutOf(r.k))
+	condition(&r.k.Status.Conditions, r.k, unknown(meta.ReadyCondition, meta.ProgressingReason,
+		"Reconciliation in progress"))
+	condition(&r.k.Status.Conditions, r.k, yes(meta.ReconcilingCondition, meta.ProgressingReason, message))
+	return r.saveStatus(ctx)
 }
 
 // dependencies says which of a Kustomization's dependencies is not ready at this revision.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -210,4 +211,64 @@ func TestDriftUnderAHelmReleaseWithAndWithoutDriftDetection(t *testing.T) {
 	}
 	w.ends(prod, bad, v1alpha1.ResultRestored, "HelmRelease/"+w.Fleet.Namespace(prod)+"/shop took it back")
 	w.runsImage(prod, "shop", bad)
+}
+
+func TestWhatCannotBeReadOfADriftIsSaid(t *testing.T) {
+	t.Parallel()
+	w := world(t, quick, apps("bare", "missing", "wiped"), vary(func(w *World) {
+		file := w.Fleet.File(prod, "bare")
+		w.Fleet.Files[file] = strings.Replace(w.Fleet.Files[file], "  replicas:", "  revisionHistoryLimit: 0\n  replicas:", 1)
+	}))
+	w.asks(prod)
+	w.Settle()
+	git, good := map[string]string{}, map[string]string{}
+	for _, app := range w.Fleet.Apps {
+		good[app] = w.Fleet.Image(app, fleet.Tag(prod, 0))
+		git[app], _ = w.release(prod, app, 1)
+	}
+	// No history: the ReplicaSet of the revision that was left is deleted as soon as it has no pods.
+	w.setImage(prod, "bare", good["bare"])
+	w.runs(prod, "bare", fleet.Tag(prod, 0))
+	w.Until("bare has one ReplicaSet", func() error { return w.keepsOnly("bare", good["bare"]) })
+	// A missing ReplicaSet: somebody deleted that of the revision that was left.
+	w.kubectl(prod, "rollout", "undo", "deployment/missing")
+	w.runs(prod, "missing", fleet.Tag(prod, 0))
+	var all appsv1.ReplicaSetList
+	w.must(w.Client.List(t.Context(), &all, client.InNamespace(w.Fleet.Namespace(prod)), client.MatchingLabels{"app": "missing"}))
+	for i := range all.Items {
+		if all.Items[i].Spec.Template.Spec.Containers[0].Image == git["missing"] {
+			w.must(w.Client.Delete(t.Context(), &all.Items[i]))
+		}
+	}
+	// Without managedFields nobody owns anything, also not who changes something next.
+	w.kubectl(prod, "patch", "deployment", "wiped", "--type=merge", `--patch={"metadata":{"managedFields":[{}]}}`)
+	w.setImage(prod, "wiped", good["wiped"])
+	w.runs(prod, "wiped", fleet.Tag(prod, 0))
+	startSidecar(t, w)
+	for app, want := range map[string]struct{ by, unread string }{
+		"bare":    {by: "kubectl-set", unread: "history: none of the ReplicaSets has another image: what was left is missing"},
+		"missing": {by: "kubectl", unread: "history: none of the ReplicaSets has another image: what was left is missing"},
+		"wiped":   {unread: "managedFields: the object has no managedFields"},
+	} {
+		r, f := w.adrift(prod, git[app], "Deployment/"+app)
+		d := f.Drift
+		if d.By != want.by || d.Live != good[app] || strings.Join(d.Unread, "; ") != want.unread || r.Status.Target.Image != good[app] {
+			t.Errorf("%s: %+v, target %+v, want %+v", app, d, r.Status.Target, want)
+		}
+		if strings.HasPrefix(want.unread, "history") && (d.From != "" || d.To != "") {
+			t.Errorf("%s: from %q to %q is a guess", app, d.From, d.To)
+		}
+	}
+}
+
+// keepsOnly says whether all ReplicaSets of an app are of one image.
+func (w *World) keepsOnly(app, image string) error {
+	var all appsv1.ReplicaSetList
+	w.must(w.Client.List(w.t.Context(), &all, client.InNamespace(w.Fleet.Namespace(prod)), client.MatchingLabels{"app": app}))
+	for i := range all.Items {
+		if got := all.Items[i].Spec.Template.Spec.Containers[0].Image; got != image {
+			return fmt.Errorf("one is of %s", got)
+		}
+	}
+	return nil
 }

@@ -154,40 +154,6 @@ func TestTwoPeopleAnswerADriftDifferently(t *testing.T) {
 	w.unmoved(prod, tip)
 }
 
-func TestWhatIsNoDrift(t *testing.T) {
-	t.Parallel()
-	names := []string{"pinned", "ignored", "disabled", "scaled", "mirrored", "primary"}
-	w := world(t, quick, apps(names...))
-	startSidecar(t, w)
-	w.asks(prod)
-	w.Settle()
-	image := func(app string) string { return w.Fleet.Image(app, fleet.Tag(prod, 0)) }
-	set := func(app, to string) { t.Helper(); w.kubectl(prod, "set", "image", "deployment/"+app, app+"="+to) }
-	digest := w.Publish("pinned", fleet.Tag(prod, 0))
-	w.Publish("ignored", "other")
-	w.Publish("disabled", "other")
-
-	set("pinned", image("pinned")+"@"+digest)
-	w.kubectl(prod, "annotate", "deployment/ignored", "kustomize.toolkit.fluxcd.io/ssa=Ignore")
-	set("ignored", w.Fleet.Image("ignored", "other"))
-	w.kubectl(prod, "label", "deployment/disabled", "kustomize.toolkit.fluxcd.io/reconcile=disabled")
-	set("disabled", w.Fleet.Image("disabled", "other"))
-	w.kubectl(prod, "scale", "deployment/scaled", "--replicas=2")
-	// What Flagger makes of a target carries none of Flux's labels.
-	w.kubectl(prod, "create", "deployment", "primary-primary", "--image="+image("primary"))
-	w.kubectl(prod, "set", "image", "deployment/primary-primary", "*="+image("pinned"))
-	// Forged labels that no inventory confirms.
-	w.kubectl(prod, "label", "deployment/primary-primary", "kustomize.toolkit.fluxcd.io/name="+prod,
-		"kustomize.toolkit.fluxcd.io/namespace="+w.Fleet.FluxNamespace())
-	// A real one, which comes after all of them.
-	w.Publish("mirrored", "other")
-	set("mirrored", w.Fleet.Image("mirrored", "other"))
-	w.adrift(prod, image("mirrored"), "Deployment/mirrored")
-	if n := w.count(prod); n != 1 {
-		t.Errorf("%d Rollbacks, want the one of the real drift", n)
-	}
-}
-
 func TestKustomizationThatIsSuspendedNeverTakesADriftBack(t *testing.T) {
 	t.Parallel()
 	w := world(t, quick)

@@ -105,7 +105,7 @@ func TestSuspects(t *testing.T) {
 		"an entry that cannot be parsed leaves the owner": {change: fields(entry("kustomize-controller", "name"), broken), want: []Container{{
 			Name: "backend", Image: good, Unread: `the managedFields entry of kubectl cannot be read: `}}},
 		"an entry that cannot be parsed does not matter where Flux owns the image": {change: fields(entry("kustomize-controller", "image"), broken)},
-		"no managedFields at all": {change: fields(), want: []Container{{Name: "backend", Image: good, Unread: "the object has no managedFields"}}},
+		"no managedFields at all":                              {change: fields(), want: []Container{{Name: "backend", Image: good, Unread: "the object has no managedFields"}}},
 		"managedFields that were taken away before the change": {change: fields(entry("before-first-apply", "name"), entry("kubectl-set", "image")), want: by("kubectl-set")},
 		"nobody owns the image": {change: fields(entry("kustomize-controller", "name")), want: []Container{{
 			Name: "backend", Image: good, Unread: "no managedFields entry owns the image"}}},
@@ -208,7 +208,7 @@ func TestJudge(t *testing.T) {
 		"neither tells: nothing is guessed": {live: good, history: NoHistory("a CronJob keeps none"), unsaid: "no Secret",
 			unread: []string{"Git: no Secret", "history: a CronJob keeps none"}},
 		"the ReplicaSet that was left is missing": {live: good, git: bad, history: left(good), wantGit: bad, unread: []string{"history: none of the ReplicaSets has another image: what was left is missing"}},
-		"no history, but Git": {live: good, git: bad, history: ReplicaSets("u", nil), wantGit: bad, unread: []string{"history: no ReplicaSets of it are there"}},
+		"no history, but Git":                     {live: good, git: bad, history: ReplicaSets("u", nil), wantGit: bad, unread: []string{"history: no ReplicaSets of it are there"}},
 
 		"pinned by digest to what it ran before, and Git cannot be read": {live: "r/b:1" + digest, history: left("r/b:1", "r/b:1"+digest), unsaid: "no Secret", not: "it runs what it ran before"},
 		"Git says it by now":                                   {live: good, git: good, not: "it runs what Git says"},
