@@ -192,6 +192,7 @@ func TestClickAfterExpiry(t *testing.T) {
 	})
 	w.click(slackstub.Jane, card.Approve)
 	w.recorded(janeApproves)
+	w.hears(slackstub.Jane, 1, "Your approval is recorded")
 	// Every other end is one.
 	w.store.change(func(r *v1alpha1.Rollback) {
 		r.Spec.Decisions, r.Status.Outcome.Result = nil, v1alpha1.ResultRecovered

@@ -255,6 +255,8 @@ func TestAPersonClicks(t *testing.T) {
 	says("not <!channel> verified")
 	do(p.Click(t.Context(), "[data-replies]"))
 	do(p.Until(t.Context(), "!document.querySelector('#thread').hidden && document.querySelector('#thread').innerText.includes('Approved by @Jane Doe')"))
+	// The log stands below the card.
+	do(p.Eval(t.Context(), `document.querySelectorAll('#thread, #thread *').forEach(e => { e.scrollTop = e.scrollHeight })`, nil))
 	picture("thread.png")
 	if got := w.Receipts(); len(got) != 4 || got[1].Sent || !got[3].Acked {
 		t.Errorf("clicks were %+v, want one into the void, one denied and two sent", got)
