@@ -6,7 +6,8 @@ import (
 	"io"
 )
 
-// JUnit's report: a test case for every image at every place, and for every finding that is about none.
+// JUnit's report as Jenkins' junit-10.xsd has it: a test case for every image at every place, and for every finding that
+// is about none.
 type (
 	junitSuites struct {
 		XMLName  xml.Name     `xml:"testsuites"`
@@ -26,7 +27,6 @@ type (
 	junitCase struct {
 		ClassName string         `xml:"classname,attr"`
 		Name      string         `xml:"name,attr"`
-		File      string         `xml:"file,attr,omitempty"`
 		Errors    []junitProblem `xml:"error"`
 		Failures  []junitProblem `xml:"failure"`
 		Out       string         `xml:"system-out,omitempty"`
@@ -51,7 +51,7 @@ func (r *Report) junit(w io.Writer) error {
 		if !ok {
 			i = len(suite.Cases)
 			index[p] = i
-			suite.Cases = append(suite.Cases, junitCase{ClassName: clean(p.file), File: clean(p.file), Name: clean(name)})
+			suite.Cases = append(suite.Cases, junitCase{ClassName: clean(p.file), Name: clean(name)})
 		}
 		return &suite.Cases[i]
 	}

@@ -85,16 +85,22 @@ func (r *Report) text(w io.Writer, colour bool) {
 		LevelError: paint("31", "✗"), LevelUnknown: paint("33", "?"), LevelNote: paint("2", "·"),
 	}
 	for _, level := range []Level{LevelError, LevelUnknown, LevelNote} {
+		said := ""
 		for i, f := range r.Findings {
 			if f.Level != level {
 				continue
 			}
+			if said != "" && said != f.Fix {
+				fmt.Fprintf(w, "  %s  → %s\n", strings.Repeat(" ", width), clean(said))
+			}
+			said = f.Fix
 			pad := strings.Repeat(" ", max(0, width-len([]rune(places[i]))))
 			rule := paint("2", "["+string(f.Rule)+"]")
 			fmt.Fprintf(w, "%s %s%s  %s  %s\n", marks[level], places[i], pad, clean(f.Message), rule)
-			if f.Fix != "" {
-				fmt.Fprintf(w, "  %s  → %s\n", strings.Repeat(" ", width), clean(f.Fix))
-			}
+		}
+		// What to do is said once for all that it helps against.
+		if said != "" {
+			fmt.Fprintf(w, "  %s  → %s\n", strings.Repeat(" ", width), clean(said))
 		}
 	}
 	if len(r.Findings) > 0 {

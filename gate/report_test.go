@@ -7,7 +7,9 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"maps"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -83,6 +85,16 @@ func TestReportsAreWrittenAsBefore(t *testing.T) {
 	}
 }
 
+func TestTextSaysOnceWhatToDoAboutManyThings(t *testing.T) {
+	f := gate.Finding{Rule: gate.RuleNotBuilt, Level: gate.LevelNote, File: "a.yaml", Line: 1, Message: "a", Fix: "do this"}
+	r := &gate.Report{Findings: []gate.Finding{f, f, f}}
+	r.Findings[2].Fix = "do that"
+	got := string(written(t, r, "text"))
+	if strings.Count(got, "→ do this") != 1 || strings.Count(got, "→ do that") != 1 || strings.Index(got, "do this") > strings.LastIndex(got, "a.yaml") {
+		t.Errorf("it says\n%s", got)
+	}
+}
+
 // fits holds a document against a JSON schema.
 func fits(t *testing.T, schema string, document []byte) {
 	t.Helper()
@@ -104,7 +116,7 @@ func fits(t *testing.T, schema string, document []byte) {
 func TestGateOutputsFitTheirSchemas(t *testing.T) {
 	for title, r := range map[string]*gate.Report{"everything": sample(), "nothing": {Findings: []gate.Finding{}, Images: []gate.Use{}}} {
 		t.Run(title, func(t *testing.T) {
-			fits(t, "testdata/sarif.schema.json", written(t, r, "sarif"))
+			fits(t, "testdata/sarif-schema-2.1.0.json", written(t, r, "sarif"))
 			fits(t, "testdata/codequality.schema.json", written(t, r, "gitlab"))
 			var back gate.Report
 			dec := json.NewDecoder(bytes.NewReader(written(t, r, "json")))
@@ -141,15 +153,16 @@ func githubFits(t *testing.T, r *gate.Report, text []byte) {
 	}
 }
 
-// junitElements are the elements that JUnit's schema knows, with their required attributes, those that may be there, and
-// what may be in them.
+// junitElements are the elements that Jenkins' junit-10.xsd knows of a report like ours, with their required attributes,
+// those that may be there, and what may be in them.
 var junitElements = map[string]struct{ required, optional, children []string }{
-	"testsuites": {nil, []string{"name", "tests", "failures", "errors", "time", "disabled"}, []string{"testsuite"}},
+	"testsuites": {nil, []string{"name", "tests", "failures", "errors", "time"}, []string{"testsuite"}},
 	"testsuite": {
-		[]string{"name", "tests", "failures", "errors"}, []string{"time", "timestamp", "hostname", "skipped", "id", "package"},
-		[]string{"properties", "testcase", "system-out", "system-err"},
+		[]string{"name", "tests", "failures", "errors"},
+		[]string{"group", "time", "skipped", "timestamp", "hostname", "id", "package", "file", "log", "url"},
+		[]string{"testsuite", "properties", "testcase", "system-out", "system-err"},
 	},
-	"testcase":   {[]string{"name", "classname"}, []string{"time", "file", "status", "assertions"}, []string{"skipped", "error", "failure", "system-out"}},
+	"testcase":   {[]string{"name"}, []string{"time", "classname", "group"}, []string{"skipped", "error", "failure", "system-out", "system-err"}},
 	"error":      {nil, []string{"message", "type"}, nil},
 	"failure":    {nil, []string{"message", "type"}, nil},
 	"system-out": {nil, nil, nil},
@@ -221,6 +234,43 @@ func TestTheSchemaOfTheConfigurationSaysWhatTheCodeTakes(t *testing.T) {
 		_, perr := gate.ParseConfig("x", []byte(text))
 		if verr := s.Validate(v); (verr == nil) != valid || (perr == nil) != valid {
 			t.Errorf("%s: the schema says %v, the code says %v", text, verr, perr)
+		}
+	}
+}
+
+// keysOf are the keys that the code takes for a type, sorted.
+func keysOf(v any) []string {
+	var keys []string
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
+		if key := f.Tag.Get("yaml"); key != "" {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func TestTheSchemaOfTheConfigurationHasEveryKey(t *testing.T) {
+	type object struct {
+		Properties map[string]any
+		Additional *bool `json:"additionalProperties"`
+	}
+	var schema struct {
+		object
+		Definitions map[string]object
+	}
+	if err := json.Unmarshal([]byte(gate.Schema), &schema); err != nil {
+		t.Fatal(err)
+	}
+	for name, pair := range map[string]struct {
+		schema object
+		code   any
+	}{"the file": {schema.object, gate.Config{}}, "an environment": {schema.Definitions["environment"], gate.Environment{}}} {
+		if diff := cmp.Diff(keysOf(pair.code), slices.Sorted(maps.Keys(pair.schema.Properties))); diff != "" {
+			t.Errorf("%s (-code +schema):\n%s", name, diff)
+		}
+		if pair.schema.Additional == nil || *pair.schema.Additional {
+			t.Errorf("%s: the schema takes unknown keys", name)
 		}
 	}
 }

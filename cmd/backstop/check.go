@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -122,6 +123,10 @@ func (f *checkFlags) run(ctx context.Context, paths []string, std streams) (int,
 		if err := f.online(&o); err != nil {
 			return 0, err
 		}
+	}
+	if os.Getenv("GOGC") == "" {
+		// A check ends soon, and reads more than it keeps: less memory for a little more work.
+		debug.SetGCPercent(50)
 	}
 	done := progress(std.err, &o)
 	loud := muteStderr()
