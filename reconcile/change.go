@@ -42,7 +42,7 @@ func (e *Engine) landAgain(ctx context.Context, w *World, _ Step, form *v1alpha1
 // land pushes, and gives what became of this form.
 func (e *Engine) land(ctx context.Context, w *World, siblings bool) (Landing, error) {
 	s := &w.Form.Status
-	origin, err := e.Flux.Reopen(ctx, *s.Suspect, w.Policy.Source)
+	origin, err := e.Flux.Reopen(ctx, *s.Suspect, w.Policy.Source, time.Time{})
 	if err != nil {
 		return Landing{}, fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}

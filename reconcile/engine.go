@@ -46,11 +46,12 @@ const maxSteps = 64
 // Walk takes a key along the line until it must wait, and says when to look again at the latest (zero: when something
 // wakes it). An error means: again, with back-off.
 func (e *Engine) Walk(ctx context.Context, key Key) (time.Duration, error) {
+	g := glance{since: e.Now()}
 	for range maxSteps {
 		if e.Stopping != nil && e.Stopping() {
 			return time.Second, nil
 		}
-		w, err := e.gather(ctx, key)
+		w, err := e.gather(ctx, key, &g)
 		if err != nil {
 			return 0, fmt.Errorf("gather %s: %w", key, err)
 		}
@@ -59,6 +60,7 @@ func (e *Engine) Walk(ctx context.Context, key Key) (time.Duration, error) {
 		}
 		step := decide(*w)
 		err = e.take(ctx, key, w, step)
+		g.took(step.Do, e.Now(), err)
 		switch {
 		case errors.Is(err, ErrConflict):
 			continue

@@ -12,7 +12,9 @@ import (
 
 // gather reads the world of a key, live, and never judges. It gives nil where there is nothing to walk: no Rollback and
 // nothing that fails. A World whose form has no name asks for a new form to be opened.
-func (e *Engine) gather(ctx context.Context, key Key) (*World, error) {
+func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error) {
+	now := e.Now()
+	g.at(now)
 	form, err := e.Records.Latest(ctx, key)
 	if err != nil {
 		return nil, fmt.Errorf("read the newest Rollback: %w", err)
@@ -21,11 +23,11 @@ func (e *Engine) gather(ctx context.Context, key Key) (*World, error) {
 	if form != nil {
 		known = workloadsOf(&form.Status)
 	}
-	sighting, err := e.Pods.Failing(ctx, key, known)
+	sighting, err := g.pods(func() (Sighting, error) { return e.Pods.Failing(ctx, key, known) })
 	if err != nil {
 		return nil, fmt.Errorf("read pods: %w", err)
 	}
-	w := &World{Now: e.Now(), Sighting: sighting, Budget: e.Ceiling.Budget, Unstick: e.Unstick}
+	w := &World{Now: e.Now(), Sighting: sighting, Budget: e.Ceiling.Budget, Unstick: e.Unstick, since: g.since}
 	fresh := slices.DeleteFunc(slices.Clone(sighting.Failures), func(f v1alpha1.Failure) bool {
 		return form != nil && covers(&form.Status, f)
 	})
@@ -60,7 +62,7 @@ func looks(s *v1alpha1.RollbackStatus) bool {
 // gatherGit reads what the source, the branch, Flux and the registry say once a suspect is known.
 func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	s := &w.Form.Status
-	origin, err := e.Flux.Reopen(ctx, *s.Suspect, w.Policy.Source)
+	origin, err := e.Flux.Reopen(ctx, *s.Suspect, w.Policy.Source, w.since)
 	if why, refused := AsRefusal(err); refused {
 		// The verdict is told why; a form at rest goes on resting.
 		w.ReadOnly = why

@@ -35,6 +35,8 @@ type World struct {
 	Crowd crowd
 	// Unstick says that Backstop may delete pods that keep an ordered rollout from moving on.
 	Unstick bool
+	// since is how old what was read for others may be.
+	since time.Time
 }
 
 // Election is what image automation would write if the hold were lifted.

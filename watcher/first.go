@@ -89,6 +89,12 @@ func (w waiting) failure(since metav1.MicroTime) v1alpha1.Failure {
 // waitingFor lists the containers of a pod that wait for their images: init containers, sidecars and ephemeral ones
 // count like others.
 func waitingFor(pod *corev1.Pod) []waiting {
+	return waitingWhere(pod, func(string, string) bool { return true })
+}
+
+// waitingWhere is waitingFor for the containers that are wanted, by their name and the pod's image. It asks that first:
+// of hundreds of pods that fail at once, each look wants but its own.
+func waitingWhere(pod *corev1.Pod, want func(name, image string) bool) []waiting {
 	var out []waiting
 	for _, statuses := range statusesOf(pod) {
 		for i := range statuses {
@@ -96,13 +102,15 @@ func waitingFor(pod *corev1.Pod) []waiting {
 			if s.State.Waiting == nil {
 				continue
 			}
-			cause, ok := classify.Waiting(s.State.Waiting.Reason, s.State.Waiting.Message)
-			if !ok {
+			image := specImage(pod, s)
+			if !want(s.Name, image) {
 				continue
 			}
-			out = append(out, waiting{
-				name: s.Name, image: specImage(pod, s), cause: cause, message: classify.Words(s.State.Waiting.Message),
-			})
+			if cause, ok := classify.Waiting(s.State.Waiting.Reason, s.State.Waiting.Message); ok {
+				out = append(out, waiting{
+					name: s.Name, image: image, cause: cause, message: classify.Words(s.State.Waiting.Message),
+				})
+			}
 		}
 	}
 	return out

@@ -32,6 +32,10 @@ type Pods struct {
 	// any image needs to be read with its owners. A pod that it does not know yet wakes the key when it does. nil reads
 	// all.
 	Asking func(reconcile.Key) []string
+	// Seen is the resource version up to which the pods of a namespace were watched; empty for unknown. Pods that may
+	// have recovered are read at least as new as that, which what woke the key is part of: the API server need not ask
+	// etcd whether there is anything newer, as it does for hundreds of looks at once. nil reads the newest.
+	Seen func(namespace string) string
 	// Wants says what workloads should run, by which a change by hand is told; nil does not look for one.
 	Wants func() Wanter
 	// Adrift lists the workloads that were seen to run something else than a key's image, although Git says it.
@@ -76,7 +80,7 @@ func (n *nodes) set(name, platform string, now time.Time) {
 // Pods gives the live reader that knows the first errors that the Watcher saw.
 func (w *Watcher) Pods() *Pods {
 	return &Pods{
-		Client: w.clients.Core, Now: w.opts.Now, First: w.first, Since: w.failingSince, Asking: w.asking,
+		Client: w.clients.Core, Now: w.opts.Now, First: w.first, Since: w.failingSince, Asking: w.asking, Seen: w.seen,
 		Wants: w.opts.Wants, Adrift: w.drifts.of,
 	}
 }
@@ -307,6 +311,8 @@ func (l *look) each(ctx context.Context, sel metav1.ListOptions, visit func(cont
 		if sel.Continue = list.Continue; sel.Continue == "" {
 			return nil
 		}
+		// The next page is of the same version.
+		sel.ResourceVersion, sel.ResourceVersionMatch = "", ""
 	}
 }
 

@@ -39,6 +39,11 @@ func (s *sighting) running(ctx context.Context, w v1alpha1.Workload) error {
 		// A CronJob selects nothing itself; its pods are those of its Jobs.
 		sel.LabelSelector = "batch.kubernetes.io/job-name"
 	}
+	if s.pods.Seen != nil {
+		if sel.ResourceVersion = s.pods.Seen(s.namespace); sel.ResourceVersion != "" {
+			sel.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
+		}
+	}
 	since, failed := s.failedSince(w)
 	return s.each(ctx, sel, func(ctx context.Context, pod *corev1.Pod) error {
 		if !began(pod) {

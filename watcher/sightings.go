@@ -186,18 +186,28 @@ func (w *Watcher) asking(key reconcile.Key) []string {
 		if pod == nil {
 			continue
 		}
-		if slices.ContainsFunc(waitingFor(pod), func(c waiting) bool {
-			image, ok := known.images[c.name]
+		if len(waitingWhere(pod, func(name, asked string) bool {
+			image, ok := known.images[name]
 			if !ok || known.unsure || known.uid != pod.UID {
-				return c.image == key.Image || image == key.Image
+				return asked == key.Image || image == key.Image
 			}
 			return image == key.Image
-		}) {
+		})) > 0 {
 			out = append(out, ref.Name)
 		}
 	}
 	slices.Sort(out)
 	return out
+}
+
+// seen is the resource version up to which the pods of a namespace were watched.
+func (w *Watcher) seen(namespace string) string {
+	for i, inf := range w.informers[kindPod] {
+		if w.everywhere() || w.opts.Namespaces[i] == namespace {
+			return inf.LastSyncResourceVersion()
+		}
+	}
+	return ""
 }
 
 // pending is the pod as the watch knows it, nil when it is not Pending any more.

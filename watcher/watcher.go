@@ -257,9 +257,19 @@ func (w *Watcher) wakeRollback(o metav1.Object) {
 func (w *Watcher) wakeConcerned(kind string) func(metav1.Object) {
 	return func(o metav1.Object) {
 		ref := v1alpha1.ObjectRef{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}
-		w.wakeIndexed(byName, ref.String())
+		for _, r := range w.indexed(byName, ref.String()) {
+			if kind != kindImagePolicy && reconcile.Ended(&r.Status) {
+				w.queue.AddAfter(keyOf(r), restLook)
+				continue
+			}
+			w.queue.Add(keyOf(r))
+		}
 	}
 }
+
+// restLook is how long a Rollback that only holds any more lets pass before it looks at its branch again: hundreds may
+// hold images of a branch that moves every second. A policy that elects another image wakes it at once.
+const restLook = 3 * time.Second
 
 // wakeNamespace enqueues the open Rollbacks of a namespace whose labels changed: another fleet default may select it.
 func (w *Watcher) wakeNamespace(o metav1.Object) { w.wakeIndexed(byOpen, o.GetName()) }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -55,7 +56,8 @@ func (f *Flux) imageRepository(ctx context.Context, namespace, image string) (*r
 		namespaces = f.options.Namespaces
 	}
 	key := strings.Join(namespaces, "/")
-	all, err := f.scans.do(ctx, key, func(ctx context.Context) ([]reflectorv1.ImageRepository, error) {
+	since := time.Now().Add(-kept)
+	all, err := f.scans.do(ctx, key, since, func(ctx context.Context) ([]reflectorv1.ImageRepository, error) {
 		var all []reflectorv1.ImageRepository
 		err := each(ctx, f, kindImageRepository, namespaces, func(page *reflectorv1.ImageRepositoryList) {
 			all = append(all, page.Items...)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -46,9 +47,12 @@ func (f *Flux) Origin(ctx context.Context, namespace string, w v1alpha1.Workload
 
 // Reopen finds the source of a suspect again, as reconcile.Flux asks. It refuses when Flux now deploys another branch
 // than the suspect's. A suspect without an applier was read from a hold: its GitRepository alone leads on.
-func (f *Flux) Reopen(ctx context.Context, s v1alpha1.Suspect, with *types.NamespacedName) (reconcile.Origin, error) {
+func (f *Flux) Reopen(ctx context.Context, s v1alpha1.Suspect, with *types.NamespacedName, since time.Time,
+) (reconcile.Origin, error) {
 	key := fmt.Sprintln(s.Source, s.Branch, s.Applier, s.Automation, with)
-	return f.reopened.do(ctx, key, func(ctx context.Context) (reconcile.Origin, error) { return f.reopen(ctx, s, with) })
+	return f.reopened.do(ctx, key, since, func(ctx context.Context) (reconcile.Origin, error) {
+		return f.reopen(ctx, s, with)
+	})
 }
 
 func (f *Flux) reopen(ctx context.Context, s v1alpha1.Suspect, with *types.NamespacedName) (reconcile.Origin, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -29,7 +30,7 @@ func (f *Flux) policies(ctx context.Context, writers []automation, branch string
 	}
 	slices.Sort(namespaces)
 	key := strings.Join(namespaces, "/")
-	list, err := f.elected.do(ctx, key, func(ctx context.Context) ([]reflectorv1.ImagePolicy, error) {
+	list, err := f.elected.do(ctx, key, time.Time{}, func(ctx context.Context) ([]reflectorv1.ImagePolicy, error) {
 		var all []reflectorv1.ImagePolicy
 		err := each(ctx, f, kindPolicy, namespaces, func(page *reflectorv1.ImagePolicyList) {
 			all = append(all, page.Items...)

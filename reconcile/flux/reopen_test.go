@@ -3,6 +3,7 @@ package flux
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -29,7 +30,7 @@ func TestReopenGivesTheSameOrigin(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, err := f.Reopen(t.Context(), suspectOf(first), nil)
+			again, err := f.Reopen(t.Context(), suspectOf(first), nil, time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -43,17 +44,17 @@ func TestReopenGivesTheSameOrigin(t *testing.T) {
 func TestReopenOfAHoldWithoutAnApplier(t *testing.T) {
 	s := captured(t)
 	su := v1alpha1.Suspect{Source: ref("GitRepository", "develop", "fleet"), Branch: "main"}
-	got, err := s.flux(t).Reopen(t.Context(), su, nil)
+	got, err := s.flux(t).Reopen(t.Context(), su, nil, time.Time{})
 	if err != nil || got.Root.By.Name != "apps-develop" || got.Source.Name.Namespace != "develop" {
 		t.Errorf("got root %s of %s, %v", got.Root.By, got.Source.Name, err)
 	}
 	su.Branch = "dev"
-	_, err = s.flux(t).Reopen(t.Context(), su, nil)
+	_, err = s.flux(t).Reopen(t.Context(), su, nil, time.Time{})
 	if why := refusal(t, err); !strings.Contains(why, "follows branch main now, and no longer dev") {
 		t.Error(why)
 	}
 	s.auto, s.k, su.Branch = nil, nil, "main"
-	_, err = s.flux(t).Reopen(t.Context(), su, nil)
+	_, err = s.flux(t).Reopen(t.Context(), su, nil, time.Time{})
 	if why := refusal(t, err); !strings.Contains(why, "no Kustomization or ImageUpdateAutomation") {
 		t.Error(why)
 	}
@@ -75,7 +76,7 @@ func TestReopenRefuses(t *testing.T) {
 			c.scene(s)
 			_, err := s.flux(t).Reopen(t.Context(), v1alpha1.Suspect{
 				Applier: ref("Kustomization", "flux-system", "apps-develop"), Branch: "main",
-			}, nil)
+			}, nil, time.Time{})
 			if why := refusal(t, err); !strings.Contains(why, c.want) {
 				t.Errorf("got %s", why)
 			}

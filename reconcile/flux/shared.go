@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 // shared lets those who ask for the same at the same time share one live read: a read serves all who asked before it
-// began, and nobody who asked later. Hundreds of images that fail at once would list the same policies hundreds of
-// times.
+// began, and who asked later only where a read is new enough for them that began when it did. Hundreds of images that
+// fail at once would list the same policies hundreds of times.
 //
 //	a asks ──► reads ────────┐
 //	b, c ask ── wait ────────┴──► one read for both
@@ -16,6 +17,9 @@ type shared[T any] struct {
 	mu   sync.Mutex
 	keys map[string]*line[T]
 }
+
+// kept is how long a read is kept for those for whom it is new enough.
+const kept = time.Second
 
 // line is who asks for one thing.
 type line[T any] struct {
@@ -25,6 +29,9 @@ type line[T any] struct {
 	next *reading[T]
 	// users count those who asked and have no answer yet.
 	users int
+	// last is the newest read that succeeded, and began when it did; nil before the first.
+	last  *reading[T]
+	began time.Time
 }
 
 // reading is a read, and its outcome once done is closed.
@@ -36,9 +43,11 @@ type reading[T any] struct {
 
 var errReaderLeft = errors.New("who read for others gave up")
 
-// do reads, or lets somebody else read who asked for the same. What it gives must not be changed.
-func (s *shared[T]) do(ctx context.Context, key string, read func(context.Context) (T, error)) (T, error) {
-	l, r, mine := s.join(key)
+// do reads, or lets somebody else read who asked for the same; a read that began at since or later will do, where since
+// is not zero. What it gives must not be changed.
+func (s *shared[T]) do(ctx context.Context, key string, since time.Time, read func(context.Context) (T, error),
+) (T, error) {
+	l, r, mine := s.join(key, since)
 	defer s.leave(key, l)
 	if !mine {
 		select {
@@ -57,26 +66,36 @@ func (s *shared[T]) do(ctx context.Context, key string, read func(context.Contex
 	defer func() { <-l.running }()
 	s.mu.Lock()
 	l.next = nil
+	began := time.Now()
 	s.mu.Unlock()
 	value, err := read(ctx)
 	if ctx.Err() == nil {
 		r.value, r.err = value, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.err == nil && !since.IsZero() {
+		l.last, l.began = r, began
+	}
 	return value, err
 }
 
-// join finds the read that is to come, or begins the wait for one.
-func (s *shared[T]) join(key string) (l *line[T], r *reading[T], mine bool) {
+// join finds the read that will do, or the one that is to come, or begins the wait for one.
+func (s *shared[T]) join(key string, since time.Time) (l *line[T], r *reading[T], mine bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.keys == nil {
 		s.keys = map[string]*line[T]{}
 	}
+	s.sweep()
 	if l = s.keys[key]; l == nil {
 		l = &line[T]{running: make(chan struct{}, 1)}
 		s.keys[key] = l
 	}
 	l.users++
+	if l.last != nil && !since.IsZero() && !l.began.Before(since) {
+		return l, l.last, false
+	}
 	if mine = l.next == nil; mine {
 		l.next = &reading[T]{done: make(chan struct{})}
 	}
@@ -86,7 +105,15 @@ func (s *shared[T]) join(key string) (l *line[T], r *reading[T], mine bool) {
 func (s *shared[T]) leave(key string, l *line[T]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l.users--; l.users == 0 {
-		delete(s.keys, key)
+	l.users--
+	s.sweep()
+}
+
+// sweep forgets what nobody asks for and nobody may use any more.
+func (s *shared[T]) sweep() {
+	for key, l := range s.keys {
+		if l.users == 0 && (l.last == nil || time.Since(l.began) > kept) {
+			delete(s.keys, key)
+		}
 	}
 }

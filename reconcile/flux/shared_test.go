@@ -20,7 +20,7 @@ func TestOneReadServesAllWhoAskedBeforeItBegan(t *testing.T) {
 		}
 		ask := func(want int) {
 			go func() {
-				if got, err := s.do(t.Context(), "x", read); err != nil || got != want {
+				if got, err := s.do(t.Context(), "x", time.Time{}, read); err != nil || got != want {
 					t.Errorf("got read %d, %v; want %d", got, err, want)
 				}
 			}()
@@ -43,6 +43,46 @@ func TestOneReadServesAllWhoAskedBeforeItBegan(t *testing.T) {
 	})
 }
 
+func TestAReadThatIsNewEnoughWillDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s shared[int]
+		reads := 0
+		read := func(context.Context) (int, error) {
+			reads++
+			time.Sleep(100 * time.Millisecond)
+			if reads == 3 {
+				return 0, errors.New("the API server is gone")
+			}
+			return reads, nil
+		}
+		begin := time.Now()
+		for _, c := range []struct {
+			name    string
+			since   time.Time
+			want    int
+			wantErr bool
+		}{
+			{"the first reads", begin, 1, false},
+			{"a read that began at that time will do", begin, 1, false},
+			{"one that began earlier will not", begin.Add(50 * time.Millisecond), 2, false},
+			{"what is wanted live is read", time.Time{}, 0, true},
+			{"a failed read is not kept", begin, 2, false},
+		} {
+			got, err := s.do(t.Context(), "x", c.since, read)
+			if got != c.want || (err != nil) != c.wantErr {
+				t.Errorf("%s: got read %d, %v; want %d", c.name, got, err, c.want)
+			}
+		}
+		time.Sleep(kept + time.Second)
+		if _, err := s.do(t.Context(), "y", time.Now(), read); err != nil {
+			t.Error(err)
+		}
+		if _, ok := s.keys["x"]; ok {
+			t.Error("an old read is kept")
+		}
+	})
+}
+
 func TestWhoReadsForOthersMayGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s shared[int]
@@ -55,16 +95,16 @@ func TestWhoReadsForOthersMayGiveUp(t *testing.T) {
 			}
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		go func() { _, _ = s.do(t.Context(), "x", slow) }()
+		go func() { _, _ = s.do(t.Context(), "x", time.Time{}, slow) }()
 		synctest.Wait()
 		go func() {
-			if _, err := s.do(ctx, "x", slow); !errors.Is(err, context.Canceled) {
+			if _, err := s.do(ctx, "x", time.Time{}, slow); !errors.Is(err, context.Canceled) {
 				t.Errorf("who gave up got %v", err)
 			}
 		}()
 		synctest.Wait()
 		go func() {
-			if got, err := s.do(t.Context(), "x", slow); err != nil || got != 1 {
+			if got, err := s.do(t.Context(), "x", time.Time{}, slow); err != nil || got != 1 {
 				t.Errorf("who joined it got %d, %v", got, err)
 			}
 		}()
@@ -79,7 +119,7 @@ func TestReadsOfDifferentThingsAreNotShared(t *testing.T) {
 	t.Parallel()
 	var s shared[string]
 	for _, key := range []string{"a", "b"} {
-		got, err := s.do(t.Context(), key, func(context.Context) (string, error) { return key, nil })
+		got, err := s.do(t.Context(), key, time.Time{}, func(context.Context) (string, error) { return key, nil })
 		if err != nil || got != key {
 			t.Errorf("asked for %s, got %s, %v", key, got, err)
 		}

@@ -99,7 +99,7 @@ func TestTheSuspectsAutomationDecides(t *testing.T) {
 	su := suspectOf(first)
 	by := ref("ImageUpdateAutomation", "develop", "aside")
 	su.Automation = &by
-	again, err := f.Reopen(t.Context(), su, nil)
+	again, err := f.Reopen(t.Context(), su, nil, time.Time{})
 	if err != nil || !strings.Contains(again.Source.ReadOnly, "develop/aside pushes to image-updates") {
 		t.Errorf("got read-only %q, %v", again.Source.ReadOnly, err)
 	}

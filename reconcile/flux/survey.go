@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -44,7 +45,7 @@ func (l leaf) root() reconcile.Root { return reconcile.Root{By: l.ref, Path: l.p
 
 // survey lists GitRepositories, ImageUpdateAutomations and Kustomizations. What is not installed is empty.
 func (f *Flux) survey(ctx context.Context) (*survey, error) {
-	return f.surveys.do(ctx, "", f.look)
+	return f.surveys.do(ctx, "", time.Time{}, f.look)
 }
 
 func (f *Flux) look(ctx context.Context) (*survey, error) {

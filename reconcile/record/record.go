@@ -26,6 +26,8 @@ type Cache interface {
 	Open(ctx context.Context) ([]v1alpha1.Rollback, error)
 	// Policies lists all RollbackPolicies and the labels of a namespace.
 	Policies(ctx context.Context, namespace string) ([]v1alpha1.RollbackPolicy, map[string]string, error)
+	// OfKey lists the Rollbacks of a key.
+	OfKey(key reconcile.Key) []v1alpha1.Rollback
 }
 
 // Records implements reconcile.Records: live where it decides, from the cache where it may be a moment old.
@@ -39,23 +41,56 @@ type Records struct {
 	Slack func(p *v1alpha1.RollbackPolicy) *metav1.Condition
 }
 
-// Latest reads the newest Rollback of a key, live.
+// Latest reads the newest Rollback of a key, live. Names are numbered and the next one is opened when the last has
+// ended, so that the one that the cache knows leads to it: to list hundreds of Rollbacks for each step of hundreds
+// would be slow.
 func (r *Records) Latest(ctx context.Context, key reconcile.Key) (*v1alpha1.Rollback, error) {
+	var known *v1alpha1.Rollback
+	if r.Cache != nil {
+		known = newest(r.OfKey(key), key)
+	}
+	if known == nil || known.Name != reconcile.RollbackName(key, reconcile.Ordinal(known)) {
+		return r.list(ctx, key)
+	}
+	for n := reconcile.Ordinal(known); ; n++ {
+		next, err := r.Get(ctx, key.Namespace, reconcile.RollbackName(key, n))
+		switch {
+		case err != nil:
+			return nil, err
+		case next == nil && n == reconcile.Ordinal(known):
+			// Somebody deleted it a moment ago.
+			return r.list(ctx, key)
+		case next == nil:
+			return known, nil
+		case next.Spec.Image != key.Image || reconcile.Ordinal(next) != n:
+			return r.list(ctx, key)
+		case !reconcile.Ended(&next.Status):
+			return next, nil
+		}
+		known = next
+	}
+}
+
+func (r *Records) list(ctx context.Context, key reconcile.Key) (*v1alpha1.Rollback, error) {
 	var list v1alpha1.RollbackList
 	err := r.Client.List(ctx, &list, client.InNamespace(key.Namespace),
 		client.MatchingLabels{reconcile.KeyLabel: key.Hash()})
 	if err != nil {
 		return nil, fmt.Errorf("list Rollbacks in %s: %w", key.Namespace, err)
 	}
+	return newest(list.Items, key), nil
+}
+
+// newest is the last opened of a key's. The hash is short; the image decides.
+func newest(all []v1alpha1.Rollback, key reconcile.Key) *v1alpha1.Rollback {
 	var out *v1alpha1.Rollback
-	for i := range list.Items {
-		// The hash is short; the image decides.
-		rb := &list.Items[i]
+	for i := range all {
+		rb := &all[i]
 		if rb.Spec.Image == key.Image && (out == nil || reconcile.Ordinal(rb) > reconcile.Ordinal(out)) {
 			out = rb
 		}
 	}
-	return out, nil
+	return out
 }
 
 // Create opens a Rollback; its name is the lock.

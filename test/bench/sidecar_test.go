@@ -39,7 +39,7 @@ func (s *stage) release() string {
 	return binary
 }
 
-// start runs backstop with the memory limit of the Deployment, and waits until it watches.
+// start runs backstop with the environment of the Deployment, and waits until it watches.
 func (s *stage) start(binary string, flags ...string) *sidecar {
 	s.b.Helper()
 	config, err := s.plane.ConfigForServiceAccount(s.b.Context(), testenv.Namespace, testenv.ServiceAccount)
@@ -54,7 +54,7 @@ func (s *stage) start(binary string, flags ...string) *sidecar {
 		"run", "--kubeconfig=" + kubeconfig, "--cluster=bench", "--storage=" + filepath.Join(dir, "storage"),
 		"--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0", "--leader-elect=false", "--budget=1000/1h",
 	}, flags...)...)
-	cmd.Env = append(os.Environ(), "POD_NAMESPACE="+testenv.Namespace, "GOMEMLIMIT=512MiB")
+	cmd.Env = append(os.Environ(), "POD_NAMESPACE="+testenv.Namespace, "GOMEMLIMIT=512MiB", "GOGC=50")
 	cmd.Stdout, cmd.Stderr = log, log
 	p, err := process.Start("backstop", cmd)
 	s.must(err)
