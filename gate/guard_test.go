@@ -183,6 +183,15 @@ func FuzzConfig(f *testing.F) {
 	})
 }
 
+func TestWitnessOfPatternsThatBeginInTheMiddle(t *testing.T) {
+	for _, pattern := range []string{`-v.*-(?P<ts>[0-9]+)$`, `\.rc$`, `-`} {
+		example, ok := gate.Witness("", pattern)
+		if !ok || !regexp.MustCompile(pattern).MatchString(example) || strings.ContainsAny(example[:1], "-.") {
+			t.Errorf("%s: %q, %v", pattern, example, ok)
+		}
+	}
+}
+
 func FuzzWitness(f *testing.F) {
 	f.Add("^production-", "-v[0-9]+$", "^staging-")
 	f.Add("", `\bv1\b`, "(a|b)*c")

@@ -176,7 +176,7 @@ func (m *model) example(p *policy, e, other *Environment) (string, bool) {
 		}
 	}
 	// A tag that both environments may run is no mistake.
-	tag, ok := witness(e.Tags, patterns...)
+	tag, ok := Witness(e.Tags, patterns...)
 	return tag, ok
 }
 

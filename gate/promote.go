@@ -11,6 +11,7 @@ import (
 
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
+	"github.com/backstop-dev/backstop/reconcile/registry"
 )
 
 const (
@@ -63,12 +64,7 @@ func (a *asker) promoted(ctx context.Context, image, digest string, e *Environme
 		f.Fix = fmt.Sprintf("build it for %s first, and give that very image the tag %s", from.name, tag)
 		return f
 	}
-	slices.SortFunc(candidates, func(x, y string) int {
-		if c := alike(y, tag) - alike(x, tag); c != 0 {
-			return c
-		}
-		return strings.Compare(y, x)
-	})
+	registry.NearestFirst(candidates, tag)
 	nearest, err := a.resolve(ctx, repository, candidates, digest, access)
 	switch {
 	case err != nil:
@@ -112,15 +108,6 @@ func (a *asker) resolve(
 		}
 	}
 	return first, nil
-}
-
-// alike is how much of the end two tags share.
-func alike(a, b string) int {
-	n := 0
-	for n < len(a) && n < len(b) && a[len(a)-1-n] == b[len(b)-1-n] {
-		n++
-	}
-	return n
 }
 
 // short is a digest for a sentence.

@@ -21,10 +21,10 @@ type walk struct {
 	states [][]uint32
 }
 
-// witness finds a tag that all patterns match and own does not, the shortest there is; an empty own matches nothing. It
+// Witness finds a tag that all patterns match and own does not, the shortest there is; an empty own matches nothing. It
 // walks the automata of the patterns side by side, so that it finds one whenever there is one, within the bound. As
 // with ImagePolicies the patterns are not anchored by themselves.
-func witness(own string, patterns ...string) (string, bool) {
+func Witness(own string, patterns ...string) (string, bool) {
 	programs := make([]*program, 0, len(patterns)+1)
 	for _, pattern := range append(slices.Clone(patterns), own) {
 		p, err := newProgram(pattern)
@@ -38,7 +38,8 @@ func witness(own string, patterns ...string) (string, bool) {
 	for _, p := range programs {
 		start.states = append(start.states, p.pending([]uint32{uint32(p.Start)}))
 	}
-	seen := map[string]bool{key(start.states): true}
+	// The start is not marked: a text that has begun may stand there again, and goes on with other characters.
+	seen := map[string]bool{}
 	for queue := []walk{start}; len(queue) > 0; queue = queue[1:] {
 		at := queue[0]
 		mine := own != "" && accepted(programs[wanted:], walk{at.tag, at.states[wanted:]})

@@ -282,19 +282,32 @@ func template(ctx context.Context, cl client.Client, ns string, wl v1alpha1.Work
 
 // runs finds a workload of the namespace whose template names an image.
 func runs(ctx context.Context, cl client.Client, ns, image string) (v1alpha1.Workload, error) {
+	found, err := runsLike(ctx, cl, ns, func(have string) bool { return have == image })
+	if err != nil {
+		return v1alpha1.Workload{}, err
+	}
+	if len(found) == 0 {
+		return v1alpha1.Workload{}, fmt.Errorf("no workload in namespace %s names %s: give -n NAMESPACE, "+
+			"or --repo DIR to look in Git alone", ns, image)
+	}
+	return found[0], nil
+}
+
+// runsLike finds the workloads of the namespace whose template names an image that is meant.
+func runsLike(ctx context.Context, cl client.Client, ns string, meant func(string) bool) ([]v1alpha1.Workload, error) {
 	var deployments appsv1.DeploymentList
 	var sets appsv1.StatefulSetList
 	var daemons appsv1.DaemonSetList
 	var crons batchv1.CronJobList
 	for _, list := range []client.ObjectList{&deployments, &sets, &daemons, &crons} {
 		if err := cl.List(ctx, list, client.InNamespace(ns)); err != nil {
-			return v1alpha1.Workload{}, fmt.Errorf("list workloads in %s: %w", ns, err)
+			return nil, fmt.Errorf("list workloads in %s: %w", ns, err)
 		}
 	}
 	var found []v1alpha1.Workload
 	note := func(kind, name string, spec *corev1.PodSpec) {
 		for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
-			if c.Image == image {
+			if meant(c.Image) {
 				found = append(found, v1alpha1.Workload{Kind: kind, Name: name})
 				return
 			}
@@ -312,9 +325,5 @@ func runs(ctx context.Context, cl client.Client, ns, image string) (v1alpha1.Wor
 	for i := range crons.Items {
 		note("CronJob", crons.Items[i].Name, &crons.Items[i].Spec.JobTemplate.Spec.Template.Spec)
 	}
-	if len(found) == 0 {
-		return v1alpha1.Workload{}, fmt.Errorf("no workload in namespace %s names %s: give -n NAMESPACE, "+
-			"or --repo DIR to look in Git alone", ns, image)
-	}
-	return found[0], nil
+	return found, nil
 }

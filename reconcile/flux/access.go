@@ -270,7 +270,9 @@ func (g *gathering) serviceAccount(ctx context.Context, ref v1alpha1.ObjectRef, 
 	err := g.f.client.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, &sa)
 	switch {
 	case apierrors.IsForbidden(err):
-		if named {
+		if named && g.f.options.Person {
+			g.miss(fmt.Sprintf("you may not read %s for its imagePullSecrets", ref))
+		} else if named {
 			g.miss(fmt.Sprintf("Backstop may not read %s for its imagePullSecrets: use the component credentials in "+
 				"namespace %s (a Role with get on serviceaccounts)", ref, ref.Namespace))
 		}

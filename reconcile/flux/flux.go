@@ -50,6 +50,8 @@ type Options struct {
 	NoCrossNamespaceRefs bool
 	// Namespaces to list Flux objects in; none lists them in the whole cluster.
 	Namespaces []string
+	// Person says that a person reads with their own rights, so that what is refused is said to them.
+	Person bool
 	// AuthorName and AuthorEmail sign commits where no image automation writes to the source.
 	AuthorName, AuthorEmail string
 }

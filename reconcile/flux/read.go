@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,8 +32,7 @@ func (f *Flux) get(ctx context.Context, ref v1alpha1.ObjectRef, into client.Obje
 	case notInstalled(err):
 		return fmt.Errorf("read %s: %w", ref, errNotInstalled)
 	case apierrors.IsForbidden(err):
-		return reconcile.Refuse("Backstop may not read %s: give its ServiceAccount get on it in namespace %s", ref,
-			ref.Namespace)
+		return f.mayNot("read "+ref.String(), "get on it in namespace "+ref.Namespace)
 	}
 	return fmt.Errorf("read %s: %w", ref, err)
 }
@@ -55,8 +55,8 @@ func each[T any, L interface {
 			case notInstalled(err):
 				return nil
 			case apierrors.IsForbidden(err):
-				return reconcile.Refuse("Backstop may not list %s objects %s: give its ServiceAccount list on them, "+
-					"or restrict it with --namespaces", kind, within(ns))
+				return f.mayNot(fmt.Sprintf("list %s objects %s", kind, within(ns)), "list on them, "+
+					"or restrict it with --namespaces")
 			default:
 				return fmt.Errorf("list %s objects %s: %w", kind, within(ns), err)
 			}
@@ -65,6 +65,15 @@ func each[T any, L interface {
 		}
 	}
 	return nil
+}
+
+// mayNot refuses what RBAC refuses, and says who needs what.
+func (f *Flux) mayNot(do, needs string) error {
+	if f.options.Person {
+		needs, _, _ = strings.Cut(needs, ", or restrict it")
+		return reconcile.Refuse("you may not %s: ask for %s", do, needs)
+	}
+	return reconcile.Refuse("Backstop may not %s: give its ServiceAccount %s", do, needs)
 }
 
 func within(namespace string) string {
@@ -85,6 +94,10 @@ func notInstalled(err error) bool {
 func (f *Flux) secret(ctx context.Context, namespace, name string, by v1alpha1.ObjectRef) (map[string][]byte, error) {
 	var s corev1.Secret
 	err := f.client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &s)
+	if apierrors.IsForbidden(err) && f.options.Person {
+		return nil, f.mayNot(fmt.Sprintf("read Secret %s/%s, which %s names", namespace, name, by), fmt.Sprintf(
+			"a Role with get on secrets, resourceNames %s, in namespace %s", name, namespace))
+	}
 	if apierrors.IsForbidden(err) {
 		return nil, reconcile.Refuse("Backstop may not read Secret %s/%s, which %s names: use the component "+
 			"credentials in namespace %s (a Role with get on secrets, resourceNames %s)", namespace, name, by,

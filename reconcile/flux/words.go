@@ -35,7 +35,8 @@ func tell(words string) string {
 func resume(ref v1alpha1.ObjectRef) string {
 	kind := map[string]string{
 		kindGitRepository: "source git", kindOCIRepository: "source oci", kindBucket: "source bucket",
-		kindKustomization: "kustomization", kindHelmRelease: "helmrelease",
+		kindKustomization: "kustomization", kindHelmRelease: "helmrelease", kindImageRepository: "image repository",
+		kindPolicy: "image policy", kindAutomation: "image update",
 	}[ref.Kind]
 	return "flux -n " + ref.Namespace + " resume " + kind + " " + ref.Name
 }

@@ -204,6 +204,7 @@ func (s *stand) update(ctx context.Context, a *automationv1.ImageUpdateAutomatio
 	}
 	message, err := messageOf(a, changes)
 	if err != nil {
+		a.Status.ObservedPolicies, a.Status.ObservedSourceRevision = nil, ""
 		return "", automationv1.UpdateFailedReason, err
 	}
 	pushed, err = c.commitAndPush(ctx, dir, a, message)

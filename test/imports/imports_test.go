@@ -3,6 +3,7 @@
 //
 //	cmd → all · watcher → reconcile, classify · gitrepo → reconcile, manifest ·
 //	flux, registry → reconcile · notify → api · gate → manifest, registry ·
+//	trace → reconcile and its adapters, classify, drift, gate · doctor → reconcile and its adapters ·
 //	reconcile → api
 package imports_test
 
@@ -21,7 +22,8 @@ const module = "github.com/backstop-dev/backstop/"
 // be imported by all, since it holds the nouns.
 var allowed = map[string][]string{
 	"api/":               {},
-	"cmd/":               {"notify", "notify/", "reconcile", "reconcile/", "watcher", "watcher/", "gate"},
+	"cmd/":               {"notify", "notify/", "reconcile", "reconcile/", "watcher", "watcher/", "gate", "trace", "doctor"},
+	"doctor":             {"reconcile", "reconcile/"},
 	"gate":               {"reconcile", "reconcile/manifest", "reconcile/registry"}, // reconcile has the question to ask
 	"notify":             {},
 	"notify/":            {"notify", "notify/card"},
@@ -30,6 +32,7 @@ var allowed = map[string][]string{
 	"reconcile/":         {"reconcile"}, // an adapter knows the ports, and no other adapter
 	"reconcile/gitrepo":  {"reconcile", "reconcile/manifest"},
 	"reconcile/manifest": {},
+	"trace":              {"reconcile", "reconcile/", "watcher/classify", "watcher/drift", "gate"},
 	"watcher":            {"reconcile", "watcher/classify", "watcher/drift"},
 	"watcher/classify":   {},
 	"watcher/drift":      {},

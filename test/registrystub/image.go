@@ -183,3 +183,16 @@ func blobsOf(img v1.Image) ([]string, error) {
 	}
 	return all, nil
 }
+
+// Retag gives the manifest of one tag another tag too, as a promotion does.
+func (r *Registry) Retag(repo, tag, another string) error {
+	ref, err := r.reference(repo, tag)
+	if err != nil {
+		return err
+	}
+	desc, err := remote.Get(ref, remote.WithTransport(r))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", ref, err)
+	}
+	return r.PutManifest(repo, another, string(desc.MediaType), desc.Manifest)
+}

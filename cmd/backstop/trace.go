@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/backstop-dev/backstop/reconcile/flux"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo"
+	"github.com/backstop-dev/backstop/reconcile/registry"
+	"github.com/backstop-dev/backstop/trace"
+)
+
+const traceHelp = `Follows an image on its whole way, one line a hop:
+
+  tag → ImageRepository → ImagePolicy → automation → marker in Git → commit → source → Kustomization or HelmRelease
+  → workload → pods
+
+✓ it came through   ✗ it stopped here: why, and the fix   … it waits for what comes before   ? not read   - nothing here
+
+With KIND/NAME it follows what the workload should run: what image automation elects, or what Git says. With IMAGE it
+follows that image to the workloads of the namespace that run its repository, so that a tag that never arrived can be
+asked for.
+
+  Why did production not update?               the first ✗ or …
+  Why did the wrong environment update?        ✗ at policy (it takes another environment's tags) or at marker
+  What does the cluster run that Git does not?  ✗ at workload: who changed it, and when Flux takes it back
+
+It reads with your rights, and changes nothing. What you may not read, such as the Secret with which Flux reads Git, is
+said to be not read, which is no failure.
+
+Exit codes: 0 it is where it should be · 1 it is stopped, or on its way · 2 usage · 3 something could not be read`
+
+// traceOptions are the flags of trace.
+type traceOptions struct {
+	cluster
+	container, output string
+	history           int
+	watch             bool
+	interval          time.Duration
+}
+
+func traceCommand(std streams) *cobra.Command {
+	var o traceOptions
+	cmd := &cobra.Command{
+		Use: "trace KIND/NAME|IMAGE", Short: "say where an image is: registry, policy, Git, Flux, pods", Long: traceHelp,
+		Example: `  backstop trace deploy/backend -n production
+  backstop trace ghcr.io/acme/backend:production-v1.2.0 -n production   # why does this one not run?
+  backstop trace cronjob/report -n production --history                 # which image ran when, by whom and why
+  backstop trace sts/db -n production --watch                           # until it has arrived
+  until backstop trace deploy/backend -n production >/dev/null; do sleep 5; done`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !slices.Contains([]string{"", "json", "yaml"}, o.output) {
+				return badUsage("output %q: want json or yaml", o.output)
+			}
+			if o.watch && o.output == "yaml" {
+				return badUsage("--watch prints for people, or JSON: one line a change")
+			}
+			if o.history < 0 || o.interval < time.Second {
+				return badUsage("--history takes a number from 1 on, --interval at least 1s")
+			}
+			return couldNotTell(std, o.run(cmd.Context(), std, args[0]))
+		},
+	}
+	o.bind(cmd.Flags())
+	f := cmd.Flags()
+	f.StringVarP(&o.container, "container", "c", "", "one container (default: all)")
+	f.StringVarP(&o.output, "output", "o", "", "json or yaml")
+	f.IntVar(&o.history, "history", 0, "list the last N images that Git said, by commit, with who and why")
+	f.Lookup("history").NoOptDefVal = "10"
+	f.BoolVarP(&o.watch, "watch", "w", false, "look again and again, and print what changed, until it has arrived")
+	f.DurationVar(&o.interval, "interval", 2*time.Second, "with --watch: time between two looks")
+	return cmd
+}
+
+// couldNotTell ends a command that found no answer with a code of its own.
+func couldNotTell(std streams, err error) error {
+	var usage *usageError
+	var code exitCode
+	if err == nil || errors.As(err, &usage) || errors.As(err, &code) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	fmt.Fprintf(std.err, "backstop: %s\n", err)
+	return exitCode(exitUnknown)
+}
+
+func (o *traceOptions) run(ctx context.Context, std streams, arg string) error {
+	wl, isWorkload, err := parseWorkload(arg)
+	if err != nil {
+		return err
+	}
+	cl, ns, err := o.client()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "backstop-")
+	if err != nil {
+		return fmt.Errorf("make a folder for the mirror: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	git, err := gitrepo.New(dir, gitrepo.Options{Now: time.Now})
+	if err != nil {
+		return err
+	}
+	own := &logins{keychain: keychain()}
+	g := &trace.Gatherer{
+		Client: cl, Flux: flux.New(cl, flux.Options{Person: true}), Git: git,
+		Registry: registry.New(registry.Options{UserAgent: "backstop/" + version()}),
+		Logins:   own.access, Now: time.Now, History: o.history,
+	}
+	questions := []trace.Question{{Namespace: ns, Workload: wl, Container: o.container}}
+	if !isWorkload {
+		if questions, err = o.running(ctx, cl, ns, arg); err != nil {
+			return err
+		}
+	}
+	return o.follow(ctx, std, g, questions)
+}
+
+// running asks for an image at every workload of the namespace that runs its repository.
+func (o *traceOptions) running(ctx context.Context, cl client.Client, ns, image string) ([]trace.Question, error) {
+	found, err := runsLike(ctx, cl, ns, func(have string) bool { return flux.SameImage(have, image) })
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no workload in namespace %s runs an image of the repository of %s: give -n NAMESPACE, "+
+			"or the workload as KIND/NAME", ns, image)
+	}
+	var out []trace.Question
+	for _, w := range found {
+		out = append(out, trace.Question{Namespace: ns, Workload: w, Container: o.container, Image: image})
+	}
+	return out, nil
+}
+
+// follow answers once, or until everything has arrived.
+func (o *traceOptions) follow(ctx context.Context, std streams, g *trace.Gatherer, questions []trace.Question) error {
+	last := ""
+	for {
+		trails, err := look(ctx, g, questions)
+		if err != nil {
+			return err
+		}
+		if now := gist(trails); now != last {
+			if err := o.print(std, trails, last != ""); err != nil {
+				return err
+			}
+			last = now
+		}
+		code := trace.Code(trails)
+		if !o.watch || code == trace.CodeGood {
+			if code != trace.CodeGood {
+				return exitCode(code)
+			}
+			return nil
+		}
+		t := time.NewTimer(o.interval)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return exitCode(code)
+		case <-t.C:
+		}
+	}
+}
+
+func look(ctx context.Context, g *trace.Gatherer, questions []trace.Question) ([]trace.Trail, error) {
+	trails := []trace.Trail{}
+	for _, q := range questions {
+		facts, err := g.Gather(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range facts {
+			trails = append(trails, trace.Of(f))
+		}
+	}
+	return trails, nil
+}
+
+// gist is what has to change for a trail to be printed again: times pass by themselves.
+func gist(trails []trace.Trail) string {
+	var b strings.Builder
+	for _, t := range trails {
+		fmt.Fprintf(&b, "%s %s %s\n", t.Workload, t.Image, t.Runs)
+		for _, h := range t.Hops {
+			fmt.Fprintf(&b, "%s %s %s\n", h.Name, h.At, h.Mark)
+		}
+	}
+	return b.String()
+}
+
+// traces is what scripts read.
+type traces struct {
+	Traces []trace.Trail `json:"traces"`
+}
+
+func (o *traceOptions) print(std streams, trails []trace.Trail, again bool) error {
+	switch {
+	case o.output != "" && o.watch:
+		if err := json.NewEncoder(std.out).Encode(traces{trails}); err != nil {
+			return fmt.Errorf("print as json: %w", err)
+		}
+		return nil
+	case o.output != "":
+		return printObject(std.out, o.output, traces{trails})
+	case again:
+		fmt.Fprintf(std.out, "\n%s\n", trails[0].At.UTC().Format("15:04:05 MST"))
+	}
+	for i := range trails {
+		if i > 0 {
+			fmt.Fprintln(std.out)
+		}
+		if err := trace.Print(std.out, &trails[i], colours(std.out)); err != nil {
+			return fmt.Errorf("print: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+package gitrepo
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// Place is where a commit of the branch says the image of one container.
+type Place struct {
+	// Commit that was read.
+	Commit string
+	// Image that the files say; where that cannot be told it is empty, and Why says why.
+	Image, Why string
+	// Nodes that say it.
+	Nodes []manifest.Node
+}
+
+// Place finds where the files say a container's image: at the query's commit, or at the tip where it names none.
+func (g *Mirrors) Place(ctx context.Context, src reconcile.Source, q reconcile.Wanted, container string,
+) (Place, error) {
+	var out Place
+	err := g.with(ctx, src, func(m *mirror) error {
+		at := plumbing.NewHash(q.Commit)
+		if q.Commit == "" || m.objects == nil || !m.objects.has(at) {
+			if err := m.fetch(ctx); err != nil {
+				return err
+			}
+		}
+		if q.Commit == "" {
+			at = m.tip
+		}
+		var err error
+		out, err = m.history().place(ctx, at, q, container)
+		return err
+	})
+	return out, err
+}
+
+func (h *history) place(ctx context.Context, at plumbing.Hash, q reconcile.Wanted, container string) (Place, error) {
+	out := Place{Commit: at.String()}
+	images, why, err := h.images(ctx, at, q)
+	if err != nil {
+		return out, err
+	}
+	if out.Image = images[container]; out.Image == "" {
+		out.Why = why[container]
+		return out, nil
+	}
+	nodes, _, err := h.speaking(ctx, at, q)
+	if err != nil {
+		return out, err
+	}
+	out.Nodes = manifest.Match(nodes, out.Image, manifest.Target{
+		Namespace: q.Namespace, Kind: q.Workload.Kind, Name: q.Workload.Name, Container: container,
+	})
+	return out, nil
+}
+
+// Turn is a commit from which on the branch said another image at some nodes.
+type Turn struct {
+	// Commit, its committer's time, the author and the first line of the message.
+	Commit  string    `json:"commit"`
+	When    time.Time `json:"when"`
+	Author  string    `json:"author"`
+	Subject string    `json:"subject"`
+	// Image that the nodes said from then on; empty where they were taken away.
+	Image string `json:"image"`
+	// Backstop is the kind of commit, where it is one of Backstop's own.
+	Backstop reconcile.TrailKind `json:"backstop,omitempty"`
+}
+
+// turnsWithin is how many commits are walked at most for turns.
+const turnsWithin = 5000
+
+// Turns lists the commits that changed which image the nodes of a suspect say, newest first, at most max. more says
+// that there are older ones, which were not looked for.
+func (g *Mirrors) Turns(ctx context.Context, src reconcile.Source, s v1alpha1.Suspect, max int,
+) (turns []Turn, more bool, err error) {
+	err = g.with(ctx, src, func(m *mirror) error {
+		err := m.fetch(ctx)
+		if err == nil {
+			turns, more, err = m.history().turns(ctx, s, max)
+		}
+		return err
+	})
+	return turns, more, err
+}
+
+func (h *history) turns(ctx context.Context, s v1alpha1.Suspect, max int) (out []Turn, more bool, err error) {
+	w, err := h.watch(ctx, h.tip, s)
+	if err != nil {
+		return nil, false, err
+	}
+	since := w.at
+	image, err := w.said(s.Image)
+	for steps := 0; err == nil; steps++ {
+		if len(out) == max || steps == turnsWithin {
+			return out, true, nil
+		}
+		var c *commit
+		var changed []int
+		c, changed, err = w.back(ctx)
+		if errors.Is(err, errTooFar) {
+			return out, true, nil
+		}
+		if err != nil || c == nil {
+			break
+		}
+		if len(changed) == 0 {
+			since = c
+			continue
+		}
+		was, werr := w.said(s.Image)
+		if werr != nil {
+			return out, false, werr
+		}
+		if was != image {
+			out = append(out, turnAt(since, image))
+		}
+		since, image = c, was
+	}
+	if err == nil && image != "" {
+		out = append(out, turnAt(since, image))
+	}
+	return out, false, err
+}
+
+// said is the image that the nodes make in the version that the walk is at.
+func (w *watching) said(base string) (string, error) {
+	values, err := w.values()
+	if err != nil {
+		return "", err
+	}
+	return w.image(values, base)
+}
+
+func turnAt(c *commit, image string) Turn {
+	subject, _, _ := strings.Cut(c.message, "\n")
+	t := Turn{
+		Commit: c.hash.String(), When: c.when, Author: oneLine(c.author, 250), Subject: oneLine(subject, 500),
+		Image: oneLine(image, 300),
+	}
+	if n, own := trail(c); own {
+		t.Backstop = n.Kind
+	}
+	return t
+}
+
+// Writable asks the server, without pushing anything, whether it takes pushes to the source's branch from these
+// credentials: it logs in as for a push, reads what the server advertises, and goes. What a server only decides when it
+// has the commits, such as the protection of a branch, that does not tell. The key that signs is tried as well. An
+// error that is a Refusal says what a person has to change.
+func (g *Mirrors) Writable(ctx context.Context, src reconcile.Source) error {
+	if _, err := writable(src); err != nil {
+		return err
+	}
+	return g.with(ctx, src, func(m *mirror) error { return m.remote.advertised(ctx) })
+}
+
+// advertised begins a push and ends it before anything is sent.
+func (r *remote) advertised(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	defer r.settle()
+	s, err := r.receive(ctx)
+	if err != nil {
+		return r.failed(ctx, "push", err)
+	}
+	defer func() { _ = s.Close() }()
+	refs, err := s.AdvertisedReferencesContext(ctx)
+	if err != nil {
+		return r.failed(ctx, "push", err)
+	}
+	if _, ok := refs.References[r.branch.String()]; !ok {
+		return reconcile.Refuse("%s has no branch %s", r.url, r.branch.Short())
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package trace
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
+
+	"github.com/backstop-dev/backstop/gate"
+)
+
+// ballot is an ImagePolicy's rule, ready to judge tags as image-reflector-controller does.
+type ballot struct {
+	spec    reflectorv1.ImagePolicySpec
+	pattern *regexp.Regexp
+	within  *semver.Constraints
+}
+
+// newBallot reads a rule. The error says what of it no tag can satisfy.
+func newBallot(spec reflectorv1.ImagePolicySpec) (*ballot, error) {
+	b := &ballot{spec: spec}
+	var err error
+	if t := spec.FilterTags; t != nil && t.Pattern != "" {
+		if b.pattern, err = regexp.Compile(t.Pattern); err != nil {
+			return nil, fmt.Errorf("spec.filterTags.pattern %q is no regular expression", t.Pattern)
+		}
+	}
+	if r := spec.Policy.SemVer; r != nil {
+		if b.within, err = semver.NewConstraint(r.Range); err != nil {
+			return nil, fmt.Errorf("spec.policy.semver.range %q is no range of versions", r.Range)
+		}
+	}
+	return b, nil
+}
+
+// reading is what a rule makes of a tag.
+type reading struct {
+	version *semver.Version
+	number  float64
+	text    string
+}
+
+// read gives what of a tag the rule compares; otherwise why it does not take the tag, and what to do.
+func (b *ballot) read(tag string) (r reading, why, fix string) {
+	r.text = tag
+	if b.pattern != nil {
+		match := b.pattern.FindStringSubmatchIndex(tag)
+		if match == nil {
+			return r, fmt.Sprintf("%s does not match the pattern %s", tag, b.pattern), b.example(tag)
+		}
+		if e := b.spec.FilterTags.Extract; e != "" {
+			r.text = string(b.pattern.ExpandString(nil, e, tag, match))
+		}
+	}
+	from := ""
+	if r.text != tag {
+		from = fmt.Sprintf(" (extracted from %s)", tag)
+	}
+	switch {
+	case b.within != nil:
+		v, err := version(r.text)
+		if err != nil {
+			return r, fmt.Sprintf("%q%s is no version (major.minor.patch)", r.text, from),
+				"tag it with a version such as 1.2.3, or extract one: spec.filterTags.extract"
+		}
+		if r.version = v; !b.within.Check(v) {
+			return r, fmt.Sprintf("%s%s is not within %s", r.text, from, b.spec.Policy.SemVer.Range),
+				"push a version within the range, or widen spec.policy.semver.range"
+		}
+	case b.spec.Policy.Numerical != nil:
+		n, err := strconv.ParseFloat(r.text, 64)
+		if err != nil {
+			return r, fmt.Sprintf("%q%s is no number", r.text, from),
+				"end the tag in a number, or extract one: spec.filterTags.extract"
+		}
+		r.number = n
+	}
+	return r, "", ""
+}
+
+// version reads one as Flux does: three numbers, with or without a v.
+func version(s string) (*semver.Version, error) {
+	if _, err := semver.StrictNewVersion(strings.TrimPrefix(s, "v")); err != nil {
+		return nil, err
+	}
+	return semver.NewVersion(s)
+}
+
+// example says how a tag would have to look.
+func (b *ballot) example(tag string) string {
+	if like, ok := gate.Witness("", b.pattern.String()); ok {
+		return fmt.Sprintf("push the image under a tag that matches, such as %s, or change spec.filterTags.pattern", like)
+	}
+	return fmt.Sprintf("change spec.filterTags.pattern so that it matches %s: no tag can match it now", tag)
+}
+
+// after says whether the rule puts one reading behind another, so that it is elected instead of it.
+func (b *ballot) after(x, y reading) bool {
+	order, sign := "", 0
+	switch {
+	case b.within != nil:
+		return x.version.GreaterThan(y.version)
+	case b.spec.Policy.Numerical != nil:
+		order, sign = b.spec.Policy.Numerical.Order, cmp.Compare(x.number, y.number)
+	case b.spec.Policy.Alphabetical != nil:
+		order, sign = b.spec.Policy.Alphabetical.Order, cmp.Compare(x.text, y.text)
+	}
+	if order == "desc" {
+		sign = -sign
+	}
+	return sign > 0
+}
+
+// elect gives the tag that the rule chooses; empty where it takes none. taken is how many it chooses from.
+func (b *ballot) elect(tags []string) (best string, taken int) {
+	var top reading
+	for _, tag := range tags {
+		r, why, _ := b.read(tag)
+		if why != "" {
+			continue
+		}
+		if taken++; best == "" || b.after(r, top) {
+			best, top = tag, r
+		}
+	}
+	return best, taken
+}
+
+// rule is the policy's rule for a sentence.
+func (b *ballot) rule() string {
+	var parts []string
+	if b.pattern != nil {
+		parts = append(parts, "pattern "+b.pattern.String())
+	}
+	p := b.spec.Policy
+	switch {
+	case p.SemVer != nil:
+		parts = append(parts, "newest version within "+p.SemVer.Range)
+	case p.Numerical != nil:
+		parts = append(parts, "by number, "+cmp.Or(p.Numerical.Order, "asc"))
+	case p.Alphabetical != nil:
+		parts = append(parts, "by alphabet, "+cmp.Or(p.Alphabetical.Order, "asc"))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// excluded gives the expression by which an ImageRepository leaves a tag out; empty where none does.
+func excluded(r *reflectorv1.ImageRepository, tag string) string {
+	for _, e := range exclusions(r) {
+		if re, err := regexp.Compile(e); err == nil && re.MatchString(tag) {
+			return e
+		}
+	}
+	return ""
+}
+
+func exclusions(r *reflectorv1.ImageRepository) []string {
+	if r.Spec.ExclusionList == nil {
+		return []string{`^.*\.sig$`}
+	}
+	return r.Spec.ExclusionList
+}

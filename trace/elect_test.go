@@ -1,0 +1,89 @@
+package trace
+
+import (
+	"strings"
+	"testing"
+
+	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+)
+
+var metaRef = meta.LocalObjectReference{Name: "pull"}
+
+func semverOf(r string) reflectorv1.ImagePolicyChoice {
+	return reflectorv1.ImagePolicyChoice{SemVer: &reflectorv1.SemVerPolicy{Range: r}}
+}
+
+func TestElect(t *testing.T) {
+	number := func(order string) reflectorv1.ImagePolicyChoice {
+		return reflectorv1.ImagePolicyChoice{Numerical: &reflectorv1.NumericalPolicy{Order: order}}
+	}
+	alphabet := func(order string) reflectorv1.ImagePolicyChoice {
+		return reflectorv1.ImagePolicyChoice{Alphabetical: &reflectorv1.AlphabeticalPolicy{Order: order}}
+	}
+	tests := map[string]struct {
+		policy           reflectorv1.ImagePolicyChoice
+		pattern, extract string
+		tags             string
+		want             string
+		taken            int
+		// why is what is said of the tag "odd".
+		why string
+	}{
+		"the newest version within a range":       {semverOf(">=1.0.0 <2.0.0"), "", "", "1.0.0 v1.10.0 1.9.0 2.0.0 1.2", "v1.10.0", 3, `"odd" is no version`},
+		"a prerelease is not within a plain one":  {semverOf(">=1.0.0"), "", "", "1.0.0 1.1.0-rc.1", "1.0.0", 1, ""},
+		"a version that is extracted":             {semverOf("*"), `^prod-(?P<v>.*)$`, "$v", "prod-1.0.0 prod-1.0.1 dev-9.0.0", "prod-1.0.1", 2, "odd does not match the pattern"},
+		"the greatest number":                     {number("asc"), "", "", "9 10 x", "10", 2, `"odd" is no number`},
+		"the least number":                        {number("desc"), "", "", "9 10", "9", 2, ""},
+		"no order is ascending":                   {number(""), "", "", "9 10", "10", 2, ""},
+		"the last of the alphabet":                {alphabet("asc"), "", "", "a c b", "c", 3, ""},
+		"the first of the alphabet":               {alphabet("desc"), "", "", "b a c", "a", 3, ""},
+		"no tag fits":                             {number("asc"), "^z", "", "1 2", "", 0, "does not match"},
+		"a pattern that is not anchored fits all": {number("asc"), `(?P<n>[0-9]+)$`, "$n", "staging-2 production-1", "staging-2", 2, "does not match"},
+		"a choice that is none takes the first":   {reflectorv1.ImagePolicyChoice{}, "", "", "b a", "b", 2, ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			spec := reflectorv1.ImagePolicySpec{Policy: tt.policy}
+			if tt.pattern != "" {
+				spec.FilterTags = &reflectorv1.TagFilter{Pattern: tt.pattern, Extract: tt.extract}
+			}
+			b, err := newBallot(spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, taken := b.elect(strings.Fields(tt.tags)); got != tt.want || taken != tt.taken {
+				t.Errorf("elected %q of %d, want %q of %d", got, taken, tt.want, tt.taken)
+			}
+			if _, why, fix := b.read("odd"); !strings.Contains(why, tt.why) || (why == "") != (fix == "") {
+				t.Errorf("of odd it says %q, %q; want %q", why, fix, tt.why)
+			}
+		})
+	}
+}
+
+// FuzzElect takes any pattern, extraction, range and tags: an elected tag is one of them, and one that the rule takes.
+func FuzzElect(f *testing.F) {
+	f.Add(`^production-v.*-(?P<ts>[0-9]+)$`, "$ts", "", "production-v1-1 staging-v1-2")
+	f.Add("", "", ">=1.0.0", "1.0.0 v2 \x00")
+	f.Fuzz(func(t *testing.T, pattern, extract, within, tags string) {
+		spec := reflectorv1.ImagePolicySpec{FilterTags: &reflectorv1.TagFilter{Pattern: pattern, Extract: extract}}
+		if within != "" {
+			spec.Policy = semverOf(within)
+		} else {
+			spec.Policy.Numerical = &reflectorv1.NumericalPolicy{}
+		}
+		b, err := newBallot(spec)
+		if err != nil {
+			return
+		}
+		all := strings.Fields(tags)
+		got, taken := b.elect(all)
+		if (got == "") != (taken == 0) {
+			t.Fatalf("elected %q of %d", got, taken)
+		}
+		if _, why, _ := b.read(got); got != "" && why != "" {
+			t.Errorf("%q was elected, but %s", got, why)
+		}
+	})
+}

@@ -1,0 +1,266 @@
+package trace
+
+import (
+	"slices"
+	"time"
+
+	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/flux"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+	"github.com/backstop-dev/backstop/reconcile/registry"
+	"github.com/backstop-dev/backstop/watcher/drift"
+)
+
+// Facts are all that is known of one container's image at one time.
+type Facts struct {
+	Now       time.Time
+	Namespace string
+	Workload  v1alpha1.Workload
+	Container string
+	// Asked is the image that the question names; empty where it names the workload.
+	Asked string
+	// Live is the workload as it is.
+	Live Live
+	// Chain is what Flux has between the registry and the workload; where there is nothing, NotFlux says why.
+	Chain   *flux.Chain
+	NotFlux string
+	Git     Git
+	// Registry says what it has of Image.
+	Registry Registry
+	Pods     Pods
+	// Rollbacks of the namespace.
+	Rollbacks []v1alpha1.Rollback
+}
+
+// Live is a workload.
+type Live struct {
+	// Image of the container in the template.
+	Image string
+	// LeftAlone says that an annotation keeps Flux from touching it.
+	LeftAlone bool
+	// Changed is who else than Flux owns the image; nil where Flux does, or nobody can tell.
+	Changed *drift.Container
+	// State of the rollout.
+	State reconcile.WorkloadState
+	// Replicas that are wanted; nil for a kind that has no such number.
+	Replicas *int32
+	// Suspended says that a CronJob starts nothing.
+	Suspended bool
+}
+
+// Git is what the deployed branch says.
+type Git struct {
+	// Unread says why it was not read; empty when it was.
+	Unread string
+	// Tip is where the newest commit says the image, Applied where the one does that is in the cluster.
+	Tip, Applied gitrepo.Place
+	// Suspect is the commit that brought the tip's image in; where there is none Unblamed says why.
+	Suspect  *v1alpha1.Suspect
+	Unblamed string
+	// Fetched and Attempted say whether the source's artifact and the applied revision hold that commit.
+	Fetched, Attempted bool
+	// History of the nodes, where it was asked for.
+	History []gitrepo.Turn
+	More    bool
+}
+
+// Registry is what a registry says of an image.
+type Registry struct {
+	// Image that was asked for; empty where nothing was.
+	Image string
+	Proof reconcile.Proof
+	registry.Description
+	// Platforms of the nodes that the proof asked for.
+	Nodes []string
+	// Tags of the repository, and whether these are all.
+	Tags []string
+	All  bool
+	// Same are other tags of the same digest.
+	Same []string
+	// Missing says which credentials could not be read.
+	Missing string
+}
+
+// Pods are the pods of a workload.
+type Pods struct {
+	// Unread says why they were not read; empty when they were.
+	Unread string
+	All    []Pod
+}
+
+// Pod is one pod, as far as one container of it matters.
+type Pod struct {
+	Name  string
+	Image string
+	// Ready says that the pod serves, or has done its work.
+	Ready bool
+	// Reason and Message of the container while it waits; empty when it does not.
+	Reason, Message string
+	// Unscheduled says why no node takes the pod; empty when one does.
+	Unscheduled string
+}
+
+// view is facts with what follows from them, which several hops need.
+type view struct {
+	Facts
+	policy *reflectorv1.ImagePolicy
+	scan   *reflectorv1.ImageRepository
+	writer *flux.Writer
+	// node says the image in Git; nil where none was found.
+	node *manifest.Node
+	// image that is followed.
+	image string
+	// stopped names the hop at which the image stopped; empty as long as none was.
+	stopped string
+}
+
+// look finds what the hops are about.
+func look(f Facts) *view {
+	v := &view{Facts: f}
+	for i := range f.Git.Tip.Nodes {
+		if n := &f.Git.Tip.Nodes[i]; v.node == nil || v.node.Policy == "" && n.Policy != "" {
+			v.node = n
+		}
+	}
+	v.policy = v.election()
+	if v.policy != nil {
+		v.scan = v.scanOf(v.policy)
+		v.writer = v.writerOf(v.policy)
+	}
+	v.image = Subject(f)
+	if v.policy == nil && f.Chain != nil {
+		i := slices.IndexFunc(f.Chain.Scans, func(r reflectorv1.ImageRepository) bool {
+			return r.Namespace == f.Namespace && flux.SameImage(r.Spec.Image, v.image)
+		})
+		if i >= 0 {
+			v.scan = &f.Chain.Scans[i]
+		}
+	}
+	return v
+}
+
+// Subject is the image that a trace follows: the one that was asked for, else what image automation elects, else what
+// Git says, else what runs.
+func Subject(f Facts) string {
+	v := &view{Facts: f}
+	for i := range f.Git.Tip.Nodes {
+		if n := &f.Git.Tip.Nodes[i]; v.node == nil || v.node.Policy == "" && n.Policy != "" {
+			v.node = n
+		}
+	}
+	p := v.election()
+	switch {
+	case f.Asked != "":
+		return f.Asked
+	case p != nil && p.Status.LatestRef != nil:
+		return p.Status.LatestRef.String()
+	case f.Git.Tip.Image != "":
+		return f.Git.Tip.Image
+	}
+	return f.Live.Image
+}
+
+// election is the ImagePolicy that chooses the image: the marker's, else the only one that could.
+func (v *view) election() *reflectorv1.ImagePolicy {
+	if v.Chain == nil {
+		return nil
+	}
+	if v.node != nil && v.node.Policy != "" {
+		return v.named(v.node.Policy)
+	}
+	fits := v.candidates()
+	// Where the files are known and have no marker, only a policy whose automation writes this file could be meant.
+	if v.node != nil {
+		fits = slices.DeleteFunc(fits, func(p *reflectorv1.ImagePolicy) bool {
+			w := v.writerOf(p)
+			return w == nil || !w.Updates(v.node.File)
+		})
+	}
+	own := slices.DeleteFunc(slices.Clone(fits), func(p *reflectorv1.ImagePolicy) bool {
+		return p.Namespace != v.Namespace
+	})
+	switch {
+	case len(own) == 1:
+		return own[0]
+	case len(fits) == 1:
+		return fits[0]
+	}
+	return nil
+}
+
+// named is the ImagePolicy of a marker; nil where there is none.
+func (v *view) named(marker string) *reflectorv1.ImagePolicy {
+	for i := range v.Chain.Elections {
+		if p := &v.Chain.Elections[i]; p.Namespace+":"+p.Name == marker {
+			return p
+		}
+	}
+	return nil
+}
+
+// candidates are the policies that elect tags of the workload's image.
+func (v *view) candidates() []*reflectorv1.ImagePolicy {
+	var out []*reflectorv1.ImagePolicy
+	for i := range v.Chain.Elections {
+		p := &v.Chain.Elections[i]
+		if r := v.scanOf(p); r != nil && flux.SameImage(r.Spec.Image, v.Live.Image) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// scanOf is the ImageRepository of a policy; nil where it was not found.
+func (v *view) scanOf(p *reflectorv1.ImagePolicy) *reflectorv1.ImageRepository {
+	ref := repositoryOf(p)
+	for i := range v.Chain.Scans {
+		if r := &v.Chain.Scans[i]; r.Namespace == ref.Namespace && r.Name == ref.Name {
+			return r
+		}
+	}
+	return nil
+}
+
+// repositoryOf names the ImageRepository of a policy.
+func repositoryOf(p *reflectorv1.ImagePolicy) v1alpha1.ObjectRef {
+	ref := v1alpha1.ObjectRef{Kind: "ImageRepository", Namespace: p.Spec.ImageRepositoryRef.Namespace,
+		Name: p.Spec.ImageRepositoryRef.Name}
+	if ref.Namespace == "" {
+		ref.Namespace = p.Namespace
+	}
+	return ref
+}
+
+// writerOf is the automation that writes what a policy elects: of several, one that updates the file and pushes to the
+// branch.
+func (v *view) writerOf(p *reflectorv1.ImagePolicy) *flux.Writer {
+	var best *flux.Writer
+	rank := func(w *flux.Writer) int {
+		n := 0
+		if v.node != nil && w.Updates(v.node.File) {
+			n += 2
+		}
+		if w.Elsewhere == "" {
+			n++
+		}
+		return n
+	}
+	for i := range v.Chain.Writers {
+		if w := &v.Chain.Writers[i]; w.Selects(p) && (best == nil || rank(w) > rank(best)) {
+			best = w
+		}
+	}
+	return best
+}
+
+// ago is a time for a sentence.
+func (v *view) ago(t time.Time) string { return duration.HumanDuration(max(0, v.Now.Sub(t))) + " ago" }
+
+func refOf(kind, namespace, name string) v1alpha1.ObjectRef {
+	return v1alpha1.ObjectRef{Kind: kind, Namespace: namespace, Name: name}
+}

@@ -1,0 +1,295 @@
+package trace
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/flux"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo"
+	"github.com/backstop-dev/backstop/reconcile/registry"
+	"github.com/backstop-dev/backstop/watcher/drift"
+)
+
+// Gatherer reads facts: from the API server, the Git server and the registry, all at once where nothing depends on
+// anything else, and nothing of the cluster that the workload has nothing to do with.
+type Gatherer struct {
+	Client client.Reader
+	Flux   *flux.Flux
+	// Git keeps what was cloned between two looks.
+	Git      *gitrepo.Mirrors
+	Registry *registry.Registry
+	// Logins are the user's own credentials for the registry of an image.
+	Logins func(ctx context.Context, image string) reconcile.Access
+	Now    func() time.Time
+	// History is how many changes of the image are looked for in Git; 0 for none.
+	History int
+}
+
+// Question is what is traced: a workload, or one container of it, and the image where one is asked for.
+type Question struct {
+	Namespace string
+	Workload  v1alpha1.Workload
+	// Container; empty for all of them.
+	Container string
+	// Image that is asked for; empty for what the workload should run.
+	Image string
+}
+
+// maxContainers bounds the trails of one workload.
+const maxContainers = 20
+
+// Gather reads the facts of each container of a workload.
+func (g *Gatherer) Gather(ctx context.Context, q Question) ([]Facts, error) {
+	obj, err := g.workload(ctx, q.Namespace, q.Workload)
+	if err != nil {
+		return nil, err
+	}
+	images := imagesOf(obj)
+	var chosen []drift.Image
+	for _, c := range images {
+		switch {
+		case q.Container != "" && c.Container != q.Container:
+		case q.Image != "" && !flux.SameImage(c.Image, q.Image):
+		default:
+			chosen = append(chosen, c)
+		}
+	}
+	if len(chosen) == 0 {
+		var names []string
+		for _, c := range images {
+			names = append(names, c.Container+" ("+c.Image+")")
+		}
+		return nil, fmt.Errorf("%s in %s has no such container or image: it has %s", q.Workload, q.Namespace, few(names, 5))
+	}
+	s := &shared{g: g, q: q, obj: obj, now: g.Now()}
+	if err := s.read(ctx); err != nil {
+		return nil, err
+	}
+	var all []Facts
+	for _, c := range chosen[:min(len(chosen), maxContainers)] {
+		f, err := s.facts(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+// workload reads the object.
+func (g *Gatherer) workload(ctx context.Context, ns string, w v1alpha1.Workload) (*unstructured.Unstructured, error) {
+	obj := &unstructured.Unstructured{}
+	obj.SetAPIVersion("apps/v1")
+	if w.Kind == "CronJob" {
+		obj.SetAPIVersion("batch/v1")
+	}
+	obj.SetKind(w.Kind)
+	err := g.Client.Get(ctx, types.NamespacedName{Namespace: ns, Name: w.Name}, obj)
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("no %s in namespace %s", w, ns)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s in %s: %w", w, ns, err)
+	}
+	return obj, nil
+}
+
+// shared is what all containers of a workload have in common.
+type shared struct {
+	g   *Gatherer
+	q   Question
+	obj *unstructured.Unstructured
+	now time.Time
+
+	chain     *flux.Chain
+	notFlux   string
+	origin    *reconcile.Origin
+	noOrigin  string
+	state     reconcile.WorkloadState
+	pods      *pods
+	rollbacks []v1alpha1.Rollback
+}
+
+// read asks the API server for everything that does not depend on the container.
+func (s *shared) read(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		chain, err := s.g.Flux.Chain(ctx, s.q.Namespace, s.q.Workload)
+		why, refused := reconcile.AsRefusal(err)
+		if refused {
+			s.notFlux = why
+			return nil
+		}
+		s.chain = &chain
+		return err
+	})
+	group.Go(func() error {
+		origin, err := s.g.Flux.Origin(ctx, s.q.Namespace, s.q.Workload, nil)
+		why, refused := reconcile.AsRefusal(err)
+		switch {
+		case refused:
+			s.noOrigin = why
+		case apierrors.IsNotFound(err):
+			s.noOrigin = err.Error()
+		case err != nil:
+			return err
+		default:
+			s.origin = &origin
+		}
+		return nil
+	})
+	group.Go(func() (err error) {
+		s.state, err = s.g.Flux.Standing(ctx, s.q.Namespace, s.q.Workload)
+		return err
+	})
+	group.Go(func() (err error) {
+		s.pods, err = s.g.readPods(ctx, s.obj)
+		return err
+	})
+	group.Go(func() error {
+		var list v1alpha1.RollbackList
+		// Backstop need not be installed, and its records are of interest only.
+		if err := s.g.Client.List(ctx, &list, client.InNamespace(s.q.Namespace)); err == nil {
+			s.rollbacks = list.Items
+		}
+		return ctx.Err()
+	})
+	return group.Wait()
+}
+
+// facts are those of one container.
+func (s *shared) facts(ctx context.Context, c drift.Image) (Facts, error) {
+	f := Facts{
+		Now: s.now, Namespace: s.q.Namespace, Workload: s.q.Workload, Container: c.Container, Asked: s.q.Image,
+		Chain: s.chain, NotFlux: s.notFlux, Live: s.live(c), Pods: s.pods.of(c.Container), Rollbacks: s.rollbacks,
+	}
+	var err error
+	if f.Git, err = s.git(ctx, c); err != nil {
+		return f, err
+	}
+	f.Registry, err = s.registry(ctx, &f)
+	return f, err
+}
+
+// live is the container as the workload has it.
+func (s *shared) live(c drift.Image) Live {
+	out := Live{Image: c.Image, LeftAlone: drift.LeftAlone(s.obj), State: s.state}
+	for _, found := range drift.Suspects(s.q.Workload.Kind, s.obj, []drift.Image{c}) {
+		out.Changed = &found
+	}
+	if n, ok, err := unstructured.NestedInt64(s.obj.Object, "spec", "replicas"); ok && err == nil {
+		out.Replicas = new(int32(min(n, 1<<30)))
+	}
+	out.Suspended, _, _ = unstructured.NestedBool(s.obj.Object, "spec", "suspend")
+	return out
+}
+
+// candidates are images that the container may have had, which tell ambiguous files apart.
+func (s *shared) candidates(c drift.Image) []string {
+	out := []string{c.Image}
+	if s.origin != nil {
+		for _, p := range s.origin.Policies {
+			for _, image := range []string{p.Latest, p.Previous} {
+				if image != "" && flux.SameImage(image, c.Image) && !slices.Contains(out, image) {
+					out = append(out, image)
+				}
+			}
+		}
+	}
+	for i := range s.rollbacks {
+		r := &s.rollbacks[i]
+		for _, image := range []string{r.Spec.Image, targetOf(r)} {
+			if image != "" && flux.SameImage(image, c.Image) && !slices.Contains(out, image) {
+				out = append(out, image)
+			}
+		}
+	}
+	return out
+}
+
+func targetOf(r *v1alpha1.Rollback) string {
+	if r.Status.Target == nil {
+		return ""
+	}
+	return r.Status.Target.Image
+}
+
+// git reads what the branch says of a container.
+func (s *shared) git(ctx context.Context, c drift.Image) (Git, error) {
+	if s.chain == nil {
+		return Git{Unread: "the workload is not Flux's"}, nil
+	}
+	if s.origin == nil {
+		return Git{Unread: s.noOrigin}, nil
+	}
+	o := s.origin
+	at := reconcile.Wanted{Root: o.Root, Namespace: s.q.Namespace, Workload: s.q.Workload,
+		Containers: map[string][]string{c.Container: s.candidates(c)}}
+	var out Git
+	var err error
+	if out.Tip, err = s.g.Git.Place(ctx, o.Source, at, c.Container); err != nil {
+		return Git{Unread: err.Error()}, ctx.Err()
+	}
+	if at.Commit = s.chain.Attempted; at.Commit != "" {
+		if out.Applied, err = s.g.Git.Place(ctx, o.Source, at, c.Container); err != nil {
+			out.Applied = gitrepo.Place{Why: err.Error()}
+		}
+	}
+	if out.Tip.Image == "" {
+		out.Unblamed = out.Tip.Why
+		return out, ctx.Err()
+	}
+	return out, s.blame(ctx, &out, c)
+}
+
+// blame finds the commit of the tip's image, how far it got, and what came before.
+func (s *shared) blame(ctx context.Context, out *Git, c drift.Image) error {
+	o := s.origin
+	suspect, err := s.g.Git.Blame(ctx, o.Source, reconcile.Query{
+		Image: out.Tip.Image, Namespace: s.q.Namespace, Workload: s.q.Workload, Container: c.Container, Root: o.Root,
+		Others: o.Others, Policies: o.Policies,
+	})
+	if err != nil {
+		out.Unblamed = err.Error()
+		return ctx.Err()
+	}
+	out.Suspect = &suspect
+	holds := func(tip string) bool {
+		if tip == "" {
+			return false
+		}
+		// A commit that nobody knows any more holds nothing.
+		has, err := s.g.Git.Contains(ctx, o.Source, tip, suspect.Commit)
+		return has && err == nil
+	}
+	out.Fetched, out.Attempted = holds(s.chain.Source.Commit), holds(s.chain.Attempted)
+	if s.g.History > 0 {
+		out.History, out.More, err = s.g.Git.Turns(ctx, o.Source, nodesAt(&suspect, out.Tip), s.g.History)
+		if err != nil {
+			out.History, out.More = nil, true
+		}
+	}
+	return ctx.Err()
+}
+
+// nodesAt is the suspect with every node that says the image, also those that its commit left as they were.
+func nodesAt(s *v1alpha1.Suspect, p gitrepo.Place) v1alpha1.Suspect {
+	out := *s
+	out.Nodes = nil
+	for _, n := range p.Nodes {
+		out.Nodes = append(out.Nodes, v1alpha1.Node{
+			File: n.File, Pointer: n.Pointer, Part: string(n.Part), Bad: n.Value, Marker: n.Policy,
+		})
+	}
+	return out
+}

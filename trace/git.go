@@ -1,0 +1,194 @@
+package trace
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile/flux"
+)
+
+func (v *view) markerHop() Hop {
+	h := Hop{Name: HopMarker}
+	switch {
+	case v.Git.Unread != "":
+		h.Mark, h.Why = Unread, v.Git.Unread
+		return h
+	case v.node == nil:
+		h.Mark, h.Why = Unread, cmp.Or(v.Git.Tip.Why, "no file says the image")
+		return h
+	}
+	n := v.node
+	h.At = fmt.Sprintf("%s:%d", n.File, n.Line)
+	says := v.Git.Tip.Image
+	own := v.ownPolicy()
+	switch {
+	case n.Policy == "" && v.policy != nil:
+		h.Mark = Stopped
+		h.Why = fmt.Sprintf("it says %s without a marker, so image automation never writes what ImagePolicy %s/%s elects",
+			tagOf(says), v.policy.Namespace, v.policy.Name)
+		h.Fix = fmt.Sprintf(`end the line with the comment: # {"$imagepolicy": "%s:%s%s"}`, v.policy.Namespace, v.policy.Name,
+			suffix(string(n.Part)))
+	case n.Policy == "":
+		h.Mark, h.Says = Good, "says "+tagOf(says)+", written by people"
+	case v.policy == nil && v.Chain.Unread != "":
+		h.Mark, h.Why = Unread, "its marker names "+n.Policy+": "+v.Chain.Unread
+	case v.policy == nil:
+		h.Mark = Stopped
+		h.Why = fmt.Sprintf("its marker names %s, and there is no such ImagePolicy whose automation writes to this "+
+			"repository", n.Policy)
+		h.Fix = "name one that exists in the marker, or create that ImagePolicy"
+		if own != "" {
+			h.Fix = fmt.Sprintf(`name this environment's policy in the marker: # {"$imagepolicy": "%s"}`, own)
+		}
+	case own != "" && own != n.Policy:
+		h.Mark = Stopped
+		h.Why = fmt.Sprintf("its marker names %s, another environment's policy: what that elects is written here", n.Policy)
+		h.Fix = fmt.Sprintf(`name this environment's policy in the marker: # {"$imagepolicy": "%s"}`, own)
+	case n.Held != nil:
+		h.Mark, h.Why, h.Fix = Stopped, v.heldWhy(), v.heldFix()
+	case !sameImage(says, v.policy):
+		h.Mark = Waits
+		h.Why = fmt.Sprintf("it says %s, and not %s", tagOf(says), v.policy.Status.LatestRef.Tag)
+		if v.stopped == "" && v.writer != nil {
+			h.Why += fmt.Sprintf(", which is written at the next run, within %s",
+				every(v.writer.Object.Spec.Interval.Duration))
+		}
+	default:
+		h.Mark, h.Says = Good, "says "+tagOf(says)
+	}
+	return h
+}
+
+// suffix of a marker for what a value holds.
+func suffix(part string) string {
+	switch part {
+	case "Tag":
+		return ":tag"
+	case "Name", "Repository":
+		return ":name"
+	case "Digest":
+		return ":digest"
+	}
+	return ""
+}
+
+// ownPolicy is the policy of the workload's own namespace that elects this image, as a marker names it; empty where
+// there is none, or several.
+func (v *view) ownPolicy() string {
+	found := ""
+	for _, p := range v.candidates() {
+		if p.Namespace != v.Namespace {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = p.Namespace + ":" + p.Name
+	}
+	return found
+}
+
+func (v *view) heldWhy() string {
+	held := v.node.Held
+	why := "it says " + tagOf(v.Git.Tip.Image) + ", and Backstop holds image automation off"
+	if held.Not != "" {
+		why += ": " + tagOr(held.Not) + " could not run"
+	}
+	if !held.Since.IsZero() {
+		why += ", " + v.ago(held.Since)
+	}
+	return why
+}
+
+func tagOr(image string) string { return cmp.Or(tagOf(image), image) }
+
+// heldFix says what lifts the hold.
+func (v *view) heldFix() string {
+	newer := "push a newer image that can run"
+	name := ""
+	for i := range v.Rollbacks {
+		r := &v.Rollbacks[i]
+		c := r.Status.Change
+		if c != nil && c.Hold != "" && r.Status.Release == nil && (r.Spec.Image == v.node.Held.Not ||
+			tagOf(r.Spec.Image) == v.node.Held.Not) && v.concerns(r) {
+			name = r.Name
+		}
+	}
+	if name == "" {
+		return newer + fmt.Sprintf(", or take backstop:hold out of the comment in %s:%d", v.node.File, v.node.Line)
+	}
+	release := fmt.Sprintf("backstop release %s -n %s", name, v.Namespace)
+	if v.node.Held.Release == v1alpha1.ReleaseManual {
+		return release
+	}
+	return newer + ", or: " + release
+}
+
+func (v *view) commitHop() Hop {
+	h := Hop{Name: HopCommit}
+	switch {
+	case v.Git.Unread != "":
+		h.Mark, h.Why = Unread, v.Git.Unread
+	case v.Git.Suspect == nil:
+		h.Mark, h.Why = Unread, cmp.Or(v.Git.Unblamed, "no file says the image")
+	default:
+		s := v.Git.Suspect
+		h.Mark, h.At = Good, fmt.Sprintf("%.12s", s.Commit)
+		by := "a person's"
+		if s.Automation != nil {
+			by = "image automation's"
+		}
+		h.Says = fmt.Sprintf("%s, %s by %s: %s", by, v.ago(s.When.Time), s.Author, s.Subject)
+	}
+	return h
+}
+
+func (v *view) sourceHop() Hop {
+	s := &v.Chain.Source
+	h := Hop{Name: HopSource, At: s.Ref.String()}
+	behind := v.Git.Suspect != nil && !v.Git.Fetched
+	switch {
+	case s.Missing:
+		h.Mark, h.Why = Stopped, "it does not exist"
+		h.Fix = fmt.Sprintf("create it, or correct spec.sourceRef of Kustomization %s/%s", v.Chain.Kustomization.Namespace,
+			v.Chain.Kustomization.Name)
+	case s.Suspended:
+		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and fetches nothing", flux.Resume(s.Ref)
+	case s.Problem != "":
+		h.Mark, h.Why, h.Fix = Stopped, s.Problem, v.sourceFix()
+	case s.Pinned != "":
+		h.Mark, h.Why = Stopped, s.Pinned
+		h.Fix = "set spec.ref to the branch alone: {branch: main}"
+	case s.Revision == "":
+		h.Mark, h.Why = Waits, "it has fetched nothing yet"
+	case behind:
+		h.Mark = Waits
+		h.Why = fmt.Sprintf("it has fetched %s, which does not hold %.12s yet", flux.Short(s.Revision), v.Git.Suspect.Commit)
+		if s.Git != nil {
+			h.Why += "; it fetches every " + every(s.Git.Spec.Interval.Duration)
+		}
+	default:
+		h.Mark, h.Says = Good, "fetched "+flux.Short(s.Revision)
+	}
+	return h
+}
+
+// sourceFix says what to do about a source that does not fetch.
+func (v *view) sourceFix() string {
+	s := &v.Chain.Source
+	again := flux.Reconcile(s.Ref)
+	if s.Git == nil {
+		return "mend what it says, then: " + again
+	}
+	for _, c := range s.Git.Status.Conditions {
+		if c.Type == "SourceVerified" && c.Status == "False" {
+			return "sign the commit with a key of spec.verify.secretRef; image automation signs with " +
+				"spec.git.commit.signingKey"
+		}
+	}
+	if ref := s.Git.Spec.SecretRef; ref != nil {
+		return fmt.Sprintf("correct Secret %s/%s, spec.url or spec.ref, then: %s", s.Ref.Namespace, ref.Name, again)
+	}
+	return "correct spec.url or spec.ref, or name a Secret in spec.secretRef, then: " + again
+}

@@ -1,0 +1,98 @@
+package trace
+
+import (
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo"
+)
+
+// Mark is how a hop stands.
+type Mark string
+
+// The marks.
+const (
+	// Good: the image came through here.
+	Good Mark = "ok"
+	// Stopped: it does not go on before somebody does something. Why and Fix say what.
+	Stopped Mark = "stopped"
+	// Waits: it has not got here yet, and will if what comes before lets it. Why says what it waits for.
+	Waits Mark = "waits"
+	// Unread: what is here could not be read. Why says the reason.
+	Unread Mark = "not read"
+	// None: there is nothing here to go through.
+	None Mark = "none"
+)
+
+// The names of the hops, in the order of the way.
+const (
+	HopTag        = "tag"
+	HopScan       = "scan"
+	HopPolicy     = "policy"
+	HopAutomation = "automation"
+	HopMarker     = "marker"
+	HopCommit     = "commit"
+	HopSource     = "source"
+	HopApply      = "apply"
+	HopRelease    = "release"
+	HopWorkload   = "workload"
+	HopPods       = "pods"
+)
+
+// Hop is one step of an image's way.
+type Hop struct {
+	// Name of the hop.
+	Name string `json:"hop"`
+	// At names the object, or the file and line; empty for nothing.
+	At string `json:"at,omitempty"`
+	// Mark says how it stands.
+	Mark Mark `json:"mark"`
+	// Says what is there, in half a sentence.
+	Says string `json:"says,omitempty"`
+	// Why it is not good; empty where it is.
+	Why string `json:"why,omitempty"`
+	// Fix is a command to run, or what to set where; never empty where the image is stopped.
+	Fix string `json:"fix,omitempty"`
+}
+
+// Trail is the way of one container's image.
+type Trail struct {
+	Namespace string            `json:"namespace"`
+	Workload  v1alpha1.Workload `json:"workload"`
+	Container string            `json:"container"`
+	// Image that is followed, and Runs what the workload's template names.
+	Image string `json:"image"`
+	Runs  string `json:"runs"`
+	Hops  []Hop  `json:"hops"`
+	// Notes are what else was seen that no hop says.
+	Notes []string `json:"notes,omitempty"`
+	// History is which image ran when, where it was asked for; More says that it goes further back.
+	History []gitrepo.Turn `json:"history,omitempty"`
+	More    bool           `json:"more,omitempty"`
+	// At is when this was so.
+	At time.Time `json:"at"`
+}
+
+// The codes with which the command ends.
+const (
+	CodeGood    = 0
+	CodeStopped = 1
+	CodeUnread  = 3
+)
+
+// Code sums trails up for a script: 1 where one is stopped or on its way, else 3 where one could not be read, else 0.
+func Code(trails []Trail) int {
+	code := CodeGood
+	for _, t := range trails {
+		for _, h := range t.Hops {
+			switch h.Mark {
+			case Stopped, Waits:
+				return CodeStopped
+			case Unread:
+				code = CodeUnread
+			case Good, None:
+			}
+		}
+	}
+	return code
+}

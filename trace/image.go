@@ -1,0 +1,270 @@
+package trace
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
+
+	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/reconcile/flux"
+	"github.com/backstop-dev/backstop/watcher/drift"
+)
+
+func (v *view) policyHop() Hop {
+	h := Hop{Name: HopPolicy}
+	if v.policy == nil {
+		return v.noPolicy(h)
+	}
+	p := v.policy
+	ref := refOf("ImagePolicy", p.Namespace, p.Name)
+	h.At = ref.String()
+	b, err := newBallot(p.Spec)
+	if err != nil {
+		h.Mark, h.Why, h.Fix = Stopped, "it elects nothing: "+err.Error(), "correct that field"
+		return h
+	}
+	reason, message, failing := flux.Not(p.Status.Conditions)
+	elected := p.Status.LatestRef
+	switch {
+	case p.Spec.Suspend:
+		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and elects nothing new", flux.Resume(ref)
+		if elected != nil {
+			h.Why += "; it still stands for " + elected.Tag
+		}
+	case failing:
+		h.Mark, h.Why = Stopped, fmt.Sprintf("it elects nothing (%s): %s", reason, message)
+		h.Fix = v.electionFix(b)
+	case elected == nil:
+		h.Mark, h.Why = Waits, "it has elected nothing yet"
+	default:
+		return v.elected(h, b)
+	}
+	return h
+}
+
+// noPolicy says why nothing elects the image.
+func (v *view) noPolicy(h Hop) Hop {
+	h.Mark, h.Says = None, "no ImagePolicy elects it: people write the image"
+	var could []string
+	for _, p := range v.candidates() {
+		could = append(could, p.Namespace+"/"+p.Name)
+	}
+	switch {
+	case v.node != nil && v.node.Policy != "":
+		h.Says = "the marker names one that was not found"
+	case v.node == nil && len(could) > 1:
+		h.Says = "which of them is meant only the marker tells: " + few(could, 4)
+	}
+	return h
+}
+
+// electionFix says what to do about a policy that takes no tag.
+func (v *view) electionFix(b *ballot) string {
+	ref := refOf("ImagePolicy", v.policy.Namespace, v.policy.Name)
+	if v.scan == nil {
+		return "correct spec.imageRepositoryRef"
+	}
+	tags := v.visible()
+	if _, taken := b.elect(tags); taken == 0 && len(tags) > 0 {
+		if _, why, fix := b.read(tags[len(tags)-1]); why != "" {
+			return fix
+		}
+	}
+	return "see the hops before, then: " + flux.Reconcile(ref)
+}
+
+// elected holds what a policy elects against what was asked for, what the registry has, and other environments.
+func (v *view) elected(h Hop, b *ballot) Hop {
+	p := v.policy
+	tag := p.Status.LatestRef.Tag
+	h.Mark, h.Says = Good, fmt.Sprintf("elects %s (%s)", tag, b.rule())
+	if asked := tagOf(v.Asked); v.Asked != "" && asked != "" && asked != tag {
+		return v.notElected(h, b, asked, tag)
+	}
+	if other, why := v.foreign(tag); other != nil {
+		h.Mark = Stopped
+		h.Why = fmt.Sprintf("it elects %s, which ImagePolicy %s/%s is for: %s", tag, other.Namespace, other.Name, why)
+		h.Fix = "set spec.filterTags.pattern to one that only this environment's tags match, anchored with ^ at the start"
+		return h
+	}
+	if !v.Registry.All || v.stopped == HopScan {
+		return h
+	}
+	tags := v.visible()
+	best, taken := b.elect(tags)
+	if best != "" && best != tag && slices.Contains(tags, tag) {
+		h.Mark = Waits
+		h.Why = fmt.Sprintf("it elects %s; the registry has %s, which comes after it and has not been seen yet", tag, best)
+		return h
+	}
+	h.Says = fmt.Sprintf("elects %s of %d tags, %d of which fit (%s)", tag, len(tags), taken, b.rule())
+	return h
+}
+
+// notElected says why a policy elects another tag than the one that was asked for.
+func (v *view) notElected(h Hop, b *ballot, asked, elected string) Hop {
+	r, why, fix := b.read(asked)
+	if why != "" {
+		h.Mark, h.Why, h.Fix = Stopped, fmt.Sprintf("it elects %s: %s", elected, why), fix
+		return h
+	}
+	top, gone, _ := b.read(elected)
+	switch {
+	case gone == "" && b.after(top, r):
+		h.Mark = Stopped
+		h.Why = fmt.Sprintf("it elects %s, which comes after %s (%s)", elected, asked, b.rule())
+		h.Fix = fmt.Sprintf("push the image under a tag that comes after %s; or have the ImageRepository leave that one "+
+			"out: spec.exclusionList", elected)
+	case gone == "" && !b.after(r, top):
+		h.Mark = Stopped
+		h.Why = fmt.Sprintf("it elects %s, which is the same to its rule (%s)", elected, b.rule())
+		h.Fix = "push the image under a tag that comes after it"
+	default:
+		h.Mark = Waits
+		h.Why = fmt.Sprintf("it still elects %s: %s has not been seen yet", elected, asked)
+	}
+	return h
+}
+
+// foreign finds the policy of another environment whose tag was elected: both have patterns that match it, and this
+// one's matches more than the other's does.
+func (v *view) foreign(tag string) (*reflectorv1.ImagePolicy, string) {
+	mine := patternOf(v.policy)
+	if mine == "" || v.scan == nil {
+		return nil, ""
+	}
+	for i := range v.Chain.Elections {
+		p := &v.Chain.Elections[i]
+		own := patternOf(p)
+		if own == "" || own == mine || p.Namespace == v.policy.Namespace && p.Name == v.policy.Name {
+			continue
+		}
+		scan := v.scanOf(p)
+		if scan == nil || !flux.SameImage(scan.Spec.Image, v.scan.Spec.Image) {
+			continue
+		}
+		b, err := newBallot(p.Spec)
+		if err != nil || b.pattern == nil || !b.pattern.MatchString(tag) {
+			continue
+		}
+		if _, beyond := gate.Witness(own, mine); beyond {
+			return p, fmt.Sprintf("its pattern %s matches that tag, and so does %s here", own, mine)
+		}
+	}
+	return nil, ""
+}
+
+func patternOf(p *reflectorv1.ImagePolicy) string {
+	if p.Spec.FilterTags == nil {
+		return ""
+	}
+	return p.Spec.FilterTags.Pattern
+}
+
+func (v *view) automationHop() Hop {
+	h := Hop{Name: HopAutomation}
+	if v.policy == nil {
+		h.Mark, h.Says = None, "nothing writes it but people"
+		return h
+	}
+	if v.writer == nil {
+		return v.noWriter(h)
+	}
+	w := v.writer
+	h.At = w.Ref.String()
+	reason, message, failing := flux.Not(w.Object.Status.Conditions)
+	last, interval := w.Object.Status.LastAutomationRunTime, w.Object.Spec.Interval.Duration
+	switch {
+	case w.Object.Spec.Suspend:
+		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and writes nothing to Git", flux.Resume(w.Ref)
+	case v.node != nil && !w.Updates(v.node.File):
+		h.Mark = Stopped
+		h.Why = fmt.Sprintf("it updates %s alone, and the marker is in %s", w.Path, v.node.File)
+		h.Fix = "set spec.update.path to a folder that holds " + v.node.File
+	case w.Elsewhere != "":
+		h.Mark, h.Why = Stopped, w.Elsewhere
+		h.Fix = fmt.Sprintf("merge what it pushed, or set spec.git.checkout.ref.branch and spec.git.push.branch: %s",
+			v.Chain.Source.Branch)
+	case failing:
+		h.Mark, h.Why = Stopped, fmt.Sprintf("it fails (%s): %s", reason, message)
+		h.Fix = v.automationFix(message)
+	case last == nil:
+		h.Mark, h.Why = Waits, "it has not run yet"
+	case v.overdue(last.Time, interval):
+		h.Mark = Stopped
+		h.Why = fmt.Sprintf("it ran %s, though its interval is %s", v.ago(last.Time), every(interval))
+		h.Fix = flux.Reconcile(w.Ref) + "; if nothing happens: kubectl -n flux-system logs deploy/image-automation-controller"
+	default:
+		h.Mark, h.Says = Good, "ran "+v.ago(last.Time)
+		if t := w.Object.Status.LastPushTime; t != nil {
+			h.Says += fmt.Sprintf(", pushed %.12s %s", w.Object.Status.LastPushCommit, v.ago(t.Time))
+		}
+	}
+	return h
+}
+
+// noWriter says why no automation writes what the policy elects.
+func (v *view) noWriter(h Hop) Hop {
+	p := v.policy
+	h.Mark = Stopped
+	for _, w := range v.Chain.Writers {
+		if w.Object.Namespace != p.Namespace {
+			continue
+		}
+		h.At = w.Ref.String()
+		h.Why = fmt.Sprintf("its policySelector does not select ImagePolicy %s/%s", p.Namespace, p.Name)
+		h.Fix = "give the ImagePolicy the labels of spec.policySelector" + labelsOf(w)
+		return h
+	}
+	if v.Chain.Unread != "" {
+		h.Mark, h.Why = Unread, v.Chain.Unread
+		return h
+	}
+	h.Why = fmt.Sprintf("no ImageUpdateAutomation in namespace %s writes to the repository that %s deploys", p.Namespace,
+		v.Chain.Source.Ref)
+	h.Fix = fmt.Sprintf("create one in namespace %s, whose spec.sourceRef is %s", p.Namespace, v.Chain.Source.Ref)
+	return h
+}
+
+// labelsOf is an example of what a selector wants.
+func labelsOf(w flux.Writer) string {
+	var out []string
+	if s := w.Object.Spec.PolicySelector; s != nil {
+		for k, value := range s.MatchLabels {
+			out = append(out, k+"="+value)
+		}
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	slices.Sort(out)
+	return ": " + strings.Join(out, " ")
+}
+
+// automationFix says what to do about an automation that fails, by its words.
+func (v *view) automationFix(message string) string {
+	w, words := v.writer, strings.ToLower(message)
+	again := flux.Reconcile(w.Ref)
+	source := w.Object.Spec.SourceRef.Name
+	switch {
+	case strings.Contains(words, "protected") || strings.Contains(words, "declined"):
+		return "let its user push to the branch, or set spec.git.push.branch to another one and merge that"
+	case strings.Contains(words, "authenti") || strings.Contains(words, "authoriz") || strings.Contains(words, "403") ||
+		strings.Contains(words, "401") || strings.Contains(words, "denied"):
+		return fmt.Sprintf("give GitRepository %s a Secret that may push (spec.secretRef), then: %s", source, again)
+	case strings.Contains(words, "template"):
+		return "correct spec.git.commit.messageTemplate"
+	case strings.Contains(words, "selector"):
+		return "correct spec.policySelector"
+	case strings.Contains(words, "no such file"):
+		return "correct spec.update.path"
+	}
+	return "mend what it says, then: " + again
+}
+
+// sameImage says whether Git or the cluster names what a policy elected.
+func sameImage(image string, p *reflectorv1.ImagePolicy) bool {
+	return p.Status.LatestRef == nil || drift.Same(image, p.Status.LatestRef.String())
+}

@@ -1,0 +1,269 @@
+package trace
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/flux"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// Of makes the trail of an image from what is known. It is pure.
+func Of(f Facts) Trail {
+	v := look(f)
+	t := Trail{
+		Namespace: f.Namespace, Workload: f.Workload, Container: f.Container, Image: v.image, Runs: f.Live.Image,
+		History: f.Git.History, More: f.Git.More, At: f.Now,
+	}
+	add := func(hop func() Hop) {
+		h := hop()
+		if h.Mark == Stopped && v.stopped == "" {
+			v.stopped = h.Name
+		}
+		t.Hops = append(t.Hops, h)
+	}
+	add(v.tagHop)
+	if f.Chain == nil {
+		t.Hops = append(t.Hops, Hop{
+			Name: HopApply, Mark: Stopped, Why: f.NotFlux,
+			Fix: "let a Kustomization or HelmRelease apply it, from a file in Git",
+		})
+	} else {
+		for _, hop := range []func() Hop{
+			v.scanHop, v.policyHop, v.automationHop, v.markerHop, v.commitHop, v.sourceHop, v.applyHop,
+		} {
+			add(hop)
+		}
+		if f.Chain.Release != nil {
+			add(v.releaseHop)
+		}
+		if f.Chain.Unread != "" {
+			t.Notes = append(t.Notes, "not everything was read: "+f.Chain.Unread)
+		}
+	}
+	add(v.workloadHop)
+	add(v.podsHop)
+	t.Notes = append(t.Notes, v.records()...)
+	return t
+}
+
+// records are notes about what Backstop does about the workload right now.
+func (v *view) records() []string {
+	var out []string
+	for i := range v.Rollbacks {
+		r := &v.Rollbacks[i]
+		if reconcile.Ended(&r.Status) || !v.concerns(r) {
+			continue
+		}
+		said := ""
+		for _, c := range r.Status.Conditions {
+			if c.Type == "Ready" {
+				said = ": " + c.Message
+			}
+		}
+		out = append(out, fmt.Sprintf("Rollback %s is %s%s", r.Name, reconcile.Phase(&r.Status), said))
+	}
+	return out
+}
+
+// concerns says whether a Rollback is about the workload.
+func (v *view) concerns(r *v1alpha1.Rollback) bool {
+	for _, f := range r.Status.Failures {
+		if f.Workload.Kind == v.Workload.Kind && f.Workload.Name == v.Workload.Name && f.Container == v.Container {
+			return true
+		}
+	}
+	return false
+}
+
+func (v *view) tagHop() Hop {
+	r := &v.Registry
+	h := Hop{Name: HopTag, At: v.image}
+	switch r.Proof.Finding {
+	case reconcile.FindingPresent:
+		h.Mark, h.Says = Good, v.described()
+	case reconcile.FindingAbsent:
+		h.Mark, h.Why = Stopped, r.Proof.Sentence
+		h.Fix = tagFix(r.Proof.Cause, v.image, r.Nodes)
+	default:
+		h.Mark, h.Why = Unread, r.Proof.Sentence
+		if r.Missing != "" {
+			h.Why += "; " + r.Missing
+		}
+		if r.Proof.Cause == v1alpha1.CauseUnauthorized {
+			h.Fix = "log in to " + host(v.image) + ": docker login " + host(v.image)
+		}
+	}
+	return h
+}
+
+func tagFix(cause v1alpha1.Cause, image string, platforms []string) string {
+	switch cause {
+	case v1alpha1.CausePlatformMismatch:
+		on := cmp.Or(strings.Join(platforms, " and "), "the nodes' platform")
+		return "build " + image + " for " + on + " too, and push it again"
+	case v1alpha1.CauseBlobMissing:
+		return "push " + image + " again"
+	case v1alpha1.CauseInvalidName:
+		return "write it as REGISTRY/REPOSITORY:TAG, in lower case but for the tag"
+	default:
+		return "push " + image
+	}
+}
+
+// described is what the registry has.
+func (v *view) described() string {
+	r := &v.Registry
+	parts := []string{shortDigest(cmp.Or(r.Digest, r.Proof.Digest))}
+	if len(r.Platforms) > 0 {
+		parts = append(parts, strings.Join(r.Platforms, " "))
+	}
+	if !r.Built.IsZero() {
+		parts = append(parts, "built "+v.ago(r.Built))
+	}
+	if len(r.Same) > 0 {
+		parts = append(parts, "also tagged "+few(r.Same, 3))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func shortDigest(d string) string {
+	if algorithm, hex, ok := strings.Cut(d, ":"); ok && len(hex) > 12 {
+		return algorithm + ":" + hex[:12]
+	}
+	return d
+}
+
+// few lists the first of many.
+func few(list []string, most int) string {
+	if len(list) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+	}
+	return strings.Join(list, ", ")
+}
+
+func host(image string) string {
+	repository, _, _ := manifest.Split(image)
+	first, _, ok := strings.Cut(repository, "/")
+	if !ok || !strings.ContainsAny(first, ".:") && first != "localhost" {
+		return "docker.io"
+	}
+	return first
+}
+
+// tag is what of an image a policy chooses.
+func tagOf(image string) string {
+	_, tag, _ := manifest.Split(image)
+	return tag
+}
+
+// overdue says whether something that happens at an interval has not happened for too long.
+func (v *view) overdue(last time.Time, interval time.Duration) bool {
+	return v.Now.Sub(last) > 3*interval+2*time.Minute
+}
+
+func every(d time.Duration) string { return duration.HumanDuration(d) }
+
+func (v *view) scanHop() Hop {
+	h := Hop{Name: HopScan}
+	if v.scan == nil {
+		if v.policy == nil {
+			h.Mark, h.Says = None, "no ImageRepository scans it"
+			return h
+		}
+		ref := repositoryOf(v.policy)
+		h.At, h.Mark = ref.String(), Stopped
+		h.Why = fmt.Sprintf("ImagePolicy %s/%s elects from it, and it does not exist", v.policy.Namespace, v.policy.Name)
+		h.Fix = "create it, or correct spec.imageRepositoryRef of the ImagePolicy"
+		if v.Chain.Unread != "" {
+			h.Mark, h.Why, h.Fix = Unread, v.Chain.Unread, ""
+		}
+		return h
+	}
+	r := v.scan
+	ref := refOf("ImageRepository", r.Namespace, r.Name)
+	h.At = ref.String()
+	reason, message, failing := flux.Not(r.Status.Conditions)
+	tag, interval := tagOf(v.image), r.Spec.Interval.Duration
+	last := r.Status.LastScanResult
+	switch by := excluded(r, tag); {
+	case r.Spec.Suspend:
+		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and sees no new tags", flux.Resume(ref)
+	case by != "":
+		h.Mark, h.Why = Stopped, fmt.Sprintf("it leaves %s out: the exclusion %s matches", tag, by)
+		h.Fix = fmt.Sprintf("take %s out of spec.exclusionList, or push the image under another tag", by)
+	case failing:
+		h.Mark, h.Why, h.Fix = Stopped, fmt.Sprintf("its scan fails (%s): %s", reason, message), v.scanFix(message)
+	case last == nil:
+		h.Mark, h.Why = Waits, "it has not been scanned yet"
+	case v.overdue(last.ScanTime.Time, interval):
+		h.Mark = Stopped
+		h.Why = fmt.Sprintf("it was scanned %s, though its interval is %s", v.ago(last.ScanTime.Time), every(interval))
+		h.Fix = flux.Reconcile(ref) + "; if nothing happens: kubectl -n flux-system logs deploy/image-reflector-controller"
+	case v.unseen():
+		h.Mark = Waits
+		h.Why = fmt.Sprintf("the registry has tags that its scan %s did not see; the next is within %s",
+			v.ago(last.ScanTime.Time), every(interval))
+	default:
+		h.Mark = Good
+		h.Says = fmt.Sprintf("scanned %s, %d tags", v.ago(last.ScanTime.Time), last.TagCount)
+	}
+	return h
+}
+
+// unseen says whether the registry shows more tags than the scan saw.
+func (v *view) unseen() bool {
+	return v.Registry.All && len(v.visible()) > v.scan.Status.LastScanResult.TagCount
+}
+
+// visible are the registry's tags that the ImageRepository does not leave out.
+func (v *view) visible() []string {
+	var out []string
+	for _, t := range v.Registry.Tags {
+		if v.scan == nil || excluded(v.scan, t) == "" {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// scanFix says what to do about a scan that fails, by its words.
+func (v *view) scanFix(message string) string {
+	r, words := v.scan, strings.ToLower(message)
+	ref := refOf("ImageRepository", r.Namespace, r.Name)
+	has := func(any ...string) bool {
+		for _, a := range any {
+			if strings.Contains(words, a) {
+				return true
+			}
+		}
+		return false
+	}
+	login := func(name string) string {
+		return fmt.Sprintf("kubectl -n %s create secret docker-registry %s --docker-server=%s --docker-username=USER "+
+			"--docker-password=TOKEN", r.Namespace, name, host(r.Spec.Image))
+	}
+	switch s := r.Spec.SecretRef; {
+	case s != nil && has("not found") && has("secret"):
+		return login(s.Name)
+	case has("unauthorized", "401", "denied", "403", "forbidden") && s != nil:
+		return fmt.Sprintf("correct the login in Secret %s/%s, then: %s", r.Namespace, s.Name, flux.Reconcile(ref))
+	case has("unauthorized", "401", "denied", "403", "forbidden"):
+		return "set spec.secretRef.name: " + r.Name + ", and " + login(r.Name)
+	case has("x509", "certificate"):
+		return "set spec.certSecretRef to a Secret with the registry's ca.crt"
+	case has("server gave http response to https client"):
+		return "set spec.insecure: true, if the registry is to be spoken to without TLS"
+	case has("not_found", "name_unknown", "404"):
+		return "correct spec.image, or push an image to " + r.Spec.Image
+	case has("regex"):
+		return "correct spec.exclusionList"
+	}
+	return "see that the registry answers, then: " + flux.Reconcile(ref)
+}

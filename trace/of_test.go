@@ -1,0 +1,376 @@
+package trace
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
+	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/flux"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+	"github.com/backstop-dev/backstop/reconcile/registry"
+	"github.com/backstop-dev/backstop/watcher/drift"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const (
+	repository = "ghcr.io/acme/backend"
+	good       = repository + ":production-v1.0.0-1700000000"
+	newer      = repository + ":production-v1.1.0-1700000100"
+	suspect    = "9a4f35c0aa5e5e1f0f1c7c2d1d6f3f1b0a9e8d7c"
+)
+
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func before(d time.Duration) metav1.Time { return metav1.NewTime(noon.Add(-d)) }
+
+func named(ns, name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: ns, Name: name} }
+
+func every2(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
+
+// not is a Ready condition that is false.
+func not(reason, message string) []metav1.Condition {
+	return []metav1.Condition{{Type: "Ready", Status: metav1.ConditionFalse, Reason: reason, Message: message}}
+}
+
+func policyOf(ns, pattern, tag string) reflectorv1.ImagePolicy {
+	return reflectorv1.ImagePolicy{ObjectMeta: named(ns, "backend"), Spec: reflectorv1.ImagePolicySpec{
+		FilterTags: &reflectorv1.TagFilter{Pattern: pattern, Extract: "$ts"},
+		Policy:     reflectorv1.ImagePolicyChoice{Numerical: &reflectorv1.NumericalPolicy{Order: "asc"}},
+	}, Status: reflectorv1.ImagePolicyStatus{LatestRef: &reflectorv1.ImageRef{Name: repository, Tag: tag}}}
+}
+
+func scanOf(ns string) reflectorv1.ImageRepository {
+	return reflectorv1.ImageRepository{ObjectMeta: named(ns, "backend"), Spec: reflectorv1.ImageRepositorySpec{
+		Image: repository, Interval: every2(time.Minute),
+	}, Status: reflectorv1.ImageRepositoryStatus{LastScanResult: &reflectorv1.ScanResult{TagCount: 3, ScanTime: before(20 * time.Second)}}}
+}
+
+// healthy is an image that came all the way. Cases break one thing of it.
+func healthy() Facts {
+	policy := policyOf("production", `^production-v.*-(?P<ts>[0-9]+)$`, tagOf(good))
+	policy.Spec.ImageRepositoryRef.Name = "backend"
+	other := policyOf("staging", `^staging-v.*-(?P<ts>[0-9]+)$`, "staging-v1.0.0-1700000000")
+	other.Spec.ImageRepositoryRef.Name = "backend"
+	pushed := before(49 * time.Hour)
+	ran := before(12 * time.Second)
+	automation := &automationv1.ImageUpdateAutomation{ObjectMeta: named("production", "production"),
+		Spec: automationv1.ImageUpdateAutomationSpec{Interval: every2(time.Minute)},
+		Status: automationv1.ImageUpdateAutomationStatus{
+			LastAutomationRunTime: &ran, LastPushTime: &pushed, LastPushCommit: suspect,
+		}}
+	automation.Spec.SourceRef.Name = "fleet"
+	repo := &sourcev1.GitRepository{ObjectMeta: named("flux-system", "fleet"), Spec: sourcev1.GitRepositorySpec{
+		URL: "https://git.acme.test/fleet", Interval: every2(time.Minute),
+	}}
+	three := int32(3)
+	return Facts{
+		Now: noon, Namespace: "production", Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend"},
+		Container: "backend",
+		Live: Live{Image: good, Replicas: &three, State: reconcile.WorkloadState{
+			Images: map[string]string{"backend": good}, Complete: true,
+		}},
+		Chain: &flux.Chain{
+			Applier: refOf("Kustomization", "flux-system", "production"),
+			Kustomization: &kustomizev1.Kustomization{ObjectMeta: named("flux-system", "production"),
+				Spec: kustomizev1.KustomizationSpec{Interval: every2(10 * time.Minute), Path: "./apps/production"}},
+			Source: flux.Deployed{Ref: refOf("GitRepository", "flux-system", "fleet"), Git: repo,
+				Revision: "main@sha1:" + suspect, Commit: suspect, Branch: "main"},
+			Path: "apps/production", Attempted: suspect, Next: noon.Add(4 * time.Minute),
+			Says: "at about 12:04:00 UTC",
+			Writers: []flux.Writer{{Ref: refOf("ImageUpdateAutomation", "production", "production"), Object: automation,
+				Path: "apps/production"}},
+			Elections: []reflectorv1.ImagePolicy{policy, other},
+			Scans:     []reflectorv1.ImageRepository{scanOf("production"), scanOf("staging")},
+		},
+		Git: Git{
+			Tip: gitrepo.Place{Commit: suspect, Image: good, Nodes: []manifest.Node{{
+				File: "apps/production/backend.yaml", Line: 20, Part: manifest.PartImage, Value: good, Policy: "production:backend",
+			}}},
+			Applied: gitrepo.Place{Commit: suspect, Image: good},
+			Suspect: &v1alpha1.Suspect{Commit: suspect, Subject: "Update backend", Author: "fluxcdbot <fluxcdbot@acme.test>",
+				When: metav1.NewMicroTime(noon.Add(-49 * time.Hour)), Automation: new(refOf("ImageUpdateAutomation", "production", "production"))},
+			Fetched: true, Attempted: true,
+		},
+		Registry: Registry{
+			Image: good, Proof: reconcile.Proof{Finding: reconcile.FindingPresent}, All: true,
+			Description: registry.Description{Digest: "sha256:1f2e3d4c5b6a79880011", Platforms: []string{"linux/amd64", "linux/arm64"},
+				Built: noon.Add(-50 * time.Hour)},
+			Tags: []string{tagOf(good), "staging-v1.0.0-1700000000", "staging-v0.9.0-1600000000"}, Same: []string{"staging-v1.0.0-1700000000"},
+			Nodes: []string{"linux/amd64"},
+		},
+		Pods: Pods{All: []Pod{{Name: "backend-1", Image: good, Ready: true}, {Name: "backend-2", Image: good, Ready: true},
+			{Name: "backend-3", Image: good, Ready: true}}},
+	}
+}
+
+func TestAnImageThatCameAllTheWay(t *testing.T) {
+	trail := Of(healthy())
+	for _, h := range trail.Hops {
+		if h.Mark != Good {
+			t.Errorf("%s is %s: %s", h.Name, h.Mark, h.Why)
+		}
+	}
+	if got := Code([]Trail{trail}); got != CodeGood {
+		t.Errorf("code %d", got)
+	}
+}
+
+// helm puts a HelmRelease between.
+func helm(f *Facts) *helmv2.HelmRelease {
+	r := &helmv2.HelmRelease{ObjectMeta: named("production", "backend")}
+	f.Chain.Release, f.Chain.Applier = r, refOf("HelmRelease", "production", "backend")
+	return r
+}
+
+func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
+	policy := func(f *Facts) *reflectorv1.ImagePolicy { return &f.Chain.Elections[0] }
+	scan := func(f *Facts) *reflectorv1.ImageRepository { return &f.Chain.Scans[0] }
+	writer := func(f *Facts) *automationv1.ImageUpdateAutomation { return f.Chain.Writers[0].Object }
+	node := func(f *Facts) *manifest.Node { return &f.Git.Tip.Nodes[0] }
+	absent := func(cause v1alpha1.Cause) func(*Facts) {
+		return func(f *Facts) {
+			f.Registry.Proof = reconcile.Proof{Finding: reconcile.FindingAbsent, Cause: cause, Sentence: "it is not"}
+		}
+	}
+	scanFails := func(message string) func(*Facts) {
+		return func(f *Facts) { scan(f).Status.Conditions = not("ReadOperationFailed", message) }
+	}
+	writeFails := func(message string) func(*Facts) {
+		return func(f *Facts) { writer(f).Status.Conditions = not("GitOperationFailed", message) }
+	}
+	applyFails := func(reason string) func(*Facts) {
+		return func(f *Facts) { f.Chain.Kustomization.Status.Conditions = not(reason, "its words") }
+	}
+	waiting := func(reason, message string) func(*Facts) {
+		return func(f *Facts) { f.Pods.All[0] = Pod{Name: "backend-1", Image: good, Reason: reason, Message: message} }
+	}
+	tests := map[string]struct {
+		change   func(f *Facts)
+		hop      string
+		mark     Mark
+		why, fix string
+	}{
+		"the tag is not in the registry":  {absent(v1alpha1.CauseNotFound), HopTag, Stopped, "it is not", "push " + good},
+		"the tag is for another platform": {absent(v1alpha1.CausePlatformMismatch), HopTag, Stopped, "it is not", "for linux/amd64 too"},
+		"a layer is missing":              {absent(v1alpha1.CauseBlobMissing), HopTag, Stopped, "it is not", "again"},
+		"the image's name is none":        {absent(v1alpha1.CauseInvalidName), HopTag, Stopped, "it is not", "REGISTRY/REPOSITORY:TAG"},
+		"the registry lets nobody in":     {func(f *Facts) { f.Registry.Proof = reconcile.Proof{Cause: v1alpha1.CauseUnauthorized, Sentence: "401"} }, HopTag, Unread, "401", "docker login ghcr.io"},
+		"the pull secret may not be read": {func(f *Facts) {
+			f.Registry.Proof, f.Registry.Missing = reconcile.Proof{}, "you may not read Secret a/b"
+		}, HopTag, Unread, "you may not read Secret a/b", ""},
+		"the scan is suspended":                 {func(f *Facts) { scan(f).Spec.Suspend = true }, HopScan, Stopped, "suspended", "flux -n production resume image repository backend"},
+		"the scan leaves the tag out":           {func(f *Facts) { scan(f).Spec.ExclusionList = []string{"v1"} }, HopScan, Stopped, "the exclusion v1 matches", "spec.exclusionList"},
+		"the scan is refused without a login":   {scanFails("401 Unauthorized"), HopScan, Stopped, "401", "spec.secretRef.name: backend"},
+		"the scan is refused with a login":      {func(f *Facts) { scanFails("DENIED")(f); scan(f).Spec.SecretRef = &metaRef }, HopScan, Stopped, "DENIED", "correct the login in Secret production/pull"},
+		"the scan's Secret is missing":          {func(f *Facts) { scanFails(`secrets "pull" not found`)(f); scan(f).Spec.SecretRef = &metaRef }, HopScan, Stopped, "not found", "create secret docker-registry pull"},
+		"the registry's certificate is unknown": {scanFails("x509: certificate signed by unknown authority"), HopScan, Stopped, "x509", "certSecretRef"},
+		"the registry speaks plain HTTP":        {scanFails("server gave HTTP response to HTTPS client"), HopScan, Stopped, "HTTP response", "spec.insecure: true"},
+		"the registry knows no such repository": {scanFails("NAME_UNKNOWN"), HopScan, Stopped, "NAME_UNKNOWN", "spec.image"},
+		"an exclusion does not compile":         {scanFails("failed to compile regex ("), HopScan, Stopped, "regex", "spec.exclusionList"},
+		"the scan fails otherwise":              {scanFails("500"), HopScan, Stopped, "500", "flux -n production reconcile image repository backend"},
+		"the scan has not run":                  {func(f *Facts) { scan(f).Status.LastScanResult = nil }, HopScan, Waits, "not been scanned", ""},
+		"the scan is overdue":                   {func(f *Facts) { scan(f).Status.LastScanResult.ScanTime = before(time.Hour) }, HopScan, Stopped, "scanned 60m ago, though", "image-reflector-controller"},
+		"the scan has not seen a tag":           {func(f *Facts) { f.Registry.Tags = append(f.Registry.Tags, tagOf(newer)) }, HopScan, Waits, "did not see", ""},
+		"the ImageRepository does not exist":    {func(f *Facts) { policy(f).Spec.ImageRepositoryRef.Name = "front" }, HopScan, Stopped, "does not exist", "spec.imageRepositoryRef"},
+		"the policy is suspended":               {func(f *Facts) { policy(f).Spec.Suspend = true }, HopPolicy, Stopped, "still stands for", "flux -n production resume image policy backend"},
+		"the policy's pattern does not compile": {func(f *Facts) { policy(f).Spec.FilterTags.Pattern = "(" }, HopPolicy, Stopped, "no regular expression", "correct that field"},
+		"the policy's range is none":            {func(f *Facts) { policy(f).Spec.Policy = semverOf("banana") }, HopPolicy, Stopped, "no range of versions", "correct that field"},
+		"the policy takes no tag": {func(f *Facts) {
+			policy(f).Spec.FilterTags.Pattern = "^x$"
+			policy(f).Status.Conditions = not("Failure", "version list argument cannot be empty")
+		}, HopPolicy, Stopped, "elects nothing", "such as x"},
+		"the policy has not elected":              {func(f *Facts) { policy(f).Status.LatestRef = nil }, HopPolicy, Waits, "nothing yet", ""},
+		"a newer tag was not seen by the policy":  {func(f *Facts) { f.Registry.Tags[1] = tagOf(newer) }, HopPolicy, Waits, "comes after it", ""},
+		"the tag that was asked for does not fit": {func(f *Facts) { f.Asked = repository + ":v2" }, HopPolicy, Stopped, "v2 does not match the pattern", "such as production-v-0"},
+		"the tag that was asked for is older":     {func(f *Facts) { f.Asked = repository + ":production-v0-1" }, HopPolicy, Stopped, "comes after production-v0-1", "spec.exclusionList"},
+		"the tag that was asked for is newer":     {func(f *Facts) { f.Asked = newer }, HopPolicy, Waits, "has not been seen yet", ""},
+		"the tag that was asked for is a tie":     {func(f *Facts) { f.Asked = repository + ":production-vX-1700000000" }, HopPolicy, Stopped, "the same to its rule", "comes after it"},
+		"the policy takes another environment's": {func(f *Facts) {
+			policy(f).Spec.FilterTags.Pattern = `v.*-(?P<ts>[0-9]+)$`
+			policy(f).Status.LatestRef.Tag = "staging-v1.0.0-1700000000"
+		}, HopPolicy, Stopped, "ImagePolicy staging/backend is for", "anchored with ^"},
+		"the automation is suspended":           {func(f *Facts) { writer(f).Spec.Suspend = true }, HopAutomation, Stopped, "suspended", "flux -n production resume image update production"},
+		"the automation updates another folder": {func(f *Facts) { f.Chain.Writers[0].Path = "apps/staging" }, HopAutomation, Stopped, "updates apps/staging alone", "spec.update.path"},
+		"the automation pushes elsewhere":       {func(f *Facts) { f.Chain.Writers[0].Elsewhere = "it pushes to x" }, HopAutomation, Stopped, "it pushes to x", "spec.git.push.branch: main"},
+		"the automation may not push":           {writeFails("authorization failed"), HopAutomation, Stopped, "authorization", "Secret that may push"},
+		"the branch is protected":               {writeFails("pre-receive hook declined: protected branch"), HopAutomation, Stopped, "protected", "let its user push"},
+		"the automation's template is broken":   {writeFails("template: unclosed action"), HopAutomation, Stopped, "template", "messageTemplate"},
+		"the automation's path does not exist":  {writeFails("no such file or directory"), HopAutomation, Stopped, "no such file", "spec.update.path"},
+		"the automation's selector is broken":   {writeFails("failed to parse policy selector"), HopAutomation, Stopped, "selector", "spec.policySelector"},
+		"the automation fails otherwise":        {writeFails("EOF"), HopAutomation, Stopped, "EOF", "flux -n production reconcile image update production"},
+		"the automation has not run":            {func(f *Facts) { writer(f).Status.LastAutomationRunTime = nil }, HopAutomation, Waits, "not run", ""},
+		"the automation is overdue":             {func(f *Facts) { writer(f).Status.LastAutomationRunTime = new(before(time.Hour)) }, HopAutomation, Stopped, "though its interval is 60s", "image-automation-controller"},
+		"the automation does not select it": {func(f *Facts) {
+			writer(f).Spec.PolicySelector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
+		}, HopAutomation, Stopped, "does not select", "a=b"},
+		"there is no automation":                 {func(f *Facts) { f.Chain.Writers = nil }, HopAutomation, Stopped, "no ImageUpdateAutomation in namespace production", "create one"},
+		"automations may not be listed":          {func(f *Facts) { f.Chain.Writers, f.Chain.Unread = nil, "you may not list" }, HopAutomation, Unread, "you may not list", ""},
+		"Git may not be read":                    {func(f *Facts) { f.Git = Git{Unread: "you may not read Secret flux-system/fleet"} }, HopMarker, Unread, "you may not read Secret", ""},
+		"no file says the image":                 {func(f *Facts) { f.Git = Git{Tip: gitrepo.Place{Why: "something else changes that"}} }, HopMarker, Unread, "something else", ""},
+		"there is no marker":                     {func(f *Facts) { node(f).Policy = "" }, HopMarker, Stopped, "without a marker", `{"$imagepolicy": "production:backend"}`},
+		"there is no marker behind a tag":        {func(f *Facts) { node(f).Policy, node(f).Part = "", manifest.PartTag }, HopMarker, Stopped, "without a marker", `"production:backend:tag"`},
+		"the marker names nothing":               {func(f *Facts) { node(f).Policy = "production:nothing" }, HopMarker, Stopped, "no such ImagePolicy", `"production:backend"`},
+		"the marker names another environment's": {func(f *Facts) { node(f).Policy = "staging:backend" }, HopMarker, Stopped, "another environment's policy", `"production:backend"`},
+		"the marker is held":                     {func(f *Facts) { node(f).Held = &manifest.Mark{Not: tagOf(newer), Since: noon.Add(-time.Hour)} }, HopMarker, Stopped, "holds image automation off: production-v1.1.0-1700000100 could not run, 60m ago", "take backstop:hold out"},
+		"the marker is held for a Rollback":      {held, HopMarker, Stopped, "could not run", "or: backstop release backend-1f2e-1 -n production"},
+		"the hold is Manual":                     {func(f *Facts) { held(f); node(f).Held.Release = v1alpha1.ReleaseManual }, HopMarker, Stopped, "could not run", "backstop release backend-1f2e-1 -n production"},
+		"Git does not say what is elected yet":   {func(f *Facts) { policy(f).Status.LatestRef.Tag = tagOf(newer); f.Registry.All = false }, HopMarker, Waits, "which is written at the next run, within 60s", ""},
+		"the commit is beyond what can be read":  {func(f *Facts) { f.Git.Suspect, f.Git.Unblamed = nil, "only the last 12800" }, HopCommit, Unread, "only the last", ""},
+		"the source is missing":                  {func(f *Facts) { f.Chain.Source.Missing = true }, HopSource, Stopped, "does not exist", "spec.sourceRef"},
+		"the source is suspended":                {func(f *Facts) { f.Chain.Source.Suspended = true }, HopSource, Stopped, "suspended", "flux -n flux-system resume source git fleet"},
+		"the source cannot be fetched":           {func(f *Facts) { f.Chain.Source.Problem = "cannot be fetched" }, HopSource, Stopped, "cannot be fetched", "name a Secret in spec.secretRef"},
+		"the source refuses a signature":         {unsigned, HopSource, Stopped, "signature", "spec.verify.secretRef"},
+		"the source is pinned":                   {func(f *Facts) { f.Chain.Source.Pinned = "pinned to tag v1" }, HopSource, Stopped, "pinned to tag v1", "branch: main"},
+		"the source has fetched nothing":         {func(f *Facts) { f.Chain.Source.Revision = "" }, HopSource, Waits, "nothing yet", ""},
+		"the source has not fetched the commit":  {func(f *Facts) { f.Git.Fetched = false }, HopSource, Waits, "does not hold 9a4f35c0aa5e yet; it fetches every 60s", ""},
+		"the Kustomization is suspended":         {func(f *Facts) { f.Chain.Kustomization.Spec.Suspend = true }, HopApply, Stopped, "suspended", "flux -n flux-system resume kustomization production"},
+		"the Kustomization is being deleted":     {func(f *Facts) { f.Chain.Kustomization.DeletionTimestamp = new(before(0)) }, HopApply, Stopped, "being deleted", "kubectl -n flux-system get kustomization production"},
+		"the Kustomization does not build":       {applyFails("BuildFailed"), HopApply, Stopped, "its words", "flux build kustomization production"},
+		"the Kustomization depends on something": {func(f *Facts) {
+			applyFails("DependencyNotReady")(f)
+			f.Chain.Kustomization.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "infra"}}
+		}, HopApply, Stopped, "DependencyNotReady", "flux -n flux-system get kustomization infra"},
+		"the Kustomization is not healthy":       {applyFails("HealthCheckFailed"), HopApply, Stopped, "its words", "the hops below"},
+		"the API server refuses an object":       {applyFails("ReconciliationFailed"), HopApply, Stopped, "its words", "correct the object"},
+		"the Kustomization fails otherwise":      {applyFails("Unheard"), HopApply, Stopped, "its words", "mend what it says"},
+		"the Kustomization has not applied it":   {func(f *Facts) { f.Git.Attempted, f.Chain.Waits = false, "it is busy" }, HopApply, Waits, "it is busy", ""},
+		"the Kustomization has applied nothing":  {func(f *Facts) { f.Chain.Attempted, f.Git.Suspect = "", nil }, HopApply, Waits, "nothing yet", ""},
+		"the HelmRelease is suspended":           {func(f *Facts) { helm(f).Spec.Suspend = true }, HopRelease, Stopped, "suspended", "flux -n production resume helmrelease backend"},
+		"the HelmRelease fails":                  {func(f *Facts) { helm(f).Status.Conditions = not("UpgradeFailed", "timed out") }, HopRelease, Stopped, "timed out", "flux -n production reconcile helmrelease backend --reset"},
+		"the HelmRelease has not tried":          {func(f *Facts) { helm(f).Generation = 2 }, HopRelease, Waits, "newest values", ""},
+		"the workload is not Flux's":             {func(f *Facts) { f.Chain, f.NotFlux = nil, "nobody applies it" }, HopApply, Stopped, "nobody applies it", "Kustomization"},
+		"the workload is gone":                   {func(f *Facts) { f.Live.State.Gone = true }, HopWorkload, Stopped, "not exist", "Git"},
+		"the workload was changed by hand":       {changedByHand, HopWorkload, Stopped, "set by kubectl-set 5m ago; Git says production-v1.0.0-1700000000; Flux takes that back at about", "flux -n flux-system reconcile kustomization production; or write it to apps/production/backend.yaml:20"},
+		"a change by hand has a Rollback":        {func(f *Facts) { changedByHand(f); drifting(f) }, HopWorkload, Stopped, "set by kubectl-set", "backstop approve backend-1f2e-1 -n production"},
+		"a change by hand of a HelmRelease":      {func(f *Facts) { changedByHand(f); helm(f) }, HopWorkload, Stopped, "set by", "flux -n production reconcile helmrelease backend --force"},
+		"it was changed, and Git cannot be read": {func(f *Facts) { changedByHand(f); f.Git = Git{Unread: "x"} }, HopWorkload, Stopped, "what Git says could not be read", "reconcile kustomization"},
+		"Flux is told to leave the workload":     {func(f *Facts) { changedByHand(f); f.Live.Changed, f.Live.LeftAlone = nil, true }, HopWorkload, Stopped, "leave it alone", "annotation"},
+		"something else changes the image":       {func(f *Facts) { f.Live.Image = newer }, HopWorkload, Stopped, "something between changes it", "webhooks"},
+		"the rollout is paused":                  {func(f *Facts) { f.Live.State.Complete, f.Live.State.Says = false, "D is paused: kubectl resume" }, HopWorkload, Stopped, "paused", "kubectl resume"},
+		"the CronJob is suspended":               {func(f *Facts) { f.Workload.Kind, f.Live.Suspended = "CronJob", true }, HopWorkload, Stopped, "suspended", "kubectl -n production patch cronjob backend"},
+		"an ordered pod is stuck": {func(f *Facts) {
+			f.Live.State = reconcile.WorkloadState{Stuck: []string{"a-0"}, Says: "S is good again but does not replace a pod by itself that cannot start: kubectl -n production delete pod a-0"}
+		}, HopWorkload, Stopped, "does not replace", "kubectl -n production delete pod a-0"},
+		"the rollout is under way":      {func(f *Facts) { f.Live.State.Complete, f.Live.State.Says = false, "1 of 3 updated" }, HopWorkload, Waits, "1 of 3 updated", ""},
+		"Git says another image by now": {func(f *Facts) { f.Git.Tip.Image = newer }, HopWorkload, Waits, "Git says production-v1.1.0-1700000100 by now", ""},
+		"a pod cannot pull":             {waiting("ErrImagePull", "manifest unknown"), HopPods, Stopped, "2 of 3 run", "backstop revert deploy/backend -n production"},
+		"a pod may not pull":            {waiting("ErrImagePull", "401 Unauthorized"), HopPods, Stopped, "401", "imagePullSecrets"},
+		"a pod crashes":                 {waiting("CrashLoopBackOff", "back-off"), HopPods, Stopped, "CrashLoopBackOff", "logs backend-1 -c backend --previous"},
+		"a pod lacks its configuration": {waiting("CreateContainerConfigError", "no ConfigMap"), HopPods, Stopped, "no ConfigMap", "kubectl -n production describe pod backend-1"},
+		"a node is at fault":            {waiting("ImageInspectError", "disk"), HopPods, Stopped, "disk", "see what the node says"},
+		"no node takes a pod":           {func(f *Facts) { f.Pods.All[0] = Pod{Name: "backend-1", Image: good, Unscheduled: "0/3 nodes"} }, HopPods, Stopped, "0/3 nodes", "describe pod backend-1"},
+		"pods may not be listed":        {func(f *Facts) { f.Pods = Pods{Unread: "you may not"} }, HopPods, Unread, "you may not", ""},
+		"there are no pods":             {func(f *Facts) { f.Pods = Pods{} }, HopPods, None, "", ""},
+		"an old pod is still there":     {func(f *Facts) { f.Pods.All[0].Image = newer }, HopPods, Waits, "others run production-v1.1.0-1700000100", ""},
+		"a pod is not ready":            {func(f *Facts) { f.Pods.All[0].Ready = false }, HopPods, Waits, "not ready yet", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := healthy()
+			tt.change(&f)
+			trail := Of(f)
+			var got Hop
+			for _, h := range trail.Hops {
+				if h.Name == tt.hop {
+					got = h
+				}
+				if h.Mark == Stopped && (h.Why == "" || h.Fix == "") {
+					t.Errorf("%s is stopped without a reason or a fix: %+v", h.Name, h)
+				}
+			}
+			if got.Mark != tt.mark || !strings.Contains(got.Why, tt.why) || !strings.Contains(got.Fix, tt.fix) {
+				t.Errorf("%+v\nwant %s, %q, %q", got, tt.mark, tt.why, tt.fix)
+			}
+		})
+	}
+}
+
+func TestGolden(t *testing.T) {
+	asked := healthy()
+	asked.Asked = repository + ":v2"
+	stopped := healthy()
+	stopped.Chain.Writers[0].Object.Spec.Suspend = true
+	stopped.Chain.Elections[0].Status.LatestRef.Tag = tagOf(newer)
+	stopped.Registry.Tags[1] = tagOf(newer)
+	hostile := healthy()
+	hostile.Git.Suspect.Subject = "\x1b[2J\u202Eevil\n✗ pods"
+	hostile.Live.State.Says, hostile.Live.State.Complete = "a\x00\rb", false
+	hostile.Git.History = []gitrepo.Turn{{Commit: suspect, When: noon, Author: "A\tB", Subject: "x\ny", Image: newer},
+		{Commit: suspect, When: noon.Add(-time.Hour), Author: "b", Subject: "Revert", Image: good, Backstop: reconcile.TrailRevert}}
+	hostile.Git.More = true
+	byHand := healthy()
+	changedByHand(&byHand)
+	drifting(&byHand)
+	people := healthy()
+	people.Chain.Elections, people.Chain.Scans, people.Git.Tip.Nodes[0].Policy = nil, nil, ""
+	for name, f := range map[string]Facts{
+		"healthy": healthy(), "asked": asked, "stopped": stopped, "hostile": hostile, "by-hand": byHand, "people": people,
+	} {
+		t.Run(name, func(t *testing.T) {
+			trail := Of(f)
+			var out strings.Builder
+			if err := Print(&out, &trail, name == "stopped"); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join("testdata", name+".txt")
+			if *update {
+				if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), out.String()); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func changedByHand(f *Facts) {
+	f.Live.Image = repository + ":hotfix"
+	f.Live.Changed = &drift.Container{Name: "backend", Image: f.Live.Image, By: "kubectl-set", At: noon.Add(-5 * time.Minute)}
+	for i := range f.Pods.All {
+		f.Pods.All[i].Image = f.Live.Image
+	}
+}
+
+// drifting is the Rollback that asks about a change by hand.
+func drifting(f *Facts) {
+	r := v1alpha1.Rollback{ObjectMeta: named("production", "backend-1f2e-1")}
+	r.Spec.Trigger, r.Spec.Image = v1alpha1.TriggerDrift, good
+	r.Status.Failures = []v1alpha1.Failure{{Workload: f.Workload, Container: "backend"}}
+	r.Status.Conditions = []metav1.Condition{{Type: "Ready", Message: "waits for somebody to decide"}}
+	f.Rollbacks = append(f.Rollbacks, r)
+}
+
+// held is a hold with the Rollback that wrote it.
+func held(f *Facts) {
+	drifting(f)
+	r := &f.Rollbacks[0]
+	r.Spec.Trigger, r.Spec.Image = v1alpha1.TriggerImagePull, newer
+	r.Status.Change = &v1alpha1.Change{Hold: suspect}
+	f.Git.Tip.Nodes[0].Held = &manifest.Mark{Not: tagOf(newer)}
+}
+
+func unsigned(f *Facts) {
+	f.Chain.Source.Problem = "refuses the commit's signature"
+	f.Chain.Source.Git.Status.Conditions = []metav1.Condition{{Type: "SourceVerified", Status: metav1.ConditionFalse}}
+}

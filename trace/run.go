@@ -1,0 +1,290 @@
+package trace
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/fluxcd/pkg/apis/meta"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/flux"
+	"github.com/backstop-dev/backstop/watcher/classify"
+	"github.com/backstop-dev/backstop/watcher/drift"
+)
+
+func (v *view) applyHop() Hop {
+	k := v.Chain.Kustomization
+	ref := refOf("Kustomization", k.Namespace, k.Name)
+	h := Hop{Name: HopApply, At: ref.String()}
+	reason, message, failing := flux.Not(k.Status.Conditions)
+	applied := "applied " + cmp.Or(fmt.Sprintf("%.12s", v.Chain.Attempted), flux.Short(k.Status.LastAppliedRevision))
+	switch {
+	case k.Spec.Suspend:
+		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and applies nothing", flux.Resume(ref)
+	case !k.DeletionTimestamp.IsZero():
+		h.Mark, h.Why, h.Fix = Stopped, "it is being deleted", "see which finalizer keeps it: kubectl -n "+k.Namespace+
+			" get kustomization "+k.Name+" -o yaml"
+	case failing && reason != meta.ArtifactFailedReason:
+		h.Mark, h.Why = Stopped, fmt.Sprintf("it fails (%s): %s", reason, message)
+		h.Fix = v.applyFix(reason)
+	case v.Git.Suspect != nil && !v.Git.Attempted:
+		h.Mark = Waits
+		h.Why = fmt.Sprintf("it has %s, which does not hold %.12s yet", applied, v.Git.Suspect.Commit)
+		if v.Chain.Waits != "" {
+			h.Why += ": " + v.Chain.Waits
+		}
+	case v.Chain.Attempted == "" && k.Status.LastAppliedRevision == "":
+		h.Mark, h.Why = Waits, cmp.Or(v.Chain.Waits, "it has applied nothing yet")
+	default:
+		h.Mark, h.Says = Good, applied
+		if v.Chain.Waits != "" {
+			h.Says += "; " + v.Chain.Waits
+		} else if h.Says += ", every " + every(k.Spec.Interval.Duration); v.Chain.Release == nil && !v.Chain.Next.IsZero() {
+			h.Says += ", next at about " + v.Chain.Next.UTC().Format("15:04:05 MST")
+		}
+	}
+	return h
+}
+
+// applyFix says what to do about a Kustomization that fails, by its reason.
+func (v *view) applyFix(reason string) string {
+	k := v.Chain.Kustomization
+	ref := refOf("Kustomization", k.Namespace, k.Name)
+	again := flux.Reconcile(ref)
+	switch reason {
+	case meta.DependencyNotReadyReason:
+		var on []string
+		for _, d := range k.Spec.DependsOn {
+			on = append(on, fmt.Sprintf("flux -n %s get kustomization %s", cmp.Or(d.Namespace, k.Namespace), d.Name))
+		}
+		return "make ready what it depends on: " + few(on, 3)
+	case meta.BuildFailedReason:
+		return "correct the files below spec.path and push; see: flux build kustomization " + k.Name + " --path " +
+			k.Spec.Path
+	case meta.HealthCheckFailedReason:
+		return "mend what it names (the hops below, where it is this workload), then: " + again
+	case meta.PruneFailedReason, meta.ReconciliationFailedReason:
+		return "correct the object that it names and push, then: " + again
+	}
+	return "mend what it says, then: " + again
+}
+
+func (v *view) releaseHop() Hop {
+	r := v.Chain.Release
+	ref := refOf("HelmRelease", r.Namespace, r.Name)
+	h := Hop{Name: HopRelease, At: ref.String()}
+	reason, message, failing := flux.Not(r.Status.Conditions)
+	switch {
+	case r.Spec.Suspend:
+		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and upgrades nothing", flux.Resume(ref)
+	case failing:
+		h.Mark, h.Why = Stopped, fmt.Sprintf("it fails (%s): %s", reason, message)
+		h.Fix = "correct the values or the chart and push; to try the same again: " + flux.Reconcile(ref) + " --reset"
+	case r.Status.LastAttemptedGeneration != r.Generation:
+		h.Mark, h.Why = Waits, cmp.Or(v.Chain.Waits, "it has not attempted its newest values yet")
+	default:
+		h.Mark, h.Says = Good, "attempted its newest values; again "+v.Chain.Says
+	}
+	return h
+}
+
+func (v *view) workloadHop() Hop {
+	l := &v.Live
+	ref := refOf(v.Workload.Kind, v.Namespace, v.Workload.Name)
+	h := Hop{Name: HopWorkload, At: ref.String()}
+	said := v.Git.Applied.Image
+	differs := said != "" && !drift.Same(l.Image, said)
+	switch {
+	case l.State.Gone:
+		h.Mark, h.Why, h.Fix = Stopped, "it does not exist any more", "see whether Git still has it"
+	case differs && l.LeftAlone:
+		h.Mark = Stopped
+		h.Why = fmt.Sprintf("it runs %s and Git says %s, and an annotation tells Flux to leave it alone", tagOf(l.Image),
+			tagOf(said))
+		h.Fix = "take the annotation away: kustomize.toolkit.fluxcd.io/reconcile or /ssa"
+	case l.Changed != nil && (differs || said == ""):
+		return v.changed(h, said)
+	case differs:
+		h.Mark = Stopped
+		h.Why = fmt.Sprintf("it runs %s and Git says %s at what was applied: something between changes it", tagOf(l.Image),
+			tagOf(said))
+		h.Fix = "look for spec.images and spec.patches of the Kustomization, the chart's values, and mutating webhooks"
+	case v.pausedFix() != "":
+		h.Mark, h.Why, h.Fix = Stopped, "its rollout is paused", v.pausedFix()
+	case l.Suspended:
+		h.Mark, h.Why = Stopped, "it is suspended, and starts no Jobs"
+		h.Fix = fmt.Sprintf("set spec.suspend: false in Git, or: kubectl -n %s patch cronjob %s -p "+
+			"'{\"spec\":{\"suspend\":false}}'", v.Namespace, v.Workload.Name)
+	case !l.State.Complete && len(l.State.Stuck) > 0:
+		_, fix, _ := strings.Cut(l.State.Says, "by itself that cannot start: ")
+		h.Mark, h.Why, h.Fix = Stopped, "it does not replace a pod by itself that cannot start", fix
+	case !l.State.Complete:
+		h.Mark, h.Why = Waits, "it names "+tagOf(l.Image)+": "+l.State.Says
+	case v.Git.Tip.Image != "" && !drift.Same(l.Image, v.Git.Tip.Image):
+		h.Mark, h.Why = Waits, fmt.Sprintf("it runs %s, and Git says %s by now", tagOf(l.Image), tagOf(v.Git.Tip.Image))
+	default:
+		h.Mark, h.Says = Good, "runs "+tagOf(l.Image)+", rolled out"
+		if l.Replicas != nil && *l.Replicas == 0 {
+			h.Says = "names " + tagOf(l.Image) + ", scaled to 0"
+		}
+	}
+	return h
+}
+
+// pausedFix is the command that resumes a paused rollout; empty where it is not paused.
+func (v *view) pausedFix() string {
+	if _, fix, ok := strings.Cut(v.Live.State.Says, " is paused: "); ok {
+		return fix
+	}
+	return ""
+}
+
+// changed says that the cluster runs what Git does not say.
+func (v *view) changed(h Hop, said string) Hop {
+	c := v.Live.Changed
+	h.Mark = Stopped
+	by := cmp.Or(c.By, "somebody")
+	if !c.At.IsZero() {
+		by += " " + v.ago(c.At)
+	}
+	h.Why = fmt.Sprintf("it runs %s, set by %s", tagOf(v.Live.Image), by)
+	if said != "" {
+		h.Why += "; Git says " + tagOf(said)
+	} else {
+		h.Why += "; what Git says could not be read"
+	}
+	if v.Chain != nil && v.Chain.Says != "" {
+		h.Why += "; Flux takes that back " + v.Chain.Says
+	}
+	if name := v.driftRecord(); name != "" {
+		h.Fix = fmt.Sprintf("adopt it into Git: backstop approve %[1]s -n %[2]s; or restore what Git says: "+
+			"backstop reject %[1]s -n %[2]s", name, v.Namespace)
+		return h
+	}
+	h.Fix = "restore what Git says: " + v.restore()
+	if v.node != nil {
+		h.Fix += fmt.Sprintf("; or write it to %s:%d", v.node.File, v.node.Line)
+	}
+	return h
+}
+
+// restore is the command by which Flux applies again.
+func (v *view) restore() string {
+	if v.Chain == nil {
+		return "apply it again"
+	}
+	if r := v.Chain.Release; r != nil {
+		return flux.Reconcile(v.Chain.Applier) + " --force"
+	}
+	return flux.Reconcile(v.Chain.Applier)
+}
+
+// driftRecord is the Rollback that asks about the change by hand; empty where there is none.
+func (v *view) driftRecord() string {
+	for i := range v.Rollbacks {
+		r := &v.Rollbacks[i]
+		if r.Spec.Trigger == v1alpha1.TriggerDrift && !reconcile.Ended(&r.Status) && v.concerns(r) {
+			return r.Name
+		}
+	}
+	return ""
+}
+
+func (v *view) podsHop() Hop {
+	h := Hop{Name: HopPods}
+	if v.Pods.Unread != "" {
+		h.Mark, h.Why = Unread, v.Pods.Unread
+		return h
+	}
+	ready, old := 0, []string{}
+	var bad *Pod
+	for i := range v.Pods.All {
+		p := &v.Pods.All[i]
+		switch current := drift.Same(p.Image, v.Live.Image); {
+		case !current:
+			old = append(old, tagOf(p.Image))
+		case p.Ready:
+			ready++
+		}
+		if p.Unscheduled != "" || failing(p.Reason) {
+			bad = cmp.Or(bad, p)
+		}
+	}
+	count := fmt.Sprintf("%d of %d run %s", ready, len(v.Pods.All), tagOf(v.Live.Image))
+	switch {
+	case bad != nil:
+		return v.badPod(h, bad, count)
+	case len(v.Pods.All) == 0:
+		h.Mark, h.Says = None, "there are none"
+	case len(old) > 0 && v.Workload.Kind != "CronJob":
+		h.Mark, h.Why = Waits, fmt.Sprintf("%s, others run %s", count, few(compact(old), 3))
+	case ready < len(v.Pods.All) && v.Workload.Kind != "CronJob":
+		h.Mark, h.Why = Waits, count+", the others are not ready yet"
+	default:
+		h.Mark, h.Says = Good, count
+	}
+	return h
+}
+
+func compact(all []string) []string {
+	var out []string
+	for _, s := range all {
+		if !strings.Contains("\x00"+strings.Join(out, "\x00")+"\x00", "\x00"+s+"\x00") {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// failing says whether a container waits for something that does not come by itself.
+func failing(reason string) bool {
+	switch reason {
+	case "", "ContainerCreating", "PodInitializing":
+		return false
+	}
+	return true
+}
+
+// badPod says what keeps a pod from running, and what helps.
+func (v *view) badPod(h Hop, p *Pod, count string) Hop {
+	h.Mark = Stopped
+	get := fmt.Sprintf("kubectl -n %s describe pod %s", v.Namespace, p.Name)
+	if p.Unscheduled != "" {
+		h.Why, h.Fix = fmt.Sprintf("%s; no node takes pod %s: %s", count, p.Name, p.Unscheduled), get
+		return h
+	}
+	h.Why = fmt.Sprintf("%s; pod %s waits with %s (%s): %s", count, p.Name, tagOf(p.Image), p.Reason, p.Message)
+	revert := fmt.Sprintf("take it back: backstop revert %s/%s -n %s", kindArg(v.Workload.Kind), v.Workload.Name,
+		v.Namespace)
+	cause, pull := classify.Waiting(p.Reason, p.Message)
+	switch {
+	case !pull && p.Reason == "CrashLoopBackOff":
+		h.Fix = fmt.Sprintf("see why it ends: kubectl -n %s logs %s -c %s --previous; or %s", v.Namespace, p.Name,
+			v.Container, revert)
+	case !pull:
+		h.Fix = get
+	case cause == v1alpha1.CauseUnauthorized:
+		h.Fix = fmt.Sprintf("name a Secret that may pull from %s in imagePullSecrets of the pod or of its ServiceAccount: "+
+			"kubectl -n %s create secret docker-registry NAME --docker-server=%s", host(p.Image), v.Namespace, host(p.Image))
+	case cause.ImageFault():
+		h.Fix = tagFix(cause, p.Image, v.Registry.Nodes) + "; or " + revert
+	default:
+		h.Fix = "see what the node says: " + get + "; or " + revert
+	}
+	return h
+}
+
+// kindArg is a kind as the commands take it.
+func kindArg(kind string) string {
+	switch kind {
+	case "Deployment":
+		return "deploy"
+	case "StatefulSet":
+		return "sts"
+	case "DaemonSet":
+		return "ds"
+	}
+	return strings.ToLower(kind)
+}
