@@ -61,7 +61,7 @@ func over(w *World) (v1alpha1.Result, string) {
 
 // takenBack says who took a drift back.
 func takenBack(s *v1alpha1.RollbackStatus) string {
-	if s.Verdict != nil && s.Request != nil {
+	if s.Verdict != nil && s.Verdict.Answer == v1alpha1.Reject {
 		return s.Verdict.By + " had it restored from Git"
 	}
 	for _, f := range s.Failures {

@@ -86,7 +86,7 @@ func TestDecideOnADrift(t *testing.T) {
 		"rejected asks Flux":                          {world: undone(rejected("bob")), do: DoRequest},
 		"rejected and asked waits, and says for what": {world: undone(rejected("bob"), requested), do: DoWait, says: []string{"Deployment/backend still runs reg/backend:v1; Flux takes that back at about 09:10:00 UTC"}},
 		"rejected and arrived":                        {world: undone(rejected("bob"), requested, restored), do: DoOutcome, result: v1alpha1.ResultRestored, says: []string{"bob had it restored from Git"}},
-		"rejected, and Flux was faster":               {world: undone(rejected("bob"), restored), do: DoOutcome, result: v1alpha1.ResultRestored, says: []string{"Kustomization/flux-system/apps took it back"}},
+		"rejected, and Flux was faster":               {world: undone(rejected("bob"), restored), do: DoOutcome, result: v1alpha1.ResultRestored, says: []string{"bob had it restored from Git"}},
 		"rejected, and the branch cannot be read":     {world: undone(rejected("bob"), func(w *World) { w.Branch = nil }), do: DoRequest},
 		"rejected and never restored":                 {world: undone(rejected("bob"), requested, func(w *World) { w.Now = t0.Add(time.Hour) }), do: DoOutcome, result: v1alpha1.ResultFailed, says: []string{"not verified in 15m"}},
 		"rejected and nothing runs it any more":       {world: undone(rejected("bob"), func(w *World) { w.Sighting = Sighting{} }), do: DoOutcome, result: v1alpha1.ResultRejected},
@@ -189,6 +189,40 @@ func TestTheTargetOfADriftIsWhatRuns(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAChangeByHandInAFailedPullIsAskedAboutWhereThePullIsOnlyTold(t *testing.T) {
+	m := newModel()
+	e := m.engine("a", Budget{})
+	e.Records = onlyDrift{e.Records}
+	form := v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull}}
+	form.Namespace = m.ns
+	for name, tt := range map[string]struct {
+		failures []v1alpha1.Failure
+		want     v1alpha1.Mode
+	}{
+		"the pull alone": {failures: []v1alpha1.Failure{{Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app"}}}, want: v1alpha1.ModeNotify},
+		"with an undo":   {failures: []v1alpha1.Failure{byHandOf("app", imgGood, 0)}, want: v1alpha1.ModeApprove},
+	} {
+		t.Run(name, func(t *testing.T) {
+			form.Status.Failures = tt.failures
+			got, err := e.PolicyOf(t.Context(), &form)
+			if err != nil || got.Mode != tt.want {
+				t.Errorf("mode %s, %v; want %s", got.Mode, err, tt.want)
+			}
+		})
+	}
+}
+
+// onlyDrift has policies for changes by hand alone.
+type onlyDrift struct{ Records }
+
+func (r onlyDrift) Policies(ctx context.Context, ns string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
+	all, labels, err := r.Records.Policies(ctx, ns)
+	for i := range all {
+		all[i].Spec.Triggers = []v1alpha1.TriggerMode{{Type: v1alpha1.TriggerDrift, Mode: v1alpha1.ModeApprove}}
+	}
+	return all, labels, err
 }
 
 // oracle is Flux and Git as Wants asks them.

@@ -100,14 +100,14 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	return err
 }
 
-// PolicyOf resolves what the policies say about a Rollback now.
+// PolicyOf resolves what the policies say about a Rollback now. People wait for it: it goes by what the record names,
+// and asks neither pods nor Git.
 func (e *Engine) PolicyOf(ctx context.Context, form *v1alpha1.Rollback) (Policy, error) {
-	key := Key{Namespace: form.Namespace, Image: form.Spec.Image}
-	sighting, err := e.Pods.Failing(ctx, key, workloadsOf(&form.Status))
+	labels, err := e.Pods.Labels(ctx, form.Namespace, workloadsOf(&form.Status))
 	if err != nil {
-		return Policy{}, fmt.Errorf("read pods: %w", err)
+		return Policy{}, fmt.Errorf("read the workloads: %w", err)
 	}
-	return e.policy(ctx, &World{Form: *form, Sighting: sighting})
+	return e.policy(ctx, &World{Form: *form, Sighting: Sighting{Failures: form.Status.Failures, Labels: labels}})
 }
 
 // policy resolves what may be done for the form's workloads.
@@ -120,7 +120,12 @@ func (e *Engine) policy(ctx context.Context, w *World) (Policy, error) {
 	for _, labels := range w.Sighting.Labels {
 		subjects = append(subjects, Subject{Namespace: w.Form.Namespace, NamespaceLabels: nsLabels, Labels: labels})
 	}
-	return Resolve(w.Form.Spec.Trigger, subjects, all, e.Home, e.Ceiling), nil
+	out := Resolve(w.Form.Spec.Trigger, subjects, all, e.Home, e.Ceiling)
+	if w.Form.Spec.Trigger != v1alpha1.TriggerDrift && out.Mode == v1alpha1.ModeNotify && len(astray(w)) > 0 {
+		// A change by hand that joined a failed pull is asked about, also where the pull alone would only be told.
+		out = Resolve(v1alpha1.TriggerDrift, subjects, all, e.Home, e.Ceiling)
+	}
+	return out, nil
 }
 
 // failedWithin is how long before a hold the images that were taken back under its policies count.

@@ -449,6 +449,8 @@ type Pods interface {
 	// Failing lists the containers in a namespace that wait for the image of the key, and says what is known of pods
 	// that have it. known are workloads that a Rollback already names: their pods are looked at too.
 	Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (Sighting, error)
+	// Labels reads the labels of workloads that exist, by Kind/name: what policies select by.
+	Labels(ctx context.Context, namespace string, of []v1alpha1.Workload) (map[string]map[string]string, error)
 	// Delete deletes a pod; one that is gone is no error.
 	Delete(ctx context.Context, namespace, pod string) error
 }

@@ -224,6 +224,10 @@ type modelPods struct{ *model }
 
 func (m modelPods) Delete(context.Context, string, string) error { return nil }
 
+func (m modelPods) Labels(context.Context, string, []v1alpha1.Workload) (map[string]map[string]string, error) {
+	return map[string]map[string]string{"Deployment/app": {}}, nil
+}
+
 func (m modelPods) Failing(_ context.Context, key Key, _ []v1alpha1.Workload) (Sighting, error) {
 	s := Sighting{Labels: map[string]map[string]string{"Deployment/app": {}}}
 	if m.podsBad[key.Image] {

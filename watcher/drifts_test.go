@@ -224,6 +224,16 @@ func TestFailingTellsOfADrift(t *testing.T) {
 	}
 }
 
+func TestLabelsAreReadWithoutGit(t *testing.T) {
+	git := gitSays(badImage)
+	s := newAPIServer(t, undone(goodImage))
+	pods := &Pods{Client: s.clients(t).Core, Now: noon, Wants: git.options().Wants}
+	got, err := pods.Labels(t.Context(), "app", []v1alpha1.Workload{{Kind: "Deployment", Name: "web"}, {Kind: "Deployment", Name: "gone"}, {Kind: "Pod", Name: "gone"}})
+	if err != nil || len(got) != 1 || got["Deployment/web"]["tier"] != "front" || git.times() != 0 {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
 func TestSlimWorkload(t *testing.T) {
 	for kind, o := range map[string]any{
 		"Deployment": undone(goodImage), "StatefulSet": statefulSet("1", goodImage), "DaemonSet": daemonSet("1", goodImage),

@@ -80,7 +80,7 @@ func (d *desk) offer(r *v1alpha1.Rollback) {
 		j.pending = true
 		j.due = later(j.due, d.p.Now())
 		if j.card == nil && card.Ready(j.r) {
-			j.due = later(j.due, d.p.Now().Add(settle))
+			j.due = later(j.due, d.p.Now().Add(settles(j.r)))
 		}
 	}
 	d.mu.Unlock()
@@ -88,6 +88,14 @@ func (d *desk) offer(r *v1alpha1.Rollback) {
 	case d.wake <- struct{}{}:
 	default:
 	}
+}
+
+// settles is how long the first card of a record waits for its neighbours.
+func settles(r *v1alpha1.Rollback) time.Duration {
+	if r.Spec.Trigger == v1alpha1.TriggerDrift {
+		return settleDrift
+	}
+	return settle
 }
 
 // forget drops records that are gone.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -48,6 +50,9 @@ type stage struct {
 	fleet    *fleet.Fleet
 	alice    *fleet.Person
 	kubelet  *kubelet
+
+	// asked counts the requests to the Git server.
+	asked atomic.Int64
 
 	mu sync.Mutex
 	// pushed are the times at which pushes had been answered.
@@ -105,6 +110,7 @@ func (s *stage) serveGit() {
 	s.repo, err = server.Create("fleet.git")
 	s.must(err)
 	s.git = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.asked.Add(1)
 		server.ServeHTTP(w, r)
 		if r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/git-receive-pack") {
 			return
@@ -225,6 +231,8 @@ func (s *stage) reconciled() {
 	k := &kustomizev1.Kustomization{}
 	s.edit(k, s.fleet.FluxNamespace(), env, func() {
 		k.Status.LastAppliedRevision, k.Status.LastAttemptedRevision = revision, revision
+		apimeta.SetStatusCondition(&k.Status.Conditions, metav1.Condition{Type: meta.ReadyCondition, Status: metav1.ConditionTrue,
+			Reason: meta.ReconciliationSucceededReason, Message: "Applied revision: " + revision})
 	})
 }
 

@@ -119,7 +119,7 @@ apiVersion: backstop.dev/v1alpha1
 kind: RollbackPolicy
 metadata: {name: apps, namespace: production}
 spec:
-  triggers: [{type: ImagePull, mode: Approve}]
+  triggers: [{type: ImagePull, mode: Approve}, {type: Drift, mode: Approve}]
   approval: {slack: {users: [U0JANE]}}
   providerRef: {name: slack}
   gracePeriod: 2s

@@ -156,7 +156,7 @@ func (w *world) elected(tag, line string) chapter {
 	}}
 }
 
-// story is the main job, from a bad push to the lifted hold.
+// story is the main job, from a bad push to the lifted hold, and a rollback by hand that is adopted.
 func (w *world) story(ctx context.Context) error {
 	good, bad, newer := tag(ns, "1.0.0", 0), tag(ns, "1.1.0", 100), tag(ns, "1.2.0", 200)
 	w.say("waiting for Flux to apply three environments")
@@ -187,7 +187,7 @@ func (w *world) story(ctx context.Context) error {
 	if _, err := w.registry.PushImage(app, newer, "linux/amd64"); err != nil {
 		return err
 	}
-	return w.tell(ctx,
+	err = w.tell(ctx,
 		w.elected(newer, "elected: the policy wants "+newer),
 		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
 			if s.Release == nil {
@@ -198,6 +198,10 @@ func (w *world) story(ctx context.Context) error {
 		w.fileSays(newer+` # {"$imagepolicy"`, "written back: image automation goes on (%s)"),
 		w.running(w.image(newer), "rolled out: production/backend runs %s"),
 	)
+	if err != nil {
+		return err
+	}
+	return w.undo(ctx, good, newer)
 }
 
 // goesWrong is the way of a bad image into the cluster, and of Backstop to the commit that brought it in.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"time"
 )
 
 // Use is one request of one of Backstop's ServiceAccounts, as the audit log has it.
@@ -19,6 +20,8 @@ type Use struct {
 	Namespace, Name string
 	// Code is the HTTP status of the answer; 403 is a refusal by RBAC or admission.
 	Code int
+	// At is when it arrived.
+	At time.Time
 }
 
 // Audit reads what Backstop's ServiceAccounts asked for so far, in order. A
@@ -39,6 +42,7 @@ func (e *Env) Audit() ([]Use, error) {
 			User       struct{ Username string }
 			ObjectRef  struct{ Resource, Namespace, Name, APIGroup, Subresource string }
 			Status     struct{ Code int } `json:"responseStatus"`
+			At         time.Time          `json:"requestReceivedTimestamp"`
 		}
 		if err := json.Unmarshal(line, &event); err != nil {
 			return nil, fmt.Errorf("read the audit log: %w", err)
@@ -46,7 +50,7 @@ func (e *Env) Audit() ([]Use, error) {
 		use := Use{
 			User: event.User.Username, Verb: event.Verb, Code: event.Status.Code,
 			Group: event.ObjectRef.APIGroup, Resource: event.ObjectRef.Resource, Subresource: event.ObjectRef.Subresource,
-			Namespace: event.ObjectRef.Namespace, Name: event.ObjectRef.Name,
+			Namespace: event.ObjectRef.Namespace, Name: event.ObjectRef.Name, At: event.At,
 		}
 		if use.Resource == "" {
 			use.Path = event.RequestURI
