@@ -424,21 +424,29 @@ func TestWhatIsOffTheBranchIsFoundWhereItIsApplied(t *testing.T) {
 	w.put("add", file, backend(tag0))
 	bad := w.put("update", file, backend(tag1))
 	later := w.put("a readme", "README.md", "hello")
-	fix := w.put("a person's fix", file, backend(tag0))
+	tip := w.put("a person's fix", file, backend(tag0))
 	q := query(repo + ":" + tag1)
-	w.refused(q, "none of the 1 files", "at "+fix[:12])
-	for _, test := range []struct{ name, applied string }{{"right then", bad}, {"a commit later", later}} {
-		q.Applied = test.applied
+	blamed := func(when string) {
+		t.Helper()
 		if s := w.blame(q); s.Commit != bad || len(s.Nodes) != 1 || s.Nodes[0].Former != repo+":"+tag0 {
-			t.Errorf("applied %s: blamed %s, nodes %+v", test.name, s.Commit, s.Nodes)
+			t.Errorf("%s: blamed %s, nodes %+v", when, s.Commit, s.Nodes)
 		}
 	}
+	blamed("fixed a moment ago")
+	for i := range lately {
+		tip = w.put("another readme", "README.md", strings.Repeat("hello ", i+2))
+	}
+	w.refused(q, "none of the 1 files", "at "+tip[:12])
+	for _, test := range []struct{ name, applied string }{{"right then", bad}, {"a commit later", later}} {
+		q.Applied = test.applied
+		blamed("applied " + test.name)
+	}
 	for _, test := range []struct{ name, applied string }{
-		{"the tip itself", fix}, {"a commit that is not there", strings.Repeat("5", 40)}, {"no hash at all", "main"},
+		{"the tip itself", tip}, {"a commit that is not there", strings.Repeat("5", 40)}, {"no hash at all", "main"},
 		{"one that was rewritten", w.run(w.bare, "commit-tree", "-p", bad, "-m", "lost", bad+"^{tree}")},
 	} {
 		q.Applied = test.applied
-		w.refused(q, "none of the 1 files", "at "+fix[:12])
+		w.refused(q, "none of the 1 files", "at "+tip[:12])
 	}
 }
 

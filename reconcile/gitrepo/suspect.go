@@ -15,23 +15,41 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// blame finds the suspect of a query at the tip, else at the commit that is applied: pods may still run what a revert
-// or a person's fix has taken off the branch.
+// lately is how many commits behind the tip an image is looked for that Git no longer says.
+const lately = 5
+
+// blame finds the suspect of a query at the tip, else at the commit that is applied or a few commits ago: pods may still
+// run what a revert, image automation or a person's fix has taken off the branch.
 func (h *history) blame(ctx context.Context, q reconcile.Query) (v1alpha1.Suspect, error) {
 	s, gone := h.blameTip(ctx, q)
-	applied := plumbing.NewHash(q.Applied)
-	if _, refused := reconcile.AsRefusal(gone); !refused || applied.IsZero() || applied == h.tip {
-		return s, gone
-	}
-	if on, err := h.contains(ctx, h.tip, applied); err != nil || !on {
+	if _, refused := reconcile.AsRefusal(gone); !refused {
 		return s, gone
 	}
 	defer func(tip plumbing.Hash) { h.tip = tip }(h.tip)
-	h.tip = applied
-	if s, err := h.blameTip(ctx, q); err == nil {
-		return s, nil
+	earlier := h.earlier(ctx)
+	applied := plumbing.NewHash(q.Applied)
+	if !applied.IsZero() && applied != h.tip && !slices.Contains(earlier, applied) {
+		if on, err := h.contains(ctx, h.tip, applied); err == nil && on {
+			earlier = append(earlier, applied)
+		}
+	}
+	for _, h.tip = range earlier {
+		if s, err := h.blameTip(ctx, q); err == nil {
+			return s, nil
+		}
 	}
 	return s, gone
+}
+
+// earlier are the commits before the tip, newest first, as many as lately and as the mirror has.
+func (h *history) earlier(ctx context.Context) []plumbing.Hash {
+	var out []plumbing.Hash
+	c, err := h.at(ctx, h.tip)
+	for err == nil && len(out) < lately && !c.parent().IsZero() {
+		out = append(out, c.parent())
+		c, err = h.at(ctx, c.parent())
+	}
+	return out
 }
 
 func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Suspect, error) {
