@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// JUnit's report as Jenkins' junit-10.xsd has it: a test case for every image at every place, and for every finding that
-// is about none.
+// JUnit's report as Jenkins' junit-10.xsd has it: a test case for every image at every place, and for every finding
+// that is about none.
 type (
 	junitSuites struct {
 		XMLName  xml.Name     `xml:"testsuites"`

@@ -18,8 +18,8 @@ import (
 // lately is how many commits behind the tip an image is looked for that Git no longer says.
 const lately = 5
 
-// blame finds the suspect of a query at the tip, else at the commit that is applied or a few commits ago: pods may still
-// run what a revert, image automation or a person's fix has taken off the branch.
+// blame finds the suspect of a query at the tip, else a few commits ago or at the commit that is applied: pods may
+// still run what a revert, image automation or a person's fix has taken off the branch.
 func (h *history) blame(ctx context.Context, q reconcile.Query) (v1alpha1.Suspect, error) {
 	s, gone := h.blameTip(ctx, q)
 	if _, refused := reconcile.AsRefusal(gone); !refused {
