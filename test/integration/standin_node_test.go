@@ -1,8 +1,8 @@
 package integration
 
 import (
-	"errors"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
