@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -50,6 +51,8 @@ type Registry struct {
 	answers  *lru.Cache // key of a question → reconcile.Proof
 	contents *lru.Cache // digest → *content or v1.Platform
 	sessions *lru.Cache // key of repository and access → *session
+	// transports are the connections: key of registry and access → *http.Transport
+	transports *lru.Cache
 }
 
 // New makes a Registry.
@@ -58,7 +61,10 @@ func New(o Options) *Registry {
 		now: o.Now, timeout: o.Timeout, userAgent: o.UserAgent, log: o.Logger,
 		answers:  lru.New(maxAnswers),
 		contents: lru.New(maxContents),
-		sessions: lru.NewWithEvictionFunc(maxSessions, func(_ lru.Key, s any) { s.(*session).close() }),
+		sessions: lru.New(maxSessions),
+		transports: lru.NewWithEvictionFunc(maxSessions, func(_ lru.Key, t any) {
+			t.(*http.Transport).CloseIdleConnections()
+		}),
 	}
 	if r.now == nil {
 		r.now = time.Now

@@ -27,6 +27,10 @@ const (
 	maxRedirects = 5
 	// sessionLasts is after how long a registry is greeted anew.
 	sessionLasts = 5 * time.Minute
+	// maxIdle connections are kept to a registry: as many as the gate asks at once.
+	maxIdle = 16
+	// maxDrained of a body that nobody wants is read, in bytes.
+	maxDrained = 4 << 10
 )
 
 // session is a client that a registry has let in, for one repository.
@@ -35,10 +39,7 @@ type session struct {
 	repo   name.Repository
 	client *http.Client
 	opened time.Time
-	base   *http.Transport
 }
-
-func (s *session) close() { s.base.CloseIdleConnections() }
 
 // open greets a registry, or goes on in a session that was kept and is still good.
 func (r *Registry) open(
@@ -77,7 +78,7 @@ func sessionKey(t target, access reconcile.Access, c credential) string {
 }
 
 func (r *Registry) greet(ctx context.Context, t target, access reconcile.Access, c credential) (*session, error) {
-	base, err := newTransport(t.host(), access)
+	base, err := r.connections(t, access)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +91,6 @@ func (r *Registry) greet(ctx context.Context, t target, access reconcile.Access,
 	authenticated, err := transport.NewWithContext(ctx, repo.Registry, c.authenticator(),
 		transport.NewUserAgent(guarded, r.userAgent), []string{repo.Scope(transport.PullScope)})
 	if err != nil {
-		base.CloseIdleConnections()
 		return nil, fault(t.host(), err)
 	}
 	client := &http.Client{Transport: authenticated, CheckRedirect: func(_ *http.Request, via []*http.Request) error {
@@ -99,7 +99,32 @@ func (r *Registry) greet(ctx context.Context, t target, access reconcile.Access,
 		}
 		return nil
 	}}
-	return &session{host: t.host(), repo: repo, client: client, opened: r.now(), base: base}, nil
+	return &session{host: t.host(), repo: repo, client: client, opened: r.now()}, nil
+}
+
+// connections are kept for a registry and what TLS and the proxy need, so that its repositories share them. They carry
+// no credentials: those are added to each request.
+func (r *Registry) connections(t target, access reconcile.Access) (*http.Transport, error) {
+	h := sha256.New()
+	add(h, t.ref.Context().RegistryStr())
+	access.DockerConfigs = nil
+	addAccess(h, access)
+	key := hex.EncodeToString(h.Sum(nil))
+	made, err, _ := r.flight.Do("connections "+key, func() (any, error) {
+		if kept, ok := r.transports.Get(key); ok {
+			return kept, nil
+		}
+		base, err := newTransport(t.host(), access)
+		if err != nil {
+			return nil, err
+		}
+		r.transports.Add(key, base)
+		return base, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return made.(*http.Transport), nil
 }
 
 // newTransport speaks TLS and to a proxy as the access says. Its errors hold nothing of the access.
@@ -138,7 +163,7 @@ func newTransport(host string, access reconcile.Access) (*http.Transport, error)
 		TLSHandshakeTimeout:    10 * time.Second,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true,
-		MaxIdleConnsPerHost:    4,
+		MaxIdleConnsPerHost:    maxIdle,
 		IdleConnTimeout:        30 * time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
 	}, nil
@@ -168,7 +193,8 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	g.note(resp)
-	resp.Body = &bounded{ReadCloser: resp.Body, left: maxBody}
+	short := resp.ContentLength >= 0 && resp.ContentLength <= maxDrained
+	resp.Body = &bounded{ReadCloser: resp.Body, left: maxBody, drain: short}
 	return resp, nil
 }
 
@@ -176,6 +202,16 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 type bounded struct {
 	io.ReadCloser
 	left int64
+	// drain says that what is left unread is short.
+	drain bool
+}
+
+// Close reads what is left of a short body, without which its connection could not be used again.
+func (b *bounded) Close() error {
+	if b.drain {
+		_, _ = io.CopyN(io.Discard, b, maxDrained)
+	}
+	return b.ReadCloser.Close()
 }
 
 // Read reads on until the bound.
