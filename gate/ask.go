@@ -72,6 +72,20 @@ func ask(ctx context.Context, o *Options, m *model, r *Report, known map[string]
 			return ctx.Err()
 		})
 	}
+	for i := range m.undecided {
+		u := &m.undecided[i]
+		id := u.finding.print()
+		if known["undecided\x00"+id] || known[id] || !o.within(u.finding.File) || u.policy.image == "" {
+			continue
+		}
+		g.Go(func() error {
+			found := a.decide(ctx, u)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			r.Findings = append(r.Findings, found...)
+			return ctx.Err()
+		})
+	}
 	return g.Wait()
 }
 

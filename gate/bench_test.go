@@ -114,6 +114,7 @@ func BenchmarkReadAndBuild(b *testing.B) {
 		used := peak(cmd.Process.Pid, ended, b)
 		b.ReportMetric(time.Since(start).Seconds(), "s")
 		b.ReportMetric(used, "MB")
+		b.ReportMetric((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), "cpu-s")
 		var report gate.Report
 		if err := json.Unmarshal(out.Bytes(), &report); err != nil {
 			b.Fatal(err)

@@ -10,8 +10,12 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/kustomize/kyaml/openapi"
+	"sigs.k8s.io/kustomize/kyaml/openapi/kubernetesapi"
 	"sigs.k8s.io/kustomize/kyaml/resid"
 	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 	"sigs.k8s.io/yaml"
@@ -23,9 +27,6 @@ func unmarshal(data []byte, into any) error { return yaml.Unmarshal(data, into) 
 
 // build renders a unit, or takes what an earlier version of the tree rendered from the same.
 func (b *builder) build(u *unit) {
-	if u.flux != nil {
-		u.vars = b.variables(u.flux, u.origin.file)
-	}
 	if old := b.same(u); old != nil {
 		u.rendered, u.failed, u.seen = copySource(old.rendered), old.failed, old.seen
 		return
@@ -100,7 +101,7 @@ func (b *builder) kustomize(u *unit) (data []byte, err error) {
 	options := krusty.MakeDefaultOptions()
 	// As Flux does: what a path may reach is bounded by the tree.
 	options.LoadRestrictions = types.LoadRestrictionsNone
-	resources, err := krusty.MakeKustomizer(options).Run(files, path.Join(top, u.dir))
+	resources, err := b.render(options, files, u.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +114,18 @@ func (b *builder) kustomize(u *unit) (data []byte, err error) {
 		}
 	}
 	return resources.AsYaml()
+}
+
+// render runs kustomize. A schema that a kustomization brings must not stay for the next one.
+func (b *builder) render(o *krusty.Options, files filesys.FileSystem, dir string) (resmap.ResMap, error) {
+	b.library.Lock()
+	defer b.library.Unlock()
+	defer func() {
+		if openapi.GetSchemaVersion() != kubernetesapi.DefaultOpenAPI {
+			openapi.ResetOpenAPI()
+		}
+	}()
+	return krusty.MakeKustomizer(o).Run(files, path.Join(top, dir))
 }
 
 // encrypted says whether SOPS encrypted an object, whose file is named in the report.

@@ -124,7 +124,11 @@ func (m *model) renderChart(c *renderedChart, r *rendering) bool {
 		m.notRendered(c.unit.origin, c.unit.dir, err, level)
 		return false
 	}
-	data, err := r.render(files)
+	if m.slow >= maxSlowCharts {
+		m.notRendered(c.unit.origin, c.unit.dir, errAfterSlow, level)
+		return false
+	}
+	data, err := r.render(files, m.chartLimit)
 	switch {
 	case errors.Is(err, errLibrary):
 		return false
@@ -140,6 +144,11 @@ func (m *model) renderChart(c *renderedChart, r *rendering) bool {
 	return true
 }
 
+// maxSlowCharts is how many charts may take too long before no more are rendered: each goes on taking a processor.
+const maxSlowCharts = 3
+
+var errAfterSlow = fmt.Errorf("%d other charts took too long", maxSlowCharts)
+
 // notRendered names a chart that is not rendered.
 func (m *model) notRendered(o *object, dir string, err error, level Level) {
 	f := Finding{
@@ -151,6 +160,11 @@ func (m *model) notRendered(o *object, dir string, err error, level Level) {
 	if errors.As(err, &missing) {
 		f.Level = LevelNote
 		f.Fix = fmt.Sprintf("vendor it: helm dependency build %s, and commit %[1]s/charts", dir)
+	}
+	var slow *slowChart
+	if errors.As(err, &slow) {
+		m.slow++
+		f.Fix = "look for a loop in its templates, or leave the folder out: ignore: [" + dir + "] in " + ConfigFile
 	}
 	m.findings = append(m.findings, f)
 }

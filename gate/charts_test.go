@@ -9,6 +9,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -181,5 +182,38 @@ func TestGateAChartReachesNothing(t *testing.T) {
 		if strings.Contains(got.Findings[0].Message, "s3cret") {
 			t.Errorf("the environment is in %s", got.Findings[0].Message)
 		}
+	}
+}
+
+func TestGateAChartThatLoops(t *testing.T) {
+	files := chart("good")
+	for _, name := range []string{"a", "b", "c", "d"} {
+		files = with(files, name+"/Chart.yaml", "apiVersion: v2\nname: app\nversion: 1.0.0\n",
+			name+"/templates/loop.yaml", "{{ range until 400 }}{{ range until 1000 }}{{ end }}{{ end }}")
+	}
+	got := check(t, gate.Options{Head: tree(files), ChartLimit: time.Nanosecond})
+	wantFindings(t, got, "note chart-not-rendered a/Chart.yaml:1", "note chart-not-rendered b/Chart.yaml:1",
+		"note chart-not-rendered c/Chart.yaml:1", "note chart-not-rendered d/Chart.yaml:1",
+		"note chart-not-rendered good/Chart.yaml:4")
+	wantWords(t, got, "the chart a is not rendered: it took longer than 1ns", "look for a loop in its templates",
+		"the chart d is not rendered: 3 other charts took too long")
+	// Given the time, the same loop ends.
+	wantFindings(t, check(t, gate.Options{Head: tree(files)}))
+}
+
+func TestGateAChartThatMakesMuchOfLittle(t *testing.T) {
+	for _, template := range []string{
+		"{{ until 100000000000 }}", "{{ untilStep 0 -100000000000 -1 }}", "{{ untilStep -9223372036854775807 9223372036854775807 1 }}",
+		`{{ repeat 100000000000 "ab" }}`, `{{ repeat -1 "a" }}`,
+	} {
+		files := with(chart("app"), "app/templates/much.yaml", template)
+		wantFindings(t, check(t, gate.Options{Head: tree(files)}), "note chart-not-rendered app/Chart.yaml:4")
+	}
+	files := with(chart("app"), "app/templates/much.yaml", "# {{ until 3 }}{{ until -2 }}{{ untilStep 3 0 -2 }}{{ untilStep 0 5 2 }}{{ untilStep 1 1 1 }}\n"+
+		"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: 'x/y:{{ repeat 2 \"ab\" }}-{{ untilStep 3 0 -2 | join \"-\" }}'}]}\n")
+	got := check(t, gate.Options{Head: tree(files)})
+	wantFindings(t, got)
+	if all := strings.Join(images(got), " "); !strings.Contains(all, "x/y:abab-3-1 ") {
+		t.Errorf("the functions are others now: %s", all)
 	}
 }

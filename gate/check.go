@@ -49,6 +49,8 @@ type Options struct {
 	// Patience bounds how long a registry that asks to be left alone is waited for; 2 minutes when zero.
 	Patience time.Duration
 
+	// ChartLimit is how long rendering a Helm chart may take; 10 seconds when zero.
+	ChartLimit time.Duration
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 	// Progress is told how far a step is, by one goroutine at a time; nil tells nobody.
@@ -155,6 +157,9 @@ func (o *Options) fill() {
 	if o.Patience == 0 {
 		o.Patience = 2 * time.Minute
 	}
+	if o.ChartLimit == 0 {
+		o.ChartLimit = 10 * time.Second
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -195,6 +200,9 @@ func (m *model) prints() map[string]bool {
 	}
 	for i := range m.findings {
 		known[m.findings[i].print()] = true
+	}
+	for i := range m.undecided {
+		known["undecided\x00"+m.undecided[i].finding.print()] = true
 	}
 	for image := range m.scanned {
 		known["scanned\x00"+image] = true

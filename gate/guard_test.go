@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/test/registrystub"
 )
 
 func TestGateLatestInProduction(t *testing.T) {
@@ -213,4 +214,81 @@ func FuzzWitness(f *testing.F) {
 			t.Errorf("%q matches %q", example, own)
 		}
 	})
+}
+
+func TestGateATagOfTheRegistryDecides(t *testing.T) {
+	const environments = `
+environments:
+  production: {paths: [production], tags: ^v}
+  staging: {paths: [staging], tags: '^build-'}
+`
+	policy := func(r *registrystub.Registry, extract, rule string) string {
+		return `apiVersion: image.toolkit.fluxcd.io/v1
+kind: ImageRepository
+metadata: {name: app, namespace: production}
+spec: {image: ` + r.Host() + `/app, interval: 1m}
+---
+apiVersion: image.toolkit.fluxcd.io/v1
+kind: ImagePolicy
+metadata: {name: app, namespace: production}
+spec:
+  imageRepositoryRef: {name: app}
+  policy: {` + rule + `}
+  filterTags: {pattern: '-(?P<a>[a-z0-9.]+)-(?P<b>[a-z0-9.]+)$', extract: '` + extract + `'}
+`
+	}
+	tests := map[string]struct {
+		extract, rule string
+		tags          []string
+		down          bool
+		want          []string
+		words         []string
+	}{
+		"a real tag": {"$a.$b", "semver: {range: '>=7.3.0'}", []string{"v1", "build-7-2.9", "build-7-3.1", "build-x-y"}, false,
+			[]string{"error policy-accepts-other-environment production/image.yaml:12"}, []string{"build-7-3.1, which 127.0.0.1"}},
+		"no such tag": {"$a.$b", "semver: {range: '>=7.3.0 <7.3.1 !=7.3.0'}", []string{"v1", "build-x-y"}, false, nil, nil},
+		"an example that is generated": {"$b", "semver: {range: '>=7.3.0'}", []string{"v1"}, false,
+			[]string{"error policy-accepts-other-environment production/image.yaml:12"}, []string{"build-0-7.3.0 matches"}},
+		"no answer": {"$a$b", "semver: {range: '>=7.3.0 <7.3.1 !=7.3.0'}", []string{"v1"}, true,
+			[]string{"unknown registry-no-answer production/image.yaml:4", "unknown registry-no-answer production/image.yaml:12"},
+			[]string{"cannot tell whether ImagePolicy production:app of production accepts tags of staging"}},
+	}
+	for title, tt := range tests {
+		t.Run(title, func(t *testing.T) {
+			r := stub(t, registrystub.Options{})
+			for _, name := range tt.tags {
+				push(t, r, "app", name)
+			}
+			if tt.down {
+				r.Fail("/v2/app/tags/", registrystub.Status(500))
+			}
+			o := asking(r, false)
+			o.Config = config(t, environments)
+			o.Head = tree(map[string]string{"production/image.yaml": policy(r, tt.extract, tt.rule)})
+			got := check(t, o)
+			wantFindings(t, got, tt.want...)
+			wantWords(t, got, tt.words...)
+			if n := r.Count("GET", "/v2/app/tags/"); n > 1 {
+				t.Errorf("the tags were listed %d times", n)
+			}
+			o.Base = o.Head
+			wantFindings(t, check(t, asked(o, asking(r, false))))
+		})
+	}
+}
+
+func TestGateARangeThatLeavesCandidatesOut(t *testing.T) {
+	const environments = `
+environments:
+  production: {paths: [production], tags: '^v[0-9.]+$'}
+  staging: {paths: [staging], tags: '-rc\.'}
+`
+	for within, want := range map[string][]string{
+		">=1.0.0":   nil,
+		">=1.0.0-0": {"error policy-accepts-other-environment production/image.yaml:12"},
+	} {
+		image := strings.Replace(automation("production", "^v"), "alphabetical: {order: asc}", "semver: {range: '"+within+"'}", 1)
+		got := check(t, gate.Options{Config: config(t, environments), Head: tree(map[string]string{"production/image.yaml": image})})
+		wantFindings(t, got, want...)
+	}
 }

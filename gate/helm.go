@@ -10,6 +10,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"text/template"
+	"time"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
@@ -99,11 +101,43 @@ func readChart(fsys fs.FS, dir string) ([]*archive.BufferedFile, error) {
 
 // render renders a chart as Helm does: without a cluster to look things up in, without the network, and without its
 // tests.
-func (r *rendering) render(files []*archive.BufferedFile) (data []byte, err error) {
+func (r *rendering) render(files []*archive.BufferedFile, limit time.Duration) ([]byte, error) {
+	type result struct {
+		rendered map[string]string
+		err      error
+	}
+	done := make(chan result, 1)
+	go func() {
+		rendered, err := r.execute(files)
+		done <- result{rendered, err}
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case out := <-done:
+		if out.err != nil {
+			return nil, out.err
+		}
+		return r.join(out.rendered)
+	case <-timer.C:
+		// Templates cannot be stopped: this one goes on until the process ends.
+		return nil, &slowChart{limit}
+	}
+}
+
+// slowChart is a chart that takes too long.
+type slowChart struct{ limit time.Duration }
+
+func (e *slowChart) Error() string {
+	return fmt.Sprintf("it took longer than %s", e.limit)
+}
+
+// execute runs the templates of a chart.
+func (r *rendering) execute(files []*archive.BufferedFile) (rendered map[string]string, err error) {
 	defer func() {
 		// The library is not ours: a fault in it must not take the gate down.
 		if p := recover(); p != nil {
-			data, err = nil, fmt.Errorf("helm failed: %v", p)
+			rendered, err = nil, fmt.Errorf("helm failed: %v", p)
 		}
 	}()
 	c, err := loader.LoadFiles(files)
@@ -129,11 +163,42 @@ func (r *rendering) render(files []*archive.BufferedFile) (data []byte, err erro
 	if err != nil {
 		return nil, err
 	}
-	rendered, err := engine.Render(c, values)
-	if err != nil {
-		return nil, err
+	return engine.Engine{CustomTemplateFuncs: bounded()}.Render(c, values)
+}
+
+// maxRepeated bounds what one call of a template's function makes: it is made at once, and would take all memory.
+const maxRepeated = 1_000_000
+
+// bounded are the functions of templates that make much of little.
+func bounded() template.FuncMap {
+	numbers := func(start, stop, step int) ([]int, error) {
+		if step == 0 || (stop > start) != (step > 0) {
+			return []int{}, nil
+		}
+		if n := (stop - start) / step; n > maxRepeated || n < 0 {
+			return nil, fmt.Errorf("count from %d to %d: more than %d numbers", start, stop, maxRepeated)
+		}
+		out := []int{}
+		for i := start; (step > 0) == (i < stop) && i != stop; i += step {
+			out = append(out, i)
+		}
+		return out, nil
 	}
-	return r.join(rendered)
+	return template.FuncMap{
+		"untilStep": numbers,
+		"until": func(stop int) ([]int, error) {
+			if stop < 0 {
+				return numbers(0, stop, -1)
+			}
+			return numbers(0, stop, 1)
+		},
+		"repeat": func(count int, text string) (string, error) {
+			if count < 0 || count > maxRepeated/max(1, len(text)) {
+				return "", fmt.Errorf("repeat a text %d times: more than %d bytes", count, maxRepeated)
+			}
+			return strings.Repeat(text, count), nil
+		},
+	}
 }
 
 // lacks names a dependency that is not vendored; empty for none.

@@ -7,10 +7,14 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/distribution/reference"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -28,8 +32,13 @@ type model struct {
 	scanned     map[string]placed
 	policies    []*policy
 	automations []automation
+	// undecided are policies about which only the tags of their registry may tell.
+	undecided []undecided
 	// rendered are the Helm charts.
 	rendered []*renderedChart
+	// chartLimit is how long one may take, slow how many took longer.
+	chartLimit time.Duration
+	slow       int
 
 	uses     []Use
 	findings []Finding
@@ -45,18 +54,18 @@ func union(a, b []string) []string {
 
 // newModel reads a tree. earlier is the model of another version, whose work is used again where nothing changed.
 func newModel(tree Tree, o *Options, earlier *model, step func()) (*model, error) {
-	tree.FS = &statFS{FS: tree.FS, known: map[string]statResult{}}
-	m := &model{tree: tree, config: o.Config, files: map[string]*source{}, repos: repositories{}}
+	tree.FS = newStatFS(tree.FS)
+	m := &model{
+		tree: tree, config: o.Config, files: map[string]*source{}, repos: repositories{}, chartLimit: o.ChartLimit,
+	}
 	var err error
 	if m.listing, err = list(tree, o.Config.skips()); err != nil {
 		return nil, err
 	}
-	for _, name := range m.listing.yaml {
-		m.files[name] = m.read(name, earlier)
-	}
+	m.readAll(earlier)
 	m.builder = &builder{
 		tree: tree.FS, files: m.files, allow: slices.Concat(o.Config.RemoteBases, o.AllowRemote), remotes: o.Remotes,
-		fetches: map[string]string{},
+		fetches: map[string]string{}, compared: o.Base.FS != nil,
 	}
 	if earlier != nil {
 		m.builder.earlier, m.builder.changed = earlier.builder, changedPaths(earlier, m)
@@ -68,6 +77,26 @@ func newModel(tree Tree, o *Options, earlier *model, step func()) (*model, error
 	m.unread()
 	m.guard()
 	return m, nil
+}
+
+// readAll reads the files, on all processors.
+func (m *model) readAll(earlier *model) {
+	const atOnce = 64
+	var g errgroup.Group
+	var mu sync.Mutex
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for names := range slices.Chunk(m.listing.yaml, atOnce) {
+		g.Go(func() error {
+			for _, name := range names {
+				s := m.read(name, earlier)
+				mu.Lock()
+				m.files[name] = s
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
 }
 
 // read reads a file, or takes what is known of the same bytes under the same name.

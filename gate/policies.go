@@ -148,8 +148,8 @@ func (m *model) checkPolicy(p *policy, e *Environment) {
 		if name == e.name || other.Tags == "" || other.Tags == e.Tags {
 			continue
 		}
-		example, ok := m.example(p, e, other)
-		if !ok {
+		example, none := p.example(e, other)
+		if none {
 			continue
 		}
 		f := f
@@ -160,24 +160,12 @@ func (m *model) checkPolicy(p *policy, e *Environment) {
 		if e.Tags != "" {
 			f.Fix = fmt.Sprintf("use a pattern such as '%s'", anchored(e.Tags))
 		}
+		if example == "" {
+			m.undecided = append(m.undecided, undecided{policy: p, own: e, other: other, finding: f})
+			continue
+		}
 		m.findings = append(m.findings, f)
 	}
-}
-
-// example is a tag of another environment that a policy accepts and that is none of its own environment.
-func (m *model) example(p *policy, e, other *Environment) (string, bool) {
-	patterns := []string{p.spec.FilterTags.Pattern, other.Tags}
-	if p.spec.FilterTags.Extract == "" {
-		switch {
-		case p.spec.Policy.SemVer != nil:
-			patterns = append(patterns, `^v?[0-9]+(\.[0-9]+(\.[0-9]+)?)?([-+]|$)`)
-		case p.spec.Policy.Numerical != nil:
-			patterns = append(patterns, `^[0-9]+$`)
-		}
-	}
-	// A tag that both environments may run is no mistake.
-	tag, ok := Witness(e.Tags, patterns...)
-	return tag, ok
 }
 
 // anchored begins a pattern at the start.

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,16 +58,28 @@ func (b *builder) refuseFetches(u *unit) *Finding {
 
 // fetchedBy finds a reference in a kustomization file that kustomize would fetch; empty for none.
 func (b *builder) fetchedBy(name string) string {
-	if ref, known := b.fetches[name]; known {
+	b.mu.Lock()
+	ref, known := b.fetches[name]
+	b.mu.Unlock()
+	if known {
 		return ref
 	}
-	ref := ""
 	var k any
-	if data, err := readFile(b.tree, name, manifest.MaxFileSize); err == nil && yaml.Unmarshal(data, &k) == nil {
+	data, err := readFile(b.tree, name, manifest.MaxFileSize)
+	if err == nil && mayFetch(data) && yaml.Unmarshal(data, &k) == nil {
 		ref = b.fetched(k)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.fetches[name] = ref
 	return ref
+}
+
+// mayFetch says quickly whether a kustomization file may hold what isRemote finds: as it stands, or behind an escape or
+// a tag of YAML.
+func mayFetch(data []byte) bool {
+	return bytes.ContainsAny(data, `@\!`) || bytes.Contains(data, []byte("://")) ||
+		bytes.Contains(bytes.ToLower(data), []byte("github.com"))
 }
 
 // fetched finds a reference that kustomize would fetch, wherever in a kustomization it stands; empty for none.

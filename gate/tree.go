@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
 
@@ -164,10 +165,25 @@ func readFile(fsys fs.FS, name string, max int64) ([]byte, error) {
 	return fs.ReadFile(fsys, name)
 }
 
-// statFS remembers what a path is: the same folders are walked over again and again. It is for one goroutine.
+// statFS remembers what a path is and what is in small files: the same folders are walked over and the same bases read
+// again and again.
 type statFS struct {
 	fs.FS
+	mu    sync.Mutex
 	known map[string]statResult
+	texts map[string][]byte
+	// left is how much of files may still be remembered, in bytes.
+	left int
+}
+
+// The bounds of what is remembered of files.
+const (
+	maxRemembered     = 4 << 20
+	maxRememberedFile = 16 << 10
+)
+
+func newStatFS(fsys fs.FS) *statFS {
+	return &statFS{FS: fsys, known: map[string]statResult{}, texts: map[string][]byte{}, left: maxRemembered}
 }
 
 type statResult struct {
@@ -177,10 +193,15 @@ type statResult struct {
 
 // Lstat describes a path without following links.
 func (s *statFS) Lstat(name string) (fs.FileInfo, error) {
-	if r, ok := s.known[name]; ok {
+	s.mu.Lock()
+	r, ok := s.known[name]
+	s.mu.Unlock()
+	if ok {
 		return r.info, r.err
 	}
 	info, err := fs.Lstat(s.FS, name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(s.known) < maxFiles {
 		s.known[name] = statResult{info, err}
 	}
@@ -195,7 +216,27 @@ func (s *statFS) ReadLink(name string) (string, error) {
 // ReadDir lists a folder.
 func (s *statFS) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(s.FS, name) }
 
-// ReadFile reads a file.
-func (s *statFS) ReadFile(name string) ([]byte, error) { return fs.ReadFile(s.FS, name) }
+// ReadFile reads a file. Nobody may write to what it gives.
+func (s *statFS) ReadFile(name string) ([]byte, error) {
+	s.mu.Lock()
+	data, ok := s.texts[name]
+	s.mu.Unlock()
+	if ok {
+		return data, nil
+	}
+	data, err := fs.ReadFile(s.FS, name)
+	if err != nil || len(data) > maxRememberedFile {
+		return data, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.texts[name]; !ok && len(data) <= s.left {
+		// Without room behind it, so that appending to it copies.
+		data = slices.Clip(slices.Clone(data))
+		s.texts[name] = data
+		s.left -= len(data)
+	}
+	return data, nil
+}
 
 var errLink = errors.New("links are not followed")

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -82,8 +85,15 @@ type builder struct {
 	earlier *builder
 	changed map[string]bool
 
+	// compared says that another version of the tree will be built after this one.
+	compared bool
+
 	// fetches is what each kustomization would fetch; empty for nothing.
 	fetches map[string]string
+	// mu guards fetches.
+	mu sync.Mutex
+	// library lets one into kustomize at a time: it keeps the schema of a build in globals.
+	library sync.Mutex
 
 	units    map[string]*unit
 	queue    []*unit
@@ -119,17 +129,47 @@ func (b *builder) run(names []string, step func()) {
 		}
 	}
 	for len(b.queue) > 0 {
-		u := b.queue[0]
-		b.queue = b.queue[1:]
-		b.build(u)
-		step()
-		if u.rendered != nil {
-			b.locate(u)
-			b.note(u.rendered.objects)
-			b.addFlux(u.rendered.objects, false)
+		// What a unit renders may bring further ones.
+		units := b.queue
+		b.queue = nil
+		b.buildAll(units, step)
+		for _, u := range units {
+			b.finish(u)
 		}
 	}
 	b.drop()
+}
+
+// buildAll builds units on all processors. None of them depends on another.
+func (b *builder) buildAll(units []*unit, step func()) {
+	var g errgroup.Group
+	var mu sync.Mutex
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, u := range units {
+		g.Go(func() error {
+			b.build(u)
+			mu.Lock()
+			defer mu.Unlock()
+			step()
+			return nil
+		})
+	}
+	_ = g.Wait()
+}
+
+// finish takes note of what a unit rendered, in the order of the queue.
+func (b *builder) finish(u *unit) {
+	if u.flux != nil {
+		u.vars = b.variables(u.flux, u.origin.file)
+	}
+	if u.rendered != nil {
+		b.locate(u)
+		b.note(u.rendered.objects)
+		b.addFlux(u.rendered.objects, false)
+	}
+	if !b.compared {
+		u.seen = nil
+	}
 }
 
 // closures lists what every kustomization reaches, and which folders another one includes.

@@ -25,11 +25,17 @@ type walk struct {
 // walks the automata of the patterns side by side, so that it finds one whenever there is one, within the bound. As
 // with ImagePolicies the patterns are not anchored by themselves.
 func Witness(own string, patterns ...string) (string, bool) {
+	tag, found, _ := witness(own, patterns...)
+	return tag, found
+}
+
+// witness is Witness, and says whether there is none: not when the search was given up.
+func witness(own string, patterns ...string) (tag string, found, none bool) {
 	programs := make([]*program, 0, len(patterns)+1)
 	for _, pattern := range append(slices.Clone(patterns), own) {
 		p, err := newProgram(pattern)
 		if err != nil {
-			return "", false
+			return "", false, false
 		}
 		programs = append(programs, p)
 	}
@@ -40,13 +46,15 @@ func Witness(own string, patterns ...string) (string, bool) {
 	}
 	// The start is not marked: a text that has begun may stand there again, and goes on with other characters.
 	seen := map[string]bool{}
+	complete := true
 	for queue := []walk{start}; len(queue) > 0; queue = queue[1:] {
 		at := queue[0]
 		mine := own != "" && accepted(programs[wanted:], walk{at.tag, at.states[wanted:]})
 		if at.tag != "" && !mine && accepted(programs[:wanted], at) {
-			return at.tag, true
+			return at.tag, true, false
 		}
 		if len(at.tag) >= maxTag || len(seen) > maxStates {
+			complete = false
 			continue
 		}
 		for _, r := range tagRunes {
@@ -65,7 +73,7 @@ func Witness(own string, patterns ...string) (string, bool) {
 			}
 		}
 	}
-	return "", false
+	return "", false, complete
 }
 
 func last(tag string) rune {

@@ -1,0 +1,120 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+)
+
+// undecided is a policy of which no example of a tag tells whether it accepts those of another environment.
+type undecided struct {
+	policy     *policy
+	own, other *Environment
+	// finding to make of a tag that decides it.
+	finding Finding
+}
+
+// accepts says whether a policy elects from a tag, as image-reflector-controller does: pattern, extraction and rule.
+func (p *policy) accepts(tag string) bool {
+	pattern, err := regexp.Compile(p.spec.FilterTags.Pattern)
+	if err != nil {
+		return false
+	}
+	match := pattern.FindStringSubmatchIndex(tag)
+	if match == nil {
+		return false
+	}
+	text := tag
+	if p.spec.FilterTags.Extract != "" {
+		text = string(pattern.ExpandString(nil, p.spec.FilterTags.Extract, tag, match))
+	}
+	switch {
+	case p.spec.Policy.SemVer != nil:
+		within, err := semver.NewConstraint(p.spec.Policy.SemVer.Range)
+		if err != nil {
+			return false
+		}
+		v, err := semver.StrictNewVersion(strings.TrimPrefix(text, "v"))
+		return err == nil && within.Check(v)
+	case p.spec.Policy.Numerical != nil:
+		_, err := strconv.ParseFloat(text, 64)
+		return err == nil
+	}
+	return true
+}
+
+// example is a tag of another environment that a policy accepts and that is none of its own environment, or none where
+// there is no such tag. Neither means that no example was found.
+func (p *policy) example(e, other *Environment) (tag string, none bool) {
+	patterns := []string{p.spec.FilterTags.Pattern, other.Tags}
+	if p.spec.FilterTags.Extract == "" {
+		switch {
+		case p.spec.Policy.SemVer != nil:
+			patterns = append(patterns, `^v?[0-9]+\.[0-9]+\.[0-9]+`+candidate)
+		case p.spec.Policy.Numerical != nil:
+			patterns = append(patterns, `^[0-9]+$`)
+		}
+	}
+	// A tag that both environments may run is no mistake.
+	tag, found, none := witness(e.Tags, patterns...)
+	if none || found && p.accepts(tag) {
+		return tag, none
+	}
+	if p.spec.Policy.SemVer == nil {
+		return "", false
+	}
+	for _, v := range versionsNear(p.spec.Policy.SemVer.Range) {
+		with := append(slices.Clone(patterns), `(^|[^0-9.])`+regexp.QuoteMeta(v)+`([-+]|$)`)
+		if p.spec.FilterTags.Extract == "" {
+			with = append(patterns[:2:2], `^v?`+regexp.QuoteMeta(v)+candidate)
+		}
+		if tag, found := Witness(e.Tags, with...); found && p.accepts(tag) {
+			return tag, false
+		}
+	}
+	return "", false
+}
+
+// literal is a version as ranges have them.
+var literal = regexp.MustCompile(`[0-9]+(\.[0-9]+)?(\.[0-9]+)?`)
+
+// candidate ends a version that may be a release candidate, as tags can have it.
+const candidate = `(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`
+
+// versionsNear are versions that are probably within a range: the first that it names, and a later one.
+func versionsNear(within string) []string {
+	v, err := semver.NewVersion(literal.FindString(within))
+	if err != nil {
+		return []string{"1.0.0"}
+	}
+	return []string{fmt.Sprintf("%d.%d.%d", v.Major(), v.Minor(), v.Patch()), v.IncMinor().String()}
+}
+
+// decide looks among the tags that a registry has for one that proves that a policy accepts another environment's.
+func (a *asker) decide(ctx context.Context, u *undecided) []Finding {
+	p, f := u.policy, u.finding
+	tags, err := a.list(ctx, p.image, a.o.Access(ctx, p.image))
+	if err != nil {
+		f.Rule, f.Level = RuleNotAnswered, LevelUnknown
+		f.Message = fmt.Sprintf(
+			"cannot tell whether ImagePolicy %s of %s accepts tags of %s: those of %s cannot be listed: %v",
+			p.id(), u.own.name, u.other.name, p.image, err)
+		f.Fix = "check the repository's name, and log in to " + host(p.image) + " if it is private"
+		return []Finding{f}
+	}
+	for _, tag := range slices.Backward(tags) {
+		own := u.own.Tags != "" && u.own.tags.MatchString(tag)
+		if own || !u.other.tags.MatchString(tag) || !p.accepts(tag) {
+			continue
+		}
+		f.Message = fmt.Sprintf("ImagePolicy %s of %s accepts tags of %s: %s, which %s has, matches its pattern %s",
+			p.id(), u.own.name, u.other.name, tag, p.image, p.spec.FilterTags.Pattern)
+		return []Finding{f}
+	}
+	return nil
+}
