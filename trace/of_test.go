@@ -266,18 +266,19 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"an ordered pod is stuck": {func(f *Facts) {
 			f.Live.State = reconcile.WorkloadState{Stuck: []string{"a-0"}, Says: "S is good again but does not replace a pod by itself that cannot start: kubectl -n production delete pod a-0"}
 		}, HopWorkload, Stopped, "does not replace", "kubectl -n production delete pod a-0"},
-		"the rollout is under way":      {func(f *Facts) { f.Live.State.Complete, f.Live.State.Says = false, "1 of 3 updated" }, HopWorkload, Waits, "1 of 3 updated", ""},
-		"Git says another image by now": {func(f *Facts) { f.Git.Tip.Image = newer }, HopWorkload, Waits, "Git says production-v1.1.0-1700000100 by now", ""},
-		"a pod cannot pull":             {waiting("ErrImagePull", "manifest unknown"), HopPods, Stopped, "2 of 3 run", "backstop revert deploy/backend -n production"},
-		"a pod may not pull":            {waiting("ErrImagePull", "401 Unauthorized"), HopPods, Stopped, "401", "imagePullSecrets"},
-		"a pod crashes":                 {waiting("CrashLoopBackOff", "back-off"), HopPods, Stopped, "CrashLoopBackOff", "logs backend-1 -c backend --previous"},
-		"a pod lacks its configuration": {waiting("CreateContainerConfigError", "no ConfigMap"), HopPods, Stopped, "no ConfigMap", "kubectl -n production describe pod backend-1"},
-		"a node is at fault":            {waiting("ImageInspectError", "disk"), HopPods, Stopped, "disk", "see what the node says"},
-		"no node takes a pod":           {func(f *Facts) { f.Pods.All[0] = Pod{Name: "backend-1", Image: good, Unscheduled: "0/3 nodes"} }, HopPods, Stopped, "0/3 nodes", "describe pod backend-1"},
-		"pods may not be listed":        {func(f *Facts) { f.Pods = Pods{Unread: "you may not"} }, HopPods, Unread, "you may not", ""},
-		"there are no pods":             {func(f *Facts) { f.Pods = Pods{} }, HopPods, None, "", ""},
-		"an old pod is still there":     {func(f *Facts) { f.Pods.All[0].Image = newer }, HopPods, Waits, "others run production-v1.1.0-1700000100", ""},
-		"a pod is not ready":            {func(f *Facts) { f.Pods.All[0].Ready = false }, HopPods, Waits, "not ready yet", ""},
+		"the rollout is under way":             {func(f *Facts) { f.Live.State.Complete, f.Live.State.Says = false, "1 of 3 updated" }, HopWorkload, Waits, "1 of 3 updated", ""},
+		"Git says another image by now":        {func(f *Facts) { f.Git.Tip.Image = newer }, HopWorkload, Waits, "Git says production-v1.1.0-1700000100 by now", ""},
+		"a pod cannot pull":                    {waiting("ErrImagePull", "manifest unknown"), HopPods, Stopped, "2 of 3 run", "backstop revert deploy/backend -n production"},
+		"a pod cannot pull, and Backstop asks": {func(f *Facts) { waiting("ErrImagePull", "manifest unknown")(f); asking(f) }, HopPods, Stopped, "2 of 3 run", "backstop approve backend-1f2e-1 -n production"},
+		"a pod may not pull":                   {waiting("ErrImagePull", "401 Unauthorized"), HopPods, Stopped, "401", "imagePullSecrets"},
+		"a pod crashes":                        {waiting("CrashLoopBackOff", "back-off"), HopPods, Stopped, "CrashLoopBackOff", "logs backend-1 -c backend --previous"},
+		"a pod lacks its configuration":        {waiting("CreateContainerConfigError", "no ConfigMap"), HopPods, Stopped, "no ConfigMap", "kubectl -n production describe pod backend-1"},
+		"a node is at fault":                   {waiting("ImageInspectError", "disk"), HopPods, Stopped, "disk", "see what the node says"},
+		"no node takes a pod":                  {func(f *Facts) { f.Pods.All[0] = Pod{Name: "backend-1", Image: good, Unscheduled: "0/3 nodes"} }, HopPods, Stopped, "0/3 nodes", "describe pod backend-1"},
+		"pods may not be listed":               {func(f *Facts) { f.Pods = Pods{Unread: "you may not"} }, HopPods, Unread, "you may not", ""},
+		"there are no pods":                    {func(f *Facts) { f.Pods = Pods{} }, HopPods, None, "", ""},
+		"an old pod is still there":            {func(f *Facts) { f.Pods.All[0].Image = newer }, HopPods, Waits, "others run production-v1.1.0-1700000100", ""},
+		"a pod is not ready":                   {func(f *Facts) { f.Pods.All[0].Ready = false }, HopPods, Waits, "not ready yet", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -368,6 +369,13 @@ func held(f *Facts) {
 	r.Spec.Trigger, r.Spec.Image = v1alpha1.TriggerImagePull, newer
 	r.Status.Change = &v1alpha1.Change{Hold: suspect}
 	f.Git.Tip.Nodes[0].Held = &manifest.Mark{Not: tagOf(newer)}
+}
+
+// asking is a Rollback of the image that runs, which waits for somebody.
+func asking(f *Facts) {
+	drifting(f)
+	f.Rollbacks[0].Spec.Trigger = v1alpha1.TriggerImagePull
+	f.Rollbacks[0].Status.Waiting = &v1alpha1.Waiting{Asked: &v1alpha1.Asked{}}
 }
 
 func unsigned(f *Facts) {

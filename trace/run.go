@@ -256,8 +256,7 @@ func (v *view) badPod(h Hop, p *Pod, count string) Hop {
 		return h
 	}
 	h.Why = fmt.Sprintf("%s; pod %s waits with %s (%s): %s", count, p.Name, tagOf(p.Image), p.Reason, p.Message)
-	revert := fmt.Sprintf("take it back: backstop revert %s/%s -n %s", kindArg(v.Workload.Kind), v.Workload.Name,
-		v.Namespace)
+	revert := v.takeBack(p.Image)
 	cause, pull := classify.Waiting(p.Reason, p.Message)
 	switch {
 	case !pull && p.Reason == "CrashLoopBackOff":
@@ -274,6 +273,19 @@ func (v *view) badPod(h Hop, p *Pod, count string) Hop {
 		h.Fix = "see what the node says: " + get + "; or " + revert
 	}
 	return h
+}
+
+// takeBack is the command by which an image is taken back: the approval of a Rollback that asks for it, where there is
+// one.
+func (v *view) takeBack(image string) string {
+	for i := range v.Rollbacks {
+		r := &v.Rollbacks[i]
+		w := r.Status.Waiting
+		if w != nil && w.Asked != nil && !reconcile.Ended(&r.Status) && r.Spec.Image == image && v.concerns(r) {
+			return fmt.Sprintf("approve the revert: backstop approve %s -n %s", r.Name, v.Namespace)
+		}
+	}
+	return fmt.Sprintf("take it back: backstop revert %s/%s -n %s", kindArg(v.Workload.Kind), v.Workload.Name, v.Namespace)
 }
 
 // kindArg is a kind as the commands take it.

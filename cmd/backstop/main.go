@@ -103,7 +103,7 @@ func rootCommand(name string, std streams) *cobra.Command {
 	}
 	root.AddCommand(
 		runCommand(std), getCommand(std), approveCommand(std), rejectCommand(std), releaseCommand(std),
-		blameCommand(std), revertCommand(std), traceCommand(std), checkCommand(std),
+		blameCommand(std), revertCommand(std), traceCommand(std), doctorCommand(std), checkCommand(std),
 		versionCommand(std),
 	)
 	return root

@@ -23,7 +23,7 @@ const module = "github.com/backstop-dev/backstop/"
 var allowed = map[string][]string{
 	"api/":               {},
 	"cmd/":               {"notify", "notify/", "reconcile", "reconcile/", "watcher", "watcher/", "gate", "trace", "doctor"},
-	"doctor":             {"reconcile", "reconcile/"},
+	"doctor":             {"reconcile", "reconcile/", "trace"},
 	"gate":               {"reconcile", "reconcile/manifest", "reconcile/registry"}, // reconcile has the question to ask
 	"notify":             {},
 	"notify/":            {"notify", "notify/card"},

@@ -1,0 +1,150 @@
+package doctor
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/backstop-dev/backstop/trace"
+)
+
+// The names of the checks.
+const (
+	CheckSidecar = "sidecar"
+	CheckPolicy  = "policy"
+	CheckBranch  = "branch"
+	CheckRead    = "read"
+	CheckPush    = "push"
+	CheckProtect = "protection"
+	CheckSign    = "signing"
+	CheckProve   = "prove"
+	CheckApply   = "apply"
+	CheckHealth  = "health"
+	CheckDepends = "dependsOn"
+	CheckOrdered = "ordered"
+	CheckForce   = "force"
+)
+
+// Check is one thing that a rollback needs, or that would be in its way.
+type Check struct {
+	// Name of the check.
+	Name string `json:"check"`
+	// At names the object that it is about; empty for none.
+	At string `json:"at,omitempty"`
+	// Mark says how it stands, as the marks of a trace do.
+	Mark trace.Mark `json:"mark"`
+	// Says what is there, Why it is not good, and Fix what helps; a Fix is never empty where the mark is stopped.
+	Says string `json:"says,omitempty"`
+	Why  string `json:"why,omitempty"`
+	Fix  string `json:"fix,omitempty"`
+}
+
+// Patient is a workload with its checks.
+type Patient struct {
+	// Workload as Kind/name.
+	Workload string  `json:"workload"`
+	Checks   []Check `json:"checks"`
+}
+
+// Report is what the doctor says of a namespace.
+type Report struct {
+	Namespace string    `json:"namespace"`
+	At        time.Time `json:"at"`
+	// General are checks of Backstop itself.
+	General   []Check   `json:"general"`
+	Workloads []Patient `json:"workloads"`
+	// Others are workloads that Flux does not apply, which Backstop can only tell about.
+	Others []string `json:"others,omitempty"`
+}
+
+// Code sums a report up for a script, with the codes of a trace.
+func Code(r *Report) int {
+	code := trace.CodeGood
+	for _, c := range all(r) {
+		switch c.Mark {
+		case trace.Stopped, trace.Waits:
+			return trace.CodeStopped
+		case trace.Unread:
+			code = trace.CodeUnread
+		case trace.Good, trace.None:
+		}
+	}
+	return code
+}
+
+func all(r *Report) []Check {
+	out := r.General
+	for _, p := range r.Workloads {
+		out = append(out[:len(out):len(out)], p.Checks...)
+	}
+	return out
+}
+
+// Print writes a report for a person. Of a workload that has nothing wrong it writes one line, unless all is asked for.
+func Print(out io.Writer, r *Report, verbose, colour bool) error {
+	p := trace.Printer{Out: out, Colour: colour}
+	p.Line("namespace %s: %s", r.Namespace, Summary(r))
+	p.Line("")
+	p.Hops(hops(r.General))
+	var fine []trace.Hop
+	for _, w := range r.Workloads {
+		if !verbose && good(w.Checks) {
+			fine = append(fine, trace.Hop{Name: "ready", At: w.Workload, Mark: trace.Good, Says: saysOf(w.Checks, CheckPolicy)})
+			continue
+		}
+		p.Line("")
+		p.Line("%s", w.Workload)
+		p.Hops(hops(w.Checks))
+	}
+	if len(fine) > 0 {
+		p.Line("")
+		p.Hops(fine)
+	}
+	if len(r.Others) > 0 {
+		p.Line("")
+		p.Line("not applied by Flux, so that Backstop only tells: %s", strings.Join(r.Others, ", "))
+	}
+	return p.Err
+}
+
+// Summary counts the workloads.
+func Summary(r *Report) string {
+	ready := 0
+	for _, w := range r.Workloads {
+		if good(w.Checks) {
+			ready++
+		}
+	}
+	switch {
+	case len(r.Workloads) == 0:
+		return "no workload that Flux applies"
+	}
+	return fmt.Sprintf("%d of %d workloads are ready for a rollback", ready, len(r.Workloads))
+}
+
+func good(checks []Check) bool {
+	for _, c := range checks {
+		if c.Mark != trace.Good && c.Mark != trace.None {
+			return false
+		}
+	}
+	return true
+}
+
+func saysOf(checks []Check, name string) string {
+	for _, c := range checks {
+		if c.Name == name {
+			return c.Says
+		}
+	}
+	return ""
+}
+
+func hops(checks []Check) []trace.Hop {
+	var out []trace.Hop
+	for _, c := range checks {
+		out = append(out, trace.Hop(c))
+	}
+	return out
+}

@@ -1,0 +1,329 @@
+package doctor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/flux"
+	"github.com/backstop-dev/backstop/trace"
+)
+
+// Examine makes a report of what is known. It is pure.
+func Examine(f Facts) Report {
+	r := Report{Namespace: f.Namespace, At: f.Now, General: []Check{f.sidecar()}, Workloads: []Patient{}}
+	for i := range f.Workloads {
+		w := &f.Workloads[i]
+		if w.Chain == nil {
+			r.Others = append(r.Others, w.String())
+			continue
+		}
+		r.Workloads = append(r.Workloads, Patient{Workload: w.String(), Checks: f.workload(w)})
+	}
+	return r
+}
+
+func fine(name, at, says string, args ...any) Check {
+	return Check{Name: name, At: at, Mark: trace.Good, Says: fmt.Sprintf(says, args...)}
+}
+
+func bad(name, at, why, fix string) Check {
+	return Check{Name: name, At: at, Mark: trace.Stopped, Why: why, Fix: fix}
+}
+
+func unread(name, at, why string) Check {
+	return Check{Name: name, At: at, Mark: trace.Unread, Why: why}
+}
+
+// sidecar says whether Backstop itself is there.
+func (f *Facts) sidecar() Check {
+	s := &f.Sidecar
+	at := "Deployment/" + s.Namespace + "/" + s.Deployment
+	switch {
+	case s.Unread != "":
+		return unread(CheckSidecar, "", s.Unread)
+	case s.Deployment == "" && s.Holder != "":
+		return fine(CheckSidecar, "Lease/"+s.Namespace+"/backstop",
+			"%s holds it; it runs as no Deployment, so its flags are not known", s.Holder)
+	case s.Deployment == "":
+		return bad(CheckSidecar, "", "Backstop does not run in namespace "+s.Namespace,
+			"kubectl apply -k deploy/kustomize/default; or name its namespace: --backstop-namespace")
+	case s.Available == 0:
+		return bad(CheckSidecar, at, "no replica is available",
+			fmt.Sprintf("kubectl -n %s describe deployment %s", s.Namespace, s.Deployment))
+	case !s.watches(f.Namespace):
+		return bad(CheckSidecar, at, "it does not watch namespace "+f.Namespace,
+			"add it to --namespaces, and use deploy/kustomize/tenant there")
+	}
+	return fine(CheckSidecar, at, "%d available", s.Available)
+}
+
+// workload examines one workload.
+func (f *Facts) workload(w *Workload) []Check {
+	out := []Check{f.policy(w)}
+	out = append(out, f.branch(w))
+	out = append(out, f.reads(w)...)
+	if w.Source != nil {
+		out = append(out, w.push(), f.protection(w), w.signing())
+	}
+	for i := range w.Images {
+		out = append(out, w.Images[i].prove())
+	}
+	out = append(out, w.apply())
+	out = append(out, f.delays(w)...)
+	return append(out, w.loses()...)
+}
+
+// policy says which RollbackPolicy covers it, and with what mode.
+func (f *Facts) policy(w *Workload) Check {
+	var modes []string
+	pull := f.policyOf(w, v1alpha1.TriggerImagePull)
+	at := strings.Join(pull.By, " and ")
+	for _, t := range []v1alpha1.Trigger{v1alpha1.TriggerImagePull, v1alpha1.TriggerDrift} {
+		p := f.policyOf(w, t)
+		if len(p.By) > 0 {
+			modes = append(modes, fmt.Sprintf("%s %s", t, p.Mode))
+		}
+	}
+	if len(pull.By) == 0 {
+		if f.PoliciesUnread != "" {
+			return unread(CheckPolicy, "", f.PoliciesUnread)
+		}
+		return bad(CheckPolicy, "", "no RollbackPolicy selects it: Backstop only tells", fmt.Sprintf(
+			"create a RollbackPolicy in namespace %s whose spec.selector selects it (an empty one selects all), "+
+				"with spec.triggers: [{type: ImagePull, mode: Approve}]", f.Namespace))
+	}
+	if strings.Contains(pull.Why, "is suspended") {
+		return bad(CheckPolicy, at, pull.Why+": Backstop only tells", "set its spec.suspend: false")
+	}
+	c := fine(CheckPolicy, at, "%s by %s", strings.Join(modes, ", "), at)
+	if pull.Why != "" {
+		c.Says += ": " + pull.Why
+	}
+	return c
+}
+
+// branch says where a revert would be pushed.
+func (f *Facts) branch(w *Workload) Check {
+	s := w.Source
+	switch {
+	case w.Chain.Source.Missing:
+		return bad(CheckBranch, w.Chain.Source.Ref.String(), "it does not exist", "create it, or correct spec.sourceRef of "+
+			w.Chain.Kustomization.Name)
+	case w.Chain.Source.Pinned != "":
+		return bad(CheckBranch, w.Chain.Source.Ref.String(), w.Chain.Source.Pinned,
+			"let it follow a branch alone: spec.ref: {branch: main}")
+	case s == nil && strings.Contains(w.NoSource, "may not read Secret"):
+		return unread(CheckBranch, w.Chain.Source.Ref.String(), w.NoSource)
+	case s == nil:
+		return bad(CheckBranch, w.Chain.Source.Ref.String(), w.NoSource,
+			"name a GitRepository that follows the branch in spec.sourceRef of the RollbackPolicy")
+	case s.ReadOnly != "":
+		return bad(CheckBranch, s.Ref.String(), s.ReadOnly, "set spec.git.checkout.ref.branch and spec.git.push.branch "+
+			"of the ImageUpdateAutomation: "+s.Branch)
+	}
+	return fine(CheckBranch, s.Ref.String(), "reverts go to %s", s.Branch)
+}
+
+// reads says whether Backstop may read the Secrets that it needs.
+func (f *Facts) reads(w *Workload) []Check {
+	var out []Check
+	for _, s := range w.Secrets {
+		at := "Secret/" + s.Namespace + "/" + s.Name
+		switch {
+		case s.Allowed == nil:
+			out = append(out, unread(CheckRead, at, "you may not ask what Backstop may read (create subjectaccessreviews)"))
+		case !*s.Allowed:
+			out = append(out, bad(CheckRead, at, "Backstop may not read it, for "+s.For, fmt.Sprintf(
+				"use deploy/kustomize/components/credentials in namespace %s: a Role with get on secrets, resourceNames: [%s], "+
+					"bound to ServiceAccount %s/backstop", s.Namespace, s.Name, f.Sidecar.Namespace)))
+		default:
+			out = append(out, fine(CheckRead, at, "Backstop may read it, for %s", s.For))
+		}
+	}
+	return out
+}
+
+// push says whether the Git server lets a push begin.
+func (w *Workload) push() Check {
+	s := w.Source
+	at := s.Ref.String()
+	switch {
+	case s.ReadOnly != "":
+		return Check{Name: CheckPush, At: at, Mark: trace.None, Says: "see branch"}
+	case s.Refused != "":
+		fix := fmt.Sprintf("set spec.secretRef of %s to a Secret with a login that may push", at)
+		if s.Secret != "" {
+			fix = fmt.Sprintf("put a login that may push into Secret %s; or, where Flux itself shall only read, name another "+
+				"GitRepository in spec.sourceRef of the RollbackPolicy", s.Secret)
+		}
+		return bad(CheckPush, at, s.Refused, fix)
+	case s.Unknown != "":
+		return unread(CheckPush, at, s.Unknown)
+	}
+	return fine(CheckPush, at, "the server lets its credentials push")
+}
+
+// protection says what is known of a protected branch: only a push would tell for sure.
+func (f *Facts) protection(w *Workload) Check {
+	s := w.Source
+	if w.Refused != "" {
+		return bad(CheckProtect, s.Ref.String(), "the server refused a push to "+s.Branch+": "+w.Refused,
+			"let the user of its Secret push to "+s.Branch+" in the rules of the Git server")
+	}
+	for _, a := range w.Chain.Writers {
+		if t := a.Object.Status.LastPushTime; t != nil && a.Elsewhere == "" {
+			return fine(CheckProtect, s.Ref.String(), "image automation pushed to %s %s ago", s.Branch,
+				duration.HumanDuration(max(0, f.Now.Sub(t.Time))))
+		}
+	}
+	return Check{Name: CheckProtect, At: s.Ref.String(), Mark: trace.None,
+		Says: "whether a rule protects " + s.Branch + " only a push tells: nobody has pushed yet that is known"}
+}
+
+// signing says whether Flux takes the commit.
+func (w *Workload) signing() Check {
+	s := w.Source
+	switch {
+	case s.Verified && !s.Signed:
+		return bad(CheckSign, s.Ref.String(),
+			"Flux takes signed commits alone (spec.verify), and image automation has no key",
+			"set spec.git.commit.signingKey of the ImageUpdateAutomation to a key that spec.verify.secretRef knows")
+	case s.Signed:
+		return fine(CheckSign, s.Ref.String(), "commits are signed with image automation's key")
+	}
+	return Check{Name: CheckSign, At: s.Ref.String(), Mark: trace.None, Says: "no signature is asked for"}
+}
+
+// prove says whether the registry would answer.
+func (i *Image) prove() Check {
+	switch {
+	case i.Proof.Finding == reconcile.FindingAbsent:
+		return bad(CheckProve, i.Image, i.Proof.Sentence+": it runs, and could not be pulled again", "push it again")
+	case i.Proof.Finding != reconcile.FindingPresent && i.Missing != "":
+		return unread(CheckProve, i.Image, i.Proof.Sentence+"; "+i.Missing)
+	case i.Proof.Finding != reconcile.FindingPresent:
+		fix := "create an ImageRepository for it with a login in spec.secretRef, or name a pull secret in its ServiceAccount"
+		if i.Scan != "" {
+			fix = "correct the login in spec.secretRef of ImageRepository " + i.Scan
+		}
+		return bad(CheckProve, i.Image, i.Proof.Sentence, fix)
+	case i.Unlisted != "":
+		return bad(CheckProve, i.Image, "its tags are not listed: "+i.Unlisted,
+			"let the login list tags: without another tag a 404 proves nothing, and a person has to decide")
+	case i.Other == "":
+		return bad(CheckProve, i.Image, "no other tag of its repository is seen: a 404 would prove nothing, and a person "+
+			"would have to decide", "keep the image before it in the registry")
+	}
+	return fine(CheckProve, i.Image, "the registry shows it, and %s", i.Other)
+}
+
+// apply says whether Flux would bring a revert to the cluster.
+func (w *Workload) apply() Check {
+	c := w.Chain
+	k := v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: c.Kustomization.Namespace, Name: c.Kustomization.Name}
+	switch {
+	case c.Source.Suspended:
+		return bad(CheckApply, c.Source.Ref.String(), "it is suspended, and fetches nothing", flux.Resume(c.Source.Ref))
+	case c.Kustomization.Spec.Suspend:
+		return bad(CheckApply, k.String(), "it is suspended, and applies nothing", flux.Resume(k))
+	case c.Release != nil && c.Release.Spec.Suspend:
+		return bad(CheckApply, c.Applier.String(), "it is suspended, and upgrades nothing", flux.Resume(c.Applier))
+	case c.Source.Problem != "":
+		return bad(CheckApply, c.Source.Ref.String(), c.Source.Problem,
+			"mend what it says, then: "+flux.Reconcile(c.Source.Ref))
+	case c.NotApplied != "":
+		return bad(CheckApply, k.String(), c.NotApplied, "mend what it says, then: "+flux.Reconcile(k))
+	}
+	return fine(CheckApply, c.Applier.String(), "applies each new revision at once")
+}
+
+// tolerable is how long a wait is that nobody has to do anything about.
+const tolerable = time.Minute
+
+// delays says what would slow a rollback down.
+func (f *Facts) delays(w *Workload) []Check {
+	out := []Check{f.health(w)}
+	if r := w.Chain.Release; r != nil && r.GetTimeout().Duration > 5*time.Minute {
+		out = append(out, bad(CheckHealth, w.Chain.Applier.String(), fmt.Sprintf(
+			"an upgrade waits up to %s before it gives up", short(r.GetTimeout().Duration)), "set spec.timeout: 5m, or less"))
+	}
+	for _, d := range w.DependsOn {
+		switch {
+		case d.Why != "":
+			out = append(out, bad(CheckDepends, d.Ref.String(), "the Kustomization waits for it, and it is not ready: "+d.Why,
+				"mend it: flux -n "+d.Ref.Namespace+" get kustomization "+d.Ref.Name))
+		case d.Wait > tolerable && (f.Cancels == nil || !*f.Cancels):
+			out = append(out, bad(CheckDepends, d.Ref.String(), fmt.Sprintf(
+				"the Kustomization waits for it, and its health checks take up to %s", short(d.Wait)), cancelFix))
+		default:
+			out = append(out, fine(CheckDepends, d.Ref.String(), "is ready"))
+		}
+	}
+	switch {
+	case !w.Ordered && !w.OnDelete:
+	case w.MayDelete != nil && *w.MayDelete && f.Sidecar.flagOf("unstick") == "true":
+		out = append(out, fine(CheckOrdered, "", "its pods are not replaced by themselves; Backstop deletes those that wait"))
+	case w.Ordered:
+		out = append(out, bad(CheckOrdered, "", "a pod of an ordered StatefulSet that waits for a bad image is not replaced "+
+			"when the template is good again", "use deploy/kustomize/components/unstick (--unstick), or create it with "+
+			"spec.podManagementPolicy: Parallel"))
+	default:
+		out = append(out, bad(CheckOrdered, "", "its update strategy OnDelete replaces no pod by itself",
+			"use deploy/kustomize/components/unstick (--unstick), or set spec.updateStrategy.type: RollingUpdate"))
+	}
+	return out
+}
+
+const cancelFix = "run kustomize-controller with --feature-gates=CancelHealthCheckOnNewRevision=true, " +
+	"or set spec.timeout: 1m"
+
+// health says how long a health check of the bad revision would hold the revert up.
+func (f *Facts) health(w *Workload) Check {
+	k := w.Chain.Kustomization
+	at := "Kustomization/" + k.Namespace + "/" + k.Name
+	wait, by := flux.HealthWait(k)
+	switch {
+	case wait == 0:
+		return fine(CheckHealth, at, "no health checks: a revert waits for nothing")
+	case f.Cancels != nil && *f.Cancels:
+		return fine(CheckHealth, at, "%s of up to %s, which a new revision cancels", by, short(wait))
+	case wait <= tolerable:
+		return fine(CheckHealth, at, "%s: a revert waits %s at the longest", by, short(wait))
+	case f.Cancels == nil:
+		return unread(CheckHealth, at, fmt.Sprintf("%s makes a revert wait up to %s, unless kustomize-controller runs with "+
+			"CancelHealthCheckOnNewRevision, which could not be read", by, short(wait)))
+	}
+	return bad(CheckHealth, at, fmt.Sprintf("%s makes a revert wait up to %s: nothing is applied before the check of "+
+		"the bad revision ends", by, short(wait)), cancelFix)
+}
+
+// short prints 9m30s, and 10m instead of 10m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	return strings.TrimSuffix(s, "0m")
+}
+
+// loses says what would undo a revert that was pushed.
+func (w *Workload) loses() []Check {
+	var out []Check
+	for _, a := range w.Chain.Writers {
+		if !a.Forces || a.Elsewhere != "" {
+			continue
+		}
+		out = append(out, bad(CheckForce, a.Ref.String(), "it pushes to the deployed branch by force, for it names no "+
+			"branch to check out: a revert that is pushed in between is lost",
+			"set spec.git.checkout.ref.branch: "+w.Chain.Source.Branch))
+	}
+	if len(out) == 0 && len(w.Chain.Writers) > 0 {
+		out = append(out, fine(CheckForce, "", "no automation pushes to the branch by force"))
+	}
+	return out
+}

@@ -1,0 +1,200 @@
+package doctor
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/flux"
+	"github.com/backstop-dev/backstop/trace"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func ref(kind, ns, name string) v1alpha1.ObjectRef {
+	return v1alpha1.ObjectRef{Kind: kind, Namespace: ns, Name: name}
+}
+
+// ready is a namespace in which nothing is in the way of a rollback. Cases break one thing of it.
+func ready() Facts {
+	pushed := metav1.NewTime(noon.Add(-49 * time.Hour))
+	return Facts{
+		Now: noon, Namespace: "production", Cancels: new(true),
+		Sidecar: Sidecar{Namespace: "backstop-system", Deployment: "backstop", Available: 2, Args: []string{"run", "--leader-elect"}},
+		Policies: []v1alpha1.RollbackPolicy{{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "production", Name: "web"},
+			Spec: v1alpha1.RollbackPolicySpec{Triggers: []v1alpha1.TriggerMode{
+				{Type: v1alpha1.TriggerImagePull, Mode: v1alpha1.ModeAuto}, {Type: v1alpha1.TriggerDrift, Mode: v1alpha1.ModeApprove},
+			}},
+		}},
+		Workloads: []Workload{{
+			Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend"},
+			Chain: &flux.Chain{
+				Applier: ref("Kustomization", "flux-system", "production"),
+				Kustomization: &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "production"},
+					Spec: kustomizev1.KustomizationSpec{Wait: true, Interval: metav1.Duration{Duration: 10 * time.Minute}}},
+				Source: flux.Deployed{Ref: ref("GitRepository", "flux-system", "fleet"), Branch: "main"},
+				Writers: []flux.Writer{{Ref: ref("ImageUpdateAutomation", "production", "production"),
+					Object: &automationv1.ImageUpdateAutomation{Status: automationv1.ImageUpdateAutomationStatus{LastPushTime: &pushed}}}},
+			},
+			Source:  &Source{Ref: ref("GitRepository", "flux-system", "fleet"), Branch: "main", Secret: "flux-system/fleet", Signed: true},
+			Secrets: []Secret{{Namespace: "flux-system", Name: "fleet", For: "GitRepository flux-system/fleet", Allowed: new(true)}},
+			Images: []Image{{Image: "ghcr.io/acme/backend:v1", Proof: reconcile.Proof{Finding: reconcile.FindingPresent}, Other: "v0",
+				Scan: "production/backend"}},
+			DependsOn: []Dependency{{Ref: ref("Kustomization", "flux-system", "infra")}},
+		}},
+	}
+}
+
+func TestEverythingIsReady(t *testing.T) {
+	f := ready()
+	r := Examine(f)
+	for _, c := range all(&r) {
+		if c.Mark != trace.Good && c.Mark != trace.None {
+			t.Errorf("%+v", c)
+		}
+	}
+	if Code(&r) != trace.CodeGood || Summary(&r) != "1 of 1 workloads are ready for a rollback" {
+		t.Errorf("code %d, %s", Code(&r), Summary(&r))
+	}
+}
+
+func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
+	w := func(f *Facts) *Workload { return &f.Workloads[0] }
+	spec := func(f *Facts) *kustomizev1.KustomizationSpec { return &w(f).Chain.Kustomization.Spec }
+	release := func(f *Facts) *helmv2.HelmRelease {
+		w(f).Chain.Release = &helmv2.HelmRelease{}
+		w(f).Chain.Applier = ref("HelmRelease", "production", "backend")
+		return w(f).Chain.Release
+	}
+	tests := map[string]struct {
+		change    func(f *Facts)
+		check     string
+		mark      trace.Mark
+		says, fix string
+	}{
+		"Backstop is not installed":           {func(f *Facts) { f.Sidecar = Sidecar{Namespace: "bs"} }, CheckSidecar, trace.Stopped, "does not run in namespace bs", "deploy/kustomize/default"},
+		"Backstop runs somewhere else":        {func(f *Facts) { f.Sidecar = Sidecar{Namespace: "bs", Holder: "vm_1"} }, CheckSidecar, trace.Good, "vm_1 holds it", ""},
+		"Backstop may not be looked at":       {func(f *Facts) { f.Sidecar.Unread = "you may not" }, CheckSidecar, trace.Unread, "you may not", ""},
+		"Backstop is down":                    {func(f *Facts) { f.Sidecar.Available = 0 }, CheckSidecar, trace.Stopped, "no replica", "kubectl -n backstop-system describe deployment backstop"},
+		"Backstop does not watch here":        {func(f *Facts) { f.Sidecar.Args = []string{"run", "--namespaces=a,b"} }, CheckSidecar, trace.Stopped, "does not watch namespace production", "--namespaces"},
+		"no policy selects it":                {func(f *Facts) { f.Policies = nil }, CheckPolicy, trace.Stopped, "only tells", "create a RollbackPolicy in namespace production"},
+		"policies may not be listed":          {func(f *Facts) { f.Policies, f.PoliciesUnread = nil, "you may not" }, CheckPolicy, trace.Unread, "you may not", ""},
+		"the policy is suspended":             {func(f *Facts) { f.Policies[0].Spec.Suspend = true }, CheckPolicy, trace.Stopped, "is suspended", "spec.suspend: false"},
+		"the ceiling bounds the policy":       {func(f *Facts) { f.Sidecar.Args = []string{"run", "--max-mode", "Approve"} }, CheckPolicy, trace.Good, "ImagePull Approve, Drift Approve by production/web: the controller's --max-mode is Approve", ""},
+		"the source is missing":               {func(f *Facts) { w(f).Chain.Source.Missing = true }, CheckBranch, trace.Stopped, "does not exist", "spec.sourceRef"},
+		"the source is pinned":                {func(f *Facts) { w(f).Chain.Source.Pinned = "pinned to tag v1" }, CheckBranch, trace.Stopped, "pinned to tag v1", "spec.ref: {branch: main}"},
+		"the source is no Git repository":     {func(f *Facts) { w(f).Source, w(f).NoSource = nil, "an OCIRepository" }, CheckBranch, trace.Stopped, "an OCIRepository", "spec.sourceRef of the RollbackPolicy"},
+		"the Secret may not be read by you":   {func(f *Facts) { w(f).Source, w(f).NoSource = nil, "you may not read Secret a/b" }, CheckBranch, trace.Unread, "you may not read Secret a/b", ""},
+		"the automation pushes elsewhere":     {func(f *Facts) { w(f).Source.ReadOnly = "pushes to updates" }, CheckBranch, trace.Stopped, "pushes to updates", "spec.git.push.branch"},
+		"Backstop may not read the Secret":    {func(f *Facts) { w(f).Secrets[0].Allowed = new(false) }, CheckRead, trace.Stopped, "Backstop may not read it", "components/credentials in namespace flux-system: a Role with get on secrets, resourceNames: [fleet]"},
+		"you may not ask what Backstop may":   {func(f *Facts) { w(f).Secrets[0].Allowed = nil }, CheckRead, trace.Unread, "subjectaccessreviews", ""},
+		"the server refuses the push":         {func(f *Facts) { w(f).Source.Refused = "403" }, CheckPush, trace.Stopped, "403", "Secret flux-system/fleet"},
+		"the server refuses a push of nobody": {func(f *Facts) { w(f).Source.Refused, w(f).Source.Secret = "401", "" }, CheckPush, trace.Stopped, "401", "set spec.secretRef of GitRepository/flux-system/fleet"},
+		"the server does not answer":          {func(f *Facts) { w(f).Source.Unknown = "timeout" }, CheckPush, trace.Unread, "timeout", ""},
+		"the branch is protected":             {func(f *Facts) { w(f).Refused = "protected branch" }, CheckProtect, trace.Stopped, "protected branch", "push to main"},
+		"nobody has pushed yet":               {func(f *Facts) { w(f).Chain.Writers = nil }, CheckProtect, trace.None, "nobody has pushed yet", ""},
+		"signatures without a key":            {func(f *Facts) { w(f).Source.Verified, w(f).Source.Signed = true, false }, CheckSign, trace.Stopped, "signed commits alone", "spec.git.commit.signingKey"},
+		"the image is gone":                   {func(f *Facts) { w(f).Images[0].Proof.Finding = reconcile.FindingAbsent }, CheckProve, trace.Stopped, "could not be pulled again", "push it again"},
+		"the registry lets nobody in":         {func(f *Facts) { w(f).Images[0].Proof = reconcile.Proof{Sentence: "401"} }, CheckProve, trace.Stopped, "401", "ImageRepository production/backend"},
+		"the registry lets nobody in, no scan": {func(f *Facts) { w(f).Images[0].Proof, w(f).Images[0].Scan = reconcile.Proof{Sentence: "401"}, "" },
+			CheckProve, trace.Stopped, "401", "create an ImageRepository"},
+		"the pull secret may not be read":       {func(f *Facts) { w(f).Images[0].Proof, w(f).Images[0].Missing = reconcile.Proof{}, "you may not" }, CheckProve, trace.Unread, "you may not", ""},
+		"tags are not listed":                   {func(f *Facts) { w(f).Images[0].Unlisted = "401" }, CheckProve, trace.Stopped, "401", "list tags"},
+		"no other tag is seen":                  {func(f *Facts) { w(f).Images[0].Other = "" }, CheckProve, trace.Stopped, "no other tag", "keep the image before it"},
+		"the source is suspended":               {func(f *Facts) { w(f).Chain.Source.Suspended = true }, CheckApply, trace.Stopped, "suspended", "flux -n flux-system resume source git fleet"},
+		"the Kustomization is suspended":        {func(f *Facts) { spec(f).Suspend = true }, CheckApply, trace.Stopped, "suspended", "flux -n flux-system resume kustomization production"},
+		"the HelmRelease is suspended":          {func(f *Facts) { release(f).Spec.Suspend = true }, CheckApply, trace.Stopped, "suspended", "flux -n production resume helmrelease backend"},
+		"the source is not fetched":             {func(f *Facts) { w(f).Chain.Source.Problem = "cannot be fetched" }, CheckApply, trace.Stopped, "cannot be fetched", "flux -n flux-system reconcile source git fleet"},
+		"the Kustomization fails":               {func(f *Facts) { w(f).Chain.NotApplied = "BuildFailed" }, CheckApply, trace.Stopped, "BuildFailed", "flux -n flux-system reconcile kustomization production"},
+		"a health check delays":                 {func(f *Facts) { f.Cancels = new(false) }, CheckHealth, trace.Stopped, "spec.wait makes a revert wait up to 9m30s", "CancelHealthCheckOnNewRevision=true"},
+		"a health check may delay":              {func(f *Facts) { f.Cancels = nil }, CheckHealth, trace.Unread, "up to 9m30s, unless", ""},
+		"a short health check":                  {func(f *Facts) { f.Cancels = nil; spec(f).Timeout = &metav1.Duration{Duration: time.Minute} }, CheckHealth, trace.Good, "waits 1m at the longest", ""},
+		"no health check":                       {func(f *Facts) { f.Cancels = nil; spec(f).Wait = false }, CheckHealth, trace.Good, "waits for nothing", ""},
+		"an upgrade that waits":                 {func(f *Facts) { release(f).Spec.Timeout = &metav1.Duration{Duration: time.Hour} }, CheckHealth, trace.Stopped, "up to 1h", "spec.timeout: 5m"},
+		"a dependency that is not ready":        {func(f *Facts) { w(f).DependsOn[0].Why = "it fails" }, CheckDepends, trace.Stopped, "it fails", "flux -n flux-system get kustomization infra"},
+		"a dependency that is checked for long": {func(f *Facts) { f.Cancels = nil; w(f).DependsOn[0].Wait = time.Hour }, CheckDepends, trace.Stopped, "up to 1h", "spec.timeout: 1m"},
+		"an ordered StatefulSet":                {func(f *Facts) { w(f).Ordered = true }, CheckOrdered, trace.Stopped, "not replaced", "components/unstick"},
+		"an ordered StatefulSet that is unstuck": {func(f *Facts) {
+			w(f).Ordered, w(f).MayDelete = true, new(true)
+			f.Sidecar.Args = []string{"run", "--unstick"}
+		}, CheckOrdered, trace.Good, "Backstop deletes", ""},
+		"OnDelete":                  {func(f *Facts) { w(f).OnDelete = true }, CheckOrdered, trace.Stopped, "OnDelete", "RollingUpdate"},
+		"an automation that forces": {func(f *Facts) { w(f).Chain.Writers[0].Forces = true }, CheckForce, trace.Stopped, "by force", "spec.git.checkout.ref.branch: main"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := ready()
+			tt.change(&f)
+			r := Examine(f)
+			var said []string
+			for _, c := range all(&r) {
+				if c.Mark == trace.Stopped && (c.Why == "" || c.Fix == "") {
+					t.Errorf("no reason or no fix: %+v", c)
+				}
+				if c.Name != tt.check {
+					continue
+				}
+				said = append(said, c.Says+c.Why)
+				if c.Mark == tt.mark && strings.Contains(c.Says+c.Why, tt.says) && strings.Contains(c.Fix, tt.fix) {
+					return
+				}
+			}
+			t.Errorf("want %s %s, %q, %q; it says %q", tt.check, tt.mark, tt.says, tt.fix, said)
+		})
+	}
+}
+
+func TestGolden(t *testing.T) {
+	broken := ready()
+	broken.Cancels = new(false)
+	broken.Workloads[0].Secrets[0].Allowed = new(false)
+	broken.Workloads[0].Source.Refused = "push main of https://git.test/fleet: \x1b[2Jread only\n✓ all is well"
+	second := ready().Workloads[0]
+	second.Workload = v1alpha1.Workload{Kind: "StatefulSet", Name: "db"}
+	second.Chain.Kustomization.Spec.Wait = false
+	stranger := Workload{Workload: v1alpha1.Workload{Kind: "Deployment", Name: "by-hand"}, NotFlux: "x"}
+	broken.Workloads = append(broken.Workloads, second, stranger)
+	unread := ready()
+	unread.Workloads[0].Secrets[0].Allowed = nil
+	empty := ready()
+	empty.Workloads = nil
+	for name, f := range map[string]Facts{"ready": ready(), "broken": broken, "unread": unread, "empty": empty, "verbose": ready()} {
+		t.Run(name, func(t *testing.T) {
+			r := Examine(f)
+			if got, want := Code(&r), map[string]int{"broken": 1, "unread": 3}[name]; got != want {
+				t.Errorf("code %d, want %d", got, want)
+			}
+			var out strings.Builder
+			if err := Print(&out, &r, name == "verbose", false); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join("testdata", name+".txt")
+			if *update {
+				if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), out.String()); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}

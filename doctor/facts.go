@@ -1,0 +1,142 @@
+package doctor
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/flux"
+)
+
+// Facts are all that is known of a namespace.
+type Facts struct {
+	Now             time.Time
+	Namespace       string
+	NamespaceLabels map[string]string
+	Sidecar         Sidecar
+	// Policies of the namespace and of Backstop's own; PoliciesUnread says which could not be read.
+	Policies       []v1alpha1.RollbackPolicy
+	PoliciesUnread string
+	// Cancels says whether kustomize-controller gives health checks up for a new revision; nil where nobody can tell.
+	Cancels   *bool
+	Workloads []Workload
+}
+
+// Sidecar is Backstop as it runs.
+type Sidecar struct {
+	// Namespace that it runs in, and its Deployment there; empty where there is none.
+	Namespace, Deployment string
+	// Holder is who holds its Lease where there is no Deployment: it runs, and its flags are not known.
+	Holder string
+	// Unread says why it was not read.
+	Unread string
+	// Available replicas, and the arguments that it is run with.
+	Available int32
+	Args      []string
+}
+
+// Workload is one workload that could be taken back.
+type Workload struct {
+	v1alpha1.Workload
+	Labels map[string]string
+	// Chain is what Flux has before it; where there is nothing NotFlux says why.
+	Chain   *flux.Chain
+	NotFlux string
+	// Source is where a revert would be pushed; where there is none NoSource says why.
+	Source   *Source
+	NoSource string
+	// Secrets that Backstop has to read.
+	Secrets []Secret
+	Images  []Image
+	// Ordered and OnDelete say that pods which wait for a bad image are not replaced by themselves; MayDelete whether
+	// Backstop may delete them, nil where nobody can tell.
+	Ordered, OnDelete bool
+	MayDelete         *bool
+	DependsOn         []Dependency
+	// Refused are words of the Git server to Backstop or to image automation, when it refused a push.
+	Refused string
+}
+
+// Source is where a revert would be pushed.
+type Source struct {
+	// Ref is the GitRepository, and Branch what it follows.
+	Ref    v1alpha1.ObjectRef
+	Branch string
+	// Secret that it is pushed with, as namespace/name; empty for none.
+	Secret string
+	// ReadOnly says why nothing may be pushed to the branch.
+	ReadOnly string
+	// Verified says that Flux wants signed commits, Signed that there is a key.
+	Verified, Signed bool
+	// Refused says why the server, or the key, does not let a push begin; Unknown why it could not be asked.
+	Refused, Unknown string
+}
+
+// Secret is one that Backstop has to read.
+type Secret struct {
+	// Namespace and Name, and For what.
+	Namespace, Name, For string
+	// Allowed says whether Backstop's ServiceAccount may; nil where nobody can tell.
+	Allowed *bool
+}
+
+// Image is what the registry says of an image that runs.
+type Image struct {
+	Image string
+	Proof reconcile.Proof
+	// Other is another tag of the repository that is seen; empty where none is. Unlisted says why tags are not listed.
+	Other, Unlisted string
+	// Missing says which credentials could not be read.
+	Missing string
+	// Scan is the ImageRepository by which it is asked for, as namespace/name; empty for none.
+	Scan string
+}
+
+// Dependency is a Kustomization that must be ready first.
+type Dependency struct {
+	Ref v1alpha1.ObjectRef
+	// Why it is not ready; empty when it is.
+	Why string
+	// Wait is how long its health checks last at the longest.
+	Wait time.Duration
+}
+
+// flagOf is the value of a flag of the sidecar; empty where it is not given.
+func (s Sidecar) flagOf(name string) string {
+	value := ""
+	for i, a := range s.Args {
+		switch {
+		case strings.HasPrefix(a, "--"+name+"="):
+			value = strings.TrimPrefix(a, "--"+name+"=")
+		case a == "--"+name && i+1 < len(s.Args) && !strings.HasPrefix(s.Args[i+1], "-"):
+			value = s.Args[i+1]
+		case a == "--"+name:
+			value = "true"
+		}
+	}
+	return value
+}
+
+// ceiling is what the sidecar's flags allow at most.
+func (s Sidecar) ceiling() reconcile.Ceiling {
+	return reconcile.Ceiling{
+		Mode: v1alpha1.Mode(s.flagOf("max-mode")), Authors: v1alpha1.Authors(s.flagOf("max-authors")),
+		NoCrossNamespaceRefs: s.flagOf("no-cross-namespace-refs") == "true",
+	}
+}
+
+// watches says whether the sidecar looks into a namespace.
+func (s Sidecar) watches(namespace string) bool {
+	list := s.flagOf("namespaces")
+	return list == "" || slices.Contains(strings.Split(list, ","), namespace)
+}
+
+// policyOf is what may be done about a workload, for one trigger.
+func (f *Facts) policyOf(w *Workload, trigger v1alpha1.Trigger) reconcile.Policy {
+	subject := reconcile.Subject{
+		Name: w.String(), Namespace: f.Namespace, NamespaceLabels: f.NamespaceLabels, Labels: w.Labels,
+	}
+	return reconcile.Resolve(trigger, []reconcile.Subject{subject}, f.Policies, f.Sidecar.Namespace, f.Sidecar.ceiling())
+}

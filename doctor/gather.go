@@ -1,0 +1,241 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/flux"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo"
+	"github.com/backstop-dev/backstop/reconcile/registry"
+)
+
+// Gatherer reads facts with the rights of whoever asks.
+type Gatherer struct {
+	// Client reads, and creates SubjectAccessReviews, which are questions.
+	Client   client.Client
+	Flux     *flux.Flux
+	Git      *gitrepo.Mirrors
+	Registry *registry.Registry
+	// Logins are the user's own credentials for the registry of an image.
+	Logins func(ctx context.Context, image string) reconcile.Access
+	Now    func() time.Time
+	// Home is Backstop's namespace, and FluxHome that of Flux's controllers.
+	Home, FluxHome string
+
+	once once
+}
+
+// atOnce is how many workloads are looked at at the same time.
+const atOnce = 8
+
+// once keeps answers that several workloads need.
+type once struct {
+	mu      sync.Mutex
+	answers map[string]*answer
+}
+
+type answer struct {
+	once  sync.Once
+	value any
+}
+
+// ask asks a question once, however many need the answer.
+func ask[T any](o *once, key string, question func() T) T {
+	o.mu.Lock()
+	if o.answers == nil {
+		o.answers = map[string]*answer{}
+	}
+	a := o.answers[key]
+	if a == nil {
+		a = &answer{}
+		o.answers[key] = a
+	}
+	o.mu.Unlock()
+	a.once.Do(func() { a.value = question() })
+	return a.value.(T)
+}
+
+// Gather reads the facts of a namespace.
+func (g *Gatherer) Gather(ctx context.Context, namespace string) (Facts, error) {
+	f := Facts{Now: g.Now(), Namespace: namespace, Sidecar: g.sidecar(ctx), Cancels: g.cancels(ctx)}
+	var ns corev1.Namespace
+	err := g.Client.Get(ctx, types.NamespacedName{Name: namespace}, &ns)
+	if apierrors.IsNotFound(err) {
+		return f, fmt.Errorf("there is no namespace %s", namespace)
+	}
+	// Who may not read it sees no policy that selects by its labels.
+	f.NamespaceLabels = ns.Labels
+	for _, from := range slices.Compact([]string{namespace, g.Home}) {
+		var list v1alpha1.RollbackPolicyList
+		if err := g.Client.List(ctx, &list, client.InNamespace(from)); err != nil {
+			f.PoliciesUnread = fmt.Sprintf("the RollbackPolicies of namespace %s cannot be listed: %s", from, plain(err))
+			continue
+		}
+		f.Policies = append(f.Policies, list.Items...)
+	}
+	workloads, err := g.list(ctx, namespace)
+	if err != nil {
+		return f, err
+	}
+	f.Workloads = make([]Workload, len(workloads))
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for i, w := range workloads {
+		group.Go(func() error {
+			var err error
+			f.Workloads[i], err = g.workload(gctx, &f, w)
+			return err
+		})
+	}
+	return f, group.Wait()
+}
+
+// plain is an error of the API server for a sentence.
+func plain(err error) string {
+	if apierrors.IsForbidden(err) {
+		return "you may not"
+	}
+	return strings.Join(strings.Fields(err.Error()), " ")
+}
+
+// sidecar finds Backstop's Deployment and what it is run with.
+func (g *Gatherer) sidecar(ctx context.Context) Sidecar {
+	out := Sidecar{Namespace: g.Home}
+	var list appsv1.DeploymentList
+	err := g.Client.List(ctx, &list, client.InNamespace(g.Home),
+		client.MatchingLabels{"app.kubernetes.io/name": "backstop"})
+	if err != nil {
+		out.Unread = fmt.Sprintf("the Deployments of namespace %s cannot be listed: %s", g.Home, plain(err))
+		return out
+	}
+	for i := range list.Items {
+		d := &list.Items[i]
+		out.Deployment, out.Available = d.Name, d.Status.AvailableReplicas
+		for _, c := range d.Spec.Template.Spec.Containers {
+			if slices.Contains(c.Args, "run") {
+				out.Args = c.Args
+			}
+		}
+	}
+	if out.Deployment == "" {
+		out.Holder = g.holder(ctx)
+	}
+	return out
+}
+
+// holder is who holds Backstop's Lease right now; empty where nobody does, or nobody can tell.
+func (g *Gatherer) holder(ctx context.Context) string {
+	var l coordinationv1.Lease
+	err := g.Client.Get(ctx, types.NamespacedName{Namespace: g.Home, Name: "backstop"}, &l)
+	s := l.Spec
+	if err != nil || s.HolderIdentity == nil || s.RenewTime == nil || s.LeaseDurationSeconds == nil ||
+		g.Now().After(s.RenewTime.Add(time.Duration(*s.LeaseDurationSeconds)*time.Second)) {
+		return ""
+	}
+	return *s.HolderIdentity
+}
+
+// cancels says whether kustomize-controller runs with the gate that gives health checks up for a new revision.
+func (g *Gatherer) cancels(ctx context.Context) *bool {
+	var d appsv1.Deployment
+	key := types.NamespacedName{Namespace: g.FluxHome, Name: "kustomize-controller"}
+	if err := g.Client.Get(ctx, key, &d); err != nil {
+		return nil
+	}
+	on := false
+	for _, c := range d.Spec.Template.Spec.Containers {
+		for _, a := range c.Args {
+			on = on || strings.HasPrefix(a, "--feature-gates=") && strings.Contains(a, "CancelHealthCheckOnNewRevision=true")
+		}
+	}
+	return &on
+}
+
+// listed is a workload as the API server lists it.
+type listed struct {
+	Workload
+	template corev1.PodSpec
+}
+
+// list gives the workloads of a namespace.
+func (g *Gatherer) list(ctx context.Context, ns string) ([]listed, error) {
+	var out []listed
+	var deployments appsv1.DeploymentList
+	var sets appsv1.StatefulSetList
+	var daemons appsv1.DaemonSetList
+	var crons batchv1.CronJobList
+	for _, l := range []client.ObjectList{&deployments, &sets, &daemons, &crons} {
+		if err := g.Client.List(ctx, l, client.InNamespace(ns)); err != nil {
+			return nil, fmt.Errorf("list workloads in %s: %w", ns, err)
+		}
+	}
+	add := func(kind string, o client.Object, spec corev1.PodSpec) *listed {
+		out = append(out, listed{template: spec, Workload: Workload{
+			Workload: v1alpha1.Workload{Kind: kind, Name: o.GetName()}, Labels: o.GetLabels(),
+		}})
+		return &out[len(out)-1]
+	}
+	for i := range deployments.Items {
+		add("Deployment", &deployments.Items[i], deployments.Items[i].Spec.Template.Spec)
+	}
+	for i := range sets.Items {
+		s := &sets.Items[i]
+		w := add("StatefulSet", s, s.Spec.Template.Spec)
+		w.Ordered = s.Spec.PodManagementPolicy != appsv1.ParallelPodManagement
+		w.OnDelete = s.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType
+	}
+	for i := range daemons.Items {
+		w := add("DaemonSet", &daemons.Items[i], daemons.Items[i].Spec.Template.Spec)
+		w.OnDelete = daemons.Items[i].Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType
+	}
+	for i := range crons.Items {
+		add("CronJob", &crons.Items[i], crons.Items[i].Spec.JobTemplate.Spec.Template.Spec)
+	}
+	return out, nil
+}
+
+// workload reads the facts of one workload.
+func (g *Gatherer) workload(ctx context.Context, f *Facts, from listed) (Workload, error) {
+	w := from.Workload
+	chain, err := g.Flux.Chain(ctx, f.Namespace, w.Workload)
+	if why, refused := reconcile.AsRefusal(err); refused {
+		w.NotFlux = why
+		return w, nil
+	}
+	if err != nil {
+		return w, err
+	}
+	w.Chain = &chain
+	w.Refused = g.refused(ctx, f.Namespace, &w)
+	if err := g.source(ctx, f, &w); err != nil {
+		return w, err
+	}
+	for _, c := range slices.Concat(from.template.InitContainers, from.template.Containers) {
+		image, err := g.image(ctx, f.Namespace, &w, c.Image)
+		if err != nil {
+			return w, err
+		}
+		if !slices.ContainsFunc(w.Images, func(i Image) bool { return i.Image == c.Image }) {
+			w.Images = append(w.Images, image)
+		}
+	}
+	if w.Ordered || w.OnDelete {
+		w.MayDelete = g.may(ctx, "delete", "pods", f.Namespace, "")
+	}
+	return w, g.dependencies(ctx, &w)
+}
