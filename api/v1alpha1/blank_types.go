@@ -1,0 +1,222 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Node is one scalar in a YAML file in Git that says which image runs.
+type Node struct {
+	// File is the path from the root of the repository.
+	File string `json:"file"`
+	// Pointer finds the scalar in the file: document and path, sequences by name where they have one.
+	Pointer string `json:"pointer"`
+	// Part is what the scalar holds of a reference: Image, Repository, Name, Tag or Digest.
+	Part string `json:"part"`
+	// Bad is the value that cannot run.
+	Bad string `json:"bad"`
+	// Former is the value before the suspect commit; empty with Added where there was none.
+	// +optional
+	Former string `json:"former,omitempty"`
+	// Added says that the suspect commit brought the node itself: there is nothing to go back to.
+	// +optional
+	Added bool `json:"added,omitempty"`
+	// Marker is the ImagePolicy that writes the node, as namespace:name, empty where none does.
+	// +optional
+	Marker string `json:"marker,omitempty"`
+}
+
+// Suspect is the commit that brought the image in, and what it did.
+type Suspect struct {
+	// Source is the GitRepository that deploys the file.
+	Source ObjectRef `json:"source"`
+	// Branch that the source deploys.
+	Branch string `json:"branch"`
+	// Applier is the Flux object that applies the workload: a Kustomization or a HelmRelease.
+	// +optional
+	Applier ObjectRef `json:"applier,omitempty"`
+	// Image that was asked for, as the workload's template names it: it completes what nodes say of a former image.
+	// +optional
+	Image string `json:"image,omitempty"`
+	// Commit is the full hash of the suspect.
+	Commit string `json:"commit"`
+	// Parent is the hash of its first parent.
+	// +optional
+	Parent string `json:"parent,omitempty"`
+	// Subject is the first line of its message. It is data: it may hold anything.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Subject string `json:"subject,omitempty"`
+	// Author as the commit names him, which anyone can write.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Author string `json:"author,omitempty"`
+	// When is the committer's time.
+	When metav1.MicroTime `json:"when"`
+	// Automation is the ImageUpdateAutomation that wrote it, where it was one.
+	// +optional
+	Automation *ObjectRef `json:"automation,omitempty"`
+	// ByHand says why the change is not known to be image automation's; empty where it is.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	ByHand string `json:"byHand,omitempty"`
+	// OnlyImages says that the commit changed nothing but nodes of images.
+	// +optional
+	OnlyImages bool `json:"onlyImages,omitempty"`
+	// OtherImages are images that the same commit brought in and that are not reverted, cut to 20.
+	// +optional
+	OtherImages []string `json:"otherImages,omitempty"`
+	// SharedBy are other Flux objects that render the same files.
+	// +optional
+	SharedBy []ObjectRef `json:"sharedBy,omitempty"`
+	// Nodes are the scalars that hold the image.
+	// +kubebuilder:validation:MaxItems=64
+	Nodes []Node `json:"nodes"`
+}
+
+// NodeValue is a value for the node of the same index in suspect.nodes.
+type NodeValue struct {
+	// Index into suspect.nodes.
+	Index int32 `json:"index"`
+	// Value to write; the empty string is a value too.
+	Value string `json:"value"`
+}
+
+// Target is what the nodes go back to.
+type Target struct {
+	// Image that the workload will run again; empty where there is none.
+	// +optional
+	Image string `json:"image,omitempty"`
+	// Values for the nodes.
+	// +optional
+	Values []NodeValue `json:"values,omitempty"`
+	// Digest that the registry gave for the target.
+	// +optional
+	Digest string `json:"digest,omitempty"`
+	// Proved says that the registry holds the target for the platforms asked for.
+	Proved bool `json:"proved"`
+	// BadProved says that the registry confirmed that the failing image cannot run.
+	BadProved bool `json:"badProved"`
+	// Proof says in a sentence what the registry answered, about both.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Proof string `json:"proof,omitempty"`
+	// At is when it was proved.
+	At metav1.MicroTime `json:"at"`
+}
+
+// Verdict says whether Git is changed, and who said so.
+type Verdict struct {
+	// Answer is Approve or Reject.
+	Answer Answer `json:"answer"`
+	// By is the policy (policy NAMESPACE/NAME) or the person.
+	By string `json:"by"`
+	// At is when.
+	At metav1.MicroTime `json:"at"`
+	// Why in a sentence.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Why string `json:"why,omitempty"`
+	// Cooldown of the policy when it was given: the revert waits until the workload's last one is that long ago.
+	// +optional
+	Cooldown metav1.Duration `json:"cooldown,omitempty"`
+	// Release of the policy when it was given: what will lift the hold.
+	// +optional
+	Release ReleaseMode `json:"release,omitempty"`
+}
+
+// ByPolicy is the prefix of Verdict.By where no person decided.
+const ByPolicy = "policy "
+
+// Change is what was written to Git.
+type Change struct {
+	// Commit is the revert.
+	Commit string `json:"commit"`
+	// Hold is the commit that holds image automation off; empty where no marker was on the nodes.
+	// +optional
+	Hold string `json:"hold,omitempty"`
+	// Branch that was pushed to.
+	Branch string `json:"branch"`
+	// Policies are the ImagePolicies held, as namespace:name.
+	// +optional
+	Policies []string `json:"policies,omitempty"`
+	// Release is what lifts the hold, as the hold itself says: Manual where the policy says so, and after two lifts in a
+	// row that brought an image which had to be taken back.
+	// +optional
+	Release ReleaseMode `json:"release,omitempty"`
+	// By names the Rollback that pushed it, where it was another one or another cluster's.
+	// +optional
+	By string `json:"by,omitempty"`
+	// At is when.
+	At metav1.MicroTime `json:"at"`
+}
+
+// Landed is the first commit on the deployed branch that holds the target.
+type Landed struct {
+	// Commit is its hash.
+	Commit string `json:"commit"`
+	// At is when it was seen.
+	At metav1.MicroTime `json:"at"`
+	// Again counts how often it was landed again after a force push lost it.
+	// +optional
+	Again int32 `json:"again,omitempty"`
+}
+
+// Request is the reconcile that was asked of Flux.
+type Request struct {
+	// Token is the value of reconcile.fluxcd.io/requestedAt.
+	Token string `json:"token"`
+	// Objects that were asked.
+	Objects []ObjectRef `json:"objects"`
+	// At is when.
+	At metav1.MicroTime `json:"at"`
+}
+
+// Result is how a Rollback ended.
+type Result string
+
+// The ends.
+const (
+	// ResultVerified: the revert was applied and the workload runs the target.
+	ResultVerified Result = "Verified"
+	// ResultRestored: Flux took a drift back.
+	ResultRestored Result = "Restored"
+	// ResultRecovered: the image was pulled after all.
+	ResultRecovered Result = "Recovered"
+	// ResultRejected: a person said no.
+	ResultRejected Result = "Rejected"
+	// ResultExpired: nobody decided in time. It can still be decided.
+	ResultExpired Result = "Expired"
+	// ResultSuperseded: Git already says something else.
+	ResultSuperseded Result = "Superseded"
+	// ResultUnattributable: no commit in a Git repository that Backstop may write to brought the image in.
+	ResultUnattributable Result = "Unattributable"
+	// ResultNotified: the policy only tells.
+	ResultNotified Result = "Notified"
+	// ResultFailed: the revert could not be made or did not arrive.
+	ResultFailed Result = "Failed"
+)
+
+// Outcome is how it ended, for a human.
+type Outcome struct {
+	// Result is the end.
+	Result Result `json:"result"`
+	// Sentence says it.
+	// +kubebuilder:validation:MaxLength=4096
+	Sentence string `json:"sentence"`
+	// At is when.
+	At metav1.MicroTime `json:"at"`
+}
+
+// HoldRelease says how the hold was lifted.
+type HoldRelease struct {
+	// Commit that lifted it; empty where somebody else's did.
+	// +optional
+	Commit string `json:"commit,omitempty"`
+	// Image that the policy elects now.
+	// +optional
+	Image string `json:"image,omitempty"`
+	// By is who: the policy's newer image, a person, or somebody's commit.
+	By string `json:"by"`
+	// At is when.
+	At metav1.MicroTime `json:"at"`
+}

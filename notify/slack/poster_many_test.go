@@ -1,0 +1,91 @@
+package slack
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/test/slackstub"
+)
+
+func Test429For50RollbacksAtOnce(t *testing.T) {
+	bubble(t, slackstub.Options{PostEvery: time.Second}, func(w *world) {
+		w.slack.Fail("chat.postMessage", slackstub.Fault{Status: 429, RetryAfter: 30 * time.Second, Times: 2, Skip: 3})
+		for i := range 50 {
+			w.put(fmt.Sprintf("app-%02d", i), asking)
+		}
+		w.after(20 * time.Second)
+		for i := range 50 {
+			w.put(fmt.Sprintf("app-%02d", i), ended(v1alpha1.ResultVerified))
+		}
+		w.after(10 * time.Minute)
+		posts := w.posts()
+		for i := range 50 {
+			if name := fmt.Sprintf("app-%02d", i); posts[name] != 1 {
+				t.Errorf("%s was posted %d times", name, posts[name])
+			}
+		}
+		for _, m := range w.slack.Everything() {
+			if len(m.Metadata) > 0 && !strings.Contains(m.Header(), "healthy") {
+				t.Errorf("a card still says %q", m.Header())
+			}
+		}
+		if got := w.slack.MaxPosts(slackstub.ChannelID, time.Second); got != 1 {
+			t.Errorf("%d posts within a second", got)
+		}
+		for _, r := range w.slack.Requests("chat.postMessage") {
+			if r.Result == "ratelimited" {
+				t.Error("Slack had to limit the posts itself")
+				break
+			}
+		}
+	})
+}
+
+func TestManyOfOneMinuteAreADigest(t *testing.T) {
+	bubble(t, slackstub.Options{}, func(w *world) {
+		for i := range 8 {
+			w.put(fmt.Sprintf("app-%d", i), asking)
+		}
+		w.after(2 * time.Minute)
+		digest := w.one()
+		requireContains(t, "the digest", digest.Header(), "8 images cannot be pulled since commit 4be1c2d")
+		if n := len(w.slack.Thread(slackstub.ChannelID, digest.TS)); n != 8 {
+			t.Errorf("%d cards are in the thread, want 8", n)
+		}
+		r, _ := w.store.Get(t.Context(), "production", "app-3")
+		if r.Status.Card.Thread != digest.TS {
+			t.Errorf("the record of a card says %+v", r.Status.Card)
+		}
+		// After a restart the digest goes on, and a late one of the same commit joins it.
+		w.stop()
+		w.start()
+		w.put("late", asking)
+		for i := range 8 {
+			w.put(fmt.Sprintf("app-%d", i), ended(v1alpha1.ResultVerified))
+		}
+		w.after(3 * time.Minute)
+		digest = w.one()
+		requireContains(t, "the digest", digest.Header(), "9 images")
+		requireContains(t, "the digest", digest.Says(), "Verified", "1 to decide")
+		for name, n := range w.posts() {
+			if n != 1 {
+				t.Errorf("%s was posted %d times", name, n)
+			}
+		}
+	})
+}
+
+func TestFiveAreNoDigest(t *testing.T) {
+	bubble(t, slackstub.Options{}, func(w *world) {
+		for i := range 5 {
+			w.put(fmt.Sprintf("app-%d", i), asking)
+		}
+		w.after(time.Minute)
+		if n := len(w.cards()); n != 5 {
+			t.Errorf("%d cards stand in the channel, want 5", n)
+		}
+	})
+}

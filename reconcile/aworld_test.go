@@ -1,0 +1,112 @@
+package reconcile
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+var t0 = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+
+func micro(t time.Time) metav1.MicroTime { return metav1.NewMicroTime(t) }
+
+type worldChange func(*World)
+
+// aWorld has a failure a minute old, a suspect, a proved target, and a policy that reverts by itself.
+func aWorld(changes ...worldChange) World {
+	auto := &v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: "develop", Name: "develop"}
+	failure := v1alpha1.Failure{
+		Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend", UID: "u"}, Revision: "1", Container: "backend",
+		Cause: v1alpha1.CauseNotFound, Since: micro(t0.Add(-time.Minute)),
+	}
+	w := World{
+		Now: t0, Self: "prod/develop/backend-1", Budget: Budget{Count: 3, Per: time.Hour},
+		Sighting: Sighting{Failures: []v1alpha1.Failure{failure}},
+		Policy: Policy{Mode: v1alpha1.ModeAuto, Authors: v1alpha1.AuthorsAutomation, Grace: 30 * time.Second, MaxAge: 24 * time.Hour,
+			Cooldown: 30 * time.Minute, Approval: time.Hour, Verify: 15 * time.Minute, Release: v1alpha1.ReleaseNewerImage,
+			By: []string{"develop/web"}},
+		Form: v1alpha1.Rollback{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "develop", Name: "backend-1"},
+			Spec:       v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: "reg/backend:v2"},
+			Status: v1alpha1.RollbackStatus{
+				Failures: []v1alpha1.Failure{failure},
+				Suspect: &v1alpha1.Suspect{Commit: "bad0", Branch: "main", When: micro(t0.Add(-2 * time.Minute)), Automation: auto,
+					OnlyImages: true, Nodes: []v1alpha1.Node{{File: "a.yaml", Bad: "reg/backend:v2", Former: "reg/backend:v1",
+						Marker: "develop:backend"}}},
+				Target: &v1alpha1.Target{Image: "reg/backend:v1", Values: []v1alpha1.NodeValue{{Value: "reg/backend:v1"}}, Proved: true,
+					BadProved: true, At: micro(t0), Proof: "proof"},
+			},
+		},
+		Branch: &Branch{Tip: "tip0", Values: map[int32]string{0: "reg/backend:v2"}},
+	}
+	for _, c := range changes {
+		c(&w)
+	}
+	return w
+}
+
+func tipSays(value string) worldChange {
+	return func(w *World) { w.Branch.Values[0] = value }
+}
+
+func trail(kind TrailKind, ago time.Duration, change func(*Trail)) worldChange {
+	return func(w *World) {
+		t := Trail{Commit: "trail0", When: t0.Add(-ago), Kind: kind}
+		change(&t)
+		w.Branch.Trails = append(w.Branch.Trails, t)
+	}
+}
+
+func approved(by string) worldChange {
+	return func(w *World) {
+		w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, By: by, At: micro(t0),
+			Cooldown: metav1.Duration{Duration: w.Policy.Cooldown}}
+	}
+}
+
+func changed(w *World) {
+	approved("policy develop/web")(w)
+	w.Form.Status.Change = &v1alpha1.Change{Commit: "revert0", Hold: "hold0", Branch: "main", Policies: []string{"develop:backend"},
+		At: micro(t0)}
+	tipSays("reg/backend:v1")(w)
+	trail(TrailRevert, 0, func(t *Trail) { t.Commit, t.Rollbacks = "revert0", []string{w.Self} })(w)
+}
+
+func landed(w *World) {
+	changed(w)
+	w.Form.Status.Landed = &v1alpha1.Landed{Commit: "revert0", At: micro(t0)}
+	w.Form.Status.Request = &v1alpha1.Request{Token: "t", At: micro(t0)}
+	w.Rollout = &Rollout{Contains: true, Fetched: true, Workloads: []WorkloadState{{
+		Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend", UID: "u"}, Images: map[string]string{"backend": "reg/backend:v1"},
+		Complete: true,
+	}}}
+}
+
+func ended(r v1alpha1.Result) worldChange {
+	return func(w *World) { w.Form.Status.Outcome = &v1alpha1.Outcome{Result: r, At: micro(t0)} }
+}
+
+// opensFor makes the form the empty one that is created for a hold.
+func opensFor(policy string, at time.Time) worldChange {
+	return func(w *World) {
+		w.Form.Annotations = map[string]string{AdoptsAnnotation: policy}
+		w.Form.CreationTimestamp = metav1.NewTime(at)
+		w.Form.Status, w.Sighting, w.Branch = v1alpha1.RollbackStatus{}, Sighting{}, nil
+	}
+}
+
+func held(w *World) { w.Branch.Held = map[int32]Hold{0: {Policy: "develop:backend"}} }
+
+func elects(image string, f Finding) worldChange {
+	return func(w *World) { w.Election = &Election{Automation: true, Image: image, Proof: Proof{Finding: f}} }
+}
+
+func decidedBy(answers ...v1alpha1.Decision) worldChange {
+	return func(w *World) { w.Form.Spec.Decisions = answers }
+}
+
+func decision(by string, a v1alpha1.Answer, at time.Duration) v1alpha1.Decision {
+	return v1alpha1.Decision{By: by, Answer: a, At: micro(t0.Add(at))}
+}

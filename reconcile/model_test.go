@@ -1,0 +1,195 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// introduced names the newest commit that brought a value in.
+func (m *model) introduced(v string) string {
+	for i := len(m.branch) - 1; i > 0; i-- {
+		if m.branch[i].value == v && m.branch[i-1].value != v {
+			return m.branch[i].id
+		}
+	}
+	return m.branch[0].id
+}
+
+// Flux.
+
+func (m *model) origin() Origin {
+	auto := v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: m.ns, Name: "a"}
+	return Origin{
+		Source:   Source{Name: types.NamespacedName{Namespace: "flux-system", Name: "fleet"}, Branch: "main"},
+		Policies: []ImagePolicy{{Name: m.ns + ":app", Latest: m.elected, Automation: &auto}},
+		Cascade:  []v1alpha1.ObjectRef{{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}},
+	}
+}
+
+func (m *model) Origin(context.Context, string, v1alpha1.Workload, *types.NamespacedName) (Origin, error) {
+	return m.origin(), nil
+}
+
+func (m *model) Reopen(context.Context, v1alpha1.Suspect, *types.NamespacedName, time.Time) (Origin, error) {
+	return m.origin(), nil
+}
+
+func (m *model) Automated(context.Context) ([]Origin, error) { return []Origin{m.origin()}, nil }
+
+func (m *model) Access(context.Context, string, string, string) (Access, error) { return Access{}, nil }
+
+func (m *model) Request(context.Context, []v1alpha1.ObjectRef, string) error {
+	return m.write(func() error { return nil })
+}
+
+func (m *model) Applied(context.Context, string, v1alpha1.Workload, time.Time) (Applied, error) {
+	return Applied{}, errors.New("not asked")
+}
+
+func (m *model) Rollout(_ context.Context, form *v1alpha1.Rollback, contains func(string, string) (bool, error)) (Rollout, error) {
+	ok, err := contains(m.tip().id, form.Status.Landed.Commit)
+	v := m.tip().value
+	return Rollout{Contains: ok, Fetched: ok, Workloads: []WorkloadState{{
+		Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app", UID: "w"},
+		Images:   map[string]string{"app": v}, Complete: m.started[v],
+	}}}, err
+}
+
+// Registry.
+
+func (m *model) Prove(_ context.Context, q Question) Proof {
+	switch {
+	case m.dark:
+		return Proof{Finding: FindingUnproved, Sentence: "503", At: m.now}
+	case m.present[q.Image]:
+		return Proof{Finding: FindingPresent, Sentence: q.Image + " is there", At: m.now}
+	}
+	return Proof{Finding: FindingAbsent, Cause: v1alpha1.CauseNotFound, Sentence: q.Image + " is not there", At: m.now}
+}
+
+// Git.
+
+func (m *model) Blame(_ context.Context, _ Source, q Query) (v1alpha1.Suspect, error) {
+	for i := len(m.branch) - 1; i > 0; i-- {
+		c, p := m.branch[i], m.branch[i-1]
+		if c.value == q.Image && p.value != q.Image && c.trail == nil {
+			auto := v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: m.ns, Name: "a"}
+			return v1alpha1.Suspect{
+				Commit: c.id, Parent: p.id, When: metav1.NewMicroTime(c.when), Automation: &auto, OnlyImages: true,
+				Nodes: []v1alpha1.Node{{File: "app.yaml", Pointer: "/image", Part: "Image", Bad: c.value, Former: p.value,
+					Marker: m.ns + ":app"}},
+			}, nil
+		}
+	}
+	return v1alpha1.Suspect{}, Refuse("%s is not in Git", q.Image)
+}
+
+func (m *model) Former(_ context.Context, _ Source, s v1alpha1.Suspect, _ int) ([]Former, error) {
+	var out []Former
+	seen := false
+	for i := len(m.branch) - 1; i >= 0; i-- {
+		c := m.branch[i]
+		if seen && c.value != s.Nodes[0].Bad {
+			out = append(out, Former{Commit: c.id, Image: c.value, Values: []v1alpha1.NodeValue{{Value: c.value}}})
+		}
+		seen = seen || c.id == s.Commit
+	}
+	return out, nil
+}
+
+func (m *model) look(s v1alpha1.Suspect, t *v1alpha1.Target) Branch {
+	b := Branch{Tip: m.tip().id, Values: map[int32]string{0: m.tip().value}, Held: map[int32]Hold{}}
+	if m.tip().held {
+		b.Held[0] = Hold{Policy: m.ns + ":app"}
+	}
+	for i := len(m.branch) - 1; i >= 0 && m.branch[i].id != s.Commit; i-- {
+		if m.branch[i].trail != nil {
+			tr := *m.branch[i].trail
+			tr.Commit, tr.When = m.branch[i].id, m.branch[i].when
+			b.Trails = append(b.Trails, tr)
+		}
+		if t != nil && len(t.Values) > 0 && m.branch[i].value == t.Values[0].Value && m.tip().value == t.Values[0].Value {
+			b.HoldsTarget = m.branch[i].id
+		}
+	}
+	return b
+}
+
+func (m *model) Look(_ context.Context, _ Source, s v1alpha1.Suspect, t *v1alpha1.Target, _ time.Time) (Branch, error) {
+	return m.look(s, t), nil
+}
+
+func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, error) {
+	out := make([]Landing, len(reverts))
+	err := m.write(func() error {
+		if m.raceNext {
+			// Somebody else pushes first: everything is planned again on the new tip.
+			m.raceNext = false
+			for _, r := range reverts {
+				_ = r.Permit(m.look(r.Suspect, &r.Target))
+			}
+			m.push(commit{value: m.tip().value, held: m.tip().held})
+		}
+		trail := Trail{Kind: TrailRevert}
+		for i, r := range reverts {
+			if err := r.Permit(m.look(r.Suspect, &r.Target)); err != nil {
+				out[i].Err = err
+				continue
+			}
+			trail.Rollbacks = append(trail.Rollbacks, r.Rollback)
+			trail.Images = append(trail.Images, r.Image)
+			trail.Workloads = append(trail.Workloads, r.Workloads...)
+			trail.Reverts = append(trail.Reverts, r.Suspect.Commit)
+			out[i].Change = &v1alpha1.Change{Branch: "main", At: metav1.NewMicroTime(m.now)}
+		}
+		if len(trail.Rollbacks) == 0 {
+			return nil
+		}
+		first := slices.IndexFunc(out, func(l Landing) bool { return l.Err == nil })
+		m.push(commit{value: reverts[first].Target.Values[0].Value, trail: &trail})
+		revert := m.tip().id
+		hold := trail
+		hold.Kind = TrailHold
+		m.push(commit{value: m.tip().value, held: true, trail: &hold})
+		for i := range out {
+			if out[i].Err == nil {
+				m.reverts[reverts[i].Suspect.Commit+" "+reverts[i].Image]++
+				out[i].Change.Commit, out[i].Change.Hold = revert, m.tip().id
+				out[i].Change.Policies = []string{m.ns + ":app"}
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (m *model) Images(context.Context, Source, Wanted) (images, why map[string]string, err error) {
+	return nil, nil, errors.New("not asked")
+}
+
+func (m *model) Holds(context.Context, Source, []Root) ([]Hold, error) { return nil, nil }
+
+func (m *model) Lift(_ context.Context, _ Source, l Lift) (string, error) {
+	var id string
+	err := m.write(func() error {
+		if !m.tip().held {
+			return nil
+		}
+		m.push(commit{value: m.tip().value, trail: &Trail{Kind: TrailLift, Rollbacks: []string{l.Rollback}}})
+		id = m.tip().id
+		return nil
+	})
+	return id, err
+}
+
+func (m *model) Contains(_ context.Context, _ Source, tip, c string) (bool, error) {
+	at := slices.IndexFunc(m.branch, func(x commit) bool { return x.id == tip })
+	return slices.ContainsFunc(m.branch[:at+1], func(x commit) bool { return x.id == c }), nil
+}

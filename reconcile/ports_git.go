@@ -1,0 +1,258 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// Auth holds the credentials of a Git server, as the Flux object's Secrets hold
+// them. It prints as "[redacted]" whatever the verb.
+type Auth struct {
+	// Provider is the GitRepository's spec.provider: generic, github, azure, aws.
+	Provider string
+	// Secret is the data of the GitRepository's secretRef; nil for none.
+	Secret map[string][]byte
+	// Proxy is the data of its proxySecretRef; nil for none.
+	Proxy map[string][]byte
+}
+
+// Format keeps secrets out of every print, log and error.
+func (Auth) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
+
+// LogValue keeps secrets out of structured logs.
+func (Auth) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// MarshalJSON keeps secrets out of everything encoded.
+func (Auth) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil }
+
+// SigningKey is the automation's commit signing key. It prints as "[redacted]".
+type SigningKey struct {
+	// Type is gpg or ssh.
+	Type string
+	// Key is the armored private key, or the SSH private key in PEM.
+	Key []byte
+	// Passphrase of the key; empty for none.
+	Passphrase []byte
+}
+
+// Format keeps the key out of every print, log and error.
+func (SigningKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
+
+// LogValue keeps the key out of structured logs.
+func (SigningKey) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// MarshalJSON keeps the key out of everything encoded.
+func (SigningKey) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil }
+
+// Source is a GitRepository that Backstop reads and may push to.
+type Source struct {
+	// Name of the GitRepository object; one mirror each.
+	Name types.NamespacedName
+	// URL to fetch and push, as in the object's spec.
+	URL string
+	// Branch that the source deploys.
+	Branch string
+	// Timeout of one network operation; 60 s where the object says nothing.
+	Timeout time.Duration
+	// Auth to fetch and push.
+	Auth Auth
+	// AuthorName and AuthorEmail sign the commits: the automation's, or Backstop's own.
+	AuthorName, AuthorEmail string
+	// Signing key of the automation; nil for none.
+	Signing *SigningKey
+	// Verified says that Flux only accepts signed commits (spec.verify), so that a push without Signing is refused.
+	Verified bool
+	// ReadOnly says in a sentence why nothing may be pushed to Branch (pinned to a tag, the automation pushes to
+	// another branch, …); empty when it may.
+	ReadOnly string
+}
+
+// Format leaves out the credentials and what a URL may hold of them.
+func (s Source) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "%s at %s", s.Name, s.Branch)
+}
+
+// Query asks for the commit that brought an image in.
+type Query struct {
+	// Image as the workload's template names it.
+	Image string
+	// Namespace and Workload that run it; they tell apart several nodes of one value. Workload may be empty.
+	Namespace string
+	Workload  v1alpha1.Workload
+	// Container, where known.
+	Container string
+	// Root to search, and the other roots that may share its files.
+	Root   Root
+	Others []Root
+	// Policies that image automation knows, to tell its changes from a person's by value.
+	Policies []ImagePolicy
+	// Applied is the commit that the pods run, where known: it is searched where the tip says the image no more.
+	Applied string
+}
+
+// Former is what the nodes held before, at one commit.
+type Former struct {
+	// Commit at which the nodes held these values.
+	Commit string
+	// Image that they make; for a lone tag or digest with the rest of the reference filled in from the suspect image.
+	Image string
+	// Values for the suspect's nodes.
+	Values []v1alpha1.NodeValue
+}
+
+// Branch is the tip of the deployed branch, seen from one suspect.
+type Branch struct {
+	// Tip is the hash of the branch's newest commit.
+	Tip string
+	// Values of the suspect's nodes at the tip, by index; a node that is gone is missing.
+	Values map[int32]string
+	// Held says by index whether the node's marker carries a hold.
+	Held map[int32]Hold
+	// Trails are Backstop's own commits since the suspect, or since the time asked for, whichever is longer ago; newest
+	// first.
+	Trails []Trail
+	// HoldsTarget is the oldest commit after the suspect from which on the branch holds the target; empty when the tip
+	// does not.
+	HoldsTarget string
+}
+
+// TrailKind tells Backstop's commits apart.
+type TrailKind string
+
+// The kinds of commits that Backstop makes.
+const (
+	TrailRevert TrailKind = "Revert"
+	TrailHold   TrailKind = "Hold"
+	TrailLift   TrailKind = "Lift"
+)
+
+// Trail is one of Backstop's own commits, read from its trailers.
+type Trail struct {
+	// Commit and its committer time.
+	Commit string
+	When   time.Time
+	// Kind of the commit.
+	Kind TrailKind
+	// Rollbacks are CLUSTER/NAMESPACE/NAME of those that it serves (Backstop-Rollback).
+	Rollbacks []string
+	// Images taken back, or elected for a lift (Backstop-Image).
+	Images []string
+	// Workloads concerned, as CLUSTER/NAMESPACE/Kind/name (Backstop-Workload).
+	Workloads []string
+	// Reverts are the suspect commits ("This reverts commit …").
+	Reverts []string
+	// Policies held or lifted, namespace:name (Backstop-Policy).
+	Policies []string
+}
+
+// Revert is one Rollback's wish for the branch, planned again on every tip that a push would replace.
+type Revert struct {
+	// Rollback as CLUSTER/NAMESPACE/NAME.
+	Rollback string
+	// Image and Workloads for the trailers.
+	Image     string
+	Workloads []string
+	// Suspect and Target: nodes and their values.
+	Suspect v1alpha1.Suspect
+	Target  v1alpha1.Target
+	// Hold writes a hold on the nodes' markers.
+	Hold bool
+	// Release is written into the hold, so that it says itself what lifts it.
+	Release v1alpha1.ReleaseMode
+	// Trailers to add, such as Approved-by.
+	Trailers []string
+	// Since reaches further back than the suspect for the Trails that Permit sees, as in Look.
+	Since time.Time
+	// Permit is asked with the tip that the push would replace, within the mirror's lock. A refusal leaves this
+	// Revert out; the others go on.
+	Permit func(Branch) error
+}
+
+// Landing is what became of one Revert.
+type Landing struct {
+	// Change that was pushed; nil when it was not.
+	Change *v1alpha1.Change
+	// Err says why not: what Permit said, or a refusal such as a SOPS file.
+	Err error
+}
+
+// Hold is a hold found in Git, which describes itself.
+type Hold struct {
+	// File and Pointer of the node.
+	File    string
+	Pointer string
+	// Policy is namespace:name of the marker.
+	Policy string
+	// Not is the value that failed.
+	Not string
+	// Since is when the hold was written.
+	Since time.Time
+	// Release says what lifts it.
+	Release v1alpha1.ReleaseMode
+	// Value of the node now.
+	Value string
+	// Image the node names now, as far as the node says it (name:tag, or a lone tag).
+	Image string
+	// Commit that wrote the hold and the Rollback that it names, CLUSTER/NAMESPACE/NAME; empty where the trailer was not
+	// found.
+	Commit   string
+	Rollback string
+	// Failed are the images that Backstop took back from this node, newest first.
+	Failed []string
+}
+
+// Git reads and writes the deployed branch of a source.
+type Git interface {
+	// Blame finds the commit that brought the image in. A Refusal says why none is to be found.
+	Blame(ctx context.Context, src Source, q Query) (v1alpha1.Suspect, error)
+	// Former lists what the suspect's nodes held before, newest first, at most max.
+	Former(ctx context.Context, src Source, s v1alpha1.Suspect, max int) ([]Former, error)
+	// Look fetches and describes the tip as seen from the suspect; since reaches further back for Trails.
+	Look(ctx context.Context, src Source, s v1alpha1.Suspect, t *v1alpha1.Target, since time.Time) (Branch, error)
+	// Land pushes the reverts, as many as are permitted on one tip in one push, and answers for each by index.
+	// An error of the whole is retryable unless it is a Refusal.
+	Land(ctx context.Context, src Source, reverts []Revert) ([]Landing, error)
+	// Holds lists the holds below the roots at the tip.
+	Holds(ctx context.Context, src Source, roots []Root) ([]Hold, error)
+	// Lift takes holds away in one push, and gives the commit.
+	Lift(ctx context.Context, src Source, lift Lift) (string, error)
+	// Images lists by container which images the files say for a workload at a commit. What cannot be told is missing, and
+	// why says so, by container too.
+	Images(ctx context.Context, src Source, q Wanted) (images, why map[string]string, err error)
+	// Contains says whether a commit is reachable from another one that the source knows.
+	Contains(ctx context.Context, src Source, tip, commit string) (bool, error)
+}
+
+// Wanted asks what Git has a workload run.
+type Wanted struct {
+	// Commit to read.
+	Commit string
+	// Root to search.
+	Root Root
+	// Namespace and Workload that runs them.
+	Namespace string
+	Workload  v1alpha1.Workload
+	// Containers, each with the images that it had and has: of values that may be meant in more than one way, as those of
+	// a chart, the first that the files say counts.
+	Containers map[string][]string
+}
+
+// Lift asks for holds to be taken away.
+type Lift struct {
+	// Policy whose holds are lifted, namespace:name.
+	Policy string
+	// Not restricts it to holds of that value; empty lifts all of the policy.
+	Not string
+	// Roots to search.
+	Roots []Root
+	// Image elected now, By whom, and the Rollback, for the trailers.
+	Image    string
+	By       string
+	Rollback string
+}
