@@ -47,7 +47,7 @@ type Watcher struct {
 	clients Clients
 	opts    Options
 	log     *slog.Logger
-	queue   workqueue.TypedRateLimitingInterface[reconcile.Key]
+	queue   *keys
 	pods    *sightings
 	drifts  *drifts
 	first   *FirstErrors
@@ -76,7 +76,7 @@ func New(c Clients, opts Options) (*Watcher, error) {
 	}
 	w := &Watcher{
 		clients: c, opts: opts, log: opts.Log, first: newFirstErrors(opts.Now),
-		queue:     newQueue[reconcile.Key]("rollbacks", opts.Metrics, time.Second, 2*time.Minute),
+		queue:     newKeys(opts.Metrics, time.Second, 2*time.Minute),
 		pods:      newSightings(newQueue[types.NamespacedName]("pods", opts.Metrics, 100*time.Millisecond, 30*time.Second)),
 		drifts:    newDrifts(newQueue[v1alpha1.ObjectRef]("drifts", opts.Metrics, 100*time.Millisecond, 30*time.Second)),
 		informers: map[string][]cache.SharedIndexInformer{},
@@ -93,12 +93,21 @@ func New(c Clients, opts Options) (*Watcher, error) {
 // newQueue makes a queue whose back-off for one item goes from least to most.
 func newQueue[T comparable](name string, m *Metrics, least, most time.Duration,
 ) workqueue.TypedRateLimitingInterface[T] {
+	return newQueueWith(queueConfig[T](name, m), least, most)
+}
+
+func newQueueWith[T comparable](cfg workqueue.TypedRateLimitingQueueConfig[T], least, most time.Duration,
+) workqueue.TypedRateLimitingInterface[T] {
+	return workqueue.NewTypedRateLimitingQueueWithConfig(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[T](least, most), cfg)
+}
+
+func queueConfig[T comparable](name string, m *Metrics) workqueue.TypedRateLimitingQueueConfig[T] {
 	cfg := workqueue.TypedRateLimitingQueueConfig[T]{Name: name}
 	if m != nil {
 		cfg.MetricsProvider = queueMetrics{m}
 	}
-	return workqueue.NewTypedRateLimitingQueueWithConfig(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[T](least, most), cfg)
+	return cfg
 }
 
 // add makes the informers of a kind.
@@ -259,7 +268,7 @@ func (w *Watcher) wakeConcerned(kind string) func(metav1.Object) {
 		ref := v1alpha1.ObjectRef{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}
 		for _, r := range w.indexed(byName, ref.String()) {
 			if kind != kindImagePolicy && reconcile.Ended(&r.Status) {
-				w.queue.AddAfter(keyOf(r), restLook)
+				w.queue.Rest(keyOf(r), restLook)
 				continue
 			}
 			w.queue.Add(keyOf(r))

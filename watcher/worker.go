@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -43,6 +45,9 @@ func (w *Watcher) walk(ctx context.Context, walker Walker, key reconcile.Key) {
 	again, err := w.guarded(ctx, walker, key)
 	var later *reconcile.RetryAfter
 	switch {
+	case err == nil && again > 0 && w.rests(key):
+		w.queue.Forget(key)
+		w.queue.Rest(key, again)
 	case err == nil && again > 0:
 		w.queue.Forget(key)
 		w.queue.AddAfter(key, again)
@@ -55,6 +60,12 @@ func (w *Watcher) walk(ctx context.Context, walker Walker, key reconcile.Key) {
 		w.complain(key, err)
 		w.queue.AddRateLimited(key)
 	}
+}
+
+// rests says whether the Rollbacks of a key have ended, as far as the watch knows, and only hold any more.
+func (w *Watcher) rests(key reconcile.Key) bool {
+	all := w.indexed(byKey, key.String())
+	return len(all) > 0 && !slices.ContainsFunc(all, func(r *v1alpha1.Rollback) bool { return !reconcile.Ended(&r.Status) })
 }
 
 // guarded turns a panic into an error: one Rollback that breaks an assumption must not stop the others.
