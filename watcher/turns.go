@@ -10,8 +10,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// keys is the queue of keys, in which those that rest are let wait: hundreds of Rollbacks that only hold any more look at
-// their branch whenever it moves, and an image that fails now must not stand behind them.
+// keys is the queue of keys, in which those that rest are let wait: hundreds of Rollbacks that only hold any more look
+// at their branch whenever it moves, and an image that fails now must not stand behind them.
 //
 //	Add ──────────► urgent ──┐
 //	Rest ─ later ─► resting ─┴─► Get, the urgent ones first

@@ -65,7 +65,8 @@ func (w *Watcher) walk(ctx context.Context, walker Walker, key reconcile.Key) {
 // rests says whether the Rollbacks of a key have ended, as far as the watch knows, and only hold any more.
 func (w *Watcher) rests(key reconcile.Key) bool {
 	all := w.indexed(byKey, key.String())
-	return len(all) > 0 && !slices.ContainsFunc(all, func(r *v1alpha1.Rollback) bool { return !reconcile.Ended(&r.Status) })
+	open := func(r *v1alpha1.Rollback) bool { return !reconcile.Ended(&r.Status) }
+	return len(all) > 0 && !slices.ContainsFunc(all, open)
 }
 
 // guarded turns a panic into an error: one Rollback that breaks an assumption must not stop the others.
