@@ -10,11 +10,11 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// gather reads the world of a key, live, and never judges. It gives nil where there is nothing to walk: no Rollback and
-// nothing that fails. A World whose form has no name asks for a new form to be opened.
+// gather reads the world of a key, live but for what the walk has just looked at, and never judges. It gives nil where
+// there is nothing to walk: no Rollback and nothing that fails. A World whose form has no name asks for a new form to
+// be opened.
 func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error) {
-	now := e.Now()
-	g.at(now)
+	g.at(e.Now())
 	form, err := e.Records.Latest(ctx, key)
 	if err != nil {
 		return nil, fmt.Errorf("read the newest Rollback: %w", err)

@@ -7,7 +7,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// World is all that decide may look at. It is gathered live before every step.
+// World is all that decide may look at. It is gathered before every step, live but for what a glance keeps.
 type World struct {
 	// Now is the time.
 	Now time.Time

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"time"
 
-	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -65,8 +63,12 @@ func (w *Watcher) walk(ctx context.Context, walker Walker, key reconcile.Key) {
 // rests says whether the Rollbacks of a key have ended, as far as the watch knows, and only hold any more.
 func (w *Watcher) rests(key reconcile.Key) bool {
 	all := w.indexed(byKey, key.String())
-	open := func(r *v1alpha1.Rollback) bool { return !reconcile.Ended(&r.Status) }
-	return len(all) > 0 && !slices.ContainsFunc(all, open)
+	for _, r := range all {
+		if !reconcile.Ended(&r.Status) {
+			return false
+		}
+	}
+	return len(all) > 0
 }
 
 // guarded turns a panic into an error: one Rollback that breaks an assumption must not stop the others.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 
 	"github.com/backstop-dev/backstop/doctor"
 	"github.com/backstop-dev/backstop/reconcile/flux"
-	"github.com/backstop-dev/backstop/reconcile/gitrepo"
 	"github.com/backstop-dev/backstop/reconcile/registry"
 	"github.com/backstop-dev/backstop/trace"
 )
@@ -70,15 +68,11 @@ func (o *doctorOptions) run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "backstop-")
-	if err != nil {
-		return fmt.Errorf("make a folder for the mirror: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	git, err := gitrepo.New(dir, gitrepo.Options{Now: time.Now})
+	git, forget, err := mirrorOnce()
 	if err != nil {
 		return err
 	}
+	defer func() { _ = forget() }()
 	own := &logins{keychain: keychain()}
 	g := &doctor.Gatherer{
 		Client: cl, Flux: flux.New(cl, flux.Options{Person: true}), Git: git,

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -171,7 +172,7 @@ type remote struct {
 	git    *gitrepo.Mirrors
 	origin reconcile.Origin
 	query  reconcile.Query
-	dir    string
+	forget func() error
 }
 
 func (l *lookup) online(ctx context.Context, arg string, wl v1alpha1.Workload, isWorkload bool,
@@ -193,15 +194,11 @@ func (l *lookup) online(ctx context.Context, arg string, wl v1alpha1.Workload, i
 	if err != nil {
 		return nil, "", fmt.Errorf("find the source of %s: %w", wl, err)
 	}
-	dir, err := os.MkdirTemp("", "backstop-")
-	if err != nil {
-		return nil, "", fmt.Errorf("make a folder for the mirror: %w", err)
-	}
-	git, err := gitrepo.New(dir, gitrepo.Options{Now: time.Now})
+	git, forget, err := mirrorOnce()
 	if err != nil {
 		return nil, "", err
 	}
-	return &remote{git: git, origin: origin, dir: dir, query: reconcile.Query{
+	return &remote{git: git, origin: origin, forget: forget, query: reconcile.Query{
 		Namespace: ns, Workload: wl, Container: l.container, Root: origin.Root, Others: origin.Others,
 		Policies: origin.Policies,
 	}}, image, nil
@@ -228,7 +225,20 @@ func (r *remote) push(ctx context.Context, rev reconcile.Revert, _ *gitrepo.Plan
 	return landed[0].Change, landed[0].Err
 }
 
-func (r *remote) close() error { return os.RemoveAll(r.dir) }
+func (r *remote) close() error { return r.forget() }
+
+// mirrorOnce makes mirrors for one command, and what deletes them again.
+func mirrorOnce() (git *gitrepo.Mirrors, forget func() error, err error) {
+	dir, err := os.MkdirTemp("", "backstop-")
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a folder for the mirror: %w", err)
+	}
+	forget = func() error { return os.RemoveAll(dir) }
+	if git, err = gitrepo.New(dir, gitrepo.Options{Now: time.Now}); err != nil {
+		return nil, nil, errors.Join(err, forget())
+	}
+	return git, forget, nil
+}
 
 // liveImage reads the image that a workload's template names now.
 func liveImage(ctx context.Context, cl client.Client, ns string, wl v1alpha1.Workload, container string,

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/reconcile/flux"
-	"github.com/backstop-dev/backstop/reconcile/gitrepo"
 	"github.com/backstop-dev/backstop/reconcile/registry"
 	"github.com/backstop-dev/backstop/trace"
 )
@@ -102,15 +100,11 @@ func (o *traceOptions) run(ctx context.Context, std streams, arg string) error {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "backstop-")
-	if err != nil {
-		return fmt.Errorf("make a folder for the mirror: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	git, err := gitrepo.New(dir, gitrepo.Options{Now: time.Now})
+	git, forget, err := mirrorOnce()
 	if err != nil {
 		return err
 	}
+	defer func() { _ = forget() }()
 	own := &logins{keychain: keychain()}
 	g := &trace.Gatherer{
 		Client: cl, Flux: flux.New(cl, flux.Options{Person: true}), Git: git,
