@@ -59,17 +59,22 @@ func demo(ctx context.Context, binary, flux string, keep bool) error {
 	return told
 }
 
-// epilogue shows what a person would look at.
+// epilogue shows what a person would look at: the Rollbacks, the first of them as a whole, and what Git says.
 func (w *world) epilogue(ctx context.Context) {
-	for _, args := range [][]string{
-		{"get", "rollbacks", "-n", ns}, {"get", "rollbacks", "-n", ns, "-o", "yaml"},
-	} {
-		out, err := w.env.Kubectl(ctx, args...)
-		fmt.Fprintf(w.out, "\n$ kubectl %s\n%s", strings.Join(args, " "), out)
-		if err != nil {
-			fmt.Fprintln(w.out, err)
-		}
+	byAge := []string{"get", "rollbacks", "-n", ns, "--sort-by=.metadata.creationTimestamp"}
+	w.shows(ctx, byAge...)
+	if names, err := w.env.Kubectl(ctx, append(byAge, "-o", "name")...); err == nil && names != "" {
+		first, _, _ := strings.Cut(names, "\n")
+		w.shows(ctx, "get", first, "-n", ns, "-o", "yaml")
 	}
 	out, _ := git(w.bare, "log", "--oneline", "main")
 	fmt.Fprintf(w.out, "\n$ git log --oneline\n%s\n", out)
+}
+
+func (w *world) shows(ctx context.Context, args ...string) {
+	out, err := w.env.Kubectl(ctx, args...)
+	fmt.Fprintf(w.out, "\n$ kubectl %s\n%s", strings.Join(args, " "), out)
+	if err != nil {
+		fmt.Fprintln(w.out, err)
+	}
 }
