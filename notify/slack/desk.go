@@ -53,6 +53,7 @@ type desk struct {
 	adopted  map[string]bool
 	digests  map[string]*digest
 
+	// mu guards jobs, and of each job what offer changes: r, noting, pending, due; and card, which it reads.
 	mu   sync.Mutex
 	jobs map[types.UID]*job
 }

@@ -57,7 +57,7 @@ func (w *work) join(ctx context.Context) bool {
 			return false
 		}
 	}
-	c := card.Digest(w.p.Cluster, recordsOf(group))
+	c := card.Digest(w.p.Cluster, w.states(group))
 	id, ts, err := w.app.Client.PostMessageContext(ctx, w.channel(), digestOptions(c)...)
 	if err != nil {
 		w.failed(methodPost, err)
@@ -78,7 +78,10 @@ func (w *work) join(ctx context.Context) bool {
 	return true
 }
 
-func recordsOf(jobs []*job) []*v1alpha1.Rollback {
+// states are the newest states of jobs, which change while the desk works.
+func (d *desk) states(jobs []*job) []*v1alpha1.Rollback {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	out := make([]*v1alpha1.Rollback, 0, len(jobs))
 	for _, j := range jobs {
 		out = append(out, j.r)
@@ -90,7 +93,7 @@ func recordsOf(jobs []*job) []*v1alpha1.Rollback {
 func (d *desk) members(g *digest) []*v1alpha1.Rollback {
 	in := func(o *job) bool { return o.thread == g.ts || o.card != nil && o.card.Thread == g.ts }
 	inThread := d.records(in)
-	return recordsOf(d.records(func(o *job) bool {
+	return d.states(d.records(func(o *job) bool {
 		return in(o) || o.card != nil && o.card.Thread == "" && o.card.Channel == g.channel &&
 			slices.ContainsFunc(inThread, func(m *job) bool { return related(m.r, o.r) })
 	}))

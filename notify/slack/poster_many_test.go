@@ -3,8 +3,12 @@ package slack
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/test/slackstub"
@@ -88,4 +92,40 @@ func TestFiveAreNoDigest(t *testing.T) {
 			t.Errorf("%d cards stand in the channel, want 5", n)
 		}
 	})
+}
+
+// The race detector is the judge: records change while the digest above them is written.
+func TestRecordsChangeWhileTheirDigestIsWritten(t *testing.T) {
+	d := newDesk(New(Options{}), types.NamespacedName{Namespace: "production", Name: "slack"})
+	record := func(i, version int) *v1alpha1.Rollback {
+		return &v1alpha1.Rollback{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "production", Name: fmt.Sprintf("app-%d", i), UID: types.UID(fmt.Sprint(i)), ResourceVersion: fmt.Sprint(version),
+		}}
+	}
+	const records = 8
+	for i := range records {
+		d.offer(record(i, 1))
+	}
+	for _, j := range d.jobs {
+		j.thread = "1.0"
+	}
+	var offers sync.WaitGroup
+	offers.Go(func() {
+		for version := range 200 {
+			for i := range records {
+				d.offer(record(i, version+2))
+			}
+		}
+	})
+	for range 200 {
+		if n := len(d.members(&digest{ts: "1.0"})); n != records {
+			t.Fatalf("the digest has %d members, want %d", n, records)
+		}
+	}
+	offers.Wait()
+	for _, r := range d.members(&digest{ts: "1.0"}) {
+		if r.ResourceVersion != "201" {
+			t.Errorf("%s is shown as of %s", r.Name, r.ResourceVersion)
+		}
+	}
 }
