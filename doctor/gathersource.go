@@ -146,9 +146,9 @@ func (g *Gatherer) image(ctx context.Context, namespace string, w *Workload, ima
 			return found{err: err}
 		}
 		out := Image{Image: image, Missing: cmp.Or(why, access.Missing)}
-		if own := g.Logins(ctx, image); out.Missing != "" {
+		if out.Missing != "" {
 			// Backstop does not have these: they only count where the cluster's could not be read.
-			access.DockerConfigs = append(access.DockerConfigs, own.DockerConfigs...)
+			access.DockerConfigs = append(access.DockerConfigs, g.Logins(ctx, image).DockerConfigs...)
 		}
 		out.Proof = g.Registry.Prove(ctx, reconcile.Question{Image: image, Access: access})
 		if out.Proof.Finding == reconcile.FindingPresent {

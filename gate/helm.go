@@ -1,4 +1,4 @@
-//go:build !nohelm
+//go:build !sidecar
 
 package gate
 

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -64,6 +65,7 @@ func (s *shared) registry(ctx context.Context, f *Facts) (Registry, error) {
 		out.Missing = why
 	}
 	own := s.g.Logins(ctx, image)
+	out.Missing = cmp.Or(out.Missing, own.Missing)
 	access.DockerConfigs = append(slices.Clone(access.DockerConfigs), own.DockerConfigs...)
 	access.Insecure = access.Insecure || own.Insecure
 	if len(access.CA) == 0 {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -55,6 +56,12 @@ func (l *logins) find(ctx context.Context, named reference.Named) reconcile.Acce
 	if err == nil && who != authn.Anonymous {
 		config, err = authn.Authorization(ctx, who)
 	}
+	var none *noLogin
+	if errors.As(err, &none) {
+		// Much is public: it is asked for without a login.
+		a.Missing = none.sentence
+		return a
+	}
 	if err != nil {
 		a.Missing = fmt.Sprintf("the credentials for %s cannot be read: check docker's config.json and its credential helper",
 			domain)
@@ -70,8 +77,15 @@ func (l *logins) find(ctx context.Context, named reference.Named) reconcile.Acce
 	return a
 }
 
+// noLogin is a registry of a cloud that gave no login, in a sentence without a secret.
+type noLogin struct{ sentence string }
+
+func (e *noLogin) Error() string { return e.sentence }
+
 // keychain is where credentials for registries are looked for: docker's configuration with its credential helpers, the
-// token of a GitHub workflow, and Google's metadata server or gcloud.
+// token of a GitHub workflow, Google's metadata server or gcloud, and what AWS and Azure have.
 func keychain() authn.Keychain {
-	return authn.NewMultiKeychain(authn.DefaultKeychain, github.Keychain, google.Keychain)
+	return authn.NewMultiKeychain(append([]authn.Keychain{
+		authn.DefaultKeychain, github.Keychain, google.Keychain,
+	}, clouds()...)...)
 }

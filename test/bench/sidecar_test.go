@@ -27,7 +27,7 @@ func (s *stage) release() string {
 		return given
 	}
 	binary := filepath.Join(s.plane.Dir, "backstop")
-	cmd := exec.Command("make", "--no-print-directory", "-C", s.plane.Root, "build", "TAGS=nohelm")
+	cmd := exec.Command("make", "--no-print-directory", "-C", s.plane.Root, "build", "TAGS=sidecar")
 	cmd.Env = os.Environ()
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -103,7 +103,7 @@ var unwanted = map[string]string{
 
 func TestSidecarLinksNothingItDoesNotNeed(t *testing.T) {
 	// As make image builds it.
-	deps := goList(t, "-deps", "-tags", "nohelm", module+"cmd/backstop")
+	deps := goList(t, "-deps", "-tags", "sidecar", module+"cmd/backstop")
 	if len(deps) < 100 {
 		t.Fatalf("go list gave %d packages: %q", len(deps), deps)
 	}

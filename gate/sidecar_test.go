@@ -1,4 +1,4 @@
-//go:build nohelm
+//go:build sidecar
 
 package gate_test
 
@@ -8,7 +8,7 @@ import (
 	"github.com/backstop-dev/backstop/gate"
 )
 
-func TestGateWithoutHelmNamesCharts(t *testing.T) {
+func TestSidecarNamesChartsThatItDoesNotRender(t *testing.T) {
 	got := check(t, gate.Options{Head: tree(map[string]string{
 		"charts/app/Chart.yaml": "apiVersion: v2\nname: app\nversion: 1.0.0\n", "app.yaml": deployment("app", "acme/app:v1"),
 	})})
