@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/Masterminds/semver/v3"
 )
@@ -19,33 +17,13 @@ type undecided struct {
 	finding Finding
 }
 
-// accepts says whether a policy elects from a tag, as image-reflector-controller does: pattern, extraction and rule.
+// accepts says whether a policy elects from a tag.
 func (p *policy) accepts(tag string) bool {
-	pattern, err := regexp.Compile(p.spec.FilterTags.Pattern)
-	if err != nil {
+	if p.ballot == nil {
 		return false
 	}
-	match := pattern.FindStringSubmatchIndex(tag)
-	if match == nil {
-		return false
-	}
-	text := tag
-	if p.spec.FilterTags.Extract != "" {
-		text = string(pattern.ExpandString(nil, p.spec.FilterTags.Extract, tag, match))
-	}
-	switch {
-	case p.spec.Policy.SemVer != nil:
-		within, err := semver.NewConstraint(p.spec.Policy.SemVer.Range)
-		if err != nil {
-			return false
-		}
-		v, err := semver.StrictNewVersion(strings.TrimPrefix(text, "v"))
-		return err == nil && within.Check(v)
-	case p.spec.Policy.Numerical != nil:
-		_, err := strconv.ParseFloat(text, 64)
-		return err == nil
-	}
-	return true
+	_, why, _ := p.ballot.Read(tag)
+	return why == ""
 }
 
 // example is a tag of another environment that a policy accepts and that is none of its own environment, or none where

@@ -25,6 +25,8 @@ type placed struct {
 type policy struct {
 	placed
 	spec imagev1.ImagePolicySpec
+	// ballot is nil where no tag can satisfy the spec.
+	ballot *Ballot
 	// image that its ImageRepository scans; empty where the tree does not say.
 	image string
 	envs  []string
@@ -84,7 +86,11 @@ func (m *model) readPolicies() {
 		case "ImagePolicy":
 			var o imagev1.ImagePolicy
 			if m.decode(&p.object, &o) {
-				m.policies = append(m.policies, &policy{placed: p, spec: o.Spec, envs: m.config.of(p.paths...)})
+				// What is wrong with a pattern checkPolicy says; the policy elects nothing.
+				ballot, _ := NewBallot(o.Spec)
+				m.policies = append(m.policies, &policy{
+					placed: p, spec: o.Spec, ballot: ballot, envs: m.config.of(p.paths...),
+				})
 			}
 		case "ImageUpdateAutomation":
 			var o autov1.ImageUpdateAutomation

@@ -123,28 +123,39 @@ func newProgram(pattern string) (*program, error) {
 	return &program{prog}, nil
 }
 
-// close follows everything that takes no character. What asks for a certain place between two characters (^, $, \b) is
-// kept until the next one is known, and followed then.
+// close follows everything that takes no character, where both neighbours are known. What asks for a certain place
+// between two characters (^, $, \b) is kept too: what is closed once may be closed again when more is known.
 func (p *program) close(from []uint32, before, after rune) []uint32 {
+	here := syntax.EmptyOpContext(before, after)
+	return p.follow(from, func(asked syntax.EmptyOp) bool { return asked&^here == 0 })
+}
+
+// pending follows what needs no knowledge of the next character.
+func (p *program) pending(from []uint32) []uint32 {
+	return p.follow(from, func(syntax.EmptyOp) bool { return false })
+}
+
+// follow gives what takes a character or ends the pattern, reached without taking one, and everything that asks for a
+// place between two; holds says whether the automaton may go on from there.
+func (p *program) follow(from []uint32, holds func(syntax.EmptyOp) bool) []uint32 {
 	var out []uint32
 	seen := map[uint32]bool{}
-	var follow func(pc uint32)
-	follow = func(pc uint32) {
+	var visit func(pc uint32)
+	visit = func(pc uint32) {
 		if seen[pc] {
 			return
 		}
 		seen[pc] = true
-		in := p.Inst[pc]
-		switch in.Op {
+		switch in := p.Inst[pc]; in.Op {
 		case syntax.InstAlt, syntax.InstAltMatch:
-			follow(in.Out)
-			follow(in.Arg)
+			visit(in.Out)
+			visit(in.Arg)
 		case syntax.InstCapture, syntax.InstNop:
-			follow(in.Out)
+			visit(in.Out)
 		case syntax.InstEmptyWidth:
 			out = append(out, pc)
-			if syntax.EmptyOp(in.Arg)&^syntax.EmptyOpContext(before, after) == 0 {
-				follow(in.Out)
+			if holds(syntax.EmptyOp(in.Arg)) {
+				visit(in.Out)
 			}
 		case syntax.InstFail:
 		default:
@@ -152,7 +163,7 @@ func (p *program) close(from []uint32, before, after rune) []uint32 {
 		}
 	}
 	for _, pc := range from {
-		follow(pc)
+		visit(pc)
 	}
 	slices.Sort(out)
 	return out
@@ -173,32 +184,4 @@ func (p *program) step(from []uint32, before, r rune) []uint32 {
 	}
 	// Where the text goes on is not known yet: only what holds in the middle of it is followed.
 	return p.pending(next)
-}
-
-// pending follows what needs no knowledge of the next character.
-func (p *program) pending(from []uint32) []uint32 {
-	var out []uint32
-	seen := map[uint32]bool{}
-	var follow func(pc uint32)
-	follow = func(pc uint32) {
-		if seen[pc] {
-			return
-		}
-		seen[pc] = true
-		switch in := p.Inst[pc]; in.Op {
-		case syntax.InstAlt, syntax.InstAltMatch:
-			follow(in.Out)
-			follow(in.Arg)
-		case syntax.InstCapture, syntax.InstNop:
-			follow(in.Out)
-		case syntax.InstFail:
-		default:
-			out = append(out, pc)
-		}
-	}
-	for _, pc := range from {
-		follow(pc)
-	}
-	slices.Sort(out)
-	return out
 }

@@ -2,6 +2,7 @@ package trace
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -20,7 +21,7 @@ func (v *view) policyHop() Hop {
 	p := v.policy
 	ref := refOf("ImagePolicy", p.Namespace, p.Name)
 	h.At = ref.String()
-	b, err := newBallot(p.Spec)
+	b, err := gate.NewBallot(p.Spec)
 	if err != nil {
 		h.Mark, h.Why, h.Fix = Stopped, "it elects nothing: "+err.Error(), "correct that field"
 		return h
@@ -61,14 +62,14 @@ func (v *view) noPolicy(h Hop) Hop {
 }
 
 // electionFix says what to do about a policy that takes no tag.
-func (v *view) electionFix(b *ballot) string {
+func (v *view) electionFix(b *gate.Ballot) string {
 	ref := refOf("ImagePolicy", v.policy.Namespace, v.policy.Name)
 	if v.scan == nil {
 		return "correct spec.imageRepositoryRef"
 	}
 	tags := v.visible()
-	if _, taken := b.elect(tags); taken == 0 && len(tags) > 0 {
-		if _, why, fix := b.read(tags[len(tags)-1]); why != "" {
+	if _, taken := b.Elect(tags); taken == 0 && len(tags) > 0 {
+		if _, why, fix := b.Read(tags[len(tags)-1]); why != "" {
 			return fix
 		}
 	}
@@ -76,10 +77,10 @@ func (v *view) electionFix(b *ballot) string {
 }
 
 // elected holds what a policy elects against what was asked for, what the registry has, and other environments.
-func (v *view) elected(h Hop, b *ballot) Hop {
+func (v *view) elected(h Hop, b *gate.Ballot) Hop {
 	p := v.policy
 	tag := p.Status.LatestRef.Tag
-	h.Mark, h.Says = Good, fmt.Sprintf("elects %s (%s)", tag, b.rule())
+	h.Mark, h.Says = Good, fmt.Sprintf("elects %s (%s)", tag, b.Rule())
 	if asked := tagOf(v.Asked); v.Asked != "" && asked != "" && asked != tag {
 		return v.notElected(h, b, asked, tag)
 	}
@@ -93,33 +94,33 @@ func (v *view) elected(h Hop, b *ballot) Hop {
 		return h
 	}
 	tags := v.visible()
-	best, taken := b.elect(tags)
+	best, taken := b.Elect(tags)
 	if best != "" && best != tag && slices.Contains(tags, tag) {
 		h.Mark = Waits
 		h.Why = fmt.Sprintf("it elects %s; the registry has %s, which comes after it and has not been seen yet", tag, best)
 		return h
 	}
-	h.Says = fmt.Sprintf("elects %s of %d tags, %d of which fit (%s)", tag, len(tags), taken, b.rule())
+	h.Says = fmt.Sprintf("elects %s of %d tags, %d of which fit (%s)", tag, len(tags), taken, b.Rule())
 	return h
 }
 
 // notElected says why a policy elects another tag than the one that was asked for.
-func (v *view) notElected(h Hop, b *ballot, asked, elected string) Hop {
-	r, why, fix := b.read(asked)
+func (v *view) notElected(h Hop, b *gate.Ballot, asked, elected string) Hop {
+	r, why, fix := b.Read(asked)
 	if why != "" {
 		h.Mark, h.Why, h.Fix = Stopped, fmt.Sprintf("it elects %s: %s", elected, why), fix
 		return h
 	}
-	top, gone, _ := b.read(elected)
+	top, gone, _ := b.Read(elected)
 	switch {
-	case gone == "" && b.after(top, r):
+	case gone == "" && b.After(top, r):
 		h.Mark = Stopped
-		h.Why = fmt.Sprintf("it elects %s, which comes after %s (%s)", elected, asked, b.rule())
+		h.Why = fmt.Sprintf("it elects %s, which comes after %s (%s)", elected, asked, b.Rule())
 		h.Fix = fmt.Sprintf("push the image under a tag that comes after %s; or have the ImageRepository leave that one "+
 			"out: spec.exclusionList", elected)
-	case gone == "" && !b.after(r, top):
+	case gone == "" && !b.After(r, top):
 		h.Mark = Stopped
-		h.Why = fmt.Sprintf("it elects %s, which is the same to its rule (%s)", elected, b.rule())
+		h.Why = fmt.Sprintf("it elects %s, which is the same to its rule (%s)", elected, b.Rule())
 		h.Fix = "push the image under a tag that comes after it"
 	default:
 		h.Mark = Waits
@@ -145,8 +146,8 @@ func (v *view) foreign(tag string) (*reflectorv1.ImagePolicy, string) {
 		if scan == nil || !flux.SameImage(scan.Spec.Image, v.scan.Spec.Image) {
 			continue
 		}
-		b, err := newBallot(p.Spec)
-		if err != nil || b.pattern == nil || !b.pattern.MatchString(tag) {
+		b, err := gate.NewBallot(p.Spec)
+		if err != nil || !b.Matches(tag) {
 			continue
 		}
 		if _, beyond := gate.Witness(own, mine); beyond {
@@ -267,4 +268,21 @@ func (v *view) automationFix(message string) string {
 // sameImage says whether Git or the cluster names what a policy elected.
 func sameImage(image string, p *reflectorv1.ImagePolicy) bool {
 	return p.Status.LatestRef == nil || drift.Same(image, p.Status.LatestRef.String())
+}
+
+// excluded gives the expression by which an ImageRepository leaves a tag out; empty where none does.
+func excluded(r *reflectorv1.ImageRepository, tag string) string {
+	for _, e := range exclusions(r) {
+		if re, err := regexp.Compile(e); err == nil && re.MatchString(tag) {
+			return e
+		}
+	}
+	return ""
+}
+
+func exclusions(r *reflectorv1.ImageRepository) []string {
+	if r.Spec.ExclusionList == nil {
+		return []string{`^.*\.sig$`}
+	}
+	return r.Spec.ExclusionList
 }

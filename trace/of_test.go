@@ -12,6 +12,7 @@ import (
 	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -173,11 +174,17 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"the pull secret may not be read": {func(f *Facts) {
 			f.Registry.Proof, f.Registry.Missing = reconcile.Proof{}, "you may not read Secret a/b"
 		}, HopTag, Unread, "you may not read Secret a/b", ""},
-		"the scan is suspended":                 {func(f *Facts) { scan(f).Spec.Suspend = true }, HopScan, Stopped, "suspended", "flux -n production resume image repository backend"},
-		"the scan leaves the tag out":           {func(f *Facts) { scan(f).Spec.ExclusionList = []string{"v1"} }, HopScan, Stopped, "the exclusion v1 matches", "spec.exclusionList"},
-		"the scan is refused without a login":   {scanFails("401 Unauthorized"), HopScan, Stopped, "401", "spec.secretRef.name: backend"},
-		"the scan is refused with a login":      {func(f *Facts) { scanFails("DENIED")(f); scan(f).Spec.SecretRef = &metaRef }, HopScan, Stopped, "DENIED", "correct the login in Secret production/pull"},
-		"the scan's Secret is missing":          {func(f *Facts) { scanFails(`secrets "pull" not found`)(f); scan(f).Spec.SecretRef = &metaRef }, HopScan, Stopped, "not found", "create secret docker-registry pull"},
+		"the scan is suspended":               {func(f *Facts) { scan(f).Spec.Suspend = true }, HopScan, Stopped, "suspended", "flux -n production resume image repository backend"},
+		"the scan leaves the tag out":         {func(f *Facts) { scan(f).Spec.ExclusionList = []string{"v1"} }, HopScan, Stopped, "the exclusion v1 matches", "spec.exclusionList"},
+		"the scan is refused without a login": {scanFails("401 Unauthorized"), HopScan, Stopped, "401", "spec.secretRef.name: backend"},
+		"the scan is refused with a login": {func(f *Facts) {
+			scanFails("DENIED")(f)
+			scan(f).Spec.SecretRef = &meta.LocalObjectReference{Name: "pull"}
+		}, HopScan, Stopped, "DENIED", "correct the login in Secret production/pull"},
+		"the scan's Secret is missing": {func(f *Facts) {
+			scanFails(`secrets "pull" not found`)(f)
+			scan(f).Spec.SecretRef = &meta.LocalObjectReference{Name: "pull"}
+		}, HopScan, Stopped, "not found", "create secret docker-registry pull"},
 		"the registry's certificate is unknown": {scanFails("x509: certificate signed by unknown authority"), HopScan, Stopped, "x509", "certSecretRef"},
 		"the registry speaks plain HTTP":        {scanFails("server gave HTTP response to HTTPS client"), HopScan, Stopped, "HTTP response", "spec.insecure: true"},
 		"the registry knows no such repository": {scanFails("NAME_UNKNOWN"), HopScan, Stopped, "NAME_UNKNOWN", "spec.image"},
@@ -189,7 +196,7 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"the ImageRepository does not exist":    {func(f *Facts) { policy(f).Spec.ImageRepositoryRef.Name = "front" }, HopScan, Stopped, "does not exist", "spec.imageRepositoryRef"},
 		"the policy is suspended":               {func(f *Facts) { policy(f).Spec.Suspend = true }, HopPolicy, Stopped, "still stands for", "flux -n production resume image policy backend"},
 		"the policy's pattern does not compile": {func(f *Facts) { policy(f).Spec.FilterTags.Pattern = "(" }, HopPolicy, Stopped, "no regular expression", "correct that field"},
-		"the policy's range is none":            {func(f *Facts) { policy(f).Spec.Policy = semverOf("banana") }, HopPolicy, Stopped, "no range of versions", "correct that field"},
+		"the policy's range is none":            {func(f *Facts) { policy(f).Spec.Policy.SemVer = &reflectorv1.SemVerPolicy{Range: "banana"} }, HopPolicy, Stopped, "no range of versions", "correct that field"},
 		"the policy takes no tag": {func(f *Facts) {
 			policy(f).Spec.FilterTags.Pattern = "^x$"
 			policy(f).Status.Conditions = not("Failure", "version list argument cannot be empty")

@@ -49,22 +49,12 @@ func decisionCommand(std streams, answer v1alpha1.Answer, cmd *cobra.Command) *c
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record and the revert's commit message")
 	cmd.Args = cobra.ExactArgs(1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cl, ns, err := where.client()
+		d := v1alpha1.Decision{Answer: answer, At: metav1.NewMicroTime(time.Now()), Reason: reason}
+		rb, err := where.decide(cmd.Context(), args[0], &d, func(rb *v1alpha1.Rollback) error { return addDecision(rb, d) })
 		if err != nil {
 			return err
 		}
-		ctx := cmd.Context()
-		by, err := whoAmI(ctx, cl)
-		if err != nil {
-			return err
-		}
-		d := v1alpha1.Decision{By: by, Answer: answer, At: metav1.NewMicroTime(time.Now()), Reason: reason}
-		key := client.ObjectKey{Namespace: ns, Name: rollbackName(args[0])}
-		rb, err := amend(ctx, cl, key, func(rb *v1alpha1.Rollback) error { return addDecision(rb, d) })
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(std.out, "rollback/%s: %s recorded for %s\n", rb.Name, strings.ToLower(string(answer)), by)
+		fmt.Fprintf(std.out, "rollback/%s: %s recorded for %s\n", rb.Name, strings.ToLower(string(answer)), d.By)
 		return nil
 	}
 	return cmd
@@ -100,18 +90,8 @@ image again: if that is still the failing one, it comes back.`,
 		Example: "  backstop get holds -A\n  backstop release backend-1f2e3d4c5b-1 -n production",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, ns, err := where.client()
-			if err != nil {
-				return err
-			}
-			ctx := cmd.Context()
-			by, err := whoAmI(ctx, cl)
-			if err != nil {
-				return err
-			}
-			d := &v1alpha1.Decision{By: by, Answer: v1alpha1.Approve, At: metav1.NewMicroTime(time.Now()), Reason: reason}
-			key := client.ObjectKey{Namespace: ns, Name: rollbackName(args[0])}
-			rb, err := amend(ctx, cl, key, func(rb *v1alpha1.Rollback) error {
+			d := &v1alpha1.Decision{Answer: v1alpha1.Approve, At: metav1.NewMicroTime(time.Now()), Reason: reason}
+			rb, err := where.decide(cmd.Context(), args[0], d, func(rb *v1alpha1.Rollback) error {
 				s := &rb.Status
 				switch {
 				case s.Change == nil || s.Change.Hold == "":
@@ -131,13 +111,26 @@ image again: if that is still the failing one, it comes back.`,
 				return err
 			}
 			fmt.Fprintf(std.out, "rollback/%s: release of %s asked for by %s\n", rb.Name,
-				strings.Join(rb.Status.Change.Policies, ", "), by)
+				strings.Join(rb.Status.Change.Policies, ", "), d.By)
 			return nil
 		},
 	}
 	where.bind(cmd.Flags())
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	return cmd
+}
+
+// decide writes down in a Rollback what whoever runs the command decides; change refuses it, or adds it.
+func (c *cluster) decide(ctx context.Context, arg string, d *v1alpha1.Decision, change func(*v1alpha1.Rollback) error,
+) (*v1alpha1.Rollback, error) {
+	cl, ns, err := c.client()
+	if err != nil {
+		return nil, err
+	}
+	if d.By, err = whoAmI(ctx, cl); err != nil {
+		return nil, err
+	}
+	return amend(ctx, cl, client.ObjectKey{Namespace: ns, Name: rollbackName(arg)}, change)
 }
 
 // rollbackName takes what kubectl's users type: NAME, rollback/NAME or rb/NAME.

@@ -9,8 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstop-dev/backstop/doctor"
-	"github.com/backstop-dev/backstop/reconcile/flux"
-	"github.com/backstop-dev/backstop/reconcile/registry"
 	"github.com/backstop-dev/backstop/trace"
 )
 
@@ -64,22 +62,16 @@ func doctorCommand(std streams) *cobra.Command {
 }
 
 func (o *doctorOptions) run(ctx context.Context, std streams) error {
-	cl, ns, err := o.client()
+	v, err := o.view()
 	if err != nil {
 		return err
 	}
-	git, forget, err := mirrorOnce()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = forget() }()
-	own := &logins{keychain: keychain()}
+	defer func() { _ = v.forget() }()
 	g := &doctor.Gatherer{
-		Client: cl, Flux: flux.New(cl, flux.Options{Person: true}), Git: git,
-		Registry: registry.New(registry.Options{UserAgent: "backstop/" + version()}),
-		Logins:   own.access, Now: time.Now, Home: o.home, FluxHome: o.fluxHome,
+		Client: v.client, Flux: v.flux, Git: v.git, Registry: v.registry, Logins: v.logins.access, Now: time.Now,
+		Home: o.home, FluxHome: o.fluxHome,
 	}
-	facts, err := g.Gather(ctx, ns)
+	facts, err := g.Gather(ctx, v.namespace)
 	if err != nil {
 		return err
 	}

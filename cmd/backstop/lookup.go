@@ -23,6 +23,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
+	"github.com/backstop-dev/backstop/reconcile/registry"
 )
 
 // lookup finds the commit behind IMAGE or deploy/NAME: in a repository on this machine, or through the cluster.
@@ -238,6 +239,34 @@ func mirrorOnce() (git *gitrepo.Mirrors, forget func() error, err error) {
 		return nil, nil, errors.Join(err, forget())
 	}
 	return git, forget, nil
+}
+
+// view is what trace and doctor look at a namespace with: as a person, who may have logins that Backstop has not.
+type view struct {
+	client    client.Client
+	namespace string
+	flux      *flux.Flux
+	git       *gitrepo.Mirrors
+	registry  *registry.Registry
+	logins    *logins
+	// forget removes the mirror.
+	forget func() error
+}
+
+func (c *cluster) view() (*view, error) {
+	cl, ns, err := c.client()
+	if err != nil {
+		return nil, err
+	}
+	git, forget, err := mirrorOnce()
+	if err != nil {
+		return nil, err
+	}
+	return &view{
+		client: cl, namespace: ns, flux: flux.New(cl, flux.Options{Person: true}), git: git,
+		registry: registry.New(registry.Options{UserAgent: "backstop/" + version()}),
+		logins:   &logins{keychain: keychain()}, forget: forget,
+	}, nil
 }
 
 // liveImage reads the image that a workload's template names now.

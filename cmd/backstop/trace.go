@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/reconcile/flux"
-	"github.com/backstop-dev/backstop/reconcile/registry"
 	"github.com/backstop-dev/backstop/trace"
 )
 
@@ -96,24 +95,18 @@ func (o *traceOptions) run(ctx context.Context, std streams, arg string) error {
 	if err != nil {
 		return err
 	}
-	cl, ns, err := o.client()
+	v, err := o.view()
 	if err != nil {
 		return err
 	}
-	git, forget, err := mirrorOnce()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = forget() }()
-	own := &logins{keychain: keychain()}
+	defer func() { _ = v.forget() }()
 	g := &trace.Gatherer{
-		Client: cl, Flux: flux.New(cl, flux.Options{Person: true}), Git: git,
-		Registry: registry.New(registry.Options{UserAgent: "backstop/" + version()}),
-		Logins:   own.access, Now: time.Now, History: o.history,
+		Client: v.client, Flux: v.flux, Git: v.git, Registry: v.registry, Logins: v.logins.access, Now: time.Now,
+		History: o.history,
 	}
-	questions := []trace.Question{{Namespace: ns, Workload: wl, Container: o.container}}
+	questions := []trace.Question{{Namespace: v.namespace, Workload: wl, Container: o.container}}
 	if !isWorkload {
-		if questions, err = o.running(ctx, cl, ns, arg); err != nil {
+		if questions, err = o.running(ctx, v.client, v.namespace, arg); err != nil {
 			return err
 		}
 	}

@@ -1,28 +1,27 @@
-package trace
+package gate_test
 
 import (
 	"strings"
 	"testing"
 
-	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/pkg/apis/meta"
+	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
+
+	"github.com/backstop-dev/backstop/gate"
 )
 
-var metaRef = meta.LocalObjectReference{Name: "pull"}
-
-func semverOf(r string) reflectorv1.ImagePolicyChoice {
-	return reflectorv1.ImagePolicyChoice{SemVer: &reflectorv1.SemVerPolicy{Range: r}}
+func semverOf(r string) imagev1.ImagePolicyChoice {
+	return imagev1.ImagePolicyChoice{SemVer: &imagev1.SemVerPolicy{Range: r}}
 }
 
 func TestElect(t *testing.T) {
-	number := func(order string) reflectorv1.ImagePolicyChoice {
-		return reflectorv1.ImagePolicyChoice{Numerical: &reflectorv1.NumericalPolicy{Order: order}}
+	number := func(order string) imagev1.ImagePolicyChoice {
+		return imagev1.ImagePolicyChoice{Numerical: &imagev1.NumericalPolicy{Order: order}}
 	}
-	alphabet := func(order string) reflectorv1.ImagePolicyChoice {
-		return reflectorv1.ImagePolicyChoice{Alphabetical: &reflectorv1.AlphabeticalPolicy{Order: order}}
+	alphabet := func(order string) imagev1.ImagePolicyChoice {
+		return imagev1.ImagePolicyChoice{Alphabetical: &imagev1.AlphabeticalPolicy{Order: order}}
 	}
 	tests := map[string]struct {
-		policy           reflectorv1.ImagePolicyChoice
+		policy           imagev1.ImagePolicyChoice
 		pattern, extract string
 		tags             string
 		want             string
@@ -40,22 +39,22 @@ func TestElect(t *testing.T) {
 		"the first of the alphabet":               {alphabet("desc"), "", "", "b a c", "a", 3, ""},
 		"no tag fits":                             {number("asc"), "^z", "", "1 2", "", 0, "does not match"},
 		"a pattern that is not anchored fits all": {number("asc"), `(?P<n>[0-9]+)$`, "$n", "staging-2 production-1", "staging-2", 2, "does not match"},
-		"a choice that is none takes the first":   {reflectorv1.ImagePolicyChoice{}, "", "", "b a", "b", 2, ""},
+		"a choice that is none takes the first":   {imagev1.ImagePolicyChoice{}, "", "", "b a", "b", 2, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			spec := reflectorv1.ImagePolicySpec{Policy: tt.policy}
+			spec := imagev1.ImagePolicySpec{Policy: tt.policy}
 			if tt.pattern != "" {
-				spec.FilterTags = &reflectorv1.TagFilter{Pattern: tt.pattern, Extract: tt.extract}
+				spec.FilterTags = &imagev1.TagFilter{Pattern: tt.pattern, Extract: tt.extract}
 			}
-			b, err := newBallot(spec)
+			b, err := gate.NewBallot(spec)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, taken := b.elect(strings.Fields(tt.tags)); got != tt.want || taken != tt.taken {
+			if got, taken := b.Elect(strings.Fields(tt.tags)); got != tt.want || taken != tt.taken {
 				t.Errorf("elected %q of %d, want %q of %d", got, taken, tt.want, tt.taken)
 			}
-			if _, why, fix := b.read("odd"); !strings.Contains(why, tt.why) || (why == "") != (fix == "") {
+			if _, why, fix := b.Read("odd"); !strings.Contains(why, tt.why) || (why == "") != (fix == "") {
 				t.Errorf("of odd it says %q, %q; want %q", why, fix, tt.why)
 			}
 		})
@@ -67,22 +66,22 @@ func FuzzElect(f *testing.F) {
 	f.Add(`^production-v.*-(?P<ts>[0-9]+)$`, "$ts", "", "production-v1-1 staging-v1-2")
 	f.Add("", "", ">=1.0.0", "1.0.0 v2 \x00")
 	f.Fuzz(func(t *testing.T, pattern, extract, within, tags string) {
-		spec := reflectorv1.ImagePolicySpec{FilterTags: &reflectorv1.TagFilter{Pattern: pattern, Extract: extract}}
+		spec := imagev1.ImagePolicySpec{FilterTags: &imagev1.TagFilter{Pattern: pattern, Extract: extract}}
 		if within != "" {
 			spec.Policy = semverOf(within)
 		} else {
-			spec.Policy.Numerical = &reflectorv1.NumericalPolicy{}
+			spec.Policy.Numerical = &imagev1.NumericalPolicy{}
 		}
-		b, err := newBallot(spec)
+		b, err := gate.NewBallot(spec)
 		if err != nil {
 			return
 		}
 		all := strings.Fields(tags)
-		got, taken := b.elect(all)
+		got, taken := b.Elect(all)
 		if (got == "") != (taken == 0) {
 			t.Fatalf("elected %q of %d", got, taken)
 		}
-		if _, why, _ := b.read(got); got != "" && why != "" {
+		if _, why, _ := b.Read(got); got != "" && why != "" {
 			t.Errorf("%q was elected, but %s", got, why)
 		}
 	})

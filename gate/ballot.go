@@ -1,4 +1,4 @@
-package trace
+package gate
 
 import (
 	"cmp"
@@ -8,21 +8,19 @@ import (
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
-	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
-
-	"github.com/backstop-dev/backstop/gate"
+	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// ballot is an ImagePolicy's rule, ready to judge tags as image-reflector-controller does.
-type ballot struct {
-	spec    reflectorv1.ImagePolicySpec
+// Ballot is an ImagePolicy's rule, ready to judge tags as image-reflector-controller does.
+type Ballot struct {
+	spec    imagev1.ImagePolicySpec
 	pattern *regexp.Regexp
 	within  *semver.Constraints
 }
 
-// newBallot reads a rule. The error says what of it no tag can satisfy.
-func newBallot(spec reflectorv1.ImagePolicySpec) (*ballot, error) {
-	b := &ballot{spec: spec}
+// NewBallot reads a rule. The error says what of it no tag can satisfy.
+func NewBallot(spec imagev1.ImagePolicySpec) (*Ballot, error) {
+	b := &Ballot{spec: spec}
 	var err error
 	if t := spec.FilterTags; t != nil && t.Pattern != "" {
 		if b.pattern, err = regexp.Compile(t.Pattern); err != nil {
@@ -37,15 +35,18 @@ func newBallot(spec reflectorv1.ImagePolicySpec) (*ballot, error) {
 	return b, nil
 }
 
-// reading is what a rule makes of a tag.
-type reading struct {
+// Reading is what a rule makes of a tag.
+type Reading struct {
 	version *semver.Version
 	number  float64
 	text    string
 }
 
-// read gives what of a tag the rule compares; otherwise why it does not take the tag, and what to do.
-func (b *ballot) read(tag string) (r reading, why, fix string) {
+// Matches says whether there is a pattern, and a tag matches it.
+func (b *Ballot) Matches(tag string) bool { return b.pattern != nil && b.pattern.MatchString(tag) }
+
+// Read gives what of a tag the rule compares; otherwise why it does not take the tag, and what to do.
+func (b *Ballot) Read(tag string) (r Reading, why, fix string) {
 	r.text = tag
 	if b.pattern != nil {
 		match := b.pattern.FindStringSubmatchIndex(tag)
@@ -62,7 +63,7 @@ func (b *ballot) read(tag string) (r reading, why, fix string) {
 	}
 	switch {
 	case b.within != nil:
-		v, err := version(r.text)
+		v, err := versionOf(r.text)
 		if err != nil {
 			return r, fmt.Sprintf("%q%s is no version (major.minor.patch)", r.text, from),
 				"tag it with a version such as 1.2.3, or extract one: spec.filterTags.extract"
@@ -82,8 +83,8 @@ func (b *ballot) read(tag string) (r reading, why, fix string) {
 	return r, "", ""
 }
 
-// version reads one as Flux does: three numbers, with or without a v.
-func version(s string) (*semver.Version, error) {
+// versionOf reads one as Flux does: three numbers, with or without a v.
+func versionOf(s string) (*semver.Version, error) {
 	if _, err := semver.StrictNewVersion(strings.TrimPrefix(s, "v")); err != nil {
 		return nil, err
 	}
@@ -91,15 +92,15 @@ func version(s string) (*semver.Version, error) {
 }
 
 // example says how a tag would have to look.
-func (b *ballot) example(tag string) string {
-	if like, ok := gate.Witness("", b.pattern.String()); ok {
+func (b *Ballot) example(tag string) string {
+	if like, ok := Witness("", b.pattern.String()); ok {
 		return fmt.Sprintf("push the image under a tag that matches, such as %s, or change spec.filterTags.pattern", like)
 	}
 	return fmt.Sprintf("change spec.filterTags.pattern so that it matches %s: no tag can match it now", tag)
 }
 
-// after says whether the rule puts one reading behind another, so that it is elected instead of it.
-func (b *ballot) after(x, y reading) bool {
+// After says whether the rule puts one reading behind another, so that it is elected instead of it.
+func (b *Ballot) After(x, y Reading) bool {
 	order, sign := "", 0
 	switch {
 	case b.within != nil:
@@ -115,23 +116,23 @@ func (b *ballot) after(x, y reading) bool {
 	return sign > 0
 }
 
-// elect gives the tag that the rule chooses; empty where it takes none. taken is how many it chooses from.
-func (b *ballot) elect(tags []string) (best string, taken int) {
-	var top reading
+// Elect gives the tag that the rule chooses; empty where it takes none. taken is how many it chooses from.
+func (b *Ballot) Elect(tags []string) (best string, taken int) {
+	var top Reading
 	for _, tag := range tags {
-		r, why, _ := b.read(tag)
+		r, why, _ := b.Read(tag)
 		if why != "" {
 			continue
 		}
-		if taken++; best == "" || b.after(r, top) {
+		if taken++; best == "" || b.After(r, top) {
 			best, top = tag, r
 		}
 	}
 	return best, taken
 }
 
-// rule is the policy's rule for a sentence.
-func (b *ballot) rule() string {
+// Rule is the policy's rule for a sentence.
+func (b *Ballot) Rule() string {
 	var parts []string
 	if b.pattern != nil {
 		parts = append(parts, "pattern "+b.pattern.String())
@@ -146,21 +147,4 @@ func (b *ballot) rule() string {
 		parts = append(parts, "by alphabet, "+cmp.Or(p.Alphabetical.Order, "asc"))
 	}
 	return strings.Join(parts, ", ")
-}
-
-// excluded gives the expression by which an ImageRepository leaves a tag out; empty where none does.
-func excluded(r *reflectorv1.ImageRepository, tag string) string {
-	for _, e := range exclusions(r) {
-		if re, err := regexp.Compile(e); err == nil && re.MatchString(tag) {
-			return e
-		}
-	}
-	return ""
-}
-
-func exclusions(r *reflectorv1.ImageRepository) []string {
-	if r.Spec.ExclusionList == nil {
-		return []string{`^.*\.sig$`}
-	}
-	return r.Spec.ExclusionList
 }
