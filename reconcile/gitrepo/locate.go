@@ -120,8 +120,8 @@ func (h *history) nowhere(q reconcile.Query, files int, unread []string, problem
 		return reconcile.Refuse("%s that can be read says %s: %s. Edit it by hand", where, image,
 			strings.Join(unread[:min(3, len(unread))], "; "))
 	}
-	hint := "what sets it is outside of them: the Kustomization's spec.images or postBuild, a chart's defaults, " +
-		"a webhook or an operator. Take it back there"
+	hint := "what sets it is outside of them: a change by hand, the Kustomization's spec.images or postBuild, a chart's " +
+		"defaults, a webhook or an operator. Take it back there"
 	if len(problems) > 0 {
 		hint = fmt.Sprintf("%s: %s. Take it back there", problems[0].File, oneLine(problems[0].Reason, 200))
 	}
