@@ -166,7 +166,7 @@ func (w *world) named(text string) string {
 	return strings.NewReplacer("*", "", "\n", " · ").Replace(text)
 }
 
-// isRecord waits for the card to have become the record of how it ended.
+// isRecord waits for the card to have become the record of how it ended. A person may have decided without Slack.
 func (w *world) isRecord(image string) chapter {
 	return w.rollback(image, func(s *v1alpha1.RollbackStatus) (string, bool) {
 		m, ok := w.card(s)
@@ -178,6 +178,6 @@ func (w *world) isRecord(image string) chapter {
 			thread += w.named(line.Text) + " · "
 		}
 		return fmt.Sprintf("Slack: the card is a record now: %s; its thread says: %s", m.Header(),
-			strings.TrimSuffix(thread, " · ")), strings.Contains(thread, "Jane Doe")
+			strings.TrimSuffix(thread, " · ")), w.byHand || strings.Contains(thread, "Jane Doe")
 	})
 }
