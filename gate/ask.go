@@ -75,7 +75,7 @@ func ask(ctx context.Context, o *Options, m *model, r *Report, known map[string]
 	for i := range m.undecided {
 		u := &m.undecided[i]
 		id := u.finding.print()
-		if known["undecided\x00"+id] || known[id] || !o.within(u.finding.File) || u.policy.image == "" {
+		if known["undecided\x00"+id] || known[id] || !o.within(u.finding.places()...) || u.policy.image == "" {
 			continue
 		}
 		g.Go(func() error {

@@ -18,18 +18,31 @@ type Ballot struct {
 	within  *semver.Constraints
 }
 
+// unfit is a field that no tag can satisfy.
+type unfit struct {
+	keys        []string
+	value, what string
+	err         error
+}
+
+func (u *unfit) Error() string {
+	return fmt.Sprintf("%s %q is no %s: %v", strings.Join(u.keys, "."), u.value, u.what, u.err)
+}
+
+func (u *unfit) Unwrap() error { return u.err }
+
 // NewBallot reads a rule. The error says what of it no tag can satisfy.
 func NewBallot(spec imagev1.ImagePolicySpec) (*Ballot, error) {
 	b := &Ballot{spec: spec}
 	var err error
 	if t := spec.FilterTags; t != nil && t.Pattern != "" {
 		if b.pattern, err = regexp.Compile(t.Pattern); err != nil {
-			return nil, fmt.Errorf("spec.filterTags.pattern %q is no regular expression", t.Pattern)
+			return nil, &unfit{[]string{"spec", "filterTags", "pattern"}, t.Pattern, "regular expression", err}
 		}
 	}
 	if r := spec.Policy.SemVer; r != nil {
 		if b.within, err = semver.NewConstraint(r.Range); err != nil {
-			return nil, fmt.Errorf("spec.policy.semver.range %q is no range of versions", r.Range)
+			return nil, &unfit{[]string{"spec", "policy", "semver", "range"}, r.Range, "range of versions", err}
 		}
 	}
 	return b, nil

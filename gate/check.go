@@ -125,7 +125,7 @@ func Check(ctx context.Context, o Options) (*Report, error) {
 		}
 	}
 	for _, f := range head.findings {
-		if !known[f.print()] && o.within(f.File) {
+		if !known[f.print()] && o.within(f.places()...) {
 			r.Findings = append(r.Findings, f)
 		}
 	}

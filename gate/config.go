@@ -69,7 +69,7 @@ func FindConfig(fsys fs.FS, dir string) (*Config, error) {
 		case err == nil:
 			return ParseConfig(name, data)
 		case !errors.Is(err, fs.ErrNotExist):
-			return nil, fmt.Errorf("read %s: %w", name, err)
+			return nil, err
 		case dir == ".":
 			return &Config{}, nil
 		}
@@ -80,12 +80,22 @@ func FindConfig(fsys fs.FS, dir string) (*Config, error) {
 // ParseConfig reads a .backstop.yaml. An error names the line, the key and what to do.
 func ParseConfig(name string, data []byte) (*Config, error) {
 	c := &Config{file: name}
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	dec.KnownFields(true)
-	var root yaml.Node
-	if err := yaml.Unmarshal(data, &root); err != nil {
+	var root, more yaml.Node
+	parts := yaml.NewDecoder(bytes.NewReader(data))
+	if err := parts.Decode(&root); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
+	if err := parts.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s:%d: there is a second document, which nobody would read: make them one", name,
+			max(more.Line, root.Line))
+	}
+	if len(root.Content) == 1 {
+		if at, words := configShape().misfit(root.Content[0], ""); words != "" {
+			return nil, fmt.Errorf("%s:%d: %s", name, at, words)
+		}
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
 	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: %s", name, schemaWords(err))
 	}
@@ -93,8 +103,11 @@ func ParseConfig(name string, data []byte) (*Config, error) {
 		if len(root.Content) == 0 {
 			return 1
 		}
-		o := object{root: root.Content[0], line: 1}
-		return o.lineOf(keys...)
+		o := object{root: root.Content[0]}
+		for len(keys) > 0 && o.lineOf(keys...) == 0 {
+			keys = keys[:len(keys)-1]
+		}
+		return max(o.lineOf(keys...), 1)
 	}
 	for _, env := range slices.Sorted(maps.Keys(c.Environments)) {
 		if err := c.compile(env, line); err != nil {
@@ -132,6 +145,9 @@ func (c *Config) compile(name string, line func(...string) int) error {
 		e.paths = append(e.paths, re)
 	}
 	if e.PromotedFrom == "" {
+		if len(e.Paths) == 0 && !slices.Contains(c.sources(), name) {
+			return fail("paths", "there are none, so that it guards nothing: give it paths")
+		}
 		return nil
 	}
 	from := c.Environments[e.PromotedFrom]
@@ -144,6 +160,8 @@ func (c *Config) compile(name string, line func(...string) int) error {
 	case from.Tags == "":
 		return fail("promotedFrom", "environment %s has no tags pattern: give it one, such as ^%s-",
 			e.PromotedFrom, e.PromotedFrom)
+	case len(e.Paths) == 0:
+		return fail("paths", "there are none, so that it guards nothing: give it paths")
 	}
 	return nil
 }
@@ -154,12 +172,7 @@ func schemaWords(err error) string {
 	if !errors.As(err, &wrong) || len(wrong.Errors) == 0 {
 		return strings.TrimPrefix(err.Error(), "yaml: ")
 	}
-	first := wrong.Errors[0]
-	if at, rest, ok := strings.Cut(first, ": field "); ok {
-		key, _, _ := strings.Cut(rest, " not found")
-		return fmt.Sprintf("%s: unknown key %q: docs/gate.md lists the keys", at, key)
-	}
-	return first
+	return wrong.Errors[0]
 }
 
 // globPattern reads a glob: ** is any number of folders, * any text within one, ? one character.

@@ -32,6 +32,7 @@ const (
 	RuleNotAnswered    Rule = "registry-no-answer"
 	RuleTag            Rule = "tag-not-allowed"
 	RuleMutable        Rule = "tag-mutable"
+	RuleTyped          Rule = "tag-not-text"
 	RuleDigest         Rule = "digest-required"
 	RuleRegistry       Rule = "registry-not-allowed"
 	RulePromoted       Rule = "not-promoted"
@@ -68,6 +69,8 @@ func (r Rule) about() string {
 		return "A tag does not fit the pattern of its environment."
 	case RuleMutable:
 		return "A tag that can move is used where none may."
+	case RuleTyped:
+		return "A tag is a number or a truth value to YAML, and becomes another one."
 	case RuleDigest:
 		return "An image is not pinned by its digest where it must be."
 	case RuleRegistry:
@@ -108,7 +111,19 @@ type Finding struct {
 
 	// subject keeps findings about the same thing together wherever it is; Message where it is empty.
 	subject string
+	// paths are those by which a finding is looked for beside its file, such as the folder that renders it: a list, made
+	// one text so that findings can be compared.
+	paths string
 }
+
+// by makes a finding one of these paths too.
+func (f Finding) by(paths []string) Finding {
+	f.paths = strings.Join(paths, "\x00")
+	return f
+}
+
+// places are the paths by which a finding is looked for.
+func (f *Finding) places() []string { return append(strings.Split(f.paths, "\x00"), f.File) }
 
 // noteAt is the note that a file or object cannot be read.
 func noteAt(file string, line int, err error) Finding {
@@ -135,5 +150,5 @@ func sortFindings(list []Finding) []Finding {
 		}
 		return strings.Compare(string(a.Rule)+a.Image+a.Environment+a.Message, string(b.Rule)+b.Image+b.Environment+b.Message)
 	})
-	return slices.CompactFunc(list, func(a, b Finding) bool { return a == b })
+	return slices.CompactFunc(list, func(a, b Finding) bool { return a.by(nil) == b.by(nil) })
 }

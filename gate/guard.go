@@ -35,7 +35,7 @@ func (m *model) guardUse(use *Use, e *Environment) {
 		m.findings = append(m.findings, Finding{
 			Rule: rule, Level: LevelError, File: use.File, Line: use.Line, Image: use.Image, Environment: e.name,
 			Message: fmt.Sprintf(format, args...), Fix: fix, subject: use.Object,
-		})
+		}.by(use.paths))
 	}
 	named := tag
 	if named == "" && digest == "" {
@@ -105,7 +105,7 @@ func (m *model) checkScanned() {
 				Rule: RuleRegistry, Level: LevelError, File: p.file, Line: p.lineOf("spec", "image"), Image: image,
 				Environment: e.name, subject: p.String(), Fix: "use one of " + strings.Join(e.Registries, ", "),
 				Message: fmt.Sprintf("%s watches %s, which %s does not allow", &p.object, full, e.name),
-			})
+			}.by(p.paths))
 		}
 	}
 }

@@ -135,6 +135,8 @@ func TestGateAutomationThatCoversAnotherEnvironment(t *testing.T) {
 	for path, want := range map[string][]string{
 		"./staging": nil, "./": {"error automation-covers-other-environment staging/auto.yaml:8"},
 		"./production": {"error automation-covers-other-environment staging/auto.yaml:8"},
+		// As image automation reads it: no path leads out of the repository.
+		"../../production": {"error automation-covers-other-environment staging/auto.yaml:8"},
 	} {
 		got := check(t, gate.Options{Config: config(t, twoEnvironments), Head: tree(map[string]string{
 			"staging/auto.yaml": update(path), "staging/image.yaml": automation("staging", "^staging-v"),
@@ -147,23 +149,37 @@ func TestGateAutomationThatCoversAnotherEnvironment(t *testing.T) {
 
 func TestGateUnknownKeyInBackstopYAML(t *testing.T) {
 	for text, want := range map[string]string{
-		"platforms: [linux/amd64]\nplatfroms: []\n":                           `.backstop.yaml: line 2: unknown key "platfroms"`,
-		"environments:\n  production:\n    path: [a]\n":                       `.backstop.yaml: line 3: unknown key "path"`,
+		"platforms: [linux/amd64]\nplatfroms: []\n":                           `.backstop.yaml:2: unknown key "platfroms": want one of environments, ignore, platforms, remoteBases`,
+		"environments:\n  production:\n    path: [a]\n":                       `.backstop.yaml:3: environments.production: unknown key "path": want one of digests`,
 		"environments:\n  production:\n    paths: [a]\n    tags: '('\n":       `.backstop.yaml:4: environments.production.tags: "(" is no regular expression`,
 		"environments:\n  production:\n    paths: [/abs]\n":                   `.backstop.yaml:3: environments.production.paths: "/abs" is no path from the root`,
 		"environments:\n  production:\n    paths: [a]\n    promotedFrom: x\n": `.backstop.yaml:4: environments.production.promotedFrom: there is no environment "x"`,
 		"environments:\n  a: {promotedFrom: b}\n  b: {}\n":                    `environments.a.promotedFrom: environment b has no tags pattern`,
 		"environments:\n  a:\n":                                               `.backstop.yaml:2: environments.a is empty`,
 		"ignore: [../x]\n":                                                    `.backstop.yaml:1: ignore: "../x" is no path`,
-		"environments: [a]\n":                                                 `.backstop.yaml: line 1: cannot unmarshal`,
-		"a: [\n":                                                              `.backstop.yaml: line`,
+		"environments: [a]\n":                                                 `.backstop.yaml:1: environments: want a mapping`,
+		"environments:\n  a: {paths: a}\n":                                    `.backstop.yaml:2: environments.a.paths: "a" is no list: write [a]`,
+		"environments:\n  a: {paths: []}\n":                                   `.backstop.yaml:2: environments.a.paths: the list is empty`,
+		"environments:\n  a: {paths: ['']}\n":                                 `.backstop.yaml:2: environments.a.paths: "" is empty`,
+		"environments:\n  a: {paths: [[b]]}\n":                                `.backstop.yaml:2: environments.a.paths: a list: want text`,
+		"environments:\n  a: {immutable: true}\n":                             `.backstop.yaml:2: environments.a.paths: there are none`,
+		"environments:\n  a: {paths: [a], immutable: maybe}\n":                `.backstop.yaml:2: environments.a.immutable: "maybe": want true or false`,
+		"environments:\n  a: {paths: [a], tags: {b: c}}\n":                    `.backstop.yaml:2: environments.a.tags: a mapping: want text`,
+		"environments:\n  a: {paths: [a], registries: ['https://b']}\n":       `.backstop.yaml:2: environments.a.registries: "https://b" is no registry: leave the scheme out`,
+		"platforms: [amd64]\n":                                                `.backstop.yaml:1: platforms: "amd64" is no platform: write os/arch`,
+		"remoteBases:\n- a/\n- ''\n":                                          `.backstop.yaml:3: remoteBases: "" is empty`,
+		"environments: {}\n---\nenvironments: {a: {paths: [a]}}\n":            `.backstop.yaml:2: there is a second document`,
+		"a: [\n": `.backstop.yaml: line`,
 	} {
 		_, err := gate.ParseConfig(".backstop.yaml", []byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q gives %v, want %q", text, err, want)
 		}
 	}
-	for _, text := range []string{"", "{}", "---\n"} {
+	for _, text := range []string{
+		"", "{}", "---\n", "platforms:\n", "environments:\n  a: {paths: [a], promotedFrom: b}\n  b: {tags: ^b}\n",
+		"environments:\n  a: &a {paths: [a]}\n  b: {<<: *a, tags: b}\n",
+	} {
 		if _, err := gate.ParseConfig(".backstop.yaml", []byte(text)); err != nil {
 			t.Errorf("%q gives %v", text, err)
 		}

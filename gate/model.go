@@ -25,7 +25,9 @@ type model struct {
 	config  *Config
 	listing listing
 	files   map[string]*source
-	builder *builder
+	// included are files that are no YAML by their name and that a kustomization includes.
+	included map[string]*source
+	builder  *builder
 	// repos is the image that each ImagePolicy elects tags of, by namespace:name.
 	repos repositories
 	// scanned are the ImageRepositories by their image.
@@ -114,6 +116,20 @@ func (m *model) read(name string, earlier *model) *source {
 	return parse(name, data)
 }
 
+// source is what a file of a kustomization says; nil for one that is not looked at.
+func (m *model) source(name string) *source {
+	if s := m.files[name]; s != nil || isYAML(name) {
+		return s
+	}
+	if m.included[name] == nil {
+		if m.included == nil {
+			m.included = map[string]*source{}
+		}
+		m.included[name] = read(m.tree.FS, name)
+	}
+	return m.included[name]
+}
+
 // changedPaths are the files in which two versions differ, and the folders that gained or lost one. Files that are no
 // YAML are compared where a unit reads them, so all of the tree that matters is looked at.
 func changedPaths(a, b *model) map[string]bool {
@@ -154,7 +170,7 @@ func (m *model) collect() {
 			within[name] = true
 		}
 		if u.failed != nil {
-			m.findings = append(m.findings, *u.failed)
+			m.findings = append(m.findings, u.failed.by([]string{u.dir + "/."}))
 			m.collectRaw(u)
 			continue
 		}
@@ -173,7 +189,7 @@ func (m *model) collect() {
 // collectRaw takes the files of a unit that was not built as they stand: better than not to look at them.
 func (m *model) collectRaw(u *unit) {
 	for _, name := range u.closure.Paths {
-		s := m.files[name]
+		s := m.source(name)
 		if s == nil || s.err != nil {
 			continue
 		}
@@ -198,14 +214,14 @@ func (m *model) checkReferences() {
 				Rule: RuleNotSubstituted, Level: LevelNote, File: use.File, Line: use.Line, Image: use.Image,
 				Message: fmt.Sprintf("%s is not looked at: a variable in it is known to the cluster only", use.Image),
 				Fix:     "put the ConfigMap of substituteFrom into the repository, or give the variable a default: ${NAME:=value}",
-			})
+			}.by(use.paths))
 			continue
 		case err != nil:
 			m.findings = append(m.findings, Finding{
 				Rule: RuleInvalid, Level: LevelError, File: use.File, Line: use.Line, Image: use.Image,
 				Message: fmt.Sprintf("%q is no image reference: %v", use.Image, err),
 				Fix:     "write it as REGISTRY/REPOSITORY:TAG, in lower case but for the tag",
-			})
+			}.by(use.paths))
 			continue
 		}
 		if key := fmt.Sprintf("%s\x00%s\x00%d\x00%v", use.Image, use.File, use.Line, use.paths); !seen[key] {

@@ -2,10 +2,10 @@ package gate
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -25,8 +25,9 @@ type placed struct {
 type policy struct {
 	placed
 	spec imagev1.ImagePolicySpec
-	// ballot is nil where no tag can satisfy the spec.
+	// ballot is nil where no tag can satisfy the spec; broken says why.
 	ballot *Ballot
+	broken error
 	// image that its ImageRepository scans; empty where the tree does not say.
 	image string
 	envs  []string
@@ -86,10 +87,9 @@ func (m *model) readPolicies() {
 		case "ImagePolicy":
 			var o imagev1.ImagePolicy
 			if m.decode(&p.object, &o) {
-				// What is wrong with a pattern checkPolicy says; the policy elects nothing.
-				ballot, _ := NewBallot(o.Spec)
+				ballot, broken := NewBallot(o.Spec)
 				m.policies = append(m.policies, &policy{
-					placed: p, spec: o.Spec, ballot: ballot, envs: m.config.of(p.paths...),
+					placed: p, spec: o.Spec, ballot: ballot, broken: broken, envs: m.config.of(p.paths...),
 				})
 			}
 		case "ImageUpdateAutomation":
@@ -128,6 +128,17 @@ func (m *model) checkPolicy(p *policy, e *Environment) {
 	f := Finding{
 		Level: LevelError, File: p.file, Line: p.lineOf("spec", "filterTags", "pattern"),
 		Environment: e.name, subject: p.kind + " " + p.id(),
+	}.by(p.paths)
+	if p.broken != nil {
+		f.Rule = RulePolicyPattern
+		var field *unfit
+		if errors.As(p.broken, &field) {
+			f.Line = p.lineOf(field.keys...)
+		}
+		f.Message = fmt.Sprintf("ImagePolicy %s elects nothing: %v", p.id(), p.broken)
+		f.Fix = "correct that field"
+		m.findings = append(m.findings, f)
+		return
 	}
 	if p.spec.FilterTags == nil || p.spec.FilterTags.Pattern == "" {
 		if e.Tags == "" {
@@ -137,15 +148,6 @@ func (m *model) checkPolicy(p *policy, e *Environment) {
 		f.Message = fmt.Sprintf("ImagePolicy %s elects from all tags, but %s takes only tags that match %s",
 			p.id(), e.name, e.Tags)
 		f.Fix = fmt.Sprintf("set spec.filterTags.pattern: '%s'", anchored(e.Tags))
-		m.findings = append(m.findings, f)
-		return
-	}
-	pattern := p.spec.FilterTags.Pattern
-	if _, err := regexp.Compile(pattern); err != nil {
-		f.Rule = RulePolicyPattern
-		f.Message = fmt.Sprintf("ImagePolicy %s elects nothing: its pattern %q is no regular expression: %v",
-			p.id(), pattern, err)
-		f.Fix = "correct spec.filterTags.pattern"
 		m.findings = append(m.findings, f)
 		return
 	}
@@ -161,7 +163,7 @@ func (m *model) checkPolicy(p *policy, e *Environment) {
 		f := f
 		f.Rule, f.subject = RulePolicyOther, f.subject+" "+name
 		f.Message = fmt.Sprintf("ImagePolicy %s of %s accepts tags of %s: %s matches its pattern %s",
-			p.id(), e.name, name, example, pattern)
+			p.id(), e.name, name, example, p.spec.FilterTags.Pattern)
 		f.Fix = "anchor the pattern, so that it starts with what only this environment's tags start with"
 		if e.Tags != "" {
 			f.Fix = fmt.Sprintf("use a pattern such as '%s'", anchored(e.Tags))
@@ -194,7 +196,8 @@ func (m *model) checkAutomations() {
 	for _, a := range m.automations {
 		dir := "."
 		if a.spec.Update != nil {
-			dir = path.Clean(strings.TrimLeft(a.spec.Update.Path, "/"))
+			// No path leads out of the repository: image automation, too, takes .. at its root for the root.
+			dir = cmp.Or(strings.TrimPrefix(path.Clean("/"+a.spec.Update.Path), "/"), ".")
 		}
 		if len(a.envs) == 0 {
 			continue
@@ -213,7 +216,7 @@ func (m *model) checkAutomations() {
 				Message: fmt.Sprintf("%s of %s writes below %s, where %s has markers: %s",
 					&a.object, strings.Join(a.envs, ", "), orRoot(dir), strings.Join(envs, ", "), name),
 				Fix: "set spec.update.path to a folder of " + strings.Join(a.envs, ", ") + " alone",
-			})
+			}.by(a.paths))
 			break
 		}
 	}
@@ -238,6 +241,15 @@ func overlap(a, b []string) bool {
 
 // checkMarkers looks for markers that name no policy, or one of another environment.
 func (m *model) checkMarkers() {
+	for _, name := range m.listing.yaml {
+		for _, wrong := range m.files[name].misread {
+			m.findings = append(m.findings, Finding{
+				Rule: RuleMarkerUnknown, Level: LevelError, File: name, Line: wrong.Line, subject: wrong.Comment,
+				Message: fmt.Sprintf("the marker %s names no ImagePolicy: image automation passes over it", wrong.Comment),
+				Fix:     `write # {"$imagepolicy": "NAMESPACE:NAME"}, with :tag, :name or :digest after NAME for a part`,
+			})
+		}
+	}
 	byID := map[string]*policy{}
 	for _, p := range m.policies {
 		byID[p.id()] = p

@@ -20,6 +20,8 @@ type source struct {
 	sum     [sha256.Size]byte
 	nodes   []manifest.Node
 	objects []object
+	// misread are comments that are meant as markers and are none.
+	misread []manifest.Misread
 	// err says why the file cannot be read.
 	err error
 }
@@ -88,6 +90,16 @@ func parse(name string, data []byte) *source {
 	s := &source{name: name, sum: sha256.Sum256(data)}
 	if s.nodes, s.err = manifest.Nodes(name, data); s.err == nil && interesting(data) {
 		s.objects, s.err = objectsOf(name, data)
+	}
+	markers := 0
+	for _, n := range s.nodes {
+		if n.Policy != "" {
+			markers++
+		}
+	}
+	// Few files have one that is misread: they are read again.
+	if s.err == nil && bytes.Count(data, []byte("$imagepolicy")) > markers {
+		s.misread, s.err = manifest.MisreadMarkers(data)
 	}
 	return s
 }

@@ -3,7 +3,6 @@ package gate
 import (
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -112,10 +111,8 @@ func (b *builder) run(names []string, step func()) {
 	for _, name := range names {
 		b.note(b.files[name].objects)
 	}
-	for _, dir := range sortedKeys(closures) {
-		if !included[dir] && !b.isComponent(dir) {
-			b.add(&unit{dir: dir, closure: closures[dir]})
-		}
+	for _, dir := range b.roots(closures, included) {
+		b.add(&unit{dir: dir, closure: closures[dir]})
 	}
 	within := map[string]bool{}
 	for _, c := range closures {
@@ -172,40 +169,6 @@ func (b *builder) finish(u *unit) {
 	}
 }
 
-// closures lists what every kustomization reaches, and which folders another one includes.
-func (b *builder) closures(names []string) (map[string]manifest.Files, map[string]bool) {
-	closures, included := map[string]manifest.Files{}, map[string]bool{}
-	for _, name := range names {
-		dir := path.Dir(name)
-		if !isKustomization(name) {
-			continue
-		}
-		if _, done := closures[dir]; done {
-			continue
-		}
-		files, err := manifest.Closure(b.tree, dir)
-		if err != nil {
-			continue
-		}
-		closures[dir] = files
-		for _, reached := range files.Paths {
-			if in := path.Dir(reached); in != dir && isKustomization(reached) {
-				included[in] = true
-			}
-		}
-	}
-	return closures, included
-}
-
-func (b *builder) isComponent(dir string) bool {
-	for _, base := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization"} {
-		if data, err := readFile(b.tree, path.Join(dir, base), manifest.MaxFileSize); err == nil {
-			return strings.Contains(string(data), "kind: Component")
-		}
-	}
-	return false
-}
-
 func (b *builder) add(u *unit) {
 	if _, known := b.units[u.id()]; known || len(b.units) >= maxUnits {
 		return
@@ -256,33 +219,6 @@ func (b *builder) addFlux(objects []object, raw bool) {
 		}
 		b.add(&unit{dir: dir, flux: k, origin: o, raw: raw, closure: files})
 	}
-}
-
-// pathWords says why there is no folder to build.
-func pathWords(dir string, err error) string {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Sprintf("this repository has no folder %q", dir)
-	}
-	return err.Error()
-}
-
-// withComponent adds the files of a component that a Flux Kustomization names.
-func (b *builder) withComponent(files manifest.Files, o *object, dir, ref string) manifest.Files {
-	fail := func(reason string) manifest.Files {
-		files.Problems = append(files.Problems, manifest.Problem{File: o.file, Reason: reason})
-		return files
-	}
-	if isRemote(ref) {
-		return fail(fmt.Sprintf("%q is remote: only files of this repository are read", ref))
-	}
-	more, err := manifest.Closure(b.tree, path.Join(dir, ref))
-	if err != nil {
-		return fail(fmt.Sprintf("component %q: %v", ref, err))
-	}
-	files.Paths = union(files.Paths, more.Paths)
-	files.Values = union(files.Values, more.Values)
-	files.Problems = append(files.Problems, more.Problems...)
-	return files
 }
 
 // ours says whether a Kustomization renders this repository, as far as the tree tells.

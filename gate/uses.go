@@ -90,6 +90,7 @@ func (m *model) usesOf(u *unit, s *source) []Use {
 		} else {
 			m.locate(&use, u, places, first)
 		}
+		m.retag(&use, group)
 		out = append(out, use)
 	}
 	return out
@@ -161,7 +162,7 @@ func (m *model) placesOf(u *unit) places {
 		files = append(files, u.origin.file)
 	}
 	for _, name := range files {
-		s := m.files[name]
+		s := m.source(name)
 		if s == nil {
 			continue
 		}

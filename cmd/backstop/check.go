@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -19,7 +18,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/backstop-dev/backstop/gate"
-	"github.com/backstop-dev/backstop/reconcile/gitrepo"
 	"github.com/backstop-dev/backstop/reconcile/registry"
 )
 
@@ -103,6 +101,12 @@ func (f *checkFlags) run(ctx context.Context, paths []string, std streams) (int,
 	o := gate.Options{
 		AllowRemote: f.remotes, Platforms: f.platforms, Deep: f.deep, Parallel: f.parallel, Patience: f.patience,
 	}
+	if strings.HasPrefix(f.base, "-") {
+		return 0, badUsage("--base %s: want a branch, a tag or a commit", f.base)
+	}
+	if slices.Contains(f.remotes, "") {
+		return 0, badUsage("--allow-remote is empty, which would allow any address: want one such as github.com/acme/")
+	}
 	for _, p := range f.platforms {
 		if p != gate.AnyPlatform && strings.Count(p, "/") == 0 {
 			return 0, badUsage("--platform %s: want os/arch, such as linux/amd64, or %s", p, gate.AnyPlatform)
@@ -170,124 +174,6 @@ func (f *checkFlags) write(r *gate.Report, std streams) error {
 		return err
 	}
 	return r.Write(std.out, "text", colours(std.out))
-}
-
-// openTrees are what is checked, and what must be closed.
-type openTrees struct {
-	repos []*gitrepo.Local
-	note  string
-}
-
-func (t *openTrees) close() {
-	for _, r := range t.repos {
-		_ = r.Close()
-	}
-}
-
-// trees opens the files to check and those to compare with, and makes the paths start at their root.
-func (f *checkFlags) trees(paths []string, o *gate.Options) (*openTrees, error) {
-	t := &openTrees{}
-	root, repo, err := f.open(paths[0])
-	if err != nil {
-		return nil, err
-	}
-	if repo != nil {
-		t.repos = append(t.repos, repo)
-		o.Remotes = repo.Remotes()
-	}
-	if o.Paths, err = below(root, paths); err != nil {
-		return nil, err
-	}
-	switch {
-	case f.head != "":
-		o.Head.FS, err = repo.Tree()
-	default:
-		o.Head.FS, err = gate.OpenFolder(root)
-		if err == nil && repo != nil {
-			o.Head.Tracked, err = repo.Tracked()
-		}
-	}
-	if err != nil || f.base == "" {
-		return t, err
-	}
-	if repo == nil {
-		return nil, badUsage("--base: %s is not in a Git repository", root)
-	}
-	base, exact, err := repo.Parted(f.base)
-	if err != nil {
-		return nil, badUsage("--base: %s; a clone that CI made may lack it: git fetch --depth=1 origin %s, "+
-			"then --base FETCH_HEAD", oneLine(err.Error()), strings.TrimPrefix(f.base, "origin/"))
-	}
-	t.repos = append(t.repos, base)
-	if !exact {
-		t.note = fmt.Sprintf("backstop: the clone is too shallow to tell where the change left %s: compared with %s itself",
-			f.base, short(base.Tip()))
-	}
-	o.Base.FS, err = base.Tree()
-	return t, err
-}
-
-// open finds the root of the repository that a path is in; the path itself where it is in none.
-func (f *checkFlags) open(p string) (root string, repo *gitrepo.Local, err error) {
-	dir := p
-	info, err := os.Stat(p)
-	if err != nil {
-		return "", nil, badUsage("%s: %s", p, pathWords(err))
-	}
-	if !info.IsDir() {
-		dir = filepath.Dir(p)
-	}
-	repo, err = gitrepo.OpenLocal(dir, f.head, gitrepo.Options{Now: time.Now})
-	if err != nil {
-		if f.head != "" {
-			return "", nil, badUsage("--head: %s", err)
-		}
-		if f.base != "" {
-			return "", nil, badUsage("--base: %s", err)
-		}
-		root, err = filepath.Abs(dir)
-		return root, nil, err
-	}
-	if root = repo.Folder(); root == "" {
-		root, err = filepath.Abs(dir)
-	}
-	return root, repo, err
-}
-
-func pathWords(err error) string {
-	var at *fs.PathError
-	if errors.As(err, &at) {
-		return at.Err.Error()
-	}
-	return err.Error()
-}
-
-// below makes paths start at the root.
-func below(root string, paths []string) ([]string, error) {
-	root, err := filepath.EvalSymlinks(root)
-	if err != nil {
-		return nil, fmt.Errorf("find %s: %w", root, err)
-	}
-	var out []string
-	for _, p := range paths {
-		abs, err := filepath.Abs(p)
-		if err == nil {
-			// The last part may be a link, which is then named and not followed.
-			var dir string
-			if dir, err = filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
-				abs = filepath.Join(dir, filepath.Base(abs))
-			}
-		}
-		if _, serr := os.Lstat(p); err != nil || serr != nil {
-			return nil, badUsage("%s: no such file or folder", p)
-		}
-		rel, err := filepath.Rel(root, abs)
-		if err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
-			return nil, badUsage("%s is not below %s: check one repository at a time", p, root)
-		}
-		out = append(out, filepath.ToSlash(rel))
-	}
-	return out, nil
 }
 
 // guardrails reads the configuration.

@@ -92,10 +92,12 @@ func TestCheckExitCodes(t *testing.T) {
 		"a guardrail":                     {[]string{at("guard"), "--offline"}, exitError, "[tag-mutable]"},
 		"an unknown certificate":          {[]string{at("good")}, exitUnknown, "signed by an unknown authority"},
 		"a remote base":                   {[]string{at("remote"), "--offline"}, exitUnknown, "--allow-remote"},
-		"an unknown key is usage":         {[]string{at("broken")}, exitUsage, `line 1: unknown key "enviroments"`},
+		"an unknown key is usage":         {[]string{at("broken")}, exitUsage, `.backstop.yaml:1: unknown key "enviroments": want one of`},
 		"no such folder is usage":         {[]string{at("nowhere")}, exitUsage, "no such file"},
 		"an unknown format is usage":      {[]string{"-o", "pdf"}, exitUsage, "want one of text, json"},
 		"an unknown platform is usage":    {[]string{at("good"), "--platform", "amd64"}, exitUsage, "want os/arch"},
+		"a flag for a base is usage":      {[]string{at("good"), "--base", "--offline"}, exitUsage, "want a branch, a tag or a commit"},
+		"any remote base is usage":        {[]string{at("good"), "--allow-remote", "x/,"}, exitUsage, "would allow any address"},
 		"a base without Git is usage":     {[]string{at("good"), "--base", "main"}, exitUsage, "not in a Git repository"},
 		"a CA that is not there is usage": {[]string{at("good"), "--registry-ca", at("x")}, exitUsage, "--registry-ca"},
 		"a key that is none is usage":     {[]string{at("good"), "--verify-signature", ca}, exitUsage, "--verify-signature: "},
@@ -233,5 +235,41 @@ func TestGateShallowCloneAsCIMakesIt(t *testing.T) {
 	}
 	if got, want := imagesOf(r), "acme/b:v2 acme/a:v1"; got != want {
 		t.Errorf("the change brings in %q, want %q", got, want)
+	}
+}
+
+func TestCheckFilesThatGitKnowsNothingOf(t *testing.T) {
+	dir := t.TempDir()
+	files(t, dir, map[string]string{
+		".backstop.yaml":               "environments: {all: {paths: [apps], immutable: true}}\n",
+		"apps/base/kustomization.yaml": "resources: [app.yaml]\n", "apps/base/app.yaml": pod("acme/app:latest"),
+		"apps/over/kustomization.yaml": "resources: [../base]\n", "apps/one.yaml": pod("acme/one:latest"),
+	})
+	for title, tt := range map[string]struct {
+		in    string
+		paths []string
+		want  int
+	}{
+		"the folder itself":                      {".", nil, 2},
+		"a folder in it, from it":                {".", []string{"apps/over"}, 1},
+		"two of them":                            {".", []string{"apps/over", "apps/one.yaml"}, 2},
+		"a folder in it, from there":             {"apps/over", nil, 1},
+		"a folder in it, from elsewhere":         {"/", []string{filepath.Join(dir, "apps/over")}, 1},
+		"a folder in it with a .git, from there": {"apps/over", nil, 1},
+	} {
+		t.Run(title, func(t *testing.T) {
+			if strings.Contains(title, ".git") {
+				// git init, and no commit yet
+				files(t, dir, map[string]string{".git/HEAD": "ref: refs/heads/main\n", ".git/objects/x": "", ".git/refs/x": ""})
+			}
+			if !filepath.IsAbs(tt.in) {
+				tt.in = filepath.Join(dir, tt.in)
+			}
+			t.Chdir(tt.in)
+			got := report(t, exitError, append([]string{"--offline"}, tt.paths...)...)
+			if n := got.Count(gate.LevelError); n != tt.want {
+				t.Errorf("%d findings, want %d: %+v", n, tt.want, got.Findings)
+			}
+		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os/exec"
 	"slices"
@@ -87,6 +88,9 @@ func (l *Local) resolve(rev string) (plumbing.Hash, error) {
 		}
 	}
 	hash, err := l.repo.ResolveRevision(plumbing.Revision(rev))
+	if errors.Is(err, io.EOF) {
+		err = errors.New("the history is not as long")
+	}
 	if err != nil {
 		return plumbing.ZeroHash, fmt.Errorf("find %q in %s: %w", oneLine(rev, 100), oneLine(l.dir, 300), err)
 	}

@@ -55,6 +55,12 @@ func readMarker(line, head string) (marker, bool) {
 	return m, true
 }
 
+// isMisread says whether a comment is meant as a marker, and is none to image automation.
+func isMisread(comment string) bool {
+	text := strings.TrimLeft(comment, "# \t")
+	return strings.HasPrefix(text, "{") && strings.Contains(text, markerKey)
+}
+
 func readPolicy(comment string) (marker, bool) {
 	var object map[string]string
 	if err := json.Unmarshal([]byte(comment), &object); err != nil {

@@ -67,6 +67,8 @@ type Node struct {
 	Anchor string
 	// Line of the scalar, from 1.
 	Line int
+	// Typed says that YAML takes the scalar for a number or a truth value, so that Helm may write it in another way.
+	Typed bool
 }
 
 // Change is a new value for the node at a pointer.

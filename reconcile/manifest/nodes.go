@@ -30,6 +30,29 @@ func Nodes(file string, data []byte) ([]Node, error) {
 	return nodes, nil
 }
 
+// Misread is a comment that is meant as a marker and is none: image automation passes over it without a word.
+type Misread struct {
+	// Line of the scalar before it, from 1.
+	Line int
+	// Comment as it stands.
+	Comment string
+}
+
+// MisreadMarkers lists the comments of a file that are meant as markers and are none.
+func MisreadMarkers(data []byte) ([]Misread, error) {
+	p, err := parse(data)
+	if err != nil {
+		return nil, err
+	}
+	w := &walker{merged: map[*yaml.Node][]entry{}, every: true}
+	for _, doc := range p.docs {
+		if err := w.value(doc.root, nil, spot{pointer: doc.id + "#"}, claim{}); err != nil {
+			return nil, err
+		}
+	}
+	return w.misread, nil
+}
+
 // place is a node and where it stands in the parsed file.
 type place struct {
 	Node
@@ -81,6 +104,9 @@ type walker struct {
 	// inner and outer are set while walking YAML inside a scalar.
 	inner *parsed
 	outer *yaml.Node
+	// every says that misread is wanted too.
+	every   bool
+	misread []Misread
 }
 
 // places finds all nodes of the file.
@@ -161,6 +187,9 @@ func (w *walker) scalar(at place, s spot, c claim) error {
 	// Image automation does not look at aliases, nor into the text of scalars.
 	if at.used == at.scalar && w.outer == nil {
 		m, marked = readMarker(at.scalar.LineComment, at.scalar.HeadComment)
+		if w.every && !marked && isMisread(at.scalar.LineComment) {
+			w.misread = append(w.misread, Misread{Line: at.scalar.Line, Comment: at.scalar.LineComment})
+		}
 	}
 	if c.part == "" && !marked {
 		return w.embedded(at.scalar, s)
@@ -172,6 +201,7 @@ func (w *walker) scalar(at place, s spot, c claim) error {
 		File: w.file, Pointer: s.pointer, Part: c.part, Value: scalarText(at.scalar),
 		Policy: m.policy, Suffix: m.suffix, Held: m.held,
 		Group: c.group, Object: s.object, Container: c.container, Line: at.scalar.Line,
+		Typed: at.scalar.Style == 0 && at.scalar.Tag != "!!str" && at.scalar.Tag != "!!null",
 	}
 	if marked {
 		at.Part = suffixParts[m.suffix]

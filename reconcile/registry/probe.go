@@ -65,7 +65,7 @@ func (p *probe) absent(ctx context.Context) error {
 		e := *asError(err)
 		if e.Cause == v1alpha1.CauseNotFound {
 			e.Cause = v1alpha1.CauseUnknown
-			e.Sentence = "and shows this client no other tag of that repository"
+			e.Sentence = "it shows this client no other tag of that repository"
 		}
 		e.Sentence = fmt.Sprintf("%s answers 404 for %s, which proves nothing here: %s", p.s.host, p.t.short, e.Sentence)
 		return &e
