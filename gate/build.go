@@ -109,8 +109,9 @@ func (b *builder) kustomize(u *unit) (data []byte, err error) {
 		if !encrypted(r) {
 			continue
 		}
-		if err := resources.Remove(r.CurId()); err != nil {
-			return nil, fmt.Errorf("leave %s out: %w", r.CurId(), err)
+		// What stands there in plain text is read; the values of SOPS are not.
+		if err := r.PipeE(kyaml.Clear("sops")); err != nil {
+			return nil, fmt.Errorf("read %s in plain text: %w", r.CurId(), err)
 		}
 	}
 	return resources.AsYaml()

@@ -24,6 +24,8 @@ type source struct {
 	misread []manifest.Misread
 	// err says why the file cannot be read.
 	err error
+	// sops says that some of it is encrypted.
+	sops bool
 }
 
 // object is a Kubernetes object that the gate itself looks into.
@@ -88,7 +90,11 @@ func read(fsys fs.FS, name string) *source {
 // parse reads the text of a file.
 func parse(name string, data []byte) *source {
 	s := &source{name: name, sum: sha256.Sum256(data)}
-	if s.nodes, s.err = manifest.Nodes(name, data); s.err == nil && interesting(data) {
+	s.nodes, s.err = manifest.Nodes(name, data)
+	if s.sops = errors.Is(s.err, manifest.ErrSOPS); s.sops {
+		s.nodes, s.err = manifest.PlainNodes(name, data)
+	}
+	if s.err == nil && interesting(data) {
 		s.objects, s.err = objectsOf(name, data)
 	}
 	markers := 0

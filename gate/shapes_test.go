@@ -128,3 +128,46 @@ environments:
 	})
 	wantFindings(t, check(t, o), "error kustomize-build apps/base/kustomization.yaml:1")
 }
+
+func TestGatePlainImagesOfWhatSOPSEncrypted(t *testing.T) {
+	secret := "sops: {mac: 'ENC[AES256_GCM,data:x]', version: 3.9.0}\n"
+	got := check(t, gate.Options{Head: tree(map[string]string{
+		"alone.yaml": deployment("alone", "a/alone:v1") + secret, "hidden.yaml": deployment("hidden", "'ENC[AES256_GCM,data:x]'") + secret,
+		"k/kustomization.yaml": "resources: [app.yaml, plain.yaml]\n", "k/app.yaml": deployment("app", "a/app:v1") + secret,
+		"k/plain.yaml": deployment("plain", "a/plain:v1"),
+	})})
+	if diff := cmp.Diff([]string{"a/alone:v1 alone.yaml:12", "a/app:v1 k/app.yaml:12", "a/plain:v1 k/plain.yaml:12"}, images(got)); diff != "" {
+		t.Errorf("images (-want +got):\n%s", diff)
+	}
+	wantFindings(t, got, "note not-read alone.yaml:1", "note not-read hidden.yaml:1", "note not-read hidden.yaml:12", "note not-read k/app.yaml:1")
+	wantWords(t, got, "only what stands there in plain text", "the image of Deployment hidden is not looked at")
+}
+
+func TestGateImagesOfPostRenderers(t *testing.T) {
+	got := check(t, gate.Options{Head: tree(map[string]string{"app.yaml": `apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: app, namespace: n}
+spec:
+  chart: {spec: {chart: app, sourceRef: {kind: HelmRepository, name: r}}}
+  postRenderers:
+  - kustomize:
+      images: [{name: a/entry, newTag: v1}]
+      patches:
+      - target: {kind: Deployment}
+        patch: |
+          - {op: replace, path: /spec/template/spec/containers/0/image, value: "a/json:v1"}
+      - patch: |
+          kind: Deployment
+          apiVersion: apps/v1
+          metadata: {name: x}
+          spec: {template: {spec: {containers: [{name: c, image: "a/merge:v1"}]}}}
+`})})
+	if diff := cmp.Diff([]string{"a/entry:v1 app.yaml:8", "a/json:v1 app.yaml:12", "a/merge:v1 app.yaml:17"}, images(got)); diff != "" {
+		t.Errorf("images (-want +got):\n%s", diff)
+	}
+	for _, use := range got.Images {
+		if use.Object != "HelmRelease n/app" {
+			t.Errorf("%s is of %s", use.Image, use.Object)
+		}
+	}
+}

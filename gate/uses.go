@@ -76,6 +76,9 @@ func (m *model) usesOf(u *unit, s *source) []Use {
 	places := m.placesOf(u)
 	for _, group := range grouped(nodes) {
 		first := group[0]
+		if release, ok := postRendered(first); ok {
+			first.Object = release
+		}
 		if name, ok := fluxKustomization(first); !isObject(first) || ok && m.builder.renders(name) || m.standsFor(u, first) {
 			continue
 		}
@@ -104,6 +107,20 @@ func fluxKustomization(n manifest.Node) (string, bool) {
 		return "", false
 	}
 	return path.Base(document), true
+}
+
+// postRendered gives the HelmRelease whose post-renderers hold a node: what they patch is made by its chart.
+func postRendered(n manifest.Node) (manifest.Object, bool) {
+	document, field, _ := strings.Cut(n.Pointer, "#")
+	kind, name, _ := strings.Cut(document, "/")
+	if kind != "HelmRelease" || !strings.HasPrefix(field, "/spec/postRenderers") {
+		return manifest.Object{}, false
+	}
+	o := manifest.Object{APIVersion: "helm.toolkit.fluxcd.io/v2", Kind: kind, Name: name}
+	if ns, name, ok := strings.Cut(name, "/"); ok {
+		o.Namespace, o.Name = ns, name
+	}
+	return o, true
 }
 
 func objectName(o manifest.Object) string {

@@ -210,6 +210,18 @@ func TestThePreCommitHook(t *testing.T) {
 	if code, out := shell(t, origin, bin(t, true), commit, nil); code != 0 {
 		t.Errorf("exit code %d: %s", code, out)
 	}
+	// The first commit of a repository.
+	empty := t.TempDir()
+	gitIn(t, empty, "init", "-q")
+	hook(t, empty, "pre-commit")
+	for image, want := range map[string]int{":latest": 1, ":v3": 0} {
+		files(t, empty, map[string]string{
+			".backstop.yaml": "environments: {all: {paths: ['**'], immutable: true}}\n", "app.yaml": pod(host + "/app" + image),
+		})
+		if code, out := shell(t, empty, bin(t, true), "git add . && "+commit, nil); code != want {
+			t.Errorf("%s: exit code %d, want %d: %s", image, code, want, out)
+		}
+	}
 }
 
 func TestThePrePushHook(t *testing.T) {

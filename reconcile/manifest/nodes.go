@@ -15,6 +15,14 @@ const maxShared = 1 << 17
 // Nodes lists every image node of one YAML file, in the file's order. An error says why the file cannot be read; it
 // wraps ErrNotYAML, ErrSOPS, ErrTooLarge or ErrUnsupported.
 func Nodes(file string, data []byte) ([]Node, error) {
+	return nodesOf(file, data, parse)
+}
+
+// PlainNodes is Nodes, and takes files that SOPS encrypted too, of which it gives what stands there in plain text, and
+// what does not as ENC[…]. They can be read, and not be changed.
+func PlainNodes(file string, data []byte) ([]Node, error) { return nodesOf(file, data, parsePlain) }
+
+func nodesOf(file string, data []byte, parse func([]byte) (*parsed, error)) ([]Node, error) {
 	p, err := parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", file, err)
@@ -40,7 +48,7 @@ type Misread struct {
 
 // MisreadMarkers lists the comments of a file that are meant as markers and are none.
 func MisreadMarkers(data []byte) ([]Misread, error) {
-	p, err := parse(data)
+	p, err := parsePlain(data)
 	if err != nil {
 		return nil, err
 	}

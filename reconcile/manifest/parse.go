@@ -33,6 +33,20 @@ type parsed struct {
 
 // parse reads a file of several documents and refuses what could not be handled safely later.
 func parse(data []byte) (*parsed, error) {
+	p, err := parsePlain(data)
+	if err != nil {
+		return nil, err
+	}
+	for _, root := range p.roots {
+		if isSOPS(root) {
+			return nil, fmt.Errorf("%w: the document at line %d; undo it by hand with sops", ErrSOPS, root.Line)
+		}
+	}
+	return p, nil
+}
+
+// parsePlain is parse, and takes what SOPS encrypted too: to be read, never to be changed.
+func parsePlain(data []byte) (*parsed, error) {
 	if len(data) > MaxFileSize {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrTooLarge, len(data), MaxFileSize)
 	}
@@ -50,9 +64,6 @@ func parse(data []byte) (*parsed, error) {
 	for _, root := range roots {
 		if err := inspect(root); err != nil {
 			return nil, err
-		}
-		if isSOPS(root) {
-			return nil, fmt.Errorf("%w: the document at line %d; undo it by hand with sops", ErrSOPS, root.Line)
 		}
 	}
 	p.docs = identify(roots)
