@@ -182,7 +182,7 @@ func globPattern(glob string) (*regexp.Regexp, error) {
 		return nil, fmt.Errorf("%q is no path from the root of the repository", glob)
 	}
 	var b strings.Builder
-	b.WriteString("^")
+	b.WriteString("(?s)^") // A path may have a new line in it.
 	for rest := glob; rest != ""; {
 		switch {
 		case strings.HasPrefix(rest, "**/"):

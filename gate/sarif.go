@@ -73,7 +73,7 @@ func (r *Report) sarif() sarifLog {
 	results := []sarifResult{}
 	for _, f := range r.Findings {
 		at := sarifPhysical{
-			ArtifactLocation: sarifArtifact{URI: (&url.URL{Path: f.File}).EscapedPath(), URIBaseID: "%SRCROOT%"},
+			ArtifactLocation: sarifArtifact{URI: (&url.URL{Path: f.File}).String(), URIBaseID: "%SRCROOT%"},
 			Region:           sarifRegion{StartLine: max(1, f.Line)},
 		}
 		results = append(results, sarifResult{

@@ -171,3 +171,22 @@ spec:
 		}
 	}
 }
+
+func TestGateNamesThatAreNoWords(t *testing.T) {
+	o := gate.Options{Config: config(t, "environments: {all: {paths: ['**'], immutable: true}}\n"), Head: tree(map[string]string{
+		"a\n::error::b.yaml": deployment("a", "a/b:latest"), "c:d\x1b[31m.yaml": deployment("c", "a/c:latest"),
+	})}
+	got := check(t, o)
+	wantFindings(t, got, "error tag-mutable a\n::error::b.yaml:12", "error tag-mutable c:d\x1b[31m.yaml:12")
+	for format, want := range map[string]string{
+		"github": "file=a%0A%3A%3Aerror%3A%3Ab.yaml,", "sarif": `"uri": "./c:d%1B%5B31m.yaml"`, "text": "c:d [31m.yaml:12",
+	} {
+		var b strings.Builder
+		if err := got.Write(&b, format, false); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), want) || strings.Contains(b.String(), "\n::error::b") || strings.Contains(b.String(), "\x1b") {
+			t.Errorf("%s is not in %s:\n%q", want, format, b.String())
+		}
+	}
+}
