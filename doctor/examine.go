@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -117,7 +118,9 @@ func (f *Facts) branch(w *Workload) Check {
 	case w.Chain.Source.Pinned != "":
 		return bad(CheckBranch, w.Chain.Source.Ref.String(), w.Chain.Source.Pinned,
 			"let it follow a branch alone: spec.ref: {branch: main}")
-	case s == nil && strings.Contains(w.NoSource, "may not read Secret"):
+	case s == nil && w.lacks():
+		return Check{Name: CheckBranch, At: w.Chain.Source.Ref.String(), Mark: trace.None, Says: "see read"}
+	case s == nil && strings.HasPrefix(w.NoSource, "you may not"):
 		return unread(CheckBranch, w.Chain.Source.Ref.String(), w.NoSource)
 	case s == nil:
 		return bad(CheckBranch, w.Chain.Source.Ref.String(), w.NoSource,
@@ -129,12 +132,39 @@ func (f *Facts) branch(w *Workload) Check {
 	return fine(CheckBranch, s.Ref.String(), "reverts go to %s", s.Branch)
 }
 
+// lacks says that a Secret without which nothing can be pushed does not exist.
+func (w *Workload) lacks() bool {
+	return slices.ContainsFunc(w.Secrets, func(s Secret) bool {
+		return s.Missing && (s.Holds == HoldsGitLogin || s.Holds == HoldsKey || s.Holds == HoldsProxy)
+	})
+}
+
+// create is how a Secret that does not exist is made.
+func (s *Secret) create() string {
+	made := fmt.Sprintf("kubectl -n %s create secret generic %s", s.Namespace, s.Name)
+	switch s.Holds {
+	case HoldsGitLogin:
+		return made + " --from-literal=username=USER --from-literal=password=TOKEN (for SSH: identity and known_hosts)"
+	case HoldsRegistryLogin:
+		return fmt.Sprintf("kubectl -n %s create secret docker-registry %s --docker-server=HOST --docker-username=USER "+
+			"--docker-password=TOKEN", s.Namespace, s.Name)
+	case HoldsKey:
+		return made + " --from-file=git.asc=KEY (for a key of SSH: identity)"
+	case HoldsCertificates:
+		return made + " --from-file=ca.crt=FILE"
+	default:
+		return made + " --from-literal=address=URL"
+	}
+}
+
 // reads says whether Backstop may read the Secrets that it needs.
 func (f *Facts) reads(w *Workload) []Check {
 	var out []Check
 	for _, s := range w.Secrets {
 		at := "Secret/" + s.Namespace + "/" + s.Name
 		switch {
+		case s.Missing:
+			out = append(out, bad(CheckRead, at, "it does not exist, and "+s.For+" names it", "create it: "+s.create()))
 		case s.Allowed == nil:
 			out = append(out, unread(CheckRead, at, "you may not ask what Backstop may read (create subjectaccessreviews)"))
 		case !*s.Allowed:
@@ -189,6 +219,11 @@ func (f *Facts) protection(w *Workload) Check {
 func (w *Workload) signing() Check {
 	s := w.Source
 	switch {
+	case strings.HasPrefix(s.NoKey, "you may not"):
+		return unread(CheckSign, s.Ref.String(), s.NoKey)
+	case s.NoKey != "":
+		return bad(CheckSign, s.Ref.String(), s.NoKey, "put the key into that Secret (git.asc for gpg, identity for ssh), "+
+			"or correct spec.git.commit.signingKey")
 	case s.Verified && !s.Signed:
 		return bad(CheckSign, s.Ref.String(),
 			"Flux takes signed commits alone (spec.verify), and image automation has no key",
@@ -248,18 +283,23 @@ const tolerable = time.Minute
 // delays says what would slow a rollback down.
 func (f *Facts) delays(w *Workload) []Check {
 	out := []Check{f.health(w)}
-	if r := w.Chain.Release; r != nil && r.GetTimeout().Duration > 5*time.Minute {
+	if r := w.Chain.Release; r != nil && !r.GetUpgrade().DisableWait && r.GetTimeout().Duration > 5*time.Minute {
 		out = append(out, bad(CheckHealth, w.Chain.Applier.String(), fmt.Sprintf(
 			"an upgrade waits up to %s before it gives up", short(r.GetTimeout().Duration)), "set spec.timeout: 5m, or less"))
 	}
 	for _, d := range w.DependsOn {
+		waits := "the " + d.Ref.Kind + " waits for it"
 		switch {
+		case d.Unread != "":
+			out = append(out, unread(CheckDepends, d.Ref.String(), d.Unread))
+		case d.Suspended:
+			out = append(out, bad(CheckDepends, d.Ref.String(), waits+", and it is suspended", flux.Resume(d.Ref)))
 		case d.Why != "":
-			out = append(out, bad(CheckDepends, d.Ref.String(), "the Kustomization waits for it, and it is not ready: "+d.Why,
-				"mend it: flux -n "+d.Ref.Namespace+" get kustomization "+d.Ref.Name))
+			out = append(out, bad(CheckDepends, d.Ref.String(), waits+", and it is not ready: "+d.Why,
+				"mend it: flux -n "+d.Ref.Namespace+" get "+strings.ToLower(d.Ref.Kind)+" "+d.Ref.Name))
 		case d.Wait > tolerable && (f.Cancels == nil || !*f.Cancels):
 			out = append(out, bad(CheckDepends, d.Ref.String(), fmt.Sprintf(
-				"the Kustomization waits for it, and its health checks take up to %s", short(d.Wait)), cancelFix))
+				"%s, and its health checks take up to %s", waits, short(d.Wait)), cancelFix))
 		default:
 			out = append(out, fine(CheckDepends, d.Ref.String(), "is ready"))
 		}
@@ -302,13 +342,16 @@ func (f *Facts) health(w *Workload) Check {
 		"the bad revision ends", by, short(wait)), cancelFix)
 }
 
-// short prints 9m30s, and 10m instead of 10m0s.
+// short prints 9m30s, 10m instead of 10m0s, and 1h instead of 1h0m0s.
 func short(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
 	}
-	return strings.TrimSuffix(s, "0m")
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // loses says what would undo a revert that was pushed.

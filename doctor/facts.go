@@ -66,8 +66,8 @@ type Source struct {
 	Branch string
 	// Secret that it is pushed with, as namespace/name; empty for none.
 	Secret string
-	// ReadOnly says why nothing may be pushed to the branch.
-	ReadOnly string
+	// ReadOnly says why nothing may be pushed to the branch, NoKey why the key that signs cannot be used.
+	ReadOnly, NoKey string
 	// Verified says that Flux wants signed commits, Signed that there is a key.
 	Verified, Signed bool
 	// Refused says why the server, or the key, does not let a push begin; Unknown why it could not be asked.
@@ -78,9 +78,25 @@ type Source struct {
 type Secret struct {
 	// Namespace and Name, and For what.
 	Namespace, Name, For string
+	// Holds is what it holds.
+	Holds Holds
+	// Missing says that there is no such Secret.
+	Missing bool
 	// Allowed says whether Backstop's ServiceAccount may; nil where nobody can tell.
 	Allowed *bool
 }
+
+// Holds is what is kept in a Secret.
+type Holds string
+
+// What Secrets hold.
+const (
+	HoldsGitLogin      Holds = "a login for Git"
+	HoldsRegistryLogin Holds = "a login for the registry"
+	HoldsKey           Holds = "a key that signs"
+	HoldsCertificates  Holds = "certificates"
+	HoldsProxy         Holds = "a proxy"
+)
 
 // Image is what the registry says of an image that runs.
 type Image struct {
@@ -94,11 +110,13 @@ type Image struct {
 	Scan string
 }
 
-// Dependency is a Kustomization that must be ready first.
+// Dependency is a Kustomization or HelmRelease that must be ready first.
 type Dependency struct {
 	Ref v1alpha1.ObjectRef
-	// Why it is not ready; empty when it is.
-	Why string
+	// Why it is not ready; empty when it is. Unread says why it was not read.
+	Why, Unread string
+	// Suspended says that it will not be ready before it is resumed.
+	Suspended bool
 	// Wait is how long its health checks last at the longest.
 	Wait time.Duration
 }

@@ -212,7 +212,7 @@ func (g *Gatherer) list(ctx context.Context, ns string) ([]listed, error) {
 // workload reads the facts of one workload.
 func (g *Gatherer) workload(ctx context.Context, f *Facts, from listed) (Workload, error) {
 	w := from.Workload
-	chain, err := g.Flux.Chain(ctx, f.Namespace, w.Workload)
+	chain, err := g.Flux.Chain(ctx, f.Namespace, w.Workload, f.policyOf(&w, v1alpha1.TriggerImagePull).Source)
 	if why, refused := reconcile.AsRefusal(err); refused {
 		w.NotFlux = why
 		return w, nil

@@ -7,13 +7,12 @@ import (
 	"strings"
 
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	authv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
@@ -42,7 +41,11 @@ func (g *Gatherer) source(ctx context.Context, f *Facts, w *Workload) error {
 	src := origin.Source
 	w.Source = &Source{
 		Ref:    v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: src.Name.Namespace, Name: src.Name.Name},
-		Branch: src.Branch, ReadOnly: src.ReadOnly, Verified: src.Verified, Signed: src.Signing != nil,
+		Branch: src.Branch, ReadOnly: src.ReadOnly, NoKey: src.NoKey, Verified: src.Verified, Signed: src.Signing != nil,
+	}
+	// A key that cannot be used has a check of its own.
+	if src.NoKey != "" && src.ReadOnly == src.NoKey {
+		src.ReadOnly, w.Source.ReadOnly = "", ""
 	}
 	if err := g.secrets(ctx, w, src.Name); err != nil {
 		return err
@@ -76,31 +79,39 @@ func (g *Gatherer) secrets(ctx context.Context, w *Workload, name types.Namespac
 		return fmt.Errorf("read GitRepository %s: %w", name, err)
 	}
 	if ref := repo.Spec.SecretRef; ref != nil && err == nil {
-		g.need(ctx, w, name.Namespace, ref.Name, "GitRepository "+name.String())
+		g.need(ctx, w, Secret{Namespace: name.Namespace, Name: ref.Name, For: "GitRepository " + name.String(),
+			Holds: HoldsGitLogin})
 		if w.Source != nil {
 			w.Source.Secret = name.Namespace + "/" + ref.Name
 		}
 	}
 	if ref := repo.Spec.ProxySecretRef; ref != nil && err == nil {
-		g.need(ctx, w, name.Namespace, ref.Name, "the proxy of GitRepository "+name.String())
+		g.need(ctx, w, Secret{Namespace: name.Namespace, Name: ref.Name, For: "the proxy of GitRepository " + name.String(),
+			Holds: HoldsProxy})
 	}
 	for _, a := range w.Chain.Writers {
 		if git := a.Object.Spec.GitSpec; git != nil && git.Commit.SigningKey != nil && a.Elsewhere == "" {
-			g.need(ctx, w, a.Object.Namespace, git.Commit.SigningKey.SecretRef.Name, "the key of "+a.Ref.String())
+			g.need(ctx, w, Secret{Namespace: a.Object.Namespace, Name: git.Commit.SigningKey.SecretRef.Name,
+				For: "the key of " + a.Ref.String(), Holds: HoldsKey})
 		}
 	}
 	return nil
 }
 
 // need adds a Secret that Backstop has to read, once.
-func (g *Gatherer) need(ctx context.Context, w *Workload, namespace, name, purpose string) {
-	for _, s := range w.Secrets {
-		if s.Namespace == namespace && s.Name == name {
+func (g *Gatherer) need(ctx context.Context, w *Workload, s Secret) {
+	for _, have := range w.Secrets {
+		if have.Namespace == s.Namespace && have.Name == s.Name {
 			return
 		}
 	}
-	w.Secrets = append(w.Secrets, Secret{Namespace: namespace, Name: name, For: purpose,
-		Allowed: g.may(ctx, "get", "secrets", namespace, name)})
+	s.Allowed = g.may(ctx, "get", "secrets", s.Namespace, s.Name)
+	// Whether it is there shows to who may read it; others learn it from Backstop's own rights alone.
+	s.Missing = ask(&g.once, fmt.Sprintln("secret", s.Namespace, s.Name), func() bool {
+		err := g.Client.Get(ctx, types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, &corev1.Secret{})
+		return apierrors.IsNotFound(err)
+	})
+	w.Secrets = append(w.Secrets, s)
 }
 
 // may asks the API server what Backstop's ServiceAccount may; nil where the user may not ask.
@@ -127,11 +138,15 @@ func (g *Gatherer) image(ctx context.Context, namespace string, w *Workload, ima
 	scan := scanOf(w, namespace, image)
 	if scan != nil {
 		by := "ImageRepository " + scan.Namespace + "/" + scan.Name
-		for _, ref := range []*meta.LocalObjectReference{
-			scan.Spec.SecretRef, scan.Spec.CertSecretRef, scan.Spec.ProxySecretRef,
+		for _, s := range []struct {
+			ref   *meta.LocalObjectReference
+			holds Holds
+		}{
+			{scan.Spec.SecretRef, HoldsRegistryLogin}, {scan.Spec.CertSecretRef, HoldsCertificates},
+			{scan.Spec.ProxySecretRef, HoldsProxy},
 		} {
-			if ref != nil {
-				g.need(ctx, w, scan.Namespace, ref.Name, by)
+			if s.ref != nil {
+				g.need(ctx, w, Secret{Namespace: scan.Namespace, Name: s.ref.Name, For: by, Holds: s.holds})
 			}
 		}
 	}
@@ -192,66 +207,4 @@ func (g *Gatherer) other(ctx context.Context, image string, access reconcile.Acc
 		}
 	}
 	return "", ""
-}
-
-// dependencies reads what the Kustomization waits for.
-func (g *Gatherer) dependencies(ctx context.Context, w *Workload) error {
-	k := w.Chain.Kustomization
-	for _, d := range k.Spec.DependsOn {
-		ref := v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: cmp.Or(d.Namespace, k.Namespace), Name: d.Name}
-		var on kustomizev1.Kustomization
-		err := g.Client.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, &on)
-		dep := Dependency{Ref: ref}
-		switch {
-		case apierrors.IsNotFound(err):
-			dep.Why = "it does not exist"
-		case apierrors.IsForbidden(err):
-			dep.Why = "you may not read it"
-		case err != nil:
-			return fmt.Errorf("read %s: %w", ref, err)
-		default:
-			if _, message, not := flux.Not(on.Status.Conditions); not {
-				dep.Why = message
-			} else if on.Spec.Suspend {
-				dep.Why = "it is suspended"
-			}
-			dep.Wait, _ = flux.HealthWait(&on)
-		}
-		w.DependsOn = append(w.DependsOn, dep)
-	}
-	return nil
-}
-
-// refused gives the words with which the Git server refused a push, to image automation or to Backstop.
-func (g *Gatherer) refused(ctx context.Context, namespace string, w *Workload) string {
-	protected := func(words string) bool {
-		lower := strings.ToLower(words)
-		return strings.Contains(lower, "protected") || strings.Contains(lower, "declined")
-	}
-	for _, a := range w.Chain.Writers {
-		if _, message, not := flux.Not(a.Object.Status.Conditions); not && protected(message) && a.Elsewhere == "" {
-			return message
-		}
-	}
-	list := ask(&g.once, "rollbacks "+namespace, func() *v1alpha1.RollbackList {
-		var list v1alpha1.RollbackList
-		// Without Backstop's records there are no refusals to tell of.
-		_ = g.Client.List(ctx, &list, client.InNamespace(namespace))
-		return &list
-	})
-	for i := range list.Items {
-		s := &list.Items[i].Status
-		for _, f := range s.Failures {
-			if f.Workload.Kind != w.Kind || f.Workload.Name != w.Name {
-				continue
-			}
-			if s.Waiting != nil && protected(s.Waiting.Why) {
-				return s.Waiting.Why
-			}
-			if s.Outcome != nil && s.Outcome.Result == v1alpha1.ResultFailed && protected(s.Outcome.Sentence) {
-				return s.Outcome.Sentence
-			}
-		}
-	}
-	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -142,6 +143,17 @@ func (b *Ballot) Elect(tags []string) (best string, taken int) {
 		}
 	}
 	return best, taken
+}
+
+// Nearest is the tag, of some that the rule does not take, that comes the furthest: the last one that matches the
+// pattern, else the last.
+func (b *Ballot) Nearest(tags []string) string {
+	for _, tag := range slices.Backward(tags) {
+		if b.pattern == nil || b.pattern.MatchString(tag) {
+			return tag
+		}
+	}
+	return tags[len(tags)-1]
 }
 
 // Rule is the policy's rule for a sentence.

@@ -71,6 +71,9 @@ type Source struct {
 	// ReadOnly says in a sentence why nothing may be pushed to Branch (pinned to a tag, the automation pushes to
 	// another branch, …); empty when it may.
 	ReadOnly string
+	// NoKey says in a sentence why the automation's signing key cannot be used, which ReadOnly says then too; empty where
+	// it can, or there is none.
+	NoKey string
 }
 
 // Format leaves out the credentials and what a URL may hold of them.

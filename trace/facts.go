@@ -51,6 +51,9 @@ type Live struct {
 	Replicas *int32
 	// Suspended says that a CronJob starts nothing.
 	Suspended bool
+	// Refused says why the API server does not take its pods, Late that they have not got ready by the deadline of the
+	// rollout; empty where neither is so.
+	Refused, Late string
 }
 
 // Git is what the deployed branch says.
@@ -97,6 +100,8 @@ type Pods struct {
 type Pod struct {
 	Name  string
 	Image string
+	// Job that made it; empty for none.
+	Job string
 	// Ready says that the pod serves, or has done its work.
 	Ready bool
 	// Reason and Message of the container while it waits; empty when it does not.

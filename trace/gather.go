@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -111,20 +113,23 @@ type shared struct {
 	obj *unstructured.Unstructured
 	now time.Time
 
-	chain     *flux.Chain
-	notFlux   string
-	origin    *reconcile.Origin
-	noOrigin  string
-	state     reconcile.WorkloadState
+	chain    *flux.Chain
+	notFlux  string
+	origin   *reconcile.Origin
+	noOrigin string
+	state    reconcile.WorkloadState
+	// with is the GitRepository that a RollbackPolicy names; nil for none.
+	with      *types.NamespacedName
 	pods      *pods
 	rollbacks []v1alpha1.Rollback
 }
 
 // read asks the API server for everything that does not depend on the container.
 func (s *shared) read(ctx context.Context) error {
+	s.with = s.sourceRef(ctx)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		chain, err := s.g.Flux.Chain(ctx, s.q.Namespace, s.q.Workload)
+		chain, err := s.g.Flux.Chain(ctx, s.q.Namespace, s.q.Workload, s.with)
 		why, refused := reconcile.AsRefusal(err)
 		if refused {
 			s.notFlux = why
@@ -134,7 +139,7 @@ func (s *shared) read(ctx context.Context) error {
 		return err
 	})
 	group.Go(func() error {
-		origin, err := s.g.Flux.Origin(ctx, s.q.Namespace, s.q.Workload, nil)
+		origin, err := s.g.Flux.Origin(ctx, s.q.Namespace, s.q.Workload, s.with)
 		why, refused := reconcile.AsRefusal(err)
 		switch {
 		case refused:
@@ -167,6 +172,18 @@ func (s *shared) read(ctx context.Context) error {
 	return group.Wait()
 }
 
+// sourceRef is the GitRepository that a RollbackPolicy of the namespace names for the workload; nil where none does, or
+// policies cannot be listed.
+func (s *shared) sourceRef(ctx context.Context) *types.NamespacedName {
+	var list v1alpha1.RollbackPolicyList
+	if err := s.g.Client.List(ctx, &list, client.InNamespace(s.q.Namespace)); err != nil {
+		return nil
+	}
+	subject := reconcile.Subject{Name: s.q.Workload.String(), Namespace: s.q.Namespace, Labels: s.obj.GetLabels()}
+	return reconcile.Resolve(v1alpha1.TriggerImagePull, []reconcile.Subject{subject}, list.Items, "",
+		reconcile.Ceiling{}).Source
+}
+
 // facts are those of one container.
 func (s *shared) facts(ctx context.Context, c drift.Image) (Facts, error) {
 	f := Facts{
@@ -191,7 +208,25 @@ func (s *shared) live(c drift.Image) Live {
 		out.Replicas = new(int32(min(n, 1<<30)))
 	}
 	out.Suspended, _, _ = unstructured.NestedBool(s.obj.Object, "spec", "suspend")
+	out.Refused, out.Late = hindrances(s.obj)
 	return out
+}
+
+// hindrances are why a Deployment's rollout does not go on, in the words of its controller: the API server refuses its
+// pods, or they have not got ready by its deadline.
+func hindrances(obj *unstructured.Unstructured) (refused, late string) {
+	conditions, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions")
+	for _, item := range conditions {
+		c, _ := item.(map[string]any)
+		message, _ := c["message"].(string)
+		switch {
+		case c["type"] == string(appsv1.DeploymentReplicaFailure) && c["status"] == string(corev1.ConditionTrue):
+			refused = cut(message)
+		case c["type"] == string(appsv1.DeploymentProgressing) && c["reason"] == "ProgressDeadlineExceeded":
+			late = cut(message)
+		}
+	}
+	return refused, late
 }
 
 // candidates are images that the container may have had, which tell ambiguous files apart.

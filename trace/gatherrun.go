@@ -236,7 +236,7 @@ func (p *pods) of(container string) Pods {
 }
 
 func podOf(p *corev1.Pod, container string) Pod {
-	out := Pod{Name: p.Name, Ready: p.Status.Phase == corev1.PodSucceeded}
+	out := Pod{Name: p.Name, Job: p.Labels[batchv1.JobNameLabel], Ready: p.Status.Phase == corev1.PodSucceeded}
 	for _, c := range slices.Concat(p.Spec.Containers, p.Spec.InitContainers) {
 		if c.Name == container {
 			out.Image = c.Image
@@ -244,7 +244,7 @@ func podOf(p *corev1.Pod, container string) Pod {
 	}
 	for _, c := range slices.Concat(p.Status.ContainerStatuses, p.Status.InitContainerStatuses) {
 		if w := c.State.Waiting; w != nil && c.Name == container {
-			out.Reason, out.Message = w.Reason, cut(w.Message)
+			out.Reason, out.Message = w.Reason, oneLine(w.Message)
 		}
 	}
 	for _, c := range p.Status.Conditions {

@@ -163,13 +163,33 @@ func (v *view) sourceHop() Hop {
 	case s.Revision == "":
 		h.Mark, h.Why = Waits, "it has fetched nothing yet"
 	case behind:
-		h.Mark = Waits
-		h.Why = fmt.Sprintf("it has fetched %s, which does not hold %.12s yet", flux.Short(s.Revision), v.Git.Suspect.Commit)
-		if s.Git != nil {
-			h.Why += "; it fetches every " + every(s.Git.Spec.Interval.Duration)
-		}
+		return v.behind(h)
 	default:
 		h.Mark, h.Says = Good, "fetched "+flux.Short(s.Revision)
+	}
+	return h
+}
+
+// behind says that the source has not fetched the commit, and whether it should have.
+func (v *view) behind(h Hop) Hop {
+	s := &v.Chain.Source
+	h.Mark = Waits
+	h.Why = fmt.Sprintf("it has fetched %s, which does not hold %.12s yet", flux.Short(s.Revision), v.Git.Suspect.Commit)
+	if s.Git == nil {
+		return h
+	}
+	interval := s.Git.Spec.Interval.Duration
+	h.Why += "; it fetches every " + every(interval)
+	// When a commit was pushed only image automation says; of others the time of the commit has to do.
+	pushed := v.Git.Suspect.When.Time
+	if w := v.writer; w != nil && w.Object.Status.LastPushCommit == v.Git.Suspect.Commit &&
+		w.Object.Status.LastPushTime != nil {
+		pushed = w.Object.Status.LastPushTime.Time
+	}
+	if v.overdue(pushed, interval) {
+		h.Mark = Stopped
+		h.Why += ", and that commit was made " + v.ago(pushed)
+		h.Fix = flux.Reconcile(s.Ref) + logs("source-controller")
 	}
 	return h
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/gate"
 	"github.com/backstop-dev/backstop/reconcile/flux"
@@ -36,7 +37,7 @@ func (v *view) policyHop() Hop {
 		}
 	case failing:
 		h.Mark, h.Why = Stopped, fmt.Sprintf("it elects nothing (%s): %s", reason, message)
-		h.Fix = v.electionFix(b)
+		h.Fix = v.electionFix(b, reason)
 	case elected == nil:
 		h.Mark, h.Why = Waits, "it has elected nothing yet"
 	default:
@@ -61,15 +62,22 @@ func (v *view) noPolicy(h Hop) Hop {
 	return h
 }
 
+// accessDenied is how Flux says that a reference to another namespace is not allowed.
+const accessDenied = "AccessDenied"
+
 // electionFix says what to do about a policy that takes no tag.
-func (v *view) electionFix(b *gate.Ballot) string {
+func (v *view) electionFix(b *gate.Ballot, reason string) string {
 	ref := refOf("ImagePolicy", v.policy.Namespace, v.policy.Name)
-	if v.scan == nil {
+	switch {
+	case v.scan == nil:
 		return "correct spec.imageRepositoryRef"
+	case reason == accessDenied:
+		return fmt.Sprintf("let namespace %s in: spec.accessFrom of ImageRepository %s/%s", v.policy.Namespace,
+			v.scan.Namespace, v.scan.Name)
 	}
 	tags := v.visible()
 	if _, taken := b.Elect(tags); taken == 0 && len(tags) > 0 {
-		if _, why, fix := b.Read(tags[len(tags)-1]); why != "" {
+		if _, why, fix := b.Read(b.Nearest(tags)); why != "" {
 			return fix
 		}
 	}
@@ -190,13 +198,13 @@ func (v *view) automationHop() Hop {
 			v.Chain.Source.Branch)
 	case failing:
 		h.Mark, h.Why = Stopped, fmt.Sprintf("it fails (%s): %s", reason, message)
-		h.Fix = v.automationFix(message)
+		h.Fix = v.automationFix(reason, message)
 	case last == nil:
 		h.Mark, h.Why = Waits, "it has not run yet"
 	case v.overdue(last.Time, interval):
 		h.Mark = Stopped
 		h.Why = fmt.Sprintf("it ran %s, though its interval is %s", v.ago(last.Time), every(interval))
-		h.Fix = flux.Reconcile(w.Ref) + "; if nothing happens: kubectl -n flux-system logs deploy/image-automation-controller"
+		h.Fix = flux.Reconcile(w.Ref) + logs("image-automation-controller")
 	default:
 		h.Mark, h.Says = Good, "ran "+v.ago(last.Time)
 		if t := w.Object.Status.LastPushTime; t != nil {
@@ -215,6 +223,10 @@ func (v *view) noWriter(h Hop) Hop {
 			continue
 		}
 		h.At = w.Ref.String()
+		if _, err := metav1.LabelSelectorAsSelector(w.Object.Spec.PolicySelector); err != nil {
+			h.Why, h.Fix = fmt.Sprintf("its policySelector selects nothing: %s", err), "correct spec.policySelector"
+			return h
+		}
 		h.Why = fmt.Sprintf("its policySelector does not select ImagePolicy %s/%s", p.Namespace, p.Name)
 		h.Fix = "give the ImagePolicy the labels of spec.policySelector" + labelsOf(w)
 		return h
@@ -223,9 +235,16 @@ func (v *view) noWriter(h Hop) Hop {
 		h.Mark, h.Why = Unread, v.Chain.Unread
 		return h
 	}
+	repo := v.Chain.Repository
+	if repo == nil {
+		h.Mark, h.Why = Unread, fmt.Sprintf("which Git repository %s is built from nobody says: name it in "+
+			"spec.sourceRef of a RollbackPolicy", v.Chain.Source.Ref)
+		return h
+	}
 	h.Why = fmt.Sprintf("no ImageUpdateAutomation in namespace %s writes to the repository that %s deploys", p.Namespace,
 		v.Chain.Source.Ref)
-	h.Fix = fmt.Sprintf("create one in namespace %s, whose spec.sourceRef is %s", p.Namespace, v.Chain.Source.Ref)
+	h.Fix = fmt.Sprintf("create one in namespace %s, whose spec.sourceRef is %s", p.Namespace,
+		refOf("GitRepository", repo.Namespace, repo.Name))
 	return h
 }
 
@@ -245,11 +264,15 @@ func labelsOf(w flux.Writer) string {
 }
 
 // automationFix says what to do about an automation that fails, by its words.
-func (v *view) automationFix(message string) string {
+func (v *view) automationFix(reason, message string) string {
 	w, words := v.writer, strings.ToLower(message)
 	again := flux.Reconcile(w.Ref)
 	source := w.Object.Spec.SourceRef.Name
 	switch {
+	case reason == accessDenied:
+		return "name a GitRepository of its own namespace in spec.sourceRef: Flux runs with --no-cross-namespace-refs"
+	case strings.Contains(words, "secret") && strings.Contains(words, "not found"):
+		return "create the Secret that it names, then: " + again
 	case strings.Contains(words, "protected") || strings.Contains(words, "declined"):
 		return "let its user push to the branch, or set spec.git.push.branch to another one and merge that"
 	case strings.Contains(words, "authenti") || strings.Contains(words, "authoriz") || strings.Contains(words, "403") ||

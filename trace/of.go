@@ -168,6 +168,11 @@ func (v *view) overdue(last time.Time, interval time.Duration) bool {
 	return v.Now.Sub(last) > 3*interval+2*time.Minute
 }
 
+// logs says where to look when a controller does not do what it is asked.
+func logs(controller string) string {
+	return "; if nothing happens: kubectl -n flux-system logs deploy/" + controller
+}
+
 func every(d time.Duration) string { return duration.HumanDuration(d) }
 
 func (v *view) scanHop() Hop {
@@ -205,7 +210,7 @@ func (v *view) scanHop() Hop {
 	case v.overdue(last.ScanTime.Time, interval):
 		h.Mark = Stopped
 		h.Why = fmt.Sprintf("it was scanned %s, though its interval is %s", v.ago(last.ScanTime.Time), every(interval))
-		h.Fix = flux.Reconcile(ref) + "; if nothing happens: kubectl -n flux-system logs deploy/image-reflector-controller"
+		h.Fix = flux.Reconcile(ref) + logs("image-reflector-controller")
 	case v.unseen():
 		h.Mark = Waits
 		h.Why = fmt.Sprintf("the registry has tags that its scan %s did not see; the next is within %s",
@@ -245,10 +250,7 @@ func (v *view) scanFix(message string) string {
 		}
 		return false
 	}
-	login := func(name string) string {
-		return fmt.Sprintf("kubectl -n %s create secret docker-registry %s --docker-server=%s --docker-username=USER "+
-			"--docker-password=TOKEN", r.Namespace, name, host(r.Spec.Image))
-	}
+	login := func(name string) string { return createLogin(r.Namespace, name, r.Spec.Image) }
 	switch s := r.Spec.SecretRef; {
 	case s != nil && has("not found") && has("secret"):
 		return login(s.Name)
@@ -266,4 +268,10 @@ func (v *view) scanFix(message string) string {
 		return "correct spec.exclusionList"
 	}
 	return "see that the registry answers, then: " + flux.Reconcile(ref)
+}
+
+// createLogin is the command that makes a Secret to pull an image with.
+func createLogin(namespace, name, image string) string {
+	return fmt.Sprintf("kubectl -n %s create secret docker-registry %s --docker-server=%s --docker-username=USER "+
+		"--docker-password=TOKEN", namespace, name, host(image))
 }

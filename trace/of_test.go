@@ -2,6 +2,7 @@ package trace
 
 import (
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,7 +92,7 @@ func healthy() Facts {
 				Spec: kustomizev1.KustomizationSpec{Interval: every2(10 * time.Minute), Path: "./apps/production"}},
 			Source: flux.Deployed{Ref: refOf("GitRepository", "flux-system", "fleet"), Git: repo,
 				Revision: "main@sha1:" + suspect, Commit: suspect, Branch: "main"},
-			Path: "apps/production", Attempted: suspect, Next: noon.Add(4 * time.Minute),
+			Path: "apps/production", Attempted: suspect, Repository: repo, Next: noon.Add(4 * time.Minute),
 			Says: "at about 12:04:00 UTC",
 			Writers: []flux.Writer{{Ref: refOf("ImageUpdateAutomation", "production", "production"), Object: automation,
 				Path: "apps/production"}},
@@ -138,6 +139,14 @@ func helm(f *Facts) *helmv2.HelmRelease {
 	return r
 }
 
+// condition is one thing that is not as it should be, and what the trail says of it at its hop.
+type condition struct {
+	change   func(f *Facts)
+	hop      string
+	mark     Mark
+	why, fix string
+}
+
 func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 	policy := func(f *Facts) *reflectorv1.ImagePolicy { return &f.Chain.Elections[0] }
 	scan := func(f *Facts) *reflectorv1.ImageRepository { return &f.Chain.Scans[0] }
@@ -154,18 +163,7 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 	writeFails := func(message string) func(*Facts) {
 		return func(f *Facts) { writer(f).Status.Conditions = not("GitOperationFailed", message) }
 	}
-	applyFails := func(reason string) func(*Facts) {
-		return func(f *Facts) { f.Chain.Kustomization.Status.Conditions = not(reason, "its words") }
-	}
-	waiting := func(reason, message string) func(*Facts) {
-		return func(f *Facts) { f.Pods.All[0] = Pod{Name: "backend-1", Image: good, Reason: reason, Message: message} }
-	}
-	tests := map[string]struct {
-		change   func(f *Facts)
-		hop      string
-		mark     Mark
-		why, fix string
-	}{
+	tests := map[string]condition{
 		"the tag is not in the registry":  {absent(v1alpha1.CauseNotFound), HopTag, Stopped, "it is not", "push " + good},
 		"the tag is for another platform": {absent(v1alpha1.CausePlatformMismatch), HopTag, Stopped, "it is not", "for linux/amd64 too"},
 		"a layer is missing":              {absent(v1alpha1.CauseBlobMissing), HopTag, Stopped, "it is not", "again"},
@@ -220,8 +218,17 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"the automation's path does not exist":  {writeFails("no such file or directory"), HopAutomation, Stopped, "no such file", "spec.update.path"},
 		"the automation's selector is broken":   {writeFails("failed to parse policy selector"), HopAutomation, Stopped, "selector", "spec.policySelector"},
 		"the automation fails otherwise":        {writeFails("EOF"), HopAutomation, Stopped, "EOF", "flux -n production reconcile image update production"},
-		"the automation has not run":            {func(f *Facts) { writer(f).Status.LastAutomationRunTime = nil }, HopAutomation, Waits, "not run", ""},
-		"the automation is overdue":             {func(f *Facts) { writer(f).Status.LastAutomationRunTime = new(before(time.Hour)) }, HopAutomation, Stopped, "though its interval is 60s", "image-automation-controller"},
+		"the automation's Secret is missing":    {writeFails(`failed to get auth secret 'a/b': secrets "b" not found`), HopAutomation, Stopped, "not found", "create the Secret that it names"},
+		"the automation may not refer there":    {func(f *Facts) { writer(f).Status.Conditions = not("AccessDenied", "access denied") }, HopAutomation, Stopped, "access denied", "of its own namespace"},
+		"nobody says which repository it is":    {func(f *Facts) { f.Chain.Writers, f.Chain.Repository = nil, nil }, HopAutomation, Unread, "spec.sourceRef of a RollbackPolicy", ""},
+		"no version of its own tags fits": {func(f *Facts) {
+			policy(f).Status.Conditions = not("Failure", "unable to determine latest version from provided list")
+			policy(f).Spec.FilterTags.Pattern = `^production-v(?P<ts>[0-9.]+)-`
+			policy(f).Spec.Policy = reflectorv1.ImagePolicyChoice{SemVer: &reflectorv1.SemVerPolicy{Range: ">=5.0.0"}}
+		}, HopPolicy, Stopped, "it elects nothing", "widen spec.policy.semver.range"},
+		"the policy may not see the scan": {func(f *Facts) { policy(f).Status.Conditions = not("AccessDenied", "access denied") }, HopPolicy, Stopped, "access denied", "spec.accessFrom of ImageRepository production/backend"},
+		"the automation has not run":      {func(f *Facts) { writer(f).Status.LastAutomationRunTime = nil }, HopAutomation, Waits, "not run", ""},
+		"the automation is overdue":       {func(f *Facts) { writer(f).Status.LastAutomationRunTime = new(before(time.Hour)) }, HopAutomation, Stopped, "though its interval is 60s", "image-automation-controller"},
 		"the automation does not select it": {func(f *Facts) {
 			writer(f).Spec.PolicySelector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
 		}, HopAutomation, Stopped, "does not select", "a=b"},
@@ -244,49 +251,10 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"the source refuses a signature":         {unsigned, HopSource, Stopped, "signature", "spec.verify.secretRef"},
 		"the source is pinned":                   {func(f *Facts) { f.Chain.Source.Pinned = "pinned to tag v1" }, HopSource, Stopped, "pinned to tag v1", "branch: main"},
 		"the source has fetched nothing":         {func(f *Facts) { f.Chain.Source.Revision = "" }, HopSource, Waits, "nothing yet", ""},
-		"the source has not fetched the commit":  {func(f *Facts) { f.Git.Fetched = false }, HopSource, Waits, "does not hold 9a4f35c0aa5e yet; it fetches every 60s", ""},
-		"the Kustomization is suspended":         {func(f *Facts) { f.Chain.Kustomization.Spec.Suspend = true }, HopApply, Stopped, "suspended", "flux -n flux-system resume kustomization production"},
-		"the Kustomization is being deleted":     {func(f *Facts) { f.Chain.Kustomization.DeletionTimestamp = new(before(0)) }, HopApply, Stopped, "being deleted", "kubectl -n flux-system get kustomization production"},
-		"the Kustomization does not build":       {applyFails("BuildFailed"), HopApply, Stopped, "its words", "flux build kustomization production"},
-		"the Kustomization depends on something": {func(f *Facts) {
-			applyFails("DependencyNotReady")(f)
-			f.Chain.Kustomization.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "infra"}}
-		}, HopApply, Stopped, "DependencyNotReady", "flux -n flux-system get kustomization infra"},
-		"the Kustomization is not healthy":       {applyFails("HealthCheckFailed"), HopApply, Stopped, "its words", "the hops below"},
-		"the API server refuses an object":       {applyFails("ReconciliationFailed"), HopApply, Stopped, "its words", "correct the object"},
-		"the Kustomization fails otherwise":      {applyFails("Unheard"), HopApply, Stopped, "its words", "mend what it says"},
-		"the Kustomization has not applied it":   {func(f *Facts) { f.Git.Attempted, f.Chain.Waits = false, "it is busy" }, HopApply, Waits, "it is busy", ""},
-		"the Kustomization has applied nothing":  {func(f *Facts) { f.Chain.Attempted, f.Git.Suspect = "", nil }, HopApply, Waits, "nothing yet", ""},
-		"the HelmRelease is suspended":           {func(f *Facts) { helm(f).Spec.Suspend = true }, HopRelease, Stopped, "suspended", "flux -n production resume helmrelease backend"},
-		"the HelmRelease fails":                  {func(f *Facts) { helm(f).Status.Conditions = not("UpgradeFailed", "timed out") }, HopRelease, Stopped, "timed out", "flux -n production reconcile helmrelease backend --reset"},
-		"the HelmRelease has not tried":          {func(f *Facts) { helm(f).Generation = 2 }, HopRelease, Waits, "newest values", ""},
-		"the workload is not Flux's":             {func(f *Facts) { f.Chain, f.NotFlux = nil, "nobody applies it" }, HopApply, Stopped, "nobody applies it", "Kustomization"},
-		"the workload is gone":                   {func(f *Facts) { f.Live.State.Gone = true }, HopWorkload, Stopped, "not exist", "Git"},
-		"the workload was changed by hand":       {changedByHand, HopWorkload, Stopped, "set by kubectl-set 5m ago; Git says production-v1.0.0-1700000000; Flux takes that back at about", "flux -n flux-system reconcile kustomization production; or write it to apps/production/backend.yaml:20"},
-		"a change by hand has a Rollback":        {func(f *Facts) { changedByHand(f); drifting(f) }, HopWorkload, Stopped, "set by kubectl-set", "backstop approve backend-1f2e-1 -n production"},
-		"a change by hand of a HelmRelease":      {func(f *Facts) { changedByHand(f); helm(f) }, HopWorkload, Stopped, "set by", "flux -n production reconcile helmrelease backend --force"},
-		"it was changed, and Git cannot be read": {func(f *Facts) { changedByHand(f); f.Git = Git{Unread: "x"} }, HopWorkload, Stopped, "what Git says could not be read", "reconcile kustomization"},
-		"Flux is told to leave the workload":     {func(f *Facts) { changedByHand(f); f.Live.Changed, f.Live.LeftAlone = nil, true }, HopWorkload, Stopped, "leave it alone", "annotation"},
-		"something else changes the image":       {func(f *Facts) { f.Live.Image = newer }, HopWorkload, Stopped, "something between changes it", "webhooks"},
-		"the rollout is paused":                  {func(f *Facts) { f.Live.State.Complete, f.Live.State.Says = false, "D is paused: kubectl resume" }, HopWorkload, Stopped, "paused", "kubectl resume"},
-		"the CronJob is suspended":               {func(f *Facts) { f.Workload.Kind, f.Live.Suspended = "CronJob", true }, HopWorkload, Stopped, "suspended", "kubectl -n production patch cronjob backend"},
-		"an ordered pod is stuck": {func(f *Facts) {
-			f.Live.State = reconcile.WorkloadState{Stuck: []string{"a-0"}, Says: "S is good again but does not replace a pod by itself that cannot start: kubectl -n production delete pod a-0"}
-		}, HopWorkload, Stopped, "does not replace", "kubectl -n production delete pod a-0"},
-		"the rollout is under way":             {func(f *Facts) { f.Live.State.Complete, f.Live.State.Says = false, "1 of 3 updated" }, HopWorkload, Waits, "1 of 3 updated", ""},
-		"Git says another image by now":        {func(f *Facts) { f.Git.Tip.Image = newer }, HopWorkload, Waits, "Git says production-v1.1.0-1700000100 by now", ""},
-		"a pod cannot pull":                    {waiting("ErrImagePull", "manifest unknown"), HopPods, Stopped, "2 of 3 run", "backstop revert deploy/backend -n production"},
-		"a pod cannot pull, and Backstop asks": {func(f *Facts) { waiting("ErrImagePull", "manifest unknown")(f); asking(f) }, HopPods, Stopped, "2 of 3 run", "backstop approve backend-1f2e-1 -n production"},
-		"a pod may not pull":                   {waiting("ErrImagePull", "401 Unauthorized"), HopPods, Stopped, "401", "imagePullSecrets"},
-		"a pod crashes":                        {waiting("CrashLoopBackOff", "back-off"), HopPods, Stopped, "CrashLoopBackOff", "logs backend-1 -c backend --previous"},
-		"a pod lacks its configuration":        {waiting("CreateContainerConfigError", "no ConfigMap"), HopPods, Stopped, "no ConfigMap", "kubectl -n production describe pod backend-1"},
-		"a node is at fault":                   {waiting("ImageInspectError", "disk"), HopPods, Stopped, "disk", "see what the node says"},
-		"no node takes a pod":                  {func(f *Facts) { f.Pods.All[0] = Pod{Name: "backend-1", Image: good, Unscheduled: "0/3 nodes"} }, HopPods, Stopped, "0/3 nodes", "describe pod backend-1"},
-		"pods may not be listed":               {func(f *Facts) { f.Pods = Pods{Unread: "you may not"} }, HopPods, Unread, "you may not", ""},
-		"there are no pods":                    {func(f *Facts) { f.Pods = Pods{} }, HopPods, None, "", ""},
-		"an old pod is still there":            {func(f *Facts) { f.Pods.All[0].Image = newer }, HopPods, Waits, "others run production-v1.1.0-1700000100", ""},
-		"a pod is not ready":                   {func(f *Facts) { f.Pods.All[0].Ready = false }, HopPods, Waits, "not ready yet", ""},
+		"the source should have fetched by now":  {func(f *Facts) { f.Git.Fetched = false }, HopSource, Stopped, "and that commit was made 2d1h ago", "flux -n flux-system reconcile source git fleet; if nothing happens: kubectl -n flux-system logs deploy/source-controller"},
+		"the source has not fetched the commit":  {func(f *Facts) { f.Git.Fetched = false; writer(f).Status.LastPushTime = new(before(time.Minute)) }, HopSource, Waits, "does not hold 9a4f35c0aa5e yet; it fetches every 60s", ""},
 	}
+	maps.Copy(tests, inTheCluster())
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			f := healthy()

@@ -3,9 +3,8 @@ package trace
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
-
-	"github.com/fluxcd/pkg/apis/meta"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
@@ -13,82 +12,6 @@ import (
 	"github.com/backstop-dev/backstop/watcher/classify"
 	"github.com/backstop-dev/backstop/watcher/drift"
 )
-
-func (v *view) applyHop() Hop {
-	k := v.Chain.Kustomization
-	ref := refOf("Kustomization", k.Namespace, k.Name)
-	h := Hop{Name: HopApply, At: ref.String()}
-	reason, message, failing := flux.Not(k.Status.Conditions)
-	applied := "applied " + cmp.Or(fmt.Sprintf("%.12s", v.Chain.Attempted), flux.Short(k.Status.LastAppliedRevision))
-	switch {
-	case k.Spec.Suspend:
-		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and applies nothing", flux.Resume(ref)
-	case !k.DeletionTimestamp.IsZero():
-		h.Mark, h.Why, h.Fix = Stopped, "it is being deleted", "see which finalizer keeps it: kubectl -n "+k.Namespace+
-			" get kustomization "+k.Name+" -o yaml"
-	case failing && reason != meta.ArtifactFailedReason:
-		h.Mark, h.Why = Stopped, fmt.Sprintf("it fails (%s): %s", reason, message)
-		h.Fix = v.applyFix(reason)
-	case v.Git.Suspect != nil && !v.Git.Attempted:
-		h.Mark = Waits
-		h.Why = fmt.Sprintf("it has %s, which does not hold %.12s yet", applied, v.Git.Suspect.Commit)
-		if v.Chain.Waits != "" {
-			h.Why += ": " + v.Chain.Waits
-		}
-	case v.Chain.Attempted == "" && k.Status.LastAppliedRevision == "":
-		h.Mark, h.Why = Waits, cmp.Or(v.Chain.Waits, "it has applied nothing yet")
-	default:
-		h.Mark, h.Says = Good, applied
-		if v.Chain.Waits != "" {
-			h.Says += "; " + v.Chain.Waits
-		} else if h.Says += ", every " + every(k.Spec.Interval.Duration); v.Chain.Release == nil && !v.Chain.Next.IsZero() {
-			h.Says += ", next at about " + v.Chain.Next.UTC().Format("15:04:05 MST")
-		}
-	}
-	return h
-}
-
-// applyFix says what to do about a Kustomization that fails, by its reason.
-func (v *view) applyFix(reason string) string {
-	k := v.Chain.Kustomization
-	ref := refOf("Kustomization", k.Namespace, k.Name)
-	again := flux.Reconcile(ref)
-	switch reason {
-	case meta.DependencyNotReadyReason:
-		var on []string
-		for _, d := range k.Spec.DependsOn {
-			on = append(on, fmt.Sprintf("flux -n %s get kustomization %s", cmp.Or(d.Namespace, k.Namespace), d.Name))
-		}
-		return "make ready what it depends on: " + few(on, 3)
-	case meta.BuildFailedReason:
-		return "correct the files below spec.path and push; see: flux build kustomization " + k.Name + " --path " +
-			k.Spec.Path
-	case meta.HealthCheckFailedReason:
-		return "mend what it names (the hops below, where it is this workload), then: " + again
-	case meta.PruneFailedReason, meta.ReconciliationFailedReason:
-		return "correct the object that it names and push, then: " + again
-	}
-	return "mend what it says, then: " + again
-}
-
-func (v *view) releaseHop() Hop {
-	r := v.Chain.Release
-	ref := refOf("HelmRelease", r.Namespace, r.Name)
-	h := Hop{Name: HopRelease, At: ref.String()}
-	reason, message, failing := flux.Not(r.Status.Conditions)
-	switch {
-	case r.Spec.Suspend:
-		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and upgrades nothing", flux.Resume(ref)
-	case failing:
-		h.Mark, h.Why = Stopped, fmt.Sprintf("it fails (%s): %s", reason, message)
-		h.Fix = "correct the values or the chart and push; to try the same again: " + flux.Reconcile(ref) + " --reset"
-	case r.Status.LastAttemptedGeneration != r.Generation:
-		h.Mark, h.Why = Waits, cmp.Or(v.Chain.Waits, "it has not attempted its newest values yet")
-	default:
-		h.Mark, h.Says = Good, "attempted its newest values; again "+v.Chain.Says
-	}
-	return h
-}
 
 func (v *view) workloadHop() Hop {
 	l := &v.Live
@@ -117,11 +40,8 @@ func (v *view) workloadHop() Hop {
 		h.Mark, h.Why = Stopped, "it is suspended, and starts no Jobs"
 		h.Fix = fmt.Sprintf("set spec.suspend: false in Git, or: kubectl -n %s patch cronjob %s -p "+
 			"'{\"spec\":{\"suspend\":false}}'", v.Namespace, v.Workload.Name)
-	case !l.State.Complete && len(l.State.Stuck) > 0:
-		_, fix, _ := strings.Cut(l.State.Says, "by itself that cannot start: ")
-		h.Mark, h.Why, h.Fix = Stopped, "it does not replace a pod by itself that cannot start", fix
 	case !l.State.Complete:
-		h.Mark, h.Why = Waits, "it names "+tagOf(l.Image)+": "+l.State.Says
+		return v.rolling(h)
 	case v.Git.Tip.Image != "" && !drift.Same(l.Image, v.Git.Tip.Image):
 		h.Mark, h.Why = Waits, fmt.Sprintf("it runs %s, and Git says %s by now", tagOf(l.Image), tagOf(v.Git.Tip.Image))
 	default:
@@ -129,6 +49,28 @@ func (v *view) workloadHop() Hop {
 		if l.Replicas != nil && *l.Replicas == 0 {
 			h.Says = "names " + tagOf(l.Image) + ", scaled to 0"
 		}
+	}
+	return h
+}
+
+// rolling says what keeps a rollout from being complete.
+func (v *view) rolling(h Hop) Hop {
+	l := &v.Live
+	h.Mark = Stopped
+	bad, _ := v.failingPods()
+	switch {
+	case len(l.State.Stuck) > 0:
+		_, fix, _ := strings.Cut(l.State.Says, "by itself that cannot start: ")
+		h.Why, h.Fix = "it does not replace a pod by itself that cannot start", fix
+	case l.Refused != "":
+		h.Why = "its pods are refused: " + l.Refused
+		h.Fix = "correct its template in Git, or what refuses them (a ResourceQuota, an admission policy, a webhook)"
+	case l.Late != "" && bad == nil:
+		h.Why = fmt.Sprintf("its pods with %s have not got ready by the deadline of the rollout: %s", tagOf(l.Image), l.Late)
+		h.Fix = fmt.Sprintf("see why: kubectl -n %s describe deployment %s; or %s", v.Namespace, v.Workload.Name,
+			v.takeBack(l.Image))
+	default:
+		h.Mark, h.Why = Waits, "it names "+tagOf(l.Image)+": "+l.State.Says
 	}
 	return h
 }
@@ -199,7 +141,6 @@ func (v *view) podsHop() Hop {
 		return h
 	}
 	ready, old := 0, []string{}
-	var bad *Pod
 	for i := range v.Pods.All {
 		p := &v.Pods.All[i]
 		switch current := drift.Same(p.Image, v.Live.Image); {
@@ -208,14 +149,14 @@ func (v *view) podsHop() Hop {
 		case p.Ready:
 			ready++
 		}
-		if p.Unscheduled != "" || failing(p.Reason) {
-			bad = cmp.Or(bad, p)
-		}
 	}
+	bad, left := v.failingPods()
 	count := fmt.Sprintf("%d of %d run %s", ready, len(v.Pods.All), tagOf(v.Live.Image))
 	switch {
 	case bad != nil:
 		return v.badPod(h, bad, count)
+	case left != nil:
+		return v.leftPod(h, left, count)
 	case len(v.Pods.All) == 0:
 		h.Mark, h.Says = None, "there are none"
 	case len(old) > 0 && v.Workload.Kind != "CronJob":
@@ -224,6 +165,34 @@ func (v *view) podsHop() Hop {
 		h.Mark, h.Why = Waits, count+", the others are not ready yet"
 	default:
 		h.Mark, h.Says = Good, count
+	}
+	return h
+}
+
+// failingPods are the first pod of the template that cannot run, and the first of an older template that cannot either
+// and that its controller does not replace.
+func (v *view) failingPods() (bad, left *Pod) {
+	for i := range v.Pods.All {
+		p := &v.Pods.All[i]
+		switch {
+		case p.Unscheduled == "" && !failing(p.Reason):
+		case drift.Same(p.Image, v.Live.Image):
+			bad = cmp.Or(bad, p)
+		case p.Job != "" || slices.Contains(v.Live.State.Stuck, p.Name):
+			left = cmp.Or(left, p)
+		}
+	}
+	return bad, left
+}
+
+// leftPod says which pod of an older template stays.
+func (v *view) leftPod(h Hop, p *Pod, count string) Hop {
+	h.Mark = Stopped
+	h.Why = fmt.Sprintf("%s; pod %s still waits with %s (%s), and nobody replaces it", count, p.Name, tagOf(p.Image),
+		p.Reason)
+	h.Fix = fmt.Sprintf("kubectl -n %s delete pod %s", v.Namespace, p.Name)
+	if p.Job != "" {
+		h.Fix = fmt.Sprintf("kubectl -n %s delete job %s", v.Namespace, p.Job)
 	}
 	return h
 }
@@ -255,7 +224,8 @@ func (v *view) badPod(h Hop, p *Pod, count string) Hop {
 		h.Why, h.Fix = fmt.Sprintf("%s; no node takes pod %s: %s", count, p.Name, p.Unscheduled), get
 		return h
 	}
-	h.Why = fmt.Sprintf("%s; pod %s waits with %s (%s): %s", count, p.Name, tagOf(p.Image), p.Reason, p.Message)
+	h.Why = fmt.Sprintf("%s; pod %s waits with %s (%s): %s", count, p.Name, tagOf(p.Image), p.Reason,
+		cut(p.Message))
 	revert := v.takeBack(p.Image)
 	cause, pull := classify.Waiting(p.Reason, p.Message)
 	switch {
@@ -265,8 +235,8 @@ func (v *view) badPod(h Hop, p *Pod, count string) Hop {
 	case !pull:
 		h.Fix = get
 	case cause == v1alpha1.CauseUnauthorized:
-		h.Fix = fmt.Sprintf("name a Secret that may pull from %s in imagePullSecrets of the pod or of its ServiceAccount: "+
-			"kubectl -n %s create secret docker-registry NAME --docker-server=%s", host(p.Image), v.Namespace, host(p.Image))
+		h.Fix = fmt.Sprintf("name a Secret that may pull from %s in imagePullSecrets of the pod or of its ServiceAccount: %s",
+			host(p.Image), createLogin(v.Namespace, "NAME", p.Image))
 	case cause.ImageFault():
 		h.Fix = tagFix(cause, p.Image, v.Registry.Nodes) + "; or " + revert
 	default:
@@ -285,7 +255,8 @@ func (v *view) takeBack(image string) string {
 			return fmt.Sprintf("approve the revert: backstop approve %s -n %s", r.Name, v.Namespace)
 		}
 	}
-	return fmt.Sprintf("take it back: backstop revert %s/%s -n %s", kindArg(v.Workload.Kind), v.Workload.Name, v.Namespace)
+	return fmt.Sprintf("take it back: backstop revert %s/%s -n %s --push", kindArg(v.Workload.Kind), v.Workload.Name,
+		v.Namespace)
 }
 
 // kindArg is a kind as the commands take it.

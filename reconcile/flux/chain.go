@@ -18,6 +18,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
@@ -48,7 +49,10 @@ type Chain struct {
 	// Next is when it is applied again; Says says it in a sentence.
 	Next time.Time
 	Says string
-	// Writers are the automations that write to the source's repository.
+	// Repository is what is written to: the source's own GitRepository, or for a source of another kind the one that a
+	// RollbackPolicy names; nil where nobody says.
+	Repository *sourcev1.GitRepository
+	// Writers are the automations that write to that repository.
 	Writers []Writer
 	// Elections and Scans are the ImagePolicies and ImageRepositories of the workload's namespace and of the writers'.
 	Elections []reflectorv1.ImagePolicy
@@ -97,8 +101,10 @@ func (w Writer) Updates(file string) bool {
 	return w.Path == "" || file == w.Path || strings.HasPrefix(file, w.Path+"/")
 }
 
-// Chain reads what stands between a registry and a workload. A Refusal says why the workload is not Flux's.
-func (f *Flux) Chain(ctx context.Context, namespace string, w v1alpha1.Workload) (Chain, error) {
+// Chain reads what stands between a registry and a workload. A Refusal says why the workload is not Flux's. with names
+// the GitRepository that a source of another kind is built from, as a RollbackPolicy does; nil for none.
+func (f *Flux) Chain(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName,
+) (Chain, error) {
 	p, err := f.placeOf(ctx, namespace, w)
 	if err != nil {
 		return Chain{}, err
@@ -122,7 +128,16 @@ func (f *Flux) Chain(ctx context.Context, namespace string, w v1alpha1.Workload)
 			c.Waits, c.WaitsUntil = releaseWaits(p.release)
 		}
 	}
-	return c, f.image(ctx, &c, namespace)
+	branch := c.Source.Branch
+	if c.Repository = c.Source.Git; c.Repository == nil && !c.Source.Missing && with != nil {
+		if c.Repository, branch, err = f.repository(ctx, refTo(kindGitRepository, with.Namespace, with.Name)); err != nil {
+			if _, refused := reconcile.AsRefusal(err); !refused && !apierrors.IsNotFound(err) {
+				return c, err
+			}
+			c.Repository = nil
+		}
+	}
+	return c, f.image(ctx, &c, namespace, branch)
 }
 
 // chainSource reads the source of a chain.
@@ -153,8 +168,8 @@ func (f *Flux) chainSource(ctx context.Context, c *Chain, ref v1alpha1.ObjectRef
 	return src, nil
 }
 
-// image adds what image automation has to do with a chain.
-func (f *Flux) image(ctx context.Context, c *Chain, namespace string) error {
+// image adds what image automation has to do with a chain, whose branch is deployed.
+func (f *Flux) image(ctx context.Context, c *Chain, namespace, branch string) error {
 	s, err := f.survey(ctx)
 	if why, refused := reconcile.AsRefusal(err); refused {
 		// Somebody who may only look into some namespaces sees what is there.
@@ -170,9 +185,9 @@ func (f *Flux) image(ctx context.Context, c *Chain, namespace string) error {
 		return err
 	}
 	namespaces := []string{namespace}
-	if c.Source.Git != nil {
-		for _, a := range s.writers(c.Source.Git) {
-			c.Writers = append(c.Writers, writer(a, c.Source.Branch))
+	if c.Repository != nil {
+		for _, a := range s.writers(c.Repository) {
+			c.Writers = append(c.Writers, writer(a, branch))
 			namespaces = append(namespaces, a.ref.Namespace)
 		}
 	}
@@ -266,6 +281,9 @@ func Reconcile(ref v1alpha1.ObjectRef) string {
 	return strings.Replace(resume(ref), " resume ", " reconcile ", 1)
 }
 
+// SourceOf is what a Kustomization is deployed from.
+func SourceOf(k *kustomizev1.Kustomization) v1alpha1.ObjectRef { return sourceRef(k) }
+
 // HealthWait is how long a Kustomization's health checks last at the longest, and what they wait for; zero where it has
 // none.
 func HealthWait(k *kustomizev1.Kustomization) (time.Duration, string) {
@@ -285,6 +303,12 @@ func Not(conditions []metav1.Condition) (reason, message string, ok bool) {
 		return "", "", false
 	}
 	return c.Reason, tell(c.Message), true
+}
+
+// Working says whether a controller says that it is at work on an object.
+func Working(conditions []metav1.Condition) bool {
+	c := apimeta.FindStatusCondition(conditions, meta.ReconcilingCondition)
+	return c != nil && c.Status == metav1.ConditionTrue && c.Reason == meta.ProgressingReason
 }
 
 // Short is a revision for a sentence: the branch and the beginning of the commit.

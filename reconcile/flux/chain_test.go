@@ -17,7 +17,7 @@ import (
 func TestChain(t *testing.T) {
 	s := captured(t)
 	s.more = append(s.more, imageRepository("develop", "backend", "localhost:5000/backend"))
-	c, err := s.flux(t).Chain(t.Context(), "develop", backend)
+	c, err := s.flux(t).Chain(t.Context(), "develop", backend, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestChainSaysWhatIsNotAsItShouldBe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := captured(t)
 			tt.change(s)
-			c, err := s.flux(t).Chain(t.Context(), "develop", backend)
+			c, err := s.flux(t).Chain(t.Context(), "develop", backend, nil)
 			if err != nil || !tt.want(c) {
 				t.Errorf("%v, %+v", err, c)
 			}
@@ -102,7 +102,7 @@ func TestChainSaysWhatIsNotAsItShouldBe(t *testing.T) {
 func TestChainOfWhatIsNotFluxs(t *testing.T) {
 	s := captured(t)
 	s.deployment.Labels = nil
-	_, err := s.flux(t).Chain(t.Context(), "develop", backend)
+	_, err := s.flux(t).Chain(t.Context(), "develop", backend, nil)
 	if why := refusal(t, err); !strings.Contains(why, "is not applied by Flux") {
 		t.Error(why)
 	}

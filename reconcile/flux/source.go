@@ -63,7 +63,7 @@ func (f *Flux) source(ctx context.Context, writers []automation, c choice) (reco
 		out.Signing, err = f.signingKey(ctx, by.ref, commit.SigningKey)
 		if why, refused := reconcile.AsRefusal(err); refused {
 			// What came from where can still be told; only pushing needs the key.
-			out.ReadOnly, err = cmp.Or(out.ReadOnly, why), nil
+			out.NoKey, out.ReadOnly, err = why, cmp.Or(out.ReadOnly, why), nil
 		}
 	}
 	return out, err

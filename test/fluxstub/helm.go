@@ -91,11 +91,19 @@ func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error)
 		return ctrl.Result{}, nil
 	}
 	was := hr.DeepCopy()
+	if err := s.releases(ctx, hr); err != nil {
+		condition(&hr.Status.Conditions, hr, no(meta.ReadyCondition, helmv2.DependencyNotReadyReason, err.Error()))
+		return ctrl.Result{RequeueAfter: s.DependencyWait}, s.save(ctx, was, hr, helmManager)
+	}
 	object, digest, err := render(hr)
+	// A reset lets what failed be tried again, and force upgrades what has not changed.
+	reset, force := helmv2.ShouldHandleResetRequest(hr), helmv2.ShouldHandleForceRequest(hr)
+	last := hr.Status.History.Latest()
+	again := force || reset && last != nil && last.Status == "failed"
 	switch {
 	case err != nil:
 		condition(&hr.Status.Conditions, hr, no(meta.ReadyCondition, "InstallFailed", err.Error()))
-	case digest != hr.Status.LastAttemptedConfigDigest:
+	case again, digest != hr.Status.LastAttemptedConfigDigest:
 		if err := s.upgrade(ctx, hr, was, object, digest); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -114,6 +122,25 @@ func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error)
 	hr.Status.LastHandledReconcileAt = handled(hr)
 	apimeta.RemoveStatusCondition(&hr.Status.Conditions, meta.ReconcilingCondition)
 	return ctrl.Result{RequeueAfter: hr.Spec.Interval.Duration}, s.save(ctx, was, hr, helmManager)
+}
+
+// releases says which of a HelmRelease's dependencies is not ready.
+func (s *stand) releases(ctx context.Context, hr *helmv2.HelmRelease) error {
+	for _, d := range hr.Spec.DependsOn {
+		if d.Namespace == "" {
+			d.Namespace = hr.Namespace
+		}
+		key := client.ObjectKey{Namespace: d.Namespace, Name: d.Name}
+		var on helmv2.HelmRelease
+		if err := s.client.Get(ctx, key, &on); err != nil {
+			return fmt.Errorf("unable to get '%s' dependency: %w", key, err)
+		}
+		if !apimeta.IsStatusConditionTrue(on.Status.Conditions, meta.ReadyCondition) ||
+			on.Generation != on.Status.ObservedGeneration {
+			return fmt.Errorf("dependency '%s' is not ready", key)
+		}
+	}
+	return nil
 }
 
 // upgrade applies the release and fills its status, which is saved before the
