@@ -104,6 +104,7 @@ func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error)
 	case err != nil:
 		condition(&hr.Status.Conditions, hr, no(meta.ReadyCondition, "InstallFailed", err.Error()))
 	case again, digest != hr.Status.LastAttemptedConfigDigest:
+		last = nil
 		if err := s.upgrade(ctx, hr, was, object, digest); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -121,6 +122,12 @@ func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error)
 	hr.Status.ObservedGeneration = hr.Generation
 	hr.Status.LastHandledReconcileAt = handled(hr)
 	apimeta.RemoveStatusCondition(&hr.Status.Conditions, meta.ReconcilingCondition)
+	if last != nil && last.Status == "deployed" && err == nil {
+		// What kept it from running is over, and it is in sync.
+		if c := apimeta.FindStatusCondition(hr.Status.Conditions, helmv2.ReleasedCondition); c != nil {
+			condition(&hr.Status.Conditions, hr, yes(meta.ReadyCondition, c.Reason, c.Message))
+		}
+	}
 	return ctrl.Result{RequeueAfter: hr.Spec.Interval.Duration}, s.save(ctx, was, hr, helmManager)
 }
 
