@@ -84,7 +84,9 @@ func (e *Engine) siblings(ctx context.Context, w *World, shared *batch) ([]Rever
 	for i := range open {
 		o := &open[i]
 		s := &o.Status
-		if o.UID == w.Form.UID || Ended(s) || s.Verdict == nil || s.Verdict.Answer != v1alpha1.Approve || s.Change != nil {
+		// An earlier form of the same image has ended, also where the list does not say so yet.
+		same := o.Namespace == w.Form.Namespace && o.Spec.Image == w.Form.Spec.Image
+		if same || Ended(s) || s.Verdict == nil || s.Verdict.Answer != v1alpha1.Approve || s.Change != nil {
 			continue
 		}
 		if s.Suspect.Source == w.Form.Status.Suspect.Source && fresh(s.Target, w.Now) {
