@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ import (
 func (w *World) runBackstop(kubeconfig string, args ...string) (out string, code int) {
 	w.t.Helper()
 	cmd := exec.Command(buildSidecar(w.t, w.Env), append(args, "--kubeconfig="+kubeconfig)...)
+	cmd.Env = append(os.Environ(), w.env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()

@@ -62,6 +62,8 @@ type World struct {
 	GitProxy *proxy.Proxy
 
 	log *buffer
+	// env is what backstop is run with beside the test's own environment.
+	env []string
 	// written are the write-backs that were waited for.
 	written []string
 }
