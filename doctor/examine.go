@@ -242,11 +242,7 @@ func (i *Image) prove() Check {
 	case i.Proof.Finding != reconcile.FindingPresent && i.Missing != "":
 		return unread(CheckProve, i.Image, i.Proof.Sentence+"; "+i.Missing)
 	case i.Proof.Finding != reconcile.FindingPresent:
-		fix := "create an ImageRepository for it with a login in spec.secretRef, or name a pull secret in its ServiceAccount"
-		if i.Scan != "" {
-			fix = "correct the login in spec.secretRef of ImageRepository " + i.Scan
-		}
-		return bad(CheckProve, i.Image, i.Proof.Sentence, fix)
+		return bad(CheckProve, i.Image, i.Proof.Sentence, i.ask())
 	case i.Unlisted != "":
 		return bad(CheckProve, i.Image, "its tags are not listed: "+i.Unlisted,
 			"let the login list tags: without another tag a 404 proves nothing, and a person has to decide")
@@ -255,6 +251,23 @@ func (i *Image) prove() Check {
 			"would have to decide", "keep the image before it in the registry")
 	}
 	return fine(CheckProve, i.Image, "the registry shows it, and %s", i.Other)
+}
+
+// ask says how the registry would answer.
+func (i *Image) ask() string {
+	switch {
+	case i.Proof.Cause == v1alpha1.CauseRegistryUnavailable && strings.Contains(i.Proof.Sentence, "TLS"):
+		of := "an ImageRepository for it"
+		if i.Scan != "" {
+			of = "ImageRepository " + i.Scan
+		}
+		return "name a Secret with the registry's ca.crt in spec.certSecretRef of " + of
+	case i.Proof.Cause == v1alpha1.CauseRegistryUnavailable, i.Proof.Cause == v1alpha1.CauseRateLimited:
+		return "see that the registry answers, also to Backstop: what keeps it from that now would keep a rollback waiting"
+	case i.Scan != "":
+		return "correct the login in spec.secretRef of ImageRepository " + i.Scan
+	}
+	return "create an ImageRepository for it with a login in spec.secretRef, or name a pull secret in its ServiceAccount"
 }
 
 // apply says whether Flux would bring a revert to the cluster.

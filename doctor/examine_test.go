@@ -126,7 +126,13 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"the registry lets nobody in":          {func(f *Facts) { w(f).Images[0].Proof = reconcile.Proof{Sentence: "401"} }, CheckProve, trace.Stopped, "401", "ImageRepository production/backend"},
 		"the registry lets nobody in, no scan": {func(f *Facts) { w(f).Images[0].Proof, w(f).Images[0].Scan = reconcile.Proof{Sentence: "401"}, "" },
 			CheckProve, trace.Stopped, "401", "create an ImageRepository"},
-		"the pull secret may not be read":      {func(f *Facts) { w(f).Images[0].Proof, w(f).Images[0].Missing = reconcile.Proof{}, "you may not" }, CheckProve, trace.Unread, "you may not", ""},
+		"the pull secret may not be read": {func(f *Facts) { w(f).Images[0].Proof, w(f).Images[0].Missing = reconcile.Proof{}, "you may not" }, CheckProve, trace.Unread, "you may not", ""},
+		"the registry does not answer": {func(f *Facts) {
+			w(f).Images[0].Proof = reconcile.Proof{Sentence: "500", Cause: v1alpha1.CauseRegistryUnavailable}
+		}, CheckProve, trace.Stopped, "500", "see that the registry answers"},
+		"the registry's authority is not known": {func(f *Facts) {
+			w(f).Images[0].Proof = reconcile.Proof{Sentence: "TLS: its certificate", Cause: v1alpha1.CauseRegistryUnavailable}
+		}, CheckProve, trace.Stopped, "TLS", "ca.crt in spec.certSecretRef of ImageRepository production/backend"},
 		"tags are not listed":                  {func(f *Facts) { w(f).Images[0].Unlisted = "401" }, CheckProve, trace.Stopped, "401", "list tags"},
 		"no other tag is seen":                 {func(f *Facts) { w(f).Images[0].Other = "" }, CheckProve, trace.Stopped, "no other tag", "keep the image before it"},
 		"the source is suspended":              {func(f *Facts) { w(f).Chain.Source.Suspended = true }, CheckApply, trace.Stopped, "suspended", "flux -n flux-system resume source git fleet"},

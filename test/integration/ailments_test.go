@@ -267,6 +267,9 @@ func ailmentsOfTheRegistry() map[string]ailment {
 		"the registry lets nobody in": {
 			check: "prove", why: "refuses this client", fix: "correct the login in spec.secretRef of ImageRepository NS/backend", spoil: fails("/v2/", http.StatusUnauthorized), mend: heal,
 		},
+		"the registry does not answer": {
+			check: "prove", why: "answers 500", fix: "see that the registry answers", spoil: fails("/v2/", http.StatusInternalServerError), mend: heal,
+		},
 		"tags may not be listed": {
 			check: "prove", why: "its tags are not listed", fix: "let the login list tags", spoil: fails("/v2/backend/tags/", http.StatusForbidden), mend: heal,
 		},

@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/test/fleet"
 	"github.com/backstop-dev/backstop/test/registrystub"
 )
 
@@ -153,4 +155,51 @@ func TestTraceAndDoctorOfAPrivateRegistry(t *testing.T) {
 	if out, code := w.runBackstop(reader, args...); code != 3 || !strings.Contains(out, "✓ tag") || strings.Contains(out, "hunter2") {
 		t.Errorf("logged in: code %d:\n%s", code, out)
 	}
+}
+
+// authority has image automation trust what a Secret holds, or nothing of its own.
+func authority(secret string) func(w *World) {
+	return scanSpec(func(s *reflectorv1.ImageRepositorySpec) {
+		s.CertSecretRef = nil
+		if secret != "" {
+			s.CertSecretRef = &meta.LocalObjectReference{Name: secret}
+		}
+	})
+}
+
+func TestTraceAndDoctorOfARegistryWithAnAuthorityOfItsOwn(t *testing.T) {
+	t.Parallel()
+	w := world(t, quick, apps(backend), func(s *setup) {
+		s.Registry.TLS = true
+		s.Vary = func(w *World) {
+			ns := w.Fleet.Namespace(prod)
+			s.Node.Trust = map[string][]byte{w.Registry.Host(): w.Registry.CA()}
+			r := fleet.Get[*reflectorv1.ImageRepository](w.Fleet, ns, backend)
+			r.Spec.Insecure, r.Spec.CertSecretRef = false, &meta.LocalObjectReference{Name: "ca"}
+			w.Fleet.Objects = append(w.Fleet.Objects, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "ca"},
+				Data: map[string][]byte{"ca.crt": w.Registry.CA()}})
+		}
+	})
+	w.auto(prod)
+	w.Publish(backend, "other")
+	w.Settle()
+	g := w.tracer()
+	w.suffer(g, map[string]mishap{"the registry's certificate is unknown": {
+		hop: "scan", why: "x509", fix: "set spec.certSecretRef to a Secret with the registry's ca.crt", spoil: authority(""), mend: by(authority("ca")),
+	}})
+	file := w.scratch("ca.crt")
+	w.must(os.WriteFile(file, w.Registry.CA(), 0o600))
+	w.ails(map[string]ailment{
+		"the registry's certificate is unknown": {
+			check: "prove", why: "its certificate is signed by an unknown authority", fix: "ca.crt in spec.certSecretRef of ImageRepository NS/backend",
+			spoil: authority(""), mend: by(authority("ca")),
+		},
+		"the certificate's Secret does not exist": {
+			check: "read", why: "it does not exist, and ImageRepository NS/backend names it", fix: "create it: kubectl -n NS create secret generic lost --from-file=ca.crt=FILE",
+			spoil: authority("lost"), mend: func(w *World, fix string) {
+				w.do(strings.TrimPrefix(fix, "create it: "), "FILE", file)
+				w.mayReadSecrets(w.Fleet.Namespace(prod), "lost")
+			},
+		},
+	}, w.arrived(g, v1alpha1.Workload{}))
 }
