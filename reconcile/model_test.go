@@ -104,26 +104,33 @@ func (m *model) Former(_ context.Context, _ Source, s v1alpha1.Suspect, _ int) (
 	return out, nil
 }
 
-func (m *model) look(s v1alpha1.Suspect, t *v1alpha1.Target) Branch {
+// look reads trails back to the suspect, or to a time, whichever is longer ago.
+func (m *model) look(s v1alpha1.Suspect, t *v1alpha1.Target, since time.Time) Branch {
 	b := Branch{Tip: m.tip().id, Values: map[int32]string{0: m.tip().value}, Held: map[int32]Hold{}}
 	if m.tip().held {
 		b.Held[0] = Hold{Policy: m.ns + ":app"}
 	}
-	for i := len(m.branch) - 1; i >= 0 && m.branch[i].id != s.Commit; i-- {
-		if m.branch[i].trail != nil {
-			tr := *m.branch[i].trail
-			tr.Commit, tr.When = m.branch[i].id, m.branch[i].when
+	further := !since.IsZero() && since.Before(s.When.Time)
+	after := true
+	for _, c := range slices.Backward(m.branch) {
+		after = after && c.id != s.Commit
+		if !after && (!further || c.when.Before(since)) {
+			break
+		}
+		if c.trail != nil {
+			tr := *c.trail
+			tr.Commit, tr.When = c.id, c.when
 			b.Trails = append(b.Trails, tr)
 		}
-		if t != nil && len(t.Values) > 0 && m.branch[i].value == t.Values[0].Value && m.tip().value == t.Values[0].Value {
-			b.HoldsTarget = m.branch[i].id
+		if after && t != nil && len(t.Values) > 0 && c.value == t.Values[0].Value && m.tip().value == t.Values[0].Value {
+			b.HoldsTarget = c.id
 		}
 	}
 	return b
 }
 
-func (m *model) Look(_ context.Context, _ Source, s v1alpha1.Suspect, t *v1alpha1.Target, _ time.Time) (Branch, error) {
-	return m.look(s, t), nil
+func (m *model) Look(_ context.Context, _ Source, s v1alpha1.Suspect, t *v1alpha1.Target, since time.Time) (Branch, error) {
+	return m.look(s, t, since), nil
 }
 
 func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, error) {
@@ -133,13 +140,13 @@ func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, 
 			// Somebody else pushes first: everything is planned again on the new tip.
 			m.raceNext = false
 			for _, r := range reverts {
-				_ = r.Permit(m.look(r.Suspect, &r.Target))
+				_ = r.Permit(m.look(r.Suspect, &r.Target, r.Since))
 			}
 			m.push(commit{value: m.tip().value, held: m.tip().held})
 		}
 		trail := Trail{Kind: TrailRevert}
 		for i, r := range reverts {
-			if err := r.Permit(m.look(r.Suspect, &r.Target)); err != nil {
+			if err := r.Permit(m.look(r.Suspect, &r.Target, r.Since)); err != nil {
 				out[i].Err = err
 				continue
 			}
