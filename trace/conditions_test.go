@@ -108,6 +108,19 @@ func inTheCluster() map[string]condition {
 		}, HopWorkload, Waits, "1 of 3 updated", ""},
 		"an older pod is stuck":                {func(f *Facts) { old(f, "", "backend-0") }, HopPods, Stopped, "still waits with production-v1.1.0-1700000100 (ErrImagePull)", "kubectl -n production delete pod backend-0"},
 		"an older Job's pod is stuck":          {func(f *Facts) { old(f, "backend-29") }, HopPods, Stopped, "nobody replaces it", "kubectl -n production delete job backend-29"},
+		"the last Job has failed":              {runs("Error, exit code 1", ""), HopPods, Stopped, "pod backend-2, the last of them, has failed (Error, exit code 1)", "kubectl -n production logs backend-2 -c backend; or take it back"},
+		"a Job has failed before the last":     {runs("", "Error, exit code 1"), HopPods, Good, "", ""},
 		"an older pod is about to be replaced": {func(f *Facts) { old(f, "") }, HopPods, Waits, "others run production-v1.1.0-1700000100", ""},
+	}
+}
+
+// runs are the last run of a CronJob and the one before it, and how they failed.
+func runs(last, before string) func(*Facts) {
+	return func(f *Facts) {
+		f.Workload.Kind = "CronJob"
+		f.Pods.All = []Pod{
+			{Name: "backend-2", Job: "backend-2", Image: good, Ready: last == "", Ended: last, Made: f.Now.Add(-time.Minute)},
+			{Name: "backend-1", Job: "backend-1", Image: good, Ready: before == "", Ended: before, Made: f.Now.Add(-time.Hour)},
+		}
 	}
 }

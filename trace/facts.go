@@ -106,6 +106,10 @@ type Pod struct {
 	Ready bool
 	// Reason and Message of the container while it waits; empty when it does not.
 	Reason, Message string
+	// Ended says how the pod failed; empty when it has not.
+	Ended string
+	// Made is when the pod was created.
+	Made time.Time
 	// Unscheduled says why no node takes the pod; empty when one does.
 	Unscheduled string
 }

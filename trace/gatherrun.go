@@ -236,7 +236,13 @@ func (p *pods) of(container string) Pods {
 }
 
 func podOf(p *corev1.Pod, container string) Pod {
-	out := Pod{Name: p.Name, Job: p.Labels[batchv1.JobNameLabel], Ready: p.Status.Phase == corev1.PodSucceeded}
+	out := Pod{
+		Name: p.Name, Job: p.Labels[batchv1.JobNameLabel], Ready: p.Status.Phase == corev1.PodSucceeded,
+		Made: p.CreationTimestamp.Time,
+	}
+	if p.Status.Phase == corev1.PodFailed {
+		out.Ended = cmp.Or(p.Status.Reason, "Failed")
+	}
 	for _, c := range slices.Concat(p.Spec.Containers, p.Spec.InitContainers) {
 		if c.Name == container {
 			out.Image = c.Image
@@ -245,6 +251,9 @@ func podOf(p *corev1.Pod, container string) Pod {
 	for _, c := range slices.Concat(p.Status.ContainerStatuses, p.Status.InitContainerStatuses) {
 		if w := c.State.Waiting; w != nil && c.Name == container {
 			out.Reason, out.Message = w.Reason, oneLine(w.Message)
+		}
+		if e := c.State.Terminated; e != nil && c.Name == container && out.Ended != "" {
+			out.Ended = fmt.Sprintf("%s, exit code %d", cmp.Or(e.Reason, out.Ended), e.ExitCode)
 		}
 	}
 	for _, c := range p.Status.Conditions {

@@ -157,6 +157,8 @@ func (v *view) podsHop() Hop {
 		return v.badPod(h, bad, count)
 	case left != nil:
 		return v.leftPod(h, left, count)
+	case v.lastRun().Ended != "":
+		return v.failedRun(h, v.lastRun(), count)
 	case len(v.Pods.All) == 0:
 		h.Mark, h.Says = None, "there are none"
 	case len(old) > 0 && v.Workload.Kind != "CronJob":
@@ -194,6 +196,26 @@ func (v *view) leftPod(h Hop, p *Pod, count string) Hop {
 	if p.Job != "" {
 		h.Fix = fmt.Sprintf("kubectl -n %s delete job %s", v.Namespace, p.Job)
 	}
+	return h
+}
+
+// lastRun is the newest pod that Jobs made with the image: those before it are over. It is empty where there is none.
+func (v *view) lastRun() Pod {
+	var last Pod
+	for _, p := range v.Pods.All {
+		if p.Job != "" && drift.Same(p.Image, v.Live.Image) && !p.Made.Before(last.Made) {
+			last = p
+		}
+	}
+	return last
+}
+
+// failedRun says how the last run of a CronJob failed.
+func (v *view) failedRun(h Hop, p Pod, count string) Hop {
+	h.Mark = Stopped
+	h.Why = fmt.Sprintf("%s; pod %s, the last of them, has failed (%s)", count, p.Name, p.Ended)
+	h.Fix = fmt.Sprintf("see why it ends: kubectl -n %s logs %s -c %s; or %s", v.Namespace, p.Name, v.Container,
+		v.takeBack(p.Image))
 	return h
 }
 

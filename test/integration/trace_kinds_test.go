@@ -196,6 +196,17 @@ func mishapsOfKinds() map[string]mishap {
 			},
 			mend: by(repaired), after: jobGone,
 		},
+		"a Job's program cannot run": {
+			of: report, hop: "pods", why: "has failed (StartError, exit code 128)", fix: "-c report; or take it back: backstop revert cronjob/report -n NS --push",
+			spoil: func(w *World) {
+				tag := w.nextTag()
+				_, err := w.Registry.PushImage(backend, tag, "linux/arm64")
+				w.must(err)
+				names(w, "cj/report", tag)
+				w.kubectl(prod, once...)
+			},
+			mend: by(next), after: jobGone,
+		},
 		"a Job keeps an image that cannot be pulled": {
 			of: report, hop: "pods", why: "and nobody replaces it", fix: "kubectl -n NS delete job once", spoil: badThenGood("cj/report", once...),
 		},

@@ -58,13 +58,17 @@ func finish(status *corev1.ContainerStatus, now time.Time) {
 // crash is a container whose program is for another platform.
 func crash(pod *corev1.Pod, status *corev1.ContainerStatus, now time.Time) {
 	at := metav1.NewTime(now)
-	status.RestartCount = 1
-	status.LastTerminationState = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+	ended := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 		ExitCode: 128, Reason: "StartError", StartedAt: at, FinishedAt: at, ContainerID: status.ContainerID,
 		Message: `failed to create containerd task: failed to create shim task: OCI runtime create failed: ` +
 			`runc create failed: ` +
 			`unable to start container process: exec: "/app": exec format error: unknown`,
 	}}
+	if pod.Spec.RestartPolicy == corev1.RestartPolicyNever {
+		status.State = ended
+		return
+	}
+	status.RestartCount, status.LastTerminationState = 1, ended
 	status.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
 		Reason: "CrashLoopBackOff",
 		Message: fmt.Sprintf("back-off 10s restarting failed container=%s pod=%s_%s(%s)", status.Name, pod.Name,
@@ -94,13 +98,14 @@ func (s *standIn) finishJob(pod *corev1.Pod) time.Duration {
 // conclude sets phase and conditions from the containers' states.
 func conclude(pod *corev1.Pod, initialized bool) {
 	var unready []string
-	running, stopped, failing := 0, 0, 0
+	running, stopped, failing, broken := 0, 0, 0, false
 	for _, c := range pod.Status.ContainerStatuses {
 		switch {
 		case c.State.Running != nil:
 			running++
 		case c.State.Terminated != nil, c.LastTerminationState.Terminated != nil:
 			stopped++
+			broken = broken || c.State.Terminated != nil && c.State.Terminated.ExitCode != 0
 		default:
 			failing++
 		}
@@ -113,6 +118,9 @@ func conclude(pod *corev1.Pod, initialized bool) {
 		pod.Status.Phase = corev1.PodPending
 	case running == 0 && stopped > 0 && pod.Spec.RestartPolicy != corev1.RestartPolicyAlways:
 		pod.Status.Phase = corev1.PodSucceeded
+		if broken {
+			pod.Status.Phase = corev1.PodFailed
+		}
 	default:
 		pod.Status.Phase = corev1.PodRunning
 	}
@@ -128,6 +136,8 @@ func conclude(pod *corev1.Pod, initialized bool) {
 	reason, message := "ContainersNotReady", fmt.Sprintf("containers with unready status: %v", unready)
 	if pod.Status.Phase == corev1.PodSucceeded {
 		reason, message = "PodCompleted", ""
+	} else if pod.Status.Phase == corev1.PodFailed {
+		reason, message = "PodFailed", ""
 	}
 	ready := initialized && len(unready) == 0
 	set(pod, corev1.PodReady, ready, reason, message)
