@@ -206,13 +206,13 @@ func ailmentsOfGit() map[string]ailment {
 		"Backstop was refused a push": {
 			check: "protection", why: "the server refused a push to main: protected branch", fix: "push to main in the rules of the Git server",
 			spoil: func(w *World) {
-				w.must(w.Client.Create(w.t.Context(), refusal(w)))
-				editStatus(w, &v1alpha1.Rollback{}, w.Fleet.Namespace(prod), "backend-refused-1", func(r *v1alpha1.Rollback) {
-					now := metav1.NewMicroTime(time.Now())
-					r.Status.Failures = []v1alpha1.Failure{{Workload: v1alpha1.Workload{Kind: "Deployment", Name: backend},
-						Container: backend, Cause: v1alpha1.CauseNotFound, Since: now}}
-					r.Status.Waiting = &v1alpha1.Waiting{Why: "protected branch hook declined", Since: now}
-				})
+				r, records := refusal(w), w.asBackstop()
+				w.must(records.Create(w.t.Context(), r))
+				now := metav1.NewMicroTime(time.Now())
+				r.Status.Failures = []v1alpha1.Failure{{Workload: v1alpha1.Workload{Kind: "Deployment", Name: backend},
+					Container: backend, Cause: v1alpha1.CauseNotFound, Since: now}}
+				r.Status.Waiting = &v1alpha1.Waiting{Why: "protected branch hook declined", Since: now}
+				w.must(records.SaveStatus(w.t.Context(), r))
 			},
 			mend: by(func(w *World) {
 				said := Object(w, refusal(w)).Status.Waiting.Since

@@ -20,8 +20,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"github.com/backstop-dev/backstop/reconcile/record"
 	"github.com/backstop-dev/backstop/test/fleet"
 	"github.com/backstop-dev/backstop/test/process"
 	"github.com/backstop-dev/backstop/test/testenv"
@@ -70,7 +72,6 @@ func (s *Sidecar) ready() error {
 func startSidecar(t *testing.T, w *World, flags ...string) *Sidecar {
 	t.Helper()
 	binary := buildSidecar(t, w.Env)
-	install(t, w)
 	w.grantSecrets(w.Fleet.FluxNamespace(), fleet.SourceName)
 	config, err := w.Env.ConfigForServiceAccount(t.Context(), testenv.Namespace, testenv.ServiceAccount)
 	w.must(err)
@@ -171,7 +172,8 @@ func buildSidecar(t *testing.T, env *testenv.Env) string {
 }
 
 // install applies the default overlay, once, but for what would run in the
-// cluster: its ServiceAccount, its RBAC and its admission policies count here.
+// cluster: its ServiceAccount, its RBAC and its admission policies count in
+// every world, whichever test comes first.
 func install(t *testing.T, w *World) {
 	t.Helper()
 	common.install.Do(func() {
@@ -182,6 +184,16 @@ func install(t *testing.T, w *World) {
 	if t.Failed() {
 		t.FailNow()
 	}
+}
+
+// asBackstop writes Rollbacks as the sidecar does, who alone may open them.
+func (w *World) asBackstop() *record.Records {
+	w.t.Helper()
+	config, err := w.Env.ConfigForServiceAccount(w.t.Context(), testenv.Namespace, testenv.ServiceAccount)
+	w.must(err)
+	c, err := client.New(config, client.Options{Scheme: w.Client.Scheme()})
+	w.must(err)
+	return &record.Records{Client: c}
 }
 
 func applyOverlay(ctx context.Context, env *testenv.Env) error {

@@ -79,6 +79,7 @@ func world(t *testing.T, vary ...func(*setup)) *World {
 	defer func() { t.Logf("%6.2fs the world is made", time.Since(begin).Seconds()) }()
 	w := &World{t: t, Env: environment(t), Name: worldName(t), log: &buffer{}}
 	w.must(w.serve(&s))
+	install(t, w)
 	w.Fleet = fleet.New(s.Fleet)
 	if s.Vary != nil {
 		s.Vary(w)
