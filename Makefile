@@ -60,7 +60,7 @@ control-plane:
 
 .PHONY: test
 test: control-plane ## Run unit and integration tests with the race detector
-	$(GO) test -race -timeout 45m $(TESTFLAGS) ./...
+	$(GO) test -race -timeout 60m $(TESTFLAGS) ./...
 	$(GO) test -tags sidecar -run '^TestSidecar' $(TESTFLAGS) ./gate ./cmd/backstop
 
 .PHONY: unit
