@@ -169,6 +169,8 @@ func (w *Watcher) resolveDrift(ctx context.Context, ref v1alpha1.ObjectRef) erro
 	}
 	w.drifts.set(ref, now)
 	var unsaid error
+	// Each key once: a worker may take it up before the loop is over.
+	keys := map[reconcile.Key]bool{}
 	for _, d := range slices.Concat(before, now) {
 		if d.git == "" {
 			if !slices.Contains(before, d) {
@@ -180,7 +182,10 @@ func (w *Watcher) resolveDrift(ctx context.Context, ref v1alpha1.ObjectRef) erro
 			}
 			continue
 		}
-		w.queue.Add(reconcile.Key{Namespace: ref.Namespace, Image: d.git})
+		keys[reconcile.Key{Namespace: ref.Namespace, Image: d.git}] = true
+	}
+	for key := range keys {
+		w.queue.Add(key)
 	}
 	return unsaid
 }

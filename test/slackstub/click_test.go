@@ -201,6 +201,10 @@ func TestTicketsOpenOnce(t *testing.T) {
 	}
 	defer conn.Close()
 	defer first.Body.Close()
+	// The connection counts from its hello on.
+	if _, _, err := conn.ReadMessage(); err != nil {
+		t.Fatal(err)
+	}
 	_, second, err := websocket.DefaultDialer.DialContext(t.Context(), url, nil)
 	if err == nil || second == nil || second.StatusCode != http.StatusUnauthorized || w.Connections(AppID) != 1 {
 		t.Errorf("the second use got %v, %v", second, err)
