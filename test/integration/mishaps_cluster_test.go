@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -198,6 +199,16 @@ func mishapsOfTheCluster() map[string]mishap {
 				w.Until("it cannot be deleted", func() error {
 					if err := w.Client.Delete(w.t.Context(), o, client.DryRunAll); err == nil || !strings.Contains(err.Error(), "it is kept") {
 						return fmt.Errorf("it can: %w", err)
+					}
+					return nil
+				})
+				// What is not in its inventory, Flux does not delete.
+				w.Until("Flux knows that it made it", func() error {
+					k := Object(w, &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: w.Fleet.FluxNamespace(), Name: prod}})
+					if k.Status.Inventory == nil || !slices.ContainsFunc(k.Status.Inventory.Entries, func(e kustomizev1.ResourceRef) bool {
+						return strings.HasSuffix(e.ID, "_keep__ConfigMap")
+					}) {
+						return fmt.Errorf("its inventory is %v", k.Status.Inventory)
 					}
 					return nil
 				})
