@@ -80,7 +80,14 @@ func mishapsOfTheRegistry() map[string]mishap {
 		}
 	}
 	excludes := func(list ...string) func(w *World) {
-		return scanSpec(func(s *reflectorv1.ImageRepositorySpec) { s.ExclusionList = list })
+		// Tags are kept by image, as Flux keeps them: the other environment's scan would bring back what one leaves out.
+		return func(w *World) {
+			for _, env := range w.Fleet.Environments {
+				edit(w, &reflectorv1.ImageRepository{}, w.Fleet.Namespace(env), backend, func(r *reflectorv1.ImageRepository) {
+					r.Spec.ExclusionList = list
+				})
+			}
+		}
 	}
 	interval := func(d time.Duration, insecure bool) func(w *World) {
 		return scanSpec(func(s *reflectorv1.ImageRepositorySpec) {
