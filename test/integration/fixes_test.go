@@ -62,12 +62,19 @@ func (w *World) do(command string, pairs ...string) {
 // edit changes an object of Flux's, as a person does in Git.
 func edit[T client.Object](w *World, o T, namespace, name string, change func(T)) {
 	w.t.Helper()
+	patch := changed(w, o, namespace, name, change)
+	w.must(w.Client.Patch(w.t.Context(), o, patch))
+}
+
+// changed reads an object, changes it, and gives what is to be written.
+func changed[T client.Object](w *World, o T, namespace, name string, change func(T)) client.Patch {
+	w.t.Helper()
 	o.SetNamespace(namespace)
 	o.SetName(name)
 	Object(w, o)
 	was := o.DeepCopyObject().(client.Object)
 	change(o)
-	w.must(w.Client.Patch(w.t.Context(), o, client.MergeFrom(was)))
+	return client.MergeFrom(was)
 }
 
 // fluxKinds are Flux's objects as its command names them.
@@ -81,12 +88,8 @@ func fluxKinds() map[string]string {
 // editStatus changes what a controller says of an object.
 func editStatus[T client.Object](w *World, o T, namespace, name string, change func(T)) {
 	w.t.Helper()
-	o.SetNamespace(namespace)
-	o.SetName(name)
-	Object(w, o)
-	was := o.DeepCopyObject().(client.Object)
-	change(o)
-	w.must(w.Client.Status().Patch(w.t.Context(), o, client.MergeFrom(was)))
+	patch := changed(w, o, namespace, name, change)
+	w.must(w.Client.Status().Patch(w.t.Context(), o, patch))
 }
 
 // words fills the names of a world into a manifest, and what else is to be filled in.
