@@ -38,7 +38,20 @@ func (b *builder) build(u *unit) {
 	if u.failed = b.refuse(u); u.failed != nil {
 		return
 	}
-	data, err := b.kustomize(u)
+	tree := &layers{FS: b.tree, over: map[string][]byte{}}
+	var err error
+	if u.flux != nil {
+		err = b.generate(tree, u)
+	}
+	if err == nil {
+		if u.failed = b.bring(u, tree); u.failed != nil {
+			return
+		}
+	}
+	var data []byte
+	if err == nil {
+		data, err = b.kustomize(u, tree)
+	}
 	file, line := u.place()
 	if err != nil {
 		u.failed = &Finding{
@@ -85,23 +98,14 @@ func copySource(s *source) *source {
 }
 
 // kustomize renders a unit.
-func (b *builder) kustomize(u *unit) (data []byte, err error) {
-	files := &kustFS{tree: b.tree, over: map[string][]byte{}, seen: u.seen, clones: len(b.allow) > 0}
-	if u.flux != nil {
-		if err := b.generate(files, u); err != nil {
-			return nil, err
-		}
-	}
+func (b *builder) kustomize(u *unit, tree *layers) (data []byte, err error) {
 	defer func() {
 		// The library is not ours: a fault in it must not take the gate down.
 		if r := recover(); r != nil {
 			data, err = nil, fmt.Errorf("kustomize failed: %v", r)
 		}
 	}()
-	options := krusty.MakeDefaultOptions()
-	// As Flux does: what a path may reach is bounded by the tree.
-	options.LoadRestrictions = types.LoadRestrictionsNone
-	resources, err := b.render(options, files, u.dir)
+	resources, err := b.render(&kustFS{tree: tree, seen: u.seen}, u.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +122,10 @@ func (b *builder) kustomize(u *unit) (data []byte, err error) {
 }
 
 // render runs kustomize. A schema that a kustomization brings must not stay for the next one.
-func (b *builder) render(o *krusty.Options, files filesys.FileSystem, dir string) (resmap.ResMap, error) {
+func (b *builder) render(files filesys.FileSystem, dir string) (resmap.ResMap, error) {
+	options := krusty.MakeDefaultOptions()
+	// As Flux does: what a path may reach is bounded by the tree.
+	options.LoadRestrictions = types.LoadRestrictionsNone
 	b.library.Lock()
 	defer b.library.Unlock()
 	defer func() {
@@ -126,7 +133,7 @@ func (b *builder) render(o *krusty.Options, files filesys.FileSystem, dir string
 			openapi.ResetOpenAPI()
 		}
 	}()
-	return krusty.MakeKustomizer(o).Run(files, path.Join(top, dir))
+	return krusty.MakeKustomizer(options).Run(files, path.Join(top, dir))
 }
 
 // encrypted says whether SOPS encrypted an object, whose file is named in the report.
@@ -138,7 +145,7 @@ func encrypted(r *resource.Resource) bool {
 
 // generate makes the kustomization file that Flux builds: the one that is there, or one of all manifests, with what the
 // Flux Kustomization adds.
-func (b *builder) generate(files *kustFS, u *unit) error {
+func (b *builder) generate(tree *layers, u *unit) error {
 	file, k := path.Join(u.dir, "kustomization.yaml"), types.Kustomization{}
 	found := false
 	for _, base := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization"} {
@@ -162,7 +169,7 @@ func (b *builder) generate(files *kustFS, u *unit) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", file, err)
 	}
-	files.over[file] = data
+	tree.over[file] = data
 	return nil
 }
 
@@ -215,10 +222,14 @@ func (b *builder) manifests(root, dir string, found []string) []string {
 		return found
 	}
 	rel := func(name string) string {
-		if root == "." {
-			return name
+		if root != "." {
+			name = strings.TrimPrefix(name, root+"/")
 		}
-		return strings.TrimPrefix(name, root+"/")
+		if isRemote(name) {
+			// A folder may have a name that kustomize takes for an address.
+			return "./" + name
+		}
+		return name
 	}
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())

@@ -28,7 +28,8 @@ type Options struct {
 	Paths []string
 	// Config holds the guardrails; nil for none.
 	Config *Config
-	// AllowRemote are beginnings of addresses that kustomizations may refer to, beside the configuration's.
+	// AllowRemote are the addresses that kustomizations may refer to, such as github.com/acme/. The remoteBases of Config
+	// count only where they are put here: a change must not say by itself what is fetched.
 	AllowRemote []string
 	// Remotes are the URLs that this repository is known by.
 	Remotes []string
@@ -52,7 +53,8 @@ type Options struct {
 	// ChartLimit is how long rendering a Helm chart may take; 10 seconds when zero.
 	ChartLimit time.Duration
 	// Now is the clock; time.Now when nil.
-	Now func() time.Time
+	Now     func() time.Time
+	fetcher *fetcher
 	// Progress is told how far a step is, by one goroutine at a time; nil tells nobody.
 	Progress func(step string, done, total int)
 }
@@ -95,6 +97,8 @@ func (r *Report) Count(level Level) int {
 // Check reads a tree, holds it against the guardrails, asks the registries, and reports.
 func Check(ctx context.Context, o Options) (*Report, error) {
 	o.fill()
+	o.fetcher = newFetcher(ctx, o.AllowRemote)
+	defer func() { _ = o.fetcher.close() }()
 	built := 0
 	step := func() {
 		built++

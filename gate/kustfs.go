@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -19,13 +18,9 @@ const top = "/repository"
 
 // kustFS shows a tree to kustomize: read-only, without links, and nothing beside it. What kustomize asked for is noted.
 type kustFS struct {
-	tree fs.FS
-	// over are files that are not in the tree, by path in it: the kustomization file that Flux makes.
-	over map[string][]byte
+	tree *layers
 	// seen are the paths in the tree that were looked at.
 	seen map[string]bool
-	// clones allows kustomize to read the remote bases that it cloned.
-	clones bool
 }
 
 var _ filesys.FileSystem = (*kustFS)(nil)
@@ -45,82 +40,37 @@ func (k *kustFS) in(name string) (string, bool) {
 	return rel, ok
 }
 
-// clone says whether a path is in a folder that kustomize cloned a remote base into.
-func (k *kustFS) clone(name string) bool {
-	rel, err := filepath.Rel(os.TempDir(), name)
-	return k.clones && err == nil && strings.HasPrefix(rel, "kustomize-")
-}
-
-// mode is what a path is; a link anywhere on the way is an error.
-func (k *kustFS) mode(rel string) (fs.FileMode, error) {
-	if _, ok := k.over[rel]; ok {
-		return 0, nil
-	}
-	at := "."
-	for part := range strings.SplitSeq(rel, "/") {
-		at = path.Join(at, part)
-		info, err := fs.Lstat(k.tree, at)
-		if err != nil {
-			return 0, err
-		}
-		if mode := info.Mode(); !mode.IsDir() && !mode.IsRegular() || at == rel {
-			if !mode.IsDir() && !mode.IsRegular() {
-				return 0, fmt.Errorf("%s is a link, which is not followed", at)
-			}
-			return mode, nil
-		}
-	}
-	return fs.ModeDir, nil
-}
-
 func (k *kustFS) ReadFile(name string) ([]byte, error) {
 	rel, ok := k.in(name)
-	switch {
-	case k.clone(name):
-		return os.ReadFile(name)
-	case !ok:
+	if !ok {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
 	}
-	if data, ok := k.over[rel]; ok {
-		return data, nil
-	}
-	if _, err := k.mode(rel); err != nil {
+	if _, err := k.tree.mode(rel); err != nil {
 		return nil, err
 	}
 	return readFile(k.tree, rel, manifest.MaxFileSize)
 }
 
 func (k *kustFS) IsDir(name string) bool {
-	if k.clone(name) {
-		info, err := os.Stat(name)
-		return err == nil && info.IsDir()
-	}
 	rel, ok := k.in(name)
 	if !ok {
 		return false
 	}
-	mode, err := k.mode(rel)
+	mode, err := k.tree.mode(rel)
 	return err == nil && mode.IsDir()
 }
 
 func (k *kustFS) Exists(name string) bool {
-	if k.clone(name) {
-		_, err := os.Stat(name)
-		return err == nil
-	}
 	rel, ok := k.in(name)
 	if !ok {
 		return false
 	}
-	_, err := k.mode(rel)
+	_, err := k.tree.mode(rel)
 	return err == nil
 }
 
 // CleanedAbs splits a path into folder and file, as kustomize wants it of a file system without links.
 func (k *kustFS) CleanedAbs(name string) (filesys.ConfirmedDir, string, error) {
-	if k.clone(name) {
-		return filesys.MakeFsOnDisk().CleanedAbs(name)
-	}
 	abs := path.Clean("/" + filepath.ToSlash(name))
 	switch {
 	case k.IsDir(abs):
@@ -164,10 +114,4 @@ func (k *kustFS) Mkdir(string) error                  { return errReadOnly }
 func (k *kustFS) MkdirAll(string) error               { return errReadOnly }
 func (k *kustFS) WriteFile(string, []byte) error      { return errReadOnly }
 
-// RemoveAll removes what kustomize itself cloned, and nothing of the tree.
-func (k *kustFS) RemoveAll(name string) error {
-	if k.clone(name) {
-		return os.RemoveAll(name)
-	}
-	return errReadOnly
-}
+func (k *kustFS) RemoveAll(string) error { return errReadOnly }

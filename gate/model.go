@@ -66,8 +66,8 @@ func newModel(tree Tree, o *Options, earlier *model, step func()) (*model, error
 	}
 	m.readAll(earlier)
 	m.builder = &builder{
-		tree: tree.FS, files: m.files, allow: slices.Concat(o.Config.RemoteBases, o.AllowRemote), remotes: o.Remotes,
-		fetches: map[string]string{}, compared: o.Base.FS != nil,
+		tree: tree.FS, files: m.files, fetcher: o.fetcher, remotes: o.Remotes,
+		outsides: map[string]outside{}, compared: o.Base.FS != nil,
 	}
 	if earlier != nil {
 		m.builder.earlier, m.builder.changed = earlier.builder, changedPaths(earlier, m)

@@ -1,9 +1,9 @@
 package gate
 
 import (
-	"bytes"
 	"fmt"
-	"slices"
+	"io/fs"
+	"path"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -14,119 +14,165 @@ import (
 // refuse says why a unit is not built at all: it would leave the repository.
 func (b *builder) refuse(u *unit) *Finding {
 	for _, p := range u.closure.Problems {
-		ref, remote := remoteOf(p.Reason)
-		if remote && b.allowed(ref) {
-			continue
-		}
-		f := &Finding{Rule: RuleBuild, Level: LevelError, File: p.File, Line: b.lineOf(p.File, ref), Message: p.Reason}
-		switch {
-		case remote:
-			f.Rule, f.Level = RuleRemote, LevelUnknown
-			f.Message = fmt.Sprintf("%s is not built: %s", u.dir, p.Reason)
-			f.Fix = allowing(ref)
-		case strings.Contains(p.Reason, "symbolic link"), strings.Contains(p.Reason, "submodule"):
-			f.Message += "; Flux does not follow it either"
-			f.Fix = "put the file itself into the repository"
-		default:
-			f.Fix = fmt.Sprintf("correct the reference: kustomize cannot build %s with it; or leave the folder out: "+
-				"ignore: [%[1]s] in %s", u.dir, ConfigFile)
-		}
-		if !isYAML(f.File) && !isKustomization(f.File) {
-			f.File, f.Line = u.place()
-		}
-		return f
-	}
-	return b.refuseFetches(u)
-}
-
-// refuseFetches looks for what kustomize would download and the closure does not follow.
-func (b *builder) refuseFetches(u *unit) *Finding {
-	for _, name := range u.closure.Paths {
-		if !isKustomization(name) {
-			continue
-		}
-		if ref := b.fetchedBy(name); ref != "" {
-			return &Finding{
-				Rule: RuleRemote, Level: LevelUnknown, File: name, Line: b.lineOf(name, ref),
-				Message: fmt.Sprintf("%s is not built: %q is remote: only files of this repository are read", u.dir, ref),
-				Fix:     allowing(ref),
-			}
+		if f := b.problem(u, p); f != nil {
+			return f
 		}
 	}
 	return nil
 }
 
-// fetchedBy finds a reference in a kustomization file that kustomize would fetch; empty for none.
-func (b *builder) fetchedBy(name string) string {
-	b.mu.Lock()
-	ref, known := b.fetches[name]
-	b.mu.Unlock()
-	if known {
-		return ref
+// problem makes a finding of a reference that the closure does not follow; nil for a remote one that is allowed.
+func (b *builder) problem(u *unit, p manifest.Problem) *Finding {
+	ref, remote := remoteOf(p.Reason)
+	if remote && b.fetcher.allows(ref) {
+		return nil
 	}
-	var k any
-	data, err := readFile(b.tree, name, manifest.MaxFileSize)
-	if err == nil && mayFetch(data) && yaml.Unmarshal(data, &k) == nil {
-		ref = b.fetched(k)
+	f := &Finding{Rule: RuleBuild, Level: LevelError, File: p.File, Line: b.lineOf(p.File, ref), Message: p.Reason}
+	switch {
+	case remote:
+		f.Rule, f.Level = RuleRemote, LevelUnknown
+		f.Message = fmt.Sprintf("%s is not built: %s", u.dir, p.Reason)
+		f.Fix = allowing(ref)
+	case strings.Contains(p.Reason, "symbolic link"), strings.Contains(p.Reason, "submodule"):
+		f.Message += "; Flux does not follow it either"
+		f.Fix = "put the file itself into the repository"
+	default:
+		f.Fix = fmt.Sprintf("correct the reference: kustomize cannot build %s with it; or leave the folder out: "+
+			"ignore: [%[1]s] in %s", u.dir, ConfigFile)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.fetches[name] = ref
-	return ref
+	if !isYAML(f.File) && !isKustomization(f.File) || strings.HasPrefix(f.File, remotesDir) {
+		f.File, f.Line = u.place()
+	}
+	return f
 }
 
-// mayFetch says quickly whether a kustomization file may hold what isRemote finds: as it stands, or behind an escape or
-// a tag of YAML.
-func mayFetch(data []byte) bool {
-	return bytes.ContainsAny(data, `@\!`) || bytes.Contains(data, []byte("://")) ||
-		bytes.Contains(bytes.ToLower(data), []byte("github.com"))
-}
-
-// fetched finds a reference that kustomize would fetch, wherever in a kustomization it stands; empty for none.
-func (b *builder) fetched(v any) string {
-	switch v := v.(type) {
-	case map[string]any:
-		for _, key := range sortedKeys(v) {
-			// Text and annotations are no paths.
-			switch key {
-			case "patch", "commonAnnotations", "commonLabels", "labels", "literals", "metadata", "images", "options":
+// bring makes a unit ready for a build without the network: it fetches the references that are allowed, writes the
+// kustomizations anew so that they name what was fetched, and refuses what kustomize would fetch beside that.
+func (b *builder) bring(u *unit, tree *layers) *Finding {
+	names := u.closure.Paths
+	for range maxFetchRounds {
+		again := false
+		for _, name := range names {
+			if !isKustomization(name) {
 				continue
 			}
-			if ref := b.fetched(v[key]); ref != "" {
-				return ref
+			remote := b.outsideOf(tree, name).remote
+			if f := b.fetchAll(u, tree, name, remote); f != nil {
+				return f
+			}
+			again = again || len(remote) > 0
+		}
+		if !again {
+			return b.refusePlugins(u, tree, names)
+		}
+		// What was fetched may refer to more.
+		files, err := manifest.Closure(tree, u.dir)
+		if err != nil {
+			return b.remoteFinding(u, u.dir, "", err.Error(), "")
+		}
+		for _, p := range files.Problems {
+			if f := b.problem(u, p); f != nil {
+				return f
 			}
 		}
-	case []any:
-		for _, item := range v {
-			if ref := b.fetched(item); ref != "" {
-				return ref
-			}
-		}
-	case string:
-		if _, file, ok := strings.Cut(v, "="); ok && !strings.Contains(v, "?") {
-			v = file
-		}
-		if isRemote(v) && !b.allowed(v) {
-			return v
-		}
+		names = files.Paths
 	}
-	return ""
+	return b.remoteFinding(u, u.dir, "", fmt.Sprintf("what it fetches leads to more, %d times over", maxFetchRounds), "")
 }
 
-// isRemote says whether kustomize may fetch a reference. Being wrong in this direction costs a build, in the other one
-// a request to a stranger.
-func isRemote(ref string) bool {
-	low := strings.ToLower(strings.TrimPrefix(strings.ToLower(ref), "git::"))
-	if strings.ContainsAny(ref, "\n ") {
-		return false
+// maxFetchRounds is how long a chain of remote bases may be.
+const maxFetchRounds = 10
+
+// refusePlugins refuses generators and transformers whose own configuration would fetch.
+func (b *builder) refusePlugins(u *unit, tree *layers, names []string) *Finding {
+	remote, err := b.plugins(tree, names, 0)
+	switch {
+	case err != nil:
+		return b.remoteFinding(u, u.dir, "", err.Error(), "")
+	case len(remote) == 0:
+		return nil
 	}
-	for _, prefix := range []string{"http://", "https://", "ssh://", "file://", "github.com/", "github.com:"} {
-		if strings.HasPrefix(low, prefix) {
-			return true
+	words := fmt.Sprintf("a generator or transformer fetches %q, which no generator may", clip(remote[0]))
+	return b.remoteFinding(u, u.dir, "", words, "put what it fetches into the repository")
+}
+
+// fetchAll fetches what a kustomization file names, and writes the file anew.
+func (b *builder) fetchAll(u *unit, tree *layers, name string, remote []string) *Finding {
+	local := map[string]string{}
+	for _, ref := range remote {
+		if !b.fetcher.allows(ref) {
+			words := fmt.Sprintf("%q is remote: only files of this repository are read", clip(ref))
+			return b.remoteFinding(u, name, ref, words, allowing(ref))
+		}
+		got, err := b.fetcher.get(ref)
+		if err != nil {
+			words := fmt.Sprintf("%q could not be fetched: %s", clip(ref), tidy(err))
+			return b.remoteFinding(u, name, ref, words, "run again when it can be fetched, or copy it into the repository")
+		}
+		if tree.mounts == nil {
+			tree.mounts = map[string]fs.FS{}
+		}
+		tree.mounts[got.name] = got.fs
+		// From the folder of the kustomization to the root, and down again.
+		local[ref] = path.Join(strings.Repeat("../", strings.Count(name, "/")), remotesDir, got.name, got.path)
+	}
+	if len(local) == 0 {
+		return nil
+	}
+	data, err := readFile(tree, name, manifest.MaxFileSize)
+	var k any
+	if err == nil {
+		err = yaml.Unmarshal(data, &k)
+	}
+	if err == nil {
+		data, err = yaml.Marshal(renamed(k, local))
+	}
+	if err != nil {
+		return b.remoteFinding(u, name, "", err.Error(), "")
+	}
+	tree.over[name] = data
+	return nil
+}
+
+// renamed puts local paths in the place of references, with the key of a generator's file before them or without one.
+func renamed(v any, local map[string]string) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key := range v {
+			v[key] = renamed(v[key], local)
+		}
+	case []any:
+		for i := range v {
+			v[i] = renamed(v[i], local)
+		}
+	case string:
+		for ref, to := range local {
+			if before, ok := strings.CutSuffix(v, ref); ok && (before == "" || strings.HasSuffix(before, "=")) {
+				return before + to
+			}
 		}
 	}
-	user, _, ok := strings.Cut(low, "@")
-	return ok && !strings.ContainsAny(user, "/.")
+	return v
+}
+
+// remoteFinding says that a unit is not built since something in a file is remote.
+func (b *builder) remoteFinding(u *unit, name, ref, words, fix string) *Finding {
+	f := &Finding{
+		Rule: RuleRemote, Level: LevelUnknown, File: name, Line: b.lineOf(name, ref),
+		Message: fmt.Sprintf("%s is not built: %s", u.dir, words), Fix: fix,
+	}
+	if !isKustomization(name) || strings.HasPrefix(name, remotesDir) {
+		f.File, f.Line = u.place()
+	}
+	return f
+}
+
+// clip keeps foreign text short in a sentence.
+func clip(s string) string {
+	if r := []rune(s); len(r) > 120 {
+		return string(r[:120]) + "…"
+	}
+	return s
 }
 
 // remoteOf cuts the reference out of a problem of the closure, and says whether it is that the reference is remote.
@@ -146,16 +192,8 @@ func prefixOf(ref string) string {
 
 // allowing says what to do about a remote reference.
 func allowing(ref string) string {
-	return fmt.Sprintf("copy it into the repository, or allow it: --allow-remote %s, or remoteBases: [%[1]s] in %s",
-		prefixOf(ref), ConfigFile)
-}
-
-// allowed says whether a remote reference is one that the user allowed.
-func (b *builder) allowed(ref string) bool {
-	at := address(strings.TrimPrefix(ref, "git::"))
-	return slices.ContainsFunc(b.allow, func(prefix string) bool {
-		return strings.HasPrefix(at, strings.ToLower(strings.TrimSuffix(prefix, "*")))
-	})
+	return fmt.Sprintf("copy it into the repository, or allow it: --allow-remote %s, or remoteBases: [%[1]s] in the %s "+
+		"of the branch that the change goes to", prefixOf(ref), ConfigFile)
 }
 
 // lineOf finds the line of a file that names a reference.

@@ -77,7 +77,8 @@ func isKustomization(name string) bool {
 type builder struct {
 	tree  fs.FS
 	files map[string]*source
-	allow []string
+	// fetcher fetches the remote references that are allowed.
+	fetcher *fetcher
 	// remotes are the addresses that this repository is known by.
 	remotes []string
 	// earlier is the builder of another version of the tree, and changed the paths in which the two differ.
@@ -87,9 +88,9 @@ type builder struct {
 	// compared says that another version of the tree will be built after this one.
 	compared bool
 
-	// fetches is what each kustomization would fetch; empty for nothing.
-	fetches map[string]string
-	// mu guards fetches.
+	// outsides is what each kustomization of the tree names beside files.
+	outsides map[string]outside
+	// mu guards outsides.
 	mu sync.Mutex
 	// library lets one into kustomize at a time: it keeps the schema of a build in globals.
 	library sync.Mutex

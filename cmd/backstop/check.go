@@ -87,7 +87,7 @@ func (f *checkFlags) bind(flags *pflag.FlagSet) {
 		"public key of cosign (a PEM file); one of those given must have signed every image")
 	flags.BoolVar(&f.offline, "offline", false, "everything but the registry")
 	flags.StringSliceVar(&f.remotes, "allow-remote", nil,
-		"beginnings of addresses that kustomizations may refer to, such as github.com/acme/")
+		"addresses that kustomizations may refer to, such as github.com/acme/")
 	flags.StringSliceVar(&f.insecure, "insecure-registry", nil, "registries that may be asked over plain HTTP")
 	flags.StringVar(&f.ca, "registry-ca", "", "certificates (PEM) by which registries are trusted too")
 	flags.IntVar(&f.parallel, "parallel", 16, "images asked for at once")
@@ -186,16 +186,30 @@ func (f *checkFlags) guardrails(o *gate.Options) error {
 		}
 		o.Config, err = gate.ParseConfig(f.config, data)
 	} else {
-		dir := o.Paths[0]
-		if info, serr := fs.Stat(o.Head.FS, dir); serr == nil && !info.IsDir() {
-			dir = path.Dir(dir)
-		}
-		o.Config, err = gate.FindConfig(o.Head.FS, dir)
+		o.Config, err = gate.FindConfig(o.Head.FS, f.dir(o))
 	}
 	if err != nil {
 		return badUsage("%s", err)
 	}
+	// What is fetched is not for the change to say: the guardrails that were named, or those before the change.
+	switch {
+	case f.config != "":
+		o.AllowRemote = append(o.AllowRemote, o.Config.RemoteBases...)
+	case o.Base.FS != nil:
+		if before, err := gate.FindConfig(o.Base.FS, f.dir(o)); err == nil {
+			o.AllowRemote = append(o.AllowRemote, before.RemoteBases...)
+		}
+	}
 	return nil
+}
+
+// dir is the folder in which guardrails are looked for first.
+func (f *checkFlags) dir(o *gate.Options) string {
+	dir := o.Paths[0]
+	if info, err := fs.Stat(o.Head.FS, dir); err == nil && !info.IsDir() {
+		dir = path.Dir(dir)
+	}
+	return dir
 }
 
 // online gives the check a registry and what it needs to be let in.

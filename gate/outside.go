@@ -1,0 +1,198 @@
+package gate
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/kustomize/api/provider"
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/yaml"
+
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// outside is what a kustomization file names beside plain files of the repository.
+type outside struct {
+	// remote are the references that kustomize would fetch.
+	remote []string
+	// plugins are the entries of generators, transformers and validators.
+	plugins []string
+}
+
+// outsideOf reads what a kustomization file names. A file that cannot be read names nothing: kustomize cannot build it.
+func (b *builder) outsideOf(tree *layers, name string) outside {
+	data, err := readFile(tree, name, manifest.MaxFileSize)
+	if err != nil {
+		return outside{}
+	}
+	if !tree.isOver(name) {
+		b.mu.Lock()
+		known, ok := b.outsides[name]
+		b.mu.Unlock()
+		if ok {
+			return known
+		}
+	}
+	var out outside
+	var k map[string]any
+	if (mayFetch(data) || mayPlug(data)) && yaml.Unmarshal(data, &k) == nil {
+		out.remote = fetched(k, nil)
+		for _, key := range []string{"generators", "transformers", "validators"} {
+			list, _ := k[key].([]any)
+			for _, item := range list {
+				if entry, ok := item.(string); ok {
+					out.plugins = append(out.plugins, entry)
+				}
+			}
+		}
+	}
+	if !tree.isOver(name) && !tree.isMounted(name) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.outsides[name] = out
+	}
+	return out
+}
+
+// mayFetch says quickly whether a kustomization file may hold what isRemote finds: as it stands, or behind an escape or
+// a tag of YAML.
+func mayFetch(data []byte) bool {
+	return bytes.ContainsAny(data, `@\!`) || bytes.Contains(data, []byte(":/")) ||
+		bytes.Contains(bytes.ToLower(data), []byte("github.com")) || bytes.Contains(bytes.ToLower(data), []byte("http"))
+}
+
+func mayPlug(data []byte) bool {
+	return bytes.Contains(data, []byte("generators")) || bytes.Contains(data, []byte("transformers")) ||
+		bytes.Contains(data, []byte("validators"))
+}
+
+// fetched adds the references that kustomize would fetch, wherever in a kustomization or in the configuration of a
+// generator or transformer they stand.
+func fetched(v any, found []string) []string {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, key := range sortedKeys(v) {
+			// Text and annotations are no paths, and kustomize-controller inflates no charts: what they name is never fetched.
+			switch key {
+			case "patch", "commonAnnotations", "commonLabels", "annotations", "labels", "literals", "metadata", "images",
+				"imageTag", "options", "jsonOp", "helmCharts", "helmChartInflationGenerator", "helmGlobals":
+				continue
+			}
+			found = fetched(v[key], found)
+		}
+	case []any:
+		for _, item := range v {
+			found = fetched(item, found)
+		}
+	case string:
+		// A generator names a file with the key that it gets: key=file.
+		for rest, more := v, true; more; _, rest, more = strings.Cut(rest, "=") {
+			if isRemote(rest) && !slices.Contains(found, rest) {
+				found = append(found, rest)
+			}
+		}
+	}
+	return found
+}
+
+// userAt begins a reference that names a user, as git@github.com:acme/base does.
+var userAt = regexp.MustCompile(`^[a-z][a-z0-9-]*@`)
+
+// isRemote says whether kustomize may fetch a reference. Being wrong in this direction costs a build, in the other one
+// a request to a stranger.
+func isRemote(ref string) bool {
+	low := strings.TrimPrefix(strings.ToLower(ref), "git::")
+	for _, prefix := range []string{"http:", "https:", "ssh://", "file://", "github.com/", "github.com:"} {
+		if strings.HasPrefix(low, prefix) {
+			return true
+		}
+	}
+	return userAt.MatchString(low)
+}
+
+// pluginFetches finds what a generator, transformer or validator of a kustomization file would fetch. Its own
+// configuration decides that: text in the kustomization, a file, or what a folder renders. It is read as kustomize
+// reads it. deep counts how many such folders lead to this one.
+func (b *builder) pluginFetches(tree *layers, name, entry string, deep int) (remote []string, err error) {
+	factory := resmap.NewFactory(provider.NewDefaultDepProvider().GetResourceFactory())
+	if inline, err := factory.NewResMapFromBytes([]byte(entry)); err == nil {
+		return configFetches(inline)
+	}
+	at := path.Join(path.Dir(name), entry)
+	if isRemote(entry) || path.IsAbs(entry) {
+		return nil, nil // Refused as a reference, or by kustomize.
+	}
+	if mode, err := tree.mode(at); err != nil || !mode.IsDir() {
+		data, err := readFile(tree, at, manifest.MaxFileSize)
+		if err != nil {
+			return nil, nil // Kustomize cannot read it either.
+		}
+		objects, err := factory.NewResMapFromBytes(data)
+		if err != nil {
+			return nil, nil // Kustomize tries it as a folder then, and fails.
+		}
+		return configFetches(objects)
+	}
+	if deep >= maxPluginFolders {
+		return nil, fmt.Errorf("%s: generators of generators are nested more than %d deep", name, maxPluginFolders)
+	}
+	files, err := manifest.Closure(tree, at)
+	if err != nil {
+		return nil, err
+	}
+	if ref, err := b.plugins(tree, files.Paths, deep+1); ref != nil || err != nil {
+		return ref, err
+	}
+	objects, err := b.render(&kustFS{tree: tree, seen: map[string]bool{}}, at)
+	if err != nil {
+		return nil, nil // Kustomize fails at this in the build too.
+	}
+	return configFetches(objects)
+}
+
+// maxPluginFolders is how deep folders that render generators may be nested.
+const maxPluginFolders = 4
+
+// configFetches finds what the configurations of plugins would fetch.
+func configFetches(objects resmap.ResMap) ([]string, error) {
+	var found []string
+	for _, o := range objects.Resources() {
+		data, err := o.AsYAML()
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", o.CurId(), err)
+		}
+		var config any
+		if err := yaml.Unmarshal(data, &config); err != nil {
+			return nil, fmt.Errorf("read %s: %w", o.CurId(), err)
+		}
+		// kustomize-controller inflates no charts, so that nothing of one is fetched.
+		if o.GetKind() != "HelmChartInflationGenerator" {
+			found = fetched(config, found)
+		}
+	}
+	return found, nil
+}
+
+// plugins finds what the generators, transformers and validators of some kustomization files would fetch: those of the
+// first that would.
+func (b *builder) plugins(tree *layers, names []string, deep int) ([]string, error) {
+	for _, name := range names {
+		if !isKustomization(name) {
+			continue
+		}
+		o := b.outsideOf(tree, name)
+		if deep > 0 && len(o.remote) > 0 {
+			return o.remote, nil
+		}
+		for _, entry := range o.plugins {
+			if remote, err := b.pluginFetches(tree, name, entry, deep); len(remote) > 0 || err != nil {
+				return remote, err
+			}
+		}
+	}
+	return nil, nil
+}
