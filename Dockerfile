@@ -8,7 +8,7 @@ RUN go mod download
 COPY . .
 ARG TARGETOS
 ARG TARGETARCH
-RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -tags sidecar -buildvcs=auto -trimpath -ldflags "-s -w" -o /out/backstop ./cmd/backstop
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -buildvcs=auto -trimpath -ldflags "-s -w" -o /out/backstop ./cmd/sidecar
 RUN go run ./scripts/image -rootfs /out/rootfs
 
 FROM scratch

@@ -26,8 +26,8 @@ help: ## Say what can be made
 ##@ Build
 
 .PHONY: build
-build: ## Build bin/backstop
-	CGO_ENABLED=0 $(GOBUILD) $(if $(TAGS),-tags $(TAGS)) -o bin/backstop ./cmd/backstop
+build: ## Build bin/backstop, the commands, and bin/sidecar, the process in the cluster
+	CGO_ENABLED=0 $(GOBUILD) -o bin/ ./cmd/backstop ./cmd/sidecar
 
 .PHONY: install
 install: build ## Put backstop, also as kubectl backstop, into PREFIX/bin
@@ -35,12 +35,11 @@ install: build ## Put backstop, also as kubectl backstop, into PREFIX/bin
 	install -m 0755 bin/backstop $(DESTDIR)$(PREFIX)/bin/backstop
 	ln -sf backstop $(DESTDIR)$(PREFIX)/bin/kubectl-backstop
 
-# The same commit gives the same bytes everywhere: no paths, no time but the commit's. The tag leaves out what only the
-# gate needs: Helm, which costs 20 MB of memory (gate/sidecar.go), and the SDKs of clouds (cmd/backstop/sidecar.go).
+# The same commit gives the same bytes everywhere: no paths, no time but the commit's.
 .PHONY: image
 image: ## Build the image for linux/amd64 and arm64 as an OCI layout in dist/image, without Docker
 	for arch in amd64 arm64; do \
-		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GOBUILD) -tags sidecar -o dist/linux-$$arch/backstop ./cmd/backstop; \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GOBUILD) -o dist/linux-$$arch/backstop ./cmd/sidecar; \
 	done
 	$(GO) run ./scripts/image -o dist/image -name $(IMAGE) -version $(VERSION) \
 		-revision "$$(git rev-parse HEAD 2>/dev/null)" -created "$$(git log -1 --format=%ct 2>/dev/null || echo 0)" \
@@ -61,7 +60,6 @@ control-plane:
 .PHONY: test
 test: control-plane ## Run unit and integration tests with the race detector
 	$(GO) test -race -timeout 60m $(TESTFLAGS) ./...
-	$(GO) test -tags sidecar -run '^TestSidecar' $(TESTFLAGS) ./gate ./cmd/backstop
 
 .PHONY: unit
 unit: ## Run the tests that need no control plane
@@ -81,7 +79,7 @@ scenarios: ## Compare the promised scenarios with the tests that exist
 
 .PHONY: demo
 demo: control-plane build ## Tell the whole story on a real control plane; KEEP=1 leaves it running, FLUX=DIR runs Flux's own controllers
-	@$(GO) run ./test/demo -backstop bin/backstop $(if $(KEEP),-keep) $(if $(FLUX),-flux $(FLUX))
+	@$(GO) run ./test/demo -sidecar bin/sidecar $(if $(KEEP),-keep) $(if $(FLUX),-flux $(FLUX))
 
 .PHONY: bench
 bench: control-plane ## Measure speed and memory, and git in the same run; docs/benchmarks.md says what is measured

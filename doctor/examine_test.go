@@ -33,7 +33,7 @@ func ready() Facts {
 	pushed := metav1.NewTime(noon.Add(-49 * time.Hour))
 	return Facts{
 		Now: noon, Namespace: "production", Cancels: new(true),
-		Sidecar: Sidecar{Namespace: "backstop-system", Deployment: "backstop", Available: 2, Args: []string{"run", "--leader-elect"}},
+		Sidecar: Sidecar{Namespace: "backstop-system", Deployment: "backstop", Available: 2, Args: []string{"--leader-elect"}},
 		Policies: []v1alpha1.RollbackPolicy{{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "production", Name: "web"},
 			Spec: v1alpha1.RollbackPolicySpec{Triggers: []v1alpha1.TriggerMode{
@@ -90,11 +90,11 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"Backstop runs somewhere else":      {func(f *Facts) { f.Sidecar = Sidecar{Namespace: "bs", Holder: "vm_1"} }, CheckSidecar, trace.Good, "vm_1 holds it", ""},
 		"Backstop may not be looked at":     {func(f *Facts) { f.Sidecar.Unread = "you may not" }, CheckSidecar, trace.Unread, "you may not", ""},
 		"Backstop is down":                  {func(f *Facts) { f.Sidecar.Available = 0 }, CheckSidecar, trace.Stopped, "no replica", "kubectl -n backstop-system describe deployment backstop"},
-		"Backstop does not watch here":      {func(f *Facts) { f.Sidecar.Args = []string{"run", "--namespaces=a,b"} }, CheckSidecar, trace.Stopped, "does not watch namespace production", "--namespaces"},
+		"Backstop does not watch here":      {func(f *Facts) { f.Sidecar.Args = []string{"--namespaces=a,b"} }, CheckSidecar, trace.Stopped, "does not watch namespace production", "--namespaces"},
 		"no policy selects it":              {func(f *Facts) { f.Policies = nil }, CheckPolicy, trace.Stopped, "only tells", "create a RollbackPolicy in namespace production"},
 		"policies may not be listed":        {func(f *Facts) { f.Policies, f.PoliciesUnread = nil, "you may not" }, CheckPolicy, trace.Unread, "you may not", ""},
 		"the policy is suspended":           {func(f *Facts) { f.Policies[0].Spec.Suspend = true }, CheckPolicy, trace.Stopped, "is suspended", "spec.suspend: false"},
-		"the ceiling bounds the policy":     {func(f *Facts) { f.Sidecar.Args = []string{"run", "--max-mode", "Approve"} }, CheckPolicy, trace.Good, "ImagePull Approve, Drift Approve by production/web: the controller's --max-mode is Approve", ""},
+		"the ceiling bounds the policy":     {func(f *Facts) { f.Sidecar.Args = []string{"--max-mode", "Approve"} }, CheckPolicy, trace.Good, "ImagePull Approve, Drift Approve by production/web: the controller's --max-mode is Approve", ""},
 		"the source is missing":             {func(f *Facts) { w(f).Chain.Source.Missing = true }, CheckBranch, trace.Stopped, "does not exist", "spec.sourceRef"},
 		"the source is pinned":              {func(f *Facts) { w(f).Chain.Source.Pinned = "pinned to tag v1" }, CheckBranch, trace.Stopped, "pinned to tag v1", "spec.ref: {branch: main}"},
 		"the source is no Git repository":   {func(f *Facts) { w(f).Source, w(f).NoSource = nil, "an OCIRepository" }, CheckBranch, trace.Stopped, "an OCIRepository", "spec.sourceRef of the RollbackPolicy"},
@@ -160,7 +160,7 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"an ordered StatefulSet":                {func(f *Facts) { w(f).Ordered = true }, CheckOrdered, trace.Stopped, "not replaced", "components/unstick"},
 		"an ordered StatefulSet that is unstuck": {func(f *Facts) {
 			w(f).Ordered, w(f).MayDelete = true, new(true)
-			f.Sidecar.Args = []string{"run", "--unstick"}
+			f.Sidecar.Args = []string{"--unstick"}
 		}, CheckOrdered, trace.Good, "Backstop deletes", ""},
 		"OnDelete":                  {func(f *Facts) { w(f).OnDelete = true }, CheckOrdered, trace.Stopped, "OnDelete", "RollingUpdate"},
 		"an automation that forces": {func(f *Facts) { w(f).Chain.Writers[0].Forces = true }, CheckForce, trace.Stopped, "by force", "spec.git.checkout.ref.branch: main"},

@@ -127,7 +127,7 @@ func (g *Gatherer) sidecar(ctx context.Context) Sidecar {
 		d := &list.Items[i]
 		out.Deployment, out.Available = d.Name, d.Status.AvailableReplicas
 		for _, c := range d.Spec.Template.Spec.Containers {
-			if slices.Contains(c.Args, "run") {
+			if c.Name == "backstop" {
 				out.Args = c.Args
 			}
 		}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/internal/build"
 	"github.com/backstop-dev/backstop/reconcile/registry"
 )
 
@@ -214,7 +215,7 @@ func (f *checkFlags) dir(o *gate.Options) string {
 
 // online gives the check a registry and what it needs to be let in.
 func (f *checkFlags) online(o *gate.Options) error {
-	r := registry.New(registry.Options{UserAgent: "backstop/" + version()})
+	r := registry.New(registry.Options{UserAgent: "backstop/" + build.Version()})
 	a := &logins{keychain: keychain(), insecure: f.insecure}
 	if f.ca != "" {
 		ca, err := os.ReadFile(f.ca)

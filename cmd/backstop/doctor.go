@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstop-dev/backstop/doctor"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 	"github.com/backstop-dev/backstop/trace"
 )
 
@@ -54,7 +55,7 @@ func doctorCommand(std streams) *cobra.Command {
 	}
 	o.bind(cmd.Flags())
 	f := cmd.Flags()
-	f.StringVar(&o.home, "backstop-namespace", home(), "namespace that Backstop runs in")
+	f.StringVar(&o.home, "backstop-namespace", kube.Home(), "namespace that Backstop runs in")
 	f.StringVar(&o.fluxHome, "flux-namespace", "flux-system", "namespace that Flux's controllers run in")
 	f.StringVarP(&o.output, "output", "o", "", "json or yaml")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "list every check of workloads with nothing wrong, too")

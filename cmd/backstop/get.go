@@ -17,6 +17,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
 type getOptions struct {
@@ -133,7 +134,7 @@ func (o *getOptions) get(ctx context.Context, std streams, t table) error {
 	if o.all {
 		ns = ""
 	}
-	scheme, err := newScheme()
+	scheme, err := kube.Scheme()
 	if err != nil {
 		return err
 	}

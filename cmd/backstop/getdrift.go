@@ -14,6 +14,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 	"github.com/backstop-dev/backstop/watcher"
 )
 
@@ -44,7 +45,7 @@ func (o *getOptions) drift(ctx context.Context, std streams) error {
 	if err != nil {
 		return fmt.Errorf("no cluster: %w", err)
 	}
-	cl, err := newClient(cfg)
+	cl, err := kube.Client(cfg)
 	if err != nil {
 		return err
 	}

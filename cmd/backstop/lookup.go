@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/build"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
@@ -264,7 +265,7 @@ func (c *cluster) view() (*view, error) {
 	}
 	return &view{
 		client: cl, namespace: ns, flux: flux.New(cl, flux.Options{Person: true}), git: git,
-		registry: registry.New(registry.Options{UserAgent: "backstop/" + version()}),
+		registry: registry.New(registry.Options{UserAgent: "backstop/" + build.Version()}),
 		logins:   &logins{keychain: keychain()}, forget: forget,
 	}, nil
 }

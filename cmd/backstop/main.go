@@ -1,4 +1,4 @@
-// Command backstop is the sidecar that reverts failing images in Git, and the tools beside it.
+// Command backstop is what people and CI run: it reads what the sidecar does, decides, explains, and checks changes.
 //
 //	main ── run(ctx, args) ──► one command: flags → clients → engine or table
 //
@@ -88,7 +88,8 @@ const longHelp = `Backstop runs beside Flux. When an image in Git cannot run, it
 reverts it in Git, keeps image automation from writing it back, asks Flux to apply the revert,
 and checks that it arrived.
 
-The sidecar is 'backstop run'. The other commands read what it does, decide, or help by hand.`
+That is the sidecar's work, in the cluster. These commands read what it does, decide, help by hand, and keep what
+cannot run from being merged.`
 
 func rootCommand(name string, std streams) *cobra.Command {
 	// kubectl calls its plugins by a name with a dash; users type a space.
@@ -102,7 +103,7 @@ func rootCommand(name string, std streams) *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.AddCommand(
-		runCommand(std), getCommand(std), approveCommand(std), rejectCommand(std), releaseCommand(std),
+		getCommand(std), approveCommand(std), rejectCommand(std), releaseCommand(std),
 		blameCommand(std), revertCommand(std), traceCommand(std), doctorCommand(std), checkCommand(std),
 		versionCommand(std),
 	)

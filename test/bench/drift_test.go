@@ -126,7 +126,7 @@ func BenchmarkUndoToCard(b *testing.B) {
 	b.Cleanup(slack.Close)
 	s.asks(slack)
 	s.released()
-	s.start(s.release())
+	s.start(s.release("sidecar"))
 	for b.Loop() {
 		var took []time.Duration
 		for i, app := range s.fleet.Apps {
@@ -182,7 +182,7 @@ func BenchmarkDriftAtStart(b *testing.B) {
 	c := newCrowd(s)
 	s.plane.StopControllers()
 	c.each(deployments-astray, c.apply)
-	binary := s.release()
+	binary := s.release("sidecar")
 	for b.Loop() {
 		before := len(s.audit())
 		p := s.start(binary)

@@ -30,7 +30,7 @@ const (
 // BenchmarkMemory measures the sidecar among 1,000 and among 10,000 workloads, a minute after it began to watch.
 func BenchmarkMemory(b *testing.B) {
 	s := newStage(b, 2*failing)
-	binary := s.release()
+	binary := s.release("sidecar")
 	s.writeBack(s.fleet.Apps, false)
 	s.apply(fleet.Tag(env, 1), s.fleet.Apps...)
 	pods := map[string]*corev1.Pod{}

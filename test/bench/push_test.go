@@ -85,7 +85,7 @@ const warmUp = 3
 func BenchmarkFailureToPush(b *testing.B) {
 	n := 100
 	s := newStage(b, n+warmUp)
-	s.start(s.release())
+	s.start(s.release("sidecar"))
 	for b.Loop() {
 		var took []time.Duration
 		for i, app := range s.fleet.Apps {
@@ -124,7 +124,7 @@ func BenchmarkTogether(b *testing.B) {
 	for name, together := range map[string]bool{"one commit": true, "200 commits": false} {
 		b.Run(name, func(b *testing.B) {
 			s := newStage(b, n)
-			s.start(s.release())
+			s.start(s.release("sidecar"))
 			for b.Loop() {
 				s.together(together)
 			}

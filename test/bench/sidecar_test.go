@@ -20,20 +20,17 @@ type sidecar struct {
 	started time.Time
 }
 
-// release builds backstop as the Makefile does.
-func (s *stage) release() string {
+// release builds a program as the Makefile does: sidecar, or backstop with the commands.
+func (s *stage) release(program string) string {
 	s.b.Helper()
-	if given := os.Getenv("BACKSTOP"); given != "" {
-		return given
-	}
-	binary := filepath.Join(s.plane.Dir, "backstop")
-	cmd := exec.Command("make", "--no-print-directory", "-C", s.plane.Root, "build", "TAGS=sidecar")
+	binary := filepath.Join(s.plane.Dir, program)
+	cmd := exec.Command("make", "--no-print-directory", "-C", s.plane.Root, "build")
 	cmd.Env = os.Environ()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		s.b.Fatalf("build backstop: %v\n%s", err, out)
 	}
-	raw, err := os.ReadFile(filepath.Join(s.plane.Root, "bin", "backstop"))
+	raw, err := os.ReadFile(filepath.Join(s.plane.Root, "bin", program))
 	s.must(err)
 	s.must(os.WriteFile(binary, raw, 0o755))
 	return binary
@@ -51,7 +48,7 @@ func (s *stage) start(binary string, flags ...string) *sidecar {
 	s.must(err)
 	defer log.Close()
 	cmd := exec.Command(binary, append([]string{
-		"run", "--kubeconfig=" + kubeconfig, "--cluster=bench", "--storage=" + filepath.Join(dir, "storage"),
+		"--kubeconfig=" + kubeconfig, "--cluster=bench", "--storage=" + filepath.Join(dir, "storage"),
 		"--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0", "--leader-elect=false", "--budget=1000/1h",
 	}, flags...)...)
 	cmd.Env = append(os.Environ(), "POD_NAMESPACE="+testenv.Namespace, "GOMEMLIMIT=512MiB", "GOGC=50")

@@ -28,7 +28,7 @@ func BenchmarkTrace(b *testing.B) {
 	s := newStage(b, apps)
 	s.elected()
 	s.crowd(traced - apps)
-	binary := s.release()
+	binary := s.release("backstop")
 	args := []string{"trace", "deploy/" + s.fleet.Apps[0], "-n", s.fleet.Namespace(env), "-o", "json",
 		"--kubeconfig=" + s.plane.Kubeconfig}
 	for b.Loop() {

@@ -6,7 +6,7 @@
 //	Git server, OCI registry                          real protocols, on loopback
 //	Slack                                             a stand-in, whose page shows the channel in a browser
 //	kubelet, Flux's apply, image automation           stand-ins (--flux DIR runs Flux's own controllers)
-//	backstop run                                      the real binary, a process of its own, under its own ServiceAccount
+//	the sidecar                                       the real binary, a process of its own, under its own ServiceAccount
 //
 // It ends with exit code 0 only if every step was observed, in the cluster and in Git.
 package main
@@ -28,7 +28,7 @@ func main() {
 	ctrllog.SetLogger(logr.Discard()) // or controller-runtime complains that nobody did
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	binary := flag.String("backstop", "bin/backstop", "the sidecar's binary")
+	binary := flag.String("sidecar", "bin/sidecar", "the sidecar's binary")
 	flux := flag.String("flux", "", "folder with the binaries of Flux's own controllers, to run instead of stand-ins")
 	keep := flag.Bool("keep", false, "wait for a click in the browser, and leave everything running until interrupted")
 	flag.Parse()

@@ -194,7 +194,7 @@ func (w *world) run(ctx context.Context, binary string) error {
 	if err != nil {
 		return fmt.Errorf("make the sidecar's log: %w", err)
 	}
-	cmd := exec.Command(binary, "run", "--cluster=demo", "--kubeconfig="+kubeconfig,
+	cmd := exec.Command(binary, "--cluster=demo", "--kubeconfig="+kubeconfig,
 		"--storage="+filepath.Join(w.dir, "mirrors"), "--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), "POD_NAMESPACE="+testenv.Namespace)
@@ -205,7 +205,7 @@ func (w *world) run(ctx context.Context, binary string) error {
 		w.sidecar.Signal(syscall.SIGTERM)
 		w.sidecar.Stop(10 * time.Second)
 	})
-	w.say("backstop run: process %d, as system:serviceaccount:%s:%s, log %s", w.sidecar.Pid(), testenv.Namespace,
+	w.say("backstop: process %d, as system:serviceaccount:%s:%s, log %s", w.sidecar.Pid(), testenv.Namespace,
 		testenv.ServiceAccount, log.Name())
 	return nil
 }

@@ -244,7 +244,7 @@ patches:
 	s.pods(t, "team-a")
 
 	args := s.kubectl(t, "get", "deployment", "backstop", "-n", "team-a", "-o", "jsonpath={.spec.template.spec.containers[0].args}")
-	if want := `["run","--leader-elect","--storage=/data","--metrics-addr=:8080","--health-addr=:9440",` +
+	if want := `["--leader-elect","--storage=/data","--metrics-addr=:8080","--health-addr=:9440",` +
 		`"--namespaces=$(POD_NAMESPACE)","--no-cross-namespace-refs","--platforms=linux/amd64,linux/arm64"]`; args != want {
 		t.Errorf("the tenant's sidecar runs with %s, want %s", args, want)
 	}

@@ -169,8 +169,8 @@ func ailmentsThatDelay() map[string]ailment {
 		},
 		"a StatefulSet's stuck pods may be deleted": {
 			check: "ordered", why: "not replaced", fix: "use deploy/kustomize/components/unstick (--unstick)",
-			spoil: file("apps/production/db.yaml", orderedSet), mend: by(unstick("delete"), args("backstop", "run", "--unstick")),
-			after: all(file("apps/production/db.yaml", ""), unstick("get"), args("backstop", "run")),
+			spoil: file("apps/production/db.yaml", orderedSet), mend: by(unstick("delete"), args("backstop", "--unstick")),
+			after: all(file("apps/production/db.yaml", ""), unstick("get"), args("backstop")),
 		},
 		"an update strategy replaces nothing": {
 			check: "ordered", why: "its update strategy OnDelete replaces no pod by itself", fix: "set spec.updateStrategy.type: RollingUpdate",

@@ -60,11 +60,11 @@ func ailmentsOfBackstop() map[string]ailment {
 				// The overlay brings its own namespace, whose pods nobody runs here: the API server takes it, and it runs here.
 				command, _, _ := strings.Cut(fix, ";")
 				w.do(command+" --dry-run=server", "deploy/", filepath.Join(w.Env.Root, "deploy")+"/")
-				w.must(w.Client.Create(w.t.Context(), w.inFlux("backstop", 1, "run")))
+				w.must(w.Client.Create(w.t.Context(), w.inFlux("backstop", 1)))
 			},
 		},
 		"Backstop has no replica":           {check: "sidecar", why: "no replica", fix: "describe deployment backstop", spoil: scaled(0), mend: by(scaled(1))},
-		"Backstop watches other namespaces": {check: "sidecar", why: "does not watch", fix: "--namespaces", spoil: args("backstop", "run", "--namespaces=elsewhere"), mend: by(args("backstop", "run"))},
+		"Backstop watches other namespaces": {check: "sidecar", why: "does not watch", fix: "--namespaces", spoil: args("backstop", "--namespaces=elsewhere"), mend: by(args("backstop"))},
 		"no policy selects the workload": {
 			check: "policy", why: "no RollbackPolicy selects it", fix: "spec.selector selects it (an empty one selects all)",
 			spoil: policyTo(func(s *v1alpha1.RollbackPolicySpec) { s.Selector.MatchLabels = map[string]string{"tier": "other"} }),

@@ -88,7 +88,7 @@ func TestTheSecretNowhereInLogsEventsStatusOrErrors(t *testing.T) {
 	// Nor do the commands print it.
 	for _, args := range [][]string{{"get", "rollbacks"}, {"get", "rollbacks", "-o", "yaml"}, {"get", "holds"}, {"approve", r.Name}} {
 		args = append(args, "--kubeconfig="+w.Env.Kubeconfig, "-n", r.Namespace)
-		out, err := exec.Command(common.binary, args...).CombinedOutput()
+		out, err := exec.Command(buildCommands(t, w.Env), args...).CombinedOutput()
 		w.noSecretIn(fmt.Sprintf("backstop %s (%v)", args[0], err), string(out), w.secrets())
 		if len(out) == 0 {
 			t.Errorf("backstop %s prints nothing: %v", args[0], err)

@@ -46,7 +46,7 @@ func (w *World) user(name, env, role string) *user {
 func (u *user) backstop(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(u.t.Context(), patience)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, buildSidecar(u.t, u.Env),
+	out, err := exec.CommandContext(ctx, buildCommands(u.t, u.Env),
 		append(args, "--namespace="+u.namespace, "--kubeconfig="+u.kubeconfig)...).CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("backstop %s: %w: %s", args[0], err, out)

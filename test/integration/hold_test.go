@@ -45,7 +45,7 @@ func (w *World) released(image, by string) *v1alpha1.Rollback {
 func (w *World) backstop(args ...string) string {
 	w.t.Helper()
 	args = append(args, "--kubeconfig="+w.Env.Kubeconfig, "--namespace="+w.Fleet.Namespace(prod))
-	out, err := exec.CommandContext(w.t.Context(), buildSidecar(w.t, w.Env), args...).CombinedOutput()
+	out, err := exec.CommandContext(w.t.Context(), buildCommands(w.t, w.Env), args...).CombinedOutput()
 	if err != nil {
 		w.t.Fatalf("backstop %s: %v\n%s", strings.Join(args, " "), err, out)
 	}

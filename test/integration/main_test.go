@@ -22,8 +22,8 @@ type shared struct {
 	err  error
 
 	install sync.Once // Backstop's RBAC and admission policies
-	build   sync.Once // the sidecar's binary
-	binary  string
+	build   sync.Once // both programs
+	bin     string    // the folder that they are in
 	worlds  int
 	mu      sync.Mutex
 	lease   sync.Mutex // held by the one test whose sidecars elect a leader: there is one Lease

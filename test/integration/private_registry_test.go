@@ -106,7 +106,7 @@ func TestTraceAndDoctorOfAPrivateRegistry(t *testing.T) {
 	})
 	tool := w.words(strings.NewReplacer("IMAGE:agent", "TOOL", "agent", "tool").Replace(agentSet), "TOOL", w.Fleet.Registry+"/tool:v1")
 	w.Publish(backend, "sidecar")
-	w.must(w.Client.Create(t.Context(), w.inFlux("backstop", 1, "run")))
+	w.must(w.Client.Create(t.Context(), w.inFlux("backstop", 1)))
 	w.mayReadSecrets(w.Fleet.FluxNamespace(), "fleet")
 	w.ails(map[string]ailment{
 		"the login is wrong": {

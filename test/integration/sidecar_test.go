@@ -94,7 +94,7 @@ func runSidecar(t *testing.T, w *World, binary string, config *rest.Config, flag
 	w.must(err)
 	defer log.Close()
 	args := append([]string{
-		"run", "--kubeconfig=" + kubeconfig, "--cluster=" + w.Name,
+		"--kubeconfig=" + kubeconfig, "--cluster=" + w.Name,
 		"--storage=" + storage, "--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0", "--leader-elect=false", "--log-level=debug",
 	}, flags...)
 	cmd := exec.Command(binary, args...)
@@ -152,23 +152,35 @@ func TestSidecarStartsWithWhatTheDefaultOverlayGrants(t *testing.T) {
 	}
 }
 
-// buildSidecar builds backstop with the race detector, once.
+// buildSidecar builds the sidecar with the race detector, once.
 func buildSidecar(t *testing.T, env *testenv.Env) string {
 	t.Helper()
+	return filepath.Join(build(t, env), "sidecar")
+}
+
+// buildCommands builds what people run, with the race detector, once.
+func buildCommands(t *testing.T, env *testenv.Env) string {
+	t.Helper()
+	return filepath.Join(build(t, env), "backstop")
+}
+
+// build builds both programs into one folder.
+func build(t *testing.T, env *testenv.Env) string {
+	t.Helper()
 	common.build.Do(func() {
-		binary := filepath.Join(env.Dir, "backstop")
-		cmd := exec.Command("go", "build", "-race", "-o", binary, "./cmd/backstop")
+		bin := filepath.Join(env.Dir, "bin")
+		cmd := exec.Command("go", "build", "-race", "-o", bin+"/", "./cmd/backstop", "./cmd/sidecar")
 		cmd.Dir = env.Root
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("build backstop: %v\n%s", err, out)
+			t.Errorf("build Backstop: %v\n%s", err, out)
 			return
 		}
-		common.binary = binary
+		common.bin = bin
 	})
-	if common.binary == "" {
-		t.Fatal("backstop does not build")
+	if common.bin == "" {
+		t.Fatal("Backstop does not build")
 	}
-	return common.binary
+	return common.bin
 }
 
 // install applies the default overlay, once, but for what would run in the

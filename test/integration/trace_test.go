@@ -24,7 +24,7 @@ import (
 // runBackstop runs the real backstop with somebody's kubeconfig, and gives what it prints and its exit code.
 func (w *World) runBackstop(kubeconfig string, args ...string) (out string, code int) {
 	w.t.Helper()
-	cmd := exec.Command(buildSidecar(w.t, w.Env), append(args, "--kubeconfig="+kubeconfig)...)
+	cmd := exec.Command(buildCommands(w.t, w.Env), append(args, "--kubeconfig="+kubeconfig)...)
 	cmd.Env = append(os.Environ(), w.env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

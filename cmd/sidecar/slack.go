@@ -19,6 +19,7 @@ import (
 	"github.com/backstop-dev/backstop/notify/card"
 	"github.com/backstop-dev/backstop/notify/slack"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
 // slackOptions are the flags about Slack.
@@ -46,17 +47,17 @@ func (o *slackOptions) bind(f *pflag.FlagSet) {
 func (o *slackOptions) check() error {
 	choices := []slack.Broadcast{slack.BroadcastNever, slack.BroadcastFailures, slack.BroadcastAll}
 	if !slices.Contains(choices, slack.Broadcast(o.broadcast)) {
-		return badUsage("--slack-broadcast %q: want never, failures or all", o.broadcast)
+		return fmt.Errorf("--slack-broadcast %q: want never, failures or all", o.broadcast)
 	}
 	if o.commitURL != "" && !strings.Contains(o.commitURL, "{commit}") {
-		return badUsage("--commit-url %q: want a URL with {commit} in it", o.commitURL)
+		return fmt.Errorf("--commit-url %q: want a URL with {commit} in it", o.commitURL)
 	}
 	if o.provider == "" {
 		return nil
 	}
 	ns, name, ok := strings.Cut(o.provider, "/")
 	if !ok || ns == "" || name == "" || strings.Contains(name, "/") {
-		return badUsage("--slack-provider %q: want NAMESPACE/NAME", o.provider)
+		return fmt.Errorf("--slack-provider %q: want NAMESPACE/NAME", o.provider)
 	}
 	o.name = types.NamespacedName{Namespace: ns, Name: name}
 	return nil
@@ -95,16 +96,16 @@ const (
 	newPolicies   = 2 * time.Second
 )
 
-func (o *runOptions) newCards(s *sidecar, live client.Reader) *cards {
+func (o *options) newCards(s *sidecar, live client.Reader) *cards {
 	c := &cards{
-		s: s, live: live, cluster: o.name, budget: o.budget, commitURL: o.slack.commitURL, otherwise: o.slack.name,
+		s: s, live: live, cluster: o.cluster, budget: o.budget, commitURL: o.slack.commitURL, otherwise: o.slack.name,
 		apps:     &slack.Apps{Reader: live, Now: time.Now, Log: s.log},
 		policies: map[types.UID]aged[reconcile.Policy]{}, sources: map[v1alpha1.ObjectRef]aged[string]{},
 	}
 	counts := slack.NewMetrics()
 	s.metrics.MustRegister(counts)
 	c.poster = slack.New(slack.Options{
-		Cluster: o.name, Apps: c.apps, Records: s.records, All: s.watch.Rollbacks, Plan: c.plan,
+		Cluster: o.cluster, Apps: c.apps, Records: s.records, All: s.watch.Rollbacks, Plan: c.plan,
 		Broadcast: slack.Broadcast(o.slack.broadcast), Now: time.Now, Log: s.log, Metrics: counts,
 	})
 	s.records.Slack = c.condition
@@ -186,7 +187,7 @@ func (c *cards) condition(p *v1alpha1.RollbackPolicy) *metav1.Condition {
 
 // wanted are the Providers that policies name, and the default.
 func (c *cards) wanted(ctx context.Context) ([]types.NamespacedName, error) {
-	policies, _, err := c.s.records.Policies(ctx, home())
+	policies, _, err := c.s.records.Policies(ctx, kube.Home())
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func TestTheManifestsSetFlagsThatExist(t *testing.T) {
 			arg := strings.ReplaceAll(m[1], "$(POD_NAMESPACE)", "backstop-system")
 			name, _, _ := strings.Cut(arg, "=")
 			found[name] = true
-			if err := runCommand(streams{}).ParseFlags([]string{arg}); err != nil {
+			if err := (&options{}).flags().Parse([]string{arg}); err != nil {
 				t.Errorf("%s sets %s: %v", path, m[1], err)
 			}
 		}

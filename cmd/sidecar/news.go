@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -33,13 +34,13 @@ func (o *newsOptions) check() error {
 		return nil
 	}
 	if _, err := fluxevent.New(fluxevent.Options{Addr: o.eventsAddr}); err != nil {
-		return badUsage("--events-addr: %w", err)
+		return fmt.Errorf("--events-addr: %w", err)
 	}
 	return nil
 }
 
 // tellMore lets the others hear the news too, until the function that it gives is called.
-func (s *sidecar) tellMore(ctx context.Context, o *runOptions, std streams) (func(), error) {
+func (s *sidecar) tellMore(ctx context.Context, o *options, out io.Writer) (func(), error) {
 	var stops []func()
 	stop := func() {
 		for _, f := range stops {
@@ -47,12 +48,12 @@ func (s *sidecar) tellMore(ctx context.Context, o *runOptions, std streams) (fun
 		}
 	}
 	if o.news.console {
-		t := console.New(std.out, time.Now)
+		t := console.New(out, time.Now)
 		s.alsoTell(t)
 		stops = append(stops, t.Stop)
 	}
 	if o.news.eventsAddr != "" {
-		t, err := fluxevent.New(fluxevent.Options{Addr: o.news.eventsAddr, Cluster: o.name, Now: time.Now, Log: s.log})
+		t, err := fluxevent.New(fluxevent.Options{Addr: o.news.eventsAddr, Cluster: o.cluster, Now: time.Now, Log: s.log})
 		if err != nil {
 			stop()
 			return nil, fmt.Errorf("tell notification-controller: %w", err)
