@@ -32,10 +32,11 @@ Flux builds them, so that what is checked is what would be applied. Nothing in t
 With --base only what a change brings in is reported. Registries are asked with the credentials of docker login and
 its credential helpers, and those of the cloud that it runs in.
 
-  0  clean
-  1  findings
-  2  wrong usage, or a .backstop.yaml that cannot be read
-  3  nothing is wrong as far as could be told, but something could not: a registry that did not answer, a remote base`
+  0    clean
+  1    findings
+  2    wrong usage, or a .backstop.yaml that cannot be read
+  3    nothing is wrong as far as could be told, but something could not: a registry that did not answer, a remote base
+  134  Backstop itself crashed (SIGABRT): a bug, please report what it printed`
 
 // checkFlags are the flags of check.
 type checkFlags struct {

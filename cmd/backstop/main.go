@@ -19,7 +19,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit codes that scripts can use.
+// Exit codes that scripts can use. A crash is none of them (crash.go).
 const (
 	exitOK    = 0
 	exitError = 1
@@ -27,6 +27,7 @@ const (
 )
 
 func main() {
+	crashAloud()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	code := run(ctx, os.Args, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr})

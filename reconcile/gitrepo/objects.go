@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -19,9 +20,12 @@ var errCorrupt = errors.New("the repository on disk is damaged")
 // errNoCommit says that a commit is not here: beyond the shallow edge, or of another history.
 var errNoCommit = errors.New("no such commit here")
 
-// objects reads commits, trees and blobs as raw bytes. go-git's repositories are not safe for concurrent use, so
-// neither is this.
+// objects reads commits, trees and blobs as raw bytes. It may be used by many goroutines, although go-git's repositories
+// may not: one goroutine at a time gets at go-git, and what it gives is copied before the next one does. What a hash
+// names never changes, so nobody can read half of anything.
 type objects struct {
+	// mu guards all below. Nothing but go-git's own reads is done under it.
+	mu sync.Mutex
 	db storer.EncodedObjectStorer
 	// trees keeps the raw trees that were read last: neighbouring commits share most of them.
 	trees map[plumbing.Hash][]byte
@@ -70,6 +74,12 @@ func (e entry) regular() bool {
 
 // read gives an object's content; max bounds its size in bytes.
 func (o *objects) read(t plumbing.ObjectType, h plumbing.Hash, max int64) (data []byte, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.readLocked(t, h, max)
+}
+
+func (o *objects) readLocked(t plumbing.ObjectType, h plumbing.Hash, max int64) (data []byte, err error) {
 	obj, err := o.db.EncodedObject(t, h)
 	if err != nil {
 		return nil, err
@@ -107,7 +117,22 @@ func (o *objects) commit(h plumbing.Hash) (*commit, error) {
 }
 
 // has says whether a commit is here.
-func (o *objects) has(h plumbing.Hash) bool { return o.db.HasEncodedObject(h) == nil }
+func (o *objects) has(h plumbing.Hash) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.db.HasEncodedObject(h) == nil
+}
+
+// size is how many bytes a blob has; zero for one that is not here.
+func (o *objects) size(h plumbing.Hash) int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	obj, err := o.db.EncodedObject(plumbing.BlobObject, h)
+	if err != nil {
+		return 0
+	}
+	return obj.Size()
+}
 
 // parseCommit reads the header lines that matter and the message. Signatures and unknown headers are passed over.
 func parseCommit(raw []byte) (*commit, error) {
@@ -153,12 +178,14 @@ func parseIdent(value []byte) (who string, when time.Time) {
 	return who, when
 }
 
-// tree gives the raw bytes of a tree.
+// tree gives the raw bytes of a tree. Nobody may write to them.
 func (o *objects) tree(h plumbing.Hash) ([]byte, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if raw, ok := o.trees[h]; ok {
 		return raw, nil
 	}
-	raw, err := o.read(plumbing.TreeObject, h, maxObject)
+	raw, err := o.readLocked(plumbing.TreeObject, h, maxObject)
 	if err != nil {
 		return nil, fmt.Errorf("read tree %s: %w: %w", h, errCorrupt, err)
 	}

@@ -19,7 +19,7 @@ import (
 
 var errTooLarge = manifest.ErrTooLarge
 
-// treeFS is the tree of one commit as a read-only file system. A symbolic link or a submodule is listed as what it is
+// treeFS is a snapshot: the tree of one commit as a read-only file system, for any number of goroutines. A symbolic link or a submodule is listed as what it is
 // and cannot be opened: nothing in a repository leads out of it.
 type treeFS struct {
 	objects *objects
@@ -162,11 +162,7 @@ func (i fileInfo) Size() int64 {
 	if !i.entry.regular() {
 		return 0
 	}
-	obj, err := i.objects.db.EncodedObject(plumbing.BlobObject, i.entry.hash)
-	if err != nil {
-		return 0
-	}
-	return obj.Size()
+	return i.objects.size(i.entry.hash)
 }
 
 func (i fileInfo) Mode() fs.FileMode {

@@ -16,7 +16,7 @@ import (
 const maxAncestors = 100_000
 
 // Tree is the files of the commit that is looked at. Links and submodules are told by their mode and cannot be opened.
-// It is for one goroutine.
+// Any number of goroutines may read them until the repository is closed.
 func (l *Local) Tree() (fs.FS, error) {
 	c, err := l.history.objects.commit(l.history.tip)
 	if err != nil {
