@@ -126,7 +126,7 @@ func objects(refs []v1alpha1.ObjectRef) string {
 
 func needsPerson(r v1alpha1.Result) bool {
 	switch r {
-	case v1alpha1.ResultFailed, v1alpha1.ResultExpired, v1alpha1.ResultNotified, v1alpha1.ResultUnattributable:
+	case v1alpha1.ResultFailed, v1alpha1.ResultExpired, v1alpha1.ResultReportedOnly, v1alpha1.ResultSourceNotFound:
 		return true
 	case v1alpha1.ResultVerified, v1alpha1.ResultRestored, v1alpha1.ResultRecovered, v1alpha1.ResultRejected,
 		v1alpha1.ResultSuperseded:

@@ -81,7 +81,7 @@ func undecided(w *World) Step {
 	}
 	if w.Branch == nil {
 		if w.ReadOnly != "" {
-			return end(w, v1alpha1.ResultUnattributable, "%s", w.ReadOnly)
+			return end(w, v1alpha1.ResultSourceNotFound, "%s", w.ReadOnly)
 		}
 		return noBranch(w)
 	}

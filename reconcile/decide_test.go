@@ -67,21 +67,21 @@ func TestDecide(t *testing.T) {
 		"everything proved: the policy decides": {world: aWorld(), do: DoVerdict},
 		"no policy only tells": {
 			world: aWorld(func(w *World) { w.Policy = Policy{Why: "no RollbackPolicy selects the workload"} }),
-			do:    DoOutcome, result: v1alpha1.ResultNotified, says: "no RollbackPolicy",
+			do:    DoOutcome, result: v1alpha1.ResultReportedOnly, says: "no RollbackPolicy",
 		},
 		"a change older than maxAge is only told": {
 			world: aWorld(func(w *World) { w.Form.Status.Suspect.When = micro(t0.Add(-25 * time.Hour)) }),
-			do:    DoOutcome, result: v1alpha1.ResultNotified, says: "25h old and maxAge is 24h",
+			do:    DoOutcome, result: v1alpha1.ResultReportedOnly, says: "25h old and maxAge is 24h",
 		},
 		"a young change that is older than maxAge says its age in seconds": {
 			world: aWorld(func(w *World) {
 				w.Form.Status.Suspect.When, w.Policy.MaxAge = micro(t0.Add(-9*time.Second)), 2*time.Second
 			}),
-			do: DoOutcome, result: v1alpha1.ResultNotified, says: "9s old and maxAge is 2s",
+			do: DoOutcome, result: v1alpha1.ResultReportedOnly, says: "9s old and maxAge is 2s",
 		},
 		"a person's change is only told under authors Automation": {
 			world: aWorld(func(w *World) { w.Form.Status.Suspect.Automation = nil }),
-			do:    DoOutcome, result: v1alpha1.ResultNotified, says: "authors is Automation",
+			do:    DoOutcome, result: v1alpha1.ResultReportedOnly, says: "authors is Automation",
 		},
 		"a person's change of images alone is reverted under authors Anyone": {
 			world: aWorld(func(w *World) {
@@ -112,11 +112,11 @@ func TestDecide(t *testing.T) {
 			world: aWorld(func(w *World) { w.Sighting.RanHere = "Deployment/backend revision 1" }), do: DoWait, says: "has run here",
 		},
 		"nothing to go back to is only told": {
-			world: aWorld(func(w *World) { w.Form.Status.Target.Values = nil }), do: DoOutcome, result: v1alpha1.ResultNotified,
+			world: aWorld(func(w *World) { w.Form.Status.Target.Values = nil }), do: DoOutcome, result: v1alpha1.ResultReportedOnly,
 			says: "nothing to go back to",
 		},
 		"a branch that may not be pushed to is only told": {
-			world: aWorld(func(w *World) { w.ReadOnly = "pinned to tag v1" }), do: DoOutcome, result: v1alpha1.ResultNotified,
+			world: aWorld(func(w *World) { w.ReadOnly = "pinned to tag v1" }), do: DoOutcome, result: v1alpha1.ResultReportedOnly,
 			says: "pinned to tag v1",
 		},
 		"the breaker asks a person": {
@@ -170,7 +170,7 @@ func TestDecide(t *testing.T) {
 		"an expired one that was approved goes on": {
 			world: aWorld(ended(v1alpha1.ResultExpired), approved("jane")), do: DoChange,
 		},
-		"an ended form rests": {world: aWorld(ended(v1alpha1.ResultNotified)), do: DoWait},
+		"an ended form rests": {world: aWorld(ended(v1alpha1.ResultReportedOnly)), do: DoWait},
 		"rejected": {
 			world: aWorld(func(w *World) {
 				w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, By: "jane", At: micro(t0)}

@@ -158,7 +158,7 @@ func (e *Engine) refused(ctx context.Context, w *World, step Step, why string) e
 	form := w.Form.DeepCopy()
 	result := v1alpha1.ResultFailed
 	if step.Do == DoSuspect {
-		result = v1alpha1.ResultUnattributable
+		result = v1alpha1.ResultSourceNotFound
 	}
 	if Ended(&form.Status) {
 		form.Status.Waiting = waitingFor(form, "the hold stands: "+why, nil, e.Now())

@@ -20,7 +20,7 @@ func judge(w *World) Step {
 	}
 	barred := onlyTold(w)
 	if barred != "" && !restorable(w) {
-		return end(w, v1alpha1.ResultNotified, "%s: %s", told(w), barred)
+		return end(w, v1alpha1.ResultReportedOnly, "%s: %s", told(w), barred)
 	}
 	asks := needsPerson(w)
 	if barred != "" {

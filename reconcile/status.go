@@ -43,7 +43,7 @@ func setCondition(s *v1alpha1.RollbackStatus, c metav1.Condition) {
 // stalled says which ends need a person.
 func stalled(r v1alpha1.Result) bool {
 	switch r {
-	case v1alpha1.ResultFailed, v1alpha1.ResultUnattributable, v1alpha1.ResultExpired, v1alpha1.ResultNotified:
+	case v1alpha1.ResultFailed, v1alpha1.ResultSourceNotFound, v1alpha1.ResultExpired, v1alpha1.ResultReportedOnly:
 		return true
 	case v1alpha1.ResultVerified, v1alpha1.ResultRestored, v1alpha1.ResultRecovered, v1alpha1.ResultRejected,
 		v1alpha1.ResultSuperseded:

@@ -249,7 +249,7 @@ func TestWalkSurvivesRandomSchedules(t *testing.T) {
 	}
 	t.Logf("ends %v, landed again %d, lifted %d, adopted %d", ends, again, lifted, adopted)
 	for _, r := range []v1alpha1.Result{v1alpha1.ResultVerified, v1alpha1.ResultRecovered, v1alpha1.ResultRejected,
-		v1alpha1.ResultExpired, v1alpha1.ResultSuperseded, v1alpha1.ResultNotified} {
+		v1alpha1.ResultExpired, v1alpha1.ResultSuperseded, v1alpha1.ResultReportedOnly} {
 		if ends[r] == 0 {
 			t.Errorf("no schedule ended as %s", r)
 		}

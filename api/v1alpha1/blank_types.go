@@ -188,10 +188,10 @@ const (
 	ResultExpired Result = "Expired"
 	// ResultSuperseded: Git already says something else.
 	ResultSuperseded Result = "Superseded"
-	// ResultUnattributable: no commit in a Git repository that Backstop may write to brought the image in.
-	ResultUnattributable Result = "Unattributable"
-	// ResultNotified: the policy only tells.
-	ResultNotified Result = "Notified"
+	// ResultSourceNotFound: no commit in a Git repository that Backstop may write to brought the image in.
+	ResultSourceNotFound Result = "SourceNotFound"
+	// ResultReportedOnly: the policy only tells.
+	ResultReportedOnly Result = "ReportedOnly"
 	// ResultFailed: the revert could not be made or did not arrive.
 	ResultFailed Result = "Failed"
 )

@@ -65,7 +65,7 @@ func driftField(s *v1alpha1.RollbackStatus) string {
 
 // deadlineField says when Flux takes a change by hand back, as long as it stands.
 func deadlineField(r *v1alpha1.Rollback) string {
-	if decided(r) || r.Status.Outcome != nil && !expired(r) && r.Status.Outcome.Result != v1alpha1.ResultNotified {
+	if decided(r) || r.Status.Outcome != nil && !expired(r) && r.Status.Outcome.Result != v1alpha1.ResultReportedOnly {
 		return ""
 	}
 	all := drifts(&r.Status)
@@ -157,7 +157,7 @@ func driftHeader(r *v1alpha1.Rollback, w words) string {
 			return "Not adopted: Git keeps " + w.bad + " for " + w.app
 		case v1alpha1.ResultRecovered:
 			return w.app + " runs " + w.bad + " again"
-		case v1alpha1.ResultNotified, v1alpha1.ResultUnattributable:
+		case v1alpha1.ResultReportedOnly, v1alpha1.ResultSourceNotFound:
 			return w.app + " was changed by hand, a person must act"
 		case v1alpha1.ResultFailed:
 			return "Not adopted into Git: " + w.app + " " + w.good

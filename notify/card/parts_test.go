@@ -108,7 +108,7 @@ func TestReadyForAFirstMessage(t *testing.T) {
 		"facts are looked up":           {[]edit{failures, target}, false},
 		"people are asked":              {[]edit{failures, target, asks(policyAsks)}, true},
 		"the policy allowed it":         {[]edit{failures, target, verdict("policy shop/web", v1alpha1.Approve)}, true},
-		"nothing can be done":           {[]edit{failures, ends(v1alpha1.ResultUnattributable, "not Flux's")}, true},
+		"nothing can be done":           {[]edit{failures, ends(v1alpha1.ResultSourceNotFound, "not Flux's")}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := Ready(rollback(tt.edits...)); got != tt.want {

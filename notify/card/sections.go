@@ -221,7 +221,7 @@ func symbol(r v1alpha1.Result) string {
 		return "✅"
 	case v1alpha1.ResultRejected, v1alpha1.ResultSuperseded:
 		return "⚪"
-	case v1alpha1.ResultExpired, v1alpha1.ResultNotified, v1alpha1.ResultUnattributable:
+	case v1alpha1.ResultExpired, v1alpha1.ResultReportedOnly, v1alpha1.ResultSourceNotFound:
 		return "⚠️"
 	case v1alpha1.ResultFailed:
 		return "❌"

@@ -190,9 +190,9 @@ func ending(r *v1alpha1.Rollback, w words) string {
 		return "No decision in time, nothing was done: " + w.app + " " + w.bad
 	case v1alpha1.ResultSuperseded:
 		return "Superseded: Git no longer says " + w.bad + " for " + w.app
-	case v1alpha1.ResultUnattributable:
+	case v1alpha1.ResultSourceNotFound:
 		return w.app + ": " + w.bad + " cannot be pulled, and nothing can be reverted"
-	case v1alpha1.ResultNotified:
+	case v1alpha1.ResultReportedOnly:
 		return w.app + ": " + w.bad + " cannot be pulled, a person must act"
 	case v1alpha1.ResultFailed:
 		if r.Status.Change == nil {

@@ -91,7 +91,7 @@ func TestWorkloadThatNoWritableBranchDeploys(t *testing.T) {
 		w.must(w.Client.Create(t.Context(), d))
 	}
 	for _, c := range all {
-		r := w.ends(prod, w.Fleet.Image("elsewhere", c.name), v1alpha1.ResultUnattributable, c.says...)
+		r := w.ends(prod, w.Fleet.Image("elsewhere", c.name), v1alpha1.ResultSourceNotFound, c.says...)
 		if s := r.Status; s.Suspect != nil || s.Change != nil || s.Request != nil {
 			t.Errorf("%s: status %+v", c.name, s)
 		}
@@ -145,12 +145,12 @@ func TestFileMarkerAndImageThatCannotBeRead(t *testing.T) {
 		t.Errorf("blamed %s, want %s", r.Status.Suspect.Commit, suspect)
 	}
 	w.undone(r, map[string]string{w.Fleet.File(prod, "backend"): w.blob(suspect+"^", w.Fleet.File(prod, "backend"))})
-	told := w.ends(prod, missing, v1alpha1.ResultNotified, missing+" came in with "+commit[:12], "the change is not image automation's",
+	told := w.ends(prod, missing, v1alpha1.ResultReportedOnly, missing+" came in with "+commit[:12], "the change is not image automation's",
 		"the marker names nowhere:nothing, which is no ImagePolicy")
 	if n := told.Status.Suspect.Nodes; len(n) != 1 || n[0].Marker != "nowhere:nothing" || told.Status.Suspect.Automation != nil {
 		t.Errorf("suspect %+v", told.Status.Suspect)
 	}
-	told = w.ends(prod, "Not/An:Image:Reference", v1alpha1.ResultNotified, "Not/An:Image:Reference came in with "+commit[:12])
+	told = w.ends(prod, "Not/An:Image:Reference", v1alpha1.ResultReportedOnly, "Not/An:Image:Reference came in with "+commit[:12])
 	if f := told.Status.Failures; len(f) != 1 || f[0].Cause != v1alpha1.CauseInvalidName {
 		t.Errorf("failures %+v", f)
 	}

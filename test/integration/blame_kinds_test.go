@@ -163,7 +163,7 @@ func TestPlainImageTypedWrongByAPerson(t *testing.T) {
 
 	// The default: what people do is only told about.
 	commit := mistype("worker")
-	w.ends(prod, w.Fleet.Image("worker", typo), v1alpha1.ResultNotified, "came in with "+commit[:12], "authors is Automation")
+	w.ends(prod, w.Fleet.Image("worker", typo), v1alpha1.ResultReportedOnly, "came in with "+commit[:12], "authors is Automation")
 	if w.Tip() != commit {
 		t.Errorf("the tip is %s, want it left at %s", w.Tip(), commit)
 	}

@@ -185,7 +185,7 @@ func TestForgedLabelsWithoutInventory(t *testing.T) {
 	} {
 		w.must(w.Client.Create(t.Context(), c.Deployment))
 		image := c.Spec.Template.Spec.Containers[0].Image
-		r := w.ends(prod, image, v1alpha1.ResultUnattributable, "Deployment/"+w.Fleet.Namespace(prod)+"/"+c.Name+" "+c.says)
+		r := w.ends(prod, image, v1alpha1.ResultSourceNotFound, "Deployment/"+w.Fleet.Namespace(prod)+"/"+c.Name+" "+c.says)
 		if s := r.Status; s.Suspect != nil || s.Change != nil || s.Request != nil {
 			t.Errorf("status %+v", s)
 		}
@@ -224,7 +224,7 @@ func TestAutomationThatPushesToAnotherBranch(t *testing.T) {
 	w.hands([]string{"fetch", "--quiet", "origin", updates}, []string{"merge", "--quiet", "--no-ff", "-m", "Merge image updates", "FETCH_HEAD"},
 		[]string{"push", "--quiet", "origin", fleet.Branch})
 	merged := w.Tip()
-	r := w.ends(prod, bad, v1alpha1.ResultNotified, "came in with "+merged[:12],
+	r := w.ends(prod, bad, v1alpha1.ResultReportedOnly, "came in with "+merged[:12],
 		fmt.Sprintf("ImageUpdateAutomation/%s/%s pushes to %s, while Flux deploys main: changes reach main by a pull request only", w.Fleet.Namespace(prod), prod, updates))
 	if s := r.Status; s.Suspect.Commit != merged || s.Change != nil || s.Target.Image != w.Fleet.Image("backend", fleet.Tag(prod, 0)) {
 		t.Errorf("status %+v", s)

@@ -189,7 +189,7 @@ func TestSOPSFile(t *testing.T) {
 	file := w.Fleet.File(prod, "backend")
 	bad := w.publishBad("backend", fleet.Tag(prod, 1))
 	suspect := w.wroteBack(prod, "backend", fleet.Tag(prod, 1))
-	r := w.ends(prod, bad, v1alpha1.ResultUnattributable, file, "encrypted with SOPS", "by hand")
+	r := w.ends(prod, bad, v1alpha1.ResultSourceNotFound, file, "encrypted with SOPS", "by hand")
 	if r.Status.Change != nil || w.Tip() != suspect {
 		t.Errorf("the tip is %s, want it left at %s", w.Tip(), suspect)
 	}

@@ -42,7 +42,7 @@ func (w *World) letIn(spoil, heal func(), says ...string) *Sidecar {
 	w.fails(prod, untold) // Flux needs the credentials until here
 	spoil()
 	s := startSidecar(w.t, w)
-	r := w.ends(prod, untold, v1alpha1.ResultUnattributable, says...)
+	r := w.ends(prod, untold, v1alpha1.ResultSourceNotFound, says...)
 	w.t.Logf("the user reads: %s", r.Status.Outcome.Sentence)
 	if w.Tip() != tip {
 		w.t.Errorf("the tip is %s, want %s: nothing is pushed with credentials that are wrong", w.Tip(), tip)

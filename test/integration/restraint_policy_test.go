@@ -42,7 +42,7 @@ func TestTooOld(t *testing.T) {
 	w.Settle()
 	bad := w.publishBad("backend", fleet.Tag(prod, 1))
 	tip := w.wroteBack(prod, "backend", fleet.Tag(prod, 1))
-	r := w.ends(prod, bad, v1alpha1.ResultNotified, fmt.Sprintf("%s came in with %.12s (main): the change is ", bad, tip), "s old and maxAge is 2s")
+	r := w.ends(prod, bad, v1alpha1.ResultReportedOnly, fmt.Sprintf("%s came in with %.12s (main): the change is ", bad, tip), "s old and maxAge is 2s")
 	if strings.Contains(r.Status.Outcome.Sentence, "is 0s old") {
 		t.Errorf("the age is rounded away: %s", r.Status.Outcome.Sentence)
 	}
@@ -121,7 +121,7 @@ func TestNoPolicy(t *testing.T) {
 		t.Errorf("a verdict without a policy: %+v", r.Status.Verdict)
 	}
 	// Without a policy the grace period is the default's.
-	r = w.ends(prod, bad, v1alpha1.ResultNotified, fmt.Sprintf("%s came in with %.12s (main): no RollbackPolicy selects the workload", bad, tip))
+	r = w.ends(prod, bad, v1alpha1.ResultReportedOnly, fmt.Sprintf("%s came in with %.12s (main): no RollbackPolicy selects the workload", bad, tip))
 	if since := r.Status.Outcome.At.Sub(r.Status.Failures[0].Since.Time); since < 30*time.Second {
 		t.Errorf("told after %s, within the grace period", since)
 	}
@@ -139,11 +139,11 @@ func TestSuspended(t *testing.T) {
 	w.wroteBack(prod, "backend", fleet.Tag(prod, 1))
 	w.waits(prod, first, "a person decides by")
 	w.amend(policy, func(p *v1alpha1.RollbackPolicy) { p.Spec.Suspend, p.Spec.Triggers[0].Mode = true, v1alpha1.ModeAuto })
-	w.ends(prod, first, v1alpha1.ResultNotified, "policy "+policy.Namespace+"/apps is suspended")
+	w.ends(prod, first, v1alpha1.ResultReportedOnly, "policy "+policy.Namespace+"/apps is suspended")
 	// And what fails from then on is told.
 	second := w.publishBad("frontend", fleet.Tag(prod, 1))
 	tip := w.wroteBack(prod, "frontend", fleet.Tag(prod, 1))
-	w.ends(prod, second, v1alpha1.ResultNotified, "policy "+policy.Namespace+"/apps is suspended")
+	w.ends(prod, second, v1alpha1.ResultReportedOnly, "policy "+policy.Namespace+"/apps is suspended")
 	w.unmoved(prod, tip)
 	w.policySays(policy, metav1.ConditionTrue, "suspended: failures of 2 workloads are only told")
 }
@@ -205,7 +205,7 @@ func TestControllerCeiling(t *testing.T) {
 		return strings.ReplaceAll(text, w.Fleet.Image("frontend", fleet.Tag(prod, 0))+" "+w.Fleet.Marker(prod, "frontend", ""), typo)
 	})
 	w.must(err)
-	w.ends(prod, typo, v1alpha1.ResultNotified, fmt.Sprintf("%s came in with %.12s (main): the change is not image automation's", typo, tip),
+	w.ends(prod, typo, v1alpha1.ResultReportedOnly, fmt.Sprintf("%s came in with %.12s (main): the change is not image automation's", typo, tip),
 		"the controller's --max-authors is Automation")
 	w.unmoved(prod, tip)
 }

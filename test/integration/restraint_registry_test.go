@@ -225,7 +225,7 @@ func TestTargetMissing(t *testing.T) {
 	w.must(w.Registry.DeleteTag("backend", good))
 	failing := w.publishBad("backend", bad)
 	w.wroteBack(prod, "backend", bad)
-	w.ends(prod, failing, v1alpha1.ResultNotified, failing+" came in with ", "there is nothing to go back to: ",
+	w.ends(prod, failing, v1alpha1.ResultReportedOnly, failing+" came in with ", "there is nothing to go back to: ",
 		"does not have backend:"+good+" (404), and shows this client "+bad)
 
 	// frontend: both lack a layer, which only a look at the layers shows.
@@ -238,7 +238,7 @@ func TestTargetMissing(t *testing.T) {
 	}
 	scan()
 	tip := w.wroteBack(prod, "frontend", bad)
-	r := w.ends(prod, w.Fleet.Image("frontend", bad), v1alpha1.ResultNotified, "there is nothing to go back to: ",
+	r := w.ends(prod, w.Fleet.Image("frontend", bad), v1alpha1.ResultReportedOnly, "there is nothing to go back to: ",
 		"has frontend:"+good+", but not its blob sha256:")
 	if got := r.Status.Failures[0].Cause; got != v1alpha1.CauseBlobMissing {
 		t.Errorf("a missing layer is %s", got)
