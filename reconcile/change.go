@@ -47,7 +47,7 @@ func (e *Engine) land(ctx context.Context, w *World, siblings bool) (Landing, er
 		return Landing{}, fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
 	shared := &batch{}
-	reverts := []Revert{e.revert(w.Form, shared)}
+	reverts := []Revert{e.revert(ctx, w.Form, shared)}
 	if siblings {
 		more, err := e.siblings(ctx, w, shared)
 		if err != nil {
@@ -61,6 +61,9 @@ func (e *Engine) land(ctx context.Context, w *World, siblings bool) (Landing, er
 	}
 	mine := landings[0]
 	var later *waitUntil
+	if no, ok := shut(mine.Err); ok {
+		return Landing{}, no
+	}
 	switch {
 	case errors.As(mine.Err, &later):
 		return Landing{}, &RetryAfter{After: max(later.until.Sub(e.Now()), time.Second), Err: mine.Err}
@@ -90,18 +93,19 @@ func (e *Engine) siblings(ctx context.Context, w *World, shared *batch) ([]Rever
 			continue
 		}
 		if s.Suspect.Source == w.Form.Status.Suspect.Source && fresh(s.Target, w.Now) {
-			out = append(out, e.revert(*o, shared))
+			out = append(out, e.revert(ctx, *o, shared))
 		}
 	}
 	return out, nil
 }
 
 // revert is a form's wish, to be planned on whatever tip a push would replace.
-func (e *Engine) revert(form v1alpha1.Rollback, shared *batch) Revert {
+func (e *Engine) revert(ctx context.Context, form v1alpha1.Rollback, shared *batch) Revert {
 	s := &form.Status
 	c := claim{
 		form: &form, self: e.Cluster + "/" + form.Namespace + "/" + form.Name, now: e.Now(),
 		budget: e.Ceiling.Budget, cooldown: s.Verdict.Cooldown.Duration, batch: shared,
+		gate: func() error { return e.gate(ctx, &form, &shared.rules, false) },
 	}
 	out := Revert{
 		Rollback: c.self, Image: form.Spec.Image, Suspect: *s.Suspect, Target: *s.Target,

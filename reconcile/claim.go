@@ -20,6 +20,8 @@ type claim struct {
 	budget   Budget
 	cooldown time.Duration
 	batch    *batch
+	// gate asks live whether the policies and the ceiling allow the write; nil where nothing is written.
+	gate func() error
 }
 
 func claimOf(w *World, cooldown time.Duration) claim {
@@ -30,11 +32,13 @@ func claimOf(w *World, cooldown time.Duration) claim {
 type batch struct {
 	tip      string
 	suspects []string
+	// rules are the policies as they were read for the tip.
+	rules rules
 }
 
 func (b *batch) on(tip string) {
 	if b.tip != tip {
-		b.tip, b.suspects = tip, nil
+		b.tip, b.suspects, b.rules = tip, nil, rules{}
 	}
 }
 
@@ -49,6 +53,12 @@ func (c claim) permit(b Branch) error {
 	}
 	if stand(s, &b).bad == 0 {
 		return ErrSuperseded
+	}
+	if c.gate != nil {
+		c.batch.on(b.Tip)
+		if err := c.gate(); err != nil {
+			return err
+		}
 	}
 	// Cooldown and budget restrain the policy; a person has looked.
 	if !strings.HasPrefix(s.Verdict.By, v1alpha1.ByPolicy) {

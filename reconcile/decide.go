@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -148,6 +149,9 @@ func allowed(w *World) Step {
 	if stand(s, w.Branch).bad == 0 {
 		return superseded(w)
 	}
+	if err := mayWrite(w.Policy, s, w.Now); err != nil {
+		return waitsBarred(w, err)
+	}
 	if s.Verdict.At.Add(giveUp(w.Policy)).Before(w.Now) {
 		return end(w, v1alpha1.ResultFailed, "%s", orElse(waitedFor(s), "the revert could not be pushed in time"))
 	}
@@ -175,6 +179,9 @@ func underWay(w *World) Step {
 		if landings(s) >= maxLandAgain {
 			return end(w, v1alpha1.ResultFailed, "the revert was lost to force pushes %d times: stop whatever rewrites %s",
 				maxLandAgain+1, s.Suspect.Branch)
+		}
+		if err := mayWrite(w.Policy, s, w.Now); err != nil {
+			return waitsBarred(w, err)
 		}
 		return Step{Do: DoLandAgain, Why: "the revert was lost to a force push"}
 	case st.bad > 0:
@@ -208,7 +215,7 @@ func verifying(w *World) Step {
 		said := []string{names(w) + " runs " + s.Target.Image + " again"}
 		return end(w, v1alpha1.ResultVerified, "%s", joinWords(append(said, byHand(s, r)...)...))
 	}
-	if pod := stuck(r); w.Unstick && r.Contains && pod != "" {
+	if pod := stuck(r); w.Unstick && r.Contains && pod != "" && mayLift(w.Policy) == nil {
 		return Step{Do: DoUnstick, Pod: pod, Wait: lookAgain,
 			Why: "deleting " + pod + ", which keeps the rollout from moving on"}
 	}
@@ -319,10 +326,15 @@ func atRest(w *World) Step {
 		}
 		return Step{Do: DoReleased, By: by}
 	}
+	step := elected(w)
 	if d := w.Form.Spec.ReleaseHold; d != nil {
-		return Step{Do: DoLift, By: d.By, Why: "a person released the hold"}
+		step = Step{Do: DoLift, By: d.By, Why: "a person released the hold"}
 	}
-	return remind(w, elected(w))
+	var no *barred
+	if step.Do == DoLift && errors.As(mayLift(w.Policy), &no) {
+		step = Step{Do: DoWait, Wait: restAgain, Barred: no.bar, Why: "the hold stands, nothing is pushed: " + no.why}
+	}
+	return remind(w, step)
 }
 
 // remind has a hold that stands for days say so: the sentence changes once a day, and each change is told.

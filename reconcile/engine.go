@@ -142,6 +142,7 @@ func (e *Engine) stumble(ctx context.Context, w *World, step Step, err error) (t
 		return 0, e.refused(ctx, w, step, why)
 	}
 	form.Status.Waiting = waitingFor(form, fmt.Sprintf("%s: %s; trying again", step.Why, err), nil, e.Now())
+	form.Status.Waiting.Barred = barOf(err)
 	if serr := e.save(ctx, &w.Form, form); serr != nil && !errors.Is(serr, ErrConflict) {
 		return 0, errors.Join(err, serr)
 	}

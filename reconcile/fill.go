@@ -24,6 +24,9 @@ func (e *Engine) fillWaiting(_ context.Context, w *World, step Step, form *v1alp
 		until = &t
 	}
 	form.Status.Waiting = waitingFor(form, step.Why, until, w.Now)
+	if form.Status.Waiting != nil {
+		form.Status.Waiting.Barred = step.Barred
+	}
 	if form.Status.Waiting != nil && step.Asked != nil {
 		form.Status.Waiting.Asked = step.Asked
 	}
@@ -151,7 +154,11 @@ func (e *Engine) fillLift(ctx context.Context, w *World, step Step, form *v1alph
 		commit, err := e.Git.Lift(ctx, origin.Source, Lift{
 			Policy: policy, Roots: append([]Root{origin.Root}, origin.Others...),
 			Image: release.Image, By: step.By, Rollback: w.Self,
+			Permit: func() error { return e.gate(ctx, &w.Form, &rules{}, true) },
 		})
+		if later, ok := shut(err); ok {
+			return later
+		}
 		if err != nil {
 			return fmt.Errorf("lift the hold of %s: %w", policy, err)
 		}

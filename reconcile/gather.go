@@ -116,16 +116,7 @@ func (e *Engine) policy(ctx context.Context, w *World) (Policy, error) {
 	if err != nil {
 		return Policy{}, fmt.Errorf("read policies: %w", err)
 	}
-	var subjects []Subject
-	for _, labels := range w.Sighting.Labels {
-		subjects = append(subjects, Subject{Namespace: w.Form.Namespace, NamespaceLabels: nsLabels, Labels: labels})
-	}
-	out := Resolve(w.Form.Spec.Trigger, subjects, all, e.Home, e.Ceiling)
-	if w.Form.Spec.Trigger != v1alpha1.TriggerDrift && out.Mode == v1alpha1.ModeNotify && len(astray(w)) > 0 {
-		// A change by hand that joined a failed pull is asked about, also where the pull alone would only be told.
-		out = Resolve(v1alpha1.TriggerDrift, subjects, all, e.Home, e.Ceiling)
-	}
-	return out, nil
+	return e.resolve(w, all, nsLabels), nil
 }
 
 // failedWithin is how long before a hold the images that were taken back under its policies count.

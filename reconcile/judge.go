@@ -12,15 +12,16 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// judge finds the verdict: people first, then what the policy forbids, then what needs a person, then the policy.
+// judge finds the verdict: what the policy and the ceiling forbid first, then people, then what needs a person, then the
+// policy.
 func judge(w *World) Step {
 	s := &w.Form.Status
-	if d, ok := firstDecision(feasible(w)); ok {
-		return person(w, d)
-	}
 	barred := onlyTold(w)
 	if barred != "" && !restorable(w) {
 		return end(w, v1alpha1.ResultReportedOnly, "%s: %s", told(w), barred)
+	}
+	if d, ok := firstDecision(feasible(w)); ok {
+		return person(w, d)
 	}
 	asks := needsPerson(w)
 	if barred != "" {
@@ -101,19 +102,10 @@ func verdict(w *World, by, why string) Step {
 // onlyTold says why nothing may be done here at all; empty when something may.
 func onlyTold(w *World) string {
 	s := &w.Form.Status
-	age := w.Now.Sub(s.Suspect.When.Time)
+	var no *barred
 	switch {
-	case w.Policy.Mode == v1alpha1.ModeNotify || w.Policy.Mode == "":
-		return orElse(w.Policy.Why, "the policy only tells")
-	case w.Policy.MaxAge > 0 && age > w.Policy.MaxAge:
-		return fmt.Sprintf("the change is %s old and maxAge is %s", roughly(age), shortDuration(w.Policy.MaxAge))
-	case s.Suspect.Automation == nil && w.Policy.Authors != v1alpha1.AuthorsAnyone:
-		why := ""
-		if s.Suspect.ByHand != "" {
-			why = " (" + s.Suspect.ByHand + ")"
-		}
-		return "the change is not image automation's" + why + ", and " +
-			orElse(w.Policy.AuthorsWhy, "the policy's authors is Automation")
+	case errors.As(mayWrite(w.Policy, s, w.Now), &no):
+		return no.why
 	case len(s.Target.Values) == 0:
 		return "there is nothing to go back to: " + s.Target.Proof
 	case w.ReadOnly != "":

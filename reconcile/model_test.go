@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -143,12 +144,16 @@ func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, 
 				_ = r.Permit(m.look(r.Suspect, &r.Target, r.Since))
 			}
 			m.push(commit{value: m.tip().value, held: m.tip().held})
+			m.suspended, m.raceStops = m.suspended || m.raceStops, false
 		}
 		trail := Trail{Kind: TrailRevert}
 		for i, r := range reverts {
 			if err := r.Permit(m.look(r.Suspect, &r.Target, r.Since)); err != nil {
 				out[i].Err = err
 				continue
+			}
+			if err := m.mayWrite(); err != nil {
+				m.broke = append(m.broke, fmt.Sprintf("%s is pushed: %s", r.Rollback, err))
 			}
 			trail.Rollbacks = append(trail.Rollbacks, r.Rollback)
 			trail.Images = append(trail.Images, r.Image)
@@ -188,6 +193,12 @@ func (m *model) Lift(_ context.Context, _ Source, l Lift) (string, error) {
 	err := m.write(func() error {
 		if !m.tip().held {
 			return nil
+		}
+		if err := l.Permit(); err != nil {
+			return err
+		}
+		if err := m.mayWrite(); err != nil {
+			m.broke = append(m.broke, fmt.Sprintf("%s is lifted: %s", l.Rollback, err))
 		}
 		m.push(commit{value: m.tip().value, trail: &Trail{Kind: TrailLift, Rollbacks: []string{l.Rollback}}})
 		id = m.tip().id

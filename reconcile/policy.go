@@ -39,6 +39,8 @@ type Policy struct {
 	By []string
 	// Why says in a sentence where the mode comes from, when it is not simply the policy's.
 	Why string
+	// Bar says what kept the mode at Notify, where Why says it in words; empty where the policy itself does.
+	Bar v1alpha1.Bar
 }
 
 // Approvers is who may decide on Slack, as one policy says it.
@@ -94,10 +96,18 @@ type Subject struct {
 	NamespaceLabels map[string]string
 	// Labels of the workload.
 	Labels map[string]string
+	// AnyLabels says that the labels are not known: every policy of the namespace speaks of it.
+	AnyLabels bool
+}
+
+// selectedBy says whether a policy's selector picks the workload.
+func (s Subject) selectedBy(p *v1alpha1.RollbackPolicy) bool {
+	return s.AnyLabels || selects(&p.Spec.Selector, s.Labels)
 }
 
 // Resolve finds what the policies say together about workloads that run one image.
 //
+//	suspended policy in the home namespace: stops all that its namespaceSelector picks, everything where it has none
 //	fleet default (home namespace, namespaceSelector)  ◄── overridden by ──  policy in the workload's namespace
 //	several that select one workload, several workloads: the stricter value of each field counts
 //	flags of the controller: the ceiling
@@ -108,6 +118,10 @@ func Resolve(trigger v1alpha1.Trigger, subjects []Subject, all []v1alpha1.Rollba
 	var out Policy
 	covered := len(subjects) > 0
 	for _, s := range subjects {
+		if stop := stopped(s, all, home); stop != nil {
+			out = stricter(out, fromSpec(trigger, stop))
+			continue
+		}
 		chosen := choose(s, all, home)
 		if len(chosen) == 0 {
 			covered = false
@@ -118,14 +132,16 @@ func Resolve(trigger v1alpha1.Trigger, subjects []Subject, all []v1alpha1.Rollba
 		}
 	}
 	if len(out.By) == 0 {
-		none := Policy{Grace: defaultGrace, Verify: defaultVerify, Why: "no RollbackPolicy selects the workload"}
+		none := Policy{Grace: defaultGrace, Verify: defaultVerify, Bar: v1alpha1.BarNoPolicy,
+			Why: "no RollbackPolicy selects the workload"}
 		if trigger == v1alpha1.TriggerDrift {
 			none.Grace = 0
 		}
 		return none
 	}
 	if !covered && out.Mode != v1alpha1.ModeNotify {
-		out.Mode, out.Why = v1alpha1.ModeNotify, "no RollbackPolicy selects every workload that runs the image"
+		out.Mode, out.Bar = v1alpha1.ModeNotify, v1alpha1.BarNoPolicy
+		out.Why = "no RollbackPolicy selects every workload that runs the image"
 	}
 	return under(out, top)
 }
@@ -141,11 +157,10 @@ func choose(s Subject, all []v1alpha1.RollbackPolicy, home string) []v1alpha1.Ro
 	for _, p := range all {
 		switch {
 		case p.Spec.NamespaceSelector != nil:
-			if p.Namespace == home && selects(p.Spec.NamespaceSelector, s.NamespaceLabels) &&
-				selects(&p.Spec.Selector, s.Labels) {
+			if p.Namespace == home && selects(p.Spec.NamespaceSelector, s.NamespaceLabels) && s.selectedBy(&p) {
 				fleet = append(fleet, p)
 			}
-		case p.Namespace == s.Namespace && selects(&p.Spec.Selector, s.Labels):
+		case p.Namespace == s.Namespace && s.selectedBy(&p):
 			own = append(own, p)
 		}
 	}
@@ -153,6 +168,36 @@ func choose(s Subject, all []v1alpha1.RollbackPolicy, home string) []v1alpha1.Ro
 		return own
 	}
 	return fleet
+}
+
+// stopped gives the suspended policy of Backstop's own namespace that stops a workload, whatever other policies say; nil
+// where none does. A selector that cannot be read stops: it was meant to.
+func stopped(s Subject, all []v1alpha1.RollbackPolicy, home string) *v1alpha1.RollbackPolicy {
+	for i := range all {
+		p := &all[i]
+		if !Stops(p, home) {
+			continue
+		}
+		if mayMatch(p.Spec.NamespaceSelector, s.NamespaceLabels) &&
+			(s.AnyLabels || mayMatch(&p.Spec.Selector, s.Labels)) {
+			return p
+		}
+	}
+	return nil
+}
+
+// Stops says whether a policy is a kill switch that is on: a suspended one in Backstop's own namespace.
+func Stops(p *v1alpha1.RollbackPolicy, home string) bool {
+	return p.Spec.Suspend && p.Namespace == home
+}
+
+// mayMatch is true for no selector, for one that matches, and for one that cannot be read.
+func mayMatch(ls *metav1.LabelSelector, set map[string]string) bool {
+	if ls == nil {
+		return true
+	}
+	sel, err := metav1.LabelSelectorAsSelector(ls)
+	return err != nil || sel.Matches(labels.Set(set))
 }
 
 // selects is false for a selector that cannot be read: a policy that is in doubt allows nothing.
@@ -184,6 +229,7 @@ func fromSpec(trigger v1alpha1.Trigger, p *v1alpha1.RollbackPolicy) Policy {
 	}
 	if p.Spec.Suspend {
 		out.Mode, out.Why = v1alpha1.ModeNotify, fmt.Sprintf("policy %s is suspended", name)
+		out.Bar = v1alpha1.BarSuspended
 	}
 	if ref := p.Spec.SourceRef; ref != nil {
 		out.Source = &types.NamespacedName{Namespace: cmp.Or(ref.Namespace, p.Namespace), Name: ref.Name}
@@ -221,9 +267,9 @@ func stricter(a, b Policy) Policy {
 	if b.Provider != nil && b.Provider.String() < out.Provider.String() {
 		out.Provider = b.Provider
 	}
-	out.Why = a.Why
-	if modeRank(b.Mode) < modeRank(a.Mode) {
-		out.Why = b.Why
+	out.Why, out.Bar = a.Why, a.Bar
+	if modeRank(b.Mode) < modeRank(a.Mode) || b.Bar == v1alpha1.BarSuspended {
+		out.Why, out.Bar = b.Why, b.Bar
 	}
 	out.Approvers = append(slices.Clone(a.Approvers), b.Approvers...)
 	slices.SortFunc(out.Approvers, func(x, y Approvers) int { return cmp.Compare(x.Policy, y.Policy) })
@@ -238,7 +284,7 @@ func stricter(a, b Policy) Policy {
 // within takes away what a tenant may not reach for.
 func within(p Policy, from *v1alpha1.RollbackPolicy, top Ceiling) Policy {
 	if top.NoCrossNamespaceRefs && p.Source != nil && p.Source.Namespace != from.Namespace {
-		p.Mode, p.Source = v1alpha1.ModeNotify, nil
+		p.Mode, p.Source, p.Bar = v1alpha1.ModeNotify, nil, v1alpha1.BarSource
 		p.Why = fmt.Sprintf("policy %s names a GitRepository of another namespace, which --no-cross-namespace-refs forbids",
 			p.By[0])
 	}
@@ -248,6 +294,9 @@ func within(p Policy, from *v1alpha1.RollbackPolicy, top Ceiling) Policy {
 func under(p Policy, top Ceiling) Policy {
 	if top.Mode != "" && modeRank(top.Mode) < modeRank(p.Mode) {
 		p.Mode, p.Why = top.Mode, fmt.Sprintf("the controller's --max-mode is %s", top.Mode)
+		if p.Mode == v1alpha1.ModeNotify {
+			p.Bar = v1alpha1.BarMaxMode
+		}
 	}
 	if top.Authors != "" && authorsRank(top.Authors) < authorsRank(p.Authors) {
 		p.Authors, p.AuthorsWhy = top.Authors, fmt.Sprintf("the controller's --max-authors is %s", top.Authors)

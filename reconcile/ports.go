@@ -241,4 +241,7 @@ type Records interface {
 	Open(ctx context.Context) ([]v1alpha1.Rollback, error)
 	// Policies lists all RollbackPolicies and the labels of a namespace; they may be a moment old.
 	Policies(ctx context.Context, namespace string) ([]v1alpha1.RollbackPolicy, map[string]string, error)
+	// PoliciesNow lists the RollbackPolicies that may speak of a namespace, its own and those of Backstop's, and its
+	// labels, all live: what is written goes by it.
+	PoliciesNow(ctx context.Context, namespace string) ([]v1alpha1.RollbackPolicy, map[string]string, error)
 }

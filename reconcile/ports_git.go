@@ -254,6 +254,8 @@ type Lift struct {
 	Not string
 	// Roots to search.
 	Roots []Root
+	// Permit is asked on every tip that is tried, before anything is pushed; nil permits.
+	Permit func() error
 	// Image elected now, By whom, and the Rollback, for the trailers.
 	Image    string
 	By       string

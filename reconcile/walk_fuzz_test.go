@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
@@ -13,30 +14,39 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// One byte of the schedule is one event; its high bits are the argument.
+// One byte of the schedule is one event: the low five bits say which, the others are its argument. The numbers are fixed,
+// so that what a fuzzer found keeps its meaning: new events are appended.
 const (
-	evWalk = iota
-	evWalkOther
-	evCrashBefore
-	evCrashAfter
-	evTime
-	evWriteBackBad
-	evWriteBackBad2
-	evRegistry
-	evRollOut
-	evDecide
-	evForcePush
-	evPerson
-	evRace
-	evMode
-	evStale
-	evNewer
-	events
+	evWalk         = 0
+	evWalkOther    = 1
+	evCrashBefore  = 2
+	evCrashAfter   = 3
+	evTime         = 4
+	evWriteBackBad = 5
+	evWriteBack2   = 6
+	evRegistry     = 7
+	evRollOut      = 8
+	evDecide       = 9
+	evForcePush    = 10
+	evPerson       = 11
+	evRace         = 12
+	evMode         = 13
+	evStale        = 14
+	evNewer        = 15
+	evSuspend      = 16
+	evRemove       = 17
+	evCeiling      = 18
+	evKillSwitch   = 19
+	evRaceSuspend  = 20
+	evDecideOld    = 21
+
+	// arg is one of eight arguments.
+	arg = 32
 )
 
 func (m *model) event(t *testing.T, a, b *Engine, op byte) {
-	arg := int(op) / events
-	switch int(op) % events {
+	arg := int(op) / arg
+	switch int(op) % 32 {
 	case evWalk:
 		m.walk(t, a)
 	case evWalkOther:
@@ -50,11 +60,11 @@ func (m *model) event(t *testing.T, a, b *Engine, op byte) {
 		m.walk(t, a)
 		m.crashAt = -1
 	case evTime:
-		m.now = m.now.Add(time.Duration(1<<arg) * time.Second)
+		m.now = m.now.Add(time.Duration(1<<(2*arg)) * time.Second)
 	case evWriteBackBad:
 		m.elected = imgBad
 		m.writeBack()
-	case evWriteBackBad2:
+	case evWriteBack2:
 		m.elected = imgBad2
 		m.writeBack()
 	case evRegistry:
@@ -82,11 +92,39 @@ func (m *model) event(t *testing.T, a, b *Engine, op byte) {
 		m.elected = "reg.local/app:v9"
 		m.present[m.elected] = arg%2 == 0
 		m.writeBack()
+	case evSuspend:
+		m.suspended = arg%2 == 0
+	case evRemove:
+		m.removed = arg%2 == 0
+	case evCeiling:
+		m.ceiling = []v1alpha1.Mode{"", v1alpha1.ModeAuto, v1alpha1.ModeApprove, v1alpha1.ModeNotify}[arg%4]
+		a.Ceiling.Mode, b.Ceiling.Mode = m.ceiling, m.ceiling
+	case evKillSwitch:
+		m.killed = arg%2 == 0
+	case evRaceSuspend:
+		// Somebody suspends the policy while a push loses a race.
+		m.raceNext, m.raceStops = true, true
+	case evDecideOld:
+		m.decideOn(arg, "0123456789ab")
 	}
 }
 
+// mayWrite is the rule of every push, told without the engine's code: what the policies and the ceiling allow now.
+func (m *model) mayWrite() error {
+	switch {
+	case m.removed, m.suspended, m.killed:
+		return errors.New("no policy allows it")
+	case m.ceiling == v1alpha1.ModeNotify, m.mode == v1alpha1.ModeNotify:
+		return errors.New("it may only be told")
+	}
+	return nil
+}
+
 // decide is a person who answers every open form.
-func (m *model) decide(arg int) {
+func (m *model) decide(arg int) { m.decideOn(arg, "") }
+
+func (m *model) decideOn(arg int, question string) {
+	_ = question
 	for _, r := range m.records {
 		r.Spec.Decisions = append(r.Spec.Decisions, v1alpha1.Decision{
 			By: fmt.Sprintf("jane%d", len(r.Spec.Decisions)), At: metav1.NewMicroTime(m.now),
@@ -115,6 +153,9 @@ func (m *model) forcePush(n int) {
 // invariants hold after every event.
 func (m *model) invariants(t *testing.T, budget Budget) {
 	t.Helper()
+	if len(m.broke) > 0 {
+		t.Fatalf("%s\n%s", m.broke, m.story())
+	}
 	for what, n := range m.reverts {
 		if n > 1 {
 			t.Fatalf("%s was reverted %d times\n%s", what, n, m.story())
@@ -157,12 +198,16 @@ func (m *model) byPolicy(tr *Trail) bool {
 // rests runs the world without further trouble until nothing changes any more: everything comes to rest.
 func (m *model) rests(t *testing.T, a *Engine) {
 	t.Helper()
-	m.dark, m.useStale, m.raceNext, m.crashAt = false, false, false, -1
+	m.dark, m.useStale, m.raceNext, m.raceStops, m.crashAt = false, false, false, false, -1
+	m.suspended, m.removed, m.killed = false, false, false
 	for range 60 {
 		m.rollOut()
 		m.walk(t, a)
 		m.now = m.now.Add(5 * time.Minute)
 	}
+	// What the mode or the ceiling forbids waits for a day.
+	m.now = m.now.Add(barredFor)
+	m.walk(t, a)
 	before := m.story()
 	for range 10 {
 		m.walk(t, a)
@@ -188,11 +233,11 @@ func reminders(story string) []string { return aDay.FindAllString(story, -1) }
 
 // FuzzWalk treats bytes as a schedule over two engines (two replicas of one cluster whose lease does not fence).
 func FuzzWalk(f *testing.F) {
-	f.Add([]byte{evWriteBackBad, evRollOut, evWalk, evTime + 4*events, evWalk})
-	f.Add([]byte{evWriteBackBad, evRollOut, evWalk, evTime + 4*events, evCrashAfter + 4*events, evRollOut, evWalk})
-	f.Add([]byte{evWriteBackBad, evRollOut, evWalk, evTime + 4*events, evWalk, evForcePush + 2*events, evRollOut, evWalkOther, evWalk})
-	f.Add([]byte{evWriteBackBad, evRollOut, evMode + events, evWalk, evTime + 4*events, evWalk, evDecide, evRace, evWalk, evNewer, evWalk})
-	f.Add([]byte{evWriteBackBad, evWriteBackBad2, evRollOut, evWalk, evTime + 4*events, evWalk, evWalkOther, evRegistry, evNewer, evWalk})
+	f.Add([]byte{evWriteBackBad, evRollOut, evWalk, evTime + 2*arg, evWalk})
+	f.Add([]byte{evWriteBackBad, evRollOut, evWalk, evTime + 2*arg, evCrashAfter + 4*arg, evRollOut, evWalk})
+	f.Add([]byte{evWriteBackBad, evRollOut, evWalk, evTime + 2*arg, evWalk, evForcePush + 2*arg, evRollOut, evWalkOther, evWalk})
+	f.Add([]byte{evWriteBackBad, evRollOut, evMode + arg, evWalk, evTime + 2*arg, evWalk, evDecide, evRace, evWalk, evNewer, evWalk})
+	f.Add([]byte{evWriteBackBad, evWriteBack2, evRollOut, evWalk, evTime + 2*arg, evWalk, evWalkOther, evRegistry, evNewer, evWalk})
 	f.Fuzz(func(t *testing.T, schedule []byte) {
 		if len(schedule) > 60 {
 			return
@@ -216,11 +261,11 @@ func TestWalkSurvivesRandomSchedules(t *testing.T) {
 	adopted, again, lifted := 0, 0, 0
 	for seed := range uint64(400) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
-		schedule := []byte{evWriteBackBad, evRollOut, evWalk, evTime + 3*events}
+		schedule := []byte{evWriteBackBad, evRollOut, evWalk, evTime + 2*arg}
 		for range 5 + rnd.IntN(40) {
 			op := byte(rnd.IntN(256))
 			if rnd.IntN(3) == 0 {
-				op = []byte{evWalk, evWalkOther, evRollOut, evCrashAfter + events*byte(rnd.IntN(6))}[rnd.IntN(4)]
+				op = []byte{evWalk, evWalkOther, evRollOut, evCrashAfter + arg*byte(rnd.IntN(6))}[rnd.IntN(4)]
 			}
 			schedule = append(schedule, op)
 		}

@@ -50,6 +50,12 @@ type model struct {
 	crashPost bool
 	pushes    int
 	raceNext  bool // another pusher wins the next race
+	raceStops bool // and the policy is suspended meanwhile
+	suspended bool
+	removed   bool // there is no policy
+	killed    bool // a suspended policy in Backstop's own namespace
+	ceiling   v1alpha1.Mode
+	broke     []string // writes that were not allowed
 	reverts   map[string]int
 	ns        string
 	cooldown  time.Duration
@@ -192,15 +198,28 @@ func (m *model) Open(context.Context) ([]v1alpha1.Rollback, error) {
 
 func (m *model) Policies(context.Context, string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
 	d := func(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
-	return []v1alpha1.RollbackPolicy{{
+	var out []v1alpha1.RollbackPolicy
+	if m.killed {
+		out = append(out, v1alpha1.RollbackPolicy{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "backstop-system", Name: "stop"}, Spec: v1alpha1.RollbackPolicySpec{Suspend: true},
+		})
+	}
+	if m.removed {
+		return out, nil, nil
+	}
+	return append(out, v1alpha1.RollbackPolicy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: m.ns, Name: "p"},
 		Spec: v1alpha1.RollbackPolicySpec{
 			Triggers: []v1alpha1.TriggerMode{{Type: v1alpha1.TriggerImagePull, Mode: m.mode}},
 			Authors:  v1alpha1.AuthorsAutomation, GracePeriod: d(5 * time.Second), MaxAge: d(24 * time.Hour),
 			Cooldown: d(m.cooldown), Approval: v1alpha1.Approval{Timeout: d(10 * time.Minute)},
-			VerifyTimeout: d(5 * time.Minute), Release: v1alpha1.ReleaseNewerImage,
+			VerifyTimeout: d(5 * time.Minute), Release: v1alpha1.ReleaseNewerImage, Suspend: m.suspended,
 		},
-	}}, nil, nil
+	}), nil, nil
+}
+
+func (m *model) PoliciesNow(ctx context.Context, ns string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
+	return m.Policies(ctx, ns)
 }
 
 func (m *model) All(context.Context) ([]v1alpha1.Rollback, error) {

@@ -97,6 +97,8 @@ type Step struct {
 	Until time.Time
 	// Why in a sentence, shown in the status while waiting.
 	Why string
+	// Barred says what forbids what was allowed before, with DoWait; empty where nothing does.
+	Barred v1alpha1.Bar
 	// Asked is the question to people, with DoWait; nil when they are not asked.
 	Asked *v1alpha1.Asked
 	// Verdict to write with DoVerdict.

@@ -161,6 +161,9 @@ type Waiting struct {
 	Until *metav1.MicroTime `json:"until,omitempty"`
 	// Since is when it began to wait for this.
 	Since metav1.MicroTime `json:"since"`
+	// Barred says what forbids the write that an answer or the policy allowed before; empty where nothing does.
+	// +optional
+	Barred Bar `json:"barred,omitempty"`
 	// Asked is there while a person is asked.
 	// +optional
 	Asked *Asked `json:"asked,omitempty"`

@@ -186,6 +186,9 @@ func (g *Mirrors) Lift(ctx context.Context, src reconcile.Source, l reconcile.Li
 	err = g.with(ctx, src, func(m *mirror) error {
 		return m.attempt(ctx, func(h *history, b *builder) (plumbing.Hash, error) {
 			contents, t, err := h.lift(ctx, l)
+			if err == nil && len(contents) > 0 && l.Permit != nil {
+				err = l.Permit()
+			}
 			if err != nil || len(contents) == 0 {
 				return plumbing.ZeroHash, err
 			}

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
@@ -49,6 +50,28 @@ func (r *Records) DescribePolicies(ctx context.Context, subjects []reconcile.Sub
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// PoliciesNow lists the policies that may speak of a namespace, live. The namespace's labels are those of the watch: they
+// cannot be read one at a time.
+func (r *Records) PoliciesNow(ctx context.Context, namespace string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
+	_, labels, err := r.Policies(ctx, namespace)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the labels of namespace %s: %w", namespace, err)
+	}
+	from := []string{namespace}
+	if r.Home != namespace && (len(r.Namespaces) == 0 || slices.Contains(r.Namespaces, r.Home)) {
+		from = append(from, r.Home)
+	}
+	var out []v1alpha1.RollbackPolicy
+	for _, ns := range from {
+		var list v1alpha1.RollbackPolicyList
+		if err := r.Client.List(ctx, &list, client.InNamespace(ns)); err != nil {
+			return nil, nil, fmt.Errorf("list RollbackPolicies in %s: %w", ns, err)
+		}
+		out = append(out, list.Items...)
+	}
+	return out, labels, nil
 }
 
 // slackReady is the condition that the cards' channel has its say in.

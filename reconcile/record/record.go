@@ -37,6 +37,10 @@ type Records struct {
 	Client client.Client
 	// Namespace is the only one that may be listed; empty for all.
 	Namespace string
+	// Home is Backstop's own namespace, whose policies speak of all, and Namespaces the only ones that are watched; empty
+	// for all.
+	Home       string
+	Namespaces []string
 	// Slack gives the condition of a policy on its cards; nil, or a nil condition, for a policy without any.
 	Slack func(p *v1alpha1.RollbackPolicy) *metav1.Condition
 }

@@ -1,0 +1,168 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// One gate stands before every write to Git. It knows nothing of decisions: neither a person nor an earlier verdict
+// gets past what the policies and the controller's flags say now.
+//
+//	decide ──► informers' policies ──┐
+//	each tip that a push tries ──► live ──┼─► mayWrite, mayLift ──► *barred: wait, and say why
+//	right before a lift ──► live ────┘
+
+// barred says what forbids a write.
+type barred struct {
+	bar v1alpha1.Bar
+	why string
+}
+
+func (b *barred) Error() string { return b.why }
+
+// mayWrite says whether what a suspect brought in may be taken back under a policy; nil when it may. The policy is
+// resolved under the controller's ceiling.
+func mayWrite(p Policy, s *v1alpha1.RollbackStatus, now time.Time) error {
+	if err := mayLift(p); err != nil {
+		return err
+	}
+	age := now.Sub(s.Suspect.When.Time)
+	switch {
+	case p.MaxAge > 0 && age > p.MaxAge:
+		return &barred{v1alpha1.BarMaxAge, fmt.Sprintf("the change is %s old and maxAge is %s", roughly(age),
+			shortDuration(p.MaxAge))}
+	case s.Suspect.Automation == nil && p.Authors != v1alpha1.AuthorsAnyone:
+		why := ""
+		if s.Suspect.ByHand != "" {
+			why = " (" + s.Suspect.ByHand + ")"
+		}
+		return &barred{v1alpha1.BarAuthors, "the change is not image automation's" + why + ", and " +
+			orElse(p.AuthorsWhy, "the policy's authors is Automation")}
+	}
+	return nil
+}
+
+// mayLift says whether anything at all may be written under a policy, such as the lift of a hold; nil when it may.
+func mayLift(p Policy) error {
+	if p.Mode != v1alpha1.ModeNotify && p.Mode != "" {
+		return nil
+	}
+	bar := p.Bar
+	if bar == "" {
+		bar = v1alpha1.BarToldOnly
+	}
+	return &barred{bar, orElse(p.Why, "the policy only tells")}
+}
+
+// barredFor is how long a verdict that allowed waits for what forbids its write now.
+const barredFor = 24 * time.Hour
+
+// waitsBarred waits while something forbids what a verdict allowed before.
+func waitsBarred(w *World, err error) Step {
+	s := &w.Form.Status
+	var no *barred
+	if !errors.As(err, &no) {
+		return Step{Do: DoWait, Wait: lookAgain, Why: err.Error()}
+	}
+	if s.Change == nil && s.Verdict.At.Add(barredFor).Before(w.Now) {
+		return end(w, v1alpha1.ResultFailed, "allowed by %s, and not pushed in %s: %s", s.Verdict.By,
+			shortDuration(barredFor), no.why)
+	}
+	return Step{Do: DoWait, Wait: restAgain, Barred: no.bar, Why: "nothing is pushed: " + no.why}
+}
+
+// rules are the policies that were read live for one tip, so that a push of hundreds of reverts reads each namespace's
+// once.
+type rules struct {
+	policies map[string][]v1alpha1.RollbackPolicy
+	labels   map[string]map[string]string
+}
+
+// policyNow resolves what may be done about a form, from policies that are read live.
+func (e *Engine) policyNow(ctx context.Context, form *v1alpha1.Rollback, read *rules) (Policy, error) {
+	ns := form.Namespace
+	if _, known := read.policies[ns]; !known {
+		all, labels, err := e.Records.PoliciesNow(ctx, ns)
+		if err != nil {
+			return Policy{}, fmt.Errorf("read policies: %w", err)
+		}
+		if read.policies == nil {
+			read.policies, read.labels = map[string][]v1alpha1.RollbackPolicy{}, map[string]map[string]string{}
+		}
+		read.policies[ns], read.labels[ns] = all, labels
+	}
+	w := &World{Form: *form, Sighting: Sighting{Failures: form.Status.Failures, Labels: map[string]map[string]string{}}}
+	workloads := workloadsOf(&form.Status)
+	if !tellApart(read.policies[ns]) {
+		for _, wl := range workloads {
+			w.Sighting.Labels[wl.String()] = nil
+		}
+		return e.resolve(w, read.policies[ns], read.labels[ns]), nil
+	}
+	labels, err := e.Pods.Labels(ctx, ns, workloads)
+	if err != nil {
+		return Policy{}, fmt.Errorf("read the workloads: %w", err)
+	}
+	w.Sighting.Labels = labels
+	return e.resolve(w, read.policies[ns], read.labels[ns]), nil
+}
+
+// resolve says what policies say about a form's workloads. A hold outlives its workloads, and one that was adopted names
+// none: then all policies of the namespace have their say.
+func (e *Engine) resolve(w *World, all []v1alpha1.RollbackPolicy, nsLabels map[string]string) Policy {
+	var subjects []Subject
+	for _, labels := range w.Sighting.Labels {
+		subjects = append(subjects, Subject{Namespace: w.Form.Namespace, NamespaceLabels: nsLabels, Labels: labels})
+	}
+	if len(subjects) == 0 && holds(&w.Form.Status) {
+		subjects = append(subjects, Subject{Namespace: w.Form.Namespace, NamespaceLabels: nsLabels, AnyLabels: true})
+	}
+	out := Resolve(w.Form.Spec.Trigger, subjects, all, e.Home, e.Ceiling)
+	if w.Form.Spec.Trigger != v1alpha1.TriggerDrift && out.Mode == v1alpha1.ModeNotify && len(astray(w)) > 0 {
+		// A change by hand that joined a failed pull is asked about, also where the pull alone would only be told.
+		out = Resolve(v1alpha1.TriggerDrift, subjects, all, e.Home, e.Ceiling)
+	}
+	return out
+}
+
+// tellApart says whether a policy tells workloads apart by their labels.
+func tellApart(all []v1alpha1.RollbackPolicy) bool {
+	return slices.ContainsFunc(all, func(p v1alpha1.RollbackPolicy) bool {
+		return len(p.Spec.Selector.MatchLabels)+len(p.Spec.Selector.MatchExpressions) > 0
+	})
+}
+
+// gate asks live whether something may be written for a form; nil when it may. What cannot be read is no.
+func (e *Engine) gate(ctx context.Context, form *v1alpha1.Rollback, read *rules, lift bool) error {
+	p, err := e.policyNow(ctx, form, read)
+	if err != nil {
+		return &barred{v1alpha1.BarUnreadable, "whether it may be written cannot be read: " + err.Error()}
+	}
+	if lift {
+		return mayLift(p)
+	}
+	return mayWrite(p, &form.Status, e.Now())
+}
+
+// shut is how soon a write that the gate refused is tried again, where nothing wakes it before.
+func shut(err error) (*RetryAfter, bool) {
+	var no *barred
+	if !errors.As(err, &no) {
+		return nil, false
+	}
+	return &RetryAfter{After: time.Second, Err: err}, true
+}
+
+// barOf is what an error says forbids a write; empty where it says something else.
+func barOf(err error) v1alpha1.Bar {
+	var no *barred
+	if errors.As(err, &no) {
+		return no.bar
+	}
+	return ""
+}
