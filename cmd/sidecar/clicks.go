@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/notify/clicks"
 	"github.com/backstop-dev/backstop/notify/slack"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 	"github.com/backstop-dev/backstop/reconcile/record"
 )
 
@@ -25,7 +27,8 @@ func (s *sidecar) newHub() *clicks.Hub {
 	counts := clicks.NewMetrics()
 	s.metrics.MustRegister(counts)
 	return clicks.NewHub(clicks.NewDesk(clicks.Options{
-		Records: clickRecords{s.records}, Rules: s.rules, Places: places, Log: s.log, Metrics: counts,
+		Records: clickRecords{s.records}, Rules: s.rules, Places: places, Platform: s.platformsProvider, Log: s.log,
+		Metrics: counts,
 	}), clicks.HubOptions{})
 }
 
@@ -35,7 +38,7 @@ func (s *sidecar) hear(ctx context.Context) {
 	defer tick.Stop()
 	defer s.hub.Close()
 	for {
-		s.hub.Set(ctx, clickApps(s.cards.apps.All()))
+		s.hub.Set(ctx, clickApps(s.cards.apps.All(), s.cards.apps.Hosts))
 		select {
 		case <-ctx.Done():
 			return
@@ -45,12 +48,13 @@ func (s *sidecar) hear(ctx context.Context) {
 }
 
 // clickApps are the apps as clicks know them.
-func clickApps(all []*slack.App) []clicks.App {
+func clickApps(all []*slack.App, hosts slack.Hosts) []clicks.App {
 	var out []clicks.App
 	for _, a := range all {
 		out = append(out, clicks.App{
 			Provider: a.Name.String(), API: a.Client, Team: a.Team, Enterprise: a.Enterprise,
-			AppToken: string(a.AppToken), SigningSecret: string(a.SigningSecret), Transport: a.Transport,
+			BotToken: string(a.Token), AppToken: string(a.AppToken), SigningSecret: string(a.SigningSecret),
+			Transport: a.Transport, Way: a.Way, Allows: hosts.Allow,
 		})
 	}
 	return out
@@ -83,9 +87,15 @@ func (s *sidecar) rules(ctx context.Context, r *v1alpha1.Rollback) ([]clicks.Rul
 // places are where the card of a Rollback stands.
 func places(r *v1alpha1.Rollback) []clicks.Place {
 	if c := r.Status.Card; c != nil {
-		return []clicks.Place{{Channel: c.Channel, Message: c.TS}}
+		return []clicks.Place{{Provider: c.Provider, Channel: c.Channel, Message: c.TS}}
 	}
 	return nil
+}
+
+// platformsProvider says whether a Provider is the platform's: the default one, or one beside Backstop itself.
+func (s *sidecar) platformsProvider(provider string) bool {
+	ns, _, _ := strings.Cut(provider, "/")
+	return ns == kube.Home() || s.cards.otherwise.Name != "" && provider == s.cards.otherwise.String()
 }
 
 // clickRecords are the records, as clicks know them.

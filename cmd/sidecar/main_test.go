@@ -16,6 +16,7 @@ func TestExitCodesAndFirstLines(t *testing.T) {
 		"it takes no arguments":                   {[]string{"now"}, exitUsage, `unknown argument "now"`},
 		"a flag with a wrong value is usage":      {[]string{"--history=long"}, exitUsage, `invalid argument "long" for "--history" flag`},
 		"a budget that is none is usage":          {[]string{"--budget=lots"}, exitUsage, `--budget: budget "lots": want COUNT/DURATION`},
+		"a Slack host with a path is usage":       {[]string{"--slack-hosts=https://slack.example/"}, exitUsage, `--slack-hosts "https://slack.example/": want HOST or HOST:PORT`},
 		"a broadcast that is none is usage":       {[]string{"--slack-broadcast=loud"}, exitUsage, `--slack-broadcast "loud": want never, failures or all`},
 		"a Provider without namespace is usage":   {[]string{"--slack-provider=slack"}, exitUsage, `--slack-provider "slack": want NAMESPACE/NAME`},
 		"an events address that is none is usage": {[]string{"--events-addr=nc"}, exitUsage, `--events-addr: "nc" is no URL`},

@@ -28,6 +28,7 @@ type slackOptions struct {
 	broadcast string
 	commitURL string
 	httpAddr  string
+	hosts     []string
 	// name is the provider, parsed.
 	name types.NamespacedName
 }
@@ -39,6 +40,9 @@ func (o *slackOptions) bind(f *pflag.FlagSet) {
 		"which news of a thread the Slack channel shows too: never, failures or all")
 	f.StringVar(&o.httpAddr, "slack-http-addr", "",
 		"where to take clicks over HTTP, at "+interactivityPath+" (default: nowhere; Socket Mode needs no way in)")
+	f.StringSliceVar(&o.hosts, "slack-hosts", nil,
+		"hosts beside slack.com and slack-gov.com that a Provider's address may name, as HOST or HOST:PORT: who answers "+
+			"there says who clicked (default: none)")
 	f.StringVar(&o.commitURL, "commit-url", "",
 		"URL of a commit's page, with {repository} and {commit} in it (default: known for GitHub, GitLab and others)")
 }
@@ -51,6 +55,11 @@ func (o *slackOptions) check() error {
 	}
 	if o.commitURL != "" && !strings.Contains(o.commitURL, "{commit}") {
 		return fmt.Errorf("--commit-url %q: want a URL with {commit} in it", o.commitURL)
+	}
+	for _, host := range o.hosts {
+		if host == "" || strings.ContainsAny(host, "/ *@") {
+			return fmt.Errorf("--slack-hosts %q: want HOST or HOST:PORT", host)
+		}
 	}
 	if o.provider == "" {
 		return nil
@@ -99,7 +108,7 @@ const (
 func (o *options) newCards(s *sidecar, live client.Reader) *cards {
 	c := &cards{
 		s: s, live: live, cluster: o.cluster, budget: o.budget, commitURL: o.slack.commitURL, otherwise: o.slack.name,
-		apps:     &slack.Apps{Reader: live, Now: time.Now, Log: s.log},
+		apps:     &slack.Apps{Reader: live, Hosts: o.slack.hosts, Now: time.Now, Log: s.log},
 		policies: map[types.UID]aged[reconcile.Policy]{}, sources: map[v1alpha1.ObjectRef]aged[string]{},
 	}
 	counts := slack.NewMetrics()

@@ -20,6 +20,9 @@ type Rule struct {
 
 // Place is where a card stands.
 type Place struct {
+	// Provider that posted it, as namespace/name: the clicks of its app decide, and those of no other.
+	Provider string
+	// Channel and Message in it.
 	Channel, Message string
 }
 
@@ -33,14 +36,18 @@ type Person struct {
 
 // facts are all that a click is judged by. What is missing lets nobody.
 type facts struct {
-	// app, team and enterprise that the card was posted by and in.
+	// app, team and enterprise that the card was posted by and in; empty where the click came over another app.
 	app, team, enterprise string
+	// provider of the card, as namespace/name. platform says that it is the platform's own, which may vouch for the
+	// people of every policy; another one speaks for the policies of its namespace.
+	provider string
+	platform bool
 	// rollback that the card is about; nil where there is none of that name.
 	rollback *v1alpha1.Rollback
 	// uid and asked are what the card carried; question is what is asked now, and open says that people still are.
 	uid, asked, question string
 	open                 bool
-	// places are where its card stands.
+	// places are where its cards stand.
 	places []Place
 	// rules of the policies, each of which has to let the person.
 	rules []Rule
@@ -102,8 +109,8 @@ func authorize(c Click, f facts) *refusal {
 func wrongOrigin(c Click, f *facts) *refusal {
 	switch {
 	case f.app == "" || c.App != f.app:
-		return refuse(WrongApp, "This button is another Slack app's: nothing was recorded. "+
-			"Each cluster has an app of its own.")
+		return refuse(WrongApp, "This button is another Slack app's than the one that posted the card: nothing was "+
+			"recorded. Each cluster has an app of its own.")
 	case !f.home(c.Team) && (c.Team != "" || !f.home(c.Enterprise)):
 		return refuse(WrongTeam, "This button was pressed in another workspace than the one Backstop works in: "+
 			"nothing was recorded.")
@@ -119,11 +126,20 @@ func wrongCard(c Click, f *facts) *refusal {
 		return refuse(Gone, "The Rollback of this card is gone, or is another cluster's: nothing was recorded. "+
 			"`backstop get rollbacks -A` lists those that there are.")
 	}
-	if c.Channel == "" || c.Message == "" || !slices.Contains(f.places, Place{c.Channel, c.Message}) {
+	if _, ok := placeOf(c, f.places); !ok {
 		return refuse(WrongPlace, "This is not where Backstop keeps the card of `%s`: nothing was recorded. "+
 			"Use the card in the channel that the policy names.", plain(f.rollback.Name))
 	}
 	return nil
+}
+
+// placeOf finds the card that was clicked.
+func placeOf(c Click, places []Place) (Place, bool) {
+	i := slices.IndexFunc(places, func(p Place) bool { return p.Channel == c.Channel && p.Message == c.Message })
+	if c.Channel == "" || c.Message == "" || i < 0 {
+		return Place{}, false
+	}
+	return places[i], true
 }
 
 func wrongPerson(c Click, f *facts) *refusal {
@@ -146,6 +162,10 @@ func notListed(c Click, f *facts) *refusal {
 			plain(f.rollback.Name), way)
 	}
 	for _, r := range f.rules {
+		if !f.vouches(r) {
+			return refuse(NotListed, "Policy `%s` is of another namespace than Provider `%s`, whose Slack app does not speak "+
+				"for the people of that policy: nothing was recorded. %s", plain(r.Policy), plain(f.provider), way)
+		}
 		inGroup := slices.ContainsFunc(r.UserGroups, func(g string) bool { return f.groups[g] })
 		if !r.ChannelMembers && !inGroup && !lists(r, c.User) {
 			return refuse(NotListed, "You may not decide here: nothing was recorded. Policy `%s` %s. %s",
@@ -153,6 +173,15 @@ func notListed(c Click, f *facts) *refusal {
 		}
 	}
 	return nil
+}
+
+// vouches says whether the card's Provider may say who clicked, for a policy. Whoever makes a Provider chooses the
+// proxy and the certificates on its way to Slack, and can have it say anything: a tenant's Provider is not asked who is
+// who for the policies of others.
+func (f *facts) vouches(r Rule) bool {
+	of, _, _ := strings.Cut(f.provider, "/")
+	in, _, named := strings.Cut(r.Policy, "/")
+	return f.platform || named && of != "" && of == in
 }
 
 func lists(r Rule, user string) bool { return slices.Contains(r.Users, user) }

@@ -14,7 +14,7 @@ func let() (Click, facts) {
 	r := asked()
 	return Click{App: "A", Team: "T", User: "U1", UserTeam: "T", Channel: "C", Message: "1.2"}, facts{
 		app: "A", team: "T", rollback: r, uid: string(r.UID), asked: card.Question(r), question: card.Question(r), open: true,
-		places: []Place{{"C", "1.2"}}, person: Person{Team: "T"},
+		places: []Place{{"p/slack", "C", "1.2"}}, provider: "p/slack", person: Person{Team: "T"},
 		rules: []Rule{{Policy: "p/a", SlackApproval: v1alpha1.SlackApproval{Users: []string{"U1"}}}},
 	}
 }
@@ -49,20 +49,26 @@ func TestAuthorize(t *testing.T) {
 		"a member of another group": {func(_ *Click, f *facts) {
 			f.rules[0].Users, f.rules[0].UserGroups, f.groups = nil, []string{"S1"}, map[string]bool{"S2": true}
 		}, NotListed},
-		"everybody in the channel":             {func(_ *Click, f *facts) { f.rules[0].Users, f.rules[0].ChannelMembers = nil, true }, ""},
-		"let by one of two policies":           {func(_ *Click, f *facts) { f.rules = append(f.rules, Rule{Policy: "p/b"}) }, NotListed},
-		"let by both":                          {func(_ *Click, f *facts) { f.rules = append(f.rules, f.rules[0]) }, ""},
-		"another question":                     {func(_ *Click, f *facts) { f.asked = "000000000000" }, Stale},
-		"no question":                          {func(_ *Click, f *facts) { f.asked, f.question = "", "" }, Stale},
-		"nobody is asked":                      {func(_ *Click, f *facts) { f.open = false }, Stale},
-		"an answer that is there":              {func(_ *Click, f *facts) { decided(f, "slack:T/U2") }, TooLate},
-		"a verdict":                            {func(_ *Click, f *facts) { f.rollback.Status.Verdict = &v1alpha1.Verdict{By: "policy p/a"} }, TooLate},
-		"an end":                               {func(_ *Click, f *facts) { f.open, f.rollback.Status.Outcome = false, &v1alpha1.Outcome{} }, TooLate},
-		"who may not decide hears that first":  {func(_ *Click, f *facts) { decided(f, "slack:T/U2"); f.rules = nil }, NotListed},
-		"who is a guest is told nothing else":  {func(_ *Click, f *facts) { f.person.Guest, f.open = true, false }, Guest},
-		"another app's click hears only that":  {func(c *Click, f *facts) { c.App, f.rollback = "A2", nil }, WrongApp},
-		"a value of another cluster's card":    {func(_ *Click, f *facts) { f.rollback, f.places = nil, nil }, Gone},
-		"a question that is asked no more now": {func(_ *Click, f *facts) { f.question = "" }, Stale},
+		"everybody in the channel":                        {func(_ *Click, f *facts) { f.rules[0].Users, f.rules[0].ChannelMembers = nil, true }, ""},
+		"a policy of another namespace than the Provider": {func(_ *Click, f *facts) { f.rules[0].Policy = "fleet/a" }, NotListed},
+		"a policy of the platform beside the tenant's": {func(_ *Click, f *facts) {
+			f.rules = append(f.rules, Rule{Policy: "fleet/a", SlackApproval: f.rules[0].SlackApproval})
+		}, NotListed},
+		"the platform's Provider for a tenant's policy": {func(_ *Click, f *facts) { f.provider, f.platform = "backstop-system/slack", true }, ""},
+		"a Provider without a name":                     {func(_ *Click, f *facts) { f.provider, f.rules[0].Policy = "", "" }, NotListed},
+		"let by one of two policies":                    {func(_ *Click, f *facts) { f.rules = append(f.rules, Rule{Policy: "p/b"}) }, NotListed},
+		"let by both":                                   {func(_ *Click, f *facts) { f.rules = append(f.rules, f.rules[0]) }, ""},
+		"another question":                              {func(_ *Click, f *facts) { f.asked = "000000000000" }, Stale},
+		"no question":                                   {func(_ *Click, f *facts) { f.asked, f.question = "", "" }, Stale},
+		"nobody is asked":                               {func(_ *Click, f *facts) { f.open = false }, Stale},
+		"an answer that is there":                       {func(_ *Click, f *facts) { decided(f, "slack:T/U2") }, TooLate},
+		"a verdict":                                     {func(_ *Click, f *facts) { f.rollback.Status.Verdict = &v1alpha1.Verdict{By: "policy p/a"} }, TooLate},
+		"an end":                                        {func(_ *Click, f *facts) { f.open, f.rollback.Status.Outcome = false, &v1alpha1.Outcome{} }, TooLate},
+		"who may not decide hears that first":           {func(_ *Click, f *facts) { decided(f, "slack:T/U2"); f.rules = nil }, NotListed},
+		"who is a guest is told nothing else":           {func(_ *Click, f *facts) { f.person.Guest, f.open = true, false }, Guest},
+		"another app's click hears only that":           {func(c *Click, f *facts) { c.App, f.rollback = "A2", nil }, WrongApp},
+		"a value of another cluster's card":             {func(_ *Click, f *facts) { f.rollback, f.places = nil, nil }, Gone},
+		"a question that is asked no more now":          {func(_ *Click, f *facts) { f.question = "" }, Stale},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +34,9 @@ type Options struct {
 	Rules func(ctx context.Context, r *v1alpha1.Rollback) ([]Rule, error)
 	// Places are where the cards of a Rollback stand.
 	Places func(r *v1alpha1.Rollback) []Place
+	// Platform says whether a Provider, by namespace/name, is the platform's own and may say who is who for every
+	// policy; nil for none. Others speak for the policies of their namespace.
+	Platform func(provider string) bool
 	// Recorded hears of a Rollback that was just decided; nil for nobody.
 	Recorded func(r *v1alpha1.Rollback)
 	// Budget is how long recording may take; 2 s when zero. Slack waits 3 s for the acknowledgement.
@@ -98,20 +102,35 @@ type Answer struct {
 // Acknowledge says whether Slack may be told that the click has arrived. One that could not be recorded has not.
 func (a Answer) Acknowledge() bool { return a.Result != Unrecorded }
 
-// take judges a click and records the decision, within the budget. When it returns nothing is pending.
-func (d *Desk) take(ctx context.Context, app App, c Click) Answer {
+// take judges a click and records the decision, within the budget. When it returns nothing is pending. heard are the
+// Providers whose app it came from: it is judged as the one that posted the card, which is given to answer with.
+func (d *Desk) take(ctx context.Context, heard []App, c Click) (Answer, App) {
 	started := d.Now()
 	// What was begun is ended, although the sidecar stops.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.Budget)
 	defer cancel()
-	a := d.decide(ctx, app, c)
+	app := teamOf(heard, c)
+	a := d.decide(ctx, heard, &app, c)
 	d.Metrics.click(a.Result, d.Now().Sub(started))
 	d.Log.Info("slack click", "result", string(a.Result), "action", clip(c.Action), "user", clip(c.Team+"/"+c.User),
 		"channel", clip(c.Channel), "message", clip(c.Message), "pressed", clip(c.At), "provider", app.Provider)
-	return a
+	return a, app
 }
 
-func (d *Desk) decide(ctx context.Context, app App, c Click) Answer {
+// teamOf finds the app of the click's workspace: one app may be installed in several.
+func teamOf(heard []App, c Click) App {
+	for _, a := range heard {
+		if a.Team != "" && a.Team == c.Team {
+			return a
+		}
+	}
+	if len(heard) == 0 {
+		return App{}
+	}
+	return heard[0]
+}
+
+func (d *Desk) decide(ctx context.Context, heard []App, app *App, c Click) Answer {
 	var answer v1alpha1.Answer
 	switch c.Action {
 	case card.View:
@@ -128,7 +147,7 @@ func (d *Desk) decide(ctx context.Context, app App, c Click) Answer {
 		return Answer{Unknown, "This button is not one that this Backstop draws: nothing was recorded."}
 	}
 	for {
-		done, err := d.try(ctx, app, c, ref, answer)
+		done, err := d.try(ctx, heard, app, c, press{ref, answer})
 		var silent *unsure
 		switch {
 		case errors.As(err, &silent) && ctx.Err() == nil:
@@ -146,18 +165,40 @@ func (d *Desk) decide(ctx context.Context, app App, c Click) Answer {
 	}
 }
 
+// press is what a button means.
+type press struct {
+	card.Ref
+	answer v1alpha1.Answer
+}
+
+// factsOf gathers what the record says, and finds the app that posted the card among those that the click came from.
+func (d *Desk) factsOf(r *v1alpha1.Rollback, heard []App, app *App, c Click, p press) facts {
+	f := facts{rollback: r, uid: p.UID, asked: p.Question}
+	posted := true
+	if r != nil {
+		f.places, f.open, f.question = d.Places(r), card.Open(r), card.Question(r)
+		if place, ok := placeOf(c, f.places); ok {
+			f.provider = place.Provider
+			f.platform = d.Platform != nil && d.Platform(place.Provider)
+			i := slices.IndexFunc(heard, func(a App) bool { return a.Provider == place.Provider })
+			if posted = i >= 0; posted {
+				*app = heard[i]
+			}
+		}
+	}
+	if posted {
+		f.app, f.team, f.enterprise = app.ID, app.Team, app.Enterprise
+	}
+	return f
+}
+
 // try judges a click on what the record says now, and records it there.
-func (d *Desk) try(ctx context.Context, app App, c Click, ref card.Ref, answer v1alpha1.Answer) (Answer, error) {
-	r, err := d.Records.Get(ctx, ref.Namespace, ref.Name)
+func (d *Desk) try(ctx context.Context, heard []App, app *App, c Click, p press) (Answer, error) {
+	r, err := d.Records.Get(ctx, p.Namespace, p.Name)
 	if err != nil {
 		return Answer{}, fmt.Errorf("read the Rollback: %w", err)
 	}
-	f := facts{
-		app: app.ID, team: app.Team, enterprise: app.Enterprise, rollback: r, uid: ref.UID, asked: ref.Question,
-	}
-	if r != nil {
-		f.places, f.open, f.question = d.Places(r), card.Open(r), card.Question(r)
-	}
+	f := d.factsOf(r, heard, app, c, p)
 	// What costs a question to others is asked only of clicks that come from our card.
 	for _, check := range []func(Click, *facts) *refusal{wrongOrigin, wrongCard} {
 		if no := check(c, &f); no != nil {
@@ -172,7 +213,7 @@ func (d *Desk) try(ctx context.Context, app App, c Click, ref card.Ref, answer v
 	}
 	by := f.by(c)
 	r.Spec.Decisions = append(r.Spec.Decisions, v1alpha1.Decision{
-		By: by, Answer: answer, At: metav1.NewMicroTime(d.Now()),
+		By: by, Answer: p.answer, At: metav1.NewMicroTime(d.Now()),
 	})
 	if err := d.Records.SaveDecisions(ctx, r); err != nil {
 		return Answer{}, fmt.Errorf("write the decision: %w", err)
@@ -180,7 +221,7 @@ func (d *Desk) try(ctx context.Context, app App, c Click, ref card.Ref, answer v
 	if d.Recorded != nil {
 		d.Recorded(r)
 	}
-	return Answer{Recorded, recorded(r, answer)}, nil
+	return Answer{Recorded, recorded(r, p.answer)}, nil
 }
 
 // recorded tells who clicked what follows.

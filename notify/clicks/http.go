@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,14 +53,14 @@ type refused struct {
 // ServeHTTP judges one request: its signature first, over the bytes as they came.
 func (i *Interactivity) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	app, c, no := i.admit(w, r)
+	heard, c, no := i.admit(w, r)
 	if no != nil {
 		i.desk.Metrics.refused.WithLabelValues(no.reason).Inc()
 		i.desk.Log.Debug("slack request refused", "reason", no.reason)
 		w.WriteHeader(no.status)
 		return
 	}
-	a := i.desk.take(r.Context(), app, c)
+	a, app := i.desk.take(r.Context(), heard, c)
 	switch {
 	case a.Result == Unknown:
 		i.desk.Metrics.refused.WithLabelValues("unknown-action").Inc()
@@ -73,44 +74,46 @@ func (i *Interactivity) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i.desk.reply(r.Context(), app, c, a)
 }
 
-func (i *Interactivity) admit(w http.ResponseWriter, r *http.Request) (App, Click, *refused) {
+func (i *Interactivity) admit(w http.ResponseWriter, r *http.Request) ([]App, Click, *refused) {
 	select {
 	case i.room <- struct{}{}:
 		defer func() { <-i.room }()
 	default:
-		return App{}, Click{}, &refused{http.StatusTooManyRequests, "too-many"}
+		return nil, Click{}, &refused{http.StatusTooManyRequests, "too-many"}
 	}
 	if r.Method != http.MethodPost {
-		return App{}, Click{}, &refused{http.StatusMethodNotAllowed, "method"}
+		return nil, Click{}, &refused{http.StatusMethodNotAllowed, "method"}
 	}
 	apps := i.apps()
 	if len(apps) == 0 {
-		return App{}, Click{}, &refused{http.StatusServiceUnavailable, "not-leading"}
+		return nil, Click{}, &refused{http.StatusServiceUnavailable, "not-leading"}
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(slowest))
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var big *http.MaxBytesError
 	switch {
 	case errors.As(err, &big):
-		return App{}, Click{}, &refused{http.StatusRequestEntityTooLarge, "too-large"}
+		return nil, Click{}, &refused{http.StatusRequestEntityTooLarge, "too-large"}
 	case err != nil:
-		return App{}, Click{}, &refused{http.StatusBadRequest, "unreadable"}
+		return nil, Click{}, &refused{http.StatusBadRequest, "unreadable"}
 	}
-	app, no := i.signer(apps, r.Header, raw)
+	signed, no := i.signer(apps, r.Header, raw)
 	if no != nil {
-		return App{}, Click{}, no
+		return nil, Click{}, no
 	}
 	c, no := form(r.Header, raw)
 	if no != nil {
-		return App{}, Click{}, no
+		return nil, Click{}, no
 	}
 	// The signing secret is the app's own.
-	app.ID = c.App
-	return app, c, nil
+	for n := range signed {
+		signed[n].ID = c.App
+	}
+	return signed, c, nil
 }
 
-// signer finds the app whose secret signed the request, once.
-func (i *Interactivity) signer(apps []App, h http.Header, raw []byte) (App, *refused) {
+// signer finds the app whose secret signed the request, once, as each Provider brought it.
+func (i *Interactivity) signer(apps []App, h http.Header, raw []byte) ([]App, *refused) {
 	why := "signature"
 	for _, app := range apps {
 		v, err := slack.NewSecretsVerifier(h, app.SigningSecret)
@@ -121,19 +124,22 @@ func (i *Interactivity) signer(apps []App, h http.Header, raw []byte) (App, *ref
 		switch {
 		case errors.Is(err, slack.ErrExpiredTimestamp):
 			why = "skew"
-		case err == nil && !i.first(h, raw):
-			return App{}, &refused{http.StatusUnauthorized, "replay"}
+		case err == nil && !i.first(app, h, raw):
+			return nil, &refused{http.StatusUnauthorized, "replay"}
 		case err == nil:
-			return app, nil
+			// Several Providers may have brought this app.
+			return slices.DeleteFunc(slices.Clone(apps), func(a App) bool { return a.SigningSecret != app.SigningSecret }), nil
 		}
 	}
-	return App{}, &refused{http.StatusUnauthorized, why}
+	return nil, &refused{http.StatusUnauthorized, why}
 }
 
 // first remembers what was signed for as long as the signature is good, and says whether it is new. Only what Slack
-// signed is remembered, so that nobody else can fill the memory.
-func (i *Interactivity) first(h http.Header, raw []byte) bool {
+// signed is remembered, so that nobody else can fill the memory, and each app for itself, so that none spends
+// another's.
+func (i *Interactivity) first(app App, h http.Header, raw []byte) bool {
 	sum := sha256.New()
+	_, _ = io.WriteString(sum, app.SigningSecret+":")
 	_, _ = io.WriteString(sum, h.Get("X-Slack-Request-Timestamp")+":")
 	_, _ = sum.Write(raw)
 	key := [sha256.Size]byte(sum.Sum(nil))

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/slack-go/slack"
@@ -23,8 +25,15 @@ type App struct {
 	ID string
 	// Team and Enterprise that the bot token is installed in, from auth.test.
 	Team, Enterprise string
+	// BotToken is what API speaks with. It only tells apps apart.
+	BotToken string
 	// AppToken opens Socket Mode; empty for an app that sends its clicks over HTTP.
 	AppToken string
+	// Way tells apart how Slack is reached: by which address, proxy and certificates. Who chose them could answer in
+	// Slack's place.
+	Way string
+	// Allows says whether a WebSocket may be opened to an address; nil allows all.
+	Allows func(*url.URL) bool
 	// SigningSecret is what the app signs HTTP requests with.
 	SigningSecret string
 	// Transport's proxy and TLS configuration are the WebSocket's too; nil for the default.
@@ -40,9 +49,15 @@ func (a App) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(a.String())) }
 // LogValue keeps the secrets out of structured logs.
 func (a App) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
-// key tells apps in Socket Mode apart: Slack hands each click to one of an app's connections, whichever Provider it
-// was opened for.
-func (a App) key() [sha256.Size]byte { return sha256.Sum256([]byte(a.AppToken)) }
+// key tells connections in Socket Mode apart: Slack hands each click to one of an app's connections, whichever Provider
+// it was opened for. Two ways to one app are two connections, since only one of them may be Slack's own.
+func (a App) key() [sha256.Size]byte { return sha256.Sum256([]byte(a.AppToken + "\x00" + a.Way)) }
+
+// hearsFor says whether what came over the connection of a counts for b too: it is the connection that b would have
+// opened, or whoever made a holds all tokens of b.
+func (a App) hearsFor(b App) bool {
+	return a.AppToken != "" && a.AppToken == b.AppToken && (a.Way == b.Way || a.BotToken != "" && a.BotToken == b.BotToken)
+}
 
 // Hub holds the Socket Mode connections of all apps, two for each: Slack renews a connection by closing it, and what
 // is pressed in between goes to the other one.
@@ -55,7 +70,16 @@ type Hub struct {
 
 	mu        sync.Mutex
 	listeners map[[sha256.Size]byte]*listener
-	apps      []App
+	// apps are read while Set waits for clicks, so mu does not guard them.
+	apps atomic.Pointer[[]App]
+}
+
+// all are the apps that there are now.
+func (h *Hub) all() []App {
+	if apps := h.apps.Load(); apps != nil {
+		return *apps
+	}
+	return nil
 }
 
 // HubOptions are the times of a Hub; each has its default.
@@ -92,7 +116,7 @@ func NewHub(d *Desk, o HubOptions) *Hub {
 func (h *Hub) Set(ctx context.Context, apps []App) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.apps = apps
+	h.apps.Store(&apps)
 	wanted := map[[sha256.Size]byte]App{}
 	for _, a := range apps {
 		if _, twice := wanted[a.key()]; a.AppToken != "" && !twice {
@@ -114,10 +138,8 @@ func (h *Hub) Set(ctx context.Context, apps []App) {
 
 // signers are the apps that sign HTTP requests.
 func (h *Hub) signers() []App {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	var out []App
-	for _, a := range h.apps {
+	for _, a := range h.all() {
 		if a.SigningSecret != "" {
 			out = append(out, a)
 		}
@@ -135,7 +157,7 @@ func (h *Hub) Troubles() map[string]string {
 		if why == "" {
 			continue
 		}
-		for _, a := range h.apps {
+		for _, a := range h.all() {
 			if a.AppToken != "" && a.key() == key {
 				out[a.Provider] = why
 			}
@@ -154,6 +176,6 @@ func (h *Hub) Close() {
 		delete(h.listeners, key)
 	}
 	ending.Wait()
-	h.apps = nil
+	h.apps.Store(nil)
 	h.desk.Wait()
 }

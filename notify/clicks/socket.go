@@ -2,11 +2,13 @@ package clicks
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -253,7 +255,7 @@ func (l *line) envelope(ctx context.Context, id string, payload []byte) {
 	l.room <- struct{}{}
 	l.judging.Go(func() {
 		defer func() { <-l.room }()
-		a := desk.take(ctx, l.self(), c)
+		a, app := desk.take(ctx, l.heard(), c)
 		if a.Acknowledge() {
 			sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			defer cancel()
@@ -261,15 +263,22 @@ func (l *line) envelope(ctx context.Context, id string, payload []byte) {
 				desk.Log.Warn("slack: a click could not be acknowledged", "provider", l.app.Provider)
 			}
 		}
-		desk.reply(ctx, l.self(), c, a)
+		desk.reply(ctx, app, c, a)
 	})
 }
 
-// self is the app, with the ID that Slack said.
-func (l *listener) self() App {
+// heard are the Providers that these lines hear for, each with the app's ID that Slack said.
+func (l *listener) heard() []App {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.app
+	out := []App{l.app}
+	for _, a := range l.hub.all() {
+		if a.Provider != l.app.Provider && l.app.hearsFor(a) {
+			a.ID = l.app.ID
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 func (l *line) opened(hello *socketmode.Request) {
@@ -280,12 +289,23 @@ func (l *line) opened(hello *socketmode.Request) {
 		l.app.ID = hello.ConnectionInfo.AppID
 		// All our lines are taken off, whether they are open by now or not.
 		before := s.others
-		s.open, s.tries, s.why, s.others = true, 0, "", max(0, hello.NumConnections-len(l.lines))
+		s.open, s.tries, s.why, s.others = true, 0, "", max(0, hello.NumConnections-l.ours())
 		s.shared = s.others > 0 && (s.hellos == 0 || before > 0)
 		s.hellos++
 	})
 	l.hub.desk.Log.Info("slack connected", "provider", l.app.Provider, "line", l.n, "connections", hello.NumConnections,
 		"app", clip(hello.ConnectionInfo.AppID))
+}
+
+// ours is how many lines all listeners of this app have.
+func (l *listener) ours() int {
+	ways := map[[sha256.Size]byte]bool{l.app.key(): true}
+	for _, a := range l.hub.all() {
+		if a.AppToken == l.app.AppToken {
+			ways[a.key()] = true
+		}
+	}
+	return len(ways) * len(l.lines)
 }
 
 func (l *line) closed() {
@@ -355,6 +375,17 @@ func (l *listener) dialer() *websocket.Dialer {
 			return nil, err
 		}
 		return &hearing{Conn: c, heard: heard.SetToCurrentTime}, nil
+	}
+	if allows, proxy := l.app.Allows, d.Proxy; allows != nil {
+		d.Proxy = func(r *http.Request) (*url.URL, error) {
+			if !allows(r.URL) {
+				return nil, fmt.Errorf("the WebSocket is to %s, which is not a host of Slack", r.URL.Host)
+			}
+			if proxy == nil {
+				return nil, nil
+			}
+			return proxy(r)
+		}
 	}
 	return d
 }

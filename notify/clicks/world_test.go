@@ -92,7 +92,9 @@ type world struct {
 	hub   *Hub
 	rules []Rule
 	ts    string
-	log   *strings.Builder
+	// poster is the Provider that posted the card.
+	poster string
+	log    *strings.Builder
 }
 
 // asked is a Rollback that asks.
@@ -132,7 +134,9 @@ func newWorld(t *testing.T, o slackstub.Options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, slack: ws, store: &store{all: map[string]v1alpha1.Rollback{}}, log: &strings.Builder{}}
+	w := &world{
+		t: t, slack: ws, store: &store{all: map[string]v1alpha1.Rollback{}}, log: &strings.Builder{}, poster: "production/slack",
+	}
 	w.rules = []Rule{{Policy: "production/apps", SlackApproval: v1alpha1.SlackApproval{
 		Users: []string{slackstub.Jane}, UserGroups: []string{slackstub.GroupID},
 	}}}
@@ -142,7 +146,7 @@ func newWorld(t *testing.T, o slackstub.Options) *world {
 	}
 	w.desk = NewDesk(Options{
 		Records: w.store, Rules: func(context.Context, *v1alpha1.Rollback) ([]Rule, error) { return w.rules, nil },
-		Places: func(*v1alpha1.Rollback) []Place { return []Place{{slackstub.ChannelID, w.ts}} },
+		Places: func(*v1alpha1.Rollback) []Place { return []Place{{w.poster, slackstub.ChannelID, w.ts}} },
 		Log:    slog.New(slog.NewTextHandler(io.MultiWriter(&lockedLog{b: w.log}), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	w.store.put(asked())

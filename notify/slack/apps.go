@@ -46,6 +46,8 @@ type state struct {
 type Apps struct {
 	// Reader reads Providers and Secrets, live.
 	Reader client.Reader
+	// Hosts that a Provider's address may name beside Slack's own.
+	Hosts Hosts
 	// Now is the clock.
 	Now func() time.Time
 	// Log gets one line for each trouble, when it comes and when it goes.
@@ -117,7 +119,7 @@ func (a *Apps) snapshot() map[types.NamespacedName]state {
 // look reads one Provider, and tries its token when that is due.
 func (a *Apps) look(ctx context.Context, name types.NamespacedName, known state) *state {
 	s := &state{app: known.app, tested: known.tested, trouble: known.trouble, said: known.said}
-	settings, err := Read(ctx, a.Reader, name)
+	settings, err := Read(ctx, a.Reader, name, a.Hosts)
 	var wrong *Trouble
 	switch {
 	case errors.As(err, &wrong):
@@ -148,13 +150,16 @@ func (a *Apps) look(ctx context.Context, name types.NamespacedName, known state)
 }
 
 func (a *Apps) newApp(s *Settings) *App {
-	speaks := &http.Client{Transport: s.Transport, Timeout: s.Timeout}
+	speaks := &http.Client{Transport: s.Transport, Timeout: s.Timeout, CheckRedirect: stay}
 	if a.http != nil {
 		speaks = a.http(s)
 	}
 	return &App{Settings: s, Client: slack.New(string(s.Token), slack.OptionAPIURL(s.API),
 		slack.OptionAppLevelToken(string(s.AppToken)), slack.OptionHTTPClient(speaks))}
 }
+
+// stay does not follow a redirect: it would carry the token elsewhere, and Slack sends none.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // test asks Slack who the token is, and where it can be asked, whether it may post to the channel. What is learned
 // fills a copy, which keeps the client.

@@ -28,7 +28,7 @@ func BenchmarkAThousandOpenRollbacks(b *testing.B) {
 		now := time.Now()
 		clock := func() time.Time { return now }
 		log := slog.New(slog.DiscardHandler)
-		apps := &Apps{Reader: w.objects, Now: clock, Log: log, http: func(*Settings) *http.Client { return w.slack.Client() }}
+		apps := &Apps{Reader: w.objects, Hosts: Hosts{"slack.test"}, Now: clock, Log: log, http: func(*Settings) *http.Client { return w.slack.Client() }}
 		apps.Refresh(b.Context(), []types.NamespacedName{provider1})
 		w.poster = New(Options{
 			Cluster: "prod-eu-1", Apps: apps, Records: w.store, All: w.store.list, Now: clock, Log: log,

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -42,6 +43,10 @@ type Settings struct {
 	Suspended bool
 	// Transport has the proxy and the certificates, which count for the WebSocket too.
 	Transport *http.Transport
+	// Way tells apart how Slack is reached: by which address, proxy and certificates.
+	Way string
+	// hosts that the address may name beside Slack's own.
+	hosts Hosts
 	// sum changes with anything of the above.
 	sum [sha256.Size]byte
 }
@@ -66,8 +71,9 @@ const group = "notification.toolkit.fluxcd.io"
 // versions in which Flux serves Providers, the newer one first.
 var versions = []string{"v1", "v1beta3"}
 
-// Read reads a Provider and its Secrets. The error is a *Trouble where somebody has to change something.
-func Read(ctx context.Context, c client.Reader, name types.NamespacedName) (*Settings, error) {
+// Read reads a Provider and its Secrets. The error is a *Trouble where somebody has to change something. Only Slack's
+// hosts are spoken to, and those that hosts names.
+func Read(ctx context.Context, c client.Reader, name types.NamespacedName, hosts Hosts) (*Settings, error) {
 	spec, err := provider(ctx, c, name)
 	if err != nil {
 		return nil, err
@@ -87,7 +93,7 @@ func Read(ctx context.Context, c client.Reader, name types.NamespacedName) (*Set
 	s := &Settings{
 		Name: name, Channel: strings.TrimSpace(spec.Channel), Timeout: 15 * time.Second, Suspended: spec.Suspend,
 		Token: key(tokens, "token"), AppToken: key(tokens, "appToken"), SigningSecret: key(tokens, "signingSecret"),
-		From: name.Namespace + "/" + spec.SecretRef.Name,
+		From: name.Namespace + "/" + spec.SecretRef.Name, hosts: hosts,
 	}
 	if spec.Timeout != nil && spec.Timeout.Duration > 0 {
 		s.Timeout = spec.Timeout.Duration
@@ -99,6 +105,8 @@ func Read(ctx context.Context, c client.Reader, name types.NamespacedName) (*Set
 	if s.Transport, err = network.transport(ctx, spec, tokens); err != nil {
 		return nil, err
 	}
+	way := sha256.Sum256([]byte(s.API + "\x00" + network.seen.String()))
+	s.Way = hex.EncodeToString(way[:])
 	s.sum = sha256.Sum256(fmt.Append(nil, []string{
 		s.API, s.Channel, string(s.Token), string(s.AppToken), string(s.SigningSecret), s.From, s.Timeout.String(),
 		fmt.Sprint(s.Suspended), network.seen.String(),
@@ -125,6 +133,9 @@ func (s *Settings) check(address string) error {
 	}
 	api, err := base(address)
 	if err != nil {
+		return trouble(err.Reason, "Provider %s: %s", s.Name, err.Sentence)
+	}
+	if err := s.hosts.judge(api); err != nil {
 		return trouble(err.Reason, "Provider %s: %s", s.Name, err.Sentence)
 	}
 	s.API = api

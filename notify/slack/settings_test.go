@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -53,6 +54,15 @@ func TestSettings(t *testing.T) {
 			[]string{"incoming webhook", "chat.postMessage"}},
 		"a webhook in the Secret": {func(o *objects) { o.secrets[tokens]["address"] = "https://hooks.slack.com/services/T0/B0/secret" }, "Webhook",
 			[]string{"incoming webhook"}},
+		"an address of another host": {func(o *objects) { o.specs[provider1]["address"] = "https://slack.evil.example/api/" }, "WrongAddress",
+			[]string{"slack.evil.example", "not Slack's", "use https://slack.com/api/chat.postMessage", "--slack-hosts=slack.evil.example"}},
+		"another host in the Secret": {func(o *objects) { o.secrets[tokens]["address"] = "https://evil.example/api/" }, "WrongAddress",
+			[]string{"evil.example"}},
+		"a host that ends as Slack's": {func(o *objects) { o.specs[provider1]["address"] = "https://notslack.com/api/" }, "WrongAddress",
+			[]string{"notslack.com"}},
+		"Slack without TLS": {func(o *objects) { o.specs[provider1]["address"] = "http://slack.com/api/" }, "WrongAddress",
+			[]string{"unencrypted", "https://slack.com/api/"}},
+		"Slack at another port":                    {func(o *objects) { o.specs[provider1]["address"] = "https://slack.com:8443/api/" }, "WrongAddress", []string{"another port"}},
 		"an address that is none":                  {func(o *objects) { o.specs[provider1]["address"] = "slack" }, "WrongAddress", []string{"https://slack.com/api/"}},
 		"an address with a password":               {func(o *objects) { o.specs[provider1]["address"] = "https://u:secret@slack.com/api/" }, "WrongAddress", nil},
 		"certificates that are none":               {func(o *objects) { with(o, "certSecretRef", "certs", map[string]string{"ca.crt": "secret"}) }, "WrongCertificate", []string{"ca.crt"}},
@@ -64,7 +74,7 @@ func TestSettings(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := acme("")
 			tt.change(o)
-			s, err := Read(t.Context(), o, provider1)
+			s, err := Read(t.Context(), o, provider1, nil)
 			var wrong *Trouble
 			switch {
 			case tt.reason == "" && err != nil:
@@ -105,6 +115,59 @@ func TestTheAddressIsFluxsOrAMethods(t *testing.T) {
 	}
 }
 
+func TestOnlySlacksHostsAndThoseThatThePlatformNames(t *testing.T) {
+	named := Hosts{"127.0.0.1", "gateway.example:8443"}
+	for address, want := range map[string]bool{
+		"https://slack.com/api/":               true,
+		"https://slack.com:443/api/":           true,
+		"wss://wss-primary.slack.com/link/":    true,
+		"https://acme.enterprise.slack.com/":   true,
+		"https://SLACK-GOV.com/api/":           true,
+		"http://127.0.0.1:8080/api/":           true,
+		"ws://127.0.0.1:8080/link/":            true,
+		"https://gateway.example:8443/api/":    true,
+		"https://gateway.example/api/":         false,
+		"https://slack.com.evil.example/api/":  false,
+		"https://evilslack.com/api/":           false,
+		"http://slack.com/api/":                false,
+		"ws://wss-primary.slack.com/link/":     false,
+		"https://slack.com:8443/api/":          false,
+		"https://169.254.169.254/latest/":      false,
+		"https://slack.com@evil.example/api/":  false,
+		"https://evil.example/slack.com/api/":  false,
+		"https://evil.example?host=slack.com/": false,
+	} {
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := named.Allow(u); got != want {
+			t.Errorf("%s is allowed: %v, want %v", address, got, want)
+		}
+	}
+}
+
+func TestARedirectIsNotFollowed(t *testing.T) {
+	led := make(chan string, 1)
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		led <- r.Form.Get("token")
+	}))
+	defer elsewhere.Close()
+	gateway := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	defer gateway.Close()
+	apps := &Apps{Reader: acme(gateway.URL + "/api/"), Hosts: Hosts{"127.0.0.1"}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	apps.Refresh(t.Context(), []types.NamespacedName{provider1})
+	select {
+	case token := <-led:
+		t.Errorf("the redirect was followed with the token %q", token)
+	default:
+	}
+	if c := apps.Condition(provider1, nil); c.Reason != "Unreachable" {
+		t.Errorf("the condition is %+v", c)
+	}
+}
+
 func TestSecretsPrintAsNothing(t *testing.T) {
 	s := &Settings{Token: "xoxb-secret", AppToken: "xapp-secret", SigningSecret: "0123secret"}
 	raw, _ := json.Marshal(s.Token)
@@ -140,7 +203,7 @@ func real(t *testing.T, o slackstub.Options, change func(*slackstub.Workspace, *
 	if change != nil {
 		change(w, objects)
 	}
-	apps := &Apps{Reader: objects, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	apps := &Apps{Reader: objects, Hosts: Hosts{"127.0.0.1"}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	apps.Refresh(t.Context(), []types.NamespacedName{provider1})
 	return w, apps
 }
@@ -199,7 +262,7 @@ func TestRotationNeedsNoRestart(t *testing.T) {
 	}
 	defer w.Close()
 	o := acme(w.APIURL())
-	apps := &Apps{Reader: o, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	apps := &Apps{Reader: o, Hosts: Hosts{"127.0.0.1"}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	all := []types.NamespacedName{provider1}
 	apps.Refresh(t.Context(), all)
 	first := apps.Get(provider1)

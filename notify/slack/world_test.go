@@ -177,7 +177,7 @@ func bubble(t *testing.T, o slackstub.Options, f func(w *world)) {
 func (w *world) start() {
 	log := slog.New(slog.NewTextHandler(&locked{w: w.log}, nil))
 	ctx, cancel := context.WithCancel(w.t.Context())
-	w.apps = &Apps{Reader: w.objects, Now: time.Now, Log: log, http: func(*Settings) *http.Client { return w.slack.Client() }}
+	w.apps = &Apps{Reader: w.objects, Hosts: Hosts{"slack.test"}, Now: time.Now, Log: log, http: func(*Settings) *http.Client { return w.slack.Client() }}
 	w.apps.Refresh(ctx, []types.NamespacedName{provider1})
 	o := w.options
 	o.Cluster, o.Apps, o.Records, o.All, o.Log = "prod-eu-1", w.apps, w.store, w.store.list, log

@@ -75,7 +75,7 @@ func newCounter(b *testing.B) *counter {
 			return []clicks.Rule{rule}, live.List(ctx, &corev1.PodList{}, client.InNamespace(r.Namespace))
 		},
 		Places: func(r *v1alpha1.Rollback) []clicks.Place {
-			return []clicks.Place{{Channel: r.Status.Card.Channel, Message: r.Status.Card.TS}}
+			return []clicks.Place{{Provider: r.Status.Card.Provider, Channel: r.Status.Card.Channel, Message: r.Status.Card.TS}}
 		},
 	}), clicks.HubOptions{Stagger: time.Millisecond})
 	b.Cleanup(c.hub.Close)

@@ -195,7 +195,8 @@ func (w *world) run(ctx context.Context, binary string) error {
 		return fmt.Errorf("make the sidecar's log: %w", err)
 	}
 	cmd := exec.Command(binary, "--cluster=demo", "--kubeconfig="+kubeconfig,
-		"--storage="+filepath.Join(w.dir, "mirrors"), "--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0")
+		"--storage="+filepath.Join(w.dir, "mirrors"), "--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0",
+		"--slack-hosts=127.0.0.1")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), "POD_NAMESPACE="+testenv.Namespace)
 	if w.sidecar, err = process.Start("backstop", cmd); err != nil {
