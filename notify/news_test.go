@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -32,7 +31,7 @@ func TestWhatsNew(t *testing.T) {
 	asking := func(s *v1alpha1.RollbackStatus) {
 		proved(s)
 		s.Waiting = &v1alpha1.Waiting{Why: "a person decides", Asked: &v1alpha1.Asked{
-			Until:   metav1.NewMicroTime(time.Date(2026, 11, 21, 14, 32, 0, 0, time.UTC)),
+			Until:   v1alpha1.NewTime(time.Date(2026, 11, 21, 14, 32, 0, 0, time.UTC)),
 			Because: []string{"the policy asks for an approval", "the files are shared"},
 		}}
 	}

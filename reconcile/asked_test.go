@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
@@ -16,7 +14,7 @@ func TestAskingPeopleSaysUntilWhenAndWhy(t *testing.T) {
 		t.Fatalf("got %s, asked %v", got.Do, got.Asked)
 	}
 	want := firstSeen(&w.Form.Status).Add(w.Policy.Grace + time.Hour)
-	if !got.Asked.Until.Equal(&metav1.MicroTime{Time: want}) || len(got.Asked.Because) == 0 ||
+	if !got.Asked.Until.Equal(new(v1alpha1.NewTime(want))) || len(got.Asked.Because) == 0 ||
 		got.Asked.Because[0] != "the policy asks for an approval" {
 		t.Errorf("asked %+v, want until %s, because the policy asks for an approval", got.Asked, want)
 	}
@@ -24,7 +22,7 @@ func TestAskingPeopleSaysUntilWhenAndWhy(t *testing.T) {
 
 func TestAQuestionStaysWhileSomethingIsInTheWay(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	asked := &v1alpha1.Asked{Until: metav1.NewMicroTime(now.Add(time.Hour))}
+	asked := &v1alpha1.Asked{Until: v1alpha1.NewTime(now.Add(time.Hour))}
 	r := &v1alpha1.Rollback{Status: v1alpha1.RollbackStatus{Waiting: &v1alpha1.Waiting{Why: "a person decides", Asked: asked}}}
 	if got := waitingFor(r, "fetch main: no route to host; trying again", nil, now); got.Asked != asked {
 		t.Errorf("the question is gone: %+v", got)

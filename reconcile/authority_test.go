@@ -33,8 +33,8 @@ func TestWhatForbidsAWriteComesBeforeDecisions(t *testing.T) {
 				}
 			}
 			got := decide(aWorld(tt.change, decidedBy(decision("jane", v1alpha1.Approve, 0))))
-			if got.Outcome.Result != v1alpha1.ResultNotified || !strings.Contains(got.Outcome.Sentence, tt.says) {
-				t.Errorf("got %s %q, want %s …%s…", got.Do, got.Outcome.Sentence, v1alpha1.ResultNotified, tt.says)
+			if got.Outcome.Result != v1alpha1.ResultReportedOnly || !strings.Contains(got.Outcome.Sentence, tt.says) {
+				t.Errorf("got %s %q, want %s …%s…", got.Do, got.Outcome.Sentence, v1alpha1.ResultReportedOnly, tt.says)
 			}
 		})
 	}

@@ -10,7 +10,7 @@ import (
 
 var t0 = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 
-func micro(t time.Time) metav1.MicroTime { return metav1.NewMicroTime(t) }
+func micro(t time.Time) v1alpha1.Time { return v1alpha1.NewTime(t) }
 
 type worldChange func(*World)
 

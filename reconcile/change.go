@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
@@ -34,7 +32,7 @@ func (e *Engine) landAgain(ctx context.Context, w *World, _ Step, form *v1alpha1
 		return err
 	}
 	form.Status.Landed = &v1alpha1.Landed{
-		Commit: landing.Change.Commit, At: metav1.NewMicroTime(e.Now()), Again: landings(&form.Status) + 1,
+		Commit: landing.Change.Commit, At: v1alpha1.NewTime(e.Now()), Again: landings(&form.Status) + 1,
 	}
 	return nil
 }

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
@@ -379,7 +377,7 @@ func failedBefore(e *Election, bad string) bool {
 
 func end(w *World, r v1alpha1.Result, format string, args ...any) Step {
 	return Step{Do: DoOutcome, Outcome: v1alpha1.Outcome{
-		Result: r, Sentence: sentence(fmt.Sprintf(format, args...)), At: metav1.NewMicroTime(w.Now),
+		Result: r, Sentence: sentence(fmt.Sprintf(format, args...)), At: v1alpha1.NewTime(w.Now),
 	}}
 }
 

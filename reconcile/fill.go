@@ -6,21 +6,19 @@ import (
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
 // The pure blanks, and the ones that one read or one request fills. suspect, target and change have files of their own.
 
 func (e *Engine) fillWaiting(_ context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
-	var until *metav1.MicroTime
+	var until *v1alpha1.Time
 	switch {
 	case !step.Until.IsZero():
-		t := metav1.NewMicroTime(step.Until)
+		t := v1alpha1.NewTime(step.Until)
 		until = &t
 	case step.Wait > lookAgain:
-		t := metav1.NewMicroTime(w.Now.Add(step.Wait).Truncate(time.Second))
+		t := v1alpha1.NewTime(w.Now.Add(step.Wait).Truncate(time.Second))
 		until = &t
 	}
 	form.Status.Waiting = waitingFor(form, step.Why, until, w.Now)
@@ -75,7 +73,7 @@ func (e *Engine) fillOutcome(_ context.Context, _ *World, step Step, form *v1alp
 // fillFromTrail takes over a revert that the branch already carries: this form's own, saved too late, or a sibling's.
 func (e *Engine) fillFromTrail(_ context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
 	t := step.Trail
-	c := &v1alpha1.Change{Commit: t.Commit, Branch: form.Status.Suspect.Branch, At: metav1.NewMicroTime(t.When)}
+	c := &v1alpha1.Change{Commit: t.Commit, Branch: form.Status.Suspect.Branch, At: v1alpha1.NewTime(t.When)}
 	if !slices.Contains(t.Rollbacks, w.Self) && len(t.Rollbacks) > 0 {
 		c.By = t.Rollbacks[0]
 	}
@@ -112,7 +110,7 @@ func markersOf(s *v1alpha1.Suspect) []string {
 func (e *Engine) fillLanded(_ context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
 	form.Status.Landed = &v1alpha1.Landed{
 		Commit: orElse(w.Branch.HoldsTarget, form.Status.Change.Commit),
-		At:     metav1.NewMicroTime(w.Now),
+		At:     v1alpha1.NewTime(w.Now),
 	}
 	return nil
 }
@@ -126,7 +124,7 @@ func (e *Engine) fillRequest(ctx context.Context, w *World, _ Step, form *v1alph
 	if err := e.Flux.Request(ctx, origin.Cascade, token); err != nil {
 		return fmt.Errorf("ask Flux to reconcile: %w", err)
 	}
-	form.Status.Request = &v1alpha1.Request{Token: token, Objects: origin.Cascade, At: metav1.NewMicroTime(w.Now)}
+	form.Status.Request = &v1alpha1.Request{Token: token, Objects: origin.Cascade, At: v1alpha1.NewTime(w.Now)}
 	return nil
 }
 
@@ -164,7 +162,7 @@ func (e *Engine) fillLift(ctx context.Context, w *World, step Step, form *v1alph
 		}
 		release.Commit = orElse(commit, release.Commit)
 	}
-	release.At = metav1.NewMicroTime(e.Now())
+	release.At = v1alpha1.NewTime(e.Now())
 	s.Release = release
 	s.Waiting = nil
 	return e.wakeAutomation(ctx, w, origin)
@@ -190,7 +188,7 @@ func (e *Engine) wakeAutomation(ctx context.Context, w *World, origin Origin) er
 }
 
 func (e *Engine) fillReleased(_ context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
-	form.Status.Release = &v1alpha1.HoldRelease{By: step.By, At: metav1.NewMicroTime(w.Now)}
+	form.Status.Release = &v1alpha1.HoldRelease{By: step.By, At: v1alpha1.NewTime(w.Now)}
 	form.Status.Waiting = nil
 	return nil
 }

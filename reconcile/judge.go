@@ -44,7 +44,7 @@ func judge(w *World) Step {
 	}
 	wait := min(deadline.Sub(w.Now), heals(w))
 	return Step{Do: DoWait, Wait: min(max(wait, time.Second), restAgain),
-		Asked: &v1alpha1.Asked{Until: metav1.NewMicroTime(deadline), Because: eachSentence(asks),
+		Asked: &v1alpha1.Asked{Until: v1alpha1.NewTime(deadline), Because: eachSentence(asks),
 			OnlyReject: sentence(barred)},
 		Why: "a person decides by " + deadline.UTC().Format("15:04:05 MST") + ": " + strings.Join(asks, "; ")}
 }
@@ -75,7 +75,7 @@ func person(w *World, d v1alpha1.Decision) Step {
 		return end(w, v1alpha1.ResultFailed, "%s approved, but Backstop cannot push: %s", d.By, w.ReadOnly)
 	}
 	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
-		Answer: d.Answer, By: d.By, At: metav1.NewMicroTime(w.Now), Why: cut(d.Reason, 500), Release: w.Policy.Release,
+		Answer: d.Answer, By: d.By, At: v1alpha1.NewTime(w.Now), Why: cut(d.Reason, 500), Release: w.Policy.Release,
 	}}
 }
 
@@ -94,7 +94,7 @@ func firstDecision(ds []v1alpha1.Decision) (v1alpha1.Decision, bool) {
 
 func verdict(w *World, by, why string) Step {
 	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
-		Answer: v1alpha1.Approve, By: by, At: metav1.NewMicroTime(w.Now), Why: cut(why, 1000),
+		Answer: v1alpha1.Approve, By: by, At: v1alpha1.NewTime(w.Now), Why: cut(why, 1000),
 		Cooldown: metav1.Duration{Duration: w.Policy.Cooldown}, Release: w.Policy.Release,
 	}}
 }

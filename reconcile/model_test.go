@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -83,7 +82,7 @@ func (m *model) Blame(_ context.Context, _ Source, q Query) (v1alpha1.Suspect, e
 		if c.value == q.Image && p.value != q.Image && c.trail == nil {
 			auto := v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: m.ns, Name: "a"}
 			return v1alpha1.Suspect{
-				Commit: c.id, Parent: p.id, When: metav1.NewMicroTime(c.when), Automation: &auto, OnlyImages: true,
+				Commit: c.id, Parent: p.id, When: v1alpha1.NewTime(c.when), Automation: &auto, OnlyImages: true,
 				Nodes: []v1alpha1.Node{{File: "app.yaml", Pointer: "/image", Part: "Image", Bad: c.value, Former: p.value,
 					Marker: m.ns + ":app"}},
 			}, nil
@@ -159,7 +158,7 @@ func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, 
 			trail.Images = append(trail.Images, r.Image)
 			trail.Workloads = append(trail.Workloads, r.Workloads...)
 			trail.Reverts = append(trail.Reverts, r.Suspect.Commit)
-			out[i].Change = &v1alpha1.Change{Branch: "main", At: metav1.NewMicroTime(m.now)}
+			out[i].Change = &v1alpha1.Change{Branch: "main", At: v1alpha1.NewTime(m.now)}
 		}
 		if len(trail.Rollbacks) == 0 {
 			return nil

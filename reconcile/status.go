@@ -62,12 +62,12 @@ func progress(r *v1alpha1.Rollback) string {
 // waitingFor keeps since while the reason stays the same, so that a status that says nothing new is not written. What
 // people were asked stays asked until somebody decided, and the time by which a revert must be verified stays too,
 // whatever is in the way meanwhile.
-func waitingFor(r *v1alpha1.Rollback, why string, until *metav1.MicroTime, now time.Time) *v1alpha1.Waiting {
+func waitingFor(r *v1alpha1.Rollback, why string, until *v1alpha1.Time, now time.Time) *v1alpha1.Waiting {
 	why = sentence(why)
 	if why == "" {
 		return nil
 	}
-	out := &v1alpha1.Waiting{Why: why, Until: until, Since: metav1.NewMicroTime(now)}
+	out := &v1alpha1.Waiting{Why: why, Until: until, Since: v1alpha1.NewTime(now)}
 	old := r.Status.Waiting
 	if old == nil {
 		return out

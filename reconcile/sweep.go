@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
@@ -115,8 +113,8 @@ func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 		return fmt.Errorf("adopt the hold of %s: %w", h.Policy, err)
 	}
 	before := form.DeepCopy()
-	now := metav1.NewMicroTime(e.Now())
-	since := metav1.NewMicroTime(h.Since)
+	now := v1alpha1.NewTime(e.Now())
+	since := v1alpha1.NewTime(h.Since)
 	s := &form.Status
 	s.Suspect = &v1alpha1.Suspect{
 		Source: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: o.Source.Name.Namespace, Name: o.Source.Name.Name},

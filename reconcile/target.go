@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
@@ -30,7 +28,7 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 		return fmt.Errorf("read what was there before %s: %w", short(s.Suspect.Commit), err)
 	}
 	if t, ok := chosenBefore(w, former); ok {
-		t.At = metav1.NewMicroTime(w.Now)
+		t.At = v1alpha1.NewTime(w.Now)
 		s.Target = &t
 		return nil
 	}
@@ -48,7 +46,7 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 			return err
 		}
 	}
-	target.Proof, target.At = sentence(target.Proof), metav1.NewMicroTime(w.Now)
+	target.Proof, target.At = sentence(target.Proof), v1alpha1.NewTime(w.Now)
 	if s.Target == nil {
 		// What it waits for stays when the registry is asked again: most answers are the same.
 		s.Waiting = nil

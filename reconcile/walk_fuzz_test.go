@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
@@ -127,7 +125,7 @@ func (m *model) decideOn(arg int, question string) {
 	_ = question
 	for _, r := range m.records {
 		r.Spec.Decisions = append(r.Spec.Decisions, v1alpha1.Decision{
-			By: fmt.Sprintf("jane%d", len(r.Spec.Decisions)), At: metav1.NewMicroTime(m.now),
+			By: fmt.Sprintf("jane%d", len(r.Spec.Decisions)), At: v1alpha1.NewTime(m.now),
 			Answer: []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject}[arg%2],
 		})
 		m.version++

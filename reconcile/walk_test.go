@@ -253,7 +253,7 @@ func (m modelPods) Failing(_ context.Context, key Key, _ []v1alpha1.Workload) (S
 		s.Failures = []v1alpha1.Failure{{
 			Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app", UID: "w"}, Container: "app",
 			Revision: m.introduced(key.Image), Cause: v1alpha1.CauseNotFound, Message: "not found",
-			Since: metav1.NewMicroTime(m.now),
+			Since: v1alpha1.NewTime(m.now),
 		}}
 	} else if m.started[key.Image] {
 		s.Started = "Pod/app"

@@ -105,7 +105,7 @@ func healthy() Facts {
 			}}},
 			Applied: gitrepo.Place{Commit: suspect, Image: good},
 			Suspect: &v1alpha1.Suspect{Commit: suspect, Subject: "Update backend", Author: "fluxcdbot <fluxcdbot@acme.test>",
-				When: metav1.NewMicroTime(noon.Add(-49 * time.Hour)), Automation: new(refOf("ImageUpdateAutomation", "production", "production"))},
+				When: v1alpha1.NewTime(noon.Add(-49 * time.Hour)), Automation: new(refOf("ImageUpdateAutomation", "production", "production"))},
 			Fetched: true, Attempted: true,
 		},
 		Registry: Registry{

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -82,7 +81,7 @@ type waiting struct {
 	message     string
 }
 
-func (w waiting) failure(since metav1.MicroTime) v1alpha1.Failure {
+func (w waiting) failure(since v1alpha1.Time) v1alpha1.Failure {
 	return v1alpha1.Failure{Container: w.name, Cause: w.cause, Message: w.message, Since: since}
 }
 
@@ -117,7 +116,7 @@ func waitingWhere(pod *corev1.Pod, want func(name, image string) bool) []waiting
 }
 
 // micro is a time as the API server keeps it: what is compared with its record later must not be finer.
-func micro(t time.Time) metav1.MicroTime { return metav1.NewMicroTime(t.Truncate(time.Microsecond)) }
+func micro(t time.Time) v1alpha1.Time { return v1alpha1.NewTime(t.Truncate(time.Microsecond)) }
 
 // statusesOf are the statuses of a pod's containers: init containers and sidecars, the others, ephemeral ones.
 func statusesOf(pod *corev1.Pod) [3][]corev1.ContainerStatus {

@@ -8,7 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -306,7 +305,7 @@ func TestFailingKeepsTheFirstError(t *testing.T) {
 	}
 	want := []v1alpha1.Failure{{
 		Workload: web("Deployment"), Revision: "h2", Container: "web", Pod: "a", Platform: "linux/amd64",
-		Cause: v1alpha1.CauseNotFound, Message: got.Failures[0].Message, Since: metav1.NewMicroTime(first),
+		Cause: v1alpha1.CauseNotFound, Message: got.Failures[0].Message, Since: v1alpha1.NewTime(first),
 	}}
 	if diff := cmp.Diff(want, got.Failures); diff != "" {
 		t.Errorf("failures (-want +got):\n%s", diff)

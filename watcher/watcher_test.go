@@ -294,13 +294,13 @@ func TestView(t *testing.T) {
 		old := rollback("web-1", func(r *v1alpha1.Rollback) {
 			r.Annotations = ordinal("1")
 			r.Status.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultVerified}
-			r.Status.Failures = []v1alpha1.Failure{{Workload: web("Deployment"), Since: metav1.NewMicroTime(noon())}}
+			r.Status.Failures = []v1alpha1.Failure{{Workload: web("Deployment"), Since: v1alpha1.NewTime(noon())}}
 		})
 		newer := rollback("web-2", func(r *v1alpha1.Rollback) {
 			r.Annotations = ordinal("2")
 			r.Status.Failures = []v1alpha1.Failure{
-				{Workload: web("Deployment"), Since: metav1.NewMicroTime(noon().Add(2 * time.Hour))},
-				{Workload: web("Deployment"), Since: metav1.NewMicroTime(noon().Add(time.Hour))},
+				{Workload: web("Deployment"), Since: v1alpha1.NewTime(noon().Add(2 * time.Hour))},
+				{Workload: web("Deployment"), Since: v1alpha1.NewTime(noon().Add(time.Hour))},
 			}
 		})
 		s.put(t, old)

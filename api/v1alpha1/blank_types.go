@@ -51,7 +51,7 @@ type Suspect struct {
 	// +kubebuilder:validation:MaxLength=512
 	Author string `json:"author,omitempty"`
 	// When is the committer's time.
-	When metav1.MicroTime `json:"when"`
+	When Time `json:"when"`
 	// Automation is the ImageUpdateAutomation that wrote it, where it was one.
 	// +optional
 	Automation *ObjectRef `json:"automation,omitempty"`
@@ -101,7 +101,7 @@ type Target struct {
 	// +kubebuilder:validation:MaxLength=2048
 	Proof string `json:"proof,omitempty"`
 	// At is when it was proved.
-	At metav1.MicroTime `json:"at"`
+	At Time `json:"at"`
 }
 
 // Verdict says whether Git is changed, and who said so.
@@ -111,7 +111,7 @@ type Verdict struct {
 	// By is the policy (policy NAMESPACE/NAME) or the person.
 	By string `json:"by"`
 	// At is when.
-	At metav1.MicroTime `json:"at"`
+	At Time `json:"at"`
 	// Why in a sentence.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
@@ -147,7 +147,7 @@ type Change struct {
 	// +optional
 	By string `json:"by,omitempty"`
 	// At is when.
-	At metav1.MicroTime `json:"at"`
+	At Time `json:"at"`
 }
 
 // Landed is the first commit on the deployed branch that holds the target.
@@ -155,7 +155,7 @@ type Landed struct {
 	// Commit is its hash.
 	Commit string `json:"commit"`
 	// At is when it was seen.
-	At metav1.MicroTime `json:"at"`
+	At Time `json:"at"`
 	// Again counts how often it was landed again after a force push lost it.
 	// +optional
 	Again int32 `json:"again,omitempty"`
@@ -168,7 +168,7 @@ type Request struct {
 	// Objects that were asked.
 	Objects []ObjectRef `json:"objects"`
 	// At is when.
-	At metav1.MicroTime `json:"at"`
+	At Time `json:"at"`
 }
 
 // Result is how a Rollback ended.
@@ -204,7 +204,7 @@ type Outcome struct {
 	// +kubebuilder:validation:MaxLength=4096
 	Sentence string `json:"sentence"`
 	// At is when.
-	At metav1.MicroTime `json:"at"`
+	At Time `json:"at"`
 }
 
 // HoldRelease says how the hold was lifted.
@@ -218,5 +218,5 @@ type HoldRelease struct {
 	// By is who: the policy's newer image, a person, or somebody's commit.
 	By string `json:"by"`
 	// At is when.
-	At metav1.MicroTime `json:"at"`
+	At Time `json:"at"`
 }

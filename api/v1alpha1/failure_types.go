@@ -1,7 +1,6 @@
 package v1alpha1
 
 import (
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -94,7 +93,7 @@ type Failure struct {
 	// +kubebuilder:validation:MaxLength=4096
 	Message string `json:"message,omitempty"`
 	// Since is when it was first seen.
-	Since metav1.MicroTime `json:"since"`
+	Since Time `json:"since"`
 	// Drift is there where the container does not fail but was changed by hand, and says how.
 	// +optional
 	Drift *Drift `json:"drift,omitempty"`
@@ -111,7 +110,7 @@ type Drift struct {
 	By string `json:"by,omitempty"`
 	// At is when that manager changed the object last, as its managedFields say; to the second.
 	// +optional
-	At *metav1.MicroTime `json:"at,omitempty"`
+	At *Time `json:"at,omitempty"`
 	// From is the revision that was left; empty where the history does not tell.
 	// +optional
 	From string `json:"from,omitempty"`
@@ -132,7 +131,7 @@ type Drift struct {
 	// UndoneAt is when it does so, give or take a tenth of its interval; not there where it never does, or at a time
 	// that nobody knows.
 	// +optional
-	UndoneAt *metav1.MicroTime `json:"undoneAt,omitempty"`
+	UndoneAt *Time `json:"undoneAt,omitempty"`
 	// Undone says in a sentence when it does so.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024

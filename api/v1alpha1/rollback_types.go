@@ -26,7 +26,7 @@ type Decision struct {
 	// Answer is what was decided.
 	Answer Answer `json:"answer"`
 	// At is when; the writer's clock.
-	At metav1.MicroTime `json:"at"`
+	At Time `json:"at"`
 	// Reason is the person's own words.
 	// +optional
 	// +kubebuilder:validation:MaxLength=500
@@ -158,9 +158,9 @@ type Waiting struct {
 	Why string `json:"why"`
 	// Until is when Backstop looks again or gives up.
 	// +optional
-	Until *metav1.MicroTime `json:"until,omitempty"`
+	Until *Time `json:"until,omitempty"`
 	// Since is when it began to wait for this.
-	Since metav1.MicroTime `json:"since"`
+	Since Time `json:"since"`
 	// Barred says what forbids the write that an answer or the policy allowed before; empty where nothing does.
 	// +optional
 	Barred Bar `json:"barred,omitempty"`
@@ -172,7 +172,7 @@ type Waiting struct {
 // Asked says until when a person can decide before the Rollback expires, and why one is asked.
 type Asked struct {
 	// Until is the deadline.
-	Until metav1.MicroTime `json:"until"`
+	Until Time `json:"until"`
 	// Because gives the reasons, a sentence each.
 	// +optional
 	// +kubebuilder:validation:MaxItems=32

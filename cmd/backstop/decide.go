@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -49,7 +48,7 @@ func decisionCommand(std streams, answer v1alpha1.Answer, cmd *cobra.Command) *c
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record and the revert's commit message")
 	cmd.Args = cobra.ExactArgs(1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		d := v1alpha1.Decision{Answer: answer, At: metav1.NewMicroTime(time.Now()), Reason: reason}
+		d := v1alpha1.Decision{Answer: answer, At: v1alpha1.NewTime(time.Now()), Reason: reason}
 		rb, err := where.decide(cmd.Context(), args[0], &d, func(rb *v1alpha1.Rollback) error { return addDecision(rb, d) })
 		if err != nil {
 			return err
@@ -90,7 +89,7 @@ image again: if that is still the failing one, it comes back.`,
 		Example: "  backstop get holds -A\n  backstop release backend-1f2e3d4c5b-1 -n production",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d := &v1alpha1.Decision{Answer: v1alpha1.Approve, At: metav1.NewMicroTime(time.Now()), Reason: reason}
+			d := &v1alpha1.Decision{Answer: v1alpha1.Approve, At: v1alpha1.NewTime(time.Now()), Reason: reason}
 			rb, err := where.decide(cmd.Context(), args[0], d, func(rb *v1alpha1.Rollback) error {
 				s := &rb.Status
 				switch {

@@ -72,7 +72,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	}
 	counts := metrics.New(watch.Rollbacks, watch.Adrift, time.Now)
 	events := kubeevents.New(clients.Core, scheme)
-	records := &record.Records{Cache: watch, Client: live, Home: home(), Namespaces: o.namespaces}
+	records := &record.Records{Cache: watch, Client: live, Home: kube.Home(), Namespaces: o.namespaces}
 	if len(o.namespaces) == 1 {
 		records.Namespace = o.namespaces[0]
 	}

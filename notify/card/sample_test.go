@@ -10,15 +10,15 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-func at(clock string) metav1.MicroTime {
+func at(clock string) v1alpha1.Time {
 	t, err := time.Parse("15:04:05", clock)
 	if err != nil {
 		panic(err)
 	}
-	return metav1.NewMicroTime(time.Date(2026, 11, 21, t.Hour(), t.Minute(), t.Second(), 0, time.UTC))
+	return v1alpha1.NewTime(time.Date(2026, 11, 21, t.Hour(), t.Minute(), t.Second(), 0, time.UTC))
 }
 
-func atPointer(clock string) *metav1.MicroTime {
+func atPointer(clock string) *v1alpha1.Time {
 	t := at(clock)
 	return &t
 }

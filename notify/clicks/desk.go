@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/slack-go/slack"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/notify/card"
@@ -213,7 +212,7 @@ func (d *Desk) try(ctx context.Context, heard []App, app *App, c Click, p press)
 	}
 	by := f.by(c)
 	r.Spec.Decisions = append(r.Spec.Decisions, v1alpha1.Decision{
-		By: by, Answer: p.answer, At: metav1.NewMicroTime(d.Now()),
+		By: by, Answer: p.answer, At: v1alpha1.NewTime(d.Now()),
 	})
 	if err := d.Records.SaveDecisions(ctx, r); err != nil {
 		return Answer{}, fmt.Errorf("write the decision: %w", err)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/notify/card"
@@ -188,7 +187,7 @@ func TestClickAfterExpiry(t *testing.T) {
 	w.connect(quick)
 	// A decision still counts after an expiry: it is the one end that it changes.
 	w.store.change(func(r *v1alpha1.Rollback) {
-		r.Status.Waiting, r.Status.Outcome = nil, &v1alpha1.Outcome{Result: v1alpha1.ResultExpired, Sentence: "nobody decided", At: metav1.NewMicroTime(time.Now())}
+		r.Status.Waiting, r.Status.Outcome = nil, &v1alpha1.Outcome{Result: v1alpha1.ResultExpired, Sentence: "nobody decided", At: v1alpha1.NewTime(time.Now())}
 	})
 	w.click(slackstub.Jane, card.Approve)
 	w.recorded(janeApproves)

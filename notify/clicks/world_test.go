@@ -99,7 +99,7 @@ type world struct {
 
 // asked is a Rollback that asks.
 func asked() *v1alpha1.Rollback {
-	at := metav1.NewMicroTime(time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC))
+	at := v1alpha1.NewTime(time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC))
 	return &v1alpha1.Rollback{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "production", Name: "backend-1", UID: "6f1c2b"},
 		Spec:       v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: "reg/backend:v2"},

@@ -13,7 +13,7 @@ import (
 
 func TestMetricsCountEndsBlanksAndHolds(t *testing.T) {
 	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
-	ago := func(d time.Duration) metav1.MicroTime { return metav1.NewMicroTime(now.Add(-d)) }
+	ago := func(d time.Duration) v1alpha1.Time { return v1alpha1.NewTime(now.Add(-d)) }
 	failure := []v1alpha1.Failure{{Cause: v1alpha1.CauseNotFound, Since: ago(10 * time.Second)}}
 	held := v1alpha1.Rollback{ObjectMeta: metav1.ObjectMeta{Namespace: "develop"}, Status: v1alpha1.RollbackStatus{
 		Failures: failure, Outcome: &v1alpha1.Outcome{Result: v1alpha1.ResultVerified},

@@ -248,32 +248,32 @@ func asking(r *v1alpha1.Rollback) {
 	s := &r.Status
 	s.Failures = []v1alpha1.Failure{{
 		Workload: v1alpha1.Workload{Kind: "Deployment", Name: r.Name}, Container: "app", Cause: v1alpha1.CauseNotFound,
-		Message: "manifest unknown", Since: metav1.NowMicro(),
+		Message: "manifest unknown", Since: v1alpha1.NewTime(time.Now()),
 	}}
-	s.Suspect = &v1alpha1.Suspect{Commit: strings.Repeat("4be1c2d0", 5), Branch: "main", Author: "flux", When: metav1.NowMicro(),
+	s.Suspect = &v1alpha1.Suspect{Commit: strings.Repeat("4be1c2d0", 5), Branch: "main", Author: "flux", When: v1alpha1.NewTime(time.Now()),
 		Nodes: []v1alpha1.Node{{File: "app.yaml", Pointer: "0/image", Part: "Tag", Bad: "v2", Former: "v1"}}}
 	s.Target = &v1alpha1.Target{Values: []v1alpha1.NodeValue{{Value: "v1"}}, Image: "reg.example/" + r.Name + ":v1", Proved: true, BadProved: true, Proof: "reg.example has v1"}
-	s.Waiting = &v1alpha1.Waiting{Why: "approval", Since: metav1.NowMicro(), Asked: &v1alpha1.Asked{
-		Until: metav1.NewMicroTime(time.Now().Add(time.Hour)), Because: []string{"policy production/web asks"},
+	s.Waiting = &v1alpha1.Waiting{Why: "approval", Since: v1alpha1.NewTime(time.Now()), Asked: &v1alpha1.Asked{
+		Until: v1alpha1.NewTime(time.Now().Add(time.Hour)), Because: []string{"policy production/web asks"},
 	}}
 }
 
 func approved(r *v1alpha1.Rollback) {
 	asking(r)
 	r.Status.Waiting = nil
-	r.Spec.Decisions = []v1alpha1.Decision{{By: "slack:T0ACME/U0JANE", Answer: v1alpha1.Approve, At: metav1.NowMicro()}}
-	r.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, By: "slack:T0ACME/U0JANE", At: metav1.NowMicro()}
+	r.Spec.Decisions = []v1alpha1.Decision{{By: "slack:T0ACME/U0JANE", Answer: v1alpha1.Approve, At: v1alpha1.NewTime(time.Now())}}
+	r.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, By: "slack:T0ACME/U0JANE", At: v1alpha1.NewTime(time.Now())}
 }
 
 func changed(r *v1alpha1.Rollback) {
 	approved(r)
-	r.Status.Change = &v1alpha1.Change{Commit: strings.Repeat("a", 40), Branch: "main", At: metav1.NowMicro()}
+	r.Status.Change = &v1alpha1.Change{Commit: strings.Repeat("a", 40), Branch: "main", At: v1alpha1.NewTime(time.Now())}
 }
 
 func ended(result v1alpha1.Result) func(*v1alpha1.Rollback) {
 	return func(r *v1alpha1.Rollback) {
 		changed(r)
-		r.Status.Outcome = &v1alpha1.Outcome{Result: result, Sentence: "it ended as " + string(result), At: metav1.NowMicro()}
+		r.Status.Outcome = &v1alpha1.Outcome{Result: result, Sentence: "it ended as " + string(result), At: v1alpha1.NewTime(time.Now())}
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 
 	fluxsign "github.com/fluxcd/pkg/git/signature"
 	"github.com/go-git/go-git/v5/plumbing"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
@@ -131,7 +130,7 @@ func (p *planning) landings(revert, hold plumbing.Hash) []reconcile.Landing {
 			continue
 		}
 		c := &v1alpha1.Change{
-			Commit: revert.String(), Branch: r.Suspect.Branch, Policies: p.policies[i], At: metav1.NewMicroTime(p.now),
+			Commit: revert.String(), Branch: r.Suspect.Branch, Policies: p.policies[i], At: v1alpha1.NewTime(p.now),
 		}
 		if len(p.policies[i]) > 0 && !hold.IsZero() {
 			c.Hold, c.Release = hold.String(), p.release[i]

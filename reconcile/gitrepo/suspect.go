@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
@@ -67,7 +66,7 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 	}
 	// The newest is the suspect: with it the image became what it is everywhere.
 	newest := slices.MinFunc(origins, func(a, b origin) int { return a.ago - b.ago }).in
-	s := v1alpha1.Suspect{Image: q.Image, Commit: newest.hash.String(), When: metav1.NewMicroTime(newest.when)}
+	s := v1alpha1.Suspect{Image: q.Image, Commit: newest.hash.String(), When: v1alpha1.NewTime(newest.when)}
 	if p := newest.parent(); !p.IsZero() {
 		s.Parent = p.String()
 	}

@@ -101,7 +101,7 @@ func (c *counter) connect() {
 // ask makes a Rollback that asks, and its card.
 func (c *counter) ask(n int) *v1alpha1.Rollback {
 	c.b.Helper()
-	ctx, at := c.b.Context(), metav1.NewMicroTime(time.Now().Truncate(time.Microsecond))
+	ctx, at := c.b.Context(), v1alpha1.NewTime(time.Now().Truncate(time.Microsecond))
 	r := &v1alpha1.Rollback{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("app-%04d-1", n)},
 		Spec:       v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: fmt.Sprintf("reg/app-%04d:v2", n)},

@@ -17,7 +17,7 @@ import (
 
 // at keeps microseconds: a time in a status must come back as it was written,
 // or the rules that a blank is written once would refuse an equal one.
-var at = metav1.NewMicroTime(time.Date(2026, 11, 21, 9, 13, 26, 123456000, time.UTC))
+var at = v1alpha1.NewTime(time.Date(2026, 11, 21, 9, 13, 26, 123456000, time.UTC))
 
 // filled is a status with every blank.
 func filled() v1alpha1.RollbackStatus {
@@ -86,7 +86,7 @@ func (s suite) blanks(t *testing.T) {
 		want(t, c.Status().Update(t.Context(), &rb), "")
 	})
 
-	other := metav1.NewMicroTime(at.Add(time.Microsecond))
+	other := v1alpha1.NewTime(at.Add(time.Microsecond))
 	cases := map[string]struct {
 		edit func(*v1alpha1.RollbackStatus)
 		want string

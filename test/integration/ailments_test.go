@@ -208,7 +208,7 @@ func ailmentsOfGit() map[string]ailment {
 			spoil: func(w *World) {
 				r, records := refusal(w), w.asBackstop()
 				w.must(records.Create(w.t.Context(), r))
-				now := metav1.NewMicroTime(time.Now())
+				now := v1alpha1.NewTime(time.Now())
 				r.Status.Failures = []v1alpha1.Failure{{Workload: v1alpha1.Workload{Kind: "Deployment", Name: backend},
 					Container: backend, Cause: v1alpha1.CauseNotFound, Since: now}}
 				r.Status.Waiting = &v1alpha1.Waiting{Why: "protected branch hook declined", Since: now}

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -55,7 +54,7 @@ func (w *World) answers(env, image string, a v1alpha1.Answer) {
 			return errors.New("there is no Rollback")
 		}
 		r.Spec.Decisions = append(r.Spec.Decisions, v1alpha1.Decision{
-			By: admin, Answer: a, At: metav1.NewMicroTime(time.Now().Truncate(time.Microsecond)),
+			By: admin, Answer: a, At: v1alpha1.NewTime(time.Now().Truncate(time.Microsecond)),
 		})
 		return w.Client.Update(w.t.Context(), r)
 	})

@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -154,7 +153,7 @@ func TestPhrasesCannotBeForgedByAName(t *testing.T) {
 }
 
 func TestBetterKeepsWhatSaysMore(t *testing.T) {
-	at := func(s int) metav1.MicroTime { return metav1.NewMicroTime(time.Unix(int64(s), 0)) }
+	at := func(s int) v1alpha1.Time { return v1alpha1.NewTime(time.Unix(int64(s), 0)) }
 	failure := func(cause v1alpha1.Cause, message string, since int) v1alpha1.Failure {
 		return v1alpha1.Failure{Container: "app", Cause: cause, Message: message, Since: at(since)}
 	}

@@ -171,7 +171,7 @@ func TestTheCapturedUndo(t *testing.T) {
 	if diff := cmp.Diff([]string{bad, good}, history.Candidates(c)); diff != "" {
 		t.Errorf("candidates, -want +got:\n%s", diff)
 	}
-	at := metav1.NewMicroTime(c.At)
+	at := v1alpha1.NewTime(c.At)
 	want := Finding{Git: bad, Drift: v1alpha1.Drift{Live: good, By: "kubectl", At: &at, From: "2", To: "1", Read: []string{
 		"managedFields: kubectl owns the image since 09:20:51 UTC, and Flux does not any more",
 		"ReplicaSets: revision 2 with " + bad + " was left for revision 1",

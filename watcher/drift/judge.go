@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -51,7 +50,7 @@ func Judge(f Facts) Finding {
 	}
 	out.Drift = v1alpha1.Drift{Live: c.Image, By: c.By, From: step.from, To: step.to}
 	if !c.At.IsZero() {
-		at := metav1.NewMicroTime(c.At)
+		at := v1alpha1.NewTime(c.At)
 		out.Drift.At = &at
 	}
 	out.Drift.Read, out.Drift.Unread = f.told(step)
