@@ -23,6 +23,36 @@ type Node struct {
 	// Marker is the ImagePolicy that writes the node, as namespace:name, empty where none does.
 	// +optional
 	Marker string `json:"marker,omitempty"`
+	// Origin says which commit brought the value, and where it wrote it, as far as that is not the suspect and this
+	// place: the files may have been moved since, and one image may have been brought to several places one after another.
+	// +optional
+	Origin *NodeOrigin `json:"origin,omitempty"`
+}
+
+// MergedCommit is a commit that came to the deployed branch with a merge.
+type MergedCommit struct {
+	// Commit is its full hash.
+	Commit string `json:"commit"`
+	// Subject is the first line of its message. It is data: it may hold anything.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Subject string `json:"subject,omitempty"`
+	// Author as the commit names him, which anyone can write.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Author string `json:"author,omitempty"`
+}
+
+// NodeOrigin is where a node's value was brought in.
+type NodeOrigin struct {
+	// Commit is the full hash of the commit that brought the value; empty for the suspect.
+	// +optional
+	Commit string `json:"commit,omitempty"`
+	// File and Pointer are where that commit wrote it; empty for the node's own place.
+	// +optional
+	File string `json:"file,omitempty"`
+	// +optional
+	Pointer string `json:"pointer,omitempty"`
 }
 
 // Suspect is the commit that brought the image in, and what it did.
@@ -50,6 +80,9 @@ type Suspect struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Author string `json:"author,omitempty"`
+	// Merged is the commit behind a merge that brought the image in, where the suspect is that merge.
+	// +optional
+	Merged *MergedCommit `json:"merged,omitempty"`
 	// When is the committer's time.
 	When Time `json:"when"`
 	// Automation is the ImageUpdateAutomation that wrote it, where it was one.

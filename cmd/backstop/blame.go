@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 func blameCommand(std streams) *cobra.Command {
@@ -60,21 +61,26 @@ func printSuspect(out io.Writer, image string, s *v1alpha1.Suspect, now time.Tim
 	line("Commit", "%s on %s", s.Commit, orDash(s.Branch))
 	line("Subject", "%s", s.Subject)
 	line("Author", "%s, %s ago", s.Author, age(s.When.Time, now))
+	if m := s.Merged; m != nil {
+		line("Merged", "%s %s", short(m.Commit), m.Subject)
+		line("", "by %s", m.Author)
+	}
 	switch {
 	case s.Automation != nil:
 		line("Written by", "%s", s.Automation)
-	case anyMarker(s):
+	case anyMarker(s) && s.ByHand == "":
 		line("Written by", "not known: no cluster says what the policy elected")
+	case anyMarker(s):
+		line("Written by", "not known to be image automation: %s", s.ByHand)
 	default:
-		line("Written by", "a person: the value has no marker")
+		line("Written by", "not image automation: the value has no marker")
 	}
 	for _, n := range s.Nodes {
-		former := n.Former
-		if n.Added {
-			former = "(nothing)"
-		}
-		line("Changed", "%s: %s → %s", n.File, tagOf(former), tagOf(n.Bad))
+		line("Changed", "%s", changed(n))
 		line("", "%s", n.Pointer)
+		if n.Origin != nil && n.Origin.Commit != "" {
+			line("", "since %s", short(n.Origin.Commit))
+		}
 	}
 	if len(s.OtherImages) > 0 {
 		line("Brought in too", "%s", strings.Join(s.OtherImages, ", "))
@@ -83,6 +89,22 @@ func printSuspect(out io.Writer, image string, s *v1alpha1.Suspect, now time.Tim
 		line("Rendered too by", "%s", r)
 	}
 	return w.Flush()
+}
+
+// changed says how a node's value changed.
+func changed(n v1alpha1.Node) string {
+	before, after := tagOf(n.Former), tagOf(n.Bad)
+	if n.Part == string(manifest.PartTag) {
+		before, _, _ = strings.Cut(n.Former, "@")
+		after, _, _ = strings.Cut(n.Bad, "@")
+	}
+	switch {
+	case n.Added:
+		before = "(nothing)"
+	case before == after:
+		before, after = n.Former, n.Bad
+	}
+	return fmt.Sprintf("%s: %s → %s", n.File, before, after)
 }
 
 func orDash(s string) string {

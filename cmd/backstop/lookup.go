@@ -149,7 +149,10 @@ func person(dir string) (name, email string) {
 
 func (l *local) blame(ctx context.Context, image string) (v1alpha1.Suspect, error) {
 	l.query.Image = image
-	return l.Blame(ctx, l.query)
+	s, err := l.Blame(ctx, l.query)
+	// Without a cluster no policy is known: that says nothing of who wrote the value.
+	s.ByHand = ""
+	return s, err
 }
 
 func (l *local) former(ctx context.Context, s v1alpha1.Suspect) ([]reconcile.Former, error) {

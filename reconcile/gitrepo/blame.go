@@ -1,10 +1,8 @@
 package gitrepo
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
@@ -18,6 +16,8 @@ type origin struct {
 	in *commit
 	// ago is how many commits that is from the tip.
 	ago int
+	// at is the group as that commit wrote it: it may have been moved since.
+	at []manifest.Node
 	// was is the group before that: by node, nil for one that was not there.
 	was []*manifest.Node
 }
@@ -25,15 +25,11 @@ type origin struct {
 // tracing is a group while its origin is searched.
 type tracing struct {
 	origin
-	file int
-	// pointers of the nodes in the version that the walk is at; a renamed list item has another one.
-	pointers []string
+	*pursued
 	// own is what was found at one of Backstop's own commits, while the walk goes on behind it for the time when the
 	// group last held the values: there somebody brought them in.
-	own *origin
-	// blind says that the version the walk is at does not read.
-	blind bool
-	done  bool
+	own  *origin
+	done bool
 }
 
 const (
@@ -44,30 +40,35 @@ const (
 	behindOwn = 2000
 )
 
-// trace walks the first parents from the tip until each group's values became what they are.
+// trace walks the first parents from a commit until each group's values became what they are.
 //
 //	tip ──► … ──► c ──► p ──► …
 //	 bad          bad   not bad       c is the origin; p says what was there before
 //	              └ Backstop's own (a revert to this value): go on until somebody else's commit brought it
-func (h *history) trace(ctx context.Context, nodes []manifest.Node) ([]origin, error) {
-	groups, paths := group(nodes)
-	f, err := h.follow(ctx, h.tip, paths)
+func (h *history) trace(ctx context.Context, from *commit, all [][]manifest.Node) ([]origin, error) {
+	f, err := h.follow(ctx, from.hash, filesOf(all))
 	if err != nil {
 		return nil, err
 	}
-	for _, g := range groups {
-		g.in = f.at
+	var groups []*tracing
+	for _, nodes := range all {
+		p, err := newPursued(f, nodes)
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, &tracing{origin: origin{nodes: nodes, in: f.at, at: nodes}, pursued: p})
 	}
 	first := -1
 	for steps := 1; goesOn(groups, first, steps); steps++ {
-		c, changed, err := f.back(ctx)
+		newer := f.at
+		_, _, err := f.back(ctx)
 		if errors.Is(err, errTooFar) && first >= 0 {
 			break
 		}
 		if err != nil {
 			return nil, err
 		}
-		found, err := stepAll(h, f, groups, c, steps, changed)
+		found, err := stepAll(ctx, f, groups, newer, steps)
 		if err != nil {
 			return nil, err
 		}
@@ -78,12 +79,21 @@ func (h *history) trace(ctx context.Context, nodes []manifest.Node) ([]origin, e
 	return ends(groups), nil
 }
 
+// filesOf lists the files of groups, each once.
+func filesOf(groups [][]manifest.Node) []string {
+	var out []string
+	for _, g := range groups {
+		add(&out, g[0].File)
+	}
+	return out
+}
+
 // stepAll looks at all groups in the next older commit, and says whether any of them was found.
-func stepAll(h *history, f *follower, groups []*tracing, c *commit, ago int, changed []int) (bool, error) {
+func stepAll(ctx context.Context, f *follower, groups []*tracing, newer *commit, ago int) (bool, error) {
 	found := false
 	for _, g := range groups {
 		if !g.done {
-			if err := g.step(h, f, c, ago, changed); err != nil {
+			if err := g.step(ctx, f, newer, ago); err != nil {
 				return false, err
 			}
 		}
@@ -125,65 +135,27 @@ func ends(groups []*tracing) []origin {
 	return out
 }
 
-// group puts the nodes together that make one reference, and lists their files.
-func group(nodes []manifest.Node) (groups []*tracing, paths []string) {
-	for _, n := range nodes {
-		file := slices.Index(paths, n.File)
-		if file < 0 {
-			file = len(paths)
-			paths = append(paths, n.File)
-		}
-		i := slices.IndexFunc(groups, func(g *tracing) bool {
-			return g.file == file && n.Group != "" && g.nodes[0].Group == n.Group
-		})
-		if i < 0 {
-			i = len(groups)
-			groups = append(groups, &tracing{file: file})
-		}
-		groups[i].nodes = append(groups[i].nodes, n)
-		groups[i].pointers = append(groups[i].pointers, n.Pointer)
-	}
-	return groups, paths
-}
-
-// step looks at the group in the next older commit; nil before the root.
-func (g *tracing) step(h *history, f *follower, c *commit, ago int, changed []int) error {
-	if c == nil {
-		g.found(make([]*manifest.Node, len(g.nodes)))
-		return nil
-	}
-	if !slices.Contains(changed, g.file) {
-		if g.own == nil && !g.blind {
-			g.in, g.ago = c, ago
-		}
-		return nil
-	}
-	file := f.files[g.file]
-	if file.blob.IsZero() {
-		g.found(make([]*manifest.Node, len(g.nodes)))
-		return nil
-	}
+// step looks at the group in the version that the follower went to.
+func (g *tracing) step(ctx context.Context, f *follower, newer *commit, ago int) error {
+	var quick func([]byte) bool
 	if g.own != nil {
 		// Only a version that holds the values is of interest now.
-		if data, err := h.objects.blob(file.blob, manifest.MaxFileSize); err == nil && !g.mayHold(data) {
-			return nil
-		}
+		quick = func(data []byte) bool { return !mayHold(g.nodes, data) }
 	}
-	p, err := h.parsed(file.path, file.blob)
-	if err != nil {
+	what, err := g.older(ctx, f, newer, quick)
+	switch {
+	case err != nil:
 		return err
-	}
-	if g.blind = p.err != nil; g.blind {
-		// Nobody deployed a version that does not read: what came before it counts.
+	case what == seenSame:
+		if g.own == nil && !g.blind {
+			g.in, g.ago = f.at, ago
+		}
 		return nil
-	}
-	was := g.lookup(p)
-	if g.same(was) {
-		g.own, g.in, g.ago = nil, c, ago
+	case what == seenGroup && manifest.SameReference(g.group, g.nodes):
+		g.own, g.in, g.ago, g.at = nil, f.at, ago, g.group
 		return nil
-	}
-	if g.own == nil {
-		g.found(was)
+	case g.own == nil || what == seenNothing:
+		g.found(g.values())
 	}
 	return nil
 }
@@ -202,51 +174,3 @@ func (g *tracing) found(was []*manifest.Node) {
 	}
 	g.done = true
 }
-
-// mayHold says quickly whether a version can hold all the values.
-func (g *tracing) mayHold(data []byte) bool {
-	for _, n := range g.nodes {
-		if !bytes.Contains(data, []byte(n.Value)) && !bytes.ContainsAny(data, `\`) {
-			return false
-		}
-	}
-	return true
-}
-
-// lookup finds the group's nodes in another version: by pointer, else by value where that is clear, as after the
-// renaming of a container.
-func (g *tracing) lookup(p parsedFile) []*manifest.Node {
-	out := make([]*manifest.Node, len(g.nodes))
-	for i, n := range g.nodes {
-		if out[i] = p.node(g.pointers[i]); out[i] != nil {
-			continue
-		}
-		var only *manifest.Node
-		for k := range p.nodes {
-			o := &p.nodes[k]
-			if o.Part == n.Part && o.Value == n.Value && !slices.Contains(g.pointers, o.Pointer) {
-				if only != nil {
-					only = nil
-					break
-				}
-				only = o
-			}
-		}
-		if only != nil {
-			out[i], g.pointers[i] = only, only.Pointer
-		}
-	}
-	return out
-}
-
-func (g *tracing) same(was []*manifest.Node) bool {
-	for i, n := range g.nodes {
-		if was[i] == nil || was[i].Value != n.Value {
-			return false
-		}
-	}
-	return true
-}
-
-// String names the group for errors.
-func (o origin) String() string { return fmt.Sprintf("%s %s", o.nodes[0].File, o.nodes[0].Pointer) }

@@ -2,9 +2,9 @@ package gitrepo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -27,6 +27,8 @@ type followed struct {
 	path string
 	// blob at that commit; zero where there is no such file.
 	blob plumbing.Hash
+	// newer is the blob at the commit that the follower came from.
+	newer plumbing.Hash
 }
 
 // folder is a folder on the way to followed files.
@@ -72,28 +74,45 @@ func (f *follower) plant() {
 
 func newFolder() *folder { return &folder{folders: map[string]*folder{}, files: map[string][]int{}} }
 
+// add follows one more file, and gives its index.
+func (f *follower) add(name string) (int, error) {
+	if i := slices.IndexFunc(f.files, func(file *followed) bool { return file.path == name }); i >= 0 {
+		return i, nil
+	}
+	file := &followed{path: name}
+	f.files = append(f.files, file)
+	if f.at != nil {
+		e, err := f.h.entryAt(f.at.tree, name)
+		if err != nil {
+			return 0, err
+		}
+		if e.regular() {
+			file.blob = e.hash
+		}
+		f.plant()
+		if _, err = f.visit(f.root, f.at.tree, nil); err != nil {
+			return 0, err
+		}
+	}
+	file.newer = file.blob
+	return len(f.files) - 1, nil
+}
+
 // back goes to the first parent, and gives the files that are different there, by index. It gives a nil commit before
 // the root.
 func (f *follower) back(ctx context.Context) (*commit, []int, error) {
-	c, err := f.h.before(ctx, f.at)
-	if c == nil || err != nil {
-		return nil, nil, err
+	for _, file := range f.files {
+		file.newer = file.blob
 	}
-	changed, err := f.visit(f.root, c.tree, nil)
+	c, err := f.h.before(ctx, f.at)
 	if err != nil {
 		return nil, nil, err
 	}
-	after := f.at
-	f.at = c
-	for _, i := range changed {
-		if !f.files[i].blob.IsZero() {
-			continue
-		}
-		if err := f.rename(after, i); err != nil {
-			return nil, nil, err
-		}
+	if f.at = c; c == nil {
+		return nil, nil, nil
 	}
-	return c, changed, nil
+	changed, err := f.visit(f.root, c.tree, nil)
+	return c, changed, err
 }
 
 // visit compares a folder with its tree at another commit, and adds the files that changed.
@@ -132,63 +151,6 @@ func (f *follower) visit(d *folder, tree plumbing.Hash, changed []int) ([]int, e
 		}
 	}
 	return changed, nil
-}
-
-// maxMoved is how many changes of a commit are looked at to follow the way of a file through it.
-const maxMoved = 200
-
-// rename looks for the file under its earlier name: what vanished in the commit that brought it, with the same content
-// or the same name in another folder.
-func (f *follower) rename(after *commit, i int) error {
-	now, err := f.h.entryAt(after.tree, f.files[i].path)
-	if err != nil || now.hash.IsZero() {
-		return err
-	}
-	changes, err := f.h.diff(f.at.tree, after.tree, maxMoved)
-	if err != nil && !errors.Is(err, errManyChanges) {
-		return err
-	}
-	best := earlier(changes, f.files[i].path, now.hash)
-	if best == nil {
-		return nil
-	}
-	f.files[i].path, f.files[i].blob = best.path, best.before.hash
-	f.plant()
-	_, err = f.visit(f.root, f.at.tree, nil)
-	return err
-}
-
-// earlier picks from what vanished in a commit what a new file was before: one of the same content, else one of the
-// same name whose path ends most alike.
-func earlier(changes []change, file string, content plumbing.Hash) *change {
-	var best *change
-	rank := func(c *change) int {
-		if c.before.hash == content {
-			return 1<<20 + common(file, c.path)
-		}
-		return common(file, c.path)
-	}
-	for k := range changes {
-		c := &changes[k]
-		if !c.after.hash.IsZero() || !c.before.regular() {
-			continue
-		}
-		if c.before.hash != content && path.Base(c.path) != path.Base(file) {
-			continue
-		}
-		if best == nil || rank(c) > rank(best) {
-			best = c
-		}
-	}
-	return best
-}
-
-func common(a, b string) int {
-	n := 0
-	for n < len(a) && n < len(b) && a[len(a)-1-n] == b[len(b)-1-n] {
-		n++
-	}
-	return n
 }
 
 // entryAt finds a path in a tree; the zero entry where there is none.

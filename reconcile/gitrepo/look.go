@@ -17,15 +17,11 @@ import (
 func (h *history) look(ctx context.Context, s v1alpha1.Suspect, t *v1alpha1.Target,
 	since time.Time) (reconcile.Branch, error) {
 	b := reconcile.Branch{Tip: h.tip.String(), Values: map[int32]string{}, Held: map[int32]reconcile.Hold{}}
-	w, err := h.watch(ctx, h.tip, s)
+	w, err := h.watch(ctx, h.tip, placesNow(s))
 	if err != nil {
 		return b, err
 	}
-	values, err := w.values()
-	if err != nil {
-		return b, err
-	}
-	for i, n := range values {
+	for i, n := range w.values() {
 		if n == nil {
 			continue
 		}
@@ -68,13 +64,9 @@ func (h *history) holdsSince(ctx context.Context, w *watching, s v1alpha1.Suspec
 		if err != nil {
 			return "", err
 		}
-		if len(changed) > 0 {
-			nodes, err := w.values()
-			if err != nil {
-				return "", err
-			}
+		if changed {
 			values := map[int32]string{}
-			for i, n := range nodes {
+			for i, n := range w.values() {
 				if n != nil {
 					values[int32(i)] = n.Value
 				}

@@ -14,14 +14,33 @@ import (
 func (p *planning) revertMessage() string {
 	t := note{Trail: reconcile.Trail{Kind: reconcile.TrailRevert}}
 	var more []string
-	for _, r := range p.in() {
-		add(&t.Reverts, r.Suspect.Commit)
+	for i, r := range p.reverts {
+		if p.out[i].Err != nil {
+			continue
+		}
+		add(&t.Reverts, p.undone(i)...)
 		add(&t.Rollbacks, r.Rollback)
 		add(&t.Images, r.Image)
 		add(&t.Workloads, r.Workloads...)
 		add(&more, r.Trailers...)
 	}
 	return message("Revert "+p.subject(), t, more)
+}
+
+// undone lists the commits whose changes a revert undoes, the suspect first.
+func (p *planning) undone(i int) []string {
+	s := p.reverts[i].Suspect
+	out := []string{s.Commit}
+	for _, v := range p.reverts[i].Target.Values {
+		if int(v.Index) >= len(s.Nodes) || v.Index < 0 {
+			continue
+		}
+		n := s.Nodes[v.Index]
+		if slices.ContainsFunc(p.edits[i][n.File], func(c manifest.Change) bool { return c.Pointer == n.Pointer }) {
+			add(&out, broughtBy(s, n))
+		}
+	}
+	return out
 }
 
 // holdMessage is the message of the hold.

@@ -21,12 +21,15 @@ type remembered struct {
 	escaping map[plumbing.Hash]bool
 	// held are the files of a tree that speak of holds.
 	held map[plumbing.Hash][]string
+	// moves are the files that differ between two trees, where something was moved.
+	moves map[[2]plumbing.Hash][]change
 }
 
 func newRemembered() *remembered {
 	return &remembered{
 		files: map[fileVersion]parsedFile{}, described: map[plumbing.Hash]description{},
 		escaping: map[plumbing.Hash]bool{}, held: map[plumbing.Hash][]string{},
+		moves: map[[2]plumbing.Hash][]change{},
 	}
 }
 
@@ -35,6 +38,8 @@ const (
 	maxParsed = 4096
 	// maxDescribed bounds the commits whose description is remembered, and maxImages the images of one.
 	maxDescribed, maxImages = 16, 2048
+	// maxMoves bounds the pairs of trees whose difference is remembered.
+	maxMoves = 8
 )
 
 // fileVersion is one version of a file. The name is part of it, since manifest names nodes by it.

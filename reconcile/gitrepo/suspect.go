@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -56,7 +55,7 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 	if err != nil {
 		return v1alpha1.Suspect{}, err
 	}
-	origins, err := h.trace(ctx, at.nodes)
+	origins, err := h.trace(ctx, at.commit, manifest.Groups(at.nodes))
 	if err != nil {
 		return v1alpha1.Suspect{}, err
 	}
@@ -64,15 +63,16 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 		return v1alpha1.Suspect{}, reconcile.Refuse("the commit that brought %s in was not found: %s",
 			oneLine(q.Image, 300), h.end)
 	}
-	// The newest is the suspect: with it the image became what it is everywhere.
-	newest := slices.MinFunc(origins, func(a, b origin) int { return a.ago - b.ago }).in
+	newest := suspectOf(origins)
 	s := v1alpha1.Suspect{Image: q.Image, Commit: newest.hash.String(), When: v1alpha1.NewTime(newest.when)}
 	if p := newest.parent(); !p.IsZero() {
 		s.Parent = p.String()
 	}
-	subject, _, _ := strings.Cut(newest.message, "\n")
-	s.Subject, s.Author = oneLine(subject, 500), oneLine(newest.author, 250)
-	s.Nodes = nodesOf(origins)
+	s.Subject, s.Author = subjectOf(newest), oneLine(newest.author, 250)
+	if s.Merged, err = h.mergedBy(ctx, newest, origins); err != nil {
+		return v1alpha1.Suspect{}, err
+	}
+	s.Nodes = nodesOf(origins, newest)
 	s.Automation, s.ByHand = automationOf(origins, q.Policies)
 	if err := h.describe(ctx, newest, &s); err != nil {
 		return v1alpha1.Suspect{}, err
@@ -85,9 +85,21 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 	return s, err
 }
 
+// suspectOf is the newest commit that can be undone: with it the image became what it is everywhere. Where each of them
+// only added the image, as a copied folder does, it is the newest of all.
+func suspectOf(origins []origin) *commit {
+	undoable := slices.DeleteFunc(slices.Clone(origins), func(o origin) bool {
+		return !slices.ContainsFunc(o.was, func(n *manifest.Node) bool { return n != nil })
+	})
+	if len(undoable) > 0 {
+		origins = undoable
+	}
+	return slices.MinFunc(origins, func(a, b origin) int { return a.ago - b.ago }).in
+}
+
 // nodesOf lists what the origins changed. A part of a reference that was the same before, such as the repository beside
 // a new tag, is nothing to take back.
-func nodesOf(origins []origin) []v1alpha1.Node {
+func nodesOf(origins []origin, suspect *commit) []v1alpha1.Node {
 	var out []v1alpha1.Node
 	for _, o := range origins {
 		for i, n := range o.nodes {
@@ -101,10 +113,33 @@ func nodesOf(origins []origin) []v1alpha1.Node {
 			} else {
 				node.Former = was.Value
 			}
+			node.Origin = originOf(o, i, suspect)
 			out = append(out, node)
 		}
 	}
 	return out
+}
+
+// originOf says what commit brought a node and where that wrote it; nil where it is the suspect and the node's own place.
+func originOf(o origin, node int, suspect *commit) *v1alpha1.NodeOrigin {
+	n, at := o.nodes[node], o.at[0]
+	for _, a := range o.at {
+		if a.Part == n.Part {
+			at = a
+			break
+		}
+	}
+	out := v1alpha1.NodeOrigin{}
+	if o.in.hash != suspect.hash {
+		out.Commit = o.in.hash.String()
+	}
+	if at.File != n.File || at.Pointer != n.Pointer {
+		out.File, out.Pointer = at.File, at.Pointer
+	}
+	if out == (v1alpha1.NodeOrigin{}) {
+		return nil
+	}
+	return &out
 }
 
 // automationOf says whose automation wrote all of the nodes, else why that is not proved. A node is image automation's
@@ -204,14 +239,14 @@ func (h *history) describe(ctx context.Context, c *commit, s *v1alpha1.Suspect) 
 	}
 	s.OnlyImages = d.onlyImages
 	mine := map[[2]string]bool{}
-	for _, n := range s.Nodes {
-		mine[[2]string{n.File, n.Pointer}] = true
+	for _, p := range placesOf(*s, s.Commit) {
+		mine[[2]string{p.file, p.pointer}] = true
 	}
 	for _, w := range d.wrote {
 		if len(s.OtherImages) == maxOthers {
 			break
 		}
-		if !mine[[2]string{w.file, w.pointer}] && !slices.Contains(s.OtherImages, w.image) {
+		if !mine[[2]string{w.file, w.pointer}] && w.image != s.Image && !slices.Contains(s.OtherImages, w.image) {
 			s.OtherImages = append(s.OtherImages, w.image)
 		}
 	}

@@ -95,18 +95,18 @@ func (g *Mirrors) Turns(ctx context.Context, src reconcile.Source, s v1alpha1.Su
 }
 
 func (h *history) turns(ctx context.Context, s v1alpha1.Suspect, max int) (out []Turn, more bool, err error) {
-	w, err := h.watch(ctx, h.tip, s)
+	w, err := h.watch(ctx, h.tip, placesNow(s))
 	if err != nil {
 		return nil, false, err
 	}
 	since := w.at
-	image, err := w.said(s.Image)
+	image := w.image(s.Image)
 	for steps := 0; err == nil; steps++ {
 		if len(out) == max || steps == turnsWithin {
 			return out, true, nil
 		}
 		var c *commit
-		var changed []int
+		var changed bool
 		c, changed, err = w.back(ctx)
 		if errors.Is(err, errTooFar) {
 			return out, true, nil
@@ -114,14 +114,11 @@ func (h *history) turns(ctx context.Context, s v1alpha1.Suspect, max int) (out [
 		if err != nil || c == nil {
 			break
 		}
-		if len(changed) == 0 {
+		if !changed {
 			since = c
 			continue
 		}
-		was, werr := w.said(s.Image)
-		if werr != nil {
-			return out, false, werr
-		}
+		was := w.image(s.Image)
 		if was != image {
 			out = append(out, turnAt(since, image))
 		}
@@ -131,15 +128,6 @@ func (h *history) turns(ctx context.Context, s v1alpha1.Suspect, max int) (out [
 		out = append(out, turnAt(since, image))
 	}
 	return out, false, err
-}
-
-// said is the image that the nodes make in the version that the walk is at.
-func (w *watching) said(base string) (string, error) {
-	values, err := w.values()
-	if err != nil {
-		return "", err
-	}
-	return w.image(values, base)
 }
 
 func turnAt(c *commit, image string) Turn {

@@ -104,8 +104,8 @@ func normalRepository(repository string) string {
 	switch {
 	case !more:
 		return "docker.io/library/" + repository
-	case first == "index.docker.io":
-		return normalRepository("docker.io/" + rest)
+	case first != normalRegistry(first):
+		return normalRepository(normalRegistry(first) + "/" + rest)
 	case first == "docker.io" && !strings.Contains(rest, "/"):
 		return "docker.io/library/" + rest
 	case !strings.ContainsAny(first, ".:") && first != "localhost":

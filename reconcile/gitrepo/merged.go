@@ -1,0 +1,99 @@
+package gitrepo
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// maxMerges is how many merges are looked into, one inside the other.
+const maxMerges = 8
+
+// mergedBy finds the commit behind a merge that brought the values in: on the deployed branch they came with the merge,
+// and somebody wrote them before. It gives nil where the suspect is no merge, or wrote them itself.
+func (h *history) mergedBy(ctx context.Context, suspect *commit, origins []origin) (*v1alpha1.MergedCommit, error) {
+	at, groups := suspect, [][]manifest.Node{}
+	for _, o := range origins {
+		if o.in.hash == suspect.hash {
+			groups = append(groups, o.at)
+		}
+	}
+	for range maxMerges {
+		next, behind, err := h.behind(ctx, at, groups)
+		if errors.Is(err, errTooFar) || err == nil && next == nil {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		at, groups = next, behind
+	}
+	if at.hash == suspect.hash {
+		return nil, nil
+	}
+	return &v1alpha1.MergedCommit{
+		Commit: at.hash.String(), Subject: subjectOf(at), Author: oneLine(at.author, 250),
+	}, nil
+}
+
+// behind goes one merge down: to the newest commit that brought one of the groups to the branch that was merged.
+func (h *history) behind(ctx context.Context, merge *commit, groups [][]manifest.Node,
+) (*commit, [][]manifest.Node, error) {
+	for _, parent := range merge.parents[min(1, len(merge.parents)):] {
+		c, err := h.at(ctx, parent)
+		if err != nil {
+			return nil, nil, err
+		}
+		there, err := h.standingIn(c, groups)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(there) == 0 {
+			continue
+		}
+		origins, err := h.trace(ctx, c, there)
+		if err != nil || len(origins) == 0 {
+			return nil, nil, err
+		}
+		newest := suspectOf(origins)
+		var out [][]manifest.Node
+		for _, o := range origins {
+			if o.in.hash == newest.hash {
+				out = append(out, o.at)
+			}
+		}
+		return newest, out, nil
+	}
+	return nil, nil, nil
+}
+
+// standingIn lists the groups that a commit has at the same place with the same values.
+func (h *history) standingIn(c *commit, groups [][]manifest.Node) ([][]manifest.Node, error) {
+	var out [][]manifest.Node
+	for _, g := range groups {
+		e, err := h.entryAt(c.tree, g[0].File)
+		if err != nil {
+			return nil, err
+		}
+		if !e.regular() {
+			continue
+		}
+		v, err := h.parsed(g[0].File, e.hash)
+		if err != nil {
+			return nil, err
+		}
+		if there := v.group(g); manifest.SameReference(there, g) {
+			out = append(out, there)
+		}
+	}
+	return out, nil
+}
+
+// subjectOf is the first line of a commit's message.
+func subjectOf(c *commit) string {
+	subject, _, _ := strings.Cut(c.message, "\n")
+	return oneLine(subject, 500)
+}

@@ -1,0 +1,250 @@
+package gitrepo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+const (
+	// maxMoved is how many changes of a commit are looked at to follow a value through it: people move whole trees.
+	maxMoved = 20_000
+	// maxLooked is how many files of a commit are read for a value that one of them may have held before.
+	maxLooked = 1500
+	// loneLikeness is how alike two places of a tag must be that names no repository.
+	loneLikeness = 16
+	// kinLikeness is how alike two places in two files must be for the one to have held an earlier value of the other.
+	kinLikeness = 16
+)
+
+// move is a group whose place came with a commit.
+type move struct {
+	group []manifest.Node
+	// file that holds the group in the newer commit.
+	file         *followed
+	newer, older *commit
+}
+
+// whereItWas finds the group in the older commit: in a file of the same content that the newer one removed, else where
+// the newer one took the same value away, else where it took away another value of the same image. It gives nil where
+// the newer commit brought the group in. What stays where it is was copied, not moved.
+func (h *history) whereItWas(ctx context.Context, m move) ([]manifest.Node, error) {
+	changes, err := h.changesOf(m.older, m.newer)
+	if err != nil {
+		return nil, err
+	}
+	if m.file.blob.IsZero() {
+		if from := sameContent(changes, m.file); from != "" {
+			v, err := h.parsed(from, m.file.newer)
+			if err != nil || v.err != nil {
+				return nil, err
+			}
+			if group := v.group(m.group); group != nil {
+				return group, nil
+			}
+		}
+	}
+	s := &search{history: h, move: m, lone: manifest.Lone(m.group)}
+	read := 0
+	for _, c := range s.order(changes) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if read++; read > maxLooked {
+			break
+		}
+		if err := s.look(c); err != nil {
+			return nil, err
+		}
+	}
+	if s.same.group != nil {
+		return s.same.group, nil
+	}
+	if s.kin.group == nil || s.kin.tied {
+		return nil, nil
+	}
+	taken, err := s.belongsToAnother()
+	if err != nil || taken {
+		return nil, err
+	}
+	return s.kin.group, nil
+}
+
+// changesOf lists the files that differ between two commits, and remembers them for the next group.
+func (h *history) changesOf(older, newer *commit) ([]change, error) {
+	key := [2]plumbing.Hash{older.tree, newer.tree}
+	if known, ok := h.moves[key]; ok {
+		return known, nil
+	}
+	changes, err := h.diff(older.tree, newer.tree, maxMoved)
+	if err != nil && !errors.Is(err, errManyChanges) {
+		return nil, err
+	}
+	if len(h.moves) >= maxMoves {
+		clear(h.moves)
+	}
+	h.moves[key] = changes
+	return changes, nil
+}
+
+// sameContent is the path of a file that the commit removed and that was what another is now; of several the one whose
+// path ends most alike.
+func sameContent(changes []change, file *followed) string {
+	best, most := "", -1
+	for _, c := range changes {
+		if !c.after.hash.IsZero() || !c.before.regular() || c.before.hash != file.newer {
+			continue
+		}
+		if n := common(file.path, c.path); n > most {
+			best, most = c.path, n
+		}
+	}
+	return best
+}
+
+// candidate is a group that may be what is looked for, and how much speaks for it.
+type candidate struct {
+	group    []manifest.Node
+	likeness int
+	// tied says that another one of another value is as likely.
+	tied bool
+}
+
+// search looks through the files that a commit changed.
+type search struct {
+	*history
+	move
+	lone      bool
+	same, kin candidate
+}
+
+// order puts the changes first that a moved place most likely comes from: the file itself, what was removed, and of
+// those what has the most alike path.
+func (s *search) order(changes []change) []change {
+	var list []change
+	for _, c := range changes {
+		if c.before.regular() && isYAML(c.path) {
+			list = append(list, c)
+		}
+	}
+	rank := func(c change) int {
+		n := common(s.file.path, c.path)
+		if c.path == s.file.path {
+			n += 1 << 20
+		}
+		if path.Base(c.path) == path.Base(s.file.path) {
+			n += 1 << 10
+		}
+		if c.after.hash.IsZero() {
+			n += 1 << 8
+		}
+		return n
+	}
+	slices.SortStableFunc(list, func(a, b change) int { return rank(b) - rank(a) })
+	return list
+}
+
+// look takes what a file held before the commit, and no longer holds.
+func (s *search) look(c change) error {
+	data, ok, err := s.content(c.before.hash)
+	if err != nil || !ok || !s.mayTell(data) {
+		return err
+	}
+	was, err := s.parsed(c.path, c.before.hash)
+	if err != nil || was.err != nil {
+		return err
+	}
+	var is parsedFile
+	if c.after.regular() {
+		if is, err = s.parsed(c.path, c.after.hash); err != nil {
+			return err
+		}
+	}
+	for _, group := range manifest.Groups(was.nodes) {
+		there := is.group(group)
+		likeness := manifest.Likeness(group, s.group)
+		switch {
+		case s.lone && likeness < loneLikeness:
+		case there != nil && (manifest.SameReference(there, group) || !positional(group)):
+		case manifest.SameReference(group, s.group):
+			s.same.take(group, likeness)
+		case c.path != s.file.path && likeness < kinLikeness:
+		case s.lone && manifest.Lone(group) || manifest.Kin(group, s.group):
+			s.kin.take(group, likeness)
+		}
+	}
+	return nil
+}
+
+// mayTell says quickly whether a file may hold the value, or the image under another tag.
+func (s *search) mayTell(data []byte) bool {
+	return mayHold(s.group, data) || s.lone || bytes.Contains(data, []byte(lastWord(s.group))) ||
+		bytes.ContainsAny(data, `\`)
+}
+
+// positional says whether a group is found by its position in a list, so that something else may stand there now.
+func positional(group []manifest.Node) bool {
+	return slices.ContainsFunc(group, func(n manifest.Node) bool {
+		return strings.Contains(n.Pointer, ";") || indexed.MatchString(n.Pointer)
+	})
+}
+
+var indexed = regexp.MustCompile(`\[[0-9]+\]`)
+
+func (c *candidate) take(group []manifest.Node, likeness int) {
+	switch {
+	case c.group == nil || likeness > c.likeness:
+		*c = candidate{group: group, likeness: likeness}
+	case likeness == c.likeness && !manifest.SameReference(group, c.group):
+		c.tied = true
+	}
+}
+
+// belongsToAnother says whether another group that the commit brought into the same file is more like the former one.
+func (s *search) belongsToAnother() (bool, error) {
+	is, err := s.parsed(s.file.path, s.file.newer)
+	if err != nil || is.err != nil {
+		return false, err
+	}
+	var was parsedFile
+	if !s.file.blob.IsZero() {
+		if was, err = s.parsed(s.file.path, s.file.blob); err != nil {
+			return false, err
+		}
+	}
+	for _, other := range manifest.Groups(is.nodes) {
+		if other[0].Group == s.group[0].Group || !manifest.Kin(other, s.kin.group) || was.group(other) != nil {
+			continue
+		}
+		if manifest.Likeness(s.kin.group, other) > s.kin.likeness {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// lastWord is the last word of the repository that a group names, which a file must hold to name it too.
+func lastWord(group []manifest.Node) string {
+	image, ok := manifest.Reference(group, "")
+	if !ok {
+		return ""
+	}
+	repository, _, _ := manifest.Split(image)
+	return repository[strings.LastIndexByte(repository, '/')+1:]
+}
+
+func common(a, b string) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[len(a)-1-n] == b[len(b)-1-n] {
+		n++
+	}
+	return n
+}

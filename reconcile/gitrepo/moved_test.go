@@ -1,0 +1,405 @@
+package gitrepo
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/test/gitserver"
+)
+
+// clone is a repository on this machine whose history a test writes.
+type clone struct {
+	*testing.T
+	dir string
+	now time.Time
+}
+
+func newClone(t *testing.T) *clone {
+	t.Helper()
+	c := &clone{T: t, dir: t.TempDir(), now: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)}
+	c.git("init", "--quiet", "--initial-branch=main")
+	return c
+}
+
+func (c *clone) git(args ...string) string {
+	c.Helper()
+	cmd := exec.CommandContext(c.Context(), "git", args...)
+	cmd.Dir = c.dir
+	date := fmt.Sprintf("%d +0000", c.now.Unix())
+	cmd.Env = append(gitserver.Env(), "GIT_AUTHOR_NAME=Jane", "GIT_AUTHOR_EMAIL=jane@example.com", "GIT_COMMITTER_NAME=Jane",
+		"GIT_COMMITTER_EMAIL=jane@example.com", "GIT_AUTHOR_DATE="+date, "GIT_COMMITTER_DATE="+date)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		c.Fatalf("git %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// put writes files, given as path, content, path, content, removes those without content, and commits.
+func (c *clone) put(message string, files ...string) {
+	c.Helper()
+	for i := 0; i+1 < len(files); i += 2 {
+		name := filepath.Join(c.dir, files[i])
+		if files[i+1] == "" {
+			if err := os.Remove(name); err != nil {
+				c.Fatal(err)
+			}
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			c.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(files[i+1]), 0o644); err != nil {
+			c.Fatal(err)
+		}
+	}
+	c.commit(message)
+}
+
+// replace edits a file and commits.
+func (c *clone) replace(message, name, before, after string) {
+	c.Helper()
+	data := c.read(name)
+	if !strings.Contains(data, before) {
+		c.Fatalf("%s does not hold %q", name, before)
+	}
+	c.put(message, name, strings.ReplaceAll(data, before, after))
+}
+
+func (c *clone) read(name string) string {
+	c.Helper()
+	data, err := os.ReadFile(filepath.Join(c.dir, name))
+	if err != nil {
+		c.Fatal(err)
+	}
+	return string(data)
+}
+
+// move renames a file or folder and commits.
+func (c *clone) move(message, from, to string) {
+	c.Helper()
+	if err := os.MkdirAll(filepath.Dir(filepath.Join(c.dir, to)), 0o755); err != nil {
+		c.Fatal(err)
+	}
+	c.git("mv", from, to)
+	c.commit(message)
+}
+
+func (c *clone) commit(message string) {
+	c.Helper()
+	c.now = c.now.Add(time.Hour)
+	c.git("add", "--all")
+	c.git("commit", "--quiet", "-m", message)
+}
+
+func (c *clone) open() *Local {
+	c.Helper()
+	l, err := OpenLocal(c.dir, "", Options{Now: func() time.Time { return c.now }})
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// ask is what a person at the root of the clone asks.
+func ask(image string) reconcile.Query {
+	return reconcile.Query{Image: image, Root: reconcile.Root{By: v1alpha1.ObjectRef{Kind: "folder", Name: "."}}}
+}
+
+// undo blames an image and gives the suspect and the diff of the revert to the newest former value; without lines where
+// there is none.
+func (c *clone) undo(q reconcile.Query) (s v1alpha1.Suspect, lines []string) {
+	c.Helper()
+	l := c.open()
+	s, err := l.Blame(c.Context(), q)
+	if err != nil {
+		c.Fatalf("blame %s: %v", q.Image, err)
+	}
+	former, err := l.Former(c.Context(), s, 8)
+	if err != nil {
+		c.Fatalf("former: %v", err)
+	}
+	if len(former) == 0 {
+		return s, nil
+	}
+	plan, err := l.Plan(c.Context(), []reconcile.Revert{{
+		Image: q.Image, Suspect: s, Target: v1alpha1.Target{Image: former[0].Image, Values: former[0].Values},
+	}}, reconcile.Source{})
+	if err == nil {
+		err = plan.Landings[0].Err
+	}
+	if err != nil {
+		c.Fatalf("plan: %v", err)
+	}
+	return s, diffOf(plan.Reverted)
+}
+
+// diffOf lists the lines that a plan takes out and puts in, file by file.
+func diffOf(files []FileChange) []string {
+	var out []string
+	for _, f := range files {
+		before, after := strings.Split(string(f.Before), "\n"), strings.Split(string(f.After), "\n")
+		for _, line := range without(before, after) {
+			out = append(out, f.Path+" -"+strings.TrimSpace(line))
+		}
+		for _, line := range without(after, before) {
+			out = append(out, f.Path+" +"+strings.TrimSpace(line))
+		}
+	}
+	return out
+}
+
+// without lists the lines of a text that another one has less often.
+func without(a, b []string) []string {
+	count := map[string]int{}
+	for _, line := range b {
+		count[line]++
+	}
+	var out []string
+	for _, line := range a {
+		if count[line]--; count[line] < 0 {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+// app is a Deployment.
+func app(name, image string) string { return deployment("shop", name, image, "") }
+
+// release is a HelmRelease with values.
+func release(name, values string) string {
+	return "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: " + name + "}\nspec:\n  values:\n" +
+		"    " + strings.ReplaceAll(strings.TrimSpace(values), "\n", "\n    ") + "\n"
+}
+
+func TestValueIsFollowedThroughMoves(t *testing.T) {
+	t.Parallel()
+	const web, worker = "reg.example.org/web", "reg.example.org/worker"
+	for _, test := range []struct {
+		name    string
+		history func(c *clone)
+		image   string
+		// subject of the commit to blame, and the lines of the revert; none where there is nothing to go back to.
+		subject string
+		diff    []string
+	}{
+		{"a folder is moved with everything in it", func(c *clone) {
+			c.put("add", "core/web/d.yaml", app("web", web+":1"), "core/worker/d.yaml", app("worker", worker+":1"))
+			c.replace("web 2", "core/web/d.yaml", "web:1", "web:2")
+			c.move("move", "core", "apps/core")
+		}, web + ":2", "web 2", []string{"apps/core/web/d.yaml -image: " + web + ":2", "apps/core/web/d.yaml +image: " + web + ":1"}},
+		{"a file is moved twice, and edited the second time", func(c *clone) {
+			c.put("add", "a/d.yaml", app("web", web+":1"))
+			c.replace("web 2", "a/d.yaml", "web:1", "web:2")
+			c.move("first", "a/d.yaml", "b/d.yaml")
+			c.put("second", "b/d.yaml", "", "c/web.yaml", strings.Replace(app("web", web+":2"), "replicas: 2", "replicas: 3", 1))
+		}, web + ":2", "web 2", []string{"c/web.yaml -image: " + web + ":2", "c/web.yaml +image: " + web + ":1"}},
+		{"a file is split", func(c *clone) {
+			c.put("add", "all.yaml", app("api", "reg.example.org/api:1")+"---\n"+app("web", web+":1"))
+			c.replace("web 2", "all.yaml", "web:1", "web:2")
+			c.put("split", "all.yaml", app("api", "reg.example.org/api:1"), "web.yaml", app("web", web+":2"))
+		}, web + ":2", "web 2", []string{"web.yaml -image: " + web + ":2", "web.yaml +image: " + web + ":1"}},
+		{"two files are joined", func(c *clone) {
+			c.put("add", "api.yaml", app("api", "reg.example.org/api:1"), "web.yaml", app("web", web+":1"))
+			c.replace("web 2", "web.yaml", "web:1", "web:2")
+			c.put("join", "web.yaml", "", "api.yaml", app("api", "reg.example.org/api:1")+"---\n"+app("web", web+":2"))
+		}, web + ":2", "web 2", []string{"api.yaml -image: " + web + ":2", "api.yaml +image: " + web + ":1"}},
+		{"an object is renamed", func(c *clone) {
+			c.put("add", "d.yaml", app("web", web+":1"))
+			c.replace("web 2", "d.yaml", "web:1", "web:2")
+			c.replace("rename", "d.yaml", "name: web", "name: front")
+		}, web + ":2", "web 2", []string{"d.yaml -image: " + web + ":2", "d.yaml +image: " + web + ":1"}},
+		{"a namespace is renamed", func(c *clone) {
+			c.put("add", "d.yaml", app("web", web+":1"))
+			c.replace("web 2", "d.yaml", "web:1", "web:2")
+			c.replace("rename", "d.yaml", "namespace: shop", "namespace: store")
+		}, web + ":2", "web 2", []string{"d.yaml -image: " + web + ":2", "d.yaml +image: " + web + ":1"}},
+		{"a container is renamed and bumped at once", func(c *clone) {
+			c.put("add", "d.yaml", app("web", web+":1"))
+			c.put("rename and bump", "d.yaml", strings.Replace(app("web", web+":2"), "name: app", "name: web", 1))
+		}, web + ":2", "rename and bump", []string{"d.yaml -image: " + web + ":2", "d.yaml +image: " + web + ":1"}},
+		{"a key of values is renamed and its tag bumped at once", func(c *clone) {
+			c.put("add", "r.yaml", release("web", "main:\n  image:\n    repository: "+web+"\n    tag: \"1\""))
+			c.put("rename and bump", "r.yaml", release("web", "app:\n  image:\n    repository: "+web+"\n    tag: \"2\""))
+		}, web + ":2", "rename and bump", []string{`r.yaml -tag: "2"`, `r.yaml +tag: "1"`}},
+		{"two images of values are renamed and bumped at once", func(c *clone) {
+			values := func(main, side, tag string) string {
+				return main + ":\n  image:\n    repository: " + web + "\n    tag: " + tag + "\n" +
+					side + ":\n  image:\n    repository: " + web + "\n    tag: " + tag + "-alpine"
+			}
+			c.put("add", "r.yaml", release("web", values("main", "side", "v1")))
+			c.put("rename and bump", "r.yaml", release("web", "controllers:\n  "+
+				strings.ReplaceAll(values("main", "side", "v2"), "\n", "\n  ")))
+		}, web + ":v2-alpine", "rename and bump", []string{"r.yaml -tag: v2-alpine", "r.yaml +tag: v1-alpine"}},
+		{"values go deeper, and a whole image becomes a repository and a tag", func(c *clone) {
+			c.put("add", "r.yaml", release("web", "extra:\n  ml:\n    image: "+web+":v1"))
+			c.replace("web 2", "r.yaml", "web:v1", "web:v2")
+			c.put("restructure", "r.yaml",
+				release("web", "controllers:\n  main:\n    image:\n      repository: "+web+"\n      tag: v2"))
+		}, web + ":v2", "web 2", []string{"r.yaml -tag: v2", "r.yaml +tag: v1"}},
+		{"a repository and a tag become a whole image", func(c *clone) {
+			c.put("add", "r.yaml", release("web", "image:\n  repository: "+web+"\n  tag: v1"))
+			c.replace("web 2", "r.yaml", "tag: v1", "tag: v2")
+			c.put("restructure", "r.yaml", release("web", "main:\n  image: "+web+":v2"))
+		}, web + ":v2", "web 2", []string{"r.yaml -image: " + web + ":v2", "r.yaml +image: " + web + ":v1"}},
+		{"a release takes over from a Deployment", func(c *clone) {
+			c.put("add", "web/d.yaml", app("web", web+":v1"))
+			c.replace("web 2", "web/d.yaml", "web:v1", "web:v2")
+			c.put("a chart", "web/d.yaml", "", "web/r.yaml", release("web", "image:\n  repository: "+web+"\n  tag: v2"))
+		}, web + ":v2", "web 2", []string{"web/r.yaml -tag: v2", "web/r.yaml +tag: v1"}},
+		{"a base is renamed", func(c *clone) {
+			c.put("add", "base/kustomization.yaml", kustomization("d.yaml"), "base/d.yaml", app("web", web+":1"),
+				"prod/kustomization.yaml", kustomization("../base"))
+			c.replace("web 2", "base/d.yaml", "web:1", "web:2")
+			c.git("mv", "base", "common")
+			c.put("rename the base", "prod/kustomization.yaml", kustomization("../common"))
+		}, web + ":2", "web 2", []string{"common/d.yaml -image: " + web + ":2", "common/d.yaml +image: " + web + ":1"}},
+		{"an entry of images goes to another kustomization", func(c *clone) {
+			entry := "images:\n  - name: " + web + "\n    newTag: v"
+			c.put("add", "d/d.yaml", app("web", web+":v0"), "d/kustomization.yaml", kustomization("d.yaml")+entry+"1\n",
+				"prod/kustomization.yaml", kustomization("../d"))
+			c.replace("web 2", "d/kustomization.yaml", "newTag: v1", "newTag: v2")
+			c.put("move the entry", "d/kustomization.yaml", kustomization("d.yaml"),
+				"prod/kustomization.yaml", kustomization("../d")+entry+"2\n")
+		}, web + ":v2", "web 2", []string{"prod/kustomization.yaml -newTag: v2", "prod/kustomization.yaml +newTag: v1"}},
+		{"a folder that is copied is no move", func(c *clone) {
+			c.put("add", "blue/d.yaml", app("web", web+":1"))
+			c.replace("web 2", "blue/d.yaml", "web:1", "web:2")
+			c.put("copy", "green/d.yaml", app("web", web+":2"))
+			c.replace("blue 3", "blue/d.yaml", "web:2", "web:3")
+		}, web + ":2", "copy", nil},
+		{"an app that is added while another one of the image goes is no bump", func(c *clone) {
+			c.put("add", "a/one.yaml", release("one", "image:\n  repository: "+web+"\n  tag: v1"))
+			c.put("another", "a/one.yaml", "", "b/other.yaml", app("other", web+":v2"))
+		}, web + ":v2", "another", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := newClone(t)
+			test.history(c)
+			s, diff := c.undo(ask(test.image))
+			if s.Subject != test.subject {
+				t.Errorf("blamed %q, want %q\n%s", s.Subject, test.subject, c.git("log", "--stat", "--format=%s"))
+			}
+			if got, want := strings.Join(diff, "\n"), strings.Join(test.diff, "\n"); got != want {
+				t.Errorf("the revert is\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestPlacesThatSeveralCommitsBroughtAreUndoneTogether(t *testing.T) {
+	t.Parallel()
+	c := newClone(t)
+	const web = "reg.example.org/web"
+	c.put("add", "one/d.yaml", app("web", web+":1"), "two/d.yaml", app("web", web+":1"))
+	c.replace("one 2", "one/d.yaml", "web:1", "web:2")
+	first := c.git("rev-parse", "HEAD")
+	c.put("three", "three/d.yaml", app("web", web+":2"))
+	added := c.git("rev-parse", "HEAD")
+	c.replace("two 2", "two/d.yaml", "web:1", "web:2")
+	second := c.git("rev-parse", "HEAD")
+	s, diff := c.undo(ask(web + ":2"))
+	if s.Commit != second || len(s.Nodes) != 3 {
+		t.Fatalf("suspect %+v", s)
+	}
+	for _, n := range s.Nodes {
+		want := map[string]string{"one/d.yaml": first, "two/d.yaml": second, "three/d.yaml": added}[n.File]
+		if got := broughtBy(s, n); got != want || n.Added != (n.File == "three/d.yaml") {
+			t.Errorf("%s came with %s, added %t; want %s", n.File, got, n.Added, want)
+		}
+	}
+	want := "one/d.yaml -image: " + web + ":2\none/d.yaml +image: " + web + ":1\n" +
+		"two/d.yaml -image: " + web + ":2\ntwo/d.yaml +image: " + web + ":1"
+	if got := strings.Join(diff, "\n"); got != want {
+		t.Errorf("the revert is\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestRevertNamesTheCommitsThatItUndoes(t *testing.T) {
+	t.Parallel()
+	c := newClone(t)
+	const web = "reg.example.org/web"
+	c.put("add", "one/d.yaml", app("web", web+":1"), "two/d.yaml", app("web", web+":1"))
+	c.replace("one 2", "one/d.yaml", "web:1", "web:2")
+	first := c.git("rev-parse", "HEAD")
+	c.replace("two 2", "two/d.yaml", "web:1", "web:2")
+	second := c.git("rev-parse", "HEAD")
+	l := c.open()
+	s, err := l.Blame(t.Context(), ask(web+":2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	former, err := l.Former(t.Context(), s, 8)
+	if err != nil || len(former) == 0 || former[0].Image != web+":1" {
+		t.Fatalf("former %+v, %v", former, err)
+	}
+	plan, err := l.Plan(t.Context(), []reconcile.Revert{{
+		Image: s.Image, Suspect: s, Target: v1alpha1.Target{Image: former[0].Image, Values: former[0].Values},
+	}}, reconcile.Source{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, commit := range []string{first, second} {
+		if !strings.Contains(plan.Messages[0], "This reverts commit "+commit) {
+			t.Errorf("the message does not name %s:\n%s", commit, plan.Messages[0])
+		}
+	}
+}
+
+func TestMergedCommitIsNamed(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	for _, test := range []struct {
+		name  string
+		merge func(c *clone)
+		// merged is the subject of the commit behind the merge.
+		merged string
+	}{
+		{"a branch is merged", func(c *clone) {
+			c.git("merge", "--quiet", "--no-ff", "-m", "merge", "topic")
+		}, "web 2"},
+		{"a branch with a merge in it is merged", func(c *clone) {
+			c.git("checkout", "--quiet", "-b", "outer")
+			c.git("merge", "--quiet", "--no-ff", "-m", "inner merge", "topic")
+			c.git("checkout", "--quiet", "main")
+			c.git("merge", "--quiet", "--no-ff", "-m", "merge", "outer")
+		}, "web 2"},
+		{"the merge itself says another tag than either side", func(c *clone) {
+			c.git("merge", "--quiet", "--no-ff", "--no-commit", "topic")
+			c.put("merge", "d.yaml", app("web", web+":3"))
+		}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := newClone(t)
+			c.put("add", "d.yaml", app("web", web+":1"), "README.md", "a\n")
+			c.git("checkout", "--quiet", "-b", "topic")
+			c.replace("web 2", "d.yaml", "web:1", "web:2")
+			c.git("checkout", "--quiet", "main")
+			c.put("readme", "README.md", "b\n")
+			test.merge(c)
+			image := web + ":2"
+			if test.merged == "" {
+				image = web + ":3"
+			}
+			s, _ := c.undo(ask(image))
+			merged := ""
+			if s.Merged != nil {
+				merged = s.Merged.Subject
+			}
+			if s.Subject != "merge" || merged != test.merged {
+				t.Errorf("blamed %q, merged %q; want the merge, and %q behind it", s.Subject, merged, test.merged)
+			}
+		})
+	}
+}

@@ -1,0 +1,180 @@
+package manifest
+
+import (
+	"slices"
+	"strings"
+)
+
+// SameReference says whether two groups of nodes make the same image, in whatever shape: a whole reference, a
+// repository and a tag, an entry of images. Groups that name no repository are the same where all that they say is.
+func SameReference(a, b []Node) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return false
+	}
+	one, oneFull := Reference(a, "")
+	other, otherFull := Reference(b, "")
+	switch {
+	case oneFull && otherFull:
+		return normal(one) == normal(other)
+	case oneFull != otherFull:
+		return false
+	}
+	p, q := partsOf(a), partsOf(b)
+	return p.tag == q.tag && p.digest == q.digest && p.repository == q.repository && p.registry == q.registry
+}
+
+// Kin says whether two groups may be one image at two times: their repositories are the same.
+func Kin(a, b []Node) bool {
+	one, _, _ := Split(nameOf(a))
+	other, _, _ := Split(nameOf(b))
+	return one != "" && other != "" && normalRepository(one) == normalRepository(other)
+}
+
+// Lone says whether a group names no repository, so that its value may stand for any image.
+func Lone(group []Node) bool { return nameOf(group) == "" }
+
+// nameOf is what a group says of its repository; empty for nothing.
+func nameOf(group []Node) string {
+	p := partsOf(group)
+	if p.image != "" {
+		return p.image
+	}
+	return p.repository
+}
+
+// Likeness counts what speaks for two groups being one place that was moved or renamed: their object, container, file
+// and the way to them. Zero is nothing.
+func Likeness(a, b []Node) int {
+	if len(a) == 0 || len(b) == 0 {
+		return 0
+	}
+	x, y := a[0], b[0]
+	n := 0
+	add := func(points int, same bool) {
+		if same {
+			n += points
+		}
+	}
+	add(12, x.Object.Name != "" && x.Object.Name == y.Object.Name)
+	add(4, x.Object.Kind != "" && x.Object.Kind == y.Object.Kind)
+	add(2, x.Object.Namespace != "" && x.Object.Namespace == y.Object.Namespace)
+	add(6, x.Container != "" && x.Container == y.Container)
+	add(2, partSet(a) == partSet(b))
+	add(3, x.Policy != "" && x.Policy == y.Policy)
+	n += min(6, alike(steps(x.Pointer), steps(y.Pointer)))
+	n += 2 * min(4, alike(strings.Split(x.File, "/"), strings.Split(y.File, "/")))
+	return n
+}
+
+// steps cuts the way to a node into its keys and items, without the document.
+func steps(pointer string) []string {
+	_, way, _ := strings.Cut(pointer, "#")
+	return strings.FieldsFunc(way, func(r rune) bool { return r == '/' || r == '[' || r == ']' })
+}
+
+// alike counts the steps that two ways share, from their ends and then from their beginnings.
+func alike(a, b []string) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[len(a)-1-n] == b[len(b)-1-n] {
+		n++
+	}
+	m := 0
+	for m < len(a)-n && m < len(b)-n && a[m] == b[m] {
+		m++
+	}
+	return n + m
+}
+
+func partSet(group []Node) string {
+	var parts []string
+	for _, n := range group {
+		parts = append(parts, string(n.Part))
+	}
+	slices.Sort(parts)
+	return strings.Join(slices.Compact(parts), " ")
+}
+
+// GroupOf lists the nodes that make one reference together with one of them.
+func GroupOf(nodes []Node, of Node) []Node {
+	var out []Node
+	for _, n := range nodes {
+		if n.Group == of.Group && n.File == of.File {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// Groups puts the nodes of files together that make one reference, in their order.
+func Groups(nodes []Node) [][]Node {
+	var out [][]Node
+	for _, g := range grouped(nodes) {
+		out = append(out, g.nodes)
+	}
+	return out
+}
+
+// Express says by node what a group would hold to make the image that another group makes: the other one's own node
+// where it has the same part, else that part of its reference. It gives nil for a node of which the other group says
+// nothing.
+func Express(group, as []Node) []*Node {
+	out := make([]*Node, len(as))
+	used := make([]bool, len(group))
+	for i, n := range as {
+		for k := range group {
+			if !used[k] && group[k].Part == n.Part {
+				used[k], out[i] = true, &group[k]
+				break
+			}
+		}
+	}
+	image, ok := Reference(group, "")
+	if !ok || !slices.Contains(out, nil) {
+		return out
+	}
+	p := partsOf(as)
+	hasDigest := slices.ContainsFunc(as, func(n Node) bool { return n.Part == PartDigest })
+	repository, tag, digest := Split(image)
+	for i, n := range as {
+		if out[i] != nil {
+			continue
+		}
+		value := ""
+		switch n.Part {
+		case PartImage:
+			value = image
+		case PartTag:
+			value = tag
+			if digest != "" && !hasDigest {
+				value = strings.TrimPrefix(tag+"@"+digest, "@")
+			}
+		case PartDigest:
+			value = digest
+		case PartRegistry:
+			value = p.registry
+			if !strings.HasPrefix(normalRepository(repository), normalRegistry(p.registry)+"/") {
+				value = ""
+			}
+		case PartName, PartRepository:
+			value = repository
+			if rest, cut := strings.CutPrefix(repository, strings.TrimSuffix(p.registry, "/")+"/"); cut && p.registry != "" {
+				value = rest
+			}
+		}
+		if value != "" {
+			said := group[0]
+			said.Part, said.Value, said.Policy, said.Suffix, said.Held = n.Part, value, "", "", nil
+			out[i] = &said
+		}
+	}
+	return out
+}
+
+// normalRegistry is a registry as references write it.
+func normalRegistry(registry string) string {
+	switch registry = strings.TrimSuffix(registry, "/"); registry {
+	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
+		return "docker.io"
+	}
+	return registry
+}
