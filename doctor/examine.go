@@ -125,6 +125,8 @@ func (f *Facts) branch(w *Workload) Check {
 	case s == nil:
 		return bad(CheckBranch, w.Chain.Source.Ref.String(), w.NoSource,
 			"name a GitRepository that follows the branch in spec.sourceRef of the RollbackPolicy")
+	case s.Lend != "":
+		return bad(CheckBranch, s.Ref.String(), s.ReadOnly, s.Lend)
 	case s.ReadOnly != "":
 		return bad(CheckBranch, s.Ref.String(), s.ReadOnly, "set spec.git.checkout.ref.branch and spec.git.push.branch "+
 			"of the ImageUpdateAutomation: "+s.Branch)

@@ -68,6 +68,9 @@ type Source struct {
 	Secret string
 	// ReadOnly says why nothing may be pushed to the branch, NoKey why the key that signs cannot be used.
 	ReadOnly, NoKey string
+	// Lend is the command by which the owner of the GitRepository lets Backstop push with it; empty where that is not what
+	// is missing.
+	Lend string
 	// Verified says that Flux wants signed commits, Signed that there is a key.
 	Verified, Signed bool
 	// Refused says why the server, or the key, does not let a push begin; Unknown why it could not be asked.
@@ -143,6 +146,14 @@ func (s Sidecar) ceiling() reconcile.Ceiling {
 		Mode: v1alpha1.Mode(s.flagOf("max-mode")), Authors: v1alpha1.Authors(s.flagOf("max-authors")),
 		NoCrossNamespaceRefs: s.flagOf("no-cross-namespace-refs") == "true",
 	}
+}
+
+// platform are the namespaces of those who run the cluster; nil is the flag's default.
+func (s Sidecar) platform() []string {
+	if list := s.flagOf("platform-namespaces"); list != "" {
+		return strings.Split(list, ",")
+	}
+	return nil
 }
 
 // watches says whether the sidecar looks into a namespace.

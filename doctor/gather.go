@@ -73,6 +73,7 @@ func ask[T any](o *once, key string, question func() T) T {
 // Gather reads the facts of a namespace.
 func (g *Gatherer) Gather(ctx context.Context, namespace string) (Facts, error) {
 	f := Facts{Now: g.Now(), Namespace: namespace, Sidecar: g.sidecar(ctx), Cancels: g.cancels(ctx)}
+	g.Flux = g.Flux.Under(f.Sidecar.ceiling().NoCrossNamespaceRefs, f.Sidecar.platform())
 	var ns corev1.Namespace
 	err := g.Client.Get(ctx, types.NamespacedName{Name: namespace}, &ns)
 	if apierrors.IsNotFound(err) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -40,22 +41,24 @@ func (g *Gatherer) source(ctx context.Context, f *Facts, w *Workload) error {
 	}
 	src := origin.Source
 	w.Source = &Source{
-		Ref:    v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: src.Name.Namespace, Name: src.Name.Name},
-		Branch: src.Branch, ReadOnly: src.ReadOnly, NoKey: src.NoKey, Verified: src.Verified, Signed: src.Signing != nil,
+		Ref:    v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: src.Pushes().Namespace, Name: src.Pushes().Name},
+		Branch: src.Branch, ReadOnly: src.ReadOnly, Lend: src.Lend, NoKey: src.NoKey, Verified: src.Verified, Signed: src.Signing != nil,
 	}
 	// A key that cannot be used has a check of its own.
 	if src.NoKey != "" && src.ReadOnly == src.NoKey {
 		src.ReadOnly, w.Source.ReadOnly = "", ""
 	}
-	if err := g.secrets(ctx, w, src.Name); err != nil {
-		return err
+	for _, name := range slices.Compact([]types.NamespacedName{src.Name, src.Pushes()}) {
+		if err := g.secrets(ctx, w, name); err != nil {
+			return err
+		}
 	}
 	// A missing key has a check of its own.
 	if src.Verified && src.Signing == nil {
 		src.Verified = false
 	}
 	if src.ReadOnly == "" {
-		pushed := ask(&g.once, "push "+src.Name.String()+" "+src.Branch, func() [2]string {
+		pushed := ask(&g.once, "push "+src.Name.String()+" "+src.Pushes().String()+" "+src.Branch, func() [2]string {
 			err := g.Git.Writable(ctx, src)
 			why, refused := reconcile.AsRefusal(err)
 			switch {

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -40,14 +43,14 @@ func (e *Engine) landAgain(ctx context.Context, w *World, _ Step, form *v1alpha1
 // land pushes, and gives what became of this form.
 func (e *Engine) land(ctx context.Context, w *World, siblings bool) (Landing, error) {
 	s := &w.Form.Status
-	origin, err := e.Flux.Reopen(ctx, *s.Suspect, w.Policy.Source, time.Time{})
+	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
 	if err != nil {
 		return Landing{}, fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
 	shared := &batch{}
 	reverts := []Revert{e.revert(ctx, w.Form, shared)}
 	if siblings {
-		more, err := e.siblings(ctx, w, shared)
+		more, err := e.siblings(ctx, w, origin.Source, shared)
 		if err != nil {
 			return Landing{}, err
 		}
@@ -74,9 +77,9 @@ func (e *Engine) land(ctx context.Context, w *World, siblings bool) (Landing, er
 	return mine, nil
 }
 
-// siblings are the other forms that may be reverted on the same source right now. A list that is a moment old does no
-// harm: what it says of them is immutable, and permit is asked on the tip.
-func (e *Engine) siblings(ctx context.Context, w *World, shared *batch) ([]Revert, error) {
+// siblings are the other forms that may be reverted on the same source right now, with the same credentials. A list that
+// is a moment old does no harm: what it says of them is immutable, and permit is asked on the tip.
+func (e *Engine) siblings(ctx context.Context, w *World, src Source, shared *batch) ([]Revert, error) {
 	open, err := e.Records.Open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list open Rollbacks: %w", err)
@@ -90,11 +93,37 @@ func (e *Engine) siblings(ctx context.Context, w *World, shared *batch) ([]Rever
 		if same || Ended(s) || s.Verdict == nil || s.Verdict.Answer != v1alpha1.Approve || s.Change != nil {
 			continue
 		}
-		if s.Suspect.Source == w.Form.Status.Suspect.Source && fresh(s.Target, w.Now) {
+		if s.Suspect.Source == w.Form.Status.Suspect.Source && fresh(s.Target, w.Now) && e.pushedWith(ctx, w, o, src) {
 			out = append(out, e.revert(ctx, *o, shared))
 		}
 	}
 	return out, nil
+}
+
+// pushedWith says whether another form is pushed with the very same access: it may be of another namespace, or of a
+// policy that names another GitRepository. Where that cannot be told it pushes by itself.
+func (e *Engine) pushedWith(ctx context.Context, w *World, o *v1alpha1.Rollback, src Source) bool {
+	with, err := e.sourceRef(ctx, o)
+	if err != nil {
+		return false
+	}
+	origin, err := e.Flux.Reopen(ctx, o.Namespace, *o.Status.Suspect, with, w.since)
+	return err == nil && origin.Source.ReadOnly == "" && origin.Source.Name == src.Name &&
+		origin.Source.Pushes() == src.Pushes() && origin.Source.AuthorName == src.AuthorName
+}
+
+// sourceRef is the GitRepository that a form's policies name to push with; nil where none does. Most clusters have no
+// policy that names one, and then nothing else is read.
+func (e *Engine) sourceRef(ctx context.Context, o *v1alpha1.Rollback) (*types.NamespacedName, error) {
+	all, _, err := e.Records.Policies(ctx, o.Namespace)
+	if err != nil {
+		return nil, fmt.Errorf("read policies: %w", err)
+	}
+	if !slices.ContainsFunc(all, func(p v1alpha1.RollbackPolicy) bool { return p.Spec.SourceRef != nil }) {
+		return nil, nil
+	}
+	p, err := e.PolicyOf(ctx, o)
+	return p.Source, err
 }
 
 // revert is a form's wish, to be planned on whatever tip a push would replace.

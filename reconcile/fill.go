@@ -116,7 +116,7 @@ func (e *Engine) fillLanded(_ context.Context, w *World, _ Step, form *v1alpha1.
 }
 
 func (e *Engine) fillRequest(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
-	origin, err := e.Flux.Reopen(ctx, *form.Status.Suspect, w.Policy.Source, w.since)
+	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *form.Status.Suspect, w.Policy.Source, w.since)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", form.Status.Suspect.Source, err)
 	}
@@ -140,7 +140,7 @@ func (e *Engine) unstick(ctx context.Context, w *World, step Step, form *v1alpha
 // fillLift takes the hold away and asks the automation to run.
 func (e *Engine) fillLift(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
 	s := &form.Status
-	origin, err := e.Flux.Reopen(ctx, *s.Suspect, w.Policy.Source, time.Time{})
+	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}

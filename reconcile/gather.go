@@ -62,7 +62,7 @@ func looks(s *v1alpha1.RollbackStatus) bool {
 // gatherGit reads what the source, the branch, Flux and the registry say once a suspect is known.
 func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	s := &w.Form.Status
-	origin, err := e.Flux.Reopen(ctx, *s.Suspect, w.Policy.Source, w.since)
+	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *s.Suspect, w.Policy.Source, w.since)
 	if why, refused := AsRefusal(err); refused {
 		// The verdict is told why; a form at rest goes on resting.
 		w.ReadOnly = why

@@ -37,7 +37,7 @@ func (m *model) Origin(context.Context, string, v1alpha1.Workload, *types.Namesp
 	return m.origin(), nil
 }
 
-func (m *model) Reopen(context.Context, v1alpha1.Suspect, *types.NamespacedName, time.Time) (Origin, error) {
+func (m *model) Reopen(context.Context, string, v1alpha1.Suspect, *types.NamespacedName, time.Time) (Origin, error) {
 	return m.origin(), nil
 }
 

@@ -180,14 +180,15 @@ type Applied struct {
 // Flux knows which Flux objects stand behind a workload.
 type Flux interface {
 	// Origin finds the source of a workload. A Refusal says why there is none to write to, and what to do.
-	// with overrides the GitRepository to push with (a policy's sourceRef); nil for Flux's own.
+	// with names the GitRepository to push with (a policy's sourceRef), where it may; nil for Flux's own.
 	Origin(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName) (Origin, error)
 	// Applied says what was applied to a workload last, and when that is done again. since is when somebody else changed
 	// it, from which a bound is counted where nobody knows the last run; zero for unknown.
 	Applied(ctx context.Context, namespace string, w v1alpha1.Workload, since time.Time) (Applied, error)
-	// Reopen finds the source again, from a suspect; with as in Origin. A read for somebody else that began at since or
-	// later will do; the zero time reads anew.
-	Reopen(ctx context.Context, s v1alpha1.Suspect, with *types.NamespacedName, since time.Time) (Origin, error)
+	// Reopen finds the source again, from a suspect in a namespace; with as in Origin. A read for somebody else that
+	// began at since or later will do; the zero time reads anew.
+	Reopen(ctx context.Context, namespace string, s v1alpha1.Suspect, with *types.NamespacedName, since time.Time,
+	) (Origin, error)
 	// Automated lists the sources that image automation of this cluster writes to, each once.
 	Automated(ctx context.Context) ([]Origin, error)
 	// Access finds how to ask the registry for an image of a pod in a namespace.

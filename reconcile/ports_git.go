@@ -50,18 +50,33 @@ func (SigningKey) LogValue() slog.Value { return slog.StringValue("[redacted]") 
 // MarshalJSON keeps the key out of everything encoded.
 func (SigningKey) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil }
 
-// Source is a GitRepository that Backstop reads and may push to.
+// Pusher is a GitRepository whose access is used to push.
+type Pusher struct {
+	// Name of the GitRepository object.
+	Name types.NamespacedName
+	// URL to push to, as in the object's spec.
+	URL string
+	// Timeout of one network operation; 60 s where the object says nothing.
+	Timeout time.Duration
+	// Auth to push.
+	Auth Auth
+}
+
+// Source is the GitRepository that deploys, which Backstop reads and may push to.
 type Source struct {
 	// Name of the GitRepository object; one mirror each.
 	Name types.NamespacedName
-	// URL to fetch and push, as in the object's spec.
+	// URL to fetch, as in the object's spec.
 	URL string
 	// Branch that the source deploys.
 	Branch string
 	// Timeout of one network operation; 60 s where the object says nothing.
 	Timeout time.Duration
-	// Auth to fetch and push.
+	// Auth to fetch.
 	Auth Auth
+	// Push is the other GitRepository that pushes to Branch; nil where this one does. What it pushes counts once this one
+	// shows it.
+	Push *Pusher
 	// AuthorName and AuthorEmail sign the commits: the automation's, or Backstop's own.
 	AuthorName, AuthorEmail string
 	// Signing key of the automation; nil for none.
@@ -71,6 +86,9 @@ type Source struct {
 	// ReadOnly says in a sentence why nothing may be pushed to Branch (pinned to a tag, the automation pushes to
 	// another branch, …); empty when it may.
 	ReadOnly string
+	// Lend is the command by which the owner of a GitRepository lets Backstop push with it here; empty where that is not
+	// what keeps it from pushing.
+	Lend string
 	// NoKey says in a sentence why the automation's signing key cannot be used, which ReadOnly says then too; empty where
 	// it can, or there is none.
 	NoKey string
@@ -79,6 +97,14 @@ type Source struct {
 // Format leaves out the credentials and what a URL may hold of them.
 func (s Source) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "%s at %s", s.Name, s.Branch)
+}
+
+// Pushes names the GitRepository that pushes.
+func (s Source) Pushes() types.NamespacedName {
+	if s.Push != nil {
+		return s.Push.Name
+	}
+	return s.Name
 }
 
 // Query asks for the commit that brought an image in.

@@ -14,7 +14,7 @@ import (
 func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
 	workloads := workloadsOf(&form.Status)
 	seen := map[Root]bool{}
-	var source types.NamespacedName
+	var source, pushes types.NamespacedName
 	var refusal error
 	for _, wl := range workloads {
 		origin, err := e.Flux.Origin(ctx, form.Namespace, wl, w.Policy.Source)
@@ -27,10 +27,10 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 			return fmt.Errorf("find the source of %s: %w", wl, err)
 		}
 		if form.Status.Suspect == nil {
-			source = origin.Source.Name
+			source, pushes = origin.Source.Name, origin.Source.Pushes()
 		}
-		// Workloads of one image that another source deploys are another repository's business.
-		if seen[origin.Root] || origin.Source.Name != source {
+		// Workloads of one image that another source deploys, or other credentials push, are another repository's business.
+		if seen[origin.Root] || origin.Source.Name != source || origin.Source.Pushes() != pushes {
 			continue
 		}
 		seen[origin.Root] = true

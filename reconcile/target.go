@@ -15,7 +15,7 @@ const maxFormer = 8
 // and is proved to exist: two bad images in a row are common, and nothing is rolled back into the dark.
 func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
 	s := &form.Status
-	origin, err := e.Flux.Reopen(ctx, *s.Suspect, w.Policy.Source, w.since)
+	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *s.Suspect, w.Policy.Source, w.since)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/flux"
 )
 
 // options are the sidecar's flags.
@@ -27,6 +28,7 @@ type options struct {
 	healthAddr  string
 	leaderElect bool
 	noCrossRefs bool
+	platform    []string
 	history     time.Duration
 	logLevel    string
 	workers     int
@@ -96,6 +98,8 @@ func (o *options) bindAll(f *pflag.FlagSet) {
 	f.BoolVar(&o.leaderElect, "leader-elect", true, "work only while holding the Lease, so that replicas take turns")
 	f.BoolVar(&o.noCrossRefs, "no-cross-namespace-refs", false,
 		"refuse references to objects of other namespaces, as Flux does under this flag")
+	f.StringSliceVar(&o.platform, "platform-namespaces", []string{flux.DefaultPlatform},
+		"namespaces of those who run the cluster: their GitRepositories push for each other's Kustomizations")
 	f.DurationVar(&o.history, "history", 30*24*time.Hour, "how long ended Rollbacks are kept")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&o.unstick, "unstick", false,

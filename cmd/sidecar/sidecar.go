@@ -61,7 +61,9 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	}
 	calls := observe.New(time.Now)
 	git := calls.Git(mirrors)
-	fluxes := flux.New(live, flux.Options{NoCrossNamespaceRefs: o.noCrossRefs, Namespaces: o.namespaces})
+	fluxes := flux.New(live, flux.Options{
+		NoCrossNamespaceRefs: o.noCrossRefs, Namespaces: o.namespaces, Platform: o.platform,
+	})
 	queues := watcher.NewMetrics()
 	watch, err := watcher.New(clients, watcher.Options{
 		Namespaces: o.namespaces, Home: kube.Home(), Workers: o.workers, Log: log, Metrics: queues,

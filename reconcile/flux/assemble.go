@@ -1,7 +1,6 @@
 package flux
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -18,6 +17,8 @@ import (
 // wish is what an Origin is asked for.
 type wish struct {
 	place place
+	// namespace of the workload.
+	namespace string
 	// with overrides the GitRepository to push with; nil for Flux's own.
 	with *types.NamespacedName
 	// suspect that is reopened; nil for a workload.
@@ -33,10 +34,11 @@ func (f *Flux) assemble(ctx context.Context, w wish) (reconcile.Origin, error) {
 		return none, reconcile.Refuse("%s refers to %s in another namespace, which --no-cross-namespace-refs forbids",
 			w.place.kustomizationRef(), deployed)
 	}
-	repo, branch, err := f.deployedBranch(ctx, w, deployed)
+	b, err := f.deployedBranch(ctx, w, deployed)
 	if err != nil {
 		return none, err
 	}
+	repo, branch := b.repo, b.name
 	if w.suspect != nil && w.suspect.Branch != "" && w.suspect.Branch != branch {
 		return none, reconcile.Refuse("%s deploys branch %s now, and no longer %s, on which the image was brought in",
 			deployed, branch, w.suspect.Branch)
@@ -56,7 +58,14 @@ func (f *Flux) assemble(ctx context.Context, w wish) (reconcile.Origin, error) {
 			out.Others = append(out.Others, l.root())
 		}
 	}
-	c := choice{repo: repo, branch: branch, path: out.Root.Path, fixed: w.with != nil, suspect: w.suspect}
+	c := choice{
+		repo: repo, named: b.named, branch: branch, path: out.Root.Path, suspect: w.suspect, claimant: w.claimant(s),
+	}
+	if deployed.Kind != kindGitRepository && f.title(repo, c.claimant) == titleNone {
+		// Nothing else may be read of it either.
+		why, _ := f.untitled(repo, c.claimant)
+		return none, reconcile.Refuse("%s", why)
+	}
 	if out.Source, err = f.source(ctx, s.writers(repo), c); err != nil {
 		return none, err
 	}
@@ -73,43 +82,70 @@ func (f *Flux) assemble(ctx context.Context, w wish) (reconcile.Origin, error) {
 	return out, err
 }
 
-// deployedBranch finds the GitRepository that is deployed, or the one that is named in its place, and the branch.
-func (f *Flux) deployedBranch(ctx context.Context, w wish, deployed v1alpha1.ObjectRef,
-) (*sourcev1.GitRepository, string, error) {
+// claimant says for whom the wish is.
+func (w *wish) claimant(s *survey) *claimant {
+	c := &claimant{
+		kustomization: w.place.kustomizationRef(), namespace: w.namespace, alone: w.place.landsIn(w.namespace),
+	}
+	if w.suspect == nil {
+		return c
+	}
+	for _, l := range s.leaves {
+		if l.ref != c.kustomization && slices.Contains(w.suspect.SharedBy, l.ref) {
+			c.sharers = append(c.sharers, l)
+		}
+	}
+	return c
+}
+
+// follows is the branch that is deployed.
+type follows struct {
+	// repo is the GitRepository that is deployed, or stands for a source of another kind.
+	repo *sourcev1.GitRepository
+	// named is the one that a policy names; nil where none does.
+	named *sourcev1.GitRepository
+	name  string
+}
+
+// deployedBranch finds the GitRepository that is deployed, the one that a policy names, and the branch.
+func (f *Flux) deployedBranch(ctx context.Context, w wish, deployed v1alpha1.ObjectRef) (follows, error) {
 	isGit := deployed.Kind == kindGitRepository
 	if !isGit && w.with == nil {
-		return nil, "", reconcile.Refuse("%s is deployed from %s, which is no Git repository that Backstop could "+
+		return follows{}, reconcile.Refuse("%s is deployed from %s, which is no Git repository that Backstop could "+
 			"write to: name the GitRepository that it is built from in the RollbackPolicy (spec.sourceRef)",
 			w.place.kustomizationRef(), deployed)
 	}
-	var repo *sourcev1.GitRepository
-	var branch string
+	var out follows
 	var err error
 	if isGit {
-		if repo, branch, err = f.repository(ctx, deployed); err != nil {
-			return nil, "", err
+		if out.repo, out.name, err = f.repository(ctx, deployed); err != nil {
+			return out, err
 		}
 	}
 	if w.with == nil {
-		return repo, branch, nil
+		return out, nil
 	}
 	ref := refTo(kindGitRepository, w.with.Namespace, w.with.Name)
-	if f.options.NoCrossNamespaceRefs && !w.place.touches(ref.Namespace) {
-		return nil, "", reconcile.Refuse("the RollbackPolicy's spec.sourceRef names %s in another namespace, which "+
+	if f.options.NoCrossNamespaceRefs && ref.Namespace != w.namespace && ref.Namespace != w.place.kustomization.Namespace {
+		return out, reconcile.Refuse("the RollbackPolicy's spec.sourceRef names %s in another namespace, which "+
 			"--no-cross-namespace-refs forbids", ref)
 	}
-	own, ownBranch, err := f.repository(ctx, ref)
+	var branch string
+	out.named, branch, err = f.repository(ctx, ref)
 	if apierrors.IsNotFound(err) {
-		return nil, "", reconcile.Refuse("the RollbackPolicy's spec.sourceRef names %s, which does not exist", ref)
+		return out, reconcile.Refuse("the RollbackPolicy's spec.sourceRef names %s, which does not exist", ref)
 	}
 	if err != nil {
-		return nil, "", err
+		return out, err
 	}
-	if isGit && ownBranch != branch {
-		return nil, "", reconcile.Refuse("the RollbackPolicy's spec.sourceRef names %s, which follows branch %s, "+
-			"while %s deploys %s: let both follow one branch", ref, ownBranch, deployed, branch)
+	if isGit && branch != out.name {
+		return out, reconcile.Refuse("the RollbackPolicy's spec.sourceRef names %s, which follows branch %s, "+
+			"while %s deploys %s: let both follow one branch", ref, branch, deployed, out.name)
 	}
-	return own, ownBranch, nil
+	if !isGit {
+		out.repo, out.name = out.named, branch
+	}
+	return out, nil
 }
 
 // repository reads a GitRepository and the branch that it follows.
@@ -182,90 +218,4 @@ func (f *Flux) parent(ctx context.Context, k *kustomizev1.Kustomization) (*kusto
 		return up.kustomization, err
 	}
 	return nil, nil
-}
-
-// reopenSource finds a source that only a hold in Git leads to: its roots are all that Flux renders of it.
-func (f *Flux) reopenSource(ctx context.Context, su v1alpha1.Suspect, with *types.NamespacedName,
-) (reconcile.Origin, error) {
-	ref := su.Source
-	if with != nil {
-		ref = refTo(kindGitRepository, with.Namespace, with.Name)
-	}
-	repo, branch, err := f.repository(ctx, ref)
-	if apierrors.IsNotFound(err) {
-		return reconcile.Origin{}, reconcile.Refuse("%s does not exist any more", ref)
-	}
-	if err != nil {
-		return reconcile.Origin{}, err
-	}
-	if branch != su.Branch {
-		return reconcile.Origin{}, reconcile.Refuse("%s follows branch %s now, and no longer %s", ref, branch,
-			su.Branch)
-	}
-	s, err := f.survey(ctx)
-	if err != nil {
-		return reconcile.Origin{}, err
-	}
-	out, err := f.whole(ctx, s, choice{repo: repo, branch: branch, fixed: true, suspect: &su})
-	if err == nil && out.Root.By == (v1alpha1.ObjectRef{}) {
-		err = reconcile.Refuse("no Kustomization or ImageUpdateAutomation of this cluster uses %s any more", ref)
-	}
-	return out, err
-}
-
-// Automated lists the sources that image automation of this cluster writes to, as reconcile.Flux asks. A source whose
-// credentials may not be read is listed as read-only, with the reason.
-func (f *Flux) Automated(ctx context.Context) ([]reconcile.Origin, error) {
-	s, err := f.survey(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var out []reconcile.Origin
-	var done []automation
-	for _, a := range s.automations {
-		if a.elsewhere(a.checkout) != "" || slices.ContainsFunc(done, func(d automation) bool {
-			return d.checkout == a.checkout && sameRepository(d.repo.Spec.URL, a.repo.Spec.URL)
-		}) {
-			continue
-		}
-		done = append(done, a)
-		o, err := f.whole(ctx, s, choice{repo: a.repo, branch: a.checkout, path: a.path})
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, o)
-	}
-	return out, nil
-}
-
-// whole is the Origin of everything that a source deploys here: all its Kustomizations, or the folders that image
-// automation updates where only other clusters deploy it.
-func (f *Flux) whole(ctx context.Context, s *survey, c choice) (reconcile.Origin, error) {
-	var out reconcile.Origin
-	writers := s.writers(c.repo)
-	var roots []reconcile.Root
-	for _, l := range s.roots(c.repo, c.branch, refTo(kindGitRepository, c.repo.Namespace, c.repo.Name)) {
-		roots = append(roots, l.root())
-	}
-	if len(roots) > 0 {
-		out.Applier = roots[0].By
-	} else {
-		for _, a := range writers {
-			roots = append(roots, reconcile.Root{By: a.ref, Path: a.path})
-		}
-	}
-	if len(roots) > 0 {
-		out.Root, out.Others = roots[0], roots[1:]
-	}
-	var err error
-	out.Source, err = f.source(ctx, writers, c)
-	if why, refused := reconcile.AsRefusal(err); refused {
-		out.Source.ReadOnly, err = cmp.Or(out.Source.ReadOnly, why), nil
-	}
-	if err != nil {
-		return out, err
-	}
-	out.Policies, err = f.policies(ctx, writers, c.branch)
-	out.Cascade = []v1alpha1.ObjectRef{refTo(kindGitRepository, c.repo.Namespace, c.repo.Name)}
-	return out, err
 }

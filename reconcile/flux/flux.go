@@ -19,6 +19,9 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
+// DefaultPlatform is the namespace of flux bootstrap.
+const DefaultPlatform = "flux-system"
+
 // FieldOwner is the field manager of what Backstop writes. kustomize-controller takes away what managers whose name
 // starts with kubectl wrote.
 const FieldOwner = "backstop"
@@ -46,8 +49,10 @@ type Client interface {
 // Options of a Flux.
 type Options struct {
 	// NoCrossNamespaceRefs refuses references from one namespace to another, as Flux's flag of that name does.
-	// Credentials of another namespace's automation are not used then either.
 	NoCrossNamespaceRefs bool
+	// Platform are the namespaces of those who run the cluster, whose GitRepositories push for each other's
+	// Kustomizations; flux-system where it is nil.
+	Platform []string
 	// Namespaces to list Flux objects in; none lists them in the whole cluster.
 	Namespaces []string
 	// Person says that a person reads with their own rights, so that what is refused is said to them.
@@ -74,7 +79,17 @@ func New(c Client, o Options) *Flux {
 	o.AuthorName = cmp.Or(o.AuthorName, "Backstop")
 	o.AuthorEmail = cmp.Or(o.AuthorEmail, "backstop@backstop.dev")
 	o.Namespaces = slices.Clone(o.Namespaces)
+	if o.Platform == nil {
+		o.Platform = []string{DefaultPlatform}
+	}
 	return &Flux{client: c, options: o}
+}
+
+// Under is a Flux that goes by the rules that another Backstop is run with.
+func (f *Flux) Under(noCrossNamespaceRefs bool, platform []string) *Flux {
+	o := f.options
+	o.NoCrossNamespaceRefs, o.Platform = noCrossNamespaceRefs, platform
+	return New(f.client, o)
 }
 
 // AddToScheme makes the kinds that this package reads known to a scheme.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
@@ -42,28 +41,30 @@ func (f *Flux) Origin(ctx context.Context, namespace string, w v1alpha1.Workload
 	if err != nil {
 		return reconcile.Origin{}, err
 	}
-	return f.assemble(ctx, wish{place: p, with: with})
+	return f.assemble(ctx, wish{place: p, namespace: namespace, with: with})
 }
 
 // Reopen finds the source of a suspect again, as reconcile.Flux asks. It refuses when Flux now deploys another branch
 // than the suspect's. A suspect without an applier was read from a hold: its GitRepository alone leads on.
-func (f *Flux) Reopen(ctx context.Context, s v1alpha1.Suspect, with *types.NamespacedName, since time.Time,
+func (f *Flux) Reopen(ctx context.Context, namespace string, s v1alpha1.Suspect, with *types.NamespacedName,
+	since time.Time,
 ) (reconcile.Origin, error) {
-	key := fmt.Sprintln(s.Source, s.Branch, s.Applier, s.Automation, with)
+	key := fmt.Sprintln(namespace, s.Source, s.Branch, s.Applier, s.Automation, s.SharedBy, with)
 	return f.reopened.do(ctx, key, since, func(ctx context.Context) (reconcile.Origin, error) {
-		return f.reopen(ctx, s, with)
+		return f.reopen(ctx, namespace, s, with)
 	})
 }
 
-func (f *Flux) reopen(ctx context.Context, s v1alpha1.Suspect, with *types.NamespacedName) (reconcile.Origin, error) {
+func (f *Flux) reopen(ctx context.Context, namespace string, s v1alpha1.Suspect, with *types.NamespacedName,
+) (reconcile.Origin, error) {
 	if s.Applier.Kind != kindKustomization && s.Applier.Kind != kindHelmRelease {
-		return f.reopenSource(ctx, s, with)
+		return f.reopenSource(ctx, namespace, s, with)
 	}
 	p, err := f.placeOfApplier(ctx, s.Applier)
 	if err != nil {
 		return reconcile.Origin{}, err
 	}
-	return f.assemble(ctx, wish{place: p, with: with, suspect: &s})
+	return f.assemble(ctx, wish{place: p, namespace: namespace, with: with, suspect: &s})
 }
 
 // placeOf walks from a workload to the Kustomization behind it.
@@ -178,18 +179,6 @@ func (p place) inventory() ([]entry, []metav1.Condition) {
 		return helmInventory(p.release), p.release.Status.Conditions
 	}
 	return kustomizeInventory(p.kustomization), p.kustomization.Status.Conditions
-}
-
-// touches says whether an applier lives in a namespace or applies something there.
-func (p place) touches(namespace string) bool {
-	if p.applier.Namespace == namespace || p.kustomization.Namespace == namespace {
-		return true
-	}
-	entries, _ := p.inventory()
-	return slices.ContainsFunc(entries, func(e entry) bool {
-		id, err := parseID(e.id)
-		return err == nil && id.Namespace == namespace
-	})
 }
 
 // settling says whether a controller may still add to the inventory. While health checks run it is written already.

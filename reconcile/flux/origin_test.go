@@ -42,12 +42,19 @@ func TestOriginOfACapturedCluster(t *testing.T) {
 		Root:    reconcile.Root{By: ref("Kustomization", "flux-system", "apps-develop"), Path: "apps/develop"},
 		Others:  []reconcile.Root{{By: ref("Kustomization", "flux-system", "apps-staging"), Path: "apps/staging"}},
 		Source: reconcile.Source{
-			// The automation's GitRepository is the one that can push.
-			Name: types.NamespacedName{Namespace: "develop", Name: "fleet"},
+			Name: types.NamespacedName{Namespace: "flux-system", Name: "fleet"},
 			URL:  "http://127.0.0.1:3000/fleet.git", Branch: "main", Timeout: time.Minute,
 			Auth: reconcile.Auth{Provider: "generic", Secret: map[string][]byte{
-				"username": []byte("writer"), "password": []byte("hunter2"),
+				"username": []byte("reader"), "password": []byte("readme"),
 			}},
+			// The automation's GitRepository is the one that can push.
+			Push: &reconcile.Pusher{
+				Name: types.NamespacedName{Namespace: "develop", Name: "fleet"},
+				URL:  "http://127.0.0.1:3000/fleet.git", Timeout: time.Minute,
+				Auth: reconcile.Auth{Provider: "generic", Secret: map[string][]byte{
+					"username": []byte("writer"), "password": []byte("hunter2"),
+				}},
+			},
 			AuthorName: "fluxcdbot", AuthorEmail: "fluxcdbot@users.noreply.github.com",
 		},
 		Policies: []reconcile.ImagePolicy{{
@@ -203,9 +210,9 @@ func TestOriginRefuses(t *testing.T) {
 			s.forbidden["ImageUpdateAutomation"] = true
 		}, nil, "may not list ImageUpdateAutomation objects in the cluster"},
 		{"credentials that may not be read", func(_ *testing.T, s *scene) { s.forbidden["Secret"] = true }, nil,
-			"may not read Secret develop/fleet, which GitRepository/develop/fleet names: use the component " +
+			"may not read Secret flux-system/fleet, which GitRepository/flux-system/fleet names: use the component " +
 				"credentials in " +
-				"namespace develop (a Role with get on secrets, resourceNames fleet)"},
+				"namespace flux-system (a Role with get on secrets, resourceNames fleet)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := captured(t)
@@ -241,7 +248,7 @@ func TestOriginWaits(t *testing.T) {
 			s.k.Status = kustomizev1.KustomizationStatus{}
 		}, "does not hold Deployment/develop/backend yet"},
 		{"for a GitRepository that is not there", func(s *scene) { s.repo = nil }, "GitRepository/flux-system/fleet"},
-		{"for a Secret that is not there", func(s *scene) { s.more = nil }, "Secret develop/fleet"},
+		{"for a Secret that is not there", func(s *scene) { s.more = nil }, "Secret flux-system/fleet"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := captured(t)
@@ -376,8 +383,11 @@ func TestOriginPushesWithThePolicysSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Source.Name.Name != "fleet-rw" || got.Source.URL != rw.Spec.URL {
-		t.Errorf("got %s at %s", got.Source.Name, got.Source.URL)
+	if p := got.Source.Push; p == nil || p.Name.Name != "fleet-rw" || p.URL != rw.Spec.URL || p.Auth.Secret != nil {
+		t.Errorf("got %s", got.Source.Pushes())
+	}
+	if got.Source.Name.Name != "fleet" || got.Source.AuthorName != "Backstop" {
+		t.Errorf("it is read from %s, and signed by %s", got.Source.Name, got.Source.AuthorName)
 	}
 	if got.Cascade[0] != ref("GitRepository", "flux-system", "fleet") {
 		t.Errorf("asks %s, which deploys nothing", got.Cascade[0])

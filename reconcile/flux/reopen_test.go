@@ -30,7 +30,7 @@ func TestReopenGivesTheSameOrigin(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, err := f.Reopen(t.Context(), suspectOf(first), nil, time.Time{})
+			again, err := f.Reopen(t.Context(), "develop", suspectOf(first), nil, time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -44,17 +44,17 @@ func TestReopenGivesTheSameOrigin(t *testing.T) {
 func TestReopenOfAHoldWithoutAnApplier(t *testing.T) {
 	s := captured(t)
 	su := v1alpha1.Suspect{Source: ref("GitRepository", "develop", "fleet"), Branch: "main"}
-	got, err := s.flux(t).Reopen(t.Context(), su, nil, time.Time{})
+	got, err := s.flux(t).Reopen(t.Context(), "develop", su, nil, time.Time{})
 	if err != nil || got.Root.By.Name != "apps-develop" || got.Source.Name.Namespace != "develop" {
 		t.Errorf("got root %s of %s, %v", got.Root.By, got.Source.Name, err)
 	}
 	su.Branch = "dev"
-	_, err = s.flux(t).Reopen(t.Context(), su, nil, time.Time{})
+	_, err = s.flux(t).Reopen(t.Context(), "develop", su, nil, time.Time{})
 	if why := refusal(t, err); !strings.Contains(why, "follows branch main now, and no longer dev") {
 		t.Error(why)
 	}
 	s.auto, s.k, su.Branch = nil, nil, "main"
-	_, err = s.flux(t).Reopen(t.Context(), su, nil, time.Time{})
+	_, err = s.flux(t).Reopen(t.Context(), "develop", su, nil, time.Time{})
 	if why := refusal(t, err); !strings.Contains(why, "no Kustomization or ImageUpdateAutomation") {
 		t.Error(why)
 	}
@@ -74,7 +74,7 @@ func TestReopenRefuses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := captured(t)
 			c.scene(s)
-			_, err := s.flux(t).Reopen(t.Context(), v1alpha1.Suspect{
+			_, err := s.flux(t).Reopen(t.Context(), "develop", v1alpha1.Suspect{
 				Applier: ref("Kustomization", "flux-system", "apps-develop"), Branch: "main",
 			}, nil, time.Time{})
 			if why := refusal(t, err); !strings.Contains(why, c.want) {
@@ -94,7 +94,7 @@ func TestAutomatedListsEachSourceOnce(t *testing.T) {
 	lost.Name, lost.Spec.SourceRef.Name = "lost", "nowhere"
 	s.more = append(s.more, second, aside, lost)
 	got, err := s.flux(t).Automated(t.Context())
-	if err != nil || len(got) != 1 {
+	if err != nil || len(got) != 2 || got[1].Source.Name.Namespace != "flux-system" {
 		t.Fatalf("got %d sources, %v", len(got), err)
 	}
 	if got[0].Root.By.Name != "apps-develop" || got[0].Applier.Name != "apps-develop" || len(got[0].Policies) != 1 {
@@ -103,13 +103,27 @@ func TestAutomatedListsEachSourceOnce(t *testing.T) {
 
 	s.k = nil
 	got, err = s.flux(t).Automated(t.Context())
-	if err != nil || len(got) != 1 || got[0].Root.Path != "apps/develop" || got[0].Applier.Kind != "" {
+	if err != nil || len(got) != 2 || got[0].Root.Path != "apps/develop" || got[0].Applier.Kind != "" {
 		t.Errorf("a source that other clusters deploy: got %+v, %v", got, err)
 	}
 
 	s.forbidden["Secret"] = true
 	got, err = s.flux(t).Automated(t.Context())
-	if err != nil || len(got) != 1 || !strings.Contains(got[0].Source.ReadOnly, "may not read Secret") {
+	if err != nil || len(got) != 2 || !strings.Contains(got[0].Source.ReadOnly, "may not read Secret") {
 		t.Errorf("without credentials: got %+v, %v", got, err)
+	}
+}
+
+func TestAutomatedIsNotHiddenByAStranger(t *testing.T) {
+	s := captured(t)
+	repo, auto := s.writer.DeepCopy(), s.auto.DeepCopy()
+	repo.Namespace, auto.Namespace, repo.Spec.SecretRef = "a-team", "a-team", nil
+	s.more = append(s.more, repo, auto)
+	got, err := s.flux(t).Automated(t.Context())
+	if err != nil || len(got) != 2 {
+		t.Fatalf("got %d sources, %v", len(got), err)
+	}
+	if mine := got[1]; mine.Source.Name.Namespace != "develop" || len(mine.Policies) != 1 || len(got[0].Policies) != 0 {
+		t.Errorf("got %s with %v, after %s with %v", mine.Source.Name, mine.Policies, got[0].Source.Name, got[0].Policies)
 	}
 }

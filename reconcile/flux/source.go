@@ -3,8 +3,6 @@ package flux
 import (
 	"cmp"
 	"context"
-	"slices"
-	"strings"
 	"time"
 
 	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
@@ -18,49 +16,50 @@ import (
 // defaultTimeout is a GitRepository's, where it says none.
 const defaultTimeout = time.Minute
 
+// maxGitTimeout bounds what a GitRepository may ask for: it blocks a worker, and its mirror for everybody.
+const maxGitTimeout = 3 * time.Minute
+
 // choice is what decides with whose credentials a branch is pushed.
 type choice struct {
-	// repo is deployed, or named by a policy; then fixed keeps it.
-	repo  *sourcev1.GitRepository
-	fixed bool
+	// repo is deployed, or stands for a source of another kind; it is read.
+	repo *sourcev1.GitRepository
+	// named by a policy to push with; nil where none is.
+	named *sourcev1.GitRepository
 	// branch that Flux deploys.
 	branch string
 	// path of the Kustomization: an automation that updates it comes before others.
 	path string
-	// suspect that is reopened: its automation and its GitRepository come first; nil for a workload.
+	// suspect that is reopened: its automation comes first; nil for a workload.
 	suspect *v1alpha1.Suspect
+	// claimant is for whom it is pushed.
+	claimant *claimant
 }
 
-// source makes the Source of a branch: the automation's GitRepository, since that is the one that must have write
-// access, its author and its key. Where none writes to the branch, it is the deployed GitRepository and Backstop's
-// name.
+// source makes the Source of a branch: it is read as Flux reads what is deployed, and pushed with what may push there.
+// Author and key are those of the automation that pushes with it too; where none does, Backstop's own.
 func (f *Flux) source(ctx context.Context, writers []automation, c choice) (reconcile.Source, error) {
-	if f.options.NoCrossNamespaceRefs {
-		writers = slices.DeleteFunc(slices.Clone(writers),
-			func(a automation) bool { return a.repo.Namespace != c.repo.Namespace })
-	}
-	by, readOnly := pick(writers, c)
-	repo := c.repo
-	if by != nil && readOnly == "" && !c.fixed {
-		repo = by.repo
-	}
+	p := f.pusher(writers, c)
 	out := reconcile.Source{
-		Name: types.NamespacedName{Namespace: repo.Namespace, Name: repo.Name}, URL: repo.Spec.URL, Branch: c.branch,
-		Timeout: defaultTimeout, AuthorName: f.options.AuthorName, AuthorEmail: f.options.AuthorEmail,
-		Verified: verified(c.repo) || verified(repo), ReadOnly: readOnly,
-	}
-	if t := repo.Spec.Timeout; t != nil && t.Duration > 0 {
-		out.Timeout = t.Duration
+		Name: types.NamespacedName{Namespace: c.repo.Namespace, Name: c.repo.Name}, URL: c.repo.Spec.URL, Branch: c.branch,
+		Timeout: timeoutOf(c.repo), AuthorName: f.options.AuthorName, AuthorEmail: f.options.AuthorEmail,
+		Verified: verified(c.repo) || verified(p.repo), ReadOnly: p.readOnly, Lend: p.lend,
 	}
 	var err error
-	if out.Auth, err = f.auth(ctx, repo); err != nil || by == nil || by.obj.Spec.GitSpec == nil {
+	if out.Auth, err = f.auth(ctx, c.repo); err != nil {
 		return out, err
 	}
-	commit := by.obj.Spec.GitSpec.Commit
+	out.Push, err = f.push(ctx, p, c.repo)
+	if why, refused := reconcile.AsRefusal(err); refused {
+		out.Push, out.ReadOnly, err = nil, why, nil
+	}
+	if err != nil || p.by == nil || p.by.obj.Spec.GitSpec == nil {
+		return out, err
+	}
+	commit := p.by.obj.Spec.GitSpec.Commit
 	out.AuthorName = cmp.Or(commit.Author.Name, out.AuthorName)
 	out.AuthorEmail = cmp.Or(commit.Author.Email, out.AuthorEmail)
 	if commit.SigningKey != nil {
-		out.Signing, err = f.signingKey(ctx, by.ref, commit.SigningKey)
+		out.Signing, err = f.signingKey(ctx, p.by.ref, commit.SigningKey)
 		if why, refused := reconcile.AsRefusal(err); refused {
 			// What came from where can still be told; only pushing needs the key.
 			out.NoKey, out.ReadOnly, err = why, cmp.Or(out.ReadOnly, why), nil
@@ -69,49 +68,18 @@ func (f *Flux) source(ctx context.Context, writers []automation, c choice) (reco
 	return out, err
 }
 
+// timeoutOf is how long one network operation of a GitRepository may take.
+func timeoutOf(repo *sourcev1.GitRepository) time.Duration {
+	if t := repo.Spec.Timeout; t != nil && t.Duration > 0 {
+		return min(t.Duration, maxGitTimeout)
+	}
+	return defaultTimeout
+}
+
 // verified says whether source-controller only takes signed commits.
 func verified(repo *sourcev1.GitRepository) bool {
 	v := repo.Spec.Verification
 	return v != nil && v.GetMode() != sourcev1.ModeGitTag
-}
-
-// pick chooses the automation that speaks for a branch, and says why nothing may be pushed there, where it works by
-// pull requests. The suspect's own automation comes first; then those that update the Kustomization's folder and push
-// to the branch, those that update the folder and push elsewhere, and those that push to the branch for other folders.
-func pick(writers []automation, c choice) (*automation, string) {
-	rank := func(a automation) int {
-		direct := a.elsewhere(c.branch) == ""
-		switch near := overlaps(a.path, c.path); {
-		case c.suspect != nil && c.suspect.Automation != nil && *c.suspect.Automation == a.ref:
-			return 0
-		case near && direct:
-			return 1
-		case near:
-			return 2
-		case direct:
-			return 3
-		}
-		return 4
-	}
-	same := func(a automation) int {
-		name := types.NamespacedName{Namespace: a.repo.Namespace, Name: a.repo.Name}
-		switch {
-		case c.suspect != nil && c.suspect.Source.Namespace == name.Namespace && c.suspect.Source.Name == name.Name:
-			return 0
-		case c.repo.Namespace == name.Namespace && c.repo.Name == name.Name:
-			return 1
-		}
-		return 2
-	}
-	sorted := slices.Clone(writers)
-	slices.SortStableFunc(sorted, func(a, b automation) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(same(a), same(b)), strings.Compare(a.ref.String(),
-			b.ref.String()))
-	})
-	if len(sorted) == 0 || rank(sorted[0]) == 4 {
-		return nil, ""
-	}
-	return &sorted[0], sorted[0].elsewhere(c.branch)
 }
 
 // auth reads the credentials of a GitRepository.

@@ -99,21 +99,9 @@ func TestTheSuspectsAutomationDecides(t *testing.T) {
 	su := suspectOf(first)
 	by := ref("ImageUpdateAutomation", "develop", "aside")
 	su.Automation = &by
-	again, err := f.Reopen(t.Context(), su, nil, time.Time{})
+	again, err := f.Reopen(t.Context(), "develop", su, nil, time.Time{})
 	if err != nil || !strings.Contains(again.Source.ReadOnly, "develop/aside pushes to image-updates") {
 		t.Errorf("got read-only %q, %v", again.Source.ReadOnly, err)
-	}
-}
-
-func TestCredentialsOfAnotherNamespaceAreNotUsedWhereThatIsForbidden(t *testing.T) {
-	s := captured(t)
-	s.options.NoCrossNamespaceRefs = true
-	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.Source.Name.Namespace != "flux-system" || got.Source.AuthorName != "Backstop" {
-		t.Errorf("got %s by %s", got.Source.Name, got.Source.AuthorName)
 	}
 }
 
@@ -177,10 +165,17 @@ func TestSourceTimeoutProviderAndProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := got.Source
-	if src.Timeout != 7*time.Second || src.Auth.Provider != "github" ||
-		string(src.Auth.Proxy["address"]) != "http://proxy" {
-		t.Errorf("got timeout %s, provider %s, proxy %q", src.Timeout, src.Auth.Provider, src.Auth.Proxy["address"])
+	src := got.Source.Push
+	if src == nil || src.Timeout != 7*time.Second || src.Auth.Provider != "github" ||
+		string(src.Auth.Proxy["address"]) != "http://proxy" || got.Source.Auth.Proxy != nil {
+		t.Errorf("got %+v", src)
+	}
+
+	s.writer.Spec.Timeout = &metav1.Duration{Duration: 100000 * time.Minute}
+	s.repo.Spec.Timeout = s.writer.Spec.Timeout
+	got, err = s.flux(t).Origin(t.Context(), "develop", backend, nil)
+	if err != nil || got.Source.Timeout != maxGitTimeout || got.Source.Push.Timeout != maxGitTimeout {
+		t.Errorf("one fetch may take %s, one push %s, %v", got.Source.Timeout, got.Source.Push.Timeout, err)
 	}
 }
 

@@ -32,6 +32,8 @@ type automation struct {
 	checkout, push, says string
 	// path that it updates.
 	path string
+	// title by which its GitRepository may push; filled in where that is asked.
+	title title
 }
 
 // leaf is a Kustomization, as far as others need it.
@@ -39,6 +41,8 @@ type leaf struct {
 	ref    v1alpha1.ObjectRef
 	path   string
 	source v1alpha1.ObjectRef
+	// lands are the namespaces that it applies something into.
+	lands []string
 }
 
 func (l leaf) root() reconcile.Root { return reconcile.Root{By: l.ref, Path: l.path} }
@@ -74,6 +78,7 @@ func (f *Flux) look(ctx context.Context) (*survey, error) {
 			k := &ks.Items[i]
 			s.leaves = append(s.leaves, leaf{
 				ref: refTo(kindKustomization, k.Namespace, k.Name), path: cleanPath(k.Spec.Path), source: sourceRef(k),
+				lands: landing(k),
 			})
 		}
 	})

@@ -1,6 +1,7 @@
 package gitrepo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,8 @@ func (m *mirror) attempt(ctx context.Context, plan func(h *history, b *builder) 
 		err = m.push(ctx, b, h.tip, head)
 		m.began = time.Time{}
 		switch {
+		case err == nil && m.apart():
+			return m.arrives(ctx, head)
 		case err == nil:
 			m.keep(b, head, began)
 			return nil
@@ -50,14 +53,39 @@ func (m *mirror) attempt(ctx context.Context, plan func(h *history, b *builder) 
 		case !errors.Is(err, errLost):
 			return err
 		}
-		m.log.Debug("lost the race for the branch", "url", m.remote.url, "try", try+1)
+		m.log.Debug("lost the race for the branch", "url", m.out.url, "try", try+1)
 		if err := pause(ctx, try); err != nil {
 			return err
 		}
 	}
+	if m.apart() {
+		return fmt.Errorf("push %s of %s: it never stood where %s stands, %d times in a row: is it the repository of %s?",
+			m.out.branch.Short(), m.out.url, m.remote.url, maxTries, m.remote.source)
+	}
 	return fmt.Errorf("push %s of %s: somebody else pushed first, %d times in a row",
-		m.remote.branch.Short(), m.remote.url, maxTries)
+		m.out.branch.Short(), m.out.url, maxTries)
 }
+
+// arrives waits until the source that deploys shows what another GitRepository pushed: two URLs may be one repository,
+// a mirror of it that lags behind, or another one.
+func (m *mirror) arrives(ctx context.Context, head plumbing.Hash) error {
+	ctx, cancel := context.WithTimeout(ctx, m.remote.timeout)
+	defer cancel()
+	for try := 0; ; try++ {
+		m.began = time.Time{}
+		err := m.fetch(ctx)
+		if err == nil && m.objects.has(head) {
+			return nil
+		}
+		if try == maxTries || pause(ctx, try) != nil {
+			return fmt.Errorf("%s pushed %s to %s, and %s does not show it: are they one repository? %w", m.out.source,
+				short(head.String()), m.out.branch.Short(), m.remote.source, cmp.Or(err, errUnseen))
+		}
+	}
+}
+
+// errUnseen says that what was pushed does not stand where it is deployed from.
+var errUnseen = errors.New("what was pushed is not seen")
 
 // pause waits a moment that differs from everybody else's.
 func pause(ctx context.Context, try int) error {

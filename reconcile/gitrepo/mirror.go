@@ -61,14 +61,15 @@ type mirror struct {
 	now  func() time.Time
 	lock chan struct{}
 
-	remote  *remote
-	storage *filesystem.Storage
-	objects *objects
-	of      string
-	tip     plumbing.Hash
-	depth   int
-	shallow map[plumbing.Hash]bool
-	packs   int
+	// remote is the way to read, and out the way to push; they are one where the source itself pushes.
+	remote, out *remote
+	storage     *filesystem.Storage
+	objects     *objects
+	of          string
+	tip         plumbing.Hash
+	depth       int
+	shallow     map[plumbing.Hash]bool
+	packs       int
 	// asked is when who holds the mirror asked for it, began when the last look at the server began that worked.
 	asked, began time.Time
 	// refused counts fetches in a row that failed where a clone then worked. acks says that the server insists on a
@@ -117,7 +118,13 @@ func (m *mirror) prepare(src reconcile.Source) error {
 		if m.remote != nil {
 			m.remote.close()
 		}
+		if !m.apart() {
+			m.out = nil
+		}
 		m.remote, m.began = r, time.Time{}
+	}
+	if err := m.preparePush(src); err != nil {
+		return err
 	}
 	of := identity(src)
 	if m.objects != nil && m.of == of {
@@ -130,6 +137,36 @@ func (m *mirror) prepare(src reconcile.Source) error {
 		m.forget()
 	}
 	return nil
+}
+
+// preparePush makes the way to push ready, which is another one than to read where another GitRepository pushes.
+func (m *mirror) preparePush(src reconcile.Source) error {
+	if m.apart() && (src.Push == nil || m.out.key != remoteKey(pushing(src))) {
+		m.out.close()
+		m.out = nil
+	}
+	switch {
+	case src.Push == nil:
+		m.out = m.remote
+	case !m.apart():
+		r, err := dial(pushing(src), m.now, m.dir)
+		if err != nil {
+			return err
+		}
+		m.out = r
+	}
+	return nil
+}
+
+// apart says whether another GitRepository pushes than is read.
+func (m *mirror) apart() bool { return m.out != nil && m.out != m.remote }
+
+// pushing is the source as whoever pushes describes it.
+func pushing(src reconcile.Source) reconcile.Source {
+	if p := src.Push; p != nil {
+		src.Name, src.URL, src.Timeout, src.Auth = p.Name, p.URL, p.Timeout, p.Auth
+	}
+	return src
 }
 
 // identity is a hash of what the mirror mirrors. Credentials in the URL are no part of it.

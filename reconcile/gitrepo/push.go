@@ -29,24 +29,24 @@ const packWindow = 10
 // push replaces tip by head on the branch, with a pack of just the new objects, or says why not. It never forces: the
 // server compares the old value itself.
 func (m *mirror) push(ctx context.Context, b *builder, tip, head plumbing.Hash) error {
-	ctx, cancel := context.WithTimeout(ctx, m.remote.timeout)
+	ctx, cancel := context.WithTimeout(ctx, m.out.timeout)
 	defer cancel()
-	defer m.remote.settle()
-	s, err := m.remote.receive(ctx)
+	defer m.out.settle()
+	s, err := m.out.receive(ctx)
 	if err != nil {
-		return m.remote.failed(ctx, "push", err)
+		return m.out.failed(ctx, "push", err)
 	}
 	defer func() { _ = s.Close() }()
 	refs, err := s.AdvertisedReferencesContext(ctx)
 	if err != nil {
-		return m.remote.failed(ctx, "push", err)
+		return m.out.failed(ctx, "push", err)
 	}
-	if refs.References[m.remote.branch.String()] != tip {
+	if refs.References[m.out.branch.String()] != tip {
 		return errLost
 	}
 	words := &capped{}
 	req := packp.NewReferenceUpdateRequestFromCapabilities(refs.Capabilities)
-	req.Commands = []*packp.Command{{Name: m.remote.branch, Old: tip, New: head}}
+	req.Commands = []*packp.Command{{Name: m.out.branch, Old: tip, New: head}}
 	req.Progress = words
 	if refs.Capabilities.Supports(capability.Sideband64k) {
 		_ = req.Capabilities.Set(capability.Sideband64k)
@@ -64,23 +64,23 @@ func (m *mirror) push(ctx context.Context, b *builder, tip, head plumbing.Hash) 
 // answer judges what the server said to a push.
 func (m *mirror) answer(ctx context.Context, report *packp.ReportStatus, err error, words string) error {
 	if report == nil {
-		if err == nil && m.remote.fault() == nil {
+		if err == nil && m.out.fault() == nil {
 			return errUnsure
 		}
 		if err == nil {
 			err = errUnsure
 		}
-		said := m.remote.failed(ctx, "push", err)
+		said := m.out.failed(ctx, "push", err)
 		var status *statusError
-		if _, refused := reconcile.AsRefusal(said); refused || errors.As(m.remote.fault(), &status) && status.code < 500 {
+		if _, refused := reconcile.AsRefusal(said); refused || errors.As(m.out.fault(), &status) && status.code < 500 {
 			return said
 		}
 		return fmt.Errorf("%w: %w", said, errUnsure)
 	}
-	what := fmt.Sprintf("push %s of %s", m.remote.branch.Short(), m.remote.url)
+	what := fmt.Sprintf("push %s of %s", m.out.branch.Short(), m.out.url)
 	if report.UnpackStatus != "ok" {
 		return fmt.Errorf("%s: the server could not unpack it: %s", what,
-			m.remote.words.clean(report.UnpackStatus+" "+words, 300))
+			m.out.words.clean(report.UnpackStatus+" "+words, 300))
 	}
 	for _, c := range report.CommandStatuses {
 		if c.Status == "ok" {
@@ -89,8 +89,8 @@ func (m *mirror) answer(ctx context.Context, report *packp.ReportStatus, err err
 		if lostRace(c.Status + " " + words) {
 			return errLost
 		}
-		said := m.remote.words.clean(c.Status, 200)
-		if w := m.remote.words.clean(serverLines(words), 400); w != "" {
+		said := m.out.words.clean(c.Status, 200)
+		if w := m.out.words.clean(serverLines(words), 400); w != "" {
 			said += " (it says: " + w + ")"
 		}
 		if declined(c.Status + " " + words) {

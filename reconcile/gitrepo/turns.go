@@ -150,7 +150,7 @@ func (g *Mirrors) Writable(ctx context.Context, src reconcile.Source) error {
 	if _, err := writable(src); err != nil {
 		return err
 	}
-	return g.with(ctx, src, func(m *mirror) error { return m.remote.advertised(ctx) })
+	return g.with(ctx, src, func(m *mirror) error { return m.out.advertised(ctx) })
 }
 
 // advertised begins a push and ends it before anything is sent.

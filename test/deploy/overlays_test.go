@@ -221,7 +221,7 @@ resources: [KUSTOMIZE/tenant]
 patches:
 - target: {kind: Deployment, name: backstop}
   patch: |-
-    - {op: replace, path: /spec/template/spec/containers/0/args/7, value: "--platforms=linux/amd64,linux/arm64"}
+    - {op: replace, path: /spec/template/spec/containers/0/args/6, value: "--platforms=linux/amd64,linux/arm64"}
 - target: {kind: Role, name: backstop-credentials}
   patch: |-
     - {op: replace, path: /rules/0/resourceNames, value: [git-write, registry]}
@@ -245,7 +245,7 @@ patches:
 
 	args := s.kubectl(t, "get", "deployment", "backstop", "-n", "team-a", "-o", "jsonpath={.spec.template.spec.containers[0].args}")
 	if want := `["--leader-elect","--storage=/data","--metrics-addr=:8080","--health-addr=:9440",` +
-		`"--namespaces=$(POD_NAMESPACE)","--no-cross-namespace-refs","--platforms=linux/amd64,linux/arm64"]`; args != want {
+		`"--no-cross-namespace-refs","--namespaces=$(POD_NAMESPACE)","--platforms=linux/amd64,linux/arm64"]`; args != want {
 		t.Errorf("the tenant's sidecar runs with %s, want %s", args, want)
 	}
 
