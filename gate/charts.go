@@ -27,6 +27,8 @@ type renderedChart struct {
 // renderCharts renders the Helm charts of the tree: with the values of every HelmRelease that names them, and with
 // their own where none does.
 func (m *model) renderCharts() {
+	m.worker = &chartWorker{}
+	defer func() { _ = m.worker.close() }()
 	used := map[string]bool{}
 	for _, p := range m.placedObjects() {
 		if p.kind != "HelmRelease" || p.group() != "helm.toolkit.fluxcd.io" {
@@ -42,7 +44,7 @@ func (m *model) renderCharts() {
 			continue
 		}
 		origin := &object{kind: "chart", name: dir, file: path.Join(dir, "Chart.yaml"), line: m.appVersion(dir)}
-		m.renderChart(&renderedChart{unit: m.chartUnit(dir, origin, nil)}, &rendering{name: "release", namespace: "default"})
+		m.renderChart(&renderedChart{unit: m.chartUnit(dir, origin, nil)}, &chartJob{Name: "release", Namespace: "default"})
 	}
 }
 
@@ -60,18 +62,18 @@ func (m *model) renderRelease(p *placed, hr *helmv2.HelmRelease, used map[string
 		return
 	}
 	used[dir] = true
-	r := &rendering{
-		name: hr.GetReleaseName(), namespace: hr.GetReleaseNamespace(), tests: hr.GetTest().Enable,
-		post: hr.Spec.PostRenderers,
+	r := &chartJob{
+		Name: hr.GetReleaseName(), Namespace: hr.GetReleaseNamespace(), Tests: hr.GetTest().Enable,
+		Post: hr.Spec.PostRenderers,
 	}
 	if hr.Namespace == "" && hr.Spec.TargetNamespace == "" {
-		r.namespace = "default"
+		r.Namespace = "default"
 	}
 	var hidden []string
-	r.values, hidden = m.valuesOf(hr, p.file)
+	r.Values, hidden = m.valuesOf(hr, p.file)
 	if len(spec.ValuesFiles) > 0 {
 		var err error
-		if r.defaults, err = m.valuesFiles(spec.ValuesFiles, spec.IgnoreMissingValuesFiles); err != nil {
+		if r.Defaults, err = m.valuesFiles(spec.ValuesFiles, spec.IgnoreMissingValuesFiles); err != nil {
 			m.notRendered(&p.object, dir, err, LevelUnknown)
 			return
 		}
@@ -112,13 +114,13 @@ func (m *model) chartUnit(dir string, origin *object, in *unit) *unit {
 }
 
 // renderChart renders a chart and says whether it could.
-func (m *model) renderChart(c *renderedChart, r *rendering) bool {
+func (m *model) renderChart(c *renderedChart, r *chartJob) bool {
 	level := LevelNote
 	if c.by != nil {
 		level = LevelUnknown
 	}
-	files, err := readChart(m.tree.FS, c.unit.dir)
-	if err != nil {
+	var err error
+	if r.Files, err = readChart(m.tree.FS, c.unit.dir); err != nil {
 		m.notRendered(c.unit.origin, c.unit.dir, err, level)
 		return false
 	}
@@ -126,7 +128,7 @@ func (m *model) renderChart(c *renderedChart, r *rendering) bool {
 		m.notRendered(c.unit.origin, c.unit.dir, errAfterSlow, level)
 		return false
 	}
-	data, err := r.render(files, m.chartLimit)
+	data, err := m.worker.render(r, m.chartLimit)
 	switch {
 	case errors.Is(err, errLibrary):
 		return false
@@ -142,10 +144,10 @@ func (m *model) renderChart(c *renderedChart, r *rendering) bool {
 	return true
 }
 
-// maxSlowCharts is how many charts may take too long before no more are rendered: each goes on taking a processor.
+// maxSlowCharts is how many charts may take too long before no more are rendered.
 const maxSlowCharts = 3
 
-var errAfterSlow = fmt.Errorf("%d other charts took too long", maxSlowCharts)
+var errAfterSlow = fmt.Errorf("%d other charts took too long or too much", maxSlowCharts)
 
 // notRendered names a chart that is not rendered.
 func (m *model) notRendered(o *object, dir string, err error, level Level) {
@@ -160,7 +162,8 @@ func (m *model) notRendered(o *object, dir string, err error, level Level) {
 		f.Fix = fmt.Sprintf("vendor it: helm dependency build %s, and commit %[1]s/charts", dir)
 	}
 	var slow *slowChart
-	if errors.As(err, &slow) {
+	var heavy *heavyChart
+	if errors.As(err, &slow) || errors.As(err, &heavy) {
 		m.slow++
 		f.Fix = "look for a loop in its templates, or leave the folder out: ignore: [" + dir + "] in " + ConfigFile
 	}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"text/template"
-	"time"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
@@ -47,15 +46,16 @@ func (e *notVendored) Error() string {
 	return fmt.Sprintf("its dependency %s is not in its folder charts", e.dependency)
 }
 
-// rendering is what a chart is rendered with.
-type rendering struct {
-	name, namespace string
-	values          map[string]any
-	// defaults are values that stand in for those of the chart; nil for none.
-	defaults map[string]any
-	// tests says that the chart's tests run too.
-	tests bool
-	post  []helmv2.PostRenderer
+// chartJob is what a chart is rendered with.
+type chartJob struct {
+	Files           []*archive.BufferedFile
+	Name, Namespace string
+	Values          map[string]any
+	// Defaults are values that stand in for those of the chart; nil for none.
+	Defaults map[string]any
+	// Tests says that the chart's tests run too.
+	Tests bool
+	Post  []helmv2.PostRenderer
 }
 
 // readChart collects the files of a chart from a tree. Links in it are left out.
@@ -97,48 +97,24 @@ func readChart(fsys fs.FS, dir string) ([]*archive.BufferedFile, error) {
 	return files, err
 }
 
-// render renders a chart as Helm does: without a cluster to look things up in, without the network, and without its
-// tests.
-func (r *rendering) render(files []*archive.BufferedFile, limit time.Duration) ([]byte, error) {
-	type result struct {
-		rendered map[string]string
-		err      error
+// run renders a chart as Helm does: without a cluster to look things up in, without the network, and without its tests.
+func (r *chartJob) run() ([]byte, error) {
+	rendered, err := r.execute()
+	if err != nil {
+		return nil, err
 	}
-	done := make(chan result, 1)
-	go func() {
-		rendered, err := r.execute(files)
-		done <- result{rendered, err}
-	}()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case out := <-done:
-		if out.err != nil {
-			return nil, out.err
-		}
-		return r.join(out.rendered)
-	case <-timer.C:
-		// Templates cannot be stopped: this one goes on until the process ends.
-		return nil, &slowChart{limit}
-	}
-}
-
-// slowChart is a chart that takes too long.
-type slowChart struct{ limit time.Duration }
-
-func (e *slowChart) Error() string {
-	return fmt.Sprintf("it took longer than %s", e.limit)
+	return r.join(rendered)
 }
 
 // execute runs the templates of a chart.
-func (r *rendering) execute(files []*archive.BufferedFile) (rendered map[string]string, err error) {
+func (r *chartJob) execute() (rendered map[string]string, err error) {
 	defer func() {
 		// The library is not ours: a fault in it must not take the gate down.
 		if p := recover(); p != nil {
 			rendered, err = nil, fmt.Errorf("helm failed: %v", p)
 		}
 	}()
-	c, err := loader.LoadFiles(files)
+	c, err := loader.LoadFiles(r.Files)
 	if err != nil {
 		return nil, err
 	}
@@ -148,15 +124,15 @@ func (r *rendering) execute(files []*archive.BufferedFile) (rendered map[string]
 	if missing := lacks(c); missing != "" {
 		return nil, &notVendored{missing}
 	}
-	if r.defaults != nil {
-		c.Values = r.defaults
+	if r.Defaults != nil {
+		c.Values = r.Defaults
 	}
-	if err := dependencies.ProcessDependencies(c, r.values); err != nil {
+	if err := dependencies.ProcessDependencies(c, r.Values); err != nil {
 		return nil, err
 	}
 	// A schema of the values may refer to anything on the network.
-	values, err := chartutil.ToRenderValuesWithSchemaValidation(c, r.values, common.ReleaseOptions{
-		Name: r.name, Namespace: r.namespace, Revision: 1, IsInstall: true,
+	values, err := chartutil.ToRenderValuesWithSchemaValidation(c, r.Values, common.ReleaseOptions{
+		Name: r.Name, Namespace: r.Namespace, Revision: 1, IsInstall: true,
 	}, nil, true)
 	if err != nil {
 		return nil, err
@@ -210,7 +186,7 @@ func lacks(c *chart.Chart) string {
 }
 
 // join makes one text of what templates gave, and leaves out what never runs.
-func (r *rendering) join(rendered map[string]string) ([]byte, error) {
+func (r *chartJob) join(rendered map[string]string) ([]byte, error) {
 	for name := range rendered {
 		if path.Base(name) == "NOTES.txt" || strings.TrimSpace(rendered[name]) == "" {
 			delete(rendered, name)
@@ -230,7 +206,7 @@ func (r *rendering) join(rendered map[string]string) ([]byte, error) {
 	}
 	for _, h := range hooks {
 		tests := !slices.ContainsFunc(h.Events, func(e release.HookEvent) bool { return e != release.HookTest })
-		if !tests || r.tests {
+		if !tests || r.Tests {
 			fmt.Fprintf(&out, "---\n%s\n", h.Manifest)
 		}
 	}
@@ -238,8 +214,8 @@ func (r *rendering) join(rendered map[string]string) ([]byte, error) {
 }
 
 // postRender does what a HelmRelease asks of kustomize afterwards.
-func (r *rendering) postRender(out bytes.Buffer) (bytes.Buffer, error) {
-	for _, p := range r.post {
+func (r *chartJob) postRender(out bytes.Buffer) (bytes.Buffer, error) {
+	for _, p := range r.Post {
 		if p.Kustomize == nil {
 			continue
 		}

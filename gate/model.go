@@ -36,7 +36,8 @@ type model struct {
 	automations []automation
 	// undecided are policies about which only the tags of their registry may tell.
 	undecided []undecided
-	// rendered are the Helm charts.
+	// rendered are the Helm charts, and worker renders them.
+	worker   *chartWorker
 	rendered []*renderedChart
 	// chartLimit is how long one may take, slow how many took longer.
 	chartLimit time.Duration

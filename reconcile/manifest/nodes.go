@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -23,6 +24,7 @@ func Nodes(file string, data []byte) ([]Node, error) {
 func PlainNodes(file string, data []byte) ([]Node, error) { return nodesOf(file, data, parsePlain) }
 
 func nodesOf(file string, data []byte, parse func([]byte) (*parsed, error)) ([]Node, error) {
+	defer heavy(data)()
 	p, err := parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", file, err)
@@ -31,9 +33,16 @@ func nodesOf(file string, data []byte, parse func([]byte) (*parsed, error)) ([]N
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", file, err)
 	}
+	// The nodes keep nothing of the parsed file, which may go before they need room.
+	for i := range places {
+		places[i] = place{Node: places[i].Node}
+	}
+	if p = nil; weight(data) >= heavyWeight {
+		runtime.GC()
+	}
 	nodes := make([]Node, len(places))
-	for i, at := range places {
-		nodes[i] = at.Node
+	for i := range places {
+		nodes[i] = places[i].Node
 	}
 	return nodes, nil
 }
@@ -53,10 +62,8 @@ func MisreadMarkers(data []byte) ([]Misread, error) {
 		return nil, err
 	}
 	w := &walker{merged: map[*yaml.Node][]entry{}, every: true}
-	for _, doc := range p.docs {
-		if err := w.value(doc.root, nil, spot{pointer: doc.id + "#"}, claim{}); err != nil {
-			return nil, err
-		}
+	if err := w.documents(p.docs); err != nil {
+		return nil, err
 	}
 	return w.misread, nil
 }
@@ -112,6 +119,9 @@ type walker struct {
 	// inner and outer are set while walking YAML inside a scalar.
 	inner *parsed
 	outer *yaml.Node
+	// counts says that the places are only counted.
+	counts bool
+	count  int
 	// every says that misread is wanted too.
 	every   bool
 	misread []Misread
@@ -120,15 +130,29 @@ type walker struct {
 // places finds all nodes of the file.
 func (p *parsed) places(file string) ([]place, error) {
 	w := &walker{file: file, merged: map[*yaml.Node][]entry{}}
-	for _, doc := range p.docs {
-		s := spot{pointer: doc.id + "#"}
-		if err := w.value(doc.root, nil, s, claim{}); err != nil {
+	if weight(p.data) >= heavyWeight {
+		// Places that move as they become more would take twice their room.
+		count := &walker{file: file, merged: w.merged, counts: true}
+		if err := count.documents(p.docs); err != nil {
 			return nil, err
 		}
+		w.places = make([]place, 0, count.count)
+	}
+	if err := w.documents(p.docs); err != nil {
+		return nil, err
 	}
 	w.linkAnchors()
 	w.groupMarkers()
 	return w.places, nil
+}
+
+func (w *walker) documents(docs []document) error {
+	for _, doc := range docs {
+		if err := w.value(doc.root, nil, spot{pointer: doc.id + "#"}, claim{}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // value walks one value. key is the key before it, c what the mapping above knows of it.
@@ -203,6 +227,10 @@ func (w *walker) scalar(at place, s spot, c claim) error {
 		return w.embedded(at.scalar, s)
 	}
 	if s.mute && !marked || at.scalar.Tag == "!!binary" {
+		return nil
+	}
+	if w.counts {
+		w.count++
 		return nil
 	}
 	at.Node = Node{

@@ -5,13 +5,36 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"runtime/debug"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
 
 // maxWeight bounds the lines and list items of a file: what a parsed file costs in memory follows them, not its bytes.
 const maxWeight = 1 << 19
+
+// heavyWeight is from where on a file is read while no other heavy one is: what several take at once would add up.
+const heavyWeight = 1 << 17
+
+var oneHeavy sync.Mutex
+
+// heavy waits for a file's turn where it is a heavy one, and gives what ends it. Garbage of reading it is not left to
+// pile up: the collector runs more often meanwhile.
+func heavy(data []byte) func() {
+	if weight(data) < heavyWeight {
+		return func() {}
+	}
+	oneHeavy.Lock()
+	runtime.GC()
+	before := debug.SetGCPercent(25)
+	return func() {
+		debug.SetGCPercent(before)
+		oneHeavy.Unlock()
+	}
+}
 
 // document is one YAML document of a file.
 type document struct {

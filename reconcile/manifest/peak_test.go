@@ -1,0 +1,57 @@
+package manifest
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestOneFileTakesABoundedAmountOfMemory(t *testing.T) {
+	lines := 170_000
+	for name, text := range map[string]string{
+		"images":   "a:\n" + strings.Repeat("- image: ghcr.io/a/b:v1 # {\"$imagepolicy\": \"a:b\"}\n", lines),
+		"comments": "a:\n" + strings.Repeat("- b # c\n# d\n\n", lines/2),
+		"flow":     "a: [" + strings.Repeat("{a: 1},", lines) + "1]\n",
+		"in text":  "a: |\n" + strings.Repeat("  - image: ghcr.io/a/b:v1 # x\n", lines),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if len(text) > MaxFileSize || weight([]byte(text)) > maxWeight {
+				t.Fatal("the file is not read at all")
+			}
+			most := peak(func() {
+				if _, err := Nodes("x.yaml", []byte(text)); err != nil {
+					t.Error(err)
+				}
+			})
+			t.Logf("%d KiB of text: %d MiB", len(text)>>10, most>>20)
+			if most > 256<<20 {
+				t.Errorf("one file takes %d MiB", most>>20)
+			}
+		})
+	}
+}
+
+// peak is the most heap that is in use while something runs.
+func peak(do func()) uint64 {
+	runtime.GC()
+	var most uint64
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			most = max(most, m.HeapInuse)
+			select {
+			case <-stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}()
+	do()
+	close(stop)
+	<-done
+	return most
+}
