@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -68,7 +69,18 @@ func (s *sidecar) serveClicks(ctx context.Context, addr string) (func(), error) 
 	}
 	mux := http.NewServeMux()
 	mux.Handle(interactivityPath, clicks.NewInteractivity(s.hub))
-	return listen(ctx, addr, mux, s.log)
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	srv := clicks.Serve(l, mux, func(err error) {
+		if !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("serve", "address", addr, "error", err)
+		}
+	})
+	s.log.Debug("listening", "address", l.Addr().String())
+	return func() { _ = srv.Close() }, nil
 }
 
 // rules are who may decide on a Rollback: every policy that speaks of its workloads has its say.

@@ -1,12 +1,15 @@
 package clicks
 
 import (
+	"container/list"
 	"crypto/sha256"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -18,30 +21,56 @@ const (
 	// maxBody is more than any press of a button on a card of ours: Slack sends the card along.
 	maxBody = 1 << 20
 	// atOnce is how many requests are read at a time; there is nobody to serve but Slack.
-	atOnce = 16
-	// slowest is how long a request may take to arrive.
-	slowest = 5 * time.Second
+	atOnce = 32
+	// slowest is how long a request may take to arrive, and refusedFor how long one that is refused already may.
+	slowest    = 5 * time.Second
+	refusedFor = 250 * time.Millisecond
+	// appAtOnce is how many clicks of one app are judged at a time, and turnWithin how long another one waits: Slack
+	// waits for three seconds.
+	appAtOnce  = 8
+	turnWithin = time.Second
+	// maxSeen is how many signed requests of one app are remembered.
+	maxSeen = 10000
 	// signedFor is how long a signature is good: five minutes before and after its time.
 	signedFor = 10 * time.Minute
 )
 
 // Interactivity serves Slack's interactivity requests. Whoever is not Slack learns nothing but a status.
+//
+//	headers ── unsigned ──► refused, unread
+//	   │ may be signed
+//	   ▼
+//	a place to be read ── all taken ──► who reads for the longest gives his up
+//	   │ whole, in time
+//	   ▼
+//	signature ── wrong ──► refused
+//	   │ Slack's
+//	   ▼
+//	a turn of that app ──► Desk
+//
+// A stranger holds no place that Slack has to wait for: Slack's requests arrive whole within a moment.
 type Interactivity struct {
 	desk *Desk
 	// apps that may sign.
-	apps func() []App
-	room chan struct{}
+	apps    func() []App
+	reading readers
 
-	mu   sync.Mutex
-	seen map[[sha256.Size]byte]time.Time
+	mu sync.Mutex
+	// signed is what is kept of each app, by its signing secret.
+	signed map[string]*signedApp
+}
+
+// signedApp is what is kept of an app that signs requests.
+type signedApp struct {
+	// turns are taken by the clicks that are judged.
+	turns chan struct{}
+	seen  map[[sha256.Size]byte]time.Time
 }
 
 // NewInteractivity makes the handler for the apps of a Hub that have a signing secret. A Hub has none while its replica
 // does not lead.
 func NewInteractivity(h *Hub) *Interactivity {
-	return &Interactivity{
-		desk: h.desk, apps: h.signers, room: make(chan struct{}, atOnce), seen: map[[sha256.Size]byte]time.Time{},
-	}
+	return &Interactivity{desk: h.desk, apps: h.signers, signed: map[string]*signedApp{}}
 }
 
 // refused is a request that is not served: its status, and the reason for the counter.
@@ -55,12 +84,17 @@ func (i *Interactivity) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	heard, c, no := i.admit(w, r)
 	if no != nil {
-		i.desk.Metrics.refused.WithLabelValues(no.reason).Inc()
-		i.desk.Log.Debug("slack request refused", "reason", no.reason)
-		w.WriteHeader(no.status)
+		i.refuse(w, no)
+		return
+	}
+	prove(r.Context())
+	done, no := i.turn(r, heard[0])
+	if no != nil {
+		i.refuse(w, no)
 		return
 	}
 	a, app := i.desk.take(r.Context(), heard, c)
+	done()
 	switch {
 	case a.Result == Unknown:
 		i.desk.Metrics.refused.WithLabelValues("unknown-action").Inc()
@@ -74,13 +108,16 @@ func (i *Interactivity) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i.desk.reply(r.Context(), app, c, a)
 }
 
+// refuse answers with a status, and ends the connection without waiting for what still comes.
+func (i *Interactivity) refuse(w http.ResponseWriter, no *refused) {
+	i.desk.Metrics.refused.WithLabelValues(no.reason).Inc()
+	i.desk.Log.Debug("slack request refused", "reason", no.reason)
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedFor))
+	w.Header().Set("Connection", "close")
+	w.WriteHeader(no.status)
+}
+
 func (i *Interactivity) admit(w http.ResponseWriter, r *http.Request) ([]App, Click, *refused) {
-	select {
-	case i.room <- struct{}{}:
-		defer func() { <-i.room }()
-	default:
-		return nil, Click{}, &refused{http.StatusTooManyRequests, "too-many"}
-	}
 	if r.Method != http.MethodPost {
 		return nil, Click{}, &refused{http.StatusMethodNotAllowed, "method"}
 	}
@@ -88,14 +125,16 @@ func (i *Interactivity) admit(w http.ResponseWriter, r *http.Request) ([]App, Cl
 	if len(apps) == 0 {
 		return nil, Click{}, &refused{http.StatusServiceUnavailable, "not-leading"}
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(slowest))
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var big *http.MaxBytesError
-	switch {
-	case errors.As(err, &big):
+	// Who names no signature that could be Slack's is not read at all.
+	if _, err := slack.NewSecretsVerifier(r.Header, apps[0].SigningSecret); err != nil {
+		return nil, Click{}, &refused{http.StatusUnauthorized, whyUnsigned(err)}
+	}
+	if r.ContentLength > maxBody {
 		return nil, Click{}, &refused{http.StatusRequestEntityTooLarge, "too-large"}
-	case err != nil:
-		return nil, Click{}, &refused{http.StatusBadRequest, "unreadable"}
+	}
+	raw, no := i.read(w, r)
+	if no != nil {
+		return nil, Click{}, no
 	}
 	signed, no := i.signer(apps, r.Header, raw)
 	if no != nil {
@@ -112,6 +151,89 @@ func (i *Interactivity) admit(w http.ResponseWriter, r *http.Request) ([]App, Cl
 	return signed, c, nil
 }
 
+// read takes the body, in a place that is given up when others come.
+func (i *Interactivity) read(w http.ResponseWriter, r *http.Request) ([]byte, *refused) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(slowest))
+	leave := i.reading.enter(func() { _ = control.SetReadDeadline(time.Now()) })
+	defer leave()
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var big *http.MaxBytesError
+	switch {
+	case errors.As(err, &big):
+		return nil, &refused{http.StatusRequestEntityTooLarge, "too-large"}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &refused{http.StatusRequestTimeout, "too-slow"}
+	case err != nil:
+		return nil, &refused{http.StatusBadRequest, "unreadable"}
+	}
+	return raw, nil
+}
+
+// readers are the requests that are being read, the one that came first in front.
+type readers struct {
+	mu    sync.Mutex
+	order list.List
+}
+
+// enter takes a place, the one of who came first where none is free: that reader's end is called. The function that it
+// gives leaves the place.
+func (r *readers) enter(end func()) (leave func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.order.Len() >= atOnce {
+		r.order.Remove(r.order.Front()).(func())()
+	}
+	place := r.order.PushBack(end)
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.order.Remove(place)
+	}
+}
+
+// turn waits for one of the app's turns: who floods with clicks of his own app delays nobody else's.
+func (i *Interactivity) turn(r *http.Request, app App) (done func(), no *refused) {
+	turns := i.of(app).turns
+	timer := time.NewTimer(turnWithin)
+	defer timer.Stop()
+	select {
+	case turns <- struct{}{}:
+		return func() { <-turns }, nil
+	case <-timer.C:
+	case <-r.Context().Done():
+	}
+	return nil, &refused{http.StatusTooManyRequests, "too-many"}
+}
+
+// of gives what is kept of an app, and forgets the apps that sign no more.
+func (i *Interactivity) of(app App) *signedApp {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.ofLocked(app)
+}
+
+func (i *Interactivity) ofLocked(app App) *signedApp {
+	if s := i.signed[app.SigningSecret]; s != nil {
+		return s
+	}
+	signs := map[string]bool{}
+	for _, a := range i.apps() {
+		signs[a.SigningSecret] = true
+	}
+	maps.DeleteFunc(i.signed, func(secret string, _ *signedApp) bool { return !signs[secret] })
+	s := &signedApp{turns: make(chan struct{}, appAtOnce), seen: map[[sha256.Size]byte]time.Time{}}
+	i.signed[app.SigningSecret] = s
+	return s
+}
+
+func whyUnsigned(err error) string {
+	if errors.Is(err, slack.ErrExpiredTimestamp) {
+		return "skew"
+	}
+	return "signature"
+}
+
 // signer finds the app whose secret signed the request, once, as each Provider brought it.
 func (i *Interactivity) signer(apps []App, h http.Header, raw []byte) ([]App, *refused) {
 	why := "signature"
@@ -121,41 +243,39 @@ func (i *Interactivity) signer(apps []App, h http.Header, raw []byte) ([]App, *r
 			_, _ = v.Write(raw)
 			err = v.Ensure()
 		}
-		switch {
-		case errors.Is(err, slack.ErrExpiredTimestamp):
-			why = "skew"
-		case err == nil && !i.first(app, h, raw):
-			return nil, &refused{http.StatusUnauthorized, "replay"}
-		case err == nil:
-			// Several Providers may have brought this app.
-			return slices.DeleteFunc(slices.Clone(apps), func(a App) bool { return a.SigningSecret != app.SigningSecret }), nil
+		if err != nil {
+			why = whyUnsigned(err)
+			continue
 		}
+		if no := i.first(app, h, raw); no != nil {
+			return nil, no
+		}
+		// Several Providers may have brought this app.
+		return slices.DeleteFunc(slices.Clone(apps), func(a App) bool { return a.SigningSecret != app.SigningSecret }), nil
 	}
 	return nil, &refused{http.StatusUnauthorized, why}
 }
 
-// first remembers what was signed for as long as the signature is good, and says whether it is new. Only what Slack
-// signed is remembered, so that nobody else can fill the memory, and each app for itself, so that none spends
-// another's.
-func (i *Interactivity) first(app App, h http.Header, raw []byte) bool {
+// first remembers what was signed for as long as the signature is good, and refuses what is not new. Only what Slack
+// signed is remembered, so that nobody else can fill the memory, and each app for itself, so that none spends another's.
+func (i *Interactivity) first(app App, h http.Header, raw []byte) *refused {
 	sum := sha256.New()
-	_, _ = io.WriteString(sum, app.SigningSecret+":")
 	_, _ = io.WriteString(sum, h.Get("X-Slack-Request-Timestamp")+":")
 	_, _ = sum.Write(raw)
 	key := [sha256.Size]byte(sum.Sum(nil))
 	now := i.desk.Now()
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	for k, at := range i.seen {
-		if now.Sub(at) > signedFor {
-			delete(i.seen, k)
-		}
+	s := i.ofLocked(app)
+	maps.DeleteFunc(s.seen, func(_ [sha256.Size]byte, at time.Time) bool { return now.Sub(at) > signedFor })
+	if _, again := s.seen[key]; again {
+		return &refused{http.StatusUnauthorized, "replay"}
 	}
-	if _, again := i.seen[key]; again {
-		return false
+	if len(s.seen) >= maxSeen {
+		return &refused{http.StatusTooManyRequests, "too-many"}
 	}
-	i.seen[key] = now
-	return true
+	s.seen[key] = now
+	return nil
 }
 
 // form reads the payload of a form.

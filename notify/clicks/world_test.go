@@ -3,7 +3,6 @@ package clicks
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -94,7 +93,7 @@ type world struct {
 	ts    string
 	// poster is the Provider that posted the card.
 	poster string
-	log    *strings.Builder
+	log    *lockedLog
 }
 
 // asked is a Rollback that asks.
@@ -118,7 +117,14 @@ var quick = HubOptions{Stagger: time.Millisecond, Again: 20 * time.Millisecond, 
 
 type lockedLog struct {
 	mu sync.Mutex
-	b  *strings.Builder
+	b  strings.Builder
+}
+
+// String is what was logged so far.
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func (l *lockedLog) Write(p []byte) (int, error) {
@@ -135,7 +141,7 @@ func newWorld(t *testing.T, o slackstub.Options) *world {
 		t.Fatal(err)
 	}
 	w := &world{
-		t: t, slack: ws, store: &store{all: map[string]v1alpha1.Rollback{}}, log: &strings.Builder{}, poster: "production/slack",
+		t: t, slack: ws, store: &store{all: map[string]v1alpha1.Rollback{}}, log: &lockedLog{}, poster: "production/slack",
 	}
 	w.rules = []Rule{{Policy: "production/apps", SlackApproval: v1alpha1.SlackApproval{
 		Users: []string{slackstub.Jane}, UserGroups: []string{slackstub.GroupID},
@@ -147,7 +153,7 @@ func newWorld(t *testing.T, o slackstub.Options) *world {
 	w.desk = NewDesk(Options{
 		Records: w.store, Rules: func(context.Context, *v1alpha1.Rollback) ([]Rule, error) { return w.rules, nil },
 		Places: func(*v1alpha1.Rollback) []Place { return []Place{{w.poster, slackstub.ChannelID, w.ts}} },
-		Log:    slog.New(slog.NewTextHandler(io.MultiWriter(&lockedLog{b: w.log}), &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Log:    slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	w.store.put(asked())
 	w.ts = w.post(slackstub.ChannelID)
