@@ -89,6 +89,22 @@ func Of(f Facts) Card {
 	return Card{Text: point(f), Blocks: blocks, Broadcast: loud(r)}
 }
 
+// Moved is what stays of a card that went to another channel: all that it says, and no way to decide.
+func Moved(c Card, to string) Card {
+	said := "This card moved to <#" + escaped(to, 64) + ">: people decide there, and it is kept up to date there."
+	out := Card{Text: "Moved to another channel: " + c.Text}
+	for _, b := range c.Blocks {
+		switch b.BlockType() {
+		case slack.MBTAction:
+		case slack.MBTContext:
+			out.Blocks = append(out.Blocks, section(said))
+		default:
+			out.Blocks = append(out.Blocks, b)
+		}
+	}
+	return out
+}
+
 // loud says whether a state needs a person who may have stopped looking.
 func loud(r *v1alpha1.Rollback) bool {
 	if stateOf(r) != ended {

@@ -111,6 +111,9 @@ func wrongOrigin(c Click, f *facts) *refusal {
 	case f.app == "" || c.App != f.app:
 		return refuse(WrongApp, "This button is another Slack app's than the one that posted the card: nothing was "+
 			"recorded. Each cluster has an app of its own.")
+	case strings.HasPrefix(f.team, "E"):
+		return refuse(WrongTeam, "Backstop's Slack app is installed for the whole organisation, so that clicks cannot be "+
+			"held against one workspace: nothing was recorded. Install it in this workspace alone.")
 	case !f.home(c.Team) && (c.Team != "" || !f.home(c.Enterprise)):
 		return refuse(WrongTeam, "This button was pressed in another workspace than the one Backstop works in: "+
 			"nothing was recorded.")

@@ -28,6 +28,8 @@ func TestAuthorize(t *testing.T) {
 		"an app that is not known yet":       {func(c *Click, f *facts) { c.App, f.app = "", "" }, WrongApp},
 		"no team":                            {func(c *Click, f *facts) { c.Team, f.team = "", "" }, WrongTeam},
 		"the organisation's own":             {func(c *Click, f *facts) { c.Team, c.Enterprise, c.UserTeam, f.enterprise = "", "E", "E", "E" }, ""},
+		"an app of the whole organisation":   {func(c *Click, f *facts) { c.Enterprise, f.team, f.enterprise = "E1", "E1", "E1" }, WrongTeam},
+		"that names no team":                 {func(c *Click, f *facts) { c.Team, c.Enterprise, f.team, f.enterprise = "", "E1", "E1", "E1" }, WrongTeam},
 		"another team of the organisation":   {func(c *Click, f *facts) { c.Team, c.Enterprise, f.enterprise = "T2", "E", "E" }, WrongTeam},
 		"a person of another team of it":     {func(c *Click, f *facts) { c.UserTeam, f.enterprise = "T2", "E" }, WrongTeam},
 		"a person of no team":                {func(c *Click, _ *facts) { c.UserTeam = "" }, WrongTeam},

@@ -76,12 +76,8 @@ func (a *Apps) Refresh(ctx context.Context, wanted []types.NamespacedName) {
 	after := map[types.NamespacedName]*state{}
 	var reading sync.WaitGroup
 	var mu sync.Mutex
-	for _, name := range wanted {
-		if _, twice := after[name]; twice {
-			continue
-		}
+	for _, name := range slices.Compact(slices.SortedFunc(slices.Values(wanted), byName)) {
 		known := before[name]
-		after[name] = &state{}
 		reading.Go(func() {
 			s := a.look(ctx, name, known)
 			mu.Lock()
@@ -105,6 +101,8 @@ func (a *Apps) Refresh(ctx context.Context, wanted []types.NamespacedName) {
 	}
 	a.all = after
 }
+
+func byName(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) }
 
 func (a *Apps) snapshot() map[types.NamespacedName]state {
 	a.mu.Lock()
@@ -186,12 +184,29 @@ func test(ctx context.Context, old *App) (*App, *Trouble) {
 	if t := testChannel(ctx, &app); t != nil {
 		return &app, t
 	}
+	if orgWide(who) {
+		return &app, trouble("OrgWideInstall",
+			"the Slack app is installed for the whole organisation (%s): cards are posted, but clicks do not count, since "+
+				"they cannot be held against one workspace; install the app in the workspace of channel %s alone, and put "+
+				"the Bot User OAuth Token of that installation into key token of Secret %s", who.EnterpriseID, app.Channel, app.From)
+	}
 	if app.AppToken == "" && app.SigningSecret == "" {
 		return &app, trouble("NoClicks",
 			"Secret %s has neither appToken nor signingSecret: cards are posted, but clicks on their "+
 				"buttons are not heard; add the app-level token (xapp-…) in key appToken", app.From)
 	}
 	return &app, nil
+}
+
+// orgWide says whether a token is an organisation's: Slack names the organisation where a workspace's token has its
+// workspace.
+func orgWide(who *slack.AuthTestResponse) bool {
+	return strings.HasPrefix(who.TeamID, "E") || who.EnterpriseID != "" && who.TeamID == who.EnterpriseID
+}
+
+// deaf says whether a trouble concerns clicks alone: a post that went well says nothing of it.
+func (t *Trouble) deaf() bool {
+	return t != nil && (t.Reason == "NoClicks" || t.Reason == "OrgWideInstall")
 }
 
 // testChannel asks for the channel where it is named by ID and may be read. What Slack does not say shows at the first
@@ -264,7 +279,7 @@ func (a *Apps) report(app *App, t *Trouble) {
 	if s == nil || s.app == nil || s.app.Client != app.Client {
 		return
 	}
-	if t == nil && s.trouble != nil && s.trouble.Reason == "NoClicks" {
+	if t == nil && s.trouble.deaf() {
 		return
 	}
 	s.trouble, s.tested = t, a.Now()
@@ -309,7 +324,16 @@ func explain(err error, app *App) *Trouble {
 
 func refused(said slack.SlackErrorResponse, app *App) *Trouble {
 	switch said.Err {
-	case "invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive", "not_allowed_token_type":
+	case "token_expired":
+		return trouble("TokenRotation",
+			"the token in Secret %s has expired: tokens of this Slack app are rotated, and Backstop does not renew them; "+
+				"Slack does not turn rotation off again, so make an app without it (token_rotation_enabled: false) and "+
+				"put its Bot User OAuth Token (xoxb-…) into key token", app.From)
+	case "team_access_not_granted", "org_login_required", "team_not_found":
+		return trouble("OrgWideInstall",
+			"the Slack app may not act in the workspace of channel %s (%s): install it in that workspace, and put the Bot "+
+				"User OAuth Token of that installation into key token of Secret %s", app.Channel, said.Err, app.From)
+	case "invalid_auth", "not_authed", "token_revoked", "account_inactive", "not_allowed_token_type":
 		return trouble("TokenRefused",
 			"Slack refuses the token in Secret %s (%s): install the app again and put its Bot User "+
 				"OAuth Token into key token", app.From, said.Err)

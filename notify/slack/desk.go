@@ -110,6 +110,20 @@ func (d *desk) forget(there map[types.UID]bool) {
 	}
 }
 
+// drop forgets a record that another desk keeps from now on.
+func (d *desk) drop(uid types.UID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.jobs, uid)
+}
+
+// keeps says whether the job is still this desk's.
+func (w *work) keeps() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.jobs[w.r.UID] == w.job
+}
+
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a

@@ -3,8 +3,8 @@ package slack
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -87,6 +87,8 @@ type Poster struct {
 	desks map[types.NamespacedName]*desk
 	// seen is the resourceVersion of ended records that have been looked at.
 	seen map[types.UID]string
+	// keeper is the desk that a record was offered to last.
+	keeper map[types.UID]types.NamespacedName
 
 	mu    sync.Mutex
 	inbox map[types.UID]*v1alpha1.Rollback
@@ -108,7 +110,7 @@ func New(o Options) *Poster {
 	}
 	return &Poster{
 		Options: o, wake: make(chan struct{}, 1), desks: map[types.NamespacedName]*desk{}, seen: map[types.UID]string{},
-		inbox: map[types.UID]*v1alpha1.Rollback{},
+		keeper: map[types.UID]types.NamespacedName{}, inbox: map[types.UID]*v1alpha1.Rollback{},
 	}
 }
 
@@ -178,6 +180,7 @@ func (p *Poster) lookAtAll(ctx context.Context, working *sync.WaitGroup) {
 			delete(p.seen, uid)
 		}
 	}
+	maps.DeleteFunc(p.keeper, func(uid types.UID, _ types.NamespacedName) bool { return !there[uid] })
 	for _, d := range p.desks {
 		d.forget(there)
 	}
@@ -200,6 +203,10 @@ func (p *Poster) offer(ctx context.Context, working *sync.WaitGroup, r *v1alpha1
 		p.desks[name] = d
 		working.Go(func() { d.run(ctx) })
 	}
+	if before, ok := p.keeper[r.UID]; ok && before != name {
+		p.desks[before].drop(r.UID)
+	}
+	p.keeper[r.UID] = name
 	d.offer(r)
 }
 
@@ -209,18 +216,20 @@ func (p *Poster) due(r *v1alpha1.Rollback) bool {
 }
 
 // deskOf finds the Provider of a card: the one that posted it while it is still in use, since no other app may change
-// its message.
+// its message. A question that is open is asked by the Provider that the policies name now.
 func (p *Poster) deskOf(ctx context.Context, r *v1alpha1.Rollback) (types.NamespacedName, bool) {
-	if c := r.Status.Card; c != nil {
-		ns, name, _ := strings.Cut(c.Provider, "/")
-		if by := (types.NamespacedName{Namespace: ns, Name: name}); p.Apps.Get(by) != nil {
-			return by, true
-		}
+	by := posterOf(r.Status.Card)
+	inUse := by.Name != "" && p.Apps.Get(by) != nil
+	if inUse && !card.Open(r) {
+		return by, true
 	}
 	plan, err := p.Plan(ctx, r)
 	if err != nil {
 		p.Log.Warn("slack: find out where a card belongs", "rollback", r.Namespace+"/"+r.Name, "error", words(err))
-		return types.NamespacedName{}, false
+		return by, inUse
+	}
+	if inUse && p.Apps.Get(plan.Provider) == nil {
+		return by, true
 	}
 	return plan.Provider, plan.Provider.Name != ""
 }

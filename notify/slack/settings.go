@@ -120,6 +120,11 @@ func (s *Settings) check(address string) error {
 	case s.Token == "":
 		return trouble("NoToken",
 			"Secret %s has no key token: put the Bot User OAuth Token (xoxb-…) of the Slack app there", s.From)
+	case strings.HasPrefix(string(s.Token), "xoxe.") || strings.HasPrefix(string(s.Token), "xoxe-"):
+		return trouble("TokenRotation",
+			"key token of Secret %s is a token that Slack rotates (xoxe…): it ends after 12 hours, and Backstop does not "+
+				"renew it; Slack does not turn rotation off again, so make an app without it "+
+				"(token_rotation_enabled: false) and use its Bot User OAuth Token (xoxb-…)", s.From)
 	case !strings.HasPrefix(string(s.Token), "xoxb-"):
 		return trouble("WrongToken",
 			"key token of Secret %s does not begin with xoxb-: it takes the Bot User OAuth Token, "+

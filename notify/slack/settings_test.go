@@ -47,6 +47,9 @@ func TestSettings(t *testing.T) {
 			[]string{"production/tokens", "component credentials"}},
 		"no token":       {func(o *objects) { delete(o.secrets[tokens], "token") }, "NoToken", []string{"key token", "xoxb-"}},
 		"a user's token": {func(o *objects) { o.secrets[tokens]["token"] = "xoxp-user-secret" }, "WrongToken", []string{"xoxb-", "OAuth & Permissions"}},
+		"a bot's token that Slack rotates": {func(o *objects) { o.secrets[tokens]["token"] = "xoxe.xoxb-1-rotated-secret" }, "TokenRotation",
+			[]string{"production/tokens", "12 hours", "does not renew", "make an app without it"}},
+		"the token to renew others": {func(o *objects) { o.secrets[tokens]["token"] = "xoxe-1-renew-secret" }, "TokenRotation", []string{"rotates"}},
 		"a bot's token in the app's place": {func(o *objects) { o.secrets[tokens]["appToken"] = "xoxb-bot-secret" }, "WrongToken",
 			[]string{"xapp-", "connections:write"}},
 		"no channel": {func(o *objects) { delete(o.specs[provider1], "channel") }, "NoChannel", []string{"spec.channel"}},
@@ -229,6 +232,17 @@ func TestWhatSlackSaysOfAnApp(t *testing.T) {
 		}, "ChannelArchived", []string{"spec.channel"}},
 		"no way to hear clicks": {func(_ *slackstub.Workspace, o *objects) { delete(o.secrets[key1("tokens")], "appToken") }, "NoClicks",
 			[]string{"appToken"}},
+		"a token that has expired": {func(w *slackstub.Workspace, _ *objects) { w.Fail("auth.test", slackstub.Fault{Error: "token_expired"}) }, "TokenRotation",
+			[]string{"production/tokens", "make an app without it"}},
+		"an app of the whole organisation": {func(w *slackstub.Workspace, _ *objects) {
+			w.Change(func(t *slackstub.Team) { t.ID, t.Enterprise = "E0ACME", "E0ACME" })
+		}, "OrgWideInstall", []string{"E0ACME", "clicks do not count", "install the app in the workspace of channel C0DEPLOYS"}},
+		"an app of a workspace in an organisation": {func(w *slackstub.Workspace, _ *objects) {
+			w.Change(func(t *slackstub.Team) { t.Enterprise = "E0ACME" })
+		}, "Ready", nil},
+		"an app that may not act in the workspace": {func(w *slackstub.Workspace, _ *objects) {
+			w.Fail("auth.test", slackstub.Fault{Error: "team_access_not_granted"})
+		}, "OrgWideInstall", []string{"install it in that workspace"}},
 		"suspended":         {func(_ *slackstub.Workspace, o *objects) { o.specs[provider1]["suspend"] = true }, "Suspended", nil},
 		"nobody answers":    {func(w *slackstub.Workspace, _ *objects) { w.Leave() }, "Unreachable", []string{"reverts do not wait"}},
 		"a page of a proxy": {func(w *slackstub.Workspace, _ *objects) { w.Fail("", slackstub.Fault{Status: 502}) }, "Unreachable", []string{"502"}},

@@ -57,10 +57,12 @@ func (w *work) do(ctx context.Context) {
 	switch {
 	case j.card == nil:
 		w.first(ctx, c)
-	case j.card.Hash != hashOf(c):
+	case w.strays():
+		w.move("another channel is named")
+	case j.card.Hash != hashOf(c) || w.foreign():
 		w.update(ctx, c)
 	default:
-		w.note(ctx)
+		w.note(ctx, c)
 	}
 }
 
@@ -159,13 +161,14 @@ func (w *work) update(ctx context.Context, c card.Card) {
 	}
 	w.went(methodUpdate)
 	next := j.card.DeepCopy()
-	next.Hash = hashOf(c)
+	// Slack lets an app change its own messages alone.
+	next.Hash, next.Provider = hashOf(c), w.name.String()
 	w.set(next, true)
 	w.save(ctx)
 }
 
 // note tells the thread what it was not told yet, in one message.
-func (w *work) note(ctx context.Context) {
+func (w *work) note(ctx context.Context, c card.Card) {
 	j := w.job
 	text, loud, ok := card.Note(before(w.r, j.card.Told), w.r)
 	if !ok && j.lost == nil && !j.unsure {
@@ -180,6 +183,9 @@ func (w *work) note(ctx context.Context) {
 		return
 	}
 	w.took(methodPost, j.card.Channel, w.p.Now())
+	if w.left() {
+		w.leave(ctx, c)
+	}
 	lines := w.asides(ctx)
 	if ok {
 		lines = append(lines, text)
@@ -217,13 +223,8 @@ func (w *work) note(ctx context.Context) {
 // asides are lines about the card itself.
 func (w *work) asides(ctx context.Context) []string {
 	var out []string
-	if lost := w.job.lost; lost != nil {
-		earlier := "an earlier one"
-		params := &slack.PermalinkParameters{Channel: lost.Channel, Ts: lost.TS}
-		if link, err := w.app.Client.GetPermalinkContext(ctx, params); err == nil {
-			earlier = "<" + link + "|an earlier one>"
-		}
-		out = append(out, "This card replaces "+earlier+", which cannot be changed any more.")
+	if w.job.lost != nil {
+		out = append(out, w.replaces(ctx))
 	}
 	if w.job.unsure {
 		out = append(out, "Slack did not answer an earlier attempt to post this card. Should there be two, this one counts.")
@@ -254,6 +255,9 @@ func (w *work) set(c *v1alpha1.Card, unsaved bool) {
 
 // save writes where the card stands, and comes back for what changed meanwhile.
 func (w *work) save(ctx context.Context) {
+	if !w.keeps() {
+		return
+	}
 	if err := w.p.Records.SaveCard(ctx, w.r, w.job.card); err != nil {
 		w.p.Log.Warn("slack: record where a card stands", "rollback", w.label(), "error", words(err))
 		w.again()
@@ -300,6 +304,11 @@ func (w *work) failed(method string, err error) {
 		w.p.Log.Info("slack: a card cannot be changed any more and is posted afresh",
 			"rollback", w.label(), "why", words(err))
 		w.lose()
+		return
+	}
+	if w.stuck(err) {
+		// It says nothing about the channel that the Provider names now.
+		w.move(words(err))
 		return
 	}
 	w.p.Apps.report(w.app, explain(err, w.app))

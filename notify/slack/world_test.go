@@ -151,7 +151,10 @@ type world struct {
 	apps    *Apps
 	poster  *Poster
 	options Options
-	stop    func()
+	// provider that the policies name; all are those that some policy names.
+	provider types.NamespacedName
+	all      []types.NamespacedName
+	stop     func()
 }
 
 // bubble runs a test where time only passes when everybody waits.
@@ -160,7 +163,8 @@ func bubble(t *testing.T, o slackstub.Options, f func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
 			t: t, slack: slackstub.New(o), objects: acme("http://slack.test/api/chat.postMessage"),
-			store: &store{all: map[string]*v1alpha1.Rollback{}}, log: &bytes.Buffer{},
+			store: &store{all: map[string]*v1alpha1.Rollback{}}, log: &bytes.Buffer{}, provider: provider1,
+			all: []types.NamespacedName{provider1},
 		}
 		w.start()
 		f(w)
@@ -178,11 +182,11 @@ func (w *world) start() {
 	log := slog.New(slog.NewTextHandler(&locked{w: w.log}, nil))
 	ctx, cancel := context.WithCancel(w.t.Context())
 	w.apps = &Apps{Reader: w.objects, Hosts: Hosts{"slack.test"}, Now: time.Now, Log: log, http: func(*Settings) *http.Client { return w.slack.Client() }}
-	w.apps.Refresh(ctx, []types.NamespacedName{provider1})
+	w.apps.Refresh(ctx, w.all)
 	o := w.options
 	o.Cluster, o.Apps, o.Records, o.All, o.Log = "prod-eu-1", w.apps, w.store, w.store.list, log
 	o.Plan = func(_ context.Context, r *v1alpha1.Rollback) (Plan, error) {
-		return Plan{Facts: card.Facts{Rollback: r, Cluster: "prod-eu-1"}, Provider: provider1}, nil
+		return Plan{Facts: card.Facts{Rollback: r, Cluster: "prod-eu-1"}, Provider: w.names()}, nil
 	}
 	w.poster = New(o)
 	var running sync.WaitGroup
@@ -195,7 +199,7 @@ func (w *world) start() {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				w.apps.Refresh(ctx, []types.NamespacedName{provider1})
+				w.apps.Refresh(ctx, w.all)
 			}
 		}
 	})
@@ -203,6 +207,13 @@ func (w *world) start() {
 		cancel()
 		running.Wait()
 	}
+}
+
+// names is the Provider that the policies name now.
+func (w *world) names() types.NamespacedName {
+	w.objects.mu.Lock()
+	defer w.objects.mu.Unlock()
+	return w.provider
 }
 
 type locked struct {
