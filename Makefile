@@ -34,6 +34,7 @@ install: build ## Put backstop, also as kubectl backstop, into PREFIX/bin
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 bin/backstop $(DESTDIR)$(PREFIX)/bin/backstop
 	ln -sf backstop $(DESTDIR)$(PREFIX)/bin/kubectl-backstop
+	install -m 0755 scripts/kubectl_complete-backstop $(DESTDIR)$(PREFIX)/bin/kubectl_complete-backstop
 
 # The same commit gives the same bytes everywhere: no paths, no time but the commit's.
 .PHONY: image

@@ -110,17 +110,24 @@ func Print(out io.Writer, r *Report, verbose, colour bool) error {
 
 // Summary counts the workloads.
 func Summary(r *Report) string {
-	ready := 0
+	ready, unread := 0, 0
 	for _, w := range r.Workloads {
-		if good(w.Checks) {
+		switch {
+		case good(w.Checks):
 			ready++
+		case Code(&Report{Workloads: []Patient{w}}) == trace.CodeUnread:
+			unread++
 		}
 	}
-	switch {
-	case len(r.Workloads) == 0:
+	if len(r.Workloads) == 0 {
 		return "no workload that Flux applies"
 	}
-	return fmt.Sprintf("%d of %d workloads are ready for a rollback", ready, len(r.Workloads))
+	out := fmt.Sprintf("%d of %d workloads are ready for a rollback", ready, len(r.Workloads))
+	if unread > 0 {
+		// What could not be read may be ready all the same.
+		out += fmt.Sprintf(", of %d not all could be read", unread)
+	}
+	return out
 }
 
 func good(checks []Check) bool {

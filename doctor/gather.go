@@ -38,6 +38,8 @@ type Gatherer struct {
 	Home, FluxHome string
 
 	once once
+	// Only is the one workload to look at; empty for all of the namespace.
+	Only v1alpha1.Workload
 }
 
 // atOnce is how many workloads are looked at at the same time.
@@ -92,6 +94,9 @@ func (g *Gatherer) Gather(ctx context.Context, namespace string) (Facts, error) 
 	workloads, err := g.list(ctx, namespace)
 	if err != nil {
 		return f, err
+	}
+	if g.Only.Name != "" {
+		workloads = slices.DeleteFunc(workloads, func(w listed) bool { return w.Workload.Workload != g.Only })
 	}
 	f.Workloads = make([]Workload, len(workloads))
 	group, gctx := errgroup.WithContext(ctx)

@@ -24,12 +24,16 @@ squashes, merges and Backstop's own commits. With --repo it needs no cluster; ot
 the repository, and you need to be allowed to read the Secret that Flux reads.`,
 		Example: `  backstop blame deploy/backend -n production
   backstop blame ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production -o json`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
 			}
-			repo, image, err := l.open(cmd.Context(), args[0])
+			arg, err := target(args)
+			if err != nil {
+				return err
+			}
+			repo, image, err := l.open(cmd.Context(), arg)
 			if err != nil {
 				return err
 			}
@@ -46,7 +50,7 @@ the repository, and you need to be allowed to read the Secret that Flux reads.`,
 			return printSuspect(std.out, image, &s, time.Now())
 		},
 	}
-	l.bind(cmd.Flags())
+	l.bind(cmd)
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml")
 	return cmd
 }

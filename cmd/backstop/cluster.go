@@ -5,7 +5,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 	authv1 "k8s.io/api/authentication/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -13,22 +13,35 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
-// cluster are the flags by which a command finds its cluster.
+// cluster are the flags by which a command finds its cluster, and as whom it asks.
 type cluster struct {
 	kubeconfig, context, namespace string
+	as                             rest.ImpersonationConfig
 }
 
-func (c *cluster) bind(flags *pflag.FlagSet) {
+func (c *cluster) bind(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.StringVar(&c.kubeconfig, "kubeconfig", "",
 		"path to the kubeconfig (default: KUBECONFIG, ~/.kube/config, or the pod's)")
 	flags.StringVar(&c.context, "context", "", "context in the kubeconfig")
 	flags.StringVarP(&c.namespace, "namespace", "n", "", "namespace (default: the context's)")
+	flags.StringVar(&c.as.UserName, "as", "", "user to act as, such as system:serviceaccount:NAMESPACE:NAME")
+	flags.StringArrayVar(&c.as.Groups, "as-group", nil, "group to act as, with --as; may be given several times")
+	completeFlag(cmd, "context", c.contexts)
+	completeFlag(cmd, "namespace", c.namespaces)
 }
 
 // config finds the cluster and the namespace to work in.
 func (c *cluster) config() (*rest.Config, string, error) {
 	cfg, ns, err := kube.Config(c.kubeconfig, c.context)
-	return cfg, cmp.Or(c.namespace, ns), err
+	if err != nil {
+		return nil, "", err
+	}
+	if len(c.as.Groups) > 0 && c.as.UserName == "" {
+		return nil, "", badUsage("--as-group goes with --as")
+	}
+	cfg.Impersonate = c.as
+	return cfg, cmp.Or(c.namespace, ns), nil
 }
 
 // client connects with the kinds of Kubernetes, Flux and Backstop.

@@ -44,7 +44,7 @@ A workload that was changed by hand is restored from Git: Flux is asked to recon
 func decisionCommand(std streams, answer v1alpha1.Answer, cmd *cobra.Command) *cobra.Command {
 	var where cluster
 	var reason string
-	where.bind(cmd.Flags())
+	where.bind(cmd)
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record and the revert's commit message")
 	cmd.Args = cobra.ExactArgs(1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -114,7 +114,7 @@ image again: if that is still the failing one, it comes back.`,
 			return nil
 		},
 	}
-	where.bind(cmd.Flags())
+	where.bind(cmd)
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	return cmd
 }

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/doctor"
 	"github.com/backstop-dev/backstop/reconcile/kube"
 	"github.com/backstop-dev/backstop/trace"
@@ -34,35 +36,62 @@ Exit codes: 0 nothing is in the way · 1 something is · 2 usage · 3 something 
 type doctorOptions struct {
 	cluster
 	home, fluxHome, output string
-	verbose                bool
+	verbose, all           bool
 }
 
 func doctorCommand(std streams) *cobra.Command {
 	var o doctorOptions
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "say whether Backstop could take a bad image back, and what would be in its way",
-		Long: doctorHelp,
+		Use:   "doctor [KIND/NAME]",
+		Short: "say whether Backstop could take a bad image back, and what would be in its way",
+		Long:  doctorHelp,
 		Example: `  backstop doctor -n production
+  backstop doctor deploy/backend -n production
+  backstop doctor -A                         # every namespace with a workload that Flux applies
   backstop doctor -n production --verbose    # what is good, too
   backstop doctor -n production -o json | jq -r '.workloads[].checks[] | select(.mark == "stopped") | .fix' | sort -u`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args: cobra.MaximumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains([]string{"", "json", "yaml"}, o.output) {
 				return badUsage("output %q: want json or yaml", o.output)
 			}
-			return couldNotTell(std, o.run(cmd.Context(), std))
+			only, err := o.only(args)
+			if err != nil {
+				return err
+			}
+			return couldNotTell(std, o.run(cmd.Context(), std, only))
 		},
 	}
-	o.bind(cmd.Flags())
+	o.bind(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.home, "backstop-namespace", kube.Home(), "namespace that Backstop runs in")
 	f.StringVar(&o.fluxHome, "flux-namespace", "flux-system", "namespace that Flux's controllers run in")
 	f.StringVarP(&o.output, "output", "o", "", "json or yaml")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "list every check of workloads with nothing wrong, too")
+	f.BoolVarP(&o.all, "all-namespaces", "A", false, "every namespace that has a workload which Flux applies")
 	return cmd
 }
 
-func (o *doctorOptions) run(ctx context.Context, std streams) error {
+// only reads the one workload that is asked about; none for all.
+func (o *doctorOptions) only(args []string) (v1alpha1.Workload, error) {
+	if len(args) == 0 {
+		return v1alpha1.Workload{}, nil
+	}
+	if o.all {
+		return v1alpha1.Workload{}, badUsage("a workload is of one namespace: give -n NAMESPACE instead of --all-namespaces")
+	}
+	arg, err := target(args)
+	if err != nil {
+		return v1alpha1.Workload{}, err
+	}
+	w, is, err := parseWorkload(arg)
+	if err == nil && !is {
+		err = badUsage("%q: want KIND/NAME, such as deploy/backend", arg)
+	}
+	return w, err
+}
+
+func (o *doctorOptions) run(ctx context.Context, std streams, only v1alpha1.Workload) error {
 	v, err := o.view()
 	if err != nil {
 		return err
@@ -70,22 +99,72 @@ func (o *doctorOptions) run(ctx context.Context, std streams) error {
 	defer func() { _ = v.forget() }()
 	g := &doctor.Gatherer{
 		Client: v.client, Flux: v.flux, Git: v.git, Registry: v.registry, Logins: v.logins.access, Now: time.Now,
-		Home: o.home, FluxHome: o.fluxHome,
+		Home: o.home, FluxHome: o.fluxHome, Only: only,
 	}
-	facts, err := g.Gather(ctx, v.namespace)
-	if err != nil {
-		return err
+	namespaces := []string{v.namespace}
+	if o.all {
+		var list corev1.NamespaceList
+		if err := v.client.List(ctx, &list); err != nil {
+			return fmt.Errorf("list namespaces: %w", readable(err))
+		}
+		namespaces = nil
+		for _, ns := range list.Items {
+			namespaces = append(namespaces, ns.Name)
+		}
 	}
-	report := doctor.Examine(facts)
-	if o.output != "" {
-		err = printObject(std.out, o.output, &report)
-	} else {
-		err = doctor.Print(std.out, &report, o.verbose, colours(std.out))
+	var reports []doctor.Report
+	for _, ns := range namespaces {
+		facts, err := g.Gather(ctx, ns)
+		if err != nil {
+			return err
+		}
+		report := doctor.Examine(facts)
+		if only.Name != "" && len(report.Workloads)+len(report.Others) == 0 {
+			return fmt.Errorf("no %s in namespace %s", only, ns)
+		}
+		if !o.all || len(report.Workloads) > 0 {
+			reports = append(reports, report)
+		}
+	}
+	return o.print(std, reports)
+}
+
+// print writes the reports, and ends with the code of the worst.
+func (o *doctorOptions) print(std streams, reports []doctor.Report) error {
+	var err error
+	switch {
+	case o.output != "" && o.all:
+		err = printObject(std.out, o.output, struct {
+			Reports []doctor.Report `json:"reports"`
+		}{reports})
+	case o.output != "":
+		err = printObject(std.out, o.output, &reports[0])
+	case len(reports) == 0:
+		_, err = fmt.Fprintln(std.out, "no namespace has a workload that Flux applies")
+	default:
+		for i := range reports {
+			if i > 0 && err == nil {
+				_, err = fmt.Fprintln(std.out)
+			}
+			if err == nil {
+				err = doctor.Print(std.out, &reports[i], o.verbose, colours(std.out))
+			}
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
-	if code := doctor.Code(&report); code != trace.CodeGood {
+	code := trace.CodeGood
+	for i := range reports {
+		switch c := doctor.Code(&reports[i]); c {
+		case trace.CodeGood:
+		case trace.CodeUnread:
+			code = c
+		default:
+			return exitCode(c)
+		}
+	}
+	if code != trace.CodeGood {
 		return exitCode(code)
 	}
 	return nil

@@ -2,21 +2,20 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
@@ -24,42 +23,72 @@ type getOptions struct {
 	cluster
 	all, watch bool
 	output     string
+	// names are the objects that are asked for; none asks for all.
+	names []string
+}
+
+// gettable are the things that get lists, by the names that people type.
+var gettable = map[string]string{
+	"rollbacks": "rollbacks", "rollback": "rollbacks", "rb": "rollbacks",
+	"policies": "policies", "policy": "policies", "rollbackpolicies": "policies", "rollbackpolicy": "policies", "rbp": "policies",
+	"holds": "holds", "hold": "holds",
+	"drift": "drift", "drifts": "drift",
+	"events": "events", "event": "events", "ev": "events",
 }
 
 func getCommand(std streams) *cobra.Command {
 	var o getOptions
 	cmd := &cobra.Command{
-		Use:   "get [rollbacks|holds|drift]",
-		Short: "list rollbacks, the holds on image automation, or what runs that Git does not say",
-		Example: `  backstop get                    # rollbacks of this namespace
-  backstop get rollbacks -A -w    # of all namespaces, and go on watching
-  backstop get holds -A -o json   # holds that stand in Git, for a script
-  backstop get drift -A           # workloads that somebody changed by hand, and when Flux takes that back`,
-		ValidArgs: []string{"rollbacks", "holds", "drift"}, Args: cobra.MaximumNArgs(1),
+		Use:   "get [rollbacks|policies|holds|drift|events] [NAME...]",
+		Short: "list rollbacks, policies, holds, events, or what runs that Git does not say",
+		Example: `  backstop get                             # rollbacks of this namespace
+  backstop get rollbacks -A -w             # of all namespaces, and go on watching
+  backstop get rollback backend-1f2e3d-1   # one of them
+  backstop get policies -A                 # what may be reverted where, and whether each policy works
+  backstop get holds -A -o json            # holds that stand in Git, for a script
+  backstop get events -w                   # what Backstop told about the rollbacks
+  backstop get drift -A                    # workloads that somebody changed by hand, and when Flux takes that back`,
+		ValidArgsFunction: completeGet(&o.cluster),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			what := "rollbacks"
-			if len(args) == 1 {
-				what = args[0]
-			}
-			table, ok := map[string]table{"rollbacks": rollbackTable, "rollback": rollbackTable, "rb": rollbackTable,
-				"holds": holdTable, "hold": holdTable}[what]
-			if !ok && what != "drift" && what != "drifts" {
-				return badUsage("get %s: want rollbacks, holds or drift", what)
-			}
-			if err := checkOutput(o.output); err != nil {
+			what, err := o.parse(args)
+			if err != nil {
 				return err
 			}
-			if !ok {
-				return o.drift(cmd.Context(), std)
-			}
-			return o.get(cmd.Context(), std, table)
+			return o.run(cmd.Context(), std, what)
 		},
 	}
-	o.bind(cmd.Flags())
+	o.bind(cmd)
 	cmd.Flags().BoolVarP(&o.all, "all-namespaces", "A", false, "all namespaces")
 	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "go on watching")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "json, yaml or wide")
 	return cmd
+}
+
+// parse reads what kubectl's users type: KIND, KIND NAME..., KIND/NAME.
+func (o *getOptions) parse(args []string) (string, error) {
+	if err := checkOutput(o.output); err != nil {
+		return "", err
+	}
+	if len(args) == 0 {
+		return "rollbacks", nil
+	}
+	kind, name, slash := strings.Cut(args[0], "/")
+	o.names = args[1:]
+	if slash {
+		o.names = append([]string{name}, o.names...)
+	}
+	what, ok := gettable[strings.ToLower(kind)]
+	switch {
+	case !ok:
+		return "", badUsage("get %s: want rollbacks, policies, holds, drift or events", kind)
+	case slices.Contains(o.names, ""):
+		return "", badUsage("get %s: the name after the slash is missing", args[0])
+	case len(o.names) > 0 && (what == "drift" || what == "events"):
+		return "", badUsage("get %s takes no names", what)
+	case len(o.names) > 0 && o.all:
+		return "", badUsage("a name is of one namespace: give -n NAMESPACE instead of --all-namespaces")
+	}
+	return what, nil
 }
 
 func checkOutput(o string) error {
@@ -69,70 +98,16 @@ func checkOutput(o string) error {
 	return nil
 }
 
-// table says which Rollbacks it lists and how a line of it reads.
-type table struct {
-	header, wide []string
-	keep         func(*v1alpha1.Rollback) bool
-	row          func(*v1alpha1.Rollback, time.Time) (row, wide []string)
-}
-
-var rollbackTable = table{
-	header: []string{"NAME", "IMAGE", "IS", "BACK TO", "AGE", "STATUS"}, wide: []string{"SUSPECT", "REVERT"},
-	keep: func(*v1alpha1.Rollback) bool { return true },
-	row: func(r *v1alpha1.Rollback, now time.Time) ([]string, []string) {
-		s := &r.Status
-		back, suspect, revert, said := "", "", "", ""
-		if s.Target != nil {
-			back = tagOf(s.Target.Image)
-		}
-		if s.Suspect != nil {
-			suspect = fmt.Sprintf("%.12s", s.Suspect.Commit)
-		}
-		if s.Change != nil {
-			revert = fmt.Sprintf("%.12s", s.Change.Commit)
-		}
-		for _, c := range s.Conditions {
-			if c.Type == "Ready" {
-				said = c.Message
-			}
-		}
-		return []string{r.Name, r.Spec.Image, reconcile.Phase(s), back, age(r.CreationTimestamp.Time, now), said},
-			[]string{suspect, revert}
-	},
-}
-
-var holdTable = table{
-	header: []string{"POLICY", "NOT", "NOW", "SINCE", "LIFTED BY", "ROLLBACK"}, wide: []string{"FILE", "COMMIT"},
-	keep: func(r *v1alpha1.Rollback) bool {
-		return r.Status.Change != nil && r.Status.Change.Hold != "" && r.Status.Release == nil
-	},
-	row: func(r *v1alpha1.Rollback, now time.Time) ([]string, []string) {
-		s := &r.Status
-		var files []string
-		for _, n := range s.Suspect.Nodes {
-			if n.Marker != "" && !slices.Contains(files, n.File) {
-				files = append(files, n.File)
-			}
-		}
-		lifts := "a newer image"
-		if s.Change.Release == v1alpha1.ReleaseManual {
-			lifts = "backstop release"
-		}
-		if r.Spec.ReleaseHold != nil {
-			lifts = r.Spec.ReleaseHold.By
-		}
-		return []string{strings.Join(s.Change.Policies, ","), tagOf(r.Spec.Image), tagOf(s.Target.Image),
-			age(s.Change.At.Time, now), lifts, r.Name}, []string{strings.Join(files, ","), fmt.Sprintf("%.12s", s.Change.Hold)}
-	},
-}
-
-func (o *getOptions) get(ctx context.Context, std streams, t table) error {
+func (o *getOptions) run(ctx context.Context, std streams, what string) error {
 	cfg, ns, err := o.config()
 	if err != nil {
 		return err
 	}
 	if o.all {
 		ns = ""
+	}
+	if what == "drift" {
+		return o.drift(ctx, std, cfg, ns)
 	}
 	scheme, err := kube.Scheme()
 	if err != nil {
@@ -142,96 +117,157 @@ func (o *getOptions) get(ctx context.Context, std streams, t table) error {
 	if err != nil {
 		return fmt.Errorf("no cluster: %w", err)
 	}
-	var list v1alpha1.RollbackList
-	if err := cl.List(ctx, &list, client.InNamespace(ns)); err != nil {
-		return fmt.Errorf("list rollbacks: %w", err)
+	l := lister{getOptions: o, std: std, client: cl, namespace: ns, table: tables[what]}
+	return l.list(ctx)
+}
+
+// lister lists objects of one table, and goes on watching them.
+type lister struct {
+	*getOptions
+	table
+	std       streams
+	client    client.WithWatch
+	namespace string
+	columns   columns
+}
+
+func (l *lister) list(ctx context.Context) error {
+	list := l.empty()
+	if err := l.client.List(ctx, list, l.options(client.InNamespace(l.namespace))...); err != nil {
+		return fmt.Errorf("list %s: %w", l.plural, readable(err))
 	}
-	list.Items = slices.DeleteFunc(list.Items, func(r v1alpha1.Rollback) bool { return !t.keep(&r) })
-	slices.SortFunc(list.Items, func(a, b v1alpha1.Rollback) int {
-		return strings.Compare(a.Namespace, b.Namespace)*2 + a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
-	})
-	if o.output == "json" || o.output == "yaml" {
-		return printObject(std.out, o.output, &list)
-	}
-	if len(list.Items) == 0 && !o.watch {
-		fmt.Fprintln(std.err, nothing(ns))
-		return nil
-	}
-	p := printer{table: t, namespaces: o.all, wide: o.output == "wide"}
-	p.print(std.out, list.Items, true)
-	if !o.watch {
-		return nil
-	}
-	w, err := cl.Watch(ctx, &v1alpha1.RollbackList{}, client.InNamespace(ns),
-		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.ResourceVersion}})
+	found, err := l.kept(list)
 	if err != nil {
-		return fmt.Errorf("watch rollbacks: %w", err)
+		return err
 	}
-	defer w.Stop()
+	if l.output == "json" || l.output == "yaml" {
+		return printList(l.std.out, l.output, found)
+	}
+	header := slices.Concat(l.header, l.wide)
+	if l.output != "wide" {
+		header = l.header
+	}
+	if l.all {
+		header = append([]string{"NAMESPACE"}, header...)
+	}
+	l.columns = columns{out: l.std.out, header: header, full: l.output == "wide"}
+	if len(found) == 0 && !l.watch {
+		return nothing(ctx, l.std, l.client, l.namespace)
+	}
+	l.print(found...)
+	if !l.watch {
+		return nil
+	}
+	return l.follow(ctx, list.GetResourceVersion())
+}
+
+// kept are the objects that are asked for, in the order in which they came.
+func (l *lister) kept(list client.ObjectList) ([]client.Object, error) {
+	found, err := objectsOf(list)
+	if err != nil {
+		return nil, err
+	}
+	found = slices.DeleteFunc(found, func(o client.Object) bool { return !l.wants(o) })
+	slices.SortStableFunc(found, func(a, b client.Object) int {
+		if c := strings.Compare(a.GetNamespace(), b.GetNamespace()); c != 0 {
+			return c
+		}
+		return l.when(a).Compare(l.when(b))
+	})
+	for _, name := range l.names {
+		if !slices.ContainsFunc(found, func(o client.Object) bool { return o.GetName() == name }) {
+			return nil, fmt.Errorf("no %s %s in namespace %s", l.singular, name, l.namespace)
+		}
+	}
+	return found, nil
+}
+
+func (l *lister) wants(o client.Object) bool {
+	return l.keep(o) && (len(l.names) == 0 || slices.Contains(l.names, o.GetName()))
+}
+
+func (l *lister) print(found ...client.Object) {
+	rows := make([][]string, 0, len(found))
+	for _, o := range found {
+		row, wide := l.row(o, time.Now())
+		if l.output == "wide" {
+			row = append(row, wide...)
+		}
+		if l.all {
+			row = append([]string{o.GetNamespace()}, row...)
+		}
+		rows = append(rows, row)
+	}
+	l.columns.print(rows)
+}
+
+// follow prints what changes from a resourceVersion on. The API server closes a watch now and then: that is no end.
+func (l *lister) follow(ctx context.Context, from string) error {
+	for {
+		w, err := l.client.Watch(ctx, l.empty(), l.options(client.InNamespace(l.namespace),
+			&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: from, AllowWatchBookmarks: true}})...)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("watch %s: %w", l.plural, readable(err))
+		}
+		from, err = l.changes(ctx, w, from)
+		w.Stop()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("watch %s: %w", l.plural, err)
+		}
+	}
+}
+
+func (l *lister) changes(ctx context.Context, w watch.Interface, from string) (string, error) {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return from, nil
 		case ev, ok := <-w.ResultChan():
 			if !ok {
-				return fmt.Errorf("watch rollbacks: the API server closed the connection")
+				return from, nil
 			}
-			if rb, is := ev.Object.(*v1alpha1.Rollback); is && ev.Type != watch.Deleted && t.keep(rb) {
-				p.print(std.out, []v1alpha1.Rollback{*rb}, false)
+			if ev.Type == watch.Error {
+				return from, apierrors.FromObject(ev.Object)
+			}
+			o, is := ev.Object.(client.Object)
+			if !is {
+				continue
+			}
+			from = o.GetResourceVersion()
+			if (ev.Type == watch.Added || ev.Type == watch.Modified) && l.wants(o) {
+				l.print(o)
 			}
 		}
 	}
 }
 
-func nothing(ns string) string {
+// nothing says that there is nothing, or that the namespace is not there, which looks the same in a list.
+func nothing(ctx context.Context, std streams, cl client.Reader, ns string) error {
 	if ns == "" {
-		return "Nothing found."
+		fmt.Fprintln(std.err, "Nothing found.")
+		return nil
 	}
-	return fmt.Sprintf("Nothing found in namespace %s.", ns)
+	// Who may not read the namespace is told what the list says.
+	if err := cl.Get(ctx, client.ObjectKey{Name: ns}, &corev1.Namespace{}); apierrors.IsNotFound(err) {
+		return badUsage("there is no namespace %s", ns)
+	}
+	fmt.Fprintf(std.err, "Nothing found in namespace %s.\n", ns)
+	return nil
 }
 
-// printer writes rows that align; columns keep their width while watching.
-type printer struct {
-	table
-	namespaces, wide bool
-}
-
-func (p printer) print(out io.Writer, items []v1alpha1.Rollback, header bool) {
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	line := func(ns string, cells, wide []string) {
-		if p.namespaces {
-			cells = append([]string{ns}, cells...)
-		}
-		if p.wide {
-			cells = append(cells, wide...)
-		}
-		for i := range cells {
-			cells[i] = oneLine(cells[i])
-		}
-		fmt.Fprintln(w, strings.Join(cells, "\t"))
+// readable is an error of the API server without the words that it says twice.
+func readable(err error) error {
+	var status apierrors.APIStatus
+	if apierrors.IsForbidden(err) && errors.As(err, &status) {
+		return errors.New(strings.TrimSpace(status.Status().Message))
 	}
-	if header {
-		line("NAMESPACE", slices.Clone(p.header), p.table.wide)
-	}
-	for i := range items {
-		row, wide := p.row(&items[i], time.Now())
-		line(items[i].Namespace, row, wide)
-	}
-	w.Flush()
-}
-
-// oneLine keeps foreign text from moving the cursor, and an empty cell visible.
-func oneLine(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
-			return ' '
-		}
-		return r
-	}, s)
-	if s == "" {
-		return "-"
-	}
-	return s
+	return err
 }
 
 func age(t, now time.Time) string { return duration.HumanDuration(now.Sub(t)) }

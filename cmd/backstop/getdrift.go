@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -28,19 +28,12 @@ type driftRow struct {
 	Change   v1alpha1.Failure `json:"change"`
 }
 
+// lookForDrift is how often get drift -w looks again.
+const lookForDrift = 5 * time.Second
+
 // drift lists every workload whose image differs from Git's right now. It looks at the workloads live; what Git says it
 // takes from the Rollback that Backstop has opened, or else from the revision that was left.
-func (o *getOptions) drift(ctx context.Context, std streams) error {
-	if o.watch {
-		return badUsage("get drift shows what differs right now: use get rollbacks -w to go on watching")
-	}
-	cfg, ns, err := o.config()
-	if err != nil {
-		return err
-	}
-	if o.all {
-		ns = ""
-	}
+func (o *getOptions) drift(ctx context.Context, std streams, cfg *rest.Config, ns string) error {
 	core, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return fmt.Errorf("no cluster: %w", err)
@@ -49,14 +42,40 @@ func (o *getOptions) drift(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
+	p := driftPrinter{getOptions: o, std: std}
+	for {
+		rows, err := drifts(ctx, core, cl, ns)
+		if err != nil {
+			return err
+		}
+		if o.output == "json" || o.output == "yaml" {
+			return printList(std.out, o.output, rows)
+		}
+		if len(rows) == 0 && !o.watch {
+			return nothing(ctx, std, cl, ns)
+		}
+		p.print(rows)
+		if !o.watch {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(lookForDrift):
+		}
+	}
+}
+
+// drifts looks once.
+func drifts(ctx context.Context, core kubernetes.Interface, cl client.Client, ns string) ([]driftRow, error) {
 	var list v1alpha1.RollbackList
 	if err := cl.List(ctx, &list, client.InNamespace(ns)); err != nil {
-		return fmt.Errorf("list rollbacks: %w", err)
+		return nil, fmt.Errorf("list rollbacks: %w", readable(err))
 	}
 	known := records{flux: flux.New(cl, flux.Options{}), all: list.Items}
 	found, err := watcher.Drifts(ctx, core, ns, &known, time.Now())
 	if err != nil {
-		return fmt.Errorf("look for changes by hand: %w", err)
+		return nil, fmt.Errorf("look for changes by hand: %w", readable(err))
 	}
 	rows := []driftRow{}
 	for _, f := range found {
@@ -68,39 +87,47 @@ func (o *getOptions) drift(ctx context.Context, std streams) error {
 		rows = append(rows, row)
 	}
 	slices.SortStableFunc(rows, func(a, b driftRow) int { return strings.Compare(a.Namespace, b.Namespace) })
-	return o.printDrift(std, ns, rows)
+	return rows, nil
 }
 
-func (o *getOptions) printDrift(std streams, ns string, rows []driftRow) error {
-	if o.output == "json" || o.output == "yaml" {
-		return printObject(std.out, o.output, rows)
-	}
-	if len(rows) == 0 {
-		fmt.Fprintln(std.err, nothing(ns))
-		return nil
-	}
-	w := tabwriter.NewWriter(std.out, 0, 0, 3, ' ', 0)
-	line := func(ns string, cells, wide []string) {
-		if o.all {
-			cells = append([]string{ns}, cells...)
+// driftPrinter prints the rows that differ from those that it printed last.
+type driftPrinter struct {
+	*getOptions
+	std     streams
+	columns *columns
+	printed map[string]bool
+}
+
+func (p *driftPrinter) print(rows []driftRow) {
+	if p.columns == nil {
+		header := []string{"WORKLOAD", "CONTAINER", "RUNS", "GIT SAYS", "BY", "ROLLBACK", "FLUX TAKES IT BACK"}
+		if p.output == "wide" {
+			header = append(header, "BECAUSE", "NOT READ")
 		}
-		if o.output == "wide" {
-			cells = append(cells, wide...)
+		if p.all {
+			header = append([]string{"NAMESPACE"}, header...)
 		}
-		for i := range cells {
-			cells[i] = oneLine(cells[i])
-		}
-		fmt.Fprintln(w, strings.Join(cells, "\t"))
+		p.columns = &columns{out: p.std.out, header: header, full: p.output == "wide"}
 	}
-	line("NAMESPACE", []string{"WORKLOAD", "CONTAINER", "RUNS", "GIT SAYS", "BY", "ROLLBACK", "FLUX TAKES IT BACK"},
-		[]string{"BECAUSE", "NOT READ"})
+	seen := map[string]bool{}
+	var lines [][]string
 	for _, r := range rows {
 		d := r.Change.Drift
-		line(r.Namespace, []string{
-			r.Change.Workload.String(), r.Change.Container, tagOf(d.Live), tagOf(r.Git), d.By, r.Rollback, d.Undone,
-		}, []string{strings.Join(d.Read, "; "), strings.Join(d.Unread, "; ")})
+		line := []string{r.Change.Workload.String(), r.Change.Container, tagOf(d.Live), tagOf(r.Git), d.By, r.Rollback, d.Undone}
+		if p.output == "wide" {
+			line = append(line, strings.Join(d.Read, "; "), strings.Join(d.Unread, "; "))
+		}
+		if p.all {
+			line = append([]string{r.Namespace}, line...)
+		}
+		key := strings.Join(line, "\x00")
+		seen[key] = true
+		if !p.printed[key] {
+			lines = append(lines, line)
+		}
 	}
-	return w.Flush()
+	p.printed = seen
+	p.columns.print(lines)
 }
 
 // records are what Backstop knows already. They are a watcher.Wanter that asks Flux, and not Git.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -33,8 +33,9 @@ type lookup struct {
 	repo, rev, path, container string
 }
 
-func (l *lookup) bind(f *pflag.FlagSet) {
-	l.cluster.bind(f)
+func (l *lookup) bind(cmd *cobra.Command) {
+	l.cluster.bind(cmd)
+	f := cmd.Flags()
 	f.StringVar(&l.repo, "repo", "", "clone or bare repository to work in, without a cluster")
 	f.StringVar(&l.rev, "rev", "", "with --repo: the branch that is deployed (default: what is checked out)")
 	f.StringVar(&l.path, "path", "",
@@ -76,7 +77,9 @@ var workloadKinds = map[string]string{
 // parseWorkload tells deploy/NAME from an image: a reference with a slash has a registry or a folder before it.
 func parseWorkload(arg string) (v1alpha1.Workload, bool, error) {
 	kind, name, ok := strings.Cut(arg, "/")
-	full, known := workloadKinds[strings.ToLower(kind)]
+	// kubectl prints deployment.apps/NAME.
+	word, _, _ := strings.Cut(strings.ToLower(kind), ".")
+	full, known := workloadKinds[word]
 	if !ok || !known {
 		if arg == "" {
 			return v1alpha1.Workload{}, false, badUsage("want IMAGE or KIND/NAME")
@@ -87,6 +90,18 @@ func parseWorkload(arg string) (v1alpha1.Workload, bool, error) {
 		return v1alpha1.Workload{}, false, badUsage("%q: want %s/NAME", arg, kind)
 	}
 	return v1alpha1.Workload{Kind: full, Name: name}, true, nil
+}
+
+// target joins what people type into one argument: KIND NAME is KIND/NAME, as for kubectl and flux.
+func target(args []string) (string, error) {
+	if len(args) == 1 {
+		return args[0], nil
+	}
+	word, _, _ := strings.Cut(strings.ToLower(args[0]), ".")
+	if _, known := workloadKinds[word]; !known {
+		return "", badUsage("%q is no kind of workload: want KIND NAME, KIND/NAME or IMAGE", args[0])
+	}
+	return args[0] + "/" + args[1], nil
 }
 
 // local is a repository on this machine.
@@ -338,22 +353,28 @@ func runs(ctx context.Context, cl client.Client, ns, image string) (v1alpha1.Wor
 
 // runsLike finds the workloads of the namespace whose template names an image that is meant.
 func runsLike(ctx context.Context, cl client.Client, ns string, meant func(string) bool) ([]v1alpha1.Workload, error) {
+	return workloads(ctx, cl, ns, func(_ v1alpha1.Workload, spec *corev1.PodSpec) bool {
+		return slices.ContainsFunc(slices.Concat(spec.InitContainers, spec.Containers),
+			func(c corev1.Container) bool { return meant(c.Image) })
+	})
+}
+
+// workloads finds the workloads of the namespace that are meant, by name or by template.
+func workloads(ctx context.Context, cl client.Client, ns string, meant func(v1alpha1.Workload, *corev1.PodSpec) bool,
+) ([]v1alpha1.Workload, error) {
 	var deployments appsv1.DeploymentList
 	var sets appsv1.StatefulSetList
 	var daemons appsv1.DaemonSetList
 	var crons batchv1.CronJobList
 	for _, list := range []client.ObjectList{&deployments, &sets, &daemons, &crons} {
 		if err := cl.List(ctx, list, client.InNamespace(ns)); err != nil {
-			return nil, fmt.Errorf("list workloads in %s: %w", ns, err)
+			return nil, fmt.Errorf("list workloads in %s: %w", ns, readable(err))
 		}
 	}
 	var found []v1alpha1.Workload
 	note := func(kind, name string, spec *corev1.PodSpec) {
-		for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
-			if meant(c.Image) {
-				found = append(found, v1alpha1.Workload{Kind: kind, Name: name})
-				return
-			}
+		if w := (v1alpha1.Workload{Kind: kind, Name: name}); meant(w, spec) {
+			found = append(found, w)
 		}
 	}
 	for i := range deployments.Items {

@@ -13,10 +13,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/backstop-dev/backstop/internal/build"
 )
 
 // Exit codes that scripts can use. A crash is none of them (crash.go).
@@ -100,9 +103,10 @@ func rootCommand(name string, std streams) *cobra.Command {
 	}
 	root := &cobra.Command{
 		Use: "backstop", Long: longHelp, SilenceUsage: true, SilenceErrors: true,
-		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: use},
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: use},
+		Version:     fmt.Sprintf("%s (%s, %s/%s)", build.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH),
 	}
+	root.SetVersionTemplate("backstop {{.Version}}\n")
 	root.AddCommand(
 		getCommand(std), approveCommand(std), rejectCommand(std), releaseCommand(std),
 		blameCommand(std), revertCommand(std), traceCommand(std), doctorCommand(std), checkCommand(std),

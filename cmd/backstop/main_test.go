@@ -31,24 +31,34 @@ func TestExitCodesAndFirstLines(t *testing.T) {
 		code int
 		says string
 	}{
-		"help teaches":                          {[]string{"--help"}, exitOK, ""},
-		"an unknown command is usage":           {[]string{"frobnicate"}, exitUsage, `unknown command "frobnicate"`},
-		"an unknown flag is usage":              {[]string{"get", "--frob"}, exitUsage, "unknown flag: --frob"},
-		"an unknown thing to get is usage":      {[]string{"get", "pods"}, exitUsage, "want rollbacks, holds or drift"},
-		"an unknown output is usage":            {[]string{"get", "-o", "xml"}, exitUsage, `output "xml": want json, yaml or wide`},
-		"too many arguments are usage":          {[]string{"version", "now"}, exitUsage, ""},
-		"a missing name is usage":               {[]string{"approve"}, exitUsage, "accepts 1 arg(s)"},
-		"no cluster is one line":                {[]string{"get"}, exitError, "backstop: no cluster: "},
-		"approve without a cluster is one line": {[]string{"approve", "x"}, exitError, "backstop: no cluster: "},
-		"blame without a cluster is one line":   {[]string{"blame", "deploy/x"}, exitError, "backstop: no cluster: "},
-		"release without a cluster is one line": {[]string{"release", "x"}, exitError, "backstop: no cluster: "},
-		"a flag without its value is usage":     {[]string{"get", "--namespace"}, exitUsage, "flag needs an argument: --namespace"},
-		"revert wants one way to deliver":       {[]string{"revert", "x:1", "--repo", "."}, exitUsage, "give one of --dry-run, --push and --branch"},
-		"revert takes not two":                  {[]string{"revert", "x:1", "--repo", ".", "--push", "--dry-run"}, exitUsage, "give one of"},
-		"--branch needs --repo":                 {[]string{"revert", "x:1", "--branch", "b"}, exitUsage, "--branch goes with --repo"},
-		"--path needs --repo":                   {[]string{"blame", "x:1", "--path", "apps"}, exitUsage, "--rev and --path go with --repo"},
-		"a folder that is no repository":        {[]string{"blame", "x:1", "--repo", "/nonexistent"}, exitError, "not in a Git repository"},
-		"a workload without a name is usage":    {[]string{"blame", "deploy/", "--repo", "."}, exitUsage, "want deploy/NAME"},
+		"help teaches":                            {[]string{"--help"}, exitOK, ""},
+		"an unknown command is usage":             {[]string{"frobnicate"}, exitUsage, `unknown command "frobnicate"`},
+		"an unknown flag is usage":                {[]string{"get", "--frob"}, exitUsage, "unknown flag: --frob"},
+		"an unknown thing to get is usage":        {[]string{"get", "pods"}, exitUsage, "want rollbacks, policies, holds, drift or events"},
+		"an unknown output is usage":              {[]string{"get", "-o", "xml"}, exitUsage, `output "xml": want json, yaml or wide`},
+		"the version for scripts":                 {[]string{"version", "-o", "json"}, exitOK, ""},
+		"the version as a flag":                   {[]string{"--version"}, exitOK, ""},
+		"a name with all namespaces is usage":     {[]string{"get", "rb", "x", "-A"}, exitUsage, "a name is of one namespace"},
+		"a slash without a name is usage":         {[]string{"get", "rollback/"}, exitUsage, "the name after the slash is missing"},
+		"drift has no names":                      {[]string{"get", "drift", "x"}, exitUsage, "get drift takes no names"},
+		"a group without a user is usage":         {[]string{"get", "--as-group=x", "--kubeconfig=testdata/kubeconfig"}, exitUsage, "--as-group goes with --as"},
+		"an unknown kind is usage":                {[]string{"trace", "widget", "x"}, exitUsage, `"widget" is no kind of workload`},
+		"doctor wants a workload":                 {[]string{"doctor", "ghcr.io/a/b:1"}, exitUsage, "want KIND/NAME, such as deploy/backend"},
+		"doctor of one has no -A":                 {[]string{"doctor", "deploy", "x", "-A"}, exitUsage, "a workload is of one namespace"},
+		"no kubeconfig names where it was looked": {[]string{"get", "--kubeconfig="}, exitError, "no kubeconfig in "},
+		"too many arguments are usage":            {[]string{"version", "now"}, exitUsage, ""},
+		"a missing name is usage":                 {[]string{"approve"}, exitUsage, "accepts 1 arg(s)"},
+		"no cluster is one line":                  {[]string{"get"}, exitError, "backstop: no cluster: "},
+		"approve without a cluster is one line":   {[]string{"approve", "x"}, exitError, "backstop: no cluster: "},
+		"blame without a cluster is one line":     {[]string{"blame", "deploy/x"}, exitError, "backstop: no cluster: "},
+		"release without a cluster is one line":   {[]string{"release", "x"}, exitError, "backstop: no cluster: "},
+		"a flag without its value is usage":       {[]string{"get", "--namespace"}, exitUsage, "flag needs an argument: --namespace"},
+		"revert wants one way to deliver":         {[]string{"revert", "x:1", "--repo", "."}, exitUsage, "give one of --dry-run, --push and --branch"},
+		"revert takes not two":                    {[]string{"revert", "x:1", "--repo", ".", "--push", "--dry-run"}, exitUsage, "give one of"},
+		"--branch needs --repo":                   {[]string{"revert", "x:1", "--branch", "b"}, exitUsage, "--branch goes with --repo"},
+		"--path needs --repo":                     {[]string{"blame", "x:1", "--path", "apps"}, exitUsage, "--rev and --path go with --repo"},
+		"a folder that is no repository":          {[]string{"blame", "x:1", "--repo", "/nonexistent"}, exitError, "not in a Git repository"},
+		"a workload without a name is usage":      {[]string{"blame", "deploy/", "--repo", "."}, exitUsage, "want deploy/NAME"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -86,7 +96,7 @@ func TestAClusterThatDoesNotAnswerIsOneLine(t *testing.T) {
 func TestThePluginNamesItselfAsKubectlDoes(t *testing.T) {
 	var o bytes.Buffer
 	run(t.Context(), []string{"/usr/bin/kubectl-backstop", "get", "--help"}, streams{out: &o, err: &o})
-	if !strings.Contains(o.String(), "kubectl backstop get [rollbacks|holds|drift]") {
+	if !strings.Contains(o.String(), "kubectl backstop get [rollbacks|policies|holds|drift|events] [NAME...]") {
 		t.Errorf("usage does not say kubectl backstop:\n%s", o.String())
 	}
 }

@@ -7,7 +7,11 @@ import (
 	"os"
 
 	"golang.org/x/term"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/yaml"
+
+	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
 // printObject writes what a script reads.
@@ -24,6 +28,32 @@ func printObject(out io.Writer, format string, v any) error {
 	}
 	_, err = out.Write(data)
 	return err
+}
+
+// printList writes objects as kubectl does: a List, without what only the API server keeps.
+func printList[T any](out io.Writer, format string, items []T) error {
+	scheme, err := kube.Scheme()
+	if err != nil {
+		return err
+	}
+	for _, item := range items {
+		if o, ok := any(item).(client.Object); ok {
+			o.SetManagedFields(nil)
+			gvk, err := apiutil.GVKForObject(o, scheme)
+			if err != nil {
+				return fmt.Errorf("print %s: %w", o.GetName(), err)
+			}
+			o.GetObjectKind().SetGroupVersionKind(gvk)
+		}
+	}
+	if items == nil {
+		items = []T{}
+	}
+	return printObject(out, format, struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+		Items      []T    `json:"items"`
+	}{"v1", "List", items})
 }
 
 // colours says whether to colour: on a terminal that does not ask for none (no-color.org).

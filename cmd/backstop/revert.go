@@ -39,10 +39,16 @@ it, as the sidecar would. The registry is not asked: look at the diff first.
 		Example: `  backstop revert deploy/backend -n production --dry-run
   backstop revert deploy/backend -n production --push
   backstop revert ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production --branch undo-backend`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), std, args[0]) },
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			arg, err := target(args)
+			if err != nil {
+				return err
+			}
+			return o.run(cmd.Context(), std, arg)
+		},
 	}
-	o.bind(cmd.Flags())
+	o.bind(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&o.dryRun, "dry-run", false, "show the diff and write nothing")
 	f.BoolVar(&o.push, "push", false, "push to the deployed branch")

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/trace"
 )
@@ -48,13 +50,13 @@ type traceOptions struct {
 func traceCommand(std streams) *cobra.Command {
 	var o traceOptions
 	cmd := &cobra.Command{
-		Use: "trace KIND/NAME|IMAGE", Short: "say where an image is: registry, policy, Git, Flux, pods", Long: traceHelp,
+		Use: "trace KIND/NAME|NAME|IMAGE", Short: "say where an image is: registry, policy, Git, Flux, pods", Long: traceHelp,
 		Example: `  backstop trace deploy/backend -n production
   backstop trace ghcr.io/acme/backend:production-v1.2.0 -n production   # why does this one not run?
   backstop trace cronjob/report -n production --history                 # which image ran when, by whom and why
   backstop trace sts/db -n production --watch                           # until it has arrived
   until backstop trace deploy/backend -n production >/dev/null; do sleep 5; done`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains([]string{"", "json", "yaml"}, o.output) {
 				return badUsage("output %q: want json or yaml", o.output)
@@ -65,10 +67,14 @@ func traceCommand(std streams) *cobra.Command {
 			if o.history < 0 || o.interval < time.Second {
 				return badUsage("--history takes a number from 1 on, --interval at least 1s")
 			}
-			return couldNotTell(std, o.run(cmd.Context(), std, args[0]))
+			arg, err := target(args)
+			if err != nil {
+				return err
+			}
+			return couldNotTell(std, o.run(cmd.Context(), std, arg))
 		},
 	}
-	o.bind(cmd.Flags())
+	o.bind(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&o.container, "container", "c", "", "one container (default: all)")
 	f.StringVarP(&o.output, "output", "o", "", "json or yaml")
@@ -106,11 +112,30 @@ func (o *traceOptions) run(ctx context.Context, std streams, arg string) error {
 	}
 	questions := []trace.Question{{Namespace: v.namespace, Workload: wl, Container: o.container}}
 	if !isWorkload {
-		if questions, err = o.running(ctx, v.client, v.namespace, arg); err != nil {
+		if questions, err = o.meant(ctx, v.client, v.namespace, arg); err != nil {
 			return err
 		}
 	}
 	return o.follow(ctx, std, g, questions)
+}
+
+// meant reads an argument without a kind: the name of a workload, or else an image.
+func (o *traceOptions) meant(ctx context.Context, cl client.Client, ns, arg string) ([]trace.Question, error) {
+	if strings.ContainsAny(arg, "/:@") {
+		return o.running(ctx, cl, ns, arg)
+	}
+	found, err := workloads(ctx, cl, ns, func(w v1alpha1.Workload, _ *corev1.PodSpec) bool { return w.Name == arg })
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return o.running(ctx, cl, ns, arg)
+	}
+	var out []trace.Question
+	for _, w := range found {
+		out = append(out, trace.Question{Namespace: ns, Workload: w, Container: o.container})
+	}
+	return out, nil
 }
 
 // running asks for an image at every workload of the namespace that runs its repository.
@@ -120,8 +145,8 @@ func (o *traceOptions) running(ctx context.Context, cl client.Client, ns, image 
 		return nil, err
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("no workload in namespace %s runs an image of the repository of %s: give -n NAMESPACE, "+
-			"or the workload as KIND/NAME", ns, image)
+		return nil, fmt.Errorf("no workload in namespace %s is called %[2]s or runs an image of that repository: "+
+			"give another namespace (-n), or the workload as KIND/NAME", ns, image)
 	}
 	var out []trace.Question
 	for _, w := range found {

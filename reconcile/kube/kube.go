@@ -9,6 +9,7 @@ package kube
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
@@ -35,7 +36,13 @@ func Config(kubeconfig, context string) (cfg *rest.Config, namespace string, err
 	rules.ExplicitPath = kubeconfig
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
 		&clientcmd.ConfigOverrides{CurrentContext: context})
-	if cfg, err = loader.ClientConfig(); err != nil {
+	cfg, err = loader.ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		// client-go would speak of a variable that nobody set.
+		return nil, "", fmt.Errorf("no cluster: no kubeconfig in %s, and this is no pod",
+			strings.Join(rules.GetLoadingPrecedence(), ", "))
+	}
+	if err != nil {
 		return nil, "", fmt.Errorf("no cluster: %w", err)
 	}
 	if namespace, _, err = loader.Namespace(); err != nil {

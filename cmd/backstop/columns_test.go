@@ -1,0 +1,56 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestColumns(t *testing.T) {
+	long := strings.Repeat("wörter ", 40)
+	tests := map[string]struct {
+		full bool
+		rows [][][]string
+		want string
+	}{
+		"a row that comes later stands below the header": {rows: [][][]string{{{"backend-1", "x"}}, {{"a", "y"}}},
+			want: "NAME        STATUS\nbackend-1   x\na           y\n"},
+		"an empty cell is visible": {rows: [][][]string{{{"a", ""}}}, want: "NAME   STATUS\na      -\n"},
+		"foreign text moves no cursor": {rows: [][][]string{{{"a", "x\x1b[31m\ny\u202ez"}}},
+			want: "NAME   STATUS\na      x [31m y z\n"},
+		"the last cell is cut to the width of a terminal": {rows: [][][]string{{{"a", long}}},
+			want: "NAME   STATUS\na      " + string([]rune(long)[:maxWidth-8]) + "…\n"},
+		"wide is whole":            {full: true, rows: [][][]string{{{"a", long}}}, want: "NAME   STATUS\na      " + strings.TrimSpace(long) + "\n"},
+		"nothing yet has a header": {rows: [][][]string{{}}, want: "NAME   STATUS\n"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var out strings.Builder
+			c := columns{out: &out, header: []string{"NAME", "STATUS"}, full: tt.full}
+			for _, rows := range tt.rows {
+				c.print(rows)
+			}
+			if diff := cmp.Diff(tt.want, out.String()); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			for line := range strings.Lines(out.String()) {
+				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > maxWidth && !tt.full {
+					t.Errorf("%d columns: %s", n, line)
+				}
+			}
+		})
+	}
+}
+
+func TestCompletionKnowsContexts(t *testing.T) {
+	code, out, errs := call(t, "__complete", "get", "--kubeconfig=testdata/kubeconfig", "--context", "")
+	if code != exitOK || !strings.HasPrefix(out, "a\nb\n:4\n") {
+		t.Errorf("exit code %d, %q and %q", code, out, errs)
+	}
+	code, out, errs = call(t, "__complete", "get", "")
+	if code != exitOK || !strings.HasPrefix(out, "rollbacks\npolicies\nholds\ndrift\nevents\n") {
+		t.Errorf("exit code %d, %q and %q", code, out, errs)
+	}
+}

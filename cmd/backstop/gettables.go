@@ -1,0 +1,163 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// table says which objects a list shows, and how a line of it reads.
+type table struct {
+	singular, plural string
+	header, wide     []string
+	empty            func() client.ObjectList
+	options          func(...client.ListOption) []client.ListOption
+	keep             func(client.Object) bool
+	// when is what orders the lines.
+	when func(client.Object) time.Time
+	row  func(client.Object, time.Time) (row, wide []string)
+}
+
+var tables = map[string]table{
+	"rollbacks": {
+		singular: "rollback", plural: "rollbacks",
+		header: []string{"NAME", "TRIGGER", "IMAGE", "PHASE", "BACK TO", "AGE", "STATUS"}, wide: []string{"SUSPECT", "REVERT"},
+		empty: rollbacks, options: all, keep: anything, when: created, row: rollbackRow,
+	},
+	"holds": {
+		singular: "hold of rollback", plural: "holds",
+		header: []string{"ROLLBACK", "POLICY", "NOT", "NOW", "AGE", "LIFTED BY"}, wide: []string{"FILE", "COMMIT"},
+		empty: rollbacks, options: all, keep: holds, when: created, row: holdRow,
+	},
+	"policies": {
+		singular: "policy", plural: "policies",
+		header: []string{"NAME", "TRIGGERS", "SUSPENDED", "READY", "AGE", "STATUS"}, wide: []string{"SLACK"},
+		empty:   func() client.ObjectList { return &v1alpha1.RollbackPolicyList{} },
+		options: all, keep: anything, when: created, row: policyRow,
+	},
+	"events": {
+		singular: "event", plural: "events",
+		header: []string{"LAST SEEN", "TYPE", "REASON", "ROLLBACK", "MESSAGE"},
+		empty:  func() client.ObjectList { return &corev1.EventList{} },
+		options: func(given ...client.ListOption) []client.ListOption {
+			return append(given, client.MatchingFields{"involvedObject.kind": "Rollback"})
+		},
+		keep: anything, when: lastSeen, row: eventRow,
+	},
+}
+
+func all(given ...client.ListOption) []client.ListOption { return given }
+
+func anything(client.Object) bool { return true }
+
+func created(o client.Object) time.Time { return o.GetCreationTimestamp().Time }
+
+func rollbacks() client.ObjectList { return &v1alpha1.RollbackList{} }
+
+// objectsOf are the items of a list.
+func objectsOf(list client.ObjectList) ([]client.Object, error) {
+	items, err := meta.ExtractList(list)
+	if err != nil {
+		return nil, fmt.Errorf("read the list: %w", err)
+	}
+	out := make([]client.Object, 0, len(items))
+	for _, item := range items {
+		o, ok := item.(client.Object)
+		if !ok {
+			return nil, fmt.Errorf("read the list: %T is no object", item)
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+// readyMessage is what the condition Ready says; empty before there is one.
+func readyMessage(conditions []metav1.Condition) string {
+	if c := meta.FindStatusCondition(conditions, "Ready"); c != nil {
+		return c.Message
+	}
+	return ""
+}
+
+func rollbackRow(o client.Object, now time.Time) ([]string, []string) {
+	r := o.(*v1alpha1.Rollback)
+	s := &r.Status
+	back, suspect, revert := "", "", ""
+	if s.Target != nil {
+		back = tagOf(s.Target.Image)
+	}
+	if s.Suspect != nil {
+		suspect = short(s.Suspect.Commit)
+	}
+	if s.Change != nil {
+		revert = short(s.Change.Commit)
+	}
+	return []string{r.Name, string(r.Spec.Trigger), r.Spec.Image, reconcile.Phase(s), back,
+		age(r.CreationTimestamp.Time, now), readyMessage(s.Conditions)}, []string{suspect, revert}
+}
+
+func holds(o client.Object) bool {
+	s := &o.(*v1alpha1.Rollback).Status
+	return s.Change != nil && s.Change.Hold != "" && s.Release == nil
+}
+
+func holdRow(o client.Object, now time.Time) ([]string, []string) {
+	r := o.(*v1alpha1.Rollback)
+	s := &r.Status
+	var files []string
+	for _, n := range s.Suspect.Nodes {
+		if n.Marker != "" && !slices.Contains(files, n.File) {
+			files = append(files, n.File)
+		}
+	}
+	lifts := "a newer image"
+	if s.Change.Release == v1alpha1.ReleaseManual {
+		lifts = "backstop release"
+	}
+	if r.Spec.ReleaseHold != nil {
+		lifts = r.Spec.ReleaseHold.By
+	}
+	return []string{r.Name, strings.Join(s.Change.Policies, ","), tagOf(r.Spec.Image), tagOf(s.Target.Image),
+		age(s.Change.At.Time, now), lifts}, []string{strings.Join(files, ","), short(s.Change.Hold)}
+}
+
+func policyRow(o client.Object, now time.Time) ([]string, []string) {
+	p := o.(*v1alpha1.RollbackPolicy)
+	var triggers []string
+	for _, t := range p.Spec.Triggers {
+		triggers = append(triggers, fmt.Sprintf("%s=%s", t.Type, t.Mode))
+	}
+	ready, slack := "", ""
+	if c := meta.FindStatusCondition(p.Status.Conditions, "Ready"); c != nil {
+		ready = string(c.Status)
+	}
+	if c := meta.FindStatusCondition(p.Status.Conditions, "SlackReady"); c != nil {
+		slack = c.Message
+	}
+	return []string{p.Name, strings.Join(triggers, ","), fmt.Sprint(p.Spec.Suspend), ready,
+		age(p.CreationTimestamp.Time, now), readyMessage(p.Status.Conditions)}, []string{slack}
+}
+
+func lastSeen(o client.Object) time.Time {
+	e := o.(*corev1.Event)
+	for _, t := range []time.Time{e.LastTimestamp.Time, e.EventTime.Time} {
+		if !t.IsZero() {
+			return t
+		}
+	}
+	return e.CreationTimestamp.Time
+}
+
+func eventRow(o client.Object, now time.Time) ([]string, []string) {
+	e := o.(*corev1.Event)
+	return []string{age(lastSeen(e), now), e.Type, e.Reason, e.InvolvedObject.Name, e.Message}, nil
+}
