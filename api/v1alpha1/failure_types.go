@@ -4,37 +4,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Cause is why an image cannot be pulled, read from the kubelet's words.
-type Cause string
-
-// The causes. Only the first four are the image's own fault.
-const (
-	CauseNotFound            Cause = "NotFound"
-	CausePlatformMismatch    Cause = "PlatformMismatch"
-	CauseInvalidName         Cause = "InvalidName"
-	CauseBlobMissing         Cause = "BlobMissing"
-	CauseUnauthorized        Cause = "Unauthorized"
-	CauseRateLimited         Cause = "RateLimited"
-	CauseRegistryUnavailable Cause = "RegistryUnavailable"
-	CauseNodeFault           Cause = "NodeFault"
-	CauseNeverPulled         Cause = "NeverPulled"
-	CauseUnknown             Cause = "Unknown"
-	// CauseDrift is no fault of the image: somebody changed the workload by hand, so that it does not run what Git says.
-	CauseDrift Cause = "Drift"
-)
-
-// ImageFault says whether the cause is the image's own fault: only such a failure is reverted without a person.
-func (c Cause) ImageFault() bool {
-	switch c {
-	case CauseNotFound, CausePlatformMismatch, CauseInvalidName, CauseBlobMissing:
-		return true
-	case CauseUnauthorized, CauseRateLimited, CauseRegistryUnavailable, CauseNodeFault, CauseNeverPulled, CauseUnknown,
-		CauseDrift:
-		return false
-	}
-	return false
-}
-
 // ObjectRef names an object.
 type ObjectRef struct {
 	// Kind of the object.

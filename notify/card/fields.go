@@ -106,29 +106,8 @@ func because(s *v1alpha1.RollbackStatus) string {
 }
 
 func causeWords(c v1alpha1.Cause) string {
-	switch c {
-	case v1alpha1.CauseNotFound:
-		return "image not found"
-	case v1alpha1.CausePlatformMismatch:
-		return "no image for the platform"
-	case v1alpha1.CauseInvalidName:
-		return "invalid image name"
-	case v1alpha1.CauseBlobMissing:
-		return "a layer is missing"
-	case v1alpha1.CauseUnauthorized:
-		return "registry refuses access"
-	case v1alpha1.CauseRateLimited:
-		return "registry limits requests"
-	case v1alpha1.CauseRegistryUnavailable:
-		return "registry unavailable"
-	case v1alpha1.CauseNodeFault:
-		return "node at fault"
-	case v1alpha1.CauseNeverPulled:
-		return "never pulled, as the pull policy says"
-	case v1alpha1.CauseDrift:
-		return "changed by hand"
-	case v1alpha1.CauseUnknown:
-		return "cause unknown"
+	if words := c.Words(); words != "" {
+		return words
 	}
 	return foreign(string(c), 40)
 }

@@ -109,34 +109,7 @@ func read(message string) v1alpha1.Cause {
 			found[v1alpha1.CauseRegistryUnavailable] = true
 		}
 	}
-	return weigh(found)
-}
-
-// weigh picks one cause of those that the words speak for. The image's own fault counts only where nothing else is
-// said; of two other causes the one nearer to the node does.
-func weigh(found map[v1alpha1.Cause]bool) v1alpha1.Cause {
-	if found[v1alpha1.CauseUnknown] {
-		return v1alpha1.CauseUnknown
-	}
-	first := func(causes ...v1alpha1.Cause) v1alpha1.Cause {
-		for _, c := range causes {
-			if found[c] {
-				return c
-			}
-		}
-		return ""
-	}
-	image := first(v1alpha1.CauseInvalidName, v1alpha1.CausePlatformMismatch,
-		v1alpha1.CauseBlobMissing, v1alpha1.CauseNotFound)
-	other := first(v1alpha1.CauseNodeFault, v1alpha1.CauseRateLimited,
-		v1alpha1.CauseUnauthorized, v1alpha1.CauseRegistryUnavailable)
-	switch {
-	case image != "" && other == "":
-		return image
-	case image == "" && other != "":
-		return other
-	}
-	return v1alpha1.CauseUnknown
+	return v1alpha1.WeighCauses(found)
 }
 
 // Better is the failure to keep of two sightings of one container of one workload revision. It is the new one, but a

@@ -1,0 +1,105 @@
+package v1alpha1
+
+import "slices"
+
+// Cause is why a container does not run what Git says, read from the words of the kubelet or of a registry.
+type Cause string
+
+// The causes. Their faults, ranks and words stand in the table below: a new cause needs a name here, a row there, and
+// whatever finds it.
+const (
+	CauseNotFound            Cause = "NotFound"
+	CausePlatformMismatch    Cause = "PlatformMismatch"
+	CauseInvalidName         Cause = "InvalidName"
+	CauseBlobMissing         Cause = "BlobMissing"
+	CauseUnauthorized        Cause = "Unauthorized"
+	CauseRateLimited         Cause = "RateLimited"
+	CauseRegistryUnavailable Cause = "RegistryUnavailable"
+	CauseNodeFault           Cause = "NodeFault"
+	CauseNeverPulled         Cause = "NeverPulled"
+	CauseUnknown             Cause = "Unknown"
+	CauseDrift               Cause = "Drift"
+)
+
+// Fault is whose fault a cause is.
+type Fault string
+
+// Whose fault a cause can be. Only what is the image's own fault may be reverted without a person.
+const (
+	FaultImage      Fault = "Image"
+	FaultRegistry   Fault = "Registry"
+	FaultNode       Fault = "Node"
+	FaultCredential Fault = "Credential"
+	FaultPerson     Fault = "Person"
+	FaultUnknown    Fault = "Unknown"
+)
+
+// CauseRow is what is known of one cause.
+type CauseRow struct {
+	Cause Cause
+	Fault Fault
+	// Words say the cause to a person, within a sentence.
+	Words string
+}
+
+// causes in the order of their rank: of several that one message speaks for, the first of its side counts, the image's
+// own before the others', what is nearer to the node before what is further away.
+var causes = []CauseRow{
+	{CauseInvalidName, FaultImage, "invalid image name"},
+	{CausePlatformMismatch, FaultImage, "no image for the platform"},
+	{CauseBlobMissing, FaultImage, "a layer is missing"},
+	{CauseNotFound, FaultImage, "image not found"},
+	{CauseNodeFault, FaultNode, "node at fault"},
+	{CauseNeverPulled, FaultNode, "never pulled, as the pull policy says"},
+	{CauseRateLimited, FaultRegistry, "registry limits requests"},
+	{CauseUnauthorized, FaultCredential, "registry refuses access"},
+	{CauseRegistryUnavailable, FaultRegistry, "registry unavailable"},
+	{CauseDrift, FaultPerson, "changed by hand"},
+	{CauseUnknown, FaultUnknown, "cause unknown"},
+}
+
+// Causes lists every cause, in the order of their rank.
+func Causes() []CauseRow { return slices.Clone(causes) }
+
+// row finds what is known of a cause. A cause that another version of Backstop wrote is unknown here.
+func (c Cause) row() CauseRow {
+	for _, r := range causes {
+		if r.Cause == c {
+			return r
+		}
+	}
+	return CauseRow{Cause: c, Fault: FaultUnknown}
+}
+
+// Fault says whose fault it is.
+func (c Cause) Fault() Fault { return c.row().Fault }
+
+// ImageFault says whether the cause is the image's own fault: only such a failure is reverted without a person.
+func (c Cause) ImageFault() bool { return c.Fault() == FaultImage }
+
+// Words say the cause to a person; empty for a cause that is not known here.
+func (c Cause) Words() string { return c.row().Words }
+
+// WeighCauses picks one cause of those that a message speaks for. The image's own fault counts only where nothing else
+// is said, and what cannot be told makes all of it unknown.
+func WeighCauses(found map[Cause]bool) Cause {
+	var image, other Cause
+	for _, r := range causes {
+		switch {
+		case !found[r.Cause]:
+		case r.Fault == FaultUnknown:
+			return CauseUnknown
+		case r.Fault == FaultImage && image == "":
+			image = r.Cause
+		case r.Fault != FaultImage && other == "":
+			other = r.Cause
+		}
+	}
+	switch {
+	case image != "" && other == "":
+		return image
+	case image == "" && other != "":
+		return other
+	}
+	return CauseUnknown
+}
