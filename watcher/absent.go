@@ -3,9 +3,11 @@ package watcher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/cache"
@@ -17,7 +19,11 @@ type trouble struct {
 	log      *slog.Logger
 	kind     string
 	optional bool
+	metrics  *Metrics
+	now      func() time.Time
 	said     atomic.Pointer[string]
+	// since is when it began, in Unix seconds.
+	since atomic.Int64
 }
 
 // The reasons why a kind cannot be watched.
@@ -40,7 +46,14 @@ func (t *trouble) watch(ctx context.Context, _ *cache.Reflector, err error) {
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
 		why = whyForbidden
 	}
-	if before := t.said.Swap(&why); before != nil && *before == why {
+	if t.metrics != nil && (why != whyMissing || !t.optional) {
+		t.metrics.watchErrors.WithLabelValues(t.kind).Inc()
+	}
+	before := t.said.Swap(&why)
+	if before == nil {
+		t.since.Store(t.now().Unix())
+	}
+	if before != nil && *before == why {
 		return
 	}
 	level := slog.LevelWarn
@@ -48,6 +61,28 @@ func (t *trouble) watch(ctx context.Context, _ *cache.Reflector, err error) {
 		level = slog.LevelInfo
 	}
 	t.log.Log(ctx, level, "a kind cannot be watched, trying on", "kind", t.kind, "why", why, "error", err)
+}
+
+// brokenAfter is how long a watch may fail before the sidecar is not ready: an API server that restarts takes less.
+const brokenAfter = time.Minute
+
+// broken says for how long the kind has not been watched, where that is no kind that may be missing.
+func (t *trouble) broken() (string, bool) {
+	why := t.said.Load()
+	if why == nil || t.optional && *why == whyMissing || t.now().Unix()-t.since.Load() < int64(brokenAfter/time.Second) {
+		return "", false
+	}
+	return *why, true
+}
+
+// Broken is an error where a kind has not been watched for a minute.
+func (w *Watcher) Broken() error {
+	for _, t := range w.troubles {
+		if why, ok := t.broken(); ok {
+			return fmt.Errorf("%s objects cannot be watched: %s", t.kind, why)
+		}
+	}
+	return nil
 }
 
 // arrived wraps a transform, which every object that is watched goes through.

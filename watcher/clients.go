@@ -8,6 +8,7 @@ import (
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
 // Clients are the ways to the API server.
@@ -40,11 +42,7 @@ func Connect(cfg *rest.Config) (Clients, error) {
 	if err != nil {
 		return Clients{}, fmt.Errorf("make a client for core kinds: %w", err)
 	}
-	scheme, err := customKinds()
-	if err != nil {
-		return Clients{}, err
-	}
-	codecs := serializer.NewCodecFactory(scheme).WithoutConversion()
+	codecs := serializer.NewCodecFactory(customKinds()).WithoutConversion()
 	return Clients{Core: set, Custom: func(gv schema.GroupVersion) (cache.Getter, error) {
 		custom := rest.CopyConfig(cfg)
 		custom.GroupVersion, custom.APIPath, custom.NegotiatedSerializer = &gv, "/apis", codecs
@@ -56,16 +54,29 @@ func Connect(cfg *rest.Config) (Clients, error) {
 	}}, nil
 }
 
-// customKinds is the scheme of the kinds that are watched and not built in.
-func customKinds() (*runtime.Scheme, error) {
+// customKinds is the scheme of the kinds that are watched and not built in. No object can end a watch: Backstop's own
+// are decoded each by itself, and of Flux's only the metadata is read, which is all that is kept of them.
+func customKinds() *runtime.Scheme {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{
-		v1alpha1.AddToScheme, imagev1.AddToScheme, automationv1.AddToScheme, sourcev1.AddToScheme,
-		kustomizev1.AddToScheme, helmv2.AddToScheme,
+	tolerant[v1alpha1.Rollback](scheme, kindRollback)
+	tolerant[v1alpha1.RollbackPolicy](scheme, kindRollbackPolicy)
+	for _, gvk := range []schema.GroupVersionKind{
+		imagev1.GroupVersion.WithKind(kindImagePolicy),
+		automationv1.GroupVersion.WithKind(automationv1.ImageUpdateAutomationKind),
+		sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind),
+		kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind),
+		helmv2.GroupVersion.WithKind(helmv2.HelmReleaseKind),
 	} {
-		if err := add(scheme); err != nil {
-			return nil, fmt.Errorf("register the watched kinds: %w", err)
-		}
+		scheme.AddKnownTypeWithName(gvk, &metav1.PartialObjectMetadata{})
+		scheme.AddKnownTypeWithName(gvk.GroupVersion().WithKind(gvk.Kind+"List"), &metav1.PartialObjectMetadataList{})
+		metav1.AddToGroupVersion(scheme, gvk.GroupVersion())
 	}
-	return scheme, nil
+	return scheme
+}
+
+func tolerant[T any, P kube.Object[T]](scheme *runtime.Scheme, kind string) {
+	gv := v1alpha1.GroupVersion
+	scheme.AddKnownTypeWithName(gv.WithKind(kind), &kube.Item[T, P]{})
+	scheme.AddKnownTypeWithName(gv.WithKind(kind+"List"), &kube.Items[T, P]{})
+	metav1.AddToGroupVersion(scheme, gv)
 }

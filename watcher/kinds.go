@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
 // The kinds, as a v1alpha1.ObjectRef names them.
@@ -53,19 +54,20 @@ func (w *Watcher) kinds(c Clients) []kind {
 		w.drifting("DaemonSet", builtin(c.Core, appsinformers.NewDaemonSetInformer)),
 		w.drifting(kindCronJob, builtin(c.Core, batchinformers.NewCronJobInformer)),
 		{
-			name: kindRollback, strip: unmanaged, indexers: rollbackIndexers(), handler: handler(asked, w.wakeRollback),
-			inform: c.custom(v1alpha1.GroupVersion, "rollbacks", &v1alpha1.Rollback{}),
+			name: kindRollback, strip: readable[v1alpha1.Rollback](w.opts.Unreadable, kindRollback), indexers: rollbackIndexers(),
+			handler: handler(asked, w.wakeRollback),
+			inform:  c.custom(v1alpha1.GroupVersion, "rollbacks", item[v1alpha1.Rollback]()),
 		},
 		{
-			name: kindRollbackPolicy, strip: unmanaged, handler: w.policyHandler(),
-			inform: c.custom(v1alpha1.GroupVersion, "rollbackpolicies", &v1alpha1.RollbackPolicy{}),
+			name: kindRollbackPolicy, strip: readable[v1alpha1.RollbackPolicy](w.opts.Unreadable, kindRollbackPolicy),
+			handler: w.policyHandler(),
+			inform:  c.custom(v1alpha1.GroupVersion, "rollbackpolicies", item[v1alpha1.RollbackPolicy]()),
 		},
-		flux(c, kindImagePolicy, imagev1.GroupVersion, "imagepolicies", &imagev1.ImagePolicy{}),
-		flux(c, "ImageUpdateAutomation", automationv1.GroupVersion, "imageupdateautomations",
-			&automationv1.ImageUpdateAutomation{}),
-		flux(c, "GitRepository", sourcev1.GroupVersion, "gitrepositories", &sourcev1.GitRepository{}),
-		flux(c, "Kustomization", kustomizev1.GroupVersion, "kustomizations", &kustomizev1.Kustomization{}),
-		flux(c, "HelmRelease", helmv2.GroupVersion, "helmreleases", &helmv2.HelmRelease{}),
+		w.flux(c, kindImagePolicy, imagev1.GroupVersion, "imagepolicies"),
+		w.flux(c, "ImageUpdateAutomation", automationv1.GroupVersion, "imageupdateautomations"),
+		w.flux(c, "GitRepository", sourcev1.GroupVersion, "gitrepositories"),
+		w.flux(c, "Kustomization", kustomizev1.GroupVersion, "kustomizations"),
+		w.flux(c, "HelmRelease", helmv2.GroupVersion, "helmreleases"),
 	}
 	// Namespaces are read for a fleet default's selector, which a tenant's Backstop does not have.
 	if w.everywhere() {
@@ -97,9 +99,14 @@ func (w *Watcher) drifting(name string, inform makeInformer) kind {
 	}
 }
 
-func flux(c Clients, name string, gv schema.GroupVersion, resource string, example runtime.Object) kind {
-	return kind{name: name, optional: true, inform: c.custom(gv, resource, example)}
+func (w *Watcher) flux(c Clients, name string, gv schema.GroupVersion, resource string) kind {
+	return kind{
+		name: name, optional: true, strip: moved(w.opts.Unreadable, name),
+		inform: c.custom(gv, resource, &metav1.PartialObjectMetadata{}),
+	}
 }
+
+func item[T any, P kube.Object[T]]() *kube.Item[T, P] { return &kube.Item[T, P]{} }
 
 // The signatures of client-go's informers: without a resync, of one namespace.
 type (

@@ -16,12 +16,14 @@ import (
 //	backstop_queue_unfinished_seconds        what the walks that still run took so far, together
 //	backstop_queue_longest_running_seconds   what the longest of them took so far
 //	backstop_panics_total                    walks that panicked
+//	backstop_watch_errors_total              failures to watch a kind, by kind
 //
 // The label queue tells apart "rollbacks" (keys being walked) and "pods" (pods whose owner is being read).
 type Metrics struct {
 	depth, unfinished, longest *prometheus.GaugeVec
 	adds, later, panics        *prometheus.CounterVec
 	wait, work                 *prometheus.HistogramVec
+	watchErrors                *prometheus.CounterVec
 }
 
 // NewMetrics makes the collectors.
@@ -38,7 +40,7 @@ func NewMetrics() *Metrics {
 			Name: "backstop_" + name, Help: help, Buckets: prometheus.ExponentialBuckets(0.001, 4, 9),
 		}, label)
 	}
-	return &Metrics{
+	m := &Metrics{
 		depth:      gauge("queue_depth", "Keys that wait for a worker."),
 		unfinished: gauge("queue_unfinished_seconds", "What the walks that still run took so far, together."),
 		longest:    gauge("queue_longest_running_seconds", "What the longest walk that still runs took so far."),
@@ -47,11 +49,21 @@ func NewMetrics() *Metrics {
 		panics:     counter("panics_total", "Walks that panicked and were tried again."),
 		wait:       seconds("queue_wait_seconds", "From enqueued to taken by a worker."),
 		work:       seconds("queue_work_seconds", "From taken by a worker to done."),
+		watchErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "backstop_watch_errors_total", Help: "Failures to watch a kind, by kind.",
+		}, []string{"kind"}),
 	}
+	// What alerts look at begins at zero: of a counter that begins at one the first increase is not seen.
+	m.panics.WithLabelValues("rollbacks")
+	for _, kind := range watchedKinds() {
+		m.watchErrors.WithLabelValues(kind)
+	}
+	return m
 }
 
 func (m *Metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.depth, m.unfinished, m.longest, m.adds, m.later, m.panics, m.wait, m.work}
+	return []prometheus.Collector{m.depth, m.unfinished, m.longest, m.adds, m.later, m.panics, m.wait, m.work,
+		m.watchErrors}
 }
 
 // Describe is prometheus.Collector's.
@@ -97,4 +109,12 @@ func (m queueMetrics) NewLongestRunningProcessorSecondsMetric(name string) workq
 
 func (m queueMetrics) NewRetriesMetric(name string) workqueue.CounterMetric {
 	return m.later.WithLabelValues(name)
+}
+
+// watchedKinds are all kinds that are watched.
+func watchedKinds() []string {
+	return []string{
+		kindPod, "Deployment", "StatefulSet", "DaemonSet", kindCronJob, kindNamespace, kindRollback, kindRollbackPolicy,
+		kindImagePolicy, "ImageUpdateAutomation", "GitRepository", "Kustomization", "HelmRelease",
+	}
 }

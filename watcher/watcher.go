@@ -19,6 +19,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
 // Options of a Watcher. The zero value watches the whole cluster.
@@ -38,6 +39,8 @@ type Options struct {
 	Log *slog.Logger
 	// Metrics of the queues; nil for none.
 	Metrics *Metrics
+	// Unreadable keeps the objects that cannot be decoded; nil for nothing.
+	Unreadable *kube.Unreadables
 	// Wants says what workloads should run, anew for each look; nil does not look for changes by hand.
 	Wants func() Wanter
 }
@@ -55,6 +58,7 @@ type Watcher struct {
 	// informers of each kind, one for each watched namespace; fixed by New.
 	informers map[string][]cache.SharedIndexInformer
 	required  []cache.DoneChecker
+	troubles  []*trouble
 
 	mu   sync.Mutex
 	busy map[reconcile.Key]struct{}
@@ -117,7 +121,8 @@ func (w *Watcher) add(k kind) error {
 		namespaces = []string{metav1.NamespaceAll}
 	}
 	for _, ns := range namespaces {
-		t := &trouble{log: w.log.With("namespace", ns), kind: k.name, optional: k.optional}
+		t := &trouble{log: w.log.With("namespace", ns), kind: k.name, optional: k.optional, metrics: w.opts.Metrics, now: w.opts.Now}
+		w.troubles = append(w.troubles, t)
 		if ns == metav1.NamespaceAll {
 			t.log = w.log
 		}
@@ -128,6 +133,9 @@ func (w *Watcher) add(k kind) error {
 		}
 		err = errors.Join(inf.SetTransform(t.arrived(k.strip)), inf.SetWatchErrorHandlerWithContext(t.watch))
 		if err != nil {
+			return fmt.Errorf("watch %s: %w", k.name, err)
+		}
+		if _, err := inf.AddEventHandler(w.gone(k.name)); err != nil {
 			return fmt.Errorf("watch %s: %w", k.name, err)
 		}
 		handled, err := inf.AddEventHandler(k.handler)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 	authv1 "k8s.io/api/authentication/v1"
@@ -50,8 +51,13 @@ func (c *cluster) client() (client.Client, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	cl, err := kube.Client(cfg)
+	cl, err := kube.Client(cfg, unreadables())
 	return cl, ns, err
+}
+
+// unreadables tells a person what is left out because it cannot be decoded.
+func unreadables() *kube.Unreadables {
+	return &kube.Unreadables{Tell: func(u *kube.Unreadable) { fmt.Fprintf(os.Stderr, "Left out: %v\n", u) }}
 }
 
 // whoAmI asks the API server for the user's name, which a decision carries.

@@ -117,7 +117,9 @@ func (o *getOptions) run(ctx context.Context, std streams, what string) error {
 	if err != nil {
 		return fmt.Errorf("no cluster: %w", err)
 	}
-	l := lister{getOptions: o, std: std, client: cl, namespace: ns, table: tables[what]}
+	l := lister{
+		getOptions: o, std: std, client: kube.TolerantWatch(cl, unreadables()), namespace: ns, table: tables[what],
+	}
 	return l.list(ctx)
 }
 

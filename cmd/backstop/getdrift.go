@@ -38,7 +38,7 @@ func (o *getOptions) drift(ctx context.Context, std streams, cfg *rest.Config, n
 	if err != nil {
 		return fmt.Errorf("no cluster: %w", err)
 	}
-	cl, err := kube.Client(cfg)
+	cl, err := kube.Client(cfg, unreadables())
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,8 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	if err != nil {
 		return nil, err
 	}
-	live, err := kube.Client(cfg)
+	unreadable := &kube.Unreadables{Log: log}
+	live, err := kube.Client(cfg, unreadable)
 	if err != nil {
 		return nil, err
 	}
@@ -67,20 +68,22 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	queues := watcher.NewMetrics()
 	watch, err := watcher.New(clients, watcher.Options{
 		Namespaces: o.namespaces, Home: kube.Home(), Workers: o.workers, Log: log, Metrics: queues,
-		Wants: func() watcher.Wanter { return reconcile.NewWants(fluxes, git) },
+		Unreadable: unreadable,
+		Wants:      func() watcher.Wanter { return reconcile.NewWants(fluxes, git) },
 	})
 	if err != nil {
 		return nil, err
 	}
 	counts := metrics.New(watch.Rollbacks, watch.Adrift, time.Now)
 	events := kubeevents.New(clients.Core, scheme)
+	unreadable.Tell = func(u *kube.Unreadable) { events.Unreadable(u.Ref, u.Error()) }
 	records := &record.Records{Cache: watch, Client: live, Home: kube.Home(), Namespaces: o.namespaces}
 	if len(o.namespaces) == 1 {
 		records.Namespace = o.namespaces[0]
 	}
 	s := &sidecar{log: log, clients: clients, watch: watch, records: records, events: events,
 		metrics: prometheus.NewRegistry()}
-	s.metrics.MustRegister(queues, calls, counts, collectors.NewGoCollector(),
+	s.metrics.MustRegister(queues, unreadable, calls, counts, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.cards, s.hub = o.newCards(s, live), s.newHub()
 	s.engine = &reconcile.Engine{
@@ -173,7 +176,13 @@ func (s *sidecar) serve(ctx context.Context, metricsAddr, healthAddr string) (fu
 	health := http.NewServeMux()
 	health.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	// A follower is ready too: it waits for the lease and watches nothing yet.
-	health.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	health.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := errors.Join(s.watch.Broken(), s.watch.Unreadable()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
 	scrape := http.NewServeMux()
 	scrape.Handle("/metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
 	var stops []func()

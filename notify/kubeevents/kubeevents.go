@@ -47,6 +47,30 @@ func (t *Teller) Tell(before, after *v1alpha1.Rollback) {
 	}
 }
 
+// Unreadable writes on an object of Backstop's or Flux's that it cannot be decoded.
+func (t *Teller) Unreadable(ref v1alpha1.ObjectRef, why string) {
+	t.recorder.Event(&corev1.ObjectReference{
+		APIVersion: fluxVersion(ref.Kind), Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name,
+	}, corev1.EventTypeWarning, "Unreadable", clip(why))
+}
+
+// fluxVersion is the API of a custom kind.
+func fluxVersion(kind string) string {
+	switch kind {
+	case "Rollback", "RollbackPolicy":
+		return v1alpha1.GroupVersion.String()
+	case "Kustomization":
+		return "kustomize.toolkit.fluxcd.io/v1"
+	case "HelmRelease":
+		return "helm.toolkit.fluxcd.io/v2"
+	case "GitRepository":
+		return "source.toolkit.fluxcd.io/v1"
+	case "ImagePolicy", "ImageRepository", "ImageUpdateAutomation":
+		return "image.toolkit.fluxcd.io/v1"
+	}
+	return ""
+}
+
 // workloads are references to the first five workloads of the record; the Rollback lists them all.
 func workloads(r *v1alpha1.Rollback) []*corev1.ObjectReference {
 	var out []*corev1.ObjectReference

@@ -17,6 +17,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
 // place is where a workload stands in Flux: what applies it, confirmed by inventories.
@@ -236,7 +237,7 @@ func (f *Flux) placeOfApplier(ctx context.Context, ref v1alpha1.ObjectRef) (plac
 // placeByInventory looks for a workload of a kind whose group is not known: the inventories hold it.
 func (f *Flux) placeByInventory(ctx context.Context, namespace string, w v1alpha1.Workload) (place, error) {
 	var found []place
-	err := each(ctx, f, kindKustomization, f.options.Namespaces, func(ks *kustomizev1.KustomizationList) {
+	bad, err := eachReadable(ctx, f, kindKustomization, f.options.Namespaces, func(ks *kustomizev1.KustomizationList) {
 		for i := range ks.Items {
 			if _, ok := findKind(kustomizeInventory(&ks.Items[i]), namespace, w.Kind, w.Name); ok {
 				k := ks.Items[i].DeepCopy()
@@ -245,7 +246,8 @@ func (f *Flux) placeByInventory(ctx context.Context, namespace string, w v1alpha
 		}
 	})
 	if err == nil && len(found) == 0 {
-		err = each(ctx, f, kindHelmRelease, f.options.Namespaces, func(hrs *helmv2.HelmReleaseList) {
+		var more []*kube.Unreadable
+		more, err = eachReadable(ctx, f, kindHelmRelease, f.options.Namespaces, func(hrs *helmv2.HelmReleaseList) {
 			for i := range hrs.Items {
 				if _, ok := findKind(helmInventory(&hrs.Items[i]), namespace, w.Kind, w.Name); ok {
 					hr := hrs.Items[i].DeepCopy()
@@ -253,9 +255,13 @@ func (f *Flux) placeByInventory(ctx context.Context, namespace string, w v1alpha
 				}
 			}
 		})
+		bad = append(bad, more...)
 	}
 	if err != nil {
 		return place{}, err
+	}
+	if len(found) == 0 && len(bad) > 0 {
+		return place{}, fmt.Errorf("look for %s in the inventories: %w", refTo(w.Kind, namespace, w.Name), bad[0])
 	}
 	var refused error
 	for _, p := range found {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
 // errNotInstalled says that the API server does not know a kind (yet): wait, or do without.
@@ -38,33 +39,44 @@ func (f *Flux) get(ctx context.Context, ref v1alpha1.ObjectRef, into client.Obje
 }
 
 // each lists a kind in pages and gives each page to visit. A kind that is not installed has no objects. No namespaces
-// are all of them.
+// are all of them. What cannot be decoded is passed over: it is one object, and the others are asked about too.
 func each[T any, L interface {
 	*T
 	client.ObjectList
 }](ctx context.Context, f *Flux, kind string, namespaces []string, visit func(L)) error {
+	_, err := eachReadable(ctx, f, kind, namespaces, visit)
+	return err
+}
+
+// eachReadable is each for who says that something is nowhere: it also gives what could not be decoded.
+func eachReadable[T any, L interface {
+	*T
+	client.ObjectList
+}](ctx context.Context, f *Flux, kind string, namespaces []string, visit func(L)) ([]*kube.Unreadable, error) {
+	var bad []*kube.Unreadable
 	if len(namespaces) == 0 {
 		namespaces = []string{metav1.NamespaceAll}
 	}
 	for _, ns := range namespaces {
 		for next, more := "", true; more; more = next != "" {
 			list := L(new(T))
-			err := f.client.List(ctx, list, client.InNamespace(ns), client.Limit(pageSize), client.Continue(next))
+			missed, err := kube.Partial(ctx, f.client, list, client.InNamespace(ns), client.Limit(pageSize), client.Continue(next))
 			switch {
 			case err == nil:
 			case notInstalled(err):
-				return nil
+				return bad, nil
 			case apierrors.IsForbidden(err):
-				return f.mayNot(fmt.Sprintf("list %s objects %s", kind, within(ns)), "list on them, "+
+				return bad, f.mayNot(fmt.Sprintf("list %s objects %s", kind, within(ns)), "list on them, "+
 					"or restrict it with --namespaces")
 			default:
-				return fmt.Errorf("list %s objects %s: %w", kind, within(ns), err)
+				return bad, fmt.Errorf("list %s objects %s: %w", kind, within(ns), err)
 			}
+			bad = append(bad, missed...)
 			visit(list)
 			next = list.GetContinue()
 		}
 	}
-	return nil
+	return bad, nil
 }
 
 // mayNot refuses what RBAC refuses, and says who needs what.

@@ -52,8 +52,9 @@ func Config(kubeconfig, context string) (cfg *rest.Config, namespace string, err
 	return cfg, namespace, nil
 }
 
-// Client reads and writes live, as Backstop's field manager, with the kinds of Kubernetes, Flux and Backstop.
-func Client(cfg *rest.Config) (client.Client, error) {
+// Client reads and writes live, as Backstop's field manager, with the kinds of Kubernetes, Flux and Backstop. An object
+// that cannot be decoded is left out of lists and added to found, which may be nil: Tolerant.
+func Client(cfg *rest.Config, found *Unreadables) (client.Client, error) {
 	scheme, err := Scheme()
 	if err != nil {
 		return nil, err
@@ -68,7 +69,7 @@ func Client(cfg *rest.Config) (client.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no cluster: %w", err)
 	}
-	return client.WithFieldOwner(cl, FieldOwner), nil
+	return Tolerant(client.WithFieldOwner(cl, FieldOwner), found), nil
 }
 
 // Scheme has the kinds of Kubernetes, Flux and Backstop.

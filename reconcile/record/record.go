@@ -18,6 +18,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
 // Cache answers what may be a moment old, from informers.
@@ -77,10 +78,14 @@ func (r *Records) Latest(ctx context.Context, key reconcile.Key) (*v1alpha1.Roll
 
 func (r *Records) list(ctx context.Context, key reconcile.Key) (*v1alpha1.Rollback, error) {
 	var list v1alpha1.RollbackList
-	err := r.Client.List(ctx, &list, client.InNamespace(key.Namespace),
+	bad, err := kube.Partial(ctx, r.Client, &list, client.InNamespace(key.Namespace),
 		client.MatchingLabels{reconcile.KeyLabel: key.Hash()})
 	if err != nil {
 		return nil, fmt.Errorf("list Rollbacks in %s: %w", key.Namespace, err)
+	}
+	// One that cannot be read may be the newest: nothing is decided beside it.
+	if len(bad) > 0 {
+		return nil, bad[0]
 	}
 	return newest(list.Items, key), nil
 }

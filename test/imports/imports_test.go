@@ -32,11 +32,13 @@ var allowed = map[string][]string{
 	"notify/metrics":     {"reconcile"}, // counts records by the phases that reconcile names
 	"reconcile":          {},
 	"reconcile/":         {"reconcile"}, // an adapter knows the ports, and no other adapter
+	"reconcile/flux":     {"reconcile", "reconcile/kube"},
 	"reconcile/gitrepo":  {"reconcile", "reconcile/manifest"},
 	"reconcile/kube":     {"internal/build"},
 	"reconcile/manifest": {},
+	"reconcile/record":   {"reconcile", "reconcile/kube"},
 	"trace":              {"reconcile", "reconcile/", "watcher/classify", "watcher/drift", "gate"},
-	"watcher":            {"reconcile", "watcher/classify", "watcher/drift"},
+	"watcher":            {"reconcile", "reconcile/kube", "watcher/classify", "watcher/drift"},
 	"watcher/classify":   {},
 	"watcher/drift":      {},
 }

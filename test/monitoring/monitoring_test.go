@@ -17,6 +17,7 @@ import (
 	"github.com/backstop-dev/backstop/notify/clicks"
 	"github.com/backstop-dev/backstop/notify/metrics"
 	"github.com/backstop-dev/backstop/notify/slack"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 	"github.com/backstop-dev/backstop/reconcile/observe"
 	"github.com/backstop-dev/backstop/watcher"
 )
@@ -30,6 +31,7 @@ func served() []string {
 		defer close(ch)
 		for _, c := range []prometheus.Collector{
 			metrics.New(nil, nil, time.Now), observe.New(time.Now), watcher.NewMetrics(), slack.NewMetrics(), clicks.NewMetrics(),
+			&kube.Unreadables{},
 		} {
 			c.Describe(ch)
 		}
