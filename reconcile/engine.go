@@ -132,12 +132,16 @@ func (e *Engine) save(ctx context.Context, before, after *v1alpha1.Rollback) err
 	return nil
 }
 
-// stumble records why an effect failed. A refusal ends the form, since only a person can help; anything else is tried
-// again.
+// accessAgain is how long a refusal that may heal is left alone. The source and its Secret are read anew each time.
+const accessAgain = time.Minute
+
+// stumble records why an effect failed. A refusal ends the form, since only a person can help, unless it is about access,
+// which comes back; that and anything else is tried again.
 func (e *Engine) stumble(ctx context.Context, w *World, step Step, err error) (time.Duration, error) {
 	form := w.Form.DeepCopy()
 	log := e.Log.With("rollback", form.Namespace+"/"+form.Name, "do", step.Do)
-	if why, refused := AsRefusal(err); refused {
+	heals := KindOf(err).Heals()
+	if why, refused := AsRefusal(err); refused && !heals {
 		log.Warn("refused", "why", why)
 		return 0, e.refused(ctx, w, step, why)
 	}
@@ -150,6 +154,10 @@ func (e *Engine) stumble(ctx context.Context, w *World, step Step, err error) (t
 	if errors.As(err, &after) {
 		log.Info("will try again", "after", after.After, "why", err)
 		return after.After, nil
+	}
+	if heals {
+		log.Warn("no access for now", "kind", KindOf(err), "after", accessAgain, "why", err)
+		return accessAgain, nil
 	}
 	return 0, err
 }

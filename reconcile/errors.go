@@ -6,12 +6,13 @@ import (
 	"time"
 )
 
-// Refusal is a terminal error: trying again will not help until somebody changes
-// something. Its sentence is written for the person who reads `kubectl get rollback`
-// and names what to do.
+// Refusal is an error that trying again at once does not help against: somebody has to change something. It is terminal
+// unless its kind heals. Its sentence is written for the person who reads `kubectl get rollback` and names what to do.
 type Refusal struct {
 	// Sentence for a human, without a secret in it.
 	Sentence string
+	// Kind of the fault; empty for what content says, which is terminal.
+	Kind FaultKind
 	// Err is the cause, where there is one.
 	Err error
 }
@@ -25,10 +26,10 @@ func (r *Refusal) Unwrap() error { return r.Err }
 // Refuse makes a terminal error from a sentence.
 func Refuse(format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
-	return &Refusal{Sentence: err.Error(), Err: errors.Unwrap(err)}
+	return &Refusal{Sentence: err.Error(), Kind: KindOf(err), Err: errors.Unwrap(err)}
 }
 
-// AsRefusal says whether an error is terminal, and gives its sentence.
+// AsRefusal says whether an error is a refusal, and gives its sentence.
 func AsRefusal(err error) (string, bool) {
 	var r *Refusal
 	if errors.As(err, &r) {

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 
@@ -20,7 +19,7 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 		origin, err := e.Flux.Origin(ctx, form.Namespace, wl, w.Policy.Source)
 		if _, refused := AsRefusal(err); refused {
 			// One workload that is gone or not Flux's does not keep the others from being reverted.
-			refusal = cmp.Or(refusal, err)
+			refusal = weaker(refusal, err)
 			continue
 		}
 		if err != nil {
@@ -43,7 +42,7 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 		}
 		suspect, err := e.Git.Blame(ctx, origin.Source, q)
 		if _, refused := AsRefusal(err); refused {
-			refusal = cmp.Or(refusal, err)
+			refusal = weaker(refusal, err)
 			continue
 		}
 		if err != nil {
@@ -55,6 +54,14 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 		return refusal
 	}
 	return nil
+}
+
+// weaker is the refusal that may heal, or else the first one: what one workload cannot say for now may still be said.
+func weaker(first, second error) error {
+	if first == nil || !KindOf(first).Heals() && KindOf(second).Heals() {
+		return second
+	}
+	return first
 }
 
 // join keeps the first suspect and takes over the nodes that the same commit changed for a second workload.

@@ -34,7 +34,8 @@ type serverSaid struct{ words string }
 
 func (e *serverSaid) Error() string { return e.words }
 
-// failed makes a sentence of what went wrong between here and the Git server, terminal where only a person can help.
+// failed makes a sentence of what went wrong between here and the Git server, and a refusal with its kind where somebody
+// has to change something.
 // The cause itself is not kept: texts of libraries and servers may hold secrets.
 func (r *remote) failed(ctx context.Context, doing string, err error) error {
 	if recorded := r.fault(); recorded != nil && !errors.As(err, new(*pktline.ErrorLine)) {
@@ -43,7 +44,13 @@ func (r *remote) failed(ctx context.Context, doing string, err error) error {
 	if u := (*plumbing.UnexpectedError)(nil); errors.As(err, &u) {
 		err = u.Err
 	}
+	if bound := r.meter.tripped.Load(); bound != nil {
+		err = bound
+	}
 	what := fmt.Sprintf("%s %s of %s", doing, r.branch.Short(), r.url)
+	if kind := reconcile.KindOf(err); kind != "" {
+		return reconcile.RefuseAs(kind, "%s: %w", what, err)
+	}
 	var timeout net.Error
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
@@ -51,8 +58,8 @@ func (r *remote) failed(ctx context.Context, doing string, err error) error {
 	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Errorf("%s: no answer within %s: %w", what, r.timeout, context.DeadlineExceeded)
 	}
-	if sentence := r.refusal(err); sentence != "" {
-		return reconcile.Refuse("%s: %s", what, sentence)
+	if kind, sentence := r.refusal(err); sentence != "" {
+		return reconcile.RefuseAs(kind, "%s: %s", what, sentence)
 	}
 	said := fmt.Errorf("%s: %s", what, r.words.clean(err.Error(), 400))
 	var status *statusError
@@ -62,13 +69,41 @@ func (r *remote) failed(ctx context.Context, doing string, err error) error {
 	return said
 }
 
-// refusal says what a person has to do; empty where trying again may help.
-func (r *remote) refusal(err error) string {
+// refusal says what a person has to do, and what it is about; empty where trying again at once may help.
+func (r *remote) refusal(err error) (reconcile.FaultKind, string) {
 	words := r.words.clean(err.Error(), 400)
 	var status *statusError
 	if errors.As(err, &status) {
 		return r.refusedStatus(status)
 	}
+	var bound *boundError
+	if errors.As(err, &bound) {
+		return reconcile.FaultTooLarge, bound.Error()
+	}
+	if kind, sentence := r.refusedPeer(err, words); sentence != "" {
+		return kind, sentence
+	}
+	switch {
+	case errors.Is(err, transport.ErrEmptyRemoteRepository):
+		return reconcile.FaultNotFound, "the repository is empty"
+	case strings.Contains(words, "unable to authenticate"):
+		return reconcile.FaultUnauthorized,
+			fmt.Sprintf("the server does not accept the SSH key: check identity in the Secret of %s", r.source)
+	case strings.Contains(words, "Proxy Authentication Required"):
+		return reconcile.FaultProxy,
+			fmt.Sprintf("the proxy does not accept the credentials: check the proxySecretRef of %s", r.source)
+	}
+	return r.refusedWords(err, words)
+}
+
+// refusedPeer says why the other side is not who it should be.
+func (r *remote) refusedPeer(err error, words string) (reconcile.FaultKind, string) {
+	var away *redirectError
+	if errors.As(err, &away) {
+		return reconcile.FaultRedirected, fmt.Sprintf("the server redirects to %s, which is another origin and gets no "+
+			"credentials: write the new address into the URL of %s if it is right", r.words.clean(away.to, 200), r.source)
+	}
+	const kind = reconcile.FaultConnection
 	var key *knownhosts.KeyError
 	var revoked *knownhosts.RevokedError
 	var unknownCA x509.UnknownAuthorityError
@@ -76,30 +111,24 @@ func (r *remote) refusal(err error) string {
 	var invalid x509.CertificateInvalidError
 	switch {
 	case errors.As(err, &key) && len(key.Want) == 0:
-		return fmt.Sprintf("the server's host key is not in known_hosts of the Secret of %s: add it", r.source)
+		return kind, fmt.Sprintf("the server's host key is not in known_hosts of the Secret of %s: add it", r.source)
 	case errors.As(err, &key), errors.As(err, &revoked):
-		return fmt.Sprintf("the server's host key is not the one in known_hosts of the Secret of %s: somebody may be in "+
+		return kind, fmt.Sprintf("the server's host key is not the one in known_hosts of the Secret of %s: somebody may be in "+
 			"between, or the key was changed", r.source)
 	case errors.As(err, &unknownCA):
-		return fmt.Sprintf("the server's certificate is signed by an unknown authority: put it into ca.crt of the Secret of "+
-			"%s", r.source)
+		return kind, fmt.Sprintf("the server's certificate is signed by an unknown authority: put it into ca.crt of the Secret "+
+			"of %s", r.source)
 	case errors.As(err, &host), errors.As(err, &invalid):
-		return "the server's certificate is not valid: " + words
+		return kind, "the server's certificate is not valid: " + words
 	case strings.Contains(words, "remote error: tls:") && !strings.Contains(words, "internal error"):
-		return fmt.Sprintf("the server refuses the TLS handshake (%s): check tls.crt and tls.key in the Secret of %s", words,
-			r.source)
-	case errors.Is(err, transport.ErrEmptyRemoteRepository):
-		return "the repository is empty"
-	case strings.Contains(words, "unable to authenticate"):
-		return fmt.Sprintf("the server does not accept the SSH key: check identity in the Secret of %s", r.source)
-	case strings.Contains(words, "Proxy Authentication Required"):
-		return fmt.Sprintf("the proxy does not accept the credentials: check the proxySecretRef of %s", r.source)
+		return kind, fmt.Sprintf("the server refuses the TLS handshake (%s): check tls.crt and tls.key in the Secret of %s",
+			words, r.source)
 	}
-	return r.refusedWords(err, words)
+	return "", ""
 }
 
 // refusedStatus judges an HTTP status. A server that is overloaded also says 403.
-func (r *remote) refusedStatus(e *statusError) string {
+func (r *remote) refusedStatus(e *statusError) (reconcile.FaultKind, string) {
 	words := r.words.clean(e.words, 300)
 	if words != "" {
 		words = " (it says: " + words + ")"
@@ -107,41 +136,47 @@ func (r *remote) refusedStatus(e *statusError) string {
 	switch e.code {
 	case http.StatusUnauthorized:
 		if !r.credentials {
-			return fmt.Sprintf("the server asks for credentials, but %s has no secretRef", r.source)
+			return reconcile.FaultUnauthorized, fmt.Sprintf("the server asks for credentials, but %s has no secretRef", r.source)
 		}
-		return fmt.Sprintf("the server does not accept the credentials: check the Secret of %s%s", r.source, words)
+		return reconcile.FaultUnauthorized,
+			fmt.Sprintf("the server does not accept the credentials: check the Secret of %s%s", r.source, words)
 	case http.StatusForbidden:
 		if strings.Contains(strings.ToLower(e.words), "rate limit") {
-			return ""
+			return "", ""
 		}
-		return fmt.Sprintf("the server refuses this to the credentials in the Secret of %s%s", r.source, words)
+		return reconcile.FaultForbidden,
+			fmt.Sprintf("the server refuses this to the credentials in the Secret of %s%s", r.source, words)
 	case http.StatusNotFound, http.StatusGone:
-		return r.unknown() + words
+		return reconcile.FaultNotFound, r.unknown() + words
+	case http.StatusProxyAuthRequired:
+		return reconcile.FaultProxy,
+			fmt.Sprintf("the proxy does not accept the credentials: check the proxySecretRef of %s%s", r.source, words)
 	case http.StatusTooManyRequests, http.StatusRequestTimeout, http.StatusConflict, http.StatusLocked:
-		return ""
+		return "", ""
 	}
 	if e.code >= 400 && e.code < 500 {
-		return fmt.Sprintf("the server answers %d%s", e.code, words)
+		return reconcile.FaultForbidden, fmt.Sprintf("the server answers %d%s", e.code, words)
 	}
-	return ""
+	return "", ""
 }
 
 // refusedWords judges what SSH servers write in prose.
-func (r *remote) refusedWords(err error, words string) string {
+func (r *remote) refusedWords(err error, words string) (reconcile.FaultKind, string) {
 	lower := strings.ToLower(words)
 	if containsAny(lower, "repository not found", "does not exist", "not appear to be a git repository",
 		"no such repository", "could not be found", "project you were looking for") {
-		return r.unknown() + " (it says: " + words + ")"
+		return reconcile.FaultNotFound, r.unknown() + " (it says: " + words + ")"
 	}
 	var said *serverSaid
 	var line *pktline.ErrorLine
 	if !errors.As(err, &said) && !errors.As(err, &line) {
-		return ""
+		return "", ""
 	}
 	if containsAny(lower, "permission", "denied", "not authorized", "read-only", "read only", "not allowed") {
-		return fmt.Sprintf("the server refuses this to the credentials in the Secret of %s (it says: %s)", r.source, words)
+		return reconcile.FaultForbidden,
+			fmt.Sprintf("the server refuses this to the credentials in the Secret of %s (it says: %s)", r.source, words)
 	}
-	return ""
+	return "", ""
 }
 
 func (r *remote) unknown() string {

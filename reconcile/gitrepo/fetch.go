@@ -4,16 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 	"github.com/go-git/go-git/v5/plumbing/transport"
-	"github.com/go-git/go-git/v5/storage/filesystem"
 
 	"github.com/backstop-dev/backstop/reconcile"
 )
@@ -59,6 +58,15 @@ type offer struct {
 
 // update asks for the tip with as many commits as depth says; zero is nothing.
 func (m *mirror) update(ctx context.Context, depth func(tip plumbing.Hash) int) error {
+	if err := m.rest.now(m.remote.key, m.now()); err != nil {
+		return err
+	}
+	err := m.ask(ctx, depth)
+	m.rest.after(m.remote.key, m.now(), err)
+	return err
+}
+
+func (m *mirror) ask(ctx context.Context, depth func(tip plumbing.Hash) int) error {
 	ctx, cancel := context.WithTimeout(ctx, m.remote.timeout)
 	defer cancel()
 	defer m.remote.settle()
@@ -71,7 +79,7 @@ func (m *mirror) update(ctx context.Context, depth func(tip plumbing.Hash) int) 
 	if n == 0 {
 		return nil
 	}
-	if m.objects == nil || m.refused >= maxRefused || m.packs >= maxPacks {
+	if m.objects == nil || m.refused >= maxRefused || m.packs >= maxPacks || m.full() {
 		return m.cloneAfresh(ctx, o, n)
 	}
 	err = m.grow(ctx, o, n)
@@ -107,7 +115,7 @@ func (r *remote) ask(ctx context.Context) (*offer, error) {
 	tip, ok := refs.References[r.branch.String()]
 	if !ok {
 		_ = s.Close()
-		return nil, reconcile.Refuse("%s has no branch %s", r.url, r.branch.Short())
+		return nil, reconcile.RefuseAs(reconcile.FaultNotFound, "%s has no branch %s", r.url, r.branch.Short())
 	}
 	return &offer{session: s, refs: refs, tip: tip}, nil
 }
@@ -123,10 +131,11 @@ func (m *mirror) grow(ctx context.Context, o *offer, depth int) error {
 		// Everything behind the tip is here: what is new is all that is wanted.
 		req.Depth = packp.DepthCommits(0)
 	}
-	update, err := pull(ctx, o.session, req, m.storage)
+	update, err := m.pull(ctx, o.session, req, m.repo())
 	if err != nil {
 		return m.remote.failed(ctx, "fetch", err)
 	}
+	m.storage.Reindex()
 	m.packs++
 	m.refused = 0
 	gap := false
@@ -169,22 +178,27 @@ func (m *mirror) request(o *offer, depth int) *packp.UploadPackRequest {
 	return req
 }
 
-// pull asks for a pack and stores it.
-func pull(ctx context.Context, s transport.UploadPackSession, req *packp.UploadPackRequest,
-	into *filesystem.Storage) (update packp.ShallowUpdate, err error) {
+// pull asks for a pack and stores it in a repository.
+func (m *mirror) pull(ctx context.Context, s transport.UploadPackSession, req *packp.UploadPackRequest,
+	repo string) (update packp.ShallowUpdate, err error) {
+	room, err := m.room(m, repo)
+	if err != nil {
+		return update, err
+	}
 	res, err := s.UploadPack(ctx, req)
 	if err != nil {
 		return update, err
 	}
 	defer func() { err = errors.Join(err, res.Close()) }()
-	var pack interface{ Read([]byte) (int, error) } = res
+	m.remote.meter.allow(room)
+	var pack io.Reader = res
 	switch {
 	case req.Capabilities.Supports(capability.Sideband64k):
 		pack = sideband.NewDemuxer(sideband.Sideband64k, res)
 	case req.Capabilities.Supports(capability.Sideband):
 		pack = sideband.NewDemuxer(sideband.Sideband, res)
 	}
-	if err := packfile.UpdateObjectStorage(into, pack); err != nil && !errors.Is(err, packfile.ErrEmptyPackfile) {
+	if _, err := storePack(ctx, pack, repo); err != nil {
 		return update, fmt.Errorf("store the pack: %w", err)
 	}
 	return res.ShallowUpdate, nil
@@ -233,16 +247,16 @@ func (m *mirror) clone(ctx context.Context, o *offer, dir string, depth int) (st
 	if err := os.MkdirAll(filepath.Join(dir, "objects", "pack"), 0o700); err != nil {
 		return state{}, fmt.Errorf("make a folder for the clone: %w", err)
 	}
-	storage := openStorage(dir)
-	defer func() { _ = storage.Close() }()
 	req := m.request(o, depth)
 	if m.acks {
 		_ = req.Capabilities.Set(capability.MultiACKDetailed)
 	}
-	update, err := pull(ctx, o.session, req, storage)
+	update, err := m.pull(ctx, o.session, req, dir)
 	if err != nil {
 		return state{}, m.remote.failed(ctx, "clone", err)
 	}
+	storage := openStorage(dir)
+	defer func() { _ = storage.Close() }()
 	if err := storage.HasEncodedObject(o.tip); err != nil {
 		return state{}, fmt.Errorf("clone %s of %s: the server sent no commit %s", m.remote.branch.Short(), m.remote.url,
 			short(o.tip.String()))

@@ -79,12 +79,18 @@ type mirror struct {
 	remembered *remembered
 	// said remembers what the files of a commit say of a workload.
 	said map[string]said
+	// room is how many bytes a pack may bring into a folder of this mirror.
+	room func(m *mirror, dir string) (int64, error)
+	rest rest
+	// used is when it was asked for last.
+	used time.Time
 }
 
 func newMirror(dir string, log *slog.Logger, now func() time.Time) *mirror {
 	return &mirror{
 		dir: dir, log: log, now: now, lock: make(chan struct{}, 1),
 		remembered: newRemembered(), said: map[string]said{},
+		room: func(*mirror, string) (int64, error) { return maxPack, nil },
 	}
 }
 
@@ -100,7 +106,7 @@ func (m *mirror) acquire(ctx context.Context, src reconcile.Source) error {
 		m.release()
 		return err
 	}
-	m.asked = asked
+	m.asked, m.used = asked, asked
 	return nil
 }
 

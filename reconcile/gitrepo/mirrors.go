@@ -29,6 +29,8 @@ type Options struct {
 	Log *slog.Logger
 	// AuthorName and AuthorEmail are used where a source names no author.
 	AuthorName, AuthorEmail string
+	// MaxDisk is how many bytes all mirrors together may take; 1.5 GiB when zero.
+	MaxDisk int64
 }
 
 func (o *Options) fill() {
@@ -38,6 +40,7 @@ func (o *Options) fill() {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	o.MaxDisk = cmp.Or(o.MaxDisk, maxDisk)
 	o.AuthorName = cmp.Or(ident(o.AuthorName), "backstop")
 	o.AuthorEmail = cmp.Or(ident(o.AuthorEmail), "backstop@localhost")
 }
@@ -57,6 +60,8 @@ type Mirrors struct {
 	options Options
 	mu      sync.Mutex
 	mirrors map[types.NamespacedName]*mirror
+	// quota lets one at a time look for room on the disk.
+	quota sync.Mutex
 }
 
 var _ reconcile.Git = (*Mirrors)(nil)
@@ -78,6 +83,7 @@ func (g *Mirrors) mirror(name types.NamespacedName) *mirror {
 	if m == nil {
 		sum := sha256.Sum256([]byte(name.Namespace + "/" + name.Name))
 		m = newMirror(filepath.Join(g.dir, hex.EncodeToString(sum[:16])), g.options.Log, g.options.Now)
+		m.room = g.room
 		g.mirrors[name] = m
 	}
 	return m

@@ -86,15 +86,16 @@ func (m *mirror) answer(ctx context.Context, report *packp.ReportStatus, err err
 		if c.Status == "ok" {
 			continue
 		}
-		if lostRace(c.Status + " " + words) {
+		kind := kindOfDecline(c.Status, words)
+		if kind == reconcile.FaultLostRace {
 			return errLost
 		}
 		said := m.out.words.clean(c.Status, 200)
 		if w := m.out.words.clean(serverLines(words), 400); w != "" {
 			said += " (it says: " + w + ")"
 		}
-		if declined(c.Status + " " + words) {
-			return reconcile.Refuse("%s: the server refuses it: %s", what, said)
+		if kind != "" {
+			return reconcile.RefuseAs(kind, "%s: the server refuses it: %s", what, said)
 		}
 		return fmt.Errorf("%s: the server did not take it: %s", what, said)
 	}
@@ -102,19 +103,6 @@ func (m *mirror) answer(ctx context.Context, report *packp.ReportStatus, err err
 		return errUnsure
 	}
 	return nil
-}
-
-// lostRace says whether a server's words mean that the branch is not what it was, or that somebody is writing it.
-func lostRace(said string) bool {
-	return containsAny(said, "non-fast-forward", "fetch first", "stale info", "cannot lock ref", "but expected",
-		"incorrect old value", "failed to lock", "reference already exists", "is at ", "failed to update ref",
-		"unable to create", "file exists")
-}
-
-// declined says whether a server's words mean that a person has to change something.
-func declined(said string) bool {
-	return containsAny(said, "declined", "protected", "prohibited", "denied", "not allowed", "refusing to update",
-		"permission", "gh0", "policy", "signed", "currently checked out", "deny updating")
 }
 
 func containsAny(s string, any ...string) bool {

@@ -22,6 +22,9 @@ import (
 // defaultTimeout bounds one network operation where the source says nothing, as Flux does.
 const defaultTimeout = 60 * time.Second
 
+// maxTimeout bounds it whatever the source says: a server that drips holds the mirror no longer.
+const maxTimeout = 10 * time.Minute
+
 // remote is the way to one Git server with one set of credentials. Sessions are opened on transports of its own:
 // go-git's registry of clients is global and would mix the credentials of all sources.
 type remote struct {
@@ -39,6 +42,8 @@ type remote struct {
 	receive     func(context.Context) (transport.ReceivePackSession, error)
 	// fault is the last error that the connection itself saw; go-git loses the chain of some.
 	fault func() error
+	// meter counts what the server sends in one operation.
+	meter *meter
 	// settle ends what an operation left open, and close everything.
 	settle, close func()
 }
@@ -53,14 +58,16 @@ func dial(src reconcile.Source, now func() time.Time, dir string) (*remote, erro
 		timeout: src.Timeout,
 		words:   &redactor{},
 		fault:   func() error { return nil },
+		meter:   &meter{},
 		settle:  func() {},
 		close:   func() {},
 	}
 	if r.timeout <= 0 {
 		r.timeout = defaultTimeout
 	}
+	r.timeout = min(r.timeout, maxTimeout)
 	if src.Branch == "" || r.branch.Validate() != nil {
-		return nil, reconcile.Refuse("%s: %q is not a branch to push to", r.source, oneLine(src.Branch, 100))
+		return nil, reconcile.RefuseAs(reconcile.FaultConnection, "%s: %q is not a branch to push to", r.source, oneLine(src.Branch, 100))
 	}
 	for _, data := range []map[string][]byte{src.Auth.Secret, src.Auth.Proxy} {
 		for k, v := range data {
@@ -73,7 +80,7 @@ func dial(src reconcile.Source, now func() time.Time, dir string) (*remote, erro
 	}
 	u, err := url.Parse(src.URL)
 	if err != nil {
-		return nil, reconcile.Refuse("%s: its URL does not parse", r.source)
+		return nil, reconcile.RefuseAs(reconcile.FaultConnection, "%s: its URL does not parse", r.source)
 	}
 	if pw, ok := u.User.Password(); ok {
 		r.words.add(pw)
@@ -85,18 +92,18 @@ func dial(src reconcile.Source, now func() time.Time, dir string) (*remote, erro
 
 func (r *remote) connect(u *url.URL, src reconcile.Source, now func() time.Time, dir string) error {
 	if u.Host == "" || !slices.Contains([]string{"http", "https", "ssh"}, u.Scheme) {
-		return reconcile.Refuse("%s: %s is not an http, https or ssh URL", r.source, r.url)
+		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: %s is not an http, https or ssh URL", r.source, r.url)
 	}
 	if err := provider(src.Auth, u.Scheme); err != nil {
-		return reconcile.Refuse("%s: %w", r.source, err)
+		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: %w", r.source, err)
 	}
 	opts, err := fluxgit.NewAuthOptions(*u, src.Auth.Secret)
 	if err != nil {
-		return reconcile.Refuse("%s: its Secret does not fit its URL: %s", r.source, r.words.clean(err.Error(), 300))
+		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: its Secret does not fit its URL: %s", r.source, r.words.clean(err.Error(), 300))
 	}
 	proxy, err := proxyURL(src.Auth.Proxy)
 	if err != nil {
-		return reconcile.Refuse("%s: proxySecretRef: %w", r.source, err)
+		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: proxySecretRef: %w", r.source, err)
 	}
 	r.words.addLogin(opts.Username, opts.Password)
 	if proxy != nil {
@@ -111,7 +118,7 @@ func (r *remote) connect(u *url.URL, src reconcile.Source, now func() time.Time,
 		err = r.overHTTP(u, opts, proxy, src.Auth, now)
 	}
 	if err != nil {
-		return reconcile.Refuse("%s: %w", r.source, err)
+		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: %w", r.source, err)
 	}
 	return nil
 }

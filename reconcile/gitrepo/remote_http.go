@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,36 +37,43 @@ func (r *remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL,
 		ForceAttemptHTTP2:   true,
 		MaxIdleConns:        4,
 		IdleConnTimeout:     90 * time.Second,
+
+		MaxResponseHeaderBytes: 1 << 20,
 	}
 	if proxy != nil {
 		t.Proxy = http.ProxyURL(proxy)
 	}
-	trip := &tripper{next: t}
+	trip := &tripper{next: t, branch: r.branch.String(), meter: r.meter}
 	r.fault, r.settle, r.close = trip.fault, trip.settle, t.CloseIdleConnections
 
 	// The credentials go with the session, so that no library ever formats them as part of a URL.
 	bare := *u
 	bare.User = nil
-	endpoint, err := transport.NewEndpoint(bare.String())
-	if err != nil {
+	if _, err := transport.NewEndpoint(bare.String()); err != nil {
 		return errors.New("its URL does not parse")
 	}
+	// go-git moves the endpoint of a session where it is redirected to: each session gets its own.
+	endpoint := func() (*transport.Endpoint, error) { return transport.NewEndpoint(bare.String()) }
 	login := func(context.Context) (transport.AuthMethod, error) { return httpAuth(opts), nil }
 	if auth.Provider == providerGitHub {
-		app, err := newGitHubApp(auth.Secret, &http.Client{Transport: t}, now)
+		app, err := newGitHubApp(auth.Secret, &http.Client{Transport: t, CheckRedirect: sameOrigin}, now)
 		if err != nil {
 			return err
 		}
 		login = func(ctx context.Context) (transport.AuthMethod, error) { return app.login(ctx, r.words) }
 	}
-	client := githttp.NewClient(&http.Client{Transport: trip})
+	client := githttp.NewClient(&http.Client{Transport: trip, CheckRedirect: sameOrigin})
 	r.upload = func(ctx context.Context) (transport.UploadPackSession, error) {
 		trip.begin()
 		method, err := login(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return client.NewUploadPackSession(endpoint, method)
+		to, err := endpoint()
+		if err != nil {
+			return nil, err
+		}
+		return client.NewUploadPackSession(to, method)
 	}
 	r.receive = func(ctx context.Context) (transport.ReceivePackSession, error) {
 		trip.begin()
@@ -73,9 +81,41 @@ func (r *remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL,
 		if err != nil {
 			return nil, err
 		}
-		return client.NewReceivePackSession(endpoint, method)
+		to, err := endpoint()
+		if err != nil {
+			return nil, err
+		}
+		return client.NewReceivePackSession(to, method)
 	}
 	return nil
+}
+
+// redirectError is a redirect that leaves the origin. It names the origin alone, since a path or query may hold secrets.
+type redirectError struct{ to string }
+
+func (e *redirectError) Error() string { return "redirected to another origin: " + e.to }
+
+// maxRedirects is how many redirects within an origin are followed, as net/http does.
+const maxRedirects = 10
+
+// sameOrigin follows redirects within scheme, host and port alone: a renamed repository, no other server.
+func sameOrigin(req *http.Request, via []*http.Request) error {
+	if len(via) >= maxRedirects {
+		return fmt.Errorf("more than %d redirects", maxRedirects)
+	}
+	if from, to := serverOf(via[0].URL), serverOf(req.URL); from != to {
+		return &redirectError{to: to}
+	}
+	return nil
+}
+
+// serverOf is scheme, host and port of a URL.
+func serverOf(u *url.URL) string {
+	scheme, port := strings.ToLower(u.Scheme), u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[scheme]
+	}
+	return scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 func httpAuth(opts *fluxgit.AuthOptions) transport.AuthMethod {
@@ -115,6 +155,9 @@ func tlsConfig(opts *fluxgit.AuthOptions) (*tls.Config, error) {
 // which it reads no more than a sentence, and remembers what went wrong.
 type tripper struct {
 	next http.RoundTripper
+	// branch is the only reference that is let through.
+	branch string
+	meter  *meter
 
 	mu     sync.Mutex
 	last   error
@@ -126,6 +169,7 @@ func (t *tripper) begin() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.last = nil
+	t.meter.begin()
 }
 
 func (t *tripper) fault() error {
@@ -147,7 +191,20 @@ func (t *tripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	t.bodies = append(t.bodies, res.Body)
+	res.Body = t.bounded(req, res.Body)
 	return res, nil
+}
+
+// bounded is a body of which no more is read than is taken from any server.
+func (t *tripper) bounded(req *http.Request, body io.ReadCloser) io.ReadCloser {
+	var r io.Reader = &metered{r: body, meter: t.meter}
+	if strings.HasSuffix(req.URL.Path, "/info/refs") {
+		r = &advertised{r: body, branch: t.branch, meter: t.meter}
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{r, body}
 }
 
 // settle reads answers to their end, which go-git leaves open: the connection can be used again, and a server is not

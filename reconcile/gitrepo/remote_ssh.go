@@ -53,7 +53,12 @@ func (r *remote) overSSH(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL, 
 		HostKeyCallback: known.HostKeyCallback(), HostKeyAlgorithms: known.HostKeyAlgorithms(addr),
 	}
 	open := func(ctx context.Context, service string) (*sshSession, error) {
-		return openSSH(ctx, addr, config, proxy, service+" "+quoted(u.Path))
+		r.meter.begin()
+		s, err := openSSH(ctx, addr, config, proxy, service+" "+quoted(u.Path))
+		if err == nil {
+			s.branch, s.meter = r.branch.String(), r.meter
+		}
+		return s, err
 	}
 	r.upload = func(ctx context.Context) (transport.UploadPackSession, error) {
 		return open(ctx, transport.UploadPackServiceName)
@@ -170,6 +175,9 @@ type sshSession struct {
 	stderr  capped
 	refs    *packp.AdvRefs
 	release func() bool
+	// branch is the only reference that is let through.
+	branch string
+	meter  *meter
 }
 
 func (s *sshSession) start(addr string, config *ssh.ClientConfig, command string) error {
@@ -202,7 +210,7 @@ func (s *sshSession) AdvertisedReferencesContext(context.Context) (*packp.AdvRef
 		return s.refs, nil
 	}
 	ar := packp.NewAdvRefs()
-	if err := ar.Decode(s.out); err != nil && !errors.Is(err, packp.ErrEmptyAdvRefs) {
+	if err := ar.Decode(&advertised{r: s.out, branch: s.branch, meter: s.meter}); err != nil && !errors.Is(err, packp.ErrEmptyAdvRefs) {
 		return nil, s.said(err)
 	}
 	transport.FilterUnsupportedCapabilities(ar.Capabilities)
@@ -249,7 +257,7 @@ func (s *sshSession) UploadPack(_ context.Context, req *packp.UploadPackRequest)
 		return nil, s.said(err)
 	}
 	res := packp.NewUploadPackResponse(req)
-	if err := res.Decode(io.NopCloser(s.out)); err != nil {
+	if err := res.Decode(io.NopCloser(&metered{r: s.out, meter: s.meter})); err != nil {
 		return nil, s.said(err)
 	}
 	return res, nil
@@ -263,7 +271,7 @@ func (s *sshSession) ReceivePack(_ context.Context, req *packp.ReferenceUpdateRe
 	if err := s.in.Close(); err != nil {
 		return nil, s.said(err)
 	}
-	out := s.out
+	var out io.Reader = &metered{r: s.out, meter: s.meter}
 	if req.Capabilities.Supports(capability.Sideband64k) {
 		d := sideband.NewDemuxer(sideband.Sideband64k, out)
 		d.Progress = req.Progress

@@ -1,0 +1,65 @@
+package reconcile
+
+import "errors"
+
+// FaultKind is what a peer's refusal is about. Code decides by it, and people read the sentence.
+type FaultKind string
+
+// The kinds of faults of a Git server.
+const (
+	// FaultUnauthorized: the server does not accept the credentials, or asks for some (401, an SSH key).
+	FaultUnauthorized FaultKind = "Unauthorized"
+	// FaultForbidden: the credentials may not do this (403).
+	FaultForbidden FaultKind = "Forbidden"
+	// FaultNotFound: there is no such repository or branch, or it is shown to nobody without access (404).
+	FaultNotFound FaultKind = "NotFound"
+	// FaultProxy: the proxy in between does not accept the credentials (407).
+	FaultProxy FaultKind = "Proxy"
+	// FaultConnection: the other side is not who it should be, or what is written down to reach it does not fit.
+	FaultConnection FaultKind = "Connection"
+	// FaultRedirected: the server sends its clients to another origin.
+	FaultRedirected FaultKind = "Redirected"
+	// FaultTooLarge: the server sends more than is taken from any.
+	FaultTooLarge FaultKind = "TooLarge"
+	// FaultQuota: a disk is full, the server's or Backstop's own.
+	FaultQuota FaultKind = "Quota"
+	// FaultReadOnly: the server takes nothing from anybody for now.
+	FaultReadOnly FaultKind = "ReadOnly"
+	// FaultLostRace: somebody else pushed first.
+	FaultLostRace FaultKind = "LostRace"
+	// FaultWantsPullRequest: the branch takes a pull request and no push.
+	FaultWantsPullRequest FaultKind = "WantsPullRequest"
+	// FaultDeclined: a hook or a rule of the server wants that a person changes something.
+	FaultDeclined FaultKind = "Declined"
+)
+
+// Heals says whether the fault may be gone at another time, although nothing in Git changed: access comes back with a
+// new Secret, a new source, or by itself.
+func (k FaultKind) Heals() bool {
+	switch k {
+	case FaultUnauthorized, FaultForbidden, FaultNotFound, FaultProxy, FaultConnection, FaultRedirected, FaultTooLarge,
+		FaultQuota, FaultReadOnly:
+		return true
+	case FaultLostRace, FaultWantsPullRequest, FaultDeclined:
+	}
+	return false
+}
+
+// RefuseAs makes a refusal of a kind from a sentence.
+func RefuseAs(kind FaultKind, format string, args ...any) error {
+	err := Refuse(format, args...)
+	var r *Refusal
+	if errors.As(err, &r) {
+		r.Kind = kind
+	}
+	return err
+}
+
+// KindOf is the kind of the refusal in an error; empty where there is none.
+func KindOf(err error) FaultKind {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r.Kind
+	}
+	return ""
+}

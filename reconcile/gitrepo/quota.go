@@ -1,0 +1,156 @@
+package gitrepo
+
+import (
+	"cmp"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+const (
+	// maxMirror is how many bytes one mirror may take before it is cloned afresh.
+	maxMirror = 512 << 20
+	// maxDisk is how many bytes all mirrors may take where nothing else is said.
+	maxDisk = 1536 << 20
+)
+
+// room is how many bytes a pack may bring into a folder of a mirror. Where the disk is short, mirrors that nobody uses
+// are removed, those of sources that were deleted first: they are clones, and come again when they are asked for.
+func (g *Mirrors) room(m *mirror, dir string) (int64, error) {
+	g.quota.Lock()
+	defer g.quota.Unlock()
+	free := g.options.MaxDisk - sizeOf(g.dir)
+	for _, name := range g.idle(m) {
+		if free >= maxPack {
+			break
+		}
+		freed := g.evict(name)
+		if free += freed; freed > 0 {
+			g.options.Log.Info("a mirror is removed to make room", "folder", name, "bytes", freed)
+		}
+	}
+	room := min(maxPack, free)
+	if dir == m.repo() {
+		room = min(room, maxMirror-sizeOf(dir))
+	}
+	if room <= 0 {
+		return 0, reconcile.RefuseAs(reconcile.FaultQuota,
+			"the mirrors take all of the %d MiB that they may: give their volume more room", g.options.MaxDisk>>20)
+	}
+	return room, nil
+}
+
+// full says whether the mirror has no room to grow and has to be cloned afresh.
+func (m *mirror) full() bool { return m.objects != nil && sizeOf(m.repo()) >= maxMirror }
+
+// idle are the folders of all other mirrors: those that no source was asked for, then by when they were used last.
+func (g *Mirrors) idle(but *mirror) []string {
+	entries, err := os.ReadDir(g.dir)
+	if err != nil {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	used := map[string]time.Time{}
+	for _, m := range g.mirrors {
+		// What is in use is not read: it is the newest.
+		select {
+		case m.lock <- struct{}{}:
+			used[filepath.Base(m.dir)] = m.used
+			<-m.lock
+		default:
+			used[filepath.Base(m.dir)] = time.Time{}.AddDate(9999, 0, 0)
+		}
+	}
+	var out []string
+	for _, e := range entries {
+		if e.IsDir() && e.Name() != filepath.Base(but.dir) {
+			out = append(out, e.Name())
+		}
+	}
+	slices.SortStableFunc(out, func(a, b string) int {
+		return cmp.Or(used[a].Compare(used[b]), cmp.Compare(a, b))
+	})
+	return out
+}
+
+// evict removes what is in a mirror's folder, unless somebody works with it. It gives how many bytes that freed.
+func (g *Mirrors) evict(name string) int64 {
+	dir := filepath.Join(g.dir, name)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, m := range g.mirrors {
+		if m.dir != dir {
+			continue
+		}
+		select {
+		case m.lock <- struct{}{}:
+			defer m.release()
+			m.forget()
+		default:
+			return 0
+		}
+	}
+	size := sizeOf(dir)
+	if err := os.RemoveAll(dir); err != nil {
+		return size - sizeOf(dir)
+	}
+	return size
+}
+
+// sizeOf is how many bytes the files below a folder have.
+func sizeOf(dir string) (n int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil
+		}
+		if info, err := d.Info(); err == nil {
+			n += info.Size()
+		}
+		return nil
+	})
+	return n
+}
+
+const (
+	// minRest and maxRest are how long a server that sent too much is left alone, the first time and in the end.
+	minRest, maxRest = time.Minute, time.Hour
+)
+
+// rest leaves a server alone that sent more than is taken from any: each further time longer, until what it is reached
+// by changes.
+type rest struct {
+	key   string
+	until time.Time
+	last  time.Duration
+	err   error
+}
+
+// now gives the fault of which the rest is, while it lasts.
+func (r *rest) now(key string, now time.Time) error {
+	if r.err == nil || r.key != key || !now.Before(r.until) {
+		return nil
+	}
+	left := r.until.Sub(now).Round(time.Second)
+	return &reconcile.RetryAfter{After: r.until.Sub(now), Err: fmt.Errorf("%w (it is left alone for %s)", r.err, left)}
+}
+
+// after takes the end of an operation down.
+func (r *rest) after(key string, now time.Time, err error) {
+	if reconcile.KindOf(err) != reconcile.FaultTooLarge {
+		if err == nil {
+			*r = rest{}
+		}
+		return
+	}
+	if r.key != key {
+		*r = rest{key: key}
+	}
+	r.last = min(max(2*r.last, minRest), maxRest)
+	r.until, r.err = now.Add(r.last), err
+}
