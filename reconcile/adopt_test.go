@@ -78,7 +78,7 @@ func checkAdopted(t *testing.T, m *model, key Key) {
 	if err != nil || r == nil {
 		t.Fatalf("no Rollback: %v", err)
 	}
-	if !holds(&r.Status) || Phase(&r.Status) != string(v1alpha1.ResultVerified) || len(m.records) != 1 {
+	if !r.Status.HoldStands() || r.Status.PhaseNow() != string(v1alpha1.ResultVerified) || len(m.records) != 1 {
 		t.Errorf("the hold is not adopted once:\n%s", m.story())
 	}
 }

@@ -13,7 +13,7 @@ func TestAskingPeopleSaysUntilWhenAndWhy(t *testing.T) {
 	if got.Do != DoWait || got.Asked == nil {
 		t.Fatalf("got %s, asked %v", got.Do, got.Asked)
 	}
-	want := firstSeen(&w.Form.Status).Add(w.Policy.Grace + time.Hour)
+	want := w.Form.Status.FirstSeen().Add(w.Policy.Grace + time.Hour)
 	if !got.Asked.Until.Equal(new(v1alpha1.NewTime(want))) || len(got.Asked.Because) == 0 ||
 		got.Asked.Because[0] != "the policy asks for an approval" {
 		t.Errorf("asked %+v, want until %s, because the policy asks for an approval", got.Asked, want)

@@ -97,7 +97,7 @@ func (e *Engine) policyNow(ctx context.Context, form *v1alpha1.Rollback, read *r
 		read.policies[ns], read.labels[ns] = all, labels
 	}
 	w := &World{Form: *form, Sighting: Sighting{Failures: form.Status.Failures, Labels: map[string]map[string]string{}}}
-	workloads := workloadsOf(&form.Status)
+	workloads := form.Status.Workloads()
 	if !tellApart(read.policies[ns]) {
 		for _, wl := range workloads {
 			w.Sighting.Labels[wl.String()] = nil
@@ -119,7 +119,7 @@ func (e *Engine) resolve(w *World, all []v1alpha1.RollbackPolicy, nsLabels map[s
 	for _, labels := range w.Sighting.Labels {
 		subjects = append(subjects, Subject{Namespace: w.Form.Namespace, NamespaceLabels: nsLabels, Labels: labels})
 	}
-	if len(subjects) == 0 && holds(&w.Form.Status) {
+	if len(subjects) == 0 && w.Form.Status.HoldStands() {
 		subjects = append(subjects, Subject{Namespace: w.Form.Namespace, NamespaceLabels: nsLabels, AnyLabels: true})
 	}
 	out := Resolve(w.Form.Spec.Trigger, subjects, all, e.Home, e.Ceiling)

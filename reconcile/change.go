@@ -90,7 +90,7 @@ func (e *Engine) siblings(ctx context.Context, w *World, src Source, shared *bat
 		s := &o.Status
 		// An earlier form of the same image has ended, also where the list does not say so yet.
 		same := o.Namespace == w.Form.Namespace && o.Spec.Image == w.Form.Spec.Image
-		if same || Ended(s) || s.Verdict == nil || s.Verdict.Answer != v1alpha1.Approve || s.Change != nil {
+		if same || s.Ended() || s.Verdict == nil || s.Verdict.Answer != v1alpha1.Approve || s.Change != nil {
 			continue
 		}
 		if s.Suspect.Source == w.Form.Status.Suspect.Source && fresh(s.Target, w.Now) && e.pushedWith(ctx, w, o, src) {
@@ -139,7 +139,7 @@ func (e *Engine) revert(ctx context.Context, form v1alpha1.Rollback, shared *bat
 		Hold: true, Release: s.Verdict.Release, Permit: c.permit,
 		Since: c.now.Add(-max(c.cooldown, c.budget.Per)),
 	}
-	for _, wl := range workloadsOf(s) {
+	for _, wl := range s.Workloads() {
 		out.Workloads = append(out.Workloads, e.Cluster+"/"+form.Namespace+"/"+wl.String())
 	}
 	if !strings.HasPrefix(s.Verdict.By, v1alpha1.ByPolicy) {

@@ -95,7 +95,7 @@ func (c claim) restraint(b Branch) error {
 func (c claim) cooling(t Trail) error {
 	cluster, _, _ := strings.Cut(c.self, "/")
 	until := t.When.Add(c.cooldown)
-	for _, wl := range workloadsOf(&c.form.Status) {
+	for _, wl := range c.form.Status.Workloads() {
 		name := cluster + "/" + c.form.Namespace + "/" + wl.String()
 		if slices.Contains(t.Workloads, name) && c.now.Before(until) {
 			return &waitUntil{until, fmt.Sprintf("cooldown: %s was reverted by %s, the next revert may come at %s", wl,

@@ -35,7 +35,7 @@ func decide(w World) Step {
 		return Step{Do: DoWait, Wait: rest,
 			Why: "the hold of " + w.Form.Annotations[AdoptsAnnotation] + " in Git is being adopted"}
 	}
-	if Ended(s) && !decidedAfterExpiry(&w) {
+	if s.Ended() && !decidedAfterExpiry(&w) {
 		return atRest(&w)
 	}
 	if seen := unseen(s, w.Sighting.Failures); len(seen) > 0 && s.Verdict == nil {
@@ -71,7 +71,7 @@ func undecided(w *World) Step {
 		return end(w, v1alpha1.ResultRecovered, "the failure was gone before it could be recorded")
 	}
 	// Many failures heal by themselves within seconds.
-	if ends := firstSeen(s).Add(w.Policy.Grace); w.Now.Before(ends) && s.Suspect == nil {
+	if ends := s.FirstSeen().Add(w.Policy.Grace); w.Now.Before(ends) && s.Suspect == nil {
 		return Step{Do: DoWait, Wait: ends.Sub(w.Now), Until: ends,
 			Why: "grace period of " + shortDuration(w.Policy.Grace)}
 	}
@@ -126,7 +126,7 @@ func askAgain(s *v1alpha1.RollbackStatus) time.Time {
 	if newer(s) {
 		return s.Target.At.Time
 	}
-	lasted := s.Target.At.Sub(firstSeen(s))
+	lasted := s.Target.At.Sub(s.FirstSeen())
 	return s.Target.At.Add(min(max(lasted, proveSoonest), proveAgain))
 }
 
@@ -308,7 +308,7 @@ func atRest(w *World) Step {
 	if r, why := over(w); r != "" && s.Outcome.Result == v1alpha1.ResultExpired {
 		return end(w, r, "%s", why)
 	}
-	if !holds(s) {
+	if !s.HoldStands() {
 		return Step{Do: DoWait}
 	}
 	if w.Branch == nil {
@@ -393,7 +393,7 @@ func waitedFor(s *v1alpha1.RollbackStatus) string {
 
 func names(w *World) string {
 	var out []string
-	for _, wl := range workloadsOf(&w.Form.Status) {
+	for _, wl := range w.Form.Status.Workloads() {
 		out = append(out, wl.String())
 	}
 	if len(out) > 3 {

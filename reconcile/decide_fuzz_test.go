@@ -113,7 +113,7 @@ func FuzzDecide(f *testing.F) {
 			if s.Verdict == nil || s.Verdict.Answer != v1alpha1.Approve {
 				t.Errorf("%x: %s without a verdict", set, step.Do)
 			}
-			if Ended(s) {
+			if s.Ended() {
 				t.Errorf("%x: %s of an ended form", set, step.Do)
 			}
 		case DoVerdict:
@@ -134,7 +134,7 @@ func FuzzDecide(f *testing.F) {
 				t.Errorf("%x: recovered after the verdict", set)
 			}
 		case DoLift, DoReleased:
-			if !holds(s) || !Ended(s) {
+			if !s.HoldStands() || !s.Ended() {
 				t.Errorf("%x: %s of a form that holds nothing or has not ended", set, step.Do)
 			}
 		case DoUnstick:

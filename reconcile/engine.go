@@ -169,7 +169,7 @@ func (e *Engine) refused(ctx context.Context, w *World, step Step, why string) e
 	if step.Do == DoSuspect {
 		result = v1alpha1.ResultSourceNotFound
 	}
-	if Ended(&form.Status) {
+	if form.Status.Ended() {
 		form.Status.Waiting = waitingFor(form, "the hold stands: "+why, nil, e.Now())
 	} else {
 		if err := e.fillOutcome(ctx, w, end(w, result, "%s", why), form); err != nil {

@@ -28,7 +28,7 @@ func (e *Engine) fillWaiting(_ context.Context, w *World, step Step, form *v1alp
 	if form.Status.Waiting != nil && step.Asked != nil {
 		form.Status.Waiting.Asked = step.Asked
 	}
-	if form.Status.Verdict == nil && !Ended(&form.Status) && w.Sighting.Pods != nil {
+	if form.Status.Verdict == nil && !form.Status.Ended() && w.Sighting.Pods != nil {
 		form.Status.Pods = w.Sighting.Pods
 	}
 	return nil

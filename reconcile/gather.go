@@ -21,7 +21,7 @@ func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error)
 	}
 	var known []v1alpha1.Workload
 	if form != nil {
-		known = workloadsOf(&form.Status)
+		known = form.Status.Workloads()
 	}
 	sighting, err := g.pods(func() (Sighting, error) { return e.Pods.Failing(ctx, key, known) })
 	if err != nil {
@@ -38,7 +38,7 @@ func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error)
 		return nil, nil
 	case form == nil:
 		return w, nil
-	case len(fresh) > 0 && Ended(&form.Status) && !decidedAfterExpiry(&World{Form: *form}):
+	case len(fresh) > 0 && form.Status.Ended() && !decidedAfterExpiry(&World{Form: *form}):
 		// An ended form covers its failures; these are others, so the next ordinal is opened.
 		w.Form.Annotations = form.Annotations
 		return w, nil
@@ -56,7 +56,7 @@ func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error)
 
 // looks says whether the branch can still tell the form anything.
 func looks(s *v1alpha1.RollbackStatus) bool {
-	return !Ended(s) || s.Outcome.Result == v1alpha1.ResultExpired || holds(s)
+	return !s.Ended() || s.Outcome.Result == v1alpha1.ResultExpired || s.HoldStands()
 }
 
 // gatherGit reads what the source, the branch, Flux and the registry say once a suspect is known.
@@ -73,7 +73,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	}
 	w.ReadOnly = origin.Source.ReadOnly
 	since := w.Now.Add(-max(w.Policy.Cooldown, w.Budget.Per))
-	if Ended(s) && s.Change != nil {
+	if s.Ended() && s.Change != nil {
 		// What must not be lifted for may have failed before what is held now.
 		since = s.Change.At.Add(-failedWithin)
 	}
@@ -83,7 +83,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	}
 	w.Branch = &branch
 	switch {
-	case Ended(s) && s.Change != nil:
+	case s.Ended() && s.Change != nil:
 		w.Election, err = e.election(ctx, w, origin)
 	case s.Request != nil && s.Landed != nil:
 		contains := func(tip, commit string) (bool, error) { return e.Git.Contains(ctx, origin.Source, tip, commit) }
@@ -103,7 +103,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 // PolicyOf resolves what the policies say about a Rollback now. People wait for it: it goes by what the record names,
 // and asks neither pods nor Git.
 func (e *Engine) PolicyOf(ctx context.Context, form *v1alpha1.Rollback) (Policy, error) {
-	labels, err := e.Pods.Labels(ctx, form.Namespace, workloadsOf(&form.Status))
+	labels, err := e.Pods.Labels(ctx, form.Namespace, form.Status.Workloads())
 	if err != nil {
 		return Policy{}, fmt.Errorf("read the workloads: %w", err)
 	}

@@ -37,7 +37,7 @@ func judge(w *World) Step {
 			asks[0] += " (" + w.Policy.Why + ")"
 		}
 	}
-	deadline := firstSeen(s).Add(w.Policy.Grace + w.Policy.Approval)
+	deadline := s.FirstSeen().Add(w.Policy.Grace + w.Policy.Approval)
 	if !w.Now.Before(deadline) {
 		return end(w, v1alpha1.ResultExpired, "nobody decided in %s; it can still be approved or rejected. Asked because %s",
 			shortDuration(w.Policy.Approval), strings.Join(asks, "; "))
@@ -145,7 +145,7 @@ func needsPerson(w *World) []string {
 	if by := byHandBy(s); by != "" {
 		ask("%s", by)
 	}
-	for _, c := range causes(s) {
+	for _, c := range s.Causes() {
 		if !c.ImageFault() && c != v1alpha1.CauseDrift {
 			ask("the cause is %s, which need not be the image's fault", c)
 		}

@@ -90,7 +90,7 @@ func mayBeSibling(suspect *v1alpha1.Suspect, o *v1alpha1.Rollback) bool {
 
 // waitsToPush says whether a policy allows a revert that was not pushed yet.
 func waitsToPush(s *v1alpha1.RollbackStatus) bool {
-	return !Ended(s) && s.Change == nil && s.Verdict != nil && s.Verdict.Answer == v1alpha1.Approve &&
+	return !s.Ended() && s.Change == nil && s.Verdict != nil && s.Verdict.Answer == v1alpha1.Approve &&
 		strings.HasPrefix(s.Verdict.By, v1alpha1.ByPolicy)
 }
 

@@ -14,10 +14,10 @@ import (
 func describe(r *v1alpha1.Rollback, now time.Time) {
 	s := &r.Status
 	s.ObservedGeneration = r.Generation
-	s.Phase = Phase(s)
+	s.Phase = s.PhaseNow()
 	ready := metav1.Condition{Type: "Ready", ObservedGeneration: r.Generation, LastTransitionTime: metav1.NewTime(now)}
 	switch {
-	case !Ended(s):
+	case !s.Ended():
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionUnknown, "Progressing", progress(r)
 		setCondition(s, metav1.Condition{Type: "Reconciling", Status: metav1.ConditionTrue, Reason: "Progressing",
 			Message: ready.Message, ObservedGeneration: r.Generation, LastTransitionTime: ready.LastTransitionTime})
@@ -56,7 +56,7 @@ func progress(r *v1alpha1.Rollback) string {
 	if w := r.Status.Waiting; w != nil && w.Why != "" {
 		return w.Why
 	}
-	return fmt.Sprintf("%s: %s", Phase(&r.Status), r.Spec.Image)
+	return fmt.Sprintf("%s: %s", r.Status.PhaseNow(), r.Spec.Image)
 }
 
 // waitingFor keeps since while the reason stays the same, so that a status that says nothing new is not written. What
@@ -72,11 +72,11 @@ func waitingFor(r *v1alpha1.Rollback, why string, until *v1alpha1.Time, now time
 	if old == nil {
 		return out
 	}
-	verifying := r.Status.Request != nil && !Ended(&r.Status)
+	verifying := r.Status.Request != nil && !r.Status.Ended()
 	if verifying && until == nil {
 		out.Until = old.Until
 	}
-	if r.Status.Verdict == nil && !Ended(&r.Status) {
+	if r.Status.Verdict == nil && !r.Status.Ended() {
 		out.Asked = old.Asked
 	}
 	if old.Why != why {

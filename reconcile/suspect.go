@@ -11,7 +11,7 @@ import (
 
 // fillSuspect maps the failing workloads to their source and blames the commit that brought the image in.
 func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
-	workloads := workloadsOf(&form.Status)
+	workloads := form.Status.Workloads()
 	seen := map[Root]bool{}
 	var source, pushes types.NamespacedName
 	var refusal error

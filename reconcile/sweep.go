@@ -43,21 +43,16 @@ func (e *Engine) Sweep(ctx context.Context, keep time.Duration) error {
 // forget deletes a Rollback whose time is over, but not while pods fail or a hold stands.
 func (e *Engine) forget(ctx context.Context, r *v1alpha1.Rollback, keep time.Duration) error {
 	s := &r.Status
-	if !Ended(s) || e.Now().Sub(s.Outcome.At.Time) < keep || holds(s) {
+	if !s.Ended() || e.Now().Sub(s.Outcome.At.Time) < keep || s.HoldStands() {
 		return nil
 	}
 	key := Key{Namespace: r.Namespace, Image: r.Spec.Image}
-	sighting, err := e.Pods.Failing(ctx, key, workloadsOf(s))
+	sighting, err := e.Pods.Failing(ctx, key, s.Workloads())
 	if err != nil || len(sighting.Failures) > 0 {
 		return err
 	}
 	e.Log.Info("forgotten", "rollback", r.Namespace+"/"+r.Name, "ended", s.Outcome.At.UTC().Format(time.RFC3339))
 	return e.Records.Delete(ctx, r)
-}
-
-// holds says whether the form's hold stands, as far as the form knows.
-func holds(s *v1alpha1.RollbackStatus) bool {
-	return s.Change != nil && s.Change.Hold != "" && s.Release == nil
 }
 
 // adoptHolds opens a Rollback for every hold of a policy of this cluster that no Rollback knows.
@@ -90,11 +85,11 @@ func (e *Engine) adoptHolds(ctx context.Context, o Origin, all []v1alpha1.Rollba
 func knownHold(all []v1alpha1.Rollback, h Hold) bool {
 	return slices.ContainsFunc(all, func(r v1alpha1.Rollback) bool {
 		s := &r.Status
-		if !Ended(s) {
+		if !s.Ended() {
 			// What is under way may be about to write, or to save, this very hold.
 			return s.Suspect != nil && slices.Contains(markersOf(s.Suspect), h.Policy)
 		}
-		return holds(s) && slices.Contains(s.Change.Policies, h.Policy) &&
+		return s.HoldStands() && slices.Contains(s.Change.Policies, h.Policy) &&
 			slices.ContainsFunc(s.Suspect.Nodes, func(n v1alpha1.Node) bool {
 				return n.File == h.File && n.Pointer == h.Pointer
 			})

@@ -81,7 +81,7 @@ func (e *Engine) question(ctx context.Context, form *v1alpha1.Rollback, image st
 		return Question{}, fmt.Errorf("read how to ask the registry: %w", err)
 	}
 	return Question{
-		Image: image, Platforms: e.platforms(s), Access: access, Deep: slices.Contains(causes(s), v1alpha1.CauseBlobMissing),
+		Image: image, Platforms: e.platforms(s), Access: access, Deep: slices.Contains(s.Causes(), v1alpha1.CauseBlobMissing),
 	}, nil
 }
 

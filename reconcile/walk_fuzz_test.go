@@ -165,7 +165,7 @@ func (m *model) invariants(t *testing.T, budget Budget) {
 		}
 		for _, c := range m.branch {
 			if c.trail != nil && c.trail.Kind == TrailRevert && slices.Contains(c.trail.Rollbacks, "a/develop/"+r.Name) &&
-				Ended(&r.Status) {
+				r.Status.Ended() {
 				t.Fatalf("%s ended without knowing its own revert %s\n%s", r.Name, c.id, m.story())
 			}
 		}

@@ -188,7 +188,7 @@ func (m *model) Open(context.Context) ([]v1alpha1.Rollback, error) {
 	}
 	var out []v1alpha1.Rollback
 	for _, name := range slices.Sorted(maps.Keys(m.records)) {
-		if r := m.records[name]; !Ended(&r.Status) {
+		if r := m.records[name]; !r.Status.Ended() {
 			out = append(out, *r.DeepCopy())
 		}
 	}
@@ -294,7 +294,7 @@ func (m *model) story() string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.records)) {
 		r := m.records[name]
-		out += fmt.Sprintf("%s %s: %s waiting=%+v outcome=%+v change=%+v\n", r.Name, r.Spec.Image, Phase(&r.Status), r.Status.Waiting,
+		out += fmt.Sprintf("%s %s: %s waiting=%+v outcome=%+v change=%+v\n", r.Name, r.Spec.Image, r.Status.PhaseNow(), r.Status.Waiting,
 			r.Status.Outcome, r.Status.Change)
 	}
 	return out

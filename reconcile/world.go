@@ -113,36 +113,6 @@ type Step struct {
 	By string
 }
 
-// Ended says whether the form has come to its end. An expired one that was decided after all goes on.
-func Ended(s *v1alpha1.RollbackStatus) bool {
-	return s.Outcome != nil && (s.Outcome.Result != v1alpha1.ResultExpired || s.Verdict == nil)
-}
-
-// Phase is the first blank, or how the form ended.
-func Phase(s *v1alpha1.RollbackStatus) string {
-	switch {
-	case Ended(s):
-		return string(s.Outcome.Result)
-	case len(s.Failures) == 0:
-		return "Seen"
-	case s.Suspect == nil:
-		return "Blaming"
-	case s.Target == nil:
-		return "Proving"
-	case s.Verdict == nil:
-		return "Deciding"
-	case s.Verdict.Answer == v1alpha1.Reject:
-		return "Restoring"
-	case s.Change == nil:
-		return "Reverting"
-	case s.Landed == nil:
-		return "Landing"
-	case s.Request == nil:
-		return "Requesting"
-	}
-	return "Verifying"
-}
-
 // standing is what the tip says of the suspect's nodes.
 type standing struct {
 	bad, target, other, held int
@@ -196,17 +166,6 @@ func trailOf(w *World) (Trail, bool) {
 	return Trail{}, false
 }
 
-// firstSeen is when the oldest failure was first seen.
-func firstSeen(s *v1alpha1.RollbackStatus) time.Time {
-	var first time.Time
-	for _, f := range s.Failures {
-		if first.IsZero() || f.Since.Time.Before(first) {
-			first = f.Since.Time
-		}
-	}
-	return first
-}
-
 // covers says whether the form already knows a failure: the same revision of the same workload and container.
 func covers(s *v1alpha1.RollbackStatus, f v1alpha1.Failure) bool {
 	return slices.ContainsFunc(s.Failures, func(o v1alpha1.Failure) bool { return sameFailure(o, f) })
@@ -242,26 +201,4 @@ func saysMore(now, before v1alpha1.Cause) bool {
 		return false
 	}
 	return before == v1alpha1.CauseUnknown || now.ImageFault()
-}
-
-// workloadsOf are the workloads of the failures, each once.
-func workloadsOf(s *v1alpha1.RollbackStatus) []v1alpha1.Workload {
-	var out []v1alpha1.Workload
-	for _, f := range s.Failures {
-		if !slices.Contains(out, f.Workload) {
-			out = append(out, f.Workload)
-		}
-	}
-	return out
-}
-
-// causes are the distinct causes of the failures.
-func causes(s *v1alpha1.RollbackStatus) []v1alpha1.Cause {
-	var out []v1alpha1.Cause
-	for _, f := range s.Failures {
-		if !slices.Contains(out, f.Cause) {
-			out = append(out, f.Cause)
-		}
-	}
-	return out
 }

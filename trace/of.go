@@ -58,7 +58,7 @@ func (v *view) records() []string {
 	var out []string
 	for i := range v.Rollbacks {
 		r := &v.Rollbacks[i]
-		if reconcile.Ended(&r.Status) || !v.concerns(r) {
+		if r.Status.Ended() || !v.concerns(r) {
 			continue
 		}
 		said := ""
@@ -67,7 +67,7 @@ func (v *view) records() []string {
 				said = ": " + c.Message
 			}
 		}
-		out = append(out, fmt.Sprintf("Rollback %s is %s%s", r.Name, reconcile.Phase(&r.Status), said))
+		out = append(out, fmt.Sprintf("Rollback %s is %s%s", r.Name, r.Status.PhaseNow(), said))
 	}
 	return out
 }

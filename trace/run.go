@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/watcher/classify"
 	"github.com/backstop-dev/backstop/watcher/drift"
@@ -127,7 +126,7 @@ func (v *view) restore() string {
 func (v *view) driftRecord() string {
 	for i := range v.Rollbacks {
 		r := &v.Rollbacks[i]
-		if r.Spec.Trigger == v1alpha1.TriggerDrift && !reconcile.Ended(&r.Status) && v.concerns(r) {
+		if r.Spec.Trigger == v1alpha1.TriggerDrift && !r.Status.Ended() && v.concerns(r) {
 			return r.Name
 		}
 	}
@@ -273,7 +272,7 @@ func (v *view) takeBack(image string) string {
 	for i := range v.Rollbacks {
 		r := &v.Rollbacks[i]
 		w := r.Status.Waiting
-		if w != nil && w.Asked != nil && !reconcile.Ended(&r.Status) && r.Spec.Image == image && v.concerns(r) {
+		if w != nil && w.Asked != nil && !r.Status.Ended() && r.Spec.Image == image && v.concerns(r) {
 			return fmt.Sprintf("approve the revert: backstop approve %s -n %s", r.Name, v.Namespace)
 		}
 	}

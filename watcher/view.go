@@ -23,7 +23,7 @@ func (w *Watcher) Open(context.Context) ([]v1alpha1.Rollback, error) {
 	}
 	var out []v1alpha1.Rollback
 	for _, r := range w.rollbacks() {
-		if !reconcile.Ended(&r.Status) {
+		if !r.Status.Ended() {
 			out = append(out, *r.DeepCopy())
 		}
 	}

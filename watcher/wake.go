@@ -50,11 +50,7 @@ func keyOf(r *v1alpha1.Rollback) reconcile.Key {
 
 // open says that something is still to be done: it has not ended, or a hold of its stands.
 func open(r *v1alpha1.Rollback) bool {
-	return !reconcile.Ended(&r.Status) || holds(r)
-}
-
-func holds(r *v1alpha1.Rollback) bool {
-	return r.Status.Change != nil && r.Status.Change.Hold != "" && r.Status.Release == nil
+	return !r.Status.Ended() || r.Status.HoldStands()
 }
 
 // concerns names the objects whose change may take an open Rollback further: the workloads that fail, the Flux
@@ -75,7 +71,7 @@ func concerns(r *v1alpha1.Rollback) []string {
 			add(v1alpha1.ObjectRef{Kind: kindImagePolicy, Namespace: ns, Name: name})
 		}
 	}
-	rests := reconcile.Ended(&r.Status)
+	rests := r.Status.Ended()
 	for _, f := range r.Status.Failures {
 		if rests {
 			break

@@ -275,7 +275,7 @@ func (w *Watcher) wakeConcerned(kind string) func(metav1.Object) {
 	return func(o metav1.Object) {
 		ref := v1alpha1.ObjectRef{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}
 		for _, r := range w.indexed(byName, ref.String()) {
-			if kind != kindImagePolicy && reconcile.Ended(&r.Status) {
+			if kind != kindImagePolicy && r.Status.Ended() {
 				w.queue.Rest(keyOf(r), restLook)
 				continue
 			}

@@ -64,7 +64,7 @@ func (w *Watcher) walk(ctx context.Context, walker Walker, key reconcile.Key) {
 func (w *Watcher) rests(key reconcile.Key) bool {
 	all := w.indexed(byKey, key.String())
 	for _, r := range all {
-		if !reconcile.Ended(&r.Status) {
+		if !r.Status.Ended() {
 			return false
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/reconcile"
 )
 
 func approveCommand(std streams) *cobra.Command {
@@ -98,8 +97,8 @@ image again: if that is still the failing one, it comes back.`,
 				case s.Release != nil:
 					return fmt.Errorf("rollback/%s: the hold was lifted by %s at %s", rb.Name, s.Release.By,
 						s.Release.At.UTC().Format(time.RFC3339))
-				case !reconcile.Ended(s):
-					return fmt.Errorf("rollback/%s is still under way (%s): release it when it has ended", rb.Name, reconcile.Phase(s))
+				case !s.Ended():
+					return fmt.Errorf("rollback/%s is still under way (%s): release it when it has ended", rb.Name, s.PhaseNow())
 				}
 				if rb.Spec.ReleaseHold == nil {
 					rb.Spec.ReleaseHold = d

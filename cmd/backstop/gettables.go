@@ -12,7 +12,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/reconcile"
 )
 
 // table says which objects a list shows, and how a line of it reads.
@@ -101,14 +100,11 @@ func rollbackRow(o client.Object, now time.Time) ([]string, []string) {
 	if s.Change != nil {
 		revert = short(s.Change.Commit)
 	}
-	return []string{r.Name, string(r.Spec.Trigger), r.Spec.Image, reconcile.Phase(s), back,
+	return []string{r.Name, string(r.Spec.Trigger), r.Spec.Image, s.PhaseNow(), back,
 		age(r.CreationTimestamp.Time, now), readyMessage(s.Conditions)}, []string{suspect, revert}
 }
 
-func holds(o client.Object) bool {
-	s := &o.(*v1alpha1.Rollback).Status
-	return s.Change != nil && s.Change.Hold != "" && s.Release == nil
-}
+func holds(o client.Object) bool { return o.(*v1alpha1.Rollback).Status.HoldStands() }
 
 func holdRow(o client.Object, now time.Time) ([]string, []string) {
 	r := o.(*v1alpha1.Rollback)

@@ -3,7 +3,6 @@ package card
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/slack-go/slack"
 	"github.com/slack-go/slack/slackutilsx"
@@ -76,7 +75,7 @@ func podsField(s *v1alpha1.RollbackStatus) string {
 	if len(s.Failures) == 0 {
 		return ""
 	}
-	since := "since " + clock(firstSeen(s))
+	since := "since " + clock(s.FirstSeen())
 	why := because(s)
 	if s.Pods == nil {
 		return joinNonEmpty(" · ", why, since)
@@ -131,7 +130,7 @@ func commitField(f Facts) string {
 	}
 	if !s.When.IsZero() {
 		out += "\n" + date(s.When.Time)
-		if first := firstSeen(&f.Rollback.Status); first.After(s.When.Time) {
+		if first := f.Rollback.Status.FirstSeen(); first.After(s.When.Time) {
 			out += ", " + lasted(first.Sub(s.When.Time)) + " before " + what(f.Rollback)
 		}
 	}
@@ -183,16 +182,6 @@ func kubelet(s *v1alpha1.RollbackStatus) string {
 		}
 	}
 	return ""
-}
-
-func firstSeen(s *v1alpha1.RollbackStatus) time.Time {
-	var first time.Time
-	for _, f := range s.Failures {
-		if first.IsZero() || f.Since.Time.Before(first) {
-			first = f.Since.Time
-		}
-	}
-	return first
 }
 
 func joinNonEmpty(sep string, parts ...string) string {

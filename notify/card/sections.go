@@ -172,7 +172,7 @@ func record(f Facts) string {
 		lines = append(lines, pushed(f))
 	}
 	took := "*Ended* " + date(s.Outcome.At.Time)
-	if first := firstSeen(s); s.Outcome.At.After(first) && !first.IsZero() {
+	if first := s.FirstSeen(); s.Outcome.At.After(first) && !first.IsZero() {
 		since := " after the first failure"
 		if r.Spec.Trigger == v1alpha1.TriggerDrift {
 			since = " after " + what(r)

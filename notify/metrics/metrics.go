@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/reconcile"
 )
 
 // Metrics is a Teller and a prometheus.Collector.
@@ -74,10 +73,10 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	phases, holds, oldest := map[string]int{}, map[string]int{}, map[string]time.Duration{}
 	for _, r := range m.list() {
 		s := &r.Status
-		if !reconcile.Ended(s) {
-			phases[reconcile.Phase(s)]++
+		if !s.Ended() {
+			phases[s.PhaseNow()]++
 		}
-		if s.Change != nil && s.Change.Hold != "" && s.Release == nil {
+		if s.HoldStands() {
 			holds[r.Namespace]++
 			oldest[r.Namespace] = max(oldest[r.Namespace], m.now().Sub(s.Change.At.Time))
 		}

@@ -69,7 +69,7 @@ func (r *Records) Latest(ctx context.Context, key reconcile.Key) (*v1alpha1.Roll
 			return known, nil
 		case next.Spec.Image != key.Image || reconcile.Ordinal(next) != n:
 			return r.list(ctx, key)
-		case !reconcile.Ended(&next.Status):
+		case !next.Status.Ended():
 			return next, nil
 		}
 		known = next

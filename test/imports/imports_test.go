@@ -29,7 +29,6 @@ var allowed = map[string][]string{
 	"internal/":          {},
 	"notify":             {},
 	"notify/":            {"notify", "notify/card"},
-	"notify/metrics":     {"reconcile"}, // counts records by the phases that reconcile names
 	"reconcile":          {},
 	"reconcile/":         {"reconcile"}, // an adapter knows the ports, and no other adapter
 	"reconcile/flux":     {"reconcile", "reconcile/kube"},

@@ -1,0 +1,76 @@
+package v1alpha1
+
+import (
+	"slices"
+	"time"
+)
+
+// What a Rollback means stands here once, for whoever reads it: the engine, cards, commands, metrics.
+
+// Ended says whether the Rollback has come to its end. An expired one that was decided after all goes on.
+func (s *RollbackStatus) Ended() bool {
+	return s.Outcome != nil && (s.Outcome.Result != ResultExpired || s.Verdict == nil)
+}
+
+// PhaseNow is the first step that is not done, or how the Rollback ended. Phase is what was saved of it.
+func (s *RollbackStatus) PhaseNow() string {
+	switch {
+	case s.Ended():
+		return string(s.Outcome.Result)
+	case len(s.Failures) == 0:
+		return "Seen"
+	case s.Suspect == nil:
+		return "Blaming"
+	case s.Target == nil:
+		return "Proving"
+	case s.Verdict == nil:
+		return "Deciding"
+	case s.Verdict.Answer == Reject:
+		return "Restoring"
+	case s.Change == nil:
+		return "Reverting"
+	case s.Landed == nil:
+		return "Landing"
+	case s.Request == nil:
+		return "Requesting"
+	}
+	return "Verifying"
+}
+
+// HoldStands says whether the revert left a hold on image automation that nobody has lifted.
+func (s *RollbackStatus) HoldStands() bool {
+	return s.Change != nil && s.Change.Hold != "" && s.Release == nil
+}
+
+// FirstSeen is when the oldest failure was first seen; zero where there is none.
+func (s *RollbackStatus) FirstSeen() time.Time {
+	var first time.Time
+	for _, f := range s.Failures {
+		if first.IsZero() || f.Since.Time.Before(first) {
+			first = f.Since.Time
+		}
+	}
+	return first
+}
+
+// Workloads are those of the failures, each once. One that was deleted and made anew is another one.
+func (s *RollbackStatus) Workloads() []Workload {
+	var out []Workload
+	for _, f := range s.Failures {
+		if !slices.Contains(out, f.Workload) {
+			out = append(out, f.Workload)
+		}
+	}
+	return out
+}
+
+// Causes are the distinct causes of the failures.
+func (s *RollbackStatus) Causes() []Cause {
+	var out []Cause
+	for _, f := range s.Failures {
+		if !slices.Contains(out, f.Cause) {
+			out = append(out, f.Cause)
+		}
+	}
+	return out
+}
