@@ -6,6 +6,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // buttons are what a person can do. Declining is safe, so it is not styled; for a drift both answers are equal.
@@ -36,23 +37,23 @@ func approvable(s *v1alpha1.RollbackStatus) bool {
 func approve(r *v1alpha1.Rollback, w words, value string) *slack.ButtonBlockElement {
 	if w.drift {
 		b := slack.NewButtonBlockElement(Approve, value, plainText("Adopt into Git"))
-		b.AccessibilityLabel = clip("Write "+or(w.good, "the running image")+" of "+w.app+" into Git", 75)
+		b.AccessibilityLabel = text.Cut("Write "+or(w.good, "the running image")+" of "+w.app+" into Git", 75)
 		return b.WithConfirm(confirm("Adopt into Git?", adopts(r, w), "Adopt"))
 	}
 	b := slack.NewButtonBlockElement(Approve, value, plainText("Revert in Git")).WithStyle(slack.StylePrimary)
-	b.AccessibilityLabel = clip("Revert "+w.app+to(w.good)+" in Git", 75)
+	b.AccessibilityLabel = text.Cut("Revert "+w.app+to(w.good)+" in Git", 75)
 	return b.WithConfirm(confirm("Revert in Git?", reverts(r, w), "Revert"))
 }
 
 func reject(r *v1alpha1.Rollback, w words, value string) *slack.ButtonBlockElement {
 	if w.drift {
 		b := slack.NewButtonBlockElement(Reject, value, plainText("Restore from Git"))
-		b.AccessibilityLabel = clip("Let Flux put "+w.bad+" of "+w.app+" back", 75)
+		b.AccessibilityLabel = text.Cut("Let Flux put "+w.bad+" of "+w.app+" back", 75)
 		what := fmt.Sprintf("Asks Flux to put %s of %s back now. Git keeps it.", w.bad, w.app)
 		return b.WithConfirm(confirm("Restore from Git?", what, "Restore"))
 	}
-	b := slack.NewButtonBlockElement(Reject, value, plainText(clip("Keep "+w.bad, 30)))
-	b.AccessibilityLabel = clip("Keep "+w.bad+" of "+w.app+" in Git", 75)
+	b := slack.NewButtonBlockElement(Reject, value, plainText(text.Cut("Keep "+w.bad, 30)))
+	b.AccessibilityLabel = text.Cut("Keep "+w.bad+" of "+w.app+" in Git", 75)
 	return b
 }
 
@@ -93,7 +94,7 @@ func marked(s *v1alpha1.Suspect) bool {
 	return false
 }
 
-func confirm(title, text, yes string) *slack.ConfirmationBlockObject {
-	return slack.NewConfirmationBlockObject(plainText(title), plainText(clip(text, 300)), plainText(yes),
+func confirm(title, says, yes string) *slack.ConfirmationBlockObject {
+	return slack.NewConfirmationBlockObject(plainText(title), plainText(text.Cut(says, 300)), plainText(yes),
 		plainText("Cancel"))
 }

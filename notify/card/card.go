@@ -22,6 +22,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // The action IDs of the buttons. They never change; what a click is about is in its value.
@@ -73,7 +74,7 @@ type Card struct {
 // Of renders the card of a Rollback in the state that it is in.
 func Of(f Facts) Card {
 	r := f.Rollback
-	blocks := []slack.Block{slack.NewHeaderBlock(plainText(clip(header(r), 150)))}
+	blocks := []slack.Block{slack.NewHeaderBlock(plainText(text.Cut(header(r), 150)))}
 	blocks = append(blocks, slack.NewSectionBlock(nil, fields(f), nil))
 	if words := kubelet(&r.Status); words != "" {
 		blocks = append(blocks, preformatted(words))

@@ -7,6 +7,7 @@ import (
 	"github.com/slack-go/slack/slackutilsx"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // digestLines is how many Rollbacks a digest names; the others are counted.
@@ -32,14 +33,14 @@ func Digest(cluster string, rollbacks []*v1alpha1.Rollback) Card {
 	if from := oneCommit(rollbacks); from != "" {
 		title += " since commit " + plain(short7(from), 12)
 	}
-	text := fmt.Sprintf("%s: %s.", or(plain(cluster, 60), "Backstop"), title)
+	point := fmt.Sprintf("%s: %s.", or(plain(cluster, 60), "Backstop"), title)
 	next := "*Next* nobody is asked; each one's card is in the thread"
 	if open > 0 {
 		next = fmt.Sprintf("🟡 *%d to decide*, each on its card in the thread", open)
-		text += fmt.Sprintf(" %d to decide, in the thread.", open)
+		point += fmt.Sprintf(" %d to decide, in the thread.", open)
 	}
 	blocks := []slack.Block{
-		slack.NewHeaderBlock(plainText(clip(title, 150))),
+		slack.NewHeaderBlock(plainText(text.Cut(title, 150))),
 		slack.NewSectionBlock(nil, digestFields(cluster, rollbacks), nil),
 	}
 	if len(lines) > 0 {
@@ -47,7 +48,7 @@ func Digest(cluster string, rollbacks []*v1alpha1.Rollback) Card {
 	}
 	last := elements([]string{"Without Slack: `backstop get -A`"})
 	blocks = append(blocks, section(next), slack.NewContextBlock("", last...))
-	return Card{Text: slackutilsx.EscapeMessage(clip(text, 600)), Blocks: blocks, Broadcast: loudOnes}
+	return Card{Text: slackutilsx.EscapeMessage(text.Cut(point, 600)), Blocks: blocks, Broadcast: loudOnes}
 }
 
 func digestFields(cluster string, rollbacks []*v1alpha1.Rollback) []*slack.TextBlockObject {

@@ -6,6 +6,7 @@ import (
 	"github.com/slack-go/slack/slackutilsx"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // point is what a phone shows and a screen reader reads: where, what, and what is asked of whoever reads it.
@@ -34,7 +35,7 @@ func point(f Facts) string {
 	default:
 		out += header(r) + "."
 	}
-	return slackutilsx.EscapeMessage(clip(out, 600))
+	return slackutilsx.EscapeMessage(text.Cut(out, 600))
 }
 
 func inBrackets(s *v1alpha1.RollbackStatus) string {

@@ -5,56 +5,19 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/slack-go/slack/slackutilsx"
 	"golang.org/x/text/unicode/bidi"
+
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // Whatever comes from outside (kubelet messages, commit subjects, authors, image references, names) is data. It is
 // cleaned and cut by runes first and escaped last, so that no escape is ever cut in two.
 
-// clean takes out what could move, hide or reorder text: control characters, and format characters such as the marks
-// that turn the direction of writing. The joiners that emoji and some scripts are made with stay.
-func clean(s string) string {
-	if printable(s) {
-		return strings.Join(strings.Fields(s), " ")
-	}
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case r == '\u200c', r == '\u200d':
-			return r
-		case r == utf8.RuneError, unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp):
-			return -1
-		}
-		return r
-	}, s)
-	return strings.Join(strings.Fields(s), " ")
-}
-
-// printable says that a text is nothing but ASCII that can be seen, as most are.
-func printable(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
-}
-
 // cut keeps at most n runes of outside text, cleaned.
-func cut(s string, n int) string { return clip(clean(s), n) }
-
-// clip keeps at most n runes.
-func clip(s string, n int) string {
-	if utf8.RuneCountInString(s) <= n {
-		return s
-	}
-	return strings.TrimRight(string([]rune(s)[:n-1]), " \u200c\u200d") + "…"
-}
+func cut(s string, n int) string { return text.Cut(text.OneLine(s), n) }
 
 // isolated keeps the direction of right-to-left text to itself, so that it cannot reorder what stands beside it.
 func isolated(s string) string {

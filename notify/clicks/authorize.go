@@ -9,6 +9,7 @@ import (
 	"github.com/slack-go/slack/slackutilsx"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // Rule is who may decide, as one policy says it.
@@ -279,14 +280,5 @@ func clock(t time.Time) string {
 
 // plain makes text harmless between backquotes.
 func plain(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == '`' {
-			return '\''
-		}
-		return r
-	}, s)
-	if runes := []rune(s); len(runes) > 200 {
-		s = string(runes[:200]) + "…"
-	}
-	return slackutilsx.EscapeMessage(s)
+	return slackutilsx.EscapeMessage(text.Cut(text.OneLine(strings.ReplaceAll(s, "`", "'")), 200))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/notify/card"
 )
 
@@ -150,13 +151,13 @@ func (d *Desk) decide(ctx context.Context, heard []App, app *App, c Click) Answe
 		var silent *unsure
 		switch {
 		case errors.As(err, &silent) && ctx.Err() == nil:
-			d.Log.Warn("slack: a click could not be judged", "error", Mask(err.Error()), "provider", app.Provider)
+			d.Log.Warn("slack: a click could not be judged", "error", text.Mask(err.Error()), "provider", app.Provider)
 			return Answer{Unsure, fmt.Sprintf("Slack did not say %s (%s): nothing was recorded. %s", silent.what,
 				silent.why(), byHand(ref.Namespace, ref.Name))}
 		case errors.Is(err, ErrConflict) && ctx.Err() == nil:
 			continue
 		case err != nil:
-			d.Log.Warn("a click could not be recorded", "rollback", ref.Namespace+"/"+ref.Name, "error", Mask(err.Error()))
+			d.Log.Warn("a click could not be recorded", "rollback", ref.Namespace+"/"+ref.Name, "error", text.Mask(err.Error()))
 			return Answer{Unrecorded, "Your answer could not be recorded in time. Press the button again. " +
 				byHand(ref.Namespace, ref.Name)}
 		}
@@ -277,7 +278,7 @@ func (d *Desk) reply(ctx context.Context, app App, c Click, a Answer) {
 		}
 		if _, err := app.API.PostEphemeralContext(ctx, c.Channel, c.User, options...); err != nil {
 			d.Log.Warn("slack: who clicked could not be answered", "result", string(a.Result), "user", clip(c.User),
-				"error", Mask(err.Error()))
+				"error", text.Mask(err.Error()))
 		}
 	})
 }

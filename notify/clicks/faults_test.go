@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/slack-go/slack"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/notify/card"
 	"github.com/backstop-dev/backstop/test/slackstub"
 )
@@ -268,8 +269,8 @@ func TestMaskAndPrints(t *testing.T) {
 		"token xoxb-1-2-abc and xapp-1-A0-3-def were refused":             "token [redacted] and [redacted] were refused",
 		"invalid_auth": "invalid_auth",
 	} {
-		if got := Mask(in); got != want {
-			t.Errorf("Mask(%q) = %q, want %q", in, got, want)
+		if got := text.Mask(in); got != want {
+			t.Errorf("text.Mask(%q) = %q, want %q", in, got, want)
 		}
 	}
 	a := App{Provider: "p/slack", AppToken: "xapp-secret", SigningSecret: "hush"}

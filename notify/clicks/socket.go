@@ -15,6 +15,8 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/slack-go/slack"
 	"github.com/slack-go/slack/socketmode"
+
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 const (
@@ -100,7 +102,7 @@ func (l *listener) keep(ctx context.Context, n int) {
 			}
 			continue
 		}
-		l.update(n, func(s *lineState) { s.open, s.tries, s.why = false, s.tries+2, Mask(err.Error()) })
+		l.update(n, func(s *lineState) { s.open, s.tries, s.why = false, s.tries+2, text.Mask(err.Error()) })
 		if !pause(ctx, l.hub.opts.Again) {
 			return
 		}
@@ -193,7 +195,7 @@ func (l *line) event(ctx context.Context, e socketmode.Event) {
 	case socketmode.EventTypeConnectionError:
 		why := "the connection failed"
 		if failed, ok := e.Data.(*slack.ConnectionErrorEvent); ok && failed.ErrorObj != nil {
-			why = Mask(failed.ErrorObj.Error())
+			why = text.Mask(failed.ErrorObj.Error())
 		}
 		l.update(l.n, func(s *lineState) { s.tries, s.why = s.tries+1, why })
 	case socketmode.EventTypeHello:

@@ -3,10 +3,10 @@ package clicks
 import (
 	"errors"
 	"fmt"
-	"regexp"
-	"strings"
 
 	"github.com/slack-go/slack"
+
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // unsure is a question that Slack did not answer.
@@ -32,17 +32,5 @@ func (u *unsure) why() string {
 	return "it did not answer"
 }
 
-// secrets are what Slack's errors and URLs may carry: tokens, the tickets of WebSockets, and response URLs.
-var secrets = regexp.MustCompile(`(?i)(wss?://|https://hooks\.)[^\s"]+|\b(xox[a-z]|xapp)[-.][^\s"&]+|(ticket=)[^\s"&]+`)
-
-// Mask takes secrets out of what is logged.
-func Mask(s string) string { return secrets.ReplaceAllString(s, "[redacted]") }
-
 // clip makes what came with a click short enough for a log.
-func clip(s string) string {
-	s = strings.ToValidUTF8(s, "�")
-	if r := []rune(s); len(r) > 100 {
-		return string(r[:100]) + "…"
-	}
-	return s
-}
+func clip(s string) string { return text.Cut(text.OneLine(s), 100) }

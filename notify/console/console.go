@@ -4,12 +4,11 @@ package console
 import (
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/notify"
 )
 
@@ -44,7 +43,7 @@ func (t *Teller) Tell(before, after *v1alpha1.Rollback) {
 			mark = "!"
 		}
 		line := fmt.Sprintf("%s %s %s/%s  %-16s  %s\n", t.now().UTC().Format("15:04:05"), mark, after.Namespace, after.Name,
-			n.Reason, oneLine(n.Sentence))
+			n.Reason, text.Visible(n.Sentence))
 		select {
 		case t.lines <- line:
 		default:
@@ -56,17 +55,4 @@ func (t *Teller) Tell(before, after *v1alpha1.Rollback) {
 func (t *Teller) Stop() {
 	t.once.Do(func() { close(t.lines) })
 	<-t.done
-}
-
-// oneLine takes out what would move a terminal's cursor, hide or reorder text.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r):
-			return -1
-		}
-		return r
-	}, s)
 }

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/notify"
 )
 
@@ -116,7 +117,7 @@ func Events(before, after *v1alpha1.Rollback, cluster string, now time.Time) []E
 	var out []Event
 	for _, n := range notify.WhatsNew(before, after) {
 		e := Event{
-			InvolvedObject: about, Severity: "info", Timestamp: now.UTC().Truncate(time.Second), Message: clip(n.Sentence),
+			InvolvedObject: about, Severity: "info", Timestamp: now.UTC().Truncate(time.Second), Message: text.Cut(n.Sentence, maxMessage),
 			Reason: n.Reason, Action: "Rollback", ReportingController: "backstop", Metadata: metadata(after, group, cluster, n),
 		}
 		if n.Warning {
@@ -174,13 +175,6 @@ func apiVersion(kind string) string {
 		return "source.toolkit.fluxcd.io/v1"
 	}
 	return ""
-}
-
-func clip(s string) string {
-	if r := []rune(s); len(r) > maxMessage {
-		return string(r[:maxMessage]) + "…"
-	}
-	return s
 }
 
 // Run sends until ctx ends, then what is still queued, once.

@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/notify"
 )
 
@@ -39,7 +40,7 @@ func (t *Teller) Tell(before, after *v1alpha1.Rollback) {
 		if n.Warning {
 			kind = corev1.EventTypeWarning
 		}
-		message := clip(n.Sentence)
+		message := text.CutBytes(n.Sentence, maxMessage)
 		t.recorder.Event(after, kind, n.Reason, message)
 		for _, ref := range workloads(after) {
 			t.recorder.Event(ref, kind, n.Reason, message)
@@ -51,7 +52,7 @@ func (t *Teller) Tell(before, after *v1alpha1.Rollback) {
 func (t *Teller) Unreadable(ref v1alpha1.ObjectRef, why string) {
 	t.recorder.Event(&corev1.ObjectReference{
 		APIVersion: fluxVersion(ref.Kind), Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name,
-	}, corev1.EventTypeWarning, "Unreadable", clip(why))
+	}, corev1.EventTypeWarning, "Unreadable", text.CutBytes(why, maxMessage))
 }
 
 // fluxVersion is the API of a custom kind.
@@ -98,15 +99,4 @@ func apiVersion(kind string) string {
 		return "v1"
 	}
 	return ""
-}
-
-func clip(s string) string {
-	if len(s) <= maxMessage {
-		return s
-	}
-	runes := []rune(s)
-	for len(string(runes)) > maxMessage-len("…") {
-		runes = runes[:len(runes)-1]
-	}
-	return string(runes) + "…"
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/slack-go/slack"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // App is a Slack app as a Provider brings it, after Slack said who it is.
@@ -354,21 +356,14 @@ func refused(said slack.SlackErrorResponse, app *App) *Trouble {
 	case "invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long", "metadata_too_large":
 		return trouble("CardRefused",
 			"Slack refuses a card (%s: %s): it is posted as plain text; please report this", said.Err,
-			Mask(clip(strings.Join(said.ResponseMetadata.Messages, "; "), 300)))
+			text.Mask(text.Cut(strings.Join(said.ResponseMetadata.Messages, "; "), 300)))
 	}
-	return trouble("Refused", "Slack refuses to post to %s (%s)", app.Channel, Mask(clip(said.Err, 100)))
+	return trouble("Refused", "Slack refuses to post to %s (%s)", app.Channel, text.Mask(text.Cut(said.Err, 100)))
 }
 
 func orSome(s, otherwise string) string {
 	if s == "" {
 		return otherwise
 	}
-	return Mask(clip(s, 200))
-}
-
-func clip(s string, most int) string {
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "…"
-	}
-	return s
+	return text.Mask(text.Cut(s, 200))
 }

@@ -5,6 +5,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // Ready is the type of the condition that a policy has on what becomes of its cards.
@@ -23,11 +24,11 @@ func ProviderOf(p *v1alpha1.RollbackPolicy, otherwise types.NamespacedName) type
 func (a *Apps) Condition(name types.NamespacedName, deaf map[string]string) *metav1.Condition {
 	c := metav1.Condition{Type: Ready, Status: metav1.ConditionFalse}
 	if t := a.Trouble(name); t != nil {
-		c.Reason, c.Message = t.Reason, clip(t.Sentence, 1000)
+		c.Reason, c.Message = t.Reason, text.Cut(t.Sentence, 1000)
 		return &c
 	}
 	if why := deaf[name.String()]; why != "" {
-		c.Reason, c.Message = "NotHeard", clip(Mask(why), 1000)
+		c.Reason, c.Message = "NotHeard", text.Cut(text.Mask(why), 1000)
 		return &c
 	}
 	app := a.Get(name)
@@ -36,6 +37,6 @@ func (a *Apps) Condition(name types.NamespacedName, deaf map[string]string) *met
 		return &c
 	}
 	c.Status, c.Reason = metav1.ConditionTrue, "Ready"
-	c.Message = "cards go to " + clip(app.Channel, 100) + " as @" + clip(app.Bot, 80)
+	c.Message = "cards go to " + text.Cut(app.Channel, 100) + " as @" + text.Cut(app.Bot, 80)
 	return &c
 }

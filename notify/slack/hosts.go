@@ -3,6 +3,8 @@ package slack
 import (
 	"net/url"
 	"strings"
+
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // Hosts are hosts beside Slack's own that a Provider's address may name, as HOST or HOST:PORT: a gateway of the
@@ -48,9 +50,9 @@ func (h Hosts) judge(address string) *Trouble {
 	case isSlacks(u):
 		return trouble("WrongAddress",
 			"the address would send the token unencrypted, or to another port than Slack's: use "+
-				"https://%s/api/chat.postMessage", clip(u.Hostname(), 100))
+				"https://%s/api/chat.postMessage", text.Cut(u.Hostname(), 100))
 	}
 	return trouble("WrongAddress",
 		"the address names the host %s, which is not Slack's: use https://slack.com/api/chat.postMessage, or have "+
-			"Backstop started with --slack-hosts=%[1]s where the platform vouches for that host", clip(u.Host, 100))
+			"Backstop started with --slack-hosts=%[1]s where the platform vouches for that host", text.Cut(u.Host, 100))
 }

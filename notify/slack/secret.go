@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"regexp"
+
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // Secret is a token or a signing secret. It prints as "[redacted]" whatever the verb.
@@ -20,19 +21,11 @@ func (Secret) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 // MarshalJSON keeps it out of everything encoded.
 func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil }
 
-// secrets are what an error of slack-go or net/http may carry: tokens, the tickets of WebSockets, response URLs, and
-// what stands before the @ of a proxy's address.
-var secrets = regexp.MustCompile(
-	`(?i)wss?://[^\s"]+|https?://hooks\.[^\s"]+|\b(?:xox[a-z]|xapp)[-.][^\s"&]+|ticket=[^\s"&]+|//[^/\s"@]+:[^/\s"@]*@`)
-
-// Mask takes secrets out of a text.
-func Mask(s string) string { return secrets.ReplaceAllString(s, "[redacted]") }
-
 // words are what an error says, without the URL of the request and without secrets.
 func words(err error) string {
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return Mask(err.Error())
+	return text.Mask(err.Error())
 }

@@ -23,6 +23,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // Settings are what a Flux Provider of type slack and its Secrets say.
@@ -193,7 +195,7 @@ func provider(ctx context.Context, c client.Reader, name types.NamespacedName) (
 		}
 		var p notificationv1.Provider
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p); err != nil {
-			return nil, trouble("NotSlack", "Provider %s cannot be read: %s", name, Mask(err.Error()))
+			return nil, trouble("NotSlack", "Provider %s cannot be read: %s", name, text.Mask(err.Error()))
 		}
 		return &p.Spec, nil
 	}

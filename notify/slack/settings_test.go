@@ -23,6 +23,7 @@ import (
 	"github.com/slack-go/slack/socketmode"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/test/slackstub"
 )
 
@@ -188,7 +189,7 @@ func TestSecretsPrintAsNothing(t *testing.T) {
 		`proxyconnect http://user:pass@proxy:3128: refused`:          `proxyconnect http:[redacted]proxy:3128: refused`,
 		`nothing to hide`: `nothing to hide`,
 	} {
-		if got := Mask(in); got != want {
+		if got := text.Mask(in); got != want {
 			t.Errorf("%q is masked as %q, want %q", in, got, want)
 		}
 	}

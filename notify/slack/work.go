@@ -12,6 +12,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/notify/card"
 )
 
@@ -240,7 +241,7 @@ func joinLines(lines []string, most int) string {
 		}
 		out += l
 	}
-	return clip(out, most)
+	return text.Cut(out, most)
 }
 
 // set changes what is known of the card.

@@ -1,0 +1,105 @@
+// Package text makes text from outside harmless: what a kubelet, a registry, a Git server or a commit says is data, and
+// is shown on terminals, in conditions, in Slack and in logs.
+//
+//	Mask ── secrets out ──► OneLine ── one line that shows what it holds ──► Cut ── as long as there is room ──► escape
+//
+// Escaping stays with whoever writes the text somewhere, since each place has marks of its own, and comes last, so that
+// no escape is cut in two.
+package text
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The joiners that emoji and some scripts are made with.
+const joiners = "\u200c\u200d"
+
+// OneLine makes one line of a text, with single blanks between words, of what Visible leaves.
+func OneLine(s string) string { return strings.Join(strings.Fields(Visible(s)), " ") }
+
+// Visible takes out what could move a cursor, hide text or turn the direction of writing: control characters, format
+// characters such as U+202E, private ones, and bytes that are no UTF-8. The joiners that emoji and some scripts are made
+// with stay. Every blank and end of a line becomes one blank, so that columns stay where they are.
+func Visible(s string) string {
+	if plain(s) {
+		return s
+	}
+	return strings.Map(shown, s)
+}
+
+// plain says that a text is nothing but ASCII that can be seen, as most are.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// shown is what a character becomes; negative for nothing.
+func shown(r rune) rune {
+	switch {
+	case unicode.IsSpace(r):
+		return ' '
+	case strings.ContainsRune(joiners, r):
+		return r
+	case r == utf8.RuneError, unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs):
+		return -1
+	}
+	return r
+}
+
+// Cut keeps at most n characters of a text, the last of which says that there was more.
+func Cut(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	if n <= 0 {
+		return ""
+	}
+	end := 0
+	for range n - 1 {
+		_, width := utf8.DecodeRuneInString(s[end:])
+		end += width
+	}
+	return strings.TrimRight(s[:end], " "+joiners) + "…"
+}
+
+// CutBytes keeps at most n bytes of a text, for fields that count bytes.
+func CutBytes(s string, n int) string {
+	const more = "…"
+	switch {
+	case len(s) <= n:
+		return s
+	case n < len(more):
+		return ""
+	}
+	end := n - len(more)
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return strings.TrimRight(s[:end], " "+joiners) + more
+}
+
+// Redacted stands where a secret stood.
+const Redacted = "[redacted]"
+
+// secrets are what errors, URLs and headers may carry.
+var secrets = regexp.MustCompile(`(?i)` + strings.Join([]string{
+	// WebSockets with their tickets, and the URLs that Slack takes answers at.
+	`wss?://[^\s"]+`, `https?://hooks\.[^\s"]+`, `ticket=[^\s"&]+`,
+	// Tokens of Slack, GitHub, GitLab and AWS, and what a JSON Web Token looks like.
+	`\b(?:xox[a-z]|xapp)[-.][^\s"&]+`, `\bgh[opsur]_[a-z0-9]{20,}`, `\bgithub_pat_[a-z0-9_]{20,}`, `\bglpat-[a-z0-9_-]{10,}`,
+	`\bAKIA[A-Z0-9]{16}\b`, `\beyJ[a-z0-9_-]{8,}\.[a-z0-9_-]+(?:\.[a-z0-9_-]*)?`,
+	// What a login sends.
+	`\b(?:proxy-)?authorization:\s*\S+(?:\s+[^\s"]+)?`, `\b(?:bearer|basic)\s+[a-z0-9+/_.-]{20,}=*`,
+	// What stands before the @ of an address, with its password.
+	`//[^/\s"@]+:[^/\s"@]*@`,
+}, "|"))
+
+// Mask takes secrets out of a text that may be logged or shown.
+func Mask(s string) string { return secrets.ReplaceAllString(s, Redacted) }

@@ -1,0 +1,146 @@
+package text
+
+import (
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+func TestOneLine(t *testing.T) {
+	for name, tt := range map[string]struct{ in, want string }{
+		"what can be seen":         {"manifest unknown", "manifest unknown"},
+		"lines and tabs":           {" a\r\n\tb \n", "a b"},
+		"the ends of lines":        {"a\u0085b\u2028c\u2029d", "a b c d"},
+		"a cursor that is moved":   {"a\x1b[2Jb\x07", "a[2Jb"},
+		"C1 controls":              {"a\u009b31mb", "a31mb"},
+		"the direction is turned":  {"a\u202eb\u202d\u2066c\u2069\u200e\u200f", "abc"},
+		"hidden text":              {"a\u200b\ufeff\u00ad\u2060b", "ab"},
+		"tags":                     {"a\U000e0041\U000e007fb", "ab"},
+		"private use":              {"a\ue000\U000f0000b", "ab"},
+		"no UTF-8":                 {"a\xff\xc3b\ufffd", "ab"},
+		"blanks of other widths":   {"a\u00a0\u3000 b", "a b"},
+		"emoji that are joined":    {"👩\u200d🚀", "👩\u200d🚀"},
+		"other scripts":            {"Привет 世界 שלום", "Привет 世界 שלום"},
+		"nothing":                  {"", ""},
+		"nothing that can be seen": {"\x00\u202e\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := OneLine(tt.in); got != tt.want {
+				t.Errorf("%q becomes %q, want %q", tt.in, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestVisibleKeepsColumns(t *testing.T) {
+	if got, want := Visible("  a   b\u202e\n\tc\x1b "), "  a   b  c "; got != want {
+		t.Errorf("it becomes %q, want %q", got, want)
+	}
+}
+
+func TestCut(t *testing.T) {
+	for _, tt := range []struct {
+		in   string
+		n    int
+		want string
+	}{
+		{"abc", 3, "abc"}, {"abcd", 3, "ab…"}, {"äöüß", 3, "äö…"}, {"a bcd", 3, "a…"}, {"👩\u200d🚀x", 3, "👩…"}, {"abc", 1, "…"},
+		{"abc", 0, ""}, {"abc", -1, ""}, {"", 0, ""}, {"", -1, ""},
+	} {
+		if got := Cut(tt.in, tt.n); got != tt.want {
+			t.Errorf("%d of %q are %q, want %q", tt.n, tt.in, got, tt.want)
+		}
+	}
+	for _, tt := range []struct {
+		in   string
+		n    int
+		want string
+	}{
+		{"abcdef", 6, "abcdef"}, {"abcdefg", 6, "abc…"}, {"äöüß", 6, "ä…"}, {"abcd", 3, "…"}, {"abcd", 2, ""}, {"", 0, ""},
+	} {
+		if got := CutBytes(tt.in, tt.n); got != tt.want {
+			t.Errorf("%d bytes of %q are %q, want %q", tt.n, tt.in, got, tt.want)
+		}
+	}
+}
+
+// kept are secrets in the places where errors have them, and what is to be left.
+var kept = map[string]string{
+	`Post "https://hooks.slack.com/actions/T0/1/abc": EOF`:             `Post "[redacted]": EOF`,
+	`dial wss://wss-primary.slack.com/link/?ticket=1-2&app_id=A: n`:    `dial [redacted] n`,
+	`token xoxb-1-2-abc and xapp-1-A0-3-def`:                           `token [redacted] and [redacted]`,
+	`a rotated xoxe.xoxb-1-abc or xoxe-1-abc`:                          `a rotated [redacted] or [redacted]`,
+	`proxyconnect http://user:pass@proxy:3128: refused`:                `proxyconnect http:[redacted]proxy:3128: refused`,
+	`clone https://ghp_0123456789abcdefghij0123@github.com/a/b`:        `clone https://[redacted]@github.com/a/b`,
+	`github_pat_11ABCDEFG0123456789_abcdef and glpat-0123456789ab`:     `[redacted] and [redacted]`,
+	`Authorization: Bearer abc.def`:                                    `[redacted]`,
+	`proxy-authorization: Basic dXNlcjpwYXNz`:                          `[redacted]`,
+	`sent Bearer 0123456789012345678901==`:                             `sent [redacted]`,
+	`eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.sig of AKIA0123456789ABCDEF`: `[redacted] of [redacted]`,
+	`basic authentication is required`:                                 `basic authentication is required`,
+	`ssh://git@github.com/a/b: invalid_auth at 12:30`:                  `ssh://git@github.com/a/b: invalid_auth at 12:30`,
+}
+
+func TestMask(t *testing.T) {
+	for in, want := range kept {
+		if got := Mask(in); got != want {
+			t.Errorf("%q is masked as %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzOneLine(f *testing.F) {
+	for _, s := range []string{"", "a b", "a\u202eb", "a\r\n\x1b[31mb", "\xff\xfe", "👩\u200d🚀"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		got := OneLine(in)
+		if !utf8.ValidString(got) || OneLine(got) != got {
+			t.Fatalf("%q becomes %q, which is no line", in, got)
+		}
+		for _, r := range got {
+			if r != '\u200c' && r != '\u200d' && (unicode.Is(unicode.C, r) && unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r) ||
+				unicode.IsSpace(r) && r != ' ' || r == utf8.RuneError) {
+				t.Fatalf("%q leaves %U", in, r)
+			}
+		}
+		if strings.Contains(got, "  ") || strings.TrimSpace(got) != got {
+			t.Fatalf("%q becomes %q, with blanks that say nothing", in, got)
+		}
+	})
+}
+
+func FuzzCut(f *testing.F) {
+	f.Add("abcdef", 3)
+	f.Add("äöü👩\u200d🚀", 4)
+	f.Add("\xff\xfe", 1)
+	f.Fuzz(func(t *testing.T, in string, n int) {
+		got := Cut(in, n)
+		if c := utf8.RuneCountInString(got); c > max(n, 0) && got != "" || got != in && !strings.HasPrefix(in, strings.TrimSuffix(got, "…")) {
+			t.Fatalf("%d of %q are %q", n, in, got)
+		}
+		if utf8.ValidString(in) && !utf8.ValidString(got) {
+			t.Fatalf("%q is cut within a character: %q", in, got)
+		}
+		short := CutBytes(in, n)
+		if len(short) > max(n, 0) || utf8.ValidString(in) && !utf8.ValidString(short) {
+			t.Fatalf("%d bytes of %q are %q", n, in, short)
+		}
+	})
+}
+
+func FuzzMask(f *testing.F) {
+	for in := range kept {
+		f.Add(in)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		got := Mask(in)
+		if Mask(got) != got {
+			t.Fatalf("%q is masked as %q, and that again as %q", in, got, Mask(got))
+		}
+		if m := secrets.FindString(got); m != "" {
+			t.Fatalf("%q is masked as %q, which holds %q", in, got, m)
+		}
+	})
+}
