@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"k8s.io/client-go/rest"
 
+	"github.com/backstop-dev/backstop/internal/build"
 	"github.com/backstop-dev/backstop/notify"
 	"github.com/backstop-dev/backstop/notify/clicks"
 	"github.com/backstop-dev/backstop/notify/kubeevents"
@@ -40,6 +41,8 @@ type sidecar struct {
 	cards   *cards
 	hub     *clicks.Hub
 	metrics *prometheus.Registry
+	// leads is 1 while this replica works.
+	leads prometheus.Gauge
 }
 
 func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error) {
@@ -83,7 +86,9 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	}
 	s := &sidecar{log: log, clients: clients, watch: watch, records: records, events: events,
 		metrics: prometheus.NewRegistry()}
-	s.metrics.MustRegister(queues, unreadable, calls, counts, collectors.NewGoCollector(),
+	info, leads := metrics.Process(build.Version())
+	s.leads = leads
+	s.metrics.MustRegister(info, leads, queues, unreadable, calls, counts, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.cards, s.hub = o.newCards(s, live), s.newHub()
 	s.engine = &reconcile.Engine{
@@ -102,6 +107,8 @@ const sweepEvery = 10 * time.Minute
 func (s *sidecar) lead(ctx context.Context, o *options) error {
 	defer s.events.Stop()
 	work := func(ctx context.Context) error {
+		s.leads.Set(1)
+		defer s.leads.Set(0)
 		s.engine.Stopping = func() bool { return ctx.Err() != nil }
 		var beside sync.WaitGroup
 		beside.Go(func() { s.sweep(ctx, o.history) })

@@ -30,7 +30,7 @@ func NewMetrics() *Metrics {
 	return &Metrics{
 		clicks: counter("clicks_total", "Presses of buttons, by what became of them.", "result"),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: ns, Subsystem: sub, Name: "click_seconds",
+			Namespace: ns, Subsystem: sub, Name: "click_duration_seconds",
 			Help:    "Seconds from the arrival of a press to its answer, the record included.",
 			Buckets: []float64{0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2},
 		}),

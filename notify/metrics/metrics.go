@@ -21,6 +21,7 @@ type Metrics struct {
 	holds   *prometheus.Desc
 	age     *prometheus.Desc
 	drift   *prometheus.Desc
+	asked   *prometheus.Desc
 	list    func() []v1alpha1.Rollback
 	adrift  func() []v1alpha1.ObjectRef
 	now     func() time.Time
@@ -29,14 +30,14 @@ type Metrics struct {
 // New makes the metrics. At each scrape list gives all Rollbacks from a cache, and adrift the workloads that run
 // something else than Git says.
 func New(list func() []v1alpha1.Rollback, adrift func() []v1alpha1.ObjectRef, now func() time.Time) *Metrics {
-	return &Metrics{
+	m := &Metrics{
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "backstop_rollbacks_total", Help: "Rollbacks that ended, by result and by cause of the first failure.",
 		}, []string{"result", "cause"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "backstop_blank_seconds", Help: "Seconds from the first failure seen to a blank of its Rollback being filled.",
+			Name: "backstop_step_duration_seconds", Help: "Seconds from the first failure seen to a step of its Rollback being filled.",
 			Buckets: []float64{0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3600},
-		}, []string{"blank"}),
+		}, []string{"step"}),
 		open: prometheus.NewDesc("backstop_rollbacks_open", "Rollbacks that have not ended, by phase.", []string{"phase"},
 			nil),
 		holds: prometheus.NewDesc("backstop_holds", "Holds on image automation that stand in Git, by namespace.",
@@ -45,8 +46,17 @@ func New(list func() []v1alpha1.Rollback, adrift func() []v1alpha1.ObjectRef, no
 			nil),
 		drift: prometheus.NewDesc("backstop_drift", "Workloads whose image differs from Git's right now, by namespace.",
 			[]string{"namespace"}, nil),
+		asked: prometheus.NewDesc("backstop_rollbacks_waiting_for_person",
+			"Rollbacks that wait for somebody to decide, by namespace.", []string{"namespace"}, nil),
 		list: list, adrift: adrift, now: now,
 	}
+	// The first that ends so must be an increase: a counter that begins at one has none.
+	for _, result := range []v1alpha1.Result{v1alpha1.ResultFailed, v1alpha1.ResultSourceNotFound, v1alpha1.ResultExpired} {
+		for _, c := range v1alpha1.Causes() {
+			m.ended.WithLabelValues(strings.ToLower(string(result)), string(c.Cause))
+		}
+	}
+	return m
 }
 
 // Describe implements prometheus.Collector.
@@ -57,6 +67,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.holds
 	ch <- m.age
 	ch <- m.drift
+	ch <- m.asked
 }
 
 // Collect implements prometheus.Collector.
@@ -70,11 +81,14 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	for ns, n := range drifting {
 		ch <- prometheus.MustNewConstMetric(m.drift, prometheus.GaugeValue, float64(n), ns)
 	}
-	phases, holds, oldest := map[string]int{}, map[string]int{}, map[string]time.Duration{}
+	phases, holds, oldest, asked := map[string]int{}, map[string]int{}, map[string]time.Duration{}, map[string]int{}
 	for _, r := range m.list() {
 		s := &r.Status
 		if !s.Ended() {
 			phases[s.PhaseNow()]++
+			if s.Waiting != nil && s.Waiting.Asked != nil {
+				asked[r.Namespace]++
+			}
 		}
 		if s.HoldStands() {
 			holds[r.Namespace]++
@@ -83,6 +97,9 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	for phase, n := range phases {
 		ch <- prometheus.MustNewConstMetric(m.open, prometheus.GaugeValue, float64(n), phase)
+	}
+	for ns, n := range asked {
+		ch <- prometheus.MustNewConstMetric(m.asked, prometheus.GaugeValue, float64(n), ns)
 	}
 	for ns, n := range holds {
 		ch <- prometheus.MustNewConstMetric(m.holds, prometheus.GaugeValue, float64(n), ns)
@@ -97,9 +114,9 @@ func (m *Metrics) Tell(before, after *v1alpha1.Rollback) {
 		return
 	}
 	first := a.Failures[0].Since.Time
-	observe := func(blank string, filled bool) {
+	observe := func(step string, filled bool) {
 		if filled {
-			m.seconds.WithLabelValues(blank).Observe(m.now().Sub(first).Seconds())
+			m.seconds.WithLabelValues(step).Observe(m.now().Sub(first).Seconds())
 		}
 	}
 	observe("suspect", b.Suspect == nil && a.Suspect != nil)

@@ -11,7 +11,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-func TestMetricsCountEndsBlanksAndHolds(t *testing.T) {
+func TestMetricsCountEndsStepsAndHolds(t *testing.T) {
 	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	ago := func(d time.Duration) v1alpha1.Time { return v1alpha1.NewTime(now.Add(-d)) }
 	failure := []v1alpha1.Failure{{Cause: v1alpha1.CauseNotFound, Since: ago(10 * time.Second)}}
@@ -22,7 +22,9 @@ func TestMetricsCountEndsBlanksAndHolds(t *testing.T) {
 	younger, lifted := *held.DeepCopy(), *held.DeepCopy()
 	younger.Status.Change.At = ago(time.Minute)
 	lifted.Status.Release = &v1alpha1.HoldRelease{By: "jane"}
-	open := v1alpha1.Rollback{Status: v1alpha1.RollbackStatus{Failures: failure}}
+	open := v1alpha1.Rollback{ObjectMeta: metav1.ObjectMeta{Namespace: "develop"}, Status: v1alpha1.RollbackStatus{
+		Failures: failure, Waiting: &v1alpha1.Waiting{Asked: &v1alpha1.Asked{}},
+	}}
 	adrift := func() []v1alpha1.ObjectRef {
 		return []v1alpha1.ObjectRef{{Kind: "Deployment", Namespace: "develop", Name: "a"}, {Kind: "CronJob", Namespace: "develop", Name: "a"}}
 	}
@@ -45,15 +47,21 @@ backstop_holds{namespace="develop"} 2
 # HELP backstop_rollbacks_open Rollbacks that have not ended, by phase.
 # TYPE backstop_rollbacks_open gauge
 backstop_rollbacks_open{phase="Blaming"} 1
-# HELP backstop_rollbacks_total Rollbacks that ended, by result and by cause of the first failure.
-# TYPE backstop_rollbacks_total counter
-backstop_rollbacks_total{cause="NotFound",result="verified"} 1
+# HELP backstop_rollbacks_waiting_for_person Rollbacks that wait for somebody to decide, by namespace.
+# TYPE backstop_rollbacks_waiting_for_person gauge
+backstop_rollbacks_waiting_for_person{namespace="develop"} 1
 `
 	if err := testutil.CollectAndCompare(m, strings.NewReader(want), "backstop_drift", "backstop_hold_age_seconds", "backstop_holds",
-		"backstop_rollbacks_open", "backstop_rollbacks_total"); err != nil {
+		"backstop_rollbacks_open", "backstop_rollbacks_waiting_for_person"); err != nil {
 		t.Error(err)
 	}
-	if n := testutil.CollectAndCount(m, "backstop_blank_seconds"); n != 1 {
-		t.Errorf("%d blanks observed, want the outcome alone", n)
+	if n := testutil.ToFloat64(m.ended.WithLabelValues("verified", "NotFound")); n != 1 {
+		t.Errorf("%v ended as verified, want 1", n)
+	}
+	if n, causes := testutil.CollectAndCount(m, "backstop_rollbacks_total"), len(v1alpha1.Causes()); n != 3*causes+1 {
+		t.Errorf("%d series, want one at zero for each of %d causes of what alerts look at", n, causes)
+	}
+	if n := testutil.CollectAndCount(m, "backstop_step_duration_seconds"); n != 1 {
+		t.Errorf("%d steps observed, want the outcome alone", n)
 	}
 }

@@ -35,6 +35,9 @@ func served() []string {
 		} {
 			c.Describe(ch)
 		}
+		info, leads := metrics.Process("v0")
+		info.Describe(ch)
+		leads.Describe(ch)
 	}()
 	var out []string
 	name := regexp.MustCompile(`fqName: "([^"]+)"`)
@@ -120,6 +123,41 @@ func TestAlertsAndDashboardAskForWhatIsServed(t *testing.T) {
 			strings.HasPrefix(name, "backstop_queue_") && strings.Contains(string(raw), "`backstop_queue_*`")
 		if !documented {
 			t.Errorf("docs/metrics.md does not say what %s is", name)
+		}
+	}
+}
+
+func TestEveryAlertHasARunbook(t *testing.T) {
+	raw, err := os.ReadFile(folder + "prometheusrule.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rule struct {
+		Spec struct {
+			Groups []struct {
+				Rules []struct {
+					Alert       string
+					Annotations map[string]string
+				}
+			}
+		}
+	}
+	if err := yaml.Unmarshal(raw, &rule); err != nil {
+		t.Fatal(err)
+	}
+	docs, err := os.ReadFile("../../docs/runbooks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const at = "https://github.com/backstop-dev/backstop/blob/main/docs/runbooks.md#"
+	for _, g := range rule.Spec.Groups {
+		for _, r := range g.Rules {
+			if want := at + strings.ToLower(r.Alert); r.Annotations["runbook_url"] != want {
+				t.Errorf("%s: runbook_url is %q, want %s", r.Alert, r.Annotations["runbook_url"], want)
+			}
+			if !strings.Contains(string(docs), "\n## "+r.Alert+"\n") {
+				t.Errorf("docs/runbooks.md has no section %s", r.Alert)
+			}
 		}
 	}
 }
