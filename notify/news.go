@@ -53,12 +53,12 @@ func done(before, after *v1alpha1.Rollback) (out account) {
 		out.say("Reverted", false, "%.12s on %s takes %s back to %s%s", a.Change.Commit, a.Change.Branch,
 			image, a.Target.Image, hold(a.Change))
 	}
-	if b.Request == nil && a.Request != nil {
+	if newly := askedSince(b.Request, a.Request); len(newly) > 0 {
 		what := "what Git says"
 		if a.Landed != nil {
 			what = fmt.Sprintf("%.12s", a.Landed.Commit)
 		}
-		out.say("ReconcileRequested", false, "asked %s to apply %s", objects(a.Request.Objects), what)
+		out.say("ReconcileRequested", false, "asked %s to apply %s", objects(newly), what)
 	}
 	if a.Outcome != nil && (b.Outcome == nil || b.Outcome.Result != a.Outcome.Result) {
 		out.say(string(a.Outcome.Result), needsPerson(a.Outcome.Result), "%s", a.Outcome.Sentence)
@@ -116,10 +116,21 @@ func hold(c *v1alpha1.Change) string {
 	return fmt.Sprintf(" and %.12s holds %s", c.Hold, strings.Join(c.Policies, ", "))
 }
 
-func objects(refs []v1alpha1.ObjectRef) string {
+// askedSince are the objects that were asked for a reconcile between two readings.
+func askedSince(before, after *v1alpha1.Request) []v1alpha1.AskedObject {
+	switch {
+	case after == nil:
+		return nil
+	case before == nil || before.Token != after.Token:
+		return after.Asked
+	}
+	return after.Asked[min(len(before.Asked), len(after.Asked)):]
+}
+
+func objects(asked []v1alpha1.AskedObject) string {
 	var out []string
-	for _, r := range refs {
-		out = append(out, r.String())
+	for _, a := range asked {
+		out = append(out, a.String())
 	}
 	return strings.Join(out, ", ")
 }

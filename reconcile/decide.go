@@ -188,10 +188,11 @@ func underWay(w *World) Step {
 	case st.target == 0:
 		return end(w, v1alpha1.ResultSuperseded, "%s at %s says something newer than the revert", s.Suspect.Branch,
 			short(w.Branch.Tip))
-	case s.Request == nil || s.Request.At.Before(&s.Landed.At):
-		return Step{Do: DoRequest, Why: "asking Flux to apply"}
 	}
-	return verifying(w)
+	if step, ok := request(w, " to apply the revert"); ok {
+		return step
+	}
+	return untilDue(w, verifying(w))
 }
 
 func landings(s *v1alpha1.RollbackStatus) int32 {

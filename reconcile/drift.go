@@ -103,17 +103,37 @@ func restoring(w *World) Step {
 	case len(left) == 0:
 		return end(w, v1alpha1.ResultRejected, "%s keeps %s: %s", s.Verdict.By, w.Form.Spec.Image,
 			orElse(s.Verdict.Why, "no reason given"))
-	case s.Request == nil:
-		return Step{Do: DoRequest, Why: "asking Flux to restore what Git says"}
 	}
 	why := fmt.Sprintf("%s still runs %s; Flux takes that back %s", left[0].Workload, left[0].Drift.Live,
 		orElse(left[0].Drift.Undone, "at its next run"))
-	deadline := s.Request.At.Add(w.Policy.Verify)
+	deadline := restoredBy(w)
+	switch next, _ := ask(w); {
+	case w.Rollout == nil && w.ReadOnly != "":
+		return end(w, v1alpha1.ResultFailed, "%s", w.ReadOnly)
+	case next != nil || w.Rollout == nil && !opened(s):
+		step, _ := request(w, " to restore what Git says")
+		return step
+	case !opened(s) && w.Rollout.Waits != "":
+		why = fmt.Sprintf("%s still runs %s: %s", left[0].Workload, left[0].Drift.Live, w.Rollout.Waits)
+	}
 	if w.Now.After(deadline) {
 		return end(w, v1alpha1.ResultFailed, "asked Flux to restore what Git says, but not verified in %s: %s",
 			shortDuration(w.Policy.Verify), why)
 	}
-	return Step{Do: DoWait, Wait: min(lookAgain, deadline.Sub(w.Now)+time.Second), Why: why}
+	return untilDue(w, Step{Do: DoWait, Wait: min(lookAgain, deadline.Sub(w.Now)+time.Second), Why: why})
+}
+
+// restoredBy is when a restore has failed. What Flux is busy with is over first; until then it is not asked.
+func restoredBy(w *World) time.Time {
+	s := &w.Form.Status
+	from := s.Verdict.At.Time
+	if s.Request != nil {
+		from = s.Request.At.Time
+	}
+	if w.Rollout != nil && w.Rollout.WaitsUntil.After(from) {
+		from = w.Rollout.WaitsUntil
+	}
+	return from.Add(w.Policy.Verify)
 }
 
 // feasible are the decisions that can be carried out. Where something runs that Git does not say, an approval that has

@@ -115,19 +115,6 @@ func (e *Engine) fillLanded(_ context.Context, w *World, _ Step, form *v1alpha1.
 	return nil
 }
 
-func (e *Engine) fillRequest(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
-	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *form.Status.Suspect, w.Policy.Source, w.since)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", form.Status.Suspect.Source, err)
-	}
-	token := w.Now.UTC().Format(time.RFC3339Nano)
-	if err := e.Flux.Request(ctx, origin.Cascade, token); err != nil {
-		return fmt.Errorf("ask Flux to reconcile: %w", err)
-	}
-	form.Status.Request = &v1alpha1.Request{Token: token, Objects: origin.Cascade, At: v1alpha1.NewTime(w.Now)}
-	return nil
-}
-
 // unstick deletes one pod; its controller makes it anew from the good template.
 func (e *Engine) unstick(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
 	if err := e.Pods.Delete(ctx, w.Form.Namespace, step.Pod); err != nil {

@@ -85,7 +85,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	switch {
 	case s.Ended() && s.Change != nil:
 		w.Election, err = e.election(ctx, w, origin)
-	case s.Request != nil && s.Landed != nil:
+	case s.Landed != nil, s.Verdict != nil && s.Verdict.Answer == v1alpha1.Reject && len(astray(w)) > 0:
 		contains := func(tip, commit string) (bool, error) { return e.Git.Contains(ctx, origin.Source, tip, commit) }
 		var r Rollout
 		r, err = e.Flux.Rollout(ctx, &w.Form, contains)

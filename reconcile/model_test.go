@@ -29,7 +29,6 @@ func (m *model) origin() Origin {
 	return Origin{
 		Source:   Source{Name: types.NamespacedName{Namespace: "flux-system", Name: "fleet"}, Branch: "main"},
 		Policies: []ImagePolicy{{Name: m.ns + ":app", Latest: m.elected, Automation: &auto}},
-		Cascade:  []v1alpha1.ObjectRef{{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}},
 	}
 }
 
@@ -49,6 +48,38 @@ func (m *model) Request(context.Context, []v1alpha1.ObjectRef, string) error {
 	return m.write(func() error { return nil })
 }
 
+func (m *model) Ask(_ context.Context, s Stop, token string) error {
+	if m.token[s.Object] == token {
+		return nil
+	}
+	if s.Busy || s.Object.Kind == "Kustomization" && m.checking {
+		return fmt.Errorf("INVARIANT: %s is asked in the middle of its health check", s.Object)
+	}
+	if s.Version != fmt.Sprint(m.asks) {
+		return ErrConflict
+	}
+	return m.write(func() error {
+		m.asks++
+		m.token[s.Object] = token
+		return nil
+	})
+}
+
+// way is a source and a Kustomization, which is at work as long as the schedule says.
+func (m *model) way(landed string) []Stop {
+	holds := func(tip string) bool {
+		at := slices.IndexFunc(m.branch, func(x commit) bool { return x.id == tip })
+		return slices.ContainsFunc(m.branch[:at+1], func(x commit) bool { return x.id == landed })
+	}
+	repo := v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}
+	apps := v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+	version := fmt.Sprint(m.asks)
+	return []Stop{
+		{Object: repo, Version: version, Reached: true, Deaf: true, Taken: holds(m.fetched), Token: m.token[repo]},
+		{Object: apps, Version: version, Reached: holds(m.fetched), Taken: holds(m.applied), Busy: m.checking, Token: m.token[apps]},
+	}
+}
+
 func (m *model) Applied(context.Context, string, v1alpha1.Workload, time.Time) (Applied, error) {
 	return Applied{}, errors.New("not asked")
 }
@@ -56,7 +87,7 @@ func (m *model) Applied(context.Context, string, v1alpha1.Workload, time.Time) (
 func (m *model) Rollout(_ context.Context, form *v1alpha1.Rollback, contains func(string, string) (bool, error)) (Rollout, error) {
 	ok, err := contains(m.tip().id, form.Status.Landed.Commit)
 	v := m.tip().value
-	return Rollout{Contains: ok, Fetched: ok, Workloads: []WorkloadState{{
+	return Rollout{Contains: ok, Fetched: ok, Way: m.way(form.Status.Landed.Commit), Workloads: []WorkloadState{{
 		Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app", UID: "w"},
 		Images:   map[string]string{"app": v}, Complete: m.started[v],
 	}}}, err

@@ -54,8 +54,6 @@ type Origin struct {
 	Images bool
 	// Applied is the commit that the Kustomization attempted last; empty when it does not say.
 	Applied string
-	// Cascade is everything to ask for a reconcile, in order: the source first.
-	Cascade []v1alpha1.ObjectRef
 }
 
 // Access says how to ask a registry for an image. It prints as "[redacted]".
@@ -144,6 +142,8 @@ type Rollout struct {
 	Waits string
 	// WaitsUntil is when that wait ends at the latest.
 	WaitsUntil time.Time
+	// Way is what the commit passes through, from the source down.
+	Way []Stop
 	// Workloads by kind and name: what their template holds and how their rollout stands.
 	Workloads []WorkloadState
 }
@@ -193,9 +193,12 @@ type Flux interface {
 	Automated(ctx context.Context) ([]Origin, error)
 	// Access finds how to ask the registry for an image of a pod in a namespace.
 	Access(ctx context.Context, namespace, image string, pod string) (Access, error)
-	// Request asks the objects for a reconcile with one token.
+	// Request asks objects for a reconcile that have no health check, with one token.
 	Request(ctx context.Context, objects []v1alpha1.ObjectRef, token string) error
-	// Rollout says how far the target got. contains answers whether a revision's commit contains another.
+	// Ask asks one object for a reconcile, if it is still as it was read. ErrConflict means: look again.
+	Ask(ctx context.Context, stop Stop, token string) error
+	// Rollout says how far the target got; of a form that has not landed, how far what Git says did. contains answers
+	// whether a revision's commit contains another.
 	Rollout(ctx context.Context, form *v1alpha1.Rollback, contains func(tip, commit string) (bool, error)) (Rollout, error)
 }
 

@@ -37,6 +37,7 @@ const (
 	evKillSwitch   = 19
 	evRaceSuspend  = 20
 	evDecideOld    = 21
+	evFetch        = 22
 
 	// arg is one of eight arguments.
 	arg = 32
@@ -104,6 +105,9 @@ func (m *model) event(t *testing.T, a, b *Engine, op byte) {
 		m.raceNext, m.raceStops = true, true
 	case evDecideOld:
 		m.decideOn(arg, "0123456789ab")
+	case evFetch:
+		// The source fetches, and the Kustomization may be at work.
+		m.fetched, m.checking = m.tip().id, arg%2 == 0
 	}
 }
 

@@ -59,6 +59,11 @@ type model struct {
 	reverts   map[string]int
 	ns        string
 	cooldown  time.Duration
+	// What the source holds, what the Kustomization attempted, whether it is at work; who was asked with what, how often.
+	fetched, applied string
+	checking         bool
+	token            map[v1alpha1.ObjectRef]string
+	asks             int
 }
 
 const (
@@ -73,7 +78,7 @@ func newModel() *model {
 		now: t0, ns: "develop", mode: v1alpha1.ModeAuto, crashAt: -1, cooldown: time.Minute,
 		branch:  []commit{{id: "c0", value: imgGood, when: t0.Add(-time.Hour)}},
 		records: map[string]*v1alpha1.Rollback{}, podsBad: map[string]bool{}, started: map[string]bool{},
-		present: map[string]bool{imgGood: true}, reverts: map[string]int{},
+		present: map[string]bool{imgGood: true}, reverts: map[string]int{}, token: map[v1alpha1.ObjectRef]string{},
 	}
 }
 
@@ -110,6 +115,7 @@ func (m *model) writeBack() {
 // rollOut is Flux and the kubelet: the cluster runs what the tip says.
 func (m *model) rollOut() {
 	v := m.tip().value
+	m.fetched, m.applied, m.checking = m.tip().id, m.tip().id, false
 	m.podsBad = map[string]bool{}
 	if m.present[v] {
 		m.started[v] = true

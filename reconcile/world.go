@@ -76,7 +76,7 @@ const (
 	DoLanded Effect = "Landed"
 	// DoLandAgain pushes a revert that a force push lost.
 	DoLandAgain Effect = "LandAgain"
-	// DoRequest asks Flux for a reconcile.
+	// DoRequest asks one object of Flux for a reconcile, and writes down who was asked.
 	DoRequest Effect = "Request"
 	// DoUnstick deletes a pod that keeps an ordered rollout from moving on.
 	DoUnstick Effect = "Unstick"
@@ -107,6 +107,8 @@ type Step struct {
 	Outcome v1alpha1.Outcome
 	// Trail to adopt with DoAdopt.
 	Trail Trail
+	// Ask is whom to ask with DoRequest; nil for nobody yet.
+	Ask *Stop
 	// Pod to delete with DoUnstick.
 	Pod string
 	// By whom a hold is lifted, with DoLift and DoReleased.

@@ -194,12 +194,23 @@ type Landed struct {
 	Again int32 `json:"again,omitempty"`
 }
 
-// Request is the reconcile that was asked of Flux.
+// Request is the reconcile that was asked of Flux, object by object.
 type Request struct {
 	// Token is the value of reconcile.fluxcd.io/requestedAt.
 	Token string `json:"token"`
-	// Objects that were asked.
+	// Objects are what the commit passes through, from the source down. Most of them hear of it by themselves.
 	Objects []ObjectRef `json:"objects"`
+	// At is when asking began.
+	At Time `json:"at"`
+	// Asked are those of the objects that were asked, and when.
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	Asked []AskedObject `json:"asked,omitempty"`
+}
+
+// AskedObject is an object that was asked for a reconcile.
+type AskedObject struct {
+	ObjectRef `json:",inline"`
 	// At is when.
 	At Time `json:"at"`
 }

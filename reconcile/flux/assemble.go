@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -75,10 +74,7 @@ func (f *Flux) assemble(ctx context.Context, w wish) (reconcile.Origin, error) {
 			return none, err
 		}
 	}
-	if out.Policies, err = f.policies(ctx, s.writers(repo), branch); err != nil {
-		return none, err
-	}
-	out.Cascade, err = f.cascade(ctx, w.place, deployed)
+	out.Policies, err = f.policies(ctx, s.writers(repo), branch)
 	return out, err
 }
 
@@ -173,49 +169,4 @@ func (f *Flux) otherBranch(ctx context.Context, deployed v1alpha1.ObjectRef, bra
 	}
 	return fmt.Sprintf("%s was built from %s, while the RollbackPolicy's spec.sourceRef follows branch %s", deployed,
 		from, branch), nil
-}
-
-// cascade is what to ask for a reconcile, in order: the source, what applies the Kustomization itself where its own
-// file holds images, the Kustomization, the HelmRelease. Only a GitRepository fetches what was pushed; an OCIRepository
-// waits for whoever builds its artifact.
-func (f *Flux) cascade(ctx context.Context, p place, deployed v1alpha1.ObjectRef) ([]v1alpha1.ObjectRef, error) {
-	var out []v1alpha1.ObjectRef
-	if deployed.Kind == kindGitRepository {
-		out = append(out, deployed)
-	}
-	k := p.kustomization
-	if len(k.Spec.Images) > 0 {
-		parent, err := f.parent(ctx, k)
-		if err != nil {
-			return nil, err
-		}
-		if parent != nil {
-			if from := sourceRef(parent); from.Kind == kindGitRepository && from != deployed {
-				out = append(out, from)
-			}
-			out = append(out, refTo(kindKustomization, parent.Namespace, parent.Name))
-		}
-	}
-	out = append(out, p.kustomizationRef())
-	if p.release != nil {
-		out = append(out, p.applier)
-	}
-	return out, nil
-}
-
-// parent is the Kustomization that applies another one; nil where none does, or it applies itself.
-func (f *Flux) parent(ctx context.Context, k *kustomizev1.Kustomization) (*kustomizev1.Kustomization, error) {
-	id := objectID{Namespace: k.Namespace, Name: k.Name, Group: kustomizev1.GroupVersion.Group, Kind: kindKustomization}
-	self := refTo(kindKustomization, k.Namespace, k.Name)
-	for _, c := range claimsOf(k.Labels) {
-		if c.Kind != kindKustomization || c == self {
-			continue
-		}
-		up, err := f.confirm(ctx, self, id, c)
-		if _, refused := reconcile.AsRefusal(err); refused {
-			return nil, nil
-		}
-		return up.kustomization, err
-	}
-	return nil, nil
 }

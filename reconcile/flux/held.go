@@ -130,7 +130,6 @@ func (f *Flux) whole(ctx context.Context, s *survey, writers []automation, c cho
 		return out, err
 	}
 	out.Policies, err = f.policies(ctx, writers, c.branch)
-	out.Cascade = []v1alpha1.ObjectRef{refTo(kindGitRepository, c.repo.Namespace, c.repo.Name)}
 	return out, err
 }
 

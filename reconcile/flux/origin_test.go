@@ -7,7 +7,6 @@ import (
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-	"github.com/fluxcd/pkg/apis/kustomize"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
@@ -62,9 +61,6 @@ func TestOriginOfACapturedCluster(t *testing.T) {
 			Previous: "localhost:5000/backend:develop-v1.0.0-1700000001", Automation: &automation,
 		}},
 		Applied: "e70400abca8b51a05e41a04c2cf1c017fbc93c97",
-		Cascade: []v1alpha1.ObjectRef{
-			ref("GitRepository", "flux-system", "fleet"), ref("Kustomization", "flux-system", "apps-develop"),
-		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -98,13 +94,6 @@ func TestOriginThroughAHelmRelease(t *testing.T) {
 	}
 	if got.Applier != ref("HelmRelease", "develop", "web") || got.Root.By.Name != "apps-develop" {
 		t.Errorf("got applier %s in root %s", got.Applier, got.Root.By)
-	}
-	want := []v1alpha1.ObjectRef{
-		ref("GitRepository", "flux-system", "fleet"), ref("Kustomization", "flux-system", "apps-develop"),
-		ref("HelmRelease", "develop", "web"),
-	}
-	if diff := cmp.Diff(want, got.Cascade); diff != "" {
-		t.Error(diff)
 	}
 }
 
@@ -316,10 +305,6 @@ func TestOriginWithAPolicysSource(t *testing.T) {
 	if got.Source.Name != *with || got.Source.ReadOnly != "" {
 		t.Errorf("got source %s, read-only %q", got.Source.Name, got.Source.ReadOnly)
 	}
-	if diff := cmp.Diff([]v1alpha1.ObjectRef{ref("Kustomization", "flux-system", "apps-develop")},
-		got.Cascade); diff != "" {
-		t.Error(diff)
-	}
 
 	oci.Status.Artifact.Metadata[originRevision] = "v1.2.3@sha1:" + sha
 	got, err = s.flux(t).Origin(t.Context(), "develop", backend, with)
@@ -334,42 +319,6 @@ func TestOriginOfASourceByItsReferenceName(t *testing.T) {
 	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
 	if err != nil || got.Source.Branch != "main" || got.Source.ReadOnly != "" {
 		t.Errorf("got branch %q, read-only %q, %v", got.Source.Branch, got.Source.ReadOnly, err)
-	}
-}
-
-func TestImagesOfAKustomizationLieInItsParent(t *testing.T) {
-	s := captured(t)
-	s.k.Spec.Images = []kustomize.Image{{Name: "backend", NewTag: "v2"}}
-	s.k.Labels = fluxLabels("kustomize", "flux-system", "flux-system")
-	parent := s.k.DeepCopy()
-	parent.Name, parent.Spec.Path, parent.Spec.Images = "flux-system", "./clusters/a", nil
-	parent.Status.Inventory.Entries = []kustomizev1.ResourceRef{
-		{ID: "flux-system_apps-develop_kustomize.toolkit.fluxcd.io_Kustomization"},
-	}
-	s.more = append(s.more, parent)
-	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []v1alpha1.ObjectRef{
-		ref("GitRepository", "flux-system", "fleet"), ref("Kustomization", "flux-system", "flux-system"),
-		ref("Kustomization", "flux-system", "apps-develop"),
-	}
-	if diff := cmp.Diff(want, got.Cascade); diff != "" || !got.Images {
-		t.Errorf("images %v, %s", got.Images, diff)
-	}
-}
-
-func TestAKustomizationThatAppliesItselfIsAskedOnce(t *testing.T) {
-	s := captured(t)
-	s.k.Spec.Images = []kustomize.Image{{Name: "backend", NewTag: "v2"}}
-	s.k.Labels = fluxLabels("kustomize", "apps-develop", "flux-system")
-	s.k.Status.Inventory.Entries = append(s.k.Status.Inventory.Entries, kustomizev1.ResourceRef{
-		ID: "flux-system_apps-develop_kustomize.toolkit.fluxcd.io_Kustomization",
-	})
-	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
-	if err != nil || len(got.Cascade) != 2 {
-		t.Errorf("got %v, %v", got.Cascade, err)
 	}
 }
 
@@ -388,8 +337,5 @@ func TestOriginPushesWithThePolicysSource(t *testing.T) {
 	}
 	if got.Source.Name.Name != "fleet" || got.Source.AuthorName != "Backstop" {
 		t.Errorf("it is read from %s, and signed by %s", got.Source.Name, got.Source.AuthorName)
-	}
-	if got.Cascade[0] != ref("GitRepository", "flux-system", "fleet") {
-		t.Errorf("asks %s, which deploys nothing", got.Cascade[0])
 	}
 }

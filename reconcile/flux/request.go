@@ -24,7 +24,7 @@ import (
 // new request; the same one asks for nothing more. An object that is gone is left out, unless all are. A suspended one
 // is annotated too: it reconciles when it is resumed, and Rollout says that it is suspended.
 func (f *Flux) Request(ctx context.Context, objects []v1alpha1.ObjectRef, token string) error {
-	patch, err := requestPatch(token)
+	patch, err := requestPatch(token, "")
 	if err != nil {
 		return err
 	}
@@ -35,22 +35,14 @@ func (f *Flux) Request(ctx context.Context, objects []v1alpha1.ObjectRef, token 
 			return reconcile.Refuse("%s cannot be asked to reconcile: Backstop does not know how to ask a %s", o,
 				o.Kind)
 		}
-		obj := &metav1.PartialObjectMetadata{}
-		obj.SetGroupVersionKind(gvk)
-		obj.SetNamespace(o.Namespace)
-		obj.SetName(o.Name)
-		err := f.client.Patch(ctx, obj, patch, client.FieldOwner(FieldOwner))
-		switch {
+		switch err := f.annotate(ctx, gvk, o, patch); {
 		case err == nil:
 		case notInstalled(err):
 			return fmt.Errorf("ask %s to reconcile: %w", o, errNotInstalled)
 		case apierrors.IsNotFound(err):
 			gone++
-		case apierrors.IsForbidden(err):
-			return fmt.Errorf("ask %s to reconcile: Backstop's ServiceAccount needs patch on it in namespace %s: %w", o,
-				o.Namespace, err)
 		default:
-			return fmt.Errorf("ask %s to reconcile: %w", o, err)
+			return err
 		}
 	}
 	if gone > 0 && gone == len(objects) {
@@ -59,11 +51,54 @@ func (f *Flux) Request(ctx context.Context, objects []v1alpha1.ObjectRef, token 
 	return nil
 }
 
-// requestPatch changes one annotation and nothing else, which is all that the admission policy lets Backstop change.
-func requestPatch(token string) (client.Patch, error) {
-	body, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"annotations": map[string]string{meta.ReconcileRequestAnnotation: token}},
-	})
+// Ask asks one object for a reconcile, if it is still as it was read. One that carries the token was asked before.
+func (f *Flux) Ask(ctx context.Context, stop reconcile.Stop, token string) error {
+	if stop.Token == token {
+		return nil
+	}
+	gvk, ok := requestKind(stop.Object.Kind)
+	if !ok {
+		return reconcile.Refuse("%s cannot be asked to reconcile: Backstop does not know how to ask a %s", stop.Object,
+			stop.Object.Kind)
+	}
+	patch, err := requestPatch(token, stop.Version)
+	if err != nil {
+		return err
+	}
+	err = f.annotate(ctx, gvk, stop.Object, patch)
+	switch {
+	case apierrors.IsConflict(err):
+		return fmt.Errorf("%s: %w", stop.Object, reconcile.ErrConflict)
+	case notInstalled(err):
+		return fmt.Errorf("ask %s to reconcile: %w", stop.Object, errNotInstalled)
+	}
+	return err
+}
+
+func (f *Flux) annotate(ctx context.Context, gvk schema.GroupVersionKind, o v1alpha1.ObjectRef, patch client.Patch) error {
+	obj := &metav1.PartialObjectMetadata{}
+	obj.SetGroupVersionKind(gvk)
+	obj.SetNamespace(o.Namespace)
+	obj.SetName(o.Name)
+	err := f.client.Patch(ctx, obj, patch, client.FieldOwner(FieldOwner))
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf("ask %s to reconcile: Backstop's ServiceAccount needs patch on it in namespace %s: %w", o,
+			o.Namespace, err)
+	}
+	return fmt.Errorf("ask %s to reconcile: %w", o, err)
+}
+
+// requestPatch changes one annotation and nothing else, which is all that the admission policy lets Backstop change. The
+// API server refuses it where the object is of another version by then; an empty version is any.
+func requestPatch(token, version string) (client.Patch, error) {
+	metadata := map[string]any{"annotations": map[string]string{meta.ReconcileRequestAnnotation: token}}
+	if version != "" {
+		metadata["resourceVersion"] = version
+	}
+	body, err := json.Marshal(map[string]any{"metadata": metadata})
 	if err != nil {
 		return nil, fmt.Errorf("encode the request: %w", err)
 	}

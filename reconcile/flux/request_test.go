@@ -53,7 +53,7 @@ func TestRequestChangesOneAnnotation(t *testing.T) {
 }
 
 func TestRequestPatchHoldsTheTokenAndNothingElse(t *testing.T) {
-	p, err := requestPatch(`"},"spec":{"suspend":true}`)
+	p, err := requestPatch(`"},"spec":{"suspend":true}`, "7")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,10 +61,16 @@ func TestRequestPatchHoldsTheTokenAndNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got map[string]map[string]map[string]string
-	if err := json.Unmarshal(body, &got); err != nil || len(got) != 1 || len(got["metadata"]) != 1 ||
-		len(got["metadata"]["annotations"]) != 1 {
-		t.Errorf("got %s, %v", body, err)
+	var got any
+	if err := json.Unmarshal(body, &got); err != nil {
+		t.Fatal(err)
+	}
+	want := any(map[string]any{"metadata": map[string]any{
+		"annotations":     map[string]any{"reconcile.fluxcd.io/requestedAt": `"},"spec":{"suspend":true}`},
+		"resourceVersion": "7",
+	}})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

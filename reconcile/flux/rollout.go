@@ -25,8 +25,11 @@ const originRevision = "org.opencontainers.image.revision"
 func (f *Flux) Rollout(ctx context.Context, form *v1alpha1.Rollback, contains func(tip, commit string) (bool, error),
 ) (reconcile.Rollout, error) {
 	s := &form.Status
-	if s.Suspect == nil || s.Landed == nil {
+	switch {
+	case s.Suspect == nil || s.Landed == nil && s.Verdict == nil:
 		return reconcile.Rollout{}, errors.New("read the rollout: the Rollback has not landed yet")
+	case s.Landed == nil:
+		return f.restoring(ctx, s, reached(s.Suspect.Commit, contains))
 	}
 	var out reconcile.Rollout
 	p, err := f.placeOfApplier(ctx, s.Suspect.Applier)
@@ -88,6 +91,9 @@ func (f *Flux) arrival(ctx context.Context, out *reconcile.Rollout, p place, has
 		return err
 	}
 	var unknown string
+	if out.Way, err = f.wayOf(ctx, p, src, way{has: has}); err != nil {
+		return err
+	}
 	out.Fetched, unknown = has(src.commit())
 	if !out.Fetched {
 		out.Source = cmp.Or(out.Source, src.says(), unknown)
@@ -113,6 +119,8 @@ type deployed struct {
 	artifact   *meta.Artifact
 	conditions []metav1.Condition
 	suspended  bool
+	// git is the GitRepository; nil for a source of another kind.
+	git *sourcev1.GitRepository
 }
 
 // deployedSource reads what a Kustomization is deployed from. An ExternalArtifact is not read: what it says of its
@@ -126,6 +134,7 @@ func (f *Flux) deployedSource(ctx context.Context, ref v1alpha1.ObjectRef) (depl
 			return out, err
 		}
 		out.artifact, out.conditions, out.suspended = o.Status.Artifact, o.Status.Conditions, o.Spec.Suspend
+		out.git = &o
 	case kindOCIRepository:
 		var o sourcev1.OCIRepository
 		if err := f.get(ctx, ref, &o); err != nil {

@@ -43,6 +43,7 @@ spec: {interval: 1m, prune: true, path: ./, sourceRef: {kind: GitRepository, nam
 	for _, tt := range []struct{ name, body, want string }{
 		{"asks for a reconcile", `{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":"1"}}}`, ""},
 		{"asks again", `{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":"2"}}}`, ""},
+		{"asks for a reconcile of another version", `{"metadata":{"resourceVersion":"1","annotations":{"reconcile.fluxcd.io/requestedAt":"2"}}}`, "the object has been modified"},
 		{"takes the request back", `{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":null}}}`, ""},
 		{"changes nothing", `{}`, ""},
 		{"suspends", `{"spec":{"suspend":true}}`, nothingBut},

@@ -39,6 +39,7 @@ func filled() v1alpha1.RollbackStatus {
 		Landed:  &v1alpha1.Landed{Commit: strings.Repeat("b", 40), At: at},
 		Request: &v1alpha1.Request{
 			Token: "t", Objects: []v1alpha1.ObjectRef{{Kind: "Kustomization", Namespace: "apps", Name: "web"}}, At: at,
+			Asked: []v1alpha1.AskedObject{{ObjectRef: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "apps", Name: "web"}, At: at}},
 		},
 		Outcome: &v1alpha1.Outcome{Result: v1alpha1.ResultVerified, Sentence: "web runs v1 again", At: at},
 		Release: &v1alpha1.HoldRelease{By: "policy apps:web", At: at},
@@ -109,10 +110,13 @@ func (s suite) blanks(t *testing.T) {
 		"landed again":               {func(s *v1alpha1.RollbackStatus) { s.Landed.Again, s.Landed.Commit = 1, "e" }, ""},
 		"request erased":             {func(s *v1alpha1.RollbackStatus) { s.Request = nil }, "request is never erased"},
 		"asked again":                {func(s *v1alpha1.RollbackStatus) { s.Request.Token = "u" }, ""},
-		"outcome erased":             {func(s *v1alpha1.RollbackStatus) { s.Outcome = nil }, "outcome is written once"},
-		"outcome changed":            {func(s *v1alpha1.RollbackStatus) { s.Outcome.Result = v1alpha1.ResultFailed }, "outcome is written once"},
-		"release erased":             {func(s *v1alpha1.RollbackStatus) { s.Release = nil }, "release is written once"},
-		"release changed":            {func(s *v1alpha1.RollbackStatus) { s.Release.By = "me" }, "release is written once"},
+		"asked one more": {func(s *v1alpha1.RollbackStatus) {
+			s.Request.Asked = append(s.Request.Asked, v1alpha1.AskedObject{ObjectRef: s.Request.Objects[0], At: other})
+		}, ""},
+		"outcome erased":  {func(s *v1alpha1.RollbackStatus) { s.Outcome = nil }, "outcome is written once"},
+		"outcome changed": {func(s *v1alpha1.RollbackStatus) { s.Outcome.Result = v1alpha1.ResultFailed }, "outcome is written once"},
+		"release erased":  {func(s *v1alpha1.RollbackStatus) { s.Release = nil }, "release is written once"},
+		"release changed": {func(s *v1alpha1.RollbackStatus) { s.Release.By = "me" }, "release is written once"},
 		"conditions and waiting change freely": {func(s *v1alpha1.RollbackStatus) {
 			s.Conditions[0].Message, s.Waiting = "as before", &v1alpha1.Waiting{Why: "for the hold", Since: at}
 		}, ""},

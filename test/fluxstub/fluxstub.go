@@ -46,6 +46,9 @@ type Options struct {
 	DependencyWait time.Duration
 	// RetryFirst and RetryMax are the back-off after an error; 250 ms and 5 s when zero (750 ms and 15 min for real).
 	RetryFirst, RetryMax time.Duration
+	// CancelHealthChecks is the gate CancelHealthCheckOnNewRevision of both controllers that check health; off by
+	// default, as theirs.
+	CancelHealthChecks bool
 	// Log hears what is done; nil for nobody.
 	Log *slog.Logger
 }

@@ -13,11 +13,25 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// waitHealthy looks at objects until all are current, one has failed for good,
-// or the time is over; its error names those that are not, as Flux does.
-func (s *stand) waitHealthy(ctx context.Context, objects []*unstructured.Unstructured, timeout time.Duration) error {
+// canceledError says that a health check was given up for a new reconciliation, what triggered that, and by what.
+type canceledError struct{ trigger, by string }
+
+func (e *canceledError) Error() string {
+	return "health checks canceled due to new reconciliation triggered by " + e.trigger
+}
+
+// waitHealthy looks at objects until all are current, one has failed for good, something triggers a new reconciliation
+// (where the gate is on), or the time is over; its error names those that are not, as Flux does.
+func (s *stand) waitHealthy(ctx context.Context, objects []*unstructured.Unstructured, timeout time.Duration,
+	trigger func(context.Context) *canceledError,
+) error {
 	deadline := time.Now().Add(timeout)
 	for {
+		if s.CancelHealthChecks {
+			if canceled := trigger(ctx); canceled != nil {
+				return canceled
+			}
+		}
 		waiting, failed, err := s.unhealthy(ctx, objects)
 		switch {
 		case err != nil:
@@ -37,6 +51,19 @@ func (s *stand) waitHealthy(ctx context.Context, objects []*unstructured.Unstruc
 		case <-time.After(pause):
 		}
 	}
+}
+
+// triggered says what enqueued an object since it was read, by a new spec or by a request; nil while nothing has.
+func (s *stand) triggered(ctx context.Context, kind string, was, now client.Object) *canceledError {
+	key := client.ObjectKeyFromObject(was)
+	switch {
+	case s.client.Get(ctx, key, now) != nil:
+	case now.GetGeneration() != was.GetGeneration():
+		return &canceledError{kind + "/" + key.String(), "spec"}
+	case handled(now) != handled(was):
+		return &canceledError{kind + "/" + key.String(), "request"}
+	}
+	return nil
 }
 
 // unhealthy names the objects that are not current yet and those that will not be.

@@ -1,24 +1,89 @@
 package fluxstub
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/yaml"
 )
 
 func (s *stand) setUpHelm(mgr ctrl.Manager) error {
-	return s.build(mgr, &helmv2.HelmRelease{}).Complete(reconcile.Func(s.helm))
+	// Only a ConfigMap with the label wakes the releases that take values from it.
+	releases := func(ctx context.Context, values client.Object) []reconcile.Request {
+		var list helmv2.HelmReleaseList
+		if values.GetLabels()[meta.LabelKeyWatch] != meta.LabelValueWatchEnabled || mgr.GetClient().List(ctx, &list) != nil {
+			return nil
+		}
+		var woken []reconcile.Request
+		for _, hr := range list.Items {
+			for _, v := range hr.Spec.ValuesFrom {
+				if hr.Namespace == values.GetNamespace() && v.Name == values.GetName() {
+					woken = append(woken, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&hr)})
+				}
+			}
+		}
+		return woken
+	}
+	return s.build(mgr, &helmv2.HelmRelease{}).
+		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(releases)).
+		Complete(reconcile.Func(s.helm))
+}
+
+// valuesOf are a release's values: those of its ConfigMaps, whole or single ones, and over them its own.
+func (s *stand) valuesOf(ctx context.Context, hr *helmv2.HelmRelease) ([]byte, error) {
+	all := map[string]any{}
+	for _, from := range hr.Spec.ValuesFrom {
+		var cm corev1.ConfigMap
+		if err := s.client.Get(ctx, client.ObjectKey{Namespace: hr.Namespace, Name: from.Name}, &cm); err != nil {
+			return nil, fmt.Errorf("could not resolve %s chart values reference '%s/%s': %w", from.Kind, hr.Namespace, from.Name, err)
+		}
+		text := cm.Data[from.GetValuesKey()]
+		if from.TargetPath != "" {
+			if err := unstructured.SetNestedField(all, text, strings.Split(from.TargetPath, ".")...); err != nil {
+				return nil, fmt.Errorf("set %s: %w", from.TargetPath, err)
+			}
+			continue
+		}
+		if err := yaml.Unmarshal([]byte(text), &all); err != nil {
+			return nil, fmt.Errorf("unable to read values from key '%s': %w", from.GetValuesKey(), err)
+		}
+	}
+	if hr.Spec.Values != nil {
+		own := map[string]any{}
+		if err := json.Unmarshal(hr.Spec.Values.Raw, &own); err != nil {
+			return nil, fmt.Errorf("read the values: %w", err)
+		}
+		merge(all, own)
+	}
+	return json.Marshal(all)
+}
+
+// merge puts values over others, map by map.
+func merge(into, from map[string]any) {
+	for k, v := range from {
+		was, is := into[k].(map[string]any)
+		if now, ok := v.(map[string]any); ok && is {
+			merge(was, now)
+			continue
+		}
+		into[k] = v
+	}
 }
 
 // values are those that the fixed chart knows.
@@ -32,11 +97,7 @@ type values struct {
 }
 
 // render is the fixed chart: one Deployment by the release's name.
-func render(hr *helmv2.HelmRelease) (*unstructured.Unstructured, string, error) {
-	raw := []byte("{}")
-	if hr.Spec.Values != nil {
-		raw = hr.Spec.Values.Raw
-	}
+func render(hr *helmv2.HelmRelease, raw []byte) (*unstructured.Unstructured, string, error) {
 	var v values
 	if err := json.Unmarshal(raw, &v); err != nil {
 		return nil, "", fmt.Errorf("values don't meet the specifications of the schema: %w", err)
@@ -95,7 +156,12 @@ func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error)
 		condition(&hr.Status.Conditions, hr, no(meta.ReadyCondition, helmv2.DependencyNotReadyReason, err.Error()))
 		return ctrl.Result{RequeueAfter: s.DependencyWait}, s.save(ctx, was, hr, helmManager)
 	}
-	object, digest, err := render(hr)
+	raw, err := s.valuesOf(ctx, hr)
+	if err != nil {
+		condition(&hr.Status.Conditions, hr, no(meta.ReadyCondition, "ValuesError", err.Error()))
+		return ctrl.Result{RequeueAfter: s.DependencyWait}, s.save(ctx, was, hr, helmManager)
+	}
+	object, digest, err := render(hr, raw)
 	// A reset lets what failed be tried again, and force upgrades what has not changed.
 	reset, force := helmv2.ShouldHandleResetRequest(hr), helmv2.ShouldHandleForceRequest(hr)
 	last := hr.Status.History.Latest()
@@ -128,7 +194,12 @@ func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error)
 			condition(&hr.Status.Conditions, hr, yes(meta.ReadyCondition, c.Reason, c.Message))
 		}
 	}
-	return ctrl.Result{RequeueAfter: hr.Spec.Interval.Duration}, s.save(ctx, was, hr, helmManager)
+	next := hr.Spec.Interval.Duration
+	if apimeta.IsStatusConditionTrue(hr.Status.Conditions, meta.StalledCondition) {
+		// It is not tried again before something enqueues it.
+		next = 0
+	}
+	return ctrl.Result{RequeueAfter: next}, s.save(ctx, was, hr, helmManager)
 }
 
 // releases says which of a HelmRelease's dependencies is not ready.
@@ -185,7 +256,15 @@ func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object
 	snapshot = hr.Status.History.Latest()
 	err := s.applyAll(ctx, []*unstructured.Unstructured{object}, helmManager)
 	if err == nil && !hr.GetUpgrade().DisableWait {
-		err = s.waitHealthy(ctx, []*unstructured.Unstructured{object}, hr.GetTimeout().Duration)
+		err = s.waitHealthy(ctx, []*unstructured.Unstructured{object}, hr.GetTimeout().Duration, func(ctx context.Context) *canceledError {
+			return s.triggered(ctx, helmv2.HelmReleaseKind, hr, &helmv2.HelmRelease{})
+		})
+	}
+	reason := ""
+	if canceled := (*canceledError)(nil); errors.As(err, &canceled) {
+		// helm-controller counts it as a failed attempt.
+		s.Log.Warn("canceled", "object", canceled.trigger, "by", canceled.by)
+		reason, err = healthCheckCanceled, errors.New("context canceled")
 	}
 	title := map[helmv2.ReleaseAction]string{
 		helmv2.ReleaseActionInstall: "Install",
@@ -196,7 +275,7 @@ func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object
 		hr.Status.Failures++
 		message := fmt.Sprintf("Helm %s failed for %s: %s", action, release, err)
 		condition(&hr.Status.Conditions, hr, no(helmv2.ReleasedCondition, title+"Failed", message))
-		condition(&hr.Status.Conditions, hr, no(meta.ReadyCondition, title+"Failed", message))
+		condition(&hr.Status.Conditions, hr, no(meta.ReadyCondition, cmp.Or(reason, title+"Failed"), message))
 		condition(&hr.Status.Conditions, hr, yes(meta.StalledCondition, "RetriesExceeded",
 			fmt.Sprintf("Failed to %s after 1 attempt(s)", action)))
 		s.Log.Warn("helm", "object", client.ObjectKeyFromObject(hr), "error", err)

@@ -192,7 +192,13 @@ func (r *run) reconcile(ctx context.Context) error {
 			return failed(meta.PruneFailedReason, err)
 		}
 	}
-	if err := r.checkHealth(ctx, objects); err != nil {
+	err = r.checkHealth(ctx, objects)
+	var canceled *canceledError
+	switch {
+	case errors.As(err, &canceled):
+		r.record(digest, healthCheckCanceled)
+		return &failure{healthCheckCanceled, canceled, time.Millisecond}
+	case err != nil:
 		r.record(digest, meta.HealthCheckFailedReason)
 		return failed(meta.HealthCheckFailedReason, err)
 	}
@@ -265,12 +271,33 @@ func (r *run) checkHealth(ctx context.Context, objects []*unstructured.Unstructu
 	if err := r.saveStatus(ctx); err != nil {
 		return err
 	}
-	if err := r.waitHealthy(ctx, objects, timeoutOf(k)); err != nil {
+	if err := r.waitHealthy(ctx, objects, timeoutOf(k), r.trigger); err != nil {
+		var canceled *canceledError
+		if errors.As(err, &canceled) {
+			r.Log.Warn("canceled", "object", canceled.trigger, "by", canceled.by)
+			condition(&k.Status.Conditions, k, no(meta.HealthyCondition, healthCheckCanceled, err.Error()))
+			return canceled
+		}
 		condition(&k.Status.Conditions, k, no(meta.HealthyCondition, meta.HealthCheckFailedReason, err.Error()))
 		return fmt.Errorf("health check failed after %s: %w", time.Since(begin), err)
 	}
 	condition(&k.Status.Conditions, k, yes(meta.HealthyCondition, meta.SucceededReason,
 		fmt.Sprintf("Health check passed in %s", time.Since(begin))))
+	return nil
+}
+
+// healthCheckCanceled is the reason of a health check that was given up for a new reconciliation.
+const healthCheckCanceled = "HealthCheckCanceled"
+
+// trigger says what enqueued the Kustomization since it was read; nil while nothing has.
+func (r *run) trigger(ctx context.Context) *canceledError {
+	if by := r.triggered(ctx, kustomizev1.KustomizationKind, r.k, &kustomizev1.Kustomization{}); by != nil {
+		return by
+	}
+	var repo sourcev1.GitRepository
+	if err := r.client.Get(ctx, sourceOf(r.k), &repo); err == nil && revisionOf(&repo) != r.k.Status.LastAttemptedRevision {
+		return &canceledError{"GitRepository/" + client.ObjectKeyFromObject(&repo).String(), "revision"}
+	}
 	return nil
 }
 

@@ -1,0 +1,130 @@
+package integration
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/test/fleet"
+)
+
+// valuesFrom is a release whose tag comes from a ConfigMap that nobody watches.
+const valuesFrom = `apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: shop-values
+  namespace: NS
+data:
+  tag: TAG # {"$imagepolicy": "NS:backend:tag"}
+---
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata:
+  name: shop
+  namespace: NS
+spec:
+  interval: 1h
+  timeout: TIMEOUT
+  chart: {spec: {chart: fixed, sourceRef: {kind: GitRepository, name: fleet}}}
+  valuesFrom:
+  - {kind: ConfigMap, name: shop-values, valuesKey: tag, targetPath: image.tag}
+  values:
+    image:
+      repository: IMAGE # {"$imagepolicy": "NS:backend:name"}
+`
+
+// Where a request cancels the health check that it meets, Flux is asked in order, and never in a check.
+func TestRequestsInOrderWhereARequestCancelsAHealthCheck(t *testing.T) {
+	for _, c := range []struct {
+		name, release, timeout string
+		// asked are who is asked, by kind; stalls says that the bad upgrade has to fail first.
+		asked  string
+		stalls bool
+	}{
+		{"a Deployment of a Kustomization", "", "", "GitRepository", false},
+		{"a release with the image in its values", release, "30s", "GitRepository", false},
+		{"a release with the tag in a ConfigMap", valuesFrom, "3s", "GitRepository HelmRelease", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := world(t, quick, func(s *setup) { s.Flux.CancelHealthChecks = true }, vary(func(w *World) {
+				k := fleet.Get[*kustomizev1.Kustomization](w.Fleet, w.Fleet.FluxNamespace(), prod)
+				k.Spec.Wait, k.Spec.Timeout = true, &metav1.Duration{Duration: time.Minute}
+				if c.release == "" {
+					return
+				}
+				w.Fleet.Files["apps/production/shop.yaml"] = strings.NewReplacer("NS", w.Fleet.Namespace(prod), "TIMEOUT", c.timeout,
+					"IMAGE", w.Fleet.Registry+"/backend", "TAG", fleet.Tag(prod, 0)).Replace(c.release)
+				delete(w.Fleet.Files, w.Fleet.File(prod, "backend"))
+			}))
+			name := "backend"
+			if c.release != "" {
+				name = "shop"
+			}
+			good := w.Fleet.Image("backend", fleet.Tag(prod, 0))
+			w.runsImage(prod, name, good)
+			// From here on the source fetches when it is asked, and nothing stands beside Backstop's requests.
+			edit(w, &sourcev1.GitRepository{}, w.Fleet.FluxNamespace(), fleet.SourceName, func(o *sourcev1.GitRepository) {
+				o.Spec.Interval.Duration = time.Hour
+			})
+			before := w.Tip()
+			bad := w.publishBad("backend", fleet.Tag(prod, 1))
+			w.next(before)
+			poke := func(namespace, kind, name string) {
+				t.Helper()
+				_, err := w.Env.Kubectl(t.Context(), "-n", namespace, "annotate", kind, name,
+					"reconcile.fluxcd.io/requestedAt="+time.Now().Format(time.RFC3339Nano))
+				w.must(err)
+			}
+			poke(w.Fleet.FluxNamespace(), "gitrepository", fleet.SourceName)
+			if c.stalls {
+				w.Until("the ConfigMap says so", func() error {
+					cm := Object(w, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.Fleet.Namespace(prod), Name: "shop-values"}})
+					if cm.Data["tag"] != fleet.Tag(prod, 1) {
+						return fmt.Errorf("it says %s", cm.Data["tag"])
+					}
+					return nil
+				})
+				poke(w.Fleet.Namespace(prod), "helmrelease", "shop")
+				w.Until("the release is stalled", func() error {
+					hr := Object(w, &helmv2.HelmRelease{ObjectMeta: metav1.ObjectMeta{Namespace: w.Fleet.Namespace(prod), Name: "shop"}})
+					if !apimeta.IsStatusConditionTrue(hr.Status.Conditions, "Stalled") {
+						return fmt.Errorf("conditions %+v", hr.Status.Conditions)
+					}
+					return nil
+				})
+			}
+			w.auto(prod)
+			startSidecar(t, w)
+			r := w.ends(prod, bad, v1alpha1.ResultVerified, "runs "+good)
+			var asked []string
+			for i, a := range r.Status.Request.Asked {
+				asked = append(asked, a.Kind)
+				if a.At.IsZero() || i > 0 && a.At.Before(&r.Status.Request.Asked[i-1].At) {
+					t.Errorf("asked out of order: %+v", r.Status.Request.Asked)
+				}
+			}
+			if got := strings.Join(asked, " "); got != c.asked {
+				t.Errorf("asked %s, want %s", got, c.asked)
+			}
+			if log := w.log.String(); strings.Contains(log, "msg=canceled") && strings.Contains(log, "by=request") {
+				t.Errorf("a request canceled a health check:\n%s", log)
+			}
+			if c.release != "" {
+				hr := Object(w, &helmv2.HelmRelease{ObjectMeta: metav1.ObjectMeta{Namespace: w.Fleet.Namespace(prod), Name: "shop"}})
+				if apimeta.IsStatusConditionTrue(hr.Status.Conditions, "Stalled") {
+					t.Errorf("the release is stalled: %+v", hr.Status.Conditions)
+				}
+			}
+		})
+	}
+}
