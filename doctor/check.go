@@ -24,6 +24,8 @@ const (
 	CheckDepends = "dependsOn"
 	CheckOrdered = "ordered"
 	CheckForce   = "force"
+	// CheckRecovery is how long a recovery takes.
+	CheckRecovery = "recovery"
 )
 
 // Check is one thing that a rollback needs, or that would be in its way.
@@ -45,6 +47,8 @@ type Patient struct {
 	// Workload as Kind/name.
 	Workload string  `json:"workload"`
 	Checks   []Check `json:"checks"`
+	// Recovery is how long it takes from the pushed revert to the good image.
+	Recovery *Recovery `json:"recovery,omitempty"`
 }
 
 // Report is what the doctor says of a namespace.

@@ -23,7 +23,8 @@ func Examine(f Facts) Report {
 			r.Others = append(r.Others, w.String())
 			continue
 		}
-		r.Workloads = append(r.Workloads, Patient{Workload: w.String(), Checks: f.workload(w)})
+		recovery := f.recovery(w)
+		r.Workloads = append(r.Workloads, Patient{Workload: w.String(), Checks: f.workload(w), Recovery: &recovery})
 	}
 	return r
 }
@@ -76,6 +77,7 @@ func (f *Facts) workload(w *Workload) []Check {
 	}
 	out = append(out, w.apply())
 	out = append(out, f.delays(w)...)
+	out = append(out, f.recovers(w))
 	return append(out, w.loses()...)
 }
 
@@ -298,9 +300,10 @@ const tolerable = time.Minute
 // delays says what would slow a rollback down.
 func (f *Facts) delays(w *Workload) []Check {
 	out := []Check{f.health(w)}
-	if r := w.Chain.Release; r != nil && !r.GetUpgrade().DisableWait && r.GetTimeout().Duration > 5*time.Minute {
+	if r := w.Chain.Release; r != nil && !r.GetUpgrade().DisableWait && r.GetTimeout().Duration > 5*time.Minute && !isOn(f.HelmCancels) {
 		out = append(out, bad(CheckHealth, w.Chain.Applier.String(), fmt.Sprintf(
-			"an upgrade waits up to %s before it gives up", short(r.GetTimeout().Duration)), "set spec.timeout: 5m, or less"))
+			"an upgrade waits up to %s before it gives up", short(r.GetTimeout().Duration)), "set spec.timeout: 5m, or less, or run helm-controller with "+
+			"--feature-gates="+gate+"=true (deploy/flux)"))
 	}
 	for _, d := range w.DependsOn {
 		waits := "the " + d.Ref.Kind + " waits for it"
@@ -334,7 +337,7 @@ func (f *Facts) delays(w *Workload) []Check {
 	return out
 }
 
-const cancelFix = "run kustomize-controller with --feature-gates=CancelHealthCheckOnNewRevision=true, " +
+const cancelFix = "run kustomize-controller with --feature-gates=CancelHealthCheckOnNewRevision=true (deploy/flux), " +
 	"or set spec.timeout: 1m"
 
 // health says how long a health check of the bad revision would hold the revert up.

@@ -20,8 +20,9 @@ type Facts struct {
 	Policies       []v1alpha1.RollbackPolicy
 	PoliciesUnread string
 	// Cancels says whether kustomize-controller gives health checks up for a new revision; nil where nobody can tell.
-	Cancels   *bool
-	Workloads []Workload
+	// HelmCancels says it of helm-controller.
+	Cancels, HelmCancels *bool
+	Workloads            []Workload
 }
 
 // Sidecar is Backstop as it runs.
@@ -55,6 +56,8 @@ type Workload struct {
 	Ordered, OnDelete bool
 	MayDelete         *bool
 	DependsOn         []Dependency
+	// Recovered are the last recoveries, the newest first.
+	Recovered []Measured
 	// Refused are words of the Git server to Backstop or to image automation, when it refused a push.
 	Refused string
 }

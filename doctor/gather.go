@@ -74,7 +74,8 @@ func ask[T any](o *once, key string, question func() T) T {
 
 // Gather reads the facts of a namespace.
 func (g *Gatherer) Gather(ctx context.Context, namespace string) (Facts, error) {
-	f := Facts{Now: g.Now(), Namespace: namespace, Sidecar: g.sidecar(ctx), Cancels: g.cancels(ctx)}
+	f := Facts{Now: g.Now(), Namespace: namespace, Sidecar: g.sidecar(ctx),
+		Cancels: g.cancels(ctx, "kustomize-controller"), HelmCancels: g.cancels(ctx, "helm-controller")}
 	g.Flux = g.Flux.Under(f.Sidecar.ceiling().NoCrossNamespaceRefs, f.Sidecar.platform())
 	var ns corev1.Namespace
 	err := g.Client.Get(ctx, types.NamespacedName{Name: namespace}, &ns)
@@ -156,22 +157,6 @@ func (g *Gatherer) holder(ctx context.Context) string {
 	return *s.HolderIdentity
 }
 
-// cancels says whether kustomize-controller runs with the gate that gives health checks up for a new revision.
-func (g *Gatherer) cancels(ctx context.Context) *bool {
-	var d appsv1.Deployment
-	key := types.NamespacedName{Namespace: g.FluxHome, Name: "kustomize-controller"}
-	if err := g.Client.Get(ctx, key, &d); err != nil {
-		return nil
-	}
-	on := false
-	for _, c := range d.Spec.Template.Spec.Containers {
-		for _, a := range c.Args {
-			on = on || strings.HasPrefix(a, "--feature-gates=") && strings.Contains(a, "CancelHealthCheckOnNewRevision=true")
-		}
-	}
-	return &on
-}
-
 // listed is a workload as the API server lists it.
 type listed struct {
 	Workload
@@ -228,6 +213,7 @@ func (g *Gatherer) workload(ctx context.Context, f *Facts, from listed) (Workloa
 	}
 	w.Chain = &chain
 	w.Refused = g.refused(ctx, f.Namespace, &w)
+	w.Recovered = g.recovered(ctx, f.Namespace, &w)
 	if err := g.source(ctx, f, &w); err != nil {
 		return w, err
 	}

@@ -90,12 +90,7 @@ func (g *Gatherer) refused(ctx context.Context, namespace string, w *Workload) s
 			note(t.Time)
 		}
 	}
-	list := ask(&g.once, "rollbacks "+namespace, func() *v1alpha1.RollbackList {
-		var list v1alpha1.RollbackList
-		// Without Backstop's records there are no refusals to tell of.
-		_ = g.Client.List(ctx, &list, client.InNamespace(namespace))
-		return &list
-	})
+	list := g.rollbacks(ctx, namespace)
 	words, said := "", time.Time{}
 	for i := range list.Items {
 		s := &list.Items[i].Status
