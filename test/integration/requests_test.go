@@ -17,14 +17,14 @@ import (
 	"github.com/backstop-dev/backstop/test/fleet"
 )
 
-// valuesFrom is a release whose tag comes from a ConfigMap that nobody watches.
+// valuesFrom is a release whose image comes from a ConfigMap that nobody watches.
 const valuesFrom = `apiVersion: v1
 kind: ConfigMap
 metadata:
   name: shop-values
   namespace: NS
 data:
-  tag: TAG # {"$imagepolicy": "NS:backend:tag"}
+  image: IMAGE:TAG # {"$imagepolicy": "NS:backend"}
 ---
 apiVersion: helm.toolkit.fluxcd.io/v2
 kind: HelmRelease
@@ -36,10 +36,7 @@ spec:
   timeout: TIMEOUT
   chart: {spec: {chart: fixed, sourceRef: {kind: GitRepository, name: fleet}}}
   valuesFrom:
-  - {kind: ConfigMap, name: shop-values, valuesKey: tag, targetPath: image.tag}
-  values:
-    image:
-      repository: IMAGE # {"$imagepolicy": "NS:backend:name"}
+  - {kind: ConfigMap, name: shop-values, valuesKey: image, targetPath: image.repository}
 `
 
 // Where a request cancels the health check that it meets, Flux is asked in order, and never in a check.
@@ -52,7 +49,7 @@ func TestRequestsInOrderWhereARequestCancelsAHealthCheck(t *testing.T) {
 	}{
 		{"a Deployment of a Kustomization", "", "", "GitRepository", false},
 		{"a release with the image in its values", release, "30s", "GitRepository", false},
-		{"a release with the tag in a ConfigMap", valuesFrom, "3s", "GitRepository HelmRelease", true},
+		{"a release with the image in a ConfigMap", valuesFrom, "3s", "GitRepository HelmRelease", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -89,8 +86,8 @@ func TestRequestsInOrderWhereARequestCancelsAHealthCheck(t *testing.T) {
 			if c.stalls {
 				w.Until("the ConfigMap says so", func() error {
 					cm := Object(w, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.Fleet.Namespace(prod), Name: "shop-values"}})
-					if cm.Data["tag"] != fleet.Tag(prod, 1) {
-						return fmt.Errorf("it says %s", cm.Data["tag"])
+					if cm.Data["image"] != bad {
+						return fmt.Errorf("it says %s", cm.Data["image"])
 					}
 					return nil
 				})
