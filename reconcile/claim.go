@@ -60,33 +60,42 @@ func (c claim) permit(b Branch) error {
 			return err
 		}
 	}
-	// Cooldown and budget restrain the policy; a person has looked.
-	if !strings.HasPrefix(s.Verdict.By, v1alpha1.ByPolicy) {
-		return nil
+	// Cooldown and budget restrain the policy; a person has looked. What a person approves counts in the same push as it
+	// does in one before.
+	if strings.HasPrefix(s.Verdict.By, v1alpha1.ByPolicy) {
+		if err := c.restraint(b); err != nil {
+			return err
+		}
 	}
-	if err := c.restraint(b); err != nil {
-		return err
-	}
+	c.batch.on(b.Tip)
 	c.batch.suspects = append(c.batch.suspects, s.Suspect.Commit)
 	return nil
 }
 
-// restraint counts cooldown and budget from Backstop's trailers on the branch. Siblings of one suspect commit do not
-// count.
+// restraint counts cooldown and budget from Backstop's trailers on the branch. A suspect commit counts once: whoever of
+// its siblings comes later, in this push or another one, costs nothing more.
 func (c claim) restraint(b Branch) error {
-	used := map[string]time.Time{}
+	used, counted := map[string]time.Time{}, false
 	for _, t := range b.Trails {
-		if t.Kind != TrailRevert || slices.Contains(t.Reverts, c.form.Status.Suspect.Commit) {
+		if t.Kind != TrailRevert {
+			continue
+		}
+		recent := t.When.Add(c.budget.Per).After(c.now)
+		if slices.Contains(t.Reverts, c.form.Status.Suspect.Commit) {
+			counted = counted || recent
 			continue
 		}
 		if err := c.cooling(t); err != nil {
 			return err
 		}
-		if t.When.Add(c.budget.Per).After(c.now) {
+		if recent {
 			for _, commit := range t.Reverts {
 				used[commit] = t.When
 			}
 		}
+	}
+	if counted {
+		return nil
 	}
 	return c.spend(b.Tip, used)
 }
@@ -118,8 +127,7 @@ func (c claim) spend(tip string, used map[string]time.Time) error {
 	for _, commit := range c.batch.suspects {
 		spent[commit] = true
 	}
-	delete(spent, c.form.Status.Suspect.Commit)
-	if len(spent) < c.budget.Count {
+	if spent[c.form.Status.Suspect.Commit] || len(spent) < c.budget.Count {
 		return nil
 	}
 	until := c.now.Add(c.budget.Per)

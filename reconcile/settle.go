@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -16,18 +15,17 @@ import (
 //	c ────► verdict┴─► one push for a, b and c
 //
 // A failure that is alone never waits, nor does one beside others that wait themselves: for a person, a registry or the
-// end of a long grace period.
+// end of a long grace period. Where nothing new fails and nothing new is allowed, nobody waits any longer: whoever comes
+// later has a push of their own, which costs the budget nothing where the commit is the same.
 const (
-	// settleOthers is how long after its verdict a revert waits for others at most, settleSiblings for those that the
-	// same commit broke.
-	settleOthers, settleSiblings = 5 * time.Second, 30 * time.Second
+	// settleOthers is how long after its verdict a revert waits for others at most, settleQuiet how long after the last
+	// of them moved.
+	settleOthers, settleQuiet = 4 * time.Second, time.Second
 	// settleLook is how often the first one looks whether the others have come. The rest look more seldom: the last to
 	// come, or the first, pushes for all.
 	settleLook = 250 * time.Millisecond
 	// comesWithin is how old a form without a verdict may be for it to be on its way.
 	comesWithin = 3 * time.Minute
-	// manyImages is how many other images of a commit a Suspect names: there may be more.
-	manyImages = 20
 )
 
 // crowd is what the other open forms mean for the push of an allowed one.
@@ -42,26 +40,51 @@ type crowd struct {
 func crowdOf(form *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time) crowd {
 	mine := &form.Status
 	out := crowd{first: true}
+	moved, come := mine.Verdict.At.Time, false
 	for i := range open {
 		o := &open[i]
 		if o.UID == form.UID || o.Status.Suspect != nil && o.Status.Suspect.Source != mine.Suspect.Source {
 			continue
 		}
-		if waitsToPush(&o.Status) && before(o, form) {
-			out.first = false
+		if waitsToPush(&o.Status) {
+			out.first = out.first && !before(o, form)
+			moved = later(moved, o.Status.Verdict.At.Time)
 		}
-		if !comes(o, now) {
-			continue
+		if comes(o, now) {
+			come, moved = true, later(moved, moves(o))
 		}
-		until := mine.Verdict.At.Add(settleOthers)
-		if mayBeSibling(mine.Suspect, o) {
-			until = mine.Verdict.At.Add(settleSiblings)
-		}
-		if until.After(out.until) {
-			out.until = until
+	}
+	if come {
+		out.until = mine.Verdict.At.Add(settleOthers)
+		if quiet := moved.Add(settleQuiet); quiet.Before(out.until) {
+			out.until = quiet
 		}
 	}
 	return out
+}
+
+// moves is when a form that is on its way was last seen to get on, or will be: when it was opened, when its newest
+// failure was seen, when its grace period ends, when its target was found.
+func moves(o *v1alpha1.Rollback) time.Time {
+	s := &o.Status
+	at := o.CreationTimestamp.Time
+	for _, f := range s.Failures {
+		at = later(at, f.Since.Time)
+	}
+	if s.Waiting != nil && s.Waiting.Until != nil {
+		at = later(at, s.Waiting.Until.Time)
+	}
+	if s.Target != nil {
+		at = later(at, s.Target.At.Time)
+	}
+	return at
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // comes says whether a form is on its way to a verdict right now.
@@ -78,14 +101,6 @@ func comes(o *v1alpha1.Rollback, now time.Time) bool {
 	// A grace period that ends about now.
 	rest := s.Waiting.Until.Sub(now)
 	return rest < settleOthers && rest > -comesWithin
-}
-
-// mayBeSibling says whether the suspect's commit broke the form's image too, as far as is known.
-func mayBeSibling(suspect *v1alpha1.Suspect, o *v1alpha1.Rollback) bool {
-	if o.Status.Suspect != nil {
-		return o.Status.Suspect.Commit == suspect.Commit
-	}
-	return len(suspect.OtherImages) >= manyImages || slices.Contains(suspect.OtherImages, o.Spec.Image)
 }
 
 // waitsToPush says whether a policy allows a revert that was not pushed yet.

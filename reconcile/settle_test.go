@@ -24,9 +24,7 @@ func openForm(uid types.UID, changes ...func(*v1alpha1.Rollback)) v1alpha1.Rollb
 func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 	t.Parallel()
 	source := v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}
-	of := func(commit string, others ...string) *v1alpha1.Suspect {
-		return &v1alpha1.Suspect{Source: source, Commit: commit, OtherImages: others}
-	}
+	of := func(commit string) *v1alpha1.Suspect { return &v1alpha1.Suspect{Source: source, Commit: commit} }
 	blamed := func(s *v1alpha1.Suspect) func(*v1alpha1.Rollback) {
 		return func(r *v1alpha1.Rollback) { r.Status.Suspect = s }
 	}
@@ -42,11 +40,14 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 			r.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, By: v1alpha1.ByPolicy + "x", At: micro(t0.Add(at))}
 		}
 	}
+	failsAt := func(at time.Duration) func(*v1alpha1.Rollback) {
+		return func(r *v1alpha1.Rollback) {
+			r.Status.Failures = []v1alpha1.Failure{{Since: micro(t0.Add(at))}}
+		}
+	}
 	mine := openForm("m", allowedAt(0))
-	many := make([]string, manyImages)
 	tests := map[string]struct {
 		others []v1alpha1.Rollback
-		images []string
 		by     string
 		after  time.Duration
 		want   time.Duration
@@ -55,21 +56,16 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 		"for one whose commit is not known yet, seconds": {
 			others: []v1alpha1.Rollback{openForm("o")}, want: settleLook,
 		},
-		"not beyond them": {others: []v1alpha1.Rollback{openForm("o")}, after: settleOthers},
-		"longer for one of the same commit": {
-			others: []v1alpha1.Rollback{openForm("o", blamed(of("bad")))}, after: settleOthers, want: settleLook,
+		"not beyond them":            {others: []v1alpha1.Rollback{openForm("o")}, after: settleOthers},
+		"not when nothing new fails": {others: []v1alpha1.Rollback{openForm("o")}, after: settleQuiet},
+		"longer while others fail": {
+			others: []v1alpha1.Rollback{openForm("o", failsAt(900*time.Millisecond))}, after: settleQuiet, want: settleLook,
 		},
-		"not longer for one of another commit": {
-			others: []v1alpha1.Rollback{openForm("o", blamed(of("other")))}, after: settleOthers,
-		},
-		"longer for one whose image the commit brought too": {
-			others: []v1alpha1.Rollback{openForm("o")}, images: []string{"reg/o:v2"}, after: settleOthers, want: settleLook,
-		},
-		"longer where the commit brought more images than are named": {
-			others: []v1alpha1.Rollback{openForm("o")}, images: many, after: settleOthers, want: settleLook,
+		"longer while others are allowed": {
+			others: []v1alpha1.Rollback{openForm("o"), openForm("p", allowedAt(900*time.Millisecond))}, after: settleQuiet, want: settleLook,
 		},
 		"but not for ever": {
-			others: []v1alpha1.Rollback{openForm("o", blamed(of("bad")))}, after: settleSiblings,
+			others: []v1alpha1.Rollback{openForm("o", failsAt(settleOthers-time.Millisecond))}, after: settleOthers,
 		},
 		"not for one of another source": {
 			others: []v1alpha1.Rollback{openForm("o", blamed(&v1alpha1.Suspect{Commit: "bad"}))},
@@ -99,7 +95,7 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 		},
 		"not where a person has decided": {others: []v1alpha1.Rollback{openForm("o")}, by: "jane"},
 		"the one that waits longest looks for the others": {
-			others: []v1alpha1.Rollback{openForm("o"), openForm("p", allowedAt(-time.Second))}, want: settleOthers,
+			others: []v1alpha1.Rollback{openForm("o"), openForm("p", allowedAt(-time.Second))}, want: settleQuiet,
 		},
 		"of two at once the first by name does": {
 			others: []v1alpha1.Rollback{openForm("o"), openForm("z", allowedAt(0))}, want: settleLook,
@@ -109,7 +105,6 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			form := mine.DeepCopy()
-			form.Status.Suspect.OtherImages = tt.images
 			if tt.by != "" {
 				form.Status.Verdict.By = tt.by
 			}

@@ -156,11 +156,10 @@ func (s *stand) build(mgr ctrl.Manager, kind client.Object) *builder.Builder {
 // requested passes updates that ask for a reconcile.
 type requested struct{ predicate.Funcs }
 
-// Update compares the annotation that asks.
-func (requested) Update(e event.UpdateEvent) bool {
-	was, now := e.ObjectOld.GetAnnotations(), e.ObjectNew.GetAnnotations()
-	return was[meta.ReconcileRequestAnnotation] != now[meta.ReconcileRequestAnnotation]
-}
+// Update compares the annotation that asks. Taking it away asks for nothing.
+func (requested) Update(e event.UpdateEvent) bool { return asks(e.ObjectOld, e.ObjectNew) }
+
+func asks(was, now client.Object) bool { return handled(now) != "" && handled(now) != handled(was) }
 
 // changed passes updates in which something of the object changed.
 func changed[T client.Object](of func(T) string) predicate.Predicate {

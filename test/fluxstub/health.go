@@ -60,7 +60,7 @@ func (s *stand) triggered(ctx context.Context, kind string, was, now client.Obje
 	case s.client.Get(ctx, key, now) != nil:
 	case now.GetGeneration() != was.GetGeneration():
 		return &canceledError{kind + "/" + key.String(), "spec"}
-	case handled(now) != handled(was):
+	case asks(was, now):
 		return &canceledError{kind + "/" + key.String(), "request"}
 	}
 	return nil
