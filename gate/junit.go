@@ -4,6 +4,8 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // JUnit's report as Jenkins' junit-10.xsd has it: a test case for every image at every place, and for every finding
@@ -51,7 +53,7 @@ func (r *Report) junit(w io.Writer) error {
 		if !ok {
 			i = len(suite.Cases)
 			index[p] = i
-			suite.Cases = append(suite.Cases, junitCase{ClassName: clean(p.file), Name: clean(name)})
+			suite.Cases = append(suite.Cases, junitCase{ClassName: text.Visible(p.file), Name: text.Visible(name)})
 		}
 		return &suite.Cases[i]
 	}
@@ -65,7 +67,7 @@ func (r *Report) junit(w io.Writer) error {
 		}
 		c := caseAt(place{f.File, f.Line, f.Image}, name)
 		problem := junitProblem{
-			Message: clean(f.Message), Type: string(f.Rule), Text: clean(fmt.Sprintf("%s:%d: ", f.File, f.Line)) + f.say(),
+			Message: text.Visible(f.Message), Type: string(f.Rule), Text: text.Visible(fmt.Sprintf("%s:%d: ", f.File, f.Line)) + f.say(),
 		}
 		switch f.Level {
 		case LevelError:

@@ -8,6 +8,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -92,7 +93,7 @@ func (b *builder) refusePlugins(u *unit, tree *layers, names []string) *Finding 
 	case len(remote) == 0:
 		return nil
 	}
-	words := fmt.Sprintf("a generator or transformer fetches %q, which no generator may", clip(remote[0]))
+	words := fmt.Sprintf("a generator or transformer fetches %q, which no generator may", text.Cut(remote[0], 120))
 	return b.remoteFinding(u, u.dir, "", words, "put what it fetches into the repository")
 }
 
@@ -101,12 +102,12 @@ func (b *builder) fetchAll(u *unit, tree *layers, name string, remote []string) 
 	local := map[string]string{}
 	for _, ref := range remote {
 		if !b.fetcher.allows(ref) {
-			words := fmt.Sprintf("%q is remote: only files of this repository are read", clip(ref))
+			words := fmt.Sprintf("%q is remote: only files of this repository are read", text.Cut(ref, 120))
 			return b.remoteFinding(u, name, ref, words, allowing(ref))
 		}
 		got, err := b.fetcher.get(ref)
 		if err != nil {
-			words := fmt.Sprintf("%q could not be fetched: %s", clip(ref), tidy(err))
+			words := fmt.Sprintf("%q could not be fetched: %s", text.Cut(ref, 120), tidy(err))
 			return b.remoteFinding(u, name, ref, words, "run again when it can be fetched, or copy it into the repository")
 		}
 		if tree.mounts == nil {
@@ -165,14 +166,6 @@ func (b *builder) remoteFinding(u *unit, name, ref, words, fix string) *Finding 
 		f.File, f.Line = u.place()
 	}
 	return f
-}
-
-// clip keeps foreign text short in a sentence.
-func clip(s string) string {
-	if r := []rune(s); len(r) > 120 {
-		return string(r[:120]) + "…"
-	}
-	return s
 }
 
 // remoteOf cuts the reference out of a problem of the closure, and says whether it is that the reference is remote.

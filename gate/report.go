@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // Formats are the ways in which a report can be written.
@@ -49,22 +51,12 @@ func encode(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// clean keeps foreign text from being more than text: no control character gets through.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7F || r >= 0x80 && r < 0xA0 || r >= 0x202A && r <= 0x202E || r >= 0x2066 && r <= 0x2069 {
-			return ' '
-		}
-		return r
-	}, s)
-}
-
 // say is a finding's message with what to do, for formats that have one field for both.
 func (f *Finding) say() string {
 	if f.Fix == "" {
-		return clean(f.Message)
+		return text.Visible(f.Message)
 	}
-	return clean(f.Message) + " → " + clean(f.Fix)
+	return text.Visible(f.Message) + " → " + text.Visible(f.Fix)
 }
 
 // text writes findings aligned, by level, and a summary.
@@ -78,7 +70,7 @@ func (r *Report) text(w io.Writer, colour bool) {
 	places := make([]string, len(r.Findings))
 	width := 0
 	for i := range r.Findings {
-		places[i] = clean(fmt.Sprintf("%s:%d", r.Findings[i].File, r.Findings[i].Line))
+		places[i] = text.Visible(fmt.Sprintf("%s:%d", r.Findings[i].File, r.Findings[i].Line))
 		width = max(width, min(len([]rune(places[i])), 60))
 	}
 	marks := map[Level]string{
@@ -91,16 +83,16 @@ func (r *Report) text(w io.Writer, colour bool) {
 				continue
 			}
 			if said != "" && said != f.Fix {
-				fmt.Fprintf(w, "  %s  → %s\n", strings.Repeat(" ", width), clean(said))
+				fmt.Fprintf(w, "  %s  → %s\n", strings.Repeat(" ", width), text.Visible(said))
 			}
 			said = f.Fix
 			pad := strings.Repeat(" ", max(0, width-len([]rune(places[i]))))
 			rule := paint("2", "["+string(f.Rule)+"]")
-			fmt.Fprintf(w, "%s %s%s  %s  %s\n", marks[level], places[i], pad, clean(f.Message), rule)
+			fmt.Fprintf(w, "%s %s%s  %s  %s\n", marks[level], places[i], pad, text.Visible(f.Message), rule)
 		}
 		// What to do is said once for all that it helps against.
 		if said != "" {
-			fmt.Fprintf(w, "  %s  → %s\n", strings.Repeat(" ", width), clean(said))
+			fmt.Fprintf(w, "  %s  → %s\n", strings.Repeat(" ", width), text.Visible(said))
 		}
 	}
 	if len(r.Findings) > 0 {
@@ -142,7 +134,7 @@ func (r *Report) github(w io.Writer) {
 	value := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 	for _, f := range r.Findings {
-		fmt.Fprintf(w, "::%s file=%s,line=%d,title=%s::%s\n", commands[f.Level], clean(property.Replace(f.File)), f.Line,
+		fmt.Fprintf(w, "::%s file=%s,line=%d,title=%s::%s\n", commands[f.Level], text.Visible(property.Replace(f.File)), f.Line,
 			property.Replace("backstop: "+string(f.Rule)), value.Replace(f.say()))
 	}
 	fmt.Fprintln(w, r.summary())
@@ -173,7 +165,7 @@ func (r *Report) gitlab() []issue {
 			Type: "issue", CheckName: "backstop/" + string(f.Rule), Description: f.say(), Categories: []string{"Bug Risk"},
 			Severity: severities[f.Level],
 		}
-		i.Location.Path, i.Location.Lines.Begin = clean(f.File), max(1, f.Line)
+		i.Location.Path, i.Location.Lines.Begin = text.Visible(f.File), max(1, f.Line)
 		print := f.File + "\x00" + f.print()
 		seen[print]++
 		i.Fingerprint = fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s\x00%d", print, seen[print])))

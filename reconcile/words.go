@@ -3,8 +3,8 @@ package reconcile
 import (
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // short is the first 12 characters of a hash.
@@ -23,21 +23,7 @@ func orElse(s, otherwise string) string {
 }
 
 // cut takes at most n runes of foreign text and leaves no control characters in it.
-func cut(s string, n int) string {
-	s = strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' {
-			return ' '
-		}
-		if unicode.IsControl(r) || r == utf8.RuneError {
-			return -1
-		}
-		return r
-	}, s)
-	if utf8.RuneCountInString(s) <= n {
-		return s
-	}
-	return string([]rune(s)[:n-1]) + "…"
-}
+func cut(s string, n int) string { return text.Cut(text.OneLine(s), n) }
 
 // sentence fits text into what the API takes for one.
 func sentence(s string) string { return cut(s, 1000) }

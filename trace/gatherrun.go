@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/watcher/drift"
 )
@@ -268,10 +269,4 @@ func podOf(p *corev1.Pod, container string) Pod {
 }
 
 // cut keeps what a controller said to a length that fits a line.
-func cut(s string) string {
-	s = oneLine(s)
-	if r := []rune(s); len(r) > 300 {
-		return string(r[:299]) + "…"
-	}
-	return s
-}
+func cut(s string) string { return text.Cut(text.OneLine(s), 300) }

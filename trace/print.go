@@ -5,9 +5,9 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"unicode"
 	"unicode/utf8"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -160,12 +160,4 @@ func (p *Printer) history(t *Trail) {
 }
 
 // oneLine keeps foreign text from moving the cursor, from turning the direction of what follows, and from making lines.
-func oneLine(s string) string {
-	return strings.TrimRight(strings.Map(func(r rune) rune {
-		switch {
-		case r == utf8.RuneError, unicode.Is(unicode.Cc, r), unicode.Is(unicode.Cf, r), r == '\u2028', r == '\u2029':
-			return ' '
-		}
-		return r
-	}, s), " ")
-}
+func oneLine(s string) string { return strings.TrimRight(text.Visible(s), " ") }

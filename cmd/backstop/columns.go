@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // maxWidth is how many columns of a terminal a line takes at most, but for -o wide.
@@ -59,12 +61,7 @@ func (c *columns) line(row []string) {
 
 // oneLine keeps foreign text from moving the cursor, and an empty cell visible.
 func oneLine(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
-			return ' '
-		}
-		return r
-	}, s)
+	s = text.Visible(s)
 	if s == "" {
 		return "-"
 	}

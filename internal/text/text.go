@@ -17,17 +17,27 @@ import (
 // The joiners that emoji and some scripts are made with.
 const joiners = "\u200c\u200d"
 
-// OneLine makes one line of a text, with single blanks between words, of what Visible leaves.
-func OneLine(s string) string { return strings.Join(strings.Fields(Visible(s)), " ") }
+// OneLine makes one line of a text, with single blanks between words. It takes out what could move a cursor, hide text
+// or turn the direction of writing: control characters, format characters such as U+202E, private ones, and bytes that
+// are no UTF-8. The joiners that emoji and some scripts are made with stay.
+func OneLine(s string) string {
+	if !plain(s) {
+		s = strings.Map(shown, s)
+	}
+	return strings.Join(strings.Fields(s), " ")
+}
 
-// Visible takes out what could move a cursor, hide text or turn the direction of writing: control characters, format
-// characters such as U+202E, private ones, and bytes that are no UTF-8. The joiners that emoji and some scripts are made
-// with stay. Every blank and end of a line becomes one blank, so that columns stay where they are.
+// Visible puts a blank where OneLine takes something out, and leaves all blanks, so that columns stay where they are.
 func Visible(s string) string {
 	if plain(s) {
 		return s
 	}
-	return strings.Map(shown, s)
+	return strings.Map(func(r rune) rune {
+		if r = shown(r); r < 0 {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 // plain says that a text is nothing but ASCII that can be seen, as most are.

@@ -34,7 +34,7 @@ func TestOneLine(t *testing.T) {
 }
 
 func TestVisibleKeepsColumns(t *testing.T) {
-	if got, want := Visible("  a   b\u202e\n\tc\x1b "), "  a   b  c "; got != want {
+	if got, want := Visible("  a   b\u202e\n\tc\x1b "), "  a   b   c  "; got != want {
 		t.Errorf("it becomes %q, want %q", got, want)
 	}
 }

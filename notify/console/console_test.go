@@ -30,7 +30,7 @@ func TestNewsAreLines(t *testing.T) {
 			Message: "a\x1b[2Jb\r\nc\u202ed"}}
 	}))
 	teller.Stop()
-	want := "09:13:26 ! production/backend-1  ImageFailing      Deployment/backend cannot have reg/backend:v2 (NotFound): a[2Jb  cd\n"
+	want := "09:13:26 ! production/backend-1  ImageFailing      Deployment/backend cannot have reg/backend:v2 (NotFound): a [2Jb  c d\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
