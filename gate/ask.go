@@ -100,7 +100,11 @@ func (a *asker) image(ctx context.Context, image string) []Finding {
 	case reconcile.FindingAbsent:
 		f.Rule, f.Fix = ruleOf(proof.Cause, image)
 		f.Fix += a.near(ctx, image, proof.Cause, access)
-	default:
+	case reconcile.FindingUnproved:
+		if proof.Artifact != "" {
+			f.Rule, f.Fix = RuleArtifact, "name the image that is to run: no runtime runs "+proof.Artifact
+			break
+		}
 		f.Rule, f.Level, f.Fix = RuleNotAnswered, LevelUnknown, fixOf(proof.Cause, image)
 		if access.Missing != "" {
 			f.Message += "; " + access.Missing
@@ -187,9 +191,17 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // near names the tag that was probably meant.
 func (a *asker) near(ctx context.Context, image string, cause v1alpha1.Cause, access reconcile.Access) string {
-	repository, tag, _ := manifest.Split(image)
+	repository, tag, digest := manifest.Split(image)
 	if cause != v1alpha1.CauseNotFound || tag == "" {
 		return ""
+	}
+	if digest != "" {
+		// A runtime pulls by the digest alone: the tag says what was meant.
+		has, err := a.o.Registry.ResolveDigest(ctx, repository+":"+tag, access)
+		if err != nil || has == digest {
+			return ""
+		}
+		return fmt.Sprintf("; %s is %s: did you mean that?", tag, has)
 	}
 	tags, err := a.list(ctx, repository, access)
 	if err != nil {

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"path"
@@ -23,12 +24,10 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-func unmarshal(data []byte, into any) error { return yaml.Unmarshal(data, into) }
-
 // build renders a unit, or takes what an earlier version of the tree rendered from the same.
 func (b *builder) build(u *unit) {
 	if old := b.same(u); old != nil {
-		u.rendered, u.failed, u.seen = copySource(old.rendered), old.failed, old.seen
+		u.rendered, u.failed, u.seen, u.data = copySource(old.rendered), old.failed, old.seen, old.data
 		return
 	}
 	u.seen = map[string]bool{}
@@ -60,6 +59,9 @@ func (b *builder) build(u *unit) {
 			Fix:     "make `kustomize build --load-restrictor LoadRestrictionsNone " + u.dir + "` work",
 		}
 		return
+	}
+	if u.flux != nil && u.flux.Spec.PostBuild != nil && bytes.Contains(data, []byte("${")) {
+		u.data = data
 	}
 	u.rendered = parse("", data)
 	if u.rendered.err != nil {

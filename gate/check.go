@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -78,7 +79,9 @@ type Report struct {
 	// was asked for.
 	Built []string `json:"built"`
 	Files int      `json:"files"`
-	Asked int      `json:"asked"`
+	// Manifests is how many files, of those that were asked for, hold Kubernetes objects.
+	Manifests int `json:"-"`
+	Asked     int `json:"asked"`
 	// Compared says that only what a change brings in is reported.
 	Compared bool `json:"compared"`
 }
@@ -133,6 +136,11 @@ func Check(ctx context.Context, o Options) (*Report, error) {
 			r.Findings = append(r.Findings, f)
 		}
 	}
+	// A file beside the tree may be one for many.
+	if _, err := fs.Lstat(o.Head.FS, o.Config.file); o.Config.file != "" && err == nil {
+		r.Findings = append(r.Findings, o.Config.unmatched(o.Head.FS)...)
+	}
+	r.Manifests = head.manifests(&o)
 	if o.Registry != nil {
 		if err := ask(ctx, &o, head, r, known); err != nil {
 			return nil, err
@@ -191,6 +199,39 @@ func (o *Options) within(names ...string) bool {
 			return name == p || strings.HasPrefix(name, p+"/")
 		})
 	})
+}
+
+// manifests counts the files with objects that were asked for, and what is rendered there.
+func (m *model) manifests(o *Options) int {
+	n := 0
+	for _, name := range m.listing.yaml {
+		if s := m.files[name]; o.within(name) && (s.manifest || s.err != nil) {
+			n++
+		}
+	}
+	for _, dir := range m.listing.charts {
+		if o.within(dir) {
+			n++
+		}
+	}
+	for _, u := range m.builder.units {
+		if o.within(append(u.origins(), u.dir+"/.")...) {
+			n++
+		}
+	}
+	return n
+}
+
+// Nothing is the finding that there is nothing to check in some paths.
+func Nothing(paths []string) Finding {
+	where := strings.Join(paths, ", ")
+	if where == "." || where == "" {
+		where = "this folder"
+	}
+	return Finding{
+		Rule: RuleNothing, Level: LevelError, File: ".", Line: 1, Message: "no file in " + where + " holds a Kubernetes object",
+		Fix: "check the folder that has the manifests, or say that there need be none: --allow-empty",
+	}
 }
 
 // print is the same for an image in an environment, wherever the file that says so was moved to.

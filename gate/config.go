@@ -37,6 +37,8 @@ type Config struct {
 	Environments map[string]*Environment `yaml:"environments"`
 
 	file string
+	// lines are those of paths and ignore, by glob.
+	lines map[string]int
 }
 
 // Environment is the guardrails of some paths.
@@ -109,6 +111,7 @@ func ParseConfig(name string, data []byte) (*Config, error) {
 		}
 		return max(o.lineOf(keys...), 1)
 	}
+	c.lines = globLines(&root)
 	for _, env := range slices.Sorted(maps.Keys(c.Environments)) {
 		if err := c.compile(env, line); err != nil {
 			return nil, err
@@ -177,7 +180,8 @@ func schemaWords(err error) string {
 
 // globPattern reads a glob: ** is any number of folders, * any text within one, ? one character.
 func globPattern(glob string) (*regexp.Regexp, error) {
-	glob = strings.TrimPrefix(glob, "./")
+	// A folder may be written with a slash at its end, as in CODEOWNERS and .gitignore, and at its beginning in neither.
+	glob = strings.TrimRight(strings.TrimPrefix(glob, "./"), "/")
 	if glob == "" || strings.HasPrefix(glob, "/") || slices.Contains(strings.Split(glob, "/"), "..") {
 		return nil, fmt.Errorf("%q is no path from the root of the repository", glob)
 	}
@@ -235,4 +239,63 @@ func (c *Config) skips() func(string) bool {
 	return func(name string) bool {
 		return slices.ContainsFunc(globs, func(re *regexp.Regexp) bool { return re.MatchString(name) })
 	}
+}
+
+// globLines finds the lines of texts in lists, which the globs of a configuration are.
+func globLines(n *yaml.Node) map[string]int {
+	lines := map[string]int{}
+	var walk func(*yaml.Node)
+	walk = func(n *yaml.Node) {
+		for _, child := range n.Content {
+			if n.Kind == yaml.SequenceNode && child.Kind == yaml.ScalarNode && lines[child.Value] == 0 {
+				lines[child.Value] = child.Line
+			}
+			walk(child)
+		}
+	}
+	walk(n)
+	return lines
+}
+
+// unmatched are findings about globs that no file or folder of a tree matches: they guard nothing, or hide nothing.
+func (c *Config) unmatched(tree fs.FS) []Finding {
+	globs := map[string]*regexp.Regexp{}
+	var out []Finding
+	for glob, words := range c.globs() {
+		if re, err := globPattern(glob); err == nil {
+			globs[glob] = re
+			out = append(out, Finding{
+				Rule: RuleGlob, Level: LevelError, File: c.file, Line: max(1, c.lines[glob]), subject: glob,
+				Message: fmt.Sprintf("%s: %s matches nothing in the repository", words, glob),
+				Fix:     "correct the path, which starts at the root of the repository, or leave it out",
+			})
+		}
+	}
+	_ = fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return nil //nolint:nilerr // what cannot be read is told elsewhere
+		case len(globs) == 0:
+			return fs.SkipAll
+		case d.IsDir() && d.Name() == ".git":
+			return fs.SkipDir
+		}
+		maps.DeleteFunc(globs, func(_ string, re *regexp.Regexp) bool { return re.MatchString(name) })
+		return nil
+	})
+	return slices.DeleteFunc(out, func(f Finding) bool { return globs[f.subject] == nil })
+}
+
+// globs are the globs of a configuration and where they stand.
+func (c *Config) globs() map[string]string {
+	out := map[string]string{}
+	for _, glob := range c.Ignore {
+		out[glob] = "ignore"
+	}
+	for name, e := range c.Environments {
+		for _, glob := range e.Paths {
+			out[glob] = "environments." + name + ".paths"
+		}
+	}
+	return out
 }

@@ -27,6 +27,7 @@ const (
 	RuleMissing        Rule = "image-missing"
 	RulePlatform       Rule = "platform-missing"
 	RuleLayer          Rule = "layer-missing"
+	RuleArtifact       Rule = "image-is-artifact"
 	RuleInvalid        Rule = "image-invalid"
 	RuleUnsigned       Rule = "image-unsigned"
 	RuleNotAnswered    Rule = "registry-no-answer"
@@ -42,11 +43,14 @@ const (
 	RuleMarkerOther    Rule = "marker-other-environment"
 	RuleAutomation     Rule = "automation-covers-other-environment"
 	RuleBuild          Rule = "kustomize-build"
+	RuleObject         Rule = "object-invalid"
 	RuleRemote         Rule = "remote-base"
 	RuleNotBuilt       Rule = "not-built"
 	RuleNotRead        Rule = "not-read"
 	RuleNotRendered    Rule = "chart-not-rendered"
 	RuleNotSubstituted Rule = "variable-unknown"
+	RuleGlob           Rule = "path-matches-nothing"
+	RuleNothing        Rule = "nothing-to-check"
 	RuleLink           Rule = "link-not-followed"
 )
 
@@ -59,6 +63,8 @@ func (r Rule) about() string {
 		return "An image does not exist for a platform that it has to run on."
 	case RuleLayer:
 		return "A layer or the configuration of an image is missing in its registry."
+	case RuleArtifact:
+		return "What an image names is in its registry, and is no container image."
 	case RuleInvalid:
 		return "An image reference is none that a kubelet takes."
 	case RuleUnsigned:
@@ -89,8 +95,14 @@ func (r Rule) about() string {
 		return "An image automation writes to files of another environment."
 	case RuleBuild:
 		return "Kustomize cannot build what Flux is told to apply."
+	case RuleObject:
+		return "An object of Flux has a field of another type than its CRD wants."
 	case RuleRemote:
 		return "A kustomization refers to something outside of the repository."
+	case RuleGlob:
+		return "A path of .backstop.yaml matches nothing, so that it guards or hides nothing."
+	case RuleNothing:
+		return "There is no manifest to look at, as in a wrong folder."
 	default:
 		return "Something was not looked at."
 	}

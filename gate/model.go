@@ -9,6 +9,7 @@ import (
 	"path"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -45,6 +46,8 @@ type model struct {
 
 	uses     []Use
 	findings []Finding
+	// retagged are the places whose tag YAML takes for a number.
+	retagged map[string]bool
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
@@ -60,6 +63,7 @@ func newModel(tree Tree, o *Options, earlier *model, step func()) (*model, error
 	tree.FS = newStatFS(tree.FS)
 	m := &model{
 		tree: tree, config: o.Config, files: map[string]*source{}, repos: repositories{}, chartLimit: o.ChartLimit,
+		retagged: map[string]bool{},
 	}
 	var err error
 	if m.listing, err = list(tree, o.Config.skips()); err != nil {
@@ -75,6 +79,7 @@ func newModel(tree Tree, o *Options, earlier *model, step func()) (*model, error
 	}
 	m.builder.run(m.listing.yaml, step)
 	m.readPolicies()
+	m.checkSources()
 	m.renderCharts()
 	m.collect()
 	m.unread()
@@ -184,7 +189,9 @@ func (m *model) collect() {
 	}
 	m.collectCharts()
 	m.checkReferences()
-	m.findings = append(m.findings, m.builder.notes...)
+	for _, n := range m.builder.notes {
+		m.findings = append(m.findings, n.Finding)
+	}
 }
 
 // collectRaw takes the files of a unit that was not built as they stand: better than not to look at them.
@@ -223,6 +230,9 @@ func (m *model) checkReferences() {
 				Message: fmt.Sprintf("%s is not looked at: a variable in it is known to the cluster only", use.Image),
 				Fix:     "put the ConfigMap of substituteFrom into the repository, or give the variable a default: ${NAME:=value}",
 			}.by(use.paths))
+			continue
+		case err != nil && m.retagged[use.File+":"+strconv.Itoa(use.Line)]:
+			// That the tag is no text says it already.
 			continue
 		case err != nil:
 			m.findings = append(m.findings, Finding{
@@ -271,7 +281,7 @@ func (m *model) unread() {
 		if s.err == nil || failed[name] {
 			continue
 		}
-		f := noteAt(name, 1, fmt.Errorf("not looked into: %w", s.err))
+		f := noteAt(name, 1, fmt.Errorf("not looked into: %s", strings.Replace(s.err.Error(), "read "+name+": ", "", 1)))
 		switch {
 		case errors.Is(s.err, errLarge), errors.Is(s.err, manifest.ErrTooLarge):
 			f.Level, f.Fix = LevelUnknown, "split it, or leave it out: `ignore: ["+name+"]` in .backstop.yaml"

@@ -11,6 +11,8 @@ import (
 
 	autov1 "github.com/fluxcd/image-automation-controller/api/v1"
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
+
+	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // placed is an object and the paths by which environments know it.
@@ -50,9 +52,7 @@ func (m *model) placedObjects() []placed {
 		}
 		for _, o := range u.rendered.objects {
 			p := placed{object: o, unit: u, paths: []string{u.dir + "/.", o.file}}
-			if u.origin != nil {
-				p.paths = append(p.paths, u.origin.file)
-			}
+			p.paths = append(p.paths, u.origins()...)
 			out = append(out, p)
 		}
 	}
@@ -110,18 +110,37 @@ func (m *model) readPolicies() {
 func (m *model) decode(o *object, into any) bool {
 	err := o.decode(into)
 	if err != nil {
-		m.findings = append(m.findings, noteAt(o.file, o.line, err))
+		m.findings = append(m.findings, undecodable(o, err))
 	}
 	return err == nil
 }
 
 // checkPolicies holds every ImagePolicy of an environment against the other environments.
 func (m *model) checkPolicies() {
+	charts := m.ofCharts()
 	for _, p := range m.policies {
+		if charts[p.id()] {
+			continue
+		}
 		for _, env := range p.envs {
 			m.checkPolicy(p, m.config.Environments[env])
 		}
 	}
+}
+
+// ofCharts are the policies whose markers write versions of charts alone: tags of images are no measure for them.
+func (m *model) ofCharts() map[string]bool {
+	out := map[string]bool{}
+	for _, name := range m.listing.yaml {
+		for _, n := range m.files[name].nodes {
+			if n.Policy == "" {
+				continue
+			}
+			chart, known := out[n.Policy]
+			out[n.Policy] = ofChart(n) && (chart || !known)
+		}
+	}
+	return out
 }
 
 func (m *model) checkPolicy(p *policy, e *Environment) {
@@ -243,11 +262,7 @@ func overlap(a, b []string) bool {
 func (m *model) checkMarkers() {
 	for _, name := range m.listing.yaml {
 		for _, wrong := range m.files[name].misread {
-			m.findings = append(m.findings, Finding{
-				Rule: RuleMarkerUnknown, Level: LevelError, File: name, Line: wrong.Line, subject: wrong.Comment,
-				Message: fmt.Sprintf("the marker %s names no ImagePolicy: image automation passes over it", wrong.Comment),
-				Fix:     `write # {"$imagepolicy": "NAMESPACE:NAME"}, with :tag, :name or :digest after NAME for a part`,
-			})
+			m.findings = append(m.findings, misread(name, wrong))
 		}
 	}
 	byID := map[string]*policy{}
@@ -266,6 +281,31 @@ func (m *model) checkMarkers() {
 			m.checkMarker(n, byID)
 		}
 	}
+}
+
+// misread is the finding about a marker that image automation passes over.
+func misread(file string, wrong manifest.Misread) Finding {
+	f := Finding{
+		Rule: RuleMarkerUnknown, Level: LevelError, File: file, Line: wrong.Line, subject: wrong.Comment,
+		Fix: "move it behind the value that it is to write, on the same line",
+	}
+	why := ""
+	switch wrong.Why {
+	case manifest.MisreadPlace:
+		why = "does not stand behind a value, on its line"
+	case manifest.MisreadText:
+		why = "is part of a text"
+		f.Level = LevelNote
+		f.Fix = "write the value outside of the text, or ignore this if it is an example"
+	case manifest.MisreadList:
+		why = "is in a file that is a list at its top"
+		f.Fix = "put the list under a key"
+	default:
+		why = "names no ImagePolicy"
+		f.Fix = `write # {"$imagepolicy": "NAMESPACE:NAME"}, with :tag, :name or :digest after NAME for a part`
+	}
+	f.Message = fmt.Sprintf("the marker %s %s: image automation passes over it", wrong.Comment, why)
+	return f
 }
 
 func (m *model) checkMarker(n manifestNode, byID map[string]*policy) {

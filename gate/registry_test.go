@@ -1,6 +1,8 @@
 package gate_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -216,4 +218,47 @@ func TestGate500ImagesInAChange(t *testing.T) {
 	if n := r.Count("GET", "/v2/one/"); n != 0 {
 		t.Errorf("%d GET requests where a HEAD will do", n)
 	}
+}
+
+func TestGateNamesArtifactsThatAreNoImages(t *testing.T) {
+	r := stub(t, registrystub.Options{})
+	blob, err := r.PutBlob("acme/app", []byte(`{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	var want []string
+	for tag, kinds := range map[string][2]string{
+		"chart":     {"application/vnd.cncf.helm.config.v1+json", "application/vnd.cncf.helm.chart.content.v1.tar+gzip"},
+		"flux":      {"application/vnd.cncf.flux.config.v1+json", "application/vnd.cncf.flux.content.v1.tar+gzip"},
+		"signature": {"application/vnd.oci.image.config.v1+json", "application/vnd.dev.cosign.simplesigning.v1+json"},
+		"sbom":      {"application/vnd.oci.empty.v1+json", "application/spdx+json"},
+		"other":     {"application/vnd.acme+json", "application/vnd.acme.layer"},
+	} {
+		raw := fmt.Sprintf(`{"schemaVersion":2,"config":{"mediaType":%q,"digest":%q,"size":2},"layers":[{"mediaType":%q,"digest":%[2]q,"size":2}]}`,
+			kinds[0], blob, kinds[1])
+		if err := r.PutManifest("acme/app", tag, "application/vnd.oci.image.manifest.v1+json", []byte(raw)); err != nil {
+			t.Fatal(err)
+		}
+		files[tag+".yaml"] = deployment(tag, r.Host()+"/acme/app:"+tag)
+		want = append(want, "error image-is-artifact "+tag+".yaml:12")
+	}
+	slices.Sort(want)
+	o := asking(r, false)
+	o.Head = tree(files)
+	got := check(t, o)
+	wantFindings(t, got, want...)
+	wantWords(t, got, "it is a Helm chart", "it is a Flux artifact", "it is a signature", "it is an SBOM", "it is an artifact", "no runtime runs")
+}
+
+func TestGateAWrongDigestWithARightTag(t *testing.T) {
+	r := stub(t, registrystub.Options{})
+	push(t, r, "acme/app", "v1")
+	push(t, r, "acme/app", "v2")
+	digest := "sha256:" + strings.Repeat("1", 64)
+	o := asking(r, false)
+	o.Head = tree(map[string]string{"a.yaml": deployment("a", r.Host()+"/acme/app:v1@"+digest)})
+	got := check(t, o)
+	wantFindings(t, got, "error image-missing a.yaml:12")
+	wantWords(t, got, "; v1 is sha256:", ": did you mean that?")
 }

@@ -3,13 +3,17 @@ package gate
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
+	"regexp"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
+	kyaml "sigs.k8s.io/yaml"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -24,6 +28,8 @@ type source struct {
 	misread []manifest.Misread
 	// err says why the file cannot be read.
 	err error
+	// manifest says that it may hold a Kubernetes object.
+	manifest bool
 	// sops says that some of it is encrypted.
 	sops bool
 }
@@ -70,7 +76,21 @@ func (o *object) lineOf(keys ...string) int {
 func (o *object) decode(into any) error {
 	data, err := yaml.Marshal(o.root)
 	if err == nil {
-		err = unmarshal(data, into)
+		// Not at once: the library would make text of a number where the type wants text, and the API server does not.
+		if data, err = kyaml.YAMLToJSON(data); err == nil {
+			err = json.Unmarshal(data, into)
+		}
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) {
+			isIt := func(n *yaml.Node) bool {
+				return n.Kind == yaml.ScalarNode && (n.Tag == "!!str") == (wrong.Value == "string")
+			}
+			field := &fieldError{field: wrong.Field, is: wrong.Value, want: wrong.Type}
+			if n := fieldOf(o.root, strings.Split(wrong.Field, "."), isIt); n != nil {
+				field.text = n.Value
+			}
+			err = field
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("read %s in %s: %w", o, o.file, err)
@@ -89,7 +109,7 @@ func read(fsys fs.FS, name string) *source {
 
 // parse reads the text of a file.
 func parse(name string, data []byte) *source {
-	s := &source{name: name, sum: sha256.Sum256(data)}
+	s := &source{name: name, sum: sha256.Sum256(data), manifest: bytes.Contains(data, []byte("apiVersion"))}
 	s.nodes, s.err = manifest.Nodes(name, data)
 	if s.sops = errors.Is(s.err, manifest.ErrSOPS); s.sops {
 		s.nodes, s.err = manifest.PlainNodes(name, data)
@@ -104,11 +124,14 @@ func parse(name string, data []byte) *source {
 		}
 	}
 	// Few files have one that is misread: they are read again.
-	if s.err == nil && bytes.Count(data, []byte("$imagepolicy")) > markers {
+	if n := bytes.Count(data, []byte("$imagepolicy")); s.err == nil && n > 0 && (n > markers || topList.Match(data)) {
 		s.misread, s.err = manifest.MisreadMarkers(data)
 	}
 	return s
 }
+
+// topList finds an item of a list that is all of a document.
+var topList = regexp.MustCompile(`(?m)^- `)
 
 // interesting says quickly whether a file may hold objects that the gate looks into.
 func interesting(data []byte) bool {

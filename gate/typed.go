@@ -3,6 +3,7 @@ package gate
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -45,6 +46,7 @@ func (m *model) retag(use *Use, group []manifest.Node) {
 		return
 	}
 	stands := use.Image
+	m.retagged[use.File+":"+strconv.Itoa(use.Line)] = true
 	if image, ok := imageOf(group, m.repos); ok {
 		use.Image = image
 	}

@@ -23,9 +23,13 @@ type unit struct {
 	// flux is Flux's object and origin where it was found; nil for a kustomization that none names.
 	flux   *kustomizev1.Kustomization
 	origin *object
+	// by is the unit that renders origin; nil where a file has it.
+	by *unit
 	// raw says that origin was read from a file and not rendered by another unit.
 	raw     bool
 	closure manifest.Files
+	// data is what kustomize makes, kept where variables are replaced in it.
+	data []byte
 	// rendered is what comes out, nil where it was not built; failed says why.
 	rendered *source
 	failed   *Finding
@@ -45,6 +49,21 @@ func (u *unit) place() (string, int) {
 		}
 	}
 	return u.dir, 1
+}
+
+// origins are the files and folders that have Flux render the unit: its own Kustomization, and those that render that
+// one.
+func (u *unit) origins() []string {
+	var out []string
+	for at := u; at != nil && len(out) < 20; at = at.by {
+		if at != u {
+			out = append(out, at.dir+"/.")
+		}
+		if at.origin != nil {
+			out = append(out, at.origin.file)
+		}
+	}
+	return out
 }
 
 // sources are the files that the unit is made of.
@@ -97,9 +116,15 @@ type builder struct {
 
 	units    map[string]*unit
 	queue    []*unit
-	notes    []Finding
+	notes    []unitNote
 	gitRepos []object
 	configs  []object
+}
+
+// unitNote is a finding about an object of Flux, and the unit that renders it; nil for a file that has it.
+type unitNote struct {
+	by *unit
+	Finding
 }
 
 // maxUnits bounds what is built of one tree.
@@ -123,7 +148,7 @@ func (b *builder) run(names []string, step func()) {
 	}
 	for _, name := range names {
 		if !within[name] {
-			b.addFlux(b.files[name].objects, true)
+			b.addFlux(b.files[name].objects, nil)
 		}
 	}
 	for len(b.queue) > 0 {
@@ -159,19 +184,24 @@ func (b *builder) buildAll(units []*unit, step func()) {
 func (b *builder) finish(u *unit) {
 	if u.flux != nil {
 		u.vars = b.variables(u.flux, u.origin.file)
+		b.substitute(u)
 	}
 	if u.rendered != nil {
 		b.locate(u)
 		b.note(u.rendered.objects)
-		b.addFlux(u.rendered.objects, false)
+		b.addFlux(u.rendered.objects, u)
 	}
 	if !b.compared {
-		u.seen = nil
+		u.seen, u.data = nil, nil
 	}
 }
 
 func (b *builder) add(u *unit) {
-	if _, known := b.units[u.id()]; known || len(b.units) >= maxUnits {
+	if known := b.units[u.id()]; known != nil || len(b.units) >= maxUnits {
+		// What a kustomization alone renders is there only where Flux applies it.
+		if known != nil && known.by != nil && known.by.flux == nil && u.by != nil {
+			known.by = u.by
+		}
 		return
 	}
 	b.units[u.id()] = u
@@ -190,8 +220,8 @@ func (b *builder) note(objects []object) {
 	}
 }
 
-// addFlux adds the units of Flux's Kustomizations.
-func (b *builder) addFlux(objects []object, raw bool) {
+// addFlux adds the units of Flux's Kustomizations that a unit renders or, for nil, files have.
+func (b *builder) addFlux(objects []object, by *unit) {
 	for i := range objects {
 		o := &objects[i]
 		if o.kind != "Kustomization" || o.group() != "kustomize.toolkit.fluxcd.io" {
@@ -199,7 +229,7 @@ func (b *builder) addFlux(objects []object, raw bool) {
 		}
 		k := &kustomizev1.Kustomization{}
 		if err := o.decode(k); err != nil {
-			b.notes = append(b.notes, noteAt(o.file, o.line, err))
+			b.notes = append(b.notes, unitNote{by, undecodable(o, err)})
 			continue
 		}
 		if !b.ours(k) {
@@ -208,17 +238,17 @@ func (b *builder) addFlux(objects []object, raw bool) {
 		dir := path.Clean(strings.TrimLeft(k.Spec.Path, "/"))
 		files, err := manifest.Closure(b.tree, k.Spec.Path)
 		if err != nil {
-			b.notes = append(b.notes, Finding{
+			b.notes = append(b.notes, unitNote{by, Finding{
 				Rule: RuleNotBuilt, Level: LevelNote, File: o.file, Line: o.lineOf("spec", "path"),
 				Message: fmt.Sprintf("%s is not built: %s", o, pathWords(k.Spec.Path, err)),
 				Fix:     "nothing, if its source is another repository; otherwise correct spec.path",
-			})
+			}})
 			continue
 		}
 		for _, component := range k.Spec.Components {
 			files = b.withComponent(files, o, dir, component)
 		}
-		b.add(&unit{dir: dir, flux: k, origin: o, raw: raw, closure: files})
+		b.add(&unit{dir: dir, flux: k, origin: o, by: by, raw: by == nil, closure: files})
 	}
 }
 
@@ -278,17 +308,32 @@ func (b *builder) drop() {
 			}
 		}
 	}
+	gone := map[*unit]bool{}
 	for id, u := range b.units {
 		if u.flux == nil && flux[u.dir] || u.raw && any[u.origin.file] && b.again(u) {
+			gone[u] = true
 			delete(b.units, id)
 		}
 	}
+	// What only they render is not there: Flux renders it with its variables.
+	for id, u := range b.units {
+		if gone[u.by] && b.again(u) {
+			delete(b.units, id)
+		}
+	}
+	b.notes = slices.DeleteFunc(b.notes, func(n unitNote) bool {
+		return gone[n.by] || n.by == nil && any[n.File]
+	})
 }
 
-// again says whether a Flux Kustomization of the same name and path was rendered too.
+// again says whether a Flux Kustomization of the same name was rendered too: with the same path, or one that a variable
+// of its parent makes.
 func (b *builder) again(u *unit) bool {
 	for _, other := range b.units {
-		if other != u && other.flux != nil && !other.raw && other.dir == u.dir && other.flux.Name == u.flux.Name {
+		if other == u || other.flux == nil || other.raw || u.flux == nil || other.flux.Name != u.flux.Name {
+			continue
+		}
+		if other.dir == u.dir || strings.Contains(u.flux.Spec.Path, "$") {
 			return true
 		}
 	}

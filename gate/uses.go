@@ -2,7 +2,9 @@ package gate
 
 import (
 	"cmp"
+	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -68,13 +70,9 @@ func imageOf(group []manifest.Node, repos repositories) (string, bool) {
 
 // usesOf lists the images of a unit or, for nil, of a file that stands for itself.
 func (m *model) usesOf(u *unit, s *source) []Use {
-	nodes := s.nodes
-	if u != nil {
-		nodes = u.vars.replace(nodes)
-	}
 	var out []Use
 	places := m.placesOf(u)
-	for _, group := range grouped(nodes) {
+	for _, group := range grouped(s.nodes) {
 		first := group[0]
 		if release, ok := postRendered(first); ok {
 			first.Object = release
@@ -82,8 +80,15 @@ func (m *model) usesOf(u *unit, s *source) []Use {
 		if name, ok := fluxKustomization(first); !isObject(first) || ok && m.builder.renders(name) || m.standsFor(u, first) {
 			continue
 		}
+		if ofChart(first) {
+			continue
+		}
 		image, ok := imageOf(group, m.repos)
 		if !ok {
+			continue
+		}
+		if templated.MatchString(image) {
+			m.notTemplated(u, first)
 			continue
 		}
 		use := Use{Image: image, Object: objectName(first.Object), Container: first.Container}
@@ -121,6 +126,41 @@ func postRendered(n manifest.Node) (manifest.Object, bool) {
 		o.Namespace, o.Name = ns, name
 	}
 	return o, true
+}
+
+// ofChart says whether a node names a chart or another source of Flux, which no container runs.
+func ofChart(n manifest.Node) bool {
+	document, field, _ := strings.Cut(n.Pointer, "#")
+	kind, _, _ := strings.Cut(document, "/")
+	return strings.HasPrefix(n.Object.APIVersion, "source.toolkit.fluxcd.io/") ||
+		kind == "HelmRelease" && (strings.HasPrefix(field, "/spec/chart/") || strings.HasPrefix(field, "/spec/chartRef/"))
+}
+
+// templated finds what a controller makes an image of later, and no YAML tool can: << inputs.tag >>, {{ .tag }}.
+var templated = regexp.MustCompile(`<<|\{\{|\[\[`)
+
+// notTemplated says that a template is not rendered.
+func (m *model) notTemplated(u *unit, n manifest.Node) {
+	document, _, _ := strings.Cut(n.Pointer, "#")
+	f := Finding{Rule: RuleNotRendered, Level: LevelNote, File: n.File, Line: n.Line, subject: document}
+	if u != nil {
+		f.File, f.Line = u.place()
+		for _, name := range u.sources() {
+			s := m.source(name)
+			if s == nil {
+				continue
+			}
+			if i := slices.IndexFunc(s.nodes, func(o manifest.Node) bool { return o.Pointer == n.Pointer }); i >= 0 {
+				f.File, f.Line = name, s.nodes[i].Line
+			}
+		}
+		f = f.by(append([]string{u.dir + "/."}, u.origins()...))
+	}
+	kind, name, _ := strings.Cut(document, "/")
+	f.Message = fmt.Sprintf("the template in %s %s is not rendered: its images are not looked at", kind, name)
+	if !slices.ContainsFunc(m.findings, func(other Finding) bool { return other.print() == f.print() && other.File == f.File }) {
+		m.findings = append(m.findings, f)
+	}
 }
 
 func objectName(o manifest.Object) string {
@@ -183,7 +223,11 @@ func (m *model) placesOf(u *unit) places {
 		if s == nil {
 			continue
 		}
-		for _, group := range grouped(u.vars.replace(s.nodes)) {
+		vars := u.vars
+		if u.by != nil && u.origin.file == name {
+			vars = u.by.vars // Its own Kustomization is rendered by another.
+		}
+		for _, group := range grouped(vars.replace(s.nodes)) {
 			seen := map[string]bool{}
 			for _, n := range group {
 				words := wordsOf(n.Part, n.Value)
@@ -236,8 +280,5 @@ func (m *model) locate(use *Use, u *unit, p places, n manifest.Node) {
 		use.File, use.Line = found[0].File, found[0].Line
 		use.Policy = cmp.Or(use.Policy, policyOf(found))
 	}
-	use.paths = []string{u.dir + "/.", use.File}
-	if u.origin != nil {
-		use.paths = append(use.paths, u.origin.file)
-	}
+	use.paths = append([]string{u.dir + "/.", use.File}, u.origins()...)
 }

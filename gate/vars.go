@@ -1,7 +1,9 @@
 package gate
 
 import (
+	"fmt"
 	"path"
+	"regexp"
 	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -95,6 +97,68 @@ func (v variables) apply(value string) string {
 	}
 	return out
 }
+
+// substitute replaces the variables in what a unit renders, as kustomize-controller does: in everything, so that a child
+// Kustomization gets its parent's.
+func (b *builder) substitute(u *unit) {
+	if u.data == nil || u.failed != nil {
+		return
+	}
+	file, line := u.place()
+	text, err := u.vars.text(string(u.data))
+	if err != nil {
+		u.rendered, u.failed = nil, &Finding{
+			Rule: RuleBuild, Level: LevelError, File: file, Line: line,
+			Message: fmt.Sprintf("the variables of %s cannot be replaced, so Flux cannot apply it: %s", u.dir, tidy(err)),
+			Fix: "correct the ${…}, write a dollar that stands for itself as $$, or annotate the object: " +
+				"kustomize.toolkit.fluxcd.io/substitute: disabled",
+		}
+		return
+	}
+	if u.rendered = parse("", []byte(text)); u.rendered.err != nil {
+		u.rendered, u.failed = nil, &Finding{
+			Rule: RuleNotRead, Level: LevelUnknown, File: file, Line: line,
+			Message: fmt.Sprintf("what the variables make of %s cannot be read: %v", u.dir, u.rendered.err),
+		}
+	}
+}
+
+// notSubstituted finds the mark of an object in which nothing is replaced.
+var notSubstituted = regexp.MustCompile(`(?m)^ {4}kustomize\.toolkit\.fluxcd\.io/substitute: "?disabled"?$`)
+
+// plainVariable is a variable without a default or a function.
+var plainVariable = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+
+// text replaces the variables in documents. One that only the cluster knows stays as it is.
+func (v variables) text(text string) (string, error) {
+	docs := strings.Split(text, "\n---\n")
+	for i, doc := range docs {
+		if !strings.Contains(doc, "${") || notSubstituted.MatchString(doc) {
+			continue
+		}
+		if v.open {
+			doc = plainVariable.ReplaceAllStringFunc(doc, func(found string) string {
+				name := strings.Trim(found, "${}")
+				if _, known := v.values[name]; known || strings.HasPrefix(found, "$$") {
+					return found
+				}
+				return "\uE000" + name + "\uE001"
+			})
+		}
+		out, err := envsubst.Eval(doc, func(name string) (string, bool) {
+			value, ok := v.values[name]
+			return value, ok
+		})
+		if err != nil {
+			return "", err
+		}
+		docs[i] = unknownVariable.ReplaceAllString(out, "$${$1}")
+	}
+	return strings.Join(docs, "\n---\n"), nil
+}
+
+// unknownVariable is how text keeps a variable that only the cluster knows: between two characters of no script.
+var unknownVariable = regexp.MustCompile("\uE000([A-Za-z0-9_]+)\uE001")
 
 // replace applies the variables to the nodes of a file.
 func (v variables) replace(nodes []manifest.Node) []manifest.Node {

@@ -103,6 +103,8 @@ type Proof struct {
 	Sentence string
 	// Digest of the manifest or index, where one was seen.
 	Digest string
+	// Artifact says what the registry has under the name where that is no image, such as "a Helm chart"; empty otherwise.
+	Artifact string
 	// At is when the registry answered.
 	At time.Time
 }

@@ -42,7 +42,7 @@ its credential helpers, and those of the cloud that it runs in.
 type checkFlags struct {
 	base, head, config, format, file, ca string
 	platforms, remotes, keys, insecure   []string
-	deep, offline                        bool
+	deep, offline, empty                 bool
 	parallel                             int
 	patience                             time.Duration
 }
@@ -94,6 +94,7 @@ func (f *checkFlags) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&f.ca, "registry-ca", "", "certificates (PEM) by which registries are trusted too")
 	flags.IntVar(&f.parallel, "parallel", 16, "images asked for at once")
 	flags.DurationVar(&f.patience, "patience", 2*time.Minute, "how long to wait for a registry that asks to be left alone")
+	flags.BoolVar(&f.empty, "allow-empty", false, "it is no finding that there are no manifests")
 	flags.StringVarP(&f.format, "output", "o", "text", strings.Join(gate.Formats(), ", "))
 	flags.StringVar(&f.file, "output-file", "", "write the report there, and text to the terminal")
 }
@@ -141,6 +142,9 @@ func (f *checkFlags) run(ctx context.Context, paths []string, std streams) (int,
 	done()
 	if err != nil {
 		return 0, err
+	}
+	if report.Manifests == 0 && !f.empty {
+		report.Findings = append(report.Findings, gate.Nothing(o.Paths))
 	}
 	if trees.note != "" {
 		fmt.Fprintln(std.err, trees.note)

@@ -75,6 +75,7 @@ func TestCheckExitCodes(t *testing.T) {
 		"good/app.yaml": pod(r.Host() + "/app:v1"), "bad/app.yaml": pod(r.Host() + "/app:v2"),
 		"guard/app.yaml": pod("acme/app:latest"), "guard/.backstop.yaml": "environments: {all: {paths: ['**'], immutable: true}}\n",
 		"broken/.backstop.yaml": "enviroments: {}\n", "remote/kustomization.yaml": "resources: ['https://127.0.0.1:1/x?ref=y']\n",
+		"empty/readme.md": "", "docs/values.yaml": "a: b\n",
 	})
 	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "good", "link.yaml")); err != nil {
 		t.Fatal(err)
@@ -101,6 +102,9 @@ func TestCheckExitCodes(t *testing.T) {
 		"a base without Git is usage":     {[]string{at("good"), "--base", "main"}, exitUsage, "not in a Git repository"},
 		"a CA that is not there is usage": {[]string{at("good"), "--registry-ca", at("x")}, exitUsage, "--registry-ca"},
 		"a key that is none is usage":     {[]string{at("good"), "--verify-signature", ca}, exitUsage, "--verify-signature: "},
+		"an empty folder":                 {[]string{at("empty")}, exitError, "[nothing-to-check]"},
+		"a folder of other YAML":          {[]string{at("docs"), "--offline"}, exitError, "[nothing-to-check]"},
+		"an empty folder that may be one": {[]string{at("empty"), "--offline", "--allow-empty"}, exitOK, "0 images"},
 		"a file alone":                    {[]string{at("bad/app.yaml"), "--registry-ca", ca}, exitError, "app.yaml:7"},
 	}
 	for title, tt := range tests {

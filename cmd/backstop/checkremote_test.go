@@ -17,17 +17,17 @@ func TestCheckAChangeAllowsItselfNoAddress(t *testing.T) {
 	t.Cleanup(server.Close)
 	host := strings.TrimPrefix(server.URL, "http://")
 	allow := "remoteBases: [" + host + "/]\n"
-	base := map[string]string{"kustomization.yaml": "resources: [a.yaml]\n", "a.yaml": pod("acme/a:v1"), ".backstop.yaml": "ignore: [docs]\n"}
+	base := map[string]string{"kustomization.yaml": "resources: [a.yaml]\n", "a.yaml": pod("acme/a:v1"), ".backstop.yaml": "platforms: [linux/amd64]\n"}
 	for title, tt := range map[string]struct {
 		before, after string
 		args          []string
 		asked         bool
 	}{
-		"its own file":             {"ignore: [docs]\n", allow, []string{"--base", "main"}, false},
-		"its own file and no base": {"ignore: [docs]\n", allow, nil, false},
+		"its own file":             {"platforms: [linux/amd64]\n", allow, []string{"--base", "main"}, false},
+		"its own file and no base": {"platforms: [linux/amd64]\n", allow, nil, false},
 		"the file of the base":     {allow, allow, []string{"--base", "main"}, true},
-		"the base, and it forbids": {allow, "ignore: [docs]\n", []string{"--base", "main"}, true},
-		"a flag":                   {"ignore: [docs]\n", "ignore: [docs]\n", []string{"--allow-remote", host + "/"}, true},
+		"the base, and it forbids": {allow, "platforms: [linux/amd64]\n", []string{"--base", "main"}, true},
+		"a flag":                   {"platforms: [linux/amd64]\n", "platforms: [linux/amd64]\n", []string{"--allow-remote", host + "/"}, true},
 	} {
 		t.Run(title, func(t *testing.T) {
 			asked.Store(0)

@@ -47,27 +47,6 @@ func nodesOf(file string, data []byte, parse func([]byte) (*parsed, error)) ([]N
 	return nodes, nil
 }
 
-// Misread is a comment that is meant as a marker and is none: image automation passes over it without a word.
-type Misread struct {
-	// Line of the scalar before it, from 1.
-	Line int
-	// Comment as it stands.
-	Comment string
-}
-
-// MisreadMarkers lists the comments of a file that are meant as markers and are none.
-func MisreadMarkers(data []byte) ([]Misread, error) {
-	p, err := parsePlain(data)
-	if err != nil {
-		return nil, err
-	}
-	w := &walker{merged: map[*yaml.Node][]entry{}, every: true}
-	if err := w.documents(p.docs); err != nil {
-		return nil, err
-	}
-	return w.misread, nil
-}
-
 // place is a node and where it stands in the parsed file.
 type place struct {
 	Node
@@ -122,9 +101,9 @@ type walker struct {
 	// counts says that the places are only counted.
 	counts bool
 	count  int
-	// every says that misread is wanted too.
-	every   bool
-	misread []Misread
+	// every says that read and misread are wanted too: the comments that are markers, and those that are meant as some.
+	every         bool
+	read, misread []Misread
 }
 
 // places finds all nodes of the file.
@@ -219,8 +198,8 @@ func (w *walker) scalar(at place, s spot, c claim) error {
 	// Image automation does not look at aliases, nor into the text of scalars.
 	if at.used == at.scalar && w.outer == nil {
 		m, marked = readMarker(at.scalar.LineComment, at.scalar.HeadComment)
-		if w.every && !marked && isMisread(at.scalar.LineComment) {
-			w.misread = append(w.misread, Misread{Line: at.scalar.Line, Comment: at.scalar.LineComment})
+		if w.every {
+			w.comments(at.scalar, marked)
 		}
 	}
 	if c.part == "" && !marked {

@@ -27,9 +27,10 @@ func claimsOf(fields []entry, s spot) []claim {
 		claimContainer(fields, s, set)
 	case s.item && (s.key == "images" || s.key == "imageTags"), !s.item && s.key == "imageTag":
 		claimKustomizeImage(fields, s, set)
-	case !s.item && s.key == "image" && s.parent == "volumes":
-		// A volume of type image is pulled like a container's.
-		if i := scalarAt(fields, "reference"); i >= 0 {
+	case !s.item && s.key == "image":
+		// A volume of type image is pulled like a container's, and operators mount such volumes under keys of their own.
+		i := scalarAt(fields, "reference")
+		if i >= 0 && (s.parent == "volumes" || looksLikeImage("image", textAt(fields, "reference"))) {
 			set(i, claim{part: PartImage})
 		}
 	}

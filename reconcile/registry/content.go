@@ -99,9 +99,10 @@ func (p *probe) leaves(ctx context.Context, d v1.Descriptor, body []byte, depth 
 		return nil, err
 	}
 	if c.config != nil {
-		if kind := c.config.MediaType; !kind.IsConfig() {
-			return nil, undecided("%s has %s, but it is no container image (its config is of type %s)",
-				p.s.host, p.t.short, clip(string(kind)))
+		if what, kind := artifact(c); what != "" {
+			err := undecided("%s has %s, but it is no container image: it is %s (%s)", p.s.host, p.t.short, what, clip(kind))
+			err.artifact = what
+			return nil, err
 		}
 		return []leaf{{desc: d}}, nil
 	}

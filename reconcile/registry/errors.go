@@ -30,6 +30,8 @@ type Error struct {
 	proved bool
 	// digest of the image whose fault it is, where one was seen.
 	digest string
+	// artifact is what is there instead of an image.
+	artifact string
 }
 
 // Error is the sentence.

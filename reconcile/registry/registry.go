@@ -232,7 +232,7 @@ func cloud(provider string) bool { return provider != "" && provider != "generic
 // verdict makes a proof of what kept the answer away, or of what proves the absence.
 func verdict(err error) reconcile.Proof {
 	e := asError(err)
-	p := reconcile.Proof{Finding: reconcile.FindingUnproved, Cause: e.Cause, Sentence: e.Sentence}
+	p := reconcile.Proof{Finding: reconcile.FindingUnproved, Cause: e.Cause, Sentence: e.Sentence, Artifact: e.artifact}
 	switch {
 	case e.proved:
 		p.Finding, p.Digest = reconcile.FindingAbsent, e.digest

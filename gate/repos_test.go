@@ -1,0 +1,160 @@
+package gate_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backstop-dev/backstop/gate"
+)
+
+const scanned = "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageRepository\nmetadata: {name: app, namespace: flux-system}\nspec: {image: reg.example.org/app}\n---\n" +
+	"apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nmetadata: {name: app, namespace: flux-system}\nspec: {imageRepositoryRef: {name: app}, policy: {semver: {range: '>=0.0.0'}}}\n"
+
+// kustomization is a Kustomization of this repository by a name.
+func kustomization(name, path, more string) string {
+	return strings.Replace(flux(path, more), "name: apps", "name: "+name, 1)
+}
+
+func TestGateRepositoriesAsTheyAre(t *testing.T) {
+	for title, c := range map[string]struct {
+		files  map[string]string
+		config string
+		// want are the findings, images what runs, says words of the findings; nil is not looked at.
+		want, images, says []string
+	}{
+		"a parent's variables are in the path of a child": {
+			files: map[string]string{
+				"clusters/demo/flux.yaml":          kustomization("flux-system", "./clusters/demo", "postBuild: {substitute: {ENVIRONMENT: demo, CLUSTER: '00'}}"),
+				"clusters/demo/kustomization.yaml": "resources: [flux.yaml, ../../apps/ks.yaml]\n",
+				"apps/ks.yaml":                     kustomization("shop", "./apps/${ENVIRONMENT}/${CLUSTER}", "prune: true"),
+				"apps/demo/00/app.yaml":            deployment("shop", "reg.example.org/shop:latest"),
+			},
+			config: "environments: {demo: {paths: [clusters/demo], immutable: true}}\n",
+			want:   []string{"error tag-mutable apps/demo/00/app.yaml:12"}, images: []string{"reg.example.org/shop:latest apps/demo/00/app.yaml:12"},
+		},
+		"a parent's variables are in the images of a child, for each of two": {
+			files: map[string]string{
+				"a/flux.yaml": kustomization("a", "./a", "postBuild: {substitute: {TAG: v1}}"), "a/ks.yaml": kustomization("a-app", "./app", "images: [{name: app, newTag: '${TAG}'}]"),
+				"b/flux.yaml": kustomization("b", "./b", "postBuild: {substitute: {TAG: v2}}"), "b/ks.yaml": kustomization("b-app", "./app", "images: [{name: app, newTag: '${TAG}'}]"),
+				"app/app.yaml": deployment("app", "app"),
+			},
+			want: nil, images: []string{"app:v1 a/ks.yaml:7", "app:v2 b/ks.yaml:7"},
+		},
+		"a child of a variable that nobody knows": {
+			files: map[string]string{"ks.yaml": kustomization("shop", "./apps/${WHERE}", "prune: true")},
+			want:  []string{"note not-built ks.yaml:6"},
+		},
+		"variables that cannot be replaced": {
+			files: map[string]string{
+				"ks.yaml":    kustomization("app", "./app", "postBuild: {substitute: {A: b}}"),
+				"app/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: '${A'}\n",
+			},
+			want: []string{"error kustomize-build ks.yaml:1"},
+		},
+		"an object in which nothing is replaced": {
+			files: map[string]string{
+				"ks.yaml":    kustomization("app", "./app", "postBuild: {substitute: {TAG: v2}}"),
+				"app/a.yaml": strings.Replace(deployment("a", "app:v1"), "  name: a\n", "  name: a\n  annotations: {kustomize.toolkit.fluxcd.io/substitute: disabled}\n", 1) + "        args: ['${TAG']\n",
+			},
+			images: []string{"app:v1 app/a.yaml:13"},
+		},
+		"the template of a ResourceSet": {
+			files: map[string]string{"rset.yaml": "apiVersion: fluxcd.controlplane.io/v1\nkind: ResourceSet\nmetadata: {name: jobs, namespace: apps}\nspec:\n" +
+				"  inputs: [{image: reg.example.org/jobs, tag: v1}]\n  resources:\n  - apiVersion: apps/v1\n    kind: Deployment\n    metadata: {name: x}\n    spec: {template: {spec: {containers: [{name: x, image: '<< inputs.image >>:<< inputs.tag >>'}]}}}\n"},
+			want: []string{"note chart-not-rendered rset.yaml:10"}, says: []string{"the template in ResourceSet apps/jobs"},
+		},
+		"numbers where a CRD wants text": {
+			files: map[string]string{
+				"ks.yaml": kustomization("app", "./app", "images: [{name: app, newTag: 9075807}]"), "app/a.yaml": deployment("a", "app"),
+				"oci.yaml": "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata: {name: c}\nspec:\n  interval: 1m\n  url: oci://reg.example.org/c\n  ref:\n    tag: 1.10\n",
+				"hr.yaml":  "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: c}\nspec:\n  interval: 1m\n  suspend: 'true'\n",
+			},
+			want: []string{"error object-invalid hr.yaml:6", "error object-invalid ks.yaml:7", "error object-invalid oci.yaml:8"},
+			says: []string{`spec.images.newTag is 9075807, a number, and has to be text → quote it: "9075807"`, "spec.ref.tag is 1.10", "has to be true or false"},
+		},
+		"a number that a variable makes": {
+			files: map[string]string{"ks.yaml": kustomization("app", "./app", "suspend: ${SUSPEND}"), "app/a.yaml": deployment("a", "app:v1")},
+			want:  []string{"note not-read ks.yaml:1"},
+		},
+		"numbers in values are said once": {
+			files: map[string]string{"hr.yaml": "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: c}\nspec:\n  values:\n    image: {repository: reg.example.org/a, tag: 45980468}\n    side: {image: {repository: reg.example.org/b, tag: 1_0}}\n"},
+			want:  []string{"error tag-not-text hr.yaml:6", "error tag-not-text hr.yaml:7"}, says: []string{"4.5980468e+07", "runs reg.example.org/b:10"},
+		},
+		"a chart in a kustomization, which Flux does not inflate": {
+			files: map[string]string{"kustomization.yaml": "helmCharts: [{name: cilium, repo: 'https://helm.example.org'}]\n"},
+			want:  []string{"error kustomize-build kustomization.yaml:1"}, says: []string{"--enable-helm"},
+		},
+		"a generator of charts, which Flux does not inflate": {
+			files: map[string]string{"kustomization.yaml": "generators: [gen.yaml]\n", "gen.yaml": "apiVersion: builtin\nkind: HelmChartInflationGenerator\nmetadata: {name: x}\nrepo: https://helm.example.org\n"},
+			want:  []string{"error kustomize-build kustomization.yaml:1"}, says: []string{"--enable-helm"},
+		},
+		"versions of charts behind markers": {
+			files: map[string]string{
+				"prod/oci.yaml": "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata: {name: c}\nspec:\n  interval: 1m\n  url: oci://reg.example.org/c\n  ref:\n    tag: 6.5.0 # {\"$imagepolicy\": \"flux-system:app:tag\"}\n",
+				"prod/hr.yaml":  "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: c}\nspec:\n  interval: 1m\n  chart:\n    spec:\n      chart: c\n      version: 6.5.0 # {\"$imagepolicy\": \"flux-system:app:tag\"}\n      sourceRef: {kind: HelmRepository, name: c}\n",
+				"prod/p.yaml":   scanned,
+			},
+			config: "environments: {prod: {paths: [prod], tags: ^production-}}\n", images: nil,
+		},
+		"markers where image automation never looks": {
+			files: map[string]string{"p.yaml": scanned, "app.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app}\ndata:\n" +
+				"  # {\"$imagepolicy\": \"flux-system:app\"}\n  above: reg.example.org/app:v1\n" +
+				"  behind: # {\"$imagepolicy\": \"flux-system:app\"}\n    reg.example.org/app:v1\n" +
+				"  good: reg.example.org/app:v1 # {\"$imagepolicy\": \"flux-system:app\"}\n" +
+				"  # gone: reg.example.org/app:v1 # {\"$imagepolicy\": \"flux-system:app\"}\n" +
+				"  list: [reg.example.org/app:v1] # {\"$imagepolicy\": \"flux-system:app\"}\n",
+				"text.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: text}\ndata:\n  x: |\n    image: reg.example.org/app:v1 # {\"$imagepolicy\": \"flux-system:app\"}\n",
+				"list.yaml": "- name: app\n  image: reg.example.org/app:v1 # {\"$imagepolicy\": \"flux-system:app\"}\n"},
+			want: []string{"error marker-unknown-policy app.yaml:5", "error marker-unknown-policy app.yaml:7", "error marker-unknown-policy app.yaml:11",
+				"error marker-unknown-policy list.yaml:2", "note marker-unknown-policy text.yaml:6"},
+			says: []string{"does not stand behind a value", "is a list at its top", "is part of a text"},
+		},
+		"an image volume that an operator mounts": {
+			files:  map[string]string{"db.yaml": "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: db}\nspec:\n  postgresql:\n    extensions:\n    - name: v\n      image:\n        reference: reg.example.org/v:pg18\n"},
+			images: []string{"reg.example.org/v:pg18 db.yaml:9"},
+		},
+		"folders with a slash at the end": {
+			files:  map[string]string{"apps/prod/a.yaml": deployment("a", "reg.example.org/a:latest"), "docs/b.yaml": deployment("b", "REG.example.org/Bad:v1")},
+			config: "ignore: [docs/]\nenvironments: {prod: {paths: [./apps/prod/], immutable: true}}\n",
+			want:   []string{"error tag-mutable apps/prod/a.yaml:12"},
+		},
+		"paths that match nothing": {
+			files:  map[string]string{"apps/a.yaml": deployment("a", "reg.example.org/a:v1")},
+			config: "ignore:\n- docs/\n- apps/*.md\nenvironments:\n  prod:\n    immutable: true\n    paths:\n    - app/\n    - apps\n",
+			want:   []string{"error path-matches-nothing .backstop.yaml:2", "error path-matches-nothing .backstop.yaml:3", "error path-matches-nothing .backstop.yaml:8"},
+			says:   []string{"environments.prod.paths: app/ matches nothing"},
+		},
+	} {
+		t.Run(title, func(t *testing.T) {
+			o := gate.Options{}
+			if c.config != "" {
+				c.files[".backstop.yaml"] = c.config
+				o.Config = config(t, c.config)
+			}
+			o.Head = tree(c.files)
+			got := check(t, o)
+			found := told(got)
+			byPlace := func(list []string) map[string]bool {
+				out := map[string]bool{}
+				for _, s := range list {
+					out[s] = true
+				}
+				return out
+			}
+			if diff := cmp.Diff(byPlace(c.want), byPlace(found)); diff != "" {
+				for _, f := range got.Findings {
+					t.Logf("%s → %s", f.Message, f.Fix)
+				}
+				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+			wantWords(t, got, c.says...)
+			if c.images != nil {
+				if diff := cmp.Diff(c.images, images(got)); diff != "" {
+					t.Errorf("images (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}
