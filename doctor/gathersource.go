@@ -166,7 +166,7 @@ func (g *Gatherer) image(ctx context.Context, namespace string, w *Workload, ima
 		out := Image{Image: image, Missing: cmp.Or(why, access.Missing)}
 		if out.Missing != "" {
 			// Backstop does not have these: they only count where the cluster's could not be read.
-			access.DockerConfigs = append(access.DockerConfigs, g.Logins(ctx, image).DockerConfigs...)
+			access = access.Then(g.Logins(ctx, image))
 		}
 		out.Proof = g.Registry.Prove(ctx, reconcile.Question{Image: image, Access: access})
 		if out.Proof.Finding == reconcile.FindingPresent {

@@ -68,8 +68,20 @@ type Access struct {
 	Proxy string
 	// Provider is generic, aws, azure or gcp.
 	Provider string
+	// Next is asked with where this one is not let in or does not get through; nil for none. Nothing of one is used with
+	// the other: each is of one object.
+	Next *Access
 	// Missing says in a sentence which Role or Secret kept credentials away; empty when nothing did.
 	Missing string
+}
+
+// Then asks with another access where this one, and what it asks with next, does not get through.
+func (a Access) Then(last Access) Access {
+	if a.Next != nil {
+		last = a.Next.Then(last)
+	}
+	a.Next = &last
+	return a
 }
 
 // Format keeps secrets out of every print, log and error.

@@ -67,11 +67,7 @@ func (s *shared) registry(ctx context.Context, f *Facts) (Registry, error) {
 	}
 	own := s.g.Logins(ctx, image)
 	out.Missing = cmp.Or(out.Missing, own.Missing)
-	access.DockerConfigs = append(slices.Clone(access.DockerConfigs), own.DockerConfigs...)
-	access.Insecure = access.Insecure || own.Insecure
-	if len(access.CA) == 0 {
-		access.CA = own.CA
-	}
+	access = access.Then(own)
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		out.Proof = s.g.Registry.Prove(gctx, reconcile.Question{

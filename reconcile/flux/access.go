@@ -9,11 +9,11 @@ import (
 	"strings"
 	"time"
 
-	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/google/go-containerregistry/pkg/name"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -21,39 +21,51 @@ import (
 )
 
 // Access finds how to ask the registry for an image, as reconcile.Flux asks: as image automation asks it, then as the
-// kubelet does. What may not be read is left out and said in Missing; an unreachable API server is an error.
+// kubelet does. Each of the two is of one object: a pull secret never travels through the proxy, to the CA or over the
+// plain HTTP of somebody else's ImageRepository. What may not be read is left out and said in Missing; an unreachable
+// API server is an error.
 func (f *Flux) Access(ctx context.Context, namespace, image, pod string) (reconcile.Access, error) {
-	out := reconcile.Access{Provider: "generic"}
+	kubelet := &gathering{f: f, out: &reconcile.Access{Provider: "generic"}}
+	if err := kubelet.asKubelet(ctx, namespace, pod); err != nil {
+		return reconcile.Access{}, err
+	}
 	repo, err := f.imageRepository(ctx, namespace, image)
-	if err != nil {
+	if err != nil || repo == nil || !special(repo) {
+		kubelet.out.Missing = strings.Join(kubelet.missing, "; ")
+		return *kubelet.out, err
+	}
+	scan := &gathering{f: f, out: &reconcile.Access{}}
+	if err := scan.asAutomation(ctx, repo); err != nil {
 		return reconcile.Access{}, err
 	}
-	g := &gathering{f: f, out: &out}
-	if repo != nil {
-		if err := g.asAutomation(ctx, repo); err != nil {
-			return reconcile.Access{}, err
-		}
+	for _, why := range kubelet.missing {
+		scan.miss(why)
 	}
-	if err := g.asKubelet(ctx, namespace, pod); err != nil {
-		return reconcile.Access{}, err
+	if len(kubelet.out.DockerConfigs) > 0 {
+		scan.out.Next = kubelet.out
 	}
-	out.Missing = strings.Join(g.missing, "; ")
-	return out, nil
+	scan.out.Missing = strings.Join(scan.missing, "; ")
+	return *scan.out, nil
 }
 
-// imageRepository finds the ImageRepository of an image's repository: in the workload's namespace, else one that a
-// policy of image automation uses. nil when there is none.
+// special says whether an ImageRepository asks otherwise than anybody does.
+func special(r *reflectorv1.ImageRepository) bool {
+	s := &r.Spec
+	return s.SecretRef != nil || s.CertSecretRef != nil || s.ProxySecretRef != nil || s.ServiceAccountName != "" ||
+		s.Insecure || cmp.Or(s.Provider, "generic") != "generic"
+}
+
+// imageRepository finds the ImageRepository of an image's repository: in the workload's namespace, else one whose owner
+// lets that namespace in (spec.accessFrom), and which is the platform's or named by an ImagePolicy of that namespace: a
+// stranger who lets everybody in would be believed what he answers. nil when there is none.
 func (f *Flux) imageRepository(ctx context.Context, namespace, image string) (*reflectorv1.ImageRepository, error) {
 	want, ok := canonical(image)
 	if !ok {
 		return nil, nil
 	}
-	var found []*reflectorv1.ImageRepository
-	var namespaces []string
+	namespaces := f.options.Namespaces
 	if f.options.NoCrossNamespaceRefs {
 		namespaces = []string{namespace}
-	} else {
-		namespaces = f.options.Namespaces
 	}
 	key := strings.Join(namespaces, "/")
 	since := time.Now().Add(-kept)
@@ -67,13 +79,11 @@ func (f *Flux) imageRepository(ctx context.Context, namespace, image string) (*r
 	if err != nil {
 		return nil, err
 	}
+	var found []*reflectorv1.ImageRepository
 	for i := range all {
 		if have, ok := canonical(all[i].Spec.Image); ok && have == want {
 			found = append(found, &all[i])
 		}
-	}
-	if len(found) == 0 {
-		return nil, nil
 	}
 	slices.SortFunc(found, func(a, b *reflectorv1.ImageRepository) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
@@ -82,39 +92,61 @@ func (f *Flux) imageRepository(ctx context.Context, namespace, image string) (*r
 		func(r *reflectorv1.ImageRepository) bool { return r.Namespace == namespace }); i >= 0 {
 		return found[i], nil
 	}
-	used, err := f.scanned(ctx)
+	if len(found) == 0 {
+		return nil, nil
+	}
+	named, err := f.names(ctx, namespace)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range found {
-		if used[types.NamespacedName{Namespace: r.Namespace, Name: r.Name}] {
-			return r, nil
+		if !f.isPlatform(r.Namespace) && !named[types.NamespacedName{Namespace: r.Namespace, Name: r.Name}] {
+			continue
+		}
+		in, err := f.letsIn(ctx, r, namespace)
+		if err != nil || in {
+			return r, err
 		}
 	}
 	return nil, nil
 }
 
-// scanned are the ImageRepositories that policies in the namespaces of image automation refer to.
-func (f *Flux) scanned(ctx context.Context) (map[types.NamespacedName]bool, error) {
-	var namespaces []string
-	err := each(ctx, f, kindAutomation, f.options.Namespaces, func(list *automationv1.ImageUpdateAutomationList) {
-		for _, a := range list.Items {
-			if !slices.Contains(namespaces, a.Namespace) {
-				namespaces = append(namespaces, a.Namespace)
-			}
-		}
-	})
-	used := map[types.NamespacedName]bool{}
-	if err != nil || len(namespaces) == 0 {
-		return used, err
-	}
-	err = each(ctx, f, kindPolicy, namespaces, func(list *reflectorv1.ImagePolicyList) {
+// names lists the ImageRepositories that the ImagePolicies of a namespace name.
+func (f *Flux) names(ctx context.Context, namespace string) (map[types.NamespacedName]bool, error) {
+	out := map[types.NamespacedName]bool{}
+	err := each(ctx, f, kindPolicy, []string{namespace}, func(list *reflectorv1.ImagePolicyList) {
 		for _, p := range list.Items {
 			ref := p.Spec.ImageRepositoryRef
-			used[types.NamespacedName{Namespace: cmp.Or(ref.Namespace, p.Namespace), Name: ref.Name}] = true
+			out[types.NamespacedName{Namespace: cmp.Or(ref.Namespace, p.Namespace), Name: ref.Name}] = true
 		}
 	})
-	return used, err
+	return out, err
+}
+
+// letsIn says whether the owner of an ImageRepository lets a namespace use it, as image-reflector-controller judges it.
+func (f *Flux) letsIn(ctx context.Context, r *reflectorv1.ImageRepository, namespace string) (bool, error) {
+	if r.Spec.AccessFrom == nil {
+		return false, nil
+	}
+	for _, s := range r.Spec.AccessFrom.NamespaceSelectors {
+		if len(s.MatchLabels) == 0 {
+			return true, nil
+		}
+		in := false
+		err := each(ctx, f, "Namespace", nil, func(page *corev1.NamespaceList) {
+			in = in || slices.ContainsFunc(page.Items, func(n corev1.Namespace) bool {
+				return n.Name == namespace && labels.SelectorFromSet(s.MatchLabels).Matches(labels.Set(n.Labels))
+			})
+		})
+		if _, refused := reconcile.AsRefusal(err); refused {
+			// Whose labels may not be read is not let in.
+			return false, nil
+		}
+		if err != nil || in {
+			return in, err
+		}
+	}
+	return false, nil
 }
 
 // canonical is a repository's full name, so that alpine and docker.io/library/alpine are one.

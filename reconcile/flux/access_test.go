@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/acl"
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -43,9 +44,25 @@ func account(namespace, name string, pullSecrets ...string) *corev1.ServiceAccou
 	return sa
 }
 
+// lettingIn is an ImageRepository over plain HTTP that lets namespaces with these labels in; nil is all.
+func lettingIn(namespace string, in map[string]string) *reflectorv1.ImageRepository {
+	r := imageRepository(namespace, "backend", "localhost:5000/backend")
+	r.Spec.Insecure = true
+	r.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: in}}}
+	return r
+}
+
+func labelled(name, team string) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"team": team}}}
+}
+
 // printed shows an Access for comparing, which does not print by itself.
 func printed(a reconcile.Access) string {
-	return fmt.Sprintf("insecure=%v provider=%s docker=%q ca=%s cert=%s key=%s proxy=%s missing=%s", a.Insecure,
+	next := ""
+	if a.Next != nil {
+		next = "; next " + printed(*a.Next)
+	}
+	return next + fmt.Sprintf("insecure=%v provider=%s docker=%q ca=%s cert=%s key=%s proxy=%s missing=%s", a.Insecure,
 		a.Provider,
 		a.DockerConfigs, a.CA, a.ClientCert, a.ClientKey, a.Proxy, a.Missing)
 }
@@ -86,7 +103,23 @@ func TestAccess(t *testing.T) {
 			}(),
 			login("develop", "registry"), login("develop", "pull"), pod("web", "pull"),
 			account("develop", "default", "other"), login("develop", "other"),
-		}, want: reconcile.Access{DockerConfigs: [][]byte{[]byte("login of registry"), []byte("login of pull")}}},
+		}, want: reconcile.Access{DockerConfigs: [][]byte{[]byte("login of registry")}, Next: &reconcile.Access{
+			Provider: "generic", DockerConfigs: [][]byte{[]byte("login of pull")},
+		}}},
+		{name: "the pod's login does not travel as the automation's requests do", pod: "web", objects: []client.Object{
+			func() client.Object {
+				r := imageRepository("develop", "backend", "localhost:5000/backend")
+				r.Spec.ProxySecretRef, r.Spec.Insecure = &meta.LocalObjectReference{Name: "proxy"}, true
+				return r
+			}(),
+			secret("develop", "proxy", map[string]string{"address": "http://proxy:3128"}),
+			login("develop", "pull"), pod("web", "pull"),
+		}, want: reconcile.Access{Insecure: true, Proxy: "http://proxy:3128", Next: &reconcile.Access{
+			Provider: "generic", DockerConfigs: [][]byte{[]byte("login of pull")},
+		}}},
+		{name: "an ImageRepository that asks as everybody does asks as the pod does", pod: "web", objects: []client.Object{
+			imageRepository("develop", "backend", "localhost:5000/backend"), login("develop", "pull"), pod("web", "pull"),
+		}, want: reconcile.Access{DockerConfigs: [][]byte{[]byte("login of pull")}}},
 		{name: "as the ServiceAccount asks, where the pod names no secrets", pod: "web", objects: []client.Object{
 			pod("web"), account("develop", "default", "pull"), login("develop", "pull"),
 		}, want: reconcile.Access{DockerConfigs: [][]byte{[]byte("login of pull")}}},
@@ -99,22 +132,31 @@ func TestAccess(t *testing.T) {
 		{name: "an ImageRepository of another image does not count", objects: []client.Object{
 			imageRepository("develop", "frontend", "localhost:5000/frontend"),
 		}, want: reconcile.Access{}},
-		{name: "an ImageRepository elsewhere counts where image automation uses it", objects: []client.Object{
+		{name: "an ImageRepository elsewhere counts where a policy names it and its owner lets the namespace in",
+			objects: []client.Object{lettingIn("shared", map[string]string{"team": "b"}), labelled("develop", "b")},
+			scene: func(s *scene) {
+				s.policy.Spec.ImageRepositoryRef = meta.NamespacedObjectReference{Namespace: "shared", Name: "backend"}
+			}, want: reconcile.Access{Insecure: true}},
+		{name: "and not where its owner lets others in", objects: []client.Object{
+			lettingIn("shared", map[string]string{"team": "b"}), labelled("develop", "a"), labelled("staging", "b"),
+		}, scene: func(s *scene) {
+			s.policy.Spec.ImageRepositoryRef = meta.NamespacedObjectReference{Namespace: "shared", Name: "backend"}
+		}, want: reconcile.Access{}},
+		{name: "and not where its owner lets nobody in", objects: []client.Object{
 			func() client.Object {
-				r := imageRepository("shared", "backend", "localhost:5000/backend")
-				r.Spec.Insecure = true
+				r := lettingIn("shared", nil)
+				r.Spec.AccessFrom = nil
 				return r
 			}(),
 		}, scene: func(s *scene) {
 			s.policy.Spec.ImageRepositoryRef = meta.NamespacedObjectReference{Namespace: "shared", Name: "backend"}
-		}, want: reconcile.Access{Insecure: true}},
-		{name: "an ImageRepository elsewhere that nobody uses does not count", objects: []client.Object{
-			func() client.Object {
-				r := imageRepository("shared", "backend", "localhost:5000/backend")
-				r.Spec.Insecure = true
-				return r
-			}(),
 		}, want: reconcile.Access{}},
+		{name: "the platform's counts where it lets everybody in", objects: []client.Object{
+			lettingIn("a-team", nil), lettingIn("flux-system", nil),
+		}, want: reconcile.Access{Insecure: true}},
+		{name: "a stranger's does not count, though it lets everybody in", objects: []client.Object{
+			lettingIn("a-team", nil), login("develop", "pull"), pod("web", "pull"),
+		}, pod: "web", want: reconcile.Access{DockerConfigs: [][]byte{[]byte("login of pull")}}},
 		{name: "an ImageRepository elsewhere does not count where references across namespaces are forbidden",
 			objects: []client.Object{
 				func() client.Object {

@@ -180,8 +180,28 @@ func (r *Registry) Until(image string) time.Time {
 	return r.limits.reopens(t.host())
 }
 
-// try does something in a session for a repository with the first credential that is let in.
+// try does something in a session for a repository with one access after the other until one gets through.
 func (r *Registry) try(ctx context.Context, t target, access reconcile.Access, do func(*session) error) error {
+	first := r.tryAccess(ctx, t, access, do)
+	err := first
+	for next := access.Next; next != nil && ctx.Err() == nil; next = next.Next {
+		if e := asError(err); e == nil || e.proved || e.Cause == v1alpha1.CauseRateLimited {
+			return err
+		}
+		again, perr := t.by(*next)
+		if perr != nil {
+			break
+		}
+		err = r.tryAccess(ctx, again, *next, do)
+	}
+	if asError(err) != nil && asError(first).Cause != v1alpha1.CauseUnauthorized && !asError(err).proved {
+		return first
+	}
+	return err
+}
+
+// tryAccess does it with the first credential of an access that is let in.
+func (r *Registry) tryAccess(ctx context.Context, t target, access reconcile.Access, do func(*session) error) error {
 	if err := r.limits.closed(t.host()); err != nil {
 		return err
 	}
@@ -255,6 +275,9 @@ func addAccess(h hash.Hash, a reconcile.Access) {
 	add(h, fmt.Sprint(a.Insecure), string(a.CA), string(a.ClientCert), string(a.ClientKey), a.Proxy, a.Provider)
 	for _, c := range a.DockerConfigs {
 		add(h, string(c))
+	}
+	if a.Next != nil {
+		addAccess(h, *a.Next)
 	}
 }
 

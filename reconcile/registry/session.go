@@ -71,7 +71,7 @@ func (r *Registry) open(
 func sessionKey(t target, access reconcile.Access, c credential) string {
 	h := sha256.New()
 	add(h, t.ref.Context().Name())
-	access.DockerConfigs = nil
+	access.DockerConfigs, access.Next = nil, nil
 	addAccess(h, access)
 	c.addTo(h)
 	return hex.EncodeToString(h.Sum(nil))
@@ -107,7 +107,7 @@ func (r *Registry) greet(ctx context.Context, t target, access reconcile.Access,
 func (r *Registry) connections(t target, access reconcile.Access) (*http.Transport, error) {
 	h := sha256.New()
 	add(h, t.ref.Context().RegistryStr())
-	access.DockerConfigs = nil
+	access.DockerConfigs, access.Next = nil, nil
 	addAccess(h, access)
 	key := hex.EncodeToString(h.Sum(nil))
 	made, err, _ := r.flight.Do("connections "+key, func() (any, error) {

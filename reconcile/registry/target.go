@@ -58,6 +58,17 @@ func parse(image string, access reconcile.Access) (target, error) {
 	return target{ref: ref, familiar: named.Name(), short: short}, nil
 }
 
+// by is the same target as another access asks for it, with TLS or without.
+func (t target) by(access reconcile.Access) (target, error) {
+	var opts []name.Option
+	if access.Insecure {
+		opts = append(opts, name.Insecure)
+	}
+	var err error
+	t.ref, err = name.ParseReference(t.ref.Name(), opts...)
+	return t, err
+}
+
 // parseError gives the parser's words, which are its own.
 func parseError(err error) string {
 	s := err.Error()
