@@ -29,13 +29,15 @@ type options struct {
 	leaderElect bool
 	noCrossRefs bool
 	platform    []string
-	history     time.Duration
-	logLevel    string
-	workers     int
-	unstick     bool
-	slack       slackOptions
-	news        newsOptions
-	version     bool
+	// caches and hosts of registries.
+	caches, hosts []string
+	history       time.Duration
+	logLevel      string
+	workers       int
+	unstick       bool
+	slack         slackOptions
+	news          newsOptions
+	version       bool
 	// top and level are maxMode, maxAuthors, budget and logLevel, parsed.
 	top   reconcile.Ceiling
 	level slog.Level
@@ -100,6 +102,10 @@ func (o *options) bindAll(f *pflag.FlagSet) {
 		"refuse references to objects of other namespaces, as Flux does under this flag")
 	f.StringSliceVar(&o.platform, "platform-namespaces", []string{flux.DefaultPlatform},
 		"namespaces of those who run the cluster: their GitRepositories push for each other's Kustomizations")
+	f.StringSliceVar(&o.caches, "registry-caches", nil,
+		"registries, or prefixes of their repositories, that fetch from another one: what they lack proves nothing")
+	f.StringSliceVar(&o.hosts, "registry-hosts", nil,
+		"registries that may have an address of this machine, of a cloud's metadata or of the cluster's Services")
 	f.DurationVar(&o.history, "history", 30*24*time.Hour, "how long ended Rollbacks are kept")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&o.unstick, "unstick", false,

@@ -66,16 +66,39 @@ func (s *session) do(ctx context.Context, method, path string, header map[string
 	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusPartialContent {
 		return resp, nil
 	}
-	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // the connection can be used again
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // the connection can be used again
 	_ = resp.Body.Close()
-	return resp, refusal(s.host, resp.StatusCode)
+	e := refusal(s.host, resp.StatusCode)
+	e.coded = resp.StatusCode == http.StatusNotFound && s.own(resp) && saysUnknown(said)
+	return resp, e
+}
+
+// saysUnknown says whether an answer holds a registry's own code for what it does not have. Something on the way, and a
+// cache whose upstream does not answer, says 404 without one.
+func saysUnknown(body []byte) bool {
+	var said struct {
+		Errors []struct {
+			Code string `json:"code"`
+		} `json:"errors"`
+	}
+	if json.Unmarshal(body, &said) != nil {
+		return false
+	}
+	for _, e := range said.Errors {
+		switch strings.ToUpper(e.Code) {
+		case "MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND":
+			return true
+		}
+	}
+	return false
 }
 
 // resolve looks whether the manifest of a tag or digest exists, with HEAD where that says enough.
 func (s *session) resolve(ctx context.Context, identifier string) (manifest, error) {
 	resp, err := s.do(ctx, http.MethodHead, "manifests/"+identifier, map[string]string{"Accept": acceptable})
 	switch {
-	case unknown(err):
+	case unknown(err), missing(err):
+		// Some caches answer HEAD with 404 for what GET fetches from upstream.
 		return s.manifest(ctx, identifier)
 	case err != nil:
 		return manifest{}, err
@@ -147,7 +170,7 @@ func (s *session) blob(ctx context.Context, d v1.Descriptor) error {
 	case err == nil:
 		size = resp.ContentLength
 		_ = resp.Body.Close()
-	case unknown(err), resp != nil && resp.StatusCode == http.StatusForbidden && !s.own(resp):
+	case unknown(err), missing(err), resp != nil && resp.StatusCode == http.StatusForbidden && !s.own(resp):
 	default:
 		return s.elsewhere(resp, err)
 	}
@@ -184,29 +207,34 @@ func missing(err error) bool {
 
 // tags lists tags, at most limit, page by page. Names that are none are left out.
 func (s *session) tags(ctx context.Context, limit int) ([]string, error) {
-	var all []string
+	all, _, err := s.list(ctx, limit)
+	return all, err
+}
+
+// list lists tags, at most limit, and says whether these are all.
+func (s *session) list(ctx context.Context, limit int) (all []string, complete bool, err error) {
 	path := fmt.Sprintf("tags/list?n=%d", pageSize)
 	for page := 0; page < maxPages && len(all) < limit; page++ {
 		resp, err := s.do(ctx, http.MethodGet, path, map[string]string{"Accept": "application/json"})
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		some, err := readTags(resp.Body, limit-len(all))
 		_ = resp.Body.Close()
 		switch {
 		case errors.Is(err, errTooLong), err != nil && network(err) != "":
-			return nil, fault(s.host, err)
+			return nil, false, fault(s.host, err)
 		case err != nil:
-			return nil, lie(s.host, "a list of tags that is none")
+			return nil, false, lie(s.host, "a list of tags that is none")
 		}
 		all = append(all, some...)
 		next, ok := nextPage(resp)
 		if !ok {
-			break
+			return all, len(all) < limit, nil
 		}
 		path = next
 	}
-	return all, nil
+	return all, false, nil
 }
 
 // readTags reads the tags of one page as they come, so that a long page need not be read to its end.

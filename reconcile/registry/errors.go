@@ -26,6 +26,8 @@ type Error struct {
 
 	// status of the answer; 0 where there was none.
 	status int
+	// coded says that the registry itself answered 404, with its own code for what it does not have.
+	coded bool
 	// proved says that the cause is proved to be the image's own fault.
 	proved bool
 	// digest of the image whose fault it is, where one was seen.
@@ -154,6 +156,9 @@ func refused(err error) string {
 		return "its answer is too long"
 	case errors.Is(err, errInside):
 		return "it redirects to an inner address"
+	case errors.Is(err, errForbidden):
+		return "its address is one that no image leads to (of this machine, of a cloud's metadata or of the cluster's " +
+			"Services); --registry-hosts names registries that may be there"
 	case errors.Is(err, errAround):
 		return "it redirects too often"
 	case strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)): // net/http keeps only the words

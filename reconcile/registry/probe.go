@@ -70,15 +70,47 @@ func (p *probe) absent(ctx context.Context) error {
 		e.Sentence = fmt.Sprintf("%s answers 404 for %s, which proves nothing here: %s", p.s.host, p.t.short, e.Sentence)
 		return &e
 	}
-	_, err = p.s.resolve(ctx, p.t.ref.Identifier())
+	if err := p.unlisted(ctx); err != nil {
+		return err
+	}
+	_, err = p.s.manifest(ctx, p.t.ref.Identifier())
 	switch {
 	case err == nil:
 		return lie(p.s.host, "404 for %s and then 200", p.t.short)
 	case !missing(err):
 		return err
+	case !asError(err).coded:
+		return undecided("%s answers 404 for %s, which proves nothing here: the answer is not a registry's own", p.s.host,
+			p.t.short)
+	case p.r.cached(p.t):
+		return undecided("%s answers 404 for %s, which proves nothing here: it is named as a cache, and a cache has what it "+
+			"could fetch", p.s.host, p.t.short)
 	}
 	return &Error{Cause: v1alpha1.CauseNotFound, proved: true, Sentence: fmt.Sprintf(
 		"%s does not have %s (404), and shows this client %s", p.s.host, p.t.short, shown)}
+}
+
+// unlisted looks whether the registry's own list of tags lacks the tag too. A cache lists what its upstream has and
+// answers 404 for what it could not fetch; a list that is not complete proves nothing. A digest is in no list.
+func (p *probe) unlisted(ctx context.Context) error {
+	if _, err := v1.NewHash(p.t.ref.Identifier()); err == nil {
+		return nil
+	}
+	tags, complete, err := p.s.list(ctx, maxPages*pageSize)
+	why := ""
+	switch {
+	case err != nil && !unknown(err) && !missing(err) && asError(err).Cause != v1alpha1.CauseUnauthorized:
+		return err
+	case err != nil:
+		why = "it lists no tags"
+	case slices.Contains(tags, p.t.ref.Identifier()):
+		why = "its list of tags has it"
+	case !complete:
+		why = "its list of tags is too long to be read to the end"
+	default:
+		return nil
+	}
+	return undecided("%s answers 404 for %s, which proves nothing here: %s", p.s.host, p.t.short, why)
 }
 
 // shown finds another tag of the repository that this client sees: the witness, or one of the list.
@@ -282,15 +314,22 @@ func (p *probe) confirm(ctx context.Context, top manifest, err error) error {
 		return unavailable("%s was pushed to %s anew while it was looked at", p.t.short, p.s.host)
 	}
 	if lost.what == "blob" {
-		_, err = p.s.do(ctx, http.MethodHead, "blobs/"+lost.digest.String(), nil)
+		var resp *http.Response
+		if resp, err = p.s.do(ctx, http.MethodGet, "blobs/"+lost.digest.String(), map[string]string{"Range": "bytes=0-0"}); err == nil {
+			_ = resp.Body.Close()
+		}
 	} else {
-		_, err = p.s.resolve(ctx, lost.digest.String())
+		_, err = p.s.manifest(ctx, lost.digest.String())
 	}
 	if !missing(err) {
 		if err == nil {
 			return lie(p.s.host, "404 for %s %s and then 200", lost.what, lost.digest)
 		}
 		return err
+	}
+	if !asError(err).coded || p.r.cached(p.t) {
+		return undecided("%s answers 404 for the %s %s of %s, which proves nothing here: a cache, or something on the way, "+
+			"may say so too", p.s.host, lost.what, lost.digest, p.t.short)
 	}
 	return &Error{Cause: v1alpha1.CauseBlobMissing, proved: true, Sentence: fmt.Sprintf(
 		"%s has %s, but not its %s %s (404)", p.s.host, p.t.short, lost.what, lost.digest)}

@@ -9,6 +9,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -35,6 +37,14 @@ type Options struct {
 	Timeout time.Duration
 	// UserAgent of the requests; "backstop" when empty.
 	UserAgent string
+	// Caches are registries, or prefixes of their repositories, that fetch from another registry: what they lack proves
+	// nothing.
+	Caches []string
+	// Service is an address of the cluster's Services, which no image may lead to, nor to this machine's own; empty
+	// outside of a cluster.
+	Service string
+	// Hosts are registries, by the name that images have them under, whose addresses are let alone.
+	Hosts []string
 	// Logger for each question, at debug; none when nil.
 	Logger *slog.Logger
 }
@@ -46,6 +56,8 @@ type Registry struct {
 	userAgent string
 	log       *slog.Logger
 
+	caches   []string
+	reach    reach
 	limits   *limits
 	flight   singleflight.Group
 	answers  *lru.Cache // key of a question → reconcile.Proof
@@ -79,7 +91,17 @@ func New(o Options) *Registry {
 		r.log = slog.New(slog.DiscardHandler)
 	}
 	r.limits = newLimits(r.now)
+	r.caches, r.reach = o.Caches, newReach(o.Service, o.Hosts)
 	return r
+}
+
+// cached says whether a repository is named as one of a cache.
+func (r *Registry) cached(t target) bool {
+	repository := t.host() + "/" + t.ref.Context().RepositoryStr()
+	return slices.ContainsFunc(r.caches, func(c string) bool {
+		c = strings.TrimSuffix(c, "/")
+		return repository == c || strings.HasPrefix(repository, c+"/")
+	})
 }
 
 // Prove asks for an image. It never fails: what could not be learned is FindingUnproved, with the reason. The same

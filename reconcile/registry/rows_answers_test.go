@@ -46,13 +46,18 @@ func layers() map[string]row {
 			finding: absent, cause: v1alpha1.CauseBlobMissing, says: "but not its manifest",
 		},
 		"a layer that is 404 once": {
-			given: fail("HEAD /v2/team/app/blobs/", registrystub.Fault{Status: 404, Times: 1}),
-			ask:   "team/app:v1", deep: true,
+			given: func(p *peer) {
+				for _, method := range []string{"HEAD", "GET"} {
+					p.Fail(method+" /v2/team/app/blobs/", registrystub.Fault{Status: 404, Times: 1})
+				}
+			},
+			ask: "team/app:v1", deep: true,
 			finding: unproved, cause: v1alpha1.CauseRegistryUnavailable, says: "and then 200",
 		},
 		"layers are hidden after the image": {
 			given: func(p *peer) {
 				p.Fail("HEAD /v2/team/app/blobs/", registrystub.Hidden())
+				p.Fail("GET /v2/team/app/blobs/", registrystub.Hidden())
 				p.Fail(manifests+"v1", registrystub.Fault{Status: 404, After: 1})
 			},
 			ask: "team/app:v1", deep: true,

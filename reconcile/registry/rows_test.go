@@ -60,7 +60,7 @@ func existence() map[string]row {
 		"no list, but a witness": {
 			given: fail("/v2/team/app/tags/", registrystub.Status(401)),
 			ask:   "team/app:v9", witness: "team/app:v1",
-			finding: absent, cause: v1alpha1.CauseNotFound, says: "shows this client v1",
+			finding: unproved, cause: v1alpha1.CauseUnknown, says: "it lists no tags",
 		},
 		"no list and no witness": {
 			given:   fail("/v2/team/app/tags/", registrystub.Status(401)),
@@ -87,23 +87,29 @@ func existence() map[string]row {
 			finding: absent, cause: v1alpha1.CauseNotFound, says: "shows this client v1",
 		},
 		"a tag of the asked digest is no other one": {
-			given:   func(p *peer) { p.Fail("HEAD "+manifests+"sha256:", registrystub.Hidden()) },
+			given:   func(p *peer) { p.Fail(manifests+"sha256:", registrystub.Hidden()) },
 			ask:     "DIGEST",
 			finding: unproved, cause: v1alpha1.CauseUnknown, says: "no other tag",
 		},
 		"a tag that appears while it is looked for": {
-			given: fail("HEAD "+manifests+"v1", registrystub.Fault{Status: 404, Times: 1}),
-			ask:   "team/app:v1", witness: "team/app:v1",
+			given: func(p *peer) {
+				for _, method := range []string{"HEAD ", "GET "} {
+					p.Fail(method+manifests+"v1", registrystub.Fault{Status: 404, Times: 1})
+				}
+			},
+			ask: "team/app:v1", witness: "team/app:v1",
 			finding: unproved, cause: v1alpha1.CauseUnknown, says: "no other tag",
 		},
 		"a registry that says 404 and then 200": {
 			given: func(p *peer) {
 				p.push("team/app", "v2")
-				p.Fail("HEAD "+manifests+"v2", registrystub.Fault{Status: 404, Times: 1})
+				for _, method := range []string{"HEAD ", "GET "} {
+					p.Fail(method+manifests+"v2", registrystub.Fault{Status: 404, Times: 1})
+				}
 			},
 			ask:     "team/app:v2",
-			finding: unproved, cause: v1alpha1.CauseRegistryUnavailable,
-			says: "404 for team/app:v2 and then 200",
+			finding: unproved, cause: v1alpha1.CauseUnknown,
+			says: "its list of tags has it",
 		},
 	}
 }

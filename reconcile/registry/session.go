@@ -114,7 +114,7 @@ func (r *Registry) connections(t target, access reconcile.Access) (*http.Transpo
 		if kept, ok := r.transports.Get(key); ok {
 			return kept, nil
 		}
-		base, err := newTransport(t.host(), access)
+		base, err := r.newTransport(t.host(), access)
 		if err != nil {
 			return nil, err
 		}
@@ -128,7 +128,7 @@ func (r *Registry) connections(t target, access reconcile.Access) (*http.Transpo
 }
 
 // newTransport speaks TLS and to a proxy as the access says. Its errors hold nothing of the access.
-func newTransport(host string, access reconcile.Access) (*http.Transport, error) {
+func (r *Registry) newTransport(host string, access reconcile.Access) (*http.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if len(access.CA) > 0 {
 		pool, err := x509.SystemCertPool()
@@ -157,8 +157,10 @@ func newTransport(host string, access reconcile.Access) (*http.Transport, error)
 		proxy = http.ProxyURL(u)
 	}
 	return &http.Transport{
-		Proxy:                  proxy,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		Proxy: proxy,
+		DialContext: (&net.Dialer{
+			Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Control: r.reach.control(host),
+		}).DialContext,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    10 * time.Second,
 		ForceAttemptHTTP2:      true,

@@ -1,0 +1,64 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"syscall"
+)
+
+// errForbidden says that an image leads to an address where no registry is.
+var errForbidden = errors.New("an address that no image leads to")
+
+// reach is where images may lead. Whoever creates a pod chooses its image, and with it whom Backstop asks: from its
+// place in the network it would find out for him what answers where his own pods may not go. What is judged is the
+// address that is dialled, after the name was looked up, so that a name cannot mean one address and then another.
+type reach struct {
+	// services are the addresses of the cluster's Services; not valid outside of a cluster.
+	services netip.Prefix
+	hosts    []string
+}
+
+// newReach knows where the cluster's Services are by the address of one. Their range is not told to anybody in the
+// cluster: what shares its first 16 bits counts, as in most clusters.
+func newReach(service string, hosts []string) reach {
+	out := reach{hosts: hosts}
+	addr, err := netip.ParseAddr(service)
+	if err != nil {
+		return out
+	}
+	bits := 16
+	if addr.Is6() {
+		bits = 108
+	}
+	out.services, _ = addr.Prefix(bits)
+	return out
+}
+
+// control refuses to dial what an image of a host must not lead to.
+func (r reach) control(host string) func(network, address string, _ syscall.RawConn) error {
+	return func(_, address string, _ syscall.RawConn) error {
+		at, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return fmt.Errorf("dial %s: %w", address, err)
+		}
+		if !r.allows(at.Addr().Unmap()) && !slices.Contains(r.hosts, host) && !slices.Contains(r.hosts, hostname(host)) {
+			return errForbidden
+		}
+		return nil
+	}
+}
+
+func (r reach) allows(addr netip.Addr) bool {
+	switch {
+	case addr.IsLinkLocalUnicast(), addr.IsUnspecified(), addr.IsMulticast(), addr == cloudMetadata:
+		return false
+	case r.services.IsValid():
+		return !addr.IsLoopback() && !r.services.Contains(addr)
+	}
+	return true
+}
+
+// cloudMetadata is where AWS tells an IPv6 machine its credentials; all others are link-local.
+var cloudMetadata = netip.MustParseAddr("fd00:ec2::254")

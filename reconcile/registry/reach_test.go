@@ -1,0 +1,72 @@
+package registry
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+func TestReach(t *testing.T) {
+	out, in := newReach("", nil), newReach("10.96.0.1", nil)
+	for _, c := range []struct {
+		addr         string
+		outside, pod bool
+	}{
+		{"93.184.216.34", true, true},
+		{"10.20.0.7", true, true},
+		{"192.168.1.5", true, true},
+		{"10.96.12.1", true, false},
+		{"127.0.0.1", true, false},
+		{"::1", true, false},
+		{"169.254.169.254", false, false},
+		{"fe80::1", false, false},
+		{"fd00:ec2::254", false, false},
+		{"0.0.0.0", false, false},
+		{"224.0.0.1", false, false},
+	} {
+		addr := netip.MustParseAddr(c.addr)
+		if out.allows(addr) != c.outside || in.allows(addr) != c.pod {
+			t.Errorf("%s: outside of a cluster %v, in one %v", addr, out.allows(addr), in.allows(addr))
+		}
+	}
+}
+
+func TestAnAddressIsJudgedWhereItIsDialled(t *testing.T) {
+	for _, c := range []struct {
+		image string
+		hosts []string
+		want  string
+	}{
+		{"169.254.169.254/latest/meta-data:x", nil, "no image leads to"},
+		{"[::ffff:169.254.169.254]:80/latest/meta-data:x", nil, ""},
+		// A name is judged by what it was looked up to be.
+		{"localhost:1/app:v1", nil, "no image leads to"},
+		{"localhost:1/app:v1", []string{"localhost:1"}, "connection refused"},
+		{"localhost:1/app:v1", []string{"localhost"}, "connection refused"},
+		{"127.0.0.1:1/app:v1", []string{"localhost"}, "no image leads to"},
+	} {
+		r := New(Options{Service: "10.96.0.1", Hosts: c.hosts})
+		p := r.Prove(t.Context(), reconcile.Question{Image: c.image, Access: reconcile.Access{Insecure: true}})
+		if p.Finding == reconcile.FindingPresent || !strings.Contains(p.Sentence, c.want) {
+			t.Errorf("%s: %s, want %q", c.image, p.Sentence, c.want)
+		}
+	}
+}
+
+func TestTheNextAccessIsAskedWithNothingOfTheFirst(t *testing.T) {
+	next := reconcile.Access{Insecure: true}
+	first := reconcile.Access{Proxy: "http://127.0.0.1:1", DockerConfigs: [][]byte{[]byte(`{"auths":{}}`)}, Next: &next}
+	if questionKey(reconcile.Question{Access: first}) == questionKey(reconcile.Question{Access: reconcile.Access{
+		Proxy: first.Proxy, DockerConfigs: first.DockerConfigs}}) {
+		t.Error("an answer is remembered for another way to ask")
+	}
+	tgt, err := parse("registry.example.com/app:v1", first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := tgt.by(next); err != nil || again.ref.Context().Scheme() != "http" || tgt.ref.Context().Scheme() != "https" {
+		t.Errorf("asked by %s after %s, %v", again.ref.Context().Scheme(), tgt.ref.Context().Scheme(), err)
+	}
+}
