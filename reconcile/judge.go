@@ -155,6 +155,9 @@ func needsPerson(w *World) []string {
 	} else if !s.Target.Proved && len(s.Target.Values) > 0 {
 		ask("the target is not proved (%s)", s.Target.Proof)
 	}
+	if over := s.Target.PassedOver; len(over) > 0 && blamed(s) {
+		ask("it goes back over %s, which never failed here and which the registry has no more", strings.Join(over, ", "))
+	}
 	if w.Sighting.RanHere != "" && blamed(s) {
 		ask("the image has run here: %s", w.Sighting.RanHere)
 	}

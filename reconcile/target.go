@@ -115,6 +115,7 @@ func (e *Engine) firstProved(
 	ctx context.Context, w *World, form *v1alpha1.Rollback, former []Former,
 ) (v1alpha1.Target, error) {
 	var unproved *v1alpha1.Target
+	var passed []string
 	said := "no earlier value was found in Git"
 	for _, f := range former[:min(len(former), maxFormer)] {
 		if ctx.Err() != nil {
@@ -129,13 +130,15 @@ func (e *Engine) firstProved(
 			return v1alpha1.Target{}, err
 		}
 		p := e.Registry.Prove(ctx, q)
-		t := v1alpha1.Target{Image: f.Image, Values: f.Values, Digest: p.Digest, Proof: p.Sentence}
+		t := v1alpha1.Target{
+			Image: f.Image, Values: f.Values, PassedOver: slices.Clone(passed), Digest: p.Digest, Proof: p.Sentence,
+		}
 		switch p.Finding {
 		case FindingPresent:
 			t.Proved = true
 			return t, nil
 		case FindingAbsent:
-			said = p.Sentence
+			said, passed = p.Sentence, append(passed, f.Image)
 		case FindingUnproved:
 			if unproved == nil {
 				unproved = &t

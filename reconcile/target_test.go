@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,5 +58,29 @@ func TestWhereALayerIsMissingEveryImageIsAskedForItsLayers(t *testing.T) {
 				t.Errorf("asked about %v, want the failing image and the one before", about)
 			}
 		})
+	}
+}
+
+func TestImagesThatArePassedOverAreAskedAbout(t *testing.T) {
+	m := newModel()
+	e := m.engine("a", Budget{})
+	for _, v := range []string{"reg/app:v1", "reg/app:v2", "reg/app:v3"} {
+		m.push(commit{value: v})
+	}
+	m.elected = imgBad
+	m.writeBack()
+	m.rollOut()
+	for range 12 {
+		m.walk(t, e)
+		m.now = m.now.Add(10 * time.Second)
+	}
+	for _, r := range m.records {
+		s := r.Status
+		if s.Target == nil || len(s.Target.PassedOver) == 0 {
+			t.Fatalf("nothing is passed over: %+v", s.Target)
+		}
+		if s.Verdict != nil || s.Waiting == nil || !strings.Contains(s.Waiting.Why, "goes back over") {
+			t.Errorf("verdict %+v, waiting %+v", s.Verdict, s.Waiting)
+		}
 	}
 }

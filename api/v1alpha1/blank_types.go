@@ -122,6 +122,11 @@ type Target struct {
 	// Values for the nodes.
 	// +optional
 	Values []NodeValue `json:"values,omitempty"`
+	// PassedOver are newer images than the target that Git had, newest first: the registry has them no more, and none is
+	// known to have failed.
+	// +optional
+	// +kubebuilder:validation:MaxItems=8
+	PassedOver []string `json:"passedOver,omitempty"`
 	// Digest that the registry gave for the target.
 	// +optional
 	Digest string `json:"digest,omitempty"`

@@ -767,6 +767,11 @@ func (in *Target) DeepCopyInto(out *Target) {
 		*out = make([]NodeValue, len(*in))
 		copy(*out, *in)
 	}
+	if in.PassedOver != nil {
+		in, out := &in.PassedOver, &out.PassedOver
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	in.At.DeepCopyInto(&out.At)
 }
 
