@@ -98,7 +98,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 			Now: time.Now, UserAgent: cfg.UserAgent, Logger: log, Caches: o.caches, Hosts: o.hosts,
 			Service: os.Getenv("KUBERNETES_SERVICE_HOST"),
 		})),
-		Tell:     notify.All{events, counts, s.cards.poster}.Tell, Log: log,
+		Tell: notify.All{events, counts, s.cards.poster}.Tell, Log: log,
 	}
 	return s, nil
 }
