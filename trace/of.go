@@ -108,6 +108,8 @@ func tagFix(cause v1alpha1.Cause, image string, platforms []string) string {
 	case v1alpha1.CausePlatformMismatch:
 		on := cmp.Or(strings.Join(platforms, " and "), "the nodes' platform")
 		return "build " + image + " for " + on + " too, and push it again"
+	case v1alpha1.CauseNotAnImage:
+		return "use the tag of a container image: this one is a signature, a chart, a cache or another artifact"
 	case v1alpha1.CauseBlobMissing:
 		return "push " + image + " again"
 	case v1alpha1.CauseInvalidName:

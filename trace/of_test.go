@@ -166,6 +166,7 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 	tests := map[string]condition{
 		"the tag is not in the registry":  {absent(v1alpha1.CauseNotFound), HopTag, Stopped, "it is not", "push " + good},
 		"the tag is for another platform": {absent(v1alpha1.CausePlatformMismatch), HopTag, Stopped, "it is not", "for linux/amd64 too"},
+		"the tag is a chart":              {absent(v1alpha1.CauseNotAnImage), HopTag, Stopped, "it is not", "use the tag of a container image"},
 		"a layer is missing":              {absent(v1alpha1.CauseBlobMissing), HopTag, Stopped, "it is not", "again"},
 		"the image's name is none":        {absent(v1alpha1.CauseInvalidName), HopTag, Stopped, "it is not", "REGISTRY/REPOSITORY:TAG"},
 		"the registry lets nobody in":     {func(f *Facts) { f.Registry.Proof = reconcile.Proof{Cause: v1alpha1.CauseUnauthorized, Sentence: "401"} }, HopTag, Unread, "401", "docker login ghcr.io"},

@@ -11,6 +11,7 @@ const (
 	CauseNotFound            Cause = "NotFound"
 	CausePlatformMismatch    Cause = "PlatformMismatch"
 	CauseInvalidName         Cause = "InvalidName"
+	CauseNotAnImage          Cause = "NotAnImage"
 	CauseBlobMissing         Cause = "BlobMissing"
 	CauseUnauthorized        Cause = "Unauthorized"
 	CauseRateLimited         Cause = "RateLimited"
@@ -46,6 +47,7 @@ type CauseRow struct {
 // own before the others', what is nearer to the node before what is further away.
 var causes = []CauseRow{
 	{CauseInvalidName, FaultImage, "invalid image name"},
+	{CauseNotAnImage, FaultImage, "not a container image"},
 	{CausePlatformMismatch, FaultImage, "no image for the platform"},
 	{CauseBlobMissing, FaultImage, "a layer is missing"},
 	{CauseNotFound, FaultImage, "image not found"},

@@ -109,7 +109,16 @@ func read(message string) v1alpha1.Cause {
 			found[v1alpha1.CauseRegistryUnavailable] = true
 		}
 	}
-	return v1alpha1.WeighCauses(found)
+	cause := v1alpha1.WeighCauses(found)
+	if lacks(cause) && cached(message) {
+		return v1alpha1.CauseRegistryUnavailable
+	}
+	return cause
+}
+
+// lacks says whether a cause says that something is missing from where the node asked.
+func lacks(c v1alpha1.Cause) bool {
+	return c == v1alpha1.CauseNotFound || c == v1alpha1.CauseBlobMissing || c == v1alpha1.CausePlatformMismatch
 }
 
 // Better is the failure to keep of two sightings of one container of one workload revision. It is the new one, but a

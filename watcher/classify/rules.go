@@ -47,7 +47,6 @@ var rules = []phrases{
 		"the named manifest is not known to the registry", // Artifactory
 		"was deleted or has expired. to pull, revive",     // Quay
 		"unknown: artifact § not found",                   // Harbor
-		"unknown: repository § not found",                 // Harbor
 		"manifest tagged by § is not found",               // ACR
 		"requested image not found",                       // ECR
 	}},
@@ -61,6 +60,15 @@ var rules = []phrases{
 		"does not provide the specified platform",    // Docker with containerd
 		"no matching platform found in the manifest", // Docker
 	}},
+	{cause: v1alpha1.CauseNotAnImage, anywhere: []string{
+		"mismatched image rootfs and manifest layers",                // containerd
+		"number of layers and diffids don't match",                   // containerd
+		"invalid rootfs in image configuration",                      // Docker
+		"unsupported image-specific operation on artifact with type", // CRI-O
+		// Of these the type that is named decides.
+		"media type " + noImageType, "mediatype " + noImageType, "mime type " + noImageType, "config type " + noImageType,
+		"unknown type " + noImageType, "stream processor for " + noImageType, "encountered remote " + noImageType,
+	}},
 	{cause: v1alpha1.CauseInvalidName, anywhere: []string{
 		"invalid reference format",
 		"couldn't parse image",
@@ -70,7 +78,6 @@ var rules = []phrases{
 		"could not fetch content descriptor § § from remote: not found", // containerd
 		"failed open: content at § not found",                           // containerd
 		"blob unknown",                                                  // CRI-O, distribution
-		"unknown blob",                                                  // Docker
 		"unknown: blob § not found",
 		"fetching blob: invalid status code from registry 404",
 		"fetching blob: statuscode: 404",
@@ -87,6 +94,11 @@ var rules = []phrases{
 		"no basic auth credentials", "unable to retrieve auth token", "incorrect username or password",
 		"is not authorized to", "not authorized to perform", "unauthorized to access",
 		"authorization token has expired", "security token included in the request",
+		"requesting bearer token: invalid status code from registry 412",
+		"requesting bearer token: invalid status code from registry 400",
+		"failed to fetch oauth token: unexpected status from post request to §: 412",
+		"failed to fetch oauth token: unexpected status from post request to §: 400",
+		"failed to fetch anonymous token: unexpected status from get request to §: 412",
 		"denied on resource", "do not have permission", "does not have permission", "permission denied for",
 	}, whole: []string{
 		"unauthorized", "denied", "forbidden", "insufficient_scope",
@@ -101,7 +113,7 @@ var rules = []phrases{
 		"no such host", "server misbehaving", "temporary failure in name resolution",
 		"connection refused", "connection reset by peer", "connection timed out", "broken pipe",
 		"no route to host", "network is unreachable", "host is down", "use of closed network connection",
-		"i/o timeout", "tls handshake timeout", "context deadline exceeded", "awaiting headers",
+		"i/o timeout", "timeout awaiting response", "tls handshake timeout", "context deadline exceeded", "awaiting headers",
 		"request canceled while waiting for connection",
 		"certificate signed by unknown authority", "certificate has expired", "certificate is valid for",
 		"cannot validate certificate", "failed to verify certificate", "tls: handshake failure",
@@ -110,7 +122,11 @@ var rules = []phrases{
 		"service unavailable", "service temporarily unavailable", "bad gateway", "gateway timeout",
 		"internal server error", "unexpected eof", "server sent goaway", "stream error: stream id",
 		"invalid status code from registry 5", "unexpected http status: 5", "statuscode: 5", "statuscode: 400",
-		"unexpected media type text/html", "invalid character '<' looking for beginning of value",
+		"unexpected media type text/html", "http2: client connection lost", "operation timed out",
+		"client.timeout exceeded", "malformed http response", "no healthy upstream", "upstream connect error",
+		"server closed idle connection", "bad record mac", "connection closed by peer", "remote error: tls",
+		// A cache whose upstream limits or refuses it says so of what it merely does not have: nobody can tell.
+		"unknown: repository § not found", "unknown blob", "invalid character '<' looking for beginning of value",
 	}, whole: []string{
 		"x509", "tls", "eof", "unavailable", "proxyconnect tcp",
 	}},
@@ -120,6 +136,10 @@ var rules = []phrases{
 		"disk pressure", "desc = connection error", "dial unix", "unknown service runtime",
 		"failed to prepare extraction snapshot", "failed to get reader from content store",
 		"content digest §: not found", "parent snapshot § does not exist", "failed to mount",
+		"missing protocol scheme", "first path segment in url", "unsupported protocol scheme", "invalid port § after host",
+		"too many colons in address", "registries configuration",
+		"failed to load x509 key pair", "failed to parse hosts", "snapshotter not loaded", "snapshotter § was not found",
+		"missing parent § bucket", "credential provider", "credential helper",
 		"failed to record image pull intent", "short name mode is enforcing", "did not resolve to an alias",
 	}, whole: []string{
 		"permission denied", "operation not permitted", "no such file or directory",

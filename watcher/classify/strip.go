@@ -13,12 +13,27 @@ const maxRead = 16 << 10
 // maxWords is the length of a kept message, in runes.
 const maxWords = 1024
 
-// gone stands for a name that was taken out.
-const gone = "§"
+// gone stands for a name that was taken out, noImageType for the media type of what is no image: a signature, an
+// attestation, a chart, a cache, wasm. A message cannot hold either.
+const (
+	gone        = "§"
+	noImageType = gone + "noimage"
+	// artifact may still turn out to be a name.
+	artifact = gone + "artifact"
+)
+
+// noImage are the media types of what registries keep beside images.
+var noImage = regexp.MustCompile(`^application/(?:` +
+	`vnd\.(?:dev\.(?:cosign|sigstore|falcosecurity)|cncf\.(?:helm|flux|notary|openpolicyagent|model)|wasm|bytecodealliance|` +
+	`in-toto|buildkit|cyclonedx|docker\.plugin|docker\.ai|oci\.empty|unknown\.config|goharbor|aquasec|syft|gatekeeper|kcl)` +
+	`\b|vnd\.fermyon\b|wasm\b|spdx|x-in-toto|sarif)[a-z0-9.+-]*$`)
 
 var (
 	// quoted is what Go's %q writes; the rest of a message that was cut within quotes counts as quoted.
 	quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*(?:"|$)`)
+
+	// typed is where a sentence names a media type.
+	typed = regexp.MustCompile(`(type|processor for|encountered remote) ` + artifact + `\b`)
 
 	// bareNames is where a sentence of a runtime or registry holds a bare tag, host or repository: the only places where a
 	// name without a slash or a colon stands outside quotes.
@@ -46,14 +61,20 @@ func strip(message string) (text string, segments []string) {
 	}
 	message = strings.ToValidUTF8(message, " ")
 	message = strings.ReplaceAll(message, gone, " ")
-	message = strings.ToLower(quoted.ReplaceAllString(message, gone))
+	message = strings.ToLower(quoted.ReplaceAllStringFunc(message, func(q string) string {
+		if noImage.MatchString(strings.ToLower(strings.Trim(q, `"`))) {
+			return artifact
+		}
+		return gone
+	}))
 	lines := strings.FieldsFunc(message, func(r rune) bool { return r == '\n' || r == '\r' })
 	for i, line := range lines {
 		words := strings.Fields(line)
 		for j, word := range words {
 			words[j] = name(word)
 		}
-		line = strings.Join(words, " ")
+		line = typed.ReplaceAllString(strings.Join(words, " "), "$1 "+noImageType)
+		line = strings.ReplaceAll(line, artifact, gone)
 		for _, n := range bareNames {
 			line = n.at.ReplaceAllString(line, n.by)
 		}
@@ -71,6 +92,9 @@ func strip(message string) (text string, segments []string) {
 // name replaces a word that looks like a reference, an address, a path or a URL.
 func name(word string) string {
 	core := strings.TrimRight(word, ":,;.")
+	if noImage.MatchString(strings.Trim(core, "'()[]")) {
+		return artifact + word[len(core):]
+	}
 	if slashed[strings.Trim(core, "()")] {
 		return word
 	}
