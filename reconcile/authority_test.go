@@ -62,7 +62,7 @@ func TestWhatForbidsAWriteStopsWhatWasAllowedBefore(t *testing.T) {
 		},
 		"a lift by a person": {
 			aWorld(landed, ended(v1alpha1.ResultVerified), held, suspended, func(w *World) {
-				w.Form.Spec.ReleaseHold = &v1alpha1.Decision{By: "jane"}
+				w.Form.Spec.ReleaseHold = &v1alpha1.HoldDecision{By: "jane"}
 			}), v1alpha1.BarSuspended, "the hold stands, nothing is pushed",
 		},
 	} {

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -104,7 +105,16 @@ func elects(image string, f Finding) worldChange {
 }
 
 func decidedBy(answers ...v1alpha1.Decision) worldChange {
-	return func(w *World) { w.Form.Spec.Decisions = answers }
+	return func(w *World) {
+		if w.Branch == nil || w.Form.Status.Suspect == nil || w.Form.Status.Target == nil {
+			return
+		}
+		// What is asked at the end of the changes is what they answer.
+		w.Form.Spec.Decisions = slices.Clone(answers)
+		for i := range w.Form.Spec.Decisions {
+			w.Form.Spec.Decisions[i].Question = questionID(w, answersOf(w))
+		}
+	}
 }
 
 func decision(by string, a v1alpha1.Answer, at time.Duration) v1alpha1.Decision {

@@ -35,7 +35,7 @@ func decide(w World) Step {
 		return Step{Do: DoWait, Wait: rest,
 			Why: "the hold of " + w.Form.Annotations[AdoptsAnnotation] + " in Git is being adopted"}
 	}
-	if s.Ended() && !decidedAfterExpiry(&w) {
+	if s.Ended() {
 		return atRest(&w)
 	}
 	if seen := unseen(s, w.Sighting.Failures); len(seen) > 0 && s.Verdict == nil {
@@ -50,15 +50,6 @@ func decide(w World) Step {
 		return allowed(&w)
 	}
 	return underWay(&w)
-}
-
-func decidedAfterExpiry(w *World) bool {
-	s := &w.Form.Status
-	if s.Outcome.Result != v1alpha1.ResultExpired || s.Verdict != nil {
-		return false
-	}
-	_, ok := firstDecision(feasible(w))
-	return ok
 }
 
 // undecided walks from the first failure to the verdict.
@@ -149,6 +140,12 @@ func allowed(w *World) Step {
 	}
 	if err := mayWrite(w.Policy, s, w.Now); err != nil {
 		return waitsBarred(w, err)
+	}
+	if why := lapsed(w); why != "" {
+		if len(s.Lapsed) >= maxLapsed {
+			return end(w, v1alpha1.ResultFailed, "%s", why)
+		}
+		return Step{Do: DoLapse, Why: why}
 	}
 	if s.Verdict.At.Add(giveUp(w.Policy)).Before(w.Now) {
 		return end(w, v1alpha1.ResultFailed, "%s", orElse(waitedFor(s), "the revert could not be pushed in time"))
@@ -308,6 +305,9 @@ func atRest(w *World) Step {
 	s := &w.Form.Status
 	if r, why := over(w); r != "" && s.Outcome.Result == v1alpha1.ResultExpired {
 		return end(w, r, "%s", why)
+	}
+	if stillAsks(s) {
+		return askingAtRest(w)
 	}
 	if !s.HoldStands() {
 		return Step{Do: DoWait}

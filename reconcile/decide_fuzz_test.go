@@ -70,7 +70,7 @@ func oddities() []worldChange {
 			}
 		},
 		elects("reg/backend:v3", FindingPresent),
-		func(w *World) { w.Form.Spec.ReleaseHold = &v1alpha1.Decision{By: "jane"} },
+		func(w *World) { w.Form.Spec.ReleaseHold = &v1alpha1.HoldDecision{By: "jane"} },
 		func(w *World) { w.Now = t0.Add(72 * time.Hour) },
 		func(w *World) { w.Unstick = true },
 		func(w *World) {

@@ -305,7 +305,7 @@ func TestDecide(t *testing.T) {
 		},
 		"a person releases": {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, func(w *World) {
-				w.Form.Spec.ReleaseHold = &v1alpha1.Decision{By: "jane"}
+				w.Form.Spec.ReleaseHold = &v1alpha1.HoldDecision{By: "jane"}
 			}), do: DoLift,
 		},
 		"a cluster without the automation leaves the hold to another": {
@@ -328,18 +328,6 @@ func TestDecide(t *testing.T) {
 				t.Errorf("got %s %s %q, want %s %s …%s…", got.Do, got.Outcome.Result, said, tt.do, tt.result, tt.says)
 			}
 		})
-	}
-}
-
-func TestTheFirstOfTwoDecisionsCounts(t *testing.T) {
-	for name, ds := range map[string][]v1alpha1.Decision{
-		"in order":     {decision("jane", v1alpha1.Reject, 0), decision("bob", v1alpha1.Approve, time.Second)},
-		"out of order": {decision("bob", v1alpha1.Approve, time.Second), decision("jane", v1alpha1.Reject, 0)},
-		"at once":      {decision("zoe", v1alpha1.Approve, 0), decision("jane", v1alpha1.Reject, 0)},
-	} {
-		if got := decide(aWorld(decidedBy(ds...))); got.Verdict.By != "jane" || got.Verdict.Answer != v1alpha1.Reject {
-			t.Errorf("%s: %s by %s, want jane's Reject", name, got.Verdict.Answer, got.Verdict.By)
-		}
 	}
 }
 

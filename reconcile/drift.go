@@ -136,16 +136,6 @@ func restoredBy(w *World) time.Time {
 	return from.Add(w.Policy.Verify)
 }
 
-// feasible are the decisions that can be carried out. Where something runs that Git does not say, an approval that has
-// nothing to write leaves the other answer open.
-func feasible(w *World) []v1alpha1.Decision {
-	all := w.Form.Spec.Decisions
-	if len(astray(w)) == 0 || w.Form.Status.Target == nil || unwritable(w) == "" {
-		return all
-	}
-	return slices.DeleteFunc(slices.Clone(all), func(d v1alpha1.Decision) bool { return d.Answer == v1alpha1.Approve })
-}
-
 // unwritable says why an approval cannot be carried out; empty when it can.
 func unwritable(w *World) string {
 	if len(w.Form.Status.Target.Values) == 0 {

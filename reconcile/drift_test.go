@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,8 +127,13 @@ func TestDecideOnADrift(t *testing.T) {
 			if tt.not != "" && strings.Contains(said, tt.not) {
 				t.Errorf("says %q, which speaks of %q", said, tt.not)
 			}
-			if got.Asked != nil && ((tt.only == "") != (got.Asked.OnlyReject == "") || !strings.Contains(got.Asked.OnlyReject, tt.only)) {
-				t.Errorf("only a rejection is of use because %q, want %q", got.Asked.OnlyReject, tt.only)
+			q := got.Question
+			if q == nil {
+				return
+			}
+			i := slices.IndexFunc(q.Doubts, func(d v1alpha1.Doubt) bool { return d.Type == v1alpha1.DoubtNotAdoptable })
+			if (i < 0) != (tt.only == "") || (i < 0) != q.Allows(v1alpha1.Approve) || i >= 0 && !strings.Contains(q.Doubts[i].Message, tt.only) {
+				t.Errorf("only a rejection is of use because %+v, want %q", q, tt.only)
 			}
 		})
 	}

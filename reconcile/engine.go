@@ -91,6 +91,7 @@ func (e *Engine) take(ctx context.Context, key Key, w *World, step Step) error {
 		DoSuspect:   e.fillSuspect,
 		DoTarget:    e.fillTarget,
 		DoVerdict:   e.fillVerdict,
+		DoLapse:     e.fillLapse,
 		DoChange:    e.fillChange,
 		DoAdopt:     e.fillFromTrail,
 		DoLanded:    e.fillLanded,
@@ -109,6 +110,14 @@ func (e *Engine) take(ctx context.Context, key Key, w *World, step Step) error {
 
 // open creates the form of a key, or the next one after an ended one.
 func (e *Engine) open(ctx context.Context, key Key, w *World) error {
+	if w.former != nil && w.former.Status.Question != nil {
+		// Nobody reads its answers any more.
+		form := w.former.DeepCopy()
+		form.Status.Question = nil
+		if err := e.save(ctx, w.former, form); err != nil {
+			return err
+		}
+	}
 	next := NewRollback(key, w.Form.Spec.Trigger, Ordinal(&w.Form)+1)
 	if err := e.Records.Create(ctx, next); err != nil {
 		return fmt.Errorf("open %s: %w", next.Name, err)

@@ -25,8 +25,11 @@ func (e *Engine) fillWaiting(_ context.Context, w *World, step Step, form *v1alp
 	if form.Status.Waiting != nil {
 		form.Status.Waiting.Barred = step.Barred
 	}
-	if form.Status.Waiting != nil && step.Asked != nil {
-		form.Status.Waiting.Asked = step.Asked
+	switch s := &form.Status; {
+	case step.Question != nil:
+		s.Question = step.Question
+	case step.Barred != "" || s.Verdict != nil || s.Ended():
+		s.Question = nil
 	}
 	if form.Status.Verdict == nil && !form.Status.Ended() && w.Sighting.Pods != nil {
 		form.Status.Pods = w.Sighting.Pods
@@ -60,13 +63,21 @@ func (e *Engine) fillFailures(_ context.Context, w *World, _ Step, form *v1alpha
 
 func (e *Engine) fillVerdict(_ context.Context, _ *World, step Step, form *v1alpha1.Rollback) error {
 	form.Status.Verdict = &step.Verdict
-	form.Status.Waiting = nil
+	form.Status.Waiting, form.Status.Question = nil, nil
+	return nil
+}
+
+// fillLapse takes a verdict back: people are asked anew.
+func (e *Engine) fillLapse(_ context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
+	s := &form.Status
+	s.Lapsed = append(s.Lapsed, v1alpha1.Lapse{Verdict: *s.Verdict, At: v1alpha1.NewTime(w.Now), Why: sentence(step.Why)})
+	s.Verdict, s.Waiting = nil, nil
 	return nil
 }
 
 func (e *Engine) fillOutcome(_ context.Context, _ *World, step Step, form *v1alpha1.Rollback) error {
 	form.Status.Outcome = &step.Outcome
-	form.Status.Waiting = nil
+	form.Status.Waiting, form.Status.Question = nil, step.Question
 	return nil
 }
 

@@ -38,9 +38,10 @@ func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error)
 		return nil, nil
 	case form == nil:
 		return w, nil
-	case len(fresh) > 0 && form.Status.Ended() && !decidedAfterExpiry(&World{Form: *form}):
+	case len(fresh) > 0 && form.Status.Ended() && len(form.Answered()) == 0:
 		// An ended form covers its failures; these are others, so the next ordinal is opened.
 		w.Form.Annotations = form.Annotations
+		w.former = form
 		return w, nil
 	}
 	w.Form = *form
@@ -56,7 +57,7 @@ func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error)
 
 // looks says whether the branch can still tell the form anything.
 func looks(s *v1alpha1.RollbackStatus) bool {
-	return !s.Ended() || s.Outcome.Result == v1alpha1.ResultExpired || s.HoldStands()
+	return !s.Ended() || stillAsks(s) || s.HoldStands()
 }
 
 // gatherGit reads what the source, the branch, Flux and the registry say once a suspect is known.

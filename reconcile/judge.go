@@ -3,7 +3,6 @@ package reconcile
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,35 +17,54 @@ func judge(w *World) Step {
 	s := &w.Form.Status
 	barred := onlyTold(w)
 	if barred != "" && !restorable(w) {
-		return end(w, v1alpha1.ResultReportedOnly, "%s: %s", told(w), barred)
+		return withdrawn(w, barred)
 	}
-	if d, ok := firstDecision(feasible(w)); ok {
-		return person(w, d)
-	}
-	asks := needsPerson(w)
+	asks := doubts(w)
 	if barred != "" {
 		barred = orElse(unwritable(w), barred)
-		asks = append(asks, "it cannot be adopted into Git, only be restored from it: "+barred)
+		asks = append(asks, v1alpha1.Doubt{Type: v1alpha1.DoubtNotAdoptable,
+			Message: "it cannot be adopted into Git, only be restored from it: " + barred})
+	}
+	q := questionOf(w, asks)
+	if d, ok := counted(w, q); ok {
+		return person(w, d, q)
 	}
 	if w.Policy.Mode == v1alpha1.ModeAuto && len(asks) == 0 {
 		return verdict(w, v1alpha1.ByPolicy+strings.Join(w.Policy.By, ", "), s.Target.Proof)
 	}
-	if w.Policy.Mode == v1alpha1.ModeApprove {
-		asks = append([]string{"the policy asks for an approval"}, asks...)
-		if w.Policy.Why != "" {
-			asks[0] += " (" + w.Policy.Why + ")"
-		}
+	if !w.Now.Before(q.Until.Time) {
+		step := end(w, v1alpha1.ResultExpired, "nobody decided in %s; it can still be approved or rejected. Asked because %s",
+			shortDuration(w.Policy.Approval), messages(asks))
+		step.Question = q
+		return step
 	}
-	deadline := s.FirstSeen().Add(w.Policy.Grace + w.Policy.Approval)
-	if !w.Now.Before(deadline) {
-		return end(w, v1alpha1.ResultExpired, "nobody decided in %s; it can still be approved or rejected. Asked because %s",
-			shortDuration(w.Policy.Approval), strings.Join(asks, "; "))
+	wait := min(q.Until.Sub(w.Now), heals(w))
+	return Step{Do: DoWait, Wait: min(max(wait, time.Second), restAgain), Question: q,
+		Why: "a person decides by " + q.Until.UTC().Format("15:04:05 MST") + ": " + messages(asks)}
+}
+
+// withdrawn says what becomes of a form where nothing may be done. A suspension is for a while: what was asked or allowed
+// before it waits for its end, and is asked again after it.
+func withdrawn(w *World, why string) Step {
+	s := &w.Form.Status
+	waited := s.Question != nil || len(s.Lapsed) > 0 || s.Waiting != nil && s.Waiting.Barred != ""
+	if w.Policy.Bar != v1alpha1.BarSuspended || !waited {
+		return end(w, v1alpha1.ResultReportedOnly, "%s: %s", told(w), why)
 	}
-	wait := min(deadline.Sub(w.Now), heals(w))
-	return Step{Do: DoWait, Wait: min(max(wait, time.Second), restAgain),
-		Asked: &v1alpha1.Asked{Until: v1alpha1.NewTime(deadline), Because: eachSentence(asks),
-			OnlyReject: sentence(barred)},
-		Why: "a person decides by " + deadline.UTC().Format("15:04:05 MST") + ": " + strings.Join(asks, "; ")}
+	rest := deadline(w).Sub(w.Now)
+	if rest <= 0 {
+		return end(w, v1alpha1.ResultExpired, "nobody decided before %s; when that is over it is asked again", why)
+	}
+	return Step{Do: DoWait, Wait: min(restAgain, max(rest, time.Second)), Barred: w.Policy.Bar,
+		Why: "nothing is asked and nothing pushed: " + why}
+}
+
+func messages(all []v1alpha1.Doubt) string {
+	var out []string
+	for _, d := range all {
+		out = append(out, d.Message)
+	}
+	return strings.Join(out, "; ")
 }
 
 // heals is how long it takes at most until what keeps the policy from deciding may be over by itself.
@@ -65,37 +83,19 @@ func heals(w *World) time.Duration {
 	return wait
 }
 
-// person turns a decision into a verdict. An approval needs something to go back to.
-func person(w *World, d v1alpha1.Decision) Step {
-	s := &w.Form.Status
-	if d.Answer == v1alpha1.Approve && len(s.Target.Values) == 0 {
-		return end(w, v1alpha1.ResultFailed, "%s approved, but there is nothing to go back to: %s", d.By, s.Target.Proof)
-	}
-	if d.Answer == v1alpha1.Approve && w.ReadOnly != "" {
-		return end(w, v1alpha1.ResultFailed, "%s approved, but Backstop cannot push: %s", d.By, w.ReadOnly)
-	}
+// person turns the decision on a question into a verdict.
+func person(w *World, d v1alpha1.Decision, q *v1alpha1.Question) Step {
 	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
 		Answer: d.Answer, By: d.By, At: v1alpha1.NewTime(w.Now), Why: cut(d.Reason, 500), Release: w.Policy.Release,
+		Question: q.ID,
 	}}
-}
-
-// firstDecision is the earliest by its own time; the name breaks a tie, so that every reader agrees.
-func firstDecision(ds []v1alpha1.Decision) (v1alpha1.Decision, bool) {
-	if len(ds) == 0 {
-		return v1alpha1.Decision{}, false
-	}
-	return slices.MinFunc(ds, func(a, b v1alpha1.Decision) int {
-		if c := a.At.Compare(b.At.Time); c != 0 {
-			return c
-		}
-		return strings.Compare(a.By, b.By)
-	}), true
 }
 
 func verdict(w *World, by, why string) Step {
 	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
 		Answer: v1alpha1.Approve, By: by, At: v1alpha1.NewTime(w.Now), Why: cut(why, 1000),
 		Cooldown: metav1.Duration{Duration: w.Policy.Cooldown}, Release: w.Policy.Release,
+		Question: questionID(w, answersOf(w)),
 	}}
 }
 
@@ -134,43 +134,55 @@ func told(w *World) string {
 	return fmt.Sprintf("%s came in with %s (%s)", w.Form.Spec.Image, short(s.Suspect.Commit), s.Suspect.Branch)
 }
 
-// needsPerson lists why the policy's word is not enough.
-func needsPerson(w *World) []string {
+// doubts lists why the policy's word is not enough.
+func doubts(w *World) []v1alpha1.Doubt {
 	s := &w.Form.Status
-	var asks []string
-	ask := func(format string, args ...any) { asks = append(asks, fmt.Sprintf(format, args...)) }
+	var out []v1alpha1.Doubt
+	add := func(t v1alpha1.DoubtType, format string, args ...any) {
+		out = append(out, v1alpha1.Doubt{Type: t, Message: fmt.Sprintf(format, args...)})
+	}
+	if w.Policy.Mode == v1alpha1.ModeApprove {
+		why := ""
+		if w.Policy.Why != "" {
+			why = " (" + w.Policy.Why + ")"
+		}
+		add(v1alpha1.DoubtPolicyAsks, "the policy asks for an approval%s", why)
+	}
+	if n := len(s.Lapsed); n > 0 {
+		add(v1alpha1.DoubtVerdictLapsed, "%s", s.Lapsed[n-1].Why)
+	}
 	if w.Breaker != "" {
-		ask("%s", w.Breaker)
+		add(v1alpha1.DoubtBreaker, "%s", w.Breaker)
 	}
 	if by := byHandBy(s); by != "" {
-		ask("%s", by)
+		add(v1alpha1.DoubtChangedByHand, "%s", by)
 	}
 	for _, c := range s.Causes() {
 		if !c.ImageFault() && c != v1alpha1.CauseDrift {
-			ask("the cause is %s, which need not be the image's fault", c)
+			add(v1alpha1.DoubtCause, "the cause is %s, which need not be the image's fault", c)
 		}
 	}
 	if !s.Target.BadProved && blamed(s) {
-		ask("the registry does not confirm that the image cannot run (%s)", s.Target.Proof)
+		add(v1alpha1.DoubtBadNotProved, "the registry does not confirm that the image cannot run (%s)", s.Target.Proof)
 	} else if !s.Target.Proved && len(s.Target.Values) > 0 {
-		ask("the target is not proved (%s)", s.Target.Proof)
+		add(v1alpha1.DoubtTargetNotProved, "the target is not proved (%s)", s.Target.Proof)
 	}
 	if over := s.Target.PassedOver; len(over) > 0 && blamed(s) {
 		ask("it goes back over %s, which never failed here and which the registry has no more", strings.Join(over, ", "))
 	}
 	if w.Sighting.RanHere != "" && blamed(s) {
-		ask("the image has run here: %s", w.Sighting.RanHere)
+		add(v1alpha1.DoubtRanHere, "the image has run here: %s", w.Sighting.RanHere)
 	}
 	if s.Suspect.Automation == nil && !s.Suspect.OnlyImages {
-		ask("a person's commit changed more than images")
+		add(v1alpha1.DoubtMoreThanImages, "a person's commit changed more than images")
 	}
 	if len(s.Suspect.SharedBy) > 0 {
-		ask("the files are also rendered by %s", list(s.Suspect.SharedBy))
+		add(v1alpha1.DoubtSharedFiles, "the files are also rendered by %s", list(s.Suspect.SharedBy))
 	}
 	if err := claimOf(w, w.Policy.Cooldown).restraint(*w.Branch); err != nil {
-		ask("%s", err)
+		add(v1alpha1.DoubtRestraint, "%s", err)
 	}
-	return asks
+	return out
 }
 
 func list(refs []v1alpha1.ObjectRef) string {

@@ -59,9 +59,8 @@ func progress(r *v1alpha1.Rollback) string {
 	return fmt.Sprintf("%s: %s", r.Status.PhaseNow(), r.Spec.Image)
 }
 
-// waitingFor keeps since while the reason stays the same, so that a status that says nothing new is not written. What
-// people were asked stays asked until somebody decided, and the time by which a revert must be verified stays too,
-// whatever is in the way meanwhile.
+// waitingFor keeps since while the reason stays the same, so that a status that says nothing new is not written. The
+// time by which a revert must be verified stays, whatever is in the way meanwhile.
 func waitingFor(r *v1alpha1.Rollback, why string, until *v1alpha1.Time, now time.Time) *v1alpha1.Waiting {
 	why = sentence(why)
 	if why == "" {
@@ -75,9 +74,6 @@ func waitingFor(r *v1alpha1.Rollback, why string, until *v1alpha1.Time, now time
 	verifying := r.Status.Request != nil && !r.Status.Ended()
 	if verifying && until == nil {
 		out.Until = old.Until
-	}
-	if r.Status.Verdict == nil && !r.Status.Ended() {
-		out.Asked = old.Asked
 	}
 	if old.Why != why {
 		return out

@@ -122,14 +122,23 @@ func (m *model) mayWrite() error {
 	return nil
 }
 
-// decide is a person who answers every open form.
+// decide is a person who answers every question that is asked.
 func (m *model) decide(arg int) { m.decideOn(arg, "") }
 
+// decideOn answers a question of that name, on an API server that would not refuse it.
+
 func (m *model) decideOn(arg int, question string) {
-	_ = question
 	for _, r := range m.records {
+		asked := question
+		switch q := r.Status.Question; {
+		case question == "" && q == nil:
+			// The API server refuses what answers no question.
+			continue
+		case question == "":
+			asked = q.ID
+		}
 		r.Spec.Decisions = append(r.Spec.Decisions, v1alpha1.Decision{
-			By: fmt.Sprintf("jane%d", len(r.Spec.Decisions)), At: v1alpha1.NewTime(m.now),
+			By: fmt.Sprintf("jane%d", len(r.Spec.Decisions)), At: v1alpha1.NewTime(m.now), Question: asked,
 			Answer: []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject}[arg%2],
 		})
 		m.version++
@@ -164,6 +173,10 @@ func (m *model) invariants(t *testing.T, budget Budget) {
 		}
 	}
 	for _, r := range m.records {
+		v := r.Status.Verdict
+		if v != nil && v.By != "" && v.Question == "0123456789ab" {
+			t.Fatalf("%s was decided on a question that nobody asked\n%s", r.Name, m.story())
+		}
 		if r.Status.Outcome == nil || r.Status.Change != nil {
 			continue
 		}
@@ -267,7 +280,7 @@ func TestWalkSurvivesRandomSchedules(t *testing.T) {
 		for range 5 + rnd.IntN(40) {
 			op := byte(rnd.IntN(256))
 			if rnd.IntN(3) == 0 {
-				op = []byte{evWalk, evWalkOther, evRollOut, evCrashAfter + arg*byte(rnd.IntN(6))}[rnd.IntN(4)]
+				op = []byte{evWalk, evWalkOther, evRollOut, evDecide + arg*byte(rnd.IntN(2)), evCrashAfter + arg*byte(rnd.IntN(6))}[rnd.IntN(5)]
 			}
 			schedule = append(schedule, op)
 		}

@@ -174,7 +174,7 @@ func (m *model) SaveStatus(_ context.Context, r *v1alpha1.Rollback) error {
 func blanksKept(old, r *v1alpha1.Rollback) error {
 	o, n := &old.Status, &r.Status
 	switch {
-	case o.Suspect != nil && n.Suspect == nil, o.Target != nil && n.Target == nil, o.Verdict != nil && n.Verdict == nil,
+	case o.Suspect != nil && n.Suspect == nil, o.Target != nil && n.Target == nil, o.Verdict != nil && n.Verdict == nil && (o.Change != nil || len(n.Lapsed) == len(o.Lapsed)),
 		o.Change != nil && n.Change == nil, o.Landed != nil && n.Landed == nil, o.Outcome != nil && n.Outcome == nil,
 		o.Release != nil && n.Release == nil, len(n.Failures) < len(o.Failures):
 		return fmt.Errorf("INVARIANT: a blank of %s was erased", r.Name)
@@ -182,7 +182,7 @@ func blanksKept(old, r *v1alpha1.Rollback) error {
 		return fmt.Errorf("INVARIANT: change of %s was rewritten", r.Name)
 	case n.Change != nil && (n.Verdict == nil || n.Verdict.Answer != v1alpha1.Approve):
 		return fmt.Errorf("INVARIANT: %s changed Git without a verdict", r.Name)
-	case o.Outcome != nil && o.Outcome.Result != v1alpha1.ResultExpired && o.Outcome.Result != n.Outcome.Result:
+	case o.Outcome != nil && o.Outcome.Result != v1alpha1.ResultExpired && o.Outcome.Result != v1alpha1.ResultRestored && o.Outcome.Result != n.Outcome.Result:
 		return fmt.Errorf("INVARIANT: outcome of %s was rewritten", r.Name)
 	}
 	return nil

@@ -35,6 +35,8 @@ type World struct {
 	Crowd crowd
 	// Unstick says that Backstop may delete pods that keep an ordered rollout from moving on.
 	Unstick bool
+	// former is the ended form before one that is to be opened; nil where there is none.
+	former *v1alpha1.Rollback
 	// since is how old what was read for others may be.
 	since time.Time
 }
@@ -68,6 +70,8 @@ const (
 	DoTarget Effect = "Target"
 	// DoVerdict writes Step.Verdict.
 	DoVerdict Effect = "Verdict"
+	// DoLapse takes a verdict back that was forbidden for too long.
+	DoLapse Effect = "Lapse"
 	// DoChange pushes the revert and the hold.
 	DoChange Effect = "Change"
 	// DoAdopt fills change from a trail that stands on the branch already.
@@ -99,8 +103,8 @@ type Step struct {
 	Why string
 	// Barred says what forbids what was allowed before, with DoWait; empty where nothing does.
 	Barred v1alpha1.Bar
-	// Asked is the question to people, with DoWait; nil when they are not asked.
-	Asked *v1alpha1.Asked
+	// Question to people, with DoWait and with the outcome Expired; nil when they are not asked.
+	Question *v1alpha1.Question
 	// Verdict to write with DoVerdict.
 	Verdict v1alpha1.Verdict
 	// Outcome to write with DoOutcome.

@@ -150,6 +150,10 @@ type Verdict struct {
 	By string `json:"by"`
 	// At is when.
 	At Time `json:"at"`
+	// Question that was asked, or would have been.
+	// +optional
+	// +kubebuilder:validation:MaxLength=12
+	Question string `json:"question,omitempty"`
 	// Why in a sentence.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096

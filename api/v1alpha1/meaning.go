@@ -7,9 +7,18 @@ import (
 
 // What a Rollback means stands here once, for whoever reads it: the engine, cards, commands, metrics.
 
-// Ended says whether the Rollback has come to its end. An expired one that was decided after all goes on.
+// Ended says whether the Rollback has come to its end. An expired one that was decided after all goes on, and so does a
+// drift that is adopted after Flux took it back.
 func (s *RollbackStatus) Ended() bool {
-	return s.Outcome != nil && (s.Outcome.Result != ResultExpired || s.Verdict == nil)
+	switch {
+	case s.Outcome == nil:
+		return false
+	case s.Outcome.Result == ResultExpired:
+		return s.Verdict == nil
+	case s.Outcome.Result == ResultRestored:
+		return s.Verdict == nil || s.Verdict.Answer == Reject
+	}
+	return true
 }
 
 // PhaseNow is the first step that is not done, or how the Rollback ended. Phase is what was saved of it.

@@ -1,5 +1,7 @@
 package v1alpha1
 
+import "slices"
+
 // Bar is what forbids a write to Git right now.
 //
 // +kubebuilder:validation:Enum=NoPolicy;Suspended;ToldOnly;MaxMode;Authors;MaxAge;Source;Unreadable
@@ -24,3 +26,102 @@ const (
 	// BarUnreadable: the policies cannot be read now.
 	BarUnreadable Bar = "Unreadable"
 )
+
+// DoubtType is a reason to ask a person.
+//
+// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Restraint;NotAdoptable;VerdictLapsed
+type DoubtType string
+
+// The doubts.
+const (
+	// DoubtPolicyAsks: the policy's mode is Approve.
+	DoubtPolicyAsks DoubtType = "PolicyAsks"
+	// DoubtBreaker: too many images of one registry cannot be proved.
+	DoubtBreaker DoubtType = "Breaker"
+	// DoubtChangedByHand: somebody changed a workload by hand.
+	DoubtChangedByHand DoubtType = "ChangedByHand"
+	// DoubtCause: the cause need not be the image's fault.
+	DoubtCause DoubtType = "Cause"
+	// DoubtBadNotProved: the registry does not confirm that the image cannot run.
+	DoubtBadNotProved DoubtType = "BadNotProved"
+	// DoubtTargetNotProved: the registry does not confirm that the target can run.
+	DoubtTargetNotProved DoubtType = "TargetNotProved"
+	// DoubtRanHere: the image has run here.
+	DoubtRanHere DoubtType = "RanHere"
+	// DoubtMoreThanImages: a person's commit changed more than images.
+	DoubtMoreThanImages DoubtType = "MoreThanImages"
+	// DoubtSharedFiles: other Flux objects render the same files.
+	DoubtSharedFiles DoubtType = "SharedFiles"
+	// DoubtRestraint: the workload's cooldown or the branch's budget is used up.
+	DoubtRestraint DoubtType = "Restraint"
+	// DoubtNotAdoptable: what runs cannot be adopted into Git, only be restored from it.
+	DoubtNotAdoptable DoubtType = "NotAdoptable"
+	// DoubtVerdictLapsed: an earlier verdict was not carried out while something forbade it.
+	DoubtVerdictLapsed DoubtType = "VerdictLapsed"
+)
+
+// Doubt is why a person is asked.
+type Doubt struct {
+	// Type of the doubt.
+	Type DoubtType `json:"type"`
+	// Message says it in a sentence.
+	// +kubebuilder:validation:MaxLength=4096
+	Message string `json:"message"`
+}
+
+// Question is what people are asked. It stands while it can be answered, after an expiry too.
+type Question struct {
+	// ID changes with what would be written and with the allowed answers, never with the wording of a doubt. A decision
+	// names it.
+	// +kubebuilder:validation:Pattern="^[0-9a-f]{12}$"
+	ID string `json:"id"`
+	// Until is when the Rollback expires without a decision.
+	Until Time `json:"until"`
+	// Doubts are why a person is asked.
+	// +optional
+	// +kubebuilder:validation:MaxItems=32
+	Doubts []Doubt `json:"doubts,omitempty"`
+	// Answers that can be given.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	Answers []Answer `json:"answers"`
+}
+
+// Lapse is a verdict that was not carried out while something forbade it, and was taken back.
+type Lapse struct {
+	// Verdict that was given.
+	Verdict Verdict `json:"verdict"`
+	// At is when it was taken back.
+	At Time `json:"at"`
+	// Why in a sentence.
+	// +kubebuilder:validation:MaxLength=4096
+	Why string `json:"why"`
+}
+
+// Allows says whether an answer can be given to the question.
+func (q *Question) Allows(a Answer) bool { return q != nil && slices.Contains(q.Answers, a) }
+
+// Answered gives the decisions of a Rollback on the question that it asks now, in the order in which they were written.
+func (r *Rollback) Answered() []Decision {
+	var out []Decision
+	for _, d := range r.Spec.Decisions {
+		if q := r.Status.Question; q != nil && d.Question == q.ID && q.Allows(d.Answer) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// FirstDecision is the one that counts of several decisions on one question which are read together: a Reject, else the
+// one that was written first. What a decision says of its own time is information.
+func FirstDecision(all []Decision) (Decision, bool) {
+	for _, d := range all {
+		if d.Answer == Reject {
+			return d, true
+		}
+	}
+	if len(all) == 0 {
+		return Decision{}, false
+	}
+	return all[0], true
+}

@@ -16,14 +16,34 @@ const (
 	Reject Answer = "Reject"
 )
 
-// Decision is one person's answer. A decision is never changed or taken back: the first one counts.
+// Decision is one person's answer to one question. A decision is never changed or taken back: of several the first that
+// Backstop reads counts, and of several that it reads at once a Reject.
 type Decision struct {
 	// By is who decided: the Kubernetes user name, or slack:TEAM/USER when Backstop recorded a click.
 	// An admission policy keeps it equal to the user who writes it.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	By string `json:"by"`
+	// Question is the id of the question that is answered, as status.question says it. Another one is refused.
+	// +kubebuilder:validation:Pattern="^[0-9a-f]{12}$"
+	Question string `json:"question"`
 	// Answer is what was decided.
+	Answer Answer `json:"answer"`
+	// At is when, by the writer's clock. It is information: nothing depends on it.
+	At Time `json:"at"`
+	// Reason is the person's own words.
+	// +optional
+	// +kubebuilder:validation:MaxLength=500
+	Reason string `json:"reason,omitempty"`
+}
+
+// HoldDecision is a person's wish to lift a hold.
+type HoldDecision struct {
+	// By is who wants it: the Kubernetes user name.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	By string `json:"by"`
+	// Answer is Approve.
 	Answer Answer `json:"answer"`
 	// At is when; the writer's clock.
 	At Time `json:"at"`
@@ -46,16 +66,17 @@ type RollbackSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	Image string `json:"image"`
-	// Decisions are people's answers, one for each person, only ever added to.
+	// Decisions are people's answers, one for each person and question, only ever added to.
 	// +optional
 	// +listType=map
 	// +listMapKey=by
+	// +listMapKey=question
 	// +kubebuilder:validation:MaxItems=32
 	Decisions []Decision `json:"decisions,omitempty"`
 	// ReleaseHold is a person's wish to lift the hold now.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self.answer == 'Approve'",message="the only answer is Approve: a hold that is not to be lifted needs none",fieldPath=".answer"
-	ReleaseHold *Decision `json:"releaseHold,omitempty"`
+	ReleaseHold *HoldDecision `json:"releaseHold,omitempty"`
 }
 
 // RollbackStatus holds the blanks. Each is written once.
@@ -64,12 +85,12 @@ type RollbackSpec struct {
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.suspect) || (has(self.suspect) && self.suspect == oldSelf.suspect)",message="suspect is written once",fieldPath=".suspect"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || has(self.target)",message="target is never erased",fieldPath=".target"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || !has(oldSelf.verdict) || (has(self.target) && self.target == oldSelf.target)",message="target is fixed by the verdict",fieldPath=".target"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.verdict) || (has(self.verdict) && self.verdict == oldSelf.verdict)",message="verdict is written once",fieldPath=".verdict"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.verdict) || (has(self.verdict) ? self.verdict == oldSelf.verdict : (!has(oldSelf.change) && has(self.lapsed) && self.lapsed.exists(l, l.verdict == oldSelf.verdict)))",message="verdict is written once, and taken back only into lapsed",fieldPath=".verdict"
 // +kubebuilder:validation:XValidation:rule="!has(self.change) || (has(self.verdict) && self.verdict.answer == 'Approve')",message="no change before a verdict that allows it",fieldPath=".change"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.change) || (has(self.change) && self.change == oldSelf.change)",message="change is written once",fieldPath=".change"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.landed) || has(self.landed)",message="landed is never erased",fieldPath=".landed"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.request) || has(self.request)",message="request is never erased",fieldPath=".request"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.outcome) || (has(self.outcome) && (self.outcome == oldSelf.outcome || oldSelf.outcome.result == 'Expired'))",message="outcome is written once, unless it expired",fieldPath=".outcome"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.outcome) || (has(self.outcome) && (self.outcome == oldSelf.outcome || oldSelf.outcome.result == 'Expired' || (oldSelf.outcome.result == 'Restored' && has(oldSelf.verdict) && oldSelf.verdict.answer == 'Approve')))",message="outcome is written once, unless it expired or what was restored is adopted",fieldPath=".outcome"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.release) || (has(self.release) && self.release == oldSelf.release)",message="release is written once",fieldPath=".release"
 type RollbackStatus struct {
 	// ObservedGeneration is the generation that the conditions speak of.
@@ -103,6 +124,13 @@ type RollbackStatus struct {
 	// Target is what to go back to.
 	// +optional
 	Target *Target `json:"target,omitempty"`
+	// Question is what people are asked now; not there while nobody is.
+	// +optional
+	Question *Question `json:"question,omitempty"`
+	// Lapsed are verdicts that were taken back because something forbade them for too long.
+	// +optional
+	// +kubebuilder:validation:MaxItems=8
+	Lapsed []Lapse `json:"lapsed,omitempty"`
 	// Verdict says whether Git is changed.
 	// +optional
 	Verdict *Verdict `json:"verdict,omitempty"`
@@ -164,24 +192,6 @@ type Waiting struct {
 	// Barred says what forbids the write that an answer or the policy allowed before; empty where nothing does.
 	// +optional
 	Barred Bar `json:"barred,omitempty"`
-	// Asked is there while a person is asked.
-	// +optional
-	Asked *Asked `json:"asked,omitempty"`
-}
-
-// Asked says until when a person can decide before the Rollback expires, and why one is asked.
-type Asked struct {
-	// Until is the deadline.
-	Until Time `json:"until"`
-	// Because gives the reasons, a sentence each.
-	// +optional
-	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:items:MaxLength=4096
-	Because []string `json:"because,omitempty"`
-	// OnlyReject says why an approval could not be carried out, so that only a rejection is of use; empty where both are.
-	// +optional
-	// +kubebuilder:validation:MaxLength=4096
-	OnlyReject string `json:"onlyReject,omitempty"`
 }
 
 // PodCount says how many pods of the failing workloads wait for the image, and how many they have.
@@ -199,6 +209,7 @@ type PodCount struct {
 // Rollback is the record of one image that could not run: what failed, which commit brought it in,
 // who allowed the revert, and where the revert is now. Backstop opens it; people only add decisions.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.decisions) || self.spec.decisions.all(d, (has(oldSelf.spec.decisions) && oldSelf.spec.decisions.exists(o, o == d)) || (has(self.status) && has(self.status.question) && self.status.question.id == d.question && d.answer in self.status.question.answers))",messageExpression="has(self.status) && has(self.status.question) ? 'the question that is asked is ' + self.status.question.id + ' and takes ' + self.status.question.answers.join(' or ') + ': answer it, or run backstop approve or backstop reject' : 'nothing is asked now: status.question is not there'",message="a decision answers the question that status.question asks",fieldPath=".spec.decisions"
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=rb,categories=all;backstop

@@ -1,0 +1,144 @@
+package reconcile
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"time"
+
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// askFor is how long after its end a Rollback can still be decided, where the policy's maxAge says no less.
+const askFor = 24 * time.Hour
+
+// questionOf is what people are asked now, where doubts say why.
+func questionOf(w *World, doubts []v1alpha1.Doubt) *v1alpha1.Question {
+	answers := answersOf(w)
+	out := make([]v1alpha1.Doubt, 0, len(doubts))
+	for _, d := range doubts[:min(len(doubts), 32)] {
+		out = append(out, v1alpha1.Doubt{Type: d.Type, Message: sentence(d.Message)})
+	}
+	return &v1alpha1.Question{
+		ID: questionID(w, answers), Until: v1alpha1.NewTime(deadline(w)), Doubts: out, Answers: answers,
+	}
+}
+
+// answersOf are the answers that can be carried out.
+func answersOf(w *World) []v1alpha1.Answer {
+	s := &w.Form.Status
+	switch {
+	case s.Outcome != nil && s.Outcome.Result == v1alpha1.ResultRestored:
+		return []v1alpha1.Answer{v1alpha1.Approve}
+	case onlyTold(w) != "":
+		return []v1alpha1.Answer{v1alpha1.Reject}
+	}
+	return []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject}
+}
+
+// questionID names what would be written: it changes with the subject, the suspect, the places that hold the bad value,
+// the target, the answers, the way of delivery and after a verdict that lapsed. The wording of a doubt is no part of it.
+func questionID(w *World, answers []v1alpha1.Answer) string {
+	s := &w.Form.Status
+	h := sha256.New()
+	put := func(parts ...string) {
+		fmt.Fprintf(h, "%d[", len(parts))
+		for _, p := range parts {
+			fmt.Fprintf(h, "%d:%s", len(p), p)
+		}
+	}
+	put(string(w.Form.Spec.Trigger), w.Form.Spec.Image, s.Suspect.Commit, s.Suspect.Branch, strconv.Itoa(len(s.Lapsed)))
+	for i, n := range s.Suspect.Nodes {
+		if w.Branch == nil || w.Branch.Values[int32(i)] == n.Bad {
+			put(n.File, n.Pointer, n.Bad)
+		}
+	}
+	put(s.Target.Image)
+	for _, v := range s.Target.Values {
+		put(strconv.Itoa(int(v.Index)), v.Value)
+	}
+	for _, a := range answers {
+		put(string(a))
+	}
+	put(string(w.Policy.Delivery))
+	return hex.EncodeToString(h.Sum(nil)[:6])
+}
+
+// counted is the decision that counts for a question, of those that were read together.
+func counted(w *World, q *v1alpha1.Question) (v1alpha1.Decision, bool) {
+	var out []v1alpha1.Decision
+	for _, d := range w.Form.Spec.Decisions {
+		if d.Question == q.ID && q.Allows(d.Answer) {
+			out = append(out, d)
+		}
+	}
+	return v1alpha1.FirstDecision(out)
+}
+
+// deadline is when nobody is waited for any longer.
+func deadline(w *World) time.Time {
+	s := &w.Form.Status
+	out := s.FirstSeen().Add(w.Policy.Grace + w.Policy.Approval)
+	if n := len(s.Lapsed); n > 0 {
+		if after := s.Lapsed[n-1].At.Add(w.Policy.Approval); after.After(out) {
+			return after
+		}
+	}
+	return out
+}
+
+// stillAsks says whether a form that has ended can be decided all the same: one that expired, and one whose drift Flux
+// took back.
+func stillAsks(s *v1alpha1.RollbackStatus) bool {
+	if s.Outcome == nil || s.Verdict != nil || s.Suspect == nil || s.Target == nil {
+		return false
+	}
+	return s.Outcome.Result == v1alpha1.ResultExpired || s.Outcome.Result == v1alpha1.ResultRestored
+}
+
+// askingAtRest asks on after an end, until Git says something else or the question is too old.
+func askingAtRest(w *World) Step {
+	s := &w.Form.Status
+	until := s.Outcome.At.Add(askFor)
+	if w.Policy.MaxAge > 0 {
+		until = s.Outcome.At.Add(w.Policy.MaxAge)
+	}
+	expired := s.Outcome.Result == v1alpha1.ResultExpired
+	switch {
+	case !w.Now.Before(until):
+		return Step{Do: DoWait}
+	case w.Branch == nil:
+		return Step{Do: DoWait, Wait: restAgain, Question: s.Question}
+	case stand(s, w.Branch).bad == 0 && expired:
+		return superseded(w)
+	case stand(s, w.Branch).bad == 0 || onlyTold(w) != "":
+		return Step{Do: DoWait, Wait: restAgain}
+	}
+	q := questionOf(w, doubts(w))
+	if d, ok := counted(w, q); ok {
+		return person(w, d, q)
+	}
+	return Step{Do: DoWait, Wait: min(restAgain, max(until.Sub(w.Now), time.Second)), Question: q}
+}
+
+// maxLapsed is how many verdicts of one form may lapse.
+const maxLapsed = 8
+
+// lapsed says why a verdict that waited for what forbade it is not carried out any more; empty where it is.
+func lapsed(w *World) string {
+	s := &w.Form.Status
+	if s.Waiting == nil || s.Waiting.Barred == "" {
+		return ""
+	}
+	switch {
+	case s.Verdict.At.Add(w.Policy.Approval).Before(w.Now):
+		return fmt.Sprintf("%s allowed it at %s, and that is longer ago than the %s that an answer waits for", s.Verdict.By,
+			clock(s.Verdict.At.Time), shortDuration(w.Policy.Approval))
+	case s.Verdict.Question != "" && s.Verdict.Question != questionID(w, answersOf(w)):
+		return fmt.Sprintf("%s allowed it at %s, and what would be written is something else since", s.Verdict.By,
+			clock(s.Verdict.At.Time))
+	}
+	return ""
+}
