@@ -38,7 +38,7 @@ func foundOut(before, after *v1alpha1.Rollback) (out account) {
 	}
 	if asked(b) == nil && asked(a) != nil {
 		out.say("ApprovalNeeded", true, "a person decides by %s whether %s: %s",
-			asked(a).Until.UTC().Format("15:04:05 MST"), question(after), strings.Join(asked(a).Because, "; "))
+			asked(a).Until.UTC().Format("15:04:05 MST"), question(after), because(asked(a)))
 	}
 	if b.Verdict == nil && a.Verdict != nil {
 		out.say("Decided", false, "%s: %s", a.Verdict.By, a.Verdict.Answer)
@@ -73,11 +73,20 @@ func done(before, after *v1alpha1.Rollback) (out account) {
 	return out
 }
 
-func asked(s *v1alpha1.RollbackStatus) *v1alpha1.Asked {
-	if s.Waiting == nil || s.Verdict != nil {
+func asked(s *v1alpha1.RollbackStatus) *v1alpha1.Question {
+	if s.Verdict != nil {
 		return nil
 	}
-	return s.Waiting.Asked
+	return s.Question
+}
+
+// because are the reasons of a question, in one line.
+func because(q *v1alpha1.Question) string {
+	var out []string
+	for _, d := range q.Doubts {
+		out = append(out, d.Message)
+	}
+	return strings.Join(out, "; ")
 }
 
 // question is what an approval would do.

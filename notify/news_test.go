@@ -30,10 +30,9 @@ func TestWhatsNew(t *testing.T) {
 	}
 	asking := func(s *v1alpha1.RollbackStatus) {
 		proved(s)
-		s.Waiting = &v1alpha1.Waiting{Why: "a person decides", Asked: &v1alpha1.Asked{
-			Until:   v1alpha1.NewTime(time.Date(2026, 11, 21, 14, 32, 0, 0, time.UTC)),
-			Because: []string{"the policy asks for an approval", "the files are shared"},
-		}}
+		s.Waiting = &v1alpha1.Waiting{Why: "a person decides"}
+		s.Question = &v1alpha1.Question{Until: v1alpha1.NewTime(time.Date(2026, 11, 21, 14, 32, 0, 0, time.UTC)),
+			Doubts: []v1alpha1.Doubt{{Message: "the policy asks for an approval"}, {Message: "the files are shared"}}}
 	}
 	changed := func(s *v1alpha1.RollbackStatus) {
 		proved(s)

@@ -351,7 +351,7 @@ func held(f *Facts) {
 func asking(f *Facts) {
 	drifting(f)
 	f.Rollbacks[0].Spec.Trigger = v1alpha1.TriggerImagePull
-	f.Rollbacks[0].Status.Waiting = &v1alpha1.Waiting{Asked: &v1alpha1.Asked{}}
+	f.Rollbacks[0].Status.Question = &v1alpha1.Question{Answers: []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject}}
 }
 
 func unsigned(f *Facts) {

@@ -271,8 +271,7 @@ func (v *view) badPod(h Hop, p *Pod, count string) Hop {
 func (v *view) takeBack(image string) string {
 	for i := range v.Rollbacks {
 		r := &v.Rollbacks[i]
-		w := r.Status.Waiting
-		if w != nil && w.Asked != nil && !r.Status.Ended() && r.Spec.Image == image && v.concerns(r) {
+		if r.Status.Question.Allows(v1alpha1.Approve) && !r.Status.Ended() && r.Spec.Image == image && v.concerns(r) {
 			return fmt.Sprintf("approve the revert: backstop approve %s -n %s", r.Name, v.Namespace)
 		}
 	}

@@ -73,6 +73,7 @@ type Doubt struct {
 type Question struct {
 	// ID changes with what would be written and with the allowed answers, never with the wording of a doubt. A decision
 	// names it.
+	// +kubebuilder:validation:MaxLength=12
 	// +kubebuilder:validation:Pattern="^[0-9a-f]{12}$"
 	ID string `json:"id"`
 	// Until is when the Rollback expires without a decision.

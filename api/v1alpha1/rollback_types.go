@@ -25,6 +25,7 @@ type Decision struct {
 	// +kubebuilder:validation:MaxLength=512
 	By string `json:"by"`
 	// Question is the id of the question that is answered, as status.question says it. Another one is refused.
+	// +kubebuilder:validation:MaxLength=12
 	// +kubebuilder:validation:Pattern="^[0-9a-f]{12}$"
 	Question string `json:"question"`
 	// Answer is what was decided.
@@ -85,7 +86,7 @@ type RollbackSpec struct {
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.suspect) || (has(self.suspect) && self.suspect == oldSelf.suspect)",message="suspect is written once",fieldPath=".suspect"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || has(self.target)",message="target is never erased",fieldPath=".target"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || !has(oldSelf.verdict) || (has(self.target) && self.target == oldSelf.target)",message="target is fixed by the verdict",fieldPath=".target"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.verdict) || (has(self.verdict) ? self.verdict == oldSelf.verdict : (!has(oldSelf.change) && has(self.lapsed) && self.lapsed.exists(l, l.verdict == oldSelf.verdict)))",message="verdict is written once, and taken back only into lapsed",fieldPath=".verdict"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.verdict) || (has(self.verdict) ? self.verdict == oldSelf.verdict : (!has(oldSelf.change) && has(self.lapsed) && self.lapsed.exists(l, l.verdict.by == oldSelf.verdict.by && l.verdict.at == oldSelf.verdict.at)))",message="verdict is written once, and taken back only into lapsed",fieldPath=".verdict"
 // +kubebuilder:validation:XValidation:rule="!has(self.change) || (has(self.verdict) && self.verdict.answer == 'Approve')",message="no change before a verdict that allows it",fieldPath=".change"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.change) || (has(self.change) && self.change == oldSelf.change)",message="change is written once",fieldPath=".change"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.landed) || has(self.landed)",message="landed is never erased",fieldPath=".landed"
@@ -209,7 +210,7 @@ type PodCount struct {
 // Rollback is the record of one image that could not run: what failed, which commit brought it in,
 // who allowed the revert, and where the revert is now. Backstop opens it; people only add decisions.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.spec.decisions) || self.spec.decisions.all(d, (has(oldSelf.spec.decisions) && oldSelf.spec.decisions.exists(o, o == d)) || (has(self.status) && has(self.status.question) && self.status.question.id == d.question && d.answer in self.status.question.answers))",messageExpression="has(self.status) && has(self.status.question) ? 'the question that is asked is ' + self.status.question.id + ' and takes ' + self.status.question.answers.join(' or ') + ': answer it, or run backstop approve or backstop reject' : 'nothing is asked now: status.question is not there'",message="a decision answers the question that status.question asks",fieldPath=".spec.decisions"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.decisions) || self.spec.decisions.all(d, (has(oldSelf.spec.decisions) && oldSelf.spec.decisions.exists(o, o.question == d.question && o.by == d.by)) || (has(self.status) && has(self.status.question) && self.status.question.id == d.question && d.answer in self.status.question.answers))",messageExpression="has(self.status) && has(self.status.question) ? 'the question that is asked is ' + self.status.question.id + ' and takes ' + self.status.question.answers.join(' or ') + ': answer it, or run backstop approve or backstop reject' : 'nothing is asked now: status.question is not there'",message="a decision answers the question that status.question asks",fieldPath=".spec.decisions"
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=rb,categories=all;backstop

@@ -17,14 +17,16 @@ func approveCommand(std streams) *cobra.Command {
 	return decisionCommand(std, v1alpha1.Approve, &cobra.Command{
 		Use:   "approve NAME",
 		Short: "let Backstop revert the change of a Rollback in Git",
-		Long: `Adds your approval to a Rollback. The first decision counts: Backstop then pushes the revert and the hold,
-asks Flux to apply them, and verifies. An expired Rollback can still be approved.
+		Long: `Adds your approval to a Rollback. It answers the question that status.question asks; the first decision that
+Backstop reads counts, and of several at once a rejection. Backstop then pushes the revert and the hold, asks Flux to
+apply them, and verifies. An expired Rollback can still be approved, and so can a change by hand that Flux took back.
 
 Of a workload that was changed by hand, what runs is adopted into Git: 'backstop get drift' lists them.
 
 Without Backstop's command:
+  kubectl -n NAMESPACE get rollback NAME -o jsonpath='{.status.question.id}'
   kubectl -n NAMESPACE patch rollback NAME --type=json -p '[{"op":"add","path":"/spec/decisions","value":[
-    {"by":"YOUR USER NAME","answer":"Approve","at":"2026-11-21T09:00:00.000000Z"}]}]'`,
+    {"by":"YOUR USER NAME","question":"ID OF THE QUESTION","answer":"Approve","at":"2026-11-21T09:00:00.000000Z"}]}]'`,
 		Example: "  backstop approve backend-1f2e3d4c5b-1 -n production --reason 'seen on staging too'",
 	})
 }
@@ -42,13 +44,14 @@ A workload that was changed by hand is restored from Git: Flux is asked to recon
 
 func decisionCommand(std streams, answer v1alpha1.Answer, cmd *cobra.Command) *cobra.Command {
 	var where cluster
-	var reason string
+	var reason, question string
 	where.bind(cmd)
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record and the revert's commit message")
+	cmd.Flags().StringVar(&question, "question", "", "answer only if this is what is asked (status.question.id)")
 	cmd.Args = cobra.ExactArgs(1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		d := v1alpha1.Decision{Answer: answer, At: v1alpha1.NewTime(time.Now()), Reason: reason}
-		rb, err := where.decide(cmd.Context(), args[0], &d, func(rb *v1alpha1.Rollback) error { return addDecision(rb, d) })
+		d := v1alpha1.Decision{Question: question, Answer: answer, At: v1alpha1.NewTime(time.Now()), Reason: reason}
+		rb, err := where.decide(cmd.Context(), args[0], &d.By, func(rb *v1alpha1.Rollback) error { return addDecision(rb, d) })
 		if err != nil {
 			return err
 		}
@@ -58,23 +61,43 @@ func decisionCommand(std streams, answer v1alpha1.Answer, cmd *cobra.Command) *c
 	return cmd
 }
 
-// addDecision refuses an answer that could not count any more.
+// addDecision answers the question that a Rollback asks, and refuses an answer that could not count.
 func addDecision(rb *v1alpha1.Rollback, d v1alpha1.Decision) error {
 	s := &rb.Status
-	if s.Verdict != nil {
+	q := s.Question
+	switch {
+	case s.Verdict != nil:
 		return fmt.Errorf("rollback/%s is decided: %s by %s at %s", rb.Name, s.Verdict.Answer, s.Verdict.By,
 			s.Verdict.At.UTC().Format(time.RFC3339))
-	}
-	if s.Outcome != nil && s.Outcome.Result != v1alpha1.ResultExpired {
+	case q == nil && s.Outcome != nil:
 		return fmt.Errorf("rollback/%s has ended: %s: %s", rb.Name, s.Outcome.Result, s.Outcome.Sentence)
+	case q == nil && s.Waiting != nil:
+		return fmt.Errorf("rollback/%s asks nothing now: %s", rb.Name, s.Waiting.Why)
+	case q == nil:
+		return fmt.Errorf("rollback/%s asks nothing now", rb.Name)
+	case d.Question != "" && d.Question != q.ID:
+		return fmt.Errorf("rollback/%s asks %s now and not %s: look at it again", rb.Name, q.ID, d.Question)
+	case !q.Allows(d.Answer):
+		return fmt.Errorf("rollback/%s cannot be answered with %s: %s", rb.Name, d.Answer, whyNot(q))
 	}
-	for _, old := range rb.Spec.Decisions {
+	d.Question = q.ID
+	for _, old := range rb.Answered() {
 		if old.By == d.By {
 			return fmt.Errorf("rollback/%s: you answered %s already, and an answer is not taken back", rb.Name, old.Answer)
 		}
 	}
 	rb.Spec.Decisions = append(rb.Spec.Decisions, d)
 	return nil
+}
+
+// whyNot says why an answer is not taken.
+func whyNot(q *v1alpha1.Question) string {
+	for _, doubt := range q.Doubts {
+		if doubt.Type == v1alpha1.DoubtNotAdoptable {
+			return doubt.Message
+		}
+	}
+	return fmt.Sprintf("it takes %v", q.Answers)
 }
 
 func releaseCommand(std streams) *cobra.Command {
@@ -88,8 +111,8 @@ image again: if that is still the failing one, it comes back.`,
 		Example: "  backstop get holds -A\n  backstop release backend-1f2e3d4c5b-1 -n production",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d := &v1alpha1.Decision{Answer: v1alpha1.Approve, At: v1alpha1.NewTime(time.Now()), Reason: reason}
-			rb, err := where.decide(cmd.Context(), args[0], d, func(rb *v1alpha1.Rollback) error {
+			d := &v1alpha1.HoldDecision{Answer: v1alpha1.Approve, At: v1alpha1.NewTime(time.Now()), Reason: reason}
+			rb, err := where.decide(cmd.Context(), args[0], &d.By, func(rb *v1alpha1.Rollback) error {
 				s := &rb.Status
 				switch {
 				case s.Change == nil || s.Change.Hold == "":
@@ -119,13 +142,13 @@ image again: if that is still the failing one, it comes back.`,
 }
 
 // decide writes down in a Rollback what whoever runs the command decides; change refuses it, or adds it.
-func (c *cluster) decide(ctx context.Context, arg string, d *v1alpha1.Decision, change func(*v1alpha1.Rollback) error,
+func (c *cluster) decide(ctx context.Context, arg string, by *string, change func(*v1alpha1.Rollback) error,
 ) (*v1alpha1.Rollback, error) {
 	cl, ns, err := c.client()
 	if err != nil {
 		return nil, err
 	}
-	if d.By, err = whoAmI(ctx, cl); err != nil {
+	if *by, err = whoAmI(ctx, cl); err != nil {
 		return nil, err
 	}
 	return amend(ctx, cl, client.ObjectKey{Namespace: ns, Name: rollbackName(arg)}, change)

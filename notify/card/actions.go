@@ -17,7 +17,9 @@ func buttons(f Facts) []slack.BlockElement {
 	if approvable(&r.Status) {
 		out = append(out, approve(r, w, value))
 	}
-	out = append(out, reject(r, w, value))
+	if q := r.Status.Question; q == nil || q.Allows(v1alpha1.Reject) {
+		out = append(out, reject(r, w, value))
+	}
 	if s := r.Status.Suspect; s != nil {
 		if u := f.Links.Commit(s.Commit); u != "" {
 			out = append(out, slack.NewButtonBlockElement(View, value, plainText("View Commit")).WithURL(u))
@@ -28,7 +30,7 @@ func buttons(f Facts) []slack.BlockElement {
 
 // approvable says whether an approval could be carried out.
 func approvable(s *v1alpha1.RollbackStatus) bool {
-	if s.Waiting != nil && s.Waiting.Asked != nil && s.Waiting.Asked.OnlyReject != "" {
+	if s.Question != nil && !s.Question.Allows(v1alpha1.Approve) {
 		return false
 	}
 	return s.Target != nil && len(s.Target.Values) > 0

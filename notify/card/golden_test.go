@@ -84,7 +84,9 @@ func states() map[string]Facts {
 }
 
 func onlyReject(r *v1alpha1.Rollback) {
-	r.Status.Waiting.Asked.OnlyReject = neverInGit
+	q := r.Status.Question
+	q.Answers = []v1alpha1.Answer{v1alpha1.Reject}
+	q.Doubts[len(q.Doubts)-1].Type = v1alpha1.DoubtNotAdoptable
 	for i := range r.Status.Failures {
 		if d := r.Status.Failures[i].Drift; d != nil {
 			d.Live, d.To = "registry.example/shop/shop-api:hotfix", ""

@@ -104,9 +104,9 @@ func with(r *v1alpha1.Rollback, text string) *v1alpha1.Rollback {
 	}
 	if w := s.Waiting; w != nil {
 		w.Why = text
-		if w.Asked != nil {
-			w.Asked.Because = []string{text, text, text, text, text, text, text}
-		}
+	}
+	if s.Question != nil {
+		s.Question.Doubts = slices.Repeat([]v1alpha1.Doubt{{Message: text}}, 7)
 	}
 	if c := s.Change; c != nil {
 		c.Branch, c.Policies, c.By, c.Commit = text, []string{text, text}, text, text

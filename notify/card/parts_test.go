@@ -23,28 +23,14 @@ func TestValueComesBack(t *testing.T) {
 	}
 }
 
-func TestAnotherTargetOrSuspectIsAnotherQuestion(t *testing.T) {
-	ask := func(edits ...edit) string { return Question(rollback(append([]edit{failures, target}, edits...)...)) }
-	same := ask()
-	for name, tt := range map[string]struct {
-		edit edit
-		same bool
-	}{
-		"nothing changed":       {func(*v1alpha1.Rollback) {}, true},
-		"a person is asked":     {asks(policyAsks), true},
-		"the target was proved": {func(r *v1alpha1.Rollback) { r.Status.Target.At = at("15:00:00") }, true},
-		"more pods fail":        {func(r *v1alpha1.Rollback) { r.Status.Pods.Failing++ }, true},
-		"another target":        {func(r *v1alpha1.Rollback) { r.Status.Target.Image = "registry.example/shop/shop-api:v1.40.0" }, false},
-		"another value":         {func(r *v1alpha1.Rollback) { r.Status.Target.Values[0].Value = "x" }, false},
-		"another suspect":       {func(r *v1alpha1.Rollback) { r.Status.Suspect.Commit = "77" }, false},
-		"another trigger":       {func(r *v1alpha1.Rollback) { r.Spec.Trigger = v1alpha1.TriggerDrift }, false},
-		"no target":             {func(r *v1alpha1.Rollback) { r.Status.Target = nil }, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := ask(tt.edit) == same; got != tt.same {
-				t.Errorf("the same question: %t, want %t", got, tt.same)
-			}
-		})
+func TestACardCarriesTheQuestionOfTheRecord(t *testing.T) {
+	r := rollback(failures, target)
+	if got := Question(r); got != noQuestion {
+		t.Errorf("where nothing is asked: %s", got)
+	}
+	asks(policyAsks)(r)
+	if got := Question(r); got != r.Status.Question.ID {
+		t.Errorf("got %s, want %s", got, r.Status.Question.ID)
 	}
 }
 

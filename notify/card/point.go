@@ -17,13 +17,13 @@ func point(f Facts) string {
 	switch {
 	case stateOf(r) == asking && w.drift && !approvable(s):
 		out += fmt.Sprintf("%s, Git says %s. Restore it from Git by %s, or commit what is meant.", header(r), w.bad,
-			utc(s.Waiting.Asked.Until.Time))
+			utc(s.Question.Until.Time))
 	case stateOf(r) == asking && w.drift:
 		out += fmt.Sprintf("%s, Git says %s. Adopt it into Git or restore it by %s.", header(r), w.bad,
-			utc(s.Waiting.Asked.Until.Time))
+			utc(s.Question.Until.Time))
 	case stateOf(r) == asking:
 		out += fmt.Sprintf("%s %s cannot be pulled%s. Approve the revert%s by %s.", w.app, w.bad, inBrackets(s), to(w.good),
-			utc(s.Waiting.Asked.Until.Time))
+			utc(s.Question.Until.Time))
 	case expired(r):
 		out += header(r) + ". It can still be decided."
 	case stateOf(r) == ended && s.Outcome.Result == v1alpha1.ResultRejected:

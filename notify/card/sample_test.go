@@ -86,19 +86,28 @@ func target(r *v1alpha1.Rollback) {
 func asks(because ...string) edit {
 	return func(r *v1alpha1.Rollback) {
 		waits("a person decides by 15:24:40 UTC: "+strings.Join(because, "; "), "14:34:40")(r)
-		r.Status.Waiting.Asked = &v1alpha1.Asked{Until: at("15:24:40"), Because: because}
+		r.Status.Question = asked(because...)
 	}
+}
+
+// asked takes both answers.
+func asked(because ...string) *v1alpha1.Question {
+	q := &v1alpha1.Question{ID: "3fa9c1d2e4b5", Until: at("15:24:40"), Answers: []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject}}
+	for _, why := range because {
+		q.Doubts = append(q.Doubts, v1alpha1.Doubt{Type: v1alpha1.DoubtPolicyAsks, Message: why})
+	}
+	return q
 }
 
 func decides(by string, a v1alpha1.Answer) edit {
 	return func(r *v1alpha1.Rollback) {
-		r.Spec.Decisions = append(r.Spec.Decisions, v1alpha1.Decision{By: by, Answer: a, At: at("14:31:08")})
+		r.Spec.Decisions = append(r.Spec.Decisions, v1alpha1.Decision{By: by, Question: "3fa9c1d2e4b5", Answer: a, At: at("14:31:08")})
 	}
 }
 
 func verdict(by string, a v1alpha1.Answer) edit {
 	return func(r *v1alpha1.Rollback) {
-		r.Status.Waiting = nil
+		r.Status.Waiting, r.Status.Question = nil, nil
 		r.Status.Verdict = &v1alpha1.Verdict{Answer: a, By: by, At: at("14:31:09"), Cooldown: metav1.Duration{Duration: 30 * time.Minute}}
 	}
 }
@@ -120,7 +129,10 @@ func requested(r *v1alpha1.Rollback) {
 
 func ends(result v1alpha1.Result, format string, args ...any) edit {
 	return func(r *v1alpha1.Rollback) {
-		r.Status.Waiting = nil
+		r.Status.Waiting, r.Status.Question = nil, nil
+		if result == v1alpha1.ResultExpired {
+			r.Status.Question = asked(policyAsks)
+		}
 		r.Status.Outcome = &v1alpha1.Outcome{Result: result, Sentence: fmt.Sprintf(format, args...), At: at("14:31:58")}
 	}
 }

@@ -83,7 +83,7 @@ func next(f Facts) string {
 
 // question says what happens without an answer, and why a person is asked.
 func question(f Facts) string {
-	a := f.Rollback.Status.Waiting.Asked
+	a := f.Rollback.Status.Question
 	out := "🟡 *A person decides* by " + clock(a.Until.Time) + ". "
 	switch {
 	case f.Rollback.Spec.Trigger == v1alpha1.TriggerDrift:
@@ -94,12 +94,12 @@ func question(f Facts) string {
 		out += "Without a decision nothing is changed."
 	}
 	lines := []string{out}
-	for i, why := range a.Because {
+	for i, why := range a.Doubts {
 		if i == 5 {
-			lines = append(lines, fmt.Sprintf("• %d more reasons", len(a.Because)-i))
+			lines = append(lines, fmt.Sprintf("• %d more reasons", len(a.Doubts)-i))
 			break
 		}
-		lines = append(lines, "• "+foreign(why, 300))
+		lines = append(lines, "• "+foreign(why.Message, 300))
 	}
 	return fit(lines...)
 }
@@ -152,7 +152,7 @@ func pushed(f Facts) string {
 }
 
 func waitsFor(s *v1alpha1.RollbackStatus) string {
-	if s.Waiting == nil || s.Waiting.Asked != nil {
+	if s.Waiting == nil || s.Question != nil {
 		return ""
 	}
 	return "*Waits for* " + foreign(s.Waiting.Why, 800)

@@ -1,7 +1,6 @@
 package card
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,22 +24,33 @@ const (
 func stateOf(r *v1alpha1.Rollback) state {
 	s := &r.Status
 	switch {
-	case s.Outcome != nil && (s.Outcome.Result != v1alpha1.ResultExpired || !decided(r)):
+	case s.Outcome != nil && (!reopens(s) || !decided(r)):
 		return ended
 	case s.Verdict != nil && s.Change != nil:
 		return reverted
 	case decided(r):
 		return reverting
-	case s.Waiting != nil && s.Waiting.Asked != nil:
+	case s.Question != nil:
 		return asking
 	}
 	return failing
 }
 
-// decided says that the question is answered, even if the verdict is not written yet.
-func decided(r *v1alpha1.Rollback) bool { return r.Status.Verdict != nil || len(r.Spec.Decisions) > 0 }
+// reopens says whether a decision still changes an end.
+func reopens(s *v1alpha1.RollbackStatus) bool {
+	switch s.Outcome.Result {
+	case v1alpha1.ResultExpired:
+		return true
+	case v1alpha1.ResultRestored:
+		return s.Verdict == nil || s.Verdict.Answer == v1alpha1.Approve
+	}
+	return false
+}
 
-// answer is what was decided and by whom; the first decision counts, by its own time and then by name.
+// decided says that the question is answered, even if the verdict is not written yet.
+func decided(r *v1alpha1.Rollback) bool { return r.Status.Verdict != nil || len(r.Answered()) > 0 }
+
+// answer is what was decided and by whom.
 func answer(r *v1alpha1.Rollback) (v1alpha1.Answer, string, time.Time) {
 	if v := r.Status.Verdict; v != nil {
 		at := v.At.Time
@@ -51,20 +61,16 @@ func answer(r *v1alpha1.Rollback) (v1alpha1.Answer, string, time.Time) {
 		}
 		return v.Answer, v.By, at
 	}
-	if len(r.Spec.Decisions) == 0 {
+	d, ok := v1alpha1.FirstDecision(r.Answered())
+	if !ok {
 		return "", "", time.Time{}
 	}
-	d := slices.MinFunc(r.Spec.Decisions, func(a, b v1alpha1.Decision) int {
-		return cmp.Or(a.At.Compare(b.At.Time), strings.Compare(a.By, b.By))
-	})
 	return d.Answer, d.By, d.At.Time
 }
 
-// Open says whether people can decide, and so whether the card has buttons: while they are asked, and after an expiry,
-// which is the one end that a decision still changes.
-func Open(r *v1alpha1.Rollback) bool {
-	return !decided(r) && (stateOf(r) == asking || expired(r))
-}
+// Open says whether people can decide, and so whether the card has buttons: while they are asked, also after an end that
+// a decision still changes.
+func Open(r *v1alpha1.Rollback) bool { return !decided(r) && r.Status.Question != nil }
 
 func expired(r *v1alpha1.Rollback) bool {
 	return stateOf(r) == ended && r.Status.Outcome.Result == v1alpha1.ResultExpired
@@ -80,11 +86,11 @@ func Ready(r *v1alpha1.Rollback) bool {
 		return true
 	case s.Outcome != nil:
 		return s.Outcome.Result != v1alpha1.ResultRecovered
-	case s.Waiting == nil:
-		return false
+	case s.Question != nil:
+		return true
 	}
 	// The grace period has an end, an obstacle has none.
-	return s.Waiting.Asked != nil || s.Waiting.Until == nil
+	return s.Waiting != nil && s.Waiting.Until == nil
 }
 
 // words are the few names that headers, texts and buttons are made with.

@@ -1,8 +1,6 @@
 package card
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -25,26 +23,16 @@ type Ref struct {
 // valueVersion begins every value, so that a card of an older Backstop is known by it.
 const valueVersion = "v1"
 
-// Question names what an approval would do: it changes when the trigger, the image, the suspect commit or what would be
-// written instead changes. A click on a card that asked another question must not be taken for an answer to this one.
+// noQuestion stands where nothing is asked: the buttons that only open a link carry a value too.
+const noQuestion = "000000000000"
+
+// Question is the id of what is asked. A click on a card that asked another question must not be taken for an answer to
+// this one.
 func Question(r *v1alpha1.Rollback) string {
-	h := sha256.New()
-	put := func(parts ...string) {
-		for _, p := range parts {
-			fmt.Fprintf(h, "%d:%s", len(p), p)
-		}
+	if r.Status.Question == nil {
+		return noQuestion
 	}
-	put(string(r.Spec.Trigger), r.Spec.Image)
-	if s := r.Status.Suspect; s != nil {
-		put(s.Commit, s.Branch)
-	}
-	if t := r.Status.Target; t != nil {
-		put(t.Image)
-		for _, v := range t.Values {
-			put(fmt.Sprint(v.Index), v.Value)
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil)[:6])
+	return r.Status.Question.ID
 }
 
 // Value is what the buttons of a Rollback's card carry.

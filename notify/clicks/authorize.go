@@ -48,6 +48,8 @@ type facts struct {
 	// uid and asked are what the card carried; question is what is asked now, and open says that people still are.
 	uid, asked, question string
 	open                 bool
+	// answer of the button.
+	answer v1alpha1.Answer
 	// places are where its cards stand.
 	places []Place
 	// rules of the policies, each of which has to let the person.
@@ -210,7 +212,7 @@ func who(r Rule) string {
 
 func wrongTime(c Click, f *facts) *refusal {
 	s := &f.rollback.Status
-	if len(f.rollback.Spec.Decisions) > 0 || s.Verdict != nil {
+	if len(f.rollback.Answered()) > 0 || s.Verdict != nil {
 		return tooLate(c, f)
 	}
 	if !f.open && s.Outcome != nil {
@@ -220,13 +222,31 @@ func wrongTime(c Click, f *facts) *refusal {
 		return refuse(Stale, "What is asked has changed since this card was drawn: nothing was recorded. "+
 			"Read the card as it is now, and decide on that.")
 	}
+	if !s.Question.Allows(f.answer) {
+		return refuse(Stale, "That answer could not be carried out: nothing was recorded. %s", whyNot(s.Question))
+	}
 	return nil
+}
+
+// whyNot says why an answer is not offered.
+func whyNot(q *v1alpha1.Question) string {
+	for _, d := range q.Doubts {
+		if d.Type == v1alpha1.DoubtNotAdoptable {
+			return plain(d.Message)
+		}
+	}
+	return "Read the card as it is now, and decide on that."
 }
 
 // tooLate tells a person whose answer counts.
 func tooLate(c Click, f *facts) *refusal {
-	self := f.by(c)
-	for _, d := range f.rollback.Spec.Decisions {
+	self, answers := f.by(c), f.rollback.Answered()
+	if v := f.rollback.Status.Verdict; v != nil {
+		answers = slices.DeleteFunc(slices.Clone(f.rollback.Spec.Decisions), func(d v1alpha1.Decision) bool {
+			return d.Question != v.Question
+		})
+	}
+	for _, d := range answers {
 		if d.By == self {
 			return refuse(TooLate, "You %s already, %s. An answer is not taken back.", answered(d.Answer), clock(d.At.Time))
 		}
@@ -235,7 +255,7 @@ func tooLate(c Click, f *facts) *refusal {
 	if v := f.rollback.Status.Verdict; v != nil {
 		first.By, first.Answer, first.At = v.By, v.Answer, v.At
 	} else {
-		first = f.rollback.Spec.Decisions[0]
+		first, _ = v1alpha1.FirstDecision(answers)
 	}
 	return refuse(TooLate, "%s %s already, %s: your click changes nothing.", mention(first.By), answered(first.Answer),
 		clock(first.At.Time))

@@ -14,6 +14,7 @@ func let() (Click, facts) {
 	r := asked()
 	return Click{App: "A", Team: "T", User: "U1", UserTeam: "T", Channel: "C", Message: "1.2"}, facts{
 		app: "A", team: "T", rollback: r, uid: string(r.UID), asked: card.Question(r), question: card.Question(r), open: true,
+		answer: v1alpha1.Approve,
 		places: []Place{{"p/slack", "C", "1.2"}}, provider: "p/slack", person: Person{Team: "T"},
 		rules: []Rule{{Policy: "p/a", SlackApproval: v1alpha1.SlackApproval{Users: []string{"U1"}}}},
 	}
@@ -24,14 +25,21 @@ func TestAuthorize(t *testing.T) {
 		vary func(*Click, *facts)
 		want Result
 	}{
-		"a listed person on our card":        {func(*Click, *facts) {}, ""},
-		"an app that is not known yet":       {func(c *Click, f *facts) { c.App, f.app = "", "" }, WrongApp},
-		"no team":                            {func(c *Click, f *facts) { c.Team, f.team = "", "" }, WrongTeam},
-		"the organisation's own":             {func(c *Click, f *facts) { c.Team, c.Enterprise, c.UserTeam, f.enterprise = "", "E", "E", "E" }, ""},
-		"an app of the whole organisation":   {func(c *Click, f *facts) { c.Enterprise, f.team, f.enterprise = "E1", "E1", "E1" }, WrongTeam},
-		"that names no team":                 {func(c *Click, f *facts) { c.Team, c.Enterprise, f.team, f.enterprise = "", "E1", "E1", "E1" }, WrongTeam},
-		"another team of the organisation":   {func(c *Click, f *facts) { c.Team, c.Enterprise, f.enterprise = "T2", "E", "E" }, WrongTeam},
-		"a person of another team of it":     {func(c *Click, f *facts) { c.UserTeam, f.enterprise = "T2", "E" }, WrongTeam},
+		"a listed person on our card":      {func(*Click, *facts) {}, ""},
+		"an app that is not known yet":     {func(c *Click, f *facts) { c.App, f.app = "", "" }, WrongApp},
+		"no team":                          {func(c *Click, f *facts) { c.Team, f.team = "", "" }, WrongTeam},
+		"the organisation's own":           {func(c *Click, f *facts) { c.Team, c.Enterprise, c.UserTeam, f.enterprise = "", "E", "E", "E" }, ""},
+		"another team of the organisation": {func(c *Click, f *facts) { c.Team, c.Enterprise, f.enterprise = "T2", "E", "E" }, WrongTeam},
+		"a person of another team of it":   {func(c *Click, f *facts) { c.UserTeam, f.enterprise = "T2", "E" }, WrongTeam},
+		"an app of the whole organisation": {func(c *Click, f *facts) { c.Enterprise, f.team, f.enterprise = "E1", "E1", "E1" }, WrongTeam},
+		"that names no team":               {func(c *Click, f *facts) { c.Team, c.Enterprise, f.team, f.enterprise = "", "E1", "E1", "E1" }, WrongTeam},
+		"an answer that cannot be carried out": {func(_ *Click, f *facts) {
+			f.rollback.Status.Question.Answers = []v1alpha1.Answer{v1alpha1.Reject}
+		}, Stale},
+		"an answer to an older question": {func(_ *Click, f *facts) {
+			decided(f, "slack:T/U1")
+			f.rollback.Spec.Decisions[0].Question = "000000000001"
+		}, ""},
 		"a person of no team":                {func(c *Click, _ *facts) { c.UserTeam = "" }, WrongTeam},
 		"a person whom Slack does not place": {func(_ *Click, f *facts) { f.person = Person{} }, WrongTeam},
 		"a stranger":                         {func(_ *Click, f *facts) { f.person.Stranger = true }, WrongTeam},
@@ -88,7 +96,7 @@ func TestAuthorize(t *testing.T) {
 }
 
 func decided(f *facts, by string) {
-	f.rollback.Spec.Decisions = []v1alpha1.Decision{{By: by, Answer: v1alpha1.Approve}}
+	f.rollback.Spec.Decisions = []v1alpha1.Decision{{By: by, Question: f.question, Answer: v1alpha1.Approve}}
 }
 
 func TestSentencesAreHarmless(t *testing.T) {

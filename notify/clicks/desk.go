@@ -173,7 +173,7 @@ type press struct {
 
 // factsOf gathers what the record says, and finds the app that posted the card among those that the click came from.
 func (d *Desk) factsOf(r *v1alpha1.Rollback, heard []App, app *App, c Click, p press) facts {
-	f := facts{rollback: r, uid: p.UID, asked: p.Question}
+	f := facts{rollback: r, uid: p.UID, asked: p.Question, answer: p.answer}
 	posted := true
 	if r != nil {
 		f.places, f.open, f.question = d.Places(r), card.Open(r), card.Question(r)
@@ -213,7 +213,7 @@ func (d *Desk) try(ctx context.Context, heard []App, app *App, c Click, p press)
 	}
 	by := f.by(c)
 	r.Spec.Decisions = append(r.Spec.Decisions, v1alpha1.Decision{
-		By: by, Answer: p.answer, At: v1alpha1.NewTime(d.Now()),
+		By: by, Question: p.Question, Answer: p.answer, At: v1alpha1.NewTime(d.Now()),
 	})
 	if err := d.Records.SaveDecisions(ctx, r); err != nil {
 		return Answer{}, fmt.Errorf("write the decision: %w", err)

@@ -108,6 +108,7 @@ func TestClickOnAStaleCard(t *testing.T) {
 	w.connect(quick)
 	w.store.change(func(r *v1alpha1.Rollback) {
 		r.Status.Target.Image, r.Status.Target.Values[0].Value = "reg/backend:v0", "v0"
+		r.Status.Question.ID = "0123456789ab"
 	})
 	w.click(slackstub.Jane, card.Approve)
 	w.hears(slackstub.Jane, 1, "What is asked has changed since this card was drawn")
@@ -194,7 +195,7 @@ func TestClickAfterExpiry(t *testing.T) {
 	w.hears(slackstub.Jane, 1, "Your approval is recorded")
 	// Every other end is one.
 	w.store.change(func(r *v1alpha1.Rollback) {
-		r.Spec.Decisions, r.Status.Outcome.Result = nil, v1alpha1.ResultRecovered
+		r.Spec.Decisions, r.Status.Outcome.Result, r.Status.Question = nil, v1alpha1.ResultRecovered, nil
 	})
 	w.click(slackstub.Jane, card.Approve)
 	w.hears(slackstub.Jane, 2, "This has ended", "(Recovered): nothing was recorded")

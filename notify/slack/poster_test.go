@@ -88,7 +88,7 @@ func TestManyChangesAreOneUpdate(t *testing.T) {
 		for i := range 20 {
 			w.put("shop", func(r *v1alpha1.Rollback) {
 				asking(r)
-				r.Status.Waiting.Asked.Because = []string{fmt.Sprintf("reason %d", i)}
+				r.Status.Question.Doubts = []v1alpha1.Doubt{{Message: fmt.Sprintf("reason %d", i)}}
 			})
 			time.Sleep(50 * time.Millisecond)
 		}
@@ -277,7 +277,7 @@ func TestAQuestionThatComesUpLaterIsHeard(t *testing.T) {
 	bubble(t, slackstub.Options{}, func(w *world) {
 		w.put("shop", func(r *v1alpha1.Rollback) {
 			asking(r)
-			r.Status.Waiting = &v1alpha1.Waiting{Why: "the registry does not answer"}
+			r.Status.Waiting, r.Status.Question = &v1alpha1.Waiting{Why: "the registry does not answer"}, nil
 		})
 		w.after(10 * time.Second)
 		card := w.one()

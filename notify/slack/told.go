@@ -41,7 +41,7 @@ func told(r *v1alpha1.Rollback, facts bool) []string {
 }
 
 func asked(s *v1alpha1.RollbackStatus) bool {
-	return s.Waiting != nil && s.Waiting.Asked != nil && s.Verdict == nil && s.Outcome == nil
+	return s.Question != nil && s.Verdict == nil && s.Outcome == nil
 }
 
 func targetWord(s *v1alpha1.RollbackStatus) string {
@@ -106,9 +106,9 @@ func before(after *v1alpha1.Rollback, words []string) *v1alpha1.Rollback {
 	switch {
 	case !waits && s.Outcome == nil:
 		// The card stood already, so it was not the grace period that it waited for.
-		s.Waiting = &v1alpha1.Waiting{}
+		s.Waiting, s.Question = &v1alpha1.Waiting{}, nil
 	case !waits:
-		s.Waiting = nil
+		s.Waiting, s.Question = nil, nil
 	}
 	if s.Outcome != nil && !knows("outcome:"+resultOf(s)) {
 		s.Outcome = earlierOutcome(words)

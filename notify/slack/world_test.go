@@ -264,15 +264,15 @@ func asking(r *v1alpha1.Rollback) {
 	s.Suspect = &v1alpha1.Suspect{Commit: strings.Repeat("4be1c2d0", 5), Branch: "main", Author: "flux", When: v1alpha1.NewTime(time.Now()),
 		Nodes: []v1alpha1.Node{{File: "app.yaml", Pointer: "0/image", Part: "Tag", Bad: "v2", Former: "v1"}}}
 	s.Target = &v1alpha1.Target{Values: []v1alpha1.NodeValue{{Value: "v1"}}, Image: "reg.example/" + r.Name + ":v1", Proved: true, BadProved: true, Proof: "reg.example has v1"}
-	s.Waiting = &v1alpha1.Waiting{Why: "approval", Since: v1alpha1.NewTime(time.Now()), Asked: &v1alpha1.Asked{
-		Until: v1alpha1.NewTime(time.Now().Add(time.Hour)), Because: []string{"policy production/web asks"},
-	}}
+	s.Waiting = &v1alpha1.Waiting{Why: "approval", Since: v1alpha1.NewTime(time.Now())}
+	s.Question = &v1alpha1.Question{ID: "3fa9c1d2e4b5", Until: v1alpha1.NewTime(time.Now().Add(time.Hour)),
+		Answers: []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject}, Doubts: []v1alpha1.Doubt{{Message: "policy production/web asks"}}}
 }
 
 func approved(r *v1alpha1.Rollback) {
 	asking(r)
-	r.Status.Waiting = nil
-	r.Spec.Decisions = []v1alpha1.Decision{{By: "slack:T0ACME/U0JANE", Answer: v1alpha1.Approve, At: v1alpha1.NewTime(time.Now())}}
+	r.Status.Waiting, r.Status.Question = nil, nil
+	r.Spec.Decisions = []v1alpha1.Decision{{Question: "3fa9c1d2e4b5", By: "slack:T0ACME/U0JANE", Answer: v1alpha1.Approve, At: v1alpha1.NewTime(time.Now())}}
 	r.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, By: "slack:T0ACME/U0JANE", At: v1alpha1.NewTime(time.Now())}
 }
 

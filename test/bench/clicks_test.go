@@ -113,7 +113,8 @@ func (c *counter) ask(n int) *v1alpha1.Rollback {
 	}}
 	r.Status.Target = &v1alpha1.Target{Image: fmt.Sprintf("reg/app-%04d:v1", n), Proved: true, At: at,
 		Values: []v1alpha1.NodeValue{{Value: "v1"}}}
-	r.Status.Waiting = &v1alpha1.Waiting{Why: "a person decides", Since: at, Asked: &v1alpha1.Asked{Until: at}}
+	r.Status.Waiting = &v1alpha1.Waiting{Why: "a person decides", Since: at}
+	r.Status.Question = &v1alpha1.Question{ID: "3fa9c1d2e4b5", Until: at, Answers: []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject}}
 	drawn := card.Of(card.Facts{Rollback: r, Cluster: "bench"})
 	channel, ts, err := c.api.PostMessageContext(ctx, slackstub.ChannelID, slackgo.MsgOptionText(drawn.Text, false),
 		slackgo.MsgOptionBlocks(drawn.Blocks...))

@@ -216,7 +216,7 @@ func (s *stage) known() error {
 	}
 	n := 0
 	for _, r := range all.Items {
-		if r.Spec.Trigger == v1alpha1.TriggerDrift && r.Status.Waiting != nil && r.Status.Waiting.Asked != nil {
+		if r.Spec.Trigger == v1alpha1.TriggerDrift && r.Status.Question != nil {
 			n++
 		}
 	}

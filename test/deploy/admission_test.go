@@ -94,16 +94,26 @@ spec: {interval: 1m, prune: true, path: ./, sourceRef: {kind: GitRepository, nam
 	})
 }
 
-// by is one decision as JSON.
-func by(who, answer string) string {
+// asked is the question of the tests.
+const asked = "3fa9c1d2e4b5"
+
+// by is one decision on it as JSON.
+func by(who, answer string) string { return byOn(who, answer, asked) }
+
+func byOn(who, answer, question string) string {
+	return fmt.Sprintf(`{"by":%q,"question":%q,"answer":%q,"at":"2026-11-21T10:00:00.000000Z"}`, who, question, answer)
+}
+
+// wish is a person's wish to lift a hold, as JSON.
+func wish(who, answer string) string {
 	return fmt.Sprintf(`{"by":%q,"answer":%q,"at":"2026-11-21T10:00:00.000000Z"}`, who, answer)
 }
 
 func (s suite) decisions(t *testing.T) {
 	const opens = "only Backstop (" + backstop + ") opens a Rollback: to take an image back yourself, run backstop revert"
 	open := func(ctx context.Context, c client.Client, name, decisions string, o ...client.CreateOption) error {
-		return c.Create(ctx, object(t, fmt.Sprintf("{apiVersion: backstop.dev/v1alpha1, kind: Rollback, metadata: {namespace: apps, name: %s}, "+
-			"spec: {trigger: ImagePull, image: 'web:v1', decisions: [%s]}}", name, decisions)), o...)
+		return c.Create(ctx, object(t, fmt.Sprintf("{apiVersion: backstop.dev/v1alpha1, kind: Rollback, metadata: {namespace: apps, name: %s, "+
+			"labels: {backstop.dev/key: abc}, annotations: {backstop.dev/ordinal: '1'}}, spec: {trigger: ImagePull, image: 'web:v1', decisions: [%s]}}", name, decisions)), o...)
 	}
 	itself := s.almighty(t, backstop)
 	eventually(t, func(ctx context.Context) error {
@@ -126,9 +136,16 @@ func (s suite) decisions(t *testing.T) {
 	decide := func(all ...string) string { return `{"spec":{"decisions":[` + strings.Join(all, ",") + `]}}` }
 	release := func(d string) string { return `{"spec":{"releaseHold":` + d + `}}` }
 	alice, bob, slack := by("alice", "Approve"), by("bob", "Reject"), by("slack:T1/U1", "Approve")
+	ask := func(id string, answers ...string) string {
+		return fmt.Sprintf(`{"status":{"question":{"id":%q,"until":"2026-11-21T11:00:00Z","answers":["%s"]}}}`, id, strings.Join(answers, `","`))
+	}
 	const (
-		ownName = "decide in your own name: by must be "
-		taken   = "a decision cannot be changed or taken back"
+		notAsked = "nothing is asked now: status.question is not there"
+		another  = "the question that is asked is " + asked + " and takes Approve or Reject"
+		ownName  = "decide in your own name: by must be "
+		taken    = "a decision cannot be changed or taken back"
+		labels   = "Backstop finds a Rollback by its labels and annotations of backstop.dev"
+		owners   = "it gets neither owners, which would have it deleted, nor finalizers"
 	)
 	// In order: each starts from what those before left.
 	for _, tt := range []struct {
@@ -136,6 +153,12 @@ func (s suite) decisions(t *testing.T) {
 		status           bool
 		want             string
 	}{
+		{"before anything is asked", "alice", decide(alice), false, notAsked},
+		{"alice asks", "alice", ask(asked, "Approve"), true, "only Backstop (" + backstop + ") writes the status"},
+		{"Backstop asks", backstop, ask(asked, "Reject"), true, ""},
+		{"an answer that is not taken", "alice", decide(alice), false, "takes Reject"},
+		{"Backstop asks for both", backstop, ask(asked, "Approve", "Reject"), true, ""},
+		{"another question", "alice", decide(byOn("alice", "Approve", "000000000000")), false, another},
 		{"alice as bob", "alice", decide(bob), false, ownName + "alice, or run backstop approve or backstop reject, which fill it in"},
 		{"alice as herself", "alice", decide(alice), false, ""},
 		{"alice and in bob's name too", "alice", decide(alice, bob), false, ownName + "alice"},
@@ -148,17 +171,30 @@ func (s suite) decisions(t *testing.T) {
 		{"Backstop records a click", backstop, decide(alice, bob, slack), false, ""},
 		{"Backstop in a person's name", backstop, decide(alice, bob, slack, by("carol", "Approve")), false, "by must start with slack:"},
 		{"Backstop by itself", backstop, decide(alice, bob, slack, by(backstop, "Approve")), false, "by must start with slack:"},
-		{"alice releases as bob", "alice", release(by("bob", "Approve")), false, ownName + "alice"},
-		{"alice refuses a release", "alice", release(by("alice", "Reject")), false, "the only answer is Approve"},
-		{"alice releases", "alice", release(alice), false, ""},
-		{"bob takes the release over", "bob", release(by("bob", "Approve")), false, "releaseHold cannot be changed or taken back"},
+		{"Backstop asks something else", backstop, ask("0123456789ab", "Approve", "Reject"), true, ""},
+		{"alice answers what was asked before", "alice", decide(alice, bob, slack, byOn("alice", "Reject", "000000000000")), false,
+			"the question that is asked is 0123456789ab"},
+		{"alice answers what is asked now", "alice", decide(alice, bob, slack, byOn("alice", "Reject", "0123456789ab")), false, ""},
+		{"Backstop asks as before", backstop, ask(asked, "Approve", "Reject"), true, ""},
+		{"alice releases as bob", "alice", release(wish("bob", "Approve")), false, ownName + "alice"},
+		{"alice refuses a release", "alice", release(wish("alice", "Reject")), false, "the only answer is Approve"},
+		{"alice releases", "alice", release(wish("alice", "Approve")), false, ""},
+		{"bob takes the release over", "bob", release(wish("bob", "Approve")), false, "releaseHold cannot be changed or taken back"},
 		{"bob takes the release away", "bob", release("null"), false, "releaseHold cannot be changed or taken back"},
 		{"Backstop takes the release away", backstop, release("null"), false, "releaseHold cannot be changed or taken back"},
 		{"bob changes the image", "bob", `{"spec":{"image":"evil:v1"}}`, false, "image is what the Rollback is about and cannot be changed"},
 		{"Backstop changes the trigger", backstop, `{"spec":{"trigger":"Drift"}}`, false, "trigger is what the Rollback was opened for and cannot be changed"},
 		{"alice writes the status", "alice", `{"status":{"phase":"Verified"}}`, true, "only Backstop (" + backstop + ") writes the status"},
 		{"Backstop writes the status", backstop, `{"status":{"phase":"Verified"}}`, true, ""},
-		{"bob labels it", "bob", `{"metadata":{"labels":{"seen":"yes"}}}`, false, ""},
+		{"bob labels it", "bob", `{"metadata":{"labels":{"seen":"yes"},"annotations":{"seen":"yes"}}}`, false, ""},
+		{"bob hides it", "bob", `{"metadata":{"labels":{"backstop.dev/key":null}}}`, false, labels},
+		{"bob takes all labels away", "bob", `{"metadata":{"labels":null}}`, false, labels},
+		{"bob gives it another key", "bob", `{"metadata":{"labels":{"backstop.dev/key":"x"}}}`, false, labels},
+		{"bob renumbers it", "bob", `{"metadata":{"annotations":{"backstop.dev/ordinal":"999"}}}`, false, labels},
+		{"bob has it imported", "bob", `{"metadata":{"annotations":{"backstop.dev/adopts":"a:b"}}}`, false, labels},
+		{"bob gives it an owner", "bob", `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"1"}]}}`, false, owners},
+		{"bob keeps it from being deleted", "bob", `{"metadata":{"finalizers":["example.com/keep"]}}`, false, owners},
+		{"Backstop gives it an owner", backstop, `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"1"}]}}`, false, owners},
 	} {
 		t.Run(tt.name, func(t *testing.T) { want(t, patch(tt.user, tt.body, tt.status), tt.want) })
 	}

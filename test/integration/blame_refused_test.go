@@ -134,7 +134,7 @@ func TestBaseSharedByTwoEnvironments(t *testing.T) {
 	}
 
 	change(w, w.record(prod, bad), func(r *v1alpha1.Rollback) {
-		r.Spec.Decisions = []v1alpha1.Decision{{By: "admin", Answer: v1alpha1.Approve, At: v1alpha1.NewTime(time.Now()), Reason: "both of them"}}
+		r.Spec.Decisions = []v1alpha1.Decision{{By: "admin", Question: r.Status.Question.ID, Answer: v1alpha1.Approve, At: v1alpha1.NewTime(time.Now()), Reason: "both of them"}}
 	})
 	r = w.ends(prod, bad, v1alpha1.ResultVerified, "runs "+good)
 	if r.Status.Verdict.By != "admin" {

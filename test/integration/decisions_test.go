@@ -56,7 +56,11 @@ func (u *user) backstop(args ...string) (string, error) {
 
 // patch is kubectl patch as backstop approve --help tells it.
 func (u *user) patch(r *v1alpha1.Rollback, by string, answer v1alpha1.Answer) error {
-	decision := fmt.Sprintf(`{"by":%q,"answer":%q,"at":%q}`, by, answer, time.Now().UTC().Format("2006-01-02T15:04:05.000000Z"))
+	question := ""
+	if q := Object(u.World, r).Status.Question; q != nil {
+		question = q.ID
+	}
+	decision := fmt.Sprintf(`{"by":%q,"question":%q,"answer":%q,"at":%q}`, by, question, answer, time.Now().UTC().Format("2006-01-02T15:04:05.000000Z"))
 	p := fmt.Sprintf(`[{"op":"add","path":"/spec/decisions","value":[%s]}]`, decision)
 	if len(Object(u.World, r).Spec.Decisions) > 0 {
 		p = fmt.Sprintf(`[{"op":"add","path":"/spec/decisions/-","value":%s}]`, decision)

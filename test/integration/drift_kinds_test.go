@@ -49,16 +49,22 @@ func TestSetImageToOneThatWasNeverInGit(t *testing.T) {
 	w.Publish("backend", "hotfix")
 	w.kubectl(prod, "set", "image", "deployment/backend", "backend="+hotfix)
 	r, f := w.adrift(prod, image, "Deployment/backend")
-	asked := r.Status.Waiting.Asked
+	asked := r.Status.Question
 	if f.Drift.Live != hotfix || f.Drift.By != "kubectl-set" || f.Drift.To != "" {
 		t.Errorf("the record says %+v", f.Drift)
 	}
-	if !strings.Contains(asked.OnlyReject, hotfix+" was never in Git at this place") || len(r.Status.Target.Values) > 0 {
+	if asked.Allows(v1alpha1.Approve) || !strings.Contains(fmt.Sprint(asked.Doubts), hotfix+" was never in Git at this place") || len(r.Status.Target.Values) > 0 {
 		t.Errorf("offers to adopt what Git never held: %+v, %+v", asked, r.Status.Target)
 	}
-	// An approval is not carried out, and leaves the other answer open.
-	w.answers(prod, image, v1alpha1.Approve)
+	// An approval is refused, and leaves the other answer open.
 	bob := w.user("bob", prod, "backstop-approver")
+	_, err := bob.backstop("approve", r.Name)
+	if err == nil || !strings.Contains(err.Error(), "was never in Git at this place") {
+		t.Errorf("an approval of what cannot be adopted: %v", err)
+	}
+	if err := bob.patch(r, bob.name, v1alpha1.Approve); err == nil || !strings.Contains(err.Error(), "takes Reject") {
+		t.Errorf("an approval by kubectl patch: %v", err)
+	}
 	w.must(bob.patch(w.record(prod, image), bob.name, v1alpha1.Reject))
 	w.ends(prod, image, v1alpha1.ResultRestored, bob.name+" had it restored from Git")
 	w.runs(prod, "backend", fleet.Tag(prod, 0))

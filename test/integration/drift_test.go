@@ -53,8 +53,11 @@ func (w *World) answers(env, image string, a v1alpha1.Answer) {
 		if r == nil {
 			return errors.New("there is no Rollback")
 		}
+		if r.Status.Question == nil {
+			return errors.New("nobody is asked")
+		}
 		r.Spec.Decisions = append(r.Spec.Decisions, v1alpha1.Decision{
-			By: admin, Answer: a, At: v1alpha1.NewTime(time.Now().Truncate(time.Microsecond)),
+			By: admin, Question: r.Status.Question.ID, Answer: a, At: v1alpha1.NewTime(time.Now().Truncate(time.Microsecond)),
 		})
 		return w.Client.Update(w.t.Context(), r)
 	})
@@ -69,7 +72,7 @@ func (w *World) adrift(env, image, workload string) (*v1alpha1.Rollback, v1alpha
 		if i >= 0 {
 			f = s.Failures[i]
 		}
-		return i >= 0 && s.Waiting != nil && s.Waiting.Asked != nil
+		return i >= 0 && s.Question != nil
 	})
 	return r, f
 }
