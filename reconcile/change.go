@@ -130,12 +130,12 @@ func (e *Engine) sourceRef(ctx context.Context, o *v1alpha1.Rollback) (*types.Na
 func (e *Engine) revert(ctx context.Context, form v1alpha1.Rollback, shared *batch) Revert {
 	s := &form.Status
 	c := claim{
-		form: &form, self: e.Cluster + "/" + form.Namespace + "/" + form.Name, now: e.Now(),
+		form: &form, self: e.Cluster + "/" + form.Namespace + "/" + form.Name, uid: e.ClusterUID, now: e.Now(),
 		budget: e.Ceiling.Budget, cooldown: s.Verdict.Cooldown.Duration, batch: shared,
 		gate: func() error { return e.gate(ctx, &form, &shared.rules, false) },
 	}
 	out := Revert{
-		Rollback: c.self, Image: form.Spec.Image, Suspect: *s.Suspect, Target: *s.Target,
+		Rollback: c.self, Cluster: e.ClusterUID, Image: form.Spec.Image, Suspect: *s.Suspect, Target: *s.Target,
 		Hold: true, Release: s.Verdict.Release, Permit: c.permit,
 		Since: c.now.Add(-max(c.cooldown, c.budget.Per)),
 	}

@@ -16,6 +16,7 @@ import (
 type claim struct {
 	form     *v1alpha1.Rollback
 	self     string
+	uid      string
 	now      time.Time
 	budget   Budget
 	cooldown time.Duration
@@ -25,7 +26,7 @@ type claim struct {
 }
 
 func claimOf(w *World, cooldown time.Duration) claim {
-	return claim{form: &w.Form, self: w.Self, now: w.Now, budget: w.Budget, cooldown: cooldown, batch: &batch{}}
+	return claim{form: &w.Form, self: w.Self, uid: w.Cluster, now: w.Now, budget: w.Budget, cooldown: cooldown, batch: &batch{}}
 }
 
 // batch counts what one push already takes from the budget. It starts over on every tip.
@@ -48,7 +49,7 @@ var errReverted = errors.New("the tip already carries the revert")
 // permit says whether the form may be reverted on a tip.
 func (c claim) permit(b Branch) error {
 	s := &c.form.Status
-	if _, ok := trailOf(&World{Form: *c.form, Self: c.self, Branch: &b}); ok {
+	if _, ok := trailOf(&World{Form: *c.form, Self: c.self, Cluster: c.uid, Branch: &b}); ok {
 		return errReverted
 	}
 	if stand(s, &b).bad == 0 {
@@ -106,7 +107,7 @@ func (c claim) cooling(t Trail) error {
 	until := t.When.Add(c.cooldown)
 	for _, wl := range c.form.Status.Workloads() {
 		name := cluster + "/" + c.form.Namespace + "/" + wl.String()
-		if slices.Contains(t.Workloads, name) && c.now.Before(until) {
+		if slices.Contains(t.Workloads, name) && sameCluster(c.uid, t) && c.now.Before(until) {
 			return &waitUntil{until, fmt.Sprintf("cooldown: %s was reverted by %s, the next revert may come at %s", wl,
 				short(t.Commit), clock(until))}
 		}

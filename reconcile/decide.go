@@ -166,7 +166,7 @@ func underWay(w *World) Step {
 		return noBranch(w)
 	}
 	st := stand(s, w.Branch)
-	_, standing := trailOf(w)
+	standing := stands(w)
 	switch {
 	case s.Landed == nil && (st.bad == 0 || standing):
 		return Step{Do: DoLanded, Why: "the branch holds the target"}

@@ -16,6 +16,9 @@ import (
 type Engine struct {
 	// Cluster names this cluster in trailers and on cards.
 	Cluster string
+	// ClusterUID is that of the kube-system namespace, by which clusters of one name are told apart; empty where it cannot
+	// be read.
+	ClusterUID string
 	// Home is Backstop's own namespace.
 	Home string
 	// Platforms to prove images for where a failure does not name its node's (os/arch).

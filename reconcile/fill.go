@@ -149,7 +149,8 @@ func (e *Engine) fillLift(ctx context.Context, w *World, step Step, form *v1alph
 	for _, policy := range s.Change.Policies {
 		commit, err := e.Git.Lift(ctx, origin.Source, Lift{
 			Policy: policy, Roots: append([]Root{origin.Root}, origin.Others...),
-			Image: release.Image, By: step.By, Rollback: w.Self,
+			Image: release.Image, By: step.By, Rollback: w.Self, Cluster: e.ClusterUID,
+			Places: s.Suspect.Nodes, Person: w.Form.Spec.ReleaseHold != nil,
 			Permit: func() error { return e.gate(ctx, &w.Form, &rules{}, true) },
 		})
 		if later, ok := shut(err); ok {

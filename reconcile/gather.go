@@ -45,7 +45,7 @@ func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error)
 		return w, nil
 	}
 	w.Form = *form
-	w.Self = e.Cluster + "/" + form.Namespace + "/" + form.Name
+	w.Self, w.Cluster = e.Cluster+"/"+form.Namespace+"/"+form.Name, e.ClusterUID
 	if w.Policy, err = e.policy(ctx, w); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -178,12 +179,31 @@ type Trail struct {
 	Reverts []string
 	// Policies held or lifted, namespace:name (Backstop-Policy).
 	Policies []string
+	// Places that were written, as PlaceID names them (Backstop-Place); none in a commit of format 0.
+	Places []string
+	// Cluster is the UID of the kube-system namespace of the cluster that made it (Backstop-Cluster); empty where it could
+	// not be read.
+	Cluster string
+	// Subjects that it is about, such as "Image reg/app:v2" (Backstop-Subject).
+	Subjects []string
+	// Format of the trailers (Backstop-Format): 0 for those without places.
+	Format int
+}
+
+// TrailFormat is the format of the trailers that this Backstop writes.
+const TrailFormat = 1
+
+// PlaceID names a node in trailers: its file and its pointer.
+func PlaceID(file, pointer string) string {
+	return cut(strings.Join(strings.Fields(file+"#"+strings.TrimPrefix(pointer, "#")), " "), 500)
 }
 
 // Revert is one Rollback's wish for the branch, planned again on every tip that a push would replace.
 type Revert struct {
 	// Rollback as CLUSTER/NAMESPACE/NAME.
 	Rollback string
+	// Cluster is the UID of the cluster, for the trailers; empty where it could not be read.
+	Cluster string
 	// Image and Workloads for the trailers.
 	Image     string
 	Workloads []string
@@ -280,10 +300,15 @@ type Lift struct {
 	Not string
 	// Roots to search.
 	Roots []Root
+	// Places restricts it to the holds on these nodes and on those that make one image with them; none lifts those of all.
+	Places []v1alpha1.Node
+	// Person says that somebody asked for it: without, holds that wait for a person are left.
+	Person bool
 	// Permit is asked on every tip that is tried, before anything is pushed; nil permits.
 	Permit func() error
 	// Image elected now, By whom, and the Rollback, for the trailers.
 	Image    string
 	By       string
 	Rollback string
+	Cluster  string
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 

@@ -13,6 +13,8 @@ type World struct {
 	Now time.Time
 	// Self is CLUSTER/NAMESPACE/NAME of the form, as Backstop's trailers name it.
 	Self string
+	// Cluster is the cluster's UID; empty where it cannot be read.
+	Cluster string
 	// Form is the Rollback.
 	Form v1alpha1.Rollback
 	// Sighting is what the pods say.
@@ -153,23 +155,69 @@ func targetValue(t *v1alpha1.Target, index int32) string {
 	return "\x00no value"
 }
 
-// trailOf finds the revert that already serves the form: its own, or a sibling's of the same suspect and image.
+// trailOf finds the revert that already serves the form: its own, or a sibling's of the same suspect and image that wrote
+// the form's own places.
 func trailOf(w *World) (Trail, bool) {
 	if w.Branch == nil || w.Form.Status.Suspect == nil {
 		return Trail{}, false
 	}
 	for _, t := range w.Branch.Trails {
-		if t.Kind == TrailRevert && slices.Contains(t.Rollbacks, w.Self) {
+		if ownTrail(w, t) {
 			return t, true
 		}
 	}
 	for _, t := range w.Branch.Trails {
-		if t.Kind == TrailRevert && slices.Contains(t.Images, w.Form.Spec.Image) &&
-			slices.Contains(t.Reverts, w.Form.Status.Suspect.Commit) {
+		if siblingTrail(w, t) && serves(w, t) {
 			return t, true
 		}
 	}
 	return Trail{}, false
+}
+
+// ownTrail says whether the form itself made a revert. Clusters of one name are told apart by their UID.
+func ownTrail(w *World, t Trail) bool {
+	return t.Kind == TrailRevert && slices.Contains(t.Rollbacks, w.Self) && sameCluster(w.Cluster, t)
+}
+
+// sameCluster is true where either side does not know its cluster's UID.
+func sameCluster(uid string, t Trail) bool { return uid == "" || t.Cluster == "" || uid == t.Cluster }
+
+// siblingTrail says whether a revert took back the same image from the same suspect.
+func siblingTrail(w *World, t Trail) bool {
+	return t.Kind == TrailRevert && slices.Contains(t.Images, w.Form.Spec.Image) &&
+		slices.Contains(t.Reverts, w.Form.Status.Suspect.Commit)
+}
+
+// serves says whether a sibling's revert took back all of the form's places that hold the bad value, and at least one of
+// its places. One that names no places serves only where none holds the bad value and the target is there.
+func serves(w *World, t Trail) bool {
+	s := &w.Form.Status
+	if len(t.Places) == 0 {
+		st := stand(s, w.Branch)
+		return st.bad == 0 && (s.Target == nil || len(s.Target.Values) == 0 || st.target > 0)
+	}
+	wrote := false
+	for i, n := range s.Suspect.Nodes {
+		in := slices.Contains(t.Places, PlaceID(n.File, n.Pointer))
+		if !in && w.Branch.Values[int32(i)] == n.Bad {
+			return false
+		}
+		wrote = wrote || in
+	}
+	return wrote
+}
+
+// stands says whether the revert that the form knows is on the branch still: the commit itself, or one like it that
+// somebody moved.
+func stands(w *World) bool {
+	if _, ok := trailOf(w); ok {
+		return true
+	}
+	s := &w.Form.Status
+	return slices.ContainsFunc(w.Branch.Trails, func(t Trail) bool {
+		known := t.Commit == s.Change.Commit || s.Landed != nil && t.Commit == s.Landed.Commit
+		return t.Kind == TrailRevert && (known || len(t.Places) == 0 && siblingTrail(w, t))
+	})
 }
 
 // covers says whether the form already knows a failure: the same revision of the same workload and container.

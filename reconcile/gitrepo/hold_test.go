@@ -88,7 +88,8 @@ func TestLiftLeavesTheMarkerAsItWas(t *testing.T) {
 	}
 	want := reconcile.Trail{
 		Commit: commit, When: w.now, Kind: reconcile.TrailLift, Rollbacks: []string{"prod/develop/x-1"},
-		Images: []string{repo + ":" + tag2}, Policies: []string{"develop:backend"},
+		Images: []string{repo + ":" + tag2}, Policies: []string{"develop:backend"}, Format: reconcile.TrailFormat,
+		Places: []string{reconcile.PlaceID(s.Nodes[0].File, s.Nodes[0].Pointer)},
 	}
 	if diff := cmp.Diff(want, b.Trails[0], cmpopts.EquateEmpty()); diff != "" || len(b.Held) != 0 {
 		t.Errorf("trail of the lift (-want +got):\n%s held %+v", diff, b.Held)

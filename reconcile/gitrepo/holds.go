@@ -13,6 +13,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -221,7 +222,7 @@ func servedBy(n note, hold *reconcile.Hold) string {
 
 // lift takes holds away, and gives the contents of the files and what was lifted.
 func (h *history) lift(ctx context.Context, l reconcile.Lift) (map[string][]byte, note, error) {
-	t := note{Trail: reconcile.Trail{Kind: reconcile.TrailLift}}
+	t := note{Trail: reconcile.Trail{Kind: reconcile.TrailLift, Format: reconcile.TrailFormat, Cluster: l.Cluster}}
 	holds, err := h.holds(ctx, l.Roots)
 	if err != nil {
 		return nil, t, err
@@ -235,6 +236,17 @@ func (h *history) lift(ctx context.Context, l reconcile.Lift) (map[string][]byte
 		if hold.Policy != l.Policy || l.Not != "" && hold.Not != l.Not {
 			continue
 		}
+		if hold.Release == v1alpha1.ReleaseManual && !l.Person {
+			continue
+		}
+		mine, err := h.concerns(tip.tree, l.Places, hold)
+		if err != nil {
+			return nil, t, err
+		}
+		if !mine {
+			continue
+		}
+		add(&t.Places, reconcile.PlaceID(hold.File, hold.Pointer))
 		data, ok := contents[hold.File]
 		if !ok {
 			if data, err = (treeFS{objects: h.objects, root: tip.tree}).ReadFile(hold.File); err != nil {
@@ -252,6 +264,26 @@ func (h *history) lift(ctx context.Context, l reconcile.Lift) (map[string][]byte
 	add(&t.Images, l.Image)
 	add(&t.Rollbacks, l.Rollback)
 	return contents, t, nil
+}
+
+// concerns says whether a hold is on one of the places, or on a node that makes one image with one of them.
+func (h *history) concerns(tree plumbing.Hash, places []v1alpha1.Node, hold reconcile.Hold) (bool, error) {
+	if len(places) == 0 {
+		return true, nil
+	}
+	e, err := h.entryAt(tree, hold.File)
+	if err != nil {
+		return false, err
+	}
+	file, err := h.parsed(hold.File, e.hash)
+	if err != nil {
+		return false, err
+	}
+	held := file.node(hold.Pointer)
+	return held != nil && slices.ContainsFunc(places, func(n v1alpha1.Node) bool {
+		at := file.node(n.Pointer)
+		return n.File == hold.File && at != nil && at.Group == held.Group
+	}), nil
 }
 
 // failedBefore is how many lifts in a row had failed when a hold was written, as its commit says.

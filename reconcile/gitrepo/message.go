@@ -1,7 +1,9 @@
 package gitrepo
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -12,12 +14,13 @@ import (
 
 // revertMessage is the message of the revert of all that is in the plan.
 func (p *planning) revertMessage() string {
-	t := note{Trail: reconcile.Trail{Kind: reconcile.TrailRevert}}
+	t := note{Trail: reconcile.Trail{Kind: reconcile.TrailRevert, Format: reconcile.TrailFormat}}
 	var more []string
 	for i, r := range p.reverts {
 		if p.out[i].Err != nil {
 			continue
 		}
+		p.about(&t, i)
 		add(&t.Reverts, p.undone(i)...)
 		add(&t.Rollbacks, r.Rollback)
 		add(&t.Images, r.Image)
@@ -45,16 +48,29 @@ func (p *planning) undone(i int) []string {
 
 // holdMessage is the message of the hold.
 func (p *planning) holdMessage() string {
-	t := note{Trail: reconcile.Trail{Kind: reconcile.TrailHold}, failed: p.failed}
+	t := note{Trail: reconcile.Trail{Kind: reconcile.TrailHold, Format: reconcile.TrailFormat}, failed: p.failed}
 	for i, r := range p.reverts {
 		if p.out[i].Err != nil || len(p.policies[i]) == 0 {
 			continue
 		}
+		p.about(&t, i)
 		add(&t.Rollbacks, r.Rollback)
 		add(&t.Images, r.Image)
 		add(&t.Policies, p.policies[i]...)
 	}
 	return message("Hold "+some(t.Policies), t, nil)
+}
+
+// about notes what a revert is about, and where it writes.
+func (p *planning) about(t *note, i int) {
+	r := p.reverts[i]
+	t.Cluster = cmp.Or(t.Cluster, r.Cluster)
+	add(&t.Subjects, "Image "+r.Image)
+	for _, file := range slices.Sorted(maps.Keys(p.edits[i])) {
+		for _, c := range p.edits[i][file] {
+			add(&t.Places, reconcile.PlaceID(file, c.Pointer))
+		}
+	}
 }
 
 // in are the reverts of the plan.

@@ -19,9 +19,13 @@ import (
 //	This reverts commit 5d0c….
 //
 //	Backstop-Kind: Revert
+//	Backstop-Format: 1
+//	Backstop-Cluster: 0f5c7f0e-4a3d-4e0a-9d52-6f1f3ad2c7b1
 //	Backstop-Rollback: prod/develop/backend-1x7c-1
 //	Backstop-Image: ghcr.io/acme/backend:develop-v1.1.0-1700000200
 //	Backstop-Workload: prod/develop/Deployment/backend
+//	Backstop-Subject: Image ghcr.io/acme/backend:develop-v1.1.0-1700000200
+//	Backstop-Place: apps/develop/backend.yaml#/spec/template/spec/containers/backend/image
 //	Approved-by: jane@example.com
 const (
 	trailerKind     = "Backstop-Kind"
@@ -29,6 +33,10 @@ const (
 	trailerImage    = "Backstop-Image"
 	trailerWorkload = "Backstop-Workload"
 	trailerPolicy   = "Backstop-Policy"
+	trailerSubject  = "Backstop-Subject"
+	trailerPlace    = "Backstop-Place"
+	trailerCluster  = "Backstop-Cluster"
+	trailerFormat   = "Backstop-Format"
 	// trailerFailed counts the lifts in a row that failed: a hold repeats what the lift before it said, and adds its own.
 	trailerFailed = "Backstop-Failed-Lifts"
 )
@@ -75,11 +83,16 @@ func message(subject string, t note, more []string) string {
 		}
 	}
 	put(trailerKind, string(t.Kind))
+	if t.Format > 0 {
+		put(trailerFormat, strconv.Itoa(t.Format))
+	}
+	put(trailerCluster, t.Cluster)
 	for _, list := range []struct {
 		key    string
 		values []string
 	}{
 		{trailerRollback, t.Rollbacks}, {trailerImage, t.Images}, {trailerWorkload, t.Workloads}, {trailerPolicy, t.Policies},
+		{trailerSubject, t.Subjects}, {trailerPlace, t.Places},
 	} {
 		for _, v := range list.values {
 			put(list.key, v)
@@ -137,6 +150,16 @@ func into(t *note, key, value string) {
 		list = &t.Workloads
 	case trailerPolicy:
 		list = &t.Policies
+	case trailerSubject:
+		list = &t.Subjects
+	case trailerPlace:
+		list = &t.Places
+	case trailerCluster:
+		t.Cluster = value
+	case trailerFormat:
+		if n, err := strconv.Atoi(value); err == nil && n > 0 {
+			t.Format = n
+		}
 	case trailerFailed:
 		t.countFailed(value)
 	}

@@ -86,7 +86,8 @@ func cutHold(comment string) (fields, rest string, ok bool) {
 	return after[:brace], after[brace:], true
 }
 
-// readFields reads what a hold says of itself. People write holds too: what cannot be read is left out.
+// readFields reads what a hold says of itself. People write holds too: what cannot be read is left out. A hold is of
+// format 1 where it does not say.
 func readFields(fields string) *Mark {
 	m := &Mark{Release: v1alpha1.ReleaseNewerImage}
 	for _, f := range strings.Fields(fields) {
@@ -99,6 +100,11 @@ func readFields(fields string) *Mark {
 		case "since":
 			if t, err := time.Parse(time.RFC3339, value); err == nil {
 				m.Since = t.UTC()
+			}
+		case "format":
+			// A later Backstop wrote it: what it means here is for a person to say.
+			if value != "1" {
+				m.Release = v1alpha1.ReleaseManual
 			}
 		case "release":
 			if value == string(v1alpha1.ReleaseManual) {

@@ -1,0 +1,114 @@
+package gitrepo
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// twoEnvironments is one write-back that brought tag1 into two overlays under one policy.
+func twoEnvironments(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t)
+	files := func(tag string) []string {
+		return []string{
+			"apps/staging/kustomization.yaml", kustomization("backend.yaml"),
+			"apps/staging/backend.yaml", deployment("staging", "backend", repo+":"+tag, "flux-system:backend"),
+			"apps/production/kustomization.yaml", kustomization("backend.yaml"),
+			"apps/production/backend.yaml", deployment("production", "backend", repo+":"+tag, "flux-system:backend"),
+		}
+	}
+	w.put("add", files(tag0)...)
+	w.put("Update from image update automation", files(tag1)...)
+	return w
+}
+
+func (w *world) environment(name string) reconcile.Query {
+	q := query(repo + ":" + tag1)
+	q.Namespace, q.Root.Path = name, "apps/"+name
+	q.Policies[0].Name = "flux-system:backend"
+	return q
+}
+
+func TestATrailNamesThePlacesThatItWrote(t *testing.T) {
+	t.Parallel()
+	w := twoEnvironments(t)
+	staging, production := w.blame(w.environment("staging")), w.blame(w.environment("production"))
+	if staging.Commit != production.Commit {
+		t.Fatal("not one commit")
+	}
+	revert := w.wish(staging)
+	revert.Cluster = "uid-1"
+	w.land(revert)
+	target := w.target(production)
+	b, err := w.mirrors.Look(t.Context(), w.src, production, &target, production.When.Time)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Trails) != 2 {
+		t.Fatalf("%d trails, want the revert and the hold", len(b.Trails))
+	}
+	for _, tr := range b.Trails {
+		mine, others := reconcile.PlaceID(staging.Nodes[0].File, staging.Nodes[0].Pointer),
+			reconcile.PlaceID(production.Nodes[0].File, production.Nodes[0].Pointer)
+		if !slices.Contains(tr.Places, mine) || slices.Contains(tr.Places, others) {
+			t.Errorf("%s wrote %v, want %s and not %s", tr.Kind, tr.Places, mine, others)
+		}
+		if tr.Format != reconcile.TrailFormat || tr.Cluster != "uid-1" || !slices.Contains(tr.Subjects, "Image "+repo+":"+tag1) {
+			t.Errorf("%s says %+v", tr.Kind, tr)
+		}
+	}
+}
+
+func TestALiftIsByPlace(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		places         func(staging, production v1alpha1.Suspect) []v1alpha1.Node
+		person         bool
+		staging, other bool // held still
+	}{
+		"one's own places":                    {func(s, _ v1alpha1.Suspect) []v1alpha1.Node { return s.Nodes }, false, false, true},
+		"another's Manual hold, by a policy":  {func(_, p v1alpha1.Suspect) []v1alpha1.Node { return p.Nodes }, false, true, true},
+		"another's Manual hold, by a person":  {func(_, p v1alpha1.Suspect) []v1alpha1.Node { return p.Nodes }, true, true, false},
+		"all of the policy, but for a person": {func(_, _ v1alpha1.Suspect) []v1alpha1.Node { return nil }, false, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := twoEnvironments(t)
+			s, p := w.blame(w.environment("staging")), w.blame(w.environment("production"))
+			staging, production := w.wish(s), w.wish(p)
+			staging.Rollback, production.Rollback = "prod/staging/backend-1", "prod/production/backend-1"
+			production.Release = v1alpha1.ReleaseManual
+			w.land(staging, production)
+			_, err := w.mirrors.Lift(t.Context(), w.src, reconcile.Lift{
+				Policy: "flux-system:backend", Image: repo + ":" + tag2, By: "the policy's newer image", Rollback: staging.Rollback,
+				Places: tt.places(s, p), Person: tt.person,
+				Roots: []reconcile.Root{{By: applier, Path: "apps/staging"}, {By: v1alpha1.ObjectRef{Kind: "Kustomization", Name: "production"}, Path: "apps/production"}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for file, want := range map[string]bool{"apps/staging/backend.yaml": tt.staging, "apps/production/backend.yaml": tt.other} {
+				if held := strings.Contains(w.show("main", file), "backstop:hold"); held != want {
+					t.Errorf("%s is held: %t, want %t", file, held, want)
+				}
+			}
+		})
+	}
+}
+
+func TestAHoldOfALaterFormatWaitsForAPerson(t *testing.T) {
+	t.Parallel()
+	w := twoEnvironments(t)
+	w.land(w.wish(w.blame(w.environment("staging"))))
+	const file = "apps/staging/backend.yaml"
+	w.pull()
+	w.put("a later Backstop", file, strings.Replace(w.show("main", file), "backstop:hold ", "backstop:hold format=2 ", 1))
+	holds, err := w.mirrors.Holds(t.Context(), w.src, []reconcile.Root{{By: applier, Path: "apps/staging"}})
+	if err != nil || len(holds) != 1 || holds[0].Release != v1alpha1.ReleaseManual {
+		t.Errorf("got %+v, %v", holds, err)
+	}
+}
