@@ -86,7 +86,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		s := &r.Status
 		if !s.Ended() {
 			phases[s.PhaseNow()]++
-			if s.Waiting != nil && s.Waiting.Asked != nil {
+			if s.Question != nil {
 				asked[r.Namespace]++
 			}
 		}

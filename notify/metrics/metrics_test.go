@@ -23,7 +23,7 @@ func TestMetricsCountEndsStepsAndHolds(t *testing.T) {
 	younger.Status.Change.At = ago(time.Minute)
 	lifted.Status.Release = &v1alpha1.HoldRelease{By: "jane"}
 	open := v1alpha1.Rollback{ObjectMeta: metav1.ObjectMeta{Namespace: "develop"}, Status: v1alpha1.RollbackStatus{
-		Failures: failure, Waiting: &v1alpha1.Waiting{Asked: &v1alpha1.Asked{}},
+		Failures: failure, Question: &v1alpha1.Question{},
 	}}
 	adrift := func() []v1alpha1.ObjectRef {
 		return []v1alpha1.ObjectRef{{Kind: "Deployment", Namespace: "develop", Name: "a"}, {Kind: "CronJob", Namespace: "develop", Name: "a"}}
