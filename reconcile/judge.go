@@ -168,7 +168,7 @@ func doubts(w *World) []v1alpha1.Doubt {
 		add(v1alpha1.DoubtTargetNotProved, "the target is not proved (%s)", s.Target.Proof)
 	}
 	if over := s.Target.PassedOver; len(over) > 0 && blamed(s) {
-		ask("it goes back over %s, which never failed here and which the registry has no more", strings.Join(over, ", "))
+		add(v1alpha1.DoubtPassedOver, "it goes back over %s, which never failed here and which the registry has no more", strings.Join(over, ", "))
 	}
 	if w.Sighting.RanHere != "" && blamed(s) {
 		add(v1alpha1.DoubtRanHere, "the image has run here: %s", w.Sighting.RanHere)

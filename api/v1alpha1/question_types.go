@@ -29,7 +29,7 @@ const (
 
 // DoubtType is a reason to ask a person.
 //
-// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Restraint;NotAdoptable;VerdictLapsed
+// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;PassedOver;Restraint;NotAdoptable;VerdictLapsed
 type DoubtType string
 
 // The doubts.
@@ -52,6 +52,8 @@ const (
 	DoubtMoreThanImages DoubtType = "MoreThanImages"
 	// DoubtSharedFiles: other Flux objects render the same files.
 	DoubtSharedFiles DoubtType = "SharedFiles"
+	// DoubtPassedOver: values that never failed here are passed over on the way to the target.
+	DoubtPassedOver DoubtType = "PassedOver"
 	// DoubtRestraint: the workload's cooldown or the branch's budget is used up.
 	DoubtRestraint DoubtType = "Restraint"
 	// DoubtNotAdoptable: what runs cannot be adopted into Git, only be restored from it.
