@@ -16,8 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile"
-	"github.com/backstop-dev/backstop/reconcile/flux"
 )
 
 // serviceAccount is Backstop's.
@@ -182,11 +182,11 @@ func (g *Gatherer) image(ctx context.Context, namespace string, w *Workload, ima
 }
 
 // scanOf is the ImageRepository by which an image is asked for: the one of the workload's namespace, else the first.
-func scanOf(w *Workload, namespace, image string) *reflectorv1.ImageRepository {
+func scanOf(w *Workload, namespace, ref string) *reflectorv1.ImageRepository {
 	var found *reflectorv1.ImageRepository
 	for i := range w.Chain.Scans {
 		r := &w.Chain.Scans[i]
-		if flux.SameImage(r.Spec.Image, image) && (found == nil || r.Namespace == namespace && found.Namespace != namespace) {
+		if image.SameRepository(r.Spec.Image, ref) && (found == nil || r.Namespace == namespace && found.Namespace != namespace) {
 			found = r
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -240,31 +241,31 @@ func distance(a, b string) int {
 }
 
 // present checks what only an image that exists can break: its signature, and where it was promoted from.
-func (a *asker) present(ctx context.Context, image, digest string, access reconcile.Access) []Finding {
+func (a *asker) present(ctx context.Context, ref, digest string, access reconcile.Access) []Finding {
 	var out []Finding
 	if a.o.Verify != nil {
-		if err := a.o.Verify(ctx, image, digest, access); err != nil {
+		if err := a.o.Verify(ctx, ref, digest, access); err != nil {
 			f := Finding{
-				Rule: RuleNotAnswered, Level: LevelUnknown, Image: image, Message: image + ": " + err.Error(),
+				Rule: RuleNotAnswered, Level: LevelUnknown, Image: ref, Message: ref + ": " + err.Error(),
 				Fix: "run again when the registry answers",
 			}
 			var unsigned *Unsigned
 			if errors.As(err, &unsigned) {
-				f.Rule, f.Level, f.Fix = RuleUnsigned, LevelError, "sign it: cosign sign --key KEY "+repositoryOf(image)+"@"+digest
+				f.Rule, f.Level, f.Fix = RuleUnsigned, LevelError, "sign it: cosign sign --key KEY "+image.Repository(ref)+"@"+digest
 			}
 			out = append(out, a.at(f)...)
 		}
 	}
 	seen := map[string]bool{}
-	for _, use := range a.uses[image] {
+	for _, use := range a.uses[ref] {
 		for _, name := range use.Environments {
 			e := a.o.Config.Environments[name]
 			if e.PromotedFrom == "" || seen[name] {
 				continue
 			}
 			seen[name] = true
-			f := a.promoted(ctx, image, digest, e, access)
-			for _, place := range a.uses[image] {
+			f := a.promoted(ctx, ref, digest, e, access)
+			for _, place := range a.uses[ref] {
 				if f != nil && slices.Contains(place.Environments, name) {
 					f.File, f.Line = place.File, place.Line
 					out = append(out, *f)
@@ -273,11 +274,6 @@ func (a *asker) present(ctx context.Context, image, digest string, access reconc
 		}
 	}
 	return out
-}
-
-func repositoryOf(image string) string {
-	repository, _, _ := manifest.Split(image)
-	return repository
 }
 
 // repository checks that what image automation watches can be listed.

@@ -13,6 +13,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature/dsse"
 	"github.com/sigstore/sigstore/pkg/signature/payload"
 
+	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/registry"
 )
@@ -46,8 +47,8 @@ func NewVerifier(from Signatures, keys [][]byte) (*Verifier, error) {
 }
 
 // Verify checks that one of the keys signed this digest. An *Unsigned says that none did.
-func (v *Verifier) Verify(ctx context.Context, image, digest string, access reconcile.Access) error {
-	found, err := v.from.Signatures(ctx, repositoryOf(image), digest, access)
+func (v *Verifier) Verify(ctx context.Context, ref, digest string, access reconcile.Access) error {
+	found, err := v.from.Signatures(ctx, image.Repository(ref), digest, access)
 	switch {
 	case err != nil:
 		return err
@@ -63,7 +64,7 @@ func (v *Verifier) Verify(ctx context.Context, image, digest string, access reco
 		other = other || ok
 	}
 	if other {
-		return &Unsigned{Reason: "what a given key signed beside " + short(digest) + " is no signature of this image"}
+		return &Unsigned{Reason: "what a given key signed beside " + short(digest) + " is no signature of this ref"}
 	}
 	return &Unsigned{
 		Reason: fmt.Sprintf("none of %s beside %s is of a given key", count(len(found), "signature"), short(digest)),

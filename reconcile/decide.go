@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 )
 
 // How long decide lets the line rest before the world is looked at again, where nothing wakes it.
@@ -281,7 +282,7 @@ func arrival(s *v1alpha1.RollbackStatus, r *Rollout, bad string) string {
 		for _, f := range s.Failures {
 			// A webhook may have rewritten the target's registry; that the bad image is gone is what counts.
 			if f.Workload.Kind == ws.Workload.Kind && f.Workload.Name == ws.Workload.Name &&
-				sameImage(ws.Images[f.Container], bad) {
+				image.SameTag(ws.Images[f.Container], bad) {
 				return still(fmt.Sprintf("%s still names %s for container %s", ws.Workload, bad, f.Container), r.Waits)
 			}
 		}
@@ -365,11 +366,11 @@ func elected(w *World) Step {
 }
 
 func failedBefore(e *Election, bad string) bool {
-	if sameImage(e.Image, bad) {
+	if image.SameTag(e.Image, bad) {
 		return true
 	}
 	for _, f := range e.Failed {
-		if sameImage(e.Image, f) {
+		if image.SameTag(e.Image, f) {
 			return true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 )
 
 // A drift is a failure of another kind: a container that runs, but not what Git says. It meets a failed pull of what
@@ -170,7 +171,7 @@ func (e *Engine) running(ctx context.Context, form *v1alpha1.Rollback, former []
 		return v1alpha1.Target{Proof: "the workloads run different images by hand (" + strings.Join(live, ", ") +
 			"): commit the one that is meant"}, true, nil
 	}
-	i := slices.IndexFunc(former, func(f Former) bool { return sameImage(f.Image, live[0]) })
+	i := slices.IndexFunc(former, func(f Former) bool { return image.SameTag(f.Image, live[0]) })
 	if i < 0 {
 		return v1alpha1.Target{
 			Proof: live[0] + " was never in Git at this place: commit it by hand, or restore what Git says",

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 )
 
 // gather reads the world of a key, live but for what the walk has just looked at, and never judges. It gives nil where
@@ -168,7 +169,7 @@ func (e *Engine) neighbours(ctx context.Context, w *World) error {
 	if err != nil {
 		return fmt.Errorf("list open Rollbacks: %w", err)
 	}
-	host := registryHost(w.Form.Spec.Image)
+	host := image.Host(w.Form.Spec.Image)
 	dark := map[string]bool{}
 	if unproved(&w.Form.Status) {
 		dark[w.Form.Spec.Image] = true
@@ -178,7 +179,7 @@ func (e *Engine) neighbours(ctx context.Context, w *World) error {
 		if o.UID == w.Form.UID {
 			continue
 		}
-		if registryHost(o.Spec.Image) == host && o.Status.Verdict == nil && unproved(&o.Status) {
+		if image.Host(o.Spec.Image) == host && o.Status.Verdict == nil && unproved(&o.Status) {
 			dark[o.Spec.Image] = true
 		}
 	}

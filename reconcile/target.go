@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 )
 
 // maxFormer is how many earlier values are tried as a target.
@@ -152,12 +153,12 @@ func (e *Engine) firstProved(
 }
 
 // failedOn says whether Backstop took an image back on this branch before.
-func failedOn(w *World, image string) bool {
-	if w.Branch == nil || image == "" {
+func failedOn(w *World, former string) bool {
+	if w.Branch == nil || former == "" {
 		return false
 	}
 	for _, t := range w.Branch.Trails {
-		if t.Kind == TrailRevert && slices.ContainsFunc(t.Images, func(i string) bool { return sameImage(i, image) }) {
+		if t.Kind == TrailRevert && slices.ContainsFunc(t.Images, func(i string) bool { return image.SameTag(i, former) }) {
 			return true
 		}
 	}

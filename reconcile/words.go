@@ -37,35 +37,8 @@ func eachSentence(all []string) []string {
 	return out
 }
 
-// sameImage compares references as far as both say something: a digest on one side only does not make them differ.
-func sameImage(a, b string) bool {
-	if a == b {
-		return true
-	}
-	ta, da, _ := strings.Cut(a, "@")
-	tb, db, _ := strings.Cut(b, "@")
-	if da != "" && db != "" {
-		return da == db && familiar(ta) == familiar(tb)
-	}
-	return familiar(ta) == familiar(tb)
-}
-
-// familiar strips what Docker's short names leave out.
-func familiar(ref string) string {
-	return strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(ref, "index.docker.io/"), "docker.io/"), "library/")
-}
-
 // clock prints a time of day for a sentence.
 func clock(t time.Time) string { return t.UTC().Format("15:04:05 MST") }
-
-// registryHost is the host of an image reference; docker.io where it names none.
-func registryHost(image string) string {
-	host, _, found := strings.Cut(image, "/")
-	if !found || (!strings.ContainsAny(host, ".:") && host != "localhost") {
-		return "docker.io"
-	}
-	return host
-}
 
 // joinWords puts sentences together, leaving out the empty ones.
 func joinWords(parts ...string) string {

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
@@ -144,7 +145,7 @@ func look(f Facts) *view {
 	v.image = Subject(f)
 	if v.policy == nil && f.Chain != nil {
 		i := slices.IndexFunc(f.Chain.Scans, func(r reflectorv1.ImageRepository) bool {
-			return r.Namespace == f.Namespace && flux.SameImage(r.Spec.Image, v.image)
+			return r.Namespace == f.Namespace && image.SameRepository(r.Spec.Image, v.image)
 		})
 		if i >= 0 {
 			v.scan = &f.Chain.Scans[i]
@@ -217,7 +218,7 @@ func (v *view) candidates() []*reflectorv1.ImagePolicy {
 	var out []*reflectorv1.ImagePolicy
 	for i := range v.Chain.Elections {
 		p := &v.Chain.Elections[i]
-		if r := v.scanOf(p); r != nil && flux.SameImage(r.Spec.Image, v.Live.Image) {
+		if r := v.scanOf(p); r != nil && image.SameRepository(r.Spec.Image, v.Live.Image) {
 			out = append(out, p)
 		}
 	}

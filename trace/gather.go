@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
@@ -61,7 +62,7 @@ func (g *Gatherer) Gather(ctx context.Context, q Question) ([]Facts, error) {
 	for _, c := range images {
 		switch {
 		case q.Container != "" && c.Container != q.Container:
-		case q.Image != "" && !flux.SameImage(c.Image, q.Image):
+		case q.Image != "" && !image.SameRepository(c.Image, q.Image):
 		default:
 			chosen = append(chosen, c)
 		}
@@ -234,18 +235,18 @@ func (s *shared) candidates(c drift.Image) []string {
 	out := []string{c.Image}
 	if s.origin != nil {
 		for _, p := range s.origin.Policies {
-			for _, image := range []string{p.Latest, p.Previous} {
-				if image != "" && flux.SameImage(image, c.Image) && !slices.Contains(out, image) {
-					out = append(out, image)
+			for _, other := range []string{p.Latest, p.Previous} {
+				if other != "" && image.SameRepository(other, c.Image) && !slices.Contains(out, other) {
+					out = append(out, other)
 				}
 			}
 		}
 	}
 	for i := range s.rollbacks {
 		r := &s.rollbacks[i]
-		for _, image := range []string{r.Spec.Image, targetOf(r)} {
-			if image != "" && flux.SameImage(image, c.Image) && !slices.Contains(out, image) {
-				out = append(out, image)
+		for _, other := range []string{r.Spec.Image, targetOf(r)} {
+			if other != "" && image.SameRepository(other, c.Image) && !slices.Contains(out, other) {
+				out = append(out, other)
 			}
 		}
 	}

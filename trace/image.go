@@ -10,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile/flux"
-	"github.com/backstop-dev/backstop/watcher/drift"
 )
 
 func (v *view) policyHop() Hop {
@@ -151,7 +151,7 @@ func (v *view) foreign(tag string) (*reflectorv1.ImagePolicy, string) {
 			continue
 		}
 		scan := v.scanOf(p)
-		if scan == nil || !flux.SameImage(scan.Spec.Image, v.scan.Spec.Image) {
+		if scan == nil || !image.SameRepository(scan.Spec.Image, v.scan.Spec.Image) {
 			continue
 		}
 		b, err := gate.NewBallot(p.Spec)
@@ -289,8 +289,8 @@ func (v *view) automationFix(reason, message string) string {
 }
 
 // sameImage says whether Git or the cluster names what a policy elected.
-func sameImage(image string, p *reflectorv1.ImagePolicy) bool {
-	return p.Status.LatestRef == nil || drift.Same(image, p.Status.LatestRef.String())
+func sameImage(said string, p *reflectorv1.ImagePolicy) bool {
+	return p.Status.LatestRef == nil || image.SameTag(said, p.Status.LatestRef.String())
 }
 
 // excluded gives the expression by which an ImageRepository leaves a tag out; empty where none does.

@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/watcher/classify"
-	"github.com/backstop-dev/backstop/watcher/drift"
 )
 
 func (v *view) workloadHop() Hop {
@@ -17,7 +17,7 @@ func (v *view) workloadHop() Hop {
 	ref := refOf(v.Workload.Kind, v.Namespace, v.Workload.Name)
 	h := Hop{Name: HopWorkload, At: ref.String()}
 	said := v.Git.Applied.Image
-	differs := said != "" && !drift.Same(l.Image, said)
+	differs := said != "" && !image.SameTag(l.Image, said)
 	switch {
 	case l.State.Gone:
 		h.Mark, h.Why, h.Fix = Stopped, "it does not exist any more", "see whether Git still has it"
@@ -41,7 +41,7 @@ func (v *view) workloadHop() Hop {
 			"'{\"spec\":{\"suspend\":false}}'", v.Namespace, v.Workload.Name)
 	case !l.State.Complete:
 		return v.rolling(h)
-	case v.Git.Tip.Image != "" && !drift.Same(l.Image, v.Git.Tip.Image):
+	case v.Git.Tip.Image != "" && !image.SameTag(l.Image, v.Git.Tip.Image):
 		h.Mark, h.Why = Waits, fmt.Sprintf("it runs %s, and Git says %s by now", tagOf(l.Image), tagOf(v.Git.Tip.Image))
 	default:
 		h.Mark, h.Says = Good, "runs "+tagOf(l.Image)+", rolled out"
@@ -142,7 +142,7 @@ func (v *view) podsHop() Hop {
 	ready, old := 0, []string{}
 	for i := range v.Pods.All {
 		p := &v.Pods.All[i]
-		switch current := drift.Same(p.Image, v.Live.Image); {
+		switch current := image.SameTag(p.Image, v.Live.Image); {
 		case !current:
 			old = append(old, tagOf(p.Image))
 		case p.Ready:
@@ -177,7 +177,7 @@ func (v *view) failingPods() (bad, left *Pod) {
 		p := &v.Pods.All[i]
 		switch {
 		case p.Unscheduled == "" && !failing(p.Reason):
-		case drift.Same(p.Image, v.Live.Image):
+		case image.SameTag(p.Image, v.Live.Image):
 			bad = cmp.Or(bad, p)
 		case p.Job != "" || slices.Contains(v.Live.State.Stuck, p.Name):
 			left = cmp.Or(left, p)
@@ -202,7 +202,7 @@ func (v *view) leftPod(h Hop, p *Pod, count string) Hop {
 func (v *view) lastRun() Pod {
 	var last Pod
 	for _, p := range v.Pods.All {
-		if p.Job != "" && drift.Same(p.Image, v.Live.Image) && !p.Made.Before(last.Made) {
+		if p.Job != "" && image.SameTag(p.Image, v.Live.Image) && !p.Made.Before(last.Made) {
 			last = p
 		}
 	}

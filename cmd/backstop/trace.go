@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/reconcile/flux"
+	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/trace"
 )
 
@@ -139,18 +139,18 @@ func (o *traceOptions) meant(ctx context.Context, cl client.Client, ns, arg stri
 }
 
 // running asks for an image at every workload of the namespace that runs its repository.
-func (o *traceOptions) running(ctx context.Context, cl client.Client, ns, image string) ([]trace.Question, error) {
-	found, err := runsLike(ctx, cl, ns, func(have string) bool { return flux.SameImage(have, image) })
+func (o *traceOptions) running(ctx context.Context, cl client.Client, ns, ref string) ([]trace.Question, error) {
+	found, err := runsLike(ctx, cl, ns, func(have string) bool { return image.SameRepository(have, ref) })
 	if err != nil {
 		return nil, err
 	}
 	if len(found) == 0 {
 		return nil, fmt.Errorf("no workload in namespace %s is called %[2]s or runs an image of that repository: "+
-			"give another namespace (-n), or the workload as KIND/NAME", ns, image)
+			"give another namespace (-n), or the workload as KIND/NAME", ns, ref)
 	}
 	var out []trace.Question
 	for _, w := range found {
-		out = append(out, trace.Question{Namespace: ns, Workload: w, Container: o.container, Image: image})
+		out = append(out, trace.Question{Namespace: ns, Workload: w, Container: o.container, Image: ref})
 	}
 	return out, nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/slack-go/slack/slackutilsx"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 )
 
 // fields are the facts in two columns.
@@ -52,15 +53,15 @@ func imageField(r *v1alpha1.Rollback) string {
 		if stateOf(r) == ended {
 			said = "%s\nGit said %s\ncluster ran %s"
 		}
-		return fmt.Sprintf(said, code(repositoryOf(r.Spec.Image), 200), or(from, "nothing"), or(to, "another image"))
+		return fmt.Sprintf(said, code(image.Repository(r.Spec.Image), 200), or(from, "nothing"), or(to, "another image"))
 	}
 	if to == "" {
-		return code(repositoryOf(r.Spec.Image), 200) + "\n" + from
+		return code(image.Repository(r.Spec.Image), 200) + "\n" + from
 	}
-	if a, b := repositoryOf(r.Spec.Image), repositoryOf(targetOf(r)); a != b {
+	if a, b := image.Repository(r.Spec.Image), image.Repository(targetOf(r)); a != b {
 		return code(r.Spec.Image, 300) + "\n→ " + code(targetOf(r), 300)
 	}
-	return code(repositoryOf(r.Spec.Image), 200) + "\n" + from + " → " + to
+	return code(image.Repository(r.Spec.Image), 200) + "\n" + from + " → " + to
 }
 
 func podsLabel(r *v1alpha1.Rollback) string {

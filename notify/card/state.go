@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 )
 
 // state is where a Rollback stands, as people see it.
@@ -134,7 +135,7 @@ func withDigest(tag, image string) string {
 func appOf(r *v1alpha1.Rollback) string {
 	all := workloads(&r.Status)
 	if len(all) == 0 {
-		name := repositoryOf(r.Spec.Image)
+		name := image.Repository(r.Spec.Image)
 		return plain(name[strings.LastIndex(name, "/")+1:], 50)
 	}
 	app := plain(all[0].Name, 50)

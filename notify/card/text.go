@@ -143,15 +143,6 @@ func tagOf(image string) string {
 	return image
 }
 
-// repositoryOf is an image without its tag and digest.
-func repositoryOf(image string) string {
-	name, _, _ := strings.Cut(image, "@")
-	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
-		return name[:i]
-	}
-	return name
-}
-
 // short is the part of a hash that people use.
 func short(hash string) string {
 	if len(hash) > 12 {

@@ -266,13 +266,6 @@ func (f *Flux) Standing(ctx context.Context, namespace string, w v1alpha1.Worklo
 	return st, err
 }
 
-// SameImage says whether two references are of one repository, so that alpine and docker.io/library/alpine:3 are.
-func SameImage(a, b string) bool {
-	x, okX := canonical(a)
-	y, okY := canonical(b)
-	return okX && okY && x == y
-}
-
 // Resume is the command that ends the suspension of a Flux object.
 func Resume(ref v1alpha1.ObjectRef) string { return resume(ref) }
 

@@ -5,9 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
-
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 )
 
 // Facts are what is known of one suspect.
@@ -38,11 +37,11 @@ func Judge(f Facts) Finding {
 	step := f.History.step(c)
 	out := Finding{Git: f.Git}
 	switch {
-	case f.Git != "" && Same(c.Image, f.Git):
+	case f.Git != "" && image.SameTag(c.Image, f.Git):
 		return Finding{Not: "it runs what Git says", Git: f.Git}
 	case f.Git != "" && f.rewritten():
 		return Finding{Not: "it runs what Git says, from another registry that a webhook put in", Git: f.Git}
-	case f.Git == "" && step.image != "" && Same(c.Image, step.image):
+	case f.Git == "" && step.image != "" && image.SameTag(c.Image, step.image):
 		return Finding{Not: "it runs what it ran before", Git: step.image}
 	case f.Git == "":
 		// The image that was left is the one that Flux had applied.
@@ -89,54 +88,33 @@ func (f Facts) told(s step) (read, unread []string) {
 	return clip(read), clip(sorted(unread))
 }
 
-// Same says whether two references name one image as far as both say something: a digest on one side only does not
-// make them differ, and neither does what Docker's short names leave out.
-func Same(a, b string) bool {
-	x, y := cut(a), cut(b)
-	if x.digest != "" && y.digest != "" {
-		return x.digest == y.digest && x.repository() == y.repository()
-	}
-	return x == y || x.repository() == y.repository() && x.tag == y.tag && x.tag != ""
-}
-
 // rewritten says whether the live image is Git's from another registry, as a mutating webhook makes it: the same
 // repository behind it, and the same digest. Where only tags are known, an earlier revision must have come from there
 // too: one that a person names for the first time is no mirror.
 func (f Facts) rewritten() bool {
-	live, git := cut(f.Container.Image), cut(f.Git)
-	if live.host == git.host || live.path != git.path && !strings.HasSuffix(live.path, "/"+git.path) {
+	live, git := parts(f.Container.Image), parts(f.Git)
+	if live.Host == git.Host || live.Path != git.Path && !strings.HasSuffix(live.Path, "/"+git.Path) {
 		return false
 	}
-	if live.digest != "" && git.digest != "" {
-		return live.digest == git.digest
+	if live.Digest != "" && git.Digest != "" {
+		return live.Digest == git.Digest
 	}
-	if live.tag != git.tag || live.tag == "" {
+	if live.Tag != git.Tag || live.Tag == "" {
 		return false
 	}
 	for _, r := range f.History.Revisions {
-		if image := r.Images[f.Container.Name]; image != f.Container.Image && cut(image).host == live.host {
+		if was := r.Images[f.Container.Name]; was != f.Container.Image && parts(was).Host == live.Host {
 			return true
 		}
 	}
 	return false
 }
 
-// reference is an image's reference in parts.
-type reference struct{ host, path, tag, digest string }
-
-func (r reference) repository() string { return r.host + "/" + r.path }
-
-// cut reads a reference. One that no registry would take is a path alone.
-func cut(image string) reference {
-	tagged, digest, _ := strings.Cut(image, "@")
-	tag, err := name.NewTag(tagged)
+// parts reads a reference. One that no registry would take is a path alone.
+func parts(s string) image.Reference {
+	r, err := image.Parse(s)
 	if err != nil {
-		return reference{path: image}
-	}
-	r := reference{host: tag.RegistryStr(), path: tag.RepositoryStr(), tag: tag.TagStr(), digest: digest}
-	if digest != "" && !strings.Contains(tagged[strings.LastIndexByte(tagged, '/')+1:], ":") {
-		// A digest alone names no tag; the library would fill in latest.
-		r.tag = ""
+		return image.Reference{Path: s}
 	}
 	return r
 }
