@@ -124,6 +124,9 @@ type Query struct {
 	Policies []ImagePolicy
 	// Applied is the commit that the pods run, where known: it is searched where the tip says the image no more.
 	Applied string
+	// ByPerson says that a person asks, who has a clone and no cluster: Flux's own files lead on from the root, and an
+	// image is found without its digest.
+	ByPerson bool
 }
 
 // Former is what the nodes held before, at one commit.

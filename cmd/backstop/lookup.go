@@ -123,7 +123,7 @@ func (l *lookup) offline(ctx context.Context, arg string, wl v1alpha1.Workload, 
 		root.Path = ""
 	}
 	root.By = v1alpha1.ObjectRef{Kind: "folder", Name: cmp.Or(root.Path, ".")}
-	query := reconcile.Query{Namespace: l.namespace, Root: root, Container: l.container}
+	query := reconcile.Query{Namespace: l.namespace, Root: root, Container: l.container, ByPerson: true}
 	out := &local{Local: git, dir: l.repo, query: query}
 	if !isWorkload {
 		return out, arg, nil

@@ -8,26 +8,31 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// origin is what the walk found out about one group of nodes that make a reference together.
+// composed is the nodes that make one reference: the group that says it, and then, each by itself, the nodes that its
+// variables and the like come from.
+type composed [][]manifest.Node
+
+// origin is what the walk found out about one reference.
 type origin struct {
-	// nodes of the group at the tip.
+	// nodes of the reference at the tip.
 	nodes []manifest.Node
-	// in is the oldest commit from which on the branch holds the group's values without a break.
+	// in is the oldest commit from which on the branch holds the reference without a break.
 	in *commit
 	// ago is how many commits that is from the tip.
 	ago int
-	// at is the group as that commit wrote it: it may have been moved since.
-	at []manifest.Node
-	// was is the group before that: by node, nil for one that was not there.
+	// at is the reference as that commit wrote it: it may have been moved since.
+	at composed
+	// was is what was there before that: by node, nil for one that was not there.
 	was []*manifest.Node
 }
 
-// tracing is a group while its origin is searched.
+// tracing is a reference while its origin is searched.
 type tracing struct {
 	origin
-	*pursued
+	parts []*pursued
+	tip   composed
 	// own is what was found at one of Backstop's own commits, while the walk goes on behind it for the time when the
-	// group last held the values: there somebody brought them in.
+	// branch last held the reference: there somebody brought it in.
 	own  *origin
 	done bool
 }
@@ -40,23 +45,27 @@ const (
 	behindOwn = 2000
 )
 
-// trace walks the first parents from a commit until each group's values became what they are.
+// trace walks the first parents from a commit until each reference became what it is.
 //
 //	tip ──► … ──► c ──► p ──► …
 //	 bad          bad   not bad       c is the origin; p says what was there before
 //	              └ Backstop's own (a revert to this value): go on until somebody else's commit brought it
-func (h *history) trace(ctx context.Context, from *commit, all [][]manifest.Node) ([]origin, error) {
+func (h *history) trace(ctx context.Context, from *commit, all []composed) ([]origin, error) {
 	f, err := h.follow(ctx, from.hash, filesOf(all))
 	if err != nil {
 		return nil, err
 	}
 	var groups []*tracing
-	for _, nodes := range all {
-		p, err := newPursued(f, nodes)
-		if err != nil {
-			return nil, err
+	for _, tip := range all {
+		g := &tracing{origin: origin{nodes: slices.Concat(tip...), in: f.at, at: tip}, tip: tip}
+		for _, nodes := range tip {
+			p, err := newPursued(f, nodes)
+			if err != nil {
+				return nil, err
+			}
+			g.parts = append(g.parts, p)
 		}
-		groups = append(groups, &tracing{origin: origin{nodes: nodes, in: f.at, at: nodes}, pursued: p})
+		groups = append(groups, g)
 	}
 	first := -1
 	for steps := 1; goesOn(groups, first, steps); steps++ {
@@ -79,11 +88,13 @@ func (h *history) trace(ctx context.Context, from *commit, all [][]manifest.Node
 	return ends(groups), nil
 }
 
-// filesOf lists the files of groups, each once.
-func filesOf(groups [][]manifest.Node) []string {
+// filesOf lists the files of references, each once.
+func filesOf(all []composed) []string {
 	var out []string
-	for _, g := range groups {
-		add(&out, g[0].File)
+	for _, c := range all {
+		for _, nodes := range c {
+			add(&out, nodes[0].File)
+		}
 	}
 	return out
 }
@@ -135,29 +146,52 @@ func ends(groups []*tracing) []origin {
 	return out
 }
 
-// step looks at the group in the version that the follower went to.
+// step looks at the reference in the version that the follower went to.
 func (g *tracing) step(ctx context.Context, f *follower, newer *commit, ago int) error {
 	var quick func([]byte) bool
-	if g.own != nil {
+	if g.own != nil && len(g.parts) == 1 {
 		// Only a version that holds the values is of interest now.
 		quick = func(data []byte) bool { return !mayHold(g.nodes, data) }
 	}
-	what, err := g.older(ctx, f, newer, quick)
+	what, blind := seenSame, false
+	for _, p := range g.parts {
+		seen, err := p.older(ctx, f, newer, quick)
+		if err != nil {
+			return err
+		}
+		what, blind = max(what, seen), blind || p.blind
+	}
 	switch {
-	case err != nil:
-		return err
 	case what == seenSame:
-		if g.own == nil && !g.blind {
+		if g.own == nil && !blind {
 			g.in, g.ago = f.at, ago
 		}
-		return nil
-	case what == seenGroup && manifest.SameReference(g.group, g.nodes):
-		g.own, g.in, g.ago, g.at = nil, f.at, ago, g.group
-		return nil
-	case g.own == nil || what == seenNothing:
+	case !g.parts[0].gone && manifest.SameReference(manifest.Effective(g.now()), manifest.Effective(g.tip)):
+		g.own, g.in, g.ago, g.at = nil, f.at, ago, g.now()
+	case g.own == nil || g.parts[0].gone:
 		g.found(g.values())
 	}
 	return nil
+}
+
+// now is the reference in the version that the walk is at.
+func (g *tracing) now() composed {
+	var out composed
+	for i, p := range g.parts {
+		if !p.gone || i == 0 {
+			out = append(out, p.group)
+		}
+	}
+	return out
+}
+
+// values are the nodes of the version that the walk is at, by node of the tip.
+func (g *tracing) values() []*manifest.Node {
+	var out []*manifest.Node
+	for _, p := range g.parts {
+		out = append(out, p.values()...)
+	}
+	return out
 }
 
 // found ends the search, or goes on behind one of Backstop's own commits.

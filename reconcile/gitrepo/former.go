@@ -195,17 +195,24 @@ func (w *watching) join(p place) ([2]int, error) {
 	if err != nil {
 		return none, err
 	}
-	at := v.node(p.pointer)
-	if at == nil {
+	group := v.group([]manifest.Node{{Pointer: p.pointer, Part: p.part, Variable: variableOf(p)}})
+	if group == nil {
 		return none, nil
 	}
-	group := manifest.GroupOf(v.nodes, *at)
-	k := slices.IndexFunc(w.groups, func(g *pursued) bool { return g.tip[0].Group == at.Group })
+	k := slices.IndexFunc(w.groups, func(g *pursued) bool { return g.tip[0].Group == group[0].Group })
 	if k < 0 {
 		k = len(w.groups)
 		w.groups = append(w.groups, &pursued{tip: group, group: group, file: i})
 	}
 	return [2]int{k, slices.IndexFunc(group, func(n manifest.Node) bool { return n.Pointer == p.pointer })}, nil
+}
+
+// variableOf is the name of the variable at a place; empty for most.
+func variableOf(p place) string {
+	if p.part != manifest.PartVariable {
+		return ""
+	}
+	return manifest.NameAt(p.pointer)
 }
 
 // back goes to the first parent, and says whether a group's file is another one there. It gives a nil commit before the
@@ -268,6 +275,9 @@ func (w *watching) image(base string) string {
 			continue
 		}
 		made, ok := manifest.Reference(g.group, base)
+		if g.group[0].Variable != "" {
+			made, ok = manifest.Replaced(base, g.tip[0].Value, g.group[0].Value)
+		}
 		if !ok || image != "" && image != made {
 			return ""
 		}

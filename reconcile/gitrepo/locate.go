@@ -16,10 +16,10 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// located is where the tip says the image: the nodes that match, and the tree they are in.
+// located is where the tip says the image, and the commit that says it.
 type located struct {
 	commit *commit
-	nodes  []manifest.Node
+	images []composed
 }
 
 // locate finds the nodes at the tip that make the image run for the query's workload. It refuses with a sentence where
@@ -33,31 +33,19 @@ func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, erro
 	if err != nil {
 		return nil, err
 	}
-	var all []manifest.Node
-	var unread []string
-	for _, file := range slices.Concat(files.Paths, files.Values) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		nodes, why, err := h.mention(c.tree, file, func(data []byte) bool { return manifest.MayHold(data, q.Image) })
-		if err != nil {
-			return nil, err
-		}
-		if why != "" {
-			unread = append(unread, file+" "+why)
-		}
-		all = append(all, nodes...)
+	l := &locating{history: h, ctx: ctx, commit: c, query: q, files: files}
+	found, err := l.find()
+	if err != nil {
+		return nil, err
 	}
-	at := manifest.Target{Namespace: q.Namespace, Kind: q.Workload.Kind, Name: q.Workload.Name, Container: q.Container}
-	found := manifest.Match(all, q.Image, at)
 	if len(found) == 0 {
-		return nil, h.nowhere(q, len(files.Paths), unread, files.Problems)
+		return nil, h.nowhere(ctx, l)
 	}
-	if len(found) > maxNodes {
+	if n := len(slices.Concat(found...)); n > maxNodes {
 		return nil, reconcile.Refuse("%s is said in %d places below %q: too many to take back at once", oneLine(q.Image, 200),
-			len(found), q.Root.Path)
+			n, q.Root.Path)
 	}
-	return &located{commit: c, nodes: found}, nil
+	return &located{commit: c, images: found}, nil
 }
 
 // closure lists the files that a root renders at a commit.
@@ -109,23 +97,6 @@ func (h *history) mention(tree plumbing.Hash, file string, speaks func([]byte) b
 		return nil, "speaks of it, but: " + oneLine(why.Error(), 200), err
 	}
 	return p.nodes, "", nil
-}
-
-// nowhere says why no node was found, and what to do.
-func (h *history) nowhere(q reconcile.Query, files int, unread []string, problems []manifest.Problem) error {
-	image := oneLine(q.Image, 300)
-	where := fmt.Sprintf("none of the %d files that %s renders from %q at %s", files, q.Root.By, q.Root.Path,
-		short(h.tip.String()))
-	if len(unread) > 0 {
-		return reconcile.Refuse("%s that can be read says %s: %s. Edit it by hand", where, image,
-			strings.Join(unread[:min(3, len(unread))], "; "))
-	}
-	hint := "what sets it is outside of them: a change by hand, the Kustomization's spec.images or postBuild, a chart's " +
-		"defaults, a webhook or an operator. Take it back there"
-	if len(problems) > 0 {
-		hint = fmt.Sprintf("%s: %s. Take it back there", problems[0].File, oneLine(problems[0].Reason, 200))
-	}
-	return reconcile.Refuse("%s says %s; %s", where, image, hint)
 }
 
 // sharedBy lists the roots besides the query's own whose files are among the given ones.

@@ -15,7 +15,7 @@ const maxMerges = 8
 // mergedBy finds the commit behind a merge that brought the values in: on the deployed branch they came with the merge,
 // and somebody wrote them before. It gives nil where the suspect is no merge, or wrote them itself.
 func (h *history) mergedBy(ctx context.Context, suspect *commit, origins []origin) (*v1alpha1.MergedCommit, error) {
-	at, groups := suspect, [][]manifest.Node{}
+	at, groups := suspect, []composed{}
 	for _, o := range origins {
 		if o.in.hash == suspect.hash {
 			groups = append(groups, o.at)
@@ -40,8 +40,8 @@ func (h *history) mergedBy(ctx context.Context, suspect *commit, origins []origi
 }
 
 // behind goes one merge down: to the newest commit that brought one of the groups to the branch that was merged.
-func (h *history) behind(ctx context.Context, merge *commit, groups [][]manifest.Node,
-) (*commit, [][]manifest.Node, error) {
+func (h *history) behind(ctx context.Context, merge *commit, groups []composed,
+) (*commit, []composed, error) {
 	for _, parent := range merge.parents[min(1, len(merge.parents)):] {
 		c, err := h.at(ctx, parent)
 		if err != nil {
@@ -59,7 +59,7 @@ func (h *history) behind(ctx context.Context, merge *commit, groups [][]manifest
 			return nil, nil, err
 		}
 		newest := suspectOf(origins)
-		var out [][]manifest.Node
+		var out []composed
 		for _, o := range origins {
 			if o.in.hash == newest.hash {
 				out = append(out, o.at)
@@ -70,22 +70,28 @@ func (h *history) behind(ctx context.Context, merge *commit, groups [][]manifest
 	return nil, nil, nil
 }
 
-// standingIn lists the groups that a commit has at the same place with the same values.
-func (h *history) standingIn(c *commit, groups [][]manifest.Node) ([][]manifest.Node, error) {
-	var out [][]manifest.Node
-	for _, g := range groups {
-		e, err := h.entryAt(c.tree, g[0].File)
-		if err != nil {
-			return nil, err
+// standingIn lists the references that a commit has at the same places with the same values.
+func (h *history) standingIn(c *commit, all []composed) ([]composed, error) {
+	var out []composed
+	for _, g := range all {
+		var there composed
+		for _, nodes := range g {
+			e, err := h.entryAt(c.tree, nodes[0].File)
+			if err != nil {
+				return nil, err
+			}
+			if !e.regular() {
+				continue
+			}
+			v, err := h.parsed(nodes[0].File, e.hash)
+			if err != nil {
+				return nil, err
+			}
+			if is := v.group(nodes); is != nil {
+				there = append(there, is)
+			}
 		}
-		if !e.regular() {
-			continue
-		}
-		v, err := h.parsed(g[0].File, e.hash)
-		if err != nil {
-			return nil, err
-		}
-		if there := v.group(g); manifest.SameReference(there, g) {
+		if len(there) == len(g) && manifest.SameReference(manifest.Effective(there), manifest.Effective(g)) {
 			out = append(out, there)
 		}
 	}

@@ -168,7 +168,7 @@ func (s *search) look(c change) error {
 			return err
 		}
 	}
-	for _, group := range manifest.Groups(was.nodes) {
+	for _, group := range was.like(s.group) {
 		there := is.group(group)
 		likeness := manifest.Likeness(group, s.group)
 		switch {
@@ -220,7 +220,7 @@ func (s *search) belongsToAnother() (bool, error) {
 			return false, err
 		}
 	}
-	for _, other := range manifest.Groups(is.nodes) {
+	for _, other := range is.like(s.group) {
 		if other[0].Group == s.group[0].Group || !manifest.Kin(other, s.kin.group) || was.group(other) != nil {
 			continue
 		}

@@ -21,6 +21,8 @@ type remembered struct {
 	escaping map[plumbing.Hash]bool
 	// held are the files of a tree that speak of holds.
 	held map[plumbing.Hash][]string
+	// scalars are all scalars of files.
+	scalars map[fileVersion][]manifest.Node
 	// moves are the files that differ between two trees, where something was moved.
 	moves map[[2]plumbing.Hash][]change
 }
@@ -29,7 +31,7 @@ func newRemembered() *remembered {
 	return &remembered{
 		files: map[fileVersion]parsedFile{}, described: map[plumbing.Hash]description{},
 		escaping: map[plumbing.Hash]bool{}, held: map[plumbing.Hash][]string{},
-		moves: map[[2]plumbing.Hash][]change{},
+		moves: map[[2]plumbing.Hash][]change{}, scalars: map[fileVersion][]manifest.Node{},
 	}
 }
 
@@ -40,6 +42,8 @@ const (
 	maxDescribed, maxImages = 16, 2048
 	// maxMoves bounds the pairs of trees whose difference is remembered.
 	maxMoves = 8
+	// maxScalars bounds the files whose scalars are remembered.
+	maxScalars = 32
 )
 
 // fileVersion is one version of a file. The name is part of it, since manifest names nodes by it.
@@ -52,6 +56,8 @@ type fileVersion struct {
 type parsedFile struct {
 	nodes []manifest.Node
 	err   error
+	// scalars gives all of its scalars, for what is no image by its place; nil for no file.
+	scalars func() []manifest.Node
 }
 
 // description is what a commit did: whether it changed nothing but images, and the nodes of images that it wrote.
@@ -77,6 +83,7 @@ func (h *history) parsed(file string, blob plumbing.Hash) (parsedFile, error) {
 	p := parsedFile{err: err}
 	if err == nil {
 		p.nodes, p.err = manifest.Nodes(file, data)
+		p.scalars = func() []manifest.Node { return h.scalarsOf(version) }
 	}
 	if len(h.files) >= maxParsed || h.nodes+len(p.nodes) > maxParsed {
 		clear(h.files)
@@ -85,6 +92,26 @@ func (h *history) parsed(file string, blob plumbing.Hash) (parsedFile, error) {
 	h.files[version] = p
 	h.nodes += len(p.nodes)
 	return p, nil
+}
+
+// scalarsOf reads all scalars of a version of a file. Few are asked for, again and again.
+func (h *history) scalarsOf(version fileVersion) []manifest.Node {
+	if known, ok := h.scalars[version]; ok {
+		return known
+	}
+	data, err := h.objects.blob(version.blob, manifest.MaxFileSize)
+	if err != nil {
+		return nil
+	}
+	all, err := manifest.Scalars(version.path, data)
+	if err != nil {
+		return nil
+	}
+	if len(h.scalars) >= maxScalars {
+		clear(h.scalars)
+	}
+	h.scalars[version] = all
+	return all
 }
 
 // node finds a node by its pointer.

@@ -55,7 +55,7 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 	if err != nil {
 		return v1alpha1.Suspect{}, err
 	}
-	origins, err := h.trace(ctx, at.commit, manifest.Groups(at.nodes))
+	origins, err := h.trace(ctx, at.commit, at.images)
 	if err != nil {
 		return v1alpha1.Suspect{}, err
 	}
@@ -114,7 +114,10 @@ func nodesOf(origins []origin, suspect *commit) []v1alpha1.Node {
 				node.Former = was.Value
 			}
 			node.Origin = originOf(o, i, suspect)
-			out = append(out, node)
+			// What two references share, such as a variable, goes back once.
+			if !slices.ContainsFunc(out, func(m v1alpha1.Node) bool { return m.File == n.File && m.Pointer == n.Pointer }) {
+				out = append(out, node)
+			}
 		}
 	}
 	return out
@@ -122,9 +125,13 @@ func nodesOf(origins []origin, suspect *commit) []v1alpha1.Node {
 
 // originOf says what commit brought a node and where that wrote it; nil where it is the suspect and the node's own place.
 func originOf(o origin, node int, suspect *commit) *v1alpha1.NodeOrigin {
-	n, at := o.nodes[node], o.at[0]
-	for _, a := range o.at {
-		if a.Part == n.Part {
+	n := o.nodes[node]
+	at := n
+	if isImage(n) {
+		at = o.at[0][0]
+	}
+	for _, a := range slices.Concat(o.at...) {
+		if a.Part == n.Part && a.Variable == n.Variable {
 			at = a
 			break
 		}

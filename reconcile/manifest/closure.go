@@ -16,9 +16,26 @@ import (
 // submodules by their mode, through fs.ReadLinkFS or Stat: fs.ModeSymlink and fs.ModeIrregular. What a .sourceignore
 // leaves out is listed all the same. An error means that there is no such folder; it wraps fs.ErrNotExist where
 // nothing has that name.
-func Closure(fsys fs.FS, root string) (Files, error) {
-	c := &closure{fsys: fsys, paths: map[string]bool{}, values: map[string]bool{}, problems: map[Problem]bool{},
-		visited: map[string]bool{}, modes: map[string]fs.FileMode{}}
+func Closure(fsys fs.FS, root string) (Files, error) { return NewGraph(fsys).Closure(root) }
+
+// Graph is how the kustomizations of a tree refer to each other, for the closures of many roots: each file is read once.
+// It is for one goroutine.
+type Graph struct {
+	fsys  fs.FS
+	modes map[string]fs.FileMode
+	// files are kustomization files that were read, by path; nil in one that cannot be.
+	files map[string]*parsed
+}
+
+// NewGraph begins to read a tree, as Closure takes it.
+func NewGraph(fsys fs.FS) *Graph {
+	return &Graph{fsys: fsys, modes: map[string]fs.FileMode{}, files: map[string]*parsed{}}
+}
+
+// Closure is the function of that name for a tree of which other roots were asked before.
+func (g *Graph) Closure(root string) (Files, error) {
+	c := &closure{Graph: g, paths: map[string]bool{}, values: map[string]bool{}, problems: map[Problem]bool{},
+		visited: map[string]bool{}}
 	dir := path.Clean(strings.TrimLeft(strings.ReplaceAll(root, `\`, "/"), "/"))
 	if !fs.ValidPath(dir) {
 		return Files{}, fmt.Errorf("list the files of path %q: it leads out of the repository", shorten(root))
@@ -50,11 +67,10 @@ func Closure(fsys fs.FS, root string) (Files, error) {
 
 // closure collects what a folder reaches. Everything is visited once, so cycles end.
 type closure struct {
-	fsys          fs.FS
+	*Graph
 	paths, values map[string]bool
 	problems      map[Problem]bool
 	visited       map[string]bool
-	modes         map[string]fs.FileMode
 	// unread are kustomization files to follow yet.
 	unread []string
 }

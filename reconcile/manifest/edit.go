@@ -19,7 +19,7 @@ func Edit(data []byte, edits []Change) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	places, err := p.places("")
+	places, edits, err := p.placesFor(edits)
 	if err != nil {
 		return nil, err
 	}
@@ -153,6 +153,12 @@ func (p *parsed) spliceFor(e edit) (splice, error) {
 	if n.Style&yaml.TaggedStyle != 0 && n.Tag != "!!str" {
 		return splice{}, fmt.Errorf("%w: the value at line %d is tagged %s", ErrRefused, n.Line, n.Tag)
 	}
+	if n.Style&yaml.LiteralStyle != 0 {
+		return p.inBlock(n, e.value)
+	}
+	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 && strings.ContainsAny(n.Value, "\n\t") {
+		return p.liftQuoted(splice{end: len(n.Value), text: e.value}, n)
+	}
 	start, end, err := p.span(n)
 	if err != nil {
 		return splice{}, err
@@ -160,6 +166,10 @@ func (p *parsed) spliceFor(e edit) (splice, error) {
 	text, err := encode(e.value, n.Style)
 	if err != nil {
 		return splice{}, err
+	}
+	if n.Style == 0 && n.Tag == "!!str" && !staysText(n.Value) && isPlain(e.value) {
+		// A text around an image needs quotes no more than it did before; reading the file again proves it.
+		text = e.value
 	}
 	if start == end {
 		for start > 0 && (p.data[start-1] == ' ' || p.data[start-1] == '\t') {
@@ -174,8 +184,11 @@ func (p *parsed) spliceFor(e edit) (splice, error) {
 	return splice{start: start, end: end, text: text}, nil
 }
 
-// lift turns a splice in the text of a literal block (|) into one of the file.
+// lift turns a splice in the text of a literal block (|), or in quotes, into one of the file.
 func (p *parsed) lift(s splice, block *yaml.Node, text []byte) (splice, error) {
+	if block.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
+		return p.liftQuoted(s, block)
+	}
 	if block.Style&yaml.LiteralStyle == 0 {
 		return splice{}, fmt.Errorf("%w: the YAML at line %d is not in a literal block (|)", ErrRefused, block.Line)
 	}

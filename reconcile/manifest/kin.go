@@ -11,6 +11,9 @@ func SameReference(a, b []Node) bool {
 	if len(a) == 0 || len(b) == 0 {
 		return false
 	}
+	if a[0].Variable != "" || b[0].Variable != "" {
+		return a[0].Variable == b[0].Variable && a[0].Value == b[0].Value
+	}
 	one, oneFull := Reference(a, "")
 	other, otherFull := Reference(b, "")
 	switch {
@@ -20,11 +23,69 @@ func SameReference(a, b []Node) bool {
 		return false
 	}
 	p, q := partsOf(a), partsOf(b)
-	return p.tag == q.tag && p.digest == q.digest && p.repository == q.repository && p.registry == q.registry
+	return p.tag == q.tag && p.digest == q.digest && p.repository == q.repository && p.registry == q.registry &&
+		p.pattern == q.pattern
+}
+
+// Effective is the nodes that make a reference as they count: with the variables replaced, and with what stands elsewhere
+// put in. The first part is the reference, the others say what it is made of.
+func Effective(parts [][]Node) []Node {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	var vars, out []Node
+	for _, part := range parts[1:] {
+		for _, n := range part {
+			if n.Variable != "" {
+				vars = append(vars, n)
+			}
+		}
+	}
+	for _, n := range parts[0] {
+		n.Value = Expand(n.Value, vars)
+		out = append(out, n)
+	}
+	for _, part := range parts[1:] {
+		for _, n := range part {
+			switch {
+			case n.Variable != "":
+			case n.Part == PartRegistry:
+				out = append(out, n)
+			default:
+				out = override(out, n)
+			}
+		}
+	}
+	return out
+}
+
+// override puts what another node says into a reference.
+func override(nodes []Node, by Node) []Node {
+	for i, n := range nodes {
+		repository, tag, digest := Split(n.Value)
+		switch {
+		case n.Part == by.Part:
+			nodes[i].Value = by.Value
+			return nodes
+		case n.Part != PartImage:
+			continue
+		case by.Part == PartTag:
+			nodes[i].Value = join(repository, by.Value, digest)
+		case by.Part == PartDigest:
+			nodes[i].Value = join(repository, tag, by.Value)
+		case by.Part == PartName || by.Part == PartRepository:
+			nodes[i].Value = join(by.Value, tag, digest)
+		}
+		return nodes
+	}
+	return append(nodes, by)
 }
 
 // Kin says whether two groups may be one image at two times: their repositories are the same.
 func Kin(a, b []Node) bool {
+	if a[0].Variable != "" || b[0].Variable != "" {
+		return a[0].Variable == b[0].Variable
+	}
 	one, _, _ := Split(nameOf(a))
 	other, _, _ := Split(nameOf(b))
 	return one != "" && other != "" && normalRepository(one) == normalRepository(other)

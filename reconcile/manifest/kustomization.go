@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"strings"
@@ -42,28 +43,37 @@ func notThere(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // read follows the references in a kustomization file.
 func (c *closure) read(file string) {
-	info, err := fs.Stat(c.fsys, file)
-	if err != nil {
-		c.problem(file, "cannot be read: %v", err)
-		return
-	}
-	if info.Size() > MaxFileSize {
-		c.problem(file, "is larger than %d bytes", MaxFileSize)
-		return
-	}
-	data, err := fs.ReadFile(c.fsys, file)
-	if err != nil {
-		c.problem(file, "cannot be read: %v", err)
-		return
-	}
-	p, err := parse(data)
-	if err != nil {
-		c.problem(file, "cannot be read: %v", err)
-		return
+	p, known := c.files[file]
+	if !known {
+		var why string
+		if p, why = c.open(file); why != "" {
+			c.problem(file, "%s", why)
+			return
+		}
+		c.files[file] = p
 	}
 	for _, doc := range p.docs {
 		c.follow(file, doc.root)
 	}
+}
+
+// open reads a kustomization file; why says what keeps it from being read.
+func (g *Graph) open(file string) (p *parsed, why string) {
+	info, err := fs.Stat(g.fsys, file)
+	if err != nil {
+		return nil, fmt.Sprintf("cannot be read: %v", err)
+	}
+	if info.Size() > MaxFileSize {
+		return nil, fmt.Sprintf("is larger than %d bytes", MaxFileSize)
+	}
+	data, err := fs.ReadFile(g.fsys, file)
+	if err == nil {
+		p, err = parse(data)
+	}
+	if err != nil {
+		return nil, fmt.Sprintf("cannot be read: %v", err)
+	}
+	return p, ""
 }
 
 // follow takes every reference of a kustomization. Files that kustomize reads for other ends (CRDs, configurations,

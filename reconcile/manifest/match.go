@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -37,6 +38,36 @@ type group struct {
 // tag that stands alone, without a repository, counts only if it is the only one, or if the path to it or its policy
 // tells which is meant. Nodes that share an anchor with one that is picked come with it.
 func Match(nodes []Node, image string, at Target) []Node {
+	found := match(nodes, image, at)
+	if len(found) == 0 && at.Loose {
+		for _, other := range loose(nodes, image) {
+			found = append(found, match(nodes, other, at)...)
+		}
+	}
+	return found
+}
+
+// loose lists the images of the nodes that are the image with another say about the digest.
+func loose(nodes []Node, image string) []string {
+	repository, tag, digest := Split(image)
+	var out []string
+	for _, g := range grouped(nodes) {
+		own, ok := Reference(g.nodes, "")
+		r, t, d := Split(own)
+		if !ok || normalRepository(r) != normalRepository(repository) || slices.Contains(out, own) {
+			continue
+		}
+		if tag != "" && t != "" && tag != t {
+			continue
+		}
+		if digest != "" && d != "" && digest == d || tag != "" && tag == t && (digest == "" || d == "") {
+			out = append(out, own)
+		}
+	}
+	return out
+}
+
+func match(nodes []Node, image string, at Target) []Node {
 	groups := grouped(nodes)
 	best := gradeNone
 	var found []*group
@@ -90,9 +121,20 @@ func gradeOf(nodes []Node, image string) grade {
 		}
 	}
 	full, ok := Reference(nodes, image)
-	_, fullTag, fullDigest := Split(full)
+	fullName, fullTag, fullDigest := Split(full)
 	if !ok || fullTag != tag || fullDigest != digest {
 		return gradeNone
+	}
+	switch {
+	case p.pattern != "" && !matchesName(p.pattern, repository):
+		return gradeNone
+	case p.pattern != "":
+		return gradePart
+	case p.repository == "" && p.registry != "" && p.tag+p.digest != "":
+		if normalRepository(fullName) != normalRepository(repository) {
+			return gradeNone
+		}
+		return gradePart
 	}
 	named := p.repository != ""
 	versioned := p.tag != "" || p.digest != ""
@@ -156,7 +198,7 @@ func within(name, target string) bool { return strings.Contains("-"+target+"-", 
 
 // matchesName says whether the name of a kustomize patch's target, which is a pattern, fits.
 func matchesName(pattern, name string) bool {
-	if !strings.ContainsAny(pattern, `*+?|[](){}^$\`) {
+	if !isPattern(pattern) {
 		return false
 	}
 	re, err := regexp.Compile("^(?:" + pattern + ")$")
@@ -220,10 +262,11 @@ func passes(n Node, word string) bool {
 // withAnchors gives the nodes of the groups in the order of nodes, with those that share an anchor with one of them.
 func withAnchors(nodes []Node, found []*group) []Node {
 	type key struct{ file, at string }
-	picked, anchors := map[key]bool{}, map[key]bool{}
+	picked, anchors := map[[3]string]bool{}, map[key]bool{}
 	for _, g := range found {
 		for _, n := range g.nodes {
-			picked[key{n.File, n.Pointer}] = true
+			// One node is in several groups where variables make several images of it.
+			picked[[3]string{n.File, n.Pointer, n.Group}] = true
 			if n.Anchor != "" {
 				anchors[key{n.File, n.Anchor}] = true
 			}
@@ -231,7 +274,7 @@ func withAnchors(nodes []Node, found []*group) []Node {
 	}
 	var list []Node
 	for _, n := range nodes {
-		if picked[key{n.File, n.Pointer}] || n.Anchor != "" && anchors[key{n.File, n.Anchor}] {
+		if picked[[3]string{n.File, n.Pointer, n.Group}] || n.Anchor != "" && anchors[key{n.File, n.Anchor}] {
 			list = append(list, n)
 		}
 	}

@@ -21,6 +21,10 @@ const (
 	PartTag Part = "Tag"
 	// PartDigest is a digest alone.
 	PartDigest Part = "Digest"
+	// PartVariable is the value of a variable that other nodes name as ${VARIABLE}.
+	PartVariable Part = "Variable"
+	// PartText is a scalar that is no image by its place.
+	PartText Part = "Text"
 	// PartRegistry is the registry in Helm values that keep it apart from the repository.
 	PartRegistry Part = "Registry"
 )
@@ -65,6 +69,8 @@ type Node struct {
 	// Anchor names the YAML anchor through which several places share this scalar: nodes of one file with one Anchor
 	// only ever change together. Empty for most.
 	Anchor string
+	// Variable is the name of the variable whose value the node is; empty for most.
+	Variable string
 	// Line of the scalar, from 1.
 	Line int
 	// Typed says that YAML takes the scalar for a number or a truth value, so that Helm may write it in another way.
@@ -81,7 +87,11 @@ type Change struct {
 
 // Target is the workload for which Match looks, and the container, which only tells lone tags apart. Empty fields are
 // unknown.
-type Target struct{ Namespace, Kind, Name, Container string }
+type Target struct {
+	Namespace, Kind, Name, Container string
+	// Loose says that an image is meant with or without its digest.
+	Loose bool
+}
 
 // Delta is a node that differs between two versions of a file. Before is nil for a node that was added, After for one
 // that was removed.

@@ -104,6 +104,8 @@ type walker struct {
 	// every says that read and misread are wanted too: the comments that are markers, and those that are meant as some.
 	every         bool
 	read, misread []Misread
+	// all says that scalars that are no image are wanted too.
+	all bool
 }
 
 // places finds all nodes of the file.
@@ -203,9 +205,13 @@ func (w *walker) scalar(at place, s spot, c claim) error {
 		}
 	}
 	if c.part == "" && !marked {
-		return w.embedded(at.scalar, s)
+		found := len(w.places)
+		if err := w.embedded(at.scalar, s); err != nil || !w.all || len(w.places) > found {
+			return err
+		}
+		c.part = PartText
 	}
-	if s.mute && !marked || at.scalar.Tag == "!!binary" {
+	if s.mute && !marked && !w.all || at.scalar.Tag == "!!binary" {
 		return nil
 	}
 	if w.counts {

@@ -26,6 +26,11 @@ func escape(s string) string {
 	return escapes.Replace(s)
 }
 
+var unescapes = strings.NewReplacer("~0", "~", "~1", "/", "~2", "#", "~3", "[", "~4", "]", "~5", "=", "~6", ";", "~7",
+	"!", "~n", "\n", "~r", "\r", "~t", "\t")
+
+func unescape(s string) string { return unescapes.Replace(s) }
+
 // objectOf reads what object a mapping is; zero for anything else.
 func objectOf(m *yaml.Node) Object {
 	o := Object{APIVersion: text(m, "apiVersion"), Kind: text(m, "kind")}

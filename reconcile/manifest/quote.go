@@ -42,6 +42,12 @@ func staysText(value string) bool {
 	return n.ShortTag() == "!!str"
 }
 
+// isPlain says whether a value is text to every YAML parser where it can stand without quotes at all.
+func isPlain(value string) bool {
+	n := yaml.Node{Kind: yaml.ScalarNode, Value: value}
+	return printable(value) && !otherTypes.MatchString(value) && n.ShortTag() == "!!str"
+}
+
 func printable(value string) bool {
 	for _, r := range value {
 		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' || r == '\uFEFF' || r >= 0xfffe && r <= 0xffff {
@@ -60,6 +66,10 @@ func doubleQuote(value string) string {
 		case r == '"' || r == '\\':
 			b.WriteByte('\\')
 			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\t':
+			b.WriteString(`\t`)
 		case r > 0xffff:
 			b.WriteRune(r)
 		case !printable(string(r)):

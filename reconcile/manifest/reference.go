@@ -30,7 +30,12 @@ type parts struct {
 	image, registry, repository, tag, digest string
 	// kustomize says that the group is an images entry, whose tag or digest replaces both.
 	kustomize bool
+	// pattern is the name of an images entry that stands for several repositories.
+	pattern string
 }
+
+// isPattern says whether kustomize reads the name of an images entry as a pattern: it puts it into a regular expression.
+func isPattern(name string) bool { return strings.ContainsAny(name, `*+?|[](){}^$\`) }
 
 func partsOf(group []Node) parts {
 	var p parts
@@ -55,7 +60,11 @@ func partsOf(group []Node) parts {
 	for _, n := range group {
 		if n.Part != PartImage && n.Container != "" {
 			p.kustomize = true
-			if p.repository == "" {
+			switch {
+			case p.repository != "":
+			case isPattern(n.Container):
+				p.pattern = n.Container
+			default:
 				p.repository = n.Container
 			}
 		}
@@ -76,6 +85,11 @@ func Reference(group []Node, base string) (string, bool) {
 	repository, tag, digest := Split(base)
 	if p.repository != "" {
 		repository = p.repository
+	} else if p.registry != "" && p.image == "" {
+		repository = underRegistry(p.registry, repository)
+		if p.tag == "" && p.digest == "" {
+			return join(repository, tag, digest), repository != "" && (tag != "" || digest != "")
+		}
 	}
 	switch {
 	case p.tag != "":
@@ -90,6 +104,22 @@ func Reference(group []Node, base string) (string, bool) {
 		digest = p.digest
 	}
 	return join(repository, tag, digest), repository != "" && (tag != "" || digest != "")
+}
+
+// underRegistry is a repository under another registry, or under another registry and folder.
+func underRegistry(registry, repository string) string {
+	if repository == "" {
+		return ""
+	}
+	registry = strings.TrimSuffix(registry, "/")
+	first, rest, more := strings.Cut(repository, "/")
+	switch {
+	case strings.Contains(registry, "/"):
+		return registry + "/" + repository[strings.LastIndexByte(repository, '/')+1:]
+	case more && (strings.ContainsAny(first, ".:") || first == "localhost"):
+		return registry + "/" + rest
+	}
+	return registry + "/" + repository
 }
 
 // normal writes a reference with its registry, as every runtime understands it, so that nginx:1 and

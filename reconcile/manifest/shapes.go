@@ -33,7 +33,13 @@ func claimsOf(fields []entry, s spot) []claim {
 		if i >= 0 && (s.parent == "volumes" || looksLikeImage("image", textAt(fields, "reference"))) {
 			set(i, claim{part: PartImage})
 		}
+	case !s.item && s.key == "global":
+		// Charts put it before the repositories of their images.
+		if i := scalarAt(fields, "imageRegistry"); i >= 0 {
+			set(i, claim{part: PartRegistry})
+		}
 	}
+	claimHub(fields, s, set)
 	claimBlocks(fields, s, set)
 	for i, f := range fields {
 		if isImageKey(f.key) && resolve(f.value).Kind == yaml.ScalarNode &&
@@ -42,6 +48,20 @@ func claimsOf(fields []entry, s spot) []claim {
 		}
 	}
 	return claims
+}
+
+// claimHub claims the registry and the tag that several images of a chart share, whose names the chart knows:
+//
+//	hub: docker.io/istio
+//	tag: 1.24.0
+func claimHub(fields []entry, s spot, set func(int, claim)) {
+	hub, tag := scalarAt(fields, "hub"), scalarAt(fields, "tag")
+	if hub < 0 || tag < 0 || !strings.ContainsAny(textAt(fields, "hub"), "./") {
+		return
+	}
+	group := s.pointer + "/hub"
+	set(hub, claim{part: PartRegistry, group: group})
+	set(tag, claim{part: PartTag, group: group})
 }
 
 func isContainerList(key string) bool {

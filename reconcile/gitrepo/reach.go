@@ -1,0 +1,243 @@
+package gitrepo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/fluxcd/pkg/envsubst"
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+const (
+	// maxUnits bounds the Flux Kustomizations that are followed.
+	maxUnits = 5000
+	// maxTreeFiles bounds the files of a tree that are looked through where nothing leads to the image.
+	maxTreeFiles = 200_000
+)
+
+// unit is what one Flux Kustomization renders, or the folder that was asked for.
+type unit struct {
+	files manifest.Files
+	// vars are the nodes that say what a variable is, by its name, the one that counts first and then what its own value
+	// is made of.
+	vars map[string][]manifest.Node
+	// children is what the unit adds to the Kustomizations that it renders.
+	children manifest.PostBuild
+}
+
+// reach finds what a root renders, and from there what the Flux Kustomizations among it render.
+type reach struct {
+	*history
+	ctx    context.Context
+	commit *commit
+	graph  *manifest.Graph
+	units  []*unit
+	seen   map[string]bool
+	// configs are the objects that hold variables, by kind and name.
+	configs map[string][]manifest.Node
+}
+
+// follow lists the units below a root.
+func (h *history) reached(ctx context.Context, c *commit, root reconcile.Root, files manifest.Files) (*reach, error) {
+	r := &reach{history: h, ctx: ctx, commit: c, seen: map[string]bool{},
+		graph: manifest.NewGraph(treeFS{objects: h.objects, root: c.tree})}
+	r.units = []*unit{{files: files}}
+	for i := 0; i < len(r.units) && i < maxUnits; i++ {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := r.below(r.units[i]); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// below adds the units of the Flux Kustomizations that a unit renders.
+func (r *reach) below(u *unit) error {
+	for _, file := range u.files.Paths {
+		found, err := r.reconciled(file)
+		if err != nil {
+			return err
+		}
+		for _, k := range found {
+			dir := path.Clean(strings.TrimLeft(u.expand(k.Path), "/"))
+			if k.Path == "" || k.Source.Kind != "" && k.Source.Kind != "GitRepository" {
+				continue
+			}
+			child := &unit{children: k.Children}
+			if child.vars, err = r.variables(u, k); err != nil {
+				return err
+			}
+			key := dir + " " + signature(child.vars)
+			if r.seen[key] {
+				continue
+			}
+			r.seen[key] = true
+			// A folder that is not there is another repository's.
+			if child.files, err = r.graph.Closure(dir); err == nil {
+				r.units = append(r.units, child)
+			}
+		}
+	}
+	return nil
+}
+
+// signature tells variables apart by their values.
+func signature(vars map[string][]manifest.Node) string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		for _, n := range vars[name] {
+			out = append(out, name+"="+n.File+" "+n.Pointer)
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+// reconciled reads the Flux Kustomizations of a file at the commit.
+func (r *reach) reconciled(file string) ([]manifest.Reconciled, error) {
+	e, err := r.entryAt(r.commit.tree, file)
+	if err != nil || !e.regular() {
+		return nil, err
+	}
+	data, ok, err := r.content(e.hash)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return manifest.Reconciles(file, data), nil
+}
+
+// variables collects what a Flux Kustomization replaces, with what its parent adds to it.
+func (r *reach) variables(parent *unit, k manifest.Reconciled) (map[string][]manifest.Node, error) {
+	vars := map[string][]manifest.Node{}
+	put := func(name string, n manifest.Node) {
+		n.Part, n.Variable = manifest.PartVariable, name
+		nodes := []manifest.Node{n}
+		if strings.Contains(n.Value, "$") {
+			for _, used := range usedIn(n.Value) {
+				nodes = append(nodes, parent.vars[used]...)
+			}
+		}
+		vars[name] = nodes
+	}
+	for _, from := range slices.Concat(k.PostBuild.From, parent.children.From) {
+		nodes, err := r.config(from.Kind, parent.expand(from.Name), k)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range nodes {
+			put(n.Variable, n)
+		}
+	}
+	for _, n := range slices.Concat(parent.children.Substitute, k.PostBuild.Substitute) {
+		put(n.Variable, n)
+	}
+	return vars, nil
+}
+
+// config finds the values of a ConfigMap or Secret of the tree: of several by one name, those of the file nearest to the
+// Kustomization.
+func (r *reach) config(kind, name string, k manifest.Reconciled) ([]manifest.Node, error) {
+	if r.configs == nil {
+		if err := r.readConfigs(); err != nil {
+			return nil, err
+		}
+	}
+	from := ""
+	if len(k.PostBuild.Substitute) > 0 {
+		from = k.PostBuild.Substitute[0].File
+	}
+	best, out := -1, []manifest.Node(nil)
+	all := r.configs[kind+"/"+name]
+	for _, n := range all {
+		if near := sharedFolders(n.File, from); near > best {
+			best, out = near, nil
+		} else if near < best {
+			continue
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+// readConfigs reads every ConfigMap and Secret of the tree that stands there in plain text.
+func (r *reach) readConfigs() error {
+	r.configs = map[string][]manifest.Node{}
+	files, err := r.yamlFiles(r.commit)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		data, ok, err := r.content(f.entry.hash)
+		if err != nil {
+			return err
+		}
+		if ok {
+			for name, nodes := range manifest.Configs(f.path, data) {
+				r.configs[name] = append(r.configs[name], nodes...)
+			}
+		}
+	}
+	return nil
+}
+
+// sharedFolders counts the folders that two paths begin with.
+func sharedFolders(a, b string) int {
+	x, y := strings.Split(path.Dir(a), "/"), strings.Split(path.Dir(b), "/")
+	n := 0
+	for n < len(x) && n < len(y) && x[n] == y[n] {
+		n++
+	}
+	return n
+}
+
+// expand replaces the unit's variables in a text.
+func (u *unit) expand(text string) string {
+	if len(u.vars) == 0 && !strings.Contains(text, "${") {
+		return text
+	}
+	var flat []manifest.Node
+	for _, nodes := range u.vars {
+		flat = append(flat, nodes...)
+	}
+	return manifest.Expand(text, flat)
+}
+
+// usedIn lists the variables that a text names.
+func usedIn(text string) []string {
+	var out []string
+	_, _ = envsubst.Eval(text, func(name string) (string, bool) {
+		add(&out, name)
+		return "x", true
+	})
+	return out
+}
+
+// treeFile is a YAML file of a commit.
+type treeFile struct {
+	path  string
+	entry entry
+}
+
+// yamlFiles lists the YAML files of a commit that Flux could read.
+func (h *history) yamlFiles(c *commit) ([]treeFile, error) {
+	changes, err := h.diff(plumbing.ZeroHash, c.tree, maxTreeFiles)
+	if err != nil && !errors.Is(err, errManyChanges) {
+		return nil, fmt.Errorf("list the files of %s: %w", short(c.hash.String()), err)
+	}
+	var out []treeFile
+	for _, ch := range changes {
+		if ch.after.regular() && isYAML(ch.path) {
+			out = append(out, treeFile{ch.path, ch.after})
+		}
+	}
+	return out, nil
+}

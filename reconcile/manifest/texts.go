@@ -1,0 +1,202 @@
+package manifest
+
+import (
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A text pointer is the pointer of a scalar and, after "=", what is meant of its text: the image of a repository, or
+// the value behind a key and an equals sign.
+//
+//	Deployment/operator#/spec/…/args[0]=reg.example.org~1reloader      --config-reloader=reg.example.org/reloader:v1
+//	#/configMapGenerator[name=app]/literals[2]=TAG                     TAG=v1
+
+// Scalars lists every scalar of a file, in the file's order: image nodes as Nodes gives them, others with PartText.
+func Scalars(file string, data []byte) ([]Node, error) {
+	p, err := parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	return p.scalars(file), nil
+}
+
+// scalars lists every scalar; none where its aliases stand for too much.
+func (p *parsed) scalars(file string) []Node {
+	places, err := p.allPlaces(file)
+	if err != nil {
+		return nil
+	}
+	nodes := make([]Node, len(places))
+	for i, at := range places {
+		nodes[i] = at.Node
+	}
+	return nodes
+}
+
+// allPlaces finds every scalar.
+func (p *parsed) allPlaces(file string) ([]place, error) {
+	w := &walker{file: file, merged: map[*yaml.Node][]entry{}, all: true}
+	for _, doc := range p.docs {
+		if err := w.value(doc.root, nil, spot{pointer: doc.id + "#"}, claim{}); err != nil {
+			return nil, err
+		}
+	}
+	w.linkAnchors()
+	w.groupMarkers()
+	return w.places, nil
+}
+
+// At finds a scalar, or a part of its text, by its pointer.
+func At(scalars []Node, pointer string) (Node, bool) {
+	base, selector, isText := cutSelector(pointer)
+	for _, n := range scalars {
+		if n.Pointer == pointer && !isText {
+			return n, true
+		}
+		if n.Pointer != base || !isText {
+			continue
+		}
+		if _, _, ok := selectText(n.Value, selector); !ok {
+			continue
+		}
+		return selected(n, selector), true
+	}
+	return Node{}, false
+}
+
+// Mentions lists where scalars name an image within their text.
+func Mentions(scalars []Node, image string) []Node {
+	repository, _, _ := Split(image)
+	var out []Node
+	for _, n := range scalars {
+		if n.Part != PartText {
+			continue
+		}
+		if found, ok := mention(n, repository); ok && found.Value == image {
+			out = append(out, found)
+		}
+	}
+	return out
+}
+
+// MentionsOf lists where scalars name an image of a repository within their text.
+func MentionsOf(scalars []Node, repository string) []Node {
+	var out []Node
+	for _, n := range scalars {
+		if n.Part == PartText {
+			if found, ok := mention(n, repository); ok {
+				out = append(out, found)
+			}
+		}
+	}
+	return out
+}
+
+// Assignment gives the value of KEY=VALUE as a node of its own.
+func Assignment(n Node, key string) (Node, bool) {
+	if _, _, ok := selectText(n.Value, key); !ok {
+		return Node{}, false
+	}
+	return selected(n, key), true
+}
+
+func mention(n Node, repository string) (Node, bool) {
+	if _, _, ok := selectText(n.Value, repository); !ok {
+		return Node{}, false
+	}
+	return selected(n, repository), true
+}
+
+// selected is the part of a scalar's text that a selector means.
+func selected(n Node, selector string) Node {
+	from, to, _ := selectText(n.Value, selector)
+	n.Line += strings.Count(n.Value[:from], "\n")
+	if strings.Contains(n.Value, "\n") {
+		n.Line++
+	}
+	n.Value = n.Value[from:to]
+	n.Pointer += "=" + escape(selector)
+	n.Group += "=" + escape(selector)
+	// Image automation writes whole scalars.
+	n.Part, n.Policy, n.Suffix, n.Held, n.Typed = PartImage, "", "", nil, false
+	return n
+}
+
+// cutSelector cuts a text pointer into that of the scalar and what is meant of it.
+func cutSelector(pointer string) (base, selector string, ok bool) {
+	i := strings.LastIndexByte(pointer, '=')
+	if i < 0 || strings.ContainsRune(pointer[i:], ']') {
+		return pointer, "", false
+	}
+	return pointer[:i], unescape(pointer[i+1:]), true
+}
+
+// IsText says whether a pointer means a part of a scalar's text.
+func IsText(pointer string) bool {
+	_, _, ok := cutSelector(pointer)
+	return ok
+}
+
+// selectText finds what a selector means of a text: what follows KEY=, or the first image of a repository.
+func selectText(text, selector string) (from, to int, ok bool) {
+	if strings.HasPrefix(text, selector+"=") && !strings.Contains(text, "\n") {
+		return len(selector) + 1, len(text), true
+	}
+	for at := 0; at < len(text); {
+		i := strings.Index(text[at:], selector)
+		if i < 0 {
+			return 0, 0, false
+		}
+		from = at + i
+		to = from + len(selector)
+		at = to
+		if from > 0 && isReference(text[from-1]) || to >= len(text) || text[to] != ':' && text[to] != '@' {
+			continue
+		}
+		for to < len(text) && (isReference(text[to]) || text[to] == ':' || text[to] == '@') {
+			to++
+		}
+		for to > from && strings.IndexByte(".:@-_/", text[to-1]) >= 0 {
+			to--
+		}
+		if _, tag, digest := Split(text[from:to]); tag != "" || digest != "" {
+			return from, to, true
+		}
+	}
+	return 0, 0, false
+}
+
+// isReference says whether a character can be part of a name or tag.
+func isReference(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("._/-", c) >= 0
+}
+
+// IsNamed says whether a scalar is the value of a key.
+func IsNamed(n Node, key string) bool {
+	return strings.HasSuffix(n.Pointer, "/"+escape(key))
+}
+
+// NameAt is the key at the end of a pointer.
+func NameAt(pointer string) string {
+	if _, key, ok := cutSelector(pointer); ok {
+		return key
+	}
+	return unescape(pointer[strings.LastIndexByte(pointer, '/')+1:])
+}
+
+// Replaced is an image in which a variable has another value. It says false where it cannot be told what of the image
+// the variable is.
+func Replaced(image, value, other string) (string, bool) {
+	repository, tag, digest := Split(image)
+	switch {
+	case value == "":
+		return "", false
+	case tag == value:
+		return join(repository, other, digest), true
+	case strings.Count(image, value) == 1:
+		return strings.Replace(image, value, other, 1), true
+	}
+	return "", false
+}
