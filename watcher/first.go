@@ -74,7 +74,7 @@ func (f *FirstErrors) forget(pod types.UID) {
 	delete(f.pods, pod)
 }
 
-// waiting is a container that waits for its image.
+// waiting is a container that waits for its image, or an image volume that a container waits for.
 type waiting struct {
 	name, image string
 	cause       v1alpha1.Cause
@@ -85,14 +85,14 @@ func (w waiting) failure(since v1alpha1.Time) v1alpha1.Failure {
 	return v1alpha1.Failure{Container: w.name, Cause: w.cause, Message: w.message, Since: since}
 }
 
-// waitingFor lists the containers of a pod that wait for their images: init containers, sidecars and ephemeral ones
-// count like others.
+// waitingFor lists the containers of a pod that wait for images: init containers and sidecars count like others. A debug
+// container is a person's own, of which Git knows nothing.
 func waitingFor(pod *corev1.Pod) []waiting {
 	return waitingWhere(pod, func(string, string) bool { return true })
 }
 
-// waitingWhere is waitingFor for the containers that are wanted, by their name and the pod's image. It asks that first:
-// of hundreds of pods that fail at once, each look wants but its own.
+// waitingWhere is waitingFor for what is wanted, by its name and the pod's image. It asks that first: of hundreds of
+// pods that fail at once, each look wants but its own.
 func waitingWhere(pod *corev1.Pod, want func(name, image string) bool) []waiting {
 	var out []waiting
 	for _, statuses := range statusesOf(pod) {
@@ -101,13 +101,16 @@ func waitingWhere(pod *corev1.Pod, want func(name, image string) bool) []waiting
 			if s.State.Waiting == nil {
 				continue
 			}
-			image := specImage(pod, s)
-			if !want(s.Name, image) {
+			name, image, told := subject(pod, s)
+			if !want(name, image) {
 				continue
 			}
 			if cause, ok := classify.Waiting(s.State.Waiting.Reason, s.State.Waiting.Message); ok {
+				if !told {
+					cause = v1alpha1.CauseUnknown
+				}
 				out = append(out, waiting{
-					name: s.Name, image: image, cause: cause, message: classify.Words(s.State.Waiting.Message),
+					name: name, image: image, cause: cause, message: classify.Words(s.State.Waiting.Message),
 				})
 			}
 		}
@@ -118,11 +121,9 @@ func waitingWhere(pod *corev1.Pod, want func(name, image string) bool) []waiting
 // micro is a time as the API server keeps it: what is compared with its record later must not be finer.
 func micro(t time.Time) v1alpha1.Time { return v1alpha1.NewTime(t.Truncate(time.Microsecond)) }
 
-// statusesOf are the statuses of a pod's containers: init containers and sidecars, the others, ephemeral ones.
-func statusesOf(pod *corev1.Pod) [3][]corev1.ContainerStatus {
-	return [3][]corev1.ContainerStatus{
-		pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses, pod.Status.EphemeralContainerStatuses,
-	}
+// statusesOf are the statuses of a pod's containers: init containers and sidecars, and the others.
+func statusesOf(pod *corev1.Pod) [2][]corev1.ContainerStatus {
+	return [2][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses}
 }
 
 // specImage is the image that the pod asks for. The status names what the runtime made of it, which differs.
@@ -134,11 +135,6 @@ func specImage(pod *corev1.Pod, s *corev1.ContainerStatus) string {
 	}
 	for i := range pod.Spec.InitContainers {
 		if c := &pod.Spec.InitContainers[i]; c.Name == s.Name {
-			return c.Image
-		}
-	}
-	for i := range pod.Spec.EphemeralContainers {
-		if c := &pod.Spec.EphemeralContainers[i]; c.Name == s.Name {
 			return c.Image
 		}
 	}

@@ -26,6 +26,7 @@ import (
 // The kinds, as a v1alpha1.ObjectRef names them.
 const (
 	kindPod            = "Pod"
+	kindInPlacePod     = "InPlacePod"
 	kindCronJob        = "CronJob"
 	kindNamespace      = "Namespace"
 	kindRollback       = "Rollback"
@@ -49,6 +50,7 @@ type kind struct {
 func (w *Watcher) kinds(c Clients) []kind {
 	all := []kind{
 		{name: kindPod, strip: slimPod, handler: w.podHandler(), inform: pendingPods(c.Core)},
+		{name: kindInPlacePod, strip: slimPod, handler: w.podHandler(), inform: inPlacePods(c.Core)},
 		w.drifting("Deployment", builtin(c.Core, appsinformers.NewDeploymentInformer)),
 		w.drifting("StatefulSet", builtin(c.Core, appsinformers.NewStatefulSetInformer)),
 		w.drifting("DaemonSet", builtin(c.Core, appsinformers.NewDaemonSetInformer)),

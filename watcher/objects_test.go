@@ -1,12 +1,14 @@
 package watcher
 
 import (
+	"encoding/json"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -169,4 +171,91 @@ func rollback(name string, edit func(*v1alpha1.Rollback)) *v1alpha1.Rollback {
 
 func web(kind string) v1alpha1.Workload {
 	return v1alpha1.Workload{Kind: kind, Name: "web", UID: "uid-web"}
+}
+
+// An image volume, and what the kubelet says of it.
+const (
+	modelImage   = "registry.test/models:v9"
+	modelMissing = `failed to pull and unpack image "registry.test/models:v9": failed to resolve reference "registry.test/models:v9": registry.test/models:v9: not found`
+)
+
+func modelVolume() []corev1.Volume {
+	return []corev1.Volume{{Name: "model", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: modelImage}}}}
+}
+
+func mounts(p *corev1.Pod) {
+	p.Spec.Volumes = modelVolume()
+	p.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "model", MountPath: "/model"}}
+}
+
+func mounting(d *appsv1.Deployment) *appsv1.Deployment {
+	d.Spec.Template.Spec.Volumes = modelVolume()
+	return d
+}
+
+func replicaSetMounting(name string) *appsv1.ReplicaSet {
+	r := replicaSet(name, goodImage)
+	r.Spec.Template.Spec.Volumes = modelVolume()
+	return r
+}
+
+// debugged adds a debug container whose image cannot be pulled.
+func debugged(image string) change {
+	return func(p *corev1.Pod) {
+		p.Spec.EphemeralContainers = []corev1.EphemeralContainer{{
+			EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debugger", Image: image},
+		}}
+		p.Status.EphemeralContainerStatuses = []corev1.ContainerStatus{{Name: "debugger", State: corev1.ContainerState{
+			Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: notFound},
+		}}}
+	}
+}
+
+// inPlace makes a pod one whose image OpenKruise changed while it ran.
+func inPlace(p *corev1.Pod) {
+	of("CloneSet", "apps.kruise.io/v1alpha1", "web", "lifecycle.apps.kruise.io/state", "Updating")(p)
+	p.Annotations = map[string]string{
+		annotationInPlace: `{"revision":"web-2","updateTimestamp":"2026-11-21T11:50:00Z","lastContainerStatuses":{"web":{"imageID":"old"}}}`,
+	}
+	p.Status.Phase = corev1.PodRunning
+	p.Status.ContainerStatuses[0].ImageID = "old"
+	p.Status.ContainerStatuses[0].RestartCount = 1
+	p.Status.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{
+		StartedAt: metav1.NewTime(noon().Add(-time.Hour)),
+	}
+}
+
+func created(at time.Time) change {
+	return func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(at) }
+}
+
+func aged(r *appsv1.ReplicaSet, at time.Time) *appsv1.ReplicaSet {
+	r.CreationTimestamp = metav1.NewTime(at)
+	return r
+}
+
+func numbered(r *appsv1.ReplicaSet, revision string) *appsv1.ReplicaSet {
+	r.Annotations, r.Labels = map[string]string{annotationRevision: revision}, map[string]string{"app": "web"}
+	return r
+}
+
+// completed makes a Deployment one whose rollout was complete with a ReplicaSet.
+func completed(d *appsv1.Deployment, replicaSet string) *appsv1.Deployment {
+	d.Status.Conditions = []appsv1.DeploymentCondition{{
+		Type: appsv1.DeploymentProgressing, Status: corev1.ConditionTrue, Reason: "NewReplicaSetAvailable",
+		Message: `ReplicaSet "` + replicaSet + `" has successfully progressed.`,
+	}}
+	return d
+}
+
+func controllerRevision(name, image string, at time.Time) *appsv1.ControllerRevision {
+	raw, err := json.Marshal(map[string]any{"spec": map[string]any{"template": template(image)}})
+	if err != nil {
+		panic(err)
+	}
+	c := &appsv1.ControllerRevision{Data: runtime.RawExtension{Raw: raw}, Revision: at.Unix()}
+	c.TypeMeta, c.ObjectMeta = named("ControllerRevision", "apps/v1", name)
+	c.Labels, c.OwnerReferences = map[string]string{"app": "web"}, ownedBy("StatefulSet", "apps/v1", "web")
+	c.CreationTimestamp = metav1.NewTime(at)
+	return c
 }

@@ -41,6 +41,8 @@ type holder struct {
 	controller *metav1.OwnerReference
 	// pods that it has, of every revision, and how many of them are ready.
 	pods, ready int32
+	// completed is the ReplicaSet with which the last rollout was complete, as a Deployment says.
+	completed string
 	// suspects are containers whose image is not Flux's any more.
 	suspects []drift.Container
 	// gone says that it does not exist, closed that Backstop may not read it or does not know its kind.
@@ -103,6 +105,7 @@ func (l *look) fetch(ctx context.Context, kind, name string) (*holder, error) {
 		}
 		h := held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
 		h.pods, h.ready = o.Status.Replicas, o.Status.ReadyReplicas
+		h.completed = completedBy(o.Status.Conditions)
 		return h, nil
 	case "ReplicaSet":
 		o, err := apps.ReplicaSets(l.namespace).Get(ctx, name, live)
@@ -164,6 +167,11 @@ func held(kind string, meta *metav1.ObjectMeta, t *corev1.PodTemplateSpec, s *me
 	}
 	for i := range t.Spec.Containers {
 		h.images[t.Spec.Containers[i].Name] = t.Spec.Containers[i].Image
+	}
+	for i := range t.Spec.Volumes {
+		if v := &t.Spec.Volumes[i]; v.Image != nil {
+			h.images[v1alpha1.ImageVolume(v.Name)] = v.Image.Reference
+		}
 	}
 	return h
 }

@@ -91,7 +91,7 @@ func (w *Watcher) Pods() *Pods {
 func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.Workload) (reconcile.Sighting, error) {
 	s := &sighting{
 		look: newLook(p.Client, key.Namespace), pods: p, key: key,
-		found: map[failureID]v1alpha1.Failure{}, labels: map[string]map[string]string{},
+		found: map[failureID]v1alpha1.Failure{}, labels: map[string]map[string]string{}, made: map[string]time.Time{},
 	}
 	narrow, err := s.pending(ctx)
 	if err != nil {
@@ -166,6 +166,8 @@ type sighting struct {
 	found            map[failureID]v1alpha1.Failure
 	labels           map[string]map[string]string
 	started, ranHere string
+	// made is when the oldest failing pod of each workload was made.
+	made map[string]time.Time
 	// waiting counts the pods that wait for the image.
 	waiting int32
 }
@@ -210,31 +212,45 @@ func (s *sighting) pending(ctx context.Context) (narrow bool, err error) {
 	if len(names) > mostGets {
 		return false, s.all(ctx)
 	}
+	return true, s.byName(ctx, names)
+}
+
+// byName reads the pods of these names.
+func (s *sighting) byName(ctx context.Context, names []string) error {
 	for _, name := range names {
 		pod, err := s.client.CoreV1().Pods(s.namespace).Get(ctx, name, metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(err):
 			continue
 		case err != nil:
-			return true, fmt.Errorf("read pod %s/%s: %w", s.namespace, name, err)
-		case pod.Status.Phase != corev1.PodPending:
-			continue
+			return fmt.Errorf("read pod %s/%s: %w", s.namespace, name, err)
 		}
 		if err := s.failing(ctx, pod); err != nil {
-			return true, err
+			return err
 		}
 	}
-	return true, nil
+	return nil
 }
 
-// all reads every pod of the namespace that is Pending.
+// all reads every pod of the namespace that is Pending or updated in place; simply every pod where no watch looks.
 func (s *sighting) all(ctx context.Context) error {
-	return s.each(ctx, metav1.ListOptions{FieldSelector: pendingSelector}, s.failing)
+	if s.pods.Asking == nil {
+		return s.each(ctx, metav1.ListOptions{}, s.failing)
+	}
+	seen := map[string]bool{}
+	err := s.each(ctx, metav1.ListOptions{FieldSelector: pendingSelector}, func(ctx context.Context, pod *corev1.Pod) error {
+		seen[pod.Name] = true
+		return s.failing(ctx, pod)
+	})
+	if err != nil {
+		return err
+	}
+	return s.byName(ctx, slices.DeleteFunc(s.pods.Asking(s.key), func(name string) bool { return seen[name] }))
 }
 
 // failing takes in the containers of a pod that wait for the key's image.
 func (s *sighting) failing(ctx context.Context, pod *corev1.Pod) error {
-	if pod.DeletionTimestamp != nil {
+	if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 		return nil
 	}
 	all := waitingFor(pod)
@@ -262,6 +278,7 @@ func (s *sighting) failing(ctx context.Context, pod *corev1.Pod) error {
 		}
 		s.take(f)
 		s.labels[o.workload.String()] = o.labels
+		s.wasMade(o.workload, pod)
 	}
 	return nil
 }

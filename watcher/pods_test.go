@@ -195,6 +195,51 @@ func TestFailing(t *testing.T) {
 			}(),
 		},
 		{
+			name:  "a debug container is a person's own",
+			image: "busyboxx",
+			world: []runtime.Object{deployment(goodImage), replicaSet("web-h2", goodImage), failingPod("a", asks(goodImage),
+				says("ContainerCreating", ""), debugged("busyboxx"))},
+		},
+		{
+			name: "an image volume is the subject", image: modelImage,
+			world: []runtime.Object{mounting(deployment(goodImage)), replicaSetMounting("web-h2"),
+				failingPod("a", asks(goodImage), says("ErrImagePull", modelMissing), mounts)},
+			want: []brief{with(deploy, func(b *brief) { b.Container = "volume/model" })},
+		},
+		{
+			name: "an image volume that backs off is the subject", image: modelImage,
+			world: []runtime.Object{mounting(deployment(goodImage)), replicaSetMounting("web-h2"), failingPod("a", asks(goodImage),
+				says("ImagePullBackOff", `Back-off pulling image "`+modelImage+`": ErrImagePull: `+modelMissing), mounts)},
+			want: []brief{with(deploy, func(b *brief) { b.Container = "volume/model" })},
+		},
+		{
+			name: "the image of a container that mounts one is left alone", image: goodImage,
+			world: []runtime.Object{mounting(deployment(goodImage)), replicaSetMounting("web-h2"),
+				failingPod("a", asks(goodImage), says("ErrImagePull", modelMissing), mounts)},
+		},
+		{
+			name: "the own image of a container that mounts one", image: badImage,
+			world: []runtime.Object{mounting(deployment(badImage)), failingPod("a", mounts,
+				of("Deployment", "apps/v1", "web"))},
+			want: []brief{with(deploy, func(b *brief) { b.Revision = "" })},
+		},
+		{
+			name: "words that name neither image leave the cause unknown", image: goodImage,
+			world: []runtime.Object{mounting(deployment(goodImage)), replicaSetMounting("web-h2"), failingPod("a", asks(goodImage),
+				says("ErrImagePull", "rpc error: code = Unknown desc = Error response from daemon: manifest unknown"), mounts)},
+			want: []brief{with(deploy, func(b *brief) { b.Cause = v1alpha1.CauseUnknown })},
+		},
+		{
+			name:  "a pod that OpenKruise updates in place stays Running",
+			world: []runtime.Object{failingPod("a", inPlace)},
+			want:  []brief{{web("CloneSet"), "", "web", "a", "linux/amd64", v1alpha1.CauseNotFound}},
+		},
+		{
+			name: "a pod that has ended waits for nothing",
+			world: []runtime.Object{deployment(badImage), replicaSet("web-h2", badImage),
+				failingPod("a", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })},
+		},
+		{
 			name: "an init container and a sidecar that a webhook injected count",
 			world: []runtime.Object{deployment(goodImage), replicaSet("web-h2", goodImage), failingPod("a", asks(goodImage),
 				says("PodInitializing", ""), func(p *corev1.Pod) {

@@ -46,7 +46,7 @@ func (s *sighting) running(ctx context.Context, w v1alpha1.Workload) error {
 		}
 	}
 	since, failed := s.failedSince(w)
-	return s.each(ctx, sel, func(ctx context.Context, pod *corev1.Pod) error {
+	err = s.each(ctx, sel, func(ctx context.Context, pod *corev1.Pod) error {
 		if !began(pod) {
 			return nil
 		}
@@ -60,6 +60,10 @@ func (s *sighting) running(ctx context.Context, w v1alpha1.Workload) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return s.ranBefore(ctx, w, h)
 }
 
 // Labels reads the labels of workloads that exist.
@@ -159,6 +163,10 @@ func (s *sighting) witness(pod *corev1.Pod, o *owner, since time.Time, failed bo
 func firstStart(pod *corev1.Pod, c *corev1.ContainerStatus) time.Time {
 	last, state := c.LastTerminationState.Terminated, c.State
 	switch {
+	case replaced(pod, c) && state.Running != nil:
+		return state.Running.StartedAt.Time
+	case replaced(pod, c) && state.Waiting != nil:
+		return time.Time{}
 	case c.RestartCount > 1 && pod.Status.StartTime != nil:
 		return pod.Status.StartTime.Time
 	case last != nil:

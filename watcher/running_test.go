@@ -129,6 +129,66 @@ func TestStartedAndRanHere(t *testing.T) {
 			here: "CronJob/web revision " + templateHash(badImage),
 		},
 		{
+			name: "a complete rollout whose pods are gone: Deployment",
+			world: []runtime.Object{completed(deployment(badImage), "web-h2"), numbered(replicaSet("web-h2", badImage), "2"),
+				failingPod("a")},
+			here: "Deployment/web, whose rollout was complete with ReplicaSet web-h2",
+		},
+		{
+			name: "a complete rollout of another image tells nothing",
+			world: []runtime.Object{completed(deployment(badImage), "web-h1"), numbered(replicaSet("web-h1", goodImage), "1"),
+				numbered(replicaSet("web-h2", badImage), "2"), failingPod("a")},
+		},
+		{
+			name: "an older ReplicaSet of the image, before a restart",
+			world: []runtime.Object{deployment(badImage), aged(numbered(replicaSet("web-h1", badImage), "1"), before),
+				aged(numbered(replicaSet("web-h2", badImage), "2"), failed), failingPod("a", created(failed))},
+			here: "Deployment/web, for ReplicaSet web-h1 is of 2026-11-21 10:50 UTC and the pods that fail are of 2026-11-21 11:50 UTC",
+		},
+		{
+			name: "a pod that was made anew on another node",
+			world: []runtime.Object{deployment(badImage), aged(numbered(replicaSet("web-h2", badImage), "2"), before),
+				failingPod("a", created(failed))},
+			here: "Deployment/web, for ReplicaSet web-h2 is of 2026-11-21 10:50 UTC and the pods that fail are of 2026-11-21 11:50 UTC",
+		},
+		{
+			name: "the oldest failing pod is as old as its ReplicaSet: it never ran",
+			world: []runtime.Object{deployment(badImage), aged(numbered(replicaSet("web-h2", badImage), "2"), before),
+				failingPod("a", created(before.Add(time.Minute))), failingPod("b", created(failed))},
+		},
+		{
+			name: "a ReplicaSet that has ready pods",
+			world: []runtime.Object{deployment(badImage), func() runtime.Object {
+				r := numbered(replicaSet("web-h2", badImage), "2")
+				r.Status.ReadyReplicas = 1
+				return r
+			}(), failingPod("a")},
+			here: "Deployment/web, of which ReplicaSet web-h2 has ready pods",
+		},
+		{
+			name: "a ControllerRevision that is older than the pod",
+			world: []runtime.Object{statefulSet("r2", badImage), controllerRevision("r2", badImage, before),
+				failingPod("a", of("StatefulSet", "apps/v1", "web", "controller-revision-hash", "r2"), created(failed))},
+			here: "StatefulSet/web, for ControllerRevision r2 is of 2026-11-21 10:50 UTC and the pods that fail are of 2026-11-21 11:50 UTC",
+		},
+		{
+			name: "a ControllerRevision of the rollout that fails",
+			world: []runtime.Object{statefulSet("r2", badImage), controllerRevision("r1", goodImage, before),
+				controllerRevision("r2", badImage, failed),
+				failingPod("a", of("StatefulSet", "apps/v1", "web", "controller-revision-hash", "r2"), created(failed))},
+		},
+		{
+			name: "an image that was changed in place and runs now", recorded: true, known: []v1alpha1.Workload{web("CloneSet")},
+			world: []runtime.Object{failingPod("a", inPlace, started(after), restarted(1, before), func(p *corev1.Pod) {
+				p.Status.ContainerStatuses[0].ImageID = "new"
+			})},
+			started: runs, here: "CloneSet/web",
+		},
+		{
+			name: "an image that was changed in place and does not run yet", recorded: true, known: []v1alpha1.Workload{web("CloneSet")},
+			world: []runtime.Object{failingPod("a", inPlace)},
+		},
+		{
 			name: "a pod without a controller", recorded: true,
 			known:   []v1alpha1.Workload{{Kind: "Pod", Name: "a", UID: "uid-a"}},
 			world:   []runtime.Object{failingPod("a", started(after), func(p *corev1.Pod) { p.OwnerReferences = nil })},

@@ -109,7 +109,9 @@ func (w *Watcher) podHandler() cache.ResourceEventHandler {
 				obj = t.Obj
 			}
 			if pod, ok := obj.(*corev1.Pod); ok {
-				w.first.forget(pod.UID)
+				if left := w.pending(refOf(pod)); left == nil || left.UID != pod.UID {
+					w.first.forget(pod.UID)
+				}
 				w.pods.see(refOf(pod), pod.UID, false)
 			}
 		},
@@ -208,16 +210,4 @@ func (w *Watcher) seen(namespace string) string {
 		}
 	}
 	return ""
-}
-
-// pending is the pod as the watch knows it, nil when it is not Pending any more.
-func (w *Watcher) pending(ref types.NamespacedName) *corev1.Pod {
-	for _, inf := range w.informers[kindPod] {
-		if obj, ok, _ := inf.GetStore().GetByKey(ref.String()); ok {
-			if pod, ok := obj.(*corev1.Pod); ok {
-				return pod
-			}
-		}
-	}
-	return nil
 }

@@ -93,15 +93,14 @@ func slimPod(obj any) (any, error) {
 			Labels: p.Labels, OwnerReferences: p.OwnerReferences, DeletionTimestamp: p.DeletionTimestamp,
 		},
 		Spec: corev1.PodSpec{
-			InitContainers:      slimContainers(p.Spec.InitContainers),
-			Containers:          slimContainers(p.Spec.Containers),
-			EphemeralContainers: slimEphemeral(p.Spec.EphemeralContainers),
+			InitContainers: slimContainers(p.Spec.InitContainers),
+			Containers:     slimContainers(p.Spec.Containers),
+			Volumes:        slimVolumes(p.Spec.Volumes),
 		},
 		Status: corev1.PodStatus{
-			Phase:                      p.Status.Phase,
-			InitContainerStatuses:      slimStatuses(p.Status.InitContainerStatuses),
-			ContainerStatuses:          slimStatuses(p.Status.ContainerStatuses),
-			EphemeralContainerStatuses: slimStatuses(p.Status.EphemeralContainerStatuses),
+			Phase:                 p.Status.Phase,
+			InitContainerStatuses: slimStatuses(p.Status.InitContainerStatuses),
+			ContainerStatuses:     slimStatuses(p.Status.ContainerStatuses),
 		},
 	}, nil
 }
@@ -110,14 +109,20 @@ func slimContainers(all []corev1.Container) []corev1.Container {
 	out := make([]corev1.Container, len(all))
 	for i := range all {
 		out[i] = corev1.Container{Name: all[i].Name, Image: all[i].Image}
+		for _, m := range all[i].VolumeMounts {
+			out[i].VolumeMounts = append(out[i].VolumeMounts, corev1.VolumeMount{Name: m.Name})
+		}
 	}
 	return out
 }
 
-func slimEphemeral(all []corev1.EphemeralContainer) []corev1.EphemeralContainer {
-	out := make([]corev1.EphemeralContainer, len(all))
+// slimVolumes keeps the image volumes, of which few pods have any.
+func slimVolumes(all []corev1.Volume) []corev1.Volume {
+	var out []corev1.Volume
 	for i := range all {
-		out[i].Name, out[i].Image = all[i].Name, all[i].Image
+		if all[i].Image != nil {
+			out = append(out, corev1.Volume{Name: all[i].Name, VolumeSource: corev1.VolumeSource{Image: all[i].Image}})
+		}
 	}
 	return out
 }

@@ -188,6 +188,14 @@ func templateImages(obj *unstructured.Unstructured) map[string]string {
 			out[name] = image
 		}
 	}
+	volumes, _, _ := unstructured.NestedSlice(obj.Object, append(slices.Clone(path), "volumes")...)
+	for _, item := range volumes {
+		v, _ := item.(map[string]any)
+		name, _ := v["name"].(string)
+		if image, ok, _ := unstructured.NestedString(v, "image", "reference"); ok && out != nil {
+			out[v1alpha1.ImageVolume(name)] = image
+		}
+	}
 	return out
 }
 

@@ -12,10 +12,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
 // Revision is one template that a workload had.
 type Revision struct {
+	// Name of what keeps it.
+	Name string
+	// Ready pods that it has, where that is kept.
+	Ready int32
 	// Number orders the revisions: the newest has the greatest.
 	Number int64
 	// Before are numbers that it had when it was the newest earlier, oldest first.
@@ -54,7 +60,10 @@ func ReplicaSets(deployment types.UID, all []appsv1.ReplicaSet) History {
 			h.Unread = fmt.Sprintf("ReplicaSet %s has no revision number", rs.Name)
 			continue
 		}
-		r := Revision{Number: n, Made: rs.CreationTimestamp.Time, Images: imagesOf(&rs.Spec.Template.Spec)}
+		r := Revision{
+			Name: rs.Name, Ready: rs.Status.ReadyReplicas,
+			Number: n, Made: rs.CreationTimestamp.Time, Images: imagesOf(&rs.Spec.Template.Spec),
+		}
 		for before := range strings.SplitSeq(rs.Annotations[annotationHistory], ",") {
 			if b, err := strconv.ParseInt(before, 10, 64); err == nil {
 				r.Before = append(r.Before, b)
@@ -81,7 +90,7 @@ func ControllerRevisions(set types.UID, all []appsv1.ControllerRevision) History
 			continue
 		}
 		h.Revisions = append(h.Revisions, Revision{
-			Number: cr.Revision, Made: cr.CreationTimestamp.Time, Images: imagesOf(&data.Spec.Template.Spec),
+			Name: cr.Name, Number: cr.Revision, Made: cr.CreationTimestamp.Time, Images: imagesOf(&data.Spec.Template.Spec),
 		})
 	}
 	return h.sorted()
@@ -113,6 +122,11 @@ func imagesOf(spec *corev1.PodSpec) map[string]string {
 	}
 	for i := range spec.Containers {
 		out[spec.Containers[i].Name] = spec.Containers[i].Image
+	}
+	for i := range spec.Volumes {
+		if v := &spec.Volumes[i]; v.Image != nil {
+			out[v1alpha1.ImageVolume(v.Name)] = v.Image.Reference
+		}
 	}
 	return out
 }
