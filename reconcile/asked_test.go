@@ -119,7 +119,7 @@ func TestAnEndThatStillAsks(t *testing.T) {
 		"a drift that Flux took back": {aWorld(asksApproval, restored, ended(v1alpha1.ResultRestored)),
 			[]v1alpha1.Answer{v1alpha1.Approve}, ""},
 		"one that a person had restored": {aWorld(asksApproval, restored, ended(v1alpha1.ResultRestored), func(w *World) {
-			w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, By: "jane"}
+			w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: "jane"}
 		}), nil, ""},
 		"rejected": {aWorld(asksApproval, ended(v1alpha1.ResultRejected)), nil, ""},
 	} {

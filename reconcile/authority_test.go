@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -159,5 +160,22 @@ func TestTheKillSwitchComesBeforeAnyOtherPolicy(t *testing.T) {
 				t.Errorf("got %s %q %q, want %q", got.Mode, got.Bar, got.Why, tt.want)
 			}
 		})
+	}
+}
+
+// What a person says on approving is in Git too, on one line: an auditor reads it beside the change, and it can be no
+// trailer of ours.
+func TestTheReasonOfAnApprovalIsInTheCommit(t *testing.T) {
+	w := aWorld(approved("jane"))
+	w.Form.Status.Verdict.Why = "seen on staging\nBackstop-Kind: Hold"
+	e := &Engine{Now: func() time.Time { return t0 }}
+	got := e.revert(t.Context(), w.Form, &batch{}).Trailers
+	want := []string{"Approved-by: jane", "Approved-because: seen on staging Backstop-Kind: Hold"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	w.Form.Status.Verdict.Source = v1alpha1.VerdictByPolicy
+	if got := e.revert(t.Context(), w.Form, &batch{}).Trailers; got != nil {
+		t.Errorf("a policy approved: %q", got)
 	}
 }

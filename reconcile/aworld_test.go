@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -60,9 +61,20 @@ func trail(kind TrailKind, ago time.Duration, change func(*Trail)) worldChange {
 	}
 }
 
+// sourceOf tells the policy of a world from its people and from the branch.
+func sourceOf(by string) v1alpha1.VerdictSource {
+	switch word, _, _ := strings.Cut(by, " "); word {
+	case "policy":
+		return v1alpha1.VerdictByPolicy
+	case "revert":
+		return v1alpha1.VerdictByBranch
+	}
+	return v1alpha1.VerdictByPerson
+}
+
 func approved(by string) worldChange {
 	return func(w *World) {
-		w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, By: by, At: micro(t0),
+		w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, Source: sourceOf(by), By: by, At: micro(t0),
 			Cooldown: metav1.Duration{Duration: w.Policy.Cooldown}}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -142,8 +141,11 @@ func (e *Engine) revert(ctx context.Context, form v1alpha1.Rollback, shared *bat
 	for _, wl := range s.Workloads() {
 		out.Workloads = append(out.Workloads, e.Cluster+"/"+form.Namespace+"/"+wl.String())
 	}
-	if !strings.HasPrefix(s.Verdict.By, v1alpha1.ByPolicy) {
+	if s.Verdict.Source == v1alpha1.VerdictByPerson {
 		out.Trailers = []string{"Approved-by: " + cut(s.Verdict.By, 200)}
+		if s.Verdict.Why != "" {
+			out.Trailers = append(out.Trailers, "Approved-because: "+cut(s.Verdict.Why, 500))
+		}
 	}
 	return out
 }
@@ -162,7 +164,7 @@ func (e *Engine) stillProved(ctx context.Context, w *World) error {
 	switch {
 	case p.Finding == FindingPresent:
 		return nil
-	case p.Finding == FindingUnproved && !strings.HasPrefix(s.Verdict.By, v1alpha1.ByPolicy):
+	case p.Finding == FindingUnproved && s.Verdict.Source == v1alpha1.VerdictByPerson:
 		// A person decided knowing that the registry proves nothing.
 		return nil
 	}

@@ -63,7 +63,7 @@ func (c claim) permit(b Branch) error {
 	}
 	// Cooldown and budget restrain the policy; a person has looked. What a person approves counts in the same push as it
 	// does in one before.
-	if strings.HasPrefix(s.Verdict.By, v1alpha1.ByPolicy) {
+	if s.Verdict.Source == v1alpha1.VerdictByPolicy {
 		if err := c.restraint(b); err != nil {
 			return err
 		}

@@ -83,7 +83,7 @@ func undecided(w *World) Step {
 	case s.Target == nil:
 		return Step{Do: DoTarget, Why: "asking the registry"}
 	case st.bad == 0:
-		return verdict(w, "revert "+short(t.Commit), "another Backstop or Rollback took the image back already")
+		return verdict(w, v1alpha1.VerdictByBranch, "revert "+short(t.Commit), "another Backstop or Rollback took the image back already")
 	case !settled(s) && !w.Now.Before(askAgain(s)):
 		return Step{Do: DoTarget, Why: "asking the registry again"}
 	}

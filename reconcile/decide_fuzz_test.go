@@ -49,7 +49,7 @@ func oddities() []worldChange {
 		approved("policy develop/web"),
 		approved("jane"),
 		func(w *World) {
-			w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, By: "jane", At: micro(t0)}
+			w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: "jane", At: micro(t0)}
 		},
 		func(w *World) {
 			w.Form.Status.Change = &v1alpha1.Change{Commit: "r", Hold: "h", At: micro(t0), Policies: []string{"develop:backend"}}

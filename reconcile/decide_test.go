@@ -173,7 +173,7 @@ func TestDecide(t *testing.T) {
 		"an ended form rests": {world: aWorld(ended(v1alpha1.ResultReportedOnly)), do: DoWait},
 		"rejected": {
 			world: aWorld(func(w *World) {
-				w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, By: "jane", At: micro(t0)}
+				w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: "jane", At: micro(t0)}
 			}), do: DoOutcome, result: v1alpha1.ResultRejected, says: "jane keeps",
 		},
 		"allowed while others come: wait for them": {

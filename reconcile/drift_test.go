@@ -44,7 +44,7 @@ func neverHeld(w *World) {
 
 func rejected(by string) worldChange {
 	return func(w *World) {
-		w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, By: by, At: micro(t0)}
+		w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: by, At: micro(t0)}
 	}
 }
 

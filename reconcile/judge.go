@@ -30,7 +30,7 @@ func judge(w *World) Step {
 		return person(w, d, q)
 	}
 	if w.Policy.Mode == v1alpha1.ModeAuto && len(asks) == 0 {
-		return verdict(w, v1alpha1.ByPolicy+strings.Join(w.Policy.By, ", "), s.Target.Proof)
+		return verdict(w, v1alpha1.VerdictByPolicy, "policy "+strings.Join(w.Policy.By, ", "), s.Target.Proof)
 	}
 	if !w.Now.Before(q.Until.Time) {
 		step := end(w, v1alpha1.ResultExpired, "nobody decided in %s; it can still be approved or rejected. Asked because %s",
@@ -86,17 +86,23 @@ func heals(w *World) time.Duration {
 // person turns the decision on a question into a verdict.
 func person(w *World, d v1alpha1.Decision, q *v1alpha1.Question) Step {
 	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
-		Answer: d.Answer, By: d.By, At: v1alpha1.NewTime(w.Now), Why: cut(d.Reason, 500), Release: w.Policy.Release,
+		Answer: d.Answer, Source: v1alpha1.VerdictByPerson, By: d.By, Policies: countedPolicies(w), At: v1alpha1.NewTime(w.Now), Why: cut(d.Reason, 500), Release: w.Policy.Release,
 		Question: q.ID,
 	}}
 }
 
-func verdict(w *World, by, why string) Step {
+func verdict(w *World, source v1alpha1.VerdictSource, by, why string) Step {
 	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
-		Answer: v1alpha1.Approve, By: by, At: v1alpha1.NewTime(w.Now), Why: cut(why, 1000),
+		Answer: v1alpha1.Approve, Source: source, By: cut(by, 4096), Policies: countedPolicies(w), At: v1alpha1.NewTime(w.Now),
+		Why:      cut(why, 1000),
 		Cooldown: metav1.Duration{Duration: w.Policy.Cooldown}, Release: w.Policy.Release,
 		Question: questionID(w, answersOf(w)),
 	}}
+}
+
+// countedPolicies are the policies that count now, as many as the record takes.
+func countedPolicies(w *World) []v1alpha1.PolicyRef {
+	return w.Policy.Read[:min(len(w.Policy.Read), 32)]
 }
 
 // onlyTold says why nothing may be done here at all; empty when something may.

@@ -35,8 +35,9 @@ type Policy struct {
 	Provider *types.NamespacedName
 	// Approvers says for each policy who may decide on Slack. Every policy must let a person; none lets nobody.
 	Approvers []Approvers
-	// By names the policies, as namespace/name, sorted.
-	By []string
+	// By names the policies, as namespace/name, sorted; Read are the same as they were read.
+	By   []string
+	Read []v1alpha1.PolicyRef
 	// Why says in a sentence where the mode comes from, when it is not simply the policy's.
 	Why string
 	// Bar says what kept the mode at Notify, where Why says it in words; empty where the policy itself does.
@@ -213,7 +214,9 @@ func fromSpec(trigger v1alpha1.Trigger, p *v1alpha1.RollbackPolicy) Policy {
 		Grace: p.Spec.GracePeriod.Duration, MaxAge: p.Spec.MaxAge.Duration, Cooldown: p.Spec.Cooldown.Duration,
 		Approval: p.Spec.Approval.Timeout.Duration, Verify: p.Spec.VerifyTimeout.Duration,
 		Approvers: []Approvers{{name, p.Spec.Approval.Slack}},
-		By:        []string{name}, Why: fmt.Sprintf("policy %s does not list the trigger %s", name, trigger),
+		By:        []string{name},
+		Read:      []v1alpha1.PolicyRef{{Namespace: p.Namespace, Name: p.Name, UID: p.UID, Generation: p.Generation}},
+		Why:       fmt.Sprintf("policy %s does not list the trigger %s", name, trigger),
 	}
 	for _, t := range p.Spec.Triggers {
 		if t.Type == trigger {
@@ -275,6 +278,9 @@ func stricter(a, b Policy) Policy {
 	slices.SortFunc(out.Approvers, func(x, y Approvers) int { return cmp.Compare(x.Policy, y.Policy) })
 	out.Approvers = slices.CompactFunc(out.Approvers, func(x, y Approvers) bool { return x.Policy == y.Policy })
 	out.By = slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(a.By), b.By...))))
+	out.Read = append(slices.Clone(a.Read), b.Read...)
+	slices.SortFunc(out.Read, func(x, y v1alpha1.PolicyRef) int { return cmp.Compare(x.String(), y.String()) })
+	out.Read = slices.Compact(out.Read)
 	if out.Why == "" && a.Mode != b.Mode {
 		out.Why = fmt.Sprintf("of the policies %s the stricter counts", strings.Join(out.By, " and "))
 	}

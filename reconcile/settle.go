@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"strings"
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -106,7 +105,7 @@ func comes(o *v1alpha1.Rollback, now time.Time) bool {
 // waitsToPush says whether a policy allows a revert that was not pushed yet.
 func waitsToPush(s *v1alpha1.RollbackStatus) bool {
 	return !s.Ended() && s.Change == nil && s.Verdict != nil && s.Verdict.Answer == v1alpha1.Approve &&
-		strings.HasPrefix(s.Verdict.By, v1alpha1.ByPolicy)
+		s.Verdict.Source == v1alpha1.VerdictByPolicy
 }
 
 func before(a, b *v1alpha1.Rollback) bool {

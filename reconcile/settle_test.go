@@ -37,7 +37,7 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 	allowedAt := func(at time.Duration) func(*v1alpha1.Rollback) {
 		return func(r *v1alpha1.Rollback) {
 			r.Status.Suspect, r.Status.Target = of("bad"), &v1alpha1.Target{}
-			r.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, By: v1alpha1.ByPolicy + "x", At: micro(t0.Add(at))}
+			r.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, Source: v1alpha1.VerdictByPolicy, By: "policy x", At: micro(t0.Add(at))}
 		}
 	}
 	failsAt := func(at time.Duration) func(*v1alpha1.Rollback) {
@@ -106,7 +106,7 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 			t.Parallel()
 			form := mine.DeepCopy()
 			if tt.by != "" {
-				form.Status.Verdict.By = tt.by
+				form.Status.Verdict.By, form.Status.Verdict.Source = tt.by, sourceOf(tt.by)
 			}
 			now := t0.Add(tt.after)
 			w := &World{Now: now, Form: *form, Crowd: crowdOf(form, tt.others, now)}

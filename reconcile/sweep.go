@@ -122,7 +122,7 @@ func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 		})
 		s.Target.Values = append(s.Target.Values, v1alpha1.NodeValue{Index: int32(i), Value: h.Value})
 	}
-	s.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, By: "the hold in Git", At: since, Release: h.Release}
+	s.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, Source: v1alpha1.VerdictByBranch, By: "the hold in Git", At: since, Release: h.Release}
 	s.Change = &v1alpha1.Change{
 		Commit: h.Commit, Hold: h.Commit, Branch: o.Source.Branch, Policies: []string{h.Policy}, By: h.Rollback, At: since,
 		Release: h.Release,

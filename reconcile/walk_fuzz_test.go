@@ -203,7 +203,7 @@ func (m *model) invariants(t *testing.T, budget Budget) {
 func (m *model) byPolicy(tr *Trail) bool {
 	for _, r := range m.records {
 		v := r.Status.Verdict
-		if v != nil && len(v.By) > 6 && v.By[:7] != v1alpha1.ByPolicy && slices.Contains(tr.Rollbacks, "a/develop/"+r.Name) {
+		if v != nil && v.Source == v1alpha1.VerdictByPerson && slices.Contains(tr.Rollbacks, "a/develop/"+r.Name) {
 			return false
 		}
 	}

@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Node is one scalar in a YAML file in Git that says which image runs.
@@ -146,8 +147,15 @@ type Target struct {
 type Verdict struct {
 	// Answer is Approve or Reject.
 	Answer Answer `json:"answer"`
-	// By is the policy (policy NAMESPACE/NAME) or the person.
+	// Source says whose word it is: Policy, Person, or Branch where Git says that it was decided elsewhere.
+	Source VerdictSource `json:"source"`
+	// By names who it was, to read: the user, the policies, or the commit.
+	// +kubebuilder:validation:MaxLength=4096
 	By string `json:"by"`
+	// Policies that counted when it was given, as they were then.
+	// +optional
+	// +kubebuilder:validation:MaxItems=32
+	Policies []PolicyRef `json:"policies,omitempty"`
 	// At is when.
 	At Time `json:"at"`
 	// Question that was asked, or would have been.
@@ -166,8 +174,39 @@ type Verdict struct {
 	Release ReleaseMode `json:"release,omitempty"`
 }
 
-// ByPolicy is the prefix of Verdict.By where no person decided.
-const ByPolicy = "policy "
+// VerdictSource says whose word a verdict is.
+//
+// +kubebuilder:validation:Enum=Policy;Person;Branch
+type VerdictSource string
+
+// The sources of a verdict.
+const (
+	// VerdictByPolicy is a RollbackPolicy with mode Auto.
+	VerdictByPolicy VerdictSource = "Policy"
+	// VerdictByPerson is a decision in spec.decisions.
+	VerdictByPerson VerdictSource = "Person"
+	// VerdictByBranch is a revert or a hold that another Rollback or another cluster brought to the branch.
+	VerdictByBranch VerdictSource = "Branch"
+)
+
+// PolicyRef is a RollbackPolicy as it was read.
+type PolicyRef struct {
+	// Namespace and Name of the policy.
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace"`
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// UID tells it from another one that had the name before.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	UID types.UID `json:"uid,omitempty"`
+	// Generation of its spec that counted.
+	// +optional
+	Generation int64 `json:"generation,omitempty"`
+}
+
+// String is namespace/name.
+func (p PolicyRef) String() string { return p.Namespace + "/" + p.Name }
 
 // Change is what was written to Git.
 type Change struct {

@@ -105,10 +105,18 @@ func decides(by string, a v1alpha1.Answer) edit {
 	}
 }
 
+// sourceOf tells the policy of a sample from its people.
+func sourceOf(by string) v1alpha1.VerdictSource {
+	if strings.HasPrefix(by, "policy ") {
+		return v1alpha1.VerdictByPolicy
+	}
+	return v1alpha1.VerdictByPerson
+}
+
 func verdict(by string, a v1alpha1.Answer) edit {
 	return func(r *v1alpha1.Rollback) {
 		r.Status.Waiting, r.Status.Question = nil, nil
-		r.Status.Verdict = &v1alpha1.Verdict{Answer: a, By: by, At: at("14:31:09"), Cooldown: metav1.Duration{Duration: 30 * time.Minute}}
+		r.Status.Verdict = &v1alpha1.Verdict{Answer: a, Source: sourceOf(by), By: by, At: at("14:31:09"), Cooldown: metav1.Duration{Duration: 30 * time.Minute}}
 	}
 }
 

@@ -114,8 +114,8 @@ func byWhom(r *v1alpha1.Rollback) string {
 	if verb == "" {
 		return ""
 	}
-	if policy, ok := strings.CutPrefix(by, v1alpha1.ByPolicy); ok {
-		by = "policy " + foreign(policy, 200)
+	if v := r.Status.Verdict; v != nil && v.Source != v1alpha1.VerdictByPerson {
+		by = foreign(by, 200)
 	} else {
 		by = who(by)
 	}

@@ -273,7 +273,7 @@ func approved(r *v1alpha1.Rollback) {
 	asking(r)
 	r.Status.Waiting, r.Status.Question = nil, nil
 	r.Spec.Decisions = []v1alpha1.Decision{{Question: "3fa9c1d2e4b5", By: "slack:T0ACME/U0JANE", Answer: v1alpha1.Approve, At: v1alpha1.NewTime(time.Now())}}
-	r.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, By: "slack:T0ACME/U0JANE", At: v1alpha1.NewTime(time.Now())}
+	r.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, Source: v1alpha1.VerdictByPerson, By: "slack:T0ACME/U0JANE", At: v1alpha1.NewTime(time.Now())}
 }
 
 func changed(r *v1alpha1.Rollback) {

@@ -34,7 +34,7 @@ func filled() v1alpha1.RollbackStatus {
 			Nodes: []v1alpha1.Node{{File: "web.yaml", Pointer: "/spec", Part: "Tag", Bad: "v2", Former: "v1"}},
 		},
 		Target:  &v1alpha1.Target{Image: "web:v1", Values: []v1alpha1.NodeValue{{Index: 0, Value: "v1"}}, Proved: true, At: at},
-		Verdict: &v1alpha1.Verdict{Answer: v1alpha1.Approve, By: "policy apps/web", At: at},
+		Verdict: &v1alpha1.Verdict{Answer: v1alpha1.Approve, Source: v1alpha1.VerdictByPolicy, By: "policy apps/web", At: at},
 		Change:  &v1alpha1.Change{Commit: strings.Repeat("b", 40), Hold: strings.Repeat("c", 40), Branch: "main", At: at},
 		Landed:  &v1alpha1.Landed{Commit: strings.Repeat("b", 40), At: at},
 		Request: &v1alpha1.Request{
@@ -140,7 +140,7 @@ func (s suite) blanks(t *testing.T) {
 		}), "no change before a verdict that allows it")
 	})
 	t.Run("no change after a refusal", func(t *testing.T) {
-		before := v1alpha1.RollbackStatus{Verdict: &v1alpha1.Verdict{Answer: v1alpha1.Reject, By: "alice", At: at}}
+		before := v1alpha1.RollbackStatus{Verdict: &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: "alice", At: at}}
 		want(t, opened(t, before, func(s *v1alpha1.RollbackStatus) { s.Change = filled().Change }), "no change before a verdict that allows it")
 	})
 	t.Run("an expired form can still be decided, and end otherwise", func(t *testing.T) {

@@ -167,7 +167,7 @@ func TestTwoPoliciesOnOneWorkload(t *testing.T) {
 	// Without the strict one the other decides.
 	w.must(w.Client.Delete(t.Context(), strict))
 	r := w.ends(prod, bad, v1alpha1.ResultVerified)
-	if want := v1alpha1.ByPolicy + ns + "/loose"; r.Status.Verdict.By != want {
+	if want := "policy " + ns + "/loose"; r.Status.Verdict.By != want {
 		t.Errorf("decided by %q, want %q", r.Status.Verdict.By, want)
 	}
 	w.policySays(loose, metav1.ConditionTrue, "selects 2 workloads")
