@@ -33,6 +33,28 @@ func describe(r *v1alpha1.Rollback, now time.Time) {
 		meta.RemoveStatusCondition(&s.Conditions, "Stalled")
 	}
 	setCondition(s, ready)
+	s.Summary = summary(r, ready.Message)
+}
+
+// maxSummary is what kubectl get shows of a record beside its name.
+const maxSummary = 120
+
+// summary is what the record says now, short. Where a person is asked it ends with how to answer.
+func summary(r *v1alpha1.Rollback, says string) string {
+	if r.Status.Question == nil {
+		return cut(says, maxSummary)
+	}
+	how := fmt.Sprintf("backstop approve %s -n %s", r.Name, r.Namespace)
+	if len(how) > maxSummary {
+		// Both names are as long as they may be.
+		return cut("a person decides: backstop approve or reject", maxSummary)
+	}
+	room := maxSummary - len(how) - len(": ")
+	why := "a person decides by " + r.Status.Question.Until.UTC().Format("15:04 MST")
+	if len(why) > room {
+		return how
+	}
+	return why + ": " + how
 }
 
 // setCondition keeps the transition time while only words change.

@@ -103,9 +103,13 @@ type RollbackStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// Phase is the first blank, or how it ended.
+	// Phase is the first step that is not done, or how it ended.
 	// +optional
 	Phase string `json:"phase,omitempty"`
+	// Summary says in at most 120 characters what happens, and, where a person is asked, how to answer.
+	// +optional
+	// +kubebuilder:validation:MaxLength=120
+	Summary string `json:"summary,omitempty"`
 	// Waiting says why nothing happens right now, and until when.
 	// +optional
 	Waiting *Waiting `json:"waiting,omitempty"`
@@ -215,11 +219,15 @@ type PodCount struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=rb,categories=all;backstop
 // +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
+// +kubebuilder:selectablefield:JSONPath=`.spec.trigger`
+// +kubebuilder:selectablefield:JSONPath=`.status.phase`
+// +kubebuilder:selectablefield:JSONPath=`.status.suspect.commit`
+// +kubebuilder:printcolumn:name="Trigger",type=string,JSONPath=`.spec.trigger`
 // +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`
-// +kubebuilder:printcolumn:name="Is",type=string,JSONPath=`.status.phase`
-// +kubebuilder:printcolumn:name="Back To",type=string,JSONPath=`.status.target.image`
-// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.summary`
+// +kubebuilder:printcolumn:name="Back To",type=string,priority=1,JSONPath=`.status.target.image`
 // +kubebuilder:printcolumn:name="Suspect",type=string,priority=1,JSONPath=`.status.suspect.commit`
 // +kubebuilder:printcolumn:name="Revert",type=string,priority=1,JSONPath=`.status.change.commit`
 type Rollback struct {

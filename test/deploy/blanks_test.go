@@ -22,7 +22,7 @@ var at = v1alpha1.NewTime(time.Date(2026, 11, 21, 9, 13, 26, 123456000, time.UTC
 // filled is a status with every blank.
 func filled() v1alpha1.RollbackStatus {
 	return v1alpha1.RollbackStatus{
-		Phase: "Verified",
+		Phase: "Verified", Summary: "web runs v1 again",
 		Conditions: []metav1.Condition{{
 			Type: "Ready", Status: metav1.ConditionTrue, Reason: "Verified", Message: "web runs v1 again",
 			LastTransitionTime: metav1.NewTime(at.Time.Truncate(time.Second)),
@@ -157,11 +157,17 @@ func (s suite) columns(t *testing.T) {
 	eventually(t, func(context.Context) error {
 		out := s.kubectl(t, "get", "rb", "blanks-1", "-n", "apps")
 		head, row, _ := strings.Cut(out, "\n")
-		if got, want := strings.Join(strings.Fields(head), " "), "NAME IMAGE IS BACK TO STATUS AGE"; got != want {
+		if got, want := strings.Join(strings.Fields(head), " "), "NAME TRIGGER IMAGE PHASE AGE STATUS"; got != want {
 			return fmt.Errorf("columns %q, want %q", got, want)
 		}
-		if !strings.Contains(strings.Join(strings.Fields(row), " "), "blanks-1 web:v2 Verified web:v1 web runs v1 again") {
+		cells := strings.Join(strings.Fields(row), " ")
+		if !strings.HasPrefix(cells, "blanks-1 ImagePull web:v2 Verified ") || !strings.Contains(cells, "web runs v1 again") {
 			return fmt.Errorf("row %q", row)
+		}
+		for _, field := range []string{"spec.trigger=ImagePull", "status.phase=Verified", "status.suspect.commit=" + strings.Repeat("a", 40)} {
+			if out := s.kubectl(t, "get", "rb", "-n", "apps", "--field-selector="+field); !strings.Contains(out, "blanks-1 ") {
+				return fmt.Errorf("--field-selector=%s does not find it: %s", field, out)
+			}
 		}
 		return nil
 	})
