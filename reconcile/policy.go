@@ -129,7 +129,12 @@ func Resolve(trigger v1alpha1.Trigger, subjects []Subject, all []v1alpha1.Rollba
 			continue
 		}
 		for i := range chosen {
-			out = stricter(out, within(fromSpec(trigger, &chosen[i]), &chosen[i], top))
+			read := fromSpec(trigger, &chosen[i])
+			if chosen[i].Namespace != home {
+				// The platform may name its own GitRepositories; who may push is decided where the push is made.
+				read = within(read, &chosen[i], top)
+			}
+			out = stricter(out, read)
 		}
 	}
 	if len(out.By) == 0 {

@@ -99,6 +99,12 @@ func TestResolve(t *testing.T) {
 			})},
 			top: Ceiling{NoCrossNamespaceRefs: true}, mode: v1alpha1.ModeNotify, by: []string{"develop/p"}, why: "--no-cross-namespace-refs",
 		},
+		"the platform's policy may name the platform's GitRepository": {
+			subjects: web, policies: []v1alpha1.RollbackPolicy{policyOf(home, "p", v1alpha1.ModeAuto, fleet, func(p *v1alpha1.RollbackPolicy) {
+				p.Spec.SourceRef = &v1alpha1.SourceRef{Namespace: "flux-system", Name: "fleet"}
+			})},
+			top: Ceiling{NoCrossNamespaceRefs: true}, mode: v1alpha1.ModeAuto, by: []string{home + "/p"},
+		},
 		"the controller's flag is the ceiling": {
 			subjects: web, policies: []v1alpha1.RollbackPolicy{policyOf("develop", "p", v1alpha1.ModeAuto)},
 			top: Ceiling{Mode: v1alpha1.ModeApprove}, mode: v1alpha1.ModeApprove, by: []string{"develop/p"}, why: "--max-mode is Approve",
