@@ -113,12 +113,17 @@ func (s *sidecar) lead(ctx context.Context, o *options) error {
 		s.leads.Set(1)
 		defer s.leads.Set(0)
 		s.engine.Stopping = func() bool { return ctx.Err() != nil }
+		uid, err := kube.ClusterUID(ctx, s.clients.Core.CoreV1(), s.log)
+		if err != nil {
+			return err
+		}
+		s.engine.ClusterUID = uid
 		var beside sync.WaitGroup
 		beside.Go(func() { s.sweep(ctx, o.history) })
 		beside.Go(func() { s.describe(ctx) })
 		beside.Go(func() { s.cards.run(ctx) })
 		beside.Go(func() { s.hear(ctx) })
-		err := s.watch.Run(ctx, s.engine)
+		err = s.watch.Run(ctx, s.engine)
 		beside.Wait()
 		return err
 	}
