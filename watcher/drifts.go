@@ -23,6 +23,7 @@ import (
 // found is remembered as long as it lasts: it is what is enqueued when it is over.
 type drifts struct {
 	queue workqueue.TypedRateLimitingInterface[v1alpha1.ObjectRef]
+	turns *turns[v1alpha1.ObjectRef]
 	mu    sync.Mutex
 	seen  map[v1alpha1.ObjectRef][]drifting
 }
@@ -34,8 +35,10 @@ type drifting struct {
 	git string
 }
 
-func newDrifts(q workqueue.TypedRateLimitingInterface[v1alpha1.ObjectRef]) *drifts {
-	return &drifts{queue: q, seen: map[v1alpha1.ObjectRef][]drifting{}}
+func newDrifts(m *Metrics) *drifts {
+	t := newTurns(func(ref v1alpha1.ObjectRef) string { return ref.Namespace })
+	q := newQueueOf("drifts", m, 100*time.Millisecond, 30*time.Second, t)
+	return &drifts{queue: q, turns: t, seen: map[v1alpha1.ObjectRef][]drifting{}}
 }
 
 func (d *drifts) get(ref v1alpha1.ObjectRef) []drifting {
@@ -115,12 +118,12 @@ func (w *Watcher) workloadHandler(kind string) cache.ResourceEventHandler {
 
 // compare looks at workloads that were changed by hand until ctx ends.
 func (w *Watcher) compare(ctx context.Context) {
-	for {
-		ref, stop := w.drifts.queue.Get()
-		if stop {
-			return
-		}
-		switch err := w.resolveDrift(ctx, ref); {
+	c := crew[v1alpha1.ObjectRef]{queue: w.drifts.queue, turns: w.drifts.turns, all: &w.working}
+	c.work(ctx, func(ref v1alpha1.ObjectRef) {
+		defer w.drifts.queue.Done(ref)
+		look, cancel := context.WithTimeout(ctx, longestWalk)
+		defer cancel()
+		switch err := w.resolveDrift(look, ref); {
 		case ctx.Err() != nil:
 		case errors.Is(err, errApplying):
 			w.drifts.queue.AddAfter(ref, applyingFor)
@@ -133,8 +136,7 @@ func (w *Watcher) compare(ctx context.Context) {
 		default:
 			w.drifts.queue.Forget(ref)
 		}
-		w.drifts.queue.Done(ref)
-	}
+	})
 }
 
 // applyingFor is after how long a workload is looked at again that Flux is applying.

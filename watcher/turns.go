@@ -17,19 +17,25 @@ import (
 //	Rest ─ later ─► resting ─┴─► Get, the urgent ones first
 type keys struct {
 	workqueue.TypedRateLimitingInterface[reconcile.Key]
-	turns *turns
+	turns *turns[reconcile.Key]
 }
 
 func newKeys(m *Metrics, least, most time.Duration) *keys {
-	t := &turns{calm: map[reconcile.Key]struct{}{}}
-	cfg := queueConfig[reconcile.Key]("rollbacks", m)
-	cfg.DelayingQueue = workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[reconcile.Key]{
+	t := newTurns(func(k reconcile.Key) string { return k.Namespace })
+	return &keys{TypedRateLimitingInterface: newQueueOf("rollbacks", m, least, most, t), turns: t}
+}
+
+// newQueueOf makes a queue in which turns say what comes next.
+func newQueueOf[K comparable](name string, m *Metrics, least, most time.Duration, t *turns[K],
+) workqueue.TypedRateLimitingInterface[K] {
+	cfg := queueConfig[K](name, m)
+	cfg.DelayingQueue = workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[K]{
 		Name: cfg.Name, MetricsProvider: cfg.MetricsProvider,
-		Queue: workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[reconcile.Key]{
+		Queue: workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[K]{
 			Name: cfg.Name, MetricsProvider: cfg.MetricsProvider, Queue: t,
 		}),
 	})
-	return &keys{TypedRateLimitingInterface: newQueueWith(cfg, least, most), turns: t}
+	return newQueueWith(cfg, least, most)
 }
 
 // Add enqueues a key at once, before those that rest.
@@ -44,65 +50,209 @@ func (q *keys) Rest(key reconcile.Key, after time.Duration) {
 	q.AddAfter(key, after)
 }
 
-// turns are whose turn it is. It implements workqueue.Queue, whose methods are called under the queue's own lock.
-type turns struct {
+// turns are whose turn it is: the namespaces one after the other, as long as they have places left. It implements
+// workqueue.Queue, whose methods are called under the queue's own lock.
+type turns[K comparable] struct {
+	namespace func(K) string
+	// workers are the places; 8 when zero.
+	workers int
+
 	mu sync.Mutex
-	// calm are the keys that rest.
-	calm            map[reconcile.Key]struct{}
-	urgent, resting []reconcile.Key
+	// calm are the items that rest.
+	calm            map[K]struct{}
+	urgent, resting lane[K]
+	// at counts the items that are worked on, of each namespace; quick and slow count them all.
+	at          map[string]int
+	quick, slow int
+	// slowIn counts the slow ones of a namespace. waited says that its last one was slow.
+	slowIn map[string]int
+	waited map[string]bool
+	// present counts the workers.
+	present int
 }
 
-func (t *turns) hurry(key reconcile.Key) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.calm, key)
-}
-
-func (t *turns) rest(key reconcile.Key) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.calm[key] = struct{}{}
-}
-
-// Touch lets a key that is queued already go first, where it rests no longer.
-func (t *turns) Touch(key reconcile.Key) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	i := slices.Index(t.resting, key)
-	if _, calm := t.calm[key]; !calm && i >= 0 {
-		t.resting = slices.Delete(t.resting, i, i+1)
-		t.urgent = append(t.urgent, key)
+func newTurns[K comparable](namespace func(K) string) *turns[K] {
+	return &turns[K]{
+		namespace: namespace, calm: map[K]struct{}{}, at: map[string]int{}, slowIn: map[string]int{}, waited: map[string]bool{},
 	}
 }
 
-// Push enqueues a key.
-func (t *turns) Push(key reconcile.Key) {
+func (t *turns[K]) places() int {
+	if t.workers > 0 {
+		return t.workers
+	}
+	return 8
+}
+
+// free says whether an item of a namespace may be begun.
+func (t *turns[K]) free(namespace string) bool {
+	share := t.places()
+	if t.waited[namespace] || t.slowIn[namespace] > 0 {
+		share = max(1, share/2)
+	}
+	return t.quick < t.places() && t.at[namespace] < share
+}
+
+func (t *turns[K]) hurry(item K) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, calm := t.calm[key]; calm {
-		t.resting = append(t.resting, key)
+	delete(t.calm, item)
+}
+
+func (t *turns[K]) rest(item K) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.calm[item] = struct{}{}
+}
+
+// Touch lets an item that is queued already go first, where it rests no longer.
+func (t *turns[K]) Touch(item K) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, calm := t.calm[item]; !calm && t.resting.remove(t.namespace(item), item) {
+		t.urgent.push(t.namespace(item), item)
+	}
+}
+
+// Push enqueues an item.
+func (t *turns[K]) Push(item K) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, calm := t.calm[item]; calm {
+		t.resting.push(t.namespace(item), item)
 		return
 	}
-	t.urgent = append(t.urgent, key)
+	t.urgent.push(t.namespace(item), item)
 }
 
-// Len counts the keys.
-func (t *turns) Len() int {
+// Len counts the items that may be begun.
+func (t *turns[K]) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.urgent) + len(t.resting)
+	return t.urgent.count(t.free) + t.resting.count(t.free)
 }
 
-// Pop takes the next key, of which there is one.
-func (t *turns) Pop() reconcile.Key {
+// Pop takes the next item, of which there is one, and its place.
+func (t *turns[K]) Pop() K {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	from := &t.urgent
-	if len(*from) == 0 {
-		from = &t.resting
+	item, ok := t.urgent.pop(t.free)
+	if !ok {
+		item, ok = t.resting.pop(t.free)
 	}
-	key := (*from)[0]
-	*from = (*from)[1:]
-	delete(t.calm, key)
-	return key
+	if !ok {
+		// A namespace became slow since its items were counted.
+		any := func(string) bool { return true }
+		if item, ok = t.urgent.pop(any); !ok {
+			item, _ = t.resting.pop(any)
+		}
+	}
+	delete(t.calm, item)
+	t.at[t.namespace(item)]++
+	t.quick++
+	return item
+}
+
+// slowed gives the place of an item to another one, and says whether another worker is needed for that.
+func (t *turns[K]) slowed(item K) (slow, another bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.slow >= mostSlow {
+		return false, false
+	}
+	t.slow++
+	t.quick--
+	t.slowIn[t.namespace(item)]++
+	return true, t.present < t.places()+2*mostSlow
+}
+
+// ended gives the place of an item back, and says whether there are workers enough without this one.
+func (t *turns[K]) ended(item K, slow bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	of := t.namespace(item)
+	less(t.at, of)
+	if slow {
+		t.slow--
+		less(t.slowIn, of)
+		t.waited[of] = true
+	} else {
+		t.quick--
+		delete(t.waited, of)
+	}
+	// Nobody else is woken for the place that is free now.
+	return t.present > t.places()+t.slow && t.urgent.count(t.free)+t.resting.count(t.free) == 0
+}
+
+func (t *turns[K]) came() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.present++
+}
+
+func (t *turns[K]) left() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.present--
+}
+
+func less(counts map[string]int, of string) {
+	if counts[of]--; counts[of] <= 0 {
+		delete(counts, of)
+	}
+}
+
+// lane is items in the order in which they came, one of each namespace after the other.
+type lane[K comparable] struct {
+	order []string
+	items map[string][]K
+}
+
+func (l *lane[K]) push(namespace string, item K) {
+	if l.items == nil {
+		l.items = map[string][]K{}
+	}
+	if len(l.items[namespace]) == 0 {
+		l.order = append(l.order, namespace)
+	}
+	l.items[namespace] = append(l.items[namespace], item)
+}
+
+func (l *lane[K]) count(free func(string) bool) int {
+	n := 0
+	for _, namespace := range l.order {
+		if free(namespace) {
+			n += len(l.items[namespace])
+		}
+	}
+	return n
+}
+
+func (l *lane[K]) pop(free func(string) bool) (item K, ok bool) {
+	i := slices.IndexFunc(l.order, free)
+	if i < 0 {
+		return item, false
+	}
+	namespace := l.order[i]
+	item = l.items[namespace][0]
+	l.items[namespace] = l.items[namespace][1:]
+	l.order = slices.Delete(l.order, i, i+1)
+	if len(l.items[namespace]) > 0 {
+		l.order = append(l.order, namespace)
+	} else {
+		delete(l.items, namespace)
+	}
+	return item, true
+}
+
+func (l *lane[K]) remove(namespace string, item K) bool {
+	i := slices.Index(l.items[namespace], item)
+	if i < 0 {
+		return false
+	}
+	if l.items[namespace] = slices.Delete(l.items[namespace], i, i+1); len(l.items[namespace]) == 0 {
+		delete(l.items, namespace)
+		l.order = slices.DeleteFunc(l.order, func(n string) bool { return n == namespace })
+	}
+	return true
 }

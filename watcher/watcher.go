@@ -60,6 +60,9 @@ type Watcher struct {
 	required  []cache.DoneChecker
 	troubles  []*trouble
 
+	// working are the workers that run.
+	working sync.WaitGroup
+
 	mu   sync.Mutex
 	busy map[reconcile.Key]struct{}
 }
@@ -82,10 +85,11 @@ func New(c Clients, opts Options) (*Watcher, error) {
 		clients: c, opts: opts, log: opts.Log, first: newFirstErrors(opts.Now),
 		queue:     newKeys(opts.Metrics, time.Second, 2*time.Minute),
 		pods:      newSightings(newQueue[types.NamespacedName]("pods", opts.Metrics, 100*time.Millisecond, 30*time.Second)),
-		drifts:    newDrifts(newQueue[v1alpha1.ObjectRef]("drifts", opts.Metrics, 100*time.Millisecond, 30*time.Second)),
+		drifts:    newDrifts(opts.Metrics),
 		informers: map[string][]cache.SharedIndexInformer{},
 		busy:      map[reconcile.Key]struct{}{},
 	}
+	w.queue.turns.workers, w.drifts.turns.workers = opts.Workers, opts.Workers
 	for _, k := range w.kinds(c) {
 		if err := w.add(k); err != nil {
 			return nil, err
@@ -175,7 +179,7 @@ func (w *Watcher) everywhere() bool { return len(w.opts.Namespaces) == 0 }
 func (w *Watcher) Run(ctx context.Context, walker Walker) error {
 	// client-go's own lines go where the others go.
 	ctx = klog.NewContext(ctx, logr.FromSlogHandler(w.log.Handler()))
-	var watching, working sync.WaitGroup
+	var watching sync.WaitGroup
 	for _, informers := range w.informers {
 		for _, inf := range informers {
 			watching.Go(func() { inf.RunWithContext(ctx) })
@@ -186,16 +190,16 @@ func (w *Watcher) Run(ctx context.Context, walker Walker) error {
 	if cache.WaitFor(ctx, "", w.required...) {
 		w.log.Info("watching", "workers", w.opts.Workers)
 		for range w.opts.Workers {
-			working.Go(func() { w.work(ctx, walks, walker) })
-			working.Go(func() { w.sight(ctx) })
-			working.Go(func() { w.compare(ctx) })
+			w.working.Go(func() { w.work(ctx, walks, walker) })
+			w.working.Go(func() { w.sight(ctx) })
+			w.working.Go(func() { w.compare(ctx) })
 		}
 	}
 	<-ctx.Done()
 	w.pods.queue.ShutDown()
 	w.drifts.queue.ShutDown()
 	w.queue.ShutDown()
-	err := w.finish(&working, cut)
+	err := w.finish(cut)
 	watching.Wait()
 	return err
 }
@@ -204,13 +208,13 @@ func (w *Watcher) Run(ctx context.Context, walker Walker) error {
 const afterCut = time.Second
 
 // finish waits for the workers, at most for the time that a stop may take.
-func (w *Watcher) finish(working *sync.WaitGroup, cut context.CancelFunc) error {
+func (w *Watcher) finish(cut context.CancelFunc) error {
 	if keys := w.Busy(); len(keys) > 0 {
 		w.log.Info("stopping: waiting for walks to finish", "walks", names(keys))
 	}
 	done := make(chan struct{})
 	go func() {
-		working.Wait()
+		w.working.Wait()
 		close(done)
 	}()
 	timer := time.NewTimer(w.opts.StopTimeout)

@@ -17,18 +17,8 @@ type Walker interface {
 
 // work walks keys until ctx ends. walks is the context of the walks themselves, which outlives it.
 func (w *Watcher) work(ctx, walks context.Context, walker Walker) {
-	for {
-		key, stop := w.queue.Get()
-		if stop {
-			return
-		}
-		// A queue that is shut down still hands out what is left in it.
-		if ctx.Err() != nil {
-			w.queue.Done(key)
-			return
-		}
-		w.walk(walks, walker, key)
-	}
+	c := crew[reconcile.Key]{queue: w.queue, turns: w.queue.turns, all: &w.working}
+	c.work(ctx, func(k reconcile.Key) { w.walk(walks, walker, k) })
 }
 
 // longest is the longest that a peer's wish to be left alone is followed: peers lie.
@@ -81,6 +71,8 @@ func (w *Watcher) guarded(ctx context.Context, walker Walker, key reconcile.Key)
 			}
 		}
 	}()
+	ctx, cancel := context.WithTimeoutCause(ctx, longestWalk, fmt.Errorf("the walk took longer than %s", longestWalk))
+	defer cancel()
 	return walker.Walk(ctx, key)
 }
 
