@@ -17,6 +17,11 @@ import (
 // Examine makes a report of what is known. It is pure.
 func Examine(f Facts) Report {
 	r := Report{Namespace: f.Namespace, At: f.Now, General: []Check{f.sidecar()}, Workloads: []Patient{}}
+	for _, u := range f.Unreadable {
+		r.General = append(r.General, bad(CheckReadable, u.Ref.String(), "it cannot be decoded, so Backstop acts as if it were not there: "+u.Why,
+			fmt.Sprintf("kubectl -n %s get %s %s -o yaml shows it: write it again with a version that its CRD and Backstop both know, "+
+				"or upgrade Backstop", u.Ref.Namespace, strings.ToLower(u.Ref.Kind), u.Ref.Name)))
+	}
 	for i := range f.Workloads {
 		w := &f.Workloads[i]
 		if w.Chain == nil {

@@ -203,6 +203,7 @@ func TestGolden(t *testing.T) {
 	broken.Workloads = append(broken.Workloads, second, stranger)
 	unread := ready()
 	unread.Workloads[0].Secrets[0].Allowed = nil
+	broken.Unreadable = []Unreadable{{ref("ImagePolicy", "production", "backend"), "json: cannot unmarshal string into Go struct field .spec.filterTags"}}
 	empty := ready()
 	empty.Workloads = nil
 	for name, f := range map[string]Facts{"ready": ready(), "broken": broken, "unread": unread, "empty": empty, "verbose": ready()} {

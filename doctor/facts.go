@@ -23,6 +23,15 @@ type Facts struct {
 	// HelmCancels says it of helm-controller.
 	Cancels, HelmCancels *bool
 	Workloads            []Workload
+	// Unreadable are objects that Backstop cannot decode and therefore leaves out.
+	Unreadable []Unreadable
+}
+
+// Unreadable is an object that Backstop cannot decode.
+type Unreadable struct {
+	Ref v1alpha1.ObjectRef
+	// Why names the field.
+	Why string
 }
 
 // Sidecar is Backstop as it runs.

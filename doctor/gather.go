@@ -92,6 +92,7 @@ func (g *Gatherer) Gather(ctx context.Context, namespace string) (Facts, error) 
 		}
 		f.Policies = append(f.Policies, list.Items...)
 	}
+	f.Unreadable = g.unreadable(ctx, namespace)
 	workloads, err := g.list(ctx, namespace)
 	if err != nil {
 		return f, err

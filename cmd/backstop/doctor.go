@@ -17,6 +17,7 @@ import (
 
 const doctorHelp = `Looks before the bad night, for each workload of a namespace that Flux applies:
 
+  readable     objects that Backstop cannot decode, and therefore leaves out
   policy       which RollbackPolicy covers it, and with what mode
   branch       where a revert would go, and read: may Backstop read the Secrets for it
   push         does the Git server let its credentials push (a push is begun, nothing is sent); protection, signing

@@ -82,34 +82,41 @@ func (s *stage) ended(apps ...string) {
 // warmUp is how many failures come before those that are measured.
 const warmUp = 3
 
+// oneByOne fails one app after another, and says how long after each failure the push was answered.
+func (s *stage) oneByOne() []time.Duration {
+	s.b.Helper()
+	var took []time.Duration
+	for i, app := range s.fleet.Apps {
+		s.writeBack([]string{app}, false)
+		s.apply(fleet.Tag(env, 1), app)
+		pod, before := s.kubelet.await(s.b, app), len(s.pushes())
+		failed, err := s.kubelet.fail(s.b.Context(), pod)
+		s.must(err)
+		s.until("the push", func() error {
+			select {
+			case <-s.push:
+			case <-time.After(time.Second):
+			}
+			if len(s.pushes()) == before {
+				return fmt.Errorf("nothing was pushed after the failure of %s", app)
+			}
+			return nil
+		})
+		if i >= warmUp {
+			took = append(took, s.pushes()[before].Sub(failed))
+		}
+		s.apply(fleet.Tag(env, 0), app)
+		s.ended(app)
+	}
+	return took
+}
+
 func BenchmarkFailureToPush(b *testing.B) {
 	n := 100
 	s := newStage(b, n+warmUp)
 	s.start(s.release("sidecar"))
 	for b.Loop() {
-		var took []time.Duration
-		for i, app := range s.fleet.Apps {
-			s.writeBack([]string{app}, false)
-			s.apply(fleet.Tag(env, 1), app)
-			pod, before := s.kubelet.await(b, app), len(s.pushes())
-			failed, err := s.kubelet.fail(b.Context(), pod)
-			s.must(err)
-			s.until("the push", func() error {
-				select {
-				case <-s.push:
-				case <-time.After(time.Second):
-				}
-				if len(s.pushes()) == before {
-					return fmt.Errorf("nothing was pushed after the failure of %s", app)
-				}
-				return nil
-			})
-			if i >= warmUp {
-				took = append(took, s.pushes()[before].Sub(failed))
-			}
-			s.apply(fleet.Tag(env, 0), app)
-			s.ended(app)
-		}
+		took := s.oneByOne()
 		slices.Sort(took)
 		b.ReportMetric(took[len(took)/2].Seconds(), "p50-s")
 		b.ReportMetric(took[(len(took)*99+99)/100-1].Seconds(), "p99-s")
