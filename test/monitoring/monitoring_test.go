@@ -5,6 +5,7 @@ package monitoring_test
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -123,6 +124,81 @@ func TestAlertsAndDashboardAskForWhatIsServed(t *testing.T) {
 			strings.HasPrefix(name, "backstop_queue_") && strings.Contains(string(raw), "`backstop_queue_*`")
 		if !documented {
 			t.Errorf("docs/metrics.md does not say what %s is", name)
+		}
+	}
+}
+
+func TestEveryPanelSaysWhatItShowsAndFollowsTheVariables(t *testing.T) {
+	raw, err := os.ReadFile(folder + "dashboard.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Templating struct {
+			List []struct{ Name, Label string }
+		}
+		Panels []struct {
+			ID                       int
+			Type, Title, Description string
+			Targets                  []struct{ Expr string }
+			GridPos                  struct{ X, Y, W, H int }
+		}
+	}
+	if err := json.Unmarshal(raw, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, v := range dashboard.Templating.List {
+		names = append(names, v.Name)
+	}
+	if want := []string{"datasource", "cluster", "namespace"}; !slices.Equal(names, want) {
+		t.Errorf("variables %v, want %v", names, want)
+	}
+	ids, places := map[int]string{}, map[[2]int]string{}
+	for _, p := range dashboard.Panels {
+		at := [2]int{p.GridPos.X, p.GridPos.Y}
+		if ids[p.ID] != "" || places[at] != "" {
+			t.Errorf("%q has the number or the place of %q%q", p.Title, ids[p.ID], places[at])
+		}
+		ids[p.ID], places[at] = p.Title, p.Title
+		if p.Type == "row" {
+			continue
+		}
+		if p.Description == "" {
+			t.Errorf("%q has no description", p.Title)
+		}
+		for _, target := range p.Targets {
+			if !strings.Contains(target.Expr, `cluster=~"$cluster"`) {
+				t.Errorf("%q does not follow the variable cluster: %s", p.Title, target.Expr)
+			}
+			if strings.Contains(target.Expr, "by (namespace)") && !strings.Contains(target.Expr, `namespace=~"$namespace"`) {
+				t.Errorf("%q does not follow the variable namespace: %s", p.Title, target.Expr)
+			}
+		}
+	}
+}
+
+func TestSamplesInTheDocsAskForWhatIsServed(t *testing.T) {
+	all := served()
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	metric := regexp.MustCompile(`\bbackstop_[a-z_]+[a-z]\b`)
+	for _, file := range append(files, "../../README.md") {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range metric.FindAllString(string(raw), -1) {
+			base := name
+			for _, part := range []string{"_bucket", "_count", "_sum"} {
+				base = strings.TrimSuffix(base, part)
+			}
+			whole := slices.ContainsFunc(all, func(s string) bool { return strings.HasPrefix(s, name+"_") })
+			if !slices.Contains(all, name) && !slices.Contains(all, base) && !whole {
+				t.Errorf("%s names %s, which nothing serves", file, name)
+			}
 		}
 	}
 }
