@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/workload"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
@@ -166,37 +166,17 @@ type listed struct {
 
 // list gives the workloads of a namespace.
 func (g *Gatherer) list(ctx context.Context, ns string) ([]listed, error) {
-	var out []listed
-	var deployments appsv1.DeploymentList
-	var sets appsv1.StatefulSetList
-	var daemons appsv1.DaemonSetList
-	var crons batchv1.CronJobList
-	for _, l := range []client.ObjectList{&deployments, &sets, &daemons, &crons} {
-		if err := g.Client.List(ctx, l, client.InNamespace(ns)); err != nil {
-			return nil, fmt.Errorf("list workloads in %s: %w", ns, err)
-		}
+	all, err := workload.ListOwn(ctx, g.Client, ns)
+	if err != nil {
+		return nil, fmt.Errorf("list workloads in %s: %w", ns, err)
 	}
-	add := func(kind string, o client.Object, spec corev1.PodSpec) *listed {
-		out = append(out, listed{template: spec, Workload: Workload{
-			Workload: v1alpha1.Workload{Kind: kind, Name: o.GetName()}, Labels: o.GetLabels(),
-		}})
-		return &out[len(out)-1]
-	}
-	for i := range deployments.Items {
-		add("Deployment", &deployments.Items[i], deployments.Items[i].Spec.Template.Spec)
-	}
-	for i := range sets.Items {
-		s := &sets.Items[i]
-		w := add("StatefulSet", s, s.Spec.Template.Spec)
-		w.Ordered = s.Spec.PodManagementPolicy != appsv1.ParallelPodManagement
-		w.OnDelete = s.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType
-	}
-	for i := range daemons.Items {
-		w := add("DaemonSet", &daemons.Items[i], daemons.Items[i].Spec.Template.Spec)
-		w.OnDelete = daemons.Items[i].Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType
-	}
-	for i := range crons.Items {
-		add("CronJob", &crons.Items[i], crons.Items[i].Spec.JobTemplate.Spec.Template.Spec)
+	out := make([]listed, len(all))
+	for i := range all {
+		o := &all[i]
+		out[i] = listed{template: o.Template.Spec, Workload: Workload{
+			Workload: v1alpha1.Workload{Kind: o.Kind.Kind, Name: o.Object.GetName()}, Labels: o.Object.GetLabels(),
+			Ordered: o.Ordered(), OnDelete: o.ByHand(),
+		}}
 	}
 	return out, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/image"
+	"github.com/backstop-dev/backstop/internal/workload"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/watcher/classify"
 )
@@ -281,13 +282,8 @@ func (v *view) takeBack(image string) string {
 
 // kindArg is a kind as the commands take it.
 func kindArg(kind string) string {
-	switch kind {
-	case "Deployment":
-		return "deploy"
-	case "StatefulSet":
-		return "sts"
-	case "DaemonSet":
-		return "ds"
+	if k, ok := workload.Of(kind); ok {
+		return k.Short()
 	}
 	return strings.ToLower(kind)
 }

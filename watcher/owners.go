@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	kinds "github.com/backstop-dev/backstop/internal/workload"
 	"github.com/backstop-dev/backstop/watcher/drift"
 )
 
@@ -67,11 +68,8 @@ func (l *look) read(ctx context.Context, ref *metav1.OwnerReference) (*holder, e
 
 // groupOf is the API group of the kinds that hold pod templates; no group has the name "?".
 func groupOf(kind string) string {
-	switch kind {
-	case "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet":
-		return "apps"
-	case "Job", "CronJob":
-		return "batch"
+	if k, ok := kinds.Of(kind); ok && k.Builtin() {
+		return k.Group
 	}
 	return "?"
 }

@@ -3,12 +3,11 @@ package watcher
 import (
 	"fmt"
 
-	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	kinds "github.com/backstop-dev/backstop/internal/workload"
 	"github.com/backstop-dev/backstop/watcher/drift"
 )
 
@@ -45,26 +44,18 @@ type workload struct {
 // slimWorkload reads the managedFields of a workload of a kind, and keeps what they say.
 func slimWorkload(kind string) func(any) (any, error) {
 	return func(obj any) (any, error) {
-		var meta *metav1.ObjectMeta
-		var template *corev1.PodTemplateSpec
-		switch o := obj.(type) {
-		case *workload:
-			return o, nil
-		case *appsv1.Deployment:
-			meta, template = &o.ObjectMeta, &o.Spec.Template
-		case *appsv1.StatefulSet:
-			meta, template = &o.ObjectMeta, &o.Spec.Template
-		case *appsv1.DaemonSet:
-			meta, template = &o.ObjectMeta, &o.Spec.Template
-		case *batchv1.CronJob:
-			meta, template = &o.ObjectMeta, &o.Spec.JobTemplate.Spec.Template
-		default:
+		if w, ok := obj.(*workload); ok {
+			return w, nil
+		}
+		meta, ok := obj.(metav1.Object)
+		template := kinds.TemplateOf(obj)
+		if !ok || template == nil {
 			return nil, fmt.Errorf("strip %T: not a workload", obj)
 		}
 		return &workload{
 			PartialObjectMetadata: metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-				Namespace: meta.Namespace, Name: meta.Name, UID: meta.UID, ResourceVersion: meta.ResourceVersion,
-				Labels: meta.Labels,
+				Namespace: meta.GetNamespace(), Name: meta.GetName(), UID: meta.GetUID(),
+				ResourceVersion: meta.GetResourceVersion(), Labels: meta.GetLabels(),
 			}},
 			suspects: drift.Suspects(kind, meta, imagesOf(template)),
 		}, nil

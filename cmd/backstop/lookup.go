@@ -13,14 +13,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/build"
+	"github.com/backstop-dev/backstop/internal/workload"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
@@ -67,19 +66,11 @@ func (l *lookup) open(ctx context.Context, arg string) (repository, string, erro
 	return l.online(ctx, arg, wl, isWorkload)
 }
 
-var workloadKinds = map[string]string{
-	"deploy": "Deployment", "deployment": "Deployment", "deployments": "Deployment",
-	"sts": "StatefulSet", "statefulset": "StatefulSet", "statefulsets": "StatefulSet",
-	"ds": "DaemonSet", "daemonset": "DaemonSet", "daemonsets": "DaemonSet",
-	"cj": "CronJob", "cronjob": "CronJob", "cronjobs": "CronJob",
-}
-
 // parseWorkload tells deploy/NAME from an image: a reference with a slash has a registry or a folder before it.
 func parseWorkload(arg string) (v1alpha1.Workload, bool, error) {
 	kind, name, ok := strings.Cut(arg, "/")
 	// kubectl prints deployment.apps/NAME.
-	word, _, _ := strings.Cut(strings.ToLower(kind), ".")
-	full, known := workloadKinds[word]
+	full, known := workload.Named(kind)
 	if !ok || !known {
 		if arg == "" {
 			return v1alpha1.Workload{}, false, badUsage("want IMAGE or KIND/NAME")
@@ -89,7 +80,7 @@ func parseWorkload(arg string) (v1alpha1.Workload, bool, error) {
 	if name == "" || strings.Contains(name, "/") {
 		return v1alpha1.Workload{}, false, badUsage("%q: want %s/NAME", arg, kind)
 	}
-	return v1alpha1.Workload{Kind: full, Name: name}, true, nil
+	return v1alpha1.Workload{Kind: full.Kind, Name: name}, true, nil
 }
 
 // target joins what people type into one argument: KIND NAME is KIND/NAME, as for kubectl and flux.
@@ -97,8 +88,7 @@ func target(args []string) (string, error) {
 	if len(args) == 1 {
 		return args[0], nil
 	}
-	word, _, _ := strings.Cut(strings.ToLower(args[0]), ".")
-	if _, known := workloadKinds[word]; !known {
+	if _, known := workload.Named(args[0]); !known {
 		return "", badUsage("%q is no kind of workload: want KIND NAME, KIND/NAME or IMAGE", args[0])
 	}
 	return args[0] + "/" + args[1], nil
@@ -312,30 +302,18 @@ func liveImage(ctx context.Context, cl client.Client, ns string, wl v1alpha1.Wor
 }
 
 func template(ctx context.Context, cl client.Client, ns string, wl v1alpha1.Workload) (*corev1.PodSpec, error) {
-	key := client.ObjectKey{Namespace: ns, Name: wl.Name}
-	var err error
-	var spec *corev1.PodSpec
-	switch wl.Kind {
-	case "Deployment":
-		var o appsv1.Deployment
-		err, spec = cl.Get(ctx, key, &o), &o.Spec.Template.Spec
-	case "StatefulSet":
-		var o appsv1.StatefulSet
-		err, spec = cl.Get(ctx, key, &o), &o.Spec.Template.Spec
-	case "DaemonSet":
-		var o appsv1.DaemonSet
-		err, spec = cl.Get(ctx, key, &o), &o.Spec.Template.Spec
-	default:
-		var o batchv1.CronJob
-		err, spec = cl.Get(ctx, key, &o), &o.Spec.JobTemplate.Spec.Template.Spec
+	kind, ok := workload.Of(wl.Kind)
+	if !ok {
+		return nil, fmt.Errorf("read %s in %s: its kind is not known", wl, ns)
 	}
+	found, err := kind.Get(ctx, cl, ns, wl.Name)
 	if apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("no %s in namespace %s", wl, ns)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s in %s: %w", wl, ns, err)
 	}
-	return spec, nil
+	return &found.Template.Spec, nil
 }
 
 // runs finds a workload of the namespace whose template names an image.
@@ -362,32 +340,16 @@ func runsLike(ctx context.Context, cl client.Client, ns string, meant func(strin
 // workloads finds the workloads of the namespace that are meant, by name or by template.
 func workloads(ctx context.Context, cl client.Client, ns string, meant func(v1alpha1.Workload, *corev1.PodSpec) bool,
 ) ([]v1alpha1.Workload, error) {
-	var deployments appsv1.DeploymentList
-	var sets appsv1.StatefulSetList
-	var daemons appsv1.DaemonSetList
-	var crons batchv1.CronJobList
-	for _, list := range []client.ObjectList{&deployments, &sets, &daemons, &crons} {
-		if err := cl.List(ctx, list, client.InNamespace(ns)); err != nil {
-			return nil, fmt.Errorf("list workloads in %s: %w", ns, readable(err))
-		}
+	all, err := workload.ListOwn(ctx, cl, ns)
+	if err != nil {
+		return nil, fmt.Errorf("list workloads in %s: %w", ns, readable(err))
 	}
 	var found []v1alpha1.Workload
-	note := func(kind, name string, spec *corev1.PodSpec) {
-		if w := (v1alpha1.Workload{Kind: kind, Name: name}); meant(w, spec) {
+	for i := range all {
+		w := v1alpha1.Workload{Kind: all[i].Kind.Kind, Name: all[i].Object.GetName()}
+		if meant(w, &all[i].Template.Spec) {
 			found = append(found, w)
 		}
-	}
-	for i := range deployments.Items {
-		note("Deployment", deployments.Items[i].Name, &deployments.Items[i].Spec.Template.Spec)
-	}
-	for i := range sets.Items {
-		note("StatefulSet", sets.Items[i].Name, &sets.Items[i].Spec.Template.Spec)
-	}
-	for i := range daemons.Items {
-		note("DaemonSet", daemons.Items[i].Name, &daemons.Items[i].Spec.Template.Spec)
-	}
-	for i := range crons.Items {
-		note("CronJob", crons.Items[i].Name, &crons.Items[i].Spec.JobTemplate.Spec.Template.Spec)
 	}
 	return found, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/text"
+	"github.com/backstop-dev/backstop/internal/workload"
 	"github.com/backstop-dev/backstop/notify"
 )
 
@@ -82,21 +83,9 @@ func workloads(r *v1alpha1.Rollback) []*corev1.ObjectReference {
 		}
 		seen[f.Workload] = true
 		out = append(out, &corev1.ObjectReference{
-			APIVersion: apiVersion(f.Workload.Kind), Kind: f.Workload.Kind, Namespace: r.Namespace, Name: f.Workload.Name,
+			APIVersion: workload.APIVersion(f.Workload.Kind), Kind: f.Workload.Kind, Namespace: r.Namespace, Name: f.Workload.Name,
 			UID: f.Workload.UID,
 		})
 	}
 	return out
-}
-
-func apiVersion(kind string) string {
-	switch kind {
-	case "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet":
-		return "apps/v1"
-	case "Job", "CronJob":
-		return "batch/v1"
-	case "Pod":
-		return "v1"
-	}
-	return ""
 }

@@ -19,29 +19,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/workload"
 	"github.com/backstop-dev/backstop/reconcile"
-)
-
-const (
-	kindDeployment  = "Deployment"
-	kindStatefulSet = "StatefulSet"
-	kindDaemonSet   = "DaemonSet"
-	kindCronJob     = "CronJob"
-	kindJob         = "Job"
 )
 
 // maxActiveJobs is how many running Jobs of a CronJob are looked at.
 const maxActiveJobs = 20
 
-// workloadKind says which kind a workload's name stands for, of those that Kubernetes has.
+// workloadKind says which kind a workload's name stands for, of those that every cluster has.
 func workloadKind(kind string) (schema.GroupVersionKind, bool) {
-	switch kind {
-	case kindDeployment, kindStatefulSet, kindDaemonSet:
-		return appsv1.SchemeGroupVersion.WithKind(kind), true
-	case kindCronJob, kindJob:
-		return batchv1.SchemeGroupVersion.WithKind(kind), true
-	}
-	return schema.GroupVersionKind{}, false
+	k, ok := workload.Of(kind)
+	return k.GroupVersionKind, ok && k.Builtin()
 }
 
 func isGone(err error) bool { return apierrors.IsNotFound(err) }
@@ -113,7 +101,7 @@ func (f *Flux) state(ctx context.Context, p place, ref v1alpha1.ObjectRef, b bad
 	if err != nil {
 		return st, fmt.Errorf("read the status of %s: %w", ref, err)
 	}
-	st.Images = templateImages(obj)
+	st.Images = workload.Images(obj)
 	switch old := b.in(st.Images); {
 	case old:
 		st.Says = fmt.Sprintf("%s still names %s", ref, b.image)
@@ -131,20 +119,20 @@ func (f *Flux) advise(ctx context.Context, st *reconcile.WorkloadState, obj *uns
 ) error {
 	old := b.in(st.Images)
 	switch ref.Kind {
-	case kindDeployment:
+	case workload.Deployment:
 		if paused, _, _ := unstructured.NestedBool(obj.Object, "spec", "paused"); paused && !old && !st.Complete {
 			st.Says = fmt.Sprintf("%s is paused: kubectl -n %s rollout resume deployment %s", ref, ref.Namespace,
 				ref.Name)
 		}
-	case kindStatefulSet, kindDaemonSet:
+	case workload.StatefulSet, workload.DaemonSet:
 		if !old {
 			return f.stuck(ctx, st, obj, ref)
 		}
-	case kindCronJob:
+	case workload.CronJob:
 		hint, err := f.runningJobs(ctx, obj, ref, b)
 		st.Says = cmp.Or(hint, st.Says)
 		return err
-	case kindJob:
+	case workload.Job:
 		switch {
 		case old:
 			st.Says = fmt.Sprintf("%s keeps its image, for a Job's template cannot be changed: "+
@@ -166,39 +154,6 @@ func started(job *unstructured.Unstructured) bool {
 	return false
 }
 
-// templateImages reads the images of a pod template by container; nil where the object has no template that is known.
-func templateImages(obj *unstructured.Unstructured) map[string]string {
-	path := []string{"spec", "template", "spec"}
-	if obj.GetKind() == kindCronJob {
-		path = []string{"spec", "jobTemplate", "spec", "template", "spec"}
-	}
-	var out map[string]string
-	for _, list := range []string{"initContainers", "containers"} {
-		items, _, _ := unstructured.NestedSlice(obj.Object, append(slices.Clone(path), list)...)
-		for _, item := range items {
-			c, _ := item.(map[string]any)
-			name, _ := c["name"].(string)
-			image, _ := c["image"].(string)
-			if name == "" {
-				continue
-			}
-			if out == nil {
-				out = map[string]string{}
-			}
-			out[name] = image
-		}
-	}
-	volumes, _, _ := unstructured.NestedSlice(obj.Object, append(slices.Clone(path), "volumes")...)
-	for _, item := range volumes {
-		v, _ := item.(map[string]any)
-		name, _ := v["name"].(string)
-		if image, ok, _ := unstructured.NestedString(v, "image", "reference"); ok && out != nil {
-			out[v1alpha1.ImageVolume(name)] = image
-		}
-	}
-	return out
-}
-
 // stuck looks for pods that the controller never replaces by itself, although the template is good again: those of an
 // ordered StatefulSet, which waits for each pod before it goes on to the next, and of an update strategy OnDelete.
 func (f *Flux) stuck(ctx context.Context, st *reconcile.WorkloadState, obj *unstructured.Unstructured,
@@ -207,7 +162,7 @@ func (f *Flux) stuck(ctx context.Context, st *reconcile.WorkloadState, obj *unst
 	policy, _, _ := unstructured.NestedString(obj.Object, "spec", "podManagementPolicy")
 	strategy, _, _ := unstructured.NestedString(obj.Object, "spec", "updateStrategy", "type")
 	observed, _, _ := unstructured.NestedInt64(obj.Object, "status", "observedGeneration")
-	ordered := ref.Kind == kindStatefulSet && policy != string(appsv1.ParallelPodManagement)
+	ordered := ref.Kind == workload.StatefulSet && policy != string(appsv1.ParallelPodManagement)
 	byHand := strategy == string(appsv1.OnDeleteStatefulSetStrategyType)
 	if !ordered && !byHand || observed != obj.GetGeneration() {
 		return nil
@@ -309,15 +264,15 @@ func (f *Flux) runningJobs(ctx context.Context, obj *unstructured.Unstructured, 
 			continue
 		}
 		job := &unstructured.Unstructured{}
-		job.SetGroupVersionKind(batchv1.SchemeGroupVersion.WithKind(kindJob))
-		err := f.get(ctx, refTo(kindJob, ref.Namespace, name), job)
+		job.SetGroupVersionKind(batchv1.SchemeGroupVersion.WithKind(workload.Job))
+		err := f.get(ctx, refTo(workload.Job, ref.Namespace, name), job)
 		if _, refused := reconcile.AsRefusal(err); refused || isGone(err) {
 			continue
 		}
 		if err != nil {
 			return "", err
 		}
-		if b.in(templateImages(job)) {
+		if b.in(workload.Images(job)) {
 			names = append(names, name)
 		}
 	}

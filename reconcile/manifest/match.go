@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/backstop-dev/backstop/internal/workload"
 )
 
 // grade is how sure it is that a group makes an image run.
@@ -164,11 +166,8 @@ const (
 
 // isTemplate says whether a kind of Kubernetes itself runs pods, so that another name is another workload.
 func isTemplate(kind string) bool {
-	switch kind {
-	case "Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "ReplicaSet", "ReplicationController", "Pod":
-		return true
-	}
-	return false
+	k, ok := workload.Of(kind)
+	return ok && k.Builtin() || kind == workload.Pod || kind == "ReplicationController"
 }
 
 // fit says how an object fits the target: never, by a part of its name, by its name, by name and namespace, or in a way

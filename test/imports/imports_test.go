@@ -43,7 +43,7 @@ var allowed = map[string][]string{
 }
 
 // nouns are packages that know nothing of Backstop, beside api.
-var nouns = []string{"internal/image", "internal/text"}
+var nouns = []string{"internal/image", "internal/text", "internal/workload"}
 
 func TestPackagesImportInOneDirection(t *testing.T) {
 	for _, line := range goList(t, "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...") {
