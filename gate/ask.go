@@ -94,7 +94,7 @@ func ask(ctx context.Context, o *Options, m *model, r *Report, known map[string]
 func (a *asker) image(ctx context.Context, image string) []Finding {
 	access := a.o.Access(ctx, image)
 	proof := a.prove(ctx, image, access)
-	f := Finding{Level: LevelError, Image: image, Message: image + ": " + proof.Sentence}
+	f := Finding{Level: LevelError, Image: image, Message: image + ": " + ofIt(proof.Sentence, image)}
 	switch proof.Finding {
 	case reconcile.FindingPresent:
 		return a.present(ctx, image, proof.Digest, access)
@@ -112,6 +112,18 @@ func (a *asker) image(ctx context.Context, image string) []Finding {
 		}
 	}
 	return a.at(f)
+}
+
+// ofIt names an image no second time in a sentence that comes after its name.
+func ofIt(sentence, image string) string {
+	_, short, _ := strings.Cut(image, "/")
+	for _, before := range []string{" has ", " does not have ", " for "} {
+		head, tail, found := strings.Cut(sentence, before+short)
+		if found && (tail == "" || strings.ContainsRune(" ,(:;", rune(tail[0]))) {
+			return head + before + "it" + tail
+		}
+	}
+	return sentence
 }
 
 // at puts a finding about an image to every place that uses it.
