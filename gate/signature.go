@@ -64,7 +64,7 @@ func (v *Verifier) Verify(ctx context.Context, ref, digest string, access reconc
 		other = other || ok
 	}
 	if other {
-		return &Unsigned{Reason: "what a given key signed beside " + short(digest) + " is no signature of this ref"}
+		return &Unsigned{Reason: "what a given key signed beside " + short(digest) + " is no signature of this image"}
 	}
 	return &Unsigned{
 		Reason: fmt.Sprintf("none of %s beside %s is of a given key", count(len(found), "signature"), short(digest)),
