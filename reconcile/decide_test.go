@@ -200,6 +200,14 @@ func TestDecide(t *testing.T) {
 			world: aWorld(approved("policy p"), trail(TrailRevert, time.Minute, func(t *Trail) { t.Reverts = []string{"x", "y", "z"} })),
 			do:    DoWait, says: "budget",
 		},
+		"what is suspended is said before the verdict, and bars the policy": {
+			world: aWorld(func(w *World) { w.Suspended = []v1alpha1.ObjectRef{appsOf} }),
+			do:    DoWait, says: "Flux applies nothing before somebody resumes Kustomization/flux-system/apps",
+		},
+		"a person who knows it may still approve": {
+			world: aWorld(func(w *World) { w.Suspended = []v1alpha1.ObjectRef{appsOf} }, decidedBy(decision("jane", v1alpha1.Approve, 0))),
+			do:    DoVerdict,
+		},
 		"pushed: landed is read": {world: aWorld(changed), do: DoLanded},
 		"lost to a force push: landed again": {
 			world: aWorld(landed, tipSays("reg/backend:v2"), func(w *World) { w.Branch.Trails = nil }), do: DoLandAgain,

@@ -73,7 +73,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
-	w.ReadOnly = origin.Source.ReadOnly
+	w.ReadOnly, w.Suspended = origin.Source.ReadOnly, origin.Suspended
 	since := w.Now.Add(-max(w.Policy.Cooldown, w.Budget.Per))
 	if s.Ended() && s.Change != nil {
 		// What must not be lifted for may have failed before what is held now.

@@ -185,6 +185,9 @@ func doubts(w *World) []v1alpha1.Doubt {
 	if len(s.Suspect.SharedBy) > 0 {
 		add(v1alpha1.DoubtSharedFiles, "the files are also rendered by %s", list(s.Suspect.SharedBy))
 	}
+	if len(w.Suspended) > 0 {
+		add(v1alpha1.DoubtSuspended, "Flux applies nothing before somebody resumes %s", list(w.Suspended))
+	}
 	if err := claimOf(w, w.Policy.Cooldown).restraint(*w.Branch); err != nil {
 		add(v1alpha1.DoubtRestraint, "%s", err)
 	}

@@ -54,6 +54,9 @@ type Origin struct {
 	Images bool
 	// Applied is the commit that the Kustomization attempted last; empty when it does not say.
 	Applied string
+	// Suspended are the source, the Kustomization and the HelmRelease, where they are suspended: nothing that is pushed is
+	// applied before they are resumed.
+	Suspended []v1alpha1.ObjectRef
 }
 
 // Access says how to ask a registry for an image. It prints as "[redacted]".

@@ -25,6 +25,8 @@ type World struct {
 	Budget Budget
 	// ReadOnly says why Backstop may not push to the branch; empty when it may, or before that is known.
 	ReadOnly string
+	// Suspended are objects that keep Flux from applying what is pushed.
+	Suspended []v1alpha1.ObjectRef
 	// Branch is the tip and Backstop's trailers on it; nil until looked at.
 	Branch *Branch
 	// Rollout is how far the target got; nil until asked.

@@ -54,6 +54,8 @@ const (
 	DoubtSharedFiles DoubtType = "SharedFiles"
 	// DoubtPassedOver: values that never failed here are passed over on the way to the target.
 	DoubtPassedOver DoubtType = "PassedOver"
+	// DoubtSuspended: Flux applies nothing to the workload before somebody resumes what is suspended.
+	DoubtSuspended DoubtType = "Suspended"
 	// DoubtRestraint: the workload's cooldown or the branch's budget is used up.
 	DoubtRestraint DoubtType = "Restraint"
 	// DoubtNotAdoptable: what runs cannot be adopted into Git, only be restored from it.

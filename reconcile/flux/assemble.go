@@ -74,8 +74,30 @@ func (f *Flux) assemble(ctx context.Context, w wish) (reconcile.Origin, error) {
 			return none, err
 		}
 	}
-	out.Policies, err = f.policies(ctx, s.writers(repo), branch)
+	if out.Policies, err = f.policies(ctx, s.writers(repo), branch); err != nil {
+		return none, err
+	}
+	out.Suspended, err = f.suspended(ctx, w.place, deployed)
 	return out, err
+}
+
+// suspended lists what is suspended on the way from the source to a place. Somebody is at work there.
+func (f *Flux) suspended(ctx context.Context, p place, source v1alpha1.ObjectRef) ([]v1alpha1.ObjectRef, error) {
+	var out []v1alpha1.ObjectRef
+	src, err := f.deployedSource(ctx, source)
+	if _, refused := reconcile.AsRefusal(err); err != nil && !refused && !apierrors.IsNotFound(err) {
+		return nil, err
+	}
+	if src.suspended {
+		out = append(out, source)
+	}
+	if p.kustomization.Spec.Suspend {
+		out = append(out, p.kustomizationRef())
+	}
+	if p.release != nil && p.release.Spec.Suspend {
+		out = append(out, p.applier)
+	}
+	return out, nil
 }
 
 // claimant says for whom the wish is.

@@ -339,3 +339,17 @@ func TestOriginPushesWithThePolicysSource(t *testing.T) {
 		t.Errorf("it is read from %s, and signed by %s", got.Source.Name, got.Source.AuthorName)
 	}
 }
+
+func TestOriginNamesWhatIsSuspended(t *testing.T) {
+	s := captured(t)
+	hr := s.applied(t)
+	hr.Spec.Suspend, s.k.Spec.Suspend, s.repo.Spec.Suspend = true, true, true
+	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []v1alpha1.ObjectRef{fleetRepo, apps, webRelease}
+	if diff := cmp.Diff(want, got.Suspended); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -93,20 +94,24 @@ func TestFreshInstallOnARepositoryWithEarlierReverts(t *testing.T) {
 	w.wroteBack(prod, "backend", fleet.Tag(prod, 1))
 	w.fails(prod, bad, "no match for platform")
 	k := fleet.Get[*kustomizev1.Kustomization](w.Fleet, w.Fleet.FluxNamespace(), prod)
-	amend(w, k, func(k *kustomizev1.Kustomization) { k.Spec.Suspend = true })
+	// A dependency that is not there keeps Flux from applying anything.
+	depends := func(on ...meta.DependencyReference) {
+		amend(w, k, func(k *kustomizev1.Kustomization) { k.Spec.DependsOn = on })
+	}
+	depends(meta.DependencyReference{Name: "nowhere"})
 	earlier := startSidecar(t, w)
-	w.waits(prod, bad, "suspended")
+	w.waits(prod, bad, "waits for what it depends on")
 	earlier.Kill()
 	was := w.record(prod, bad)
 	w.must(w.Client.Delete(t.Context(), was))
 
 	// The new one has neither records nor mirrors. The pods still fail, and the branch says why there is nothing to do.
 	s := startSidecar(t, w, "--budget=1/1h")
-	r := w.waits(prod, bad, "suspended")
+	r := w.waits(prod, bad, "waits for what it depends on")
 	if r.UID == was.UID || r.Status.Change == nil || r.Status.Change.Commit != was.Status.Change.Commit {
 		t.Errorf("the new record has change %+v, the branch has %+v", r.Status.Change, was.Status.Change)
 	}
-	amend(w, k, func(k *kustomizev1.Kustomization) { k.Spec.Suspend = false })
+	depends()
 	w.ends(prod, bad, v1alpha1.ResultVerified)
 	w.revertedOnce(prod, "backend", bad, fleet.Tag(prod, 0))
 	w.says(s, "the branch says that it was reverted")

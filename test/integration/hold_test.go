@@ -227,14 +227,16 @@ func TestRevertLostToAForcePushIsLandedAgain(t *testing.T) {
 	t.Parallel()
 	w := world(t, quick)
 	startSidecar(t, w)
-	w.auto(prod)
+	w.auto(prod, mode(v1alpha1.ModeApprove))
 	w.Settle()
 	k := fleet.Get[*kustomizev1.Kustomization](w.Fleet, w.Fleet.FluxNamespace(), prod)
 	bad := w.publishBad("backend", fleet.Tag(prod, 1))
 	suspect := w.wroteBack(prod, "backend", fleet.Tag(prod, 1))
 	w.fails(prod, "no match for platform")
-	// Somebody stops Flux, so that the revert cannot be verified yet.
+	// Somebody is at work, which a person who approves knows. So the revert cannot be verified yet.
 	change(w, k, func(k *kustomizev1.Kustomization) { k.Spec.Suspend = true })
+	w.waits(prod, bad, "a person decides", "Flux applies nothing before somebody resumes Kustomization/"+w.Fleet.FluxNamespace()+"/"+prod)
+	w.answers(prod, bad, v1alpha1.Approve)
 	r := w.waits(prod, bad, "is suspended and applies nothing: flux -n "+w.Fleet.FluxNamespace()+" resume kustomization "+prod)
 	w.must(w.Alice.Pull(t.Context()))
 	w.lost(suspect)

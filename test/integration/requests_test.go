@@ -125,3 +125,26 @@ func TestRequestsInOrderWhereARequestCancelsAHealthCheck(t *testing.T) {
 		})
 	}
 }
+
+// Somebody is at work: the policy does not push what would not be applied, and goes on when they are done.
+func TestSuspendedKustomizationIsSaidBeforeTheVerdict(t *testing.T) {
+	t.Parallel()
+	w := world(t, quick)
+	w.Settle()
+	w.auto(prod)
+	bad := w.publishBad("backend", fleet.Tag(prod, 1))
+	suspect := w.wroteBack(prod, "backend", fleet.Tag(prod, 1))
+	w.fails(prod, bad, "no match for platform")
+	k := fleet.Get[*kustomizev1.Kustomization](w.Fleet, w.Fleet.FluxNamespace(), prod)
+	change(w, k, func(k *kustomizev1.Kustomization) { k.Spec.Suspend = true })
+	startSidecar(t, w)
+	r := w.waits(prod, bad, "a person decides", "Flux applies nothing before somebody resumes Kustomization/"+w.Fleet.FluxNamespace()+"/"+prod)
+	if q := r.Status.Question; q == nil || len(q.Doubts) != 1 || q.Doubts[0].Type != v1alpha1.DoubtSuspended || w.Tip() != suspect {
+		t.Errorf("asked %+v, and the tip is %s", q, w.Tip())
+	}
+	change(w, k, func(k *kustomizev1.Kustomization) { k.Spec.Suspend = false })
+	r = w.ends(prod, bad, v1alpha1.ResultVerified)
+	if by := r.Status.Verdict.By; !strings.HasPrefix(by, v1alpha1.ByPolicy) {
+		t.Errorf("decided by %s", by)
+	}
+}
