@@ -17,14 +17,18 @@ import (
 // end of a long grace period. Where nothing new fails and nothing new is allowed, nobody waits any longer: whoever comes
 // later has a push of their own, which costs the budget nothing where the commit is the same.
 const (
-	// settleOthers is how long after its verdict a revert waits for others at most, settleQuiet how long after the last
-	// of them moved.
+	// settleOthers is how long after the first verdict of them all a revert waits for others at most: the first one may
+	// not get a turn while many come, and then whoever is allowed next pushes for all. settleQuiet is how long after the
+	// last of them moved.
 	settleOthers, settleQuiet = 4 * time.Second, time.Second
 	// settleLook is how often the first one looks whether the others have come. The rest look more seldom: the last to
 	// come, or the first, pushes for all.
 	settleLook = 250 * time.Millisecond
 	// comesWithin is how old a form without a verdict may be for it to be on its way.
 	comesWithin = 3 * time.Minute
+	// waitsWithin is how old a verdict may be for its form to wait for others: one that waits longer waits for its
+	// cooldown, the budget or the Git server.
+	waitsWithin = 30 * time.Second
 )
 
 // crowd is what the other open forms mean for the push of an allowed one.
@@ -39,7 +43,7 @@ type crowd struct {
 func crowdOf(form *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time) crowd {
 	mine := &form.Status
 	out := crowd{first: true}
-	moved, come := mine.Verdict.At.Time, false
+	began, moved, come := mine.Verdict.At.Time, mine.Verdict.At.Time, false
 	for i := range open {
 		o := &open[i]
 		if o.UID == form.UID || o.Status.Suspect != nil && o.Status.Suspect.Source != mine.Suspect.Source {
@@ -47,14 +51,18 @@ func crowdOf(form *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time) c
 		}
 		if waitsToPush(&o.Status) {
 			out.first = out.first && !before(o, form)
-			moved = later(moved, o.Status.Verdict.At.Time)
+			at := o.Status.Verdict.At.Time
+			moved = later(moved, at)
+			if at.Before(began) && now.Sub(at) < waitsWithin {
+				began = at
+			}
 		}
 		if comes(o, now) {
 			come, moved = true, later(moved, moves(o))
 		}
 	}
 	if come {
-		out.until = mine.Verdict.At.Add(settleOthers)
+		out.until = began.Add(settleOthers)
 		if quiet := moved.Add(settleQuiet); quiet.Before(out.until) {
 			out.until = quiet
 		}

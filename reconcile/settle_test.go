@@ -64,6 +64,12 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 		"longer while others are allowed": {
 			others: []v1alpha1.Rollback{openForm("o"), openForm("p", allowedAt(900*time.Millisecond))}, after: settleQuiet, want: settleLook,
 		},
+		"not longer than four seconds after the first verdict of all": {
+			others: []v1alpha1.Rollback{openForm("o", failsAt(0)), openForm("p", allowedAt(-settleOthers))},
+		},
+		"longer beside one that waits for the budget": {
+			others: []v1alpha1.Rollback{openForm("o", failsAt(0)), openForm("p", allowedAt(-waitsWithin))}, want: settleQuiet,
+		},
 		"but not for ever": {
 			others: []v1alpha1.Rollback{openForm("o", failsAt(settleOthers-time.Millisecond))}, after: settleOthers,
 		},

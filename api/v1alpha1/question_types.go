@@ -29,7 +29,7 @@ const (
 
 // DoubtType is a reason to ask a person.
 //
-// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;PassedOver;Restraint;NotAdoptable;VerdictLapsed
+// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Suspended;PassedOver;Restraint;NotAdoptable;VerdictLapsed
 type DoubtType string
 
 // The doubts.
