@@ -144,7 +144,7 @@ func TestSuspendedKustomizationIsSaidBeforeTheVerdict(t *testing.T) {
 	}
 	change(w, k, func(k *kustomizev1.Kustomization) { k.Spec.Suspend = false })
 	r = w.ends(prod, bad, v1alpha1.ResultVerified)
-	if by := r.Status.Verdict.By; !strings.HasPrefix(by, v1alpha1.ByPolicy) {
-		t.Errorf("decided by %s", by)
+	if v := r.Status.Verdict; v.Source != v1alpha1.VerdictByPolicy {
+		t.Errorf("decided by %s", v.By)
 	}
 }
