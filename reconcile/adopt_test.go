@@ -3,9 +3,11 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -69,6 +71,67 @@ func TestAnAdoptionThatWasCutShortIsFinished(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkAdopted(t, m, key)
+}
+
+// tenantsHolds are holds on a policy of the tenant's own namespace, in its own repository. The trailers, which it wrote
+// too, name another namespace.
+type tenantsHolds struct {
+	*model
+	n       int
+	deploys []string
+	created map[string]int
+}
+
+func (m *tenantsHolds) Automated(context.Context) ([]Origin, error) {
+	o := m.origin()
+	o.Namespaces = m.deploys
+	return []Origin{o}, nil
+}
+
+func (m *tenantsHolds) Holds(context.Context, Source, []Root) ([]Hold, error) {
+	var out []Hold
+	for i := range m.n {
+		out = append(out, Hold{
+			File: "app.yaml", Pointer: fmt.Sprintf("/image/%d", i), Policy: m.ns + ":app", Not: fmt.Sprintf("x%d", i),
+			Since: m.now.Add(-time.Hour), Value: imgGood, Image: imgGood, Commit: "c0", Rollback: "prod/kube-system/anything-1",
+		})
+	}
+	return out, nil
+}
+
+func (m *tenantsHolds) Create(_ context.Context, r *v1alpha1.Rollback) error {
+	m.created[r.Namespace]++
+	return nil
+}
+func (m *tenantsHolds) Latest(context.Context, Key) (*v1alpha1.Rollback, error) { return nil, nil }
+func (m *tenantsHolds) SaveStatus(context.Context, *v1alpha1.Rollback) error    { return nil }
+
+func TestHoldsOpenRollbacksOnlyWhereTheirSourceDeploys(t *testing.T) {
+	for name, tt := range map[string]struct {
+		holds   int
+		deploys []string
+		most    int
+		want    map[string]int
+	}{
+		"a namespace that the source does not deploy into": {holds: 3, want: map[string]int{"develop": 3}},
+		"one that it does":                    {holds: 3, deploys: []string{"kube-system"}, want: map[string]int{"kube-system": 3}},
+		"as many as a repository likes":       {holds: 5000, want: map[string]int{"develop": maxAdopted}},
+		"a namespace that is full":            {holds: 3, most: 7, want: map[string]int{}},
+		"a namespace that is not full by far": {holds: 3, most: 8, want: map[string]int{"develop": 3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &tenantsHolds{model: newModel(), n: tt.holds, deploys: tt.deploys, created: map[string]int{}}
+			e := m.engine("prod", Budget{})
+			e.Git, e.Records, e.Flux = m, m, m
+			e.MaxRecords, e.Count = tt.most, func(string) int { return 7 }
+			if err := e.Sweep(t.Context(), time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, m.created); diff != "" {
+				t.Errorf("Rollbacks by namespace -want +got:\n%s", diff)
+			}
+		})
+	}
 }
 
 // checkAdopted wants one Rollback of a key, which knows its hold.

@@ -37,6 +37,11 @@ type Engine struct {
 	Registry Registry
 	// Tell hears of every saved change of a Rollback, in order; it must not block.
 	Tell func(before, after *v1alpha1.Rollback)
+	// MaxRecords is how many Rollbacks are kept of one namespace, whoever fills it; zero for no limit. Count says how many
+	// there are, from a cache, and TellFull hears of what found no room.
+	MaxRecords int
+	Count      func(namespace string) int
+	TellFull   func(namespace, image string, most int)
 	// Stopping says that no further effect should be begun; nil for never. What was begun is finished and saved.
 	Stopping func() bool
 	// Log gets one line for each effect.
@@ -67,6 +72,8 @@ func (e *Engine) Walk(ctx context.Context, key Key) (time.Duration, error) {
 		switch {
 		case errors.Is(err, ErrConflict):
 			continue
+		case errors.Is(err, errFull):
+			return fullAgain, nil
 		case err != nil:
 			return e.stumble(ctx, w, step, err)
 		case w.Form.Name == "":
@@ -120,6 +127,9 @@ func (e *Engine) open(ctx context.Context, key Key, w *World) error {
 		if err := e.save(ctx, w.former, form); err != nil {
 			return err
 		}
+	}
+	if err := e.room(key); err != nil {
+		return err
 	}
 	next := NewRollback(key, w.Form.Spec.Trigger, Ordinal(&w.Form)+1)
 	if err := e.Records.Create(ctx, next); err != nil {

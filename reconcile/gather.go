@@ -159,7 +159,8 @@ func (e *Engine) election(ctx context.Context, w *World, origin Origin) (*Electi
 	return out, nil
 }
 
-// breakerAt is how many images of one registry must be unprovable, with their targets, for the breaker to open.
+// breakerAt is how many images of one registry must be unprovable in one namespace, with their targets, for the breaker
+// to open there, and in how many namespaces for it to open in all: no tenant keeps the others from being reverted.
 const breakerAt = 3
 
 // neighbours reads what other open Rollbacks say: whether their registry can prove anything at all, and how many share
@@ -169,26 +170,39 @@ func (e *Engine) neighbours(ctx context.Context, w *World) error {
 	if err != nil {
 		return fmt.Errorf("list open Rollbacks: %w", err)
 	}
-	host := image.Host(w.Form.Spec.Image)
-	dark := map[string]bool{}
-	if unproved(&w.Form.Status) {
-		dark[w.Form.Spec.Image] = true
+	w.Breaker = breaker(&w.Form, open)
+	return nil
+}
+
+// breaker says why the registry itself is the suspect; empty where it is not.
+func breaker(form *v1alpha1.Rollback, open []v1alpha1.Rollback) string {
+	host := image.Host(form.Spec.Image)
+	here, namespaces := map[string]bool{}, map[string]bool{}
+	add := func(o *v1alpha1.Rollback) {
+		if !unproved(&o.Status) {
+			return
+		}
+		namespaces[o.Namespace] = true
+		if o.Namespace == form.Namespace {
+			here[o.Spec.Image] = true
+		}
 	}
+	add(form)
 	for i := range open {
 		o := &open[i]
-		if o.UID == w.Form.UID {
-			continue
-		}
-		if image.Host(o.Spec.Image) == host && o.Status.Verdict == nil && unproved(&o.Status) {
-			dark[o.Spec.Image] = true
+		if o.UID != form.UID && image.Host(o.Spec.Image) == host && o.Status.Verdict == nil {
+			add(o)
 		}
 	}
-	if len(dark) >= breakerAt {
-		w.Breaker = fmt.Sprintf("breaker: %d images of %s and what they replaced cannot be proved, "+
-			"the registry is the suspect",
-			len(dark), host)
+	switch {
+	case len(here) >= breakerAt:
+		return fmt.Sprintf("breaker: %d images of %s and what they replaced cannot be proved, the registry is the suspect",
+			len(here), host)
+	case len(namespaces) >= breakerAt:
+		return fmt.Sprintf("breaker: images of %s and what they replaced cannot be proved in %d namespaces, "+
+			"the registry is the suspect", host, len(namespaces))
 	}
-	return nil
+	return ""
 }
 
 func unproved(s *v1alpha1.RollbackStatus) bool {

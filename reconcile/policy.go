@@ -109,7 +109,8 @@ func (s Subject) selectedBy(p *v1alpha1.RollbackPolicy) bool {
 // Resolve finds what the policies say together about workloads that run one image.
 //
 //	suspended policy in the home namespace: stops all that its namespaceSelector picks, everything where it has none
-//	fleet default (home namespace, namespaceSelector)  ◄── overridden by ──  policy in the workload's namespace
+//	fleet policy (home namespace, namespaceSelector)  ◄── a floor under ──  policy in the workload's namespace,
+//	                                                      which replaces it where it says allowOverride
 //	several that select one workload, several workloads: the stricter value of each field counts
 //	flags of the controller: the ceiling
 //
@@ -117,6 +118,7 @@ func (s Subject) selectedBy(p *v1alpha1.RollbackPolicy) bool {
 func Resolve(trigger v1alpha1.Trigger, subjects []Subject, all []v1alpha1.RollbackPolicy, home string, top Ceiling,
 ) Policy {
 	var out Policy
+	var provider *types.NamespacedName
 	covered := len(subjects) > 0
 	for _, s := range subjects {
 		if stop := stopped(s, all, home); stop != nil {
@@ -135,7 +137,14 @@ func Resolve(trigger v1alpha1.Trigger, subjects []Subject, all []v1alpha1.Rollba
 				read = within(read, &chosen[i], top)
 			}
 			out = stricter(out, read)
+			if read.Provider != nil && chosen[i].Namespace == home && s.Namespace != home {
+				provider = firstByName(provider, read.Provider)
+			}
 		}
+	}
+	if provider != nil {
+		// The app of whoever gets the card says who clicked: a tenant's does not speak for the platform's approvers.
+		out.Provider = provider
 	}
 	if len(out.By) == 0 {
 		none := Policy{Grace: defaultGrace, Verify: defaultVerify, Bar: v1alpha1.BarNoPolicy,
@@ -171,9 +180,10 @@ func choose(s Subject, all []v1alpha1.RollbackPolicy, home string) []v1alpha1.Ro
 		}
 	}
 	if len(own) > 0 {
-		return own
+		// Who may write a policy in a namespace makes the fleet's stricter, and never laxer.
+		fleet = slices.DeleteFunc(fleet, func(p v1alpha1.RollbackPolicy) bool { return p.Spec.AllowOverride })
 	}
-	return fleet
+	return append(own, fleet...)
 }
 
 // stopped gives the suspended policy of Backstop's own namespace that stops a workload, whatever other policies say; nil
@@ -257,7 +267,7 @@ func stricter(a, b Policy) Policy {
 		Mode:     leastOf(a.Mode, b.Mode, modeRank),
 		Authors:  leastOf(a.Authors, b.Authors, authorsRank),
 		Grace:    max(a.Grace, b.Grace),
-		MaxAge:   min(a.MaxAge, b.MaxAge),
+		MaxAge:   sooner(a.MaxAge, b.MaxAge),
 		Cooldown: max(a.Cooldown, b.Cooldown),
 		Approval: min(a.Approval, b.Approval),
 		Verify:   max(a.Verify, b.Verify),
@@ -271,10 +281,7 @@ func stricter(a, b Policy) Policy {
 	}
 	out.Source = cmp.Or(a.Source, b.Source)
 	// There is one card: of several channels the first by name, so that it is always the same one.
-	out.Provider = cmp.Or(a.Provider, b.Provider)
-	if b.Provider != nil && b.Provider.String() < out.Provider.String() {
-		out.Provider = b.Provider
-	}
+	out.Provider = firstByName(a.Provider, b.Provider)
 	out.Why, out.Bar = a.Why, a.Bar
 	if modeRank(b.Mode) < modeRank(a.Mode) || b.Bar == v1alpha1.BarSuspended {
 		out.Why, out.Bar = b.Why, b.Bar
@@ -290,6 +297,21 @@ func stricter(a, b Policy) Policy {
 		out.Why = fmt.Sprintf("of the policies %s the stricter counts", strings.Join(out.By, " and "))
 	}
 	return out
+}
+
+// sooner is the shorter of two limits, where zero is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+func firstByName(a, b *types.NamespacedName) *types.NamespacedName {
+	if a == nil || b != nil && b.String() < a.String() {
+		return b
+	}
+	return a
 }
 
 // within takes away what a tenant may not reach for.

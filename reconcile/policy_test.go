@@ -31,6 +31,8 @@ func policyOf(ns, name string, mode v1alpha1.Mode, changes ...policyChange) v1al
 
 func fleet(p *v1alpha1.RollbackPolicy) { p.Spec.NamespaceSelector = &metav1.LabelSelector{} }
 
+func overridable(p *v1alpha1.RollbackPolicy) { p.Spec.AllowOverride = true }
+
 func selecting(k, v string) policyChange {
 	return func(p *v1alpha1.RollbackPolicy) { p.Spec.Selector.MatchLabels = map[string]string{k: v} }
 }
@@ -68,10 +70,30 @@ func TestResolve(t *testing.T) {
 			subjects: web, policies: []v1alpha1.RollbackPolicy{policyOf("tenant", "grab", v1alpha1.ModeAuto, fleet)},
 			why: "no RollbackPolicy selects",
 		},
-		"a policy of the namespace overrides the default, also to more": {
+		"a policy of the namespace allows no more than the fleet's": {
 			subjects: web, policies: []v1alpha1.RollbackPolicy{
-				policyOf(home, "fleet", v1alpha1.ModeNotify, fleet), policyOf("develop", "p", v1alpha1.ModeAuto)},
+				policyOf(home, "fleet", v1alpha1.ModeApprove, fleet), policyOf("develop", "p", v1alpha1.ModeAuto)},
+			mode: v1alpha1.ModeApprove, by: []string{home + "/fleet", "develop/p"}, why: "stricter",
+		},
+		"a policy of the namespace allows less than the fleet's": {
+			subjects: web, policies: []v1alpha1.RollbackPolicy{
+				policyOf(home, "fleet", v1alpha1.ModeAuto, fleet), policyOf("develop", "p", v1alpha1.ModeApprove)},
+			mode: v1alpha1.ModeApprove, by: []string{home + "/fleet", "develop/p"}, why: "stricter",
+		},
+		"a policy of the namespace replaces a fleet's that allows it": {
+			subjects: web, policies: []v1alpha1.RollbackPolicy{
+				policyOf(home, "fleet", v1alpha1.ModeNotify, fleet, overridable), policyOf("develop", "p", v1alpha1.ModeAuto)},
 			mode: v1alpha1.ModeAuto, by: []string{"develop/p"},
+		},
+		"of two of the fleet one that allows it is replaced": {
+			subjects: web, policies: []v1alpha1.RollbackPolicy{policyOf(home, "default", v1alpha1.ModeNotify, fleet, overridable),
+				policyOf(home, "floor", v1alpha1.ModeApprove, fleet), policyOf("develop", "p", v1alpha1.ModeAuto)},
+			mode: v1alpha1.ModeApprove, by: []string{home + "/floor", "develop/p"}, why: "stricter",
+		},
+		"a tenant's own word that its policy may override is nothing": {
+			subjects: web, policies: []v1alpha1.RollbackPolicy{
+				policyOf(home, "fleet", v1alpha1.ModeApprove, fleet), policyOf("develop", "p", v1alpha1.ModeAuto, overridable)},
+			mode: v1alpha1.ModeApprove, by: []string{home + "/fleet", "develop/p"}, why: "stricter",
 		},
 		"of two the stricter counts, whatever their order": {
 			subjects: web, policies: []v1alpha1.RollbackPolicy{
@@ -152,6 +174,38 @@ func TestStricterTakesTheCarefulValueOfEachField(t *testing.T) {
 	want := []Approvers{{Policy: "develop/a"}, {Policy: "develop/b", SlackApproval: v1alpha1.SlackApproval{Users: []string{"U1"}}}}
 	if diff := cmp.Diff(want, one.Approvers); diff != "" {
 		t.Errorf("approvers -want +got:\n%s", diff)
+	}
+}
+
+func TestAFleetsPolicyIsAFloor(t *testing.T) {
+	const home = "backstop-system"
+	d := func(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
+	floor := policyOf(home, "fleet", v1alpha1.ModeAuto, fleet, func(p *v1alpha1.RollbackPolicy) {
+		p.Spec.MaxAge, p.Spec.Cooldown, p.Spec.Release = d(time.Hour), d(time.Hour), v1alpha1.ReleaseManual
+		p.Spec.Approval.Slack.Users = []string{"U1"}
+		p.Spec.ProviderRef = &v1alpha1.LocalRef{Name: "z-platform"}
+	})
+	tenants := policyOf("a-team", "p", v1alpha1.ModeAuto, func(p *v1alpha1.RollbackPolicy) {
+		p.Spec.MaxAge, p.Spec.Cooldown, p.Spec.Authors = d(0), d(0), v1alpha1.AuthorsAnyone
+		p.Spec.Approval.Slack.ChannelMembers = true
+		p.Spec.ProviderRef = &v1alpha1.LocalRef{Name: "a-team"}
+	})
+	got := Resolve(v1alpha1.TriggerImagePull, []Subject{{Namespace: "a-team"}}, []v1alpha1.RollbackPolicy{tenants, floor}, home, Ceiling{})
+	if got.MaxAge != time.Hour || got.Cooldown != time.Hour || got.Release != v1alpha1.ReleaseManual || got.Authors != v1alpha1.AuthorsAutomation {
+		t.Errorf("a tenant's policy loosens the floor: %+v", got)
+	}
+	if got.Provider == nil || got.Provider.String() != home+"/z-platform" {
+		t.Errorf("the card goes to %v, want the platform's Provider", got.Provider)
+	}
+	want := []Approvers{{Policy: "a-team/p", SlackApproval: tenants.Spec.Approval.Slack}, {Policy: home + "/fleet", SlackApproval: floor.Spec.Approval.Slack}}
+	if diff := cmp.Diff(want, got.Approvers); diff != "" {
+		t.Errorf("approvers -want +got:\n%s", diff)
+	}
+	// Where no Provider is the floor's, the tenant's own gets the card.
+	floor.Spec.ProviderRef = nil
+	got = Resolve(v1alpha1.TriggerImagePull, []Subject{{Namespace: "a-team"}}, []v1alpha1.RollbackPolicy{tenants, floor}, home, Ceiling{})
+	if got.Provider == nil || got.Provider.String() != "a-team/a-team" {
+		t.Errorf("the card goes to %v, want the tenant's Provider", got.Provider)
 	}
 }
 

@@ -49,6 +49,9 @@ type Origin struct {
 	Source Source
 	// Policies known to image automation in this cluster that write to this source.
 	Policies []ImagePolicy
+	// Namespaces into which the Kustomizations on this source deploy, as Automated finds them: a hold in Git may be
+	// recorded there.
+	Namespaces []string
 	// Images are spec.images of the Kustomization, which override what the files say; they live in the file that
 	// holds the Kustomization itself.
 	Images bool

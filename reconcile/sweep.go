@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,10 @@ import (
 
 // maxAdoptTries is how often an adoption starts over after somebody else wrote the form.
 const maxAdoptTries = 5
+
+// maxAdopted is how many holds of one source are adopted in one sweep: whoever writes to a repository writes as many as
+// it likes.
+const maxAdopted = 20
 
 // Sweep looks after what no event wakes: it adopts holds that stand in Git without a Rollback (a fresh install, another
 // cluster's revert, a record that somebody deleted), and deletes Rollbacks that ended longer than keep ago.
@@ -32,7 +37,12 @@ func (e *Engine) Sweep(ctx context.Context, keep time.Duration) error {
 			errs = append(errs, fmt.Errorf("look for holds in %s: %w", o.Source.Name, err))
 		}
 	}
+	crowded := e.crowded(all)
 	for i := range all {
+		keep := keep
+		if crowded[all[i].UID] {
+			keep = min(keep, crowdedKeep)
+		}
 		if err := e.forget(ctx, &all[i], keep); err != nil && !errors.Is(err, ErrConflict) {
 			errs = append(errs, fmt.Errorf("delete %s/%s: %w", all[i].Namespace, all[i].Name, err))
 		}
@@ -68,8 +78,16 @@ func (e *Engine) adoptHolds(ctx context.Context, o Origin, all []v1alpha1.Rollba
 			orphans[h.Policy+" "+h.Not] = append(orphans[h.Policy+" "+h.Not], h)
 		}
 	}
+	if len(orphans) > maxAdopted {
+		e.Log.Warn("more holds in Git than are adopted in one sweep; the others wait for the next", "source", o.Source.Name,
+			"holds", len(orphans), "adopted", maxAdopted)
+	}
 	var errs []error
-	for _, hs := range orphans {
+	for i, name := range slices.Sorted(maps.Keys(orphans)) {
+		if i == maxAdopted {
+			break
+		}
+		hs := orphans[name]
 		err := e.adopt(ctx, o, hs)
 		// The worker that the new form woke may have written why it waits.
 		for try := 0; errors.Is(err, ErrConflict) && try < maxAdoptTries; try++ {
@@ -99,9 +117,11 @@ func knownHold(all []v1alpha1.Rollback, h Hold) bool {
 // adopt makes the record that a hold describes. Its nodes, values and time come from the hold itself and its trailers.
 func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 	h := hs[0]
-	ns, _, _ := strings.Cut(h.Policy, ":")
-	if parts := strings.Split(h.Rollback, "/"); len(parts) == 3 && parts[0] == e.Cluster {
-		ns = parts[1]
+	ns := e.recordsIn(o, h)
+	if e.full(ns) {
+		e.Log.Warn("a hold in Git is not adopted: the namespace has as many Rollbacks as are kept", "namespace", ns,
+			"policy", h.Policy)
+		return nil
 	}
 	form, err := e.adoptive(ctx, Key{Namespace: ns, Image: heldImage(h)}, h.Policy)
 	if err != nil {
@@ -135,6 +155,18 @@ func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 	}
 	e.Log.Info("adopted a hold", "rollback", form.Namespace+"/"+form.Name, "policy", h.Policy, "not", h.Not)
 	return e.save(ctx, before, form)
+}
+
+// recordsIn is the namespace in which a hold is recorded: that of the Rollback which its trailer names, where the source
+// deploys into it, else that of the ImagePolicy that it holds. Whoever writes to the repository writes trailers, and
+// whoever runs image automation in a namespace has let the repository in.
+func (e *Engine) recordsIn(o Origin, h Hold) string {
+	policys, _, _ := strings.Cut(h.Policy, ":")
+	parts := strings.Split(h.Rollback, "/")
+	if len(parts) == 3 && parts[0] == e.Cluster && slices.Contains(o.Namespaces, parts[1]) {
+		return parts[1]
+	}
+	return policys
 }
 
 // adoptive is the empty form for a hold: a new one, or that of an adoption that did not come to its end.

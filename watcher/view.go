@@ -30,6 +30,17 @@ func (w *Watcher) Open(context.Context) ([]v1alpha1.Rollback, error) {
 	return out, nil
 }
 
+// Count says how many Rollbacks a namespace has.
+func (w *Watcher) Count(namespace string) int {
+	n := 0
+	for _, r := range w.rollbacks() {
+		if r.Namespace == namespace {
+			n++
+		}
+	}
+	return n
+}
+
 // OfKey lists the Rollbacks of a key.
 func (w *Watcher) OfKey(key reconcile.Key) []v1alpha1.Rollback {
 	return copies(w.indexed(byKey, key.String()))

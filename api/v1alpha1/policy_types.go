@@ -148,6 +148,10 @@ type RollbackPolicySpec struct {
 	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? has(e.values) && size(e.values) > 0 : e.operator in ['Exists', 'DoesNotExist'] && (!has(e.values) || size(e.values) == 0))",message="an operator is In or NotIn with values, or Exists or DoesNotExist without",fieldPath=".matchExpressions"
 	// +kubebuilder:validation:XValidation:rule="!has(self.matchLabels) || self.matchLabels.all(k, size(k) <= 317 && size(self.matchLabels[k]) <= 63)",message="a label's value has at most 63 characters",fieldPath=".matchLabels"
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+	// AllowOverride lets a policy in a namespace that NamespaceSelector picks replace this one. Without it both count, the
+	// stricter value of each field.
+	// +optional
+	AllowOverride bool `json:"allowOverride,omitempty"`
 	// Triggers say what is acted on, and how far. A trigger that is not listed is only told.
 	// +kubebuilder:validation:MaxItems=8
 	// +kubebuilder:validation:XValidation:rule="size(self) > 0",message="list at least one trigger, such as {type: ImagePull, mode: Notify}"

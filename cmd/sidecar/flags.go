@@ -32,6 +32,7 @@ type options struct {
 	// caches and hosts of registries.
 	caches, hosts []string
 	history       time.Duration
+	maxRollbacks  int
 	logLevel      string
 	workers       int
 	unstick       bool
@@ -107,6 +108,8 @@ func (o *options) bindAll(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.hosts, "registry-hosts", nil,
 		"registries that may have an address of this machine, of a cloud's metadata or of the cluster's Services")
 	f.DurationVar(&o.history, "history", 30*24*time.Hour, "how long ended Rollbacks are kept")
+	f.IntVar(&o.maxRollbacks, "max-rollbacks", 500,
+		"how many Rollbacks are kept of one namespace; what fails beyond them is counted and told, and not recorded (0: no limit)")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&o.unstick, "unstick", false,
 		"delete pods that keep an ordered rollout from moving on (component unstick grants it)")

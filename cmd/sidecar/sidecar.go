@@ -88,7 +88,8 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 		metrics: prometheus.NewRegistry()}
 	info, leads := metrics.Process(build.Version())
 	s.leads = leads
-	s.metrics.MustRegister(info, leads, queues, unreadable, calls, counts, collectors.NewGoCollector(),
+	full := metrics.NewFull(time.Now, s.noRoom)
+	s.metrics.MustRegister(info, leads, queues, unreadable, calls, counts, full, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.cards, s.hub = o.newCards(s, live), s.newHub()
 	s.engine = &reconcile.Engine{
@@ -99,8 +100,16 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 			Service: os.Getenv("KUBERNETES_SERVICE_HOST"),
 		})),
 		Tell: notify.All{events, counts, s.cards.poster}.Tell, Log: log,
+		MaxRecords: o.maxRollbacks, Count: watch.Count, TellFull: full.Tell,
 	}
 	return s, nil
+}
+
+// noRoom tells that a namespace has as many Rollbacks as are kept of one.
+func (s *sidecar) noRoom(namespace, image string, most int) {
+	s.log.Warn("no Rollback is opened: the namespace has as many as are kept (--max-rollbacks)", "namespace", namespace,
+		"image", image, "most", most)
+	s.events.Full(namespace, image, most)
 }
 
 // sweepEvery is how often holds are looked for in Git and old records are forgotten.

@@ -2,6 +2,8 @@
 package kubeevents
 
 import (
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
@@ -54,6 +56,13 @@ func (t *Teller) Unreadable(ref v1alpha1.ObjectRef, why string) {
 	t.recorder.Event(&corev1.ObjectReference{
 		APIVersion: fluxVersion(ref.Kind), Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name,
 	}, corev1.EventTypeWarning, "Unreadable", text.CutBytes(why, maxMessage))
+}
+
+// Full writes on a namespace that it has as many Rollbacks as are kept of one.
+func (t *Teller) Full(namespace, image string, most int) {
+	t.recorder.Eventf(&corev1.ObjectReference{APIVersion: "v1", Kind: "Namespace", Namespace: namespace, Name: namespace},
+		corev1.EventTypeWarning, "TooManyRollbacks", "%s", text.CutBytes(fmt.Sprintf("%d Rollbacks are kept of this namespace, "+
+			"and it has them: none is opened for %s, and for what fails after it, until there is room", most, image), maxMessage))
 }
 
 // fluxVersion is the API of a custom kind.

@@ -110,7 +110,10 @@ func (f *Flux) whole(ctx context.Context, s *survey, writers []automation, c cho
 	var roots []reconcile.Root
 	for _, l := range s.roots(c.repo, c.branch, refTo(kindGitRepository, c.repo.Namespace, c.repo.Name)) {
 		roots = append(roots, l.root())
+		out.Namespaces = append(out.Namespaces, f.reaches(l)...)
 	}
+	slices.Sort(out.Namespaces)
+	out.Namespaces = slices.Compact(out.Namespaces)
 	if len(roots) > 0 {
 		out.Applier = roots[0].By
 	} else {
@@ -131,6 +134,15 @@ func (f *Flux) whole(ctx context.Context, s *survey, writers []automation, c cho
 	}
 	out.Policies, err = f.policies(ctx, writers, c.branch)
 	return out, err
+}
+
+// reaches lists the namespaces that a Kustomization deploys into, as far as it is believed: who may edit a namespace
+// writes whatever it likes into the status of a Kustomization there.
+func (f *Flux) reaches(l leaf) []string {
+	if f.isPlatform(l.ref.Namespace) {
+		return l.lands
+	}
+	return slices.DeleteFunc(slices.Clone(l.lands), func(ns string) bool { return ns != l.ref.Namespace })
 }
 
 // landing lists the namespaces that a Kustomization applies something into, as far as its spec and inventory say.

@@ -19,7 +19,7 @@ import (
 )
 
 // DescribePolicies writes into the status of each policy whether it can do what it says, where that changed. home is
-// Backstop's own namespace, whose policies may be the fleet's default.
+// Backstop's own namespace, whose policies may be the fleet's policy.
 func (r *Records) DescribePolicies(ctx context.Context, subjects []reconcile.Subject, home string, now time.Time,
 ) error {
 	policies, _, err := r.Policies(ctx, home)
