@@ -105,7 +105,7 @@ func (f *Facts) policy(w *Workload) Check {
 			"create a RollbackPolicy in namespace %s whose spec.selector selects it (an empty one selects all), "+
 				"with spec.triggers: [{type: ImagePull, mode: Approve}]", f.Namespace))
 	}
-	if strings.Contains(pull.Why, "is suspended") {
+	if pull.Bar == v1alpha1.BarSuspended {
 		return bad(CheckPolicy, at, pull.Why+": Backstop only tells", "set its spec.suspend: false")
 	}
 	c := fine(CheckPolicy, at, "%s by %s", strings.Join(modes, ", "), at)
@@ -228,7 +228,7 @@ func (f *Facts) protection(w *Workload) Check {
 func (w *Workload) signing() Check {
 	s := w.Source
 	switch {
-	case strings.HasPrefix(s.NoKey, "you may not"):
+	case s.NoKeyUnread:
 		return unread(CheckSign, s.Ref.String(), s.NoKey)
 	case s.NoKey != "":
 		return bad(CheckSign, s.Ref.String(), s.NoKey, "put the key into that Secret (git.asc for gpg, identity for ssh), "+
@@ -265,7 +265,7 @@ func (i *Image) prove() Check {
 // ask says how the registry would answer.
 func (i *Image) ask() string {
 	switch {
-	case i.Proof.Cause == v1alpha1.CauseRegistryUnavailable && strings.Contains(i.Proof.Sentence, "TLS"):
+	case i.Proof.Untrusted:
 		of := "an ImageRepository for it"
 		if i.Scan != "" {
 			of = "ImageRepository " + i.Scan

@@ -111,7 +111,7 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"the registry's Secret does not exist": {func(f *Facts) { w(f).Secrets[0].Missing, w(f).Secrets[0].Holds = true, HoldsRegistryLogin }, CheckRead, trace.Stopped, "does not exist", "create secret docker-registry fleet"},
 		"the certificates do not exist":        {func(f *Facts) { w(f).Secrets[0].Missing, w(f).Secrets[0].Holds = true, HoldsCertificates }, CheckRead, trace.Stopped, "does not exist", "--from-file=ca.crt=FILE"},
 		"the proxy's Secret does not exist":    {func(f *Facts) { w(f).Secrets[0].Missing, w(f).Secrets[0].Holds = true, HoldsProxy }, CheckRead, trace.Stopped, "does not exist", "--from-literal=address=URL"},
-		"the key may not be read by you":       {func(f *Facts) { w(f).Source.NoKey = "you may not read Secret a/b" }, CheckSign, trace.Unread, "you may not", ""},
+		"the key may not be read by you":       {func(f *Facts) { w(f).Source.NoKey, w(f).Source.NoKeyUnread = "you may not read Secret a/b", true }, CheckSign, trace.Unread, "you may not", ""},
 		"the key's Secret holds none":          {func(f *Facts) { w(f).Source.NoKey = "holds no git.asc" }, CheckSign, trace.Stopped, "holds no git.asc", "put the key into that Secret"},
 		"the automation pushes elsewhere":      {func(f *Facts) { w(f).Source.ReadOnly = "pushes to updates" }, CheckBranch, trace.Stopped, "pushes to updates", "spec.git.push.branch"},
 		"the GitRepository is another's": {func(f *Facts) {
@@ -134,7 +134,7 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 			w(f).Images[0].Proof = reconcile.Proof{Sentence: "500", Cause: v1alpha1.CauseRegistryUnavailable}
 		}, CheckProve, trace.Stopped, "500", "see that the registry answers"},
 		"the registry's authority is not known": {func(f *Facts) {
-			w(f).Images[0].Proof = reconcile.Proof{Sentence: "TLS: its certificate", Cause: v1alpha1.CauseRegistryUnavailable}
+			w(f).Images[0].Proof = reconcile.Proof{Sentence: "TLS: its certificate", Untrusted: true, Cause: v1alpha1.CauseRegistryUnavailable}
 		}, CheckProve, trace.Stopped, "TLS", "ca.crt in spec.certSecretRef of ImageRepository production/backend"},
 		"tags are not listed":                  {func(f *Facts) { w(f).Images[0].Unlisted = "401" }, CheckProve, trace.Stopped, "401", "list tags"},
 		"no other tag is seen":                 {func(f *Facts) { w(f).Images[0].Other = "" }, CheckProve, trace.Stopped, "no other tag", "keep the image before it"},

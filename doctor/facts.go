@@ -80,6 +80,8 @@ type Source struct {
 	Secret string
 	// ReadOnly says why nothing may be pushed to the branch, NoKey why the key that signs cannot be used.
 	ReadOnly, NoKey string
+	// NoKeyUnread says that the reader may not see that key.
+	NoKeyUnread bool
 	// Lend is the command by which the owner of the GitRepository lets Backstop push with it; empty where that is not what
 	// is missing.
 	Lend string

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
@@ -15,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 )
 
@@ -101,9 +101,9 @@ func (g *Gatherer) refused(ctx context.Context, namespace string, w *Workload) s
 			note(s.Change.At.Time)
 		}
 		switch {
-		case s.Waiting != nil && protected(s.Waiting.Why) && s.Waiting.Since.After(said):
+		case s.Waiting != nil && protected(s.Waiting.Refused) && s.Waiting.Since.After(said):
 			words, said = s.Waiting.Why, s.Waiting.Since.Time
-		case s.Outcome != nil && s.Outcome.Result == v1alpha1.ResultFailed && protected(s.Outcome.Sentence) &&
+		case s.Outcome != nil && s.Outcome.Result == v1alpha1.ResultFailed && protected(s.Outcome.Refused) &&
 			s.Outcome.At.After(said):
 			words, said = s.Outcome.Sentence, s.Outcome.At.Time
 		}
@@ -115,9 +115,8 @@ func (g *Gatherer) refused(ctx context.Context, namespace string, w *Workload) s
 }
 
 // protected says whether a Git server refuses a push to a branch, and not the login.
-func protected(words string) bool {
-	lower := strings.ToLower(words)
-	return strings.Contains(lower, "protected") || strings.Contains(lower, "declined")
+func protected(kind string) bool {
+	return kind == string(reconcile.FaultWantsPullRequest) || kind == string(reconcile.FaultDeclined)
 }
 
 // concerns says whether a Rollback is about a workload.

@@ -42,7 +42,8 @@ func (g *Gatherer) source(ctx context.Context, f *Facts, w *Workload) error {
 	src := origin.Source
 	w.Source = &Source{
 		Ref:    v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: src.Pushes().Namespace, Name: src.Pushes().Name},
-		Branch: src.Branch, ReadOnly: src.ReadOnly, Lend: src.Lend, NoKey: src.NoKey, Verified: src.Verified, Signed: src.Signing != nil,
+		Branch: src.Branch, ReadOnly: src.ReadOnly, Lend: src.Lend, NoKey: src.NoKey, NoKeyUnread: src.NoKeyUnread,
+		Verified: src.Verified, Signed: src.Signing != nil,
 	}
 	// A key that cannot be used has a check of its own.
 	if src.NoKey != "" && src.ReadOnly == src.NoKey {

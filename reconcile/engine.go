@@ -165,10 +165,10 @@ func (e *Engine) stumble(ctx context.Context, w *World, step Step, err error) (t
 	heals := KindOf(err).Heals()
 	if why, refused := AsRefusal(err); refused && !heals {
 		log.Warn("refused", "why", why)
-		return 0, e.refused(ctx, w, step, why)
+		return 0, e.refused(ctx, w, step, KindOf(err), why)
 	}
 	form.Status.Waiting = waitingFor(form, fmt.Sprintf("%s: %s; trying again", step.Why, err), nil, e.Now())
-	form.Status.Waiting.Barred = barOf(err)
+	form.Status.Waiting.Barred, form.Status.Waiting.Refused = barOf(err), string(KindOf(err))
 	if serr := e.save(ctx, &w.Form, form); serr != nil && !errors.Is(serr, ErrConflict) {
 		return 0, errors.Join(err, serr)
 	}
@@ -185,7 +185,7 @@ func (e *Engine) stumble(ctx context.Context, w *World, step Step, err error) (t
 }
 
 // refused ends a form whose effect a peer refused for good. A form at rest stays as it is: its hold goes on standing.
-func (e *Engine) refused(ctx context.Context, w *World, step Step, why string) error {
+func (e *Engine) refused(ctx context.Context, w *World, step Step, kind FaultKind, why string) error {
 	form := w.Form.DeepCopy()
 	result := v1alpha1.ResultFailed
 	if step.Do == DoSuspect {
@@ -193,8 +193,11 @@ func (e *Engine) refused(ctx context.Context, w *World, step Step, why string) e
 	}
 	if form.Status.Ended() {
 		form.Status.Waiting = waitingFor(form, "the hold stands: "+why, nil, e.Now())
+		form.Status.Waiting.Refused = string(kind)
 	} else {
-		if err := e.fillOutcome(ctx, w, end(w, result, "%s", why), form); err != nil {
+		ending := end(w, result, "%s", why)
+		ending.Outcome.Refused = string(kind)
+		if err := e.fillOutcome(ctx, w, ending, form); err != nil {
 			return err
 		}
 	}

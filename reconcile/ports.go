@@ -121,6 +121,8 @@ type Proof struct {
 	Sentence string
 	// Digest of the manifest or index, where one was seen.
 	Digest string
+	// Untrusted says that the registry was not asked, since its certificate is not valid here.
+	Untrusted bool
 	// Artifact says what the registry has under the name where that is no image, such as "a Helm chart"; empty otherwise.
 	Artifact string
 	// At is when the registry answered.
@@ -177,8 +179,12 @@ type WorkloadState struct {
 	Images map[string]string
 	// Complete says that the rollout of that template is complete.
 	Complete bool
-	// Says is kstatus's message, or what to do by hand: an exact kubectl command for a stuck pod.
+	// Says is kstatus's message, or what to do by hand.
 	Says string
+	// Paused says that a person paused the rollout.
+	Paused bool
+	// Fix is the exact kubectl command for a paused rollout or a stuck pod; empty where nothing helps by hand.
+	Fix string
 	// Stuck are pods that keep an ordered rollout from moving on, to be deleted.
 	Stuck []string
 }
@@ -191,10 +197,26 @@ type Applied struct {
 	Commit string
 	// Busy says in a sentence that it is being applied right now, so that what runs is neither; empty when it is not.
 	Busy string
-	// Next is when it is applied again, give or take the jitter of the interval; zero where never, or nobody knows.
+	// Again is when that is done again.
+	Again
+}
+
+// Again is when Flux applies something again, and so takes a change by hand back.
+type Again struct {
+	// Next is the time, give or take the jitter of the interval; zero where never, or nobody knows.
 	Next time.Time
-	// Says says when in a sentence.
-	Says string
+	// Never says that nothing applies it by itself.
+	Never bool
+	// When says it in words, and Why, where there is more to say, what it depends on.
+	When, Why string
+}
+
+// Says is when and why, for a sentence.
+func (a Again) Says() string {
+	if a.Why == "" {
+		return a.When
+	}
+	return a.When + ": " + a.Why
 }
 
 // Flux knows which Flux objects stand behind a workload.

@@ -93,6 +93,8 @@ type Source struct {
 	// NoKey says in a sentence why the automation's signing key cannot be used, which ReadOnly says then too; empty where
 	// it can, or there is none.
 	NoKey string
+	// NoKeyUnread says that the reader may not see whether it can: Backstop itself may.
+	NoKeyUnread bool
 }
 
 // Format leaves out the credentials and what a URL may hold of them.

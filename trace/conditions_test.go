@@ -67,10 +67,12 @@ func inTheCluster() map[string]condition {
 		"it was changed, and Git cannot be read": {func(f *Facts) { changedByHand(f); f.Git = Git{Unread: "x"} }, HopWorkload, Stopped, "what Git says could not be read", "reconcile kustomization"},
 		"Flux is told to leave the workload":     {func(f *Facts) { changedByHand(f); f.Live.Changed, f.Live.LeftAlone = nil, true }, HopWorkload, Stopped, "leave it alone", "annotation"},
 		"something else changes the image":       {func(f *Facts) { f.Live.Image = newer }, HopWorkload, Stopped, "something between changes it", "webhooks"},
-		"the rollout is paused":                  {func(f *Facts) { f.Live.State.Complete, f.Live.State.Says = false, "D is paused: kubectl resume" }, HopWorkload, Stopped, "paused", "kubectl resume"},
-		"the CronJob is suspended":               {func(f *Facts) { f.Workload.Kind, f.Live.Suspended = "CronJob", true }, HopWorkload, Stopped, "suspended", "kubectl -n production patch cronjob backend"},
+		"the rollout is paused": {func(f *Facts) {
+			f.Live.State = reconcile.WorkloadState{Says: "D is paused: kubectl resume", Paused: true, Fix: "kubectl resume", Images: f.Live.State.Images}
+		}, HopWorkload, Stopped, "paused", "kubectl resume"},
+		"the CronJob is suspended": {func(f *Facts) { f.Workload.Kind, f.Live.Suspended = "CronJob", true }, HopWorkload, Stopped, "suspended", "kubectl -n production patch cronjob backend"},
 		"an ordered pod is stuck": {func(f *Facts) {
-			f.Live.State = reconcile.WorkloadState{Stuck: []string{"a-0"}, Says: "S is good again but does not replace a pod by itself that cannot start: kubectl -n production delete pod a-0"}
+			f.Live.State = reconcile.WorkloadState{Stuck: []string{"a-0"}, Fix: "kubectl -n production delete pod a-0", Says: "S is good again but does not replace a pod by itself that cannot start: kubectl -n production delete pod a-0"}
 		}, HopWorkload, Stopped, "does not replace", "kubectl -n production delete pod a-0"},
 		"the rollout is under way":                             {func(f *Facts) { f.Live.State.Complete, f.Live.State.Says = false, "1 of 3 updated" }, HopWorkload, Waits, "1 of 3 updated", ""},
 		"Git says another image by now":                        {func(f *Facts) { f.Git.Tip.Image = newer }, HopWorkload, Waits, "Git says production-v1.1.0-1700000100 by now", ""},

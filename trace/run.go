@@ -60,8 +60,7 @@ func (v *view) rolling(h Hop) Hop {
 	bad, _ := v.failingPods()
 	switch {
 	case len(l.State.Stuck) > 0:
-		_, fix, _ := strings.Cut(l.State.Says, "by itself that cannot start: ")
-		h.Why, h.Fix = "it does not replace a pod by itself that cannot start", fix
+		h.Why, h.Fix = "it does not replace a pod by itself that cannot start", l.State.Fix
 	case l.Refused != "":
 		h.Why = "its pods are refused: " + l.Refused
 		h.Fix = "correct its template in Git, or what refuses them (a ResourceQuota, an admission policy, a webhook)"
@@ -77,8 +76,8 @@ func (v *view) rolling(h Hop) Hop {
 
 // pausedFix is the command that resumes a paused rollout; empty where it is not paused.
 func (v *view) pausedFix() string {
-	if _, fix, ok := strings.Cut(v.Live.State.Says, " is paused: "); ok {
-		return fix
+	if v.Live.State.Paused {
+		return v.Live.State.Fix
 	}
 	return ""
 }

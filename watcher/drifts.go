@@ -234,7 +234,8 @@ func (l *look) drifts(ctx context.Context, h *holder, wants Wanter) ([]found, er
 		if f.Not != "" {
 			continue
 		}
-		f.Drift.UndoneBy, f.Drift.Undone = &want.Applier, want.Says
+		f.Drift.UndoneBy, f.Drift.Undone = &want.Applier, want.Says()
+		f.Drift.UndoneWhy, f.Drift.NeverUndone = want.Again.Why, want.Never
 		if !want.Next.IsZero() {
 			at := micro(want.Next)
 			f.Drift.UndoneAt = &at

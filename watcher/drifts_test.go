@@ -52,7 +52,7 @@ func (w *wishes) options() Options { return Options{Wants: func() Wanter { retur
 func gitSays(image string) *wishes {
 	return &wishes{want: reconcile.Want{
 		Images: map[string]string{"web": image},
-		Applied: reconcile.Applied{Commit: "0123456789abcdef", Says: "at about 12:10:00 UTC", Next: noon().Add(10 * time.Minute),
+		Applied: reconcile.Applied{Commit: "0123456789abcdef", Again: reconcile.Again{When: "at about 12:10:00 UTC", Next: noon().Add(10 * time.Minute)},
 			Applier: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}},
 	}}
 }

@@ -295,6 +295,10 @@ type Outcome struct {
 	// Sentence says it.
 	// +kubebuilder:validation:MaxLength=4096
 	Sentence string `json:"sentence"`
+	// Refused is the kind of the Git server's refusal that ended it, such as Declined; empty where none did.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Refused string `json:"refused,omitempty"`
 	// At is when.
 	At Time `json:"at"`
 }

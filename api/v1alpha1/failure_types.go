@@ -109,4 +109,11 @@ type Drift struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Undone string `json:"undone,omitempty"`
+	// UndoneWhy is what that depends on, without the time.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	UndoneWhy string `json:"undoneWhy,omitempty"`
+	// NeverUndone says that nothing takes it back by itself, as long as nobody changes what Undone says.
+	// +optional
+	NeverUndone bool `json:"neverUndone,omitempty"`
 }

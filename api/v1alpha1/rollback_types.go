@@ -194,6 +194,10 @@ type Waiting struct {
 	Until *Time `json:"until,omitempty"`
 	// Since is when it began to wait for this.
 	Since Time `json:"since"`
+	// Refused is the kind of the Git server's refusal that it waits to be over, such as Forbidden; empty for none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Refused string `json:"refused,omitempty"`
 	// Barred says what forbids the write that an answer or the policy allowed before; empty where nothing does.
 	// +optional
 	Barred Bar `json:"barred,omitempty"`

@@ -185,7 +185,7 @@ func (k *records) Want(
 			return reconcile.Want{NotFlux: why}, nil
 		}
 	}
-	out.Says = says.Undone
+	out.When, out.Never = says.Undone, says.NeverUndone
 	if says.UndoneBy != nil {
 		out.Applier = *says.UndoneBy
 	}

@@ -78,8 +78,8 @@ func deadlineField(r *v1alpha1.Rollback) string {
 	}
 	out := "at about " + clock(d.UndoneAt.Time)
 	// The sentence begins with the time, in a zone that is not the reader's.
-	if _, why, ok := strings.Cut(d.Undone, " UTC: "); ok {
-		out += "\n" + foreign(why, 300)
+	if d.UndoneWhy != "" {
+		out += "\n" + foreign(d.UndoneWhy, 300)
 	}
 	return out
 }
@@ -93,7 +93,7 @@ func unanswered(s *v1alpha1.RollbackStatus) string {
 	case all[0].Drift.UndoneAt != nil:
 		return "Without a decision Git stays as it is, and Flux takes the change back at about " +
 			clock(all[0].Drift.UndoneAt.Time) + "."
-	case strings.HasPrefix(all[0].Drift.Undone, "never"), strings.HasPrefix(all[0].Drift.Undone, "not until"):
+	case all[0].Drift.NeverUndone:
 		return "Without a decision Git and the cluster stay as they are."
 	}
 	return "Without a decision Git stays as it is, and Flux takes the change back " +

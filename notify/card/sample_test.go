@@ -164,15 +164,16 @@ func drift(r *v1alpha1.Rollback) {
 			"Git at 4be1c2d9a7f3 says registry.example/shop/shop-api:v1.42.0",
 		},
 		UndoneBy: &v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "shop"}, UndoneAt: atPointer("14:30:00"),
-		Undone: "at about 14:30:00 UTC: Kustomization/flux-system/shop applies every 10m, and each new revision at once",
+		Undone:    "at about 14:30:00 UTC: Kustomization/flux-system/shop applies every 10m, and each new revision at once",
+		UndoneWhy: "Kustomization/flux-system/shop applies every 10m, and each new revision at once",
 	}
 }
 
-// undoes is when Flux takes the change by hand back, where that has no time.
+// undoes is that Flux takes the change by hand back never.
 func undoes(says string) edit {
 	return func(r *v1alpha1.Rollback) {
 		d := r.Status.Failures[0].Drift
-		d.UndoneAt, d.Undone = nil, says
+		d.UndoneAt, d.Undone, d.UndoneWhy, d.NeverUndone = nil, says, "", true
 	}
 }
 
@@ -188,7 +189,8 @@ func blind(r *v1alpha1.Rollback) {
 func another(r *v1alpha1.Rollback) {
 	f := *r.Status.Failures[0].DeepCopy()
 	f.Workload.Name, f.Drift.UndoneAt = "shop-worker", atPointer("14:26:00")
-	f.Drift.Undone = "at about 14:26:00 UTC: Kustomization/flux-system/shop-worker applies every 5m, and each new revision at once"
+	f.Drift.UndoneWhy = "Kustomization/flux-system/shop-worker applies every 5m, and each new revision at once"
+	f.Drift.Undone = "at about 14:26:00 UTC: " + f.Drift.UndoneWhy
 	r.Status.Failures = append(r.Status.Failures, f)
 }
 

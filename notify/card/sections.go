@@ -208,7 +208,7 @@ func holdNow(s *v1alpha1.RollbackStatus) string {
 	case s.Change == nil || s.Change.Hold == "":
 		return ""
 	case s.Waiting != nil:
-		return "*Hold* " + foreign(strings.TrimPrefix(s.Waiting.Why, "the hold "), 500)
+		return "*Now* " + foreign(s.Waiting.Why, 500)
 	case s.Change.Release == v1alpha1.ReleaseManual:
 		return "*Hold* stands until somebody runs `backstop release`"
 	}

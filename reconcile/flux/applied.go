@@ -32,9 +32,9 @@ func (f *Flux) Applied(ctx context.Context, namespace string, w v1alpha1.Workloa
 	}
 	out.Commit = commitOf(k, src, appliedRevision(k))
 	if p.release != nil {
-		out.Next, out.Says = nextRelease(p.release, since)
+		out.Again = nextRelease(p.release, since)
 	} else {
-		out.Next, out.Says = nextKustomization(k, since)
+		out.Again = nextKustomization(k, since)
 	}
 	return out, nil
 }
@@ -79,11 +79,11 @@ func appliedRevision(k *kustomizev1.Kustomization) string {
 
 // nextKustomization is when a Kustomization applies again. kustomize-controller counts from the end of its last run,
 // and shifts its interval by 5 % at random.
-func nextKustomization(k *kustomizev1.Kustomization, since time.Time) (time.Time, string) {
+func nextKustomization(k *kustomizev1.Kustomization, since time.Time) reconcile.Again {
 	ref := refTo(kindKustomization, k.Namespace, k.Name)
 	interval, retry := k.Spec.Interval.Duration, k.GetRetryInterval()
 	if k.Spec.Suspend {
-		return time.Time{}, fmt.Sprintf("never: %s is suspended (%s)", ref, resume(ref))
+		return suspended(ref)
 	}
 	if why, until, ok := working(ref, k.Status.Conditions); ok {
 		// Which of the two it is depends on how the check ends: people go by the sooner.
@@ -91,26 +91,34 @@ func nextKustomization(k *kustomizev1.Kustomization, since time.Time) (time.Time
 		if soon := since.Add(interval); !since.IsZero() && soon.Before(next) {
 			next = soon
 		}
-		return next, fmt.Sprintf("at about %s: %s", clock(next), why)
+		return about(next, why)
 	}
 	last, known := lastRun(k)
 	ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
 	switch {
 	case ready != nil && ready.Status == metav1.ConditionFalse && ready.Reason == meta.DependencyNotReadyReason:
-		return time.Time{}, fmt.Sprintf("as soon as what %s depends on is ready: %s", ref, tell(ready.Message))
+		return reconcile.Again{When: fmt.Sprintf("as soon as what %s depends on is ready", ref), Why: tell(ready.Message)}
 	case !known && since.IsZero():
-		return time.Time{}, fmt.Sprintf("within %s, the interval of %s", duration.HumanDuration(interval), ref)
+		return reconcile.Again{When: fmt.Sprintf("within %s, the interval of %s", duration.HumanDuration(interval), ref)}
 	case !known:
 		next := since.Add(interval)
-		return next, fmt.Sprintf("at %s at the latest, after the interval of %s", clock(next), ref)
+		return reconcile.Again{Next: next, When: fmt.Sprintf("at %s at the latest, after the interval of %s", clock(next), ref)}
 	case ready != nil && ready.Status == metav1.ConditionFalse:
 		next := last.Add(retry)
-		return next, fmt.Sprintf("at about %s: %s fails and tries again every %s", clock(next), ref,
-			duration.HumanDuration(retry))
+		return about(next, fmt.Sprintf("%s fails and tries again every %s", ref, duration.HumanDuration(retry)))
 	}
 	next := last.Add(interval)
-	return next, fmt.Sprintf("at about %s: %s applies every %s, and each new revision at once", clock(next), ref,
-		duration.HumanDuration(interval))
+	return about(next, fmt.Sprintf("%s applies every %s, and each new revision at once", ref, duration.HumanDuration(interval)))
+}
+
+// about is a time that Flux's jitter moves a little.
+func about(next time.Time, why string) reconcile.Again {
+	return reconcile.Again{Next: next, When: "at about " + clock(next), Why: why}
+}
+
+// suspended is never, before somebody resumes it.
+func suspended(ref v1alpha1.ObjectRef) reconcile.Again {
+	return reconcile.Again{Never: true, When: "never", Why: fmt.Sprintf("%s is suspended (%s)", ref, resume(ref))}
 }
 
 // lastRun is when a Kustomization ended its last run, which its history tells since Flux 2.7.
@@ -126,22 +134,23 @@ func lastRun(k *kustomizev1.Kustomization) (time.Time, bool) {
 
 // nextRelease is when a HelmRelease takes a drift back: with drift detection at its next run, whose last one its
 // status does not tell; without it not before something else makes it upgrade.
-func nextRelease(hr *helmv2.HelmRelease, since time.Time) (time.Time, string) {
+func nextRelease(hr *helmv2.HelmRelease, since time.Time) reconcile.Again {
 	ref := refTo(kindHelmRelease, hr.Namespace, hr.Name)
 	if hr.Spec.Suspend {
-		return time.Time{}, fmt.Sprintf("never: %s is suspended (%s)", ref, resume(ref))
+		return suspended(ref)
 	}
 	if hr.GetDriftDetection().GetMode() != helmv2.DriftDetectionEnabled {
-		return time.Time{}, fmt.Sprintf("not until the next upgrade: %s does not correct drift (spec.driftDetection)", ref)
+		return reconcile.Again{Never: true, When: "not until the next upgrade",
+			Why: fmt.Sprintf("%s does not correct drift (spec.driftDetection)", ref)}
 	}
 	interval := hr.Spec.Interval.Duration
 	if since.IsZero() {
-		return time.Time{}, fmt.Sprintf("within %s, the interval of %s, which corrects drift",
-			duration.HumanDuration(interval), ref)
+		return reconcile.Again{When: fmt.Sprintf("within %s, the interval of %s, which corrects drift",
+			duration.HumanDuration(interval), ref)}
 	}
 	next := since.Add(interval)
-	return next, fmt.Sprintf("at %s at the latest: %s corrects drift every %s", clock(next), ref,
-		duration.HumanDuration(interval))
+	return reconcile.Again{Next: next, When: fmt.Sprintf("at %s at the latest", clock(next)),
+		Why: fmt.Sprintf("%s corrects drift every %s", ref, duration.HumanDuration(interval))}
 }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05 MST") }

@@ -70,8 +70,8 @@ func TestApplied(t *testing.T) {
 			if got.Commit != tt.commit || !got.Next.Equal(tt.next) {
 				t.Errorf("applied %s, next at %s; want %s, %s", got.Commit, got.Next, tt.commit, tt.next)
 			}
-			if !strings.Contains(got.Says, tt.says) {
-				t.Errorf("says %q, want %q in it", got.Says, tt.says)
+			if !strings.Contains(got.Says(), tt.says) {
+				t.Errorf("says %q, want %q in it", got.Says(), tt.says)
 			}
 			if (got.Busy == "") != (tt.busy == "") || !strings.Contains(got.Busy, tt.busy) {
 				t.Errorf("busy %q, want %q", got.Busy, tt.busy)
@@ -111,7 +111,8 @@ func TestAReleaseTakesADriftBackOnlyWithDriftDetection(t *testing.T) {
 			if tt.mode != "" {
 				hr.Spec.DriftDetection = &helmv2.DriftDetection{Mode: tt.mode}
 			}
-			next, says := nextRelease(hr, changed)
+			again := nextRelease(hr, changed)
+			next, says := again.Next, again.Says()
 			if !next.Equal(tt.next) || !strings.HasPrefix(says, tt.says) {
 				t.Errorf("%s, %q; want %s, %q", next, says, tt.next, tt.says)
 			}

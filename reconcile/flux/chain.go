@@ -121,9 +121,11 @@ func (f *Flux) Chain(ctx context.Context, namespace string, w v1alpha1.Workload,
 		return c, err
 	}
 	if p.release == nil {
-		c.Next, c.Says = nextKustomization(k, time.Time{})
+		again := nextKustomization(k, time.Time{})
+		c.Next, c.Says = again.Next, again.Says()
 	} else {
-		c.Next, c.Says = nextRelease(p.release, time.Time{})
+		again := nextRelease(p.release, time.Time{})
+		c.Next, c.Says = again.Next, again.Says()
 		if p.release.Status.LastAttemptedGeneration != p.release.Generation {
 			c.Waits, c.WaitsUntil = releaseWaits(p.release)
 		}

@@ -121,8 +121,8 @@ func (f *Flux) advise(ctx context.Context, st *reconcile.WorkloadState, obj *uns
 	switch ref.Kind {
 	case workload.Deployment:
 		if paused, _, _ := unstructured.NestedBool(obj.Object, "spec", "paused"); paused && !old && !st.Complete {
-			st.Says = fmt.Sprintf("%s is paused: kubectl -n %s rollout resume deployment %s", ref, ref.Namespace,
-				ref.Name)
+			st.Paused, st.Fix = true, fmt.Sprintf("kubectl -n %s rollout resume deployment %s", ref.Namespace, ref.Name)
+			st.Says = fmt.Sprintf("%s is paused: %s", ref, st.Fix)
 		}
 	case workload.StatefulSet, workload.DaemonSet:
 		if !old {
@@ -180,8 +180,8 @@ func (f *Flux) stuck(ctx context.Context, st *reconcile.WorkloadState, obj *unst
 	if len(st.Stuck) > 0 {
 		slices.Sort(st.Stuck)
 		st.Complete = false
-		st.Says = fmt.Sprintf("%s is good again but does not replace a pod by itself that cannot start: "+
-			"kubectl -n %s delete pod %s", ref, ref.Namespace, strings.Join(st.Stuck, " "))
+		st.Fix = fmt.Sprintf("kubectl -n %s delete pod %s", ref.Namespace, strings.Join(st.Stuck, " "))
+		st.Says = fmt.Sprintf("%s is good again but does not replace a pod by itself that cannot start: %s", ref, st.Fix)
 	}
 	return nil
 }

@@ -119,7 +119,8 @@ func TestWorkloadState(t *testing.T) {
 		{"a Deployment that is paused", backend, deployed(func(d *appsv1.Deployment) {
 			d.Spec.Paused, d.Status.UpdatedReplicas = true, 0
 		}), reconcile.WorkloadState{Images: good,
-			Says: "Deployment/develop/backend is paused: kubectl -n develop rollout resume deployment backend"}},
+			Says:   "Deployment/develop/backend is paused: kubectl -n develop rollout resume deployment backend",
+			Paused: true, Fix: "kubectl -n develop rollout resume deployment backend"}},
 		{"a Deployment with an init container", backend, deployed(func(d *appsv1.Deployment) {
 			d.Spec.Template.Spec.InitContainers = []corev1.Container{{Name: "setup", Image: "busybox"}}
 		}), reconcile.WorkloadState{Images: map[string]string{"backend": goodImage, "setup": "busybox"},
@@ -131,7 +132,7 @@ func TestWorkloadState(t *testing.T) {
 				"get on it in " +
 				"namespace develop"}},
 		{"an ordered StatefulSet with a stuck pod", db, sts(func(*appsv1.StatefulSet) {}, stuck),
-			reconcile.WorkloadState{Images: good, Says: deletePod, Stuck: []string{"db-1"}}},
+			reconcile.WorkloadState{Images: good, Says: deletePod, Fix: "kubectl -n develop delete pod db-1", Stuck: []string{"db-1"}}},
 		{"a StatefulSet with a stuck pod, whose template was not observed yet", db,
 			sts(func(s *appsv1.StatefulSet) { s.Generation = 3 }, stuck), reconcile.WorkloadState{Images: good,
 				Says: "StatefulSet/develop/db: StatefulSet generation is 3, but latest observed generation is 2"}},
@@ -143,7 +144,7 @@ func TestWorkloadState(t *testing.T) {
 			reconcile.WorkloadState{Images: good, Says: "StatefulSet/develop/db: Ready: 1/2"}},
 		{"a StatefulSet whose pods are replaced by hand", db, sts(func(s *appsv1.StatefulSet) {
 			s.Spec.PodManagementPolicy, s.Spec.UpdateStrategy.Type = "Parallel", "OnDelete"
-		}, stuck), reconcile.WorkloadState{Images: good, Says: deletePod, Stuck: []string{"db-1"}}},
+		}, stuck), reconcile.WorkloadState{Images: good, Says: deletePod, Fix: "kubectl -n develop delete pod db-1", Stuck: []string{"db-1"}}},
 		{"a pod of the good template is not stuck", db,
 			sts(func(*appsv1.StatefulSet) {}, podOf("StatefulSet", "db", "db-1", "db-good")),
 			reconcile.WorkloadState{Images: good, Says: "StatefulSet/develop/db: Ready: 1/2"}},
@@ -178,6 +179,7 @@ func TestWorkloadState(t *testing.T) {
 			return d
 		}(), podOf("DaemonSet", "agent", "agent-x", "bad")), reconcile.WorkloadState{Images: good,
 			Stuck: []string{"agent-x"},
+			Fix:   "kubectl -n develop delete pod agent-x",
 			Says: "DaemonSet/develop/agent is good again but does not replace a pod by itself that cannot start: " +
 				"kubectl -n develop delete pod agent-x"}},
 		{"a CronJob whose template is good", nightly, with(cronJob(goodImage)), reconcile.WorkloadState{Images: good,

@@ -32,6 +32,8 @@ type Error struct {
 	proved bool
 	// digest of the image whose fault it is, where one was seen.
 	digest string
+	// untrusted says that the registry's certificate is not valid here.
+	untrusted bool
 	// artifact is what is there instead of an image.
 	artifact string
 }
@@ -105,7 +107,9 @@ func fault(host string, err error) *Error {
 	}
 	// Where both TLS and plain HTTP were tried, the certificate says more than the answer to plain HTTP.
 	if why := certificate(err); why != "" {
-		return unavailable("%s cannot be reached: %s", host, why)
+		e := unavailable("%s cannot be reached: %s", host, why)
+		e.untrusted = true
+		return e
 	}
 	// The greeting and the token come through go-containerregistry, which keeps the status. A 404 there says nothing
 	// of an image.

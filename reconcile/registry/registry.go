@@ -274,7 +274,8 @@ func cloud(provider string) bool { return provider != "" && provider != "generic
 // verdict makes a proof of what kept the answer away, or of what proves the absence.
 func verdict(err error) reconcile.Proof {
 	e := asError(err)
-	p := reconcile.Proof{Finding: reconcile.FindingUnproved, Cause: e.Cause, Sentence: e.Sentence, Artifact: e.artifact}
+	p := reconcile.Proof{Finding: reconcile.FindingUnproved, Cause: e.Cause, Sentence: e.Sentence, Artifact: e.artifact,
+		Untrusted: e.untrusted}
 	switch {
 	case e.proved:
 		p.Finding, p.Digest = reconcile.FindingAbsent, e.digest

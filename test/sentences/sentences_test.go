@@ -1,0 +1,142 @@
+// Package sentences_test keeps code from deciding by words that Backstop itself wrote for people: what a reader needs is
+// a typed field. Foreign words, such as a kubelet's or a registry's, are read where they come in.
+package sentences_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// ours are the fields that hold Backstop's own sentences.
+var ours = []string{
+	"Why", "AuthorsWhy", "Says", "Sentence", "Proof", "Undone", "ByHand", "ReadOnly", "NoKey", "NotFlux", "Fix", "RanHere", "Breaker",
+	"Summary", "Because", "Unread", "Unlisted", "Missing",
+}
+
+// matchers are the functions that look into a text.
+var matchers = []string{
+	"Contains", "ContainsAny", "HasPrefix", "HasSuffix", "Cut", "CutPrefix", "CutSuffix", "EqualFold", "Index", "LastIndex", "Split",
+	"SplitN", "TrimPrefix", "TrimSuffix", "Fields", "MatchString", "FindStringSubmatch", "FindString",
+}
+
+func TestNobodyParsesASentenceOfOurs(t *testing.T) {
+	root := filepath.Join("..", "..")
+	files := 0
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		rel, _ := filepath.Rel(root, path)
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && (rel == "test" || rel == "scripts" || strings.HasPrefix(e.Name(), ".") && rel != "."):
+			return fs.SkipDir
+		case !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		files++
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, path, nil, 0)
+		if err != nil {
+			return err
+		}
+		for _, at := range parses(file) {
+			t.Errorf("%s reads a sentence of ours: give its reader a typed field", set.Position(at))
+		}
+		return nil
+	})
+	if err != nil || files < 200 {
+		t.Fatalf("%d files: %v", files, err)
+	}
+}
+
+// parses lists where a file matches on a field that holds a sentence of ours, or compares one with words.
+func parses(file *ast.File) []token.Pos {
+	var out []token.Pos
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			f, ok := n.Fun.(*ast.SelectorExpr)
+			if ok && slices.Contains(matchers, f.Sel.Name) && !makesHarmless(f) && slices.ContainsFunc(n.Args, sentence) {
+				out = append(out, n.Pos())
+			}
+		case *ast.BinaryExpr:
+			if n.Op == token.EQL || n.Op == token.NEQ {
+				if sentence(n.X) && words(n.Y) || sentence(n.Y) && words(n.X) {
+					out = append(out, n.Pos())
+				}
+			}
+		case *ast.SwitchStmt:
+			if n.Tag != nil && sentence(n.Tag) && casesOfWords(n) {
+				out = append(out, n.Pos())
+			}
+		}
+		return true
+	})
+	return out
+}
+
+// makesHarmless says that a function is internal/text's, which prepares a sentence for its sink.
+func makesHarmless(f *ast.SelectorExpr) bool {
+	pkg, ok := f.X.(*ast.Ident)
+	return ok && pkg.Name == "text"
+}
+
+// casesOfWords says that a switch has a literal among its cases: constants are a type's own.
+func casesOfWords(s *ast.SwitchStmt) bool {
+	for _, c := range s.Body.List {
+		if slices.ContainsFunc(c.(*ast.CaseClause).List, words) {
+			return true
+		}
+	}
+	return false
+}
+
+// sentence says whether an expression is a field that holds a sentence of ours, lower-cased or trimmed at most.
+func sentence(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.SelectorExpr:
+		return slices.Contains(ours, e.Sel.Name)
+	case *ast.CallExpr:
+		f, ok := e.Fun.(*ast.SelectorExpr)
+		return ok && slices.Contains([]string{"ToLower", "TrimSpace", "ToUpper"}, f.Sel.Name) && slices.ContainsFunc(e.Args, sentence)
+	}
+	return false
+}
+
+// words says whether an expression is a literal with words in it. An empty one only asks whether there is a sentence.
+func words(e ast.Expr) bool {
+	l, ok := e.(*ast.BasicLit)
+	return ok && l.Kind == token.STRING && len(l.Value) > 2
+}
+
+func TestWhatCountsAsParsing(t *testing.T) {
+	tests := map[string]struct {
+		code string
+		want int
+	}{
+		"a part of a sentence is looked for": {`strings.Contains(w.Policy.Why, "is suspended")`, 1},
+		"also in lower case":                 {`strings.HasPrefix(strings.ToLower(p.Sentence), "tls")`, 1},
+		"also by a pattern":                  {`re.MatchString(s.Says)`, 1},
+		"a sentence is compared with words":  {`h.Fix == "push it again"`, 1},
+		"a sentence is there":                {`h.Fix != ""`, 0},
+		"two sentences are compared":         {`old.Why != new.Why`, 0},
+		"a foreign message is read":          {`strings.Contains(c.Message, "denied")`, 0},
+		"a sentence goes into another":       {`fmt.Sprintf("%s: %s", h.Why, h.Fix)`, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			file, err := parser.ParseFile(token.NewFileSet(), "x.go", "package x\nvar _ = "+tt.code+"\n", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := len(parses(file)); got != tt.want {
+				t.Errorf("%d places, want %d", got, tt.want)
+			}
+		})
+	}
+}
