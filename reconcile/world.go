@@ -136,7 +136,7 @@ func stand(s *v1alpha1.RollbackStatus, b *Branch) standing {
 		switch {
 		case there && v == n.Bad:
 			out.bad++
-		case there && s.Target != nil && targetValue(s.Target, int32(i)) == v:
+		case s.Target != nil && (there && targetValue(s.Target, int32(i)) == v || !there && removes(s.Target, int32(i))):
 			out.target++
 		default:
 			out.other++
@@ -148,9 +148,14 @@ func stand(s *v1alpha1.RollbackStatus, b *Branch) standing {
 	return out
 }
 
+// removes says whether the target is that the node is not there.
+func removes(t *v1alpha1.Target, index int32) bool {
+	return slices.ContainsFunc(t.Values, func(v v1alpha1.NodeValue) bool { return v.Index == index && v.Remove })
+}
+
 func targetValue(t *v1alpha1.Target, index int32) string {
 	for _, v := range t.Values {
-		if v.Index == index {
+		if v.Index == index && !v.Remove {
 			return v.Value
 		}
 	}

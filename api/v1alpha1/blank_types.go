@@ -30,8 +30,8 @@ type Node struct {
 	Origin *NodeOrigin `json:"origin,omitempty"`
 }
 
-// MergedCommit is a commit that came to the deployed branch with a merge.
-type MergedCommit struct {
+// RelatedCommit is a commit besides the suspect, such as the one behind a merge.
+type RelatedCommit struct {
 	// Commit is its full hash.
 	Commit string `json:"commit"`
 	// Subject is the first line of its message. It is data: it may hold anything.
@@ -83,7 +83,10 @@ type Suspect struct {
 	Author string `json:"author,omitempty"`
 	// Merged is the commit behind a merge that brought the image in, where the suspect is that merge.
 	// +optional
-	Merged *MergedCommit `json:"merged,omitempty"`
+	Merged *RelatedCommit `json:"merged,omitempty"`
+	// TakenBackBy is the commit that took the image off the branch again; empty while the branch says it.
+	// +optional
+	TakenBackBy *RelatedCommit `json:"takenBackBy,omitempty"`
 	// When is the committer's time.
 	When Time `json:"when"`
 	// Automation is the ImageUpdateAutomation that wrote it, where it was one.
@@ -113,6 +116,9 @@ type NodeValue struct {
 	Index int32 `json:"index"`
 	// Value to write; the empty string is a value too.
 	Value string `json:"value"`
+	// Remove takes the entry of a list out that the node is in, which the suspect added, in place of writing a value.
+	// +optional
+	Remove bool `json:"remove,omitempty"`
 }
 
 // Target is what the nodes go back to.

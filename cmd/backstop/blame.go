@@ -69,6 +69,10 @@ func printSuspect(out io.Writer, image string, s *v1alpha1.Suspect, now time.Tim
 		line("Merged", "%s %s", short(m.Commit), m.Subject)
 		line("", "by %s", m.Author)
 	}
+	if b := s.TakenBackBy; b != nil {
+		line("Taken back by", "%s %s", short(b.Commit), b.Subject)
+		line("", "by %s: Git no longer says the image", b.Author)
+	}
 	switch {
 	case s.Automation != nil:
 		line("Written by", "%s", s.Automation)

@@ -23,6 +23,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 	"github.com/backstop-dev/backstop/reconcile/registry"
 )
 
@@ -63,7 +64,28 @@ func (l *lookup) open(ctx context.Context, arg string) (repository, string, erro
 	if l.rev != "" || l.path != "" {
 		return nil, "", badUsage("--rev and --path go with --repo: in a cluster Flux's objects say them")
 	}
-	return l.online(ctx, arg, wl, isWorkload)
+	repo, image, err := l.online(ctx, arg, wl, isWorkload)
+	if !errors.Is(err, kube.ErrNoKubeconfig) {
+		return repo, image, err
+	}
+	switch {
+	case !inGit("."):
+		return nil, "", fmt.Errorf("%w: give --repo DIR to look in a clone", err)
+	case isWorkload:
+		return nil, "", fmt.Errorf("%w: give an image, or --repo . to look in the Git repository here", err)
+	}
+	fmt.Fprintln(os.Stderr, "No cluster is configured: looking in the Git repository here, as with --repo .")
+	l.repo = "."
+	return l.offline(ctx, arg, wl, isWorkload)
+}
+
+// inGit says whether a folder is in a Git repository.
+func inGit(dir string) bool {
+	git, err := gitrepo.OpenLocal(dir, "", gitrepo.Options{})
+	if err != nil {
+		return false
+	}
+	return git.Close() == nil
 }
 
 // parseWorkload tells deploy/NAME from an image: a reference with a slash has a registry or a folder before it.

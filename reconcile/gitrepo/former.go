@@ -3,6 +3,7 @@ package gitrepo
 import (
 	"context"
 	"errors"
+	"path"
 	"slices"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -33,7 +34,73 @@ func (h *history) former(ctx context.Context, s v1alpha1.Suspect, max int) ([]re
 			out[i] = with(out[i], more)
 		}
 	}
+	if out == nil {
+		return h.withoutEntries(ctx, s)
+	}
 	return out, nil
+}
+
+// withoutEntries is the state before a commit that added entries of images: what those changed counts again.
+func (h *history) withoutEntries(ctx context.Context, s v1alpha1.Suspect) ([]reconcile.Former, error) {
+	c, err := h.at(ctx, plumbing.NewHash(s.Commit))
+	if err != nil || c.parent().IsZero() {
+		return nil, err
+	}
+	w, err := h.watch(ctx, c.hash, placesOf(s, s.Commit))
+	if err != nil {
+		return nil, err
+	}
+	f := reconcile.Former{Commit: c.parent().String()}
+	for k, v := range w.values() {
+		i := w.places[k].node
+		if v == nil || !s.Nodes[i].Added || !manifest.IsEntry(*v) {
+			return nil, nil
+		}
+		f.Values = append(f.Values, v1alpha1.NodeValue{Index: int32(i), Remove: true})
+	}
+	// An entry that was put beside an app that came with it has nothing before it.
+	before, err := h.at(ctx, c.parent())
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range s.Nodes {
+		if e, err := h.entryAt(before.tree, n.File); err != nil || !e.regular() {
+			return nil, err
+		}
+	}
+	if f.Image, err = h.below(ctx, before, s); err != nil || len(f.Values) == 0 {
+		return nil, err
+	}
+	return []reconcile.Former{f}, nil
+}
+
+// below is the image that the files next to the entries said before them; empty where that is not one.
+func (h *history) below(ctx context.Context, c *commit, s v1alpha1.Suspect) (string, error) {
+	repository, _, _ := manifest.Split(s.Image)
+	image := ""
+	for _, n := range s.Nodes {
+		files, err := h.closure(c, reconcile.Root{Path: path.Dir(n.File)})
+		if err != nil {
+			return "", nil
+		}
+		for _, file := range files.Paths {
+			nodes, _, err := h.mention(c.tree, file, func(data []byte) bool { return manifest.MayHold(data, s.Image) })
+			if err != nil || ctx.Err() != nil {
+				return "", errors.Join(err, ctx.Err())
+			}
+			for _, m := range nodes {
+				r, _, _ := manifest.Split(m.Value)
+				if m.Part != manifest.PartImage || r != repository {
+					continue
+				}
+				if image != "" && image != m.Value {
+					return "", nil
+				}
+				image = m.Value
+			}
+		}
+	}
+	return image, nil
 }
 
 // commitsOf lists the commits that brought the values of a suspect's nodes, the suspect first.

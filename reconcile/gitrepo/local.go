@@ -114,6 +114,7 @@ func (l *Local) Branch() string { return l.branch.Short() }
 // Blame finds the commit that brought the image in. A Refusal says why none is to be found.
 func (l *Local) Blame(ctx context.Context, q reconcile.Query) (v1alpha1.Suspect, error) {
 	s, err := l.history.blame(ctx, q)
+	err = l.lacks(err)
 	if err == nil {
 		s.Branch, s.Applier = l.Branch(), q.Root.By
 	}
@@ -122,7 +123,26 @@ func (l *Local) Blame(ctx context.Context, q reconcile.Query) (v1alpha1.Suspect,
 
 // Former lists what the suspect's nodes held before, newest first, at most max.
 func (l *Local) Former(ctx context.Context, s v1alpha1.Suspect, max int) ([]reconcile.Former, error) {
-	return l.history.former(ctx, s, max)
+	out, err := l.history.former(ctx, s, max)
+	return out, l.lacks(err)
+}
+
+// lacks tells the objects that a partial clone leaves to the server from those that a damaged one lost.
+func (l *Local) lacks(err error) error {
+	if !errors.Is(err, plumbing.ErrObjectNotFound) {
+		return err
+	}
+	c, cerr := l.repo.Config()
+	if cerr != nil {
+		return err
+	}
+	for _, remote := range c.Raw.Section("remote").Subsections {
+		if remote.Option("promisor") == "true" || remote.HasOption("partialclonefilter") {
+			return fmt.Errorf("the clone is partial: it lacks files of its history, and Backstop fetches nothing by itself: "+
+				"`git -c remote.%s.partialclonefilter= fetch --refetch %[1]s` brings the rest", oneLine(remote.Name, 100))
+		}
+	}
+	return err
 }
 
 // FileChange is a file that a Plan changes.
@@ -152,7 +172,7 @@ type Plan struct {
 func (l *Local) Plan(ctx context.Context, reverts []reconcile.Revert, src reconcile.Source) (*Plan, error) {
 	p, err := plan(ctx, l.history, &l.options, reverts, src)
 	if err != nil {
-		return nil, err
+		return nil, l.lacks(err)
 	}
 	p.local = l
 	return p, nil

@@ -39,7 +39,7 @@ func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, erro
 		return nil, err
 	}
 	if len(found) == 0 {
-		return nil, h.nowhere(ctx, l)
+		return nil, l.nowhere()
 	}
 	if n := len(slices.Concat(found...)); n > maxNodes {
 		return nil, reconcile.Refuse("%s is said in %d places below %q: too many to take back at once", oneLine(q.Image, 200),

@@ -46,7 +46,8 @@ func (h *history) look(ctx context.Context, s v1alpha1.Suspect, t *v1alpha1.Targ
 // holds says whether the values are the target's.
 func holds(s v1alpha1.Suspect, t v1alpha1.Target, values map[int32]string) bool {
 	for _, v := range t.Values {
-		if now, there := values[v.Index]; int(v.Index) < len(s.Nodes) && (!there || now != v.Value) {
+		now, there := values[v.Index]
+		if int(v.Index) < len(s.Nodes) && (there == v.Remove || there && now != v.Value) {
 			return false
 		}
 	}

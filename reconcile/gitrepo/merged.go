@@ -14,7 +14,7 @@ const maxMerges = 8
 
 // mergedBy finds the commit behind a merge that brought the values in: on the deployed branch they came with the merge,
 // and somebody wrote them before. It gives nil where the suspect is no merge, or wrote them itself.
-func (h *history) mergedBy(ctx context.Context, suspect *commit, origins []origin) (*v1alpha1.MergedCommit, error) {
+func (h *history) mergedBy(ctx context.Context, suspect *commit, origins []origin) (*v1alpha1.RelatedCommit, error) {
 	at, groups := suspect, []composed{}
 	for _, o := range origins {
 		if o.in.hash == suspect.hash {
@@ -34,9 +34,11 @@ func (h *history) mergedBy(ctx context.Context, suspect *commit, origins []origi
 	if at.hash == suspect.hash {
 		return nil, nil
 	}
-	return &v1alpha1.MergedCommit{
-		Commit: at.hash.String(), Subject: subjectOf(at), Author: oneLine(at.author, 250),
-	}, nil
+	return related(at), nil
+}
+
+func related(c *commit) *v1alpha1.RelatedCommit {
+	return &v1alpha1.RelatedCommit{Commit: c.hash.String(), Subject: subjectOf(c), Author: oneLine(c.author, 250)}
 }
 
 // behind goes one merge down: to the newest commit that brought one of the groups to the branch that was merged.

@@ -1,19 +1,32 @@
 package gitrepo
 
 import (
-	"context"
+	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/go-git/go-git/v5/plumbing"
+
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // nowhere says why no node was found, and what to do.
-func (h *history) nowhere(_ context.Context, l *locating) error {
+func (l *locating) nowhere() error {
 	q := l.query
 	image := oneLine(q.Image, 300)
 	where := fmt.Sprintf("none of the %d files that %s renders from %q at %s", l.count, q.Root.By, q.Root.Path,
-		short(h.tip.String()))
+		short(l.tip.String()))
+	if q.ByPerson {
+		at, err := l.standsAt()
+		if err != nil {
+			return err
+		}
+		if at != "" {
+			return reconcile.Refuse("no manifest that was read runs %s, but %s. Take it back there by hand", image, at)
+		}
+	}
 	if len(l.unread) > 0 {
 		return reconcile.Refuse("%s that can be read says %s: %s. Edit it by hand", where, image,
 			strings.Join(l.unread[:min(3, len(l.unread))], "; "))
@@ -24,4 +37,131 @@ func (h *history) nowhere(_ context.Context, l *locating) error {
 		hint = fmt.Sprintf("%s: %s. Take it back there", problems[0].File, oneLine(problems[0].Reason, 200))
 	}
 	return reconcile.Refuse("%s says %s; %s", where, image, hint)
+}
+
+// standsAt says in which file the text of the image stands, be it no manifest at all, and which commit brought it there;
+// empty for none.
+func (l *locating) standsAt() (string, error) {
+	changes, err := l.diff(plumbing.ZeroHash, l.commit.tree, maxTreeFiles)
+	if err != nil && !errors.Is(err, errManyChanges) {
+		return "", err
+	}
+	for _, text := range spellings(l.query.Image) {
+		for _, c := range changes {
+			if err := l.ctx.Err(); err != nil {
+				return "", err
+			}
+			if !c.after.regular() {
+				continue
+			}
+			data, ok, err := l.content(c.after.hash)
+			if err != nil {
+				return "", err
+			}
+			i := indexWord(data, text)
+			if !ok || i < 0 {
+				continue
+			}
+			since, err := l.broughtText(c.path, text)
+			if err != nil {
+				return "", err
+			}
+			return fmt.Sprintf("%s:%d says %s%s", oneLine(c.path, 200), bytes.Count(data[:i], []byte("\n"))+1,
+				oneLine(text, 200), since), nil
+		}
+	}
+	return "", nil
+}
+
+// spellings are the ways in which people write an image, the clearest first.
+func spellings(image string) []string {
+	repository, tag, digest := manifest.Split(image)
+	out := []string{image}
+	if tag != "" && digest != "" {
+		out = append(out, repository+":"+tag)
+	}
+	if digest != "" {
+		out = append(out, digest)
+	}
+	return out
+}
+
+// indexWord finds a text that is no part of a longer word; -1 for none.
+func indexWord(data []byte, text string) int {
+	for at := 0; ; {
+		i := bytes.Index(data[at:], []byte(text))
+		if i < 0 {
+			return -1
+		}
+		i += at
+		end := i + len(text)
+		if (i == 0 || !isWord(data[i-1])) && (end == len(data) || !isWord(data[end])) {
+			return i
+		}
+		at = i + 1
+	}
+}
+
+func isWord(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.'
+}
+
+// broughtText names the commit from which on a file holds a text.
+func (l *locating) broughtText(path, text string) (string, error) {
+	f, err := l.follow(l.ctx, l.tip, []string{path})
+	if err != nil {
+		return "", err
+	}
+	since := f.at
+	for {
+		newer := f.at
+		c, changed, err := f.back(l.ctx)
+		if errors.Is(err, errTooFar) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		if c == nil {
+			break
+		}
+		if len(changed) > 0 {
+			if f.files[0].blob.IsZero() {
+				if err := l.renamed(f, newer); err != nil {
+					return "", err
+				}
+			}
+			data, ok, err := l.text(f.files[len(f.files)-1].blob)
+			if err != nil {
+				return "", err
+			}
+			if !ok || indexWord(data, text) < 0 {
+				break
+			}
+		}
+		since = c
+	}
+	return fmt.Sprintf(" since %s %q", short(since.hash.String()), subjectOf(since)), nil
+}
+
+// renamed goes on with a file under the path that it had before a commit.
+func (l *locating) renamed(f *follower, newer *commit) error {
+	changes, err := l.changesOf(f.at, newer)
+	if err != nil {
+		return err
+	}
+	if from := sameContent(changes, f.files[0]); from != "" {
+		*f.files[0] = followed{path: from}
+		f.plant()
+		_, err = f.visit(f.root, f.at.tree, nil)
+	}
+	return err
+}
+
+// text is the content of a file; false for none.
+func (h *history) text(blob plumbing.Hash) ([]byte, bool, error) {
+	if blob.IsZero() {
+		return nil, false, nil
+	}
+	return h.content(blob)
 }

@@ -105,7 +105,8 @@ func (p *planning) permit(ctx context.Context, i int) error {
 		targets++
 		n := r.Suspect.Nodes[v.Index]
 		if now, there := b.Values[v.Index]; there && now == n.Bad && now != v.Value {
-			p.edits[i][n.File] = append(p.edits[i][n.File], manifest.Change{Pointer: n.Pointer, Value: v.Value})
+			c := manifest.Change{Pointer: n.Pointer, Value: v.Value, Remove: v.Remove}
+			p.edits[i][n.File] = append(p.edits[i][n.File], c)
 		}
 	}
 	switch {

@@ -23,6 +23,12 @@ func (h *history) blame(ctx context.Context, q reconcile.Query) (v1alpha1.Suspec
 	if _, refused := reconcile.AsRefusal(gone); !refused {
 		return s, gone
 	}
+	if q.ByPerson {
+		if s, found, err := h.takenBack(ctx, q); found || err != nil {
+			return s, err
+		}
+		return s, gone
+	}
 	defer func(tip plumbing.Hash) { h.tip = tip }(h.tip)
 	earlier := h.earlier(ctx)
 	applied := plumbing.NewHash(q.Applied)

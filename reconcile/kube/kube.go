@@ -7,6 +7,7 @@
 package kube
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -29,6 +30,9 @@ import (
 // FieldOwner is Backstop's field manager. It must never start with kubectl: kustomize-controller strips those.
 const FieldOwner = "backstop"
 
+// ErrNoKubeconfig says that nothing leads to a cluster.
+var ErrNoKubeconfig = errors.New("no kubeconfig")
+
 // Config finds the cluster: the kubeconfig and context that are named, else what kubectl would use, else the pod's
 // ServiceAccount. The namespace is the context's; it is empty where the kubeconfig cannot be read.
 func Config(kubeconfig, context string) (cfg *rest.Config, namespace string, err error) {
@@ -39,8 +43,8 @@ func Config(kubeconfig, context string) (cfg *rest.Config, namespace string, err
 	cfg, err = loader.ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
 		// client-go would speak of a variable that nobody set.
-		return nil, "", fmt.Errorf("no cluster: no kubeconfig in %s, and this is no pod",
-			strings.Join(rules.GetLoadingPrecedence(), ", "))
+		return nil, "", fmt.Errorf("no cluster: %w in %s, and this is no pod",
+			ErrNoKubeconfig, strings.Join(rules.GetLoadingPrecedence(), ", "))
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("no cluster: %w", err)

@@ -15,6 +15,24 @@ import (
 // becomes text, and text that would read as a number, get quotes as needed. Nodes that share an anchor must be changed
 // together and to the same value.
 func Edit(data []byte, edits []Change) ([]byte, error) {
+	isRemoval := func(c Change) bool { return c.Remove }
+	if !slices.ContainsFunc(edits, isRemoval) {
+		return write(data, edits)
+	}
+	out, err := write(data, slices.DeleteFunc(slices.Clone(edits), isRemoval))
+	for _, c := range edits {
+		if err == nil && c.Remove {
+			out, err = removeEntry(out, c.Pointer)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// write gives the file with new values.
+func write(data []byte, edits []Change) ([]byte, error) {
 	p, err := parse(data)
 	if err != nil {
 		return nil, err

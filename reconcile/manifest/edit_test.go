@@ -94,20 +94,20 @@ func TestEditRefusesWhatItCannotDoExactly(t *testing.T) {
 		edits      []Change
 		want       error
 	}{
-		{"a pointer to nothing", "image: a:v1\n", []Change{{"#/images", "x"}}, ErrNoNode},
-		{"an anchor that another node shares", shared, []Change{{"#/a/image", "x:v2"}}, ErrRefused},
-		{"an alias whose anchor is a node", shared, []Change{{"#/b/image", "x:v2"}}, ErrRefused},
-		{"two values for one text", shared, []Change{{"#/a/image", "x:v2"}, {"#/b/image", "x:v3"}}, ErrRefused},
-		{"an alias that other text uses too", "x: &i a:v1\ny: {image: *i}\nz: *i\n", []Change{{"#/y/image", "a:v2"}}, ErrRefused},
-		{"a block of text", "image: |\n  a:v1\n", []Change{{"#/image", "a:v2"}}, ErrRefused},
-		{"a marked block of text", "x:\n# {\"$imagepolicy\": \"n:p\"}\n- |\n  a:v1\n", []Change{{"#/x[0]", "a:v2"}}, ErrRefused},
-		{"a plain scalar of several lines", "containers:\n- image: a\n    b\n", []Change{{"#/containers[0]/image", "c"}}, ErrRefused},
-		{"a tag that says number", "images: [{name: a, newTag: !!int 5}]\n", []Change{{"#/images[name=a]/newTag", "6"}}, ErrRefused},
-		{"a key without a colon", "images: [{name: a, newTag}]\n", []Change{{"#/images[name=a]/newTag", "v1"}}, ErrRefused},
-		{"a value that is not UTF-8", "image: a:v1\n", []Change{{"#/image", "a:\xff"}}, ErrRefused},
-		{"YAML in a folded block", "patches:\n- patch: >\n    [{op: add, path: /a/image/tag, value: v1}]\n", []Change{{"#/patches[0]/patch!#[path=~1a~1image~1tag]/value", "v2"}}, ErrRefused},
+		{"a pointer to nothing", "image: a:v1\n", []Change{{Pointer: "#/images", Value: "x"}}, ErrNoNode},
+		{"an anchor that another node shares", shared, []Change{{Pointer: "#/a/image", Value: "x:v2"}}, ErrRefused},
+		{"an alias whose anchor is a node", shared, []Change{{Pointer: "#/b/image", Value: "x:v2"}}, ErrRefused},
+		{"two values for one text", shared, []Change{{Pointer: "#/a/image", Value: "x:v2"}, {Pointer: "#/b/image", Value: "x:v3"}}, ErrRefused},
+		{"an alias that other text uses too", "x: &i a:v1\ny: {image: *i}\nz: *i\n", []Change{{Pointer: "#/y/image", Value: "a:v2"}}, ErrRefused},
+		{"a block of text", "image: |\n  a:v1\n", []Change{{Pointer: "#/image", Value: "a:v2"}}, ErrRefused},
+		{"a marked block of text", "x:\n# {\"$imagepolicy\": \"n:p\"}\n- |\n  a:v1\n", []Change{{Pointer: "#/x[0]", Value: "a:v2"}}, ErrRefused},
+		{"a plain scalar of several lines", "containers:\n- image: a\n    b\n", []Change{{Pointer: "#/containers[0]/image", Value: "c"}}, ErrRefused},
+		{"a tag that says number", "images: [{name: a, newTag: !!int 5}]\n", []Change{{Pointer: "#/images[name=a]/newTag", Value: "6"}}, ErrRefused},
+		{"a key without a colon", "images: [{name: a, newTag}]\n", []Change{{Pointer: "#/images[name=a]/newTag", Value: "v1"}}, ErrRefused},
+		{"a value that is not UTF-8", "image: a:v1\n", []Change{{Pointer: "#/image", Value: "a:\xff"}}, ErrRefused},
+		{"YAML in a folded block", "patches:\n- patch: >\n    [{op: add, path: /a/image/tag, value: v1}]\n", []Change{{Pointer: "#/patches[0]/patch!#[path=~1a~1image~1tag]/value", Value: "v2"}}, ErrRefused},
 		{"a file that does not parse", "a: [\n", nil, ErrNotYAML},
-		{"a file that SOPS encrypted", "image: a:v1\nsops: {mac: x}\n", []Change{{"#/image", "a:v2"}}, ErrSOPS},
+		{"a file that SOPS encrypted", "image: a:v1\nsops: {mac: x}\n", []Change{{Pointer: "#/image", Value: "a:v2"}}, ErrSOPS},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := Edit([]byte(tc.yaml), tc.edits)
@@ -120,7 +120,7 @@ func TestEditRefusesWhatItCannotDoExactly(t *testing.T) {
 
 func TestNodesOfOneAnchorChangeTogether(t *testing.T) {
 	before := []byte("a: {image: &i x:v1}\nb: {image: *i}\nc: *i\n")
-	got, err := Edit(before, []Change{{"#/b/image", "x:v2"}, {"#/a/image", "x:v2"}})
+	got, err := Edit(before, []Change{{Pointer: "#/b/image", Value: "x:v2"}, {Pointer: "#/a/image", Value: "x:v2"}})
 	if want := "a: {image: &i x:v2}\nb: {image: *i}\nc: *i\n"; err != nil || string(got) != want {
 		t.Errorf("%q, %v; want %q", got, err, want)
 	}
@@ -139,7 +139,7 @@ func TestNodesOfOneAnchorChangeTogether(t *testing.T) {
 func TestManyEditsAtOnce(t *testing.T) {
 	data := read(t, "testdata/writeback/before/kustomization-images.yaml")
 	got, err := Edit(data, []Change{
-		{"#/images[name=other]/newTag", "1.0"}, {"#/images[name=backend]/newName", "r/b"}, {"#/images[name=backend]/newTag", "v9"},
+		{Pointer: "#/images[name=other]/newTag", Value: "1.0"}, {Pointer: "#/images[name=backend]/newName", Value: "r/b"}, {Pointer: "#/images[name=backend]/newTag", Value: "v9"},
 	})
 	want := strings.NewReplacer("newName: localhost:5000/backend", "newName: r/b", "newTag: develop-v1.0.0-1700000001", "newTag: v9",
 		`"develop-v1.0.0-1700000001"`, `"1.0"`).Replace(string(data))

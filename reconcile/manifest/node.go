@@ -83,6 +83,8 @@ type Change struct {
 	Pointer string
 	// Value to write; the empty string is a value too.
 	Value string
+	// Remove takes the entry of a list out that the node is in, in place of writing a value.
+	Remove bool
 }
 
 // Target is the workload for which Match looks, and the container, which only tells lone tags apart. Empty fields are

@@ -212,7 +212,7 @@ func BenchmarkEditTypical(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := Edit(data, []Change{{nodes[0].Pointer, "ghcr.io/acme/service-0:v2"}}); err != nil {
+		if _, err := Edit(data, []Change{{Pointer: nodes[0].Pointer, Value: "ghcr.io/acme/service-0:v2"}}); err != nil {
 			b.Fatal(err)
 		}
 	}
