@@ -23,10 +23,10 @@ func (n *account) say(reason string, warning bool, format string, args ...any) {
 // foundOut is what led to the verdict, and the verdict.
 func foundOut(before, after *v1alpha1.Rollback) (out account) {
 	b, a, image := &before.Status, &after.Status, after.Spec.Image
-	if f := first(a, false); f != nil && first(b, false) == nil {
+	if f := failing(a); f != nil && failing(b) == nil {
 		out.say("ImageFailing", true, "%s cannot have %s (%s): %s", f.Workload, image, f.Cause, f.Message)
 	}
-	if f := first(a, true); f != nil && first(b, true) == nil {
+	if f := changed(b, a); f != nil {
 		out.say("Drifted", true, "%s: %s", f.Workload, f.Message)
 	}
 	if b.Suspect == nil && a.Suspect != nil {
@@ -34,7 +34,11 @@ func foundOut(before, after *v1alpha1.Rollback) (out account) {
 			a.Suspect.Commit, a.Suspect.Branch, by(a.Suspect))
 	}
 	if (b.Target == nil || b.Target.Image != a.Target.Image || b.Target.Proved != a.Target.Proved) && a.Target != nil {
-		out.say("TargetProved", !a.Target.Proved, "%s", a.Target.Proof)
+		reason := "TargetProved"
+		if !a.Target.Proved {
+			reason = "TargetNotProved"
+		}
+		out.say(reason, !a.Target.Proved, "%s", a.Target.Proof)
 	}
 	if asked(b) == nil && asked(a) != nil {
 		out.say("ApprovalNeeded", true, "a person decides by %s whether %s: %s",
@@ -101,11 +105,25 @@ func question(r *v1alpha1.Rollback) string {
 	return fmt.Sprintf("%s goes back to %s", r.Spec.Image, to)
 }
 
-// first is the first failure that is a change by hand, or that is none; nil where there is no such.
-func first(s *v1alpha1.RollbackStatus, byHand bool) *v1alpha1.Failure {
-	for i := range s.Failures {
-		if (s.Failures[i].Drift != nil) == byHand {
-			return &s.Failures[i]
+// failing is the first failure that is no change by hand; nil where there is none.
+func failing(s *v1alpha1.RollbackStatus) *v1alpha1.Failure {
+	i := slices.IndexFunc(s.Failures, func(f v1alpha1.Failure) bool { return f.Drift == nil })
+	if i < 0 {
+		return nil
+	}
+	return &s.Failures[i]
+}
+
+// changed is the first change by hand that was not known before, also of a container that was changed already; nil where
+// there is none.
+func changed(before, after *v1alpha1.RollbackStatus) *v1alpha1.Failure {
+	for i := range after.Failures {
+		f := &after.Failures[i]
+		known := slices.ContainsFunc(before.Failures, func(o v1alpha1.Failure) bool {
+			return o.Workload == f.Workload && o.Revision == f.Revision && o.Container == f.Container
+		})
+		if f.Drift != nil && !known {
+			return f
 		}
 	}
 	return nil

@@ -60,7 +60,7 @@ func undecided(w *World) Step {
 		return end(w, r, "%s", why)
 	}
 	if len(s.Failures) == 0 {
-		return end(w, v1alpha1.ResultRecovered, "the failure was gone before it could be recorded")
+		return gone(w)
 	}
 	// Many failures heal by themselves within seconds.
 	if ends := s.FirstSeen().Add(w.Policy.Grace); w.Now.Before(ends) && s.Suspect == nil {
@@ -84,10 +84,19 @@ func undecided(w *World) Step {
 		return Step{Do: DoTarget, Why: "asking the registry"}
 	case st.bad == 0:
 		return verdict(w, v1alpha1.VerdictByBranch, "revert "+short(t.Commit), "another Backstop or Rollback took the image back already")
-	case !settled(s) && !w.Now.Before(askAgain(s)):
+	case !settled(w) && !w.Now.Before(askAgain(s)):
 		return Step{Do: DoTarget, Why: "asking the registry again"}
 	}
 	return judge(w)
+}
+
+// gone ends a form whose reason was over before it was written down.
+func gone(w *World) Step {
+	if w.Form.Spec.Trigger == v1alpha1.TriggerDrift {
+		return end(w, v1alpha1.ResultRestored, "a change by hand was taken back before it could be recorded: what Git says, %s, "+
+			"is not changed by hand any more", w.Form.Spec.Image)
+	}
+	return end(w, v1alpha1.ResultRecovered, "the failure was gone before it could be recorded")
 }
 
 // noBranch waits for a branch that cannot be read, but not for ever once a revert is allowed.
@@ -101,9 +110,10 @@ func noBranch(w *World) Step {
 }
 
 // settled says that asking the registry again would tell nothing new.
-func settled(s *v1alpha1.RollbackStatus) bool {
+func settled(w *World) bool {
+	s := &w.Form.Status
 	switch t := s.Target; {
-	case newer(s):
+	case newer(s), !t.Proved && agree(w):
 		return false
 	case !blamed(s):
 		return t.Proved || len(t.Values) == 0
@@ -304,7 +314,8 @@ func still(missing, waits string) string {
 // atRest: the form has ended; a hold may still stand.
 func atRest(w *World) Step {
 	s := &w.Form.Status
-	if r, why := over(w); r != "" && s.Outcome.Result == v1alpha1.ResultExpired {
+	// What says that something is wrong is not left to say so when it is over.
+	if r, why := over(w); r != "" && mayHeal(s.Outcome.Result) {
 		return end(w, r, "%s", why)
 	}
 	if stillAsks(s) {
@@ -335,6 +346,11 @@ func atRest(w *World) Step {
 		step = Step{Do: DoWait, Wait: restAgain, Barred: no.bar, Why: "the hold stands, nothing is pushed: " + no.why}
 	}
 	return remind(w, step)
+}
+
+// mayHeal says which ends are about something that can still be over by itself.
+func mayHeal(r v1alpha1.Result) bool {
+	return r == v1alpha1.ResultExpired || r == v1alpha1.ResultSourceNotFound || r == v1alpha1.ResultReportedOnly
 }
 
 // remind has a hold that stands for days say so: the sentence changes once a day, and each change is told.

@@ -53,7 +53,12 @@ func over(w *World) (v1alpha1.Result, string) {
 	case drifted(s) && w.Sighting.Restored != "":
 		return v1alpha1.ResultRestored, fmt.Sprintf("%s, %s after the change by hand: %s runs %s again, as Git says",
 			takenBack(s), roughly(w.Now.Sub(changedAt(s))), w.Sighting.Restored, w.Form.Spec.Image)
+	case drifted(s) && !blamed(s) && s.Ended() && w.Sighting.Unnamed != "":
+		return v1alpha1.ResultRecovered, fmt.Sprintf("%s does not ask for %s any more, and nothing there is changed by hand",
+			w.Sighting.Unnamed, w.Form.Spec.Image)
 	case drifted(s) && !blamed(s):
+	case s.Ended() && s.Outcome.Result == v1alpha1.ResultSourceNotFound && w.Sighting.Unnamed != "":
+		return v1alpha1.ResultRecovered, unnamed(w.Sighting, w.Form.Spec.Image)
 	case w.Sighting.Started != "":
 		return v1alpha1.ResultRecovered, w.Sighting.Started + " runs the image after all"
 	}
@@ -156,12 +161,13 @@ const manyFormer = 16
 
 // running makes a target of what people have put in place by hand, if the node held it before and the registry still
 // has it. It says false where nobody has.
-func (e *Engine) running(ctx context.Context, form *v1alpha1.Rollback, former []Former) (v1alpha1.Target, bool, error) {
-	var live []string
-	for _, f := range form.Status.Failures {
-		if f.Drift != nil && !slices.Contains(live, f.Drift.Live) {
-			live = append(live, f.Drift.Live)
-		}
+func (e *Engine) running(
+	ctx context.Context, form *v1alpha1.Rollback, now []v1alpha1.Failure, former []Former,
+) (v1alpha1.Target, bool, error) {
+	live := liveOf(form.Status.Drifts())
+	if left := liveOf(now); len(live) > 1 && len(left) > 0 {
+		// What Flux took back already does not count.
+		live = left
 	}
 	switch len(live) {
 	case 0:
@@ -187,6 +193,22 @@ func (e *Engine) running(ctx context.Context, form *v1alpha1.Rollback, former []
 		t.Values = former[i].Values
 	}
 	return t, true, nil
+}
+
+// liveOf are the images that people put in place by hand, each once.
+func liveOf(drifts []v1alpha1.Failure) []string {
+	var out []string
+	for _, f := range drifts {
+		if !slices.Contains(out, f.Drift.Live) {
+			out = append(out, f.Drift.Live)
+		}
+	}
+	return out
+}
+
+// agree says that people put different images in place by hand, and that only one of them is left.
+func agree(w *World) bool {
+	return len(liveOf(w.Form.Status.Drifts())) > 1 && len(liveOf(astray(w))) == 1
 }
 
 // driftMoved says that a look tells something else of a known drift: when Flux takes it back, or what Git says after

@@ -36,6 +36,17 @@ func undone(changes ...worldChange) World {
 	}}, changes...)...)
 }
 
+// secondChange is one that was made after another.
+func secondChange(f v1alpha1.Failure) v1alpha1.Failure {
+	f.Since = micro(t0.Add(time.Minute))
+	return f
+}
+
+func inContainer(name string, f v1alpha1.Failure) v1alpha1.Failure {
+	f.Container = name
+	return f
+}
+
 func restored(w *World) { w.Sighting = Sighting{Restored: "Deployment/backend"} }
 
 func neverHeld(w *World) {
@@ -80,8 +91,22 @@ func TestDecideOnADrift(t *testing.T) {
 		"nobody answers": {world: undone(func(w *World) { w.Now = t0.Add(2 * time.Hour) }), do: DoOutcome, result: v1alpha1.ResultExpired},
 		"Flux takes it back": {world: undone(restored), do: DoOutcome, result: v1alpha1.ResultRestored,
 			says: []string{"Kustomization/flux-system/apps took it back, 1m after the change by hand: Deployment/backend runs reg/backend:v2 again"}},
-		"Flux takes it back after nobody answered":    {world: undone(ended(v1alpha1.ResultExpired), restored), do: DoOutcome, result: v1alpha1.ResultRestored},
-		"what ended otherwise stays so":               {world: undone(ended(v1alpha1.ResultReportedOnly), restored), do: DoWait},
+		"Flux takes it back after nobody answered": {world: undone(ended(v1alpha1.ResultExpired), restored), do: DoOutcome, result: v1alpha1.ResultRestored},
+		"what was only told is over when Flux takes it back": {world: undone(ended(v1alpha1.ResultReportedOnly), restored), do: DoOutcome, result: v1alpha1.ResultRestored,
+			says: []string{"Kustomization/flux-system/apps took it back"}},
+		"and when Git was made to say what runs": {world: undone(ended(v1alpha1.ResultReportedOnly), func(w *World) { w.Sighting = Sighting{Unnamed: "Deployment/backend"} }),
+			do: DoOutcome, result: v1alpha1.ResultRecovered, says: []string{"Deployment/backend does not ask for reg/backend:v2 any more, and nothing there is changed by hand"}},
+		"one that asks is not over by that": {world: undone(func(w *World) { w.Sighting = Sighting{Unnamed: "Deployment/backend"} }), do: DoWait},
+		"what a person ended stays so":      {world: undone(ended(v1alpha1.ResultRejected), restored), do: DoWait},
+		"Flux took it back before it was recorded": {world: undone(func(w *World) {
+			w.Form.Status = v1alpha1.RollbackStatus{}
+			w.Sighting = Sighting{}
+		}), do: DoOutcome, result: v1alpha1.ResultRestored, says: []string{"taken back before it could be recorded"}, not: "failure"},
+		"of different images one is left": {world: undone(func(w *World) {
+			w.Form.Status.Failures = append(w.Form.Status.Failures, byHandOf("other", "reg/backend:v0", time.Minute))
+			w.Form.Status.Target = &v1alpha1.Target{Proof: "the workloads run different images by hand", At: micro(t0)}
+			w.Now = t0.Add(10 * time.Minute)
+		}), do: DoTarget},
 		"old pods that run the image are no recovery": {world: undone(func(w *World) { w.Sighting = Sighting{Started: "Pod/x"} }), do: DoWait},
 		"a person's commit made it true":              {world: undone(tipSays("reg/backend:v1")), do: DoOutcome, result: v1alpha1.ResultSuperseded},
 		"rejected asks Flux":                          {world: undone(rejected("bob")), do: DoRequest},
@@ -162,6 +187,7 @@ func TestTheTargetOfADriftIsWhatRuns(t *testing.T) {
 	drift := func(live string) v1alpha1.Failure { return byHandOf("backend", live, 0) }
 	tests := map[string]struct {
 		form   *v1alpha1.Rollback
+		now    []v1alpha1.Failure
 		former []Former
 		dark   bool
 		byHand bool
@@ -176,13 +202,20 @@ func TestTheTargetOfADriftIsWhatRuns(t *testing.T) {
 		"a registry that does not answer leaves it to people": {form: form(drift(imgGood)), former: was(imgGood), dark: true, byHand: true,
 			want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.NodeValue{{Value: imgGood}}}, proof: "503"},
 		"workloads that run different images": {form: form(drift(imgGood), byHandOf("other", imgBad, 0)), former: was(imgGood, imgBad), byHand: true, proof: "the workloads run different images by hand"},
-		"workloads that run the same":         {form: form(drift(imgGood), byHandOf("other", imgGood, 0)), former: was(imgGood), byHand: true, want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.NodeValue{{Value: imgGood}}, Proved: true}, proof: "is there"},
+		"a second change of one workload is what runs": {form: form(drift(imgBad), secondChange(drift(imgGood))), former: was(imgBad, imgGood), byHand: true,
+			want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.NodeValue{{Value: imgGood}}, Proved: true}, proof: "is there"},
+		"a second change of one of two workloads": {form: form(drift(imgBad), byHandOf("other", imgGood, 0), secondChange(drift(imgGood))), former: was(imgBad, imgGood), byHand: true,
+			want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.NodeValue{{Value: imgGood}}, Proved: true}, proof: "is there"},
+		"two containers of one workload are two": {form: form(drift(imgBad), inContainer("side", drift(imgGood))), former: was(imgBad, imgGood), byHand: true, proof: "the workloads run different images by hand"},
+		"of two workloads Flux took one back": {form: form(drift(imgBad), byHandOf("other", imgGood, 0)), now: []v1alpha1.Failure{drift(imgBad)}, former: was(imgGood, imgBad), byHand: true,
+			want: v1alpha1.Target{Image: imgBad}, proof: "is not there"},
+		"workloads that run the same": {form: form(drift(imgGood), byHandOf("other", imgGood, 0)), former: was(imgGood), byHand: true, want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.NodeValue{{Value: imgGood}}, Proved: true}, proof: "is there"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			m := newModel()
 			m.dark = tt.dark
-			got, byHand, err := m.engine("a", Budget{}).running(t.Context(), tt.form, tt.former)
+			got, byHand, err := m.engine("a", Budget{}).running(t.Context(), tt.form, tt.now, tt.former)
 			if err != nil || byHand != tt.byHand {
 				t.Fatalf("by hand %v, %v; want %v", byHand, err, tt.byHand)
 			}

@@ -189,7 +189,10 @@ func (e *Engine) refused(ctx context.Context, w *World, step Step, kind FaultKin
 	form := w.Form.DeepCopy()
 	result := v1alpha1.ResultFailed
 	if step.Do == DoSuspect {
-		result = v1alpha1.ResultSourceNotFound
+		var err error
+		if result, why, err = e.noSource(ctx, w, why); err != nil {
+			return err
+		}
 	}
 	if form.Status.Ended() {
 		form.Status.Waiting = waitingFor(form, "the hold stands: "+why, nil, e.Now())

@@ -2,8 +2,11 @@ package reconcile
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -63,6 +66,90 @@ func TestARefusalThatHealsIsNotForEver(t *testing.T) {
 			}
 			if reverted := m.tip().value != imgBad; reverted != tt.reverted {
 				t.Errorf("reverted: %v, want %v, after an hour\n%s", reverted, tt.reverted, m.story())
+			}
+		})
+	}
+}
+
+// tookBack is a Deployment that somebody gave an image by hand, which Flux takes back at some moment of the walk.
+type tookBack struct {
+	modelPods
+	names func(image string) bool
+}
+
+func (p tookBack) Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (Sighting, error) {
+	s, err := p.modelPods.Failing(ctx, key, known)
+	if len(known) > 0 && len(s.Failures) == 0 && !p.names(key.Image) {
+		s.Unnamed = "Deployment/app"
+	}
+	return s, err
+}
+
+// nowhere is a Git that does not say the image.
+type nowhere struct {
+	*model
+	asked func()
+}
+
+func (n nowhere) Blame(context.Context, Source, Query) (v1alpha1.Suspect, error) {
+	n.asked()
+	return v1alpha1.Suspect{}, Refuse("no file says %s", imgBad)
+}
+
+func TestAnImageThatNobodyAsksForAnyMoreCallsNobody(t *testing.T) {
+	for name, tt := range map[string]struct {
+		// back is when Flux takes it back: "before" the commit is looked for, "while", or "after" it was not found.
+		back   string
+		scaled bool
+		want   v1alpha1.Result
+	}{
+		"taken back before the commit is looked for": {back: "before", want: v1alpha1.ResultRecovered},
+		"taken back while it is looked for":          {back: "while", want: v1alpha1.ResultRecovered},
+		"taken back after it was not found":          {back: "after", want: v1alpha1.ResultRecovered},
+		"never taken back":                           {back: "never", want: v1alpha1.ResultSourceNotFound},
+		"scaled to 0, and still named":               {back: "while", scaled: true, want: v1alpha1.ResultSourceNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newModel()
+			m.podsBad[imgBad] = true
+			named := true
+			takeBack := func(when string) {
+				if when == tt.back {
+					m.podsBad[imgBad], named = false, tt.scaled
+				}
+			}
+			e := m.engine("prod", Budget{})
+			e.Pods = tookBack{modelPods{m}, func(string) bool { return named }}
+			e.Git = nowhere{m, func() { takeBack("while") }}
+			var warned []string
+			e.Tell = func(_, after *v1alpha1.Rollback) {
+				if o := after.Status.Outcome; o != nil && stalled(o.Result) {
+					warned = append(warned, o.Sentence)
+				}
+			}
+			for i := range 20 {
+				m.walk(t, e)
+				m.now = m.now.Add(time.Minute)
+				if i == 0 {
+					takeBack("before")
+				}
+			}
+			takeBack("after")
+			m.walk(t, e)
+			for _, r := range m.records {
+				o := r.Status.Outcome
+				if o == nil || o.Result != tt.want {
+					t.Fatalf("ended %+v, want %s\n%s", o, tt.want, m.story())
+				}
+				if want := "Deployment/app does not ask for " + imgBad + " any more"; o.Result == v1alpha1.ResultRecovered && !strings.HasPrefix(o.Sentence, want) {
+					t.Errorf("says %q, want %q first", o.Sentence, want)
+				}
+				if ready := meta.IsStatusConditionTrue(r.Status.Conditions, "Stalled"); ready != (tt.want == v1alpha1.ResultSourceNotFound) {
+					t.Errorf("Stalled: %v", r.Status.Conditions)
+				}
+			}
+			if (len(warned) > 0) != (tt.back == "after" || tt.back == "never" || tt.scaled) {
+				t.Errorf("warned of %q", warned)
 			}
 		})
 	}

@@ -71,7 +71,7 @@ func messages(all []v1alpha1.Doubt) string {
 func heals(w *World) time.Duration {
 	s := &w.Form.Status
 	wait := restAgain
-	if !settled(s) {
+	if !settled(w) {
 		wait = min(wait, askAgain(s).Sub(w.Now))
 	}
 	if w.Breaker != "" {

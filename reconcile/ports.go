@@ -265,6 +265,8 @@ type Sighting struct {
 	Started string
 	// Restored names the known workloads, where none is changed by hand and all have the image as Git says; else empty.
 	Restored string
+	// Unnamed names the known workloads, where nothing fails and none of them asks for the image any more; else empty.
+	Unnamed string
 	// RanHere names a workload revision with ready pods of this image beside the failing ones.
 	RanHere string
 	// Labels of the workloads in Failures and known that exist, by Kind/name: what policies select by.

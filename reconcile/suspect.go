@@ -56,6 +56,24 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 	return nil
 }
 
+// noSource is how a form ends whose image no Git says. Somebody may have put it in by hand, and Flux taken it back while
+// the commit was looked for: then nothing asks for it any more, and nobody is called.
+func (e *Engine) noSource(ctx context.Context, w *World, why string) (v1alpha1.Result, string, error) {
+	key := Key{Namespace: w.Form.Namespace, Image: w.Form.Spec.Image}
+	now, err := e.Pods.Failing(ctx, key, w.Form.Status.Workloads())
+	if err != nil {
+		return "", "", fmt.Errorf("read pods: %w", err)
+	}
+	if now.Unnamed != "" {
+		return v1alpha1.ResultRecovered, unnamed(now, key.Image), nil
+	}
+	return v1alpha1.ResultSourceNotFound, why, nil
+}
+
+func unnamed(now Sighting, image string) string {
+	return now.Unnamed + " does not ask for " + image + " any more, and Git never did: there is nothing to take back"
+}
+
 // weaker is the refusal that may heal, or else the first one: what one workload cannot say for now may still be said.
 func weaker(first, second error) error {
 	if first == nil || !KindOf(first).Heals() && KindOf(second).Heals() {

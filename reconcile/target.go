@@ -33,7 +33,7 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 		s.Target = &t
 		return nil
 	}
-	target, byHand, err := e.running(ctx, form, former)
+	target, byHand, err := e.running(ctx, form, astray(w), former)
 	if err != nil {
 		return err
 	}

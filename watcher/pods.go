@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -125,7 +126,28 @@ func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.
 		return reconcile.Sighting{}, err
 	}
 	out.Failures, out.Restored = append(out.Failures, drifted...), restored
-	return out, nil
+	if len(out.Failures) == 0 {
+		out.Unnamed, err = s.unnamed(ctx, known)
+	}
+	return out, err
+}
+
+// unnamed names the workloads, if none of them asks for the image any more. One that is gone asks for nothing; one that
+// may not be read, or has no template, may still do.
+func (s *sighting) unnamed(ctx context.Context, known []v1alpha1.Workload) (string, error) {
+	var out []string
+	for _, w := range known {
+		h, err := s.get(ctx, w.Kind, w.Name)
+		switch {
+		case err != nil:
+			return "", err
+		case h.closed, w.Kind == kindPod, h.has(s.key.Image):
+			return "", nil
+		case !slices.Contains(out, w.String()):
+			out = append(out, w.String())
+		}
+	}
+	return strings.Join(out, ", "), nil
 }
 
 // count adds up the pods of the failing workloads. What an owner says of its pods may lag behind the pods.

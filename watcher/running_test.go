@@ -221,6 +221,37 @@ func TestStartedAndRanHere(t *testing.T) {
 	}
 }
 
+func TestWhatNobodyAsksForAnyMore(t *testing.T) {
+	t.Parallel()
+	pod := v1alpha1.Workload{Kind: "Pod", Name: "a"}
+	for name, c := range map[string]struct {
+		world  []runtime.Object
+		known  []v1alpha1.Workload
+		forbid string
+		want   string
+	}{
+		"the template names another image": {world: []runtime.Object{deployment(goodImage)}, known: []v1alpha1.Workload{web("Deployment")}, want: "Deployment/web"},
+		"the workload is gone":             {known: []v1alpha1.Workload{web("Deployment")}, want: "Deployment/web"},
+		"the template still names it":      {world: []runtime.Object{deployment(badImage)}, known: []v1alpha1.Workload{web("Deployment")}},
+		"one of two still names it":        {world: []runtime.Object{deployment(badImage)}, known: []v1alpha1.Workload{{Kind: "StatefulSet", Name: "db"}, web("Deployment")}},
+		"a bare pod has no template":       {known: []v1alpha1.Workload{pod}},
+		"a workload that may not be read":  {world: []runtime.Object{deployment(goodImage)}, known: []v1alpha1.Workload{web("Deployment")}, forbid: "deployments"},
+		"nothing is known of it":           {world: []runtime.Object{deployment(goodImage)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newAPIServer(t, c.world...)
+			if c.forbid != "" {
+				s.forbid(c.forbid, 403)
+			}
+			got, err := livePods(t, s).Failing(t.Context(), reconcile.Key{Namespace: "app", Image: badImage}, c.known)
+			if err != nil || got.Unnamed != c.want {
+				t.Errorf("got %q, %v, want %q", got.Unnamed, err, c.want)
+			}
+		})
+	}
+}
+
 func TestLabelsOfKnownWorkloads(t *testing.T) {
 	t.Parallel()
 	s := newAPIServer(t, deployment(goodImage), failingPod("bare", started(noon()), func(p *corev1.Pod) { p.OwnerReferences = nil }))

@@ -58,7 +58,7 @@ func open(r *v1alpha1.Rollback) bool {
 // holds any more is lifted by its policies, or in the source: what applies it, for ever, would wake it in vain.
 func concerns(r *v1alpha1.Rollback) []string {
 	if !open(r) {
-		return nil
+		return heals(r)
 	}
 	var refs []string
 	add := func(ref v1alpha1.ObjectRef) {
@@ -99,6 +99,19 @@ func concerns(r *v1alpha1.Rollback) []string {
 		for _, o := range q.Objects {
 			add(o)
 		}
+	}
+	slices.Sort(refs)
+	return slices.Compact(refs)
+}
+
+// heals names the workloads of a Rollback that ended although its image was in no Git: it may go as it came.
+func heals(r *v1alpha1.Rollback) []string {
+	var refs []string
+	if r.Status.Outcome.Result != v1alpha1.ResultSourceNotFound {
+		return nil
+	}
+	for _, w := range r.Status.Workloads() {
+		refs = append(refs, v1alpha1.ObjectRef{Kind: w.Kind, Namespace: r.Namespace, Name: w.Name}.String())
 	}
 	slices.Sort(refs)
 	return slices.Compact(refs)

@@ -52,6 +52,10 @@ func TestConcerns(t *testing.T) {
 			r.Status.Change = &v1alpha1.Change{Hold: "abc", Policies: []string{"flux-system:web"}}
 			r.Status.Request = &v1alpha1.Request{Objects: []v1alpha1.ObjectRef{{Kind: "Kustomization", Namespace: "app", Name: "web"}}}
 		}, []string{"GitRepository/flux-system/fleet", "ImagePolicy/flux-system/web", "ImageUpdateAutomation/flux-system/fleet"}},
+		{"one whose image was in no Git concerns what may stop naming it", func(r *v1alpha1.Rollback) {
+			failing(r)
+			r.Status.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultSourceNotFound}
+		}, []string{"Deployment/app/web"}},
 		{"one whose hold was lifted concerns nothing", func(r *v1alpha1.Rollback) {
 			ended(r)
 			r.Status.Change = &v1alpha1.Change{Hold: "abc", Policies: []string{"flux-system:web"}}

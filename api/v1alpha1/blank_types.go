@@ -278,7 +278,7 @@ const (
 	ResultVerified Result = "Verified"
 	// ResultRestored: Flux took a drift back.
 	ResultRestored Result = "Restored"
-	// ResultRecovered: the image was pulled after all.
+	// ResultRecovered: the image was pulled after all, or nothing asks for it any more although no Git was changed.
 	ResultRecovered Result = "Recovered"
 	// ResultRejected: a person said no.
 	ResultRejected Result = "Rejected"

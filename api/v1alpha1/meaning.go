@@ -83,3 +83,23 @@ func (s *RollbackStatus) Causes() []Cause {
 	}
 	return out
 }
+
+// Drifts are the changes by hand that count: of several of one container, made one after the other, the last.
+func (s *RollbackStatus) Drifts() []Failure {
+	var out []Failure
+	for _, f := range s.Failures {
+		if f.Drift == nil {
+			continue
+		}
+		i := slices.IndexFunc(out, func(o Failure) bool {
+			return o.Workload.Kind == f.Workload.Kind && o.Workload.Name == f.Workload.Name && o.Container == f.Container
+		})
+		switch {
+		case i < 0:
+			out = append(out, f)
+		case !f.Since.Before(&out[i].Since):
+			out[i] = f
+		}
+	}
+	return out
+}

@@ -91,7 +91,7 @@ type RollbackSpec struct {
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.change) || (has(self.change) && self.change == oldSelf.change)",message="change is written once",fieldPath=".change"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.landed) || has(self.landed)",message="landed is never erased",fieldPath=".landed"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.request) || has(self.request)",message="request is never erased",fieldPath=".request"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.outcome) || (has(self.outcome) && (self.outcome == oldSelf.outcome || oldSelf.outcome.result == 'Expired' || (oldSelf.outcome.result == 'Restored' && has(oldSelf.verdict) && oldSelf.verdict.answer == 'Approve')))",message="outcome is written once, unless it expired or what was restored is adopted",fieldPath=".outcome"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.outcome) || (has(self.outcome) && (self.outcome == oldSelf.outcome || oldSelf.outcome.result in ['Expired', 'SourceNotFound', 'ReportedOnly'] || (oldSelf.outcome.result == 'Restored' && has(oldSelf.verdict) && oldSelf.verdict.answer == 'Approve')))",message="outcome is written once, unless what it was about is over or is decided after all",fieldPath=".outcome"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.release) || (has(self.release) && self.release == oldSelf.release)",message="release is written once",fieldPath=".release"
 type RollbackStatus struct {
 	// ObservedGeneration is the generation that the conditions speak of.

@@ -16,10 +16,9 @@ var answers = map[v1alpha1.Answer]string{v1alpha1.Approve: "Adopt into Git", v1a
 // drifts are the changes by hand, the one first that Flux takes back first.
 func drifts(s *v1alpha1.RollbackStatus) []*v1alpha1.Failure {
 	var out []*v1alpha1.Failure
-	for i := range s.Failures {
-		if s.Failures[i].Drift != nil {
-			out = append(out, &s.Failures[i])
-		}
+	all := s.Drifts()
+	for i := range all {
+		out = append(out, &all[i])
 	}
 	slices.SortStableFunc(out, func(a, b *v1alpha1.Failure) int {
 		switch x, y := a.Drift.UndoneAt, b.Drift.UndoneAt; {
@@ -156,7 +155,7 @@ func driftHeader(r *v1alpha1.Rollback, w words) string {
 		case v1alpha1.ResultRejected:
 			return "Not adopted: Git keeps " + w.bad + " for " + w.app
 		case v1alpha1.ResultRecovered:
-			return w.app + " runs " + w.bad + " again"
+			return "The change of " + w.app + " by hand is over"
 		case v1alpha1.ResultReportedOnly, v1alpha1.ResultSourceNotFound:
 			return w.app + " was changed by hand, a person must act"
 		case v1alpha1.ResultFailed:
@@ -173,8 +172,8 @@ func byHand(s *v1alpha1.RollbackStatus) string {
 	if len(workloads(s)) > 1 {
 		out = "were "
 	}
-	for _, f := range s.Failures {
-		if f.Drift != nil && f.Drift.To != "" {
+	for _, f := range s.Drifts() {
+		if f.Drift.To != "" {
 			return out + "rolled back"
 		}
 	}

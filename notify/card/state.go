@@ -190,6 +190,10 @@ func ending(r *v1alpha1.Rollback, w words) string {
 	case v1alpha1.ResultRestored:
 		return w.app + " is back on " + w.bad + ", as Git says"
 	case v1alpha1.ResultRecovered:
+		if r.Status.Suspect == nil {
+			// The image may not be wanted any more.
+			return w.app + " recovered by itself"
+		}
 		return w.app + " recovered by itself on " + w.bad
 	case v1alpha1.ResultRejected:
 		return "Kept " + w.bad + " of " + w.app
@@ -215,10 +219,8 @@ func targetOf(r *v1alpha1.Rollback) string {
 	if t := r.Status.Target; t != nil && t.Image != "" {
 		return t.Image
 	}
-	for _, f := range r.Status.Failures {
-		if f.Drift != nil {
-			return f.Drift.Live
-		}
+	if all := r.Status.Drifts(); len(all) > 0 {
+		return all[0].Drift.Live
 	}
 	return ""
 }
