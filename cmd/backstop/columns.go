@@ -12,12 +12,16 @@ import (
 // maxWidth is how many columns of a terminal a line takes at most, but for -o wide.
 const maxWidth = 140
 
+// leastRoom is what the last cell may take even where that makes the line longer: the start of a sentence says when and
+// what, and a header is whole.
+const leastRoom = 40
+
 // columns prints rows that align. A column keeps the width that the first rows gave it, so that rows that come later,
 // while watching, stand below the header too.
 type columns struct {
 	out    io.Writer
 	header []string
-	// full prints every cell whole; else the last column is cut so that a line fits maxWidth.
+	// full prints every cell whole; else the last column is cut so that a line fits maxWidth, but never below leastRoom.
 	full   bool
 	widths []int
 }
@@ -46,8 +50,8 @@ func (c *columns) line(row []string) {
 	at := 0
 	for i, cell := range row {
 		if i == len(row)-1 {
-			if room := maxWidth - at; !c.full && utf8.RuneCountInString(cell) > room {
-				cell = string([]rune(cell)[:max(room-1, 0)]) + "…"
+			if room := max(maxWidth-at, leastRoom); !c.full && utf8.RuneCountInString(cell) > room {
+				cell = string([]rune(cell)[:room-1]) + "…"
 			}
 			b.WriteString(cell)
 			break

@@ -22,6 +22,8 @@ func TestColumns(t *testing.T) {
 			want: "NAME   STATUS\na      x [31m y z\n"},
 		"the last cell is cut to the width of a terminal": {rows: [][][]string{{{"a", long}}},
 			want: "NAME   STATUS\na      " + string([]rune(long)[:maxWidth-8]) + "…\n"},
+		"a last cell that has no room keeps the start of its sentence": {rows: [][][]string{{{strings.Repeat("w", 150), "at about 14:30:00 UTC"}}},
+			want: "NAME" + strings.Repeat(" ", 149) + "STATUS\n" + strings.Repeat("w", 150) + "   at about 14:30:00 UTC\n"},
 		"wide is whole":            {full: true, rows: [][][]string{{{"a", long}}}, want: "NAME   STATUS\na      " + strings.TrimSpace(long) + "\n"},
 		"nothing yet has a header": {rows: [][][]string{{}}, want: "NAME   STATUS\n"},
 	}
@@ -36,7 +38,7 @@ func TestColumns(t *testing.T) {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 			for line := range strings.Lines(out.String()) {
-				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > maxWidth && !tt.full {
+				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > maxWidth && !tt.full && !strings.Contains(name, "no room") {
 					t.Errorf("%d columns: %s", n, line)
 				}
 			}
