@@ -204,7 +204,6 @@ type PolicyRef struct {
 	Name string `json:"name"`
 	// UID tells it from another one that had the name before.
 	// +optional
-	// +kubebuilder:validation:MaxLength=64
 	UID types.UID `json:"uid,omitempty"`
 	// Generation of its spec that counted.
 	// +optional
