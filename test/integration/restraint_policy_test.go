@@ -134,18 +134,26 @@ func TestSuspended(t *testing.T) {
 	startSidecar(t, w)
 	policy := w.auto(prod, mode(v1alpha1.ModeApprove))
 	w.Settle()
-	// While a person is asked, the policy is suspended: nobody can let it be reverted any more.
+	// While a person is asked, the policy is suspended: nobody can let it be reverted, until it is resumed.
 	first := w.publishBad("backend", fleet.Tag(prod, 1))
 	w.wroteBack(prod, "backend", fleet.Tag(prod, 1))
 	w.waits(prod, first, "a person decides by")
 	w.amend(policy, func(p *v1alpha1.RollbackPolicy) { p.Spec.Suspend, p.Spec.Triggers[0].Mode = true, v1alpha1.ModeAuto })
-	w.ends(prod, first, v1alpha1.ResultReportedOnly, "policy "+policy.Namespace+"/apps is suspended")
+	r := w.waits(prod, first, "nothing is asked and nothing pushed: policy "+policy.Namespace+"/apps is suspended")
+	if r.Status.Question != nil || r.Status.Waiting.Barred != v1alpha1.BarSuspended {
+		t.Errorf("asked %+v, waiting %+v", r.Status.Question, r.Status.Waiting)
+	}
 	// And what fails from then on is told.
 	second := w.publishBad("frontend", fleet.Tag(prod, 1))
 	tip := w.wroteBack(prod, "frontend", fleet.Tag(prod, 1))
 	w.ends(prod, second, v1alpha1.ResultReportedOnly, "policy "+policy.Namespace+"/apps is suspended")
 	w.unmoved(prod, tip)
 	w.policySays(policy, metav1.ConditionTrue, "suspended: failures of 2 workloads are only told")
+	w.amend(policy, func(p *v1alpha1.RollbackPolicy) { p.Spec.Suspend, p.Spec.Triggers[0].Mode = false, v1alpha1.ModeApprove })
+	if r = w.waits(prod, first, "a person decides by"); r.Status.Question == nil || r.Status.Waiting.Barred != "" {
+		t.Errorf("asked %+v, waiting %+v", r.Status.Question, r.Status.Waiting)
+	}
+	w.unmoved(prod, tip)
 }
 
 func TestTwoPoliciesOnOneWorkload(t *testing.T) {
