@@ -8,6 +8,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -51,18 +52,28 @@ func inTheCluster() map[string]condition {
 			applyFails("DependencyNotReady")(f)
 			f.Chain.Kustomization.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "infra"}}
 		}, HopApply, Stopped, "DependencyNotReady", "flux -n flux-system get kustomization infra"},
-		"the Kustomization is not healthy":       {applyFails("HealthCheckFailed"), HopApply, Stopped, "its words", "the hops below"},
-		"the API server refuses an object":       {applyFails("ReconciliationFailed"), HopApply, Stopped, "its words", "correct the object"},
-		"the Kustomization fails otherwise":      {applyFails("Unheard"), HopApply, Stopped, "its words", "mend what it says"},
-		"the Kustomization has not applied it":   {func(f *Facts) { f.Git.Attempted, f.Chain.Waits = false, "it is busy" }, HopApply, Waits, "it is busy", ""},
-		"the Kustomization has applied nothing":  {func(f *Facts) { f.Chain.Attempted, f.Git.Suspect = "", nil }, HopApply, Waits, "nothing yet", ""},
-		"the HelmRelease is suspended":           {func(f *Facts) { helm(f).Spec.Suspend = true }, HopRelease, Stopped, "suspended", "flux -n production resume helmrelease backend"},
-		"the HelmRelease fails":                  {func(f *Facts) { helm(f).Status.Conditions = not("UpgradeFailed", "timed out") }, HopRelease, Stopped, "timed out", "flux -n production reconcile helmrelease backend --reset"},
-		"the HelmRelease has not tried":          {func(f *Facts) { helm(f).Generation = 2 }, HopRelease, Waits, "newest values", ""},
-		"the workload is not Flux's":             {func(f *Facts) { f.Chain, f.NotFlux = nil, "nobody applies it" }, HopApply, Stopped, "nobody applies it", "Kustomization"},
-		"the workload is gone":                   {func(f *Facts) { f.Live.State.Gone = true }, HopWorkload, Stopped, "not exist", "Git"},
-		"the workload was changed by hand":       {changedByHand, HopWorkload, Stopped, "set by kubectl-set 5m ago; Git says production-v1.0.0-1700000000; Flux takes that back at about", "flux -n flux-system reconcile kustomization production; or write it to apps/production/backend.yaml:20"},
-		"a change by hand has a Rollback":        {func(f *Facts) { changedByHand(f); drifting(f) }, HopWorkload, Stopped, "set by kubectl-set", "backstop approve backend-1f2e-1 -n production"},
+		"the Kustomization is not healthy":      {applyFails("HealthCheckFailed"), HopApply, Stopped, "its words", "the hops below"},
+		"the API server refuses an object":      {applyFails("ReconciliationFailed"), HopApply, Stopped, "its words", "correct the object"},
+		"the Kustomization fails otherwise":     {applyFails("Unheard"), HopApply, Stopped, "its words", "mend what it says"},
+		"the Kustomization has not applied it":  {func(f *Facts) { f.Git.Attempted, f.Chain.Waits = false, "it is busy" }, HopApply, Waits, "it is busy", ""},
+		"the Kustomization has applied nothing": {func(f *Facts) { f.Chain.Attempted, f.Git.Suspect = "", nil }, HopApply, Waits, "nothing yet", ""},
+		"the HelmRelease is suspended":          {func(f *Facts) { helm(f).Spec.Suspend = true }, HopRelease, Stopped, "suspended", "flux -n production resume helmrelease backend"},
+		"the HelmRelease fails":                 {func(f *Facts) { helm(f).Status.Conditions = not("UpgradeFailed", "timed out") }, HopRelease, Stopped, "timed out", "flux -n production reconcile helmrelease backend --reset"},
+		"the HelmRelease has not tried":         {func(f *Facts) { helm(f).Generation = 2 }, HopRelease, Waits, "newest values", ""},
+		"the workload is not Flux's":            {func(f *Facts) { f.Chain, f.NotFlux = nil, "nobody applies it" }, HopApply, Stopped, "nobody applies it", "Kustomization"},
+		"the workload is gone":                  {func(f *Facts) { f.Live.State.Gone = true }, HopWorkload, Stopped, "not exist", "Git"},
+		"the workload was changed by hand":      {changedByHand, HopWorkload, Stopped, "set by kubectl-set 5m ago; Git says production-v1.0.0-1700000000; Flux takes that back at about", "flux -n flux-system reconcile kustomization production; or write it to apps/production/backend.yaml:20"},
+		"a change by hand has a Rollback":       {func(f *Facts) { changedByHand(f); drifting(f) }, HopWorkload, Stopped, "set by kubectl-set", "backstop approve backend-1f2e-1 -n production"},
+		"a change by hand whose Rollback asks nothing yet": {func(f *Facts) {
+			changedByHand(f)
+			drifting(f)
+			takes(f)
+		}, HopWorkload, Stopped, "set by kubectl-set", "restore what Git says: flux -n flux-system reconcile "},
+		"a change by hand that can only be restored": {func(f *Facts) {
+			changedByHand(f)
+			drifting(f)
+			takes(f, v1alpha1.Reject)
+		}, HopWorkload, Stopped, "set by kubectl-set", "restore what Git says: backstop reject backend-1f2e-1 -n production"},
 		"a change by hand of a HelmRelease":      {func(f *Facts) { changedByHand(f); helm(f) }, HopWorkload, Stopped, "set by", "flux -n production reconcile helmrelease backend --force"},
 		"it was changed, and Git cannot be read": {func(f *Facts) { changedByHand(f); f.Git = Git{Unread: "x"} }, HopWorkload, Stopped, "what Git says could not be read", "reconcile kustomization"},
 		"Flux is told to leave the workload":     {func(f *Facts) { changedByHand(f); f.Live.Changed, f.Live.LeftAlone = nil, true }, HopWorkload, Stopped, "leave it alone", "annotation"},

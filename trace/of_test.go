@@ -336,6 +336,15 @@ func drifting(f *Facts) {
 	r.Status.Failures = []v1alpha1.Failure{{Workload: f.Workload, Container: "backend"}}
 	r.Status.Conditions = []metav1.Condition{{Type: "Ready", Message: "waits for somebody to decide"}}
 	f.Rollbacks = append(f.Rollbacks, r)
+	takes(f, v1alpha1.Approve, v1alpha1.Reject)
+}
+
+// takes has the Rollback ask for an answer, or ask nothing where there is none to give.
+func takes(f *Facts, answers ...v1alpha1.Answer) {
+	f.Rollbacks[0].Status.Question = nil
+	if len(answers) > 0 {
+		f.Rollbacks[0].Status.Question = &v1alpha1.Question{Answers: answers}
+	}
 }
 
 // held is a hold with the Rollback that wrote it.
@@ -351,7 +360,6 @@ func held(f *Facts) {
 func asking(f *Facts) {
 	drifting(f)
 	f.Rollbacks[0].Spec.Trigger = v1alpha1.TriggerImagePull
-	f.Rollbacks[0].Status.Question = &v1alpha1.Question{Answers: []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject}}
 }
 
 func unsigned(f *Facts) {

@@ -99,9 +99,7 @@ func (v *view) changed(h Hop, said string) Hop {
 	if v.Chain != nil && v.Chain.Says != "" {
 		h.Why += "; Flux takes that back " + v.Chain.Says
 	}
-	if name := v.driftRecord(); name != "" {
-		h.Fix = fmt.Sprintf("adopt it into Git: backstop approve %[1]s -n %[2]s; or restore what Git says: "+
-			"backstop reject %[1]s -n %[2]s", name, v.Namespace)
+	if h.Fix = v.answers(); h.Fix != "" {
 		return h
 	}
 	h.Fix = "restore what Git says: " + v.restore()
@@ -122,12 +120,22 @@ func (v *view) restore() string {
 	return flux.Reconcile(v.Chain.Applier)
 }
 
-// driftRecord is the Rollback that asks about the change by hand; empty where there is none.
-func (v *view) driftRecord() string {
+// answers are the commands that answer the question about the change by hand; empty where none is asked.
+func (v *view) answers() string {
 	for i := range v.Rollbacks {
 		r := &v.Rollbacks[i]
-		if r.Spec.Trigger == v1alpha1.TriggerDrift && !r.Status.Ended() && v.concerns(r) {
-			return r.Name
+		if r.Spec.Trigger != v1alpha1.TriggerDrift || r.Status.Ended() || !v.concerns(r) {
+			continue
+		}
+		var out []string
+		if r.Status.Question.Allows(v1alpha1.Approve) {
+			out = append(out, fmt.Sprintf("adopt it into Git: backstop approve %s -n %s", r.Name, v.Namespace))
+		}
+		if r.Status.Question.Allows(v1alpha1.Reject) {
+			out = append(out, fmt.Sprintf("restore what Git says: backstop reject %s -n %s", r.Name, v.Namespace))
+		}
+		if len(out) > 0 {
+			return strings.Join(out, "; or ")
 		}
 	}
 	return ""
