@@ -149,7 +149,9 @@ func TestSuspended(t *testing.T) {
 	w.ends(prod, second, v1alpha1.ResultReportedOnly, "policy "+policy.Namespace+"/apps is suspended")
 	w.unmoved(prod, tip)
 	w.policySays(policy, metav1.ConditionTrue, "suspended: failures of 2 workloads are only told")
-	w.amend(policy, func(p *v1alpha1.RollbackPolicy) { p.Spec.Suspend, p.Spec.Triggers[0].Mode = false, v1alpha1.ModeApprove })
+	w.amend(policy, func(p *v1alpha1.RollbackPolicy) {
+		p.Spec.Suspend, p.Spec.Triggers[0].Mode = false, v1alpha1.ModeApprove
+	})
 	if r = w.waits(prod, first, "a person decides by"); r.Status.Question == nil || r.Status.Waiting.Barred != "" {
 		t.Errorf("asked %+v, waiting %+v", r.Status.Question, r.Status.Waiting)
 	}
