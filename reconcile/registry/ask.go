@@ -44,6 +44,8 @@ type manifest struct {
 	mediaType types.MediaType
 	size      int64
 	body      []byte
+	// headless says that HEAD answers 404 for it, also after a GET has shown it.
+	headless bool
 }
 
 // do sends one request and gives an answer of status 200 or 206; everything else is an *Error. The caller closes it.
@@ -97,9 +99,10 @@ func saysUnknown(body []byte) bool {
 func (s *session) resolve(ctx context.Context, identifier string) (manifest, error) {
 	resp, err := s.do(ctx, http.MethodHead, "manifests/"+identifier, map[string]string{"Accept": acceptable})
 	switch {
-	case unknown(err), missing(err):
-		// Some caches answer HEAD with 404 for what GET fetches from upstream.
+	case unknown(err):
 		return s.manifest(ctx, identifier)
+	case missing(err):
+		return s.fetched(ctx, identifier)
 	case err != nil:
 		return manifest{}, err
 	}
@@ -115,6 +118,21 @@ func (s *session) resolve(ctx context.Context, identifier string) (manifest, err
 		return manifest{}, lie(s.host, "digest %s for %s", digest, asked)
 	}
 	return manifest{digest: digest, mediaType: types.MediaType(kindOf(resp)), size: resp.ContentLength}, nil
+}
+
+// fetched reads a manifest that HEAD does not find. Some caches answer HEAD with 404 until a GET has fetched it from
+// upstream; of a registry that goes on to, nobody can tell whether nodes get the image: containerd asks by HEAD.
+func (s *session) fetched(ctx context.Context, identifier string) (manifest, error) {
+	m, err := s.manifest(ctx, identifier)
+	if err != nil {
+		return m, err
+	}
+	resp, err := s.do(ctx, http.MethodHead, "manifests/"+identifier, map[string]string{"Accept": acceptable})
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	m.headless = missing(err)
+	return m, nil
 }
 
 // manifest reads the manifest of a tag or digest.

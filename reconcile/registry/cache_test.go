@@ -24,8 +24,11 @@ func TestPullThroughCachesProveNoAbsence(t *testing.T) {
 			}
 		}, false, reconcile.FindingUnproved, "its list of tags has it"},
 		{"HEAD of a manifest that is not cached", func(p *peer, _ []string) {
-			p.Fail("HEAD /v2/proxy/web/manifests/v2", registrystub.Fault{Status: 404})
+			p.Fail("HEAD /v2/proxy/web/manifests/v2", registrystub.Fault{Status: 404, Times: 1})
 		}, false, reconcile.FindingPresent, ""},
+		{"HEAD of a manifest that GET has, for good", func(p *peer, _ []string) {
+			p.Fail("HEAD /v2/proxy/web/manifests/v2", registrystub.Fault{Status: 404})
+		}, false, reconcile.FindingUnproved, "containerd asks by HEAD"},
 		{"HEAD of blobs that are not cached", func(p *peer, blobs []string) {
 			for _, b := range blobs {
 				p.Fail("HEAD /v2/proxy/web/blobs/"+b, registrystub.Fault{Status: 404})
@@ -55,6 +58,19 @@ func TestPullThroughCachesProveNoAbsence(t *testing.T) {
 				t.Errorf("%s: %s, want %s with %q", proof.Finding, proof.Sentence, c.want, c.says)
 			}
 		})
+	}
+}
+
+// Where HEAD is no answer for what is there, a 404 is none for what is not.
+func TestA404ProvesNothingWhereHEADIsNoAnswer(t *testing.T) {
+	p := start(t, registrystub.Options{})
+	p.push("proxy/web", "v1")
+	p.Fail("HEAD /v2/proxy/web/manifests/", registrystub.Fault{Status: 404})
+	for _, witness := range []string{p.Host() + "/proxy/web:v1", ""} {
+		proof := p.prove(reconcile.Question{Image: p.Host() + "/proxy/web:v2", Witness: witness})
+		if proof.Finding != reconcile.FindingUnproved || !strings.Contains(proof.Sentence, "it answers HEAD with 404 for v1") {
+			t.Errorf("witness %q: %s, %s", witness, proof.Finding, proof.Sentence)
+		}
 	}
 }
 

@@ -43,6 +43,10 @@ func (p *probe) run(ctx context.Context) (reconcile.Proof, error) {
 	if err != nil {
 		return reconcile.Proof{}, err
 	}
+	if top.headless {
+		return reconcile.Proof{}, undecided("%s has %s, and answers HEAD for it with 404: containerd asks by HEAD, and does not "+
+			"find it", p.s.host, p.t.short)
+	}
 	said := ""
 	if len(p.q.Platforms) > 0 || p.q.Deep {
 		if said, err = p.inspect(ctx, top); err != nil {
@@ -116,7 +120,9 @@ func (p *probe) unlisted(ctx context.Context) error {
 // shown finds another tag of the repository that this client sees: the witness, or one of the list.
 func (p *probe) shown(ctx context.Context) (string, error) {
 	if id := p.witness(); id != "" {
-		switch _, err := p.s.resolve(ctx, id); {
+		switch m, err := p.s.resolve(ctx, id); {
+		case err == nil && m.headless:
+			return "", p.noHead(id)
 		case err == nil:
 			return id, nil
 		case !missing(err):
@@ -137,6 +143,8 @@ func (p *probe) shown(ctx context.Context) (string, error) {
 		}
 		m, err := p.s.resolve(ctx, tag)
 		switch {
+		case err == nil && m.headless:
+			return "", p.noHead(tag)
 		case err == nil && m.digest.String() != p.t.ref.Identifier():
 			return tag, nil
 		case err != nil && !missing(err):
@@ -144,6 +152,11 @@ func (p *probe) shown(ctx context.Context) (string, error) {
 		}
 	}
 	return "", refusal(p.s.host, http.StatusNotFound)
+}
+
+// noHead says that a registry's 404 to HEAD is no answer, since it gives it for what it has.
+func (p *probe) noHead(tag string) error {
+	return undecided("it answers HEAD with 404 for %s, too, which it has", tag)
 }
 
 // witness is the tag or digest of the question's witness, empty where that is of another repository or the very image.
