@@ -62,7 +62,7 @@ func strip(message string) (text string, segments []string) {
 	message = strings.ToValidUTF8(message, " ")
 	message = strings.ReplaceAll(message, gone, " ")
 	message = strings.ToLower(quoted.ReplaceAllStringFunc(message, func(q string) string {
-		if noImage.MatchString(strings.ToLower(strings.Trim(q, `"`))) {
+		if isArtifact(strings.ToLower(strings.Trim(q, `"`))) {
 			return artifact
 		}
 		return gone
@@ -73,8 +73,10 @@ func strip(message string) (text string, segments []string) {
 		for j, word := range words {
 			words[j] = name(word)
 		}
-		line = typed.ReplaceAllString(strings.Join(words, " "), "$1 "+noImageType)
-		line = strings.ReplaceAll(line, artifact, gone)
+		line = strings.Join(words, " ")
+		if strings.Contains(line, artifact) {
+			line = strings.ReplaceAll(typed.ReplaceAllString(line, "$1 "+noImageType), artifact, gone)
+		}
 		for _, n := range bareNames {
 			line = n.at.ReplaceAllString(line, n.by)
 		}
@@ -89,10 +91,15 @@ func strip(message string) (text string, segments []string) {
 	return text, segments
 }
 
+// isArtifact says whether a word is the media type of what is no image.
+func isArtifact(word string) bool {
+	return strings.HasPrefix(word, "application/") && noImage.MatchString(word)
+}
+
 // name replaces a word that looks like a reference, an address, a path or a URL.
 func name(word string) string {
 	core := strings.TrimRight(word, ":,;.")
-	if noImage.MatchString(strings.Trim(core, "'()[]")) {
+	if isArtifact(strings.Trim(core, "'()[]")) {
 		return artifact + word[len(core):]
 	}
 	if slashed[strings.Trim(core, "()")] {
