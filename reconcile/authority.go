@@ -76,9 +76,15 @@ func waitsBarred(w *World, err error) Step {
 	return Step{Do: DoWait, Wait: restAgain, Barred: no.bar, Why: "nothing is pushed: " + no.why}
 }
 
-// rules are the policies that were read live for one tip, so that a push of hundreds of reverts reads each namespace's
-// once.
+// rulesLast is how long policies that were read live are gone by. With the push that was sent in that moment it stays
+// within the second after which no write begins.
+const rulesLast = 250 * time.Millisecond
+
+// rules are the policies that were read live for one push, so that hundreds of reverts do not read each namespace's
+// hundreds of times.
 type rules struct {
+	// at is when the first of them was read.
+	at       time.Time
 	policies map[string][]v1alpha1.RollbackPolicy
 	labels   map[string]map[string]string
 }
@@ -86,6 +92,9 @@ type rules struct {
 // policyNow resolves what may be done about a form, from policies that are read live.
 func (e *Engine) policyNow(ctx context.Context, form *v1alpha1.Rollback, read *rules) (Policy, error) {
 	ns := form.Namespace
+	if now := e.Now(); now.Sub(read.at) >= rulesLast {
+		*read = rules{at: now}
+	}
 	if _, known := read.policies[ns]; !known {
 		all, labels, err := e.Records.PoliciesNow(ctx, ns)
 		if err != nil {

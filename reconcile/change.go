@@ -23,8 +23,21 @@ func (e *Engine) fillChange(ctx context.Context, w *World, _ Step, form *v1alpha
 		return err
 	}
 	form.Status.Change = landing.Change
+	form.Status.Change.Overtaken = e.overtaken(ctx, w, landing.Change.Commit)
 	form.Status.Waiting = nil
 	return nil
+}
+
+// overtaken says what forbids a push since it was sent, so that whoever turned the kill switch learns what was under way.
+func (e *Engine) overtaken(ctx context.Context, w *World, commit string) v1alpha1.Bar {
+	err := e.gate(ctx, &w.Form, &rules{}, false)
+	bar := barOf(err)
+	if bar == "" || bar == v1alpha1.BarUnreadable || bar == v1alpha1.BarMaxAge {
+		return ""
+	}
+	e.Log.Warn("pushed, and forbidden meanwhile: the push was under way", "rollback", w.Form.Namespace+"/"+w.Form.Name,
+		"commit", commit, "barred", bar, "why", err)
+	return bar
 }
 
 // landAgain pushes a revert that a force push lost. The change stays what it was; landed says what stands now.
@@ -135,7 +148,7 @@ func (e *Engine) revert(ctx context.Context, form v1alpha1.Rollback, shared *bat
 	}
 	out := Revert{
 		Rollback: c.self, Cluster: e.ClusterUID, Image: form.Spec.Image, Suspect: *s.Suspect, Target: *s.Target,
-		Hold: true, Release: s.Verdict.Release, Permit: c.permit,
+		Hold: true, Release: s.Verdict.Release, Permit: c.permit, Still: c.gate,
 		Since: c.now.Add(-max(c.cooldown, c.budget.Per)),
 	}
 	for _, wl := range s.Workloads() {

@@ -166,6 +166,14 @@ func (m *model) Look(_ context.Context, _ Source, s v1alpha1.Suspect, t *v1alpha
 
 func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, error) {
 	out := make([]Landing, len(reverts))
+	if m.slowStops && len(reverts) > 0 && reverts[0].Permit(m.look(reverts[0].Suspect, &reverts[0].Target, reverts[0].Since)) == nil {
+		// The plan takes seconds, and somebody suspends the policy meanwhile: what is sent is asked for once more.
+		m.slowStops, m.suspended = false, true
+		m.now = m.now.Add(3 * time.Second)
+		if err := reverts[0].Still(); err == nil {
+			m.broke = append(m.broke, reverts[0].Rollback+" is sent on a permit of three seconds ago")
+		}
+	}
 	err := m.write(func() error {
 		if m.raceNext {
 			// Somebody else pushes first: everything is planned again on the new tip.

@@ -226,6 +226,9 @@ type Revert struct {
 	// Permit is asked with the tip that the push would replace, within the mirror's lock. A refusal leaves this
 	// Revert out; the others go on.
 	Permit func(Branch) error
+	// Still is asked right before the push is sent, as the plan may have taken long; nil for no such question. What it
+	// refuses is planned again, and Permit says why it is left out.
+	Still func() error
 }
 
 // Landing is what became of one Revert.
@@ -309,7 +312,7 @@ type Lift struct {
 	Places []v1alpha1.Node
 	// Person says that somebody asked for it: without, holds that wait for a person are left.
 	Person bool
-	// Permit is asked on every tip that is tried, before anything is pushed; nil permits.
+	// Permit is asked on every tip that is tried, and right before the push is sent; nil permits.
 	Permit func() error
 	// Image elected now, By whom, and the Rollback, for the trailers.
 	Image    string

@@ -38,6 +38,7 @@ const (
 	evRaceSuspend  = 20
 	evDecideOld    = 21
 	evFetch        = 22
+	evSlowSuspend  = 23
 
 	// arg is one of eight arguments.
 	arg = 32
@@ -105,6 +106,9 @@ func (m *model) event(t *testing.T, a, b *Engine, op byte) {
 		m.raceNext, m.raceStops = true, true
 	case evDecideOld:
 		m.decideOn(arg, "0123456789ab")
+	case evSlowSuspend:
+		// Somebody suspends the policy while a push is planned for long.
+		m.slowStops = true
 	case evFetch:
 		// The source fetches, and the Kustomization may be at work.
 		m.fetched, m.checking = m.tip().id, arg%2 == 0
@@ -213,7 +217,7 @@ func (m *model) byPolicy(tr *Trail) bool {
 // rests runs the world without further trouble until nothing changes any more: everything comes to rest.
 func (m *model) rests(t *testing.T, a *Engine) {
 	t.Helper()
-	m.dark, m.useStale, m.raceNext, m.raceStops, m.crashAt = false, false, false, false, -1
+	m.dark, m.useStale, m.raceNext, m.raceStops, m.slowStops, m.crashAt = false, false, false, false, false, -1
 	m.suspended, m.removed, m.killed = false, false, false
 	for range 60 {
 		m.rollOut()

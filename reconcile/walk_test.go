@@ -51,6 +51,7 @@ type model struct {
 	pushes    int
 	raceNext  bool // another pusher wins the next race
 	raceStops bool // and the policy is suspended meanwhile
+	slowStops bool // the next push is planned for seconds, and the policy is suspended meanwhile
 	suspended bool
 	removed   bool // there is no policy
 	killed    bool // a suspended policy in Backstop's own namespace

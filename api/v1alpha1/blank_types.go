@@ -232,6 +232,10 @@ type Change struct {
 	// By names the Rollback that pushed it, where it was another one or another cluster's.
 	// +optional
 	By string `json:"by,omitempty"`
+	// Overtaken is what forbids it since a moment after it was sent: the push was under way when a policy was suspended,
+	// taken away or made stricter.
+	// +optional
+	Overtaken Bar `json:"overtaken,omitempty"`
 	// At is when.
 	At Time `json:"at"`
 }

@@ -27,8 +27,11 @@ func writable(src reconcile.Source) (fluxsign.Signer, error) {
 }
 
 // attempt pushes what plan makes of the tip, and plans again on every tip that somebody else's push makes of it. plan
-// gives the zero hash when there is nothing to push.
-func (m *mirror) attempt(ctx context.Context, plan func(h *history, b *builder) (head plumbing.Hash, err error)) error {
+// gives the zero hash when there is nothing to push. still is asked right before a push is sent: what it refuses is
+// planned again, by a plan that leaves it out or gives its refusal.
+func (m *mirror) attempt(ctx context.Context, plan func(h *history, b *builder) (head plumbing.Hash, err error),
+	still func() error) error {
+	var unsent error
 	for try := range maxTries {
 		if err := m.fetch(ctx); err != nil {
 			return err
@@ -38,6 +41,10 @@ func (m *mirror) attempt(ctx context.Context, plan func(h *history, b *builder) 
 		head, err := plan(h, b)
 		if err != nil || head.IsZero() {
 			return err
+		}
+		if unsent = still(); unsent != nil {
+			m.log.Info("not sent: it was allowed when it was planned, and no longer is", "url", m.out.url, "why", unsent.Error())
+			continue
 		}
 		began := m.now()
 		err = m.push(ctx, b, h.tip, head)
@@ -57,6 +64,9 @@ func (m *mirror) attempt(ctx context.Context, plan func(h *history, b *builder) 
 		if err := pause(ctx, try); err != nil {
 			return err
 		}
+	}
+	if unsent != nil {
+		return fmt.Errorf("push %s of %s: %w", m.out.branch.Short(), m.out.url, unsent)
 	}
 	if m.apart() {
 		return fmt.Errorf("push %s of %s: it never stood where %s stands, %d times in a row: is it the repository of %s?",
@@ -133,6 +143,7 @@ func (m *mirror) land(ctx context.Context, src reconcile.Source, reverts []recon
 	}
 	var p *planning
 	var revert, hold plumbing.Hash
+	still := func() error { return p.still() }
 	err = m.attempt(ctx, func(h *history, b *builder) (plumbing.Hash, error) {
 		now := o.Now()
 		var err error
@@ -144,11 +155,23 @@ func (m *mirror) land(ctx context.Context, src reconcile.Source, reverts []recon
 			return hold, err
 		}
 		return revert, err
-	})
+	}, still)
 	if err != nil {
 		return nil, err
 	}
 	return p.landings(revert, hold), nil
+}
+
+// still says whether all that was permitted when it was planned may be pushed now.
+func (p *planning) still() error {
+	for i, r := range p.reverts {
+		if p.out[i].Err == nil && r.Still != nil {
+			if err := r.Still(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // landings answers for each revert.

@@ -209,6 +209,11 @@ func (g *Mirrors) Lift(ctx context.Context, src reconcile.Source, l reconcile.Li
 			}
 			commit, err = b.commit(d)
 			return commit, err
+		}, func() error {
+			if l.Permit == nil {
+				return nil
+			}
+			return l.Permit()
 		})
 	})
 	if err != nil || commit.IsZero() {
