@@ -13,6 +13,8 @@ import (
 const (
 	CheckSidecar = "sidecar"
 	CheckPolicy  = "policy"
+	// CheckKillSwitch is a suspended policy in Backstop's own namespace; there is no such check where none is.
+	CheckKillSwitch = "kill switch"
 	// CheckReadable is an object that Backstop cannot decode.
 	CheckReadable = "readable"
 	CheckBranch   = "branch"

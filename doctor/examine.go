@@ -16,7 +16,7 @@ import (
 
 // Examine makes a report of what is known. It is pure.
 func Examine(f Facts) Report {
-	r := Report{Namespace: f.Namespace, At: f.Now, General: []Check{f.sidecar()}, Workloads: []Patient{}}
+	r := Report{Namespace: f.Namespace, At: f.Now, General: append([]Check{f.sidecar()}, f.killSwitch()...), Workloads: []Patient{}}
 	for _, u := range f.Unreadable {
 		r.General = append(r.General, bad(CheckReadable, u.Ref.String(), "it cannot be decoded, so Backstop acts as if it were not there: "+u.Why,
 			fmt.Sprintf("kubectl -n %s get %s %s -o yaml shows it: write it again with a version that its CRD and Backstop both know, "+
@@ -67,6 +67,21 @@ func (f *Facts) sidecar() Check {
 			"add it to --namespaces, and use deploy/kustomize/tenant there")
 	}
 	return fine(CheckSidecar, at, "%d available", s.Available)
+}
+
+// killSwitch says which suspended policies of Backstop's own namespace stop every write in this one.
+func (f *Facts) killSwitch() []Check {
+	var out []Check
+	for i := range f.Policies {
+		p := &f.Policies[i]
+		if !reconcile.StopsAll(p, f.Sidecar.Namespace, f.NamespaceLabels) {
+			continue
+		}
+		out = append(out, bad(CheckKillSwitch, "RollbackPolicy/"+p.Namespace+"/"+p.Name,
+			"it is suspended in Backstop's own namespace, and so nothing is written to Git for this one",
+			fmt.Sprintf("kubectl -n %s delete rollbackpolicy %s, or set its spec.suspend: false", p.Namespace, p.Name)))
+	}
+	return out
 }
 
 // workload examines one workload.

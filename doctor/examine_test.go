@@ -86,9 +86,14 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		mark      trace.Mark
 		says, fix string
 	}{
-		"Backstop is not installed":         {func(f *Facts) { f.Sidecar = Sidecar{Namespace: "bs"} }, CheckSidecar, trace.Stopped, "does not run in namespace bs", "deploy/kustomize/default"},
-		"Backstop runs somewhere else":      {func(f *Facts) { f.Sidecar = Sidecar{Namespace: "bs", Holder: "vm_1"} }, CheckSidecar, trace.Good, "vm_1 holds it", ""},
-		"Backstop may not be looked at":     {func(f *Facts) { f.Sidecar.Unread = "you may not" }, CheckSidecar, trace.Unread, "you may not", ""},
+		"Backstop is not installed":     {func(f *Facts) { f.Sidecar = Sidecar{Namespace: "bs"} }, CheckSidecar, trace.Stopped, "does not run in namespace bs", "deploy/kustomize/default"},
+		"Backstop runs somewhere else":  {func(f *Facts) { f.Sidecar = Sidecar{Namespace: "bs", Holder: "vm_1"} }, CheckSidecar, trace.Good, "vm_1 holds it", ""},
+		"Backstop may not be looked at": {func(f *Facts) { f.Sidecar.Unread = "you may not" }, CheckSidecar, trace.Unread, "you may not", ""},
+		"the kill switch is on": {func(f *Facts) {
+			stop := v1alpha1.RollbackPolicy{}
+			stop.Namespace, stop.Name, stop.Spec.Suspend = f.Sidecar.Namespace, "stop", true
+			f.Policies = append(f.Policies, stop)
+		}, CheckKillSwitch, trace.Stopped, "nothing is written to Git", "delete rollbackpolicy stop"},
 		"Backstop is down":                  {func(f *Facts) { f.Sidecar.Available = 0 }, CheckSidecar, trace.Stopped, "no replica", "kubectl -n backstop-system describe deployment backstop"},
 		"Backstop does not watch here":      {func(f *Facts) { f.Sidecar.Args = []string{"--namespaces=a,b"} }, CheckSidecar, trace.Stopped, "does not watch namespace production", "--namespaces"},
 		"no policy selects it":              {func(f *Facts) { f.Policies = nil }, CheckPolicy, trace.Stopped, "only tells", "create a RollbackPolicy in namespace production"},

@@ -207,6 +207,11 @@ func Stops(p *v1alpha1.RollbackPolicy, home string) bool {
 	return p.Spec.Suspend && p.Namespace == home
 }
 
+// StopsAll says whether a policy is a kill switch that is on and picks a namespace by its labels.
+func StopsAll(p *v1alpha1.RollbackPolicy, home string, labels map[string]string) bool {
+	return Stops(p, home) && mayMatch(p.Spec.NamespaceSelector, labels)
+}
+
 // mayMatch is true for no selector, for one that matches, and for one that cannot be read.
 func mayMatch(ls *metav1.LabelSelector, set map[string]string) bool {
 	if ls == nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"k8s.io/client-go/rest"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/build"
 	"github.com/backstop-dev/backstop/notify"
 	"github.com/backstop-dev/backstop/notify/clicks"
@@ -89,7 +90,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	info, leads := metrics.Process(build.Version())
 	s.leads = leads
 	full := metrics.NewFull(time.Now, s.noRoom)
-	s.metrics.MustRegister(info, leads, queues, unreadable, calls, counts, full, collectors.NewGoCollector(),
+	s.metrics.MustRegister(info, leads, queues, unreadable, calls, counts, full, s.killSwitch(), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.cards, s.hub = o.newCards(s, live), s.newHub()
 	s.engine = &reconcile.Engine{
@@ -103,6 +104,18 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 		MaxRecords: o.maxRollbacks, Count: watch.Count, TellFull: full.Tell,
 	}
 	return s, nil
+}
+
+// killSwitch serves which policies stop every write.
+func (s *sidecar) killSwitch() *metrics.Switch {
+	return &metrics.Switch{Home: kube.Home(), List: func() []v1alpha1.RollbackPolicy {
+		// A replica that waits for the Lease watches nothing, and says so by backstop_leader.
+		all, _, err := s.watch.Policies(context.Background(), kube.Home())
+		if err != nil {
+			return nil
+		}
+		return all
+	}}
 }
 
 // noRoom tells that a namespace has as many Rollbacks as are kept of one.
