@@ -5,7 +5,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/reconcile"
 )
 
 // Switch says at each scrape which policies of Backstop's own namespace are a kill switch that is on.
@@ -31,7 +30,7 @@ func (s *Switch) Collect(ch chan<- prometheus.Metric) {
 		}
 		found = true
 		on := 0.0
-		if reconcile.Stops(&p, s.Home) {
+		if p.Spec.Suspend {
 			on = 1
 		}
 		ch <- prometheus.MustNewConstMetric(switchDesc, prometheus.GaugeValue, on, p.Name, picks(&p))
