@@ -31,24 +31,28 @@ func amend[T client.Object](w *World, o T, edit func(T)) {
 	w.must(w.Client.Patch(w.t.Context(), o, client.MergeFrom(was)))
 }
 
-// letIn is the story of credentials: while they are spoilt, an image that fails is told with a sentence that says what is
-// wrong with them, and Git is not touched; once they are healed, the next one is reverted. It gives the sidecar.
+// letIn is the story of credentials: while they are spoilt, an image that fails waits with a sentence that says what is
+// wrong with them, and Git is not touched; once they are healed, it is reverted, and so is the next one. It gives the
+// sidecar.
 func (w *World) letIn(spoil, heal func(), says ...string) *Sidecar {
 	w.t.Helper()
 	w.Settle()
 	w.auto(prod)
-	untold := w.publishBad("frontend", fleet.Tag(prod, 1))
+	waiting := w.publishBad("frontend", fleet.Tag(prod, 1))
 	tip := w.wroteBack(prod, "frontend", fleet.Tag(prod, 1))
-	w.fails(prod, untold) // Flux needs the credentials until here
+	w.fails(prod, waiting) // Flux needs the credentials until here
 	spoil()
 	s := startSidecar(w.t, w)
-	r := w.ends(prod, untold, v1alpha1.ResultSourceNotFound, says...)
-	w.t.Logf("the user reads: %s", r.Status.Outcome.Sentence)
-	if w.Tip() != tip {
-		w.t.Errorf("the tip is %s, want %s: nothing is pushed with credentials that are wrong", w.Tip(), tip)
+	r := w.waits(prod, waiting, says...)
+	w.t.Logf("the user reads: %s", r.Status.Waiting.Why)
+	if w.Tip() != tip || r.Status.Outcome != nil {
+		w.t.Errorf("the tip is %s, want %s: nothing is pushed with credentials that are wrong; outcome %+v", w.Tip(), tip, r.Status.Outcome)
 	}
 	w.secretNowhere(s)
 	heal()
+	// Access is tried again after a minute at the latest.
+	w.patiently("what waited for access is reverted", 2*patience, w.hasEnded(prod, waiting))
+	w.ends(prod, waiting, v1alpha1.ResultVerified)
 	bad := w.publishBad("backend", fleet.Tag(prod, 1))
 	suspect := w.wroteBack(prod, "backend", fleet.Tag(prod, 1))
 	r = w.ends(prod, bad, v1alpha1.ResultVerified)

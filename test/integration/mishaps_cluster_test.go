@@ -69,6 +69,10 @@ func mishapsOfTheCluster() map[string]mishap {
 	waits := func(is bool, within time.Duration) func(w *World) {
 		return applySpec(func(s *kustomizev1.KustomizationSpec) { s.Wait, s.Timeout = is, &metav1.Duration{Duration: within} })
 	}
+	// retried says when Flux tries again what failed.
+	retried := func(after time.Duration) func(w *World) {
+		return applySpec(func(s *kustomizev1.KustomizationSpec) { s.RetryInterval = &metav1.Duration{Duration: after} })
+	}
 	bad := func(w *World) { w.publishBad(backend, w.nextTag()) }
 	// lacking publishes the next image and does something with its layer before anybody pulls it.
 	lacking := func(do func(w *World, layer string)) func(w *World) {
@@ -193,6 +197,8 @@ func mishapsOfTheCluster() map[string]mishap {
 		"an object cannot be pruned": {
 			hop: "apply", why: "it fails (PruneFailed)", fix: "let the object that it names be deleted (an admission policy, a webhook or RBAC refuses it), then: flux -n NSF reconcile kustomization production",
 			spoil: func(w *World) {
+				// Flux forgets what it could not delete, so that its next try would succeed.
+				retried(10 * time.Minute)(w)
 				file("apps/production/keep.yaml", kept)(w)
 				w.must(w.Env.Apply(w.t.Context(), w.words(keeper, "POLICY", w.Name+"-keep")))
 				o := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.Fleet.Namespace(prod), Name: "keep"}}
@@ -222,6 +228,7 @@ func mishapsOfTheCluster() map[string]mishap {
 					return w.Client.Delete(w.t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.Fleet.Namespace(prod), Name: "keep"}}, client.DryRunAll)
 				})
 			}),
+			after: retried(time.Second),
 		},
 		"nothing of Flux's applies the workload": {
 			hop: "apply", why: "is not applied by Flux", fix: "let a Kustomization or HelmRelease apply it, from a file in Git", of: stray,
