@@ -139,7 +139,14 @@ func (e *Engine) firstProved(
 			t.Proved = true
 			return t, nil
 		case FindingAbsent:
-			said, passed = p.Sentence, append(passed, f.Image)
+			said = p.Sentence
+			known, err := e.failedHere(ctx, form, f.Image)
+			if err != nil {
+				return v1alpha1.Target{}, err
+			}
+			if !known {
+				passed = append(passed, f.Image)
+			}
 		case FindingUnproved:
 			if unproved == nil {
 				unproved = &t
@@ -150,6 +157,15 @@ func (e *Engine) firstProved(
 		return *unproved, nil
 	}
 	return v1alpha1.Target{Proof: said}, nil
+}
+
+// failedHere says whether a Rollback of the namespace recorded that an image could not run, whatever became of it.
+func (e *Engine) failedHere(ctx context.Context, form *v1alpha1.Rollback, former string) (bool, error) {
+	r, err := e.Records.Latest(ctx, Key{form.Namespace, former})
+	if err != nil {
+		return false, fmt.Errorf("look for the Rollback of %s: %w", former, err)
+	}
+	return r != nil && slices.ContainsFunc(r.Status.Causes(), v1alpha1.Cause.ImageFault), nil
 }
 
 // failedOn says whether Backstop took an image back on this branch before.

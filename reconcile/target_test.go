@@ -62,25 +62,44 @@ func TestWhereALayerIsMissingEveryImageIsAskedForItsLayers(t *testing.T) {
 }
 
 func TestImagesThatArePassedOverAreAskedAbout(t *testing.T) {
-	m := newModel()
-	e := m.engine("a", Budget{})
-	for _, v := range []string{"reg/app:v1", "reg/app:v2", "reg/app:v3"} {
-		m.push(commit{value: v})
+	earlier := []string{"reg/app:v1", "reg/app:v2", "reg/app:v3"}
+	tests := map[string]struct {
+		causes []v1alpha1.Cause // of an ended Rollback of each of them; nil where there is none
+		asks   bool
+	}{
+		"nobody knows that they failed":              {nil, true},
+		"they failed here, and something newer came": {[]v1alpha1.Cause{v1alpha1.CausePlatformMismatch}, false},
+		"they failed here for want of a credential":  {[]v1alpha1.Cause{v1alpha1.CauseUnauthorized}, true},
 	}
-	m.elected = imgBad
-	m.writeBack()
-	m.rollOut()
-	for range 12 {
-		m.walk(t, e)
-		m.now = m.now.Add(10 * time.Second)
-	}
-	for _, r := range m.records {
-		s := r.Status
-		if s.Target == nil || len(s.Target.PassedOver) == 0 {
-			t.Fatalf("nothing is passed over: %+v", s.Target)
-		}
-		if s.Verdict != nil || s.Waiting == nil || !strings.Contains(s.Waiting.Why, "goes back over") {
-			t.Errorf("verdict %+v, waiting %+v", s.Verdict, s.Waiting)
-		}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := newModel()
+			e := m.engine("a", Budget{})
+			for _, image := range earlier {
+				m.push(commit{value: image})
+				if tt.causes == nil {
+					continue
+				}
+				r := &v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: image}}
+				r.Namespace, r.Name = m.ns, RollbackName(Key{m.ns, image}, 1)
+				for _, c := range tt.causes {
+					r.Status.Failures = append(r.Status.Failures, v1alpha1.Failure{Cause: c})
+				}
+				r.Status.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultSuperseded}
+				m.records[r.Name] = r
+			}
+			m.elected = imgBad
+			m.writeBack()
+			m.rollOut()
+			for range 12 {
+				m.walk(t, e)
+				m.now = m.now.Add(10 * time.Second)
+			}
+			s := m.records[RollbackName(Key{m.ns, imgBad}, 1)].Status
+			asked := s.Verdict == nil && s.Waiting != nil && strings.Contains(s.Waiting.Why, "goes back over")
+			if s.Target == nil || asked != tt.asks || (len(s.Target.PassedOver) > 0) != tt.asks {
+				t.Errorf("target %+v, verdict %+v, waiting %+v", s.Target, s.Verdict, s.Waiting)
+			}
+		})
 	}
 }

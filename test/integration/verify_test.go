@@ -100,7 +100,8 @@ var untilClock = regexp.MustCompile(`starts nothing else before that ends, at (\
 
 func TestRunningHealthCheck(t *testing.T) {
 	t.Parallel()
-	const timeout, verify = 25 * time.Second, 10 * time.Second
+	// As long as a slow machine takes to push, and not longer than anybody waits.
+	const timeout, verify = 45 * time.Second, 10 * time.Second
 	w := world(t, quick, checked(timeout))
 	startSidecar(t, w)
 	w.auto(prod, func(p *v1alpha1.RollbackPolicy) {
