@@ -51,6 +51,13 @@ func TestCompletionKnowsContexts(t *testing.T) {
 	if code != exitOK || !strings.HasPrefix(out, "a\nb\n:4\n") {
 		t.Errorf("exit code %d, %q and %q", code, out, errs)
 	}
+	for _, command := range []string{"approve", "reject", "release"} {
+		// A name is completed from the cluster, and no file is offered where there is none.
+		code, out, errs = call(t, "__complete", command, "--kubeconfig=testdata/kubeconfig", "backend-1", "")
+		if code != exitOK || !strings.HasPrefix(out, ":4\n") {
+			t.Errorf("%s: exit code %d, %q and %q", command, code, out, errs)
+		}
+	}
 	code, out, errs = call(t, "__complete", "get", "")
 	if code != exitOK || !strings.HasPrefix(out, "rollbacks\npolicies\nholds\ndrift\nevents\n") {
 		t.Errorf("exit code %d, %q and %q", code, out, errs)

@@ -49,9 +49,12 @@ func decisionCommand(std streams, answer v1alpha1.Answer, cmd *cobra.Command) *c
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record and the revert's commit message")
 	cmd.Flags().StringVar(&question, "question", "", "answer only if this is what is asked (status.question.id)")
 	cmd.Args = cobra.ExactArgs(1)
+	cmd.ValidArgsFunction = completeRollback(&where)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		d := v1alpha1.Decision{Question: question, Answer: answer, At: v1alpha1.NewTime(time.Now()), Reason: reason}
-		rb, err := where.decide(cmd.Context(), args[0], &d.By, func(rb *v1alpha1.Rollback) error { return addDecision(rb, d) })
+		rb, err := where.decide(cmd.Context(), args[0], &d.By, func(rb *v1alpha1.Rollback) error {
+			return addDecision(rb, d)
+		})
 		if err != nil {
 			return err
 		}
@@ -109,7 +112,7 @@ func releaseCommand(std streams) *cobra.Command {
 		Long: `Asks Backstop to take the hold away, whatever the policy elects now. Image automation then writes the elected
 image again: if that is still the failing one, it comes back.`,
 		Example: "  backstop get holds -A\n  backstop release backend-1f2e3d4c5b-1 -n production",
-		Args:    cobra.ExactArgs(1),
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: completeRollback(&where),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d := &v1alpha1.HoldDecision{Answer: v1alpha1.Approve, At: v1alpha1.NewTime(time.Now()), Reason: reason}
 			rb, err := where.decide(cmd.Context(), args[0], &d.By, func(rb *v1alpha1.Rollback) error {
