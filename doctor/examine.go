@@ -16,11 +16,13 @@ import (
 
 // Examine makes a report of what is known. It is pure.
 func Examine(f Facts) Report {
-	r := Report{Namespace: f.Namespace, At: f.Now, General: append([]Check{f.sidecar()}, f.killSwitch()...), Workloads: []Patient{}}
+	r := Report{Namespace: f.Namespace, At: f.Now, General: append([]Check{f.sidecar()}, f.killSwitch()...),
+		Workloads: []Patient{}}
 	for _, u := range f.Unreadable {
-		r.General = append(r.General, bad(CheckReadable, u.Ref.String(), "it cannot be decoded, so Backstop acts as if it were not there: "+u.Why,
-			fmt.Sprintf("kubectl -n %s get %s %s -o yaml shows it: write it again with a version that its CRD and Backstop both know, "+
-				"or upgrade Backstop", u.Ref.Namespace, strings.ToLower(u.Ref.Kind), u.Ref.Name)))
+		r.General = append(r.General, bad(CheckReadable, u.Ref.String(),
+			"it cannot be decoded, so Backstop acts as if it were not there: "+u.Why,
+			fmt.Sprintf("kubectl -n %s get %s %s -o yaml shows it: write it again with a version that its CRD and "+
+				"Backstop both know, or upgrade Backstop", u.Ref.Namespace, strings.ToLower(u.Ref.Kind), u.Ref.Name)))
 	}
 	for i := range f.Workloads {
 		w := &f.Workloads[i]
@@ -320,10 +322,11 @@ const tolerable = time.Minute
 // delays says what would slow a rollback down.
 func (f *Facts) delays(w *Workload) []Check {
 	out := []Check{f.health(w)}
-	if r := w.Chain.Release; r != nil && !r.GetUpgrade().DisableWait && r.GetTimeout().Duration > 5*time.Minute && !isOn(f.HelmCancels) {
+	if r := w.Chain.Release; r != nil && !r.GetUpgrade().DisableWait && r.GetTimeout().Duration > 5*time.Minute &&
+		!isOn(f.HelmCancels) {
 		out = append(out, bad(CheckHealth, w.Chain.Applier.String(), fmt.Sprintf(
-			"an upgrade waits up to %s before it gives up", short(r.GetTimeout().Duration)), "set spec.timeout: 5m, or less, or run helm-controller with "+
-			"--feature-gates="+gate+"=true (deploy/flux)"))
+			"an upgrade waits up to %s before it gives up", short(r.GetTimeout().Duration)),
+			"set spec.timeout: 5m, or less, or run helm-controller with --feature-gates="+gate+"=true (deploy/flux)"))
 	}
 	for _, d := range w.DependsOn {
 		waits := "the " + d.Ref.Kind + " waits for it"

@@ -187,7 +187,8 @@ func scanOf(w *Workload, namespace, ref string) *reflectorv1.ImageRepository {
 	var found *reflectorv1.ImageRepository
 	for i := range w.Chain.Scans {
 		r := &w.Chain.Scans[i]
-		if image.SameRepository(r.Spec.Image, ref) && (found == nil || r.Namespace == namespace && found.Namespace != namespace) {
+		if image.SameRepository(r.Spec.Image, ref) &&
+			(found == nil || r.Namespace == namespace && found.Namespace != namespace) {
 			found = r
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
-// unreadable lists what cannot be decoded of a namespace, and the policies of Backstop's own. What may not be listed, or
-// is not installed, is not known here: other checks say so where it matters.
+// unreadable lists what cannot be decoded of a namespace, and the policies of Backstop's own. What may not be listed,
+// or is not installed, is not known here: other checks say so where it matters.
 func (g *Gatherer) unreadable(ctx context.Context, namespace string) []Unreadable {
 	lists := []client.ObjectList{
 		&v1alpha1.RollbackList{}, &v1alpha1.RollbackPolicyList{}, &imagev1.ImagePolicyList{}, &imagev1.ImageRepositoryList{},

@@ -81,8 +81,8 @@ type Measured struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// blocked is how long the checks of the bad revision may keep the revert out, and whose they are. Those of a release run
-// at the same time as those of its Kustomization, which waits for it.
+// blocked is how long the checks of the bad revision may keep the revert out, and whose they are. Those of a release
+// run at the same time as those of its Kustomization, which waits for it.
 func (w *Workload) blocked(kustomize, helm bool) (time.Duration, string) {
 	k := w.Chain.Kustomization
 	var longest time.Duration

@@ -263,7 +263,8 @@ func (a *asker) present(ctx context.Context, ref, digest string, access reconcil
 			}
 			var unsigned *Unsigned
 			if errors.As(err, &unsigned) {
-				f.Rule, f.Level, f.Fix = RuleUnsigned, LevelError, "sign it: cosign sign --key KEY "+image.Repository(ref)+"@"+digest
+				f.Rule, f.Level, f.Fix = RuleUnsigned, LevelError,
+					"sign it: cosign sign --key KEY "+image.Repository(ref)+"@"+digest
 			}
 			out = append(out, a.at(f)...)
 		}

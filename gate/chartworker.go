@@ -196,7 +196,7 @@ func (w *chartWorker) answer(job *chartJob, limit time.Duration) (*chartAnswer, 
 		return nil, fmt.Errorf("its process ended: %w: %s", cmp.Or(ended, err), last)
 	case <-timer.C:
 		_ = w.close()
-		<-done
+		<-done //nolint:errcheck // its error is that of a process that was killed
 		return nil, &slowChart{limit}
 	}
 }

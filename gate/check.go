@@ -107,14 +107,14 @@ func Check(ctx context.Context, o Options) (*Report, error) {
 		built++
 		o.Progress("building kustomizations", built, 0)
 	}
-	head, err := newModel(o.Head, &o, nil, step)
+	head, err := newModel(o.Head, &o, nil, step) //nolint:contextcheck // the fetcher has the context
 	if err != nil {
 		return nil, err
 	}
 	r := &Report{Files: len(head.listing.yaml), Compared: o.Base.FS != nil, Findings: []Finding{}, Images: []Use{}}
 	known := map[string]bool{}
 	if o.Base.FS != nil {
-		base, err := newModel(o.Base, &o, head, step)
+		base, err := newModel(o.Base, &o, head, step) //nolint:contextcheck // the fetcher has the context
 		if err != nil {
 			return nil, fmt.Errorf("read the tree before the change: %w", err)
 		}
@@ -229,8 +229,9 @@ func Nothing(paths []string) Finding {
 		where = "this folder"
 	}
 	return Finding{
-		Rule: RuleNothing, Level: LevelError, File: ".", Line: 1, Message: "no file in " + where + " holds a Kubernetes object",
-		Fix: "check the folder that has the manifests, or say that there need be none: --allow-empty",
+		Rule: RuleNothing, Level: LevelError, File: ".", Line: 1,
+		Message: "no file in " + where + " holds a Kubernetes object",
+		Fix:     "check the folder that has the manifests, or say that there need be none: --allow-empty",
 	}
 }
 

@@ -263,7 +263,8 @@ func (f *fetcher) clone(ctx context.Context, dir string, at *location) error {
 		revision = "HEAD"
 	}
 	for _, args := range [][]string{
-		{"init", "--quiet"}, {"fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--", at.remote(), revision},
+		{"init", "--quiet"},
+		{"fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--", at.remote(), revision},
 		{"checkout", "--quiet", "FETCH_HEAD"},
 	} {
 		cmd := exec.CommandContext(ctx, "git", append([]string{

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -54,59 +55,35 @@ const (
 	RuleLink           Rule = "link-not-followed"
 )
 
-// about says what each rule looks for, for the formats that describe their rules.
-func (r Rule) about() string {
-	switch r {
-	case RuleMissing:
-		return "An image does not exist in its registry."
-	case RulePlatform:
-		return "An image does not exist for a platform that it has to run on."
-	case RuleLayer:
-		return "A layer or the configuration of an image is missing in its registry."
-	case RuleArtifact:
-		return "What an image names is in its registry, and is no container image."
-	case RuleInvalid:
-		return "An image reference is none that a kubelet takes."
-	case RuleUnsigned:
-		return "An image has no signature of the key that is required."
-	case RuleNotAnswered:
-		return "A registry did not answer, or not to this client."
-	case RuleTag:
-		return "A tag does not fit the pattern of its environment."
-	case RuleMutable:
-		return "A tag that can move is used where none may."
-	case RuleTyped:
-		return "A tag is a number or a truth value to YAML, and becomes another one."
-	case RuleDigest:
-		return "An image is not pinned by its digest where it must be."
-	case RuleRegistry:
-		return "An image comes from a registry that its environment does not allow."
-	case RulePromoted:
-		return "An image is not the very image that ran in the environment before."
-	case RulePolicyOther:
-		return "An ImagePolicy accepts tags of another environment."
-	case RulePolicyPattern:
-		return "An ImagePolicy has no pattern where its environment needs one."
-	case RuleMarkerUnknown:
-		return "A marker names an ImagePolicy that does not exist."
-	case RuleMarkerOther:
-		return "A marker names an ImagePolicy of another environment."
-	case RuleAutomation:
-		return "An image automation writes to files of another environment."
-	case RuleBuild:
-		return "Kustomize cannot build what Flux is told to apply."
-	case RuleObject:
-		return "An object of Flux has a field of another type than its CRD wants."
-	case RuleRemote:
-		return "A kustomization refers to something outside of the repository."
-	case RuleGlob:
-		return "A path of .backstop.yaml matches nothing, so that it guards or hides nothing."
-	case RuleNothing:
-		return "There is no manifest to look at, as in a wrong folder."
-	default:
-		return "Something was not looked at."
-	}
+// abouts are what the rules look for.
+var abouts = map[Rule]string{
+	RuleMissing:       "An image does not exist in its registry.",
+	RulePlatform:      "An image does not exist for a platform that it has to run on.",
+	RuleLayer:         "A layer or the configuration of an image is missing in its registry.",
+	RuleArtifact:      "What an image names is in its registry, and is no container image.",
+	RuleInvalid:       "An image reference is none that a kubelet takes.",
+	RuleUnsigned:      "An image has no signature of the key that is required.",
+	RuleNotAnswered:   "A registry did not answer, or not to this client.",
+	RuleTag:           "A tag does not fit the pattern of its environment.",
+	RuleMutable:       "A tag that can move is used where none may.",
+	RuleTyped:         "A tag is a number or a truth value to YAML, and becomes another one.",
+	RuleDigest:        "An image is not pinned by its digest where it must be.",
+	RuleRegistry:      "An image comes from a registry that its environment does not allow.",
+	RulePromoted:      "An image is not the very image that ran in the environment before.",
+	RulePolicyOther:   "An ImagePolicy accepts tags of another environment.",
+	RulePolicyPattern: "An ImagePolicy has no pattern where its environment needs one.",
+	RuleMarkerUnknown: "A marker names an ImagePolicy that does not exist.",
+	RuleMarkerOther:   "A marker names an ImagePolicy of another environment.",
+	RuleAutomation:    "An image automation writes to files of another environment.",
+	RuleBuild:         "Kustomize cannot build what Flux is told to apply.",
+	RuleObject:        "An object of Flux has a field of another type than its CRD wants.",
+	RuleRemote:        "A kustomization refers to something outside of the repository.",
+	RuleGlob:          "A path of .backstop.yaml matches nothing, so that it guards or hides nothing.",
+	RuleNothing:       "There is no manifest to look at, as in a wrong folder.",
 }
+
+// about says what each rule looks for, for the formats that describe their rules.
+func (r Rule) about() string { return cmp.Or(abouts[r], "Something was not looked at.") }
 
 // Finding is what is wrong at a place, and what to do.
 type Finding struct {

@@ -67,7 +67,8 @@ func (r *Report) junit(w io.Writer) error {
 		}
 		c := caseAt(place{f.File, f.Line, f.Image}, name)
 		problem := junitProblem{
-			Message: text.Visible(f.Message), Type: string(f.Rule), Text: text.Visible(fmt.Sprintf("%s:%d: ", f.File, f.Line)) + f.say(),
+			Message: text.Visible(f.Message), Type: string(f.Rule),
+			Text: text.Visible(fmt.Sprintf("%s:%d: ", f.File, f.Line)) + f.say(),
 		}
 		switch f.Level {
 		case LevelError:

@@ -27,7 +27,8 @@ var typed = map[string]bool{
 func undecodable(o *object, err error) Finding {
 	f := noteAt(o.file, o.line, err)
 	var wrong *fieldError
-	if !typed[o.apiVersion] || !errors.As(err, &wrong) || strings.Contains(wrong.text, "${") || templated.MatchString(wrong.text) {
+	if !typed[o.apiVersion] || !errors.As(err, &wrong) || strings.Contains(wrong.text, "${") ||
+		templated.MatchString(wrong.text) {
 		return f
 	}
 	f.Rule, f.Level, f.subject = RuleObject, LevelError, o.String()

@@ -129,11 +129,11 @@ func (b *builder) pluginFetches(tree *layers, name, entry string, deep int) (rem
 	if mode, err := tree.mode(at); err != nil || !mode.IsDir() {
 		data, err := readFile(tree, at, manifest.MaxFileSize)
 		if err != nil {
-			return nil, nil // Kustomize cannot read it either.
+			return nil, nil //nolint:nilerr // kustomize cannot read it either
 		}
 		objects, err := factory.NewResMapFromBytes(data)
 		if err != nil {
-			return nil, nil // Kustomize tries it as a folder then, and fails.
+			return nil, nil //nolint:nilerr // kustomize tries it as a folder then, and fails
 		}
 		return configFetches(objects)
 	}
@@ -149,7 +149,7 @@ func (b *builder) pluginFetches(tree *layers, name, entry string, deep int) (rem
 	}
 	objects, err := b.render(&kustFS{tree: tree, seen: map[string]bool{}}, at)
 	if err != nil {
-		return nil, nil // Kustomize fails at this in the build too.
+		return nil, nil //nolint:nilerr // kustomize fails at this in the build too
 	}
 	return configFetches(objects)
 }

@@ -134,7 +134,8 @@ func (r *Report) github(w io.Writer) {
 	value := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 	for _, f := range r.Findings {
-		fmt.Fprintf(w, "::%s file=%s,line=%d,title=%s::%s\n", commands[f.Level], text.Visible(property.Replace(f.File)), f.Line,
+		fmt.Fprintf(w, "::%s file=%s,line=%d,title=%s::%s\n", commands[f.Level],
+			text.Visible(property.Replace(f.File)), f.Line,
 			property.Replace("backstop: "+string(f.Rule)), value.Replace(f.say()))
 	}
 	fmt.Fprintln(w, r.summary())

@@ -158,7 +158,9 @@ func (m *model) notTemplated(u *unit, n manifest.Node) {
 	}
 	kind, name, _ := strings.Cut(document, "/")
 	f.Message = fmt.Sprintf("the template in %s %s is not rendered: its images are not looked at", kind, name)
-	if !slices.ContainsFunc(m.findings, func(other Finding) bool { return other.print() == f.print() && other.File == f.File }) {
+	if !slices.ContainsFunc(m.findings, func(other Finding) bool {
+		return other.print() == f.print() && other.File == f.File
+	}) {
 		m.findings = append(m.findings, f)
 	}
 }

@@ -98,8 +98,8 @@ func (v variables) apply(value string) string {
 	return out
 }
 
-// substitute replaces the variables in what a unit renders, as kustomize-controller does: in everything, so that a child
-// Kustomization gets its parent's.
+// substitute replaces the variables in what a unit renders, as kustomize-controller does: in everything, so that a
+// child Kustomization gets its parent's.
 func (b *builder) substitute(u *unit) {
 	if u.data == nil || u.failed != nil {
 		return

@@ -114,8 +114,8 @@ func failing(s *v1alpha1.RollbackStatus) *v1alpha1.Failure {
 	return &s.Failures[i]
 }
 
-// changed is the first change by hand that was not known before, also of a container that was changed already; nil where
-// there is none.
+// changed is the first change by hand that was not known before, also of a container that was changed already; nil
+// where there is none.
 func changed(before, after *v1alpha1.RollbackStatus) *v1alpha1.Failure {
 	for i := range after.Failures {
 		f := &after.Failures[i]

@@ -121,8 +121,8 @@ func (e *Engine) policyNow(ctx context.Context, form *v1alpha1.Rollback, read *r
 	return e.resolve(w, read.policies[ns], read.labels[ns]), nil
 }
 
-// resolve says what policies say about a form's workloads. A hold outlives its workloads, and one that was adopted names
-// none: then all policies of the namespace have their say.
+// resolve says what policies say about a form's workloads. A hold outlives its workloads, and one that was adopted
+// names none: then all policies of the namespace have their say.
 func (e *Engine) resolve(w *World, all []v1alpha1.RollbackPolicy, nsLabels map[string]string) Policy {
 	var subjects []Subject
 	for _, labels := range w.Sighting.Labels {

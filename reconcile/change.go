@@ -28,7 +28,8 @@ func (e *Engine) fillChange(ctx context.Context, w *World, _ Step, form *v1alpha
 	return nil
 }
 
-// overtaken says what forbids a push since it was sent, so that whoever turned the kill switch learns what was under way.
+// overtaken says what forbids a push since it was sent, so that whoever turned the kill switch learns what was under
+// way.
 func (e *Engine) overtaken(ctx context.Context, w *World, commit string) v1alpha1.Bar {
 	err := e.gate(ctx, &w.Form, &rules{}, false)
 	bar := barOf(err)
@@ -89,8 +90,8 @@ func (e *Engine) land(ctx context.Context, w *World, siblings bool) (Landing, er
 	return mine, nil
 }
 
-// siblings are the other forms that may be reverted on the same source right now, with the same credentials. A list that
-// is a moment old does no harm: what it says of them is immutable, and permit is asked on the tip.
+// siblings are the other forms that may be reverted on the same source right now, with the same credentials. A list
+// that is a moment old does no harm: what it says of them is immutable, and permit is asked on the tip.
 func (e *Engine) siblings(ctx context.Context, w *World, src Source, shared *batch) ([]Revert, error) {
 	open, err := e.Records.Open(ctx)
 	if err != nil {

@@ -26,7 +26,8 @@ type claim struct {
 }
 
 func claimOf(w *World, cooldown time.Duration) claim {
-	return claim{form: &w.Form, self: w.Self, uid: w.Cluster, now: w.Now, budget: w.Budget, cooldown: cooldown, batch: &batch{}}
+	return claim{form: &w.Form, self: w.Self, uid: w.Cluster, now: w.Now, budget: w.Budget, cooldown: cooldown,
+		batch: &batch{}}
 }
 
 // batch counts what one push already takes from the budget. It starts over on every tip.

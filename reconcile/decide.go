@@ -83,7 +83,8 @@ func undecided(w *World) Step {
 	case s.Target == nil:
 		return Step{Do: DoTarget, Why: "asking the registry"}
 	case st.bad == 0:
-		return verdict(w, v1alpha1.VerdictByBranch, "revert "+short(t.Commit), "another Backstop or Rollback took the image back already")
+		return verdict(w, v1alpha1.VerdictByBranch, "revert "+short(t.Commit),
+			"another Backstop or Rollback took the image back already")
 	case !settled(w) && !w.Now.Before(askAgain(s)):
 		return Step{Do: DoTarget, Why: "asking the registry again"}
 	}
@@ -93,8 +94,8 @@ func undecided(w *World) Step {
 // gone ends a form whose reason was over before it was written down.
 func gone(w *World) Step {
 	if w.Form.Spec.Trigger == v1alpha1.TriggerDrift {
-		return end(w, v1alpha1.ResultRestored, "a change by hand was taken back before it could be recorded: what Git says, %s, "+
-			"is not changed by hand any more", w.Form.Spec.Image)
+		return end(w, v1alpha1.ResultRestored, "a change by hand was taken back before it could be recorded: what Git "+
+			"says, %s, is not changed by hand any more", w.Form.Spec.Image)
 	}
 	return end(w, v1alpha1.ResultRecovered, "the failure was gone before it could be recorded")
 }

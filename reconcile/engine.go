@@ -157,8 +157,8 @@ func (e *Engine) save(ctx context.Context, before, after *v1alpha1.Rollback) err
 // accessAgain is how long a refusal that may heal is left alone. The source and its Secret are read anew each time.
 const accessAgain = time.Minute
 
-// stumble records why an effect failed. A refusal ends the form, since only a person can help, unless it is about access,
-// which comes back; that and anything else is tried again.
+// stumble records why an effect failed. A refusal ends the form, since only a person can help, unless it is about
+// access, which comes back; that and anything else is tried again.
 func (e *Engine) stumble(ctx context.Context, w *World, step Step, err error) (time.Duration, error) {
 	form := w.Form.DeepCopy()
 	log := e.Log.With("rollback", form.Namespace+"/"+form.Name, "do", step.Do)

@@ -11,8 +11,8 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// judge finds the verdict: what the policy and the ceiling forbid first, then people, then what needs a person, then the
-// policy.
+// judge finds the verdict: what the policy and the ceiling forbid first, then people, then what needs a person, then
+// the policy.
 func judge(w *World) Step {
 	s := &w.Form.Status
 	barred := onlyTold(w)
@@ -43,8 +43,8 @@ func judge(w *World) Step {
 		Why: "a person decides by " + q.Until.UTC().Format("15:04:05 MST") + ": " + messages(asks)}
 }
 
-// withdrawn says what becomes of a form where nothing may be done. A suspension is for a while: what was asked or allowed
-// before it waits for its end, and is asked again after it.
+// withdrawn says what becomes of a form where nothing may be done. A suspension is for a while: what was asked or
+// allowed before it waits for its end, and is asked again after it.
 func withdrawn(w *World, why string) Step {
 	s := &w.Form.Status
 	waited := s.Question != nil || len(s.Lapsed) > 0 || s.Waiting != nil && s.Waiting.Barred != ""
@@ -86,14 +86,16 @@ func heals(w *World) time.Duration {
 // person turns the decision on a question into a verdict.
 func person(w *World, d v1alpha1.Decision, q *v1alpha1.Question) Step {
 	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
-		Answer: d.Answer, Source: v1alpha1.VerdictByPerson, By: d.By, Policies: countedPolicies(w), At: v1alpha1.NewTime(w.Now), Why: cut(d.Reason, 500), Release: w.Policy.Release,
+		Answer: d.Answer, Source: v1alpha1.VerdictByPerson, By: d.By, Policies: countedPolicies(w),
+		At: v1alpha1.NewTime(w.Now), Why: cut(d.Reason, 500), Release: w.Policy.Release,
 		Question: q.ID,
 	}}
 }
 
 func verdict(w *World, source v1alpha1.VerdictSource, by, why string) Step {
 	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
-		Answer: v1alpha1.Approve, Source: source, By: cut(by, 4096), Policies: countedPolicies(w), At: v1alpha1.NewTime(w.Now),
+		Answer: v1alpha1.Approve, Source: source, By: cut(by, 4096), Policies: countedPolicies(w),
+		At:       v1alpha1.NewTime(w.Now),
 		Why:      cut(why, 1000),
 		Cooldown: metav1.Duration{Duration: w.Policy.Cooldown}, Release: w.Policy.Release,
 		Question: questionID(w, answersOf(w)),
@@ -168,17 +170,7 @@ func doubts(w *World) []v1alpha1.Doubt {
 			add(v1alpha1.DoubtCause, "the cause is %s, which need not be the image's fault", c)
 		}
 	}
-	if !s.Target.BadProved && blamed(s) {
-		add(v1alpha1.DoubtBadNotProved, "the registry does not confirm that the image cannot run (%s)", s.Target.Proof)
-	} else if !s.Target.Proved && len(s.Target.Values) > 0 {
-		add(v1alpha1.DoubtTargetNotProved, "the target is not proved (%s)", s.Target.Proof)
-	}
-	if over := s.Target.PassedOver; len(over) > 0 && blamed(s) {
-		add(v1alpha1.DoubtPassedOver, "it goes back over %s, which never failed here and which the registry has no more", strings.Join(over, ", "))
-	}
-	if w.Sighting.RanHere != "" && blamed(s) {
-		add(v1alpha1.DoubtRanHere, "the image has run here: %s", w.Sighting.RanHere)
-	}
+	out = append(out, doubtsOfProof(w)...)
 	if s.Suspect.Automation == nil && !s.Suspect.OnlyImages {
 		add(v1alpha1.DoubtMoreThanImages, "a person's commit changed more than images")
 	}
@@ -190,6 +182,28 @@ func doubts(w *World) []v1alpha1.Doubt {
 	}
 	if err := claimOf(w, w.Policy.Cooldown).restraint(*w.Branch); err != nil {
 		add(v1alpha1.DoubtRestraint, "%s", err)
+	}
+	return out
+}
+
+// doubtsOfProof are about what is known of the bad image and of the target.
+func doubtsOfProof(w *World) []v1alpha1.Doubt {
+	s := &w.Form.Status
+	var out []v1alpha1.Doubt
+	add := func(t v1alpha1.DoubtType, format string, args ...any) {
+		out = append(out, v1alpha1.Doubt{Type: t, Message: fmt.Sprintf(format, args...)})
+	}
+	if !s.Target.BadProved && blamed(s) {
+		add(v1alpha1.DoubtBadNotProved, "the registry does not confirm that the image cannot run (%s)", s.Target.Proof)
+	} else if !s.Target.Proved && len(s.Target.Values) > 0 {
+		add(v1alpha1.DoubtTargetNotProved, "the target is not proved (%s)", s.Target.Proof)
+	}
+	if over := s.Target.PassedOver; len(over) > 0 && blamed(s) {
+		add(v1alpha1.DoubtPassedOver, "it goes back over %s, which never failed here and which the registry has no more",
+			strings.Join(over, ", "))
+	}
+	if w.Sighting.RanHere != "" && blamed(s) {
+		add(v1alpha1.DoubtRanHere, "the image has run here: %s", w.Sighting.RanHere)
 	}
 	return out
 }

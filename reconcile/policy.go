@@ -186,8 +186,8 @@ func choose(s Subject, all []v1alpha1.RollbackPolicy, home string) []v1alpha1.Ro
 	return append(own, fleet...)
 }
 
-// stopped gives the suspended policy of Backstop's own namespace that stops a workload, whatever other policies say; nil
-// where none does. A selector that cannot be read stops: it was meant to.
+// stopped gives the suspended policy of Backstop's own namespace that stops a workload, whatever other policies say;
+// nil where none does. A selector that cannot be read stops: it was meant to.
 func stopped(s Subject, all []v1alpha1.RollbackPolicy, home string) *v1alpha1.RollbackPolicy {
 	for i := range all {
 		p := &all[i]

@@ -38,7 +38,8 @@ func answersOf(w *World) []v1alpha1.Answer {
 }
 
 // questionID names what would be written: it changes with the subject, the suspect, the places that hold the bad value,
-// the target, the answers, the way of delivery and after a verdict that lapsed. The wording of a doubt is no part of it.
+// the target, the answers, the way of delivery and after a verdict that lapsed. The wording of a doubt is no part of
+// it.
 func questionID(w *World, answers []v1alpha1.Answer) string {
 	s := &w.Form.Status
 	h := sha256.New()

@@ -14,8 +14,8 @@ import (
 //	c ────► verdict┴─► one push for a, b and c
 //
 // A failure that is alone never waits, nor does one beside others that wait themselves: for a person, a registry or the
-// end of a long grace period. Where nothing new fails and nothing new is allowed, nobody waits any longer: whoever comes
-// later has a push of their own, which costs the budget nothing where the commit is the same.
+// end of a long grace period. Where nothing new fails and nothing new is allowed, nobody waits any longer: whoever
+// comes later has a push of their own, which costs the budget nothing where the commit is the same.
 const (
 	// settleOthers is how long after the first verdict of them all a revert waits for others at most: the first one may
 	// not get a turn while many come, and then whoever is allowed next pushes for all. settleQuiet is how long after the

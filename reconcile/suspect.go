@@ -56,8 +56,8 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 	return nil
 }
 
-// noSource is how a form ends whose image no Git says. Somebody may have put it in by hand, and Flux taken it back while
-// the commit was looked for: then nothing asks for it any more, and nobody is called.
+// noSource is how a form ends whose image no Git says. Somebody may have put it in by hand, and Flux taken it back
+// while the commit was looked for: then nothing asks for it any more, and nobody is called.
 func (e *Engine) noSource(ctx context.Context, w *World, why string) (v1alpha1.Result, string, error) {
 	key := Key{Namespace: w.Form.Namespace, Image: w.Form.Spec.Image}
 	now, err := e.Pods.Failing(ctx, key, w.Form.Status.Workloads())

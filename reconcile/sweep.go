@@ -142,7 +142,8 @@ func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 		})
 		s.Target.Values = append(s.Target.Values, v1alpha1.NodeValue{Index: int32(i), Value: h.Value})
 	}
-	s.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, Source: v1alpha1.VerdictByBranch, By: "the hold in Git", At: since, Release: h.Release}
+	s.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, Source: v1alpha1.VerdictByBranch, By: "the hold in Git",
+		At: since, Release: h.Release}
 	s.Change = &v1alpha1.Change{
 		Commit: h.Commit, Hold: h.Commit, Branch: o.Source.Branch, Policies: []string{h.Policy}, By: h.Rollback, At: since,
 		Release: h.Release,
@@ -157,9 +158,9 @@ func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 	return e.save(ctx, before, form)
 }
 
-// recordsIn is the namespace in which a hold is recorded: that of the Rollback which its trailer names, where the source
-// deploys into it, else that of the ImagePolicy that it holds. Whoever writes to the repository writes trailers, and
-// whoever runs image automation in a namespace has let the repository in.
+// recordsIn is the namespace in which a hold is recorded: that of the Rollback which its trailer names, where the
+// source deploys into it, else that of the ImagePolicy that it holds. Whoever writes to the repository writes trailers,
+// and whoever runs image automation in a namespace has let the repository in.
 func (e *Engine) recordsIn(o Origin, h Hold) string {
 	policys, _, _ := strings.Cut(h.Policy, ":")
 	parts := strings.Split(h.Rollback, "/")

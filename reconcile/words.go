@@ -28,15 +28,6 @@ func cut(s string, n int) string { return text.Cut(text.OneLine(s), n) }
 // sentence fits text into what the API takes for one.
 func sentence(s string) string { return cut(s, 1000) }
 
-// eachSentence fits texts into what the API takes for a list of them.
-func eachSentence(all []string) []string {
-	out := make([]string, 0, len(all))
-	for _, s := range all[:min(len(all), 32)] {
-		out = append(out, sentence(s))
-	}
-	return out
-}
-
 // clock prints a time of day for a sentence.
 func clock(t time.Time) string { return t.UTC().Format("15:04:05 MST") }
 

@@ -162,8 +162,8 @@ func targetValue(t *v1alpha1.Target, index int32) string {
 	return "\x00no value"
 }
 
-// trailOf finds the revert that already serves the form: its own, or a sibling's of the same suspect and image that wrote
-// the form's own places.
+// trailOf finds the revert that already serves the form: its own, or a sibling's of the same suspect and image that
+// wrote the form's own places.
 func trailOf(w *World) (Trail, bool) {
 	if w.Branch == nil || w.Form.Status.Suspect == nil {
 		return Trail{}, false
@@ -195,8 +195,8 @@ func siblingTrail(w *World, t Trail) bool {
 		slices.Contains(t.Reverts, w.Form.Status.Suspect.Commit)
 }
 
-// serves says whether a sibling's revert took back all of the form's places that hold the bad value, and at least one of
-// its places. One that names no places serves only where none holds the bad value and the target is there.
+// serves says whether a sibling's revert took back all of the form's places that hold the bad value, and at least one
+// of its places. One that names no places serves only where none holds the bad value and the target is there.
 func serves(w *World, t Trail) bool {
 	s := &w.Form.Status
 	if len(t.Places) == 0 {

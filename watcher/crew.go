@@ -21,8 +21,8 @@ type getter[K comparable] interface {
 	Done(item K)
 }
 
-// crew is the workers of one queue. An item that takes long waits for somebody, a Git server or a registry: it gives its
-// place to another one, and its namespace has but half of the places until one of its items is quick again.
+// crew is the workers of one queue. An item that takes long waits for somebody, a Git server or a registry: it gives
+// its place to another one, and its namespace has but half of the places until one of its items is quick again.
 //
 //	Get ─► do ── a second ──► slow: another worker begins
 //	        └► done: the next one, or the end where there are workers enough

@@ -85,8 +85,8 @@ func (w waiting) failure(since v1alpha1.Time) v1alpha1.Failure {
 	return v1alpha1.Failure{Container: w.name, Cause: w.cause, Message: w.message, Since: since}
 }
 
-// waitingFor lists the containers of a pod that wait for images: init containers and sidecars count like others. A debug
-// container is a person's own, of which Git knows nothing.
+// waitingFor lists the containers of a pod that wait for images: init containers and sidecars count like others. A
+// debug container is a person's own, of which Git knows nothing.
 func waitingFor(pod *corev1.Pod) []waiting {
 	return waitingWhere(pod, func(string, string) bool { return true })
 }

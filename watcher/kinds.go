@@ -56,9 +56,10 @@ func (w *Watcher) kinds(c Clients) []kind {
 		w.drifting("DaemonSet", builtin(c.Core, appsinformers.NewDaemonSetInformer)),
 		w.drifting(kindCronJob, builtin(c.Core, batchinformers.NewCronJobInformer)),
 		{
-			name: kindRollback, strip: readable[v1alpha1.Rollback](w.opts.Unreadable, kindRollback), indexers: rollbackIndexers(),
-			handler: handler(asked, w.wakeRollback),
-			inform:  c.custom(v1alpha1.GroupVersion, "rollbacks", item[v1alpha1.Rollback]()),
+			name: kindRollback, strip: readable[v1alpha1.Rollback](w.opts.Unreadable, kindRollback),
+			indexers: rollbackIndexers(),
+			handler:  handler(asked, w.wakeRollback),
+			inform:   c.custom(v1alpha1.GroupVersion, "rollbacks", item[v1alpha1.Rollback]()),
 		},
 		{
 			name: kindRollbackPolicy, strip: readable[v1alpha1.RollbackPolicy](w.opts.Unreadable, kindRollbackPolicy),

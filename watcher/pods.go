@@ -260,10 +260,11 @@ func (s *sighting) all(ctx context.Context) error {
 		return s.each(ctx, metav1.ListOptions{}, s.failing)
 	}
 	seen := map[string]bool{}
-	err := s.each(ctx, metav1.ListOptions{FieldSelector: pendingSelector}, func(ctx context.Context, pod *corev1.Pod) error {
-		seen[pod.Name] = true
-		return s.failing(ctx, pod)
-	})
+	err := s.each(ctx, metav1.ListOptions{FieldSelector: pendingSelector},
+		func(ctx context.Context, pod *corev1.Pod) error {
+			seen[pod.Name] = true
+			return s.failing(ctx, pod)
+		})
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,8 @@ func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 // say so in words alone.
 func completedBy(all []appsv1.DeploymentCondition) string {
 	i := slices.IndexFunc(all, func(c appsv1.DeploymentCondition) bool {
-		return c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionTrue && c.Reason == "NewReplicaSetAvailable"
+		return c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionTrue &&
+			c.Reason == "NewReplicaSetAvailable"
 	})
 	if i < 0 {
 		return ""

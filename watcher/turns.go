@@ -73,7 +73,8 @@ type turns[K comparable] struct {
 
 func newTurns[K comparable](namespace func(K) string) *turns[K] {
 	return &turns[K]{
-		namespace: namespace, calm: map[K]struct{}{}, at: map[string]int{}, slowIn: map[string]int{}, waited: map[string]bool{},
+		namespace: namespace, calm: map[K]struct{}{}, at: map[string]int{}, slowIn: map[string]int{},
+		waited: map[string]bool{},
 	}
 }
 

@@ -125,7 +125,8 @@ func (w *Watcher) add(k kind) error {
 		namespaces = []string{metav1.NamespaceAll}
 	}
 	for _, ns := range namespaces {
-		t := &trouble{log: w.log.With("namespace", ns), kind: k.name, optional: k.optional, metrics: w.opts.Metrics, now: w.opts.Now}
+		t := &trouble{log: w.log.With("namespace", ns), kind: k.name, optional: k.optional, metrics: w.opts.Metrics,
+			now: w.opts.Now}
 		w.troubles = append(w.troubles, t)
 		if ns == metav1.NamespaceAll {
 			t.log = w.log

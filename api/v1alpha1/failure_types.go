@@ -39,8 +39,8 @@ type Workload struct {
 // String is Kind/name.
 func (w Workload) String() string { return w.Kind + "/" + w.Name }
 
-// ImageVolume is how an image volume of a pod is named where a container's name would stand. No container has a slash in
-// its name.
+// ImageVolume is how an image volume of a pod is named where a container's name would stand. No container has a slash
+// in its name.
 func ImageVolume(volume string) string { return "volume/" + volume }
 
 // Failure is one container of one revision of a workload that cannot have its image.

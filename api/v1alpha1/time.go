@@ -9,10 +9,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Time is a moment in Backstop's objects. It reads every form of RFC 3339, with a fraction of any length or none: people
-// write decisions with ordinary times. It prints microseconds in UTC, since much happens within a second, and
-// nanoseconds where somebody else wrote them: a decision that is written back must be the one that was read.
-// The zero Time is null.
+// Time is a moment in Backstop's objects. It reads every form of RFC 3339, with a fraction of any length or none:
+// people write decisions with ordinary times. It prints microseconds in UTC, since much happens within a second, and
+// nanoseconds where somebody else wrote them: a decision that is written back must be the one that was read. The zero
+// Time is null.
 //
 // The API server refuses what UnmarshalJSON cannot read.
 //

@@ -30,7 +30,8 @@ type getOptions struct {
 // gettable are the things that get lists, by the names that people type.
 var gettable = map[string]string{
 	"rollbacks": "rollbacks", "rollback": "rollbacks", "rb": "rollbacks",
-	"policies": "policies", "policy": "policies", "rollbackpolicies": "policies", "rollbackpolicy": "policies", "rbp": "policies",
+	"policies": "policies", "policy": "policies", "rbp": "policies",
+	"rollbackpolicies": "policies", "rollbackpolicy": "policies",
 	"holds": "holds", "hold": "holds",
 	"drift": "drift", "drifts": "drift",
 	"events": "events", "event": "events", "ev": "events",
@@ -209,7 +210,7 @@ func (l *lister) follow(ctx context.Context, from string) error {
 		w, err := l.client.Watch(ctx, l.empty(), l.options(client.InNamespace(l.namespace),
 			&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: from, AllowWatchBookmarks: true}})...)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // whoever watched has ended it
 		}
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", l.plural, readable(err))
@@ -217,7 +218,7 @@ func (l *lister) follow(ctx context.Context, from string) error {
 		from, err = l.changes(ctx, w, from)
 		w.Stop()
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // whoever watched has ended it
 		}
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", l.plural, err)

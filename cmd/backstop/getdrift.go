@@ -113,7 +113,8 @@ func (p *driftPrinter) print(rows []driftRow) {
 	var lines [][]string
 	for _, r := range rows {
 		d := r.Change.Drift
-		line := []string{r.Change.Workload.String(), r.Change.Container, tagOf(d.Live), tagOf(r.Git), d.By, r.Rollback, d.Undone}
+		line := []string{r.Change.Workload.String(), r.Change.Container, tagOf(d.Live), tagOf(r.Git), d.By, r.Rollback,
+			d.Undone}
 		if p.output == "wide" {
 			line = append(line, strings.Join(d.Read, "; "), strings.Join(d.Unread, "; "))
 		}

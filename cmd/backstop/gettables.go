@@ -29,8 +29,9 @@ type table struct {
 var tables = map[string]table{
 	"rollbacks": {
 		singular: "rollback", plural: "rollbacks",
-		header: []string{"NAME", "TRIGGER", "IMAGE", "PHASE", "BACK TO", "AGE", "STATUS"}, wide: []string{"SUSPECT", "REVERT"},
-		empty: rollbacks, options: all, keep: anything, when: created, row: rollbackRow,
+		header: []string{"NAME", "TRIGGER", "IMAGE", "PHASE", "BACK TO", "AGE", "STATUS"},
+		wide:   []string{"SUSPECT", "REVERT"},
+		empty:  rollbacks, options: all, keep: anything, when: created, row: rollbackRow,
 	},
 	"holds": {
 		singular: "hold of rollback", plural: "holds",

@@ -44,9 +44,9 @@ type options struct {
 	level slog.Level
 }
 
-const longHelp = `Backstop's sidecar watches the cluster, and reverts in Git what a RollbackPolicy lets it revert. Nothing is
-reverted where no policy says so. The flags --max-mode, --max-authors and --budget are the ceiling, whatever a
-policy says.
+const longHelp = `Backstop's sidecar watches the cluster, and reverts in Git what a RollbackPolicy lets it revert.
+Nothing is reverted where no policy says so. The flags --max-mode, --max-authors and --budget are the ceiling, whatever
+a policy says.
 
 Flags:
 `
@@ -109,7 +109,8 @@ func (o *options) bindAll(f *pflag.FlagSet) {
 		"registries that may have an address of this machine, of a cloud's metadata or of the cluster's Services")
 	f.DurationVar(&o.history, "history", 30*24*time.Hour, "how long ended Rollbacks are kept")
 	f.IntVar(&o.maxRollbacks, "max-rollbacks", 500,
-		"how many Rollbacks are kept of one namespace; what fails beyond them is counted and told, and not recorded (0: no limit)")
+		"how many Rollbacks are kept of one namespace; "+
+			"what fails beyond them is counted and told, and not recorded (0: no limit)")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&o.unstick, "unstick", false,
 		"delete pods that keep an ordered rollout from moving on (component unstick grants it)")

@@ -1,4 +1,5 @@
-// Command sidecar is Backstop in the cluster: it watches, reverts in Git what a RollbackPolicy lets it revert, and tells.
+// Command sidecar is Backstop in the cluster: it watches, reverts in Git what a RollbackPolicy lets it revert, and
+// tells.
 //
 //	flags ──► clients, adapters ──► engine ◄── watcher (keys)      one Lease, one leader
 //	                                  └──► tellers: events, metrics, Slack, Flux events, console
@@ -65,7 +66,7 @@ func (o *options) run(ctx context.Context, out, errs io.Writer) error {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(errs, &slog.HandlerOptions{Level: o.level}))
-	s, err := o.assemble(cfg, log)
+	s, err := o.assemble(cfg, log) //nolint:contextcheck // a scrape of the metrics has no context
 	if err != nil {
 		return err
 	}
@@ -84,6 +85,7 @@ func (o *options) run(ctx context.Context, out, errs io.Writer) error {
 		return err
 	}
 	defer stopClicks()
-	log.Info("backstop", "version", build.Version(), "cluster", o.cluster, "max-mode", o.maxMode, "budget", o.top.Budget.String())
+	log.Info("backstop", "version", build.Version(), "cluster", o.cluster, "max-mode", o.maxMode, "budget",
+		o.top.Budget.String())
 	return s.lead(ctx, o)
 }

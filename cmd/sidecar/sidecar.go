@@ -90,7 +90,8 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	info, leads := metrics.Process(build.Version())
 	s.leads = leads
 	full := metrics.NewFull(time.Now, s.noRoom)
-	s.metrics.MustRegister(info, leads, queues, unreadable, calls, counts, full, s.killSwitch(), collectors.NewGoCollector(),
+	s.metrics.MustRegister(info, leads, queues, unreadable, calls, counts, full, s.killSwitch(),
+		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.cards, s.hub = o.newCards(s, live), s.newHub()
 	s.engine = &reconcile.Engine{

@@ -9,8 +9,8 @@
 //	SameRepository       same         any                  any
 //
 // What Docker's short names leave out is filled in first, and Docker Hub's other names are its one name, so that app,
-// docker.io/library/app:latest and index.docker.io/app are one. A name that no registry would take is the same as itself
-// alone.
+// docker.io/library/app:latest and index.docker.io/app are one. A name that no registry would take is the same as
+// itself alone.
 package image
 
 import (

@@ -103,7 +103,8 @@ var secrets = regexp.MustCompile(`(?i)` + strings.Join([]string{
 	// WebSockets with their tickets, and the URLs that Slack takes answers at.
 	`wss?://[^\s"]+`, `https?://hooks\.[^\s"]+`, `ticket=[^\s"&]+`,
 	// Tokens of Slack, GitHub, GitLab and AWS, and what a JSON Web Token looks like.
-	`\b(?:xox[a-z]|xapp)[-.][^\s"&]+`, `\bgh[opsur]_[a-z0-9]{20,}`, `\bgithub_pat_[a-z0-9_]{20,}`, `\bglpat-[a-z0-9_-]{10,}`,
+	`\b(?:xox[a-z]|xapp)[-.][^\s"&]+`, `\bgh[opsur]_[a-z0-9]{20,}`, `\bgithub_pat_[a-z0-9_]{20,}`,
+	`\bglpat-[a-z0-9_-]{10,}`,
 	`\bAKIA[A-Z0-9]{16}\b`, `\beyJ[a-z0-9_-]{8,}\.[a-z0-9_-]+(?:\.[a-z0-9_-]*)?`,
 	// What a login sends.
 	`\b(?:proxy-)?authorization:\s*\S+(?:\s+[^\s"]+)?`, `\b(?:bearer|basic)\s+[a-z0-9+/_.-]{20,}=*`,

@@ -72,12 +72,15 @@ var kinds = []Kind{
 		Template: podTemplate, Revision: []string{"metadata", "uid"}, Made: true,
 	},
 	{
-		GroupVersionKind: schema.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: Rollout}, Resource: "rollouts",
-		Names: []string{"ro"}, Template: podTemplate, Revision: []string{"status", "currentPodHash"}, Role: "argo-rollouts",
+		GroupVersionKind: schema.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: Rollout},
+		Resource:         "rollouts",
+		Names:            []string{"ro"}, Template: podTemplate, Revision: []string{"status", "currentPodHash"},
+		Role: "argo-rollouts",
 	},
 	{
-		GroupVersionKind: schema.GroupVersionKind{Group: "apps.kruise.io", Version: "v1alpha1", Kind: CloneSet}, Resource: "clonesets",
-		Names: []string{"clone"}, Template: podTemplate, Revision: updateRevision, Role: "openkruise",
+		GroupVersionKind: schema.GroupVersionKind{Group: "apps.kruise.io", Version: "v1alpha1", Kind: CloneSet},
+		Resource:         "clonesets",
+		Names:            []string{"clone"}, Template: podTemplate, Revision: updateRevision, Role: "openkruise",
 	},
 }
 

@@ -97,8 +97,8 @@ func (k Kind) object(o *unstructured.Unstructured) (*Object, error) {
 	return out, nil
 }
 
-// Images are the images of an object's pod template by container, and those of its volumes by ImageVolume; nil where the object has none. Kinds without a row
-// are taken to have it where Deployments do.
+// Images are the images of an object's pod template by container, and those of its volumes by ImageVolume; nil where
+// the object has none. Kinds without a row are taken to have it where Deployments do.
 func Images(o *unstructured.Unstructured) map[string]string {
 	path := podTemplate
 	if k, ok := Of(o.GetKind()); ok {

@@ -44,8 +44,9 @@ func reopens(s *v1alpha1.RollbackStatus) bool {
 		return true
 	case v1alpha1.ResultRestored:
 		return s.Verdict == nil || s.Verdict.Answer == v1alpha1.Approve
+	default:
+		return false
 	}
-	return false
 }
 
 // decided says that the question is answered, even if the verdict is not written yet.
@@ -69,8 +70,8 @@ func answer(r *v1alpha1.Rollback) (v1alpha1.Answer, string, time.Time) {
 	return d.Answer, d.By, d.At.Time
 }
 
-// Open says whether people can decide, and so whether the card has buttons: while they are asked, also after an end that
-// a decision still changes.
+// Open says whether people can decide, and so whether the card has buttons: while they are asked, also after an end
+// that a decision still changes.
 func Open(r *v1alpha1.Rollback) bool { return !decided(r) && r.Status.Question != nil }
 
 func expired(r *v1alpha1.Rollback) bool {

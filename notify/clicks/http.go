@@ -257,7 +257,8 @@ func (i *Interactivity) signer(apps []App, h http.Header, raw []byte) ([]App, *r
 }
 
 // first remembers what was signed for as long as the signature is good, and refuses what is not new. Only what Slack
-// signed is remembered, so that nobody else can fill the memory, and each app for itself, so that none spends another's.
+// signed is remembered, so that nobody else can fill the memory, and each app for itself, so that none spends
+// another's.
 func (i *Interactivity) first(app App, h http.Header, raw []byte) *refused {
 	sum := sha256.New()
 	_, _ = io.WriteString(sum, h.Get("X-Slack-Request-Timestamp")+":")

@@ -117,8 +117,9 @@ func Events(before, after *v1alpha1.Rollback, cluster string, now time.Time) []E
 	var out []Event
 	for _, n := range notify.WhatsNew(before, after) {
 		e := Event{
-			InvolvedObject: about, Severity: "info", Timestamp: now.UTC().Truncate(time.Second), Message: text.Cut(n.Sentence, maxMessage),
-			Reason: n.Reason, Action: "Rollback", ReportingController: "backstop", Metadata: metadata(after, group, cluster, n),
+			InvolvedObject: about, Severity: "info", Timestamp: now.UTC().Truncate(time.Second),
+			Message: text.Cut(n.Sentence, maxMessage),
+			Reason:  n.Reason, Action: "Rollback", ReportingController: "backstop", Metadata: metadata(after, group, cluster, n),
 		}
 		if n.Warning {
 			e.Severity = "error"

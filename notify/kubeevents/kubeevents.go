@@ -61,8 +61,10 @@ func (t *Teller) Unreadable(ref v1alpha1.ObjectRef, why string) {
 // Full writes on a namespace that it has as many Rollbacks as are kept of one.
 func (t *Teller) Full(namespace, image string, most int) {
 	t.recorder.Eventf(&corev1.ObjectReference{APIVersion: "v1", Kind: "Namespace", Namespace: namespace, Name: namespace},
-		corev1.EventTypeWarning, "TooManyRollbacks", "%s", text.CutBytes(fmt.Sprintf("%d Rollbacks are kept of this namespace, "+
-			"and it has them: none is opened for %s, and for what fails after it, until there is room", most, image), maxMessage))
+		corev1.EventTypeWarning, "TooManyRollbacks", "%s",
+		text.CutBytes(fmt.Sprintf("%d Rollbacks are kept of this namespace, "+
+			"and it has them: none is opened for %s, and for what fails after it, until there is room", most, image),
+			maxMessage))
 }
 
 // fluxVersion is the API of a custom kind.
@@ -92,8 +94,8 @@ func workloads(r *v1alpha1.Rollback) []*corev1.ObjectReference {
 		}
 		seen[f.Workload] = true
 		out = append(out, &corev1.ObjectReference{
-			APIVersion: workload.APIVersion(f.Workload.Kind), Kind: f.Workload.Kind, Namespace: r.Namespace, Name: f.Workload.Name,
-			UID: f.Workload.UID,
+			APIVersion: workload.APIVersion(f.Workload.Kind), Kind: f.Workload.Kind, Namespace: r.Namespace,
+			Name: f.Workload.Name, UID: f.Workload.UID,
 		})
 	}
 	return out

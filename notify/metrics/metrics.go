@@ -35,7 +35,8 @@ func New(list func() []v1alpha1.Rollback, adrift func() []v1alpha1.ObjectRef, no
 			Name: "backstop_rollbacks_total", Help: "Rollbacks that ended, by result and by cause of the first failure.",
 		}, []string{"result", "cause"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "backstop_step_duration_seconds", Help: "Seconds from the first failure seen to a step of its Rollback being filled.",
+			Name:    "backstop_step_duration_seconds",
+			Help:    "Seconds from the first failure seen to a step of its Rollback being filled.",
 			Buckets: []float64{0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3600},
 		}, []string{"step"}),
 		open: prometheus.NewDesc("backstop_rollbacks_open", "Rollbacks that have not ended, by phase.", []string{"phase"},
@@ -51,7 +52,8 @@ func New(list func() []v1alpha1.Rollback, adrift func() []v1alpha1.ObjectRef, no
 		list: list, adrift: adrift, now: now,
 	}
 	// The first that ends so must be an increase: a counter that begins at one has none.
-	for _, result := range []v1alpha1.Result{v1alpha1.ResultFailed, v1alpha1.ResultSourceNotFound, v1alpha1.ResultExpired} {
+	for _, result := range []v1alpha1.Result{v1alpha1.ResultFailed, v1alpha1.ResultSourceNotFound,
+		v1alpha1.ResultExpired} {
 		for _, c := range v1alpha1.Causes() {
 			m.ended.WithLabelValues(strings.ToLower(string(result)), string(c.Cause))
 		}

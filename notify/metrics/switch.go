@@ -16,7 +16,8 @@ type Switch struct {
 
 var switchDesc = prometheus.NewDesc("backstop_kill_switch",
 	"Whether a policy in Backstop's own namespace is suspended and stops every write: 1, or 0. The label namespaces says "+
-		"which it picks, and is empty for all. The policy is empty where there is none.", []string{"policy", "namespaces"}, nil)
+		"which it picks, and is empty for all. The policy is empty where there is none.",
+	[]string{"policy", "namespaces"}, nil)
 
 // Describe implements prometheus.Collector.
 func (s *Switch) Describe(ch chan<- *prometheus.Desc) { ch <- switchDesc }

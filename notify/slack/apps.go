@@ -190,7 +190,8 @@ func test(ctx context.Context, old *App) (*App, *Trouble) {
 		return &app, trouble("OrgWideInstall",
 			"the Slack app is installed for the whole organisation (%s): cards are posted, but clicks do not count, since "+
 				"they cannot be held against one workspace; install the app in the workspace of channel %s alone, and put "+
-				"the Bot User OAuth Token of that installation into key token of Secret %s", who.EnterpriseID, app.Channel, app.From)
+				"the Bot User OAuth Token of that installation into key token of Secret %s",
+			who.EnterpriseID, app.Channel, app.From)
 	}
 	if app.AppToken == "" && app.SigningSecret == "" {
 		return &app, trouble("NoClicks",

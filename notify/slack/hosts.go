@@ -8,7 +8,8 @@ import (
 )
 
 // Hosts are hosts beside Slack's own that a Provider's address may name, as HOST or HOST:PORT: a gateway of the
-// platform, or a stand-in for Slack in tests. What answers there says who clicked, so that only the platform names them.
+// platform, or a stand-in for Slack in tests. What answers there says who clicked, so that only the platform names
+// them.
 type Hosts []string
 
 // slackHosts are Slack's own, with all names below them.

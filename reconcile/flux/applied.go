@@ -102,13 +102,15 @@ func nextKustomization(k *kustomizev1.Kustomization, since time.Time) reconcile.
 		return reconcile.Again{When: fmt.Sprintf("within %s, the interval of %s", duration.HumanDuration(interval), ref)}
 	case !known:
 		next := since.Add(interval)
-		return reconcile.Again{Next: next, When: fmt.Sprintf("at %s at the latest, after the interval of %s", clock(next), ref)}
+		return reconcile.Again{Next: next,
+			When: fmt.Sprintf("at %s at the latest, after the interval of %s", clock(next), ref)}
 	case ready != nil && ready.Status == metav1.ConditionFalse:
 		next := last.Add(retry)
 		return about(next, fmt.Sprintf("%s fails and tries again every %s", ref, duration.HumanDuration(retry)))
 	}
 	next := last.Add(interval)
-	return about(next, fmt.Sprintf("%s applies every %s, and each new revision at once", ref, duration.HumanDuration(interval)))
+	return about(next, fmt.Sprintf("%s applies every %s, and each new revision at once",
+		ref, duration.HumanDuration(interval)))
 }
 
 // about is a time that Flux's jitter moves a little.

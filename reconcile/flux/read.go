@@ -60,7 +60,8 @@ func eachReadable[T any, L interface {
 	for _, ns := range namespaces {
 		for next, more := "", true; more; more = next != "" {
 			list := L(new(T))
-			missed, err := kube.Partial(ctx, f.client, list, client.InNamespace(ns), client.Limit(pageSize), client.Continue(next))
+			missed, err := kube.Partial(ctx, f.client, list, client.InNamespace(ns), client.Limit(pageSize),
+				client.Continue(next))
 			switch {
 			case err == nil:
 			case notInstalled(err):

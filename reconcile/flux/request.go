@@ -75,7 +75,8 @@ func (f *Flux) Ask(ctx context.Context, stop reconcile.Stop, token string) error
 	return err
 }
 
-func (f *Flux) annotate(ctx context.Context, gvk schema.GroupVersionKind, o v1alpha1.ObjectRef, patch client.Patch) error {
+func (f *Flux) annotate(ctx context.Context, gvk schema.GroupVersionKind, o v1alpha1.ObjectRef,
+	patch client.Patch) error {
 	obj := &metav1.PartialObjectMetadata{}
 	obj.SetGroupVersionKind(gvk)
 	obj.SetNamespace(o.Namespace)
@@ -91,8 +92,8 @@ func (f *Flux) annotate(ctx context.Context, gvk schema.GroupVersionKind, o v1al
 	return fmt.Errorf("ask %s to reconcile: %w", o, err)
 }
 
-// requestPatch changes one annotation and nothing else, which is all that the admission policy lets Backstop change. The
-// API server refuses it where the object is of another version by then; an empty version is any.
+// requestPatch changes one annotation and nothing else, which is all that the admission policy lets Backstop change.
+// The API server refuses it where the object is of another version by then; an empty version is any.
 func requestPatch(token, version string) (client.Patch, error) {
 	metadata := map[string]any{"annotations": map[string]string{meta.ReconcileRequestAnnotation: token}}
 	if version != "" {

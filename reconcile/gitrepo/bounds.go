@@ -30,8 +30,8 @@ func (e *boundError) Error() string {
 	return fmt.Sprintf("the server sends %s: at most %d are taken", e.what, e.max)
 }
 
-// meter is how many bytes may still arrive in an operation. It remembers what was too much, since go-git loses the chain
-// of some errors.
+// meter is how many bytes may still arrive in an operation. It remembers what was too much, since go-git loses the
+// chain of some errors.
 type meter struct {
 	left, max atomic.Int64
 	tripped   atomic.Pointer[boundError]
@@ -102,9 +102,8 @@ func (a *advertised) next() error {
 	}
 	size, err := strconv.ParseUint(string(head[:]), 16, 16)
 	if err != nil {
-		// No packet at all, which go-git complains of with these very bytes.
 		a.rest = bytes.Clone(head[:])
-		return nil
+		return nil //nolint:nilerr // no packet at all, which go-git complains of with these very bytes
 	}
 	a.packet = append(a.packet[:0], head[:]...)
 	if size > 4 {

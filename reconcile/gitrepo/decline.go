@@ -17,8 +17,8 @@ var (
 	}
 	// racing statuses say that the branch is not what it was, or that somebody is writing it.
 	racing = []string{
-		"non-fast-forward", "non-fast forward", "fetch first", "stale info", "cannot lock ref", "but expected", "incorrect old value",
-		"failed to lock", "reference already exists", "failed to update ref", "unable to create",
+		"non-fast-forward", "non-fast forward", "fetch first", "stale info", "cannot lock ref", "but expected",
+		"incorrect old value", "failed to lock", "reference already exists", "failed to update ref", "unable to create",
 	}
 	// raced are lines that git itself writes about a lost race, whatever the status is.
 	raced = regexp.MustCompile(`(?i)cannot lock ref '[^']*'|is at [0-9a-f]{40} but expected [0-9a-f]{40}|` +
@@ -28,7 +28,8 @@ var (
 	persons = []string{
 		"verified signature", "unverified commit", "must be signed", "cannot force-push", "you're not authorized to push",
 		"cannot contain secrets", "file path is restricted", "cannot update this protected ref", "workflows` permission",
-		"workflows permission", "workflow scope", "does not follow the pattern", "author's email", "protected from changing file",
+		"workflows permission", "workflow scope", "does not follow the pattern", "author's email",
+		"protected from changing file",
 		"user permission denied", "not allowed to push code to this project", "genericcontribute", "tf401027", "tf401019",
 	}
 	// pullRequests are words of rules that want a pull request.
@@ -39,8 +40,10 @@ var (
 		"tf402455", "gitrefupdaterejectedbypolicyexception",
 	}
 	// resting are words of servers that take nothing from anybody for now, and filled those of a full disk.
-	resting = []string{"temporarily read-only", "is read-only", "in read-only mode", "under maintenance", "maintenance mode"}
-	filled  = []string{"quota exceeded", "over quota", "exceeded its quota", "no space left", "storage limit"}
+	resting = []string{
+		"temporarily read-only", "is read-only", "in read-only mode", "under maintenance", "maintenance mode",
+	}
+	filled = []string{"quota exceeded", "over quota", "exceeded its quota", "no space left", "storage limit"}
 	// refusing are words of rules and hooks that name neither.
 	refusing = append([]string{"gh0", "signed", "tf40"}, declining...)
 )

@@ -34,9 +34,8 @@ type serverSaid struct{ words string }
 
 func (e *serverSaid) Error() string { return e.words }
 
-// failed makes a sentence of what went wrong between here and the Git server, and a refusal with its kind where somebody
-// has to change something.
-// The cause itself is not kept: texts of libraries and servers may hold secrets.
+// failed makes a sentence of what went wrong between here and the Git server, and a refusal with its kind where
+// somebody has to change something. The cause itself is not kept: texts of libraries and servers may hold secrets.
 func (r *remote) failed(ctx context.Context, doing string, err error) error {
 	if recorded := r.fault(); recorded != nil && !errors.As(err, new(*pktline.ErrorLine)) {
 		err = recorded
@@ -113,11 +112,13 @@ func (r *remote) refusedPeer(err error, words string) (reconcile.FaultKind, stri
 	case errors.As(err, &key) && len(key.Want) == 0:
 		return kind, fmt.Sprintf("the server's host key is not in known_hosts of the Secret of %s: add it", r.source)
 	case errors.As(err, &key), errors.As(err, &revoked):
-		return kind, fmt.Sprintf("the server's host key is not the one in known_hosts of the Secret of %s: somebody may be in "+
-			"between, or the key was changed", r.source)
+		return kind,
+			fmt.Sprintf("the server's host key is not the one in known_hosts of the Secret of %s: somebody may be in "+
+				"between, or the key was changed", r.source)
 	case errors.As(err, &unknownCA):
-		return kind, fmt.Sprintf("the server's certificate is signed by an unknown authority: put it into ca.crt of the Secret "+
-			"of %s", r.source)
+		return kind,
+			fmt.Sprintf("the server's certificate is signed by an unknown authority: put it into ca.crt of the Secret "+
+				"of %s", r.source)
 	case errors.As(err, &host), errors.As(err, &invalid):
 		return kind, "the server's certificate is not valid: " + words
 	case strings.Contains(words, "remote error: tls:") && !strings.Contains(words, "internal error"):

@@ -81,7 +81,7 @@ func (h *history) below(ctx context.Context, c *commit, s v1alpha1.Suspect) (str
 	for _, n := range s.Nodes {
 		files, err := h.closure(c, reconcile.Root{Path: path.Dir(n.File)})
 		if err != nil {
-			return "", nil
+			return "", nil //nolint:nilerr // what cannot be built says nothing
 		}
 		for _, file := range files.Paths {
 			nodes, _, err := h.mention(c.tree, file, func(data []byte) bool { return manifest.MayHold(data, s.Image) })
@@ -135,7 +135,8 @@ func with(f reconcile.Former, more []reconcile.Former) reconcile.Former {
 }
 
 // formerOf lists what the nodes held whose values one commit brought.
-func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit string, max int) ([]reconcile.Former, error) {
+func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit string,
+	max int) ([]reconcile.Former, error) {
 	w, err := h.watch(ctx, plumbing.NewHash(commit), placesOf(s, commit))
 	if errors.Is(err, errTooFar) {
 		return nil, nil
@@ -165,8 +166,8 @@ func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit strin
 	return out, nil
 }
 
-// former is what the nodes hold in the version that the walk is at, and what they held after it where that is nothing or
-// bad. held remembers it for the next older version. It is without values where all that they hold is bad.
+// former is what the nodes hold in the version that the walk is at, and what they held after it where that is nothing
+// or bad. held remembers it for the next older version. It is without values where all that they hold is bad.
 func (w *watching) former(s v1alpha1.Suspect, held map[int]string) reconcile.Former {
 	f := reconcile.Former{Commit: w.at.hash.String()}
 	fresh := false

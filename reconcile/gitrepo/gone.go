@@ -91,7 +91,8 @@ func (h *history) speaksOf(e entry, image string, holds map[plumbing.Hash]bool) 
 		return false, err
 	}
 	_, tag, digest := manifest.Split(image)
-	speaks := ok && (tag != "" && bytes.Contains(data, []byte(tag)) || digest != "" && bytes.Contains(data, []byte(digest)))
+	speaks := ok && (tag != "" && bytes.Contains(data, []byte(tag)) ||
+		digest != "" && bytes.Contains(data, []byte(digest)))
 	holds[e.hash] = speaks
 	return speaks, nil
 }

@@ -39,8 +39,8 @@ func (l *locating) nowhere() error {
 	return reconcile.Refuse("%s says %s; %s", where, image, hint)
 }
 
-// standsAt says in which file the text of the image stands, be it no manifest at all, and which commit brought it there;
-// empty for none.
+// standsAt says in which file the text of the image stands, be it no manifest at all, and which commit brought it
+// there; empty for none.
 func (l *locating) standsAt() (string, error) {
 	changes, err := l.diff(plumbing.ZeroHash, l.commit.tree, maxTreeFiles)
 	if err != nil && !errors.Is(err, errManyChanges) {

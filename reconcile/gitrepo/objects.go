@@ -20,9 +20,9 @@ var errCorrupt = errors.New("the repository on disk is damaged")
 // errNoCommit says that a commit is not here: beyond the shallow edge, or of another history.
 var errNoCommit = errors.New("no such commit here")
 
-// objects reads commits, trees and blobs as raw bytes. It may be used by many goroutines, although go-git's repositories
-// may not: one goroutine at a time gets at go-git, and what it gives is copied before the next one does. What a hash
-// names never changes, so nobody can read half of anything.
+// objects reads commits, trees and blobs as raw bytes. It may be used by many goroutines, although go-git's
+// repositories may not: one goroutine at a time gets at go-git, and what it gives is copied before the next one does.
+// What a hash names never changes, so nobody can read half of anything.
 type objects struct {
 	// mu guards all below. Nothing but go-git's own reads is done under it.
 	mu sync.Mutex

@@ -39,8 +39,8 @@ const (
 	seenNothing
 )
 
-// older looks at the group in the version that the follower went to from a newer commit. quick may say that a version is
-// of no interest.
+// older looks at the group in the version that the follower went to from a newer commit. quick may say that a version
+// is of no interest.
 func (p *pursued) older(ctx context.Context, f *follower, newer *commit, quick func([]byte) bool) (seen, error) {
 	file := f.files[p.file]
 	if f.at == nil {
@@ -122,7 +122,8 @@ func (p parsedFile) group(of []manifest.Node) []manifest.Node {
 
 // isImage says whether a node is one by its place, and no variable or part of a text.
 func isImage(n manifest.Node) bool {
-	return n.Variable == "" && n.Part != manifest.PartVariable && n.Part != manifest.PartText && !manifest.IsText(n.Pointer)
+	return n.Variable == "" && n.Part != manifest.PartVariable && n.Part != manifest.PartText &&
+		!manifest.IsText(n.Pointer)
 }
 
 // like lists the groups of a version among which one may be found again: what is no image by its place only where it

@@ -143,8 +143,8 @@ func (r *reach) variables(parent *unit, k manifest.Reconciled) (map[string][]man
 	return vars, nil
 }
 
-// config finds the values of a ConfigMap or Secret of the tree: of several by one name, those of the file nearest to the
-// Kustomization.
+// config finds the values of a ConfigMap or Secret of the tree: of several by one name, those of the file nearest to
+// the Kustomization.
 func (r *reach) config(kind, name string, k manifest.Reconciled) ([]manifest.Node, error) {
 	if r.configs == nil {
 		if err := r.readConfigs(); err != nil {

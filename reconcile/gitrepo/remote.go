@@ -67,7 +67,8 @@ func dial(src reconcile.Source, now func() time.Time, dir string) (*remote, erro
 	}
 	r.timeout = min(r.timeout, maxTimeout)
 	if src.Branch == "" || r.branch.Validate() != nil {
-		return nil, reconcile.RefuseAs(reconcile.FaultConnection, "%s: %q is not a branch to push to", r.source, oneLine(src.Branch, 100))
+		return nil, reconcile.RefuseAs(reconcile.FaultConnection, "%s: %q is not a branch to push to", r.source,
+			oneLine(src.Branch, 100))
 	}
 	for _, data := range []map[string][]byte{src.Auth.Secret, src.Auth.Proxy} {
 		for k, v := range data {
@@ -99,7 +100,8 @@ func (r *remote) connect(u *url.URL, src reconcile.Source, now func() time.Time,
 	}
 	opts, err := fluxgit.NewAuthOptions(*u, src.Auth.Secret)
 	if err != nil {
-		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: its Secret does not fit its URL: %s", r.source, r.words.clean(err.Error(), 300))
+		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: its Secret does not fit its URL: %s", r.source,
+			r.words.clean(err.Error(), 300))
 	}
 	proxy, err := proxyURL(src.Auth.Proxy)
 	if err != nil {

@@ -90,7 +90,8 @@ func (r *remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL,
 	return nil
 }
 
-// redirectError is a redirect that leaves the origin. It names the origin alone, since a path or query may hold secrets.
+// redirectError is a redirect that leaves the origin. It names the origin alone, since a path or query may hold
+// secrets.
 type redirectError struct{ to string }
 
 func (e *redirectError) Error() string { return "redirected to another origin: " + e.to }

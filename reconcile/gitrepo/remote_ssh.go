@@ -210,7 +210,8 @@ func (s *sshSession) AdvertisedReferencesContext(context.Context) (*packp.AdvRef
 		return s.refs, nil
 	}
 	ar := packp.NewAdvRefs()
-	if err := ar.Decode(&advertised{r: s.out, branch: s.branch, meter: s.meter}); err != nil && !errors.Is(err, packp.ErrEmptyAdvRefs) {
+	err := ar.Decode(&advertised{r: s.out, branch: s.branch, meter: s.meter})
+	if err != nil && !errors.Is(err, packp.ErrEmptyAdvRefs) {
 		return nil, s.said(err)
 	}
 	transport.FilterUnsupportedCapabilities(ar.Capabilities)

@@ -129,7 +129,8 @@ func nodesOf(origins []origin, suspect *commit) []v1alpha1.Node {
 	return out
 }
 
-// originOf says what commit brought a node and where that wrote it; nil where it is the suspect and the node's own place.
+// originOf says what commit brought a node and where that wrote it; nil where it is the suspect and the node's own
+// place.
 func originOf(o origin, node int, suspect *commit) *v1alpha1.NodeOrigin {
 	n := o.nodes[node]
 	at := n

@@ -19,8 +19,8 @@ import (
 
 var errTooLarge = manifest.ErrTooLarge
 
-// treeFS is a snapshot: the tree of one commit as a read-only file system, for any number of goroutines. A symbolic link or a submodule is listed as what it is
-// and cannot be opened: nothing in a repository leads out of it.
+// treeFS is a snapshot: the tree of one commit as a read-only file system, for any number of goroutines. A symbolic
+// link or a submodule is listed as what it is and cannot be opened: nothing in a repository leads out of it.
 type treeFS struct {
 	objects *objects
 	root    plumbing.Hash

@@ -17,8 +17,8 @@ const systemNamespace = "kube-system"
 // uidAgain is how long a cluster's UID is not asked for after the API server did not answer.
 const uidAgain = time.Second
 
-// ClusterUID reads the UID of the namespace kube-system, by which clusters of one name are told apart. It is empty where
-// that may not be read, which the log says. An API server that does not answer is asked until it does.
+// ClusterUID reads the UID of the namespace kube-system, by which clusters of one name are told apart. It is empty
+// where that may not be read, which the log says. An API server that does not answer is asked until it does.
 func ClusterUID(ctx context.Context, namespaces corev1client.NamespacesGetter, log *slog.Logger) (string, error) {
 	for {
 		ns, err := namespaces.Namespaces().Get(ctx, systemNamespace, metav1.GetOptions{})

@@ -131,5 +131,6 @@ func (s *Unreadables) Collect(ch chan<- prometheus.Metric) {
 }
 
 func fluxKinds() []string {
-	return []string{"GitRepository", "HelmRelease", "ImagePolicy", "ImageRepository", "ImageUpdateAutomation", "Kustomization"}
+	return []string{"GitRepository", "HelmRelease", "ImagePolicy", "ImageRepository", "ImageUpdateAutomation",
+		"Kustomization"}
 }

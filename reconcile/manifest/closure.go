@@ -18,8 +18,8 @@ import (
 // nothing has that name.
 func Closure(fsys fs.FS, root string) (Files, error) { return NewGraph(fsys).Closure(root) }
 
-// Graph is how the kustomizations of a tree refer to each other, for the closures of many roots: each file is read once.
-// It is for one goroutine.
+// Graph is how the kustomizations of a tree refer to each other, for the closures of many roots: each file is read
+// once. It is for one goroutine.
 type Graph struct {
 	fsys  fs.FS
 	modes map[string]fs.FileMode

@@ -190,16 +190,20 @@ func (p *parsed) spliceFor(e edit) (splice, error) {
 		text = e.value
 	}
 	if start == end {
-		for start > 0 && (p.data[start-1] == ' ' || p.data[start-1] == '\t') {
-			start--
-		}
-		end = start
-		if start == 0 || isBlankOrBreak(p.data[start-1:]) || strings.IndexByte("{[,", p.data[start-1]) >= 0 {
-			return splice{}, lost(n)
-		}
-		text = " " + text
+		return p.fill(n, start, text)
 	}
 	return splice{start: start, end: end, text: text}, nil
+}
+
+// fill gives an empty value a text, one blank behind its key.
+func (p *parsed) fill(n *yaml.Node, start int, text string) (splice, error) {
+	for start > 0 && (p.data[start-1] == ' ' || p.data[start-1] == '\t') {
+		start--
+	}
+	if start == 0 || isBlankOrBreak(p.data[start-1:]) || strings.IndexByte("{[,", p.data[start-1]) >= 0 {
+		return splice{}, lost(n)
+	}
+	return splice{start: start, end: start, text: " " + text}, nil
 }
 
 // lift turns a splice in the text of a literal block (|), or in quotes, into one of the file.

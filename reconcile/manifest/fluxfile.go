@@ -116,8 +116,8 @@ func cutLast(s, sep string) (string, bool) {
 	return s[i+len(sep):], true
 }
 
-// Configs lists the values of the ConfigMaps and Secrets of a file that stand there in plain text, as variables, by kind
-// and name of the object; those that a kustomization generates from literals too.
+// Configs lists the values of the ConfigMaps and Secrets of a file that stand there in plain text, as variables, by
+// kind and name of the object; those that a kustomization generates from literals too.
 func Configs(file string, data []byte) map[string][]Node {
 	if !bytes.Contains(data, []byte("ConfigMap")) && !bytes.Contains(data, []byte("Secret")) &&
 		!bytes.Contains(data, []byte("Generator")) {
@@ -144,7 +144,9 @@ func Configs(file string, data []byte) map[string][]Node {
 			}
 			continue
 		}
-		for generator, kind := range map[string]string{"/configMapGenerator[name=": "ConfigMap", "/secretGenerator[name=": "Secret"} {
+		for generator, kind := range map[string]string{
+			"/configMapGenerator[name=": "ConfigMap", "/secretGenerator[name=": "Secret",
+		} {
 			rest, ok := strings.CutPrefix(way, generator)
 			name, rest, _ := strings.Cut(rest, "]")
 			key, _, assigned := strings.Cut(n.Value, "=")

@@ -27,8 +27,8 @@ func SameReference(a, b []Node) bool {
 		p.pattern == q.pattern
 }
 
-// Effective is the nodes that make a reference as they count: with the variables replaced, and with what stands elsewhere
-// put in. The first part is the reference, the others say what it is made of.
+// Effective is the nodes that make a reference as they count: with the variables replaced, and with what stands
+// elsewhere put in. The first part is the reference, the others say what it is made of.
 func Effective(parts [][]Node) []Node {
 	if len(parts) == 1 {
 		return parts[0]
@@ -189,10 +189,14 @@ func Express(group, as []Node) []*Node {
 			}
 		}
 	}
-	image, ok := Reference(group, "")
-	if !ok || !slices.Contains(out, nil) {
-		return out
+	if image, ok := Reference(group, ""); ok && slices.Contains(out, nil) {
+		expressParts(out, group[0], as, image)
 	}
+	return out
+}
+
+// expressParts fills what is left with parts of a reference. The other group's first node is the pattern.
+func expressParts(out []*Node, first Node, as []Node, image string) {
 	p := partsOf(as)
 	hasDigest := slices.ContainsFunc(as, func(n Node) bool { return n.Part == PartDigest })
 	repository, tag, digest := Split(image)
@@ -221,14 +225,14 @@ func Express(group, as []Node) []*Node {
 			if rest, cut := strings.CutPrefix(repository, strings.TrimSuffix(p.registry, "/")+"/"); cut && p.registry != "" {
 				value = rest
 			}
+		case PartVariable, PartText: // They hold an image, and are no part of one.
 		}
 		if value != "" {
-			said := group[0]
+			said := first
 			said.Part, said.Value, said.Policy, said.Suffix, said.Held = n.Part, value, "", "", nil
 			out[i] = &said
 		}
 	}
-	return out
 }
 
 // normalRegistry is a registry as references write it.

@@ -138,6 +138,11 @@ func gradeOf(nodes []Node, image string) grade {
 		}
 		return gradePart
 	}
+	return gradeOfParts(&p, repository)
+}
+
+// gradeOfParts is the grade of parts that fit the image, by how many of its parts they are.
+func gradeOfParts(p *parts, repository string) grade {
 	named := p.repository != ""
 	versioned := p.tag != "" || p.digest != ""
 	switch {

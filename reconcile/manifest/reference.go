@@ -34,7 +34,8 @@ type parts struct {
 	pattern string
 }
 
-// isPattern says whether kustomize reads the name of an images entry as a pattern: it puts it into a regular expression.
+// isPattern says whether kustomize reads the name of an images entry as a pattern: it puts it into a regular
+// expression.
 func isPattern(name string) bool { return strings.ContainsAny(name, `*+?|[](){}^$\`) }
 
 func partsOf(group []Node) parts {
@@ -52,6 +53,7 @@ func partsOf(group []Node) parts {
 			to = &p.digest
 		case PartRegistry:
 			to = &p.registry
+		case PartVariable, PartText: // They hold an image, and are no part of one.
 		}
 		if to != nil && *to == "" {
 			*to = n.Value

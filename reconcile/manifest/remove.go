@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// removeEntry takes an entry of a list that a pointer leads into out of a file, whole lines of it, and the list with its
-// last entry. Reading the file again proves that nothing else went.
+// removeEntry takes an entry of a list that a pointer leads into out of a file, whole lines of it, and the list with
+// its last entry. Reading the file again proves that nothing else went.
 func removeEntry(data []byte, pointer string) ([]byte, error) {
 	end := strings.LastIndexByte(pointer, ']')
 	if end < 0 {

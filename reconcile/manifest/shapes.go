@@ -41,13 +41,18 @@ func claimsOf(fields []entry, s spot) []claim {
 	}
 	claimHub(fields, s, set)
 	claimBlocks(fields, s, set)
+	claimImageKeys(fields, set)
+	return claims
+}
+
+// claimImageKeys claims what looks like an image under a key that says so.
+func claimImageKeys(fields []entry, set func(int, claim)) {
 	for i, f := range fields {
 		if isImageKey(f.key) && resolve(f.value).Kind == yaml.ScalarNode &&
 			looksLikeImage(f.key, scalarText(resolve(f.value))) {
 			set(i, claim{part: PartImage})
 		}
 	}
-	return claims
 }
 
 // claimHub claims the registry and the tag that several images of a chart share, whose names the chart knows:

@@ -96,7 +96,8 @@ func (p *parsed) liftQuoted(s splice, n *yaml.Node) (splice, error) {
 	return out, nil
 }
 
-// unquote decodes a quoted scalar, quotes included, and says of every byte of the text, and of its end, where it stands.
+// unquote decodes a quoted scalar, quotes included, and says of every byte of the text, and of its end, where it
+// stands.
 func unquote(raw []byte, double bool) (text string, offsets []int, ok bool) {
 	var b strings.Builder
 	put := func(s string, at int) {
@@ -159,7 +160,8 @@ func foldAt(raw []byte, at int) (next, breaks int) {
 
 // shortEscapes are the escapes of one letter in double quotes.
 var shortEscapes = map[byte]string{
-	'0': "\x00", 'a': "\a", 'b': "\b", 't': "\t", '\t': "\t", 'n': "\n", 'v': "\v", 'f': "\f", 'r': "\r", 'e': "\x1b", ' ': " ",
+	'0': "\x00", 'a': "\a", 'b': "\b", 't': "\t", '\t': "\t", 'n': "\n", 'v': "\v", 'f': "\f", 'r': "\r", 'e': "\x1b",
+	' ': " ",
 	'"': `"`, '/': "/", '\\': `\`, 'N': "\u0085", '_': "\u00a0", 'L': "\u2028", 'P': "\u2029",
 }
 

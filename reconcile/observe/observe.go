@@ -24,10 +24,12 @@ func New(now func() time.Time) *Calls {
 	buckets := []float64{0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60}
 	return &Calls{
 		git: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "backstop_git_duration_seconds", Help: "Seconds of a Git operation, by operation and result.", Buckets: buckets,
+			Name: "backstop_git_duration_seconds", Help: "Seconds of a Git operation, by operation and result.",
+			Buckets: buckets,
 		}, []string{"operation", "result"}),
 		registry: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "backstop_registry_duration_seconds", Help: "Seconds of a question to a registry, by finding.", Buckets: buckets,
+			Name: "backstop_registry_duration_seconds", Help: "Seconds of a question to a registry, by finding.",
+			Buckets: buckets,
 		}, []string{"finding"}),
 		now: now,
 	}

@@ -52,9 +52,10 @@ func (r *Records) DescribePolicies(ctx context.Context, subjects []reconcile.Sub
 	return errors.Join(errs...)
 }
 
-// PoliciesNow lists the policies that may speak of a namespace, live. The namespace's labels are those of the watch: they
-// cannot be read one at a time.
-func (r *Records) PoliciesNow(ctx context.Context, namespace string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
+// PoliciesNow lists the policies that may speak of a namespace, live. The namespace's labels are those of the watch:
+// they cannot be read one at a time.
+func (r *Records) PoliciesNow(ctx context.Context,
+	namespace string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
 	_, labels, err := r.Policies(ctx, namespace)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the labels of namespace %s: %w", namespace, err)

@@ -44,8 +44,8 @@ func (p *probe) run(ctx context.Context) (reconcile.Proof, error) {
 		return reconcile.Proof{}, err
 	}
 	if top.headless {
-		return reconcile.Proof{}, undecided("%s has %s, and answers HEAD for it with 404: containerd asks by HEAD, and does not "+
-			"find it", p.s.host, p.t.short)
+		return reconcile.Proof{}, undecided("%s has %s, and answers HEAD for it with 404: containerd asks by HEAD, and "+
+			"does not find it", p.s.host, p.t.short)
 	}
 	said := ""
 	if len(p.q.Platforms) > 0 || p.q.Deep {
@@ -328,7 +328,8 @@ func (p *probe) confirm(ctx context.Context, top manifest, err error) error {
 	}
 	if lost.what == "blob" {
 		var resp *http.Response
-		if resp, err = p.s.do(ctx, http.MethodGet, "blobs/"+lost.digest.String(), map[string]string{"Range": "bytes=0-0"}); err == nil {
+		if resp, err = p.s.do(ctx, http.MethodGet, "blobs/"+lost.digest.String(),
+			map[string]string{"Range": "bytes=0-0"}); err == nil {
 			_ = resp.Body.Close()
 		}
 	} else {

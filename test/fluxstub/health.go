@@ -63,7 +63,7 @@ func (s *stand) triggered(ctx context.Context, kind string, was, now client.Obje
 	case asks(was, now):
 		return &canceledError{kind + "/" + key.String(), "request"}
 	}
-	return nil
+	return nil //nolint:nilerr // what cannot be read has enqueued nothing
 }
 
 // unhealthy names the objects that are not current yet and those that will not be.

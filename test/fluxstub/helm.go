@@ -51,7 +51,8 @@ func (s *stand) valuesOf(ctx context.Context, hr *helmv2.HelmRelease) ([]byte, e
 	for _, from := range hr.Spec.ValuesFrom {
 		var cm corev1.ConfigMap
 		if err := s.client.Get(ctx, client.ObjectKey{Namespace: hr.Namespace, Name: from.Name}, &cm); err != nil {
-			return nil, fmt.Errorf("could not resolve %s chart values reference '%s/%s': %w", from.Kind, hr.Namespace, from.Name, err)
+			return nil, fmt.Errorf("could not resolve %s chart values reference '%s/%s': %w", from.Kind, hr.Namespace, from.Name,
+				err)
 		}
 		text := cm.Data[from.GetValuesKey()]
 		if from.TargetPath != "" {
@@ -189,10 +190,7 @@ func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error)
 	hr.Status.LastHandledReconcileAt = handled(hr)
 	apimeta.RemoveStatusCondition(&hr.Status.Conditions, meta.ReconcilingCondition)
 	if last != nil && last.Status == "deployed" && err == nil {
-		// What kept it from running is over, and it is in sync.
-		if c := apimeta.FindStatusCondition(hr.Status.Conditions, helmv2.ReleasedCondition); c != nil {
-			condition(&hr.Status.Conditions, hr, yes(meta.ReadyCondition, c.Reason, c.Message))
-		}
+		inSync(hr)
 	}
 	next := hr.Spec.Interval.Duration
 	if apimeta.IsStatusConditionTrue(hr.Status.Conditions, meta.StalledCondition) {
@@ -200,6 +198,13 @@ func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error)
 		next = 0
 	}
 	return ctrl.Result{RequeueAfter: next}, s.save(ctx, was, hr, helmManager)
+}
+
+// inSync says again that a release is ready: what kept it from running is over.
+func inSync(hr *helmv2.HelmRelease) {
+	if c := apimeta.FindStatusCondition(hr.Status.Conditions, helmv2.ReleasedCondition); c != nil {
+		condition(&hr.Status.Conditions, hr, yes(meta.ReadyCondition, c.Reason, c.Message))
+	}
 }
 
 // releases says which of a HelmRelease's dependencies is not ready.
@@ -256,9 +261,10 @@ func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object
 	snapshot = hr.Status.History.Latest()
 	err := s.applyAll(ctx, []*unstructured.Unstructured{object}, helmManager)
 	if err == nil && !hr.GetUpgrade().DisableWait {
-		err = s.waitHealthy(ctx, []*unstructured.Unstructured{object}, hr.GetTimeout().Duration, func(ctx context.Context) *canceledError {
-			return s.triggered(ctx, helmv2.HelmReleaseKind, hr, &helmv2.HelmRelease{})
-		})
+		err = s.waitHealthy(ctx, []*unstructured.Unstructured{object}, hr.GetTimeout().Duration,
+			func(ctx context.Context) *canceledError {
+				return s.triggered(ctx, helmv2.HelmReleaseKind, hr, &helmv2.HelmRelease{})
+			})
 	}
 	reason := ""
 	if canceled := (*canceledError)(nil); errors.As(err, &canceled) {

@@ -295,7 +295,8 @@ func (r *run) trigger(ctx context.Context) *canceledError {
 		return by
 	}
 	var repo sourcev1.GitRepository
-	if err := r.client.Get(ctx, sourceOf(r.k), &repo); err == nil && revisionOf(&repo) != r.k.Status.LastAttemptedRevision {
+	if err := r.client.Get(ctx, sourceOf(r.k), &repo); err == nil &&
+		revisionOf(&repo) != r.k.Status.LastAttemptedRevision {
 		return &canceledError{"GitRepository/" + client.ObjectKeyFromObject(&repo).String(), "revision"}
 	}
 	return nil

@@ -13,15 +13,18 @@ var (
 	mirrored = regexp.MustCompile(`[?&]ns=[a-z0-9]`)
 	// upstream is a registry's name where a project or folder of another registry stands, which is how caches are laid
 	// out.
-	upstream = regexp.MustCompile(`[^/:\s"]/(?:(?:registry-1\.|index\.)?docker\.io|(?:[a-z]+\.)?gcr\.io|ghcr\.io|quay\.io|` +
+	upstream = regexp.MustCompile(`[^/:\s"]/(?:` +
+		`(?:registry-1\.|index\.)?docker\.io|(?:[a-z]+\.)?gcr\.io|ghcr\.io|quay\.io|` +
 		`registry\.k8s\.io|mcr\.microsoft\.com|public\.ecr\.aws|registry\.gitlab\.com|lscr\.io|nvcr\.io|cgr\.dev|` +
 		`registry\.(?:access\.)?redhat\.(?:io|com)|docker\.elastic\.co|xpkg\.upbound\.io|[a-z0-9-]+-docker\.pkg\.dev)/`)
 	// proxies are what people call the project or folder of a cache.
 	proxies = regexp.MustCompile(`(?:^|[/"\s])(?:(?:[a-z0-9.-]+[-_])?(?:cache|mirrors?|remote|pull-?through)|` +
-		`(?:(?:docker|docker-?hub|hub|ghcr|quay|gcr|k8s|registry|images?|containers?|oci|dependency)[-_])?proxy(?:[-_]cache)?|` +
+		`(?:(?:docker|docker-?hub|hub|ghcr|quay|gcr|k8s|registry|images?|containers?|oci|dependency)[-_])?` +
+		`proxy(?:[-_]cache)?|` +
 		`docker-?hub(?:[-_][a-z]+)?|hub|ghcr|quay|gcr|ecr-public|k8s-?io|registry-k8s)/`)
 	// proxyHosts are hosts that are called so.
-	proxyHosts = regexp.MustCompile(`(?:^|[/"\s])(?:[a-z0-9-]+-)?(?:cache|proxy|mirror|pullthrough)(?:-[a-z0-9-]+)?(?:\.[a-z0-9-]+)+(?::[0-9]+)?/`)
+	proxyHosts = regexp.MustCompile(`(?:^|[/"\s])(?:[a-z0-9-]+-)?(?:cache|proxy|mirror|pullthrough)` +
+		`(?:-[a-z0-9-]+)?(?:\.[a-z0-9-]+)+(?::[0-9]+)?/`)
 	// others is what CRI-O says of mirrors before it says what the registry itself answered, which is what counts.
 	others = regexp.MustCompile(`\(mirrors also failed: \[[^\]]*\]\)`)
 	// public are hosts where such a word is somebody's own name. Docker Hub's account "mirror" is no cache.

@@ -24,8 +24,9 @@ const (
 
 // noImage are the media types of what registries keep beside images.
 var noImage = regexp.MustCompile(`^application/(?:` +
-	`vnd\.(?:dev\.(?:cosign|sigstore|falcosecurity)|cncf\.(?:helm|flux|notary|openpolicyagent|model)|wasm|bytecodealliance|` +
-	`in-toto|buildkit|cyclonedx|docker\.plugin|docker\.ai|oci\.empty|unknown\.config|goharbor|aquasec|syft|gatekeeper|kcl)` +
+	`vnd\.(?:dev\.(?:cosign|sigstore|falcosecurity)|cncf\.(?:helm|flux|notary|openpolicyagent|model)|wasm|` +
+	`bytecodealliance|in-toto|buildkit|cyclonedx|docker\.plugin|docker\.ai|oci\.empty|unknown\.config|` +
+	`goharbor|aquasec|syft|gatekeeper|kcl)` +
 	`\b|vnd\.fermyon\b|wasm\b|spdx|x-in-toto|sarif)[a-z0-9.+-]*$`)
 
 var (
