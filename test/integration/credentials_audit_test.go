@@ -239,6 +239,7 @@ func TestAuditLogTheSuiteUsesEveryGrantedVerbAndNoOther(t *testing.T) {
 	w.auto(prod, mode(v1alpha1.ModeApprove), onSlack, func(p *v1alpha1.RollbackPolicy) {
 		p.Spec.Cooldown = metav1.Duration{}
 		p.Spec.SourceRef = &v1alpha1.SourceRef{Namespace: w.Fleet.FluxNamespace(), Name: fleet.SourceName}
+		p.Spec.Triggers = append(p.Spec.Triggers, v1alpha1.TriggerMode{Type: v1alpha1.TriggerDrift, Mode: v1alpha1.ModeApprove})
 	})
 	approved := func(image string) {
 		t.Helper()
@@ -280,6 +281,10 @@ func TestAuditLogTheSuiteUsesEveryGrantedVerbAndNoOther(t *testing.T) {
 		return fmt.Errorf("none of %d has", len(events.Items))
 	})
 	w.changedByHand(fleet.Tag(prod, 2))
+	// No new revision restores it: the Kustomization itself is asked to apply again.
+	here := w.Fleet.Image("backend", fleet.Tag(prod, 2))
+	c.pressed(slackstub.Jane, c.card(w.waits(prod, here, "a person decides by"), card.Reject), card.Reject)
+	w.ends(prod, here, v1alpha1.ResultRestored)
 	first.Stop(patience)
 	// What is over is forgotten.
 	second := startSidecar(t, w, "--leader-elect=true", "--history=1s")

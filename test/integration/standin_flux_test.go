@@ -288,7 +288,7 @@ func TestStandInHelmUpgradesAndFailsAsHelmControllerDoes(t *testing.T) {
 	t.Parallel()
 	w := world(t, quick, func(s *setup) {
 		s.Vary = func(w *World) {
-			w.Fleet.Files["apps/production/shop.yaml"] = strings.NewReplacer("NS", w.Fleet.Namespace(prod), "TIMEOUT", "2s",
+			w.Fleet.Files["apps/production/shop.yaml"] = strings.NewReplacer("NS", w.Fleet.Namespace(prod), "TIMEOUT", "15s",
 				"IMAGE", w.Fleet.Registry+"/backend", "TAG", fleet.Tag(prod, 0)).Replace(release)
 			delete(w.Fleet.Files, w.Fleet.File(prod, "backend"))
 		}
