@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
@@ -83,7 +84,7 @@ func (g *Gatherer) refused(ctx context.Context, namespace string, w *Workload) s
 		if a.Elsewhere != "" {
 			continue
 		}
-		if _, message, not := flux.Not(a.Object.Status.Conditions); not && protected(message) {
+		if _, message, not := flux.Not(a.Object.Status.Conditions); not && declines(message) {
 			return message
 		}
 		if t := a.Object.Status.LastPushTime; t != nil {
@@ -112,6 +113,13 @@ func (g *Gatherer) refused(ctx context.Context, namespace string, w *Workload) s
 		return ""
 	}
 	return words
+}
+
+// declines says whether image automation, which has words alone, tells of a Git server that refuses a push to a branch,
+// and not the login.
+func declines(words string) bool {
+	lower := strings.ToLower(words)
+	return strings.Contains(lower, "protected") || strings.Contains(lower, "declined")
 }
 
 // protected says whether a Git server refuses a push to a branch, and not the login.

@@ -44,7 +44,11 @@ func summary(r *v1alpha1.Rollback, says string) string {
 	if r.Status.Question == nil {
 		return cut(says, maxSummary)
 	}
-	how := fmt.Sprintf("backstop approve %s -n %s", r.Name, r.Namespace)
+	answer := "approve"
+	if !r.Status.Question.Allows(v1alpha1.Approve) {
+		answer = "reject"
+	}
+	how := fmt.Sprintf("backstop %s %s -n %s", answer, r.Name, r.Namespace)
 	if len(how) > maxSummary {
 		// Both names are as long as they may be.
 		return cut("a person decides: backstop approve or reject", maxSummary)

@@ -23,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/test/fleet"
 	"github.com/backstop-dev/backstop/test/gitserver"
 	"github.com/backstop-dev/backstop/test/registrystub"
@@ -211,7 +212,7 @@ func ailmentsOfGit() map[string]ailment {
 				now := v1alpha1.NewTime(time.Now())
 				r.Status.Failures = []v1alpha1.Failure{{Workload: v1alpha1.Workload{Kind: "Deployment", Name: backend},
 					Container: backend, Cause: v1alpha1.CauseNotFound, Since: now}}
-				r.Status.Waiting = &v1alpha1.Waiting{Why: "protected branch hook declined", Since: now}
+				r.Status.Waiting = &v1alpha1.Waiting{Why: "protected branch hook declined", Since: now, Refused: string(reconcile.FaultDeclined)}
 				w.must(records.SaveStatus(w.t.Context(), r))
 			},
 			mend: by(func(w *World) {

@@ -48,7 +48,7 @@ func mishapsThatBackstopAsksAbout() map[string]mishap {
 			spoil: all(held(v1alpha1.ReleaseManual), next), mend: decided("backstop release "), after: asking,
 		},
 		"somebody changed the image, and Backstop restores it": {
-			hop: "workload", why: "set by kubectl-set", fix: "adopt it into Git: backstop approve ", spoil: byHand, mend: decided("backstop reject "),
+			hop: "workload", why: "set by kubectl-set", fix: "restore what Git says: backstop reject ", spoil: byHand, mend: decided("backstop reject "),
 		},
 	}
 }
