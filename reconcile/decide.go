@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -310,88 +309,6 @@ func still(missing, waits string) string {
 		return missing
 	}
 	return missing + ": " + waits
-}
-
-// atRest: the form has ended; a hold may still stand.
-func atRest(w *World) Step {
-	s := &w.Form.Status
-	// What says that something is wrong is not left to say so when it is over.
-	if r, why := over(w); r != "" && mayHeal(s.Outcome.Result) {
-		return end(w, r, "%s", why)
-	}
-	if stillAsks(s) {
-		return askingAtRest(w)
-	}
-	if !s.HoldStands() {
-		return Step{Do: DoWait}
-	}
-	if w.Branch == nil {
-		return Step{Do: DoWait, Wait: restAgain}
-	}
-	if stand(s, w.Branch).held == 0 {
-		by := "a commit that took the prefix away"
-		for _, t := range w.Branch.Trails {
-			if t.Kind == TrailLift && t.When.After(s.Change.At.Time.Add(-time.Second)) {
-				by = "the lift " + short(t.Commit)
-				break
-			}
-		}
-		return Step{Do: DoReleased, By: by}
-	}
-	step := elected(w)
-	if d := w.Form.Spec.ReleaseHold; d != nil {
-		step = Step{Do: DoLift, By: d.By, Why: "a person released the hold"}
-	}
-	var no *barred
-	if step.Do == DoLift && errors.As(mayLift(w.Policy), &no) {
-		step = Step{Do: DoWait, Wait: restAgain, Barred: no.bar, Why: "the hold stands, nothing is pushed: " + no.why}
-	}
-	return remind(w, step)
-}
-
-// mayHeal says which ends are about something that can still be over by itself.
-func mayHeal(r v1alpha1.Result) bool {
-	return r == v1alpha1.ResultExpired || r == v1alpha1.ResultSourceNotFound || r == v1alpha1.ResultReportedOnly
-}
-
-// remind has a hold that stands for days say so: the sentence changes once a day, and each change is told.
-func remind(w *World, step Step) Step {
-	days := int(w.Now.Sub(w.Form.Status.Change.At.Time) / (24 * time.Hour))
-	if step.Do == DoWait && days > 0 {
-		step.Why = fmt.Sprintf("%s (day %d)", step.Why, days+1)
-	}
-	return step
-}
-
-// elected says what becomes of a standing hold, by what the policy elects.
-func elected(w *World) Step {
-	e := w.Election
-	switch {
-	case e == nil || !e.Automation || e.Image == "":
-		return Step{Do: DoWait, Wait: restAgain,
-			Why: "the hold stands: the cluster that has its policy and automation lifts it"}
-	case e.Release == v1alpha1.ReleaseManual:
-		return Step{Do: DoWait, Wait: restAgain, Why: "the hold waits for backstop release"}
-	case failedBefore(e, w.Form.Spec.Image):
-		return Step{Do: DoWait, Wait: restAgain,
-			Why: "the hold stands: the policy elects " + e.Image + ", which was taken back"}
-	case e.Proof.Finding != FindingPresent:
-		return Step{Do: DoWait, Wait: proveAgain, Why: "the hold stands: the policy elects " + e.Image +
-			", which is not proved to run here: " + e.Proof.Sentence}
-	}
-	return Step{Do: DoLift, By: "the policy's newer image " + e.Image, Why: "a newer image was elected"}
-}
-
-func failedBefore(e *Election, bad string) bool {
-	if image.SameTag(e.Image, bad) {
-		return true
-	}
-	for _, f := range e.Failed {
-		if image.SameTag(e.Image, f) {
-			return true
-		}
-	}
-	return false
 }
 
 func end(w *World, r v1alpha1.Result, format string, args ...any) Step {
