@@ -189,7 +189,7 @@ func mishapsOfKinds() map[string]mishap {
 			},
 		},
 		"a Job's image cannot be pulled": {
-			of: report, hop: "pods", why: "waits with production-v1.", fix: "; or take it back: backstop revert cronjob/report -n NS --push",
+			of: report, hop: "pods", why: "waits with production-v1.", fix: "; or take it back: backstop revert cj/report -n NS --push",
 			spoil: func(w *World) {
 				brought(w, "cj/report")
 				w.kubectl(prod, once...)
@@ -197,7 +197,7 @@ func mishapsOfKinds() map[string]mishap {
 			mend: by(repaired), after: jobGone,
 		},
 		"a Job's program cannot run": {
-			of: report, hop: "pods", why: "has failed (StartError, exit code 128)", fix: "-c report; or take it back: backstop revert cronjob/report -n NS --push",
+			of: report, hop: "pods", why: "has failed (StartError, exit code 128)", fix: "-c report; or take it back: backstop revert cj/report -n NS --push",
 			spoil: func(w *World) {
 				tag := w.nextTag()
 				_, err := w.Registry.PushImage(backend, tag, "linux/arm64")
