@@ -21,6 +21,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/notify/card"
+	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/test/fleet"
 	"github.com/backstop-dev/backstop/test/slackstub"
 	"github.com/backstop-dev/backstop/test/testenv"
@@ -224,6 +225,15 @@ func (w *World) changedByHand(tag string) {
 	}
 }
 
+// requests has a Flux object asked for a reconcile, with the product's own code and Backstop's own rights.
+func (w *World) requests(ref v1alpha1.ObjectRef) {
+	w.t.Helper()
+	asked := flux.New(w.backstopsClient(), flux.Options{})
+	w.Until(ref.String()+" is asked", func() error {
+		return asked.Request(w.t.Context(), []v1alpha1.ObjectRef{ref}, "asked-by-a-test")
+	})
+}
+
 func TestAuditLogTheSuiteUsesEveryGrantedVerbAndNoOther(t *testing.T) {
 	t.Parallel()
 	w := world(t, quick, wide)
@@ -286,6 +296,10 @@ func TestAuditLogTheSuiteUsesEveryGrantedVerbAndNoOther(t *testing.T) {
 	c.pressed(slackstub.Jane, c.card(w.waits(prod, here, "a person decides by"), card.Reject), card.Reject)
 	w.ends(prod, here, v1alpha1.ResultRestored)
 	first.Stop(patience)
+	// A source that hears of a push by itself, and a release that is not stalled, are not asked. Whatever the other tests
+	// did before: they are asked here as the sidecar asks.
+	w.requests(v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: w.Fleet.FluxNamespace(), Name: fleet.SourceName})
+	w.requests(v1alpha1.ObjectRef{Kind: "HelmRelease", Namespace: w.Fleet.Namespace(prod), Name: "shop"})
 	// What is over is forgotten.
 	second := startSidecar(t, w, "--leader-elect=true", "--history=1s")
 	w.Until("the released Rollback is forgotten", func() error {

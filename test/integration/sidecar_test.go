@@ -202,11 +202,17 @@ func install(t *testing.T, w *World) {
 // asBackstop writes Rollbacks as the sidecar does, who alone may open them.
 func (w *World) asBackstop() *record.Records {
 	w.t.Helper()
+	return &record.Records{Client: w.backstopsClient()}
+}
+
+// backstopsClient has the rights of Backstop's ServiceAccount, and no more.
+func (w *World) backstopsClient() client.Client {
+	w.t.Helper()
 	config, err := w.Env.ConfigForServiceAccount(w.t.Context(), testenv.Namespace, testenv.ServiceAccount)
 	w.must(err)
 	c, err := client.New(config, client.Options{Scheme: w.Client.Scheme()})
 	w.must(err)
-	return &record.Records{Client: c}
+	return c
 }
 
 func applyOverlay(ctx context.Context, env *testenv.Env) error {
