@@ -3,16 +3,12 @@ package manifest
 import (
 	"bytes"
 	"strings"
+
+	"github.com/backstop-dev/backstop/internal/image"
 )
 
 // Split cuts a reference into its repository (with registry), tag and digest, as written.
-func Split(image string) (repository, tag, digest string) {
-	repository, digest, _ = strings.Cut(image, "@")
-	if i := strings.LastIndexByte(repository, ':'); i > strings.LastIndexByte(repository, '/') {
-		repository, tag = repository[:i], repository[i+1:]
-	}
-	return repository, tag, digest
-}
+func Split(ref string) (repository, tag, digest string) { return image.Split(ref) }
 
 // join is the opposite of Split.
 func join(repository, tag, digest string) string {
