@@ -26,6 +26,12 @@ func Examine(f Facts) Report {
 	}
 	for i := range f.Workloads {
 		w := &f.Workloads[i]
+		if w.Unread != "" {
+			r.Workloads = append(r.Workloads, Patient{
+				Workload: w.String(), Checks: []Check{f.policy(w), unread(CheckApply, "", w.Unread)},
+			})
+			continue
+		}
 		if w.Chain == nil {
 			r.Others = append(r.Others, w.String())
 			continue
@@ -144,7 +150,7 @@ func (f *Facts) branch(w *Workload) Check {
 			"let it follow a branch alone: spec.ref: {branch: main}")
 	case s == nil && w.lacks():
 		return Check{Name: CheckBranch, At: w.Chain.Source.Ref.String(), Mark: trace.None, Says: "see read"}
-	case s == nil && strings.HasPrefix(w.NoSource, "you may not"):
+	case s == nil && w.NoRights:
 		return unread(CheckBranch, w.Chain.Source.Ref.String(), w.NoSource)
 	case s == nil:
 		return bad(CheckBranch, w.Chain.Source.Ref.String(), w.NoSource,

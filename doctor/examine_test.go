@@ -103,8 +103,10 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"the source is missing":             {func(f *Facts) { w(f).Chain.Source.Missing = true }, CheckBranch, trace.Stopped, "does not exist", "spec.sourceRef"},
 		"the source is pinned":              {func(f *Facts) { w(f).Chain.Source.Pinned = "pinned to tag v1" }, CheckBranch, trace.Stopped, "pinned to tag v1", "spec.ref: {branch: main}"},
 		"the source is no Git repository":   {func(f *Facts) { w(f).Source, w(f).NoSource = nil, "an OCIRepository" }, CheckBranch, trace.Stopped, "an OCIRepository", "spec.sourceRef of the RollbackPolicy"},
-		"the Secret may not be read by you": {func(f *Facts) { w(f).Source, w(f).NoSource = nil, "you may not read Secret a/b" }, CheckBranch, trace.Unread, "you may not read Secret a/b", ""},
-		"Flux's objects may not be listed":  {func(f *Facts) { w(f).Source, w(f).NoSource = nil, "you may not list GitRepository objects" }, CheckBranch, trace.Unread, "you may not list", ""},
+		"the Secret may not be read by you": {func(f *Facts) { w(f).Source, w(f).NoRights, w(f).NoSource = nil, true, "you may not read Secret a/b" }, CheckBranch, trace.Unread, "you may not read Secret a/b", ""},
+		"Flux's objects may not be listed": {func(f *Facts) {
+			w(f).Source, w(f).NoRights, w(f).NoSource = nil, true, "you may not list GitRepository objects"
+		}, CheckBranch, trace.Unread, "you may not list", ""},
 		"the Git Secret does not exist": {func(f *Facts) {
 			w(f).Source, w(f).NoSource = nil, "not found"
 			w(f).Secrets[0].Missing, w(f).Secrets[0].Holds = true, HoldsGitLogin
@@ -209,6 +211,10 @@ func TestGolden(t *testing.T) {
 	unread := ready()
 	unread.Workloads[0].Secrets[0].Allowed = nil
 	broken.Unreadable = []Unreadable{{ref("ImagePolicy", "production", "backend"), "json: cannot unmarshal string into Go struct field .spec.filterTags"}}
+	hidden := ready().Workloads[0]
+	hidden.Workload = v1alpha1.Workload{Kind: "Deployment", Name: "hidden"}
+	hidden.Chain, hidden.Unread = nil, "you may not read Kustomization/flux-system/apps: ask for get on it in namespace flux-system"
+	unread.Workloads = append(unread.Workloads, hidden)
 	empty := ready()
 	empty.Workloads = nil
 	for name, f := range map[string]Facts{"ready": ready(), "broken": broken, "unread": unread, "empty": empty, "verbose": ready()} {

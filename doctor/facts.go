@@ -54,9 +54,13 @@ type Workload struct {
 	// Chain is what Flux has before it; where there is nothing NotFlux says why.
 	Chain   *flux.Chain
 	NotFlux string
+	// Unread says what the reader may not read, so that nobody can tell whether Flux applies it.
+	Unread string
 	// Source is where a revert would be pushed; where there is none NoSource says why.
 	Source   *Source
 	NoSource string
+	// NoRights says that NoSource is about what the reader may not read.
+	NoRights bool
 	// Secrets that Backstop has to read.
 	Secrets []Secret
 	Images  []Image

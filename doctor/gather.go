@@ -168,6 +168,10 @@ type listed struct {
 func (g *Gatherer) list(ctx context.Context, ns string) ([]listed, error) {
 	all, err := workload.ListOwn(ctx, g.Client, ns)
 	if err != nil {
+		if apierrors.IsForbidden(err) {
+			return nil, fmt.Errorf("you may not list the workloads of namespace %s: ask for list on deployments, statefulsets, "+
+				"daemonsets and cronjobs there", ns)
+		}
 		return nil, fmt.Errorf("list workloads in %s: %w", ns, err)
 	}
 	out := make([]listed, len(all))
@@ -185,7 +189,11 @@ func (g *Gatherer) list(ctx context.Context, ns string) ([]listed, error) {
 func (g *Gatherer) workload(ctx context.Context, f *Facts, from listed) (Workload, error) {
 	w := from.Workload
 	chain, err := g.Flux.Chain(ctx, f.Namespace, w.Workload, f.policyOf(&w, v1alpha1.TriggerImagePull).Source)
-	if why, refused := reconcile.AsRefusal(err); refused {
+	switch why, refused := reconcile.AsRefusal(err); {
+	case reconcile.KindOf(err) == reconcile.FaultNoRights:
+		w.Unread = why
+		return w, nil
+	case refused:
 		w.NotFlux = why
 		return w, nil
 	}

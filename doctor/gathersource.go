@@ -33,7 +33,7 @@ func (g *Gatherer) source(ctx context.Context, f *Facts, w *Workload) error {
 	why, refused := reconcile.AsRefusal(err)
 	switch {
 	case refused || apierrors.IsNotFound(err):
-		w.NoSource = cmp.Or(why, fmt.Sprint(err))
+		w.NoSource, w.NoRights = cmp.Or(why, fmt.Sprint(err)), reconcile.KindOf(err) == reconcile.FaultNoRights
 		// The Secrets are known from the object all the same.
 		return g.secrets(ctx, w, types.NamespacedName{Namespace: w.Chain.Source.Ref.Namespace, Name: w.Chain.Source.Ref.Name})
 	case err != nil:

@@ -41,8 +41,8 @@ func foundOut(before, after *v1alpha1.Rollback) (out account) {
 		out.say(reason, !a.Target.Proved, "%s", a.Target.Proof)
 	}
 	if asked(b) == nil && asked(a) != nil {
-		out.say("ApprovalNeeded", true, "a person decides by %s whether %s: %s",
-			asked(a).Until.UTC().Format("15:04:05 MST"), question(after), because(asked(a)))
+		out.say("ApprovalNeeded", true, "a person decides by %s whether %s: %s. To decide: %s",
+			asked(a).Until.UTC().Format("15:04:05 MST"), question(after), because(asked(a)), how(after))
 	}
 	if b.Verdict == nil && a.Verdict != nil {
 		out.say("Decided", false, "%s: %s", a.Verdict.By, a.Verdict.Answer)
@@ -91,6 +91,15 @@ func because(q *v1alpha1.Question) string {
 		out = append(out, d.Message)
 	}
 	return strings.Join(out, "; ")
+}
+
+// how is the command that answers a question.
+func how(r *v1alpha1.Rollback) string {
+	answer := "approve"
+	if !r.Status.Question.Allows(v1alpha1.Approve) {
+		answer = "reject"
+	}
+	return fmt.Sprintf("backstop %s %s -n %s", answer, r.Name, r.Namespace)
 }
 
 // question is what an approval would do.

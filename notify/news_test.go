@@ -15,6 +15,7 @@ func rollback(change func(*v1alpha1.RollbackStatus)) *v1alpha1.Rollback {
 	if change != nil {
 		change(&r.Status)
 	}
+	r.Namespace, r.Name = "develop", "backend-1f2e3d-1"
 	return r
 }
 
@@ -32,7 +33,8 @@ func TestWhatsNew(t *testing.T) {
 		proved(s)
 		s.Waiting = &v1alpha1.Waiting{Why: "a person decides"}
 		s.Question = &v1alpha1.Question{Until: v1alpha1.NewTime(time.Date(2026, 11, 21, 14, 32, 0, 0, time.UTC)),
-			Doubts: []v1alpha1.Doubt{{Message: "the policy asks for an approval"}, {Message: "the files are shared"}}}
+			Answers: []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject},
+			Doubts:  []v1alpha1.Doubt{{Message: "the policy asks for an approval"}, {Message: "the files are shared"}}}
 	}
 	changed := func(s *v1alpha1.RollbackStatus) {
 		proved(s)
@@ -55,7 +57,7 @@ func TestWhatsNew(t *testing.T) {
 			"SuspectFound: reg/backend:v2 came in with commit 0123456789ab on main", "TargetProved: reg has v1"}},
 		"a question says until when, what and why, once": {proved, asking, []string{
 			"! ApprovalNeeded: a person decides by 14:32:00 UTC whether reg/backend:v2 goes back to reg/backend:v1: " +
-				"the policy asks for an approval; the files are shared"}},
+				"the policy asks for an approval; the files are shared. To decide: backstop approve backend-1f2e3d-1 -n develop"}},
 		"the same question is not asked again": {asking, func(s *v1alpha1.RollbackStatus) {
 			asking(s)
 			s.Waiting.Why = "the branch cannot be read yet"

@@ -39,7 +39,7 @@ func decide(w World) Step {
 		return atRest(&w)
 	}
 	if seen := unseen(s, w.Sighting.Failures); len(seen) > 0 && s.Verdict == nil {
-		return Step{Do: DoFailures, Why: "pods fail that the record does not know yet"}
+		return Step{Do: DoFailures, Why: "something was seen that the record does not know yet"}
 	}
 	switch {
 	case s.Verdict == nil:

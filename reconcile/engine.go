@@ -93,7 +93,11 @@ func (e *Engine) take(ctx context.Context, key Key, w *World, step Step) error {
 		return e.open(ctx, key, w)
 	}
 	if step.Do != DoWait {
-		e.Log.Info("step", "rollback", form.Namespace+"/"+form.Name, "do", step.Do, "why", step.Why)
+		log := e.Log.With("rollback", form.Namespace+"/"+form.Name, "do", step.Do)
+		if step.Why != "" {
+			log = log.With("why", step.Why)
+		}
+		log.Info("step")
 	}
 	fill := map[Effect]func(context.Context, *World, Step, *v1alpha1.Rollback) error{
 		DoWait:      e.fillWaiting,

@@ -31,6 +31,9 @@ const (
 	FaultWantsPullRequest FaultKind = "WantsPullRequest"
 	// FaultDeclined: a hook or a rule of the server wants that a person changes something.
 	FaultDeclined FaultKind = "Declined"
+	// FaultNoRights: the API server does not let whoever asks read what it takes to know. It tells nothing of what is
+	// there.
+	FaultNoRights FaultKind = "NoRights"
 )
 
 // Heals says whether the fault may be gone at another time, although nothing in Git changed: access comes back with a
@@ -40,7 +43,7 @@ func (k FaultKind) Heals() bool {
 	case FaultUnauthorized, FaultForbidden, FaultNotFound, FaultProxy, FaultConnection, FaultRedirected, FaultTooLarge,
 		FaultQuota, FaultReadOnly:
 		return true
-	case FaultLostRace, FaultWantsPullRequest, FaultDeclined:
+	case FaultLostRace, FaultWantsPullRequest, FaultDeclined, FaultNoRights:
 	}
 	return false
 }

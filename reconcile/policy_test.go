@@ -241,7 +241,7 @@ func TestPolicyConditions(t *testing.T) {
 			policies: []v1alpha1.RollbackPolicy{policyOf("develop", "a", v1alpha1.ModeAuto), policyOf("develop", "b", v1alpha1.ModeAuto,
 				selecting("tier", "web"))},
 			want: []string{"Ready True selects 2 workloads; some are also selected by develop/b (develop/Deployment/backend)",
-				"Ready True selects 1 workloads; some are also selected by develop/a (develop/Deployment/backend)"},
+				"Ready True selects 1 workload; some are also selected by develop/a (develop/Deployment/backend)"},
 		},
 		"a fleet default elsewhere is refused with the way out": {
 			policies: []v1alpha1.RollbackPolicy{policyOf("tenant", "p", v1alpha1.ModeAuto, fleet)},

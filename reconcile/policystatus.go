@@ -69,7 +69,7 @@ func conditionsOf(p *v1alpha1.RollbackPolicy, selected []string, with map[string
 		return say(metav1.ConditionFalse, "NotSupported",
 			"spec.delivery PullRequest is not supported yet: failures are only told; set it to Push")
 	case p.Spec.Suspend:
-		return say(metav1.ConditionTrue, "Suspended", "suspended: failures of %d workloads are only told", len(selected))
+		return say(metav1.ConditionTrue, "Suspended", "suspended: failures of %s are only told", workloads(len(selected)))
 	case len(with) > 0:
 		var others []string
 		for name, subject := range with {
@@ -77,8 +77,15 @@ func conditionsOf(p *v1alpha1.RollbackPolicy, selected []string, with map[string
 		}
 		slices.Sort(others)
 		return say(metav1.ConditionTrue, "Shared",
-			"selects %d workloads; some are also selected by %s: the stricter value of each field counts",
-			len(selected), strings.Join(others, ", "))
+			"selects %s; some are also selected by %s: the stricter value of each field counts",
+			workloads(len(selected)), strings.Join(others, ", "))
 	}
-	return say(metav1.ConditionTrue, "Ready", "selects %d workloads", len(selected))
+	return say(metav1.ConditionTrue, "Ready", "selects %s", workloads(len(selected)))
+}
+
+func workloads(n int) string {
+	if n == 1 {
+		return "1 workload"
+	}
+	return fmt.Sprintf("%d workloads", n)
 }

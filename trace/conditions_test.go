@@ -61,9 +61,12 @@ func inTheCluster() map[string]condition {
 		"the HelmRelease fails":                 {func(f *Facts) { helm(f).Status.Conditions = not("UpgradeFailed", "timed out") }, HopRelease, Stopped, "timed out", "flux -n production reconcile helmrelease backend --reset"},
 		"the HelmRelease has not tried":         {func(f *Facts) { helm(f).Generation = 2 }, HopRelease, Waits, "newest values", ""},
 		"the workload is not Flux's":            {func(f *Facts) { f.Chain, f.NotFlux = nil, "nobody applies it" }, HopApply, Stopped, "nobody applies it", "Kustomization"},
-		"the workload is gone":                  {func(f *Facts) { f.Live.State.Gone = true }, HopWorkload, Stopped, "not exist", "Git"},
-		"the workload was changed by hand":      {changedByHand, HopWorkload, Stopped, "set by kubectl-set 5m ago; Git says production-v1.0.0-1700000000; Flux takes that back at about", "flux -n flux-system reconcile kustomization production; or write it to apps/production/backend.yaml:20"},
-		"a change by hand has a Rollback":       {func(f *Facts) { changedByHand(f); drifting(f) }, HopWorkload, Stopped, "set by kubectl-set", "backstop approve backend-1f2e-1 -n production"},
+		"Flux's objects may not be read": {func(f *Facts) {
+			f.Chain, f.Unread = nil, "you may not read Kustomization/flux-system/apps: ask for get on it"
+		}, HopApply, Unread, "you may not read Kustomization/flux-system/apps", ""},
+		"the workload is gone":             {func(f *Facts) { f.Live.State.Gone = true }, HopWorkload, Stopped, "not exist", "Git"},
+		"the workload was changed by hand": {changedByHand, HopWorkload, Stopped, "set by kubectl-set 5m ago; Git says production-v1.0.0-1700000000; Flux takes that back at about", "flux -n flux-system reconcile kustomization production; or write it to apps/production/backend.yaml:20"},
+		"a change by hand has a Rollback":  {func(f *Facts) { changedByHand(f); drifting(f) }, HopWorkload, Stopped, "set by kubectl-set", "backstop approve backend-1f2e-1 -n production"},
 		"a change by hand whose Rollback asks nothing yet": {func(f *Facts) {
 			changedByHand(f)
 			drifting(f)

@@ -30,12 +30,17 @@ type Facts struct {
 	// Chain is what Flux has between the registry and the workload; where there is nothing, NotFlux says why.
 	Chain   *flux.Chain
 	NotFlux string
-	Git     Git
+	// Unread says what the reader may not read, so that nobody can tell whether Flux applies the workload; empty where
+	// that is known.
+	Unread string
+	Git    Git
 	// Registry says what it has of Image.
 	Registry Registry
 	Pods     Pods
 	// Rollbacks of the namespace.
 	Rollbacks []v1alpha1.Rollback
+	// RollbacksUnread says why they were not read; empty where they were, or Backstop is not installed.
+	RollbacksUnread string
 }
 
 // Live is a workload.

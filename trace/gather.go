@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -101,6 +102,9 @@ func (g *Gatherer) workload(ctx context.Context, ns string, w v1alpha1.Workload)
 	if apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("no %s in namespace %s", w, ns)
 	}
+	if apierrors.IsForbidden(err) {
+		return nil, fmt.Errorf("you may not read %s in namespace %s: ask for get on %ss", w, ns, strings.ToLower(w.Kind))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s in %s: %w", w, ns, err)
 	}
@@ -116,6 +120,7 @@ type shared struct {
 
 	chain    *flux.Chain
 	notFlux  string
+	unread   string
 	origin   *reconcile.Origin
 	noOrigin string
 	state    reconcile.WorkloadState
@@ -123,6 +128,8 @@ type shared struct {
 	with      *types.NamespacedName
 	pods      *pods
 	rollbacks []v1alpha1.Rollback
+	// noRollbacks says why they were not read.
+	noRollbacks string
 }
 
 // read asks the API server for everything that does not depend on the container.
@@ -132,7 +139,11 @@ func (s *shared) read(ctx context.Context) error {
 	group.Go(func() error {
 		chain, err := s.g.Flux.Chain(ctx, s.q.Namespace, s.q.Workload, s.with)
 		why, refused := reconcile.AsRefusal(err)
-		if refused {
+		switch {
+		case reconcile.KindOf(err) == reconcile.FaultNoRights:
+			s.unread = why
+			return nil
+		case refused:
 			s.notFlux = why
 			return nil
 		}
@@ -165,8 +176,12 @@ func (s *shared) read(ctx context.Context) error {
 	group.Go(func() error {
 		var list v1alpha1.RollbackList
 		// Backstop need not be installed, and its records are of interest only.
-		if err := s.g.Client.List(ctx, &list, client.InNamespace(s.q.Namespace)); err == nil {
+		err := s.g.Client.List(ctx, &list, client.InNamespace(s.q.Namespace))
+		switch {
+		case err == nil:
 			s.rollbacks = list.Items
+		case apierrors.IsForbidden(err):
+			s.noRollbacks = "you may not list Rollbacks in namespace " + s.q.Namespace
 		}
 		return ctx.Err()
 	})
@@ -189,7 +204,7 @@ func (s *shared) sourceRef(ctx context.Context) *types.NamespacedName {
 func (s *shared) facts(ctx context.Context, c drift.Image) (Facts, error) {
 	f := Facts{
 		Now: s.now, Namespace: s.q.Namespace, Workload: s.q.Workload, Container: c.Container, Asked: s.q.Image,
-		Chain: s.chain, NotFlux: s.notFlux, Live: s.live(c), Pods: s.pods.of(c.Container), Rollbacks: s.rollbacks,
+		Chain: s.chain, NotFlux: s.notFlux, Unread: s.unread, RollbacksUnread: s.noRollbacks, Live: s.live(c), Pods: s.pods.of(c.Container), Rollbacks: s.rollbacks,
 	}
 	var err error
 	if f.Git, err = s.git(ctx, c); err != nil {

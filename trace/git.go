@@ -93,7 +93,7 @@ func (v *view) heldWhy() string {
 	held := v.node.Held
 	why := "it says " + tagOf(v.Git.Tip.Image) + ", and Backstop holds image automation off"
 	if held.Not != "" {
-		why += ": " + tagOr(held.Not) + " could not run"
+		why += ": " + tagOr(held.Not) + " " + v.tookBack()
 	}
 	if !held.Since.IsZero() {
 		why += ", " + v.ago(held.Since)
@@ -101,24 +101,38 @@ func (v *view) heldWhy() string {
 	return why
 }
 
-func tagOr(image string) string { return cmp.Or(tagOf(image), image) }
+// tookBack is why an image is held off: it failed, or a person made another one that runs true in Git.
+func (v *view) tookBack() string {
+	if r := v.heldBy(); r == nil || len(r.Status.Drifts()) == 0 {
+		return "could not run"
+	}
+	return "was left for what a person had put in by hand"
+}
 
-// heldFix says what lifts the hold.
-func (v *view) heldFix() string {
-	newer := "push a newer image that can run"
-	name := ""
+// heldBy is the newest Rollback of the workload that holds the image of the marker off; nil where none is known.
+func (v *view) heldBy() *v1alpha1.Rollback {
+	var out *v1alpha1.Rollback
 	for i := range v.Rollbacks {
 		r := &v.Rollbacks[i]
 		c := r.Status.Change
 		if c != nil && c.Hold != "" && r.Status.Release == nil && (r.Spec.Image == v.node.Held.Not ||
 			tagOf(r.Spec.Image) == v.node.Held.Not) && v.concerns(r) {
-			name = r.Name
+			out = r
 		}
 	}
-	if name == "" {
+	return out
+}
+
+func tagOr(image string) string { return cmp.Or(tagOf(image), image) }
+
+// heldFix says what lifts the hold.
+func (v *view) heldFix() string {
+	newer := "push a newer image that can run"
+	r := v.heldBy()
+	if r == nil {
 		return newer + fmt.Sprintf(", or take backstop:hold out of the comment in %s:%d", v.node.File, v.node.Line)
 	}
-	release := fmt.Sprintf("backstop release %s -n %s", name, v.Namespace)
+	release := fmt.Sprintf("backstop release %s -n %s", r.Name, v.Namespace)
 	if v.node.Held.Release == v1alpha1.ReleaseManual {
 		return release
 	}
@@ -135,13 +149,29 @@ func (v *view) commitHop() Hop {
 	default:
 		s := v.Git.Suspect
 		h.Mark, h.At = Good, fmt.Sprintf("%.12s", s.Commit)
-		by := "a person's"
-		if s.Automation != nil {
+		by := "not known to be image automation's"
+		switch {
+		case v.reverted(s.Commit) != nil:
+			by = "Backstop's revert"
+		case s.Automation != nil:
 			by = "image automation's"
+		case s.ByHand == "":
+			by = "a person's"
 		}
 		h.Says = fmt.Sprintf("%s, %s by %s: %s", by, v.ago(s.When.Time), s.Author, s.Subject)
 	}
 	return h
+}
+
+// reverted is the Rollback whose change a commit is; nil for one that no record tells of.
+func (v *view) reverted(commit string) *v1alpha1.Rollback {
+	for i := range v.Rollbacks {
+		s := &v.Rollbacks[i].Status
+		if c, l := s.Change, s.Landed; c != nil && c.Commit == commit || l != nil && l.Commit == commit {
+			return &v.Rollbacks[i]
+		}
+	}
+	return nil
 }
 
 func (v *view) sourceHop() Hop {

@@ -54,12 +54,22 @@ func (v *view) noPolicy(h Hop) Hop {
 		could = append(could, p.Namespace+"/"+p.Name)
 	}
 	switch {
-	case v.node != nil && v.node.Policy != "":
+	case v.node != nil && v.node.Policy != "" && v.Chain.Unread == "":
 		h.Says = "the marker names one that was not found"
 	case v.node == nil && len(could) > 1:
 		h.Says = "which of them is meant only the marker tells: " + few(could, 4)
+	default:
+		return v.unlessUnread(h)
 	}
 	return h
+}
+
+// unlessUnread says that nothing is there only where everything could be read, or Git says that people write the image.
+func (v *view) unlessUnread(h Hop) Hop {
+	if v.Chain.Unread == "" || v.node != nil && v.node.Policy == "" {
+		return h
+	}
+	return Hop{Name: h.Name, Mark: Unread, Why: v.Chain.Unread}
 }
 
 // accessDenied is how Flux says that a reference to another namespace is not allowed.
@@ -176,7 +186,7 @@ func (v *view) automationHop() Hop {
 	h := Hop{Name: HopAutomation}
 	if v.policy == nil {
 		h.Mark, h.Says = None, "nothing writes it but people"
-		return h
+		return v.unlessUnread(h)
 	}
 	if v.writer == nil {
 		return v.noWriter(h)

@@ -29,12 +29,15 @@ func Of(f Facts) Trail {
 		t.Hops = append(t.Hops, h)
 	}
 	add(v.tagHop)
-	if f.Chain == nil {
+	switch {
+	case f.Unread != "":
+		t.Hops = append(t.Hops, Hop{Name: HopApply, Mark: Unread, Why: f.Unread})
+	case f.Chain == nil:
 		t.Hops = append(t.Hops, Hop{
 			Name: HopApply, Mark: Stopped, Why: f.NotFlux,
 			Fix: "let a Kustomization or HelmRelease apply it, from a file in Git",
 		})
-	} else {
+	default:
 		for _, hop := range []func() Hop{
 			v.scanHop, v.policyHop, v.automationHop, v.markerHop, v.commitHop, v.sourceHop, v.applyHop,
 		} {
@@ -50,6 +53,9 @@ func Of(f Facts) Trail {
 	add(v.workloadHop)
 	add(v.podsHop)
 	t.Notes = append(t.Notes, v.records()...)
+	if f.RollbacksUnread != "" {
+		t.Notes = append(t.Notes, "what Backstop does about it was not read: "+f.RollbacksUnread)
+	}
 	return t
 }
 
@@ -182,7 +188,7 @@ func (v *view) scanHop() Hop {
 	if v.scan == nil {
 		if v.policy == nil {
 			h.Mark, h.Says = None, "no ImageRepository scans it"
-			return h
+			return v.unlessUnread(h)
 		}
 		ref := repositoryOf(v.policy)
 		h.At, h.Mark = ref.String(), Stopped

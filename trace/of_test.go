@@ -243,17 +243,24 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"the marker names another environment's": {func(f *Facts) { node(f).Policy = "staging:backend" }, HopMarker, Stopped, "another environment's policy", `"production:backend"`},
 		"the marker is held":                     {func(f *Facts) { node(f).Held = &manifest.Mark{Not: tagOf(newer), Since: noon.Add(-time.Hour)} }, HopMarker, Stopped, "holds image automation off: production-v1.1.0-1700000100 could not run, 60m ago", "take backstop:hold out"},
 		"the marker is held for a Rollback":      {held, HopMarker, Stopped, "could not run", "or: backstop release backend-1f2e-1 -n production"},
-		"the hold is Manual":                     {func(f *Facts) { held(f); node(f).Held.Release = v1alpha1.ReleaseManual }, HopMarker, Stopped, "could not run", "backstop release backend-1f2e-1 -n production"},
-		"Git does not say what is elected yet":   {func(f *Facts) { policy(f).Status.LatestRef.Tag = tagOf(newer); f.Registry.All = false }, HopMarker, Waits, "which is written at the next run, within 60s", ""},
-		"the commit is beyond what can be read":  {func(f *Facts) { f.Git.Suspect, f.Git.Unblamed = nil, "only the last 12800" }, HopCommit, Unread, "only the last", ""},
-		"the source is missing":                  {func(f *Facts) { f.Chain.Source.Missing = true }, HopSource, Stopped, "does not exist", "spec.sourceRef"},
-		"the source is suspended":                {func(f *Facts) { f.Chain.Source.Suspended = true }, HopSource, Stopped, "suspended", "flux -n flux-system resume source git fleet"},
-		"the source cannot be fetched":           {func(f *Facts) { f.Chain.Source.Problem = "cannot be fetched" }, HopSource, Stopped, "cannot be fetched", "name a Secret in spec.secretRef"},
-		"the source refuses a signature":         {unsigned, HopSource, Stopped, "signature", "spec.verify.secretRef"},
-		"the source is pinned":                   {func(f *Facts) { f.Chain.Source.Pinned = "pinned to tag v1" }, HopSource, Stopped, "pinned to tag v1", "branch: main"},
-		"the source has fetched nothing":         {func(f *Facts) { f.Chain.Source.Revision = "" }, HopSource, Waits, "nothing yet", ""},
-		"the source should have fetched by now":  {func(f *Facts) { f.Git.Fetched = false }, HopSource, Stopped, "and that commit was made 2d1h ago", "flux -n flux-system reconcile source git fleet; if nothing happens: kubectl -n flux-system logs deploy/source-controller"},
-		"the source has not fetched the commit":  {func(f *Facts) { f.Git.Fetched = false; writer(f).Status.LastPushTime = new(before(time.Minute)) }, HopSource, Waits, "does not hold 9a4f35c0aa5e yet; it fetches every 60s", ""},
+		"the hold is of an adopted change by hand": {func(f *Facts) {
+			held(f)
+			f.Rollbacks[0].Status.Failures[0].Drift = &v1alpha1.Drift{Live: repository + ":production-v1.0.0-1700000000"}
+		}, HopMarker, Stopped, "was left for what a person had put in by hand", "or: backstop release backend-1f2e-1 -n production"},
+		"policies may not be listed": {func(f *Facts) {
+			f.Chain.Elections, f.Chain.Unread = nil, "you may not list ImagePolicy objects"
+		}, HopPolicy, Unread, "you may not list ImagePolicy objects", ""},
+		"the hold is Manual":                    {func(f *Facts) { held(f); node(f).Held.Release = v1alpha1.ReleaseManual }, HopMarker, Stopped, "could not run", "backstop release backend-1f2e-1 -n production"},
+		"Git does not say what is elected yet":  {func(f *Facts) { policy(f).Status.LatestRef.Tag = tagOf(newer); f.Registry.All = false }, HopMarker, Waits, "which is written at the next run, within 60s", ""},
+		"the commit is beyond what can be read": {func(f *Facts) { f.Git.Suspect, f.Git.Unblamed = nil, "only the last 12800" }, HopCommit, Unread, "only the last", ""},
+		"the source is missing":                 {func(f *Facts) { f.Chain.Source.Missing = true }, HopSource, Stopped, "does not exist", "spec.sourceRef"},
+		"the source is suspended":               {func(f *Facts) { f.Chain.Source.Suspended = true }, HopSource, Stopped, "suspended", "flux -n flux-system resume source git fleet"},
+		"the source cannot be fetched":          {func(f *Facts) { f.Chain.Source.Problem = "cannot be fetched" }, HopSource, Stopped, "cannot be fetched", "name a Secret in spec.secretRef"},
+		"the source refuses a signature":        {unsigned, HopSource, Stopped, "signature", "spec.verify.secretRef"},
+		"the source is pinned":                  {func(f *Facts) { f.Chain.Source.Pinned = "pinned to tag v1" }, HopSource, Stopped, "pinned to tag v1", "branch: main"},
+		"the source has fetched nothing":        {func(f *Facts) { f.Chain.Source.Revision = "" }, HopSource, Waits, "nothing yet", ""},
+		"the source should have fetched by now": {func(f *Facts) { f.Git.Fetched = false }, HopSource, Stopped, "and that commit was made 2d1h ago", "flux -n flux-system reconcile source git fleet; if nothing happens: kubectl -n flux-system logs deploy/source-controller"},
+		"the source has not fetched the commit": {func(f *Facts) { f.Git.Fetched = false; writer(f).Status.LastPushTime = new(before(time.Minute)) }, HopSource, Waits, "does not hold 9a4f35c0aa5e yet; it fetches every 60s", ""},
 	}
 	maps.Copy(tests, inTheCluster())
 	for name, tt := range tests {

@@ -175,7 +175,7 @@ func amend(ctx context.Context, cl client.Client, key client.ObjectKey, change f
 			return nil, fmt.Errorf("no rollback %s in namespace %s: see 'backstop get rollbacks -A'", key.Name, key.Namespace)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read rollback %s: %w", key, err)
+			return nil, fmt.Errorf("read rollback %s: %w", key, readable(err))
 		}
 		if err := change(&rb); err != nil {
 			return nil, err
@@ -184,7 +184,7 @@ func amend(ctx context.Context, cl client.Client, key client.ObjectKey, change f
 		case apierrors.IsConflict(err):
 			continue
 		case err != nil:
-			return nil, fmt.Errorf("write rollback %s: %w", key, err)
+			return nil, fmt.Errorf("write rollback %s: %w", key, readable(err))
 		}
 		return &rb, nil
 	}

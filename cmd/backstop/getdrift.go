@@ -72,7 +72,7 @@ func drifts(ctx context.Context, core kubernetes.Interface, cl client.Client, ns
 	if err := cl.List(ctx, &list, client.InNamespace(ns)); err != nil {
 		return nil, fmt.Errorf("list rollbacks: %w", readable(err))
 	}
-	known := records{flux: flux.New(cl, flux.Options{}), all: list.Items}
+	known := records{flux: flux.New(cl, flux.Options{Person: true}), all: list.Items}
 	found, err := watcher.Drifts(ctx, core, ns, &known, time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("look for changes by hand: %w", readable(err))

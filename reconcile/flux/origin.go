@@ -97,7 +97,10 @@ func (f *Flux) placeOf(ctx context.Context, namespace string, w v1alpha1.Workloa
 		if _, ok := reconcile.AsRefusal(err); !ok {
 			return place{}, err
 		}
-		refused = cmp.Or(refused, err)
+		if refused == nil || reconcile.KindOf(err) == reconcile.FaultNoRights {
+			// What may not be read may be the one that applies it.
+			refused = err
+		}
 	}
 	return place{}, refused
 }

@@ -84,9 +84,9 @@ func eachReadable[T any, L interface {
 func (f *Flux) mayNot(do, needs string) error {
 	if f.options.Person {
 		needs, _, _ = strings.Cut(needs, ", or restrict it")
-		return reconcile.RefuseAs(reconcile.FaultForbidden, "you may not %s: ask for %s", do, needs)
+		return reconcile.RefuseAs(reconcile.FaultNoRights, "you may not %s: ask for %s", do, needs)
 	}
-	return reconcile.Refuse("Backstop may not %s: give its ServiceAccount %s", do, needs)
+	return reconcile.RefuseAs(reconcile.FaultNoRights, "Backstop may not %s: give its ServiceAccount %s", do, needs)
 }
 
 func within(namespace string) string {

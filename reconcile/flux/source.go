@@ -62,7 +62,7 @@ func (f *Flux) source(ctx context.Context, writers []automation, c choice) (reco
 		out.Signing, err = f.signingKey(ctx, p.by.ref, commit.SigningKey)
 		if why, refused := reconcile.AsRefusal(err); refused {
 			// What came from where can still be told; only pushing needs the key.
-			out.NoKeyUnread = reconcile.KindOf(err) == reconcile.FaultForbidden
+			out.NoKeyUnread = reconcile.KindOf(err) == reconcile.FaultNoRights
 			out.NoKey, out.ReadOnly, err = why, cmp.Or(out.ReadOnly, why), nil
 		}
 	}
