@@ -120,8 +120,9 @@ func mishapsOfTheCluster() map[string]mishap {
 		},
 		"somebody changed the image by hand": {
 			hop: "workload", why: "set by kubectl-set", fix: "flux -n NSF reconcile kustomization production",
-			spoil: func(w *World) {
-				w.Publish(backend, "by-hand")
+			spoil: func(w *World) { w.Publish(backend, "by-hand") },
+			// Set before each look: an apply of the commit before may take it back in between.
+			keep: func(w *World) {
 				w.kubectl(prod, "set", "image", "deploy/backend", "backend="+w.Fleet.Image(backend, "by-hand"))
 			},
 			mend: func(w *World, fix string) {

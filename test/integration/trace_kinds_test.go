@@ -138,8 +138,9 @@ func mishapsOfKinds() map[string]mishap {
 		},
 		"somebody changed what a HelmRelease made": {
 			of: shop, hop: "workload", why: "set by kubectl-set", fix: "restore what Git says: flux -n NS reconcile helmrelease shop --force",
-			spoil: func(w *World) {
-				w.Publish(backend, "by-hand")
+			spoil: func(w *World) { w.Publish(backend, "by-hand") },
+			// Set before each look: an upgrade of the commit before may take it back in between.
+			keep: func(w *World) {
 				w.kubectl(prod, "set", "image", "deploy/shop", "shop="+w.Fleet.Image(backend, "by-hand"))
 			},
 			mend:  func(w *World, fix string) { w.do(strings.TrimPrefix(fix, "restore what Git says: ")) },
@@ -160,6 +161,8 @@ func mishapsOfKinds() map[string]mishap {
 			spoil: func(w *World) {
 				fresh(w)
 				w.Publish(backend, "by-hand")
+			},
+			keep: func(w *World) {
 				w.kubectl(prod, "set", "image", "sts/db", "db="+w.Fleet.Image(backend, "by-hand"))
 			},
 			mend:  func(w *World, fix string) { w.do(strings.TrimPrefix(fix, "restore what Git says: ")) },
