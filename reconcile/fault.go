@@ -37,13 +37,13 @@ const (
 )
 
 // Heals says whether the fault may be gone at another time, although nothing in Git changed: access comes back with a
-// new Secret, a new source, or by itself.
+// new Secret, a new source, a new Role, or by itself.
 func (k FaultKind) Heals() bool {
 	switch k {
 	case FaultUnauthorized, FaultForbidden, FaultNotFound, FaultProxy, FaultConnection, FaultRedirected, FaultTooLarge,
-		FaultQuota, FaultReadOnly:
+		FaultQuota, FaultReadOnly, FaultNoRights:
 		return true
-	case FaultLostRace, FaultWantsPullRequest, FaultDeclined, FaultNoRights:
+	case FaultLostRace, FaultWantsPullRequest, FaultDeclined:
 	}
 	return false
 }

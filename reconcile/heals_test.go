@@ -49,6 +49,7 @@ func TestARefusalThatHealsIsNotForEver(t *testing.T) {
 		"a repository that is hidden for a time": {FaultNotFound, 3, 3, true},
 		"a proxy that wants another password":    {FaultProxy, 1, 1, true},
 		"a captive portal":                       {FaultRedirected, 1, 1, true},
+		"a Role that came too late":              {FaultNoRights, 2, 0, true},
 		"a hook's no is for ever":                {FaultDeclined, 0, 1, false},
 		"what content says is for ever":          {"", 0, 1, false},
 	} {
