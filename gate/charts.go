@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
+	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
 // renderedChart is a chart of the tree and what comes out of it.
@@ -153,7 +154,7 @@ var errAfterSlow = fmt.Errorf("%d other charts took too long or too much", maxSl
 func (m *model) notRendered(o *object, dir string, err error, level Level) {
 	f := Finding{
 		Rule: RuleNotRendered, Level: level, File: o.file, Line: o.line,
-		Message: fmt.Sprintf("the chart %s is not rendered: %s", dir, tidy(err)),
+		Message: fmt.Sprintf("the chart %s is not rendered: %s", dir, render.Words(err)),
 		Fix:     "make `helm template " + dir + "` work",
 	}
 	var missing *notVendored
@@ -172,7 +173,7 @@ func (m *model) notRendered(o *object, dir string, err error, level Level) {
 
 // appVersion is the line of a chart that says its version of the app, which is the usual tag.
 func (m *model) appVersion(dir string) int {
-	data, err := readFile(m.tree.FS, path.Join(dir, "Chart.yaml"), manifest.MaxFileSize)
+	data, err := manifest.ReadFile(m.tree.FS, path.Join(dir, "Chart.yaml"))
 	if err != nil {
 		return 1
 	}
@@ -209,7 +210,7 @@ func (m *model) valuesFiles(names []string, lenient bool) (map[string]any, error
 	values := map[string]any{}
 	for _, name := range names {
 		name = path.Clean(strings.TrimLeft(name, "/"))
-		data, err := readFile(m.tree.FS, name, manifest.MaxFileSize)
+		data, err := manifest.ReadFile(m.tree.FS, name)
 		if errors.Is(err, fs.ErrNotExist) && lenient {
 			continue
 		}

@@ -13,6 +13,8 @@ import (
 	"runtime/metrics"
 	"strings"
 	"time"
+
+	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
 // Charts are programs that a stranger may have written, and Go cannot stop a template that runs. They are rendered by a
@@ -76,7 +78,7 @@ func serveCharts(in io.Reader, out io.Writer) int {
 		case errors.As(err, &missing):
 			answer.Missing = missing.dependency
 		default:
-			answer.Err = tidy(err)
+			answer.Err = render.Words(err)
 		}
 		if enc.Encode(answer) != nil {
 			return 1

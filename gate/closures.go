@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
+	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
 // closures lists what every kustomization reaches, and which folders another one includes.
@@ -15,7 +16,7 @@ func (b *builder) closures(names []string) (map[string]manifest.Files, map[strin
 	closures, included := map[string]manifest.Files{}, map[string]bool{}
 	for _, name := range names {
 		dir := path.Dir(name)
-		if !isKustomization(name) {
+		if !render.IsKustomization(name) {
 			continue
 		}
 		if _, done := closures[dir]; done {
@@ -27,7 +28,7 @@ func (b *builder) closures(names []string) (map[string]manifest.Files, map[strin
 		}
 		closures[dir] = files
 		for _, reached := range files.Paths {
-			if in := path.Dir(reached); in != dir && isKustomization(reached) {
+			if in := path.Dir(reached); in != dir && render.IsKustomization(reached) {
 				included[in] = true
 			}
 		}
@@ -37,7 +38,7 @@ func (b *builder) closures(names []string) (map[string]manifest.Files, map[strin
 
 func (b *builder) isComponent(dir string) bool {
 	for _, base := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization"} {
-		if data, err := readFile(b.tree, path.Join(dir, base), manifest.MaxFileSize); err == nil {
+		if data, err := manifest.ReadFile(b.tree, path.Join(dir, base)); err == nil {
 			return strings.Contains(string(data), "kind: Component")
 		}
 	}
@@ -77,7 +78,7 @@ func (b *builder) withComponent(files manifest.Files, o *object, dir, ref string
 		files.Problems = append(files.Problems, manifest.Problem{File: o.file, Reason: reason})
 		return files
 	}
-	if isRemote(ref) {
+	if render.IsRemote(ref) {
 		return fail(fmt.Sprintf("%q is remote: only files of this repository are read", ref))
 	}
 	more, err := manifest.Closure(b.tree, path.Join(dir, ref))

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
+	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
 // The bounds of what is fetched.
@@ -125,7 +126,7 @@ func locationOf(ref string) (*location, error) {
 	}
 	scheme, rest, ok := strings.Cut(whole, "://")
 	switch {
-	case !ok && userAt.MatchString(strings.ToLower(whole)):
+	case !ok && render.UserAt.MatchString(strings.ToLower(whole)):
 		l.user, rest, _ = strings.Cut(whole, "@")
 		l.host, rest, ok = strings.Cut(rest, ":")
 	case !ok:
@@ -244,7 +245,7 @@ func (f *fetcher) file(ctx context.Context, r *fetchedRef, dir, ref string) erro
 	case err != nil:
 		return err
 	case len(data) > manifest.MaxFileSize:
-		return fmt.Errorf("GET %s: %w", ref, errLarge)
+		return fmt.Errorf("GET %s: %w", ref, manifest.ErrTooLarge)
 	case strings.Contains(resp.Header.Get("Content-Type"), "text/html"):
 		return fmt.Errorf("GET %s: it is a web page", ref)
 	}
@@ -274,7 +275,7 @@ func (f *fetcher) clone(ctx context.Context, dir string, at *location) error {
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=http:https:ssh", "GIT_LFS_SKIP_SMUDGE=1")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("git %s %s: %w: %s", args[0], at.address(), err, tidy(errors.New(string(out))))
+			return fmt.Errorf("git %s %s: %w: %s", args[0], at.address(), err, render.Words(errors.New(string(out))))
 		}
 	}
 	// What is left is a folder like any other.

@@ -10,8 +10,9 @@ import (
 	"strings"
 	"text/template"
 
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+	"github.com/backstop-dev/backstop/reconcile/render"
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
-	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
 	"helm.sh/helm/v4/pkg/chart/common"
 	chartutil "helm.sh/helm/v4/pkg/chart/common/util"
 	"helm.sh/helm/v4/pkg/chart/loader/archive"
@@ -22,12 +23,6 @@ import (
 	"helm.sh/helm/v4/pkg/ignore"
 	release "helm.sh/helm/v4/pkg/release/v1"
 	manifests "helm.sh/helm/v4/pkg/release/v1/util"
-	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/api/types"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
-	"sigs.k8s.io/yaml"
-
-	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // The bounds of a chart.
@@ -84,7 +79,7 @@ func readChart(fsys fs.FS, dir string) ([]*archive.BufferedFile, error) {
 		case d.IsDir(), !d.Type().IsRegular(), rules.Ignore(rel, info):
 			return nil
 		}
-		data, err := readFile(fsys, name, manifest.MaxFileSize)
+		data, err := manifest.ReadFile(fsys, name)
 		if err != nil {
 			return err
 		}
@@ -219,31 +214,11 @@ func (r *chartJob) postRender(out bytes.Buffer) (bytes.Buffer, error) {
 		if p.Kustomize == nil {
 			continue
 		}
-		data, err := patched(out.Bytes(), p.Kustomize.Images, p.Kustomize.Patches)
+		data, err := render.Patched(out.Bytes(), p.Kustomize.Images, p.Kustomize.Patches)
 		if err != nil {
 			return out, fmt.Errorf("apply its postRenderers: %w", err)
 		}
 		out = *bytes.NewBuffer(data)
 	}
 	return out, nil
-}
-
-// patched runs kustomize over some objects in memory.
-func patched(objects []byte, images []fluxkustomize.Image, patches []fluxkustomize.Patch) ([]byte, error) {
-	k := types.Kustomization{Resources: []string{"all.yaml"}}
-	k.TypeMeta = types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind}
-	merge(&k, images, patches)
-	data, err := yaml.Marshal(k)
-	if err != nil {
-		return nil, err
-	}
-	files := filesys.MakeFsInMemory()
-	if err := errors.Join(files.WriteFile("all.yaml", objects), files.WriteFile("kustomization.yaml", data)); err != nil {
-		return nil, err
-	}
-	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(files, ".")
-	if err != nil {
-		return nil, err
-	}
-	return resources.AsYaml()
 }

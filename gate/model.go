@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
+	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
 // model is what one version of a tree would run.
@@ -72,7 +73,7 @@ func newModel(tree Tree, o *Options, earlier *model, step func()) (*model, error
 	m.readAll(earlier)
 	m.builder = &builder{
 		tree: tree.FS, files: m.files, fetcher: o.fetcher, remotes: o.Remotes,
-		outsides: map[string]outside{}, compared: o.Base.FS != nil,
+		folders: render.NewTree(tree.FS), compared: o.Base.FS != nil,
 	}
 	if earlier != nil {
 		m.builder.earlier, m.builder.changed = earlier.builder, changedPaths(earlier, m)
@@ -112,7 +113,7 @@ func (m *model) read(name string, earlier *model) *source {
 	if earlier == nil || earlier.files[name] == nil {
 		return read(m.tree.FS, name)
 	}
-	data, err := readFile(m.tree.FS, name, manifest.MaxFileSize)
+	data, err := manifest.ReadFile(m.tree.FS, name)
 	if err != nil {
 		return &source{name: name, err: err}
 	}
@@ -157,8 +158,8 @@ func changedPaths(a, b *model) map[string]bool {
 			if changed[name] || a.files[name] != nil {
 				continue
 			}
-			before, err1 := readFile(a.tree.FS, name, manifest.MaxFileSize)
-			after, err2 := readFile(b.tree.FS, name, manifest.MaxFileSize)
+			before, err1 := manifest.ReadFile(a.tree.FS, name)
+			after, err2 := manifest.ReadFile(b.tree.FS, name)
 			if string(before) != string(after) || (err1 == nil) != (err2 == nil) {
 				differ(name)
 			}
@@ -283,7 +284,7 @@ func (m *model) unread() {
 		}
 		f := noteAt(name, 1, fmt.Errorf("not looked into: %s", strings.Replace(s.err.Error(), "read "+name+": ", "", 1)))
 		switch {
-		case errors.Is(s.err, errLarge), errors.Is(s.err, manifest.ErrTooLarge):
+		case errors.Is(s.err, manifest.ErrTooLarge):
 			f.Level, f.Fix = LevelUnknown, "split it, or leave it out: `ignore: ["+name+"]` in .backstop.yaml"
 		case errors.Is(s.err, fs.ErrPermission):
 			f.Level, f.Fix = LevelUnknown, "make it readable"

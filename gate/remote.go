@@ -2,14 +2,11 @@ package gate
 
 import (
 	"fmt"
-	"io/fs"
-	"path"
 	"strings"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
+	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
 // refuse says why a unit is not built at all: it would leave the repository.
@@ -41,33 +38,33 @@ func (b *builder) problem(u *unit, p manifest.Problem) *Finding {
 		f.Fix = fmt.Sprintf("correct the reference: kustomize cannot build %s with it; or leave the folder out: "+
 			"ignore: [%[1]s] in %s", u.dir, ConfigFile)
 	}
-	if !isYAML(f.File) && !isKustomization(f.File) || strings.HasPrefix(f.File, remotesDir) {
+	if !isYAML(f.File) && !render.IsKustomization(f.File) || strings.HasPrefix(f.File, render.FetchedDir) {
 		f.File, f.Line = u.place()
 	}
 	return f
 }
 
-// bring makes a unit ready for a build without the network: it fetches the references that are allowed, writes the
-// kustomizations anew so that they name what was fetched, and refuses what kustomize would fetch beside that.
-func (b *builder) bring(u *unit, tree *layers) *Finding {
+// bring makes a unit ready for a build without the network: it fetches the references that are allowed, puts what was
+// fetched in their place, and refuses what kustomize would fetch beside that.
+func (b *builder) bring(u *unit, folder *render.Folder) *Finding {
 	names := u.closure.Paths
 	for range maxFetchRounds {
 		again := false
 		for _, name := range names {
-			if !isKustomization(name) {
+			if !render.IsKustomization(name) {
 				continue
 			}
-			remote := b.outsideOf(tree, name).remote
-			if f := b.fetchAll(u, tree, name, remote); f != nil {
+			remote := folder.Remote(name)
+			if f := b.fetchAll(u, folder, name, remote); f != nil {
 				return f
 			}
 			again = again || len(remote) > 0
 		}
 		if !again {
-			return b.refusePlugins(u, tree, names)
+			return b.refusePlugins(u, folder, names)
 		}
 		// What was fetched may refer to more.
-		files, err := manifest.Closure(tree, u.dir)
+		files, err := folder.Files()
 		if err != nil {
 			return b.remoteFinding(u, u.dir, "", err.Error(), "")
 		}
@@ -85,8 +82,8 @@ func (b *builder) bring(u *unit, tree *layers) *Finding {
 const maxFetchRounds = 10
 
 // refusePlugins refuses generators and transformers whose own configuration would fetch.
-func (b *builder) refusePlugins(u *unit, tree *layers, names []string) *Finding {
-	remote, err := b.plugins(tree, names, 0)
+func (b *builder) refusePlugins(u *unit, folder *render.Folder, names []string) *Finding {
+	remote, err := folder.Plugins(names)
 	switch {
 	case err != nil:
 		return b.remoteFinding(u, u.dir, "", err.Error(), "")
@@ -97,63 +94,25 @@ func (b *builder) refusePlugins(u *unit, tree *layers, names []string) *Finding 
 	return b.remoteFinding(u, u.dir, "", words, "put what it fetches into the repository")
 }
 
-// fetchAll fetches what a kustomization file names, and writes the file anew.
-func (b *builder) fetchAll(u *unit, tree *layers, name string, remote []string) *Finding {
-	local := map[string]string{}
+// fetchAll fetches what a kustomization file names, and puts it in its place.
+func (b *builder) fetchAll(u *unit, folder *render.Folder, name string, remote []string) *Finding {
+	got := map[string]render.Fetched{}
 	for _, ref := range remote {
 		if !b.fetcher.allows(ref) {
 			words := fmt.Sprintf("%q is remote: only files of this repository are read", text.Cut(ref, 120))
 			return b.remoteFinding(u, name, ref, words, allowing(ref))
 		}
-		got, err := b.fetcher.get(ref)
+		r, err := b.fetcher.get(ref)
 		if err != nil {
-			words := fmt.Sprintf("%q could not be fetched: %s", text.Cut(ref, 120), tidy(err))
+			words := fmt.Sprintf("%q could not be fetched: %s", text.Cut(ref, 120), render.Words(err))
 			return b.remoteFinding(u, name, ref, words, "run again when it can be fetched, or copy it into the repository")
 		}
-		if tree.mounts == nil {
-			tree.mounts = map[string]fs.FS{}
-		}
-		tree.mounts[got.name] = got.fs
-		// From the folder of the kustomization to the root, and down again.
-		local[ref] = path.Join(strings.Repeat("../", strings.Count(name, "/")), remotesDir, got.name, got.path)
+		got[ref] = render.Fetched{Name: r.name, FS: r.fs, Path: r.path}
 	}
-	if len(local) == 0 {
-		return nil
-	}
-	data, err := readFile(tree, name, manifest.MaxFileSize)
-	var k any
-	if err == nil {
-		err = yaml.Unmarshal(data, &k)
-	}
-	if err == nil {
-		data, err = yaml.Marshal(renamed(k, local))
-	}
-	if err != nil {
+	if err := folder.Put(name, got); err != nil {
 		return b.remoteFinding(u, name, "", err.Error(), "")
 	}
-	tree.over[name] = data
 	return nil
-}
-
-// renamed puts local paths in the place of references, with the key of a generator's file before them or without one.
-func renamed(v any, local map[string]string) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for key := range v {
-			v[key] = renamed(v[key], local)
-		}
-	case []any:
-		for i := range v {
-			v[i] = renamed(v[i], local)
-		}
-	case string:
-		for ref, to := range local {
-			if before, ok := strings.CutSuffix(v, ref); ok && (before == "" || strings.HasSuffix(before, "=")) {
-				return before + to
-			}
-		}
-	}
-	return v
 }
 
 // remoteFinding says that a unit is not built since something in a file is remote.
@@ -162,7 +121,7 @@ func (b *builder) remoteFinding(u *unit, name, ref, words, fix string) *Finding 
 		Rule: RuleRemote, Level: LevelUnknown, File: name, Line: b.lineOf(name, ref),
 		Message: fmt.Sprintf("%s is not built: %s", u.dir, words), Fix: fix,
 	}
-	if !isKustomization(name) || strings.HasPrefix(name, remotesDir) {
+	if !render.IsKustomization(name) || strings.HasPrefix(name, render.FetchedDir) {
 		f.File, f.Line = u.place()
 	}
 	return f
@@ -191,7 +150,7 @@ func allowing(ref string) string {
 
 // lineOf finds the line of a file that names a reference.
 func (b *builder) lineOf(name, ref string) int {
-	data, err := readFile(b.tree, name, manifest.MaxFileSize)
+	data, err := manifest.ReadFile(b.tree, name)
 	if err != nil || ref == "" {
 		return 1
 	}

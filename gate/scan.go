@@ -100,7 +100,7 @@ func (o *object) decode(into any) error {
 
 // read reads one file of a tree.
 func read(fsys fs.FS, name string) *source {
-	data, err := readFile(fsys, name, manifest.MaxFileSize)
+	data, err := manifest.ReadFile(fsys, name)
 	if err != nil {
 		return &source{name: name, err: err}
 	}

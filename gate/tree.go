@@ -147,9 +147,6 @@ func isYAML(name string) bool {
 	return ext == ".yaml" || ext == ".yml" || path.Base(name) == "Kustomization"
 }
 
-// errLarge is a file that is not read for its size.
-var errLarge = errors.New("too large")
-
 // readFile reads a file of at most max bytes.
 func readFile(fsys fs.FS, name string, max int64) ([]byte, error) {
 	info, err := fs.Lstat(fsys, name)
@@ -160,7 +157,7 @@ func readFile(fsys fs.FS, name string, max int64) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: it is no plain file", name)
 	}
 	if info.Size() > max {
-		return nil, fmt.Errorf("read %s: %w: %d bytes, at most %d are read", name, errLarge, info.Size(), max)
+		return nil, fmt.Errorf("read %s: %w: %d bytes, at most %d are read", name, manifest.ErrTooLarge, info.Size(), max)
 	}
 	return fs.ReadFile(fsys, name)
 }

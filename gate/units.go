@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
+	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
 // unit is a folder that is rendered: by a Flux Kustomization, or because it has a kustomization that no other includes.
@@ -35,7 +36,7 @@ type unit struct {
 	failed   *Finding
 	// seen are the paths in the tree on which the rendering depends.
 	seen map[string]bool
-	vars variables
+	vars render.Variables
 }
 
 // file and line that a finding about the whole unit points at.
@@ -44,7 +45,7 @@ func (u *unit) place() (string, int) {
 		return u.origin.file, u.origin.line
 	}
 	for _, name := range u.closure.Paths {
-		if isKustomization(name) && path.Dir(name) == u.dir {
+		if render.IsKustomization(name) && path.Dir(name) == u.dir {
 			return name, 1
 		}
 	}
@@ -84,14 +85,6 @@ func (u *unit) id() string {
 	return fmt.Sprintf("%s %x", u.dir, sha256.Sum256(data))
 }
 
-func isKustomization(name string) bool {
-	switch path.Base(name) {
-	case "kustomization.yaml", "kustomization.yml", "Kustomization":
-		return true
-	}
-	return false
-}
-
 // builder finds the units of a tree and renders them.
 type builder struct {
 	tree  fs.FS
@@ -107,12 +100,8 @@ type builder struct {
 	// compared says that another version of the tree will be built after this one.
 	compared bool
 
-	// outsides is what each kustomization of the tree names beside files.
-	outsides map[string]outside
-	// mu guards outsides.
-	mu sync.Mutex
-	// library lets one into kustomize at a time: it keeps the schema of a build in globals.
-	library sync.Mutex
+	// folders renders those of the tree.
+	folders *render.Tree
 
 	units    map[string]*unit
 	queue    []*unit
@@ -300,7 +289,7 @@ func (b *builder) drop() {
 	flux, any := map[string]bool{}, map[string]bool{}
 	for _, u := range b.units {
 		for _, name := range u.closure.Paths {
-			if isKustomization(name) && u.flux != nil {
+			if render.IsKustomization(name) && u.flux != nil {
 				flux[path.Dir(name)] = true
 			}
 			if u.origin == nil || u.origin.file != name {

@@ -229,7 +229,7 @@ func (m *model) placesOf(u *unit) places {
 		if u.by != nil && u.origin.file == name {
 			vars = u.by.vars // Its own Kustomization is rendered by another.
 		}
-		for _, group := range grouped(vars.replace(s.nodes)) {
+		for _, group := range grouped(replaced(s.nodes, vars)) {
 			seen := map[string]bool{}
 			for _, n := range group {
 				words := wordsOf(n.Part, n.Value)

@@ -267,3 +267,18 @@ func withoutSecret(ref string) string {
 	}
 	return host
 }
+
+// ReadFile reads a plain file of a tree that is no larger than MaxFileSize. An error wraps ErrTooLarge for one that is.
+func ReadFile(fsys fs.FS, name string) ([]byte, error) {
+	info, err := fs.Lstat(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("read %s: it is no plain file", name)
+	}
+	if info.Size() > MaxFileSize {
+		return nil, fmt.Errorf("read %s: %w: %d bytes, at most %d are read", name, ErrTooLarge, info.Size(), MaxFileSize)
+	}
+	return fs.ReadFile(fsys, name)
+}

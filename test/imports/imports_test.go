@@ -2,7 +2,7 @@
 // linked into the sidecar small.
 //
 //	cmd/backstop → all but notify · cmd/sidecar → all but gate, trace and doctor · watcher → reconcile, classify · gitrepo → reconcile, manifest ·
-//	flux, registry → reconcile · notify → api · gate → manifest, registry ·
+//	flux, registry → reconcile · notify → api · render → manifest · gate → render, manifest, registry ·
 //	trace → reconcile and its adapters, classify, drift, gate · doctor → reconcile and its adapters ·
 //	reconcile → api
 package imports_test
@@ -25,7 +25,7 @@ var allowed = map[string][]string{
 	"cmd/backstop":       {"internal/", "reconcile", "reconcile/", "watcher", "watcher/", "gate", "trace", "doctor"},
 	"cmd/sidecar":        {"internal/", "notify", "notify/", "reconcile", "reconcile/", "watcher"},
 	"doctor":             {"reconcile", "reconcile/", "trace"},
-	"gate":               {"reconcile", "reconcile/manifest", "reconcile/registry"}, // reconcile has the question to ask
+	"gate":               {"reconcile", "reconcile/manifest", "reconcile/registry", "reconcile/render"}, // reconcile has the question to ask
 	"internal/":          {},
 	"notify":             {},
 	"notify/":            {"notify", "notify/card"},
@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"reconcile/kube":     {"internal/build"},
 	"reconcile/manifest": {},
 	"reconcile/record":   {"reconcile", "reconcile/kube"},
+	"reconcile/render":   {"reconcile", "reconcile/manifest"},
 	"trace":              {"reconcile", "reconcile/", "watcher/classify", "watcher/drift", "gate"},
 	"watcher":            {"reconcile", "reconcile/kube", "watcher/classify", "watcher/drift"},
 	"watcher/classify":   {},

@@ -1,4 +1,4 @@
-package gate
+package render
 
 import (
 	"errors"
@@ -48,7 +48,7 @@ func (k *kustFS) ReadFile(name string) ([]byte, error) {
 	if _, err := k.tree.mode(rel); err != nil {
 		return nil, err
 	}
-	return readFile(k.tree, rel, manifest.MaxFileSize)
+	return manifest.ReadFile(k.tree, rel)
 }
 
 func (k *kustFS) IsDir(name string) bool {

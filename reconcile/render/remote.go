@@ -1,8 +1,10 @@
-package gate
+package render
 
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -23,16 +25,19 @@ type outside struct {
 	plugins []string
 }
 
+// Remote lists what a kustomization file of the folder names that kustomize would fetch.
+func (f *Folder) Remote(name string) []string { return f.outsideOf(name).remote }
+
 // outsideOf reads what a kustomization file names. A file that cannot be read names nothing: kustomize cannot build it.
-func (b *builder) outsideOf(tree *layers, name string) outside {
-	data, err := readFile(tree, name, manifest.MaxFileSize)
+func (f *Folder) outsideOf(name string) outside {
+	data, err := manifest.ReadFile(f.files, name)
 	if err != nil {
 		return outside{}
 	}
-	if !tree.isOver(name) {
-		b.mu.Lock()
-		known, ok := b.outsides[name]
-		b.mu.Unlock()
+	if !f.files.isOver(name) {
+		f.mu.Lock()
+		known, ok := f.outsides[name]
+		f.mu.Unlock()
 		if ok {
 			return known
 		}
@@ -50,15 +55,15 @@ func (b *builder) outsideOf(tree *layers, name string) outside {
 			}
 		}
 	}
-	if !tree.isOver(name) && !tree.isMounted(name) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.outsides[name] = out
+	if !f.files.isOver(name) && !f.files.isMounted(name) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.outsides[name] = out
 	}
 	return out
 }
 
-// mayFetch says quickly whether a kustomization file may hold what isRemote finds: as it stands, or behind an escape or
+// mayFetch says quickly whether a kustomization file may hold what IsRemote finds: as it stands, or behind an escape or
 // a tag of YAML.
 func mayFetch(data []byte) bool {
 	return bytes.ContainsAny(data, `@\!`) || bytes.Contains(data, []byte(":/")) ||
@@ -75,7 +80,7 @@ func mayPlug(data []byte) bool {
 func fetched(v any, found []string) []string {
 	switch v := v.(type) {
 	case map[string]any:
-		for _, key := range sortedKeys(v) {
+		for _, key := range slices.Sorted(maps.Keys(v)) {
 			// Text and annotations are no paths, and kustomize-controller inflates no charts: what they name is never fetched.
 			switch key {
 			case "patch", "commonAnnotations", "commonLabels", "annotations", "labels", "literals", "metadata", "images",
@@ -91,7 +96,7 @@ func fetched(v any, found []string) []string {
 	case string:
 		// A generator names a file with the key that it gets: key=file.
 		for rest, more := v, true; more; _, rest, more = strings.Cut(rest, "=") {
-			if isRemote(rest) && !slices.Contains(found, rest) {
+			if IsRemote(rest) && !slices.Contains(found, rest) {
 				found = append(found, rest)
 			}
 		}
@@ -99,35 +104,35 @@ func fetched(v any, found []string) []string {
 	return found
 }
 
-// userAt begins a reference that names a user, as git@github.com:acme/base does.
-var userAt = regexp.MustCompile(`^[a-z][a-z0-9-]*@`)
+// UserAt begins a reference that names a user, as git@github.com:acme/base does.
+var UserAt = regexp.MustCompile(`^[a-z][a-z0-9-]*@`)
 
-// isRemote says whether kustomize may fetch a reference. Being wrong in this direction costs a build, in the other one
+// IsRemote says whether kustomize may fetch a reference. Being wrong in this direction costs a build, in the other one
 // a request to a stranger.
-func isRemote(ref string) bool {
+func IsRemote(ref string) bool {
 	low := strings.TrimPrefix(strings.ToLower(ref), "git::")
 	for _, prefix := range []string{"http:", "https:", "ssh://", "file://", "github.com/", "github.com:"} {
 		if strings.HasPrefix(low, prefix) {
 			return true
 		}
 	}
-	return userAt.MatchString(low)
+	return UserAt.MatchString(low)
 }
 
 // pluginFetches finds what a generator, transformer or validator of a kustomization file would fetch. Its own
 // configuration decides that: text in the kustomization, a file, or what a folder renders. It is read as kustomize
 // reads it. deep counts how many such folders lead to this one.
-func (b *builder) pluginFetches(tree *layers, name, entry string, deep int) (remote []string, err error) {
+func (f *Folder) pluginFetches(name, entry string, deep int) (remote []string, err error) {
 	factory := resmap.NewFactory(provider.NewDefaultDepProvider().GetResourceFactory())
 	if inline, err := factory.NewResMapFromBytes([]byte(entry)); err == nil {
 		return configFetches(inline)
 	}
 	at := path.Join(path.Dir(name), entry)
-	if isRemote(entry) || path.IsAbs(entry) {
+	if IsRemote(entry) || path.IsAbs(entry) {
 		return nil, nil // Refused as a reference, or by kustomize.
 	}
-	if mode, err := tree.mode(at); err != nil || !mode.IsDir() {
-		data, err := readFile(tree, at, manifest.MaxFileSize)
+	if mode, err := f.files.mode(at); err != nil || !mode.IsDir() {
+		data, err := manifest.ReadFile(f.files, at)
 		if err != nil {
 			return nil, nil //nolint:nilerr // kustomize cannot read it either
 		}
@@ -140,14 +145,14 @@ func (b *builder) pluginFetches(tree *layers, name, entry string, deep int) (rem
 	if deep >= maxPluginFolders {
 		return nil, fmt.Errorf("%s: generators of generators are nested more than %d deep", name, maxPluginFolders)
 	}
-	files, err := manifest.Closure(tree, at)
+	files, err := manifest.Closure(f.files, at)
 	if err != nil {
 		return nil, err
 	}
-	if ref, err := b.plugins(tree, files.Paths, deep+1); ref != nil || err != nil {
+	if ref, err := f.plugins(files.Paths, deep+1); ref != nil || err != nil {
 		return ref, err
 	}
-	objects, err := b.render(&kustFS{tree: tree, seen: map[string]bool{}}, at)
+	objects, err := kustomize(&kustFS{tree: f.files, seen: map[string]bool{}}, at)
 	if err != nil {
 		return nil, nil //nolint:nilerr // kustomize fails at this in the build too
 	}
@@ -177,22 +182,82 @@ func configFetches(objects resmap.ResMap) ([]string, error) {
 	return found, nil
 }
 
-// plugins finds what the generators, transformers and validators of some kustomization files would fetch: those of the
+// Plugins finds what the generators, transformers and validators of some kustomization files would fetch: those of the
 // first that would.
-func (b *builder) plugins(tree *layers, names []string, deep int) ([]string, error) {
+func (f *Folder) Plugins(names []string) ([]string, error) { return f.plugins(names, 0) }
+
+func (f *Folder) plugins(names []string, deep int) ([]string, error) {
 	for _, name := range names {
-		if !isKustomization(name) {
+		if !IsKustomization(name) {
 			continue
 		}
-		o := b.outsideOf(tree, name)
+		o := f.outsideOf(name)
 		if deep > 0 && len(o.remote) > 0 {
 			return o.remote, nil
 		}
 		for _, entry := range o.plugins {
-			if remote, err := b.pluginFetches(tree, name, entry, deep); len(remote) > 0 || err != nil {
+			if remote, err := f.pluginFetches(name, entry, deep); len(remote) > 0 || err != nil {
 				return remote, err
 			}
 		}
 	}
 	return nil, nil
+}
+
+// Fetched is what was fetched for a reference: a tree, and the path in it that is meant.
+type Fetched struct {
+	// Name tells it from all others; it is one part of a path.
+	Name string
+	FS   fs.FS
+	Path string
+}
+
+// Put puts what was fetched in the place of the references of a kustomization file.
+func (f *Folder) Put(name string, got map[string]Fetched) error {
+	if len(got) == 0 {
+		return nil
+	}
+	local := map[string]string{}
+	for ref, g := range got {
+		if f.files.mounts == nil {
+			f.files.mounts = map[string]fs.FS{}
+		}
+		f.files.mounts[g.Name] = g.FS
+		// From the folder of the kustomization to the root, and down again.
+		local[ref] = path.Join(strings.Repeat("../", strings.Count(name, "/")), FetchedDir, g.Name, g.Path)
+	}
+	data, err := manifest.ReadFile(f.files, name)
+	if err != nil {
+		return err
+	}
+	var k any
+	if err := yaml.Unmarshal(data, &k); err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	if data, err = yaml.Marshal(renamed(k, local)); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	f.files.over[name] = data
+	return nil
+}
+
+// renamed puts local paths in the place of references, with the key of a generator's file before them or without one.
+func renamed(v any, local map[string]string) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key := range v {
+			v[key] = renamed(v[key], local)
+		}
+	case []any:
+		for i := range v {
+			v[i] = renamed(v[i], local)
+		}
+	case string:
+		for ref, to := range local {
+			if before, ok := strings.CutSuffix(v, ref); ok && (before == "" || strings.HasSuffix(before, "=")) {
+				return before + to
+			}
+		}
+	}
+	return v
 }

@@ -1,4 +1,4 @@
-package gate
+package render
 
 import (
 	"errors"
@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// remotesDir is where fetched bases stand beside the files of a tree. No repository has a folder of this name: Git
+// FetchedDir is where fetched bases stand beside the files of a tree. No repository has a folder of this name: Git
 // refuses it in a commit.
-const remotesDir = ".git/backstop-remotes"
+const FetchedDir = ".git/backstop-remotes"
 
 // layers is a tree with what stands before it: files that are written anew, and folders that were fetched.
 type layers struct {
 	fs.FS
 	// over are the contents of files, by path in the tree.
 	over map[string][]byte
-	// mounts are fetched folders, by their name below remotesDir.
+	// mounts are fetched folders, by their name below FetchedDir.
 	mounts map[string]fs.FS
 }
 
 // mounted gives the fetched folder that a path is in, and the path in it.
 func (l *layers) mounted(name string) (fs.FS, string, bool) {
-	rest, ok := strings.CutPrefix(name, remotesDir+"/")
+	rest, ok := strings.CutPrefix(name, FetchedDir+"/")
 	if !ok {
 		return nil, "", false
 	}
@@ -75,7 +75,7 @@ func (l *layers) Lstat(name string) (fs.FileInfo, error) {
 	if data, ok := l.over[name]; ok {
 		return &overInfo{name: path.Base(name), size: int64(len(data))}, nil
 	}
-	if len(l.mounts) > 0 && (name == remotesDir || name == path.Dir(remotesDir)) {
+	if len(l.mounts) > 0 && (name == FetchedDir || name == path.Dir(FetchedDir)) {
 		return &overInfo{name: path.Base(name), mode: fs.ModeDir}, nil
 	}
 	if fsys, rest, ok := l.mounted(name); ok {
@@ -89,7 +89,7 @@ func (l *layers) Stat(name string) (fs.FileInfo, error) { return l.Lstat(name) }
 
 // ReadLink is never asked: no link is followed.
 func (l *layers) ReadLink(name string) (string, error) {
-	return "", &fs.PathError{Op: "readlink", Path: name, Err: errLink}
+	return "", &fs.PathError{Op: "readlink", Path: name, Err: errLinked}
 }
 
 // mode is what a path is; a link anywhere on the way is an error.

@@ -1,0 +1,180 @@
+package render
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"path"
+	"strings"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// Job is what a Flux Kustomization has kustomize-controller render.
+type Job struct {
+	// Spec names the folder by its path, and says what is added to it.
+	Spec kustomizev1.KustomizationSpec
+	// From are the values of spec.postBuild.substituteFrom, by the name of the variable. They are the cluster's.
+	From map[string]string
+	// Open says that some of those values are not known: a variable without a value stays as it is.
+	Open bool
+}
+
+// Variables are what the job replaces after the build.
+func (j *Job) Variables() Variables {
+	if j.Spec.PostBuild == nil {
+		return Variables{}
+	}
+	v := Variables{Values: map[string]string{}, On: true, Open: j.Open}
+	for name, value := range j.From {
+		v.Values[name] = value
+	}
+	for name, value := range j.Spec.PostBuild.Substitute {
+		v.Values[name] = value
+	}
+	return v
+}
+
+// The bounds of a job: what a controller that serves a whole cluster renders is not for ever, and not of any size.
+const (
+	maxJobFiles = 5000
+	maxJobBytes = 64 << 20
+)
+
+// Objects renders what kustomize-controller would apply of a tree for a job. What leads out of the tree, or would be
+// fetched, is refused with a sentence, and so is what kustomize cannot build: Flux cannot apply it either.
+func Objects(ctx context.Context, tree *Tree, job *Job) ([]*unstructured.Unstructured, error) {
+	data, err := tree.text(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	var out []*unstructured.Unstructured
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
+	for {
+		o := &unstructured.Unstructured{}
+		switch err := decoder.Decode(o); {
+		case errors.Is(err, io.EOF):
+			return out, nil
+		case err != nil:
+			return nil, reconcile.Refuse("what kustomize makes of %q cannot be read: %s", job.Spec.Path, Words(err))
+		case len(o.Object) == 0:
+			continue
+		}
+		named(o, job.Spec.CommonMetadata)
+		out = append(out, o)
+	}
+}
+
+// named adds the labels and annotations that a Flux Kustomization gives to all that it renders.
+func named(o *unstructured.Unstructured, common *kustomizev1.CommonMetadata) {
+	if common == nil {
+		return
+	}
+	merge := func(have, more map[string]string) map[string]string {
+		if have == nil {
+			have = map[string]string{}
+		}
+		for key, value := range more {
+			have[key] = value
+		}
+		return have
+	}
+	if len(common.Labels) > 0 {
+		o.SetLabels(merge(o.GetLabels(), common.Labels))
+	}
+	if len(common.Annotations) > 0 {
+		o.SetAnnotations(merge(o.GetAnnotations(), common.Annotations))
+	}
+}
+
+// text renders a job into documents.
+func (t *Tree) text(ctx context.Context, job *Job) ([]byte, error) {
+	dir := path.Clean(strings.TrimLeft(job.Spec.Path, "/"))
+	f := t.Folder(dir)
+	// Whether the folder is there and inside of the tree is asked before anything is written over it.
+	if _, err := f.Files(); err != nil {
+		return nil, reconcile.Refuse("%w", err)
+	}
+	if err := f.Add(&job.Spec); err != nil {
+		return nil, reconcile.Refuse("kustomize cannot build %q: %s", dir, Words(err))
+	}
+	files, err := f.Files()
+	if err != nil {
+		return nil, reconcile.Refuse("%w", err)
+	}
+	if err := f.bounded(ctx, files); err != nil {
+		return nil, err
+	}
+	data, err := f.Build()
+	if err != nil {
+		return nil, reconcile.Refuse("kustomize cannot build %q: %s", dir, Words(err))
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	text, err := job.Variables().Text(string(data))
+	if err != nil {
+		return nil, reconcile.Refuse("the variables of %q cannot be replaced: %s", dir, Words(err))
+	}
+	return []byte(text), nil
+}
+
+// bounded refuses what leads out of the tree, would be fetched, or is too much.
+func (f *Folder) bounded(ctx context.Context, files manifest.Files) error {
+	if len(files.Problems) > 0 {
+		p := files.Problems[0]
+		return reconcile.Refuse("%s: %s", p.File, p.Reason)
+	}
+	if n := len(files.Paths) + len(files.Values); n > maxJobFiles {
+		return reconcile.Refuse("%q is made of %d files, of which at most %d are rendered", f.dir, n, maxJobFiles)
+	}
+	size := 0
+	for _, name := range files.Paths {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		data, err := manifest.ReadFile(f.files, name)
+		if err != nil {
+			return reconcile.Refuse("read %s: %w", name, err)
+		}
+		if size += len(data); size > maxJobBytes {
+			return reconcile.Refuse("the files of %q are larger than %d MiB together", f.dir, maxJobBytes>>20)
+		}
+		// A few lines of aliases of aliases stand for more than there is memory.
+		if _, err := manifest.PlainNodes(name, data); errors.Is(err, manifest.ErrTooLarge) {
+			return reconcile.Refuse("%w", err)
+		}
+		if remote := f.Remote(name); IsKustomization(name) && len(remote) > 0 {
+			return reconcile.Refuse("%s names %q, which would have to be fetched", name, remote[0])
+		}
+	}
+	remote, err := f.Plugins(files.Paths)
+	if err != nil {
+		return reconcile.Refuse("%w", err)
+	}
+	if len(remote) > 0 {
+		return reconcile.Refuse("a generator or transformer of %q names %q, which would have to be fetched", f.dir, remote[0])
+	}
+	return nil
+}
+
+// Find gives the object of a reference among rendered ones; nil where there is none. A reference without a namespace
+// means an object that has none, and one whose Kustomization leaves the namespace to the cluster.
+func Find(objects []*unstructured.Unstructured, group string, ref v1alpha1.ObjectRef) *unstructured.Unstructured {
+	for _, o := range objects {
+		if o.GetKind() != ref.Kind || o.GetName() != ref.Name || o.GroupVersionKind().Group != group {
+			continue
+		}
+		if ns := o.GetNamespace(); ns == ref.Namespace || ns == "" {
+			return o
+		}
+	}
+	return nil
+}

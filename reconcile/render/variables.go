@@ -1,0 +1,74 @@
+package render
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/fluxcd/pkg/envsubst"
+)
+
+// Variables are what a Flux Kustomization replaces after the build: spec.postBuild.
+type Variables struct {
+	Values map[string]string
+	// On says that anything is replaced at all; Open that some values are only in the cluster.
+	On, Open bool
+}
+
+// Apply replaces the variables in a value as Flux does. One that only the cluster knows stays as it is.
+func (v Variables) Apply(value string) string {
+	if !v.On || !strings.Contains(value, "$") {
+		return value
+	}
+	out, err := envsubst.Eval(value, func(name string) (string, bool) {
+		known, ok := v.Values[name]
+		if !ok && v.Open && !strings.Contains(value, "${"+name+":") {
+			return "${" + name + "}", true
+		}
+		return known, ok
+	})
+	if err != nil {
+		return value
+	}
+	return out
+}
+
+// notSubstituted finds the mark of an object in which nothing is replaced.
+var notSubstituted = regexp.MustCompile(`(?m)^ {4}kustomize\.toolkit\.fluxcd\.io/substitute: "?disabled"?$`)
+
+// plainVariable is a variable without a default or a function.
+var plainVariable = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+
+// Text replaces the variables in documents, as kustomize-controller does: in everything, so that a child Kustomization
+// gets its parent's. One that only the cluster knows stays as it is.
+func (v Variables) Text(text string) (string, error) {
+	if !v.On || !strings.Contains(text, "${") {
+		return text, nil
+	}
+	docs := strings.Split(text, "\n---\n")
+	for i, doc := range docs {
+		if !strings.Contains(doc, "${") || notSubstituted.MatchString(doc) {
+			continue
+		}
+		if v.Open {
+			doc = plainVariable.ReplaceAllStringFunc(doc, func(found string) string {
+				name := strings.Trim(found, "${}")
+				if _, known := v.Values[name]; known || strings.HasPrefix(found, "$$") {
+					return found
+				}
+				return "\uE000" + name + "\uE001"
+			})
+		}
+		out, err := envsubst.Eval(doc, func(name string) (string, bool) {
+			value, ok := v.Values[name]
+			return value, ok
+		})
+		if err != nil {
+			return "", err
+		}
+		docs[i] = unknownVariable.ReplaceAllString(out, "$${$1}")
+	}
+	return strings.Join(docs, "\n---\n"), nil
+}
+
+// unknownVariable is how Text keeps a variable that only the cluster knows: between two characters of no script.
+var unknownVariable = regexp.MustCompile("\uE000([A-Za-z0-9_]+)\uE001")
