@@ -102,6 +102,9 @@ func gone(w *World) Step {
 // noBranch waits for a branch that cannot be read, but not for ever once a revert is allowed.
 func noBranch(w *World) Step {
 	s := &w.Form.Status
+	if w.Unread != nil {
+		return waitsForAccess(w, w.Unread.Kind, w.Unread.Sentence)
+	}
 	why := orElse(w.ReadOnly, "the branch cannot be read yet")
 	if s.Verdict != nil && s.Verdict.At.Add(giveUp(w.Policy)).Before(w.Now) {
 		return end(w, v1alpha1.ResultFailed, "%s", why)
@@ -158,7 +161,7 @@ func allowed(w *World) Step {
 		}
 		return Step{Do: DoLapse, Why: why}
 	}
-	if s.Verdict.At.Add(giveUp(w.Policy)).Before(w.Now) {
+	if s.Verdict.At.Add(giveUp(w.Policy)).Before(w.Now) && !refusedAccess(s) {
 		return end(w, v1alpha1.ResultFailed, "%s", orElse(waitedFor(s), "the revert could not be pushed in time"))
 	}
 	if err := claimOf(w, s.Verdict.Cooldown.Duration).permit(*w.Branch); err != nil {

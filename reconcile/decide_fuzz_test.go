@@ -78,6 +78,14 @@ func oddities() []worldChange {
 			w.Sighting.Failures, w.Form.Status.Failures = append(w.Sighting.Failures, f), append(w.Form.Status.Failures, f)
 		},
 		func(w *World) { w.Sighting.Restored = "Deployment/backend" },
+		func(w *World) {
+			w.Branch, w.Rollout = nil, nil
+			w.Unread = &Refusal{Kind: FaultUnauthorized, Sentence: "the server does not accept the credentials"}
+		},
+		func(w *World) { w.ReadOnly, w.ReadOnlyKind = "no key", FaultNotFound },
+		func(w *World) {
+			w.Form.Status.Waiting = &v1alpha1.Waiting{Why: "no key", Refused: "NotFound", Since: micro(t0)}
+		},
 	}
 }
 

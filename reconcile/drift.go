@@ -104,6 +104,10 @@ func restoring(w *World) Step {
 	}
 	left := astray(w)
 	switch {
+	case w.Unread != nil && w.Now.Before(restoredBy(w)):
+		return waitsForAccess(w, w.Unread.Kind, w.Unread.Sentence)
+	case w.Unread != nil:
+		return end(w, v1alpha1.ResultFailed, "%s", w.Unread.Sentence)
 	case len(left) == 0 && drifted(s) && s.Suspect != nil && w.Branch != nil && stand(s, w.Branch).bad == 0:
 		return superseded(w)
 	case len(left) == 0:

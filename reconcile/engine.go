@@ -158,9 +158,6 @@ func (e *Engine) save(ctx context.Context, before, after *v1alpha1.Rollback) err
 	return nil
 }
 
-// accessAgain is how long a refusal that may heal is left alone. The source and its Secret are read anew each time.
-const accessAgain = time.Minute
-
 // stumble records why an effect failed. A refusal ends the form, since only a person can help, unless it is about
 // access, which comes back; that and anything else is tried again.
 func (e *Engine) stumble(ctx context.Context, w *World, step Step, err error) (time.Duration, error) {
@@ -182,8 +179,9 @@ func (e *Engine) stumble(ctx context.Context, w *World, step Step, err error) (t
 		return after.After, nil
 	}
 	if heals {
-		log.Warn("no access for now", "kind", KindOf(err), "after", accessAgain, "why", err)
-		return accessAgain, nil
+		after := accessIn(&w.Form.Status, e.Now())
+		log.Warn("no access for now", "kind", KindOf(err), "after", after, "why", err)
+		return after, nil
 	}
 	return 0, err
 }

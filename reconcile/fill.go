@@ -23,7 +23,7 @@ func (e *Engine) fillWaiting(_ context.Context, w *World, step Step, form *v1alp
 	}
 	form.Status.Waiting = waitingFor(form, step.Why, until, w.Now)
 	if form.Status.Waiting != nil {
-		form.Status.Waiting.Barred = step.Barred
+		form.Status.Waiting.Barred, form.Status.Waiting.Refused = step.Barred, string(step.Refused)
 	}
 	switch s := &form.Status; {
 	case step.Question != nil:

@@ -65,6 +65,9 @@ func looks(s *v1alpha1.RollbackStatus) bool {
 func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	s := &w.Form.Status
 	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *s.Suspect, w.Policy.Source, w.since)
+	if unread(w, err) {
+		return nil
+	}
 	if why, refused := AsRefusal(err); refused {
 		// The verdict is told why; a form at rest goes on resting.
 		w.ReadOnly = why
@@ -73,13 +76,17 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
-	w.ReadOnly, w.Suspended = origin.Source.ReadOnly, origin.Suspended
+	w.ReadOnly, w.ReadOnlyKind = origin.Source.ReadOnly, origin.Source.ReadOnlyKind
+	w.Suspended = origin.Suspended
 	since := w.Now.Add(-max(w.Policy.Cooldown, w.Budget.Per))
 	if s.Ended() && s.Change != nil {
 		// What must not be lifted for may have failed before what is held now.
 		since = s.Change.At.Add(-failedWithin)
 	}
 	branch, err := e.Git.Look(ctx, origin.Source, *s.Suspect, s.Target, since)
+	if unread(w, err) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("look at %s: %w", s.Suspect.Branch, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -69,6 +70,90 @@ func TestARefusalThatHealsIsNotForEver(t *testing.T) {
 				t.Errorf("reverted: %v, want %v, after an hour\n%s", reverted, tt.reverted, m.story())
 			}
 		})
+	}
+}
+
+// locked is a source that cannot be read, a branch that cannot be looked at, or one that nothing may be pushed to, for
+// as long as it says.
+type locked struct {
+	*model
+	reopens, looks, keys int
+}
+
+func (l *locked) Reopen(ctx context.Context, ns string, s v1alpha1.Suspect, with *types.NamespacedName, since time.Time,
+) (Origin, error) {
+	if l.reopens > 0 {
+		l.reopens--
+		return Origin{}, RefuseAs(FaultNotFound, "Secret flux-system/fleet, which GitRepository/flux-system/fleet names, does not exist")
+	}
+	o, err := l.model.Reopen(ctx, ns, s, with, since)
+	if l.keys > 0 {
+		l.keys--
+		o.Source.ReadOnly, o.Source.ReadOnlyKind = "Secret apps/key, which ImageUpdateAutomation/apps/a signs with, holds no git.asc", FaultNotFound
+	}
+	return o, err
+}
+
+func (l *locked) Look(ctx context.Context, src Source, s v1alpha1.Suspect, t *v1alpha1.Target, since time.Time) (Branch, error) {
+	if l.looks > 0 {
+		l.looks--
+		return Branch{}, RefuseAs(FaultUnauthorized, "fetch main: the server does not accept the credentials: check the Secret")
+	}
+	return l.model.Look(ctx, src, s, t, since)
+}
+
+func TestAccessThatFailsIsSaidAndWaitedFor(t *testing.T) {
+	for name, tt := range map[string]struct {
+		reopens, looks, keys int
+		recovers             bool
+		says, kind           string
+		want                 v1alpha1.Result
+	}{
+		"a Secret that is not there":                 {reopens: 20, says: "does not exist", kind: "NotFound", want: v1alpha1.ResultVerified},
+		"a branch that is not shown":                 {looks: 20, says: "check the Secret", kind: "Unauthorized", want: v1alpha1.ResultVerified},
+		"a key that is not there":                    {keys: 20, says: "holds no git.asc", kind: "NotFound", want: v1alpha1.ResultVerified},
+		"pods that run again while nothing is shown": {looks: 1000, recovers: true, says: "check the Secret", kind: "Unauthorized", want: v1alpha1.ResultRecovered},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newModel()
+			m.elected = imgBad
+			m.writeBack()
+			m.rollOut()
+			l := &locked{model: m, reopens: tt.reopens, looks: tt.looks, keys: tt.keys}
+			e := m.engine("prod", Budget{})
+			e.Flux, e.Git = l, l
+			said := false
+			e.Tell = func(_, after *v1alpha1.Rollback) {
+				if w := after.Status.Waiting; w != nil && w.Refused == tt.kind && strings.Contains(w.Why, tt.says) {
+					said = true
+				}
+			}
+			for i := range 60 {
+				m.walk(t, e)
+				m.now = m.now.Add(time.Minute)
+				// Somebody pushes the image after all.
+				m.present[imgBad] = m.present[imgBad] || tt.recovers && i == 5
+				m.rollOut()
+			}
+			if !said {
+				t.Errorf("the record never said what it waits for\n%s", m.story())
+			}
+			for _, r := range m.records {
+				if r.Status.Outcome == nil || r.Status.Outcome.Result != tt.want {
+					t.Errorf("ended %+v, want %s\n%s", r.Status.Outcome, tt.want, m.story())
+				}
+			}
+		})
+	}
+}
+
+func TestAccessIsTriedAgainAsSeldomAsItHasFailedForLong(t *testing.T) {
+	now := time.Date(2026, 7, 28, 6, 0, 0, 0, time.UTC)
+	for lasted, want := range map[time.Duration]time.Duration{0: 5 * time.Second, 20 * time.Second: 20 * time.Second, time.Hour: time.Minute} {
+		s := &v1alpha1.RollbackStatus{Waiting: &v1alpha1.Waiting{Refused: "Unauthorized", Since: micro(now.Add(-lasted))}}
+		if got := accessIn(s, now); got != want {
+			t.Errorf("after %s again in %s, want %s", lasted, got, want)
+		}
 	}
 }
 

@@ -17,6 +17,9 @@ func judge(w *World) Step {
 	s := &w.Form.Status
 	barred := onlyTold(w)
 	if barred != "" && !restorable(w) {
+		if barred == w.ReadOnly && w.ReadOnlyKind.Heals() {
+			return waitsForAccess(w, w.ReadOnlyKind, w.ReadOnly)
+		}
 		return withdrawn(w, barred)
 	}
 	asks := doubts(w)

@@ -87,6 +87,8 @@ type Source struct {
 	// ReadOnly says in a sentence why nothing may be pushed to Branch (pinned to a tag, the automation pushes to
 	// another branch, …); empty when it may.
 	ReadOnly string
+	// ReadOnlyKind is the kind of fault that ReadOnly tells, where it is one; empty where it is not, as of a tag.
+	ReadOnlyKind FaultKind
 	// Lend is the command by which the owner of a GitRepository lets Backstop push with it here; empty where that is not
 	// what keeps it from pushing.
 	Lend string

@@ -126,10 +126,11 @@ func askingAtRest(w *World) Step {
 // maxLapsed is how many verdicts of one form may lapse.
 const maxLapsed = 8
 
-// lapsed says why a verdict that waited for what forbade it is not carried out any more; empty where it is.
+// lapsed says why a verdict that waited for what forbade it, or for access, is not carried out any more; empty where it
+// is.
 func lapsed(w *World) string {
 	s := &w.Form.Status
-	if s.Waiting == nil || s.Waiting.Barred == "" {
+	if s.Waiting == nil || s.Waiting.Barred == "" && !refusedAccess(s) {
 		return ""
 	}
 	switch {

@@ -22,6 +22,9 @@ func atRest(w *World) Step {
 	if !s.HoldStands() {
 		return Step{Do: DoWait}
 	}
+	if w.Unread != nil {
+		return waitsForAccess(w, w.Unread.Kind, "the hold stands: "+w.Unread.Sentence)
+	}
 	if w.Branch == nil {
 		return Step{Do: DoWait, Wait: restAgain}
 	}

@@ -25,6 +25,10 @@ type World struct {
 	Budget Budget
 	// ReadOnly says why Backstop may not push to the branch; empty when it may, or before that is known.
 	ReadOnly string
+	// ReadOnlyKind is its kind of fault: one that heals is waited for.
+	ReadOnlyKind FaultKind
+	// Unread is what keeps the source or its branch from being read for now, where that heals; nil where nothing does.
+	Unread *Refusal
 	// Suspended are objects that keep Flux from applying what is pushed.
 	Suspended []v1alpha1.ObjectRef
 	// Branch is the tip and Backstop's trailers on it; nil until looked at.
@@ -107,6 +111,8 @@ type Step struct {
 	Why string
 	// Barred says what forbids what was allowed before, with DoWait; empty where nothing does.
 	Barred v1alpha1.Bar
+	// Refused is the fault that is waited for, with DoWait; empty where none is.
+	Refused FaultKind
 	// Question to people, with DoWait and with the outcome Expired; nil when they are not asked.
 	Question *v1alpha1.Question
 	// Verdict to write with DoVerdict.

@@ -32,6 +32,7 @@ const (
 	kindRollback       = "Rollback"
 	kindRollbackPolicy = "RollbackPolicy"
 	kindImagePolicy    = "ImagePolicy"
+	kindGitRepository  = "GitRepository"
 )
 
 // kind is one kind of object that is watched.
@@ -68,7 +69,7 @@ func (w *Watcher) kinds(c Clients) []kind {
 		},
 		w.flux(c, kindImagePolicy, imagev1.GroupVersion, "imagepolicies"),
 		w.flux(c, "ImageUpdateAutomation", automationv1.GroupVersion, "imageupdateautomations"),
-		w.flux(c, "GitRepository", sourcev1.GroupVersion, "gitrepositories"),
+		w.flux(c, kindGitRepository, sourcev1.GroupVersion, "gitrepositories"),
 		w.flux(c, "Kustomization", kustomizev1.GroupVersion, "kustomizations"),
 		w.flux(c, "HelmRelease", helmv2.GroupVersion, "helmreleases"),
 	}

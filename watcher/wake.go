@@ -20,6 +20,9 @@ const (
 	byName = "name"
 	// byOpen finds the open Rollbacks of a namespace.
 	byOpen = "open"
+	// byRefused finds the Rollbacks that wait for access to a source, by noAccess.
+	byRefused = "refused"
+	noAccess  = "yes"
 )
 
 func rollbackIndexers() cache.Indexers {
@@ -31,6 +34,12 @@ func rollbackIndexers() cache.Indexers {
 				return nil
 			}
 			return []string{r.Namespace}
+		}),
+		byRefused: ofRollback(func(r *v1alpha1.Rollback) []string {
+			if !open(r) || r.Status.Waiting == nil || r.Status.Waiting.Refused == "" {
+				return nil
+			}
+			return []string{noAccess}
 		}),
 	}
 }

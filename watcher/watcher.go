@@ -286,6 +286,12 @@ func (w *Watcher) wakeConcerned(kind string) func(metav1.Object) {
 			}
 			w.queue.Add(keyOf(r))
 		}
+		if kind == kindGitRepository {
+			// It may be the one to push with, or that of a Rollback that knows no source yet.
+			for _, r := range w.indexed(byRefused, noAccess) {
+				w.queue.Rest(keyOf(r), restLook)
+			}
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -184,6 +185,20 @@ func TestWhatWakesARollback(t *testing.T) {
 		rb.Generation = 2
 		s.put(t, rb)
 		want(t, "a decision", r, webKey)
+
+		repo := &sourcev1.GitRepository{
+			TypeMeta:   metav1.TypeMeta{Kind: "GitRepository", APIVersion: sourcev1.GroupVersion.String()},
+			ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "pushes"},
+		}
+		s.put(t, repo)
+		time.Sleep(restLook)
+		want(t, "a source that it does not name", r)
+		rb.Status.Waiting = &v1alpha1.Waiting{Refused: "Unauthorized"}
+		s.put(t, rb)
+		want(t, "that it waits for access", r)
+		s.put(t, repo)
+		time.Sleep(restLook)
+		want(t, "any source while it waits for access", r, webKey)
 		s.remove("Rollback", "app", "web-1")
 		want(t, "its deletion", r, webKey)
 		s.put(t, policy)

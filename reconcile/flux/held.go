@@ -1,7 +1,6 @@
 package flux
 
 import (
-	"cmp"
 	"context"
 	"slices"
 
@@ -127,7 +126,10 @@ func (f *Flux) whole(ctx context.Context, s *survey, writers []automation, c cho
 	var err error
 	out.Source, err = f.source(ctx, writers, c)
 	if why, refused := reconcile.AsRefusal(err); refused {
-		out.Source.ReadOnly, err = cmp.Or(out.Source.ReadOnly, why), nil
+		if out.Source.ReadOnly == "" {
+			out.Source.ReadOnly, out.Source.ReadOnlyKind = why, reconcile.KindOf(err)
+		}
+		err = nil
 	}
 	if err != nil {
 		return out, err

@@ -112,12 +112,13 @@ func (f *Flux) secret(ctx context.Context, namespace, name string, by v1alpha1.O
 			"a Role with get on secrets, resourceNames %s, in namespace %s", name, namespace))
 	}
 	if apierrors.IsForbidden(err) {
-		return nil, reconcile.Refuse("Backstop may not read Secret %s/%s, which %s names: use the component "+
-			"credentials in namespace %s (a Role with get on secrets, resourceNames %s)", namespace, name, by,
-			namespace, name)
+		return nil, reconcile.RefuseAs(reconcile.FaultNoRights, "Backstop may not read Secret %s/%s, which %s names: "+
+			"use the component credentials in namespace %s (a Role with get on secrets, resourceNames %s)", namespace,
+			name, by, namespace, name)
 	}
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("read Secret %s/%s, which %s names: %w", namespace, name, by, err)
+		return nil, &reconcile.Refusal{Kind: reconcile.FaultNotFound, Err: err, Sentence: fmt.Sprintf(
+			"Secret %s/%s, which %s names, does not exist", namespace, name, by)}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read Secret %s/%s: %w", namespace, name, err)

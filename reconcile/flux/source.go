@@ -50,7 +50,7 @@ func (f *Flux) source(ctx context.Context, writers []automation, c choice) (reco
 	}
 	out.Push, err = f.push(ctx, p, c.repo)
 	if why, refused := reconcile.AsRefusal(err); refused {
-		out.Push, out.ReadOnly, err = nil, why, nil
+		out.Push, out.ReadOnly, out.ReadOnlyKind, err = nil, why, reconcile.KindOf(err), nil
 	}
 	if err != nil || p.by == nil || p.by.obj.Spec.GitSpec == nil {
 		return out, err
@@ -62,8 +62,11 @@ func (f *Flux) source(ctx context.Context, writers []automation, c choice) (reco
 		out.Signing, err = f.signingKey(ctx, p.by.ref, commit.SigningKey)
 		if why, refused := reconcile.AsRefusal(err); refused {
 			// What came from where can still be told; only pushing needs the key.
-			out.NoKeyUnread = reconcile.KindOf(err) == reconcile.FaultNoRights
-			out.NoKey, out.ReadOnly, err = why, cmp.Or(out.ReadOnly, why), nil
+			out.NoKeyUnread = f.options.Person && reconcile.KindOf(err) == reconcile.FaultNoRights
+			if out.NoKey = why; out.ReadOnly == "" {
+				out.ReadOnly, out.ReadOnlyKind = why, reconcile.KindOf(err)
+			}
+			err = nil
 		}
 	}
 	return out, err
@@ -119,8 +122,8 @@ func (f *Flux) signingKey(ctx context.Context, by v1alpha1.ObjectRef, k *automat
 			by, string(kind))
 	}
 	if len(data[keyName]) == 0 {
-		return nil, reconcile.Refuse("Secret %s/%s, which %s signs with, holds no %s", by.Namespace, k.SecretRef.Name,
-			by, keyName)
+		return nil, reconcile.RefuseAs(reconcile.FaultNotFound, "Secret %s/%s, which %s signs with, holds no %s",
+			by.Namespace, k.SecretRef.Name, by, keyName)
 	}
 	return &reconcile.SigningKey{Type: string(kind), Key: data[keyName], Passphrase: data[passName]}, nil
 }

@@ -21,7 +21,7 @@ const maxTries = 20
 // writable refuses what cannot be pushed anyway, before anything is asked.
 func writable(src reconcile.Source) (fluxsign.Signer, error) {
 	if src.ReadOnly != "" {
-		return nil, reconcile.Refuse("%s", src.ReadOnly)
+		return nil, reconcile.RefuseAs(src.ReadOnlyKind, "%s", src.ReadOnly)
 	}
 	return signer(src)
 }
