@@ -131,6 +131,9 @@ func askAgain(s *v1alpha1.RollbackStatus) time.Time {
 	if newer(s) {
 		return s.Target.At.Time
 	}
+	if s.Target.ConfirmAt != nil {
+		return s.Target.ConfirmAt.Time
+	}
 	lasted := s.Target.At.Sub(s.FirstSeen())
 	return s.Target.At.Add(min(max(lasted, proveSoonest), proveAgain))
 }

@@ -25,6 +25,8 @@ type Engine struct {
 	Platforms []string
 	// Ceiling of the controller's flags.
 	Ceiling Ceiling
+	// ConfirmAfter is how long the registry has to lack an image that image automation found there.
+	ConfirmAfter time.Duration
 	// Unstick lets Backstop delete pods that keep an ordered rollout from moving on.
 	Unstick bool
 	// Now is the clock.

@@ -28,6 +28,10 @@ func judge(w *World) Step {
 		asks = append(asks, v1alpha1.Doubt{Type: v1alpha1.DoubtNotAdoptable,
 			Message: "it cannot be adopted into Git, only be restored from it: " + barred})
 	}
+	if at := s.Target.ConfirmAt; at != nil && w.Policy.Mode == v1alpha1.ModeAuto && barred == "" && len(asks) == 1 {
+		// Nothing but the second look keeps the policy from deciding.
+		return Step{Do: DoWait, Wait: max(at.Sub(w.Now), time.Second), Until: at.Time, Why: asks[0].Message}
+	}
 	q := questionOf(w, asks)
 	if d, ok := counted(w, q); ok {
 		return person(w, d, q)
@@ -196,7 +200,10 @@ func doubtsOfProof(w *World) []v1alpha1.Doubt {
 	add := func(t v1alpha1.DoubtType, format string, args ...any) {
 		out = append(out, v1alpha1.Doubt{Type: t, Message: fmt.Sprintf(format, args...)})
 	}
-	if !s.Target.BadProved && blamed(s) {
+	if at := s.Target.ConfirmAt; at != nil && !s.Target.BadProved && blamed(s) {
+		add(v1alpha1.DoubtBadNotProved, "image automation found the image, so the registry is asked once more at %s (%s)",
+			clock(at.Time), s.Target.Proof)
+	} else if !s.Target.BadProved && blamed(s) {
 		add(v1alpha1.DoubtBadNotProved, "the registry does not confirm that the image cannot run (%s)", s.Target.Proof)
 	} else if !s.Target.Proved && len(s.Target.Values) > 0 {
 		add(v1alpha1.DoubtTargetNotProved, "the target is not proved (%s)", s.Target.Proof)

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,7 +103,7 @@ func (m *model) Prove(_ context.Context, q Question) Proof {
 	case m.present[q.Image]:
 		return Proof{Finding: FindingPresent, Sentence: q.Image + " is there", At: m.now}
 	}
-	return Proof{Finding: FindingAbsent, Cause: v1alpha1.CauseNotFound, Sentence: q.Image + " is not there", At: m.now}
+	return Proof{Finding: FindingAbsent, Cause: cmp.Or(m.absence, v1alpha1.CauseNotFound), Sentence: q.Image + " is not there", At: m.now}
 }
 
 // Git.

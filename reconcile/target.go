@@ -64,9 +64,40 @@ func (e *Engine) proveBad(ctx context.Context, form *v1alpha1.Rollback, target *
 	}
 	q.Witness = target.Image
 	bad := e.Registry.Prove(ctx, q)
-	target.BadProved = bad.Finding == FindingAbsent
+	target.BadProved, target.ConfirmAt = bad.Finding == FindingAbsent, e.confirmAt(&form.Status, bad)
+	if at := target.ConfirmAt; at != nil && e.Now().Before(at.Time) {
+		target.BadProved = false
+	} else {
+		target.ConfirmAt = nil
+	}
 	target.Proof = joinWords(bad.Sentence, target.Proof, q.Access.Missing)
 	return nil
+}
+
+// confirmAt is when an absence is one: at once, which is nil, or a while after it was first seen. Image automation
+// elects what its registry lists, so that one which lacks it a moment later may be a cache whose upstream does not
+// answer, or a mirror that is behind. The kubelet saw it first, as long as the registry never said anything else.
+func (e *Engine) confirmAt(s *v1alpha1.RollbackStatus, bad Proof) *v1alpha1.Time {
+	switch {
+	case e.ConfirmAfter <= 0 || s.Suspect.Automation == nil || bad.Finding != FindingAbsent:
+		return nil
+	case bad.Cause != v1alpha1.CauseNotFound && bad.Cause != v1alpha1.CauseBlobMissing:
+		return nil
+	case s.Target != nil && s.Target.BadProved:
+		return nil
+	case s.Target != nil && s.Target.ConfirmAt != nil:
+		return s.Target.ConfirmAt
+	}
+	first := e.Now()
+	if s.Target == nil {
+		for _, f := range s.Failures {
+			if f.Cause == bad.Cause && f.Since.Time.Before(first) {
+				first = f.Since.Time
+			}
+		}
+	}
+	at := v1alpha1.NewTime(first.Add(e.ConfirmAfter))
+	return &at
 }
 
 // question asks a registry for an image that the form's workloads run, ran or would run. Where a layer of the failing

@@ -44,6 +44,9 @@ type model struct {
 	dark      bool            // the registry proves nothing
 	mode      v1alpha1.Mode
 	elected   string
+	absence   v1alpha1.Cause // why the registry says that it lacks an image; NotFound when empty
+	failsFor  time.Duration  // how long pods have failed when they are first seen
+	authors   v1alpha1.Authors
 	stale     []v1alpha1.Rollback // what a stale Open answers
 	useStale  bool
 	crashAt   int // the n-th write from now fails; <0 never
@@ -76,7 +79,7 @@ const (
 func newModel() *model {
 	t0 := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	return &model{
-		now: t0, ns: "develop", mode: v1alpha1.ModeAuto, crashAt: -1, cooldown: time.Minute,
+		now: t0, ns: "develop", mode: v1alpha1.ModeAuto, crashAt: -1, cooldown: time.Minute, authors: v1alpha1.AuthorsAutomation,
 		branch:  []commit{{id: "c0", value: imgGood, when: t0.Add(-time.Hour)}},
 		records: map[string]*v1alpha1.Rollback{}, podsBad: map[string]bool{}, started: map[string]bool{},
 		present: map[string]bool{imgGood: true}, reverts: map[string]int{}, token: map[v1alpha1.ObjectRef]string{},
@@ -218,7 +221,7 @@ func (m *model) Policies(context.Context, string) ([]v1alpha1.RollbackPolicy, ma
 		ObjectMeta: metav1.ObjectMeta{Namespace: m.ns, Name: "p"},
 		Spec: v1alpha1.RollbackPolicySpec{
 			Triggers: []v1alpha1.TriggerMode{{Type: v1alpha1.TriggerImagePull, Mode: m.mode}},
-			Authors:  v1alpha1.AuthorsAutomation, GracePeriod: d(5 * time.Second), MaxAge: d(24 * time.Hour),
+			Authors:  m.authors, GracePeriod: d(5 * time.Second), MaxAge: d(24 * time.Hour),
 			Cooldown: d(m.cooldown), Approval: v1alpha1.Approval{Timeout: d(10 * time.Minute)},
 			VerifyTimeout: d(5 * time.Minute), Release: v1alpha1.ReleaseNewerImage, Suspend: m.suspended,
 		},
@@ -260,7 +263,7 @@ func (m modelPods) Failing(_ context.Context, key Key, _ []v1alpha1.Workload) (S
 		s.Failures = []v1alpha1.Failure{{
 			Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app", UID: "w"}, Container: "app",
 			Revision: m.introduced(key.Image), Cause: v1alpha1.CauseNotFound, Message: "not found",
-			Since: v1alpha1.NewTime(m.now),
+			Since: v1alpha1.NewTime(m.now.Add(-m.failsFor)),
 		}}
 	} else if m.started[key.Image] {
 		s.Started = "Pod/app"

@@ -857,6 +857,10 @@ func (in *Target) DeepCopyInto(out *Target) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.ConfirmAt != nil {
+		in, out := &in.ConfirmAt, &out.ConfirmAt
+		*out = (*in).DeepCopy()
+	}
 	in.At.DeepCopyInto(&out.At)
 }
 

@@ -31,6 +31,7 @@ type options struct {
 	platform    []string
 	// caches and hosts of registries.
 	caches, hosts []string
+	confirm       time.Duration
 	history       time.Duration
 	maxRollbacks  int
 	logLevel      string
@@ -105,6 +106,8 @@ func (o *options) bindAll(f *pflag.FlagSet) {
 		"namespaces of those who run the cluster: their GitRepositories push for each other's Kustomizations")
 	f.StringSliceVar(&o.caches, "registry-caches", nil,
 		"registries, or prefixes of their repositories, that fetch from another one: what they lack proves nothing")
+	f.DurationVar(&o.confirm, "confirm-absence", time.Minute,
+		"how long a registry has to lack an image that image automation found there, before a policy reverts it by itself")
 	f.StringSliceVar(&o.hosts, "registry-hosts", nil,
 		"registries that may have an address of this machine, of a cloud's metadata or of the cluster's Services")
 	f.DurationVar(&o.history, "history", 30*24*time.Hour, "how long ended Rollbacks are kept")

@@ -96,7 +96,8 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	s.cards, s.hub = o.newCards(s, live), s.newHub()
 	s.engine = &reconcile.Engine{
 		Cluster: o.cluster, Home: kube.Home(), Unstick: o.unstick, Platforms: o.platforms, Ceiling: o.top, Now: time.Now,
-		Records: records, Pods: watch.Pods(), Flux: fluxes, Git: git,
+		ConfirmAfter: o.confirm,
+		Records:      records, Pods: watch.Pods(), Flux: fluxes, Git: git,
 		Registry: calls.Registry(registry.New(registry.Options{
 			Now: time.Now, UserAgent: cfg.UserAgent, Logger: log, Caches: o.caches, Hosts: o.hosts,
 			Service: os.Getenv("KUBERNETES_SERVICE_HOST"),

@@ -93,3 +93,42 @@ func TestWhatACacheThatIsNamedLacksProvesNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestSomeAddressesAreCachesByThemselves(t *testing.T) {
+	r := registry.New(registry.Options{Caches: []string{"harbor.example.com/hub", "nexus.example.com:8443"}})
+	for image, want := range map[string]bool{
+		"mirror.gcr.io/library/nginx:1":                                                    true,
+		"gitlab.com/acme/dependency_proxy/containers/alpine:3":                             true,
+		"gitlab.example.com:5050/acme/shop/dependency_proxy/containers/library/alpine:3":   true,
+		"registry.gitlab.com/acme/shop/web:v1":                                             false,
+		"123456789012.dkr.ecr.eu-west-1.amazonaws.com/docker-hub/library/nginx:1":          true,
+		"123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/quay/prometheus/prometheus:v3":   true,
+		"123456789012.dkr.ecr-fips.us-east-1.amazonaws.com/github/acme/web:v1":             true,
+		"123456789012.dkr-ecr.eu-west-1.on.aws/ecr-public/acme/web:v1":                     true,
+		"123456789012.dkr.ecr.eu-west-1.amazonaws.com/acme/web:v1":                         false,
+		"123456789012.dkr.ecr.eu-west-1.amazonaws.com/github:v1":                           false,
+		"evil.example.com/123456789012.dkr.ecr.eu-west-1.amazonaws.com/docker-hub/nginx:1": false,
+		"harbor.example.com/hub/library/nginx:1":                                           true,
+		"harbor.example.com/hubert/nginx:1":                                                false,
+		"nexus.example.com:8443/acme/web:v1":                                               true,
+		"nexus.example.com/acme/web:v1":                                                    false,
+		"docker.io/library/nginx:1":                                                        false,
+	} {
+		if got := r.IsCache(image); got != want {
+			t.Errorf("%s: a cache: %v, want %v", image, got, want)
+		}
+	}
+}
+
+// Caches differ in what they list: Harbor what its upstream has, ECR what it holds itself, some a list of an hour ago.
+func TestAListOfTagsThatLacksWhatIsThereProvesNothing(t *testing.T) {
+	p := start(t, registrystub.Options{})
+	p.push("proxy/web", "v1")
+	p.Fail("GET /v2/proxy/web/tags/list", registrystub.Fault{Status: 200, Body: `{"name":"proxy/web","tags":["v0"]}`})
+	for _, witness := range []string{p.Host() + "/proxy/web:v1"} {
+		proof := p.prove(reconcile.Question{Image: p.Host() + "/proxy/web:v2", Witness: witness})
+		if proof.Finding != reconcile.FindingUnproved || !strings.Contains(proof.Sentence, "its list of tags lacks v1, too") {
+			t.Errorf("%s, %s", proof.Finding, proof.Sentence)
+		}
+	}
+}

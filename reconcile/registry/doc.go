@@ -6,10 +6,10 @@
 //
 //	parse ─► refused by the kubelet's own parser ─────────────────────► Absent, InvalidName
 //	  │
-//	HEAD manifest ─► 404 ─► HEAD another tag ─► 200 ─► HEAD again ─► 404 ─► Absent, NotFound
-//	  │ 200                  the witness, or one that tags/list names
+//	HEAD manifest ─► 404 ─► GET ─► 404 ─► HEAD another tag ─► 200 ─► tags/list, complete, ─► GET ─► 404 ─► Absent, NotFound
+//	  │ 200                  the witness, or one that tags/list names  names that one and not this
 //	  ├─ platforms? GET index or manifest, GET config ─► none fits ────► Absent, PlatformMismatch
-//	  ├─ deep? HEAD each blob ─► 404 ─► HEAD manifest, 200 ─► HEAD blob, 404 ─► Absent, BlobMissing
+//	  ├─ deep? HEAD or GET each blob ─► 404 ─► HEAD manifest, 200 ─► GET ─► 404 ─► Absent, BlobMissing
 //	  └──────────────────────────────────────────────────────────────► Present
 //
 //	401 403, 429, 5xx and other statuses, DNS, TLS, timeouts, answers that
@@ -24,6 +24,6 @@
 // by, redirects do not lead from a public host to an inner one nor from TLS to plain HTTP, and
 // no words of an answer appear in a sentence, which is also how a secret stays out of it.
 //
-// What a proof cannot tell: a registry that is a cache in front of another one may answer 404
-// for what its source would not give it just now.
+// The last 404 has to carry a registry's own code, and no address that is named or known as a cache proves an absence:
+// what is in front of another registry answers 404 for what its source would not give it just now.
 package registry

@@ -74,7 +74,7 @@ func (p *probe) absent(ctx context.Context) error {
 		e.Sentence = fmt.Sprintf("%s answers 404 for %s, which proves nothing here: %s", p.s.host, p.t.short, e.Sentence)
 		return &e
 	}
-	if err := p.unlisted(ctx); err != nil {
+	if err := p.unlisted(ctx, shown); err != nil {
 		return err
 	}
 	_, err = p.s.manifest(ctx, p.t.ref.Identifier())
@@ -87,16 +87,17 @@ func (p *probe) absent(ctx context.Context) error {
 		return undecided("%s answers 404 for %s, which proves nothing here: the answer is not a registry's own", p.s.host,
 			p.t.short)
 	case p.r.cached(p.t):
-		return undecided("%s answers 404 for %s, which proves nothing here: it is named as a cache, and a cache has what it "+
-			"could fetch", p.s.host, p.t.short)
+		return undecided("%s answers 404 for %s, which proves nothing here: it is a cache, and a cache has what it could "+
+			"fetch", p.s.host, p.t.short)
 	}
 	return &Error{Cause: v1alpha1.CauseNotFound, proved: true, Sentence: fmt.Sprintf(
 		"%s does not have %s (404), and shows this client %s", p.s.host, p.t.short, shown)}
 }
 
 // unlisted looks whether the registry's own list of tags lacks the tag too. A cache lists what its upstream has and
-// answers 404 for what it could not fetch; a list that is not complete proves nothing. A digest is in no list.
-func (p *probe) unlisted(ctx context.Context) error {
+// answers 404 for what it could not fetch; a list that is not complete proves nothing, nor does one that lacks a tag
+// which the registry shows. A digest is in no list.
+func (p *probe) unlisted(ctx context.Context, shown string) error {
 	if _, err := v1.NewHash(p.t.ref.Identifier()); err == nil {
 		return nil
 	}
@@ -111,6 +112,8 @@ func (p *probe) unlisted(ctx context.Context) error {
 		why = "its list of tags has it"
 	case !complete:
 		why = "its list of tags is too long to be read to the end"
+	case !strings.Contains(shown, ":") && !slices.Contains(tags, shown):
+		why = fmt.Sprintf("its list of tags lacks %s, too, which it has", shown)
 	default:
 		return nil
 	}

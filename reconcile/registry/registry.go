@@ -9,8 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -93,15 +91,6 @@ func New(o Options) *Registry {
 	r.limits = newLimits(r.now)
 	r.caches, r.reach = o.Caches, newReach(o.Service, o.Hosts)
 	return r
-}
-
-// cached says whether a repository is named as one of a cache.
-func (r *Registry) cached(t target) bool {
-	repository := t.host() + "/" + t.ref.Context().RepositoryStr()
-	return slices.ContainsFunc(r.caches, func(c string) bool {
-		c = strings.TrimSuffix(c, "/")
-		return repository == c || strings.HasPrefix(repository, c+"/")
-	})
 }
 
 // Prove asks for an image. It never fails: what could not be learned is FindingUnproved, with the reason. The same

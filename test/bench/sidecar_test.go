@@ -50,7 +50,7 @@ func (s *stage) start(binary string, flags ...string) *sidecar {
 	cmd := exec.Command(binary, append([]string{
 		"--kubeconfig=" + kubeconfig, "--cluster=bench", "--storage=" + filepath.Join(dir, "storage"),
 		"--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0", "--leader-elect=false", "--budget=1000/1h",
-		"--slack-hosts=127.0.0.1",
+		"--slack-hosts=127.0.0.1", "--confirm-absence=0s",
 	}, flags...)...)
 	cmd.Env = append(os.Environ(), "POD_NAMESPACE="+testenv.Namespace, "GOMEMLIMIT=512MiB", "GOGC=50")
 	cmd.Stdout, cmd.Stderr = log, log

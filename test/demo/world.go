@@ -196,7 +196,7 @@ func (w *world) run(ctx context.Context, binary string) error {
 	}
 	cmd := exec.Command(binary, "--cluster=demo", "--kubeconfig="+kubeconfig,
 		"--storage="+filepath.Join(w.dir, "mirrors"), "--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0",
-		"--slack-hosts=127.0.0.1")
+		"--slack-hosts=127.0.0.1", "--confirm-absence=0s")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), "POD_NAMESPACE="+testenv.Namespace)
 	if w.sidecar, err = process.Start("backstop", cmd); err != nil {

@@ -96,7 +96,7 @@ func runSidecar(t *testing.T, w *World, binary string, config *rest.Config, flag
 	args := append([]string{
 		"--kubeconfig=" + kubeconfig, "--cluster=" + w.Name,
 		"--storage=" + storage, "--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0", "--leader-elect=false", "--log-level=debug",
-		"--slack-hosts=127.0.0.1",
+		"--slack-hosts=127.0.0.1", "--confirm-absence=0s",
 	}, flags...)
 	cmd := exec.Command(binary, args...)
 	cmd.Env = append(os.Environ(), "POD_NAMESPACE="+testenv.Namespace)
