@@ -39,6 +39,7 @@ type options struct {
 	unstick       bool
 	slack         slackOptions
 	news          newsOptions
+	alerts        alertOptions
 	version       bool
 	// top and level are maxMode, maxAuthors, budget and logLevel, parsed.
 	top   reconcile.Ceiling
@@ -69,7 +70,7 @@ func parse(args []string) (*options, error) {
 	if o.top, err = o.ceiling(); err != nil {
 		return o, err
 	}
-	return o, errors.Join(o.slack.check(), o.news.check())
+	return o, errors.Join(o.slack.check(), o.news.check(), o.alerts.check())
 }
 
 func (o *options) flags() *pflag.FlagSet {
@@ -119,6 +120,7 @@ func (o *options) bindAll(f *pflag.FlagSet) {
 		"delete pods that keep an ordered rollout from moving on (component unstick grants it)")
 	o.slack.bind(f)
 	o.news.bind(f)
+	o.alerts.bind(f)
 	f.BoolVar(&o.version, "version", false, "print the version")
 	f.IntVar(&o.workers, "workers", 8, "how many images are worked on at once")
 }

@@ -85,6 +85,11 @@ func (o *options) run(ctx context.Context, out, errs io.Writer) error {
 		return err
 	}
 	defer stopClicks()
+	stopAlerts, err := s.serveAlerts(ctx, o.alerts.addr)
+	if err != nil {
+		return err
+	}
+	defer stopAlerts()
 	log.Info("backstop", "version", build.Version(), "cluster", o.cluster, "max-mode", o.maxMode, "budget",
 		o.top.Budget.String())
 	return s.lead(ctx, o)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +30,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/record"
 	"github.com/backstop-dev/backstop/reconcile/registry"
 	"github.com/backstop-dev/backstop/watcher"
+	"github.com/backstop-dev/backstop/watcher/alerts"
 )
 
 // sidecar is everything that runs, wired.
@@ -42,6 +44,9 @@ type sidecar struct {
 	cards   *cards
 	hub     *clicks.Hub
 	metrics *prometheus.Registry
+	// alerts takes Flux's events; nil where none are taken. working says that this replica takes them.
+	alerts  *alerts.Receiver
+	working atomic.Bool
 	// leads is 1 while this replica works.
 	leads prometheus.Gauge
 }
@@ -93,7 +98,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	s.metrics.MustRegister(info, leads, queues, unreadable, calls, counts, full, s.killSwitch(),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s.cards, s.hub = o.newCards(s, live), s.newHub()
+	s.cards, s.hub, s.alerts = o.newCards(s, live), s.newHub(), s.newAlerts(&o.alerts)
 	s.engine = &reconcile.Engine{
 		Cluster: o.cluster, Home: kube.Home(), Unstick: o.unstick, Platforms: o.platforms, Ceiling: o.top, Now: time.Now,
 		ConfirmAfter: o.confirm,
@@ -147,6 +152,7 @@ func (s *sidecar) lead(ctx context.Context, o *options) error {
 		beside.Go(func() { s.describe(ctx) })
 		beside.Go(func() { s.cards.run(ctx) })
 		beside.Go(func() { s.hear(ctx) })
+		beside.Go(func() { s.takeAlerts(ctx) })
 		err = s.watch.Run(ctx, s.engine)
 		beside.Wait()
 		return err

@@ -46,6 +46,7 @@ func TestDeploy(t *testing.T) {
 	t.Run("the component unstick grants to delete pods", s.unstick)
 	t.Run("every kustomization in the docs can be built", s.docs)
 	t.Run("the component slack-http lets Slack's clicks in", s.slackHTTP)
+	t.Run("the component alerts lets Flux's events in", s.alerts)
 	t.Run("people view and decide by the roles that they have anyway", s.people)
 	t.Run("Backstop changes one annotation of a Flux object", s.fluxObjects)
 	t.Run("people decide in their own name", s.decisions)
@@ -64,7 +65,9 @@ type suite struct {
 func clientAs(t *testing.T, config *rest.Config, user string, groups ...string) client.Client {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{
+		clientgoscheme.AddToScheme, v1alpha1.AddToScheme, notificationv1beta3.AddToScheme,
+	} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}

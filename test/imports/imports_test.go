@@ -23,7 +23,7 @@ const module = "github.com/backstop-dev/backstop/"
 var allowed = map[string][]string{
 	"api/":               {},
 	"cmd/backstop":       {"internal/", "reconcile", "reconcile/", "watcher", "watcher/", "gate", "trace", "doctor"},
-	"cmd/sidecar":        {"internal/", "notify", "notify/", "reconcile", "reconcile/", "watcher"},
+	"cmd/sidecar":        {"internal/", "notify", "notify/", "reconcile", "reconcile/", "watcher", "watcher/alerts"},
 	"doctor":             {"reconcile", "reconcile/", "trace"},
 	"gate":               {"reconcile", "reconcile/manifest", "reconcile/registry", "reconcile/render"}, // reconcile has the question to ask
 	"internal/":          {},
@@ -39,6 +39,7 @@ var allowed = map[string][]string{
 	"reconcile/render":   {"reconcile", "reconcile/manifest"},
 	"trace":              {"reconcile", "reconcile/", "watcher/classify", "watcher/drift", "gate"},
 	"watcher":            {"reconcile", "reconcile/kube", "watcher/classify", "watcher/drift"},
+	"watcher/alerts":     {},
 	"watcher/classify":   {},
 	"watcher/drift":      {},
 }
