@@ -107,6 +107,10 @@ func (e *Engine) policyNow(ctx context.Context, form *v1alpha1.Rollback, read *r
 	}
 	w := &World{Form: *form, Sighting: Sighting{Failures: form.Status.Failures, Labels: map[string]map[string]string{}}}
 	workloads := form.Status.Workloads()
+	var err error
+	if w.Sighting.Wishes, err = e.Pods.Wishes(ctx, ns, workloads); err != nil {
+		return Policy{}, fmt.Errorf("read the workloads: %w", err)
+	}
 	if !tellApart(read.policies[ns]) {
 		for _, wl := range workloads {
 			w.Sighting.Labels[wl.String()] = nil
@@ -136,7 +140,7 @@ func (e *Engine) resolve(w *World, all []v1alpha1.RollbackPolicy, nsLabels map[s
 		// A change by hand that joined a failed pull is asked about, also where the pull alone would only be told.
 		out = Resolve(v1alpha1.TriggerDrift, subjects, all, e.Home, e.Ceiling)
 	}
-	return out
+	return wishing(out, w.Sighting.Wishes)
 }
 
 // tellApart says whether a policy tells workloads apart by their labels.

@@ -116,7 +116,12 @@ func (e *Engine) PolicyOf(ctx context.Context, form *v1alpha1.Rollback) (Policy,
 	if err != nil {
 		return Policy{}, fmt.Errorf("read the workloads: %w", err)
 	}
-	return e.policy(ctx, &World{Form: *form, Sighting: Sighting{Failures: form.Status.Failures, Labels: labels}})
+	wishes, err := e.Pods.Wishes(ctx, form.Namespace, form.Status.Workloads())
+	if err != nil {
+		return Policy{}, fmt.Errorf("read the workloads: %w", err)
+	}
+	return e.policy(ctx, &World{Form: *form,
+		Sighting: Sighting{Failures: form.Status.Failures, Labels: labels, Wishes: wishes}})
 }
 
 // policy resolves what may be done for the form's workloads.

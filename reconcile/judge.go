@@ -163,6 +163,7 @@ func doubts(w *World) []v1alpha1.Doubt {
 		}
 		add(v1alpha1.DoubtPolicyAsks, "the policy asks for an approval%s", why)
 	}
+	out = append(out, w.Policy.Asks...)
 	if n := len(s.Lapsed); n > 0 {
 		add(v1alpha1.DoubtVerdictLapsed, "%s", s.Lapsed[n-1].Why)
 	}

@@ -40,6 +40,8 @@ type Policy struct {
 	Read []v1alpha1.PolicyRef
 	// Why says in a sentence where the mode comes from, when it is not simply the policy's.
 	Why string
+	// Asks are why a person is asked whatever the mode is, as the workloads themselves say.
+	Asks []v1alpha1.Doubt
 	// Bar says what kept the mode at Notify, where Why says it in words; empty where the policy itself does.
 	Bar v1alpha1.Bar
 }

@@ -251,6 +251,8 @@ type Pods interface {
 	Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (Sighting, error)
 	// Labels reads the labels of workloads that exist, by Kind/name: what policies select by.
 	Labels(ctx context.Context, namespace string, of []v1alpha1.Workload) (map[string]map[string]string, error)
+	// Wishes reads what workloads say about going back, by Kind/name, and their namespace, by NamespaceWish.
+	Wishes(ctx context.Context, namespace string, of []v1alpha1.Workload) (map[string]Wish, error)
 	// Delete deletes a pod; one that is gone is no error.
 	Delete(ctx context.Context, namespace, pod string) error
 }
@@ -271,6 +273,8 @@ type Sighting struct {
 	RanHere string
 	// Labels of the workloads in Failures and known that exist, by Kind/name: what policies select by.
 	Labels map[string]map[string]string
+	// Wishes are what these workloads say about going back, by Kind/name, and their namespace, by NamespaceWish.
+	Wishes map[string]Wish
 }
 
 // Records keeps Rollbacks in the API server. Reads are live; a save uses the resourceVersion that was read.

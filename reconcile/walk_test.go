@@ -257,6 +257,10 @@ func (m modelPods) Labels(context.Context, string, []v1alpha1.Workload) (map[str
 	return map[string]map[string]string{"Deployment/app": {}}, nil
 }
 
+func (m modelPods) Wishes(context.Context, string, []v1alpha1.Workload) (map[string]Wish, error) {
+	return nil, nil
+}
+
 func (m modelPods) Failing(_ context.Context, key Key, _ []v1alpha1.Workload) (Sighting, error) {
 	s := Sighting{Labels: map[string]map[string]string{"Deployment/app": {}}}
 	if m.podsBad[key.Image] {

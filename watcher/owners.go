@@ -15,6 +15,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	kinds "github.com/backstop-dev/backstop/internal/workload"
+	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/watcher/drift"
 )
 
@@ -46,6 +47,8 @@ type holder struct {
 	completed string
 	// suspects are containers whose image is not Flux's any more.
 	suspects []drift.Container
+	// wish is what it says about going back.
+	wish reconcile.Wish
 	// gone says that it does not exist, closed that Backstop may not read it or does not know its kind.
 	gone, closed bool
 }
@@ -121,6 +124,9 @@ func (l *look) fetch(ctx context.Context, kind, name string) (*holder, error) {
 		}
 		h := held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
 		h.revision = o.Status.UpdateRevision
+		if len(o.Spec.VolumeClaimTemplates) > 0 && h.wish.Migrates == "" {
+			h.wish.Migrates = h.workload.String() + " keeps data in volumes of its own"
+		}
 		h.pods, h.ready = o.Status.Replicas, o.Status.ReadyReplicas
 		return h, nil
 	case "DaemonSet":
@@ -160,6 +166,7 @@ func held(kind string, meta *metav1.ObjectMeta, t *corev1.PodTemplateSpec, s *me
 		images:     make(map[string]string, len(t.Spec.Containers)+len(t.Spec.InitContainers)),
 		controller: metav1.GetControllerOf(meta), suspects: drift.Suspects(kind, meta, imagesOf(t)),
 	}
+	h.wish = wishOf(h.workload, meta, &t.Spec)
 	for i := range t.Spec.InitContainers {
 		h.images[t.Spec.InitContainers[i].Name] = t.Spec.InitContainers[i].Image
 	}

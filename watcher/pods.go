@@ -39,6 +39,8 @@ type Pods struct {
 	Seen func(namespace string) string
 	// Wants says what workloads should run, by which a change by hand is told; nil does not look for one.
 	Wants func() Wanter
+	// Namespace gives the annotations of a namespace, as far as they are kept; nil where namespaces are not watched.
+	Namespace func(string) map[string]string
 	// Adrift lists the workloads that were seen to run something else than a key's image, although Git says it.
 	Adrift func(reconcile.Key) []v1alpha1.Workload
 
@@ -82,7 +84,7 @@ func (n *nodes) set(name, platform string, now time.Time) {
 func (w *Watcher) Pods() *Pods {
 	return &Pods{
 		Client: w.clients.Core, Now: w.opts.Now, First: w.first, Since: w.failingSince, Asking: w.asking, Seen: w.seen,
-		Wants: w.opts.Wants, Adrift: w.drifts.of,
+		Wants: w.opts.Wants, Adrift: w.drifts.of, Namespace: w.namespaceAnnotations,
 	}
 }
 
@@ -126,6 +128,7 @@ func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.
 		return reconcile.Sighting{}, err
 	}
 	out.Failures, out.Restored = append(out.Failures, drifted...), restored
+	out.Wishes = s.wishes()
 	if len(out.Failures) == 0 {
 		out.Unnamed, err = s.unnamed(ctx, known)
 	}

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	kinds "github.com/backstop-dev/backstop/internal/workload"
+	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/watcher/drift"
 )
 
@@ -22,15 +23,19 @@ func bare(obj any) (any, error) {
 	}}, nil
 }
 
-// labelled is bare with labels: what a policy's selectors select by.
+// labelled is bare with labels, which a policy's selectors select by, and the one annotation that says what may be done.
 func labelled(obj any) (any, error) {
 	o, err := meta.Accessor(obj)
 	if err != nil {
 		return nil, fmt.Errorf("strip %T: %w", obj, err)
 	}
+	var says map[string]string
+	if said, ok := o.GetAnnotations()[reconcile.RollbackAnnotation]; ok {
+		says = map[string]string{reconcile.RollbackAnnotation: said}
+	}
 	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 		Namespace: o.GetNamespace(), Name: o.GetName(), UID: o.GetUID(), ResourceVersion: o.GetResourceVersion(),
-		Labels: o.GetLabels(),
+		Labels: o.GetLabels(), Annotations: says,
 	}}, nil
 }
 

@@ -101,13 +101,31 @@ func (w *Watcher) Subjects() ([]reconcile.Subject, error) {
 }
 
 func (w *Watcher) namespaceLabels(namespace string) (map[string]string, error) {
+	m, err := w.namespace(namespace)
+	if err != nil || m == nil {
+		return nil, err
+	}
+	return m.Labels, nil
+}
+
+// namespaceAnnotations are those that are kept of a namespace.
+func (w *Watcher) namespaceAnnotations(namespace string) map[string]string {
+	m, err := w.namespace(namespace)
+	if err != nil || m == nil {
+		return nil
+	}
+	return m.Annotations
+}
+
+// namespace is what is kept of a namespace, as a copy; nil where it is not known.
+func (w *Watcher) namespace(name string) (*metav1.PartialObjectMetadata, error) {
 	for _, inf := range w.informers[kindNamespace] {
-		obj, ok, err := inf.GetStore().GetByKey(namespace)
+		obj, ok, err := inf.GetStore().GetByKey(name)
 		if err != nil {
-			return nil, fmt.Errorf("read namespace %s: %w", namespace, err)
+			return nil, fmt.Errorf("read namespace %s: %w", name, err)
 		}
 		if m, isMeta := obj.(*metav1.PartialObjectMetadata); ok && isMeta {
-			return m.DeepCopy().Labels, nil
+			return m.DeepCopy(), nil
 		}
 	}
 	return nil, nil

@@ -166,5 +166,5 @@ func asked(before, now metav1.Object) bool {
 }
 
 func relabelled(before, now metav1.Object) bool {
-	return !maps.Equal(before.GetLabels(), now.GetLabels())
+	return !maps.Equal(before.GetLabels(), now.GetLabels()) || !maps.Equal(before.GetAnnotations(), now.GetAnnotations())
 }

@@ -4,7 +4,7 @@ import "slices"
 
 // Bar is what forbids a write to Git right now.
 //
-// +kubebuilder:validation:Enum=NoPolicy;Suspended;ToldOnly;MaxMode;Authors;MaxAge;Source;Unreadable
+// +kubebuilder:validation:Enum=NoPolicy;Suspended;ToldOnly;MaxMode;Authors;MaxAge;Source;Unreadable;Annotation
 type Bar string
 
 // The bars.
@@ -23,13 +23,15 @@ const (
 	BarMaxAge Bar = "MaxAge"
 	// BarSource: the policy names a GitRepository that it may not use.
 	BarSource Bar = "Source"
+	// BarAnnotation: a workload or its namespace has the annotation backstop.dev/rollback: never.
+	BarAnnotation Bar = "Annotation"
 	// BarUnreadable: the policies cannot be read now.
 	BarUnreadable Bar = "Unreadable"
 )
 
 // DoubtType is a reason to ask a person.
 //
-// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Suspended;PassedOver;Restraint;NotAdoptable;VerdictLapsed
+// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Suspended;PassedOver;Restraint;NotAdoptable;VerdictLapsed;Annotation;Migration
 type DoubtType string
 
 // The doubts.
@@ -60,6 +62,10 @@ const (
 	DoubtRestraint DoubtType = "Restraint"
 	// DoubtNotAdoptable: what runs cannot be adopted into Git, only be restored from it.
 	DoubtNotAdoptable DoubtType = "NotAdoptable"
+	// DoubtAnnotation: a workload or its namespace has the annotation backstop.dev/rollback: ask.
+	DoubtAnnotation DoubtType = "Annotation"
+	// DoubtMigration: something hints at a migration of data.
+	DoubtMigration DoubtType = "Migration"
 	// DoubtVerdictLapsed: an earlier verdict was not carried out while something forbade it.
 	DoubtVerdictLapsed DoubtType = "VerdictLapsed"
 )

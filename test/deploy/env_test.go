@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	notificationv1beta3 "github.com/fluxcd/notification-controller/api/v1beta3"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"

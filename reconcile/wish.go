@@ -1,0 +1,57 @@
+package reconcile
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// RollbackAnnotation on a workload or its namespace says what Backstop may do about it at most, whatever policies say.
+const RollbackAnnotation = "backstop.dev/rollback"
+
+// The values of RollbackAnnotation. Another value counts as RollbackAsk: whoever wrote it meant to be careful.
+const (
+	// RollbackAsk: a person decides each time.
+	RollbackAsk = "ask"
+	// RollbackNever: nothing is written to Git for the workload.
+	RollbackNever = "never"
+)
+
+// Wish is what the objects of a workload say about going back, beside the policies.
+type Wish struct {
+	// Annotation is RollbackAnnotation's value; empty where it is not there.
+	Annotation string
+	// Migrates says what hints at data that an older version may not be able to read; empty where nothing does.
+	Migrates string
+}
+
+// NamespaceWish is the name under which wishes of a namespace stand among those of its workloads.
+const NamespaceWish = "the namespace"
+
+// wishing tightens what policies say by what the workloads say themselves.
+func wishing(p Policy, wishes map[string]Wish) Policy {
+	for _, name := range slices.Sorted(maps.Keys(wishes)) {
+		switch said := wishes[name].Annotation; said {
+		case "":
+		case RollbackNever:
+			if modeRank(p.Mode) > modeRank(v1alpha1.ModeNotify) {
+				p.Mode, p.Bar = v1alpha1.ModeNotify, v1alpha1.BarAnnotation
+				p.Why = fmt.Sprintf("%s says %s: %s", name, RollbackAnnotation, RollbackNever)
+			}
+		case RollbackAsk:
+			p.Asks = append(p.Asks, v1alpha1.Doubt{Type: v1alpha1.DoubtAnnotation,
+				Message: fmt.Sprintf("%s says %s: %s", name, RollbackAnnotation, RollbackAsk)})
+		default:
+			p.Asks = append(p.Asks, v1alpha1.Doubt{Type: v1alpha1.DoubtAnnotation,
+				Message: fmt.Sprintf("%s says %s: %q, which is neither %s nor %s", name, RollbackAnnotation, cut(said, 40),
+					RollbackAsk, RollbackNever)})
+		}
+		if why := wishes[name].Migrates; why != "" {
+			p.Asks = append(p.Asks, v1alpha1.Doubt{Type: v1alpha1.DoubtMigration, Message: fmt.Sprintf(
+				"%s: an older version may not be able to use the data that a newer one left", why)})
+		}
+	}
+	return p
+}
