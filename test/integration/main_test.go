@@ -2,9 +2,12 @@ package integration
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -31,7 +34,16 @@ type shared struct {
 
 var common shared
 
+// worldsAtOnce is how many tests run beside each other where -parallel does not say: each waits more than it works.
+const worldsAtOnce = 4
+
 func TestMain(m *testing.M) {
+	if parallel := flag.Lookup("test.parallel"); parallel != nil && runtime.GOMAXPROCS(0) < worldsAtOnce {
+		// A default: what the command line says is read later, by Run.
+		if err := parallel.Value.Set(strconv.Itoa(worldsAtOnce)); err != nil {
+			panic(err)
+		}
+	}
 	ctrllog.SetLogger(logr.Discard()) // or controller-runtime complains that nobody did
 	code := m.Run()
 	if common.env != nil {
