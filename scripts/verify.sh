@@ -34,6 +34,15 @@ tidy() { go mod tidy -diff && go mod verify >/dev/null; }
 
 imports() { go test ./test/imports; }
 
+# Each alert fires when it should and not before, as promtool sees it.
+alerts() {
+	local promtool
+	promtool=$(scripts/promtool.sh) || return
+	sed -e '1,/^spec:/d' -e 's/^  //' deploy/monitoring/prometheusrule.yaml >"$scratch/alerts.yaml"
+	cp deploy/monitoring/prometheusrule_test.yaml "$scratch/"
+	"$promtool" check rules "$scratch/alerts.yaml" && "$promtool" test rules "$scratch/prometheusrule_test.yaml"
+}
+
 # Unreachable is said, not failed: a machine without that network cannot do better.
 vulnerabilities() {
 	if ! curl -fsS --connect-timeout 5 --max-time 15 -o /dev/null https://vuln.go.dev/index/db.json 2>/dev/null; then
@@ -43,7 +52,7 @@ vulnerabilities() {
 	tool govulncheck ./...
 }
 
-for step in ${*:-generated format vet lint tidy imports vulnerabilities}; do
+for step in ${*:-generated format vet lint tidy imports alerts vulnerabilities}; do
 	printf '== %s\n' "$step"
 	start=$SECONDS
 	"$step" || { printf '== %s failed after %d s\n' "$step" $((SECONDS - start)) >&2; exit 1; }

@@ -203,7 +203,7 @@ func TestSamplesInTheDocsAskForWhatIsServed(t *testing.T) {
 	}
 }
 
-func TestEveryAlertHasARunbook(t *testing.T) {
+func TestEveryAlertHasARunbookAndATest(t *testing.T) {
 	raw, err := os.ReadFile(folder + "prometheusrule.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -225,6 +225,10 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tests, err := os.ReadFile(folder + "prometheusrule_test.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
 	const at = "https://github.com/backstop-dev/backstop/blob/main/docs/runbooks.md#"
 	for _, g := range rule.Spec.Groups {
 		for _, r := range g.Rules {
@@ -233,6 +237,9 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 			}
 			if !strings.Contains(string(docs), "\n## "+r.Alert+"\n") {
 				t.Errorf("docs/runbooks.md has no section %s", r.Alert)
+			}
+			if !strings.Contains(string(tests), `alertname="`+r.Alert+`"`) {
+				t.Errorf("prometheusrule_test.yaml does not test %s", r.Alert)
 			}
 		}
 	}
