@@ -15,6 +15,8 @@ const (
 	CheckPolicy  = "policy"
 	// CheckKillSwitch is a suspended policy in Backstop's own namespace; there is no such check where none is.
 	CheckKillSwitch = "kill switch"
+	// CheckAdmission is an admission policy that is missing; there is no such check where none is.
+	CheckAdmission = "admission"
 	// CheckReadable is an object that Backstop cannot decode.
 	CheckReadable = "readable"
 	CheckBranch   = "branch"

@@ -18,6 +18,7 @@ import (
 func Examine(f Facts) Report {
 	r := Report{Namespace: f.Namespace, At: f.Now, General: append([]Check{f.sidecar()}, f.killSwitch()...),
 		Workloads: []Patient{}}
+	r.General = append(r.General, f.fences()...)
 	for _, u := range f.Unreadable {
 		r.General = append(r.General, bad(CheckReadable, u.Ref.String(),
 			"it cannot be decoded, so Backstop acts as if it were not there: "+u.Why,
@@ -92,6 +93,18 @@ func (f *Facts) killSwitch() []Check {
 	return out
 }
 
+// fences says which of Backstop's admission policies are missing. Who may not look is not told so each time.
+func (f *Facts) fences() []Check {
+	var out []Check
+	for _, fence := range f.Fences {
+		if fence.Why != "" {
+			out = append(out, bad(CheckAdmission, "ValidatingAdmissionPolicy/"+fence.Name,
+				fence.Why+", so that more may be written than should be", "kubectl apply -k deploy/kustomize/admission"))
+		}
+	}
+	return out
+}
+
 // workload examines one workload.
 func (f *Facts) workload(w *Workload) []Check {
 	out := []Check{f.policy(w)}
@@ -134,6 +147,11 @@ func (f *Facts) policy(w *Workload) Check {
 	c := fine(CheckPolicy, at, "%s by %s", strings.Join(modes, ", "), at)
 	if pull.Why != "" {
 		c.Says += ": " + pull.Why
+	}
+	if f.PoliciesUnread != "" {
+		// One that was not read may be a fleet's, which makes it stricter, or the kill switch.
+		c.Mark, c.Why = trace.Unread, f.PoliciesUnread+"; as far as the others say: "+c.Says
+		c.Says = ""
 	}
 	return c
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 	"github.com/backstop-dev/backstop/trace"
 )
 
@@ -94,6 +95,12 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 			stop.Namespace, stop.Name, stop.Spec.Suspend = f.Sidecar.Namespace, "stop", true
 			f.Policies = append(f.Policies, stop)
 		}, CheckKillSwitch, trace.Stopped, "nothing is written to Git", "delete rollbackpolicy stop"},
+		"an admission policy is missing": {func(f *Facts) {
+			f.Fences = []kube.Fence{{Name: "backstop-rollbacks", Why: "there is no ValidatingAdmissionPolicy backstop-rollbacks"}}
+		}, CheckAdmission, trace.Stopped, "more may be written than should be", "deploy/kustomize/admission"},
+		"a fleet's policies may not be listed": {func(f *Facts) {
+			f.PoliciesUnread = "the RollbackPolicies of namespace bs cannot be listed: you may not"
+		}, CheckPolicy, trace.Unread, "as far as the others say: ImagePull", ""},
 		"Backstop is down":                  {func(f *Facts) { f.Sidecar.Available = 0 }, CheckSidecar, trace.Stopped, "no replica", "kubectl -n backstop-system describe deployment backstop"},
 		"Backstop does not watch here":      {func(f *Facts) { f.Sidecar.Args = []string{"--namespaces=a,b"} }, CheckSidecar, trace.Stopped, "does not watch namespace production", "--namespaces"},
 		"no policy selects it":              {func(f *Facts) { f.Policies = nil }, CheckPolicy, trace.Stopped, "only tells", "create a RollbackPolicy in namespace production"},

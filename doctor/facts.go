@@ -8,6 +8,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
 // Facts are all that is known of a namespace.
@@ -19,6 +20,8 @@ type Facts struct {
 	// Policies of the namespace and of Backstop's own; PoliciesUnread says which could not be read.
 	Policies       []v1alpha1.RollbackPolicy
 	PoliciesUnread string
+	// Fences are Backstop's admission policies, as far as they could be read.
+	Fences []kube.Fence
 	// Cancels says whether kustomize-controller gives health checks up for a new revision; nil where nobody can tell.
 	// HelmCancels says it of helm-controller.
 	Cancels, HelmCancels *bool

@@ -21,6 +21,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 	"github.com/backstop-dev/backstop/reconcile/registry"
 )
 
@@ -93,6 +94,9 @@ func (g *Gatherer) Gather(ctx context.Context, namespace string) (Facts, error) 
 		f.Policies = append(f.Policies, list.Items...)
 	}
 	f.Unreadable = g.unreadable(ctx, namespace)
+	if f.Fences, err = kube.ReadFences(ctx, g.Client); err != nil {
+		return f, err
+	}
 	workloads, err := g.list(ctx, namespace)
 	if err != nil {
 		return f, err

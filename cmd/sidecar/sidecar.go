@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/build"
@@ -49,6 +50,9 @@ type sidecar struct {
 	working atomic.Bool
 	// leads is 1 while this replica works.
 	leads prometheus.Gauge
+	// live reads the cluster, and fences says whether the admission policies are there.
+	live   client.Client
+	fences *prometheus.GaugeVec
 }
 
 func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error) {
@@ -93,9 +97,9 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	s := &sidecar{log: log, clients: clients, watch: watch, records: records, events: events,
 		metrics: prometheus.NewRegistry()}
 	info, leads := metrics.Process(build.Version())
-	s.leads = leads
+	s.leads, s.live, s.fences = leads, live, metrics.Fences()
 	full := metrics.NewFull(time.Now, s.noRoom)
-	s.metrics.MustRegister(info, leads, queues, unreadable, calls, counts, full, s.killSwitch(),
+	s.metrics.MustRegister(info, leads, queues, unreadable, calls, counts, full, s.killSwitch(), s.fences,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.cards, s.hub, s.alerts = o.newCards(s, live), s.newHub(), s.newAlerts(&o.alerts)
@@ -150,6 +154,7 @@ func (s *sidecar) lead(ctx context.Context, o *options) error {
 		var beside sync.WaitGroup
 		beside.Go(func() { s.sweep(ctx, o.history) })
 		beside.Go(func() { s.describe(ctx) })
+		beside.Go(func() { s.guard(ctx) })
 		beside.Go(func() { s.cards.run(ctx) })
 		beside.Go(func() { s.hear(ctx) })
 		beside.Go(func() { s.takeAlerts(ctx) })

@@ -18,3 +18,12 @@ func Process(version string) (info, leads prometheus.Gauge) {
 	})
 	return info, leads
 }
+
+// Fences makes the metric of the admission policies; they are read by whoever works.
+func Fences() *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "backstop_admission_policy",
+		Help: "Whether an admission policy that narrows what Backstop and people may write is there and bound: 1, or 0. " +
+			"There is no series where Backstop may not look.",
+	}, []string{"policy"})
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"golang.org/x/crypto/ssh/knownhosts"
 
+	"github.com/backstop-dev/backstop/internal/cloud"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -103,6 +104,10 @@ func (r *remote) refusedPeer(err error, words string) (reconcile.FaultKind, stri
 			"credentials: write the new address into the URL of %s if it is right", r.words.clean(away.to, 200), r.source)
 	}
 	const kind = reconcile.FaultConnection
+	if errors.Is(err, cloud.ErrMetadata) {
+		return kind, fmt.Sprintf("its address is one of a cloud's metadata, where no Git server is: correct the URL of %s",
+			r.source)
+	}
 	var key *knownhosts.KeyError
 	var revoked *knownhosts.RevokedError
 	var unknownCA x509.UnknownAuthorityError

@@ -31,7 +31,7 @@ func (r *remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL,
 	}
 	t := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:         dialer().DialContext,
 		TLSClientConfig:     config,
 		TLSHandshakeTimeout: 20 * time.Second,
 		ForceAttemptHTTP2:   true,

@@ -25,6 +25,8 @@ import (
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/net/proxy"
+
+	"github.com/backstop-dev/backstop/internal/cloud"
 )
 
 // overSSH prepares sessions over SSH. go-git's own transport shakes hands without a time limit, reads the
@@ -110,8 +112,13 @@ func openSSH(ctx context.Context, addr string, config *ssh.ClientConfig, via *ur
 	return s, nil
 }
 
+// dialer dials no address of a cloud's metadata: who may create a GitRepository chooses its URL.
+func dialer() *net.Dialer {
+	return &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, Control: cloud.Refuse}
+}
+
 func dialTCP(ctx context.Context, addr string, via *url.URL) (net.Conn, error) {
-	d := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
+	d := dialer()
 	if via == nil {
 		return d.DialContext(ctx, "tcp", addr)
 	}

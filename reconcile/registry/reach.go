@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"syscall"
+
+	"github.com/backstop-dev/backstop/internal/cloud"
 )
 
 // errForbidden says that an image leads to an address where no registry is.
@@ -52,13 +54,10 @@ func (r reach) control(host string) func(network, address string, _ syscall.RawC
 
 func (r reach) allows(addr netip.Addr) bool {
 	switch {
-	case addr.IsLinkLocalUnicast(), addr.IsUnspecified(), addr.IsMulticast(), addr == cloudMetadata:
+	case addr.IsUnspecified(), addr.IsMulticast(), cloud.Metadata(addr):
 		return false
 	case r.services.IsValid():
 		return !addr.IsLoopback() && !r.services.Contains(addr)
 	}
 	return true
 }
-
-// cloudMetadata is where AWS tells an IPv6 machine its credentials; all others are link-local.
-var cloudMetadata = netip.MustParseAddr("fd00:ec2::254")

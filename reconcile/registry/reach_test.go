@@ -23,6 +23,8 @@ func TestReach(t *testing.T) {
 		{"169.254.169.254", false, false},
 		{"fe80::1", false, false},
 		{"fd00:ec2::254", false, false},
+		{"100.100.100.200", false, false},
+		{"64:ff9b::a9fe:a9fe", false, false},
 		{"0.0.0.0", false, false},
 		{"224.0.0.1", false, false},
 	} {

@@ -218,7 +218,7 @@ func (r *Registry) tryAccess(ctx context.Context, t target, access reconcile.Acc
 	}
 	creds, note := credentials(access.DockerConfigs, t.familiar)
 	if len(creds) == 0 {
-		if cloud(access.Provider) {
+		if byCloud(access.Provider) {
 			return &Error{Cause: v1alpha1.CauseUnauthorized, Sentence: fmt.Sprintf(
 				"%s is asked with the identity of provider %s, which is not supported yet: a pull secret for it is",
 				t.host(), clip(access.Provider))}
@@ -257,8 +257,8 @@ func (r *Registry) tryOne(
 	}
 }
 
-// cloud says whether a provider's credentials come from the identity of a cloud's workload.
-func cloud(provider string) bool { return provider != "" && provider != "generic" }
+// byCloud says whether a provider's credentials come from the identity of a cloud's workload.
+func byCloud(provider string) bool { return provider != "" && provider != "generic" }
 
 // verdict makes a proof of what kept the answer away, or of what proves the absence.
 func verdict(err error) reconcile.Proof {

@@ -144,6 +144,8 @@ func (s suite) rights(t *testing.T) {
 		right{verbs: "get", resources: "jobs.batch nodes"},
 		right{verbs: "list watch", resources: "namespaces imagepolicies.image.toolkit.fluxcd.io rollbackpolicies.backstop.dev"},
 		right{verbs: "get", resources: "namespaces", name: "kube-system"},
+		right{verbs: "get", resources: "validatingadmissionpolicies.admissionregistration.k8s.io " +
+			"validatingadmissionpolicybindings.admissionregistration.k8s.io", name: "backstop-rollbacks"},
 		right{verbs: "list watch patch", resources: fluxKinds},
 		right{verbs: "get", resources: appliers},
 		right{verbs: "list", resources: "imagerepositories.image.toolkit.fluxcd.io"},

@@ -32,7 +32,7 @@ func served() []string {
 		defer close(ch)
 		for _, c := range []prometheus.Collector{
 			metrics.New(nil, nil, time.Now), observe.New(time.Now), watcher.NewMetrics(), slack.NewMetrics(), clicks.NewMetrics(),
-			&kube.Unreadables{}, &metrics.Switch{}, metrics.NewFull(time.Now, nil),
+			&kube.Unreadables{}, &metrics.Switch{}, metrics.NewFull(time.Now, nil), metrics.Fences(),
 		} {
 			c.Describe(ch)
 		}

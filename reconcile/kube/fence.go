@@ -1,0 +1,60 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Fences are the admission policies that take away what RBAC cannot grant less of: what Backstop may change of a Flux
+// object, and who may write what of a Rollback.
+var Fences = []string{"backstop-flux-objects", "backstop-rollbacks"}
+
+// Fence is how one of them stands.
+type Fence struct {
+	Name string
+	// Stands says that the policy is there, and a binding that denies by it.
+	Stands bool
+	// Unread says why that is not known; empty where it is.
+	Unread string
+	// Why says what is missing; empty where nothing is.
+	Why string
+}
+
+// ReadFences looks whether the admission policies are there. Without them everything works as before, and nobody would
+// notice.
+func ReadFences(ctx context.Context, c client.Client) ([]Fence, error) {
+	var out []Fence
+	for _, name := range Fences {
+		f := Fence{Name: name}
+		policy, binding := &admissionv1.ValidatingAdmissionPolicy{}, &admissionv1.ValidatingAdmissionPolicyBinding{}
+		err := c.Get(ctx, types.NamespacedName{Name: name}, policy)
+		if err == nil {
+			err = c.Get(ctx, types.NamespacedName{Name: name}, binding)
+		}
+		switch {
+		case meta.IsNoMatchError(err):
+			f.Why = "the API server knows no ValidatingAdmissionPolicy: it takes Kubernetes 1.30"
+		case apierrors.IsNotFound(err) && policy.Name == "":
+			f.Why = fmt.Sprintf("there is no ValidatingAdmissionPolicy %s", name)
+		case apierrors.IsNotFound(err):
+			f.Why = fmt.Sprintf("there is no ValidatingAdmissionPolicyBinding %s", name)
+		case apierrors.IsForbidden(err):
+			f.Unread = "may not get ValidatingAdmissionPolicies and their bindings"
+		case err != nil:
+			return nil, fmt.Errorf("read the admission policy %s: %w", name, err)
+		case binding.Spec.PolicyName != name || !slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny):
+			f.Why = fmt.Sprintf("ValidatingAdmissionPolicyBinding %s does not deny by the policy of that name", name)
+		default:
+			f.Stands = true
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
