@@ -21,6 +21,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/kube"
 	"github.com/backstop-dev/backstop/reconcile/observe"
 	"github.com/backstop-dev/backstop/watcher"
+	"github.com/backstop-dev/backstop/watcher/alerts"
 )
 
 const folder = "../../deploy/monitoring/"
@@ -32,7 +33,7 @@ func served() []string {
 		defer close(ch)
 		for _, c := range []prometheus.Collector{
 			metrics.New(nil, nil, time.Now), observe.New(time.Now), watcher.NewMetrics(), slack.NewMetrics(), clicks.NewMetrics(),
-			&kube.Unreadables{}, &metrics.Switch{}, metrics.NewFull(time.Now, nil), metrics.Fences(),
+			&kube.Unreadables{}, &metrics.Switch{}, metrics.NewFull(time.Now, nil), metrics.Fences(), alerts.New(alerts.Options{}),
 		} {
 			c.Describe(ch)
 		}
