@@ -100,6 +100,9 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 		r, err = e.Flux.Rollout(ctx, &w.Form, contains)
 		w.Rollout = &r
 	case s.Verdict == nil && s.Target != nil:
+		if w.Sighting.RanHere == "" && blamed(s) {
+			w.Sighting.RanHere = e.ranBefore(ctx, w, origin)
+		}
 		err = e.neighbours(ctx, w)
 	case s.Change == nil && waitsToPush(s):
 		var open []v1alpha1.Rollback

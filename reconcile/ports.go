@@ -60,6 +60,20 @@ type Origin struct {
 	// Suspended are the source, the Kustomization and the HelmRelease, where they are suspended: nothing that is pushed is
 	// applied before they are resumed.
 	Suspended []v1alpha1.ObjectRef
+	// Healthy is what Flux remembers to have applied and found healthy.
+	Healthy []Healthy
+}
+
+// Healthy is something that Flux applied and then found healthy.
+type Healthy struct {
+	// By is who applied it.
+	By v1alpha1.ObjectRef
+	// Commit that it applied; empty where only the time is known.
+	Commit string
+	// At is when it was found healthy first.
+	At time.Time
+	// Only are the workloads whose health was looked at; none for all that was applied.
+	Only []v1alpha1.Workload
 }
 
 // Access says how to ask a registry for an image. It prints as "[redacted]".

@@ -61,6 +61,10 @@ func TestOriginOfACapturedCluster(t *testing.T) {
 			Previous: "localhost:5000/backend:develop-v1.0.0-1700000001", Automation: &automation,
 		}},
 		Applied: "e70400abca8b51a05e41a04c2cf1c017fbc93c97",
+		Healthy: []reconcile.Healthy{{
+			By:     v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps-develop"},
+			Commit: "fe244a45bba0ed558285a8a48ecce231bfc1db2d", At: time.Date(2026, 11, 21, 9, 7, 28, 0, time.UTC),
+		}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

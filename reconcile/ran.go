@@ -1,0 +1,44 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// ranBefore says by what Flux remembers that the image ran here before it failed, where no pod tells any more: a
+// revision that was found healthy and contains the suspect has its image, since that stands in Git from the suspect on.
+// Empty where nothing says so, or nobody can tell.
+func (e *Engine) ranBefore(ctx context.Context, w *World, origin Origin) string {
+	s := &w.Form.Status
+	for _, h := range origin.Healthy {
+		which := slices.IndexFunc(s.Workloads(), h.shows)
+		if which < 0 || !h.At.Before(s.FirstSeen()) || h.At.Before(s.Suspect.When.Time) {
+			continue
+		}
+		said := fmt.Sprintf("%s found %s healthy at %s", h.By, s.Workloads()[which], h.At.UTC().Format("2006-01-02 15:04 MST"))
+		if h.Commit != "" {
+			has, err := e.Git.Contains(ctx, origin.Source, h.Commit, s.Suspect.Commit)
+			if err != nil || !has {
+				// A commit that a force push took away tells nothing.
+				continue
+			}
+			said += " with " + short(h.Commit)
+		}
+		return said
+	}
+	return ""
+}
+
+// shows says whether the health of a workload tells that its image ran: that of a Deployment, a StatefulSet or a
+// DaemonSet, which are healthy only with pods of their newest template.
+func (h Healthy) shows(w v1alpha1.Workload) bool {
+	if w.Kind != "Deployment" && w.Kind != "StatefulSet" && w.Kind != "DaemonSet" {
+		return false
+	}
+	return len(h.Only) == 0 || slices.ContainsFunc(h.Only, func(o v1alpha1.Workload) bool {
+		return o.Kind == w.Kind && o.Name == w.Name
+	})
+}
