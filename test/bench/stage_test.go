@@ -63,6 +63,21 @@ type stage struct {
 // newStage makes a stage of n apps, with a policy that reverts at once.
 func newStage(b *testing.B, n int) *stage {
 	b.Helper()
+	s := openStage(b)
+	s.must(node.Register(b.Context(), s.plane.Config, node.Node{Name: "node-1", OS: "linux", Arch: "amd64"}))
+	var apps []string
+	for i := range n {
+		apps = append(apps, fmt.Sprintf("app-%03d", i))
+	}
+	s.fleet = fleet.New(s.options(apps...))
+	s.populate()
+	s.deploy()
+	return s
+}
+
+// openStage is a control plane with a Git server and a registry beside it, all of them empty.
+func openStage(b *testing.B) *stage {
+	b.Helper()
 	s := &stage{b: b, push: make(chan struct{}, 1)}
 	var err error
 	s.plane, err = testenv.Start(b.Context(), testenv.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
@@ -73,27 +88,29 @@ func newStage(b *testing.B, n int) *stage {
 	s.must(v1alpha1.AddToScheme(scheme))
 	s.client, err = client.New(s.plane.Config, client.Options{Scheme: scheme})
 	s.must(err)
-	s.must(node.Register(b.Context(), s.plane.Config, node.Node{Name: "node-1", OS: "linux", Arch: "amd64"}))
 	s.serveGit()
 	s.registry, err = registrystub.Start(registrystub.Options{})
 	s.must(err)
 	b.Cleanup(s.registry.Close)
+	return s
+}
 
-	o := fleet.Options{Name: "bench", GitURL: s.git.URL + "/fleet.git", Registry: s.registry.Host(), Environments: []string{env},
-		Username: "flux", Password: "correct horse"}
-	for i := range n {
-		o.Apps = append(o.Apps, fmt.Sprintf("app-%03d", i))
-	}
-	s.fleet = fleet.New(o)
-	s.alice, err = fleet.NewPerson(b.Context(), "Alice", s.repo, b.TempDir())
+func (s *stage) options(apps ...string) fleet.Options {
+	return fleet.Options{Name: "bench", GitURL: s.git.URL + "/fleet.git", Registry: s.registry.Host(),
+		Environments: []string{env}, Apps: apps, Username: "flux", Password: "correct horse"}
+}
+
+// populate puts the fleet into Git and the cluster, and installs what Backstop runs under.
+func (s *stage) populate() {
+	s.b.Helper()
+	var err error
+	s.alice, err = fleet.NewPerson(s.b.Context(), "Alice", s.repo, s.b.TempDir())
 	s.must(err)
 	s.must(s.alice.Write(s.fleet.Files))
-	_, err = s.alice.Push(b.Context(), "Begin")
+	_, err = s.alice.Push(s.b.Context(), "Begin")
 	s.must(err)
-	s.must(s.fleet.Create(b.Context(), s.client))
+	s.must(s.fleet.Create(s.b.Context(), s.client))
 	s.install()
-	s.deploy()
-	return s
 }
 
 func (s *stage) must(err error) {

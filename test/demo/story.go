@@ -70,7 +70,7 @@ func (w *world) sidecarDone() <-chan struct{} {
 }
 
 func (w *world) fluxDone() <-chan struct{} {
-	for _, p := range w.flux {
+	for _, p := range w.flux.Processes() {
 		select {
 		case <-p.Done():
 			return p.Done()

@@ -21,6 +21,7 @@ import (
 	"github.com/backstop-dev/backstop/test/gitserver"
 	"github.com/backstop-dev/backstop/test/node"
 	"github.com/backstop-dev/backstop/test/process"
+	"github.com/backstop-dev/backstop/test/realflux"
 	"github.com/backstop-dev/backstop/test/registrystub"
 	"github.com/backstop-dev/backstop/test/slackstub"
 	"github.com/backstop-dev/backstop/test/testenv"
@@ -40,7 +41,7 @@ type world struct {
 	page     string
 	byHand   bool
 	sidecar  *process.Process
-	flux     []*process.Process
+	flux     *realflux.Flux
 	stops    []func()
 }
 
