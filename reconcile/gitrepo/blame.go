@@ -166,7 +166,7 @@ func (g *tracing) step(ctx context.Context, f *follower, newer *commit, ago int)
 		if g.own == nil && !blind {
 			g.in, g.ago = f.at, ago
 		}
-	case !g.parts[0].gone && manifest.SameReference(manifest.Effective(g.now()), manifest.Effective(g.tip)):
+	case !g.parts[0].gone && g.tip.same(g.now()):
 		g.own, g.in, g.ago, g.at = nil, f.at, ago, g.now()
 	case g.own == nil || g.parts[0].gone:
 		g.found(g.values())

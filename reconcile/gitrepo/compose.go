@@ -21,16 +21,20 @@ type locating struct {
 	files  manifest.Files
 	// units are what was reached; the first is the root itself.
 	units []*unit
-	// count of the files that were looked at, and those that could not be read.
+	// count of the files that were looked at, and those that could not be read; spoken says that one of these names the
+	// image.
 	count  int
 	unread []string
+	spoken bool
+	// supposing says that a variable of which nothing is known is taken for what the image has in its place.
+	supposing bool
 }
 
 // rendering is nodes as a unit renders them: variables are replaced, and the group tells units apart.
 type rendering struct {
 	nodes []manifest.Node
-	// made says by group what of it is a variable's.
-	made map[string][]manifest.Node
+	// made says by group what of it is a variable's, and copied what was copied into it.
+	made, copied map[string][]manifest.Node
 }
 
 // find looks in one place after the other.
@@ -56,6 +60,11 @@ func (l *locating) find() ([]composed, error) {
 			return found, err
 		}
 	}
+	if l.supposing = open; open {
+		if found, _, err = l.inUnits(); err != nil || len(found) > 0 {
+			return found, err
+		}
+	}
 	if found, err = l.inTexts(); err != nil || len(found) > 0 || !l.query.ByPerson || l.query.Root.Path != "" {
 		return found, err
 	}
@@ -72,15 +81,18 @@ func (l *locating) target() manifest.Target {
 // inUnits matches the image against what the units render. open says that a file names variables of which nothing is
 // known.
 func (l *locating) inUnits() (found []composed, open bool, err error) {
-	out := rendering{made: map[string][]manifest.Node{}}
+	out := rendering{made: map[string][]manifest.Node{}, copied: map[string][]manifest.Node{}}
 	looked := map[string]bool{}
-	l.count, l.unread = 0, nil
+	l.count, l.unread, l.spoken = 0, nil, false
 	for i, u := range l.units {
+		if err := l.readCopies(u); err != nil {
+			return nil, false, err
+		}
 		for _, file := range slices.Concat(u.files.Paths, u.files.Values) {
 			if err := l.ctx.Err(); err != nil {
 				return nil, false, err
 			}
-			if looked[file] && len(u.vars) == 0 {
+			if looked[file] && len(u.vars) == 0 && !u.copies.Any() {
 				continue
 			}
 			first := !looked[file]
@@ -93,23 +105,33 @@ func (l *locating) inUnits() (found []composed, open bool, err error) {
 		}
 	}
 	l.count = len(looked)
-	return l.match(out), open, nil
+	found, err = l.match(out)
+	return found, open, err
 }
 
 // add takes the nodes of a file as a unit renders them: those that name variables once for each unit, others once.
 func (l *locating) add(out *rendering, u *unit, index int, file string, first bool) (open bool, err error) {
-	variables := false
+	spoken := false
 	nodes, why, err := l.mention(l.commit.tree, file, func(data []byte) bool {
-		variables = bytes.Contains(data, []byte("${"))
-		return variables && bytes.Contains(data, []byte("mage")) || manifest.MayHold(data, l.query.Image)
+		spoken = names(data, l.query.Image)
+		open := u.copies.Any() || bytes.Contains(data, []byte("${")) || bytes.Contains(data, []byte("<<"))
+		return open && bytes.Contains(data, []byte("mage")) || manifest.MayHold(data, l.query.Image)
 	})
 	if err != nil {
 		return false, err
 	}
 	if why != "" && first {
-		l.unread = append(l.unread, file+" "+why)
+		l.unread, l.spoken = append(l.unread, file+" "+why), l.spoken || spoken
 	}
 	for _, group := range manifest.Groups(nodes) {
+		copies, err := l.copied(u, group)
+		if err != nil {
+			return false, err
+		}
+		if len(copies) > 0 {
+			out.copy(copies, index)
+			continue
+		}
 		names := variablesIn(group)
 		if len(names) == 0 {
 			if first {
@@ -125,11 +147,22 @@ func (l *locating) add(out *rendering, u *unit, index int, file string, first bo
 		id := fmt.Sprintf("%s\x00%d", group[0].Group, index)
 		out.made[id] = made
 		for _, n := range group {
-			n.Value, n.Group = manifest.Expand(n.Value, made), id
+			if n.Group = id; l.supposing {
+				n.Value = manifest.Suppose(n, made, l.query.Image)
+			} else {
+				n.Value = manifest.Expand(n.Value, made)
+			}
 			out.nodes = append(out.nodes, n)
 		}
 	}
 	return open, nil
+}
+
+// names says whether a file has the words of an image: the end of its repository, and its tag or digest.
+func names(data []byte, image string) bool {
+	repository, tag, digest := manifest.Split(image)
+	return bytes.Contains(data, []byte(repository[strings.LastIndexByte(repository, '/')+1:])) &&
+		(tag != "" && indexWord(data, tag) >= 0 || digest != "" && bytes.Contains(data, []byte(digest)))
 }
 
 // variablesIn lists the variables that the nodes of a group name.
@@ -147,27 +180,40 @@ func variablesIn(group []manifest.Node) []string {
 }
 
 // match picks what makes the image, and puts each reference together with what its variables come from.
-func (l *locating) match(s rendering) []composed {
+func (l *locating) match(s rendering) ([]composed, error) {
 	found := manifest.Match(s.nodes, l.query.Image, l.target())
 	var out []composed
 	for _, group := range manifest.Groups(found) {
 		group = slices.Clone(group)
-		made := s.made[group[0].Group]
+		made, copied := s.made[group[0].Group], s.copied[group[0].Group]
 		for i := range group {
 			group[i] = l.raw(group[i])
 		}
-		c := composed{group}
+		var c composed
+		for _, n := range copied {
+			c = append(c, []manifest.Node{n})
+		}
+		c = append(c, group)
 		for _, v := range made {
 			c = append(c, []manifest.Node{v})
 		}
-		if r := l.registry(group); r != nil {
+		if copied == nil {
+			v, err := l.appVersion(group)
+			if err != nil {
+				return nil, err
+			}
+			if v != nil {
+				c = composed{{*v}, group}
+			}
+		}
+		if r := l.registry(group); r != nil && copied == nil {
 			c = append(c, []manifest.Node{*r})
 		}
 		if !slices.ContainsFunc(out, func(o composed) bool { return sameNodes(o, c) }) {
 			out = append(out, c)
 		}
 	}
-	return out
+	return out, nil
 }
 
 // registry finds what a chart puts before a repository that names none: global.imageRegistry of the same values.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -345,6 +346,9 @@ func (w *watching) image(base string) string {
 		made, ok := manifest.Reference(g.group, base)
 		if g.group[0].Variable != "" {
 			made, ok = manifest.Replaced(base, g.tip[0].Value, g.group[0].Value)
+		}
+		if strings.Contains(made, "${") {
+			made, ok = manifest.Carried(base, g.tip, g.group)
 		}
 		if !ok || image != "" && image != made {
 			return ""

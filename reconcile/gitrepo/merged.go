@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // maxMerges is how many merges are looked into, one inside the other.
@@ -93,7 +92,7 @@ func (h *history) standingIn(c *commit, all []composed) ([]composed, error) {
 				there = append(there, is)
 			}
 		}
-		if len(there) == len(g) && manifest.SameReference(manifest.Effective(there), manifest.Effective(g)) {
+		if len(there) == len(g) && g.same(there) {
 			out = append(out, there)
 		}
 	}

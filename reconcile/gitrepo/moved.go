@@ -68,6 +68,9 @@ func (h *history) whereItWas(ctx context.Context, m move) ([]manifest.Node, erro
 	if s.same.group != nil {
 		return s.same.group, nil
 	}
+	if s.kin.group == nil {
+		s.kin = s.rehomed
+	}
 	if s.kin.group == nil || s.kin.tied {
 		return nil, nil
 	}
@@ -122,8 +125,9 @@ type candidate struct {
 type search struct {
 	*history
 	move
-	lone      bool
-	same, kin candidate
+	lone bool
+	// same holds the value itself, kin another one of the image, rehomed one of the image in another registry.
+	same, kin, rehomed candidate
 }
 
 // order puts the changes first that a moved place most likely comes from: the file itself, what was removed, and of
@@ -179,6 +183,8 @@ func (s *search) look(c change) error {
 		case c.path != s.file.path && likeness < kinLikeness:
 		case s.lone && manifest.Lone(group) || manifest.Kin(group, s.group):
 			s.kin.take(group, likeness)
+		case likeness >= kinLikeness && manifest.Rehomed(group, s.group):
+			s.rehomed.take(group, likeness)
 		}
 	}
 	return nil
@@ -221,7 +227,8 @@ func (s *search) belongsToAnother() (bool, error) {
 		}
 	}
 	for _, other := range is.like(s.group) {
-		if other[0].Group == s.group[0].Group || !manifest.Kin(other, s.kin.group) || was.group(other) != nil {
+		kin := manifest.Kin(other, s.kin.group) || manifest.Rehomed(other, s.kin.group)
+		if other[0].Group == s.group[0].Group || !kin || was.group(other) != nil {
 			continue
 		}
 		if manifest.Likeness(s.kin.group, other) > s.kin.likeness {

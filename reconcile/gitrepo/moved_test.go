@@ -256,6 +256,16 @@ func TestValueIsFollowedThroughMoves(t *testing.T) {
 			c.replace("web 2", "web/d.yaml", "web:v1", "web:v2")
 			c.put("a chart", "web/d.yaml", "", "web/r.yaml", release("web", "image:\n  repository: "+web+"\n  tag: v2"))
 		}, web + ":v2", "web 2", []string{"web/r.yaml -tag: v2", "web/r.yaml +tag: v1"}},
+		{"values are restructured while the registry and the tag change", func(c *clone) {
+			c.put("add", "a/r.yaml", release("web", "main:\n  image:\n    repository: ghcr.io/acme/web\n    tag: v1"))
+			c.put("mirror", "a/r.yaml", "", "b/r.yaml",
+				release("web", "app:\n  image:\n    repository: reg.example.org/acme/web\n    tag: v2"))
+		}, "reg.example.org/acme/web:v2", "mirror", []string{"b/r.yaml -repository: reg.example.org/acme/web", "b/r.yaml -tag: v2",
+			"b/r.yaml +repository: ghcr.io/acme/web", "b/r.yaml +tag: v1"}},
+		{"another owner's image is no earlier value", func(c *clone) {
+			c.put("add", "a/r.yaml", release("web", "main:\n  image:\n    repository: docker.io/library/web\n    tag: v1"))
+			c.put("fork", "a/r.yaml", release("web", "app:\n  image:\n    repository: docker.io/bitnami/web\n    tag: v2"))
+		}, "docker.io/bitnami/web:v2", "fork", nil},
 		{"a base is renamed", func(c *clone) {
 			c.put("add", "base/kustomization.yaml", kustomization("d.yaml"), "base/d.yaml", app("web", web+":1"),
 				"prod/kustomization.yaml", kustomization("../base"))

@@ -24,11 +24,11 @@ func (l *locating) nowhere() error {
 			return err
 		}
 		if at != "" {
-			return reconcile.Refuse("no manifest that was read runs %s, but %s. Take it back there by hand", image, at)
+			return l.refuse("no manifest that was read runs %s, but %s. Take it back there by hand", image, at)
 		}
 	}
 	if len(l.unread) > 0 {
-		return reconcile.Refuse("%s that can be read says %s: %s. Edit it by hand", where, image,
+		return l.refuse("%s that can be read says %s: %s. Edit it by hand", where, image,
 			strings.Join(l.unread[:min(3, len(l.unread))], "; "))
 	}
 	hint := "what sets it is outside of them: a change by hand, the Kustomization's spec.images or postBuild, a chart's " +
@@ -38,6 +38,18 @@ func (l *locating) nowhere() error {
 	}
 	return reconcile.Refuse("%s says %s; %s", where, image, hint)
 }
+
+// refuse is a sentence, and that a file names the image which cannot be read.
+func (l *locating) refuse(format string, args ...any) error {
+	refusal := &reconcile.Refusal{Sentence: fmt.Sprintf(format, args...)}
+	if l.spoken {
+		refusal.Err = errUnread
+	}
+	return refusal
+}
+
+// errUnread says that a file names the image that cannot be read as a manifest, so that the branch may still run it.
+var errUnread = errors.New("a file that names the image cannot be read")
 
 // standsAt says in which file the text of the image stands, be it no manifest at all, and which commit brought it
 // there; empty for none.

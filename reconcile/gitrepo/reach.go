@@ -31,6 +31,8 @@ type unit struct {
 	vars map[string][]manifest.Node
 	// children is what the unit adds to the Kustomizations that it renders.
 	children manifest.PostBuild
+	// copies is what its kustomizations copy from one object into others; nil while that was not read.
+	copies *manifest.Copies
 }
 
 // reach finds what a root renders, and from there what the Flux Kustomizations among it render.

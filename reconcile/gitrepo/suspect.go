@@ -24,6 +24,9 @@ func (h *history) blame(ctx context.Context, q reconcile.Query) (v1alpha1.Suspec
 		return s, gone
 	}
 	if q.ByPerson {
+		if errors.Is(gone, errUnread) {
+			return s, gone
+		}
 		if s, found, err := h.takenBack(ctx, q); found || err != nil {
 			return s, err
 		}
@@ -137,11 +140,13 @@ func originOf(o origin, node int, suspect *commit) *v1alpha1.NodeOrigin {
 	if isImage(n) {
 		at = o.at[0][0]
 	}
-	for _, a := range slices.Concat(o.at...) {
-		if a.Part == n.Part && a.Variable == n.Variable {
-			at = a
-			break
-		}
+	all := slices.Concat(o.at...)
+	i := slices.IndexFunc(all, func(a manifest.Node) bool { return a.File == n.File && a.Pointer == n.Pointer })
+	if i < 0 {
+		i = slices.IndexFunc(all, func(a manifest.Node) bool { return a.Part == n.Part && a.Variable == n.Variable })
+	}
+	if i >= 0 {
+		at = all[i]
 	}
 	out := v1alpha1.NodeOrigin{}
 	if o.in.hash != suspect.hash {

@@ -2,7 +2,9 @@ package manifest
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/fluxcd/pkg/envsubst"
 	"go.yaml.in/yaml/v3"
@@ -169,6 +171,44 @@ func Expand(text string, vars []Node) string {
 	}
 	return expand(text, vars, maxVariables)
 }
+
+// plainVariable is a variable without a default or a function.
+var plainVariable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+
+// Suppose expands the value of a node, and takes a variable of which nothing is known, as one of a Secret, for what the
+// image has in its place; empty where the image has something else there, or the value says nothing but variables.
+func Suppose(n Node, vars []Node, image string) string {
+	known := map[string]bool{}
+	for _, v := range vars {
+		known[v.Variable] = true
+	}
+	open := false
+	marked := plainVariable.ReplaceAllStringFunc(n.Value, func(found string) string {
+		if known[strings.Trim(found, "${}")] {
+			return found
+		}
+		open = true
+		return unknownMark
+	})
+	value := Expand(marked, vars)
+	if !open {
+		return value
+	}
+	repository, tag, digest := Split(image)
+	meant := map[Part]string{
+		PartImage: image, PartName: repository, PartRepository: repository, PartTag: tag, PartDigest: digest,
+	}[n.Part]
+	literal := strings.ReplaceAll(value, unknownMark, "")
+	pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(value), unknownMark, `[^:@]+`) + "$"
+	re, err := regexp.Compile(pattern)
+	if err != nil || meant == "" || !strings.ContainsFunc(literal, unicode.IsLetter) || !re.MatchString(meant) {
+		return strings.ReplaceAll(value, unknownMark, "")
+	}
+	return meant
+}
+
+// unknownMark stands for a variable of which nothing is known: a character of no script.
+const unknownMark = "\uE000"
 
 func expand(text string, vars []Node, depth int) string {
 	if depth == 0 || !strings.Contains(text, "$") {

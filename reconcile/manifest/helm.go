@@ -15,6 +15,7 @@ import (
 //	image: {name: acme/backend, tag: v1}, image: {tag: v1}        the chart knows the rest
 //	image: acme/backend, tag: v1                                  or imageTag
 //	backendRepository: …, backendTag: …                           any prefix
+//	repository: ghcr.io/acme, image: backend, tag: v1             the repository is cut in two
 //
 // Each block is one group.
 func claimBlocks(fields []entry, s spot, set func(int, claim)) {
@@ -33,6 +34,10 @@ func claimBlocks(fields []entry, s spot, set func(int, claim)) {
 			continue
 		}
 		group := s.pointer + "/" + escape(prefix)
+		if name := imageBeside(fields, index, prefix); name >= 0 {
+			set(i, claim{part: PartRegistry, group: group})
+			set(name, claim{part: PartRepository, group: group})
+		}
 		set(i, claim{part: PartRepository, group: group})
 		for j, part := range parts {
 			set(j, claim{part: part, group: group})
@@ -75,6 +80,19 @@ func claimNamedBlock(fields []entry, s spot, imageLike bool, set func(int, claim
 	for j, part := range parts {
 		set(j, claim{part: part, group: group})
 	}
+}
+
+// imageBeside finds the name of an image that stands beside the rest of its repository, and its tag; -1 for none.
+func imageBeside(fields []entry, index map[string]int, prefix string) int {
+	i, ok := index["image"]
+	if _, tagged := index["tag"]; !ok || !tagged || prefix != "" {
+		return -1
+	}
+	name, repository := textAt(fields, "image"), textAt(fields, "repository")
+	if name == "" || repository == "" || strings.ContainsAny(name, "/:@ ") || strings.HasSuffix(repository, "/"+name) {
+		return -1
+	}
+	return i
 }
 
 // repositoryPrefix says whether a key names a repository, and what stands before the word: "" for repository, "backend"

@@ -91,6 +91,29 @@ func Kin(a, b []Node) bool {
 	return one != "" && other != "" && normalRepository(one) == normalRepository(other)
 }
 
+// Rehomed says whether two groups may be one image at two times whose registry changed in between: the names of owner and
+// image are the same.
+func Rehomed(a, b []Node) bool {
+	if a[0].Variable != "" || b[0].Variable != "" {
+		return false
+	}
+	one, other := ownName(a), ownName(b)
+	return one != "" && one == other
+}
+
+// ownName is the end of the repository that a group names, owner and image; empty where it names no owner.
+func ownName(group []Node) string {
+	repository, _, _ := Split(nameOf(group))
+	if repository == "" {
+		return ""
+	}
+	words := strings.Split(normalRepository(repository), "/")
+	if len(words) < 3 {
+		return ""
+	}
+	return strings.Join(words[len(words)-2:], "/")
+}
+
 // Lone says whether a group names no repository, so that its value may stand for any image.
 func Lone(group []Node) bool { return nameOf(group) == "" }
 

@@ -202,7 +202,7 @@ func inspectKeys(m *yaml.Node) error {
 		seen = make(map[string]bool, len(m.Content)/2)
 	}
 	for i := 0; i < len(m.Content); i += 2 {
-		key := m.Content[i]
+		key := aliased(m, i)
 		if key.Kind != yaml.ScalarNode {
 			return fmt.Errorf("%w: the key at line %d is no text; it looks like a template with {{ }}", ErrNotYAML, key.Line)
 		}
@@ -219,6 +219,21 @@ func inspectKeys(m *yaml.Node) error {
 		}
 	}
 	return nil
+}
+
+// aliased gives the key at an index. One that is an alias of text, as *app, becomes that text: everybody else looks at
+// keys by what they say.
+func aliased(m *yaml.Node, i int) *yaml.Node {
+	key := m.Content[i]
+	to := resolve(key)
+	if key.Kind != yaml.AliasNode || to.Kind != yaml.ScalarNode {
+		return key
+	}
+	m.Content[i] = &yaml.Node{
+		Kind: yaml.ScalarNode, Tag: to.Tag, Value: to.Value, Line: key.Line, Column: key.Column,
+		HeadComment: key.HeadComment, LineComment: key.LineComment, FootComment: key.FootComment,
+	}
+	return m.Content[i]
 }
 
 func knownTag(tag string) bool {

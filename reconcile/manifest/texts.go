@@ -200,3 +200,17 @@ func Replaced(image, value, other string) (string, bool) {
 	}
 	return "", false
 }
+
+// Carried is an image as an earlier group says it, where variables stand in its repository: these are taken from the
+// image, which another group with the same repository makes. It says false where they stand elsewhere.
+func Carried(image string, tip, was []Node) (string, bool) {
+	now, _ := Reference(tip, image)
+	before, _ := Reference(was, image)
+	one, _, _ := Split(now)
+	other, tag, digest := Split(before)
+	repository, _, _ := Split(image)
+	if one != other || strings.Contains(tag+digest, "$") || tag+digest == "" {
+		return "", false
+	}
+	return join(repository, tag, digest), true
+}

@@ -1,0 +1,112 @@
+package gitrepo
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// readCopies reads what the kustomizations of a unit copy from one object into another.
+func (l *locating) readCopies(u *unit) error {
+	if u.copies != nil {
+		return nil
+	}
+	u.copies = &manifest.Copies{}
+	each := func(do func(file string, data []byte)) error {
+		for _, file := range slices.Concat(u.files.Paths, u.files.Values) {
+			e, err := l.entryAt(l.commit.tree, file)
+			if err != nil {
+				return err
+			}
+			if !e.regular() {
+				continue
+			}
+			data, ok, err := l.content(e.hash)
+			if err != nil {
+				return err
+			}
+			if ok {
+				do(file, data)
+			}
+		}
+		return nil
+	}
+	if err := each(func(_ string, data []byte) { u.copies.Read(data) }); err != nil || !u.copies.Any() {
+		return err
+	}
+	return each(u.copies.Sources)
+}
+
+// copied gives what a group is once values were copied into it: by replacements of the unit's kustomizations, or by each
+// of the inputs of a ResourceSet. None is a group into which nothing is copied.
+func (l *locating) copied(u *unit, group []manifest.Node) ([]manifest.Made, error) {
+	inputs := slices.ContainsFunc(group, func(n manifest.Node) bool { return manifest.IsTemplate(n.Value) })
+	if !inputs && !u.copies.Any() {
+		return nil, nil
+	}
+	e, err := l.entryAt(l.commit.tree, group[0].File)
+	if err != nil {
+		return nil, err
+	}
+	p, err := l.parsed(group[0].File, e.hash)
+	if err != nil || p.scalars == nil {
+		return nil, err
+	}
+	if inputs {
+		return manifest.Inputs(group, p.scalars()), nil
+	}
+	if m, ok := u.copies.Into(group, p.scalars); ok {
+		return []manifest.Made{m}, nil
+	}
+	return nil, nil
+}
+
+// copy adds groups into which something was copied, each as a group of its own.
+func (r *rendering) copy(made []manifest.Made, unit int) {
+	for i, m := range made {
+		id := fmt.Sprintf("%s\x00%d\x00%d", m.Nodes[0].Group, unit, i)
+		r.copied[id] = m.From
+		for _, n := range m.Nodes {
+			n.Group = id
+			r.nodes = append(r.nodes, n)
+		}
+	}
+}
+
+// appVersion finds the version of the app in the Chart.yaml beside values that leave the tag to it; nil for none.
+func (l *locating) appVersion(group []manifest.Node) (*manifest.Node, error) {
+	_, tag, _ := manifest.Split(l.query.Image)
+	versioned := slices.ContainsFunc(group, func(n manifest.Node) bool {
+		return n.Value != "" && (n.Part == manifest.PartImage || n.Part == manifest.PartTag || n.Part == manifest.PartDigest)
+	})
+	if tag == "" || versioned {
+		return nil, nil
+	}
+	file := path.Join(path.Dir(group[0].File), "Chart.yaml")
+	e, err := l.entryAt(l.commit.tree, file)
+	if err != nil || !e.regular() {
+		return nil, err
+	}
+	p, err := l.parsed(file, e.hash)
+	if err != nil || p.scalars == nil {
+		return nil, err
+	}
+	n, ok := manifest.At(p.scalars(), "#/appVersion")
+	if !ok || strings.TrimPrefix(n.Value, "v") != strings.TrimPrefix(tag, "v") {
+		return nil, nil
+	}
+	n.Part, n.Variable = manifest.PartVariable, "appVersion"
+	return &n, nil
+}
+
+// same says whether a composed reference is what another one is. Where values are copied into it, each of them and the
+// rest count.
+func (c composed) same(other composed) bool {
+	if c[0][0].Variable == "" {
+		return manifest.SameReference(manifest.Effective(c), manifest.Effective(other))
+	}
+	return slices.EqualFunc(c, other, manifest.SameReference)
+}
