@@ -15,7 +15,7 @@ import (
 
 func approveCommand(std streams) *cobra.Command {
 	return decisionCommand(std, v1alpha1.Approve, &cobra.Command{
-		Use:   "approve NAME",
+		Use:   "approve [rollback] NAME",
 		Short: "let Backstop revert the change of a Rollback in Git",
 		Long: `Adds your approval to a Rollback. It answers the question that status.question asks; the first decision that
 Backstop reads counts, and of several at once a rejection. Backstop then pushes the revert and the hold, asks Flux to
@@ -27,13 +27,14 @@ Without Backstop's command:
   kubectl -n NAMESPACE get rollback NAME -o jsonpath='{.status.question.id}'
   kubectl -n NAMESPACE patch rollback NAME --type=json -p '[{"op":"add","path":"/spec/decisions","value":[
     {"by":"YOUR USER NAME","question":"ID OF THE QUESTION","answer":"Approve","at":"2026-11-21T09:00:00.000000Z"}]}]'`,
-		Example: "  backstop approve backend-1f2e3d4c5b-1 -n production --reason 'seen on staging too'",
+		Example: "  backstop approve backend-1f2e3d4c5b-1 -n production --reason 'seen on staging too'\n" +
+			"  backstop approve rollback/backend-1f2e3d4c5b-1 -n production --wait",
 	})
 }
 
 func rejectCommand(std streams) *cobra.Command {
 	return decisionCommand(std, v1alpha1.Reject, &cobra.Command{
-		Use:   "reject NAME",
+		Use:   "reject [rollback] NAME",
 		Short: "keep the image that a Rollback is about",
 		Long: `Adds your refusal to a Rollback. The first decision counts: Backstop then leaves Git as it is.
 
@@ -45,21 +46,25 @@ A workload that was changed by hand is restored from Git: Flux is asked to recon
 func decisionCommand(std streams, answer v1alpha1.Answer, cmd *cobra.Command) *cobra.Command {
 	var where cluster
 	var reason, question string
+	var then after
 	where.bind(cmd)
+	then.bind(cmd)
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record and the revert's commit message")
 	cmd.Flags().StringVar(&question, "question", "", "answer only if this is what is asked (status.question.id)")
-	cmd.Args = cobra.ExactArgs(1)
+	cmd.Args = cobra.MinimumNArgs(1)
 	cmd.ValidArgsFunction = completeRollback(&where)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		d := v1alpha1.Decision{Question: question, Answer: answer, At: v1alpha1.NewTime(time.Now()), Reason: reason}
-		rb, err := where.decide(cmd.Context(), args[0], &d.By, func(rb *v1alpha1.Rollback) error {
-			return addDecision(rb, d)
-		})
+		name, err := rollbackName(args)
+		if err != nil {
+			return err
+		}
+		cl, rb, err := where.decide(cmd, name, &d.By, func(rb *v1alpha1.Rollback) error { return addDecision(rb, d) })
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(std.out, "rollback/%s: %s recorded for %s\n", rb.Name, strings.ToLower(string(answer)), d.By)
-		return nil
+		return then.tell(cmd, std, cl, rb, answer)
 	}
 	return cmd
 }
@@ -107,15 +112,19 @@ func releaseCommand(std streams) *cobra.Command {
 	var where cluster
 	var reason string
 	cmd := &cobra.Command{
-		Use:   "release NAME",
+		Use:   "release [rollback] NAME",
 		Short: "lift the hold that a Rollback left on image automation",
 		Long: `Asks Backstop to take the hold away, whatever the policy elects now. Image automation then writes the elected
 image again: if that is still the failing one, it comes back.`,
 		Example: "  backstop get holds -A\n  backstop release backend-1f2e3d4c5b-1 -n production",
-		Args:    cobra.ExactArgs(1), ValidArgsFunction: completeRollback(&where),
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: completeRollback(&where),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			name, err := rollbackName(args)
+			if err != nil {
+				return err
+			}
 			d := &v1alpha1.HoldDecision{Answer: v1alpha1.Approve, At: v1alpha1.NewTime(time.Now()), Reason: reason}
-			rb, err := where.decide(cmd.Context(), args[0], &d.By, func(rb *v1alpha1.Rollback) error {
+			_, rb, err := where.decide(cmd, name, &d.By, func(rb *v1alpha1.Rollback) error {
 				s := &rb.Status
 				switch {
 				case s.Change == nil || s.Change.Hold == "":
@@ -145,24 +154,21 @@ image again: if that is still the failing one, it comes back.`,
 }
 
 // decide writes down in a Rollback what whoever runs the command decides; change refuses it, or adds it.
-func (c *cluster) decide(ctx context.Context, arg string, by *string, change func(*v1alpha1.Rollback) error,
-) (*v1alpha1.Rollback, error) {
+func (c *cluster) decide(cmd *cobra.Command, name string, by *string, change func(*v1alpha1.Rollback) error,
+) (client.Client, *v1alpha1.Rollback, error) {
 	cl, ns, err := c.client()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	ctx := cmd.Context()
 	if *by, err = whoAmI(ctx, cl); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return amend(ctx, cl, client.ObjectKey{Namespace: ns, Name: rollbackName(arg)}, change)
-}
-
-// rollbackName takes what kubectl's users type: NAME, rollback/NAME or rb/NAME.
-func rollbackName(arg string) string {
-	if _, name, ok := strings.Cut(arg, "/"); ok {
-		return name
+	rb, err := amend(ctx, cl, client.ObjectKey{Namespace: ns, Name: name}, change)
+	if apierrors.IsNotFound(err) {
+		return nil, nil, fmt.Errorf("no rollback %s in namespace %s: see '%s get rollbacks -A'", name, ns, program(cmd))
 	}
-	return arg
+	return cl, rb, err
 }
 
 // amend reads a Rollback, changes its spec and writes it, again after a conflict.
@@ -171,9 +177,6 @@ func amend(ctx context.Context, cl client.Client, key client.ObjectKey, change f
 	for {
 		var rb v1alpha1.Rollback
 		err := cl.Get(ctx, key, &rb)
-		if apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("no rollback %s in namespace %s: see 'backstop get rollbacks -A'", key.Name, key.Namespace)
-		}
 		if err != nil {
 			return nil, fmt.Errorf("read rollback %s: %w", key, readable(err))
 		}
@@ -184,6 +187,10 @@ func amend(ctx context.Context, cl client.Client, key client.ObjectKey, change f
 		case apierrors.IsConflict(err):
 			continue
 		case err != nil:
+			if apierrors.IsForbidden(err) {
+				return nil, fmt.Errorf("you may not decide in namespace %s: ask for a Role that may update rollbacks there, "+
+					"such as the ClusterRole admin or backstop-approver (%w)", key.Namespace, readable(err))
+			}
 			return nil, fmt.Errorf("write rollback %s: %w", key, readable(err))
 		}
 		return &rb, nil

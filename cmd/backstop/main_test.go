@@ -47,7 +47,7 @@ func TestExitCodesAndFirstLines(t *testing.T) {
 		"doctor of one has no -A":                 {[]string{"doctor", "deploy", "x", "-A"}, exitUsage, "a workload is of one namespace"},
 		"no kubeconfig names where it was looked": {[]string{"get", "--kubeconfig="}, exitError, "no kubeconfig in "},
 		"too many arguments are usage":            {[]string{"version", "now"}, exitUsage, ""},
-		"a missing name is usage":                 {[]string{"approve"}, exitUsage, "accepts 1 arg(s)"},
+		"a missing name is usage":                 {[]string{"approve"}, exitUsage, "requires at least 1 arg(s)"},
 		"no cluster is one line":                  {[]string{"get"}, exitError, "backstop: no cluster: "},
 		"approve without a cluster is one line":   {[]string{"approve", "x"}, exitError, "backstop: no cluster: "},
 		"blame without a cluster is one line":     {[]string{"blame", "deploy/x"}, exitError, "backstop: no cluster: "},

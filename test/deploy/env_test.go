@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,14 +28,35 @@ import (
 // backstop is who the default overlay runs as.
 const backstop = "system:serviceaccount:backstop-system:backstop"
 
-// TestDeploy shares one control plane. The order counts: the tenant overlay
+// common is the control plane that everything here shares, begun by the first that asks.
+var common struct {
+	once sync.Once
+	env  *testenv.Env
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if common.env != nil {
+		common.env.Stop()
+	}
+	os.Exit(code)
+}
+
+func environment(t testing.TB) *testenv.Env {
+	t.Helper()
+	// Not the test's context: the control plane outlives it.
+	common.once.Do(func() { common.env, common.err = testenv.Start(context.Background(), testenv.Options{}) })
+	if common.err != nil {
+		t.Fatal(common.err)
+	}
+	return common.env
+}
+
+// TestDeploy applies the overlays one after the other. The order counts: the tenant overlay
 // replaces what the default one says of who Backstop is.
 func TestDeploy(t *testing.T) {
-	env, err := testenv.Start(t.Context(), testenv.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(env.Stop)
+	env := environment(t)
 	s := suite{env: env, admin: clientAs(t, env.Config, "")}
 	s.create(t, `{apiVersion: v1, kind: Namespace, metadata: {name: apps}}`)
 	s.create(t, `{apiVersion: v1, kind: Namespace, metadata: {name: team-a}}`)
