@@ -127,10 +127,10 @@ func (f *Facts) policy(w *Workload) Check {
 	var modes []string
 	pull := f.policyOf(w, v1alpha1.TriggerImagePull)
 	at := strings.Join(pull.By, " and ")
-	for _, t := range []v1alpha1.Trigger{v1alpha1.TriggerImagePull, v1alpha1.TriggerDrift} {
-		p := f.policyOf(w, t)
+	for _, t := range v1alpha1.Triggers() {
+		p := f.policyOf(w, t.Type)
 		if len(p.By) > 0 {
-			modes = append(modes, fmt.Sprintf("%s %s", t, p.Mode))
+			modes = append(modes, fmt.Sprintf("%s %s", t.Type, p.Mode))
 		}
 	}
 	if len(pull.By) == 0 {

@@ -37,7 +37,7 @@ func ready() Facts {
 		Sidecar: Sidecar{Namespace: "backstop-system", Deployment: "backstop", Available: 2, Args: []string{"--leader-elect"}},
 		Policies: []v1alpha1.RollbackPolicy{{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "production", Name: "web"},
-			Spec: v1alpha1.RollbackPolicySpec{Triggers: []v1alpha1.TriggerMode{
+			Spec: v1alpha1.RollbackPolicySpec{Triggers: []v1alpha1.PolicyTrigger{
 				{Type: v1alpha1.TriggerImagePull, Mode: v1alpha1.ModeAuto}, {Type: v1alpha1.TriggerDrift, Mode: v1alpha1.ModeApprove},
 			}},
 		}},

@@ -184,7 +184,7 @@ func (s Sidecar) watches(namespace string) bool {
 }
 
 // policyOf is what may be done about a workload, for one trigger.
-func (f *Facts) policyOf(w *Workload, trigger v1alpha1.Trigger) reconcile.Policy {
+func (f *Facts) policyOf(w *Workload, trigger v1alpha1.TriggerType) reconcile.Policy {
 	subject := reconcile.Subject{
 		Name: w.String(), Namespace: f.Namespace, NamespaceLabels: f.NamespaceLabels, Labels: w.Labels,
 	}

@@ -22,7 +22,7 @@ func (n *account) say(reason string, warning bool, format string, args ...any) {
 
 // foundOut is what led to the verdict, and the verdict.
 func foundOut(before, after *v1alpha1.Rollback) (out account) {
-	b, a, image := &before.Status, &after.Status, after.Spec.Image
+	b, a, image := &before.Status, &after.Status, after.Spec.Subject.Name
 	if f := failing(a); f != nil && failing(b) == nil {
 		out.say("ImageFailing", true, "%s cannot have %s (%s): %s", f.Workload, image, f.Cause, f.Message)
 	}
@@ -52,7 +52,7 @@ func foundOut(before, after *v1alpha1.Rollback) (out account) {
 
 // done is what was written since the verdict, and what came of it.
 func done(before, after *v1alpha1.Rollback) (out account) {
-	b, a, image := &before.Status, &after.Status, after.Spec.Image
+	b, a, image := &before.Status, &after.Status, after.Spec.Subject.Name
 	if b.Change == nil && a.Change != nil {
 		out.say("Reverted", false, "%.12s on %s takes %s back to %s%s", a.Change.Commit, a.Change.Branch,
 			image, a.Target.Image, hold(a.Change))
@@ -108,10 +108,10 @@ func question(r *v1alpha1.Rollback) string {
 	if r.Status.Target != nil && r.Status.Target.Image != "" {
 		to = r.Status.Target.Image
 	}
-	if r.Spec.Trigger == v1alpha1.TriggerDrift {
-		return fmt.Sprintf("Git takes %s in place of %s", to, r.Spec.Image)
+	if r.Spec.OpenedFor == v1alpha1.TriggerDrift {
+		return fmt.Sprintf("Git takes %s in place of %s", to, r.Spec.Subject.Name)
 	}
-	return fmt.Sprintf("%s goes back to %s", r.Spec.Image, to)
+	return fmt.Sprintf("%s goes back to %s", r.Spec.Subject.Name, to)
 }
 
 // failing is the first failure that is no change by hand; nil where there is none.

@@ -11,7 +11,7 @@ import (
 )
 
 func rollback(change func(*v1alpha1.RollbackStatus)) *v1alpha1.Rollback {
-	r := &v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: "reg/backend:v2"}}
+	r := &v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{OpenedFor: v1alpha1.TriggerImagePull, Subject: v1alpha1.ImageSubject("reg/backend:v2")}}
 	if change != nil {
 		change(&r.Status)
 	}
@@ -21,7 +21,7 @@ func rollback(change func(*v1alpha1.RollbackStatus)) *v1alpha1.Rollback {
 
 func TestWhatsNew(t *testing.T) {
 	failed := func(s *v1alpha1.RollbackStatus) {
-		s.Failures = []v1alpha1.Failure{{Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend"}, Cause: v1alpha1.CauseNotFound,
+		s.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend"}, Cause: v1alpha1.CauseNotFound,
 			Message: "manifest unknown"}}
 	}
 	proved := func(s *v1alpha1.RollbackStatus) {

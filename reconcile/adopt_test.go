@@ -40,7 +40,7 @@ func (m heldModel) Create(ctx context.Context, r *v1alpha1.Rollback) error {
 func TestAHoldIsAdoptedAlthoughTheWorkerWakesInBetween(t *testing.T) {
 	m := newModel()
 	m.branch[0].held = true
-	key := Key{Namespace: m.ns, Image: imgBad}
+	key := ImageKey(m.ns, imgBad)
 	e := m.engine("prod", Budget{})
 	h := heldModel{model: m}
 	h.created = func() {
@@ -58,7 +58,7 @@ func TestAHoldIsAdoptedAlthoughTheWorkerWakesInBetween(t *testing.T) {
 func TestAnAdoptionThatWasCutShortIsFinished(t *testing.T) {
 	m := newModel()
 	m.branch[0].held = true
-	key := Key{Namespace: m.ns, Image: imgBad}
+	key := ImageKey(m.ns, imgBad)
 	e := m.engine("prod", Budget{})
 	h := heldModel{model: m}
 	e.Git, e.Records = h, h

@@ -99,7 +99,7 @@ func decidedByAll(all []v1alpha1.Decision) worldChange {
 func TestAnEndThatStillAsks(t *testing.T) {
 	restored := func(w *World) {
 		f := byHandOf("backend", "reg/backend:v1", time.Minute)
-		w.Form.Spec.Trigger = v1alpha1.TriggerDrift
+		w.Form.Spec.OpenedFor = v1alpha1.TriggerDrift
 		w.Form.Status.Failures, w.Sighting = []v1alpha1.Failure{f}, Sighting{Restored: "Deployment/backend"}
 	}
 	for name, tt := range map[string]struct {

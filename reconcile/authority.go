@@ -135,8 +135,8 @@ func (e *Engine) resolve(w *World, all []v1alpha1.RollbackPolicy, nsLabels map[s
 	if len(subjects) == 0 && w.Form.Status.HoldStands() {
 		subjects = append(subjects, Subject{Namespace: w.Form.Namespace, NamespaceLabels: nsLabels, AnyLabels: true})
 	}
-	out := Resolve(w.Form.Spec.Trigger, subjects, all, e.Home, e.Ceiling)
-	if w.Form.Spec.Trigger != v1alpha1.TriggerDrift && out.Mode == v1alpha1.ModeNotify && len(astray(w)) > 0 {
+	out := Resolve(w.Form.Spec.OpenedFor, subjects, all, e.Home, e.Ceiling)
+	if w.Form.Spec.OpenedFor != v1alpha1.TriggerDrift && out.Mode == v1alpha1.ModeNotify && len(astray(w)) > 0 {
 		// A change by hand that joined a failed pull is asked about, also where the pull alone would only be told.
 		out = Resolve(v1alpha1.TriggerDrift, subjects, all, e.Home, e.Ceiling)
 	}

@@ -100,7 +100,7 @@ func TestEveryTipThatIsTriedAsksThePoliciesLive(t *testing.T) {
 		if m.tip().value != imgBad {
 			t.Fatalf("pushed although it was suspended before the second try:\n%s", m.story())
 		}
-		r := m.records[RollbackName(Key{m.ns, imgBad}, 1)]
+		r := m.records[RollbackName(ImageKey(m.ns, imgBad), 1)]
 		if r.Status.Waiting == nil || r.Status.Waiting.Barred != v1alpha1.BarSuspended {
 			t.Errorf("waits for %+v, want Suspended", r.Status.Waiting)
 		}
@@ -117,7 +117,7 @@ func TestEveryTipThatIsTriedAsksThePoliciesLive(t *testing.T) {
 		if m.tip().value != imgBad {
 			t.Errorf("pushed although nobody knows whether it may be:\n%s", m.story())
 		}
-		r := m.records[RollbackName(Key{m.ns, imgBad}, 1)]
+		r := m.records[RollbackName(ImageKey(m.ns, imgBad), 1)]
 		if r.Status.Waiting == nil || r.Status.Waiting.Barred != v1alpha1.BarUnreadable {
 			t.Errorf("waits for %+v, want Unreadable", r.Status.Waiting)
 		}

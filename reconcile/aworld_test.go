@@ -20,7 +20,7 @@ type worldChange func(*World)
 func aWorld(changes ...worldChange) World {
 	auto := &v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: "develop", Name: "develop"}
 	failure := v1alpha1.Failure{
-		Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend", UID: "u"}, Revision: "1", Container: "backend",
+		Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend", UID: "u"}, Revision: "1", Container: "backend",
 		Cause: v1alpha1.CauseNotFound, Since: micro(t0.Add(-time.Minute)),
 	}
 	w := World{
@@ -31,7 +31,7 @@ func aWorld(changes ...worldChange) World {
 			By: []string{"develop/web"}},
 		Form: v1alpha1.Rollback{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "develop", Name: "backend-1"},
-			Spec:       v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: "reg/backend:v2"},
+			Spec:       v1alpha1.RollbackSpec{OpenedFor: v1alpha1.TriggerImagePull, Subject: v1alpha1.ImageSubject("reg/backend:v2")},
 			Status: v1alpha1.RollbackStatus{
 				Failures: []v1alpha1.Failure{failure},
 				Suspect: &v1alpha1.Suspect{Commit: "bad0", Branch: "main", When: micro(t0.Add(-2 * time.Minute)), Automation: auto,

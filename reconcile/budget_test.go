@@ -42,12 +42,12 @@ func TestTheBudgetCountsEachSuspectOnceWhateverTheOrder(t *testing.T) {
 				}
 				w := aWorld(approved(by), func(w *World) {
 					w.Form.UID = types.UID(fmt.Sprint(n, i))
-					w.Form.Spec.Image = fmt.Sprintf("reg/app%d-%d-%d:v2", commit, n, i)
+					w.Form.Spec.Subject.Name = fmt.Sprintf("reg/app%d-%d-%d:v2", commit, n, i)
 					w.Form.Status.Suspect.Commit = fmt.Sprint("bad", commit)
-					w.Form.Status.Failures = []v1alpha1.Failure{{Workload: v1alpha1.Workload{Kind: "Deployment", Name: w.Form.Spec.Image}}}
+					w.Form.Status.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: w.Form.Spec.Subject.Name}}}
 					w.Branch.Trails, w.Branch.Tip = trails, fmt.Sprint("tip", n)
 				})
-				c := claim{form: &w.Form, self: "a/develop/" + w.Form.Spec.Image, now: t0, budget: budget, cooldown: time.Minute, batch: shared}
+				c := claim{form: &w.Form, self: "a/develop/" + w.Form.Spec.Subject.Name, now: t0, budget: budget, cooldown: time.Minute, batch: shared}
 				if err := c.permit(*w.Branch); err != nil {
 					if begun[w.Form.Status.Suspect.Commit] {
 						t.Errorf("seed %d: another image of %s was reverted before: %v", seed, w.Form.Status.Suspect.Commit, err)
@@ -56,7 +56,7 @@ func TestTheBudgetCountsEachSuspectOnceWhateverTheOrder(t *testing.T) {
 				}
 				begun[w.Form.Status.Suspect.Commit] = true
 				push.Reverts = append(push.Reverts, w.Form.Status.Suspect.Commit)
-				push.Images = append(push.Images, w.Form.Spec.Image)
+				push.Images = append(push.Images, w.Form.Spec.Subject.Name)
 			}
 			waiting = waiting[some:]
 			if len(push.Reverts) > 0 {

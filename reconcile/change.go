@@ -102,7 +102,7 @@ func (e *Engine) siblings(ctx context.Context, w *World, src Source, shared *bat
 		o := &open[i]
 		s := &o.Status
 		// An earlier form of the same image has ended, also where the list does not say so yet.
-		same := o.Namespace == w.Form.Namespace && o.Spec.Image == w.Form.Spec.Image
+		same := o.Namespace == w.Form.Namespace && o.Spec.Subject.Name == w.Form.Spec.Subject.Name
 		if same || s.Ended() || s.Verdict == nil || s.Verdict.Answer != v1alpha1.Approve || s.Change != nil {
 			continue
 		}
@@ -148,7 +148,7 @@ func (e *Engine) revert(ctx context.Context, form v1alpha1.Rollback, shared *bat
 		gate: func() error { return e.gate(ctx, &form, &shared.rules, false) },
 	}
 	out := Revert{
-		Rollback: c.self, Cluster: e.ClusterUID, Image: form.Spec.Image, Suspect: *s.Suspect, Target: *s.Target,
+		Rollback: c.self, Cluster: e.ClusterUID, Image: form.Spec.Subject.Name, Suspect: *s.Suspect, Target: *s.Target,
 		Hold: true, Release: s.Verdict.Release, Permit: c.permit, Still: c.gate,
 		Since: c.now.Add(-max(c.cooldown, c.budget.Per)),
 	}

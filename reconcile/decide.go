@@ -92,9 +92,9 @@ func undecided(w *World) Step {
 
 // gone ends a form whose reason was over before it was written down.
 func gone(w *World) Step {
-	if w.Form.Spec.Trigger == v1alpha1.TriggerDrift {
+	if w.Form.Spec.OpenedFor == v1alpha1.TriggerDrift {
 		return end(w, v1alpha1.ResultRestored, "a change by hand was taken back before it could be recorded: what Git "+
-			"says, %s, is not changed by hand any more", w.Form.Spec.Image)
+			"says, %s, is not changed by hand any more", w.Form.Spec.Subject.Name)
 	}
 	return end(w, v1alpha1.ResultRecovered, "the failure was gone before it could be recorded")
 }
@@ -140,7 +140,7 @@ func askAgain(s *v1alpha1.RollbackStatus) time.Time {
 
 func superseded(w *World) Step {
 	return end(w, v1alpha1.ResultSuperseded, "%s at %s no longer says %s: nothing to take back",
-		w.Form.Status.Suspect.Branch, short(w.Branch.Tip), w.Form.Spec.Image)
+		w.Form.Status.Suspect.Branch, short(w.Branch.Tip), w.Form.Spec.Subject.Name)
 }
 
 // allowed: the verdict allows, Git has not been written by this form.
@@ -197,7 +197,7 @@ func underWay(w *World) Step {
 		}
 		return Step{Do: DoLandAgain, Why: "the revert was lost to a force push"}
 	case st.bad > 0:
-		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after the revert %s", w.Form.Spec.Image,
+		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after the revert %s", w.Form.Spec.Subject.Name,
 			s.Suspect.Branch, short(s.Change.Commit))
 	case st.target == 0:
 		return end(w, v1alpha1.ResultSuperseded, "%s at %s says something newer than the revert", s.Suspect.Branch,
@@ -223,7 +223,7 @@ func verifying(w *World) Step {
 	if r == nil {
 		return Step{Do: DoWait, Wait: lookAgain, Why: "the rollout cannot be read yet"}
 	}
-	waits := arrival(s, r, w.Form.Spec.Image)
+	waits := arrival(s, r, w.Form.Spec.Subject.Name)
 	if waits == "" {
 		said := []string{names(w) + " runs " + s.Target.Image + " again"}
 		return end(w, v1alpha1.ResultVerified, "%s", joinWords(append(said, byHand(s, r)...)...))

@@ -38,9 +38,11 @@ func astray(w *World) []v1alpha1.Failure {
 }
 
 // triggerOf says what a form is opened for.
-func triggerOf(failures []v1alpha1.Failure) v1alpha1.Trigger {
-	if len(failures) > 0 && !slices.ContainsFunc(failures, func(f v1alpha1.Failure) bool { return f.Drift == nil }) {
-		return v1alpha1.TriggerDrift
+func triggerOf(failures []v1alpha1.Failure) v1alpha1.TriggerType {
+	for _, row := range v1alpha1.Triggers() {
+		if slices.ContainsFunc(failures, func(f v1alpha1.Failure) bool { return f.Trigger == row.Type }) {
+			return row.Type
+		}
 	}
 	return v1alpha1.TriggerImagePull
 }
@@ -52,13 +54,13 @@ func over(w *World) (v1alpha1.Result, string) {
 	case len(w.Sighting.Failures) > 0:
 	case drifted(s) && w.Sighting.Restored != "":
 		return v1alpha1.ResultRestored, fmt.Sprintf("%s, %s after the change by hand: %s runs %s again, as Git says",
-			takenBack(s), roughly(w.Now.Sub(changedAt(s))), w.Sighting.Restored, w.Form.Spec.Image)
+			takenBack(s), roughly(w.Now.Sub(changedAt(s))), w.Sighting.Restored, w.Form.Spec.Subject.Name)
 	case drifted(s) && !blamed(s) && s.Ended() && w.Sighting.Unnamed != "":
 		return v1alpha1.ResultRecovered, fmt.Sprintf("%s does not ask for %s any more, and nothing there is changed by hand",
-			w.Sighting.Unnamed, w.Form.Spec.Image)
+			w.Sighting.Unnamed, w.Form.Spec.Subject.Name)
 	case drifted(s) && !blamed(s):
 	case s.Ended() && s.Outcome.Result == v1alpha1.ResultSourceNotFound && w.Sighting.Unnamed != "":
-		return v1alpha1.ResultRecovered, unnamed(w.Sighting, w.Form.Spec.Image)
+		return v1alpha1.ResultRecovered, unnamed(w.Sighting, w.Form.Spec.Subject.Name)
 	case w.Sighting.Started != "":
 		return v1alpha1.ResultRecovered, w.Sighting.Started + " runs the image after all"
 	}
@@ -111,7 +113,7 @@ func restoring(w *World) Step {
 	case len(left) == 0 && drifted(s) && s.Suspect != nil && w.Branch != nil && stand(s, w.Branch).bad == 0:
 		return superseded(w)
 	case len(left) == 0:
-		return end(w, v1alpha1.ResultRejected, "%s keeps %s: %s", s.Verdict.By, w.Form.Spec.Image,
+		return end(w, v1alpha1.ResultRejected, "%s keeps %s: %s", s.Verdict.By, w.Form.Spec.Subject.Name,
 			orElse(s.Verdict.Why, "no reason given"))
 	}
 	why := fmt.Sprintf("%s still runs %s; Flux takes that back %s", left[0].Workload, left[0].Drift.Live,

@@ -18,7 +18,7 @@ import (
 func byHandOf(name, live string, ago time.Duration) v1alpha1.Failure {
 	at := micro(t0.Add(-ago))
 	return v1alpha1.Failure{
-		Workload: v1alpha1.Workload{Kind: "Deployment", Name: name, UID: types.UID(name)}, Revision: "by hand " + live, Container: "backend",
+		Trigger: v1alpha1.TriggerDrift, Workload: v1alpha1.Workload{Kind: "Deployment", Name: name, UID: types.UID(name)}, Revision: "by hand " + live, Container: "backend",
 		Cause: v1alpha1.CauseDrift, Since: at, Drift: &v1alpha1.Drift{Live: live, By: "kubectl", At: &at,
 			Undone:   "at about 09:10:00 UTC",
 			UndoneBy: &v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}},
@@ -29,7 +29,7 @@ func byHandOf(name, live string, ago time.Duration) v1alpha1.Failure {
 func undone(changes ...worldChange) World {
 	f := byHandOf("backend", "reg/backend:v1", time.Minute)
 	return aWorld(append([]worldChange{func(w *World) {
-		w.Form.Spec.Trigger = v1alpha1.TriggerDrift
+		w.Form.Spec.OpenedFor = v1alpha1.TriggerDrift
 		w.Form.Status.Failures, w.Sighting.Failures = []v1alpha1.Failure{f}, []v1alpha1.Failure{f}
 		w.Form.Status.Target.BadProved = false
 		w.Policy.Mode, w.Policy.Grace, w.Policy.MaxAge = v1alpha1.ModeApprove, 0, 0
@@ -167,8 +167,7 @@ func TestDecideOnADrift(t *testing.T) {
 func autoDrift() v1alpha1.RollbackPolicy {
 	p := v1alpha1.RollbackPolicy{}
 	p.Namespace, p.Name = "develop", "web"
-	p.Spec.Triggers = []v1alpha1.TriggerMode{{Type: v1alpha1.TriggerDrift, Mode: v1alpha1.ModeAuto}}
-	p.Spec.Authors = v1alpha1.AuthorsAnyone
+	p.Spec.Triggers = []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerDrift, Mode: v1alpha1.ModeAuto, Authors: v1alpha1.AuthorsAnyone}}
 	p.Spec.Approval.Timeout.Duration = time.Hour
 	return p
 }
@@ -194,7 +193,7 @@ func TestTheTargetOfADriftIsWhatRuns(t *testing.T) {
 		want   v1alpha1.Target
 		proof  string
 	}{
-		"nobody changed anything": {form: form(v1alpha1.Failure{}), former: was(imgGood)},
+		"nobody changed anything": {form: form(v1alpha1.Failure{Trigger: v1alpha1.TriggerImagePull}), former: was(imgGood)},
 		"what runs was there before": {form: form(drift(imgGood)), former: was("reg.local/app:v9", imgGood), byHand: true,
 			want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.NodeValue{{Value: imgGood}}, Proved: true}, proof: "is there"},
 		"what runs was never there":           {form: form(drift("reg.local/app:evil")), former: was(imgGood), byHand: true, proof: "reg.local/app:evil was never in Git at this place"},
@@ -234,13 +233,13 @@ func TestAChangeByHandInAFailedPullIsAskedAboutWhereThePullIsOnlyTold(t *testing
 	m := newModel()
 	e := m.engine("a", Budget{})
 	e.Records = onlyDrift{e.Records}
-	form := v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull}}
+	form := v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{OpenedFor: v1alpha1.TriggerImagePull}}
 	form.Namespace = m.ns
 	for name, tt := range map[string]struct {
 		failures []v1alpha1.Failure
 		want     v1alpha1.Mode
 	}{
-		"the pull alone": {failures: []v1alpha1.Failure{{Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app"}}}, want: v1alpha1.ModeNotify},
+		"the pull alone": {failures: []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app"}}}, want: v1alpha1.ModeNotify},
 		"with an undo":   {failures: []v1alpha1.Failure{byHandOf("app", imgGood, 0)}, want: v1alpha1.ModeApprove},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -259,7 +258,7 @@ type onlyDrift struct{ Records }
 func (r onlyDrift) Policies(ctx context.Context, ns string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
 	all, labels, err := r.Records.Policies(ctx, ns)
 	for i := range all {
-		all[i].Spec.Triggers = []v1alpha1.TriggerMode{{Type: v1alpha1.TriggerDrift, Mode: v1alpha1.ModeApprove}}
+		all[i].Spec.Triggers = []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerDrift, Mode: v1alpha1.ModeApprove}}
 	}
 	return all, labels, err
 }

@@ -137,11 +137,11 @@ func (e *Engine) open(ctx context.Context, key Key, w *World) error {
 	if err := e.room(key); err != nil {
 		return err
 	}
-	next := NewRollback(key, w.Form.Spec.Trigger, Ordinal(&w.Form)+1)
+	next := NewRollback(key, w.Form.Spec.OpenedFor, Ordinal(&w.Form)+1)
 	if err := e.Records.Create(ctx, next); err != nil {
 		return fmt.Errorf("open %s: %w", next.Name, err)
 	}
-	e.Log.Info("opened", "rollback", next.Namespace+"/"+next.Name, "image", key.Image)
+	e.Log.Info("opened", "rollback", next.Namespace+"/"+next.Name, "subject", key.Subject)
 	return nil
 }
 

@@ -40,7 +40,7 @@ func (e *Engine) fillWaiting(_ context.Context, w *World, step Step, form *v1alp
 func (e *Engine) fillFailures(_ context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
 	s := &form.Status
 	for _, f := range w.Sighting.Failures {
-		f.Message = cut(f.Message, 1024)
+		f.ID, f.Message = f.Identity(), cut(f.Message, 1024)
 		i := slices.IndexFunc(s.Failures, func(o v1alpha1.Failure) bool { return sameFailure(o, f) })
 		switch {
 		case i >= 0 && saysMore(f.Cause, s.Failures[i].Cause):

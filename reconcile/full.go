@@ -31,7 +31,7 @@ func (e *Engine) room(key Key) error {
 		return nil
 	}
 	if e.TellFull != nil {
-		e.TellFull(key.Namespace, key.Image, e.MaxRecords)
+		e.TellFull(key.Namespace, key.Subject.String(), e.MaxRecords)
 	}
 	return errFull
 }

@@ -21,7 +21,7 @@ func TestWhatFailsInAFullNamespaceIsToldAndLeavesNoRecord(t *testing.T) {
 	m.elected = imgBad
 	m.writeBack()
 	m.rollOut()
-	key := Key{Namespace: m.ns, Image: imgBad}
+	key := ImageKey(m.ns, imgBad)
 	again, err := e.Walk(t.Context(), key)
 	if err != nil || again != fullAgain || len(m.records) != 0 || !slices.Equal(told, []string{key.String() + " 7"}) {
 		t.Fatalf("again in %s, %v, told %v, %d records", again, err, told, len(m.records))
@@ -58,8 +58,8 @@ func TestANearlyFullNamespaceForgetsItsOldestFirst(t *testing.T) {
 func TestTheBreakerIsANamespacesUnlessSeveralAgree(t *testing.T) {
 	form := func(ns, image string) v1alpha1.Rollback {
 		r := v1alpha1.Rollback{}
-		r.Namespace, r.UID, r.Spec.Image = ns, types.UID(ns+"/"+image), image
-		r.Status.Failures = []v1alpha1.Failure{{Cause: v1alpha1.CauseUnauthorized}}
+		r.Namespace, r.UID, r.Spec.Subject.Name = ns, types.UID(ns+"/"+image), image
+		r.Status.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Cause: v1alpha1.CauseUnauthorized}}
 		r.Status.Target = &v1alpha1.Target{At: micro(t0)}
 		return r
 	}

@@ -33,7 +33,7 @@ func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error)
 		return form != nil && covers(&form.Status, f)
 	})
 	// What a form without a name is to be opened for.
-	w.Form.Spec.Trigger = triggerOf(fresh)
+	w.Form.Spec.OpenedFor = triggerOf(fresh)
 	switch {
 	case form == nil && len(fresh) == 0:
 		return nil, nil
@@ -163,7 +163,7 @@ func (e *Engine) election(ctx context.Context, w *World, origin Origin) (*Electi
 			out.Release = h.Release
 		}
 	}
-	if out.Release == v1alpha1.ReleaseManual || failedBefore(out, w.Form.Spec.Image) {
+	if out.Release == v1alpha1.ReleaseManual || failedBefore(out, w.Form.Spec.Subject.Name) {
 		return out, nil
 	}
 	q, err := e.question(ctx, &w.Form, out.Image)
@@ -191,7 +191,7 @@ func (e *Engine) neighbours(ctx context.Context, w *World) error {
 
 // breaker says why the registry itself is the suspect; empty where it is not.
 func breaker(form *v1alpha1.Rollback, open []v1alpha1.Rollback) string {
-	host := image.Host(form.Spec.Image)
+	host := image.Host(form.Spec.Subject.Name)
 	here, namespaces := map[string]bool{}, map[string]bool{}
 	add := func(o *v1alpha1.Rollback) {
 		if !unproved(&o.Status) {
@@ -199,13 +199,13 @@ func breaker(form *v1alpha1.Rollback, open []v1alpha1.Rollback) string {
 		}
 		namespaces[o.Namespace] = true
 		if o.Namespace == form.Namespace {
-			here[o.Spec.Image] = true
+			here[o.Spec.Subject.Name] = true
 		}
 	}
 	add(form)
 	for i := range open {
 		o := &open[i]
-		if o.UID != form.UID && image.Host(o.Spec.Image) == host && o.Status.Verdict == nil {
+		if o.UID != form.UID && image.Host(o.Spec.Subject.Name) == host && o.Status.Verdict == nil {
 			add(o)
 		}
 	}
@@ -227,8 +227,8 @@ func unproved(s *v1alpha1.RollbackStatus) bool {
 func (e *Engine) platforms(s *v1alpha1.RollbackStatus) []string {
 	var out []string
 	for _, f := range s.Failures {
-		if f.Platform != "" && !slices.Contains(out, f.Platform) {
-			out = append(out, f.Platform)
+		if f.Pull != nil && f.Pull.Platform != "" && !slices.Contains(out, f.Pull.Platform) {
+			out = append(out, f.Pull.Platform)
 		}
 	}
 	if len(out) == 0 {

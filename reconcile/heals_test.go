@@ -165,7 +165,7 @@ type tookBack struct {
 
 func (p tookBack) Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (Sighting, error) {
 	s, err := p.modelPods.Failing(ctx, key, known)
-	if len(known) > 0 && len(s.Failures) == 0 && !p.names(key.Image) {
+	if len(known) > 0 && len(s.Failures) == 0 && !p.names(key.Image()) {
 		s.Unnamed = "Deployment/app"
 	}
 	return s, err

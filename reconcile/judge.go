@@ -143,10 +143,10 @@ func roughly(d time.Duration) string {
 func told(w *World) string {
 	s := &w.Form.Status
 	if by := byHandBy(s); by != "" && !blamed(s) {
-		return fmt.Sprintf("%s, while Git says %s since %s (%s)", by, w.Form.Spec.Image,
+		return fmt.Sprintf("%s, while Git says %s since %s (%s)", by, w.Form.Spec.Subject.Name,
 			short(s.Suspect.Commit), s.Suspect.Branch)
 	}
-	return fmt.Sprintf("%s came in with %s (%s)", w.Form.Spec.Image, short(s.Suspect.Commit), s.Suspect.Branch)
+	return fmt.Sprintf("%s came in with %s (%s)", w.Form.Spec.Subject.Name, short(s.Suspect.Commit), s.Suspect.Branch)
 }
 
 // doubts lists why the policy's word is not enough.

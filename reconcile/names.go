@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// KeyLabel on a Rollback holds the hash of its namespace and image, by which all Rollbacks of a key are found.
+	// KeyLabel on a Rollback holds the hash of its namespace and subject, by which all Rollbacks of a key are found.
 	KeyLabel = "backstop.dev/key"
 	// OrdinalAnnotation counts the Rollbacks of one key.
 	OrdinalAnnotation = "backstop.dev/ordinal"
@@ -23,18 +23,26 @@ const (
 
 // Hash names a key in labels and object names: the first 10 hex digits of its SHA-256.
 func (k Key) Hash() string {
-	sum := sha256.Sum256([]byte(k.Namespace + "\x00" + k.Image))
+	of := k.Namespace + "\x00" + k.Subject.Name
+	if s := k.Subject; s.Kind != v1alpha1.KindImage {
+		of = strings.Join([]string{k.Namespace, s.APIVersion, s.Kind, s.Name}, "\x00")
+	}
+	sum := sha256.Sum256([]byte(of))
 	return hex.EncodeToString(sum[:5])
 }
 
-// RollbackName is the last part of the image's repository, the key's hash and an ordinal: the same for everybody who
-// opens the same Rollback, so that AlreadyExists is the lock.
+// RollbackName is the last part of the image's repository, or the object's kind and name, the key's hash and an ordinal:
+// the same for everybody who opens the same Rollback, so that AlreadyExists is the lock.
 func RollbackName(k Key, ordinal int) string {
-	return fmt.Sprintf("%s-%s-%d", imageWord(k.Image), k.Hash(), ordinal)
+	word := nameWord(k.Subject.Name)
+	if s := k.Subject; s.Kind != v1alpha1.KindImage {
+		word = nameWord(s.Kind + "-" + s.Name)
+	}
+	return fmt.Sprintf("%s-%s-%d", word, k.Hash(), ordinal)
 }
 
-// imageWord makes a DNS label of at most 30 characters of an image reference, which may be anything.
-func imageWord(image string) string {
+// nameWord makes a DNS label of at most 30 characters of an image reference, which may be anything, or of a name.
+func nameWord(image string) string {
 	repo, _, _ := strings.Cut(image, "@")
 	repo = repo[strings.LastIndex(repo, "/")+1:]
 	repo, _, _ = strings.Cut(repo, ":")
@@ -64,7 +72,7 @@ func Ordinal(r *v1alpha1.Rollback) int {
 }
 
 // NewRollback makes the empty form of a key.
-func NewRollback(k Key, trigger v1alpha1.Trigger, ordinal int) *v1alpha1.Rollback {
+func NewRollback(k Key, openedFor v1alpha1.TriggerType, ordinal int) *v1alpha1.Rollback {
 	return &v1alpha1.Rollback{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Rollback"},
 		ObjectMeta: metav1.ObjectMeta{
@@ -72,6 +80,6 @@ func NewRollback(k Key, trigger v1alpha1.Trigger, ordinal int) *v1alpha1.Rollbac
 			Labels:      map[string]string{KeyLabel: k.Hash()},
 			Annotations: map[string]string{OrdinalAnnotation: strconv.Itoa(ordinal)},
 		},
-		Spec: v1alpha1.RollbackSpec{Trigger: trigger, Image: k.Image},
+		Spec: v1alpha1.RollbackSpec{OpenedFor: openedFor, Subject: k.Subject},
 	}
 }

@@ -117,7 +117,7 @@ func (s Subject) selectedBy(p *v1alpha1.RollbackPolicy) bool {
 //	flags of the controller: the ceiling
 //
 // home is Backstop's own namespace.
-func Resolve(trigger v1alpha1.Trigger, subjects []Subject, all []v1alpha1.RollbackPolicy, home string, top Ceiling,
+func Resolve(trigger v1alpha1.TriggerType, subjects []Subject, all []v1alpha1.RollbackPolicy, home string, top Ceiling,
 ) Policy {
 	var out Policy
 	var provider *types.NamespacedName
@@ -149,12 +149,8 @@ func Resolve(trigger v1alpha1.Trigger, subjects []Subject, all []v1alpha1.Rollba
 		out.Provider = provider
 	}
 	if len(out.By) == 0 {
-		none := Policy{Grace: defaultGrace, Verify: defaultVerify, Bar: v1alpha1.BarNoPolicy,
+		return Policy{Grace: trigger.Row().Grace, Verify: defaultVerify, Bar: v1alpha1.BarNoPolicy,
 			Why: "no RollbackPolicy selects the workload"}
-		if trigger == v1alpha1.TriggerDrift {
-			none.Grace = 0
-		}
-		return none
 	}
 	if !covered && out.Mode != v1alpha1.ModeNotify {
 		out.Mode, out.Bar = v1alpha1.ModeNotify, v1alpha1.BarNoPolicy
@@ -163,11 +159,8 @@ func Resolve(trigger v1alpha1.Trigger, subjects []Subject, all []v1alpha1.Rollba
 	return under(out, top)
 }
 
-// The API's defaults, where no policy speaks.
-const (
-	defaultGrace  = 30 * time.Second
-	defaultVerify = 15 * time.Minute
-)
+// defaultVerify is the API's default, where no policy speaks.
+const defaultVerify = 15 * time.Minute
 
 func choose(s Subject, all []v1alpha1.RollbackPolicy, home string) []v1alpha1.RollbackPolicy {
 	var own, fleet []v1alpha1.RollbackPolicy
@@ -229,11 +222,11 @@ func selects(ls *metav1.LabelSelector, set map[string]string) bool {
 	return err == nil && sel.Matches(labels.Set(set))
 }
 
-func fromSpec(trigger v1alpha1.Trigger, p *v1alpha1.RollbackPolicy) Policy {
-	name := p.Namespace + "/" + p.Name
+func fromSpec(trigger v1alpha1.TriggerType, p *v1alpha1.RollbackPolicy) Policy {
+	name, row := p.Namespace+"/"+p.Name, trigger.Row()
 	out := Policy{
-		Mode: v1alpha1.ModeNotify, Authors: p.Spec.Authors, Delivery: p.Spec.Delivery, Release: p.Spec.Release,
-		Grace: p.Spec.GracePeriod.Duration, MaxAge: p.Spec.MaxAge.Duration, Cooldown: p.Spec.Cooldown.Duration,
+		Mode: v1alpha1.ModeNotify, Authors: v1alpha1.AuthorsAutomation, Delivery: p.Spec.Delivery, Release: p.Spec.Release,
+		Grace: row.Grace, MaxAge: row.MaxAge, Cooldown: p.Spec.Cooldown.Duration,
 		Approval: p.Spec.Approval.Timeout.Duration, Verify: p.Spec.VerifyTimeout.Duration,
 		Approvers: []Approvers{{name, p.Spec.Approval.Slack}},
 		By:        []string{name},
@@ -242,14 +235,7 @@ func fromSpec(trigger v1alpha1.Trigger, p *v1alpha1.RollbackPolicy) Policy {
 	}
 	for _, t := range p.Spec.Triggers {
 		if t.Type == trigger {
-			out.Mode, out.Why = t.Mode, ""
-		}
-	}
-	if trigger == v1alpha1.TriggerDrift {
-		// A change by hand does not heal, and is new however old the commit is that it differs from.
-		out.Grace, out.MaxAge = 0, 0
-		if out.Mode == v1alpha1.ModeAuto {
-			out.Mode, out.Why = v1alpha1.ModeApprove, "a drift is never adopted by itself"
+			out = limited(out, t, row)
 		}
 	}
 	if p.Spec.Suspend {
@@ -261,6 +247,22 @@ func fromSpec(trigger v1alpha1.Trigger, p *v1alpha1.RollbackPolicy) Policy {
 	}
 	if ref := p.Spec.ProviderRef; ref != nil {
 		out.Provider = &types.NamespacedName{Namespace: p.Namespace, Name: ref.Name}
+	}
+	return out
+}
+
+// limited takes over what a policy says of one trigger, as far as the trigger lets it.
+func limited(out Policy, t v1alpha1.PolicyTrigger, row v1alpha1.TriggerRow) Policy {
+	out.Mode, out.Why = t.Mode, ""
+	if modeRank(row.MaxMode) < modeRank(out.Mode) {
+		out.Mode, out.Why = row.MaxMode, row.MaxModeWhy
+	}
+	out.Authors = cmp.Or(t.Authors, out.Authors)
+	if t.GracePeriod != nil && !row.Timeless {
+		out.Grace = t.GracePeriod.Duration
+	}
+	if t.MaxAge != nil && !row.Timeless {
+		out.MaxAge = t.MaxAge.Duration
 	}
 	return out
 }

@@ -18,8 +18,8 @@ func policyOf(ns, name string, mode v1alpha1.Mode, changes ...policyChange) v1al
 	p := v1alpha1.RollbackPolicy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name},
 		Spec: v1alpha1.RollbackPolicySpec{
-			Triggers: []v1alpha1.TriggerMode{{Type: v1alpha1.TriggerImagePull, Mode: mode}}, Authors: v1alpha1.AuthorsAutomation,
-			GracePeriod: d(30 * time.Second), MaxAge: d(24 * time.Hour), Cooldown: d(30 * time.Minute), Release: v1alpha1.ReleaseNewerImage,
+			Triggers: []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerImagePull, Mode: mode}},
+			Cooldown: d(30 * time.Minute), Release: v1alpha1.ReleaseNewerImage,
 			Approval: v1alpha1.Approval{Timeout: d(time.Hour)}, VerifyTimeout: d(15 * time.Minute), Delivery: v1alpha1.DeliveryPush,
 		},
 	}
@@ -41,7 +41,7 @@ func TestResolve(t *testing.T) {
 	const home = "backstop-system"
 	web := []Subject{{Namespace: "develop", NamespaceLabels: map[string]string{"env": "dev"}, Labels: map[string]string{"tier": "web"}}}
 	tests := map[string]struct {
-		trigger  v1alpha1.Trigger
+		trigger  v1alpha1.TriggerType
 		subjects []Subject
 		policies []v1alpha1.RollbackPolicy
 		top      Ceiling
@@ -150,7 +150,8 @@ func TestStricterTakesTheCarefulValueOfEachField(t *testing.T) {
 	d := func(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
 	a := policyOf("develop", "a", v1alpha1.ModeAuto)
 	b := policyOf("develop", "b", v1alpha1.ModeAuto, func(p *v1alpha1.RollbackPolicy) {
-		p.Spec.Authors, p.Spec.GracePeriod, p.Spec.MaxAge = v1alpha1.AuthorsAnyone, d(time.Minute), d(time.Hour)
+		pull := &p.Spec.Triggers[0]
+		pull.Authors, pull.GracePeriod, pull.MaxAge = v1alpha1.AuthorsAnyone, new(d(time.Minute)), new(d(time.Hour))
 		p.Spec.Cooldown, p.Spec.Release, p.Spec.Delivery = d(time.Hour), v1alpha1.ReleaseManual, v1alpha1.DeliveryPullRequest
 		p.Spec.SourceRef = &v1alpha1.SourceRef{Name: "fleet-rw"}
 		p.Spec.Approval.Slack.Users = []string{"U1"}
@@ -181,12 +182,13 @@ func TestAFleetsPolicyIsAFloor(t *testing.T) {
 	const home = "backstop-system"
 	d := func(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
 	floor := policyOf(home, "fleet", v1alpha1.ModeAuto, fleet, func(p *v1alpha1.RollbackPolicy) {
-		p.Spec.MaxAge, p.Spec.Cooldown, p.Spec.Release = d(time.Hour), d(time.Hour), v1alpha1.ReleaseManual
+		p.Spec.Triggers[0].MaxAge, p.Spec.Cooldown, p.Spec.Release = new(d(time.Hour)), d(time.Hour), v1alpha1.ReleaseManual
 		p.Spec.Approval.Slack.Users = []string{"U1"}
 		p.Spec.ProviderRef = &v1alpha1.LocalRef{Name: "z-platform"}
 	})
 	tenants := policyOf("a-team", "p", v1alpha1.ModeAuto, func(p *v1alpha1.RollbackPolicy) {
-		p.Spec.MaxAge, p.Spec.Cooldown, p.Spec.Authors = d(0), d(0), v1alpha1.AuthorsAnyone
+		pull := &p.Spec.Triggers[0]
+		pull.MaxAge, p.Spec.Cooldown, pull.Authors = new(d(0)), d(0), v1alpha1.AuthorsAnyone
 		p.Spec.Approval.Slack.ChannelMembers = true
 		p.Spec.ProviderRef = &v1alpha1.LocalRef{Name: "a-team"}
 	})

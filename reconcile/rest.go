@@ -72,7 +72,7 @@ func elected(w *World) Step {
 			Why: "the hold stands: the cluster that has its policy and automation lifts it"}
 	case e.Release == v1alpha1.ReleaseManual:
 		return Step{Do: DoWait, Wait: restAgain, Why: "the hold waits for backstop release"}
-	case failedBefore(e, w.Form.Spec.Image):
+	case failedBefore(e, w.Form.Spec.Subject.Name):
 		return Step{Do: DoWait, Wait: restAgain,
 			Why: "the hold stands: the policy elects " + e.Image + ", which was taken back"}
 	case e.Proof.Finding != FindingPresent:

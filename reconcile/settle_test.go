@@ -14,7 +14,7 @@ import (
 func openForm(uid types.UID, changes ...func(*v1alpha1.Rollback)) v1alpha1.Rollback {
 	r := v1alpha1.Rollback{}
 	r.UID, r.CreationTimestamp = uid, metav1.NewTime(t0.Add(-time.Second))
-	r.Spec.Image = "reg/" + string(uid) + ":v2"
+	r.Spec.Subject.Name = "reg/" + string(uid) + ":v2"
 	for _, change := range changes {
 		change(&r)
 	}
@@ -42,7 +42,7 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 	}
 	failsAt := func(at time.Duration) func(*v1alpha1.Rollback) {
 		return func(r *v1alpha1.Rollback) {
-			r.Status.Failures = []v1alpha1.Failure{{Since: micro(t0.Add(at))}}
+			r.Status.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Since: micro(t0.Add(at))}}
 		}
 	}
 	mine := openForm("m", allowedAt(0))

@@ -82,7 +82,7 @@ func progress(r *v1alpha1.Rollback) string {
 	if w := r.Status.Waiting; w != nil && w.Why != "" {
 		return w.Why
 	}
-	return fmt.Sprintf("%s: %s", r.Status.PhaseNow(), r.Spec.Image)
+	return fmt.Sprintf("%s: %s", r.Status.PhaseNow(), r.Spec.Subject.Name)
 }
 
 // waitingFor keeps since while the reason stays the same, so that a status that says nothing new is not written. The

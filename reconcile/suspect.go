@@ -34,7 +34,7 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 		}
 		seen[origin.Root] = true
 		q := Query{
-			Image: form.Spec.Image, Namespace: form.Namespace, Root: origin.Root, Others: origin.Others,
+			Image: form.Spec.Subject.Name, Namespace: form.Namespace, Root: origin.Root, Others: origin.Others,
 			Policies: origin.Policies, Applied: origin.Applied,
 		}
 		if len(workloads) == 1 {
@@ -46,7 +46,7 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("blame %s: %w", form.Spec.Image, err)
+			return fmt.Errorf("blame %s: %w", form.Spec.Subject.Name, err)
 		}
 		join(form, origin, suspect)
 	}
@@ -59,13 +59,13 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 // noSource is how a form ends whose image no Git says. Somebody may have put it in by hand, and Flux taken it back
 // while the commit was looked for: then nothing asks for it any more, and nobody is called.
 func (e *Engine) noSource(ctx context.Context, w *World, why string) (v1alpha1.Result, string, error) {
-	key := Key{Namespace: w.Form.Namespace, Image: w.Form.Spec.Image}
+	key := KeyOf(&w.Form)
 	now, err := e.Pods.Failing(ctx, key, w.Form.Status.Workloads())
 	if err != nil {
 		return "", "", fmt.Errorf("read pods: %w", err)
 	}
 	if now.Unnamed != "" {
-		return v1alpha1.ResultRecovered, unnamed(now, key.Image), nil
+		return v1alpha1.ResultRecovered, unnamed(now, key.Image()), nil
 	}
 	return v1alpha1.ResultSourceNotFound, why, nil
 }

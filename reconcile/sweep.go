@@ -56,7 +56,7 @@ func (e *Engine) forget(ctx context.Context, r *v1alpha1.Rollback, keep time.Dur
 	if !s.Ended() || e.Now().Sub(s.Outcome.At.Time) < keep || s.HoldStands() {
 		return nil
 	}
-	key := Key{Namespace: r.Namespace, Image: r.Spec.Image}
+	key := KeyOf(r)
 	sighting, err := e.Pods.Failing(ctx, key, s.Workloads())
 	if err != nil || len(sighting.Failures) > 0 {
 		return err
@@ -123,7 +123,7 @@ func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 			"policy", h.Policy)
 		return nil
 	}
-	form, err := e.adoptive(ctx, Key{Namespace: ns, Image: heldImage(h)}, h.Policy)
+	form, err := e.adoptive(ctx, ImageKey(ns, heldImage(h)), h.Policy)
 	if err != nil {
 		return fmt.Errorf("adopt the hold of %s: %w", h.Policy, err)
 	}

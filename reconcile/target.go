@@ -58,7 +58,7 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 
 // proveBad asks the registry about the failing image.
 func (e *Engine) proveBad(ctx context.Context, form *v1alpha1.Rollback, target *v1alpha1.Target) error {
-	q, err := e.question(ctx, form, form.Spec.Image)
+	q, err := e.question(ctx, form, form.Spec.Subject.Name)
 	if err != nil {
 		return err
 	}
@@ -105,8 +105,8 @@ func (e *Engine) confirmAt(s *v1alpha1.RollbackStatus, bad Proof) *v1alpha1.Time
 func (e *Engine) question(ctx context.Context, form *v1alpha1.Rollback, image string) (Question, error) {
 	s := &form.Status
 	pod := ""
-	if len(s.Failures) > 0 {
-		pod = s.Failures[0].Pod
+	if len(s.Failures) > 0 && s.Failures[0].Pull != nil {
+		pod = s.Failures[0].Pull.Pod
 	}
 	access, err := e.Flux.Access(ctx, form.Namespace, image, pod)
 	if err != nil {
@@ -192,7 +192,7 @@ func (e *Engine) firstProved(
 
 // failedHere says whether a Rollback of the namespace recorded that an image could not run, whatever became of it.
 func (e *Engine) failedHere(ctx context.Context, form *v1alpha1.Rollback, former string) (bool, error) {
-	r, err := e.Records.Latest(ctx, Key{form.Namespace, former})
+	r, err := e.Records.Latest(ctx, ImageKey(form.Namespace, former))
 	if err != nil {
 		return false, fmt.Errorf("look for the Rollback of %s: %w", former, err)
 	}

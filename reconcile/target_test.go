@@ -80,10 +80,10 @@ func TestImagesThatArePassedOverAreAskedAbout(t *testing.T) {
 				if tt.causes == nil {
 					continue
 				}
-				r := &v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: image}}
-				r.Namespace, r.Name = m.ns, RollbackName(Key{m.ns, image}, 1)
+				r := &v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{OpenedFor: v1alpha1.TriggerImagePull, Subject: v1alpha1.ImageSubject(image)}}
+				r.Namespace, r.Name = m.ns, RollbackName(ImageKey(m.ns, image), 1)
 				for _, c := range tt.causes {
-					r.Status.Failures = append(r.Status.Failures, v1alpha1.Failure{Cause: c})
+					r.Status.Failures = append(r.Status.Failures, v1alpha1.Failure{Trigger: v1alpha1.TriggerImagePull, Cause: c})
 				}
 				r.Status.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultSuperseded}
 				m.records[r.Name] = r
@@ -95,7 +95,7 @@ func TestImagesThatArePassedOverAreAskedAbout(t *testing.T) {
 				m.walk(t, e)
 				m.now = m.now.Add(10 * time.Second)
 			}
-			s := m.records[RollbackName(Key{m.ns, imgBad}, 1)].Status
+			s := m.records[RollbackName(ImageKey(m.ns, imgBad), 1)].Status
 			asked := s.Verdict == nil && s.Waiting != nil && strings.Contains(s.Waiting.Why, "goes back over")
 			if s.Target == nil || asked != tt.asks || (len(s.Target.PassedOver) > 0) != tt.asks {
 				t.Errorf("target %+v, verdict %+v, waiting %+v", s.Target, s.Verdict, s.Waiting)

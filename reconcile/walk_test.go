@@ -133,7 +133,7 @@ func (m *model) rollOut() {
 func (m *model) Latest(_ context.Context, key Key) (*v1alpha1.Rollback, error) {
 	var out *v1alpha1.Rollback
 	for _, r := range m.records {
-		if r.Spec.Image == key.Image && (out == nil || Ordinal(r) > Ordinal(out)) {
+		if r.Spec.Subject == key.Subject && (out == nil || Ordinal(r) > Ordinal(out)) {
 			out = r
 		}
 	}
@@ -220,8 +220,8 @@ func (m *model) Policies(context.Context, string) ([]v1alpha1.RollbackPolicy, ma
 	return append(out, v1alpha1.RollbackPolicy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: m.ns, Name: "p"},
 		Spec: v1alpha1.RollbackPolicySpec{
-			Triggers: []v1alpha1.TriggerMode{{Type: v1alpha1.TriggerImagePull, Mode: m.mode}},
-			Authors:  m.authors, GracePeriod: d(5 * time.Second), MaxAge: d(24 * time.Hour),
+			Triggers: []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerImagePull, Mode: m.mode, Authors: m.authors,
+				GracePeriod: &metav1.Duration{Duration: 5 * time.Second}}},
 			Cooldown: d(m.cooldown), Approval: v1alpha1.Approval{Timeout: d(10 * time.Minute)},
 			VerifyTimeout: d(5 * time.Minute), Release: v1alpha1.ReleaseNewerImage, Suspend: m.suspended,
 		},
@@ -263,13 +263,13 @@ func (m modelPods) Wishes(context.Context, string, []v1alpha1.Workload) (map[str
 
 func (m modelPods) Failing(_ context.Context, key Key, _ []v1alpha1.Workload) (Sighting, error) {
 	s := Sighting{Labels: map[string]map[string]string{"Deployment/app": {}}}
-	if m.podsBad[key.Image] {
+	if m.podsBad[key.Image()] {
 		s.Failures = []v1alpha1.Failure{{
-			Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app", UID: "w"}, Container: "app",
-			Revision: m.introduced(key.Image), Cause: v1alpha1.CauseNotFound, Message: "not found",
+			Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app", UID: "w"}, Container: "app",
+			Revision: m.introduced(key.Image()), Cause: v1alpha1.CauseNotFound, Message: "not found",
 			Since: v1alpha1.NewTime(m.now.Add(-m.failsFor)),
 		}}
-	} else if m.started[key.Image] {
+	} else if m.started[key.Image()] {
 		s.Started = "Pod/app"
 	}
 	return s, nil
@@ -290,7 +290,7 @@ func (m *model) walk(t *testing.T, e *Engine) {
 	for len(queue) > 0 {
 		image := queue[0]
 		queue = queue[1:]
-		again, err := e.Walk(t.Context(), Key{Namespace: m.ns, Image: image})
+		again, err := e.Walk(t.Context(), ImageKey(m.ns, image))
 		if again == time.Millisecond {
 			// It goes to the end of the queue.
 			queue = append(queue, image)
@@ -308,7 +308,7 @@ func (m *model) story() string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.records)) {
 		r := m.records[name]
-		out += fmt.Sprintf("%s %s: %s waiting=%+v outcome=%+v change=%+v\n", r.Name, r.Spec.Image, r.Status.PhaseNow(), r.Status.Waiting,
+		out += fmt.Sprintf("%s %s: %s waiting=%+v outcome=%+v change=%+v\n", r.Name, r.Spec.Subject.Name, r.Status.PhaseNow(), r.Status.Waiting,
 			r.Status.Outcome, r.Status.Change)
 	}
 	return out

@@ -197,7 +197,7 @@ func sameCluster(uid string, t Trail) bool { return uid == "" || t.Cluster == ""
 
 // siblingTrail says whether a revert took back the same image from the same suspect.
 func siblingTrail(w *World, t Trail) bool {
-	return t.Kind == TrailRevert && slices.Contains(t.Images, w.Form.Spec.Image) &&
+	return t.Kind == TrailRevert && slices.Contains(t.Images, w.Form.Spec.Subject.Name) &&
 		slices.Contains(t.Reverts, w.Form.Status.Suspect.Commit)
 }
 
@@ -239,7 +239,7 @@ func covers(s *v1alpha1.RollbackStatus, f v1alpha1.Failure) bool {
 }
 
 func sameFailure(a, b v1alpha1.Failure) bool {
-	return a.Workload == b.Workload && a.Revision == b.Revision && a.Container == b.Container
+	return a.Trigger == b.Trigger && a.Workload == b.Workload && a.Revision == b.Revision && a.Container == b.Container
 }
 
 // maxFailures is what the form holds; MoreFailures counts the rest.

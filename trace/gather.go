@@ -259,7 +259,7 @@ func (s *shared) candidates(c drift.Image) []string {
 	}
 	for i := range s.rollbacks {
 		r := &s.rollbacks[i]
-		for _, other := range []string{r.Spec.Image, targetOf(r)} {
+		for _, other := range []string{r.Spec.Subject.Name, targetOf(r)} {
 			if other != "" && image.SameRepository(other, c.Image) && !slices.Contains(out, other) {
 				out = append(out, other)
 			}

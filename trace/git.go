@@ -115,8 +115,8 @@ func (v *view) heldBy() *v1alpha1.Rollback {
 	for i := range v.Rollbacks {
 		r := &v.Rollbacks[i]
 		c := r.Status.Change
-		if c != nil && c.Hold != "" && r.Status.Release == nil && (r.Spec.Image == v.node.Held.Not ||
-			tagOf(r.Spec.Image) == v.node.Held.Not) && v.concerns(r) {
+		if c != nil && c.Hold != "" && r.Status.Release == nil && (r.Spec.Subject.Name == v.node.Held.Not ||
+			tagOf(r.Spec.Subject.Name) == v.node.Held.Not) && v.concerns(r) {
 			out = r
 		}
 	}

@@ -339,8 +339,8 @@ func changedByHand(f *Facts) {
 // drifting is the Rollback that asks about a change by hand.
 func drifting(f *Facts) {
 	r := v1alpha1.Rollback{ObjectMeta: named("production", "backend-1f2e-1")}
-	r.Spec.Trigger, r.Spec.Image = v1alpha1.TriggerDrift, good
-	r.Status.Failures = []v1alpha1.Failure{{Workload: f.Workload, Container: "backend"}}
+	r.Spec.OpenedFor, r.Spec.Subject = v1alpha1.TriggerDrift, v1alpha1.ImageSubject(good)
+	r.Status.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: f.Workload, Container: "backend"}}
 	r.Status.Conditions = []metav1.Condition{{Type: "Ready", Message: "waits for somebody to decide"}}
 	f.Rollbacks = append(f.Rollbacks, r)
 	takes(f, v1alpha1.Approve, v1alpha1.Reject)
@@ -358,7 +358,7 @@ func takes(f *Facts, answers ...v1alpha1.Answer) {
 func held(f *Facts) {
 	drifting(f)
 	r := &f.Rollbacks[0]
-	r.Spec.Trigger, r.Spec.Image = v1alpha1.TriggerImagePull, newer
+	r.Spec.OpenedFor, r.Spec.Subject = v1alpha1.TriggerImagePull, v1alpha1.ImageSubject(newer)
 	r.Status.Change = &v1alpha1.Change{Hold: suspect}
 	f.Git.Tip.Nodes[0].Held = &manifest.Mark{Not: tagOf(newer)}
 }
@@ -366,7 +366,7 @@ func held(f *Facts) {
 // asking is a Rollback of the image that runs, which waits for somebody.
 func asking(f *Facts) {
 	drifting(f)
-	f.Rollbacks[0].Spec.Trigger = v1alpha1.TriggerImagePull
+	f.Rollbacks[0].Spec.OpenedFor = v1alpha1.TriggerImagePull
 }
 
 func unsigned(f *Facts) {

@@ -124,7 +124,7 @@ func (v *view) restore() string {
 func (v *view) answers() string {
 	for i := range v.Rollbacks {
 		r := &v.Rollbacks[i]
-		if r.Spec.Trigger != v1alpha1.TriggerDrift || r.Status.Ended() || !v.concerns(r) {
+		if r.Spec.OpenedFor != v1alpha1.TriggerDrift || r.Status.Ended() || !v.concerns(r) {
 			continue
 		}
 		var out []string
@@ -279,7 +279,7 @@ func (v *view) badPod(h Hop, p *Pod, count string) Hop {
 func (v *view) takeBack(image string) string {
 	for i := range v.Rollbacks {
 		r := &v.Rollbacks[i]
-		if r.Status.Question.Allows(v1alpha1.Approve) && !r.Status.Ended() && r.Spec.Image == image && v.concerns(r) {
+		if r.Status.Question.Allows(v1alpha1.Approve) && !r.Status.Ended() && r.Spec.Subject.Name == image && v.concerns(r) {
 			return fmt.Sprintf("approve the revert: backstop approve %s -n %s", r.Name, v.Namespace)
 		}
 	}

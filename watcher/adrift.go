@@ -85,7 +85,7 @@ func (s *sighting) adrift(ctx context.Context, known []v1alpha1.Workload) (out [
 			return nil, "", err
 		case len(failures) > 0:
 			out = append(out, failures...)
-		case h.has(s.key.Image):
+		case h.has(s.key.Image()):
 			again = append(again, w.String())
 		default:
 			if err := s.settled(ctx, h, wants); err != nil {
@@ -140,7 +140,7 @@ func (s *sighting) driftsOf(ctx context.Context, h *holder, wants Wanter) ([]v1a
 	}
 	var out []v1alpha1.Failure
 	for _, f := range all {
-		if f.Git == s.key.Image {
+		if f.Git == s.key.Image() {
 			out = append(out, f.failure(h, s.pods.Now()))
 		}
 	}
@@ -156,7 +156,7 @@ func (f *found) failure(h *holder, now time.Time) v1alpha1.Failure {
 	}
 	d := f.Drift
 	return v1alpha1.Failure{
-		Workload: h.workload, Revision: f.container.Image + " " + when, Container: f.container.Name,
+		Trigger: v1alpha1.TriggerDrift, Workload: h.workload, Revision: f.container.Image + " " + when, Container: f.container.Name,
 		Cause: v1alpha1.CauseDrift, Message: f.sentence(), Since: micro(now), Drift: &d,
 	}
 }

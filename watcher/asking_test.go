@@ -23,18 +23,18 @@ func TestOnlyPodsThatMayAskForTheImageAreReadLive(t *testing.T) {
 		w := run(t, s, r, Options{})
 		synctest.Wait()
 		before := s.requests("/pods")
-		got, err := w.Pods().Failing(t.Context(), reconcile.Key{Namespace: "app", Image: badImage}, nil)
+		got, err := w.Pods().Failing(t.Context(), reconcile.ImageKey("app", badImage), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(got.Failures) != 1 || got.Failures[0].Pod != "rewritten" {
+		if len(got.Failures) != 1 || got.Failures[0].Pull.Pod != "rewritten" {
 			t.Errorf("failures %v, want the pod whose image a webhook rewrote", briefs(got.Failures))
 		}
 		if n := s.requests("/pods") - before; n > 2 {
 			t.Errorf("%d requests for pods, want one for the pod that fails and one for those of its workload", n)
 		}
 		s.remove("Pod", "app", "rewritten")
-		if got, err := w.Pods().Failing(t.Context(), reconcile.Key{Namespace: "app", Image: badImage}, nil); err != nil ||
+		if got, err := w.Pods().Failing(t.Context(), reconcile.ImageKey("app", badImage), nil); err != nil ||
 			len(got.Failures) != 0 {
 			t.Errorf("failures %v, %v of a pod that is gone, although the watch may not know yet", briefs(got.Failures), err)
 		}
@@ -51,7 +51,7 @@ func TestManyPodsOfOneImageAreListed(t *testing.T) {
 		w := run(t, s, r, Options{})
 		synctest.Wait()
 		before := s.requests("/pods")
-		got, err := w.Pods().Failing(t.Context(), reconcile.Key{Namespace: "app", Image: badImage}, nil)
+		got, err := w.Pods().Failing(t.Context(), reconcile.ImageKey("app", badImage), nil)
 		if err != nil || len(got.Failures) != 1 || got.Pods.Failing != mostGets+1 {
 			t.Errorf("failures %v of %v pods, %v", briefs(got.Failures), got.Pods, err)
 		}
@@ -71,7 +71,7 @@ func TestWhoAsksForAnImage(t *testing.T) {
 		), &walks{}
 		s.slow("replicasets", time.Hour)
 		w := run(t, s, r, Options{})
-		key := reconcile.Key{Namespace: "app", Image: badImage}
+		key := reconcile.ImageKey("app", badImage)
 		if diff := cmp.Diff([]string{"unsure"}, w.asking(key)); diff != "" {
 			t.Errorf("before the owner was read (-want +got):\n%s", diff)
 		}

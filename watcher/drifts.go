@@ -64,7 +64,7 @@ func (d *drifts) of(key reconcile.Key) []v1alpha1.Workload {
 	var out []v1alpha1.Workload
 	for ref, found := range d.seen {
 		if ref.Namespace == key.Namespace &&
-			slices.ContainsFunc(found, func(f drifting) bool { return f.git == key.Image }) {
+			slices.ContainsFunc(found, func(f drifting) bool { return f.git == key.Image() }) {
 			out = append(out, v1alpha1.Workload{Kind: ref.Kind, Name: ref.Name})
 		}
 	}
@@ -184,7 +184,7 @@ func (w *Watcher) resolveDrift(ctx context.Context, ref v1alpha1.ObjectRef) erro
 			}
 			continue
 		}
-		keys[reconcile.Key{Namespace: ref.Namespace, Image: d.git}] = true
+		keys[reconcile.ImageKey(ref.Namespace, d.git)] = true
 	}
 	for key := range keys {
 		w.queue.Add(key)

@@ -174,7 +174,7 @@ func TestAWorkloadThatFluxIsApplyingIsLookedAtAgain(t *testing.T) {
 }
 
 func TestFailingTellsOfADrift(t *testing.T) {
-	key := reconcile.Key{Namespace: "app", Image: badImage}
+	key := reconcile.ImageKey("app", badImage)
 	look := func(t *testing.T, d *appsv1.Deployment, git *wishes, known ...v1alpha1.Workload) (reconcile.Sighting, error) {
 		t.Helper()
 		s := newAPIServer(t, d, replicaSet("web-h2", badImage))

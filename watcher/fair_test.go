@@ -42,7 +42,7 @@ func newHanging(namespaces string) *hanging {
 }
 
 func TestOneTenantsWalksDoNotStopAnothers(t *testing.T) {
-	production := reconcile.Key{Namespace: "production", Image: "registry.test/app:v2"}
+	production := reconcile.ImageKey("production", "registry.test/app:v2")
 	for name, tt := range map[string]struct {
 		namespaces string
 		images     int
@@ -63,7 +63,7 @@ func TestOneTenantsWalksDoNotStopAnothers(t *testing.T) {
 				w := run(t, newAPIServer(t), &h.walks, Options{Workers: tt.workers, StopTimeout: time.Second})
 				for i := range tt.images {
 					for ns := range strings.FieldsSeq(tt.namespaces) {
-						w.Wake(reconcile.Key{Namespace: ns, Image: fmt.Sprint("registry.test/bad:", i)})
+						w.Wake(reconcile.ImageKey(ns, fmt.Sprint("registry.test/bad:", i)))
 					}
 				}
 				synctest.Wait()
@@ -89,10 +89,10 @@ func TestEveryKeyOfATenantHasItsTurn(t *testing.T) {
 		}
 		w := run(t, newAPIServer(t), r, Options{})
 		for i := range 100 {
-			w.Wake(reconcile.Key{Namespace: "team-a", Image: fmt.Sprint("registry.test/a:", i)})
+			w.Wake(reconcile.ImageKey("team-a", fmt.Sprint("registry.test/a:", i)))
 		}
 		time.Sleep(time.Second)
-		w.Wake(reconcile.Key{Namespace: "team-a", Image: "registry.test/a:99"})
+		w.Wake(reconcile.ImageKey("team-a", "registry.test/a:99"))
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		walked := map[string]int{}
@@ -118,7 +118,7 @@ func TestSlowWalksAreBounded(t *testing.T) {
 		w := run(t, newAPIServer(t), &h.walks, Options{StopTimeout: time.Second})
 		for i := range 10 {
 			for _, ns := range all {
-				w.Wake(reconcile.Key{Namespace: ns, Image: fmt.Sprint("registry.test/bad:", i)})
+				w.Wake(reconcile.ImageKey(ns, fmt.Sprint("registry.test/bad:", i)))
 			}
 		}
 		time.Sleep(5 * time.Minute)
@@ -135,7 +135,7 @@ func TestAWalkHasADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHanging("team-a")
 		w := run(t, newAPIServer(t), &h.walks, Options{})
-		w.Wake(reconcile.Key{Namespace: "team-a", Image: "registry.test/a:1"})
+		w.Wake(reconcile.ImageKey("team-a", "registry.test/a:1"))
 		time.Sleep(longestWalk + 2*time.Second)
 		synctest.Wait()
 		if n := len(h.since()); n != 2 {

@@ -19,7 +19,7 @@ func TestAnImageThatIsChangedInPlaceIsSeen(t *testing.T) {
 		want(t, "a pod that runs", r)
 		s.put(t, failingPod("a", inPlace))
 		want(t, "its image is changed in place and cannot be pulled", r, webKey)
-		got, err := w.Pods().Failing(t.Context(), reconcile.Key{Namespace: "app", Image: badImage}, nil)
+		got, err := w.Pods().Failing(t.Context(), reconcile.ImageKey("app", badImage), nil)
 		if err != nil || len(got.Failures) != 1 || got.Failures[0].Container != "web" {
 			t.Errorf("failures %v, %v, want the container", briefs(got.Failures), err)
 		}

@@ -161,7 +161,7 @@ func deleted(p *corev1.Pod) {
 func on(node string) change { return func(p *corev1.Pod) { p.Spec.NodeName = node } }
 
 func rollback(name string, edit func(*v1alpha1.Rollback)) *v1alpha1.Rollback {
-	r := &v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: badImage}}
+	r := &v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{OpenedFor: v1alpha1.TriggerImagePull, Subject: v1alpha1.ImageSubject(badImage)}}
 	r.TypeMeta, r.ObjectMeta = named("Rollback", "backstop.dev/v1alpha1", name)
 	if edit != nil {
 		edit(r)

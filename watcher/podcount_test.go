@@ -44,7 +44,7 @@ func TestFailingCountsPods(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			api := newAPIServer(t, append(tc.world, node("node1", "amd64"))...)
-			got, err := livePods(t, api).Failing(t.Context(), reconcile.Key{Namespace: "app", Image: badImage}, nil)
+			got, err := livePods(t, api).Failing(t.Context(), reconcile.ImageKey("app", badImage), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

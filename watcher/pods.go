@@ -144,7 +144,7 @@ func (s *sighting) unnamed(ctx context.Context, known []v1alpha1.Workload) (stri
 		switch {
 		case err != nil:
 			return "", err
-		case h.closed, w.Kind == kindPod, h.has(s.key.Image):
+		case h.closed, w.Kind == kindPod, h.has(s.key.Image()):
 			return "", nil
 		case !slices.Contains(out, w.String()):
 			out = append(out, w.String())
@@ -212,7 +212,7 @@ func (s *sighting) failures() []v1alpha1.Failure {
 	slices.SortFunc(out, func(a, b v1alpha1.Failure) int {
 		return cmp.Or(
 			cmp.Compare(a.Workload.String(), b.Workload.String()), cmp.Compare(a.Container, b.Container),
-			cmp.Compare(a.Revision, b.Revision), cmp.Compare(fault(a), fault(b)), cmp.Compare(a.Platform, b.Platform),
+			cmp.Compare(a.Revision, b.Revision), cmp.Compare(fault(a), fault(b)), cmp.Compare(a.Pull.Platform, b.Pull.Platform),
 		)
 	})
 	return out
@@ -290,7 +290,7 @@ func (s *sighting) failing(ctx context.Context, pod *corev1.Pod) error {
 	counted := false
 	for _, c := range all {
 		asked := o.asked(c.name, c.image)
-		if asked != s.key.Image || !o.current(c.name, asked) {
+		if asked != s.key.Image() || !o.current(c.name, asked) {
 			continue
 		}
 		if !counted {
@@ -298,10 +298,11 @@ func (s *sighting) failing(ctx context.Context, pod *corev1.Pod) error {
 			s.waiting++
 		}
 		f := s.pods.First.recall(pod.UID, c, s.pods.Now())
-		f.Workload, f.Revision, f.Pod = o.workload, o.revision, pod.Name
-		if f.Platform, err = s.platform(ctx, pod.Spec.NodeName); err != nil {
+		platform, err := s.platform(ctx, pod.Spec.NodeName)
+		if err != nil {
 			return err
 		}
+		f.Workload, f.Revision, f.Pull = o.workload, o.revision, &v1alpha1.Pull{Pod: pod.Name, Platform: platform}
 		s.take(f)
 		s.labels[o.workload.String()] = o.labels
 		s.wasMade(o.workload, pod)
@@ -312,7 +313,7 @@ func (s *sighting) failing(ctx context.Context, pod *corev1.Pod) error {
 // take keeps one failure of several pods of one revision: an error that is the image's own fault before one that is
 // not, then the first one seen. It stands for all of them since the first.
 func (s *sighting) take(f v1alpha1.Failure) {
-	id := failureID{f.Workload.Kind, f.Workload.Name, f.Revision, f.Container, f.Platform}
+	id := failureID{f.Workload.Kind, f.Workload.Name, f.Revision, f.Container, f.Pull.Platform}
 	before, ok := s.found[id]
 	if !ok {
 		s.found[id] = f

@@ -30,7 +30,7 @@ type brief struct {
 func briefs(all []v1alpha1.Failure) []brief {
 	var out []brief
 	for _, f := range all {
-		out = append(out, brief{f.Workload, f.Revision, f.Container, f.Pod, f.Platform, f.Cause})
+		out = append(out, brief{f.Workload, f.Revision, f.Container, f.Pull.Pod, f.Pull.Platform, f.Cause})
 	}
 	return out
 }
@@ -258,9 +258,9 @@ func TestFailing(t *testing.T) {
 			for what, code := range c.refuse {
 				s.forbid(what, code)
 			}
-			key := reconcile.Key{Namespace: "app", Image: badImage}
+			key := reconcile.ImageKey("app", badImage)
 			if c.image != "" {
-				key.Image = c.image
+				key.Subject.Name = c.image
 			}
 			got, err := livePods(t, s).Failing(t.Context(), key, nil)
 			if err != nil {
@@ -289,7 +289,7 @@ func TestFailingReadsEachOwnerAndNodeOnce(t *testing.T) {
 	for _, name := range []string{"a", "b", "c", "d"} {
 		s.put(t, failingPod(name))
 	}
-	if _, err := livePods(t, s).Failing(t.Context(), reconcile.Key{Namespace: "app", Image: badImage}, nil); err != nil {
+	if _, err := livePods(t, s).Failing(t.Context(), reconcile.ImageKey("app", badImage), nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, what := range []string{"/replicasets/web-h2", "/deployments/web", "/nodes/node1"} {
@@ -306,11 +306,11 @@ func TestFailingReadsAllPages(t *testing.T) {
 		s.put(t, failingPod("p"+string(rune('a'+i%26))+time.Duration(i).String(), says("ContainerCreating", "")))
 	}
 	s.put(t, failingPod("z-last"))
-	got, err := livePods(t, s).Failing(t.Context(), reconcile.Key{Namespace: "app", Image: badImage}, nil)
+	got, err := livePods(t, s).Failing(t.Context(), reconcile.ImageKey("app", badImage), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Failures) != 1 || got.Failures[0].Pod != "z-last" {
+	if len(got.Failures) != 1 || got.Failures[0].Pull.Pod != "z-last" {
 		t.Errorf("failures %v, want the one of the last page", briefs(got.Failures))
 	}
 }
@@ -327,7 +327,7 @@ func TestFailingSaysWhatItCouldNotRead(t *testing.T) {
 			t.Parallel()
 			s := newAPIServer(t, deployment(badImage), replicaSet("web-h2", badImage), failingPod("a"), node("node1", "amd64"))
 			s.forbid(c.refuse, 500)
-			_, err := livePods(t, s).Failing(t.Context(), reconcile.Key{Namespace: "app", Image: badImage}, nil)
+			_, err := livePods(t, s).Failing(t.Context(), reconcile.ImageKey("app", badImage), nil)
 			if err == nil || len(err.Error()) < len(c.want) || err.Error()[:len(c.want)] != c.want {
 				t.Errorf("error %v, want it to begin with %q", err, c.want)
 			}
@@ -344,12 +344,12 @@ func TestFailingKeepsTheFirstError(t *testing.T) {
 	p.First = newFirstErrors(func() time.Time { return first })
 	p.First.note("uid-a", waitingFor(failingPod("a")))
 
-	got, err := p.Failing(context.Background(), reconcile.Key{Namespace: "app", Image: badImage}, nil)
+	got, err := p.Failing(context.Background(), reconcile.ImageKey("app", badImage), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []v1alpha1.Failure{{
-		Workload: web("Deployment"), Revision: "h2", Container: "web", Pod: "a", Platform: "linux/amd64",
+		Trigger: v1alpha1.TriggerImagePull, Workload: web("Deployment"), Revision: "h2", Container: "web", Pull: &v1alpha1.Pull{Pod: "a", Platform: "linux/amd64"},
 		Cause: v1alpha1.CauseNotFound, Message: got.Failures[0].Message, Since: v1alpha1.NewTime(first),
 	}}
 	if diff := cmp.Diff(want, got.Failures); diff != "" {

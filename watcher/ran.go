@@ -28,7 +28,7 @@ func (s *sighting) ranBefore(ctx context.Context, w v1alpha1.Workload, h *holder
 		if err != nil {
 			return err
 		}
-		if namedIn(last.images, s.key.Image) {
+		if namedIn(last.images, s.key.Image()) {
 			s.ranHere = fmt.Sprintf("%s, whose rollout was complete with ReplicaSet %s", w, h.completed)
 			return nil
 		}
@@ -40,7 +40,7 @@ func (s *sighting) ranBefore(ctx context.Context, w v1alpha1.Workload, h *holder
 	made := s.made[w.String()]
 	for i := range past.Revisions {
 		r := &past.Revisions[i]
-		if !namedIn(r.Images, s.key.Image) {
+		if !namedIn(r.Images, s.key.Image()) {
 			continue
 		}
 		kept := strings.TrimSuffix(past.Of, "s") + " " + r.Name

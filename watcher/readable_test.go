@@ -18,7 +18,7 @@ func strange(apiVersion, kind, name string, field ...string) *unstructured.Unstr
 	u := &unstructured.Unstructured{Object: object{
 		"apiVersion": apiVersion, "kind": kind,
 		"metadata": object{"namespace": "production", "name": name, "uid": name},
-		"spec":     object{"image": "registry.example.com/" + name + ":v2", "trigger": "ImagePull"},
+		"spec":     object{"subject": object{"kind": "Image", "name": "registry.example.com/" + name + ":v2"}, "openedFor": "ImagePull"},
 	}}
 	if err := unstructured.SetNestedField(u.Object, object{"newer": "form"}, field...); err != nil {
 		panic(err)
@@ -36,7 +36,7 @@ func TestAnObjectThatCannotBeDecodedCostsThatObjectAlone(t *testing.T) {
 	}{
 		{"a Rollback with a text where a list is expected", strange(ours, "Rollback", "bad", "spec", "decisions"), false},
 		{"a Rollback with a strange status", strange(ours, "Rollback", "bad", "status", "suspect", "when"), false},
-		{"a RollbackPolicy", strange(ours, "RollbackPolicy", "bad", "spec", "gracePeriod"), false},
+		{"a RollbackPolicy", strange(ours, "RollbackPolicy", "bad", "spec", "cooldown"), false},
 		{"a Kustomization", strange("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "bad", "spec", "interval"), true},
 		{"an ImagePolicy", strange("image.toolkit.fluxcd.io/v1", "ImagePolicy", "bad", "status", "latestRef"), true},
 	} {

@@ -141,7 +141,7 @@ func (s *sighting) witness(pod *corev1.Pod, o *owner, since time.Time, failed bo
 		for i := range statuses {
 			c := &statuses[i]
 			start := firstStart(pod, c)
-			if start.IsZero() || o.asked(c.Name, specImage(pod, c)) != s.key.Image {
+			if start.IsZero() || o.asked(c.Name, specImage(pod, c)) != s.key.Image() {
 				continue
 			}
 			// The kubelet's times are whole seconds.

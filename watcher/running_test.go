@@ -210,7 +210,7 @@ func TestStartedAndRanHere(t *testing.T) {
 			if !c.recorded {
 				p.Since = nil
 			}
-			got, err := p.Failing(t.Context(), reconcile.Key{Namespace: "app", Image: badImage}, c.known)
+			got, err := p.Failing(t.Context(), reconcile.ImageKey("app", badImage), c.known)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -244,7 +244,7 @@ func TestWhatNobodyAsksForAnyMore(t *testing.T) {
 			if c.forbid != "" {
 				s.forbid(c.forbid, 403)
 			}
-			got, err := livePods(t, s).Failing(t.Context(), reconcile.Key{Namespace: "app", Image: badImage}, c.known)
+			got, err := livePods(t, s).Failing(t.Context(), reconcile.ImageKey("app", badImage), c.known)
 			if err != nil || got.Unnamed != c.want {
 				t.Errorf("got %q, %v, want %q", got.Unnamed, err, c.want)
 			}
@@ -255,7 +255,7 @@ func TestWhatNobodyAsksForAnyMore(t *testing.T) {
 func TestLabelsOfKnownWorkloads(t *testing.T) {
 	t.Parallel()
 	s := newAPIServer(t, deployment(goodImage), failingPod("bare", started(noon()), func(p *corev1.Pod) { p.OwnerReferences = nil }))
-	got, err := livePods(t, s).Failing(t.Context(), reconcile.Key{Namespace: "app", Image: badImage}, []v1alpha1.Workload{
+	got, err := livePods(t, s).Failing(t.Context(), reconcile.ImageKey("app", badImage), []v1alpha1.Workload{
 		web("Deployment"), {Kind: "StatefulSet", Name: "gone"}, {Kind: "Rollout", Name: "unknown"}, {Kind: "Pod", Name: "bare"},
 		{Kind: "Pod", Name: "gone"},
 	})
@@ -276,7 +276,7 @@ func TestStartedInTheSecondOfTheFailure(t *testing.T) {
 	p.Since = func(reconcile.Key, v1alpha1.Workload) (time.Time, bool) {
 		return noon().Add(900 * time.Millisecond), true
 	}
-	got, err := p.Failing(t.Context(), reconcile.Key{Namespace: "app", Image: badImage}, []v1alpha1.Workload{web("Deployment")})
+	got, err := p.Failing(t.Context(), reconcile.ImageKey("app", badImage), []v1alpha1.Workload{web("Deployment")})
 	if err != nil {
 		t.Fatal(err)
 	}

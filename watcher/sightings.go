@@ -147,7 +147,7 @@ func (w *Watcher) resolve(ctx context.Context, ref types.NamespacedName) error {
 	pod, before := w.pending(ref), w.pods.get(ref)
 	defer func() {
 		for _, image := range slices.Compact(slices.Sorted(maps.Values(before.images))) {
-			w.queue.Add(reconcile.Key{Namespace: ref.Namespace, Image: image})
+			w.queue.Add(reconcile.ImageKey(ref.Namespace, image))
 		}
 	}()
 	if pod == nil {
@@ -173,7 +173,7 @@ func (w *Watcher) resolve(ctx context.Context, ref types.NamespacedName) error {
 		}
 		image := owner.asked(c.name, c.image)
 		now.images[c.name] = image
-		w.queue.Add(reconcile.Key{Namespace: ref.Namespace, Image: image})
+		w.queue.Add(reconcile.ImageKey(ref.Namespace, image))
 	}
 	w.pods.set(ref, now)
 	return nil
@@ -191,9 +191,9 @@ func (w *Watcher) asking(key reconcile.Key) []string {
 		if len(waitingWhere(pod, func(name, asked string) bool {
 			image, ok := known.images[name]
 			if !ok || known.unsure || known.uid != pod.UID {
-				return asked == key.Image || image == key.Image
+				return asked == key.Image() || image == key.Image()
 			}
-			return image == key.Image
+			return image == key.Image()
 		})) > 0 {
 			out = append(out, ref.Name)
 		}

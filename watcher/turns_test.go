@@ -11,7 +11,7 @@ import (
 )
 
 func TestWhatRestsLetsOthersGoFirst(t *testing.T) {
-	key := func(image string) reconcile.Key { return reconcile.Key{Namespace: "production", Image: image} }
+	key := func(image string) reconcile.Key { return reconcile.ImageKey("production", image) }
 	for name, tt := range map[string]struct {
 		in   func(q *keys)
 		want []string
@@ -59,7 +59,7 @@ func TestWhatRestsLetsOthersGoFirst(t *testing.T) {
 				var got []string
 				for q.Len() > 0 {
 					k, _ := q.Get()
-					got = append(got, k.Image)
+					got = append(got, k.Image())
 					q.Done(k)
 				}
 				if diff := cmp.Diff(tt.want, got); diff != "" {

@@ -54,7 +54,7 @@ func ofRollback(f func(*v1alpha1.Rollback) []string) cache.IndexFunc {
 }
 
 func keyOf(r *v1alpha1.Rollback) reconcile.Key {
-	return reconcile.Key{Namespace: r.Namespace, Image: r.Spec.Image}
+	return reconcile.KeyOf(r)
 }
 
 // open says that something is still to be done: it has not ended, or a hold of its stands.

@@ -126,7 +126,7 @@ func TestWhatWakesARollback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := newAPIServer(t), &walks{}
 		rb := rollback("web-1", func(r *v1alpha1.Rollback) {
-			r.Status.Failures = []v1alpha1.Failure{{Workload: web("Deployment"), Container: "web"}}
+			r.Status.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: web("Deployment"), Container: "web"}}
 			r.Status.Suspect = &v1alpha1.Suspect{
 				Applier: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"},
 				Nodes:   []v1alpha1.Node{{Marker: "flux-system:web"}},
@@ -309,7 +309,7 @@ func TestView(t *testing.T) {
 		old := rollback("web-1", func(r *v1alpha1.Rollback) {
 			r.Annotations = ordinal("1")
 			r.Status.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultVerified}
-			r.Status.Failures = []v1alpha1.Failure{{Workload: web("Deployment"), Since: v1alpha1.NewTime(noon())}}
+			r.Status.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: web("Deployment"), Since: v1alpha1.NewTime(noon())}}
 		})
 		newer := rollback("web-2", func(r *v1alpha1.Rollback) {
 			r.Annotations = ordinal("2")
@@ -329,7 +329,7 @@ func TestView(t *testing.T) {
 			ObjectMeta: metav1.ObjectMeta{Name: "app", Labels: map[string]string{"tier": "front"}},
 		})
 		w := run(t, s, r, Options{})
-		key := reconcile.Key{Namespace: "app", Image: badImage}
+		key := reconcile.ImageKey("app", badImage)
 
 		all, ofKey := w.Rollbacks(), w.OfKey(key)
 		concerning := w.Concerning(v1alpha1.ObjectRef{Kind: "Deployment", Namespace: "app", Name: "web"})
@@ -368,7 +368,7 @@ func TestErrorsNameTheRollback(t *testing.T) {
 		want(t, "once", r, webKey)
 		w.end(t)
 		line := w.log.String()
-		for _, part := range []string{"rollback=web-1", "namespace=app", "image=" + badImage, `error="fetch main: refused"`} {
+		for _, part := range []string{"rollback=web-1", "namespace=app", "subject=" + badImage, `error="fetch main: refused"`} {
 			if !strings.Contains(line, part) {
 				t.Errorf("the line lacks %s: %s", part, line)
 			}
@@ -400,7 +400,7 @@ func TestManyKeysAreWalkedAtOnceButNoKeyTwice(t *testing.T) {
 		w := run(t, s, r, Options{Workers: 4})
 		for range 3 {
 			for i := range 10 {
-				w.Wake(reconcile.Key{Namespace: "app", Image: fmt.Sprint(i)})
+				w.Wake(reconcile.ImageKey("app", fmt.Sprint(i)))
 			}
 			time.Sleep(100 * time.Millisecond)
 		}

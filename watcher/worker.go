@@ -86,7 +86,7 @@ func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
 // complain is the one place where an error of a walk is logged.
 func (w *Watcher) complain(key reconcile.Key, err error) {
-	log := w.log.With("namespace", key.Namespace, "image", key.Image, "rollback", w.rollbackName(key))
+	log := w.log.With("namespace", key.Namespace, "subject", key.Subject, "rollback", w.rollbackName(key))
 	var p *panicked
 	switch {
 	case errors.Is(err, errApplying):

@@ -66,7 +66,7 @@ func TestWhenAKeyIsWalkedAgain(t *testing.T) {
 					return c.again[min(n, len(c.again))-1], c.errs[min(n, len(c.errs))-1]
 				}
 				w := run(t, newAPIServer(t), r, Options{})
-				w.Wake(reconcile.Key{Namespace: "app", Image: badImage})
+				w.Wake(reconcile.ImageKey("app", badImage))
 				time.Sleep(2 * time.Hour)
 				synctest.Wait()
 				w.end(t)
@@ -88,7 +88,7 @@ func TestAPanicIsTriedAgainAndStopsNobodyElse(t *testing.T) {
 		m, r := NewMetrics(), &walks{}
 		panics := 0
 		r.do = func(_ context.Context, key reconcile.Key) (time.Duration, error) {
-			if key.Image == badImage && panics < 2 {
+			if key.Image() == badImage && panics < 2 {
 				panics++
 				var nothing map[string]int
 				nothing["x"]++ //nolint:staticcheck // the panic that is asked for
@@ -96,8 +96,8 @@ func TestAPanicIsTriedAgainAndStopsNobodyElse(t *testing.T) {
 			return 0, nil
 		}
 		w := run(t, newAPIServer(t), r, Options{Metrics: m, Workers: 1})
-		w.Wake(reconcile.Key{Namespace: "app", Image: badImage})
-		w.Wake(reconcile.Key{Namespace: "app", Image: goodImage})
+		w.Wake(reconcile.ImageKey("app", badImage))
+		w.Wake(reconcile.ImageKey("app", goodImage))
 		time.Sleep(time.Minute)
 		want(t, "a panic and a neighbour", r, webKey, "app/"+goodImage, webKey, webKey)
 		w.end(t)
@@ -124,10 +124,10 @@ func TestAStopWaitsForTheWalkThatRuns(t *testing.T) {
 			return time.Second, nil
 		}
 		w := run(t, newAPIServer(t), r, Options{Workers: 1})
-		w.Wake(reconcile.Key{Namespace: "app", Image: badImage})
-		w.Wake(reconcile.Key{Namespace: "app", Image: goodImage})
+		w.Wake(reconcile.ImageKey("app", badImage))
+		w.Wake(reconcile.ImageKey("app", goodImage))
 		synctest.Wait()
-		if got := w.Busy(); len(got) != 1 || got[0].Image != badImage {
+		if got := w.Busy(); len(got) != 1 || got[0].Image() != badImage {
 			t.Errorf("busy with %v, want the first key", got)
 		}
 		w.stop()
@@ -159,7 +159,7 @@ func TestAStopCutsOffAWalkThatTakesTooLong(t *testing.T) {
 			return 0, ctx.Err()
 		}
 		w := run(t, newAPIServer(t), r, Options{StopTimeout: 7 * time.Second})
-		w.Wake(reconcile.Key{Namespace: "app", Image: badImage})
+		w.Wake(reconcile.ImageKey("app", badImage))
 		synctest.Wait()
 		begin := time.Now()
 		w.stop()
@@ -184,7 +184,7 @@ func TestAStopDoesNotWaitForeverForAWalkThatDoesNotListen(t *testing.T) {
 			return 0, nil
 		}
 		w := run(t, newAPIServer(t), r, Options{})
-		w.Wake(reconcile.Key{Namespace: "app", Image: badImage})
+		w.Wake(reconcile.ImageKey("app", badImage))
 		synctest.Wait()
 		begin := time.Now()
 		w.stop()
@@ -208,7 +208,7 @@ func TestMetrics(t *testing.T) {
 		}
 		w := run(t, newAPIServer(t, deployment(badImage), replicaSet("web-h2", badImage), failingPod("a")), r,
 			Options{Metrics: m, Workers: 1})
-		w.Wake(reconcile.Key{Namespace: "app", Image: goodImage})
+		w.Wake(reconcile.ImageKey("app", goodImage))
 		time.Sleep(2 * time.Second)
 		for name, want := range map[string]float64{
 			"backstop_queue_depth": 1, "backstop_queue_adds_total": 2, "backstop_queue_later_total": 0,

@@ -4,6 +4,48 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
+// KindImage is the kind of a subject that is an image.
+const KindImage = "Image"
+
+// Subject is what a Rollback is about: an image, as the workloads' templates name it, or an object in the Rollback's
+// namespace.
+//
+// +kubebuilder:validation:XValidation:rule="(self.kind == 'Image') != has(self.apiVersion)",message="an object has an apiVersion, and an image has none",fieldPath=".apiVersion"
+type Subject struct {
+	// APIVersion of the object; empty for an image.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	APIVersion string `json:"apiVersion,omitempty"`
+	// Kind of the object, or Image.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind"`
+	// Name of the object, or the reference of the image.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Name string `json:"name"`
+}
+
+// ImageSubject is an image as a subject.
+func ImageSubject(image string) Subject { return Subject{Kind: KindImage, Name: image} }
+
+// Image is the reference of a subject that is an image, else empty.
+func (s Subject) Image() string {
+	if s.Kind != KindImage {
+		return ""
+	}
+	return s.Name
+}
+
+// String is the reference of an image, or the object's Kind/name.
+func (s Subject) String() string {
+	if s.Kind == KindImage {
+		return s.Name
+	}
+	return s.Kind + "/" + s.Name
+}
+
 // ObjectRef names an object.
 type ObjectRef struct {
 	// Kind of the object.
@@ -43,22 +85,26 @@ func (w Workload) String() string { return w.Kind + "/" + w.Name }
 // in its name.
 func ImageVolume(volume string) string { return "volume/" + volume }
 
-// Failure is one container of one revision of a workload that cannot have its image.
+// Failure is something that went wrong about a Rollback's subject, in one container of one revision of a workload, as
+// one trigger saw it. Exactly one of its last fields is there: the evidence of that trigger.
+//
+// +kubebuilder:validation:XValidation:rule="(self.trigger == 'ImagePull') == has(self.pull) && (self.trigger == 'Drift') == has(self.drift)",message="a failure has the evidence of its trigger, and no other"
 type Failure struct {
+	// ID names the failure: a hash of trigger, workload, revision and container.
+	// +kubebuilder:validation:MaxLength=12
+	// +kubebuilder:validation:Pattern="^[0-9a-f]{12}$"
+	ID string `json:"id"`
+	// Trigger that saw it. Policies and grace go by it.
+	Trigger TriggerType `json:"trigger"`
 	// Workload that owns the pod.
 	Workload Workload `json:"workload"`
 	// Revision of the workload: the pod-template-hash, the controller-revision-hash, or the UID of the Job.
 	// +optional
+	// +kubebuilder:validation:MaxLength=253
 	Revision string `json:"revision,omitempty"`
 	// Container whose image it is.
 	// +kubebuilder:validation:MaxLength=63
 	Container string `json:"container"`
-	// Pod that was seen failing.
-	// +optional
-	Pod string `json:"pod,omitempty"`
-	// Platform of the node, as os/arch, where it could be read.
-	// +optional
-	Platform string `json:"platform,omitempty"`
 	// Cause, read from the first error that the kubelet gave.
 	Cause Cause `json:"cause"`
 	// Message is the kubelet's own words, cut to 1024 characters. It is data: it may hold anything.
@@ -67,9 +113,24 @@ type Failure struct {
 	Message string `json:"message,omitempty"`
 	// Since is when it was first seen.
 	Since Time `json:"since"`
+	// Pull is there where a container waits for its image.
+	// +optional
+	Pull *Pull `json:"pull,omitempty"`
 	// Drift is there where the container does not fail but was changed by hand, and says how.
 	// +optional
 	Drift *Drift `json:"drift,omitempty"`
+}
+
+// Pull is what is known of a container that cannot have its image.
+type Pull struct {
+	// Pod that was seen failing.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Pod string `json:"pod,omitempty"`
+	// Platform of the node, as os/arch, where it could be read.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Platform string `json:"platform,omitempty"`
 }
 
 // Drift is a change of a container's image by hand, which Git does not say and Flux will take back.

@@ -1,6 +1,9 @@
 package v1alpha1
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -60,6 +63,21 @@ func (s *RollbackStatus) FirstSeen() time.Time {
 		}
 	}
 	return first
+}
+
+// Identity is the ID that a failure has: what is the same failure on another look has the same one.
+func (f *Failure) Identity() string {
+	h := sha256.New()
+	for _, part := range []string{string(f.Trigger), f.Workload.Kind, f.Workload.Name, string(f.Workload.UID), f.Revision,
+		f.Container} {
+		fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:6])
+}
+
+// SeenBy says whether a trigger has a failure on the record.
+func (s *RollbackStatus) SeenBy(t TriggerType) bool {
+	return slices.ContainsFunc(s.Failures, func(f Failure) bool { return f.Trigger == t })
 }
 
 // Workloads are those of the failures, each once. One that was deleted and made anew is another one.

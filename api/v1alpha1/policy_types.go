@@ -4,16 +4,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Trigger is what a Rollback was opened for.
+// TriggerType names what makes Backstop look at something. It belongs to a failure: failures of several triggers about
+// one subject meet in one Rollback.
 //
 // +kubebuilder:validation:Enum=ImagePull;Drift
-type Trigger string
+type TriggerType string
 
 const (
-	// TriggerImagePull opens a Rollback when a container waits for an image that cannot be pulled.
-	TriggerImagePull Trigger = "ImagePull"
-	// TriggerDrift opens a Rollback when somebody changed a workload's image by hand.
-	TriggerDrift Trigger = "Drift"
+	// TriggerImagePull is about containers that wait for an image which cannot be pulled.
+	TriggerImagePull TriggerType = "ImagePull"
+	// TriggerDrift is about workloads whose image somebody changed by hand.
+	TriggerDrift TriggerType = "Drift"
 )
 
 // Mode is how far Backstop may go by itself. The zero value allows nothing.
@@ -66,14 +67,31 @@ const (
 	ReleaseManual ReleaseMode = "Manual"
 )
 
-// TriggerMode gives a trigger its mode.
+// PolicyTrigger says how far Backstop may go for a trigger, and within which limits. A limit that is not set is the
+// trigger's own.
 //
 // +kubebuilder:validation:XValidation:rule="!(self.type == 'Drift' && self.mode == 'Auto')",message="a drift is never adopted by itself: set mode to Approve or Notify",fieldPath=".mode"
-type TriggerMode struct {
+// +kubebuilder:validation:XValidation:rule="!(self.type == 'Drift' && (has(self.gracePeriod) || has(self.maxAge)))",message="a drift waits for nothing and is never too old: remove gracePeriod and maxAge"
+type PolicyTrigger struct {
 	// Type is the trigger. (Not "on", which YAML 1.1 and so kubectl reads as true.)
-	Type Trigger `json:"type"`
+	Type TriggerType `json:"type"`
 	// Mode is how far Backstop may go for it.
 	Mode Mode `json:"mode"`
+	// GracePeriod is how long a failure must last before anything is decided; 30s for ImagePull.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('1h')",message="gracePeriod must be a duration between 0s and 1h, such as 30s"
+	GracePeriod *metav1.Duration `json:"gracePeriod,omitempty"`
+	// MaxAge is the age of a change after which it is only told about; 24h for ImagePull.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) > duration('0s')",message="maxAge must be a duration of more than 0s, such as 24h"
+	MaxAge *metav1.Duration `json:"maxAge,omitempty"`
+	// Authors says whose changes may be reverted; Automation where it is not set.
+	// +optional
+	Authors Authors `json:"authors,omitempty"`
 }
 
 // SlackApproval says who may decide on Slack. It fails closed: an empty one lets nobody.
@@ -131,8 +149,6 @@ type SourceRef struct {
 }
 
 // RollbackPolicySpec says what may be reverted, for which workloads, and how.
-//
-// +kubebuilder:validation:XValidation:rule="self.triggers.all(t, self.triggers.exists_one(u, u.type == t.type))",message="each trigger may be listed once",fieldPath=".triggers"
 type RollbackPolicySpec struct {
 	// Suspend makes Backstop only tell.
 	// +optional
@@ -152,28 +168,12 @@ type RollbackPolicySpec struct {
 	// stricter value of each field.
 	// +optional
 	AllowOverride bool `json:"allowOverride,omitempty"`
-	// Triggers say what is acted on, and how far. A trigger that is not listed is only told.
+	// Triggers say what is acted on, how far, and within which limits. A trigger that is not listed is only told.
+	// +listType=map
+	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
 	// +kubebuilder:validation:XValidation:rule="size(self) > 0",message="list at least one trigger, such as {type: ImagePull, mode: Notify}"
-	Triggers []TriggerMode `json:"triggers"`
-	// Authors says whose changes may be reverted.
-	// +optional
-	// +kubebuilder:default=Automation
-	Authors Authors `json:"authors,omitempty"`
-	// GracePeriod is how long a failure must last before anything is decided.
-	// +optional
-	// +kubebuilder:default="30s"
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('1h')",message="gracePeriod must be a duration between 0s and 1h, such as 30s"
-	GracePeriod metav1.Duration `json:"gracePeriod,omitempty"`
-	// MaxAge is the age of a change after which it is only told about.
-	// +optional
-	// +kubebuilder:default="24h"
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) > duration('0s')",message="maxAge must be a duration of more than 0s, such as 24h"
-	MaxAge metav1.Duration `json:"maxAge,omitempty"`
+	Triggers []PolicyTrigger `json:"triggers"`
 	// Cooldown is how long a workload is left alone after a revert. Siblings of one suspect commit do not count.
 	// +optional
 	// +kubebuilder:default="30m"
@@ -229,7 +229,7 @@ type RollbackPolicyStatus struct {
 // +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
 // +kubebuilder:printcolumn:name="Image Pull",type=string,JSONPath=`.spec.triggers[?(@.type=="ImagePull")].mode`
 // +kubebuilder:printcolumn:name="Drift",type=string,JSONPath=`.spec.triggers[?(@.type=="Drift")].mode`
-// +kubebuilder:printcolumn:name="Authors",type=string,JSONPath=`.spec.authors`
+// +kubebuilder:printcolumn:name="Authors",type=string,JSONPath=`.spec.triggers[?(@.type=="ImagePull")].authors`
 // +kubebuilder:printcolumn:name="Suspended",type=boolean,JSONPath=`.spec.suspend`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`

@@ -56,17 +56,15 @@ type HoldDecision struct {
 
 // RollbackSpec names what failed, and holds what people decided.
 //
-// +kubebuilder:validation:XValidation:rule="self.trigger == oldSelf.trigger",message="trigger is what the Rollback was opened for and cannot be changed",fieldPath=".trigger"
-// +kubebuilder:validation:XValidation:rule="self.image == oldSelf.image",message="image is what the Rollback is about and cannot be changed",fieldPath=".image"
+// +kubebuilder:validation:XValidation:rule="self.openedFor == oldSelf.openedFor",message="openedFor is what the Rollback was opened for and cannot be changed",fieldPath=".openedFor"
+// +kubebuilder:validation:XValidation:rule="self.subject == oldSelf.subject",message="subject is what the Rollback is about and cannot be changed",fieldPath=".subject"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.decisions) || (has(self.decisions) && oldSelf.decisions.all(o, self.decisions.exists(n, n == o)))",message="a decision cannot be changed or taken back: decisions can only be added",fieldPath=".decisions"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.releaseHold) || (has(self.releaseHold) && self.releaseHold == oldSelf.releaseHold)",message="releaseHold cannot be changed or taken back: the hold is being lifted",fieldPath=".releaseHold"
 type RollbackSpec struct {
-	// Trigger is what the Rollback was opened for.
-	Trigger Trigger `json:"trigger"`
-	// Image is the reference as the workload's template names it.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=1024
-	Image string `json:"image"`
+	// Subject is what the Rollback is about.
+	Subject Subject `json:"subject"`
+	// OpenedFor is the trigger of the failure that opened it. Failures of other triggers may join it.
+	OpenedFor TriggerType `json:"openedFor"`
 	// Decisions are people's answers, one for each person and question, only ever added to.
 	// +optional
 	// +listType=map
@@ -82,7 +80,7 @@ type RollbackSpec struct {
 
 // RollbackStatus holds the blanks. Each is written once.
 //
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.failures) || (has(self.failures) && oldSelf.failures.all(o, self.failures.exists(n, n.workload.kind == o.workload.kind && n.workload.name == o.workload.name && n.container == o.container)))",message="failures only grow",fieldPath=".failures"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.failures) || (has(self.failures) && oldSelf.failures.all(o, self.failures.exists(n, n.id == o.id)))",message="failures only grow",fieldPath=".failures"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.suspect) || (has(self.suspect) && self.suspect == oldSelf.suspect)",message="suspect is written once",fieldPath=".suspect"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || has(self.target)",message="target is never erased",fieldPath=".target"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || !has(oldSelf.verdict) || (has(self.target) && self.target == oldSelf.target)",message="target is fixed by the verdict",fieldPath=".target"
@@ -113,8 +111,10 @@ type RollbackStatus struct {
 	// Waiting says why nothing happens right now, and until when.
 	// +optional
 	Waiting *Waiting `json:"waiting,omitempty"`
-	// Failures are the containers that cannot have the image. Only grows, to at most 50; then More counts.
+	// Failures are what went wrong about the subject. Only grows, to at most 50; then More counts.
 	// +optional
+	// +listType=map
+	// +listMapKey=id
 	// +kubebuilder:validation:MaxItems=50
 	Failures []Failure `json:"failures,omitempty"`
 	// MoreFailures counts failures that were seen after the list was full.
@@ -215,7 +215,7 @@ type PodCount struct {
 	Ready int32 `json:"ready,omitempty"`
 }
 
-// Rollback is the record of one image that could not run: what failed, which commit brought it in,
+// Rollback is the record of one subject, mostly an image that could not run: what failed, which commit brought it in,
 // who allowed the revert, and where the revert is now. Backstop opens it; people only add decisions.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.decisions) || self.spec.decisions.all(d, (has(oldSelf.spec.decisions) && oldSelf.spec.decisions.exists(o, o.question == d.question && o.by == d.by)) || (has(self.status) && has(self.status.question) && self.status.question.id == d.question && d.answer in self.status.question.answers))",messageExpression="has(self.status) && has(self.status.question) ? 'the question that is asked is ' + self.status.question.id + ' and takes ' + self.status.question.answers.join(' or ') + ': answer it, or run backstop approve or backstop reject' : 'nothing is asked now: status.question is not there'",message="a decision answers the question that status.question asks",fieldPath=".spec.decisions"
@@ -223,11 +223,12 @@ type PodCount struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=rb,categories=all;backstop
 // +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
-// +kubebuilder:selectablefield:JSONPath=`.spec.trigger`
+// +kubebuilder:selectablefield:JSONPath=`.spec.subject.kind`
+// +kubebuilder:selectablefield:JSONPath=`.spec.subject.name`
 // +kubebuilder:selectablefield:JSONPath=`.status.phase`
 // +kubebuilder:selectablefield:JSONPath=`.status.suspect.commit`
-// +kubebuilder:printcolumn:name="Trigger",type=string,JSONPath=`.spec.trigger`
-// +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`
+// +kubebuilder:printcolumn:name="Trigger",type=string,JSONPath=`.spec.openedFor`
+// +kubebuilder:printcolumn:name="Subject",type=string,JSONPath=`.spec.subject.name`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.summary`

@@ -171,7 +171,7 @@ func (k *records) Want(
 			out.Why[c] = "no Rollback tells yet what it says"
 			continue
 		}
-		out.Images[c], says, open = r.Spec.Image, was, open || !r.Status.Ended()
+		out.Images[c], says, open = r.Spec.Subject.Name, was, open || !r.Status.Ended()
 	}
 	if !open {
 		applied, err := k.flux.Applied(ctx, namespace, w, since)

@@ -101,7 +101,7 @@ func rollbackRow(o client.Object, now time.Time) ([]string, []string) {
 	if s.Change != nil {
 		revert = short(s.Change.Commit)
 	}
-	return []string{r.Name, string(r.Spec.Trigger), r.Spec.Image, s.PhaseNow(), back,
+	return []string{r.Name, string(r.Spec.OpenedFor), r.Spec.Subject.Name, s.PhaseNow(), back,
 		age(r.CreationTimestamp.Time, now), readyMessage(s.Conditions)}, []string{suspect, revert}
 }
 
@@ -123,7 +123,7 @@ func holdRow(o client.Object, now time.Time) ([]string, []string) {
 	if r.Spec.ReleaseHold != nil {
 		lifts = r.Spec.ReleaseHold.By
 	}
-	return []string{r.Name, strings.Join(s.Change.Policies, ","), tagOf(r.Spec.Image), tagOf(s.Target.Image),
+	return []string{r.Name, strings.Join(s.Change.Policies, ","), tagOf(r.Spec.Subject.Name), tagOf(s.Target.Image),
 		age(s.Change.At.Time, now), lifts}, []string{strings.Join(files, ","), short(s.Change.Hold)}
 }
 

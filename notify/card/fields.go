@@ -23,7 +23,7 @@ func fields(f Facts) []*slack.TextBlockObject {
 	add("Workload", workloadField(r))
 	add("Cluster", foreign(f.Cluster, 100))
 	add("Image", imageField(r))
-	if r.Spec.Trigger == v1alpha1.TriggerDrift {
+	if r.Spec.OpenedFor == v1alpha1.TriggerDrift {
 		add("Changed by hand", driftField(&r.Status))
 		add("Flux takes it back", deadlineField(r))
 	} else {
@@ -46,22 +46,22 @@ func workloadField(r *v1alpha1.Rollback) string {
 }
 
 func imageField(r *v1alpha1.Rollback) string {
-	bad, good := tags(r.Spec.Image, targetOf(r))
+	bad, good := tags(r.Spec.Subject.Name, targetOf(r))
 	from, to := code(bad, 80), code(good, 80)
-	if r.Spec.Trigger == v1alpha1.TriggerDrift {
+	if r.Spec.OpenedFor == v1alpha1.TriggerDrift {
 		said := "%s\nGit says %s\ncluster runs %s"
 		if stateOf(r) == ended {
 			said = "%s\nGit said %s\ncluster ran %s"
 		}
-		return fmt.Sprintf(said, code(image.Repository(r.Spec.Image), 200), or(from, "nothing"), or(to, "another image"))
+		return fmt.Sprintf(said, code(image.Repository(r.Spec.Subject.Name), 200), or(from, "nothing"), or(to, "another image"))
 	}
 	if to == "" {
-		return code(image.Repository(r.Spec.Image), 200) + "\n" + from
+		return code(image.Repository(r.Spec.Subject.Name), 200) + "\n" + from
 	}
-	if a, b := image.Repository(r.Spec.Image), image.Repository(targetOf(r)); a != b {
-		return code(r.Spec.Image, 300) + "\n→ " + code(targetOf(r), 300)
+	if a, b := image.Repository(r.Spec.Subject.Name), image.Repository(targetOf(r)); a != b {
+		return code(r.Spec.Subject.Name, 300) + "\n→ " + code(targetOf(r), 300)
 	}
-	return code(image.Repository(r.Spec.Image), 200) + "\n" + from + " → " + to
+	return code(image.Repository(r.Spec.Subject.Name), 200) + "\n" + from + " → " + to
 }
 
 func podsLabel(r *v1alpha1.Rollback) string {
@@ -142,7 +142,7 @@ func commitField(f Facts) string {
 }
 
 func what(r *v1alpha1.Rollback) string {
-	if r.Spec.Trigger == v1alpha1.TriggerDrift {
+	if r.Spec.OpenedFor == v1alpha1.TriggerDrift {
 		return "the change by hand"
 	}
 	return "the failure"

@@ -79,12 +79,15 @@ func with(r *v1alpha1.Rollback, text string) *v1alpha1.Rollback {
 	s := &r.Status
 	for i := range s.Failures {
 		f := &s.Failures[i]
-		f.Message, f.Container, f.Pod, f.Workload.Name = text, text, text, text
+		f.Message, f.Container, f.Workload.Name = text, text, text
+		if p := f.Pull; p != nil {
+			p.Pod, p.Platform = text, text
+		}
 		if d := f.Drift; d != nil {
 			d.Live, d.By, d.From, d.To, d.Undone = text, text, text, text, text
 		}
 	}
-	r.Spec.Image = text
+	r.Spec.Subject.Name = text
 	for i := range r.Spec.Decisions {
 		r.Spec.Decisions[i].Reason = text
 	}

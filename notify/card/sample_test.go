@@ -29,7 +29,7 @@ type edit func(*v1alpha1.Rollback)
 func rollback(edits ...edit) *v1alpha1.Rollback {
 	r := &v1alpha1.Rollback{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "shop-api-1f2e3d4c5b-1", UID: "5f0c6d1e-8a0b-4f9e-9a53-0d4c1a7b2e11"},
-		Spec:       v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: "registry.example/shop/shop-api:v1.42.0"},
+		Spec:       v1alpha1.RollbackSpec{OpenedFor: v1alpha1.TriggerImagePull, Subject: v1alpha1.ImageSubject("registry.example/shop/shop-api:v1.42.0")},
 	}
 	for _, e := range edits {
 		e(r)
@@ -42,8 +42,8 @@ const kubeletSays = `rpc error: code = NotFound desc = failed to pull and unpack
 
 func failures(r *v1alpha1.Rollback) {
 	r.Status.Failures = []v1alpha1.Failure{{
-		Workload: v1alpha1.Workload{Kind: "Deployment", Name: "shop-api"}, Revision: "7", Container: "api", Pod: "shop-api-6d9f-x2x",
-		Platform: "linux/amd64", Cause: v1alpha1.CauseNotFound, Message: kubeletSays, Since: at("14:24:10"),
+		Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: "shop-api"}, Revision: "7", Container: "api",
+		Pull: &v1alpha1.Pull{Pod: "shop-api-6d9f-x2x", Platform: "linux/amd64"}, Cause: v1alpha1.CauseNotFound, Message: kubeletSays, Since: at("14:24:10"),
 	}}
 	r.Status.Pods = &v1alpha1.PodCount{Failing: 3, Total: 8, Ready: 5}
 	waits("grace period of 30s", "14:24:40")(r)
@@ -63,13 +63,13 @@ func suspect(r *v1alpha1.Rollback) {
 	r.Status.Suspect = &v1alpha1.Suspect{
 		Source: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Branch: "main",
 		Applier: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "shop"},
-		Image:   r.Spec.Image, Commit: "4be1c2d9a7f3058e6b1d2c4f8a90e7b3c5d1f602", Parent: "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567",
+		Image:   r.Spec.Subject.Name, Commit: "4be1c2d9a7f3058e6b1d2c4f8a90e7b3c5d1f602", Parent: "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567",
 		Subject: "Update shop images", Author: "fluxcdbot <fluxcdbot@users.noreply.github.com>", When: at("14:20:02"),
 		Automation:  &v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: "flux-system", Name: "shop"},
 		OnlyImages:  true,
 		OtherImages: []string{"registry.example/shop/cart:v2.7.1", "registry.example/shop/search:v0.9.4"},
 		Nodes: []v1alpha1.Node{{File: "apps/shop/api/deployment.yaml", Pointer: "0/spec/template/spec/containers/api/image",
-			Part: "Image", Bad: r.Spec.Image, Former: "registry.example/shop/shop-api:v1.41.3", Marker: "shop:shop-api"}},
+			Part: "Image", Bad: r.Spec.Subject.Name, Former: "registry.example/shop/shop-api:v1.41.3", Marker: "shop:shop-api"}},
 	}
 }
 
@@ -151,7 +151,7 @@ func released(r *v1alpha1.Rollback) {
 }
 
 func drift(r *v1alpha1.Rollback) {
-	r.Spec.Trigger = v1alpha1.TriggerDrift
+	r.Spec.OpenedFor = v1alpha1.TriggerDrift
 	failures(r)
 	r.Status.Pods, r.Status.Waiting = nil, nil
 	f := &r.Status.Failures[0]

@@ -86,7 +86,7 @@ func question(f Facts) string {
 	a := f.Rollback.Status.Question
 	out := "🟡 *A person decides* by " + clock(a.Until.Time) + ". "
 	switch {
-	case f.Rollback.Spec.Trigger == v1alpha1.TriggerDrift:
+	case f.Rollback.Spec.OpenedFor == v1alpha1.TriggerDrift:
 		out += unanswered(&f.Rollback.Status)
 	case f.Mode == v1alpha1.ModeAuto:
 		out += "Without a decision Git is changed only if what is listed here is over by then."
@@ -108,7 +108,7 @@ func question(f Facts) string {
 func byWhom(r *v1alpha1.Rollback) string {
 	a, by, at := answer(r)
 	verb := map[v1alpha1.Answer]string{v1alpha1.Approve: "Approved", v1alpha1.Reject: "Rejected"}[a]
-	if verb != "" && r.Spec.Trigger == v1alpha1.TriggerDrift {
+	if verb != "" && r.Spec.OpenedFor == v1alpha1.TriggerDrift {
 		verb = answers[a]
 	}
 	if verb == "" {
@@ -124,7 +124,7 @@ func byWhom(r *v1alpha1.Rollback) string {
 
 func pushing(r *v1alpha1.Rollback) string {
 	switch {
-	case rejected(r) && r.Spec.Trigger == v1alpha1.TriggerDrift:
+	case rejected(r) && r.Spec.OpenedFor == v1alpha1.TriggerDrift:
 		return restoring(&r.Status)
 	case rejected(r):
 		return "*Next* nothing: Git stays as it is"
@@ -174,7 +174,7 @@ func record(f Facts) string {
 	took := "*Ended* " + date(s.Outcome.At.Time)
 	if first := s.FirstSeen(); s.Outcome.At.After(first) && !first.IsZero() {
 		since := " after the first failure"
-		if r.Spec.Trigger == v1alpha1.TriggerDrift {
+		if r.Spec.OpenedFor == v1alpha1.TriggerDrift {
 			since = " after " + what(r)
 		}
 		took += ", " + lasted(s.Outcome.At.Sub(first)) + since
@@ -188,7 +188,7 @@ func said(r *v1alpha1.Rollback) string {
 	sentence := r.Status.Outcome.Sentence
 	_, by, _ := answer(r)
 	if r.Status.Outcome.Result == v1alpha1.ResultRejected {
-		out := "Git keeps " + code(r.Spec.Image, 300)
+		out := "Git keeps " + code(r.Spec.Subject.Name, 300)
 		if v := r.Status.Verdict; v != nil && v.Why != "" {
 			out += ": " + foreign(v.Why, 500)
 		}
@@ -246,7 +246,7 @@ func withoutSlack(r *v1alpha1.Rollback) string {
 	switch {
 	case !approvable(&r.Status):
 		return "Without Slack: " + reject
-	case r.Spec.Trigger == v1alpha1.TriggerDrift:
+	case r.Spec.OpenedFor == v1alpha1.TriggerDrift:
 		return fmt.Sprintf("Without Slack: %s adopts, %s restores", approve, reject)
 	}
 	return fmt.Sprintf("Without Slack: %s · %s", approve, reject)

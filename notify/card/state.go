@@ -105,8 +105,8 @@ type words struct {
 }
 
 func wordsOf(r *v1alpha1.Rollback) words {
-	w := words{app: appOf(r), drift: r.Spec.Trigger == v1alpha1.TriggerDrift}
-	bad, good := tags(r.Spec.Image, targetOf(r))
+	w := words{app: appOf(r), drift: r.Spec.OpenedFor == v1alpha1.TriggerDrift}
+	bad, good := tags(r.Spec.Subject.Name, targetOf(r))
 	w.bad, w.good = plain(bad, 40), plain(good, 40)
 	return w
 }
@@ -136,7 +136,7 @@ func withDigest(tag, image string) string {
 func appOf(r *v1alpha1.Rollback) string {
 	all := workloads(&r.Status)
 	if len(all) == 0 {
-		name := image.Repository(r.Spec.Image)
+		name := image.Repository(r.Spec.Subject.Name)
 		return plain(name[strings.LastIndex(name, "/")+1:], 50)
 	}
 	app := plain(all[0].Name, 50)

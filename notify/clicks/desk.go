@@ -226,7 +226,7 @@ func (d *Desk) try(ctx context.Context, heard []App, app *App, c Click, p press)
 
 // recorded tells who clicked what follows.
 func recorded(r *v1alpha1.Rollback, answer v1alpha1.Answer) string {
-	drift := r.Spec.Trigger == v1alpha1.TriggerDrift
+	drift := r.Spec.OpenedFor == v1alpha1.TriggerDrift
 	switch {
 	case answer == v1alpha1.Approve && drift:
 		return "Your approval is recorded. What runs is written to Git next; the card follows."

@@ -101,9 +101,9 @@ func asked() *v1alpha1.Rollback {
 	at := v1alpha1.NewTime(time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC))
 	return &v1alpha1.Rollback{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "production", Name: "backend-1", UID: "6f1c2b"},
-		Spec:       v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: "reg/backend:v2"},
+		Spec:       v1alpha1.RollbackSpec{OpenedFor: v1alpha1.TriggerImagePull, Subject: v1alpha1.ImageSubject("reg/backend:v2")},
 		Status: v1alpha1.RollbackStatus{
-			Failures: []v1alpha1.Failure{{Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend"}, Container: "app",
+			Failures: []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend"}, Container: "app",
 				Cause: v1alpha1.CauseNotFound, Message: "manifest unknown", Since: at}},
 			Suspect: &v1alpha1.Suspect{Commit: strings.Repeat("a1", 20), Branch: "main", Author: "Jane Doe <jane@acme.example>", When: at},
 			Target:  &v1alpha1.Target{Image: "reg/backend:v1", Proved: true, Values: []v1alpha1.NodeValue{{Value: "v1"}}, At: at},

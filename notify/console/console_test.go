@@ -13,7 +13,7 @@ import (
 
 func record(change func(*v1alpha1.RollbackStatus)) *v1alpha1.Rollback {
 	r := &v1alpha1.Rollback{}
-	r.Namespace, r.Name, r.Spec.Image = "production", "backend-1", "reg/backend:v2"
+	r.Namespace, r.Name, r.Spec.Subject.Name = "production", "backend-1", "reg/backend:v2"
 	change(&r.Status)
 	return r
 }
@@ -26,7 +26,7 @@ func TestNewsAreLines(t *testing.T) {
 	nothing := record(func(*v1alpha1.RollbackStatus) {})
 	teller.Tell(nothing, nothing)
 	teller.Tell(nothing, record(func(s *v1alpha1.RollbackStatus) {
-		s.Failures = []v1alpha1.Failure{{Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend"}, Cause: "NotFound",
+		s.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend"}, Cause: "NotFound",
 			Message: "a\x1b[2Jb\r\nc\u202ed"}}
 	}))
 	teller.Stop()

@@ -24,7 +24,7 @@ var now = time.Date(2026, 11, 21, 9, 13, 26, 5, time.UTC)
 func rollback(change ...func(*v1alpha1.RollbackStatus)) *v1alpha1.Rollback {
 	r := &v1alpha1.Rollback{}
 	r.Namespace, r.Name = "production", "backend-1"
-	r.Spec.Image = "reg/backend:v2"
+	r.Spec.Subject.Name = "reg/backend:v2"
 	for _, c := range change {
 		c(&r.Status)
 	}
@@ -32,7 +32,7 @@ func rollback(change ...func(*v1alpha1.RollbackStatus)) *v1alpha1.Rollback {
 }
 
 func failing(s *v1alpha1.RollbackStatus) {
-	s.Failures = []v1alpha1.Failure{{Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend"}, Cause: "NotFound", Message: "unknown"}}
+	s.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend"}, Cause: "NotFound", Message: "unknown"}}
 }
 
 func suspect(s *v1alpha1.RollbackStatus) {

@@ -24,7 +24,7 @@ func TestEventsGoToTheRollbackAndItsWorkloads(t *testing.T) {
 	defer teller.Stop()
 	after := &v1alpha1.Rollback{ObjectMeta: metav1.ObjectMeta{Namespace: "develop", Name: "backend-1", UID: "u"}}
 	after.Status.Failures = []v1alpha1.Failure{{
-		Workload: v1alpha1.Workload{Kind: "CronJob", Name: "nightly", UID: "w"}, Message: strings.Repeat("ö", 2000),
+		Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "CronJob", Name: "nightly", UID: "w"}, Message: strings.Repeat("ö", 2000),
 	}}
 	teller.Tell(&v1alpha1.Rollback{}, after)
 

@@ -14,7 +14,7 @@ import (
 func TestMetricsCountEndsStepsAndHolds(t *testing.T) {
 	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	ago := func(d time.Duration) v1alpha1.Time { return v1alpha1.NewTime(now.Add(-d)) }
-	failure := []v1alpha1.Failure{{Cause: v1alpha1.CauseNotFound, Since: ago(10 * time.Second)}}
+	failure := []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Cause: v1alpha1.CauseNotFound, Since: ago(10 * time.Second)}}
 	held := v1alpha1.Rollback{ObjectMeta: metav1.ObjectMeta{Namespace: "develop"}, Status: v1alpha1.RollbackStatus{
 		Failures: failure, Outcome: &v1alpha1.Outcome{Result: v1alpha1.ResultVerified},
 		Verdict: &v1alpha1.Verdict{Answer: v1alpha1.Approve}, Change: &v1alpha1.Change{Hold: "h", At: ago(time.Hour)},

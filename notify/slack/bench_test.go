@@ -69,7 +69,7 @@ func BenchmarkACardThatIsUpToDate(b *testing.B) {
 	r := &v1alpha1.Rollback{}
 	r.Namespace, r.Name, r.UID = "production", "backend-1", "uid"
 	r.CreationTimestamp = metav1.NewTime(time.Unix(1_700_000_000, 0))
-	r.Spec.Trigger, r.Spec.Image = v1alpha1.TriggerImagePull, "reg.example/backend:v2"
+	r.Spec.OpenedFor, r.Spec.Subject = v1alpha1.TriggerImagePull, v1alpha1.ImageSubject("reg.example/backend:v2")
 	asking(r)
 	words := told(r, false)
 	want := hashOf(card.Of(card.Facts{Rollback: r, Cluster: "prod-eu-1"}))

@@ -93,7 +93,7 @@ func (d *desk) offer(r *v1alpha1.Rollback) {
 
 // settles is how long the first card of a record waits for its neighbours.
 func settles(r *v1alpha1.Rollback) time.Duration {
-	if r.Spec.Trigger == v1alpha1.TriggerDrift {
+	if r.Spec.OpenedFor == v1alpha1.TriggerDrift {
 		return settleDrift
 	}
 	return settle

@@ -242,7 +242,7 @@ func (w *world) put(name string, change func(*v1alpha1.Rollback)) {
 		r = &v1alpha1.Rollback{}
 		r.Namespace, r.Name, r.UID = "production", name, types.UID("uid-"+name)
 		r.CreationTimestamp = metav1.NewTime(time.Now().Truncate(time.Second))
-		r.Spec.Trigger, r.Spec.Image = v1alpha1.TriggerImagePull, "reg.example/"+name+":v2"
+		r.Spec.OpenedFor, r.Spec.Subject = v1alpha1.TriggerImagePull, v1alpha1.ImageSubject("reg.example/"+name+":v2")
 	}
 	old := r.DeepCopy()
 	r = r.DeepCopy()
@@ -258,7 +258,7 @@ func (w *world) put(name string, change func(*v1alpha1.Rollback)) {
 func asking(r *v1alpha1.Rollback) {
 	s := &r.Status
 	s.Failures = []v1alpha1.Failure{{
-		Workload: v1alpha1.Workload{Kind: "Deployment", Name: r.Name}, Container: "app", Cause: v1alpha1.CauseNotFound,
+		Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: r.Name}, Container: "app", Cause: v1alpha1.CauseNotFound,
 		Message: "manifest unknown", Since: v1alpha1.NewTime(time.Now()),
 	}}
 	s.Suspect = &v1alpha1.Suspect{Commit: strings.Repeat("4be1c2d0", 5), Branch: "main", Author: "flux", When: v1alpha1.NewTime(time.Now()),

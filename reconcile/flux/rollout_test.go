@@ -20,13 +20,13 @@ const badImage = "localhost:5000/backend:develop-v1.1.0-1700000200"
 // landed is a Rollback whose revert is the commit.
 func landed(commit string, workloads ...v1alpha1.Workload) *v1alpha1.Rollback {
 	r := &v1alpha1.Rollback{}
-	r.Namespace, r.Name, r.Spec.Image = "develop", "x-1", badImage
+	r.Namespace, r.Name, r.Spec.Subject.Name = "develop", "x-1", badImage
 	r.Status.Suspect = &v1alpha1.Suspect{
 		Source: ref("GitRepository", "develop", "fleet"), Applier: ref("Kustomization", "flux-system", "apps-develop"),
 	}
 	r.Status.Landed = &v1alpha1.Landed{Commit: commit}
 	for _, w := range workloads {
-		r.Status.Failures = append(r.Status.Failures, v1alpha1.Failure{Workload: w, Container: "backend"})
+		r.Status.Failures = append(r.Status.Failures, v1alpha1.Failure{Trigger: v1alpha1.TriggerImagePull, Workload: w, Container: "backend"})
 	}
 	return r
 }

@@ -46,7 +46,7 @@ func (f *Flux) states(ctx context.Context, out *reconcile.Rollout, p place, form
 		containers[w] = append(containers[w], fl.Container)
 	}
 	for _, w := range order {
-		b := bad{image: form.Spec.Image, containers: containers[v1alpha1.Workload{Kind: w.Kind, Name: w.Name}]}
+		b := bad{image: form.Spec.Subject.Name, containers: containers[v1alpha1.Workload{Kind: w.Kind, Name: w.Name}]}
 		st, err := f.state(ctx, p, refTo(w.Kind, form.Namespace, w.Name), b)
 		if err != nil {
 			return err

@@ -16,7 +16,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-var app = reconcile.Key{Namespace: "production", Image: "registry.example.com/app:v2"}
+var app = reconcile.ImageKey("production", "registry.example.com/app:v2")
 
 // rollback is the nth of a key, open or ended.
 func rollback(n int, ended bool) v1alpha1.Rollback {
@@ -65,7 +65,7 @@ func (w watched) OfKey(reconcile.Key) []v1alpha1.Rollback { return w.all }
 
 func TestLatest(t *testing.T) {
 	other := rollback(1, false)
-	other.Spec.Image = "registry.example.com/other:v2"
+	other.Spec.Subject.Name = "registry.example.com/other:v2"
 	tampered := rollback(1, false)
 	tampered.Annotations = nil
 	is := func(r ...v1alpha1.Rollback) []v1alpha1.Rollback { return r }

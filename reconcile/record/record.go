@@ -67,7 +67,7 @@ func (r *Records) Latest(ctx context.Context, key reconcile.Key) (*v1alpha1.Roll
 			return r.list(ctx, key)
 		case next == nil:
 			return known, nil
-		case next.Spec.Image != key.Image || reconcile.Ordinal(next) != n:
+		case next.Spec.Subject != key.Subject || reconcile.Ordinal(next) != n:
 			return r.list(ctx, key)
 		case !next.Status.Ended():
 			return next, nil
@@ -90,12 +90,12 @@ func (r *Records) list(ctx context.Context, key reconcile.Key) (*v1alpha1.Rollba
 	return newest(list.Items, key), nil
 }
 
-// newest is the last opened of a key's. The hash is short; the image decides.
+// newest is the last opened of a key's. The hash is short; the subject decides.
 func newest(all []v1alpha1.Rollback, key reconcile.Key) *v1alpha1.Rollback {
 	var out *v1alpha1.Rollback
 	for i := range all {
 		rb := &all[i]
-		if rb.Spec.Image == key.Image && (out == nil || reconcile.Ordinal(rb) > reconcile.Ordinal(out)) {
+		if rb.Spec.Subject == key.Subject && (out == nil || reconcile.Ordinal(rb) > reconcile.Ordinal(out)) {
 			out = rb
 		}
 	}

@@ -104,12 +104,12 @@ func (c *counter) ask(n int) *v1alpha1.Rollback {
 	ctx, at := c.b.Context(), v1alpha1.NewTime(time.Now().Truncate(time.Microsecond))
 	r := &v1alpha1.Rollback{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("app-%04d-1", n)},
-		Spec:       v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: fmt.Sprintf("reg/app-%04d:v2", n)},
+		Spec:       v1alpha1.RollbackSpec{OpenedFor: v1alpha1.TriggerImagePull, Subject: v1alpha1.ImageSubject(fmt.Sprintf("reg/app-%04d:v2", n))},
 	}
 	c.must(c.records.Create(ctx, r))
 	r.Status.Failures = []v1alpha1.Failure{{
-		Workload:  v1alpha1.Workload{Kind: "Deployment", Name: fmt.Sprintf("app-%04d", n)},
-		Container: "app", Cause: v1alpha1.CauseNotFound, Message: "manifest unknown", Since: at,
+		Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: fmt.Sprintf("app-%04d", n)},
+		Container: "app", Cause: v1alpha1.CauseNotFound, Message: "manifest unknown", Since: at, ID: "3fa9c1d2e4b5", Pull: &v1alpha1.Pull{},
 	}}
 	r.Status.Target = &v1alpha1.Target{Image: fmt.Sprintf("reg/app-%04d:v1", n), Proved: true, At: at,
 		Values: []v1alpha1.NodeValue{{Value: "v1"}}}

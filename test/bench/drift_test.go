@@ -81,7 +81,7 @@ func (s *stage) asks(slack *slackstub.Workspace) {
 	ns := s.fleet.Namespace(env)
 	p := &v1alpha1.RollbackPolicy{}
 	s.must(s.client.Get(s.b.Context(), client.ObjectKey{Namespace: ns, Name: "apps"}, p))
-	p.Spec.Triggers = []v1alpha1.TriggerMode{{Type: v1alpha1.TriggerDrift, Mode: v1alpha1.ModeApprove}}
+	p.Spec.Triggers = []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerDrift, Mode: v1alpha1.ModeApprove}}
 	s.must(s.client.Update(s.b.Context(), p))
 	if slack == nil {
 		return
@@ -216,7 +216,7 @@ func (s *stage) known() error {
 	}
 	n := 0
 	for _, r := range all.Items {
-		if r.Spec.Trigger == v1alpha1.TriggerDrift && r.Status.Question != nil {
+		if r.Spec.OpenedFor == v1alpha1.TriggerDrift && r.Status.Question != nil {
 			n++
 		}
 	}

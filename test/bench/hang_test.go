@@ -54,7 +54,7 @@ func newNeighbour(s *stage, n int) *neighbour {
 	out.create(&v1alpha1.RollbackPolicy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: out.fleet.Namespace(env), Name: "apps"},
 		Spec: v1alpha1.RollbackPolicySpec{
-			Triggers: []v1alpha1.TriggerMode{{Type: v1alpha1.TriggerImagePull, Mode: v1alpha1.ModeAuto}},
+			Triggers: []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerImagePull, Mode: v1alpha1.ModeAuto, GracePeriod: &metav1.Duration{}}},
 			Approval: v1alpha1.Approval{Timeout: metav1.Duration{Duration: time.Hour}},
 		},
 	})

@@ -68,7 +68,7 @@ func (s *stage) ended(apps ...string) {
 		}
 		verified := map[string]string{}
 		for _, r := range all.Items {
-			verified[r.Spec.Image] = r.Status.Phase
+			verified[r.Spec.Subject.Name] = r.Status.Phase
 		}
 		for _, app := range apps {
 			if phase := verified[s.fleet.Image(app, fleet.Tag(env, 1))]; phase != string(v1alpha1.ResultVerified) {

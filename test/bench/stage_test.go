@@ -178,8 +178,7 @@ func (s *stage) install() {
 		&v1alpha1.RollbackPolicy{
 			ObjectMeta: metav1.ObjectMeta{Namespace: s.fleet.Namespace(env), Name: "apps"},
 			Spec: v1alpha1.RollbackPolicySpec{
-				Triggers: []v1alpha1.TriggerMode{{Type: v1alpha1.TriggerImagePull, Mode: v1alpha1.ModeAuto}},
-				Authors:  v1alpha1.AuthorsAutomation, MaxAge: metav1.Duration{Duration: 24 * time.Hour},
+				Triggers: []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerImagePull, Mode: v1alpha1.ModeAuto, GracePeriod: &metav1.Duration{}}},
 				Approval: v1alpha1.Approval{Timeout: metav1.Duration{Duration: time.Hour}},
 				Delivery: v1alpha1.DeliveryPush, Release: v1alpha1.ReleaseNewerImage,
 				VerifyTimeout: metav1.Duration{Duration: 15 * time.Minute},

@@ -119,10 +119,9 @@ apiVersion: backstop.dev/v1alpha1
 kind: RollbackPolicy
 metadata: {name: apps, namespace: production}
 spec:
-  triggers: [{type: ImagePull, mode: Approve}, {type: Drift, mode: Approve}]
+  triggers: [{type: ImagePull, mode: Approve, gracePeriod: 2s}, {type: Drift, mode: Approve}]
   approval: {slack: {users: [U0JANE]}}
   providerRef: {name: slack}
-  gracePeriod: 2s
 `)
 	return b.String()
 }

@@ -137,7 +137,7 @@ func (w *world) clicks(ctx context.Context, asked slackstub.Message, image strin
 			return fmt.Errorf("list Rollbacks: %w", err)
 		}
 		for _, rb := range list.Items {
-			if rb.Spec.Image == image && len(rb.Spec.Decisions) > 0 {
+			if rb.Spec.Subject.Name == image && len(rb.Spec.Decisions) > 0 {
 				return fmt.Errorf("a click of %s was taken for a decision: %v", user, rb.Spec.Decisions)
 			}
 		}

@@ -136,7 +136,7 @@ func (w *world) rollback(image string, says func(*v1alpha1.RollbackStatus) (stri
 			return "", false, err
 		}
 		for i := range list.Items {
-			if list.Items[i].Spec.Image == image {
+			if list.Items[i].Spec.Subject.Name == image {
 				said, ok := says(&list.Items[i].Status)
 				return said, ok, nil
 			}

@@ -113,7 +113,7 @@ func (s suite) decisions(t *testing.T) {
 	const opens = "only Backstop (" + backstop + ") opens a Rollback: to take an image back yourself, run backstop revert"
 	open := func(ctx context.Context, c client.Client, name, decisions string, o ...client.CreateOption) error {
 		return c.Create(ctx, object(t, fmt.Sprintf("{apiVersion: backstop.dev/v1alpha1, kind: Rollback, metadata: {namespace: apps, name: %s, "+
-			"labels: {backstop.dev/key: abc}, annotations: {backstop.dev/ordinal: '1'}}, spec: {trigger: ImagePull, image: 'web:v1', decisions: [%s]}}", name, decisions)), o...)
+			"labels: {backstop.dev/key: abc}, annotations: {backstop.dev/ordinal: '1'}}, spec: {openedFor: ImagePull, subject: {kind: Image, name: 'web:v1'}, decisions: [%s]}}", name, decisions)), o...)
 	}
 	itself := s.almighty(t, backstop)
 	eventually(t, func(ctx context.Context) error {
@@ -182,8 +182,8 @@ func (s suite) decisions(t *testing.T) {
 		{"bob takes the release over", "bob", release(wish("bob", "Approve")), false, "releaseHold cannot be changed or taken back"},
 		{"bob takes the release away", "bob", release("null"), false, "releaseHold cannot be changed or taken back"},
 		{"Backstop takes the release away", backstop, release("null"), false, "releaseHold cannot be changed or taken back"},
-		{"bob changes the image", "bob", `{"spec":{"image":"evil:v1"}}`, false, "image is what the Rollback is about and cannot be changed"},
-		{"Backstop changes the trigger", backstop, `{"spec":{"trigger":"Drift"}}`, false, "trigger is what the Rollback was opened for and cannot be changed"},
+		{"bob changes the subject", "bob", `{"spec":{"subject":{"name":"evil:v1"}}}`, false, "subject is what the Rollback is about and cannot be changed"},
+		{"Backstop changes what it was opened for", backstop, `{"spec":{"openedFor":"Drift"}}`, false, "openedFor is what the Rollback was opened for and cannot be changed"},
 		{"alice writes the status", "alice", `{"status":{"phase":"Verified"}}`, true, "only Backstop (" + backstop + ") writes the status"},
 		{"Backstop writes the status", backstop, `{"status":{"phase":"Verified"}}`, true, ""},
 		{"bob labels it", "bob", `{"metadata":{"labels":{"seen":"yes"},"annotations":{"seen":"yes"}}}`, false, ""},

@@ -47,10 +47,12 @@ func filled() v1alpha1.RollbackStatus {
 }
 
 func failure(container string) v1alpha1.Failure {
-	return v1alpha1.Failure{
-		Workload:  v1alpha1.Workload{Kind: "Deployment", Name: "web", UID: "1"},
-		Container: container, Cause: v1alpha1.CauseNotFound, Message: "not found", Since: at,
+	f := v1alpha1.Failure{
+		Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: "web", UID: "1"},
+		Container: container, Cause: v1alpha1.CauseNotFound, Message: "not found", Since: at, Pull: &v1alpha1.Pull{Pod: "web-0"},
 	}
+	f.ID = f.Identity()
+	return f
 }
 
 func (s suite) blanks(t *testing.T) {
@@ -62,7 +64,7 @@ func (s suite) blanks(t *testing.T) {
 		n++
 		rb := &v1alpha1.Rollback{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: fmt.Sprintf("blanks-%d", n)},
-			Spec:       v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: "web:v2"},
+			Spec:       v1alpha1.RollbackSpec{OpenedFor: v1alpha1.TriggerImagePull, Subject: v1alpha1.ImageSubject("web:v2")},
 		}
 		if err := c.Create(t.Context(), rb); err != nil {
 			t.Fatal(err)
@@ -96,7 +98,10 @@ func (s suite) blanks(t *testing.T) {
 		"a failure keeps its place":  {func(s *v1alpha1.RollbackStatus) { s.Failures[0].Message = "denied" }, ""},
 		"a failure is dropped":       {func(s *v1alpha1.RollbackStatus) { s.Failures = s.Failures[1:] }, "failures only grow"},
 		"all failures are dropped":   {func(s *v1alpha1.RollbackStatus) { s.Failures = nil }, "failures only grow"},
-		"a failure changes workload": {func(s *v1alpha1.RollbackStatus) { s.Failures[0].Workload.Name = "db" }, "failures only grow"},
+		"a failure is another one":   {func(s *v1alpha1.RollbackStatus) { s.Failures[0].ID = strings.Repeat("0", 12) }, "failures only grow"},
+		"a failure twice":            {func(s *v1alpha1.RollbackStatus) { s.Failures = append(s.Failures, s.Failures[0]) }, "Duplicate value"},
+		"a failure without evidence": {func(s *v1alpha1.RollbackStatus) { s.Failures[0].Pull = nil }, "a failure has the evidence of its trigger"},
+		"evidence of two triggers":   {func(s *v1alpha1.RollbackStatus) { s.Failures[0].Drift = &v1alpha1.Drift{Live: "web:v1"} }, "a failure has the evidence of its trigger"},
 		"suspect erased":             {func(s *v1alpha1.RollbackStatus) { s.Suspect = nil }, "suspect is written once"},
 		"suspect changed":            {func(s *v1alpha1.RollbackStatus) { s.Suspect.Commit = "d" }, "suspect is written once"},
 		"suspect's node changed":     {func(s *v1alpha1.RollbackStatus) { s.Suspect.Nodes[0].Former = "v0" }, "suspect is written once"},
@@ -157,14 +162,14 @@ func (s suite) columns(t *testing.T) {
 	eventually(t, func(context.Context) error {
 		out := s.kubectl(t, "get", "rb", "blanks-1", "-n", "apps")
 		head, row, _ := strings.Cut(out, "\n")
-		if got, want := strings.Join(strings.Fields(head), " "), "NAME TRIGGER IMAGE PHASE AGE STATUS"; got != want {
+		if got, want := strings.Join(strings.Fields(head), " "), "NAME TRIGGER SUBJECT PHASE AGE STATUS"; got != want {
 			return fmt.Errorf("columns %q, want %q", got, want)
 		}
 		cells := strings.Join(strings.Fields(row), " ")
 		if !strings.HasPrefix(cells, "blanks-1 ImagePull web:v2 Verified ") || !strings.Contains(cells, "web runs v1 again") {
 			return fmt.Errorf("row %q", row)
 		}
-		for _, field := range []string{"spec.trigger=ImagePull", "status.phase=Verified", "status.suspect.commit=" + strings.Repeat("a", 40)} {
+		for _, field := range []string{"spec.subject.kind=Image", "spec.subject.name=web:v2", "status.phase=Verified", "status.suspect.commit=" + strings.Repeat("a", 40)} {
 			if out := s.kubectl(t, "get", "rb", "-n", "apps", "--field-selector="+field); !strings.Contains(out, "blanks-1 ") {
 				return fmt.Errorf("--field-selector=%s does not find it: %s", field, out)
 			}

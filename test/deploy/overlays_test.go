@@ -267,7 +267,7 @@ patches:
 	// In each namespace its own Backstop opens Rollbacks, and no other's.
 	rollback := func(namespace, name string) *unstructured.Unstructured {
 		return object(t, fmt.Sprintf("{apiVersion: backstop.dev/v1alpha1, kind: Rollback, metadata: {namespace: %s, name: %s}, "+
-			"spec: {trigger: ImagePull, image: 'web:v1'}}", namespace, name))
+			"spec: {openedFor: ImagePull, subject: {kind: Image, name: 'web:v1'}}}", namespace, name))
 	}
 	eventually(t, func(ctx context.Context) error {
 		return s.almighty(t, tenant).Create(ctx, rollback("team-a", "own"))

@@ -36,7 +36,7 @@ func (s suite) times(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			name := fmt.Sprintf("time-%d", i)
 			o := object(t, fmt.Sprintf("{apiVersion: backstop.dev/v1alpha1, kind: Rollback, metadata: {namespace: apps, name: %s}, "+
-				"spec: {trigger: ImagePull, image: 'web:%s', decisions: []}}", name, name))
+				"spec: {openedFor: ImagePull, subject: {kind: Image, name: 'web:%s'}, decisions: []}}", name, name))
 			if err := itself.Create(t.Context(), o); err != nil {
 				t.Fatal(err)
 			}

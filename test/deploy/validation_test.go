@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -19,10 +20,7 @@ func (s suite) policies(t *testing.T) {
 suspend: false
 selector: {matchLabels: {tier: web}, matchExpressions: [{key: a, operator: In, values: [b]}, {key: c, operator: Exists}]}
 namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: apps}}
-triggers: [{type: ImagePull, mode: Auto}, {type: Drift, mode: Approve}]
-authors: Automation
-gracePeriod: 30s
-maxAge: 24h
+triggers: [{type: ImagePull, mode: Auto, gracePeriod: 30s, maxAge: 24h, authors: Automation}, {type: Drift, mode: Approve, authors: Anyone}]
 cooldown: 1h30m
 approval: {timeout: 1h, slack: {users: [U024BE7LH, W1A2B3], userGroups: [S0604QSJC], channelMembers: false}}
 delivery: Push
@@ -30,38 +28,40 @@ release: NewerImage
 verifyTimeout: 15m0s
 sourceRef: {name: fleet-rw, namespace: flux-system}
 providerRef: {name: slack}`, "", ""},
-		{"the shortest durations", pull + "\ngracePeriod: 0s\ncooldown: 0s\nmaxAge: 1ms\nverifyTimeout: 1s\napproval: {timeout: 1s}", "", ""},
-		{"long durations", pull + "\ngracePeriod: 1h\ncooldown: 8760h\nmaxAge: 999999h\nverifyTimeout: 604800s", "", ""},
-		{"a fraction", pull + "\ngracePeriod: 1.5s", "", ""},
+		{"the shortest durations", "triggers: [{type: ImagePull, mode: Auto, gracePeriod: 0s, maxAge: 1ms}]" + "\ncooldown: 0s\nverifyTimeout: 1s\napproval: {timeout: 1s}", "", ""},
+		{"long durations", "triggers: [{type: ImagePull, mode: Auto, gracePeriod: 1h, maxAge: 999999h}]" + "\ncooldown: 8760h\nverifyTimeout: 604800s", "", ""},
+		{"a fraction", "triggers: [{type: ImagePull, mode: Auto, gracePeriod: 1.5s}]", "", ""},
 
-		{"no triggers", "authors: Anyone", "spec.triggers", "Required value"},
+		{"no triggers", "cooldown: 30m", "spec.triggers", "Required value"},
 		{"empty triggers", "triggers: []", "spec.triggers", "list at least one trigger, such as {type: ImagePull, mode: Notify}"},
-		{"trigger twice", "triggers: [{type: ImagePull, mode: Auto}, {type: ImagePull, mode: Notify}]", "spec.triggers", "each trigger may be listed once"},
+		{"trigger twice", "triggers: [{type: ImagePull, mode: Auto}, {type: ImagePull, mode: Notify}]", "spec.triggers", "Duplicate value"},
 		{"unknown trigger", "triggers: [{type: Crash, mode: Auto}]", "spec.triggers[0].type", `supported values: "ImagePull", "Drift"`},
 		{"unknown mode", "triggers: [{type: ImagePull, mode: Always}]", "spec.triggers[0].mode", `supported values: "Notify", "Approve", "Auto"`},
 		{"trigger without a mode", "triggers: [{type: ImagePull}]", "spec.triggers[0].mode", "Required value"},
 		{"a drift by itself", "triggers: [{type: Drift, mode: Auto}]", "spec.triggers[0].mode", "a drift is never adopted by itself: set mode to Approve or Notify"},
+		{"a drift that waits", "triggers: [{type: Drift, mode: Approve, gracePeriod: 30s}]", "spec.triggers[0]", "a drift waits for nothing and is never too old"},
+		{"a drift that grows old", "triggers: [{type: Drift, mode: Approve, maxAge: 24h}]", "spec.triggers[0]", "a drift waits for nothing and is never too old"},
 		{"triggers that are no list", "triggers: ImagePull", "spec.triggers", "must be of type array"},
 		{"nine triggers", "triggers: [" + strings.Repeat("{type: ImagePull, mode: Auto},", 9) + "]", "spec.triggers", "must have at most 8 items"},
 
-		{"duration that is a word", pull + "\ngracePeriod: abc", "spec.gracePeriod", duration + " between 0s and 1h, such as 30s"},
-		{"duration without a unit", pull + "\nmaxAge: \"30\"", "spec.maxAge", duration + " of more than 0s, such as 24h"},
-		{"duration that is a number", pull + "\nmaxAge: 30", "spec.maxAge", "must be of type string"},
-		{"duration in days", pull + "\nmaxAge: 7d", "spec.maxAge", duration},
+		{"duration that is a word", "triggers: [{type: ImagePull, mode: Auto, gracePeriod: abc}]", "spec.triggers[0].gracePeriod", duration + " between 0s and 1h, such as 30s"},
+		{"duration without a unit", "triggers: [{type: ImagePull, mode: Auto, maxAge: '30'}]", "spec.triggers[0].maxAge", duration + " of more than 0s, such as 24h"},
+		{"duration that is a number", "triggers: [{type: ImagePull, mode: Auto, maxAge: 30}]", "spec.triggers[0].maxAge", "must be of type string"},
+		{"duration in days", "triggers: [{type: ImagePull, mode: Auto, maxAge: 7d}]", "spec.triggers[0].maxAge", duration},
 		{"empty duration", pull + "\ncooldown: \"\"", "spec.cooldown", duration + " of 0s or more, such as 30m"},
 		{"negative duration", pull + "\ncooldown: -5m", "spec.cooldown", duration},
-		{"grace of a day", pull + "\ngracePeriod: 24h", "spec.gracePeriod", duration + " between 0s and 1h"},
-		{"age of nothing", pull + "\nmaxAge: 0s", "spec.maxAge", duration + " of more than 0s"},
+		{"grace of a day", "triggers: [{type: ImagePull, mode: Auto, gracePeriod: 24h}]", "spec.triggers[0].gracePeriod", duration + " between 0s and 1h"},
+		{"age of nothing", "triggers: [{type: ImagePull, mode: Auto, maxAge: 0s}]", "spec.triggers[0].maxAge", duration + " of more than 0s"},
 		{"no time to verify", pull + "\nverifyTimeout: 500ms", "spec.verifyTimeout", duration + " of at least 1s, such as 15m"},
 		{"no time to approve", pull + "\napproval: {timeout: 0s}", "spec.approval.timeout", duration + " of at least 1s, such as 30m or 1h"},
 		{"duration longer than time", pull + "\ncooldown: 9999999h", "spec.cooldown", duration},
 		{"duration that never ends", pull + "\ncooldown: " + strings.Repeat("1h", 100), "spec.cooldown", "may not be more than 16"},
 
-		{"unknown authors", pull + "\nauthors: Robots", "spec.authors", `supported values: "Automation", "Anyone"`},
+		{"unknown authors", "triggers: [{type: ImagePull, mode: Auto, authors: Robots}]", "spec.triggers[0].authors", `supported values: "Automation", "Anyone"`},
 		{"unknown delivery", pull + "\ndelivery: Email", "spec.delivery", `supported values: "Push", "PullRequest"`},
 		{"unknown release", pull + "\nrelease: Never", "spec.release", `supported values: "NewerImage", "Manual"`},
 		{"suspend in words", pull + "\nsuspend: yes please", "spec.suspend", "must be of type boolean"},
-		{"field with a typo", pull + "\ngracePeriode: 30s", "spec.gracePeriode", "unknown field"},
+		{"field with a typo", "triggers: [{type: ImagePull, mode: Auto, gracePeriode: 30s}]", "spec.triggers[0].gracePeriode", "unknown field"},
 
 		{"Slack user by name", pull + "\napproval: {slack: {users: [alice]}}", "spec.approval.slack.users[0]", "a Slack user is listed by ID"},
 		{"Slack group by name", pull + "\napproval: {slack: {userGroups: ['@ops']}}", "spec.approval.slack.userGroups[0]", "a Slack user group is listed by ID"},
@@ -96,12 +96,16 @@ providerRef: {name: slack}`, "", ""},
 		}
 		spec := o.Object["spec"].(map[string]any)
 		for field, want := range map[string]any{
-			"authors": "Automation", "gracePeriod": "30s", "maxAge": "24h", "cooldown": "30m", "delivery": "Push",
+			"cooldown": "30m", "delivery": "Push",
 			"release": "NewerImage", "verifyTimeout": "15m",
 		} {
 			if spec[field] != want {
 				t.Errorf("%s is %v, want %v", field, spec[field], want)
 			}
+		}
+		// The limits of a trigger that are not set are the trigger's own: the server fills in none.
+		if diff := cmp.Diff([]any{map[string]any{"type": "ImagePull", "mode": "Auto"}}, spec["triggers"]); diff != "" {
+			t.Errorf("triggers -want +got:\n%s", diff)
 		}
 		if got := spec["approval"].(map[string]any)["timeout"]; got != "1h" {
 			t.Errorf("approval.timeout is %v, want 1h", got)

@@ -150,7 +150,7 @@ func ailmentsOfGit() map[string]ailment {
 	}
 	refusal := func(w *World) *v1alpha1.Rollback {
 		return &v1alpha1.Rollback{ObjectMeta: metav1.ObjectMeta{Namespace: w.Fleet.Namespace(prod), Name: "backend-refused-1"},
-			Spec: v1alpha1.RollbackSpec{Trigger: v1alpha1.TriggerImagePull, Image: w.Fleet.Image(backend, "refused")}}
+			Spec: v1alpha1.RollbackSpec{OpenedFor: v1alpha1.TriggerImagePull, Subject: v1alpha1.ImageSubject(w.Fleet.Image(backend, "refused"))}}
 	}
 	return map[string]ailment{
 		"the source does not exist": {
@@ -210,8 +210,9 @@ func ailmentsOfGit() map[string]ailment {
 				r, records := refusal(w), w.asBackstop()
 				w.must(records.Create(w.t.Context(), r))
 				now := v1alpha1.NewTime(time.Now())
-				r.Status.Failures = []v1alpha1.Failure{{Workload: v1alpha1.Workload{Kind: "Deployment", Name: backend},
-					Container: backend, Cause: v1alpha1.CauseNotFound, Since: now}}
+				r.Status.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: backend},
+					Container: backend, Cause: v1alpha1.CauseNotFound, Since: now,
+					ID: "3fa9c1d2e4b5", Pull: &v1alpha1.Pull{}}}
 				r.Status.Waiting = &v1alpha1.Waiting{Why: "protected branch hook declined", Since: now, Refused: string(reconcile.FaultDeclined)}
 				w.must(records.SaveStatus(w.t.Context(), r))
 			},

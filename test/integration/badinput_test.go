@@ -53,7 +53,7 @@ func TestWorkloadThatNoWritableBranchDeploys(t *testing.T) {
 	t.Parallel()
 	w := world(t, quick)
 	startSidecar(t, w)
-	w.auto(prod, func(p *v1alpha1.RollbackPolicy) { p.Spec.Authors = v1alpha1.AuthorsAnyone })
+	w.auto(prod, anyone)
 	w.Settle()
 	tip, ns, flux := w.Tip(), w.Fleet.Namespace(prod), w.Fleet.FluxNamespace()
 	hour := metav1.Duration{Duration: time.Hour}

@@ -168,7 +168,7 @@ func TestPlainImageTypedWrongByAPerson(t *testing.T) {
 		t.Errorf("the tip is %s, want it left at %s", w.Tip(), commit)
 	}
 
-	change(w, policy, func(p *v1alpha1.RollbackPolicy) { p.Spec.Authors = v1alpha1.AuthorsAnyone })
+	change(w, policy, anyone)
 	commit = mistype("backend")
 	file := w.Fleet.File(prod, "backend")
 	r := w.ends(prod, w.Fleet.Image("backend", typo), v1alpha1.ResultVerified, "runs "+w.Fleet.Image("backend", good))

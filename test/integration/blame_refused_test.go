@@ -171,7 +171,7 @@ func TestForgedLabelsWithoutInventory(t *testing.T) {
 	t.Parallel()
 	w := world(t, quick)
 	startSidecar(t, w)
-	w.auto(prod, func(p *v1alpha1.RollbackPolicy) { p.Spec.Authors = v1alpha1.AuthorsAnyone })
+	w.auto(prod, anyone)
 	w.Settle()
 	tip := w.Tip()
 	// One fails for an image that Git says elsewhere and that runs there: believed, it would take a good image back.

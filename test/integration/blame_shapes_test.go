@@ -89,7 +89,7 @@ func TestMultiDocumentCRLFBOMAnchorsFlowStyleNoFinalNewline(t *testing.T) {
 		}
 	})
 	startSidecar(t, w)
-	w.auto(prod, func(p *v1alpha1.RollbackPolicy) { p.Spec.Authors = v1alpha1.AuthorsAnyone })
+	w.auto(prod, anyone)
 	w.Settle()
 	w.automationRests(prod, true)
 	w.allBad()

@@ -249,7 +249,7 @@ func TestAuditLogTheSuiteUsesEveryGrantedVerbAndNoOther(t *testing.T) {
 	w.auto(prod, mode(v1alpha1.ModeApprove), onSlack, func(p *v1alpha1.RollbackPolicy) {
 		p.Spec.Cooldown = metav1.Duration{}
 		p.Spec.SourceRef = &v1alpha1.SourceRef{Namespace: w.Fleet.FluxNamespace(), Name: fleet.SourceName}
-		p.Spec.Triggers = append(p.Spec.Triggers, v1alpha1.TriggerMode{Type: v1alpha1.TriggerDrift, Mode: v1alpha1.ModeApprove})
+		p.Spec.Triggers = append(p.Spec.Triggers, v1alpha1.PolicyTrigger{Type: v1alpha1.TriggerDrift, Mode: v1alpha1.ModeApprove})
 	})
 	approved := func(image string) {
 		t.Helper()

@@ -18,7 +18,7 @@ import (
 
 // grace is a change of a policy.
 func grace(d time.Duration) func(*v1alpha1.RollbackPolicy) {
-	return func(p *v1alpha1.RollbackPolicy) { p.Spec.GracePeriod.Duration = d }
+	return func(p *v1alpha1.RollbackPolicy) { p.Spec.Triggers[0].GracePeriod = &metav1.Duration{Duration: d} }
 }
 
 func TestRecoveredInTheGracePeriod(t *testing.T) {
@@ -49,7 +49,7 @@ func TestPendingPodDeletedIsNoRecovery(t *testing.T) {
 	bad := w.publishBad("backend", fleet.Tag(prod, 1))
 	tip := w.wroteBack(prod, "backend", fleet.Tag(prod, 1))
 	r := w.waits(prod, bad, "grace period of 10m")
-	failing := r.Status.Failures[0].Pod
+	failing := r.Status.Failures[0].Pull.Pod
 
 	// The failing pod is deleted: its controller makes another one, which fails too.
 	w.must(w.Client.Delete(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.Fleet.Namespace(prod), Name: failing}}))
@@ -122,11 +122,11 @@ func TestEndedFormDoesNotReopenForTheSameRevision(t *testing.T) {
 	w.ends(prod, bad, v1alpha1.ResultRejected, "we know")
 
 	// The same revision fails on in another pod, and before another sidecar.
-	w.must(w.Client.Delete(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.Fleet.Namespace(prod), Name: r.Status.Failures[0].Pod}}))
+	w.must(w.Client.Delete(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.Fleet.Namespace(prod), Name: r.Status.Failures[0].Pull.Pod}}))
 	s.Stop(10 * time.Second)
 	startSidecar(t, w)
 	w.Until("another pod fails", func() error {
-		if _, there := w.pods(prod, "backend")[r.Status.Failures[0].Pod]; there {
+		if _, there := w.pods(prod, "backend")[r.Status.Failures[0].Pull.Pod]; there {
 			return fmt.Errorf("the first one is still there")
 		}
 		for _, line := range w.Waiting(prod) {

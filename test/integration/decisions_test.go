@@ -208,7 +208,7 @@ func TestOneUserInAnothersName(t *testing.T) {
 	// Nor is alice's own answer hers to change, whether it is the name or the second answer that is refused first.
 	w.must(alice.patch(r, alice.name, v1alpha1.Reject))
 	refused(mallory.patch(r, alice.name, v1alpha1.Approve), "")
-	w.ends(prod, r.Spec.Image, v1alpha1.ResultRejected, alice.name)
+	w.ends(prod, r.Spec.Subject.Name, v1alpha1.ResultRejected, alice.name)
 	w.unmoved(prod, tip)
 }
 
@@ -242,7 +242,7 @@ func (w *World) rollbacksOf(env, image string) []v1alpha1.Rollback {
 	w.must(w.Client.List(w.t.Context(), &list, client.InNamespace(w.Fleet.Namespace(env))))
 	var out []v1alpha1.Rollback
 	for _, r := range list.Items {
-		if r.Spec.Image == image {
+		if r.Spec.Subject.Name == image {
 			out = append(out, r)
 		}
 	}

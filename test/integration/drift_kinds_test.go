@@ -79,7 +79,7 @@ func TestEditOfASecondContainer(t *testing.T) {
 		w.Fleet.Files[w.Fleet.File(prod, "backend")] += "        - name: side\n          image: " + w.Fleet.Image("side", "one") + "\n"
 	}))
 	startSidecar(t, w)
-	w.asks(prod, func(p *v1alpha1.RollbackPolicy) { p.Spec.Authors = v1alpha1.AuthorsAnyone })
+	w.asks(prod, anyone)
 	w.Settle()
 	_, err := w.Alice.Change(t.Context(), w.Fleet.File(prod, "backend"), "Two", func(text string) string {
 		return strings.ReplaceAll(text, w.Fleet.Image("side", "one"), w.Fleet.Image("side", "two"))

@@ -54,8 +54,8 @@ func TestUndoWhileAPullFailureIsOpen(t *testing.T) {
 		return s.Target != nil && s.Target.Image == live && s.Target.Proved &&
 			s.Waiting != nil && strings.Contains(s.Waiting.Why, "Deployment/backend was changed by hand with kubectl")
 	})
-	if r.Spec.Trigger != v1alpha1.TriggerImagePull {
-		t.Errorf("the trigger is %s", r.Spec.Trigger)
+	if r.Spec.OpenedFor != v1alpha1.TriggerImagePull {
+		t.Errorf("the trigger is %s", r.Spec.OpenedFor)
 	}
 	if n := w.count(prod); n != 1 {
 		t.Errorf("%d Rollbacks, want one card for both", n)

@@ -44,8 +44,8 @@ func (w *World) onlyDrift(env, app string) {
 	var list v1alpha1.RollbackList
 	w.must(w.Client.List(w.t.Context(), &list, client.InNamespace(w.Fleet.Namespace(env))))
 	for _, r := range list.Items {
-		if r.Spec.Image != w.Fleet.Image(app, fleet.Tag(env, 0)) {
-			w.t.Errorf("%s is taken for a drift: %+v", r.Spec.Image, r.Status.Failures)
+		if r.Spec.Subject.Name != w.Fleet.Image(app, fleet.Tag(env, 0)) {
+			w.t.Errorf("%s is taken for a drift: %+v", r.Spec.Subject.Name, r.Status.Failures)
 		}
 	}
 }

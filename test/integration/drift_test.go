@@ -20,7 +20,7 @@ import (
 func (w *World) asks(env string, changes ...func(*v1alpha1.RollbackPolicy)) {
 	w.t.Helper()
 	drift := func(p *v1alpha1.RollbackPolicy) {
-		p.Spec.Triggers = []v1alpha1.TriggerMode{{Type: v1alpha1.TriggerDrift, Mode: v1alpha1.ModeApprove}}
+		p.Spec.Triggers = []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerDrift, Mode: v1alpha1.ModeApprove}}
 	}
 	w.auto(env, append([]func(*v1alpha1.RollbackPolicy){drift}, changes...)...)
 }
@@ -105,8 +105,8 @@ func TestUndoToThePreviousRevisionAndAdopt(t *testing.T) {
 	w.kubectl(prod, "rollout", "undo", "deployment/backend")
 
 	r, f := w.undid(prod, "backend", bad, good)
-	if r.Spec.Trigger != v1alpha1.TriggerDrift || f.Drift.From != "2" || f.Drift.To != "1" {
-		t.Errorf("opened for %s, from revision %q to %q; want Drift, 2, 1", r.Spec.Trigger, f.Drift.From, f.Drift.To)
+	if r.Spec.OpenedFor != v1alpha1.TriggerDrift || f.Drift.From != "2" || f.Drift.To != "1" {
+		t.Errorf("opened for %s, from revision %q to %q; want Drift, 2, 1", r.Spec.OpenedFor, f.Drift.From, f.Drift.To)
 	}
 	if r.Status.Suspect.Commit != suspect || r.Status.Target.Image != good || !r.Status.Target.Proved {
 		t.Errorf("suspect %s, target %+v; want %s, %s", r.Status.Suspect.Commit, r.Status.Target, suspect, good)

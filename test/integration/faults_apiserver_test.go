@@ -60,7 +60,7 @@ func killSweep(t *testing.T, when proxy.When) []proxy.Request {
 		}
 	})
 	w.auto(prod, func(p *v1alpha1.RollbackPolicy) {
-		p.Spec.GracePeriod, p.Spec.Cooldown = metav1.Duration{}, metav1.Duration{}
+		p.Spec.Triggers[0].GracePeriod, p.Spec.Cooldown = &metav1.Duration{}, metav1.Duration{}
 	})
 	w.Settle()
 	sidecar := func() *Sidecar { return startSidecar(t, w, "--budget=1000/1h") }

@@ -43,7 +43,7 @@ func TestSecondClusterOnOneRepository(t *testing.T) {
 	startSidecar(t, w, "--cluster=west", "--namespaces="+w.Fleet.Namespace(twin))
 	w.auto(prod)
 	// A cluster without the ImagePolicy cannot know its elections: to it, every change is a person's.
-	w.auto(twin, func(p *v1alpha1.RollbackPolicy) { p.Spec.Authors = v1alpha1.AuthorsAnyone })
+	w.auto(twin, anyone)
 	good := fleet.Tag(prod, 0)
 	for _, env := range []string{prod, twin} {
 		w.runs(env, "backend", good)

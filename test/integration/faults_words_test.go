@@ -32,7 +32,7 @@ func (w *World) revertedOnce(env, app, bad, tag string) {
 	w.must(w.Client.List(w.t.Context(), &list))
 	var records []v1alpha1.Rollback
 	for _, r := range list.Items {
-		if r.Namespace == w.Fleet.Namespace(env) && r.Spec.Image == bad {
+		if r.Namespace == w.Fleet.Namespace(env) && r.Spec.Subject.Name == bad {
 			records = append(records, r)
 		}
 	}

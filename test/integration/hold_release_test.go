@@ -23,7 +23,7 @@ func TestManualRelease(t *testing.T) {
 	newer := fleet.Tag(prod, 2)
 	w.Publish("backend", newer)
 	w.elected(prod, "backend", newer)
-	w.waits(prod, r.Spec.Image, "the hold waits for backstop release")
+	w.waits(prod, r.Spec.Subject.Name, "the hold waits for backstop release")
 	w.automationRan(prod, 3)
 	if tip := w.Tip(); tip != r.Status.Change.Hold {
 		t.Fatalf("the tip is %s, want the hold %s", tip, r.Status.Change.Hold)
@@ -36,9 +36,9 @@ func TestManualRelease(t *testing.T) {
 	}
 	w.wroteBack(prod, "backend", newer)
 	w.runs(prod, "backend", newer)
-	now := w.record(prod, r.Spec.Image)
-	w.lifted(w.released(r.Spec.Image, now.Spec.ReleaseHold.By), w.Fleet.Image("backend", newer))
-	if said := w.git("show", "-s", "--format=%B", w.record(prod, r.Spec.Image).Status.Release.Commit); !strings.Contains(said, "Lifted-by: "+now.Spec.ReleaseHold.By) {
+	now := w.record(prod, r.Spec.Subject.Name)
+	w.lifted(w.released(r.Spec.Subject.Name, now.Spec.ReleaseHold.By), w.Fleet.Image("backend", newer))
+	if said := w.git("show", "-s", "--format=%B", w.record(prod, r.Spec.Subject.Name).Status.Release.Commit); !strings.Contains(said, "Lifted-by: "+now.Spec.ReleaseHold.By) {
 		t.Errorf("the lift does not name who asked for it:\n%s", said)
 	}
 }
@@ -51,14 +51,14 @@ func TestPrefixRemovedByHand(t *testing.T) {
 	newer := fleet.Tag(prod, 2)
 	w.Publish("backend", newer)
 	w.elected(prod, "backend", newer)
-	w.waits(prod, r.Spec.Image, "the hold waits for backstop release")
+	w.waits(prod, r.Spec.Subject.Name, "the hold waits for backstop release")
 	edited, err := w.Alice.Change(t.Context(), w.Fleet.File(prod, "backend"), "Let it go", func(text string) string {
 		before, rest, _ := strings.Cut(text, "backstop:hold ")
 		_, marker, _ := strings.Cut(rest, "{")
 		return before + "{" + marker
 	})
 	w.must(err)
-	now := w.released(r.Spec.Image, "a commit that took the prefix away")
+	now := w.released(r.Spec.Subject.Name, "a commit that took the prefix away")
 	if now.Status.Release.Commit != "" {
 		t.Errorf("the lift is taken for Backstop's own: %+v", now.Status.Release)
 	}
@@ -84,7 +84,7 @@ func TestHoldWithoutARollbackIsAdopted(t *testing.T) {
 		return nil
 	})
 	startSidecar(t, w)
-	adopted := w.ends(prod, r.Spec.Image, v1alpha1.ResultVerified, "adopted from the hold on "+w.Fleet.Namespace(prod)+":backend",
+	adopted := w.ends(prod, r.Spec.Subject.Name, v1alpha1.ResultVerified, "adopted from the hold on "+w.Fleet.Namespace(prod)+":backend",
 		fleet.Tag(prod, 1)+" is not written until the hold is lifted")
 	if adopted.UID == r.UID || adopted.Status.Change.Hold != r.Status.Change.Hold || adopted.Status.Change.By == "" {
 		t.Errorf("adopted is %+v", adopted.Status.Change)
@@ -96,6 +96,6 @@ func TestHoldWithoutARollbackIsAdopted(t *testing.T) {
 		t.Errorf("get holds says\n%s", got)
 	}
 	w.Publish("backend", fleet.Tag(prod, 2))
-	w.released(r.Spec.Image, fleet.Tag(prod, 2))
+	w.released(r.Spec.Subject.Name, fleet.Tag(prod, 2))
 	w.runs(prod, "backend", fleet.Tag(prod, 2))
 }

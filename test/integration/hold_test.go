@@ -86,7 +86,7 @@ func TestAutomationRunningEverySecondFor60Runs(t *testing.T) {
 		t.Errorf("elected is %s, want the bad %s", got, fleet.Tag(prod, 1))
 	}
 	w.runs(prod, "backend", fleet.Tag(prod, 0))
-	if now := w.record(prod, r.Spec.Image); now.Name != r.Name || now.Status.Release != nil {
+	if now := w.record(prod, r.Spec.Subject.Name); now.Name != r.Name || now.Status.Release != nil {
 		t.Errorf("the Rollback went on: %+v", now.Status)
 	}
 }
@@ -103,7 +103,7 @@ func TestNewerImageLifts(t *testing.T) {
 	w.Publish("backend", newer)
 	w.wroteBack(prod, "backend", newer)
 	w.runs(prod, "backend", newer)
-	w.lifted(w.released(r.Spec.Image, "the policy's newer image "+w.Fleet.Image("backend", newer)), w.Fleet.Image("backend", newer))
+	w.lifted(w.released(r.Spec.Subject.Name, "the policy's newer image "+w.Fleet.Image("backend", newer)), w.Fleet.Image("backend", newer))
 	if got := w.backstop("get", "holds"); !strings.HasPrefix(got, "Nothing found") {
 		t.Errorf("get holds still says\n%s", got)
 	}
@@ -116,7 +116,7 @@ func TestNewerImageThatCannotRunDoesNotLift(t *testing.T) {
 	r := heldBackend(t, w)
 	newer := w.publishBad("backend", fleet.Tag(prod, 2))
 	w.elected(prod, "backend", fleet.Tag(prod, 2))
-	w.waits(prod, r.Spec.Image, "the hold stands: the policy elects "+newer+", which is not proved to run here", "linux/amd64")
+	w.waits(prod, r.Spec.Subject.Name, "the hold stands: the policy elects "+newer+", which is not proved to run here", "linux/amd64")
 	w.automationRan(prod, 3)
 	if tip := w.Tip(); tip != r.Status.Change.Hold {
 		t.Errorf("the tip is %s, want the hold %s", tip, r.Status.Change.Hold)
@@ -124,7 +124,7 @@ func TestNewerImageThatCannotRunDoesNotLift(t *testing.T) {
 	w.runs(prod, "backend", fleet.Tag(prod, 0))
 	// The next one can.
 	w.Publish("backend", fleet.Tag(prod, 3))
-	w.released(r.Spec.Image, fleet.Tag(prod, 3))
+	w.released(r.Spec.Subject.Name, fleet.Tag(prod, 3))
 	w.runs(prod, "backend", fleet.Tag(prod, 3))
 }
 
@@ -154,11 +154,11 @@ func TestSecondFailedLiftMakesItManual(t *testing.T) {
 	w := world(t, quick)
 	startSidecar(t, w, "--budget=10/1h")
 	first := heldBackend(t, w, func(p *v1alpha1.RollbackPolicy) { p.Spec.Cooldown = metav1.Duration{} })
-	second := w.breakAfterTheLift(first.Spec.Image, 2)
+	second := w.breakAfterTheLift(first.Spec.Subject.Name, 2)
 	if second.Status.Change.Release != v1alpha1.ReleaseNewerImage {
 		t.Errorf("after one failed lift the hold is lifted by %s", second.Status.Change.Release)
 	}
-	third := w.breakAfterTheLift(second.Spec.Image, 3)
+	third := w.breakAfterTheLift(second.Spec.Subject.Name, 3)
 	const says = "two newer images in a row had to be taken back, so the next one waits for backstop release"
 	if c := third.Status.Change; c.Release != v1alpha1.ReleaseManual || !strings.Contains(third.Status.Outcome.Sentence, says) {
 		t.Errorf("after two failed lifts the hold is lifted by %s, and the outcome says %q", c.Release, third.Status.Outcome.Sentence)
@@ -172,7 +172,7 @@ func TestSecondFailedLiftMakesItManual(t *testing.T) {
 	// A third image is fine, and waits.
 	w.Publish("backend", fleet.Tag(prod, 4))
 	w.elected(prod, "backend", fleet.Tag(prod, 4))
-	w.waits(prod, third.Spec.Image, "the hold waits for backstop release")
+	w.waits(prod, third.Spec.Subject.Name, "the hold waits for backstop release")
 	w.automationRan(prod, 3)
 	if tip := w.Tip(); tip != third.Status.Change.Hold {
 		t.Errorf("the tip is %s, want the hold %s", tip, third.Status.Change.Hold)

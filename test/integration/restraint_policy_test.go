@@ -37,7 +37,8 @@ func TestTooOld(t *testing.T) {
 	w := world(t, quick)
 	startSidecar(t, w)
 	w.auto(prod, func(p *v1alpha1.RollbackPolicy) {
-		p.Spec.GracePeriod.Duration, p.Spec.MaxAge.Duration = 3*time.Second, 2*time.Second
+		p.Spec.Triggers[0].GracePeriod = &metav1.Duration{Duration: 3 * time.Second}
+		p.Spec.Triggers[0].MaxAge = &metav1.Duration{Duration: 2 * time.Second}
 	})
 	w.Settle()
 	bad := w.publishBad("backend", fleet.Tag(prod, 1))

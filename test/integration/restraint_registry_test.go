@@ -17,8 +17,12 @@ import (
 
 // Restraint: Git is left as it is where the image is not proved to be at fault.
 
-// anyone is a policy under which people's changes are reverted too.
-func anyone(p *v1alpha1.RollbackPolicy) { p.Spec.Authors = v1alpha1.AuthorsAnyone }
+// anyone lets the changes of people be reverted too.
+func anyone(p *v1alpha1.RollbackPolicy) {
+	for i := range p.Spec.Triggers {
+		p.Spec.Triggers[i].Authors = v1alpha1.AuthorsAnyone
+	}
+}
 
 // unmoved sees that Git stays what it is while automation runs and Backstop has the time to do wrong.
 func (w *World) unmoved(env, tip string) {

@@ -21,9 +21,9 @@ func (w *World) auto(env string, changes ...func(*v1alpha1.RollbackPolicy)) *v1a
 	p := &v1alpha1.RollbackPolicy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.Fleet.Namespace(env), Name: "apps"},
 		Spec: v1alpha1.RollbackPolicySpec{
-			Triggers:    []v1alpha1.TriggerMode{{Type: v1alpha1.TriggerImagePull, Mode: v1alpha1.ModeAuto}},
-			GracePeriod: metav1.Duration{Duration: time.Second}, Authors: v1alpha1.AuthorsAutomation,
-			MaxAge: metav1.Duration{Duration: 24 * time.Hour}, Cooldown: metav1.Duration{Duration: 30 * time.Minute},
+			Triggers: []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerImagePull, Mode: v1alpha1.ModeAuto,
+				GracePeriod: &metav1.Duration{Duration: time.Second}}},
+			Cooldown: metav1.Duration{Duration: 30 * time.Minute},
 			Approval: v1alpha1.Approval{Timeout: metav1.Duration{Duration: time.Hour}},
 			Delivery: v1alpha1.DeliveryPush, Release: v1alpha1.ReleaseNewerImage,
 			VerifyTimeout: metav1.Duration{Duration: 15 * time.Minute},
@@ -56,7 +56,7 @@ func (w *World) record(env, image string) *v1alpha1.Rollback {
 	w.must(w.Client.List(w.t.Context(), &list, client.InNamespace(w.Fleet.Namespace(env))))
 	var newest *v1alpha1.Rollback
 	for i := range list.Items {
-		if r := &list.Items[i]; r.Spec.Image == image && (newest == nil || newest.Name < r.Name) {
+		if r := &list.Items[i]; r.Spec.Subject.Name == image && (newest == nil || newest.Name < r.Name) {
 			newest = r
 		}
 	}

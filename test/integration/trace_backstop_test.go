@@ -59,7 +59,7 @@ func TestTraceNamesTheDecisionsThatBackstopAsksFor(t *testing.T) {
 	startSidecar(t, w)
 	w.auto(prod, mode(v1alpha1.ModeApprove), func(p *v1alpha1.RollbackPolicy) {
 		p.Spec.Cooldown.Duration = 0
-		p.Spec.Triggers = append(p.Spec.Triggers, v1alpha1.TriggerMode{Type: v1alpha1.TriggerDrift, Mode: v1alpha1.ModeApprove})
+		p.Spec.Triggers = append(p.Spec.Triggers, v1alpha1.PolicyTrigger{Type: v1alpha1.TriggerDrift, Mode: v1alpha1.ModeApprove})
 	})
 	w.Settle()
 	g := w.tracer()

@@ -105,7 +105,8 @@ func TestRunningHealthCheck(t *testing.T) {
 	w := world(t, quick, checked(timeout))
 	startSidecar(t, w)
 	w.auto(prod, func(p *v1alpha1.RollbackPolicy) {
-		p.Spec.GracePeriod, p.Spec.VerifyTimeout = metav1.Duration{}, metav1.Duration{Duration: verify}
+		p.Spec.Triggers[0].GracePeriod = &metav1.Duration{}
+		p.Spec.VerifyTimeout.Duration = verify
 	})
 	w.Settle()
 	good, bad := w.Fleet.Image("backend", fleet.Tag(prod, 0)), w.publishBad("backend", fleet.Tag(prod, 1))

@@ -132,11 +132,8 @@ func Better(old, new v1alpha1.Failure) v1alpha1.Failure {
 	if !old.Since.IsZero() && (new.Since.IsZero() || old.Since.Before(&new.Since)) {
 		kept.Since = old.Since
 	}
-	if kept.Pod == "" {
-		kept.Pod = old.Pod
-	}
-	if kept.Platform == "" {
-		kept.Platform = old.Platform
+	if kept.Pull == nil {
+		kept.Pull = old.Pull
 	}
 	return kept
 }

@@ -1,0 +1,45 @@
+package v1alpha1
+
+import (
+	"slices"
+	"time"
+)
+
+// TriggerRow is what is known of one trigger without looking at anything: its words and its limits. What it sees and
+// does stands in reconcile/trigger.
+type TriggerRow struct {
+	Type TriggerType
+	// Words say what it sees to a person, within a sentence.
+	Words string
+	// MaxMode is how far a policy may let it go; MaxModeWhy says why no further.
+	MaxMode    Mode
+	MaxModeWhy string
+	// Grace and MaxAge count where a policy sets none.
+	Grace, MaxAge time.Duration
+	// Timeless says that grace and age never count: what it sees neither heals by itself nor grows old.
+	Timeless bool
+	// RejectRestores says that a Reject puts back what Git says. Otherwise it leaves everything as it is.
+	RejectRestores bool
+}
+
+// triggers in the order in which a record that was seen by several of them speaks of them.
+var triggers = []TriggerRow{
+	{Type: TriggerImagePull, Words: "an image cannot be pulled", MaxMode: ModeAuto,
+		Grace: 30 * time.Second, MaxAge: 24 * time.Hour},
+	{Type: TriggerDrift, Words: "an image was changed by hand", MaxMode: ModeApprove,
+		MaxModeWhy: "a drift is never adopted by itself", Timeless: true, RejectRestores: true},
+}
+
+// Triggers lists every trigger.
+func Triggers() []TriggerRow { return slices.Clone(triggers) }
+
+// Row is what is known of a trigger. One that another version of Backstop wrote may only be told about here.
+func (t TriggerType) Row() TriggerRow {
+	for _, r := range triggers {
+		if r.Type == t {
+			return r
+		}
+	}
+	return TriggerRow{Type: t, Words: "something failed", MaxMode: ModeNotify,
+		MaxModeWhy: "this Backstop does not know the trigger"}
+}
