@@ -269,7 +269,7 @@ func (s *stage) settleDown(app string, release bool) {
 	var all v1alpha1.RollbackList
 	s.must(s.client.List(s.b.Context(), &all, client.InNamespace(s.fleet.Namespace(env))))
 	for i := range all.Items {
-		if all.Items[i].Spec.Image == s.fleet.Image(app, fleet.Tag(env, 1)) {
+		if all.Items[i].Spec.Subject.Name == s.fleet.Image(app, fleet.Tag(env, 1)) {
 			s.b.Logf("%s: asked %+v", app, all.Items[i].Status.Request.Asked)
 		}
 	}
