@@ -41,8 +41,9 @@ func foundOut(before, after *v1alpha1.Rollback) (out account) {
 		out.say(reason, !a.Target.Proved, "%s", a.Target.Proof)
 	}
 	if asked(b) == nil && asked(a) != nil {
-		out.say("ApprovalNeeded", true, "a person decides by %s whether %s: %s. To decide: %s",
-			asked(a).Until.UTC().Format("15:04:05 MST"), question(after), because(asked(a)), how(after))
+		out.say("ApprovalNeeded", true, "a person decides by %s whether %s: %s",
+			asked(a).Until.UTC().Format("15:04:05 MST"), question(after), because(asked(a)))
+		out[len(out)-1].Answer = how(after)
 	}
 	if b.Verdict == nil && a.Verdict != nil {
 		out.say("Decided", false, "%s: %s", a.Verdict.By, a.Verdict.Answer)

@@ -81,7 +81,7 @@ func TestWhatsNew(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got []string
 			for _, n := range WhatsNew(rollback(tt.before), rollback(tt.after)) {
-				said := n.Reason + ": " + n.Sentence
+				said := n.Reason + ": " + n.Text()
 				if n.Warning {
 					said = "! " + said
 				}

@@ -32,6 +32,16 @@ type News struct {
 	Reason string
 	// Sentence says it.
 	Sentence string
+	// Answer is the command that answers, where the news is a question. A card has buttons and its own line for it.
+	Answer string
 	// Warning marks what needs a person.
 	Warning bool
+}
+
+// Text is the sentence with the command that answers it, for whoever has no buttons.
+func (n News) Text() string {
+	if n.Answer == "" {
+		return n.Sentence
+	}
+	return n.Sentence + ". To decide: " + n.Answer
 }

@@ -188,7 +188,8 @@ func doubts(w *World) []v1alpha1.Doubt {
 	if len(w.Suspended) > 0 {
 		add(v1alpha1.DoubtSuspended, "Flux applies nothing before somebody resumes %s", list(w.Suspended))
 	}
-	if err := claimOf(w, w.Policy.Cooldown).restraint(*w.Branch); err != nil {
+	// Cooldown and budget restrain the policy alone: where a person is asked anyway they are no news.
+	if err := claimOf(w, w.Policy.Cooldown).restraint(*w.Branch); err != nil && len(out) == 0 {
 		add(v1alpha1.DoubtRestraint, "%s", err)
 	}
 	return out

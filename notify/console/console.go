@@ -43,7 +43,7 @@ func (t *Teller) Tell(before, after *v1alpha1.Rollback) {
 			mark = "!"
 		}
 		line := fmt.Sprintf("%s %s %s/%s  %-16s  %s\n", t.now().UTC().Format("15:04:05"), mark, after.Namespace, after.Name,
-			n.Reason, text.Visible(n.Sentence))
+			n.Reason, text.Visible(n.Text()))
 		select {
 		case t.lines <- line:
 		default:

@@ -118,7 +118,7 @@ func Events(before, after *v1alpha1.Rollback, cluster string, now time.Time) []E
 	for _, n := range notify.WhatsNew(before, after) {
 		e := Event{
 			InvolvedObject: about, Severity: "info", Timestamp: now.UTC().Truncate(time.Second),
-			Message: text.Cut(n.Sentence, maxMessage),
+			Message: text.Cut(n.Text(), maxMessage),
 			Reason:  n.Reason, Action: "Rollback", ReportingController: "backstop", Metadata: metadata(after, group, cluster, n),
 		}
 		if n.Warning {

@@ -43,7 +43,7 @@ func (t *Teller) Tell(before, after *v1alpha1.Rollback) {
 		if n.Warning {
 			kind = corev1.EventTypeWarning
 		}
-		message := text.CutBytes(n.Sentence, maxMessage)
+		message := text.CutBytes(n.Text(), maxMessage)
 		t.recorder.Event(after, kind, n.Reason, message)
 		for _, ref := range workloads(after) {
 			t.recorder.Event(ref, kind, n.Reason, message)
