@@ -187,6 +187,10 @@ func TestBlameAndRevertWithoutACluster(t *testing.T) {
 		if code != exitOK {
 			t.Errorf("%v: exit code %d: %s", args, code, errs)
 		}
+		const rendered = "Rendered: Deployment production/backend: ghcr.io/acme/backend:v1.1.0 → ghcr.io/acme/backend:v1.0.0"
+		if args[0] == "revert" && !strings.Contains(errs, rendered) {
+			t.Errorf("%v says %q, want %q", args, errs, rendered)
+		}
 		golden(t, name, stable(out))
 	}
 }

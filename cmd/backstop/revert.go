@@ -99,8 +99,12 @@ func (o *revertOptions) run(ctx context.Context, std streams, arg string) error 
 	if err := printPlan(std.out, plan, colours(std.out)); err != nil {
 		return err
 	}
-	for _, left := range untouched(rev) {
-		fmt.Fprintln(std.err, left)
+	lines, err := rendered(ctx, plan, image)
+	if err != nil {
+		return err
+	}
+	for _, line := range slices.Concat(untouched(rev), lines) {
+		fmt.Fprintln(std.err, line)
 	}
 	switch {
 	case o.dryRun:

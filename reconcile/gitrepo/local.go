@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os/exec"
 	"slices"
@@ -163,6 +164,8 @@ type Plan struct {
 	Landings []reconcile.Landing
 	// Head is the last commit, to be put on a branch; empty when every revert was refused.
 	Head string
+	// Tree is the files before the plan, as Snapshot gives them.
+	Tree fs.FS
 
 	local *Local
 	build *builder
@@ -176,6 +179,15 @@ func (l *Local) Plan(ctx context.Context, reverts []reconcile.Revert, src reconc
 	}
 	p.local = l
 	return p, nil
+}
+
+// After are the contents of the files that the plan changes, as it leaves them.
+func (p *Plan) After() map[string][]byte {
+	out := map[string][]byte{}
+	for _, f := range slices.Concat(p.Reverted, p.Held) {
+		out[f.Path] = f.After
+	}
+	return out
 }
 
 func fileChanges(before, after map[string][]byte) []FileChange {

@@ -22,6 +22,9 @@ type layers struct {
 	mounts map[string]fs.FS
 }
 
+// Over is a tree in which some files that are there have other contents.
+func Over(tree fs.FS, contents map[string][]byte) fs.FS { return &layers{FS: tree, over: contents} }
+
 // mounted gives the fetched folder that a path is in, and the path in it.
 func (l *layers) mounted(name string) (fs.FS, string, bool) {
 	rest, ok := strings.CutPrefix(name, FetchedDir+"/")

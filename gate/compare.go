@@ -1,0 +1,106 @@
+package gate
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Change is an object that runs other images in one version of a tree than in another.
+type Change struct {
+	// Object that runs them, and the unit that renders it; empty for a file that no kustomization includes.
+	Object, Unit string
+	// Before and After are the images, each once.
+	Before, After []string
+}
+
+// String says what changes.
+func (c Change) String() string {
+	where := ""
+	if c.Unit != "" {
+		where = " in " + c.Unit
+	}
+	return fmt.Sprintf("%s%s: %s → %s", c.Object, where, strings.Join(c.Before, ", "), strings.Join(c.After, ", "))
+}
+
+// Comparison is what a change of some files does to what is rendered.
+type Comparison struct {
+	// Changes by object.
+	Changes []Change
+	// Broken are the findings about what could be built before and cannot be any more.
+	Broken []Finding
+	// Left are the uses of the image that was asked for which stay.
+	Left []Use
+	// Had says that the image was in use before.
+	Had bool
+}
+
+// Compare renders two versions of a tree, and says what changes and where an image is still in use. No registry is asked
+// and nothing is fetched.
+func Compare(ctx context.Context, before, after fs.FS, image string) (*Comparison, error) {
+	o := Options{Head: Tree{FS: before}, Base: Tree{FS: after}}
+	o.fill()
+	o.fetcher = newFetcher(ctx, nil)
+	defer func() { _ = o.fetcher.close() }()
+	step := func() {}
+	was, err := newModel(o.Head, &o, nil, step) //nolint:contextcheck // the fetcher has the context
+	if err != nil {
+		return nil, err
+	}
+	is, err := newModel(o.Base, &o, was, step) //nolint:contextcheck // the fetcher has the context
+	if err != nil {
+		return nil, err
+	}
+	out := &Comparison{}
+	known := was.prints()
+	for _, f := range is.findings {
+		if f.Rule == RuleBuild && f.Level == LevelError && !known[f.print()] {
+			out.Broken = append(out.Broken, f)
+		}
+	}
+	old, now := was.byObject(), is.byObject()
+	for _, key := range slices.SortedFunc(maps.Keys(old), compareRunners) {
+		if b, a := old[key], now[key]; !slices.Equal(b, a) {
+			out.Changes = append(out.Changes, Change{Object: key.object, Unit: key.unit, Before: without(b, a), After: without(a, b)})
+		}
+	}
+	same := func(u Use) bool { return u.Image == image }
+	out.Had = slices.ContainsFunc(was.uses, same)
+	for _, u := range is.uses {
+		if same(u) {
+			out.Left = append(out.Left, u)
+		}
+	}
+	return out, nil
+}
+
+// runner is an object as one unit renders it.
+type runner struct{ object, unit string }
+
+// byObject lists the images of each object.
+func (m *model) byObject() map[runner][]string {
+	out := map[runner][]string{}
+	for _, u := range m.uses {
+		key := runner{u.Object, u.Unit}
+		out[key] = union(out[key], []string{u.Image})
+	}
+	return out
+}
+
+// without gives what is in one list and not in another; all of it where that is nothing.
+func without(list, other []string) []string {
+	out := slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(other, s) })
+	if len(out) == 0 {
+		return list
+	}
+	return out
+}
+
+// compareRunners orders objects by name and unit.
+func compareRunners(a, b runner) int {
+	return cmp.Or(strings.Compare(a.object, b.object), strings.Compare(a.unit, b.unit))
+}

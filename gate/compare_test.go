@@ -1,0 +1,68 @@
+package gate_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/backstop-dev/backstop/gate"
+)
+
+func TestCompareSaysWhatARevertRenders(t *testing.T) {
+	entry := func(tag string) string {
+		return "resources: [web.yaml, worker.yaml]\nimages: [{name: web, newName: reg/web, newTag: " + tag + "}]\n"
+	}
+	files := map[string]string{
+		"apps/kustomization.yaml": entry("v2"), "apps/web.yaml": deployment("web", "web"), "apps/worker.yaml": deployment("worker", "worker:1"),
+		"other/web.yaml": deployment("other", "reg/web:v2"),
+	}
+	tests := map[string]struct {
+		file, content string
+		changes       []string
+		broken, left  string
+		had           bool
+	}{
+		"the image goes back in one place and stays in another": {
+			file: "apps/kustomization.yaml", content: entry("v1"), changes: []string{"Deployment web in apps: reg/web:v2 → reg/web:v1"},
+			left: "other/web.yaml", had: true,
+		},
+		"a value that nothing renders": {
+			file: "apps/web.yaml", content: deployment("web", "web:v1"), left: "apps/kustomization.yaml other/web.yaml", had: true,
+		},
+		"a folder that is not built any more": {
+			file: "apps/kustomization.yaml", content: "resources: [web.yaml, none.yaml]\n", broken: "none.yaml", had: true,
+			changes: []string{"Deployment web in apps: reg/web:v2 → web", "Deployment worker in apps: worker:1 → "},
+			left:    "other/web.yaml",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			after := with(files, tt.file, tt.content)
+			c, err := gate.Compare(t.Context(), tree(files).FS, tree(after).FS, "reg/web:v2")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var changes, left, broken []string
+			for _, change := range c.Changes {
+				changes = append(changes, change.String())
+			}
+			for _, u := range c.Left {
+				left = append(left, u.File)
+			}
+			for _, f := range c.Broken {
+				broken = append(broken, f.Message)
+			}
+			if got, want := strings.Join(changes, "\n"), strings.Join(tt.changes, "\n"); got != want && tt.broken == "" {
+				t.Errorf("it changes\n%s\nwant\n%s", got, want)
+			}
+			if got := strings.Join(left, " "); got != tt.left && tt.broken == "" {
+				t.Errorf("the image is left in %q, want %q", got, tt.left)
+			}
+			if got := strings.Join(broken, " "); !strings.Contains(got, tt.broken) || (got == "") != (tt.broken == "") {
+				t.Errorf("broken is %q, want %q", got, tt.broken)
+			}
+			if c.Had != tt.had {
+				t.Errorf("had is %t", c.Had)
+			}
+		})
+	}
+}
