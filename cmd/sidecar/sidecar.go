@@ -53,6 +53,8 @@ type sidecar struct {
 	// live reads the cluster, and fences says whether the admission policies are there.
 	live   client.Client
 	fences *prometheus.GaugeVec
+	// mirrors are the Git repositories on the disk.
+	mirrors *gitrepo.Mirrors
 }
 
 func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error) {
@@ -97,7 +99,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	s := &sidecar{log: log, clients: clients, watch: watch, records: records, events: events,
 		metrics: prometheus.NewRegistry()}
 	info, leads := metrics.Process(build.Version())
-	s.leads, s.live, s.fences = leads, live, metrics.Fences()
+	s.leads, s.live, s.fences, s.mirrors = leads, live, metrics.Fences(), mirrors
 	full := metrics.NewFull(time.Now, s.noRoom)
 	s.metrics.MustRegister(info, leads, queues, unreadable, calls, counts, full, s.killSwitch(), s.fences,
 		collectors.NewGoCollector(),
@@ -138,6 +140,9 @@ func (s *sidecar) noRoom(namespace, image string, most int) {
 
 // sweepEvery is how often holds are looked for in Git and old records are forgotten.
 const sweepEvery = 10 * time.Minute
+
+// mirrorsKept is how long a mirror stays that nobody asks for.
+const mirrorsKept = 6 * time.Hour
 
 // lead works while this replica holds the Lease.
 func (s *sidecar) lead(ctx context.Context, o *options) error {
@@ -192,6 +197,7 @@ func (s *sidecar) sweep(ctx context.Context, history time.Duration) {
 		if err := s.engine.Sweep(ctx, history); err != nil && !errors.Is(err, context.Canceled) {
 			s.log.Error("sweep", "error", err)
 		}
+		s.mirrors.Tidy(mirrorsKept)
 		next.Reset(sweepEvery)
 	}
 }

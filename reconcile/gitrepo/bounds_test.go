@@ -360,7 +360,7 @@ func TestMirrorsKeepToTheirDisk(t *testing.T) {
 		t.Errorf("the mirror of a source that is gone stays: %v", left)
 	}
 	// What is in use stays, also where there is no room.
-	first := w.mirrors.mirror(w.src.Name)
+	first := w.mirrors.mirror(w.src)
 	if err := first.acquire(t.Context(), w.src); err != nil {
 		t.Fatal(err)
 	}

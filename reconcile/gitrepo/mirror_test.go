@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"k8s.io/apimachinery/pkg/types"
@@ -26,7 +27,7 @@ func busy(t *testing.T, back int) (w *world, bad string) {
 func TestMirrorIsShallowAndGrowsOnDemand(t *testing.T) {
 	t.Parallel()
 	w, bad := busy(t, 3*cloneDepth)
-	m := w.mirrors.mirror(w.src.Name)
+	m := w.mirrors.mirror(w.src)
 	if err := m.acquire(t.Context(), w.src); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestMirrorIsShallowAndGrowsOnDemand(t *testing.T) {
 	if got := w.log.String(); strings.Contains(got, "afresh") && !strings.Contains(got, "there is none yet") {
 		t.Errorf("the log says:\n%s", got)
 	}
-	m = w.mirrors.mirror(w.src.Name)
+	m = w.mirrors.mirror(w.src)
 	for _, c := range strings.Fields(w.run(w.bare, "rev-list", "main")) {
 		if _, err := m.objects.commit(plumbing.NewHash(c)); err != nil {
 			t.Fatalf("after growing over a gap: %v", err)
@@ -138,7 +139,7 @@ func TestMirrorThatIsDamagedOrAnothersIsClonedAfresh(t *testing.T) {
 			t.Parallel()
 			w, bad := standard(t)
 			w.blame(query(repo + ":" + tag1))
-			dir := w.mirrors.mirror(w.src.Name).dir
+			dir := w.mirrors.mirror(w.src).dir
 			test.harm(w, dir)
 			w.mirrors = w.open()
 			s := w.blame(query(repo + ":" + tag1))
@@ -211,11 +212,77 @@ func TestMirrorFollowsTheSource(t *testing.T) {
 	w.refused(query(repo+":"+tag1), "has no secretRef")
 }
 
+func TestTwoBranchesOfOneSourceAreClonedOnceEach(t *testing.T) {
+	t.Parallel()
+	w, bad := standard(t)
+	w.git("push", "--quiet", "origin", "HEAD:refs/heads/staging")
+	other := w.src
+	other.Branch = "staging"
+	for range 4 {
+		for _, src := range []reconcile.Source{w.src, other} {
+			if s, err := w.mirrors.Blame(t.Context(), src, query(repo+":"+tag1)); err != nil || s.Commit != bad {
+				t.Fatalf("%s: %q, %v", src.Branch, s.Subject, err)
+			}
+		}
+	}
+	if n := strings.Count(w.log.String(), "cloned afresh"); n != 2 {
+		t.Errorf("%d clones of two branches:\n%s", n, w.log.String())
+	}
+	if n := len(w.glob(w.dir, "*")); n != 2 {
+		t.Errorf("%d mirrors, want one a branch", n)
+	}
+}
+
+func TestMirrorsOfWhatIsGoneAreRemoved(t *testing.T) {
+	t.Parallel()
+	w, _ := standard(t)
+	earlier := filepath.Join(w.dir, "00000000000000000000000000000000", "repo")
+	if err := os.MkdirAll(earlier, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.overwrite(filepath.Join(earlier, "pack"), []byte("x"))
+	w.blame(query(repo + ":" + tag1))
+	left := func() int {
+		t.Helper()
+		w.mirrors.Tidy(time.Hour)
+		n := 0
+		for _, dir := range w.glob(w.dir, "*") {
+			if sizeOf(dir) > 0 {
+				n++
+			}
+		}
+		return n
+	}
+	if n := left(); n != 2 {
+		t.Errorf("%d mirrors at the start, want 2: what an earlier process used may be asked for again", n)
+	}
+	w.now = w.now.Add(50 * time.Minute)
+	w.blame(query(repo + ":" + tag1))
+	w.now = w.now.Add(20 * time.Minute)
+	if n := left(); n != 1 {
+		t.Errorf("%d mirrors after an hour, want the one that is used", n)
+	}
+	held := w.mirrors.mirror(w.src)
+	if err := held.acquire(t.Context(), w.src); err != nil {
+		t.Fatal(err)
+	}
+	w.now = w.now.Add(2 * time.Hour)
+	if n := left(); n != 1 {
+		t.Error("a mirror was removed under who works with it")
+	}
+	held.release()
+	w.now = w.now.Add(2 * time.Hour)
+	if n := left(); n != 0 {
+		t.Errorf("%d mirrors that nobody asked for in hours", n)
+	}
+	w.blame(query(repo + ":" + tag1))
+}
+
 func TestMirrorFoldersAreNobodysChoice(t *testing.T) {
 	t.Parallel()
 	w, _ := standard(t)
 	for _, name := range []string{"../../etc", "a/b", "x\x00y", strings.Repeat("n", 5000)} {
-		dir := w.mirrors.mirror(types.NamespacedName{Namespace: name, Name: name}).dir
+		dir := w.mirrors.mirror(reconcile.Source{Name: types.NamespacedName{Namespace: name, Name: name}, Branch: name}).dir
 		if filepath.Dir(dir) != w.dir || len(filepath.Base(dir)) != 32 {
 			t.Errorf("the mirror of %q is in %s", name, dir)
 		}
@@ -253,7 +320,7 @@ func TestServerThatOnlyServesClones(t *testing.T) {
 		}
 		w.put("readme", "README.md", w.now.String())
 	}
-	m := w.mirrors.mirror(w.src.Name)
+	m := w.mirrors.mirror(w.src)
 	if m.refused < maxRefused || !m.acks {
 		t.Errorf("refused %d times, acks %v: the mirror did not learn", m.refused, m.acks)
 	}
@@ -264,7 +331,7 @@ func TestMirrorThatGatheredPacksIsClonedAfresh(t *testing.T) {
 	t.Parallel()
 	w, bad := standard(t)
 	w.blame(query(repo + ":" + tag1))
-	m := w.mirrors.mirror(w.src.Name)
+	m := w.mirrors.mirror(w.src)
 	m.packs = maxPacks
 	w.put("readme", "README.md", "a")
 	if s := w.blame(query(repo + ":" + tag1)); s.Commit != bad || m.packs != 1 {

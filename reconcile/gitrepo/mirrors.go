@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,18 +54,27 @@ func (o *Options) draft(src reconcile.Source, message string, now time.Time, sig
 	}
 }
 
-// Mirrors is reconcile.Git on one bare repository for each GitRepository object. It may be used by many goroutines:
-// each mirror serves one at a time, since go-git's repositories are not safe for concurrent reads.
+// Mirrors is reconcile.Git on one bare repository for each branch of a GitRepository object that is asked for: image
+// automation may check another one out than the object names. It may be used by many goroutines: each mirror serves one
+// at a time, since go-git's repositories are not safe for concurrent reads.
 type Mirrors struct {
 	dir     string
 	options Options
 	mu      sync.Mutex
-	mirrors map[types.NamespacedName]*mirror
+	mirrors map[mirrored]*mirror
+	// born is when the process began to use the folder.
+	born time.Time
 	// quota lets one at a time look for room on the disk.
 	quota sync.Mutex
 }
 
 var _ reconcile.Git = (*Mirrors)(nil)
+
+// mirrored is what a mirror is of.
+type mirrored struct {
+	source types.NamespacedName
+	branch string
+}
 
 // New keeps mirrors in a folder, which it makes. No other process may use the folder at the same time.
 func New(dir string, o Options) (*Mirrors, error) {
@@ -72,26 +82,27 @@ func New(dir string, o Options) (*Mirrors, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of the mirrors: %w", err)
 	}
-	return &Mirrors{dir: dir, options: o, mirrors: map[types.NamespacedName]*mirror{}}, nil
+	return &Mirrors{dir: dir, options: o, born: o.Now(), mirrors: map[mirrored]*mirror{}}, nil
 }
 
 // mirror finds a source's mirror. The folder's name is a hash: nothing that anybody chose becomes a path.
-func (g *Mirrors) mirror(name types.NamespacedName) *mirror {
+func (g *Mirrors) mirror(src reconcile.Source) *mirror {
+	of := mirrored{src.Name, strings.TrimPrefix(src.Branch, "refs/heads/")}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	m := g.mirrors[name]
+	m := g.mirrors[of]
 	if m == nil {
-		sum := sha256.Sum256([]byte(name.Namespace + "/" + name.Name))
+		sum := sha256.Sum256([]byte(of.source.Namespace + "/" + of.source.Name + "/" + of.branch))
 		m = newMirror(filepath.Join(g.dir, hex.EncodeToString(sum[:16])), g.options.Log, g.options.Now)
 		m.room = g.room
-		g.mirrors[name] = m
+		g.mirrors[of] = m
 	}
 	return m
 }
 
 // with runs f on a source's mirror. A repository that turns out to be damaged is cloned again, once.
 func (g *Mirrors) with(ctx context.Context, src reconcile.Source, f func(m *mirror) error) error {
-	m := g.mirror(src.Name)
+	m := g.mirror(src)
 	if err := m.acquire(ctx, src); err != nil {
 		return err
 	}

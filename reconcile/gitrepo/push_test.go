@@ -357,7 +357,7 @@ func TestManyAtOnceShareOneMirror(t *testing.T) {
 func TestWaitForTheMirrorEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	w, _ := standard(t)
-	m := w.mirrors.mirror(w.src.Name)
+	m := w.mirrors.mirror(w.src)
 	if err := m.acquire(t.Context(), w.src); err != nil {
 		t.Fatal(err)
 	}

@@ -48,25 +48,55 @@ func (g *Mirrors) room(m *mirror, dir string) (int64, error) {
 // full says whether the mirror has no room to grow and has to be cloned afresh.
 func (m *mirror) full() bool { return m.objects != nil && sizeOf(m.repo()) >= maxMirror }
 
+// Tidy removes the mirrors that nobody has asked for in a while: those of sources and branches that are gone. They are
+// clones, and come again when they are asked for.
+func (g *Mirrors) Tidy(unused time.Duration) {
+	entries, err := os.ReadDir(g.dir)
+	if err != nil {
+		return
+	}
+	before := g.options.Now().Add(-unused)
+	used := g.used()
+	for _, e := range entries {
+		last, known := used[e.Name()]
+		if !known {
+			// An earlier process used it.
+			last = g.born
+		}
+		if !e.IsDir() || !last.Before(before) || sizeOf(filepath.Join(g.dir, e.Name())) == 0 {
+			continue
+		}
+		if freed := g.evict(e.Name()); freed > 0 {
+			g.options.Log.Info("a mirror that nobody asks for is removed", "folder", e.Name(), "bytes", freed)
+		}
+	}
+}
+
+// used says when each mirror was asked for last, by its folder.
+func (g *Mirrors) used() map[string]time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := map[string]time.Time{}
+	for _, m := range g.mirrors {
+		// What is in use is not read: it is the newest.
+		select {
+		case m.lock <- struct{}{}:
+			out[filepath.Base(m.dir)] = m.used
+			<-m.lock
+		default:
+			out[filepath.Base(m.dir)] = time.Time{}.AddDate(9999, 0, 0)
+		}
+	}
+	return out
+}
+
 // idle are the folders of all other mirrors: those that no source was asked for, then by when they were used last.
 func (g *Mirrors) idle(but *mirror) []string {
 	entries, err := os.ReadDir(g.dir)
 	if err != nil {
 		return nil
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	used := map[string]time.Time{}
-	for _, m := range g.mirrors {
-		// What is in use is not read: it is the newest.
-		select {
-		case m.lock <- struct{}{}:
-			used[filepath.Base(m.dir)] = m.used
-			<-m.lock
-		default:
-			used[filepath.Base(m.dir)] = time.Time{}.AddDate(9999, 0, 0)
-		}
-	}
+	used := g.used()
 	var out []string
 	for _, e := range entries {
 		if e.IsDir() && e.Name() != filepath.Base(but.dir) {

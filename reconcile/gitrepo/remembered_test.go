@@ -15,7 +15,7 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 	w := newWorld(t)
 	w.put("begin", "apps/develop/backend.yaml", deployment("develop", "backend", "ghcr.io/acme/backend:"+tag0, "develop:backend"))
 	w.blame(query("ghcr.io/acme/backend:" + tag0))
-	m := w.mirrors.mirror(w.src.Name)
+	m := w.mirrors.mirror(w.src)
 	h := m.history()
 	tip, err := h.at(t.Context(), m.tip)
 	if err != nil {
@@ -97,7 +97,7 @@ func TestOneFetchServesAllWhoWait(t *testing.T) {
 		<-asked
 	}
 
-	m := mirrors.mirror(w.src.Name)
+	m := mirrors.mirror(w.src)
 	m.lock <- struct{}{} // somebody is at work
 	tip := w.put("more", "apps/develop/other.yaml", "a: b\n")
 	before := w.server.Requests()

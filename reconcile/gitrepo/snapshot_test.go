@@ -19,7 +19,7 @@ func TestSnapshotReadsACommitWithoutTheMirror(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Whoever holds the mirror keeps nobody from reading.
-	m := w.mirrors.mirror(w.src.Name)
+	m := w.mirrors.mirror(w.src)
 	if err := m.acquire(t.Context(), w.src); err != nil {
 		t.Fatal(err)
 	}
