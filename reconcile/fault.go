@@ -34,6 +34,16 @@ const (
 	// FaultNoRights: the API server does not let whoever asks read what it takes to know. It tells nothing of what is
 	// there.
 	FaultNoRights FaultKind = "NoRights"
+	// FaultNotYet: the provider does not merge a pull request now; reviews, checks or time may change that.
+	FaultNotYet FaultKind = "NotYet"
+	// FaultNever: the provider does not merge a pull request as it is.
+	FaultNever FaultKind = "Never"
+	// FaultHeadMoved: the branch of a pull request is not what it was.
+	FaultHeadMoved FaultKind = "HeadMoved"
+	// FaultForeign: the branch of a pull request holds what is not Backstop's.
+	FaultForeign FaultKind = "Foreign"
+	// FaultNoProvider: the repository has no provider whose pull requests can be opened.
+	FaultNoProvider FaultKind = "NoProvider"
 )
 
 // Heals says whether the fault may be gone at another time, although nothing in Git changed: access comes back with a
@@ -41,9 +51,9 @@ const (
 func (k FaultKind) Heals() bool {
 	switch k {
 	case FaultUnauthorized, FaultForbidden, FaultNotFound, FaultProxy, FaultConnection, FaultRedirected, FaultTooLarge,
-		FaultQuota, FaultReadOnly, FaultNoRights:
+		FaultQuota, FaultReadOnly, FaultNoRights, FaultNotYet, FaultHeadMoved:
 		return true
-	case FaultLostRace, FaultWantsPullRequest, FaultDeclined:
+	case FaultLostRace, FaultWantsPullRequest, FaultDeclined, FaultNever, FaultForeign, FaultNoProvider:
 	}
 	return false
 }

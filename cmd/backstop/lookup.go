@@ -49,6 +49,11 @@ type repository interface {
 	former(ctx context.Context, s v1alpha1.Suspect) ([]reconcile.Former, error)
 	plan(ctx context.Context, r reconcile.Revert) (*gitrepo.Plan, error)
 	push(ctx context.Context, r reconcile.Revert, p *gitrepo.Plan) (*v1alpha1.Change, error)
+	// propose puts the revert on a branch of its own, and gives the deployed branch.
+	propose(ctx context.Context, branch string, r reconcile.Revert, p *gitrepo.Plan) (base string, err error)
+	// server is the way to the API beside the Git server; token is used instead of the repository's own credentials
+	// where it gives one for a URL.
+	server(token string) (*reconcile.GitServer, error)
 	close() error
 }
 

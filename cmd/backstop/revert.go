@@ -21,6 +21,7 @@ const maxFormer = 20
 
 type revertOptions struct {
 	lookup
+	proposal             proposal
 	dryRun, noHold, push bool
 	branch, to           string
 }
@@ -33,12 +34,17 @@ func revertCommand(std streams) *cobra.Command {
 		Long: `Reverts the commit that brought an image in, as far as it concerns that image, and holds image automation off
 it, as the sidecar would. The registry is not asked: look at the diff first.
 
-  --dry-run   shows the diff and the commit messages, and writes nothing
-  --branch B  with --repo: commits on a local branch, for a pull request
-  --push      pushes to the deployed branch, never by force`,
+  --dry-run       shows the diff and the commit messages, and writes nothing
+  --branch B      with --repo: commits on a local branch
+  --push          pushes to the deployed branch, never by force
+  --pull-request  pushes to a branch of its own and opens a pull request, at GitHub, GitLab, Gitea or Forgejo
+
+A pull request is opened with the token that gh, glab or tea take from the environment (GH_TOKEN, GITLAB_TOKEN,
+GITEA_SERVER_TOKEN, …); in a cluster with the credentials of the GitRepository where there is none.`,
 		Example: `  backstop revert deploy/backend -n production --dry-run
   backstop revert deploy/backend -n production --push
-  backstop revert ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production --branch undo-backend`,
+  backstop revert ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production --branch undo-backend
+  backstop revert ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production --pull-request`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			arg, err := target(args)
@@ -55,6 +61,7 @@ it, as the sidecar would. The registry is not asked: look at the diff first.
 	f.StringVar(&o.branch, "branch", "", "with --repo: commit on this local branch")
 	f.BoolVar(&o.noHold, "no-hold", false,
 		"do not hold image automation: it writes the image again if its policy elects it")
+	o.proposal.bind(f)
 	f.StringVar(&o.to, "to", "", "go back to this earlier image or tag (default: the value before the commit)")
 	return cmd
 }
@@ -62,18 +69,18 @@ it, as the sidecar would. The registry is not asked: look at the diff first.
 // check wants exactly one way to deliver.
 func (o *revertOptions) check() error {
 	ways := 0
-	for _, way := range []bool{o.dryRun, o.push, o.branch != ""} {
+	for _, way := range []bool{o.dryRun, o.push, o.proposal.wanted, o.branch != ""} {
 		if way {
 			ways++
 		}
 	}
 	switch {
 	case ways != 1:
-		return badUsage("give one of --dry-run, --push and --branch")
+		return badUsage("give one of --dry-run, --push, --pull-request and --branch")
 	case o.branch != "" && o.repo == "":
 		return badUsage("--branch goes with --repo")
 	}
-	return nil
+	return o.proposal.check()
 }
 
 func (o *revertOptions) run(ctx context.Context, std streams, arg string) error {
@@ -108,7 +115,8 @@ func (o *revertOptions) run(ctx context.Context, std streams, arg string) error 
 	}
 	switch {
 	case o.dryRun:
-		fmt.Fprintln(std.err, "Nothing was written. --push pushes it, --branch commits it on a local branch.")
+		fmt.Fprintln(std.err, "Nothing was written. --push pushes it, --pull-request opens a pull request, --branch commits "+
+			"it on a local branch.")
 		return nil
 	case o.branch != "":
 		if err := plan.Commit(o.branch); err != nil {
@@ -116,6 +124,9 @@ func (o *revertOptions) run(ctx context.Context, std streams, arg string) error 
 		}
 		fmt.Fprintf(std.err, "Committed on %s: %s.\n", o.branch, short(plan.Head))
 		return nil
+	}
+	if o.proposal.wanted {
+		return landingError(o.proposal.open(ctx, std, repo, rev, plan), image)
 	}
 	change, err := repo.push(ctx, rev, plan)
 	if err != nil {

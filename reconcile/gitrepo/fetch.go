@@ -131,7 +131,7 @@ func (m *mirror) grow(ctx context.Context, o *offer, depth int) error {
 		// Everything behind the tip is here: what is new is all that is wanted.
 		req.Depth = packp.DepthCommits(0)
 	}
-	update, err := m.pull(ctx, o.session, req, m.repo())
+	update, err := m.pull(ctx, m.remote, o.session, req, m.repo())
 	if err != nil {
 		return m.remote.failed(ctx, "fetch", err)
 	}
@@ -179,7 +179,7 @@ func (m *mirror) request(o *offer, depth int) *packp.UploadPackRequest {
 }
 
 // pull asks for a pack and stores it in a repository.
-func (m *mirror) pull(ctx context.Context, s transport.UploadPackSession, req *packp.UploadPackRequest,
+func (m *mirror) pull(ctx context.Context, from *remote, s transport.UploadPackSession, req *packp.UploadPackRequest,
 	repo string) (update packp.ShallowUpdate, err error) {
 	room, err := m.room(m, repo)
 	if err != nil {
@@ -190,7 +190,7 @@ func (m *mirror) pull(ctx context.Context, s transport.UploadPackSession, req *p
 		return update, err
 	}
 	defer func() { err = errors.Join(err, res.Close()) }()
-	m.remote.meter.allow(room)
+	from.meter.allow(room)
 	var pack io.Reader = res
 	switch {
 	case req.Capabilities.Supports(capability.Sideband64k):
@@ -251,7 +251,7 @@ func (m *mirror) clone(ctx context.Context, o *offer, dir string, depth int) (st
 	if m.acks {
 		_ = req.Capabilities.Set(capability.MultiACKDetailed)
 	}
-	update, err := m.pull(ctx, o.session, req, dir)
+	update, err := m.pull(ctx, m.remote, o.session, req, dir)
 	if err != nil {
 		return state{}, m.remote.failed(ctx, "clone", err)
 	}

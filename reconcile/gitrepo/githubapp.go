@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/transport"
@@ -46,6 +47,7 @@ type githubApp struct {
 	client                 *http.Client
 	now                    func() time.Time
 
+	mu      sync.Mutex
 	token   string
 	expires time.Time
 }
@@ -101,15 +103,26 @@ func githubAPI(base string) string {
 	return base + "/api/v3"
 }
 
-// login gives the credentials of the installation; a token is used until five minutes before it ends.
+// login gives the credentials of the installation.
 func (a *githubApp) login(ctx context.Context, words *redactor) (transport.AuthMethod, error) {
+	token, err := a.current(ctx, words)
+	if err != nil {
+		return nil, err
+	}
+	return &githttp.BasicAuth{Username: tokenUser, Password: token}, nil
+}
+
+// current is the token of the installation, which is used until five minutes before it ends.
+func (a *githubApp) current(ctx context.Context, words *redactor) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if a.token == "" || a.now().Add(5*time.Minute).After(a.expires) {
 		if err := a.renew(ctx); err != nil {
-			return nil, fmt.Errorf("get a token of the GitHub App: %w", err)
+			return "", fmt.Errorf("get a token of the GitHub App: %w", err)
 		}
 		words.addLogin(tokenUser, a.token)
 	}
-	return &githttp.BasicAuth{Username: tokenUser, Password: a.token}, nil
+	return a.token, nil
 }
 
 func (a *githubApp) renew(ctx context.Context) error {

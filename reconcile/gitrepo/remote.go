@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -40,6 +41,9 @@ type remote struct {
 	words       *redactor
 	upload      func(context.Context) (transport.UploadPackSession, error)
 	receive     func(context.Context) (transport.ReceivePackSession, error)
+	// client and login are the way to the API beside the Git server; nil over SSH.
+	client *http.Client
+	login  func(context.Context) (user, token string, err error)
 	// fault is the last error that the connection itself saw; go-git loses the chain of some.
 	fault func() error
 	// meter counts what the server sends in one operation.
@@ -108,6 +112,9 @@ func (r *remote) connect(u *url.URL, src reconcile.Source, now func() time.Time,
 		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: proxySecretRef: %w", r.source, err)
 	}
 	r.words.addLogin(opts.Username, opts.Password)
+	if _, token := loginOf(opts); token == opts.Username {
+		r.words.add(token)
+	}
 	if proxy != nil {
 		pw, _ := proxy.User.Password()
 		r.words.addLogin(proxy.User.Username(), pw)

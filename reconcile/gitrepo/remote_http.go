@@ -55,12 +55,21 @@ func (r *remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL,
 	// go-git moves the endpoint of a session where it is redirected to: each session gets its own.
 	endpoint := func() (*transport.Endpoint, error) { return transport.NewEndpoint(bare.String()) }
 	login := func(context.Context) (transport.AuthMethod, error) { return httpAuth(opts), nil }
+	r.client = &http.Client{Transport: t, CheckRedirect: sameOrigin}
+	r.login = func(context.Context) (string, string, error) {
+		user, token := loginOf(opts)
+		return user, token, nil
+	}
 	if auth.Provider == providerGitHub {
-		app, err := newGitHubApp(auth.Secret, &http.Client{Transport: t, CheckRedirect: sameOrigin}, now)
+		app, err := newGitHubApp(auth.Secret, r.client, now)
 		if err != nil {
 			return err
 		}
 		login = func(ctx context.Context) (transport.AuthMethod, error) { return app.login(ctx, r.words) }
+		r.login = func(ctx context.Context) (string, string, error) {
+			token, err := app.current(ctx, r.words)
+			return tokenUser, token, err
+		}
 	}
 	client := githttp.NewClient(&http.Client{Transport: trip, CheckRedirect: sameOrigin})
 	r.upload = func(ctx context.Context) (transport.UploadPackSession, error) {
@@ -127,6 +136,18 @@ func httpAuth(opts *fluxgit.AuthOptions) transport.AuthMethod {
 		return &githttp.BasicAuth{Username: opts.Username, Password: opts.Password}
 	}
 	return nil
+}
+
+// loginOf is what an API takes of the credentials for Git.
+func loginOf(opts *fluxgit.AuthOptions) (user, token string) {
+	switch {
+	case opts.BearerToken != "":
+		return "", opts.BearerToken
+	case opts.Password == "", opts.Password == "x-oauth-basic":
+		// A token may stand in the place of the name.
+		return "", opts.Username
+	}
+	return opts.Username, opts.Password
 }
 
 // tlsConfig trusts the system's authorities and the Secret's, and shows the Secret's client certificate.

@@ -1,0 +1,284 @@
+package deliver
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"code.gitea.io/sdk/gitea"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+const (
+	// giteaPage is how many pull requests are listed at once, and giteaPages of how many pages those that are open, and
+	// those that are not, are looked for.
+	giteaPage       = 50
+	giteaPages      = 20
+	giteaClosedPage = 2
+)
+
+// giteaRepo is a repository at a Gitea or Forgejo server.
+type giteaRepo struct{ *session }
+
+func openGitea(server *reconcile.GitServer, where Repository) *giteaRepo {
+	return &giteaRepo{newSession(server, where)}
+}
+
+// call is the library's client for one call: it takes a context only as a whole. It is not asked for the server's
+// version, which Forgejo counts in its own way.
+func (g *giteaRepo) call(ctx context.Context) (*gitea.Client, error) {
+	return gitea.NewClient(g.where.API, gitea.SetHTTPClient(g.client()), gitea.SetContext(ctx), gitea.SetGiteaVersion(""),
+		gitea.SetUserAgent("backstop"))
+}
+
+// Find gives the pull request that brings a branch to a base. The API has no filter for it.
+func (g *giteaRepo) Find(ctx context.Context, branch, base string) (*reconcile.PullRequest, error) {
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	found, err := g.find(ctx, gitea.StateOpen, giteaPages, branch, base)
+	if found == nil && err == nil {
+		found, err = g.find(ctx, gitea.StateClosed, giteaClosedPage, branch, base)
+	}
+	return found, g.failed(ctx, "find the pull request", err)
+}
+
+func (g *giteaRepo) find(ctx context.Context, state gitea.StateType, pages int, branch, base string,
+) (*reconcile.PullRequest, error) {
+	api, err := g.call(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var newest *reconcile.PullRequest
+	for page := 1; page <= pages && newest == nil; page++ {
+		all, _, err := api.ListRepoPullRequests(g.where.owner(), g.where.name(), gitea.ListPullRequestsOptions{
+			State: state, Sort: "recentupdate", ListOptions: gitea.ListOptions{Page: page, PageSize: giteaPage},
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, pr := range all {
+			if pr.Head == nil || pr.Base == nil || pr.Head.Ref != branch || pr.Base.Ref != base ||
+				pr.Head.RepoID != pr.Base.RepoID {
+				continue
+			}
+			if found := g.pullRequest(pr); newest == nil || found.Number > newest.Number {
+				newest = found
+			}
+		}
+		// A server may give smaller pages than it is asked for.
+		if len(all) == 0 {
+			break
+		}
+	}
+	return newest, nil
+}
+
+// Read reads a pull request anew.
+func (g *giteaRepo) Read(ctx context.Context, number int64) (*reconcile.PullRequest, error) {
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	api, err := g.call(ctx)
+	if err != nil {
+		return nil, g.failed(ctx, "read the pull request", err)
+	}
+	pr, _, err := api.GetPullRequest(g.where.owner(), g.where.name(), number)
+	if err != nil {
+		return nil, g.failed(ctx, "read the pull request", err)
+	}
+	out := g.pullRequest(pr)
+	if out.State == reconcile.PullRequestOpen && out.Merge == reconcile.MergeClean {
+		err = g.checks(api, out)
+	}
+	return out, g.failed(ctx, "read the checks of the pull request", err)
+}
+
+// checks adds what a pull request waits for that is mergeable otherwise.
+func (g *giteaRepo) checks(api *gitea.Client, pr *reconcile.PullRequest) error {
+	status, _, err := api.GetCombinedStatus(g.where.owner(), g.where.name(), pr.Head)
+	if err != nil {
+		return err
+	}
+	for _, s := range status.Statuses {
+		if s.State == gitea.StatusPending || s.State == gitea.StatusFailure || s.State == gitea.StatusError {
+			pr.Merge = reconcile.MergeWaits
+			pr.Waits = append(pr.Waits, reconcile.PullRequestWait{Kind: reconcile.WaitsForCheck, Name: s.Context})
+		}
+	}
+	return nil
+}
+
+// pullRequest is what Gitea says of one, in our words.
+func (g *giteaRepo) pullRequest(pr *gitea.PullRequest) *reconcile.PullRequest {
+	out := &reconcile.PullRequest{
+		Number: pr.Index, URL: pr.HTMLURL, State: reconcile.PullRequestOpen, Title: pr.Title, Body: pr.Body,
+		Merge: reconcile.MergeWaits,
+	}
+	if pr.Head != nil {
+		out.Branch, out.Head = pr.Head.Ref, pr.Head.Sha
+	}
+	if pr.Base != nil {
+		out.Base = pr.Base.Ref
+	}
+	switch {
+	case pr.HasMerged:
+		out.State = reconcile.PullRequestMerged
+		if pr.MergedBy != nil {
+			out.By = pr.MergedBy.UserName
+		}
+		return out
+	case pr.State == gitea.StateClosed:
+		out.State = reconcile.PullRequestClosed
+		return out
+	}
+	wait := func(kind reconcile.WaitKind, name string) {
+		out.Waits = append(out.Waits, reconcile.PullRequestWait{Kind: kind, Name: name})
+	}
+	for _, u := range pr.RequestedReviewers {
+		wait(reconcile.WaitsForReview, u.UserName)
+	}
+	for _, t := range pr.RequestedReviewersTeams {
+		wait(reconcile.WaitsForReview, t.Name)
+	}
+	switch {
+	case pr.Draft:
+		wait(reconcile.WaitsForDraft, "")
+	case pr.Mergeable:
+		// What a rule of the branch wants is only told by the answer to a merge.
+		out.Merge = reconcile.MergeClean
+	default:
+		// False stands for a conflict, and for not known yet.
+		wait(reconcile.WaitsForProvider, "")
+	}
+	return out
+}
+
+// Open opens a pull request; where one is open for the branch already, it gives that one.
+func (g *giteaRepo) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.PullRequest, error) {
+	call, cancel := g.deadline(ctx)
+	defer cancel()
+	api, err := g.call(call)
+	if err != nil {
+		return nil, g.failed(call, "open a pull request", err)
+	}
+	pr, _, err := api.CreatePullRequest(g.where.owner(), g.where.name(), gitea.CreatePullRequestOption{
+		Title: clipped(p.Title, maxTitle), Body: clipped(p.Body, maxText), Head: p.Branch, Base: p.Base,
+		Labels: g.labels(api, p.Labels),
+	})
+	if status, _ := statusOf(err); status == http.StatusConflict {
+		return adopted(ctx, g, p, g.failed(call, "open a pull request", err))
+	}
+	if err != nil {
+		return nil, g.failed(call, "open a pull request", err)
+	}
+	return g.pullRequest(pr), nil
+}
+
+// labels are the ids of those that the repository has.
+func (g *giteaRepo) labels(api *gitea.Client, want []string) []int64 {
+	if len(want) == 0 {
+		return nil
+	}
+	all, _, err := api.ListRepoLabels(g.where.owner(), g.where.name(), gitea.ListLabelsOptions{
+		ListOptions: gitea.ListOptions{Page: 1, PageSize: giteaPage}})
+	if err != nil {
+		// A token that may open pull requests need not be one that may see labels.
+		return nil
+	}
+	var out []int64
+	for _, l := range all {
+		for _, name := range want {
+			if strings.EqualFold(l.Name, name) {
+				out = append(out, l.ID)
+			}
+		}
+	}
+	return out
+}
+
+// Merge merges a pull request.
+func (g *giteaRepo) Merge(ctx context.Context, pr *reconcile.PullRequest, order reconcile.MergeOrder,
+) (reconcile.Merging, error) {
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	api, err := g.call(ctx)
+	if err != nil {
+		return "", g.failed(ctx, "merge the pull request", err)
+	}
+	wait := pr.Merge != reconcile.MergeClean
+	if wait && !order.Arm {
+		return "", notClean(pr)
+	}
+	style, err := g.style(ctx, api)
+	if err != nil {
+		return "", err
+	}
+	how := gitea.MergePullRequestOption{
+		Style: style, Title: order.Title, Message: order.Message, HeadCommitId: order.Head, MergeWhenChecksSucceed: wait,
+	}
+	_, _, err = api.MergePullRequest(g.where.owner(), g.where.name(), pr.Number, how)
+	if status, said := statusOf(err); !wait && order.Arm && status == http.StatusMethodNotAllowed &&
+		!saysAny(said, "try again", "draft", "work in progress", "user not allowed") {
+		// The branch wants what the pull request itself does not show.
+		wait, how.MergeWhenChecksSucceed = true, true
+		_, _, err = api.MergePullRequest(g.where.owner(), g.where.name(), pr.Number, how)
+	}
+	switch status, said := statusOf(err); {
+	case err == nil && wait:
+		return g.armed(ctx, api, pr.Number)
+	case err == nil:
+		return reconcile.MergingDone, nil
+	case status == http.StatusConflict && saysAny(said, "scheduled", "already exist"):
+		return reconcile.MergingArmed, nil
+	}
+	return "", g.merging(ctx, kindOfGiteaMerge(err), "the server does not merge it", err)
+}
+
+// armed finds out whether a server that was told to merge later did so at once, as it does when nothing is missing.
+func (g *giteaRepo) armed(ctx context.Context, api *gitea.Client, number int64) (reconcile.Merging, error) {
+	pr, _, err := api.GetPullRequest(g.where.owner(), g.where.name(), number)
+	if err != nil {
+		return "", g.failed(ctx, "read the pull request", err)
+	}
+	if pr.HasMerged {
+		return reconcile.MergingDone, nil
+	}
+	return reconcile.MergingArmed, nil
+}
+
+// kindOfGiteaMerge tells the refusals to merge apart.
+func kindOfGiteaMerge(err error) reconcile.FaultKind {
+	switch status, said := statusOf(err); {
+	case status == http.StatusConflict && saysAny(said, "merge conflict", "rebase conflict", "conflict when merging"):
+		return reconcile.FaultNever
+	case status == http.StatusConflict:
+		return reconcile.FaultHeadMoved
+	case status == http.StatusMethodNotAllowed && saysAny(said, "user not allowed to merge"):
+		return reconcile.FaultForbidden
+	case status == http.StatusMethodNotAllowed && saysAny(said, "is not allowed", "work in progress", "draft"):
+		return reconcile.FaultNever
+	case status == http.StatusMethodNotAllowed:
+		return reconcile.FaultNotYet
+	}
+	return ""
+}
+
+// style is the way to merge that the repository prefers, among those that it allows.
+func (g *giteaRepo) style(ctx context.Context, api *gitea.Client) (gitea.MergeStyle, error) {
+	repo, _, err := api.GetRepo(g.where.owner(), g.where.name())
+	if err != nil {
+		return "", g.failed(ctx, "read the settings", err)
+	}
+	allowed := map[gitea.MergeStyle]bool{
+		gitea.MergeStyleMerge: repo.AllowMerge, gitea.MergeStyleRebase: repo.AllowRebase,
+		gitea.MergeStyleRebaseMerge: repo.AllowRebaseMerge, gitea.MergeStyleSquash: repo.AllowSquash,
+		gitea.MergeStyleFastForwardOnly: repo.AllowFastForwardOnlyMerge,
+	}
+	for _, style := range []gitea.MergeStyle{repo.DefaultMergeStyle, gitea.MergeStyleMerge, gitea.MergeStyleSquash,
+		gitea.MergeStyleRebaseMerge, gitea.MergeStyleRebase, gitea.MergeStyleFastForwardOnly} {
+		if allowed[style] {
+			return style, nil
+		}
+	}
+	return gitea.MergeStyleMerge, nil
+}

@@ -1,0 +1,287 @@
+package deliver
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/google/go-github/v88/github"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// gitHub is a repository at github.com, a tenant of ghe.com, or a GitHub Enterprise server.
+type gitHub struct {
+	*session
+	api *github.Client
+}
+
+func openGitHub(server *reconcile.GitServer, where Repository) (*gitHub, error) {
+	s := newSession(server, where)
+	base := where.API + "/"
+	api, err := github.NewClient(github.WithHTTPClient(s.client()), github.WithURLs(&base, &base),
+		github.WithDisableRateLimitCheck(), github.WithUserAgent("backstop"))
+	if err != nil {
+		return nil, reconcile.RefuseAs(reconcile.FaultNoProvider, "%s is no base of an API: %w", where.API, err)
+	}
+	return &gitHub{session: s, api: api}, nil
+}
+
+// Find gives the pull request that brings a branch to a base.
+func (g *gitHub) Find(ctx context.Context, branch, base string) (*reconcile.PullRequest, error) {
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	// Without its owner the head is ignored, and every pull request comes back. The answer is looked through all the same.
+	all, _, err := g.api.PullRequests.List(ctx, g.where.owner(), g.where.name(), &github.PullRequestListOptions{
+		State: "all", Head: g.where.owner() + ":" + branch, Base: base, Sort: "created", Direction: "desc",
+		ListOptions: github.ListOptions{PerPage: 100},
+	})
+	if err != nil {
+		return nil, g.failed(ctx, "find the pull request", err)
+	}
+	var newest *reconcile.PullRequest
+	for _, pr := range all {
+		if pr.GetHead().GetRef() != branch || pr.GetBase().GetRef() != base ||
+			!strings.EqualFold(pr.GetHead().GetRepo().GetFullName(), g.where.Project) {
+			continue
+		}
+		found := g.pullRequest(pr)
+		if found.State == reconcile.PullRequestOpen {
+			return found, nil
+		}
+		if newest == nil || found.Number > newest.Number {
+			newest = found
+		}
+	}
+	return newest, nil
+}
+
+// Read reads a pull request anew.
+func (g *gitHub) Read(ctx context.Context, number int64) (*reconcile.PullRequest, error) {
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	pr, _, err := g.api.PullRequests.Get(ctx, g.where.owner(), g.where.name(), int(number))
+	if err != nil {
+		return nil, g.failed(ctx, "read the pull request", err)
+	}
+	out := g.pullRequest(pr)
+	if out.State == reconcile.PullRequestClosed {
+		// Only the issue behind it says who closed it.
+		if issue, _, err := g.api.Issues.Get(ctx, g.where.owner(), g.where.name(), int(number)); err == nil {
+			out.By = issue.GetClosedBy().GetLogin()
+		}
+	}
+	return out, nil
+}
+
+// pullRequest is what GitHub says of one, in our words.
+func (g *gitHub) pullRequest(pr *github.PullRequest) *reconcile.PullRequest {
+	out := &reconcile.PullRequest{
+		Number: int64(pr.GetNumber()), URL: pr.GetHTMLURL(), ID: pr.GetNodeID(), State: reconcile.PullRequestOpen,
+		Title: pr.GetTitle(), Body: pr.GetBody(),
+		Branch: pr.GetHead().GetRef(), Head: pr.GetHead().GetSHA(), Base: pr.GetBase().GetRef(),
+		Armed: pr.AutoMerge != nil, Merge: reconcile.MergeWaits,
+	}
+	switch {
+	case pr.MergedAt != nil || pr.GetMerged():
+		out.State, out.By = reconcile.PullRequestMerged, pr.GetMergedBy().GetLogin()
+		return out
+	case pr.GetState() == "closed":
+		out.State = reconcile.PullRequestClosed
+		return out
+	}
+	wait := func(kind reconcile.WaitKind, name string) {
+		out.Waits = append(out.Waits, reconcile.PullRequestWait{Kind: kind, Name: name})
+	}
+	for _, u := range pr.RequestedReviewers {
+		wait(reconcile.WaitsForReview, u.GetLogin())
+	}
+	for _, t := range pr.RequestedTeams {
+		wait(reconcile.WaitsForReview, t.GetSlug())
+	}
+	switch pr.GetMergeableState() {
+	case "clean", "has_hooks":
+		out.Merge = reconcile.MergeClean
+	case "dirty":
+		out.Merge = reconcile.MergeConflicts
+	case "draft":
+		wait(reconcile.WaitsForDraft, "")
+	case "behind":
+		wait(reconcile.WaitsForRebase, "")
+	case "unstable":
+		// A check that is not required fails or runs. Nothing is merged past it without a person.
+		wait(reconcile.WaitsForCheck, "")
+	case "blocked":
+		if len(out.Waits) == 0 {
+			wait(reconcile.WaitsForReview, "")
+			wait(reconcile.WaitsForCheck, "")
+		}
+	default:
+		wait(reconcile.WaitsForProvider, "")
+	}
+	return out
+}
+
+// Open opens a pull request; where one is open for the branch already, it gives that one.
+func (g *gitHub) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.PullRequest, error) {
+	call, cancel := g.deadline(ctx)
+	defer cancel()
+	pr, _, err := g.api.PullRequests.Create(call, g.where.owner(), g.where.name(), &github.NewPullRequest{
+		Title: github.Ptr(clipped(p.Title, maxTitle)), Body: github.Ptr(clipped(p.Body, maxText)),
+		Head: &p.Branch, Base: &p.Base, MaintainerCanModify: github.Ptr(false),
+	})
+	switch status, said := statusOf(err); {
+	case status == http.StatusUnprocessableEntity && strings.Contains(said, "already exists"):
+		return adopted(ctx, g, p, g.failed(call, "open a pull request", err))
+	case status == http.StatusUnprocessableEntity && strings.Contains(said, "no commits between"):
+		return nil, reconcile.RefuseAs(reconcile.FaultNever, "open a pull request of %s: %s brings nothing that %s has not",
+			g.where.Project, p.Branch, p.Base)
+	case err != nil:
+		return nil, g.failed(call, "open a pull request", err)
+	}
+	g.label(call, pr.GetNumber(), p.Labels)
+	return g.pullRequest(pr), nil
+}
+
+// label adds the labels that the repository has: GitHub would make those that it has not. A token that may open pull
+// requests need not be one that may label them.
+func (g *gitHub) label(ctx context.Context, number int, labels []string) {
+	var there []string
+	for _, name := range labels {
+		if _, _, err := g.api.Issues.GetLabel(ctx, g.where.owner(), g.where.name(), name); err == nil {
+			there = append(there, name)
+		}
+	}
+	if len(there) > 0 {
+		_, _, _ = g.api.Issues.AddLabelsToIssue(ctx, g.where.owner(), g.where.name(), number, there)
+	}
+}
+
+// Merge merges a pull request, or puts it into the queue.
+func (g *gitHub) Merge(ctx context.Context, pr *reconcile.PullRequest, order reconcile.MergeOrder,
+) (reconcile.Merging, error) {
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	methods, err := g.methods(ctx)
+	if err != nil {
+		return "", err
+	}
+	if pr.Merge != reconcile.MergeClean {
+		if !order.Arm || pr.Merge == reconcile.MergeConflicts {
+			return "", notClean(pr)
+		}
+		armed, err := g.arm(ctx, pr, order, methods[0])
+		switch {
+		case err != nil:
+			return "", err
+		case armed:
+			return reconcile.MergingArmed, nil
+		}
+		// There is nothing left to wait for.
+	}
+	for i, method := range methods {
+		_, _, err = g.api.PullRequests.Merge(ctx, g.where.owner(), g.where.name(), int(pr.Number), order.Message,
+			&github.PullRequestOptions{SHA: order.Head, MergeMethod: method, CommitTitle: order.Title})
+		status, said := statusOf(err)
+		switch {
+		case err == nil:
+			return reconcile.MergingDone, nil
+		case status == http.StatusMethodNotAllowed && strings.Contains(said, "merge queue"):
+			if err := g.enqueue(ctx, pr, order); err != nil {
+				return "", err
+			}
+			return reconcile.MergingArmed, nil
+		case status == http.StatusMethodNotAllowed && strings.Contains(said, "merges are not allowed") && i+1 < len(methods):
+			continue
+		}
+		break
+	}
+	return "", g.merging(ctx, kindOfMerge(err), "GitHub does not merge it", err)
+}
+
+// kindOfMerge tells the refusals to merge apart. GitHub says 405 to everything.
+func kindOfMerge(err error) reconcile.FaultKind {
+	switch status, said := statusOf(err); {
+	case status == http.StatusConflict:
+		return reconcile.FaultHeadMoved
+	case status == http.StatusMethodNotAllowed && saysAny(said, "merges are not allowed", "is in draft", "still a draft"):
+		return reconcile.FaultNever
+	case status == http.StatusMethodNotAllowed:
+		return reconcile.FaultNotYet
+	case status == http.StatusUnprocessableEntity:
+		return reconcile.FaultNever
+	}
+	return ""
+}
+
+// methods are the ways to merge that the repository allows, the one that keeps the commits first.
+func (g *gitHub) methods(ctx context.Context) ([]string, error) {
+	repo, _, err := g.api.Repositories.Get(ctx, g.where.owner(), g.where.name())
+	if err != nil {
+		return nil, g.failed(ctx, "read the settings", err)
+	}
+	var out []string
+	for _, m := range []struct {
+		name    string
+		allowed *bool
+	}{
+		{"merge", repo.AllowMergeCommit}, {"squash", repo.AllowSquashMerge}, {"rebase", repo.AllowRebaseMerge},
+	} {
+		// A token that may not see the settings is shown none.
+		if m.allowed == nil || *m.allowed {
+			out = append(out, m.name)
+		}
+	}
+	if len(out) == 0 {
+		out = []string{"merge"}
+	}
+	return out, nil
+}
+
+// adopted gives the pull request that is open for the branch already, where the provider says that there is one.
+func adopted(ctx context.Context, f reconcile.Forge, p reconcile.Proposal, said error) (*reconcile.PullRequest, error) {
+	pr, err := f.Find(ctx, p.Branch, p.Base)
+	switch {
+	case err != nil:
+		return nil, err
+	case pr == nil || pr.State != reconcile.PullRequestOpen:
+		return nil, said
+	}
+	return pr, nil
+}
+
+// notClean says why a pull request is not merged now.
+func notClean(pr *reconcile.PullRequest) error {
+	if pr.Merge == reconcile.MergeConflicts {
+		return reconcile.RefuseAs(reconcile.FaultNever, "pull request %d conflicts with %s", pr.Number, pr.Base)
+	}
+	return reconcile.RefuseAs(reconcile.FaultNotYet, "pull request %d waits for %s", pr.Number, WaitsFor(pr.Waits))
+}
+
+// WaitsFor says what a pull request waits for, in a sentence's words.
+func WaitsFor(waits []reconcile.PullRequestWait) string {
+	words := map[reconcile.WaitKind]string{
+		reconcile.WaitsForReview: "a review", reconcile.WaitsForCodeOwner: "a code owner's review",
+		reconcile.WaitsForCheck: "a check", reconcile.WaitsForDiscussion: "a discussion to be resolved",
+		reconcile.WaitsForDraft: "somebody to take it out of draft", reconcile.WaitsForRebase: "its base, which moved",
+		reconcile.WaitsForQueue: "its turn in the queue",
+	}
+	var out []string
+	for _, w := range waits {
+		said, ok := words[w.Kind]
+		if !ok {
+			said = "the provider"
+		}
+		if w.Name != "" {
+			said += " (" + w.Name + ")"
+		}
+		if !slices.Contains(out, said) {
+			out = append(out, said)
+		}
+	}
+	if len(out) == 0 {
+		return "the provider"
+	}
+	return strings.Join(out, ", ")
+}

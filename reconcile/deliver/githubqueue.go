@@ -1,0 +1,88 @@
+package deliver
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// What GitHub's GraphQL alone can do: to have the server merge by itself, and to put into a merge queue.
+const (
+	armMutation = `mutation($id: ID!, $method: PullRequestMergeMethod!, $head: GitObjectID, $title: String, $body: String) {
+  enablePullRequestAutoMerge(input: {pullRequestId: $id, mergeMethod: $method, expectedHeadOid: $head,
+    commitHeadline: $title, commitBody: $body}) { clientMutationId }
+}`
+	enqueueMutation = `mutation($id: ID!, $head: GitObjectID) {
+  enqueuePullRequest(input: {pullRequestId: $id, expectedHeadOid: $head}) { clientMutationId }
+}`
+)
+
+// arm has GitHub merge by itself. It says false where there is nothing to wait for, so that it is merged at once.
+func (g *gitHub) arm(ctx context.Context, pr *reconcile.PullRequest, order reconcile.MergeOrder, method string,
+) (bool, error) {
+	said, err := g.graph(ctx, armMutation, map[string]any{
+		"id": pr.ID, "method": strings.ToUpper(method), "head": order.Head, "title": order.Title, "body": order.Message,
+	})
+	lower := strings.ToLower(said)
+	switch {
+	case err != nil:
+		return false, g.failed(ctx, "arm auto-merge", err)
+	case said == "":
+		return true, nil
+	case saysAny(lower, "in clean status", "in unstable status", "in has_hooks status"):
+		return false, nil
+	case saysAny(lower, "rules not configured", "auto merge is not allowed", "auto-merge is not allowed"):
+		// A repository with a queue need not allow auto-merge.
+		if g.enqueue(ctx, pr, order) == nil {
+			return true, nil
+		}
+		return false, reconcile.RefuseAs(reconcile.FaultNotYet, "pull request %d waits for %s, and the repository does not "+
+			"let GitHub merge by itself: allow auto-merge in its settings, or merge it by hand", pr.Number, WaitsFor(pr.Waits))
+	case strings.Contains(lower, "head"):
+		return false, reconcile.RefuseAs(reconcile.FaultHeadMoved, "arm auto-merge of pull request %d: GitHub says: %s",
+			pr.Number, g.server.Clean(said, 300))
+	}
+	return false, reconcile.RefuseAs(reconcile.FaultNotYet, "arm auto-merge of pull request %d: GitHub says: %s", pr.Number,
+		g.server.Clean(said, 300))
+}
+
+// enqueue puts a pull request into the merge queue of its base. The queue has its own method.
+func (g *gitHub) enqueue(ctx context.Context, pr *reconcile.PullRequest, order reconcile.MergeOrder) error {
+	said, err := g.graph(ctx, enqueueMutation, map[string]any{"id": pr.ID, "head": order.Head})
+	switch {
+	case err != nil:
+		return g.failed(ctx, "put the pull request into the merge queue", err)
+	case said == "", saysAny(strings.ToLower(said), "already in the merge queue", "already in the queue", "already queued"):
+		return nil
+	}
+	return reconcile.RefuseAs(reconcile.FaultNotYet, "put pull request %d into the merge queue: GitHub says: %s", pr.Number,
+		g.server.Clean(said, 300))
+}
+
+// graph sends a mutation, and gives what GitHub says against it; empty for success.
+func (g *gitHub) graph(ctx context.Context, query string, variables map[string]any) (string, error) {
+	// A server has api/graphql beside api/v3, github.com has graphql below the base.
+	to := strings.TrimSuffix(g.where.API, "/v3") + "/graphql"
+	req, err := g.api.NewRequest(ctx, http.MethodPost, to, map[string]any{"query": query, "variables": variables})
+	if err != nil {
+		return "", err
+	}
+	var answer struct {
+		Errors []struct {
+			Message string `json:"message"`
+		} `json:"errors"`
+	}
+	if _, err := g.api.Do(req, &answer); err != nil {
+		return "", err
+	}
+	var out []string
+	for _, e := range answer.Errors {
+		out = append(out, e.Message)
+	}
+	if len(answer.Errors) > 0 && len(out) == 0 {
+		return "an error without words", nil
+	}
+	return strings.Join(out, "; "), nil
+}

@@ -1,0 +1,265 @@
+package deliver
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+
+	gitlab "gitlab.com/gitlab-org/api/client-go/v2"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// gitLab is a project at a GitLab server.
+type gitLab struct {
+	*session
+	api *gitlab.Client
+
+	once    sync.Mutex
+	project int64
+}
+
+func openGitLab(server *reconcile.GitServer, where Repository) (*gitLab, error) {
+	s := newSession(server, where)
+	api, err := gitlab.NewAuthSourceClient(gitlabLogin{s}, gitlab.WithBaseURL(where.API), gitlab.WithHTTPClient(s.client()),
+		gitlab.WithUserAgent("backstop"), gitlab.WithCustomLimiter(unlimited{}),
+		// What may be tried again is tried by whoever asked.
+		gitlab.WithCustomRetry(func(ctx context.Context, _ *http.Response, err error) (bool, error) { return false, err }))
+	if err != nil {
+		return nil, reconcile.RefuseAs(reconcile.FaultNoProvider, "%s is no base of an API: %w", where.API, err)
+	}
+	return &gitLab{session: s, api: api}, nil
+}
+
+// gitlabLogin gives GitLab's library the header that the session sends.
+type gitlabLogin struct{ s *session }
+
+// Init has nothing to prepare.
+func (gitlabLogin) Init(context.Context, *gitlab.Client) error { return nil }
+
+// Header is the header with the token.
+func (l gitlabLogin) Header(ctx context.Context) (key, value string, err error) {
+	value, err = l.s.authorization(ctx)
+	return "Authorization", value, err
+}
+
+// unlimited leaves it to the server to limit: what it says is told to whoever asked.
+type unlimited struct{}
+
+// Wait waits for nothing.
+func (unlimited) Wait(context.Context) error { return nil }
+
+// id is the project's. It is called by it from then on: its path may be another one tomorrow.
+func (g *gitLab) id(ctx context.Context) (int64, error) {
+	g.once.Lock()
+	defer g.once.Unlock()
+	if g.project == 0 {
+		project, _, err := g.api.Projects.GetProject(g.where.Project, nil, gitlab.WithContext(ctx))
+		if err != nil {
+			return 0, g.failed(ctx, "read the project", err)
+		}
+		g.project = project.ID
+	}
+	return g.project, nil
+}
+
+// Find gives the merge request that brings a branch to a base.
+func (g *gitLab) Find(ctx context.Context, branch, base string) (*reconcile.PullRequest, error) {
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	id, err := g.id(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, _, err := g.api.MergeRequests.ListProjectMergeRequests(id, &gitlab.ListProjectMergeRequestsOptions{
+		SourceBranch: &branch, TargetBranch: &base, State: gitlab.Ptr("all"), OrderBy: gitlab.Ptr("created_at"),
+		Sort: gitlab.Ptr("desc"), ListOptions: gitlab.ListOptions{PerPage: 100},
+	}, gitlab.WithContext(ctx))
+	if err != nil {
+		return nil, g.failed(ctx, "find the merge request", err)
+	}
+	var newest *reconcile.PullRequest
+	for _, mr := range all {
+		if mr.SourceBranch != branch || mr.TargetBranch != base || mr.SourceProjectID != mr.TargetProjectID {
+			continue
+		}
+		found := g.mergeRequest(mr)
+		if found.State == reconcile.PullRequestOpen {
+			return found, nil
+		}
+		if newest == nil || found.Number > newest.Number {
+			newest = found
+		}
+	}
+	return newest, nil
+}
+
+// Read reads a merge request anew.
+func (g *gitLab) Read(ctx context.Context, number int64) (*reconcile.PullRequest, error) {
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	id, err := g.id(ctx)
+	if err != nil {
+		return nil, err
+	}
+	mr, _, err := g.api.MergeRequests.GetMergeRequest(id, number, nil, gitlab.WithContext(ctx))
+	if err != nil {
+		return nil, g.failed(ctx, "read the merge request", err)
+	}
+	return g.mergeRequest(&mr.BasicMergeRequest), nil
+}
+
+// mergeRequest is what GitLab says of one, in our words.
+func (g *gitLab) mergeRequest(mr *gitlab.BasicMergeRequest) *reconcile.PullRequest {
+	out := &reconcile.PullRequest{
+		Number: mr.IID, URL: mr.WebURL, State: reconcile.PullRequestOpen, Title: mr.Title, Body: mr.Description,
+		Branch: mr.SourceBranch, Head: mr.SHA, Base: mr.TargetBranch, Armed: mr.MergeWhenPipelineSucceeds,
+		Merge: reconcile.MergeWaits,
+	}
+	switch mr.State {
+	case "merged":
+		out.State = reconcile.PullRequestMerged
+		if by := mr.MergeUser; by != nil {
+			out.By = by.Username
+		}
+		return out
+	case "closed":
+		out.State = reconcile.PullRequestClosed
+		if by := mr.ClosedBy; by != nil {
+			out.By = by.Username
+		}
+		return out
+	}
+	wait := func(kind reconcile.WaitKind, name string) {
+		out.Waits = append(out.Waits, reconcile.PullRequestWait{Kind: kind, Name: name})
+	}
+	switch mr.DetailedMergeStatus {
+	case "mergeable":
+		out.Merge = reconcile.MergeClean
+	case "conflict", "broken_status", "commits_status":
+		out.Merge = reconcile.MergeConflicts
+	case "need_rebase":
+		wait(reconcile.WaitsForRebase, "")
+	case "ci_still_running", "ci_must_pass", "status_checks_must_pass", "external_status_checks", "security_policy_violations":
+		wait(reconcile.WaitsForCheck, "")
+	case "not_approved", "requested_changes", "approvals_syncing":
+		for _, u := range mr.Reviewers {
+			wait(reconcile.WaitsForReview, u.Username)
+		}
+		if len(mr.Reviewers) == 0 {
+			wait(reconcile.WaitsForReview, "")
+		}
+	case "discussions_not_resolved":
+		wait(reconcile.WaitsForDiscussion, "")
+	case "draft_status":
+		wait(reconcile.WaitsForDraft, "")
+	default:
+		wait(reconcile.WaitsForProvider, "")
+	}
+	return out
+}
+
+// Open opens a merge request; where one is open for the branch already, it gives that one.
+func (g *gitLab) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.PullRequest, error) {
+	call, cancel := g.deadline(ctx)
+	defer cancel()
+	id, err := g.id(call)
+	if err != nil {
+		return nil, err
+	}
+	order := &gitlab.CreateMergeRequestOptions{
+		Title: gitlab.Ptr(clipped(p.Title, maxTitle)), Description: gitlab.Ptr(clipped(p.Body, maxText)),
+		SourceBranch: &p.Branch, TargetBranch: &p.Base, RemoveSourceBranch: gitlab.Ptr(true),
+	}
+	if there := g.labels(call, id, p.Labels); len(there) > 0 {
+		order.Labels = (*gitlab.LabelOptions)(&there)
+	}
+	mr, _, err := g.api.MergeRequests.CreateMergeRequest(id, order, gitlab.WithContext(call))
+	if status, _ := statusOf(err); status == http.StatusConflict {
+		return adopted(ctx, g, p, g.failed(call, "open a merge request", err))
+	}
+	if err != nil {
+		return nil, g.failed(call, "open a merge request", err)
+	}
+	return g.mergeRequest(&mr.BasicMergeRequest), nil
+}
+
+// labels are those that the project has: GitLab would make those that it has not.
+func (g *gitLab) labels(ctx context.Context, project int64, want []string) []string {
+	var there []string
+	for _, name := range want {
+		if _, _, err := g.api.Labels.GetLabel(project, name, gitlab.WithContext(ctx)); err == nil {
+			there = append(there, name)
+		}
+	}
+	return there
+}
+
+// Merge merges a merge request, or puts it on the merge train.
+func (g *gitLab) Merge(ctx context.Context, pr *reconcile.PullRequest, order reconcile.MergeOrder,
+) (reconcile.Merging, error) {
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	if pr.Merge == reconcile.MergeConflicts || pr.Merge != reconcile.MergeClean && !order.Arm {
+		return "", notClean(pr)
+	}
+	id, err := g.id(ctx)
+	if err != nil {
+		return "", err
+	}
+	project, _, err := g.api.Projects.GetProject(id, nil, gitlab.WithContext(ctx))
+	if err != nil {
+		return "", g.failed(ctx, "read the settings", err)
+	}
+	if project.MergeTrainsEnabled {
+		return g.board(ctx, id, pr, order)
+	}
+	how := &gitlab.AcceptMergeRequestOptions{
+		SHA: &order.Head, ShouldRemoveSourceBranch: gitlab.Ptr(true),
+	}
+	if message := strings.TrimSpace(order.Title + "\n\n" + order.Message); message != "" {
+		how.MergeCommitMessage, how.SquashCommitMessage = &message, &message
+	}
+	if pr.Merge != reconcile.MergeClean {
+		// The newer name, and the one that servers before 17.11 know.
+		how.AutoMerge, how.MergeWhenPipelineSucceeds = gitlab.Ptr(true), gitlab.Ptr(true)
+	}
+	mr, _, err := g.api.MergeRequests.AcceptMergeRequest(id, pr.Number, how, gitlab.WithContext(ctx))
+	switch {
+	case err != nil:
+		return "", g.merging(ctx, kindOfAccept(err), "GitLab does not merge it", err)
+	case mr.State == "merged":
+		return reconcile.MergingDone, nil
+	}
+	return reconcile.MergingArmed, nil
+}
+
+// board puts a merge request on the merge train of its base, which merges it.
+func (g *gitLab) board(ctx context.Context, project int64, pr *reconcile.PullRequest, order reconcile.MergeOrder,
+) (reconcile.Merging, error) {
+	_, _, err := g.api.MergeTrains.AddMergeRequestToMergeTrain(project, pr.Number,
+		&gitlab.AddMergeRequestToMergeTrainOptions{
+			SHA: &order.Head, AutoMerge: gitlab.Ptr(true), WhenPipelineSucceeds: gitlab.Ptr(true),
+		}, gitlab.WithContext(ctx))
+	if err != nil {
+		return "", g.merging(ctx, kindOfAccept(err), "GitLab does not put it on the merge train", err)
+	}
+	return reconcile.MergingArmed, nil
+}
+
+// kindOfAccept tells the refusals to merge apart.
+func kindOfAccept(err error) reconcile.FaultKind {
+	switch status, said := statusOf(err); {
+	case status == http.StatusUnauthorized && strings.Contains(said, "401 unauthorized"):
+		// GitLab says 401 also to a token that is good and may not merge.
+		return reconcile.FaultForbidden
+	case status == http.StatusMethodNotAllowed:
+		return reconcile.FaultNotYet
+	case status == http.StatusConflict:
+		return reconcile.FaultHeadMoved
+	case status == http.StatusNotAcceptable, status == http.StatusUnprocessableEntity:
+		return reconcile.FaultNever
+	}
+	return ""
+}

@@ -1,0 +1,162 @@
+package deliver_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/test/forgestub"
+)
+
+func TestGitHubMergeQueue(t *testing.T) {
+	w := start(t, forgestub.Options{Kind: forgestub.GitHub})
+	// A repository with a queue need not allow auto-merge.
+	for name, rules := range map[string]forgestub.Rules{
+		"that is clean":              {Queue: true},
+		"that waits, no auto-merge":  {Queue: true, NoAutoMerge: true, Approvals: 1},
+		"that waits, and auto-merge": {Queue: true, Approvals: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, forgestub.Options{Kind: forgestub.GitHub})
+			w.SetRules(rules)
+			pr := w.read(w.open().Number)
+			done, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head, Arm: true})
+			if err != nil || done != reconcile.MergingArmed {
+				t.Fatalf("%s, %v", done, err)
+			}
+			if there := w.PRs()[0]; !there.Queued && !there.Armed {
+				t.Errorf("the provider has %+v", there)
+			}
+		})
+	}
+	w.SetRules(forgestub.Rules{Queue: true})
+	pr := w.read(w.open().Number)
+	if _, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.RunQueue(); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.read(pr.Number); got.State != reconcile.PullRequestMerged || w.main() != "image: reg/backend:v1" {
+		t.Errorf("it is %+v, and main says %s", got, w.main())
+	}
+}
+
+func TestGitHubCleanStatus(t *testing.T) {
+	w := start(t, forgestub.Options{Kind: forgestub.GitHub})
+	w.SetRules(forgestub.Rules{Checks: []string{"ci"}})
+	pr := w.read(w.open().Number)
+	// The last check passed since it was looked at: auto-merge is refused, and there is nothing left to wait for.
+	w.SetRules(forgestub.Rules{})
+	done, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head, Arm: true})
+	if err != nil || done != reconcile.MergingDone {
+		t.Errorf("%s, %v", done, err)
+	}
+}
+
+func TestGitHubWithoutAutoMerge(t *testing.T) {
+	w := start(t, forgestub.Options{Kind: forgestub.GitHub})
+	w.SetRules(forgestub.Rules{Checks: []string{"ci"}, NoAutoMerge: true})
+	pr := w.read(w.open().Number)
+	_, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head, Arm: true})
+	w.kindIs(err, reconcile.FaultNotYet, "allow auto-merge in its settings")
+}
+
+func TestGitHubTakesTheWayThatIsAllowed(t *testing.T) {
+	w := start(t, forgestub.Options{Kind: forgestub.GitHub})
+	pr := w.read(w.open().Number)
+	// A ruleset wants a linear history, of which the settings say nothing.
+	w.SetFault(func(rw http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/fleet") {
+			return false
+		}
+		_, _ = rw.Write([]byte(`{"allow_merge_commit":true,"allow_squash_merge":true,"allow_rebase_merge":true}`))
+		return true
+	})
+	w.SetRules(forgestub.Rules{Methods: []string{"squash"}})
+	done, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head})
+	if err != nil || done != reconcile.MergingDone {
+		t.Errorf("%s, %v", done, err)
+	}
+}
+
+func TestGitHubHasNothingToMerge(t *testing.T) {
+	w := start(t, forgestub.Options{Kind: forgestub.GitHub})
+	if _, err := w.Git("update-ref", "refs/heads/"+branch, "refs/heads/main"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.api.Open(t.Context(), proposal())
+	w.kindIs(err, reconcile.FaultNever, "brings nothing")
+}
+
+func TestGitLabNoPipeline(t *testing.T) {
+	w := start(t, forgestub.Options{Kind: forgestub.GitLab})
+	w.SetRules(forgestub.Rules{Approvals: 1})
+	pr := w.read(w.open().Number)
+	// Without a pipeline there is nothing that auto-merge could wait for.
+	_, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head, Arm: true})
+	w.kindIs(err, reconcile.FaultNotYet)
+	w.Approve(pr.Number)
+	pr = w.read(pr.Number)
+	done, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head, Arm: true})
+	if err != nil || done != reconcile.MergingDone {
+		t.Errorf("%s, %v", done, err)
+	}
+}
+
+func TestGitLabMergeTrain(t *testing.T) {
+	w := start(t, forgestub.Options{Kind: forgestub.GitLab})
+	w.SetRules(forgestub.Rules{Queue: true})
+	pr := w.read(w.open().Number)
+	done, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head})
+	if there := w.PRs()[0]; err != nil || done != reconcile.MergingArmed || !there.Queued || there.ArmedHead != pr.Head {
+		t.Fatalf("%s, %v, %+v", done, err, there)
+	}
+	if err := w.RunQueue(); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.read(pr.Number); got.State != reconcile.PullRequestMerged {
+		t.Errorf("it is %+v", got)
+	}
+}
+
+func TestGitLabProjectByID(t *testing.T) {
+	w := start(t, forgestub.Options{Kind: forgestub.GitLab, Project: "acme/ops/deep/fleet"})
+	pr := w.open()
+	calls := len(w.Calls())
+	w.read(pr.Number)
+	for _, c := range w.Calls()[calls:] {
+		if !strings.Contains(c, "projects/42/") {
+			t.Errorf("asked %q, which another path would break", c)
+		}
+	}
+}
+
+func TestGiteaWhitelist(t *testing.T) {
+	// A user who is on no list may not merge, which a later try does not change.
+	w := start(t, forgestub.Options{Kind: forgestub.Gitea})
+	pr := w.read(w.open().Number)
+	w.SetRules(forgestub.Rules{Refuses: http.StatusMethodNotAllowed, RefusesWords: "User not allowed to merge PR"})
+	for _, arm := range []bool{false, true} {
+		_, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head, Arm: arm})
+		w.kindIs(err, reconcile.FaultForbidden, "not allowed to merge")
+	}
+}
+
+func TestGiteaWaitsForWhatTheBranchWants(t *testing.T) {
+	w := start(t, forgestub.Options{Kind: forgestub.Gitea})
+	w.SetRules(forgestub.Rules{Approvals: 1})
+	pr := w.read(w.open().Number)
+	// The pull request itself does not show it.
+	_, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head})
+	w.kindIs(err, reconcile.FaultNotYet, "enough approvals")
+	done, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head, Arm: true})
+	if err != nil || done != reconcile.MergingArmed {
+		t.Fatalf("%s, %v", done, err)
+	}
+	w.Approve(pr.Number)
+	if got := w.read(pr.Number); got.State != reconcile.PullRequestMerged {
+		t.Errorf("it is %+v", got)
+	}
+}

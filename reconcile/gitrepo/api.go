@@ -1,0 +1,35 @@
+package gitrepo
+
+import (
+	"context"
+	"net/url"
+	"time"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// API prepares the way to the API beside the server that a source pushes to. Nothing is sent yet.
+func API(src reconcile.Source, now func() time.Time) (*reconcile.GitServer, error) {
+	src = pushing(src)
+	if u, err := url.Parse(src.URL); err == nil && u.Scheme == "ssh" {
+		return nil, reconcile.RefuseAs(reconcile.FaultUnauthorized, "GitRepository %s logs in with an SSH key, which opens "+
+			"no pull request: an API token is needed beside it", src.Name)
+	}
+	r, err := dial(src, now, "")
+	if err != nil {
+		return nil, err
+	}
+	login := func(ctx context.Context) (user, token string, err error) {
+		if !r.credentials {
+			return "", "", reconcile.RefuseAs(reconcile.FaultUnauthorized, "%s has no credentials: a token is needed to open "+
+				"a pull request", r.source)
+		}
+		if user, token, err = r.login(ctx); err != nil {
+			return "", "", r.failed(ctx, "log in to push", err)
+		}
+		return user, token, nil
+	}
+	return &reconcile.GitServer{
+		URL: r.url, Source: r.source, Client: r.client, Login: login, Clean: r.words.clean, Timeout: r.timeout,
+	}, nil
+}

@@ -1,0 +1,208 @@
+package gitrepo
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/test/gitserver"
+)
+
+const proposed = "backstop/revert-0123456789ab"
+
+func (w *world) propose(reverts ...reconcile.Revert) reconcile.Proposed {
+	w.Helper()
+	out, err := w.mirrors.Propose(w.Context(), w.src, proposed, reverts)
+	if err != nil {
+		w.Fatalf("propose: %v", err)
+	}
+	return out
+}
+
+func TestProposedOnABranchOfItsOwn(t *testing.T) {
+	t.Parallel()
+	w, bad := standard(t)
+	if err := gitserver.Hook(w.bare, "update", `[ "$1" != refs/heads/main ]`); err != nil {
+		t.Fatal(err)
+	}
+	rev := w.wish(w.blame(query(repo + ":" + tag1)))
+	out := w.propose(rev)
+	if out.Landings[0].Err != nil || out.Base != bad || w.run(w.bare, "rev-parse", proposed) != out.Head {
+		t.Fatalf("proposed %+v", out)
+	}
+	if w.run(w.bare, "rev-parse", "main") != bad {
+		t.Error("the deployed branch moved")
+	}
+	if got := w.run(w.bare, "rev-list", "--count", bad+".."+proposed); got != "2" {
+		t.Errorf("%s commits were pushed, want the revert and the hold", got)
+	}
+	if got := w.show(proposed, "apps/develop/backend.yaml"); !strings.Contains(got, repo+":"+tag0+" # backstop:hold not="+tag1) {
+		t.Errorf("the branch says\n%s", got)
+	}
+	if got := w.run(w.bare, "log", "--format=%B", bad+".."+proposed); strings.Contains(got, "Backstop-Rollback") ||
+		strings.Contains(got, "Backstop-Workload") {
+		t.Errorf("the commits name who made them:\n%s", got)
+	}
+	if again := w.propose(rev); again.Head != out.Head || w.run(w.bare, "rev-parse", proposed) != out.Head {
+		t.Errorf("again it is %s, and was %s", again.Head, out.Head)
+	}
+	w.run(w.bare, "fsck", "--strict")
+}
+
+func TestTwoClustersProposeTheSame(t *testing.T) {
+	t.Parallel()
+	w, _ := standard(t)
+	rev := w.wish(w.blame(query(repo + ":" + tag1)))
+	const clusters = 4
+	var heads [clusters]string
+	var wg sync.WaitGroup
+	for i := range clusters {
+		other := w.T.TempDir()
+		mirrors, err := New(other, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mine := rev
+		mine.Rollback, mine.Cluster = "cluster/develop/backend", string(rune('a'+i))
+		wg.Go(func() {
+			out, err := mirrors.Propose(t.Context(), w.src, proposed, []reconcile.Revert{mine})
+			if err != nil {
+				t.Errorf("cluster %d: %v", i, err)
+			}
+			heads[i] = out.Head
+		})
+	}
+	wg.Wait()
+	for i, head := range heads {
+		if head != heads[0] {
+			t.Errorf("cluster %d has %s, and the first %s", i, head, heads[0])
+		}
+	}
+	if got := w.run(w.bare, "rev-list", "--count", "main.."+proposed); got != "2" {
+		t.Errorf("%s commits stand on the branch", got)
+	}
+}
+
+func TestSiblingsShareOneBranch(t *testing.T) {
+	t.Parallel()
+	const other = "ghcr.io/acme/frontend"
+	w := newWorld(t)
+	files := func(tag string) []string {
+		return []string{"apps/develop/kustomization.yaml", kustomization("backend.yaml", "frontend.yaml"),
+			"apps/develop/backend.yaml", deployment("develop", "backend", repo+":"+tag, "develop:backend"),
+			"apps/develop/frontend.yaml", deployment("develop", "frontend", other+":"+tag, "develop:frontend")}
+	}
+	w.put("add", files(tag0)...)
+	w.put("Update", files(tag1)...)
+	back := w.wish(w.blame(query(repo + ":" + tag1)))
+	front := w.wish(w.blame(query(other + ":" + tag1)))
+	first := w.propose(back)
+	// Its author's clock and mirror are others'.
+	w.src.Name = types.NamespacedName{Namespace: "flux-system", Name: "elsewhere"}
+	second := w.propose(front)
+	if w.run(w.bare, "merge-base", first.Head, second.Head) != first.Head {
+		t.Error("what stood on the branch is gone")
+	}
+	for file, want := range map[string]string{"apps/develop/backend.yaml": repo, "apps/develop/frontend.yaml": other} {
+		if got := w.show(proposed, file); !strings.Contains(got, want+":"+tag0+" # backstop:hold") {
+			t.Errorf("%s says\n%s", file, got)
+		}
+	}
+	if again := w.propose(back, front); again.Head != second.Head {
+		t.Errorf("again it is %s, and was %s", again.Head, second.Head)
+	}
+}
+
+func TestForeignCommitOnTheBranchOfAPullRequest(t *testing.T) {
+	t.Parallel()
+	w, _ := standard(t)
+	rev := w.wish(w.blame(query(repo + ":" + tag1)))
+	w.propose(rev)
+	w.git("fetch", "--quiet")
+	w.git("checkout", "--quiet", "--detach", "origin/"+proposed)
+	w.write("apps/develop/evil.yaml", "a: b\n")
+	w.git("add", "--all")
+	w.git("commit", "--quiet", "-m", "Slip something in")
+	w.git("push", "--quiet", "origin", "HEAD:"+proposed)
+	foreign := w.git("rev-parse", "HEAD")
+	_, err := w.mirrors.Propose(t.Context(), w.src, proposed, []reconcile.Revert{rev})
+	if reconcile.KindOf(err) != reconcile.FaultForeign || !strings.Contains(err.Error(), short(foreign)) {
+		t.Errorf("it says %v", err)
+	}
+	if w.run(w.bare, "rev-parse", proposed) != foreign {
+		t.Error("the branch was pushed over")
+	}
+}
+
+func TestNothingIsProposedThatTheDeployedBranchNoLongerSays(t *testing.T) {
+	t.Parallel()
+	w, _ := standard(t)
+	rev := w.wish(w.blame(query(repo + ":" + tag1)))
+	w.put("Fix it by hand", "apps/develop/backend.yaml", deployment("develop", "backend", repo+":"+tag2, "develop:backend"))
+	out := w.propose(rev)
+	if !errors.Is(out.Landings[0].Err, reconcile.ErrSuperseded) || out.Head != "" {
+		t.Errorf("proposed %+v", out)
+	}
+	if w.try("rev-parse", "--verify", proposed) == nil {
+		t.Error("a branch was pushed")
+	}
+}
+
+func TestProposedOnTheTipThatPermitSaw(t *testing.T) {
+	t.Parallel()
+	w, bad := standard(t)
+	rev := w.wish(w.blame(query(repo + ":" + tag1)))
+	forbidden := errors.New("forbidden")
+	asked := ""
+	rev.Permit = func(b reconcile.Branch) error { asked = b.Tip; return forbidden }
+	if out := w.propose(rev); !errors.Is(out.Landings[0].Err, forbidden) || asked != bad {
+		t.Errorf("proposed %+v, and asked of %s", out, asked)
+	}
+	rev.Permit, rev.Still = nil, func() error { return forbidden }
+	if _, err := w.mirrors.Propose(t.Context(), w.src, proposed, []reconcile.Revert{rev}); !errors.Is(err, forbidden) {
+		t.Errorf("it says %v", err)
+	}
+	if w.try("rev-parse", "--verify", proposed) == nil {
+		t.Error("a branch was pushed")
+	}
+}
+
+func TestAPIHasTheCredentialsOfGit(t *testing.T) {
+	for name, tt := range map[string]struct {
+		url              string
+		auth             map[string][]byte
+		user, token, err string
+	}{
+		"a password is a token":   {"https://git.example/a/b", secret("username", "bot", "password", "t0ken"), "bot", "t0ken", ""},
+		"a bearer token":          {"https://git.example/a/b", secret("bearerToken", "t0ken"), "", "t0ken", ""},
+		"a token for a name":      {"https://git.example/a/b", secret("username", "t0ken", "password", "x-oauth-basic"), "", "t0ken", ""},
+		"none":                    {"https://git.example/a/b", nil, "", "", "has no credentials"},
+		"an SSH key has no token": {"ssh://git@git.example/a/b", secret("identity", "x", "known_hosts", "y"), "", "", "an API token is needed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			src := reconcile.Source{Name: types.NamespacedName{Namespace: "flux-system", Name: "fleet"}, URL: tt.url, Branch: "main",
+				Auth: reconcile.Auth{Secret: tt.auth}}
+			server, err := API(src, nil)
+			var user, token string
+			if err == nil {
+				user, token, err = server.Login(t.Context())
+			}
+			if tt.err != "" {
+				if reconcile.KindOf(err) != reconcile.FaultUnauthorized || !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("it says %v", err)
+				}
+				return
+			}
+			if err != nil || user != tt.user || token != tt.token {
+				t.Errorf("%q, %q, %v", user, token, err)
+			}
+			if got := server.Clean("it is "+token, 100); strings.Contains(got, token) {
+				t.Errorf("%q holds the token", got)
+			}
+		})
+	}
+}

@@ -1,0 +1,142 @@
+package reconcile
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// GitServer is the way to the API beside a Git server: over the connection that Git takes there, with the same
+// certificates, proxy and redirects, and with the same credentials.
+type GitServer struct {
+	// URL of the repository, without credentials.
+	URL string
+	// Source names whose credentials they are, for sentences.
+	Source string
+	// Client connects. It sends no credentials by itself.
+	Client *http.Client
+	// Login gives the credentials: a token, alone or as a user's password. A Refusal says what is missing.
+	Login func(ctx context.Context) (user, token string, err error)
+	// Clean makes one harmless line of at most n characters of what the server says.
+	Clean func(words string, n int) string
+	// Timeout of one request.
+	Timeout time.Duration
+}
+
+// Proposed is what became of reverts that were put on the branch of a pull request.
+type Proposed struct {
+	// Base is the tip of the deployed branch that they were permitted on, and Head that of the pull request's branch; empty
+	// where none was permitted.
+	Base, Head string
+	// Landings say by index why a revert is not among them. None has a change: nothing has landed.
+	Landings []Landing
+}
+
+// PullRequestState is whether a pull request still waits.
+type PullRequestState string
+
+// The states of a pull request.
+const (
+	PullRequestOpen   PullRequestState = "Open"
+	PullRequestMerged PullRequestState = "Merged"
+	PullRequestClosed PullRequestState = "Closed"
+)
+
+// Mergeability is what a provider says of merging a pull request now.
+type Mergeability string
+
+// The answers of a provider.
+const (
+	// MergeClean: nothing that the provider knows stands against it.
+	MergeClean Mergeability = "Clean"
+	// MergeWaits: it waits for what the pull request's waits say, or for the provider to find out.
+	MergeWaits Mergeability = "Waits"
+	// MergeConflicts: it does not merge with its base as it is.
+	MergeConflicts Mergeability = "Conflicts"
+)
+
+// WaitKind is what a pull request waits for.
+type WaitKind string
+
+// What a pull request waits for.
+const (
+	WaitsForReview     WaitKind = "Review"
+	WaitsForCodeOwner  WaitKind = "CodeOwner"
+	WaitsForCheck      WaitKind = "Check"
+	WaitsForDiscussion WaitKind = "Discussion"
+	WaitsForDraft      WaitKind = "Draft"
+	WaitsForRebase     WaitKind = "Rebase"
+	WaitsForQueue      WaitKind = "Queue"
+	WaitsForProvider   WaitKind = "Provider"
+)
+
+// PullRequestWait is one thing that a pull request waits for.
+type PullRequestWait struct {
+	Kind WaitKind
+	// Name of the person, team or check; empty where the provider names none.
+	Name string
+}
+
+// PullRequest is a pull request, or a merge request, as its provider has it.
+type PullRequest struct {
+	// Number in its repository, and URL for people.
+	Number int64
+	URL    string
+	State  PullRequestState
+	// Title and Body as they stand there now.
+	Title, Body string
+	// Branch that it brings, with its newest commit, and Base, where that goes to.
+	Branch, Head, Base string
+	// Merge says whether it may be merged, and Waits for what it waits.
+	Merge Mergeability
+	Waits []PullRequestWait
+	// Armed says that the provider merges it by itself once it may.
+	Armed bool
+	// By is who merged or closed it; empty where the provider does not say.
+	By string
+	// ID is what else the provider calls it by.
+	ID string
+}
+
+// Proposal is a pull request to be opened.
+type Proposal struct {
+	Title, Body  string
+	Branch, Base string
+	// Labels that it gets where the repository has them.
+	Labels []string
+}
+
+// MergeOrder says how a pull request is merged.
+type MergeOrder struct {
+	// Head is the commit that was looked at: with another one nothing is merged.
+	Head string
+	// Title and Message of the commit, where one is made.
+	Title, Message string
+	// Arm has the provider merge it by itself once it may, where it may not now.
+	Arm bool
+}
+
+// Merging is what became of an order to merge.
+type Merging string
+
+// What becomes of an order to merge.
+const (
+	// MergingDone: it is merged.
+	MergingDone Merging = "Done"
+	// MergingArmed: the provider merges it by itself once it may, or it stands in the provider's queue.
+	MergingArmed Merging = "Armed"
+)
+
+// Forge opens and follows the pull requests of one repository. Its errors are of a kind: NotFound (or not visible to
+// the credentials), Unauthorized, Forbidden (the sentence names the right that is missing), HeadMoved, NotYet, Never; a
+// RetryAfter says until when the provider answers nobody.
+type Forge interface {
+	// Find gives the pull request that brings a branch to a base: the open one, else the newest; nil for none.
+	Find(ctx context.Context, branch, base string) (*PullRequest, error)
+	// Read reads a pull request anew.
+	Read(ctx context.Context, number int64) (*PullRequest, error)
+	// Open opens a pull request; where one is open for the branch already, it gives that one.
+	Open(ctx context.Context, p Proposal) (*PullRequest, error)
+	// Merge merges a pull request, by no way around a rule.
+	Merge(ctx context.Context, pr *PullRequest, order MergeOrder) (Merging, error)
+}

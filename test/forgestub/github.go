@@ -1,0 +1,221 @@
+package forgestub
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func sum(raw []byte) []byte { s := sha256.Sum256(raw); return s[:8] }
+
+// github answers as GitHub's REST and GraphQL do.
+func (f *Forge) github(c call) {
+	if c.path == "graphql" {
+		f.githubGraph(c)
+		return
+	}
+	path, ok := strings.CutPrefix(c.path, "repos/"+f.options.Project)
+	if !ok {
+		f.fail(c, http.StatusNotFound, "Not Found")
+		return
+	}
+	path = strings.TrimPrefix(path, "/")
+	number, rest := numbered(path, "pulls/")
+	pr := f.pr(number)
+	switch {
+	case path == "":
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{
+			"full_name": f.options.Project, "allow_merge_commit": f.allows("merge"), "allow_squash_merge": f.allows("squash"),
+			"allow_rebase_merge": f.allows("rebase"), "allow_auto_merge": !f.rules.NoAutoMerge,
+		})
+	case path == "pulls" && c.r.Method == http.MethodGet:
+		f.githubList(c)
+	case path == "pulls":
+		f.githubOpen(c)
+	case strings.HasPrefix(path, "labels/"):
+		if !slices.Contains(f.labels, strings.TrimPrefix(path, "labels/")) {
+			f.fail(c, http.StatusNotFound, "Not Found")
+			return
+		}
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{"name": strings.TrimPrefix(path, "labels/")})
+	case strings.HasPrefix(path, "issues/"):
+		f.githubIssue(c, strings.TrimPrefix(path, "issues/"))
+	case pr == nil:
+		f.fail(c, http.StatusNotFound, "Not Found")
+	case rest == "" && c.r.Method == http.MethodGet:
+		f.answer(c.w, c.r, http.StatusOK, f.githubPR(pr))
+	case rest == "" && c.r.Method == http.MethodPatch:
+		if c.text("state") == "closed" {
+			pr.State, pr.By = "closed", Bot
+		}
+		f.answer(c.w, c.r, http.StatusOK, f.githubPR(pr))
+	case rest == "/merge":
+		f.githubMerge(c, pr)
+	default:
+		f.fail(c, http.StatusNotFound, "Not Found")
+	}
+}
+
+// numbered reads "pulls/7/merge".
+func numbered(path, prefix string) (int64, string) {
+	rest, ok := strings.CutPrefix(path, prefix)
+	if !ok {
+		return 0, ""
+	}
+	digits, _, _ := strings.Cut(rest, "/")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return 0, ""
+	}
+	return n, rest[len(digits):]
+}
+
+func (f *Forge) fail(c call, status int, words string) {
+	f.answer(c.w, c.r, status, map[string]any{"message": words})
+}
+
+func (f *Forge) allows(method string) bool {
+	return len(f.rules.Methods) == 0 || slices.Contains(f.rules.Methods, method)
+}
+
+func (f *Forge) githubList(c call) {
+	out := []any{}
+	q := c.r.URL.Query()
+	// A head without its owner is ignored.
+	_, branch, owned := strings.Cut(q.Get("head"), ":")
+	for _, pr := range slices.Backward(f.prs) {
+		if owned && pr.Branch != branch || q.Get("base") != "" && pr.Base != q.Get("base") ||
+			q.Get("state") != "all" && (pr.State == "open") != (q.Get("state") != "closed") {
+			continue
+		}
+		out = append(out, f.githubPR(pr))
+	}
+	f.answer(c.w, c.r, http.StatusOK, out)
+}
+
+func (f *Forge) githubOpen(c call) {
+	branch, base := c.text("head"), c.text("base")
+	invalid := func(words string) {
+		f.answer(c.w, c.r, http.StatusUnprocessableEntity, map[string]any{
+			"message": "Validation Failed",
+			"errors":  []any{map[string]any{"resource": "PullRequest", "code": "custom", "message": words}},
+		})
+	}
+	switch {
+	case f.opened(branch, base) != nil:
+		invalid("A pull request already exists for acme:" + branch + ".")
+	case f.tip(branch) == "":
+		invalid("head: invalid")
+	case f.tip(branch) == f.tip(base):
+		invalid("No commits between " + base + " and " + branch)
+	default:
+		pr := f.open(&PR{Title: c.text("title"), Body: c.text("body"), Branch: branch, Base: base})
+		f.answer(c.w, c.r, http.StatusCreated, f.githubPR(pr))
+	}
+}
+
+func (f *Forge) githubIssue(c call, path string) {
+	digits, rest, _ := strings.Cut(path, "/")
+	n, _ := strconv.ParseInt(digits, 10, 64)
+	pr := f.pr(n)
+	switch {
+	case pr == nil:
+		f.fail(c, http.StatusNotFound, "Not Found")
+	case rest == "labels":
+		f.answer(c.w, c.r, http.StatusOK, []any{})
+		pr.Labels = append(pr.Labels, "backstop")
+	default:
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{"number": n, "closed_by": map[string]any{"login": pr.By}})
+	}
+}
+
+func (f *Forge) githubPR(pr *PR) map[string]any {
+	repo := map[string]any{"full_name": f.options.Project}
+	out := map[string]any{
+		"number": pr.Number, "node_id": fmt.Sprintf("PR_%d", pr.Number), "title": pr.Title, "body": pr.Body,
+		"html_url": f.URL + "/" + f.options.Project + "/pull/" + strconv.FormatInt(pr.Number, 10), "state": "open",
+		"head":            map[string]any{"ref": pr.Branch, "sha": f.tip(pr.Branch), "repo": repo},
+		"base":            map[string]any{"ref": pr.Base, "sha": f.tip(pr.Base), "repo": repo},
+		"mergeable_state": "clean",
+	}
+	if pr.Armed {
+		out["auto_merge"] = map[string]any{"merge_method": "merge"}
+	}
+	if pr.State != "open" {
+		out["state"] = "closed"
+	}
+	if pr.State == "merged" {
+		out["merged"], out["merged_at"] = true, "2026-11-28T10:00:00Z"
+		out["merged_by"], out["merge_commit_sha"] = map[string]any{"login": pr.By}, pr.Commit
+	}
+	if pr.State == "open" {
+		states := map[string]string{"": "clean", "computing": "unknown", "draft": "draft", "conflict": "dirty"}
+		state, ok := states[f.blocked(pr)]
+		if !ok {
+			state = "blocked"
+		}
+		out["mergeable_state"] = state
+	}
+	return out
+}
+
+func (f *Forge) githubMerge(c call, pr *PR) {
+	method := c.text("merge_method")
+	switch blocked := f.blocked(pr); {
+	case f.rules.Refuses > 0:
+		f.fail(c, f.rules.Refuses, f.rules.RefusesWords)
+	case c.text("sha") != f.tip(pr.Branch):
+		f.fail(c, http.StatusConflict, "Head branch was modified. Review and try the merge again.")
+	case f.rules.Queue:
+		f.fail(c, http.StatusMethodNotAllowed, "Changes must be made through the merge queue")
+	case blocked == "approvals":
+		f.fail(c, http.StatusMethodNotAllowed, "At least 1 approving review is required by reviewers with write access.")
+	case blocked == "checks":
+		f.fail(c, http.StatusMethodNotAllowed, `Required status check "ci" is expected.`)
+	case blocked != "":
+		f.fail(c, http.StatusMethodNotAllowed, "Pull Request is not mergeable")
+	case !f.allows(method):
+		f.fail(c, http.StatusMethodNotAllowed, strings.ToUpper(method[:1])+method[1:]+" merges are not allowed on this repository.")
+	default:
+		if err := f.merge(pr, Bot, method, message(c.text("commit_title"), c.text("commit_message"))); err != nil {
+			f.fail(c, http.StatusInternalServerError, err.Error())
+			return
+		}
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{"merged": true, "sha": pr.Commit})
+	}
+}
+
+func message(title, body string) string { return strings.TrimSpace(title + "\n\n" + body) }
+
+func (f *Forge) githubGraph(c call) {
+	vars, _ := c.body["variables"].(map[string]any)
+	id, _ := vars["id"].(string)
+	head, _ := vars["head"].(string)
+	number, _ := numbered(strings.Replace(id, "PR_", "pulls/", 1), "pulls/")
+	pr := f.pr(number)
+	fail := func(words string) {
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{"data": nil, "errors": []any{map[string]any{"message": words}}})
+	}
+	query := c.text("query")
+	switch {
+	case pr == nil:
+		fail("Could not resolve to a node with the global id of '" + id + "'")
+	case head != f.tip(pr.Branch):
+		fail("Head sha didn't match expected head oid")
+	case strings.Contains(query, "enqueuePullRequest") && !f.rules.Queue:
+		fail("The merge queue is not enabled for this branch")
+	case strings.Contains(query, "enqueuePullRequest"):
+		pr.Queued = true
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{"data": map[string]any{}})
+	case f.rules.NoAutoMerge:
+		fail("Pull request Auto merge is not allowed for this repository")
+	case f.blocked(pr) == "":
+		fail("Pull request Pull request is in clean status")
+	default:
+		pr.Armed, pr.ArmedHead = true, head
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{"data": map[string]any{}})
+	}
+}

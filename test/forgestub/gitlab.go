@@ -1,0 +1,144 @@
+package forgestub
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// gitlabID is the project's number.
+const gitlabID = 42
+
+// gitlab answers as GitLab's API does.
+func (f *Forge) gitlab(c call) {
+	id, path, _ := strings.Cut(strings.TrimPrefix(c.path, "projects/"), "/")
+	if !strings.HasPrefix(c.path, "projects/") || id != strconv.Itoa(gitlabID) && id != url.PathEscape(f.options.Project) {
+		f.fail(c, http.StatusNotFound, "404 Project Not Found")
+		return
+	}
+	number, rest := numbered(path, "merge_requests/")
+	train, _ := numbered(path, "merge_trains/merge_requests/")
+	pr := f.pr(max(number, train))
+	switch {
+	case path == "":
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{
+			"id": gitlabID, "path_with_namespace": f.options.Project, "merge_trains_enabled": f.rules.Queue})
+	case path == "merge_requests" && c.r.Method == http.MethodGet:
+		f.gitlabList(c)
+	case path == "merge_requests":
+		f.gitlabOpen(c)
+	case strings.HasPrefix(path, "labels/"):
+		if name := strings.TrimPrefix(path, "labels/"); slices.Contains(f.labels, name) {
+			f.answer(c.w, c.r, http.StatusOK, map[string]any{"name": name})
+			return
+		}
+		f.fail(c, http.StatusNotFound, "404 Label Not Found")
+	case pr == nil:
+		f.fail(c, http.StatusNotFound, "404 Not found")
+	case train > 0:
+		f.gitlabTrain(c, pr)
+	case rest == "" && c.r.Method == http.MethodGet:
+		f.answer(c.w, c.r, http.StatusOK, f.gitlabMR(pr))
+	case rest == "" && c.r.Method == http.MethodPut:
+		if c.text("state_event") == "close" {
+			pr.State, pr.By = "closed", Bot
+		}
+		f.answer(c.w, c.r, http.StatusOK, f.gitlabMR(pr))
+	case rest == "/merge":
+		f.gitlabMerge(c, pr)
+	default:
+		f.fail(c, http.StatusNotFound, "404 Not found")
+	}
+}
+
+func (f *Forge) gitlabList(c call) {
+	out := []any{}
+	q := c.r.URL.Query()
+	for _, pr := range slices.Backward(f.prs) {
+		if q.Get("source_branch") == pr.Branch && q.Get("target_branch") == pr.Base {
+			out = append(out, f.gitlabMR(pr))
+		}
+	}
+	f.answer(c.w, c.r, http.StatusOK, out)
+}
+
+func (f *Forge) gitlabOpen(c call) {
+	branch, base := c.text("source_branch"), c.text("target_branch")
+	if there := f.opened(branch, base); there != nil {
+		f.answer(c.w, c.r, http.StatusConflict, map[string]any{"message": []any{
+			"Another open merge request already exists for this source branch: !" + strconv.FormatInt(there.Number, 10)}})
+		return
+	}
+	if f.tip(branch) == "" {
+		f.answer(c.w, c.r, http.StatusBadRequest, map[string]any{"message": map[string]any{
+			"base": []any{"Source branch \"" + branch + "\" does not exist"}}})
+		return
+	}
+	pr := &PR{Title: c.text("title"), Body: c.text("description"), Branch: branch, Base: base}
+	if labels := c.text("labels"); labels != "" {
+		pr.Labels = strings.Split(labels, ",")
+	}
+	f.answer(c.w, c.r, http.StatusCreated, f.gitlabMR(f.open(pr)))
+}
+
+func (f *Forge) gitlabMR(pr *PR) map[string]any {
+	state := pr.State
+	if state == "open" {
+		state = "opened"
+	}
+	out := map[string]any{
+		"id": 1000 + pr.Number, "iid": pr.Number, "title": pr.Title, "description": pr.Body, "state": state,
+		"source_branch": pr.Branch, "target_branch": pr.Base, "sha": f.tip(pr.Branch),
+		"source_project_id": gitlabID, "target_project_id": gitlabID, "merge_when_pipeline_succeeds": pr.Armed,
+		"web_url": f.URL + "/" + f.options.Project + "/-/merge_requests/" + strconv.FormatInt(pr.Number, 10),
+		"labels":  pr.Labels,
+	}
+	switch pr.State {
+	case "merged":
+		out["merge_user"] = map[string]any{"username": pr.By}
+	case "closed":
+		out["closed_by"] = map[string]any{"username": pr.By}
+	default:
+		out["detailed_merge_status"] = map[string]string{
+			"": "mergeable", "computing": "checking", "draft": "draft_status", "conflict": "conflict",
+			"approvals": "not_approved", "checks": "ci_still_running"}[f.blocked(pr)]
+	}
+	return out
+}
+
+func (f *Forge) gitlabMerge(c call, pr *PR) {
+	auto := c.is("auto_merge") || c.is("merge_when_pipeline_succeeds")
+	switch blocked := f.blocked(pr); {
+	case f.rules.Refuses > 0:
+		f.fail(c, f.rules.Refuses, f.rules.RefusesWords)
+	case c.text("sha") != f.tip(pr.Branch):
+		f.fail(c, http.StatusConflict, "SHA does not match HEAD of source branch: "+f.tip(pr.Branch))
+	case auto && len(f.rules.Checks) > 0:
+		pr.Armed, pr.ArmedHead = true, c.text("sha")
+		f.answer(c.w, c.r, http.StatusOK, f.gitlabMR(pr))
+	case auto && blocked != "":
+		// Without a pipeline there is nothing that could succeed.
+		f.fail(c, http.StatusMethodNotAllowed, "405 Method Not Allowed")
+	case blocked == "conflict":
+		f.fail(c, http.StatusUnprocessableEntity, "Branch cannot be merged")
+	case blocked != "":
+		f.fail(c, http.StatusMethodNotAllowed, "405 Method Not Allowed")
+	default:
+		if err := f.merge(pr, Bot, "", c.text("merge_commit_message")); err != nil {
+			f.fail(c, http.StatusInternalServerError, err.Error())
+			return
+		}
+		f.answer(c.w, c.r, http.StatusOK, f.gitlabMR(pr))
+	}
+}
+
+func (f *Forge) gitlabTrain(c call, pr *PR) {
+	if c.text("sha") != f.tip(pr.Branch) {
+		f.fail(c, http.StatusConflict, "SHA does not match HEAD of source branch: "+f.tip(pr.Branch))
+		return
+	}
+	pr.Queued, pr.ArmedHead = true, c.text("sha")
+	f.answer(c.w, c.r, http.StatusCreated, []any{map[string]any{"id": 1, "status": "idle"}})
+}
