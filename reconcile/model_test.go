@@ -112,10 +112,13 @@ func (m *model) Blame(_ context.Context, _ Source, q Query) (v1alpha1.Suspect, e
 	for i := len(m.branch) - 1; i > 0; i-- {
 		c, p := m.branch[i], m.branch[i-1]
 		if c.value == q.Image && p.value != q.Image && c.trail == nil {
-			auto := v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: m.ns, Name: "a"}
+			auto := &v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: m.ns, Name: "a"}
+			if c.person {
+				auto = nil
+			}
 			return v1alpha1.Suspect{
-				Commit: c.id, Parent: p.id, When: v1alpha1.NewTime(c.when), Automation: &auto, OnlyImages: true,
-				Nodes: []v1alpha1.Node{{File: "app.yaml", Pointer: "/image", Part: "Image", Bad: c.value, Former: p.value,
+				Commit: c.id, Parent: p.id, When: v1alpha1.NewTime(c.when), Automation: auto, OnlyImages: true,
+				Nodes: []v1alpha1.Node{{File: m.ns + "/app.yaml", Pointer: "/image", Part: "Image", Bad: c.value, Former: p.value,
 					Marker: m.ns + ":app"}},
 			}, nil
 		}
@@ -191,9 +194,10 @@ func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, 
 				out[i].Err = err
 				continue
 			}
-			if err := m.mayWrite(); err != nil {
+			if err := errors.Join(m.mayWrite(), m.mayRevert(r.Suspect)); err != nil {
 				m.broke = append(m.broke, fmt.Sprintf("%s is pushed: %s", r.Rollback, err))
 			}
+			trail.Places = append(trail.Places, PlaceID(r.Suspect.Nodes[0].File, r.Suspect.Nodes[0].Pointer))
 			trail.Rollbacks = append(trail.Rollbacks, r.Rollback)
 			trail.Images = append(trail.Images, r.Image)
 			trail.Workloads = append(trail.Workloads, r.Workloads...)

@@ -121,6 +121,7 @@ func Resolve(trigger v1alpha1.TriggerType, subjects []Subject, all []v1alpha1.Ro
 ) Policy {
 	var out Policy
 	var provider *types.NamespacedName
+	floored := false
 	covered := len(subjects) > 0
 	for _, s := range subjects {
 		if stop := stopped(s, all, home); stop != nil {
@@ -139,13 +140,15 @@ func Resolve(trigger v1alpha1.TriggerType, subjects []Subject, all []v1alpha1.Ro
 				read = within(read, &chosen[i], top)
 			}
 			out = stricter(out, read)
-			if read.Provider != nil && chosen[i].Namespace == home && s.Namespace != home {
+			if chosen[i].Namespace == home && s.Namespace != home {
+				floored = floored || lets(chosen[i].Spec.Approval.Slack)
 				provider = firstByName(provider, read.Provider)
 			}
 		}
 	}
-	if provider != nil {
-		// The app of whoever gets the card says who clicked: a tenant's does not speak for the platform's approvers.
+	if provider != nil || floored {
+		// The app of whoever gets the card says who clicked: a tenant's does not speak for the platform's approvers. Where
+		// these have no channel of their own, it is the controller's default.
 		out.Provider = provider
 	}
 	if len(out.By) == 0 {
@@ -265,6 +268,11 @@ func limited(out Policy, t v1alpha1.PolicyTrigger, row v1alpha1.TriggerRow) Poli
 		out.MaxAge = t.MaxAge.Duration
 	}
 	return out
+}
+
+// lets says whether somebody may decide on Slack.
+func lets(a v1alpha1.SlackApproval) bool {
+	return a.ChannelMembers || len(a.Users)+len(a.UserGroups) > 0
 }
 
 // stricter takes the careful one of each value. An empty Policy is the neutral element.

@@ -203,8 +203,14 @@ func TestAFleetsPolicyIsAFloor(t *testing.T) {
 	if diff := cmp.Diff(want, got.Approvers); diff != "" {
 		t.Errorf("approvers -want +got:\n%s", diff)
 	}
-	// Where no Provider is the floor's, the tenant's own gets the card.
+	// Whose approvers are the floor's and whose channel is not gets the card at the controller's default.
 	floor.Spec.ProviderRef = nil
+	got = Resolve(v1alpha1.TriggerImagePull, []Subject{{Namespace: "a-team"}}, []v1alpha1.RollbackPolicy{tenants, floor}, home, Ceiling{})
+	if got.Provider != nil {
+		t.Errorf("the tenant's app %v says who of the platform clicked", got.Provider)
+	}
+	// Where nobody of the platform may decide, the tenant's own channel sees it.
+	floor.Spec.Approval.Slack = v1alpha1.SlackApproval{}
 	got = Resolve(v1alpha1.TriggerImagePull, []Subject{{Namespace: "a-team"}}, []v1alpha1.RollbackPolicy{tenants, floor}, home, Ceiling{})
 	if got.Provider == nil || got.Provider.String() != "a-team/a-team" {
 		t.Errorf("the card goes to %v, want the tenant's Provider", got.Provider)

@@ -64,7 +64,10 @@ func (e *Engine) proveBad(ctx context.Context, form *v1alpha1.Rollback, target *
 	}
 	q.Witness = target.Image
 	bad := e.Registry.Prove(ctx, q)
-	target.BadProved, target.ConfirmAt = bad.Finding == FindingAbsent, e.confirmAt(&form.Status, bad)
+	// Two who know nothing of each other say that it is no image: the node, which could not run it, and the registry.
+	noImage := bad.Artifact != "" && slices.Contains(form.Status.Causes(), v1alpha1.CauseNotAnImage)
+	target.BadProved = bad.Finding == FindingAbsent || noImage
+	target.ConfirmAt = e.confirmAt(&form.Status, bad)
 	if at := target.ConfirmAt; at != nil && e.Now().Before(at.Time) {
 		target.BadProved = false
 	} else {

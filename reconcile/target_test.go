@@ -103,3 +103,59 @@ func TestImagesThatArePassedOverAreAskedAbout(t *testing.T) {
 		})
 	}
 }
+
+// chart is a registry that has a chart under the name of the bad image.
+type chart struct{ *model }
+
+func (c chart) Prove(ctx context.Context, q Question) Proof {
+	p := c.model.Prove(ctx, q)
+	if q.Image == imgBad {
+		return Proof{Finding: FindingUnproved, Cause: v1alpha1.CauseUnknown, Artifact: "a Helm chart", At: c.now,
+			Sentence: "reg.local has app:v2, but it is no container image: it is a Helm chart"}
+	}
+	return p
+}
+
+// says is a kubelet that names a cause.
+type says struct {
+	Pods
+	cause v1alpha1.Cause
+}
+
+func (p says) Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (Sighting, error) {
+	s, err := p.Pods.Failing(ctx, key, known)
+	for i := range s.Failures {
+		s.Failures[i].Cause = p.cause
+	}
+	return s, err
+}
+
+func TestWhatIsNoImageIsProvedByTheNodeAndTheRegistryTogether(t *testing.T) {
+	for name, tt := range map[string]struct {
+		cause    v1alpha1.Cause
+		registry func(m *model) Registry
+		want     bool
+	}{
+		"both say so":                        {v1alpha1.CauseNotAnImage, func(m *model) Registry { return chart{m} }, true},
+		"the registry has an image":          {v1alpha1.CauseNotAnImage, func(m *model) Registry { m.present[imgBad] = true; return m }, false},
+		"the node could not ask":             {v1alpha1.CauseRegistryUnavailable, func(m *model) Registry { return chart{m} }, false},
+		"the node failed for another reason": {v1alpha1.CauseUnknown, func(m *model) Registry { return chart{m} }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newModel()
+			e := m.engine("a", Budget{})
+			m.elected = imgBad
+			m.writeBack()
+			m.rollOut()
+			m.podsBad[imgBad] = true
+			e.Registry, e.Pods = tt.registry(m), says{e.Pods, tt.cause}
+			for range 3 {
+				m.walk(t, e)
+				m.now = m.now.Add(10 * time.Second)
+			}
+			if reverted := m.tip().value != imgBad; reverted != tt.want {
+				t.Errorf("reverted by itself: %v, want %v\n%s", reverted, tt.want, m.story())
+			}
+		})
+	}
+}

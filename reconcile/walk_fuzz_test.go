@@ -3,9 +3,9 @@ package reconcile
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +39,12 @@ const (
 	evDecideOld    = 21
 	evFetch        = 22
 	evSlowSuspend  = 23
+	evOther        = 24
+	evBoth         = 25
+	evAuthors      = 26
+	evMaxAge       = 27
+	evPersonBad    = 28
+	evMaxAuthors   = 29
 
 	// arg is one of eight arguments.
 	arg = 32
@@ -109,6 +115,17 @@ func (m *model) event(t *testing.T, a, b *Engine, op byte) {
 	case evSlowSuspend:
 		// Somebody suspends the policy while a push is planned for long.
 		m.slowStops = true
+	case evAuthors:
+		m.authors = []v1alpha1.Authors{v1alpha1.AuthorsAutomation, v1alpha1.AuthorsAnyone}[arg%2]
+	case evMaxAge:
+		m.maxAge = []time.Duration{24 * time.Hour, time.Hour, time.Minute, 0}[arg%4]
+	case evMaxAuthors:
+		a.Ceiling.Authors = []v1alpha1.Authors{"", v1alpha1.AuthorsAutomation}[arg%2]
+		b.Ceiling.Authors, m.maxAuthors = a.Ceiling.Authors, a.Ceiling.Authors
+	case evPersonBad:
+		if t := m.tip(); t.value != imgBad {
+			m.push(commit{value: imgBad, held: t.held, person: true})
+		}
 	case evFetch:
 		// The source fetches, and the Kustomization may be at work.
 		m.fetched, m.checking = m.tip().id, arg%2 == 0
@@ -122,6 +139,19 @@ func (m *model) mayWrite() error {
 		return errors.New("no policy allows it")
 	case m.ceiling == v1alpha1.ModeNotify, m.mode == v1alpha1.ModeNotify:
 		return errors.New("it may only be told")
+	}
+	return nil
+}
+
+// mayRevert is the rule about what is taken back: how old it is, and whose.
+func (m *model) mayRevert(s v1alpha1.Suspect) error {
+	at := slices.IndexFunc(slices.Concat(m.branch, m.lost), func(c commit) bool { return c.id == s.Commit })
+	c := slices.Concat(m.branch, m.lost)[at]
+	if m.maxAge > 0 && m.now.Sub(c.when) > m.maxAge {
+		return fmt.Errorf("it is %s old", m.now.Sub(c.when))
+	}
+	if c.person && (m.authors == v1alpha1.AuthorsAutomation || m.maxAuthors == v1alpha1.AuthorsAutomation) {
+		return errors.New("it is a person's")
 	}
 	return nil
 }
@@ -154,16 +184,26 @@ func (m *model) decideOn(arg int, question string) {
 func (m *model) forcePush(n int) {
 	for range n {
 		if len(m.branch) > 1 {
+			if p := m.peer; p != nil {
+				p.peer = nil
+				p.forcePush(1)
+				p.peer = m
+			}
 			m.lost = append(m.lost, m.tip())
 			if tr := m.tip().trail; tr != nil && tr.Kind == TrailRevert {
 				for i := range tr.Reverts {
-					m.reverts[tr.Reverts[i]+" "+tr.Images[i]]--
+					if m.owns(tr.Rollbacks[i]) {
+						m.reverts[tr.Reverts[i]+" "+tr.Images[i]]--
+					}
 				}
 			}
 			m.branch = m.branch[:len(m.branch)-1]
 		}
 	}
 }
+
+// owns says whether a Rollback in a trailer is this tenant's.
+func (m *model) owns(name string) bool { return strings.Split(name, "/")[1] == m.ns }
 
 // invariants hold after every event.
 func (m *model) invariants(t *testing.T, budget Budget) {
@@ -178,14 +218,17 @@ func (m *model) invariants(t *testing.T, budget Budget) {
 	}
 	for _, r := range m.records {
 		v := r.Status.Verdict
-		if v != nil && v.By != "" && v.Question == "0123456789ab" {
+		if v != nil && v.Source == v1alpha1.VerdictByPerson && !m.asked[v.Question] {
 			t.Fatalf("%s was decided on a question that nobody asked\n%s", r.Name, m.story())
+		}
+		if r.Status.Change != nil {
+			m.ownPlace(t, r)
 		}
 		if r.Status.Outcome == nil || r.Status.Change != nil {
 			continue
 		}
 		for _, c := range m.branch {
-			if c.trail != nil && c.trail.Kind == TrailRevert && slices.Contains(c.trail.Rollbacks, "a/develop/"+r.Name) &&
+			if c.trail != nil && c.trail.Kind == TrailRevert && slices.Contains(c.trail.Rollbacks, "a/"+m.ns+"/"+r.Name) &&
 				r.Status.Ended() {
 				t.Fatalf("%s ended without knowing its own revert %s\n%s", r.Name, c.id, m.story())
 			}
@@ -205,13 +248,29 @@ func (m *model) invariants(t *testing.T, budget Budget) {
 }
 
 func (m *model) byPolicy(tr *Trail) bool {
-	for _, r := range m.records {
-		v := r.Status.Verdict
-		if v != nil && v.Source == v1alpha1.VerdictByPerson && slices.Contains(tr.Rollbacks, "a/develop/"+r.Name) {
-			return false
+	for _, who := range []*model{m, m.peer} {
+		if who == nil {
+			continue
+		}
+		for _, r := range who.records {
+			v := r.Status.Verdict
+			if v != nil && v.Source == v1alpha1.VerdictByPerson && slices.Contains(tr.Rollbacks, "a/"+who.ns+"/"+r.Name) {
+				return false
+			}
 		}
 	}
 	return true
+}
+
+// ownPlace says that what a record took for its revert wrote its own place, whatever else it took back.
+func (m *model) ownPlace(t *testing.T, r *v1alpha1.Rollback) {
+	t.Helper()
+	n := r.Status.Suspect.Nodes[0]
+	for _, c := range slices.Concat(m.branch, m.lost) {
+		if c.id == r.Status.Change.Commit && c.trail != nil && !slices.Contains(c.trail.Places, PlaceID(n.File, n.Pointer)) {
+			t.Fatalf("%s/%s took %s for its revert, which wrote %v\n%s", m.ns, r.Name, c.id, c.trail.Places, m.story())
+		}
+	}
 }
 
 // rests runs the world without further trouble until nothing changes any more: everything comes to rest.
@@ -249,76 +308,3 @@ func (m *model) rests(t *testing.T, a *Engine) {
 var aDay = regexp.MustCompile(`\(day \d+\)`)
 
 func reminders(story string) []string { return aDay.FindAllString(story, -1) }
-
-// FuzzWalk treats bytes as a schedule over two engines (two replicas of one cluster whose lease does not fence).
-func FuzzWalk(f *testing.F) {
-	f.Add([]byte{evWriteBackBad, evRollOut, evWalk, evTime + 2*arg, evWalk})
-	f.Add([]byte{evWriteBackBad, evRollOut, evWalk, evTime + 2*arg, evCrashAfter + 4*arg, evRollOut, evWalk})
-	f.Add([]byte{evWriteBackBad, evRollOut, evWalk, evTime + 2*arg, evWalk, evForcePush + 2*arg, evRollOut, evWalkOther, evWalk})
-	f.Add([]byte{evWriteBackBad, evRollOut, evMode + arg, evWalk, evTime + 2*arg, evWalk, evDecide, evRace, evWalk, evNewer, evWalk})
-	f.Add([]byte{evWriteBackBad, evWriteBack2, evRollOut, evWalk, evTime + 2*arg, evWalk, evWalkOther, evRegistry, evNewer, evWalk})
-	f.Fuzz(func(t *testing.T, schedule []byte) {
-		if len(schedule) > 60 {
-			return
-		}
-		m := newModel()
-		budget := Budget{Count: 2, Per: time.Hour}
-		a, b := m.engine("a", budget), m.engine("a", budget)
-		for _, op := range schedule {
-			m.event(t, a, b, op)
-			m.invariants(t, budget)
-		}
-		m.rests(t, a)
-		m.invariants(t, budget)
-	})
-}
-
-// TestWalkSurvivesRandomSchedules runs many schedules that lean towards failing images, and shows that they reach every
-// kind of end: a walk that never reverts would keep every invariant.
-func TestWalkSurvivesRandomSchedules(t *testing.T) {
-	ends := map[v1alpha1.Result]int{}
-	adopted, again, lifted := 0, 0, 0
-	for seed := range uint64(400) {
-		rnd := rand.New(rand.NewPCG(seed, 7))
-		schedule := []byte{evWriteBackBad, evRollOut, evWalk, evTime + 2*arg}
-		for range 5 + rnd.IntN(40) {
-			op := byte(rnd.IntN(256))
-			if rnd.IntN(3) == 0 {
-				op = []byte{evWalk, evWalkOther, evRollOut, evDecide + arg*byte(rnd.IntN(2)), evCrashAfter + arg*byte(rnd.IntN(6))}[rnd.IntN(5)]
-			}
-			schedule = append(schedule, op)
-		}
-		m := newModel()
-		budget := Budget{Count: 2, Per: time.Hour}
-		a, b := m.engine("a", budget), m.engine("a", budget)
-		for _, op := range schedule {
-			m.event(t, a, b, op)
-			m.invariants(t, budget)
-		}
-		m.rests(t, a)
-		m.invariants(t, budget)
-		for _, r := range m.records {
-			s := &r.Status
-			ends[s.Outcome.Result]++
-			if s.Landed != nil {
-				again += int(s.Landed.Again)
-			}
-			if s.Release != nil {
-				lifted++
-			}
-			if s.Change != nil && s.Change.At.Time.Before(s.Verdict.At.Time) {
-				adopted++
-			}
-		}
-	}
-	t.Logf("ends %v, landed again %d, lifted %d, adopted %d", ends, again, lifted, adopted)
-	for _, r := range []v1alpha1.Result{v1alpha1.ResultVerified, v1alpha1.ResultRecovered, v1alpha1.ResultRejected,
-		v1alpha1.ResultExpired, v1alpha1.ResultSuperseded, v1alpha1.ResultReportedOnly} {
-		if ends[r] == 0 {
-			t.Errorf("no schedule ended as %s", r)
-		}
-	}
-	if again == 0 || lifted == 0 {
-		t.Errorf("landed again %d times and lifted %d times, want both more than 0", again, lifted)
-	}
-}

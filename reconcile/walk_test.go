@@ -28,6 +28,8 @@ type commit struct {
 	held  bool
 	trail *Trail
 	when  time.Time
+	// person says that somebody wrote it by hand.
+	person bool
 }
 
 type model struct {
@@ -38,31 +40,36 @@ type model struct {
 	version int
 	uid     int
 
-	podsBad   map[string]bool // image → its pods wait for it
-	started   map[string]bool // image → a container of it started
-	present   map[string]bool // image → the registry holds it
-	dark      bool            // the registry proves nothing
-	mode      v1alpha1.Mode
-	elected   string
-	absence   v1alpha1.Cause // why the registry says that it lacks an image; NotFound when empty
-	failsFor  time.Duration  // how long pods have failed when they are first seen
-	authors   v1alpha1.Authors
-	stale     []v1alpha1.Rollback // what a stale Open answers
-	useStale  bool
-	crashAt   int // the n-th write from now fails; <0 never
-	crashPost bool
-	pushes    int
-	raceNext  bool // another pusher wins the next race
-	raceStops bool // and the policy is suspended meanwhile
-	slowStops bool // the next push is planned for seconds, and the policy is suspended meanwhile
-	suspended bool
-	removed   bool // there is no policy
-	killed    bool // a suspended policy in Backstop's own namespace
-	ceiling   v1alpha1.Mode
-	broke     []string // writes that were not allowed
-	reverts   map[string]int
-	ns        string
-	cooldown  time.Duration
+	podsBad  map[string]bool // image → its pods wait for it
+	started  map[string]bool // image → a container of it started
+	present  map[string]bool // image → the registry holds it
+	dark     bool            // the registry proves nothing
+	mode     v1alpha1.Mode
+	elected  string
+	absence  v1alpha1.Cause // why the registry says that it lacks an image; NotFound when empty
+	failsFor time.Duration  // how long pods have failed when they are first seen
+	authors  v1alpha1.Authors
+	maxAge   time.Duration
+	// maxAuthors is the ceiling's.
+	maxAuthors v1alpha1.Authors
+	asked      map[string]bool     // the questions that were asked
+	peer       *model              // another tenant, whose place is on the same branch
+	stale      []v1alpha1.Rollback // what a stale Open answers
+	useStale   bool
+	crashAt    int // the n-th write from now fails; <0 never
+	crashPost  bool
+	pushes     int
+	raceNext   bool // another pusher wins the next race
+	raceStops  bool // and the policy is suspended meanwhile
+	slowStops  bool // the next push is planned for seconds, and the policy is suspended meanwhile
+	suspended  bool
+	removed    bool // there is no policy
+	killed     bool // a suspended policy in Backstop's own namespace
+	ceiling    v1alpha1.Mode
+	broke      []string // writes that were not allowed
+	reverts    map[string]int
+	ns         string
+	cooldown   time.Duration
 	// What the source holds, what the Kustomization attempted, whether it is at work; who was asked with what, how often.
 	fetched, applied string
 	checking         bool
@@ -80,6 +87,7 @@ func newModel() *model {
 	t0 := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	return &model{
 		now: t0, ns: "develop", mode: v1alpha1.ModeAuto, crashAt: -1, cooldown: time.Minute, authors: v1alpha1.AuthorsAutomation,
+		maxAge: 24 * time.Hour, asked: map[string]bool{},
 		branch:  []commit{{id: "c0", value: imgGood, when: t0.Add(-time.Hour)}},
 		records: map[string]*v1alpha1.Rollback{}, podsBad: map[string]bool{}, started: map[string]bool{},
 		present: map[string]bool{imgGood: true}, reverts: map[string]int{}, token: map[v1alpha1.ObjectRef]string{},
@@ -92,6 +100,12 @@ func (m *model) push(c commit) {
 	m.pushes++
 	c.id, c.when = fmt.Sprintf("c%d", m.pushes+100), m.now
 	m.branch = append(m.branch, c)
+	if p := m.peer; p != nil {
+		p.pushes = m.pushes
+		p.branch = append(p.branch, commit{
+			id: c.id, when: c.when, trail: c.trail, person: c.person, value: p.tip().value, held: p.tip().held,
+		})
+	}
 }
 
 // write counts a mutating request and says whether the process dies before (pre) or after it.
@@ -165,6 +179,9 @@ func (m *model) SaveStatus(_ context.Context, r *v1alpha1.Rollback) error {
 		if err := blanksKept(old, r); err != nil {
 			return err
 		}
+		if q := r.Status.Question; q != nil {
+			m.asked[q.ID] = true
+		}
 		c := old.DeepCopy()
 		c.Status = *r.Status.DeepCopy()
 		m.version++
@@ -220,7 +237,7 @@ func (m *model) Policies(context.Context, string) ([]v1alpha1.RollbackPolicy, ma
 	return append(out, v1alpha1.RollbackPolicy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: m.ns, Name: "p"},
 		Spec: v1alpha1.RollbackPolicySpec{
-			Triggers: []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerImagePull, Mode: m.mode, Authors: m.authors,
+			Triggers: []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerImagePull, Mode: m.mode, Authors: m.authors, MaxAge: &metav1.Duration{Duration: m.maxAge},
 				GracePeriod: &metav1.Duration{Duration: 5 * time.Second}}},
 			Cooldown: d(m.cooldown), Approval: v1alpha1.Approval{Timeout: d(10 * time.Minute)},
 			VerifyTimeout: d(5 * time.Minute), Release: v1alpha1.ReleaseNewerImage, Suspend: m.suspended,

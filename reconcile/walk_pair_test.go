@@ -1,0 +1,131 @@
+package reconcile
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// pair are two tenants whose places are on one branch, with two engines each: two replicas of one cluster whose lease
+// does not fence.
+type pair struct {
+	tenants [2]*model
+	engines [2][2]*Engine
+	budget  Budget
+	// turn says whose the next event is.
+	turn int
+}
+
+func newPair() *pair {
+	p := &pair{budget: Budget{Count: 2, Per: time.Hour}}
+	for i, ns := range []string{"develop", "shop"} {
+		m := newModel()
+		m.ns, p.tenants[i] = ns, m
+		p.engines[i] = [2]*Engine{m.engine("a", p.budget), m.engine("a", p.budget)}
+	}
+	p.tenants[0].peer, p.tenants[1].peer = p.tenants[1], p.tenants[0]
+	p.tenants[1].present = p.tenants[0].present
+	return p
+}
+
+func (p *pair) run(t *testing.T, schedule []byte) {
+	t.Helper()
+	for _, op := range schedule {
+		m, other := p.tenants[p.turn], p.tenants[1-p.turn]
+		switch int(op) % 32 {
+		case evOther:
+			p.turn = 1 - p.turn
+		case evBoth:
+			// One run of image automation writes both places.
+			if !m.tip().held && m.tip().value != imgBad {
+				m.push(commit{value: imgBad})
+				if at := len(other.branch) - 1; !other.tip().held {
+					other.branch[at].value = imgBad
+				}
+			}
+		default:
+			m.event(t, p.engines[p.turn][0], p.engines[p.turn][1], op)
+		}
+		other.now = m.now
+		p.invariants(t)
+	}
+	for i, m := range p.tenants {
+		m.rests(t, p.engines[i][0])
+		p.tenants[1-i].now = m.now
+		p.invariants(t)
+	}
+}
+
+func (p *pair) invariants(t *testing.T) {
+	t.Helper()
+	for _, m := range p.tenants {
+		m.invariants(t, p.budget)
+	}
+}
+
+// FuzzWalk treats bytes as a schedule.
+func FuzzWalk(f *testing.F) {
+	f.Add([]byte{evWriteBackBad, evRollOut, evWalk, evTime + 2*arg, evWalk})
+	f.Add([]byte{evWriteBackBad, evRollOut, evWalk, evTime + 2*arg, evCrashAfter + 4*arg, evRollOut, evWalk})
+	f.Add([]byte{evWriteBackBad, evRollOut, evWalk, evTime + 2*arg, evWalk, evForcePush + 2*arg, evRollOut, evWalkOther, evWalk})
+	f.Add([]byte{evWriteBackBad, evRollOut, evMode + arg, evWalk, evTime + 2*arg, evWalk, evDecide, evRace, evWalk, evNewer, evWalk})
+	f.Add([]byte{evWriteBackBad, evWriteBack2, evRollOut, evWalk, evTime + 2*arg, evWalk, evWalkOther, evRegistry, evNewer, evWalk})
+	f.Add([]byte{evBoth, evRollOut, evWalk, evOther, evRollOut, evWalk, evTime + 2*arg, evWalk, evOther, evWalk})
+	f.Add([]byte{evPersonBad, evRollOut, evMode + arg, evWalk, evTime + 2*arg, evWalk, evDecide, evAuthors + arg, evWalk, evMaxAge + 2*arg, evWalk})
+	f.Fuzz(func(t *testing.T, schedule []byte) {
+		if len(schedule) > 60 {
+			return
+		}
+		newPair().run(t, schedule)
+	})
+}
+
+// TestWalkSurvivesRandomSchedules runs many schedules that lean towards failing images, and shows that they reach every
+// kind of end: a walk that never reverts would keep every invariant.
+func TestWalkSurvivesRandomSchedules(t *testing.T) {
+	ends := map[v1alpha1.Result]int{}
+	adopted, again, lifted := 0, 0, 0
+	for seed := range uint64(400) {
+		rnd := rand.New(rand.NewPCG(seed, 7))
+		schedule := []byte{evWriteBackBad, evRollOut, evWalk, evTime + 2*arg}
+		if seed%3 == 0 {
+			schedule = []byte{evBoth, evRollOut, evWalk, evOther, evRollOut, evWalk, evTime + 2*arg}
+		}
+		for range 5 + rnd.IntN(40) {
+			op := byte(rnd.IntN(256))
+			if rnd.IntN(3) == 0 {
+				op = []byte{evWalk, evWalkOther, evRollOut, evDecide + arg*byte(rnd.IntN(2)), evCrashAfter + arg*byte(rnd.IntN(6)), evOther}[rnd.IntN(6)]
+			}
+			schedule = append(schedule, op)
+		}
+		p := newPair()
+		p.run(t, schedule)
+		for _, m := range p.tenants {
+			for _, r := range m.records {
+				s := &r.Status
+				ends[s.Outcome.Result]++
+				if s.Landed != nil {
+					again += int(s.Landed.Again)
+				}
+				if s.Release != nil {
+					lifted++
+				}
+				if s.Change != nil && s.Change.At.Time.Before(s.Verdict.At.Time) {
+					adopted++
+				}
+			}
+		}
+	}
+	t.Logf("ends %v, landed again %d, lifted %d, adopted %d", ends, again, lifted, adopted)
+	for _, r := range []v1alpha1.Result{v1alpha1.ResultVerified, v1alpha1.ResultRecovered, v1alpha1.ResultRejected,
+		v1alpha1.ResultExpired, v1alpha1.ResultSuperseded, v1alpha1.ResultReportedOnly} {
+		if ends[r] == 0 {
+			t.Errorf("no schedule ended as %s", r)
+		}
+	}
+	if again == 0 || lifted == 0 {
+		t.Errorf("landed again %d times and lifted %d times, want both more than 0", again, lifted)
+	}
+}
