@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -35,9 +34,6 @@ the repository, and you need to be allowed to read the Secret that Flux reads.`,
 				return err
 			}
 			repo, image, err := l.open(cmd.Context(), arg)
-			if reconcile.KindOf(err) == reconcile.FaultNoRights {
-				return couldNotTell(std, err)
-			}
 			if err != nil {
 				return err
 			}

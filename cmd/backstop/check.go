@@ -22,9 +22,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/registry"
 )
 
-// exitUnknown is the code of a check that could not tell.
-const exitUnknown = 3
-
 const checkHelp = `Checks every image that the manifests below PATH would run, before Flux sees them: does it exist, for
 the platforms that it has to run on, and does it keep the guardrails of .backstop.yaml? Kustomizations are built as
 Flux builds them, so that what is checked is what would be applied. Nothing in the repository is executed.

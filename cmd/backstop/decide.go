@@ -189,7 +189,7 @@ func amend(ctx context.Context, cl client.Client, key client.ObjectKey, change f
 		case err != nil:
 			if apierrors.IsForbidden(err) {
 				return nil, fmt.Errorf("you may not decide in namespace %s: ask for a Role that may update rollbacks there, "+
-					"such as the ClusterRole admin or backstop-approver (%w)", key.Namespace, readable(err))
+					"such as the ClusterRole admin or backstop-approver (%s)", key.Namespace, readable(err))
 			}
 			return nil, fmt.Errorf("write rollback %s: %w", key, readable(err))
 		}

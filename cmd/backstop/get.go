@@ -268,10 +268,20 @@ func nothing(ctx context.Context, std streams, cl client.Reader, ns string) erro
 func readable(err error) error {
 	var status apierrors.APIStatus
 	if apierrors.IsForbidden(err) && errors.As(err, &status) {
-		return errors.New(strings.TrimSpace(status.Status().Message))
+		return &noRights{strings.TrimSpace(status.Status().Message), err}
 	}
 	return err
 }
+
+// noRights is the API server's refusal to let somebody read, in its words alone.
+type noRights struct {
+	words string
+	err   error
+}
+
+func (e *noRights) Error() string { return e.words }
+
+func (e *noRights) Unwrap() error { return e.err }
 
 func age(t, now time.Time) string { return duration.HumanDuration(now.Sub(t)) }
 

@@ -18,8 +18,10 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/backstop-dev/backstop/internal/build"
+	"github.com/backstop-dev/backstop/reconcile"
 )
 
 // Exit codes that scripts can use. A crash is none of them (crash.go).
@@ -27,6 +29,8 @@ const (
 	exitOK    = 0
 	exitError = 1
 	exitUsage = 2
+	// exitUnknown: the answer takes what cannot be had, such as what whoever asks may not read.
+	exitUnknown = 3
 )
 
 func main() {
@@ -61,6 +65,9 @@ func run(ctx context.Context, args []string, std streams) int {
 	case errors.As(err, &usage) || isCobraUsage(err):
 		fmt.Fprintf(std.err, "backstop: %s\nRun 'backstop --help' or 'backstop COMMAND --help' for usage.\n", err)
 		return exitUsage
+	case apierrors.IsForbidden(err) || reconcile.KindOf(err) == reconcile.FaultNoRights:
+		fmt.Fprintf(std.err, "backstop: %s\n", err)
+		return exitUnknown
 	}
 	fmt.Fprintf(std.err, "backstop: %s\n", err)
 	return exitError
