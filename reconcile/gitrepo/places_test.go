@@ -112,3 +112,38 @@ func TestAHoldOfALaterFormatWaitsForAPerson(t *testing.T) {
 		t.Errorf("got %+v, %v", holds, err)
 	}
 }
+
+func TestTwoVersionsOfBackstopReadEachOthersReverts(t *testing.T) {
+	t.Parallel()
+	w := twoEnvironments(t)
+	staging := w.blame(w.environment("staging"))
+	target := w.target(staging)
+	const file = "apps/staging/backend.yaml"
+	place := reconcile.PlaceID(staging.Nodes[0].File, staging.Nodes[0].Pointer)
+	said := "Revert\n\nThis reverts commit " + staging.Commit + ".\n\nBackstop-Kind: Revert\nBackstop-Rollback: prod/staging/backend-1\n" +
+		"Backstop-Image: " + repo + ":" + tag1 + "\n"
+	bad := w.show("main", file)
+	good := strings.ReplaceAll(bad, tag1, tag0)
+	for _, v := range []struct {
+		says   string
+		format int
+		places []string
+	}{
+		{"", 0, nil},
+		{"Backstop-Place: " + place + "\nBackstop-Format: 2\nBackstop-Scope: whatever comes\n", 2, []string{place}},
+		{"Backstop-Format: none\n", 0, nil},
+	} {
+		w.pull()
+		w.put(said+v.says, file, good)
+		b, err := w.mirrors.Look(t.Context(), w.src, staging, &target, staging.When.Time)
+		if err != nil || len(b.Trails) == 0 {
+			t.Fatalf("%q: %d trails, %v", v.says, len(b.Trails), err)
+		}
+		newest := b.Trails[0]
+		if newest.Kind != reconcile.TrailRevert || newest.Format != v.format || !slices.Equal(newest.Places, v.places) ||
+			!slices.Contains(newest.Reverts, staging.Commit) || !slices.Contains(newest.Rollbacks, "prod/staging/backend-1") {
+			t.Errorf("%q is read as %+v", v.says, newest)
+		}
+		w.put("Write it again", file, bad)
+	}
+}
