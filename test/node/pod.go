@@ -13,8 +13,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// memory is what the stand-in knows of a pod beside its status: the pulls that failed, by container.
-type memory struct{ pulls map[string]*failure }
+// memory is what the stand-in knows of a pod beside its status: the pulls that failed, and the containers that behave, by
+// container.
+type memory struct {
+	pulls map[string]*failure
+	lives map[string]*life
+}
 
 // failure is a pull that failed.
 type failure struct {
@@ -52,7 +56,7 @@ func (s *standIn) care(ctx context.Context, pod *corev1.Pod) (time.Duration, err
 		if sidecar && status.State.Running != nil {
 			continue
 		}
-		if status.State.Running != nil {
+		if status.State.Running != nil && !s.endsItself(pod, c.Name) {
 			finish(status, time.Now())
 			status.Ready = true // as a kubelet says of an init container that has done its work
 		}
@@ -86,16 +90,19 @@ func (s *standIn) care(ctx context.Context, pod *corev1.Pod) (time.Duration, err
 // run pulls a container's image if it is due and starts the container if it can. It says when to look again.
 func (s *standIn) run(ctx context.Context, pod *corev1.Pod, c corev1.Container, status *corev1.ContainerStatus,
 ) time.Duration {
-	if status.State.Waiting == nil || status.LastTerminationState.Terminated != nil {
-		return 0
-	}
 	s.mu.Lock()
 	m := s.pods[pod.UID]
 	if m == nil {
-		m = &memory{pulls: map[string]*failure{}}
+		m = &memory{pulls: map[string]*failure{}, lives: map[string]*life{}}
 		s.pods[pod.UID] = m
 	}
 	s.mu.Unlock()
+	if l := m.lives[c.Name]; l != nil {
+		return s.live(ctx, pod, status, l)
+	}
+	if status.State.Waiting == nil || status.LastTerminationState.Terminated != nil {
+		return 0
+	}
 	now, failed := time.Now(), m.pulls[c.Name]
 	if failed != nil && now.Before(failed.retry) {
 		return s.report(status, c.Image, failed, now)
@@ -116,6 +123,18 @@ func (s *standIn) run(ctx context.Context, pod *corev1.Pod, c corev1.Container, 
 	if got.alien {
 		crash(pod, status, now)
 		return 0
+	}
+	if lacks, err := s.lacks(ctx, pod.Namespace, c); err != nil || lacks != "" {
+		if lacks != "" {
+			status.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
+				Reason: "CreateContainerConfigError", Message: lacks}}
+		}
+		return time.Second
+	}
+	if b := got.behaviour; b != nil && (b.Node == "" || b.Node == pod.Spec.NodeName) {
+		l := &life{Behaviour: *b}
+		m.lives[c.Name] = l
+		return s.live(ctx, pod, status, l)
 	}
 	started := true
 	status.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(now)}}

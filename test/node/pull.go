@@ -65,6 +65,8 @@ type pulled struct {
 	repo string
 	// alien says that it is a single manifest for another platform, which nobody looks at before it is run.
 	alien bool
+	// behaviour is what a container of it does; nil where it runs well.
+	behaviour *Behaviour
 }
 
 // image is a pull under way.
@@ -73,6 +75,8 @@ type image struct {
 	ref      string
 	object   string
 	platform Node
+	// behaviour is what its config says; nil where it runs well.
+	behaviour *Behaviour
 }
 
 // pull resolves an image and reads everything of it. Its error says what a kubelet would.
@@ -93,7 +97,8 @@ func (p *puller) pull(ctx context.Context, named reference.Named, platform Node,
 	if err != nil {
 		return pulled{}, words(ref, err)
 	}
-	return pulled{ref: ref, repo: named.Name(), digest: string(top.Digest), alien: alien}, nil
+	return pulled{ref: ref, repo: named.Name(), digest: string(top.Digest), alien: alien,
+		behaviour: i.behaviour}, nil
 }
 
 // words puts the beginning before an error that containerd, gRPC and the kubelet do.
@@ -173,6 +178,7 @@ func (i *image) fetchAll(ctx context.Context, top ocispec.Descriptor) (alien boo
 	if err := json.Unmarshal(raw, &config); err != nil {
 		return false, fmt.Errorf("failed to unmarshal config %s: %w", m.Config.Digest, err)
 	}
+	i.behaviour = behaves(raw)
 	alien = config.OS != "" && config.OS != i.platform.OS ||
 		config.Architecture != "" && config.Architecture != i.platform.Arch
 	return alien, nil

@@ -70,9 +70,8 @@ func crash(pod *corev1.Pod, status *corev1.ContainerStatus, now time.Time) {
 	}
 	status.RestartCount, status.LastTerminationState = 1, ended
 	status.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
-		Reason: "CrashLoopBackOff",
-		Message: fmt.Sprintf("back-off 10s restarting failed container=%s pod=%s_%s(%s)", status.Name, pod.Name,
-			pod.Namespace, pod.UID),
+		Reason:  "CrashLoopBackOff",
+		Message: backOff(pod, status.Name),
 	}}
 }
 

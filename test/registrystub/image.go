@@ -42,6 +42,32 @@ func (r *Registry) PushImage(repo, tag string, platforms ...string) (string, err
 	return digest.String(), err
 }
 
+// PushLabelled is PushImage for linux/amd64 with labels in the image's config.
+func (r *Registry) PushLabelled(repo, tag string, labels map[string]string) (string, error) {
+	ref, err := r.reference(repo, tag)
+	if err != nil {
+		return "", err
+	}
+	img, err := image("linux/amd64")
+	if err != nil {
+		return "", err
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return "", err
+	}
+	config = config.DeepCopy()
+	config.Config.Labels = labels
+	if img, err = mutate.ConfigFile(img, config); err != nil {
+		return "", err
+	}
+	if err := remote.Write(ref, img, remote.WithTransport(r)); err != nil {
+		return "", fmt.Errorf("push %s: %w", ref, err)
+	}
+	digest, err := img.Digest()
+	return digest.String(), err
+}
+
 // PushIndex is PushImage with an index even for a single platform.
 func (r *Registry) PushIndex(repo, tag string, platforms ...string) (string, error) {
 	ref, err := r.reference(repo, tag)
