@@ -173,7 +173,7 @@ func (f *Flux) stuck(ctx context.Context, st *reconcile.WorkloadState, obj *unst
 	}
 	current, _, _ := unstructured.NestedString(obj.Object, "status", "updateRevision")
 	for i := range pods {
-		if outdated(&pods[i], current, st.Images) && waitsForImage(&pods[i]) {
+		if outdated(&pods[i], current, st.Images) && (waitsForImage(&pods[i]) || crashes(&pods[i])) {
 			st.Stuck = append(st.Stuck, pods[i].Name)
 		}
 	}
@@ -242,6 +242,21 @@ func waitsForImage(pod *corev1.Pod) bool {
 			case "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError",
 				"RegistryUnavailable",
 				"SignatureValidationFailed":
+				return true
+			}
+			return false
+		})
+}
+
+// crashes says whether a container of a pod ends again and again, or cannot be started.
+func crashes(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses),
+		func(c corev1.ContainerStatus) bool {
+			if c.State.Waiting == nil {
+				return false
+			}
+			switch c.State.Waiting.Reason {
+			case "CrashLoopBackOff", "RunContainerError", "CreateContainerError", "CreateContainerConfigError":
 				return true
 			}
 			return false
