@@ -106,7 +106,7 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"no policy selects it":              {func(f *Facts) { f.Policies = nil }, CheckPolicy, trace.Stopped, "only tells", "create a RollbackPolicy in namespace production"},
 		"policies may not be listed":        {func(f *Facts) { f.Policies, f.PoliciesUnread = nil, "you may not" }, CheckPolicy, trace.Unread, "you may not", ""},
 		"the policy is suspended":           {func(f *Facts) { f.Policies[0].Spec.Suspend = true }, CheckPolicy, trace.Stopped, "is suspended", "spec.suspend: false"},
-		"the ceiling bounds the policy":     {func(f *Facts) { f.Sidecar.Args = []string{"--max-mode", "Approve"} }, CheckPolicy, trace.Good, "ImagePull Approve, Drift Approve by production/web: the controller's --max-mode is Approve", ""},
+		"the ceiling bounds the policy":     {func(f *Facts) { f.Sidecar.Args = []string{"--max-mode", "Approve"} }, CheckPolicy, trace.Good, "ImagePull Approve, Rollout Notify, Drift Approve by production/web: the controller's --max-mode is Approve", ""},
 		"the source is missing":             {func(f *Facts) { w(f).Chain.Source.Missing = true }, CheckBranch, trace.Stopped, "does not exist", "spec.sourceRef"},
 		"the source is pinned":              {func(f *Facts) { w(f).Chain.Source.Pinned = "pinned to tag v1" }, CheckBranch, trace.Stopped, "pinned to tag v1", "spec.ref: {branch: main}"},
 		"the source is no Git repository":   {func(f *Facts) { w(f).Source, w(f).NoSource = nil, "an OCIRepository" }, CheckBranch, trace.Stopped, "an OCIRepository", "spec.sourceRef of the RollbackPolicy"},

@@ -140,6 +140,10 @@ func (e *Engine) resolve(w *World, all []v1alpha1.RollbackPolicy, nsLabels map[s
 		// A change by hand that joined a failed pull is asked about, also where the pull alone would only be told.
 		out = Resolve(v1alpha1.TriggerDrift, subjects, all, e.Home, e.Ceiling)
 	}
+	if rolled(&w.Form.Status) || w.Form.Spec.OpenedFor == v1alpha1.TriggerRollout {
+		// What crashed is let in again by a person: that the registry has a newer image says nothing about how it runs.
+		out.Release = v1alpha1.ReleaseManual
+	}
 	return wishing(out, w.Sighting.Wishes)
 }
 

@@ -118,7 +118,7 @@ func settled(w *World) bool {
 	switch t := s.Target; {
 	case newer(s), !t.Proved && agree(w):
 		return false
-	case !blamed(s):
+	case !pulled(s):
 		return t.Proved || len(t.Values) == 0
 	default:
 		return t.Proved && t.BadProved

@@ -61,6 +61,10 @@ func over(w *World) (v1alpha1.Result, string) {
 	case drifted(s) && !blamed(s):
 	case s.Ended() && s.Outcome.Result == v1alpha1.ResultSourceNotFound && w.Sighting.Unnamed != "":
 		return v1alpha1.ResultRecovered, unnamed(w.Sighting, w.Form.Spec.Subject.Name)
+	case rolled(s) && w.Sighting.Steady != "":
+		return v1alpha1.ResultRecovered, w.Sighting.Steady + " runs well after all"
+	case rolled(s):
+		// That a container starts is no news: it crashes afterwards.
 	case w.Sighting.Started != "":
 		return v1alpha1.ResultRecovered, w.Sighting.Started + " runs the image after all"
 	}

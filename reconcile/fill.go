@@ -49,6 +49,9 @@ func (e *Engine) fillFailures(_ context.Context, w *World, _ Step, form *v1alpha
 			s.Failures[i] = f
 		case i >= 0 && driftMoved(f, s.Failures[i]):
 			s.Failures[i].Drift, s.Failures[i].Message = f.Drift, f.Message
+		case i >= 0 && rolloutMoved(f, s.Failures[i]):
+			f.ID, f.Since = s.Failures[i].ID, s.Failures[i].Since
+			s.Failures[i] = f
 		case i < 0 && len(s.Failures) < maxFailures:
 			s.Failures = append(s.Failures, f)
 		case i < 0:

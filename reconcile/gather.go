@@ -221,7 +221,7 @@ func breaker(form *v1alpha1.Rollback, open []v1alpha1.Rollback) string {
 }
 
 func unproved(s *v1alpha1.RollbackStatus) bool {
-	return s.Target != nil && !s.Target.Proved && !s.Target.BadProved && blamed(s)
+	return s.Target != nil && !s.Target.Proved && !s.Target.BadProved && pulled(s)
 }
 
 func (e *Engine) platforms(s *v1alpha1.RollbackStatus) []string {

@@ -179,6 +179,7 @@ func doubts(w *World) []v1alpha1.Doubt {
 		}
 	}
 	out = append(out, doubtsOfProof(w)...)
+	out = append(out, doubtsOfRollout(w)...)
 	if s.Suspect.Automation == nil && !s.Suspect.OnlyImages {
 		add(v1alpha1.DoubtMoreThanImages, "a person's commit changed more than images")
 	}
@@ -202,10 +203,10 @@ func doubtsOfProof(w *World) []v1alpha1.Doubt {
 	add := func(t v1alpha1.DoubtType, format string, args ...any) {
 		out = append(out, v1alpha1.Doubt{Type: t, Message: fmt.Sprintf(format, args...)})
 	}
-	if at := s.Target.ConfirmAt; at != nil && !s.Target.BadProved && blamed(s) {
+	if at := s.Target.ConfirmAt; at != nil && !s.Target.BadProved && pulled(s) {
 		add(v1alpha1.DoubtBadNotProved, "image automation found the image, so the registry is asked once more at %s (%s)",
 			clock(at.Time), s.Target.Proof)
-	} else if !s.Target.BadProved && blamed(s) {
+	} else if !s.Target.BadProved && pulled(s) {
 		add(v1alpha1.DoubtBadNotProved, "the registry does not confirm that the image cannot run (%s)", s.Target.Proof)
 	} else if !s.Target.Proved && len(s.Target.Values) > 0 {
 		add(v1alpha1.DoubtTargetNotProved, "the target is not proved (%s)", s.Target.Proof)
@@ -214,7 +215,7 @@ func doubtsOfProof(w *World) []v1alpha1.Doubt {
 		add(v1alpha1.DoubtPassedOver, "it goes back over %s, which never failed here and which the registry has no more",
 			strings.Join(over, ", "))
 	}
-	if w.Sighting.RanHere != "" && blamed(s) {
+	if w.Sighting.RanHere != "" && pulled(s) {
 		add(v1alpha1.DoubtRanHere, "the image has run here: %s", w.Sighting.RanHere)
 	}
 	return out

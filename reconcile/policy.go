@@ -29,6 +29,8 @@ type Policy struct {
 	Delivery v1alpha1.Delivery
 	// Release says what lifts a hold.
 	Release v1alpha1.ReleaseMode
+	// SoleCluster says that no other cluster deploys the same.
+	SoleCluster bool
 	// Source overrides the GitRepository to push with; nil for Flux's own.
 	Source *types.NamespacedName
 	// Provider is the Flux Provider whose Slack channel gets the card; nil for the controller's default.
@@ -231,10 +233,11 @@ func fromSpec(trigger v1alpha1.TriggerType, p *v1alpha1.RollbackPolicy) Policy {
 		Mode: v1alpha1.ModeNotify, Authors: v1alpha1.AuthorsAutomation, Delivery: p.Spec.Delivery, Release: p.Spec.Release,
 		Grace: row.Grace, MaxAge: row.MaxAge, Cooldown: p.Spec.Cooldown.Duration,
 		Approval: p.Spec.Approval.Timeout.Duration, Verify: p.Spec.VerifyTimeout.Duration,
-		Approvers: []Approvers{{name, p.Spec.Approval.Slack}},
-		By:        []string{name},
-		Read:      []v1alpha1.PolicyRef{{Namespace: p.Namespace, Name: p.Name, UID: p.UID, Generation: p.Generation}},
-		Why:       fmt.Sprintf("policy %s does not list the trigger %s", name, trigger),
+		Approvers:   []Approvers{{name, p.Spec.Approval.Slack}},
+		By:          []string{name},
+		SoleCluster: p.Spec.SoleCluster,
+		Read:        []v1alpha1.PolicyRef{{Namespace: p.Namespace, Name: p.Name, UID: p.UID, Generation: p.Generation}},
+		Why:         fmt.Sprintf("policy %s does not list the trigger %s", name, trigger),
 	}
 	for _, t := range p.Spec.Triggers {
 		if t.Type == trigger {
@@ -256,7 +259,7 @@ func fromSpec(trigger v1alpha1.TriggerType, p *v1alpha1.RollbackPolicy) Policy {
 
 // limited takes over what a policy says of one trigger, as far as the trigger lets it.
 func limited(out Policy, t v1alpha1.PolicyTrigger, row v1alpha1.TriggerRow) Policy {
-	out.Mode, out.Why = t.Mode, ""
+	out.Mode, out.Why = cmp.Or(t.Mode, v1alpha1.ModeApprove), ""
 	if modeRank(row.MaxMode) < modeRank(out.Mode) {
 		out.Mode, out.Why = row.MaxMode, row.MaxModeWhy
 	}
@@ -288,7 +291,7 @@ func stricter(a, b Policy) Policy {
 		Cooldown: max(a.Cooldown, b.Cooldown),
 		Approval: min(a.Approval, b.Approval),
 		Verify:   max(a.Verify, b.Verify),
-		Delivery: a.Delivery, Release: a.Release, Source: a.Source,
+		Delivery: a.Delivery, Release: a.Release, Source: a.Source, SoleCluster: a.SoleCluster && b.SoleCluster,
 	}
 	if b.Delivery == v1alpha1.DeliveryPullRequest {
 		out.Delivery = b.Delivery

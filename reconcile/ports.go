@@ -291,6 +291,9 @@ type Sighting struct {
 	Pods *v1alpha1.PodCount
 	// Started names a pod and container that started with the image after its workload failed; empty when none did.
 	Started string
+	// Steady names a pod that runs the image well for a while, of the newest revision of a workload that failed to; empty
+	// where none does.
+	Steady string
 	// Restored names the known workloads, where none is changed by hand and all have the image as Git says; else empty.
 	Restored string
 	// Unnamed names the known workloads, where nothing fails and none of them asks for the image any more; else empty.

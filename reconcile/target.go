@@ -42,7 +42,10 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 			return err
 		}
 	}
-	if blamed(s) {
+	switch {
+	case rolled(s) && !pulled(s):
+		proveByPods(w, &target)
+	case blamed(s):
 		if err := e.proveBad(ctx, form, &target); err != nil {
 			return err
 		}
@@ -158,6 +161,14 @@ func (e *Engine) firstProved(
 		}
 		if failedOn(w, f.Image) {
 			said = fmt.Sprintf("%s was taken back here before", f.Image)
+			continue
+		}
+		crashed, err := e.crashedHere(ctx, form, f.Image)
+		if err != nil {
+			return v1alpha1.Target{}, err
+		}
+		if crashed {
+			said = fmt.Sprintf("%s did not become ready here before", f.Image)
 			continue
 		}
 		q, err := e.question(ctx, form, f.Image)

@@ -15,6 +15,8 @@ const RollbackAnnotation = "backstop.dev/rollback"
 const (
 	// RollbackAsk: a person decides each time.
 	RollbackAsk = "ask"
+	// RollbackAuto: a process that starts and then fails may be reverted without a person too, where the policy lets it.
+	RollbackAuto = "auto"
 	// RollbackNever: nothing is written to Git for the workload.
 	RollbackNever = "never"
 )
@@ -34,7 +36,7 @@ const NamespaceWish = "the namespace"
 func wishing(p Policy, wishes map[string]Wish) Policy {
 	for _, name := range slices.Sorted(maps.Keys(wishes)) {
 		switch said := wishes[name].Annotation; said {
-		case "":
+		case "", RollbackAuto:
 		case RollbackNever:
 			if modeRank(p.Mode) > modeRank(v1alpha1.ModeNotify) {
 				p.Mode, p.Bar = v1alpha1.ModeNotify, v1alpha1.BarAnnotation

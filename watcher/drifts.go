@@ -94,6 +94,9 @@ func (w *Watcher) workloadHandler(kind string) cache.ResourceEventHandler {
 			if o, ok := obj.(metav1.Object); ok {
 				see(o)
 			}
+			if wl, ok := obj.(*workload); ok {
+				w.seeTemplate(refOfWorkload(kind, wl), nil, wl)
+			}
 		},
 		UpdateFunc: func(before, now any) {
 			concerned.OnUpdate(before, now)
@@ -102,6 +105,9 @@ func (w *Watcher) workloadHandler(kind string) cache.ResourceEventHandler {
 			// Its status moves all the time.
 			if ok && ok2 && (a.UID != b.UID || !drift.Equal(a.suspects, b.suspects)) {
 				see(b)
+			}
+			if ok && ok2 && a.ResourceVersion != b.ResourceVersion {
+				w.seeTemplate(refOfWorkload(kind, b), a, b)
 			}
 		},
 		DeleteFunc: func(obj any) {
@@ -112,8 +118,18 @@ func (w *Watcher) workloadHandler(kind string) cache.ResourceEventHandler {
 			if o, ok := obj.(metav1.Object); ok {
 				see(o)
 			}
+			if wl, ok := obj.(*workload); ok {
+				w.templates.forget(wl.UID)
+				if ref := refOfWorkload(kind, wl); len(w.crashes.get(ref)) > 0 {
+					w.crashes.queue.Add(ref)
+				}
+			}
 		},
 	}
+}
+
+func refOfWorkload(kind string, w *workload) v1alpha1.ObjectRef {
+	return v1alpha1.ObjectRef{Kind: kind, Namespace: w.Namespace, Name: w.Name}
 }
 
 // compare looks at workloads that were changed by hand until ctx ends.

@@ -52,6 +52,7 @@ func (w *Watcher) kinds(c Clients) []kind {
 	all := []kind{
 		{name: kindPod, strip: slimPod, handler: w.podHandler(), inform: pendingPods(c.Core)},
 		{name: kindInPlacePod, strip: slimPod, handler: w.podHandler(), inform: inPlacePods(c.Core)},
+		{name: kindEvent, optional: true, strip: slimEvent, handler: w.eventHandler(), inform: backOffs(c.Core)},
 		w.drifting("Deployment", builtin(c.Core, appsinformers.NewDeploymentInformer)),
 		w.drifting("StatefulSet", builtin(c.Core, appsinformers.NewStatefulSetInformer)),
 		w.drifting("DaemonSet", builtin(c.Core, appsinformers.NewDaemonSetInformer)),

@@ -12,10 +12,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/trigger"
 )
 
 // Pods reads pods and their owners live. It implements reconcile.Pods.
@@ -39,6 +41,10 @@ type Pods struct {
 	Seen func(namespace string) string
 	// Wants says what workloads should run, by which a change by hand is told; nil does not look for one.
 	Wants func() Wanter
+	// Rolling lists the workloads whose newest revision fails about a key; nil looks at none.
+	Rolling func(reconcile.Key) []v1alpha1.Workload
+	// Remembers says what is remembered of a workload's templates; nil for nothing.
+	Remembers func(types.UID) trigger.Remembered
 	// Namespace gives the annotations of a namespace, as far as they are kept; nil where namespaces are not watched.
 	Namespace func(string) map[string]string
 	// Adrift lists the workloads that were seen to run something else than a key's image, although Git says it.
@@ -85,6 +91,7 @@ func (w *Watcher) Pods() *Pods {
 	return &Pods{
 		Client: w.clients.Core, Now: w.opts.Now, First: w.first, Since: w.failingSince, Asking: w.asking, Seen: w.seen,
 		Wants: w.opts.Wants, Adrift: w.drifts.of, Namespace: w.namespaceAnnotations,
+		Rolling: w.rolling, Remembers: w.templates.of,
 	}
 }
 
@@ -128,6 +135,14 @@ func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.
 		return reconcile.Sighting{}, err
 	}
 	out.Failures, out.Restored = append(out.Failures, drifted...), restored
+	rolled, steady, err := s.rollouts(ctx)
+	if err != nil {
+		return reconcile.Sighting{}, err
+	}
+	out.Failures, out.Steady = append(out.Failures, rolled...), steady
+	if out.Pods == nil {
+		out.Pods = podsOf(rolled)
+	}
 	out.Wishes = s.wishes()
 	if len(out.Failures) == 0 {
 		out.Unnamed, err = s.unnamed(ctx, known)

@@ -3,12 +3,14 @@ package watcher
 import (
 	"fmt"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	kinds "github.com/backstop-dev/backstop/internal/workload"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/trigger"
 	"github.com/backstop-dev/backstop/watcher/drift"
 )
 
@@ -44,6 +46,10 @@ func labelled(obj any) (any, error) {
 type workload struct {
 	metav1.PartialObjectMetadata
 	suspects []drift.Container
+	// template is a hash of its pod template, full says that all pods of it are available, late that it took longer than
+	// the workload's own deadline.
+	template   uint64
+	full, late bool
 }
 
 // slimWorkload reads the managedFields of a workload of a kind, and keeps what they say.
@@ -57,7 +63,9 @@ func slimWorkload(kind string) func(any) (any, error) {
 		if !ok || template == nil {
 			return nil, fmt.Errorf("strip %T: not a workload", obj)
 		}
+		full, late := available(obj)
 		return &workload{
+			template: trigger.TemplateHash(template), full: full, late: late,
 			PartialObjectMetadata: metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 				Namespace: meta.GetNamespace(), Name: meta.GetName(), UID: meta.GetUID(),
 				ResourceVersion: meta.GetResourceVersion(), Labels: meta.GetLabels(),
@@ -65,6 +73,33 @@ func slimWorkload(kind string) func(any) (any, error) {
 			suspects: drift.Suspects(kind, meta, imagesOf(template)),
 		}, nil
 	}
+}
+
+// available says whether all pods of a workload are of its template and available, and whether that took too long.
+func available(obj any) (full, late bool) {
+	wanted := func(n *int32) int32 {
+		if n == nil {
+			return 1
+		}
+		return *n
+	}
+	switch o := obj.(type) {
+	case *appsv1.Deployment:
+		n, s := wanted(o.Spec.Replicas), &o.Status
+		full = n > 0 && s.ObservedGeneration >= o.Generation && s.Replicas == n && s.UpdatedReplicas == n &&
+			s.AvailableReplicas == n
+		for _, c := range s.Conditions {
+			late = late || c.Type == appsv1.DeploymentProgressing && c.Reason == "ProgressDeadlineExceeded"
+		}
+	case *appsv1.StatefulSet:
+		n, s := wanted(o.Spec.Replicas), &o.Status
+		full = n > 0 && s.ObservedGeneration >= o.Generation && s.Replicas == n && s.AvailableReplicas == n &&
+			s.CurrentRevision == s.UpdateRevision
+	case *appsv1.DaemonSet:
+		n, s := o.Status.DesiredNumberScheduled, &o.Status
+		full = n > 0 && s.ObservedGeneration >= o.Generation && s.UpdatedNumberScheduled == n && s.NumberAvailable == n
+	}
+	return full, late
 }
 
 // unmanaged drops managedFields, which are most of a small object.

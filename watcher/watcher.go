@@ -53,7 +53,10 @@ type Watcher struct {
 	queue   *keys
 	pods    *sightings
 	drifts  *drifts
-	first   *FirstErrors
+	crashes *crashes
+	// templates remember what ran before what runs now.
+	templates *templates
+	first     *FirstErrors
 
 	// informers of each kind, one for each watched namespace; fixed by New.
 	informers map[string][]cache.SharedIndexInformer
@@ -86,10 +89,12 @@ func New(c Clients, opts Options) (*Watcher, error) {
 		queue:     newKeys(opts.Metrics, time.Second, 2*time.Minute),
 		pods:      newSightings(newQueue[types.NamespacedName]("pods", opts.Metrics, 100*time.Millisecond, 30*time.Second)),
 		drifts:    newDrifts(opts.Metrics),
+		crashes:   newCrashes(opts.Metrics),
+		templates: newTemplates(),
 		informers: map[string][]cache.SharedIndexInformer{},
 		busy:      map[reconcile.Key]struct{}{},
 	}
-	w.queue.turns.workers, w.drifts.turns.workers = opts.Workers, opts.Workers
+	w.queue.turns.workers, w.drifts.turns.workers, w.crashes.turns.workers = opts.Workers, opts.Workers, opts.Workers
 	for _, k := range w.kinds(c) {
 		if err := w.add(k); err != nil {
 			return nil, err
@@ -194,11 +199,13 @@ func (w *Watcher) Run(ctx context.Context, walker Walker) error {
 			w.working.Go(func() { w.work(ctx, walks, walker) })
 			w.working.Go(func() { w.sight(ctx) })
 			w.working.Go(func() { w.compare(ctx) })
+			w.working.Go(func() { w.judgeRollouts(ctx) })
 		}
 	}
 	<-ctx.Done()
 	w.pods.queue.ShutDown()
 	w.drifts.queue.ShutDown()
+	w.crashes.queue.ShutDown()
 	w.queue.ShutDown()
 	err := w.finish(cut)
 	watching.Wait()
@@ -272,6 +279,7 @@ func (w *Watcher) Wake(key reconcile.Key) { w.queue.Add(key) }
 // that counts is read live.
 func (w *Watcher) Nudge(ref v1alpha1.ObjectRef) {
 	w.wakeConcerned(ref.Kind)(&metav1.ObjectMeta{Namespace: ref.Namespace, Name: ref.Name})
+	w.nudgeRollouts(ref)
 }
 
 // wakeRollback enqueues a Rollback's own key.

@@ -20,6 +20,19 @@ const (
 	CauseNeverPulled         Cause = "NeverPulled"
 	CauseUnknown             Cause = "Unknown"
 	CauseDrift               Cause = "Drift"
+
+	// Those of a container that has its image.
+	CauseCannotStart       Cause = "CannotStart"
+	CauseWrongArchitecture Cause = "WrongArchitecture"
+	CauseRunsAsRoot        Cause = "RunsAsRoot"
+	CauseCrashed           Cause = "Crashed"
+	CauseOutOfMemory       Cause = "OutOfMemory"
+	CauseKilled            Cause = "Killed"
+	CauseNotReady          Cause = "NotReady"
+	CauseConfigMissing     Cause = "ConfigMissing"
+	CauseHookFailed        Cause = "HookFailed"
+	CauseNodeCannotRun     Cause = "NodeCannotRun"
+	CauseNodeLost          Cause = "NodeLost"
 )
 
 // Fault is whose fault a cause is.
@@ -32,6 +45,8 @@ const (
 	FaultNode       Fault = "Node"
 	FaultCredential Fault = "Credential"
 	FaultPerson     Fault = "Person"
+	FaultConfig     Fault = "Config"
+	FaultDependency Fault = "Dependency"
 	FaultUnknown    Fault = "Unknown"
 )
 
@@ -57,6 +72,17 @@ var causes = []CauseRow{
 	{CauseUnauthorized, FaultCredential, "registry refuses access"},
 	{CauseRegistryUnavailable, FaultRegistry, "registry unavailable"},
 	{CauseDrift, FaultPerson, "changed by hand"},
+	{CauseCannotStart, FaultImage, "cannot be started"},
+	{CauseWrongArchitecture, FaultImage, "built for another architecture"},
+	{CauseRunsAsRoot, FaultImage, "runs as root, which is forbidden"},
+	{CauseCrashed, FaultImage, "crashes"},
+	{CauseOutOfMemory, FaultImage, "takes more memory than it may"},
+	{CauseKilled, FaultImage, "killed, as a failed probe does"},
+	{CauseNotReady, FaultImage, "never becomes ready"},
+	{CauseConfigMissing, FaultConfig, "a ConfigMap, a Secret or a key is missing"},
+	{CauseHookFailed, FaultUnknown, "a hook fails"},
+	{CauseNodeCannotRun, FaultNode, "the node cannot run it"},
+	{CauseNodeLost, FaultNode, "the node was lost"},
 	{CauseUnknown, FaultUnknown, "cause unknown"},
 }
 

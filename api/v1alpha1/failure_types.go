@@ -116,6 +116,9 @@ type Failure struct {
 	// Pull is there where a container waits for its image.
 	// +optional
 	Pull *Pull `json:"pull,omitempty"`
+	// Rollout is there where a container of a new revision has its image and fails, and says how.
+	// +optional
+	Rollout *Rollout `json:"rollout,omitempty"`
 	// Drift is there where the container does not fail but was changed by hand, and says how.
 	// +optional
 	Drift *Drift `json:"drift,omitempty"`

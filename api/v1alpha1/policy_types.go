@@ -7,12 +7,14 @@ import (
 // TriggerType names what makes Backstop look at something. It belongs to a failure: failures of several triggers about
 // one subject meet in one Rollback.
 //
-// +kubebuilder:validation:Enum=ImagePull;Drift
+// +kubebuilder:validation:Enum=ImagePull;Rollout;Drift
 type TriggerType string
 
 const (
 	// TriggerImagePull is about containers that wait for an image which cannot be pulled.
 	TriggerImagePull TriggerType = "ImagePull"
+	// TriggerRollout is about new revisions that have their image and do not become ready.
+	TriggerRollout TriggerType = "Rollout"
 	// TriggerDrift is about workloads whose image somebody changed by hand.
 	TriggerDrift TriggerType = "Drift"
 )
@@ -70,13 +72,14 @@ const (
 // PolicyTrigger says how far Backstop may go for a trigger, and within which limits. A limit that is not set is the
 // trigger's own.
 //
-// +kubebuilder:validation:XValidation:rule="!(self.type == 'Drift' && self.mode == 'Auto')",message="a drift is never adopted by itself: set mode to Approve or Notify",fieldPath=".mode"
+// +kubebuilder:validation:XValidation:rule="!(self.type == 'Drift' && has(self.mode) && self.mode == 'Auto')",message="a drift is never adopted by itself: set mode to Approve or Notify",fieldPath=".mode"
 // +kubebuilder:validation:XValidation:rule="!(self.type == 'Drift' && (has(self.gracePeriod) || has(self.maxAge)))",message="a drift waits for nothing and is never too old: remove gracePeriod and maxAge"
 type PolicyTrigger struct {
 	// Type is the trigger. (Not "on", which YAML 1.1 and so kubectl reads as true.)
 	Type TriggerType `json:"type"`
-	// Mode is how far Backstop may go for it.
-	Mode Mode `json:"mode"`
+	// Mode is how far Backstop may go for it; Approve where it is not set.
+	// +optional
+	Mode Mode `json:"mode,omitempty"`
 	// GracePeriod is how long a failure must last before anything is decided; 30s for ImagePull.
 	// +optional
 	// +kubebuilder:validation:Type=string
@@ -200,6 +203,10 @@ type RollbackPolicySpec struct {
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) >= duration('1s')",message="verifyTimeout must be a duration of at least 1s, such as 15m"
 	VerifyTimeout metav1.Duration `json:"verifyTimeout,omitempty"`
+	// SoleCluster says that no other cluster deploys these workloads from the same files. Where it is not set, a new
+	// revision that fails here is asked about, since it may run well elsewhere.
+	// +optional
+	SoleCluster bool `json:"soleCluster,omitempty"`
 	// SourceRef names a GitRepository with write access, where Flux itself has none.
 	// +optional
 	SourceRef *SourceRef `json:"sourceRef,omitempty"`

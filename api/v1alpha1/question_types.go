@@ -31,7 +31,7 @@ const (
 
 // DoubtType is a reason to ask a person.
 //
-// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Suspended;PassedOver;Restraint;NotAdoptable;VerdictLapsed;Annotation;Migration
+// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Suspended;PassedOver;Restraint;NotAdoptable;VerdictLapsed;Annotation;Migration;Injected;Node;Dependency;ConfigChanged;NoFormer;SameImage;FormerFailed;Waits;Mixed;FormerUnknown;ConfigUnread;Memory;Probe;LongRuns;InitContainer;OneNode;Architecture;OthersCrash;Sibling;NotOptedIn;OtherClusters;TargetNotRan
 type DoubtType string
 
 // The doubts.
@@ -66,6 +66,54 @@ const (
 	DoubtAnnotation DoubtType = "Annotation"
 	// DoubtMigration: something hints at a migration of data.
 	DoubtMigration DoubtType = "Migration"
+
+	// Those of a new revision that does not become ready.
+
+	// DoubtInjected: the container that fails is in no template: a webhook injected it.
+	DoubtInjected DoubtType = "Injected"
+	// DoubtNode: the node looks at fault.
+	DoubtNode DoubtType = "Node"
+	// DoubtDependency: something else fails at the same time.
+	DoubtDependency DoubtType = "Dependency"
+	// DoubtConfigChanged: more than images changed with the revision.
+	DoubtConfigChanged DoubtType = "ConfigChanged"
+	// DoubtNoFormer: there is no former revision to go back to.
+	DoubtNoFormer DoubtType = "NoFormer"
+	// DoubtSameImage: the image did not change.
+	DoubtSameImage DoubtType = "SameImage"
+	// DoubtFormerFailed: the former revision was not fully available.
+	DoubtFormerFailed DoubtType = "FormerFailed"
+	// DoubtWaits: an init container waits for something.
+	DoubtWaits DoubtType = "Waits"
+	// DoubtMixed: another pod of the revision runs well.
+	DoubtMixed DoubtType = "Mixed"
+	// DoubtFormerUnknown: nobody knows whether the former revision was available.
+	DoubtFormerUnknown DoubtType = "FormerUnknown"
+	// DoubtConfigUnread: the pods read ConfigMaps or Secrets, which Backstop may not read.
+	DoubtConfigUnread DoubtType = "ConfigUnread"
+	// DoubtMemory: it was killed for its memory.
+	DoubtMemory DoubtType = "Memory"
+	// DoubtProbe: it was killed, or never became ready.
+	DoubtProbe DoubtType = "Probe"
+	// DoubtLongRuns: it ran for a while before it ended.
+	DoubtLongRuns DoubtType = "LongRuns"
+	// DoubtInitContainer: it is an init container.
+	DoubtInitContainer DoubtType = "InitContainer"
+	// DoubtOneNode: it fails on one node alone.
+	DoubtOneNode DoubtType = "OneNode"
+	// DoubtArchitecture: its node has another architecture than the former pods'.
+	DoubtArchitecture DoubtType = "Architecture"
+	// DoubtOthersCrash: other workloads of the namespace crash.
+	DoubtOthersCrash DoubtType = "OthersCrash"
+	// DoubtSibling: another workload runs the image well.
+	DoubtSibling DoubtType = "Sibling"
+	// DoubtNotOptedIn: the process starts and then fails, and the workload did not opt in.
+	DoubtNotOptedIn DoubtType = "NotOptedIn"
+	// DoubtTargetNotRan: the target is not what ran before.
+	DoubtTargetNotRan DoubtType = "TargetNotRan"
+	// DoubtOtherClusters: other clusters may deploy the same.
+	DoubtOtherClusters DoubtType = "OtherClusters"
+
 	// DoubtVerdictLapsed: an earlier verdict was not carried out while something forbade it.
 	DoubtVerdictLapsed DoubtType = "VerdictLapsed"
 )

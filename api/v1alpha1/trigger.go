@@ -26,6 +26,8 @@ type TriggerRow struct {
 var triggers = []TriggerRow{
 	{Type: TriggerImagePull, Words: "an image cannot be pulled", MaxMode: ModeAuto,
 		Grace: 30 * time.Second, MaxAge: 24 * time.Hour},
+	{Type: TriggerRollout, Words: "a new revision does not become ready", MaxMode: ModeAuto,
+		Grace: 2 * time.Minute, MaxAge: 24 * time.Hour},
 	{Type: TriggerDrift, Words: "an image was changed by hand", MaxMode: ModeApprove,
 		MaxModeWhy: "a drift is never adopted by itself", Timeless: true, RejectRestores: true},
 }

@@ -2,6 +2,7 @@ package card
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/slack-go/slack"
 	"github.com/slack-go/slack/slackutilsx"
@@ -30,6 +31,9 @@ func Digest(cluster string, rollbacks []*v1alpha1.Rollback) Card {
 		lines = append(lines, fmt.Sprintf("and %d more, in the thread", more))
 	}
 	title := fmt.Sprintf("%d images cannot be pulled", len(rollbacks))
+	if slices.ContainsFunc(rollbacks, func(r *v1alpha1.Rollback) bool { return r.Status.SeenBy(v1alpha1.TriggerRollout) }) {
+		title = fmt.Sprintf("%d images do not run", len(rollbacks))
+	}
 	if from := oneCommit(rollbacks); from != "" {
 		title += " since commit " + plain(short7(from), 12)
 	}

@@ -70,7 +70,20 @@ func states() map[string]Facts {
 		"8-failed":        {drift, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), ends(v1alpha1.ResultFailed, "push main: the server's hook says: this branch is frozen until Monday")},
 		"8-unknown":       {drift, ends(v1alpha1.ResultSourceNotFound, "Deployment/shop-api carries no Flux labels")},
 	}
+	crashed := map[string][]edit{
+		"1-grace-period":   {crash},
+		"4-to-decide":      {crash, target, proved, asks(policyAsks, "Deployment/shop-api: the process starts and then fails, which is asked about where the workload does not say otherwise")},
+		"4-pods-are-gone":  {crash, oldPodsGone, target, proved, asks(policyAsks)},
+		"7-waits-for-flux": {crash, target, proved, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested},
+		"8-hold-stands": {crash, target, proved, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, byHandOnly,
+			ends(v1alpha1.ResultVerified, "Deployment/shop-api runs registry.example/shop/shop-api:v1.41.3 again")},
+		"8-recovered":     {crash, target, proved, ends(v1alpha1.ResultRecovered, "pod shop-api-6d9f-x2x of Deployment/shop-api runs well after all")},
+		"8-reported-only": {crash, target, proved, ends(v1alpha1.ResultReportedOnly, "registry.example/shop/shop-api:v1.42.0 came in with 4be1c2d9a7f3 (main): policy shop/web does not list the trigger Rollout")},
+	}
 	out := map[string]Facts{}
+	for name, edits := range crashed {
+		out["rollout-"+name] = facts(rollback(edits...))
+	}
 	for name, edits := range pulled {
 		out["pull-"+name] = facts(rollback(edits...))
 	}

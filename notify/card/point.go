@@ -22,7 +22,7 @@ func point(f Facts) string {
 		out += fmt.Sprintf("%s, Git says %s. Adopt it into Git or restore it by %s.", header(r), w.bad,
 			utc(s.Question.Until.Time))
 	case stateOf(r) == asking:
-		out += fmt.Sprintf("%s %s cannot be pulled%s. Approve the revert%s by %s.", w.app, w.bad, inBrackets(s), to(w.good),
+		out += fmt.Sprintf("%s %s %s%s. Approve the revert%s by %s.", w.app, w.bad, fails(r), inBrackets(s), to(w.good),
 			utc(s.Question.Until.Time))
 	case expired(r):
 		out += header(r) + ". It can still be decided."

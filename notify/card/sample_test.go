@@ -49,6 +49,38 @@ func failures(r *v1alpha1.Rollback) {
 	waits("grace period of 30s", "14:24:40")(r)
 }
 
+// crash is a new revision whose containers end.
+func crash(r *v1alpha1.Rollback) {
+	failures(r)
+	r.Spec.OpenedFor = v1alpha1.TriggerRollout
+	exit := int32(1)
+	f := &r.Status.Failures[0]
+	f.Trigger, f.Pull, f.Cause, f.Message = v1alpha1.TriggerRollout, nil, v1alpha1.CauseCrashed, "panic: open /etc/shop/*.yaml: no such file <nil>"
+	f.Rollout = &v1alpha1.Rollout{
+		Former: "shop-api-5c7b", FormerImage: "registry.example/shop/shop-api:v1.41.3", FormerWas: v1alpha1.AvailableFully,
+		Changed: []v1alpha1.TemplateChange{{Container: "api", Part: v1alpha1.PartImage}}, Reason: "Error", ExitCode: &exit, Restarts: 3,
+		LastRun: &metav1.Duration{Duration: 2 * time.Second}, Pod: "shop-api-6d9f-x2x", Platform: "linux/amd64",
+		Pods: v1alpha1.RolloutPods{Failing: 3, New: 3, FormerReady: 5, Wanted: 8}, Nodes: []string{"node-1", "node-2"},
+	}
+}
+
+// proved is what the pods show of it.
+func proved(r *v1alpha1.Rollback) {
+	r.Status.Target.BadProved = false
+	r.Status.Target.Proof = "api of revision 7 crashes with exit code 1; registry.example has shop/shop-api:v1.41.3 for linux/amd64"
+}
+
+// oldPodsGone is a rollout that went on to its end.
+func oldPodsGone(r *v1alpha1.Rollback) {
+	r.Status.Failures[0].Rollout.Pods = v1alpha1.RolloutPods{Failing: 8, New: 8, Wanted: 8}
+	r.Status.Pods = &v1alpha1.PodCount{Failing: 8, Total: 8}
+}
+
+// byHandOnly is a hold that a person lifts.
+func byHandOnly(r *v1alpha1.Rollback) {
+	r.Status.Change.Release = v1alpha1.ReleaseManual
+}
+
 func waits(why, until string) edit {
 	return func(r *v1alpha1.Rollback) {
 		r.Status.Waiting = &v1alpha1.Waiting{Why: why, Since: at("14:24:11")}

@@ -168,7 +168,7 @@ func header(r *v1alpha1.Rollback) string {
 	}
 	switch stateOf(r) {
 	case failing:
-		return w.app + ": " + w.bad + " cannot be pulled"
+		return w.app + ": " + w.bad + " " + fails(r)
 	case asking:
 		return "Approval needed: revert " + w.app + to(w.good)
 	case reverting:
@@ -203,9 +203,9 @@ func ending(r *v1alpha1.Rollback, w words) string {
 	case v1alpha1.ResultSuperseded:
 		return "Superseded: Git no longer says " + w.bad + " for " + w.app
 	case v1alpha1.ResultSourceNotFound:
-		return w.app + ": " + w.bad + " cannot be pulled, and nothing can be reverted"
+		return w.app + ": " + w.bad + " " + fails(r) + ", and nothing can be reverted"
 	case v1alpha1.ResultReportedOnly:
-		return w.app + ": " + w.bad + " cannot be pulled, a person must act"
+		return w.app + ": " + w.bad + " " + fails(r) + ", a person must act"
 	case v1alpha1.ResultFailed:
 		if r.Status.Change == nil {
 			return "Not reverted: " + w.app + to(w.good)

@@ -151,7 +151,7 @@ func (s suite) rights(t *testing.T) {
 		right{verbs: "list", resources: "imagerepositories.image.toolkit.fluxcd.io"},
 		right{verbs: "get list watch create update delete", resources: "rollbacks.backstop.dev"},
 		right{verbs: "update", resources: "rollbacks.backstop.dev/status rollbackpolicies.backstop.dev/status"},
-		right{verbs: "create patch", resources: "events"},
+		right{verbs: "create patch list watch", resources: "events"},
 		right{verbs: "create", resources: "leases.coordination.k8s.io", namespace: "backstop-system"},
 		right{verbs: "get update", resources: "leases.coordination.k8s.io", namespace: "backstop-system", name: "backstop"},
 	)

@@ -38,7 +38,7 @@ var allowed = map[string][]string{
 	"reconcile/record":   {"reconcile", "reconcile/kube"},
 	"reconcile/render":   {"reconcile", "reconcile/manifest"},
 	"trace":              {"reconcile", "reconcile/", "watcher/classify", "watcher/drift", "gate"},
-	"watcher":            {"reconcile", "reconcile/kube", "watcher/classify", "watcher/drift"},
+	"watcher":            {"reconcile", "reconcile/kube", "reconcile/trigger", "watcher/classify", "watcher/drift"},
 	"watcher/alerts":     {},
 	"watcher/classify":   {},
 	"watcher/drift":      {},

@@ -1,0 +1,80 @@
+package card
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// fails says what an image does that it should not, within a sentence.
+func fails(r *v1alpha1.Rollback) string {
+	s := &r.Status
+	if r.Spec.OpenedFor == v1alpha1.TriggerRollout || s.SeenBy(v1alpha1.TriggerRollout) && !s.SeenBy(v1alpha1.TriggerImagePull) {
+		return "does not become ready"
+	}
+	return "cannot be pulled"
+}
+
+// rollouts tells what containers of a new revision show, and what changed with it.
+func rollouts(s *v1alpha1.RollbackStatus) []string {
+	var seen []string
+	for _, f := range s.Failures {
+		if f.Rollout == nil {
+			continue
+		}
+		if len(seen) == 4 {
+			seen = append(seen, "more containers")
+			break
+		}
+		seen = append(seen, rolloutLine(&f))
+	}
+	if len(seen) == 0 {
+		return nil
+	}
+	return []string{"*Seen*\n• " + strings.Join(seen, "\n• ")}
+}
+
+func rolloutLine(f *v1alpha1.Failure) string {
+	r := f.Rollout
+	out := fmt.Sprintf("container %s of %s %s", code(f.Container, 63), code(f.Workload.String(), 120), causeWords(f.Cause))
+	if r.ExitCode != nil {
+		out += fmt.Sprintf(", exit code %d", *r.ExitCode)
+		if r.LastRun != nil {
+			out += " after " + lasted(r.LastRun.Duration)
+		}
+	}
+	if r.Restarts > 0 {
+		out += fmt.Sprintf(", restarted %d times", r.Restarts)
+	}
+	if len(r.Nodes) > 0 {
+		var nodes []string
+		for _, n := range r.Nodes {
+			nodes = append(nodes, foreign(n, 80))
+		}
+		out += " on " + join(nodes, 3)
+	}
+	var changed []string
+	for _, c := range r.Changed {
+		changed = append(changed, foreign(c.String(), 120))
+	}
+	if len(changed) > 0 {
+		out += "; changed with this revision: " + join(changed, 3)
+	}
+	return out + ". " + before(r)
+}
+
+// before says how the revision before was.
+func before(r *v1alpha1.Rollout) string {
+	switch {
+	case r.Former == "":
+		return "There was no revision before"
+	case r.Pods.FormerReady > 0:
+		return fmt.Sprintf("%d pods of the revision before are ready", r.Pods.FormerReady)
+	case r.FormerWas == v1alpha1.AvailableFully:
+		return "The revision before was fully available, and its pods are gone"
+	case r.FormerWas == v1alpha1.AvailablePartly:
+		return "The revision before was not fully available"
+	}
+	return "No pod of the revision before is ready, and nobody saw whether they were"
+}

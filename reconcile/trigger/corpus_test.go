@@ -1,0 +1,242 @@
+package trigger_test
+
+import (
+	"bytes"
+	"cmp"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile/trigger"
+)
+
+var update = flag.Bool("update", false, "write the table of docs/rollouts.md")
+
+// recorded is one failure as the API showed it, and whose fault it was.
+type recorded struct {
+	Case string
+	// Right is whose fault it was: image, config, dependency, node or unknown.
+	Right string
+	Now   time.Time
+	// Auto says that every row holds, so that a policy may let it be reverted without a person.
+	Auto, OptedIn bool
+	FormerWas     v1alpha1.Availability
+	objects       trigger.Objects
+}
+
+// corpus reads testdata/rollouts.
+func corpus(t *testing.T) []recorded {
+	t.Helper()
+	files, err := filepath.Glob("testdata/rollouts/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []recorded
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, record(t, file, bytes.Split(data, []byte("\n---\n"))))
+	}
+	slices.SortFunc(out, func(a, b recorded) int {
+		order := []string{"image", "config", "dependency", "node", "unknown"}
+		return cmp.Or(slices.Index(order, a.Right)-slices.Index(order, b.Right), strings.Compare(a.Case, b.Case))
+	})
+	return out
+}
+
+func record(t *testing.T, file string, docs [][]byte) recorded {
+	t.Helper()
+	var r recorded
+	read := func(doc []byte, into any) {
+		if err := yaml.Unmarshal(doc, into); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+	}
+	read(docs[0], &r)
+	o := &r.objects
+	o.Now, o.OptedIn = r.Now, r.OptedIn
+	for _, doc := range docs[1:] {
+		var kind struct{ Kind string }
+		read(doc, &kind)
+		switch kind.Kind {
+		case "Deployment":
+			o.Deployment = &appsv1.Deployment{}
+			read(doc, o.Deployment)
+		case "StatefulSet":
+			o.StatefulSet = &appsv1.StatefulSet{}
+			read(doc, o.StatefulSet)
+		case "DaemonSet":
+			o.DaemonSet = &appsv1.DaemonSet{}
+			read(doc, o.DaemonSet)
+		case "ReplicaSet":
+			o.ReplicaSets = append(o.ReplicaSets, appsv1.ReplicaSet{})
+			read(doc, &o.ReplicaSets[len(o.ReplicaSets)-1])
+		case "ControllerRevision":
+			o.Revisions = append(o.Revisions, appsv1.ControllerRevision{})
+			read(doc, &o.Revisions[len(o.Revisions)-1])
+		case "Pod":
+			o.Pods = append(o.Pods, corev1.Pod{})
+			read(doc, &o.Pods[len(o.Pods)-1])
+		case "Node":
+			o.Nodes = append(o.Nodes, corev1.Node{})
+			read(doc, &o.Nodes[len(o.Nodes)-1])
+		default:
+			t.Fatalf("%s: kind %q", file, kind.Kind)
+		}
+	}
+	o.Remembered = remembered(&r)
+	return r
+}
+
+// remembered is what the watch would have kept: the oldest revision's template, and whether it was available.
+func remembered(r *recorded) trigger.Remembered {
+	var out trigger.Remembered
+	if r.FormerWas == "" {
+		return out
+	}
+	out.FormerWas = r.FormerWas
+	for i := range r.objects.ReplicaSets {
+		if rs := &r.objects.ReplicaSets[i]; strings.HasSuffix(rs.Name, "-aaaa") {
+			out.Former = trigger.TemplateHash(&rs.Spec.Template)
+		}
+	}
+	return out
+}
+
+// verdict is what Backstop makes of a recorded failure, as its judge would in the cluster.
+func verdict(r *recorded) (fault string, auto bool, says []string) {
+	f := trigger.Observe(&r.objects)
+	fault = "nothing"
+	for _, j := range trigger.Judge(&f) {
+		if !j.Complete {
+			continue
+		}
+		if fault == "nothing" || j.Fault == v1alpha1.FaultImage {
+			fault = strings.ToLower(string(j.Fault))
+		}
+		auto = auto || trigger.Certain(&j)
+		for _, d := range j.Evidence.Doubts {
+			says = append(says, string(d.Type))
+		}
+	}
+	return fault, auto, slices.Compact(says)
+}
+
+// The rule that matters: of what is not the image's fault nothing is ever pushed without a person, and of what is at
+// least nine of ten are recognised.
+func TestNoFailureOfTheCorpusIsPushedWrongly(t *testing.T) {
+	all := corpus(t)
+	images, others, recognised := 0, 0, 0
+	for i := range all {
+		r := &all[i]
+		fault, auto, says := verdict(r)
+		if auto != r.Auto {
+			t.Errorf("%s: without a person %v, want %v: %s %v", r.Case, auto, r.Auto, fault, says)
+		}
+		if r.Right != "image" {
+			others++
+			continue
+		}
+		images++
+		if fault == "image" {
+			recognised++
+		} else {
+			t.Logf("%s: %s %v", r.Case, fault, says)
+		}
+	}
+	if len(all) < 60 || others*2 < len(all) {
+		t.Errorf("%d failures, %d not the image's fault", len(all), others)
+	}
+	if recognised*10 < images*9 {
+		t.Errorf("%d of %d are recognised", recognised, images)
+	}
+}
+
+// What is known of another fault is never called the image's where the API shows it. The few where it does not, such as a
+// Secret that was rotated, are asked about.
+func TestAnotherFaultIsKnownWhereTheAPIShowsIt(t *testing.T) {
+	hidden := []string{
+		"rotated Secret", "rotated Secret, and the owner opted in", "image and ConfigMap of a fixed name in one commit",
+		"the same, and the owner opted in", "dependency needed at the start alone",
+		"dependency needed at the start alone, and the owner opted in",
+	}
+	all := corpus(t)
+	for i := range all {
+		r := &all[i]
+		fault, _, says := verdict(r)
+		if r.Right != "image" && (fault == "image") != slices.Contains(hidden, r.Case) {
+			t.Errorf("%s: called %s %v", r.Case, fault, says)
+		}
+	}
+}
+
+func TestTheDocsHaveTheTable(t *testing.T) {
+	var rows strings.Builder
+	fmt.Fprint(&rows, "| row | applies where | then |\n|---|---|---|\n")
+	for _, r := range trigger.Rows() {
+		then := "a person is asked"
+		if r.Fault != "" {
+			then = "not the image: " + strings.ToLower(string(r.Fault))
+		}
+		fmt.Fprintf(&rows, "| `%s` | %s | %s |\n", r.Doubt, r.Says, then)
+	}
+	var table strings.Builder
+	fmt.Fprint(&table, "| failure | whose fault | Backstop says | then | because |\n|---|---|---|---|---|\n")
+	all := corpus(t)
+	for i := range all {
+		r := &all[i]
+		fault, auto, says := verdict(r)
+		then := "asks"
+		switch {
+		case fault == "nothing":
+			then = "waits"
+		case auto:
+			then = "may revert"
+		case fault != "image":
+			then = "tells"
+		}
+		fmt.Fprintf(&table, "| %s | %s | %s | %s | %s |\n", r.Case, r.Right, fault, then, strings.Join(says, ", "))
+	}
+	file := filepath.Join("..", "..", "docs", "rollouts.md")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := between(t, string(data), "rows", rows.String())
+	want = between(t, want, "table", table.String())
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if want != string(data) {
+		t.Error("docs/rollouts.md is old: go test ./reconcile/trigger -update")
+	}
+}
+
+// between puts words in the place of a document that has this name.
+func between(t *testing.T, doc, name, words string) string {
+	t.Helper()
+	begins := "<!-- the " + name + " below is written by go test ./reconcile/trigger -update -->\n"
+	if name == "rows" {
+		begins = "<!-- the rows below are written by go test ./reconcile/trigger -update -->\n"
+	}
+	ends := "<!-- end of the " + name + " -->\n"
+	head, rest, ok := strings.Cut(doc, begins)
+	_, tail, ok2 := strings.Cut(rest, ends)
+	if !ok || !ok2 {
+		t.Fatalf("the docs have no place for the %s", name)
+	}
+	return head + begins + words + ends + tail
+}

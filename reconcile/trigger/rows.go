@@ -1,0 +1,354 @@
+package trigger
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// row is one reason why a container that fails need not be its image's fault, or why a person has to decide.
+type row struct {
+	doubt v1alpha1.DoubtType
+	// fault is whose fault it is then; empty where the image may still be at fault and only a person is needed.
+	fault v1alpha1.Fault
+	// says what the row stands for, for the docs.
+	says string
+	// why says it of a view; empty where the row does not apply.
+	why func(*view) string
+}
+
+// rows in the order in which they are asked. Those that know another fault come first.
+var rows = []row{
+	{v1alpha1.DoubtInjected, v1alpha1.FaultUnknown, "the container is in no template: a webhook injected it", (*view).injected},
+	{v1alpha1.DoubtNode, v1alpha1.FaultNode, "its node is not ready, or the same revision runs well on another node", (*view).node},
+	{v1alpha1.DoubtDependency, v1alpha1.FaultDependency, "pods of the former revision, or other workloads, fail since then too", (*view).dependency},
+	{v1alpha1.DoubtConfigChanged, v1alpha1.FaultConfig, "more than images changed between the templates", (*view).configChanged},
+	{v1alpha1.DoubtNoFormer, v1alpha1.FaultUnknown, "there is no former revision", (*view).noFormer},
+	{v1alpha1.DoubtSameImage, v1alpha1.FaultUnknown, "the container's image did not change, by name or by content", (*view).sameImage},
+	{v1alpha1.DoubtFormerFailed, v1alpha1.FaultUnknown, "the former revision was not fully available", (*view).formerFailed},
+	{v1alpha1.DoubtWaits, v1alpha1.FaultDependency, "an init container that waits for something", (*view).waits},
+	{v1alpha1.DoubtMixed, v1alpha1.FaultUnknown, "another pod of the same revision runs well", (*view).mixed},
+	// From here on the image may be at fault, and a person decides.
+	{v1alpha1.DoubtFormerUnknown, "", "nobody knows whether the former revision was available, and no pod of it is ready", (*view).formerUnknown},
+	{v1alpha1.DoubtConfigUnread, "", "the pods read ConfigMaps or Secrets, and no old pod started with them since", (*view).configUnread},
+	{v1alpha1.DoubtMemory, "", "it takes more memory than its unchanged limit", (*view).memory},
+	{v1alpha1.DoubtProbe, "", "it was killed, or never became ready", (*view).probe},
+	{v1alpha1.DoubtLongRuns, "", "it ran for more than a minute before it ended", (*view).longRuns},
+	{v1alpha1.DoubtInitContainer, "", "an init container may wait for something else", (*view).initContainer},
+	{v1alpha1.DoubtOneNode, "", "it fails on one node alone", (*view).oneNode},
+	{v1alpha1.DoubtArchitecture, "", "its node has another architecture than the former pods'", (*view).architecture},
+	{v1alpha1.DoubtOthersCrash, "", "other workloads of the namespace crash", (*view).othersCrash},
+	{v1alpha1.DoubtSibling, "", "another workload runs the image well", (*view).sibling},
+	{v1alpha1.DoubtNotOptedIn, "", "the process starts and then fails, and the workload did not opt in", (*view).notOptedIn},
+}
+
+func (v *view) injected() string {
+	if v.now != nil {
+		return ""
+	}
+	return fmt.Sprintf("container %s is not in the template: a webhook injected it", v.worst.container)
+}
+
+func (v *view) node() string {
+	for _, name := range v.nodes {
+		n, known := v.Nodes[name]
+		if known && !n.Ready {
+			return fmt.Sprintf("node %s is not ready", name)
+		}
+	}
+	if len(v.nodes) != 1 {
+		return ""
+	}
+	for i := range v.Facts.Pods {
+		pod := &v.Facts.Pods[i]
+		if v.New.of(pod) && pod.Spec.NodeName != v.nodes[0] && v.steady(pod) {
+			return fmt.Sprintf("it fails on node %s alone, and pod %s of the same revision runs well on %s", v.nodes[0], pod.Name,
+				pod.Spec.NodeName)
+		}
+	}
+	return ""
+}
+
+// steady says whether a pod runs well: ready, never restarted, and for a while.
+func (v *view) steady(pod *corev1.Pod) bool {
+	if over(pod) || !ready(pod) {
+		return false
+	}
+	for i := range pod.Status.ContainerStatuses {
+		c := &pod.Status.ContainerStatuses[i]
+		if c.RestartCount > 0 || c.State.Running == nil || v.Now.Sub(c.State.Running.StartedAt.Time) < steadyFor {
+			return false
+		}
+	}
+	return len(pod.Status.ContainerStatuses) > 0
+}
+
+func (v *view) mixed() string {
+	for i := range v.Facts.Pods {
+		if pod := &v.Facts.Pods[i]; v.New.of(pod) && v.steady(pod) {
+			return fmt.Sprintf("pod %s of the same revision runs well", pod.Name)
+		}
+	}
+	return ""
+}
+
+// dependency is what fails beside the new revision: a decisive failure of the start waits for nobody.
+func (v *view) dependency() string {
+	if v.worst.decisive && v.worst.cause != v1alpha1.CauseCrashed {
+		return ""
+	}
+	for i := range v.Facts.Pods {
+		pod := &v.Facts.Pods[i]
+		if !v.New.of(pod) && !over(pod) && v.ailing(pod) {
+			return fmt.Sprintf("pod %s of an older revision fails too", pod.Name)
+		}
+	}
+	var since []string
+	for _, o := range v.Others {
+		if !o.Old {
+			since = append(since, o.Workload)
+		}
+	}
+	if len(since) > 0 {
+		return "other workloads fail since then too: " + strings.Join(since[:min(len(since), 3)], ", ")
+	}
+	return ""
+}
+
+// ailing says whether a pod of an older revision crashed or lost its readiness since the new one was made. One that is
+// only on its way is not.
+func (v *view) ailing(pod *corev1.Pod) bool {
+	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		last := c.LastTerminationState.Terminated
+		if c.State.Terminated != nil && c.State.Terminated.ExitCode != 0 {
+			last = c.State.Terminated
+		}
+		if last != nil && !last.FinishedAt.Time.Before(v.New.Made.Add(-around)) {
+			return true
+		}
+		if c.State.Waiting != nil && c.State.Waiting.Reason == reasonCrashLoop {
+			return true
+		}
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionFalse && pod.Status.Phase == corev1.PodRunning &&
+			v.Now.Sub(c.LastTransitionTime.Time) >= 10*time.Second {
+			return true
+		}
+	}
+	return false
+}
+
+// around is how long before a new revision something else may have begun to fail for the same reason.
+const around = 15 * time.Minute
+
+func (v *view) configChanged() string {
+	var other []string
+	for _, c := range v.changed {
+		if c.Part != v1alpha1.PartImage {
+			other = append(other, c.String())
+		}
+	}
+	if len(other) == 0 {
+		return ""
+	}
+	more := ""
+	if len(other) > 3 {
+		more = fmt.Sprintf(" and %d more", len(other)-3)
+	}
+	return "more than images changed: " + strings.Join(other[:min(len(other), 3)], ", ") + more
+}
+
+func (v *view) noFormer() string {
+	if v.Former != nil {
+		return ""
+	}
+	return "there is no former revision to go back to"
+}
+
+func (v *view) sameImage() string {
+	switch {
+	case v.now == nil || v.was == nil:
+		return ""
+	case v.now.Image == v.was.Image:
+		return fmt.Sprintf("the image of container %s did not change", v.worst.container)
+	}
+	if v.worst.imageID == "" {
+		return ""
+	}
+	for i := range v.Facts.Pods {
+		pod := &v.Facts.Pods[i]
+		if !v.Former.of(pod) {
+			continue
+		}
+		for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+			if c.Name == v.worst.container && c.ImageID == v.worst.imageID {
+				return fmt.Sprintf("%s is the same content as %s under another name", v.now.Image, v.was.Image)
+			}
+		}
+	}
+	return ""
+}
+
+func (v *view) formerFailed() string {
+	if v.Former == nil || v.FormerWas != v1alpha1.AvailablePartly {
+		return ""
+	}
+	return fmt.Sprintf("revision %s was not fully available before", v.Former.Name)
+}
+
+// formerReady is how many pods of the former revision are ready, and how many of them started after the new one was
+// made.
+func (v *view) formerReady() (all, since int) {
+	for i := range v.Facts.Pods {
+		pod := &v.Facts.Pods[i]
+		if !v.Former.of(pod) || over(pod) || !ready(pod) {
+			continue
+		}
+		all++
+		if pod.Status.StartTime != nil && pod.Status.StartTime.After(v.New.Made) {
+			since++
+		}
+	}
+	return all, since
+}
+
+func (v *view) formerUnknown() string {
+	if v.Former == nil || v.FormerWas == v1alpha1.AvailableFully {
+		return ""
+	}
+	if all, _ := v.formerReady(); all > 0 {
+		return ""
+	}
+	return fmt.Sprintf("nobody looked whether revision %s was available, and no pod of it is ready now", v.Former.Name)
+}
+
+func (v *view) configUnread() string {
+	read := configured(&v.New.Template.Spec)
+	if len(read) == 0 || v.worst.decisive && v.worst.cause != v1alpha1.CauseCrashed {
+		return ""
+	}
+	if _, since := v.formerReady(); since > 0 {
+		return ""
+	}
+	return fmt.Sprintf("it reads %s, which may have changed: Backstop may not read them", strings.Join(read[:min(len(read), 3)], ", "))
+}
+
+func (v *view) memory() string {
+	if v.worst.cause != v1alpha1.CauseOutOfMemory {
+		return ""
+	}
+	return "it was killed for its memory, which load can do too"
+}
+
+func (v *view) probe() string {
+	switch v.worst.cause {
+	case v1alpha1.CauseKilled:
+		if hasLiveness(v.worst.pod, v.worst.container) {
+			return "it was killed, most likely since a probe failed"
+		}
+		return "it was killed, and nothing tells by whom"
+	case v1alpha1.CauseNotReady:
+		return "it runs and does not become ready"
+	}
+	return ""
+}
+
+func (v *view) longRuns() string {
+	if v.worst.run < shortRun {
+		return ""
+	}
+	return fmt.Sprintf("its last run lasted %s", v.worst.run.Round(time.Second))
+}
+
+// waiting is what init containers that wait for something are called, and what they run.
+var waiting = regexp.MustCompile(`(?i)wait|until|depend|check|ready|\bnc\b|pg_isready|nslookup|dig\b|ping|dockerize|k8s-wait-for`)
+
+// waitsFor says whether an init container looks like one that waits for something else.
+func waitsFor(c *container) bool {
+	if c == nil {
+		return false
+	}
+	return slices.ContainsFunc(slices.Concat([]string{c.Name, c.Image}, c.Command, c.Args), waiting.MatchString)
+}
+
+func (v *view) waits() string {
+	if !v.worst.init || v.worst.decisive && v.worst.cause != v1alpha1.CauseCrashed || sidecar(v.worst.pod, v.worst.container) ||
+		!waitsFor(v.now) {
+		return ""
+	}
+	return fmt.Sprintf("init container %s looks like one that waits for something", v.worst.container)
+}
+
+func (v *view) initContainer() string {
+	if !v.worst.init || v.worst.decisive && v.worst.cause != v1alpha1.CauseCrashed || sidecar(v.worst.pod, v.worst.container) {
+		return ""
+	}
+	return fmt.Sprintf("init container %s may wait for something that is not there", v.worst.container)
+}
+
+func (v *view) oneNode() string {
+	if len(v.nodes) > 1 {
+		return ""
+	}
+	return "it was seen to fail on one node alone"
+}
+
+func (v *view) architecture() string {
+	here := v.Nodes[v.worst.pod.Spec.NodeName].Platform
+	if v.worst.cause == v1alpha1.CauseWrongArchitecture && here == "" {
+		return "the architecture of its node is not known"
+	}
+	former := ""
+	for i := range v.Facts.Pods {
+		pod := &v.Facts.Pods[i]
+		if p := v.Nodes[pod.Spec.NodeName].Platform; v.Former.of(pod) && p != "" {
+			if p == here {
+				return ""
+			}
+			former = p
+		}
+	}
+	if former == "" || here == "" {
+		return ""
+	}
+	return fmt.Sprintf("it fails on %s, and the former pods run on %s", here, former)
+}
+
+func (v *view) othersCrash() string {
+	var all []string
+	for _, o := range v.Others {
+		all = append(all, o.Workload)
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return "other workloads of the namespace crash: " + strings.Join(all[:min(len(all), 3)], ", ")
+}
+
+func (v *view) sibling() string {
+	if len(v.Siblings) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s runs the image well", v.Siblings[0])
+}
+
+// notOptedIn keeps Auto to the narrow row: a start that fails, or an old pod that is ready now and an owner who said so.
+func (v *view) notOptedIn() string {
+	if v.worst.decisive && v.worst.cause != v1alpha1.CauseCrashed {
+		return ""
+	}
+	if !v.OptedIn {
+		return "the process starts and then fails, which is asked about where the workload does not say otherwise"
+	}
+	if _, since := v.formerReady(); since == 0 {
+		return "the process starts and then fails, and no pod of the former revision that started since then is ready now"
+	}
+	return ""
+}

@@ -1,0 +1,195 @@
+package trigger
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// symptom is what one container of one pod shows.
+type symptom struct {
+	pod       *corev1.Pod
+	container string
+	init      bool
+	cause     v1alpha1.Cause
+	// decisive says that the process never began, so that nothing it could wait for has a part in it.
+	decisive bool
+	reason   string
+	message  string
+	exit     *int32
+	restarts int32
+	// run is how long the last run lasted; negative where none ended.
+	run time.Duration
+	// imageID is the content that runs.
+	imageID string
+}
+
+// The reasons of containers, from the kubelet, containerd and cri-dockerd.
+const (
+	reasonCrashLoop   = "CrashLoopBackOff"
+	reasonConfig      = "CreateContainerConfigError"
+	reasonCreate      = "CreateContainerError"
+	reasonRun         = "RunContainerError"
+	reasonStart       = "StartError"
+	reasonCannotRun   = "ContainerCannotRun"
+	reasonOOM         = "OOMKilled"
+	reasonUnknown     = "ContainerStatusUnknown"
+	reasonRestartAll  = "RestartingAllContainers"
+	exitNotExecutable = 126
+	exitNotFound      = 127
+	exitStartError    = 128
+	exitKilled        = 137
+	exitSegmentation  = 139
+	exitTerminated    = 143
+)
+
+var (
+	// asRoot is how the kubelet refuses an image whose user is root, or that it cannot tell.
+	asRoot = regexp.MustCompile(`runAsNonRoot and image (?:will run as root|has non-numeric user)`)
+	// noStart is what runtimes say where the image lacks what is to be started, or may not start it.
+	noStart = regexp.MustCompile(`(?i)exec:? "?[^":]*"?: (?:stat [^:]*: )?` +
+		`(?:executable file not found|no such file or directory|permission denied|not a directory)`)
+	wrongArch = regexp.MustCompile(`(?i)exec format error`)
+)
+
+// symptomOf reads one container's status; nil where it shows no failure of a rollout.
+func symptomOf(pod *corev1.Pod, s *corev1.ContainerStatus, init bool) *symptom {
+	out := &symptom{pod: pod, container: s.Name, init: init, restarts: s.RestartCount, run: -1, imageID: s.ImageID}
+	ended := s.State.Terminated
+	if ended == nil {
+		ended = s.LastTerminationState.Terminated
+	}
+	if ended != nil {
+		out.reason, out.message = ended.Reason, ended.Message
+		code := ended.ExitCode
+		out.exit = &code
+		if !ended.StartedAt.IsZero() {
+			out.run = ended.FinishedAt.Sub(ended.StartedAt.Time)
+		}
+	}
+	if w := s.State.Waiting; w != nil && w.Reason != reasonCrashLoop {
+		if out.waits(w) {
+			return out
+		}
+		if ended == nil || pulls(w.Reason) {
+			return nil
+		}
+	}
+	if ended == nil || s.State.Terminated == nil && s.RestartCount == 0 {
+		return nil
+	}
+	if init && ended.ExitCode == 0 && !sidecar(pod, s.Name) {
+		return nil
+	}
+	if byRule(pod, s.Name, ended.ExitCode) {
+		return nil
+	}
+	out.ended(ended)
+	return out
+}
+
+// pulls says whether a container waits for its image: that is another trigger's.
+func pulls(reason string) bool {
+	return slices.Contains([]string{"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName",
+		"ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed"}, reason)
+}
+
+// waits reads a container that cannot be made or started; false where waiting is no failure.
+func (s *symptom) waits(w *corev1.ContainerStateWaiting) bool {
+	switch w.Reason {
+	case reasonConfig:
+		s.cause = v1alpha1.CauseConfigMissing
+		if asRoot.MatchString(w.Message) {
+			s.cause, s.decisive = v1alpha1.CauseRunsAsRoot, true
+		}
+	case reasonCreate:
+		s.cause = v1alpha1.CauseNodeCannotRun
+		if strings.Contains(w.Message, "no command specified") {
+			s.cause, s.decisive = v1alpha1.CauseCannotStart, true
+		}
+	case reasonRun:
+		s.started(w.Message)
+	case "PreStartHookError", "PostStartHookError", "PreCreateHookError":
+		s.cause = v1alpha1.CauseHookFailed
+	default:
+		return false
+	}
+	s.reason, s.message = w.Reason, w.Message
+	return true
+}
+
+// started reads why a process could not be started.
+func (s *symptom) started(message string) {
+	switch {
+	case wrongArch.MatchString(message):
+		s.cause, s.decisive = v1alpha1.CauseWrongArchitecture, true
+	case noStart.MatchString(message):
+		s.cause, s.decisive = v1alpha1.CauseCannotStart, true
+	default:
+		s.cause = v1alpha1.CauseNodeCannotRun
+	}
+}
+
+// ended reads how a run ended.
+func (s *symptom) ended(t *corev1.ContainerStateTerminated) {
+	switch {
+	case t.Reason == reasonRestartAll:
+		s.cause = v1alpha1.CauseUnknown
+	case t.Reason == reasonOOM:
+		s.cause = v1alpha1.CauseOutOfMemory
+	case t.Reason == reasonUnknown, t.Reason == "DeadlineExceeded", t.Reason == "Evicted":
+		s.cause = v1alpha1.CauseNodeLost
+	case t.Reason == reasonStart, t.Reason == reasonCannotRun, t.ExitCode == exitStartError && t.Message != "":
+		s.started(t.Message)
+	case wrongArch.MatchString(t.Message):
+		s.cause, s.decisive = v1alpha1.CauseWrongArchitecture, true
+	case t.ExitCode == exitNotExecutable, t.ExitCode == exitNotFound:
+		s.cause, s.decisive = v1alpha1.CauseCannotStart, true
+	case t.ExitCode == exitSegmentation:
+		s.cause, s.decisive = v1alpha1.CauseCrashed, true
+	case t.ExitCode == exitKilled, t.ExitCode == exitTerminated:
+		s.cause = v1alpha1.CauseKilled
+	default:
+		s.cause = v1alpha1.CauseCrashed
+	}
+}
+
+// sidecar says whether an init container is one that goes on running.
+func sidecar(pod *corev1.Pod, name string) bool {
+	for i := range pod.Spec.InitContainers {
+		c := &pod.Spec.InitContainers[i]
+		if c.Name == name {
+			return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+		}
+	}
+	return false
+}
+
+// byRule says whether a container ended as one of its own rules says that it may.
+func byRule(pod *corev1.Pod, name string, code int32) bool {
+	c := containersOf(&pod.Spec)[name]
+	if c == nil {
+		return false
+	}
+	for _, r := range c.RestartPolicyRules {
+		if r.ExitCodes == nil {
+			continue
+		}
+		in := slices.Contains(r.ExitCodes.Values, code)
+		if in == (r.ExitCodes.Operator == corev1.ContainerRestartRuleOnExitCodesOpIn) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasLiveness says whether the kubelet may kill the container because of a probe.
+func hasLiveness(pod *corev1.Pod, name string) bool {
+	c := containersOf(&pod.Spec)[name]
+	return c != nil && (c.LivenessProbe != nil || c.StartupProbe != nil)
+}

@@ -1,0 +1,212 @@
+package trigger
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// Changes lists what differs between two pod templates. What only names a version, and the hash that a controller adds,
+// is no difference.
+func Changes(former, now *corev1.PodTemplateSpec) []v1alpha1.TemplateChange {
+	var out []v1alpha1.TemplateChange
+	add := func(container string, part v1alpha1.TemplatePart, name string) {
+		out = append(out, v1alpha1.TemplateChange{Container: container, Part: part, Name: name})
+	}
+	a, b := containersOf(&former.Spec), containersOf(&now.Spec)
+	for _, name := range union(a, b) {
+		was, is := a[name], b[name]
+		if was == nil || is == nil {
+			add(name, v1alpha1.PartContainers, "")
+			continue
+		}
+		out = append(out, containerChanges(was, is)...)
+	}
+	for _, name := range union(volumesOf(&former.Spec), volumesOf(&now.Spec)) {
+		was, is := volumesOf(&former.Spec)[name], volumesOf(&now.Spec)[name]
+		switch {
+		case equality.Semantic.DeepEqual(was, is):
+		case was != nil && is != nil && was.Image != nil && is.Image != nil:
+			add(v1alpha1.ImageVolume(name), v1alpha1.PartImage, "")
+		default:
+			add("", v1alpha1.PartVolumes, name)
+		}
+	}
+	for _, key := range union(former.Labels, now.Labels) {
+		if former.Labels[key] != now.Labels[key] && !namesVersion(key) {
+			add("", v1alpha1.PartMetadata, key)
+		}
+	}
+	for _, key := range union(former.Annotations, now.Annotations) {
+		if former.Annotations[key] != now.Annotations[key] && !namesVersion(key) {
+			add("", v1alpha1.PartMetadata, key)
+		}
+	}
+	if !equality.Semantic.DeepEqual(former.Spec.SecurityContext, now.Spec.SecurityContext) {
+		add("", v1alpha1.PartSecurity, "")
+	}
+	if !equality.Semantic.DeepEqual(rest(&former.Spec), rest(&now.Spec)) {
+		add("", v1alpha1.PartPod, "")
+	}
+	return out
+}
+
+// versionKeys are labels and annotations that name a version or the time of a restart, and no configuration.
+var versionKeys = []string{
+	"pod-template-hash", "controller-revision-hash", "rollouts-pod-template-hash", "app.kubernetes.io/version",
+	"helm.sh/chart", "chart", "version", "tags.datadoghq.com/version", "kubectl.kubernetes.io/restartedAt",
+	"kustomize.toolkit.fluxcd.io/checksum",
+}
+
+func namesVersion(key string) bool { return slices.Contains(versionKeys, key) }
+
+// container is a container with whether it is an init container.
+type container struct {
+	corev1.Container
+	init bool
+}
+
+func containersOf(spec *corev1.PodSpec) map[string]*container {
+	out := map[string]*container{}
+	for i := range spec.InitContainers {
+		out[spec.InitContainers[i].Name] = &container{spec.InitContainers[i], true}
+	}
+	for i := range spec.Containers {
+		out[spec.Containers[i].Name] = &container{spec.Containers[i], false}
+	}
+	return out
+}
+
+func volumesOf(spec *corev1.PodSpec) map[string]*corev1.Volume {
+	out := map[string]*corev1.Volume{}
+	for i := range spec.Volumes {
+		out[spec.Volumes[i].Name] = &spec.Volumes[i]
+	}
+	return out
+}
+
+func union[T any](a, b map[string]T) []string {
+	all := maps.Clone(a)
+	if all == nil {
+		all = map[string]T{}
+	}
+	maps.Copy(all, b)
+	return slices.Sorted(maps.Keys(all))
+}
+
+func containerChanges(was, is *container) []v1alpha1.TemplateChange {
+	var out []v1alpha1.TemplateChange
+	add := func(part v1alpha1.TemplatePart, name string) {
+		out = append(out, v1alpha1.TemplateChange{Container: is.Name, Part: part, Name: name})
+	}
+	if was.Image != is.Image {
+		add(v1alpha1.PartImage, "")
+	}
+	a, b := envOf(&was.Container), envOf(&is.Container)
+	for _, name := range union(a, b) {
+		if !equality.Semantic.DeepEqual(a[name], b[name]) {
+			add(v1alpha1.PartEnv, name)
+		}
+	}
+	if !equality.Semantic.DeepEqual(was.EnvFrom, is.EnvFrom) {
+		add(v1alpha1.PartEnv, "")
+	}
+	same := []struct {
+		part v1alpha1.TemplatePart
+		a, b any
+	}{
+		{v1alpha1.PartCommand, []any{was.Command, was.Args, was.WorkingDir, was.init},
+			[]any{is.Command, is.Args, is.WorkingDir, is.init}},
+		{v1alpha1.PartMounts, []any{was.VolumeMounts, was.VolumeDevices}, []any{is.VolumeMounts, is.VolumeDevices}},
+		{v1alpha1.PartResources, was.Resources, is.Resources},
+		{v1alpha1.PartProbes, probesOf(&was.Container), probesOf(&is.Container)},
+		{v1alpha1.PartSecurity, was.SecurityContext, is.SecurityContext},
+	}
+	for _, s := range same {
+		if !equality.Semantic.DeepEqual(s.a, s.b) {
+			add(s.part, "")
+		}
+	}
+	return out
+}
+
+func envOf(c *corev1.Container) map[string]*corev1.EnvVar {
+	out := map[string]*corev1.EnvVar{}
+	for i := range c.Env {
+		out[c.Env[i].Name] = &c.Env[i]
+	}
+	return out
+}
+
+func probesOf(c *corev1.Container) []any {
+	return []any{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe, c.Lifecycle, c.Ports, c.RestartPolicy,
+		c.RestartPolicyRules, c.TerminationMessagePath, c.TerminationMessagePolicy, c.ImagePullPolicy}
+}
+
+// rest is a pod spec without what is compared part by part.
+func rest(spec *corev1.PodSpec) *corev1.PodSpec {
+	out := *spec
+	out.Containers, out.InitContainers, out.Volumes, out.SecurityContext = nil, nil, nil, nil
+	// The API server keeps both names of one thing.
+	out.DeprecatedServiceAccount = ""
+	return &out
+}
+
+// configured names the ConfigMaps and Secrets that a pod reads: their content is not in its template. What every pod
+// has, and what pulls its image, does not count.
+func configured(spec *corev1.PodSpec) []string {
+	var out []string
+	add := func(kind, name string) {
+		if name != "" && name != "kube-root-ca.crt" {
+			out = append(out, kind+"/"+name)
+		}
+	}
+	for _, c := range containersOf(spec) {
+		for _, from := range c.EnvFrom {
+			if from.ConfigMapRef != nil {
+				add("ConfigMap", from.ConfigMapRef.Name)
+			}
+			if from.SecretRef != nil {
+				add("Secret", from.SecretRef.Name)
+			}
+		}
+		for _, env := range c.Env {
+			switch from := env.ValueFrom; {
+			case from == nil:
+			case from.ConfigMapKeyRef != nil:
+				add("ConfigMap", from.ConfigMapKeyRef.Name)
+			case from.SecretKeyRef != nil:
+				add("Secret", from.SecretKeyRef.Name)
+			}
+		}
+	}
+	for _, v := range spec.Volumes {
+		if v.ConfigMap != nil {
+			add("ConfigMap", v.ConfigMap.Name)
+		}
+		if v.Secret != nil {
+			add("Secret", v.Secret.SecretName)
+		}
+		if v.CSI != nil && strings.Contains(v.CSI.Driver, "secrets-store") {
+			add("Secret", v.Name)
+		}
+		if v.Projected == nil {
+			continue
+		}
+		for _, s := range v.Projected.Sources {
+			if s.ConfigMap != nil {
+				add("ConfigMap", s.ConfigMap.Name)
+			}
+			if s.Secret != nil {
+				add("Secret", s.Secret.Name)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -1,0 +1,271 @@
+package watcher
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	kinds "github.com/backstop-dev/backstop/internal/workload"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// crashes turns workloads whose newest revision does not become ready into keys.
+//
+//	Events with reason BackOff ── pod ── its workload ──┐
+//	a template that changed ── after a while ───────────┼─► queue ─► live look ─► keys
+//	a workload that says that its deadline passed ──────┘
+//
+// A pod that crashes is Running, so that the watch of Pending pods does not see it; a watch of all pods would cost
+// memory for each that is well. What was found is remembered as long as it lasts: it is what is enqueued when it is
+// over.
+type crashes struct {
+	queue workqueue.TypedRateLimitingInterface[v1alpha1.ObjectRef]
+	turns *turns[v1alpha1.ObjectRef]
+	mu    sync.Mutex
+	seen  map[v1alpha1.ObjectRef][]reconcile.Key
+}
+
+func newCrashes(m *Metrics) *crashes {
+	t := newTurns(func(ref v1alpha1.ObjectRef) string { return ref.Namespace })
+	q := newQueueOf("rollouts", m, 100*time.Millisecond, 30*time.Second, t)
+	return &crashes{queue: q, turns: t, seen: map[v1alpha1.ObjectRef][]reconcile.Key{}}
+}
+
+func (c *crashes) get(ref v1alpha1.ObjectRef) []reconcile.Key {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen[ref]
+}
+
+func (c *crashes) set(ref v1alpha1.ObjectRef, found []reconcile.Key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(found) == 0 {
+		delete(c.seen, ref)
+		return
+	}
+	c.seen[ref] = found
+}
+
+// of lists the workloads that were found to fail about a key.
+func (c *crashes) of(key reconcile.Key) []v1alpha1.Workload {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []v1alpha1.Workload
+	for ref, found := range c.seen {
+		if slices.Contains(found, key) {
+			out = append(out, v1alpha1.Workload{Kind: ref.Kind, Name: ref.Name})
+		}
+	}
+	return out
+}
+
+const (
+	kindEvent = "Event"
+	// backOffSelector asks for the events that a kubelet writes when it lets a container wait before it starts it again.
+	backOffSelector = "involvedObject.kind=Pod,reason=BackOff,type=Warning"
+)
+
+// backOffs asks for events about containers that crash.
+func backOffs(c kubernetes.Interface) makeInformer {
+	return func(namespace string, ix cache.Indexers) (cache.SharedIndexInformer, error) {
+		return coreinformers.NewFilteredEventInformer(c, namespace, 0, ix, func(o *metav1.ListOptions) {
+			o.FieldSelector = backOffSelector
+		}), nil
+	}
+}
+
+// slimEvent keeps of an event which pod it is about.
+func slimEvent(obj any) (any, error) {
+	e, ok := obj.(*corev1.Event)
+	if !ok {
+		return nil, fmt.Errorf("strip %T: not an event", obj)
+	}
+	return &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: e.Namespace, Name: e.Name, UID: e.UID, ResourceVersion: e.ResourceVersion,
+		},
+		InvolvedObject: corev1.ObjectReference{Namespace: e.InvolvedObject.Namespace, Name: e.InvolvedObject.Name},
+	}, nil
+}
+
+// eventHandler enqueues the pod that an event is about. Events that go are no news.
+func (w *Watcher) eventHandler() cache.ResourceEventHandler {
+	see := func(obj any) {
+		if e, ok := obj.(*corev1.Event); ok && e.InvolvedObject.Name != "" {
+			w.crashes.queue.Add(v1alpha1.ObjectRef{Kind: kindPod, Namespace: e.Namespace, Name: e.InvolvedObject.Name})
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{AddFunc: see, UpdateFunc: func(before, now any) {
+		a, ok := before.(*corev1.Event)
+		b, ok2 := now.(*corev1.Event)
+		if ok && ok2 && a.ResourceVersion != b.ResourceVersion {
+			see(now)
+		}
+	}}
+}
+
+// looksAt is how long after its template changed a workload is looked at: events may be lost, and a pod that does not
+// become ready has none.
+var looksAt = []time.Duration{20 * time.Second, time.Minute, 10*time.Minute + 5*time.Second}
+
+// nextLook is after how long a workload is looked at again whose template is of that age; zero for not at all.
+func nextLook(age time.Duration) time.Duration {
+	for _, at := range looksAt {
+		if age < at {
+			return at - age
+		}
+	}
+	return 0
+}
+
+// seeTemplate takes in what a workload's object says of its template.
+func (w *Watcher) seeTemplate(ref v1alpha1.ObjectRef, before, now *workload) {
+	if !rolls(ref.Kind) {
+		return
+	}
+	if before != nil && before.UID != now.UID {
+		w.templates.forget(before.UID)
+	}
+	changed := w.templates.note(now.UID, now.template, now.full, w.opts.Now())
+	switch {
+	case changed, before == nil && !now.full:
+		w.crashes.queue.AddAfter(ref, nextLook(0))
+	case now.late && (before == nil || !before.late):
+		w.crashes.queue.Add(ref)
+	case len(w.crashes.get(ref)) > 0 && before != nil && before.full != now.full:
+		w.crashes.queue.Add(ref)
+	}
+}
+
+// appliedBy is the group of the labels by which Flux's objects mark what they apply.
+var appliedBy = map[string]string{
+	"Kustomization": "kustomize.toolkit.fluxcd.io", "HelmRelease": "helm.toolkit.fluxcd.io",
+}
+
+// nudgeRollouts looks at the workloads of a Flux object that are not available, as far as the watch knows.
+func (w *Watcher) nudgeRollouts(ref v1alpha1.ObjectRef) {
+	group, ok := appliedBy[ref.Kind]
+	if !ok {
+		return
+	}
+	for _, kind := range []string{kinds.Deployment, kinds.StatefulSet, kinds.DaemonSet} {
+		for _, inf := range w.informers[kind] {
+			for _, obj := range inf.GetStore().List() {
+				wl, ok := obj.(*workload)
+				if ok && !wl.full && wl.Labels[group+"/name"] == ref.Name && wl.Labels[group+"/namespace"] == ref.Namespace {
+					w.crashes.queue.Add(refOfWorkload(kind, wl))
+				}
+			}
+		}
+	}
+}
+
+// rolls says whether a kind of workload replaces its pods by those of a new template.
+func rolls(kind string) bool {
+	return slices.Contains([]string{kinds.Deployment, kinds.StatefulSet, kinds.DaemonSet}, kind)
+}
+
+// judgeRollouts looks at workloads whose newest revision may fail until ctx ends.
+func (w *Watcher) judgeRollouts(ctx context.Context) {
+	c := crew[v1alpha1.ObjectRef]{queue: w.crashes.queue, turns: w.crashes.turns, all: &w.working}
+	c.work(ctx, func(ref v1alpha1.ObjectRef) {
+		defer w.crashes.queue.Done(ref)
+		look, cancel := context.WithTimeout(ctx, longestWalk)
+		defer cancel()
+		again, err := w.resolveCrash(look, ref)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			w.log.Error("cannot tell whether a workload's newest revision runs, trying again", "object", ref.String(),
+				"error", err)
+			w.crashes.queue.AddRateLimited(ref)
+		default:
+			w.crashes.queue.Forget(ref)
+			if again > 0 {
+				w.crashes.queue.AddAfter(ref, again)
+			}
+		}
+	})
+}
+
+const (
+	// unsettledFor is after how long a workload is looked at again of which there is not enough to judge by yet.
+	unsettledFor = 10 * time.Second
+	// failingFor is after how long one is looked at again that fails: events may be lost.
+	failingFor = time.Minute
+)
+
+// resolveCrash enqueues the keys of one workload: those about which it fails now, and those about which it did.
+func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (again time.Duration, err error) {
+	l := newLook(w.clients.Core, ref.Namespace)
+	if ref.Kind == kindPod {
+		ref, err = l.workloadOf(ctx, ref)
+		if err != nil || ref.Name == "" {
+			return 0, err
+		}
+		w.crashes.queue.Add(ref)
+		return 0, nil
+	}
+	seen, err := w.Pods().observe(ctx, l, ref.Kind, ref.Name)
+	if err != nil {
+		return 0, err
+	}
+	before, now := w.crashes.get(ref), seen.keys(ref.Namespace)
+	w.crashes.set(ref, now)
+	keys := map[reconcile.Key]bool{}
+	for _, key := range slices.Concat(before, now) {
+		keys[key] = true
+	}
+	for key := range keys {
+		w.queue.Add(key)
+	}
+	switch {
+	case len(now) > 0:
+		return failingFor, nil
+	case len(seen.judged) > 0:
+		return unsettledFor, nil
+	}
+	if since := w.templates.since(seen.facts.Workload.UID); !since.IsZero() && !w.full(ref) {
+		return nextLook(w.opts.Now().Sub(since)), nil
+	}
+	return 0, nil
+}
+
+// full says whether all pods of a workload are available, as the watch knows it.
+func (w *Watcher) full(ref v1alpha1.ObjectRef) bool {
+	for _, inf := range w.informers[ref.Kind] {
+		obj, ok, _ := inf.GetStore().GetByKey(ref.Namespace + "/" + ref.Name)
+		if wl, is := obj.(*workload); ok && is {
+			return wl.full
+		}
+	}
+	return true
+}
+
+// workloadOf finds the workload of a pod; one without a name where there is none that rolls.
+func (l *look) workloadOf(ctx context.Context, ref v1alpha1.ObjectRef) (v1alpha1.ObjectRef, error) {
+	pod, err := l.client.CoreV1().Pods(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return v1alpha1.ObjectRef{}, nil
+	case err != nil:
+		return v1alpha1.ObjectRef{}, fmt.Errorf("read pod %s/%s: %w", ref.Namespace, ref.Name, err)
+	}
+	o, err := l.owner(ctx, pod)
+	if err != nil || o.gone || !rolls(o.workload.Kind) {
+		return v1alpha1.ObjectRef{}, err
+	}
+	return v1alpha1.ObjectRef{Kind: o.workload.Kind, Namespace: ref.Namespace, Name: o.workload.Name}, nil
+}

@@ -1,0 +1,267 @@
+package watcher
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	kinds "github.com/backstop-dev/backstop/internal/workload"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/trigger"
+)
+
+// observed is one live look at a workload's newest revision.
+type observed struct {
+	facts  trigger.Facts
+	judged []trigger.Judgement
+	labels map[string]string
+}
+
+// keys are what a workload fails about. What is not the image's fault is nobody's image.
+func (o *observed) keys(namespace string) []reconcile.Key {
+	var out []reconcile.Key
+	for i := range o.judged {
+		if j := &o.judged[i]; blames(j) {
+			if key := reconcile.ImageKey(namespace, j.Image); !slices.Contains(out, key) {
+				out = append(out, key)
+			}
+		}
+	}
+	return out
+}
+
+// blames says whether there is enough to say that a container's image is at fault.
+func blames(j *trigger.Judgement) bool {
+	return j.Complete && j.Fault == v1alpha1.FaultImage && j.Image != ""
+}
+
+// observe looks at a workload, live: its own pods first, and those around it only where one fails.
+func (p *Pods) observe(ctx context.Context, l *look, kind, name string) (*observed, error) {
+	o, selector, err := l.revisions(ctx, kind, name)
+	if err != nil || o == nil {
+		return &observed{}, err
+	}
+	o.Now = p.Now()
+	out := &observed{labels: o.meta.Labels}
+	if p.Remembers != nil {
+		o.Remembered = p.Remembers(o.meta.UID)
+	}
+	o.OptedIn = o.meta.Annotations[reconcile.RollbackAnnotation] == reconcile.RollbackAuto
+	err = l.each(ctx, metav1.ListOptions{LabelSelector: selector.String()}, func(_ context.Context, pod *corev1.Pod) error {
+		o.Pods = append(o.Pods, *pod)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.facts = trigger.Observe(&o.Objects)
+	out.judged = trigger.Judge(&out.facts)
+	if !slices.ContainsFunc(out.judged, func(j trigger.Judgement) bool { return blames(&j) }) {
+		return out, nil
+	}
+	if err := p.around(ctx, l, &o.Objects, selector); err != nil {
+		return nil, err
+	}
+	out.facts = trigger.Observe(&o.Objects)
+	out.judged = trigger.Judge(&out.facts)
+	return out, nil
+}
+
+// around reads the nodes of the workload's pods, and of the namespace's other pods those that crash or run one of the
+// images.
+func (p *Pods) around(ctx context.Context, l *look, o *trigger.Objects, own labels.Selector) error {
+	images := map[string]bool{}
+	seen := map[string]bool{}
+	for i := range o.Pods {
+		pod := &o.Pods[i]
+		for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+			images[c.Image] = true
+		}
+		if name := pod.Spec.NodeName; name != "" && !seen[name] && len(seen) < mostNodesRead {
+			seen[name] = true
+			n, err := l.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+			switch {
+			case apierrors.IsNotFound(err):
+				// A node that is gone took its pods along.
+				o.Nodes = append(o.Nodes, corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}})
+			case apierrors.IsForbidden(err):
+			case err != nil:
+				return fmt.Errorf("read node %s: %w", name, err)
+			default:
+				o.Nodes = append(o.Nodes, *n)
+			}
+		}
+	}
+	return l.each(ctx, metav1.ListOptions{}, func(_ context.Context, pod *corev1.Pod) error {
+		if !own.Matches(labels.Set(pod.Labels)) && (hasRestarted(pod) || runsAny(pod, images)) {
+			o.Pods = append(o.Pods, *pod)
+		}
+		return nil
+	})
+}
+
+// mostNodesRead is how many nodes of one workload are looked at.
+const mostNodesRead = 16
+
+func hasRestarted(pod *corev1.Pod) bool {
+	for _, statuses := range statusesOf(pod) {
+		for i := range statuses {
+			if statuses[i].RestartCount > 0 || statuses[i].State.Waiting != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func runsAny(pod *corev1.Pod, images map[string]bool) bool {
+	return slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return images[c.Image] })
+}
+
+// objects are a workload's object and its revisions.
+type objects struct {
+	trigger.Objects
+	meta *metav1.ObjectMeta
+}
+
+// revisions reads a workload and its revisions; nil where it does not exist, may not be read, or keeps none.
+func (l *look) revisions(ctx context.Context, kind, name string) (*objects, labels.Selector, error) {
+	apps, live := l.client.AppsV1(), metav1.GetOptions{}
+	out := &objects{}
+	var by *metav1.LabelSelector
+	var err error
+	switch kind {
+	case kinds.Deployment:
+		var d *appsv1.Deployment
+		if d, err = apps.Deployments(l.namespace).Get(ctx, name, live); err == nil {
+			out.Deployment, out.meta, by = d, &d.ObjectMeta, d.Spec.Selector
+		}
+	case kinds.StatefulSet:
+		var s *appsv1.StatefulSet
+		if s, err = apps.StatefulSets(l.namespace).Get(ctx, name, live); err == nil {
+			out.StatefulSet, out.meta, by = s, &s.ObjectMeta, s.Spec.Selector
+		}
+	case kinds.DaemonSet:
+		var d *appsv1.DaemonSet
+		if d, err = apps.DaemonSets(l.namespace).Get(ctx, name, live); err == nil {
+			out.DaemonSet, out.meta, by = d, &d.ObjectMeta, d.Spec.Selector
+		}
+	default:
+		return nil, nil, nil
+	}
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
+		return nil, nil, nil
+	case err != nil:
+		return nil, nil, fmt.Errorf("read %s %s/%s: %w", kind, l.namespace, name, err)
+	}
+	selector, err := metav1.LabelSelectorAsSelector(by)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the selector of %s %s/%s: %w", kind, l.namespace, name, err)
+	}
+	of := metav1.ListOptions{LabelSelector: selector.String()}
+	if out.Deployment != nil {
+		var list *appsv1.ReplicaSetList
+		if list, err = apps.ReplicaSets(l.namespace).List(ctx, of); err == nil {
+			out.ReplicaSets = list.Items
+		}
+	} else {
+		var list *appsv1.ControllerRevisionList
+		if list, err = apps.ControllerRevisions(l.namespace).List(ctx, of); err == nil {
+			out.Revisions = list.Items
+		}
+	}
+	if apierrors.IsForbidden(err) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("list the revisions of %s %s/%s: %w", kind, l.namespace, name, err)
+	}
+	return out, selector, nil
+}
+
+// rollouts takes in the workloads whose newest revision has the key's image and does not become ready, and names one
+// that runs it well.
+func (s *sighting) rollouts(ctx context.Context) (out []v1alpha1.Failure, steady string, err error) {
+	if s.pods.Rolling == nil || s.key.Image() == "" {
+		return nil, "", nil
+	}
+	looked := map[string]bool{}
+	for _, w := range s.pods.Rolling(s.key) {
+		if looked[w.String()] || !rolls(w.Kind) {
+			continue
+		}
+		looked[w.String()] = true
+		seen, err := s.pods.observe(ctx, s.look, w.Kind, w.Name)
+		if err != nil {
+			return nil, "", err
+		}
+		for i := range seen.judged {
+			if j := &seen.judged[i]; blames(j) && j.Image == s.key.Image() {
+				out = append(out, failureOf(seen, j, s.pods))
+				s.labels[seen.facts.Workload.String()] = seen.labels
+				if _, err := s.get(ctx, w.Kind, w.Name); err != nil {
+					return nil, "", err
+				}
+			}
+		}
+		if pod := trigger.Steady(&seen.facts, s.key.Image()); pod != "" && len(seen.judged) == 0 {
+			steady = fmt.Sprintf("pod %s of %s", pod, seen.facts.Workload)
+		}
+	}
+	return out, steady, nil
+}
+
+// podsOf counts the pods of workloads whose new revision fails.
+func podsOf(all []v1alpha1.Failure) *v1alpha1.PodCount {
+	out := &v1alpha1.PodCount{}
+	seen := map[string]bool{}
+	for _, f := range all {
+		if f.Rollout == nil || seen[f.Workload.String()] {
+			continue
+		}
+		seen[f.Workload.String()] = true
+		out.Failing += f.Rollout.Pods.Failing
+		out.Total += f.Rollout.Pods.New + f.Rollout.Pods.FormerReady
+		out.Ready += f.Rollout.Pods.FormerReady
+	}
+	if out.Failing == 0 {
+		return nil
+	}
+	return out
+}
+
+// failureOf makes the record of a container of a new revision that fails.
+func failureOf(seen *observed, j *trigger.Judgement, p *Pods) v1alpha1.Failure {
+	f := &seen.facts
+	revision := f.New.ID
+	if f.Workload.Kind == kinds.Deployment {
+		revision = strings.TrimPrefix(fmt.Sprintf("%d/%s", f.New.Number, f.New.ID), "0/")
+	}
+	evidence := j.Evidence
+	return v1alpha1.Failure{
+		Trigger: v1alpha1.TriggerRollout, Workload: f.Workload, Revision: revision, Container: j.Container, Cause: j.Cause,
+		Message: j.Message, Since: micro(p.Now()), Rollout: &evidence,
+	}
+}
+
+// rolling lists the workloads whose newest revision fails about a key, as it was seen last or as a Rollback recorded.
+func (w *Watcher) rolling(key reconcile.Key) []v1alpha1.Workload {
+	out := w.crashes.of(key)
+	for _, r := range w.indexed(byKey, key.String()) {
+		for _, f := range r.Status.Failures {
+			if f.Trigger == v1alpha1.TriggerRollout {
+				out = append(out, v1alpha1.Workload{Kind: f.Workload.Kind, Name: f.Workload.Name})
+			}
+		}
+	}
+	return out
+}
