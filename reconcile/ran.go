@@ -18,7 +18,8 @@ func (e *Engine) ranBefore(ctx context.Context, w *World, origin Origin) string 
 		if which < 0 || !h.At.Before(s.FirstSeen()) || h.At.Before(s.Suspect.When.Time) {
 			continue
 		}
-		said := fmt.Sprintf("%s found %s healthy at %s", h.By, s.Workloads()[which], h.At.UTC().Format("2006-01-02 15:04 MST"))
+		said := fmt.Sprintf("%s found %s healthy at %s", h.By, s.Workloads()[which],
+			h.At.UTC().Format("2006-01-02 15:04 MST"))
 		if h.Commit != "" {
 			has, err := e.Git.Contains(ctx, origin.Source, h.Commit, s.Suspect.Commit)
 			if err != nil || !has {

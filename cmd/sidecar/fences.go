@@ -44,7 +44,7 @@ func (s *sidecar) fence(f kube.Fence, said map[string]string) {
 	case f.Unread != "":
 		s.fences.DeleteLabelValues(f.Name)
 		if says != before {
-			log.Warn("nobody knows whether the admission policy is there: Backstop " + f.Unread)
+			log.Warn("nobody knows whether the admission policy is there", "backstop", f.Unread)
 		}
 	case f.Stands:
 		s.fences.WithLabelValues(f.Name).Set(1)

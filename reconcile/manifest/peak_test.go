@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"runtime"
 	"strings"
 	"testing"
@@ -27,6 +28,30 @@ func TestOneFileTakesABoundedAmountOfMemory(t *testing.T) {
 			t.Logf("%d KiB of text: %d MiB", len(text)>>10, most>>20)
 			if most > 256<<20 {
 				t.Errorf("one file takes %d MiB", most>>20)
+			}
+		})
+	}
+}
+
+func TestAFileThatIsTooLargeIsNotParsed(t *testing.T) {
+	for name, text := range map[string]string{
+		"24 MiB":             "a: \"" + strings.Repeat("x", 24<<20) + "\"\n",
+		"a million comments": "a:\n" + strings.Repeat("# c\n", 1_000_000) + "  b: c\n",
+		"a million items":    "a: [" + strings.Repeat("1,", 1_000_000) + "1]\n",
+		"a million keys":     strings.Repeat("k: v\n", 1_000_000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := []byte(text)
+			runtime.GC()
+			var before runtime.MemStats
+			runtime.ReadMemStats(&before)
+			most := peak(func() {
+				if _, err := Nodes("x.yaml", data); !errors.Is(err, ErrTooLarge) {
+					t.Errorf("got %v, want that it is too large", err)
+				}
+			})
+			if most > before.HeapInuse+16<<20 {
+				t.Errorf("it takes %d MiB to refuse it", (most-before.HeapInuse)>>20)
 			}
 		})
 	}

@@ -6,8 +6,8 @@
 //
 //	parse ─► refused by the kubelet's own parser ─────────────────────► Absent, InvalidName
 //	  │
-//	HEAD manifest ─► 404 ─► GET ─► 404 ─► HEAD another tag ─► 200 ─► tags/list, complete, ─► GET ─► 404 ─► Absent, NotFound
-//	  │ 200                  the witness, or one that tags/list names  names that one and not this
+//	HEAD manifest ─► 404 ─► GET ─► 404 ─► HEAD another tag ─► 200 ─► tags/list ─► GET ─► 404 ─► Absent, NotFound
+//	  │ 200                  the witness, or one of tags/list          complete, with that one and without this
 //	  ├─ platforms? GET index or manifest, GET config ─► none fits ────► Absent, PlatformMismatch
 //	  ├─ deep? HEAD or GET each blob ─► 404 ─► HEAD manifest, 200 ─► GET ─► 404 ─► Absent, BlobMissing
 //	  └──────────────────────────────────────────────────────────────► Present
