@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"strings"
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -39,8 +40,10 @@ type crowd struct {
 	first bool
 }
 
-// crowdOf says whom an allowed form waits for.
-func crowdOf(form *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time) crowd {
+// crowdOf says whom an allowed form waits for. served says whose revert is on the branch already: they wait for nothing
+// any more, although their record does not say so yet.
+func crowdOf(form *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time,
+	served func(*v1alpha1.Rollback) bool) crowd {
 	mine := &form.Status
 	out := crowd{first: true}
 	began, moved, come := mine.Verdict.At.Time, mine.Verdict.At.Time, false
@@ -49,7 +52,7 @@ func crowdOf(form *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time) c
 		if o.UID == form.UID || o.Status.Suspect != nil && o.Status.Suspect.Source != mine.Suspect.Source {
 			continue
 		}
-		if waitsToPush(&o.Status) {
+		if waitsToPush(&o.Status) && !served(o) {
 			out.first = out.first && !before(o, form)
 			at := o.Status.Verdict.At.Time
 			moved = later(moved, at)
@@ -68,6 +71,20 @@ func crowdOf(form *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time) c
 		}
 	}
 	return out
+}
+
+// served says whose revert the branch carries.
+func served(w *World) func(*v1alpha1.Rollback) bool {
+	on := map[string]bool{}
+	for _, t := range w.Branch.Trails {
+		if t.Kind == TrailRevert && sameCluster(w.Cluster, t) {
+			for _, name := range t.Rollbacks {
+				on[name] = true
+			}
+		}
+	}
+	cluster, _, _ := strings.Cut(w.Self, "/")
+	return func(o *v1alpha1.Rollback) bool { return on[cluster+"/"+o.Namespace+"/"+o.Name] }
 }
 
 // moves is when a form that is on its way was last seen to get on, or will be: when it was opened, when its newest

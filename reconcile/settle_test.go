@@ -45,6 +45,9 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 			r.Status.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Since: micro(t0.Add(at))}}
 		}
 	}
+	named := func(name string) func(*v1alpha1.Rollback) {
+		return func(r *v1alpha1.Rollback) { r.Namespace, r.Name = "develop", name }
+	}
 	mine := openForm("m", allowedAt(0))
 	tests := map[string]struct {
 		others []v1alpha1.Rollback
@@ -66,6 +69,9 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 		},
 		"not longer than four seconds after the first verdict of all": {
 			others: []v1alpha1.Rollback{openForm("o", failsAt(0)), openForm("p", allowedAt(-settleOthers))},
+		},
+		"longer beside one whose revert is on the branch already": {
+			others: []v1alpha1.Rollback{openForm("o", failsAt(0)), openForm("p", allowedAt(-settleOthers), named("served"))}, want: settleLook,
 		},
 		"longer beside one that waits for the budget": {
 			others: []v1alpha1.Rollback{openForm("o", failsAt(0)), openForm("p", allowedAt(-waitsWithin))}, want: settleQuiet,
@@ -115,7 +121,10 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 				form.Status.Verdict.By, form.Status.Verdict.Source = tt.by, sourceOf(tt.by)
 			}
 			now := t0.Add(tt.after)
-			w := &World{Now: now, Form: *form, Crowd: crowdOf(form, tt.others, now)}
+			w := &World{Now: now, Form: *form, Self: "prod/develop/m", Branch: &Branch{Trails: []Trail{
+				{Kind: TrailRevert, Rollbacks: []string{"prod/develop/served"}}, {Kind: TrailHold, Rollbacks: []string{"prod/develop/p"}},
+			}}}
+			w.Crowd = crowdOf(form, tt.others, now, served(w))
 			if got := settle(w); got != tt.want {
 				t.Errorf("waits %s, want %s", got, tt.want)
 			}
