@@ -128,8 +128,12 @@ func request(w *World, why string) (Step, bool) {
 
 // untilDue looks again as soon as a stop is due.
 func untilDue(w *World, step Step) Step {
-	if _, rest := ask(w); step.Do == DoWait && rest > 0 {
-		step.Wait = min(step.Wait, rest)
+	_, asks := ask(w)
+	_, goes := forward(w)
+	for _, rest := range []time.Duration{asks, goes} {
+		if step.Do == DoWait && rest > 0 {
+			step.Wait = min(step.Wait, rest)
+		}
 	}
 	return step
 }

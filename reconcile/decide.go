@@ -206,6 +206,13 @@ func underWay(w *World) Step {
 	if step, ok := request(w, " to apply the revert"); ok {
 		return step
 	}
+	if f, _ := forward(w); f != nil {
+		why := "setting " + f.Workload.Workload.String() + " to what Git says ahead of Flux"
+		if f.Refused != "" {
+			why = f.Workload.Workload.String() + " is not set ahead of Flux: " + f.Refused
+		}
+		return Step{Do: DoForward, Forward: f, Why: why}
+	}
 	return untilDue(w, verifying(w))
 }
 
@@ -224,11 +231,15 @@ func verifying(w *World) Step {
 		return Step{Do: DoWait, Wait: lookAgain, Why: "the rollout cannot be read yet"}
 	}
 	waits := arrival(s, r, w.Form.Spec.Subject.Name)
+	if f := disown(s); waits == "" && f != nil {
+		return Step{Do: DoDisown, Why: "taking Backstop's field manager off " + f.Workload.String()}
+	}
 	if waits == "" {
-		said := []string{names(w) + " runs " + s.Target.Image + " again"}
+		said := []string{names(w) + " runs " + s.Target.Image + " again", aheadWas(s)}
 		return end(w, v1alpha1.ResultVerified, "%s", joinWords(append(said, byHand(s, r)...)...))
 	}
-	if pod := stuck(r); w.Unstick && r.Contains && pod != "" && mayLift(w.Policy) == nil {
+	waits = joinWords(aheadIs(s), waits)
+	if pod := stuck(s, r); w.Unstick && pod != "" && mayLift(w.Policy) == nil {
 		return Step{Do: DoUnstick, Pod: pod, Wait: lookAgain,
 			Why: "deleting " + pod + ", which keeps the rollout from moving on"}
 	}
@@ -268,10 +279,10 @@ func byHand(s *v1alpha1.RollbackStatus, r *Rollout) []string {
 	return out
 }
 
-// stuck is a pod that an ordered rollout waits for in vain.
-func stuck(r *Rollout) string {
+// stuck is a pod that an ordered rollout waits for in vain, of a workload whose template is good again.
+func stuck(s *v1alpha1.RollbackStatus, r *Rollout) string {
 	for _, ws := range r.Workloads {
-		if !ws.Complete && len(ws.Stuck) > 0 {
+		if !ws.Complete && len(ws.Stuck) > 0 && (r.Contains || aheadOf(s, ws.Workload)) {
 			return ws.Stuck[0]
 		}
 	}

@@ -29,6 +29,8 @@ type Engine struct {
 	ConfirmAfter time.Duration
 	// Unstick lets Backstop delete pods that keep an ordered rollout from moving on.
 	Unstick bool
+	// FastForward says that Backstop has the rights to set images on workloads ahead of Flux.
+	FastForward bool
 	// Now is the clock.
 	Now func() time.Time
 	// The peers.
@@ -37,6 +39,8 @@ type Engine struct {
 	Flux     Flux
 	Git      Git
 	Registry Registry
+	// Forward sets images ahead of Flux; nil for nobody.
+	Forward Forwarder
 	// Tell hears of every saved change of a Rollback, in order; it must not block.
 	Tell func(before, after *v1alpha1.Rollback)
 	// MaxRecords is how many Rollbacks are kept of one namespace, whoever fills it; zero for no limit. Count says how many
@@ -113,6 +117,8 @@ func (e *Engine) take(ctx context.Context, key Key, w *World, step Step) error {
 		DoLanded:    e.fillLanded,
 		DoLandAgain: e.landAgain,
 		DoRequest:   e.fillRequest,
+		DoForward:   e.fillForward,
+		DoDisown:    e.fillDisown,
 		DoUnstick:   e.unstick,
 		DoOutcome:   e.fillOutcome,
 		DoLift:      e.fillLift,

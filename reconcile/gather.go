@@ -99,6 +99,9 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 		var r Rollout
 		r, err = e.Flux.Rollout(ctx, &w.Form, contains)
 		w.Rollout = &r
+		if err == nil {
+			err = e.gatherAhead(ctx, w, contains)
+		}
 	case s.Verdict == nil && s.Target != nil:
 		if w.Sighting.RanHere == "" && blamed(s) {
 			w.Sighting.RanHere = e.ranBefore(ctx, w, origin)
@@ -133,6 +136,7 @@ func (e *Engine) policy(ctx context.Context, w *World) (Policy, error) {
 	if err != nil {
 		return Policy{}, fmt.Errorf("read policies: %w", err)
 	}
+	w.labels = nsLabels
 	return e.resolve(w, all, nsLabels), nil
 }
 

@@ -25,6 +25,8 @@ type Policy struct {
 	AuthorsWhy string
 	// Grace, MaxAge, Cooldown, Approval and Verify are the policy's durations.
 	Grace, MaxAge, Cooldown, Approval, Verify time.Duration
+	// FastForward allows images to be set on workloads ahead of Flux.
+	FastForward bool
 	// Delivery is the way to the branch.
 	Delivery v1alpha1.Delivery
 	// Release says what lifts a hold.
@@ -231,7 +233,8 @@ func fromSpec(trigger v1alpha1.TriggerType, p *v1alpha1.RollbackPolicy) Policy {
 	name, row := p.Namespace+"/"+p.Name, trigger.Row()
 	out := Policy{
 		Mode: v1alpha1.ModeNotify, Authors: v1alpha1.AuthorsAutomation, Delivery: p.Spec.Delivery, Release: p.Spec.Release,
-		Grace: row.Grace, MaxAge: row.MaxAge, Cooldown: p.Spec.Cooldown.Duration,
+		FastForward: p.Spec.FastForward,
+		Grace:       row.Grace, MaxAge: row.MaxAge, Cooldown: p.Spec.Cooldown.Duration,
 		Approval: p.Spec.Approval.Timeout.Duration, Verify: p.Spec.VerifyTimeout.Duration,
 		Approvers:   []Approvers{{name, p.Spec.Approval.Slack}},
 		By:          []string{name},
@@ -292,6 +295,7 @@ func stricter(a, b Policy) Policy {
 		Approval: min(a.Approval, b.Approval),
 		Verify:   max(a.Verify, b.Verify),
 		Delivery: a.Delivery, Release: a.Release, Source: a.Source, SoleCluster: a.SoleCluster && b.SoleCluster,
+		FastForward: a.FastForward && b.FastForward,
 	}
 	if b.Delivery == v1alpha1.DeliveryPullRequest {
 		out.Delivery = b.Delivery

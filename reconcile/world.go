@@ -41,8 +41,12 @@ type World struct {
 	Breaker string
 	// Crowd are others whose reverts may share the push of an allowed one.
 	Crowd crowd
+	// Ahead is what a fast-forward goes by; nil until the landed revert is there to be applied, and where none is wanted.
+	Ahead *Ahead
 	// Unstick says that Backstop may delete pods that keep an ordered rollout from moving on.
 	Unstick bool
+	// labels of the form's namespace, as the policies were read with.
+	labels map[string]string
 	// former is the ended form before one that is to be opened; nil where there is none.
 	former *v1alpha1.Rollback
 	// since is how old what was read for others may be.
@@ -90,6 +94,10 @@ const (
 	DoLandAgain Effect = "LandAgain"
 	// DoRequest asks one object of Flux for a reconcile, and writes down who was asked.
 	DoRequest Effect = "Request"
+	// DoForward sets the images of one workload to what Git says ahead of Flux, or writes down why not.
+	DoForward Effect = "Forward"
+	// DoDisown takes the mark of a fast-forward off a workload.
+	DoDisown Effect = "Disown"
 	// DoUnstick deletes a pod that keeps an ordered rollout from moving on.
 	DoUnstick Effect = "Unstick"
 	// DoOutcome writes Step.Outcome.
@@ -123,6 +131,8 @@ type Step struct {
 	Trail Trail
 	// Ask is whom to ask with DoRequest; nil for nobody yet.
 	Ask *Stop
+	// Forward is what to do with DoForward.
+	Forward *Forward
 	// Pod to delete with DoUnstick.
 	Pod string
 	// By whom a hold is lifted, with DoLift and DoReleased.

@@ -207,6 +207,11 @@ type RollbackPolicySpec struct {
 	// revision that fails here is asked about, since it may run well elsewhere.
 	// +optional
 	SoleCluster bool `json:"soleCluster,omitempty"`
+	// FastForward sets the image that Git says on workloads while Flux still checks the health of the bad revision, which
+	// Flux reports green then. It needs components/fast-forward and the namespace's label backstop.dev/fast-forward:
+	// enabled; a HelmRelease needs an annotation of the same name and value too.
+	// +optional
+	FastForward bool `json:"fastForward,omitempty"`
 	// SourceRef names a GitRepository with write access, where Flux itself has none.
 	// +optional
 	SourceRef *SourceRef `json:"sourceRef,omitempty"`

@@ -148,6 +148,10 @@ type RollbackStatus struct {
 	// Request is the reconcile that was asked of Flux.
 	// +optional
 	Request *Request `json:"request,omitempty"`
+	// FastForward lists what was set on workloads ahead of Flux, and what was not and why.
+	// +optional
+	// +kubebuilder:validation:MaxItems=50
+	FastForward []FastForward `json:"fastForward,omitempty"`
 	// Outcome is how it ended.
 	// +optional
 	Outcome *Outcome `json:"outcome,omitempty"`

@@ -37,6 +37,7 @@ type options struct {
 	logLevel      string
 	workers       int
 	unstick       bool
+	fastForward   bool
 	slack         slackOptions
 	news          newsOptions
 	alerts        alertOptions
@@ -116,6 +117,8 @@ func (o *options) bindAll(f *pflag.FlagSet) {
 		"how many Rollbacks are kept of one namespace; "+
 			"what fails beyond them is counted and told, and not recorded (0: no limit)")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.BoolVar(&o.fastForward, "fast-forward", false,
+		"set images ahead of Flux where a policy and the namespace allow it (component fast-forward grants it)")
 	f.BoolVar(&o.unstick, "unstick", false,
 		"delete pods that keep an ordered rollout from moving on (component unstick grants it)")
 	o.slack.bind(f)

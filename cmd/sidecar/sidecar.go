@@ -78,7 +78,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	calls := observe.New(time.Now)
 	git := calls.Git(mirrors)
 	fluxes := flux.New(live, flux.Options{
-		NoCrossNamespaceRefs: o.noCrossRefs, Namespaces: o.namespaces, Platform: o.platform,
+		NoCrossNamespaceRefs: o.noCrossRefs, Namespaces: o.namespaces, Platform: o.platform, Render: renderer(mirrors),
 	})
 	queues := watcher.NewMetrics()
 	watch, err := watcher.New(clients, watcher.Options{
@@ -106,7 +106,8 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.cards, s.hub, s.alerts = o.newCards(s, live), s.newHub(), s.newAlerts(&o.alerts)
 	s.engine = &reconcile.Engine{
-		Cluster: o.cluster, Home: kube.Home(), Unstick: o.unstick, Platforms: o.platforms, Ceiling: o.top, Now: time.Now,
+		Cluster: o.cluster, Home: kube.Home(), Unstick: o.unstick, FastForward: o.fastForward, Forward: fluxes,
+		Platforms: o.platforms, Ceiling: o.top, Now: time.Now,
 		ConfirmAfter: o.confirm,
 		Records:      records, Pods: watch.Pods(), Flux: fluxes, Git: git,
 		Registry: calls.Registry(registry.New(registry.Options{

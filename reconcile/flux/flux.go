@@ -57,6 +57,8 @@ type Options struct {
 	Namespaces []string
 	// Person says that a person reads with their own rights, so that what is refused is said to them.
 	Person bool
+	// Render makes of a commit what Flux would apply; nil where nothing is to be set ahead of Flux.
+	Render Render
 	// AuthorName and AuthorEmail sign commits where no image automation writes to the source.
 	AuthorName, AuthorEmail string
 }
@@ -70,6 +72,7 @@ type Flux struct {
 	elected  shared[[]reflectorv1.ImagePolicy]
 	scans    shared[[]reflectorv1.ImageRepository]
 	reopened shared[reconcile.Origin]
+	delays   delays
 }
 
 var _ reconcile.Flux = (*Flux)(nil)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -48,10 +49,11 @@ spec:
 
 const helmRelease = `apiVersion: helm.toolkit.fluxcd.io/v2
 kind: HelmRelease
-metadata: {name: APP, namespace: NS}
+metadata: {name: APP, namespace: NS, annotations: {backstop.dev/fast-forward: enabled}}
 spec:
   interval: 1h
   timeout: 60s
+  upgrade: {disableHooks: true}
   chart: {spec: {chart: ./charts/app, sourceRef: {kind: GitRepository, name: fleet, namespace: FLUX}}}
   values:
     image: IMAGE MARKER
@@ -64,18 +66,25 @@ func BenchmarkRecovery(b *testing.B) {
 		b.Skip("FLUX names no folder with the binaries of Flux's own controllers")
 	}
 	for _, c := range []struct {
-		name           string
-		gates, release bool
-		rounds         int
+		name                    string
+		gates, release, forward bool
+		rounds                  int
 	}{
-		{"Kustomization, gates on", true, false, 20},
-		{"HelmRelease, gates on", true, true, 10},
-		{"Kustomization, stock", false, false, 2},
-		{"HelmRelease, stock", false, true, 1},
+		{"Kustomization, gates on", true, false, false, 20},
+		{"HelmRelease, gates on", true, true, false, 10},
+		{"Kustomization, stock", false, false, false, 2},
+		{"HelmRelease, stock", false, true, false, 1},
+		{"Kustomization, fast-forward", false, false, true, 10},
+		{"HelmRelease, fast-forward", false, true, true, 5},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			s := newRecovery(b, c.rounds, c.gates, c.release)
-			s.start(s.release("sidecar"))
+			if c.forward {
+				s.allowForward()
+				s.start(s.release("sidecar"), "--fast-forward")
+			} else {
+				s.start(s.release("sidecar"))
+			}
 			for b.Loop() {
 				rounds := map[string][]float64{}
 				for _, app := range s.fleet.Apps {
@@ -146,6 +155,22 @@ func newRecovery(b *testing.B, apps int, gates, release bool) *stage {
 		return err
 	})
 	return s
+}
+
+// allowForward opts in to fast-forward: the policy, the namespace, the component.
+func (s *stage) allowForward() {
+	s.b.Helper()
+	ctx, ns := s.b.Context(), s.fleet.Namespace(env)
+	folder := filepath.Join(s.plane.Root, "deploy", "kustomize", "components", "fast-forward")
+	for _, args := range [][]string{
+		{"apply", "--server-side", "-f", filepath.Join(folder, "role.yaml"), "-f", filepath.Join(folder, "admission.yaml")},
+		{"label", "namespace", ns, "backstop.dev/fast-forward=enabled"},
+		{"-n", ns, "apply", "--server-side", "-f", filepath.Join(folder, "namespace", "binding.yaml")},
+		{"-n", ns, "patch", "rollbackpolicy", "apps", "--type=merge", "-p", `{"spec":{"fastForward":true}}`},
+	} {
+		_, err := s.plane.Kubectl(ctx, args...)
+		s.must(err)
+	}
 }
 
 // scene is how things stand in the cluster.
@@ -270,7 +295,8 @@ func (s *stage) settleDown(app string, release bool) {
 	s.must(s.client.List(s.b.Context(), &all, client.InNamespace(s.fleet.Namespace(env))))
 	for i := range all.Items {
 		if all.Items[i].Spec.Subject.Name == s.fleet.Image(app, fleet.Tag(env, 1)) {
-			s.b.Logf("%s: asked %+v", app, all.Items[i].Status.Request.Asked)
+			r := &all.Items[i].Status
+			s.b.Logf("%s: asked %+v, set ahead of Flux %+v", app, r.Request.Asked, r.FastForward)
 		}
 	}
 	s.until("all to be calm", func() error {

@@ -67,6 +67,7 @@ func TestDeploy(t *testing.T) {
 	t.Run("it grants what is needed and no more", s.rights)
 	t.Run("the component credentials grants named Secrets of one namespace", s.credentials)
 	t.Run("the component unstick grants to delete pods", s.unstick)
+	t.Run("the component fast-forward lets images alone be set, where a namespace allows it", s.fastForward)
 	t.Run("every kustomization in the docs can be built", s.docs)
 	t.Run("the component slack-http lets Slack's clicks in", s.slackHTTP)
 	t.Run("the component alerts lets Flux's events in", s.alerts)

@@ -63,8 +63,9 @@ func grants(ctx context.Context, env *testenv.Env) (map[string]bool, error) {
 	return out, nil
 }
 
-// elsewhere says what is granted by the component unstick or to every ServiceAccount, which is to ask what kinds there are.
-var elsewhere = regexp.MustCompile(`^(delete /pods|get (/api|/apis|/version|/openapi)\b.*)$`)
+// elsewhere says what is granted by the components unstick and fast-forward, or to every ServiceAccount, which is to ask
+// what kinds there are.
+var elsewhere = regexp.MustCompile(`^(delete /pods|patch apps/deployments|get (/api|/apis|/version|/openapi)\b.*)$`)
 
 // audit says what Backstop's ServiceAccount asked for that the overlay does not grant, and which grants it used and did
 // not use, on these control planes until now. What was refused counts as not granted, unless it is a Secret or a

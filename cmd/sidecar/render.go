@@ -1,0 +1,27 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/flux"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo"
+	"github.com/backstop-dev/backstop/reconcile/render"
+)
+
+// renderer renders commits of the mirrors. Variables that come from the cluster stay open: their values may be secret.
+func renderer(mirrors *gitrepo.Mirrors) flux.Render {
+	return func(ctx context.Context, src reconcile.Source, commit string, spec kustomizev1.KustomizationSpec,
+	) ([]*unstructured.Unstructured, error) {
+		tree, err := mirrors.Snapshot(ctx, src, commit)
+		if err != nil {
+			return nil, fmt.Errorf("read %s at %.12s: %w", src.Name, commit, err)
+		}
+		open := spec.PostBuild != nil && len(spec.PostBuild.SubstituteFrom) > 0
+		return render.Objects(ctx, render.NewTree(tree), &render.Job{Spec: spec, Open: open})
+	}
+}

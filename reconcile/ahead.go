@@ -1,0 +1,472 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
+	"github.com/backstop-dev/backstop/internal/workload"
+)
+
+// Forwarder sets images on workloads ahead of Flux.
+type Forwarder interface {
+	// Ahead reads what a fast-forward of a landed Rollback goes by. contains answers whether a revision's commit contains
+	// another.
+	Ahead(ctx context.Context, form *v1alpha1.Rollback, contains func(tip, commit string) (bool, error)) (*Ahead, error)
+	// Wanted fills in what Git says of a workload now.
+	Wanted(ctx context.Context, form *v1alpha1.Rollback, src Source, o AheadWorkload) (AheadWorkload, error)
+	// Set gives a workload the images that are wanted, if it still is as it was read; a RetryAfter where it is not.
+	Set(ctx context.Context, namespace string, o AheadWorkload) error
+	// Disown takes Backstop's entry out of a workload's managedFields; one that is gone is no error.
+	Disown(ctx context.Context, namespace string, of v1alpha1.Workload) error
+}
+
+// Ahead is what a fast-forward goes by: the landed revert is there for Flux to apply, and Flux is still in the health
+// check of another revision. It is read live, right before it is decided.
+type Ahead struct {
+	// Held says that it is so.
+	Held bool
+	// Since is when this process first saw it.
+	Since time.Time
+	// Checked is the revision whose check runs, as Flux writes it.
+	Checked string
+	// Installed says that Backstop has the rights of components/fast-forward, and OptedIn that the namespace's label
+	// allows it.
+	Installed, OptedIn bool
+	// Suspended is what keeps Flux from applying anything; empty where nothing does.
+	Suspended []v1alpha1.ObjectRef
+	// Remote says that the Kustomization or the HelmRelease applies to another cluster.
+	Remote bool
+	// Dependents are the objects that wait for the Kustomization or the HelmRelease to be ready.
+	Dependents []Dependent
+	// Release is the HelmRelease that applies the workloads; nil where a Kustomization does.
+	Release *AheadRelease
+	// Workloads that failed, as they are now.
+	Workloads []AheadWorkload
+}
+
+// Dependent waits for another object to be ready.
+type Dependent struct {
+	Object v1alpha1.ObjectRef
+	// Expr says that it has an expression of its own for that, OtherSource that it is deployed from another source: both
+	// may take the bad revision for a good one.
+	Expr, OtherSource bool
+}
+
+// AheadRelease is what a HelmRelease says of itself.
+type AheadRelease struct {
+	Object v1alpha1.ObjectRef
+	// OptedIn says that its owner allows it, NoHooks that no hook of its chart runs.
+	OptedIn, NoHooks bool
+	// Tests and Drift say that it runs tests, and that it corrects drift.
+	Tests, Drift bool
+}
+
+// AheadWorkload is a workload whose image may be set.
+type AheadWorkload struct {
+	// Workload with the UID that it has now.
+	Workload v1alpha1.Workload
+	// Gone says that it does not exist any more.
+	Gone bool
+	// LeftAlone is the mark by which Flux is told not to touch it as usual; empty for none.
+	LeftAlone string
+	// Paused, ByHand and Partition are what keeps a rollout from replacing pods by itself.
+	Paused, ByHand, Partition bool
+	// Ordered says that a pod that cannot start keeps the others from being replaced.
+	Ordered bool
+	// Canary is who shifts traffic to it, such as Canary/web; empty for nobody.
+	Canary string
+	// Differs says what of the workload is not as Git says beside the images of Containers, or why that cannot be told;
+	// empty where nothing is. Only Wanted fills it.
+	Differs string
+	// Ours says that Backstop set its images, and does not know it any more.
+	Ours bool
+	// Containers that failed and still have the bad image, or ours.
+	Containers []AheadContainer
+}
+
+// AheadContainer is a container of a workload's template.
+type AheadContainer struct {
+	Name string
+	// Init says that it is among the initContainers, and Index where.
+	Init  bool
+	Index int
+	// Live is its image. Want is the one that Git says; only Wanted fills it.
+	Live, Want string
+}
+
+// ForwardedBy is the field manager of a fast-forward. kustomize-controller takes what managers wrote whose names begin
+// with kubectl into its own entry at its next apply: no ghost owner keeps a container that Git renames later.
+const ForwardedBy = "kubectl-backstop"
+
+// forwardAfter is how long Flux is given to apply the landed revert by itself, once it could.
+const forwardAfter = 3 * time.Second
+
+// never is a reason not to fast-forward, and its sentence; empty where it does not hold.
+type never func(w *World, a *Ahead, o *AheadWorkload) string
+
+// nevers are the reasons that need no rendering, in the order in which they are said.
+var nevers = []never{
+	func(w *World, a *Ahead, _ *AheadWorkload) string {
+		if a.Installed {
+			return ""
+		}
+		return "the policy allows fast-forward, and Backstop has no right to it: install deploy/kustomize/components/fast-forward"
+	},
+	func(w *World, a *Ahead, _ *AheadWorkload) string {
+		if a.OptedIn {
+			return ""
+		}
+		return "namespace " + w.Form.Namespace + " does not allow it: label it " + FastForwardLabel + "=" + FastForwardAllowed
+	},
+	func(_ *World, a *Ahead, _ *AheadWorkload) string {
+		if len(a.Suspended) == 0 {
+			return ""
+		}
+		return a.Suspended[0].String() + " is suspended: somebody is at work there"
+	},
+	func(_ *World, a *Ahead, _ *AheadWorkload) string {
+		return saysIf(a.Remote, "it is applied to another cluster (spec.kubeConfig)")
+	},
+	neverDependents,
+	neverRelease,
+	func(w *World, _ *Ahead, o *AheadWorkload) string {
+		switch o.Workload.Kind {
+		case workload.Deployment, workload.DaemonSet:
+			return ""
+		case workload.StatefulSet:
+			return saysIf(o.Ordered && !w.Unstick, "a StatefulSet keeps the pod that cannot start: "+
+				"install deploy/kustomize/components/unstick too")
+		}
+		return "only Deployments, DaemonSets and StatefulSets are fast-forwarded"
+	},
+	func(_ *World, _ *Ahead, o *AheadWorkload) string {
+		if o.LeftAlone == "" {
+			return ""
+		}
+		return "Flux is told to leave it alone (" + o.LeftAlone + ")"
+	},
+	func(_ *World, _ *Ahead, o *AheadWorkload) string {
+		return saysIf(o.Paused, "its rollout is paused: somebody is at work there")
+	},
+	func(_ *World, _ *Ahead, o *AheadWorkload) string {
+		return saysIf(o.ByHand, "its pods are replaced by hand (OnDelete)")
+	},
+	func(_ *World, _ *Ahead, o *AheadWorkload) string {
+		return saysIf(o.Partition, "its rollout stops at a partition")
+	},
+	func(_ *World, _ *Ahead, o *AheadWorkload) string {
+		if o.Canary == "" {
+			return ""
+		}
+		return o.Canary + " decides what runs there"
+	},
+}
+
+// neverAsRendered are the reasons for which what Git says has to be rendered.
+var neverAsRendered = []never{
+	neverImages,
+	func(_ *World, _ *Ahead, o *AheadWorkload) string { return o.Differs },
+}
+
+func saysIf(so bool, sentence string) string {
+	if so {
+		return sentence
+	}
+	return ""
+}
+
+// neverDependents: what waits for a green check must not take the bad revision's for one.
+func neverDependents(_ *World, a *Ahead, _ *AheadWorkload) string {
+	for _, d := range a.Dependents {
+		switch {
+		case d.Expr:
+			return d.Object.String() + " depends on it by an expression of its own (readyExpr)"
+		case d.OtherSource:
+			return d.Object.String() + " depends on it, and is deployed from another source"
+		}
+	}
+	return ""
+}
+
+// neverRelease: Helm stores the bad release as deployed, and runs what comes after an upgrade.
+func neverRelease(_ *World, a *Ahead, _ *AheadWorkload) string {
+	r := a.Release
+	switch {
+	case r == nil:
+		return ""
+	case !r.OptedIn:
+		return r.Object.String() + " does not allow it: annotate it " + FastForwardLabel + "=" + FastForwardAllowed
+	case !r.NoHooks:
+		return "hooks of its chart would run for the bad release: only with spec.upgrade.disableHooks of " +
+			r.Object.String() + " it is known that none do"
+	case r.Tests:
+		return "the tests of its chart would run for the bad release"
+	case r.Drift:
+		return r.Object.String() + " corrects drift, and would put the bad image back"
+	}
+	return ""
+}
+
+// neverImages: exactly the image that Git says, of the same repository, in place of the one that was reverted.
+func neverImages(w *World, _ *Ahead, o *AheadWorkload) string {
+	for _, c := range o.Containers {
+		switch {
+		case c.Want == "":
+			return "what Git says for container " + c.Name + " cannot be told"
+		case image.SameTag(c.Want, w.Form.Spec.Subject.Name):
+			return "Git says " + c.Want + " again"
+		case w.Form.Status.Target == nil || !image.SameTag(c.Want, w.Form.Status.Target.Image):
+			return "Git says " + c.Want + " by now, and not what was gone back to"
+		case !image.SameRepository(c.Live, c.Want):
+			return fmt.Sprintf("it has %s, and Git says %s of another repository", c.Live, c.Want)
+		}
+	}
+	return ""
+}
+
+// The label of a namespace and the annotation of a HelmRelease that allow it, and their value.
+const (
+	FastForwardLabel   = "backstop.dev/fast-forward"
+	FastForwardAllowed = "enabled"
+)
+
+// Forward is what a step of DoForward does to one workload: set its images, or write down why not.
+type Forward struct {
+	Workload AheadWorkload
+	Checked  string
+	Release  *v1alpha1.ObjectRef
+	// Refused says why not; empty to set them.
+	Refused string
+}
+
+// forward says which workload is to be set ahead of Flux, if one is. Otherwise it says how long it is until one may be;
+// zero for never, as it looks now.
+func forward(w *World) (*Forward, time.Duration) {
+	a := w.Ahead
+	if a == nil || !a.Held || !w.Policy.FastForward || w.Form.Status.Change == nil {
+		return nil, 0
+	}
+	var open *Forward
+	for i := range a.Workloads {
+		o := &a.Workloads[i]
+		if o.Gone || len(o.Containers) == 0 || settledAhead(&w.Form.Status, o) {
+			continue
+		}
+		f := &Forward{Workload: *o, Checked: a.Checked, Refused: whyNot(nevers, w, a, o)}
+		if a.Release != nil {
+			f.Release = &a.Release.Object
+		}
+		if f.Refused != "" && saidAhead(&w.Form.Status, o, f.Refused) {
+			continue
+		}
+		open = f
+		break
+	}
+	if open == nil || len(w.Form.Status.FastForward) >= v1alpha1.MaxFastForwards {
+		return nil, 0
+	}
+	if rest := a.Since.Add(forwardAfter).Sub(w.Now); rest > 0 {
+		return nil, rest
+	}
+	return open, 0
+}
+
+// whyNot is the first reason that holds.
+func whyNot(of []never, w *World, a *Ahead, o *AheadWorkload) string {
+	for _, n := range of {
+		if why := n(w, a, o); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// settledAhead says that a workload was set once: what somebody made of it since is theirs.
+func settledAhead(s *v1alpha1.RollbackStatus, o *AheadWorkload) bool {
+	for i := range s.FastForward {
+		f := &s.FastForward[i]
+		if f.Result == v1alpha1.FastForwardApplied && f.Workload == o.Workload {
+			return true
+		}
+	}
+	return false
+}
+
+// saidAhead says that it is written down already why a workload is not set.
+func saidAhead(s *v1alpha1.RollbackStatus, o *AheadWorkload, why string) bool {
+	for i := range s.FastForward {
+		f := &s.FastForward[i]
+		if f.Result == v1alpha1.FastForwardRefused && f.Workload == o.Workload && f.Message == sentence(cut(why, 1000)) {
+			return true
+		}
+	}
+	return false
+}
+
+// aheadOf says whether a workload was set ahead of Flux, so that its stuck pods may go before Flux applies anything.
+func aheadOf(s *v1alpha1.RollbackStatus, of v1alpha1.Workload) bool {
+	for i := range s.FastForward {
+		f := &s.FastForward[i]
+		if f.Result == v1alpha1.FastForwardApplied && f.Workload.Kind == of.Kind && f.Workload.Name == of.Name {
+			return true
+		}
+	}
+	return false
+}
+
+// disown is an entry whose mark on a workload is to be taken away again, now that all is verified: Helm leaves it.
+func disown(s *v1alpha1.RollbackStatus) *v1alpha1.FastForward {
+	for i := range s.FastForward {
+		if f := &s.FastForward[i]; f.Result == v1alpha1.FastForwardApplied && f.Release != nil && !f.Disowned {
+			return f
+		}
+	}
+	return nil
+}
+
+// aheadIs says what runs by a fast-forward, and what Flux will say of it; empty for none.
+func aheadIs(s *v1alpha1.RollbackStatus) string {
+	names, revision := setAhead(s)
+	if names == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s has %s again, set ahead of Flux; Flux will report %s green, which is not so, and then apply the revert",
+		names, s.Target.Image, revision)
+}
+
+// aheadWas says afterwards what Flux reported green and was not; empty for nothing.
+func aheadWas(s *v1alpha1.RollbackStatus) string {
+	names, revision := setAhead(s)
+	if names == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s was set ahead of Flux, which reported %s green although it never was", names, revision)
+}
+
+// setAhead names the workloads that were set, and the revision whose check passed by it.
+func setAhead(s *v1alpha1.RollbackStatus) (names, revision string) {
+	var all []string
+	for i := range s.FastForward {
+		f := &s.FastForward[i]
+		if name := f.Workload.String(); f.Result == v1alpha1.FastForwardApplied && !slices.Contains(all, name) {
+			all, revision = append(all, name), f.Revision
+		}
+	}
+	if len(all) > 3 {
+		all = append(all[:3], fmt.Sprintf("%d more", len(all)-3))
+	}
+	if branch, hash, ok := strings.Cut(revision, "@sha1:"); ok {
+		revision = branch + "@" + short(hash)
+	}
+	return strings.Join(all, ", "), revision
+}
+
+// fillForward sets the images of one workload to what Git says, or writes down why not. What Git says is rendered, and
+// whether it may be written is asked, right before.
+func (e *Engine) fillForward(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
+	f := step.Forward
+	if f.Refused != "" {
+		notAhead(form, f, f.Refused, w.Now)
+		return nil
+	}
+	origin, err := e.Flux.Reopen(ctx, form.Namespace, *form.Status.Suspect, w.Policy.Source, w.since)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", form.Status.Suspect.Source, err)
+	}
+	o, err := e.Forward.Wanted(ctx, form, origin.Source, f.Workload)
+	if err != nil {
+		return fmt.Errorf("render %s as Git says: %w", f.Workload.Workload, err)
+	}
+	if why := whyNot(neverAsRendered, w, w.Ahead, &o); why != "" {
+		notAhead(form, f, why, w.Now)
+		return nil
+	}
+	if err := e.mayForward(ctx, form); err != nil {
+		return err
+	}
+	err = e.Forward.Set(ctx, form.Namespace, o)
+	if why, refused := AsRefusal(err); refused {
+		notAhead(form, f, why, w.Now)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("set %s ahead of Flux: %w", o.Workload, err)
+	}
+	at := v1alpha1.NewTime(e.Now())
+	for _, c := range o.Containers {
+		form.Status.FastForward = append(form.Status.FastForward, v1alpha1.FastForward{
+			Workload: o.Workload, Container: c.Name, From: cut(c.Live, 1000), To: cut(c.Want, 1000),
+			Result: v1alpha1.FastForwardApplied, Revision: cut(f.Checked, 500), Release: f.Release, At: at,
+		})
+	}
+	return nil
+}
+
+// notAhead writes down why a workload is not set. A reason of before goes.
+func notAhead(form *v1alpha1.Rollback, f *Forward, why string, now time.Time) {
+	s := &form.Status
+	s.FastForward = slices.DeleteFunc(s.FastForward, func(o v1alpha1.FastForward) bool {
+		return o.Result == v1alpha1.FastForwardRefused && o.Workload == f.Workload.Workload
+	})
+	s.FastForward = append(s.FastForward, v1alpha1.FastForward{
+		Workload: f.Workload.Workload, Result: v1alpha1.FastForwardRefused, Message: sentence(why), At: v1alpha1.NewTime(now),
+	})
+}
+
+// mayForward asks live whether it may be written; nil when it may.
+func (e *Engine) mayForward(ctx context.Context, form *v1alpha1.Rollback) error {
+	p, err := e.policyNow(ctx, form, &rules{})
+	switch {
+	case err != nil:
+		err = &barred{v1alpha1.BarUnreadable, "whether it may be written cannot be read: " + err.Error()}
+	case !p.FastForward:
+		err = &barred{v1alpha1.BarToldOnly, "the policy does not allow fast-forward any more"}
+	default:
+		err = mayWrite(p, &form.Status, e.Now())
+	}
+	if later, ok := shut(err); ok {
+		return later
+	}
+	return err
+}
+
+// fillDisown takes the mark of a fast-forward away, now that the workload runs what Git says.
+func (e *Engine) fillDisown(ctx context.Context, _ *World, _ Step, form *v1alpha1.Rollback) error {
+	f := disown(&form.Status)
+	if f == nil {
+		return nil
+	}
+	if err := e.Forward.Disown(ctx, form.Namespace, f.Workload); err != nil {
+		return fmt.Errorf("take Backstop's field manager off %s: %w", f.Workload, err)
+	}
+	of := f.Workload
+	for i := range form.Status.FastForward {
+		if f := &form.Status.FastForward[i]; f.Workload == of && f.Result == v1alpha1.FastForwardApplied {
+			f.Disowned = true
+		}
+	}
+	return nil
+}
+
+// gatherAhead reads what a fast-forward goes by, where one may be wanted.
+func (e *Engine) gatherAhead(ctx context.Context, w *World, contains func(tip, commit string) (bool, error)) error {
+	s := &w.Form.Status
+	if e.Forward == nil || !w.Policy.FastForward || s.Landed == nil || s.Ended() || w.Rollout == nil ||
+		!w.Rollout.Fetched || w.Form.Spec.Subject.Kind != v1alpha1.KindImage ||
+		triggerOf(s.Failures) == v1alpha1.TriggerDrift {
+		return nil
+	}
+	a, err := e.Forward.Ahead(ctx, &w.Form, contains)
+	if err != nil {
+		return fmt.Errorf("read what keeps Flux from applying the revert: %w", err)
+	}
+	// Where the labels may not be read, the admission policy alone decides.
+	a.Installed, a.OptedIn = e.FastForward, w.labels == nil || w.labels[FastForwardLabel] == FastForwardAllowed
+	w.Ahead = a
+	return nil
+}
