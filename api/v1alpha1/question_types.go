@@ -31,7 +31,7 @@ const (
 
 // DoubtType is a reason to ask a person.
 //
-// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Suspended;PassedOver;Restraint;NotAdoptable;VerdictLapsed;Annotation;Migration;Injected;Node;Dependency;ConfigChanged;NoFormer;SameImage;FormerFailed;Waits;Mixed;FormerUnknown;ConfigUnread;Memory;Probe;LongRuns;InitContainer;OneNode;Architecture;OthersCrash;Sibling;NotOptedIn;OtherClusters;TargetNotRan
+// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Suspended;PassedOver;Restraint;NotAdoptable;VerdictLapsed;Annotation;Migration;Injected;Node;Dependency;ConfigChanged;NoFormer;SameImage;FormerFailed;Waits;Mixed;FormerUnknown;ConfigUnread;Memory;Probe;LongRuns;InitContainer;OneNode;Architecture;OthersCrash;Sibling;NotOptedIn;OtherClusters;TargetNotRan;Mutated
 type DoubtType string
 
 // The doubts.
@@ -109,6 +109,8 @@ const (
 	DoubtSibling DoubtType = "Sibling"
 	// DoubtNotOptedIn: the process starts and then fails, and the workload did not opt in.
 	DoubtNotOptedIn DoubtType = "NotOptedIn"
+	// DoubtMutated: a webhook changed the pods, and nothing tells that it did so before.
+	DoubtMutated DoubtType = "Mutated"
 	// DoubtTargetNotRan: the target is not what ran before.
 	DoubtTargetNotRan DoubtType = "TargetNotRan"
 	// DoubtOtherClusters: other clusters may deploy the same.

@@ -171,6 +171,8 @@ func TestAnotherFaultIsKnownWhereTheAPIShowsIt(t *testing.T) {
 		"rotated Secret", "rotated Secret, and the owner opted in", "image and ConfigMap of a fixed name in one commit",
 		"the same, and the owner opted in", "dependency needed at the start alone",
 		"dependency needed at the start alone, and the owner opted in",
+		"exit 127 of a script that reads a ConfigMap", "a command of a variable from a ConfigMap",
+		"a policy that is new makes the root read-only",
 	}
 	all := corpus(t)
 	for i := range all {

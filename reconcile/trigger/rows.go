@@ -37,6 +37,7 @@ var rows = []row{
 	// From here on the image may be at fault, and a person decides.
 	{v1alpha1.DoubtFormerUnknown, "", "nobody knows whether the former revision was available, and no pod of it is ready", (*view).formerUnknown},
 	{v1alpha1.DoubtConfigUnread, "", "the pods read ConfigMaps or Secrets, and no old pod started with them since", (*view).configUnread},
+	{v1alpha1.DoubtMutated, "", "a webhook changed its pods, and nothing tells that it did so with the former ones", (*view).mutated},
 	{v1alpha1.DoubtMemory, "", "it takes more memory than its unchanged limit", (*view).memory},
 	{v1alpha1.DoubtProbe, "", "it was killed, or never became ready", (*view).probe},
 	{v1alpha1.DoubtLongRuns, "", "it ran for more than a minute before it ended", (*view).longRuns},
@@ -100,7 +101,7 @@ func (v *view) mixed() string {
 
 // dependency is what fails beside the new revision: a decisive failure of the start waits for nobody.
 func (v *view) dependency() string {
-	if v.worst.decisive && v.worst.cause != v1alpha1.CauseCrashed {
+	if v.worst.neverBegan(v.now) {
 		return ""
 	}
 	for i := range v.Facts.Pods {
@@ -231,13 +232,42 @@ func (v *view) formerUnknown() string {
 
 func (v *view) configUnread() string {
 	read := configured(&v.New.Template.Spec)
-	if len(read) == 0 || v.worst.decisive && v.worst.cause != v1alpha1.CauseCrashed {
+	if len(read) == 0 || v.worst.neverBegan(v.now) {
 		return ""
 	}
 	if _, since := v.formerReady(); since > 0 {
 		return ""
 	}
 	return fmt.Sprintf("it reads %s, which may have changed: Backstop may not read them", strings.Join(read[:min(len(read), 3)], ", "))
+}
+
+// mutated compares what webhooks made of the pods: a policy that is new may keep them from running as the former did.
+func (v *view) mutated() string {
+	now := rewritten(v.now, v.worst.pod)
+	if len(now) == 0 {
+		return ""
+	}
+	for i := range v.Facts.Pods {
+		if pod := &v.Facts.Pods[i]; v.Former.of(pod) && slices.Equal(rewritten(v.was, pod), now) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("a webhook changed %s in its pods, and no former pod has the same", now[0])
+}
+
+// rewritten is how a container of a pod differs from its template. Mounts of tokens and rewritten registries do not
+// count.
+func rewritten(template *container, pod *corev1.Pod) []v1alpha1.TemplateChange {
+	if template == nil {
+		return nil
+	}
+	is := containersOf(&pod.Spec)[template.Name]
+	if is == nil {
+		return nil
+	}
+	return slices.DeleteFunc(containerChanges(template, is), func(c v1alpha1.TemplateChange) bool {
+		return c.Part == v1alpha1.PartImage || c.Part == v1alpha1.PartMounts
+	})
 }
 
 func (v *view) memory() string {

@@ -19,6 +19,8 @@ type symptom struct {
 	cause     v1alpha1.Cause
 	// decisive says that the process never began, so that nothing it could wait for has a part in it.
 	decisive bool
+	// begun says that a process ran: what it read may have a part in how it ended.
+	begun    bool
 	reason   string
 	message  string
 	exit     *int32
@@ -149,9 +151,9 @@ func (s *symptom) ended(t *corev1.ContainerStateTerminated) {
 	case wrongArch.MatchString(t.Message):
 		s.cause, s.decisive = v1alpha1.CauseWrongArchitecture, true
 	case t.ExitCode == exitNotExecutable, t.ExitCode == exitNotFound:
-		s.cause, s.decisive = v1alpha1.CauseCannotStart, true
+		s.cause, s.decisive, s.begun = v1alpha1.CauseCannotStart, true, true
 	case t.ExitCode == exitSegmentation:
-		s.cause, s.decisive = v1alpha1.CauseCrashed, true
+		s.cause, s.decisive, s.begun = v1alpha1.CauseCrashed, true, true
 	case t.ExitCode == exitKilled, t.ExitCode == exitTerminated:
 		s.cause = v1alpha1.CauseKilled
 	default:
@@ -186,6 +188,18 @@ func byRule(pod *corev1.Pod, name string, code int32) bool {
 		}
 	}
 	return false
+}
+
+// neverBegan says that no process ran, and that nothing but the image and the template has a part in it.
+func (s *symptom) neverBegan(c *container) bool {
+	return s.decisive && !s.begun && !expands(c)
+}
+
+// expands says whether a container's command is made of variables, which may come from a ConfigMap or a Secret.
+func expands(c *container) bool {
+	return c != nil && slices.ContainsFunc(slices.Concat(c.Command, c.Args), func(word string) bool {
+		return strings.Contains(word, "$(")
+	})
 }
 
 // hasLiveness says whether the kubelet may kill the container because of a probe.
