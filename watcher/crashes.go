@@ -34,12 +34,15 @@ type crashes struct {
 	turns *turns[v1alpha1.ObjectRef]
 	mu    sync.Mutex
 	seen  map[v1alpha1.ObjectRef][]reconcile.Key
+	// told is what was said last of a workload whose new revision fails for another reason than its image.
+	told map[v1alpha1.ObjectRef]string
 }
 
 func newCrashes(m *Metrics) *crashes {
 	t := newTurns(func(ref v1alpha1.ObjectRef) string { return ref.Namespace })
 	q := newQueueOf("rollouts", m, 100*time.Millisecond, 30*time.Second, t)
-	return &crashes{queue: q, turns: t, seen: map[v1alpha1.ObjectRef][]reconcile.Key{}}
+	return &crashes{queue: q, turns: t, seen: map[v1alpha1.ObjectRef][]reconcile.Key{},
+		told: map[v1alpha1.ObjectRef]string{}}
 }
 
 func (c *crashes) get(ref v1alpha1.ObjectRef) []reconcile.Key {
@@ -56,6 +59,19 @@ func (c *crashes) set(ref v1alpha1.ObjectRef, found []reconcile.Key) {
 		return
 	}
 	c.seen[ref] = found
+}
+
+// tells says whether something is new about a workload, and keeps it; empty where nothing is to be said any more.
+func (c *crashes) tells(ref v1alpha1.ObjectRef, says string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if says == "" {
+		delete(c.told, ref)
+		return false
+	}
+	before := c.told[ref]
+	c.told[ref] = says
+	return before != says
 }
 
 // of lists the workloads that were found to fail about a key.
@@ -224,6 +240,12 @@ func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (aga
 	}
 	before, now := w.crashes.get(ref), seen.keys(ref.Namespace)
 	w.crashes.set(ref, now)
+	if says := seen.elsewhere(); w.crashes.tells(ref, says) {
+		w.log.Warn("a new revision fails, and it is not the image", "workload", ref.String(), "why", says)
+		if w.opts.TellRollout != nil {
+			w.opts.TellRollout(ref, says)
+		}
+	}
 	keys := map[reconcile.Key]bool{}
 	for _, key := range slices.Concat(before, now) {
 		keys[key] = true

@@ -43,6 +43,24 @@ func blames(j *trigger.Judgement) bool {
 	return j.Complete && j.Fault == v1alpha1.FaultImage && j.Image != ""
 }
 
+// elsewhere says why a new revision fails where that is not the image's fault; empty where it is, or where there is not
+// enough to say so yet.
+func (o *observed) elsewhere() string {
+	for i := range o.judged {
+		j := &o.judged[i]
+		if !j.Complete || blames(j) {
+			continue
+		}
+		why := j.Cause.Words()
+		if len(j.Evidence.Doubts) > 0 {
+			why += "; " + j.Evidence.Doubts[0].Message
+		}
+		return fmt.Sprintf("container %s of revision %s fails, and nothing is reverted, since it does not look like its image's fault: %s",
+			j.Container, o.facts.New.Name, why)
+	}
+	return ""
+}
+
 // observe looks at a workload, live: its own pods first, and those around it only where one fails.
 func (p *Pods) observe(ctx context.Context, l *look, kind, name string) (*observed, error) {
 	o, selector, err := l.revisions(ctx, kind, name)

@@ -41,6 +41,8 @@ type Options struct {
 	Metrics *Metrics
 	// Unreadable keeps the objects that cannot be decoded; nil for nothing.
 	Unreadable *kube.Unreadables
+	// TellRollout hears of a new revision that fails and that is not the image's fault, once; nil for nobody.
+	TellRollout func(workload v1alpha1.ObjectRef, says string)
 	// Wants says what workloads should run, anew for each look; nil does not look for changes by hand.
 	Wants func() Wanter
 }

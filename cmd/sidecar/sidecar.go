@@ -80,17 +80,17 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	fluxes := flux.New(live, flux.Options{
 		NoCrossNamespaceRefs: o.noCrossRefs, Namespaces: o.namespaces, Platform: o.platform, Render: renderer(mirrors),
 	})
-	queues := watcher.NewMetrics()
+	queues, events := watcher.NewMetrics(), kubeevents.New(clients.Core, scheme)
 	watch, err := watcher.New(clients, watcher.Options{
 		Namespaces: o.namespaces, Home: kube.Home(), Workers: o.workers, Log: log, Metrics: queues,
-		Unreadable: unreadable,
-		Wants:      func() watcher.Wanter { return reconcile.NewWants(fluxes, git) },
+		Unreadable:  unreadable,
+		TellRollout: events.NotTheImage,
+		Wants:       func() watcher.Wanter { return reconcile.NewWants(fluxes, git) },
 	})
 	if err != nil {
 		return nil, err
 	}
 	counts := metrics.New(watch.Rollbacks, watch.Adrift, time.Now)
-	events := kubeevents.New(clients.Core, scheme)
 	unreadable.Tell = func(u *kube.Unreadable) { events.Unreadable(u.Ref, u.Error()) }
 	records := &record.Records{Cache: watch, Client: live, Home: kube.Home(), Namespaces: o.namespaces}
 	if len(o.namespaces) == 1 {

@@ -67,6 +67,14 @@ func (t *Teller) Full(namespace, image string, most int) {
 			maxMessage))
 }
 
+// NotTheImage writes on a workload why its new revision fails, where that is not the image's fault and no Rollback is
+// opened.
+func (t *Teller) NotTheImage(ref v1alpha1.ObjectRef, says string) {
+	t.recorder.Event(&corev1.ObjectReference{
+		APIVersion: workload.APIVersion(ref.Kind), Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name,
+	}, corev1.EventTypeWarning, "RolloutFails", text.CutBytes(text.OneLine(says), maxMessage))
+}
+
 // fluxVersion is the API of a custom kind.
 func fluxVersion(kind string) string {
 	switch kind {

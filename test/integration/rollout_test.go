@@ -251,7 +251,16 @@ func configToo(t *testing.T, w *World) {
 	})
 	w.must(err)
 	w.loops(env)
-	time.Sleep(3 * time.Second)
+	w.Until("an Event on the workload says why", func() error {
+		var list corev1.EventList
+		w.must(w.Client.List(t.Context(), &list, client.InNamespace(w.Fleet.Namespace(env))))
+		for _, e := range list.Items {
+			if e.Reason == "RolloutFails" && e.InvolvedObject.Name == "backend" && strings.Contains(e.Message, "more than images changed") {
+				return nil
+			}
+		}
+		return fmt.Errorf("%d Events do not", len(list.Items))
+	})
 	if r := w.record(env, bad); r != nil {
 		t.Errorf("a Rollback was opened: %+v", r.Status.Failures)
 	}
