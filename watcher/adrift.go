@@ -156,8 +156,8 @@ func (f *found) failure(h *holder, now time.Time) v1alpha1.Failure {
 	}
 	d := f.Drift
 	return v1alpha1.Failure{
-		Trigger: v1alpha1.TriggerDrift, Workload: h.workload, Revision: f.container.Image + " " + when, Container: f.container.Name,
-		Cause: v1alpha1.CauseDrift, Message: f.sentence(), Since: micro(now), Drift: &d,
+		Trigger: v1alpha1.TriggerDrift, Workload: h.workload, Revision: f.container.Image + " " + when,
+		Container: f.container.Name, Cause: v1alpha1.CauseDrift, Message: f.sentence(), Since: micro(now), Drift: &d,
 	}
 }
 

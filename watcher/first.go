@@ -82,7 +82,9 @@ type waiting struct {
 }
 
 func (w waiting) failure(since v1alpha1.Time) v1alpha1.Failure {
-	return v1alpha1.Failure{Trigger: v1alpha1.TriggerImagePull, Container: w.name, Cause: w.cause, Message: w.message, Since: since}
+	return v1alpha1.Failure{
+		Trigger: v1alpha1.TriggerImagePull, Container: w.name, Cause: w.cause, Message: w.message, Since: since,
+	}
 }
 
 // waitingFor lists the containers of a pod that wait for images: init containers and sidecars count like others. A

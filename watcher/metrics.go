@@ -114,7 +114,8 @@ func (m queueMetrics) NewRetriesMetric(name string) workqueue.CounterMetric {
 // watchedKinds are all kinds that are watched.
 func watchedKinds() []string {
 	return []string{
-		kindPod, kindEvent, "Deployment", "StatefulSet", "DaemonSet", kindCronJob, kindNamespace, kindRollback, kindRollbackPolicy,
+		kindPod, kindEvent, "Deployment", "StatefulSet", "DaemonSet", kindCronJob, kindNamespace, kindRollback,
+		kindRollbackPolicy,
 		kindImagePolicy, "ImageUpdateAutomation", "GitRepository", "Kustomization", "HelmRelease",
 	}
 }

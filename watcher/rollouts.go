@@ -55,8 +55,8 @@ func (o *observed) elsewhere() string {
 		if len(j.Evidence.Doubts) > 0 {
 			why += "; " + j.Evidence.Doubts[0].Message
 		}
-		return fmt.Sprintf("container %s of revision %s fails, and nothing is reverted, since it does not look like its image's fault: %s",
-			j.Container, o.facts.New.Name, why)
+		return fmt.Sprintf("container %s of revision %s fails, and nothing is reverted, since it does not look like its "+
+			"image's fault: %s", j.Container, o.facts.New.Name, why)
 	}
 	return ""
 }
@@ -73,7 +73,8 @@ func (p *Pods) observe(ctx context.Context, l *look, kind, name string) (*observ
 		o.Remembered = p.Remembers(o.meta.UID)
 	}
 	o.OptedIn = o.meta.Annotations[reconcile.RollbackAnnotation] == reconcile.RollbackAuto
-	err = l.each(ctx, metav1.ListOptions{LabelSelector: selector.String()}, func(_ context.Context, pod *corev1.Pod) error {
+	mine := metav1.ListOptions{LabelSelector: selector.String()}
+	err = l.each(ctx, mine, func(_ context.Context, pod *corev1.Pod) error {
 		o.Pods = append(o.Pods, *pod)
 		return nil
 	})

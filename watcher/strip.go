@@ -25,7 +25,8 @@ func bare(obj any) (any, error) {
 	}}, nil
 }
 
-// labelled is bare with labels, which a policy's selectors select by, and the one annotation that says what may be done.
+// labelled is bare with labels, which a policy's selectors select by, and the one annotation that says what may be
+// done.
 func labelled(obj any) (any, error) {
 	o, err := meta.Accessor(obj)
 	if err != nil {

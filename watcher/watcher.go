@@ -277,8 +277,8 @@ func (w *Watcher) Busy() []reconcile.Key {
 // Wake enqueues a key, for inputs that do not come from the API server.
 func (w *Watcher) Wake(key reconcile.Key) { w.queue.Add(key) }
 
-// Nudge enqueues what concerns an object that somebody says has changed. It is for hints from outside the API server: all
-// that counts is read live.
+// Nudge enqueues what concerns an object that somebody says has changed. It is for hints from outside the API server:
+// all that counts is read live.
 func (w *Watcher) Nudge(ref v1alpha1.ObjectRef) {
 	w.wakeConcerned(ref.Kind)(&metav1.ObjectMeta{Namespace: ref.Namespace, Name: ref.Name})
 	w.nudgeRollouts(ref)

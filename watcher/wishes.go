@@ -15,7 +15,8 @@ import (
 )
 
 // Wishes reads what workloads and their namespace say about going back. What does not exist says nothing.
-func (p *Pods) Wishes(ctx context.Context, namespace string, of []v1alpha1.Workload) (map[string]reconcile.Wish, error) {
+func (p *Pods) Wishes(ctx context.Context, namespace string, of []v1alpha1.Workload,
+) (map[string]reconcile.Wish, error) {
 	l := newLook(p.Client, namespace)
 	out := p.namespaceWish(namespace)
 	for _, w := range of {

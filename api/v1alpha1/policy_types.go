@@ -74,10 +74,11 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="!(self.type == 'Drift' && has(self.mode) && self.mode == 'Auto')",message="a drift is never adopted by itself: set mode to Approve or Notify",fieldPath=".mode"
 // +kubebuilder:validation:XValidation:rule="!(self.type == 'Drift' && (has(self.gracePeriod) || has(self.maxAge)))",message="a drift waits for nothing and is never too old: remove gracePeriod and maxAge"
+// +kubebuilder:validation:XValidation:rule="has(self.mode) || self.type == 'Rollout'",message="set mode to Notify, Approve or Auto",reason="FieldValueRequired",fieldPath=".mode"
 type PolicyTrigger struct {
 	// Type is the trigger. (Not "on", which YAML 1.1 and so kubectl reads as true.)
 	Type TriggerType `json:"type"`
-	// Mode is how far Backstop may go for it; Approve where it is not set.
+	// Mode is how far Backstop may go for it. Of a Rollout it is Approve where it is not set.
 	// +optional
 	Mode Mode `json:"mode,omitempty"`
 	// GracePeriod is how long a failure must last before anything is decided; 30s for ImagePull.

@@ -31,7 +31,7 @@ func Digest(cluster string, rollbacks []*v1alpha1.Rollback) Card {
 		lines = append(lines, fmt.Sprintf("and %d more, in the thread", more))
 	}
 	title := fmt.Sprintf("%d images cannot be pulled", len(rollbacks))
-	if slices.ContainsFunc(rollbacks, func(r *v1alpha1.Rollback) bool { return r.Status.SeenBy(v1alpha1.TriggerRollout) }) {
+	if slices.ContainsFunc(rollbacks, crashed) {
 		title = fmt.Sprintf("%d images do not run", len(rollbacks))
 	}
 	if from := oneCommit(rollbacks); from != "" {
@@ -54,6 +54,8 @@ func Digest(cluster string, rollbacks []*v1alpha1.Rollback) Card {
 	blocks = append(blocks, section(next), slack.NewContextBlock("", last...))
 	return Card{Text: slackutilsx.EscapeMessage(text.Cut(point, 600)), Blocks: blocks, Broadcast: loudOnes}
 }
+
+func crashed(r *v1alpha1.Rollback) bool { return r.Status.SeenBy(v1alpha1.TriggerRollout) }
 
 func digestFields(cluster string, rollbacks []*v1alpha1.Rollback) []*slack.TextBlockObject {
 	out := []*slack.TextBlockObject{mrkdwn("*Cluster*\n" + or(foreign(cluster, 100), "not named"))}

@@ -10,7 +10,8 @@ import (
 // fails says what an image does that it should not, within a sentence.
 func fails(r *v1alpha1.Rollback) string {
 	s := &r.Status
-	if r.Spec.OpenedFor == v1alpha1.TriggerRollout || s.SeenBy(v1alpha1.TriggerRollout) && !s.SeenBy(v1alpha1.TriggerImagePull) {
+	crashes := s.SeenBy(v1alpha1.TriggerRollout) && !s.SeenBy(v1alpha1.TriggerImagePull)
+	if r.Spec.OpenedFor == v1alpha1.TriggerRollout || crashes {
 		return "does not become ready"
 	}
 	return "cannot be pulled"

@@ -25,28 +25,49 @@ type row struct {
 
 // rows in the order in which they are asked. Those that know another fault come first.
 var rows = []row{
-	{v1alpha1.DoubtInjected, v1alpha1.FaultUnknown, "the container is in no template: a webhook injected it", (*view).injected},
-	{v1alpha1.DoubtNode, v1alpha1.FaultNode, "its node is not ready, or the same revision runs well on another node", (*view).node},
-	{v1alpha1.DoubtDependency, v1alpha1.FaultDependency, "pods of the former revision, or other workloads, fail since then too", (*view).dependency},
-	{v1alpha1.DoubtConfigChanged, v1alpha1.FaultConfig, "more than images changed between the templates", (*view).configChanged},
-	{v1alpha1.DoubtNoFormer, v1alpha1.FaultUnknown, "there is no former revision", (*view).noFormer},
-	{v1alpha1.DoubtSameImage, v1alpha1.FaultUnknown, "the container's image did not change, by name or by content", (*view).sameImage},
-	{v1alpha1.DoubtFormerFailed, v1alpha1.FaultUnknown, "the former revision was not fully available", (*view).formerFailed},
-	{v1alpha1.DoubtWaits, v1alpha1.FaultDependency, "an init container that waits for something", (*view).waits},
-	{v1alpha1.DoubtMixed, v1alpha1.FaultUnknown, "another pod of the same revision runs well", (*view).mixed},
+	{v1alpha1.DoubtInjected, v1alpha1.FaultUnknown,
+		"the container is in no template: a webhook injected it", (*view).injected},
+	{v1alpha1.DoubtNode, v1alpha1.FaultNode,
+		"its node is not ready, or the same revision runs well on another node", (*view).node},
+	{v1alpha1.DoubtDependency, v1alpha1.FaultDependency,
+		"pods of the former revision, or other workloads, fail since then too", (*view).dependency},
+	{v1alpha1.DoubtConfigChanged, v1alpha1.FaultConfig,
+		"more than images changed between the templates", (*view).configChanged},
+	{v1alpha1.DoubtNoFormer, v1alpha1.FaultUnknown,
+		"there is no former revision", (*view).noFormer},
+	{v1alpha1.DoubtSameImage, v1alpha1.FaultUnknown,
+		"the container's image did not change, by name or by content", (*view).sameImage},
+	{v1alpha1.DoubtFormerFailed, v1alpha1.FaultUnknown,
+		"the former revision was not fully available", (*view).formerFailed},
+	{v1alpha1.DoubtWaits, v1alpha1.FaultDependency,
+		"an init container that waits for something", (*view).waits},
+	{v1alpha1.DoubtMixed, v1alpha1.FaultUnknown,
+		"another pod of the same revision runs well", (*view).mixed},
 	// From here on the image may be at fault, and a person decides.
-	{v1alpha1.DoubtFormerUnknown, "", "nobody knows whether the former revision was available, and no pod of it is ready", (*view).formerUnknown},
-	{v1alpha1.DoubtConfigUnread, "", "the pods read ConfigMaps or Secrets, and no old pod started with them since", (*view).configUnread},
-	{v1alpha1.DoubtMutated, "", "a webhook changed its pods, and nothing tells that it did so with the former ones", (*view).mutated},
-	{v1alpha1.DoubtMemory, "", "it takes more memory than its unchanged limit", (*view).memory},
-	{v1alpha1.DoubtProbe, "", "it was killed, or never became ready", (*view).probe},
-	{v1alpha1.DoubtLongRuns, "", "it ran for more than a minute before it ended", (*view).longRuns},
-	{v1alpha1.DoubtInitContainer, "", "an init container may wait for something else", (*view).initContainer},
-	{v1alpha1.DoubtOneNode, "", "it fails on one node alone", (*view).oneNode},
-	{v1alpha1.DoubtArchitecture, "", "its node has another architecture than the former pods'", (*view).architecture},
-	{v1alpha1.DoubtOthersCrash, "", "other workloads of the namespace crash", (*view).othersCrash},
-	{v1alpha1.DoubtSibling, "", "another workload runs the image well", (*view).sibling},
-	{v1alpha1.DoubtNotOptedIn, "", "the process starts and then fails, and the workload did not opt in", (*view).notOptedIn},
+	{v1alpha1.DoubtFormerUnknown, "",
+		"nobody knows whether the former revision was available, and no pod of it is ready", (*view).formerUnknown},
+	{v1alpha1.DoubtConfigUnread, "",
+		"the pods read ConfigMaps or Secrets, and no old pod started with them since", (*view).configUnread},
+	{v1alpha1.DoubtMutated, "",
+		"a webhook changed its pods, and nothing tells that it did so with the former ones", (*view).mutated},
+	{v1alpha1.DoubtMemory, "",
+		"it takes more memory than its unchanged limit", (*view).memory},
+	{v1alpha1.DoubtProbe, "",
+		"it was killed, or never became ready", (*view).probe},
+	{v1alpha1.DoubtLongRuns, "",
+		"it ran for more than a minute before it ended", (*view).longRuns},
+	{v1alpha1.DoubtInitContainer, "",
+		"an init container may wait for something else", (*view).initContainer},
+	{v1alpha1.DoubtOneNode, "",
+		"it fails on one node alone", (*view).oneNode},
+	{v1alpha1.DoubtArchitecture, "",
+		"its node has another architecture than the former pods'", (*view).architecture},
+	{v1alpha1.DoubtOthersCrash, "",
+		"other workloads of the namespace crash", (*view).othersCrash},
+	{v1alpha1.DoubtSibling, "",
+		"another workload runs the image well", (*view).sibling},
+	{v1alpha1.DoubtNotOptedIn, "",
+		"the process starts and then fails, and the workload did not opt in", (*view).notOptedIn},
 }
 
 func (v *view) injected() string {
@@ -69,25 +90,11 @@ func (v *view) node() string {
 	for i := range v.Facts.Pods {
 		pod := &v.Facts.Pods[i]
 		if v.New.of(pod) && pod.Spec.NodeName != v.nodes[0] && v.steady(pod) {
-			return fmt.Sprintf("it fails on node %s alone, and pod %s of the same revision runs well on %s", v.nodes[0], pod.Name,
-				pod.Spec.NodeName)
+			return fmt.Sprintf("it fails on node %s alone, and pod %s of the same revision runs well on %s", v.nodes[0],
+				pod.Name, pod.Spec.NodeName)
 		}
 	}
 	return ""
-}
-
-// steady says whether a pod runs well: ready, never restarted, and for a while.
-func (v *view) steady(pod *corev1.Pod) bool {
-	if over(pod) || !ready(pod) {
-		return false
-	}
-	for i := range pod.Status.ContainerStatuses {
-		c := &pod.Status.ContainerStatuses[i]
-		if c.RestartCount > 0 || c.State.Running == nil || v.Now.Sub(c.State.Running.StartedAt.Time) < steadyFor {
-			return false
-		}
-	}
-	return len(pod.Status.ContainerStatuses) > 0
 }
 
 func (v *view) mixed() string {
@@ -204,22 +211,6 @@ func (v *view) formerFailed() string {
 	return fmt.Sprintf("revision %s was not fully available before", v.Former.Name)
 }
 
-// formerReady is how many pods of the former revision are ready, and how many of them started after the new one was
-// made.
-func (v *view) formerReady() (all, since int) {
-	for i := range v.Facts.Pods {
-		pod := &v.Facts.Pods[i]
-		if !v.Former.of(pod) || over(pod) || !ready(pod) {
-			continue
-		}
-		all++
-		if pod.Status.StartTime != nil && pod.Status.StartTime.After(v.New.Made) {
-			since++
-		}
-	}
-	return all, since
-}
-
 func (v *view) formerUnknown() string {
 	if v.Former == nil || v.FormerWas == v1alpha1.AvailableFully {
 		return ""
@@ -238,36 +229,8 @@ func (v *view) configUnread() string {
 	if _, since := v.formerReady(); since > 0 {
 		return ""
 	}
-	return fmt.Sprintf("it reads %s, which may have changed: Backstop may not read them", strings.Join(read[:min(len(read), 3)], ", "))
-}
-
-// mutated compares what webhooks made of the pods: a policy that is new may keep them from running as the former did.
-func (v *view) mutated() string {
-	now := rewritten(v.now, v.worst.pod)
-	if len(now) == 0 {
-		return ""
-	}
-	for i := range v.Facts.Pods {
-		if pod := &v.Facts.Pods[i]; v.Former.of(pod) && slices.Equal(rewritten(v.was, pod), now) {
-			return ""
-		}
-	}
-	return fmt.Sprintf("a webhook changed %s in its pods, and no former pod has the same", now[0])
-}
-
-// rewritten is how a container of a pod differs from its template. Mounts of tokens and rewritten registries do not
-// count.
-func rewritten(template *container, pod *corev1.Pod) []v1alpha1.TemplateChange {
-	if template == nil {
-		return nil
-	}
-	is := containersOf(&pod.Spec)[template.Name]
-	if is == nil {
-		return nil
-	}
-	return slices.DeleteFunc(containerChanges(template, is), func(c v1alpha1.TemplateChange) bool {
-		return c.Part == v1alpha1.PartImage || c.Part == v1alpha1.PartMounts
-	})
+	return fmt.Sprintf("it reads %s, which may have changed: Backstop may not read them",
+		strings.Join(read[:min(len(read), 3)], ", "))
 }
 
 func (v *view) memory() string {
@@ -278,13 +241,12 @@ func (v *view) memory() string {
 }
 
 func (v *view) probe() string {
-	switch v.worst.cause {
-	case v1alpha1.CauseKilled:
-		if hasLiveness(v.worst.pod, v.worst.container) {
-			return "it was killed, most likely since a probe failed"
-		}
+	switch cause := v.worst.cause; {
+	case cause == v1alpha1.CauseKilled && hasLiveness(v.worst.pod, v.worst.container):
+		return "it was killed, most likely since a probe failed"
+	case cause == v1alpha1.CauseKilled:
 		return "it was killed, and nothing tells by whom"
-	case v1alpha1.CauseNotReady:
+	case cause == v1alpha1.CauseNotReady:
 		return "it runs and does not become ready"
 	}
 	return ""
@@ -298,7 +260,7 @@ func (v *view) longRuns() string {
 }
 
 // waiting is what init containers that wait for something are called, and what they run.
-var waiting = regexp.MustCompile(`(?i)wait|until|depend|check|ready|\bnc\b|pg_isready|nslookup|dig\b|ping|dockerize|k8s-wait-for`)
+var waiting = regexp.MustCompile(`(?i)wait|until|depend|check|ready|\bnc\b|pg_isready|nslookup|dig\b|ping|dockerize`)
 
 // waitsFor says whether an init container looks like one that waits for something else.
 func waitsFor(c *container) bool {
@@ -308,16 +270,21 @@ func waitsFor(c *container) bool {
 	return slices.ContainsFunc(slices.Concat([]string{c.Name, c.Image}, c.Command, c.Args), waiting.MatchString)
 }
 
+// mayWait says whether it is an init container that ran, and so may have waited for something.
+func (v *view) mayWait() bool {
+	return v.worst.init && !sidecar(v.worst.pod, v.worst.container) &&
+		(!v.worst.decisive || v.worst.cause == v1alpha1.CauseCrashed)
+}
+
 func (v *view) waits() string {
-	if !v.worst.init || v.worst.decisive && v.worst.cause != v1alpha1.CauseCrashed || sidecar(v.worst.pod, v.worst.container) ||
-		!waitsFor(v.now) {
+	if !v.mayWait() || !waitsFor(v.now) {
 		return ""
 	}
 	return fmt.Sprintf("init container %s looks like one that waits for something", v.worst.container)
 }
 
 func (v *view) initContainer() string {
-	if !v.worst.init || v.worst.decisive && v.worst.cause != v1alpha1.CauseCrashed || sidecar(v.worst.pod, v.worst.container) {
+	if !v.mayWait() {
 		return ""
 	}
 	return fmt.Sprintf("init container %s may wait for something that is not there", v.worst.container)
@@ -369,7 +336,8 @@ func (v *view) sibling() string {
 	return fmt.Sprintf("%s runs the image well", v.Siblings[0])
 }
 
-// notOptedIn keeps Auto to the narrow row: a start that fails, or an old pod that is ready now and an owner who said so.
+// notOptedIn keeps Auto to the narrow row: a start that fails, or an old pod that is ready now and an owner who said
+// so.
 func (v *view) notOptedIn() string {
 	if v.worst.decisive && v.worst.cause != v1alpha1.CauseCrashed {
 		return ""

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -198,23 +199,7 @@ func (s *standIn) lacks(ctx context.Context, namespace string, c corev1.Containe
 		}
 	}
 	for _, n := range needs {
-		var keys []string
-		var err error
-		if n.kind == "secret" {
-			var o *corev1.Secret
-			if o, err = s.client.CoreV1().Secrets(namespace).Get(ctx, n.name, metav1.GetOptions{}); err == nil {
-				for key := range o.Data {
-					keys = append(keys, key)
-				}
-			}
-		} else {
-			var o *corev1.ConfigMap
-			if o, err = s.client.CoreV1().ConfigMaps(namespace).Get(ctx, n.name, metav1.GetOptions{}); err == nil {
-				for key := range o.Data {
-					keys = append(keys, key)
-				}
-			}
-		}
+		keys, err := s.keysOf(ctx, namespace, n.kind, n.name)
 		switch {
 		case apierrors.IsNotFound(err):
 			return fmt.Sprintf("%s %q not found", n.kind, n.name), nil
@@ -226,4 +211,20 @@ func (s *standIn) lacks(ctx context.Context, namespace string, c corev1.Containe
 		}
 	}
 	return "", nil
+}
+
+// keysOf are the keys of a Secret or ConfigMap.
+func (s *standIn) keysOf(ctx context.Context, namespace, kind, name string) ([]string, error) {
+	if kind == "secret" {
+		o, err := s.client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		return slices.Collect(maps.Keys(o.Data)), nil
+	}
+	o, err := s.client.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return slices.Collect(maps.Keys(o.Data)), nil
 }

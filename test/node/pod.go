@@ -13,8 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// memory is what the stand-in knows of a pod beside its status: the pulls that failed, and the containers that behave, by
-// container.
+// memory is what the stand-in knows of a pod beside its status: the pulls that failed, and the containers that behave,
+// by container.
 type memory struct {
 	pulls map[string]*failure
 	lives map[string]*life
