@@ -19,6 +19,10 @@ func (e *Engine) fillChange(ctx context.Context, w *World, _ Step, form *v1alpha
 		return err
 	}
 	landing, err := e.land(ctx, w, true)
+	if e.proposes(w, err) {
+		e.wantPullRequest(form, err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -73,21 +77,25 @@ func (e *Engine) land(ctx context.Context, w *World, siblings bool) (Landing, er
 	if err != nil {
 		return Landing{}, fmt.Errorf("push %s: %w", s.Suspect.Branch, err)
 	}
-	mine := landings[0]
+	return landings[0], e.unlanded(landings[0].Err, s.Suspect.Commit)
+}
+
+// unlanded says what becomes of a revert that was left out; nil for one that was not.
+func (e *Engine) unlanded(err error, suspect string) error {
 	var later *waitUntil
-	if no, ok := shut(mine.Err); ok {
-		return Landing{}, no
+	if no, ok := shut(err); ok {
+		return no
 	}
 	switch {
-	case errors.As(mine.Err, &later):
-		return Landing{}, &RetryAfter{After: max(later.until.Sub(e.Now()), time.Second), Err: mine.Err}
-	case errors.Is(mine.Err, errReverted), errors.Is(mine.Err, ErrSuperseded):
+	case err == nil:
+		return nil
+	case errors.As(err, &later):
+		return &RetryAfter{After: max(later.until.Sub(e.Now()), time.Second), Err: err}
+	case errors.Is(err, errReverted), errors.Is(err, ErrSuperseded):
 		// The tip moved while we asked: decide again, on what it says now.
-		return Landing{}, ErrConflict
-	case mine.Err != nil:
-		return Landing{}, fmt.Errorf("revert %s: %w", short(s.Suspect.Commit), mine.Err)
+		return ErrConflict
 	}
-	return mine, nil
+	return fmt.Errorf("revert %s: %w", short(suspect), err)
 }
 
 // siblings are the other forms that may be reverted on the same source right now, with the same credentials. A list
@@ -151,6 +159,9 @@ func (e *Engine) revert(ctx context.Context, form v1alpha1.Rollback, shared *bat
 		Rollback: c.self, Cluster: e.ClusterUID, Image: form.Spec.Subject.Name, Suspect: *s.Suspect, Target: *s.Target,
 		Hold: true, Release: s.Verdict.Release, Permit: c.permit, Still: c.gate,
 		Since: c.now.Add(-max(c.cooldown, c.budget.Per)),
+	}
+	for _, f := range s.Failures {
+		out.Failures = append(out.Failures, StoryFailure{f.Workload.String(), string(f.Cause), f.Message})
 	}
 	for _, wl := range s.Workloads() {
 		out.Workloads = append(out.Workloads, e.Cluster+"/"+form.Namespace+"/"+wl.String())

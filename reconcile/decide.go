@@ -149,11 +149,18 @@ func allowed(w *World) Step {
 	if w.Branch == nil {
 		return noBranch(w)
 	}
+	if merged(w) {
+		return Step{Do: DoMerged, Why: "the pull request has landed"}
+	}
 	if t, ok := trailOf(w); ok {
 		return Step{Do: DoAdopt, Trail: t, Why: "the branch says that it was reverted"}
 	}
 	if stand(s, w.Branch).bad == 0 {
 		return superseded(w)
+	}
+	if s.PullRequest != nil && s.PullRequest.Number > 0 {
+		// Nothing is written any more: people, or their rules, decide.
+		return proposed(w)
 	}
 	if err := mayWrite(w.Policy, s, w.Now); err != nil {
 		return waitsBarred(w, err)
@@ -172,6 +179,9 @@ func allowed(w *World) Step {
 	}
 	if wait := settle(w); wait > 0 {
 		return Step{Do: DoWait, Wait: wait, Why: "other images fail right now: one push takes all of them back"}
+	}
+	if s.PullRequest != nil {
+		return Step{Do: DoPullRequest, Why: s.Suspect.Branch + " takes no push, opening a pull request"}
 	}
 	return Step{Do: DoChange, Why: "pushing the revert"}
 }

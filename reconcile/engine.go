@@ -41,6 +41,8 @@ type Engine struct {
 	Registry Registry
 	// Forward sets images ahead of Flux; nil for nobody.
 	Forward Forwarder
+	// Forges are the ways to pull requests; nil where none are opened.
+	Forges Forges
 	// Tell hears of every saved change of a Rollback, in order; it must not block.
 	Tell func(before, after *v1alpha1.Rollback)
 	// MaxRecords is how many Rollbacks are kept of one namespace, whoever fills it; zero for no limit. Count says how many
@@ -106,23 +108,25 @@ func (e *Engine) take(ctx context.Context, key Key, w *World, step Step) error {
 		log.Info("step")
 	}
 	fill := map[Effect]func(context.Context, *World, Step, *v1alpha1.Rollback) error{
-		DoWait:      e.fillWaiting,
-		DoFailures:  e.fillFailures,
-		DoSuspect:   e.fillSuspect,
-		DoTarget:    e.fillTarget,
-		DoVerdict:   e.fillVerdict,
-		DoLapse:     e.fillLapse,
-		DoChange:    e.fillChange,
-		DoAdopt:     e.fillFromTrail,
-		DoLanded:    e.fillLanded,
-		DoLandAgain: e.landAgain,
-		DoRequest:   e.fillRequest,
-		DoForward:   e.fillForward,
-		DoDisown:    e.fillDisown,
-		DoUnstick:   e.unstick,
-		DoOutcome:   e.fillOutcome,
-		DoLift:      e.fillLift,
-		DoReleased:  e.fillReleased,
+		DoWait:        e.fillWaiting,
+		DoFailures:    e.fillFailures,
+		DoSuspect:     e.fillSuspect,
+		DoTarget:      e.fillTarget,
+		DoVerdict:     e.fillVerdict,
+		DoLapse:       e.fillLapse,
+		DoChange:      e.fillChange,
+		DoAdopt:       e.fillFromTrail,
+		DoPullRequest: e.fillPullRequest,
+		DoMerged:      e.fillMerged,
+		DoLanded:      e.fillLanded,
+		DoLandAgain:   e.landAgain,
+		DoRequest:     e.fillRequest,
+		DoForward:     e.fillForward,
+		DoDisown:      e.fillDisown,
+		DoUnstick:     e.unstick,
+		DoOutcome:     e.fillOutcome,
+		DoLift:        e.fillLift,
+		DoReleased:    e.fillReleased,
 	}[step.Do]
 	if err := fill(ctx, w, step, form); err != nil {
 		return err

@@ -231,6 +231,10 @@ func (m *model) Images(context.Context, Source, Wanted) (images, why map[string]
 
 func (m *model) Holds(context.Context, Source, []Root) ([]Hold, error) { return nil, nil }
 
+func (m *model) Propose(context.Context, Source, string, []Revert) (Proposed, error) {
+	return Proposed{}, errors.New("the model's branch takes every push")
+}
+
 func (m *model) Lift(_ context.Context, _ Source, l Lift) (string, error) {
 	var id string
 	err := m.write(func() error {

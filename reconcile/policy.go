@@ -29,6 +29,8 @@ type Policy struct {
 	FastForward bool
 	// Delivery is the way to the branch.
 	Delivery v1alpha1.Delivery
+	// PullRequest is who serves pull requests; empty finds out.
+	PullRequest v1alpha1.PullRequestProvider
 	// Release says what lifts a hold.
 	Release v1alpha1.ReleaseMode
 	// SoleCluster says that no other cluster deploys the same.
@@ -251,6 +253,9 @@ func fromSpec(trigger v1alpha1.TriggerType, p *v1alpha1.RollbackPolicy) Policy {
 		out.Mode, out.Why = v1alpha1.ModeNotify, fmt.Sprintf("policy %s is suspended", name)
 		out.Bar = v1alpha1.BarSuspended
 	}
+	if pr := p.Spec.PullRequest; pr != nil {
+		out.PullRequest = pr.Provider
+	}
 	if ref := p.Spec.SourceRef; ref != nil {
 		out.Source = &types.NamespacedName{Namespace: cmp.Or(ref.Namespace, p.Namespace), Name: ref.Name}
 	}
@@ -297,9 +302,10 @@ func stricter(a, b Policy) Policy {
 		Delivery: a.Delivery, Release: a.Release, Source: a.Source, SoleCluster: a.SoleCluster && b.SoleCluster,
 		FastForward: a.FastForward && b.FastForward,
 	}
-	if b.Delivery == v1alpha1.DeliveryPullRequest {
+	if deliveryRank(b.Delivery) > deliveryRank(a.Delivery) {
 		out.Delivery = b.Delivery
 	}
+	out.PullRequest = cmp.Or(a.PullRequest, b.PullRequest)
 	if b.Release == v1alpha1.ReleaseManual {
 		out.Release = b.Release
 	}
@@ -363,6 +369,11 @@ func under(p Policy, top Ceiling) Policy {
 
 func modeRank(m v1alpha1.Mode) int {
 	return slices.Index([]v1alpha1.Mode{v1alpha1.ModeNotify, v1alpha1.ModeApprove, v1alpha1.ModeAuto}, m)
+}
+
+// deliveryRank is the higher the less a way may do by itself.
+func deliveryRank(d v1alpha1.Delivery) int {
+	return slices.Index([]v1alpha1.Delivery{v1alpha1.DeliveryAuto, v1alpha1.DeliveryPush, v1alpha1.DeliveryPullRequest}, d)
 }
 
 func authorsRank(a v1alpha1.Authors) int {

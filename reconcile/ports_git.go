@@ -221,6 +221,8 @@ type Revert struct {
 	Hold bool
 	// Release is written into the hold, so that it says itself what lifts it.
 	Release v1alpha1.ReleaseMode
+	// Failures are why, for a pull request.
+	Failures []StoryFailure
 	// Trailers to add, such as Approved-by.
 	Trailers []string
 	// Since reaches further back than the suspect for the Trails that Permit sees, as in Look.
@@ -277,6 +279,8 @@ type Git interface {
 	// Land pushes the reverts, as many as are permitted on one tip in one push, and answers for each by index.
 	// An error of the whole is retryable unless it is a Refusal.
 	Land(ctx context.Context, src Source, reverts []Revert) ([]Landing, error)
+	// Propose puts the reverts of one suspect on a branch of their own, for a pull request to the deployed branch.
+	Propose(ctx context.Context, src Source, branch string, reverts []Revert) (Proposed, error)
 	// Holds lists the holds below the roots at the tip.
 	Holds(ctx context.Context, src Source, roots []Root) ([]Hold, error)
 	// Lift takes holds away in one push, and gives the commit.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
 // GitServer is the way to the API beside a Git server: over the connection that Git takes there, with the same
@@ -28,19 +30,11 @@ type Proposed struct {
 	// Base is the tip of the deployed branch that they were permitted on, and Head that of the pull request's branch; empty
 	// where none was permitted.
 	Base, Head string
+	// Message is that of the revert's commit.
+	Message string
 	// Landings say by index why a revert is not among them. None has a change: nothing has landed.
 	Landings []Landing
 }
-
-// PullRequestState is whether a pull request still waits.
-type PullRequestState string
-
-// The states of a pull request.
-const (
-	PullRequestOpen   PullRequestState = "Open"
-	PullRequestMerged PullRequestState = "Merged"
-	PullRequestClosed PullRequestState = "Closed"
-)
 
 // Mergeability is what a provider says of merging a pull request now.
 type Mergeability string
@@ -55,41 +49,19 @@ const (
 	MergeConflicts Mergeability = "Conflicts"
 )
 
-// WaitKind is what a pull request waits for.
-type WaitKind string
-
-// What a pull request waits for.
-const (
-	WaitsForReview     WaitKind = "Review"
-	WaitsForCodeOwner  WaitKind = "CodeOwner"
-	WaitsForCheck      WaitKind = "Check"
-	WaitsForDiscussion WaitKind = "Discussion"
-	WaitsForDraft      WaitKind = "Draft"
-	WaitsForRebase     WaitKind = "Rebase"
-	WaitsForQueue      WaitKind = "Queue"
-	WaitsForProvider   WaitKind = "Provider"
-)
-
-// PullRequestWait is one thing that a pull request waits for.
-type PullRequestWait struct {
-	Kind WaitKind
-	// Name of the person, team or check; empty where the provider names none.
-	Name string
-}
-
 // PullRequest is a pull request, or a merge request, as its provider has it.
 type PullRequest struct {
 	// Number in its repository, and URL for people.
 	Number int64
 	URL    string
-	State  PullRequestState
+	State  v1alpha1.PullRequestState
 	// Title and Body as they stand there now.
 	Title, Body string
 	// Branch that it brings, with its newest commit, and Base, where that goes to.
 	Branch, Head, Base string
 	// Merge says whether it may be merged, and Waits for what it waits.
 	Merge Mergeability
-	Waits []PullRequestWait
+	Waits []v1alpha1.PullRequestWait
 	// Armed says that the provider merges it by itself once it may.
 	Armed bool
 	// By is who merged or closed it; empty where the provider does not say.
@@ -100,11 +72,38 @@ type PullRequest struct {
 
 // Proposal is a pull request to be opened.
 type Proposal struct {
-	Title, Body  string
 	Branch, Base string
-	// Labels that it gets where the repository has them.
-	Labels []string
+	Story        Story
 }
+
+// Story is what a pull request tells: the facts of the card, as plain texts. All of it may be foreign.
+type Story struct {
+	// Image that is taken back, and Target, what it is taken back to.
+	Image, Target string
+	// Commit that brought it in, by whom, and the first line of its message.
+	Commit, Author, Subject string
+	// Changes are the places that change; Left says of others why they stay.
+	Changes []StoryChange
+	Left    []string
+	// Failures are what the cluster saw; none where a person asked for the revert without one.
+	Failures []StoryFailure
+	// Workloads that run the image, as far as they are known.
+	Workloads []string
+	// Held are the policies of image automation that are held, and ByPerson says that a person lifts the hold, not a newer
+	// image.
+	Held     []string
+	ByPerson bool
+	// Followed says that a sidecar follows the pull request.
+	Followed bool
+	// Message of the revert's commit, whose last paragraph holds its trailers.
+	Message string
+}
+
+// StoryChange is a place whose value goes back.
+type StoryChange struct{ File, From, To string }
+
+// StoryFailure is what one workload suffers from, with the words of whoever saw it.
+type StoryFailure struct{ Workload, Cause, Message string }
 
 // MergeOrder says how a pull request is merged.
 type MergeOrder struct {
@@ -140,3 +139,13 @@ type Forge interface {
 	// Merge merges a pull request, by no way around a rule.
 	Merge(ctx context.Context, pr *PullRequest, order MergeOrder) (Merging, error)
 }
+
+// Forges finds the ways to the pull requests of sources.
+type Forges interface {
+	// Forge gives the way to the pull requests of the repository that a source pushes to, with the source's credentials.
+	// provider is who it is, where a policy names it; empty finds out. A Refusal says what is missing.
+	Forge(ctx context.Context, src Source, provider v1alpha1.PullRequestProvider) (Forge, error)
+}
+
+// ProposedBranch is the branch of a suspect's pull request: one for each suspect, whoever opens it.
+func ProposedBranch(commit string) string { return "backstop/revert-" + commit[:min(12, len(commit))] }

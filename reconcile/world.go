@@ -31,6 +31,11 @@ type World struct {
 	Unread *Refusal
 	// Suspended are objects that keep Flux from applying what is pushed.
 	Suspended []v1alpha1.ObjectRef
+	// PullRequest is the form's as its provider has it now; nil where it has none, or it cannot be read. NoPullRequest says
+	// why not then.
+	PullRequest       *PullRequest
+	NoPullRequest     string
+	NoPullRequestKind FaultKind
 	// Branch is the tip and Backstop's trailers on it; nil until looked at.
 	Branch *Branch
 	// Rollout is how far the target got; nil until asked.
@@ -88,6 +93,10 @@ const (
 	DoChange Effect = "Change"
 	// DoAdopt fills change from a trail that stands on the branch already.
 	DoAdopt Effect = "Adopt"
+	// DoPullRequest opens a pull request, and writes down what is seen of it.
+	DoPullRequest Effect = "PullRequest"
+	// DoMerged fills change with what a pull request brought to the branch.
+	DoMerged Effect = "Merged"
 	// DoLanded writes the commit that holds the target.
 	DoLanded Effect = "Landed"
 	// DoLandAgain pushes a revert that a force push lost.

@@ -47,10 +47,12 @@ const (
 
 // Delivery is the way a revert reaches the deployed branch.
 //
-// +kubebuilder:validation:Enum=Push;PullRequest
+// +kubebuilder:validation:Enum=Auto;Push;PullRequest
 type Delivery string
 
 const (
+	// DeliveryAuto pushes, and opens a pull request where the branch takes no push.
+	DeliveryAuto Delivery = "Auto"
 	// DeliveryPush pushes to the deployed branch.
 	DeliveryPush Delivery = "Push"
 	// DeliveryPullRequest opens a pull request.
@@ -191,8 +193,11 @@ type RollbackPolicySpec struct {
 	Approval Approval `json:"approval,omitempty"`
 	// Delivery is the way a revert reaches the deployed branch.
 	// +optional
-	// +kubebuilder:default=Push
+	// +kubebuilder:default=Auto
 	Delivery Delivery `json:"delivery,omitempty"`
+	// PullRequest says where pull requests are opened, where the URL of the GitRepository does not tell.
+	// +optional
+	PullRequest *PullRequestPolicy `json:"pullRequest,omitempty"`
 	// Release says what lifts the hold that a revert leaves on image automation.
 	// +optional
 	// +kubebuilder:default=NewerImage

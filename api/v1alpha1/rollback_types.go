@@ -87,6 +87,7 @@ type RollbackSpec struct {
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.verdict) || (has(self.verdict) ? self.verdict == oldSelf.verdict : (!has(oldSelf.change) && has(self.lapsed) && self.lapsed.exists(l, l.verdict.by == oldSelf.verdict.by && l.verdict.at == oldSelf.verdict.at)))",message="verdict is written once, and taken back only into lapsed",fieldPath=".verdict"
 // +kubebuilder:validation:XValidation:rule="!has(self.change) || (has(self.verdict) && self.verdict.answer == 'Approve')",message="no change before a verdict that allows it",fieldPath=".change"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.change) || (has(self.change) && self.change == oldSelf.change)",message="change is written once",fieldPath=".change"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.pullRequest) || (has(self.pullRequest) && (!has(oldSelf.pullRequest.number) || (has(self.pullRequest.number) && self.pullRequest.number == oldSelf.pullRequest.number)))",message="the pull request is never erased, and stays the same one",fieldPath=".pullRequest"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.landed) || has(self.landed)",message="landed is never erased",fieldPath=".landed"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.request) || has(self.request)",message="request is never erased",fieldPath=".request"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.outcome) || (has(self.outcome) && (self.outcome == oldSelf.outcome || oldSelf.outcome.result in ['Expired', 'SourceNotFound', 'ReportedOnly'] || (oldSelf.outcome.result == 'Restored' && has(oldSelf.verdict) && oldSelf.verdict.answer == 'Approve')))",message="outcome is written once, unless what it was about is over or is decided after all",fieldPath=".outcome"
@@ -139,6 +140,10 @@ type RollbackStatus struct {
 	// Verdict says whether Git is changed.
 	// +optional
 	Verdict *Verdict `json:"verdict,omitempty"`
+	// PullRequest is how the change comes to the branch where that takes no push. It comes after the verdict, and the
+	// change once it has landed.
+	// +optional
+	PullRequest *PullRequest `json:"pullRequest,omitempty"`
 	// Change is what was written to Git.
 	// +optional
 	Change *Change `json:"change,omitempty"`

@@ -20,9 +20,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
 )
 
-// pullRequestLabel is put on a pull request where the repository has it.
-const pullRequestLabel = "backstop"
-
 // proposal is how revert opens a pull request.
 type proposal struct {
 	wanted, autoMerge bool
@@ -67,7 +64,7 @@ func (p *proposal) open(ctx context.Context, std streams, repo repository, rev r
 	if err != nil {
 		return err
 	}
-	branch := deliver.Head(rev.Suspect.Commit)
+	branch := reconcile.ProposedBranch(rev.Suspect.Commit)
 	base := plan.Landings[0].Change.Branch
 	if base == "" {
 		return badUsage("--pull-request: what is deployed is no branch: give --rev BRANCH")
@@ -76,16 +73,13 @@ func (p *proposal) open(ctx context.Context, std streams, repo repository, rev r
 	if err != nil {
 		return err
 	}
-	if pr != nil && pr.State == reconcile.PullRequestOpen {
+	if pr != nil && pr.State == v1alpha1.PullRequestOpen {
 		fmt.Fprintln(std.err, "It is open already.")
 	} else {
 		if base, err = repo.propose(ctx, branch, rev, plan); err != nil {
 			return err
 		}
-		s := storyOf(rev, plan)
-		pr, err = forge.Open(ctx, reconcile.Proposal{
-			Title: deliver.TitleOf(s), Body: deliver.BodyOf(s), Branch: branch, Base: base, Labels: []string{pullRequestLabel},
-		})
+		pr, err = forge.Open(ctx, reconcile.Proposal{Branch: branch, Base: base, Story: storyOf(rev, plan)})
 		if err != nil {
 			return err
 		}
@@ -109,7 +103,7 @@ func merge(ctx context.Context, std streams, forge reconcile.Forge, pr *reconcil
 		return err
 	}
 	if done == reconcile.MergingArmed {
-		fmt.Fprintf(std.err, "It waits for %s. The provider merges it then.\n", deliver.WaitsFor(pr.Waits))
+		fmt.Fprintf(std.err, "It waits for %s. The provider merges it then.\n", reconcile.WaitsFor(pr.Waits))
 		return nil
 	}
 	fmt.Fprintln(std.err, "Merged.")
@@ -120,8 +114,8 @@ func merge(ctx context.Context, std streams, forge reconcile.Forge, pr *reconcil
 func settled(ctx context.Context, forge reconcile.Forge, number int64) (*reconcile.PullRequest, error) {
 	for wait := time.Second; ; wait *= 2 {
 		pr, err := forge.Read(ctx, number)
-		if err != nil || wait > 8*time.Second || !slices.ContainsFunc(pr.Waits, func(w reconcile.PullRequestWait) bool {
-			return w.Kind == reconcile.WaitsForProvider
+		if err != nil || wait > 8*time.Second || !slices.ContainsFunc(pr.Waits, func(w v1alpha1.PullRequestWait) bool {
+			return w.Kind == v1alpha1.WaitsForProvider
 		}) {
 			return pr, err
 		}
@@ -177,8 +171,8 @@ func tokenFor(where deliver.Repository, env func(string) string) (name, token st
 }
 
 // storyOf is what the pull request of a revert by hand tells.
-func storyOf(rev reconcile.Revert, plan *gitrepo.Plan) deliver.Story {
-	s := deliver.Story{
+func storyOf(rev reconcile.Revert, plan *gitrepo.Plan) reconcile.Story {
+	s := reconcile.Story{
 		Image: rev.Image, Target: rev.Target.Image, Commit: rev.Suspect.Commit, Author: rev.Suspect.Author,
 		Subject: rev.Suspect.Subject, Held: plan.Landings[0].Change.Policies,
 		ByPerson: rev.Release == v1alpha1.ReleaseManual,
@@ -186,11 +180,10 @@ func storyOf(rev reconcile.Revert, plan *gitrepo.Plan) deliver.Story {
 	}
 	for _, v := range rev.Target.Values {
 		n := rev.Suspect.Nodes[v.Index]
-		s.Changes = append(s.Changes, deliver.Change{File: n.File, From: n.Bad, To: v.Value})
+		s.Changes = append(s.Changes, reconcile.StoryChange{File: n.File, From: n.Bad, To: v.Value})
 	}
 	if len(plan.Messages) > 0 {
 		s.Message = plan.Messages[0]
-		s.Title, _, _ = strings.Cut(s.Message, "\n")
 	}
 	return s
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/backstop-dev/backstop/notify/kubeevents"
 	"github.com/backstop-dev/backstop/notify/metrics"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/deliver"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
 	"github.com/backstop-dev/backstop/reconcile/kube"
@@ -114,6 +115,9 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 			Now: time.Now, UserAgent: cfg.UserAgent, Logger: log, Caches: o.caches, Hosts: o.hosts,
 			Service: os.Getenv("KUBERNETES_SERVICE_HOST"),
 		})),
+		Forges: deliver.NewForges(func(src reconcile.Source) (*reconcile.GitServer, error) {
+			return gitrepo.API(src, time.Now)
+		}),
 		Tell: notify.All{events, counts, s.cards.poster}.Tell, Log: log,
 		MaxRecords: o.maxRollbacks, Count: watch.Count, TellFull: full.Tell,
 	}

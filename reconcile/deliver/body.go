@@ -6,12 +6,15 @@ import (
 	"strings"
 
 	"github.com/backstop-dev/backstop/internal/text"
+	"github.com/backstop-dev/backstop/reconcile"
 )
 
 const (
 	// maxTitle and maxText are what every provider takes, in characters.
 	maxTitle = 250
 	maxText  = 60_000
+	// label is put on a pull request where the repository has it.
+	label = "backstop"
 	// maxList bounds each list, maxName a name in it, and the others what a kubelet or a commit says.
 	maxList  = 20
 	maxName  = 300
@@ -19,47 +22,18 @@ const (
 	maxWidth = 400
 )
 
-// Story is what a pull request tells: the facts of the card, as plain texts. All of it may be foreign.
-type Story struct {
-	// Title of the revert's commit.
-	Title string
-	// Image that is taken back, and Target, what it is taken back to.
-	Image, Target string
-	// Commit that brought it in, by whom, and the first line of its message.
-	Commit, Author, Subject string
-	// Changes are the places that change; Left says of others why they stay.
-	Changes []Change
-	Left    []string
-	// Failures are what the cluster saw; none where a person asked for the revert without one.
-	Failures []Failure
-	// Workloads that run the image, as far as they are known.
-	Workloads []string
-	// Held are the policies of image automation that are held, and ByPerson says that a person lifts the hold, not a newer
-	// image.
-	Held     []string
-	ByPerson bool
-	// Followed says that a sidecar follows the pull request.
-	Followed bool
-	// Message of the revert's commit, whose last paragraph holds its trailers.
-	Message string
+// story writes what a pull request tells.
+type story struct{ reconcile.Story }
+
+// titleOf is the title of the pull request: the first line of the commit's message.
+func titleOf(of reconcile.Story) string {
+	title, _, _ := strings.Cut(of.Message, "\n")
+	return text.Cut(defused(text.OneLine(text.Mask(head(title, maxTitle)))), maxTitle)
 }
 
-// Change is a place whose value goes back.
-type Change struct{ File, From, To string }
-
-// Failure is what one workload suffers from, with the words of whoever saw it.
-type Failure struct{ Workload, Cause, Message string }
-
-// Head is the name of the branch of a pull request: one for each suspect, whoever opens it.
-func Head(commit string) string { return "backstop/revert-" + commit[:min(12, len(commit))] }
-
-// TitleOf is the title of the pull request.
-func TitleOf(s Story) string {
-	return text.Cut(defused(text.OneLine(text.Mask(head(s.Title, maxTitle)))), maxTitle)
-}
-
-// BodyOf is the body of the pull request, in Markdown.
-func BodyOf(s Story) string {
+// bodyOf is the body of the pull request, in Markdown.
+func bodyOf(of reconcile.Story) string {
+	s := story{of}
 	parts := []string{s.lead(), s.list("What changes", s.changes()), s.why(), s.list("What stays", codes(s.Left)),
 		s.list("Workloads that run it, as far as they are known", codes(s.Workloads)), s.hold(), s.merging()}
 	out := make([]string, 0, len(parts)+2)
@@ -68,10 +42,10 @@ func BodyOf(s Story) string {
 			out = append(out, p)
 		}
 	}
-	return strings.Join(append(out, trailers(s.Message)...), "\n\n") + "\n"
+	return clipped(strings.Join(append(out, trailers(s.Message)...), "\n\n")+"\n", maxText)
 }
 
-func (s Story) lead() string {
+func (s story) lead() string {
 	by := ""
 	if s.Author != "" {
 		by = ", by " + code(s.Author, maxName)
@@ -89,7 +63,7 @@ func (s Story) lead() string {
 	return out + ":\n\n" + block(s.Subject, 1, maxWidth)
 }
 
-func (s Story) changes() []string {
+func (s story) changes() []string {
 	out := make([]string, len(s.Changes))
 	for i, c := range s.Changes[:min(len(s.Changes), maxList)] {
 		to := code(c.To, maxName)
@@ -101,7 +75,7 @@ func (s Story) changes() []string {
 	return out
 }
 
-func (s Story) why() string {
+func (s story) why() string {
 	if len(s.Failures) == 0 {
 		return ""
 	}
@@ -116,7 +90,7 @@ func (s Story) why() string {
 	return strings.Join(out, "\n\n")
 }
 
-func (s Story) list(title string, items []string) string {
+func (s story) list(title string, items []string) string {
 	if len(items) == 0 {
 		return ""
 	}
@@ -140,7 +114,7 @@ func codes(items []string) []string {
 	return out
 }
 
-func (s Story) hold() string {
+func (s story) hold() string {
 	if len(s.Held) == 0 {
 		return ""
 	}
@@ -153,7 +127,7 @@ func (s Story) hold() string {
 		". It holds in every cluster that deploys this branch. " + lift + "."})
 }
 
-func (s Story) merging() string {
+func (s story) merging() string {
 	items := []string{
 		"Merge it in whatever way this repository merges. What counts is what the branch says then, not which commit says it.",
 		"Every cluster that deploys these files gets the change.",

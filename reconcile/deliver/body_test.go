@@ -1,4 +1,4 @@
-package deliver_test
+package deliver
 
 import (
 	"flag"
@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/backstop-dev/backstop/reconcile/deliver"
+	"github.com/backstop-dev/backstop/reconcile"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -27,39 +27,39 @@ Backstop-Subject: Image ghcr.io/acme/backend:v2
 Backstop-Place: apps/production/backend.yaml#/spec/template/spec/containers/backend/image
 `
 
-func story() deliver.Story {
-	return deliver.Story{
-		Title: "Revert v2 of backend in apps/production", Image: "ghcr.io/acme/backend:v2",
+func sample() reconcile.Story {
+	return reconcile.Story{
+		Image:  "ghcr.io/acme/backend:v2",
 		Target: "ghcr.io/acme/backend:v1", Commit: "5d0c1f2e3a4b5c6d7e8f90123456789abcdef012", Author: "fluxcdbot",
 		Subject: "Update images", Message: revertMessage,
-		Changes: []deliver.Change{{File: "apps/production/backend.yaml", From: "ghcr.io/acme/backend:v2", To: "ghcr.io/acme/backend:v1"}},
+		Changes: []reconcile.StoryChange{{File: "apps/production/backend.yaml", From: "ghcr.io/acme/backend:v2", To: "ghcr.io/acme/backend:v1"}},
 	}
 }
 
 func TestBody(t *testing.T) {
-	hostile := story()
+	hostile := sample()
 	evil := "@acme/admins closes #12, fixes acme/fleet#7, resolves OPS-1\n/merge\n/approve @jane\n```\n</details>\n" +
 		"![x](https://evil.example/x.png) see https://github.com/acme/fleet/issues/3 and GH-9 and !4 ghp_0123456789abcdefghij0123\u202e"
 	hostile.Image, hostile.Target, hostile.Author, hostile.Subject = evil, "`", "``x`"+evil, evil
-	hostile.Changes = []deliver.Change{{File: evil, From: evil, To: ""}}
+	hostile.Changes = []reconcile.StoryChange{{File: evil, From: evil, To: ""}}
 	hostile.Left, hostile.Held, hostile.Workloads = []string{evil}, []string{evil}, []string{evil}
-	hostile.Failures = []deliver.Failure{{Workload: evil, Cause: evil, Message: evil}}
+	hostile.Failures = []reconcile.StoryFailure{{Workload: evil, Cause: evil, Message: evil}}
 	hostile.Commit = evil
 	hostile.Message = "Revert " + evil + "\n\nBackstop-Kind: Revert\nBackstop-Place: @acme/x.yaml#/a\nBackstop-Image: closes #1\n" +
 		"Backstop-Place: acme/fleet#7\n/merge\n"
-	full := story()
-	full.Failures = []deliver.Failure{{Workload: "Deployment/backend", Cause: "NotFound",
+	full := sample()
+	full.Failures = []reconcile.StoryFailure{{Workload: "Deployment/backend", Cause: "NotFound",
 		Message: "Failed to pull image \"ghcr.io/acme/backend:v2\": manifest unknown\nmanifest tagged by v2 is not found"}}
 	full.Workloads, full.Followed = []string{"Deployment/backend", "CronJob/report"}, true
 	full.Held, full.ByPerson = []string{"flux-system:backend"}, true
 	full.Left = []string{"apps/staging/backend.yaml /spec, which came with 0123456789ab and had no value before."}
-	byNewer := story()
+	byNewer := sample()
 	byNewer.Held = []string{"flux-system:backend"}
-	for name, s := range map[string]deliver.Story{
-		"by-hand": story(), "followed": full, "held-until-newer": byNewer, "hostile": hostile,
+	for name, s := range map[string]reconcile.Story{
+		"by-hand": sample(), "followed": full, "held-until-newer": byNewer, "hostile": hostile,
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := "# " + deliver.TitleOf(s) + "\n\n" + deliver.BodyOf(s)
+			got := "# " + titleOf(s) + "\n\n" + bodyOf(s)
 			path := filepath.Join("testdata", name+".md")
 			if *update {
 				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
@@ -73,24 +73,24 @@ func TestBody(t *testing.T) {
 			if diff := cmp.Diff(string(want), got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
-			harmless(t, deliver.BodyOf(s))
+			harmless(t, bodyOf(s))
 		})
 	}
 }
 
 func TestBodyIsBounded(t *testing.T) {
-	s := story()
+	s := sample()
 	long := strings.Repeat("x y\n", 5_000)
 	for range 100 {
-		s.Changes = append(s.Changes, deliver.Change{File: long, From: long, To: long})
-		s.Failures = append(s.Failures, deliver.Failure{Workload: long, Cause: long, Message: long})
+		s.Changes = append(s.Changes, reconcile.StoryChange{File: long, From: long, To: long})
+		s.Failures = append(s.Failures, reconcile.StoryFailure{Workload: long, Cause: long, Message: long})
 		s.Left, s.Workloads, s.Held = append(s.Left, long), append(s.Workloads, long), append(s.Held, long)
 	}
-	s.Subject, s.Image, s.Title = long, long, long
-	if got := deliver.BodyOf(s); utf8.RuneCountInString(got) > 60_000 || !strings.Contains(got, "Backstop-Kind: Revert") {
+	s.Subject, s.Image = long, long
+	if got := bodyOf(s); utf8.RuneCountInString(got) > 60_000 || !strings.Contains(got, "Backstop-Kind: Revert") {
 		t.Errorf("the body has %d characters", utf8.RuneCountInString(got))
 	}
-	if got := deliver.TitleOf(s); utf8.RuneCountInString(got) > 250 {
+	if got := titleOf(s); utf8.RuneCountInString(got) > 250 {
 		t.Errorf("the title has %d characters", utf8.RuneCountInString(got))
 	}
 }
@@ -172,18 +172,18 @@ func FuzzFences(f *testing.F) {
 		if strings.Contains(foreign, "evil") {
 			t.Skip()
 		}
-		s := deliver.Story{
-			Title: foreign, Image: foreign, Target: foreign, Commit: foreign, Author: foreign, Subject: foreign,
-			Changes: []deliver.Change{{File: foreign, From: foreign, To: foreign}}, Left: []string{foreign},
-			Failures:  []deliver.Failure{{Workload: foreign, Cause: foreign, Message: foreign}},
+		s := reconcile.Story{
+			Image: foreign, Target: foreign, Commit: foreign, Author: foreign, Subject: foreign,
+			Changes: []reconcile.StoryChange{{File: foreign, From: foreign, To: foreign}}, Left: []string{foreign},
+			Failures:  []reconcile.StoryFailure{{Workload: foreign, Cause: foreign, Message: foreign}},
 			Workloads: []string{foreign}, Held: []string{foreign}, Message: foreign,
 		}
-		body := deliver.BodyOf(s)
+		body := bodyOf(s)
 		harmless(t, body)
 		if !utf8.ValidString(body) {
 			t.Errorf("%q is no UTF-8", body)
 		}
-		if found := acts.FindString(deliver.TitleOf(s)); found != "" {
+		if found := acts.FindString(titleOf(s)); found != "" {
 			t.Errorf("the title holds %q", found)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 
 	"code.gitea.io/sdk/gitea"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -87,7 +88,7 @@ func (g *giteaRepo) Read(ctx context.Context, number int64) (*reconcile.PullRequ
 		return nil, g.failed(ctx, "read the pull request", err)
 	}
 	out := g.pullRequest(pr)
-	if out.State == reconcile.PullRequestOpen && out.Merge == reconcile.MergeClean {
+	if out.State == v1alpha1.PullRequestOpen && out.Merge == reconcile.MergeClean {
 		err = g.checks(api, out)
 	}
 	return out, g.failed(ctx, "read the checks of the pull request", err)
@@ -102,7 +103,7 @@ func (g *giteaRepo) checks(api *gitea.Client, pr *reconcile.PullRequest) error {
 	for _, s := range status.Statuses {
 		if s.State == gitea.StatusPending || s.State == gitea.StatusFailure || s.State == gitea.StatusError {
 			pr.Merge = reconcile.MergeWaits
-			pr.Waits = append(pr.Waits, reconcile.PullRequestWait{Kind: reconcile.WaitsForCheck, Name: s.Context})
+			pr.Waits = append(pr.Waits, v1alpha1.PullRequestWait{Kind: v1alpha1.WaitsForCheck, Name: s.Context})
 		}
 	}
 	return nil
@@ -111,7 +112,7 @@ func (g *giteaRepo) checks(api *gitea.Client, pr *reconcile.PullRequest) error {
 // pullRequest is what Gitea says of one, in our words.
 func (g *giteaRepo) pullRequest(pr *gitea.PullRequest) *reconcile.PullRequest {
 	out := &reconcile.PullRequest{
-		Number: pr.Index, URL: pr.HTMLURL, State: reconcile.PullRequestOpen, Title: pr.Title, Body: pr.Body,
+		Number: pr.Index, URL: pr.HTMLURL, State: v1alpha1.PullRequestOpen, Title: pr.Title, Body: pr.Body,
 		Merge: reconcile.MergeWaits,
 	}
 	if pr.Head != nil {
@@ -122,33 +123,33 @@ func (g *giteaRepo) pullRequest(pr *gitea.PullRequest) *reconcile.PullRequest {
 	}
 	switch {
 	case pr.HasMerged:
-		out.State = reconcile.PullRequestMerged
+		out.State = v1alpha1.PullRequestMerged
 		if pr.MergedBy != nil {
 			out.By = pr.MergedBy.UserName
 		}
 		return out
 	case pr.State == gitea.StateClosed:
-		out.State = reconcile.PullRequestClosed
+		out.State = v1alpha1.PullRequestClosed
 		return out
 	}
-	wait := func(kind reconcile.WaitKind, name string) {
-		out.Waits = append(out.Waits, reconcile.PullRequestWait{Kind: kind, Name: name})
+	wait := func(kind v1alpha1.PullRequestWaitKind, name string) {
+		out.Waits = append(out.Waits, v1alpha1.PullRequestWait{Kind: kind, Name: name})
 	}
 	for _, u := range pr.RequestedReviewers {
-		wait(reconcile.WaitsForReview, u.UserName)
+		wait(v1alpha1.WaitsForReview, u.UserName)
 	}
 	for _, t := range pr.RequestedReviewersTeams {
-		wait(reconcile.WaitsForReview, t.Name)
+		wait(v1alpha1.WaitsForReview, t.Name)
 	}
 	switch {
 	case pr.Draft:
-		wait(reconcile.WaitsForDraft, "")
+		wait(v1alpha1.WaitsForDraft, "")
 	case pr.Mergeable:
 		// What a rule of the branch wants is only told by the answer to a merge.
 		out.Merge = reconcile.MergeClean
 	default:
 		// False stands for a conflict, and for not known yet.
-		wait(reconcile.WaitsForProvider, "")
+		wait(v1alpha1.WaitsForProvider, "")
 	}
 	return out
 }
@@ -162,8 +163,8 @@ func (g *giteaRepo) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.
 		return nil, g.failed(call, "open a pull request", err)
 	}
 	pr, _, err := api.CreatePullRequest(g.where.owner(), g.where.name(), gitea.CreatePullRequestOption{
-		Title: clipped(p.Title, maxTitle), Body: clipped(p.Body, maxText), Head: p.Branch, Base: p.Base,
-		Labels: g.labels(api, p.Labels),
+		Title: titleOf(p.Story), Body: bodyOf(p.Story), Head: p.Branch, Base: p.Base,
+		Labels: g.labels(api),
 	})
 	if status, _ := statusOf(err); status == http.StatusConflict {
 		return adopted(ctx, g, p, g.failed(call, "open a pull request", err))
@@ -174,11 +175,8 @@ func (g *giteaRepo) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.
 	return g.pullRequest(pr), nil
 }
 
-// labels are the ids of those that the repository has.
-func (g *giteaRepo) labels(api *gitea.Client, want []string) []int64 {
-	if len(want) == 0 {
-		return nil
-	}
+// labels are the id of the label, if the repository has it.
+func (g *giteaRepo) labels(api *gitea.Client) []int64 {
 	all, _, err := api.ListRepoLabels(g.where.owner(), g.where.name(), gitea.ListLabelsOptions{
 		ListOptions: gitea.ListOptions{Page: 1, PageSize: giteaPage}})
 	if err != nil {
@@ -187,10 +185,8 @@ func (g *giteaRepo) labels(api *gitea.Client, want []string) []int64 {
 	}
 	var out []int64
 	for _, l := range all {
-		for _, name := range want {
-			if strings.EqualFold(l.Name, name) {
-				out = append(out, l.ID)
-			}
+		if strings.EqualFold(l.Name, label) {
+			out = append(out, l.ID)
 		}
 	}
 	return out

@@ -3,11 +3,11 @@ package deliver
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/google/go-github/v88/github"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -47,7 +47,7 @@ func (g *gitHub) Find(ctx context.Context, branch, base string) (*reconcile.Pull
 			continue
 		}
 		found := g.pullRequest(pr)
-		if found.State == reconcile.PullRequestOpen {
+		if found.State == v1alpha1.PullRequestOpen {
 			return found, nil
 		}
 		if newest == nil || found.Number > newest.Number {
@@ -66,7 +66,7 @@ func (g *gitHub) Read(ctx context.Context, number int64) (*reconcile.PullRequest
 		return nil, g.failed(ctx, "read the pull request", err)
 	}
 	out := g.pullRequest(pr)
-	if out.State == reconcile.PullRequestClosed {
+	if out.State == v1alpha1.PullRequestClosed {
 		// Only the issue behind it says who closed it.
 		if issue, _, err := g.api.Issues.Get(ctx, g.where.owner(), g.where.name(), int(number)); err == nil {
 			out.By = issue.GetClosedBy().GetLogin()
@@ -78,27 +78,27 @@ func (g *gitHub) Read(ctx context.Context, number int64) (*reconcile.PullRequest
 // pullRequest is what GitHub says of one, in our words.
 func (g *gitHub) pullRequest(pr *github.PullRequest) *reconcile.PullRequest {
 	out := &reconcile.PullRequest{
-		Number: int64(pr.GetNumber()), URL: pr.GetHTMLURL(), ID: pr.GetNodeID(), State: reconcile.PullRequestOpen,
+		Number: int64(pr.GetNumber()), URL: pr.GetHTMLURL(), ID: pr.GetNodeID(), State: v1alpha1.PullRequestOpen,
 		Title: pr.GetTitle(), Body: pr.GetBody(),
 		Branch: pr.GetHead().GetRef(), Head: pr.GetHead().GetSHA(), Base: pr.GetBase().GetRef(),
 		Armed: pr.AutoMerge != nil, Merge: reconcile.MergeWaits,
 	}
 	switch {
 	case pr.MergedAt != nil || pr.GetMerged():
-		out.State, out.By = reconcile.PullRequestMerged, pr.GetMergedBy().GetLogin()
+		out.State, out.By = v1alpha1.PullRequestMerged, pr.GetMergedBy().GetLogin()
 		return out
 	case pr.GetState() == "closed":
-		out.State = reconcile.PullRequestClosed
+		out.State = v1alpha1.PullRequestClosed
 		return out
 	}
-	wait := func(kind reconcile.WaitKind, name string) {
-		out.Waits = append(out.Waits, reconcile.PullRequestWait{Kind: kind, Name: name})
+	wait := func(kind v1alpha1.PullRequestWaitKind, name string) {
+		out.Waits = append(out.Waits, v1alpha1.PullRequestWait{Kind: kind, Name: name})
 	}
 	for _, u := range pr.RequestedReviewers {
-		wait(reconcile.WaitsForReview, u.GetLogin())
+		wait(v1alpha1.WaitsForReview, u.GetLogin())
 	}
 	for _, t := range pr.RequestedTeams {
-		wait(reconcile.WaitsForReview, t.GetSlug())
+		wait(v1alpha1.WaitsForReview, t.GetSlug())
 	}
 	switch pr.GetMergeableState() {
 	case "clean", "has_hooks":
@@ -106,19 +106,19 @@ func (g *gitHub) pullRequest(pr *github.PullRequest) *reconcile.PullRequest {
 	case "dirty":
 		out.Merge = reconcile.MergeConflicts
 	case "draft":
-		wait(reconcile.WaitsForDraft, "")
+		wait(v1alpha1.WaitsForDraft, "")
 	case "behind":
-		wait(reconcile.WaitsForRebase, "")
+		wait(v1alpha1.WaitsForRebase, "")
 	case "unstable":
 		// A check that is not required fails or runs. Nothing is merged past it without a person.
-		wait(reconcile.WaitsForCheck, "")
+		wait(v1alpha1.WaitsForCheck, "")
 	case "blocked":
 		if len(out.Waits) == 0 {
-			wait(reconcile.WaitsForReview, "")
-			wait(reconcile.WaitsForCheck, "")
+			wait(v1alpha1.WaitsForReview, "")
+			wait(v1alpha1.WaitsForCheck, "")
 		}
 	default:
-		wait(reconcile.WaitsForProvider, "")
+		wait(v1alpha1.WaitsForProvider, "")
 	}
 	return out
 }
@@ -128,7 +128,7 @@ func (g *gitHub) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.Pul
 	call, cancel := g.deadline(ctx)
 	defer cancel()
 	pr, _, err := g.api.PullRequests.Create(call, g.where.owner(), g.where.name(), &github.NewPullRequest{
-		Title: github.Ptr(clipped(p.Title, maxTitle)), Body: github.Ptr(clipped(p.Body, maxText)),
+		Title: github.Ptr(titleOf(p.Story)), Body: github.Ptr(bodyOf(p.Story)),
 		Head: &p.Branch, Base: &p.Base, MaintainerCanModify: github.Ptr(false),
 	})
 	switch status, said := statusOf(err); {
@@ -140,21 +140,15 @@ func (g *gitHub) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.Pul
 	case err != nil:
 		return nil, g.failed(call, "open a pull request", err)
 	}
-	g.label(call, pr.GetNumber(), p.Labels)
+	g.label(call, pr.GetNumber())
 	return g.pullRequest(pr), nil
 }
 
-// label adds the labels that the repository has: GitHub would make those that it has not. A token that may open pull
-// requests need not be one that may label them.
-func (g *gitHub) label(ctx context.Context, number int, labels []string) {
-	var there []string
-	for _, name := range labels {
-		if _, _, err := g.api.Issues.GetLabel(ctx, g.where.owner(), g.where.name(), name); err == nil {
-			there = append(there, name)
-		}
-	}
-	if len(there) > 0 {
-		_, _, _ = g.api.Issues.AddLabelsToIssue(ctx, g.where.owner(), g.where.name(), number, there)
+// label adds the label, if the repository has it: GitHub would make it. A token that may open pull requests need not be
+// one that may label them.
+func (g *gitHub) label(ctx context.Context, number int) {
+	if _, _, err := g.api.Issues.GetLabel(ctx, g.where.owner(), g.where.name(), label); err == nil {
+		_, _, _ = g.api.Issues.AddLabelsToIssue(ctx, g.where.owner(), g.where.name(), number, []string{label})
 	}
 }
 
@@ -245,7 +239,7 @@ func adopted(ctx context.Context, f reconcile.Forge, p reconcile.Proposal, said 
 	switch {
 	case err != nil:
 		return nil, err
-	case pr == nil || pr.State != reconcile.PullRequestOpen:
+	case pr == nil || pr.State != v1alpha1.PullRequestOpen:
 		return nil, said
 	}
 	return pr, nil
@@ -256,32 +250,5 @@ func notClean(pr *reconcile.PullRequest) error {
 	if pr.Merge == reconcile.MergeConflicts {
 		return reconcile.RefuseAs(reconcile.FaultNever, "pull request %d conflicts with %s", pr.Number, pr.Base)
 	}
-	return reconcile.RefuseAs(reconcile.FaultNotYet, "pull request %d waits for %s", pr.Number, WaitsFor(pr.Waits))
-}
-
-// WaitsFor says what a pull request waits for, in a sentence's words.
-func WaitsFor(waits []reconcile.PullRequestWait) string {
-	words := map[reconcile.WaitKind]string{
-		reconcile.WaitsForReview: "a review", reconcile.WaitsForCodeOwner: "a code owner's review",
-		reconcile.WaitsForCheck: "a check", reconcile.WaitsForDiscussion: "a discussion to be resolved",
-		reconcile.WaitsForDraft: "somebody to take it out of draft", reconcile.WaitsForRebase: "its base, which moved",
-		reconcile.WaitsForQueue: "its turn in the queue",
-	}
-	var out []string
-	for _, w := range waits {
-		said, ok := words[w.Kind]
-		if !ok {
-			said = "the provider"
-		}
-		if w.Name != "" {
-			said += " (" + w.Name + ")"
-		}
-		if !slices.Contains(out, said) {
-			out = append(out, said)
-		}
-	}
-	if len(out) == 0 {
-		return "the provider"
-	}
-	return strings.Join(out, ", ")
+	return reconcile.RefuseAs(reconcile.FaultNotYet, "pull request %d waits for %s", pr.Number, reconcile.WaitsFor(pr.Waits))
 }

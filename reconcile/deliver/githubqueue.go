@@ -39,7 +39,7 @@ func (g *gitHub) arm(ctx context.Context, pr *reconcile.PullRequest, order recon
 			return true, nil
 		}
 		return false, reconcile.RefuseAs(reconcile.FaultNotYet, "pull request %d waits for %s, and the repository does not "+
-			"let GitHub merge by itself: allow auto-merge in its settings, or merge it by hand", pr.Number, WaitsFor(pr.Waits))
+			"let GitHub merge by itself: allow auto-merge in its settings, or merge it by hand", pr.Number, reconcile.WaitsFor(pr.Waits))
 	case strings.Contains(lower, "head"):
 		return false, reconcile.RefuseAs(reconcile.FaultHeadMoved, "arm auto-merge of pull request %d: GitHub says: %s",
 			pr.Number, g.server.Clean(said, 300))

@@ -8,6 +8,7 @@ import (
 
 	gitlab "gitlab.com/gitlab-org/api/client-go/v2"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -85,7 +86,7 @@ func (g *gitLab) Find(ctx context.Context, branch, base string) (*reconcile.Pull
 			continue
 		}
 		found := g.mergeRequest(mr)
-		if found.State == reconcile.PullRequestOpen {
+		if found.State == v1alpha1.PullRequestOpen {
 			return found, nil
 		}
 		if newest == nil || found.Number > newest.Number {
@@ -113,26 +114,26 @@ func (g *gitLab) Read(ctx context.Context, number int64) (*reconcile.PullRequest
 // mergeRequest is what GitLab says of one, in our words.
 func (g *gitLab) mergeRequest(mr *gitlab.BasicMergeRequest) *reconcile.PullRequest {
 	out := &reconcile.PullRequest{
-		Number: mr.IID, URL: mr.WebURL, State: reconcile.PullRequestOpen, Title: mr.Title, Body: mr.Description,
+		Number: mr.IID, URL: mr.WebURL, State: v1alpha1.PullRequestOpen, Title: mr.Title, Body: mr.Description,
 		Branch: mr.SourceBranch, Head: mr.SHA, Base: mr.TargetBranch, Armed: mr.MergeWhenPipelineSucceeds,
 		Merge: reconcile.MergeWaits,
 	}
 	switch mr.State {
 	case "merged":
-		out.State = reconcile.PullRequestMerged
+		out.State = v1alpha1.PullRequestMerged
 		if by := mr.MergeUser; by != nil {
 			out.By = by.Username
 		}
 		return out
 	case "closed":
-		out.State = reconcile.PullRequestClosed
+		out.State = v1alpha1.PullRequestClosed
 		if by := mr.ClosedBy; by != nil {
 			out.By = by.Username
 		}
 		return out
 	}
-	wait := func(kind reconcile.WaitKind, name string) {
-		out.Waits = append(out.Waits, reconcile.PullRequestWait{Kind: kind, Name: name})
+	wait := func(kind v1alpha1.PullRequestWaitKind, name string) {
+		out.Waits = append(out.Waits, v1alpha1.PullRequestWait{Kind: kind, Name: name})
 	}
 	switch mr.DetailedMergeStatus {
 	case "mergeable":
@@ -140,22 +141,22 @@ func (g *gitLab) mergeRequest(mr *gitlab.BasicMergeRequest) *reconcile.PullReque
 	case "conflict", "broken_status", "commits_status":
 		out.Merge = reconcile.MergeConflicts
 	case "need_rebase":
-		wait(reconcile.WaitsForRebase, "")
+		wait(v1alpha1.WaitsForRebase, "")
 	case "ci_still_running", "ci_must_pass", "status_checks_must_pass", "external_status_checks", "security_policy_violations":
-		wait(reconcile.WaitsForCheck, "")
+		wait(v1alpha1.WaitsForCheck, "")
 	case "not_approved", "requested_changes", "approvals_syncing":
 		for _, u := range mr.Reviewers {
-			wait(reconcile.WaitsForReview, u.Username)
+			wait(v1alpha1.WaitsForReview, u.Username)
 		}
 		if len(mr.Reviewers) == 0 {
-			wait(reconcile.WaitsForReview, "")
+			wait(v1alpha1.WaitsForReview, "")
 		}
 	case "discussions_not_resolved":
-		wait(reconcile.WaitsForDiscussion, "")
+		wait(v1alpha1.WaitsForDiscussion, "")
 	case "draft_status":
-		wait(reconcile.WaitsForDraft, "")
+		wait(v1alpha1.WaitsForDraft, "")
 	default:
-		wait(reconcile.WaitsForProvider, "")
+		wait(v1alpha1.WaitsForProvider, "")
 	}
 	return out
 }
@@ -169,11 +170,12 @@ func (g *gitLab) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.Pul
 		return nil, err
 	}
 	order := &gitlab.CreateMergeRequestOptions{
-		Title: gitlab.Ptr(clipped(p.Title, maxTitle)), Description: gitlab.Ptr(clipped(p.Body, maxText)),
+		Title: gitlab.Ptr(titleOf(p.Story)), Description: gitlab.Ptr(bodyOf(p.Story)),
 		SourceBranch: &p.Branch, TargetBranch: &p.Base, RemoveSourceBranch: gitlab.Ptr(true),
 	}
-	if there := g.labels(call, id, p.Labels); len(there) > 0 {
-		order.Labels = (*gitlab.LabelOptions)(&there)
+	// GitLab would make a label that the project has not.
+	if _, _, err := g.api.Labels.GetLabel(id, label, gitlab.WithContext(call)); err == nil {
+		order.Labels = &gitlab.LabelOptions{label}
 	}
 	mr, _, err := g.api.MergeRequests.CreateMergeRequest(id, order, gitlab.WithContext(call))
 	if status, _ := statusOf(err); status == http.StatusConflict {
@@ -183,17 +185,6 @@ func (g *gitLab) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.Pul
 		return nil, g.failed(call, "open a merge request", err)
 	}
 	return g.mergeRequest(&mr.BasicMergeRequest), nil
-}
-
-// labels are those that the project has: GitLab would make those that it has not.
-func (g *gitLab) labels(ctx context.Context, project int64, want []string) []string {
-	var there []string
-	for _, name := range want {
-		if _, _, err := g.api.Labels.GetLabel(project, name, gitlab.WithContext(ctx)); err == nil {
-			there = append(there, name)
-		}
-	}
-	return there
 }
 
 // Merge merges a merge request, or puts it on the merge train.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/test/forgestub"
 )
@@ -38,7 +39,7 @@ func TestGitHubMergeQueue(t *testing.T) {
 	if err := w.RunQueue(); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.read(pr.Number); got.State != reconcile.PullRequestMerged || w.main() != "image: reg/backend:v1" {
+	if got := w.read(pr.Number); got.State != v1alpha1.PullRequestMerged || w.main() != "image: reg/backend:v1" {
 		t.Errorf("it is %+v, and main says %s", got, w.main())
 	}
 }
@@ -116,7 +117,7 @@ func TestGitLabMergeTrain(t *testing.T) {
 	if err := w.RunQueue(); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.read(pr.Number); got.State != reconcile.PullRequestMerged {
+	if got := w.read(pr.Number); got.State != v1alpha1.PullRequestMerged {
 		t.Errorf("it is %+v", got)
 	}
 }
@@ -156,7 +157,7 @@ func TestGiteaWaitsForWhatTheBranchWants(t *testing.T) {
 		t.Fatalf("%s, %v", done, err)
 	}
 	w.Approve(pr.Number)
-	if got := w.read(pr.Number); got.State != reconcile.PullRequestMerged {
+	if got := w.read(pr.Number); got.State != v1alpha1.PullRequestMerged {
 		t.Errorf("it is %+v", got)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/deliver"
 	"github.com/backstop-dev/backstop/test/forgestub"
@@ -18,12 +19,12 @@ func TestOpened(t *testing.T) {
 	kinds(t, func(t *testing.T, kind forgestub.Kind) {
 		w := start(t, forgestub.Options{Kind: kind})
 		pr := w.open()
-		if pr.State != reconcile.PullRequestOpen || pr.Branch != branch || pr.Base != "main" || pr.Number != 1 ||
+		if pr.State != v1alpha1.PullRequestOpen || pr.Branch != branch || pr.Base != "main" || pr.Number != 1 ||
 			!strings.HasPrefix(pr.URL, w.URL) || len(pr.Head) != 40 {
 			t.Errorf("opened as %+v", pr)
 		}
 		there := w.PRs()[0]
-		if there.Title != "Revert v2 of backend" || there.Body != "why" || !slices.Equal(there.Labels, []string{"backstop"}) {
+		if there.Title != "Revert v2 of backend" || !strings.Contains(there.Body, "`reg/backend:v1`") || !slices.Equal(there.Labels, []string{"backstop"}) {
 			t.Errorf("the provider has %+v", there)
 		}
 	})
@@ -52,7 +53,7 @@ func TestFoundAgainAfterACrash(t *testing.T) {
 		}
 		w.CloseAs(first.Number, "jane")
 		pr, err = w.api.Find(t.Context(), branch, "main")
-		if err != nil || pr == nil || pr.Number != first.Number || pr.State != reconcile.PullRequestClosed {
+		if err != nil || pr == nil || pr.Number != first.Number || pr.State != v1alpha1.PullRequestClosed {
 			t.Errorf("a closed one is found as %+v, %v", pr, err)
 		}
 	})
@@ -72,7 +73,7 @@ func TestMergedBySquashMergeRebase(t *testing.T) {
 				if err != nil || done != reconcile.MergingDone {
 					t.Fatalf("%s, %v", done, err)
 				}
-				if got := w.read(pr.Number); got.State != reconcile.PullRequestMerged || got.By != forgestub.Bot {
+				if got := w.read(pr.Number); got.State != v1alpha1.PullRequestMerged || got.By != forgestub.Bot {
 					t.Errorf("it is %+v", got)
 				}
 				if w.main() != "image: reg/backend:v1" {
@@ -94,7 +95,7 @@ func TestMergedByAPerson(t *testing.T) {
 		if err := w.MergeAs(pr.Number, "jane", "squash"); err != nil {
 			t.Fatal(err)
 		}
-		if got := w.read(pr.Number); got.State != reconcile.PullRequestMerged || got.By != "jane" {
+		if got := w.read(pr.Number); got.State != v1alpha1.PullRequestMerged || got.By != "jane" {
 			t.Errorf("it is %+v", got)
 		}
 	})
@@ -105,8 +106,8 @@ func TestAutoMerge(t *testing.T) {
 		w := start(t, forgestub.Options{Kind: kind})
 		w.SetRules(forgestub.Rules{Checks: []string{"ci"}})
 		pr := w.read(w.open().Number)
-		if pr.Merge != reconcile.MergeWaits || !slices.ContainsFunc(pr.Waits, func(w reconcile.PullRequestWait) bool {
-			return w.Kind == reconcile.WaitsForCheck
+		if pr.Merge != reconcile.MergeWaits || !slices.ContainsFunc(pr.Waits, func(w v1alpha1.PullRequestWait) bool {
+			return w.Kind == v1alpha1.WaitsForCheck
 		}) {
 			t.Fatalf("it waits for %+v", pr.Waits)
 		}
@@ -120,7 +121,7 @@ func TestAutoMerge(t *testing.T) {
 			t.Errorf("the provider has %+v", there)
 		}
 		w.SetRules(forgestub.Rules{})
-		if got := w.read(pr.Number); got.State != reconcile.PullRequestMerged {
+		if got := w.read(pr.Number); got.State != v1alpha1.PullRequestMerged {
 			t.Errorf("it is %+v", got)
 		}
 	})
@@ -187,7 +188,7 @@ func TestClosedByAPerson(t *testing.T) {
 		got := w.read(pr.Number)
 		// Gitea's API does not say who it was.
 		by := map[forgestub.Kind]string{forgestub.GitHub: "jane", forgestub.GitLab: "jane"}[kind]
-		if got.State != reconcile.PullRequestClosed || got.By != by {
+		if got.State != v1alpha1.PullRequestClosed || got.By != by {
 			t.Errorf("it is %+v", got)
 		}
 	})

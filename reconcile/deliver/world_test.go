@@ -96,9 +96,8 @@ func (w *world) open() *reconcile.PullRequest {
 }
 
 func proposal() reconcile.Proposal {
-	return reconcile.Proposal{
-		Title: "Revert v2 of backend", Body: "why", Branch: branch, Base: "main", Labels: []string{"backstop", "no-such-label"},
-	}
+	return reconcile.Proposal{Branch: branch, Base: "main", Story: reconcile.Story{
+		Image: "reg/backend:v2", Target: "reg/backend:v1", Message: "Revert v2 of backend\n\nBackstop-Kind: Revert\n"}}
 }
 
 func (w *world) read(number int64) *reconcile.PullRequest {

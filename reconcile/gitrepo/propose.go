@@ -47,7 +47,7 @@ func (g *Mirrors) Propose(ctx context.Context, src reconcile.Source, branch stri
 func plainly(reverts []reconcile.Revert) []reconcile.Revert {
 	out := make([]reconcile.Revert, 0, len(reverts))
 	for _, r := range reverts {
-		r.Rollback, r.Cluster, r.Workloads, r.Trailers = "", "", nil, nil
+		r.Rollback, r.Cluster, r.Workloads, r.Trailers, r.Failures = "", "", nil, nil, nil
 		out = append(out, r)
 	}
 	return out
@@ -93,6 +93,7 @@ func (p *proposing) once(ctx context.Context) (reconcile.Proposed, error) {
 	if len(planned.in()) == 0 {
 		return out, nil
 	}
+	out.Message = planned.revertMessage()
 	head, err := p.bring(ctx)
 	if err != nil {
 		return out, err

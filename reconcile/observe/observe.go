@@ -106,6 +106,15 @@ func (g *git) Land(ctx context.Context, src reconcile.Source, reverts []reconcil
 	return out, err
 }
 
+func (g *git) Propose(
+	ctx context.Context, src reconcile.Source, branch string, reverts []reconcile.Revert,
+) (reconcile.Proposed, error) {
+	start := g.calls.now()
+	out, err := g.Git.Propose(ctx, src, branch, reverts)
+	g.done("propose", start, err)
+	return out, err
+}
+
 func (g *git) Lift(ctx context.Context, src reconcile.Source, l reconcile.Lift) (string, error) {
 	start := g.calls.now()
 	commit, err := g.Git.Lift(ctx, src, l)

@@ -24,6 +24,7 @@ triggers: [{type: ImagePull, mode: Auto, gracePeriod: 30s, maxAge: 24h, authors:
 cooldown: 1h30m
 approval: {timeout: 1h, slack: {users: [U024BE7LH, W1A2B3], userGroups: [S0604QSJC], channelMembers: false}}
 delivery: Push
+pullRequest: {provider: Gitea}
 release: NewerImage
 verifyTimeout: 15m0s
 sourceRef: {name: fleet-rw, namespace: flux-system}
@@ -58,7 +59,8 @@ providerRef: {name: slack}`, "", ""},
 		{"duration that never ends", pull + "\ncooldown: " + strings.Repeat("1h", 100), "spec.cooldown", "may not be more than 16"},
 
 		{"unknown authors", "triggers: [{type: ImagePull, mode: Auto, authors: Robots}]", "spec.triggers[0].authors", `supported values: "Automation", "Anyone"`},
-		{"unknown delivery", pull + "\ndelivery: Email", "spec.delivery", `supported values: "Push", "PullRequest"`},
+		{"unknown provider of pull requests", pull + "\npullRequest: {provider: Bitbucket}", "spec.pullRequest.provider", `supported values: "GitHub", "GitLab", "Gitea"`},
+		{"unknown delivery", pull + "\ndelivery: Email", "spec.delivery", `supported values: "Auto", "Push", "PullRequest"`},
 		{"unknown release", pull + "\nrelease: Never", "spec.release", `supported values: "NewerImage", "Manual"`},
 		{"suspend in words", pull + "\nsuspend: yes please", "spec.suspend", "must be of type boolean"},
 		{"field with a typo", "triggers: [{type: ImagePull, mode: Auto, gracePeriode: 30s}]", "spec.triggers[0].gracePeriode", "unknown field"},
@@ -96,7 +98,7 @@ providerRef: {name: slack}`, "", ""},
 		}
 		spec := o.Object["spec"].(map[string]any)
 		for field, want := range map[string]any{
-			"cooldown": "30m", "delivery": "Push",
+			"cooldown": "30m", "delivery": "Auto",
 			"release": "NewerImage", "verifyTimeout": "15m",
 		} {
 			if spec[field] != want {

@@ -45,8 +45,8 @@ type Options struct {
 	Project string
 	// Prefix is a relative root before everything, such as "/git".
 	Prefix string
-	// Protected refuses pushes to main.
-	Protected bool
+	// Protected refuses pushes to main; ButAutomation lets those through that hold nothing of Backstop's.
+	Protected, ButAutomation bool
 	// Refusal is what such a push is told, where it is something else than that it takes a pull request.
 	Refusal string
 }
@@ -138,8 +138,12 @@ func (f *Forge) hook() string {
 	if f.options.Refusal != "" {
 		words = f.options.Refusal
 	}
+	whose := ""
+	if f.options.ButAutomation {
+		whose = " && git log --format=%B $old..$new | grep -q '^Backstop-Kind:'"
+	}
 	return "while read old new ref; do if [ \"$ref\" = refs/heads/main ] && [ \"$old\" != " + strings.Repeat("0", 40) +
-		" ]; then cat >&2 <<'WORDS'\n" + words + "\nWORDS\nexit 1; fi; done"
+		" ]" + whose + "; then cat >&2 <<'WORDS'\n" + words + "\nWORDS\nexit 1; fi; done"
 }
 
 // SetFault answers requests of the API in the stub's place; nil takes it away.

@@ -20,6 +20,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/test/fleet"
 	"github.com/backstop-dev/backstop/test/fluxstub"
+	"github.com/backstop-dev/backstop/test/forgestub"
 	"github.com/backstop-dev/backstop/test/gitserver"
 	"github.com/backstop-dev/backstop/test/node"
 	"github.com/backstop-dev/backstop/test/proxy"
@@ -29,8 +30,10 @@ import (
 
 // setup is what a test may want otherwise in its world.
 type setup struct {
-	Fleet    fleet.Options
-	Git      gitserver.Options
+	Fleet fleet.Options
+	Git   gitserver.Options
+	// Forge is the provider of the fleet's repository, where it has one.
+	Forge    *forgestub.Options
 	Registry registrystub.Options
 	Node     node.Options
 	Flux     fluxstub.Options
@@ -51,6 +54,8 @@ type World struct {
 	// Git is the server and Repo the folder of its bare repository.
 	Git  *gitserver.Server
 	Repo string
+	// Forge is the repository's provider; nil where it has none.
+	Forge *forgestub.Forge
 	// Registry of the fleet's images.
 	Registry *registrystub.Registry
 	Fleet    *fleet.Fleet
@@ -122,11 +127,8 @@ func (w *World) serve(s *setup) error {
 	if w.Client, err = client.New(w.Env.Config, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
-	if w.Git, err = gitserver.Start(s.Git); err != nil {
-		return err
-	}
-	w.t.Cleanup(func() { _ = w.Git.Close() })
-	if w.Repo, err = w.Git.Create("fleet.git"); err != nil {
+	path, err := w.serveGit(s)
+	if err != nil {
 		return err
 	}
 	if w.Registry, err = registrystub.Start(s.Registry); err != nil {
@@ -140,9 +142,28 @@ func (w *World) serve(s *setup) error {
 		}
 		gitURL = w.GitProxy.URL
 	}
-	s.Fleet.Name, s.Fleet.GitURL, s.Fleet.Registry = w.Name, gitURL+"/fleet.git", w.Registry.Host()
+	s.Fleet.Name, s.Fleet.GitURL, s.Fleet.Registry = w.Name, gitURL+path, w.Registry.Host()
 	s.Fleet.Username, s.Fleet.Password = s.Git.Username, s.Git.Password
 	return nil
+}
+
+// serveGit starts the Git server, or the provider that is one, and gives the path of the fleet's repository.
+func (w *World) serveGit(s *setup) (path string, err error) {
+	if s.Forge == nil {
+		if w.Git, err = gitserver.Start(s.Git); err != nil {
+			return "", err
+		}
+		w.t.Cleanup(func() { _ = w.Git.Close() })
+		w.Repo, err = w.Git.Create("fleet.git")
+		return "/fleet.git", err
+	}
+	if w.Forge, err = forgestub.Start(*s.Forge); err != nil {
+		return "", err
+	}
+	w.t.Cleanup(func() { _ = w.Forge.Close() })
+	w.Git, w.Repo = w.Forge.Server, w.Forge.Repo
+	s.Git.Username, s.Git.Password = forgestub.Bot, forgestub.Token
+	return "/" + forgestub.Project + ".git", nil
 }
 
 // tap stands proxies that share a count before both servers. Image automation

@@ -1,0 +1,151 @@
+package deliver
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+const (
+	// maxForges is how many repositories are kept open, and readLasts how old an answer about a pull request may be: many
+	// Rollbacks follow one. An answer that did not come is not waited for again by each of them.
+	maxForges = 256
+	readLasts = 3 * time.Second
+	awayLasts = 15 * time.Second
+)
+
+// Forges is reconcile.Forges: it finds a repository's provider once, and keeps the way to it as long as what it is made
+// of stays the same.
+type Forges struct {
+	dial func(reconcile.Source) (*reconcile.GitServer, error)
+
+	mu   sync.Mutex
+	open map[types.NamespacedName]*opened
+}
+
+// opened is a way that was found.
+type opened struct {
+	of    string
+	forge reconcile.Forge
+	close func()
+}
+
+var _ reconcile.Forges = (*Forges)(nil)
+
+// NewForges finds ways by what dial makes of a source.
+func NewForges(dial func(reconcile.Source) (*reconcile.GitServer, error)) *Forges {
+	return &Forges{dial: dial, open: map[types.NamespacedName]*opened{}}
+}
+
+// Forge gives the way to the pull requests of the repository that a source pushes to.
+func (f *Forges) Forge(ctx context.Context, src reconcile.Source, provider v1alpha1.PullRequestProvider,
+) (reconcile.Forge, error) {
+	name, of := src.Pushes(), fingerprint(src, provider)
+	f.mu.Lock()
+	known := f.open[name]
+	f.mu.Unlock()
+	if known != nil && known.of == of {
+		return known.forge, nil
+	}
+	server, err := f.dial(src)
+	if err != nil {
+		return nil, err
+	}
+	where, err := Locate(ctx, server, Options{Provider: Provider(provider)})
+	if err != nil {
+		server.Client.CloseIdleConnections()
+		return nil, err
+	}
+	forge, err := Open(server, where)
+	if err != nil {
+		return nil, err
+	}
+	next := &opened{of: of, forge: &shared{Forge: forge, now: time.Now}, close: server.Client.CloseIdleConnections}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if old := f.open[name]; old != nil {
+		old.close()
+	}
+	if len(f.open) >= maxForges {
+		// Whichever: it is found again.
+		for other, o := range f.open {
+			o.close()
+			delete(f.open, other)
+			break
+		}
+	}
+	f.open[name] = next
+	return next.forge, nil
+}
+
+// fingerprint is a hash of what a way is made of.
+func fingerprint(src reconcile.Source, provider v1alpha1.PullRequestProvider) string {
+	url, timeout, auth := src.URL, src.Timeout, src.Auth
+	if p := src.Push; p != nil {
+		url, timeout, auth = p.URL, p.Timeout, p.Auth
+	}
+	h := sha256.New()
+	put := func(b []byte) { fmt.Fprintf(h, "%d:", len(b)); h.Write(b) }
+	for _, s := range []string{url, timeout.String(), auth.Provider, string(provider)} {
+		put([]byte(s))
+	}
+	for _, data := range []map[string][]byte{auth.Secret, auth.Proxy} {
+		put(nil)
+		for _, k := range slices.Sorted(maps.Keys(data)) {
+			put([]byte(k))
+			put(data[k])
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// shared answers all who follow one pull request at the same time with one read.
+type shared struct {
+	reconcile.Forge
+	now func() time.Time
+
+	mu   sync.Mutex
+	read map[int64]*sight
+}
+
+type sight struct {
+	mu  sync.Mutex
+	at  time.Time
+	pr  *reconcile.PullRequest
+	err error
+}
+
+// Read reads a pull request, unless it was read a moment ago.
+func (s *shared) Read(ctx context.Context, number int64) (*reconcile.PullRequest, error) {
+	s.mu.Lock()
+	if s.read == nil || len(s.read) > 1000 {
+		s.read = map[int64]*sight{}
+	}
+	one := s.read[number]
+	if one == nil {
+		one = &sight{}
+		s.read[number] = one
+	}
+	s.mu.Unlock()
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	lasts := readLasts
+	if one.err != nil {
+		lasts = awayLasts
+	}
+	if s.now().Sub(one.at) >= lasts {
+		one.pr, one.err = s.Forge.Read(ctx, number)
+		one.at = s.now()
+	}
+	return one.pr, one.err
+}

@@ -1,0 +1,119 @@
+package reconcile
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// goesByPullRequest is an allowed form whose branch takes no push.
+func goesByPullRequest(number int64) World {
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	at := v1alpha1.NewTime(now.Add(-time.Minute))
+	w := World{
+		Now: now, Self: "prod/shop/api-1", Budget: Budget{Count: 3, Per: time.Hour},
+		Policy: Policy{Mode: v1alpha1.ModeAuto, Authors: v1alpha1.AuthorsAnyone, Delivery: v1alpha1.DeliveryAuto,
+			Verify: 15 * time.Minute, By: []string{"shop/web"}},
+		Branch: &Branch{Tip: strings.Repeat("b", 40), Values: map[int32]string{0: "v2"}, Held: map[int32]Hold{}},
+	}
+	w.Form.Namespace, w.Form.Name, w.Form.CreationTimestamp = "shop", "api-1", metav1.NewTime(at.Time)
+	w.Form.Spec.Subject.Name = "reg/api:v2"
+	w.Form.Status = v1alpha1.RollbackStatus{
+		Failures: []v1alpha1.Failure{{ID: "a", Since: at}},
+		Suspect: &v1alpha1.Suspect{Branch: "main", Commit: strings.Repeat("a", 40), When: at,
+			Nodes: []v1alpha1.Node{{File: "a.yaml", Pointer: "#/image", Bad: "v2", Former: "v1", Marker: "shop:api"}}},
+		Target:  &v1alpha1.Target{Image: "reg/api:v1", Values: []v1alpha1.NodeValue{{Value: "v1"}}, Proved: true, BadProved: true, At: at},
+		Verdict: &v1alpha1.Verdict{Answer: v1alpha1.Approve, Source: v1alpha1.VerdictByPolicy, By: "policy shop/web", At: at},
+		PullRequest: &v1alpha1.PullRequest{
+			Because: "push main: the server refuses it: protected branch hook declined", Number: number, At: at,
+		},
+	}
+	if number > 0 {
+		pr := w.Form.Status.PullRequest
+		pr.URL, pr.State = "https://git.example/pulls/7", v1alpha1.PullRequestOpen
+		w.PullRequest = &PullRequest{Number: number, State: v1alpha1.PullRequestOpen}
+	}
+	return w
+}
+
+func TestALineThatGoesByPullRequest(t *testing.T) {
+	for name, tt := range map[string]struct {
+		number int64
+		change func(w *World)
+		do     Effect
+		result v1alpha1.Result
+		says   string
+	}{
+		"it is opened":        {0, func(*World) {}, DoPullRequest, "", "main takes no push"},
+		"it waits for people": {7, func(*World) {}, DoWait, "", "pull request 7 waits for somebody to merge it: https://git.example/pulls/7"},
+		"what it waits for": {7, func(w *World) {
+			w.PullRequest.Waits = []v1alpha1.PullRequestWait{{Kind: v1alpha1.WaitsForReview, Name: "jane"}}
+		}, DoPullRequest, "", "changed"},
+		"as it was": {7, func(w *World) {
+			w.Form.Status.PullRequest.WaitsFor = []v1alpha1.PullRequestWait{{Kind: v1alpha1.WaitsForReview, Name: "jane"}}
+			w.PullRequest.Waits = w.Form.Status.PullRequest.WaitsFor
+		}, DoWait, "", "waits for a review (jane)"},
+		"merged, not seen yet": {7, func(w *World) { seen(w, v1alpha1.PullRequestMerged) }, DoWait, "", "pull request 7 is merged by jane, and main at bbbbbbbbbbbb does not show it yet"},
+		"landed by content":    {7, func(w *World) { w.Branch.Values[0], w.Branch.HoldsTarget = "v1", strings.Repeat("c", 40) }, DoMerged, "", "landed"},
+		"closed by a person":   {7, func(w *World) { seen(w, v1alpha1.PullRequestClosed) }, DoOutcome, v1alpha1.ResultRejected, "pull request 7 was closed without a merge by jane"},
+		"a person fixes main":  {7, func(w *World) { w.Branch.Values[0] = "v3" }, DoOutcome, v1alpha1.ResultSuperseded, "no longer says reg/api:v2"},
+		"provider away":        {7, func(w *World) { w.PullRequest, w.NoPullRequest = nil, "HTTP 502" }, DoWait, "", "cannot be read: HTTP 502"},
+		"suspended before": {0, func(w *World) {
+			w.Policy.Mode, w.Policy.Bar, w.Policy.Why = v1alpha1.ModeNotify, v1alpha1.BarSuspended, "policy shop/web is suspended"
+		}, DoWait, "", "policy shop/web is suspended"},
+		"suspended meanwhile": {7, func(w *World) { w.Policy.Mode, w.Policy.Bar = v1alpha1.ModeNotify, v1alpha1.BarSuspended }, DoWait, "", "pull request 7 waits"},
+		"merged, edited away": {7, func(w *World) {
+			seen(w, v1alpha1.PullRequestMerged)
+			w.Form.Status.PullRequest.At = v1alpha1.NewTime(w.Now.Add(-2 * time.Hour))
+		}, DoOutcome, v1alpha1.ResultFailed, "was merged by jane, and main still says reg/api:v2"},
+		"not opened in time": {0, func(w *World) {
+			w.Form.Status.Verdict.At = v1alpha1.NewTime(w.Now.Add(-2 * time.Hour))
+		}, DoOutcome, v1alpha1.ResultFailed, "could not be pushed in time"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := goesByPullRequest(tt.number)
+			tt.change(&w)
+			step := decide(w)
+			said := step.Why + step.Outcome.Sentence
+			if step.Do != tt.do || step.Outcome.Result != tt.result || !strings.Contains(said, tt.says) {
+				t.Errorf("%s %s: %s\nwant %s %s: …%s…", step.Do, step.Outcome.Result, said, tt.do, tt.result, tt.says)
+			}
+			if step.Do == DoWait && step.Wait > restAgain {
+				t.Errorf("it waits %s", step.Wait)
+			}
+		})
+	}
+}
+
+// seen is a pull request that the record knows as jane left it.
+func seen(w *World, state v1alpha1.PullRequestState) {
+	w.PullRequest.State, w.PullRequest.By = state, "jane"
+	w.Form.Status.PullRequest.State, w.Form.Status.PullRequest.By = state, "jane"
+}
+
+func TestWhichRefusalBecomesAPullRequest(t *testing.T) {
+	for name, tt := range map[string]struct {
+		delivery v1alpha1.Delivery
+		err      error
+		want     bool
+	}{
+		"Auto, and the branch wants one":      {v1alpha1.DeliveryAuto, RefuseAs(FaultWantsPullRequest, "GH006"), true},
+		"Auto, and a rule wants a person":     {v1alpha1.DeliveryAuto, RefuseAs(FaultDeclined, "GH013: Push cannot contain secrets"), false},
+		"Auto, and the token may not":         {v1alpha1.DeliveryAuto, RefuseAs(FaultForbidden, "403"), false},
+		"Auto, and the network is down":       {v1alpha1.DeliveryAuto, errors.New("connection refused"), false},
+		"Auto, and nothing is wrong":          {v1alpha1.DeliveryAuto, nil, false},
+		"Push, although the branch wants one": {v1alpha1.DeliveryPush, RefuseAs(FaultWantsPullRequest, "GH006"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := &Engine{Forges: struct{ Forges }{}}
+			if got := e.proposes(&World{Policy: Policy{Delivery: tt.delivery}}, tt.err); got != tt.want {
+				t.Errorf("%v, want %v", got, tt.want)
+			}
+		})
+	}
+}
