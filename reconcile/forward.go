@@ -1,0 +1,115 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// fillForward sets the images of one workload to what Git says, or writes down why not. What Git says is rendered, and
+// whether it may be written is asked, right before.
+func (e *Engine) fillForward(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
+	f := step.Forward
+	if f.Refused != "" {
+		notAhead(form, f, f.Refused, w.Now)
+		return nil
+	}
+	origin, err := e.Flux.Reopen(ctx, form.Namespace, *form.Status.Suspect, w.Policy.Source, w.since)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", form.Status.Suspect.Source, err)
+	}
+	o, err := e.Forward.Wanted(ctx, form, origin.Source, f.Workload)
+	if err != nil {
+		return fmt.Errorf("render %s as Git says: %w", f.Workload.Workload, err)
+	}
+	if why := whyNot(neverAsRendered, w, w.Ahead, &o); why != "" {
+		notAhead(form, f, why, w.Now)
+		return nil
+	}
+	if err := e.mayForward(ctx, form); err != nil {
+		return err
+	}
+	err = e.Forward.Set(ctx, form.Namespace, o)
+	if why, refused := AsRefusal(err); refused {
+		notAhead(form, f, why, w.Now)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("set %s ahead of Flux: %w", o.Workload, err)
+	}
+	at := v1alpha1.NewTime(e.Now())
+	for _, c := range o.Containers {
+		form.Status.FastForward = append(form.Status.FastForward, v1alpha1.FastForward{
+			Workload: o.Workload, Container: c.Name, From: cut(c.Live, 1000), To: cut(c.Want, 1000),
+			Result: v1alpha1.FastForwardApplied, Revision: cut(f.Checked, 500), Release: f.Release, At: at,
+		})
+	}
+	return nil
+}
+
+// notAhead writes down why a workload is not set. A reason of before goes.
+func notAhead(form *v1alpha1.Rollback, f *Forward, why string, now time.Time) {
+	s := &form.Status
+	s.FastForward = slices.DeleteFunc(s.FastForward, func(o v1alpha1.FastForward) bool {
+		return o.Result == v1alpha1.FastForwardRefused && o.Workload == f.Workload.Workload
+	})
+	s.FastForward = append(s.FastForward, v1alpha1.FastForward{
+		Workload: f.Workload.Workload, Result: v1alpha1.FastForwardRefused, Message: sentence(why), At: v1alpha1.NewTime(now),
+	})
+}
+
+// mayForward asks live whether it may be written; nil when it may.
+func (e *Engine) mayForward(ctx context.Context, form *v1alpha1.Rollback) error {
+	p, err := e.policyNow(ctx, form, &rules{})
+	switch {
+	case err != nil:
+		err = &barred{v1alpha1.BarUnreadable, "whether it may be written cannot be read: " + err.Error()}
+	case !p.FastForward:
+		err = &barred{v1alpha1.BarToldOnly, "the policy does not allow fast-forward any more"}
+	default:
+		err = mayWrite(p, &form.Status, e.Now())
+	}
+	if later, ok := shut(err); ok {
+		return later
+	}
+	return err
+}
+
+// fillDisown takes the mark of a fast-forward away, now that the workload runs what Git says.
+func (e *Engine) fillDisown(ctx context.Context, _ *World, _ Step, form *v1alpha1.Rollback) error {
+	f := disown(&form.Status)
+	if f == nil {
+		return nil
+	}
+	if err := e.Forward.Disown(ctx, form.Namespace, f.Workload); err != nil {
+		return fmt.Errorf("take Backstop's field manager off %s: %w", f.Workload, err)
+	}
+	of := f.Workload
+	for i := range form.Status.FastForward {
+		if f := &form.Status.FastForward[i]; f.Workload == of && f.Result == v1alpha1.FastForwardApplied {
+			f.Disowned = true
+		}
+	}
+	return nil
+}
+
+// gatherAhead reads what a fast-forward goes by, where one may be wanted.
+func (e *Engine) gatherAhead(ctx context.Context, w *World, contains func(tip, commit string) (bool, error)) error {
+	s := &w.Form.Status
+	if e.Forward == nil || !w.Policy.FastForward || s.Landed == nil || s.Ended() || w.Rollout == nil ||
+		!w.Rollout.Fetched || w.Form.Spec.Subject.Kind != v1alpha1.KindImage ||
+		triggerOf(s.Failures) == v1alpha1.TriggerDrift {
+		return nil
+	}
+	a, err := e.Forward.Ahead(ctx, &w.Form, contains)
+	if err != nil {
+		return fmt.Errorf("read what keeps Flux from applying the revert: %w", err)
+	}
+	// Where the labels may not be read, the admission policy alone decides.
+	a.Installed, a.OptedIn = e.FastForward, w.labels == nil || w.labels[FastForwardLabel] == FastForwardAllowed
+	w.Ahead = a
+	return nil
+}
