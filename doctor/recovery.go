@@ -62,12 +62,17 @@ func gateIn(args []string) (on, said bool) {
 // afterCancel is how long helm-controller takes to go on after it gave a check up: it waits for its own cache.
 const afterCancel = 10 * time.Second
 
+// aheadAfter is how long a fast-forward takes: Flux is given 3 s, and then the image is set.
+const aheadAfter = 4 * time.Second
+
 // Recovery is how long a workload takes from the pushed revert to the good image.
 type Recovery struct {
 	// AtMost is how long Flux may keep the revert from being applied now, and GatesOn how long with
-	// CancelHealthCheckOnNewRevision in both controllers; in seconds.
-	AtMost  float64 `json:"atMostSeconds"`
-	GatesOn float64 `json:"gatesOnSeconds"`
+	// CancelHealthCheckOnNewRevision in both controllers, and FastForward how long until the workload has the good image
+	// where fast-forward is allowed; in seconds.
+	AtMost      float64 `json:"atMostSeconds"`
+	GatesOn     float64 `json:"gatesOnSeconds"`
+	FastForward float64 `json:"fastForwardSeconds"`
 	// Measured are the last recoveries, the newest first.
 	Measured []Measured `json:"measured,omitempty"`
 }
@@ -120,7 +125,8 @@ func (w *Workload) blocked(kustomize, helm bool) (time.Duration, string) {
 func (f *Facts) recovery(w *Workload) Recovery {
 	now, _ := w.blocked(isOn(f.Cancels), isOn(f.HelmCancels))
 	then, _ := w.blocked(true, true)
-	return Recovery{AtMost: now.Seconds(), GatesOn: then.Seconds(), Measured: w.Recovered}
+	return Recovery{AtMost: now.Seconds(), GatesOn: then.Seconds(), FastForward: min(now, aheadAfter).Seconds(),
+		Measured: w.Recovered}
 }
 
 // recovers says it in a sentence.
@@ -132,6 +138,9 @@ func (f *Facts) recovers(w *Workload) Check {
 	}
 	if then, _ := w.blocked(true, true); then < now {
 		says += fmt.Sprintf("; %s saves up to %s (deploy/flux)", gate, seconds(now-then))
+		if now > aheadAfter {
+			says += fmt.Sprintf(", and fast-forward %s where it cannot be turned on", seconds(now-aheadAfter))
+		}
 	}
 	if n := len(w.Recovered); n > 0 {
 		var took []string

@@ -26,29 +26,29 @@ func TestHowLongARecoveryTakes(t *testing.T) {
 		"both gates are on": {func(*Facts) {}, Recovery{}, "Flux applies a revert as soon as it is fetched"},
 		"nothing is checked": {func(f *Facts) { f.Cancels, f.Workloads[0].Chain.Kustomization.Spec.Wait = nil, false }, Recovery{},
 			"Flux applies a revert as soon as it is fetched"},
-		"a Kustomization's check": {func(f *Facts) { f.Cancels = new(false) }, Recovery{AtMost: 570},
-			"Flux applies a revert after up to 570s, for spec.wait of Kustomization/flux-system/production; CancelHealthCheckOnNewRevision saves up to 570s (deploy/flux)"},
-		"a gate that cannot be read counts as off": {func(f *Facts) { f.Cancels = nil }, Recovery{AtMost: 570},
-			"Flux applies a revert after up to 570s, for spec.wait of Kustomization/flux-system/production; CancelHealthCheckOnNewRevision saves up to 570s (deploy/flux)"},
-		"a release's upgrade": {func(f *Facts) { release(f, func(s *helmv2.HelmReleaseSpec) { s.Timeout = minutes(2) }) }, Recovery{AtMost: 120, GatesOn: 10},
-			"Flux applies a revert after up to 120s, for the upgrade of HelmRelease/production/backend; CancelHealthCheckOnNewRevision saves up to 110s (deploy/flux)"},
+		"a Kustomization's check": {func(f *Facts) { f.Cancels = new(false) }, Recovery{AtMost: 570, FastForward: 4},
+			"Flux applies a revert after up to 570s, for spec.wait of Kustomization/flux-system/production; CancelHealthCheckOnNewRevision saves up to 570s (deploy/flux), and fast-forward 566s where it cannot be turned on"},
+		"a gate that cannot be read counts as off": {func(f *Facts) { f.Cancels = nil }, Recovery{AtMost: 570, FastForward: 4},
+			"Flux applies a revert after up to 570s, for spec.wait of Kustomization/flux-system/production; CancelHealthCheckOnNewRevision saves up to 570s (deploy/flux), and fast-forward 566s where it cannot be turned on"},
+		"a release's upgrade": {func(f *Facts) { release(f, func(s *helmv2.HelmReleaseSpec) { s.Timeout = minutes(2) }) }, Recovery{AtMost: 120, GatesOn: 10, FastForward: 4},
+			"Flux applies a revert after up to 120s, for the upgrade of HelmRelease/production/backend; CancelHealthCheckOnNewRevision saves up to 110s (deploy/flux), and fast-forward 116s where it cannot be turned on"},
 		"a release's upgrade that is rolled back": {func(f *Facts) {
 			release(f, func(s *helmv2.HelmReleaseSpec) {
 				s.Timeout, s.Upgrade = minutes(2), &helmv2.Upgrade{Remediation: &helmv2.UpgradeRemediation{Retries: 1}}
 			})
-		}, Recovery{AtMost: 240, GatesOn: 10},
-			"Flux applies a revert after up to 240s, for the upgrade of HelmRelease/production/backend, and its rollback; CancelHealthCheckOnNewRevision saves up to 230s (deploy/flux)"},
+		}, Recovery{AtMost: 240, GatesOn: 10, FastForward: 4},
+			"Flux applies a revert after up to 240s, for the upgrade of HelmRelease/production/backend, and its rollback; CancelHealthCheckOnNewRevision saves up to 230s (deploy/flux), and fast-forward 236s where it cannot be turned on"},
 		"a release with the gate": {func(f *Facts) {
 			f.HelmCancels = new(true)
 			release(f, func(s *helmv2.HelmReleaseSpec) { s.Timeout = minutes(2) })
-		}, Recovery{AtMost: 10, GatesOn: 10}, "Flux applies a revert after up to 10s, for the upgrade of HelmRelease/production/backend"},
+		}, Recovery{AtMost: 10, GatesOn: 10, FastForward: 4}, "Flux applies a revert after up to 10s, for the upgrade of HelmRelease/production/backend"},
 		"a release that waits for nothing": {func(f *Facts) {
 			release(f, func(s *helmv2.HelmReleaseSpec) { s.Upgrade = &helmv2.Upgrade{DisableWait: true} })
 		}, Recovery{}, "Flux applies a revert as soon as it is fetched"},
 		"what it depends on is checked for longer": {func(f *Facts) {
 			f.Cancels, f.Workloads[0].DependsOn[0].Wait = new(false), 20*time.Minute
-		}, Recovery{AtMost: 1200},
-			"Flux applies a revert after up to 1200s, for the health checks of Kustomization/flux-system/infra; CancelHealthCheckOnNewRevision saves up to 1200s (deploy/flux)"},
+		}, Recovery{AtMost: 1200, FastForward: 4},
+			"Flux applies a revert after up to 1200s, for the health checks of Kustomization/flux-system/infra; CancelHealthCheckOnNewRevision saves up to 1200s (deploy/flux), and fast-forward 1196s where it cannot be turned on"},
 		"measured": {func(f *Facts) {
 			f.Workloads[0].Recovered = []Measured{{Rollback: "backend-2", At: noon, Seconds: 8.4}, {Rollback: "backend-1", At: noon, Seconds: 91}}
 		}, Recovery{Measured: []Measured{{Rollback: "backend-2", At: noon, Seconds: 8.4}, {Rollback: "backend-1", At: noon, Seconds: 91}}},
