@@ -115,7 +115,8 @@ var nevers = []never{
 		if a.Installed {
 			return ""
 		}
-		return "the policy allows fast-forward, and Backstop has no right to it: install deploy/kustomize/components/fast-forward"
+		return "the policy allows fast-forward, and Backstop has no right to it: " +
+			"install deploy/kustomize/components/fast-forward"
 	},
 	func(w *World, a *Ahead, _ *AheadWorkload) string {
 		if a.OptedIn {
@@ -335,8 +336,8 @@ func aheadIs(s *v1alpha1.RollbackStatus) string {
 	if names == "" {
 		return ""
 	}
-	return fmt.Sprintf("%s has %s again, set ahead of Flux; Flux will report %s green, which is not so, and then apply the revert",
-		names, s.Target.Image, revision)
+	return fmt.Sprintf("%s has %s again, set ahead of Flux; Flux will report %s green, which is not so, and then apply "+
+		"the revert", names, s.Target.Image, revision)
 }
 
 // aheadWas says afterwards what Flux reported green and was not; empty for nothing.

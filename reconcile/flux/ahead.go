@@ -287,11 +287,14 @@ var shifters = []struct {
 	ref []string
 }{
 	{schema.GroupVersionKind{Group: "flagger.app", Version: "v1beta1", Kind: "Canary"}, []string{"spec", "targetRef"}},
-	{schema.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: workload.Rollout}, []string{"spec", "workloadRef"}},
+	{
+		schema.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: workload.Rollout},
+		[]string{"spec", "workloadRef"},
+	},
 }
 
-// shifter is who shifts traffic to a workload, and so decides what runs there; empty for nobody. One that cannot be read
-// is one.
+// shifter is who shifts traffic to a workload, and so decides what runs there; empty for nobody. One that cannot be
+// read is one.
 func (f *Flux) shifter(ctx context.Context, o *unstructured.Unstructured) (string, error) {
 	if owner := metav1.GetControllerOf(o); owner != nil {
 		return owner.Kind + "/" + owner.Name, nil

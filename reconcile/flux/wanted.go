@@ -207,7 +207,9 @@ func empty(v any) bool {
 
 // wantedBefore finds the revision of a workload that differs from the live one in nothing but the images, and has the
 // target's.
-func (f *Flux) wantedBefore(ctx context.Context, live *workload.Object, target string, o *reconcile.AheadWorkload) error {
+func (f *Flux) wantedBefore(ctx context.Context, live *workload.Object, target string,
+	o *reconcile.AheadWorkload,
+) error {
 	before, err := f.templatesOf(ctx, live)
 	if err != nil {
 		return err
