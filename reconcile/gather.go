@@ -91,9 +91,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 		return fmt.Errorf("look at %s: %w", s.Suspect.Branch, err)
 	}
 	w.Branch = &branch
-	if err := e.readPullRequest(ctx, w, origin.Source); err != nil {
-		return err
-	}
+	e.readPullRequest(ctx, w, origin.Source)
 	switch {
 	case s.Ended() && s.Change != nil:
 		w.Election, err = e.election(ctx, w, origin)

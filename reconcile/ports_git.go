@@ -270,26 +270,31 @@ type Hold struct {
 
 // Git reads and writes the deployed branch of a source.
 type Git interface {
+	GitWriter
 	// Blame finds the commit that brought the image in. A Refusal says why none is to be found.
 	Blame(ctx context.Context, src Source, q Query) (v1alpha1.Suspect, error)
 	// Former lists what the suspect's nodes held before, newest first, at most max.
 	Former(ctx context.Context, src Source, s v1alpha1.Suspect, max int) ([]Former, error)
 	// Look fetches and describes the tip as seen from the suspect; since reaches further back for Trails.
 	Look(ctx context.Context, src Source, s v1alpha1.Suspect, t *v1alpha1.Target, since time.Time) (Branch, error)
-	// Land pushes the reverts, as many as are permitted on one tip in one push, and answers for each by index.
-	// An error of the whole is retryable unless it is a Refusal.
-	Land(ctx context.Context, src Source, reverts []Revert) ([]Landing, error)
-	// Propose puts the reverts of one suspect on a branch of their own, for a pull request to the deployed branch.
-	Propose(ctx context.Context, src Source, branch string, reverts []Revert) (Proposed, error)
 	// Holds lists the holds below the roots at the tip.
 	Holds(ctx context.Context, src Source, roots []Root) ([]Hold, error)
-	// Lift takes holds away in one push, and gives the commit.
-	Lift(ctx context.Context, src Source, lift Lift) (string, error)
 	// Images lists by container which images the files say for a workload at a commit. What cannot be told is missing, and
 	// why says so, by container too.
 	Images(ctx context.Context, src Source, q Wanted) (images, why map[string]string, err error)
 	// Contains says whether a commit is reachable from another one that the source knows.
 	Contains(ctx context.Context, src Source, tip, commit string) (bool, error)
+}
+
+// GitWriter writes the branches of a source. It never forces.
+type GitWriter interface {
+	// Land pushes the reverts, as many as are permitted on one tip in one push, and answers for each by index.
+	// An error of the whole is retryable unless it is a Refusal.
+	Land(ctx context.Context, src Source, reverts []Revert) ([]Landing, error)
+	// Propose puts the reverts of one suspect on a branch of their own, for a pull request to the deployed branch.
+	Propose(ctx context.Context, src Source, branch string, reverts []Revert) (Proposed, error)
+	// Lift takes holds away in one push, and gives the commit.
+	Lift(ctx context.Context, src Source, lift Lift) (string, error)
 }
 
 // Wanted asks what Git has a workload run.

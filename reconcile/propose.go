@@ -56,15 +56,17 @@ func proposed(w *World) Step {
 		return Step{Do: DoPullRequest, Why: "the pull request changed"}
 	}
 	switch pr.State {
+	case v1alpha1.PullRequestOpen:
 	case v1alpha1.PullRequestClosed:
-		return end(w, v1alpha1.ResultRejected, "pull request %d was closed without a merge%s: %s", pr.Number, by(pr.By), pr.URL)
+		return end(w, v1alpha1.ResultRejected, "pull request %d was closed without a merge%s: %s", pr.Number, by(pr.By),
+			pr.URL)
 	case v1alpha1.PullRequestMerged:
 		if stand(&w.Form.Status, w.Branch).bad > 0 && w.Now.Sub(pr.At.Time) > giveUp(w.Policy) {
 			return end(w, v1alpha1.ResultFailed, "pull request %d was merged%s, and %s still says %s: %s", pr.Number, by(pr.By),
 				s.Suspect.Branch, w.Form.Spec.Subject.Name, pr.URL)
 		}
-		return Step{Do: DoWait, Wait: lookAgain, Why: fmt.Sprintf("pull request %d is merged%s, and %s at %s does not show it yet",
-			pr.Number, by(pr.By), s.Suspect.Branch, short(w.Branch.Tip))}
+		return Step{Do: DoWait, Wait: lookAgain, Why: fmt.Sprintf("pull request %d is merged%s, and %s at %s does not show "+
+			"it yet", pr.Number, by(pr.By), s.Suspect.Branch, short(w.Branch.Tip))}
 	}
 	age := w.Now.Sub(pr.At.Time)
 	return Step{Do: DoWait, Wait: min(max(age/8, proposedSoonest), proposedAgain),
@@ -119,10 +121,10 @@ func WaitsFor(waits []v1alpha1.PullRequestWait) string {
 
 // readPullRequest reads the pull request of a form that waits for it. What cannot be read now is said, and the branch
 // goes on telling.
-func (e *Engine) readPullRequest(ctx context.Context, w *World, src Source) error {
+func (e *Engine) readPullRequest(ctx context.Context, w *World, src Source) {
 	pr := w.Form.Status.PullRequest
 	if pr == nil || pr.Number == 0 || w.Form.Status.Change != nil || w.Form.Status.Ended() || e.Forges == nil {
-		return nil
+		return
 	}
 	within, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
@@ -131,16 +133,12 @@ func (e *Engine) readPullRequest(ctx context.Context, w *World, src Source) erro
 		w.PullRequest, err = forge.Read(within, pr.Number)
 	}
 	if err != nil {
-		if ctx.Err() != nil {
-			return fmt.Errorf("read pull request %d: %w", pr.Number, err)
-		}
-		w.NoPullRequest, w.NoPullRequestKind = cut(err.Error(), 500), KindOf(err)
+		w.PullRequest, w.NoPullRequest, w.NoPullRequestKind = nil, cut(err.Error(), 500), KindOf(err)
 	}
-	return nil
 }
 
-// fillPullRequest opens the pull request of the form's suspect, or takes over the one that is open; once it is there, it
-// writes down what is seen of it.
+// fillPullRequest opens the pull request of the form's suspect, or takes over the one that is open; once it is there,
+// it writes down what is seen of it.
 func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
 	if w.PullRequest != nil {
 		seen := sightOf(form.Status.PullRequest, w.PullRequest)
@@ -228,7 +226,8 @@ func storyOf(reverts []Revert, put Proposed) Story {
 	first := reverts[0]
 	out := Story{
 		Image: first.Image, Target: first.Target.Image, Commit: first.Suspect.Commit, Author: first.Suspect.Author,
-		Subject: first.Suspect.Subject, Followed: true, ByPerson: first.Release == v1alpha1.ReleaseManual, Message: put.Message,
+		Subject: first.Suspect.Subject, Followed: true, ByPerson: first.Release == v1alpha1.ReleaseManual,
+		Message: put.Message,
 	}
 	for i, r := range reverts {
 		if put.Landings[i].Err != nil {

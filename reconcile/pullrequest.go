@@ -27,8 +27,8 @@ type GitServer struct {
 
 // Proposed is what became of reverts that were put on the branch of a pull request.
 type Proposed struct {
-	// Base is the tip of the deployed branch that they were permitted on, and Head that of the pull request's branch; empty
-	// where none was permitted.
+	// Base is the tip of the deployed branch that they were permitted on, and Head that of the pull request's branch;
+	// empty where none was permitted.
 	Base, Head string
 	// Message is that of the revert's commit.
 	Message string

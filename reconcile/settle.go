@@ -129,7 +129,8 @@ func comes(o *v1alpha1.Rollback, now time.Time) bool {
 
 // waitsToPush says whether a policy allows a revert that was not pushed yet.
 func waitsToPush(s *v1alpha1.RollbackStatus) bool {
-	return !s.Ended() && s.Change == nil && s.PullRequest == nil && s.Verdict != nil && s.Verdict.Answer == v1alpha1.Approve &&
+	return !s.Ended() && s.Change == nil && s.PullRequest == nil && s.Verdict != nil &&
+		s.Verdict.Answer == v1alpha1.Approve &&
 		s.Verdict.Source == v1alpha1.VerdictByPolicy
 }
 

@@ -31,8 +31,8 @@ type World struct {
 	Unread *Refusal
 	// Suspended are objects that keep Flux from applying what is pushed.
 	Suspended []v1alpha1.ObjectRef
-	// PullRequest is the form's as its provider has it now; nil where it has none, or it cannot be read. NoPullRequest says
-	// why not then.
+	// PullRequest is the form's as its provider has it now; nil where it has none, or it cannot be read. NoPullRequest
+	// says why not then.
 	PullRequest       *PullRequest
 	NoPullRequest     string
 	NoPullRequestKind FaultKind

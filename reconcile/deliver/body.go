@@ -122,14 +122,15 @@ func (s story) hold() string {
 	if s.ByPerson {
 		lift = "A person lifts it, with `backstop lift`"
 	}
-	return s.list("The hold", []string{"A second commit keeps image automation from writing the image back at its next run: " +
-		"it puts `backstop:hold` before the markers of " + strings.Join(codes(s.Held[:min(len(s.Held), maxList)]), ", ") +
+	return s.list("The hold", []string{"A second commit keeps image automation from writing the image back at its next " +
+		"run: it puts `backstop:hold` before the markers of " + strings.Join(codes(s.Held[:min(len(s.Held), maxList)]), ", ") +
 		". It holds in every cluster that deploys this branch. " + lift + "."})
 }
 
 func (s story) merging() string {
 	items := []string{
-		"Merge it in whatever way this repository merges. What counts is what the branch says then, not which commit says it.",
+		"Merge it in whatever way this repository merges. What counts is what the branch says then, not which commit says " +
+			"it.",
 		"Every cluster that deploys these files gets the change.",
 	}
 	if s.Followed {

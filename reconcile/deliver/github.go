@@ -250,5 +250,6 @@ func notClean(pr *reconcile.PullRequest) error {
 	if pr.Merge == reconcile.MergeConflicts {
 		return reconcile.RefuseAs(reconcile.FaultNever, "pull request %d conflicts with %s", pr.Number, pr.Base)
 	}
-	return reconcile.RefuseAs(reconcile.FaultNotYet, "pull request %d waits for %s", pr.Number, reconcile.WaitsFor(pr.Waits))
+	return reconcile.RefuseAs(reconcile.FaultNotYet, "pull request %d waits for %s", pr.Number,
+		reconcile.WaitsFor(pr.Waits))
 }

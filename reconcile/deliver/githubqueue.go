@@ -10,7 +10,8 @@ import (
 
 // What GitHub's GraphQL alone can do: to have the server merge by itself, and to put into a merge queue.
 const (
-	armMutation = `mutation($id: ID!, $method: PullRequestMergeMethod!, $head: GitObjectID, $title: String, $body: String) {
+	armMutation = `mutation($id: ID!, $method: PullRequestMergeMethod!, $head: GitObjectID, $title: String,
+  $body: String) {
   enablePullRequestAutoMerge(input: {pullRequestId: $id, mergeMethod: $method, expectedHeadOid: $head,
     commitHeadline: $title, commitBody: $body}) { clientMutationId }
 }`
@@ -39,13 +40,14 @@ func (g *gitHub) arm(ctx context.Context, pr *reconcile.PullRequest, order recon
 			return true, nil
 		}
 		return false, reconcile.RefuseAs(reconcile.FaultNotYet, "pull request %d waits for %s, and the repository does not "+
-			"let GitHub merge by itself: allow auto-merge in its settings, or merge it by hand", pr.Number, reconcile.WaitsFor(pr.Waits))
+			"let GitHub merge by itself: allow auto-merge in its settings, or merge it by hand", pr.Number,
+			reconcile.WaitsFor(pr.Waits))
 	case strings.Contains(lower, "head"):
 		return false, reconcile.RefuseAs(reconcile.FaultHeadMoved, "arm auto-merge of pull request %d: GitHub says: %s",
 			pr.Number, g.server.Clean(said, 300))
 	}
-	return false, reconcile.RefuseAs(reconcile.FaultNotYet, "arm auto-merge of pull request %d: GitHub says: %s", pr.Number,
-		g.server.Clean(said, 300))
+	return false, reconcile.RefuseAs(reconcile.FaultNotYet, "arm auto-merge of pull request %d: GitHub says: %s",
+		pr.Number, g.server.Clean(said, 300))
 }
 
 // enqueue puts a pull request into the merge queue of its base. The queue has its own method.
@@ -54,11 +56,12 @@ func (g *gitHub) enqueue(ctx context.Context, pr *reconcile.PullRequest, order r
 	switch {
 	case err != nil:
 		return g.failed(ctx, "put the pull request into the merge queue", err)
-	case said == "", saysAny(strings.ToLower(said), "already in the merge queue", "already in the queue", "already queued"):
+	case said == "", saysAny(strings.ToLower(said), "already in the merge queue", "already in the queue",
+		"already queued"):
 		return nil
 	}
-	return reconcile.RefuseAs(reconcile.FaultNotYet, "put pull request %d into the merge queue: GitHub says: %s", pr.Number,
-		g.server.Clean(said, 300))
+	return reconcile.RefuseAs(reconcile.FaultNotYet, "put pull request %d into the merge queue: GitHub says: %s",
+		pr.Number, g.server.Clean(said, 300))
 }
 
 // graph sends a mutation, and gives what GitHub says against it; empty for success.

@@ -23,8 +23,8 @@ type gitLab struct {
 
 func openGitLab(server *reconcile.GitServer, where Repository) (*gitLab, error) {
 	s := newSession(server, where)
-	api, err := gitlab.NewAuthSourceClient(gitlabLogin{s}, gitlab.WithBaseURL(where.API), gitlab.WithHTTPClient(s.client()),
-		gitlab.WithUserAgent("backstop"), gitlab.WithCustomLimiter(unlimited{}),
+	api, err := gitlab.NewAuthSourceClient(gitlabLogin{s}, gitlab.WithBaseURL(where.API),
+		gitlab.WithHTTPClient(s.client()), gitlab.WithUserAgent("backstop"), gitlab.WithCustomLimiter(unlimited{}),
 		// What may be tried again is tried by whoever asked.
 		gitlab.WithCustomRetry(func(ctx context.Context, _ *http.Response, err error) (bool, error) { return false, err }))
 	if err != nil {
@@ -142,7 +142,8 @@ func (g *gitLab) mergeRequest(mr *gitlab.BasicMergeRequest) *reconcile.PullReque
 		out.Merge = reconcile.MergeConflicts
 	case "need_rebase":
 		wait(v1alpha1.WaitsForRebase, "")
-	case "ci_still_running", "ci_must_pass", "status_checks_must_pass", "external_status_checks", "security_policy_violations":
+	case "ci_still_running", "ci_must_pass", "status_checks_must_pass", "external_status_checks",
+		"security_policy_violations":
 		wait(v1alpha1.WaitsForCheck, "")
 	case "not_approved", "requested_changes", "approvals_syncing":
 		for _, u := range mr.Reviewers {
@@ -214,7 +215,7 @@ func (g *gitLab) Merge(ctx context.Context, pr *reconcile.PullRequest, order rec
 	}
 	if pr.Merge != reconcile.MergeClean {
 		// The newer name, and the one that servers before 17.11 know.
-		how.AutoMerge, how.MergeWhenPipelineSucceeds = gitlab.Ptr(true), gitlab.Ptr(true)
+		how.AutoMerge, how.MergeWhenPipelineSucceeds = gitlab.Ptr(true), gitlab.Ptr(true) //nolint:staticcheck // both
 	}
 	mr, _, err := g.api.MergeRequests.AcceptMergeRequest(id, pr.Number, how, gitlab.WithContext(ctx))
 	switch {
@@ -231,7 +232,7 @@ func (g *gitLab) board(ctx context.Context, project int64, pr *reconcile.PullReq
 ) (reconcile.Merging, error) {
 	_, _, err := g.api.MergeTrains.AddMergeRequestToMergeTrain(project, pr.Number,
 		&gitlab.AddMergeRequestToMergeTrainOptions{
-			SHA: &order.Head, AutoMerge: gitlab.Ptr(true), WhenPipelineSucceeds: gitlab.Ptr(true),
+			SHA: &order.Head, AutoMerge: gitlab.Ptr(true), WhenPipelineSucceeds: gitlab.Ptr(true), //nolint:staticcheck // both
 		}, gitlab.WithContext(ctx))
 	if err != nil {
 		return "", g.merging(ctx, kindOfAccept(err), "GitLab does not put it on the merge train", err)

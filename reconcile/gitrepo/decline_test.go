@@ -28,6 +28,7 @@ func TestWhyAPushWasNotTaken(t *testing.T) {
 		"a hook that failed to update ref":    {hook, "failed to update ref in our database", reconcile.FaultDeclined},
 		"GitHub wants a pull request":         {"protected branch hook declined", "error: GH006: Protected branch update failed for refs/heads/main.\nerror: Changes must be made through a pull request.", reconcile.FaultWantsPullRequest},
 		"GitHub wants checks":                 {"protected branch hook declined", `GH006: Protected branch update failed. Required status check "ci" is expected.`, reconcile.FaultWantsPullRequest},
+		"GitHub wants two reviews":            {"protected branch hook declined", "error: GH006: Protected branch update failed for refs/heads/main.\nerror: At least 2 approving reviews are required by reviewers with write access.", reconcile.FaultWantsPullRequest},
 		"GitHub's ruleset":                    {"push declined due to repository rule violations", "GH013: Repository rule violations found for refs/heads/main.\n- Changes must be made through a pull request.", reconcile.FaultWantsPullRequest},
 		"GitHub wants signatures too":         {"protected branch hook declined", "GH006 Changes must be made through a pull request. Commits must have verified signatures.", reconcile.FaultDeclined},
 		"GitHub found a secret":               {"push declined due to repository rule violations", "GH013: Push cannot contain secrets", reconcile.FaultDeclined},

@@ -427,7 +427,8 @@ func (f *Forge) anonymous(w http.ResponseWriter, r *http.Request, api string) bo
 	if password == Token || slices.Contains([]string{"Bearer " + Token, "token " + Token}, r.Header.Get("Authorization")) {
 		return false
 	}
-	words := map[Kind]string{GitHub: "Bad credentials", GitLab: "401 Unauthorized", Gitea: "invalid username, password or token"}
+	words := map[Kind]string{GitHub: "Bad credentials", GitLab: "401 Unauthorized",
+		Gitea: "invalid username, password or token"}
 	f.answer(w, r, http.StatusUnauthorized, map[string]any{"message": words[f.Kind]})
 	return true
 }

@@ -127,7 +127,8 @@ func (f *Forge) giteaMerge(c call, pr *PR) {
 	case !f.allows(c.text("Do")):
 		f.fail(c, http.StatusMethodNotAllowed, c.text("Do")+" is not allowed an allowed merge style for this repository")
 	default:
-		if err := f.merge(pr, Bot, c.text("Do"), message(c.text("MergeTitleField"), c.text("MergeMessageField"))); err != nil {
+		said := message(c.text("MergeTitleField"), c.text("MergeMessageField"))
+		if err := f.merge(pr, Bot, c.text("Do"), said); err != nil {
 			f.fail(c, http.StatusInternalServerError, err.Error())
 			return
 		}

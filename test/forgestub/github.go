@@ -178,7 +178,8 @@ func (f *Forge) githubMerge(c call, pr *PR) {
 	case blocked != "":
 		f.fail(c, http.StatusMethodNotAllowed, "Pull Request is not mergeable")
 	case !f.allows(method):
-		f.fail(c, http.StatusMethodNotAllowed, strings.ToUpper(method[:1])+method[1:]+" merges are not allowed on this repository.")
+		f.fail(c, http.StatusMethodNotAllowed,
+			strings.ToUpper(method[:1])+method[1:]+" merges are not allowed on this repository.")
 	default:
 		if err := f.merge(pr, Bot, method, message(c.text("commit_title"), c.text("commit_message"))); err != nil {
 			f.fail(c, http.StatusInternalServerError, err.Error())
