@@ -28,9 +28,23 @@ func (e *Engine) ranBefore(ctx context.Context, w *World, origin Origin) string 
 			}
 			said += " with " + short(h.Commit)
 		}
+		if all, err := e.Records.All(ctx); err != nil || slices.ContainsFunc(all, h.forced) {
+			continue
+		}
 		return said
 	}
 	return ""
+}
+
+// forced says whether what Flux found healthy is so only because a fast-forward of a Rollback had set its image before:
+// the revision itself never was.
+func (h Healthy) forced(by v1alpha1.Rollback) bool {
+	if h.Commit != "" {
+		return by.Status.FalselyGreen(h.Commit)
+	}
+	return slices.ContainsFunc(by.Status.FastForward, func(f v1alpha1.FastForward) bool {
+		return f.Result == v1alpha1.FastForwardApplied && f.Release != nil && *f.Release == h.By && h.At.Before(f.At.Time)
+	})
 }
 
 // shows says whether the health of a workload tells that its image ran: that of a Deployment, a StatefulSet or a

@@ -98,3 +98,31 @@ func TestAnImageThatFluxFoundHealthyIsNoBadRelease(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatAFastForwardMadeGreenNeverWasHealthy(t *testing.T) {
+	release := v1alpha1.ObjectRef{Kind: "HelmRelease", Namespace: "develop", Name: "app"}
+	other := release
+	other.Name = "other"
+	set := func(f v1alpha1.FastForward) (r v1alpha1.Rollback) {
+		f.At = micro(t0)
+		r.Status.FastForward = []v1alpha1.FastForward{f}
+		return r
+	}
+	applied := v1alpha1.FastForwardApplied
+	for name, tt := range map[string]struct {
+		healthy Healthy
+		by      v1alpha1.Rollback
+		forced  bool
+	}{
+		"the revision whose check passed": {Healthy{Commit: "bad0"}, set(v1alpha1.FastForward{Result: applied, Revision: "main@sha1:bad0"}), true},
+		"another revision":                {Healthy{Commit: "good"}, set(v1alpha1.FastForward{Result: applied, Revision: "main@sha1:bad0"}), false},
+		"one that was refused":            {Healthy{Commit: "bad0"}, set(v1alpha1.FastForward{Result: v1alpha1.FastForwardRefused, Revision: "main@sha1:bad0"}), false},
+		"a release that was set since":    {Healthy{By: release, At: t0.Add(-time.Minute)}, set(v1alpha1.FastForward{Result: applied, Release: &release}), true},
+		"a release of afterwards":         {Healthy{By: release, At: t0.Add(time.Minute)}, set(v1alpha1.FastForward{Result: applied, Release: &release}), false},
+		"another release":                 {Healthy{By: other, At: t0.Add(-time.Minute)}, set(v1alpha1.FastForward{Result: applied, Release: &release}), false},
+	} {
+		if got := tt.healthy.forced(tt.by); got != tt.forced {
+			t.Errorf("%s: %v, want %v", name, got, tt.forced)
+		}
+	}
+}

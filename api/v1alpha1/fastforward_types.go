@@ -1,5 +1,7 @@
 package v1alpha1
 
+import "strings"
+
 // FastForwardResult is what became of setting an image ahead of Flux.
 //
 // +kubebuilder:validation:Enum=Applied;Refused
@@ -62,10 +64,13 @@ func (s *RollbackStatus) FastForwarded() bool {
 	return false
 }
 
-// FalselyGreen says whether Flux reports a revision green only because its workloads were set to what Git said next.
+// FalselyGreen says whether Flux reports a revision, or a commit, green only because its workloads were set to what Git
+// said next.
 func (s *RollbackStatus) FalselyGreen(revision string) bool {
 	for i := range s.FastForward {
-		if f := &s.FastForward[i]; f.Result == FastForwardApplied && revision != "" && f.Revision == revision {
+		f := &s.FastForward[i]
+		same := f.Revision == revision || strings.HasSuffix(f.Revision, ":"+revision)
+		if f.Result == FastForwardApplied && revision != "" && same {
 			return true
 		}
 	}
