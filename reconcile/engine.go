@@ -43,6 +43,8 @@ type Engine struct {
 	Forward Forwarder
 	// Forges are the ways to pull requests; nil where none are opened.
 	Forges Forges
+	// Rendered renders what a revert leaves, and says in a Refusal why that must not be; nil renders nothing.
+	Rendered func(ctx context.Context, origin Origin, r Revert) error
 	// Tell hears of every saved change of a Rollback, in order; it must not block.
 	Tell func(before, after *v1alpha1.Rollback)
 	// MaxRecords is how many Rollbacks are kept of one namespace, whoever fills it; zero for no limit. Count says how many

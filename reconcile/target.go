@@ -51,12 +51,25 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 		}
 	}
 	target.Proof, target.At = sentence(target.Proof), v1alpha1.NewTime(w.Now)
+	if err := e.rendered(ctx, origin, s, target); err != nil {
+		return err
+	}
 	if s.Target == nil {
 		// What it waits for stays when the registry is asked again: most answers are the same.
 		s.Waiting = nil
 	}
 	s.Target = &target
 	return nil
+}
+
+// rendered asks once what a revert to the first target would leave to be rendered.
+func (e *Engine) rendered(ctx context.Context, origin Origin, s *v1alpha1.RollbackStatus, t v1alpha1.Target) error {
+	if e.Rendered == nil || s.Target != nil || len(t.Values) == 0 {
+		return nil
+	}
+	return e.Rendered(ctx, origin, Revert{
+		Image: s.Suspect.Image, Suspect: *s.Suspect, Target: t, Permit: func(Branch) error { return nil },
+	})
 }
 
 // proveBad asks the registry about the failing image.

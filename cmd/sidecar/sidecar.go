@@ -118,7 +118,8 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 		Forges: deliver.NewForges(func(src reconcile.Source) (*reconcile.GitServer, error) {
 			return gitrepo.API(src, time.Now)
 		}),
-		Tell: notify.All{events, counts, s.cards.poster}.Tell, Log: log,
+		Rendered: rendered(mirrors, live, log),
+		Tell:     notify.All{events, counts, s.cards.poster}.Tell, Log: log,
 		MaxRecords: o.maxRollbacks, Count: watch.Count, TellFull: full.Tell,
 	}
 	return s, nil
