@@ -3,8 +3,10 @@ package gate
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 
+	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
@@ -39,7 +41,7 @@ func (b *builder) build(u *unit) {
 	if err != nil {
 		u.failed = &Finding{
 			Rule: RuleBuild, Level: LevelError, File: file, Line: line,
-			Message: fmt.Sprintf("kustomize cannot build %s, so Flux cannot apply it: %s", u.dir, render.Words(err)),
+			Message: fmt.Sprintf("kustomize cannot build %s%s: %s", u.dir, applied(u), render.Words(err)),
 			Fix:     "make `kustomize build --load-restrictor LoadRestrictionsNone " + u.dir + "` work",
 		}
 		return
@@ -55,6 +57,33 @@ func (b *builder) build(u *unit) {
 		}
 		u.rendered = nil
 	}
+}
+
+// applied says what a folder that cannot be built means where Flux is known to apply it.
+func applied(u *unit) string {
+	if u.flux == nil {
+		return ""
+	}
+	return ", so Flux cannot apply it"
+}
+
+// inflated makes a note of a folder that cannot be built for its charts, where Flux is not told to build it: people run
+// kustomize --enable-helm on such ones by hand.
+func (b *builder) inflated(u *unit) {
+	charts := func(name string) bool {
+		data, err := manifest.ReadFile(b.tree, name)
+		return err == nil && render.IsKustomization(name) && bytes.Contains(data, []byte("helmCharts"))
+	}
+	flux := func(other *unit) bool { return other.flux != nil }
+	if u.flux != nil || u.failed.Rule != RuleBuild || !slices.ContainsFunc(slices.Collect(maps.Values(b.units)), flux) ||
+		!slices.ContainsFunc(u.closure.Paths, charts) {
+		return
+	}
+	f := *u.failed
+	f.Rule, f.Level = RuleNotBuilt, LevelNote
+	f.Message = u.dir + " is not built: it inflates Helm charts, which Flux does not, and no Flux Kustomization names it"
+	f.Fix = ""
+	u.failed = &f
 }
 
 // same is the unit that another version of the tree rendered from the same files; nil for none.

@@ -100,6 +100,8 @@ type Finding struct {
 
 	// subject keeps findings about the same thing together wherever it is; Message where it is empty.
 	subject string
+	// unit is the folder that is not built, and reason why, where one reason keeps many folders from being built.
+	unit, reason string
 	// paths are those by which a finding is looked for beside its file, such as the folder that renders it: a list, made
 	// one text so that findings can be compared.
 	paths string
@@ -131,13 +133,29 @@ func (f *Finding) print() string {
 // sortFindings orders findings by place and leaves doubles out.
 func sortFindings(list []Finding) []Finding {
 	slices.SortStableFunc(list, func(a, b Finding) int {
-		if c := strings.Compare(a.File, b.File); c != 0 {
-			return c
-		}
-		if a.Line != b.Line {
-			return a.Line - b.Line
-		}
-		return strings.Compare(string(a.Rule)+a.Image+a.Environment+a.Message, string(b.Rule)+b.Image+b.Environment+b.Message)
+		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line,
+			strings.Compare(string(a.Rule)+a.Image+a.Environment+a.Message, string(b.Rule)+b.Image+b.Environment+b.Message))
 	})
-	return slices.CompactFunc(list, func(a, b Finding) bool { return a.by(nil) == b.by(nil) })
+	return joinUnits(slices.CompactFunc(list, func(a, b Finding) bool { return a.by(nil) == b.by(nil) }))
+}
+
+// joinUnits makes one finding of those that say the same of several folders.
+func joinUnits(list []Finding) []Finding {
+	out := list[:0:0]
+	more := map[Finding]int{}
+	at := map[Finding]int{}
+	for _, f := range list {
+		key := Finding{Rule: f.Rule, File: f.File, Line: f.Line, reason: f.reason}
+		i, known := at[key]
+		if f.reason == "" || !known {
+			at[key] = len(out)
+			out = append(out, f)
+			continue
+		}
+		if out[i].unit != f.unit {
+			more[key]++
+			out[i].Message = fmt.Sprintf("%s and %d more are not built: %s", out[i].unit, more[key], f.reason)
+		}
+	}
+	return out
 }

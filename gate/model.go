@@ -177,6 +177,7 @@ func (m *model) collect() {
 			within[name] = true
 		}
 		if u.failed != nil {
+			m.builder.inflated(u)
 			m.findings = append(m.findings, u.failed.by([]string{u.dir + "/."}))
 			m.collectRaw(u)
 			continue

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/backstop-dev/backstop/internal/text"
@@ -29,14 +30,14 @@ func (b *builder) problem(u *unit, p manifest.Problem) *Finding {
 	switch {
 	case remote:
 		f.Rule, f.Level = RuleRemote, LevelUnknown
-		f.Message = fmt.Sprintf("%s is not built: %s", u.dir, p.Reason)
+		f.Message, f.unit, f.reason = fmt.Sprintf("%s is not built: %s", u.dir, p.Reason), u.dir, p.Reason
 		f.Fix = allowing(ref)
 	case strings.Contains(p.Reason, "symbolic link"), strings.Contains(p.Reason, "submodule"):
 		f.Message += "; Flux does not follow it either"
 		f.Fix = "put the file itself into the repository"
 	default:
-		f.Fix = fmt.Sprintf("correct the reference: kustomize cannot build %s with it; or leave the folder out: "+
-			"ignore: [%[1]s] in %s", u.dir, ConfigFile)
+		f.Fix = fmt.Sprintf("correct the reference: kustomize builds nothing that has it; or leave the folder out: "+
+			"ignore: [%s] in %s", path.Dir(p.File), ConfigFile)
 	}
 	if !isYAML(f.File) && !render.IsKustomization(f.File) || strings.HasPrefix(f.File, render.FetchedDir) {
 		f.File, f.Line = u.place()
@@ -119,7 +120,7 @@ func (b *builder) fetchAll(u *unit, folder *render.Folder, name string, remote [
 func (b *builder) remoteFinding(u *unit, name, ref, words, fix string) *Finding {
 	f := &Finding{
 		Rule: RuleRemote, Level: LevelUnknown, File: name, Line: b.lineOf(name, ref),
-		Message: fmt.Sprintf("%s is not built: %s", u.dir, words), Fix: fix,
+		Message: fmt.Sprintf("%s is not built: %s", u.dir, words), Fix: fix, unit: u.dir, reason: words,
 	}
 	if !render.IsKustomization(name) || strings.HasPrefix(name, render.FetchedDir) {
 		f.File, f.Line = u.place()

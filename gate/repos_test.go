@@ -86,6 +86,28 @@ func TestGateRepositoriesAsTheyAre(t *testing.T) {
 			files: map[string]string{"kustomization.yaml": "helmCharts: [{name: cilium, repo: 'https://helm.example.org'}]\n"},
 			want:  []string{"error kustomize-build kustomization.yaml:1"}, says: []string{"--enable-helm"},
 		},
+		"a chart in a kustomization that Flux is not told to build, beside others": {
+			files: map[string]string{
+				"talos/kustomization.yaml": "helmCharts: [{name: cilium, repo: 'https://helm.example.org'}]\n",
+				"ks.yaml":                  kustomization("app", "./app", "prune: true"), "app/a.yaml": deployment("a", "app:v1"),
+			},
+			want: []string{"note not-built talos/kustomization.yaml:1"}, says: []string{"no Flux Kustomization names it"},
+		},
+		"one remote base of many folders is said once": {
+			files: map[string]string{
+				"base/kustomization.yaml": "resources: ['https://example.org/crds.yaml']\n",
+				"a/kustomization.yaml":    "resources: [../base]\n", "b/kustomization.yaml": "resources: [../base]\n",
+				"c/kustomization.yaml": "resources: [../base]\n",
+			},
+			want: []string{"unknown remote-base base/kustomization.yaml:1"}, says: []string{"a and 2 more are not built"},
+		},
+		"one missing file of many folders is said once": {
+			files: map[string]string{
+				"base/kustomization.yaml": "resources: [none.yaml]\n",
+				"a/kustomization.yaml":    "resources: [../base]\n", "b/kustomization.yaml": "resources: [../base]\n",
+			},
+			want: []string{"error kustomize-build base/kustomization.yaml:1"}, says: []string{"ignore: [base]"},
+		},
 		"a generator of charts, which Flux does not inflate": {
 			files: map[string]string{"kustomization.yaml": "generators: [gen.yaml]\n", "gen.yaml": "apiVersion: builtin\nkind: HelmChartInflationGenerator\nmetadata: {name: x}\nrepo: https://helm.example.org\n"},
 			want:  []string{"error kustomize-build kustomization.yaml:1"}, says: []string{"--enable-helm"},
@@ -148,6 +170,9 @@ func TestGateRepositoriesAsTheyAre(t *testing.T) {
 					t.Logf("%s → %s", f.Message, f.Fix)
 				}
 				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+			if len(found) != len(byPlace(found)) {
+				t.Errorf("it says a thing twice: %q", found)
 			}
 			wantWords(t, got, c.says...)
 			if c.images != nil {
