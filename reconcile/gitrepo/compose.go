@@ -319,7 +319,11 @@ func (l *locating) mentionsIn(file string) ([]composed, error) {
 		return nil, err
 	}
 	data, ok, err := l.content(e.hash)
-	if err != nil || !ok || !bytes.Contains(data, []byte(l.query.Image)) {
+	sight := l.query.Image
+	if l.query.ByPerson {
+		sight, _, _ = manifest.Split(sight)
+	}
+	if err != nil || !ok || !bytes.Contains(data, []byte(sight)) {
 		return nil, err
 	}
 	p, err := l.parsed(file, e.hash)
@@ -327,7 +331,7 @@ func (l *locating) mentionsIn(file string) ([]composed, error) {
 		return nil, err
 	}
 	var out []composed
-	for _, n := range manifest.Mentions(p.scalars(), l.query.Image) {
+	for _, n := range manifest.Mentions(p.scalars(), l.query.Image, l.query.ByPerson) {
 		out = append(out, composed{{n}})
 	}
 	return out, nil

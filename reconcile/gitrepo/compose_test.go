@@ -21,6 +21,7 @@ func fluxKustomization(name, path string, spec ...string) string {
 func TestComposedImageIsBlamedAndUndoneAtItsSource(t *testing.T) {
 	t.Parallel()
 	const web = "reg.example.org/web"
+	digest := "sha256:" + strings.Repeat("1", 64)
 	for _, test := range []struct {
 		name  string
 		files []string
@@ -137,6 +138,12 @@ func TestComposedImageIsBlamedAndUndoneAtItsSource(t *testing.T) {
 			files: []string{"r.yaml", release("sso", "extraInitContainers: |\n  - name: theme\n    image: "+web+":v1 # why\n    command: [cp]")},
 			file:  "r.yaml", before: "web:v1", after: "web:v2", image: web + ":v2",
 			diff: []string{"r.yaml -image: " + web + ":v2 # why", "r.yaml +image: " + web + ":v1 # why"},
+		},
+		{
+			name:  "a text of values, whose digest nobody asks for",
+			files: []string{"r.yaml", release("sso", "pods:\n  one: |\n    image: "+web+":v1@"+digest+"\n")},
+			file:  "r.yaml", before: "web:v1", after: "web:v2", image: web + ":v2",
+			diff: []string{"r.yaml -image: " + web + ":v2@" + digest, "r.yaml +image: " + web + ":v1@" + digest},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -66,19 +66,33 @@ func At(scalars []Node, pointer string) (Node, bool) {
 	return Node{}, false
 }
 
-// Mentions lists where scalars name an image within their text.
-func Mentions(scalars []Node, image string) []Node {
+// Mentions lists where scalars name an image within their text; loose takes it with or without its digest too.
+func Mentions(scalars []Node, image string, loose bool) []Node {
 	repository, _, _ := Split(image)
-	var out []Node
+	var out, near []Node
 	for _, n := range scalars {
 		if n.Part != PartText {
 			continue
 		}
-		if found, ok := mention(n, repository); ok && found.Value == image {
+		switch found, ok := mention(n, repository); {
+		case ok && found.Value == image:
 			out = append(out, found)
+		case ok && loose && nearly(found.Value, image):
+			near = append(near, found)
 		}
 	}
+	if len(out) == 0 {
+		return near
+	}
 	return out
+}
+
+// nearly says whether two references of a repository differ in no more than that one of them has no digest, or no tag.
+func nearly(a, b string) bool {
+	_, tag, digest := Split(a)
+	_, otherTag, otherDigest := Split(b)
+	either := func(x, y string) bool { return x == y || x == "" || y == "" }
+	return either(tag, otherTag) && either(digest, otherDigest) && (tag != "" && tag == otherTag || digest != "" && digest == otherDigest)
 }
 
 // MentionsOf lists where scalars name an image of a repository within their text.
