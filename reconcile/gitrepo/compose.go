@@ -41,11 +41,15 @@ type rendering struct {
 func (l *locating) find() ([]composed, error) {
 	l.units = []*unit{{files: l.files}}
 	if l.query.ByPerson {
-		r, err := l.reached(l.ctx, l.commit, l.query.Root, l.files)
-		if err != nil {
-			return nil, err
+		key := l.commit.tree.String() + " " + l.query.Root.Path
+		if l.led.key != key {
+			r, err := l.reached(l.ctx, l.commit, l.query.Root, l.files)
+			if err != nil {
+				return nil, err
+			}
+			l.led = led{key, r.units}
 		}
-		l.units = r.units
+		l.units = slices.Clone(l.led.units)
 	}
 	found, open, err := l.inUnits()
 	if err != nil || len(found) > 0 {

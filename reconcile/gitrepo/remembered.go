@@ -23,6 +23,8 @@ type remembered struct {
 	held map[plumbing.Hash][]string
 	// scalars are all scalars of files.
 	scalars map[fileVersion][]manifest.Node
+	// led are the units that a person's root led to last.
+	led led
 	// moves are the files that differ between two trees, where something was moved.
 	moves map[[2]plumbing.Hash][]change
 }
@@ -33,6 +35,12 @@ func newRemembered() *remembered {
 		escaping: map[plumbing.Hash]bool{}, held: map[plumbing.Hash][]string{},
 		moves: map[[2]plumbing.Hash][]change{}, scalars: map[fileVersion][]manifest.Node{},
 	}
+}
+
+// led is what a root at a tree leads to.
+type led struct {
+	key   string
+	units []*unit
 }
 
 const (

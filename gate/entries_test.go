@@ -1,0 +1,127 @@
+package gate_test
+
+import (
+	"io/fs"
+	"slices"
+	"testing"
+	"testing/fstest"
+
+	"github.com/backstop-dev/backstop/gate"
+)
+
+func TestGateEntriesAndMarkersAsPeopleWriteThem(t *testing.T) {
+	const digest = "sha256:2222222222222222222222222222222222222222222222222222222222222222"
+	entry := func(text string) string { return "resources: [app.yaml]\nimages:\n" + text }
+	for title, c := range map[string]struct {
+		files  map[string]string
+		config string
+		want   []string
+		images []string
+		says   []string
+	}{
+		"an entry whose name has a tag": {
+			files: map[string]string{
+				"kustomization.yaml": entry("- name: reg.example.org/api:v1\n  digest: " + digest + "\n"),
+				"app.yaml":           deployment("api", "reg.example.org/api:v1"),
+			},
+			images: []string{"reg.example.org/api@" + digest + " kustomization.yaml:1"},
+		},
+		"an entry that changes what another one made": {
+			files: map[string]string{
+				"kustomization.yaml": entry("- {name: front, newName: reg.example.org/front, newTag: v1}\n- {name: reg.example.org/front, newTag: v2}\n"),
+				"app.yaml":           deployment("front", "front"),
+			},
+			images: []string{"reg.example.org/front:v2 kustomization.yaml:4"},
+		},
+		"an entry that reaches no container": {
+			files: map[string]string{
+				"kustomization.yaml": entry("- {name: reg.example.org/runner, newTag: v3}\n"),
+				"app.yaml":           "apiVersion: actions.example.dev/v1\nkind: RunnerDeployment\nmetadata: {name: r}\nspec: {template: {spec: {image: \"reg.example.org/runner:v1\"}}}\n",
+			},
+			images: []string{"reg.example.org/runner:v1 app.yaml:4"},
+		},
+		"an entry that changes two tags of one name": {
+			files: map[string]string{
+				"kustomization.yaml": entry("- {name: reg.example.org/agent, newTag: agent-2}\n"),
+				"app.yaml":           "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - {name: a, image: \"reg.example.org/agent:agent-1\"}\n  - {name: c, image: \"reg.example.org/agent:client-1\"}\n",
+			},
+			images: []string{"reg.example.org/agent:agent-2 kustomization.yaml:3"},
+		},
+		"a registry with a port, by another name": {
+			files: map[string]string{
+				"kustomization.yaml": entry("- {name: 'localhost:5001/shop', newName: 'reg.example.org:443/acme/shop', newTag: v2}\n"),
+				"app.yaml":           deployment("shop", "localhost:5001/shop"),
+			},
+			config: "environments: {prod: {paths: ['**'], registries: ['reg.example.org:443/acme']}}\n",
+			images: []string{"reg.example.org:443/acme/shop:v2 kustomization.yaml:3"},
+		},
+		"a number as the tag of an entry": {
+			files: map[string]string{
+				"kustomization.yaml": entry("- {name: app, newTag: 553640e6}\n"), "app.yaml": deployment("app", "app:1"),
+			},
+			want: []string{"error kustomize-build kustomization.yaml:1"},
+		},
+		"a map where kustomize wants the image of a container": {
+			files: map[string]string{
+				"kustomization.yaml": entry("- {name: busybox, newTag: '2'}\n"),
+				"app.yaml":           "apiVersion: mariadb.mmontes.io/v1alpha1\nkind: MariaDB\nmetadata: {name: db}\nspec:\n  initContainers:\n  - image: {repository: reg.example.org/init, tag: '1'}\n",
+			},
+			want: []string{"error kustomize-build kustomization.yaml:1"},
+		},
+		"a literal over which image automation wrote the tag alone": {
+			files: map[string]string{
+				"p.yaml":                 scanned,
+				"app/kustomization.yaml": "configMapGenerator:\n- name: web\n  literals:\n  - 1.9.1 # {\"$imagepolicy\": \"flux-system:app:tag\"}\n",
+			},
+			want: []string{"error kustomize-build app/kustomization.yaml:1"},
+		},
+		"the names of Docker Hub": {
+			files: map[string]string{"a.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - {name: a, image: \"nginx:1\"}\n" +
+				"  - {name: b, image: \"docker.io/nginx:1\"}\n  - {name: c, image: \"index.docker.io/library/nginx:1\"}\n  - {name: d, image: \"acme/tool:1\"}\n"},
+			config: "environments: {prod: {paths: ['**'], registries: [docker.io/library]}}\n",
+			want:   []string{"error registry-not-allowed a.yaml:9"},
+		},
+		"a variable in a marker": {
+			files: map[string]string{"p.yaml": scanned, "hr.yaml": "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: app, namespace: apps}\nspec:\n  values:\n" +
+				"    image:\n      repository: reg.example.org/app\n      tag: v1 # {\"$imagepolicy\": \"${NAMESPACE}:app:tag\"}\n"},
+			want: []string{"error marker-unknown-policy hr.yaml:8"},
+		},
+		"a List in a JSON file": {
+			files: map[string]string{
+				"kustomization.yaml": "resources: [all.json]\n",
+				"all.json":           "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \"metadata\": {\"name\": \"a\"},\n\"spec\": {\"containers\": [{\"name\": \"c\", \"image\": \"reg.example.org/a:v2\"}]}}]}\n",
+			},
+			images: []string{"reg.example.org/a:v2 all.json:2"},
+		},
+		"a pointer of Git LFS in the place of a file": {
+			files: map[string]string{
+				"kustomization.yaml": "resources: [app.yaml]\n",
+				"app.yaml":           "version https://git-lfs.github.com/spec/v1\noid sha256:4665a5ea423c2713d436b5ee50593a9640e0018c1550b5a0002f74190d6caea8\nsize 12\n",
+			},
+			want: []string{"error kustomize-build kustomization.yaml:1"},
+		},
+	} {
+		t.Run(title, func(t *testing.T) {
+			o := gate.Options{Head: tree(c.files)}
+			if c.config != "" {
+				o.Config = config(t, c.config)
+			}
+			got := check(t, o)
+			wantFindings(t, got, c.want...)
+			wantWords(t, got, c.says...)
+			if c.images != nil && !slices.Equal(images(got), c.images) {
+				t.Errorf("images are %q, want %q", images(got), c.images)
+			}
+		})
+	}
+}
+
+func TestGateALinkToAMarkedFileIsNamed(t *testing.T) {
+	files := fstest.MapFS{
+		"shared/values.yaml": {Data: []byte("image: reg.example.org/app:v2 # {\"$imagepolicy\": \"flux-system:app\"}\n"), Mode: 0o644},
+		"p.yaml":             {Data: []byte(scanned), Mode: 0o644},
+		"app/values.yaml":    {Data: []byte("../shared/values.yaml"), Mode: 0o777 | fs.ModeSymlink},
+	}
+	got := check(t, gate.Options{Head: gate.Tree{FS: files}})
+	wantFindings(t, got, "note link-not-followed app/values.yaml:1")
+}

@@ -1,0 +1,100 @@
+package gitrepo
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestImagesAreFoundAsPeopleWriteThem(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	entry := func(text string) string { return kustomization("d.yaml") + "images:\n" + text }
+	for _, test := range []struct {
+		name    string
+		history func(c *clone)
+		image   string
+		subject string
+		diff    []string
+	}{
+		{"a bump that was taken back and made again", func(c *clone) {
+			c.put("add", "d.yaml", app("web", web+":1"))
+			c.put("web 2", "d.yaml", app("web", web+":2"))
+			c.put("revert", "d.yaml", app("web", web+":1"))
+			c.put("revert the revert", "d.yaml", app("web", web+":2"))
+		}, web + ":2", "revert the revert", []string{"d.yaml -image: " + web + ":2", "d.yaml +image: " + web + ":1"}},
+		{"an older tag that came back", func(c *clone) {
+			c.put("add", "d.yaml", app("web", web+":2023.1"))
+			c.put("2023.3", "d.yaml", app("web", web+":2023.3"))
+			c.put("2023.1 again", "d.yaml", app("web", web+":2023.1"))
+		}, web + ":2023.1", "2023.1 again", []string{"d.yaml -image: " + web + ":2023.1", "d.yaml +image: " + web + ":2023.3"}},
+		{"a namespace that came after the bump", func(c *clone) {
+			c.put("add", "d.yaml", strings.Replace(app("web", web+":1"), "namespace: shop", "labels: {a: b}", 1))
+			c.replace("web 2", "d.yaml", "web:1", "web:2")
+			c.put("namespaces", "d.yaml", app("web", web+":2"))
+		}, web + ":2", "web 2", []string{"d.yaml -image: " + web + ":2", "d.yaml +image: " + web + ":1"}},
+		{"a copied environment, which never had another", func(c *clone) {
+			c.put("add", "blue/d.yaml", app("web", web+":1"))
+			c.replace("web 2", "blue/d.yaml", "web:1", "web:2")
+			c.put("green", "green/d.yaml", app("web", web+":2"))
+		}, web + ":2", "web 2", []string{"blue/d.yaml -image: " + web + ":2", "blue/d.yaml +image: " + web + ":1"}},
+		{"an entry that changes what another one made", func(c *clone) {
+			two := func(tag string) string {
+				return entry("  - {name: web, newName: " + web + ", newTag: v1}\n  - name: " + web + "\n    newTag: " + tag + "\n")
+			}
+			c.put("add", "kustomization.yaml", two("v2"), "d.yaml", app("web", "web"))
+			c.put("to v3", "kustomization.yaml", two("v3"))
+		}, web + ":v3", "to v3", []string{"kustomization.yaml -newTag: v3", "kustomization.yaml +newTag: v2"}},
+		{"a registry with a port", func(c *clone) {
+			named := "  - name: localhost:5001/web\n    newName: reg.example.org:443/acme/web\n    newTag: "
+			c.put("add", "kustomization.yaml", entry(named+"v1\n"), "d.yaml", app("web", "localhost:5001/web"))
+			c.put("web v2", "kustomization.yaml", entry(named+"v2\n"))
+		}, "reg.example.org:443/acme/web:v2", "web v2", []string{"kustomization.yaml -newTag: v2", "kustomization.yaml +newTag: v1"}},
+		{"a List in a JSON file", func(c *clone) {
+			list := func(tag string) string {
+				return "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \"metadata\": {\"name\": \"a\"}, " +
+					"\"spec\": {\"containers\": [{\"name\": \"c\",\n\"image\": \"" + web + ":" + tag + "\"\n}]}}]}\n"
+			}
+			c.put("add", "kustomization.yaml", kustomization("all.json"), "all.json", list("v1"))
+			c.put("web v2", "all.json", list("v2"))
+		}, web + ":v2", "web v2", []string{`all.json -"image": "` + web + `:v2"`, `all.json +"image": "` + web + `:v1"`}},
+		{"a patch that is one quoted line", func(c *clone) {
+			patch := func(tag string) string {
+				return kustomization("d.yaml") + "patches:\n  - target: {kind: Deployment, name: web}\n    patch: \"- op: replace\\n" +
+					"  path: /spec/template/spec/containers/0/image\\n  value: " + web + ":" + tag + "\\n\"\n"
+			}
+			c.put("add", "kustomization.yaml", patch("v1"), "d.yaml", app("web", web+":v0"))
+			c.put("web v2", "kustomization.yaml", patch("v2"))
+		}, web + ":v2", "web v2", []string{
+			`kustomization.yaml -patch: "- op: replace\n  path: /spec/template/spec/containers/0/image\n  value: ` + web + `:v2\n"`,
+			`kustomization.yaml +patch: "- op: replace\n  path: /spec/template/spec/containers/0/image\n  value: ` + web + `:v1\n"`,
+		}},
+		{"a custom resource that no entry reaches", func(c *clone) {
+			runner := func(tag string) string {
+				return "apiVersion: actions.example.dev/v1\nkind: RunnerDeployment\nmetadata: {name: r}\nspec:\n  template:\n    spec:\n" +
+					"      image: " + web + ":" + tag + "\n"
+			}
+			c.put("add", "d.yaml", runner("v1"), "kustomization.yaml", entry("  - {name: "+web+", newTag: v9}\n"))
+			c.put("web v2", "d.yaml", runner("v2"))
+		}, web + ":v2", "web v2", []string{"d.yaml -image: " + web + ":v2", "d.yaml +image: " + web + ":v1"}},
+		{"a file that a link leads to is looked at once", func(c *clone) {
+			c.put("add", "shared.yaml", "image: "+web+":v1 # {\"$imagepolicy\": \"flux-system:web\"}\n")
+			c.replace("web v2", "shared.yaml", "v1", "v2")
+		}, web + ":v2", "web v2", []string{`shared.yaml -image: ` + web + `:v2 # {"$imagepolicy": "flux-system:web"}`,
+			`shared.yaml +image: ` + web + `:v1 # {"$imagepolicy": "flux-system:web"}`}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := newClone(t)
+			test.history(c)
+			q := ask(test.image)
+			q.ByPerson = true
+			s, diff := c.undo(q)
+			if s.Subject != test.subject {
+				t.Errorf("blamed %q, want %q", s.Subject, test.subject)
+			}
+			if got, want := strings.Join(diff, "\n"), strings.Join(test.diff, "\n"); got != want {
+				t.Errorf("the revert is\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
