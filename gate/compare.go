@@ -39,8 +39,8 @@ type Comparison struct {
 	Had bool
 }
 
-// Compare renders two versions of a tree, and says what changes and where an image is still in use. No registry is asked
-// and nothing is fetched.
+// Compare renders two versions of a tree, and says what changes and where an image is still in use. No registry is
+// asked and nothing is fetched.
 func Compare(ctx context.Context, before, after fs.FS, image string) (*Comparison, error) {
 	o := Options{Head: Tree{FS: before}, Base: Tree{FS: after}}
 	o.fill()
@@ -65,7 +65,7 @@ func Compare(ctx context.Context, before, after fs.FS, image string) (*Compariso
 	old, now := was.byObject(), is.byObject()
 	for _, key := range slices.SortedFunc(maps.Keys(old), compareRunners) {
 		if b, a := old[key], now[key]; !slices.Equal(b, a) {
-			out.Changes = append(out.Changes, Change{Object: key.object, Unit: key.unit, Before: without(b, a), After: without(a, b)})
+			out.Changes = append(out.Changes, Change{key.object, key.unit, without(b, a), without(a, b)})
 		}
 	}
 	same := func(u Use) bool { return u.Image == image }

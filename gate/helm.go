@@ -10,8 +10,6 @@ import (
 	"strings"
 	"text/template"
 
-	"github.com/backstop-dev/backstop/reconcile/manifest"
-	"github.com/backstop-dev/backstop/reconcile/render"
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	"helm.sh/helm/v4/pkg/chart/common"
 	chartutil "helm.sh/helm/v4/pkg/chart/common/util"
@@ -23,6 +21,9 @@ import (
 	"helm.sh/helm/v4/pkg/ignore"
 	release "helm.sh/helm/v4/pkg/release/v1"
 	manifests "helm.sh/helm/v4/pkg/release/v1/util"
+
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
 // The bounds of a chart.

@@ -83,7 +83,8 @@ func (b *builder) substitute(u *unit) {
 	if err != nil {
 		u.rendered, u.failed = nil, &Finding{
 			Rule: RuleBuild, Level: LevelError, File: file, Line: line,
-			Message: fmt.Sprintf("the variables of %s cannot be replaced, so Flux cannot apply it: %s", u.dir, render.Words(err)),
+			Message: fmt.Sprintf("the variables of %s cannot be replaced, so Flux cannot apply it: %s", u.dir,
+				render.Words(err)),
 			Fix: "correct the ${…}, write a dollar that stands for itself as $$, or annotate the object: " +
 				"kustomize.toolkit.fluxcd.io/substitute: disabled",
 		}

@@ -31,7 +31,7 @@ func rendered(mirrors *gitrepo.Mirrors, live client.Reader, log *slog.Logger,
 		plan, err := mirrors.Preview(ctx, origin.Source, []reconcile.Revert{r})
 		if _, refused := reconcile.AsRefusal(err); refused || err == nil && plan.Landings[0].Err != nil {
 			// Whoever pushes it is told the same, on the tip of then.
-			return nil
+			return nil //nolint:nilerr // what cannot be planned renders nothing
 		}
 		if err != nil {
 			return fmt.Errorf("plan the revert: %w", err)

@@ -40,8 +40,8 @@ func (l *locating) readCopies(u *unit) error {
 	return each(u.copies.Sources)
 }
 
-// copied gives what a group is once values were copied into it: by replacements of the unit's kustomizations, or by each
-// of the inputs of a ResourceSet. None is a group into which nothing is copied.
+// copied gives what a group is once values were copied into it: by replacements of the unit's kustomizations, or by
+// each of the inputs of a ResourceSet. None is a group into which nothing is copied.
 func (l *locating) copied(u *unit, group []manifest.Node) ([]manifest.Made, error) {
 	inputs := slices.ContainsFunc(group, func(n manifest.Node) bool { return manifest.IsTemplate(n.Value) })
 	if !inputs && !u.copies.Any() {

@@ -173,21 +173,25 @@ func (s *search) look(c change) error {
 		}
 	}
 	for _, group := range was.like(s.group) {
-		there := is.group(group)
-		likeness := manifest.Likeness(group, s.group)
-		switch {
-		case s.lone && likeness < loneLikeness:
-		case there != nil && (manifest.SameReference(there, group) || !positional(group)):
-		case manifest.SameReference(group, s.group):
-			s.same.take(group, likeness)
-		case c.path != s.file.path && likeness < kinLikeness:
-		case s.lone && manifest.Lone(group) || manifest.Kin(group, s.group):
-			s.kin.take(group, likeness)
-		case likeness >= kinLikeness && manifest.Rehomed(group, s.group):
-			s.rehomed.take(group, likeness)
-		}
+		s.weigh(c, group, is.group(group))
 	}
 	return nil
+}
+
+// weigh takes a group of before the commit as a candidate. there is what stands in its place now; nil for nothing.
+func (s *search) weigh(c change, group, there []manifest.Node) {
+	likeness := manifest.Likeness(group, s.group)
+	switch {
+	case s.lone && likeness < loneLikeness:
+	case there != nil && (manifest.SameReference(there, group) || !positional(group)):
+	case manifest.SameReference(group, s.group):
+		s.same.take(group, likeness)
+	case c.path != s.file.path && likeness < kinLikeness:
+	case s.lone && manifest.Lone(group) || manifest.Kin(group, s.group):
+		s.kin.take(group, likeness)
+	case likeness >= kinLikeness && manifest.Rehomed(group, s.group):
+		s.rehomed.take(group, likeness)
+	}
 }
 
 // mayTell says quickly whether a file may hold the value, or the image under another tag.

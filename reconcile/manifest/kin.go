@@ -91,8 +91,8 @@ func Kin(a, b []Node) bool {
 	return one != "" && other != "" && normalRepository(one) == normalRepository(other)
 }
 
-// Rehomed says whether two groups may be one image at two times whose registry changed in between: the names of owner and
-// image are the same.
+// Rehomed says whether two groups may be one image at two times whose registry changed in between: the names of owner
+// and image are the same.
 func Rehomed(a, b []Node) bool {
 	if a[0].Variable != "" || b[0].Variable != "" {
 		return false

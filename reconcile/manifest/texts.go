@@ -92,7 +92,8 @@ func nearly(a, b string) bool {
 	_, tag, digest := Split(a)
 	_, otherTag, otherDigest := Split(b)
 	either := func(x, y string) bool { return x == y || x == "" || y == "" }
-	return either(tag, otherTag) && either(digest, otherDigest) && (tag != "" && tag == otherTag || digest != "" && digest == otherDigest)
+	same := tag != "" && tag == otherTag || digest != "" && digest == otherDigest
+	return same && either(tag, otherTag) && either(digest, otherDigest)
 }
 
 // MentionsOf lists where scalars name an image of a repository within their text.
