@@ -123,7 +123,8 @@ func (s story) hold() string {
 		lift = "A person lifts it, with `backstop lift`"
 	}
 	return s.list("The hold", []string{"A second commit keeps image automation from writing the image back at its next " +
-		"run: it puts `backstop:hold` before the markers of " + strings.Join(codes(s.Held[:min(len(s.Held), maxList)]), ", ") +
+		"run: it puts `backstop:hold` before the markers of " +
+		strings.Join(codes(s.Held[:min(len(s.Held), maxList)]), ", ") +
 		". It holds in every cluster that deploys this branch. " + lift + "."})
 }
 

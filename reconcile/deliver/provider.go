@@ -240,8 +240,8 @@ func probe(ctx context.Context, server *reconcile.GitServer, provider Provider, 
 	if last != nil {
 		return Repository{}, fmt.Errorf("ask %s who it is: %s", root, server.Clean(last.Error(), 300))
 	}
-	return Repository{}, reconcile.RefuseAs(reconcile.FaultNoProvider, "%s does not say that it is GitHub, GitLab, Gitea or "+
-		"Forgejo: name the provider", root)
+	return Repository{}, reconcile.RefuseAs(reconcile.FaultNoProvider, "%s does not say that it is GitHub, GitLab, Gitea "+
+		"or Forgejo: name the provider", root)
 }
 
 // question is something that a provider answers without credentials, and what its answer is told by.

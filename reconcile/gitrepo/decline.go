@@ -34,7 +34,8 @@ var (
 	}
 	// pullRequests are words of rules that want a pull request.
 	pullRequests = []string{
-		"changes must be made through a pull request", "required status check", "approving review is required", "approving reviews are required",
+		"changes must be made through a pull request", "required status check", "approving review is required",
+		"approving reviews are required",
 		"review is required", "not allowed to push code to protected branches", "not allowed to push to protected branch",
 		"can only be modified through pull requests", "permission denied to update branch", "you must use a pull request",
 		"tf402455", "gitrefupdaterejectedbypolicyexception",
