@@ -1,14 +1,17 @@
 package integration
 
 import (
+	"errors"
 	"strings"
 	"time"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const (
@@ -110,6 +113,16 @@ func ailmentsThatDelay() map[string]ailment {
 		return func(s *kustomizev1.KustomizationSpec) { s.Timeout = &metav1.Duration{Duration: d} }
 	}
 	remade := func(w *World) { w.kubectl(prod, "delete", "statefulset", "db", "--wait=true") }
+	// What comes next writes it anew, which Flux could not apply to what is there.
+	pruned := func(w *World) {
+		w.Until("Flux prunes StatefulSet db", func() error {
+			err := w.Client.Get(w.t.Context(), client.ObjectKey{Namespace: w.Fleet.Namespace(prod), Name: "db"}, &appsv1.StatefulSet{})
+			if err == nil {
+				return errors.New("it is still there")
+			}
+			return client.IgnoreNotFound(err)
+		})
+	}
 	unstick := func(verbs ...string) func(w *World) {
 		return func(w *World) {
 			w.may("backstop-unstick", w.Fleet.Namespace(prod), rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: verbs})
@@ -165,12 +178,12 @@ func ailmentsThatDelay() map[string]ailment {
 			check: "ordered", why: "not replaced", fix: "spec.podManagementPolicy: Parallel",
 			spoil: file("apps/production/db.yaml", orderedSet),
 			mend:  by(file("apps/production/db.yaml", strings.ReplaceAll(orderedSet, "OrderedReady", "Parallel")), remade),
-			after: file("apps/production/db.yaml", ""),
+			after: all(file("apps/production/db.yaml", ""), pruned),
 		},
 		"a StatefulSet's stuck pods may be deleted": {
 			check: "ordered", why: "not replaced", fix: "use deploy/kustomize/components/unstick (--unstick)",
 			spoil: file("apps/production/db.yaml", orderedSet), mend: by(unstick("delete"), args("backstop", "--unstick")),
-			after: all(file("apps/production/db.yaml", ""), unstick("get"), args("backstop")),
+			after: all(file("apps/production/db.yaml", ""), pruned, unstick("get"), args("backstop")),
 		},
 		"an update strategy replaces nothing": {
 			check: "ordered", why: "its update strategy OnDelete replaces no pod by itself", fix: "set spec.updateStrategy.type: RollingUpdate",
