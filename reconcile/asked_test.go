@@ -100,7 +100,8 @@ func TestAnEndThatStillAsks(t *testing.T) {
 	restored := func(w *World) {
 		f := byHandOf("backend", "reg/backend:v1", time.Minute)
 		w.Form.Spec.OpenedFor = v1alpha1.TriggerDrift
-		w.Form.Status.Failures, w.Sighting = []v1alpha1.Failure{f}, Sighting{Restored: "Deployment/backend"}
+		w.Form.Status.Failures = []v1alpha1.Failure{f}
+		w.sees(PodsSeen{Restored: "Deployment/backend"})
 	}
 	for name, tt := range map[string]struct {
 		world   World
@@ -113,7 +114,7 @@ func TestAnEndThatStillAsks(t *testing.T) {
 		"expired, and something else in Git": {aWorld(asksApproval, ended(v1alpha1.ResultExpired), tipSays("reg/backend:v3")), nil,
 			v1alpha1.ResultSuperseded},
 		"expired and recovered": {aWorld(asksApproval, ended(v1alpha1.ResultExpired),
-			func(w *World) { w.Sighting = Sighting{Started: "Pod/x"} }), nil, v1alpha1.ResultRecovered},
+			func(w *World) { w.sees(PodsSeen{Started: "Pod/x"}) }), nil, v1alpha1.ResultRecovered},
 		"expired under a policy that only tells": {aWorld(ended(v1alpha1.ResultExpired),
 			func(w *World) { w.Policy.Mode = v1alpha1.ModeNotify }), nil, ""},
 		"a drift that Flux took back": {aWorld(asksApproval, restored, ended(v1alpha1.ResultRestored)),

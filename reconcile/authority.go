@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -34,7 +35,7 @@ func mayWrite(p Policy, s *v1alpha1.RollbackStatus, now time.Time) error {
 	age := now.Sub(s.Suspect.When.Time)
 	switch {
 	case p.MaxAge > 0 && age > p.MaxAge:
-		return &barred{v1alpha1.BarMaxAge, fmt.Sprintf("the change is %s old and maxAge is %s", roughly(age),
+		return &barred{v1alpha1.BarMaxAge, fmt.Sprintf("the change is %s old and maxAge is %s", Roughly(age),
 			shortDuration(p.MaxAge))}
 	case s.Suspect.Automation == nil && p.Authors != v1alpha1.AuthorsAnyone:
 		why := ""
@@ -105,46 +106,61 @@ func (e *Engine) policyNow(ctx context.Context, form *v1alpha1.Rollback, read *r
 		}
 		read.policies[ns], read.labels[ns] = all, labels
 	}
-	w := &World{Form: *form, Sighting: Sighting{Failures: form.Status.Failures, Labels: map[string]map[string]string{}}}
+	w := &World{Form: *form}
+	labels := map[string]map[string]string{}
 	workloads := form.Status.Workloads()
-	var err error
-	if w.Sighting.Wishes, err = e.Pods.Wishes(ctx, ns, workloads); err != nil {
+	wishes, err := e.Pods.Wishes(ctx, ns, workloads)
+	if err != nil {
 		return Policy{}, fmt.Errorf("read the workloads: %w", err)
 	}
 	if !tellApart(read.policies[ns]) {
 		for _, wl := range workloads {
-			w.Sighting.Labels[wl.String()] = nil
+			labels[wl.String()] = nil
 		}
+		w.selects(labels, wishes)
 		return e.resolve(w, read.policies[ns], read.labels[ns]), nil
 	}
-	labels, err := e.Pods.Labels(ctx, ns, workloads)
-	if err != nil {
+	if labels, err = e.Pods.Labels(ctx, ns, workloads); err != nil {
 		return Policy{}, fmt.Errorf("read the workloads: %w", err)
 	}
-	w.Sighting.Labels = labels
+	w.selects(labels, wishes)
 	return e.resolve(w, read.policies[ns], read.labels[ns]), nil
 }
 
-// resolve says what policies say about a form's workloads. A hold outlives its workloads, and one that was adopted
+// selects takes over what workloads are selected by, where no trigger has looked.
+func (w *World) selects(labels map[string]map[string]string, wishes map[string]Wish) {
+	w.Seen = map[v1alpha1.TriggerType]Observation{"": {Labels: labels, Wishes: wishes}}
+}
+
+// resolve says what policies say about a form's workloads, for each trigger that the record is about and together. A hold outlives its workloads, and one that was adopted
 // names none: then all policies of the namespace have their say.
 func (e *Engine) resolve(w *World, all []v1alpha1.RollbackPolicy, nsLabels map[string]string) Policy {
 	var subjects []Subject
-	for _, labels := range w.Sighting.Labels {
+	wishes := map[string]Wish{}
+	by := map[string]map[string]string{}
+	for _, o := range w.Seen {
+		maps.Copy(by, o.Labels)
+		maps.Copy(wishes, o.Wishes)
+	}
+	for _, labels := range by {
 		subjects = append(subjects, Subject{Namespace: w.Form.Namespace, NamespaceLabels: nsLabels, Labels: labels})
 	}
 	if len(subjects) == 0 && w.Form.Status.HoldStands() {
 		subjects = append(subjects, Subject{Namespace: w.Form.Namespace, NamespaceLabels: nsLabels, AnyLabels: true})
 	}
-	out := Resolve(w.Form.Spec.OpenedFor, subjects, all, e.Home, e.Ceiling)
-	if w.Form.Spec.OpenedFor != v1alpha1.TriggerDrift && out.Mode == v1alpha1.ModeNotify && len(astray(w)) > 0 {
-		// A change by hand that joined a failed pull is asked about, also where the pull alone would only be told.
-		out = Resolve(v1alpha1.TriggerDrift, subjects, all, e.Home, e.Ceiling)
+	w.Policies = map[v1alpha1.TriggerType]Policy{}
+	var each []Policy
+	for _, t := range concerned(w) {
+		w.Policies[t] = Resolve(t, subjects, all, e.Home, e.Ceiling)
+		each = append(each, w.Policies[t])
 	}
-	if rolled(&w.Form.Status) || w.Form.Spec.OpenedFor == v1alpha1.TriggerRollout {
-		// What crashed is let in again by a person: that the registry has a newer image says nothing about how it runs.
-		out.Release = v1alpha1.ReleaseManual
+	out := together(each)
+	for t := range w.Policies {
+		if t.Row().LiftedByPerson {
+			out.Release = v1alpha1.ReleaseManual
+		}
 	}
-	return wishing(out, w.Sighting.Wishes)
+	return wishing(out, wishes)
 }
 
 // tellApart says whether a policy tells workloads apart by their labels.

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"time"
@@ -25,7 +26,7 @@ func aWorld(changes ...worldChange) World {
 	}
 	w := World{
 		Now: t0, Self: "prod/develop/backend-1", Budget: Budget{Count: 3, Per: time.Hour},
-		Sighting: Sighting{Failures: []v1alpha1.Failure{failure}},
+		Triggers: testRows,
 		Policy: Policy{Mode: v1alpha1.ModeAuto, Authors: v1alpha1.AuthorsAutomation, Grace: 30 * time.Second, MaxAge: 24 * time.Hour,
 			Cooldown: 30 * time.Minute, Approval: time.Hour, Verify: 15 * time.Minute, Release: v1alpha1.ReleaseNewerImage,
 			By: []string{"develop/web"}},
@@ -43,10 +44,49 @@ func aWorld(changes ...worldChange) World {
 		},
 		Branch: &Branch{Tip: "tip0", Values: map[int32]string{0: "reg/backend:v2"}},
 	}
+	w.sees(PodsSeen{Failures: []v1alpha1.Failure{failure}})
 	for _, c := range changes {
 		c(&w)
 	}
 	return w
+}
+
+// sees has the triggers look at pods.
+func (w *World) sees(p PodsSeen) {
+	w.Seen, w.RanHere = map[v1alpha1.TriggerType]Observation{}, p.RanHere
+	for _, t := range testRows {
+		o, err := t.Observe(context.Background(), &Look{Key: ImageKey("develop", "reg/backend:v2"), read: &p})
+		if err != nil {
+			panic(err)
+		}
+		w.Seen[t.Type] = o
+	}
+}
+
+// edits changes what the pods say.
+func (w *World) edits(f func(*PodsSeen)) {
+	p := podsSeen(w)
+	f(&p)
+	w.sees(p)
+}
+
+// podsSeen is the look at pods of which the triggers took their part.
+func podsSeen(w *World) PodsSeen {
+	pull, drift, rolled := w.Seen[v1alpha1.TriggerImagePull], w.Seen[v1alpha1.TriggerDrift], w.Seen[v1alpha1.TriggerRollout]
+	return PodsSeen{
+		Failures: w.failures(), Pods: pull.Pods, Started: pull.Over, Restored: drift.Over, Steady: rolled.Over, Unnamed: pull.Unnamed,
+		RanHere: w.RanHere, Labels: pull.Labels, Wishes: pull.Wishes,
+	}
+}
+
+// rowOf is the row of a trigger.
+func rowOf(t v1alpha1.TriggerType) Trigger {
+	for _, row := range testRows {
+		if row.Type == t {
+			return row
+		}
+	}
+	return Trigger{}
 }
 
 func tipSays(value string) worldChange {
@@ -106,7 +146,8 @@ func opensFor(policy string, at time.Time) worldChange {
 	return func(w *World) {
 		w.Form.Annotations = map[string]string{AdoptsAnnotation: policy}
 		w.Form.CreationTimestamp = metav1.NewTime(at)
-		w.Form.Status, w.Sighting, w.Branch = v1alpha1.RollbackStatus{}, Sighting{}, nil
+		w.Form.Status, w.Branch = v1alpha1.RollbackStatus{}, nil
+		w.sees(PodsSeen{})
 	}
 }
 

@@ -42,7 +42,7 @@ func TestTheBudgetCountsEachSuspectOnceWhateverTheOrder(t *testing.T) {
 				}
 				w := aWorld(approved(by), func(w *World) {
 					w.Form.UID = types.UID(fmt.Sprint(n, i))
-					w.Form.Spec.Subject.Name = fmt.Sprintf("reg/app%d-%d-%d:v2", commit, n, i)
+					w.Form.Spec.Subject = v1alpha1.ImageSubject(fmt.Sprintf("reg/app%d-%d-%d:v2", commit, n, i))
 					w.Form.Status.Suspect.Commit = fmt.Sprint("bad", commit)
 					w.Form.Status.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: w.Form.Spec.Subject.Name}}}
 					w.Branch.Trails, w.Branch.Tip = trails, fmt.Sprint("tip", n)

@@ -181,11 +181,10 @@ func (e *Engine) stillProved(ctx context.Context, w *World) error {
 	if fresh(s.Target, w.Now) {
 		return nil
 	}
-	q, err := e.question(ctx, &w.Form, s.Target.Image)
+	p, err := e.prove(ctx, w, &w.Form, Former{Image: s.Target.Image, Values: s.Target.Values})
 	if err != nil {
 		return err
 	}
-	p := e.Registry.Prove(ctx, q)
 	switch {
 	case p.Finding == FindingPresent:
 		return nil

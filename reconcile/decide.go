@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +39,7 @@ func decide(w World) Step {
 	if s.Ended() {
 		return atRest(&w)
 	}
-	if seen := unseen(s, w.Sighting.Failures); len(seen) > 0 && s.Verdict == nil {
+	if seen := unseen(s, w.failures()); len(seen) > 0 && s.Verdict == nil {
 		return Step{Do: DoFailures, Why: "something was seen that the record does not know yet"}
 	}
 	switch {
@@ -55,16 +56,15 @@ func decide(w World) Step {
 // undecided walks from the first failure to the verdict.
 func undecided(w *World) Step {
 	s := &w.Form.Status
-	if r, why := over(w); r != "" {
-		return end(w, r, "%s", why)
+	if e := over(w); e != nil {
+		return end(w, e.Result, "%s", e.Sentence)
 	}
 	if len(s.Failures) == 0 {
 		return gone(w)
 	}
 	// Many failures heal by themselves within seconds.
-	if ends := s.FirstSeen().Add(w.Policy.Grace); w.Now.Before(ends) && s.Suspect == nil {
-		return Step{Do: DoWait, Wait: ends.Sub(w.Now), Until: ends,
-			Why: "grace period of " + shortDuration(w.Policy.Grace)}
+	if ends, grace := graceEnds(w); w.Now.Before(ends) && s.Suspect == nil {
+		return Step{Do: DoWait, Wait: ends.Sub(w.Now), Until: ends, Why: "grace period of " + shortDuration(grace)}
 	}
 	if s.Suspect == nil {
 		return Step{Do: DoSuspect, Why: "looking for the commit that brought the image in"}
@@ -90,15 +90,6 @@ func undecided(w *World) Step {
 	return judge(w)
 }
 
-// gone ends a form whose reason was over before it was written down.
-func gone(w *World) Step {
-	if w.Form.Spec.OpenedFor == v1alpha1.TriggerDrift {
-		return end(w, v1alpha1.ResultRestored, "a change by hand was taken back before it could be recorded: what Git "+
-			"says, %s, is not changed by hand any more", w.Form.Spec.Subject.Name)
-	}
-	return end(w, v1alpha1.ResultRecovered, "the failure was gone before it could be recorded")
-}
-
 // noBranch waits for a branch that cannot be read, but not for ever once a revert is allowed.
 func noBranch(w *World) Step {
 	s := &w.Form.Status
@@ -118,7 +109,7 @@ func settled(w *World) bool {
 	switch t := s.Target; {
 	case newer(s), !t.Proved && agree(w):
 		return false
-	case !pulled(s):
+	case !asksRegistry(w):
 		return t.Proved || len(t.Values) == 0
 	default:
 		return t.Proved && t.BadProved
@@ -240,7 +231,7 @@ func verifying(w *World) Step {
 	if r == nil {
 		return Step{Do: DoWait, Wait: lookAgain, Why: "the rollout cannot be read yet"}
 	}
-	waits := arrival(s, r, w.Form.Spec.Subject.Name)
+	waits := arrived(w)
 	if f := disown(s); waits == "" && f != nil {
 		return Step{Do: DoDisown, Why: "taking Backstop's field manager off " + f.Workload.String()}
 	}
@@ -299,7 +290,22 @@ func stuck(s *v1alpha1.RollbackStatus, r *Rollout) string {
 	return ""
 }
 
-// arrival says what is still missing; empty when the target has arrived.
+// arrived says what is still missing; empty when the target has arrived, for every trigger on the record.
+func arrived(w *World) string {
+	missing := ""
+	rows := w.rows()
+	for _, t := range rows {
+		if t.Arrived != nil {
+			missing = orElse(missing, t.Arrived(w))
+		}
+	}
+	if missing != "" || len(rows) > 0 && !slices.ContainsFunc(rows, func(t Trigger) bool { return t.Arrived == nil }) {
+		return missing
+	}
+	return arrival(&w.Form.Status, w.Rollout, w.Form.Spec.Subject.Name)
+}
+
+// arrival says what is still missing by the images of the workloads; empty when the target has arrived.
 func arrival(s *v1alpha1.RollbackStatus, r *Rollout, bad string) string {
 	if !r.Contains {
 		switch {

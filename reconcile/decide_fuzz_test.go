@@ -19,9 +19,9 @@ func oddities() []worldChange {
 			}
 		},
 		func(w *World) { w.Form.Status.Failures = nil },
-		func(w *World) { w.Sighting.Failures = nil },
-		func(w *World) { w.Sighting.Started = "Pod/x" },
-		func(w *World) { w.Sighting.RanHere = "revision 1" },
+		func(w *World) { w.edits(func(p *PodsSeen) { p.Failures = nil }) },
+		func(w *World) { w.edits(func(p *PodsSeen) { p.Started = "Pod/x" }) },
+		func(w *World) { w.edits(func(p *PodsSeen) { p.RanHere = "revision 1" }) },
 		func(w *World) { w.Policy = Policy{} },
 		func(w *World) { w.Policy.Mode = v1alpha1.ModeApprove },
 		func(w *World) { w.ReadOnly = "pinned" },
@@ -75,9 +75,10 @@ func oddities() []worldChange {
 		func(w *World) { w.Unstick = true },
 		func(w *World) {
 			f := byHandOf("backend", "reg/backend:v1", 0)
-			w.Sighting.Failures, w.Form.Status.Failures = append(w.Sighting.Failures, f), append(w.Form.Status.Failures, f)
+			w.edits(func(p *PodsSeen) { p.Failures = append(p.Failures, f) })
+			w.Form.Status.Failures = append(w.Form.Status.Failures, f)
 		},
-		func(w *World) { w.Sighting.Restored = "Deployment/backend" },
+		func(w *World) { w.edits(func(p *PodsSeen) { p.Restored = "Deployment/backend" }) },
 		func(w *World) {
 			w.Branch, w.Rollout = nil, nil
 			w.Unread = &Refusal{Kind: FaultUnauthorized, Sentence: "the server does not accept the credentials"}

@@ -40,11 +40,11 @@ func TestDecide(t *testing.T) {
 			world: aWorld(func(w *World) { w.Form.Status.Suspect, w.Form.Status.Target = nil, nil }), do: DoSuspect,
 		},
 		"a container that started is a recovery": {
-			world: aWorld(func(w *World) { w.Sighting = Sighting{Started: "Pod/backend-x"} }),
+			world: aWorld(func(w *World) { w.sees(PodsSeen{Started: "Pod/backend-x"}) }),
 			do:    DoOutcome, result: v1alpha1.ResultRecovered,
 		},
 		"a pod that only vanished is none": {
-			world: aWorld(func(w *World) { w.Sighting = Sighting{} }), do: DoVerdict,
+			world: aWorld(func(w *World) { w.sees(PodsSeen{}) }), do: DoVerdict,
 		},
 		"without a target the registry is asked": {
 			world: aWorld(func(w *World) { w.Form.Status.Target = nil }), do: DoTarget,
@@ -60,8 +60,8 @@ func TestDecide(t *testing.T) {
 		},
 		"a worse cause is not": {
 			world: aWorld(func(w *World) {
-				w.Sighting.Failures = []v1alpha1.Failure{w.Sighting.Failures[0]}
-				w.Sighting.Failures[0].Cause = v1alpha1.CauseRegistryUnavailable
+				w.edits(func(p *PodsSeen) { p.Failures = p.Failures[:1] })
+				w.edits(func(p *PodsSeen) { p.Failures[0].Cause = v1alpha1.CauseRegistryUnavailable })
 			}), do: DoVerdict,
 		},
 		"everything proved: the policy decides": {world: aWorld(), do: DoVerdict},
@@ -101,7 +101,7 @@ func TestDecide(t *testing.T) {
 		"a cause that is not the image's fault needs approval": {
 			world: aWorld(func(w *World) {
 				w.Form.Status.Failures[0].Cause = v1alpha1.CauseUnauthorized
-				w.Sighting.Failures = nil
+				w.edits(func(p *PodsSeen) { p.Failures = nil })
 			}),
 			do: DoWait, says: "Unauthorized",
 		},
@@ -109,7 +109,7 @@ func TestDecide(t *testing.T) {
 			world: aWorld(func(w *World) { w.Form.Status.Target.BadProved = false }), do: DoWait, says: "does not confirm",
 		},
 		"an image that ran here is not a bad release": {
-			world: aWorld(func(w *World) { w.Sighting.RanHere = "Deployment/backend revision 1" }), do: DoWait, says: "has run here",
+			world: aWorld(func(w *World) { w.edits(func(p *PodsSeen) { p.RanHere = "Deployment/backend revision 1" }) }), do: DoWait, says: "has run here",
 		},
 		"nothing to go back to is only told": {
 			world: aWorld(func(w *World) { w.Form.Status.Target.Values = nil }), do: DoOutcome, result: v1alpha1.ResultReportedOnly,
@@ -182,7 +182,7 @@ func TestDecide(t *testing.T) {
 		},
 		"allowed: push": {world: aWorld(approved("policy p")), do: DoChange},
 		"allowed and recovered in between is still pushed": {
-			world: aWorld(approved("policy p"), func(w *World) { w.Sighting = Sighting{Started: "Pod/x"} }), do: DoChange,
+			world: aWorld(approved("policy p"), func(w *World) { w.sees(PodsSeen{Started: "Pod/x"}) }), do: DoChange,
 		},
 		"killed after the push: the own trailer counts before Superseded": {
 			world: aWorld(approved("policy p"), tipSays("reg/backend:v1"), trail(TrailRevert, 0, func(t *Trail) {

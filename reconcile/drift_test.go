@@ -30,7 +30,8 @@ func undone(changes ...worldChange) World {
 	f := byHandOf("backend", "reg/backend:v1", time.Minute)
 	return aWorld(append([]worldChange{func(w *World) {
 		w.Form.Spec.OpenedFor = v1alpha1.TriggerDrift
-		w.Form.Status.Failures, w.Sighting.Failures = []v1alpha1.Failure{f}, []v1alpha1.Failure{f}
+		w.Form.Status.Failures = []v1alpha1.Failure{f}
+		w.sees(PodsSeen{Failures: []v1alpha1.Failure{f}})
 		w.Form.Status.Target.BadProved = false
 		w.Policy.Mode, w.Policy.Grace, w.Policy.MaxAge = v1alpha1.ModeApprove, 0, 0
 	}}, changes...)...)
@@ -47,7 +48,7 @@ func inContainer(name string, f v1alpha1.Failure) v1alpha1.Failure {
 	return f
 }
 
-func restored(w *World) { w.Sighting = Sighting{Restored: "Deployment/backend"} }
+func restored(w *World) { w.sees(PodsSeen{Restored: "Deployment/backend"}) }
 
 func neverHeld(w *World) {
 	w.Form.Status.Target = &v1alpha1.Target{Proof: "reg/backend:v9 was never in Git at this place", At: micro(t0)}
@@ -94,20 +95,20 @@ func TestDecideOnADrift(t *testing.T) {
 		"Flux takes it back after nobody answered": {world: undone(ended(v1alpha1.ResultExpired), restored), do: DoOutcome, result: v1alpha1.ResultRestored},
 		"what was only told is over when Flux takes it back": {world: undone(ended(v1alpha1.ResultReportedOnly), restored), do: DoOutcome, result: v1alpha1.ResultRestored,
 			says: []string{"Kustomization/flux-system/apps took it back"}},
-		"and when Git was made to say what runs": {world: undone(ended(v1alpha1.ResultReportedOnly), func(w *World) { w.Sighting = Sighting{Unnamed: "Deployment/backend"} }),
+		"and when Git was made to say what runs": {world: undone(ended(v1alpha1.ResultReportedOnly), func(w *World) { w.sees(PodsSeen{Unnamed: "Deployment/backend"}) }),
 			do: DoOutcome, result: v1alpha1.ResultRecovered, says: []string{"Deployment/backend does not ask for reg/backend:v2 any more, and nothing there is changed by hand"}},
-		"one that asks is not over by that": {world: undone(func(w *World) { w.Sighting = Sighting{Unnamed: "Deployment/backend"} }), do: DoWait},
+		"one that asks is not over by that": {world: undone(func(w *World) { w.sees(PodsSeen{Unnamed: "Deployment/backend"}) }), do: DoWait},
 		"what a person ended stays so":      {world: undone(ended(v1alpha1.ResultRejected), restored), do: DoWait},
 		"Flux took it back before it was recorded": {world: undone(func(w *World) {
 			w.Form.Status = v1alpha1.RollbackStatus{}
-			w.Sighting = Sighting{}
+			w.sees(PodsSeen{})
 		}), do: DoOutcome, result: v1alpha1.ResultRestored, says: []string{"taken back before it could be recorded"}, not: "failure"},
 		"of different images one is left": {world: undone(func(w *World) {
 			w.Form.Status.Failures = append(w.Form.Status.Failures, byHandOf("other", "reg/backend:v0", time.Minute))
 			w.Form.Status.Target = &v1alpha1.Target{Proof: "the workloads run different images by hand", At: micro(t0)}
 			w.Now = t0.Add(10 * time.Minute)
 		}), do: DoTarget},
-		"old pods that run the image are no recovery": {world: undone(func(w *World) { w.Sighting = Sighting{Started: "Pod/x"} }), do: DoWait},
+		"old pods that run the image are no recovery": {world: undone(func(w *World) { w.sees(PodsSeen{Started: "Pod/x"}) }), do: DoWait},
 		"a person's commit made it true":              {world: undone(tipSays("reg/backend:v1")), do: DoOutcome, result: v1alpha1.ResultSuperseded},
 		"rejected asks Flux":                          {world: undone(rejected("bob")), do: DoRequest},
 		"rejected and asked waits, and says for what": {world: undone(rejected("bob"), requested), do: DoWait, says: []string{"Deployment/backend still runs reg/backend:v1; Flux takes that back at about 09:10:00 UTC"}},
@@ -115,15 +116,15 @@ func TestDecideOnADrift(t *testing.T) {
 		"rejected, and Flux was faster":               {world: undone(rejected("bob"), restored), do: DoOutcome, result: v1alpha1.ResultRestored, says: []string{"bob had it restored from Git"}},
 		"rejected, and the branch cannot be read":     {world: undone(rejected("bob"), func(w *World) { w.Branch = nil }), do: DoRequest},
 		"rejected and never restored":                 {world: undone(rejected("bob"), requested, func(w *World) { w.Now = t0.Add(time.Hour) }), do: DoOutcome, result: v1alpha1.ResultFailed, says: []string{"not verified in 15m"}},
-		"rejected and nothing runs it any more":       {world: undone(rejected("bob"), func(w *World) { w.Sighting = Sighting{} }), do: DoOutcome, result: v1alpha1.ResultRejected},
+		"rejected and nothing runs it any more":       {world: undone(rejected("bob"), func(w *World) { w.sees(PodsSeen{}) }), do: DoOutcome, result: v1alpha1.ResultRejected},
 		"a deadline that moved is recorded": {world: undone(func(w *World) {
 			f := byHandOf("backend", "reg/backend:v1", time.Minute)
 			f.Drift.Undone = "never: suspended"
-			w.Sighting.Failures = []v1alpha1.Failure{f}
+			w.edits(func(p *PodsSeen) { p.Failures = []v1alpha1.Failure{f} })
 		}), do: DoFailures},
 
 		"an undo of an image that cannot be pulled joins its form": {world: aWorld(func(w *World) {
-			w.Sighting.Failures = []v1alpha1.Failure{byHandOf("backend", "reg/backend:v0", 0)}
+			w.edits(func(p *PodsSeen) { p.Failures = []v1alpha1.Failure{byHandOf("backend", "reg/backend:v0", 0)} })
 		}), do: DoFailures},
 		"and what runs now is the next target": {world: aWorld(func(w *World) {
 			w.Form.Status.Target.At = micro(t0.Add(-time.Second))
@@ -134,7 +135,7 @@ func TestDecideOnADrift(t *testing.T) {
 		}), do: DoWait, says: []string{"Deployment/backend was changed by hand with kubectl"}},
 		"and when Flux takes it back, the image fails again": {world: aWorld(func(w *World) {
 			w.Form.Status.Failures = append(w.Form.Status.Failures, byHandOf("backend", "reg/backend:v1", time.Minute))
-			w.Sighting.Restored = "Deployment/backend"
+			w.edits(func(p *PodsSeen) { p.Restored = "Deployment/backend" })
 		}), do: DoWait},
 	}
 	for name, tt := range tests {
@@ -214,7 +215,8 @@ func TestTheTargetOfADriftIsWhatRuns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newModel()
 			m.dark = tt.dark
-			got, byHand, err := m.engine("a", Budget{}).running(t.Context(), tt.form, tt.now, tt.former)
+			w := &World{Triggers: testRows, Form: *tt.form, Seen: map[v1alpha1.TriggerType]Observation{v1alpha1.TriggerDrift: {Failures: tt.now}}}
+			got, byHand, err := m.engine("a", Budget{}).preferred(t.Context(), w, tt.form, tt.former)
 			if err != nil || byHand != tt.byHand {
 				t.Fatalf("by hand %v, %v; want %v", byHand, err, tt.byHand)
 			}

@@ -33,6 +33,8 @@ type Engine struct {
 	FastForward bool
 	// Now is the clock.
 	Now func() time.Time
+	// Triggers are the ways in which something is seen to be wrong, in the order of their table.
+	Triggers []Trigger
 	// The peers.
 	Records  Records
 	Pods     Pods

@@ -31,15 +31,15 @@ func (e *Engine) fillWaiting(_ context.Context, w *World, step Step, form *v1alp
 	case step.Barred != "" || s.Verdict != nil || s.Ended():
 		s.Question = nil
 	}
-	if form.Status.Verdict == nil && !form.Status.Ended() && w.Sighting.Pods != nil {
-		form.Status.Pods = w.Sighting.Pods
+	if now := podsOf(w); form.Status.Verdict == nil && !form.Status.Ended() && now != nil {
+		form.Status.Pods = now
 	}
 	return nil
 }
 
 func (e *Engine) fillFailures(_ context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
 	s := &form.Status
-	for _, f := range w.Sighting.Failures {
+	for _, f := range w.failures() {
 		f.ID, f.Message = f.Identity(), cut(f.Message, 1024)
 		i := slices.IndexFunc(s.Failures, func(o v1alpha1.Failure) bool { return sameFailure(o, f) })
 		switch {
@@ -58,8 +58,8 @@ func (e *Engine) fillFailures(_ context.Context, w *World, _ Step, form *v1alpha
 			s.MoreFailures++
 		}
 	}
-	if w.Sighting.Pods != nil {
-		s.Pods = w.Sighting.Pods
+	if now := podsOf(w); now != nil {
+		s.Pods = now
 	}
 	return nil
 }

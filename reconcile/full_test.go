@@ -58,7 +58,7 @@ func TestANearlyFullNamespaceForgetsItsOldestFirst(t *testing.T) {
 func TestTheBreakerIsANamespacesUnlessSeveralAgree(t *testing.T) {
 	form := func(ns, image string) v1alpha1.Rollback {
 		r := v1alpha1.Rollback{}
-		r.Namespace, r.UID, r.Spec.Subject.Name = ns, types.UID(ns+"/"+image), image
+		r.Namespace, r.UID, r.Spec.Subject = ns, types.UID(ns+"/"+image), v1alpha1.ImageSubject(image)
 		r.Status.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Cause: v1alpha1.CauseUnauthorized}}
 		r.Status.Target = &v1alpha1.Target{At: micro(t0)}
 		return r
@@ -77,7 +77,7 @@ func TestTheBreakerIsANamespacesUnlessSeveralAgree(t *testing.T) {
 		"two of its own":      {[]v1alpha1.Rollback{form("production", "ghcr.io/a:1"), form("production", "ghcr.io/b:1")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := breaker(&own, tt.open); (got != "") != tt.want {
+			if got := rowOf(v1alpha1.TriggerImagePull).Breaker(&World{Form: own}, tt.open); (got != "") != tt.want {
 				t.Errorf("got %q, want open: %t", got, tt.want)
 			}
 		})

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/internal/image"
 )
 
 // gather reads the world of a key, live but for what the walk has just looked at, and never judges. It gives nil where
@@ -20,20 +19,17 @@ func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error)
 	if err != nil {
 		return nil, fmt.Errorf("read the newest Rollback: %w", err)
 	}
-	var known []v1alpha1.Workload
-	if form != nil {
-		known = form.Status.Workloads()
-	}
-	sighting, err := g.pods(func() (Sighting, error) { return e.Pods.Failing(ctx, key, known) })
+	seen, err := g.look(func() (map[v1alpha1.TriggerType]Observation, error) { return e.observe(ctx, key, form) })
 	if err != nil {
-		return nil, fmt.Errorf("read pods: %w", err)
+		return nil, err
 	}
-	w := &World{Now: e.Now(), Sighting: sighting, Budget: e.Ceiling.Budget, Unstick: e.Unstick, since: g.since}
-	fresh := slices.DeleteFunc(slices.Clone(sighting.Failures), func(f v1alpha1.Failure) bool {
+	w := &World{Now: e.Now(), Triggers: e.Triggers, Seen: seen, Budget: e.Ceiling.Budget, Unstick: e.Unstick,
+		since: g.since}
+	fresh := slices.DeleteFunc(w.failures(), func(f v1alpha1.Failure) bool {
 		return form != nil && covers(&form.Status, f)
 	})
 	// What a form without a name is to be opened for.
-	w.Form.Spec.OpenedFor = triggerOf(fresh)
+	w.Form.Spec.OpenedFor = openedFor(fresh)
 	switch {
 	case form == nil && len(fresh) == 0:
 		return nil, nil
@@ -104,8 +100,11 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 			err = e.gatherAhead(ctx, w, contains)
 		}
 	case s.Verdict == nil && s.Target != nil:
-		if w.Sighting.RanHere == "" && blamed(s) {
-			w.Sighting.RanHere = e.ranBefore(ctx, w, origin)
+		for _, o := range w.Seen {
+			w.RanHere = orElse(w.RanHere, o.RanHere)
+		}
+		if w.RanHere == "" && s.Blamed() {
+			w.RanHere = e.ranBefore(ctx, w, origin)
 		}
 		err = e.neighbours(ctx, w)
 	case s.Change == nil && waitsToPush(s):
@@ -127,8 +126,9 @@ func (e *Engine) PolicyOf(ctx context.Context, form *v1alpha1.Rollback) (Policy,
 	if err != nil {
 		return Policy{}, fmt.Errorf("read the workloads: %w", err)
 	}
-	return e.policy(ctx, &World{Form: *form,
-		Sighting: Sighting{Failures: form.Status.Failures, Labels: labels, Wishes: wishes}})
+	w := &World{Form: *form}
+	w.selects(labels, wishes)
+	return e.policy(ctx, w)
 }
 
 // policy resolves what may be done for the form's workloads.
@@ -179,10 +179,6 @@ func (e *Engine) election(ctx context.Context, w *World, origin Origin) (*Electi
 	return out, nil
 }
 
-// breakerAt is how many images of one registry must be unprovable in one namespace, with their targets, for the breaker
-// to open there, and in how many namespaces for it to open in all: no tenant keeps the others from being reverted.
-const breakerAt = 3
-
 // neighbours reads what other open Rollbacks say: whether their registry can prove anything at all, and how many share
 // the suspect.
 func (e *Engine) neighbours(ctx context.Context, w *World) error {
@@ -190,43 +186,12 @@ func (e *Engine) neighbours(ctx context.Context, w *World) error {
 	if err != nil {
 		return fmt.Errorf("list open Rollbacks: %w", err)
 	}
-	w.Breaker = breaker(&w.Form, open)
+	for _, t := range w.rows() {
+		if t.Breaker != nil {
+			w.Breaker = orElse(w.Breaker, t.Breaker(w, open))
+		}
+	}
 	return nil
-}
-
-// breaker says why the registry itself is the suspect; empty where it is not.
-func breaker(form *v1alpha1.Rollback, open []v1alpha1.Rollback) string {
-	host := image.Host(form.Spec.Subject.Name)
-	here, namespaces := map[string]bool{}, map[string]bool{}
-	add := func(o *v1alpha1.Rollback) {
-		if !unproved(&o.Status) {
-			return
-		}
-		namespaces[o.Namespace] = true
-		if o.Namespace == form.Namespace {
-			here[o.Spec.Subject.Name] = true
-		}
-	}
-	add(form)
-	for i := range open {
-		o := &open[i]
-		if o.UID != form.UID && image.Host(o.Spec.Subject.Name) == host && o.Status.Verdict == nil {
-			add(o)
-		}
-	}
-	switch {
-	case len(here) >= breakerAt:
-		return fmt.Sprintf("breaker: %d images of %s and what they replaced cannot be proved, the registry is the suspect",
-			len(here), host)
-	case len(namespaces) >= breakerAt:
-		return fmt.Sprintf("breaker: images of %s and what they replaced cannot be proved in %d namespaces, "+
-			"the registry is the suspect", host, len(namespaces))
-	}
-	return ""
-}
-
-func unproved(s *v1alpha1.RollbackStatus) bool {
-	return s.Target != nil && !s.Target.Proved && !s.Target.BadProved && pulled(s)
 }
 
 func (e *Engine) platforms(s *v1alpha1.RollbackStatus) []string {

@@ -1,6 +1,10 @@
 package reconcile
 
-import "time"
+import (
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
 
 // glance is what a walk may look at more than once. Whatever changes after a look wakes the key again, so that nothing
 // is missed by it; what is pushed is read live by the push itself.
@@ -10,9 +14,9 @@ import "time"
 type glance struct {
 	// since is when a read may have begun at the earliest.
 	since time.Time
-	// sighting is what the pods said at seen; nil where they are to be asked.
-	sighting *Sighting
-	seen     time.Time
+	// seen is what the triggers saw at a time; nil where they are to look.
+	seen map[v1alpha1.TriggerType]Observation
+	time time.Time
 }
 
 // lasts is how old a look may be within a walk.
@@ -23,33 +27,34 @@ func (g *glance) at(now time.Time) {
 	if oldest := now.Add(-lasts); g.since.Before(oldest) {
 		g.since = oldest
 	}
-	if now.Sub(g.seen) > lasts {
-		g.sighting = nil
+	if now.Sub(g.time) > lasts {
+		g.seen = nil
 	}
-	if g.sighting == nil {
-		g.seen = now
+	if g.seen == nil {
+		g.time = now
 	}
 }
 
-// pods is what the pods say, or said a moment ago.
-func (g *glance) pods(read func() (Sighting, error)) (Sighting, error) {
-	if g.sighting != nil {
-		return *g.sighting, nil
+// look is what the triggers see, or saw a moment ago.
+func (g *glance) look(read func() (map[v1alpha1.TriggerType]Observation, error),
+) (map[v1alpha1.TriggerType]Observation, error) {
+	if g.seen != nil {
+		return g.seen, nil
 	}
 	s, err := read()
 	if err == nil {
-		g.sighting = &s
+		g.seen = s
 	}
 	return s, err
 }
 
 // took forgets what a step may have changed, and all that an allowed revert goes by: only steps that do nothing but
-// look leave the sighting as it is. After an error the world is not what was looked at.
+// look leave what was seen as it is. After an error the world is not what was looked at.
 func (g *glance) took(do Effect, now time.Time, err error) {
 	switch {
 	case err != nil:
 		*g = glance{since: now}
 	case do != DoFailures && do != DoSuspect:
-		g.sighting = nil
+		g.seen = nil
 	}
 }

@@ -163,7 +163,7 @@ type tookBack struct {
 	names func(image string) bool
 }
 
-func (p tookBack) Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (Sighting, error) {
+func (p tookBack) Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (PodsSeen, error) {
 	s, err := p.modelPods.Failing(ctx, key, known)
 	if len(known) > 0 && len(s.Failures) == 0 && !p.names(key.Image()) {
 		s.Unnamed = "Deployment/app"

@@ -131,8 +131,8 @@ func onlyTold(w *World) string {
 	return ""
 }
 
-// roughly prints an age as people say it.
-func roughly(d time.Duration) string {
+// Roughly prints an age as people say it.
+func Roughly(d time.Duration) string {
 	if d < time.Hour {
 		return shortDuration(d.Truncate(time.Second))
 	}
@@ -142,7 +142,7 @@ func roughly(d time.Duration) string {
 // told is what a person needs to revert by hand.
 func told(w *World) string {
 	s := &w.Form.Status
-	if by := byHandBy(s); by != "" && !blamed(s) {
+	if by := ByHand(s); by != "" && !s.Blamed() {
 		return fmt.Sprintf("%s, while Git says %s since %s (%s)", by, w.Form.Spec.Subject.Name,
 			short(s.Suspect.Commit), s.Suspect.Branch)
 	}
@@ -170,16 +170,12 @@ func doubts(w *World) []v1alpha1.Doubt {
 	if w.Breaker != "" {
 		add(v1alpha1.DoubtBreaker, "%s", w.Breaker)
 	}
-	if by := byHandBy(s); by != "" {
-		add(v1alpha1.DoubtChangedByHand, "%s", by)
-	}
-	for _, c := range s.Causes() {
-		if !c.ImageFault() && c != v1alpha1.CauseDrift {
-			add(v1alpha1.DoubtCause, "the cause is %s, which need not be the image's fault", c)
+	for _, t := range w.rows() {
+		if t.Doubts != nil {
+			out = append(out, t.Doubts(w)...)
 		}
 	}
 	out = append(out, doubtsOfProof(w)...)
-	out = append(out, doubtsOfRollout(w)...)
 	if s.Suspect.Automation == nil && !s.Suspect.OnlyImages {
 		add(v1alpha1.DoubtMoreThanImages, "a person's commit changed more than images")
 	}
@@ -203,20 +199,17 @@ func doubtsOfProof(w *World) []v1alpha1.Doubt {
 	add := func(t v1alpha1.DoubtType, format string, args ...any) {
 		out = append(out, v1alpha1.Doubt{Type: t, Message: fmt.Sprintf(format, args...)})
 	}
-	if at := s.Target.ConfirmAt; at != nil && !s.Target.BadProved && pulled(s) {
+	if at := s.Target.ConfirmAt; at != nil && !s.Target.BadProved && asksRegistry(w) {
 		add(v1alpha1.DoubtBadNotProved, "image automation found the image, so the registry is asked once more at %s (%s)",
 			clock(at.Time), s.Target.Proof)
-	} else if !s.Target.BadProved && pulled(s) {
+	} else if !s.Target.BadProved && asksRegistry(w) {
 		add(v1alpha1.DoubtBadNotProved, "the registry does not confirm that the image cannot run (%s)", s.Target.Proof)
 	} else if !s.Target.Proved && len(s.Target.Values) > 0 {
 		add(v1alpha1.DoubtTargetNotProved, "the target is not proved (%s)", s.Target.Proof)
 	}
-	if over := s.Target.PassedOver; len(over) > 0 && blamed(s) {
+	if over := s.Target.PassedOver; len(over) > 0 && s.Blamed() {
 		add(v1alpha1.DoubtPassedOver, "it goes back over %s, which never failed here and which the registry has no more",
 			strings.Join(over, ", "))
-	}
-	if w.Sighting.RanHere != "" && pulled(s) {
-		add(v1alpha1.DoubtRanHere, "the image has run here: %s", w.Sighting.RanHere)
 	}
 	return out
 }

@@ -274,7 +274,7 @@ type Flux interface {
 type Pods interface {
 	// Failing lists the containers in a namespace that wait for the image of the key, and says what is known of pods
 	// that have it. known are workloads that a Rollback already names: their pods are looked at too.
-	Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (Sighting, error)
+	Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (PodsSeen, error)
 	// Labels reads the labels of workloads that exist, by Kind/name: what policies select by.
 	Labels(ctx context.Context, namespace string, of []v1alpha1.Workload) (map[string]map[string]string, error)
 	// Wishes reads what workloads say about going back, by Kind/name, and their namespace, by NamespaceWish.
@@ -283,9 +283,9 @@ type Pods interface {
 	Delete(ctx context.Context, namespace, pod string) error
 }
 
-// Sighting is a live read of the pods that use one image.
-type Sighting struct {
-	// Failures now.
+// PodsSeen is a live read of the pods that use one image, and of the workloads that a Rollback of it names.
+type PodsSeen struct {
+	// Failures now, of the triggers that go by pods and templates: ImagePull and Drift.
 	Failures []v1alpha1.Failure
 	// Pods counts the pods of the workloads in Failures; nil when none fails.
 	Pods *v1alpha1.PodCount
@@ -304,6 +304,17 @@ type Sighting struct {
 	Labels map[string]map[string]string
 	// Wishes are what these workloads say about going back, by Kind/name, and their namespace, by NamespaceWish.
 	Wishes map[string]Wish
+}
+
+// Of are the failures that one trigger sees.
+func (p PodsSeen) Of(t v1alpha1.TriggerType) []v1alpha1.Failure {
+	var out []v1alpha1.Failure
+	for _, f := range p.Failures {
+		if f.Trigger == t {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // Records keeps Rollbacks in the API server. Reads are live; a save uses the resourceVersion that was read.

@@ -80,7 +80,8 @@ func counted(w *World, q *v1alpha1.Question) (v1alpha1.Decision, bool) {
 // deadline is when nobody is waited for any longer.
 func deadline(w *World) time.Time {
 	s := &w.Form.Status
-	out := s.FirstSeen().Add(w.Policy.Grace + w.Policy.Approval)
+	ends, _ := graceEnds(w)
+	out := ends.Add(w.Policy.Approval)
 	if n := len(s.Lapsed); n > 0 {
 		if after := s.Lapsed[n-1].At.Add(w.Policy.Approval); after.After(out) {
 			return after

@@ -13,8 +13,8 @@ import (
 func atRest(w *World) Step {
 	s := &w.Form.Status
 	// What says that something is wrong is not left to say so when it is over.
-	if r, why := over(w); r != "" && mayHeal(s.Outcome.Result) {
-		return end(w, r, "%s", why)
+	if e := over(w); e != nil && mayHeal(s.Outcome.Result) {
+		return end(w, e.Result, "%s", e.Sentence)
 	}
 	if stillAsks(s) {
 		return askingAtRest(w)

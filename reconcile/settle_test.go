@@ -14,7 +14,7 @@ import (
 func openForm(uid types.UID, changes ...func(*v1alpha1.Rollback)) v1alpha1.Rollback {
 	r := v1alpha1.Rollback{}
 	r.UID, r.CreationTimestamp = uid, metav1.NewTime(t0.Add(-time.Second))
-	r.Spec.Subject.Name = "reg/" + string(uid) + ":v2"
+	r.Spec.Subject = v1alpha1.ImageSubject("reg/" + string(uid) + ":v2")
 	for _, change := range changes {
 		change(&r)
 	}

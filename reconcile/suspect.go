@@ -59,19 +59,19 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 // noSource is how a form ends whose image no Git says. Somebody may have put it in by hand, and Flux taken it back
 // while the commit was looked for: then nothing asks for it any more, and nobody is called.
 func (e *Engine) noSource(ctx context.Context, w *World, why string) (v1alpha1.Result, string, error) {
-	key := KeyOf(&w.Form)
-	now, err := e.Pods.Failing(ctx, key, w.Form.Status.Workloads())
+	seen, err := e.observe(ctx, KeyOf(&w.Form), &w.Form)
 	if err != nil {
-		return "", "", fmt.Errorf("read pods: %w", err)
+		return "", "", err
 	}
-	if now.Unnamed != "" {
-		return v1alpha1.ResultRecovered, unnamed(now, key.Image()), nil
+	if unnamed := unnamedIn(seen); unnamed != "" {
+		return v1alpha1.ResultRecovered, NeverInGit(unnamed, w.Form.Spec.Subject), nil
 	}
 	return v1alpha1.ResultSourceNotFound, why, nil
 }
 
-func unnamed(now Sighting, image string) string {
-	return now.Unnamed + " does not ask for " + image + " any more, and Git never did: there is nothing to take back"
+// NeverInGit tells the end of an image that somebody put in by hand, and that nobody asks for any more.
+func NeverInGit(unnamed string, s v1alpha1.Subject) string {
+	return unnamed + " does not ask for " + s.String() + " any more, and Git never did: there is nothing to take back"
 }
 
 // weaker is the refusal that may heal, or else the first one: what one workload cannot say for now may still be said.

@@ -56,9 +56,8 @@ func (e *Engine) forget(ctx context.Context, r *v1alpha1.Rollback, keep time.Dur
 	if !s.Ended() || e.Now().Sub(s.Outcome.At.Time) < keep || s.HoldStands() {
 		return nil
 	}
-	key := KeyOf(r)
-	sighting, err := e.Pods.Failing(ctx, key, s.Workloads())
-	if err != nil || len(sighting.Failures) > 0 {
+	seen, err := e.observe(ctx, KeyOf(r), r)
+	if err != nil || len(failuresOf(seen)) > 0 {
 		return err
 	}
 	e.Log.Info("forgotten", "rollback", r.Namespace+"/"+r.Name, "ended", s.Outcome.At.UTC().Format(time.RFC3339))

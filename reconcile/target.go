@@ -21,8 +21,8 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
 	most := maxFormer
-	if drifted(s) {
-		most = manyFormer
+	for _, t := range w.rows() {
+		most = max(most, t.Depth)
 	}
 	former, err := e.Git.Former(ctx, origin.Source, *s.Suspect, most)
 	if err != nil {
@@ -33,20 +33,17 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 		s.Target = &t
 		return nil
 	}
-	target, byHand, err := e.running(ctx, form, astray(w), former)
+	target, preferred, err := e.preferred(ctx, w, form, former)
 	if err != nil {
 		return err
 	}
-	if !byHand || blamed(s) && len(target.Values) == 0 {
+	if !preferred || s.Blamed() && len(target.Values) == 0 {
 		if target, err = e.firstProved(ctx, w, form, former); err != nil {
 			return err
 		}
 	}
-	switch {
-	case rolled(s) && !pulled(s):
-		proveByPods(w, &target)
-	case blamed(s):
-		if err := e.proveBad(ctx, form, &target); err != nil {
+	if s.Blamed() {
+		if err := e.proveBad(ctx, w, form, &target); err != nil {
 			return err
 		}
 	}
@@ -72,8 +69,53 @@ func (e *Engine) rendered(ctx context.Context, origin Origin, s *v1alpha1.Rollba
 	})
 }
 
-// proveBad asks the registry about the failing image.
-func (e *Engine) proveBad(ctx context.Context, form *v1alpha1.Rollback, target *v1alpha1.Target) error {
+// preferred is the target that a trigger on the record puts before the newest one that is proved.
+func (e *Engine) preferred(ctx context.Context, w *World, form *v1alpha1.Rollback, former []Former,
+) (v1alpha1.Target, bool, error) {
+	prove := func(image string) (Proof, error) {
+		q, err := e.question(ctx, form, image)
+		if err != nil {
+			return Proof{}, err
+		}
+		return e.Registry.Prove(ctx, q), nil
+	}
+	for _, t := range w.rows() {
+		if t.Prefer == nil {
+			continue
+		}
+		if target, err := t.Prefer(w, former, prove); err != nil || target != nil {
+			if target == nil {
+				target = &v1alpha1.Target{}
+			}
+			return *target, err == nil, err
+		}
+	}
+	return v1alpha1.Target{}, false, nil
+}
+
+// prove says whether an earlier value can run: what the triggers on the record go by, or else the registry.
+func (e *Engine) prove(ctx context.Context, w *World, form *v1alpha1.Rollback, f Former) (Proof, error) {
+	for _, t := range w.rows() {
+		if t.Prove != nil {
+			return t.Prove(ctx, w, f)
+		}
+	}
+	q, err := e.question(ctx, form, f.Image)
+	if err != nil {
+		return Proof{}, err
+	}
+	return e.Registry.Prove(ctx, q), nil
+}
+
+// proveBad asks whether the subject's image cannot run: what the triggers on the record go by, or else the registry.
+func (e *Engine) proveBad(ctx context.Context, w *World, form *v1alpha1.Rollback, target *v1alpha1.Target) error {
+	for _, t := range w.rows() {
+		if t.Fault != nil && !asksRegistry(w) {
+			p, err := t.Fault(ctx, w, target)
+			target.BadProved, target.Proof = p.Finding == FindingAbsent, joinWords(p.Sentence, target.Proof)
+			return err
+		}
+	}
 	q, err := e.question(ctx, form, form.Spec.Subject.Name)
 	if err != nil {
 		return err
@@ -184,11 +226,10 @@ func (e *Engine) firstProved(
 			said = fmt.Sprintf("%s did not become ready here before", f.Image)
 			continue
 		}
-		q, err := e.question(ctx, form, f.Image)
+		p, err := e.prove(ctx, w, form, f)
 		if err != nil {
 			return v1alpha1.Target{}, err
 		}
-		p := e.Registry.Prove(ctx, q)
 		t := v1alpha1.Target{
 			Image: f.Image, Values: f.Values, PassedOver: slices.Clone(passed), Digest: p.Digest, Proof: p.Sentence,
 		}

@@ -23,7 +23,7 @@ func (a *asked) Prove(ctx context.Context, q Question) Proof {
 // missingLayer is a kubelet that misses a layer.
 type missingLayer struct{ Pods }
 
-func (p missingLayer) Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (Sighting, error) {
+func (p missingLayer) Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (PodsSeen, error) {
 	s, err := p.Pods.Failing(ctx, key, known)
 	for i := range s.Failures {
 		s.Failures[i].Cause = v1alpha1.CauseBlobMissing
@@ -122,7 +122,7 @@ type says struct {
 	cause v1alpha1.Cause
 }
 
-func (p says) Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (Sighting, error) {
+func (p says) Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (PodsSeen, error) {
 	s, err := p.Pods.Failing(ctx, key, known)
 	for i := range s.Failures {
 		s.Failures[i].Cause = p.cause

@@ -278,8 +278,8 @@ func (m modelPods) Wishes(context.Context, string, []v1alpha1.Workload) (map[str
 	return nil, nil
 }
 
-func (m modelPods) Failing(_ context.Context, key Key, _ []v1alpha1.Workload) (Sighting, error) {
-	s := Sighting{Labels: map[string]map[string]string{"Deployment/app": {}}}
+func (m modelPods) Failing(_ context.Context, key Key, _ []v1alpha1.Workload) (PodsSeen, error) {
+	s := PodsSeen{Labels: map[string]map[string]string{"Deployment/app": {}}}
 	if m.podsBad[key.Image()] {
 		s.Failures = []v1alpha1.Failure{{
 			Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app", UID: "w"}, Container: "app",
@@ -295,7 +295,7 @@ func (m modelPods) Failing(_ context.Context, key Key, _ []v1alpha1.Workload) (S
 func (m *model) engine(cluster string, budget Budget) *Engine {
 	return &Engine{
 		Cluster: cluster, Home: "backstop-system", Platforms: []string{"linux/amd64"}, Ceiling: Ceiling{Budget: budget},
-		Now: func() time.Time { return m.now }, Records: m, Pods: modelPods{m}, Flux: m, Git: m, Registry: m,
+		Now: func() time.Time { return m.now }, Triggers: testRows, Records: m, Pods: modelPods{m}, Flux: m, Git: m, Registry: m,
 		Log: slog.New(slog.DiscardHandler),
 	}
 }

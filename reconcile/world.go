@@ -17,10 +17,15 @@ type World struct {
 	Cluster string
 	// Form is the Rollback.
 	Form v1alpha1.Rollback
-	// Sighting is what the pods say.
-	Sighting Sighting
-	// Policy is what may be done; the zero value allows nothing.
-	Policy Policy
+	// Triggers are the rows that look at the record.
+	Triggers []Trigger
+	// Seen is what each of them sees now.
+	Seen map[v1alpha1.TriggerType]Observation
+	// RanHere says that the subject's image ran here before; empty where nothing says so.
+	RanHere string
+	// Policy is what may be done; the zero value allows nothing. Policies are the same for each trigger alone.
+	Policy   Policy
+	Policies map[v1alpha1.TriggerType]Policy
 	// Budget of the branch.
 	Budget Budget
 	// ReadOnly says why Backstop may not push to the branch; empty when it may, or before that is known.

@@ -175,7 +175,7 @@ func TestAWorkloadThatFluxIsApplyingIsLookedAtAgain(t *testing.T) {
 
 func TestFailingTellsOfADrift(t *testing.T) {
 	key := reconcile.ImageKey("app", badImage)
-	look := func(t *testing.T, d *appsv1.Deployment, git *wishes, known ...v1alpha1.Workload) (reconcile.Sighting, error) {
+	look := func(t *testing.T, d *appsv1.Deployment, git *wishes, known ...v1alpha1.Workload) (reconcile.PodsSeen, error) {
 		t.Helper()
 		s := newAPIServer(t, d, replicaSet("web-h2", badImage))
 		pods := &Pods{Client: s.clients(t).Core, Now: noon, Wants: git.options().Wants,

@@ -98,16 +98,16 @@ func (w *Watcher) Pods() *Pods {
 // Failing lists the containers in the key's namespace that wait for its image, and says what is known of pods that
 // have it. known are workloads that a Rollback already names: their pods are looked at too. Pods that are being
 // deleted and pods of a revision whose image the workload does not ask for any more do not count as failing.
-func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.Workload) (reconcile.Sighting, error) {
+func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.Workload) (reconcile.PodsSeen, error) {
 	s := &sighting{
 		look: newLook(p.Client, key.Namespace), pods: p, key: key,
 		found: map[failureID]v1alpha1.Failure{}, labels: map[string]map[string]string{}, made: map[string]time.Time{},
 	}
 	narrow, err := s.pending(ctx)
 	if err != nil {
-		return reconcile.Sighting{}, err
+		return reconcile.PodsSeen{}, err
 	}
-	out := reconcile.Sighting{Failures: s.failures(), Labels: s.labels}
+	out := reconcile.PodsSeen{Failures: s.failures(), Labels: s.labels}
 	all := slices.Clone(known)
 	for _, f := range out.Failures {
 		all = append(all, f.Workload)
@@ -119,25 +119,25 @@ func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.
 		}
 		seen[workload.String()] = true
 		if err := s.running(ctx, workload); err != nil {
-			return reconcile.Sighting{}, err
+			return reconcile.PodsSeen{}, err
 		}
 	}
 	if narrow && s.started != "" && len(out.Failures) == 0 {
 		// Nothing is taken for recovered by what the watch has not seen yet.
 		if err := s.all(ctx); err != nil {
-			return reconcile.Sighting{}, err
+			return reconcile.PodsSeen{}, err
 		}
 		out.Failures = s.failures()
 	}
 	out.Started, out.RanHere, out.Pods = s.started, s.ranHere, s.count()
 	drifted, restored, err := s.adrift(ctx, known)
 	if err != nil {
-		return reconcile.Sighting{}, err
+		return reconcile.PodsSeen{}, err
 	}
 	out.Failures, out.Restored = append(out.Failures, drifted...), restored
 	rolled, steady, err := s.rollouts(ctx)
 	if err != nil {
-		return reconcile.Sighting{}, err
+		return reconcile.PodsSeen{}, err
 	}
 	out.Failures, out.Steady = append(out.Failures, rolled...), steady
 	if out.Pods == nil {

@@ -80,6 +80,11 @@ func (s *RollbackStatus) SeenBy(t TriggerType) bool {
 	return slices.ContainsFunc(s.Failures, func(f Failure) bool { return f.Trigger == t })
 }
 
+// Blamed says whether something on the record is held against the image, so that it is to be proved bad.
+func (s *RollbackStatus) Blamed() bool {
+	return slices.ContainsFunc(s.Failures, func(f Failure) bool { return f.Trigger.Row().Blames })
+}
+
 // Workloads are those of the failures, each once. One that was deleted and made anew is another one.
 func (s *RollbackStatus) Workloads() []Workload {
 	var out []Workload
@@ -92,10 +97,15 @@ func (s *RollbackStatus) Workloads() []Workload {
 }
 
 // Causes are the distinct causes of the failures.
-func (s *RollbackStatus) Causes() []Cause {
+func (s *RollbackStatus) Causes() []Cause { return s.causes("") }
+
+// CausesOf are the distinct causes of the failures that a trigger saw.
+func (s *RollbackStatus) CausesOf(t TriggerType) []Cause { return s.causes(t) }
+
+func (s *RollbackStatus) causes(t TriggerType) []Cause {
 	var out []Cause
 	for _, f := range s.Failures {
-		if !slices.Contains(out, f.Cause) {
+		if (t == "" || f.Trigger == t) && !slices.Contains(out, f.Cause) {
 			out = append(out, f.Cause)
 		}
 	}

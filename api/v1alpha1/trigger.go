@@ -18,6 +18,10 @@ type TriggerRow struct {
 	Grace, MaxAge time.Duration
 	// Timeless says that grace and age never count: what it sees neither heals by itself nor grows old.
 	Timeless bool
+	// Blames says that what it sees is held against the image, which is to be proved bad.
+	Blames bool
+	// LiftedByPerson says that a person lifts the hold: that the registry has a newer image tells nothing about it.
+	LiftedByPerson bool
 	// RejectRestores says that a Reject puts back what Git says. Otherwise it leaves everything as it is.
 	RejectRestores bool
 }
@@ -25,9 +29,9 @@ type TriggerRow struct {
 // triggers in the order in which a record that was seen by several of them speaks of them.
 var triggers = []TriggerRow{
 	{Type: TriggerImagePull, Words: "an image cannot be pulled", MaxMode: ModeAuto,
-		Grace: 30 * time.Second, MaxAge: 24 * time.Hour},
+		Grace: 30 * time.Second, MaxAge: 24 * time.Hour, Blames: true},
 	{Type: TriggerRollout, Words: "a new revision does not become ready", MaxMode: ModeAuto,
-		Grace: 2 * time.Minute, MaxAge: 24 * time.Hour},
+		Grace: 2 * time.Minute, MaxAge: 24 * time.Hour, Blames: true, LiftedByPerson: true},
 	{Type: TriggerDrift, Words: "an image was changed by hand", MaxMode: ModeApprove,
 		MaxModeWhy: "a drift is never adopted by itself", Timeless: true, RejectRestores: true},
 }

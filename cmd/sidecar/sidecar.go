@@ -31,6 +31,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/observe"
 	"github.com/backstop-dev/backstop/reconcile/record"
 	"github.com/backstop-dev/backstop/reconcile/registry"
+	"github.com/backstop-dev/backstop/reconcile/trigger"
 	"github.com/backstop-dev/backstop/watcher"
 	"github.com/backstop-dev/backstop/watcher/alerts"
 )
@@ -109,8 +110,8 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	s.engine = &reconcile.Engine{
 		Cluster: o.cluster, Home: kube.Home(), Unstick: o.unstick, FastForward: o.fastForward, Forward: fluxes,
 		Platforms: o.platforms, Ceiling: o.top, Now: time.Now,
-		ConfirmAfter: o.confirm,
-		Records:      records, Pods: watch.Pods(), Flux: fluxes, Git: git,
+		ConfirmAfter: o.confirm, Triggers: trigger.All(),
+		Records: records, Pods: watch.Pods(), Flux: fluxes, Git: git,
 		Registry: calls.Registry(registry.New(registry.Options{
 			Now: time.Now, UserAgent: cfg.UserAgent, Logger: log, Caches: o.caches, Hosts: o.hosts,
 			Service: os.Getenv("KUBERNETES_SERVICE_HOST"),

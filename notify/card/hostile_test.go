@@ -87,7 +87,7 @@ func with(r *v1alpha1.Rollback, text string) *v1alpha1.Rollback {
 			d.Live, d.By, d.From, d.To, d.Undone = text, text, text, text, text
 		}
 	}
-	r.Spec.Subject.Name = text
+	r.Spec.Subject = v1alpha1.ImageSubject(text)
 	for i := range r.Spec.Decisions {
 		r.Spec.Decisions[i].Reason = text
 	}

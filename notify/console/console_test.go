@@ -13,7 +13,7 @@ import (
 
 func record(change func(*v1alpha1.RollbackStatus)) *v1alpha1.Rollback {
 	r := &v1alpha1.Rollback{}
-	r.Namespace, r.Name, r.Spec.Subject.Name = "production", "backend-1", "reg/backend:v2"
+	r.Namespace, r.Name, r.Spec.Subject = "production", "backend-1", v1alpha1.ImageSubject("reg/backend:v2")
 	change(&r.Status)
 	return r
 }

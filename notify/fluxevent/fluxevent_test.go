@@ -24,7 +24,7 @@ var now = time.Date(2026, 11, 21, 9, 13, 26, 5, time.UTC)
 func rollback(change ...func(*v1alpha1.RollbackStatus)) *v1alpha1.Rollback {
 	r := &v1alpha1.Rollback{}
 	r.Namespace, r.Name = "production", "backend-1"
-	r.Spec.Subject.Name = "reg/backend:v2"
+	r.Spec.Subject = v1alpha1.ImageSubject("reg/backend:v2")
 	for _, c := range change {
 		c(&r.Status)
 	}

@@ -20,7 +20,7 @@ const badImage = "localhost:5000/backend:develop-v1.1.0-1700000200"
 // landed is a Rollback whose revert is the commit.
 func landed(commit string, workloads ...v1alpha1.Workload) *v1alpha1.Rollback {
 	r := &v1alpha1.Rollback{}
-	r.Namespace, r.Name, r.Spec.Subject.Name = "develop", "x-1", badImage
+	r.Namespace, r.Name, r.Spec.Subject = "develop", "x-1", v1alpha1.ImageSubject(badImage)
 	r.Status.Suspect = &v1alpha1.Suspect{
 		Source: ref("GitRepository", "develop", "fleet"), Applier: ref("Kustomization", "flux-system", "apps-develop"),
 	}

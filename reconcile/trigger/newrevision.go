@@ -1,0 +1,107 @@
+package trigger
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// NewRevision sees new revisions that have their image and do not become ready. They are proved by their pods and not by
+// the registry, which has the image.
+func NewRevision() reconcile.Trigger {
+	return reconcile.Trigger{
+		Type: v1alpha1.TriggerRollout, Observe: failedRevisions, Ended: runsWell, Doubts: doubtsOfRollout, Fault: proveByPods,
+	}
+}
+
+func failedRevisions(ctx context.Context, l *reconcile.Look) (reconcile.Observation, error) {
+	if l.Key.Image() == "" {
+		return reconcile.Observation{}, nil
+	}
+	pods, err := l.Pods(ctx)
+	if err != nil {
+		return reconcile.Observation{}, err
+	}
+	return reconcile.Observation{
+		Failures: pods.Of(v1alpha1.TriggerRollout), Pods: pods.Pods, Over: pods.Steady, Unnamed: pods.Unnamed,
+		Labels: pods.Labels, Wishes: pods.Wishes,
+	}, nil
+}
+
+// runsWell: that a container starts is no news, since it crashes afterwards.
+func runsWell(w *reconcile.World) *reconcile.Ending {
+	s, now := &w.Form.Status, w.Seen[v1alpha1.TriggerRollout]
+	switch {
+	case s.Ended() && s.Outcome.Result == v1alpha1.ResultSourceNotFound && now.Unnamed != "":
+		return &reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: reconcile.NeverInGit(now.Unnamed, w.Form.Spec.Subject)}
+	case now.Over != "":
+		return &reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: now.Over + " runs well after all"}
+	}
+	return nil
+}
+
+// rollouts are the failures of new revisions as they are now, or else as they were recorded.
+func rollouts(w *reconcile.World) []v1alpha1.Failure {
+	if now := w.Seen[v1alpha1.TriggerRollout].Failures; len(now) > 0 {
+		return now
+	}
+	var out []v1alpha1.Failure
+	for _, f := range w.Form.Status.Failures {
+		if f.Rollout != nil {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// doubtsOfRollout are why the policy's word is not enough where a new revision fails: what its pods leave open, and who
+// else may deploy it.
+func doubtsOfRollout(w *reconcile.World) []v1alpha1.Doubt {
+	s := &w.Form.Status
+	var out []v1alpha1.Doubt
+	failing := rollouts(w)
+	for _, f := range failing {
+		for _, d := range f.Rollout.Doubts {
+			if !slices.ContainsFunc(out, func(o v1alpha1.Doubt) bool { return o.Type == d.Type }) {
+				out = append(out, v1alpha1.Doubt{Type: d.Type, Message: f.Workload.String() + ": " + d.Message})
+			}
+		}
+		if was := f.Rollout.FormerImage; was != "" && s.Target.Image != "" && !image.SameTag(was, s.Target.Image) {
+			out = append(out, v1alpha1.Doubt{Type: v1alpha1.DoubtTargetNotRan, Message: fmt.Sprintf(
+				"%s ran %s before, and the target is %s", f.Workload, was, s.Target.Image)})
+		}
+	}
+	if !w.Policy.SoleCluster {
+		out = append(out, v1alpha1.Doubt{Type: v1alpha1.DoubtOtherClusters,
+			Message: "other clusters may deploy the same and run it well, unless the policy says soleCluster"})
+	}
+	return out
+}
+
+// proveByPods takes what the pods of a new revision show for a proof, where nothing speaks against it.
+func proveByPods(_ context.Context, w *reconcile.World, _ *v1alpha1.Target) (reconcile.Proof, error) {
+	var said []string
+	out := reconcile.Proof{Finding: reconcile.FindingAbsent}
+	for _, f := range rollouts(w) {
+		if len(f.Rollout.Doubts) > 0 {
+			out.Finding = reconcile.FindingUnproved
+		}
+		said = append(said, fmt.Sprintf("%s of revision %s %s%s", f.Container, f.Revision, f.Cause.Words(), exitOf(f.Rollout)))
+	}
+	slices.Sort(said)
+	out.Sentence = strings.Join(slices.Compact(said), ", ")
+	return out, nil
+}
+
+// exitOf says how a container ended.
+func exitOf(r *v1alpha1.Rollout) string {
+	if r.ExitCode == nil {
+		return ""
+	}
+	return fmt.Sprintf(" with exit code %d", *r.ExitCode)
+}

@@ -1,0 +1,107 @@
+package trigger
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// Pull sees containers that wait for an image which cannot be pulled.
+func Pull() reconcile.Trigger {
+	return reconcile.Trigger{
+		Type: v1alpha1.TriggerImagePull, Observe: failedPulls, Ended: pulled, Gone: pulledBefore, Doubts: doubtsOfPull,
+		Breaker: breaker,
+	}
+}
+
+func failedPulls(ctx context.Context, l *reconcile.Look) (reconcile.Observation, error) {
+	if l.Key.Image() == "" {
+		return reconcile.Observation{}, nil
+	}
+	pods, err := l.Pods(ctx)
+	if err != nil {
+		return reconcile.Observation{}, err
+	}
+	return reconcile.Observation{
+		Failures: pods.Of(v1alpha1.TriggerImagePull), Pods: pods.Pods, Over: pods.Started, Unnamed: pods.Unnamed,
+		RanHere: pods.RanHere, Labels: pods.Labels, Wishes: pods.Wishes,
+	}, nil
+}
+
+// pulled: only a container that is seen to have started proves that the image can be pulled. An image that no Git says
+// was put in by hand, and is over when nobody asks for it any more.
+func pulled(w *reconcile.World) *reconcile.Ending {
+	s, now := &w.Form.Status, w.Seen[v1alpha1.TriggerImagePull]
+	switch {
+	case s.Ended() && s.Outcome.Result == v1alpha1.ResultSourceNotFound && now.Unnamed != "":
+		return &reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: reconcile.NeverInGit(now.Unnamed, w.Form.Spec.Subject)}
+	case now.Over != "":
+		return &reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: now.Over + " runs the image after all"}
+	}
+	return nil
+}
+
+func pulledBefore(w *reconcile.World) reconcile.Ending {
+	if e := pulled(w); e != nil {
+		return *e
+	}
+	return reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: "the failure was gone before it could be recorded"}
+}
+
+// doubtsOfPull: only what is the image's own fault is taken back without a person, and only an image that never ran.
+func doubtsOfPull(w *reconcile.World) []v1alpha1.Doubt {
+	var out []v1alpha1.Doubt
+	for _, c := range w.Form.Status.CausesOf(v1alpha1.TriggerImagePull) {
+		if !c.ImageFault() {
+			out = append(out, v1alpha1.Doubt{Type: v1alpha1.DoubtCause,
+				Message: fmt.Sprintf("the cause is %s, which need not be the image's fault", c)})
+		}
+	}
+	if w.RanHere != "" {
+		out = append(out, v1alpha1.Doubt{Type: v1alpha1.DoubtRanHere, Message: "the image has run here: " + w.RanHere})
+	}
+	return out
+}
+
+// breakerAt is how many images of one registry must be unprovable in one namespace, with their targets, for the breaker
+// to open there, and in how many namespaces for it to open in all: no tenant keeps the others from being reverted.
+const breakerAt = 3
+
+// breaker says why the registry itself is the suspect; empty where it is not.
+func breaker(w *reconcile.World, open []v1alpha1.Rollback) string {
+	form := &w.Form
+	host := image.Host(form.Spec.Subject.Image())
+	here, namespaces := map[string]bool{}, map[string]bool{}
+	add := func(o *v1alpha1.Rollback) {
+		if !unproved(&o.Status) {
+			return
+		}
+		namespaces[o.Namespace] = true
+		if o.Namespace == form.Namespace {
+			here[o.Spec.Subject.Image()] = true
+		}
+	}
+	add(form)
+	for i := range open {
+		o := &open[i]
+		if o.UID != form.UID && image.Host(o.Spec.Subject.Image()) == host && o.Status.Verdict == nil {
+			add(o)
+		}
+	}
+	switch {
+	case len(here) >= breakerAt:
+		return fmt.Sprintf("breaker: %d images of %s and what they replaced cannot be proved, the registry is the suspect",
+			len(here), host)
+	case len(namespaces) >= breakerAt:
+		return fmt.Sprintf("breaker: images of %s and what they replaced cannot be proved in %d namespaces, "+
+			"the registry is the suspect", host, len(namespaces))
+	}
+	return ""
+}
+
+func unproved(s *v1alpha1.RollbackStatus) bool {
+	return s.Target != nil && !s.Target.Proved && !s.Target.BadProved && s.SeenBy(v1alpha1.TriggerImagePull)
+}
