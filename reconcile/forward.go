@@ -101,7 +101,7 @@ func (e *Engine) gatherAhead(ctx context.Context, w *World, contains func(tip, c
 	s := &w.Form.Status
 	if e.Forward == nil || !w.Policy.FastForward || s.Landed == nil || s.Ended() || w.Rollout == nil ||
 		!w.Rollout.Fetched || w.Form.Spec.Subject.Kind != v1alpha1.KindImage ||
-		triggerOf(s.Failures) == v1alpha1.TriggerDrift {
+		drifted(s) && !s.Blamed() {
 		return nil
 	}
 	a, err := e.Forward.Ahead(ctx, &w.Form, contains)
