@@ -102,7 +102,20 @@ func rollbackRow(o client.Object, now time.Time) ([]string, []string) {
 		revert = short(s.Change.Commit)
 	}
 	return []string{r.Name, string(r.Spec.OpenedFor), r.Spec.Subject.Name, s.PhaseNow(), back,
-		age(r.CreationTimestamp.Time, now), readyMessage(s.Conditions)}, []string{suspect, revert}
+		age(r.CreationTimestamp.Time, now), statusOf(s, now)}, []string{suspect, revert}
+}
+
+// statusOf is what a Rollback asks and how to answer, which must not be cut off; else what its condition Ready says.
+func statusOf(s *v1alpha1.RollbackStatus, now time.Time) string {
+	q := s.Question
+	if q == nil || s.Outcome != nil || len(q.Answers) == 0 || now.After(q.Until.Time) {
+		return readyMessage(s.Conditions)
+	}
+	commands := make([]string, 0, len(q.Answers))
+	for _, a := range q.Answers {
+		commands = append(commands, strings.ToLower(string(a)))
+	}
+	return fmt.Sprintf("backstop %s by %s: %s", strings.Join(commands, "|"), q.Until.UTC().Format("15:04 MST"), readyMessage(s.Conditions))
 }
 
 func holds(o client.Object) bool { return o.(*v1alpha1.Rollback).Status.HoldStands() }

@@ -1,0 +1,68 @@
+package clicks
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// dialer opens WebSockets the way that the Web API is reached, and hears when Slack says anything at all.
+func (l *listener) dialer() *websocket.Dialer {
+	d := &websocket.Dialer{
+		Proxy: http.ProxyFromEnvironment, HandshakeTimeout: 15 * time.Second,
+		// Slack does not put an acknowledgement together again that came in several frames.
+		WriteBufferSize: 32 << 10,
+	}
+	if t := l.app.Transport; t != nil {
+		d.Proxy = t.Proxy
+		if t.TLSClientConfig != nil {
+			d.TLSClientConfig = t.TLSClientConfig.Clone()
+		}
+	}
+	heard := l.hub.desk.Metrics.heard.WithLabelValues(l.app.Provider)
+	d.NetDialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &hearing{Conn: c, heard: heard.SetToCurrentTime}, nil
+	}
+	if allows, proxy := l.app.Allows, d.Proxy; allows != nil {
+		d.Proxy = func(r *http.Request) (*url.URL, error) {
+			if !allows(r.URL) {
+				return nil, fmt.Errorf("the WebSocket is to %s, which is not a host of Slack", r.URL.Host)
+			}
+			if proxy == nil {
+				return nil, nil
+			}
+			return proxy(r)
+		}
+	}
+	return d
+}
+
+// silence is slack-go's log: what it would say may name tickets.
+type silence struct{}
+
+// Output says nothing.
+func (silence) Output(int, string) error { return nil }
+
+// hearing is a connection that tells when something came.
+type hearing struct {
+	net.Conn
+	heard func()
+}
+
+// Read reads, and tells.
+func (h *hearing) Read(p []byte) (int, error) {
+	n, err := h.Conn.Read(p)
+	if n > 0 {
+		h.heard()
+	}
+	return n, err
+}
