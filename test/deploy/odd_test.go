@@ -11,11 +11,12 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile/kube"
+	"github.com/backstop-dev/backstop/test/testenv"
 )
 
 // oddRollback and oddPolicy are the specs of objects with some fields that are filled by the fuzzer.
 const (
-	oddRollback = `{"trigger":"ImagePull","image":"registry.test/web:v2"}`
+	oddRollback = `{"openedFor":"ImagePull","subject":{"kind":"Image","name":"registry.test/web:v2"}}`
 	oddPolicy   = `{"triggers":[{"type":"ImagePull","mode":"Notify"}]}`
 )
 
@@ -46,7 +47,12 @@ func FuzzOddObjects(f *testing.F) {
 	} {
 		f.Add("Rollback", field)
 	}
-	env := environment(f)
+	// A control plane of its own: the admission policies of the overlays let Backstop alone open a Rollback.
+	env, err := testenv.Start(context.Background(), testenv.Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(env.Stop)
 	found := &kube.Unreadables{}
 	c, err := kube.Client(env.Config, found)
 	if err != nil {
