@@ -132,8 +132,8 @@ func (w *World) selects(labels map[string]map[string]string, wishes map[string]W
 	w.Seen = map[v1alpha1.TriggerType]Observation{"": {Labels: labels, Wishes: wishes}}
 }
 
-// resolve says what policies say about a form's workloads, for each trigger that the record is about and together. A hold outlives its workloads, and one that was adopted
-// names none: then all policies of the namespace have their say.
+// resolve says what policies say about a form's workloads, for each trigger that the record is about and together. A
+// hold outlives its workloads, and one that was adopted names none: then all policies of the namespace have their say.
 func (e *Engine) resolve(w *World, all []v1alpha1.RollbackPolicy, nsLabels map[string]string) Policy {
 	var subjects []Subject
 	wishes := map[string]Wish{}

@@ -100,12 +100,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 			err = e.gatherAhead(ctx, w, contains)
 		}
 	case s.Verdict == nil && s.Target != nil:
-		for _, o := range w.Seen {
-			w.RanHere = orElse(w.RanHere, o.RanHere)
-		}
-		if w.RanHere == "" && s.Blamed() {
-			w.RanHere = e.ranBefore(ctx, w, origin)
-		}
+		w.RanHere = e.ranHere(ctx, w, origin)
 		err = e.neighbours(ctx, w)
 	case s.Change == nil && waitsToPush(s):
 		var open []v1alpha1.Rollback

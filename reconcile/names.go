@@ -31,8 +31,8 @@ func (k Key) Hash() string {
 	return hex.EncodeToString(sum[:5])
 }
 
-// RollbackName is the last part of the image's repository, or the object's kind and name, the key's hash and an ordinal:
-// the same for everybody who opens the same Rollback, so that AlreadyExists is the lock.
+// RollbackName is the last part of the image's repository, or the object's kind and name, the key's hash and an
+// ordinal: the same for everybody who opens the same Rollback, so that AlreadyExists is the lock.
 func RollbackName(k Key, ordinal int) string {
 	word := nameWord(k.Subject.Name)
 	if s := k.Subject; s.Kind != v1alpha1.KindImage {

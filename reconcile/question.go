@@ -49,7 +49,8 @@ func questionID(w *World, answers []v1alpha1.Answer) string {
 			fmt.Fprintf(h, "%d:%s", len(p), p)
 		}
 	}
-	put(string(w.Form.Spec.OpenedFor), w.Form.Spec.Subject.Name, s.Suspect.Commit, s.Suspect.Branch, strconv.Itoa(len(s.Lapsed)))
+	put(string(w.Form.Spec.OpenedFor), w.Form.Spec.Subject.Name, s.Suspect.Commit, s.Suspect.Branch,
+		strconv.Itoa(len(s.Lapsed)))
 	for i, n := range s.Suspect.Nodes {
 		if w.Branch == nil || w.Branch.Values[int32(i)] == n.Bad {
 			put(n.File, n.Pointer, n.Bad)

@@ -47,6 +47,19 @@ func (h Healthy) forced(by v1alpha1.Rollback) bool {
 	})
 }
 
+// ranHere says what shows that the subject's image ran here: what a trigger sees now, or else what Flux remembers.
+func (e *Engine) ranHere(ctx context.Context, w *World, origin Origin) string {
+	for _, row := range v1alpha1.Triggers() {
+		if here := w.Seen[row.Type].RanHere; here != "" {
+			return here
+		}
+	}
+	if !w.Form.Status.Blamed() {
+		return ""
+	}
+	return e.ranBefore(ctx, w, origin)
+}
+
 // shows says whether the health of a workload tells that its image ran: that of a Deployment, a StatefulSet or a
 // DaemonSet, which are healthy only with pods of their newest template.
 func (h Healthy) shows(w v1alpha1.Workload) bool {

@@ -16,10 +16,11 @@ import (
 //
 // To add one:
 //
-//  1. api/v1alpha1: a name beside TriggerImagePull, with its place in both enums; a row in trigger.go with its words and
-//     limits; a member of Failure for its evidence, and its line in Failure's rule; causes in cause.go. make generate.
-//  2. reconcile/trigger: a file with a function that gives the Trigger, and a line in All. Only Type and Observe have to
-//     be there: what is nil does what its comment says.
+//  1. api/v1alpha1: a name beside TriggerImagePull, with its place in both enums; a row in trigger.go with its words
+//     and limits; a member of Failure for its evidence, and its line in Failure's rule; causes in cause.go. Then make
+//     generate.
+//  2. reconcile/trigger: a file with a function that gives the Trigger, and a line in All. Only Type and Observe have
+//     to be there: what is nil does what its comment says.
 //  3. watcher: what wakes the keys that it is about.
 //  4. notify/card: how its evidence is told, where the words of its row are not enough.
 //  5. docs/policies.md, and a policy's printer column where it is worth one.
@@ -42,13 +43,13 @@ type Trigger struct {
 	Breaker func(w *World, open []v1alpha1.Rollback) string
 	// Depth is how many earlier values are looked through for a target; zero for as many as usual.
 	Depth int
-	// Prefer makes a target that goes before the newest earlier value that is proved, such as what people have put in place
-	// by hand; nil where there is none. prove asks whether an image can run. nil for never.
+	// Prefer makes a target that goes before the newest earlier value that is proved, such as what people have put in
+	// place by hand; nil where there is none. prove asks whether an image can run. nil for never.
 	Prefer func(w *World, former []Former, prove Prover) (*v1alpha1.Target, error)
 	// Prove says whether an earlier value can run; nil asks the registry. It is asked again before a push.
 	Prove func(ctx context.Context, w *World, f Former) (Proof, error)
-	// Fault says whether the subject itself cannot run: FindingAbsent proves it. nil asks the registry, where the trigger's
-	// row says that it blames the image.
+	// Fault says whether the subject itself cannot run: FindingAbsent proves it. nil asks the registry, where the
+	// trigger's row says that it blames the image.
 	Fault func(ctx context.Context, w *World, target *v1alpha1.Target) (Proof, error)
 	// Arrived says what is missing until what Git says now runs; empty when it does. nil goes by the images of the
 	// workloads' templates and by their rollouts.
@@ -162,8 +163,8 @@ func podsOf(w *World) *v1alpha1.PodCount {
 	return nil
 }
 
-// concerned are the triggers that a record is about: those of its failures and of what is seen now, or that which it was
-// opened for.
+// concerned are the triggers that a record is about: those of its failures and of what is seen now, or that which it
+// was opened for.
 func concerned(w *World) []v1alpha1.TriggerType {
 	var out []v1alpha1.TriggerType
 	for _, row := range v1alpha1.Triggers() {
@@ -268,7 +269,8 @@ func together(all []Policy) Policy {
 	if len(all) == 1 {
 		return all[0]
 	}
-	may := slices.DeleteFunc(slices.Clone(all), func(p Policy) bool { return modeRank(p.Mode) < modeRank(v1alpha1.ModeApprove) })
+	tells := func(p Policy) bool { return modeRank(p.Mode) < modeRank(v1alpha1.ModeApprove) }
+	may := slices.DeleteFunc(slices.Clone(all), tells)
 	if len(may) == 0 {
 		may = all
 	}

@@ -277,7 +277,8 @@ func unseen(s *v1alpha1.RollbackStatus, now []v1alpha1.Failure) []v1alpha1.Failu
 		switch {
 		case i < 0 && len(s.Failures) < maxFailures:
 			out = append(out, f)
-		case i >= 0 && (saysMore(f.Cause, s.Failures[i].Cause) || driftMoved(f, s.Failures[i]) || rolloutMoved(f, s.Failures[i])):
+		case i >= 0 && (saysMore(f.Cause, s.Failures[i].Cause) || driftMoved(f, s.Failures[i]) ||
+			rolloutMoved(f, s.Failures[i])):
 			out = append(out, f)
 		}
 	}

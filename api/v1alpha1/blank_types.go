@@ -141,8 +141,8 @@ type Target struct {
 	Proved bool `json:"proved"`
 	// BadProved says that the registry confirmed that the failing image cannot run.
 	BadProved bool `json:"badProved"`
-	// ConfirmAt is when the registry is asked once more for the failing image, which it says it does not have although image
-	// automation found it there; empty where it is not.
+	// ConfirmAt is when the registry is asked once more for the failing image, which it says it does not have although
+	// image automation found it there; empty where it is not.
 	// +optional
 	ConfirmAt *Time `json:"confirmAt,omitempty"`
 	// Proof says in a sentence what the registry answered, about both.

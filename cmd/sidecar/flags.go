@@ -94,7 +94,8 @@ func (o *options) bindAll(f *pflag.FlagSet) {
 	f.StringVar(&o.maxAuthors, "max-authors", "Anyone",
 		"whose changes a policy may let revert at most: Automation or Anyone")
 	f.StringVar(&o.budget, "budget", "3/1h",
-		"how many suspect commits may be reverted on one branch before every policy asks, as COUNT/DURATION; approved ones count")
+		"how many suspect commits may be reverted on one branch before every policy asks, as COUNT/DURATION; "+
+			"approved ones count")
 	f.StringSliceVar(&o.namespaces, "namespaces", nil, "watch these namespaces only (default: all)")
 	f.StringSliceVar(&o.platforms, "platforms", []string{"linux/amd64"},
 		"platforms to prove images for, where nodes cannot be read")

@@ -12,7 +12,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// manyFormer is how many earlier values are looked through for one that runs: people go further back than a revert does.
+// manyFormer is how many earlier values are looked through for one that runs: people go further back than a revert
+// does.
 const manyFormer = 16
 
 // Drift sees containers that run, but not what Git says, since somebody changed them by hand.
@@ -55,8 +56,8 @@ func takenBack(w *reconcile.World) *reconcile.Ending {
 }
 
 func takenBackBefore(w *reconcile.World) reconcile.Ending {
-	return reconcile.Ending{Result: v1alpha1.ResultRestored, Sentence: fmt.Sprintf("a change by hand was taken back before "+
-		"it could be recorded: what Git says, %s, is not changed by hand any more", w.Form.Spec.Subject)}
+	return reconcile.Ending{Result: v1alpha1.ResultRestored, Sentence: fmt.Sprintf("a change by hand was taken back "+
+		"before it could be recorded: what Git says, %s, is not changed by hand any more", w.Form.Spec.Subject)}
 }
 
 // who took a drift back.
@@ -97,8 +98,8 @@ func doubtsOfDrift(w *reconcile.World) []v1alpha1.Doubt {
 	return nil
 }
 
-// running makes a target of what people have put in place by hand, if Git had it there before and the registry still has
-// it.
+// running makes a target of what people have put in place by hand, if Git had it there before and the registry still
+// has it.
 func running(w *reconcile.World, former []reconcile.Former, prove reconcile.Prover) (*v1alpha1.Target, error) {
 	live := reconcile.LiveImages(w.Form.Status.Drifts())
 	if left := reconcile.LiveImages(w.Seen[v1alpha1.TriggerDrift].Failures); len(live) > 1 && len(left) > 0 {

@@ -11,8 +11,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// NewRevision sees new revisions that have their image and do not become ready. They are proved by their pods and not by
-// the registry, which has the image.
+// NewRevision sees new revisions that have their image and do not become ready. They are proved by their pods and not
+// by the registry, which has the image.
 func NewRevision() reconcile.Trigger {
 	return reconcile.Trigger{
 		Type: v1alpha1.TriggerRollout, Observe: failedRevisions, Ended: runsWell, Doubts: doubtsOfRollout, Fault: proveByPods,
@@ -38,7 +38,8 @@ func runsWell(w *reconcile.World) *reconcile.Ending {
 	s, now := &w.Form.Status, w.Seen[v1alpha1.TriggerRollout]
 	switch {
 	case s.Ended() && s.Outcome.Result == v1alpha1.ResultSourceNotFound && now.Unnamed != "":
-		return &reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: reconcile.NeverInGit(now.Unnamed, w.Form.Spec.Subject)}
+		return &reconcile.Ending{Result: v1alpha1.ResultRecovered,
+			Sentence: reconcile.NeverInGit(now.Unnamed, w.Form.Spec.Subject)}
 	case now.Over != "":
 		return &reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: now.Over + " runs well after all"}
 	}
@@ -91,7 +92,8 @@ func proveByPods(_ context.Context, w *reconcile.World, _ *v1alpha1.Target) (rec
 		if len(f.Rollout.Doubts) > 0 {
 			out.Finding = reconcile.FindingUnproved
 		}
-		said = append(said, fmt.Sprintf("%s of revision %s %s%s", f.Container, f.Revision, f.Cause.Words(), exitOf(f.Rollout)))
+		said = append(said, fmt.Sprintf("%s of revision %s %s%s", f.Container, f.Revision, f.Cause.Words(),
+			exitOf(f.Rollout)))
 	}
 	slices.Sort(said)
 	out.Sentence = strings.Join(slices.Compact(said), ", ")

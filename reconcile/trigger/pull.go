@@ -37,7 +37,8 @@ func pulled(w *reconcile.World) *reconcile.Ending {
 	s, now := &w.Form.Status, w.Seen[v1alpha1.TriggerImagePull]
 	switch {
 	case s.Ended() && s.Outcome.Result == v1alpha1.ResultSourceNotFound && now.Unnamed != "":
-		return &reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: reconcile.NeverInGit(now.Unnamed, w.Form.Spec.Subject)}
+		return &reconcile.Ending{Result: v1alpha1.ResultRecovered,
+			Sentence: reconcile.NeverInGit(now.Unnamed, w.Form.Spec.Subject)}
 	case now.Over != "":
 		return &reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: now.Over + " runs the image after all"}
 	}
