@@ -204,7 +204,8 @@ func (s *shared) sourceRef(ctx context.Context) *types.NamespacedName {
 func (s *shared) facts(ctx context.Context, c drift.Image) (Facts, error) {
 	f := Facts{
 		Now: s.now, Namespace: s.q.Namespace, Workload: s.q.Workload, Container: c.Container, Asked: s.q.Image,
-		Chain: s.chain, NotFlux: s.notFlux, Unread: s.unread, RollbacksUnread: s.noRollbacks, Live: s.live(c), Pods: s.pods.of(c.Container), Rollbacks: s.rollbacks,
+		Chain: s.chain, NotFlux: s.notFlux, Unread: s.unread, Live: s.live(c), Pods: s.pods.of(c.Container),
+		Rollbacks: s.rollbacks, RollbacksUnread: s.noRollbacks,
 	}
 	var err error
 	if f.Git, err = s.git(ctx, c); err != nil {

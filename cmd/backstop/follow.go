@@ -78,7 +78,8 @@ func (f follower) follow(ctx context.Context, rb *v1alpha1.Rollback, answer v1al
 		select {
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fmt.Errorf("rollback/%s has not ended yet (%s): the answer stands, and Backstop goes on", rb.Name, s.PhaseNow())
+				return fmt.Errorf("rollback/%s has not ended yet (%s): the answer stands, and Backstop goes on",
+					rb.Name, s.PhaseNow())
 			}
 			return ctx.Err()
 		case <-time.After(f.every):
@@ -119,7 +120,9 @@ func (a *after) bind(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&a.timeout, "timeout", 0, "how long --wait waits (default: until the Rollback has ended)")
 }
 
-func (a *after) tell(cmd *cobra.Command, std streams, cl client.Reader, rb *v1alpha1.Rollback, answer v1alpha1.Answer) error {
+func (a *after) tell(
+	cmd *cobra.Command, std streams, cl client.Reader, rb *v1alpha1.Rollback, answer v1alpha1.Answer,
+) error {
 	if !a.wait {
 		fmt.Fprintf(std.out, "Follow it: %s get rollback %s -n %s -w\n", program(cmd), rb.Name, rb.Namespace)
 		return nil

@@ -115,7 +115,8 @@ func statusOf(s *v1alpha1.RollbackStatus, now time.Time) string {
 	for _, a := range q.Answers {
 		commands = append(commands, strings.ToLower(string(a)))
 	}
-	return fmt.Sprintf("backstop %s by %s: %s", strings.Join(commands, "|"), q.Until.UTC().Format("15:04 MST"), readyMessage(s.Conditions))
+	return fmt.Sprintf("backstop %s by %s: %s",
+		strings.Join(commands, "|"), q.Until.UTC().Format("15:04 MST"), readyMessage(s.Conditions))
 }
 
 func holds(o client.Object) bool { return o.(*v1alpha1.Rollback).Status.HoldStands() }

@@ -53,7 +53,8 @@ func imageField(r *v1alpha1.Rollback) string {
 		if stateOf(r) == ended {
 			said = "%s\nGit said %s\ncluster ran %s"
 		}
-		return fmt.Sprintf(said, code(image.Repository(r.Spec.Subject.Name), 200), or(from, "nothing"), or(to, "another image"))
+		repository := code(image.Repository(r.Spec.Subject.Name), 200)
+		return fmt.Sprintf(said, repository, or(from, "nothing"), or(to, "another image"))
 	}
 	if to == "" {
 		return code(image.Repository(r.Spec.Subject.Name), 200) + "\n" + from

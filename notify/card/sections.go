@@ -187,7 +187,8 @@ func record(f Facts) string {
 func said(r *v1alpha1.Rollback) string {
 	sentence := r.Status.Outcome.Sentence
 	_, by, _ := answer(r)
-	if v := r.Status.Verdict; r.Status.Outcome.Result == v1alpha1.ResultRejected && (v == nil || v.Answer == v1alpha1.Reject) {
+	rejected := r.Status.Outcome.Result == v1alpha1.ResultRejected
+	if v := r.Status.Verdict; rejected && (v == nil || v.Answer == v1alpha1.Reject) {
 		out := "Git keeps " + code(r.Spec.Subject.Name, 300)
 		if v := r.Status.Verdict; v != nil && v.Why != "" {
 			out += ": " + foreign(v.Why, 500)

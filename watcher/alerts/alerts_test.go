@@ -197,6 +197,7 @@ func TestAReplayWakesTheObjectAgainAndDoesNothingElse(t *testing.T) {
 			}
 			time.Sleep(2 * time.Second)
 		}
+		synctest.Wait()
 		if diff := cmp.Diff(strings.Fields(strings.Repeat("Kustomization/flux-system/apps ", 3)), w.woken); diff != "" {
 			t.Errorf("woken (-want +got):\n%s", diff)
 		}
@@ -228,6 +229,7 @@ func TestAFloodOfAThousandInASecondWakesAnObjectOnceASecond(t *testing.T) {
 			t.Errorf("woken within a second: %v", first)
 		}
 		time.Sleep(3 * time.Second)
+		synctest.Wait()
 		if n := len(w.woken); n > 3 {
 			t.Errorf("woken %d times: %v", n, w.woken)
 		}
