@@ -212,9 +212,24 @@ spec:
         spec: {restartPolicy: Never, containers: [{name: a, image: IMAGE}]}
 `
 
+// rests waits until an environment's Kustomization has done all that it was asked for. What it still has to do would
+// take a change by hand back at once.
+func (w *World) rests(env string) {
+	w.t.Helper()
+	of := fleet.Get[*kustomizev1.Kustomization](w.Fleet, w.Fleet.FluxNamespace(), env)
+	w.Until("Flux has done what it was asked for", func() error {
+		k := Object(w, of)
+		if asked := k.Annotations["reconcile.fluxcd.io/requestedAt"]; asked != k.Status.LastHandledReconcileAt {
+			return fmt.Errorf("asked at %q, done is %q", asked, k.Status.LastHandledReconcileAt)
+		}
+		return nil
+	})
+}
+
 // changedByHand changes a Deployment and a DaemonSet, whose histories are kept by different kinds.
 func (w *World) changedByHand(tag string) {
 	w.t.Helper()
+	w.rests(prod)
 	other := w.Fleet.Image("backend", fleet.Tag(prod, 0))
 	for workload, image := range map[string]string{
 		"deployment/backend": w.Fleet.Image("backend", tag), "daemonset/agent": w.Fleet.Image("gone", "v1"),

@@ -92,7 +92,7 @@ func TestApproveAndRejectByCLIAndByKubectlPatch(t *testing.T) {
 
 	out, err := alice.backstop("approve", records["api"].Name, "--reason=seen on staging too")
 	w.must(err)
-	if want := "rollback/" + records["api"].Name + ": approve recorded for " + alice.name + "\n"; out != want {
+	if want := "rollback/" + records["api"].Name + ": approve recorded for " + alice.name + "\nFollow it: "; !strings.HasPrefix(out, want) {
 		t.Errorf("backstop approve says %q, want %q", out, want)
 	}
 	w.must(bob.patch(records["web"], bob.name, v1alpha1.Approve))

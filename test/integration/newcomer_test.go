@@ -111,11 +111,13 @@ func TestTheWalkOfANewcomer(t *testing.T) {
 	tr.types(me, "backstop get holds -n NS")
 
 	newest := w.Fleet.Image(backend, fleet.Tag(prod, 2))
+	w.rests(prod)
 	w.kubectl(prod, "rollout", "undo", "deployment/backend")
 	r, _ = w.adrift(prod, newest, "Deployment/backend")
 	tr.types(me, "backstop get drift -n NS")
 	tr.types(me, "backstop reject "+r.Name+" -n NS")
 	w.ends(prod, newest, v1alpha1.ResultRestored)
+	w.rests(prod)
 	w.kubectl(prod, "rollout", "undo", "deployment/backend")
 	w.adrift(prod, newest, "Deployment/backend")
 	r = w.record(prod, newest)
