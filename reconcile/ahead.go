@@ -255,7 +255,7 @@ func forward(w *World) (*Forward, time.Duration) {
 	var open *Forward
 	for i := range a.Workloads {
 		o := &a.Workloads[i]
-		if o.Gone || len(o.Containers) == 0 || settledAhead(&w.Form.Status, o) {
+		if o.Gone || len(o.Containers) == 0 || settledAhead(&w.Form.Status, o, a.Checked) {
 			continue
 		}
 		f := &Forward{Workload: *o, Checked: a.Checked, Refused: whyNot(nevers, w, a, o)}
@@ -287,11 +287,13 @@ func whyNot(of []never, w *World, a *Ahead, o *AheadWorkload) string {
 	return ""
 }
 
-// settledAhead says that a workload was set once: what somebody made of it since is theirs.
-func settledAhead(s *v1alpha1.RollbackStatus, o *AheadWorkload) bool {
+// settledAhead says that a workload was set once: what somebody made of it since is theirs. One that was refused for
+// what Git says, or by the server, is not tried again while the same revision is checked.
+func settledAhead(s *v1alpha1.RollbackStatus, o *AheadWorkload, checked string) bool {
 	for i := range s.FastForward {
 		f := &s.FastForward[i]
-		if f.Result == v1alpha1.FastForwardApplied && f.Workload == o.Workload {
+		refused := f.Revision != "" && f.Revision == cut(checked, 500)
+		if f.Workload == o.Workload && (f.Result == v1alpha1.FastForwardApplied || refused) {
 			return true
 		}
 	}

@@ -199,6 +199,17 @@ func TestAFastForwardIsRecorded(t *testing.T) {
 			if err != nil || len(form.Status.FastForward) != 1 {
 				t.Fatalf("%v, recorded %+v", err, form.Status.FastForward)
 			}
+			// Nobody renders the same again for as long as that check runs.
+			w.Form = *form
+			if next := decide(w); next.Do == DoForward {
+				t.Errorf("%s: it is tried again", next.Why)
+			}
+			other := w.Ahead.Workloads[0]
+			other.Workload.Name = "worker"
+			w.Ahead.Workloads = append(w.Ahead.Workloads, other)
+			if next := decide(w); next.Do != DoForward || next.Forward.Workload.Workload != other.Workload {
+				t.Errorf("%s (%s): want the other workload to be set", next.Do, next.Why)
+			}
 			got := form.Status.FastForward[0]
 			if got.Result != tt.want || !strings.Contains(got.Message, tt.says) {
 				t.Errorf("recorded %+v", got)

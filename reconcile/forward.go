@@ -14,7 +14,7 @@ import (
 func (e *Engine) fillForward(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
 	f := step.Forward
 	if f.Refused != "" {
-		notAhead(form, f, f.Refused, w.Now)
+		notAhead(form, f, "", f.Refused, w.Now)
 		return nil
 	}
 	origin, err := e.Flux.Reopen(ctx, form.Namespace, *form.Status.Suspect, w.Policy.Source, w.since)
@@ -26,7 +26,7 @@ func (e *Engine) fillForward(ctx context.Context, w *World, step Step, form *v1a
 		return fmt.Errorf("render %s as Git says: %w", f.Workload.Workload, err)
 	}
 	if why := whyNot(neverAsRendered, w, w.Ahead, &o); why != "" {
-		notAhead(form, f, why, w.Now)
+		notAhead(form, f, f.Checked, why, w.Now)
 		return nil
 	}
 	if err := e.mayForward(ctx, form); err != nil {
@@ -34,7 +34,7 @@ func (e *Engine) fillForward(ctx context.Context, w *World, step Step, form *v1a
 	}
 	err = e.Forward.Set(ctx, form.Namespace, o)
 	if why, refused := AsRefusal(err); refused {
-		notAhead(form, f, why, w.Now)
+		notAhead(form, f, f.Checked, why, w.Now)
 		return nil
 	}
 	if err != nil {
@@ -50,14 +50,16 @@ func (e *Engine) fillForward(ctx context.Context, w *World, step Step, form *v1a
 	return nil
 }
 
-// notAhead writes down why a workload is not set. A reason of before goes.
-func notAhead(form *v1alpha1.Rollback, f *Forward, why string, now time.Time) {
+// notAhead writes down why a workload is not set. A reason of before goes. revision is that whose check runs, where it
+// is not tried again before that is over.
+func notAhead(form *v1alpha1.Rollback, f *Forward, revision, why string, now time.Time) {
 	s := &form.Status
 	s.FastForward = slices.DeleteFunc(s.FastForward, func(o v1alpha1.FastForward) bool {
 		return o.Result == v1alpha1.FastForwardRefused && o.Workload == f.Workload.Workload
 	})
 	s.FastForward = append(s.FastForward, v1alpha1.FastForward{
-		Workload: f.Workload.Workload, Result: v1alpha1.FastForwardRefused, Message: sentence(why), At: v1alpha1.NewTime(now),
+		Workload: f.Workload.Workload, Result: v1alpha1.FastForwardRefused, Revision: cut(revision, 500),
+		Message: sentence(why), At: v1alpha1.NewTime(now),
 	})
 }
 

@@ -33,7 +33,8 @@ type FastForward struct {
 	To string `json:"to,omitempty"`
 	// Result is what became of it.
 	Result FastForwardResult `json:"result"`
-	// Revision whose health check passes by it, as Flux writes it.
+	// Revision whose health check passes by it, as Flux writes it. Of a refusal: it is not tried again while this revision
+	// is checked.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Revision string `json:"revision,omitempty"`
