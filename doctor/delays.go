@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 )
 
@@ -17,7 +18,7 @@ func (f *Facts) delays(w *Workload) []Check {
 	if r := w.Chain.Release; r != nil && !r.GetUpgrade().DisableWait && r.GetTimeout().Duration > 5*time.Minute &&
 		!isOn(f.HelmCancels) {
 		out = append(out, bad(CheckHealth, w.Chain.Applier.String(), fmt.Sprintf(
-			"an upgrade waits up to %s before it gives up", short(r.GetTimeout().Duration)),
+			"an upgrade waits up to %s before it gives up", reconcile.ShortDuration(r.GetTimeout().Duration)),
 			"set spec.timeout: 5m, or less, or run helm-controller with --feature-gates="+gate+"=true (deploy/flux)"))
 	}
 	for _, d := range w.DependsOn {
@@ -32,7 +33,7 @@ func (f *Facts) delays(w *Workload) []Check {
 				"mend it: flux -n "+d.Ref.Namespace+" get "+strings.ToLower(d.Ref.Kind)+" "+d.Ref.Name))
 		case d.Wait > tolerable && (f.Cancels == nil || !*f.Cancels):
 			out = append(out, bad(CheckDepends, d.Ref.String(), fmt.Sprintf(
-				"%s, and its health checks take up to %s", waits, short(d.Wait)), cancelFix))
+				"%s, and its health checks take up to %s", waits, reconcile.ShortDuration(d.Wait)), cancelFix))
 		default:
 			out = append(out, fine(CheckDepends, d.Ref.String(), "is ready"))
 		}
@@ -64,25 +65,13 @@ func (f *Facts) health(w *Workload) Check {
 	case wait == 0:
 		return fine(CheckHealth, at, "no health checks: a revert waits for nothing")
 	case f.Cancels != nil && *f.Cancels:
-		return fine(CheckHealth, at, "%s of up to %s, which a new revision cancels", by, short(wait))
+		return fine(CheckHealth, at, "%s of up to %s, which a new revision cancels", by, reconcile.ShortDuration(wait))
 	case wait <= tolerable:
-		return fine(CheckHealth, at, "%s: a revert waits %s at the longest", by, short(wait))
+		return fine(CheckHealth, at, "%s: a revert waits %s at the longest", by, reconcile.ShortDuration(wait))
 	case f.Cancels == nil:
 		return unread(CheckHealth, at, fmt.Sprintf("%s makes a revert wait up to %s, unless kustomize-controller runs with "+
-			"CancelHealthCheckOnNewRevision, which could not be read", by, short(wait)))
+			"CancelHealthCheckOnNewRevision, which could not be read", by, reconcile.ShortDuration(wait)))
 	}
 	return bad(CheckHealth, at, fmt.Sprintf("%s makes a revert wait up to %s: nothing is applied before the check of "+
-		"the bad revision ends", by, short(wait)), cancelFix)
-}
-
-// short prints 9m30s, 10m instead of 10m0s, and 1h instead of 1h0m0s.
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
+		"the bad revision ends", by, reconcile.ShortDuration(wait)), cancelFix)
 }

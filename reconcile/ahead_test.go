@@ -234,12 +234,8 @@ func (p policies) PoliciesNow(context.Context, string) ([]v1alpha1.RollbackPolic
 // unlabelled are workloads without labels.
 type unlabelled struct{ Pods }
 
-func (unlabelled) Labels(context.Context, string, []v1alpha1.Workload) (map[string]map[string]string, error) {
-	return map[string]map[string]string{"Deployment/backend": nil}, nil
-}
-
-func (unlabelled) Wishes(context.Context, string, []v1alpha1.Workload) (map[string]Wish, error) {
-	return nil, nil
+func (unlabelled) Owners(context.Context, string, []v1alpha1.Workload) (Owners, error) {
+	return Owners{Labels: map[string]map[string]string{"Deployment/backend": nil}}, nil
 }
 
 func TestTheMarkOfAFastForwardIsTakenOffAReleaseBeforeTheEnd(t *testing.T) {

@@ -36,7 +36,7 @@ func mayWrite(p Policy, s *v1alpha1.RollbackStatus, now time.Time) error {
 	switch {
 	case p.MaxAge > 0 && age > p.MaxAge:
 		return &barred{v1alpha1.BarMaxAge, fmt.Sprintf("the change is %s old and maxAge is %s", Roughly(age),
-			shortDuration(p.MaxAge))}
+			ShortDuration(p.MaxAge))}
 	case s.Suspect.Automation == nil && p.Authors != v1alpha1.AuthorsAnyone:
 		why := ""
 		if s.Suspect.ByHand != "" {
@@ -72,7 +72,7 @@ func waitsBarred(w *World, err error) Step {
 	}
 	if s.Change == nil && s.Verdict.At.Add(barredFor).Before(w.Now) {
 		return end(w, v1alpha1.ResultFailed, "allowed by %s, and not pushed in %s: %s", s.Verdict.By,
-			shortDuration(barredFor), no.why)
+			ShortDuration(barredFor), no.why)
 	}
 	return Step{Do: DoWait, Wait: restAgain, Barred: no.bar, Why: "nothing is pushed: " + no.why}
 }
@@ -107,29 +107,25 @@ func (e *Engine) policyNow(ctx context.Context, form *v1alpha1.Rollback, read *r
 		read.policies[ns], read.labels[ns] = all, labels
 	}
 	w := &World{Form: *form}
-	labels := map[string]map[string]string{}
 	workloads := form.Status.Workloads()
-	wishes, err := e.Pods.Wishes(ctx, ns, workloads)
+	owners, err := e.Pods.Owners(ctx, ns, workloads)
 	if err != nil {
 		return Policy{}, fmt.Errorf("read the workloads: %w", err)
 	}
 	if !tellApart(read.policies[ns]) {
+		// Every policy is about each of them, one that is gone by now too.
+		owners.Labels = map[string]map[string]string{}
 		for _, wl := range workloads {
-			labels[wl.String()] = nil
+			owners.Labels[wl.String()] = nil
 		}
-		w.selects(labels, wishes)
-		return e.resolve(w, read.policies[ns], read.labels[ns]), nil
 	}
-	if labels, err = e.Pods.Labels(ctx, ns, workloads); err != nil {
-		return Policy{}, fmt.Errorf("read the workloads: %w", err)
-	}
-	w.selects(labels, wishes)
+	w.selects(owners)
 	return e.resolve(w, read.policies[ns], read.labels[ns]), nil
 }
 
 // selects takes over what workloads are selected by, where no trigger has looked.
-func (w *World) selects(labels map[string]map[string]string, wishes map[string]Wish) {
-	w.Seen = map[v1alpha1.TriggerType]Observation{"": {Labels: labels, Wishes: wishes}}
+func (w *World) selects(o Owners) {
+	w.Seen = map[v1alpha1.TriggerType]Observation{"": {Labels: o.Labels, Wishes: o.Wishes}}
 }
 
 // resolve says what policies say about a form's workloads, for each trigger that the record is about and together. A

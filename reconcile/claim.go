@@ -139,7 +139,7 @@ func (c claim) spend(tip string, used map[string]time.Time) error {
 		}
 	}
 	return &waitUntil{until, fmt.Sprintf("budget: %s in the last %s, and --budget=%s allows no more before %s",
-		revertsOn(c.form.Status.Suspect.Branch, len(spent)), shortDuration(c.budget.Per), c.budget, clock(until))}
+		revertsOn(c.form.Status.Suspect.Branch, len(spent)), ShortDuration(c.budget.Per), c.budget, clock(until))}
 }
 
 func revertsOn(branch string, n int) string {

@@ -64,7 +64,7 @@ func undecided(w *World) Step {
 	}
 	// Many failures heal by themselves within seconds.
 	if ends, grace := graceEnds(w); w.Now.Before(ends) && s.Suspect == nil {
-		return Step{Do: DoWait, Wait: ends.Sub(w.Now), Until: ends, Why: "grace period of " + shortDuration(grace)}
+		return Step{Do: DoWait, Wait: ends.Sub(w.Now), Until: ends, Why: "grace period of " + ShortDuration(grace)}
 	}
 	if s.Suspect == nil {
 		return Step{Do: DoSuspect, Why: "looking for the commit that brought the image in"}
@@ -246,7 +246,7 @@ func verifying(w *World) Step {
 	}
 	deadline := verifyBy(w)
 	if w.Now.After(deadline) {
-		return end(w, v1alpha1.ResultFailed, "reverted in Git, but not verified in %s: %s", shortDuration(w.Policy.Verify),
+		return end(w, v1alpha1.ResultFailed, "reverted in Git, but not verified in %s: %s", ShortDuration(w.Policy.Verify),
 			waits)
 	}
 	return Step{Do: DoWait, Wait: min(lookAgain, deadline.Sub(w.Now)+time.Second), Why: waits, Until: deadline}

@@ -70,7 +70,7 @@ func restoring(w *World) Step {
 	}
 	if w.Now.After(deadline) {
 		return end(w, v1alpha1.ResultFailed, "asked Flux to restore what Git says, but not verified in %s: %s",
-			shortDuration(w.Policy.Verify), why)
+			ShortDuration(w.Policy.Verify), why)
 	}
 	return untilDue(w, Step{Do: DoWait, Wait: min(lookAgain, deadline.Sub(w.Now)+time.Second), Why: why})
 }

@@ -113,16 +113,12 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 // PolicyOf resolves what the policies say about a Rollback now. People wait for it: it goes by what the record names,
 // and asks neither pods nor Git.
 func (e *Engine) PolicyOf(ctx context.Context, form *v1alpha1.Rollback) (Policy, error) {
-	labels, err := e.Pods.Labels(ctx, form.Namespace, form.Status.Workloads())
-	if err != nil {
-		return Policy{}, fmt.Errorf("read the workloads: %w", err)
-	}
-	wishes, err := e.Pods.Wishes(ctx, form.Namespace, form.Status.Workloads())
+	owners, err := e.Pods.Owners(ctx, form.Namespace, form.Status.Workloads())
 	if err != nil {
 		return Policy{}, fmt.Errorf("read the workloads: %w", err)
 	}
 	w := &World{Form: *form}
-	w.selects(labels, wishes)
+	w.selects(owners)
 	return e.policy(ctx, w)
 }
 

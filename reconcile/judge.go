@@ -41,7 +41,7 @@ func judge(w *World) Step {
 	}
 	if !w.Now.Before(q.Until.Time) {
 		step := end(w, v1alpha1.ResultExpired, "nobody decided in %s; it can still be approved or rejected. Asked because %s",
-			shortDuration(w.Policy.Approval), messages(asks))
+			ShortDuration(w.Policy.Approval), messages(asks))
 		step.Question = q
 		return step
 	}
@@ -134,9 +134,9 @@ func onlyTold(w *World) string {
 // Roughly prints an age as people say it.
 func Roughly(d time.Duration) string {
 	if d < time.Hour {
-		return shortDuration(d.Truncate(time.Second))
+		return ShortDuration(d.Truncate(time.Second))
 	}
-	return shortDuration(d.Truncate(time.Minute))
+	return ShortDuration(d.Truncate(time.Minute))
 }
 
 // told is what a person needs to revert by hand.

@@ -47,7 +47,7 @@ func oldUndecided(w *World) Step {
 	// Many failures heal by themselves within seconds.
 	if ends := s.FirstSeen().Add(w.Policy.Grace); w.Now.Before(ends) && s.Suspect == nil {
 		return Step{Do: DoWait, Wait: ends.Sub(w.Now), Until: ends,
-			Why: "grace period of " + shortDuration(w.Policy.Grace)}
+			Why: "grace period of " + ShortDuration(w.Policy.Grace)}
 	}
 	if s.Suspect == nil {
 		return Step{Do: DoSuspect, Why: "looking for the commit that brought the image in"}
@@ -121,7 +121,7 @@ func oldJudge(w *World) Step {
 	}
 	if !w.Now.Before(q.Until.Time) {
 		step := end(w, v1alpha1.ResultExpired, "nobody decided in %s; it can still be approved or rejected. Asked because %s",
-			shortDuration(w.Policy.Approval), messages(asks))
+			ShortDuration(w.Policy.Approval), messages(asks))
 		step.Question = q
 		return step
 	}
@@ -330,7 +330,7 @@ func oldRestoring(w *World) Step {
 	}
 	if w.Now.After(deadline) {
 		return end(w, v1alpha1.ResultFailed, "asked Flux to restore what Git says, but not verified in %s: %s",
-			shortDuration(w.Policy.Verify), why)
+			ShortDuration(w.Policy.Verify), why)
 	}
 	return untilDue(w, Step{Do: DoWait, Wait: min(lookAgain, deadline.Sub(w.Now)+time.Second), Why: why})
 }

@@ -80,7 +80,7 @@ type Budget struct {
 }
 
 // String is COUNT/PER, as the flag takes it.
-func (b Budget) String() string { return fmt.Sprintf("%d/%s", b.Count, shortDuration(b.Per)) }
+func (b Budget) String() string { return fmt.Sprintf("%d/%s", b.Count, ShortDuration(b.Per)) }
 
 // ParseBudget reads COUNT/PER, such as 3/1h.
 func ParseBudget(s string) (Budget, error) {
@@ -387,8 +387,8 @@ func leastOf[T any](a, b T, rank func(T) int) T {
 	return a
 }
 
-// shortDuration prints 1h instead of 1h0m0s.
-func shortDuration(d time.Duration) string {
+// ShortDuration prints 9m30s, 10m instead of 10m0s, and 1h instead of 1h0m0s.
+func ShortDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")

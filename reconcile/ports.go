@@ -270,15 +270,21 @@ type Flux interface {
 	Rollout(ctx context.Context, form *v1alpha1.Rollback, contains func(tip, commit string) (bool, error)) (Rollout, error)
 }
 
+// Owners are what policies go by of the workloads that own failing pods.
+type Owners struct {
+	// Labels of those that exist, by Kind/name: what policies select by.
+	Labels map[string]map[string]string
+	// Wishes are what they say about going back, by Kind/name, and their namespace, by NamespaceWish.
+	Wishes map[string]Wish
+}
+
 // Pods reads pods live.
 type Pods interface {
 	// Failing lists the containers in a namespace that wait for the image of the key, and says what is known of pods
 	// that have it. known are workloads that a Rollback already names: their pods are looked at too.
 	Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (PodsSeen, error)
-	// Labels reads the labels of workloads that exist, by Kind/name: what policies select by.
-	Labels(ctx context.Context, namespace string, of []v1alpha1.Workload) (map[string]map[string]string, error)
-	// Wishes reads what workloads say about going back, by Kind/name, and their namespace, by NamespaceWish.
-	Wishes(ctx context.Context, namespace string, of []v1alpha1.Workload) (map[string]Wish, error)
+	// Owners reads what policies go by of workloads, each once.
+	Owners(ctx context.Context, namespace string, of []v1alpha1.Workload) (Owners, error)
 	// Delete deletes a pod; one that is gone is no error.
 	Delete(ctx context.Context, namespace, pod string) error
 }

@@ -138,7 +138,7 @@ func lapsed(w *World) string {
 	switch {
 	case s.Verdict.At.Add(w.Policy.Approval).Before(w.Now):
 		return fmt.Sprintf("%s allowed it at %s, and that is longer ago than the %s that an answer waits for", s.Verdict.By,
-			clock(s.Verdict.At.Time), shortDuration(w.Policy.Approval))
+			clock(s.Verdict.At.Time), ShortDuration(w.Policy.Approval))
 	case s.Verdict.Question != "" && s.Verdict.Question != questionID(w, answersOf(w)):
 		return fmt.Sprintf("%s allowed it at %s, and what would be written is something else since", s.Verdict.By,
 			clock(s.Verdict.At.Time))

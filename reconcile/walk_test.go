@@ -270,12 +270,8 @@ type modelPods struct{ *model }
 
 func (m modelPods) Delete(context.Context, string, string) error { return nil }
 
-func (m modelPods) Labels(context.Context, string, []v1alpha1.Workload) (map[string]map[string]string, error) {
-	return map[string]map[string]string{"Deployment/app": {}}, nil
-}
-
-func (m modelPods) Wishes(context.Context, string, []v1alpha1.Workload) (map[string]Wish, error) {
-	return nil, nil
+func (m modelPods) Owners(context.Context, string, []v1alpha1.Workload) (Owners, error) {
+	return Owners{Labels: map[string]map[string]string{"Deployment/app": {}}}, nil
 }
 
 func (m modelPods) Failing(_ context.Context, key Key, _ []v1alpha1.Workload) (PodsSeen, error) {

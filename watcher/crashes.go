@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,8 +31,7 @@ import (
 type crashes struct {
 	queue workqueue.TypedRateLimitingInterface[v1alpha1.ObjectRef]
 	turns *turns[v1alpha1.ObjectRef]
-	mu    sync.Mutex
-	seen  map[v1alpha1.ObjectRef][]reconcile.Key
+	lastFound[reconcile.Key]
 	// told is what was said last of a workload whose new revision fails for another reason than its image.
 	told map[v1alpha1.ObjectRef]string
 }
@@ -41,24 +39,7 @@ type crashes struct {
 func newCrashes(m *Metrics) *crashes {
 	t := newTurns(func(ref v1alpha1.ObjectRef) string { return ref.Namespace })
 	q := newQueueOf("rollouts", m, 100*time.Millisecond, 30*time.Second, t)
-	return &crashes{queue: q, turns: t, seen: map[v1alpha1.ObjectRef][]reconcile.Key{},
-		told: map[v1alpha1.ObjectRef]string{}}
-}
-
-func (c *crashes) get(ref v1alpha1.ObjectRef) []reconcile.Key {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.seen[ref]
-}
-
-func (c *crashes) set(ref v1alpha1.ObjectRef, found []reconcile.Key) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(found) == 0 {
-		delete(c.seen, ref)
-		return
-	}
-	c.seen[ref] = found
+	return &crashes{queue: q, turns: t, told: map[v1alpha1.ObjectRef]string{}}
 }
 
 // tells says whether something is new about a workload, and keeps it; empty where nothing is to be said any more.
@@ -76,15 +57,7 @@ func (c *crashes) tells(ref v1alpha1.ObjectRef, says string) bool {
 
 // of lists the workloads that were found to fail about a key.
 func (c *crashes) of(key reconcile.Key) []v1alpha1.Workload {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var out []v1alpha1.Workload
-	for ref, found := range c.seen {
-		if slices.Contains(found, key) {
-			out = append(out, v1alpha1.Workload{Kind: ref.Kind, Name: ref.Name})
-		}
-	}
-	return out
+	return c.workloads(func(_ v1alpha1.ObjectRef, found []reconcile.Key) bool { return slices.Contains(found, key) })
 }
 
 const (

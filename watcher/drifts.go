@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,8 +23,7 @@ import (
 type drifts struct {
 	queue workqueue.TypedRateLimitingInterface[v1alpha1.ObjectRef]
 	turns *turns[v1alpha1.ObjectRef]
-	mu    sync.Mutex
-	seen  map[v1alpha1.ObjectRef][]drifting
+	lastFound[drifting]
 }
 
 // drifting is a container that runs something else than Git says.
@@ -38,37 +36,15 @@ type drifting struct {
 func newDrifts(m *Metrics) *drifts {
 	t := newTurns(func(ref v1alpha1.ObjectRef) string { return ref.Namespace })
 	q := newQueueOf("drifts", m, 100*time.Millisecond, 30*time.Second, t)
-	return &drifts{queue: q, turns: t, seen: map[v1alpha1.ObjectRef][]drifting{}}
-}
-
-func (d *drifts) get(ref v1alpha1.ObjectRef) []drifting {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.seen[ref]
-}
-
-func (d *drifts) set(ref v1alpha1.ObjectRef, found []drifting) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(found) == 0 {
-		delete(d.seen, ref)
-		return
-	}
-	d.seen[ref] = found
+	return &drifts{queue: q, turns: t}
 }
 
 // of lists the workloads that were found to drift from what a key names.
 func (d *drifts) of(key reconcile.Key) []v1alpha1.Workload {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var out []v1alpha1.Workload
-	for ref, found := range d.seen {
-		if ref.Namespace == key.Namespace &&
-			slices.ContainsFunc(found, func(f drifting) bool { return f.git == key.Image() }) {
-			out = append(out, v1alpha1.Workload{Kind: ref.Kind, Name: ref.Name})
-		}
-	}
-	return out
+	return d.workloads(func(ref v1alpha1.ObjectRef, found []drifting) bool {
+		return ref.Namespace == key.Namespace &&
+			slices.ContainsFunc(found, func(f drifting) bool { return f.git == key.Image() })
+	})
 }
 
 // Adrift lists the workloads that run something else than Git says, as they were found last.

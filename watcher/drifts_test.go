@@ -228,8 +228,8 @@ func TestLabelsAreReadWithoutGit(t *testing.T) {
 	git := gitSays(badImage)
 	s := newAPIServer(t, undone(goodImage))
 	pods := &Pods{Client: s.clients(t).Core, Now: noon, Wants: git.options().Wants}
-	got, err := pods.Labels(t.Context(), "app", []v1alpha1.Workload{{Kind: "Deployment", Name: "web"}, {Kind: "Deployment", Name: "gone"}, {Kind: "Pod", Name: "gone"}})
-	if err != nil || len(got) != 1 || got["Deployment/web"]["tier"] != "front" || git.times() != 0 {
+	owners, err := pods.Owners(t.Context(), "app", []v1alpha1.Workload{{Kind: "Deployment", Name: "web"}, {Kind: "Deployment", Name: "gone"}, {Kind: "Pod", Name: "gone"}})
+	if got := owners.Labels; err != nil || len(got) != 1 || got["Deployment/web"]["tier"] != "front" || git.times() != 0 {
 		t.Errorf("got %v, %v", got, err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -64,34 +63,6 @@ func (s *sighting) running(ctx context.Context, w v1alpha1.Workload) error {
 		return err
 	}
 	return s.ranBefore(ctx, w, h)
-}
-
-// Labels reads the labels of workloads that exist.
-func (p *Pods) Labels(ctx context.Context, namespace string, of []v1alpha1.Workload,
-) (map[string]map[string]string, error) {
-	out := map[string]map[string]string{}
-	l := newLook(p.Client, namespace)
-	for _, w := range of {
-		if w.Kind == kindPod {
-			pod, err := p.Client.CoreV1().Pods(namespace).Get(ctx, w.Name, metav1.GetOptions{})
-			switch {
-			case apierrors.IsNotFound(err):
-			case err != nil:
-				return nil, fmt.Errorf("read pod %s/%s: %w", namespace, w.Name, err)
-			default:
-				out[w.String()] = pod.Labels
-			}
-			continue
-		}
-		h, err := l.get(ctx, w.Kind, w.Name)
-		if err != nil {
-			return nil, err
-		}
-		if !h.gone {
-			out[w.String()] = h.labels
-		}
-	}
-	return out, nil
 }
 
 func (s *sighting) barePod(ctx context.Context, w v1alpha1.Workload) error {

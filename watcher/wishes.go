@@ -4,38 +4,40 @@ import (
 	"context"
 	"fmt"
 	"regexp"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// Wishes reads what workloads and their namespace say about going back. What does not exist says nothing.
-func (p *Pods) Wishes(ctx context.Context, namespace string, of []v1alpha1.Workload,
-) (map[string]reconcile.Wish, error) {
+// Owners reads what policies go by of workloads, each once. What does not exist has no labels and wishes nothing.
+func (p *Pods) Owners(ctx context.Context, namespace string, of []v1alpha1.Workload) (reconcile.Owners, error) {
 	l := newLook(p.Client, namespace)
-	out := p.namespaceWish(namespace)
+	out := reconcile.Owners{Labels: map[string]map[string]string{}, Wishes: p.namespaceWish(namespace)}
 	for _, w := range of {
 		if w.Kind == kindPod {
 			pod, err := p.Client.CoreV1().Pods(namespace).Get(ctx, w.Name, metav1.GetOptions{})
 			switch {
 			case apierrors.IsNotFound(err):
 			case err != nil:
-				return nil, fmt.Errorf("read pod %s/%s: %w", namespace, w.Name, err)
+				return reconcile.Owners{}, fmt.Errorf("read pod %s/%s: %w", namespace, w.Name, err)
 			default:
-				out[w.String()] = wishOf(w, &pod.ObjectMeta, &pod.Spec)
+				out.Labels[w.String()], out.Wishes[w.String()] = pod.Labels, wishOf(w, &pod.ObjectMeta, &pod.Spec)
 			}
 			continue
 		}
 		h, err := l.get(ctx, w.Kind, w.Name)
 		if err != nil {
-			return nil, err
+			return reconcile.Owners{}, err
 		}
-		out[w.String()] = h.wish
+		out.Wishes[w.String()] = h.wish
+		if !h.gone {
+			out.Labels[w.String()] = h.labels
+		}
 	}
 	return out, nil
 }
@@ -78,7 +80,8 @@ var migration = regexp.MustCompile(`(?i)(?:^|[^a-z])(?:flyway|liquibase|alembic|
 
 // migrates says whether a container looks like one that changes a database: by its name, its image, or its command.
 func migrates(c *corev1.Container) bool {
-	if migration.MatchString(c.Name) || migration.MatchString(repository(c.Image)) {
+	// Its registry and its tag say nothing of what an image does.
+	if of, err := image.Parse(c.Image); migration.MatchString(c.Name) || err == nil && migration.MatchString(of.Path) {
 		return true
 	}
 	for _, words := range [][]string{c.Command, c.Args} {
@@ -89,14 +92,4 @@ func migrates(c *corev1.Container) bool {
 		}
 	}
 	return false
-}
-
-// repository is an image without its registry and tag: those say nothing of what it does.
-func repository(image string) string {
-	if i := strings.IndexByte(image, '/'); i >= 0 {
-		image = image[i+1:]
-	}
-	image, _, _ = strings.Cut(image, "@")
-	image, _, _ = strings.Cut(image, ":")
-	return image
 }

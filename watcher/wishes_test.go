@@ -52,7 +52,7 @@ func TestWorkloadsAndTheirNamespaceSayWhatMayBeDone(t *testing.T) {
 		&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "one", Annotations: says("never")}},
 	)
 	pods := &Pods{Client: client, Namespace: func(string) map[string]string { return says("never") }}
-	got, err := pods.Wishes(t.Context(), "prod", []v1alpha1.Workload{
+	owners, err := pods.Owners(t.Context(), "prod", []v1alpha1.Workload{
 		{Kind: "Deployment", Name: "web"}, {Kind: "Deployment", Name: "api"}, {Kind: "StatefulSet", Name: "db"},
 		{Kind: "Pod", Name: "one"}, {Kind: "Pod", Name: "gone"}, {Kind: "Deployment", Name: "gone"},
 	})
@@ -68,7 +68,7 @@ func TestWorkloadsAndTheirNamespaceSayWhatMayBeDone(t *testing.T) {
 		"Pod/one":         {Annotation: "never"},
 		"Deployment/gone": {},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, owners.Wishes); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

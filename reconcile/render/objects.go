@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
-	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -161,20 +160,6 @@ func (f *Folder) bounded(ctx context.Context, files manifest.Files) error {
 	}
 	if len(remote) > 0 {
 		return reconcile.Refuse("a generator or transformer of %q names %q, which would have to be fetched", f.dir, remote[0])
-	}
-	return nil
-}
-
-// Find gives the object of a reference among rendered ones; nil where there is none. A reference without a namespace
-// means an object that has none, and one whose Kustomization leaves the namespace to the cluster.
-func Find(objects []*unstructured.Unstructured, group string, ref v1alpha1.ObjectRef) *unstructured.Unstructured {
-	for _, o := range objects {
-		if o.GetKind() != ref.Kind || o.GetName() != ref.Name || o.GroupVersionKind().Group != group {
-			continue
-		}
-		if ns := o.GetNamespace(); ns == ref.Namespace || ns == "" {
-			return o
-		}
 	}
 	return nil
 }

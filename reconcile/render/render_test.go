@@ -30,7 +30,7 @@ func tree(files map[string]string) fstest.MapFS {
 // imageOf is the image of the first container of a rendered Deployment.
 func imageOf(t *testing.T, objects []*unstructured.Unstructured, ref v1alpha1.ObjectRef) string {
 	t.Helper()
-	o := render.Find(objects, "apps", ref)
+	o := find(objects, "apps", ref)
 	if o == nil {
 		t.Fatalf("no %s among the %d objects", ref, len(objects))
 	}
@@ -170,4 +170,18 @@ func TestObjectsRefusesWhatLeadsElsewhere(t *testing.T) {
 			}
 		})
 	}
+}
+
+// find gives the object of a reference among rendered ones; nil where there is none. A reference without a namespace
+// means an object that has none, and one whose Kustomization leaves the namespace to the cluster.
+func find(objects []*unstructured.Unstructured, group string, ref v1alpha1.ObjectRef) *unstructured.Unstructured {
+	for _, o := range objects {
+		if o.GetKind() != ref.Kind || o.GetName() != ref.Name || o.GroupVersionKind().Group != group {
+			continue
+		}
+		if ns := o.GetNamespace(); ns == ref.Namespace || ns == "" {
+			return o
+		}
+	}
+	return nil
 }

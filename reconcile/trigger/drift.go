@@ -1,7 +1,6 @@
 package trigger
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,24 +18,12 @@ const manyFormer = 16
 // Drift sees containers that run, but not what Git says, since somebody changed them by hand.
 func Drift() reconcile.Trigger {
 	return reconcile.Trigger{
-		Type: v1alpha1.TriggerDrift, Observe: changesByHand, Ended: takenBack, Gone: takenBackBefore, Doubts: doubtsOfDrift,
-		Depth: manyFormer, Prefer: running,
+		Type: v1alpha1.TriggerDrift, Observe: among(v1alpha1.TriggerDrift, changesByHand), Ended: takenBack,
+		Gone: takenBackBefore, Doubts: doubtsOfDrift, Depth: manyFormer, Prefer: running,
 	}
 }
 
-func changesByHand(ctx context.Context, l *reconcile.Look) (reconcile.Observation, error) {
-	if l.Key.Image() == "" {
-		return reconcile.Observation{}, nil
-	}
-	pods, err := l.Pods(ctx)
-	if err != nil {
-		return reconcile.Observation{}, err
-	}
-	return reconcile.Observation{
-		Failures: pods.Of(v1alpha1.TriggerDrift), Over: pods.Restored, Unnamed: pods.Unnamed,
-		Labels: pods.Labels, Wishes: pods.Wishes,
-	}, nil
-}
+func changesByHand(o *reconcile.Observation, pods *reconcile.PodsSeen) { o.Over = pods.Restored }
 
 // takenBack: Flux has given the workloads what Git says. What was only told is over as well when Git was made to say
 // something else.

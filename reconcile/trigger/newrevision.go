@@ -15,35 +15,18 @@ import (
 // by the registry, which has the image.
 func NewRevision() reconcile.Trigger {
 	return reconcile.Trigger{
-		Type: v1alpha1.TriggerRollout, Observe: failedRevisions, Ended: runsWell, Doubts: doubtsOfRollout, Fault: proveByPods,
+		Type: v1alpha1.TriggerRollout, Observe: among(v1alpha1.TriggerRollout, failedRevisions), Ended: runsWell,
+		Doubts: doubtsOfRollout, Fault: proveByPods,
 	}
 }
 
-func failedRevisions(ctx context.Context, l *reconcile.Look) (reconcile.Observation, error) {
-	if l.Key.Image() == "" {
-		return reconcile.Observation{}, nil
-	}
-	pods, err := l.Pods(ctx)
-	if err != nil {
-		return reconcile.Observation{}, err
-	}
-	return reconcile.Observation{
-		Failures: pods.Of(v1alpha1.TriggerRollout), Pods: pods.Pods, Over: pods.Steady, Unnamed: pods.Unnamed,
-		Labels: pods.Labels, Wishes: pods.Wishes,
-	}, nil
+func failedRevisions(o *reconcile.Observation, pods *reconcile.PodsSeen) {
+	o.Pods, o.Over = pods.Pods, pods.Steady
 }
 
 // runsWell: that a container starts is no news, since it crashes afterwards.
 func runsWell(w *reconcile.World) *reconcile.Ending {
-	s, now := &w.Form.Status, w.Seen[v1alpha1.TriggerRollout]
-	switch {
-	case s.Ended() && s.Outcome.Result == v1alpha1.ResultSourceNotFound && now.Unnamed != "":
-		return &reconcile.Ending{Result: v1alpha1.ResultRecovered,
-			Sentence: reconcile.NeverInGit(now.Unnamed, w.Form.Spec.Subject)}
-	case now.Over != "":
-		return &reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: now.Over + " runs well after all"}
-	}
-	return nil
+	return recovered(w, v1alpha1.TriggerRollout, "runs well after all")
 }
 
 // rollouts are the failures of new revisions as they are now, or else as they were recorded.

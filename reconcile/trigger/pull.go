@@ -1,7 +1,6 @@
 package trigger
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -12,37 +11,18 @@ import (
 // Pull sees containers that wait for an image which cannot be pulled.
 func Pull() reconcile.Trigger {
 	return reconcile.Trigger{
-		Type: v1alpha1.TriggerImagePull, Observe: failedPulls, Ended: pulled, Gone: pulledBefore, Doubts: doubtsOfPull,
-		Breaker: breaker,
+		Type: v1alpha1.TriggerImagePull, Observe: among(v1alpha1.TriggerImagePull, failedPulls), Ended: pulled,
+		Gone: pulledBefore, Doubts: doubtsOfPull, Breaker: breaker,
 	}
 }
 
-func failedPulls(ctx context.Context, l *reconcile.Look) (reconcile.Observation, error) {
-	if l.Key.Image() == "" {
-		return reconcile.Observation{}, nil
-	}
-	pods, err := l.Pods(ctx)
-	if err != nil {
-		return reconcile.Observation{}, err
-	}
-	return reconcile.Observation{
-		Failures: pods.Of(v1alpha1.TriggerImagePull), Pods: pods.Pods, Over: pods.Started, Unnamed: pods.Unnamed,
-		RanHere: pods.RanHere, Labels: pods.Labels, Wishes: pods.Wishes,
-	}, nil
+func failedPulls(o *reconcile.Observation, pods *reconcile.PodsSeen) {
+	o.Pods, o.Over, o.RanHere = pods.Pods, pods.Started, pods.RanHere
 }
 
-// pulled: only a container that is seen to have started proves that the image can be pulled. An image that no Git says
-// was put in by hand, and is over when nobody asks for it any more.
+// pulled: only a container that is seen to have started proves that the image can be pulled.
 func pulled(w *reconcile.World) *reconcile.Ending {
-	s, now := &w.Form.Status, w.Seen[v1alpha1.TriggerImagePull]
-	switch {
-	case s.Ended() && s.Outcome.Result == v1alpha1.ResultSourceNotFound && now.Unnamed != "":
-		return &reconcile.Ending{Result: v1alpha1.ResultRecovered,
-			Sentence: reconcile.NeverInGit(now.Unnamed, w.Form.Spec.Subject)}
-	case now.Over != "":
-		return &reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: now.Over + " runs the image after all"}
-	}
-	return nil
+	return recovered(w, v1alpha1.TriggerImagePull, "runs the image after all")
 }
 
 func pulledBefore(w *reconcile.World) reconcile.Ending {

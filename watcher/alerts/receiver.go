@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/client-go/util/workqueue"
+
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
@@ -47,13 +49,14 @@ type Options struct {
 type Receiver struct {
 	Options
 	*metrics
-	queue *queue
+	queue workqueue.TypedInterface[v1alpha1.ObjectRef]
 	turns chan struct{}
 }
 
 // New makes a Receiver.
 func New(o Options) *Receiver {
-	return &Receiver{Options: o, metrics: newMetrics(), queue: newQueue(), turns: make(chan struct{}, atOnce)}
+	return &Receiver{Options: o, metrics: newMetrics(), turns: make(chan struct{}, atOnce),
+		queue: workqueue.NewTyped[v1alpha1.ObjectRef]()}
 }
 
 // refused is an event that is not taken: the status, and the reason for the counter.
@@ -66,7 +69,7 @@ type refused struct {
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	ref, no := r.admit(w, req)
-	if no == nil && ref != nil && !r.queue.add(*ref) {
+	if no == nil && ref != nil && !r.add(*ref) {
 		no = &refused{http.StatusServiceUnavailable, "too-many"}
 	}
 	switch {
