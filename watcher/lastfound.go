@@ -6,8 +6,8 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// lastFound is what the last look at each workload found, for as long as there is something: it is what is enqueued when it
-// is over.
+// lastFound is what the last look at each workload found, for as long as there is something: it is what is enqueued
+// when it is over.
 type lastFound[T any] struct {
 	mu   sync.Mutex
 	seen map[v1alpha1.ObjectRef][]T
