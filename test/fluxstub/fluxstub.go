@@ -113,12 +113,14 @@ func Run(ctx context.Context, o Options) error {
 	for _, n := range o.Namespaces {
 		namespaces[n] = cache.Config{}
 	}
-	yes := true
+	yes, no := true, false
 	mgr, err := ctrl.NewManager(o.Config, ctrl.Options{
-		Scheme:     scheme,
-		Cache:      cache.Options{DefaultNamespaces: namespaces},
-		Metrics:    server.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: &yes},
+		Scheme:  scheme,
+		Cache:   cache.Options{DefaultNamespaces: namespaces},
+		Metrics: server.Options{BindAddress: "0"},
+		// The priority queue of controller-runtime v0.24 can keep its lock for good where it is shut down while it
+		// hands out an item: a worker that is done then waits for that lock, and the manager for the worker.
+		Controller: config.Controller{SkipNameValidation: &yes, UsePriorityQueue: &no},
 		Logger:     logr.Discard(),
 	})
 	if err != nil {
