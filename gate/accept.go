@@ -1,21 +1,12 @@
 package gate
 
 import (
-	"context"
 	"fmt"
 	"regexp"
 	"slices"
 
 	"github.com/Masterminds/semver/v3"
 )
-
-// undecided is a policy of which no example of a tag tells whether it accepts those of another environment.
-type undecided struct {
-	policy     *policy
-	own, other *Environment
-	// finding to make of a tag that decides it.
-	finding Finding
-}
 
 // accepts says whether a policy elects from a tag.
 func (p *policy) accepts(tag string) bool {
@@ -71,28 +62,4 @@ func versionsNear(within string) []string {
 		return []string{"1.0.0"}
 	}
 	return []string{fmt.Sprintf("%d.%d.%d", v.Major(), v.Minor(), v.Patch()), v.IncMinor().String()}
-}
-
-// decide looks among the tags that a registry has for one that proves that a policy accepts another environment's.
-func (a *asker) decide(ctx context.Context, u *undecided) []Finding {
-	p, f := u.policy, u.finding
-	tags, err := a.list(ctx, p.image, a.o.Access(ctx, p.image))
-	if err != nil {
-		f.Rule, f.Level = RuleNotAnswered, LevelUnknown
-		f.Message = fmt.Sprintf(
-			"cannot tell whether ImagePolicy %s of %s accepts tags of %s: those of %s cannot be listed: %v",
-			p.id(), u.own.name, u.other.name, p.image, err)
-		f.Fix = "check the repository's name, and log in to " + host(p.image) + " if it is private"
-		return []Finding{f}
-	}
-	for _, tag := range slices.Backward(tags) {
-		own := u.own.Tags != "" && u.own.tags.MatchString(tag)
-		if own || !u.other.tags.MatchString(tag) || !p.accepts(tag) {
-			continue
-		}
-		f.Message = fmt.Sprintf("ImagePolicy %s of %s accepts tags of %s: %s, which %s has, matches its pattern %s",
-			p.id(), u.own.name, u.other.name, tag, p.image, p.spec.FilterTags.Pattern)
-		return []Finding{f}
-	}
-	return nil
 }

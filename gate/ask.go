@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,25 +13,6 @@ import (
 	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
-)
-
-// asker asks registries about the images of a report.
-type asker struct {
-	o      *Options
-	report *Report
-	// uses by image.
-	uses map[string][]Use
-
-	mu   sync.Mutex
-	done int
-	// tags of the repositories that were listed.
-	tags map[string]*tagList
-}
-
-// attempts is how often a registry is asked that gives no answer, and pause what lies between.
-const (
-	attempts = 3
-	pause    = time.Second
 )
 
 // ask puts every image of a report to its registry, and what image automation watches.
@@ -126,16 +105,6 @@ func ofIt(sentence, image string) string {
 	return sentence
 }
 
-// at puts a finding about an image to every place that uses it.
-func (a *asker) at(f Finding) []Finding {
-	var out []Finding
-	for _, use := range a.uses[f.Image] {
-		f.File, f.Line = use.File, use.Line
-		out = append(out, f)
-	}
-	return out
-}
-
 // ruleOf says which rule a proved absence breaks, and what to do.
 func ruleOf(cause v1alpha1.Cause, image string) (Rule, string) {
 	switch cause {
@@ -161,44 +130,6 @@ func fixOf(cause v1alpha1.Cause, image string) string {
 		return "check the repository's name, and log in to " + host(image) + " if it is private"
 	default:
 		return "run again when the registry answers"
-	}
-}
-
-func host(image string) string {
-	full, _, _ := strings.Cut(fullName(image), "/")
-	return full
-}
-
-// prove asks until there is an answer, as long as the registry wishes and patience lasts.
-func (a *asker) prove(ctx context.Context, image string, access reconcile.Access) reconcile.Proof {
-	start := a.o.Now()
-	q := reconcile.Question{Image: image, Platforms: a.o.Platforms, Deep: a.o.Deep, Access: access}
-	for attempt := 1; ; attempt++ {
-		proof := a.o.Registry.Prove(ctx, q)
-		if proof.Finding != reconcile.FindingUnproved || attempt == attempts {
-			return proof
-		}
-		switch proof.Cause {
-		case v1alpha1.CauseRateLimited, v1alpha1.CauseRegistryUnavailable:
-		default:
-			return proof
-		}
-		wait := max(pause, a.o.Registry.Until(image).Sub(a.o.Now()))
-		if a.o.Now().Add(wait).Sub(start) > a.o.Patience || !sleep(ctx, wait) {
-			return proof
-		}
-	}
-}
-
-// sleep waits, and says false when the context ends first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
@@ -298,6 +229,30 @@ func (a *asker) repository(ctx context.Context, image string, p *placed) []Findi
 			Message: fmt.Sprintf("%s watches %s, whose tags cannot be listed: %v", &p.object, image, err),
 			Fix:     "check the repository's name, and log in to " + host(image) + " if it is private",
 		}}
+	}
+	return nil
+}
+
+// decide looks among the tags that a registry has for one that proves that a policy accepts another environment's.
+func (a *asker) decide(ctx context.Context, u *undecided) []Finding {
+	p, f := u.policy, u.finding
+	tags, err := a.list(ctx, p.image, a.o.Access(ctx, p.image))
+	if err != nil {
+		f.Rule, f.Level = RuleNotAnswered, LevelUnknown
+		f.Message = fmt.Sprintf(
+			"cannot tell whether ImagePolicy %s of %s accepts tags of %s: those of %s cannot be listed: %v",
+			p.id(), u.own.name, u.other.name, p.image, err)
+		f.Fix = "check the repository's name, and log in to " + host(p.image) + " if it is private"
+		return []Finding{f}
+	}
+	for _, tag := range slices.Backward(tags) {
+		own := u.own.Tags != "" && u.own.tags.MatchString(tag)
+		if own || !u.other.tags.MatchString(tag) || !p.accepts(tag) {
+			continue
+		}
+		f.Message = fmt.Sprintf("ImagePolicy %s of %s accepts tags of %s: %s, which %s has, matches its pattern %s",
+			p.id(), u.own.name, u.other.name, tag, p.image, p.spec.FilterTags.Pattern)
+		return []Finding{f}
 	}
 	return nil
 }

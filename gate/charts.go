@@ -17,14 +17,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
-// renderedChart is a chart of the tree and what comes out of it.
-type renderedChart struct {
-	unit   *unit
-	source *source
-	// by is the HelmRelease with whose values it was rendered; nil for the chart's own.
-	by *placed
-}
-
 // renderCharts renders the Helm charts of the tree: with the values of every HelmRelease that names them, and with
 // their own where none does.
 func (m *model) renderCharts() {
@@ -242,7 +234,7 @@ func (m *model) collectCharts() {
 // locateTag finds the place that sets the tag of an image and nothing else of it, as values that override others do.
 func (m *model) locateTag(c *renderedChart, use *Use) {
 	_, tag, digest := manifest.Split(use.Image)
-	var only *manifestNode
+	var only *manifest.Node
 	for _, name := range c.unit.sources() {
 		s := m.files[name]
 		if s == nil {
@@ -262,20 +254,4 @@ func (m *model) locateTag(c *renderedChart, use *Use) {
 	if only != nil {
 		use.File, use.Line = only.File, only.Line
 	}
-}
-
-// isOf says whether a node is of the HelmRelease with whose values the chart was rendered.
-func (c *renderedChart) isOf(n *manifestNode) bool {
-	return c.by != nil && n.Object.Kind == "HelmRelease" && n.Object.Name == c.by.name
-}
-
-// standsFor says whether a HelmRelease's chart was rendered, so that its values need not be read by their shape.
-func (m *model) standsFor(u *unit, n manifestNode) bool {
-	if n.Object.Kind != "HelmRelease" {
-		return false
-	}
-	return slices.ContainsFunc(m.rendered, func(c *renderedChart) bool {
-		return c.by != nil && c.by.unit == u && c.by.name == n.Object.Name && c.by.namespace == n.Object.Namespace &&
-			(u != nil || c.by.file == n.File)
-	})
 }

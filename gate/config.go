@@ -299,3 +299,14 @@ func (c *Config) globs() map[string]string {
 	}
 	return out
 }
+
+// sources are the environments that another one is promoted from.
+func (c *Config) sources() []string {
+	var out []string
+	for _, e := range c.Environments {
+		if e != nil && e.PromotedFrom != "" && !slices.Contains(out, e.PromotedFrom) {
+			out = append(out, e.PromotedFrom)
+		}
+	}
+	return out
+}

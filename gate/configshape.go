@@ -3,7 +3,6 @@ package gate
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -135,15 +134,4 @@ func shown(n *yaml.Node) string {
 		return "a list"
 	}
 	return fmt.Sprintf("%q", n.Value)
-}
-
-// sources are the environments that another one is promoted from.
-func (c *Config) sources() []string {
-	var out []string
-	for _, e := range c.Environments {
-		if e != nil && e.PromotedFrom != "" && !slices.Contains(out, e.PromotedFrom) {
-			out = append(out, e.PromotedFrom)
-		}
-	}
-	return out
 }

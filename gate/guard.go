@@ -11,23 +11,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-type manifestNode = manifest.Node
-
-// guard checks everything that needs no registry.
-func (m *model) guard() {
-	for i := range m.uses {
-		use := &m.uses[i]
-		use.Environments = m.config.of(use.paths...)
-		for _, name := range use.Environments {
-			m.guardUse(use, m.config.Environments[name])
-		}
-	}
-	m.checkScanned()
-	m.checkPolicies()
-	m.checkMarkers()
-	m.checkAutomations()
-}
-
 // guardUse holds an image against the guardrails of an environment.
 func (m *model) guardUse(use *Use, e *Environment) {
 	_, tag, digest := manifest.Split(use.Image)

@@ -1,24 +1,13 @@
 package gate
 
 import (
-	"cmp"
-	"errors"
-	"fmt"
-	"io/fs"
-	"maps"
-	"path"
-	"runtime"
 	"slices"
-	"strconv"
-	"strings"
-	"sync"
 	"time"
 
-	"github.com/distribution/reference"
-	"golang.org/x/sync/errgroup"
+	autov1 "github.com/fluxcd/image-automation-controller/api/v1"
+	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
-	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
 // model is what one version of a tree would run.
@@ -51,78 +40,6 @@ type model struct {
 	retagged map[string]bool
 }
 
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-func union(a, b []string) []string {
-	out := slices.Concat(a, b)
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// newModel reads a tree. earlier is the model of another version, whose work is used again where nothing changed.
-func newModel(tree Tree, o *Options, earlier *model, step func()) (*model, error) {
-	tree.FS = newStatFS(tree.FS)
-	m := &model{
-		tree: tree, config: o.Config, files: map[string]*source{}, repos: repositories{}, chartLimit: o.ChartLimit,
-		retagged: map[string]bool{},
-	}
-	var err error
-	if m.listing, err = list(tree, o.Config.skips()); err != nil {
-		return nil, err
-	}
-	m.readAll(earlier)
-	m.builder = &builder{
-		tree: tree.FS, files: m.files, fetcher: o.fetcher, remotes: o.Remotes,
-		folders: render.NewTree(tree.FS), compared: o.Base.FS != nil,
-	}
-	if earlier != nil {
-		m.builder.earlier, m.builder.changed = earlier.builder, changedPaths(earlier, m)
-	}
-	m.builder.run(m.listing.yaml, step)
-	m.readPolicies()
-	m.checkSources()
-	m.renderCharts()
-	m.collect()
-	m.unread()
-	m.guard()
-	return m, nil
-}
-
-// readAll reads the files, on all processors.
-func (m *model) readAll(earlier *model) {
-	const atOnce = 64
-	var g errgroup.Group
-	var mu sync.Mutex
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for names := range slices.Chunk(m.listing.yaml, atOnce) {
-		g.Go(func() error {
-			for _, name := range names {
-				s := m.read(name, earlier)
-				mu.Lock()
-				m.files[name] = s
-				mu.Unlock()
-			}
-			return nil
-		})
-	}
-	_ = g.Wait()
-}
-
-// read reads a file, or takes what is known of the same bytes under the same name.
-func (m *model) read(name string, earlier *model) *source {
-	if earlier == nil || earlier.files[name] == nil {
-		return read(m.tree.FS, name)
-	}
-	data, err := manifest.ReadFile(m.tree.FS, name)
-	if err != nil {
-		return &source{name: name, err: err}
-	}
-	if known := earlier.files[name]; known.same(data) {
-		return known
-	}
-	return parse(name, data)
-}
-
 // source is what a file of a kustomization says; nil for one that is not looked at.
 func (m *model) source(name string) *source {
 	if s := m.files[name]; s != nil || isYAML(name) {
@@ -137,159 +54,64 @@ func (m *model) source(name string) *source {
 	return m.included[name]
 }
 
-// changedPaths are the files in which two versions differ, and the folders that gained or lost one. Files that are no
-// YAML are compared where a unit reads them, so all of the tree that matters is looked at.
-func changedPaths(a, b *model) map[string]bool {
-	changed := map[string]bool{}
-	differ := func(name string) {
-		changed[name] = true
-		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-			changed[dir] = true
-		}
-	}
-	for _, name := range union(a.listing.yaml, b.listing.yaml) {
-		was, is := a.files[name], b.files[name]
-		if was == nil || is == nil || was.sum != is.sum {
-			differ(name)
-		}
-	}
-	for _, u := range a.builder.units {
-		for name := range u.seen {
-			if changed[name] || a.files[name] != nil {
-				continue
-			}
-			before, err1 := manifest.ReadFile(a.tree.FS, name)
-			after, err2 := manifest.ReadFile(b.tree.FS, name)
-			if string(before) != string(after) || (err1 == nil) != (err2 == nil) {
-				differ(name)
-			}
-		}
-	}
-	return changed
+// placed is an object and the paths by which environments know it.
+type placed struct {
+	object
+	// unit that renders it; nil for a file that stands for itself.
+	unit  *unit
+	paths []string
 }
 
-// collect gathers what every unit and every other file would run.
-func (m *model) collect() {
-	within := map[string]bool{}
-	for _, id := range sortedKeys(m.builder.units) {
-		u := m.builder.units[id]
-		for _, name := range u.sources() {
-			within[name] = true
-		}
-		if u.failed != nil {
-			m.builder.inflated(u)
-			m.findings = append(m.findings, u.failed.by([]string{u.dir + "/."}))
-			m.collectRaw(u)
-			continue
-		}
-		m.uses = append(m.uses, m.usesOf(u, u.rendered)...)
-	}
-	for _, name := range m.listing.yaml {
-		if s := m.files[name]; !within[name] && s.err == nil {
-			m.uses = append(m.uses, m.usesOf(nil, s)...)
-		}
-	}
-	m.collectCharts()
-	m.checkReferences()
-	for _, n := range m.builder.notes {
-		m.findings = append(m.findings, n.Finding)
-	}
+// policy is an ImagePolicy of the tree.
+type policy struct {
+	placed
+	spec imagev1.ImagePolicySpec
+	// ballot is nil where no tag can satisfy the spec; broken says why.
+	ballot *Ballot
+	broken error
+	// image that its ImageRepository scans; empty where the tree does not say.
+	image string
+	envs  []string
 }
 
-// collectRaw takes the files of a unit that was not built as they stand: better than not to look at them.
-func (m *model) collectRaw(u *unit) {
-	for _, name := range u.closure.Paths {
-		s := m.source(name)
-		if s == nil || s.err != nil {
-			continue
-		}
-		for _, use := range m.usesOf(nil, s) {
-			use.Unit = u.dir
-			use.paths = append(use.paths, u.dir+"/.")
-			m.uses = append(m.uses, use)
-		}
-	}
+// id is how markers name the policy.
+func (p *policy) id() string { return p.namespace + ":" + p.name }
+
+// automation is an ImageUpdateAutomation of the tree.
+type automation struct {
+	placed
+	spec autov1.ImageUpdateAutomationSpec
+	envs []string
 }
 
-// checkReferences sorts out references that name no image, and those that only the cluster completes.
-func (m *model) checkReferences() {
-	kept := m.uses[:0]
-	seen := map[string]bool{}
-	for _, use := range m.uses {
-		switch err := checkReference(use.Image); {
-		case use.Image == "":
-			continue
-		case strings.Contains(use.Image, "ENC["):
-			m.findings = append(m.findings, Finding{
-				Rule: RuleNotRead, Level: LevelNote, File: use.File, Line: use.Line, subject: use.Object,
-				Message: "the image of " + use.Object + " is not looked at: SOPS encrypted some of it",
-				Fix:     "leave images in plain text: encrypted_regex in .sops.yaml",
-			}.by(use.paths))
-			continue
-		case strings.Contains(use.Image, "$"):
-			m.findings = append(m.findings, Finding{
-				Rule: RuleNotSubstituted, Level: LevelNote, File: use.File, Line: use.Line, Image: use.Image,
-				Message: fmt.Sprintf("%s is not looked at: a variable in it is known to the cluster only", use.Image),
-				Fix:     "put the ConfigMap of substituteFrom into the repository, or give the variable a default: ${NAME:=value}",
-			}.by(use.paths))
-			continue
-		case err != nil && m.retagged[use.File+":"+strconv.Itoa(use.Line)]:
-			// That the tag is no text says it already.
-			continue
-		case err != nil:
-			m.findings = append(m.findings, Finding{
-				Rule: RuleInvalid, Level: LevelError, File: use.File, Line: use.Line, Image: use.Image,
-				Message: fmt.Sprintf("%q is no image reference: %v", use.Image, err),
-				Fix:     "write it as REGISTRY/REPOSITORY:TAG, in lower case but for the tag",
-			}.by(use.paths))
-			continue
-		}
-		if key := fmt.Sprintf("%s\x00%s\x00%d\x00%v", use.Image, use.File, use.Line, use.paths); !seen[key] {
-			seen[key] = true
-			kept = append(kept, use)
-		}
+// undecided is a policy of which no example of a tag tells whether it accepts those of another environment.
+type undecided struct {
+	policy     *policy
+	own, other *Environment
+	// finding to make of a tag that decides it.
+	finding Finding
+}
+
+// renderedChart is a chart of the tree and what comes out of it.
+type renderedChart struct {
+	unit   *unit
+	source *source
+	// by is the HelmRelease with whose values it was rendered; nil for the chart's own.
+	by *placed
+}
+
+// isOf says whether a node is of the HelmRelease with whose values the chart was rendered.
+func (c *renderedChart) isOf(n *manifest.Node) bool {
+	return c.by != nil && n.Object.Kind == "HelmRelease" && n.Object.Name == c.by.name
+}
+
+// standsFor says whether a HelmRelease's chart was rendered, so that its values need not be read by their shape.
+func (m *model) standsFor(u *unit, n manifest.Node) bool {
+	if n.Object.Kind != "HelmRelease" {
+		return false
 	}
-	m.uses = kept
-	slices.SortStableFunc(m.uses, func(a, b Use) int {
-		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, strings.Compare(a.Image, b.Image))
+	return slices.ContainsFunc(m.rendered, func(c *renderedChart) bool {
+		return c.by != nil && c.by.unit == u && c.by.name == n.Object.Name && c.by.namespace == n.Object.Namespace &&
+			(u != nil || c.by.file == n.File)
 	})
-}
-
-// checkReference parses a reference as the kubelet does.
-func checkReference(image string) error {
-	_, err := reference.ParseNormalizedNamed(image)
-	return err
-}
-
-// unread tells of files and links that were not looked at.
-func (m *model) unread() {
-	for _, p := range m.listing.problems {
-		m.findings = append(m.findings, Finding{
-			Rule: RuleLink, Level: LevelNote, File: p.File, Line: 1, Message: p.File + " " + p.Reason,
-		})
-	}
-	failed := map[string]bool{}
-	for _, f := range m.findings {
-		failed[f.File] = failed[f.File] || f.Rule == RuleBuild
-	}
-	for _, name := range m.listing.yaml {
-		s := m.files[name]
-		if s.sops {
-			m.findings = append(m.findings, Finding{
-				Rule: RuleNotRead, Level: LevelNote, File: name, Line: 1,
-				Message: "encrypted with SOPS: only what stands there in plain text was looked at",
-			})
-		}
-		if s.err == nil || failed[name] {
-			continue
-		}
-		f := noteAt(name, 1, fmt.Errorf("not looked into: %s", strings.Replace(s.err.Error(), "read "+name+": ", "", 1)))
-		switch {
-		case errors.Is(s.err, manifest.ErrTooLarge):
-			f.Level, f.Fix = LevelUnknown, "split it, or leave it out: `ignore: ["+name+"]` in .backstop.yaml"
-		case errors.Is(s.err, fs.ErrPermission):
-			f.Level, f.Fix = LevelUnknown, "make it readable"
-		}
-		m.findings = append(m.findings, f)
-	}
 }

@@ -15,58 +15,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// placed is an object and the paths by which environments know it.
-type placed struct {
-	object
-	// unit that renders it; nil for a file that stands for itself.
-	unit  *unit
-	paths []string
-}
-
-// policy is an ImagePolicy of the tree.
-type policy struct {
-	placed
-	spec imagev1.ImagePolicySpec
-	// ballot is nil where no tag can satisfy the spec; broken says why.
-	ballot *Ballot
-	broken error
-	// image that its ImageRepository scans; empty where the tree does not say.
-	image string
-	envs  []string
-}
-
-// id is how markers name the policy.
-func (p *policy) id() string { return p.namespace + ":" + p.name }
-
-// placedObjects are the objects of the tree, as rendered where they are.
-func (m *model) placedObjects() []placed {
-	var out []placed
-	within := map[string]bool{}
-	for _, id := range sortedKeys(m.builder.units) {
-		u := m.builder.units[id]
-		if u.rendered == nil {
-			continue
-		}
-		for _, name := range u.closure.Paths {
-			within[name] = true
-		}
-		for _, o := range u.rendered.objects {
-			p := placed{object: o, unit: u, paths: []string{u.dir + "/.", o.file}}
-			p.paths = append(p.paths, u.origins()...)
-			out = append(out, p)
-		}
-	}
-	for _, name := range m.listing.yaml {
-		if within[name] {
-			continue
-		}
-		for _, o := range m.files[name].objects {
-			out = append(out, placed{object: o, paths: []string{name}})
-		}
-	}
-	return out
-}
-
 // readPolicies collects what image automation is made of.
 func (m *model) readPolicies() {
 	images := map[string]string{}
@@ -104,15 +52,6 @@ func (m *model) readPolicies() {
 		p.image = images[cmp.Or(ref.Namespace, p.namespace)+"/"+ref.Name]
 		m.repos[p.id()] = p.image
 	}
-}
-
-// decode reads an object, or notes why it cannot be read.
-func (m *model) decode(o *object, into any) bool {
-	err := o.decode(into)
-	if err != nil {
-		m.findings = append(m.findings, undecodable(o, err))
-	}
-	return err == nil
 }
 
 // checkPolicies holds every ImagePolicy of an environment against the other environments.
@@ -203,13 +142,6 @@ func anchored(pattern string) string {
 	return "^" + pattern
 }
 
-// automation is an ImageUpdateAutomation of the tree.
-type automation struct {
-	placed
-	spec autov1.ImageUpdateAutomationSpec
-	envs []string
-}
-
 // checkAutomations looks for automations that write where another environment lives.
 func (m *model) checkAutomations() {
 	for _, a := range m.automations {
@@ -251,11 +183,7 @@ func orRoot(dir string) string {
 // marked says whether a file holds a marker.
 func (m *model) marked(name string) bool {
 	s := m.files[name]
-	return s != nil && slices.ContainsFunc(s.nodes, func(n manifestNode) bool { return n.Policy != "" })
-}
-
-func overlap(a, b []string) bool {
-	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+	return s != nil && slices.ContainsFunc(s.nodes, func(n manifest.Node) bool { return n.Policy != "" })
 }
 
 // checkMarkers looks for markers that name no policy, or one of another environment.
@@ -308,7 +236,7 @@ func misread(file string, wrong manifest.Misread) Finding {
 	return f
 }
 
-func (m *model) checkMarker(n manifestNode, byID map[string]*policy) {
+func (m *model) checkMarker(n manifest.Node, byID map[string]*policy) {
 	p := byID[n.Policy]
 	envs := m.config.of(n.File)
 	f := Finding{Level: LevelError, File: n.File, Line: n.Line, subject: n.Policy + " " + strings.Join(envs, ",")}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,33 +14,11 @@ import (
 )
 
 const (
-	// maxTags of a repository that are listed.
-	maxTags = 10_000
 	// maxResolved is for how many tags of a repository the digest is asked for one image.
 	maxResolved = 256
 	// resolvedAtOnce of them.
 	resolvedAtOnce = 8
 )
-
-// tagList is the tags of a repository, listed once.
-type tagList struct {
-	once sync.Once
-	tags []string
-	err  error
-}
-
-// list gives the tags of a repository.
-func (a *asker) list(ctx context.Context, repository string, access reconcile.Access) ([]string, error) {
-	a.mu.Lock()
-	known := a.tags[repository]
-	if known == nil {
-		known = &tagList{}
-		a.tags[repository] = known
-	}
-	a.mu.Unlock()
-	known.once.Do(func() { known.tags, known.err = a.o.Registry.Tags(ctx, repository, access, maxTags) })
-	return known.tags, known.err
-}
 
 // promoted checks that an image is the very one that has a tag of the environment before; nil when it is.
 func (a *asker) promoted(ctx context.Context, image, digest string, e *Environment, access reconcile.Access) *Finding {

@@ -1,9 +1,7 @@
 package gate
 
 import (
-	"bufio"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -11,45 +9,6 @@ import (
 
 	"github.com/backstop-dev/backstop/internal/text"
 )
-
-// Formats are the ways in which a report can be written.
-func Formats() []string { return []string{"text", "json", "github", "gitlab", "sarif", "junit"} }
-
-// Write writes a report in one of Formats. colour is for text on a terminal.
-func (r *Report) Write(w io.Writer, format string, colour bool) error {
-	out := bufio.NewWriter(w)
-	var err error
-	switch format {
-	case "text":
-		r.text(out, colour)
-	case "json":
-		err = encode(out, r)
-	case "github":
-		r.github(out)
-	case "gitlab":
-		err = encode(out, r.gitlab())
-	case "sarif":
-		err = encode(out, r.sarif())
-	case "junit":
-		err = r.junit(out)
-	default:
-		return fmt.Errorf("no format %q: there are %s", format, strings.Join(Formats(), ", "))
-	}
-	if err == nil {
-		err = out.Flush()
-	}
-	if err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	return nil
-}
-
-func encode(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
-}
 
 // say is a finding's message with what to do, for formats that have one field for both.
 func (f *Finding) say() string {
@@ -183,4 +142,32 @@ func (r *Report) rules() []Rule {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// Report is what a check found.
+type Report struct {
+	// Findings by place.
+	Findings []Finding `json:"findings"`
+	// Images that the tree, or the change, would run.
+	Images []Use `json:"images"`
+	// Built are the folders that were rendered, Files how many YAML files were read, Asked how many images a registry
+	// was asked for.
+	Built []string `json:"built"`
+	Files int      `json:"files"`
+	// Manifests is how many files, of those that were asked for, hold Kubernetes objects.
+	Manifests int `json:"-"`
+	Asked     int `json:"asked"`
+	// Compared says that only what a change brings in is reported.
+	Compared bool `json:"compared"`
+}
+
+// Count says how many findings are of a level.
+func (r *Report) Count(level Level) int {
+	n := 0
+	for _, f := range r.Findings {
+		if f.Level == level {
+			n++
+		}
+	}
+	return n
 }

@@ -3,17 +3,13 @@ package gate
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"path"
 	"regexp"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
-	kyaml "sigs.k8s.io/yaml"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -32,70 +28,6 @@ type source struct {
 	manifest bool
 	// sops says that some of it is encrypted.
 	sops bool
-}
-
-// object is a Kubernetes object that the gate itself looks into.
-type object struct {
-	apiVersion, kind, namespace, name string
-	// file and line at which it begins.
-	file string
-	line int
-	root *yaml.Node
-}
-
-func (o *object) String() string {
-	if o.namespace == "" {
-		return o.kind + " " + o.name
-	}
-	return o.kind + " " + o.namespace + "/" + o.name
-}
-
-// group is the API group of the object.
-func (o *object) group() string {
-	group := path.Dir(o.apiVersion)
-	if group == "." {
-		return ""
-	}
-	return group
-}
-
-// lineOf is the line of the value at a path of keys, or of the object where there is none.
-func (o *object) lineOf(keys ...string) int {
-	n := o.root
-	for _, key := range keys {
-		next := valueOf(n, key)
-		if next == nil {
-			return o.line
-		}
-		n = next
-	}
-	return n.Line
-}
-
-// decode reads the object into a type of an API.
-func (o *object) decode(into any) error {
-	data, err := yaml.Marshal(o.root)
-	if err == nil {
-		// Not at once: the library would make text of a number where the type wants text, and the API server does not.
-		if data, err = kyaml.YAMLToJSON(data); err == nil {
-			err = json.Unmarshal(data, into)
-		}
-		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) {
-			isIt := func(n *yaml.Node) bool {
-				return n.Kind == yaml.ScalarNode && (n.Tag == "!!str") == (wrong.Value == "string")
-			}
-			field := &fieldError{field: wrong.Field, is: wrong.Value, want: wrong.Type}
-			if n := fieldOf(o.root, strings.Split(wrong.Field, "."), isIt); n != nil {
-				field.text = n.Value
-			}
-			err = field
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("read %s in %s: %w", o, o.file, err)
-	}
-	return nil
 }
 
 // read reads one file of a tree.
@@ -184,29 +116,8 @@ func wanted(group string) bool {
 	return false
 }
 
-// valueOf gives the value at a key of a mapping, aliases followed; nil where there is none.
-func valueOf(m *yaml.Node, key string) *yaml.Node {
-	if m == nil || m.Kind != yaml.MappingNode {
-		return nil
-	}
-	for i := 0; i+1 < len(m.Content); i += 2 {
-		if m.Content[i].Value == key {
-			value := m.Content[i+1]
-			for value.Kind == yaml.AliasNode && value.Alias != nil {
-				value = value.Alias
-			}
-			return value
-		}
-	}
-	return nil
-}
-
-func textOf(m *yaml.Node, key string) string {
-	if n := valueOf(m, key); n != nil && n.Kind == yaml.ScalarNode {
-		return n.Value
-	}
-	return ""
-}
-
 // same says whether a file still holds what was read of it.
 func (s *source) same(data []byte) bool { return s.sum == sha256.Sum256(data) }
+
+// templated finds what a controller makes an image of later, and no YAML tool can: << inputs.tag >>, {{ .tag }}.
+var templated = regexp.MustCompile(`<<|\{\{|\[\[`)

@@ -1,10 +1,7 @@
 package gate
 
 import (
-	"crypto/sha256"
-	"encoding/json"
 	"fmt"
-	"io/fs"
 	"path"
 	"runtime"
 	"slices"
@@ -17,104 +14,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
-
-// unit is a folder that is rendered: by a Flux Kustomization, or because it has a kustomization that no other includes.
-type unit struct {
-	dir string
-	// flux is Flux's object and origin where it was found; nil for a kustomization that none names.
-	flux   *kustomizev1.Kustomization
-	origin *object
-	// by is the unit that renders origin; nil where a file has it.
-	by *unit
-	// raw says that origin was read from a file and not rendered by another unit.
-	raw     bool
-	closure manifest.Files
-	// data is what kustomize makes, kept where variables are replaced in it.
-	data []byte
-	// rendered is what comes out, nil where it was not built; failed says why.
-	rendered *source
-	failed   *Finding
-	// seen are the paths in the tree on which the rendering depends.
-	seen map[string]bool
-	vars render.Variables
-}
-
-// file and line that a finding about the whole unit points at.
-func (u *unit) place() (string, int) {
-	if u.origin != nil {
-		return u.origin.file, u.origin.line
-	}
-	for _, name := range u.closure.Paths {
-		if render.IsKustomization(name) && path.Dir(name) == u.dir {
-			return name, 1
-		}
-	}
-	return u.dir, 1
-}
-
-// origins are the files and folders that have Flux render the unit: its own Kustomization, and those that render that
-// one.
-func (u *unit) origins() []string {
-	var out []string
-	for at := u; at != nil && len(out) < 20; at = at.by {
-		if at != u {
-			out = append(out, at.dir+"/.")
-		}
-		if at.origin != nil {
-			out = append(out, at.origin.file)
-		}
-	}
-	return out
-}
-
-// sources are the files that the unit is made of.
-func (u *unit) sources() []string { return slices.Concat(u.closure.Paths, u.closure.Values) }
-
-// id is the same for what renders the same.
-func (u *unit) id() string {
-	if u.flux == nil {
-		return u.dir
-	}
-	s := u.flux.Spec
-	data, err := json.Marshal([]any{
-		s.Images, s.Patches, s.Components, s.PostBuild, s.TargetNamespace, s.NamePrefix, s.NameSuffix,
-	})
-	if err != nil {
-		return u.dir + " " + u.flux.Name
-	}
-	return fmt.Sprintf("%s %x", u.dir, sha256.Sum256(data))
-}
-
-// builder finds the units of a tree and renders them.
-type builder struct {
-	tree  fs.FS
-	files map[string]*source
-	// fetcher fetches the remote references that are allowed.
-	fetcher *fetcher
-	// remotes are the addresses that this repository is known by.
-	remotes []string
-	// earlier is the builder of another version of the tree, and changed the paths in which the two differ.
-	earlier *builder
-	changed map[string]bool
-
-	// compared says that another version of the tree will be built after this one.
-	compared bool
-
-	// folders renders those of the tree.
-	folders *render.Tree
-
-	units    map[string]*unit
-	queue    []*unit
-	notes    []unitNote
-	gitRepos []object
-	configs  []object
-}
-
-// unitNote is a finding about an object of Flux, and the unit that renders it; nil for a file that has it.
-type unitNote struct {
-	by *unit
-	Finding
-}
 
 // maxUnits bounds what is built of one tree.
 const maxUnits = 20_000
@@ -241,48 +140,6 @@ func (b *builder) addFlux(objects []object, by *unit) {
 	}
 }
 
-// ours says whether a Kustomization renders this repository, as far as the tree tells.
-func (b *builder) ours(k *kustomizev1.Kustomization) bool {
-	ref := k.Spec.SourceRef
-	return (ref.Kind == "GitRepository" || ref.Kind == "") && b.oursByName(ref.Name)
-}
-
-// oursByName says whether a GitRepository is this repository, as far as the tree tells.
-func (b *builder) oursByName(name string) bool {
-	known := slices.Clone(b.remotes)
-	var url string
-	var urls []string
-	for i := range b.gitRepos {
-		o := &b.gitRepos[i]
-		at := address(textOf(valueOf(o.root, "spec"), "url"))
-		if o.name == "flux-system" {
-			known = append(known, at)
-		}
-		if o.name == name {
-			url = at
-		}
-		urls = append(urls, at)
-	}
-	if url == "" || len(known) == 0 || slices.Contains(known, url) {
-		return true
-	}
-	// Where none of the sources is known to be this repository, because it was renamed or cloned from a mirror, a folder
-	// that is there decides.
-	return !overlap(known, urls)
-}
-
-// address makes one of the ways to write a repository's URL.
-func address(url string) string {
-	_, rest, ok := strings.Cut(url, "://")
-	if !ok {
-		rest = strings.Replace(url, ":", "/", 1)
-	}
-	if user, host, ok := strings.Cut(rest, "@"); ok && !strings.Contains(user, "/") {
-		rest = host
-	}
-	return strings.ToLower(strings.TrimSuffix(strings.TrimSuffix(rest, "/"), ".git"))
-}
-
 // drop takes away the units that another one stands for: kustomizations that a Flux Kustomization builds or includes,
 // and Flux Kustomizations as a file has them where another unit renders that file.
 func (b *builder) drop() {
@@ -348,14 +205,4 @@ func (b *builder) locate(u *unit) {
 			o.file, o.line = known.file, known.line
 		}
 	}
-}
-
-// renders says whether a Flux Kustomization of this name was built.
-func (b *builder) renders(name string) bool {
-	for _, u := range b.units {
-		if u.flux != nil && u.flux.Name == name && u.rendered != nil {
-			return true
-		}
-	}
-	return false
 }

@@ -1,0 +1,48 @@
+package gate
+
+import (
+	"io/fs"
+
+	"github.com/backstop-dev/backstop/reconcile/render"
+)
+
+// builder finds the units of a tree and renders them.
+type builder struct {
+	tree  fs.FS
+	files map[string]*source
+	// fetcher fetches the remote references that are allowed.
+	fetcher *fetcher
+	// remotes are the addresses that this repository is known by.
+	remotes []string
+	// earlier is the builder of another version of the tree, and changed the paths in which the two differ.
+	earlier *builder
+	changed map[string]bool
+
+	// compared says that another version of the tree will be built after this one.
+	compared bool
+
+	// folders renders those of the tree.
+	folders *render.Tree
+
+	units    map[string]*unit
+	queue    []*unit
+	notes    []unitNote
+	gitRepos []object
+	configs  []object
+}
+
+// unitNote is a finding about an object of Flux, and the unit that renders it; nil for a file that has it.
+type unitNote struct {
+	by *unit
+	Finding
+}
+
+// renders says whether a Flux Kustomization of this name was built.
+func (b *builder) renders(name string) bool {
+	for _, u := range b.units {
+		if u.flux != nil && u.flux.Name == name && u.rendered != nil {
+			return true
+		}
+	}
+	return false
+}

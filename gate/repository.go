@@ -1,0 +1,50 @@
+package gate
+
+import (
+	"slices"
+	"strings"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+)
+
+// ours says whether a Kustomization renders this repository, as far as the tree tells.
+func (b *builder) ours(k *kustomizev1.Kustomization) bool {
+	ref := k.Spec.SourceRef
+	return (ref.Kind == "GitRepository" || ref.Kind == "") && b.oursByName(ref.Name)
+}
+
+// oursByName says whether a GitRepository is this repository, as far as the tree tells.
+func (b *builder) oursByName(name string) bool {
+	known := slices.Clone(b.remotes)
+	var url string
+	var urls []string
+	for i := range b.gitRepos {
+		o := &b.gitRepos[i]
+		at := address(textOf(valueOf(o.root, "spec"), "url"))
+		if o.name == "flux-system" {
+			known = append(known, at)
+		}
+		if o.name == name {
+			url = at
+		}
+		urls = append(urls, at)
+	}
+	if url == "" || len(known) == 0 || slices.Contains(known, url) {
+		return true
+	}
+	// Where none of the sources is known to be this repository, because it was renamed or cloned from a mirror, a folder
+	// that is there decides.
+	return !overlap(known, urls)
+}
+
+// address makes one of the ways to write a repository's URL.
+func address(url string) string {
+	_, rest, ok := strings.Cut(url, "://")
+	if !ok {
+		rest = strings.Replace(url, ":", "/", 1)
+	}
+	if user, host, ok := strings.Cut(rest, "@"); ok && !strings.Contains(user, "/") {
+		rest = host
+	}
+	return strings.ToLower(strings.TrimSuffix(strings.TrimSuffix(rest, "/"), ".git"))
+}
