@@ -135,6 +135,9 @@ func (e *Engine) take(ctx context.Context, key Key, w *World, step Step) error {
 	if err := fill(ctx, w, step, form); err != nil {
 		return err
 	}
+	if w.Remediated != nil && !w.Form.Status.Ended() {
+		form.Status.Remediated = w.Remediated
+	}
 	return e.save(ctx, &w.Form, form)
 }
 

@@ -73,7 +73,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
 	w.ReadOnly, w.ReadOnlyKind = origin.Source.ReadOnly, origin.Source.ReadOnlyKind
-	w.Suspended = origin.Suspended
+	w.Suspended, w.Remediated = origin.Suspended, origin.Remediated
 	since := w.Now.Add(-max(w.Policy.Cooldown, w.Budget.Per))
 	if s.Ended() && s.Change != nil {
 		// What must not be lifted for may have failed before what is held now.

@@ -72,6 +72,8 @@ type Origin struct {
 	// Suspended are the source, the Kustomization and the HelmRelease, where they are suspended: nothing that is pushed is
 	// applied before they are resumed.
 	Suspended []v1alpha1.ObjectRef
+	// Remediated is what Helm did by itself about what Git says now; nil where nothing.
+	Remediated *v1alpha1.Remediation
 	// Healthy is what Flux remembers to have applied and found healthy.
 	Healthy []Healthy
 }
@@ -225,6 +227,9 @@ type Applied struct {
 	Busy string
 	// Again is when that is done again.
 	Again
+	// Released is when a release that somebody made with helm itself is replaced by what Git says; nil where that is no
+	// different from any other change.
+	Released *Again
 }
 
 // Again is when Flux applies something again, and so takes a change by hand back.

@@ -36,6 +36,8 @@ type World struct {
 	Unread *Refusal
 	// Suspended are objects that keep Flux from applying what is pushed.
 	Suspended []v1alpha1.ObjectRef
+	// Remediated is what Helm did by itself about what Git says; nil where nothing, or before that is known.
+	Remediated *v1alpha1.Remediation
 	// PullRequest is the form's as its provider has it now; nil where it has none, or it cannot be read. NoPullRequest
 	// says why not then.
 	PullRequest       *PullRequest

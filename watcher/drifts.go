@@ -226,10 +226,14 @@ func (l *look) drifts(ctx context.Context, h *holder, wants Wanter) ([]found, er
 		if f.Not != "" {
 			continue
 		}
-		f.Drift.UndoneBy, f.Drift.Undone = &want.Applier, want.Says()
-		f.Drift.UndoneWhy, f.Drift.NeverUndone = want.Again.Why, want.Never
-		if !want.Next.IsZero() {
-			at := micro(want.Next)
+		again := want.Again
+		if c.By == drift.ByHelm && want.Released != nil {
+			again = *want.Released
+		}
+		f.Drift.UndoneBy, f.Drift.Undone = &want.Applier, again.Says()
+		f.Drift.UndoneWhy, f.Drift.NeverUndone = again.Why, again.Never
+		if !again.Next.IsZero() {
+			at := micro(again.Next)
 			f.Drift.UndoneAt = &at
 		}
 		out = append(out, found{c, f})

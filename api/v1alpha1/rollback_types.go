@@ -124,6 +124,10 @@ type RollbackStatus struct {
 	// Pods counts the pods of the failing workloads, as last seen before the verdict.
 	// +optional
 	Pods *PodCount `json:"pods,omitempty"`
+	// Remediated is what Helm did by itself about the failure, as last seen: it is no recovery, since Git still says what
+	// failed.
+	// +optional
+	Remediated *Remediation `json:"remediated,omitempty"`
 	// Suspect is the commit that brought the image in.
 	// +optional
 	Suspect *Suspect `json:"suspect,omitempty"`

@@ -29,6 +29,8 @@ func states() map[string]Facts {
 		"3-proving":          {failures, suspect},
 		"4-to-decide":        {failures, target, asks(policyAsks)},
 		"4-two-reasons":      {failures, target, asks("cooldown: the last revert of Deployment/shop-api is 9m old and the cooldown 30m", "the image has run here: Deployment/shop-api revision 6")},
+		"4-helm-went-back":   {failures, target, wentBack(v1alpha1.RemediationRollback), asks(policyAsks)},
+		"4-helm-uninstalled": {failures, target, wentBack(v1alpha1.RemediationUninstall), asks(policyAsks)},
 		"4-only-reject":      {failures, target, asks(policyAsks), onlyReject},
 		"5-approved":         {failures, target, asks(policyAsks), decides(jane, v1alpha1.Approve)},
 		"5-by-policy":        {failures, target, verdict("policy shop/web", v1alpha1.Approve)},

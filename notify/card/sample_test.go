@@ -49,6 +49,16 @@ func failures(r *v1alpha1.Rollback) {
 	waits("grace period of 30s", "14:24:40")(r)
 }
 
+// wentBack is what Helm did by itself.
+func wentBack(did v1alpha1.RemediationAction) edit {
+	return func(r *v1alpha1.Rollback) {
+		r.Status.Remediated = &v1alpha1.Remediation{
+			Release: v1alpha1.ObjectRef{Kind: "HelmRelease", Namespace: "shop", Name: "shop-api"}, Action: did,
+			At: at("14:29:10"), Exhausted: true, Message: "Helm rollback to previous release shop/shop-api.v6 with chart shop@1.0.0 succeeded",
+		}
+	}
+}
+
 // crash is a new revision whose containers end.
 func crash(r *v1alpha1.Rollback) {
 	failures(r)

@@ -12,9 +12,9 @@ import (
 func scope(f Facts) string {
 	s := f.Rollback.Status.Suspect
 	if s == nil {
-		return fit(told(&f.Rollback.Status)...)
+		return fit(append([]string{remediated(&f.Rollback.Status)}, told(&f.Rollback.Status)...)...)
 	}
-	lines := told(&f.Rollback.Status)
+	lines := append([]string{remediated(&f.Rollback.Status)}, told(&f.Rollback.Status)...)
 	if files := filesOf(s); len(files) > 0 && f.Rollback.Status.Target != nil {
 		lines = append(lines, fmt.Sprintf("*In Git* %s on %s of %s", join(files, 3), code(s.Branch, 80),
 			foreign(s.Source.String(), 120)))

@@ -33,6 +33,8 @@ func (f *Flux) Applied(ctx context.Context, namespace string, w v1alpha1.Workloa
 	out.Commit = commitOf(k, src, appliedRevision(k))
 	if p.release != nil {
 		out.Again = nextRelease(p.release, since)
+		released := replaced(p.release, since)
+		out.Released = &released
 	} else {
 		out.Again = nextKustomization(k, since)
 	}

@@ -51,7 +51,7 @@ func (f *Flux) assemble(ctx context.Context, w wish) (reconcile.Origin, error) {
 		Root:    reconcile.Root{By: w.place.kustomizationRef(), Path: cleanPath(k.Spec.Path)},
 		Images:  len(k.Spec.Images) > 0,
 		Applied: attemptedOf(k, deployed),
-		Healthy: healthyOf(w.place),
+		Healthy: healthyOf(w.place), Remediated: remediated(w.place.release),
 	}
 	for _, l := range s.roots(repo, branch, deployed) {
 		if l.ref != out.Root.By {

@@ -59,6 +59,10 @@ func isFlux(manager string) bool {
 	return false
 }
 
+// ByHelm is the field manager of the helm command, as of helm rollback and helm upgrade by hand. What Helm does within
+// helm-controller, such as its own rollback of a failed upgrade, is helm-controller's.
+const ByHelm = "helm"
+
 // beforeFirstApply is what the API server calls everybody whose entries are gone, Flux among them.
 const beforeFirstApply = "before-first-apply"
 
