@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -39,15 +40,26 @@ type log struct {
 	slow    []took
 	skipped []id
 	failed  []id
-	passed  int
+	// final says that running again proves nothing: a race was seen, or tests never ran.
+	final  bool
+	passed int
 }
 
 func main() {
-	os.Exit(run(os.Stdin, os.Stdout))
+	again := flag.String("again", "", "write here what runs the failed tests again, where that is worth while")
+	flag.Parse()
+	l, code := run(os.Stdin, os.Stdout)
+	if *again != "" {
+		if err := os.WriteFile(*again, []byte(l.again()), 0o600); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
 
-// run gives the exit code: 0 only if tests ran, none failed and none was skipped.
-func run(in io.Reader, out io.Writer) int {
+// run gives what was seen and the exit code: 0 only if tests ran, none failed and none was skipped.
+func run(in io.Reader, out io.Writer) (*log, int) {
 	l := &log{out: out, said: map[id][]string{}}
 	lines := bufio.NewReader(in)
 	for {
@@ -59,7 +71,7 @@ func run(in io.Reader, out io.Writer) int {
 			break
 		}
 	}
-	return l.close()
+	return l, l.close()
 }
 
 func (l *log) line(line string) {
@@ -71,6 +83,7 @@ func (l *log) line(line string) {
 	at := id{cmp.Or(e.Package, e.ImportPath), e.Test}
 	switch e.Action {
 	case "output":
+		l.final = l.final || strings.Contains(e.Output, "WARNING: DATA RACE")
 		l.said[at] = append(l.said[at], e.Output)
 	case "build-output":
 		fmt.Fprint(l.out, e.Output)
@@ -114,6 +127,7 @@ func (l *log) close() int {
 		if at.test != "" {
 			fmt.Fprintf(l.out, "did not end: %s %s\n%s", at.pkg, at.test, strings.Join(said, ""))
 			l.failed = append(l.failed, at)
+			l.final = true
 		}
 	}
 	slices.SortFunc(l.slow, func(a, b took) int { return cmp.Compare(b.seconds, a.seconds) })
@@ -132,4 +146,26 @@ func (l *log) close() int {
 		return 1
 	}
 	return 0
+}
+
+// worlds is the package whose tests run a whole cluster each, several beside each other.
+const worlds = "/test/integration"
+
+// again is a -run pattern of the tests that failed, where they are few, all of worlds, and no race: whether such a
+// test fails by itself too tells a fault from a machine that had too much to do. It is empty everywhere else.
+func (l *log) again() string {
+	var tests []string
+	for _, at := range l.failed {
+		top, _, _ := strings.Cut(at.test, "/")
+		switch {
+		case !strings.HasSuffix(at.pkg, worlds):
+			return ""
+		case top != "" && !slices.Contains(tests, top):
+			tests = append(tests, top)
+		}
+	}
+	if len(tests) == 0 || len(tests) > 3 || l.final || len(l.skipped) > 0 {
+		return ""
+	}
+	return "^(" + strings.Join(tests, "|") + ")$"
 }

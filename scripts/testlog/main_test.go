@@ -48,7 +48,7 @@ func TestRun(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
-			if code := run(strings.NewReader(tt.in), &out); code != tt.code {
+			if _, code := run(strings.NewReader(tt.in), &out); code != tt.code {
 				t.Errorf("exit code %d, want %d\n%s", code, tt.code, &out)
 			}
 			for _, want := range tt.want {
@@ -60,6 +60,39 @@ func TestRun(t *testing.T) {
 				if strings.Contains(out.String(), not) {
 					t.Errorf("unwanted %q in\n%s", not, &out)
 				}
+			}
+		})
+	}
+}
+
+func TestAgain(t *testing.T) {
+	const (
+		pkg   = `"Package":"example.com/test/integration"`
+		whole = `{"Action":"fail",` + pkg + `}` + "\n"
+	)
+	fails := func(tests ...string) string {
+		var b strings.Builder
+		for _, test := range tests {
+			b.WriteString(`{"Action":"fail",` + pkg + `,"Test":"` + test + `"}` + "\n")
+		}
+		return b.String() + whole
+	}
+	for name, tt := range map[string]struct{ in, want string }{
+		"two tests and a row of one run again":    {fails("TestA/row", "TestA", "TestB"), "^(TestA|TestB)$"},
+		"four tests are no accident":              {fails("TestA", "TestB", "TestC", "TestD"), ""},
+		"what fails after the last test does not": {whole, ""},
+		"a race is a fault": {
+			`{"Action":"output",` + pkg + `,"Test":"TestA","Output":"WARNING: DATA RACE\n"}` + "\n" + fails("TestA"), "",
+		},
+		"a skipped test is a fault":                 {`{"Action":"skip",` + pkg + `,"Test":"TestS"}` + "\n" + fails("TestA"), ""},
+		"a test of another package is one":          {`{"Action":"fail","Package":"p","Test":"TestP"}` + "\n" + fails("TestA"), ""},
+		"a test that did not end took others along": {`{"Action":"output",` + pkg + `,"Test":"TestH","Output":"x"}` + "\n" + whole, ""},
+		"nothing failed":                            {`{"Action":"pass",` + pkg + `,"Test":"TestA"}` + "\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, _ := run(strings.NewReader(tt.in), &strings.Builder{})
+			if got := l.again(); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
 	}
