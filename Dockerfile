@@ -9,7 +9,7 @@ COPY . .
 ARG TARGETOS
 ARG TARGETARCH
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -buildvcs=auto -trimpath -ldflags "-s -w" -o /out/backstop ./cmd/sidecar
-RUN go run ./scripts/image -rootfs /out/rootfs
+RUN go run ./scripts/release/cmd image -rootfs /out/rootfs
 
 FROM scratch
 LABEL org.opencontainers.image.title=backstop \

@@ -2,7 +2,8 @@
 //
 //	main ── run(ctx, args) ──► one command: flags → clients → engine or table
 //
-// There is no logic here, only wiring. It is a kubectl plugin too, under the name kubectl-backstop.
+// There is no logic here, only wiring. It is a plugin of kubectl and of flux too, under the
+// names kubectl-backstop and flux-backstop.
 package main
 
 import (
@@ -103,10 +104,12 @@ That is the sidecar's work, in the cluster. These commands read what it does, de
 cannot run from being merged.`
 
 func rootCommand(name string, std streams) *cobra.Command {
-	// kubectl calls its plugins by a name with a dash; users type a space.
+	// kubectl and flux call their plugins by a name with a dash; users type a space.
 	use := "backstop"
-	if strings.HasPrefix(name, "kubectl-") {
-		use = "kubectl backstop"
+	for _, host := range []string{"kubectl", "flux"} {
+		if strings.HasPrefix(name, host+"-") {
+			use = host + " backstop"
+		}
 	}
 	root := &cobra.Command{
 		Use: "backstop", Long: longHelp, SilenceUsage: true, SilenceErrors: true,

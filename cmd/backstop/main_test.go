@@ -96,11 +96,33 @@ func TestAClusterThatDoesNotAnswerIsOneLine(t *testing.T) {
 	}
 }
 
-func TestThePluginNamesItselfAsKubectlDoes(t *testing.T) {
-	var o bytes.Buffer
-	run(t.Context(), []string{"/usr/bin/kubectl-backstop", "get", "--help"}, streams{out: &o, err: &o})
-	if !strings.Contains(o.String(), "kubectl backstop get [rollbacks|policies|holds|drift|events] [NAME...]") {
-		t.Errorf("usage does not say kubectl backstop:\n%s", o.String())
+func TestThePluginNamesItselfAsItsHostDoes(t *testing.T) {
+	for _, host := range []string{"kubectl", "flux"} {
+		var o bytes.Buffer
+		run(t.Context(), []string{"/usr/bin/" + host + "-backstop", "get", "--help"}, streams{out: &o, err: &o})
+		if !strings.Contains(o.String(), host+" backstop get [rollbacks|policies|holds|drift|events] [NAME...]") {
+			t.Errorf("usage does not say %s backstop:\n%s", host, o.String())
+		}
+	}
+}
+
+func TestCompletionsForBashZshAndFish(t *testing.T) {
+	for shell, want := range map[string]string{
+		"bash": "complete -o default -F __start_backstop backstop", "zsh": "#compdef backstop", "fish": "complete -c backstop",
+	} {
+		code, out, errs := call(t, "completion", shell)
+		if code != exitOK || errs != "" || !strings.Contains(out, want) || !strings.Contains(out, "__complete") {
+			t.Errorf("%s: exit code %d, %q, and %d bytes without %q", shell, code, errs, len(out), want)
+		}
+	}
+	// Each of them asks the program itself for what can follow.
+	code, out, _ := call(t, "__complete", "get", "")
+	if code != exitOK || !strings.Contains(out, "holds") || !strings.Contains(out, "rollbacks") {
+		t.Errorf("exit code %d, what can follow get is %q", code, out)
+	}
+	code, out, _ = call(t, "__complete", "re")
+	if code != exitOK || !strings.Contains(out, "revert\t") || !strings.Contains(out, "release\t") {
+		t.Errorf("exit code %d, what begins with re is %q", code, out)
 	}
 }
 

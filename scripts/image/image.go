@@ -1,7 +1,7 @@
-// Command image makes Backstop's container image without Docker: an OCI layout
+// Package image makes Backstop's container image without Docker: an OCI layout
 // with one image for each platform, from static binaries.
 //
-//	image -o dist/image linux/amd64=dist/linux-amd64/backstop linux/arm64=…
+//	release image -o dist/image linux/amd64=dist/linux-amd64/backstop linux/arm64=…
 //
 // Each image is scratch and two layers:
 //
@@ -13,7 +13,7 @@
 // The same binaries give the same bytes on every machine: files have no time, the
 // roots come from a Go module rather than from the machine, and the time of the
 // image is the commit's.
-package main
+package image
 
 import (
 	"flag"
@@ -42,16 +42,12 @@ type options struct {
 	// binaries by os/arch, in the order given.
 	platforms []string
 	binaries  []string
+	// attached are the statements about each platform's image, in the order given.
+	attached map[string][]attachment
 }
 
-func main() {
-	if err := run(os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "image:", err)
-		os.Exit(1)
-	}
-}
-
-func run(args []string, stdout io.Writer) error {
+// Run is the command: it parses the flags and makes the layout, or the files of its first layer.
+func Run(args []string, stdout io.Writer) error {
 	o, err := parse(args)
 	if err != nil {
 		return err
@@ -83,6 +79,8 @@ func parse(args []string) (options, error) {
 	version := flags.String("version", "dev", "version for the labels")
 	revision := flags.String("revision", "", "commit for the labels")
 	created := flags.String("created", "0", "seconds since 1970 that the image says it was made at")
+	o.attached = map[string][]attachment{}
+	flags.Func("attach", "OS/ARCH=PREDICATETYPE=FILE: a statement about the image of that platform, such as its SBOM; may be repeated", o.attach)
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -145,6 +143,10 @@ func build(o options) (v1.ImageIndex, error) {
 			Add:        img,
 			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: system, Architecture: arch}},
 		})
+	}
+	index, err = attest(o, index)
+	if err != nil {
+		return nil, err
 	}
 	annotated, ok := mutate.Annotations(index, o.labels).(v1.ImageIndex)
 	if !ok {

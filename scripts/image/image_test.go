@@ -1,4 +1,4 @@
-package main
+package image
 
 import (
 	"archive/tar"
@@ -29,7 +29,7 @@ func TestRunMakesAnImageForEachPlatform(t *testing.T) {
 	}
 	first, second := filepath.Join(dir, "first"), filepath.Join(dir, "second")
 	for _, out := range []string{first, second, second} { // the third replaces the second
-		if err := run(append([]string{"-o", out}, args...), io.Discard); err != nil {
+		if err := Run(append([]string{"-o", out}, args...), io.Discard); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -79,7 +79,7 @@ func TestRunMakesAnImageForEachPlatform(t *testing.T) {
 
 func TestRootfsIsTheFirstLayer(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "rootfs")
-	if err := run([]string{"-rootfs", dir}, io.Discard); err != nil {
+	if err := Run([]string{"-rootfs", dir}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	want, err := baseFiles()
@@ -112,7 +112,7 @@ func TestRunRefusesNonsense(t *testing.T) {
 		"time in words":       {[]string{"-created", "now", "linux/amd64=x"}, "is not a number of seconds"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := run(append([]string{"-o", filepath.Join(t.TempDir(), "out")}, tt.args...), io.Discard)
+			err := Run(append([]string{"-o", filepath.Join(t.TempDir(), "out")}, tt.args...), io.Discard)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q in it", err, tt.want)
 			}

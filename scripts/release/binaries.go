@@ -1,0 +1,94 @@
+package release
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+const allPlatforms = "linux/amd64,linux/arm64,darwin/amd64,darwin/arm64,windows/amd64,windows/arm64"
+
+// platform is what a binary runs on.
+type platform struct{ os, arch string }
+
+func (p platform) String() string { return p.os + "/" + p.arch }
+
+// binary is the name of a program there.
+func (p platform) binary(name string) string {
+	if p.os == "windows" {
+		return name + ".exe"
+	}
+	return name
+}
+
+func parsePlatforms(list string) ([]platform, error) {
+	var out []platform
+	for one := range strings.SplitSeq(list, ",") {
+		system, arch, ok := strings.Cut(one, "/")
+		if !ok {
+			return nil, fmt.Errorf("-platforms: %q is not OS/ARCH", one)
+		}
+		out = append(out, platform{system, arch})
+	}
+	return out, nil
+}
+
+// compiled is where a binary lies before it is packed.
+func (r *release) compiled(p platform, name string) string {
+	return filepath.Join(r.out, "bin", p.os+"-"+p.arch, p.binary(name))
+}
+
+// binaries compiles the commands for every platform, and the sidecar for Linux, where it runs.
+func (r *release) binaries(ctx context.Context) error {
+	for _, p := range r.platforms {
+		if err := r.compile(ctx, p, "backstop", "./cmd/backstop"); err != nil {
+			return err
+		}
+		if p.os != "linux" {
+			continue
+		}
+		if err := r.compile(ctx, p, "sidecar", "./cmd/sidecar"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compile builds one package as a static binary. What a user's environment may say of the build is said here.
+func (r *release) compile(ctx context.Context, p platform, name, pkg string) error {
+	out, err := filepath.Abs(r.compiled(p, name))
+	if err != nil {
+		return err
+	}
+	_, err = r.command(ctx, []string{
+		"CGO_ENABLED=0", "GOOS=" + p.os, "GOARCH=" + p.arch, "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off",
+	}, "go", "build", "-buildvcs=true", "-trimpath",
+		"-ldflags", "-s -w -X github.com/backstop-dev/backstop/internal/build.release="+r.version, "-o", out, pkg)
+	return err
+}
+
+// completions are the shells' files, as the program that was just built for this machine writes them.
+func (r *release) completions(ctx context.Context) ([]file, error) {
+	here := platform{runtime.GOOS, runtime.GOARCH}
+	program, err := filepath.Abs(r.compiled(here, "backstop"))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(program); err != nil {
+		return nil, fmt.Errorf("completions are written by the program itself: build for %s too: %w", here, err)
+	}
+	var out []file
+	for _, c := range []struct{ shell, name string }{
+		{"bash", "completions/backstop.bash"}, {"zsh", "completions/_backstop"}, {"fish", "completions/backstop.fish"},
+	} {
+		text, err := r.command(ctx, nil, program, "completion", c.shell)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, file{name: c.name, mode: 0o644, data: []byte(text + "\n")})
+	}
+	return out, nil
+}
