@@ -6,16 +6,14 @@ import (
 	"slices"
 
 	"github.com/Masterminds/semver/v3"
-
-	"github.com/backstop-dev/backstop/gate/imagepolicy"
 )
 
-// accepts says whether a policy selects from a tag.
+// accepts says whether a policy elects from a tag.
 func (p *policy) accepts(tag string) bool {
-	if p.rule == nil {
+	if p.ballot == nil {
 		return false
 	}
-	_, why, _ := p.rule.Read(tag)
+	_, why, _ := p.ballot.Read(tag)
 	return why == ""
 }
 
@@ -32,7 +30,7 @@ func (p *policy) example(e, other *Environment) (tag string, none bool) {
 		}
 	}
 	// A tag that both environments may run is no mistake.
-	tag, found, none := imagepolicy.Search(e.Tags, patterns...)
+	tag, found, none := witness(e.Tags, patterns...)
 	if none || found && p.accepts(tag) {
 		return tag, none
 	}
@@ -44,7 +42,7 @@ func (p *policy) example(e, other *Environment) (tag string, none bool) {
 		if p.spec.FilterTags.Extract == "" {
 			with = append(patterns[:2:2], `^v?`+regexp.QuoteMeta(v)+candidate)
 		}
-		if tag, found := imagepolicy.Witness(e.Tags, with...); found && p.accepts(tag) {
+		if tag, found := Witness(e.Tags, with...); found && p.accepts(tag) {
 			return tag, false
 		}
 	}

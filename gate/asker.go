@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -23,9 +22,9 @@ const maxTags = 10_000
 // asker asks registries about the images of a report.
 type asker struct {
 	o      *Options
-	report *report.Report
+	report *Report
 	// uses by image.
-	uses map[string][]report.Use
+	uses map[string][]Use
 
 	mu   sync.Mutex
 	done int
@@ -34,8 +33,8 @@ type asker struct {
 }
 
 // at puts a finding about an image to every place that uses it.
-func (a *asker) at(f report.Finding) []report.Finding {
-	var out []report.Finding
+func (a *asker) at(f Finding) []Finding {
+	var out []Finding
 	for _, use := range a.uses[f.Image] {
 		f.File, f.Line = use.File, use.Line
 		out = append(out, f)

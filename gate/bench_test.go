@@ -17,8 +17,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/crane"
 
 	"github.com/backstop-dev/backstop/gate"
-	"github.com/backstop-dev/backstop/gate/report"
-	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/registry"
 	"github.com/backstop-dev/backstop/test/registrystub"
@@ -47,7 +45,7 @@ func BenchmarkAsk500Images(b *testing.B) {
 		r.Forget()
 		start := time.Now()
 		report, err := gate.Check(b.Context(), gate.Options{
-			Head: sources.Tree{FS: files}, Registry: registry.New(registry.Options{}), Parallel: parallel,
+			Head: gate.Tree{FS: files}, Registry: registry.New(registry.Options{}), Parallel: parallel,
 			Platforms: []string{gate.AnyPlatform},
 			Access:    func(context.Context, string) reconcile.Access { return reconcile.Access{} },
 		})
@@ -117,7 +115,7 @@ func BenchmarkReadAndBuild(b *testing.B) {
 		b.ReportMetric(time.Since(start).Seconds(), "s")
 		b.ReportMetric(used, "MB")
 		b.ReportMetric((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), "cpu-s")
-		var report report.Report
+		var report gate.Report
 		if err := json.Unmarshal(out.Bytes(), &report); err != nil {
 			b.Fatal(err)
 		}

@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/backstop-dev/backstop/gate/report"
-	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
@@ -41,8 +39,8 @@ func (b *builder) build(u *unit) {
 	}
 	file, line := u.place()
 	if err != nil {
-		u.failed = &report.Finding{
-			Rule: report.RuleBuild, Level: report.LevelError, File: file, Line: line,
+		u.failed = &Finding{
+			Rule: RuleBuild, Level: LevelError, File: file, Line: line,
 			Message: fmt.Sprintf("kustomize cannot build %s%s: %s", u.dir, applied(u), render.Words(err)),
 			Fix:     "make `kustomize build --load-restrictor LoadRestrictionsNone " + u.dir + "` work",
 		}
@@ -51,11 +49,11 @@ func (b *builder) build(u *unit) {
 	if u.flux != nil && u.flux.Spec.PostBuild != nil && bytes.Contains(data, []byte("${")) {
 		u.data = data
 	}
-	u.rendered = sources.Parse("", data)
-	if u.rendered.Err != nil {
-		u.failed = &report.Finding{
-			Rule: report.RuleNotRead, Level: report.LevelUnknown, File: file, Line: line,
-			Message: fmt.Sprintf("what kustomize makes of %s cannot be read: %v", u.dir, u.rendered.Err),
+	u.rendered = parse("", data)
+	if u.rendered.err != nil {
+		u.failed = &Finding{
+			Rule: RuleNotRead, Level: LevelUnknown, File: file, Line: line,
+			Message: fmt.Sprintf("what kustomize makes of %s cannot be read: %v", u.dir, u.rendered.err),
 		}
 		u.rendered = nil
 	}
@@ -77,12 +75,12 @@ func (b *builder) inflated(u *unit) {
 		return err == nil && render.IsKustomization(name) && bytes.Contains(data, []byte("helmCharts"))
 	}
 	flux := func(other *unit) bool { return other.flux != nil }
-	if u.flux != nil || u.failed.Rule != report.RuleBuild || !slices.ContainsFunc(slices.Collect(maps.Values(b.units)), flux) ||
+	if u.flux != nil || u.failed.Rule != RuleBuild || !slices.ContainsFunc(slices.Collect(maps.Values(b.units)), flux) ||
 		!slices.ContainsFunc(u.closure.Paths, charts) {
 		return
 	}
 	f := *u.failed
-	f.Rule, f.Level = report.RuleNotBuilt, report.LevelNote
+	f.Rule, f.Level = RuleNotBuilt, LevelNote
 	f.Message = u.dir + " is not built: it inflates Helm charts, which Flux does not, and no Flux Kustomization names it"
 	f.Fix = ""
 	u.failed = &f
@@ -105,11 +103,11 @@ func (b *builder) same(u *unit) *unit {
 	return old
 }
 
-func copySource(s *sources.File) *sources.File {
+func copySource(s *source) *source {
 	if s == nil {
 		return nil
 	}
 	out := *s
-	out.Objects = slices.Clone(s.Objects)
+	out.objects = slices.Clone(s.objects)
 	return &out
 }

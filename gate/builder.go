@@ -3,15 +3,13 @@ package gate
 import (
 	"io/fs"
 
-	"github.com/backstop-dev/backstop/gate/report"
-	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
 // builder finds the units of a tree and renders them.
 type builder struct {
 	tree  fs.FS
-	files map[string]*sources.File
+	files map[string]*source
 	// fetcher fetches the remote references that are allowed.
 	fetcher *fetcher
 	// remotes are the addresses that this repository is known by.
@@ -29,14 +27,14 @@ type builder struct {
 	units    map[string]*unit
 	queue    []*unit
 	notes    []unitNote
-	gitRepos []sources.Object
-	configs  []sources.Object
+	gitRepos []object
+	configs  []object
 }
 
 // unitNote is a finding about an object of Flux, and the unit that renders it; nil for a file that has it.
 type unitNote struct {
 	by *unit
-	report.Finding
+	Finding
 }
 
 // renders says whether a Flux Kustomization of this name was built.

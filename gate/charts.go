@@ -13,9 +13,6 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"sigs.k8s.io/yaml"
 
-	"github.com/backstop-dev/backstop/gate/chart"
-	"github.com/backstop-dev/backstop/gate/report"
-	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
@@ -23,24 +20,24 @@ import (
 // renderCharts renders the Helm charts of the tree: with the values of every HelmRelease that names them, and with
 // their own where none does.
 func (m *model) renderCharts() {
-	m.worker = &chart.Worker{}
-	defer func() { _ = m.worker.Close() }()
+	m.worker = &chartWorker{}
+	defer func() { _ = m.worker.close() }()
 	used := map[string]bool{}
 	for _, p := range m.placedObjects() {
-		if p.Kind != "HelmRelease" || p.Group() != "helm.toolkit.fluxcd.io" {
+		if p.kind != "HelmRelease" || p.group() != "helm.toolkit.fluxcd.io" {
 			continue
 		}
 		var hr helmv2.HelmRelease
-		if m.decode(&p.Object, &hr) {
+		if m.decode(&p.object, &hr) {
 			m.renderRelease(&p, &hr, used)
 		}
 	}
-	for _, dir := range m.listing.Charts {
+	for _, dir := range m.listing.charts {
 		if used[dir] || m.config.skips()(dir) {
 			continue
 		}
-		origin := &sources.Object{Kind: "chart", Name: dir, File: path.Join(dir, "Chart.yaml"), Line: m.appVersion(dir)}
-		m.renderChart(&renderedChart{unit: m.chartUnit(dir, origin, nil)}, &chart.Job{Name: "release", Namespace: "default"})
+		origin := &object{kind: "chart", name: dir, file: path.Join(dir, "Chart.yaml"), line: m.appVersion(dir)}
+		m.renderChart(&renderedChart{unit: m.chartUnit(dir, origin, nil)}, &chartJob{Name: "release", Namespace: "default"})
 	}
 }
 
@@ -54,11 +51,11 @@ func (m *model) renderRelease(p *placed, hr *helmv2.HelmRelease, used map[string
 		return
 	}
 	dir := path.Clean(strings.TrimLeft(spec.Chart, "/"))
-	if !slices.Contains(m.listing.Charts, dir) {
+	if !slices.Contains(m.listing.charts, dir) {
 		return
 	}
 	used[dir] = true
-	r := &chart.Job{
+	r := &chartJob{
 		Name: hr.GetReleaseName(), Namespace: hr.GetReleaseNamespace(), Tests: hr.GetTest().Enable,
 		Post: hr.Spec.PostRenderers,
 	}
@@ -66,15 +63,15 @@ func (m *model) renderRelease(p *placed, hr *helmv2.HelmRelease, used map[string
 		r.Namespace = "default"
 	}
 	var hidden []string
-	r.Values, hidden = m.valuesOf(hr, p.File)
+	r.Values, hidden = m.valuesOf(hr, p.file)
 	if len(spec.ValuesFiles) > 0 {
 		var err error
 		if r.Defaults, err = m.valuesFiles(spec.ValuesFiles, spec.IgnoreMissingValuesFiles); err != nil {
-			m.notRendered(&p.Object, dir, err, report.LevelUnknown)
+			m.notRendered(&p.object, dir, err, LevelUnknown)
 			return
 		}
 	}
-	c := &renderedChart{unit: m.chartUnit(dir, &p.Object, p.unit), by: p}
+	c := &renderedChart{unit: m.chartUnit(dir, &p.object, p.unit), by: p}
 	for _, name := range spec.ValuesFiles {
 		c.unit.closure.Values = union(c.unit.closure.Values, []string{path.Clean(strings.TrimLeft(name, "/"))})
 	}
@@ -82,26 +79,26 @@ func (m *model) renderRelease(p *placed, hr *helmv2.HelmRelease, used map[string
 		return
 	}
 	if len(hidden) > 0 {
-		m.findings = append(m.findings, report.Finding{
-			Rule: report.RuleNotSubstituted, Level: report.LevelNote, File: p.File, Line: p.LineOf("spec", "valuesFrom"),
+		m.findings = append(m.findings, Finding{
+			Rule: RuleNotSubstituted, Level: LevelNote, File: p.file, Line: p.lineOf("spec", "valuesFrom"),
 			Message: fmt.Sprintf("%s is rendered without the values of %s, which only the cluster knows",
-				&p.Object, strings.Join(hidden, ", ")),
+				&p.object, strings.Join(hidden, ", ")),
 			Fix: "put the ConfigMap into the repository, if an image is in it",
 		})
 	}
 }
 
 // chartUnit is what a chart is rendered as: made of its values, of what names it, and of the unit that this is in.
-func (m *model) chartUnit(dir string, origin *sources.Object, in *unit) *unit {
+func (m *model) chartUnit(dir string, origin *object, in *unit) *unit {
 	u := &unit{dir: dir, origin: origin}
 	if in != nil {
 		u.vars = in.vars
 		u.closure.Paths, u.closure.Values = in.closure.Paths, slices.Clone(in.closure.Values)
 	}
-	if !slices.Contains(u.closure.Paths, origin.File) {
-		u.closure.Paths = append(slices.Clone(u.closure.Paths), origin.File)
+	if !slices.Contains(u.closure.Paths, origin.file) {
+		u.closure.Paths = append(slices.Clone(u.closure.Paths), origin.file)
 	}
-	for _, name := range m.listing.YAML {
+	for _, name := range m.listing.yaml {
 		if path.Dir(name) == dir {
 			u.closure.Values = append(u.closure.Values, name)
 		}
@@ -110,13 +107,13 @@ func (m *model) chartUnit(dir string, origin *sources.Object, in *unit) *unit {
 }
 
 // renderChart renders a chart and says whether it could.
-func (m *model) renderChart(c *renderedChart, r *chart.Job) bool {
-	level := report.LevelNote
+func (m *model) renderChart(c *renderedChart, r *chartJob) bool {
+	level := LevelNote
 	if c.by != nil {
-		level = report.LevelUnknown
+		level = LevelUnknown
 	}
 	var err error
-	if r.Files, err = chart.Read(m.tree.FS, c.unit.dir); err != nil {
+	if r.Files, err = readChart(m.tree.FS, c.unit.dir); err != nil {
 		m.notRendered(c.unit.origin, c.unit.dir, err, level)
 		return false
 	}
@@ -124,16 +121,16 @@ func (m *model) renderChart(c *renderedChart, r *chart.Job) bool {
 		m.notRendered(c.unit.origin, c.unit.dir, errAfterSlow, level)
 		return false
 	}
-	data, err := m.worker.Render(r, m.chartLimit)
+	data, err := m.worker.render(r, m.chartLimit)
 	switch {
-	case errors.Is(err, chart.ErrLibrary):
+	case errors.Is(err, errLibrary):
 		return false
 	case err != nil:
 		m.notRendered(c.unit.origin, c.unit.dir, err, level)
 		return false
 	}
-	if c.source = sources.Parse("", data); c.source.Err != nil {
-		m.notRendered(c.unit.origin, c.unit.dir, c.source.Err, level)
+	if c.source = parse("", data); c.source.err != nil {
+		m.notRendered(c.unit.origin, c.unit.dir, c.source.err, level)
 		return false
 	}
 	m.rendered = append(m.rendered, c)
@@ -146,19 +143,19 @@ const maxSlowCharts = 3
 var errAfterSlow = fmt.Errorf("%d other charts took too long or too much", maxSlowCharts)
 
 // notRendered names a chart that is not rendered.
-func (m *model) notRendered(o *sources.Object, dir string, err error, level report.Level) {
-	f := report.Finding{
-		Rule: report.RuleNotRendered, Level: level, File: o.File, Line: o.Line,
+func (m *model) notRendered(o *object, dir string, err error, level Level) {
+	f := Finding{
+		Rule: RuleNotRendered, Level: level, File: o.file, Line: o.line,
 		Message: fmt.Sprintf("the chart %s is not rendered: %s", dir, render.Words(err)),
 		Fix:     "make `helm template " + dir + "` work",
 	}
-	var missing *chart.NotVendored
+	var missing *notVendored
 	if errors.As(err, &missing) {
-		f.Level = report.LevelNote
+		f.Level = LevelNote
 		f.Fix = fmt.Sprintf("vendor it: helm dependency build %s, and commit %[1]s/charts", dir)
 	}
-	var slow *chart.Slow
-	var heavy *chart.Heavy
+	var slow *slowChart
+	var heavy *heavyChart
 	if errors.As(err, &slow) || errors.As(err, &heavy) {
 		m.slow++
 		f.Fix = "look for a loop in its templates, or leave the folder out: ignore: [" + dir + "] in " + ConfigFile
@@ -188,7 +185,7 @@ func (m *model) valuesOf(hr *helmv2.HelmRelease, file string) (values map[string
 	for _, from := range hr.Spec.ValuesFrom {
 		var value *yamlv3.Node
 		if o := m.builder.config(from.Name, file); o != nil && from.Kind == "ConfigMap" && from.TargetPath == "" {
-			value = sources.ValueOf(sources.ValueOf(o.Root, "data"), from.GetValuesKey())
+			value = valueOf(valueOf(o.root, "data"), from.GetValuesKey())
 		}
 		var some map[string]any
 		if value == nil || yaml.Unmarshal([]byte(value.Value), &some) != nil {
@@ -227,7 +224,7 @@ func (m *model) collectCharts() {
 		for _, use := range m.usesOf(c.unit, c.source) {
 			m.locateTag(c, &use)
 			if c.by != nil {
-				use.Paths = append(slices.Clone(c.by.paths), use.File)
+				use.paths = append(slices.Clone(c.by.paths), use.File)
 			}
 			m.uses = append(m.uses, use)
 		}
@@ -235,7 +232,7 @@ func (m *model) collectCharts() {
 }
 
 // locateTag finds the place that sets the tag of an image and nothing else of it, as values that override others do.
-func (m *model) locateTag(c *renderedChart, use *report.Use) {
+func (m *model) locateTag(c *renderedChart, use *Use) {
 	_, tag, digest := manifest.Split(use.Image)
 	var only *manifest.Node
 	for _, name := range c.unit.sources() {
@@ -243,8 +240,8 @@ func (m *model) locateTag(c *renderedChart, use *report.Use) {
 		if s == nil {
 			continue
 		}
-		for i := range s.Nodes {
-			n := &s.Nodes[i]
+		for i := range s.nodes {
+			n := &s.nodes[i]
 			if n.Value == "" || n.Value != tag && n.Value != digest || isObject(*n) && !c.isOf(n) {
 				continue
 			}

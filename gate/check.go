@@ -6,12 +6,10 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
-
-	"github.com/backstop-dev/backstop/gate/report"
 )
 
 // Check reads a tree, holds it against the guardrails, asks the registries, and reports.
-func Check(ctx context.Context, o Options) (*report.Report, error) {
+func Check(ctx context.Context, o Options) (*Report, error) {
 	o.fill()
 	o.fetcher = newFetcher(ctx, o.AllowRemote)
 	defer func() { _ = o.fetcher.close() }()
@@ -24,7 +22,7 @@ func Check(ctx context.Context, o Options) (*report.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &report.Report{Files: len(head.listing.YAML), Compared: o.Base.FS != nil, Findings: []report.Finding{}, Images: []report.Use{}}
+	r := &Report{Files: len(head.listing.yaml), Compared: o.Base.FS != nil, Findings: []Finding{}, Images: []Use{}}
 	known := map[string]bool{}
 	if o.Base.FS != nil {
 		base, err := newModel(o.Base, &o, head, step) //nolint:contextcheck // the fetcher has the context
@@ -40,12 +38,12 @@ func Check(ctx context.Context, o Options) (*report.Report, error) {
 	}
 	r.Built = slices.Compact(r.Built)
 	for _, use := range head.uses {
-		if !known[use.Print()] && o.within(append(use.Paths, use.File)...) {
+		if !known[use.print()] && o.within(append(use.paths, use.File)...) {
 			r.Images = append(r.Images, use)
 		}
 	}
 	for _, f := range head.findings {
-		if !known[f.Print()] && o.within(f.Places()...) {
+		if !known[f.print()] && o.within(f.places()...) {
 			r.Findings = append(r.Findings, f)
 		}
 	}
@@ -59,19 +57,19 @@ func Check(ctx context.Context, o Options) (*report.Report, error) {
 			return nil, err
 		}
 	}
-	r.Findings = report.SortFindings(r.Findings)
+	r.Findings = sortFindings(r.Findings)
 	return r, nil
 }
 
 // manifests counts the files with objects that were asked for, and what is rendered there.
 func (m *model) manifests(o *Options) int {
 	n := 0
-	for _, name := range m.listing.YAML {
-		if s := m.files[name]; o.within(name) && (s.Manifest || s.Err != nil) {
+	for _, name := range m.listing.yaml {
+		if s := m.files[name]; o.within(name) && (s.manifest || s.err != nil) {
 			n++
 		}
 	}
-	for _, dir := range m.listing.Charts {
+	for _, dir := range m.listing.charts {
 		if o.within(dir) {
 			n++
 		}
@@ -85,13 +83,13 @@ func (m *model) manifests(o *Options) int {
 }
 
 // Nothing is the finding that there is nothing to check in some paths.
-func Nothing(paths []string) report.Finding {
+func Nothing(paths []string) Finding {
 	where := strings.Join(paths, ", ")
 	if where == "." || where == "" {
 		where = "this folder"
 	}
-	return report.Finding{
-		Rule: report.RuleNothing, Level: report.LevelError, File: ".", Line: 1,
+	return Finding{
+		Rule: RuleNothing, Level: LevelError, File: ".", Line: 1,
 		Message: "no file in " + where + " holds a Kubernetes object",
 		Fix:     "check the folder that has the manifests, or say that there need be none: --allow-empty",
 	}
@@ -101,13 +99,13 @@ func Nothing(paths []string) report.Finding {
 func (m *model) prints() map[string]bool {
 	known := map[string]bool{}
 	for i := range m.uses {
-		known[m.uses[i].Print()] = true
+		known[m.uses[i].print()] = true
 	}
 	for i := range m.findings {
-		known[m.findings[i].Print()] = true
+		known[m.findings[i].print()] = true
 	}
 	for i := range m.undecided {
-		known["undecided\x00"+m.undecided[i].finding.Print()] = true
+		known["undecided\x00"+m.undecided[i].finding.print()] = true
 	}
 	for image := range m.scanned {
 		known["scanned\x00"+image] = true

@@ -8,9 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/backstop-dev/backstop/gate/report"
-	"github.com/backstop-dev/backstop/gate/sources"
 )
 
 // Change is an object that runs other images in one version of a tree than in another.
@@ -35,9 +32,9 @@ type Comparison struct {
 	// Changes by object.
 	Changes []Change
 	// Broken are the findings about what could be built before and cannot be any more.
-	Broken []report.Finding
+	Broken []Finding
 	// Left are the uses of the image that was asked for which stay.
-	Left []report.Use
+	Left []Use
 	// Had says that the image was in use before.
 	Had bool
 }
@@ -45,7 +42,7 @@ type Comparison struct {
 // Compare renders two versions of a tree, and says what changes and where an image is still in use. No registry is
 // asked and nothing is fetched.
 func Compare(ctx context.Context, before, after fs.FS, image string) (*Comparison, error) {
-	o := Options{Head: sources.Tree{FS: before}, Base: sources.Tree{FS: after}}
+	o := Options{Head: Tree{FS: before}, Base: Tree{FS: after}}
 	o.fill()
 	o.fetcher = newFetcher(ctx, nil)
 	defer func() { _ = o.fetcher.close() }()
@@ -61,7 +58,7 @@ func Compare(ctx context.Context, before, after fs.FS, image string) (*Compariso
 	out := &Comparison{}
 	known := was.prints()
 	for _, f := range is.findings {
-		if f.Rule == report.RuleBuild && f.Level == report.LevelError && !known[f.Print()] {
+		if f.Rule == RuleBuild && f.Level == LevelError && !known[f.print()] {
 			out.Broken = append(out.Broken, f)
 		}
 	}
@@ -71,7 +68,7 @@ func Compare(ctx context.Context, before, after fs.FS, image string) (*Compariso
 			out.Changes = append(out.Changes, Change{key.object, key.unit, without(b, a), without(a, b)})
 		}
 	}
-	same := func(u report.Use) bool { return u.Image == image }
+	same := func(u Use) bool { return u.Image == image }
 	out.Had = slices.ContainsFunc(was.uses, same)
 	for _, u := range is.uses {
 		if same(u) {

@@ -15,9 +15,6 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
-
-	"github.com/backstop-dev/backstop/gate/report"
-	"github.com/backstop-dev/backstop/gate/sources"
 )
 
 // ConfigFile is the name of the file that holds the guardrails.
@@ -69,7 +66,7 @@ type Environment struct {
 func FindConfig(fsys fs.FS, dir string) (*Config, error) {
 	for {
 		name := path.Join(dir, ConfigFile)
-		data, err := sources.ReadFile(fsys, name, 1<<20)
+		data, err := readFile(fsys, name, 1<<20)
 		switch {
 		case err == nil:
 			return ParseConfig(name, data)
@@ -108,11 +105,11 @@ func ParseConfig(name string, data []byte) (*Config, error) {
 		if len(root.Content) == 0 {
 			return 1
 		}
-		o := sources.Object{Root: root.Content[0]}
-		for len(keys) > 0 && o.LineOf(keys...) == 0 {
+		o := object{root: root.Content[0]}
+		for len(keys) > 0 && o.lineOf(keys...) == 0 {
 			keys = keys[:len(keys)-1]
 		}
-		return max(o.LineOf(keys...), 1)
+		return max(o.lineOf(keys...), 1)
 	}
 	c.lines = globLines(&root)
 	for _, env := range slices.Sorted(maps.Keys(c.Environments)) {
@@ -261,14 +258,14 @@ func globLines(n *yaml.Node) map[string]int {
 }
 
 // unmatched are findings about globs that no file or folder of a tree matches: they guard nothing, or hide nothing.
-func (c *Config) unmatched(tree fs.FS) []report.Finding {
+func (c *Config) unmatched(tree fs.FS) []Finding {
 	globs := map[string]*regexp.Regexp{}
-	var out []report.Finding
+	var out []Finding
 	for glob, words := range c.globs() {
 		if re, err := globPattern(glob); err == nil {
 			globs[glob] = re
-			out = append(out, report.Finding{
-				Rule: report.RuleGlob, Level: report.LevelError, File: c.file, Line: max(1, c.lines[glob]), Subject: glob,
+			out = append(out, Finding{
+				Rule: RuleGlob, Level: LevelError, File: c.file, Line: max(1, c.lines[glob]), subject: glob,
 				Message: fmt.Sprintf("%s: %s matches nothing in the repository", words, glob),
 				Fix:     "correct the path, which starts at the root of the repository, or leave it out",
 			})
@@ -286,7 +283,7 @@ func (c *Config) unmatched(tree fs.FS) []report.Finding {
 		maps.DeleteFunc(globs, func(_ string, re *regexp.Regexp) bool { return re.MatchString(name) })
 		return nil
 	})
-	return slices.DeleteFunc(out, func(f report.Finding) bool { return globs[f.Subject] == nil })
+	return slices.DeleteFunc(out, func(f Finding) bool { return globs[f.subject] == nil })
 }
 
 // globs are the globs of a configuration and where they stand.

@@ -17,7 +17,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
@@ -217,7 +216,7 @@ func (f *fetcher) fetch(r *fetchedRef, ref string) error {
 		return errors.Join(gitErr, err)
 	}
 	r.path = at.folder
-	r.fs, err = sources.OpenFolder(dir)
+	r.fs, err = OpenFolder(dir)
 	return err
 }
 
@@ -254,7 +253,7 @@ func (f *fetcher) file(ctx context.Context, r *fetchedRef, dir, ref string) erro
 	if err := os.WriteFile(filepath.Join(dir, r.path), data, 0o600); err != nil {
 		return err
 	}
-	r.fs, err = sources.OpenFolder(dir)
+	r.fs, err = OpenFolder(dir)
 	return err
 }
 

@@ -14,20 +14,18 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/backstop-dev/backstop/gate"
-	"github.com/backstop-dev/backstop/gate/report"
-	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/registry"
 	"github.com/backstop-dev/backstop/test/registrystub"
 )
 
 // tree makes a tree of files.
-func tree(files map[string]string) sources.Tree {
+func tree(files map[string]string) gate.Tree {
 	out := fstest.MapFS{}
 	for name, text := range files {
 		out[name] = &fstest.MapFile{Data: []byte(text), Mode: 0o644}
 	}
-	return sources.Tree{FS: out}
+	return gate.Tree{FS: out}
 }
 
 // deployment is a manifest that runs an image.
@@ -47,7 +45,7 @@ spec:
 `, name, image)
 }
 
-func check(t *testing.T, o gate.Options) *report.Report {
+func check(t *testing.T, o gate.Options) *gate.Report {
 	t.Helper()
 	r, err := gate.Check(t.Context(), o)
 	if err != nil {
@@ -66,7 +64,7 @@ func config(t *testing.T, text string) *gate.Config {
 }
 
 // told writes findings as level rule file:line.
-func told(r *report.Report) []string {
+func told(r *gate.Report) []string {
 	var out []string
 	for _, f := range r.Findings {
 		out = append(out, fmt.Sprintf("%s %s %s:%d", f.Level, f.Rule, f.File, f.Line))
@@ -74,7 +72,7 @@ func told(r *report.Report) []string {
 	return out
 }
 
-func wantFindings(t *testing.T, r *report.Report, want ...string) {
+func wantFindings(t *testing.T, r *gate.Report, want ...string) {
 	t.Helper()
 	if diff := cmp.Diff(want, told(r)); diff != "" {
 		for _, f := range r.Findings {
@@ -85,7 +83,7 @@ func wantFindings(t *testing.T, r *report.Report, want ...string) {
 }
 
 // wantWords looks for words in the only finding.
-func wantWords(t *testing.T, r *report.Report, words ...string) {
+func wantWords(t *testing.T, r *gate.Report, words ...string) {
 	t.Helper()
 	var all []string
 	for _, f := range r.Findings {
@@ -98,7 +96,7 @@ func wantWords(t *testing.T, r *report.Report, words ...string) {
 	}
 }
 
-func images(r *report.Report) []string {
+func images(r *gate.Report) []string {
 	var out []string
 	for _, u := range r.Images {
 		out = append(out, fmt.Sprintf("%s %s:%d", u.Image, u.File, u.Line))

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/backstop-dev/backstop/gate"
-	"github.com/backstop-dev/backstop/gate/imagepolicy"
 	"github.com/backstop-dev/backstop/test/registrystub"
 )
 
@@ -203,7 +202,7 @@ func FuzzConfig(f *testing.F) {
 
 func TestWitnessOfPatternsThatBeginInTheMiddle(t *testing.T) {
 	for _, pattern := range []string{`-v.*-(?P<ts>[0-9]+)$`, `\.rc$`, `-`} {
-		example, ok := imagepolicy.Witness("", pattern)
+		example, ok := gate.Witness("", pattern)
 		if !ok || !regexp.MustCompile(pattern).MatchString(example) || strings.ContainsAny(example[:1], "-.") {
 			t.Errorf("%s: %q, %v", pattern, example, ok)
 		}
@@ -218,7 +217,7 @@ func FuzzWitness(f *testing.F) {
 		if len(own)+len(a)+len(b) > 60 {
 			return
 		}
-		example, ok := imagepolicy.Witness(own, a, b)
+		example, ok := gate.Witness(own, a, b)
 		if !ok {
 			return
 		}

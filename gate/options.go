@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -23,7 +22,7 @@ type Registry interface {
 // Options of a check.
 type Options struct {
 	// Head is the tree to check; Base, when its FS is set, the tree before the change.
-	Head, Base sources.Tree
+	Head, Base Tree
 	// Paths limit the report; empty is everything.
 	Paths []string
 	// Config holds the guardrails; nil for none.

@@ -12,9 +12,6 @@ import (
 	autov1 "github.com/fluxcd/image-automation-controller/api/v1"
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 
-	"github.com/backstop-dev/backstop/gate/imagepolicy"
-	"github.com/backstop-dev/backstop/gate/report"
-	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -22,13 +19,13 @@ import (
 func (m *model) readPolicies() {
 	images := map[string]string{}
 	for _, p := range m.placedObjects() {
-		if p.Group() != "image.toolkit.fluxcd.io" {
+		if p.group() != "image.toolkit.fluxcd.io" {
 			continue
 		}
-		switch p.Kind {
+		switch p.kind {
 		case "ImageRepository":
-			image := sources.TextOf(sources.ValueOf(p.Root, "spec"), "image")
-			images[p.Namespace+"/"+p.Name] = image
+			image := textOf(valueOf(p.root, "spec"), "image")
+			images[p.namespace+"/"+p.name] = image
 			if m.scanned == nil {
 				m.scanned = map[string]placed{}
 			}
@@ -37,22 +34,22 @@ func (m *model) readPolicies() {
 			}
 		case "ImagePolicy":
 			var o imagev1.ImagePolicy
-			if m.decode(&p.Object, &o) {
-				rule, broken := imagepolicy.Parse(o.Spec)
+			if m.decode(&p.object, &o) {
+				ballot, broken := NewBallot(o.Spec)
 				m.policies = append(m.policies, &policy{
-					placed: p, spec: o.Spec, rule: rule, broken: broken, envs: m.config.of(p.paths...),
+					placed: p, spec: o.Spec, ballot: ballot, broken: broken, envs: m.config.of(p.paths...),
 				})
 			}
 		case "ImageUpdateAutomation":
 			var o autov1.ImageUpdateAutomation
-			if m.decode(&p.Object, &o) {
+			if m.decode(&p.object, &o) {
 				m.automations = append(m.automations, automation{placed: p, spec: o.Spec, envs: m.config.of(p.paths...)})
 			}
 		}
 	}
 	for _, p := range m.policies {
 		ref := p.spec.ImageRepositoryRef
-		p.image = images[cmp.Or(ref.Namespace, p.Namespace)+"/"+ref.Name]
+		p.image = images[cmp.Or(ref.Namespace, p.namespace)+"/"+ref.Name]
 		m.repos[p.id()] = p.image
 	}
 }
@@ -73,8 +70,8 @@ func (m *model) checkPolicies() {
 // ofCharts are the policies whose markers write versions of charts alone: tags of images are no measure for them.
 func (m *model) ofCharts() map[string]bool {
 	out := map[string]bool{}
-	for _, name := range m.listing.YAML {
-		for _, n := range m.files[name].Nodes {
+	for _, name := range m.listing.yaml {
+		for _, n := range m.files[name].nodes {
 			if n.Policy == "" {
 				continue
 			}
@@ -86,15 +83,15 @@ func (m *model) ofCharts() map[string]bool {
 }
 
 func (m *model) checkPolicy(p *policy, e *Environment) {
-	f := report.Finding{
-		Level: report.LevelError, File: p.File, Line: p.LineOf("spec", "filterTags", "pattern"),
-		Environment: e.name, Subject: p.Kind + " " + p.id(),
-	}.By(p.paths)
+	f := Finding{
+		Level: LevelError, File: p.file, Line: p.lineOf("spec", "filterTags", "pattern"),
+		Environment: e.name, subject: p.kind + " " + p.id(),
+	}.by(p.paths)
 	if p.broken != nil {
-		f.Rule = report.RulePolicyPattern
-		var field *imagepolicy.Unfit
+		f.Rule = RulePolicyPattern
+		var field *unfit
 		if errors.As(p.broken, &field) {
-			f.Line = p.LineOf(field.Keys...)
+			f.Line = p.lineOf(field.keys...)
 		}
 		f.Message = fmt.Sprintf("ImagePolicy %s elects nothing: %v", p.id(), p.broken)
 		f.Fix = "correct that field"
@@ -105,7 +102,7 @@ func (m *model) checkPolicy(p *policy, e *Environment) {
 		if e.Tags == "" {
 			return
 		}
-		f.Rule = report.RulePolicyPattern
+		f.Rule = RulePolicyPattern
 		f.Message = fmt.Sprintf("ImagePolicy %s elects from all tags, but %s takes only tags that match %s",
 			p.id(), e.name, e.Tags)
 		f.Fix = fmt.Sprintf("set spec.filterTags.pattern: '%s'", anchored(e.Tags))
@@ -122,7 +119,7 @@ func (m *model) checkPolicy(p *policy, e *Environment) {
 			continue
 		}
 		f := f
-		f.Rule, f.Subject = report.RulePolicyOther, f.Subject+" "+name
+		f.Rule, f.subject = RulePolicyOther, f.subject+" "+name
 		f.Message = fmt.Sprintf("ImagePolicy %s of %s accepts tags of %s: %s matches its pattern %s",
 			p.id(), e.name, name, example, p.spec.FilterTags.Pattern)
 		f.Fix = "anchor the pattern, so that it starts with what only this environment's tags start with"
@@ -156,7 +153,7 @@ func (m *model) checkAutomations() {
 		if len(a.envs) == 0 {
 			continue
 		}
-		for _, name := range m.listing.YAML {
+		for _, name := range m.listing.yaml {
 			if dir != "." && !strings.HasPrefix(name, dir+"/") || !m.marked(name) {
 				continue
 			}
@@ -164,13 +161,13 @@ func (m *model) checkAutomations() {
 			if len(envs) == 0 || overlap(envs, a.envs) {
 				continue
 			}
-			m.findings = append(m.findings, report.Finding{
-				Rule: report.RuleAutomation, Level: report.LevelError, File: a.File, Line: a.LineOf("spec", "update", "path"),
-				Environment: a.envs[0], Subject: a.String() + " " + strings.Join(envs, ","),
+			m.findings = append(m.findings, Finding{
+				Rule: RuleAutomation, Level: LevelError, File: a.file, Line: a.lineOf("spec", "update", "path"),
+				Environment: a.envs[0], subject: a.String() + " " + strings.Join(envs, ","),
 				Message: fmt.Sprintf("%s of %s writes below %s, where %s has markers: %s",
-					&a.Object, strings.Join(a.envs, ", "), orRoot(dir), strings.Join(envs, ", "), name),
+					&a.object, strings.Join(a.envs, ", "), orRoot(dir), strings.Join(envs, ", "), name),
 				Fix: "set spec.update.path to a folder of " + strings.Join(a.envs, ", ") + " alone",
-			}.By(a.paths))
+			}.by(a.paths))
 			break
 		}
 	}
@@ -186,13 +183,13 @@ func orRoot(dir string) string {
 // marked says whether a file holds a marker.
 func (m *model) marked(name string) bool {
 	s := m.files[name]
-	return s != nil && slices.ContainsFunc(s.Nodes, func(n manifest.Node) bool { return n.Policy != "" })
+	return s != nil && slices.ContainsFunc(s.nodes, func(n manifest.Node) bool { return n.Policy != "" })
 }
 
 // checkMarkers looks for markers that name no policy, or one of another environment.
 func (m *model) checkMarkers() {
-	for _, name := range m.listing.YAML {
-		for _, wrong := range m.files[name].Misread {
+	for _, name := range m.listing.yaml {
+		for _, wrong := range m.files[name].misread {
 			m.findings = append(m.findings, misread(name, wrong))
 		}
 	}
@@ -204,8 +201,8 @@ func (m *model) checkMarkers() {
 	if len(m.policies) == 0 {
 		return
 	}
-	for _, name := range m.listing.YAML {
-		for _, n := range m.files[name].Nodes {
+	for _, name := range m.listing.yaml {
+		for _, n := range m.files[name].nodes {
 			if n.Policy == "" {
 				continue
 			}
@@ -215,9 +212,9 @@ func (m *model) checkMarkers() {
 }
 
 // misread is the finding about a marker that image automation passes over.
-func misread(file string, wrong manifest.Misread) report.Finding {
-	f := report.Finding{
-		Rule: report.RuleMarkerUnknown, Level: report.LevelError, File: file, Line: wrong.Line, Subject: wrong.Comment,
+func misread(file string, wrong manifest.Misread) Finding {
+	f := Finding{
+		Rule: RuleMarkerUnknown, Level: LevelError, File: file, Line: wrong.Line, subject: wrong.Comment,
 		Fix: "move it behind the value that it is to write, on the same line",
 	}
 	why := ""
@@ -226,7 +223,7 @@ func misread(file string, wrong manifest.Misread) report.Finding {
 		why = "does not stand behind a value, on its line"
 	case manifest.MisreadText:
 		why = "is part of a text"
-		f.Level = report.LevelNote
+		f.Level = LevelNote
 		f.Fix = "write the value outside of the text, or ignore this if it is an example"
 	case manifest.MisreadList:
 		why = "is in a file that is a list at its top"
@@ -242,7 +239,7 @@ func misread(file string, wrong manifest.Misread) report.Finding {
 func (m *model) checkMarker(n manifest.Node, byID map[string]*policy) {
 	p := byID[n.Policy]
 	envs := m.config.of(n.File)
-	f := report.Finding{Level: report.LevelError, File: n.File, Line: n.Line, Subject: n.Policy + " " + strings.Join(envs, ",")}
+	f := Finding{Level: LevelError, File: n.File, Line: n.Line, subject: n.Policy + " " + strings.Join(envs, ",")}
 	if len(envs) > 0 {
 		f.Environment = envs[0]
 	}
@@ -253,11 +250,11 @@ func (m *model) checkMarker(n manifest.Node, byID map[string]*policy) {
 		if byID[":"+name] != nil {
 			return
 		}
-		f.Rule = report.RuleMarkerUnknown
+		f.Rule = RuleMarkerUnknown
 		f.Message = fmt.Sprintf("the marker names ImagePolicy %s, which is nowhere in the repository", n.Policy)
 		f.Fix = "correct the name, or add the ImagePolicy; the repository has " + some(sortedKeys(byID), 5)
 	case len(envs) > 0 && len(p.envs) > 0 && !overlap(envs, p.envs):
-		f.Rule = report.RuleMarkerOther
+		f.Rule = RuleMarkerOther
 		f.Message = fmt.Sprintf("the marker names ImagePolicy %s of %s, but the file is of %s",
 			n.Policy, strings.Join(p.envs, ", "), strings.Join(envs, ", "))
 		f.Fix = "name an ImagePolicy of " + strings.Join(envs, ", ")

@@ -15,21 +15,19 @@ import (
 	"github.com/distribution/reference"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/backstop-dev/backstop/gate/report"
-	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
 // newModel reads a tree. earlier is the model of another version, whose work is used again where nothing changed.
-func newModel(tree sources.Tree, o *Options, earlier *model, step func()) (*model, error) {
-	tree.FS = sources.Remembering(tree.FS)
+func newModel(tree Tree, o *Options, earlier *model, step func()) (*model, error) {
+	tree.FS = newStatFS(tree.FS)
 	m := &model{
-		tree: tree, config: o.Config, files: map[string]*sources.File{}, repos: repositories{}, chartLimit: o.ChartLimit,
+		tree: tree, config: o.Config, files: map[string]*source{}, repos: repositories{}, chartLimit: o.ChartLimit,
 		retagged: map[string]bool{},
 	}
 	var err error
-	if m.listing, err = sources.List(tree, o.Config.skips()); err != nil {
+	if m.listing, err = list(tree, o.Config.skips()); err != nil {
 		return nil, err
 	}
 	m.readAll(earlier)
@@ -40,7 +38,7 @@ func newModel(tree sources.Tree, o *Options, earlier *model, step func()) (*mode
 	if earlier != nil {
 		m.builder.earlier, m.builder.changed = earlier.builder, changedPaths(earlier, m)
 	}
-	m.builder.run(m.listing.YAML, step)
+	m.builder.run(m.listing.yaml, step)
 	m.readPolicies()
 	m.checkSources()
 	m.renderCharts()
@@ -56,7 +54,7 @@ func (m *model) readAll(earlier *model) {
 	var g errgroup.Group
 	var mu sync.Mutex
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for names := range slices.Chunk(m.listing.YAML, atOnce) {
+	for names := range slices.Chunk(m.listing.yaml, atOnce) {
 		g.Go(func() error {
 			for _, name := range names {
 				s := m.read(name, earlier)
@@ -71,18 +69,18 @@ func (m *model) readAll(earlier *model) {
 }
 
 // read reads a file, or takes what is known of the same bytes under the same name.
-func (m *model) read(name string, earlier *model) *sources.File {
+func (m *model) read(name string, earlier *model) *source {
 	if earlier == nil || earlier.files[name] == nil {
-		return sources.Read(m.tree.FS, name)
+		return read(m.tree.FS, name)
 	}
 	data, err := manifest.ReadFile(m.tree.FS, name)
 	if err != nil {
-		return &sources.File{Name: name, Err: err}
+		return &source{name: name, err: err}
 	}
-	if known := earlier.files[name]; known.Same(data) {
+	if known := earlier.files[name]; known.same(data) {
 		return known
 	}
-	return sources.Parse(name, data)
+	return parse(name, data)
 }
 
 // changedPaths are the files in which two versions differ, and the folders that gained or lost one. Files that are no
@@ -95,9 +93,9 @@ func changedPaths(a, b *model) map[string]bool {
 			changed[dir] = true
 		}
 	}
-	for _, name := range union(a.listing.YAML, b.listing.YAML) {
+	for _, name := range union(a.listing.yaml, b.listing.yaml) {
 		was, is := a.files[name], b.files[name]
-		if was == nil || is == nil || was.Sum != is.Sum {
+		if was == nil || is == nil || was.sum != is.sum {
 			differ(name)
 		}
 	}
@@ -126,14 +124,14 @@ func (m *model) collect() {
 		}
 		if u.failed != nil {
 			m.builder.inflated(u)
-			m.findings = append(m.findings, u.failed.By([]string{u.dir + "/."}))
+			m.findings = append(m.findings, u.failed.by([]string{u.dir + "/."}))
 			m.collectRaw(u)
 			continue
 		}
 		m.uses = append(m.uses, m.usesOf(u, u.rendered)...)
 	}
-	for _, name := range m.listing.YAML {
-		if s := m.files[name]; !within[name] && s.Err == nil {
+	for _, name := range m.listing.yaml {
+		if s := m.files[name]; !within[name] && s.err == nil {
 			m.uses = append(m.uses, m.usesOf(nil, s)...)
 		}
 	}
@@ -148,12 +146,12 @@ func (m *model) collect() {
 func (m *model) collectRaw(u *unit) {
 	for _, name := range u.closure.Paths {
 		s := m.source(name)
-		if s == nil || s.Err != nil {
+		if s == nil || s.err != nil {
 			continue
 		}
 		for _, use := range m.usesOf(nil, s) {
 			use.Unit = u.dir
-			use.Paths = append(use.Paths, u.dir+"/.")
+			use.paths = append(use.paths, u.dir+"/.")
 			m.uses = append(m.uses, use)
 		}
 	}
@@ -168,37 +166,37 @@ func (m *model) checkReferences() {
 		case use.Image == "":
 			continue
 		case strings.Contains(use.Image, "ENC["):
-			m.findings = append(m.findings, report.Finding{
-				Rule: report.RuleNotRead, Level: report.LevelNote, File: use.File, Line: use.Line, Subject: use.Object,
+			m.findings = append(m.findings, Finding{
+				Rule: RuleNotRead, Level: LevelNote, File: use.File, Line: use.Line, subject: use.Object,
 				Message: "the image of " + use.Object + " is not looked at: SOPS encrypted some of it",
 				Fix:     "leave images in plain text: encrypted_regex in .sops.yaml",
-			}.By(use.Paths))
+			}.by(use.paths))
 			continue
 		case strings.Contains(use.Image, "$"):
-			m.findings = append(m.findings, report.Finding{
-				Rule: report.RuleNotSubstituted, Level: report.LevelNote, File: use.File, Line: use.Line, Image: use.Image,
+			m.findings = append(m.findings, Finding{
+				Rule: RuleNotSubstituted, Level: LevelNote, File: use.File, Line: use.Line, Image: use.Image,
 				Message: fmt.Sprintf("%s is not looked at: a variable in it is known to the cluster only", use.Image),
 				Fix:     "put the ConfigMap of substituteFrom into the repository, or give the variable a default: ${NAME:=value}",
-			}.By(use.Paths))
+			}.by(use.paths))
 			continue
 		case err != nil && m.retagged[use.File+":"+strconv.Itoa(use.Line)]:
 			// That the tag is no text says it already.
 			continue
 		case err != nil:
-			m.findings = append(m.findings, report.Finding{
-				Rule: report.RuleInvalid, Level: report.LevelError, File: use.File, Line: use.Line, Image: use.Image,
+			m.findings = append(m.findings, Finding{
+				Rule: RuleInvalid, Level: LevelError, File: use.File, Line: use.Line, Image: use.Image,
 				Message: fmt.Sprintf("%q is no image reference: %v", use.Image, err),
 				Fix:     "write it as REGISTRY/REPOSITORY:TAG, in lower case but for the tag",
-			}.By(use.Paths))
+			}.by(use.paths))
 			continue
 		}
-		if key := fmt.Sprintf("%s\x00%s\x00%d\x00%v", use.Image, use.File, use.Line, use.Paths); !seen[key] {
+		if key := fmt.Sprintf("%s\x00%s\x00%d\x00%v", use.Image, use.File, use.Line, use.paths); !seen[key] {
 			seen[key] = true
 			kept = append(kept, use)
 		}
 	}
 	m.uses = kept
-	slices.SortStableFunc(m.uses, func(a, b report.Use) int {
+	slices.SortStableFunc(m.uses, func(a, b Use) int {
 		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, strings.Compare(a.Image, b.Image))
 	})
 }
@@ -211,32 +209,32 @@ func checkReference(image string) error {
 
 // unread tells of files and links that were not looked at.
 func (m *model) unread() {
-	for _, p := range m.listing.Problems {
-		m.findings = append(m.findings, report.Finding{
-			Rule: report.RuleLink, Level: report.LevelNote, File: p.File, Line: 1, Message: p.File + " " + p.Reason,
+	for _, p := range m.listing.problems {
+		m.findings = append(m.findings, Finding{
+			Rule: RuleLink, Level: LevelNote, File: p.File, Line: 1, Message: p.File + " " + p.Reason,
 		})
 	}
 	failed := map[string]bool{}
 	for _, f := range m.findings {
-		failed[f.File] = failed[f.File] || f.Rule == report.RuleBuild
+		failed[f.File] = failed[f.File] || f.Rule == RuleBuild
 	}
-	for _, name := range m.listing.YAML {
+	for _, name := range m.listing.yaml {
 		s := m.files[name]
-		if s.SOPS {
-			m.findings = append(m.findings, report.Finding{
-				Rule: report.RuleNotRead, Level: report.LevelNote, File: name, Line: 1,
+		if s.sops {
+			m.findings = append(m.findings, Finding{
+				Rule: RuleNotRead, Level: LevelNote, File: name, Line: 1,
 				Message: "encrypted with SOPS: only what stands there in plain text was looked at",
 			})
 		}
-		if s.Err == nil || failed[name] {
+		if s.err == nil || failed[name] {
 			continue
 		}
-		f := report.NoteAt(name, 1, fmt.Errorf("not looked into: %s", strings.Replace(s.Err.Error(), "read "+name+": ", "", 1)))
+		f := noteAt(name, 1, fmt.Errorf("not looked into: %s", strings.Replace(s.err.Error(), "read "+name+": ", "", 1)))
 		switch {
-		case errors.Is(s.Err, manifest.ErrTooLarge):
-			f.Level, f.Fix = report.LevelUnknown, "split it, or leave it out: `ignore: ["+name+"]` in .backstop.yaml"
-		case errors.Is(s.Err, fs.ErrPermission):
-			f.Level, f.Fix = report.LevelUnknown, "make it readable"
+		case errors.Is(s.err, manifest.ErrTooLarge):
+			f.Level, f.Fix = LevelUnknown, "split it, or leave it out: `ignore: ["+name+"]` in .backstop.yaml"
+		case errors.Is(s.err, fs.ErrPermission):
+			f.Level, f.Fix = LevelUnknown, "make it readable"
 		}
 		m.findings = append(m.findings, f)
 	}
@@ -246,7 +244,7 @@ func (m *model) unread() {
 func (m *model) guard() {
 	for i := range m.uses {
 		use := &m.uses[i]
-		use.Environments = m.config.of(use.Paths...)
+		use.Environments = m.config.of(use.paths...)
 		for _, name := range use.Environments {
 			m.guardUse(use, m.config.Environments[name])
 		}

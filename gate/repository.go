@@ -5,8 +5,6 @@ import (
 	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-
-	"github.com/backstop-dev/backstop/gate/sources"
 )
 
 // ours says whether a Kustomization renders this repository, as far as the tree tells.
@@ -22,11 +20,11 @@ func (b *builder) oursByName(name string) bool {
 	var urls []string
 	for i := range b.gitRepos {
 		o := &b.gitRepos[i]
-		at := address(sources.TextOf(sources.ValueOf(o.Root, "spec"), "url"))
-		if o.Name == "flux-system" {
+		at := address(textOf(valueOf(o.root, "spec"), "url"))
+		if o.name == "flux-system" {
 			known = append(known, at)
 		}
-		if o.Name == name {
+		if o.name == name {
 			url = at
 		}
 		urls = append(urls, at)

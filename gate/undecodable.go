@@ -11,9 +11,6 @@ import (
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-
-	"github.com/backstop-dev/backstop/gate/report"
-	"github.com/backstop-dev/backstop/gate/sources"
 )
 
 // typed are the versions of Flux's APIs whose types are known here.
@@ -24,18 +21,18 @@ var typed = map[string]bool{
 
 // undecodable is the finding about an object that its API's type does not take. The API server refuses it, unless
 // something fills it in first or its API is another version's.
-func undecodable(o *sources.Object, err error) report.Finding {
-	f := report.NoteAt(o.File, o.Line, err)
-	var wrong *sources.FieldError
-	if !typed[o.APIVersion] || !errors.As(err, &wrong) || strings.Contains(wrong.Text, "${") ||
-		sources.Templated.MatchString(wrong.Text) {
+func undecodable(o *object, err error) Finding {
+	f := noteAt(o.file, o.line, err)
+	var wrong *fieldError
+	if !typed[o.apiVersion] || !errors.As(err, &wrong) || strings.Contains(wrong.text, "${") ||
+		templated.MatchString(wrong.text) {
 		return f
 	}
-	f.Rule, f.Level, f.Subject = report.RuleObject, report.LevelError, o.String()
-	f.Line = o.LineOfField(wrong.Field)
+	f.Rule, f.Level, f.subject = RuleObject, LevelError, o.String()
+	f.Line = o.lineOfField(wrong.field)
 	f.Message = fmt.Sprintf("Kubernetes refuses %s: %s", o, wrong)
-	if wrong.Text != "" && wrong.Want != nil && wrong.Want.Kind() == reflect.String {
-		f.Fix = fmt.Sprintf("quote it: %q", wrong.Text)
+	if wrong.text != "" && wrong.want != nil && wrong.want.Kind() == reflect.String {
+		f.Fix = fmt.Sprintf("quote it: %q", wrong.text)
 	}
 	return f
 }

@@ -7,16 +7,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/backstop-dev/backstop/gate/report"
-	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // usesOf lists the images of a unit or, for nil, of a file that stands for itself.
-func (m *model) usesOf(u *unit, s *sources.File) []report.Use {
-	var out []report.Use
+func (m *model) usesOf(u *unit, s *source) []Use {
+	var out []Use
 	places := m.placesOf(u)
-	for _, group := range grouped(s.Nodes) {
+	for _, group := range grouped(s.nodes) {
 		first := group[0]
 		if release, ok := postRendered(first); ok {
 			first.Object = release
@@ -31,14 +29,14 @@ func (m *model) usesOf(u *unit, s *sources.File) []report.Use {
 		if !ok {
 			continue
 		}
-		if sources.Templated.MatchString(image) {
+		if templated.MatchString(image) {
 			m.notTemplated(u, first)
 			continue
 		}
-		use := report.Use{Image: image, Object: objectName(first.Object), Container: first.Container}
+		use := Use{Image: image, Object: objectName(first.Object), Container: first.Container}
 		use.Policy = policyOf(group)
 		if u == nil {
-			use.File, use.Line, use.Paths = first.File, lineOf(group), []string{first.File}
+			use.File, use.Line, use.paths = first.File, lineOf(group), []string{first.File}
 		} else {
 			m.locate(&use, u, places, first)
 		}
@@ -51,7 +49,7 @@ func (m *model) usesOf(u *unit, s *sources.File) []report.Use {
 // notTemplated says that a template is not rendered.
 func (m *model) notTemplated(u *unit, n manifest.Node) {
 	document, _, _ := strings.Cut(n.Pointer, "#")
-	f := report.Finding{Rule: report.RuleNotRendered, Level: report.LevelNote, File: n.File, Line: n.Line, Subject: document}
+	f := Finding{Rule: RuleNotRendered, Level: LevelNote, File: n.File, Line: n.Line, subject: document}
 	if u != nil {
 		f.File, f.Line = u.place()
 		for _, name := range u.sources() {
@@ -59,16 +57,16 @@ func (m *model) notTemplated(u *unit, n manifest.Node) {
 			if s == nil {
 				continue
 			}
-			if i := slices.IndexFunc(s.Nodes, func(o manifest.Node) bool { return o.Pointer == n.Pointer }); i >= 0 {
-				f.File, f.Line = name, s.Nodes[i].Line
+			if i := slices.IndexFunc(s.nodes, func(o manifest.Node) bool { return o.Pointer == n.Pointer }); i >= 0 {
+				f.File, f.Line = name, s.nodes[i].Line
 			}
 		}
-		f = f.By(append([]string{u.dir + "/."}, u.origins()...))
+		f = f.by(append([]string{u.dir + "/."}, u.origins()...))
 	}
 	kind, name, _ := strings.Cut(document, "/")
 	f.Message = fmt.Sprintf("the template in %s %s is not rendered: its images are not looked at", kind, name)
-	if !slices.ContainsFunc(m.findings, func(other report.Finding) bool {
-		return other.Print() == f.Print() && other.File == f.File
+	if !slices.ContainsFunc(m.findings, func(other Finding) bool {
+		return other.print() == f.print() && other.File == f.File
 	}) {
 		m.findings = append(m.findings, f)
 	}
@@ -98,8 +96,8 @@ func (m *model) placesOf(u *unit) places {
 	}
 	p := places{}
 	files := u.sources()
-	if u.origin != nil && !slices.Contains(files, u.origin.File) {
-		files = append(files, u.origin.File)
+	if u.origin != nil && !slices.Contains(files, u.origin.file) {
+		files = append(files, u.origin.file)
 	}
 	for _, name := range files {
 		s := m.source(name)
@@ -107,10 +105,10 @@ func (m *model) placesOf(u *unit) places {
 			continue
 		}
 		vars := u.vars
-		if u.by != nil && u.origin.File == name {
+		if u.by != nil && u.origin.file == name {
 			vars = u.by.vars // Its own Kustomization is rendered by another.
 		}
-		for _, group := range grouped(replaced(s.Nodes, vars)) {
+		for _, group := range grouped(replaced(s.nodes, vars)) {
 			seen := map[string]bool{}
 			for _, n := range group {
 				words := wordsOf(n.Part, n.Value)
@@ -130,7 +128,7 @@ func (m *model) placesOf(u *unit) places {
 }
 
 // locate finds the file and line from which a rendered image comes, and the environments' paths.
-func (m *model) locate(use *report.Use, u *unit, p places, n manifest.Node) {
+func (m *model) locate(use *Use, u *unit, p places, n manifest.Node) {
 	use.Unit = u.dir
 	var near []manifest.Node
 	seen := map[string]bool{}
@@ -163,5 +161,5 @@ func (m *model) locate(use *report.Use, u *unit, p places, n manifest.Node) {
 		use.File, use.Line = found[0].File, found[0].Line
 		use.Policy = cmp.Or(use.Policy, policyOf(found))
 	}
-	use.Paths = append([]string{u.dir + "/.", use.File}, u.origins()...)
+	use.paths = append([]string{u.dir + "/.", use.File}, u.origins()...)
 }

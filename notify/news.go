@@ -45,6 +45,9 @@ func foundOut(before, after *v1alpha1.Rollback) (out account) {
 			asked(a).Until.UTC().Format("15:04:05 MST"), question(after), because(asked(a)))
 		out[len(out)-1].Answer = how(after)
 	}
+	if pr := a.PullRequest; pr != nil && pr.Number > 0 && (b.PullRequest == nil || b.PullRequest.Number == 0) {
+		out.say("PullRequestOpened", false, "pull request %d takes %s back: %s", pr.Number, image, pr.URL)
+	}
 	if b.Verdict == nil && a.Verdict != nil {
 		out.say("Decided", false, "%s: %s", a.Verdict.By, a.Verdict.Answer)
 	}
@@ -54,6 +57,7 @@ func foundOut(before, after *v1alpha1.Rollback) (out account) {
 // done is what was written since the verdict, and what came of it.
 func done(before, after *v1alpha1.Rollback) (out account) {
 	b, a, image := &before.Status, &after.Status, after.Spec.Subject.Name
+	out = append(out, proposed(b.PullRequest, a.PullRequest)...)
 	if b.Change == nil && a.Change != nil {
 		out.say("Reverted", false, "%.12s on %s takes %s back to %s%s", a.Change.Commit, a.Change.Branch,
 			image, a.Target.Image, hold(a.Change))
@@ -75,6 +79,33 @@ func done(before, after *v1alpha1.Rollback) (out account) {
 		out.say("HoldReleased", false, "the hold on %s was lifted by %s",
 			strings.Join(a.Change.Policies, ", "), a.Release.By)
 	}
+	return out
+}
+
+// proposed is what became of a pull request.
+func proposed(b, a *v1alpha1.PullRequest) (out account) {
+	if a == nil || a.Number == 0 {
+		return nil
+	}
+	before := v1alpha1.PullRequest{}
+	if b != nil {
+		before = *b
+	}
+	if a.Foreign != "" && before.Foreign == "" {
+		out.say("PullRequestForeign", true, "pull request %d is a person's to finish: %s", a.Number, a.Foreign)
+	}
+	if a.State == before.State || a.State == v1alpha1.PullRequestOpen {
+		return out
+	}
+	by := ""
+	if a.By != "" {
+		by = " by " + a.By
+	}
+	reason, what := "PullRequestMerged", "was merged"
+	if a.State == v1alpha1.PullRequestClosed {
+		reason, what = "PullRequestClosed", "was closed without a merge"
+	}
+	out.say(reason, false, "pull request %d %s%s: %s", a.Number, what, by, a.URL)
 	return out
 }
 

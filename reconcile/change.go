@@ -64,7 +64,7 @@ func (e *Engine) land(ctx context.Context, w *World, siblings bool) (Landing, er
 	if err != nil {
 		return Landing{}, fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
-	shared := &batch{}
+	shared := &batch{elsewhere: w.Elsewhere}
 	reverts := []Revert{e.revert(ctx, w.Form, shared)}
 	if siblings {
 		more, err := e.siblings(ctx, w, origin.Source, shared)
@@ -150,14 +150,15 @@ func (e *Engine) sourceRef(ctx context.Context, o *v1alpha1.Rollback) (*types.Na
 // revert is a form's wish, to be planned on whatever tip a push would replace.
 func (e *Engine) revert(ctx context.Context, form v1alpha1.Rollback, shared *batch) Revert {
 	s := &form.Status
+	cooldown, release := e.terms(ctx, &form)
 	c := claim{
 		form: &form, self: e.Cluster + "/" + form.Namespace + "/" + form.Name, uid: e.ClusterUID, now: e.Now(),
-		budget: e.Ceiling.Budget, cooldown: s.Verdict.Cooldown.Duration, batch: shared,
+		budget: e.Ceiling.Budget, cooldown: cooldown, batch: shared,
 		gate: func() error { return e.gate(ctx, &form, &shared.rules, false) },
 	}
 	out := Revert{
 		Rollback: c.self, Cluster: e.ClusterUID, Image: form.Spec.Subject.Name, Suspect: *s.Suspect, Target: *s.Target,
-		Hold: true, Release: s.Verdict.Release, Permit: c.permit, Still: c.gate,
+		Hold: true, Release: release, Permit: c.permit, Still: c.gate,
 		Since: c.now.Add(-max(c.cooldown, c.budget.Per)),
 	}
 	for _, f := range s.Failures {
@@ -166,13 +167,27 @@ func (e *Engine) revert(ctx context.Context, form v1alpha1.Rollback, shared *bat
 	for _, wl := range s.Workloads() {
 		out.Workloads = append(out.Workloads, e.Cluster+"/"+form.Namespace+"/"+wl.String())
 	}
-	if s.Verdict.Source == v1alpha1.VerdictByPerson {
+	if s.Verdict != nil && s.Verdict.Source == v1alpha1.VerdictByPerson {
 		out.Trailers = []string{"Approved-by: " + cut(s.Verdict.By, 200)}
 		if s.Verdict.Why != "" {
 			out.Trailers = append(out.Trailers, "Approved-because: "+cut(s.Verdict.Why, 500))
 		}
 	}
 	return out
+}
+
+// terms are how long a revert leaves its workloads alone, and what lifts its hold: as the verdict says, or the policy
+// where a pull request comes first.
+func (e *Engine) terms(ctx context.Context, form *v1alpha1.Rollback) (time.Duration, v1alpha1.ReleaseMode) {
+	if v := form.Status.Verdict; v != nil {
+		return v.Cooldown.Duration, v.Release
+	}
+	p, err := e.PolicyOf(ctx, form)
+	if err != nil {
+		// The stricter one, until it can be read.
+		return 0, v1alpha1.ReleaseManual
+	}
+	return p.Cooldown, p.Release
 }
 
 // stillProved renews a proof of the target that is older than five minutes.

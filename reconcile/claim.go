@@ -27,13 +27,15 @@ type claim struct {
 
 func claimOf(w *World, cooldown time.Duration) claim {
 	return claim{form: &w.Form, self: w.Self, uid: w.Cluster, now: w.Now, budget: w.Budget, cooldown: cooldown,
-		batch: &batch{}}
+		batch: &batch{elsewhere: w.Elsewhere}}
 }
 
 // batch counts what one push already takes from the budget. It starts over on every tip.
 type batch struct {
 	tip      string
 	suspects []string
+	// elsewhere are reverts that the branch does not tell of.
+	elsewhere []Trail
 	// rules are the policies as they were read for the tip.
 	rules rules
 }
@@ -64,7 +66,7 @@ func (c claim) permit(b Branch) error {
 	}
 	// Cooldown and budget restrain the policy; a person has looked. What a person approves counts in the same push as it
 	// does in one before.
-	if s.Verdict.Source == v1alpha1.VerdictByPolicy {
+	if s.Verdict != nil && s.Verdict.Source == v1alpha1.VerdictByPolicy {
 		if err := c.restraint(b); err != nil {
 			return err
 		}
@@ -74,11 +76,12 @@ func (c claim) permit(b Branch) error {
 	return nil
 }
 
-// restraint counts cooldown and budget from Backstop's trailers on the branch. A suspect commit counts once: whoever of
+// restraint counts cooldown and budget from Backstop's trailers on the branch, and from the records of what came by pull
+// request. A suspect commit counts once: whoever of
 // its siblings comes later, in this push or another one, costs nothing more.
 func (c claim) restraint(b Branch) error {
 	used, counted := map[string]time.Time{}, false
-	for _, t := range b.Trails {
+	for _, t := range slices.Concat(b.Trails, c.batch.elsewhere) {
 		if t.Kind != TrailRevert {
 			continue
 		}

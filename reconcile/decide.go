@@ -56,6 +56,9 @@ func decide(w World) Step {
 // undecided walks from the first failure to the verdict.
 func undecided(w *World) Step {
 	s := &w.Form.Status
+	if step, ok := watched(w); ok {
+		return step
+	}
 	if e := over(w); e != nil {
 		return end(w, e.Result, "%s", e.Sentence)
 	}
@@ -141,7 +144,7 @@ func allowed(w *World) Step {
 		return noBranch(w)
 	}
 	if merged(w) {
-		return Step{Do: DoMerged, Why: "the pull request has landed"}
+		return landedBy(w, Step{Do: DoMerged, Why: "the pull request has landed"})
 	}
 	if t, ok := trailOf(w); ok {
 		return Step{Do: DoAdopt, Trail: t, Why: "the branch says that it was reverted"}
@@ -150,7 +153,6 @@ func allowed(w *World) Step {
 		return superseded(w)
 	}
 	if s.PullRequest != nil && s.PullRequest.Number > 0 {
-		// Nothing is written any more: people, or their rules, decide.
 		return proposed(w)
 	}
 	if err := mayWrite(w.Policy, s, w.Now); err != nil {
@@ -171,7 +173,10 @@ func allowed(w *World) Step {
 	if wait := settle(w); wait > 0 {
 		return Step{Do: DoWait, Wait: wait, Why: "other images fail right now: one push takes all of them back"}
 	}
-	if s.PullRequest != nil {
+	switch {
+	case w.Policy.Delivery == v1alpha1.DeliveryPullRequest:
+		return Step{Do: DoPullRequest, Why: "opening a pull request to " + s.Suspect.Branch}
+	case s.PullRequest != nil:
 		return Step{Do: DoPullRequest, Why: s.Suspect.Branch + " takes no push, opening a pull request"}
 	}
 	return Step{Do: DoChange, Why: "pushing the revert"}
@@ -188,6 +193,10 @@ func underWay(w *World) Step {
 	switch {
 	case s.Landed == nil && (st.bad == 0 || standing):
 		return Step{Do: DoLanded, Why: "the branch holds the target"}
+	case st.bad > 0 && !standing && s.PullRequest != nil:
+		// What a squash made of it has no trailers, and only the branch could tell a force push from a person.
+		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after pull request %d", w.Form.Spec.Subject.Name,
+			s.Suspect.Branch, s.PullRequest.Number)
 	case st.bad > 0 && !standing:
 		if landings(s) >= maxLandAgain {
 			return end(w, v1alpha1.ResultFailed, "the revert was lost to force pushes %d times: stop whatever rewrites %s",

@@ -121,6 +121,9 @@ func (e *Engine) take(ctx context.Context, key Key, w *World, step Step) error {
 		DoChange:      e.fillChange,
 		DoAdopt:       e.fillFromTrail,
 		DoPullRequest: e.fillPullRequest,
+		DoMerge:       e.fillMerge,
+		DoDisarm:      e.fillDisarm,
+		DoClose:       e.fillClose,
 		DoMerged:      e.fillMerged,
 		DoLanded:      e.fillLanded,
 		DoLandAgain:   e.landAgain,
@@ -216,7 +219,10 @@ func (e *Engine) refused(ctx context.Context, w *World, step Step, kind FaultKin
 		}
 	}
 	if form.Status.Ended() {
-		form.Status.Waiting = waitingFor(form, "the hold stands: "+why, nil, e.Now())
+		if form.Status.HoldStands() {
+			why = "the hold stands: " + why
+		}
+		form.Status.Waiting = waitingFor(form, why, nil, e.Now())
 		form.Status.Waiting.Refused = string(kind)
 	} else {
 		ending := end(w, result, "%s", why)

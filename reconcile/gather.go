@@ -54,7 +54,7 @@ func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error)
 
 // looks says whether the branch can still tell the form anything.
 func looks(s *v1alpha1.RollbackStatus) bool {
-	return !s.Ended() || stillAsks(s) || s.HoldStands()
+	return !s.Ended() || stillAsks(s) || s.HoldStands() || s.PullRequest.IsOpen()
 }
 
 // gatherGit reads what the source, the branch, Flux and the registry say once a suspect is known.
@@ -87,7 +87,9 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 		return fmt.Errorf("look at %s: %w", s.Suspect.Branch, err)
 	}
 	w.Branch = &branch
-	e.readPullRequest(ctx, w, origin.Source)
+	if err := e.gatherProposed(ctx, w, origin.Source); err != nil {
+		return err
+	}
 	switch {
 	case s.Ended() && s.Change != nil:
 		w.Election, err = e.election(ctx, w, origin)

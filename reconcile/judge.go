@@ -39,13 +39,16 @@ func judge(w *World) Step {
 	if w.Policy.Mode == v1alpha1.ModeAuto && len(asks) == 0 {
 		return verdict(w, v1alpha1.VerdictByPolicy, "policy "+strings.Join(w.Policy.By, ", "), s.Target.Proof)
 	}
+	if barred == "" && opensFirst(w) {
+		return Step{Do: DoPullRequest, Why: "opening a pull request to " + s.Suspect.Branch}
+	}
 	if !w.Now.Before(q.Until.Time) {
 		step := end(w, v1alpha1.ResultExpired, "nobody decided in %s; it can still be approved or rejected. Asked because %s",
 			ShortDuration(w.Policy.Approval), messages(asks))
 		step.Question = q
 		return step
 	}
-	wait := min(q.Until.Sub(w.Now), heals(w))
+	wait := min(q.Until.Sub(w.Now), heals(w), proposedIn(w))
 	return Step{Do: DoWait, Wait: min(max(wait, time.Second), restAgain), Question: q,
 		Why: "a person decides by " + q.Until.UTC().Format("15:04:05 MST") + ": " + messages(asks)}
 }
@@ -54,7 +57,7 @@ func judge(w *World) Step {
 // allowed before it waits for its end, and is asked again after it.
 func withdrawn(w *World, why string) Step {
 	s := &w.Form.Status
-	waited := s.Question != nil || len(s.Lapsed) > 0 || s.Waiting != nil && s.Waiting.Barred != ""
+	waited := s.Question != nil || s.PullRequest != nil || len(s.Lapsed) > 0 || s.Waiting != nil && s.Waiting.Barred != ""
 	if w.Policy.Bar != v1alpha1.BarSuspended || !waited {
 		return end(w, v1alpha1.ResultReportedOnly, "%s: %s", told(w), why)
 	}
@@ -125,8 +128,6 @@ func onlyTold(w *World) string {
 		return "there is nothing to go back to: " + s.Target.Proof
 	case w.ReadOnly != "":
 		return w.ReadOnly
-	case w.Policy.Delivery == v1alpha1.DeliveryPullRequest:
-		return "delivery by pull request is not supported yet: set delivery to Push or revert by hand"
 	}
 	return ""
 }
@@ -166,6 +167,9 @@ func doubts(w *World) []v1alpha1.Doubt {
 	out = append(out, w.Policy.Asks...)
 	if n := len(s.Lapsed); n > 0 {
 		add(v1alpha1.DoubtVerdictLapsed, "%s", s.Lapsed[n-1].Why)
+	}
+	if pr := s.PullRequest; pr != nil && pr.Foreign != "" {
+		add(v1alpha1.DoubtForeignCommit, "pull request %d is a person's to finish: %s", pr.Number, pr.Foreign)
 	}
 	if w.Breaker != "" {
 		add(v1alpha1.DoubtBreaker, "%s", w.Breaker)

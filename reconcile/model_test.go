@@ -231,7 +231,7 @@ func (m *model) Images(context.Context, Source, Wanted) (images, why map[string]
 
 func (m *model) Holds(context.Context, Source, []Root) ([]Hold, error) { return nil, nil }
 
-func (m *model) Propose(context.Context, Source, string, []Revert) (Proposed, error) {
+func (m *model) Propose(context.Context, Source, Onto, []Revert) (Proposed, error) {
 	return Proposed{}, errors.New("the model's branch takes every push")
 }
 

@@ -29,8 +29,8 @@ type Policy struct {
 	FastForward bool
 	// Delivery is the way to the branch.
 	Delivery v1alpha1.Delivery
-	// PullRequest is who serves pull requests; empty finds out.
-	PullRequest v1alpha1.PullRequestProvider
+	// PullRequest says where pull requests are opened, and how they are merged.
+	PullRequest v1alpha1.PullRequestPolicy
 	// Release says what lifts a hold.
 	Release v1alpha1.ReleaseMode
 	// SoleCluster says that no other cluster deploys the same.
@@ -254,7 +254,7 @@ func fromSpec(trigger v1alpha1.TriggerType, p *v1alpha1.RollbackPolicy) Policy {
 		out.Bar = v1alpha1.BarSuspended
 	}
 	if pr := p.Spec.PullRequest; pr != nil {
-		out.PullRequest = pr.Provider
+		out.PullRequest = *pr
 	}
 	if ref := p.Spec.SourceRef; ref != nil {
 		out.Source = &types.NamespacedName{Namespace: cmp.Or(ref.Namespace, p.Namespace), Name: ref.Name}
@@ -305,7 +305,7 @@ func stricter(a, b Policy) Policy {
 	if deliveryRank(b.Delivery) > deliveryRank(a.Delivery) {
 		out.Delivery = b.Delivery
 	}
-	out.PullRequest = cmp.Or(a.PullRequest, b.PullRequest)
+	out.PullRequest = stricterPullRequests(a.PullRequest, b.PullRequest)
 	if b.Release == v1alpha1.ReleaseManual {
 		out.Release = b.Release
 	}

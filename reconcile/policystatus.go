@@ -65,9 +65,6 @@ func conditionsOf(p *v1alpha1.RollbackPolicy, selected []string, with map[string
 			"spec.namespaceSelector makes a fleet's default, which is only read in Backstop's own namespace %s: move "+
 				"the policy there "+
 				"or remove the field", home)
-	case p.Spec.Delivery == v1alpha1.DeliveryPullRequest:
-		return say(metav1.ConditionFalse, "NotSupported",
-			"spec.delivery PullRequest is not supported yet: failures are only told; set it to Push")
 	case p.Spec.Suspend:
 		return say(metav1.ConditionTrue, "Suspended", "suspended: failures of %s are only told", workloads(len(selected)))
 	case len(with) > 0:

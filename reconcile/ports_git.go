@@ -292,7 +292,7 @@ type GitWriter interface {
 	// An error of the whole is retryable unless it is a Refusal.
 	Land(ctx context.Context, src Source, reverts []Revert) ([]Landing, error)
 	// Propose puts the reverts of one suspect on a branch of their own, for a pull request to the deployed branch.
-	Propose(ctx context.Context, src Source, branch string, reverts []Revert) (Proposed, error)
+	Propose(ctx context.Context, src Source, onto Onto, reverts []Revert) (Proposed, error)
 	// Lift takes holds away in one push, and gives the commit.
 	Lift(ctx context.Context, src Source, lift Lift) (string, error)
 }

@@ -1,18 +1,18 @@
 package reconcile
 
 import (
-	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// A branch that takes no push gets a pull request, after the verdict:
+// A branch that takes no push gets a pull request after the verdict, and a policy whose delivery is PullRequest wants
+// one before people are asked: its merge is the approval, by whomever the provider lets.
 //
-//	push ──refused: it wants a pull request──► pullRequest ──opened──► people, checks ──merged──► change, by content
+//	delivery: PullRequest ──► pullRequest ──opened──► people are asked, here and there ──┐
+//	verdict, push ──refused──► pullRequest ──opened──► checks; Backstop merges ──────────┴──merged──► change, by content
 //	                                               └──closed without a merge──► Rejected
 //
 // The record says which it is, and the branch says when it has landed, whatever a squash, a rebase or a queue made of
@@ -22,6 +22,13 @@ import (
 const (
 	proposedSoonest = 5 * time.Second
 	proposedAgain   = time.Minute
+	// checksWithin is how long after it was opened a policy merges nothing: checks that no rule wants begin by then, and
+	// until they do a provider says that nothing is missing. saysWithin is how long a provider may take to say of what has
+	// landed who merged it.
+	checksWithin = 10 * time.Second
+	saysWithin   = 10 * time.Second
+	// armedAgain is how long a provider that merges by itself is left alone with what could be merged.
+	armedAgain = 5 * time.Minute
 	// readWithin is how long a provider may take to tell: what it tells only explains, and others wait for the worker.
 	readWithin = 5 * time.Second
 )
@@ -40,14 +47,122 @@ func (e *Engine) wantPullRequest(form *v1alpha1.Rollback, err error) {
 // merged says whether a pull request of the form has landed: its values stand on the branch.
 func merged(w *World) bool {
 	s := &w.Form.Status
-	return s.PullRequest != nil && stand(s, w.Branch).bad == 0 && w.Branch.HoldsTarget != ""
+	return s.PullRequest != nil && s.PullRequest.Number > 0 && s.Target != nil && stand(s, w.Branch).bad == 0 &&
+		w.Branch.HoldsTarget != ""
 }
 
-// proposed is the line of a form whose pull request is there.
-func proposed(w *World) Step {
+// landedBy goes on from a pull request that has landed, a moment later where its provider does not say yet who merged
+// it.
+func landedBy(w *World, next Step) Step {
 	s := &w.Form.Status
 	pr := s.PullRequest
-	now := w.PullRequest
+	why := fmt.Sprintf("%s holds the target; pull request %d is not said to be merged yet", s.Suspect.Branch, pr.Number)
+	if w.PullRequest == nil || w.PullRequest.State != v1alpha1.PullRequestOpen {
+		return next
+	}
+	if s.Waiting != nil && s.Waiting.Why == why && w.Now.Sub(s.Waiting.Since.Time) > saysWithin {
+		return next
+	}
+	return Step{Do: DoWait, Wait: time.Second, Why: why}
+}
+
+// verdictByMerge makes the merge of a pull request the verdict, by whom its provider let.
+func verdictByMerge(w *World) Step {
+	pr := w.Form.Status.PullRequest
+	who := orElse(pr.By, fmt.Sprintf("pull request %d", pr.Number))
+	if now := w.PullRequest; now != nil && now.By != "" {
+		who = now.By
+	}
+	return verdict(w, v1alpha1.VerdictByMerge, who, fmt.Sprintf("merged pull request %d: %s", pr.Number, pr.URL))
+}
+
+func closed(w *World) Step {
+	pr := w.Form.Status.PullRequest
+	return end(w, v1alpha1.ResultRejected, "pull request %d was closed without a merge%s: %s", pr.Number, by(pr.By), pr.URL)
+}
+
+// opensFirst says whether a question goes with a pull request, which is opened before it is answered: its merge is an
+// answer too. Where a policy restrains itself, or a whole registry is in doubt, a person is asked first.
+func opensFirst(w *World) bool {
+	s := &w.Form.Status
+	if w.Policy.Delivery != v1alpha1.DeliveryPullRequest || s.PullRequest != nil && s.PullRequest.Number > 0 ||
+		w.Breaker != "" || s.Target.ConfirmAt != nil || s.SeenBy(v1alpha1.TriggerDrift) || s.Ended() {
+		return false
+	}
+	return claimOf(w, w.Policy.Cooldown).restraint(*w.Branch) == nil
+}
+
+// watched is what an open question's pull request has to say; false where people go on being asked.
+func watched(w *World) (Step, bool) {
+	s := &w.Form.Status
+	pr, now := s.PullRequest, w.PullRequest
+	if pr == nil || pr.Number == 0 || s.Target == nil || w.Branch == nil {
+		return Step{}, false
+	}
+	if merged(w) {
+		return landedBy(w, verdictByMerge(w)), true
+	}
+	if now == nil {
+		return Step{}, false
+	}
+	if seen := sightOf(pr, now); !sameSight(pr, &seen) {
+		return Step{Do: DoPullRequest, Why: "the pull request changed"}, true
+	}
+	switch {
+	case pr.State == v1alpha1.PullRequestClosed:
+		return closed(w), true
+	case pr.State == v1alpha1.PullRequestMerged && stand(s, w.Branch).bad > 0:
+		return notShown(w), true
+	case pr.State == v1alpha1.PullRequestMerged:
+		return Step{}, false
+	case pr.Armed:
+		return Step{Do: DoDisarm, Why: "nobody allows it any more"}, true
+	case moved(w):
+		return Step{Do: DoPullRequest, Why: "looking at what the pull request brings now"}, true
+	}
+	return Step{}, false
+}
+
+// notShown waits for the branch to show what was merged.
+func notShown(w *World) Step {
+	s := &w.Form.Status
+	pr := s.PullRequest
+	if w.Now.Sub(pr.At.Time) > giveUp(w.Policy) {
+		return end(w, v1alpha1.ResultFailed, "pull request %d was merged%s, and %s still says %s: %s", pr.Number, by(pr.By),
+			s.Suspect.Branch, w.Form.Spec.Subject.Name, pr.URL)
+	}
+	return Step{Do: DoWait, Wait: lookAgain, Why: fmt.Sprintf("pull request %d is merged%s, and %s at %s does not show "+
+		"it yet", pr.Number, by(pr.By), s.Suspect.Branch, short(w.Branch.Tip))}
+}
+
+// moved says whether what an open pull request brings is to be looked at: its branch has another head, or it is to be
+// built again on a base that moved. What may not be written is not built.
+func moved(w *World) bool {
+	s := &w.Form.Status
+	pr, now := s.PullRequest, w.PullRequest
+	if now == nil || now.State != v1alpha1.PullRequestOpen || s.Ended() || mayWrite(w.Policy, s, w.Now) != nil {
+		return false
+	}
+	return now.Head != pr.Head || stale(w)
+}
+
+// stale says whether a pull request does not merge with its base as that is now, and was not built on it yet.
+func stale(w *World) bool {
+	pr, now := w.Form.Status.PullRequest, w.PullRequest
+	if !pr.Own || w.Branch.Tip == pr.Base {
+		return false
+	}
+	return now.Merge == MergeConflicts || slices.ContainsFunc(now.Waits, func(wait v1alpha1.PullRequestWait) bool {
+		// Gitea says of a conflict that it does not know.
+		unknown := wait.Kind == v1alpha1.WaitsForProvider && w.Now.Sub(pr.At.Time) > time.Minute
+		return wait.Kind == v1alpha1.WaitsForRebase || unknown
+	})
+}
+
+// proposed is the line of an allowed form whose pull request is there.
+func proposed(w *World) Step {
+	s := &w.Form.Status
+	pr, now := s.PullRequest, w.PullRequest
 	if now == nil {
 		return Step{Do: DoWait, Wait: proposedAgain, Why: fmt.Sprintf("pull request %d cannot be read: %s", pr.Number,
 			orElse(w.NoPullRequest, "its provider does not answer")), Refused: w.NoPullRequestKind}
@@ -58,20 +173,131 @@ func proposed(w *World) Step {
 	switch pr.State {
 	case v1alpha1.PullRequestOpen:
 	case v1alpha1.PullRequestClosed:
-		return end(w, v1alpha1.ResultRejected, "pull request %d was closed without a merge%s: %s", pr.Number, by(pr.By),
-			pr.URL)
+		return closed(w)
 	case v1alpha1.PullRequestMerged:
-		if stand(&w.Form.Status, w.Branch).bad > 0 && w.Now.Sub(pr.At.Time) > giveUp(w.Policy) {
-			return end(w, v1alpha1.ResultFailed, "pull request %d was merged%s, and %s still says %s: %s", pr.Number, by(pr.By),
-				s.Suspect.Branch, w.Form.Spec.Subject.Name, pr.URL)
-		}
-		return Step{Do: DoWait, Wait: lookAgain, Why: fmt.Sprintf("pull request %d is merged%s, and %s at %s does not show "+
-			"it yet", pr.Number, by(pr.By), s.Suspect.Branch, short(w.Branch.Tip))}
+		return notShown(w)
 	}
-	age := w.Now.Sub(pr.At.Time)
-	return Step{Do: DoWait, Wait: min(max(age/8, proposedSoonest), proposedAgain),
-		Why: fmt.Sprintf("%s takes no push: pull request %d waits for %s: %s", s.Suspect.Branch, pr.Number,
-			WaitsFor(pr.WaitsFor), pr.URL)}
+	barred := mayWrite(w.Policy, s, w.Now)
+	switch {
+	case pr.Armed && barred != nil:
+		return Step{Do: DoDisarm, Why: barred.Error()}
+	case pr.Armed && now.Head != pr.Head:
+		return Step{Do: DoDisarm, Why: "its branch changed"}
+	case pr.Armed && w.Others != "":
+		return Step{Do: DoDisarm, Why: w.Others}
+	case barred != nil:
+		step := waitsForMerge(w, "nothing is merged by Backstop: "+barred.Error())
+		step.Barred = barOf(barred)
+		return step
+	case moved(w):
+		return Step{Do: DoPullRequest, Why: "looking at what the pull request brings now"}
+	case pr.Foreign != "" && len(s.Lapsed) < maxLapsed:
+		return Step{Do: DoLapse, Why: pr.Foreign}
+	}
+	why, rest := unmerged(w)
+	if why == "" && rest == 0 {
+		return Step{Do: DoMerge, Why: fmt.Sprintf("merging pull request %d", pr.Number)}
+	}
+	step := waitsForMerge(w, why)
+	if rest > 0 {
+		step.Wait = min(step.Wait, rest)
+	}
+	return step
+}
+
+// unmerged says why Backstop does not merge a pull request now, or how long it leaves it to others at least; nothing
+// where it does.
+func unmerged(w *World) (string, time.Duration) {
+	s := &w.Form.Status
+	pr, now := s.PullRequest, w.PullRequest
+	switch {
+	case pr.Foreign != "":
+		return "a person finishes it: " + pr.Foreign, restAgain
+	case !pr.Own:
+		return "it brings what is not this cluster's: a person merges it", restAgain
+	case w.Others != "":
+		return w.Others, proposedAgain
+	}
+	if err := claimOf(w, s.Verdict.Cooldown.Duration).permit(*w.Branch); err != nil {
+		return err.Error(), retryIn(w, err)
+	}
+	if s.Verdict.Source == v1alpha1.VerdictByPolicy {
+		if rest := pr.At.Add(checksWithin).Sub(w.Now); rest > 0 {
+			return "", rest
+		}
+	}
+	if pr.Tried != nil {
+		again := proposedIn(w)
+		if pr.Armed {
+			// It stands in a queue, or somebody took it out.
+			again = armedAgain
+		}
+		if rest := pr.Tried.Add(again).Sub(w.Now); rest > 0 {
+			return orElse(pr.NotMerged, armedSays(pr)), rest
+		}
+	}
+	switch {
+	case now.Merge == MergeClean:
+		return "", 0
+	case now.Merge == MergeConflicts:
+		return fmt.Sprintf("it conflicts with %s", s.Suspect.Branch), proposedAgain
+	case pr.Armed || now.Armed:
+		return itsProviderMerges, proposedAgain
+	case w.Policy.PullRequest.AutoMerge:
+		return "", 0
+	}
+	return "", proposedAgain
+}
+
+const itsProviderMerges = "its provider merges it then"
+
+func armedSays(pr *v1alpha1.PullRequest) string {
+	if pr.Armed {
+		return itsProviderMerges
+	}
+	return ""
+}
+
+// waitsForMerge waits for a pull request, and says what for.
+func waitsForMerge(w *World, more string) Step {
+	pr := w.Form.Status.PullRequest
+	why := fmt.Sprintf("pull request %d waits for %s: %s", pr.Number, v1alpha1.WaitsFor(pr.WaitsFor), pr.URL)
+	if more != "" {
+		why += " (" + more + ")"
+	}
+	return Step{Do: DoWait, Wait: proposedIn(w), Why: why}
+}
+
+// proposedIn is how soon a pull request is looked at again; long where there is none.
+func proposedIn(w *World) time.Duration {
+	pr := w.Form.Status.PullRequest
+	if !pr.IsOpen() {
+		return restAgain
+	}
+	return min(max(w.Now.Sub(pr.At.Time)/8, proposedSoonest), proposedAgain)
+}
+
+// leftOpen is what becomes of the pull request of a form that has ended: it is closed, unless it may still be merged or
+// others wait for it. False leaves the form at rest.
+func leftOpen(w *World) (Step, bool) {
+	s := &w.Form.Status
+	pr, now := s.PullRequest, w.PullRequest
+	if !pr.IsOpen() || s.Outcome.Result == v1alpha1.ResultFailed {
+		return Step{}, false
+	}
+	switch asks := stillAsks(s); {
+	case now == nil && (asks || s.HoldStands() || w.NoPullRequestKind == FaultNotFound):
+		return Step{}, false
+	case now == nil:
+		return Step{Do: DoWait, Wait: restAgain}, true
+	case now.State != pr.State:
+		return Step{Do: DoPullRequest, Why: "the pull request changed"}, true
+	case asks:
+		return Step{}, false
+	case w.Shared && s.Outcome.Result != v1alpha1.ResultRejected:
+		return Step{Do: DoWait, Wait: restAgain}, !s.HoldStands()
+	}
+	return Step{Do: DoClose, Why: "its pull request is not needed any more"}, true
 }
 
 func by(name string) string {
@@ -94,184 +320,6 @@ func sightOf(pr *v1alpha1.PullRequest, now *PullRequest) v1alpha1.PullRequest {
 }
 
 func sameSight(a, b *v1alpha1.PullRequest) bool {
-	return a.State == b.State && a.By == b.By && slices.Equal(a.WaitsFor, b.WaitsFor)
-}
-
-// WaitsFor says what a pull request waits for.
-func WaitsFor(waits []v1alpha1.PullRequestWait) string {
-	words := map[v1alpha1.PullRequestWaitKind]string{
-		v1alpha1.WaitsForReview: "a review", v1alpha1.WaitsForCodeOwner: "a code owner's review",
-		v1alpha1.WaitsForCheck: "a check", v1alpha1.WaitsForDiscussion: "a discussion to be resolved",
-		v1alpha1.WaitsForDraft: "somebody to take it out of draft", v1alpha1.WaitsForRebase: "its base, which moved",
-		v1alpha1.WaitsForQueue: "its turn in the queue", v1alpha1.WaitsForProvider: "its provider",
-	}
-	var out []string
-	for _, w := range waits {
-		said := words[w.Kind]
-		if w.Name != "" {
-			said += " (" + w.Name + ")"
-		}
-		out = append(out, said)
-	}
-	if len(out) == 0 {
-		return "somebody to merge it"
-	}
-	return strings.Join(out, ", ")
-}
-
-// readPullRequest reads the pull request of a form that waits for it. What cannot be read now is said, and the branch
-// goes on telling.
-func (e *Engine) readPullRequest(ctx context.Context, w *World, src Source) {
-	pr := w.Form.Status.PullRequest
-	if pr == nil || pr.Number == 0 || w.Form.Status.Change != nil || w.Form.Status.Ended() || e.Forges == nil {
-		return
-	}
-	within, cancel := context.WithTimeout(ctx, readWithin)
-	defer cancel()
-	forge, err := e.Forges.Forge(within, src, w.Policy.PullRequest)
-	if err == nil {
-		w.PullRequest, err = forge.Read(within, pr.Number)
-	}
-	if err != nil {
-		w.PullRequest, w.NoPullRequest, w.NoPullRequestKind = nil, cut(err.Error(), 500), KindOf(err)
-	}
-}
-
-// fillPullRequest opens the pull request of the form's suspect, or takes over the one that is open; once it is there,
-// it writes down what is seen of it.
-func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
-	if w.PullRequest != nil {
-		seen := sightOf(form.Status.PullRequest, w.PullRequest)
-		form.Status.PullRequest, form.Status.Waiting = &seen, nil
-		return nil
-	}
-	if err := e.stillProved(ctx, w); err != nil {
-		return err
-	}
-	s := &form.Status
-	origin, err := e.Flux.Reopen(ctx, form.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
-	if err != nil {
-		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
-	}
-	forge, err := e.Forges.Forge(ctx, origin.Source, w.Policy.PullRequest)
-	if err != nil {
-		return noPullRequest(s, err)
-	}
-	reverts, err := e.together(ctx, w, origin.Source)
-	if err != nil {
-		return err
-	}
-	branch := ProposedBranch(s.Suspect.Commit)
-	put, err := e.Git.Propose(ctx, origin.Source, branch, reverts)
-	if err != nil {
-		return noPullRequest(s, err)
-	}
-	if err := e.unlanded(put.Landings[0].Err, s.Suspect.Commit); err != nil {
-		return err
-	}
-	pr, err := e.openPullRequest(ctx, forge, Proposal{
-		Branch: branch, Base: s.Suspect.Branch, Story: storyOf(reverts, put),
-	})
-	if err != nil {
-		return noPullRequest(s, err)
-	}
-	next := sightOf(s.PullRequest, pr)
-	next.Number, next.URL, next.Branch, next.At = pr.Number, cut(pr.URL, 2048), branch, v1alpha1.NewTime(e.Now())
-	s.PullRequest, s.Waiting = &next, nil
-	return nil
-}
-
-// openPullRequest gives the pull request of a branch. One that was closed without a merge after the verdict is a
-// person's no, also where a crash kept the record from knowing it.
-func (e *Engine) openPullRequest(ctx context.Context, forge Forge, p Proposal) (*PullRequest, error) {
-	pr, err := forge.Find(ctx, p.Branch, p.Base)
-	if err != nil {
-		return nil, fmt.Errorf("find the pull request: %w", err)
-	}
-	if pr != nil && pr.State != v1alpha1.PullRequestMerged {
-		return pr, nil
-	}
-	if pr, err = forge.Open(ctx, p); err != nil {
-		return nil, fmt.Errorf("open the pull request: %w", err)
-	}
-	return pr, nil
-}
-
-// together are the form's revert and those of the suspect's other images that are allowed: they share one pull request.
-func (e *Engine) together(ctx context.Context, w *World, src Source) ([]Revert, error) {
-	shared := &batch{}
-	out := []Revert{e.revert(ctx, w.Form, shared)}
-	more, err := e.siblings(ctx, w, src, shared)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range more {
-		if r.Suspect.Commit == w.Form.Status.Suspect.Commit {
-			out = append(out, r)
-		}
-	}
-	return out, nil
-}
-
-// noPullRequest says why there is none, after the server's words that made one necessary.
-func noPullRequest(s *v1alpha1.RollbackStatus, err error) error {
-	if KindOf(err) == "" {
-		return fmt.Errorf("open a pull request: %w", err)
-	}
-	return RefuseAs(KindOf(err), "%s; no pull request instead: %w", s.PullRequest.Because, err)
-}
-
-// storyOf is what the pull request of reverts tells.
-func storyOf(reverts []Revert, put Proposed) Story {
-	first := reverts[0]
-	out := Story{
-		Image: first.Image, Target: first.Target.Image, Commit: first.Suspect.Commit, Author: first.Suspect.Author,
-		Subject: first.Suspect.Subject, Followed: true, ByPerson: first.Release == v1alpha1.ReleaseManual,
-		Message: put.Message,
-	}
-	for i, r := range reverts {
-		if put.Landings[i].Err != nil {
-			continue
-		}
-		out.Failures = append(out.Failures, r.Failures...)
-		for _, wl := range r.Workloads {
-			if !slices.Contains(out.Workloads, wl) {
-				out.Workloads = append(out.Workloads, wl)
-			}
-		}
-		for _, v := range r.Target.Values {
-			if int(v.Index) < len(r.Suspect.Nodes) {
-				n := r.Suspect.Nodes[v.Index]
-				out.Changes = append(out.Changes, StoryChange{File: n.File, From: n.Bad, To: v.Value})
-			}
-		}
-		for _, marker := range markersOf(&r.Suspect) {
-			if !slices.Contains(out.Held, marker) {
-				out.Held = append(out.Held, marker)
-			}
-		}
-	}
-	return out
-}
-
-// fillMerged fills change with what a pull request brought to the branch.
-func (e *Engine) fillMerged(_ context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
-	s := &form.Status
-	c := &v1alpha1.Change{Commit: w.Branch.HoldsTarget, Branch: s.Suspect.Branch, At: v1alpha1.NewTime(w.Now)}
-	for i := range s.Suspect.Nodes {
-		h, held := w.Branch.Held[int32(i)]
-		if !held {
-			continue
-		}
-		c.Hold, c.Policies = w.Branch.HoldsTarget, markersOf(s.Suspect)
-		if c.Release != v1alpha1.ReleaseManual {
-			c.Release = h.Release
-		}
-	}
-	if pr := *s.PullRequest; pr.State != v1alpha1.PullRequestMerged && w.PullRequest != nil {
-		pr = sightOf(&pr, w.PullRequest)
-		s.PullRequest = &pr
-	}
-	s.Change, s.Waiting = c, nil
-	return nil
+	return a.State == b.State && a.By == b.By &&
+		slices.Equal(a.WaitsFor, b.WaitsFor)
 }

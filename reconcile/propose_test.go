@@ -36,7 +36,8 @@ func goesByPullRequest(number int64) World {
 	if number > 0 {
 		pr := w.Form.Status.PullRequest
 		pr.URL, pr.State = "https://git.example/pulls/7", v1alpha1.PullRequestOpen
-		w.PullRequest = &PullRequest{Number: number, State: v1alpha1.PullRequestOpen}
+		pr.Head, pr.Base, pr.Own = strings.Repeat("d", 40), w.Branch.Tip, true
+		w.PullRequest = &PullRequest{Number: number, State: v1alpha1.PullRequestOpen, Head: pr.Head, Merge: MergeWaits}
 	}
 	return w
 }
@@ -58,15 +59,73 @@ func TestALineThatGoesByPullRequest(t *testing.T) {
 			w.Form.Status.PullRequest.WaitsFor = []v1alpha1.PullRequestWait{{Kind: v1alpha1.WaitsForReview, Name: "jane"}}
 			w.PullRequest.Waits = w.Form.Status.PullRequest.WaitsFor
 		}, DoWait, "", "waits for a review (jane)"},
-		"merged, not seen yet": {7, func(w *World) { seen(w, v1alpha1.PullRequestMerged) }, DoWait, "", "pull request 7 is merged by jane, and main at bbbbbbbbbbbb does not show it yet"},
-		"landed by content":    {7, func(w *World) { w.Branch.Values[0], w.Branch.HoldsTarget = "v1", strings.Repeat("c", 40) }, DoMerged, "", "landed"},
-		"closed by a person":   {7, func(w *World) { seen(w, v1alpha1.PullRequestClosed) }, DoOutcome, v1alpha1.ResultRejected, "pull request 7 was closed without a merge by jane"},
-		"a person fixes main":  {7, func(w *World) { w.Branch.Values[0] = "v3" }, DoOutcome, v1alpha1.ResultSuperseded, "no longer says reg/api:v2"},
-		"provider away":        {7, func(w *World) { w.PullRequest, w.NoPullRequest = nil, "HTTP 502" }, DoWait, "", "cannot be read: HTTP 502"},
+		"merged, not seen yet":                         {7, func(w *World) { seen(w, v1alpha1.PullRequestMerged) }, DoWait, "", "pull request 7 is merged by jane, and main at bbbbbbbbbbbb does not show it yet"},
+		"landed by content":                            {7, func(w *World) { seen(w, v1alpha1.PullRequestMerged); onMain(w) }, DoMerged, "", "landed"},
+		"landed, and the provider does not say so yet": {7, onMain, DoWait, "", "not said to be merged yet"},
+		"landed, and the provider never says so": {7, func(w *World) {
+			onMain(w)
+			w.Form.Status.Waiting = &v1alpha1.Waiting{Why: decide(*w).Why, Since: v1alpha1.NewTime(w.Now.Add(-time.Minute))}
+		}, DoMerged, "", "landed"},
+		"landed, and the provider is away": {7, func(w *World) { onMain(w); w.PullRequest = nil }, DoMerged, "", "landed"},
+		"closed by a person":               {7, func(w *World) { seen(w, v1alpha1.PullRequestClosed) }, DoOutcome, v1alpha1.ResultRejected, "pull request 7 was closed without a merge by jane"},
+		"a person fixes main":              {7, func(w *World) { w.Branch.Values[0] = "v3" }, DoOutcome, v1alpha1.ResultSuperseded, "no longer says reg/api:v2"},
+		"provider away":                    {7, func(w *World) { w.PullRequest, w.NoPullRequest = nil, "HTTP 502" }, DoWait, "", "cannot be read: HTTP 502"},
 		"suspended before": {0, func(w *World) {
 			w.Policy.Mode, w.Policy.Bar, w.Policy.Why = v1alpha1.ModeNotify, v1alpha1.BarSuspended, "policy shop/web is suspended"
 		}, DoWait, "", "policy shop/web is suspended"},
-		"suspended meanwhile": {7, func(w *World) { w.Policy.Mode, w.Policy.Bar = v1alpha1.ModeNotify, v1alpha1.BarSuspended }, DoWait, "", "pull request 7 waits"},
+		"suspended meanwhile":                    {7, func(w *World) { w.Policy.Mode, w.Policy.Bar = v1alpha1.ModeNotify, v1alpha1.BarSuspended }, DoWait, "", "pull request 7 waits"},
+		"allowed and clean":                      {7, clean, DoMerge, "", "merging pull request 7"},
+		"allowed and clean, opened a moment ago": {7, func(w *World) { clean(w); w.Form.Status.PullRequest.At = v1alpha1.NewTime(w.Now.Add(-time.Second)) }, DoWait, "", "waits"},
+		"a person's word waits for no check that may begin": {7, func(w *World) {
+			clean(w)
+			w.Form.Status.PullRequest.At = v1alpha1.NewTime(w.Now.Add(-time.Second))
+			w.Form.Status.Verdict.Source = v1alpha1.VerdictByPerson
+		}, DoMerge, "", "merging"},
+		"clean, and it holds more than the reverts":     {7, func(w *World) { clean(w); w.Form.Status.PullRequest.Own = false }, DoWait, "", "a person merges it"},
+		"clean, and another one in it waits for people": {7, func(w *World) { clean(w); w.Others = "it takes back reg/web:v2 too, which nobody has allowed yet" }, DoWait, "", "reg/web:v2 too"},
+		"clean, and the policy is suspended":            {7, func(w *World) { clean(w); suspended(w) }, DoWait, "", "nothing is merged by Backstop: policy shop/web is suspended"},
+		"clean, and the budget is spent": {7, func(w *World) {
+			clean(w)
+			w.Budget.Count = 1
+			w.Elsewhere = []Trail{{Kind: TrailRevert, When: w.Now.Add(-time.Minute), Reverts: []string{"another"}}}
+		}, DoWait, "", "budget: "},
+		"clean, and the workload's cooldown lasts": {7, func(w *World) {
+			clean(w)
+			w.Form.Status.Failures[0].Workload = v1alpha1.Workload{Kind: "Deployment", Name: "api"}
+			w.Form.Status.Verdict.Cooldown.Duration = time.Hour
+			w.Elsewhere = []Trail{{Kind: TrailRevert, When: w.Now.Add(-time.Minute), Reverts: []string{"another"},
+				Workloads: []string{"prod/shop/Deployment/api"}}}
+		}, DoWait, "", "cooldown: "},
+		"tried a moment ago": {7, func(w *World) {
+			clean(w)
+			at := v1alpha1.NewTime(w.Now.Add(-time.Second))
+			w.Form.Status.PullRequest.Tried, w.Form.Status.PullRequest.NotMerged = &at, "HTTP 405: not yet"
+		}, DoWait, "", "(HTTP 405: not yet)"},
+		"tried a while ago": {7, func(w *World) {
+			clean(w)
+			at := v1alpha1.NewTime(w.Now.Add(-time.Minute))
+			w.Form.Status.PullRequest.Tried, w.Form.Status.PullRequest.NotMerged = &at, "HTTP 405: not yet"
+		}, DoMerge, "", "merging"},
+		"the provider merges by itself": {7, func(w *World) { w.Policy.PullRequest.AutoMerge = true }, DoMerge, "", "merging"},
+		"the provider was told so":      {7, func(w *World) { w.Policy.PullRequest.AutoMerge = true; armed(w) }, DoWait, "", "its provider merges it then"},
+		"a person told it so":           {7, func(w *World) { w.Policy.PullRequest.AutoMerge, w.PullRequest.Armed = true, true }, DoWait, "", "its provider merges it then"},
+		"it stands in the queue":        {7, func(w *World) { armed(w); clean(w) }, DoWait, "", "its provider merges it then"},
+		"suspend disarms it":            {7, func(w *World) { armed(w); suspended(w) }, DoDisarm, "", "policy shop/web is suspended"},
+		"stop disarms it": {7, func(w *World) {
+			armed(w)
+			w.Policy.Mode, w.Policy.Bar, w.Policy.Why = v1alpha1.ModeNotify, v1alpha1.BarSuspended, "backstop-system/stop stops it"
+		}, DoDisarm, "", "stops it"},
+		"mode Notify disarms it":                   {7, func(w *World) { armed(w); w.Policy.Mode, w.Policy.Why = v1alpha1.ModeNotify, "" }, DoDisarm, "", "only tells"},
+		"a policy that is gone disarms it":         {7, func(w *World) { armed(w); w.Policy = Policy{} }, DoDisarm, "", ""},
+		"a person armed it, and suspend leaves it": {7, func(w *World) { w.PullRequest.Armed = true; suspended(w) }, DoWait, "", "nothing is merged by Backstop"},
+		"another one in it is suspended":           {7, func(w *World) { armed(w); w.Others = "it takes back reg/web:v2 too, and policy x is suspended" }, DoDisarm, "", "reg/web:v2"},
+		"a push to its branch disarms it":          {7, func(w *World) { armed(w); w.PullRequest.Head = "e" }, DoDisarm, "", "its branch changed"},
+		"a push to its branch is looked at":        {7, func(w *World) { w.PullRequest.Head = "e" }, DoPullRequest, "", "looking at what"},
+		"and not while nothing may be written":     {7, func(w *World) { w.PullRequest.Head = "e"; suspended(w) }, DoWait, "", "nothing is merged"},
+		"a foreign commit asks":                    {7, func(w *World) { w.Form.Status.PullRequest.Foreign = "it has commit e of jane" }, DoLapse, "", "commit e of jane"},
+		"its base moved, and it conflicts":         {7, func(w *World) { w.PullRequest.Merge = MergeConflicts; w.Branch.Tip = "another" }, DoPullRequest, "", "looking at what"},
+		"it conflicts all the same":                {7, func(w *World) { w.PullRequest.Merge = MergeConflicts }, DoWait, "", "conflicts with main"},
+		"its base moved, and it merges still":      {7, func(w *World) { clean(w); w.Branch.Tip = "another" }, DoMerge, "", "merging"},
 		"merged, edited away": {7, func(w *World) {
 			seen(w, v1alpha1.PullRequestMerged)
 			w.Form.Status.PullRequest.At = v1alpha1.NewTime(w.Now.Add(-2 * time.Hour))
@@ -88,6 +147,22 @@ func TestALineThatGoesByPullRequest(t *testing.T) {
 			}
 		})
 	}
+}
+
+// onMain has the deployed branch hold the target.
+func onMain(w *World) { w.Branch.Values[0], w.Branch.HoldsTarget = "v1", strings.Repeat("c", 40) }
+
+// clean has the provider say that nothing is missing.
+func clean(w *World) { w.PullRequest.Merge = MergeClean }
+
+// armed is a pull request that Backstop told its provider to merge by itself, a moment ago.
+func armed(w *World) {
+	at := v1alpha1.NewTime(w.Now.Add(-time.Second))
+	w.Form.Status.PullRequest.Armed, w.Form.Status.PullRequest.Tried, w.PullRequest.Armed = true, &at, true
+}
+
+func suspended(w *World) {
+	w.Policy.Mode, w.Policy.Bar, w.Policy.Why = v1alpha1.ModeNotify, v1alpha1.BarSuspended, "policy shop/web is suspended"
 }
 
 // seen is a pull request that the record knows as jane left it.

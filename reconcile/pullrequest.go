@@ -25,11 +25,21 @@ type GitServer struct {
 	Timeout time.Duration
 }
 
+// Onto is the branch of a pull request.
+type Onto struct {
+	// Branch by name.
+	Branch string
+	// Rebuild makes it anew on the deployed branch as that is now, where it holds nothing but the reverts.
+	Rebuild bool
+}
+
 // Proposed is what became of reverts that were put on the branch of a pull request.
 type Proposed struct {
 	// Base is the tip of the deployed branch that they were permitted on, and Head that of the pull request's branch;
 	// empty where none was permitted.
 	Base, Head string
+	// Own says that what the branch brings is these reverts, to the byte, and nothing else.
+	Own bool
 	// Message is that of the revert's commit.
 	Message string
 	// Landings say by index why a revert is not among them. None has a change: nothing has landed.
@@ -138,6 +148,12 @@ type Forge interface {
 	Open(ctx context.Context, p Proposal) (*PullRequest, error)
 	// Merge merges a pull request, by no way around a rule.
 	Merge(ctx context.Context, pr *PullRequest, order MergeOrder) (Merging, error)
+	// Disarm takes back that the provider merges a pull request by itself, or that it stands in a queue.
+	Disarm(ctx context.Context, pr *PullRequest) error
+	// Forget has the next Read ask the provider, however short ago it was asked.
+	Forget(number int64)
+	// Close closes a pull request without a merge, and then says why in a comment. One that is not open is left as it is.
+	Close(ctx context.Context, pr *PullRequest, why string) error
 }
 
 // Forges finds the ways to the pull requests of sources.

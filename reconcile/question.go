@@ -31,7 +31,7 @@ func answersOf(w *World) []v1alpha1.Answer {
 	switch {
 	case s.Outcome != nil && s.Outcome.Result == v1alpha1.ResultRestored:
 		return []v1alpha1.Answer{v1alpha1.Approve}
-	case onlyTold(w) != "":
+	case onlyTold(w) != "", s.PullRequest != nil && s.PullRequest.Foreign != "":
 		return []v1alpha1.Answer{v1alpha1.Reject}
 	}
 	return []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject}
@@ -109,6 +109,12 @@ func askingAtRest(w *World) Step {
 	}
 	expired := s.Outcome.Result == v1alpha1.ResultExpired
 	switch {
+	case w.Branch != nil && merged(w):
+		return landedBy(w, verdictByMerge(w))
+	case s.PullRequest != nil && s.PullRequest.State == v1alpha1.PullRequestClosed && w.Now.Before(until):
+		return closed(w)
+	case !w.Now.Before(until) && w.PullRequest != nil && s.PullRequest.IsOpen() && !w.Shared:
+		return Step{Do: DoClose, Why: "nobody decided"}
 	case !w.Now.Before(until):
 		return Step{Do: DoWait}
 	case w.Branch == nil:

@@ -43,6 +43,12 @@ type World struct {
 	PullRequest       *PullRequest
 	NoPullRequest     string
 	NoPullRequestKind FaultKind
+	// Shared says that other open Rollbacks wait for the same pull request, and Others why it must not be merged yet for
+	// the sake of one of them; empty where nothing is against it.
+	Shared bool
+	Others string
+	// Elsewhere are reverts that came by pull request, as the records tell: a squash leaves no trailers on the branch.
+	Elsewhere []Trail
 	// Branch is the tip and Backstop's trailers on it; nil until looked at.
 	Branch *Branch
 	// Rollout is how far the target got; nil until asked.
@@ -102,6 +108,12 @@ const (
 	DoAdopt Effect = "Adopt"
 	// DoPullRequest opens a pull request, and writes down what is seen of it.
 	DoPullRequest Effect = "PullRequest"
+	// DoMerge has the provider merge the pull request, now or once it may.
+	DoMerge Effect = "Merge"
+	// DoDisarm takes back that the provider merges the pull request by itself.
+	DoDisarm Effect = "Disarm"
+	// DoClose closes the pull request of a form that has ended.
+	DoClose Effect = "Close"
 	// DoMerged fills change with what a pull request brought to the branch.
 	DoMerged Effect = "Merged"
 	// DoLanded writes the commit that holds the target.

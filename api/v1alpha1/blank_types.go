@@ -186,7 +186,7 @@ type Verdict struct {
 
 // VerdictSource says whose word a verdict is.
 //
-// +kubebuilder:validation:Enum=Policy;Person;Branch
+// +kubebuilder:validation:Enum=Policy;Person;Branch;Merge
 type VerdictSource string
 
 // The sources of a verdict.
@@ -197,6 +197,8 @@ const (
 	VerdictByPerson VerdictSource = "Person"
 	// VerdictByBranch is a revert or a hold that another Rollback or another cluster brought to the branch.
 	VerdictByBranch VerdictSource = "Branch"
+	// VerdictByMerge is a pull request that was merged, by whomever its provider let.
+	VerdictByMerge VerdictSource = "Merge"
 )
 
 // PolicyRef is a RollbackPolicy as it was read.

@@ -1,15 +1,21 @@
 package v1alpha1
 
+import "strings"
+
 // PullRequestProvider is who serves pull requests.
 //
 // +kubebuilder:validation:Enum=GitHub;GitLab;Gitea
 type PullRequestProvider string
 
-// PullRequestPolicy says where pull requests are opened.
+// PullRequestPolicy says where pull requests are opened, and how they are merged.
 type PullRequestPolicy struct {
 	// Provider of the repository; Gitea is Forgejo too. Empty finds it out from the host.
 	// +optional
 	Provider PullRequestProvider `json:"provider,omitempty"`
+	// AutoMerge has the provider merge what is allowed by itself, once its rules let it. Without it Backstop merges when
+	// the provider says that nothing is missing.
+	// +optional
+	AutoMerge bool `json:"autoMerge,omitempty"`
 }
 
 // PullRequestState is whether a pull request still waits.
@@ -51,9 +57,10 @@ type PullRequestWait struct {
 	Name string `json:"name,omitempty"`
 }
 
-// PullRequest is the way of a revert whose branch takes no push. It changes until the revert has landed.
+// PullRequest is the way of a revert whose branch takes no push, or whose policy wants one. It changes until the revert
+// has landed.
 type PullRequest struct {
-	// Because is what the server said to the push.
+	// Because is what the server said to the push, or that the policy wants a pull request.
 	// +kubebuilder:validation:MaxLength=1024
 	Because string `json:"because"`
 	// Number and URL of it; empty until it is opened.
@@ -66,6 +73,29 @@ type PullRequest struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Branch string `json:"branch,omitempty"`
+	// Head is the commit of its branch that was looked at last, and Base the tip of the deployed branch then.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Head string `json:"head,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Base string `json:"base,omitempty"`
+	// Own says that Head brings nothing but what Backstop put there; nothing else is merged by it.
+	// +optional
+	Own bool `json:"own,omitempty"`
+	// Foreign says what stands on its branch that is not Backstop's: a person finishes it then.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Foreign string `json:"foreign,omitempty"`
+	// Armed says that Backstop told the provider to merge it by itself.
+	// +optional
+	Armed bool `json:"armed,omitempty"`
+	// Tried is when Backstop last told the provider to merge it, and NotMerged what that said against it.
+	// +optional
+	Tried *Time `json:"tried,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	NotMerged string `json:"notMerged,omitempty"`
 	// State of it, as it was last seen.
 	// +optional
 	State PullRequestState `json:"state,omitempty"`
@@ -79,4 +109,31 @@ type PullRequest struct {
 	By string `json:"by,omitempty"`
 	// At is when it was wanted, and then when it was opened.
 	At Time `json:"at"`
+}
+
+// IsOpen says whether a pull request is there and was open when it was last seen.
+func (p *PullRequest) IsOpen() bool {
+	return p != nil && p.Number > 0 && p.State == PullRequestOpen
+}
+
+// WaitsFor says what a pull request waits for.
+func WaitsFor(waits []PullRequestWait) string {
+	words := map[PullRequestWaitKind]string{
+		WaitsForReview: "a review", WaitsForCodeOwner: "a code owner's review",
+		WaitsForCheck: "a check", WaitsForDiscussion: "a discussion to be resolved",
+		WaitsForDraft: "somebody to take it out of draft", WaitsForRebase: "its base, which moved",
+		WaitsForQueue: "its turn in the queue", WaitsForProvider: "its provider",
+	}
+	var out []string
+	for _, w := range waits {
+		said := words[w.Kind]
+		if w.Name != "" {
+			said += " (" + w.Name + ")"
+		}
+		out = append(out, said)
+	}
+	if len(out) == 0 {
+		return "somebody to merge it"
+	}
+	return strings.Join(out, ", ")
 }

@@ -31,7 +31,7 @@ const (
 
 // DoubtType is a reason to ask a person.
 //
-// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Suspended;PassedOver;Restraint;NotAdoptable;VerdictLapsed;Annotation;Migration;Injected;Node;Dependency;ConfigChanged;NoFormer;SameImage;FormerFailed;Waits;Mixed;FormerUnknown;ConfigUnread;Memory;Probe;LongRuns;InitContainer;OneNode;Architecture;OthersCrash;Sibling;NotOptedIn;OtherClusters;TargetNotRan;Mutated
+// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Suspended;PassedOver;Restraint;NotAdoptable;VerdictLapsed;ForeignCommit;Annotation;Migration;Injected;Node;Dependency;ConfigChanged;NoFormer;SameImage;FormerFailed;Waits;Mixed;FormerUnknown;ConfigUnread;Memory;Probe;LongRuns;InitContainer;OneNode;Architecture;OthersCrash;Sibling;NotOptedIn;OtherClusters;TargetNotRan;Mutated
 type DoubtType string
 
 // The doubts.
@@ -62,6 +62,8 @@ const (
 	DoubtRestraint DoubtType = "Restraint"
 	// DoubtNotAdoptable: what runs cannot be adopted into Git, only be restored from it.
 	DoubtNotAdoptable DoubtType = "NotAdoptable"
+	// DoubtForeignCommit: the branch of the pull request holds what is not Backstop's.
+	DoubtForeignCommit DoubtType = "ForeignCommit"
 	// DoubtAnnotation: a workload or its namespace has the annotation backstop.dev/rollback: ask.
 	DoubtAnnotation DoubtType = "Annotation"
 	// DoubtMigration: something hints at a migration of data.

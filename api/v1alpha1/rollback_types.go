@@ -144,8 +144,8 @@ type RollbackStatus struct {
 	// Verdict says whether Git is changed.
 	// +optional
 	Verdict *Verdict `json:"verdict,omitempty"`
-	// PullRequest is how the change comes to the branch where that takes no push. It comes after the verdict, and the
-	// change once it has landed.
+	// PullRequest is how the change comes to the branch where that takes no push, or where the policy wants it so. The
+	// change comes once it has landed.
 	// +optional
 	PullRequest *PullRequest `json:"pullRequest,omitempty"`
 	// Change is what was written to Git.

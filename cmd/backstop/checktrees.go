@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/gate"
-	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
 )
 
@@ -44,7 +43,7 @@ func (f *checkFlags) trees(paths []string, o *gate.Options) (*openTrees, error) 
 	case f.head != "":
 		o.Head.FS, err = repo.Tree()
 	default:
-		o.Head.FS, err = sources.OpenFolder(root)
+		o.Head.FS, err = gate.OpenFolder(root)
 		if err == nil && repo != nil {
 			o.Head.Tracked, err = repo.Tracked()
 		}

@@ -103,7 +103,7 @@ func merge(ctx context.Context, std streams, forge reconcile.Forge, pr *reconcil
 		return err
 	}
 	if done == reconcile.MergingArmed {
-		fmt.Fprintf(std.err, "It waits for %s. The provider merges it then.\n", reconcile.WaitsFor(pr.Waits))
+		fmt.Fprintf(std.err, "It waits for %s. The provider merges it then.\n", v1alpha1.WaitsFor(pr.Waits))
 		return nil
 	}
 	fmt.Fprintln(std.err, "Merged.")
@@ -221,7 +221,7 @@ func (l *local) server(token string) (*reconcile.GitServer, error) {
 
 // propose pushes with the credentials of the GitRepository.
 func (r *remote) propose(ctx context.Context, branch string, rev reconcile.Revert, _ *gitrepo.Plan) (string, error) {
-	out, err := r.git.Propose(ctx, r.origin.Source, branch, []reconcile.Revert{rev})
+	out, err := r.git.Propose(ctx, r.origin.Source, reconcile.Onto{Branch: branch}, []reconcile.Revert{rev})
 	if err != nil {
 		return "", err
 	}

@@ -42,6 +42,11 @@ func approve(r *v1alpha1.Rollback, w words, value string) *slack.ButtonBlockElem
 		b.AccessibilityLabel = text.Cut("Write "+or(w.good, "the running image")+" of "+w.app+" into Git", 75)
 		return b.WithConfirm(confirm("Adopt into Git?", adopts(r, w), "Adopt"))
 	}
+	if r.Status.PullRequest.IsOpen() && r.Status.Suspect != nil {
+		b := slack.NewButtonBlockElement(Approve, value, plainText("Merge")).WithStyle(slack.StylePrimary)
+		b.AccessibilityLabel = text.Cut("Merge the revert of "+w.app+to(w.good), 75)
+		return b.WithConfirm(confirm("Merge?", merging(r, w), "Merge"))
+	}
 	b := slack.NewButtonBlockElement(Approve, value, plainText("Revert in Git")).WithStyle(slack.StylePrimary)
 	b.AccessibilityLabel = text.Cut("Revert "+w.app+to(w.good)+" in Git", 75)
 	return b.WithConfirm(confirm("Revert in Git?", reverts(r, w), "Revert"))

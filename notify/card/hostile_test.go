@@ -18,7 +18,7 @@ import (
 )
 
 // ours are the only things in angle brackets that a card writes itself.
-var ours = regexp.MustCompile(`<(!date\^-?\d+\^[^<>|]+\|[^<>]+|@[UW][A-Z0-9]+|!subteam\^S[A-Z0-9]+|https?://[^<>|\s]+\|` + "`[0-9a-f]+`" + `)>`)
+var ours = regexp.MustCompile(`<(!date\^-?\d+\^[^<>|]+\|[^<>]+|@[UW][A-Z0-9]+|!subteam\^S[A-Z0-9]+|https?://[^<>|\s]+\|` + "(?:`[0-9a-f]+`|pull request [0-9]+)" + `)>`)
 
 // markup gives every text of a card in which Slack parses anything.
 func markup(c Card) []string {
@@ -110,6 +110,13 @@ func with(r *v1alpha1.Rollback, text string) *v1alpha1.Rollback {
 	}
 	if s.Question != nil {
 		s.Question.Doubts = slices.Repeat([]v1alpha1.Doubt{{Message: text}}, 7)
+	}
+	if pr := s.PullRequest; pr != nil {
+		pr.By, pr.URL, pr.Because = text, "https://git.example/"+text, text
+		pr.WaitsFor = []v1alpha1.PullRequestWait{{Kind: v1alpha1.WaitsForCheck, Name: text}}
+		if pr.Foreign != "" {
+			pr.Foreign = text
+		}
 	}
 	if c := s.Change; c != nil {
 		c.Branch, c.Policies, c.By, c.Commit = text, []string{text, text}, text, text

@@ -21,6 +21,9 @@ func point(f Facts) string {
 	case stateOf(r) == asking && w.drift:
 		out += fmt.Sprintf("%s, Git says %s. Adopt it into Git or restore it by %s.", header(r), w.bad,
 			utc(s.Question.Until.Time))
+	case stateOf(r) == asking && s.PullRequest.IsOpen():
+		out += fmt.Sprintf("%s %s %s%s. Merge pull request %d%s by %s.", w.app, w.bad, fails(r), inBrackets(s),
+			s.PullRequest.Number, to(w.good), utc(s.Question.Until.Time))
 	case stateOf(r) == asking:
 		out += fmt.Sprintf("%s %s %s%s. Approve the revert%s by %s.", w.app, w.bad, fails(r), inBrackets(s), to(w.good),
 			utc(s.Question.Until.Time))

@@ -251,3 +251,30 @@ func facts(r *v1alpha1.Rollback) Facts {
 		Links:    Links{Repository: "https://github.com/example/fleet.git"},
 	}
 }
+
+// opened is a pull request that waits.
+func opened(waits ...v1alpha1.PullRequestWait) edit {
+	return func(r *v1alpha1.Rollback) {
+		r.Status.PullRequest = &v1alpha1.PullRequest{Because: "the policy's delivery is PullRequest", Number: 7,
+			URL: "https://git.example/acme/fleet/pulls/7", Branch: "backstop/revert-4be1c2d9a7f3", State: v1alpha1.PullRequestOpen,
+			WaitsFor: waits, Own: true, At: at("14:24:46")}
+	}
+}
+
+func foreignCommit(r *v1alpha1.Rollback) {
+	r.Status.PullRequest.Foreign = "backstop/revert-4be1c2d9a7f3 has commit 1234567, which is not Backstop's"
+}
+
+func mergedBy(who string) edit {
+	return func(r *v1alpha1.Rollback) {
+		r.Status.PullRequest.State, r.Status.PullRequest.By = v1alpha1.PullRequestMerged, who
+		verdict(who, v1alpha1.Approve)(r)
+		r.Status.Verdict.Source = v1alpha1.VerdictByMerge
+	}
+}
+
+func closedBy(who string) edit {
+	return func(r *v1alpha1.Rollback) {
+		r.Status.PullRequest.State, r.Status.PullRequest.By = v1alpha1.PullRequestClosed, who
+	}
+}

@@ -94,6 +94,9 @@ func question(f Facts) string {
 		out += "Without a decision nothing is changed."
 	}
 	lines := []string{out}
+	if line := proposed(&f.Rollback.Status); line != "" {
+		lines = append(lines, line)
+	}
 	for i, why := range a.Doubts {
 		if i == 5 {
 			lines = append(lines, fmt.Sprintf("• %d more reasons", len(a.Doubts)-i))
@@ -114,6 +117,9 @@ func byWhom(r *v1alpha1.Rollback) string {
 	if verb == "" {
 		return ""
 	}
+	if v := r.Status.Verdict; v != nil && v.Source == v1alpha1.VerdictByMerge {
+		verb = "Merged"
+	}
 	if v := r.Status.Verdict; v != nil && v.Source != v1alpha1.VerdictByPerson {
 		by = foreign(by, 200)
 	} else {
@@ -128,6 +134,8 @@ func pushing(r *v1alpha1.Rollback) string {
 		return restoring(&r.Status)
 	case rejected(r):
 		return "*Next* nothing: Git stays as it is"
+	case r.Status.PullRequest.IsOpen():
+		return "*Next* " + proposal(&r.Status) + " is merged"
 	case r.Status.Suspect == nil:
 		return "*Next* the change is pushed"
 	}
@@ -168,6 +176,9 @@ func record(f Facts) string {
 		fmt.Sprintf("%s *%s* %s", symbol(o.Result), foreign(string(o.Result), 30), said(r)),
 	}
 	lines = append(lines, byWhom(r))
+	if line := became(s); line != "" {
+		lines = append(lines, line)
+	}
 	if s.Change != nil {
 		lines = append(lines, pushed(f))
 	}
@@ -188,7 +199,8 @@ func said(r *v1alpha1.Rollback) string {
 	sentence := r.Status.Outcome.Sentence
 	_, by, _ := answer(r)
 	rejected := r.Status.Outcome.Result == v1alpha1.ResultRejected
-	if v := r.Status.Verdict; rejected && (v == nil || v.Answer == v1alpha1.Reject) {
+	shut := r.Status.PullRequest != nil && r.Status.Verdict == nil
+	if v := r.Status.Verdict; rejected && !shut && (v == nil || v.Answer == v1alpha1.Reject) {
 		out := "Git keeps " + code(r.Spec.Subject.Name, 300)
 		if v := r.Status.Verdict; v != nil && v.Why != "" {
 			out += ": " + foreign(v.Why, 500)

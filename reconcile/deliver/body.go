@@ -120,12 +120,17 @@ func (s story) hold() string {
 	}
 	lift := "It is lifted by itself once a newer image is proved to exist"
 	if s.ByPerson {
-		lift = "A person lifts it, with `backstop lift`"
+		lift = "A person lifts it, with `backstop release`"
 	}
 	return s.list("The hold", []string{"A second commit keeps image automation from writing the image back at its next " +
 		"run: it puts `backstop:hold` before the markers of " +
 		strings.Join(codes(s.Held[:min(len(s.Held), maxList)]), ", ") +
 		". It holds in every cluster that deploys this branch. " + lift + "."})
+}
+
+// commentOf is the comment below a pull request that Backstop closes.
+func commentOf(why string) string {
+	return "Backstop closes this pull request:\n\n" + block(why, 5, 500)
 }
 
 func (s story) merging() string {

@@ -45,6 +45,15 @@ func (s *session) failed(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("%s: %s", what, s.server.Clean(err.Error(), 300))
 }
 
+// told is what becomes of a comment that could not be written: it explains, and credentials that may close a pull
+// request need not be ones that may comment.
+func (s *session) told(ctx context.Context, err error) error {
+	if status, _ := statusOf(err); status == http.StatusForbidden || status == http.StatusNotFound {
+		return nil
+	}
+	return s.failed(ctx, "say why the pull request is closed", err)
+}
+
 // refusal judges an answer that is no success.
 func (s *session) refusal(what string, r *refused) error {
 	words := s.words(r)

@@ -149,3 +149,29 @@ func (s *shared) Read(ctx context.Context, number int64) (*reconcile.PullRequest
 	}
 	return one.pr, one.err
 }
+
+// Forget has the next Read ask the provider.
+func (s *shared) Forget(number int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.read, number)
+}
+
+// Merge merges a pull request, after which what was read of it is old.
+func (s *shared) Merge(ctx context.Context, pr *reconcile.PullRequest, order reconcile.MergeOrder,
+) (reconcile.Merging, error) {
+	defer s.Forget(pr.Number)
+	return s.Forge.Merge(ctx, pr, order)
+}
+
+// Disarm disarms a pull request, after which what was read of it is old.
+func (s *shared) Disarm(ctx context.Context, pr *reconcile.PullRequest) error {
+	defer s.Forget(pr.Number)
+	return s.Forge.Disarm(ctx, pr)
+}
+
+// Close closes a pull request, after which what was read of it is old.
+func (s *shared) Close(ctx context.Context, pr *reconcile.PullRequest, why string) error {
+	defer s.Forget(pr.Number)
+	return s.Forge.Close(ctx, pr, why)
+}

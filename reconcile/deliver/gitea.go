@@ -242,6 +242,43 @@ func (g *giteaRepo) armed(ctx context.Context, api *gitea.Client, number int64) 
 	return reconcile.MergingArmed, nil
 }
 
+// Disarm takes back that the server merges by itself.
+func (g *giteaRepo) Disarm(ctx context.Context, pr *reconcile.PullRequest) error {
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	api, err := g.call(ctx)
+	if err == nil {
+		_, err = api.CancelScheduledAutoMerge(g.where.owner(), g.where.name(), pr.Number)
+	}
+	if status, _ := statusOf(err); status == http.StatusNotFound {
+		// Nothing is armed; what may not be seen cannot be read either.
+		return nil
+	}
+	return g.failed(ctx, "disarm the pull request", err)
+}
+
+// Close closes a pull request, and says why. What is armed is only found out to be closed when its checks pass, so that
+// it is disarmed first.
+func (g *giteaRepo) Close(ctx context.Context, pr *reconcile.PullRequest, why string) error {
+	if err := g.Disarm(ctx, pr); err != nil {
+		return err
+	}
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	api, err := g.call(ctx)
+	if err != nil {
+		return g.failed(ctx, "close the pull request", err)
+	}
+	closed := gitea.StateClosed
+	_, _, err = api.EditPullRequest(g.where.owner(), g.where.name(), pr.Number, gitea.EditPullRequestOption{State: &closed})
+	if err != nil {
+		return g.failed(ctx, "close the pull request", err)
+	}
+	_, _, err = api.CreateIssueComment(g.where.owner(), g.where.name(), pr.Number,
+		gitea.CreateIssueCommentOption{Body: commentOf(why)})
+	return g.told(ctx, err)
+}
+
 // kindOfGiteaMerge tells the refusals to merge apart.
 func kindOfGiteaMerge(err error) reconcile.FaultKind {
 	switch status, said := statusOf(err); {

@@ -194,6 +194,20 @@ func (g *gitHub) Merge(ctx context.Context, pr *reconcile.PullRequest, order rec
 	return "", g.merging(ctx, kindOfMerge(err), "GitHub does not merge it", err)
 }
 
+// Close closes a pull request, which takes it out of the queue too, and says why.
+func (g *gitHub) Close(ctx context.Context, pr *reconcile.PullRequest, why string) error {
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	_, _, err := g.api.PullRequests.Edit(ctx, g.where.owner(), g.where.name(), int(pr.Number),
+		&github.PullRequest{State: github.Ptr("closed")})
+	if err != nil {
+		return g.failed(ctx, "close the pull request", err)
+	}
+	_, _, err = g.api.Issues.CreateComment(ctx, g.where.owner(), g.where.name(), int(pr.Number),
+		&github.IssueComment{Body: github.Ptr(commentOf(why))})
+	return g.told(ctx, err)
+}
+
 // kindOfMerge tells the refusals to merge apart. GitHub says 405 to everything.
 func kindOfMerge(err error) reconcile.FaultKind {
 	switch status, said := statusOf(err); {
@@ -251,5 +265,5 @@ func notClean(pr *reconcile.PullRequest) error {
 		return reconcile.RefuseAs(reconcile.FaultNever, "pull request %d conflicts with %s", pr.Number, pr.Base)
 	}
 	return reconcile.RefuseAs(reconcile.FaultNotYet, "pull request %d waits for %s", pr.Number,
-		reconcile.WaitsFor(pr.Waits))
+		v1alpha1.WaitsFor(pr.Waits))
 }

@@ -240,6 +240,40 @@ func (g *gitLab) board(ctx context.Context, project int64, pr *reconcile.PullReq
 	return reconcile.MergingArmed, nil
 }
 
+// Disarm takes back auto-merge, and takes a merge request off the train.
+func (g *gitLab) Disarm(ctx context.Context, pr *reconcile.PullRequest) error {
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	id, err := g.id(ctx)
+	if err != nil {
+		return err
+	}
+	_, _, err = g.api.MergeRequests.CancelMergeWhenPipelineSucceeds(id, pr.Number, gitlab.WithContext(ctx))
+	if status, _ := statusOf(err); status == http.StatusMethodNotAllowed || status == http.StatusNotAcceptable {
+		// It is merged or closed, or nothing is armed.
+		return nil
+	}
+	return g.failed(ctx, "disarm the merge request", err)
+}
+
+// Close closes a merge request, which takes it off the train too, and says why.
+func (g *gitLab) Close(ctx context.Context, pr *reconcile.PullRequest, why string) error {
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	id, err := g.id(ctx)
+	if err != nil {
+		return err
+	}
+	_, _, err = g.api.MergeRequests.UpdateMergeRequest(id, pr.Number,
+		&gitlab.UpdateMergeRequestOptions{StateEvent: gitlab.Ptr("close")}, gitlab.WithContext(ctx))
+	if err != nil {
+		return g.failed(ctx, "close the merge request", err)
+	}
+	_, _, err = g.api.Notes.CreateMergeRequestNote(id, pr.Number,
+		&gitlab.CreateMergeRequestNoteOptions{Body: gitlab.Ptr(commentOf(why))}, gitlab.WithContext(ctx))
+	return g.told(ctx, err)
+}
+
 // kindOfAccept tells the refusals to merge apart.
 func kindOfAccept(err error) reconcile.FaultKind {
 	switch status, said := statusOf(err); {

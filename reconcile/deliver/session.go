@@ -161,3 +161,6 @@ func (s *session) known(req *http.Request) *answer {
 	defer s.mu.Unlock()
 	return s.kept[req.URL.String()]
 }
+
+// Forget has nothing to forget: nothing that is read is kept here without asking whether it changed.
+func (s *session) Forget(int64) {}

@@ -1,9 +1,11 @@
 package gitrepo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	fluxsign "github.com/fluxcd/pkg/git/signature"
@@ -21,7 +23,7 @@ const maxProposed = 200
 // does it for the same suspect makes the same commits on the same tip: their dates are the suspect's, and they name no
 // cluster. What stands on the branch already is left, what is missing is added, and the ref that a push replaces is the
 // only lock, as on the deployed branch.
-func (g *Mirrors) Propose(ctx context.Context, src reconcile.Source, branch string, reverts []reconcile.Revert,
+func (g *Mirrors) Propose(ctx context.Context, src reconcile.Source, onto reconcile.Onto, reverts []reconcile.Revert,
 ) (reconcile.Proposed, error) {
 	sign, err := writable(src)
 	if err != nil {
@@ -29,14 +31,15 @@ func (g *Mirrors) Propose(ctx context.Context, src reconcile.Source, branch stri
 	}
 	var out reconcile.Proposed
 	err = g.with(ctx, src, func(m *mirror) error {
-		onto := pushing(src)
-		onto.Branch = branch
-		to, err := dial(onto, m.now, m.dir)
+		target := pushing(src)
+		target.Branch = onto.Branch
+		to, err := dial(target, m.now, m.dir)
 		if err != nil {
 			return err
 		}
 		defer to.close()
-		p := proposing{mirror: m, to: to, src: src, options: &g.options, sign: sign, reverts: plainly(reverts)}
+		p := proposing{mirror: m, to: to, src: src, options: &g.options, sign: sign, reverts: plainly(reverts),
+			rebuild: onto.Rebuild}
 		out, err = p.run(ctx)
 		return err
 	})
@@ -62,6 +65,7 @@ type proposing struct {
 	options *Options
 	sign    fluxsign.Signer
 	reverts []reconcile.Revert
+	rebuild bool
 }
 
 // run tries until the branch is as it was planned on.
@@ -94,39 +98,97 @@ func (p *proposing) once(ctx context.Context) (reconcile.Proposed, error) {
 		return out, nil
 	}
 	out.Message = planned.revertMessage()
+	in := planned.in()
 	head, err := p.bring(ctx)
 	if err != nil {
 		return out, err
 	}
-	if !head.IsZero() {
-		if planned, err = p.missing(ctx, base, head, planned.in()); err != nil {
-			return out, err
-		}
+	if head.IsZero() {
+		head, err = p.push(ctx, planned, head)
+		out.Head, out.Own = head.String(), true
+		return out, err
 	}
-	if len(planned.in()) > 0 {
-		if head, err = p.push(ctx, planned, head); err != nil {
-			return out, err
+	fork, err := p.ours(ctx, base, head)
+	if err != nil {
+		return out, err
+	}
+	if out.Own, err = p.same(ctx, fork, head, in); err != nil {
+		return out, err
+	}
+	if fork == head || p.rebuild && out.Own && fork != base.tip {
+		// What it brought is merged, or it is made anew. The lease is the head that was looked at.
+		head, err = p.push(ctx, planned, head)
+		out.Head, out.Own = head.String(), true
+		return out, err
+	}
+	if !out.Own {
+		if head, err = p.add(ctx, head, in); err == nil {
+			out.Own, err = p.same(ctx, fork, head, in)
 		}
 	}
 	out.Head = head.String()
-	return out, nil
+	return out, err
+}
+
+// add puts what the branch does not say yet on top of it.
+func (p *proposing) add(ctx context.Context, head plumbing.Hash, reverts []reconcile.Revert) (plumbing.Hash, error) {
+	planned, err := p.planOn(ctx, head, reverts)
+	if err != nil || len(planned.in()) == 0 {
+		return head, err
+	}
+	added, err := p.push(ctx, planned, head)
+	if err != nil {
+		return head, err
+	}
+	if there, err := p.bring(ctx); err != nil || there != added {
+		// Somebody else was faster: it is looked at anew.
+		return head, cmp.Or(err, errLost)
+	}
+	return added, nil
+}
+
+// same says whether what a branch makes of the commit that it left the deployed branch at is the reverts alone.
+func (p *proposing) same(ctx context.Context, fork, head plumbing.Hash, reverts []reconcile.Revert) (bool, error) {
+	planned, err := p.planOn(ctx, fork, reverts)
+	if err != nil || len(planned.in()) != len(reverts) {
+		return false, err
+	}
+	b := newBuilder(planned.h.objects)
+	plain := func(message string) draft { return draft{message: message, when: p.date()} }
+	revert, hold, err := planned.commits(b, plain)
+	if err != nil {
+		return false, err
+	}
+	if hold.IsZero() {
+		hold = revert
+	}
+	want, err := (&objects{db: b.new}).read(plumbing.CommitObject, hold, maxObject)
+	if err != nil {
+		return false, err
+	}
+	made, err := parseCommit(want)
+	if err != nil {
+		return false, err
+	}
+	there, err := planned.h.objects.commit(head)
+	if err != nil {
+		return false, err
+	}
+	return made.tree == there.tree, nil
 }
 
 // date is that of the commits: the suspect's own.
 func (p *proposing) date() time.Time { return p.reverts[0].Suspect.When.Time }
 
-// missing plans on the branch what it does not say yet.
-func (p *proposing) missing(ctx context.Context, base *history, head plumbing.Hash, reverts []reconcile.Revert,
-) (*planning, error) {
-	if err := p.ours(ctx, base, head); err != nil {
-		return nil, err
-	}
+// planOn plans reverts that are permitted already on another commit than the tip of the deployed branch. What is
+// superseded there is left out.
+func (p *proposing) planOn(ctx context.Context, at plumbing.Hash, reverts []reconcile.Revert) (*planning, error) {
+	reverts = slices.Clone(reverts)
 	for i := range reverts {
-		// Permitted they are already, on the deployed branch.
 		reverts[i].Permit = nil
 	}
 	on := p.history()
-	on.tip = head
+	on.tip = at
 	planned, err := on.planReverts(ctx, reverts, p.date())
 	if err != nil {
 		return nil, err
@@ -202,23 +264,25 @@ func (p *proposing) bring(ctx context.Context) (plumbing.Hash, error) {
 	return head, nil
 }
 
-// ours refuses a branch on which somebody else has been: what is on it is no longer what Backstop put there.
-func (p *proposing) ours(ctx context.Context, base *history, head plumbing.Hash) error {
+// ours gives the commit at which a branch left the deployed one. It refuses a branch on which somebody else has been:
+// what is on it is no longer what Backstop put there.
+func (p *proposing) ours(ctx context.Context, base *history, head plumbing.Hash) (plumbing.Hash, error) {
+	none := plumbing.ZeroHash
 	for at, n := head, 0; n < maxProposed; n++ {
 		if stands, err := base.contains(ctx, base.tip, at); err != nil || stands {
-			return err
+			return at, err
 		}
 		c, err := base.objects.commit(at)
 		if err != nil {
-			return fmt.Errorf("read %s of %s: %w", short(at.String()), p.to.branch.Short(), err)
+			return none, fmt.Errorf("read %s of %s: %w", short(at.String()), p.to.branch.Short(), err)
 		}
 		t, own := trail(c)
 		if !own || len(c.parents) != 1 || t.Kind == reconcile.TrailLift {
-			return reconcile.RefuseAs(reconcile.FaultForeign, "%s of %s has commit %s, which is not Backstop's: a person has "+
+			return none, reconcile.RefuseAs(reconcile.FaultForeign, "%s of %s has commit %s, which is not Backstop's: a person has "+
 				"to finish the pull request, or delete the branch", p.to.branch.Short(), p.to.url, short(at.String()))
 		}
 		at = c.parents[0]
 	}
-	return reconcile.RefuseAs(reconcile.FaultForeign, "%s of %s does not begin at the deployed branch: delete it",
+	return none, reconcile.RefuseAs(reconcile.FaultForeign, "%s of %s does not begin at the deployed branch: delete it",
 		p.to.branch.Short(), p.to.url)
 }

@@ -16,7 +16,7 @@ const proposed = "backstop/revert-0123456789ab"
 
 func (w *world) propose(reverts ...reconcile.Revert) reconcile.Proposed {
 	w.Helper()
-	out, err := w.mirrors.Propose(w.Context(), w.src, proposed, reverts)
+	out, err := w.mirrors.Propose(w.Context(), w.src, reconcile.Onto{Branch: proposed}, reverts)
 	if err != nil {
 		w.Fatalf("propose: %v", err)
 	}
@@ -47,7 +47,10 @@ func TestProposedOnABranchOfItsOwn(t *testing.T) {
 		strings.Contains(got, "Backstop-Workload") {
 		t.Errorf("the commits name who made them:\n%s", got)
 	}
-	if again := w.propose(rev); again.Head != out.Head || w.run(w.bare, "rev-parse", proposed) != out.Head {
+	if !out.Own {
+		t.Error("what it has just put there is not its own")
+	}
+	if again := w.propose(rev); !again.Own || again.Head != out.Head || w.run(w.bare, "rev-parse", proposed) != out.Head {
 		t.Errorf("again it is %s, and was %s", again.Head, out.Head)
 	}
 	w.run(w.bare, "fsck", "--strict")
@@ -69,7 +72,7 @@ func TestTwoClustersProposeTheSame(t *testing.T) {
 		mine := rev
 		mine.Rollback, mine.Cluster = "cluster/develop/backend", string(rune('a'+i))
 		wg.Go(func() {
-			out, err := mirrors.Propose(t.Context(), w.src, proposed, []reconcile.Revert{mine})
+			out, err := mirrors.Propose(t.Context(), w.src, reconcile.Onto{Branch: proposed}, []reconcile.Revert{mine})
 			if err != nil {
 				t.Errorf("cluster %d: %v", i, err)
 			}
@@ -112,8 +115,12 @@ func TestSiblingsShareOneBranch(t *testing.T) {
 			t.Errorf("%s says\n%s", file, got)
 		}
 	}
-	if again := w.propose(back, front); again.Head != second.Head {
-		t.Errorf("again it is %s, and was %s", again.Head, second.Head)
+	// Alone, each of them finds what is another one's; together, all of it is theirs.
+	if again := w.propose(front); again.Own || again.Head != second.Head {
+		t.Errorf("again it is %+v, and was %s", again, second.Head)
+	}
+	if again := w.propose(back, front); !again.Own || again.Head != second.Head {
+		t.Errorf("again it is %+v, and was %s", again, second.Head)
 	}
 }
 
@@ -129,12 +136,70 @@ func TestForeignCommitOnTheBranchOfAPullRequest(t *testing.T) {
 	w.git("commit", "--quiet", "-m", "Slip something in")
 	w.git("push", "--quiet", "origin", "HEAD:"+proposed)
 	foreign := w.git("rev-parse", "HEAD")
-	_, err := w.mirrors.Propose(t.Context(), w.src, proposed, []reconcile.Revert{rev})
+	_, err := w.mirrors.Propose(t.Context(), w.src, reconcile.Onto{Branch: proposed}, []reconcile.Revert{rev})
 	if reconcile.KindOf(err) != reconcile.FaultForeign || !strings.Contains(err.Error(), short(foreign)) {
 		t.Errorf("it says %v", err)
 	}
 	if w.run(w.bare, "rev-parse", proposed) != foreign {
 		t.Error("the branch was pushed over")
+	}
+}
+
+func TestBuiltAgainOnABaseThatMoved(t *testing.T) {
+	t.Parallel()
+	w, _ := standard(t)
+	rev := w.wish(w.blame(query(repo + ":" + tag1)))
+	first := w.propose(rev)
+	moved := w.put("Go on", "apps/develop/other.yaml", "a: b\n")
+	if again := w.propose(rev); again.Head != first.Head || !again.Own {
+		t.Fatalf("without need it is built again: %+v", again)
+	}
+	out, err := w.mirrors.Propose(t.Context(), w.src, reconcile.Onto{Branch: proposed, Rebuild: true}, []reconcile.Revert{rev})
+	if err != nil || !out.Own || out.Head == first.Head || out.Base != moved {
+		t.Fatalf("it is %+v, %v", out, err)
+	}
+	if w.run(w.bare, "rev-parse", proposed) != out.Head || w.run(w.bare, "merge-base", "main", proposed) != moved {
+		t.Error("it does not begin at the new tip")
+	}
+	if got := w.show(proposed, "apps/develop/backend.yaml"); !strings.Contains(got, repo+":"+tag0+" # backstop:hold") {
+		t.Errorf("the branch says\n%s", got)
+	}
+}
+
+func TestNeverBuiltAgainOverAnothers(t *testing.T) {
+	t.Parallel()
+	w, _ := standard(t)
+	rev := w.wish(w.blame(query(repo + ":" + tag1)))
+	w.propose(rev)
+	w.git("fetch", "--quiet")
+	w.git("checkout", "--quiet", "--detach", "origin/"+proposed)
+	// It says that it is Backstop's, and holds more than the revert.
+	w.write("apps/develop/evil.yaml", "a: b\n")
+	w.git("add", "--all")
+	w.git("commit", "--quiet", "-m", w.run(w.bare, "log", "-1", "--format=%B", proposed))
+	w.git("push", "--quiet", "origin", "HEAD:"+proposed)
+	forged := w.git("rev-parse", "HEAD")
+	w.git("checkout", "--quiet", "main")
+	w.put("Go on", "apps/develop/other.yaml", "a: b\n")
+	out, err := w.mirrors.Propose(t.Context(), w.src, reconcile.Onto{Branch: proposed, Rebuild: true}, []reconcile.Revert{rev})
+	if err != nil || out.Own || out.Head != forged || w.run(w.bare, "rev-parse", proposed) != forged {
+		t.Errorf("it is %+v, %v", out, err)
+	}
+}
+
+func TestProposedAgainAfterItWasMerged(t *testing.T) {
+	t.Parallel()
+	w, _ := standard(t)
+	rev := w.wish(w.blame(query(repo + ":" + tag1)))
+	w.propose(rev)
+	w.git("fetch", "--quiet")
+	w.git("merge", "--quiet", "--no-ff", "-m", "Merge", "origin/"+proposed)
+	w.git("push", "--quiet", "origin", "main")
+	again := w.put("Bring it back", "apps/develop/backend.yaml", deployment("develop", "backend", repo+":"+tag1, "develop:backend"))
+	rev.Suspect.Commit = again
+	out := w.propose(rev)
+	if !out.Own || w.run(w.bare, "merge-base", "main", proposed) != again {
+		t.Errorf("it is %+v", out)
 	}
 }
 
@@ -163,7 +228,7 @@ func TestProposedOnTheTipThatPermitSaw(t *testing.T) {
 		t.Errorf("proposed %+v, and asked of %s", out, asked)
 	}
 	rev.Permit, rev.Still = nil, func() error { return forbidden }
-	if _, err := w.mirrors.Propose(t.Context(), w.src, proposed, []reconcile.Revert{rev}); !errors.Is(err, forbidden) {
+	if _, err := w.mirrors.Propose(t.Context(), w.src, reconcile.Onto{Branch: proposed}, []reconcile.Revert{rev}); !errors.Is(err, forbidden) {
 		t.Errorf("it says %v", err)
 	}
 	if w.try("rev-parse", "--verify", proposed) == nil {

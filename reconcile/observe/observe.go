@@ -107,10 +107,10 @@ func (g *git) Land(ctx context.Context, src reconcile.Source, reverts []reconcil
 }
 
 func (g *git) Propose(
-	ctx context.Context, src reconcile.Source, branch string, reverts []reconcile.Revert,
+	ctx context.Context, src reconcile.Source, onto reconcile.Onto, reverts []reconcile.Revert,
 ) (reconcile.Proposed, error) {
 	start := g.calls.now()
-	out, err := g.Git.Propose(ctx, src, branch, reverts)
+	out, err := g.Git.Propose(ctx, src, onto, reverts)
 	g.done("propose", start, err)
 	return out, err
 }

@@ -95,6 +95,7 @@ type PR struct {
 	Approvals                     int
 	Draft, Armed, Queued          bool
 	ArmedHead, Commit, ClosedHead string
+	Comments                      []string
 }
 
 // Start serves until Close. The repository has no commit yet.
@@ -195,6 +196,12 @@ func (f *Forge) CloseAs(number int64, by string) {
 	defer f.mu.Unlock()
 	pr := f.pr(number)
 	pr.State, pr.By, pr.Armed = "closed", by, false
+}
+
+// closed is a pull request that the API closes, which none of them takes for armed any more but Gitea.
+func (f *Forge) closed(pr *PR) {
+	pr.State, pr.By, pr.Queued = "closed", Bot, false
+	pr.Armed = pr.Armed && f.Kind == Gitea
 }
 
 // Change changes a pull request.

@@ -17,6 +17,11 @@ func (f *Forge) gitea(c call) {
 	path = strings.TrimPrefix(path, "/")
 	number, rest := numbered(path, "pulls/")
 	pr := f.pr(number)
+	if issue, below := numbered(path, "issues/"); below == "/comments" && f.pr(issue) != nil {
+		f.pr(issue).Comments = append(f.pr(issue).Comments, c.text("body"))
+		f.answer(c.w, c.r, http.StatusCreated, map[string]any{"id": 1})
+		return
+	}
 	switch {
 	case path == "":
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{
@@ -44,9 +49,16 @@ func (f *Forge) gitea(c call) {
 		f.answer(c.w, c.r, http.StatusOK, f.giteaPR(pr))
 	case rest == "" && c.r.Method == http.MethodPatch:
 		if c.text("state") == "closed" {
-			pr.State = "closed"
+			f.closed(pr)
 		}
 		f.answer(c.w, c.r, http.StatusCreated, f.giteaPR(pr))
+	case rest == "/merge" && c.r.Method == http.MethodDelete:
+		if !pr.Armed {
+			f.fail(c, http.StatusNotFound, "The target couldn't be found.")
+			return
+		}
+		pr.Armed = false
+		c.w.WriteHeader(http.StatusNoContent)
 	case rest == "/merge":
 		f.giteaMerge(c, pr)
 	default:

@@ -49,7 +49,7 @@ func (f *Forge) github(c call) {
 		f.answer(c.w, c.r, http.StatusOK, f.githubPR(pr))
 	case rest == "" && c.r.Method == http.MethodPatch:
 		if c.text("state") == "closed" {
-			pr.State, pr.By = "closed", Bot
+			f.closed(pr)
 		}
 		f.answer(c.w, c.r, http.StatusOK, f.githubPR(pr))
 	case rest == "/merge":
@@ -124,6 +124,9 @@ func (f *Forge) githubIssue(c call, path string) {
 	switch {
 	case pr == nil:
 		f.fail(c, http.StatusNotFound, "Not Found")
+	case rest == "comments":
+		pr.Comments = append(pr.Comments, c.text("body"))
+		f.answer(c.w, c.r, http.StatusCreated, map[string]any{"id": 1})
 	case rest == "labels":
 		f.answer(c.w, c.r, http.StatusOK, []any{})
 		pr.Labels = append(pr.Labels, "backstop")
@@ -204,6 +207,20 @@ func (f *Forge) githubGraph(c call) {
 	switch {
 	case pr == nil:
 		fail("Could not resolve to a node with the global id of '" + id + "'")
+	case strings.Contains(query, "autoMergeRequest"):
+		node := map[string]any{"autoMergeRequest": nil, "isInMergeQueue": pr.Queued}
+		if pr.Armed {
+			node["autoMergeRequest"] = map[string]any{"enabledAt": "2026-11-28T10:00:00Z"}
+		}
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{"data": map[string]any{"node": node}})
+	case strings.Contains(query, "disablePullRequestAutoMerge") && pr.Armed:
+		pr.Armed = false
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{"data": map[string]any{}})
+	case strings.Contains(query, "dequeuePullRequest") && pr.Queued:
+		pr.Queued = false
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{"data": map[string]any{}})
+	case strings.Contains(query, "disable"), strings.Contains(query, "dequeue"):
+		fail("Pull request is neither armed nor queued")
 	case head != f.tip(pr.Branch):
 		fail("Head sha didn't match expected head oid")
 	case strings.Contains(query, "enqueuePullRequest") && !f.rules.Queue:

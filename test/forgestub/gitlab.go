@@ -43,9 +43,19 @@ func (f *Forge) gitlab(c call) {
 		f.answer(c.w, c.r, http.StatusOK, f.gitlabMR(pr))
 	case rest == "" && c.r.Method == http.MethodPut:
 		if c.text("state_event") == "close" {
-			pr.State, pr.By = "closed", Bot
+			f.closed(pr)
 		}
 		f.answer(c.w, c.r, http.StatusOK, f.gitlabMR(pr))
+	case rest == "/notes":
+		pr.Comments = append(pr.Comments, c.text("body"))
+		f.answer(c.w, c.r, http.StatusCreated, map[string]any{"id": 1})
+	case rest == "/cancel_merge_when_pipeline_succeeds":
+		if !pr.Armed && !pr.Queued {
+			f.fail(c, http.StatusNotAcceptable, "406 Not Acceptable")
+			return
+		}
+		pr.Armed, pr.Queued = false, false
+		f.answer(c.w, c.r, http.StatusCreated, f.gitlabMR(pr))
 	case rest == "/merge":
 		f.gitlabMerge(c, pr)
 	default:

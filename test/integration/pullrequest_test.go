@@ -16,7 +16,7 @@ func (w *World) proposed(image string) *v1alpha1.Rollback {
 	w.t.Helper()
 	return w.until(prod, image, "waits for its pull request", func(s *v1alpha1.RollbackStatus) bool {
 		return s.PullRequest != nil && s.PullRequest.Number > 0 && s.Waiting != nil &&
-			strings.Contains(s.Waiting.Why, "takes no push: pull request ")
+			strings.HasPrefix(s.Waiting.Why, fmt.Sprintf("pull request %d waits for ", s.PullRequest.Number))
 	})
 }
 
@@ -25,8 +25,10 @@ func TestPullRequestWhereTheBranchTakesNoPush(t *testing.T) {
 	w := world(t, quick, func(s *setup) {
 		s.Forge = &forgestub.Options{Kind: forgestub.Gitea, Protected: true, ButAutomation: true}
 	})
+	// Without a review nobody merges, Backstop neither.
+	w.Forge.SetRules(forgestub.Rules{Approvals: 1})
 	s := startSidecar(t, w)
-	w.auto(prod, func(p *v1alpha1.RollbackPolicy) { p.Spec.Delivery = v1alpha1.DeliveryAuto })
+	policy := w.auto(prod, func(p *v1alpha1.RollbackPolicy) { p.Spec.Delivery = v1alpha1.DeliveryAuto })
 	w.Settle()
 	bad := w.publishBad("backend", fleet.Tag(prod, 1))
 	suspect := w.wroteBack(prod, "backend", fleet.Tag(prod, 1))
@@ -65,5 +67,21 @@ func TestPullRequestWhereTheBranchTakesNoPush(t *testing.T) {
 		t.Errorf("the change is %+v, and the branch says\n%s", r.Status.Change, w.File(w.Fleet.File(prod, "backend")))
 	}
 	w.runs(prod, "backend", fleet.Tag(prod, 0))
+
+	// Where the policy wants one it is there before the answer, and an answer merges it once the provider lets it.
+	change(w, policy, func(p *v1alpha1.RollbackPolicy) {
+		p.Spec.Delivery, p.Spec.Triggers[0].Mode = v1alpha1.DeliveryPullRequest, v1alpha1.ModeApprove
+	})
+	third := w.publishBad("frontend", fleet.Tag(prod, 2))
+	w.wroteBack(prod, "frontend", fleet.Tag(prod, 2))
+	asked := w.until(prod, third, "asks, with a pull request", func(s *v1alpha1.RollbackStatus) bool {
+		return s.PullRequest.IsOpen() && s.Verdict == nil && s.Question.Allows(v1alpha1.Approve)
+	})
+	w.Forge.Approve(asked.Status.PullRequest.Number)
+	w.answers(prod, third, v1alpha1.Approve)
+	r = w.ends(prod, third, v1alpha1.ResultVerified, "runs "+w.Fleet.Image("frontend", fleet.Tag(prod, 0)))
+	if got := r.Status.PullRequest; got.State != v1alpha1.PullRequestMerged || got.By != forgestub.Bot || r.Status.Verdict.By != admin {
+		t.Errorf("the record has %+v and %+v", got, r.Status.Verdict)
+	}
 	w.noSecretIn("the Rollbacks", fmt.Sprint(r.Status, no.Status), []string{forgestub.Token})
 }

@@ -1,4 +1,4 @@
-package chart
+package gate
 
 import (
 	"bytes"
@@ -17,12 +17,15 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
-// workerSign is the variable that makes a process a worker. Its environment is empty otherwise.
-const workerSign = "BACKSTOP_CHART_WORKER"
+// Charts are programs that a stranger may have written, and Go cannot stop a template that runs. They are rendered by a
+// process of their own: this very program, started anew with chartWorkerSign in an environment that is empty otherwise.
+
+// chartWorkerSign is the variable that makes a process a worker.
+const chartWorkerSign = "BACKSTOP_CHART_WORKER"
 
 const (
-	// maxMemory is what the process of a chart may take.
-	maxMemory = 512 << 20
+	// maxChartMemory is what the process of a chart may take.
+	maxChartMemory = 512 << 20
 	// workerStart is how long a worker may take to begin.
 	workerStart = 30 * time.Second
 	// exitHeavy is how a worker ends that takes too much memory.
@@ -30,13 +33,13 @@ const (
 )
 
 func init() {
-	if os.Getenv(workerSign) != "" {
+	if os.Getenv(chartWorkerSign) != "" {
 		os.Exit(serveCharts(os.Stdin, os.Stdout)) //nolint:forbidigo // the process is a worker and has no main
 	}
 }
 
-// reply is what a worker makes of a job. The first, which is empty, says that it has begun.
-type reply struct {
+// chartAnswer is what a worker makes of a job. The first, which is empty, says that it has begun.
+type chartAnswer struct {
 	Data []byte
 	// Library says that the chart is one, Missing which dependency it lacks, Err what else is wrong with it.
 	Library bool
@@ -46,13 +49,13 @@ type reply struct {
 
 // serveCharts renders charts until no more come.
 func serveCharts(in io.Reader, out io.Writer) int {
-	limitMemory(2 * maxMemory)
+	limitMemory(2 * maxChartMemory)
 	go watchMemory()
-	jobs := make(chan *Job)
+	jobs := make(chan *chartJob)
 	go func() {
 		dec := json.NewDecoder(in)
 		for {
-			job := &Job{}
+			job := &chartJob{}
 			if err := dec.Decode(job); err != nil {
 				os.Exit(0) //nolint:forbidigo // whoever asked is gone, and a template cannot be stopped
 			}
@@ -60,17 +63,17 @@ func serveCharts(in io.Reader, out io.Writer) int {
 		}
 	}()
 	enc := json.NewEncoder(out)
-	if enc.Encode(reply{}) != nil {
+	if enc.Encode(chartAnswer{}) != nil {
 		return 1
 	}
 	for job := range jobs {
-		var answer reply
+		var answer chartAnswer
 		data, err := job.run()
-		var missing *NotVendored
+		var missing *notVendored
 		switch {
 		case err == nil:
 			answer.Data = data
-		case errors.Is(err, ErrLibrary):
+		case errors.Is(err, errLibrary):
 			answer.Library = true
 		case errors.As(err, &missing):
 			answer.Missing = missing.dependency
@@ -89,28 +92,28 @@ func watchMemory() {
 	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	for range time.Tick(2 * time.Millisecond) {
 		metrics.Read(samples)
-		if samples[0].Value.Uint64()-samples[1].Value.Uint64() > maxMemory {
+		if samples[0].Value.Uint64()-samples[1].Value.Uint64() > maxChartMemory {
 			os.Exit(exitHeavy) //nolint:forbidigo // nothing else stops a template
 		}
 	}
 }
 
-// Worker is a process that renders charts, one after the other. It begins with the first and after each that it
+// chartWorker is a process that renders charts, one after the other. It begins with the first and after each that it
 // had to be ended for.
-type Worker struct {
+type chartWorker struct {
 	cmd    *exec.Cmd
 	in     io.WriteCloser
 	out    *json.Decoder
 	stderr bytes.Buffer
 }
 
-func (w *Worker) start() error {
+func (w *chartWorker) start() error {
 	program, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("start a process for charts: %w", err)
 	}
 	w.cmd = exec.Command(program)
-	w.cmd.Env = []string{workerSign + "=1"}
+	w.cmd.Env = []string{chartWorkerSign + "=1"}
 	w.stderr.Reset()
 	w.cmd.Stderr = &w.stderr
 	out, err := w.cmd.StdoutPipe()
@@ -131,8 +134,8 @@ func (w *Worker) start() error {
 	return nil
 }
 
-// Close ends the process, and gives how it ended.
-func (w *Worker) Close() error {
+// close ends the process, and gives how it ended.
+func (w *chartWorker) close() error {
 	if w.cmd == nil {
 		return nil
 	}
@@ -143,8 +146,8 @@ func (w *Worker) Close() error {
 	return err
 }
 
-// Render gives what a chart renders. A chart that takes too long or too much ends with its process.
-func (w *Worker) Render(job *Job, limit time.Duration) ([]byte, error) {
+// render gives what a chart renders. A chart that takes too long or too much ends with its process.
+func (w *chartWorker) render(job *chartJob, limit time.Duration) ([]byte, error) {
 	if w.cmd == nil {
 		if err := w.start(); err != nil {
 			return nil, err
@@ -155,9 +158,9 @@ func (w *Worker) Render(job *Job, limit time.Duration) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case a.Library:
-		return nil, ErrLibrary
+		return nil, errLibrary
 	case a.Missing != "":
-		return nil, &NotVendored{a.Missing}
+		return nil, &notVendored{a.Missing}
 	case a.Err != "":
 		return nil, errors.New(a.Err)
 	}
@@ -165,8 +168,8 @@ func (w *Worker) Render(job *Job, limit time.Duration) ([]byte, error) {
 }
 
 // answer sends a job, where there is one, and waits for what the worker says.
-func (w *Worker) answer(job *Job, limit time.Duration) (*reply, error) {
-	var a reply
+func (w *chartWorker) answer(job *chartJob, limit time.Duration) (*chartAnswer, error) {
+	var a chartAnswer
 	done := make(chan error, 1)
 	in, out := w.in, w.out
 	go func() {
@@ -189,14 +192,14 @@ func (w *Worker) answer(job *Job, limit time.Duration) (*reply, error) {
 		ended := w.wait()
 		var exit *exec.ExitError
 		if errors.As(ended, &exit) && exit.ExitCode() == exitHeavy || starved.Match(w.stderr.Bytes()) {
-			return nil, &Heavy{}
+			return nil, &heavyChart{}
 		}
 		last, _, _ := strings.Cut(w.stderr.String(), "\n")
 		return nil, fmt.Errorf("its process ended: %w: %s", cmp.Or(ended, err), last)
 	case <-timer.C:
-		_ = w.Close()
+		_ = w.close()
 		<-done //nolint:errcheck // its error is that of a process that was killed
-		return nil, &Slow{limit}
+		return nil, &slowChart{limit}
 	}
 }
 
@@ -204,7 +207,7 @@ func (w *Worker) answer(job *Job, limit time.Duration) (*reply, error) {
 var starved = regexp.MustCompile(`fatal error: |failed to allocate|cannot allocate`)
 
 // wait lets a process that closed its output end by itself, for a moment, so that it says why.
-func (w *Worker) wait() error {
+func (w *chartWorker) wait() error {
 	timer := time.AfterFunc(time.Second, func() { _ = w.cmd.Process.Kill() })
 	defer timer.Stop()
 	err := w.cmd.Wait()
@@ -213,16 +216,16 @@ func (w *Worker) wait() error {
 	return err
 }
 
-// Slow is a chart that takes too long.
-type Slow struct{ limit time.Duration }
+// slowChart is a chart that takes too long.
+type slowChart struct{ limit time.Duration }
 
-func (e *Slow) Error() string {
+func (e *slowChart) Error() string {
 	return fmt.Sprintf("it took longer than %s", e.limit)
 }
 
-// Heavy is a chart that takes too much memory.
-type Heavy struct{}
+// heavyChart is a chart that takes too much memory.
+type heavyChart struct{}
 
-func (e *Heavy) Error() string {
-	return fmt.Sprintf("it took more than %d MiB of memory", maxMemory>>20)
+func (e *heavyChart) Error() string {
+	return fmt.Sprintf("it took more than %d MiB of memory", maxChartMemory>>20)
 }

@@ -1,4 +1,4 @@
-package sources
+package gate
 
 import (
 	"cmp"
@@ -13,47 +13,47 @@ import (
 	kyaml "sigs.k8s.io/yaml"
 )
 
-// Object is a Kubernetes object that the gate itself looks into.
-type Object struct {
-	APIVersion, Kind, Namespace, Name string
+// object is a Kubernetes object that the gate itself looks into.
+type object struct {
+	apiVersion, kind, namespace, name string
 	// file and line at which it begins.
-	File string
-	Line int
-	Root *yaml.Node
+	file string
+	line int
+	root *yaml.Node
 }
 
-func (o *Object) String() string {
-	if o.Namespace == "" {
-		return o.Kind + " " + o.Name
+func (o *object) String() string {
+	if o.namespace == "" {
+		return o.kind + " " + o.name
 	}
-	return o.Kind + " " + o.Namespace + "/" + o.Name
+	return o.kind + " " + o.namespace + "/" + o.name
 }
 
-// Group is the API group of the object.
-func (o *Object) Group() string {
-	group := path.Dir(o.APIVersion)
+// group is the API group of the object.
+func (o *object) group() string {
+	group := path.Dir(o.apiVersion)
 	if group == "." {
 		return ""
 	}
 	return group
 }
 
-// LineOf is the line of the value at a path of keys, or of the object where there is none.
-func (o *Object) LineOf(keys ...string) int {
-	n := o.Root
+// lineOf is the line of the value at a path of keys, or of the object where there is none.
+func (o *object) lineOf(keys ...string) int {
+	n := o.root
 	for _, key := range keys {
-		next := ValueOf(n, key)
+		next := valueOf(n, key)
 		if next == nil {
-			return o.Line
+			return o.line
 		}
 		n = next
 	}
 	return n.Line
 }
 
-// Decode reads the object into a type of an API.
-func (o *Object) Decode(into any) error {
-	data, err := yaml.Marshal(o.Root)
+// decode reads the object into a type of an API.
+func (o *object) decode(into any) error {
+	data, err := yaml.Marshal(o.root)
 	if err == nil {
 		// Not at once: the library would make text of a number where the type wants text, and the API server does not.
 		if data, err = kyaml.YAMLToJSON(data); err == nil {
@@ -64,21 +64,21 @@ func (o *Object) Decode(into any) error {
 			isIt := func(n *yaml.Node) bool {
 				return n.Kind == yaml.ScalarNode && (n.Tag == "!!str") == (wrong.Value == "string")
 			}
-			field := &FieldError{Field: wrong.Field, is: wrong.Value, Want: wrong.Type}
-			if n := fieldOf(o.Root, strings.Split(wrong.Field, "."), isIt); n != nil {
-				field.Text = n.Value
+			field := &fieldError{field: wrong.Field, is: wrong.Value, want: wrong.Type}
+			if n := fieldOf(o.root, strings.Split(wrong.Field, "."), isIt); n != nil {
+				field.text = n.Value
 			}
 			err = field
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("read %s in %s: %w", o, o.File, err)
+		return fmt.Errorf("read %s in %s: %w", o, o.file, err)
 	}
 	return nil
 }
 
-// ValueOf gives the value at a key of a mapping, aliases followed; nil where there is none.
-func ValueOf(m *yaml.Node, key string) *yaml.Node {
+// valueOf gives the value at a key of a mapping, aliases followed; nil where there is none.
+func valueOf(m *yaml.Node, key string) *yaml.Node {
 	if m == nil || m.Kind != yaml.MappingNode {
 		return nil
 	}
@@ -94,25 +94,24 @@ func ValueOf(m *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// TextOf gives the text at a key of a mapping; empty where there is none.
-func TextOf(m *yaml.Node, key string) string {
-	if n := ValueOf(m, key); n != nil && n.Kind == yaml.ScalarNode {
+func textOf(m *yaml.Node, key string) string {
+	if n := valueOf(m, key); n != nil && n.Kind == yaml.ScalarNode {
 		return n.Value
 	}
 	return ""
 }
 
-// FieldError is a field of an object that has another type than the API wants.
-type FieldError struct {
+// fieldError is a field of an object that has another type than the API wants.
+type fieldError struct {
 	// field is its path; text its value where that is a scalar, is what kind of value it is.
-	Field, Text, is string
-	Want            reflect.Type
+	field, text, is string
+	want            reflect.Type
 }
 
-func (e *FieldError) Error() string {
+func (e *fieldError) Error() string {
 	want := "another type"
-	if e.Want != nil {
-		switch e.Want.Kind() {
+	if e.want != nil {
+		switch e.want.Kind() {
 		case reflect.String:
 			want = "text"
 		case reflect.Bool:
@@ -130,19 +129,19 @@ func (e *FieldError) Error() string {
 	if is == "" {
 		is = "a " + e.is
 	}
-	if e.Text != "" {
-		is = e.Text + ", " + is
+	if e.text != "" {
+		is = e.text + ", " + is
 	}
-	return fmt.Sprintf("%s is %s, and has to be %s", cmp.Or(e.Field, "it"), is, want)
+	return fmt.Sprintf("%s is %s, and has to be %s", cmp.Or(e.field, "it"), is, want)
 }
 
-// LineOfField finds the line of a field that is named as in spec.images.newTag, in any item of a list; that of the
+// lineOfField finds the line of a field that is named as in spec.images.newTag, in any item of a list; that of the
 // object where it is not found.
-func (o *Object) LineOfField(field string) int {
-	if n := fieldOf(o.Root, strings.Split(field, "."), nil); n != nil {
+func (o *object) lineOfField(field string) int {
+	if n := fieldOf(o.root, strings.Split(field, "."), nil); n != nil {
 		return n.Line
 	}
-	return o.Line
+	return o.line
 }
 
 // fieldOf finds the first scalar at a path of keys that fits, through lists.
@@ -163,5 +162,5 @@ func fieldOf(n *yaml.Node, keys []string, fits func(*yaml.Node) bool) *yaml.Node
 		}
 		return nil
 	}
-	return fieldOf(ValueOf(n, keys[0]), keys[1:], fits)
+	return fieldOf(valueOf(n, keys[0]), keys[1:], fits)
 }

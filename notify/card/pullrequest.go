@@ -1,0 +1,60 @@
+package card
+
+import (
+	"fmt"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// proposal names the pull request of a Rollback, with a link where a browser opens it; empty where there is none.
+func proposal(s *v1alpha1.RollbackStatus) string {
+	pr := s.PullRequest
+	if pr == nil || pr.Number == 0 {
+		return ""
+	}
+	name := fmt.Sprintf("pull request %d", pr.Number)
+	if to := web(pr.URL); to != "" {
+		return "<" + to + "|" + name + ">"
+	}
+	return name
+}
+
+// proposed says where the change waits to be merged, and for whom or what by name.
+func proposed(s *v1alpha1.RollbackStatus) string {
+	pr := s.PullRequest
+	if !pr.IsOpen() {
+		return ""
+	}
+	out := "*Opened* " + proposal(s) + ", which waits for " + foreign(v1alpha1.WaitsFor(pr.WaitsFor), 500)
+	if pr.Foreign != "" {
+		out += ". It is a person's to finish: " + foreign(pr.Foreign, 500)
+	}
+	return out
+}
+
+// merging says what an approval does where there is a pull request.
+func merging(r *v1alpha1.Rollback, w words) string {
+	s := &r.Status
+	out := fmt.Sprintf("Merges pull request %d into %s, as soon as its provider lets it: %s goes back to %s",
+		s.PullRequest.Number, plain(s.Suspect.Branch, 40), w.bad, or(w.good, "its former image"))
+	if marked(s.Suspect) {
+		return out + ", and image automation is held off until a newer image can run."
+	}
+	return out + "."
+}
+
+// became says what became of a pull request; empty where there was none.
+func became(s *v1alpha1.RollbackStatus) string {
+	pr := s.PullRequest
+	if pr == nil || pr.Number == 0 {
+		return ""
+	}
+	verb := map[v1alpha1.PullRequestState]string{
+		v1alpha1.PullRequestMerged: "Merged", v1alpha1.PullRequestClosed: "Closed", v1alpha1.PullRequestOpen: "Opened",
+	}[pr.State]
+	out := "*" + verb + "* " + proposal(s)
+	if pr.By != "" {
+		out += " by " + foreign(pr.By, 100)
+	}
+	return out
+}

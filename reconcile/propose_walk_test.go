@@ -1,0 +1,335 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// proposals is the model with a provider beside it: a branch of one pull request, which a squash brings to the deployed
+// branch.
+type proposals struct {
+	*model
+	spec v1alpha1.RollbackPolicySpec
+	pr   *PullRequest
+	// head of the pull request's branch, and who has been on it beside Backstop.
+	head    string
+	foreign bool
+	// brings says what it makes of the deployed branch.
+	brings                   string
+	opened, merges, comments int
+	away                     bool
+}
+
+func (p *proposals) policies(all []v1alpha1.RollbackPolicy) []v1alpha1.RollbackPolicy {
+	for i := range all {
+		all[i].Spec.Delivery, all[i].Spec.PullRequest = p.spec.Delivery, p.spec.PullRequest
+	}
+	return all
+}
+
+func (p *proposals) Policies(ctx context.Context, ns string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
+	all, labels, err := p.model.Policies(ctx, ns)
+	return p.policies(all), labels, err
+}
+
+func (p *proposals) PoliciesNow(ctx context.Context, ns string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
+	return p.Policies(ctx, ns)
+}
+
+func (p *proposals) Land(context.Context, Source, []Revert) ([]Landing, error) {
+	return nil, RefuseAs(FaultWantsPullRequest, "push main: the server refuses it: protected branch hook declined")
+}
+
+func (p *proposals) Propose(_ context.Context, _ Source, onto Onto, reverts []Revert) (Proposed, error) {
+	out := Proposed{Base: p.tip().id, Landings: make([]Landing, len(reverts)), Message: "Revert"}
+	r := reverts[0]
+	if out.Landings[0].Err = r.Permit(p.look(r.Suspect, &r.Target, r.Since)); out.Landings[0].Err != nil {
+		return out, nil
+	}
+	if p.foreign {
+		return out, RefuseAs(FaultForeign, "%s has commit e, which is not Backstop's", onto.Branch)
+	}
+	err := p.write(func() error {
+		if p.head == "" || onto.Rebuild {
+			p.head, p.brings = "head of "+p.tip().id, r.Target.Values[0].Value
+		}
+		return nil
+	})
+	out.Head, out.Own = p.head, true
+	return out, err
+}
+
+func (p *proposals) Find(context.Context, string, string) (*PullRequest, error) { return p.read() }
+
+func (p *proposals) Read(context.Context, int64) (*PullRequest, error) { return p.read() }
+
+func (p *proposals) Forget(int64) {}
+
+func (p *proposals) read() (*PullRequest, error) {
+	if p.away {
+		return nil, errors.New("HTTP 502")
+	}
+	if p.pr == nil {
+		return nil, nil
+	}
+	out := *p.pr
+	out.Head = p.head
+	return &out, nil
+}
+
+// The provider's Open and the records' have one name.
+type forgeOf struct{ *proposals }
+
+func (f forgeOf) Open(_ context.Context, _ Proposal) (*PullRequest, error) {
+	err := f.write(func() error {
+		f.opened++
+		f.pr = &PullRequest{Number: 1, URL: "https://git.example/pulls/1", State: v1alpha1.PullRequestOpen, Merge: MergeWaits}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f.read()
+}
+
+func (p *proposals) Merge(_ context.Context, pr *PullRequest, order MergeOrder) (Merging, error) {
+	switch {
+	case order.Head != p.head || pr.Head != p.head:
+		return "", RefuseAs(FaultHeadMoved, "the head moved")
+	case p.pr.Merge != MergeClean && order.Arm:
+		return MergingArmed, p.write(func() error { p.pr.Armed = true; return nil })
+	case p.pr.Merge != MergeClean:
+		return "", RefuseAs(FaultNotYet, "not yet")
+	}
+	return MergingDone, p.write(func() error { return p.merge("bot") })
+}
+
+// merge squashes.
+func (p *proposals) merge(by string) error {
+	p.merges++
+	p.push(commit{value: p.brings, held: true})
+	p.pr.State, p.pr.By, p.pr.Armed = v1alpha1.PullRequestMerged, by, false
+	return nil
+}
+
+func (p *proposals) Disarm(context.Context, *PullRequest) error {
+	return p.write(func() error { p.pr.Armed = false; return nil })
+}
+
+func (p *proposals) Close(context.Context, *PullRequest, string) error {
+	return p.write(func() error {
+		p.comments++
+		p.pr.State, p.pr.Armed = v1alpha1.PullRequestClosed, false
+		return nil
+	})
+}
+
+// byPullRequest is a world whose pods fail, with an engine that delivers so.
+func byPullRequest(delivery v1alpha1.Delivery, mode v1alpha1.Mode) (*proposals, *Engine) {
+	p := &proposals{model: newModel(), spec: v1alpha1.RollbackPolicySpec{Delivery: delivery}}
+	p.mode, p.failsFor, p.elected = mode, time.Minute, imgBad
+	p.writeBack()
+	p.rollOut()
+	e := p.engine("prod", Budget{Count: 3, Per: time.Hour})
+	e.Records, e.Git, e.Forges = p, p, forges{p}
+	return p, e
+}
+
+type forges struct{ p *proposals }
+
+func (f forges) Forge(context.Context, Source, v1alpha1.PullRequestProvider) (Forge, error) {
+	return forgeOf{f.p}, nil
+}
+
+// goOn walks for a while.
+func (p *proposals) goOn(t *testing.T, e *Engine, d time.Duration) {
+	t.Helper()
+	for end := p.now.Add(d); p.now.Before(end); p.now = p.now.Add(5 * time.Second) {
+		if _, err := e.Walk(t.Context(), ImageKey(p.ns, imgBad)); err != nil && !errors.Is(err, errCrash) {
+			t.Fatalf("walk: %v\n%s", err, p.story())
+		}
+	}
+}
+
+func (p *proposals) record() *v1alpha1.Rollback {
+	for _, r := range p.records {
+		if r.Spec.Subject.Name == imgBad {
+			return r
+		}
+	}
+	return nil
+}
+
+// answers is a person on the card.
+func (p *proposals) answers(a v1alpha1.Answer) {
+	r := p.record()
+	r.Spec.Decisions = append(r.Spec.Decisions, v1alpha1.Decision{By: "jane", Question: r.Status.Question.ID, Answer: a})
+}
+
+func TestWalksByPullRequest(t *testing.T) {
+	approve, auto, byPolicy := v1alpha1.ModeApprove, v1alpha1.ModeAuto, v1alpha1.DeliveryPullRequest
+	for name, tt := range map[string]struct {
+		delivery v1alpha1.Delivery
+		mode     v1alpha1.Mode
+		act      func(p *proposals, goOn func())
+		result   v1alpha1.Result
+		source   v1alpha1.VerdictSource
+		says     string
+	}{
+		"approved on the card, merged when it is clean": {byPolicy, approve, func(p *proposals, goOn func()) {
+			p.answers(v1alpha1.Approve)
+			goOn()
+			p.pr.Merge = MergeClean
+		}, v1alpha1.ResultVerified, v1alpha1.VerdictByPerson, ""},
+		"merged by a person": {byPolicy, approve, func(p *proposals, _ func()) { _ = p.merge("joe") }, v1alpha1.ResultVerified, v1alpha1.VerdictByMerge, ""},
+		"merged while the provider is away": {byPolicy, approve, func(p *proposals, _ func()) { _ = p.merge("joe"); p.away = true },
+			v1alpha1.ResultVerified, v1alpha1.VerdictByMerge, ""},
+		"merged after it expired": {byPolicy, approve, func(p *proposals, goOn func()) {
+			p.now = p.now.Add(time.Hour)
+			goOn()
+			_ = p.merge("joe")
+		}, v1alpha1.ResultVerified, v1alpha1.VerdictByMerge, ""},
+		"rejected on the card": {byPolicy, approve, func(p *proposals, _ func()) { p.answers(v1alpha1.Reject) }, v1alpha1.ResultRejected, v1alpha1.VerdictByPerson, "jane keeps"},
+		"closed by a person":   {byPolicy, approve, func(p *proposals, _ func()) { p.pr.State, p.pr.By = v1alpha1.PullRequestClosed, "joe" }, v1alpha1.ResultRejected, "", "without a merge by joe"},
+		"a person edits it":    {byPolicy, approve, func(p *proposals, _ func()) { p.brings = "reg.local/app:v0"; _ = p.merge("joe") }, v1alpha1.ResultSuperseded, "", "no longer says"},
+		"a person fixes main":  {byPolicy, approve, func(p *proposals, _ func()) { p.push(commit{value: "reg.local/app:v0", person: true}) }, v1alpha1.ResultSuperseded, "", "no longer says"},
+		"the policy decides":   {byPolicy, auto, func(p *proposals, _ func()) { p.pr.Merge = MergeClean }, v1alpha1.ResultVerified, v1alpha1.VerdictByPolicy, ""},
+		"the push was refused": {v1alpha1.DeliveryAuto, auto, func(p *proposals, _ func()) { p.pr.Merge = MergeClean }, v1alpha1.ResultVerified, v1alpha1.VerdictByPolicy, ""},
+		"the provider is away for an hour": {byPolicy, auto, func(p *proposals, goOn func()) {
+			p.away = true
+			for range 12 {
+				goOn()
+				p.now = p.now.Add(4 * time.Minute)
+			}
+			p.away, p.pr.Merge = false, MergeClean
+		}, v1alpha1.ResultVerified, v1alpha1.VerdictByPolicy, ""},
+		"a push to its branch that is ours": {byPolicy, auto, func(p *proposals, goOn func()) {
+			p.head = "another head of ours"
+			goOn()
+			p.pr.Merge = MergeClean
+		}, v1alpha1.ResultVerified, v1alpha1.VerdictByPolicy, ""},
+		"a base that moved": {byPolicy, auto, func(p *proposals, goOn func()) {
+			p.push(commit{value: imgBad, person: true})
+			p.pr.Merge = MergeConflicts
+			goOn()
+			p.pr.Merge = MergeClean
+		}, v1alpha1.ResultVerified, v1alpha1.VerdictByPolicy, ""},
+		"a foreign commit, merged by a person": {byPolicy, auto, func(p *proposals, goOn func()) {
+			p.head, p.foreign, p.pr.Merge = "e", true, MergeClean
+			goOn()
+			if p.merges > 0 || p.record().Status.Question == nil || p.record().Status.Question.Allows(v1alpha1.Approve) {
+				p.broke = append(p.broke, "a foreign commit was merged, or asks for nothing")
+			}
+			_ = p.merge("joe")
+		}, v1alpha1.ResultVerified, v1alpha1.VerdictByMerge, ""},
+		"from Push to PullRequest meanwhile": {v1alpha1.DeliveryAuto, approve, func(p *proposals, goOn func()) {
+			p.spec.Delivery = byPolicy
+			goOn()
+			p.answers(v1alpha1.Approve)
+			p.pr.Merge = MergeClean
+		}, v1alpha1.ResultVerified, v1alpha1.VerdictByPerson, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, e := byPullRequest(tt.delivery, tt.mode)
+			p.goOn(t, e, time.Minute)
+			if tt.delivery == byPolicy && (p.opened != 1 || p.merges > 0) {
+				t.Fatalf("opened %d, merged %d\n%s", p.opened, p.merges, p.story())
+			}
+			tt.act(p, func() { p.goOn(t, e, time.Minute) })
+			p.goOn(t, e, 2*time.Minute)
+			p.rollOut()
+			p.goOn(t, e, 15*time.Minute)
+			s := &p.record().Status
+			if s.Outcome == nil || s.Outcome.Result != tt.result || !strings.Contains(s.Outcome.Sentence, tt.says) || len(p.broke) > 0 {
+				t.Fatalf("it ends %+v, %q\n%s", s.Outcome, p.broke, p.story())
+			}
+			if tt.source != "" && s.Verdict.Source != tt.source || tt.source == "" && s.Verdict != nil {
+				t.Errorf("the verdict is %+v", s.Verdict)
+			}
+			if tt.source == v1alpha1.VerdictByMerge && !p.away && s.Verdict.By != "joe" {
+				t.Errorf("the verdict is by %s", s.Verdict.By)
+			}
+			if p.opened != 1 || p.pr.State == v1alpha1.PullRequestOpen {
+				t.Errorf("opened %d, and it is %+v", p.opened, p.pr)
+			}
+			if tt.result == v1alpha1.ResultVerified && (p.merges != 1 || s.Change.Hold == "" || s.PullRequest.State != v1alpha1.PullRequestMerged && !p.away) {
+				t.Errorf("merged %d times, the change is %+v, and the record has %+v", p.merges, s.Change, s.PullRequest)
+			}
+			if tt.result == v1alpha1.ResultSuperseded && p.merges == 0 && p.comments != 1 {
+				t.Errorf("it was closed %d times", p.comments)
+			}
+		})
+	}
+}
+
+func TestWhatIsArmedIsDisarmed(t *testing.T) {
+	for name, stop := range map[string]func(p *proposals){
+		"suspended":                 func(p *proposals) { p.suspended = true },
+		"stopped by a kill switch":  func(p *proposals) { p.killed = true },
+		"under a ceiling of Notify": func(p *proposals) { p.mode = v1alpha1.ModeNotify },
+		"without a policy":          func(p *proposals) { p.removed = true },
+		"closed by a person":        func(p *proposals) { p.pr.State, p.pr.Armed = v1alpha1.PullRequestClosed, false },
+		"pushed to by a person":     func(p *proposals) { p.head, p.foreign = "e", true },
+		"fixed on the branch":       func(p *proposals) { p.push(commit{value: "reg.local/app:v0", person: true}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, e := byPullRequest(v1alpha1.DeliveryPullRequest, v1alpha1.ModeAuto)
+			p.spec.PullRequest = &v1alpha1.PullRequestPolicy{AutoMerge: true}
+			p.goOn(t, e, time.Minute)
+			if !p.pr.Armed || !p.record().Status.PullRequest.Armed {
+				t.Fatalf("it is %+v\n%s", p.pr, p.story())
+			}
+			stop(p)
+			p.goOn(t, e, time.Minute)
+			if p.pr.Armed || p.merges > 0 {
+				t.Errorf("it is %+v, merged %d times\n%s", p.pr, p.merges, p.story())
+			}
+		})
+	}
+	t.Run("rejected on the card, and armed by a person", func(t *testing.T) {
+		p, e := byPullRequest(v1alpha1.DeliveryPullRequest, v1alpha1.ModeApprove)
+		p.goOn(t, e, time.Minute)
+		p.pr.Armed = true
+		p.answers(v1alpha1.Reject)
+		p.goOn(t, e, time.Minute)
+		if p.pr.Armed || p.pr.State != v1alpha1.PullRequestClosed {
+			t.Errorf("it is %+v", p.pr)
+		}
+	})
+	t.Run("and armed again when it may be", func(t *testing.T) {
+		p, e := byPullRequest(v1alpha1.DeliveryPullRequest, v1alpha1.ModeAuto)
+		p.spec.PullRequest = &v1alpha1.PullRequestPolicy{AutoMerge: true}
+		p.goOn(t, e, time.Minute)
+		p.suspended = true
+		p.goOn(t, e, time.Minute)
+		p.suspended = false
+		p.goOn(t, e, time.Minute)
+		if !p.pr.Armed {
+			t.Errorf("it is %+v\n%s", p.pr, p.story())
+		}
+	})
+}
+
+func TestACrashBetweenAnyTwoCallsLeavesOnePullRequest(t *testing.T) {
+	for n := 1; n < 30; n++ {
+		for _, after := range []bool{false, true} {
+			p, e := byPullRequest(v1alpha1.DeliveryPullRequest, v1alpha1.ModeAuto)
+			p.crashAt, p.crashPost = n, after
+			p.goOn(t, e, time.Minute)
+			if p.pr != nil {
+				p.pr.Merge = MergeClean
+			}
+			p.goOn(t, e, 2*time.Minute)
+			p.rollOut()
+			p.goOn(t, e, 2*time.Minute)
+			if s := &p.record().Status; p.opened != 1 || p.merges != 1 || s.Outcome == nil || s.Outcome.Result != v1alpha1.ResultVerified {
+				t.Errorf("crash %d, %v: opened %d, merged %d\n%s", n, after, p.opened, p.merges, p.story())
+			}
+		}
+	}
+}

@@ -1,0 +1,334 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// gatherProposed reads what there is to know of a pull request, its provider's word and other records'.
+func (e *Engine) gatherProposed(ctx context.Context, w *World, src Source) error {
+	s := &w.Form.Status
+	if e.Forges == nil || s.PullRequest == nil && w.Policy.Delivery != v1alpha1.DeliveryPullRequest {
+		return nil
+	}
+	if s.PullRequest.IsOpen() && (s.Change == nil || s.Ended()) || w.awaits() {
+		e.readPullRequest(ctx, w, src)
+	}
+	if s.Change != nil {
+		return nil
+	}
+	now := w.PullRequest
+	merges := now != nil && (now.Merge == MergeClean || w.Policy.PullRequest.AutoMerge)
+	if !s.Ended() && (s.PullRequest == nil || s.PullRequest.Number == 0 || merges) {
+		all, err := e.Records.All(ctx)
+		if err != nil {
+			return fmt.Errorf("list Rollbacks: %w", err)
+		}
+		w.Elsewhere = e.elsewhere(w, all)
+	}
+	if !s.PullRequest.IsOpen() {
+		return nil
+	}
+	return e.gatherSharers(ctx, w)
+}
+
+// awaits says whether a pull request that was merged is not on the branch yet.
+func (w *World) awaits() bool {
+	s := &w.Form.Status
+	return s.PullRequest != nil && s.PullRequest.Number > 0 && s.Change == nil && !s.Ended()
+}
+
+// readPullRequest reads a pull request. What cannot be read now is said, and the branch goes on telling.
+func (e *Engine) readPullRequest(ctx context.Context, w *World, src Source) {
+	pr := w.Form.Status.PullRequest
+	within, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
+	forge, err := e.Forges.Forge(within, src, w.Policy.PullRequest.Provider)
+	if err == nil {
+		if w.Form.Status.Target != nil && merged(w) {
+			forge.Forget(pr.Number)
+		}
+		w.PullRequest, err = forge.Read(within, pr.Number)
+	}
+	if err != nil {
+		w.PullRequest, w.NoPullRequest, w.NoPullRequestKind = nil, cut(err.Error(), 500), KindOf(err)
+	}
+}
+
+// elsewhere are the reverts that policies brought by pull request, or are about to: what a squash leaves on the branch
+// does not say so.
+func (e *Engine) elsewhere(w *World, all []v1alpha1.Rollback) []Trail {
+	var out []Trail
+	for i := range all {
+		o := &all[i]
+		s := &o.Status
+		if s.PullRequest == nil || s.PullRequest.Number == 0 || s.Verdict == nil ||
+			s.Suspect.Source != w.Form.Status.Suspect.Source || s.Suspect.Branch != w.Form.Status.Suspect.Branch {
+			continue
+		}
+		when := s.PullRequest.At.Time
+		switch {
+		case s.Change != nil:
+			when = s.Change.At.Time
+		case s.PullRequest.State != v1alpha1.PullRequestOpen, s.Verdict.Source != v1alpha1.VerdictByPolicy:
+			continue
+		}
+		t := Trail{Kind: TrailRevert, When: when, Cluster: e.ClusterUID, Images: []string{o.Spec.Subject.Name},
+			Rollbacks: []string{e.Cluster + "/" + o.Namespace + "/" + o.Name}, Reverts: []string{s.Suspect.Commit}}
+		if s.Change != nil {
+			t.Commit = s.Change.Commit
+		}
+		for _, wl := range s.Workloads() {
+			t.Workloads = append(t.Workloads, e.Cluster+"/"+o.Namespace+"/"+wl.String())
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// gatherSharers reads what other open Rollbacks say of the same pull request.
+func (e *Engine) gatherSharers(ctx context.Context, w *World) error {
+	all, err := e.sharers(ctx, w)
+	if err != nil {
+		return err
+	}
+	w.Shared = len(all) > 0
+	for i := range all {
+		o := &all[i]
+		what := fmt.Sprintf("it takes back %s too, ", o.Spec.Subject.Name)
+		if v := o.Status.Verdict; v == nil || v.Answer != v1alpha1.Approve {
+			w.Others = what + "which nobody has allowed yet"
+			continue
+		}
+		p, err := e.PolicyOf(ctx, o)
+		if err != nil {
+			return err
+		}
+		if no := mayWrite(p, &o.Status, w.Now); no != nil {
+			w.Others = what + "and " + no.Error()
+		}
+	}
+	return nil
+}
+
+// sharers are the other open Rollbacks whose reverts the form's pull request brings.
+func (e *Engine) sharers(ctx context.Context, w *World) ([]v1alpha1.Rollback, error) {
+	open, err := e.Records.Open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list open Rollbacks: %w", err)
+	}
+	s := &w.Form.Status
+	return slices.DeleteFunc(slices.Clone(open), func(o v1alpha1.Rollback) bool {
+		pr := o.Status.PullRequest
+		same := o.Namespace == w.Form.Namespace && o.Spec.Subject.Name == w.Form.Spec.Subject.Name
+		return same || pr == nil || s.PullRequest == nil || pr.Number != s.PullRequest.Number || o.Status.Change != nil ||
+			o.Status.Ended() || o.Status.Target == nil || o.Status.Suspect.Source != s.Suspect.Source
+	}), nil
+}
+
+// becausePolicy is why there is a pull request where no server wanted one.
+const becausePolicy = "the policy's delivery is PullRequest"
+
+// fillPullRequest opens the pull request of the form's suspect, or takes over the one that is open; once it is there,
+// it writes down what is seen of it, and looks at what it brings.
+func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
+	s := &form.Status
+	if w.PullRequest != nil {
+		seen := sightOf(s.PullRequest, w.PullRequest)
+		s.PullRequest, s.Waiting = &seen, nil
+		if !moved(w) {
+			return nil
+		}
+		return e.inspect(ctx, w, form)
+	}
+	if s.Verdict != nil {
+		if err := e.stillProved(ctx, w); err != nil {
+			return err
+		}
+	}
+	if s.PullRequest == nil {
+		s.PullRequest = &v1alpha1.PullRequest{Because: becausePolicy, At: v1alpha1.NewTime(e.Now())}
+	}
+	p, err := e.proposing(ctx, w)
+	if err != nil {
+		return noPullRequest(s, err)
+	}
+	branch := ProposedBranch(s.Suspect.Commit)
+	put, err := e.Git.Propose(ctx, p.source, Onto{Branch: branch}, p.reverts)
+	if err != nil {
+		return noPullRequest(s, err)
+	}
+	if err := e.unlanded(put.Landings[0].Err, s.Suspect.Commit); err != nil {
+		return err
+	}
+	pr, err := e.openPullRequest(ctx, p.forge, Proposal{
+		Branch: branch, Base: s.Suspect.Branch, Story: storyOf(p.reverts, put),
+	})
+	if err != nil {
+		return noPullRequest(s, err)
+	}
+	next := sightOf(s.PullRequest, pr)
+	next.Number, next.URL, next.Branch, next.At = pr.Number, cut(pr.URL, 2048), branch, v1alpha1.NewTime(e.Now())
+	next.Head, next.Base, next.Own = pr.Head, put.Base, put.Own && put.Head == pr.Head
+	s.PullRequest, s.Waiting = &next, nil
+	return nil
+}
+
+// inspect looks at what an open pull request brings: what is missing is added, what does not merge is built again, and
+// what is somebody else's is left to people.
+func (e *Engine) inspect(ctx context.Context, w *World, form *v1alpha1.Rollback) error {
+	p, err := e.proposing(ctx, w)
+	if err != nil {
+		return err
+	}
+	pr := form.Status.PullRequest
+	put, err := e.Git.Propose(ctx, p.source, Onto{Branch: pr.Branch, Rebuild: stale(w)}, p.reverts)
+	p.forge.Forget(pr.Number)
+	pr.Head, pr.Own, pr.Tried, pr.NotMerged = w.PullRequest.Head, false, nil, ""
+	if why, refused := AsRefusal(err); refused && !KindOf(err).Heals() {
+		pr.Foreign, pr.Base = cut(why, 1024), w.Branch.Tip
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at the pull request: %w", err)
+	}
+	if err := e.unlanded(put.Landings[0].Err, form.Status.Suspect.Commit); err != nil {
+		return err
+	}
+	pr.Foreign, pr.Base, pr.Own = "", put.Base, put.Own && put.Head == pr.Head
+	return nil
+}
+
+// proposal is all that it takes to open the pull request of a form.
+type proposal struct {
+	source  Source
+	forge   Forge
+	reverts []Revert
+}
+
+func (e *Engine) proposing(ctx context.Context, w *World) (proposal, error) {
+	s := &w.Form.Status
+	if e.Forges == nil {
+		return proposal{}, RefuseAs(FaultNoProvider, "no pull requests are opened here: set the policy's delivery to Push")
+	}
+	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
+	if err != nil {
+		return proposal{}, fmt.Errorf("read %s: %w", s.Suspect.Source, err)
+	}
+	forge, err := e.Forges.Forge(ctx, origin.Source, w.Policy.PullRequest.Provider)
+	if err != nil {
+		return proposal{}, err
+	}
+	reverts, err := e.together(ctx, w, origin.Source)
+	return proposal{source: origin.Source, forge: forge, reverts: reverts}, err
+}
+
+// openPullRequest gives the pull request of a branch. One that was closed without a merge after the verdict is a
+// person's no, also where a crash kept the record from knowing it.
+func (e *Engine) openPullRequest(ctx context.Context, forge Forge, p Proposal) (*PullRequest, error) {
+	pr, err := forge.Find(ctx, p.Branch, p.Base)
+	if err != nil {
+		return nil, fmt.Errorf("find the pull request: %w", err)
+	}
+	if pr != nil && pr.State != v1alpha1.PullRequestMerged {
+		return pr, nil
+	}
+	if pr, err = forge.Open(ctx, p); err != nil {
+		return nil, fmt.Errorf("open the pull request: %w", err)
+	}
+	return pr, nil
+}
+
+// together are the form's revert and those of the suspect's other images that are allowed or in it already: they share
+// one pull request.
+func (e *Engine) together(ctx context.Context, w *World, src Source) ([]Revert, error) {
+	shared := &batch{elsewhere: w.Elsewhere}
+	out := []Revert{e.revert(ctx, w.Form, shared)}
+	sharers, err := e.sharers(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	for i := range sharers {
+		if e.pushedWith(ctx, w, &sharers[i], src) {
+			out = append(out, e.revert(ctx, sharers[i], shared))
+		}
+	}
+	more, err := e.siblings(ctx, w, src, shared)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range more {
+		there := slices.ContainsFunc(out, func(o Revert) bool { return o.Rollback == r.Rollback })
+		if !there && r.Suspect.Commit == w.Form.Status.Suspect.Commit {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// noPullRequest says why there is none, after the server's words that made one necessary.
+func noPullRequest(s *v1alpha1.RollbackStatus, err error) error {
+	if KindOf(err) == "" || s.PullRequest.Because == becausePolicy {
+		return fmt.Errorf("open a pull request: %w", err)
+	}
+	return RefuseAs(KindOf(err), "%s; no pull request instead: %w", s.PullRequest.Because, err)
+}
+
+// storyOf is what the pull request of reverts tells.
+func storyOf(reverts []Revert, put Proposed) Story {
+	first := reverts[0]
+	out := Story{
+		Image: first.Image, Target: first.Target.Image, Commit: first.Suspect.Commit, Author: first.Suspect.Author,
+		Subject: first.Suspect.Subject, Followed: true, ByPerson: first.Release == v1alpha1.ReleaseManual,
+		Message: put.Message,
+	}
+	for i, r := range reverts {
+		if put.Landings[i].Err != nil {
+			continue
+		}
+		out.Failures = append(out.Failures, r.Failures...)
+		for _, wl := range r.Workloads {
+			if !slices.Contains(out.Workloads, wl) {
+				out.Workloads = append(out.Workloads, wl)
+			}
+		}
+		for _, v := range r.Target.Values {
+			if int(v.Index) < len(r.Suspect.Nodes) {
+				n := r.Suspect.Nodes[v.Index]
+				out.Changes = append(out.Changes, StoryChange{File: n.File, From: n.Bad, To: v.Value})
+			}
+		}
+		for _, marker := range markersOf(&r.Suspect) {
+			if !slices.Contains(out.Held, marker) {
+				out.Held = append(out.Held, marker)
+			}
+		}
+	}
+	return out
+}
+
+// fillMerged fills change with what a pull request brought to the branch.
+func (e *Engine) fillMerged(_ context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
+	s := &form.Status
+	c := &v1alpha1.Change{Commit: w.Branch.HoldsTarget, Branch: s.Suspect.Branch, At: v1alpha1.NewTime(w.Now)}
+	for i := range s.Suspect.Nodes {
+		h, held := w.Branch.Held[int32(i)]
+		if !held {
+			continue
+		}
+		c.Hold, c.Policies = w.Branch.HoldsTarget, markersOf(s.Suspect)
+		if c.Release != v1alpha1.ReleaseManual {
+			c.Release = h.Release
+		}
+	}
+	if pr := *s.PullRequest; w.PullRequest != nil {
+		pr = sightOf(&pr, w.PullRequest)
+		s.PullRequest = &pr
+	}
+	s.Change, s.Waiting = c, nil
+	return nil
+}
