@@ -196,8 +196,10 @@ func TestUndoUnansweredUntilFluxRestores(t *testing.T) {
 			back = e.Time.Time
 		}
 	}
-	if off := back.Sub(f.Drift.UndoneAt.Time).Abs(); off > 3*time.Second {
-		t.Errorf("Flux took it back at %s, the record said at %s", back, f.Drift.UndoneAt)
+	// Flux may be late on a busy machine, and never early.
+	at, opened := f.Drift.UndoneAt.Time, r.CreationTimestamp.Time
+	if back.Before(at.Add(-3*time.Second)) || at.After(opened.Add(w.Fleet.ApplyInterval+3*time.Second)) {
+		t.Errorf("Flux took it back at %s, the record of %s said at %s", back, opened, at)
 	}
 	if got := w.Tip(); got != tip || r.Status.Verdict != nil {
 		t.Errorf("Git was written (%s) or somebody decided: %+v", got, r.Status.Verdict)
