@@ -37,8 +37,9 @@ func (e *Engine) fillWaiting(_ context.Context, w *World, step Step, form *v1alp
 	return nil
 }
 
-func (e *Engine) fillFailures(_ context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
+func (e *Engine) fillFailures(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
 	s := &form.Status
+	workloads := len(s.Workloads())
 	for _, f := range w.failures() {
 		f.ID, f.Message = f.Identity(), cut(f.Message, 1024)
 		i := slices.IndexFunc(s.Failures, func(o v1alpha1.Failure) bool { return sameFailure(o, f) })
@@ -60,6 +61,9 @@ func (e *Engine) fillFailures(_ context.Context, w *World, _ Step, form *v1alpha
 	}
 	if now := podsOf(w); now != nil {
 		s.Pods = now
+	}
+	if s.Suspect != nil && len(s.Workloads()) > workloads {
+		return e.addPlaces(ctx, w, step, form)
 	}
 	return nil
 }

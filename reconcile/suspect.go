@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -56,6 +57,27 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 	return nil
 }
 
+// addPlaces looks for the places of a workload that failed when the suspect was known already: one workload is blamed
+// for its own places only, and a revert must undo those of all that fail. A blank keeps what it holds.
+func (e *Engine) addPlaces(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
+	again := form.DeepCopy()
+	again.Status.Suspect = nil
+	err := e.fillSuspect(ctx, w, step, again)
+	if _, refused := AsRefusal(err); refused {
+		return nil // what is known stays
+	}
+	if err != nil {
+		return err
+	}
+	s, found := &form.Status, again.Status.Suspect
+	places := len(s.Suspect.Nodes)
+	s.Suspect.Nodes = union(s.Suspect, found)
+	if s.Target == nil || len(s.Suspect.Nodes) == places {
+		return nil
+	}
+	return e.fillTarget(ctx, w, step, form)
+}
+
 // noSource is how a form ends whose image no Git says. Somebody may have put it in by hand, and Flux taken it back
 // while the commit was looked for: then nothing asks for it any more, and nobody is called.
 func (e *Engine) noSource(ctx context.Context, w *World, why string) (v1alpha1.Result, string, error) {
@@ -95,16 +117,23 @@ func join(form *v1alpha1.Rollback, origin Origin, found v1alpha1.Suspect) {
 		form.Status.Suspect = &found
 		return
 	}
-	if first.Commit != found.Commit {
-		return
+	first.Nodes = union(first, &found)
+}
+
+// maxPlaces is what a Suspect holds.
+const maxPlaces = 64
+
+// union is a suspect's places and those that the same commit changed besides.
+func union(first, second *v1alpha1.Suspect) []v1alpha1.Node {
+	nodes := first.Nodes
+	if first.Commit != second.Commit {
+		return nodes
 	}
-	for _, n := range found.Nodes {
-		known := false
-		for _, o := range first.Nodes {
-			known = known || (o.File == n.File && o.Pointer == n.Pointer)
-		}
-		if !known {
-			first.Nodes = append(first.Nodes, n)
+	for _, n := range second.Nodes {
+		same := func(o v1alpha1.Node) bool { return o.File == n.File && o.Pointer == n.Pointer }
+		if !slices.ContainsFunc(nodes, same) && len(nodes) < maxPlaces {
+			nodes = append(nodes, n)
 		}
 	}
+	return nodes
 }

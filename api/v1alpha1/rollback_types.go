@@ -81,7 +81,7 @@ type RollbackSpec struct {
 // RollbackStatus holds the blanks. Each is written once.
 //
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.failures) || (has(self.failures) && oldSelf.failures.all(o, self.failures.exists(n, n.id == o.id)))",message="failures only grow",fieldPath=".failures"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.suspect) || (has(self.suspect) && self.suspect == oldSelf.suspect)",message="suspect is written once",fieldPath=".suspect"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.suspect) || (has(self.suspect) && (self.suspect == oldSelf.suspect || (!has(oldSelf.verdict) && self.suspect.commit == oldSelf.suspect.commit && size(self.suspect.nodes) > size(oldSelf.suspect.nodes) && oldSelf.suspect.nodes.all(o, self.suspect.nodes.exists(n, n == o)))))",message="suspect is written once, and before the verdict only gains places",fieldPath=".suspect"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || has(self.target)",message="target is never erased",fieldPath=".target"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || !has(oldSelf.verdict) || (has(self.target) && self.target == oldSelf.target)",message="target is fixed by the verdict",fieldPath=".target"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.verdict) || (has(self.verdict) ? self.verdict == oldSelf.verdict : (!has(oldSelf.change) && has(self.lapsed) && self.lapsed.exists(l, l.verdict.by == oldSelf.verdict.by && l.verdict.at == oldSelf.verdict.at)))",message="verdict is written once, and taken back only into lapsed",fieldPath=".verdict"

@@ -105,6 +105,9 @@ func (s suite) blanks(t *testing.T) {
 		"suspect erased":             {func(s *v1alpha1.RollbackStatus) { s.Suspect = nil }, "suspect is written once"},
 		"suspect changed":            {func(s *v1alpha1.RollbackStatus) { s.Suspect.Commit = "d" }, "suspect is written once"},
 		"suspect's node changed":     {func(s *v1alpha1.RollbackStatus) { s.Suspect.Nodes[0].Former = "v0" }, "suspect is written once"},
+		"a place after the verdict": {func(s *v1alpha1.RollbackStatus) {
+			s.Suspect.Nodes = append(s.Suspect.Nodes, v1alpha1.Node{File: "twin.yaml", Pointer: "/spec", Bad: "v2", Former: "v1"})
+		}, "before the verdict only gains places"},
 		"target erased":              {func(s *v1alpha1.RollbackStatus) { s.Target = nil }, "target is never erased"},
 		"target changed late":        {func(s *v1alpha1.RollbackStatus) { s.Target.Image = "web:v0" }, "target is fixed by the verdict"},
 		"verdict erased":             {func(s *v1alpha1.RollbackStatus) { s.Verdict = nil }, "verdict is written once"},
@@ -139,6 +142,22 @@ func (s suite) blanks(t *testing.T) {
 		before := v1alpha1.RollbackStatus{Target: &v1alpha1.Target{Image: "web:v1", At: at}}
 		want(t, opened(t, before, func(s *v1alpha1.RollbackStatus) { s.Target.Image, s.Target.At = "web:v0", other }), "")
 	})
+	for name, tt := range map[string]struct {
+		edit func(*v1alpha1.Suspect)
+		want string
+	}{
+		"a suspect gains a place before the verdict": {func(s *v1alpha1.Suspect) {}, ""},
+		"with another commit it does not":            {func(s *v1alpha1.Suspect) { s.Commit = strings.Repeat("d", 40) }, "suspect is written once"},
+		"nor where a place that was there changes":   {func(s *v1alpha1.Suspect) { s.Nodes[0].Former = "v0" }, "suspect is written once"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := v1alpha1.RollbackStatus{Failures: filled().Failures, Suspect: filled().Suspect, Target: filled().Target}
+			want(t, opened(t, before, func(s *v1alpha1.RollbackStatus) {
+				s.Suspect.Nodes = append(s.Suspect.Nodes, v1alpha1.Node{File: "twin.yaml", Pointer: "/spec", Bad: "v2", Former: "v1"})
+				tt.edit(s.Suspect)
+			}), tt.want)
+		})
+	}
 	t.Run("no change without a verdict", func(t *testing.T) {
 		want(t, opened(t, v1alpha1.RollbackStatus{}, func(s *v1alpha1.RollbackStatus) {
 			s.Change = filled().Change
