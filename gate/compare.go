@@ -56,9 +56,18 @@ func Compare(ctx context.Context, before, after fs.FS, image string) (*Compariso
 		return nil, err
 	}
 	out := &Comparison{}
-	known := was.prints()
+	// What kustomize says of a folder holds its text, which changes: the place tells whether it could be built.
+	type place struct{ file, what string }
+	broken := map[place]bool{}
+	for _, f := range was.findings {
+		if f.Rule == RuleBuild {
+			what, _, _ := strings.Cut(f.Message, ": ")
+			broken[place{f.File, what}] = true
+		}
+	}
 	for _, f := range is.findings {
-		if f.Rule == RuleBuild && f.Level == LevelError && !known[f.print()] {
+		what, _, _ := strings.Cut(f.Message, ": ")
+		if f.Rule == RuleBuild && f.Level == LevelError && !broken[place{f.File, what}] {
 			out.Broken = append(out.Broken, f)
 		}
 	}

@@ -66,3 +66,15 @@ func TestCompareSaysWhatARevertRenders(t *testing.T) {
 		})
 	}
 }
+
+func TestCompareCallsNothingBrokenThatWasBroken(t *testing.T) {
+	patched := func(tag string) string {
+		return "resources: [web.yaml]\npatches: [{target: {kind: Deployment}, patch: \"[{op: replace, value: 'web:" + tag + "'}]\"}]\n"
+	}
+	files := map[string]string{"kustomization.yaml": patched("v2"), "web.yaml": deployment("web", "web")}
+	after := with(files, "kustomization.yaml", patched("v1"))
+	c, err := gate.Compare(t.Context(), tree(files).FS, tree(after).FS, "web:v2")
+	if err != nil || len(c.Broken) > 0 {
+		t.Errorf("broken is %v, %v", c.Broken, err)
+	}
+}

@@ -126,10 +126,14 @@ func TestGateRepositoriesAsTheyAre(t *testing.T) {
 				"  behind: # {\"$imagepolicy\": \"flux-system:app\"}\n    reg.example.org/app:v1\n" +
 				"  good: reg.example.org/app:v1 # {\"$imagepolicy\": \"flux-system:app\"}\n" +
 				"  # gone: reg.example.org/app:v1 # {\"$imagepolicy\": \"flux-system:app\"}\n" +
-				"  list: [reg.example.org/app:v1] # {\"$imagepolicy\": \"flux-system:app\"}\n",
+				"  list: [reg.example.org/app:v1] # {\"$imagepolicy\": \"flux-system:app\"}\n" +
+				"  letters: reg.example.org/app:v1 # {\"$imagePolicy\": \"flux-system:app\"}\n" +
+				"  braces: reg.example.org/app:v1 # $imagepolicy: flux-system:app\n" +
+				"  prose: reg.example.org/app:v1 # a $imagepolicy marker would be good\n",
 				"text.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: text}\ndata:\n  x: |\n    image: reg.example.org/app:v1 # {\"$imagepolicy\": \"flux-system:app\"}\n",
 				"list.yaml": "- name: app\n  image: reg.example.org/app:v1 # {\"$imagepolicy\": \"flux-system:app\"}\n"},
 			want: []string{"error marker-unknown-policy app.yaml:5", "error marker-unknown-policy app.yaml:7", "error marker-unknown-policy app.yaml:11",
+				"error marker-unknown-policy app.yaml:12", "error marker-unknown-policy app.yaml:13",
 				"error marker-unknown-policy list.yaml:2", "note marker-unknown-policy text.yaml:6"},
 			says: []string{"does not stand behind a value", "is a list at its top", "is part of a text"},
 		},

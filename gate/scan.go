@@ -56,7 +56,8 @@ func parse(name string, data []byte) *source {
 		}
 	}
 	// Few files have one that is misread: they are read again.
-	if n := bytes.Count(data, []byte("$imagepolicy")); s.err == nil && n > 0 && (n > markers || topList.Match(data)) {
+	n := bytes.Count(data, []byte("$image")) + bytes.Count(data, []byte("$Image"))
+	if s.err == nil && n > 0 && (n > markers || topList.Match(data)) {
 		s.misread, s.err = manifest.MisreadMarkers(data)
 	}
 	return s

@@ -116,7 +116,8 @@ type NodeValue struct {
 	Index int32 `json:"index"`
 	// Value to write; the empty string is a value too.
 	Value string `json:"value"`
-	// Remove takes the entry of a list out that the node is in, which the suspect added, in place of writing a value.
+	// Remove takes the node out, which the suspect added, in place of writing a value: a digest beside a tag, or all of an
+	// entry of images.
 	// +optional
 	Remove bool `json:"remove,omitempty"`
 }

@@ -124,10 +124,11 @@ func (l *locating) add(out *rendering, u *unit, index int, file string, first bo
 	if err != nil {
 		return false, err
 	}
-	if why != "" && first {
+	if why != "" && first && (spoken || why == tooLarge) {
 		l.unread, l.spoken = append(l.unread, file+" "+why), l.spoken || spoken
 	}
 	for _, group := range manifest.Groups(nodes) {
+		group = underGlobal(group, nodes, l.query.Image)
 		copies, err := l.copied(u, group)
 		if err != nil {
 			return false, err
@@ -190,6 +191,8 @@ func (l *locating) match(s rendering) ([]composed, error) {
 	for _, group := range manifest.Groups(found) {
 		group = slices.Clone(group)
 		made, copied := s.made[group[0].Group], s.copied[group[0].Group]
+		// What is put into values from elsewhere has no place of its own.
+		group = slices.DeleteFunc(group, func(n manifest.Node) bool { return n.Pointer == "" })
 		for i := range group {
 			group[i] = l.raw(group[i])
 		}
@@ -197,7 +200,9 @@ func (l *locating) match(s rendering) ([]composed, error) {
 		for _, n := range copied {
 			c = append(c, []manifest.Node{n})
 		}
-		c = append(c, group)
+		if len(group) > 0 {
+			c = append(c, group)
+		}
 		for _, v := range made {
 			c = append(c, []manifest.Node{v})
 		}
@@ -236,12 +241,32 @@ func (l *locating) registry(group []manifest.Node) *manifest.Node {
 	}
 	document, _, _ := strings.Cut(group[0].Pointer, "#")
 	for _, n := range p.nodes {
-		if n.Part == manifest.PartRegistry && strings.HasSuffix(n.Pointer, "/global/imageRegistry") &&
+		if n.Part == manifest.PartRegistry && strings.HasSuffix(n.Pointer, globalRegistry) &&
 			strings.HasPrefix(n.Pointer, document+"#") && l.query.Image == strings.TrimSuffix(n.Value, "/")+"/"+own {
 			return &n
 		}
 	}
 	return nil
+}
+
+// globalRegistry ends the pointer of what a chart puts before all of its repositories.
+const globalRegistry = "/global/imageRegistry"
+
+// underGlobal leaves the registry of a group out where the registry of all images of the chart is meant to replace it:
+// where the image that is looked for is not the group's own.
+func underGlobal(group, nodes []manifest.Node, image string) []manifest.Node {
+	isRegistry := func(n manifest.Node) bool { return n.Part == manifest.PartRegistry }
+	if own, ok := manifest.Reference(group, ""); !ok || own == image || len(group) == 1 ||
+		!slices.ContainsFunc(group, isRegistry) {
+		return group
+	}
+	document, _, _ := strings.Cut(group[0].Pointer, "#")
+	if !slices.ContainsFunc(nodes, func(n manifest.Node) bool {
+		return n.Value != "" && strings.HasPrefix(n.Pointer, document+"#") && strings.HasSuffix(n.Pointer, globalRegistry)
+	}) {
+		return group
+	}
+	return slices.DeleteFunc(slices.Clone(group), isRegistry)
 }
 
 // sameNodes says whether two references are made of the same nodes, as where two units render one file alike.

@@ -108,6 +108,65 @@ func TestComposedImageIsBlamedAndUndoneAtItsSource(t *testing.T) {
 			diff:  []string{"r.yaml -tag: v2", "r.yaml +tag: v1"},
 		},
 		{
+			name: "a variable in a file of environment variables that a generator loads",
+			files: []string{
+				"cluster/kustomization.yaml", kustomization("ks.yaml") + "configMapGenerator: [{name: tags, envs: [tags.env]}]\n",
+				"cluster/tags.env", "# tags of all apps\nDB_TAG=v1\n  WEB_TAG=v1\n", "cluster/ks.yaml",
+				fluxKustomization("web", "./web", "postBuild:", "  substituteFrom: [{kind: ConfigMap, name: tags}]"),
+				"web/d.yaml", app("web", web+":${WEB_TAG}"),
+			},
+			file: "cluster/tags.env", before: "WEB_TAG=v1", after: "WEB_TAG=v2", image: web + ":v2",
+			diff: []string{"cluster/tags.env -WEB_TAG=v2", "cluster/tags.env +WEB_TAG=v1"},
+		},
+		{
+			name: "two replacements from a file of environment variables",
+			files: []string{
+				"kustomization.yaml", kustomization("d.yaml") + "configMapGenerator: [{name: tags, env: versions}]\n" +
+					"replacements:\n  - source: {kind: ConfigMap, name: tags, fieldPath: data.WEB}\n    targets:\n" +
+					"      - select: {kind: Deployment}\n        fieldPaths: [spec.template.spec.containers.0.image]\n" +
+					"        options: {delimiter: \":\", index: 1}\n",
+				"versions", "WEB=v1\nOTHER=v1\n", "d.yaml", app("web", web+":x"),
+			},
+			file: "versions", before: "WEB=v1", after: "WEB=v2", image: web + ":v2",
+			diff: []string{"versions -WEB=v2", "versions +WEB=v1"},
+		},
+		{
+			name: "a value of a ConfigMap that Helm puts to a path",
+			files: []string{
+				"r.yaml", strings.Replace(release("web", "image:\n  repository: "+web), "  values:",
+					"  valuesFrom: [{kind: ConfigMap, name: tags, valuesKey: web, targetPath: image.tag}]\n  values:", 1),
+				"c.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: tags}\ndata:\n  web: v1\n  db: v1\n",
+			},
+			file: "c.yaml", before: "web: v1", after: "web: v2", image: web + ":v2",
+			diff: []string{"c.yaml -web: v2", "c.yaml +web: v1"},
+		},
+		{
+			name:  "one tag of all images of a chart",
+			files: []string{"r.yaml", release("web", "global:\n  imageTag: v1\nweb:\n  image: "+web)},
+			file:  "r.yaml", before: "v1", after: "v2", image: web + ":v2",
+			diff: []string{"r.yaml -imageTag: v2", "r.yaml +imageTag: v1"},
+		},
+		{
+			name:  "a registry that the one of all images replaces",
+			files: []string{"r.yaml", release("web", "global: {imageRegistry: reg.example.org}\nimage:\n  registry: docker.io\n  repository: acme/web\n  tag: v1")},
+			file:  "r.yaml", before: "v1", after: "v2", image: "reg.example.org/acme/web:v2",
+			diff: []string{"r.yaml -tag: v2", "r.yaml +tag: v1"},
+		},
+		{
+			name:  "a repository and a tag by other words",
+			files: []string{"r.yaml", release("web", "image:\n  repo: "+web+"\n  version: v1")},
+			file:  "r.yaml", before: "v1", after: "v2", image: web + ":v2",
+			diff: []string{"r.yaml -version: v2", "r.yaml +version: v1"},
+		},
+		{
+			name: "the text of all resources of a ResourceSet",
+			files: []string{"r.yaml", "apiVersion: fluxcd.controlplane.io/v1\nkind: ResourceSet\nmetadata: {name: web}\nspec:\n" +
+				"  inputs:\n    - tag: v1\n  resourcesTemplate: |\n    kind: Deployment\n    metadata: {name: web}\n    spec:\n" +
+				"      template: {spec: {containers: [{name: web, image: \"" + web + ":<< inputs.tag >>\"}]}}\n"},
+			file: "r.yaml", before: "tag: v1", after: "tag: v2", image: web + ":v2",
+			diff: []string{"r.yaml -- tag: v2", "r.yaml +- tag: v1"},
+		},
+		{
 			name: "a hub and a tag", files: []string{"r.yaml", release("mesh", "global:\n  hub: docker.io/mesh\n  tag: 1.23.0")},
 			file: "r.yaml", before: "1.23.0", after: "1.24.0", image: "docker.io/mesh/pilot:1.24.0",
 			diff: []string{"r.yaml -tag: 1.24.0", "r.yaml +tag: 1.23.0"},

@@ -37,7 +37,7 @@ func (l *locating) readCopies(u *unit) error {
 	if err := each(func(_ string, data []byte) { u.copies.Read(data) }); err != nil || !u.copies.Any() {
 		return err
 	}
-	return each(u.copies.Sources)
+	return each(func(file string, data []byte) { u.copies.Sources(file, data, l.reading(l.commit)) })
 }
 
 // copied gives what a group is once values were copied into it: by replacements of the unit's kustomizations, or by

@@ -8,6 +8,7 @@ import (
 func TestImagesAreFoundAsPeopleWriteThem(t *testing.T) {
 	t.Parallel()
 	const web = "reg.example.org/web"
+	digest := "sha256:" + strings.Repeat("1", 64)
 	entry := func(text string) string { return kustomization("d.yaml") + "images:\n" + text }
 	for _, test := range []struct {
 		name    string
@@ -57,6 +58,65 @@ func TestImagesAreFoundAsPeopleWriteThem(t *testing.T) {
 			c.put("add", "kustomization.yaml", kustomization("all.json"), "all.json", list("v1"))
 			c.put("web v2", "all.json", list("v2"))
 		}, web + ":v2", "web v2", []string{`all.json -"image": "` + web + `:v2"`, `all.json +"image": "` + web + `:v1"`}},
+		{"a tag that moved from the manifest into an entry", func(c *clone) {
+			c.put("add", "kustomization.yaml", kustomization("d.yaml"), "d.yaml", app("web", web+":1"))
+			c.replace("web 2", "d.yaml", "web:1", "web:2")
+			c.put("pin in one place", "kustomization.yaml", entry("  - name: "+web+"\n    newTag: \"2\"\n"), "d.yaml", app("web", web))
+		}, web + ":2", "web 2", []string{`kustomization.yaml -newTag: "2"`, `kustomization.yaml +newTag: "1"`}},
+		{"an entry above an image without a tag is nothing to take out", func(c *clone) {
+			c.put("add", "kustomization.yaml", kustomization("d.yaml"), "d.yaml", app("web", web))
+			c.put("pin", "kustomization.yaml", entry("  - name: "+web+"\n    newTag: \"2\"\n"))
+		}, web + ":2", "pin", nil},
+		{"an added list of entries in one line", func(c *clone) {
+			c.put("add", "kustomization.yaml", kustomization("d.yaml"), "d.yaml", app("web", web+":1"))
+			c.put("pin", "kustomization.yaml", kustomization("d.yaml")+"images: [{name: "+web+", newTag: \"2\"}] # hotfix\n")
+		}, web + ":2", "pin", []string{`kustomization.yaml -images: [{name: ` + web + `, newTag: "2"}] # hotfix`}},
+		{"an added entry among others in one line", func(c *clone) {
+			c.put("add", "kustomization.yaml", kustomization("d.yaml")+"images: [{name: db, newTag: \"9\"}]\n", "d.yaml", app("web", web+":1"))
+			c.put("pin", "kustomization.yaml", kustomization("d.yaml")+"images: [{name: db, newTag: \"9\"}, {name: "+web+", newTag: \"2\"}]\n")
+		}, web + ":2", "pin", []string{
+			`kustomization.yaml -images: [{name: db, newTag: "9"}, {name: ` + web + `, newTag: "2"}]`,
+			`kustomization.yaml +images: [{name: db, newTag: "9"}]`,
+		}},
+		{"a JSON file that became YAML", func(c *clone) {
+			pod := func(tag string) string {
+				return "{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \"metadata\": {\"name\": \"a\"},\n\"spec\": {\"containers\": [" +
+					"{\"name\": \"c\", \"image\": \"" + web + ":" + tag + "\"}]}}\n"
+			}
+			c.put("add", "kustomization.yaml", kustomization("a.json"), "a.json", pod("v1"))
+			c.put("web v2", "a.json", pod("v2"))
+			c.put("as YAML", "a.json", "", "kustomization.yaml", kustomization("a.yaml"), "a.yaml",
+				"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n    - name: c\n      image: "+web+":v2\n")
+		}, web + ":v2", "web v2", []string{"a.yaml -image: " + web + ":v2", "a.yaml +image: " + web + ":v1"}},
+		{"a digest that came with the bump", func(c *clone) {
+			c.put("add", "r.yaml", release("web", "image:\n  repository: "+web+"\n  tag: v1\n  pullPolicy: Always"))
+			c.put("web v2", "r.yaml", release("web", "image:\n  repository: "+web+"\n  tag: v2\n  digest: "+digest+"\n  pullPolicy: Always"))
+		}, web + ":v2@" + digest, "web v2", []string{"r.yaml -tag: v2", "r.yaml -digest: " + digest, "r.yaml +tag: v1"}},
+		{"a digest that came with the bump of an entry", func(c *clone) {
+			c.put("add", "kustomization.yaml", entry("  - name: "+web+"\n    newTag: v1\n"), "d.yaml", app("web", web))
+			c.put("web v2", "kustomization.yaml", entry("  - name: "+web+"\n    newTag: v2\n    digest: "+digest+"\n"))
+		}, web + ":v2@" + digest, "web v2", []string{"kustomization.yaml -newTag: v2", "kustomization.yaml -digest: " + digest,
+			"kustomization.yaml +newTag: v1"}},
+		{"items of a list without names in another order", func(c *clone) {
+			list := func(images ...string) string {
+				return release("web", "containers:\n  - image: "+strings.Join(images, "\n  - image: "))
+			}
+			c.put("add", "r.yaml", list("db:v1", web+":v1"))
+			c.put("web v2", "r.yaml", list("db:v1", web+":v2"))
+			c.put("sort", "r.yaml", list(web+":v2", "db:v1"))
+		}, web + ":v2", "web v2", []string{"r.yaml -- image: " + web + ":v2", "r.yaml +- image: " + web + ":v1"}},
+		{"an item before others in a list without names", func(c *clone) {
+			c.put("add", "r.yaml", release("web", "containers:\n  - image: db:v1"))
+			c.put("web v2", "r.yaml", release("web", "containers:\n  - image: "+web+":v2\n  - image: db:v1"))
+		}, web + ":v2", "web v2", nil},
+		{"a patch in folded text", func(c *clone) {
+			patch := func(tag string) string {
+				return kustomization("d.yaml") + "patches:\n  - target: {kind: Deployment, name: web}\n    patch: >\n" +
+					"      [{\"op\": \"replace\", \"path\": \"/spec/template/spec/containers/0/image\",\n      \"value\": \"" + web + ":" + tag + "\"}]\n"
+			}
+			c.put("add", "kustomization.yaml", patch("v1"), "d.yaml", app("web", web+":v0"))
+			c.put("web v2", "kustomization.yaml", patch("v2"))
+		}, web + ":v2", "web v2", []string{`kustomization.yaml -"value": "` + web + `:v2"}]`, `kustomization.yaml +"value": "` + web + `:v1"}]`}},
 		{"a patch that is one quoted line", func(c *clone) {
 			patch := func(tag string) string {
 				return kustomization("d.yaml") + "patches:\n  - target: {kind: Deployment, name: web}\n    patch: \"- op: replace\\n" +

@@ -72,6 +72,10 @@ func (h *history) withoutEntries(ctx context.Context, s v1alpha1.Suspect) ([]rec
 	if f.Image, err = h.below(ctx, before, s); err != nil || len(f.Values) == 0 {
 		return nil, err
 	}
+	if _, tag, digest := manifest.Split(f.Image); f.Image != "" && tag+digest == "" {
+		// Without a tag any version may run: that is nothing to go back to.
+		return nil, nil
+	}
 	return []reconcile.Former{f}, nil
 }
 
@@ -172,12 +176,15 @@ func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit strin
 func (w *watching) former(s v1alpha1.Suspect, held map[int]string) reconcile.Former {
 	f := reconcile.Former{Commit: w.at.hash.String()}
 	fresh := false
-	for k, v := range w.values() {
+	values := w.values()
+	for k, v := range values {
 		i := w.places[k].node
 		if v != nil && v.Value != s.Nodes[i].Bad {
 			held[i], fresh = v.Value, true
 		}
-		if value, ok := held[i]; ok {
+		if v == nil && w.lacked(k, values) {
+			f.Values = append(f.Values, v1alpha1.NodeValue{Index: int32(i), Remove: true})
+		} else if value, ok := held[i]; ok {
 			f.Values = append(f.Values, v1alpha1.NodeValue{Index: int32(i), Value: value})
 		}
 	}
@@ -187,6 +194,25 @@ func (w *watching) former(s v1alpha1.Suspect, held map[int]string) reconcile.For
 	}
 	f.Image = w.image(s.Image)
 	return f
+}
+
+// lacked says whether a version had a reference without one of the parts that it has today, a digest or a registry: left
+// there beside an earlier tag, it would make an image that never was.
+func (w *watching) lacked(k int, values []*manifest.Node) bool {
+	in, part := w.in[k], w.places[k].part
+	if in[0] < 0 || part != manifest.PartDigest && part != manifest.PartRegistry {
+		return false
+	}
+	g := w.groups[in[0]]
+	if g.gone || g.blind {
+		return false
+	}
+	for other, at := range w.in {
+		if at[0] == in[0] && values[other] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // place is where a version has a node of a suspect.

@@ -72,6 +72,9 @@ func rootPath(r reconcile.Root) string {
 	return r.Path
 }
 
+// tooLarge is why a large file is not read.
+const tooLarge = "is too large to be read"
+
 // mention reads the nodes of a file that speaks of what is looked for. why says what keeps a file from being read that
 // does.
 func (h *history) mention(tree plumbing.Hash, file string, speaks func([]byte) bool,
@@ -85,7 +88,7 @@ func (h *history) mention(tree plumbing.Hash, file string, speaks func([]byte) b
 	case err != nil:
 		return nil, "", fmt.Errorf("read %s: %w", file, err)
 	case !ok:
-		return nil, "is too large to be read", nil
+		return nil, tooLarge, nil
 	case !speaks(data):
 		return nil, "", nil
 	}

@@ -135,7 +135,7 @@ type search struct {
 func (s *search) order(changes []change) []change {
 	var list []change
 	for _, c := range changes {
-		if c.before.regular() && isYAML(c.path) {
+		if c.before.regular() && s.reads(c.path) {
 			list = append(list, c)
 		}
 	}
@@ -154,6 +154,12 @@ func (s *search) order(changes []change) []change {
 	}
 	slices.SortStableFunc(list, func(a, b change) int { return rank(b) - rank(a) })
 	return list
+}
+
+// reads says whether a file may say what is looked for: kustomize takes JSON as it takes YAML, and variables come from
+// files of any name.
+func (s *search) reads(file string) bool {
+	return isYAML(file) || path.Ext(file) == ".json" || !isImage(s.group[0])
 }
 
 // look takes what a file held before the commit, and no longer holds.
@@ -183,7 +189,7 @@ func (s *search) weigh(c change, group, there []manifest.Node) {
 	likeness := manifest.Likeness(group, s.group)
 	switch {
 	case s.lone && likeness < loneLikeness:
-	case there != nil && (manifest.SameReference(there, group) || !positional(group)):
+	case there != nil && (manifest.SameReference(there, group) || !positional(group) && !manifest.Unversioned(there, group)):
 	case manifest.SameReference(group, s.group):
 		s.same.take(group, likeness)
 	case c.path != s.file.path && likeness < kinLikeness:

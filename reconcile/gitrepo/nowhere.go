@@ -2,6 +2,7 @@ package gitrepo
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -19,12 +20,15 @@ func (l *locating) nowhere() error {
 	where := fmt.Sprintf("none of the %d files that %s renders from %q at %s", l.count, q.Root.By, q.Root.Path,
 		short(l.tip.String()))
 	if q.ByPerson {
-		at, err := l.standsAt()
+		at, other, err := l.standsAt()
 		if err != nil {
 			return err
 		}
-		if at != "" {
+		switch {
+		case at != "":
 			return l.refuse("no manifest that was read runs %s, but %s. Take it back there by hand", image, at)
+		case other != "":
+			return l.refuse("no manifest that was read runs %s, but %s: ask for that image", image, other)
 		}
 	}
 	if len(l.unread) > 0 {
@@ -52,37 +56,52 @@ func (l *locating) refuse(format string, args ...any) error {
 var errUnread = errors.New("a file that names the image cannot be read")
 
 // standsAt says in which file the text of the image stands, be it no manifest at all, and which commit brought it
-// there; empty for none.
-func (l *locating) standsAt() (string, error) {
+// there; empty for none. other says where it is part of the name of another image.
+func (l *locating) standsAt() (at, other string, err error) {
 	changes, err := l.diff(plumbing.ZeroHash, l.commit.tree, maxTreeFiles)
 	if err != nil && !errors.Is(err, errManyChanges) {
-		return "", err
+		return "", "", err
 	}
 	for _, text := range spellings(l.query.Image) {
 		for _, c := range changes {
 			if err := l.ctx.Err(); err != nil {
-				return "", err
+				return "", "", err
 			}
 			if !c.after.regular() {
 				continue
 			}
 			data, ok, err := l.content(c.after.hash)
 			if err != nil {
-				return "", err
+				return "", "", err
 			}
 			i := indexWord(data, text)
 			if !ok || i < 0 {
 				continue
 			}
-			since, err := l.broughtText(c.path, text)
-			if err != nil {
-				return "", err
+			whole := wholeReference(data, i, i+len(text))
+			says := fmt.Sprintf("%s:%d says %s", oneLine(c.path, 200), bytes.Count(data[:i], []byte("\n"))+1,
+				oneLine(whole, 200))
+			if whole != text {
+				other = cmp.Or(other, says)
+				continue
 			}
-			return fmt.Sprintf("%s:%d says %s%s", oneLine(c.path, 200), bytes.Count(data[:i], []byte("\n"))+1,
-				oneLine(text, 200), since), nil
+			since, err := l.broughtText(c.path, text)
+			return says + since, "", err
 		}
 	}
-	return "", nil
+	return "", other, nil
+}
+
+// wholeReference is the reference that a part of a text is in.
+func wholeReference(data []byte, from, to int) string {
+	start := from
+	for from > 0 && (isWord(data[from-1]) || data[from-1] == '/' || data[from-1] == ':') && data[start-1] != ':' {
+		from--
+	}
+	for to < len(data) && (isWord(data[to]) || strings.IndexByte("/:@", data[to]) >= 0) {
+		to++
+	}
+	return strings.TrimRight(strings.TrimLeft(string(data[from:to]), "/:.-"), "/:.-@")
 }
 
 // spellings are the ways in which people write an image, the clearest first.

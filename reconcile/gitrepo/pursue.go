@@ -3,6 +3,7 @@ package gitrepo
 import (
 	"bytes"
 	"context"
+	"slices"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -64,7 +65,15 @@ func (p *pursued) older(ctx context.Context, f *follower, newer *commit, quick f
 			// Nobody deployed a version that does not read: what came before it counts.
 			return seenSame, nil
 		}
-		if group := v.group(p.group); group != nil {
+		group := v.group(p.group)
+		if group != nil && !p.gone {
+			if other, err := p.pushed(f.h, file, v, group); err != nil {
+				return seenSame, err
+			} else if other {
+				group = nil
+			}
+		}
+		if group != nil {
 			p.group, p.gone = group, false
 			return seenGroup, nil
 		}
@@ -80,6 +89,29 @@ func (p *pursued) older(ctx context.Context, f *follower, newer *commit, quick f
 	p.group = was
 	p.file, err = f.add(was[0].File)
 	return seenGroup, err
+}
+
+// pushed says whether what stood in the group's place in a list is another image that only changed its own place, since
+// items were added, removed or put into another order.
+func (p *pursued) pushed(h *history, file *followed, older parsedFile, there []manifest.Node) (bool, error) {
+	if !positional(p.group) || manifest.Kin(p.group, there) || manifest.Lone(p.group) || manifest.Lone(there) {
+		return false, nil
+	}
+	newer, err := h.parsed(file.path, file.newer)
+	if err != nil || newer.err != nil {
+		return false, err
+	}
+	names := func(in parsedFile, group []manifest.Node) bool {
+		return slices.ContainsFunc(in.like(group), func(g []manifest.Node) bool {
+			return sameList(g[0].Pointer, group[0].Pointer) && manifest.Kin(g, group)
+		})
+	}
+	return names(older, p.group) || names(newer, there), nil
+}
+
+// sameList says whether two pointers differ in positions alone.
+func sameList(a, b string) bool {
+	return indexed.ReplaceAllString(a, "[]") == indexed.ReplaceAllString(b, "[]")
 }
 
 // values are the nodes of the version that the walk is at, by node of the tip; nil for one that is not there.

@@ -183,12 +183,24 @@ func (r *reach) readConfigs() error {
 			return err
 		}
 		if ok {
-			for name, nodes := range manifest.Configs(f.path, data) {
+			for name, nodes := range manifest.Configs(f.path, data, r.reading(r.commit)) {
 				r.configs[name] = append(r.configs[name], nodes...)
 			}
 		}
 	}
 	return nil
+}
+
+// reading gives what reads a plain file of a commit.
+func (h *history) reading(c *commit) func(file string) ([]byte, bool) {
+	return func(file string) ([]byte, bool) {
+		e, err := h.entryAt(c.tree, file)
+		if err != nil || !e.regular() {
+			return nil, false
+		}
+		data, ok, err := h.content(e.hash)
+		return data, ok && err == nil
+	}
 }
 
 // sharedFolders counts the folders that two paths begin with.

@@ -51,7 +51,7 @@ configurations: [conf.yaml]
 `),
 				"clusters/dev/deploy.yaml": file(""), "clusters/dev/sub/file.json": file(""), "clusters/dev/p.yaml": file(""),
 				"clusters/dev/sm.yaml": file(""), "clusters/dev/j.yaml": file(""), "clusters/dev/r.yaml": file(""), "clusters/dev/t.yaml": file(""),
-				"clusters/dev/values.yaml": file(""), "clusters/dev/script.sh": file(""), "clusters/dev/unused.yaml": file(""),
+				"clusters/dev/values.yaml": file(""), "clusters/dev/script.sh": file(""), "clusters/dev/e.env": file("A=b"), "clusters/dev/unused.yaml": file(""),
 				"shared/v.yml": file(""), "base/kustomization.yml": file("resources: [b.yaml]"), "base/b.yaml": file(""),
 				"components/a/Kustomization": file("kind: Component\npatches: [{path: c.yaml}]"), "components/a/c.yaml": file(""),
 				"old/kustomization.yaml": file("{}"), "transformers/kustomization.yaml": file("resources: [x.yaml]"), "transformers/x.yaml": file(""),
@@ -62,7 +62,7 @@ configurations: [conf.yaml]
 					"clusters/dev/p.yaml", "clusters/dev/r.yaml", "clusters/dev/sm.yaml", "clusters/dev/sub/file.json", "clusters/dev/t.yaml",
 					"components/a/Kustomization", "components/a/c.yaml", "old/kustomization.yaml", "transformers/kustomization.yaml", "transformers/x.yaml",
 				},
-				Values: []string{"clusters/dev/values.yaml", "shared/v.yml"},
+				Values: []string{"clusters/dev/e.env", "clusters/dev/values.yaml", "shared/v.yml"},
 			},
 		}, {
 			name: "without a kustomization file everything below, folders with one by it",

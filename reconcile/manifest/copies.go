@@ -28,6 +28,8 @@ type copying struct {
 	name string
 	// source is the node that the value comes from; nil while none was found.
 	source *Node
+	// block and key say where Helm puts the value into the values of a HelmRelease, the only object of to.
+	block, key string
 }
 
 // copyEnd is a field of some objects, or a part of it.
@@ -47,7 +49,8 @@ type Made struct{ Nodes, From []Node }
 
 // Read adds what a file copies: a kustomization, or a file of replacements that one names.
 func (c *Copies) Read(data []byte) {
-	if !bytes.Contains(data, []byte("targets:")) && !bytes.Contains(data, []byte("objref")) {
+	if !bytes.Contains(data, []byte("targets:")) && !bytes.Contains(data, []byte("objref")) &&
+		!bytes.Contains(data, []byte("targetPath")) {
 		return
 	}
 	p, err := parsePlain(data)
@@ -64,6 +67,11 @@ func (c *Copies) Read(data []byte) {
 		c.replacement(root)
 		for _, item := range items(field(root, "vars")) {
 			c.variable(item)
+		}
+		if o := objectOf(root); o.Kind == "HelmRelease" {
+			for _, item := range items(field(field(root, "spec"), "valuesFrom")) {
+				c.targetPath(o, item)
+			}
 		}
 	}
 }
@@ -115,8 +123,8 @@ func endOf(object, options *yaml.Node) copyEnd {
 // Any says whether anything is copied.
 func (c *Copies) Any() bool { return len(c.list) > 0 }
 
-// Sources looks in a file for the values that are copied.
-func (c *Copies) Sources(file string, data []byte) {
+// Sources looks in a file for the values that are copied. read reads another file of the tree.
+func (c *Copies) Sources(file string, data []byte, read func(file string) ([]byte, bool)) {
 	var scalars []Node
 	for _, one := range c.list {
 		if one.source != nil || !bytes.Contains(data, []byte(one.from.name)) {
@@ -124,7 +132,7 @@ func (c *Copies) Sources(file string, data []byte) {
 		}
 		key, isData := strings.CutPrefix(one.from.paths[0], "data.")
 		if isData && (one.from.kind == "ConfigMap" || one.from.kind == "Secret") {
-			for _, n := range Configs(file, data)[one.from.kind+"/"+one.from.name] {
+			for _, n := range Configs(file, data, read)[one.from.kind+"/"+one.from.name] {
 				if n.Variable == strings.ReplaceAll(key, `\.`, ".") {
 					one.source = &n
 				}
@@ -162,6 +170,11 @@ func (c *Copies) Into(group []Node, scalars func() []Node) (Made, bool) {
 		}
 		out.Nodes = append(out.Nodes, n)
 	}
+	for _, one := range c.list {
+		if n, ok := one.beside(group); ok {
+			out.Nodes, out.From = append(out.Nodes, n), append(out.From, *one.source)
+		}
+	}
 	return out, len(out.From) > 0
 }
 
@@ -170,6 +183,10 @@ func (one *copying) into(n Node, scalars func() []Node) (string, bool) {
 	value := one.from.part(one.source.Value)
 	if one.name != "" {
 		return strings.ReplaceAll(n.Value, one.name, value), strings.Contains(n.Value, one.name)
+	}
+	if one.block != "" {
+		// What a HelmRelease says itself counts.
+		return "", false
 	}
 	for _, to := range one.to {
 		if to.is(n.Object) && to.names(n, scalars()) {

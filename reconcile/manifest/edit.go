@@ -15,6 +15,9 @@ import (
 // becomes text, and text that would read as a number, get quotes as needed. Nodes that share an anchor must be changed
 // together and to the same value.
 func Edit(data []byte, edits []Change) ([]byte, error) {
+	if isEnvEdit(edits) {
+		return editEnv(data, edits)
+	}
 	isRemoval := func(c Change) bool { return c.Remove }
 	if !slices.ContainsFunc(edits, isRemoval) {
 		return write(data, edits)
@@ -22,7 +25,7 @@ func Edit(data []byte, edits []Change) ([]byte, error) {
 	out, err := write(data, slices.DeleteFunc(slices.Clone(edits), isRemoval))
 	for _, c := range edits {
 		if err == nil && c.Remove {
-			out, err = removeEntry(out, c.Pointer)
+			out, err = remove(out, c.Pointer, edits)
 		}
 	}
 	if err != nil {
@@ -210,6 +213,9 @@ func (p *parsed) fill(n *yaml.Node, start int, text string) (splice, error) {
 func (p *parsed) lift(s splice, block *yaml.Node, text []byte) (splice, error) {
 	if block.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
 		return p.liftQuoted(s, block)
+	}
+	if block.Style&yaml.FoldedStyle != 0 {
+		return p.liftFolded(s, block, text)
 	}
 	if block.Style&yaml.LiteralStyle == 0 {
 		return splice{}, fmt.Errorf("%w: the YAML at line %d is not in a literal block (|)", ErrRefused, block.Line)

@@ -119,8 +119,9 @@ func cutLast(s, sep string) (string, bool) {
 }
 
 // Configs lists the values of the ConfigMaps and Secrets of a file that stand there in plain text, as variables, by
-// kind and name of the object; those that a kustomization generates from literals too.
-func Configs(file string, data []byte) map[string][]Node {
+// kind and name of the object; those that a kustomization generates from literals, and from files of environment
+// variables, too. read reads a file of the tree.
+func Configs(file string, data []byte, read func(file string) ([]byte, bool)) map[string][]Node {
 	if !bytes.Contains(data, []byte("ConfigMap")) && !bytes.Contains(data, []byte("Secret")) &&
 		!bytes.Contains(data, []byte("Generator")) {
 		return nil
@@ -129,7 +130,7 @@ func Configs(file string, data []byte) map[string][]Node {
 	if err != nil {
 		return nil
 	}
-	out := map[string][]Node{}
+	out := p.envsOf(file, read)
 	add := func(kind, name, key string, n Node) {
 		n.Part, n.Variable = PartVariable, key
 		out[kind+"/"+name] = append(out[kind+"/"+name], n)

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"maps"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -12,6 +13,7 @@ import (
 //
 //	image: {repository: ghcr.io/acme/backend, tag: v1}            the usual
 //	image: {registry: ghcr.io, repository: acme/backend, tag: v1, digest: ""}
+//	image: {repo: ghcr.io/acme/backend, version: v1}              other words for it
 //	image: {name: acme/backend, tag: v1}, image: {tag: v1}        the chart knows the rest
 //	image: acme/backend, tag: v1                                  or imageTag
 //	backendRepository: …, backendTag: …                           any prefix
@@ -23,6 +25,9 @@ func claimBlocks(fields []entry, s spot, set func(int, claim)) {
 	var index map[string]int
 	for i, f := range fields {
 		prefix, ok := repositoryPrefix(f.key)
+		if imageLike && f.key == "repo" {
+			prefix, ok = "", true
+		}
 		if !ok || resolve(f.value).Kind != yaml.ScalarNode {
 			continue
 		}
@@ -30,6 +35,9 @@ func claimBlocks(fields []entry, s spot, set func(int, claim)) {
 			index = scalars(fields)
 		}
 		parts := blockParts(index, prefix)
+		if version, ok := index["version"]; ok && imageLike && prefix == "" && !slices.Contains(slices.Collect(maps.Values(parts)), PartTag) {
+			parts[version] = PartTag
+		}
 		if len(parts) == 0 && !imageLike {
 			continue
 		}

@@ -81,6 +81,19 @@ func override(nodes []Node, by Node) []Node {
 	return append(nodes, by)
 }
 
+// Unversioned says whether a group says no tag or digest any more where it did, and still names the same repository: what
+// says it stands elsewhere, such as in an entry of images.
+func Unversioned(now, before []Node) bool {
+	_, one := Reference(now, "")
+	_, other := Reference(before, "")
+	p := partsOf(now)
+	if p.image != "" {
+		_, tag, digest := Split(p.image)
+		one = tag+digest != ""
+	}
+	return !one && other && Kin(now, before)
+}
+
 // Kin says whether two groups may be one image at two times: their repositories are the same.
 func Kin(a, b []Node) bool {
 	if a[0].Variable != "" || b[0].Variable != "" {

@@ -77,7 +77,7 @@ func (g *Graph) open(file string) (p *parsed, why string) {
 }
 
 // follow takes every reference of a kustomization. Files that kustomize reads for other ends (CRDs, configurations,
-// OpenAPI schemas, environment files) hold no manifests; charts are not inflated by Flux.
+// OpenAPI schemas) hold no manifests; charts are not inflated by Flux.
 func (c *closure) follow(file string, k *yaml.Node) {
 	for _, key := range []string{"resources", "bases", "components"} {
 		for _, ref := range texts(field(k, key)) {
@@ -108,6 +108,9 @@ func (c *closure) follow(file string, k *yaml.Node) {
 			for _, ref := range texts(field(item, "files")) {
 				c.value(file, ref)
 			}
+			for _, ref := range append(texts(field(item, "envs")), text(item, "env")) {
+				c.envs(file, ref)
+			}
 		}
 	}
 }
@@ -118,6 +121,23 @@ func (c *closure) value(from, ref string) {
 		ref = file
 	}
 	if ext := path.Ext(ref); ext != ".yaml" && ext != ".yml" {
+		return
+	}
+	name, ok := c.inTree(from, ref)
+	if !ok {
+		return
+	}
+	switch mode, err := c.mode(name); {
+	case err != nil:
+		c.missing(from, ref, err)
+	case mode.IsRegular():
+		c.values[name] = true
+	}
+}
+
+// envs takes a file of environment variables that a generator loads.
+func (c *closure) envs(from, ref string) {
+	if ref == "" {
 		return
 	}
 	name, ok := c.inTree(from, ref)

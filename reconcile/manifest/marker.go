@@ -57,9 +57,11 @@ func readMarker(line, head string) (marker, bool) {
 
 // isMisread says whether a comment is meant as a marker, and is none to image automation.
 func isMisread(comment string) bool {
-	text := strings.TrimLeft(comment, "# \t")
-	return strings.HasPrefix(text, "{") && strings.Contains(text, markerKey)
+	return meantAt.MatchString(comment)
 }
+
+// meantAt is what is meant as a marker at the start of a comment.
+var meantAt = regexp.MustCompile(`^[# \t]*` + meantStart)
 
 func readPolicy(comment string) (marker, bool) {
 	var object map[string]string

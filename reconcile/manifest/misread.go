@@ -34,7 +34,10 @@ const (
 )
 
 // meant finds what is written as a marker in a line, held or not.
-var meant = regexp.MustCompile(`#[# \t]*(?:` + holdPrefix + `[^{]*)?\{\s*"\$imagepolicy"`)
+var meant = regexp.MustCompile(`#[# \t]*(?:` + holdPrefix + `[^{]*)?` + meantStart)
+
+// meantStart begins what is meant as a marker: people write the key in other letters, without its quotes or braces.
+const meantStart = `(?:\{\s*["']?\$(?i:image-?policy)\b|["']?\$(?i:image-?policy)["']?\s*:)`
 
 // MisreadMarkers lists what is meant as a marker in a file and is none, by line.
 func MisreadMarkers(data []byte) ([]Misread, error) {

@@ -83,7 +83,8 @@ type Change struct {
 	Pointer string
 	// Value to write; the empty string is a value too.
 	Value string
-	// Remove takes the entry of a list out that the node is in, in place of writing a value.
+	// Remove takes the node out in place of writing a value, and with it the entry of images that it is in where no value
+	// is written to that.
 	Remove bool
 }
 
@@ -109,8 +110,8 @@ type Problem struct{ File, Reason string }
 type Files struct {
 	// Paths are the kustomization files and manifests, from the root of the tree, sorted.
 	Paths []string
-	// Values are YAML files that configMapGenerators and secretGenerators load, sorted: no manifests, but the usual home
-	// of Helm values.
+	// Values are files that configMapGenerators and secretGenerators load, sorted: no manifests, but YAML, the usual home
+	// of Helm values, and files of environment variables, which variables and replacements are taken from.
 	Values []string
 	// Problems are references that were not followed, sorted by file.
 	Problems []Problem

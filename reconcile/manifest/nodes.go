@@ -24,6 +24,9 @@ func Nodes(file string, data []byte) ([]Node, error) {
 func PlainNodes(file string, data []byte) ([]Node, error) { return nodesOf(file, data, parsePlain) }
 
 func nodesOf(file string, data []byte, parse func([]byte) (*parsed, error)) ([]Node, error) {
+	if isEnv(file, data) {
+		return nil, nil
+	}
 	defer heavy(data)()
 	p, err := parse(data)
 	if err != nil {

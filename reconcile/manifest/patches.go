@@ -92,6 +92,8 @@ func holdsYAML(s spot) bool {
 	switch {
 	case s.item:
 		return s.key == "patchesStrategicMerge"
+	case s.key == "resourcesTemplate":
+		return s.object.Kind == "ResourceSet"
 	case s.key == "patch":
 		return s.parent == "patches" || s.parent == "patchesJson6902"
 	case s.parent == "data" || s.parent == "stringData":

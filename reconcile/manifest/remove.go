@@ -1,12 +1,57 @@
 package manifest
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
+
+// remove takes a node out of a file: with the entry of images that it is in where nothing of that is written, else alone.
+func remove(data []byte, pointer string, edits []Change) ([]byte, error) {
+	entry := pointer[:strings.LastIndexByte(pointer, ']')+1]
+	stays := func(c Change) bool { return !c.Remove && strings.HasPrefix(c.Pointer, entry+"/") }
+	if !strings.Contains(entry, "images[name=") || slices.ContainsFunc(edits, stays) {
+		return removeKey(data, pointer)
+	}
+	return removeEntry(data, pointer)
+}
+
+// removeKey takes a key and its value out of a file, the line that they stand on alone. Reading the file again proves
+// that nothing else went.
+func removeKey(data []byte, pointer string) ([]byte, error) {
+	p, err := parse(data)
+	if err != nil {
+		return nil, err
+	}
+	places, err := p.allPlaces("")
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(places, func(at place) bool { return at.Pointer == pointer })
+	if i < 0 {
+		return data, nil
+	}
+	at := places[i]
+	if at.outer != nil || at.key == nil || at.used != at.scalar || at.scalar.Line != at.key.Line {
+		return nil, fmt.Errorf("remove %s: %w: its key and value do not stand on a line of their own", pointer, ErrRefused)
+	}
+	from, _ := p.offset(at.key.Line, 1)
+	to, ok := p.offset(at.key.Line+1, 1)
+	if !ok {
+		to = len(data)
+	}
+	if key, ok := p.offset(at.key.Line, at.key.Column); !ok || len(bytes.TrimSpace(data[from:key])) > 0 {
+		return nil, fmt.Errorf("remove %s: %w: more stands on its line", pointer, ErrRefused)
+	}
+	edited := slices.Concat(data[:from], data[to:])
+	if err := onlyWithout(places, edited, pointer); err != nil {
+		return nil, fmt.Errorf("remove %s: %w", pointer, err)
+	}
+	return edited, nil
+}
 
 // removeEntry takes an entry of a list that a pointer leads into out of a file, whole lines of it, and the list with
 // its last entry. Reading the file again proves that nothing else went.
@@ -32,14 +77,9 @@ func removeEntry(data []byte, pointer string) ([]byte, error) {
 	if places[i].outer != nil || places[i].key == nil {
 		return nil, fmt.Errorf("remove %s: %w: it is in the text of a patch", pointer, ErrRefused)
 	}
-	first, last, err := p.entryLines(places[i].key)
+	from, to, err := p.entrySpan(places[i].key)
 	if err != nil {
 		return nil, fmt.Errorf("remove %s: %w", pointer, err)
-	}
-	from, _ := p.offset(first, 1)
-	to, ok := p.offset(last+1, 1)
-	if !ok {
-		to = len(data)
 	}
 	edited := slices.Concat(data[:from], data[to:])
 	if err := onlyWithout(places, edited, prefix); err != nil {
@@ -48,8 +88,9 @@ func removeEntry(data []byte, pointer string) ([]byte, error) {
 	return edited, nil
 }
 
-// entryLines are the lines of the list entry that a key stands in; of the whole list where it is the only one.
-func (p *parsed) entryLines(key *yaml.Node) (first, last int, err error) {
+// entrySpan is where the list entry stands that a key is in, whole lines of it where the list is not written in one; or
+// the whole list where it is the only one.
+func (p *parsed) entrySpan(key *yaml.Node) (from, to int, err error) {
 	var path []*yaml.Node
 	for _, root := range p.roots {
 		if path = pathTo(root, key); path != nil {
@@ -60,10 +101,17 @@ func (p *parsed) entryLines(key *yaml.Node) (first, last int, err error) {
 		return 0, 0, fmt.Errorf("%w: it is no entry of a list", ErrRefused)
 	}
 	entry, list, above := path[len(path)-1], path[len(path)-2], path[len(path)-3]
-	if list.Style&yaml.FlowStyle != 0 || entry.Style&yaml.FlowStyle != 0 && lastLine(entry) != entry.Line {
+	first, last := entry.Line, lastLine(entry)
+	switch flow := list.Style&yaml.FlowStyle != 0; {
+	case flow && len(list.Content) > 1:
+		return p.flowSpan(entry, list)
+	case flow && above.Style&yaml.FlowStyle != 0, !flow && entry.Style&yaml.FlowStyle != 0 && last != entry.Line:
 		return 0, 0, fmt.Errorf("%w: the list at line %d is written in one line", ErrRefused, list.Line)
+	case flow:
+		if last, err = p.closing(list); err != nil {
+			return 0, 0, err
+		}
 	}
-	first, last = entry.Line, lastLine(entry)
 	if len(list.Content) == 1 {
 		for i := 0; i+1 < len(above.Content); i += 2 {
 			if above.Content[i+1] == list {
@@ -71,7 +119,75 @@ func (p *parsed) entryLines(key *yaml.Node) (first, last int, err error) {
 			}
 		}
 	}
-	return first, last, nil
+	from, _ = p.offset(first, 1)
+	to, ok := p.offset(last+1, 1)
+	if !ok {
+		to = len(p.data)
+	}
+	return from, to, nil
+}
+
+// closing is the line on which a list in brackets ends. Nothing may follow on it but a comment.
+func (p *parsed) closing(list *yaml.Node) (line int, err error) {
+	_, end, ok := p.bracketed(list)
+	if !ok {
+		return 0, lost(list)
+	}
+	if rest := bytes.TrimSpace(p.data[end:p.lineEnd(end)]); len(rest) > 0 && rest[0] != '#' {
+		return 0, fmt.Errorf("%w: more stands behind the list at line %d", ErrRefused, list.Line)
+	}
+	return list.Line + bytes.Count(p.data[:end], []byte("\n")) - bytes.Count(p.data[:p.start(list)], []byte("\n")), nil
+}
+
+// flowSpan is where an entry of a list in brackets stands, with the comma before it, or behind it for the first.
+func (p *parsed) flowSpan(entry, list *yaml.Node) (from, to int, err error) {
+	from, to, ok := p.bracketed(entry)
+	if !ok {
+		return 0, 0, lost(entry)
+	}
+	if entry != list.Content[0] {
+		comma := bytes.LastIndexByte(p.data[:from], ',')
+		if comma < 0 || len(bytes.TrimSpace(p.data[comma+1:from])) > 0 {
+			return 0, 0, lost(entry)
+		}
+		return comma, to, nil
+	}
+	return from, p.start(list.Content[1]), nil
+}
+
+// start is where a node in brackets or braces begins.
+func (p *parsed) start(n *yaml.Node) int {
+	at, ok := p.offset(n.Line, n.Column)
+	if !ok {
+		return 0
+	}
+	return p.skipProperties(at, n)
+}
+
+// bracketed is where what stands in brackets or braces begins and ends.
+func (p *parsed) bracketed(n *yaml.Node) (from, to int, ok bool) {
+	from = p.start(n)
+	depth := 0
+	for at := from; at < len(p.data); at++ {
+		switch c := p.data[at]; c {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			if depth--; depth == 0 {
+				return from, at + 1, true
+			}
+		case '"', '\'':
+			size := quoted(p.data[at:], c)
+			if size == 0 {
+				return 0, 0, false
+			}
+			at += size - 1
+		}
+		if depth == 0 {
+			return 0, 0, false
+		}
+	}
+	return 0, 0, false
 }
 
 // pathTo lists the nodes from a root down to the one that holds a node; nil where it is not below.

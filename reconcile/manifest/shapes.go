@@ -42,6 +42,10 @@ func claimsOf(fields []entry, s spot) []claim {
 	claimHub(fields, s, set)
 	claimBlocks(fields, s, set)
 	claimImageKeys(fields, set)
+	if i := scalarAt(fields, "imageTag"); i >= 0 && inValues(s) && scalarAt(fields, "image") < 0 {
+		// One tag of all images of a chart, where no repository beside it has claimed it as its own.
+		set(i, claim{part: PartTag})
+	}
 	return claims
 }
 
@@ -67,6 +71,12 @@ func claimHub(fields []entry, s spot, set func(int, claim)) {
 	group := s.pointer + "/hub"
 	set(hub, claim{part: PartRegistry, group: group})
 	set(tag, claim{part: PartTag, group: group})
+}
+
+// inValues says whether a place is in the values of a HelmRelease, or in a file that may hold some.
+func inValues(s spot) bool {
+	_, way, _ := strings.Cut(s.pointer, "#")
+	return s.object.Kind == "" || strings.Contains(way, "/values")
 }
 
 func isContainerList(key string) bool {

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -70,6 +71,27 @@ func (p *parsed) inBlock(n *yaml.Node, value string) (splice, error) {
 			shorten(text), n.Line)
 	}
 	return p.lift(splice{start: from, end: len(old) - end, text: text}, n, []byte(old))
+}
+
+// liftFolded turns a splice in the text of a folded block (>) into one of the file. Folding changes line breaks alone, so
+// that a word is the same in both, as often and in the same order.
+func (p *parsed) liftFolded(s splice, n *yaml.Node, text []byte) (splice, error) {
+	word := text[s.start:s.end]
+	from, ok := p.offset(n.Line+1, 1)
+	if !ok || len(word) == 0 || bytes.ContainsAny(word, " \t\r\n") {
+		return splice{}, fmt.Errorf("%w: the value in the folded text at line %d is no word", ErrRefused, n.Line)
+	}
+	nth := bytes.Count(text[:s.start], word)
+	for at := from; ; nth-- {
+		i := bytes.Index(p.data[at:], word)
+		if i < 0 {
+			return splice{}, lost(n)
+		}
+		if at += i; nth == 0 {
+			return splice{start: at, end: at + len(word), text: s.text}, nil
+		}
+		at += len(word)
+	}
 }
 
 // liftQuoted turns a splice in the text of a quoted scalar into one of the file, inside the quotes.

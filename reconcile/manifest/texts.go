@@ -15,6 +15,9 @@ import (
 
 // Scalars lists every scalar of a file, in the file's order: image nodes as Nodes gives them, others with PartText.
 func Scalars(file string, data []byte) ([]Node, error) {
+	if isEnv(file, data) {
+		return envNodes(file, data), nil
+	}
 	p, err := parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", file, err)
