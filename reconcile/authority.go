@@ -60,7 +60,7 @@ func mayLift(p Policy) error {
 	return &barred{bar, orElse(p.Why, "the policy only tells")}
 }
 
-// barredFor is how long a verdict that allowed waits for what forbids its write now.
+// barredFor is how long a verdict that allowed, and a revert that was lost, wait for what forbids their write now.
 const barredFor = 24 * time.Hour
 
 // waitsBarred waits while something forbids what a verdict allowed before.
@@ -70,16 +70,21 @@ func waitsBarred(w *World, err error) Step {
 	if !errors.As(err, &no) {
 		return Step{Do: DoWait, Wait: lookAgain, Why: err.Error()}
 	}
-	if s.Change == nil && s.Verdict.At.Add(barredFor).Before(w.Now) {
+	switch {
+	case s.Change == nil && s.Verdict.At.Add(barredFor).Before(w.Now):
 		return end(w, v1alpha1.ResultFailed, "allowed by %s, and not pushed in %s: %s", s.Verdict.By,
 			ShortDuration(barredFor), no.why)
+	case s.Change != nil && s.Change.At.Add(barredFor).Before(w.Now):
+		return end(w, v1alpha1.ResultFailed, "the revert %s was lost to a force push, and is not pushed again: %s",
+			short(s.Change.Commit), no.why)
 	}
 	return Step{Do: DoWait, Wait: restAgain, Barred: no.bar, Why: "nothing is pushed: " + no.why}
 }
 
 // rulesLast is how long policies that were read live are gone by. With the push that was sent in that moment it stays
 // within the second after which no write begins.
-const rulesLast = 250 * time.Millisecond
+// Where they take long to read, as from a busy API server, they are gone by for as long again, so that a push gets on.
+const rulesLast, rulesMost = 250 * time.Millisecond, 750 * time.Millisecond
 
 // rules are the policies that were read live for one push, so that hundreds of reverts do not read each namespace's
 // hundreds of times.
@@ -88,30 +93,57 @@ type rules struct {
 	at       time.Time
 	policies map[string][]v1alpha1.RollbackPolicy
 	labels   map[string]map[string]string
+	owners   map[string]Owners
+	// of are the workloads of all forms of the push, by namespace: they are read together.
+	of map[string][]v1alpha1.Workload
+	// lasts is how long what was read is gone by: longer where it took long to read.
+	lasts time.Duration
+}
+
+// concern adds the workloads of a form.
+func (r *rules) concern(form *v1alpha1.Rollback) {
+	if r.of == nil {
+		r.of = map[string][]v1alpha1.Workload{}
+	}
+	r.of[form.Namespace] = append(r.of[form.Namespace], form.Status.Workloads()...)
+}
+
+// forget has all of it read anew.
+func (r *rules) forget() { *r = rules{of: r.of} }
+
+// about are the owners of a form's workloads, and what their namespace says.
+func (o Owners) about(workloads []v1alpha1.Workload) Owners {
+	out := Owners{Labels: map[string]map[string]string{}, Wishes: map[string]Wish{}}
+	names := []string{NamespaceWish}
+	for _, wl := range workloads {
+		names = append(names, wl.String())
+	}
+	for _, name := range names {
+		if labels, there := o.Labels[name]; there {
+			out.Labels[name] = labels
+		}
+		if wish, there := o.Wishes[name]; there {
+			out.Wishes[name] = wish
+		}
+	}
+	return out
 }
 
 // policyNow resolves what may be done about a form, from policies that are read live.
 func (e *Engine) policyNow(ctx context.Context, form *v1alpha1.Rollback, read *rules) (Policy, error) {
 	ns := form.Namespace
-	if now := e.Now(); now.Sub(read.at) >= rulesLast {
-		*read = rules{at: now}
+	workloads := form.Status.Workloads()
+	if now := e.Now(); now.Sub(read.at) >= max(rulesLast, read.lasts) {
+		read.forget()
+		read.at = now
 	}
 	if _, known := read.policies[ns]; !known {
-		all, labels, err := e.Records.PoliciesNow(ctx, ns)
-		if err != nil {
-			return Policy{}, fmt.Errorf("read policies: %w", err)
+		if err := e.readRules(ctx, ns, read, workloads); err != nil {
+			return Policy{}, err
 		}
-		if read.policies == nil {
-			read.policies, read.labels = map[string][]v1alpha1.RollbackPolicy{}, map[string]map[string]string{}
-		}
-		read.policies[ns], read.labels[ns] = all, labels
 	}
 	w := &World{Form: *form}
-	workloads := form.Status.Workloads()
-	owners, err := e.Pods.Owners(ctx, ns, workloads)
-	if err != nil {
-		return Policy{}, fmt.Errorf("read the workloads: %w", err)
-	}
+	owners := read.owners[ns].about(workloads)
 	if !tellApart(read.policies[ns]) {
 		// Every policy is about each of them, one that is gone by now too.
 		owners.Labels = map[string]map[string]string{}
@@ -121,6 +153,29 @@ func (e *Engine) policyNow(ctx context.Context, form *v1alpha1.Rollback, read *r
 	}
 	w.selects(owners)
 	return e.resolve(w, read.policies[ns], read.labels[ns]), nil
+}
+
+// readRules reads what a push goes by in a namespace.
+func (e *Engine) readRules(ctx context.Context, ns string, read *rules, workloads []v1alpha1.Workload) error {
+	began := e.Now()
+	all, labels, err := e.Records.PoliciesNow(ctx, ns)
+	if err != nil {
+		return fmt.Errorf("read policies: %w", err)
+	}
+	if of := read.of[ns]; len(of) > 0 {
+		workloads = of
+	}
+	owners, err := e.Pods.Owners(ctx, ns, workloads)
+	if err != nil {
+		return fmt.Errorf("read the workloads: %w", err)
+	}
+	if read.policies == nil {
+		read.policies, read.labels = map[string][]v1alpha1.RollbackPolicy{}, map[string]map[string]string{}
+		read.owners = map[string]Owners{}
+	}
+	read.policies[ns], read.labels[ns], read.owners[ns] = all, labels, owners
+	read.lasts = min(read.lasts+2*e.Now().Sub(began), rulesMost)
+	return nil
 }
 
 // selects takes over what workloads are selected by, where no trigger has looked.

@@ -151,6 +151,7 @@ func (e *Engine) sourceRef(ctx context.Context, o *v1alpha1.Rollback) (*types.Na
 func (e *Engine) revert(ctx context.Context, form v1alpha1.Rollback, shared *batch) Revert {
 	s := &form.Status
 	cooldown, release := e.terms(ctx, &form)
+	shared.rules.concern(&form)
 	c := claim{
 		form: &form, self: e.Cluster + "/" + form.Namespace + "/" + form.Name, uid: e.ClusterUID, now: e.Now(),
 		budget: e.Ceiling.Budget, cooldown: cooldown, batch: shared,

@@ -42,7 +42,8 @@ type batch struct {
 
 func (b *batch) on(tip string) {
 	if b.tip != tip {
-		b.tip, b.suspects, b.rules = tip, nil, rules{}
+		b.tip, b.suspects = tip, nil
+		b.rules.forget()
 	}
 }
 

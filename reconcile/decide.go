@@ -171,7 +171,7 @@ func allowed(w *World) Step {
 		return Step{Do: DoWait, Wait: retryIn(w, err), Why: err.Error()}
 	}
 	if wait := settle(w); wait > 0 {
-		return Step{Do: DoWait, Wait: wait, Why: "other images fail right now: one push takes all of them back"}
+		return Step{Do: DoWait, Wait: wait, Brief: true, Why: "other images fail right now: one push takes all of them back"}
 	}
 	switch {
 	case w.Policy.Delivery == v1alpha1.DeliveryPullRequest:

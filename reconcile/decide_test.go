@@ -212,6 +212,12 @@ func TestDecide(t *testing.T) {
 		"lost to a force push: landed again": {
 			world: aWorld(landed, tipSays("reg/backend:v2"), func(w *World) { w.Branch.Trails = nil }), do: DoLandAgain,
 		},
+		"lost to a force push, and barred for a day: failed": {
+			world: aWorld(landed, tipSays("reg/backend:v2"), func(w *World) {
+				w.Branch.Trails, w.Policy.MaxAge, w.Now = nil, time.Minute, t0.Add(25*time.Hour)
+			}),
+			do: DoOutcome, result: v1alpha1.ResultFailed, says: "is not pushed again",
+		},
 		"lost again and again: failed": {
 			world: aWorld(landed, tipSays("reg/backend:v2"), func(w *World) { w.Branch.Trails, w.Form.Status.Landed.Again = nil, 3 }),
 			do:    DoOutcome, result: v1alpha1.ResultFailed, says: "force pushes",

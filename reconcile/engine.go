@@ -31,6 +31,8 @@ type Engine struct {
 	Unstick bool
 	// FastForward says that Backstop has the rights to set images on workloads ahead of Flux.
 	FastForward bool
+	// SaveAfter is how long what was found out may be unsaved while more is looked for; zero until it is needed.
+	SaveAfter time.Duration
 	// Now is the clock.
 	Now func() time.Time
 	// Triggers are the ways in which something is seen to be wrong, in the order of their table.
@@ -79,7 +81,7 @@ func (e *Engine) Walk(ctx context.Context, key Key) (time.Duration, error) {
 			return 0, nil
 		}
 		step := decide(*w)
-		err = e.take(ctx, key, w, step)
+		err = e.take(ctx, key, w, step, &g)
 		g.took(step.Do, e.Now(), err)
 		switch {
 		case errors.Is(err, ErrConflict):
@@ -98,11 +100,14 @@ func (e *Engine) Walk(ctx context.Context, key Key) (time.Duration, error) {
 	return time.Second, nil
 }
 
-// take does the one effect of a step and saves what it filled in.
-func (e *Engine) take(ctx context.Context, key Key, w *World, step Step) error {
+// take does the one effect of a step and saves what it filled in, or lets a later save have it too.
+func (e *Engine) take(ctx context.Context, key Key, w *World, step Step, g *glance) error {
 	form := w.Form.DeepCopy()
-	if form.Name == "" {
+	switch {
+	case form.Name == "":
 		return e.open(ctx, key, w)
+	case step.Brief:
+		return nil
 	}
 	if step.Do != DoWait {
 		log := e.Log.With("rollback", form.Namespace+"/"+form.Name, "do", step.Do)
@@ -135,13 +140,18 @@ func (e *Engine) take(ctx context.Context, key Key, w *World, step Step) error {
 		DoLift:        e.fillLift,
 		DoReleased:    e.fillReleased,
 	}[step.Do]
-	if err := fill(ctx, w, step, form); err != nil {
+	if err := e.filling(ctx, w, form, func() error { return fill(ctx, w, step, form) }); err != nil {
 		return err
 	}
 	if w.Remediated != nil && !w.Form.Status.Ended() {
 		form.Status.Remediated = w.Remediated
 	}
-	return e.save(ctx, &w.Form, form)
+	if carries(step) {
+		g.carried = carried{form: form, saved: w.saved()}
+		return nil
+	}
+	g.carried = carried{}
+	return e.save(ctx, w.saved(), form)
 }
 
 // open creates the form of a key, or the next one after an ended one.
@@ -192,7 +202,7 @@ func (e *Engine) stumble(ctx context.Context, w *World, step Step, err error) (t
 	}
 	form.Status.Waiting = waitingFor(form, fmt.Sprintf("%s: %s; trying again", step.Why, err), nil, e.Now())
 	form.Status.Waiting.Barred, form.Status.Waiting.Refused = barOf(err), string(KindOf(err))
-	if serr := e.save(ctx, &w.Form, form); serr != nil && !errors.Is(serr, ErrConflict) {
+	if serr := e.save(ctx, w.saved(), form); serr != nil && !errors.Is(serr, ErrConflict) {
 		return 0, errors.Join(err, serr)
 	}
 	var after *RetryAfter
@@ -231,7 +241,7 @@ func (e *Engine) refused(ctx context.Context, w *World, step Step, kind FaultKin
 			return err
 		}
 	}
-	err := e.save(ctx, &w.Form, form)
+	err := e.save(ctx, w.saved(), form)
 	if errors.Is(err, ErrConflict) {
 		return nil
 	}

@@ -15,7 +15,7 @@ import (
 // be opened.
 func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error) {
 	g.at(e.Now())
-	form, err := e.Records.Latest(ctx, key)
+	form, err := e.newest(ctx, key, g)
 	if err != nil {
 		return nil, fmt.Errorf("read the newest Rollback: %w", err)
 	}
@@ -41,7 +41,7 @@ func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error)
 		w.former = form
 		return w, nil
 	}
-	w.Form = *form
+	w.Form, w.known = *form, g.carried.saved
 	w.Self, w.Cluster = e.Cluster+"/"+form.Namespace+"/"+form.Name, e.ClusterUID
 	if w.Policy, err = e.policy(ctx, w); err != nil {
 		return nil, err

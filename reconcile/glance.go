@@ -17,6 +17,8 @@ type glance struct {
 	// seen is what the triggers saw at a time; nil where they are to look.
 	seen map[v1alpha1.TriggerType]Observation
 	time time.Time
+	// carried is what the walk has filled in and not saved.
+	carried carried
 }
 
 // lasts is how old a look may be within a walk.

@@ -15,8 +15,9 @@ type World struct {
 	Self string
 	// Cluster is the cluster's UID; empty where it cannot be read.
 	Cluster string
-	// Form is the Rollback.
-	Form v1alpha1.Rollback
+	// Form is the Rollback, and known what the API server has of it; nil where that is the same.
+	Form  v1alpha1.Rollback
+	known *v1alpha1.Rollback
 	// Triggers are the rows that look at the record.
 	Triggers []Trigger
 	// Seen is what each of them sees now.
@@ -145,6 +146,8 @@ type Step struct {
 	Until time.Time
 	// Why in a sentence, shown in the status while waiting.
 	Why string
+	// Brief says that the wait is over within seconds, so that the status does not tell of it.
+	Brief bool
 	// Barred says what forbids what was allowed before, with DoWait; empty where nothing does.
 	Barred v1alpha1.Bar
 	// Refused is the fault that is waited for, with DoWait; empty where none is.

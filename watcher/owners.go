@@ -104,10 +104,7 @@ func (l *look) fetch(ctx context.Context, kind, name string) (*holder, error) {
 		if err != nil {
 			return nil, err
 		}
-		h := held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
-		h.pods, h.ready = o.Status.Replicas, o.Status.ReadyReplicas
-		h.completed = completedBy(o.Status.Conditions)
-		return h, nil
+		return heldDeployment(o), nil
 	case "ReplicaSet":
 		o, err := apps.ReplicaSets(l.namespace).Get(ctx, name, live)
 		if err != nil {
@@ -122,22 +119,13 @@ func (l *look) fetch(ctx context.Context, kind, name string) (*holder, error) {
 		if err != nil {
 			return nil, err
 		}
-		h := held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
-		h.revision = o.Status.UpdateRevision
-		if len(o.Spec.VolumeClaimTemplates) > 0 && h.wish.Migrates == "" {
-			h.wish.Migrates = h.workload.String() + " keeps data in volumes of its own"
-		}
-		h.pods, h.ready = o.Status.Replicas, o.Status.ReadyReplicas
-		return h, nil
+		return heldStatefulSet(o), nil
 	case "DaemonSet":
 		o, err := apps.DaemonSets(l.namespace).Get(ctx, name, live)
 		if err != nil {
 			return nil, err
 		}
-		h := held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
-		h.revision = o.Annotations[appsv1.DeprecatedTemplateGeneration]
-		h.pods, h.ready = o.Status.DesiredNumberScheduled, o.Status.NumberReady
-		return h, nil
+		return heldDaemonSet(o), nil
 	case "Job":
 		o, err := batch.Jobs(l.namespace).Get(ctx, name, live)
 		if err != nil {

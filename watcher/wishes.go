@@ -18,6 +18,9 @@ import (
 func (p *Pods) Owners(ctx context.Context, namespace string, of []v1alpha1.Workload) (reconcile.Owners, error) {
 	l := newLook(p.Client, namespace)
 	out := reconcile.Owners{Labels: map[string]map[string]string{}, Wishes: p.namespaceWish(namespace)}
+	if err := l.together(ctx, of); err != nil {
+		return reconcile.Owners{}, err
+	}
 	for _, w := range of {
 		if w.Kind == kindPod {
 			pod, err := p.Client.CoreV1().Pods(namespace).Get(ctx, w.Name, metav1.GetOptions{})

@@ -101,10 +101,9 @@ func TestARevertThatFluxCouldNotApplyIsRefused(t *testing.T) {
 				t.Fatalf("before it was %v, %v", former, err)
 			}
 			r := reconcile.Revert{Image: "reg/web:v2", Suspect: s, Target: v1alpha1.Target{Image: former[0].Image, Values: former[0].Values}}
-			err = rendered(mirrors, applied{spec: kustomizev1.KustomizationSpec{
+			err = newRenderings(mirrors, applied{spec: kustomizev1.KustomizationSpec{
 				Path: "./apps", PostBuild: &kustomizev1.PostBuild{},
-			}}, slog.New(slog.DiscardHandler))(
-				t.Context(), origin, r)
+			}}, slog.New(slog.DiscardHandler)).check(t.Context(), origin, r)
 			if why, refused := reconcile.AsRefusal(err); refused != (tt.refused != "") || !strings.Contains(why, tt.refused) {
 				t.Errorf("got %v, want a refusal with %q", err, tt.refused)
 			}

@@ -110,7 +110,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	s.engine = &reconcile.Engine{
 		Cluster: o.cluster, Home: kube.Home(), Unstick: o.unstick, FastForward: o.fastForward, Forward: fluxes,
 		Platforms: o.platforms, Ceiling: o.top, Now: time.Now,
-		ConfirmAfter: o.confirm, Triggers: trigger.All(),
+		ConfirmAfter: o.confirm, SaveAfter: time.Second, Triggers: trigger.All(),
 		Records: records, Pods: watch.Pods(), Flux: fluxes, Git: git,
 		Registry: calls.Registry(registry.New(registry.Options{
 			Now: time.Now, UserAgent: cfg.UserAgent, Logger: log, Caches: o.caches, Hosts: o.hosts,
@@ -119,7 +119,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 		Forges: deliver.NewForges(func(src reconcile.Source) (*reconcile.GitServer, error) {
 			return gitrepo.API(src, time.Now)
 		}),
-		Rendered: rendered(mirrors, live, log),
+		Rendered: newRenderings(mirrors, live, log).check,
 		Tell:     notify.All{events, counts, s.cards.poster}.Tell, Log: log,
 		MaxRecords: o.maxRollbacks, Count: watch.Count, TellFull: full.Tell,
 	}

@@ -1,0 +1,70 @@
+package reconcile
+
+import (
+	"context"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// What is only looked up is saved together: nothing is done to Git, Flux or the cluster by it, so that a crash loses a
+// few reads. Hundreds of Rollbacks at once would else write each answer, and wake each other by it.
+//
+//	failures ─► suspect ─► target ─► verdict        one save
+//	   └─ waits, stumbles, or looks for longer than Engine.SaveAfter: what is known until then is saved
+//	adopted change ─► landed                        one save
+//
+// The save has the resourceVersion that was read before the first of them, so that whoever wrote meanwhile is heard.
+
+// carried is what a walk has filled in and not saved.
+type carried struct {
+	// form has it, saved is the form as the API server has it.
+	form, saved *v1alpha1.Rollback
+}
+
+// carries says whether a step only looked something up, so that the next save may have it too.
+func carries(step Step) bool {
+	switch step.Do {
+	case DoFailures, DoSuspect, DoTarget, DoAdopt:
+		return true
+	case DoRequest:
+		return step.Ask == nil
+	}
+	return false
+}
+
+// saved is the form as the API server has it.
+func (w *World) saved() *v1alpha1.Rollback {
+	if w.known != nil {
+		return w.known
+	}
+	return &w.Form
+}
+
+// newest is the form as the walk has it, or else as the API server does.
+func (e *Engine) newest(ctx context.Context, key Key, g *glance) (*v1alpha1.Rollback, error) {
+	if g.carried.form != nil {
+		return g.carried.form, nil
+	}
+	return e.Records.Latest(ctx, key)
+}
+
+// filling runs what looks something up. Where that takes long, what was found out before is saved meanwhile: people read
+// it, and other forms wait for it.
+func (e *Engine) filling(ctx context.Context, w *World, form *v1alpha1.Rollback, fill func() error) error {
+	if w.known == nil || e.SaveAfter <= 0 {
+		return fill()
+	}
+	known := w.Form.DeepCopy()
+	failed := make(chan error, 1)
+	timer := time.AfterFunc(e.SaveAfter, func() { failed <- e.save(ctx, w.known, known) })
+	err := fill()
+	if timer.Stop() {
+		return err
+	}
+	if serr := <-failed; serr != nil {
+		return serr
+	}
+	w.known, w.Form.ResourceVersion, form.ResourceVersion = known, known.ResourceVersion, known.ResourceVersion
+	return err
+}
