@@ -14,7 +14,7 @@ import (
 )
 
 // enoughEffects is how many changes of the world a revert makes at least, each of which is a place to be killed at.
-const enoughEffects = 10
+const enoughEffects = 7
 
 func TestProxyKillSweep(t *testing.T) {
 	t.Parallel()
