@@ -43,6 +43,11 @@ alerts() {
 	"$promtool" check rules "$scratch/alerts.yaml" && "$promtool" test rules "$scratch/prometheusrule_test.yaml"
 }
 
+# shellcheck and pyflakes are not on every machine: without them the answer is the same everywhere.
+workflows() {
+	go tool -modfile=scripts/tools/actionlint/go.mod actionlint -shellcheck= -pyflakes= && go test ./test/workflows
+}
+
 # Unreachable is said, not failed: a machine without that network cannot do better.
 vulnerabilities() {
 	if ! curl -fsS --connect-timeout 5 --max-time 15 -o /dev/null https://vuln.go.dev/index/db.json 2>/dev/null; then
@@ -52,7 +57,7 @@ vulnerabilities() {
 	tool govulncheck ./...
 }
 
-for step in ${*:-generated format vet lint tidy imports alerts vulnerabilities}; do
+for step in ${*:-generated format vet lint tidy imports alerts workflows vulnerabilities}; do
 	printf '== %s\n' "$step"
 	start=$SECONDS
 	"$step" || { printf '== %s failed after %d s\n' "$step" $((SECONDS - start)) >&2; exit 1; }

@@ -19,8 +19,8 @@ func (r *release) download(name string) string {
 	return source + "/releases/download/" + r.version + "/" + name
 }
 
-// plugins writes the manifest by which Krew installs kubectl backstop, in the form of an index of its own, and the one by
-// which flux plugin install makes flux backstop, with a catalog of its own.
+// plugins writes the manifest by which Krew installs kubectl backstop, and the one by which flux plugin install makes flux
+// backstop. The latter has the names that flux asks a catalog for, so that the release's address is one.
 func (r *release) plugins(context.Context) error {
 	var krew, flux []any
 	for _, p := range r.platforms {
@@ -44,15 +44,15 @@ func (r *release) plugins(context.Context) error {
 		entry[k], plugin[k] = v, v
 	}
 	for name, content := range map[string]any{
-		"krew/plugins/backstop.yaml": map[string]any{
+		"krew.yaml": map[string]any{
 			"apiVersion": "krew.googlecontainertools.github.com/v1alpha2", "kind": "Plugin",
 			"metadata": map[string]string{"name": "backstop"},
 			"spec": map[string]any{
 				"version": r.version, "homepage": source, "shortDescription": short, "description": long, "platforms": krew,
 			},
 		},
-		"flux-plugins/backstop.yaml": plugin,
-		"flux-plugins/catalog.yaml": map[string]any{
+		"backstop.yaml": plugin,
+		"catalog.yaml": map[string]any{
 			"apiVersion": "cli.fluxcd.io/v1beta1", "kind": "PluginCatalog", "plugins": []any{entry},
 		},
 	} {

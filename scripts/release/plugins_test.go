@@ -38,7 +38,7 @@ type fluxPlugin struct {
 func TestFluxPluginManifestFitsItsCatalog(t *testing.T) {
 	r := everywhere(t)
 	var p fluxPlugin
-	if err := yaml.UnmarshalStrict(read(t, r.out, "flux-plugins/backstop.yaml"), &p); err != nil {
+	if err := yaml.UnmarshalStrict(read(t, r.out, "backstop.yaml"), &p); err != nil {
 		t.Fatal(err)
 	}
 	if p.APIVersion != "cli.fluxcd.io/v1beta1" || p.Kind != "Plugin" || p.Name != "backstop" || p.Bin != "flux-backstop" || p.Description == "" {
@@ -59,7 +59,7 @@ func TestFluxPluginManifestFitsItsCatalog(t *testing.T) {
 		APIVersion, Kind string
 		Plugins          []struct{ Name, Description, Homepage, Source, License string }
 	}
-	if err := yaml.UnmarshalStrict(read(t, r.out, "flux-plugins/catalog.yaml"), &catalog); err != nil {
+	if err := yaml.UnmarshalStrict(read(t, r.out, "catalog.yaml"), &catalog); err != nil {
 		t.Fatal(err)
 	}
 	if catalog.Kind != "PluginCatalog" || len(catalog.Plugins) != 1 || catalog.Plugins[0].License != "Apache-2.0" {
@@ -86,7 +86,7 @@ type krewPlugin struct {
 func TestKrewManifestFitsItsArchives(t *testing.T) {
 	out := one(t)
 	var p krewPlugin
-	if err := yaml.UnmarshalStrict(read(t, out, "krew/plugins/backstop.yaml"), &p); err != nil {
+	if err := yaml.UnmarshalStrict(read(t, out, "krew.yaml"), &p); err != nil {
 		t.Fatal(err)
 	}
 	if p.APIVersion != "krew.googlecontainertools.github.com/v1alpha2" || p.Metadata.Name != "backstop" || p.Spec.Version != "v1.2.3" ||

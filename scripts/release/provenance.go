@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -103,19 +102,6 @@ func (r *release) assets() ([]string, error) {
 	for _, e := range entries {
 		if e.Type().IsRegular() && e.Name() != checksums {
 			out = append(out, e.Name())
-		}
-	}
-	for _, folder := range []string{"krew", "flux-plugins"} {
-		err := filepath.WalkDir(filepath.Join(r.out, folder), func(path string, e fs.DirEntry, err error) error {
-			if err != nil || e.IsDir() {
-				return err
-			}
-			rel, err := filepath.Rel(r.out, path)
-			out = append(out, filepath.ToSlash(rel))
-			return err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("list what was made: %w", err)
 		}
 	}
 	slices.Sort(out)

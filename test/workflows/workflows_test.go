@@ -1,0 +1,160 @@
+// Package workflows_test keeps what CI runs from being swapped or misused: actionlint says whether a workflow is well-formed,
+// and these rules are about whom it trusts.
+package workflows_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const root = "../.."
+
+// workflow is what these rules look at.
+type workflow struct {
+	On          any            `yaml:"on"`
+	Permissions map[string]any `yaml:"permissions"`
+	Jobs        map[string]struct {
+		Permissions map[string]string `yaml:"permissions"`
+		Timeout     int               `yaml:"timeout-minutes"`
+		RunsOn      string            `yaml:"runs-on"`
+		Steps       []step            `yaml:"steps"`
+	} `yaml:"jobs"`
+	// Runs is an action's.
+	Runs struct{ Steps []step } `yaml:"runs"`
+}
+
+type step struct {
+	Uses, Run string
+	With      map[string]any
+}
+
+// pinned is an action by its commit, with its release beside it for whoever reads, and for what updates it.
+var pinned = regexp.MustCompile(`^uses: [\w.-]+/[\w./-]+@([0-9a-f]{40}) # v\d+\.\d+\.\d+$`)
+
+// ours is Backstop's own Action, which a reader of the docs takes from a release.
+var ours = regexp.MustCompile(`^uses: backstop-dev/backstop/deploy/ci@v\d+\.\d+\.\d+( #.*)?$`)
+
+func TestActionsArePinnedByCommit(t *testing.T) {
+	commits := map[string]string{}
+	found := 0
+	for _, file := range glob(t, ".github/workflows/*.yaml", "deploy/ci/*.yml", "docs/*.md", "docs/*/*.md") {
+		for n, line := range strings.Split(read(t, file), "\n") {
+			text := strings.TrimLeft(line, "# -")
+			if !strings.HasPrefix(text, "uses: ") || strings.HasPrefix(text, "uses: ./") {
+				continue
+			}
+			found++
+			if ours.MatchString(text) && !strings.Contains(file, "workflows") {
+				continue
+			}
+			m := pinned.FindStringSubmatch(text)
+			if m == nil {
+				t.Errorf("%s:%d: %q names no commit with its release beside it", file, n+1, text)
+				continue
+			}
+			name, _, _ := strings.Cut(strings.TrimPrefix(text, "uses: "), "@")
+			if commits[name] == "" {
+				commits[name] = text
+			}
+			if commits[name] != text {
+				t.Errorf("%s:%d: %q, and elsewhere %q", file, n+1, text, commits[name])
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("%d actions are looked at", found)
+	}
+}
+
+func TestWorkflowsMayDoWhatTheyNeedAndNoMore(t *testing.T) {
+	// write says which job may write what, beside which nothing may.
+	write := map[string]bool{
+		"release.yaml release contents": true, "release.yaml release packages": true, "release.yaml release id-token": true,
+		"release.yaml release attestations": true, "scorecard.yaml scorecard security-events": true, "scorecard.yaml scorecard id-token": true,
+	}
+	for _, file := range glob(t, ".github/workflows/*.yaml") {
+		w := parse(t, file)
+		name := filepath.Base(file)
+		if w.Permissions == nil || len(w.Permissions) != 0 {
+			t.Errorf("%s: permissions are %v, want {}: each job says what it needs", name, w.Permissions)
+		}
+		on, _ := w.On.(map[string]any)
+		for _, trigger := range []string{"pull_request_target", "workflow_run", "issue_comment"} {
+			if _, ok := on[trigger]; ok || w.On == trigger {
+				t.Errorf("%s: %s runs with rights for what strangers wrote", name, trigger)
+			}
+		}
+		for id, job := range w.Jobs {
+			if job.Timeout == 0 || job.Permissions == nil || strings.HasSuffix(job.RunsOn, "latest") {
+				t.Errorf("%s: job %s needs timeout-minutes, permissions and a runner by its version", name, id)
+			}
+			writes := false
+			for what, right := range job.Permissions {
+				writes = writes || right == "write"
+				if right != "read" && !write[name+" "+id+" "+what] {
+					t.Errorf("%s: job %s may %s %s", name, id, right, what)
+				}
+			}
+			steps(t, name, job.Steps, writes)
+		}
+	}
+	steps(t, "action.yml", parse(t, filepath.Join(root, "deploy", "ci", "action.yml")).Runs.Steps, false)
+}
+
+// steps looks at what runs.
+func steps(t *testing.T, name string, steps []step, writes bool) {
+	t.Helper()
+	if len(steps) == 0 {
+		t.Errorf("%s has no steps", name)
+	}
+	for _, s := range steps {
+		if strings.Contains(s.Run, "${{") {
+			t.Errorf("%s: an expression in a script lets its value run: hand it over by env:\n%s", name, s.Run)
+		}
+		if strings.HasPrefix(s.Uses, "actions/checkout@") && s.With["persist-credentials"] != false {
+			t.Errorf("%s: actions/checkout leaves its token in the checkout: set persist-credentials: false", name)
+		}
+		if writes && strings.HasPrefix(s.Uses, "actions/setup-go@") && s.With["cache"] != false {
+			t.Errorf("%s: what another workflow left in the cache goes into what is released: set cache: false", name)
+		}
+	}
+}
+
+func glob(t *testing.T, patterns ...string) []string {
+	t.Helper()
+	var out []string
+	for _, p := range patterns {
+		found, err := filepath.Glob(filepath.Join(root, p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, found...)
+	}
+	if len(out) == 0 {
+		t.Fatalf("nothing is %q", patterns)
+	}
+	return out
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func parse(t *testing.T, file string) workflow {
+	t.Helper()
+	var w workflow
+	if err := yaml.Unmarshal([]byte(read(t, file)), &w); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return w
+}
