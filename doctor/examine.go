@@ -128,7 +128,7 @@ func (f *Facts) policy(w *Workload) Check {
 	at := strings.Join(pull.By, " and ")
 	for _, t := range v1alpha1.Triggers() {
 		p := f.policyOf(w, t.Type)
-		if len(p.By) > 0 {
+		if len(p.By) > 0 && !t.OfFlux {
 			modes = append(modes, fmt.Sprintf("%s %s", t.Type, p.Mode))
 		}
 	}

@@ -24,12 +24,19 @@ func (n *account) say(reason string, warning bool, format string, args ...any) {
 func foundOut(before, after *v1alpha1.Rollback) (out account) {
 	b, a, image := &before.Status, &after.Status, after.Spec.Subject.Name
 	if f := failing(a); f != nil && failing(b) == nil {
-		out.say("ImageFailing", true, "%s cannot have %s (%s): %s", f.Workload, image, f.Cause, f.Message)
+		if f.Apply != nil {
+			out.say("CannotApply", true, "%s %s: %s", f.Workload, f.Cause.Words(), f.Message)
+		} else {
+			out.say("ImageFailing", true, "%s cannot have %s (%s): %s", f.Workload, image, f.Cause, f.Message)
+		}
 	}
 	if f := changed(b, a); f != nil {
 		out.say("Drifted", true, "%s: %s", f.Workload, f.Message)
 	}
-	if b.Suspect == nil && a.Suspect != nil {
+	if b.Suspect == nil && a.Suspect != nil && after.Spec.Subject.Image() == "" {
+		out.say("SuspectFound", false, "what %s cannot apply came in with commit %.12s on %s", after.Spec.Subject,
+			a.Suspect.Commit, a.Suspect.Branch)
+	} else if b.Suspect == nil && a.Suspect != nil {
 		out.say("SuspectFound", false, "%s came in with commit %.12s on %s%s", image,
 			a.Suspect.Commit, a.Suspect.Branch, by(a.Suspect))
 	}

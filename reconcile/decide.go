@@ -69,6 +69,9 @@ func undecided(w *World) Step {
 	if ends, grace := graceEnds(w); w.Now.Before(ends) && s.Suspect == nil {
 		return Step{Do: DoWait, Wait: ends.Sub(w.Now), Until: ends, Why: "grace period of " + ShortDuration(grace)}
 	}
+	if w.Form.Spec.OpenedFor.Row().OfFlux {
+		return report(w)
+	}
 	if s.Suspect == nil {
 		return Step{Do: DoSuspect, Why: "looking for the commit that brought the image in"}
 	}

@@ -45,6 +45,8 @@ type Engine struct {
 	Registry Registry
 	// Forward sets images ahead of Flux; nil for nobody.
 	Forward Forwarder
+	// Applies reads what Flux cannot apply; nil where nobody looks.
+	Applies Applies
 	// Forges are the ways to pull requests; nil where none are opened.
 	Forges Forges
 	// Rendered renders what a revert leaves, and says in a Refusal why that must not be; nil renders nothing.
@@ -121,6 +123,7 @@ func (e *Engine) take(ctx context.Context, key Key, w *World, step Step, g *glan
 		DoFailures:    e.fillFailures,
 		DoSuspect:     e.fillSuspect,
 		DoTarget:      e.fillTarget,
+		DoReport:      e.fillReport,
 		DoVerdict:     e.fillVerdict,
 		DoLapse:       e.fillLapse,
 		DoChange:      e.fillChange,

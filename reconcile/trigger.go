@@ -73,6 +73,20 @@ type Look struct {
 	Record *v1alpha1.Rollback
 	pods   func(context.Context) (PodsSeen, error)
 	read   *PodsSeen
+	// applier reads the key's subject as a Flux object that applies.
+	applier func(context.Context) (*Applier, error)
+}
+
+// Applier is the Flux object that the key is about; nil where it is about none, or nobody reads them.
+func (l *Look) Applier(ctx context.Context) (*Applier, error) {
+	if l.applier == nil || l.Key.Image() != "" {
+		return nil, nil
+	}
+	a, err := l.applier(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", l.Key, err)
+	}
+	return a, nil
 }
 
 // Known are the workloads that the record names.
@@ -120,6 +134,9 @@ func (e *Engine) observe(ctx context.Context, key Key, record *v1alpha1.Rollback
 ) {
 	l := &Look{Key: key, Record: record}
 	l.pods = func(ctx context.Context) (PodsSeen, error) { return e.Pods.Failing(ctx, key, l.Known()) }
+	if e.Applies != nil {
+		l.applier = func(ctx context.Context) (*Applier, error) { return e.Applies.Applier(ctx, key) }
+	}
 	out := map[v1alpha1.TriggerType]Observation{}
 	for _, t := range e.Triggers {
 		o, err := t.Observe(ctx, l)

@@ -99,6 +99,8 @@ const (
 	DoSuspect Effect = "Suspect"
 	// DoTarget proves what failed and what to go back to.
 	DoTarget Effect = "Target"
+	// DoReport tells what Flux cannot apply, with the commit that is to blame where one is found, and ends the form.
+	DoReport Effect = "Report"
 	// DoVerdict writes Step.Verdict.
 	DoVerdict Effect = "Verdict"
 	// DoLapse takes a verdict back that was forbidden for too long.
@@ -295,7 +297,7 @@ func unseen(s *v1alpha1.RollbackStatus, now []v1alpha1.Failure) []v1alpha1.Failu
 		case i < 0 && len(s.Failures) < maxFailures:
 			out = append(out, f)
 		case i >= 0 && (saysMore(f.Cause, s.Failures[i].Cause) || driftMoved(f, s.Failures[i]) ||
-			rolloutMoved(f, s.Failures[i])):
+			rolloutMoved(f, s.Failures[i]) || applyMoved(f, s.Failures[i])):
 			out = append(out, f)
 		}
 	}

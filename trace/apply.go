@@ -25,7 +25,7 @@ func (v *view) applyHop() Hop {
 		h.Mark, h.Why, h.Fix = Stopped, "it is being deleted", "see which finalizer keeps it: kubectl -n "+k.Namespace+
 			" get kustomization "+k.Name+" -o yaml"
 	case failing && reason != meta.ArtifactFailedReason:
-		h.Mark, h.Why = Stopped, fmt.Sprintf("it fails (%s): %s", reason, message)
+		h.Mark, h.Why = Stopped, fmt.Sprintf("it fails (%s): %s%s", reason, message, v.since(ref))
 		h.Fix = v.applyFix(reason)
 	case v.Git.Suspect != nil && !v.Git.Attempted:
 		h.Mark = Waits
@@ -94,7 +94,7 @@ func (v *view) releaseHop() Hop {
 	case r.Spec.Suspend:
 		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and upgrades nothing", flux.Resume(ref)
 	case failing:
-		h.Mark, h.Why = Stopped, fmt.Sprintf("it fails (%s): %s", reason, message)
+		h.Mark, h.Why = Stopped, fmt.Sprintf("it fails (%s): %s%s", reason, message, v.since(ref))
 		h.Fix = v.releaseFix(reason)
 	case r.Status.LastAttemptedGeneration != r.Generation:
 		h.Mark, h.Why = Waits, cmp.Or(v.Chain.Waits, "it has not attempted its newest values yet")

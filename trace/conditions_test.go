@@ -48,6 +48,13 @@ func inTheCluster() map[string]condition {
 		"the Kustomization is suspended":     {func(f *Facts) { f.Chain.Kustomization.Spec.Suspend = true }, HopApply, Stopped, "suspended", "flux -n flux-system resume kustomization production"},
 		"the Kustomization is being deleted": {func(f *Facts) { f.Chain.Kustomization.DeletionTimestamp = new(before(0)) }, HopApply, Stopped, "being deleted", "kubectl -n flux-system get kustomization production"},
 		"the Kustomization does not build":   {applyFails("BuildFailed"), HopApply, Stopped, "its words", "flux build kustomization production"},
+		"the Kustomization does not build, and Backstop knows since when": {func(f *Facts) {
+			applyFails("BuildFailed")(f)
+			f.Told = []v1alpha1.Rollback{{Spec: v1alpha1.RollbackSpec{OpenedFor: v1alpha1.TriggerApply, Subject: v1alpha1.Subject{Kind: "Kustomization", Name: "production"}},
+				Status: v1alpha1.RollbackStatus{Suspect: &v1alpha1.Suspect{Commit: "4be1c2d9a7f34be1", Branch: "main"},
+					Outcome: &v1alpha1.Outcome{Result: v1alpha1.ResultReportedOnly}}}}
+			f.Told[0].Namespace, f.Told[0].Name = "flux-system", "kustomization-production-1"
+		}, HopApply, Stopped, "its words; Backstop blames 4be1c2d9a7f3 on main (rollback/kustomization-production-1)", "flux build kustomization production"},
 		"the Kustomization depends on something": {func(f *Facts) {
 			applyFails("DependencyNotReady")(f)
 			f.Chain.Kustomization.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "infra"}}

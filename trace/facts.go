@@ -39,6 +39,8 @@ type Facts struct {
 	Pods     Pods
 	// Rollbacks of the namespace.
 	Rollbacks []v1alpha1.Rollback
+	// Told are the Rollbacks about what the Kustomization and the HelmRelease cannot apply.
+	Told []v1alpha1.Rollback
 	// RollbacksUnread says why they were not read; empty where they were, or Backstop is not installed.
 	RollbacksUnread string
 }

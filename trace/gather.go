@@ -128,6 +128,8 @@ type shared struct {
 	with      *types.NamespacedName
 	pods      *pods
 	rollbacks []v1alpha1.Rollback
+	// applies are about what applies the workload.
+	applies []v1alpha1.Rollback
 	// noRollbacks says why they were not read.
 	noRollbacks string
 }
@@ -135,6 +137,7 @@ type shared struct {
 // read asks the API server for everything that does not depend on the container.
 func (s *shared) read(ctx context.Context) error {
 	s.with = s.sourceRef(ctx)
+	outer := ctx
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		chain, err := s.g.Flux.Chain(ctx, s.q.Namespace, s.q.Workload, s.with)
@@ -185,7 +188,11 @@ func (s *shared) read(ctx context.Context) error {
 		}
 		return ctx.Err()
 	})
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	s.applies = s.told(outer)
+	return nil
 }
 
 // sourceRef is the GitRepository that a RollbackPolicy of the namespace names for the workload; nil where none does, or
@@ -205,7 +212,7 @@ func (s *shared) facts(ctx context.Context, c drift.Image) (Facts, error) {
 	f := Facts{
 		Now: s.now, Namespace: s.q.Namespace, Workload: s.q.Workload, Container: c.Container, Asked: s.q.Image,
 		Chain: s.chain, NotFlux: s.notFlux, Unread: s.unread, Live: s.live(c), Pods: s.pods.of(c.Container),
-		Rollbacks: s.rollbacks, RollbacksUnread: s.noRollbacks,
+		Rollbacks: s.rollbacks, RollbacksUnread: s.noRollbacks, Told: s.applies,
 	}
 	var err error
 	if f.Git, err = s.git(ctx, c); err != nil {

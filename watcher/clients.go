@@ -55,23 +55,30 @@ func Connect(cfg *rest.Config) (Clients, error) {
 }
 
 // customKinds is the scheme of the kinds that are watched and not built in. No object can end a watch: Backstop's own
-// are decoded each by itself, and of Flux's only the metadata is read, which is all that is kept of them.
+// are decoded each by itself, and of Flux's only the metadata is read, with the conditions of those that apply.
 func customKinds() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	tolerant[v1alpha1.Rollback](scheme, kindRollback)
 	tolerant[v1alpha1.RollbackPolicy](scheme, kindRollbackPolicy)
+	conditioned(scheme, kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind))
+	conditioned(scheme, helmv2.GroupVersion.WithKind(helmv2.HelmReleaseKind))
 	for _, gvk := range []schema.GroupVersionKind{
 		imagev1.GroupVersion.WithKind(kindImagePolicy),
 		automationv1.GroupVersion.WithKind(automationv1.ImageUpdateAutomationKind),
 		sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind),
-		kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind),
-		helmv2.GroupVersion.WithKind(helmv2.HelmReleaseKind),
 	} {
 		scheme.AddKnownTypeWithName(gvk, &metav1.PartialObjectMetadata{})
 		scheme.AddKnownTypeWithName(gvk.GroupVersion().WithKind(gvk.Kind+"List"), &metav1.PartialObjectMetadataList{})
 		metav1.AddToGroupVersion(scheme, gvk.GroupVersion())
 	}
 	return scheme
+}
+
+// conditioned makes a kind of Flux's known of which the conditions are read too.
+func conditioned(scheme *runtime.Scheme, gvk schema.GroupVersionKind) {
+	scheme.AddKnownTypeWithName(gvk, &kube.Item[applies, *applies]{})
+	scheme.AddKnownTypeWithName(gvk.GroupVersion().WithKind(gvk.Kind+"List"), &kube.Items[applies, *applies]{})
+	metav1.AddToGroupVersion(scheme, gvk.GroupVersion())
 }
 
 func tolerant[T any, P kube.Object[T]](scheme *runtime.Scheme, kind string) {

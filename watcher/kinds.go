@@ -71,8 +71,8 @@ func (w *Watcher) kinds(c Clients) []kind {
 		w.flux(c, kindImagePolicy, imagev1.GroupVersion, "imagepolicies"),
 		w.flux(c, "ImageUpdateAutomation", automationv1.GroupVersion, "imageupdateautomations"),
 		w.flux(c, kindGitRepository, sourcev1.GroupVersion, "gitrepositories"),
-		w.flux(c, "Kustomization", kustomizev1.GroupVersion, "kustomizations"),
-		w.flux(c, "HelmRelease", helmv2.GroupVersion, "helmreleases"),
+		w.applying(c, "Kustomization", kustomizev1.GroupVersion, "kustomizations"),
+		w.applying(c, "HelmRelease", helmv2.GroupVersion, "helmreleases"),
 	}
 	// Namespaces are read for a fleet default's selector, which a tenant's Backstop does not have.
 	if w.everywhere() {

@@ -282,6 +282,9 @@ func (w *Watcher) Wake(key reconcile.Key) { w.queue.Add(key) }
 func (w *Watcher) Nudge(ref v1alpha1.ObjectRef) {
 	w.wakeConcerned(ref.Kind)(&metav1.ObjectMeta{Namespace: ref.Namespace, Name: ref.Name})
 	w.nudgeRollouts(ref)
+	if group, ok := applyingGroups[ref.Kind]; ok {
+		w.queue.Add(applyKey(group, ref))
+	}
 }
 
 // wakeRollback enqueues a Rollback's own key.

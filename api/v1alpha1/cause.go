@@ -33,6 +33,22 @@ const (
 	CauseHookFailed        Cause = "HookFailed"
 	CauseNodeCannotRun     Cause = "NodeCannotRun"
 	CauseNodeLost          Cause = "NodeLost"
+
+	// Those of what Flux cannot apply.
+	CauseNotBuilt          Cause = "NotBuilt"
+	CauseObjectRefused     Cause = "ObjectRefused"
+	CauseNotReleased       Cause = "NotReleased"
+	CauseReleaseHook       Cause = "ReleaseHook"
+	CauseChartMissing      Cause = "ChartMissing"
+	CauseNotDecrypted      Cause = "NotDecrypted"
+	CauseVariablesMissing  Cause = "VariablesMissing"
+	CauseNoRights          Cause = "NoRights"
+	CauseKindMissing       Cause = "KindMissing"
+	CauseNamespaceMissing  Cause = "NamespaceMissing"
+	CauseWebhookDown       Cause = "WebhookDown"
+	CauseQuota             Cause = "Quota"
+	CauseServerUnavailable Cause = "ServerUnavailable"
+	CauseReleaseLocked     Cause = "ReleaseLocked"
 )
 
 // Fault is whose fault a cause is.
@@ -83,6 +99,20 @@ var causes = []CauseRow{
 	{CauseHookFailed, FaultUnknown, "a hook fails"},
 	{CauseNodeCannotRun, FaultNode, "the node cannot run it"},
 	{CauseNodeLost, FaultNode, "the node was lost"},
+	{CauseNotBuilt, FaultConfig, "cannot be built"},
+	{CauseObjectRefused, FaultConfig, "the API server refuses an object"},
+	{CauseNotReleased, FaultConfig, "Helm cannot make the release"},
+	{CauseReleaseHook, FaultConfig, "a hook of the release fails"},
+	{CauseChartMissing, FaultConfig, "the chart does not have the version"},
+	{CauseNotDecrypted, FaultCredential, "cannot be decrypted"},
+	{CauseVariablesMissing, FaultDependency, "a ConfigMap or a Secret that it takes values from is missing"},
+	{CauseNoRights, FaultCredential, "Flux lacks a right"},
+	{CauseKindMissing, FaultDependency, "a kind is not installed"},
+	{CauseNamespaceMissing, FaultDependency, "a namespace is missing"},
+	{CauseWebhookDown, FaultDependency, "an admission webhook does not answer"},
+	{CauseQuota, FaultDependency, "a quota is used up"},
+	{CauseServerUnavailable, FaultDependency, "something that it needs does not answer"},
+	{CauseReleaseLocked, FaultDependency, "another operation holds the release"},
 	{CauseUnknown, FaultUnknown, "cause unknown"},
 }
 

@@ -88,7 +88,7 @@ func ImageVolume(volume string) string { return "volume/" + volume }
 // Failure is something that went wrong about a Rollback's subject, in one container of one revision of a workload, as
 // one trigger saw it. Exactly one of its last fields is there: the evidence of that trigger.
 //
-// +kubebuilder:validation:XValidation:rule="(self.trigger == 'ImagePull') == has(self.pull) && (self.trigger == 'Drift') == has(self.drift)",message="a failure has the evidence of its trigger, and no other"
+// +kubebuilder:validation:XValidation:rule="(self.trigger == 'ImagePull') == has(self.pull) && (self.trigger == 'Drift') == has(self.drift) && (self.trigger == 'Apply') == has(self.apply)",message="a failure has the evidence of its trigger, and no other"
 type Failure struct {
 	// ID names the failure: a hash of trigger, workload, revision and container.
 	// +kubebuilder:validation:MaxLength=12
@@ -102,7 +102,7 @@ type Failure struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Revision string `json:"revision,omitempty"`
-	// Container whose image it is.
+	// Container whose image it is; empty where Flux cannot apply an object.
 	// +kubebuilder:validation:MaxLength=63
 	Container string `json:"container"`
 	// Cause, read from the first error that the kubelet gave.
@@ -119,6 +119,9 @@ type Failure struct {
 	// Rollout is there where a container of a new revision has its image and fails, and says how.
 	// +optional
 	Rollout *Rollout `json:"rollout,omitempty"`
+	// Apply is there where Flux cannot apply what Git says. The workload is then the Flux object, and there is no container.
+	// +optional
+	Apply *Apply `json:"apply,omitempty"`
 	// Drift is there where the container does not fail but was changed by hand, and says how.
 	// +optional
 	Drift *Drift `json:"drift,omitempty"`

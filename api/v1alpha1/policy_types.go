@@ -7,7 +7,7 @@ import (
 // TriggerType names what makes Backstop look at something. It belongs to a failure: failures of several triggers about
 // one subject meet in one Rollback.
 //
-// +kubebuilder:validation:Enum=ImagePull;Rollout;Drift
+// +kubebuilder:validation:Enum=ImagePull;Rollout;Apply;Drift
 type TriggerType string
 
 const (
@@ -15,6 +15,8 @@ const (
 	TriggerImagePull TriggerType = "ImagePull"
 	// TriggerRollout is about new revisions that have their image and do not become ready.
 	TriggerRollout TriggerType = "Rollout"
+	// TriggerApply is about Kustomizations and HelmReleases that cannot be built or applied.
+	TriggerApply TriggerType = "Apply"
 	// TriggerDrift is about workloads whose image somebody changed by hand.
 	TriggerDrift TriggerType = "Drift"
 )

@@ -22,6 +22,8 @@ type TriggerRow struct {
 	Blames bool
 	// LiftedByPerson says that a person lifts the hold: that the registry has a newer image tells nothing about it.
 	LiftedByPerson bool
+	// OfFlux says that it is about Flux's own objects, and about no workload.
+	OfFlux bool
 	// RejectRestores says that a Reject puts back what Git says. Otherwise it leaves everything as it is.
 	RejectRestores bool
 }
@@ -32,6 +34,8 @@ var triggers = []TriggerRow{
 		Grace: 30 * time.Second, MaxAge: 24 * time.Hour, Blames: true},
 	{Type: TriggerRollout, Words: "a new revision does not become ready", MaxMode: ModeAuto,
 		Grace: 2 * time.Minute, MaxAge: 24 * time.Hour, Blames: true, LiftedByPerson: true},
+	{Type: TriggerApply, Words: "Flux cannot apply what Git says", MaxMode: ModeNotify,
+		MaxModeWhy: "what Flux cannot apply is only told", Grace: 2 * time.Minute, MaxAge: 24 * time.Hour, OfFlux: true},
 	{Type: TriggerDrift, Words: "an image was changed by hand", MaxMode: ModeApprove,
 		MaxModeWhy: "a drift is never adopted by itself", Timeless: true, RejectRestores: true},
 }

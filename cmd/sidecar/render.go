@@ -25,3 +25,13 @@ func renderer(mirrors *gitrepo.Mirrors) flux.Render {
 		return render.Objects(ctx, render.NewTree(tree), &render.Job{Spec: spec, Open: open})
 	}
 }
+
+// blamer renders commits of the mirrors to find the one that broke something.
+func blamer(mirrors *gitrepo.Mirrors) flux.Blame {
+	return func(ctx context.Context, src reconcile.Source, s *flux.Suspicion) (reconcile.Blamed, error) {
+		open := s.Spec.PostBuild != nil && len(s.Spec.PostBuild.SubstituteFrom) > 0
+		return render.Blame(ctx, mirrors, src, &render.Search{
+			Job: render.Job{Spec: s.Spec, Open: open}, Good: s.Good, Bad: s.Bad, Object: s.Object, Also: s.Also, After: s.After,
+		})
+	}
+}

@@ -81,6 +81,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	git := calls.Git(mirrors)
 	fluxes := flux.New(live, flux.Options{
 		NoCrossNamespaceRefs: o.noCrossRefs, Namespaces: o.namespaces, Platform: o.platform, Render: renderer(mirrors),
+		Blame: blamer(mirrors),
 	})
 	queues, events := watcher.NewMetrics(), kubeevents.New(clients.Core, scheme)
 	watch, err := watcher.New(clients, watcher.Options{
@@ -119,8 +120,8 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 		Forges: deliver.NewForges(func(src reconcile.Source) (*reconcile.GitServer, error) {
 			return gitrepo.API(src, time.Now)
 		}),
-		Rendered: newRenderings(mirrors, live, log).check,
-		Tell:     notify.All{events, counts, s.cards.poster}.Tell, Log: log,
+		Rendered: newRenderings(mirrors, live, log).check, Applies: fluxes,
+		Tell: notify.All{events, counts, s.cards.poster}.Tell, Log: log,
 		MaxRecords: o.maxRollbacks, Count: watch.Count, TellFull: full.Tell,
 	}
 	return s, nil

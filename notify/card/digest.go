@@ -31,7 +31,9 @@ func Digest(cluster string, rollbacks []*v1alpha1.Rollback) Card {
 		lines = append(lines, fmt.Sprintf("and %d more, in the thread", more))
 	}
 	title := fmt.Sprintf("%d images cannot be pulled", len(rollbacks))
-	if slices.ContainsFunc(rollbacks, crashed) {
+	if slices.ContainsFunc(rollbacks, applies) {
+		title = fmt.Sprintf("%d failures", len(rollbacks))
+	} else if slices.ContainsFunc(rollbacks, crashed) {
 		title = fmt.Sprintf("%d images do not run", len(rollbacks))
 	}
 	if from := oneCommit(rollbacks); from != "" {

@@ -22,6 +22,12 @@ func fields(f Facts) []*slack.TextBlockObject {
 	}
 	add("Workload", workloadField(r))
 	add("Cluster", foreign(f.Cluster, 100))
+	if applies(r) {
+		applyFields(&r.Status, add)
+		add("Commit", commitField(f))
+		add("Policy", policyField(f))
+		return out
+	}
 	add("Image", imageField(r))
 	if r.Spec.OpenedFor == v1alpha1.TriggerDrift {
 		add("Changed by hand", driftField(&r.Status))

@@ -87,7 +87,16 @@ func states() map[string]Facts {
 		"8-recovered":     {crash, target, proved, ends(v1alpha1.ResultRecovered, "pod shop-api-6d9f-x2x of Deployment/shop-api runs well after all")},
 		"8-reported-only": {crash, target, proved, ends(v1alpha1.ResultReportedOnly, "registry.example/shop/shop-api:v1.42.0 came in with 4be1c2d9a7f3 (main): policy shop/web does not list the trigger Rollout")},
 	}
+	refused := map[string][]edit{
+		"1-grace-period": {cannotApply},
+		"8-blamed":       {cannotApply, blamed, ends(v1alpha1.ResultReportedOnly, "Kustomization/shop the API server refuses an object since 4be1c2d9a7f3 (main): correct it there, or revert the commit")},
+		"8-not-blamed":   {cannotApply, unblamed, ends(v1alpha1.ResultReportedOnly, "Kustomization/shop the API server refuses an object; no commit is blamed: Deployment/shop/shop-api changed in 2 commits")},
+		"8-mended":       {cannotApply, blamed, ends(v1alpha1.ResultSuperseded, "Kustomization/shop applies what Git says again: somebody mended what 4be1c2d9a7f3 broke")},
+	}
 	out := map[string]Facts{}
+	for name, edits := range refused {
+		out["apply-"+name] = facts(rollback(edits...))
+	}
 	for name, edits := range crashed {
 		out["rollout-"+name] = facts(rollback(edits...))
 	}

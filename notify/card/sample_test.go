@@ -59,6 +59,33 @@ func wentBack(did v1alpha1.RemediationAction) edit {
 	}
 }
 
+// cannotApply is a Kustomization of which the API server refuses an object.
+func cannotApply(r *v1alpha1.Rollback) {
+	r.Spec.OpenedFor, r.Spec.Subject = v1alpha1.TriggerApply, v1alpha1.Subject{
+		APIVersion: "kustomize.toolkit.fluxcd.io/v1", Kind: "Kustomization", Name: "shop"}
+	r.Status.Failures = []v1alpha1.Failure{{
+		Trigger: v1alpha1.TriggerApply, Workload: v1alpha1.Workload{Kind: "Kustomization", Name: "shop"}, Cause: v1alpha1.CauseObjectRefused,
+		Message: `Deployment/shop/shop-api dry-run failed (Invalid): Deployment.apps "shop-api" is invalid: spec.selector: field is immutable <!channel>`,
+		Since:   at("14:24:10"),
+		Apply: &v1alpha1.Apply{
+			Reason: "ReconciliationFailed", Revision: "main@sha1:4be1c2d9a7f3", LastApplied: "main@sha1:77aa88bb99cc",
+			Object: &v1alpha1.ObjectRef{Kind: "Deployment", Namespace: "shop", Name: "shop-api"},
+		},
+	}}
+	waits("grace period of 2m", "14:26:10")(r)
+}
+
+func blamed(r *v1alpha1.Rollback) {
+	suspect(r)
+	r.Status.Suspect.Nodes, r.Status.Suspect.Automation, r.Status.Suspect.OtherImages = []v1alpha1.Node{}, nil, nil
+}
+
+func unblamed(r *v1alpha1.Rollback) {
+	a := r.Status.Failures[0].Apply
+	a.Unblamed = "Deployment/shop/shop-api changed in 2 commits since the last good one, any of which may have done it"
+	a.ChangedBy = []v1alpha1.RelatedCommit{{Commit: "77aa88bb99cc", Subject: "Add a <@U0> label"}, {Commit: "4be1c2d9a7f3", Subject: "Rename the app"}}
+}
+
 // crash is a new revision whose containers end.
 func crash(r *v1alpha1.Rollback) {
 	failures(r)

@@ -11,6 +11,9 @@ import (
 // scope says what is written, and what the commit brought in beside it that stays.
 func scope(f Facts) string {
 	s := f.Rollback.Status.Suspect
+	if applies(f.Rollback) {
+		return applyScope(f)
+	}
 	if s == nil {
 		return fit(append([]string{remediated(&f.Rollback.Status)}, told(&f.Rollback.Status)...)...)
 	}
@@ -70,6 +73,9 @@ func next(f Facts) string {
 	case ended:
 		return record(f)
 	case failing:
+	}
+	if s.Waiting == nil && applies(r) {
+		return "🔎 *Next* Backstop looks for the commit that Flux cannot apply"
 	}
 	if s.Waiting == nil {
 		return "🔎 *Next* Backstop looks for the commit that brought the image in"

@@ -108,6 +108,9 @@ func wordsOf(r *v1alpha1.Rollback) words {
 	w := words{app: appOf(r), drift: r.Spec.OpenedFor == v1alpha1.TriggerDrift}
 	bad, good := tags(r.Spec.Subject.Name, targetOf(r))
 	w.bad, w.good = plain(bad, 40), plain(good, 40)
+	if applies(r) {
+		w.bad, w.good = because(&r.Status), ""
+	}
 	return w
 }
 
@@ -163,6 +166,9 @@ func workloads(s *v1alpha1.RollbackStatus) []v1alpha1.Workload {
 // header states the point.
 func header(r *v1alpha1.Rollback) string {
 	w := wordsOf(r)
+	if applies(r) {
+		return applyHeader(r)
+	}
 	if w.drift {
 		return driftHeader(r, w)
 	}

@@ -2,6 +2,7 @@
 package kubeevents
 
 import (
+	"cmp"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -102,8 +103,8 @@ func workloads(r *v1alpha1.Rollback) []*corev1.ObjectReference {
 		}
 		seen[f.Workload] = true
 		out = append(out, &corev1.ObjectReference{
-			APIVersion: workload.APIVersion(f.Workload.Kind), Kind: f.Workload.Kind, Namespace: r.Namespace,
-			Name: f.Workload.Name, UID: f.Workload.UID,
+			APIVersion: cmp.Or(fluxVersion(f.Workload.Kind), workload.APIVersion(f.Workload.Kind)), Kind: f.Workload.Kind,
+			Namespace: r.Namespace, Name: f.Workload.Name, UID: f.Workload.UID,
 		})
 	}
 	return out

@@ -59,6 +59,8 @@ type Options struct {
 	Person bool
 	// Render makes of a commit what Flux would apply; nil where nothing is to be set ahead of Flux.
 	Render Render
+	// Blame finds the commit that broke what a Kustomization renders; nil where nobody looks for one.
+	Blame Blame
 	// AuthorName and AuthorEmail sign commits where no image automation writes to the source.
 	AuthorName, AuthorEmail string
 }

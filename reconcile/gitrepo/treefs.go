@@ -156,7 +156,9 @@ type fileInfo struct {
 func (i fileInfo) Name() string       { return i.name }
 func (i fileInfo) ModTime() time.Time { return time.Time{} }
 func (i fileInfo) IsDir() bool        { return i.entry.mode == filemode.Dir }
-func (i fileInfo) Sys() any           { return nil }
+
+// Sys is the hash of the blob or the tree as a string: what has the same one is the same.
+func (i fileInfo) Sys() any { return i.entry.hash.String() }
 
 func (i fileInfo) Size() int64 {
 	if !i.entry.regular() {

@@ -50,10 +50,23 @@ const (
 // Objects renders what kustomize-controller would apply of a tree for a job. What leads out of the tree, or would be
 // fetched, is refused with a sentence, and so is what kustomize cannot build: Flux cannot apply it either.
 func Objects(ctx context.Context, tree *Tree, job *Job) ([]*unstructured.Unstructured, error) {
-	data, err := tree.text(ctx, job)
+	out, _, err := objects(ctx, tree, job)
+	return out, err
+}
+
+// objects also gives the folder that was rendered, which knows what the rendering depends on.
+func objects(ctx context.Context, tree *Tree, job *Job) ([]*unstructured.Unstructured, *Folder, error) {
+	f := tree.Folder(path.Clean(strings.TrimLeft(job.Spec.Path, "/")))
+	data, err := f.text(ctx, job)
 	if err != nil {
-		return nil, err
+		return nil, f, err
 	}
+	out, err := decode(data, job)
+	return out, f, err
+}
+
+// decode reads the documents that kustomize made.
+func decode(data []byte, job *Job) ([]*unstructured.Unstructured, error) {
 	var out []*unstructured.Unstructured
 	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
 	for {
@@ -94,9 +107,8 @@ func named(o *unstructured.Unstructured, common *kustomizev1.CommonMetadata) {
 }
 
 // text renders a job into documents.
-func (t *Tree) text(ctx context.Context, job *Job) ([]byte, error) {
-	dir := path.Clean(strings.TrimLeft(job.Spec.Path, "/"))
-	f := t.Folder(dir)
+func (f *Folder) text(ctx context.Context, job *Job) ([]byte, error) {
+	dir := f.dir
 	// Whether the folder is there and inside of the tree is asked before anything is written over it.
 	if _, err := f.Files(); err != nil {
 		return nil, reconcile.Refuse("%w", err)

@@ -113,7 +113,7 @@ func (w *World) noOrphans(images int) {
 	w.must(w.Client.List(w.t.Context(), &list))
 	records := 0
 	for _, r := range list.Items {
-		if strings.HasPrefix(r.Namespace, w.Fleet.Name+"-") {
+		if strings.HasPrefix(r.Namespace, w.Fleet.Name+"-") && r.Spec.Subject.Image() != "" {
 			records++
 		}
 	}

@@ -1,0 +1,246 @@
+package flux
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// Suspicion asks for the commit at which what a Kustomization renders broke.
+type Suspicion struct {
+	// Good is the commit that was applied well; empty where none is known. Bad is the one that fails.
+	Good, Bad string
+	// Spec of the Kustomization.
+	Spec kustomizev1.KustomizationSpec
+	// Object that fails; nil where the build does.
+	Object *v1alpha1.ObjectRef
+	// Also are objects that the object takes a part of what it says from.
+	Also []v1alpha1.ObjectRef
+	// After is when the object was last seen to be well, where no commit is known for it: the newest change of it counts, if
+	// it is not older.
+	After time.Time
+}
+
+// Blame finds that commit. A Refusal says why it cannot be looked for.
+type Blame func(ctx context.Context, src reconcile.Source, s *Suspicion) (reconcile.Blamed, error)
+
+var _ reconcile.Applies = (*Flux)(nil)
+
+// Applier reads a Kustomization or a HelmRelease, as reconcile.Applies asks.
+func (f *Flux) Applier(ctx context.Context, key reconcile.Key) (*reconcile.Applier, error) {
+	group, _, _ := strings.Cut(key.Subject.APIVersion, "/")
+	ref := refTo(key.Subject.Kind, key.Namespace, key.Subject.Name)
+	out := &reconcile.Applier{Ref: ref}
+	switch {
+	case ref.Kind == kindKustomization && group == kustomizev1.GroupVersion.Group:
+		var k kustomizev1.Kustomization
+		if err := f.get(ctx, ref, &k); err != nil {
+			return goneApplier(out, err)
+		}
+		describeApplier(out, &k, k.Spec.Suspend, k.Status.ObservedGeneration, k.Status.Conditions)
+		out.Revision, out.LastApplied = k.Status.LastAttemptedRevision, k.Status.LastAppliedRevision
+		if out.Revision != "" && out.Revision == out.LastApplied {
+			out.Unchanged = "what fails is the revision that was applied well before"
+		}
+	case ref.Kind == kindHelmRelease && group == helmv2.GroupVersion.Group:
+		var hr helmv2.HelmRelease
+		if err := f.get(ctx, ref, &hr); err != nil {
+			return goneApplier(out, err)
+		}
+		describeApplier(out, &hr, hr.Spec.Suspend, hr.Status.ObservedGeneration, hr.Status.Conditions)
+		released(out, &hr)
+		if out.Failed != nil {
+			var err error
+			if out.Unchanged, err = f.unchanged(ctx, &hr); err != nil {
+				return nil, err
+			}
+		}
+	default:
+		return nil, nil
+	}
+	return out, nil
+}
+
+func goneApplier(out *reconcile.Applier, err error) (*reconcile.Applier, error) {
+	if apierrors.IsNotFound(err) {
+		out.Gone = true
+		return out, nil
+	}
+	if _, refused := reconcile.AsRefusal(err); refused {
+		// What may not be read tells nothing.
+		out.Idle = true
+		return out, nil
+	}
+	return nil, err
+}
+
+// describeApplier takes over what objects of both kinds say alike.
+func describeApplier(out *reconcile.Applier, o client.Object, suspend bool, observed int64, conditions []metav1.Condition) {
+	out.UID, out.Labels = o.GetUID(), o.GetLabels()
+	ready := apimeta.FindStatusCondition(conditions, meta.ReadyCondition)
+	if ready != nil && ready.ObservedGeneration != 0 {
+		// What fails is not observed as far as the status as a whole says: the condition knows better.
+		observed = ready.ObservedGeneration
+	}
+	out.Idle = suspend || o.GetDeletionTimestamp() != nil || observed != o.GetGeneration() || ready == nil
+	switch {
+	case out.Idle:
+	case ready.Status == metav1.ConditionTrue:
+		out.Ready = true
+	case ready.Status == metav1.ConditionFalse:
+		out.Failed = &reconcile.Condition{Reason: ready.Reason, Message: ready.Message, At: ready.LastTransitionTime.Time}
+	default:
+		out.Idle = true
+	}
+}
+
+// released fills in what a HelmRelease says of its releases. Whether Helm went back or has used up its retries, what
+// failed stands in the condition Released.
+func released(out *reconcile.Applier, hr *helmv2.HelmRelease) {
+	out.Revision = hr.Status.LastAttemptedRevision
+	good := lastGood(hr)
+	if good != nil {
+		out.LastApplied = good.ChartVersion
+	}
+	if out.Failed == nil {
+		return
+	}
+	switch out.Failed.Reason {
+	case helmv2.RollbackSucceededReason, helmv2.UninstallSucceededReason, helmv2.RollbackFailedReason,
+		helmv2.UninstallFailedReason, "RetriesExceeded", "MissingRollbackTarget":
+		if c := apimeta.FindStatusCondition(hr.Status.Conditions, helmv2.ReleasedCondition); c != nil &&
+			c.Status == metav1.ConditionFalse {
+			out.Failed.Reason, out.Failed.Message = c.Reason, c.Message
+		}
+	}
+}
+
+// unchanged says why nothing in Git can have broken a release; empty where something may have.
+func (f *Flux) unchanged(ctx context.Context, hr *helmv2.HelmRelease) (string, error) {
+	good := lastGood(hr)
+	if good == nil || good.ConfigDigest == "" || good.ConfigDigest != hr.Status.LastAttemptedConfigDigest {
+		return "", nil
+	}
+	chart, _, _ := strings.Cut(hr.Status.LastAttemptedRevision, "+")
+	was, _, _ := strings.Cut(good.ChartVersion, "+")
+	if chart == was {
+		return fmt.Sprintf("release v%d of the same chart with the same values was deployed well", good.Version), nil
+	}
+	ranges, err := f.chartRange(ctx, hr)
+	if err != nil || ranges == "" {
+		return "", err
+	}
+	return fmt.Sprintf("the values are those of release v%d, and the chart moved from %s to %s within %s: pin it to %s in Git",
+		good.Version, tell(was), tell(chart), tell(ranges), tell(was)), nil
+}
+
+// chartRange is the range of versions that a release takes its chart from, so that the chart moves without a commit;
+// empty where Git names one version, or nobody can tell.
+func (f *Flux) chartRange(ctx context.Context, hr *helmv2.HelmRelease) (string, error) {
+	if hr.Spec.Chart != nil {
+		if v := hr.Spec.Chart.Spec.Version; v == "" || strings.ContainsAny(v, "*xX^~><=|, ") {
+			return cmp.Or(v, "*"), nil
+		}
+		return "", nil
+	}
+	ref := hr.Spec.ChartRef
+	if ref == nil || ref.Kind != kindOCIRepository {
+		return "", nil
+	}
+	var repo sourcev1.OCIRepository
+	err := f.get(ctx, refTo(ref.Kind, cmp.Or(ref.Namespace, hr.Namespace), ref.Name), &repo)
+	if _, refused := reconcile.AsRefusal(err); refused || apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil || repo.Spec.Reference == nil {
+		return "", err
+	}
+	return repo.Spec.Reference.SemVer, nil
+}
+
+// partsOf are the objects in Git that a release takes its values and its chart from.
+func partsOf(hr *helmv2.HelmRelease) []v1alpha1.ObjectRef {
+	var out []v1alpha1.ObjectRef
+	for _, v := range hr.Spec.ValuesFrom {
+		out = append(out, refTo(v.Kind, hr.Namespace, v.Name))
+	}
+	if ref := hr.Spec.ChartRef; ref != nil {
+		out = append(out, refTo(ref.Kind, cmp.Or(ref.Namespace, hr.Namespace), ref.Name))
+	}
+	return out
+}
+
+// lastGood is the newest release that was deployed well; nil where there is none.
+func lastGood(hr *helmv2.HelmRelease) *helmv2.Snapshot {
+	for _, s := range hr.Status.History {
+		if s != nil && (s.Status == "deployed" || s.Status == "superseded") {
+			return s
+		}
+	}
+	return nil
+}
+
+// Blame finds the commit that broke what a Flux object applies, as reconcile.Applies asks.
+func (f *Flux) Blame(ctx context.Context, key reconcile.Key, fail v1alpha1.Failure, with *types.NamespacedName,
+) (reconcile.Blamed, error) {
+	ref := refTo(key.Subject.Kind, key.Namespace, key.Subject.Name)
+	out := reconcile.Blamed{By: ref}
+	if f.options.Blame == nil {
+		return out, reconcile.Refuse("Git is not read here")
+	}
+	p, err := f.placeOfApplier(ctx, ref)
+	if err != nil {
+		return out, err
+	}
+	origin, err := f.assemble(ctx, wish{place: p, namespace: key.Namespace, with: with})
+	if err != nil {
+		return out, err
+	}
+	src, err := f.deployedSource(ctx, sourceRef(p.kustomization))
+	if err != nil {
+		return out, err
+	}
+	s := &Suspicion{Spec: p.kustomization.Spec, Bad: commitOf(p.kustomization, src, p.kustomization.Status.LastAttemptedRevision)}
+	switch {
+	case p.release != nil:
+		// What is rendered is the HelmRelease, and never what its chart makes.
+		s.Object, s.Also = &ref, partsOf(p.release)
+		s.Bad = commitOf(p.kustomization, src, appliedRevision(p.kustomization))
+		if good := lastGood(p.release); good != nil {
+			s.After = good.LastDeployed.Time
+		}
+	default:
+		s.Good = commitOf(p.kustomization, src, p.kustomization.Status.LastAppliedRevision)
+		if s.Good == "" {
+			return out, reconcile.Refuse("%s was never applied well, so there is nothing to compare with", ref)
+		}
+		if fail.Cause != v1alpha1.CauseNotBuilt {
+			if fail.Apply.Object == nil {
+				return out, reconcile.Refuse("it does not say which object is refused")
+			}
+			s.Object = fail.Apply.Object
+		}
+	}
+	if s.Bad == "" {
+		return out, reconcile.Refuse("%s does not say which commit it attempted", p.kustomizationRef())
+	}
+	found, err := f.options.Blame(ctx, origin.Source, s)
+	found.By, found.Branch = ref, origin.Source.Branch
+	found.Source = refTo(kindGitRepository, origin.Source.Name.Namespace, origin.Source.Name.Name)
+	return found, err
+}

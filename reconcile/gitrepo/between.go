@@ -1,0 +1,52 @@
+package gitrepo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// Between lists the commits of the source's branch after a good one up to a bad one, oldest first, along first parents.
+// Where no good one is named it goes back over the last most commits; where more than that lie between, it refuses.
+func (g *Mirrors) Between(ctx context.Context, src reconcile.Source, good, bad string, most int,
+) ([]reconcile.PastCommit, error) {
+	var out []reconcile.PastCommit
+	err := g.with(ctx, src, func(m *mirror) error {
+		at := plumbing.NewHash(bad)
+		if m.objects == nil || !m.objects.has(at) {
+			if err := m.fetch(ctx); err != nil {
+				return err
+			}
+		}
+		h := m.history()
+		for range most {
+			if at.String() == good {
+				return nil
+			}
+			c, err := h.at(ctx, at)
+			if err != nil {
+				return fmt.Errorf("read the commits of %s: %w", src.Name, err)
+			}
+			past := reconcile.PastCommit{
+				Commit: c.hash.String(), Subject: subjectOf(c), Author: c.author, When: c.when,
+			}
+			if len(c.parents) == 0 {
+				out = append(out, past)
+				break
+			}
+			past.Parent = c.parent().String()
+			out = append(out, past)
+			at = c.parent()
+		}
+		if good != "" && at.String() != good {
+			return reconcile.Refuse("%s does not come before %s within %d commits of %s", short(good), short(bad), most, src.Branch)
+		}
+		return nil
+	})
+	slices.Reverse(out)
+	return out, err
+}

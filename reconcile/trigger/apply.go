@@ -1,0 +1,138 @@
+package trigger
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// Apply sees Kustomizations that cannot be built or applied, and HelmReleases that cannot be installed or upgraded for
+// another reason than their pods, which other triggers see. It is only told.
+func Apply() reconcile.Trigger {
+	return reconcile.Trigger{Type: v1alpha1.TriggerApply, Observe: cannotApply, Ended: appliedAgain}
+}
+
+func cannotApply(ctx context.Context, l *reconcile.Look) (reconcile.Observation, error) {
+	a, err := l.Applier(ctx)
+	if err != nil || a == nil {
+		return reconcile.Observation{}, err
+	}
+	w := v1alpha1.Workload{Kind: a.Ref.Kind, Name: a.Ref.Name, UID: a.UID}
+	o := reconcile.Observation{Labels: map[string]map[string]string{}}
+	switch {
+	case a.Gone:
+		o.Unnamed = w.String()
+		return o, nil
+	case a.Ready:
+		o.Over = w.String()
+	}
+	o.Labels[w.String()] = a.Labels
+	if f, ok := JudgeApply(a); ok {
+		f.Workload = w
+		o.Failures = []v1alpha1.Failure{f}
+	}
+	return o, nil
+}
+
+// appliedAgain: what broke it was mended in Git, or is gone.
+func appliedAgain(w *reconcile.World) *reconcile.Ending {
+	s, now := &w.Form.Status, w.Seen[v1alpha1.TriggerApply]
+	switch {
+	case now.Unnamed != "":
+		return &reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: now.Unnamed + " does not exist any more"}
+	case now.Over != "" && s.Suspect != nil:
+		return &reconcile.Ending{Result: v1alpha1.ResultSuperseded, Sentence: fmt.Sprintf(
+			"%s applies what Git says again: somebody mended what %.12s broke", now.Over, s.Suspect.Commit)}
+	case now.Over != "":
+		return &reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: now.Over + " applies what Git says again"}
+	}
+	return nil
+}
+
+// maxMessage is how much is kept of what another controller says.
+const maxMessage = 1024
+
+// JudgeApply reads why an object cannot be applied. ok is false where it can be, where nobody can tell now, and where its
+// pods or its source are the reason, which are seen elsewhere.
+func JudgeApply(a *reconcile.Applier) (f v1alpha1.Failure, ok bool) {
+	if a.Idle || a.Failed == nil {
+		return f, false
+	}
+	for _, row := range applyRows {
+		if !row.fits(a) {
+			continue
+		}
+		if row.cause == "" {
+			return f, false
+		}
+		object := refusedObject(a.Failed.Message)
+		// One record tells of one thing that is wrong since the last good revision, however many commits come meanwhile.
+		revision := string(row.cause)
+		if object != nil {
+			revision += " " + object.String()
+		}
+		if a.LastApplied != "" {
+			revision += " since " + a.LastApplied
+		}
+		return v1alpha1.Failure{
+			Trigger: v1alpha1.TriggerApply, Cause: row.cause, Revision: text.Cut(revision, 250),
+			Message: text.CutBytes(text.Mask(a.Failed.Message), maxMessage), Since: v1alpha1.NewTime(a.Failed.At),
+			Apply: &v1alpha1.Apply{
+				Reason: text.Cut(a.Failed.Reason, 128), Revision: text.Cut(a.Revision, 250), LastApplied: text.Cut(a.LastApplied, 250),
+				Object: object, Unblamed: text.Cut(a.Unchanged, 1000),
+			},
+		}, true
+	}
+	return f, false
+}
+
+// The words by which Flux and Helm name the object that the API server refuses.
+var (
+	refusedByKustomize = regexp.MustCompile(`\b([A-Z][A-Za-z0-9]{0,62})/(?:([a-z0-9][a-z0-9-]{0,62})/)?([A-Za-z0-9][A-Za-z0-9.:_-]{0,252}) ` +
+		`(?:dry-run failed|apply failed|create failed|delete failed|namespace not specified)`)
+	refusedByHelm = regexp.MustCompile(`(?:server-side apply failed for object|failed to create resource:?|conflict occurred while applying object) ` +
+		`(?:([a-z0-9][a-z0-9-]{0,62})/)?([A-Za-z0-9][A-Za-z0-9.:_-]{0,252}) \S+, Kind=([A-Z][A-Za-z0-9]{0,62})`)
+	patchedByHelm = regexp.MustCompile(`cannot patch "([A-Za-z0-9][A-Za-z0-9.:_-]{0,252})" with kind ([A-Z][A-Za-z0-9]{0,62})`)
+)
+
+// refusedObject is the object that a message names; nil where it names none.
+func refusedObject(message string) *v1alpha1.ObjectRef {
+	if m := refusedByKustomize.FindStringSubmatch(message); m != nil {
+		return &v1alpha1.ObjectRef{Kind: m[1], Namespace: m[2], Name: m[3]}
+	}
+	if m := refusedByHelm.FindStringSubmatch(message); m != nil {
+		return &v1alpha1.ObjectRef{Kind: m[3], Namespace: m[1], Name: m[2]}
+	}
+	if m := patchedByHelm.FindStringSubmatch(message); m != nil {
+		return &v1alpha1.ObjectRef{Kind: m[2], Name: m[1]}
+	}
+	return nil
+}
+
+// applyRow says what a condition of a Flux object means.
+type applyRow struct {
+	// cause; empty for what is none of this trigger's.
+	cause v1alpha1.Cause
+	// reasons of the condition, any where there are none; words that its message holds one of, any where there are none.
+	reasons, words []string
+}
+
+func (r *applyRow) fits(a *reconcile.Applier) bool {
+	message := strings.ToLower(a.Failed.Message)
+	return holdsAny(r.reasons, func(s string) bool { return s == a.Failed.Reason }) &&
+		holdsAny(r.words, func(s string) bool { return strings.Contains(message, s) })
+}
+
+func holdsAny(all []string, is func(string) bool) bool {
+	for _, s := range all {
+		if is(s) {
+			return true
+		}
+	}
+	return len(all) == 0
+}

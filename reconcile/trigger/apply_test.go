@@ -1,0 +1,148 @@
+package trigger
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// said is what a Flux object says, in the words of kustomize-controller 1.9, helm-controller 1.6 and the API server.
+type said struct {
+	kind, reason, message string
+	// cause is empty where this trigger tells nothing.
+	cause  v1alpha1.Cause
+	object string
+}
+
+func TestApplyCorpus(t *testing.T) {
+	const k, hr = "Kustomization", "HelmRelease"
+	release := "for release shop/web with chart web@1.4.0: "
+	for name, c := range map[string]said{
+		// What Git may have brought.
+		"YAML that does not parse": {k, "BuildFailed", "kustomize build failed: accumulating resources: accumulation err='accumulating resources from 'web.yaml': " +
+			"MalformedYAMLError: yaml: line 6: did not find expected key in File: web.yaml'", v1alpha1.CauseNotBuilt, ""},
+		"a file that is not there": {k, "BuildFailed", "kustomize build failed: accumulating resources: accumulation err='accumulating resources from 'gone.yaml': " +
+			"open /tmp/kustomization-1/gone.yaml: no such file or directory'", v1alpha1.CauseNotBuilt, ""},
+		"a patch without a target": {k, "BuildFailed", "kustomize build failed: no matches for Id Deployment.v1.apps/web.[noNs]; failed to find unique target for patch", v1alpha1.CauseNotBuilt, ""},
+		"two objects of one name":  {k, "BuildFailed", "kustomize build failed: may not add resource with an already registered id: ConfigMap.v1.[noGrp]/a.[noNs]", v1alpha1.CauseNotBuilt, ""},
+		"a variable that is not set": {k, "BuildFailed", `post build failed for 'web': variable substitution failed: variable not set (strict mode): "TAG"`,
+			v1alpha1.CauseNotBuilt, ""},
+		"an unknown field": {k, "ReconciliationFailed", `Deployment/shop/web dry-run failed: failed to create typed patch object (shop/web; apps/v1, Kind=Deployment): .spec.replica: field not declared in schema`,
+			v1alpha1.CauseObjectRefused, "Deployment/shop/web"},
+		"an immutable field": {k, "ReconciliationFailed", `Deployment/shop/web dry-run failed (Invalid): Deployment.apps "web" is invalid: spec.selector: Invalid value: {}: field is immutable`,
+			v1alpha1.CauseObjectRefused, "Deployment/shop/web"},
+		"a cluster's object that is refused": {k, "ReconciliationFailed", `ClusterRole/web:edit dry-run failed (Invalid): ClusterRole.rbac.authorization.k8s.io "web:edit" is invalid: rules[0].verbs: Required value`,
+			v1alpha1.CauseObjectRefused, "ClusterRole/web:edit"},
+		"an admission webhook that refuses": {k, "ReconciliationFailed", `Deployment/shop/web dry-run failed (BadRequest): admission webhook "validate.kyverno.svc-fail" denied the request: resource Deployment/shop/web was blocked`,
+			v1alpha1.CauseObjectRefused, "Deployment/shop/web"},
+		"an admission policy that refuses": {k, "ReconciliationFailed", `Deployment/shop/web dry-run failed (Forbidden): deployments.apps "web" is forbidden: ValidatingAdmissionPolicy 'x' with binding 'y' denied request: no`,
+			v1alpha1.CauseObjectRefused, "Deployment/shop/web"},
+		"values that do not fit the schema": {hr, "UpgradeFailed", "Helm upgrade failed " + release + "values don't meet the specifications of the schema(s) in the following chart(s):\nweb:\n- replicas: Invalid type. Expected: integer",
+			v1alpha1.CauseNotReleased, ""},
+		"a template that fails": {hr, "UpgradeFailed", "Helm upgrade failed " + release + "execution error at (web/templates/deployment.yaml:12:4): image.repository is required",
+			v1alpha1.CauseNotReleased, ""},
+		"a template that makes no YAML": {hr, "UpgradeFailed", "Helm upgrade failed " + release + "YAML parse error on web/templates/deployment.yaml: error converting YAML to JSON: yaml: line 9",
+			v1alpha1.CauseNotReleased, ""},
+		"a template that is nil somewhere": {hr, "InstallFailed", "Helm install failed " + release + "template: web/templates/a.yaml:3:9: executing \"a\" at <.Values.a.b>: nil pointer evaluating interface {}.b",
+			v1alpha1.CauseNotReleased, ""},
+		"a release whose object is refused": {hr, "UpgradeFailed", "Helm upgrade failed " + release + `cannot patch "web" with kind Deployment: Deployment.apps "web" is invalid: spec.selector: field is immutable`,
+			v1alpha1.CauseObjectRefused, "Deployment/web"},
+		"a release whose object is refused at a server-side apply": {hr, "UpgradeFailed", "Helm upgrade failed " + release + `server-side apply failed for object shop/web apps/v1, Kind=Deployment: Deployment.apps "web" is invalid: x`,
+			v1alpha1.CauseObjectRefused, "Deployment/shop/web"},
+		"a hook that fails": {hr, "UpgradeFailed", "Helm upgrade failed " + release + "pre-upgrade hooks failed: 1 error occurred:\n\t* job migrate failed: BackoffLimitExceeded", v1alpha1.CauseReleaseHook, ""},
+		"a hook that takes too long": {hr, "UpgradeFailed", "Helm upgrade failed " + release + "post-upgrade hooks failed: 1 error occurred:\n\t* timed out waiting for the condition",
+			v1alpha1.CauseReleaseHook, ""},
+		"a chart version that is not there": {hr, "SourceNotReady", "HelmChart 'flux-system/shop-web' is not ready: invalid chart reference: failed to get chart version for remote reference: no 'web' chart with version matching '9.9.9' found",
+			v1alpha1.CauseChartMissing, ""},
+		"values that cannot be merged": {hr, "ValuesError", "unable to merge value from key 'values.yaml' in ConfigMap 'shop/web': yaml: line 2: mapping values are not allowed", v1alpha1.CauseNotReleased, ""},
+
+		// Not Git's fault, or not to be told from it.
+		"a webhook that is down": {k, "ReconciliationFailed", `Deployment/shop/web dry-run failed (InternalError): Internal error occurred: failed calling webhook "validate.kyverno.svc-fail": failed to call webhook: Post "https://kyverno.svc": no endpoints available for service`,
+			v1alpha1.CauseWebhookDown, "Deployment/shop/web"},
+		"a webhook that takes too long, to Helm": {hr, "UpgradeFailed", "Helm upgrade failed " + release + `failed calling webhook "x": failed to call webhook: Post "https://x": context deadline exceeded`, v1alpha1.CauseWebhookDown, ""},
+		"Flux lacks a right": {k, "ReconciliationFailed", `Deployment/shop/web dry-run failed (Forbidden): deployments.apps "web" is forbidden: User "system:serviceaccount:shop:flux" cannot patch resource "deployments" in API group "apps" in the namespace "shop"`,
+			v1alpha1.CauseNoRights, "Deployment/shop/web"},
+		"Flux may not grant rights": {k, "ReconciliationFailed", `Role/shop/web dry-run failed (Forbidden): roles "web" is forbidden: user "x" (groups=["y"]) is attempting to grant RBAC permissions not currently held`,
+			v1alpha1.CauseNoRights, "Role/shop/web"},
+		"Helm lacks a right":         {hr, "InstallFailed", "Helm install failed " + release + `secrets is forbidden: User "system:serviceaccount:shop:flux" cannot create resource "secrets" in API group ""`, v1alpha1.CauseNoRights, ""},
+		"no key to decrypt with":     {k, "BuildFailed", "error decrypting sops tree: Error getting data key: 0 successful groups required, got 0", v1alpha1.CauseNotDecrypted, ""},
+		"no Secret with the key":     {k, "BuildFailed", `decryption secret error: Secret "sops-age" not found`, v1alpha1.CauseNotDecrypted, ""},
+		"variables that are missing": {k, "BuildFailed", `post build failed for 'web': substitute from 'ConfigMap/cluster' error: ConfigMap "cluster" not found`, v1alpha1.CauseVariablesMissing, ""},
+		"values that are missing":    {hr, "ValuesError", `could not resolve Secret chart values reference 'shop/web' with key 'values.yaml': secrets "web" not found`, v1alpha1.CauseVariablesMissing, ""},
+		"a kind that is not installed": {k, "ReconciliationFailed", `Certificate/shop/web dry-run failed: no matches for kind "Certificate" in version "cert-manager.io/v1"`,
+			v1alpha1.CauseKindMissing, "Certificate/shop/web"},
+		"a kind that is not installed, to Helm": {hr, "InstallFailed", "Helm install failed " + release + `unable to build kubernetes objects from release manifest: resource mapping not found for name: "web" namespace: "": no matches for kind "Certificate" in version "cert-manager.io/v1"`,
+			v1alpha1.CauseKindMissing, ""},
+		"a namespace that is missing": {k, "ReconciliationFailed", `Deployment/shop/web dry-run failed (NotFound): namespaces "shop" not found`, v1alpha1.CauseNamespaceMissing, "Deployment/shop/web"},
+		"a namespace that ends":       {k, "ReconciliationFailed", `Deployment/shop/web apply failed: deployments.apps "web" is forbidden: unable to create new content in namespace shop because it is being terminated`, v1alpha1.CauseNamespaceMissing, "Deployment/shop/web"},
+		"a quota":                     {k, "ReconciliationFailed", `Service/shop/web dry-run failed (Forbidden): services "web" is forbidden: exceeded quota: shop, requested: services=1`, v1alpha1.CauseQuota, "Service/shop/web"},
+		"an API server that is away":  {k, "ReconciliationFailed", `Deployment/shop/web dry-run failed: Patch "https://10.0.0.1": dial tcp 10.0.0.1:443: connect: connection refused`, v1alpha1.CauseServerUnavailable, "Deployment/shop/web"},
+		"etcd that is slow":           {k, "ReconciliationFailed", "Deployment/shop/web dry-run failed (InternalError): etcdserver: request timed out", v1alpha1.CauseServerUnavailable, "Deployment/shop/web"},
+		"a base that cannot be fetched": {k, "BuildFailed", `kustomize build failed: accumulating resources from 'https://example.org/base': Get "https://example.org/base": dial tcp: lookup example.org: no such host`,
+			v1alpha1.CauseServerUnavailable, ""},
+		"a release that is locked":                 {hr, "UpgradeFailed", "Helm upgrade failed " + release + "another operation (install/upgrade/rollback) is in progress", v1alpha1.CauseReleaseLocked, ""},
+		"a name that somebody has":                 {hr, "InstallFailed", "Helm install failed " + release + "cannot re-use a name that is still in use", v1alpha1.CauseReleaseLocked, ""},
+		"an object of another release":             {hr, "InstallFailed", "Helm install failed " + release + `unable to continue with install: Service "web" in namespace "shop" exists and cannot be imported into the current release: invalid ownership metadata`, v1alpha1.CauseReleaseLocked, ""},
+		"words that nobody knows":                  {k, "ReconciliationFailed", "the moon is full", v1alpha1.CauseUnknown, ""},
+		"words that nobody knows, of Helm":         {hr, "UpgradeFailed", "Helm upgrade failed " + release + "the moon is full", v1alpha1.CauseUnknown, ""},
+		"pods that do not become ready":            {hr, "UpgradeFailed", "Helm upgrade failed " + release + "context deadline exceeded", "", ""},
+		"pods that fail early":                     {hr, "UpgradeFailed", "Helm upgrade failed " + release + "failed early due to stalled resources: [Deployment/shop/web status: 'Failed']", "", ""},
+		"a check that was given up":                {hr, "UpgradeFailed", "Helm upgrade failed " + release + "context canceled", "", ""},
+		"a health check":                           {k, "HealthCheckFailed", "timeout waiting for: [Deployment/shop/web status: 'InProgress']", "", ""},
+		"a dependency":                             {k, "DependencyNotReady", "dependency 'flux-system/infra' is not ready", "", ""},
+		"a source":                                 {k, "ArtifactFailed", "Source artifact not found, retrying in 30s", "", ""},
+		"a chart that is not fetched yet":          {hr, "SourceNotReady", "HelmChart 'flux-system/shop-web' is not ready: latest generation of object has not been reconciled", "", ""},
+		"what cannot be pruned":                    {k, "PruneFailed", "ConfigMap/shop/a delete failed: x", "", ""},
+		"a rollback of Helm that was not possible": {hr, "RollbackFailed", "Helm rollback failed: x", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := &reconcile.Applier{Ref: v1alpha1.ObjectRef{Kind: c.kind, Namespace: "shop", Name: "web"}, Revision: "b", LastApplied: "a",
+				Failed: &reconcile.Condition{Reason: c.reason, Message: c.message}}
+			f, ok := JudgeApply(a)
+			if ok != (c.cause != "") || f.Cause != c.cause {
+				t.Fatalf("told %t as %q, want %q", ok, f.Cause, c.cause)
+			}
+			if !ok {
+				return
+			}
+			object := ""
+			if f.Apply.Object != nil {
+				object = f.Apply.Object.String()
+			}
+			if diff := cmp.Diff(c.object, object); diff != "" {
+				t.Error(diff)
+			}
+			if f.Apply.Reason != c.reason || f.Apply.Revision != "b" || f.Apply.LastApplied != "a" {
+				t.Errorf("evidence %+v", f.Apply)
+			}
+		})
+	}
+}
+
+func TestWhatIsAtWorkOrSuspendedIsNotTold(t *testing.T) {
+	failed := &reconcile.Condition{Reason: "BuildFailed", Message: "x"}
+	for name, a := range map[string]*reconcile.Applier{
+		"it is at work or suspended": {Idle: true, Failed: failed}, "it is ready": {Ready: true}, "it says nothing": {},
+	} {
+		if f, ok := JudgeApply(a); ok {
+			t.Errorf("%s: told as %s", name, f.Cause)
+		}
+	}
+}
+
+func TestOneRecordTellsOfOneThingHoweverManyCommitsCome(t *testing.T) {
+	a := &reconcile.Applier{Revision: "main@sha1:1", LastApplied: "main@sha1:0", Failed: &reconcile.Condition{Reason: "BuildFailed", Message: "line 3"}}
+	first, _ := JudgeApply(a)
+	a.Revision, a.Failed.Message = "main@sha1:2", "line 4"
+	second, _ := JudgeApply(a)
+	if first.Revision != second.Revision {
+		t.Errorf("%q and %q are two failures", first.Revision, second.Revision)
+	}
+	a.LastApplied = "main@sha1:1"
+	if third, _ := JudgeApply(a); third.Revision == first.Revision {
+		t.Error("what broke after it was mended is the same failure")
+	}
+}
