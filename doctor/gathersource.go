@@ -54,6 +54,10 @@ func (g *Gatherer) source(ctx context.Context, f *Facts, w *Workload) error {
 			return err
 		}
 	}
+	if name := f.policyOf(w, v1alpha1.TriggerImagePull).PullRequest.Secret; name != nil {
+		g.need(ctx, w, Secret{Namespace: name.Namespace, Name: name.Name, For: "pull requests (spec.pullRequest.secretRef)",
+			Holds: HoldsGitLogin})
+	}
 	// A missing key has a check of its own.
 	if src.Verified && src.Signing == nil {
 		src.Verified = false

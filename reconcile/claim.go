@@ -77,8 +77,8 @@ func (c claim) permit(b Branch) error {
 	return nil
 }
 
-// restraint counts cooldown and budget from Backstop's trailers on the branch, and from the records of what came by pull
-// request. A suspect commit counts once: whoever of
+// restraint counts cooldown and budget from Backstop's trailers on the branch, and from the records of what came by
+// pull request. A suspect commit counts once: whoever of
 // its siblings comes later, in this push or another one, costs nothing more.
 func (c claim) restraint(b Branch) error {
 	used, counted := map[string]time.Time{}, false

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -49,6 +50,8 @@ type Engine struct {
 	Applies Applies
 	// Forges are the ways to pull requests; nil where none are opened.
 	Forges Forges
+	// Tokens reads a Secret that a policy names for the provider's API; nil reads none.
+	Tokens func(ctx context.Context, name types.NamespacedName) (map[string][]byte, error)
 	// Rendered renders what a revert leaves, and says in a Refusal why that must not be; nil renders nothing.
 	Rendered func(ctx context.Context, origin Origin, r Revert) error
 	// Tell hears of every saved change of a Rollback, in order; it must not block.

@@ -142,9 +142,13 @@ func (e *Engine) unstick(ctx context.Context, w *World, step Step, form *v1alpha
 	return nil
 }
 
-// fillLift takes the hold away and asks the automation to run.
+// fillLift takes the hold away and asks the automation to run; where the branch takes no push, or the policy wants
+// none, by pull request.
 func (e *Engine) fillLift(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
 	s := &form.Status
+	if s.LiftPullRequest != nil && w.Lifting != nil {
+		return e.followLift(ctx, w, form)
+	}
 	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
@@ -153,18 +157,25 @@ func (e *Engine) fillLift(ctx context.Context, w *World, step Step, form *v1alph
 	if w.Election != nil {
 		release.Image = w.Election.Image
 	}
-	for _, policy := range s.Change.Policies {
-		commit, err := e.Git.Lift(ctx, origin.Source, Lift{
-			Policy: policy, Roots: append([]Root{origin.Root}, origin.Others...),
-			Image: release.Image, By: step.By, Rollback: w.Self, Cluster: e.ClusterUID,
-			Places: s.Suspect.Nodes, Person: w.Form.Spec.ReleaseHold != nil,
-			Permit: func() error { return e.gate(ctx, &w.Form, &rules{}, true) },
-		})
+	lift := Lift{
+		Roots: append([]Root{origin.Root}, origin.Others...),
+		Image: release.Image, By: step.By, Rollback: w.Self, Cluster: e.ClusterUID,
+		Places: s.Suspect.Nodes, Person: w.Form.Spec.ReleaseHold != nil,
+		Permit: func() error { return e.gate(ctx, &w.Form, &rules{}, true) },
+	}
+	if w.Policy.Delivery == v1alpha1.DeliveryPullRequest {
+		return e.proposeLift(ctx, w, form, lift, becausePolicy)
+	}
+	for _, lift.Policy = range s.Change.Policies {
+		commit, err := e.Git.Lift(ctx, origin.Source, lift)
 		if later, ok := shut(err); ok {
 			return later
 		}
+		if e.proposes(w, err) {
+			return e.proposeLift(ctx, w, form, lift, err.Error())
+		}
 		if err != nil {
-			return fmt.Errorf("lift the hold of %s: %w", policy, err)
+			return fmt.Errorf("lift the hold of %s: %w", lift.Policy, err)
 		}
 		release.Commit = orElse(commit, release.Commit)
 	}

@@ -90,6 +90,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	if err := e.gatherProposed(ctx, w, origin.Source); err != nil {
 		return err
 	}
+	e.readLift(ctx, w, origin.Source)
 	switch {
 	case s.Ended() && s.Change != nil:
 		w.Election, err = e.election(ctx, w, origin)

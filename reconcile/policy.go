@@ -30,7 +30,7 @@ type Policy struct {
 	// Delivery is the way to the branch.
 	Delivery v1alpha1.Delivery
 	// PullRequest says where pull requests are opened, and how they are merged.
-	PullRequest v1alpha1.PullRequestPolicy
+	PullRequest PullRequests
 	// Release says what lifts a hold.
 	Release v1alpha1.ReleaseMode
 	// SoleCluster says that no other cluster deploys the same.
@@ -253,9 +253,7 @@ func fromSpec(trigger v1alpha1.TriggerType, p *v1alpha1.RollbackPolicy) Policy {
 		out.Mode, out.Why = v1alpha1.ModeNotify, fmt.Sprintf("policy %s is suspended", name)
 		out.Bar = v1alpha1.BarSuspended
 	}
-	if pr := p.Spec.PullRequest; pr != nil {
-		out.PullRequest = *pr
-	}
+	out.PullRequest = pullRequestsOf(p)
 	if ref := p.Spec.SourceRef; ref != nil {
 		out.Source = &types.NamespacedName{Namespace: cmp.Or(ref.Namespace, p.Namespace), Name: ref.Name}
 	}

@@ -63,6 +63,14 @@ type Pusher struct {
 	Auth Auth
 }
 
+// Login is one for the API of a provider alone.
+type Login struct {
+	// Name of the Secret.
+	Name types.NamespacedName
+	// Auth that it holds.
+	Auth Auth
+}
+
 // Source is the GitRepository that deploys, which Backstop reads and may push to.
 type Source struct {
 	// Name of the GitRepository object; one mirror each.
@@ -78,6 +86,8 @@ type Source struct {
 	// Push is the other GitRepository that pushes to Branch; nil where this one does. What it pushes counts once this one
 	// shows it.
 	Push *Pusher
+	// API is what the provider's API is asked with, where that is another login than the one that pushes.
+	API *Login
 	// AuthorName and AuthorEmail sign the commits: the automation's, or Backstop's own.
 	AuthorName, AuthorEmail string
 	// Signing key of the automation; nil for none.
@@ -293,7 +303,7 @@ type GitWriter interface {
 	Land(ctx context.Context, src Source, reverts []Revert) ([]Landing, error)
 	// Propose puts the reverts of one suspect on a branch of their own, for a pull request to the deployed branch.
 	Propose(ctx context.Context, src Source, onto Onto, reverts []Revert) (Proposed, error)
-	// Lift takes holds away in one push, and gives the commit.
+	// Lift takes holds away in one push, and gives the commit; none where there is no such hold any more.
 	Lift(ctx context.Context, src Source, lift Lift) (string, error)
 }
 
@@ -325,6 +335,11 @@ type Lift struct {
 	Person bool
 	// Permit is asked on every tip that is tried, and right before the push is sent; nil permits.
 	Permit func() error
+	// Onto is the branch of a pull request that the commit goes to; empty for the deployed branch. When dates it then, so
+	// that whoever lifts the same makes the same commit, and And are further policies whose holds go with it.
+	Onto string
+	When time.Time
+	And  []string
 	// Image elected now, By whom, and the Rollback, for the trailers.
 	Image    string
 	By       string

@@ -78,7 +78,8 @@ func verdictByMerge(w *World) Step {
 
 func closed(w *World) Step {
 	pr := w.Form.Status.PullRequest
-	return end(w, v1alpha1.ResultRejected, "pull request %d was closed without a merge%s: %s", pr.Number, by(pr.By), pr.URL)
+	return end(w, v1alpha1.ResultRejected, "pull request %d was closed without a merge%s: %s", pr.Number, by(pr.By),
+		pr.URL)
 }
 
 // opensFirst says whether a question goes with a pull request, which is opened before it is answered: its merge is an

@@ -142,3 +142,52 @@ func TestAPullRequestThatIsLeftOpen(t *testing.T) {
 		})
 	}
 }
+
+func TestAHoldThatIsLiftedByPullRequest(t *testing.T) {
+	open := func(w *World) {
+		w.Form.Status.LiftPullRequest = &v1alpha1.PullRequest{Number: 8, URL: "https://git.example/pulls/8", State: v1alpha1.PullRequestOpen,
+			Head: "d", At: v1alpha1.NewTime(w.Now.Add(-time.Hour))}
+		w.Lifting = &PullRequest{Number: 8, State: v1alpha1.PullRequestOpen, Head: "d", Merge: MergeClean}
+	}
+	ends := func(state v1alpha1.PullRequestState) func(*World) {
+		return func(w *World) {
+			open(w)
+			w.Lifting.State, w.Lifting.By = state, "jane"
+			w.Form.Status.LiftPullRequest.State, w.Form.Status.LiftPullRequest.By = state, "jane"
+		}
+	}
+	for name, tt := range map[string]struct {
+		change func(w *World)
+		do     Effect
+		says   string
+	}{
+		"none yet":             {func(*World) {}, DoLift, "a newer image was elected"},
+		"the policy merges it": {open, DoLift, "merging pull request 8"},
+		"people merge it":      {func(w *World) { open(w); w.Policy.Mode = v1alpha1.ModeApprove }, DoWait, "until pull request 8 is merged"},
+		"a person asked for it": {func(w *World) {
+			open(w)
+			w.Policy.Mode = v1alpha1.ModeApprove
+			w.Form.Spec.ReleaseHold = &v1alpha1.HoldDecision{By: "jane"}
+		}, DoLift, "merging"},
+		"somebody committed to it": {func(w *World) { open(w); w.Lifting.Head = "e" }, DoWait, "until pull request 8 is merged"},
+		"it waits for checks":      {func(w *World) { open(w); w.Lifting.Merge = MergeWaits }, DoWait, "until pull request 8 is merged"},
+		"its checks are seen":      {func(w *World) { open(w); w.Lifting.Waits = []v1alpha1.PullRequestWait{{Kind: v1alpha1.WaitsForCheck}} }, DoLift, "changed"},
+		"suspended":                {func(w *World) { open(w); suspended(w) }, DoWait, "nothing is pushed"},
+		"the provider is away":     {func(w *World) { open(w); w.Lifting, w.NoPullRequest = nil, "HTTP 502" }, DoWait, "HTTP 502"},
+		"closed by a person":       {ends(v1alpha1.PullRequestClosed), DoWait, "closed without a merge by jane"},
+		"closed, and another one asks": {func(w *World) {
+			ends(v1alpha1.PullRequestClosed)(w)
+			w.Form.Spec.ReleaseHold = &v1alpha1.HoldDecision{By: "joe", At: v1alpha1.NewTime(w.Now)}
+		}, DoLift, "a person released"},
+		"merged, not seen yet": {ends(v1alpha1.PullRequestMerged), DoWait, "does not show it yet"},
+		"merged":               {func(w *World) { ends(v1alpha1.PullRequestMerged)(w); w.Branch.Held = nil }, DoReleased, "pull request 8, merged by jane"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v3", FindingPresent))
+			tt.change(&w)
+			if step := decide(w); step.Do != tt.do || !strings.Contains(step.Why+step.By, tt.says) {
+				t.Errorf("%s: %s %s, want %s: …%s…", step.Do, step.Why, step.By, tt.do, tt.says)
+			}
+		})
+	}
+}

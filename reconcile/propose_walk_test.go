@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
@@ -23,6 +25,17 @@ type proposals struct {
 	brings                   string
 	opened, merges, comments int
 	away                     bool
+	// lift is the pull request that lifts the hold.
+	lift *PullRequest
+	// logins that the provider was asked with.
+	logins []string
+}
+
+func (p *proposals) Lift(ctx context.Context, src Source, l Lift) (string, error) {
+	if l.Onto == "" {
+		return "", RefuseAs(FaultWantsPullRequest, "push main: the server refuses it: protected branch hook declined")
+	}
+	return "the head of the lift", l.Permit()
 }
 
 func (p *proposals) policies(all []v1alpha1.RollbackPolicy) []v1alpha1.RollbackPolicy {
@@ -48,7 +61,8 @@ func (p *proposals) Land(context.Context, Source, []Revert) ([]Landing, error) {
 func (p *proposals) Propose(_ context.Context, _ Source, onto Onto, reverts []Revert) (Proposed, error) {
 	out := Proposed{Base: p.tip().id, Landings: make([]Landing, len(reverts)), Message: "Revert"}
 	r := reverts[0]
-	if out.Landings[0].Err = r.Permit(p.look(r.Suspect, &r.Target, r.Since)); out.Landings[0].Err != nil {
+	out.Landings[0].Err = r.Permit(p.look(r.Suspect, &r.Target, r.Since))
+	if out.Landings[0].Err != nil {
 		return out, nil
 	}
 	if p.foreign {
@@ -64,9 +78,20 @@ func (p *proposals) Propose(_ context.Context, _ Source, onto Onto, reverts []Re
 	return out, err
 }
 
-func (p *proposals) Find(context.Context, string, string) (*PullRequest, error) { return p.read() }
+func (p *proposals) Find(_ context.Context, branch, _ string) (*PullRequest, error) {
+	if strings.HasPrefix(branch, "backstop/lift-") {
+		return p.lift, nil
+	}
+	return p.read()
+}
 
-func (p *proposals) Read(context.Context, int64) (*PullRequest, error) { return p.read() }
+func (p *proposals) Read(_ context.Context, number int64) (*PullRequest, error) {
+	if number == 2 {
+		out := *p.lift
+		return &out, nil
+	}
+	return p.read()
+}
 
 func (p *proposals) Forget(int64) {}
 
@@ -85,7 +110,11 @@ func (p *proposals) read() (*PullRequest, error) {
 // The provider's Open and the records' have one name.
 type forgeOf struct{ *proposals }
 
-func (f forgeOf) Open(_ context.Context, _ Proposal) (*PullRequest, error) {
+func (f forgeOf) Open(_ context.Context, of Proposal) (*PullRequest, error) {
+	if of.Story.Lifts {
+		f.lift = &PullRequest{Number: 2, State: v1alpha1.PullRequestOpen, Merge: MergeWaits, Head: "the head of the lift"}
+		return f.lift, nil
+	}
 	err := f.write(func() error {
 		f.opened++
 		f.pr = &PullRequest{Number: 1, URL: "https://git.example/pulls/1", State: v1alpha1.PullRequestOpen, Merge: MergeWaits}
@@ -99,6 +128,10 @@ func (f forgeOf) Open(_ context.Context, _ Proposal) (*PullRequest, error) {
 
 func (p *proposals) Merge(_ context.Context, pr *PullRequest, order MergeOrder) (Merging, error) {
 	switch {
+	case pr.Number == 2:
+		p.lift.State, p.lift.By = v1alpha1.PullRequestMerged, "bot"
+		p.push(commit{value: p.tip().value})
+		return MergingDone, nil
 	case order.Head != p.head || pr.Head != p.head:
 		return "", RefuseAs(FaultHeadMoved, "the head moved")
 	case p.pr.Merge != MergeClean && order.Arm:
@@ -142,7 +175,10 @@ func byPullRequest(delivery v1alpha1.Delivery, mode v1alpha1.Mode) (*proposals, 
 
 type forges struct{ p *proposals }
 
-func (f forges) Forge(context.Context, Source, v1alpha1.PullRequestProvider) (Forge, error) {
+func (f forges) Forge(_ context.Context, src Source, _ v1alpha1.PullRequestProvider) (Forge, error) {
+	if src.API != nil {
+		f.p.logins = append(f.p.logins, src.API.Name.String()+" "+string(src.API.Auth.Secret["token"]))
+	}
 	return forgeOf{f.p}, nil
 }
 
@@ -331,5 +367,52 @@ func TestACrashBetweenAnyTwoCallsLeavesOnePullRequest(t *testing.T) {
 				t.Errorf("crash %d, %v: opened %d, merged %d\n%s", n, after, p.opened, p.merges, p.story())
 			}
 		}
+	}
+}
+
+func TestAHoldGoesTheWayThatTheRevertCame(t *testing.T) {
+	for name, delivery := range map[string]v1alpha1.Delivery{
+		"the policy wants it":  v1alpha1.DeliveryPullRequest,
+		"the push was refused": v1alpha1.DeliveryAuto,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, e := byPullRequest(delivery, v1alpha1.ModeAuto)
+			p.goOn(t, e, time.Minute)
+			p.pr.Merge = MergeClean
+			p.goOn(t, e, time.Minute)
+			p.rollOut()
+			p.goOn(t, e, time.Minute)
+			p.elected, p.present[imgBad2] = imgBad2, true
+			p.goOn(t, e, time.Minute)
+			if p.lift == nil || !p.tip().held {
+				t.Fatalf("it is lifted by %+v\n%s", p.lift, p.story())
+			}
+			p.lift.Merge = MergeClean
+			p.goOn(t, e, time.Minute)
+			if s := &p.record().Status; p.tip().held || s.Release == nil || s.Release.By != "pull request 2, merged by bot" {
+				t.Errorf("the hold is %+v\n%s", s.Release, p.story())
+			}
+		})
+	}
+}
+
+func TestALoginBesideThatOfGit(t *testing.T) {
+	p, e := byPullRequest(v1alpha1.DeliveryPullRequest, v1alpha1.ModeApprove)
+	p.spec.PullRequest = &v1alpha1.PullRequestPolicy{SecretRef: &v1alpha1.LocalRef{Name: "api"}}
+	denied := true
+	e.Tokens = func(_ context.Context, name types.NamespacedName) (map[string][]byte, error) {
+		if denied {
+			return nil, RefuseAs(FaultNoRights, "Backstop may not read Secret %s", name)
+		}
+		return map[string][]byte{"token": []byte("t0ken")}, nil
+	}
+	p.goOn(t, e, time.Minute)
+	if w := p.record().Status.Waiting; p.opened > 0 || w == nil || !strings.Contains(w.Why, "may not read Secret develop/api") {
+		t.Errorf("opened %d, and it waits for %+v", p.opened, w)
+	}
+	denied = false
+	p.goOn(t, e, 2*time.Minute)
+	if p.opened != 1 || p.logins[0] != "develop/api t0ken" {
+		t.Errorf("opened %d with %q", p.opened, p.logins)
 	}
 }

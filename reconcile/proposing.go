@@ -47,7 +47,7 @@ func (e *Engine) readPullRequest(ctx context.Context, w *World, src Source) {
 	pr := w.Form.Status.PullRequest
 	within, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
-	forge, err := e.Forges.Forge(within, src, w.Policy.PullRequest.Provider)
+	forge, err := e.provider(within, w, src)
 	if err == nil {
 		if w.Form.Status.Target != nil && merged(w) {
 			forge.Forget(pr.Number)
@@ -219,7 +219,7 @@ func (e *Engine) proposing(ctx context.Context, w *World) (proposal, error) {
 	if err != nil {
 		return proposal{}, fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
-	forge, err := e.Forges.Forge(ctx, origin.Source, w.Policy.PullRequest.Provider)
+	forge, err := e.provider(ctx, w, origin.Source)
 	if err != nil {
 		return proposal{}, err
 	}

@@ -39,6 +39,9 @@ func atRest(w *World) Step {
 				break
 			}
 		}
+		if pr := s.LiftPullRequest; pr != nil {
+			by = fmt.Sprintf("pull request %d%s", pr.Number, mergedOrNot(w.Lifting))
+		}
 		return Step{Do: DoReleased, By: by}
 	}
 	step := elected(w)
@@ -48,6 +51,9 @@ func atRest(w *World) Step {
 	var no *barred
 	if step.Do == DoLift && errors.As(mayLift(w.Policy), &no) {
 		step = Step{Do: DoWait, Wait: restAgain, Barred: no.bar, Why: "the hold stands, nothing is pushed: " + no.why}
+	}
+	if step.Do == DoLift {
+		step = lifting(w, step)
 	}
 	return remind(w, step)
 }

@@ -44,6 +44,9 @@ type World struct {
 	PullRequest       *PullRequest
 	NoPullRequest     string
 	NoPullRequestKind FaultKind
+	// Lifting is the pull request that lifts the hold, as its provider has it now; nil where there is none, or it cannot
+	// be read.
+	Lifting *PullRequest
 	// Shared says that other open Rollbacks wait for the same pull request, and Others why it must not be merged yet for
 	// the sake of one of them; empty where nothing is against it.
 	Shared bool

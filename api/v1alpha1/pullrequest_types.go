@@ -12,6 +12,10 @@ type PullRequestPolicy struct {
 	// Provider of the repository; Gitea is Forgejo too. Empty finds it out from the host.
 	// +optional
 	Provider PullRequestProvider `json:"provider,omitempty"`
+	// SecretRef names a Secret in the policy's namespace with a login for the provider's API, where that of the
+	// GitRepository opens no pull requests: token or bearerToken, username and password, or a GitHub App's keys.
+	// +optional
+	SecretRef *LocalRef `json:"secretRef,omitempty"`
 	// AutoMerge has the provider merge what is allowed by itself, once its rules let it. Without it Backstop merges when
 	// the provider says that nothing is missing.
 	// +optional

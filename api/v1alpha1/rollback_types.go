@@ -164,6 +164,9 @@ type RollbackStatus struct {
 	// Outcome is how it ended.
 	// +optional
 	Outcome *Outcome `json:"outcome,omitempty"`
+	// LiftPullRequest is how the hold is lifted from a branch that takes no push, or where the policy wants it so.
+	// +optional
+	LiftPullRequest *PullRequest `json:"liftPullRequest,omitempty"`
 	// Release says how the hold was lifted.
 	// +optional
 	Release *HoldRelease `json:"release,omitempty"`

@@ -34,6 +34,9 @@ func titleOf(of reconcile.Story) string {
 // bodyOf is the body of the pull request, in Markdown.
 func bodyOf(of reconcile.Story) string {
 	s := story{of}
+	if of.Lifts {
+		return s.lift()
+	}
 	parts := []string{s.lead(), s.list("What changes", s.changes()), s.why(), s.list("What stays", codes(s.Left)),
 		s.list("Workloads that run it, as far as they are known", codes(s.Workloads)), s.hold(), s.merging()}
 	out := make([]string, 0, len(parts)+2)
@@ -126,6 +129,18 @@ func (s story) hold() string {
 		"run: it puts `backstop:hold` before the markers of " +
 		strings.Join(codes(s.Held[:min(len(s.Held), maxList)]), ", ") +
 		". It holds in every cluster that deploys this branch. " + lift + "."})
+}
+
+// lift is the body of a pull request that takes a hold away.
+func (s story) lift() string {
+	lead := fmt.Sprintf("This takes the hold of %s away, so that image automation writes the image that its policy "+
+		"elects again: %s. It was taken back from %s before.", strings.Join(codes(s.Held[:min(len(s.Held), maxList)]), ", "),
+		code(s.Target, maxName), code(s.Image, maxName))
+	parts := []string{lead, s.list("Why now", []string{code(s.Author, maxName)}), s.list("Merging", []string{
+		"Merge it in whatever way this repository merges. The hold is in every cluster that deploys this branch.",
+		"Closing it without a merge keeps the hold: Backstop does not open it again by itself.",
+	})}
+	return clipped(strings.Join(append(parts, trailers(s.Message)...), "\n\n")+"\n", maxText)
 }
 
 // commentOf is the comment below a pull request that Backstop closes.

@@ -30,8 +30,11 @@ type Forges struct {
 	dial func(reconcile.Source) (*reconcile.GitServer, error)
 
 	mu   sync.Mutex
-	open map[types.NamespacedName]*opened
+	open map[way]*opened
 }
+
+// way is by whose login the pull requests of a source are reached.
+type way struct{ source, login types.NamespacedName }
 
 // opened is a way that was found.
 type opened struct {
@@ -44,22 +47,28 @@ var _ reconcile.Forges = (*Forges)(nil)
 
 // NewForges finds ways by what dial makes of a source.
 func NewForges(dial func(reconcile.Source) (*reconcile.GitServer, error)) *Forges {
-	return &Forges{dial: dial, open: map[types.NamespacedName]*opened{}}
+	return &Forges{dial: dial, open: map[way]*opened{}}
 }
 
 // Forge gives the way to the pull requests of the repository that a source pushes to.
 func (f *Forges) Forge(ctx context.Context, src reconcile.Source, provider v1alpha1.PullRequestProvider,
 ) (reconcile.Forge, error) {
-	name, of := src.Pushes(), fingerprint(src, provider)
+	name, of := way{source: src.Pushes()}, fingerprint(src, provider)
+	if src.API != nil {
+		name.login = src.API.Name
+	}
 	f.mu.Lock()
 	known := f.open[name]
 	f.mu.Unlock()
 	if known != nil && known.of == of {
 		return known.forge, nil
 	}
-	server, err := f.dial(src)
+	server, err := f.dial(withLogin(src))
 	if err != nil {
 		return nil, err
+	}
+	if src.API != nil {
+		server.Source = "Secret " + src.API.Name.String()
 	}
 	where, err := Locate(ctx, server, Options{Provider: Provider(provider)})
 	if err != nil {
@@ -88,6 +97,35 @@ func (f *Forges) Forge(ctx context.Context, src reconcile.Source, provider v1alp
 	return next.forge, nil
 }
 
+// withLogin is a source that is reached by its login for the API alone: over https, where Git itself takes SSH.
+func withLogin(src reconcile.Source) reconcile.Source {
+	if src.API == nil {
+		return src
+	}
+	auth := src.Auth
+	if p := src.Push; p != nil {
+		src.URL, src.Timeout, auth, src.Push = p.URL, p.Timeout, p.Auth, nil
+	}
+	secret := maps.Clone(src.API.Auth.Secret)
+	if token, ok := secret["token"]; ok {
+		delete(secret, "token")
+		secret["bearerToken"] = token
+	}
+	for _, cert := range []string{"ca.crt", "caFile"} {
+		if data, ok := auth.Secret[cert]; ok && secret[cert] == nil {
+			secret[cert] = data
+		}
+	}
+	src.Auth = reconcile.Auth{Secret: secret, Proxy: auth.Proxy}
+	if _, app := secret["githubAppID"]; app {
+		src.Auth.Provider = "github"
+	}
+	if web, ok := WebURL(src.URL); ok {
+		src.URL = web
+	}
+	return src
+}
+
 // fingerprint is a hash of what a way is made of.
 func fingerprint(src reconcile.Source, provider v1alpha1.PullRequestProvider) string {
 	url, timeout, auth := src.URL, src.Timeout, src.Auth
@@ -99,7 +137,11 @@ func fingerprint(src reconcile.Source, provider v1alpha1.PullRequestProvider) st
 	for _, s := range []string{url, timeout.String(), auth.Provider, string(provider)} {
 		put([]byte(s))
 	}
-	for _, data := range []map[string][]byte{auth.Secret, auth.Proxy} {
+	secrets := []map[string][]byte{auth.Secret, auth.Proxy}
+	if src.API != nil {
+		secrets = append(secrets, src.API.Auth.Secret)
+	}
+	for _, data := range secrets {
 		put(nil)
 		for _, k := range slices.Sorted(maps.Keys(data)) {
 			put([]byte(k))

@@ -80,3 +80,36 @@ func TestAWayThatCannotBeFound(t *testing.T) {
 		t.Errorf("it says %v", err)
 	}
 }
+
+func TestALoginForTheAPIAlone(t *testing.T) {
+	w := start(t, forgestub.Options{Kind: forgestub.Gitea})
+	var dialled reconcile.Source
+	forges := deliver.NewForges(func(src reconcile.Source) (*reconcile.GitServer, error) {
+		dialled = src
+		return server(w.RepoURL(), string(src.Auth.Secret["bearerToken"])), nil
+	})
+	src := reconcile.Source{Name: types.NamespacedName{Namespace: "flux-system", Name: "fleet"}, Timeout: time.Minute,
+		URL:  "ssh://git@git.example:2222/acme/fleet.git",
+		Auth: reconcile.Auth{Secret: map[string][]byte{"identity": []byte("a key")}},
+		API: &reconcile.Login{Name: types.NamespacedName{Namespace: "shop", Name: "api"},
+			Auth: reconcile.Auth{Secret: map[string][]byte{"token": []byte(forgestub.Token)}}}}
+	forge, err := forges.Forge(t.Context(), src, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := forge.Open(t.Context(), proposal()); err != nil {
+		t.Error(err)
+	}
+	if dialled.URL != "https://git.example/acme/fleet.git" || dialled.Auth.Secret["identity"] != nil {
+		t.Errorf("dialled %s with %d keys", dialled.URL, len(dialled.Auth.Secret))
+	}
+	// Another tenant's login is another way.
+	src.API = &reconcile.Login{Name: types.NamespacedName{Namespace: "web", Name: "api"},
+		Auth: reconcile.Auth{Secret: map[string][]byte{"token": []byte("another")}}}
+	other, err := forges.Forge(t.Context(), src, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = other.Find(t.Context(), branch, "main")
+	w.kindIs(err, reconcile.FaultUnauthorized, "Secret web/api")
+}

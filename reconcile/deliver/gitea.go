@@ -270,7 +270,8 @@ func (g *giteaRepo) Close(ctx context.Context, pr *reconcile.PullRequest, why st
 		return g.failed(ctx, "close the pull request", err)
 	}
 	closed := gitea.StateClosed
-	_, _, err = api.EditPullRequest(g.where.owner(), g.where.name(), pr.Number, gitea.EditPullRequestOption{State: &closed})
+	_, _, err = api.EditPullRequest(g.where.owner(), g.where.name(), pr.Number,
+		gitea.EditPullRequestOption{State: &closed})
 	if err != nil {
 		return g.failed(ctx, "close the pull request", err)
 	}

@@ -238,3 +238,41 @@ func TestTwoHundredRevertsLandInOnePush(t *testing.T) {
 		t.Errorf("subject %q", got)
 	}
 }
+
+func TestLiftedOnABranchOfItsOwn(t *testing.T) {
+	t.Parallel()
+	w, _ := standard(t)
+	w.land(w.wish(w.blame(query(repo + ":" + tag1))))
+	held := w.run(w.bare, "rev-parse", "main")
+	lift := reconcile.Lift{Policy: "develop:backend", Roots: apps(), By: "jane", Image: repo + ":" + tag2, Person: true,
+		Onto: "backstop/lift-0123456789ab", When: time.Unix(1_790_000_000, 0)}
+	put := func() string {
+		t.Helper()
+		commit, err := w.mirrors.Lift(t.Context(), w.src, lift)
+		if err != nil || w.run(w.bare, "rev-parse", lift.Onto) != commit {
+			t.Fatalf("it is %s, %v", commit, err)
+		}
+		return commit
+	}
+	first := put()
+	if w.run(w.bare, "rev-parse", "main") != held || strings.Contains(w.show(lift.Onto, "apps/develop/backend.yaml"), "backstop:hold") {
+		t.Error("the deployed branch moved, or the hold stands")
+	}
+	if again := put(); again != first {
+		t.Errorf("again it is %s, and was %s", again, first)
+	}
+	w.git("pull", "--quiet", "--rebase", "origin", "main")
+	moved := w.put("Go on", "apps/develop/other.yaml", "a: b\n")
+	if again := put(); again == first || w.run(w.bare, "rev-parse", again+"^") != moved {
+		t.Error("it does not begin at the new tip")
+	}
+	w.git("fetch", "--quiet")
+	w.git("checkout", "--quiet", "--detach", "origin/"+lift.Onto)
+	w.write("apps/develop/evil.yaml", "a: b\n")
+	w.git("add", "--all")
+	w.git("commit", "--quiet", "-m", "Slip something in")
+	w.git("push", "--quiet", "origin", "HEAD:"+lift.Onto)
+	if _, err := w.mirrors.Lift(t.Context(), w.src, lift); reconcile.KindOf(err) != reconcile.FaultForeign {
+		t.Errorf("it says %v", err)
+	}
+}

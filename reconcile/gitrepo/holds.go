@@ -233,7 +233,7 @@ func (h *history) lift(ctx context.Context, l reconcile.Lift) (map[string][]byte
 	}
 	contents := map[string][]byte{}
 	for _, hold := range holds {
-		if hold.Policy != l.Policy || l.Not != "" && hold.Not != l.Not {
+		if hold.Policy != l.Policy && !slices.Contains(l.And, hold.Policy) || l.Not != "" && hold.Not != l.Not {
 			continue
 		}
 		if hold.Release == v1alpha1.ReleaseManual && !l.Person {
@@ -257,10 +257,16 @@ func (h *history) lift(ctx context.Context, l reconcile.Lift) (map[string][]byte
 			return nil, t, reconcile.Refuse("lift the hold in %s: %w", hold.File, err)
 		}
 		if n := h.failedBefore(ctx, hold); n > 0 {
-			t.failed = map[string]int{l.Policy: max(n, t.failed[l.Policy])}
+			if t.failed == nil {
+				t.failed = map[string]int{}
+			}
+			t.failed[hold.Policy] = max(n, t.failed[hold.Policy])
 		}
 	}
 	add(&t.Policies, l.Policy)
+	for _, policy := range l.And {
+		add(&t.Policies, policy)
+	}
 	add(&t.Images, l.Image)
 	add(&t.Rollbacks, l.Rollback)
 	return contents, t, nil

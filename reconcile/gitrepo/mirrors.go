@@ -199,33 +199,24 @@ func (g *Mirrors) Lift(ctx context.Context, src reconcile.Source, l reconcile.Li
 	if err != nil {
 		return "", err
 	}
+	if l.Permit == nil {
+		l.Permit = func() error { return nil }
+	}
+	p := &proposing{src: src, options: &g.options, sign: sign}
 	var commit plumbing.Hash
 	err = g.with(ctx, src, func(m *mirror) error {
+		p.mirror = m
+		if l.Onto != "" {
+			commit, err = p.liftOnto(ctx, l)
+			return err
+		}
 		return m.attempt(ctx, func(h *history, b *builder) (plumbing.Hash, error) {
-			contents, t, err := h.lift(ctx, l)
-			if err == nil && len(contents) > 0 && l.Permit != nil {
-				err = l.Permit()
-			}
-			if err != nil || len(contents) == 0 {
+			var err error
+			if commit, err = p.lifted(ctx, h, b, l); commit.IsZero() || err != nil {
 				return plumbing.ZeroHash, err
 			}
-			tip, err := h.at(ctx, h.tip)
-			if err != nil {
-				return plumbing.ZeroHash, err
-			}
-			d := g.options.draft(src, liftMessage(l, t, contents), g.options.Now(), sign)
-			d.parent = h.tip
-			if d.tree, err = b.replace(tip.tree, contents); err != nil {
-				return plumbing.ZeroHash, err
-			}
-			commit, err = b.commit(d)
-			return commit, err
-		}, func() error {
-			if l.Permit == nil {
-				return nil
-			}
-			return l.Permit()
-		})
+			return commit, l.Permit()
+		}, l.Permit)
 	})
 	if err != nil || commit.IsZero() {
 		return "", err

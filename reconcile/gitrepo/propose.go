@@ -278,8 +278,8 @@ func (p *proposing) ours(ctx context.Context, base *history, head plumbing.Hash)
 		}
 		t, own := trail(c)
 		if !own || len(c.parents) != 1 || t.Kind == reconcile.TrailLift {
-			return none, reconcile.RefuseAs(reconcile.FaultForeign, "%s of %s has commit %s, which is not Backstop's: a person has "+
-				"to finish the pull request, or delete the branch", p.to.branch.Short(), p.to.url, short(at.String()))
+			return none, reconcile.RefuseAs(reconcile.FaultForeign, "%s of %s has commit %s, which is not Backstop's: a person "+
+				"has to finish the pull request, or delete the branch", p.to.branch.Short(), p.to.url, short(at.String()))
 		}
 		at = c.parents[0]
 	}

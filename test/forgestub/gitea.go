@@ -45,6 +45,14 @@ func (f *Forge) gitea(c call) {
 		f.giteaOpen(c)
 	case pr == nil:
 		f.fail(c, http.StatusNotFound, "The target couldn't be found.")
+	default:
+		f.giteaOne(c, pr, rest)
+	}
+}
+
+// giteaOne is what is done with one pull request.
+func (f *Forge) giteaOne(c call, pr *PR, rest string) {
+	switch {
 	case rest == "" && c.r.Method == http.MethodGet:
 		f.answer(c.w, c.r, http.StatusOK, f.giteaPR(pr))
 	case rest == "" && c.r.Method == http.MethodPatch:

@@ -46,14 +46,20 @@ func (f *Forge) gitlab(c call) {
 			f.closed(pr)
 		}
 		f.answer(c.w, c.r, http.StatusOK, f.gitlabMR(pr))
+	default:
+		f.gitlabOne(c, pr, rest)
+	}
+}
+
+// gitlabOne is what is done with one merge request.
+func (f *Forge) gitlabOne(c call, pr *PR, rest string) {
+	switch {
 	case rest == "/notes":
 		pr.Comments = append(pr.Comments, c.text("body"))
 		f.answer(c.w, c.r, http.StatusCreated, map[string]any{"id": 1})
+	case rest == "/cancel_merge_when_pipeline_succeeds" && !pr.Armed && !pr.Queued:
+		f.fail(c, http.StatusNotAcceptable, "406 Not Acceptable")
 	case rest == "/cancel_merge_when_pipeline_succeeds":
-		if !pr.Armed && !pr.Queued {
-			f.fail(c, http.StatusNotAcceptable, "406 Not Acceptable")
-			return
-		}
 		pr.Armed, pr.Queued = false, false
 		f.answer(c.w, c.r, http.StatusCreated, f.gitlabMR(pr))
 	case rest == "/merge":

@@ -1,0 +1,175 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// A hold that cannot be lifted by a push is lifted by a pull request, as the revert came. Backstop merges it where the
+// provider says that nothing is missing, if the policy decides by itself or a person asked for the lift.
+
+// LiftBranch is the branch of the pull request that lifts a hold.
+func LiftBranch(hold string) string { return "backstop/lift-" + hold[:min(12, len(hold))] }
+
+// lifting is what comes of a lift that is due.
+func lifting(w *World, step Step) Step {
+	s := &w.Form.Status
+	pr, now := s.LiftPullRequest, w.Lifting
+	if pr == nil || asksAnew(w) {
+		return step
+	}
+	name := fmt.Sprintf("pull request %d", pr.Number)
+	waits := func(format string, args ...any) Step {
+		return Step{Do: DoWait, Wait: proposedAgain, Why: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case now == nil && pr.State == v1alpha1.PullRequestOpen:
+		return waits("the hold stands: %s, which lifts it, cannot be read: %s", name, orElse(w.NoPullRequest,
+			"its provider does not answer"))
+	case now != nil && liftChanged(pr, now):
+		return Step{Do: DoLift, By: step.By, Why: name + " changed"}
+	case pr.State == v1alpha1.PullRequestClosed:
+		step := waits("the hold stands: %s, which lifts it, was closed without a merge%s: %s", name, by(pr.By), pr.URL)
+		step.Wait = restAgain
+		return step
+	case pr.State == v1alpha1.PullRequestMerged:
+		return waits("%s, which lifts the hold, is merged%s, and %s does not show it yet", name, by(pr.By), s.Suspect.Branch)
+	case mergesLift(w):
+		return Step{Do: DoLift, By: step.By, Why: "merging " + name}
+	}
+	return waits("the hold stands until %s is merged, which waits for %s: %s", name, v1alpha1.WaitsFor(pr.WaitsFor),
+		pr.URL)
+}
+
+// asksAnew says whether a person asked for the lift since a pull request for it was closed.
+func asksAnew(w *World) bool {
+	pr, wish := w.Form.Status.LiftPullRequest, w.Form.Spec.ReleaseHold
+	return pr.State == v1alpha1.PullRequestClosed && wish != nil && pr.At.Before(&wish.At)
+}
+
+func liftChanged(pr *v1alpha1.PullRequest, now *PullRequest) bool {
+	seen := sightOf(pr, now)
+	return !sameSight(pr, &seen)
+}
+
+// mergesLift says whether Backstop merges the lift now: what it pushed itself, and nothing else.
+func mergesLift(w *World) bool {
+	pr, now := w.Form.Status.LiftPullRequest, w.Lifting
+	if now == nil || now.Merge != MergeClean || now.Head != pr.Head {
+		return false
+	}
+	if w.Policy.Mode != v1alpha1.ModeAuto && w.Form.Spec.ReleaseHold == nil {
+		return false
+	}
+	return w.Now.Sub(pr.At.Time) > checksWithin && (pr.Tried == nil || w.Now.Sub(pr.Tried.Time) > armedAgain)
+}
+
+func mergedOrNot(now *PullRequest) string {
+	if now == nil || now.State != v1alpha1.PullRequestMerged {
+		return ""
+	}
+	return ", merged" + by(now.By)
+}
+
+// readLift reads the pull request that lifts the hold.
+func (e *Engine) readLift(ctx context.Context, w *World, src Source) {
+	s := &w.Form.Status
+	if e.Forges == nil || !s.LiftPullRequest.IsOpen() || !s.Ended() || !s.HoldStands() {
+		return
+	}
+	within, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
+	forge, err := e.provider(within, w, src)
+	if err == nil {
+		if stand(s, w.Branch).held == 0 {
+			forge.Forget(s.LiftPullRequest.Number)
+		}
+		w.Lifting, err = forge.Read(within, s.LiftPullRequest.Number)
+	}
+	if err != nil {
+		w.Lifting, w.NoPullRequest = nil, cut(err.Error(), 500)
+	}
+}
+
+// followLift writes down what is seen of the lift's pull request, and merges it where it may.
+func (e *Engine) followLift(ctx context.Context, w *World, form *v1alpha1.Rollback) error {
+	next := sightOf(form.Status.LiftPullRequest, w.Lifting)
+	form.Status.LiftPullRequest, form.Status.Waiting = &next, nil
+	if !mergesLift(w) {
+		return nil
+	}
+	if no, ok := shut(e.gate(ctx, &w.Form, &rules{}, true)); ok {
+		return no
+	}
+	forge, err := e.forge(ctx, w)
+	if err != nil {
+		return err
+	}
+	_, err = forge.Merge(ctx, w.Lifting, MergeOrder{Head: next.Head})
+	at := v1alpha1.NewTime(e.Now())
+	next.Tried, next.NotMerged = &at, ""
+	switch {
+	case err == nil:
+	case KindOf(err) == "":
+		return fmt.Errorf("merge the lift: %w", err)
+	default:
+		next.NotMerged = cut(err.Error(), 1024)
+	}
+	return nil
+}
+
+// proposeLift opens the pull request that lifts the hold.
+func (e *Engine) proposeLift(ctx context.Context, w *World, form *v1alpha1.Rollback, l Lift, because string) error {
+	s := &form.Status
+	if e.Forges == nil {
+		return RefuseAs(FaultNoProvider, "%s; no pull requests are opened here", because)
+	}
+	origin, err := e.Flux.Reopen(ctx, form.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
+	if err != nil {
+		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
+	}
+	forge, err := e.provider(ctx, w, origin.Source)
+	if err != nil {
+		return err
+	}
+	l.Onto, l.When = LiftBranch(s.Change.Hold), s.Change.At.Time
+	l.Policy, l.And = s.Change.Policies[0], s.Change.Policies[1:]
+	head, err := e.Git.Lift(ctx, origin.Source, l)
+	if later, ok := shut(err); ok {
+		return later
+	}
+	if err != nil || head == "" {
+		return err
+	}
+	pr, err := e.openLift(ctx, forge, l, s)
+	if err != nil {
+		return err
+	}
+	next := sightOf(&v1alpha1.PullRequest{Because: cut(because, 1024)}, pr)
+	next.Number, next.URL, next.Branch, next.At = pr.Number, cut(pr.URL, 2048), l.Onto, v1alpha1.NewTime(e.Now())
+	next.Head, next.Own = head, true
+	s.LiftPullRequest, s.Waiting = &next, nil
+	return nil
+}
+
+// openLift gives the open pull request of the lift.
+func (e *Engine) openLift(ctx context.Context, forge Forge, l Lift, s *v1alpha1.RollbackStatus) (*PullRequest, error) {
+	pr, err := forge.Find(ctx, l.Onto, s.Suspect.Branch)
+	if err != nil {
+		return nil, fmt.Errorf("find the pull request: %w", err)
+	}
+	if pr != nil && pr.State == v1alpha1.PullRequestOpen {
+		return pr, nil
+	}
+	pr, err = forge.Open(ctx, Proposal{Branch: l.Onto, Base: s.Suspect.Branch, Story: Story{
+		Lifts: true, Image: s.Suspect.Nodes[0].Bad, Target: orElse(l.Image, "(nothing yet)"), Author: l.By,
+		Held: s.Change.Policies, Message: "Lift the hold of " + s.Change.Policies[0],
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("open the pull request: %w", err)
+	}
+	return pr, nil
+}
