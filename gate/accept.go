@@ -6,14 +6,16 @@ import (
 	"slices"
 
 	"github.com/Masterminds/semver/v3"
+
+	"github.com/backstop-dev/backstop/gate/imagepolicy"
 )
 
-// accepts says whether a policy elects from a tag.
+// accepts says whether a policy selects from a tag.
 func (p *policy) accepts(tag string) bool {
-	if p.ballot == nil {
+	if p.rule == nil {
 		return false
 	}
-	_, why, _ := p.ballot.Read(tag)
+	_, why, _ := p.rule.Read(tag)
 	return why == ""
 }
 
@@ -30,7 +32,7 @@ func (p *policy) example(e, other *Environment) (tag string, none bool) {
 		}
 	}
 	// A tag that both environments may run is no mistake.
-	tag, found, none := witness(e.Tags, patterns...)
+	tag, found, none := imagepolicy.Search(e.Tags, patterns...)
 	if none || found && p.accepts(tag) {
 		return tag, none
 	}
@@ -42,7 +44,7 @@ func (p *policy) example(e, other *Environment) (tag string, none bool) {
 		if p.spec.FilterTags.Extract == "" {
 			with = append(patterns[:2:2], `^v?`+regexp.QuoteMeta(v)+candidate)
 		}
-		if tag, found := Witness(e.Tags, with...); found && p.accepts(tag) {
+		if tag, found := imagepolicy.Witness(e.Tags, with...); found && p.accepts(tag) {
 			return tag, false
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/imagepolicy"
 	"github.com/backstop-dev/backstop/test/registrystub"
 )
 
@@ -202,7 +203,7 @@ func FuzzConfig(f *testing.F) {
 
 func TestWitnessOfPatternsThatBeginInTheMiddle(t *testing.T) {
 	for _, pattern := range []string{`-v.*-(?P<ts>[0-9]+)$`, `\.rc$`, `-`} {
-		example, ok := gate.Witness("", pattern)
+		example, ok := imagepolicy.Witness("", pattern)
 		if !ok || !regexp.MustCompile(pattern).MatchString(example) || strings.ContainsAny(example[:1], "-.") {
 			t.Errorf("%s: %q, %v", pattern, example, ok)
 		}
@@ -217,7 +218,7 @@ func FuzzWitness(f *testing.F) {
 		if len(own)+len(a)+len(b) > 60 {
 			return
 		}
-		example, ok := gate.Witness(own, a, b)
+		example, ok := imagepolicy.Witness(own, a, b)
 		if !ok {
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	autov1 "github.com/fluxcd/image-automation-controller/api/v1"
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 
+	"github.com/backstop-dev/backstop/gate/imagepolicy"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -19,7 +20,7 @@ type model struct {
 	// included are files that are no YAML by their name and that a kustomization includes.
 	included map[string]*source
 	builder  *builder
-	// repos is the image that each ImagePolicy elects tags of, by namespace:name.
+	// repos is the image that each ImagePolicy selects tags of, by namespace:name.
 	repos repositories
 	// scanned are the ImageRepositories by their image.
 	scanned     map[string]placed
@@ -66,8 +67,8 @@ type placed struct {
 type policy struct {
 	placed
 	spec imagev1.ImagePolicySpec
-	// ballot is nil where no tag can satisfy the spec; broken says why.
-	ballot *Ballot
+	// rule is nil where no tag can satisfy the spec; broken says why.
+	rule   *imagepolicy.Rule
 	broken error
 	// image that its ImageRepository scans; empty where the tree does not say.
 	image string

@@ -12,6 +12,7 @@ import (
 	autov1 "github.com/fluxcd/image-automation-controller/api/v1"
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 
+	"github.com/backstop-dev/backstop/gate/imagepolicy"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -35,9 +36,9 @@ func (m *model) readPolicies() {
 		case "ImagePolicy":
 			var o imagev1.ImagePolicy
 			if m.decode(&p.object, &o) {
-				ballot, broken := NewBallot(o.Spec)
+				rule, broken := imagepolicy.Parse(o.Spec)
 				m.policies = append(m.policies, &policy{
-					placed: p, spec: o.Spec, ballot: ballot, broken: broken, envs: m.config.of(p.paths...),
+					placed: p, spec: o.Spec, rule: rule, broken: broken, envs: m.config.of(p.paths...),
 				})
 			}
 		case "ImageUpdateAutomation":
@@ -89,9 +90,9 @@ func (m *model) checkPolicy(p *policy, e *Environment) {
 	}.by(p.paths)
 	if p.broken != nil {
 		f.Rule = RulePolicyPattern
-		var field *unfit
+		var field *imagepolicy.Unfit
 		if errors.As(p.broken, &field) {
-			f.Line = p.lineOf(field.keys...)
+			f.Line = p.lineOf(field.Keys...)
 		}
 		f.Message = fmt.Sprintf("ImagePolicy %s elects nothing: %v", p.id(), p.broken)
 		f.Fix = "correct that field"

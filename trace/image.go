@@ -9,7 +9,7 @@ import (
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/imagepolicy"
 	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 )
@@ -22,7 +22,7 @@ func (v *view) policyHop() Hop {
 	p := v.policy
 	ref := refOf("ImagePolicy", p.Namespace, p.Name)
 	h.At = ref.String()
-	b, err := gate.NewBallot(p.Spec)
+	b, err := imagepolicy.Parse(p.Spec)
 	if err != nil {
 		h.Mark, h.Why, h.Fix = Stopped, "it elects nothing: "+err.Error(), "correct that field"
 		return h
@@ -76,7 +76,7 @@ func (v *view) unlessUnread(h Hop) Hop {
 const accessDenied = "AccessDenied"
 
 // electionFix says what to do about a policy that takes no tag.
-func (v *view) electionFix(b *gate.Ballot, reason string) string {
+func (v *view) electionFix(b *imagepolicy.Rule, reason string) string {
 	ref := refOf("ImagePolicy", v.policy.Namespace, v.policy.Name)
 	switch {
 	case v.scan == nil:
@@ -86,7 +86,7 @@ func (v *view) electionFix(b *gate.Ballot, reason string) string {
 			v.scan.Namespace, v.scan.Name)
 	}
 	tags := v.visible()
-	if _, taken := b.Elect(tags); taken == 0 && len(tags) > 0 {
+	if _, taken := b.Select(tags); taken == 0 && len(tags) > 0 {
 		if _, why, fix := b.Read(b.Nearest(tags)); why != "" {
 			return fix
 		}
@@ -95,10 +95,10 @@ func (v *view) electionFix(b *gate.Ballot, reason string) string {
 }
 
 // elected holds what a policy elects against what was asked for, what the registry has, and other environments.
-func (v *view) elected(h Hop, b *gate.Ballot) Hop {
+func (v *view) elected(h Hop, b *imagepolicy.Rule) Hop {
 	p := v.policy
 	tag := p.Status.LatestRef.Tag
-	h.Mark, h.Says = Good, fmt.Sprintf("elects %s (%s)", tag, b.Rule())
+	h.Mark, h.Says = Good, fmt.Sprintf("elects %s (%s)", tag, b)
 	if asked := tagOf(v.Asked); v.Asked != "" && asked != "" && asked != tag {
 		return v.notElected(h, b, asked, tag)
 	}
@@ -112,18 +112,18 @@ func (v *view) elected(h Hop, b *gate.Ballot) Hop {
 		return h
 	}
 	tags := v.visible()
-	best, taken := b.Elect(tags)
+	best, taken := b.Select(tags)
 	if best != "" && best != tag && slices.Contains(tags, tag) {
 		h.Mark = Waits
 		h.Why = fmt.Sprintf("it elects %s; the registry has %s, which comes after it and has not been seen yet", tag, best)
 		return h
 	}
-	h.Says = fmt.Sprintf("elects %s of %d tags, %d of which fit (%s)", tag, len(tags), taken, b.Rule())
+	h.Says = fmt.Sprintf("elects %s of %d tags, %d of which fit (%s)", tag, len(tags), taken, b)
 	return h
 }
 
 // notElected says why a policy elects another tag than the one that was asked for.
-func (v *view) notElected(h Hop, b *gate.Ballot, asked, elected string) Hop {
+func (v *view) notElected(h Hop, b *imagepolicy.Rule, asked, elected string) Hop {
 	r, why, fix := b.Read(asked)
 	if why != "" {
 		h.Mark, h.Why, h.Fix = Stopped, fmt.Sprintf("it elects %s: %s", elected, why), fix
@@ -133,12 +133,12 @@ func (v *view) notElected(h Hop, b *gate.Ballot, asked, elected string) Hop {
 	switch {
 	case gone == "" && b.After(top, r):
 		h.Mark = Stopped
-		h.Why = fmt.Sprintf("it elects %s, which comes after %s (%s)", elected, asked, b.Rule())
+		h.Why = fmt.Sprintf("it elects %s, which comes after %s (%s)", elected, asked, b)
 		h.Fix = fmt.Sprintf("push the image under a tag that comes after %s; or have the ImageRepository leave that one "+
 			"out: spec.exclusionList", elected)
 	case gone == "" && !b.After(r, top):
 		h.Mark = Stopped
-		h.Why = fmt.Sprintf("it elects %s, which is the same to its rule (%s)", elected, b.Rule())
+		h.Why = fmt.Sprintf("it elects %s, which is the same to its rule (%s)", elected, b)
 		h.Fix = "push the image under a tag that comes after it"
 	default:
 		h.Mark = Waits
@@ -164,11 +164,11 @@ func (v *view) foreign(tag string) (*reflectorv1.ImagePolicy, string) {
 		if scan == nil || !image.SameRepository(scan.Spec.Image, v.scan.Spec.Image) {
 			continue
 		}
-		b, err := gate.NewBallot(p.Spec)
+		b, err := imagepolicy.Parse(p.Spec)
 		if err != nil || !b.Matches(tag) {
 			continue
 		}
-		if _, beyond := gate.Witness(own, mine); beyond {
+		if _, beyond := imagepolicy.Witness(own, mine); beyond {
 			return p, fmt.Sprintf("its pattern %s matches that tag, and so does %s here", own, mine)
 		}
 	}

@@ -3,7 +3,7 @@
 //
 //	cmd/backstop → all but notify · cmd/sidecar → all but gate, trace and doctor · watcher → reconcile, classify · gitrepo → reconcile, manifest ·
 //	flux, registry → reconcile · notify → api · render → manifest · gate → render, manifest, registry ·
-//	trace → reconcile and its adapters, classify, drift, gate · doctor → reconcile and its adapters ·
+//	trace → reconcile and its adapters, classify, drift, gate/imagepolicy · doctor → reconcile and its adapters ·
 //	reconcile → api
 package imports_test
 
@@ -25,7 +25,8 @@ var allowed = map[string][]string{
 	"cmd/backstop":       {"internal/", "reconcile", "reconcile/", "watcher", "watcher/", "gate", "trace", "doctor"},
 	"cmd/sidecar":        {"internal/", "notify", "notify/", "reconcile", "reconcile/", "watcher", "watcher/alerts"},
 	"doctor":             {"reconcile", "reconcile/", "trace"},
-	"gate":               {"reconcile", "reconcile/manifest", "reconcile/registry", "reconcile/render"}, // reconcile has the question to ask
+	"gate":               {"gate/", "reconcile", "reconcile/manifest", "reconcile/registry", "reconcile/render"}, // reconcile has the question to ask
+	"gate/imagepolicy":   {},
 	"internal/":          {},
 	"notify":             {},
 	"notify/":            {"notify", "notify/card"},
@@ -37,7 +38,7 @@ var allowed = map[string][]string{
 	"reconcile/manifest": {},
 	"reconcile/record":   {"reconcile", "reconcile/kube"},
 	"reconcile/render":   {"reconcile", "reconcile/manifest"},
-	"trace":              {"reconcile", "reconcile/", "watcher/classify", "watcher/drift", "gate"},
+	"trace":              {"reconcile", "reconcile/", "watcher/classify", "watcher/drift", "gate/imagepolicy"},
 	"watcher":            {"reconcile", "reconcile/kube", "reconcile/trigger", "watcher/classify", "watcher/drift"},
 	"watcher/alerts":     {},
 	"watcher/classify":   {},

@@ -1,4 +1,4 @@
-package gate
+package imagepolicy
 
 import (
 	"regexp/syntax"
@@ -25,12 +25,12 @@ type walk struct {
 // walks the automata of the patterns side by side, so that it finds one whenever there is one, within the bound. As
 // with ImagePolicies the patterns are not anchored by themselves.
 func Witness(own string, patterns ...string) (string, bool) {
-	tag, found, _ := witness(own, patterns...)
+	tag, found, _ := Search(own, patterns...)
 	return tag, found
 }
 
-// witness is Witness, and says whether there is none: not when the search was given up.
-func witness(own string, patterns ...string) (tag string, found, none bool) {
+// Search is Witness, and tells whether there is none: not when the search was given up.
+func Search(own string, patterns ...string) (tag string, found, none bool) {
 	programs := make([]*program, 0, len(patterns)+1)
 	for _, pattern := range append(slices.Clone(patterns), own) {
 		p, err := newProgram(pattern)

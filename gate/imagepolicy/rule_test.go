@@ -1,4 +1,4 @@
-package gate_test
+package imagepolicy_test
 
 import (
 	"strings"
@@ -6,7 +6,7 @@ import (
 
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 
-	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/imagepolicy"
 )
 
 func semverOf(r string) imagev1.ImagePolicyChoice {
@@ -47,11 +47,11 @@ func TestElect(t *testing.T) {
 			if tt.pattern != "" {
 				spec.FilterTags = &imagev1.TagFilter{Pattern: tt.pattern, Extract: tt.extract}
 			}
-			b, err := gate.NewBallot(spec)
+			b, err := imagepolicy.Parse(spec)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, taken := b.Elect(strings.Fields(tt.tags)); got != tt.want || taken != tt.taken {
+			if got, taken := b.Select(strings.Fields(tt.tags)); got != tt.want || taken != tt.taken {
 				t.Errorf("elected %q of %d, want %q of %d", got, taken, tt.want, tt.taken)
 			}
 			if _, why, fix := b.Read("odd"); !strings.Contains(why, tt.why) || (why == "") != (fix == "") {
@@ -72,12 +72,12 @@ func FuzzElect(f *testing.F) {
 		} else {
 			spec.Policy.Numerical = &imagev1.NumericalPolicy{}
 		}
-		b, err := gate.NewBallot(spec)
+		b, err := imagepolicy.Parse(spec)
 		if err != nil {
 			return
 		}
 		all := strings.Fields(tags)
-		got, taken := b.Elect(all)
+		got, taken := b.Select(all)
 		if (got == "") != (taken == 0) {
 			t.Fatalf("elected %q of %d", got, taken)
 		}
