@@ -41,7 +41,7 @@ func ask(ctx context.Context, o *Options, m *model, r *Report, known map[string]
 	}
 	for _, image := range sortedKeys(m.scanned) {
 		p := m.scanned[image]
-		if known["scanned\x00"+image] || !o.within(append(p.paths, p.file)...) {
+		if known["scanned\x00"+image] || !o.within(append(p.paths, p.File)...) {
 			continue
 		}
 		g.Go(func() error {
@@ -225,8 +225,8 @@ func (a *asker) repository(ctx context.Context, image string, p *placed) []Findi
 	access := a.o.Access(ctx, image)
 	if _, err := a.list(ctx, image, access); err != nil {
 		return []Finding{{
-			Rule: RuleNotAnswered, Level: LevelUnknown, File: p.file, Line: p.lineOf("spec", "image"), Image: image,
-			Message: fmt.Sprintf("%s watches %s, whose tags cannot be listed: %v", &p.object, image, err),
+			Rule: RuleNotAnswered, Level: LevelUnknown, File: p.File, Line: p.LineOf("spec", "image"), Image: image,
+			Message: fmt.Sprintf("%s watches %s, whose tags cannot be listed: %v", &p.Object, image, err),
 			Fix:     "check the repository's name, and log in to " + host(image) + " if it is private",
 		}}
 	}

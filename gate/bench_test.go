@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/crane"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/registry"
 	"github.com/backstop-dev/backstop/test/registrystub"
@@ -45,7 +46,7 @@ func BenchmarkAsk500Images(b *testing.B) {
 		r.Forget()
 		start := time.Now()
 		report, err := gate.Check(b.Context(), gate.Options{
-			Head: gate.Tree{FS: files}, Registry: registry.New(registry.Options{}), Parallel: parallel,
+			Head: sources.Tree{FS: files}, Registry: registry.New(registry.Options{}), Parallel: parallel,
 			Platforms: []string{gate.AnyPlatform},
 			Access:    func(context.Context, string) reconcile.Access { return reconcile.Access{} },
 		})

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
@@ -49,11 +50,11 @@ func (b *builder) build(u *unit) {
 	if u.flux != nil && u.flux.Spec.PostBuild != nil && bytes.Contains(data, []byte("${")) {
 		u.data = data
 	}
-	u.rendered = parse("", data)
-	if u.rendered.err != nil {
+	u.rendered = sources.Parse("", data)
+	if u.rendered.Err != nil {
 		u.failed = &Finding{
 			Rule: RuleNotRead, Level: LevelUnknown, File: file, Line: line,
-			Message: fmt.Sprintf("what kustomize makes of %s cannot be read: %v", u.dir, u.rendered.err),
+			Message: fmt.Sprintf("what kustomize makes of %s cannot be read: %v", u.dir, u.rendered.Err),
 		}
 		u.rendered = nil
 	}
@@ -103,11 +104,11 @@ func (b *builder) same(u *unit) *unit {
 	return old
 }
 
-func copySource(s *source) *source {
+func copySource(s *sources.File) *sources.File {
 	if s == nil {
 		return nil
 	}
 	out := *s
-	out.objects = slices.Clone(s.objects)
+	out.Objects = slices.Clone(s.Objects)
 	return &out
 }

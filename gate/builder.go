@@ -3,13 +3,14 @@ package gate
 import (
 	"io/fs"
 
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
 // builder finds the units of a tree and renders them.
 type builder struct {
 	tree  fs.FS
-	files map[string]*source
+	files map[string]*sources.File
 	// fetcher fetches the remote references that are allowed.
 	fetcher *fetcher
 	// remotes are the addresses that this repository is known by.
@@ -27,8 +28,8 @@ type builder struct {
 	units    map[string]*unit
 	queue    []*unit
 	notes    []unitNote
-	gitRepos []object
-	configs  []object
+	gitRepos []sources.Object
+	configs  []sources.Object
 }
 
 // unitNote is a finding about an object of Flux, and the unit that renders it; nil for a file that has it.

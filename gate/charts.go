@@ -13,6 +13,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"sigs.k8s.io/yaml"
 
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
@@ -24,19 +25,19 @@ func (m *model) renderCharts() {
 	defer func() { _ = m.worker.close() }()
 	used := map[string]bool{}
 	for _, p := range m.placedObjects() {
-		if p.kind != "HelmRelease" || p.group() != "helm.toolkit.fluxcd.io" {
+		if p.Kind != "HelmRelease" || p.Group() != "helm.toolkit.fluxcd.io" {
 			continue
 		}
 		var hr helmv2.HelmRelease
-		if m.decode(&p.object, &hr) {
+		if m.decode(&p.Object, &hr) {
 			m.renderRelease(&p, &hr, used)
 		}
 	}
-	for _, dir := range m.listing.charts {
+	for _, dir := range m.listing.Charts {
 		if used[dir] || m.config.skips()(dir) {
 			continue
 		}
-		origin := &object{kind: "chart", name: dir, file: path.Join(dir, "Chart.yaml"), line: m.appVersion(dir)}
+		origin := &sources.Object{Kind: "chart", Name: dir, File: path.Join(dir, "Chart.yaml"), Line: m.appVersion(dir)}
 		m.renderChart(&renderedChart{unit: m.chartUnit(dir, origin, nil)}, &chartJob{Name: "release", Namespace: "default"})
 	}
 }
@@ -51,7 +52,7 @@ func (m *model) renderRelease(p *placed, hr *helmv2.HelmRelease, used map[string
 		return
 	}
 	dir := path.Clean(strings.TrimLeft(spec.Chart, "/"))
-	if !slices.Contains(m.listing.charts, dir) {
+	if !slices.Contains(m.listing.Charts, dir) {
 		return
 	}
 	used[dir] = true
@@ -63,15 +64,15 @@ func (m *model) renderRelease(p *placed, hr *helmv2.HelmRelease, used map[string
 		r.Namespace = "default"
 	}
 	var hidden []string
-	r.Values, hidden = m.valuesOf(hr, p.file)
+	r.Values, hidden = m.valuesOf(hr, p.File)
 	if len(spec.ValuesFiles) > 0 {
 		var err error
 		if r.Defaults, err = m.valuesFiles(spec.ValuesFiles, spec.IgnoreMissingValuesFiles); err != nil {
-			m.notRendered(&p.object, dir, err, LevelUnknown)
+			m.notRendered(&p.Object, dir, err, LevelUnknown)
 			return
 		}
 	}
-	c := &renderedChart{unit: m.chartUnit(dir, &p.object, p.unit), by: p}
+	c := &renderedChart{unit: m.chartUnit(dir, &p.Object, p.unit), by: p}
 	for _, name := range spec.ValuesFiles {
 		c.unit.closure.Values = union(c.unit.closure.Values, []string{path.Clean(strings.TrimLeft(name, "/"))})
 	}
@@ -80,25 +81,25 @@ func (m *model) renderRelease(p *placed, hr *helmv2.HelmRelease, used map[string
 	}
 	if len(hidden) > 0 {
 		m.findings = append(m.findings, Finding{
-			Rule: RuleNotSubstituted, Level: LevelNote, File: p.file, Line: p.lineOf("spec", "valuesFrom"),
+			Rule: RuleNotSubstituted, Level: LevelNote, File: p.File, Line: p.LineOf("spec", "valuesFrom"),
 			Message: fmt.Sprintf("%s is rendered without the values of %s, which only the cluster knows",
-				&p.object, strings.Join(hidden, ", ")),
+				&p.Object, strings.Join(hidden, ", ")),
 			Fix: "put the ConfigMap into the repository, if an image is in it",
 		})
 	}
 }
 
 // chartUnit is what a chart is rendered as: made of its values, of what names it, and of the unit that this is in.
-func (m *model) chartUnit(dir string, origin *object, in *unit) *unit {
+func (m *model) chartUnit(dir string, origin *sources.Object, in *unit) *unit {
 	u := &unit{dir: dir, origin: origin}
 	if in != nil {
 		u.vars = in.vars
 		u.closure.Paths, u.closure.Values = in.closure.Paths, slices.Clone(in.closure.Values)
 	}
-	if !slices.Contains(u.closure.Paths, origin.file) {
-		u.closure.Paths = append(slices.Clone(u.closure.Paths), origin.file)
+	if !slices.Contains(u.closure.Paths, origin.File) {
+		u.closure.Paths = append(slices.Clone(u.closure.Paths), origin.File)
 	}
-	for _, name := range m.listing.yaml {
+	for _, name := range m.listing.YAML {
 		if path.Dir(name) == dir {
 			u.closure.Values = append(u.closure.Values, name)
 		}
@@ -129,8 +130,8 @@ func (m *model) renderChart(c *renderedChart, r *chartJob) bool {
 		m.notRendered(c.unit.origin, c.unit.dir, err, level)
 		return false
 	}
-	if c.source = parse("", data); c.source.err != nil {
-		m.notRendered(c.unit.origin, c.unit.dir, c.source.err, level)
+	if c.source = sources.Parse("", data); c.source.Err != nil {
+		m.notRendered(c.unit.origin, c.unit.dir, c.source.Err, level)
 		return false
 	}
 	m.rendered = append(m.rendered, c)
@@ -143,9 +144,9 @@ const maxSlowCharts = 3
 var errAfterSlow = fmt.Errorf("%d other charts took too long or too much", maxSlowCharts)
 
 // notRendered names a chart that is not rendered.
-func (m *model) notRendered(o *object, dir string, err error, level Level) {
+func (m *model) notRendered(o *sources.Object, dir string, err error, level Level) {
 	f := Finding{
-		Rule: RuleNotRendered, Level: level, File: o.file, Line: o.line,
+		Rule: RuleNotRendered, Level: level, File: o.File, Line: o.Line,
 		Message: fmt.Sprintf("the chart %s is not rendered: %s", dir, render.Words(err)),
 		Fix:     "make `helm template " + dir + "` work",
 	}
@@ -185,7 +186,7 @@ func (m *model) valuesOf(hr *helmv2.HelmRelease, file string) (values map[string
 	for _, from := range hr.Spec.ValuesFrom {
 		var value *yamlv3.Node
 		if o := m.builder.config(from.Name, file); o != nil && from.Kind == "ConfigMap" && from.TargetPath == "" {
-			value = valueOf(valueOf(o.root, "data"), from.GetValuesKey())
+			value = sources.ValueOf(sources.ValueOf(o.Root, "data"), from.GetValuesKey())
 		}
 		var some map[string]any
 		if value == nil || yaml.Unmarshal([]byte(value.Value), &some) != nil {
@@ -240,8 +241,8 @@ func (m *model) locateTag(c *renderedChart, use *Use) {
 		if s == nil {
 			continue
 		}
-		for i := range s.nodes {
-			n := &s.nodes[i]
+		for i := range s.Nodes {
+			n := &s.Nodes[i]
 			if n.Value == "" || n.Value != tag && n.Value != digest || isObject(*n) && !c.isOf(n) {
 				continue
 			}

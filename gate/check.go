@@ -22,7 +22,7 @@ func Check(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Files: len(head.listing.yaml), Compared: o.Base.FS != nil, Findings: []Finding{}, Images: []Use{}}
+	r := &Report{Files: len(head.listing.YAML), Compared: o.Base.FS != nil, Findings: []Finding{}, Images: []Use{}}
 	known := map[string]bool{}
 	if o.Base.FS != nil {
 		base, err := newModel(o.Base, &o, head, step) //nolint:contextcheck // the fetcher has the context
@@ -64,12 +64,12 @@ func Check(ctx context.Context, o Options) (*Report, error) {
 // manifests counts the files with objects that were asked for, and what is rendered there.
 func (m *model) manifests(o *Options) int {
 	n := 0
-	for _, name := range m.listing.yaml {
-		if s := m.files[name]; o.within(name) && (s.manifest || s.err != nil) {
+	for _, name := range m.listing.YAML {
+		if s := m.files[name]; o.within(name) && (s.Manifest || s.Err != nil) {
 			n++
 		}
 	}
-	for _, dir := range m.listing.charts {
+	for _, dir := range m.listing.Charts {
 		if o.within(dir) {
 			n++
 		}

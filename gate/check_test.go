@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/sources"
 )
 
 func itoa(i int) string { return strconv.Itoa(i) }
@@ -258,7 +259,7 @@ func TestGateSymlinkOutOfTheRepository(t *testing.T) {
 		"up/kustomization.yaml":  &fstest.MapFile{Data: []byte("resources: [../../outside.yaml]\n")},
 		"gen/kustomization.yaml": &fstest.MapFile{Data: []byte("configMapGenerator:\n- name: x\n  files: [../../../etc/passwd]\n")},
 	}
-	got := check(t, gate.Options{Head: gate.Tree{FS: files}})
+	got := check(t, gate.Options{Head: sources.Tree{FS: files}})
 	wantFindings(t, got, "error kustomize-build app/kustomization.yaml:1", "note link-not-followed app/secret.yaml:1",
 		"error kustomize-build gen/kustomization.yaml:1", "error kustomize-build up/kustomization.yaml:1")
 	wantWords(t, got, "symbolic link", "leads out of the repository")

@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
@@ -73,9 +74,9 @@ func pathWords(dir string, err error) string {
 }
 
 // withComponent adds the files of a component that a Flux Kustomization names.
-func (b *builder) withComponent(files manifest.Files, o *object, dir, ref string) manifest.Files {
+func (b *builder) withComponent(files manifest.Files, o *sources.Object, dir, ref string) manifest.Files {
 	fail := func(reason string) manifest.Files {
-		files.Problems = append(files.Problems, manifest.Problem{File: o.file, Reason: reason})
+		files.Problems = append(files.Problems, manifest.Problem{File: o.File, Reason: reason})
 		return files
 	}
 	if render.IsRemote(ref) {

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/backstop-dev/backstop/gate/sources"
 )
 
 // Change is an object that runs other images in one version of a tree than in another.
@@ -42,7 +44,7 @@ type Comparison struct {
 // Compare renders two versions of a tree, and says what changes and where an image is still in use. No registry is
 // asked and nothing is fetched.
 func Compare(ctx context.Context, before, after fs.FS, image string) (*Comparison, error) {
-	o := Options{Head: Tree{FS: before}, Base: Tree{FS: after}}
+	o := Options{Head: sources.Tree{FS: before}, Base: sources.Tree{FS: after}}
 	o.fill()
 	o.fetcher = newFetcher(ctx, nil)
 	defer func() { _ = o.fetcher.close() }()

@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/backstop-dev/backstop/gate/sources"
 )
 
 // ConfigFile is the name of the file that holds the guardrails.
@@ -66,7 +68,7 @@ type Environment struct {
 func FindConfig(fsys fs.FS, dir string) (*Config, error) {
 	for {
 		name := path.Join(dir, ConfigFile)
-		data, err := readFile(fsys, name, 1<<20)
+		data, err := sources.ReadFile(fsys, name, 1<<20)
 		switch {
 		case err == nil:
 			return ParseConfig(name, data)
@@ -105,11 +107,11 @@ func ParseConfig(name string, data []byte) (*Config, error) {
 		if len(root.Content) == 0 {
 			return 1
 		}
-		o := object{root: root.Content[0]}
-		for len(keys) > 0 && o.lineOf(keys...) == 0 {
+		o := sources.Object{Root: root.Content[0]}
+		for len(keys) > 0 && o.LineOf(keys...) == 0 {
 			keys = keys[:len(keys)-1]
 		}
-		return max(o.lineOf(keys...), 1)
+		return max(o.LineOf(keys...), 1)
 	}
 	c.lines = globLines(&root)
 	for _, env := range slices.Sorted(maps.Keys(c.Environments)) {

@@ -7,6 +7,7 @@ import (
 	"testing/fstest"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/sources"
 )
 
 func TestGateEntriesAndMarkersAsPeopleWriteThem(t *testing.T) {
@@ -122,6 +123,6 @@ func TestGateALinkToAMarkedFileIsNamed(t *testing.T) {
 		"p.yaml":             {Data: []byte(scanned), Mode: 0o644},
 		"app/values.yaml":    {Data: []byte("../shared/values.yaml"), Mode: 0o777 | fs.ModeSymlink},
 	}
-	got := check(t, gate.Options{Head: gate.Tree{FS: files}})
+	got := check(t, gate.Options{Head: sources.Tree{FS: files}})
 	wantFindings(t, got, "note link-not-followed app/values.yaml:1")
 }

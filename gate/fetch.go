@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
@@ -216,7 +217,7 @@ func (f *fetcher) fetch(r *fetchedRef, ref string) error {
 		return errors.Join(gitErr, err)
 	}
 	r.path = at.folder
-	r.fs, err = OpenFolder(dir)
+	r.fs, err = sources.OpenFolder(dir)
 	return err
 }
 
@@ -253,7 +254,7 @@ func (f *fetcher) file(ctx context.Context, r *fetchedRef, dir, ref string) erro
 	if err := os.WriteFile(filepath.Join(dir, r.path), data, 0o600); err != nil {
 		return err
 	}
-	r.fs, err = OpenFolder(dir)
+	r.fs, err = sources.OpenFolder(dir)
 	return err
 }
 

@@ -14,18 +14,19 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/registry"
 	"github.com/backstop-dev/backstop/test/registrystub"
 )
 
 // tree makes a tree of files.
-func tree(files map[string]string) gate.Tree {
+func tree(files map[string]string) sources.Tree {
 	out := fstest.MapFS{}
 	for name, text := range files {
 		out[name] = &fstest.MapFile{Data: []byte(text), Mode: 0o644}
 	}
-	return gate.Tree{FS: out}
+	return sources.Tree{FS: out}
 }
 
 // deployment is a manifest that runs an image.

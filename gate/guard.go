@@ -85,9 +85,9 @@ func (m *model) checkScanned() {
 				continue
 			}
 			m.findings = append(m.findings, Finding{
-				Rule: RuleRegistry, Level: LevelError, File: p.file, Line: p.lineOf("spec", "image"), Image: image,
+				Rule: RuleRegistry, Level: LevelError, File: p.File, Line: p.LineOf("spec", "image"), Image: image,
 				Environment: e.name, subject: p.String(), Fix: "use one of " + strings.Join(e.Registries, ", "),
-				Message: fmt.Sprintf("%s watches %s, which %s does not allow", &p.object, full, e.name),
+				Message: fmt.Sprintf("%s watches %s, which %s does not allow", &p.Object, full, e.name),
 			}.by(p.paths))
 		}
 	}

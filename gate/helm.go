@@ -22,6 +22,7 @@ import (
 	release "helm.sh/helm/v4/pkg/release/v1"
 	manifests "helm.sh/helm/v4/pkg/release/v1/util"
 
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
@@ -57,7 +58,7 @@ type chartJob struct {
 // readChart collects the files of a chart from a tree. Links in it are left out.
 func readChart(fsys fs.FS, dir string) ([]*archive.BufferedFile, error) {
 	rules := ignore.Empty()
-	if data, err := readFile(fsys, path.Join(dir, ".helmignore"), 1<<20); err == nil {
+	if data, err := sources.ReadFile(fsys, path.Join(dir, ".helmignore"), 1<<20); err == nil {
 		if rules, err = ignore.Parse(bytes.NewReader(data)); err != nil {
 			return nil, fmt.Errorf("read %s: %w", path.Join(dir, ".helmignore"), err)
 		}

@@ -8,17 +8,18 @@ import (
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 
 	"github.com/backstop-dev/backstop/gate/imagepolicy"
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // model is what one version of a tree would run.
 type model struct {
-	tree    Tree
+	tree    sources.Tree
 	config  *Config
-	listing listing
-	files   map[string]*source
+	listing sources.Listing
+	files   map[string]*sources.File
 	// included are files that are no YAML by their name and that a kustomization includes.
-	included map[string]*source
+	included map[string]*sources.File
 	builder  *builder
 	// repos is the image that each ImagePolicy selects tags of, by namespace:name.
 	repos repositories
@@ -42,22 +43,22 @@ type model struct {
 }
 
 // source is what a file of a kustomization says; nil for one that is not looked at.
-func (m *model) source(name string) *source {
-	if s := m.files[name]; s != nil || isYAML(name) {
+func (m *model) source(name string) *sources.File {
+	if s := m.files[name]; s != nil || sources.IsYAML(name) {
 		return s
 	}
 	if m.included[name] == nil {
 		if m.included == nil {
-			m.included = map[string]*source{}
+			m.included = map[string]*sources.File{}
 		}
-		m.included[name] = read(m.tree.FS, name)
+		m.included[name] = sources.Read(m.tree.FS, name)
 	}
 	return m.included[name]
 }
 
 // placed is an object and the paths by which environments know it.
 type placed struct {
-	object
+	sources.Object
 	// unit that renders it; nil for a file that stands for itself.
 	unit  *unit
 	paths []string
@@ -76,7 +77,7 @@ type policy struct {
 }
 
 // id is how markers name the policy.
-func (p *policy) id() string { return p.namespace + ":" + p.name }
+func (p *policy) id() string { return p.Namespace + ":" + p.Name }
 
 // automation is an ImageUpdateAutomation of the tree.
 type automation struct {
@@ -96,14 +97,14 @@ type undecided struct {
 // renderedChart is a chart of the tree and what comes out of it.
 type renderedChart struct {
 	unit   *unit
-	source *source
+	source *sources.File
 	// by is the HelmRelease with whose values it was rendered; nil for the chart's own.
 	by *placed
 }
 
 // isOf says whether a node is of the HelmRelease with whose values the chart was rendered.
 func (c *renderedChart) isOf(n *manifest.Node) bool {
-	return c.by != nil && n.Object.Kind == "HelmRelease" && n.Object.Name == c.by.name
+	return c.by != nil && n.Object.Kind == "HelmRelease" && n.Object.Name == c.by.Name
 }
 
 // standsFor says whether a HelmRelease's chart was rendered, so that its values need not be read by their shape.
@@ -112,7 +113,7 @@ func (m *model) standsFor(u *unit, n manifest.Node) bool {
 		return false
 	}
 	return slices.ContainsFunc(m.rendered, func(c *renderedChart) bool {
-		return c.by != nil && c.by.unit == u && c.by.name == n.Object.Name && c.by.namespace == n.Object.Namespace &&
-			(u != nil || c.by.file == n.File)
+		return c.by != nil && c.by.unit == u && c.by.Name == n.Object.Name && c.by.Namespace == n.Object.Namespace &&
+			(u != nil || c.by.File == n.File)
 	})
 }

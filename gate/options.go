@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -22,7 +23,7 @@ type Registry interface {
 // Options of a check.
 type Options struct {
 	// Head is the tree to check; Base, when its FS is set, the tree before the change.
-	Head, Base Tree
+	Head, Base sources.Tree
 	// Paths limit the report; empty is everything.
 	Paths []string
 	// Config holds the guardrails; nil for none.

@@ -4,25 +4,27 @@ import (
 	"path"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+
+	"github.com/backstop-dev/backstop/gate/sources"
 )
 
 // checkSources reads the sources of Flux as their CRDs type them.
 func (m *model) checkSources() {
 	for _, p := range m.placedObjects() {
-		if p.group() != path.Dir(sourcev1.GroupVersion.String()) {
+		if p.Group() != path.Dir(sourcev1.GroupVersion.String()) {
 			continue
 		}
-		switch p.kind {
+		switch p.Kind {
 		case sourcev1.OCIRepositoryKind:
-			m.decode(&p.object, &sourcev1.OCIRepository{})
+			m.decode(&p.Object, &sourcev1.OCIRepository{})
 		case sourcev1.GitRepositoryKind:
-			m.decode(&p.object, &sourcev1.GitRepository{})
+			m.decode(&p.Object, &sourcev1.GitRepository{})
 		case sourcev1.HelmRepositoryKind:
-			m.decode(&p.object, &sourcev1.HelmRepository{})
+			m.decode(&p.Object, &sourcev1.HelmRepository{})
 		case sourcev1.HelmChartKind:
-			m.decode(&p.object, &sourcev1.HelmChart{})
+			m.decode(&p.Object, &sourcev1.HelmChart{})
 		case sourcev1.BucketKind:
-			m.decode(&p.object, &sourcev1.Bucket{})
+			m.decode(&p.Object, &sourcev1.Bucket{})
 		}
 	}
 }
@@ -39,26 +41,26 @@ func (m *model) placedObjects() []placed {
 		for _, name := range u.closure.Paths {
 			within[name] = true
 		}
-		for _, o := range u.rendered.objects {
-			p := placed{object: o, unit: u, paths: []string{u.dir + "/.", o.file}}
+		for _, o := range u.rendered.Objects {
+			p := placed{Object: o, unit: u, paths: []string{u.dir + "/.", o.File}}
 			p.paths = append(p.paths, u.origins()...)
 			out = append(out, p)
 		}
 	}
-	for _, name := range m.listing.yaml {
+	for _, name := range m.listing.YAML {
 		if within[name] {
 			continue
 		}
-		for _, o := range m.files[name].objects {
-			out = append(out, placed{object: o, paths: []string{name}})
+		for _, o := range m.files[name].Objects {
+			out = append(out, placed{Object: o, paths: []string{name}})
 		}
 	}
 	return out
 }
 
 // decode reads an object, or notes why it cannot be read.
-func (m *model) decode(o *object, into any) bool {
-	err := o.decode(into)
+func (m *model) decode(o *sources.Object, into any) bool {
+	err := o.Decode(into)
 	if err != nil {
 		m.findings = append(m.findings, undecodable(o, err))
 	}

@@ -13,6 +13,7 @@ import (
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 
 	"github.com/backstop-dev/backstop/gate/imagepolicy"
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -20,13 +21,13 @@ import (
 func (m *model) readPolicies() {
 	images := map[string]string{}
 	for _, p := range m.placedObjects() {
-		if p.group() != "image.toolkit.fluxcd.io" {
+		if p.Group() != "image.toolkit.fluxcd.io" {
 			continue
 		}
-		switch p.kind {
+		switch p.Kind {
 		case "ImageRepository":
-			image := textOf(valueOf(p.root, "spec"), "image")
-			images[p.namespace+"/"+p.name] = image
+			image := sources.TextOf(sources.ValueOf(p.Root, "spec"), "image")
+			images[p.Namespace+"/"+p.Name] = image
 			if m.scanned == nil {
 				m.scanned = map[string]placed{}
 			}
@@ -35,7 +36,7 @@ func (m *model) readPolicies() {
 			}
 		case "ImagePolicy":
 			var o imagev1.ImagePolicy
-			if m.decode(&p.object, &o) {
+			if m.decode(&p.Object, &o) {
 				rule, broken := imagepolicy.Parse(o.Spec)
 				m.policies = append(m.policies, &policy{
 					placed: p, spec: o.Spec, rule: rule, broken: broken, envs: m.config.of(p.paths...),
@@ -43,14 +44,14 @@ func (m *model) readPolicies() {
 			}
 		case "ImageUpdateAutomation":
 			var o autov1.ImageUpdateAutomation
-			if m.decode(&p.object, &o) {
+			if m.decode(&p.Object, &o) {
 				m.automations = append(m.automations, automation{placed: p, spec: o.Spec, envs: m.config.of(p.paths...)})
 			}
 		}
 	}
 	for _, p := range m.policies {
 		ref := p.spec.ImageRepositoryRef
-		p.image = images[cmp.Or(ref.Namespace, p.namespace)+"/"+ref.Name]
+		p.image = images[cmp.Or(ref.Namespace, p.Namespace)+"/"+ref.Name]
 		m.repos[p.id()] = p.image
 	}
 }
@@ -71,8 +72,8 @@ func (m *model) checkPolicies() {
 // ofCharts are the policies whose markers write versions of charts alone: tags of images are no measure for them.
 func (m *model) ofCharts() map[string]bool {
 	out := map[string]bool{}
-	for _, name := range m.listing.yaml {
-		for _, n := range m.files[name].nodes {
+	for _, name := range m.listing.YAML {
+		for _, n := range m.files[name].Nodes {
 			if n.Policy == "" {
 				continue
 			}
@@ -85,14 +86,14 @@ func (m *model) ofCharts() map[string]bool {
 
 func (m *model) checkPolicy(p *policy, e *Environment) {
 	f := Finding{
-		Level: LevelError, File: p.file, Line: p.lineOf("spec", "filterTags", "pattern"),
-		Environment: e.name, subject: p.kind + " " + p.id(),
+		Level: LevelError, File: p.File, Line: p.LineOf("spec", "filterTags", "pattern"),
+		Environment: e.name, subject: p.Kind + " " + p.id(),
 	}.by(p.paths)
 	if p.broken != nil {
 		f.Rule = RulePolicyPattern
 		var field *imagepolicy.Unfit
 		if errors.As(p.broken, &field) {
-			f.Line = p.lineOf(field.Keys...)
+			f.Line = p.LineOf(field.Keys...)
 		}
 		f.Message = fmt.Sprintf("ImagePolicy %s elects nothing: %v", p.id(), p.broken)
 		f.Fix = "correct that field"
@@ -154,7 +155,7 @@ func (m *model) checkAutomations() {
 		if len(a.envs) == 0 {
 			continue
 		}
-		for _, name := range m.listing.yaml {
+		for _, name := range m.listing.YAML {
 			if dir != "." && !strings.HasPrefix(name, dir+"/") || !m.marked(name) {
 				continue
 			}
@@ -163,10 +164,10 @@ func (m *model) checkAutomations() {
 				continue
 			}
 			m.findings = append(m.findings, Finding{
-				Rule: RuleAutomation, Level: LevelError, File: a.file, Line: a.lineOf("spec", "update", "path"),
+				Rule: RuleAutomation, Level: LevelError, File: a.File, Line: a.LineOf("spec", "update", "path"),
 				Environment: a.envs[0], subject: a.String() + " " + strings.Join(envs, ","),
 				Message: fmt.Sprintf("%s of %s writes below %s, where %s has markers: %s",
-					&a.object, strings.Join(a.envs, ", "), orRoot(dir), strings.Join(envs, ", "), name),
+					&a.Object, strings.Join(a.envs, ", "), orRoot(dir), strings.Join(envs, ", "), name),
 				Fix: "set spec.update.path to a folder of " + strings.Join(a.envs, ", ") + " alone",
 			}.by(a.paths))
 			break
@@ -184,13 +185,13 @@ func orRoot(dir string) string {
 // marked says whether a file holds a marker.
 func (m *model) marked(name string) bool {
 	s := m.files[name]
-	return s != nil && slices.ContainsFunc(s.nodes, func(n manifest.Node) bool { return n.Policy != "" })
+	return s != nil && slices.ContainsFunc(s.Nodes, func(n manifest.Node) bool { return n.Policy != "" })
 }
 
 // checkMarkers looks for markers that name no policy, or one of another environment.
 func (m *model) checkMarkers() {
-	for _, name := range m.listing.yaml {
-		for _, wrong := range m.files[name].misread {
+	for _, name := range m.listing.YAML {
+		for _, wrong := range m.files[name].Misread {
 			m.findings = append(m.findings, misread(name, wrong))
 		}
 	}
@@ -202,8 +203,8 @@ func (m *model) checkMarkers() {
 	if len(m.policies) == 0 {
 		return
 	}
-	for _, name := range m.listing.yaml {
-		for _, n := range m.files[name].nodes {
+	for _, name := range m.listing.YAML {
+		for _, n := range m.files[name].Nodes {
 			if n.Policy == "" {
 				continue
 			}

@@ -15,19 +15,20 @@ import (
 	"github.com/distribution/reference"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
 // newModel reads a tree. earlier is the model of another version, whose work is used again where nothing changed.
-func newModel(tree Tree, o *Options, earlier *model, step func()) (*model, error) {
-	tree.FS = newStatFS(tree.FS)
+func newModel(tree sources.Tree, o *Options, earlier *model, step func()) (*model, error) {
+	tree.FS = sources.Remembering(tree.FS)
 	m := &model{
-		tree: tree, config: o.Config, files: map[string]*source{}, repos: repositories{}, chartLimit: o.ChartLimit,
+		tree: tree, config: o.Config, files: map[string]*sources.File{}, repos: repositories{}, chartLimit: o.ChartLimit,
 		retagged: map[string]bool{},
 	}
 	var err error
-	if m.listing, err = list(tree, o.Config.skips()); err != nil {
+	if m.listing, err = sources.List(tree, o.Config.skips()); err != nil {
 		return nil, err
 	}
 	m.readAll(earlier)
@@ -38,7 +39,7 @@ func newModel(tree Tree, o *Options, earlier *model, step func()) (*model, error
 	if earlier != nil {
 		m.builder.earlier, m.builder.changed = earlier.builder, changedPaths(earlier, m)
 	}
-	m.builder.run(m.listing.yaml, step)
+	m.builder.run(m.listing.YAML, step)
 	m.readPolicies()
 	m.checkSources()
 	m.renderCharts()
@@ -54,7 +55,7 @@ func (m *model) readAll(earlier *model) {
 	var g errgroup.Group
 	var mu sync.Mutex
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for names := range slices.Chunk(m.listing.yaml, atOnce) {
+	for names := range slices.Chunk(m.listing.YAML, atOnce) {
 		g.Go(func() error {
 			for _, name := range names {
 				s := m.read(name, earlier)
@@ -69,18 +70,18 @@ func (m *model) readAll(earlier *model) {
 }
 
 // read reads a file, or takes what is known of the same bytes under the same name.
-func (m *model) read(name string, earlier *model) *source {
+func (m *model) read(name string, earlier *model) *sources.File {
 	if earlier == nil || earlier.files[name] == nil {
-		return read(m.tree.FS, name)
+		return sources.Read(m.tree.FS, name)
 	}
 	data, err := manifest.ReadFile(m.tree.FS, name)
 	if err != nil {
-		return &source{name: name, err: err}
+		return &sources.File{Name: name, Err: err}
 	}
-	if known := earlier.files[name]; known.same(data) {
+	if known := earlier.files[name]; known.Same(data) {
 		return known
 	}
-	return parse(name, data)
+	return sources.Parse(name, data)
 }
 
 // changedPaths are the files in which two versions differ, and the folders that gained or lost one. Files that are no
@@ -93,9 +94,9 @@ func changedPaths(a, b *model) map[string]bool {
 			changed[dir] = true
 		}
 	}
-	for _, name := range union(a.listing.yaml, b.listing.yaml) {
+	for _, name := range union(a.listing.YAML, b.listing.YAML) {
 		was, is := a.files[name], b.files[name]
-		if was == nil || is == nil || was.sum != is.sum {
+		if was == nil || is == nil || was.Sum != is.Sum {
 			differ(name)
 		}
 	}
@@ -130,8 +131,8 @@ func (m *model) collect() {
 		}
 		m.uses = append(m.uses, m.usesOf(u, u.rendered)...)
 	}
-	for _, name := range m.listing.yaml {
-		if s := m.files[name]; !within[name] && s.err == nil {
+	for _, name := range m.listing.YAML {
+		if s := m.files[name]; !within[name] && s.Err == nil {
 			m.uses = append(m.uses, m.usesOf(nil, s)...)
 		}
 	}
@@ -146,7 +147,7 @@ func (m *model) collect() {
 func (m *model) collectRaw(u *unit) {
 	for _, name := range u.closure.Paths {
 		s := m.source(name)
-		if s == nil || s.err != nil {
+		if s == nil || s.Err != nil {
 			continue
 		}
 		for _, use := range m.usesOf(nil, s) {
@@ -209,7 +210,7 @@ func checkReference(image string) error {
 
 // unread tells of files and links that were not looked at.
 func (m *model) unread() {
-	for _, p := range m.listing.problems {
+	for _, p := range m.listing.Problems {
 		m.findings = append(m.findings, Finding{
 			Rule: RuleLink, Level: LevelNote, File: p.File, Line: 1, Message: p.File + " " + p.Reason,
 		})
@@ -218,22 +219,22 @@ func (m *model) unread() {
 	for _, f := range m.findings {
 		failed[f.File] = failed[f.File] || f.Rule == RuleBuild
 	}
-	for _, name := range m.listing.yaml {
+	for _, name := range m.listing.YAML {
 		s := m.files[name]
-		if s.sops {
+		if s.SOPS {
 			m.findings = append(m.findings, Finding{
 				Rule: RuleNotRead, Level: LevelNote, File: name, Line: 1,
 				Message: "encrypted with SOPS: only what stands there in plain text was looked at",
 			})
 		}
-		if s.err == nil || failed[name] {
+		if s.Err == nil || failed[name] {
 			continue
 		}
-		f := noteAt(name, 1, fmt.Errorf("not looked into: %s", strings.Replace(s.err.Error(), "read "+name+": ", "", 1)))
+		f := noteAt(name, 1, fmt.Errorf("not looked into: %s", strings.Replace(s.Err.Error(), "read "+name+": ", "", 1)))
 		switch {
-		case errors.Is(s.err, manifest.ErrTooLarge):
+		case errors.Is(s.Err, manifest.ErrTooLarge):
 			f.Level, f.Fix = LevelUnknown, "split it, or leave it out: `ignore: ["+name+"]` in .backstop.yaml"
-		case errors.Is(s.err, fs.ErrPermission):
+		case errors.Is(s.Err, fs.ErrPermission):
 			f.Level, f.Fix = LevelUnknown, "make it readable"
 		}
 		m.findings = append(m.findings, f)

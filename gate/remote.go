@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
@@ -39,7 +40,7 @@ func (b *builder) problem(u *unit, p manifest.Problem) *Finding {
 		f.Fix = fmt.Sprintf("correct the reference: kustomize builds nothing that has it; or leave the folder out: "+
 			"ignore: [%s] in %s", path.Dir(p.File), ConfigFile)
 	}
-	if !isYAML(f.File) && !render.IsKustomization(f.File) || strings.HasPrefix(f.File, render.FetchedDir) {
+	if !sources.IsYAML(f.File) && !render.IsKustomization(f.File) || strings.HasPrefix(f.File, render.FetchedDir) {
 		f.File, f.Line = u.place()
 	}
 	return f

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+
+	"github.com/backstop-dev/backstop/gate/sources"
 )
 
 // ours says whether a Kustomization renders this repository, as far as the tree tells.
@@ -20,11 +22,11 @@ func (b *builder) oursByName(name string) bool {
 	var urls []string
 	for i := range b.gitRepos {
 		o := &b.gitRepos[i]
-		at := address(textOf(valueOf(o.root, "spec"), "url"))
-		if o.name == "flux-system" {
+		at := address(sources.TextOf(sources.ValueOf(o.Root, "spec"), "url"))
+		if o.Name == "flux-system" {
 			known = append(known, at)
 		}
-		if o.name == name {
+		if o.Name == name {
 			url = at
 		}
 		urls = append(urls, at)

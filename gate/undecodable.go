@@ -11,6 +11,8 @@ import (
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+
+	"github.com/backstop-dev/backstop/gate/sources"
 )
 
 // typed are the versions of Flux's APIs whose types are known here.
@@ -21,18 +23,18 @@ var typed = map[string]bool{
 
 // undecodable is the finding about an object that its API's type does not take. The API server refuses it, unless
 // something fills it in first or its API is another version's.
-func undecodable(o *object, err error) Finding {
-	f := noteAt(o.file, o.line, err)
-	var wrong *fieldError
-	if !typed[o.apiVersion] || !errors.As(err, &wrong) || strings.Contains(wrong.text, "${") ||
-		templated.MatchString(wrong.text) {
+func undecodable(o *sources.Object, err error) Finding {
+	f := noteAt(o.File, o.Line, err)
+	var wrong *sources.FieldError
+	if !typed[o.APIVersion] || !errors.As(err, &wrong) || strings.Contains(wrong.Text, "${") ||
+		sources.Templated.MatchString(wrong.Text) {
 		return f
 	}
 	f.Rule, f.Level, f.subject = RuleObject, LevelError, o.String()
-	f.Line = o.lineOfField(wrong.field)
+	f.Line = o.LineOfField(wrong.Field)
 	f.Message = fmt.Sprintf("Kubernetes refuses %s: %s", o, wrong)
-	if wrong.text != "" && wrong.want != nil && wrong.want.Kind() == reflect.String {
-		f.Fix = fmt.Sprintf("quote it: %q", wrong.text)
+	if wrong.Text != "" && wrong.Want != nil && wrong.Want.Kind() == reflect.String {
+		f.Fix = fmt.Sprintf("quote it: %q", wrong.Text)
 	}
 	return f
 }

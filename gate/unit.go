@@ -9,6 +9,7 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
@@ -18,7 +19,7 @@ type unit struct {
 	dir string
 	// flux is Flux's object and origin where it was found; nil for a kustomization that none names.
 	flux   *kustomizev1.Kustomization
-	origin *object
+	origin *sources.Object
 	// by is the unit that renders origin; nil where a file has it.
 	by *unit
 	// raw says that origin was read from a file and not rendered by another unit.
@@ -27,7 +28,7 @@ type unit struct {
 	// data is what kustomize makes, kept where variables are replaced in it.
 	data []byte
 	// rendered is what comes out, nil where it was not built; failed says why.
-	rendered *source
+	rendered *sources.File
 	failed   *Finding
 	// seen are the paths in the tree on which the rendering depends.
 	seen map[string]bool
@@ -37,7 +38,7 @@ type unit struct {
 // file and line that a finding about the whole unit points at.
 func (u *unit) place() (string, int) {
 	if u.origin != nil {
-		return u.origin.file, u.origin.line
+		return u.origin.File, u.origin.Line
 	}
 	for _, name := range u.closure.Paths {
 		if render.IsKustomization(name) && path.Dir(name) == u.dir {
@@ -56,7 +57,7 @@ func (u *unit) origins() []string {
 			out = append(out, at.dir+"/.")
 		}
 		if at.origin != nil {
-			out = append(out, at.origin.file)
+			out = append(out, at.origin.File)
 		}
 	}
 	return out

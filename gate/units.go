@@ -11,6 +11,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
@@ -23,7 +24,7 @@ func (b *builder) run(names []string, step func()) {
 	b.units = map[string]*unit{}
 	closures, included := b.closures(names)
 	for _, name := range names {
-		b.note(b.files[name].objects)
+		b.note(b.files[name].Objects)
 	}
 	for _, dir := range b.roots(closures, included) {
 		b.add(&unit{dir: dir, closure: closures[dir]})
@@ -36,7 +37,7 @@ func (b *builder) run(names []string, step func()) {
 	}
 	for _, name := range names {
 		if !within[name] {
-			b.addFlux(b.files[name].objects, nil)
+			b.addFlux(b.files[name].Objects, nil)
 		}
 	}
 	for len(b.queue) > 0 {
@@ -71,13 +72,13 @@ func (b *builder) buildAll(units []*unit, step func()) {
 // finish takes note of what a unit rendered, in the order of the queue.
 func (b *builder) finish(u *unit) {
 	if u.flux != nil {
-		u.vars = b.variables(u.flux, u.origin.file)
+		u.vars = b.variables(u.flux, u.origin.File)
 		b.substitute(u)
 	}
 	if u.rendered != nil {
 		b.locate(u)
-		b.note(u.rendered.objects)
-		b.addFlux(u.rendered.objects, u)
+		b.note(u.rendered.Objects)
+		b.addFlux(u.rendered.Objects, u)
 	}
 	if !b.compared {
 		u.seen, u.data = nil, nil
@@ -97,9 +98,9 @@ func (b *builder) add(u *unit) {
 }
 
 // note remembers what other objects refer to.
-func (b *builder) note(objects []object) {
+func (b *builder) note(objects []sources.Object) {
 	for _, o := range objects {
-		switch o.kind {
+		switch o.Kind {
 		case "GitRepository":
 			b.gitRepos = append(b.gitRepos, o)
 		case "ConfigMap":
@@ -109,14 +110,14 @@ func (b *builder) note(objects []object) {
 }
 
 // addFlux adds the units of Flux's Kustomizations that a unit renders or, for nil, files have.
-func (b *builder) addFlux(objects []object, by *unit) {
+func (b *builder) addFlux(objects []sources.Object, by *unit) {
 	for i := range objects {
 		o := &objects[i]
-		if o.kind != "Kustomization" || o.group() != "kustomize.toolkit.fluxcd.io" {
+		if o.Kind != "Kustomization" || o.Group() != "kustomize.toolkit.fluxcd.io" {
 			continue
 		}
 		k := &kustomizev1.Kustomization{}
-		if err := o.decode(k); err != nil {
+		if err := o.Decode(k); err != nil {
 			b.notes = append(b.notes, unitNote{by, undecodable(o, err)})
 			continue
 		}
@@ -127,7 +128,7 @@ func (b *builder) addFlux(objects []object, by *unit) {
 		files, err := manifest.Closure(b.tree, k.Spec.Path)
 		if err != nil {
 			b.notes = append(b.notes, unitNote{by, Finding{
-				Rule: RuleNotBuilt, Level: LevelNote, File: o.file, Line: o.lineOf("spec", "path"),
+				Rule: RuleNotBuilt, Level: LevelNote, File: o.File, Line: o.LineOf("spec", "path"),
 				Message: fmt.Sprintf("%s is not built: %s", o, pathWords(k.Spec.Path, err)),
 				Fix:     "nothing, if its source is another repository; otherwise correct spec.path",
 			}})
@@ -149,14 +150,14 @@ func (b *builder) drop() {
 			if render.IsKustomization(name) && u.flux != nil {
 				flux[path.Dir(name)] = true
 			}
-			if u.origin == nil || u.origin.file != name {
+			if u.origin == nil || u.origin.File != name {
 				any[name] = true
 			}
 		}
 	}
 	gone := map[*unit]bool{}
 	for id, u := range b.units {
-		if u.flux == nil && flux[u.dir] || u.raw && any[u.origin.file] && b.again(u) {
+		if u.flux == nil && flux[u.dir] || u.raw && any[u.origin.File] && b.again(u) {
 			gone[u] = true
 			delete(b.units, id)
 		}
@@ -188,21 +189,21 @@ func (b *builder) again(u *unit) bool {
 
 // locate finds the file and line of rendered objects in the files that they were made of.
 func (b *builder) locate(u *unit) {
-	byName := map[string]*object{}
+	byName := map[string]*sources.Object{}
 	for _, name := range u.closure.Paths {
 		if s := b.files[name]; s != nil {
-			for i := range s.objects {
-				o := &s.objects[i]
-				byName[o.kind+"/"+o.name] = o
+			for i := range s.Objects {
+				o := &s.Objects[i]
+				byName[o.Kind+"/"+o.Name] = o
 			}
 		}
 	}
 	file, line := u.place()
-	for i := range u.rendered.objects {
-		o := &u.rendered.objects[i]
-		o.file, o.line = file, line
-		if known := byName[o.kind+"/"+o.name]; known != nil {
-			o.file, o.line = known.file, known.line
+	for i := range u.rendered.Objects {
+		o := &u.rendered.Objects[i]
+		o.File, o.Line = file, line
+		if known := byName[o.Kind+"/"+o.Name]; known != nil {
+			o.File, o.Line = known.File, known.Line
 		}
 	}
 }

@@ -7,14 +7,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // usesOf lists the images of a unit or, for nil, of a file that stands for itself.
-func (m *model) usesOf(u *unit, s *source) []Use {
+func (m *model) usesOf(u *unit, s *sources.File) []Use {
 	var out []Use
 	places := m.placesOf(u)
-	for _, group := range grouped(s.nodes) {
+	for _, group := range grouped(s.Nodes) {
 		first := group[0]
 		if release, ok := postRendered(first); ok {
 			first.Object = release
@@ -29,7 +30,7 @@ func (m *model) usesOf(u *unit, s *source) []Use {
 		if !ok {
 			continue
 		}
-		if templated.MatchString(image) {
+		if sources.Templated.MatchString(image) {
 			m.notTemplated(u, first)
 			continue
 		}
@@ -57,8 +58,8 @@ func (m *model) notTemplated(u *unit, n manifest.Node) {
 			if s == nil {
 				continue
 			}
-			if i := slices.IndexFunc(s.nodes, func(o manifest.Node) bool { return o.Pointer == n.Pointer }); i >= 0 {
-				f.File, f.Line = name, s.nodes[i].Line
+			if i := slices.IndexFunc(s.Nodes, func(o manifest.Node) bool { return o.Pointer == n.Pointer }); i >= 0 {
+				f.File, f.Line = name, s.Nodes[i].Line
 			}
 		}
 		f = f.by(append([]string{u.dir + "/."}, u.origins()...))
@@ -96,8 +97,8 @@ func (m *model) placesOf(u *unit) places {
 	}
 	p := places{}
 	files := u.sources()
-	if u.origin != nil && !slices.Contains(files, u.origin.file) {
-		files = append(files, u.origin.file)
+	if u.origin != nil && !slices.Contains(files, u.origin.File) {
+		files = append(files, u.origin.File)
 	}
 	for _, name := range files {
 		s := m.source(name)
@@ -105,10 +106,10 @@ func (m *model) placesOf(u *unit) places {
 			continue
 		}
 		vars := u.vars
-		if u.by != nil && u.origin.file == name {
+		if u.by != nil && u.origin.File == name {
 			vars = u.by.vars // Its own Kustomization is rendered by another.
 		}
-		for _, group := range grouped(replaced(s.nodes, vars)) {
+		for _, group := range grouped(replaced(s.Nodes, vars)) {
 			seen := map[string]bool{}
 			for _, n := range group {
 				words := wordsOf(n.Part, n.Value)

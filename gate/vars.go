@@ -7,6 +7,7 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
@@ -20,14 +21,14 @@ func (b *builder) variables(k *kustomizev1.Kustomization, file string) render.Va
 	}
 	v := render.Variables{Values: map[string]string{}, On: true}
 	for _, from := range post.SubstituteFrom {
-		var o *object
+		var o *sources.Object
 		if from.Kind == "ConfigMap" {
 			o = b.config(from.Name, file)
 		}
 		if v.Open = v.Open || o == nil; o == nil {
 			continue
 		}
-		data := valueOf(o.root, "data")
+		data := sources.ValueOf(o.Root, "data")
 		for j := 0; data != nil && j+1 < len(data.Content); j += 2 {
 			v.Values[data.Content[j].Value] = data.Content[j+1].Value
 		}
@@ -40,19 +41,19 @@ func (b *builder) variables(k *kustomizev1.Kustomization, file string) render.Va
 
 // config finds a ConfigMap of the tree: of several clusters' by one name, the one nearest to the file that asks for it.
 // It gives nil where there is none, or several are as near.
-func (b *builder) config(name, file string) *object {
-	var best *object
+func (b *builder) config(name, file string) *sources.Object {
+	var best *sources.Object
 	most, several := -1, false
 	for i := range b.configs {
 		o := &b.configs[i]
 		// Kustomize adds a hash to the names of those that it generates.
-		if hash, generated := strings.CutPrefix(o.name, name+"-"); o.name != name && !(generated && len(hash) == 10) {
+		if hash, generated := strings.CutPrefix(o.Name, name+"-"); o.Name != name && !(generated && len(hash) == 10) {
 			continue
 		}
-		switch n := shared(o.file, file); {
+		switch n := shared(o.File, file); {
 		case n > most:
 			best, most, several = o, n, false
-		case n == most && o.file != best.file:
+		case n == most && o.File != best.File:
 			several = true
 		}
 	}
@@ -90,10 +91,10 @@ func (b *builder) substitute(u *unit) {
 		}
 		return
 	}
-	if u.rendered = parse("", []byte(text)); u.rendered.err != nil {
+	if u.rendered = sources.Parse("", []byte(text)); u.rendered.Err != nil {
 		u.rendered, u.failed = nil, &Finding{
 			Rule: RuleNotRead, Level: LevelUnknown, File: file, Line: line,
-			Message: fmt.Sprintf("what the variables make of %s cannot be read: %v", u.dir, u.rendered.err),
+			Message: fmt.Sprintf("what the variables make of %s cannot be read: %v", u.dir, u.rendered.Err),
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
 )
 
@@ -43,7 +44,7 @@ func (f *checkFlags) trees(paths []string, o *gate.Options) (*openTrees, error) 
 	case f.head != "":
 		o.Head.FS, err = repo.Tree()
 	default:
-		o.Head.FS, err = gate.OpenFolder(root)
+		o.Head.FS, err = sources.OpenFolder(root)
 		if err == nil && repo != nil {
 			o.Head.Tracked, err = repo.Tracked()
 		}

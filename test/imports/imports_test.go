@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"doctor":             {"reconcile", "reconcile/", "trace"},
 	"gate":               {"gate/", "reconcile", "reconcile/manifest", "reconcile/registry", "reconcile/render"}, // reconcile has the question to ask
 	"gate/imagepolicy":   {},
+	"gate/sources":       {"reconcile/manifest"},
 	"internal/":          {},
 	"notify":             {},
 	"notify/":            {"notify", "notify/card"},

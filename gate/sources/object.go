@@ -1,4 +1,4 @@
-package gate
+package sources
 
 import (
 	"cmp"
@@ -13,47 +13,47 @@ import (
 	kyaml "sigs.k8s.io/yaml"
 )
 
-// object is a Kubernetes object that the gate itself looks into.
-type object struct {
-	apiVersion, kind, namespace, name string
+// Object is a Kubernetes object that the gate itself looks into.
+type Object struct {
+	APIVersion, Kind, Namespace, Name string
 	// file and line at which it begins.
-	file string
-	line int
-	root *yaml.Node
+	File string
+	Line int
+	Root *yaml.Node
 }
 
-func (o *object) String() string {
-	if o.namespace == "" {
-		return o.kind + " " + o.name
+func (o *Object) String() string {
+	if o.Namespace == "" {
+		return o.Kind + " " + o.Name
 	}
-	return o.kind + " " + o.namespace + "/" + o.name
+	return o.Kind + " " + o.Namespace + "/" + o.Name
 }
 
-// group is the API group of the object.
-func (o *object) group() string {
-	group := path.Dir(o.apiVersion)
+// Group is the API group of the object.
+func (o *Object) Group() string {
+	group := path.Dir(o.APIVersion)
 	if group == "." {
 		return ""
 	}
 	return group
 }
 
-// lineOf is the line of the value at a path of keys, or of the object where there is none.
-func (o *object) lineOf(keys ...string) int {
-	n := o.root
+// LineOf is the line of the value at a path of keys, or of the object where there is none.
+func (o *Object) LineOf(keys ...string) int {
+	n := o.Root
 	for _, key := range keys {
-		next := valueOf(n, key)
+		next := ValueOf(n, key)
 		if next == nil {
-			return o.line
+			return o.Line
 		}
 		n = next
 	}
 	return n.Line
 }
 
-// decode reads the object into a type of an API.
-func (o *object) decode(into any) error {
-	data, err := yaml.Marshal(o.root)
+// Decode reads the object into a type of an API.
+func (o *Object) Decode(into any) error {
+	data, err := yaml.Marshal(o.Root)
 	if err == nil {
 		// Not at once: the library would make text of a number where the type wants text, and the API server does not.
 		if data, err = kyaml.YAMLToJSON(data); err == nil {
@@ -64,21 +64,21 @@ func (o *object) decode(into any) error {
 			isIt := func(n *yaml.Node) bool {
 				return n.Kind == yaml.ScalarNode && (n.Tag == "!!str") == (wrong.Value == "string")
 			}
-			field := &fieldError{field: wrong.Field, is: wrong.Value, want: wrong.Type}
-			if n := fieldOf(o.root, strings.Split(wrong.Field, "."), isIt); n != nil {
-				field.text = n.Value
+			field := &FieldError{Field: wrong.Field, is: wrong.Value, Want: wrong.Type}
+			if n := fieldOf(o.Root, strings.Split(wrong.Field, "."), isIt); n != nil {
+				field.Text = n.Value
 			}
 			err = field
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("read %s in %s: %w", o, o.file, err)
+		return fmt.Errorf("read %s in %s: %w", o, o.File, err)
 	}
 	return nil
 }
 
-// valueOf gives the value at a key of a mapping, aliases followed; nil where there is none.
-func valueOf(m *yaml.Node, key string) *yaml.Node {
+// ValueOf gives the value at a key of a mapping, aliases followed; nil where there is none.
+func ValueOf(m *yaml.Node, key string) *yaml.Node {
 	if m == nil || m.Kind != yaml.MappingNode {
 		return nil
 	}
@@ -94,24 +94,25 @@ func valueOf(m *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-func textOf(m *yaml.Node, key string) string {
-	if n := valueOf(m, key); n != nil && n.Kind == yaml.ScalarNode {
+// TextOf gives the text at a key of a mapping; empty where there is none.
+func TextOf(m *yaml.Node, key string) string {
+	if n := ValueOf(m, key); n != nil && n.Kind == yaml.ScalarNode {
 		return n.Value
 	}
 	return ""
 }
 
-// fieldError is a field of an object that has another type than the API wants.
-type fieldError struct {
+// FieldError is a field of an object that has another type than the API wants.
+type FieldError struct {
 	// field is its path; text its value where that is a scalar, is what kind of value it is.
-	field, text, is string
-	want            reflect.Type
+	Field, Text, is string
+	Want            reflect.Type
 }
 
-func (e *fieldError) Error() string {
+func (e *FieldError) Error() string {
 	want := "another type"
-	if e.want != nil {
-		switch e.want.Kind() {
+	if e.Want != nil {
+		switch e.Want.Kind() {
 		case reflect.String:
 			want = "text"
 		case reflect.Bool:
@@ -129,19 +130,19 @@ func (e *fieldError) Error() string {
 	if is == "" {
 		is = "a " + e.is
 	}
-	if e.text != "" {
-		is = e.text + ", " + is
+	if e.Text != "" {
+		is = e.Text + ", " + is
 	}
-	return fmt.Sprintf("%s is %s, and has to be %s", cmp.Or(e.field, "it"), is, want)
+	return fmt.Sprintf("%s is %s, and has to be %s", cmp.Or(e.Field, "it"), is, want)
 }
 
-// lineOfField finds the line of a field that is named as in spec.images.newTag, in any item of a list; that of the
+// LineOfField finds the line of a field that is named as in spec.images.newTag, in any item of a list; that of the
 // object where it is not found.
-func (o *object) lineOfField(field string) int {
-	if n := fieldOf(o.root, strings.Split(field, "."), nil); n != nil {
+func (o *Object) LineOfField(field string) int {
+	if n := fieldOf(o.Root, strings.Split(field, "."), nil); n != nil {
 		return n.Line
 	}
-	return o.line
+	return o.Line
 }
 
 // fieldOf finds the first scalar at a path of keys that fits, through lists.
@@ -162,5 +163,5 @@ func fieldOf(n *yaml.Node, keys []string, fits func(*yaml.Node) bool) *yaml.Node
 		}
 		return nil
 	}
-	return fieldOf(valueOf(n, keys[0]), keys[1:], fits)
+	return fieldOf(ValueOf(n, keys[0]), keys[1:], fits)
 }

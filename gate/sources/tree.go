@@ -1,4 +1,4 @@
-package gate
+package sources
 
 import (
 	"errors"
@@ -39,28 +39,28 @@ const (
 	maxDeep  = 200
 )
 
-// listing is what a tree holds, by kind and sorted.
-type listing struct {
+// Listing is what a tree holds, by kind and sorted.
+type Listing struct {
 	// yaml are manifests, charts the folders of Helm charts.
-	yaml, charts []string
+	YAML, Charts []string
 	// problems are links and submodules.
-	problems []manifest.Problem
+	Problems []manifest.Problem
 }
 
 type lister struct {
 	tree  Tree
 	skip  func(string) bool
-	out   listing
+	out   Listing
 	files int
 }
 
-// list walks a tree. skip leaves paths out.
-func list(tree Tree, skip func(string) bool) (listing, error) {
+// List walks a tree. skip leaves paths out.
+func List(tree Tree, skip func(string) bool) (Listing, error) {
 	l := &lister{tree: tree, skip: skip}
 	if err := l.folder(".", nil, nil, 0); err != nil {
-		return listing{}, err
+		return Listing{}, err
 	}
-	slices.Sort(l.out.yaml)
+	slices.Sort(l.out.YAML)
 	return l.out, nil
 }
 
@@ -77,7 +77,7 @@ func (l *lister) folder(dir string, parts []string, ignores []gitignore.Pattern,
 		return e.Name() == "Chart.yaml" && e.Type().IsRegular()
 	})
 	if chart {
-		l.out.charts = append(l.out.charts, dir)
+		l.out.Charts = append(l.out.Charts, dir)
 	}
 	matcher := gitignore.NewMatcher(ignores)
 	for _, entry := range entries {
@@ -106,21 +106,21 @@ func (l *lister) entry(entry fs.DirEntry, name string, parts []string, ignores [
 			return nil
 		}
 		return l.folder(name, parts, ignores, depth+1)
-	case mode&fs.ModeSymlink != 0 && (isYAML(name) || path.Ext(name) == ""):
+	case mode&fs.ModeSymlink != 0 && (IsYAML(name) || path.Ext(name) == ""):
 		l.problem(name, "is a symbolic link, which neither Flux nor the gate follows: put the file itself there")
 	case mode&fs.ModeIrregular != 0:
 		l.problem(name, "is in a submodule, which is not looked into")
-	case mode.IsRegular() && isYAML(name):
+	case mode.IsRegular() && IsYAML(name):
 		if l.files++; l.files > maxFiles {
 			return fmt.Errorf("list %s: more than %d YAML files: give a PATH", path.Dir(name), maxFiles)
 		}
-		l.out.yaml = append(l.out.yaml, name)
+		l.out.YAML = append(l.out.YAML, name)
 	}
 	return nil
 }
 
 func (l *lister) problem(name, reason string) {
-	l.out.problems = append(l.out.problems, manifest.Problem{File: name, Reason: reason})
+	l.out.Problems = append(l.out.Problems, manifest.Problem{File: name, Reason: reason})
 }
 
 // ignoresIn reads a folder's .gitignore.
@@ -129,7 +129,7 @@ func (l *lister) ignoresIn(dir string, parts []string, entries []fs.DirEntry) []
 	if l.tree.Tracked == nil || !slices.ContainsFunc(entries, has) {
 		return nil
 	}
-	data, err := readFile(l.tree.FS, path.Join(dir, ".gitignore"), 1<<20)
+	data, err := ReadFile(l.tree.FS, path.Join(dir, ".gitignore"), 1<<20)
 	if err != nil {
 		return nil
 	}
@@ -142,13 +142,14 @@ func (l *lister) ignoresIn(dir string, parts []string, entries []fs.DirEntry) []
 	return patterns
 }
 
-func isYAML(name string) bool {
+// IsYAML says whether a file holds YAML, by its name.
+func IsYAML(name string) bool {
 	ext := path.Ext(name)
 	return ext == ".yaml" || ext == ".yml" || path.Base(name) == "Kustomization"
 }
 
-// readFile reads a file of at most max bytes.
-func readFile(fsys fs.FS, name string, max int64) ([]byte, error) {
+// ReadFile reads a file of at most max bytes.
+func ReadFile(fsys fs.FS, name string, max int64) ([]byte, error) {
 	info, err := fs.Lstat(fsys, name)
 	if err != nil {
 		return nil, err
@@ -179,7 +180,8 @@ const (
 	maxRememberedFile = 16 << 10
 )
 
-func newStatFS(fsys fs.FS) *statFS {
+// Remembering gives a tree that remembers what was read of it.
+func Remembering(fsys fs.FS) *statFS {
 	return &statFS{FS: fsys, known: map[string]statResult{}, texts: map[string][]byte{}, left: maxRemembered}
 }
 
