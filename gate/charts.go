@@ -13,6 +13,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"sigs.k8s.io/yaml"
 
+	"github.com/backstop-dev/backstop/gate/chart"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
@@ -21,8 +22,8 @@ import (
 // renderCharts renders the Helm charts of the tree: with the values of every HelmRelease that names them, and with
 // their own where none does.
 func (m *model) renderCharts() {
-	m.worker = &chartWorker{}
-	defer func() { _ = m.worker.close() }()
+	m.worker = &chart.Worker{}
+	defer func() { _ = m.worker.Close() }()
 	used := map[string]bool{}
 	for _, p := range m.placedObjects() {
 		if p.Kind != "HelmRelease" || p.Group() != "helm.toolkit.fluxcd.io" {
@@ -38,7 +39,7 @@ func (m *model) renderCharts() {
 			continue
 		}
 		origin := &sources.Object{Kind: "chart", Name: dir, File: path.Join(dir, "Chart.yaml"), Line: m.appVersion(dir)}
-		m.renderChart(&renderedChart{unit: m.chartUnit(dir, origin, nil)}, &chartJob{Name: "release", Namespace: "default"})
+		m.renderChart(&renderedChart{unit: m.chartUnit(dir, origin, nil)}, &chart.Job{Name: "release", Namespace: "default"})
 	}
 }
 
@@ -56,7 +57,7 @@ func (m *model) renderRelease(p *placed, hr *helmv2.HelmRelease, used map[string
 		return
 	}
 	used[dir] = true
-	r := &chartJob{
+	r := &chart.Job{
 		Name: hr.GetReleaseName(), Namespace: hr.GetReleaseNamespace(), Tests: hr.GetTest().Enable,
 		Post: hr.Spec.PostRenderers,
 	}
@@ -108,13 +109,13 @@ func (m *model) chartUnit(dir string, origin *sources.Object, in *unit) *unit {
 }
 
 // renderChart renders a chart and says whether it could.
-func (m *model) renderChart(c *renderedChart, r *chartJob) bool {
+func (m *model) renderChart(c *renderedChart, r *chart.Job) bool {
 	level := LevelNote
 	if c.by != nil {
 		level = LevelUnknown
 	}
 	var err error
-	if r.Files, err = readChart(m.tree.FS, c.unit.dir); err != nil {
+	if r.Files, err = chart.Read(m.tree.FS, c.unit.dir); err != nil {
 		m.notRendered(c.unit.origin, c.unit.dir, err, level)
 		return false
 	}
@@ -122,9 +123,9 @@ func (m *model) renderChart(c *renderedChart, r *chartJob) bool {
 		m.notRendered(c.unit.origin, c.unit.dir, errAfterSlow, level)
 		return false
 	}
-	data, err := m.worker.render(r, m.chartLimit)
+	data, err := m.worker.Render(r, m.chartLimit)
 	switch {
-	case errors.Is(err, errLibrary):
+	case errors.Is(err, chart.ErrLibrary):
 		return false
 	case err != nil:
 		m.notRendered(c.unit.origin, c.unit.dir, err, level)
@@ -150,13 +151,13 @@ func (m *model) notRendered(o *sources.Object, dir string, err error, level Leve
 		Message: fmt.Sprintf("the chart %s is not rendered: %s", dir, render.Words(err)),
 		Fix:     "make `helm template " + dir + "` work",
 	}
-	var missing *notVendored
+	var missing *chart.NotVendored
 	if errors.As(err, &missing) {
 		f.Level = LevelNote
 		f.Fix = fmt.Sprintf("vendor it: helm dependency build %s, and commit %[1]s/charts", dir)
 	}
-	var slow *slowChart
-	var heavy *heavyChart
+	var slow *chart.Slow
+	var heavy *chart.Heavy
 	if errors.As(err, &slow) || errors.As(err, &heavy) {
 		m.slow++
 		f.Fix = "look for a loop in its templates, or leave the folder out: ignore: [" + dir + "] in " + ConfigFile

@@ -7,6 +7,7 @@ import (
 	autov1 "github.com/fluxcd/image-automation-controller/api/v1"
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 
+	"github.com/backstop-dev/backstop/gate/chart"
 	"github.com/backstop-dev/backstop/gate/imagepolicy"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
@@ -30,7 +31,7 @@ type model struct {
 	// undecided are policies about which only the tags of their registry may tell.
 	undecided []undecided
 	// rendered are the Helm charts, and worker renders them.
-	worker   *chartWorker
+	worker   *chart.Worker
 	rendered []*renderedChart
 	// chartLimit is how long one may take, slow how many took longer.
 	chartLimit time.Duration

@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"cmd/sidecar":        {"internal/", "notify", "notify/", "reconcile", "reconcile/", "watcher", "watcher/alerts"},
 	"doctor":             {"reconcile", "reconcile/", "trace"},
 	"gate":               {"gate/", "reconcile", "reconcile/manifest", "reconcile/registry", "reconcile/render"}, // reconcile has the question to ask
+	"gate/chart":         {"gate/sources", "reconcile/manifest", "reconcile/render"},
 	"gate/imagepolicy":   {},
 	"gate/sources":       {"reconcile/manifest"},
 	"internal/":          {},

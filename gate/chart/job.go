@@ -1,4 +1,4 @@
-package gate
+package chart
 
 import (
 	"bytes"
@@ -29,22 +29,22 @@ import (
 
 // The bounds of a chart.
 const (
-	maxChartFiles = 5_000
-	maxChartBytes = 32 << 20
+	maxFiles = 5_000
+	maxBytes = 32 << 20
 )
 
 // errLibrary is a chart that is never installed by itself.
-var errLibrary = errors.New("a library chart")
+var ErrLibrary = errors.New("a library chart")
 
-// notVendored is a chart whose dependency is not in its charts folder.
-type notVendored struct{ dependency string }
+// NotVendored is a chart whose dependency is not in its charts folder.
+type NotVendored struct{ dependency string }
 
-func (e *notVendored) Error() string {
+func (e *NotVendored) Error() string {
 	return fmt.Sprintf("its dependency %s is not in its folder charts", e.dependency)
 }
 
-// chartJob is what a chart is rendered with.
-type chartJob struct {
+// Job is what a chart is rendered with.
+type Job struct {
 	Files           []*archive.BufferedFile
 	Name, Namespace string
 	Values          map[string]any
@@ -55,8 +55,8 @@ type chartJob struct {
 	Post  []helmv2.PostRenderer
 }
 
-// readChart collects the files of a chart from a tree. Links in it are left out.
-func readChart(fsys fs.FS, dir string) ([]*archive.BufferedFile, error) {
+// Read collects the files of a chart from a tree. Links in it are left out.
+func Read(fsys fs.FS, dir string) ([]*archive.BufferedFile, error) {
 	rules := ignore.Empty()
 	if data, err := sources.ReadFile(fsys, path.Join(dir, ".helmignore"), 1<<20); err == nil {
 		if rules, err = ignore.Parse(bytes.NewReader(data)); err != nil {
@@ -85,8 +85,8 @@ func readChart(fsys fs.FS, dir string) ([]*archive.BufferedFile, error) {
 		if err != nil {
 			return err
 		}
-		if size += len(data); size > maxChartBytes || len(files) == maxChartFiles {
-			return fmt.Errorf("read the chart %s: more than %d files or %d MiB", dir, maxChartFiles, maxChartBytes>>20)
+		if size += len(data); size > maxBytes || len(files) == maxFiles {
+			return fmt.Errorf("read the chart %s: more than %d files or %d MiB", dir, maxFiles, maxBytes>>20)
 		}
 		files = append(files, &archive.BufferedFile{Name: rel, Data: data})
 		return nil
@@ -95,7 +95,7 @@ func readChart(fsys fs.FS, dir string) ([]*archive.BufferedFile, error) {
 }
 
 // run renders a chart as Helm does: without a cluster to look things up in, without the network, and without its tests.
-func (r *chartJob) run() ([]byte, error) {
+func (r *Job) run() ([]byte, error) {
 	rendered, err := r.execute()
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (r *chartJob) run() ([]byte, error) {
 }
 
 // execute runs the templates of a chart.
-func (r *chartJob) execute() (rendered map[string]string, err error) {
+func (r *Job) execute() (rendered map[string]string, err error) {
 	defer func() {
 		// The library is not ours: a fault in it must not take the gate down.
 		if p := recover(); p != nil {
@@ -116,10 +116,10 @@ func (r *chartJob) execute() (rendered map[string]string, err error) {
 		return nil, err
 	}
 	if c.Metadata.Type == "library" {
-		return nil, errLibrary
+		return nil, ErrLibrary
 	}
 	if missing := lacks(c); missing != "" {
-		return nil, &notVendored{missing}
+		return nil, &NotVendored{missing}
 	}
 	if r.Defaults != nil {
 		c.Values = r.Defaults
@@ -183,7 +183,7 @@ func lacks(c *chart.Chart) string {
 }
 
 // join makes one text of what templates gave, and leaves out what never runs.
-func (r *chartJob) join(rendered map[string]string) ([]byte, error) {
+func (r *Job) join(rendered map[string]string) ([]byte, error) {
 	for name := range rendered {
 		if path.Base(name) == "NOTES.txt" || strings.TrimSpace(rendered[name]) == "" {
 			delete(rendered, name)
@@ -211,7 +211,7 @@ func (r *chartJob) join(rendered map[string]string) ([]byte, error) {
 }
 
 // postRender does what a HelmRelease asks of kustomize afterwards.
-func (r *chartJob) postRender(out bytes.Buffer) (bytes.Buffer, error) {
+func (r *Job) postRender(out bytes.Buffer) (bytes.Buffer, error) {
 	for _, p := range r.Post {
 		if p.Kustomize == nil {
 			continue

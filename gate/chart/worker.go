@@ -1,4 +1,4 @@
-package gate
+package chart
 
 import (
 	"bytes"
@@ -17,15 +17,12 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
-// Charts are programs that a stranger may have written, and Go cannot stop a template that runs. They are rendered by a
-// process of their own: this very program, started anew with chartWorkerSign in an environment that is empty otherwise.
-
-// chartWorkerSign is the variable that makes a process a worker.
-const chartWorkerSign = "BACKSTOP_CHART_WORKER"
+// workerSign is the variable that makes a process a worker. Its environment is empty otherwise.
+const workerSign = "BACKSTOP_CHART_WORKER"
 
 const (
-	// maxChartMemory is what the process of a chart may take.
-	maxChartMemory = 512 << 20
+	// maxMemory is what the process of a chart may take.
+	maxMemory = 512 << 20
 	// workerStart is how long a worker may take to begin.
 	workerStart = 30 * time.Second
 	// exitHeavy is how a worker ends that takes too much memory.
@@ -33,13 +30,13 @@ const (
 )
 
 func init() {
-	if os.Getenv(chartWorkerSign) != "" {
+	if os.Getenv(workerSign) != "" {
 		os.Exit(serveCharts(os.Stdin, os.Stdout)) //nolint:forbidigo // the process is a worker and has no main
 	}
 }
 
-// chartAnswer is what a worker makes of a job. The first, which is empty, says that it has begun.
-type chartAnswer struct {
+// reply is what a worker makes of a job. The first, which is empty, says that it has begun.
+type reply struct {
 	Data []byte
 	// Library says that the chart is one, Missing which dependency it lacks, Err what else is wrong with it.
 	Library bool
@@ -49,13 +46,13 @@ type chartAnswer struct {
 
 // serveCharts renders charts until no more come.
 func serveCharts(in io.Reader, out io.Writer) int {
-	limitMemory(2 * maxChartMemory)
+	limitMemory(2 * maxMemory)
 	go watchMemory()
-	jobs := make(chan *chartJob)
+	jobs := make(chan *Job)
 	go func() {
 		dec := json.NewDecoder(in)
 		for {
-			job := &chartJob{}
+			job := &Job{}
 			if err := dec.Decode(job); err != nil {
 				os.Exit(0) //nolint:forbidigo // whoever asked is gone, and a template cannot be stopped
 			}
@@ -63,17 +60,17 @@ func serveCharts(in io.Reader, out io.Writer) int {
 		}
 	}()
 	enc := json.NewEncoder(out)
-	if enc.Encode(chartAnswer{}) != nil {
+	if enc.Encode(reply{}) != nil {
 		return 1
 	}
 	for job := range jobs {
-		var answer chartAnswer
+		var answer reply
 		data, err := job.run()
-		var missing *notVendored
+		var missing *NotVendored
 		switch {
 		case err == nil:
 			answer.Data = data
-		case errors.Is(err, errLibrary):
+		case errors.Is(err, ErrLibrary):
 			answer.Library = true
 		case errors.As(err, &missing):
 			answer.Missing = missing.dependency
@@ -92,28 +89,28 @@ func watchMemory() {
 	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	for range time.Tick(2 * time.Millisecond) {
 		metrics.Read(samples)
-		if samples[0].Value.Uint64()-samples[1].Value.Uint64() > maxChartMemory {
+		if samples[0].Value.Uint64()-samples[1].Value.Uint64() > maxMemory {
 			os.Exit(exitHeavy) //nolint:forbidigo // nothing else stops a template
 		}
 	}
 }
 
-// chartWorker is a process that renders charts, one after the other. It begins with the first and after each that it
+// Worker is a process that renders charts, one after the other. It begins with the first and after each that it
 // had to be ended for.
-type chartWorker struct {
+type Worker struct {
 	cmd    *exec.Cmd
 	in     io.WriteCloser
 	out    *json.Decoder
 	stderr bytes.Buffer
 }
 
-func (w *chartWorker) start() error {
+func (w *Worker) start() error {
 	program, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("start a process for charts: %w", err)
 	}
 	w.cmd = exec.Command(program)
-	w.cmd.Env = []string{chartWorkerSign + "=1"}
+	w.cmd.Env = []string{workerSign + "=1"}
 	w.stderr.Reset()
 	w.cmd.Stderr = &w.stderr
 	out, err := w.cmd.StdoutPipe()
@@ -134,8 +131,8 @@ func (w *chartWorker) start() error {
 	return nil
 }
 
-// close ends the process, and gives how it ended.
-func (w *chartWorker) close() error {
+// Close ends the process, and gives how it ended.
+func (w *Worker) Close() error {
 	if w.cmd == nil {
 		return nil
 	}
@@ -146,8 +143,8 @@ func (w *chartWorker) close() error {
 	return err
 }
 
-// render gives what a chart renders. A chart that takes too long or too much ends with its process.
-func (w *chartWorker) render(job *chartJob, limit time.Duration) ([]byte, error) {
+// Render gives what a chart renders. A chart that takes too long or too much ends with its process.
+func (w *Worker) Render(job *Job, limit time.Duration) ([]byte, error) {
 	if w.cmd == nil {
 		if err := w.start(); err != nil {
 			return nil, err
@@ -158,9 +155,9 @@ func (w *chartWorker) render(job *chartJob, limit time.Duration) ([]byte, error)
 	case err != nil:
 		return nil, err
 	case a.Library:
-		return nil, errLibrary
+		return nil, ErrLibrary
 	case a.Missing != "":
-		return nil, &notVendored{a.Missing}
+		return nil, &NotVendored{a.Missing}
 	case a.Err != "":
 		return nil, errors.New(a.Err)
 	}
@@ -168,8 +165,8 @@ func (w *chartWorker) render(job *chartJob, limit time.Duration) ([]byte, error)
 }
 
 // answer sends a job, where there is one, and waits for what the worker says.
-func (w *chartWorker) answer(job *chartJob, limit time.Duration) (*chartAnswer, error) {
-	var a chartAnswer
+func (w *Worker) answer(job *Job, limit time.Duration) (*reply, error) {
+	var a reply
 	done := make(chan error, 1)
 	in, out := w.in, w.out
 	go func() {
@@ -192,14 +189,14 @@ func (w *chartWorker) answer(job *chartJob, limit time.Duration) (*chartAnswer, 
 		ended := w.wait()
 		var exit *exec.ExitError
 		if errors.As(ended, &exit) && exit.ExitCode() == exitHeavy || starved.Match(w.stderr.Bytes()) {
-			return nil, &heavyChart{}
+			return nil, &Heavy{}
 		}
 		last, _, _ := strings.Cut(w.stderr.String(), "\n")
 		return nil, fmt.Errorf("its process ended: %w: %s", cmp.Or(ended, err), last)
 	case <-timer.C:
-		_ = w.close()
+		_ = w.Close()
 		<-done //nolint:errcheck // its error is that of a process that was killed
-		return nil, &slowChart{limit}
+		return nil, &Slow{limit}
 	}
 }
 
@@ -207,7 +204,7 @@ func (w *chartWorker) answer(job *chartJob, limit time.Duration) (*chartAnswer, 
 var starved = regexp.MustCompile(`fatal error: |failed to allocate|cannot allocate`)
 
 // wait lets a process that closed its output end by itself, for a moment, so that it says why.
-func (w *chartWorker) wait() error {
+func (w *Worker) wait() error {
 	timer := time.AfterFunc(time.Second, func() { _ = w.cmd.Process.Kill() })
 	defer timer.Stop()
 	err := w.cmd.Wait()
@@ -216,16 +213,16 @@ func (w *chartWorker) wait() error {
 	return err
 }
 
-// slowChart is a chart that takes too long.
-type slowChart struct{ limit time.Duration }
+// Slow is a chart that takes too long.
+type Slow struct{ limit time.Duration }
 
-func (e *slowChart) Error() string {
+func (e *Slow) Error() string {
 	return fmt.Sprintf("it took longer than %s", e.limit)
 }
 
-// heavyChart is a chart that takes too much memory.
-type heavyChart struct{}
+// Heavy is a chart that takes too much memory.
+type Heavy struct{}
 
-func (e *heavyChart) Error() string {
-	return fmt.Sprintf("it took more than %d MiB of memory", maxChartMemory>>20)
+func (e *Heavy) Error() string {
+	return fmt.Sprintf("it took more than %d MiB of memory", maxMemory>>20)
 }

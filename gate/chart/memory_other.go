@@ -1,6 +1,6 @@
 //go:build !linux
 
-package gate
+package chart
 
 // limitMemory does nothing where the system counts addresses in another way.
 func limitMemory(uint64) {}
