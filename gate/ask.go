@@ -10,14 +10,15 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // ask puts every image of a report to its registry, and what image automation watches.
-func ask(ctx context.Context, o *Options, m *model, r *Report, known map[string]bool) error {
-	a := &asker{o: o, report: r, uses: map[string][]Use{}, tags: map[string]*tagList{}}
+func ask(ctx context.Context, o *Options, m *model, r *report.Report, known map[string]bool) error {
+	a := &asker{o: o, report: r, uses: map[string][]report.Use{}, tags: map[string]*tagList{}}
 	var images []string
 	for _, use := range r.Images {
 		if a.uses[use.Image] == nil {
@@ -54,8 +55,8 @@ func ask(ctx context.Context, o *Options, m *model, r *Report, known map[string]
 	}
 	for i := range m.undecided {
 		u := &m.undecided[i]
-		id := u.finding.print()
-		if known["undecided\x00"+id] || known[id] || !o.within(u.finding.places()...) || u.policy.image == "" {
+		id := u.finding.Print()
+		if known["undecided\x00"+id] || known[id] || !o.within(u.finding.Places()...) || u.policy.image == "" {
 			continue
 		}
 		g.Go(func() error {
@@ -70,10 +71,10 @@ func ask(ctx context.Context, o *Options, m *model, r *Report, known map[string]
 }
 
 // image gives what is wrong with an image, at every place that uses it.
-func (a *asker) image(ctx context.Context, image string) []Finding {
+func (a *asker) image(ctx context.Context, image string) []report.Finding {
 	access := a.o.Access(ctx, image)
 	proof := a.prove(ctx, image, access)
-	f := Finding{Level: LevelError, Image: image, Message: image + ": " + ofIt(proof.Sentence, image)}
+	f := report.Finding{Level: report.LevelError, Image: image, Message: image + ": " + ofIt(proof.Sentence, image)}
 	switch proof.Finding {
 	case reconcile.FindingPresent:
 		return a.present(ctx, image, proof.Digest, access)
@@ -82,10 +83,10 @@ func (a *asker) image(ctx context.Context, image string) []Finding {
 		f.Fix += a.near(ctx, image, proof.Cause, access)
 	case reconcile.FindingUnproved:
 		if proof.Artifact != "" {
-			f.Rule, f.Fix = RuleArtifact, "name the image that is to run: no runtime runs "+proof.Artifact
+			f.Rule, f.Fix = report.RuleArtifact, "name the image that is to run: no runtime runs "+proof.Artifact
 			break
 		}
-		f.Rule, f.Level, f.Fix = RuleNotAnswered, LevelUnknown, fixOf(proof.Cause, image)
+		f.Rule, f.Level, f.Fix = report.RuleNotAnswered, report.LevelUnknown, fixOf(proof.Cause, image)
 		if access.Missing != "" {
 			f.Message += "; " + access.Missing
 		}
@@ -106,16 +107,16 @@ func ofIt(sentence, image string) string {
 }
 
 // ruleOf says which rule a proved absence breaks, and what to do.
-func ruleOf(cause v1alpha1.Cause, image string) (Rule, string) {
+func ruleOf(cause v1alpha1.Cause, image string) (report.Rule, string) {
 	switch cause {
 	case v1alpha1.CausePlatformMismatch:
-		return RulePlatform, "build the image for this platform too, or use a tag that has it"
+		return report.RulePlatform, "build the image for this platform too, or use a tag that has it"
 	case v1alpha1.CauseBlobMissing:
-		return RuleLayer, "push the image again"
+		return report.RuleLayer, "push the image again"
 	case v1alpha1.CauseInvalidName:
-		return RuleInvalid, "write it as REGISTRY/REPOSITORY:TAG, in lower case but for the tag"
+		return report.RuleInvalid, "write it as REGISTRY/REPOSITORY:TAG, in lower case but for the tag"
 	default:
-		return RuleMissing, "correct the tag, or push " + image + " first"
+		return report.RuleMissing, "correct the tag, or push " + image + " first"
 	}
 }
 
@@ -184,17 +185,17 @@ func distance(a, b string) int {
 }
 
 // present checks what only an image that exists can break: its signature, and where it was promoted from.
-func (a *asker) present(ctx context.Context, ref, digest string, access reconcile.Access) []Finding {
-	var out []Finding
+func (a *asker) present(ctx context.Context, ref, digest string, access reconcile.Access) []report.Finding {
+	var out []report.Finding
 	if a.o.Verify != nil {
 		if err := a.o.Verify(ctx, ref, digest, access); err != nil {
-			f := Finding{
-				Rule: RuleNotAnswered, Level: LevelUnknown, Image: ref, Message: ref + ": " + err.Error(),
+			f := report.Finding{
+				Rule: report.RuleNotAnswered, Level: report.LevelUnknown, Image: ref, Message: ref + ": " + err.Error(),
 				Fix: "run again when the registry answers",
 			}
 			var unsigned *Unsigned
 			if errors.As(err, &unsigned) {
-				f.Rule, f.Level, f.Fix = RuleUnsigned, LevelError,
+				f.Rule, f.Level, f.Fix = report.RuleUnsigned, report.LevelError,
 					"sign it: cosign sign --key KEY "+image.Repository(ref)+"@"+digest
 			}
 			out = append(out, a.at(f)...)
@@ -221,11 +222,11 @@ func (a *asker) present(ctx context.Context, ref, digest string, access reconcil
 }
 
 // repository checks that what image automation watches can be listed.
-func (a *asker) repository(ctx context.Context, image string, p *placed) []Finding {
+func (a *asker) repository(ctx context.Context, image string, p *placed) []report.Finding {
 	access := a.o.Access(ctx, image)
 	if _, err := a.list(ctx, image, access); err != nil {
-		return []Finding{{
-			Rule: RuleNotAnswered, Level: LevelUnknown, File: p.File, Line: p.LineOf("spec", "image"), Image: image,
+		return []report.Finding{{
+			Rule: report.RuleNotAnswered, Level: report.LevelUnknown, File: p.File, Line: p.LineOf("spec", "image"), Image: image,
 			Message: fmt.Sprintf("%s watches %s, whose tags cannot be listed: %v", &p.Object, image, err),
 			Fix:     "check the repository's name, and log in to " + host(image) + " if it is private",
 		}}
@@ -234,16 +235,16 @@ func (a *asker) repository(ctx context.Context, image string, p *placed) []Findi
 }
 
 // decide looks among the tags that a registry has for one that proves that a policy accepts another environment's.
-func (a *asker) decide(ctx context.Context, u *undecided) []Finding {
+func (a *asker) decide(ctx context.Context, u *undecided) []report.Finding {
 	p, f := u.policy, u.finding
 	tags, err := a.list(ctx, p.image, a.o.Access(ctx, p.image))
 	if err != nil {
-		f.Rule, f.Level = RuleNotAnswered, LevelUnknown
+		f.Rule, f.Level = report.RuleNotAnswered, report.LevelUnknown
 		f.Message = fmt.Sprintf(
 			"cannot tell whether ImagePolicy %s of %s accepts tags of %s: those of %s cannot be listed: %v",
 			p.id(), u.own.name, u.other.name, p.image, err)
 		f.Fix = "check the repository's name, and log in to " + host(p.image) + " if it is private"
-		return []Finding{f}
+		return []report.Finding{f}
 	}
 	for _, tag := range slices.Backward(tags) {
 		own := u.own.Tags != "" && u.own.tags.MatchString(tag)
@@ -252,7 +253,7 @@ func (a *asker) decide(ctx context.Context, u *undecided) []Finding {
 		}
 		f.Message = fmt.Sprintf("ImagePolicy %s of %s accepts tags of %s: %s, which %s has, matches its pattern %s",
 			p.id(), u.own.name, u.other.name, tag, p.image, p.spec.FilterTags.Pattern)
-		return []Finding{f}
+		return []report.Finding{f}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -22,9 +23,9 @@ const maxTags = 10_000
 // asker asks registries about the images of a report.
 type asker struct {
 	o      *Options
-	report *Report
+	report *report.Report
 	// uses by image.
-	uses map[string][]Use
+	uses map[string][]report.Use
 
 	mu   sync.Mutex
 	done int
@@ -33,8 +34,8 @@ type asker struct {
 }
 
 // at puts a finding about an image to every place that uses it.
-func (a *asker) at(f Finding) []Finding {
-	var out []Finding
+func (a *asker) at(f report.Finding) []report.Finding {
+	var out []report.Finding
 	for _, use := range a.uses[f.Image] {
 		f.File, f.Line = use.File, use.Line
 		out = append(out, f)

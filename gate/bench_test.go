@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/crane"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/registry"
@@ -116,7 +117,7 @@ func BenchmarkReadAndBuild(b *testing.B) {
 		b.ReportMetric(time.Since(start).Seconds(), "s")
 		b.ReportMetric(used, "MB")
 		b.ReportMetric((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), "cpu-s")
-		var report gate.Report
+		var report report.Report
 		if err := json.Unmarshal(out.Bytes(), &report); err != nil {
 			b.Fatal(err)
 		}

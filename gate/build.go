@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
@@ -40,8 +41,8 @@ func (b *builder) build(u *unit) {
 	}
 	file, line := u.place()
 	if err != nil {
-		u.failed = &Finding{
-			Rule: RuleBuild, Level: LevelError, File: file, Line: line,
+		u.failed = &report.Finding{
+			Rule: report.RuleBuild, Level: report.LevelError, File: file, Line: line,
 			Message: fmt.Sprintf("kustomize cannot build %s%s: %s", u.dir, applied(u), render.Words(err)),
 			Fix:     "make `kustomize build --load-restrictor LoadRestrictionsNone " + u.dir + "` work",
 		}
@@ -52,8 +53,8 @@ func (b *builder) build(u *unit) {
 	}
 	u.rendered = sources.Parse("", data)
 	if u.rendered.Err != nil {
-		u.failed = &Finding{
-			Rule: RuleNotRead, Level: LevelUnknown, File: file, Line: line,
+		u.failed = &report.Finding{
+			Rule: report.RuleNotRead, Level: report.LevelUnknown, File: file, Line: line,
 			Message: fmt.Sprintf("what kustomize makes of %s cannot be read: %v", u.dir, u.rendered.Err),
 		}
 		u.rendered = nil
@@ -76,12 +77,12 @@ func (b *builder) inflated(u *unit) {
 		return err == nil && render.IsKustomization(name) && bytes.Contains(data, []byte("helmCharts"))
 	}
 	flux := func(other *unit) bool { return other.flux != nil }
-	if u.flux != nil || u.failed.Rule != RuleBuild || !slices.ContainsFunc(slices.Collect(maps.Values(b.units)), flux) ||
+	if u.flux != nil || u.failed.Rule != report.RuleBuild || !slices.ContainsFunc(slices.Collect(maps.Values(b.units)), flux) ||
 		!slices.ContainsFunc(u.closure.Paths, charts) {
 		return
 	}
 	f := *u.failed
-	f.Rule, f.Level = RuleNotBuilt, LevelNote
+	f.Rule, f.Level = report.RuleNotBuilt, report.LevelNote
 	f.Message = u.dir + " is not built: it inflates Helm charts, which Flux does not, and no Flux Kustomization names it"
 	f.Fix = ""
 	u.failed = &f

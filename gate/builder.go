@@ -3,6 +3,7 @@ package gate
 import (
 	"io/fs"
 
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
@@ -35,7 +36,7 @@ type builder struct {
 // unitNote is a finding about an object of Flux, and the unit that renders it; nil for a file that has it.
 type unitNote struct {
 	by *unit
-	Finding
+	report.Finding
 }
 
 // renders says whether a Flux Kustomization of this name was built.

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/backstop-dev/backstop/gate/chart"
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
@@ -69,7 +70,7 @@ func (m *model) renderRelease(p *placed, hr *helmv2.HelmRelease, used map[string
 	if len(spec.ValuesFiles) > 0 {
 		var err error
 		if r.Defaults, err = m.valuesFiles(spec.ValuesFiles, spec.IgnoreMissingValuesFiles); err != nil {
-			m.notRendered(&p.Object, dir, err, LevelUnknown)
+			m.notRendered(&p.Object, dir, err, report.LevelUnknown)
 			return
 		}
 	}
@@ -81,8 +82,8 @@ func (m *model) renderRelease(p *placed, hr *helmv2.HelmRelease, used map[string
 		return
 	}
 	if len(hidden) > 0 {
-		m.findings = append(m.findings, Finding{
-			Rule: RuleNotSubstituted, Level: LevelNote, File: p.File, Line: p.LineOf("spec", "valuesFrom"),
+		m.findings = append(m.findings, report.Finding{
+			Rule: report.RuleNotSubstituted, Level: report.LevelNote, File: p.File, Line: p.LineOf("spec", "valuesFrom"),
 			Message: fmt.Sprintf("%s is rendered without the values of %s, which only the cluster knows",
 				&p.Object, strings.Join(hidden, ", ")),
 			Fix: "put the ConfigMap into the repository, if an image is in it",
@@ -110,9 +111,9 @@ func (m *model) chartUnit(dir string, origin *sources.Object, in *unit) *unit {
 
 // renderChart renders a chart and says whether it could.
 func (m *model) renderChart(c *renderedChart, r *chart.Job) bool {
-	level := LevelNote
+	level := report.LevelNote
 	if c.by != nil {
-		level = LevelUnknown
+		level = report.LevelUnknown
 	}
 	var err error
 	if r.Files, err = chart.Read(m.tree.FS, c.unit.dir); err != nil {
@@ -145,15 +146,15 @@ const maxSlowCharts = 3
 var errAfterSlow = fmt.Errorf("%d other charts took too long or too much", maxSlowCharts)
 
 // notRendered names a chart that is not rendered.
-func (m *model) notRendered(o *sources.Object, dir string, err error, level Level) {
-	f := Finding{
-		Rule: RuleNotRendered, Level: level, File: o.File, Line: o.Line,
+func (m *model) notRendered(o *sources.Object, dir string, err error, level report.Level) {
+	f := report.Finding{
+		Rule: report.RuleNotRendered, Level: level, File: o.File, Line: o.Line,
 		Message: fmt.Sprintf("the chart %s is not rendered: %s", dir, render.Words(err)),
 		Fix:     "make `helm template " + dir + "` work",
 	}
 	var missing *chart.NotVendored
 	if errors.As(err, &missing) {
-		f.Level = LevelNote
+		f.Level = report.LevelNote
 		f.Fix = fmt.Sprintf("vendor it: helm dependency build %s, and commit %[1]s/charts", dir)
 	}
 	var slow *chart.Slow
@@ -226,7 +227,7 @@ func (m *model) collectCharts() {
 		for _, use := range m.usesOf(c.unit, c.source) {
 			m.locateTag(c, &use)
 			if c.by != nil {
-				use.paths = append(slices.Clone(c.by.paths), use.File)
+				use.Paths = append(slices.Clone(c.by.paths), use.File)
 			}
 			m.uses = append(m.uses, use)
 		}
@@ -234,7 +235,7 @@ func (m *model) collectCharts() {
 }
 
 // locateTag finds the place that sets the tag of an image and nothing else of it, as values that override others do.
-func (m *model) locateTag(c *renderedChart, use *Use) {
+func (m *model) locateTag(c *renderedChart, use *report.Use) {
 	_, tag, digest := manifest.Split(use.Image)
 	var only *manifest.Node
 	for _, name := range c.unit.sources() {

@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+
+	"github.com/backstop-dev/backstop/gate/report"
 )
 
 // Check reads a tree, holds it against the guardrails, asks the registries, and reports.
-func Check(ctx context.Context, o Options) (*Report, error) {
+func Check(ctx context.Context, o Options) (*report.Report, error) {
 	o.fill()
 	o.fetcher = newFetcher(ctx, o.AllowRemote)
 	defer func() { _ = o.fetcher.close() }()
@@ -22,7 +24,7 @@ func Check(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Files: len(head.listing.YAML), Compared: o.Base.FS != nil, Findings: []Finding{}, Images: []Use{}}
+	r := &report.Report{Files: len(head.listing.YAML), Compared: o.Base.FS != nil, Findings: []report.Finding{}, Images: []report.Use{}}
 	known := map[string]bool{}
 	if o.Base.FS != nil {
 		base, err := newModel(o.Base, &o, head, step) //nolint:contextcheck // the fetcher has the context
@@ -38,12 +40,12 @@ func Check(ctx context.Context, o Options) (*Report, error) {
 	}
 	r.Built = slices.Compact(r.Built)
 	for _, use := range head.uses {
-		if !known[use.print()] && o.within(append(use.paths, use.File)...) {
+		if !known[use.Print()] && o.within(append(use.Paths, use.File)...) {
 			r.Images = append(r.Images, use)
 		}
 	}
 	for _, f := range head.findings {
-		if !known[f.print()] && o.within(f.places()...) {
+		if !known[f.Print()] && o.within(f.Places()...) {
 			r.Findings = append(r.Findings, f)
 		}
 	}
@@ -57,7 +59,7 @@ func Check(ctx context.Context, o Options) (*Report, error) {
 			return nil, err
 		}
 	}
-	r.Findings = sortFindings(r.Findings)
+	r.Findings = report.SortFindings(r.Findings)
 	return r, nil
 }
 
@@ -83,13 +85,13 @@ func (m *model) manifests(o *Options) int {
 }
 
 // Nothing is the finding that there is nothing to check in some paths.
-func Nothing(paths []string) Finding {
+func Nothing(paths []string) report.Finding {
 	where := strings.Join(paths, ", ")
 	if where == "." || where == "" {
 		where = "this folder"
 	}
-	return Finding{
-		Rule: RuleNothing, Level: LevelError, File: ".", Line: 1,
+	return report.Finding{
+		Rule: report.RuleNothing, Level: report.LevelError, File: ".", Line: 1,
 		Message: "no file in " + where + " holds a Kubernetes object",
 		Fix:     "check the folder that has the manifests, or say that there need be none: --allow-empty",
 	}
@@ -99,13 +101,13 @@ func Nothing(paths []string) Finding {
 func (m *model) prints() map[string]bool {
 	known := map[string]bool{}
 	for i := range m.uses {
-		known[m.uses[i].print()] = true
+		known[m.uses[i].Print()] = true
 	}
 	for i := range m.findings {
-		known[m.findings[i].print()] = true
+		known[m.findings[i].Print()] = true
 	}
 	for i := range m.undecided {
-		known["undecided\x00"+m.undecided[i].finding.print()] = true
+		known["undecided\x00"+m.undecided[i].finding.Print()] = true
 	}
 	for image := range m.scanned {
 		known["scanned\x00"+image] = true

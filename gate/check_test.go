@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 )
 
@@ -301,7 +302,7 @@ func TestGateRemoteBase(t *testing.T) {
 		got := check(t, gate.Options{Head: tree(map[string]string{
 			"kustomization.yaml": "resources: [app.yaml]\n" + text, "app.yaml": deployment("app", "acme/app:v1"),
 		})})
-		if got.Count(gate.LevelUnknown) != 1 || got.Findings[0].Rule != gate.RuleRemote {
+		if got.Count(report.LevelUnknown) != 1 || got.Findings[0].Rule != report.RuleRemote {
 			t.Errorf("%s: findings are %q", key, told(got))
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 )
 
@@ -34,9 +35,9 @@ type Comparison struct {
 	// Changes by object.
 	Changes []Change
 	// Broken are the findings about what could be built before and cannot be any more.
-	Broken []Finding
+	Broken []report.Finding
 	// Left are the uses of the image that was asked for which stay.
-	Left []Use
+	Left []report.Use
 	// Had says that the image was in use before.
 	Had bool
 }
@@ -62,14 +63,14 @@ func Compare(ctx context.Context, before, after fs.FS, image string) (*Compariso
 	type place struct{ file, what string }
 	broken := map[place]bool{}
 	for _, f := range was.findings {
-		if f.Rule == RuleBuild {
+		if f.Rule == report.RuleBuild {
 			what, _, _ := strings.Cut(f.Message, ": ")
 			broken[place{f.File, what}] = true
 		}
 	}
 	for _, f := range is.findings {
 		what, _, _ := strings.Cut(f.Message, ": ")
-		if f.Rule == RuleBuild && f.Level == LevelError && !broken[place{f.File, what}] {
+		if f.Rule == report.RuleBuild && f.Level == report.LevelError && !broken[place{f.File, what}] {
 			out.Broken = append(out.Broken, f)
 		}
 	}
@@ -79,7 +80,7 @@ func Compare(ctx context.Context, before, after fs.FS, image string) (*Compariso
 			out.Changes = append(out.Changes, Change{key.object, key.unit, without(b, a), without(a, b)})
 		}
 	}
-	same := func(u Use) bool { return u.Image == image }
+	same := func(u report.Use) bool { return u.Image == image }
 	out.Had = slices.ContainsFunc(was.uses, same)
 	for _, u := range is.uses {
 		if same(u) {

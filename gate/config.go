@@ -16,6 +16,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 )
 
@@ -260,14 +261,14 @@ func globLines(n *yaml.Node) map[string]int {
 }
 
 // unmatched are findings about globs that no file or folder of a tree matches: they guard nothing, or hide nothing.
-func (c *Config) unmatched(tree fs.FS) []Finding {
+func (c *Config) unmatched(tree fs.FS) []report.Finding {
 	globs := map[string]*regexp.Regexp{}
-	var out []Finding
+	var out []report.Finding
 	for glob, words := range c.globs() {
 		if re, err := globPattern(glob); err == nil {
 			globs[glob] = re
-			out = append(out, Finding{
-				Rule: RuleGlob, Level: LevelError, File: c.file, Line: max(1, c.lines[glob]), subject: glob,
+			out = append(out, report.Finding{
+				Rule: report.RuleGlob, Level: report.LevelError, File: c.file, Line: max(1, c.lines[glob]), Subject: glob,
 				Message: fmt.Sprintf("%s: %s matches nothing in the repository", words, glob),
 				Fix:     "correct the path, which starts at the root of the repository, or leave it out",
 			})
@@ -285,7 +286,7 @@ func (c *Config) unmatched(tree fs.FS) []Finding {
 		maps.DeleteFunc(globs, func(_ string, re *regexp.Regexp) bool { return re.MatchString(name) })
 		return nil
 	})
-	return slices.DeleteFunc(out, func(f Finding) bool { return globs[f.subject] == nil })
+	return slices.DeleteFunc(out, func(f report.Finding) bool { return globs[f.Subject] == nil })
 }
 
 // globs are the globs of a configuration and where they stand.

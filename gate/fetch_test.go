@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/test/gitserver"
 )
 
@@ -80,7 +81,7 @@ func TestGateFetchesNothingThatAChangeNames(t *testing.T) {
 			if got := stranger.asked(); len(got) > 0 {
 				t.Fatalf("a stranger was asked for %q", got)
 			}
-			if r.Count(gate.LevelUnknown)+r.Count(gate.LevelError) == 0 {
+			if r.Count(report.LevelUnknown)+r.Count(report.LevelError) == 0 {
 				t.Errorf("nothing is said of it: %q", told(r))
 			}
 		})

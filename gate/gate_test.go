@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/registry"
@@ -46,7 +47,7 @@ spec:
 `, name, image)
 }
 
-func check(t *testing.T, o gate.Options) *gate.Report {
+func check(t *testing.T, o gate.Options) *report.Report {
 	t.Helper()
 	r, err := gate.Check(t.Context(), o)
 	if err != nil {
@@ -65,7 +66,7 @@ func config(t *testing.T, text string) *gate.Config {
 }
 
 // told writes findings as level rule file:line.
-func told(r *gate.Report) []string {
+func told(r *report.Report) []string {
 	var out []string
 	for _, f := range r.Findings {
 		out = append(out, fmt.Sprintf("%s %s %s:%d", f.Level, f.Rule, f.File, f.Line))
@@ -73,7 +74,7 @@ func told(r *gate.Report) []string {
 	return out
 }
 
-func wantFindings(t *testing.T, r *gate.Report, want ...string) {
+func wantFindings(t *testing.T, r *report.Report, want ...string) {
 	t.Helper()
 	if diff := cmp.Diff(want, told(r)); diff != "" {
 		for _, f := range r.Findings {
@@ -84,7 +85,7 @@ func wantFindings(t *testing.T, r *gate.Report, want ...string) {
 }
 
 // wantWords looks for words in the only finding.
-func wantWords(t *testing.T, r *gate.Report, words ...string) {
+func wantWords(t *testing.T, r *report.Report, words ...string) {
 	t.Helper()
 	var all []string
 	for _, f := range r.Findings {
@@ -97,7 +98,7 @@ func wantWords(t *testing.T, r *gate.Report, words ...string) {
 	}
 }
 
-func images(r *gate.Report) []string {
+func images(r *report.Report) []string {
 	var out []string
 	for _, u := range r.Images {
 		out = append(out, fmt.Sprintf("%s %s:%d", u.Image, u.File, u.Line))

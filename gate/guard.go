@@ -8,37 +8,38 @@ import (
 
 	"github.com/distribution/reference"
 
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // guardUse holds an image against the guardrails of an environment.
-func (m *model) guardUse(use *Use, e *Environment) {
+func (m *model) guardUse(use *report.Use, e *Environment) {
 	_, tag, digest := manifest.Split(use.Image)
-	fail := func(rule Rule, fix, format string, args ...any) {
-		m.findings = append(m.findings, Finding{
-			Rule: rule, Level: LevelError, File: use.File, Line: use.Line, Image: use.Image, Environment: e.name,
-			Message: fmt.Sprintf(format, args...), Fix: fix, subject: use.Object,
-		}.by(use.paths))
+	fail := func(rule report.Rule, fix, format string, args ...any) {
+		m.findings = append(m.findings, report.Finding{
+			Rule: rule, Level: report.LevelError, File: use.File, Line: use.Line, Image: use.Image, Environment: e.name,
+			Message: fmt.Sprintf(format, args...), Fix: fix, Subject: use.Object,
+		}.By(use.Paths))
 	}
 	named := tag
 	if named == "" && digest == "" {
 		named = "latest"
 	}
 	if named != "" && !e.tags.MatchString(named) {
-		fail(RuleTag, "use a tag of "+e.name,
+		fail(report.RuleTag, "use a tag of "+e.name,
 			"%s: tag %q does not match %s, which %s requires", use.Image, named, e.Tags, e.name)
 	}
 	if e.Immutable && digest == "" && isMutable(named) {
-		fail(RuleMutable, "name a version, or pin the digest: "+use.Image+"@sha256:…",
+		fail(report.RuleMutable, "name a version, or pin the digest: "+use.Image+"@sha256:…",
 			"%s: tag %q can move, which %s does not allow", use.Image, named, e.name)
 	}
 	if e.Digests && digest == "" {
-		fail(RuleDigest, "pin it: "+use.Image+"@sha256:… (`crane digest "+use.Image+"` says which), "+
+		fail(report.RuleDigest, "pin it: "+use.Image+"@sha256:… (`crane digest "+use.Image+"` says which), "+
 			"or let the ImagePolicy do it: digestReflectionPolicy: IfNotPresent",
 			"%s has no digest, which %s requires", use.Image, e.name)
 	}
 	if full := fullName(use.Image); len(e.Registries) > 0 && !from(full, e.Registries) {
-		fail(RuleRegistry, "use one of "+strings.Join(e.Registries, ", "),
+		fail(report.RuleRegistry, "use one of "+strings.Join(e.Registries, ", "),
 			"%s comes from %s, which %s does not allow", use.Image, full, e.name)
 	}
 }
@@ -84,11 +85,11 @@ func (m *model) checkScanned() {
 			if len(e.Registries) == 0 || from(full, e.Registries) {
 				continue
 			}
-			m.findings = append(m.findings, Finding{
-				Rule: RuleRegistry, Level: LevelError, File: p.File, Line: p.LineOf("spec", "image"), Image: image,
-				Environment: e.name, subject: p.String(), Fix: "use one of " + strings.Join(e.Registries, ", "),
+			m.findings = append(m.findings, report.Finding{
+				Rule: report.RuleRegistry, Level: report.LevelError, File: p.File, Line: p.LineOf("spec", "image"), Image: image,
+				Environment: e.name, Subject: p.String(), Fix: "use one of " + strings.Join(e.Registries, ", "),
 				Message: fmt.Sprintf("%s watches %s, which %s does not allow", &p.Object, full, e.name),
-			}.by(p.paths))
+			}.By(p.paths))
 		}
 	}
 }

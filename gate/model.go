@@ -9,6 +9,7 @@ import (
 
 	"github.com/backstop-dev/backstop/gate/chart"
 	"github.com/backstop-dev/backstop/gate/imagepolicy"
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -37,8 +38,8 @@ type model struct {
 	chartLimit time.Duration
 	slow       int
 
-	uses     []Use
-	findings []Finding
+	uses     []report.Use
+	findings []report.Finding
 	// retagged are the places whose tag YAML takes for a number.
 	retagged map[string]bool
 }
@@ -92,7 +93,7 @@ type undecided struct {
 	policy     *policy
 	own, other *Environment
 	// finding to make of a tag that decides it.
-	finding Finding
+	finding report.Finding
 }
 
 // renderedChart is a chart of the tree and what comes out of it.

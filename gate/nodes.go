@@ -7,30 +7,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// Use is an image at a place.
-type Use struct {
-	// Image is the reference as it would run.
-	Image string `json:"image"`
-	// File and Line that say so.
-	File string `json:"file"`
-	Line int    `json:"line"`
-	// Object that runs it, and the container where it is known.
-	Object    string `json:"object,omitempty"`
-	Container string `json:"container,omitempty"`
-	// Unit is the folder that renders it; empty for a file that no kustomization includes.
-	Unit string `json:"unit,omitempty"`
-	// Environments of .backstop.yaml that it runs in.
-	Environments []string `json:"environments,omitempty"`
-	// Policy is the ImagePolicy that writes it, as namespace:name.
-	Policy string `json:"policy,omitempty"`
-
-	// paths by which environments know the use.
-	paths []string
-}
-
-// print is the same for an image in an environment, wherever the file that says so was moved to.
-func (u *Use) print() string { return "use\x00" + u.Image + "\x00" + strings.Join(u.Environments, ",") }
-
 // repositories joins a marker's policy with the image that it scans.
 type repositories map[string]string
 

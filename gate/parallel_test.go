@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/report"
 )
 
 func TestGateBuildsOnEveryProcessorWhatItBuildsOnOne(t *testing.T) {
@@ -20,7 +21,7 @@ func TestGateBuildsOnEveryProcessorWhatItBuildsOnOne(t *testing.T) {
 		files[dir+"/over/kustomization.yaml"] = fmt.Sprintf("resources: [../base]\nimages: [{name: acme/app, newTag: v%d}]\n", i)
 		files[dir+"/bad/kustomization.yaml"] = "resources: [../base]\nnamespace: [1]\n"
 	}
-	var reports [2]*gate.Report
+	var reports [2]*report.Report
 	for i, processors := range []int{1, 4} {
 		before := runtime.GOMAXPROCS(processors)
 		last := 0
@@ -35,7 +36,7 @@ func TestGateBuildsOnEveryProcessorWhatItBuildsOnOne(t *testing.T) {
 			t.Errorf("progress came to %d", last)
 		}
 	}
-	if diff := cmp.Diff(reports[0], reports[1], cmpopts.IgnoreUnexported(gate.Finding{}, gate.Use{})); diff != "" {
+	if diff := cmp.Diff(reports[0], reports[1], cmpopts.IgnoreUnexported(report.Finding{}, report.Use{})); diff != "" {
 		t.Errorf("one processor and four (-1 +4):\n%s", diff)
 	}
 	if len(reports[0].Built) != 60 || len(reports[0].Findings) != 60 {
@@ -67,7 +68,7 @@ func TestGateFindsRemoteReferencesHoweverTheyAreWritten(t *testing.T) {
 	} {
 		files := map[string]string{"kustomization.yaml": "configurations:\n- " + ref + "\n"}
 		got := check(t, gate.Options{Head: tree(files)})
-		if len(got.Findings) != 1 || got.Findings[0].Rule != gate.RuleRemote {
+		if len(got.Findings) != 1 || got.Findings[0].Rule != report.RuleRemote {
 			t.Errorf("%s: %v", ref, got.Findings)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 
 	"github.com/backstop-dev/backstop/gate/imagepolicy"
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -85,12 +86,12 @@ func (m *model) ofCharts() map[string]bool {
 }
 
 func (m *model) checkPolicy(p *policy, e *Environment) {
-	f := Finding{
-		Level: LevelError, File: p.File, Line: p.LineOf("spec", "filterTags", "pattern"),
-		Environment: e.name, subject: p.Kind + " " + p.id(),
-	}.by(p.paths)
+	f := report.Finding{
+		Level: report.LevelError, File: p.File, Line: p.LineOf("spec", "filterTags", "pattern"),
+		Environment: e.name, Subject: p.Kind + " " + p.id(),
+	}.By(p.paths)
 	if p.broken != nil {
-		f.Rule = RulePolicyPattern
+		f.Rule = report.RulePolicyPattern
 		var field *imagepolicy.Unfit
 		if errors.As(p.broken, &field) {
 			f.Line = p.LineOf(field.Keys...)
@@ -104,7 +105,7 @@ func (m *model) checkPolicy(p *policy, e *Environment) {
 		if e.Tags == "" {
 			return
 		}
-		f.Rule = RulePolicyPattern
+		f.Rule = report.RulePolicyPattern
 		f.Message = fmt.Sprintf("ImagePolicy %s elects from all tags, but %s takes only tags that match %s",
 			p.id(), e.name, e.Tags)
 		f.Fix = fmt.Sprintf("set spec.filterTags.pattern: '%s'", anchored(e.Tags))
@@ -121,7 +122,7 @@ func (m *model) checkPolicy(p *policy, e *Environment) {
 			continue
 		}
 		f := f
-		f.Rule, f.subject = RulePolicyOther, f.subject+" "+name
+		f.Rule, f.Subject = report.RulePolicyOther, f.Subject+" "+name
 		f.Message = fmt.Sprintf("ImagePolicy %s of %s accepts tags of %s: %s matches its pattern %s",
 			p.id(), e.name, name, example, p.spec.FilterTags.Pattern)
 		f.Fix = "anchor the pattern, so that it starts with what only this environment's tags start with"
@@ -163,13 +164,13 @@ func (m *model) checkAutomations() {
 			if len(envs) == 0 || overlap(envs, a.envs) {
 				continue
 			}
-			m.findings = append(m.findings, Finding{
-				Rule: RuleAutomation, Level: LevelError, File: a.File, Line: a.LineOf("spec", "update", "path"),
-				Environment: a.envs[0], subject: a.String() + " " + strings.Join(envs, ","),
+			m.findings = append(m.findings, report.Finding{
+				Rule: report.RuleAutomation, Level: report.LevelError, File: a.File, Line: a.LineOf("spec", "update", "path"),
+				Environment: a.envs[0], Subject: a.String() + " " + strings.Join(envs, ","),
 				Message: fmt.Sprintf("%s of %s writes below %s, where %s has markers: %s",
 					&a.Object, strings.Join(a.envs, ", "), orRoot(dir), strings.Join(envs, ", "), name),
 				Fix: "set spec.update.path to a folder of " + strings.Join(a.envs, ", ") + " alone",
-			}.by(a.paths))
+			}.By(a.paths))
 			break
 		}
 	}
@@ -214,9 +215,9 @@ func (m *model) checkMarkers() {
 }
 
 // misread is the finding about a marker that image automation passes over.
-func misread(file string, wrong manifest.Misread) Finding {
-	f := Finding{
-		Rule: RuleMarkerUnknown, Level: LevelError, File: file, Line: wrong.Line, subject: wrong.Comment,
+func misread(file string, wrong manifest.Misread) report.Finding {
+	f := report.Finding{
+		Rule: report.RuleMarkerUnknown, Level: report.LevelError, File: file, Line: wrong.Line, Subject: wrong.Comment,
 		Fix: "move it behind the value that it is to write, on the same line",
 	}
 	why := ""
@@ -225,7 +226,7 @@ func misread(file string, wrong manifest.Misread) Finding {
 		why = "does not stand behind a value, on its line"
 	case manifest.MisreadText:
 		why = "is part of a text"
-		f.Level = LevelNote
+		f.Level = report.LevelNote
 		f.Fix = "write the value outside of the text, or ignore this if it is an example"
 	case manifest.MisreadList:
 		why = "is in a file that is a list at its top"
@@ -241,7 +242,7 @@ func misread(file string, wrong manifest.Misread) Finding {
 func (m *model) checkMarker(n manifest.Node, byID map[string]*policy) {
 	p := byID[n.Policy]
 	envs := m.config.of(n.File)
-	f := Finding{Level: LevelError, File: n.File, Line: n.Line, subject: n.Policy + " " + strings.Join(envs, ",")}
+	f := report.Finding{Level: report.LevelError, File: n.File, Line: n.Line, Subject: n.Policy + " " + strings.Join(envs, ",")}
 	if len(envs) > 0 {
 		f.Environment = envs[0]
 	}
@@ -252,11 +253,11 @@ func (m *model) checkMarker(n manifest.Node, byID map[string]*policy) {
 		if byID[":"+name] != nil {
 			return
 		}
-		f.Rule = RuleMarkerUnknown
+		f.Rule = report.RuleMarkerUnknown
 		f.Message = fmt.Sprintf("the marker names ImagePolicy %s, which is nowhere in the repository", n.Policy)
 		f.Fix = "correct the name, or add the ImagePolicy; the repository has " + some(sortedKeys(byID), 5)
 	case len(envs) > 0 && len(p.envs) > 0 && !overlap(envs, p.envs):
-		f.Rule = RuleMarkerOther
+		f.Rule = report.RuleMarkerOther
 		f.Message = fmt.Sprintf("the marker names ImagePolicy %s of %s, but the file is of %s",
 			n.Policy, strings.Join(p.envs, ", "), strings.Join(envs, ", "))
 		f.Fix = "name an ImagePolicy of " + strings.Join(envs, ", ")

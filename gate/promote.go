@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/registry"
@@ -21,12 +22,12 @@ const (
 )
 
 // promoted checks that an image is the very one that has a tag of the environment before; nil when it is.
-func (a *asker) promoted(ctx context.Context, image, digest string, e *Environment, access reconcile.Access) *Finding {
+func (a *asker) promoted(ctx context.Context, image, digest string, e *Environment, access reconcile.Access) *report.Finding {
 	from := a.o.Config.Environments[e.PromotedFrom]
 	repository, tag, _ := manifest.Split(image)
-	f := &Finding{Rule: RulePromoted, Level: LevelError, Image: image, Environment: e.name}
-	unknown := func(err error) *Finding {
-		f.Rule, f.Level = RuleNotAnswered, LevelUnknown
+	f := &report.Finding{Rule: report.RulePromoted, Level: report.LevelError, Image: image, Environment: e.name}
+	unknown := func(err error) *report.Finding {
+		f.Rule, f.Level = report.RuleNotAnswered, report.LevelUnknown
 		f.Message = fmt.Sprintf("%s: cannot tell whether it was in %s: %v", image, from.name, err)
 		f.Fix = "run again when the registry answers"
 		return f

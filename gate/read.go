@@ -15,6 +15,7 @@ import (
 	"github.com/distribution/reference"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
@@ -125,7 +126,7 @@ func (m *model) collect() {
 		}
 		if u.failed != nil {
 			m.builder.inflated(u)
-			m.findings = append(m.findings, u.failed.by([]string{u.dir + "/."}))
+			m.findings = append(m.findings, u.failed.By([]string{u.dir + "/."}))
 			m.collectRaw(u)
 			continue
 		}
@@ -152,7 +153,7 @@ func (m *model) collectRaw(u *unit) {
 		}
 		for _, use := range m.usesOf(nil, s) {
 			use.Unit = u.dir
-			use.paths = append(use.paths, u.dir+"/.")
+			use.Paths = append(use.Paths, u.dir+"/.")
 			m.uses = append(m.uses, use)
 		}
 	}
@@ -167,37 +168,37 @@ func (m *model) checkReferences() {
 		case use.Image == "":
 			continue
 		case strings.Contains(use.Image, "ENC["):
-			m.findings = append(m.findings, Finding{
-				Rule: RuleNotRead, Level: LevelNote, File: use.File, Line: use.Line, subject: use.Object,
+			m.findings = append(m.findings, report.Finding{
+				Rule: report.RuleNotRead, Level: report.LevelNote, File: use.File, Line: use.Line, Subject: use.Object,
 				Message: "the image of " + use.Object + " is not looked at: SOPS encrypted some of it",
 				Fix:     "leave images in plain text: encrypted_regex in .sops.yaml",
-			}.by(use.paths))
+			}.By(use.Paths))
 			continue
 		case strings.Contains(use.Image, "$"):
-			m.findings = append(m.findings, Finding{
-				Rule: RuleNotSubstituted, Level: LevelNote, File: use.File, Line: use.Line, Image: use.Image,
+			m.findings = append(m.findings, report.Finding{
+				Rule: report.RuleNotSubstituted, Level: report.LevelNote, File: use.File, Line: use.Line, Image: use.Image,
 				Message: fmt.Sprintf("%s is not looked at: a variable in it is known to the cluster only", use.Image),
 				Fix:     "put the ConfigMap of substituteFrom into the repository, or give the variable a default: ${NAME:=value}",
-			}.by(use.paths))
+			}.By(use.Paths))
 			continue
 		case err != nil && m.retagged[use.File+":"+strconv.Itoa(use.Line)]:
 			// That the tag is no text says it already.
 			continue
 		case err != nil:
-			m.findings = append(m.findings, Finding{
-				Rule: RuleInvalid, Level: LevelError, File: use.File, Line: use.Line, Image: use.Image,
+			m.findings = append(m.findings, report.Finding{
+				Rule: report.RuleInvalid, Level: report.LevelError, File: use.File, Line: use.Line, Image: use.Image,
 				Message: fmt.Sprintf("%q is no image reference: %v", use.Image, err),
 				Fix:     "write it as REGISTRY/REPOSITORY:TAG, in lower case but for the tag",
-			}.by(use.paths))
+			}.By(use.Paths))
 			continue
 		}
-		if key := fmt.Sprintf("%s\x00%s\x00%d\x00%v", use.Image, use.File, use.Line, use.paths); !seen[key] {
+		if key := fmt.Sprintf("%s\x00%s\x00%d\x00%v", use.Image, use.File, use.Line, use.Paths); !seen[key] {
 			seen[key] = true
 			kept = append(kept, use)
 		}
 	}
 	m.uses = kept
-	slices.SortStableFunc(m.uses, func(a, b Use) int {
+	slices.SortStableFunc(m.uses, func(a, b report.Use) int {
 		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, strings.Compare(a.Image, b.Image))
 	})
 }
@@ -211,31 +212,31 @@ func checkReference(image string) error {
 // unread tells of files and links that were not looked at.
 func (m *model) unread() {
 	for _, p := range m.listing.Problems {
-		m.findings = append(m.findings, Finding{
-			Rule: RuleLink, Level: LevelNote, File: p.File, Line: 1, Message: p.File + " " + p.Reason,
+		m.findings = append(m.findings, report.Finding{
+			Rule: report.RuleLink, Level: report.LevelNote, File: p.File, Line: 1, Message: p.File + " " + p.Reason,
 		})
 	}
 	failed := map[string]bool{}
 	for _, f := range m.findings {
-		failed[f.File] = failed[f.File] || f.Rule == RuleBuild
+		failed[f.File] = failed[f.File] || f.Rule == report.RuleBuild
 	}
 	for _, name := range m.listing.YAML {
 		s := m.files[name]
 		if s.SOPS {
-			m.findings = append(m.findings, Finding{
-				Rule: RuleNotRead, Level: LevelNote, File: name, Line: 1,
+			m.findings = append(m.findings, report.Finding{
+				Rule: report.RuleNotRead, Level: report.LevelNote, File: name, Line: 1,
 				Message: "encrypted with SOPS: only what stands there in plain text was looked at",
 			})
 		}
 		if s.Err == nil || failed[name] {
 			continue
 		}
-		f := noteAt(name, 1, fmt.Errorf("not looked into: %s", strings.Replace(s.Err.Error(), "read "+name+": ", "", 1)))
+		f := report.NoteAt(name, 1, fmt.Errorf("not looked into: %s", strings.Replace(s.Err.Error(), "read "+name+": ", "", 1)))
 		switch {
 		case errors.Is(s.Err, manifest.ErrTooLarge):
-			f.Level, f.Fix = LevelUnknown, "split it, or leave it out: `ignore: ["+name+"]` in .backstop.yaml"
+			f.Level, f.Fix = report.LevelUnknown, "split it, or leave it out: `ignore: ["+name+"]` in .backstop.yaml"
 		case errors.Is(s.Err, fs.ErrPermission):
-			f.Level, f.Fix = LevelUnknown, "make it readable"
+			f.Level, f.Fix = report.LevelUnknown, "make it readable"
 		}
 		m.findings = append(m.findings, f)
 	}
@@ -245,7 +246,7 @@ func (m *model) unread() {
 func (m *model) guard() {
 	for i := range m.uses {
 		use := &m.uses[i]
-		use.Environments = m.config.of(use.paths...)
+		use.Environments = m.config.of(use.Paths...)
 		for _, name := range use.Environments {
 			m.guardUse(use, m.config.Environments[name])
 		}

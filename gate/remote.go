@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
@@ -12,7 +13,7 @@ import (
 )
 
 // refuse says why a unit is not built at all: it would leave the repository.
-func (b *builder) refuse(u *unit) *Finding {
+func (b *builder) refuse(u *unit) *report.Finding {
 	for _, p := range u.closure.Problems {
 		if f := b.problem(u, p); f != nil {
 			return f
@@ -22,16 +23,16 @@ func (b *builder) refuse(u *unit) *Finding {
 }
 
 // problem makes a finding of a reference that the closure does not follow; nil for a remote one that is allowed.
-func (b *builder) problem(u *unit, p manifest.Problem) *Finding {
+func (b *builder) problem(u *unit, p manifest.Problem) *report.Finding {
 	ref, remote := remoteOf(p.Reason)
 	if remote && b.fetcher.allows(ref) {
 		return nil
 	}
-	f := &Finding{Rule: RuleBuild, Level: LevelError, File: p.File, Line: b.lineOf(p.File, ref), Message: p.Reason}
+	f := &report.Finding{Rule: report.RuleBuild, Level: report.LevelError, File: p.File, Line: b.lineOf(p.File, ref), Message: p.Reason}
 	switch {
 	case remote:
-		f.Rule, f.Level = RuleRemote, LevelUnknown
-		f.Message, f.unit, f.reason = fmt.Sprintf("%s is not built: %s", u.dir, p.Reason), u.dir, p.Reason
+		f.Rule, f.Level = report.RuleRemote, report.LevelUnknown
+		f.Message, f.Unit, f.Reason = fmt.Sprintf("%s is not built: %s", u.dir, p.Reason), u.dir, p.Reason
 		f.Fix = allowing(ref)
 	case strings.Contains(p.Reason, "symbolic link"), strings.Contains(p.Reason, "submodule"):
 		f.Message += "; Flux does not follow it either"
@@ -48,7 +49,7 @@ func (b *builder) problem(u *unit, p manifest.Problem) *Finding {
 
 // bring makes a unit ready for a build without the network: it fetches the references that are allowed, puts what was
 // fetched in their place, and refuses what kustomize would fetch beside that.
-func (b *builder) bring(u *unit, folder *render.Folder) *Finding {
+func (b *builder) bring(u *unit, folder *render.Folder) *report.Finding {
 	names := u.closure.Paths
 	for range maxFetchRounds {
 		again := false
@@ -84,7 +85,7 @@ func (b *builder) bring(u *unit, folder *render.Folder) *Finding {
 const maxFetchRounds = 10
 
 // refusePlugins refuses generators and transformers whose own configuration would fetch.
-func (b *builder) refusePlugins(u *unit, folder *render.Folder, names []string) *Finding {
+func (b *builder) refusePlugins(u *unit, folder *render.Folder, names []string) *report.Finding {
 	remote, err := folder.Plugins(names)
 	switch {
 	case err != nil:
@@ -97,7 +98,7 @@ func (b *builder) refusePlugins(u *unit, folder *render.Folder, names []string) 
 }
 
 // fetchAll fetches what a kustomization file names, and puts it in its place.
-func (b *builder) fetchAll(u *unit, folder *render.Folder, name string, remote []string) *Finding {
+func (b *builder) fetchAll(u *unit, folder *render.Folder, name string, remote []string) *report.Finding {
 	got := map[string]render.Fetched{}
 	for _, ref := range remote {
 		if !b.fetcher.allows(ref) {
@@ -118,10 +119,10 @@ func (b *builder) fetchAll(u *unit, folder *render.Folder, name string, remote [
 }
 
 // remoteFinding says that a unit is not built since something in a file is remote.
-func (b *builder) remoteFinding(u *unit, name, ref, words, fix string) *Finding {
-	f := &Finding{
-		Rule: RuleRemote, Level: LevelUnknown, File: name, Line: b.lineOf(name, ref),
-		Message: fmt.Sprintf("%s is not built: %s", u.dir, words), Fix: fix, unit: u.dir, reason: words,
+func (b *builder) remoteFinding(u *unit, name, ref, words, fix string) *report.Finding {
+	f := &report.Finding{
+		Rule: report.RuleRemote, Level: report.LevelUnknown, File: name, Line: b.lineOf(name, ref),
+		Message: fmt.Sprintf("%s is not built: %s", u.dir, words), Fix: fix, Unit: u.dir, Reason: words,
 	}
 	if !render.IsKustomization(name) || strings.HasPrefix(name, render.FetchedDir) {
 		f.File, f.Line = u.place()

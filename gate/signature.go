@@ -13,6 +13,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature/dsse"
 	"github.com/sigstore/sigstore/pkg/signature/payload"
 
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/registry"
@@ -67,7 +68,7 @@ func (v *Verifier) Verify(ctx context.Context, ref, digest string, access reconc
 		return &Unsigned{Reason: "what a given key signed beside " + short(digest) + " is no signature of this image"}
 	}
 	return &Unsigned{
-		Reason: fmt.Sprintf("none of %s beside %s is of a given key", count(len(found), "signature"), short(digest)),
+		Reason: fmt.Sprintf("none of %s beside %s is of a given key", report.Plural(len(found), "signature"), short(digest)),
 	}
 }
 

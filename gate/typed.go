@@ -8,6 +8,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -40,7 +41,7 @@ func asWritten(group []manifest.Node) ([]manifest.Node, *manifest.Node) {
 }
 
 // retag makes the image of a use the one that runs, and says that it is not the one that stands there.
-func (m *model) retag(use *Use, group []manifest.Node) {
+func (m *model) retag(use *report.Use, group []manifest.Node) {
 	group, was := asWritten(group)
 	if was == nil {
 		return
@@ -50,10 +51,10 @@ func (m *model) retag(use *Use, group []manifest.Node) {
 	if image, ok := imageOf(group, m.repos); ok {
 		use.Image = image
 	}
-	m.findings = append(m.findings, Finding{
-		Rule: RuleTyped, Level: LevelError, File: use.File, Line: use.Line, Image: stands, subject: use.Object,
+	m.findings = append(m.findings, report.Finding{
+		Rule: report.RuleTyped, Level: report.LevelError, File: use.File, Line: use.Line, Image: stands, Subject: use.Object,
 		Message: fmt.Sprintf("%s: the tag %s is no text to YAML, so that the chart gets %s and runs %s",
 			stands, was.Value, written(*was), use.Image),
 		Fix: fmt.Sprintf("quote it: tag: %q", was.Value),
-	}.by(use.paths))
+	}.By(use.Paths))
 }

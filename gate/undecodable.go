@@ -12,6 +12,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 )
 
@@ -23,14 +24,14 @@ var typed = map[string]bool{
 
 // undecodable is the finding about an object that its API's type does not take. The API server refuses it, unless
 // something fills it in first or its API is another version's.
-func undecodable(o *sources.Object, err error) Finding {
-	f := noteAt(o.File, o.Line, err)
+func undecodable(o *sources.Object, err error) report.Finding {
+	f := report.NoteAt(o.File, o.Line, err)
 	var wrong *sources.FieldError
 	if !typed[o.APIVersion] || !errors.As(err, &wrong) || strings.Contains(wrong.Text, "${") ||
 		sources.Templated.MatchString(wrong.Text) {
 		return f
 	}
-	f.Rule, f.Level, f.subject = RuleObject, LevelError, o.String()
+	f.Rule, f.Level, f.Subject = report.RuleObject, report.LevelError, o.String()
 	f.Line = o.LineOfField(wrong.Field)
 	f.Message = fmt.Sprintf("Kubernetes refuses %s: %s", o, wrong)
 	if wrong.Text != "" && wrong.Want != nil && wrong.Want.Kind() == reflect.String {

@@ -9,6 +9,7 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
@@ -29,7 +30,7 @@ type unit struct {
 	data []byte
 	// rendered is what comes out, nil where it was not built; failed says why.
 	rendered *sources.File
-	failed   *Finding
+	failed   *report.Finding
 	// seen are the paths in the tree on which the rendering depends.
 	seen map[string]bool
 	vars render.Variables

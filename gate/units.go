@@ -11,6 +11,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
@@ -127,8 +128,8 @@ func (b *builder) addFlux(objects []sources.Object, by *unit) {
 		dir := path.Clean(strings.TrimLeft(k.Spec.Path, "/"))
 		files, err := manifest.Closure(b.tree, k.Spec.Path)
 		if err != nil {
-			b.notes = append(b.notes, unitNote{by, Finding{
-				Rule: RuleNotBuilt, Level: LevelNote, File: o.File, Line: o.LineOf("spec", "path"),
+			b.notes = append(b.notes, unitNote{by, report.Finding{
+				Rule: report.RuleNotBuilt, Level: report.LevelNote, File: o.File, Line: o.LineOf("spec", "path"),
 				Message: fmt.Sprintf("%s is not built: %s", o, pathWords(k.Spec.Path, err)),
 				Fix:     "nothing, if its source is another repository; otherwise correct spec.path",
 			}})

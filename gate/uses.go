@@ -7,13 +7,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // usesOf lists the images of a unit or, for nil, of a file that stands for itself.
-func (m *model) usesOf(u *unit, s *sources.File) []Use {
-	var out []Use
+func (m *model) usesOf(u *unit, s *sources.File) []report.Use {
+	var out []report.Use
 	places := m.placesOf(u)
 	for _, group := range grouped(s.Nodes) {
 		first := group[0]
@@ -34,10 +35,10 @@ func (m *model) usesOf(u *unit, s *sources.File) []Use {
 			m.notTemplated(u, first)
 			continue
 		}
-		use := Use{Image: image, Object: objectName(first.Object), Container: first.Container}
+		use := report.Use{Image: image, Object: objectName(first.Object), Container: first.Container}
 		use.Policy = policyOf(group)
 		if u == nil {
-			use.File, use.Line, use.paths = first.File, lineOf(group), []string{first.File}
+			use.File, use.Line, use.Paths = first.File, lineOf(group), []string{first.File}
 		} else {
 			m.locate(&use, u, places, first)
 		}
@@ -50,7 +51,7 @@ func (m *model) usesOf(u *unit, s *sources.File) []Use {
 // notTemplated says that a template is not rendered.
 func (m *model) notTemplated(u *unit, n manifest.Node) {
 	document, _, _ := strings.Cut(n.Pointer, "#")
-	f := Finding{Rule: RuleNotRendered, Level: LevelNote, File: n.File, Line: n.Line, subject: document}
+	f := report.Finding{Rule: report.RuleNotRendered, Level: report.LevelNote, File: n.File, Line: n.Line, Subject: document}
 	if u != nil {
 		f.File, f.Line = u.place()
 		for _, name := range u.sources() {
@@ -62,12 +63,12 @@ func (m *model) notTemplated(u *unit, n manifest.Node) {
 				f.File, f.Line = name, s.Nodes[i].Line
 			}
 		}
-		f = f.by(append([]string{u.dir + "/."}, u.origins()...))
+		f = f.By(append([]string{u.dir + "/."}, u.origins()...))
 	}
 	kind, name, _ := strings.Cut(document, "/")
 	f.Message = fmt.Sprintf("the template in %s %s is not rendered: its images are not looked at", kind, name)
-	if !slices.ContainsFunc(m.findings, func(other Finding) bool {
-		return other.print() == f.print() && other.File == f.File
+	if !slices.ContainsFunc(m.findings, func(other report.Finding) bool {
+		return other.Print() == f.Print() && other.File == f.File
 	}) {
 		m.findings = append(m.findings, f)
 	}
@@ -129,7 +130,7 @@ func (m *model) placesOf(u *unit) places {
 }
 
 // locate finds the file and line from which a rendered image comes, and the environments' paths.
-func (m *model) locate(use *Use, u *unit, p places, n manifest.Node) {
+func (m *model) locate(use *report.Use, u *unit, p places, n manifest.Node) {
 	use.Unit = u.dir
 	var near []manifest.Node
 	seen := map[string]bool{}
@@ -162,5 +163,5 @@ func (m *model) locate(use *Use, u *unit, p places, n manifest.Node) {
 		use.File, use.Line = found[0].File, found[0].Line
 		use.Policy = cmp.Or(use.Policy, policyOf(found))
 	}
-	use.paths = append([]string{u.dir + "/.", use.File}, u.origins()...)
+	use.Paths = append([]string{u.dir + "/.", use.File}, u.origins()...)
 }

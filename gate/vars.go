@@ -7,6 +7,7 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
@@ -82,8 +83,8 @@ func (b *builder) substitute(u *unit) {
 	file, line := u.place()
 	text, err := u.vars.Text(string(u.data))
 	if err != nil {
-		u.rendered, u.failed = nil, &Finding{
-			Rule: RuleBuild, Level: LevelError, File: file, Line: line,
+		u.rendered, u.failed = nil, &report.Finding{
+			Rule: report.RuleBuild, Level: report.LevelError, File: file, Line: line,
 			Message: fmt.Sprintf("the variables of %s cannot be replaced, so Flux cannot apply it: %s", u.dir,
 				render.Words(err)),
 			Fix: "correct the ${…}, write a dollar that stands for itself as $$, or annotate the object: " +
@@ -92,8 +93,8 @@ func (b *builder) substitute(u *unit) {
 		return
 	}
 	if u.rendered = sources.Parse("", []byte(text)); u.rendered.Err != nil {
-		u.rendered, u.failed = nil, &Finding{
-			Rule: RuleNotRead, Level: LevelUnknown, File: file, Line: line,
+		u.rendered, u.failed = nil, &report.Finding{
+			Rule: report.RuleNotRead, Level: report.LevelUnknown, File: file, Line: line,
 			Message: fmt.Sprintf("what the variables make of %s cannot be read: %v", u.dir, u.rendered.Err),
 		}
 	}

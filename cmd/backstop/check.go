@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/internal/build"
 	"github.com/backstop-dev/backstop/reconcile/registry"
 )
@@ -55,8 +56,8 @@ func checkCommand(std streams) *cobra.Command {
   backstop check apps/production --platform linux/amd64,linux/arm64 --deep
   backstop check --offline -o sarif --output-file backstop.sarif`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !slices.Contains(gate.Formats(), f.format) {
-				return badUsage("-o %s: want one of %s", f.format, strings.Join(gate.Formats(), ", "))
+			if !slices.Contains(report.Formats(), f.format) {
+				return badUsage("-o %s: want one of %s", f.format, strings.Join(report.Formats(), ", "))
 			}
 			code, err := f.run(cmd.Context(), args, std)
 			var usage *usageError
@@ -92,7 +93,7 @@ func (f *checkFlags) bind(flags *pflag.FlagSet) {
 	flags.IntVar(&f.parallel, "parallel", 16, "images asked for at once")
 	flags.DurationVar(&f.patience, "patience", 2*time.Minute, "how long to wait for a registry that asks to be left alone")
 	flags.BoolVar(&f.empty, "allow-empty", false, "it is no finding that there are no manifests")
-	flags.StringVarP(&f.format, "output", "o", "text", strings.Join(gate.Formats(), ", "))
+	flags.StringVarP(&f.format, "output", "o", "text", strings.Join(report.Formats(), ", "))
 	flags.StringVar(&f.file, "output-file", "", "write the report there, and text to the terminal")
 }
 
@@ -134,37 +135,37 @@ func (f *checkFlags) run(ctx context.Context, paths []string, std streams) (int,
 	}
 	done := progress(std.err, &o)
 	loud := muteStderr()
-	report, err := gate.Check(ctx, o)
+	found, err := gate.Check(ctx, o)
 	loud()
 	done()
 	if err != nil {
 		return 0, err
 	}
-	if report.Manifests == 0 && !f.empty {
-		report.Findings = append(report.Findings, gate.Nothing(o.Paths))
+	if found.Manifests == 0 && !f.empty {
+		found.Findings = append(found.Findings, gate.Nothing(o.Paths))
 	}
 	if trees.note != "" {
 		fmt.Fprintln(std.err, trees.note)
 	}
-	if err := f.write(report, std); err != nil {
+	if err := f.write(found, std); err != nil {
 		return 0, err
 	}
-	return codeOf(report), nil
+	return codeOf(found), nil
 }
 
 // codeOf is the exit code of a report.
-func codeOf(r *gate.Report) int {
+func codeOf(r *report.Report) int {
 	switch {
-	case r.Count(gate.LevelError) > 0:
+	case r.Count(report.LevelError) > 0:
 		return exitError
-	case r.Count(gate.LevelUnknown) > 0:
+	case r.Count(report.LevelUnknown) > 0:
 		return exitUnknown
 	}
 	return exitOK
 }
 
 // write writes the report to where it was asked for.
-func (f *checkFlags) write(r *gate.Report, std streams) error {
+func (f *checkFlags) write(r *report.Report, std streams) error {
 	if f.file == "" {
 		return r.Write(std.out, f.format, colours(std.out))
 	}

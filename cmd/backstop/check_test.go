@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/test/gitserver"
 	"github.com/backstop-dev/backstop/test/registrystub"
 )
@@ -44,13 +44,13 @@ func pod(image string) string {
 }
 
 // report runs check and reads its JSON.
-func report(t *testing.T, want int, args ...string) gate.Report {
+func reportOf(t *testing.T, want int, args ...string) report.Report {
 	t.Helper()
 	code, out, errs := call(t, append([]string{"check", "-o", "json"}, args...)...)
 	if code != want {
 		t.Fatalf("exit code %d, want %d: %s%s", code, want, out, errs)
 	}
-	var r gate.Report
+	var r report.Report
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -138,7 +138,7 @@ func TestCheckKeepsTheWarningsOfKustomizeToItself(t *testing.T) {
 	before := os.Stderr
 	os.Stderr = stderr
 	defer func() { os.Stderr = before }()
-	report(t, exitOK, dir, "--offline")
+	reportOf(t, exitOK, dir, "--offline")
 	if said, err := os.ReadFile(stderr.Name()); err != nil || len(said) > 0 || os.Stderr != stderr {
 		t.Errorf("it says %q, %v", said, err)
 	}
@@ -156,10 +156,10 @@ func TestCheckUsesWhatDockerLoginLeft(t *testing.T) {
 	dir, docker := t.TempDir(), t.TempDir()
 	files(t, dir, map[string]string{"app.yaml": pod(r.Host() + "/app:v1")})
 	t.Setenv("DOCKER_CONFIG", docker)
-	report(t, exitUnknown, dir)
+	reportOf(t, exitUnknown, dir)
 	files(t, docker, map[string]string{"config.json": `{"auths": {"` + r.Host() + `": {"auth": "` +
 		base64.StdEncoding.EncodeToString([]byte("ci:s3cret")) + `"}}}`})
-	report(t, exitOK, dir)
+	reportOf(t, exitOK, dir)
 	// A credential helper is a program of the user's, in the user's configuration.
 	bin := t.TempDir()
 	files(t, docker, map[string]string{"config.json": `{"credHelpers": {"` + r.Host() + `": "stub"}}`})
@@ -168,7 +168,7 @@ func TestCheckUsesWhatDockerLoginLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-	report(t, exitOK, dir)
+	reportOf(t, exitOK, dir)
 }
 
 // history makes a repository with a main branch and a change to it, and gives its folder.
@@ -195,7 +195,7 @@ func history(t *testing.T) string {
 	return dir
 }
 
-func imagesOf(r gate.Report) string {
+func imagesOf(r report.Report) string {
 	var all []string
 	for _, u := range r.Images {
 		all = append(all, u.Image)
@@ -205,16 +205,16 @@ func imagesOf(r gate.Report) string {
 
 func TestCheckComparesWithWhereTheChangeLeftMain(t *testing.T) {
 	dir := history(t)
-	if got, want := imagesOf(report(t, exitOK, dir, "--offline")), "acme/b:v2 acme/kept:v1 acme/a:v1"; got != want {
+	if got, want := imagesOf(reportOf(t, exitOK, dir, "--offline")), "acme/b:v2 acme/kept:v1 acme/a:v1"; got != want {
 		t.Errorf("images are %q, want %q", got, want)
 	}
-	if got, want := imagesOf(report(t, exitOK, dir, "--offline", "--base", "main")), "acme/b:v2"; got != want {
+	if got, want := imagesOf(reportOf(t, exitOK, dir, "--offline", "--base", "main")), "acme/b:v2"; got != want {
 		t.Errorf("the change brings in %q, want %q", got, want)
 	}
-	if got, want := imagesOf(report(t, exitOK, dir, "--offline", "--head", "main", "--base", "change")), "acme/a:v7 acme/later:v9"; got != want {
+	if got, want := imagesOf(reportOf(t, exitOK, dir, "--offline", "--head", "main", "--base", "change")), "acme/a:v7 acme/later:v9"; got != want {
 		t.Errorf("main brings in %q, want %q", got, want)
 	}
-	if got := imagesOf(report(t, exitOK, filepath.Join(dir, "moved.yaml"), "--offline", "--base", "main")); got != "" {
+	if got := imagesOf(reportOf(t, exitOK, filepath.Join(dir, "moved.yaml"), "--offline", "--base", "main")); got != "" {
 		t.Errorf("a moved file brings in %q", got)
 	}
 }
@@ -233,7 +233,7 @@ func TestGateShallowCloneAsCIMakesIt(t *testing.T) {
 	if code != exitOK || !strings.Contains(errs, "too shallow to tell") {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
-	var r gate.Report
+	var r report.Report
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatal(err)
 	}
@@ -270,8 +270,8 @@ func TestCheckFilesThatGitKnowsNothingOf(t *testing.T) {
 				tt.in = filepath.Join(dir, tt.in)
 			}
 			t.Chdir(tt.in)
-			got := report(t, exitError, append([]string{"--offline"}, tt.paths...)...)
-			if n := got.Count(gate.LevelError); n != tt.want {
+			got := reportOf(t, exitError, append([]string{"--offline"}, tt.paths...)...)
+			if n := got.Count(report.LevelError); n != tt.want {
 				t.Errorf("%d findings, want %d: %+v", n, tt.want, got.Findings)
 			}
 		})

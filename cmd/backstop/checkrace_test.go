@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/report"
 )
 
 // TestCheckReadsGitOnEveryProcessor compares two commits whose files are all in one pack.
@@ -32,15 +32,15 @@ func TestCheckReadsGitOnEveryProcessor(t *testing.T) {
 	put("v1")
 	put("v2")
 	gitIn(t, dir, "repack", "-adfq", "--depth=50")
-	var first gate.Report
+	var first report.Report
 	for i, processors := range []int{2, 16, 2, 16} {
 		before := runtime.GOMAXPROCS(processors)
-		got := report(t, exitOK, dir, "--offline", "--base", "HEAD~1", "--head", "HEAD")
+		got := reportOf(t, exitOK, dir, "--offline", "--base", "HEAD~1", "--head", "HEAD")
 		runtime.GOMAXPROCS(before)
 		if i == 0 {
 			first = got
 		}
-		if diff := cmp.Diff(first, got, cmpopts.IgnoreUnexported(gate.Finding{}, gate.Use{})); diff != "" {
+		if diff := cmp.Diff(first, got, cmpopts.IgnoreUnexported(report.Finding{}, report.Use{})); diff != "" {
 			t.Errorf("on %d processors (-first +now):\n%s", processors, diff)
 		}
 		if len(got.Images) != apps || got.Files != 2*apps {

@@ -33,7 +33,7 @@ const (
 	maxBytes = 32 << 20
 )
 
-// errLibrary is a chart that is never installed by itself.
+// ErrLibrary is a chart that is never installed by itself.
 var ErrLibrary = errors.New("a library chart")
 
 // NotVendored is a chart whose dependency is not in its charts folder.

@@ -181,7 +181,7 @@ const (
 )
 
 // Remembering gives a tree that remembers what was read of it.
-func Remembering(fsys fs.FS) *statFS {
+func Remembering(fsys fs.FS) fs.FS {
 	return &statFS{FS: fsys, known: map[string]statResult{}, texts: map[string][]byte{}, left: maxRemembered}
 }
 

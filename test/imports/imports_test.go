@@ -22,12 +22,13 @@ const module = "github.com/backstop-dev/backstop/"
 // the packages of nouns may be imported by all.
 var allowed = map[string][]string{
 	"api/":               {},
-	"cmd/backstop":       {"internal/", "reconcile", "reconcile/", "watcher", "watcher/", "gate", "trace", "doctor"},
+	"cmd/backstop":       {"internal/", "reconcile", "reconcile/", "watcher", "watcher/", "gate", "gate/report", "gate/sources", "trace", "doctor"},
 	"cmd/sidecar":        {"internal/", "notify", "notify/", "reconcile", "reconcile/", "watcher", "watcher/alerts"},
 	"doctor":             {"reconcile", "reconcile/", "trace"},
 	"gate":               {"gate/", "reconcile", "reconcile/manifest", "reconcile/registry", "reconcile/render"}, // reconcile has the question to ask
 	"gate/chart":         {"gate/sources", "reconcile/manifest", "reconcile/render"},
 	"gate/imagepolicy":   {},
+	"gate/report":        {},
 	"gate/sources":       {"reconcile/manifest"},
 	"internal/":          {},
 	"notify":             {},

@@ -1,4 +1,4 @@
-package gate
+package report
 
 import (
 	"cmp"
@@ -98,45 +98,46 @@ type Finding struct {
 	Message string `json:"message"`
 	Fix     string `json:"fix,omitempty"`
 
-	// subject keeps findings about the same thing together wherever it is; Message where it is empty.
-	subject string
-	// unit is the folder that is not built, and reason why, where one reason keeps many folders from being built.
-	unit, reason string
+	// Subject keeps findings about the same thing together wherever it is; Message where it is empty.
+	Subject string `json:"-"`
+	// Unit is the folder that is not built, and Reason why, where one reason keeps many folders from being built.
+	Unit   string `json:"-"`
+	Reason string `json:"-"`
 	// paths are those by which a finding is looked for beside its file, such as the folder that renders it: a list, made
 	// one text so that findings can be compared.
 	paths string
 }
 
-// by makes a finding one of these paths too.
-func (f Finding) by(paths []string) Finding {
+// By makes a finding one of these paths too.
+func (f Finding) By(paths []string) Finding {
 	f.paths = strings.Join(paths, "\x00")
 	return f
 }
 
-// places are the paths by which a finding is looked for.
-func (f *Finding) places() []string { return append(strings.Split(f.paths, "\x00"), f.File) }
+// Places are the paths by which a finding is looked for.
+func (f *Finding) Places() []string { return append(strings.Split(f.paths, "\x00"), f.File) }
 
-// noteAt is the note that a file or object cannot be read.
-func noteAt(file string, line int, err error) Finding {
+// NoteAt is the note that a file or object cannot be read.
+func NoteAt(file string, line int, err error) Finding {
 	return Finding{Rule: RuleNotRead, Level: LevelNote, File: file, Line: line, Message: err.Error()}
 }
 
-// print is the same for a finding wherever the file that it is in was moved to.
-func (f *Finding) print() string {
-	subject := f.subject
+// Print is the same for a finding wherever the file that it is in was moved to.
+func (f *Finding) Print() string {
+	subject := f.Subject
 	if subject == "" {
 		subject = strings.ReplaceAll(f.Message, f.File, "")
 	}
 	return fmt.Sprintf("%s\x00%s\x00%s\x00%s", f.Rule, f.Image, f.Environment, subject)
 }
 
-// sortFindings orders findings by place and leaves doubles out.
-func sortFindings(list []Finding) []Finding {
+// SortFindings orders findings by place and leaves doubles out.
+func SortFindings(list []Finding) []Finding {
 	slices.SortStableFunc(list, func(a, b Finding) int {
 		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line,
 			strings.Compare(string(a.Rule)+a.Image+a.Environment+a.Message, string(b.Rule)+b.Image+b.Environment+b.Message))
 	})
-	return joinUnits(slices.CompactFunc(list, func(a, b Finding) bool { return a.by(nil) == b.by(nil) }))
+	return joinUnits(slices.CompactFunc(list, func(a, b Finding) bool { return a.By(nil) == b.By(nil) }))
 }
 
 // joinUnits makes one finding of those that say the same of several folders.
@@ -145,16 +146,16 @@ func joinUnits(list []Finding) []Finding {
 	more := map[Finding]int{}
 	at := map[Finding]int{}
 	for _, f := range list {
-		key := Finding{Rule: f.Rule, File: f.File, Line: f.Line, reason: f.reason}
+		key := Finding{Rule: f.Rule, File: f.File, Line: f.Line, Reason: f.Reason}
 		i, known := at[key]
-		if f.reason == "" || !known {
+		if f.Reason == "" || !known {
 			at[key] = len(out)
 			out = append(out, f)
 			continue
 		}
-		if out[i].unit != f.unit {
+		if out[i].Unit != f.Unit {
 			more[key]++
-			out[i].Message = fmt.Sprintf("%s and %d more are not built: %s", out[i].unit, more[key], f.reason)
+			out[i].Message = fmt.Sprintf("%s and %d more are not built: %s", out[i].Unit, more[key], f.Reason)
 		}
 	}
 	return out

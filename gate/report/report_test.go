@@ -1,4 +1,4 @@
-package gate_test
+package report_test
 
 import (
 	"bytes"
@@ -7,9 +7,7 @@ import (
 	"errors"
 	"flag"
 	"io"
-	"maps"
 	"os"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,39 +16,38 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
-	"go.yaml.in/yaml/v3"
 
-	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/report"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // sample is a report with everything in it, hostile words too.
-func sample() *gate.Report {
-	return &gate.Report{
+func sample() *report.Report {
+	return &report.Report{
 		Files: 3, Asked: 2, Built: []string{"apps/production"}, Compared: true,
-		Images: []gate.Use{
+		Images: []report.Use{
 			{Image: "ghcr.io/acme/app:v1", File: "apps/app.yaml", Line: 12},
 			{Image: "ghcr.io/acme/good:v2", File: "apps/good.yaml", Line: 3, Environments: []string{"production"}},
 		},
-		Findings: []gate.Finding{
+		Findings: []report.Finding{
 			{
-				Rule: gate.RuleMissing, Level: gate.LevelError, File: "apps/app.yaml", Line: 12, Image: "ghcr.io/acme/app:v1",
+				Rule: report.RuleMissing, Level: report.LevelError, File: "apps/app.yaml", Line: 12, Image: "ghcr.io/acme/app:v1",
 				Message: "ghcr.io/acme/app:v1: ghcr.io does not have v1 (404), and shows this client v0", Fix: "correct the tag; did you mean v0?",
 			},
 			{
-				Rule: gate.RuleNotAnswered, Level: gate.LevelUnknown, File: "apps/a b,c%.yaml", Line: 7, Image: "quay.io/x:y",
+				Rule: report.RuleNotAnswered, Level: report.LevelUnknown, File: "apps/a b,c%.yaml", Line: 7, Image: "quay.io/x:y",
 				Message: "quay.io limits this client", Fix: "log in, or run again later",
 			},
 			{
-				Rule: gate.RuleNotRead, Level: gate.LevelNote, File: "evil.yaml", Line: 1,
+				Rule: report.RuleNotRead, Level: report.LevelNote, File: "evil.yaml", Line: 1,
 				Message: "not looked into: \x1b[31m]]>\n::error::<b>&amp;\u202egnp.exe\x00 é %0A",
 			},
 		},
 	}
 }
 
-func written(t *testing.T, r *gate.Report, format string) []byte {
+func written(t *testing.T, r *report.Report, format string) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := r.Write(&b, format, false); err != nil {
@@ -60,7 +57,7 @@ func written(t *testing.T, r *gate.Report, format string) []byte {
 }
 
 func TestReportsAreWrittenAsBefore(t *testing.T) {
-	for _, format := range gate.Formats() {
+	for _, format := range report.Formats() {
 		got := written(t, sample(), format)
 		golden := "testdata/report." + format
 		if *update {
@@ -86,8 +83,8 @@ func TestReportsAreWrittenAsBefore(t *testing.T) {
 }
 
 func TestTextSaysOnceWhatToDoAboutManyThings(t *testing.T) {
-	f := gate.Finding{Rule: gate.RuleNotBuilt, Level: gate.LevelNote, File: "a.yaml", Line: 1, Message: "a", Fix: "do this"}
-	r := &gate.Report{Findings: []gate.Finding{f, f, f}}
+	f := report.Finding{Rule: report.RuleNotBuilt, Level: report.LevelNote, File: "a.yaml", Line: 1, Message: "a", Fix: "do this"}
+	r := &report.Report{Findings: []report.Finding{f, f, f}}
 	r.Findings[2].Fix = "do that"
 	got := string(written(t, r, "text"))
 	if strings.Count(got, "→ do this") != 1 || strings.Count(got, "→ do that") != 1 || strings.Index(got, "do this") > strings.LastIndex(got, "a.yaml") {
@@ -114,11 +111,11 @@ func fits(t *testing.T, schema string, document []byte) {
 }
 
 func TestGateOutputsFitTheirSchemas(t *testing.T) {
-	for title, r := range map[string]*gate.Report{"everything": sample(), "nothing": {Findings: []gate.Finding{}, Images: []gate.Use{}}} {
+	for title, r := range map[string]*report.Report{"everything": sample(), "nothing": {Findings: []report.Finding{}, Images: []report.Use{}}} {
 		t.Run(title, func(t *testing.T) {
 			fits(t, "testdata/sarif-schema-2.1.0.json", written(t, r, "sarif"))
 			fits(t, "testdata/codequality.schema.json", written(t, r, "gitlab"))
-			var back gate.Report
+			var back report.Report
 			dec := json.NewDecoder(bytes.NewReader(written(t, r, "json")))
 			dec.DisallowUnknownFields()
 			if err := dec.Decode(&back); err != nil || len(back.Findings) != len(r.Findings) {
@@ -131,7 +128,7 @@ func TestGateOutputsFitTheirSchemas(t *testing.T) {
 }
 
 // githubFits reads workflow commands as the runner does.
-func githubFits(t *testing.T, r *gate.Report, text []byte) {
+func githubFits(t *testing.T, r *report.Report, text []byte) {
 	command := regexp.MustCompile(`^::(error|warning|notice) file=([^,]*),line=([0-9]+),title=([^,:]*)::(.*)$`)
 	unescape := strings.NewReplacer("%0D", "\r", "%0A", "\n", "%3A", ":", "%2C", ",", "%25", "%")
 	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
@@ -168,7 +165,7 @@ var junitElements = map[string]struct{ required, optional, children []string }{
 	"system-out": {nil, nil, nil},
 }
 
-func junitFits(t *testing.T, r *gate.Report, text []byte) {
+func junitFits(t *testing.T, r *report.Report, text []byte) {
 	var open []string
 	count := map[string]int{}
 	dec := xml.NewDecoder(bytes.NewReader(text))
@@ -207,70 +204,7 @@ func junitFits(t *testing.T, r *gate.Report, text []byte) {
 			open = open[:len(open)-1]
 		}
 	}
-	if count["failure"] != r.Count(gate.LevelError) || count["error"] != r.Count(gate.LevelUnknown) {
-		t.Errorf("%v for %d findings and %d unknown", count, r.Count(gate.LevelError), r.Count(gate.LevelUnknown))
-	}
-}
-
-func TestTheSchemaOfTheConfigurationSaysWhatTheCodeTakes(t *testing.T) {
-	file := t.TempDir() + "/schema.json"
-	if err := os.WriteFile(file, []byte(gate.Schema), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	s, err := jsonschema.NewCompiler().Compile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for text, valid := range map[string]bool{
-		twoEnvironments: true,
-		"platforms: [linux/amd64, linux/arm64/v8]\nremoteBases: [github.com/acme/]\nignore: [docs]\n":                              true,
-		"environments: {a: {paths: [x], tags: y, immutable: true, digests: true, registries: [z], promotedFrom: b}, b: {tags: c}}": true,
-		"platfroms: []": false, "environments: {a: {path: [x]}}": false, "environments: {a: {immutable: 3}}": false, "ignore: x": false,
-	} {
-		var v any
-		if err := yaml.Unmarshal([]byte(text), &v); err != nil {
-			t.Fatal(err)
-		}
-		_, perr := gate.ParseConfig("x", []byte(text))
-		if verr := s.Validate(v); (verr == nil) != valid || (perr == nil) != valid {
-			t.Errorf("%s: the schema says %v, the code says %v", text, verr, perr)
-		}
-	}
-}
-
-// keysOf are the keys that the code takes for a type, sorted.
-func keysOf(v any) []string {
-	var keys []string
-	for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
-		if key := f.Tag.Get("yaml"); key != "" {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-func TestTheSchemaOfTheConfigurationHasEveryKey(t *testing.T) {
-	type object struct {
-		Properties map[string]any
-		Additional *bool `json:"additionalProperties"`
-	}
-	var schema struct {
-		object
-		Definitions map[string]object
-	}
-	if err := json.Unmarshal([]byte(gate.Schema), &schema); err != nil {
-		t.Fatal(err)
-	}
-	for name, pair := range map[string]struct {
-		schema object
-		code   any
-	}{"the file": {schema.object, gate.Config{}}, "an environment": {schema.Definitions["environment"], gate.Environment{}}} {
-		if diff := cmp.Diff(keysOf(pair.code), slices.Sorted(maps.Keys(pair.schema.Properties))); diff != "" {
-			t.Errorf("%s (-code +schema):\n%s", name, diff)
-		}
-		if pair.schema.Additional == nil || *pair.schema.Additional {
-			t.Errorf("%s: the schema takes unknown keys", name)
-		}
+	if count["failure"] != r.Count(report.LevelError) || count["error"] != r.Count(report.LevelUnknown) {
+		t.Errorf("%v for %d findings and %d unknown", count, r.Count(report.LevelError), r.Count(report.LevelUnknown))
 	}
 }

@@ -1,4 +1,4 @@
-package gate
+package report
 
 import (
 	"crypto/sha256"
@@ -9,6 +9,34 @@ import (
 
 	"github.com/backstop-dev/backstop/internal/text"
 )
+
+// Report is what a check found.
+type Report struct {
+	// Findings by place.
+	Findings []Finding `json:"findings"`
+	// Images that the tree, or the change, would run.
+	Images []Use `json:"images"`
+	// Built are the folders that were rendered, Files how many YAML files were read, Asked how many images a registry
+	// was asked for.
+	Built []string `json:"built"`
+	Files int      `json:"files"`
+	// Manifests is how many files, of those that were asked for, hold Kubernetes objects.
+	Manifests int `json:"-"`
+	Asked     int `json:"asked"`
+	// Compared says that only what a change brings in is reported.
+	Compared bool `json:"compared"`
+}
+
+// Count says how many findings are of a level.
+func (r *Report) Count(level Level) int {
+	n := 0
+	for _, f := range r.Findings {
+		if f.Level == level {
+			n++
+		}
+	}
+	return n
+}
 
 // say is a finding's message with what to do, for formats that have one field for both.
 func (f *Finding) say() string {
@@ -75,11 +103,12 @@ func (r *Report) summary() string {
 		asked = fmt.Sprintf("%d asked for", r.Asked)
 	}
 	return fmt.Sprintf("%s%s (%s) in %s, %s built: %s, %d could not be told, %s",
-		count(len(images), "image"), brought, asked, count(r.Files, "file"), count(len(r.Built), "kustomization"),
-		count(r.Count(LevelError), "finding"), r.Count(LevelUnknown), count(r.Count(LevelNote), "note"))
+		Plural(len(images), "image"), brought, asked, Plural(r.Files, "file"), Plural(len(r.Built), "kustomization"),
+		Plural(r.Count(LevelError), "finding"), r.Count(LevelUnknown), Plural(r.Count(LevelNote), "note"))
 }
 
-func count(n int, noun string) string {
+// Plural is how many there are of something, in words.
+func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
@@ -126,7 +155,7 @@ func (r *Report) gitlab() []issue {
 			Severity: severities[f.Level],
 		}
 		i.Location.Path, i.Location.Lines.Begin = text.Visible(f.File), max(1, f.Line)
-		print := f.File + "\x00" + f.print()
+		print := f.File + "\x00" + f.Print()
 		seen[print]++
 		i.Fingerprint = fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s\x00%d", print, seen[print])))
 		out = append(out, i)
@@ -142,32 +171,4 @@ func (r *Report) rules() []Rule {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-// Report is what a check found.
-type Report struct {
-	// Findings by place.
-	Findings []Finding `json:"findings"`
-	// Images that the tree, or the change, would run.
-	Images []Use `json:"images"`
-	// Built are the folders that were rendered, Files how many YAML files were read, Asked how many images a registry
-	// was asked for.
-	Built []string `json:"built"`
-	Files int      `json:"files"`
-	// Manifests is how many files, of those that were asked for, hold Kubernetes objects.
-	Manifests int `json:"-"`
-	Asked     int `json:"asked"`
-	// Compared says that only what a change brings in is reported.
-	Compared bool `json:"compared"`
-}
-
-// Count says how many findings are of a level.
-func (r *Report) Count(level Level) int {
-	n := 0
-	for _, f := range r.Findings {
-		if f.Level == level {
-			n++
-		}
-	}
-	return n
 }

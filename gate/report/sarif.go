@@ -1,4 +1,4 @@
-package gate
+package report
 
 import (
 	"crypto/sha256"
@@ -80,7 +80,7 @@ func (r *Report) sarif() sarifLog {
 			RuleID: string(f.Rule), RuleIndex: slices.Index(rules, f.Rule), Level: levels[f.Level],
 			Message: sarifText{f.say()}, Locations: []sarifLocation{{at}},
 			PartialFingerprints: map[string]string{
-				"backstop/v1": fmt.Sprintf("%x", sha256.Sum256([]byte(f.print()))),
+				"backstop/v1": fmt.Sprintf("%x", sha256.Sum256([]byte(f.Print()))),
 			},
 		})
 	}
