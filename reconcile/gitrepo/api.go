@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
 
 // API prepares the way to the API beside the server that a source pushes to. Nothing is sent yet.
@@ -15,21 +16,21 @@ func API(src reconcile.Source, now func() time.Time) (*reconcile.GitServer, erro
 		return nil, reconcile.RefuseAs(reconcile.FaultUnauthorized, "GitRepository %s logs in with an SSH key, which opens "+
 			"no pull request: an API token is needed beside it", src.Name)
 	}
-	r, err := dial(src, now, "")
+	r, err := wire.Dial(src, now, "")
 	if err != nil {
 		return nil, err
 	}
 	login := func(ctx context.Context) (user, token string, err error) {
-		if !r.credentials {
+		if !r.Credentials {
 			return "", "", reconcile.RefuseAs(reconcile.FaultUnauthorized, "%s has no credentials: a token is needed to open "+
-				"a pull request", r.source)
+				"a pull request", r.Source)
 		}
-		if user, token, err = r.login(ctx); err != nil {
-			return "", "", r.failed(ctx, "log in to push", err)
+		if user, token, err = r.Login(ctx); err != nil {
+			return "", "", r.Failed(ctx, "log in to push", err)
 		}
 		return user, token, nil
 	}
 	return &reconcile.GitServer{
-		URL: r.url, Source: r.source, Client: r.client, Login: login, Clean: r.words.clean, Timeout: r.timeout,
+		URL: r.URL, Source: r.Source, Client: r.Client, Login: login, Clean: r.Words.Clean, Timeout: r.Timeout,
 	}, nil
 }

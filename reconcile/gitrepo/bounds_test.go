@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
 
 // The tip that hostile servers say they have.
@@ -195,14 +196,14 @@ func bombs(objects int, bytes int64) map[string]bomb {
 		})), ""},
 		"blobs as large as are taken": {sends(whole(4, func(w io.Writer) {
 			for range 4 {
-				packEntry(w, 3, maxInflated, nil, zeros(maxInflated))
+				packEntry(w, 3, wire.MaxInflated, nil, zeros(wire.MaxInflated))
 			}
 		})), ""},
-		"small deltas that make large blobs": {sends(deltas(12, maxInflated)), ""},
-		"a delta that makes too much":        {sends(deltas(2, maxInflated+1)), large},
+		"small deltas that make large blobs": {sends(deltas(12, wire.MaxInflated)), ""},
+		"a delta that makes too much":        {sends(deltas(2, wire.MaxInflated+1)), large},
 		"a pack without end": {sends(func(w io.Writer, n int) bool {
 			if n == 0 {
-				packHeader(w, maxObjects)
+				packHeader(w, wire.MaxObjects)
 			}
 			binary.BigEndian.PutUint64(noise, uint64(n))
 			packEntry(w, 3, int64(len(noise)), nil, func(z io.Writer) { _, _ = z.Write(noise) })
@@ -275,8 +276,8 @@ func TestAServerThatDripsIsLeft(t *testing.T) {
 		t.Errorf("it gives %v", err)
 	}
 	src.Timeout = 10_000 * time.Minute
-	r, err := dial(src, time.Now, t.TempDir())
-	if err != nil || r.timeout != maxTimeout {
+	r, err := wire.Dial(src, time.Now, t.TempDir())
+	if err != nil || r.Timeout != wire.MaxTimeout {
 		t.Errorf("a source may hold a mirror for %v, %v", r, err)
 	}
 }
@@ -294,7 +295,7 @@ func TestAPackThatIsTakenIsWhatGitMade(t *testing.T) {
 	defer func() { _ = f.Close() }()
 	repo := filepath.Join(t.TempDir(), "repo.git")
 	w.run(t.TempDir(), "init", "--quiet", "--bare", repo)
-	if stored, err := storePack(t.Context(), f, repo); err != nil || !stored {
+	if stored, err := wire.StorePack(t.Context(), f, repo); err != nil || !stored {
 		t.Fatalf("stored: %v, %v", stored, err)
 	}
 	got := w.glob(repo, "objects/pack/*.pack")
@@ -308,29 +309,6 @@ func TestAPackThatIsTakenIsWhatGitMade(t *testing.T) {
 	}
 }
 
-func TestOnlyTheBranchIsKeptOfWhatAServerAdvertises(t *testing.T) {
-	var in, want bytes.Buffer
-	packet := func(s string, to ...io.Writer) { fmt.Fprintf(io.MultiWriter(to...), "%04x%s", len(s)+4, s) }
-	packet("# service=git-upload-pack\n", &in, &want)
-	fmt.Fprint(io.MultiWriter(&in, &want), "0000")
-	packet(evilTip+" HEAD\x00 side-band-64k\n", &in, &want)
-	packet(evilTip+" refs/heads/other\n", &in)
-	packet(evilTip+" refs/heads/main\n", &in, &want)
-	packet(evilTip+" refs/heads/main2\n", &in)
-	packet(evilTip+" refs/tags/v1^{}\n", &in)
-	packet("shallow "+evilTip, &in, &want)
-	fmt.Fprint(io.MultiWriter(&in, &want), "0000")
-	in.WriteString("behind it")
-	a := &advertised{r: &in, branch: "refs/heads/main", meter: &meter{}}
-	got := make([]byte, want.Len())
-	if _, err := io.ReadFull(a, got); err != nil || !bytes.Equal(got, want.Bytes()) {
-		t.Errorf("it lets %q through, %v", got, err)
-	}
-	if in.String() != "behind it" {
-		t.Errorf("it read on: %q is left", in.String())
-	}
-}
-
 func FuzzPackThatIsTaken(f *testing.F) {
 	var b bytes.Buffer
 	deltas(3, 1000)(&b, 0)
@@ -339,7 +317,7 @@ func FuzzPackThatIsTaken(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var out bytes.Buffer
-		n, err := spool(t.Context(), bytes.NewReader(data), &out)
+		n, err := wire.Spool(t.Context(), bytes.NewReader(data), &out)
 		if err == nil && n > 0 && !bytes.HasPrefix(data, out.Bytes()) {
 			t.Errorf("what was written is not what arrived")
 		}
@@ -354,7 +332,7 @@ func TestMirrorsKeepToTheirDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.overwrite(filepath.Join(deleted, "pack"), make([]byte, 1<<20))
-	w.mirrors.options.MaxDisk = maxPack + 1<<19
+	w.mirrors.options.MaxDisk = wire.MaxPack + 1<<19
 	w.blame(query(repo + ":" + tag1))
 	if left := w.glob(w.dir, "0000*"); len(left) > 0 {
 		t.Errorf("the mirror of a source that is gone stays: %v", left)
@@ -375,7 +353,7 @@ func TestMirrorsKeepToTheirDisk(t *testing.T) {
 		t.Error("a mirror that is in use was removed")
 	}
 	first.release()
-	w.mirrors.options.MaxDisk = maxPack
+	w.mirrors.options.MaxDisk = wire.MaxPack
 	if _, err := w.mirrors.Blame(t.Context(), second, query(repo+":"+tag1)); err != nil {
 		t.Errorf("with room again it gives %v", err)
 	}
@@ -387,7 +365,7 @@ func TestMirrorsKeepToTheirDisk(t *testing.T) {
 
 // BenchmarkBombs is the most memory that each of the bombs takes.
 func BenchmarkBombs(b *testing.B) {
-	for name, bomb := range bombs(maxObjects, 1<<30) {
+	for name, bomb := range bombs(wire.MaxObjects, 1<<30) {
 		b.Run(strings.ReplaceAll(name, " ", "-"), func(b *testing.B) {
 			for b.Loop() {
 				m, src, _ := hostile(b, bomb.handler)

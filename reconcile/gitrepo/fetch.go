@@ -15,6 +15,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
 
 // fetch brings the tip of the branch here, and what is new before it. Where many wait for the mirror at once, one fetch
@@ -49,33 +50,26 @@ func (m *mirror) deepen(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// offer is an open session and what the server offered in it.
-type offer struct {
-	session transport.UploadPackSession
-	refs    *packp.AdvRefs
-	tip     plumbing.Hash
-}
-
 // update asks for the tip with as many commits as depth says; zero is nothing.
 func (m *mirror) update(ctx context.Context, depth func(tip plumbing.Hash) int) error {
-	if err := m.rest.now(m.remote.key, m.now()); err != nil {
+	if err := m.rest.now(m.remote.Key, m.now()); err != nil {
 		return err
 	}
 	err := m.ask(ctx, depth)
-	m.rest.after(m.remote.key, m.now(), err)
+	m.rest.after(m.remote.Key, m.now(), err)
 	return err
 }
 
 func (m *mirror) ask(ctx context.Context, depth func(tip plumbing.Hash) int) error {
-	ctx, cancel := context.WithTimeout(ctx, m.remote.timeout)
+	ctx, cancel := context.WithTimeout(ctx, m.remote.Timeout)
 	defer cancel()
-	defer m.remote.settle()
-	o, err := m.remote.ask(ctx)
+	defer m.remote.Settle()
+	o, err := m.remote.Ask(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = o.session.Close() }()
-	n := depth(o.tip)
+	defer func() { _ = o.Session.Close() }()
+	n := depth(o.Tip)
 	if n == 0 {
 		return nil
 	}
@@ -87,12 +81,12 @@ func (m *mirror) ask(ctx context.Context, depth func(tip plumbing.Hash) int) err
 		return err
 	}
 	// Some servers only serve clones. That is told from a fault by trying one.
-	m.log.Warn("the server adds nothing to the mirror, cloning afresh", "url", m.remote.url, "error", err.Error())
-	again, aerr := m.remote.ask(ctx)
+	m.log.Warn("the server adds nothing to the mirror, cloning afresh", "url", m.remote.URL, "error", err.Error())
+	again, aerr := m.remote.Ask(ctx)
 	if aerr != nil {
 		return err
 	}
-	defer func() { _ = again.session.Close() }()
+	defer func() { _ = again.Session.Close() }()
 	if aerr := m.cloneAfresh(ctx, again, n); aerr != nil {
 		return err
 	}
@@ -100,28 +94,8 @@ func (m *mirror) ask(ctx context.Context, depth func(tip plumbing.Hash) int) err
 	return nil
 }
 
-// ask opens a session and reads where the branch is.
-func (r *remote) ask(ctx context.Context) (*offer, error) {
-	s, err := r.upload(ctx)
-	if err != nil {
-		return nil, r.failed(ctx, "fetch", err)
-	}
-	refs, err := s.AdvertisedReferencesContext(ctx)
-	if err != nil {
-		err = r.failed(ctx, "fetch", err)
-		_ = s.Close()
-		return nil, err
-	}
-	tip, ok := refs.References[r.branch.String()]
-	if !ok {
-		_ = s.Close()
-		return nil, reconcile.RefuseAs(reconcile.FaultNotFound, "%s has no branch %s", r.url, r.branch.Short())
-	}
-	return &offer{session: s, refs: refs, tip: tip}, nil
-}
-
 // grow adds to what is here.
-func (m *mirror) grow(ctx context.Context, o *offer, depth int) error {
+func (m *mirror) grow(ctx context.Context, o *wire.Offer, depth int) error {
 	req := m.request(o, depth)
 	req.Haves = []plumbing.Hash{m.tip}
 	for h := range m.shallow {
@@ -131,9 +105,9 @@ func (m *mirror) grow(ctx context.Context, o *offer, depth int) error {
 		// Everything behind the tip is here: what is new is all that is wanted.
 		req.Depth = packp.DepthCommits(0)
 	}
-	update, err := m.pull(ctx, m.remote, o.session, req, m.repo())
+	update, err := m.pull(ctx, m.remote, o.Session, req, m.repo())
 	if err != nil {
-		return m.remote.failed(ctx, "fetch", err)
+		return m.remote.Failed(ctx, "fetch", err)
 	}
 	m.storage.Reindex()
 	m.packs++
@@ -151,7 +125,7 @@ func (m *mirror) grow(ctx context.Context, o *offer, depth int) error {
 	if gap || depth > m.depth {
 		m.depth = depth
 	}
-	m.tip = o.tip
+	m.tip = o.Tip
 	return m.save(m.repo(), m.state())
 }
 
@@ -165,21 +139,21 @@ func (m *mirror) complete(c *commit) bool {
 	return true
 }
 
-func (m *mirror) request(o *offer, depth int) *packp.UploadPackRequest {
-	req := packp.NewUploadPackRequestFromCapabilities(o.refs.Capabilities)
-	req.Wants = []plumbing.Hash{o.tip}
-	if o.refs.Capabilities.Supports(capability.Shallow) {
+func (m *mirror) request(o *wire.Offer, depth int) *packp.UploadPackRequest {
+	req := packp.NewUploadPackRequestFromCapabilities(o.Refs.Capabilities)
+	req.Wants = []plumbing.Hash{o.Tip}
+	if o.Refs.Capabilities.Supports(capability.Shallow) {
 		_ = req.Capabilities.Set(capability.Shallow)
 		req.Depth = packp.DepthCommits(depth)
 	}
-	if o.refs.Capabilities.Supports(capability.NoProgress) {
+	if o.Refs.Capabilities.Supports(capability.NoProgress) {
 		_ = req.Capabilities.Set(capability.NoProgress)
 	}
 	return req
 }
 
 // pull asks for a pack and stores it in a repository.
-func (m *mirror) pull(ctx context.Context, from *remote, s transport.UploadPackSession, req *packp.UploadPackRequest,
+func (m *mirror) pull(ctx context.Context, from *wire.Remote, s transport.UploadPackSession, req *packp.UploadPackRequest,
 	repo string) (update packp.ShallowUpdate, err error) {
 	room, err := m.room(m, repo)
 	if err != nil {
@@ -190,7 +164,7 @@ func (m *mirror) pull(ctx context.Context, from *remote, s transport.UploadPackS
 		return update, err
 	}
 	defer func() { err = errors.Join(err, res.Close()) }()
-	from.meter.allow(room)
+	from.Meter.Allow(room)
 	var pack io.Reader = res
 	switch {
 	case req.Capabilities.Supports(capability.Sideband64k):
@@ -198,14 +172,14 @@ func (m *mirror) pull(ctx context.Context, from *remote, s transport.UploadPackS
 	case req.Capabilities.Supports(capability.Sideband):
 		pack = sideband.NewDemuxer(sideband.Sideband, res)
 	}
-	if _, err := storePack(ctx, pack, repo); err != nil {
+	if _, err := wire.StorePack(ctx, pack, repo); err != nil {
 		return update, fmt.Errorf("store the pack: %w", err)
 	}
 	return res.ShallowUpdate, nil
 }
 
 // cloneAfresh replaces the mirror. What is here stays until the clone is whole.
-func (m *mirror) cloneAfresh(ctx context.Context, o *offer, depth int) error {
+func (m *mirror) cloneAfresh(ctx context.Context, o *wire.Offer, depth int) error {
 	tmp, err := os.MkdirTemp(m.dir, "clone-")
 	if err != nil {
 		return fmt.Errorf("make a folder for the clone: %w", err)
@@ -216,10 +190,10 @@ func (m *mirror) cloneAfresh(ctx context.Context, o *offer, depth int) error {
 		// Azure DevOps and CodeCommit turn clients away that do not claim a way of negotiating of which a clone makes no
 		// use.
 		m.acks = true
-		again, aerr := m.remote.ask(ctx)
+		again, aerr := m.remote.Ask(ctx)
 		if aerr == nil {
 			s, aerr = m.clone(ctx, again, tmp, depth)
-			_ = again.session.Close()
+			_ = again.Session.Close()
 		}
 		if m.acks = aerr == nil; m.acks {
 			err = nil
@@ -243,7 +217,7 @@ func (m *mirror) cloneAfresh(ctx context.Context, o *offer, depth int) error {
 	return nil
 }
 
-func (m *mirror) clone(ctx context.Context, o *offer, dir string, depth int) (state, error) {
+func (m *mirror) clone(ctx context.Context, o *wire.Offer, dir string, depth int) (state, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "objects", "pack"), 0o700); err != nil {
 		return state{}, fmt.Errorf("make a folder for the clone: %w", err)
 	}
@@ -251,17 +225,17 @@ func (m *mirror) clone(ctx context.Context, o *offer, dir string, depth int) (st
 	if m.acks {
 		_ = req.Capabilities.Set(capability.MultiACKDetailed)
 	}
-	update, err := m.pull(ctx, m.remote, o.session, req, dir)
+	update, err := m.pull(ctx, m.remote, o.Session, req, dir)
 	if err != nil {
-		return state{}, m.remote.failed(ctx, "clone", err)
+		return state{}, m.remote.Failed(ctx, "clone", err)
 	}
 	storage := openStorage(dir)
 	defer func() { _ = storage.Close() }()
-	if err := storage.HasEncodedObject(o.tip); err != nil {
-		return state{}, fmt.Errorf("clone %s of %s: the server sent no commit %s", m.remote.branch.Short(), m.remote.url,
-			short(o.tip.String()))
+	if err := storage.HasEncodedObject(o.Tip); err != nil {
+		return state{}, fmt.Errorf("clone %s of %s: the server sent no commit %s", m.remote.Branch.Short(), m.remote.URL,
+			short(o.Tip.String()))
 	}
-	out := state{Of: m.of, Tip: o.tip.String(), Depth: depth, Shallow: []string{}}
+	out := state{Of: m.of, Tip: o.Tip.String(), Depth: depth, Shallow: []string{}}
 	for _, h := range update.Shallows {
 		out.Shallow = append(out.Shallow, h.String())
 	}

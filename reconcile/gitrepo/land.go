@@ -13,6 +13,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
 
 // maxTries is how many tips are planned on before somebody else's pushes win.
@@ -43,7 +44,7 @@ func (m *mirror) attempt(ctx context.Context, plan func(h *history, b *builder) 
 			return err
 		}
 		if unsent = still(); unsent != nil {
-			m.log.Info("not sent: it was allowed when it was planned, and no longer is", "url", m.out.url, "why", unsent.Error())
+			m.log.Info("not sent: it was allowed when it was planned, and no longer is", "url", m.out.URL, "why", unsent.Error())
 			continue
 		}
 		began := m.now()
@@ -55,31 +56,31 @@ func (m *mirror) attempt(ctx context.Context, plan func(h *history, b *builder) 
 		case err == nil:
 			m.keep(b, head, began)
 			return nil
-		case errors.Is(err, errUnsure):
+		case errors.Is(err, wire.ErrUnsure):
 			return m.settleDoubt(ctx, head, err)
-		case !errors.Is(err, errLost):
+		case !errors.Is(err, wire.ErrLost):
 			return err
 		}
-		m.log.Debug("lost the race for the branch", "url", m.out.url, "try", try+1)
+		m.log.Debug("lost the race for the branch", "url", m.out.URL, "try", try+1)
 		if err := pause(ctx, try); err != nil {
 			return err
 		}
 	}
 	if unsent != nil {
-		return fmt.Errorf("push %s of %s: %w", m.out.branch.Short(), m.out.url, unsent)
+		return fmt.Errorf("push %s of %s: %w", m.out.Branch.Short(), m.out.URL, unsent)
 	}
 	if m.apart() {
 		return fmt.Errorf("push %s of %s: it never stood where %s stands, %d times in a row: is it the repository of %s?",
-			m.out.branch.Short(), m.out.url, m.remote.url, maxTries, m.remote.source)
+			m.out.Branch.Short(), m.out.URL, m.remote.URL, maxTries, m.remote.Source)
 	}
 	return fmt.Errorf("push %s of %s: somebody else pushed first, %d times in a row",
-		m.out.branch.Short(), m.out.url, maxTries)
+		m.out.Branch.Short(), m.out.URL, maxTries)
 }
 
 // arrives waits until the source that deploys shows what another GitRepository pushed: two URLs may be one repository,
 // a mirror of it that lags behind, or another one.
 func (m *mirror) arrives(ctx context.Context, head plumbing.Hash) error {
-	ctx, cancel := context.WithTimeout(ctx, m.remote.timeout)
+	ctx, cancel := context.WithTimeout(ctx, m.remote.Timeout)
 	defer cancel()
 	for try := 0; ; try++ {
 		m.began = time.Time{}
@@ -88,8 +89,8 @@ func (m *mirror) arrives(ctx context.Context, head plumbing.Hash) error {
 			return nil
 		}
 		if try == maxTries || pause(ctx, try) != nil {
-			return fmt.Errorf("%s pushed %s to %s, and %s does not show it: are they one repository? %w", m.out.source,
-				short(head.String()), m.out.branch.Short(), m.remote.source, cmp.Or(err, errUnseen))
+			return fmt.Errorf("%s pushed %s to %s, and %s does not show it: are they one repository? %w", m.out.Source,
+				short(head.String()), m.out.Branch.Short(), m.remote.Source, cmp.Or(err, errUnseen))
 		}
 	}
 }
@@ -129,7 +130,7 @@ func (m *mirror) keep(b *builder, head plumbing.Hash, began time.Time) {
 		err = m.save(m.repo(), m.state())
 	}
 	if err != nil {
-		m.log.Warn("the mirror does not keep what was pushed", "url", m.remote.url, "error", err.Error())
+		m.log.Warn("the mirror does not keep what was pushed", "url", m.remote.URL, "error", err.Error())
 		m.forget()
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
 
 // lifted makes the commit that takes holds away from a tip; none where there is no such hold.
@@ -38,15 +39,15 @@ func (p *proposing) lifted(ctx context.Context, h *history, b *builder, l reconc
 func (p *proposing) liftOnto(ctx context.Context, l reconcile.Lift) (plumbing.Hash, error) {
 	target := pushing(p.src)
 	target.Branch = l.Onto
-	to, err := dial(target, p.now, p.dir)
+	to, err := wire.Dial(target, p.now, p.dir)
 	if err != nil {
 		return plumbing.ZeroHash, err
 	}
-	defer to.close()
+	defer to.Close()
 	p.to = to
 	for try := range maxTries {
 		commit, err := p.liftOnce(ctx, l)
-		if !errors.Is(err, errLost) {
+		if !errors.Is(err, wire.ErrLost) {
 			return commit, err
 		}
 		p.began = time.Time{}
@@ -55,7 +56,7 @@ func (p *proposing) liftOnto(ctx context.Context, l reconcile.Lift) (plumbing.Ha
 		}
 	}
 	return plumbing.ZeroHash, fmt.Errorf("push %s of %s: somebody else pushed first, %d times in a row",
-		p.to.branch.Short(), p.to.url, maxTries)
+		p.to.Branch.Short(), p.to.URL, maxTries)
 }
 
 func (p *proposing) liftOnce(ctx context.Context, l reconcile.Lift) (plumbing.Hash, error) {
@@ -82,9 +83,9 @@ func (p *proposing) liftOnce(ctx context.Context, l reconcile.Lift) (plumbing.Ha
 	}
 	side := &mirror{log: p.log, now: p.now, out: p.to}
 	if err := side.push(ctx, b, there, commit); err != nil {
-		if errors.Is(err, errUnsure) {
+		if errors.Is(err, wire.ErrUnsure) {
 			// The branch itself says whether it arrived.
-			return plumbing.ZeroHash, errLost
+			return plumbing.ZeroHash, wire.ErrLost
 		}
 		return plumbing.ZeroHash, err
 	}
@@ -99,7 +100,7 @@ func (p *proposing) lifts(ctx context.Context, head plumbing.Hash) error {
 	}
 	c, err := h.objects.commit(head)
 	if err != nil {
-		return fmt.Errorf("read %s of %s: %w", short(head.String()), p.to.branch.Short(), err)
+		return fmt.Errorf("read %s of %s: %w", short(head.String()), p.to.Branch.Short(), err)
 	}
 	t, own := trail(c)
 	if own && t.Kind == reconcile.TrailLift && len(c.parents) == 1 {
@@ -109,5 +110,5 @@ func (p *proposing) lifts(ctx context.Context, head plumbing.Hash) error {
 		}
 	}
 	return reconcile.RefuseAs(reconcile.FaultForeign, "%s of %s has commit %s, which is not Backstop's: a person has to "+
-		"finish the pull request, or delete the branch", p.to.branch.Short(), p.to.url, short(head.String()))
+		"finish the pull request, or delete the branch", p.to.Branch.Short(), p.to.URL, short(head.String()))
 }

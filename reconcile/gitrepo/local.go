@@ -21,6 +21,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -82,9 +83,9 @@ func (l *Local) resolve(rev string) (plumbing.Hash, error) {
 		}
 		return head.Hash(), nil
 	}
-	for _, name := range []plumbing.ReferenceName{branchRef(rev), plumbing.NewRemoteReferenceName("origin", rev)} {
+	for _, name := range []plumbing.ReferenceName{wire.BranchRef(rev), plumbing.NewRemoteReferenceName("origin", rev)} {
 		if ref, err := l.repo.Reference(name, true); err == nil {
-			l.branch = branchRef(rev)
+			l.branch = wire.BranchRef(rev)
 			return ref.Hash(), nil
 		}
 	}
@@ -203,7 +204,7 @@ func fileChanges(before, after map[string][]byte) []FileChange {
 // Commit puts the plan on a branch of the local repository: a new one, or one that stands at the planned tip. A branch
 // that is checked out is refused: its work tree would fall behind it.
 func (p *Plan) Commit(branch string) error {
-	l, name := p.local, branchRef(branch)
+	l, name := p.local, wire.BranchRef(branch)
 	if err := name.Validate(); branch == "" || err != nil {
 		return fmt.Errorf("%q is not a branch name", oneLine(branch, 100))
 	}
@@ -235,7 +236,7 @@ func (p *Plan) Commit(branch string) error {
 // Push sends the plan to a branch of a remote of the repository, never by force. It is git itself that pushes, with the
 // credentials of the user who runs it.
 func (p *Plan) Push(ctx context.Context, remote, branch string) error {
-	name := branchRef(branch)
+	name := wire.BranchRef(branch)
 	if err := name.Validate(); branch == "" || err != nil {
 		return fmt.Errorf("%q is not a branch name", oneLine(branch, 100))
 	}
@@ -249,7 +250,7 @@ func (p *Plan) Push(ctx context.Context, remote, branch string) error {
 	cmd := exec.CommandContext(ctx, "git", "-C", p.local.dir, "push", "--porcelain", "--", remote, spec)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		words := (&redactor{}).clean(serverLines(string(out)), 500)
+		words := (&wire.Redactor{}).Clean(wire.ServerLines(string(out)), 500)
 		return fmt.Errorf("push %s to %s: %s", name.Short(), remote, cmp.Or(strings.TrimSpace(words), err.Error()))
 	}
 	return nil

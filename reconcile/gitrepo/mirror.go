@@ -20,6 +20,7 @@ import (
 	"github.com/go-git/go-git/v5/storage/filesystem"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -62,7 +63,7 @@ type mirror struct {
 	lock chan struct{}
 
 	// remote is the way to read, and out the way to push; they are one where the source itself pushes.
-	remote, out *remote
+	remote, out *wire.Remote
 	storage     *filesystem.Storage
 	objects     *objects
 	of          string
@@ -90,7 +91,7 @@ func newMirror(dir string, log *slog.Logger, now func() time.Time) *mirror {
 	return &mirror{
 		dir: dir, log: log, now: now, lock: make(chan struct{}, 1),
 		remembered: newRemembered(), said: map[string]said{},
-		room: func(*mirror, string) (int64, error) { return maxPack, nil },
+		room: func(*mirror, string) (int64, error) { return wire.MaxPack, nil },
 	}
 }
 
@@ -116,13 +117,13 @@ func (m *mirror) prepare(src reconcile.Source) error {
 	if err := os.MkdirAll(m.dir, 0o700); err != nil {
 		return fmt.Errorf("make the folder of the mirror of %s: %w", src.Name, err)
 	}
-	if m.remote == nil || m.remote.key != remoteKey(src) {
-		r, err := dial(src, m.now, m.dir)
+	if m.remote == nil || m.remote.Key != wire.RemoteKey(src) {
+		r, err := wire.Dial(src, m.now, m.dir)
 		if err != nil {
 			return err
 		}
 		if m.remote != nil {
-			m.remote.close()
+			m.remote.Close()
 		}
 		if !m.apart() {
 			m.out = nil
@@ -147,15 +148,15 @@ func (m *mirror) prepare(src reconcile.Source) error {
 
 // preparePush makes the way to push ready, which is another one than to read where another GitRepository pushes.
 func (m *mirror) preparePush(src reconcile.Source) error {
-	if m.apart() && (src.Push == nil || m.out.key != remoteKey(pushing(src))) {
-		m.out.close()
+	if m.apart() && (src.Push == nil || m.out.Key != wire.RemoteKey(pushing(src))) {
+		m.out.Close()
 		m.out = nil
 	}
 	switch {
 	case src.Push == nil:
 		m.out = m.remote
 	case !m.apart():
-		r, err := dial(pushing(src), m.now, m.dir)
+		r, err := wire.Dial(pushing(src), m.now, m.dir)
 		if err != nil {
 			return err
 		}
@@ -177,7 +178,7 @@ func pushing(src reconcile.Source) reconcile.Source {
 
 // identity is a hash of what the mirror mirrors. Credentials in the URL are no part of it.
 func identity(src reconcile.Source) string {
-	sum := sha256.Sum256([]byte(withoutUser(src.URL) + "\x00" + branchRef(src.Branch).String()))
+	sum := sha256.Sum256([]byte(wire.WithoutUser(src.URL) + "\x00" + wire.BranchRef(src.Branch).String()))
 	return hex.EncodeToString(sum[:])
 }
 

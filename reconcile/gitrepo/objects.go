@@ -12,6 +12,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/storer"
+
+	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // errCorrupt says that the repository on disk lacks or garbles an object that must be there.
@@ -250,3 +252,5 @@ func find(raw []byte, name string) (entry, bool) {
 		raw = raw[nul+21:]
 	}
 }
+
+var errTooLarge = manifest.ErrTooLarge

@@ -14,6 +14,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
 
 // maxProposed is how many commits the branch of a pull request may have before its base.
@@ -33,11 +34,11 @@ func (g *Mirrors) Propose(ctx context.Context, src reconcile.Source, onto reconc
 	err = g.with(ctx, src, func(m *mirror) error {
 		target := pushing(src)
 		target.Branch = onto.Branch
-		to, err := dial(target, m.now, m.dir)
+		to, err := wire.Dial(target, m.now, m.dir)
 		if err != nil {
 			return err
 		}
-		defer to.close()
+		defer to.Close()
 		p := proposing{mirror: m, to: to, src: src, options: &g.options, sign: sign, reverts: plainly(reverts),
 			rebuild: onto.Rebuild}
 		out, err = p.run(ctx)
@@ -60,7 +61,7 @@ func plainly(reverts []reconcile.Revert) []reconcile.Revert {
 type proposing struct {
 	*mirror
 	// to is the way to the branch.
-	to      *remote
+	to      *wire.Remote
 	src     reconcile.Source
 	options *Options
 	sign    fluxsign.Signer
@@ -72,7 +73,7 @@ type proposing struct {
 func (p *proposing) run(ctx context.Context) (reconcile.Proposed, error) {
 	for try := range maxTries {
 		out, err := p.once(ctx)
-		if !errors.Is(err, errLost) {
+		if !errors.Is(err, wire.ErrLost) {
 			return out, err
 		}
 		p.began = time.Time{}
@@ -81,7 +82,7 @@ func (p *proposing) run(ctx context.Context) (reconcile.Proposed, error) {
 		}
 	}
 	return reconcile.Proposed{}, fmt.Errorf("push %s of %s: somebody else pushed first, %d times in a row",
-		p.to.branch.Short(), p.to.url, maxTries)
+		p.to.Branch.Short(), p.to.URL, maxTries)
 }
 
 func (p *proposing) once(ctx context.Context) (reconcile.Proposed, error) {
@@ -142,7 +143,7 @@ func (p *proposing) add(ctx context.Context, head plumbing.Hash, reverts []recon
 	}
 	if there, err := p.bring(ctx); err != nil || there != added {
 		// Somebody else was faster: it is looked at anew.
-		return head, cmp.Or(err, errLost)
+		return head, cmp.Or(err, wire.ErrLost)
 	}
 	return added, nil
 }
@@ -195,7 +196,7 @@ func (p *proposing) planOn(ctx context.Context, at plumbing.Hash, reverts []reco
 	}
 	for i, r := range planned.out {
 		if r.Err != nil && !errors.Is(r.Err, reconcile.ErrSuperseded) {
-			return nil, fmt.Errorf("revert %s on %s: %w", oneLine(reverts[i].Image, 300), p.to.branch.Short(), r.Err)
+			return nil, fmt.Errorf("revert %s on %s: %w", oneLine(reverts[i].Image, 300), p.to.Branch.Short(), r.Err)
 		}
 	}
 	return planned, nil
@@ -218,9 +219,9 @@ func (p *proposing) push(ctx context.Context, planned *planning, old plumbing.Ha
 	}
 	side := &mirror{log: p.log, now: p.now, out: p.to}
 	switch err := side.push(ctx, b, old, head); {
-	case errors.Is(err, errUnsure):
+	case errors.Is(err, wire.ErrUnsure):
 		// The branch itself says whether it arrived.
-		return plumbing.ZeroHash, errLost
+		return plumbing.ZeroHash, wire.ErrLost
 	case err != nil:
 		return plumbing.ZeroHash, err
 	}
@@ -229,19 +230,19 @@ func (p *proposing) push(ctx context.Context, planned *planning, old plumbing.Ha
 
 // bring fetches the branch of the pull request, and gives its head; none where there is no such branch.
 func (p *proposing) bring(ctx context.Context) (plumbing.Hash, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.to.timeout)
+	ctx, cancel := context.WithTimeout(ctx, p.to.Timeout)
 	defer cancel()
-	defer p.to.settle()
-	s, err := p.to.upload(ctx)
+	defer p.to.Settle()
+	s, err := p.to.Upload(ctx)
 	if err != nil {
-		return plumbing.ZeroHash, p.to.failed(ctx, "fetch", err)
+		return plumbing.ZeroHash, p.to.Failed(ctx, "fetch", err)
 	}
 	defer func() { _ = s.Close() }()
 	refs, err := s.AdvertisedReferencesContext(ctx)
 	if err != nil {
-		return plumbing.ZeroHash, p.to.failed(ctx, "fetch", err)
+		return plumbing.ZeroHash, p.to.Failed(ctx, "fetch", err)
 	}
-	head, there := refs.References[p.to.branch.String()]
+	head, there := refs.References[p.to.Branch.String()]
 	if !there || p.objects.has(head) {
 		return head, nil
 	}
@@ -257,7 +258,7 @@ func (p *proposing) bring(ctx context.Context) (plumbing.Hash, error) {
 		_ = req.Capabilities.Set(capability.Shallow)
 	}
 	if _, err := p.pull(ctx, p.to, s, req, p.repo()); err != nil {
-		return plumbing.ZeroHash, p.to.failed(ctx, "fetch", err)
+		return plumbing.ZeroHash, p.to.Failed(ctx, "fetch", err)
 	}
 	p.storage.Reindex()
 	p.packs++
@@ -274,15 +275,15 @@ func (p *proposing) ours(ctx context.Context, base *history, head plumbing.Hash)
 		}
 		c, err := base.objects.commit(at)
 		if err != nil {
-			return none, fmt.Errorf("read %s of %s: %w", short(at.String()), p.to.branch.Short(), err)
+			return none, fmt.Errorf("read %s of %s: %w", short(at.String()), p.to.Branch.Short(), err)
 		}
 		t, own := trail(c)
 		if !own || len(c.parents) != 1 || t.Kind == reconcile.TrailLift {
 			return none, reconcile.RefuseAs(reconcile.FaultForeign, "%s of %s has commit %s, which is not Backstop's: a person "+
-				"has to finish the pull request, or delete the branch", p.to.branch.Short(), p.to.url, short(at.String()))
+				"has to finish the pull request, or delete the branch", p.to.Branch.Short(), p.to.URL, short(at.String()))
 		}
 		at = c.parents[0]
 	}
 	return none, reconcile.RefuseAs(reconcile.FaultForeign, "%s of %s does not begin at the deployed branch: delete it",
-		p.to.branch.Short(), p.to.url)
+		p.to.Branch.Short(), p.to.URL)
 }

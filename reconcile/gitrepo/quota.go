@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
 
 const (
@@ -26,7 +27,7 @@ func (g *Mirrors) room(m *mirror, dir string) (int64, error) {
 	defer g.quota.Unlock()
 	free := g.options.MaxDisk - sizeOf(g.dir)
 	for _, name := range g.idle(m) {
-		if free >= maxPack {
+		if free >= wire.MaxPack {
 			break
 		}
 		freed := g.evict(name)
@@ -34,7 +35,7 @@ func (g *Mirrors) room(m *mirror, dir string) (int64, error) {
 			g.options.Log.Info("a mirror is removed to make room", "folder", name, "bytes", freed)
 		}
 	}
-	room := min(maxPack, free)
+	room := min(wire.MaxPack, free)
 	if dir == m.repo() {
 		room = min(room, maxMirror-sizeOf(dir))
 	}

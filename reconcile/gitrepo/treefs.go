@@ -17,8 +17,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-var errTooLarge = manifest.ErrTooLarge
-
 // treeFS is a snapshot: the tree of one commit as a read-only file system, for any number of goroutines. A symbolic
 // link or a submodule is listed as what it is and cannot be opened: nothing in a repository leads out of it.
 type treeFS struct {

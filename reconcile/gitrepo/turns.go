@@ -150,25 +150,5 @@ func (g *Mirrors) Writable(ctx context.Context, src reconcile.Source) error {
 	if _, err := writable(src); err != nil {
 		return err
 	}
-	return g.with(ctx, src, func(m *mirror) error { return m.out.advertised(ctx) })
-}
-
-// advertised begins a push and ends it before anything is sent.
-func (r *remote) advertised(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
-	defer r.settle()
-	s, err := r.receive(ctx)
-	if err != nil {
-		return r.failed(ctx, "push", err)
-	}
-	defer func() { _ = s.Close() }()
-	refs, err := s.AdvertisedReferencesContext(ctx)
-	if err != nil {
-		return r.failed(ctx, "push", err)
-	}
-	if _, ok := refs.References[r.branch.String()]; !ok {
-		return reconcile.Refuse("%s has no branch %s", r.url, r.branch.Short())
-	}
-	return nil
+	return g.with(ctx, src, func(m *mirror) error { return m.out.TakesPushes(ctx) })
 }

@@ -1,90 +1,9 @@
 package gitrepo
 
-import (
-	"encoding/base64"
-	"net/url"
-	"regexp"
-	"slices"
-	"strings"
-	"unicode"
-	"unicode/utf8"
-)
-
-// redactor takes secrets out of foreign text: Git servers, proxies and libraries like to repeat what they were given.
-type redactor struct{ secrets []string }
-
-const redacted = "[redacted]"
-
-// userinfo in a URL: what stands before the @.
-var userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^/?#\s"'@]*@`)
-
-// add remembers a secret in every form in which it travels. Values that are too short to be secrets would garble every
-// sentence and are left.
-func (r *redactor) add(secret string) {
-	if len(secret) < 4 {
-		return
-	}
-	for _, s := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret),
-		base64.StdEncoding.EncodeToString([]byte(secret)), strings.TrimSpace(secret)} {
-		if !slices.Contains(r.secrets, s) {
-			r.secrets = append(r.secrets, s)
-		}
-	}
-	// The longest first: one form may be part of another.
-	slices.SortFunc(r.secrets, func(a, b string) int { return len(b) - len(a) })
-}
-
-// addLogin remembers a password in the form in which basic authentication sends it.
-func (r *redactor) addLogin(name, password string) {
-	if password != "" {
-		r.add(password)
-		r.add(base64.StdEncoding.EncodeToString([]byte(name + ":" + password)))
-	}
-}
-
-// clean makes one harmless line of at most n runes of foreign text.
-func (r *redactor) clean(s string, n int) string {
-	for _, secret := range r.secrets {
-		s = strings.ReplaceAll(s, secret, redacted)
-	}
-	return oneLine(userinfo.ReplaceAllString(s, "$1"), n)
-}
-
-// oneLine leaves no control character and no run of blanks in foreign text, and at most n runes.
-func oneLine(s string, n int) string {
-	if len(s) > 16*n {
-		s = s[:16*n]
-	}
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case r == utf8.RuneError, unicode.Is(unicode.C, r), r == '\u2028', r == '\u2029':
-			return -1
-		}
-		return r
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	if utf8.RuneCountInString(s) <= n {
-		return s
-	}
-	return string([]rune(s)[:n-1]) + "…"
-}
-
-// withoutUser is a URL as it may be shown.
-func withoutUser(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return oneLine(userinfo.ReplaceAllString(raw, "$1"), 300)
-	}
-	if u.Scheme == "ssh" && u.User != nil {
-		u.User = url.User(u.User.Username())
-	} else {
-		u.User = nil
-	}
-	u.RawQuery, u.Fragment = "", ""
-	return oneLine(u.String(), 300)
-}
+import "github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 
 // short is the first 12 characters of a hash.
 func short(hash string) string { return hash[:min(12, len(hash))] }
+
+// oneLine makes one harmless line of at most n runes of foreign text.
+func oneLine(s string, n int) string { return wire.OneLine(s, n) }

@@ -36,7 +36,8 @@ var allowed = map[string][]string{
 	"reconcile":          {},
 	"reconcile/":         {"reconcile"}, // an adapter knows the ports, and no other adapter
 	"reconcile/flux":     {"reconcile", "reconcile/kube"},
-	"reconcile/gitrepo":  {"reconcile", "reconcile/manifest"},
+	"reconcile/gitrepo":  {"reconcile", "reconcile/gitrepo/", "reconcile/manifest"},
+	"reconcile/gitrepo/": {"reconcile", "reconcile/manifest"},
 	"reconcile/kube":     {"internal/build"},
 	"reconcile/manifest": {},
 	"reconcile/record":   {"reconcile", "reconcile/kube"},

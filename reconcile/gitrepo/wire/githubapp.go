@@ -1,4 +1,4 @@
-package gitrepo
+package wire
 
 import (
 	"context"
@@ -104,7 +104,7 @@ func githubAPI(base string) string {
 }
 
 // login gives the credentials of the installation.
-func (a *githubApp) login(ctx context.Context, words *redactor) (transport.AuthMethod, error) {
+func (a *githubApp) login(ctx context.Context, words *Redactor) (transport.AuthMethod, error) {
 	token, err := a.current(ctx, words)
 	if err != nil {
 		return nil, err
@@ -113,7 +113,7 @@ func (a *githubApp) login(ctx context.Context, words *redactor) (transport.AuthM
 }
 
 // current is the token of the installation, which is used until five minutes before it ends.
-func (a *githubApp) current(ctx context.Context, words *redactor) (string, error) {
+func (a *githubApp) current(ctx context.Context, words *Redactor) (string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.token == "" || a.now().Add(5*time.Minute).After(a.expires) {

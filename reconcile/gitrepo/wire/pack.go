@@ -1,9 +1,9 @@
-package gitrepo
+package wire
 
 import (
 	"compress/zlib"
 	"context"
-	"crypto/sha1" //nolint:gosec // it is what Git names packs by
+	"crypto/sha1"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	// maxObjects is how many objects a pack may hold: go-git keeps some hundred bytes of each while it makes the index.
-	maxObjects = 250_000
-	// maxInflated bounds one object. go-git holds a delta, its base and what comes out at the same time.
-	maxInflated = 24 << 20
+	// MaxObjects is how many objects a pack may hold: go-git keeps some hundred bytes of each while it makes the index.
+	MaxObjects = 250_000
+	// MaxInflated bounds one object. go-git holds a delta, its base and what comes out at the same time.
+	MaxInflated = 24 << 20
 	// maxInflatedSum bounds all objects together, which is what they cost in time.
 	maxInflatedSum = 8 << 30
 )
@@ -40,8 +40,8 @@ type packCheck struct {
 	total    int64
 }
 
-// spool checks a pack and writes it to a file. It gives no objects for an empty pack.
-func spool(ctx context.Context, from io.Reader, to io.Writer) (objects uint32, err error) {
+// Spool checks a pack and writes it to a file. It gives no objects for an empty pack.
+func Spool(ctx context.Context, from io.Reader, to io.Writer) (objects uint32, err error) {
 	p := &packCheck{ctx: ctx, from: from, out: to, buf: make([]byte, 0, 64<<10)}
 	p.sum = sha1.New() //nolint:gosec // see above
 	if err := p.fill(); errors.Is(err, io.EOF) {
@@ -142,8 +142,8 @@ func (p *packCheck) header() (uint32, error) {
 		return 0, errors.New("the server sends no pack of version 2")
 	}
 	n := binary.BigEndian.Uint32(head[8:])
-	if n > maxObjects {
-		return 0, &boundError{fmt.Sprintf("a pack of %d objects", n), maxObjects}
+	if n > MaxObjects {
+		return 0, &boundError{fmt.Sprintf("a pack of %d objects", n), MaxObjects}
 	}
 	return n, nil
 }
@@ -187,15 +187,15 @@ func (p *packCheck) varint(b byte, size int64, shift uint) (int64, error) {
 		}
 		size |= int64(b&0x7f) << shift
 		if shift += 7; shift > 56 {
-			return 0, &boundError{"an object of too many bytes", maxInflated}
+			return 0, &boundError{"an object of too many bytes", MaxInflated}
 		}
 	}
 	return size, p.fits(size)
 }
 
 func (p *packCheck) fits(size int64) error {
-	if size > maxInflated {
-		return &boundError{fmt.Sprintf("an object of %d bytes", size), maxInflated}
+	if size > MaxInflated {
+		return &boundError{fmt.Sprintf("an object of %d bytes", size), MaxInflated}
 	}
 	if p.total += size; p.total > maxInflatedSum {
 		return &boundError{"objects of too many bytes", maxInflatedSum}
@@ -252,8 +252,8 @@ func (p *packCheck) content(delta bool, size int64) error {
 func (p *packCheck) delta(head []byte) error {
 	for range 2 {
 		size, n := binary.Uvarint(head)
-		if n <= 0 || size > maxInflated {
-			return &boundError{fmt.Sprintf("a delta that makes %d bytes", size), maxInflated}
+		if n <= 0 || size > MaxInflated {
+			return &boundError{fmt.Sprintf("a delta that makes %d bytes", size), MaxInflated}
 		}
 		if err := p.fits(int64(size)); err != nil {
 			return err
@@ -284,9 +284,9 @@ func (e *ending) Read(p []byte) (int, error) {
 	return e.File.Read(p)
 }
 
-// storePack brings a pack into a repository: checked, with an index of its own, and as a whole or not at all. It says
+// StorePack brings a pack into a repository: checked, with an index of its own, and as a whole or not at all. It says
 // false for a pack without objects.
-func storePack(ctx context.Context, from io.Reader, repo string) (stored bool, err error) {
+func StorePack(ctx context.Context, from io.Reader, repo string) (stored bool, err error) {
 	dir := filepath.Join(repo, "objects", "pack")
 	f, err := os.CreateTemp(dir, "tmp_pack_")
 	if err != nil {
@@ -296,7 +296,7 @@ func storePack(ctx context.Context, from io.Reader, repo string) (stored bool, e
 		_ = f.Close()
 		_ = os.Remove(f.Name())
 	}()
-	objects, err := spool(ctx, from, f)
+	objects, err := Spool(ctx, from, f)
 	if err != nil || objects == 0 {
 		return false, err
 	}

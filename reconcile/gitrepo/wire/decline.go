@@ -1,7 +1,8 @@
-package gitrepo
+package wire
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/backstop-dev/backstop/reconcile"
@@ -72,4 +73,9 @@ func kindOfDecline(status, words string) reconcile.FaultKind {
 		return reconcile.FaultDeclined
 	}
 	return ""
+}
+
+func containsAny(s string, any ...string) bool {
+	s = strings.ToLower(s)
+	return slices.ContainsFunc(any, func(a string) bool { return strings.Contains(s, a) })
 }

@@ -1,4 +1,4 @@
-package gitrepo
+package wire
 
 import (
 	"bufio"
@@ -31,7 +31,7 @@ import (
 
 // overSSH prepares sessions over SSH. go-git's own transport shakes hands without a time limit, reads the
 // configuration of the user that runs the process and loses what the server says; the protocol itself is go-git's.
-func (r *remote) overSSH(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL, dir string) error {
+func (r *Remote) overSSH(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL, dir string) error {
 	signer, err := ssh.ParsePrivateKey(opts.Identity)
 	if missing := (*ssh.PassphraseMissingError)(nil); errors.As(err, &missing) {
 		if opts.Password == "" {
@@ -55,14 +55,14 @@ func (r *remote) overSSH(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL, 
 		HostKeyCallback: known.HostKeyCallback(), HostKeyAlgorithms: known.HostKeyAlgorithms(addr),
 	}
 	open := func(ctx context.Context, service string) (*sshSession, error) {
-		r.meter.begin()
+		r.Meter.begin()
 		s, err := openSSH(ctx, addr, config, proxy, service+" "+quoted(u.Path))
 		if err == nil {
-			s.branch, s.meter = r.branch.String(), r.meter
+			s.branch, s.meter = r.Branch.String(), r.Meter
 		}
 		return s, err
 	}
-	r.upload = func(ctx context.Context) (transport.UploadPackSession, error) {
+	r.Upload = func(ctx context.Context) (transport.UploadPackSession, error) {
 		return open(ctx, transport.UploadPackServiceName)
 	}
 	r.receive = func(ctx context.Context) (transport.ReceivePackSession, error) {

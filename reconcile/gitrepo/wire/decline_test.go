@@ -1,4 +1,4 @@
-package gitrepo
+package wire
 
 import (
 	"errors"
@@ -55,11 +55,11 @@ func TestWhyAPushWasNotTaken(t *testing.T) {
 			if got := kindOfDecline(tt.status, tt.words); got != tt.want {
 				t.Errorf("%q with %q is %q, want %q", tt.status, tt.words, got, tt.want)
 			}
-			m := &mirror{out: &remote{branch: plumbing.NewBranchReferenceName("main"), url: "https://git.example/x",
-				words: &redactor{}, meter: &meter{}, fault: func() error { return nil }}}
+			r := &Remote{Branch: plumbing.NewBranchReferenceName("main"), URL: "https://git.example/x",
+				Words: &Redactor{}, Meter: &meter{}, fault: func() error { return nil }}
 			report := &packp.ReportStatus{UnpackStatus: "ok", CommandStatuses: []*packp.CommandStatus{{Status: tt.status}}}
-			err := m.answer(t.Context(), report, nil, tt.words)
-			if lost := errors.Is(err, errLost); lost != (tt.want == reconcile.FaultLostRace) {
+			err := r.answer(t.Context(), report, nil, tt.words)
+			if lost := errors.Is(err, ErrLost); lost != (tt.want == reconcile.FaultLostRace) {
 				t.Errorf("lost: %v, of %v", lost, err)
 			}
 			if got := reconcile.KindOf(err); tt.want != reconcile.FaultLostRace && got != tt.want {

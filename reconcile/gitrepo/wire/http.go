@@ -1,4 +1,4 @@
-package gitrepo
+package wire
 
 import (
 	"context"
@@ -23,7 +23,7 @@ import (
 )
 
 // overHTTP prepares sessions over HTTP or HTTPS, with a client of this remote's own.
-func (r *remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL, auth reconcile.Auth,
+func (r *Remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL, auth reconcile.Auth,
 	now func() time.Time) error {
 	config, err := tlsConfig(opts)
 	if err != nil {
@@ -43,8 +43,8 @@ func (r *remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL,
 	if proxy != nil {
 		t.Proxy = http.ProxyURL(proxy)
 	}
-	trip := &tripper{next: t, branch: r.branch.String(), meter: r.meter}
-	r.fault, r.settle, r.close = trip.fault, trip.settle, t.CloseIdleConnections
+	trip := &tripper{next: t, branch: r.Branch.String(), meter: r.Meter}
+	r.fault, r.Settle, r.Close = trip.fault, trip.settle, t.CloseIdleConnections
 
 	// The credentials go with the session, so that no library ever formats them as part of a URL.
 	bare := *u
@@ -55,24 +55,24 @@ func (r *remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL,
 	// go-git moves the endpoint of a session where it is redirected to: each session gets its own.
 	endpoint := func() (*transport.Endpoint, error) { return transport.NewEndpoint(bare.String()) }
 	login := func(context.Context) (transport.AuthMethod, error) { return httpAuth(opts), nil }
-	r.client = &http.Client{Transport: t, CheckRedirect: sameOrigin}
-	r.login = func(context.Context) (string, string, error) {
+	r.Client = &http.Client{Transport: t, CheckRedirect: sameOrigin}
+	r.Login = func(context.Context) (string, string, error) {
 		user, token := loginOf(opts)
 		return user, token, nil
 	}
 	if auth.Provider == providerGitHub {
-		app, err := newGitHubApp(auth.Secret, r.client, now)
+		app, err := newGitHubApp(auth.Secret, r.Client, now)
 		if err != nil {
 			return err
 		}
-		login = func(ctx context.Context) (transport.AuthMethod, error) { return app.login(ctx, r.words) }
-		r.login = func(ctx context.Context) (string, string, error) {
-			token, err := app.current(ctx, r.words)
+		login = func(ctx context.Context) (transport.AuthMethod, error) { return app.login(ctx, r.Words) }
+		r.Login = func(ctx context.Context) (string, string, error) {
+			token, err := app.current(ctx, r.Words)
 			return tokenUser, token, err
 		}
 	}
 	client := githttp.NewClient(&http.Client{Transport: trip, CheckRedirect: sameOrigin})
-	r.upload = func(ctx context.Context) (transport.UploadPackSession, error) {
+	r.Upload = func(ctx context.Context) (transport.UploadPackSession, error) {
 		trip.begin()
 		method, err := login(ctx)
 		if err != nil {

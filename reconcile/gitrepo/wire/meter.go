@@ -1,4 +1,4 @@
-package gitrepo
+package wire
 
 import (
 	"bytes"
@@ -16,8 +16,8 @@ const (
 	maxAdvertised, maxKept = 64 << 20, 256 << 10
 	// maxAnswer bounds what a server says beside a pack.
 	maxAnswer = 4 << 20
-	// maxPack bounds a pack in bytes.
-	maxPack = 384 << 20
+	// MaxPack bounds a pack in bytes.
+	MaxPack = 384 << 20
 )
 
 // boundError is a server that sends more than is taken from any.
@@ -40,10 +40,10 @@ type meter struct {
 // begin begins an operation.
 func (m *meter) begin() {
 	m.tripped.Store(nil)
-	m.allow(maxAnswer)
+	m.Allow(maxAnswer)
 }
 
-func (m *meter) allow(n int64) {
+func (m *meter) Allow(n int64) {
 	m.left.Store(n)
 	m.max.Store(n)
 }

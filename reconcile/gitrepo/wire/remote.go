@@ -1,4 +1,4 @@
-package gitrepo
+package wire
 
 import (
 	"context"
@@ -23,103 +23,103 @@ import (
 // defaultTimeout bounds one network operation where the source says nothing, as Flux does.
 const defaultTimeout = 60 * time.Second
 
-// maxTimeout bounds it whatever the source says: a server that drips holds the mirror no longer.
-const maxTimeout = 10 * time.Minute
+// MaxTimeout bounds it whatever the source says: a server that drips holds the mirror no longer.
+const MaxTimeout = 10 * time.Minute
 
-// remote is the way to one Git server with one set of credentials. Sessions are opened on transports of its own:
+// Remote is the way to one Git server with one set of credentials. Sessions are opened on transports of its own:
 // go-git's registry of clients is global and would mix the credentials of all sources.
-type remote struct {
-	// key changes with everything that the connection is made of.
-	key string
-	// source, url and branch as sentences name them.
-	source  string
-	url     string
-	branch  plumbing.ReferenceName
-	timeout time.Duration
-	// credentials says whether there are any.
-	credentials bool
-	words       *redactor
-	upload      func(context.Context) (transport.UploadPackSession, error)
+type Remote struct {
+	// Key changes with everything that the connection is made of.
+	Key string
+	// Source, URL and Branch as sentences name them.
+	Source  string
+	URL     string
+	Branch  plumbing.ReferenceName
+	Timeout time.Duration
+	// Credentials says whether there are any.
+	Credentials bool
+	Words       *Redactor
+	Upload      func(context.Context) (transport.UploadPackSession, error)
 	receive     func(context.Context) (transport.ReceivePackSession, error)
-	// client and login are the way to the API beside the Git server; nil over SSH.
-	client *http.Client
-	login  func(context.Context) (user, token string, err error)
+	// Client and Login are the way to the API beside the Git server; nil over SSH.
+	Client *http.Client
+	Login  func(context.Context) (user, token string, err error)
 	// fault is the last error that the connection itself saw; go-git loses the chain of some.
 	fault func() error
-	// meter counts what the server sends in one operation.
-	meter *meter
-	// settle ends what an operation left open, and close everything.
-	settle, close func()
+	// Meter counts what the server sends in one operation.
+	Meter *meter
+	// Settle ends what an operation left open, and Close everything.
+	Settle, Close func()
 }
 
-// dial prepares the way; nothing is sent yet. dir is where files may be written that libraries insist on.
-func dial(src reconcile.Source, now func() time.Time, dir string) (*remote, error) {
-	r := &remote{
-		key:     remoteKey(src),
-		source:  "GitRepository " + src.Name.String(),
-		url:     withoutUser(src.URL),
-		branch:  branchRef(src.Branch),
-		timeout: src.Timeout,
-		words:   &redactor{},
+// Dial prepares the way; nothing is sent yet. dir is where files may be written that libraries insist on.
+func Dial(src reconcile.Source, now func() time.Time, dir string) (*Remote, error) {
+	r := &Remote{
+		Key:     RemoteKey(src),
+		Source:  "GitRepository " + src.Name.String(),
+		URL:     WithoutUser(src.URL),
+		Branch:  BranchRef(src.Branch),
+		Timeout: src.Timeout,
+		Words:   &Redactor{},
 		fault:   func() error { return nil },
-		meter:   &meter{},
-		settle:  func() {},
-		close:   func() {},
+		Meter:   &meter{},
+		Settle:  func() {},
+		Close:   func() {},
 	}
-	if r.timeout <= 0 {
-		r.timeout = defaultTimeout
+	if r.Timeout <= 0 {
+		r.Timeout = defaultTimeout
 	}
-	r.timeout = min(r.timeout, maxTimeout)
-	if src.Branch == "" || r.branch.Validate() != nil {
-		return nil, reconcile.RefuseAs(reconcile.FaultConnection, "%s: %q is not a branch to push to", r.source,
-			oneLine(src.Branch, 100))
+	r.Timeout = min(r.Timeout, MaxTimeout)
+	if src.Branch == "" || r.Branch.Validate() != nil {
+		return nil, reconcile.RefuseAs(reconcile.FaultConnection, "%s: %q is not a branch to push to", r.Source,
+			OneLine(src.Branch, 100))
 	}
 	for _, data := range []map[string][]byte{src.Auth.Secret, src.Auth.Proxy} {
 		for k, v := range data {
 			switch k {
 			case "username", "known_hosts", "address", "ca.crt", "caFile", "tls.crt", "githubAppID":
 			default:
-				r.words.add(string(v))
+				r.Words.add(string(v))
 			}
 		}
 	}
 	u, err := url.Parse(src.URL)
 	if err != nil {
-		return nil, reconcile.RefuseAs(reconcile.FaultConnection, "%s: its URL does not parse", r.source)
+		return nil, reconcile.RefuseAs(reconcile.FaultConnection, "%s: its URL does not parse", r.Source)
 	}
 	if pw, ok := u.User.Password(); ok {
-		r.words.add(pw)
+		r.Words.add(pw)
 	} else if u.User != nil && u.Scheme != "ssh" {
-		r.words.add(u.User.Username())
+		r.Words.add(u.User.Username())
 	}
 	return r, r.connect(u, src, now, dir)
 }
 
-func (r *remote) connect(u *url.URL, src reconcile.Source, now func() time.Time, dir string) error {
+func (r *Remote) connect(u *url.URL, src reconcile.Source, now func() time.Time, dir string) error {
 	if u.Host == "" || !slices.Contains([]string{"http", "https", "ssh"}, u.Scheme) {
-		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: %s is not an http, https or ssh URL", r.source, r.url)
+		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: %s is not an http, https or ssh URL", r.Source, r.URL)
 	}
 	if err := provider(src.Auth, u.Scheme); err != nil {
-		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: %w", r.source, err)
+		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: %w", r.Source, err)
 	}
 	opts, err := fluxgit.NewAuthOptions(*u, src.Auth.Secret)
 	if err != nil {
-		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: its Secret does not fit its URL: %s", r.source,
-			r.words.clean(err.Error(), 300))
+		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: its Secret does not fit its URL: %s", r.Source,
+			r.Words.Clean(err.Error(), 300))
 	}
 	proxy, err := proxyURL(src.Auth.Proxy)
 	if err != nil {
-		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: proxySecretRef: %w", r.source, err)
+		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: proxySecretRef: %w", r.Source, err)
 	}
-	r.words.addLogin(opts.Username, opts.Password)
+	r.Words.addLogin(opts.Username, opts.Password)
 	if _, token := loginOf(opts); token == opts.Username {
-		r.words.add(token)
+		r.Words.add(token)
 	}
 	if proxy != nil {
 		pw, _ := proxy.User.Password()
-		r.words.addLogin(proxy.User.Username(), pw)
+		r.Words.addLogin(proxy.User.Username(), pw)
 	}
-	r.credentials = opts.Username != "" || opts.Password != "" || opts.BearerToken != "" || len(opts.Identity) > 0 ||
+	r.Credentials = opts.Username != "" || opts.Password != "" || opts.BearerToken != "" || len(opts.Identity) > 0 ||
 		src.Auth.Provider == providerGitHub
 	if opts.Transport == fluxgit.SSH {
 		err = r.overSSH(u, opts, proxy, dir)
@@ -127,7 +127,7 @@ func (r *remote) connect(u *url.URL, src reconcile.Source, now func() time.Time,
 		err = r.overHTTP(u, opts, proxy, src.Auth, now)
 	}
 	if err != nil {
-		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: %w", r.source, err)
+		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: %w", r.Source, err)
 	}
 	return nil
 }
@@ -159,7 +159,7 @@ func provider(auth reconcile.Auth, scheme string) error {
 		return fmt.Errorf("the identity of %s is not supported yet: name a GitRepository with a Secret (a token or an SSH "+
 			"key that may push) in the sourceRef of the RollbackPolicy", auth.Provider)
 	}
-	return fmt.Errorf("unknown provider %q", oneLine(auth.Provider, 50))
+	return fmt.Errorf("unknown provider %q", OneLine(auth.Provider, 50))
 }
 
 // proxyURL reads the data of a proxySecretRef.
@@ -172,7 +172,7 @@ func proxyURL(data map[string][]byte) (*url.URL, error) {
 		return nil, errors.New("address is not a URL")
 	}
 	if !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
-		return nil, fmt.Errorf("a proxy of scheme %q is not supported", oneLine(u.Scheme, 20))
+		return nil, fmt.Errorf("a proxy of scheme %q is not supported", OneLine(u.Scheme, 20))
 	}
 	if name := string(data["username"]); name != "" {
 		u.User = url.UserPassword(name, string(data["password"]))
@@ -180,13 +180,13 @@ func proxyURL(data map[string][]byte) (*url.URL, error) {
 	return u, nil
 }
 
-// branchRef is the full name of a branch, which Flux also accepts as a reference name.
-func branchRef(branch string) plumbing.ReferenceName {
+// BranchRef is the full name of a branch, which Flux also accepts as a reference name.
+func BranchRef(branch string) plumbing.ReferenceName {
 	return plumbing.NewBranchReferenceName(strings.TrimPrefix(branch, "refs/heads/"))
 }
 
-// remoteKey is a hash over everything that a connection is made of.
-func remoteKey(src reconcile.Source) string {
+// RemoteKey is a hash over everything that a connection is made of.
+func RemoteKey(src reconcile.Source) string {
 	h := sha256.New()
 	put := func(b []byte) { fmt.Fprintf(h, "%d:", len(b)); h.Write(b) }
 	put([]byte(src.URL))

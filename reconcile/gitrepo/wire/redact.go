@@ -1,0 +1,87 @@
+package wire
+
+import (
+	"encoding/base64"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Redactor takes secrets out of foreign text: Git servers, proxies and libraries like to repeat what they were given.
+type Redactor struct{ secrets []string }
+
+const redacted = "[redacted]"
+
+// userinfo in a URL: what stands before the @.
+var userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^/?#\s"'@]*@`)
+
+// add remembers a secret in every form in which it travels. Values that are too short to be secrets would garble every
+// sentence and are left.
+func (r *Redactor) add(secret string) {
+	if len(secret) < 4 {
+		return
+	}
+	for _, s := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret),
+		base64.StdEncoding.EncodeToString([]byte(secret)), strings.TrimSpace(secret)} {
+		if !slices.Contains(r.secrets, s) {
+			r.secrets = append(r.secrets, s)
+		}
+	}
+	// The longest first: one form may be part of another.
+	slices.SortFunc(r.secrets, func(a, b string) int { return len(b) - len(a) })
+}
+
+// addLogin remembers a password in the form in which basic authentication sends it.
+func (r *Redactor) addLogin(name, password string) {
+	if password != "" {
+		r.add(password)
+		r.add(base64.StdEncoding.EncodeToString([]byte(name + ":" + password)))
+	}
+}
+
+// Clean makes one harmless line of at most n runes of foreign text.
+func (r *Redactor) Clean(s string, n int) string {
+	for _, secret := range r.secrets {
+		s = strings.ReplaceAll(s, secret, redacted)
+	}
+	return OneLine(userinfo.ReplaceAllString(s, "$1"), n)
+}
+
+// OneLine leaves no control character and no run of blanks in foreign text, and at most n runes.
+func OneLine(s string, n int) string {
+	if len(s) > 16*n {
+		s = s[:16*n]
+	}
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case r == utf8.RuneError, unicode.Is(unicode.C, r), r == '\u2028', r == '\u2029':
+			return -1
+		}
+		return r
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	return string([]rune(s)[:n-1]) + "…"
+}
+
+// WithoutUser is a URL as it may be shown.
+func WithoutUser(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return OneLine(userinfo.ReplaceAllString(raw, "$1"), 300)
+	}
+	if u.Scheme == "ssh" && u.User != nil {
+		u.User = url.User(u.User.Username())
+	} else {
+		u.User = nil
+	}
+	u.RawQuery, u.Fragment = "", ""
+	return OneLine(u.String(), 300)
+}
