@@ -2,7 +2,6 @@ package gitrepo
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,8 +11,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/storage/memory"
-
-	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
 
 // builder makes new blobs, trees and commits. They stay in memory until they were pushed.
@@ -155,9 +152,4 @@ func (b *builder) store(into storer.EncodedObjectStorer) error {
 		}
 	}
 	return nil
-}
-
-// push replaces tip by head on the branch, with the objects that were built.
-func (m *mirror) push(ctx context.Context, b *builder, tip, head plumbing.Hash) error {
-	return m.out.Push(ctx, wire.Update{Old: tip, New: head, From: b.new, Objects: b.order})
 }

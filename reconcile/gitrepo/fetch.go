@@ -241,3 +241,17 @@ func (m *mirror) clone(ctx context.Context, o *wire.Offer, dir string, depth int
 	}
 	return out, nil
 }
+
+// history of the branch at the tip that was fetched last.
+func (m *mirror) history() *history {
+	h := &history{
+		objects: m.objects, tip: m.tip, remembered: m.remembered, known: map[string][]note{},
+		end: fmt.Sprintf("only the last %d commits of a branch are read", maxDepth),
+	}
+	h.deeper = func(ctx context.Context) (bool, error) {
+		ok, err := m.deepen(ctx)
+		h.objects = m.objects
+		return ok, err
+	}
+	return h
+}

@@ -3,7 +3,6 @@ package gitrepo
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -26,20 +25,6 @@ type history struct {
 
 // errTooFar says that a walk came to the end of what is to be had before it found what it looks for.
 var errTooFar = errors.New("the history that can be read does not go back so far")
-
-// history of the branch at the tip that was fetched last.
-func (m *mirror) history() *history {
-	h := &history{
-		objects: m.objects, tip: m.tip, remembered: m.remembered, known: map[string][]note{},
-		end: fmt.Sprintf("only the last %d commits of a branch are read", maxDepth),
-	}
-	h.deeper = func(ctx context.Context) (bool, error) {
-		ok, err := m.deepen(ctx)
-		h.objects = m.objects
-		return ok, err
-	}
-	return h
-}
 
 // at reads a commit and goes deeper for it.
 func (h *history) at(ctx context.Context, hash plumbing.Hash) (*commit, error) {

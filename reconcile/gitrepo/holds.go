@@ -142,12 +142,6 @@ func (h *history) speaks(name string, e entry) (bool, error) {
 	return ok && bytes.Contains(data, []byte(holdWord)), err
 }
 
-// isYAML says whether image automation and Flux take a file for YAML.
-func isYAML(name string) bool {
-	ext := path.Ext(name)
-	return ext == ".yaml" || ext == ".yml" || path.Base(name) == "Kustomization"
-}
-
 // belongs says whether a file is below one of the roots, or rendered by one.
 func (h *history) belongs(tree plumbing.Hash, roots []reconcile.Root, file string) (bool, error) {
 	for _, r := range roots {

@@ -40,19 +40,6 @@ func (g *Mirrors) Images(ctx context.Context, src reconcile.Source, q reconcile.
 	return maps.Clone(images), maps.Clone(why), err
 }
 
-// said is what the files of one commit say of one workload, which never changes.
-type said struct{ images, why map[string]string }
-
-// maxSaid bounds what a mirror remembers.
-const maxSaid = 1000
-
-func (m *mirror) say(key string, s said) {
-	if len(m.said) >= maxSaid {
-		clear(m.said)
-	}
-	m.said[key] = s
-}
-
 // images reads what the files of the query's root say.
 func (h *history) images(ctx context.Context, at plumbing.Hash, q reconcile.Wanted,
 ) (images, why map[string]string, err error) {

@@ -191,3 +191,8 @@ func (p *planning) landings(revert, hold plumbing.Hash) []reconcile.Landing {
 	}
 	return p.out
 }
+
+// push replaces tip by head on the branch, with the objects that were built.
+func (m *mirror) push(ctx context.Context, b *builder, tip, head plumbing.Hash) error {
+	return m.out.Push(ctx, wire.Update{Old: tip, New: head, From: b.new, Objects: b.order})
+}

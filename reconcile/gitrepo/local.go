@@ -172,16 +172,6 @@ type Plan struct {
 	build *builder
 }
 
-// Plan plans reverts on the tip. Nothing is written.
-func (l *Local) Plan(ctx context.Context, reverts []reconcile.Revert, src reconcile.Source) (*Plan, error) {
-	p, err := plan(ctx, l.history, &l.options, reverts, src)
-	if err != nil {
-		return nil, l.lacks(err)
-	}
-	p.local = l
-	return p, nil
-}
-
 // After are the contents of the files that the plan changes, as it leaves them.
 func (p *Plan) After() map[string][]byte {
 	out := map[string][]byte{}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
@@ -102,23 +101,4 @@ func (p *planning) subject() string {
 		out += " in " + dirs[0]
 	}
 	return out
-}
-
-// some names one and counts the others.
-func some(names []string) string {
-	switch len(names) {
-	case 0:
-		return ""
-	case 1:
-		return names[0]
-	}
-	return fmt.Sprintf("%s and %d more", names[0], len(names)-1)
-}
-
-func add(list *[]string, values ...string) {
-	for _, v := range values {
-		if v = strings.TrimSpace(v); v != "" && !slices.Contains(*list, v) {
-			*list = append(*list, v)
-		}
-	}
 }

@@ -268,3 +268,16 @@ func (m *mirror) save(dir string, s state) error {
 	}
 	return nil
 }
+
+// said is what the files of one commit say of one workload, which never changes.
+type said struct{ images, why map[string]string }
+
+// maxSaid bounds what a mirror remembers.
+const maxSaid = 1000
+
+func (m *mirror) say(key string, s said) {
+	if len(m.said) >= maxSaid {
+		clear(m.said)
+	}
+	m.said[key] = s
+}

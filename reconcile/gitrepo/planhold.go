@@ -91,18 +91,6 @@ func (p *planning) mark(n v1alpha1.Node, m manifest.Mark, marked map[[2]string]b
 	return true, nil
 }
 
-// version is what tells a failing image from its former self: its tag, or its digest.
-func version(image string) string {
-	repository, tag, digest := manifest.Split(image)
-	switch {
-	case tag != "":
-		return tag
-	case digest != "":
-		return digest
-	}
-	return repository
-}
-
 // failedLifts counts the lifts of a policy in a row that brought an image that had to be taken back, this one included.
 // It asks the newest lift before the suspect: each lift and hold repeats the count in its trailers.
 func (p *planning) failedLifts(ctx context.Context, policy string, r reconcile.Revert) (int, error) {

@@ -84,3 +84,13 @@ func (l *Local) Images(ctx context.Context, root reconcile.Root, w v1alpha1.Work
 	}
 	return out, nil
 }
+
+// Plan plans reverts on the tip. Nothing is written.
+func (l *Local) Plan(ctx context.Context, reverts []reconcile.Revert, src reconcile.Source) (*Plan, error) {
+	p, err := plan(ctx, l.history, &l.options, reverts, src)
+	if err != nil {
+		return nil, l.lacks(err)
+	}
+	p.local = l
+	return p, nil
+}

@@ -133,3 +133,9 @@ func (o *objects) parted(one, other plumbing.Hash) (plumbing.Hash, error) {
 	return plumbing.ZeroHash, fmt.Errorf("%s and %s have no commit in common: %w",
 		short(one.String()), short(other.String()), errNoCommit)
 }
+
+// isYAML says whether image automation and Flux take a file for YAML.
+func isYAML(name string) bool {
+	ext := path.Ext(name)
+	return ext == ".yaml" || ext == ".yml" || path.Base(name) == "Kustomization"
+}

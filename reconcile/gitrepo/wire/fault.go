@@ -5,8 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -188,4 +190,33 @@ func (r *Remote) refusedWords(err error, words string) (reconcile.FaultKind, str
 func (r *Remote) unknown() string {
 	return fmt.Sprintf("the server knows no such repository, or shows it to nobody without access: check the URL and the "+
 		"Secret of %s", r.Source)
+}
+
+// redirectError is a redirect that leaves the origin. It names the origin alone, since a path or query may hold
+// secrets.
+type redirectError struct{ to string }
+
+func (e *redirectError) Error() string { return "redirected to another origin: " + e.to }
+
+func statusOf(res *http.Response) error {
+	words, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
+	_ = res.Body.Close()
+	e := &statusError{code: res.StatusCode, words: plain(string(words))}
+	if n, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && n > 0 {
+		e.after = min(time.Duration(n)*time.Second, time.Hour)
+	}
+	return e
+}
+
+// plain drops a body that is a page for a browser.
+func plain(body string) string {
+	for _, r := range body {
+		if r == '<' {
+			return ""
+		}
+		if r > ' ' {
+			break
+		}
+	}
+	return body
 }

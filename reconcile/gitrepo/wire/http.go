@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -98,12 +97,6 @@ func (r *Remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL,
 	}
 	return nil
 }
-
-// redirectError is a redirect that leaves the origin. It names the origin alone, since a path or query may hold
-// secrets.
-type redirectError struct{ to string }
-
-func (e *redirectError) Error() string { return "redirected to another origin: " + e.to }
 
 // maxRedirects is how many redirects within an origin are followed, as net/http does.
 const maxRedirects = 10
@@ -240,42 +233,4 @@ func (t *tripper) settle() {
 		_, _ = io.CopyN(io.Discard, b, 1<<20)
 		_ = b.Close()
 	}
-}
-
-func statusOf(res *http.Response) error {
-	words, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
-	_ = res.Body.Close()
-	e := &statusError{code: res.StatusCode, words: plain(string(words))}
-	if n, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && n > 0 {
-		e.after = min(time.Duration(n)*time.Second, time.Hour)
-	}
-	return e
-}
-
-// plain drops a body that is a page for a browser.
-func plain(body string) string {
-	for _, r := range body {
-		if r == '<' {
-			return ""
-		}
-		if r > ' ' {
-			break
-		}
-	}
-	return body
-}
-
-// connectProxy opens a tunnel through an HTTP proxy.
-func connectProxy(ctx context.Context, proxy *url.URL, addr string, conn net.Conn) (net.Conn, error) {
-	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: addr}, Host: addr, Header: http.Header{}}
-	if proxy.User != nil {
-		password, _ := proxy.User.Password()
-		basic := &http.Request{Header: http.Header{}}
-		basic.SetBasicAuth(proxy.User.Username(), password)
-		req.Header.Set("Proxy-Authorization", basic.Header.Get("Authorization"))
-	}
-	if err := req.WithContext(ctx).Write(conn); err != nil {
-		return nil, fmt.Errorf("ask the proxy: %w", err)
-	}
-	return readConnect(req, conn)
 }

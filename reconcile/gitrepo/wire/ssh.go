@@ -1,15 +1,12 @@
 package wire
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -24,9 +21,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/net/proxy"
-
-	"github.com/backstop-dev/backstop/internal/cloud"
 )
 
 // overSSH prepares sessions over SSH. go-git's own transport shakes hands without a time limit, reads the
@@ -111,66 +105,6 @@ func openSSH(ctx context.Context, addr string, config *ssh.ClientConfig, via *ur
 	}
 	return s, nil
 }
-
-// dialer dials no address of a cloud's metadata: who may create a GitRepository chooses its URL.
-func dialer() *net.Dialer {
-	return &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, Control: cloud.Refuse}
-}
-
-func dialTCP(ctx context.Context, addr string, via *url.URL) (net.Conn, error) {
-	d := dialer()
-	if via == nil {
-		return d.DialContext(ctx, "tcp", addr)
-	}
-	if strings.HasPrefix(via.Scheme, "socks5") {
-		p, err := proxy.FromURL(via, d)
-		if err != nil {
-			return nil, fmt.Errorf("proxy: %w", err)
-		}
-		if c, ok := p.(proxy.ContextDialer); ok {
-			return c.DialContext(ctx, "tcp", addr)
-		}
-		return p.Dial("tcp", addr)
-	}
-	port := via.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[via.Scheme]
-	}
-	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(via.Hostname(), port))
-	if err != nil {
-		return nil, fmt.Errorf("proxy: %w", err)
-	}
-	if via.Scheme == "https" {
-		conn = tls.Client(conn, &tls.Config{ServerName: via.Hostname(), MinVersion: tls.VersionTLS12})
-	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
-	tunnel, err := connectProxy(ctx, via, addr, conn)
-	if err != nil {
-		_ = conn.Close()
-	}
-	return tunnel, err
-}
-
-// readConnect reads the proxy's answer without swallowing what the server sends right behind it.
-func readConnect(req *http.Request, conn net.Conn) (net.Conn, error) {
-	br := bufio.NewReader(conn)
-	res, err := http.ReadResponse(br, req)
-	if err != nil {
-		return nil, fmt.Errorf("ask the proxy: %w", err)
-	}
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the proxy answers %s", res.Status)
-	}
-	return &bufferedConn{Conn: conn, r: br}, nil
-}
-
-type bufferedConn struct {
-	net.Conn
-	r *bufio.Reader
-}
-
-func (c *bufferedConn) Read(p []byte) (int, error) { return c.r.Read(p) }
 
 // sshSession is one git command on the server.
 type sshSession struct {
