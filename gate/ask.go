@@ -226,7 +226,8 @@ func (a *asker) repository(ctx context.Context, image string, p *placed) []repor
 	access := a.o.Access(ctx, image)
 	if _, err := a.list(ctx, image, access); err != nil {
 		return []report.Finding{{
-			Rule: report.RuleNotAnswered, Level: report.LevelUnknown, File: p.File, Line: p.LineOf("spec", "image"), Image: image,
+			Rule: report.RuleNotAnswered, Level: report.LevelUnknown, Image: image,
+			File: p.File, Line: p.LineOf("spec", "image"),
 			Message: fmt.Sprintf("%s watches %s, whose tags cannot be listed: %v", &p.Object, image, err),
 			Fix:     "check the repository's name, and log in to " + host(image) + " if it is private",
 		}}

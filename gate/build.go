@@ -77,7 +77,8 @@ func (b *builder) inflated(u *unit) {
 		return err == nil && render.IsKustomization(name) && bytes.Contains(data, []byte("helmCharts"))
 	}
 	flux := func(other *unit) bool { return other.flux != nil }
-	if u.flux != nil || u.failed.Rule != report.RuleBuild || !slices.ContainsFunc(slices.Collect(maps.Values(b.units)), flux) ||
+	if u.flux != nil || u.failed.Rule != report.RuleBuild ||
+		!slices.ContainsFunc(slices.Collect(maps.Values(b.units)), flux) ||
 		!slices.ContainsFunc(u.closure.Paths, charts) {
 		return
 	}

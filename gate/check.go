@@ -24,7 +24,9 @@ func Check(ctx context.Context, o Options) (*report.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &report.Report{Files: len(head.listing.YAML), Compared: o.Base.FS != nil, Findings: []report.Finding{}, Images: []report.Use{}}
+	r := &report.Report{
+		Files: len(head.listing.YAML), Compared: o.Base.FS != nil, Findings: []report.Finding{}, Images: []report.Use{},
+	}
 	known := map[string]bool{}
 	if o.Base.FS != nil {
 		base, err := newModel(o.Base, &o, head, step) //nolint:contextcheck // the fetcher has the context

@@ -242,7 +242,9 @@ func misread(file string, wrong manifest.Misread) report.Finding {
 func (m *model) checkMarker(n manifest.Node, byID map[string]*policy) {
 	p := byID[n.Policy]
 	envs := m.config.of(n.File)
-	f := report.Finding{Level: report.LevelError, File: n.File, Line: n.Line, Subject: n.Policy + " " + strings.Join(envs, ",")}
+	f := report.Finding{
+		Level: report.LevelError, File: n.File, Line: n.Line, Subject: n.Policy + " " + strings.Join(envs, ","),
+	}
 	if len(envs) > 0 {
 		f.Environment = envs[0]
 	}

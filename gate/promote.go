@@ -22,7 +22,9 @@ const (
 )
 
 // promoted checks that an image is the very one that has a tag of the environment before; nil when it is.
-func (a *asker) promoted(ctx context.Context, image, digest string, e *Environment, access reconcile.Access) *report.Finding {
+func (a *asker) promoted(
+	ctx context.Context, image, digest string, e *Environment, access reconcile.Access,
+) *report.Finding {
 	from := a.o.Config.Environments[e.PromotedFrom]
 	repository, tag, _ := manifest.Split(image)
 	f := &report.Finding{Rule: report.RulePromoted, Level: report.LevelError, Image: image, Environment: e.name}

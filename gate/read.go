@@ -231,7 +231,8 @@ func (m *model) unread() {
 		if s.Err == nil || failed[name] {
 			continue
 		}
-		f := report.NoteAt(name, 1, fmt.Errorf("not looked into: %s", strings.Replace(s.Err.Error(), "read "+name+": ", "", 1)))
+		why := strings.Replace(s.Err.Error(), "read "+name+": ", "", 1)
+		f := report.NoteAt(name, 1, fmt.Errorf("not looked into: %s", why))
 		switch {
 		case errors.Is(s.Err, manifest.ErrTooLarge):
 			f.Level, f.Fix = report.LevelUnknown, "split it, or leave it out: `ignore: ["+name+"]` in .backstop.yaml"

@@ -28,7 +28,9 @@ func (b *builder) problem(u *unit, p manifest.Problem) *report.Finding {
 	if remote && b.fetcher.allows(ref) {
 		return nil
 	}
-	f := &report.Finding{Rule: report.RuleBuild, Level: report.LevelError, File: p.File, Line: b.lineOf(p.File, ref), Message: p.Reason}
+	f := &report.Finding{
+		Rule: report.RuleBuild, Level: report.LevelError, File: p.File, Line: b.lineOf(p.File, ref), Message: p.Reason,
+	}
 	switch {
 	case remote:
 		f.Rule, f.Level = report.RuleRemote, report.LevelUnknown

@@ -51,7 +51,9 @@ func (m *model) usesOf(u *unit, s *sources.File) []report.Use {
 // notTemplated says that a template is not rendered.
 func (m *model) notTemplated(u *unit, n manifest.Node) {
 	document, _, _ := strings.Cut(n.Pointer, "#")
-	f := report.Finding{Rule: report.RuleNotRendered, Level: report.LevelNote, File: n.File, Line: n.Line, Subject: document}
+	f := report.Finding{
+		Rule: report.RuleNotRendered, Level: report.LevelNote, File: n.File, Line: n.Line, Subject: document,
+	}
 	if u != nil {
 		f.File, f.Line = u.place()
 		for _, name := range u.sources() {

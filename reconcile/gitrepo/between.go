@@ -43,7 +43,8 @@ func (g *Mirrors) Between(ctx context.Context, src reconcile.Source, good, bad s
 			at = c.parent()
 		}
 		if good != "" && at.String() != good {
-			return reconcile.Refuse("%s does not come before %s within %d commits of %s", short(good), short(bad), most, src.Branch)
+			return reconcile.Refuse("%s does not come before %s within %d commits of %s", short(good), short(bad), most,
+				src.Branch)
 		}
 		return nil
 	})

@@ -153,8 +153,9 @@ func (m *mirror) request(o *wire.Offer, depth int) *packp.UploadPackRequest {
 }
 
 // pull asks for a pack and stores it in a repository.
-func (m *mirror) pull(ctx context.Context, from *wire.Remote, s transport.UploadPackSession, req *packp.UploadPackRequest,
-	repo string) (update packp.ShallowUpdate, err error) {
+func (m *mirror) pull(
+	ctx context.Context, from *wire.Remote, s transport.UploadPackSession, req *packp.UploadPackRequest, repo string,
+) (update packp.ShallowUpdate, err error) {
 	room, err := m.room(m, repo)
 	if err != nil {
 		return update, err
