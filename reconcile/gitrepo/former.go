@@ -183,7 +183,7 @@ func (w *watching) former(s v1alpha1.Suspect, held map[int]string) reconcile.For
 			held[i], fresh = v.Value, true
 		}
 		if v == nil && w.lacked(k, values) {
-			f.Values = append(f.Values, v1alpha1.NodeValue{Index: int32(i), Remove: true})
+			f.Values, fresh = append(f.Values, v1alpha1.NodeValue{Index: int32(i), Remove: true}), true
 		} else if value, ok := held[i]; ok {
 			f.Values = append(f.Values, v1alpha1.NodeValue{Index: int32(i), Value: value})
 		}
@@ -196,8 +196,8 @@ func (w *watching) former(s v1alpha1.Suspect, held map[int]string) reconcile.For
 	return f
 }
 
-// lacked says whether a version had a reference without one of the parts that it has today, a digest or a registry: left
-// there beside an earlier tag, it would make an image that never was.
+// lacked says whether a version had a reference without one of the parts that it has today, a digest or a registry:
+// left there beside an earlier tag, it would make an image that never was.
 func (w *watching) lacked(k int, values []*manifest.Node) bool {
 	in, part := w.in[k], w.places[k].part
 	if in[0] < 0 || part != manifest.PartDigest && part != manifest.PartRegistry {

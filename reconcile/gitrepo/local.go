@@ -64,7 +64,7 @@ func OpenLocal(dir, rev string, o Options) (*Local, error) {
 		return nil, err
 	}
 	l.history = &history{
-		objects: newObjects(repo.Storer), tip: tip, remembered: newRemembered(), known: map[string][]note{},
+		objects: newObjects(borrowing(repo.Storer)), tip: tip, remembered: newRemembered(), known: map[string][]note{},
 		deeper: func(context.Context) (bool, error) { return false, nil },
 		end:    "the clone is shallow: `git fetch --unshallow` brings the rest",
 	}

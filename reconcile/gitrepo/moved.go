@@ -189,7 +189,8 @@ func (s *search) weigh(c change, group, there []manifest.Node) {
 	likeness := manifest.Likeness(group, s.group)
 	switch {
 	case s.lone && likeness < loneLikeness:
-	case there != nil && (manifest.SameReference(there, group) || !positional(group) && !manifest.Unversioned(there, group)):
+	case there != nil && (manifest.SameReference(there, group) ||
+		!positional(group) && !manifest.Unversioned(there, group)):
 	case manifest.SameReference(group, s.group):
 		s.same.take(group, likeness)
 	case c.path != s.file.path && likeness < kinLikeness:

@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"maps"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -35,8 +34,8 @@ func claimBlocks(fields []entry, s spot, set func(int, claim)) {
 			index = scalars(fields)
 		}
 		parts := blockParts(index, prefix)
-		if version, ok := index["version"]; ok && imageLike && prefix == "" && !slices.Contains(slices.Collect(maps.Values(parts)), PartTag) {
-			parts[version] = PartTag
+		if imageLike && prefix == "" {
+			versionAsTag(index, parts)
 		}
 		if len(parts) == 0 && !imageLike {
 			continue
@@ -54,6 +53,14 @@ func claimBlocks(fields []entry, s spot, set func(int, claim)) {
 	}
 	if !claimed {
 		claimNamedBlock(fields, s, imageLike, set)
+	}
+}
+
+// versionAsTag takes a version beside a repository for its tag where there is no tag.
+func versionAsTag(index map[string]int, parts map[int]Part) {
+	_, tagged := index["tag"]
+	if i, ok := index["version"]; ok && !tagged {
+		parts[i] = PartTag
 	}
 }
 

@@ -81,8 +81,8 @@ func override(nodes []Node, by Node) []Node {
 	return append(nodes, by)
 }
 
-// Unversioned says whether a group says no tag or digest any more where it did, and still names the same repository: what
-// says it stands elsewhere, such as in an entry of images.
+// Unversioned says whether a group says no tag or digest any more where it did, and still names the same repository:
+// what says it stands elsewhere, such as in an entry of images.
 func Unversioned(now, before []Node) bool {
 	_, one := Reference(now, "")
 	_, other := Reference(before, "")

@@ -9,11 +9,21 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// remove takes a node out of a file: with the entry of images that it is in where nothing of that is written, else alone.
+// remove takes a node out of a file: with the entry of images that it is in where all that this says goes, else alone.
 func remove(data []byte, pointer string, edits []Change) ([]byte, error) {
 	entry := pointer[:strings.LastIndexByte(pointer, ']')+1]
-	stays := func(c Change) bool { return !c.Remove && strings.HasPrefix(c.Pointer, entry+"/") }
-	if !strings.Contains(entry, "images[name=") || slices.ContainsFunc(edits, stays) {
+	if !strings.Contains(entry, "images[name=") {
+		return removeKey(data, pointer)
+	}
+	nodes, err := Nodes("", data)
+	if err != nil {
+		return nil, err
+	}
+	stays := func(n Node) bool {
+		return strings.HasPrefix(n.Pointer, entry+"/") &&
+			!slices.ContainsFunc(edits, func(c Change) bool { return c.Remove && c.Pointer == n.Pointer })
+	}
+	if slices.ContainsFunc(nodes, stays) {
 		return removeKey(data, pointer)
 	}
 	return removeEntry(data, pointer)

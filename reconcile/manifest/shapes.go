@@ -42,11 +42,15 @@ func claimsOf(fields []entry, s spot) []claim {
 	claimHub(fields, s, set)
 	claimBlocks(fields, s, set)
 	claimImageKeys(fields, set)
+	claimSharedTag(fields, s, set)
+	return claims
+}
+
+// claimSharedTag claims one tag of all images of a chart, where no repository beside it has claimed it as its own.
+func claimSharedTag(fields []entry, s spot, set func(int, claim)) {
 	if i := scalarAt(fields, "imageTag"); i >= 0 && inValues(s) && scalarAt(fields, "image") < 0 {
-		// One tag of all images of a chart, where no repository beside it has claimed it as its own.
 		set(i, claim{part: PartTag})
 	}
-	return claims
 }
 
 // claimImageKeys claims what looks like an image under a key that says so.

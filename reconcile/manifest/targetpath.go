@@ -25,7 +25,9 @@ func (c *Copies) targetPath(release Object, n *yaml.Node) {
 }
 
 // targetParts are the parts of an image that the last step of a targetPath names.
-var targetParts = map[string]Part{"tag": PartTag, "digest": PartDigest, "repository": PartRepository, "registry": PartRegistry}
+var targetParts = map[string]Part{
+	"tag": PartTag, "digest": PartDigest, "repository": PartRepository, "registry": PartRegistry,
+}
 
 // beside gives what Helm puts beside the nodes of a group, as a node without a place of its own; false for nothing.
 func (one *copying) beside(group []Node) (Node, bool) {

@@ -73,8 +73,8 @@ func (p *parsed) inBlock(n *yaml.Node, value string) (splice, error) {
 	return p.lift(splice{start: from, end: len(old) - end, text: text}, n, []byte(old))
 }
 
-// liftFolded turns a splice in the text of a folded block (>) into one of the file. Folding changes line breaks alone, so
-// that a word is the same in both, as often and in the same order.
+// liftFolded turns a splice in the text of a folded block (>) into one of the file. Folding changes line breaks alone,
+// so that a word is the same in both, as often and in the same order.
 func (p *parsed) liftFolded(s splice, n *yaml.Node, text []byte) (splice, error) {
 	word := text[s.start:s.end]
 	from, ok := p.offset(n.Line+1, 1)
