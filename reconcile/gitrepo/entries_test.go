@@ -97,10 +97,6 @@ func TestImagesAreFoundAsPeopleWriteThem(t *testing.T) {
 			c.put("web v2", "kustomization.yaml", entry("  - name: "+web+"\n    newTag: v2\n    digest: "+digest+"\n"))
 		}, web + ":v2@" + digest, "web v2", []string{"kustomization.yaml -newTag: v2", "kustomization.yaml -digest: " + digest,
 			"kustomization.yaml +newTag: v1"}},
-		{"a digest that came alone", func(c *clone) {
-			c.put("add", "kustomization.yaml", entry("  - name: "+web+"\n    newTag: v2\n"), "d.yaml", app("web", web))
-			c.put("pin", "kustomization.yaml", entry("  - name: "+web+"\n    newTag: v2\n    digest: "+digest+"\n"))
-		}, web + ":v2@" + digest, "pin", []string{"kustomization.yaml -digest: " + digest}},
 		{"items of a list without names in another order", func(c *clone) {
 			list := func(images ...string) string {
 				return release("web", "containers:\n  - image: "+strings.Join(images, "\n  - image: "))
