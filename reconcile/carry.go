@@ -33,6 +33,17 @@ func carries(step Step) bool {
 	return false
 }
 
+// acts says whether a step does something to Git, Flux or the cluster: what is known is saved before it.
+func acts(step Step) bool {
+	switch step.Do {
+	case DoChange, DoPullRequest, DoMerged, DoLandAgain, DoForward, DoDisown, DoUnstick, DoLift:
+		return true
+	case DoRequest:
+		return step.Ask != nil
+	}
+	return false
+}
+
 // saved is the form as the API server has it.
 func (w *World) saved() *v1alpha1.Rollback {
 	if w.known != nil {

@@ -100,3 +100,35 @@ func TestWhoeverWritesBetweenTwoStepsIsHeard(t *testing.T) {
 		t.Errorf("looked %d times, want 2: after a conflict all is read anew\n%s", times, m.story())
 	}
 }
+
+func TestWhatIsKnownIsSavedBeforeAnythingIsDoneForIt(t *testing.T) {
+	m := newModel()
+	m.elected, m.failsFor = imgBad, time.Minute
+	m.writeBack()
+	m.rollOut()
+	s := &saving{model: m}
+	e := m.engine("a", Budget{})
+	e.Records = s
+	r := NewRollback(ImageKey(m.ns, imgBad), v1alpha1.TriggerImagePull, 1)
+	if err := m.Create(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	known, err := m.Latest(t.Context(), ImageKey(m.ns, imgBad))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []Step{{Do: DoChange}, {Do: DoPullRequest}, {Do: DoLandAgain}, {Do: DoForward}, {Do: DoRequest, Ask: &Stop{}}} {
+		w := &World{Form: *known.DeepCopy(), known: known}
+		w.Form.Status.Suspect = &v1alpha1.Suspect{Commit: "bad0", Nodes: []v1alpha1.Node{{}}}
+		g := glance{carried: carried{form: &w.Form, saved: known}}
+		before := len(s.phases)
+		if err := e.take(t.Context(), KeyOf(known), w, step, &g); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.phases) != before+1 || g.carried.form != nil || m.pushes > 1 {
+			t.Errorf("%s: %d saves, want what is known to be saved and nothing to be done", step.Do, len(s.phases)-before)
+		}
+		known, _ = m.Latest(t.Context(), ImageKey(m.ns, imgBad))
+		known.Status.Suspect = nil
+	}
+}

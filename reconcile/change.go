@@ -160,7 +160,7 @@ func (e *Engine) revert(ctx context.Context, form v1alpha1.Rollback, shared *bat
 	out := Revert{
 		Rollback: c.self, Cluster: e.ClusterUID, Image: form.Spec.Subject.Name, Suspect: *s.Suspect, Target: *s.Target,
 		Hold: true, Release: release, Permit: c.permit, Still: c.gate,
-		Since: c.now.Add(-max(c.cooldown, c.budget.Per)),
+		Since: lookback(c.now, c.cooldown, c.budget.Per),
 	}
 	for _, f := range s.Failures {
 		out.Failures = append(out.Failures, StoryFailure{f.Workload.String(), string(f.Cause), f.Message})

@@ -113,6 +113,10 @@ func (e *Engine) take(ctx context.Context, key Key, w *World, step Step, g *glan
 		return e.open(ctx, key, w)
 	case step.Brief:
 		return nil
+	case w.known != nil && acts(step):
+		// What it is done for is saved first.
+		g.carried = carried{}
+		return e.save(ctx, w.known, form)
 	}
 	if step.Do != DoWait {
 		log := e.Log.With("rollback", form.Namespace+"/"+form.Name, "do", step.Do)

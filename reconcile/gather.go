@@ -74,7 +74,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	}
 	w.ReadOnly, w.ReadOnlyKind = origin.Source.ReadOnly, origin.Source.ReadOnlyKind
 	w.Suspended, w.Remediated = origin.Suspended, origin.Remediated
-	since := w.Now.Add(-max(w.Policy.Cooldown, w.Budget.Per))
+	since := lookback(w.Now, w.Policy.Cooldown, w.Budget.Per)
 	if s.Ended() && s.Change != nil {
 		// What must not be lifted for may have failed before what is held now.
 		since = s.Change.At.Add(-failedWithin)
@@ -111,6 +111,12 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 		w.Crowd = crowdOf(&w.Form, open, w.Now, served(w))
 	}
 	return err
+}
+
+// lookback is how far back trailers are read for cooldown and budget: to a full minute, so that the reverts of one push
+// read them once.
+func lookback(now time.Time, cooldown, per time.Duration) time.Time {
+	return now.Add(-max(cooldown, per)).Truncate(time.Minute)
 }
 
 // PolicyOf resolves what the policies say about a Rollback now. People wait for it: it goes by what the record names,

@@ -9,8 +9,8 @@ import (
 // glance is what a walk may look at more than once. Whatever changes after a look wakes the key again, so that nothing
 // is missed by it; what is pushed is read live by the push itself.
 //
-//	walk begins ──► failures ──► suspect ──► target ──► verdict ──► change
-//	                └──── one look at the pods ────────┘ └─ live ─┘  └ live
+//	walk begins ──► failures ──► suspect ──► target ──► verdict ──► change ──► landed
+//	                └──── one look at the pods ────────┘ └── another, what is pushed is asked live ──┘
 type glance struct {
 	// since is when a read may have begun at the earliest.
 	since time.Time
@@ -50,13 +50,23 @@ func (g *glance) look(read func() (map[v1alpha1.TriggerType]Observation, error),
 	return s, err
 }
 
-// took forgets what a step may have changed, and all that an allowed revert goes by: only steps that do nothing but
-// look leave what was seen as it is. After an error the world is not what was looked at.
+// took forgets what a step may have changed, and what the verdict goes by: that is decided on a look of its own. After an
+// error the world is not what was looked at.
 func (g *glance) took(do Effect, now time.Time, err error) {
 	switch {
 	case err != nil:
 		*g = glance{since: now}
-	case do != DoFailures && do != DoSuspect:
+	case !looksOn(do):
 		g.seen = nil
 	}
+}
+
+// looksOn says whether what the triggers saw still goes for a step after this one: it changed nothing in the cluster, and
+// nothing that follows it goes by what is seen.
+func looksOn(do Effect) bool {
+	switch do {
+	case DoFailures, DoSuspect, DoVerdict, DoChange, DoAdopt, DoLanded, DoRequest:
+		return true
+	}
+	return false
 }

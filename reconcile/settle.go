@@ -21,7 +21,7 @@ const (
 	// settleOthers is how long after the first verdict of them all a revert waits for others at most: the first one may
 	// not get a turn while many come, and then whoever is allowed next pushes for all. settleQuiet is how long after the
 	// last of them moved.
-	settleOthers, settleQuiet = 4 * time.Second, time.Second
+	settleOthers, settleQuiet = 4 * time.Second, 2 * time.Second
 	// settleLook is how often the first one looks whether the others have come. The rest look more seldom: the last to
 	// come, or the first, pushes for all.
 	settleLook = 250 * time.Millisecond

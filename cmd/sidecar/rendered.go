@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"path"
 	"slices"
+	"strings"
 	"sync"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -36,6 +38,8 @@ type renderings struct {
 	next    map[rendering]*together
 	// users count those who wait or render.
 	users map[rendering]int
+	// plain says of a commit whether it is rendered whatever its images are called.
+	plain map[now]bool
 }
 
 // rendering is a Kustomization and whose files it is made of.
@@ -55,7 +59,7 @@ type together struct {
 
 func newRenderings(mirrors *gitrepo.Mirrors, live client.Reader, log *slog.Logger) *renderings {
 	return &renderings{mirrors: mirrors, live: live, log: log, running: map[rendering]chan struct{}{},
-		next: map[rendering]*together{}, users: map[rendering]int{}}
+		next: map[rendering]*together{}, users: map[rendering]int{}, plain: map[now]bool{}}
 }
 
 // check renders a revert.
@@ -145,6 +149,9 @@ func (r *renderings) render(ctx context.Context, origin reconcile.Origin, revert
 	}
 	job := &render.Job{Spec: k.Spec, Open: k.Spec.PostBuild != nil && len(k.Spec.PostBuild.SubstituteFrom) > 0}
 	after := plan.After()
+	if alike(plan) && r.nowPlain(ctx, k, plan, job) {
+		return nil
+	}
 	_, err = render.Objects(ctx, render.NewTree(render.Over(plan.Tree, after)), job)
 	why, refused := reconcile.AsRefusal(err)
 	if !refused {
@@ -157,6 +164,44 @@ func (r *renderings) render(ctx context.Context, origin reconcile.Origin, revert
 	return reconcile.Refuse("taking %s back in %v would keep Flux from applying %s: %s. Take it back by hand",
 		reverts[0].Image, slices.Sorted(maps.Keys(after)), by, why)
 }
+
+// now is what is known of what Git says at one commit of a Kustomization.
+type now struct {
+	uid        types.UID
+	generation int64
+	tip        string
+}
+
+// nowPlain says whether what Git says now is rendered, whatever its images are called. It is found out once for each
+// commit.
+func (r *renderings) nowPlain(ctx context.Context, k *kustomizev1.Kustomization, plan *gitrepo.Plan, job *render.Job,
+) bool {
+	of := now{k.UID, k.Generation, plan.Tip}
+	r.mu.Lock()
+	plain, known := r.plain[of]
+	r.mu.Unlock()
+	if known {
+		return plain
+	}
+	plain = plainly(plan.Tree, path.Clean(strings.TrimLeft(job.Spec.Path, "/")))
+	if plain {
+		_, err := render.Objects(ctx, render.NewTree(plan.Tree), job)
+		plain = err == nil
+	}
+	if ctx.Err() != nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.plain) >= mostPlain {
+		clear(r.plain)
+	}
+	r.plain[of] = plain
+	return plain
+}
+
+// mostPlain bounds the commits of Kustomizations that are remembered.
+const mostPlain = 256
 
 // planned says that a revert is part of a plan.
 func planned(l reconcile.Landing) bool { return l.Err == nil }

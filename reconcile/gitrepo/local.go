@@ -165,6 +165,8 @@ type Plan struct {
 	Landings []reconcile.Landing
 	// Head is the last commit, to be put on a branch; empty when every revert was refused.
 	Head string
+	// Tip is the commit that the plan is made on.
+	Tip string
 	// Tree is the files before the plan, as Snapshot gives them.
 	Tree fs.FS
 
