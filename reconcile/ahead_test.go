@@ -72,6 +72,18 @@ func TestEveryNeverOfFastForwardIsRefusedWithItsSentence(t *testing.T) {
 		"the first of two containers": {func(_ *World, _ *Ahead, o *AheadWorkload) {
 			o.Containers = append(o.Containers, AheadContainer{Name: "b", Live: "reg/backend:v2"})
 		}, "container b cannot be told"},
+		"two containers of the bad image": {func(_ *World, _ *Ahead, o *AheadWorkload) {
+			o.Containers = append(o.Containers, AheadContainer{Name: "b", Live: "reg/backend:v2", Want: "reg/backend:v1"})
+		}, ""},
+		"two containers, of which Git moved one on": {func(_ *World, _ *Ahead, o *AheadWorkload) {
+			o.Containers = append(o.Containers, AheadContainer{Name: "b", Live: "reg/backend:v2", Want: "reg/backend:v3"})
+		}, "reg/backend:v3 by now"},
+		"a sidecar removed by the next commit": {func(_ *World, _ *Ahead, o *AheadWorkload) {
+			o.Containers = append(o.Containers, AheadContainer{Name: "proxy", Live: "reg/backend:v2"})
+		}, "container proxy cannot be told"},
+		"a webhook that rewrites the registry": {func(_ *World, _ *Ahead, o *AheadWorkload) {
+			o.Containers[0].Live = "mirror.internal/reg/backend:v2"
+		}, "another repository"},
 		"a StatefulSet without pods that keep it": {func(_ *World, _ *Ahead, o *AheadWorkload) { o.Workload.Kind = "StatefulSet" }, ""},
 		"an ordered StatefulSet with unstick": {func(w *World, _ *Ahead, o *AheadWorkload) {
 			o.Workload.Kind, o.Ordered, w.Unstick = "StatefulSet", true, true
