@@ -10,8 +10,8 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// What Flux cannot apply is about a Flux object and no image: the commit is found by rendering, people are told, and the
-// record ends with that until the object applies again.
+// What Flux cannot apply is about a Flux object and no image: the commit is found by rendering, people are told, and
+// the record ends with that until the object applies again.
 
 // Applies reads the Flux objects that apply what Git says.
 type Applies interface {
@@ -82,7 +82,8 @@ const (
 // report tells what Flux cannot apply. What it does not say right now, since it is at work on it, may be over.
 func report(w *World) Step {
 	if len(w.failures()) == 0 {
-		return Step{Do: DoWait, Wait: proveAgain, Why: w.Form.Spec.Subject.String() + " says neither that it fails nor that it is ready"}
+		return Step{Do: DoWait, Wait: proveAgain,
+			Why: w.Form.Spec.Subject.String() + " says neither that it fails nor that it is ready"}
 	}
 	return Step{Do: DoReport, Why: "looking for the commit that Flux cannot apply"}
 }

@@ -119,7 +119,8 @@ type Failure struct {
 	// Rollout is there where a container of a new revision has its image and fails, and says how.
 	// +optional
 	Rollout *Rollout `json:"rollout,omitempty"`
-	// Apply is there where Flux cannot apply what Git says. The workload is then the Flux object, and there is no container.
+	// Apply is there where Flux cannot apply what Git says. The workload is then the Flux object, and there is no
+	// container.
 	// +optional
 	Apply *Apply `json:"apply,omitempty"`
 	// Drift is there where the container does not fail but was changed by hand, and says how.

@@ -31,8 +31,8 @@ type Suspicion struct {
 	Object *v1alpha1.ObjectRef
 	// Also are objects that the object takes a part of what it says from.
 	Also []v1alpha1.ObjectRef
-	// After is when the object was last seen to be well, where no commit is known for it: the newest change of it counts, if
-	// it is not older.
+	// After is when the object was last seen to be well, where no commit is known for it: the newest change of it
+	// counts, if it is not older.
 	After time.Time
 }
 
@@ -90,7 +90,9 @@ func goneApplier(out *reconcile.Applier, err error) (*reconcile.Applier, error) 
 }
 
 // describeApplier takes over what objects of both kinds say alike.
-func describeApplier(out *reconcile.Applier, o client.Object, suspend bool, observed int64, conditions []metav1.Condition) {
+func describeApplier(out *reconcile.Applier, o client.Object, suspend bool, observed int64,
+	conditions []metav1.Condition,
+) {
 	out.UID, out.Labels = o.GetUID(), o.GetLabels()
 	ready := apimeta.FindStatusCondition(conditions, meta.ReadyCondition)
 	if ready != nil && ready.ObservedGeneration != 0 {
@@ -145,8 +147,8 @@ func (f *Flux) unchanged(ctx context.Context, hr *helmv2.HelmRelease) (string, e
 	if err != nil || ranges == "" {
 		return "", err
 	}
-	return fmt.Sprintf("the values are those of release v%d, and the chart moved from %s to %s within %s: pin it to %s in Git",
-		good.Version, tell(was), tell(chart), tell(ranges), tell(was)), nil
+	return fmt.Sprintf("the values are those of release v%d, and the chart moved from %s to %s within %s: "+
+		"pin it to %s in Git", good.Version, tell(was), tell(chart), tell(ranges), tell(was)), nil
 }
 
 // chartRange is the range of versions that a release takes its chart from, so that the chart moves without a commit;
@@ -215,7 +217,8 @@ func (f *Flux) Blame(ctx context.Context, key reconcile.Key, fail v1alpha1.Failu
 	if err != nil {
 		return out, err
 	}
-	s := &Suspicion{Spec: p.kustomization.Spec, Bad: commitOf(p.kustomization, src, p.kustomization.Status.LastAttemptedRevision)}
+	k := p.kustomization
+	s := &Suspicion{Spec: k.Spec, Bad: commitOf(k, src, k.Status.LastAttemptedRevision)}
 	switch {
 	case p.release != nil:
 		// What is rendered is the HelmRelease, and never what its chart makes.

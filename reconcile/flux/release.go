@@ -27,13 +27,15 @@ func remediated(hr *helmv2.HelmRelease) *v1alpha1.Remediation {
 		return nil
 	}
 	action := map[string]v1alpha1.RemediationAction{
-		helmv2.RollbackSucceededReason: v1alpha1.RemediationRollback, helmv2.UninstallSucceededReason: v1alpha1.RemediationUninstall,
+		helmv2.RollbackSucceededReason:  v1alpha1.RemediationRollback,
+		helmv2.UninstallSucceededReason: v1alpha1.RemediationUninstall,
 	}[c.Reason]
 	if action == "" {
 		return nil
 	}
 	return &v1alpha1.Remediation{
-		Release: refTo(kindHelmRelease, hr.Namespace, hr.Name), Action: action, At: v1alpha1.NewTime(c.LastTransitionTime.Time),
+		Release: refTo(kindHelmRelease, hr.Namespace, hr.Name), Action: action,
+		At:        v1alpha1.NewTime(c.LastTransitionTime.Time),
 		Exhausted: apimeta.IsStatusConditionTrue(hr.Status.Conditions, meta.StalledCondition),
 		Message:   text.Cut(text.Mask(c.Message), 1024),
 	}

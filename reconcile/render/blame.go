@@ -131,7 +131,8 @@ func (p *past) says(all []*unstructured.Unstructured) string {
 	var b strings.Builder
 	for _, ref := range append([]v1alpha1.ObjectRef{*p.orNone()}, p.search.Also...) {
 		for _, o := range all {
-			if o.GetKind() != ref.Kind || o.GetName() != ref.Name || o.GetNamespace() != "" && ref.Namespace != "" && o.GetNamespace() != ref.Namespace {
+			ns := o.GetNamespace()
+			if o.GetKind() != ref.Kind || o.GetName() != ref.Name || ns != "" && ref.Namespace != "" && ns != ref.Namespace {
 				continue
 			}
 			data, err := json.Marshal(o.Object)
@@ -191,7 +192,8 @@ func (p *past) changes(ctx context.Context, commits []reconcile.PastCommit) (rec
 			return reconcile.Blamed{}, err
 		}
 		if now.broken != "" || before.broken != "" {
-			return reconcile.Blamed{Why: "a commit since the last good one cannot be built here: " + orElse(now.broken, before.broken)}, nil
+			return reconcile.Blamed{Why: "a commit since the last good one cannot be built here: " +
+				orElse(now.broken, before.broken)}, nil
 		}
 		if now.says != before.says {
 			out.ChangedBy = append(out.ChangedBy, commits[i])
@@ -223,11 +225,13 @@ func (p *past) newest(ctx context.Context, commits []reconcile.PastCommit) (reco
 		return reconcile.Blamed{}, err
 	}
 	if now.broken != "" || now.says == "" {
-		return reconcile.Blamed{Why: orElse(now.broken, fmt.Sprintf("%s is not among what is rendered", p.search.Object))}, nil
+		return reconcile.Blamed{Why: orElse(now.broken,
+			fmt.Sprintf("%s is not among what is rendered", p.search.Object))}, nil
 	}
 	for i := len(commits) - 1; i >= 0; i-- {
 		if commits[i].When.Before(p.search.After) {
-			return reconcile.Blamed{Why: fmt.Sprintf("no commit changed %s since it was last seen to be well", p.search.Object)}, nil
+			return reconcile.Blamed{Why: fmt.Sprintf("no commit changed %s since it was last seen to be well",
+				p.search.Object)}, nil
 		}
 		if commits[i].Parent == "" {
 			return reconcile.Blamed{Suspect: &commits[i], ChangedBy: []reconcile.PastCommit{commits[i]}}, nil

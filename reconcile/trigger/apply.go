@@ -57,8 +57,8 @@ func appliedAgain(w *reconcile.World) *reconcile.Ending {
 // maxMessage is how much is kept of what another controller says.
 const maxMessage = 1024
 
-// JudgeApply reads why an object cannot be applied. ok is false where it can be, where nobody can tell now, and where its
-// pods or its source are the reason, which are seen elsewhere.
+// JudgeApply reads why an object cannot be applied. ok is false where it can be, where nobody can tell now, and where
+// its pods or its source are the reason, which are seen elsewhere.
 func JudgeApply(a *reconcile.Applier) (f v1alpha1.Failure, ok bool) {
 	if a.Idle || a.Failed == nil {
 		return f, false
@@ -83,8 +83,8 @@ func JudgeApply(a *reconcile.Applier) (f v1alpha1.Failure, ok bool) {
 			Trigger: v1alpha1.TriggerApply, Cause: row.cause, Revision: text.Cut(revision, 250),
 			Message: text.CutBytes(text.Mask(a.Failed.Message), maxMessage), Since: v1alpha1.NewTime(a.Failed.At),
 			Apply: &v1alpha1.Apply{
-				Reason: text.Cut(a.Failed.Reason, 128), Revision: text.Cut(a.Revision, 250), LastApplied: text.Cut(a.LastApplied, 250),
-				Object: object, Unblamed: text.Cut(a.Unchanged, 1000),
+				Reason: text.Cut(a.Failed.Reason, 128), Revision: text.Cut(a.Revision, 250),
+				LastApplied: text.Cut(a.LastApplied, 250), Object: object, Unblamed: text.Cut(a.Unchanged, 1000),
 			},
 		}, true
 	}
@@ -93,11 +93,17 @@ func JudgeApply(a *reconcile.Applier) (f v1alpha1.Failure, ok bool) {
 
 // The words by which Flux and Helm name the object that the API server refuses.
 var (
-	refusedByKustomize = regexp.MustCompile(`\b([A-Z][A-Za-z0-9]{0,62})/(?:([a-z0-9][a-z0-9-]{0,62})/)?([A-Za-z0-9][A-Za-z0-9.:_-]{0,252}) ` +
-		`(?:dry-run failed|apply failed|create failed|delete failed|namespace not specified)`)
-	refusedByHelm = regexp.MustCompile(`(?:server-side apply failed for object|failed to create resource:?|conflict occurred while applying object) ` +
-		`(?:([a-z0-9][a-z0-9-]{0,62})/)?([A-Za-z0-9][A-Za-z0-9.:_-]{0,252}) \S+, Kind=([A-Z][A-Za-z0-9]{0,62})`)
-	patchedByHelm = regexp.MustCompile(`cannot patch "([A-Za-z0-9][A-Za-z0-9.:_-]{0,252})" with kind ([A-Z][A-Za-z0-9]{0,62})`)
+	refusedByKustomize = regexp.MustCompile(`\b(` + kindWord + `)/(?:` + namespaceWord + `/)?` + nameWord +
+		` (?:dry-run failed|apply failed|create failed|delete failed|namespace not specified)`)
+	refusedByHelm = regexp.MustCompile(`(?:server-side apply failed for object|failed to create resource:?|` +
+		`conflict occurred while applying object) (?:` + namespaceWord + `/)?` + nameWord + ` \S+, Kind=(` + kindWord + `)`)
+	patchedByHelm = regexp.MustCompile(`cannot patch "` + nameWord + `" with kind (` + kindWord + `)`)
+)
+
+const (
+	kindWord      = `[A-Z][A-Za-z0-9]{0,62}`
+	namespaceWord = `([a-z0-9][a-z0-9-]{0,62})`
+	nameWord      = `([A-Za-z0-9][A-Za-z0-9.:_-]{0,252})`
 )
 
 // refusedObject is the object that a message names; nil where it names none.

@@ -8,7 +8,8 @@ var (
 	applies  = []string{"ReconciliationFailed"}
 	values   = []string{"ValuesError"}
 	releases = []string{"InstallFailed", "UpgradeFailed"}
-	all      = []string{"BuildFailed", "ReconciliationFailed", "InstallFailed", "UpgradeFailed", "RollbackFailed", "UninstallFailed"}
+	all      = []string{"BuildFailed", "ReconciliationFailed", "InstallFailed", "UpgradeFailed", "RollbackFailed",
+		"UninstallFailed"}
 )
 
 // applyRows are asked in their order, what Git did not cause before what it may have: a sentence of which a part is
@@ -20,36 +21,47 @@ var applyRows = []applyRow{
 
 	// Not Git's fault, or not to be told from it.
 	{cause: v1alpha1.CauseWebhookDown, reasons: all, words: []string{"failed calling webhook", "failed to call webhook"}},
-	{cause: v1alpha1.CauseNoRights, reasons: all, words: []string{"cannot get resource", "cannot list resource", "cannot patch resource",
+	{cause: v1alpha1.CauseNoRights, reasons: all, words: []string{"cannot get resource", "cannot list resource",
+		"cannot patch resource",
 		"cannot create resource", "cannot update resource", "cannot delete resource", "cannot impersonate",
 		"attempting to grant rbac permissions not currently held", "unauthorized"}},
 	{cause: v1alpha1.CauseNotDecrypted, reasons: builds, words: []string{"sops", "decrypt"}},
 	{cause: v1alpha1.CauseVariablesMissing, reasons: builds, words: []string{"substitute from", "substitutefrom"}},
-	{cause: v1alpha1.CauseVariablesMissing, reasons: values, words: []string{"could not resolve", "not found", "missing key"}},
+	{cause: v1alpha1.CauseVariablesMissing, reasons: values, words: []string{"could not resolve", "not found",
+		"missing key"}},
 	{cause: v1alpha1.CauseQuota, reasons: all, words: []string{"exceeded quota", "failed quota"}},
-	{cause: v1alpha1.CauseKindMissing, reasons: all, words: []string{"no matches for kind", "ensure crds are installed first",
+	{cause: v1alpha1.CauseKindMissing, reasons: all, words: []string{"no matches for kind",
+		"ensure crds are installed first",
 		"could not find the requested resource"}},
-	{cause: v1alpha1.CauseNamespaceMissing, reasons: all, words: []string{`namespaces "`, "because it is being terminated"}},
-	{cause: v1alpha1.CauseServerUnavailable, reasons: all, words: []string{"connection refused", "i/o timeout", "no such host",
+	{cause: v1alpha1.CauseNamespaceMissing, reasons: all, words: []string{`namespaces "`,
+		"because it is being terminated"}},
+	{cause: v1alpha1.CauseServerUnavailable, reasons: all, words: []string{"connection refused", "i/o timeout",
+		"no such host",
 		"tls handshake timeout", "etcdserver:", "too many requests", "currently unable to handle the request",
 		"internal error occurred", "connection reset by peer", "no route to host", "unexpected eof", "x509:"}},
 	{cause: v1alpha1.CauseServerUnavailable, reasons: []string{"BuildFailed", "ReconciliationFailed"},
 		words: []string{"context deadline exceeded", "client rate limiter"}},
-	{cause: v1alpha1.CauseReleaseLocked, reasons: releases, words: []string{"is in progress", "cannot re-use a name that is still in use",
+	{cause: v1alpha1.CauseReleaseLocked, reasons: releases, words: []string{"is in progress",
+		"cannot re-use a name that is still in use",
 		"has no deployed releases", "invalid ownership metadata"}},
 
 	// What Git may have brought. Other triggers see the pods of a release.
 	{cause: v1alpha1.CauseReleaseHook, reasons: releases, words: []string{"hooks failed", "hook failed"}},
-	{reasons: releases, words: []string{"context deadline exceeded", "timed out waiting for the condition", "timeout waiting for",
+	{reasons: releases, words: []string{"context deadline exceeded", "timed out waiting for the condition",
+		"timeout waiting for",
 		"failed early due to stalled resources", "resource not ready", "progress deadline exceeded", "client rate limiter"}},
 	{cause: v1alpha1.CauseNotBuilt, reasons: builds},
 	{cause: v1alpha1.CauseNotReleased, reasons: values},
-	{cause: v1alpha1.CauseObjectRefused, reasons: applies, words: []string{"dry-run failed", "apply failed", "create failed",
+	{cause: v1alpha1.CauseObjectRefused, reasons: applies, words: []string{"dry-run failed", "apply failed",
+		"create failed",
 		"namespace not specified", "denied the request", "denied request", "is invalid:", "field is immutable"}},
-	{cause: v1alpha1.CauseObjectRefused, reasons: releases, words: []string{"denied the request", "denied request", "is invalid:",
+	{cause: v1alpha1.CauseObjectRefused, reasons: releases, words: []string{"denied the request", "denied request",
+		"is invalid:",
 		"field is immutable", "cannot patch", "server-side apply failed"}},
-	{cause: v1alpha1.CauseNotReleased, reasons: releases, words: []string{"schema", "template:", "execution error at", "yaml parse error",
-		"parse error", "unable to build kubernetes objects", "error validating", "converting yaml to json", "unable to render",
+	{cause: v1alpha1.CauseNotReleased, reasons: releases, words: []string{"schema", "template:", "execution error at",
+		"yaml parse error",
+		"parse error", "unable to build kubernetes objects", "error validating", "converting yaml to json",
+		"unable to render",
 		"post-render", "postrender", "nil pointer evaluating"}},
 	{cause: v1alpha1.CauseChartMissing, reasons: []string{"SourceNotReady", "ArtifactFailed"}, words: []string{
 		"chart with version matching", "no chart version found", "chart version found for"}},
