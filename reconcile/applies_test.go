@@ -118,6 +118,37 @@ func TestWhatFluxCannotApplyIsToldOnce(t *testing.T) {
 	}
 }
 
+// A controller says that it is at work before each try: what failed a moment ago is not over.
+func TestWhatFluxTriesAgainIsNoRecovery(t *testing.T) {
+	m := newModel()
+	key := Key{Namespace: "flux-system", Subject: v1alpha1.Subject{APIVersion: "kustomize.toolkit.fluxcd.io/v1", Kind: "Kustomization", Name: "apps"}}
+	r := &reconciler{now: Applier{Failed: &Condition{Reason: "BuildFailed", Message: "x", At: m.now}, LastApplied: "a"}}
+	r.now.Ref = v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+	e := m.engine("prod", Budget{})
+	e.Applies = r
+	// It is opened, and before its failure is written down it is tried again.
+	first := true
+	e.Now = func() time.Time {
+		r.now.Idle = len(m.records) == 1 && first
+		return m.now
+	}
+	for i := range 60 {
+		first = i < 3
+		if _, err := e.Walk(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		m.now = m.now.Add(10 * time.Second)
+	}
+	if len(m.records) != 1 {
+		t.Errorf("%d records, want one\n%s", len(m.records), m.story())
+	}
+	for _, rb := range m.records {
+		if rb.Status.Outcome == nil || rb.Status.Outcome.Result != v1alpha1.ResultReportedOnly {
+			t.Errorf("ended %+v\n%s", rb.Status.Outcome, m.story())
+		}
+	}
+}
+
 func TestASuspendedKustomizationIsNotTold(t *testing.T) {
 	m := newModel()
 	key := Key{Namespace: "flux-system", Subject: v1alpha1.Subject{APIVersion: "kustomize.toolkit.fluxcd.io/v1", Kind: "Kustomization", Name: "apps"}}

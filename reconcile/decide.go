@@ -62,6 +62,10 @@ func undecided(w *World) Step {
 	if e := over(w); e != nil {
 		return end(w, e.Result, "%s", e.Sentence)
 	}
+	if len(s.Failures) == 0 && w.Form.Spec.OpenedFor.Row().OfFlux && ending(w, w.rows()) == nil {
+		// It is at work on what failed a moment ago.
+		return report(w)
+	}
 	if len(s.Failures) == 0 {
 		return gone(w)
 	}

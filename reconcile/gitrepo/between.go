@@ -48,6 +48,9 @@ func (g *Mirrors) Between(ctx context.Context, src reconcile.Source, good, bad s
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
 	slices.Reverse(out)
-	return out, err
+	return out, nil
 }
