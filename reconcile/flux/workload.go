@@ -97,7 +97,7 @@ func (f *Flux) state(ctx context.Context, p place, ref v1alpha1.ObjectRef, b bad
 	case err != nil:
 		return st, err
 	}
-	result, err := status.Compute(obj)
+	result, err := compute(obj)
 	if err != nil {
 		return st, fmt.Errorf("read the status of %s: %w", ref, err)
 	}
@@ -111,6 +111,26 @@ func (f *Flux) state(ctx context.Context, p place, ref v1alpha1.ObjectRef, b bad
 		st.Complete = true
 	}
 	return st, f.advise(ctx, &st, obj, ref, b)
+}
+
+// compute says how far a workload is. A Rollout of Argo says it by its phase, and has its generation as a text, which
+// kstatus does not take.
+func compute(obj *unstructured.Unstructured) (*status.Result, error) {
+	if obj.GetKind() != workload.Rollout {
+		return status.Compute(obj)
+	}
+	phase, _, _ := unstructured.NestedString(obj.Object, "status", "phase")
+	seen, _, err := unstructured.NestedString(obj.Object, "status", "observedGeneration")
+	message, _, _ := unstructured.NestedString(obj.Object, "status", "message")
+	switch {
+	case phase == "" || err != nil:
+		return status.Compute(obj)
+	case seen != fmt.Sprint(obj.GetGeneration()):
+		return &status.Result{Status: status.InProgressStatus, Message: "its newest spec has not been looked at yet"}, nil
+	case phase == "Healthy":
+		return &status.Result{Status: status.CurrentStatus}, nil
+	}
+	return &status.Result{Status: status.InProgressStatus, Message: cmp.Or(message, phase)}, nil
 }
 
 // advise adds what kstatus does not know: pods and Jobs that keep the image although the template is good again.

@@ -221,6 +221,14 @@ func TestWorkloadState(t *testing.T) {
 				}}}},
 			}})
 		}, reconcile.WorkloadState{Images: good, Complete: true}},
+		{"a Rollout that is healthy with its newest spec", v1alpha1.Workload{Kind: "Rollout", Name: "web"},
+			argo("Healthy", "3", ""), reconcile.WorkloadState{Images: good, Complete: true}},
+		{"a Rollout that has not looked at its newest spec", v1alpha1.Workload{Kind: "Rollout", Name: "web"},
+			argo("Healthy", "2", ""), reconcile.WorkloadState{Images: good,
+				Says: "Rollout/develop/web: its newest spec has not been looked at yet"}},
+		{"a Rollout that is on its way", v1alpha1.Workload{Kind: "Rollout", Name: "web"},
+			argo("Progressing", "3", "more replicas need to be updated"), reconcile.WorkloadState{Images: good,
+				Says: "Rollout/develop/web: more replicas need to be updated"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := captured(t)
@@ -248,5 +256,21 @@ func TestEveryWorkloadIsReadOnce(t *testing.T) {
 	}
 	if !got.Workloads[1].Gone || strings.Contains(got.Workloads[0].Says, "db") {
 		t.Errorf("got %+v", got.Workloads)
+	}
+}
+
+// argo is a Rollout of Argo Rollouts, whose generation is 3.
+func argo(phase, observed, message string) func(*scene) {
+	return func(s *scene) {
+		s.k.Status.Inventory.Entries = append(s.k.Status.Inventory.Entries,
+			kustomizev1.ResourceRef{ID: "develop_web_argoproj.io_Rollout", Version: "v1alpha1"})
+		s.more = append(s.more, &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
+			"metadata": map[string]any{"namespace": "develop", "name": "web", "generation": int64(3)},
+			"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{
+				map[string]any{"name": "backend", "image": goodImage},
+			}}}},
+			"status": map[string]any{"phase": phase, "observedGeneration": observed, "message": message},
+		}})
 	}
 }
