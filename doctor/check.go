@@ -24,6 +24,8 @@ const (
 	CheckPush     = "push"
 	CheckProtect  = "protection"
 	CheckSign     = "signing"
+	// CheckDelivery is which way a revert goes, where a provider of pull requests tells, or the policy wants one.
+	CheckDelivery = "delivery"
 	CheckProve    = "prove"
 	CheckApply    = "apply"
 	CheckHealth   = "health"

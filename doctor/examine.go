@@ -110,7 +110,9 @@ func (f *Facts) workload(w *Workload) []Check {
 	out = append(out, f.branch(w))
 	out = append(out, f.reads(w)...)
 	if w.Source != nil {
-		out = append(out, w.push(), f.protection(w), w.signing())
+		out = append(out, w.push(), f.protection(w))
+		out = append(out, f.delivery(w)...)
+		out = append(out, w.signing())
 	}
 	for i := range w.Images {
 		out = append(out, w.Images[i].prove())
@@ -250,6 +252,10 @@ func (w *Workload) push() Check {
 // protection says what is known of a protected branch: only a push would tell for sure.
 func (f *Facts) protection(w *Workload) Check {
 	s := w.Source
+	if w.Refused != "" && s.routed() {
+		return Check{Name: CheckProtect, At: s.Ref.String(), Mark: trace.None,
+			Says: "the server refused a push to " + s.Branch + ", see delivery"}
+	}
 	if w.Refused != "" {
 		return bad(CheckProtect, s.Ref.String(), "the server refused a push to "+s.Branch+": "+w.Refused,
 			"let the user of its Secret push to "+s.Branch+" in the rules of the Git server")

@@ -137,10 +137,22 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"the server refuses a push of nobody": {func(f *Facts) { w(f).Source.Refused, w(f).Source.Secret = "401", "" }, CheckPush, trace.Stopped, "401", "set spec.secretRef of GitRepository/flux-system/fleet"},
 		"the server does not answer":          {func(f *Facts) { w(f).Source.Unknown = "timeout" }, CheckPush, trace.Unread, "timeout", ""},
 		"the branch is protected":             {func(f *Facts) { w(f).Refused = "protected branch" }, CheckProtect, trace.Stopped, "protected branch", "push to main"},
-		"nobody has pushed yet":               {func(f *Facts) { w(f).Chain.Writers = nil }, CheckProtect, trace.None, "nobody has pushed yet", ""},
-		"signatures without a key":            {func(f *Facts) { w(f).Source.Verified, w(f).Source.Signed = true, false }, CheckSign, trace.Stopped, "signed commits alone", "spec.git.commit.signingKey"},
-		"the image is gone":                   {func(f *Facts) { w(f).Images[0].Proof.Finding = reconcile.FindingAbsent }, CheckProve, trace.Stopped, "could not be pulled again", "push it again"},
-		"the registry lets nobody in":         {func(f *Facts) { w(f).Images[0].Proof = reconcile.Proof{Sentence: "401"} }, CheckProve, trace.Stopped, "401", "ImageRepository production/backend"},
+		"its rules take no push":              {func(f *Facts) { w(f).Source.Delivery = &Delivery{Wants: new(true)} }, CheckDelivery, trace.Good, "goes to main by pull request: its rules take no push", ""},
+		"its rules take no push, and refused one": {func(f *Facts) {
+			w(f).Source.Delivery, w(f).Refused = &Delivery{Wants: new(true)}, "protected branch"
+		}, CheckProtect, trace.None, "see delivery", ""},
+		"its rules want no pull request":    {func(f *Facts) { w(f).Source.Delivery = &Delivery{Wants: new(false)} }, CheckDelivery, trace.Good, "is pushed to main", ""},
+		"the provider does not show a rule": {func(f *Facts) { w(f).Source.Delivery = &Delivery{} }, CheckDelivery, trace.None, "does not show", ""},
+		"the policy delivers by pull request": {func(f *Facts) {
+			f.Policies[0].Spec.Delivery, w(f).Source.Delivery = v1alpha1.DeliveryPullRequest, &Delivery{}
+		}, CheckDelivery, trace.Good, "as the policy says", ""},
+		"the policy delivers by pull request, with a key": {func(f *Facts) {
+			f.Policies[0].Spec.Delivery, w(f).Source.Delivery = v1alpha1.DeliveryPullRequest, &Delivery{Why: "an SSH key opens none"}
+		}, CheckDelivery, trace.Stopped, "an SSH key opens none", "spec.pullRequest.secretRef"},
+		"nobody has pushed yet":       {func(f *Facts) { w(f).Chain.Writers = nil }, CheckProtect, trace.None, "nobody has pushed yet", ""},
+		"signatures without a key":    {func(f *Facts) { w(f).Source.Verified, w(f).Source.Signed = true, false }, CheckSign, trace.Stopped, "signed commits alone", "spec.git.commit.signingKey"},
+		"the image is gone":           {func(f *Facts) { w(f).Images[0].Proof.Finding = reconcile.FindingAbsent }, CheckProve, trace.Stopped, "could not be pulled again", "push it again"},
+		"the registry lets nobody in": {func(f *Facts) { w(f).Images[0].Proof = reconcile.Proof{Sentence: "401"} }, CheckProve, trace.Stopped, "401", "ImageRepository production/backend"},
 		"the registry lets nobody in, no scan": {func(f *Facts) { w(f).Images[0].Proof, w(f).Images[0].Scan = reconcile.Proof{Sentence: "401"}, "" },
 			CheckProve, trace.Stopped, "401", "create an ImageRepository"},
 		"the pull secret may not be read": {func(f *Facts) { w(f).Images[0].Proof, w(f).Images[0].Missing = reconcile.Proof{}, "you may not" }, CheckProve, trace.Unread, "you may not", ""},

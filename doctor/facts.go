@@ -96,6 +96,16 @@ type Source struct {
 	Verified, Signed bool
 	// Refused says why the server, or the key, does not let a push begin; Unknown why it could not be asked.
 	Refused, Unknown string
+	// Delivery is what the provider of pull requests says; nil where the policy opens none.
+	Delivery *Delivery
+}
+
+// Delivery is what a provider of pull requests says of a branch.
+type Delivery struct {
+	// Wants says whether its rules take a pull request and no push; nil where it does not tell.
+	Wants *bool
+	// Why no pull request could be opened.
+	Why string
 }
 
 // Secret is one that Backstop has to read.

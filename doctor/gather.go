@@ -32,6 +32,8 @@ type Gatherer struct {
 	Flux     *flux.Flux
 	Git      *gitrepo.Mirrors
 	Registry *registry.Registry
+	// Forges are the ways to pull requests; nil asks about none.
+	Forges reconcile.Forges
 	// Logins are the user's own credentials for the registry of an image.
 	Logins func(ctx context.Context, image string) reconcile.Access
 	Now    func() time.Time

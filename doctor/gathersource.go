@@ -62,6 +62,7 @@ func (g *Gatherer) source(ctx context.Context, f *Facts, w *Workload) error {
 	if src.Verified && src.Signing == nil {
 		src.Verified = false
 	}
+	g.delivery(ctx, f, w, src)
 	if src.ReadOnly == "" {
 		pushed := ask(&g.once, "push "+src.Name.String()+" "+src.Pushes().String()+" "+src.Branch, func() [2]string {
 			err := g.Git.Writable(ctx, src)

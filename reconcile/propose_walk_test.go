@@ -95,6 +95,8 @@ func (p *proposals) Read(_ context.Context, number int64) (*PullRequest, error) 
 
 func (p *proposals) Forget(int64) {}
 
+func (p *proposals) WantsPullRequest(context.Context, string) (*bool, error) { return nil, nil }
+
 func (p *proposals) read() (*PullRequest, error) {
 	if p.away {
 		return nil, errors.New("HTTP 502")

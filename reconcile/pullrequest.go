@@ -152,6 +152,9 @@ type Forge interface {
 	Merge(ctx context.Context, pr *PullRequest, order MergeOrder) (Merging, error)
 	// Disarm takes back that the provider merges a pull request by itself, or that it stands in a queue.
 	Disarm(ctx context.Context, pr *PullRequest) error
+	// WantsPullRequest says whether the rules of a branch take a pull request and no push of these credentials; nil where
+	// the provider does not tell.
+	WantsPullRequest(ctx context.Context, branch string) (*bool, error)
 	// Forget has the next Read ask the provider, however short ago it was asked.
 	Forget(number int64)
 	// Close closes a pull request without a merge, and then says why in a comment. One that is not open is left as it is.

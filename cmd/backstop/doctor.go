@@ -11,6 +11,9 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/doctor"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/deliver"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo"
 	"github.com/backstop-dev/backstop/reconcile/kube"
 	"github.com/backstop-dev/backstop/trace"
 )
@@ -100,6 +103,9 @@ func (o *doctorOptions) run(ctx context.Context, std streams, only v1alpha1.Work
 	defer func() { _ = v.forget() }()
 	g := &doctor.Gatherer{
 		Client: v.client, Flux: v.flux, Git: v.git, Registry: v.registry, Logins: v.logins.access, Now: time.Now,
+		Forges: deliver.NewForges(func(src reconcile.Source) (*reconcile.GitServer, error) {
+			return gitrepo.API(src, time.Now)
+		}),
 		Home: o.home, FluxHome: o.fluxHome, Only: only,
 	}
 	namespaces := []string{v.namespace}

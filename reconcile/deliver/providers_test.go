@@ -161,3 +161,33 @@ func TestGiteaWaitsForWhatTheBranchWants(t *testing.T) {
 		t.Errorf("it is %+v", got)
 	}
 }
+
+func TestWhatTheRulesOfABranchSay(t *testing.T) {
+	kinds(t, func(t *testing.T, kind forgestub.Kind) {
+		for protected, want := range map[bool]bool{true: true, false: false} {
+			w := start(t, forgestub.Options{Kind: kind, Protected: protected})
+			got, err := w.api.WantsPullRequest(t.Context(), "main")
+			if err != nil || got == nil || *got != want {
+				t.Errorf("protected %v: %v, %v", protected, got, err)
+			}
+		}
+		w := start(t, forgestub.Options{Kind: kind})
+		_, err := w.opened(server(w.RepoURL(), "another-token")).WantsPullRequest(t.Context(), "main")
+		w.kindIs(err, reconcile.FaultUnauthorized)
+	})
+}
+
+func TestGitHubShowsAClassicRuleToAdministratorsAlone(t *testing.T) {
+	w := start(t, forgestub.Options{Kind: forgestub.GitHub})
+	w.SetFault(func(rw http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.URL.Path, "/rules/") {
+			_, _ = rw.Write([]byte(`[]`))
+			return true
+		}
+		_, _ = rw.Write([]byte(`{"name":"main","protected":true}`))
+		return true
+	})
+	if got, err := w.api.WantsPullRequest(t.Context(), "main"); got != nil || err != nil {
+		t.Errorf("it says %v, %v", got, err)
+	}
+}

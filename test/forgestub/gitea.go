@@ -39,6 +39,9 @@ func (f *Forge) gitea(c call) {
 			statuses = append(statuses, map[string]any{"context": check, "status": "pending"})
 		}
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{"state": "pending", "statuses": statuses})
+	case path == "branches/main":
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{
+			"name": "main", "protected": f.options.Protected, "user_can_push": !f.options.Protected})
 	case path == "pulls" && c.r.Method == http.MethodGet:
 		f.giteaList(c)
 	case path == "pulls":

@@ -35,6 +35,8 @@ func (f *Forge) github(c call) {
 		f.githubList(c)
 	case path == "pulls":
 		f.githubOpen(c)
+	case path == "rules/branches/main" || path == "branches/main":
+		f.githubRules(c, path)
 	case strings.HasPrefix(path, "labels/"):
 		if !slices.Contains(f.labels, strings.TrimPrefix(path, "labels/")) {
 			f.fail(c, http.StatusNotFound, "Not Found")
@@ -57,6 +59,19 @@ func (f *Forge) github(c call) {
 	default:
 		f.fail(c, http.StatusNotFound, "Not Found")
 	}
+}
+
+// githubRules are the rules of main, which are a ruleset's.
+func (f *Forge) githubRules(c call, path string) {
+	rules := []any{}
+	if f.options.Protected {
+		rules = append(rules, map[string]any{"type": "pull_request", "parameters": map[string]any{}})
+	}
+	if path == "branches/main" {
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{"name": "main", "protected": f.options.Protected})
+		return
+	}
+	f.answer(c.w, c.r, http.StatusOK, rules)
 }
 
 // numbered reads "pulls/7/merge".

@@ -25,6 +25,9 @@ func (f *Forge) gitlab(c call) {
 	case path == "":
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{
 			"id": gitlabID, "path_with_namespace": f.options.Project, "merge_trains_enabled": f.rules.Queue})
+	case path == "repository/branches/main":
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{
+			"name": "main", "protected": f.options.Protected, "can_push": !f.options.Protected})
 	case path == "merge_requests" && c.r.Method == http.MethodGet:
 		f.gitlabList(c)
 	case path == "merge_requests":
