@@ -9,7 +9,8 @@ import (
 // release is the version of a released binary, which make release writes here.
 var release string
 
-// Version is the release, the module's version, or the first twelve digits of the commit where it was built from a checkout.
+// Version is the release, the module's version, or the first twelve digits of the commit where it was built from a
+// checkout.
 func Version() string {
 	if release != "" {
 		return release

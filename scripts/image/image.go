@@ -80,7 +80,7 @@ func parse(args []string) (options, error) {
 	revision := flags.String("revision", "", "commit for the labels")
 	created := flags.String("created", "0", "seconds since 1970 that the image says it was made at")
 	o.attached = map[string][]attachment{}
-	flags.Func("attach", "OS/ARCH=PREDICATETYPE=FILE: a statement about the image of that platform, such as its SBOM; may be repeated", o.attach)
+	flags.Func("attach", "OS/ARCH=PREDICATETYPE=FILE: a statement about that platform's image; may be repeated", o.attach)
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

@@ -64,7 +64,8 @@ func (r *release) compile(ctx context.Context, p platform, name, pkg string) err
 		return err
 	}
 	_, err = r.command(ctx, []string{
-		"CGO_ENABLED=0", "GOOS=" + p.os, "GOARCH=" + p.arch, "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off",
+		"CGO_ENABLED=0", "GOOS=" + p.os, "GOARCH=" + p.arch, "GOAMD64=v1", "GOARM64=v8.0",
+		"GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off",
 	}, "go", "build", "-buildvcs=true", "-trimpath",
 		"-ldflags", "-s -w -X github.com/backstop-dev/backstop/internal/build.release="+r.version, "-o", out, pkg)
 	return err

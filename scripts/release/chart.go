@@ -63,7 +63,8 @@ func (r *release) chart(context.Context) error {
 		return err
 	}
 	return r.keep(chartRepository, r.bare, artifact{
-		configType: helmConfig, config: toJSON(meta), contentType: helmContent, content: content, annotations: r.annotations(short),
+		configType: helmConfig, config: toJSON(meta), contentType: helmContent, content: content,
+		annotations: r.annotations(short),
 	})
 }
 

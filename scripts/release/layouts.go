@@ -50,11 +50,12 @@ func (r *release) image(ctx context.Context) error {
 		if p.os != "linux" {
 			continue
 		}
-		bill, err := r.sbom(r.compiled(p, "sidecar"), fmt.Sprintf("backstop-image_%s_%s_%s", r.bare, p.os, p.arch), certificates)
+		title := fmt.Sprintf("backstop-image_%s_%s_%s", r.bare, p.os, p.arch)
+		bill, err := r.sbom(r.compiled(p, "sidecar"), title, certificates)
 		if err != nil {
 			return err
 		}
-		name := fmt.Sprintf("backstop-image_%s_%s_%s.spdx.json", r.bare, p.os, p.arch)
+		name := title + ".spdx.json"
 		if err := r.write(name, bill); err != nil {
 			return err
 		}

@@ -9,8 +9,9 @@ import (
 
 const (
 	short = "Take images that cannot run back, in Git"
-	long  = `Backstop runs beside Flux and takes an image that cannot run back out of Git. This plugin shows what it does, decides what
-it asks, says which commit brought an image in and where an image is on its way, and checks changes before they are merged.
+	long  = `Backstop runs beside Flux and takes an image that cannot run back out of Git. This plugin shows what it does,
+decides what it asks, says which commit brought an image in and where an image is on its way, and checks changes before
+they are merged.
 `
 )
 
@@ -19,8 +20,8 @@ func (r *release) download(name string) string {
 	return source + "/releases/download/" + r.version + "/" + name
 }
 
-// plugins writes the manifest by which Krew installs kubectl backstop, and the one by which flux plugin install makes flux
-// backstop. The latter has the names that flux asks a catalog for, so that the release's address is one.
+// plugins writes the manifest by which Krew installs kubectl backstop, and the one by which flux plugin install makes
+// flux backstop. The latter has the names that flux asks a catalog for, so that the release's address is one.
 func (r *release) plugins(context.Context) error {
 	var krew, flux []any
 	for _, p := range r.platforms {
@@ -31,7 +32,8 @@ func (r *release) plugins(context.Context) error {
 			"files": []map[string]string{{"from": p.binary("backstop"), "to": "."}, {"from": "LICENSE", "to": "."}},
 		})
 		flux = append(flux, map[string]any{
-			"os": p.os, "arch": p.arch, "url": r.download(a.name), "checksum": "sha256:" + a.sha256, "extractPath": p.binary("backstop"),
+			"os": p.os, "arch": p.arch, "url": r.download(a.name),
+			"checksum": "sha256:" + a.sha256, "extractPath": p.binary("backstop"),
 		})
 	}
 	common := map[string]any{"name": "backstop", "description": short, "homepage": source, "source": source}

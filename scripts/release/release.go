@@ -51,7 +51,7 @@ func Run(ctx context.Context, args []string, stdout io.Writer) error {
 	out := flags.String("o", "dist/release", "folder of the release")
 	version := flags.String("version", "", "version, such as v0.1.0")
 	only := flags.String("platforms", allPlatforms, "platforms to build for")
-	key := flags.String("key", "", "file of the key in PEM, private to sign and public to verify; COSIGN_PASSWORD opens an encrypted one")
+	key := flags.String("key", "", "key in PEM, private to sign, public to verify; COSIGN_PASSWORD opens an encrypted one")
 	to := flags.String("to", registry, "registry and folder to push to")
 	fresh := flags.Bool("fresh", false, "check: compile everything anew too, with an empty build cache")
 	if err := flags.Parse(args[1:]); err != nil {
@@ -163,6 +163,7 @@ func (r *release) build(ctx context.Context, stdout io.Writer) error {
 		}
 		fmt.Fprintf(stdout, "%6.1f s  %s\n", time.Since(start).Seconds(), step.says)
 	}
-	fmt.Fprintf(stdout, "%s of %.12s is in %s: ghcr.io/backstop-dev/backstop:%s@%s\n", r.version, r.commit, r.out, r.version, r.imageDigest)
+	fmt.Fprintf(stdout, "%s of %.12s is in %s: ghcr.io/backstop-dev/backstop:%s@%s\n",
+		r.version, r.commit, r.out, r.version, r.imageDigest)
 	return nil
 }

@@ -119,7 +119,7 @@ func TestMain(m *testing.M) {
 func one(t *testing.T) string {
 	t.Helper()
 	shared.once.Do(func() {
-		dir, err := os.MkdirTemp("", "backstop-release-test-")
+		dir, err := os.MkdirTemp("", "backstop-release-test-") //nolint:usetesting // it outlives the test that asks first
 		if err != nil {
 			t.Fatal(err)
 		}

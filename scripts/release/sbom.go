@@ -40,8 +40,10 @@ func (r *release) sbom(binary, name string, more ...*debug.Module) ([]byte, erro
 		DocumentName:      name,
 		DocumentNamespace: fmt.Sprintf("%s/releases/download/%s/%s.spdx.json", source, r.version, name),
 		CreationInfo: &spdx.CreationInfo{
-			Creators: []common.Creator{{CreatorType: "Organization", Creator: "Backstop"}, {CreatorType: "Tool", Creator: "backstop-release"}},
-			Created:  r.created.Format(time.RFC3339),
+			Creators: []common.Creator{
+				{CreatorType: "Organization", Creator: "Backstop"}, {CreatorType: "Tool", Creator: "backstop-release"},
+			},
+			Created: r.created.Format(time.RFC3339),
 		},
 		Packages:      []*spdx.Package{main},
 		Relationships: []*spdx.Relationship{related("DOCUMENT", "DESCRIBES", main.PackageSPDXIdentifier)},
@@ -53,7 +55,8 @@ func (r *release) sbom(binary, name string, more ...*debug.Module) ([]byte, erro
 		}
 		p := modulePackage(m)
 		doc.Packages = append(doc.Packages, p)
-		doc.Relationships = append(doc.Relationships, related(main.PackageSPDXIdentifier, "DEPENDS_ON", p.PackageSPDXIdentifier))
+		doc.Relationships = append(doc.Relationships,
+			related(main.PackageSPDXIdentifier, "DEPENDS_ON", p.PackageSPDXIdentifier))
 	}
 	var out bytes.Buffer
 	if err := spdxjson.Write(doc, &out, spdxjson.Indent("  ")); err != nil {

@@ -49,7 +49,8 @@ func sign(out, keyFile string) error {
 	if err != nil {
 		return fmt.Errorf("read the key: give it by -key: %w", err)
 	}
-	key, err := cryptoutils.UnmarshalPEMToPrivateKey(pem, func(bool) ([]byte, error) { return []byte(os.Getenv("COSIGN_PASSWORD")), nil })
+	password := func(bool) ([]byte, error) { return []byte(os.Getenv("COSIGN_PASSWORD")), nil }
+	key, err := cryptoutils.UnmarshalPEMToPrivateKey(pem, password)
 	if err != nil {
 		return fmt.Errorf("read the key %s: %w", keyFile, err)
 	}
@@ -65,7 +66,8 @@ func sign(out, keyFile string) error {
 	if err != nil {
 		return fmt.Errorf("sign the checksums: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(out, checksums+".sig"), []byte(base64.StdEncoding.EncodeToString(signed)), 0o644); err != nil {
+	encoded := base64.StdEncoding.EncodeToString(signed)
+	if err := os.WriteFile(filepath.Join(out, checksums+".sig"), []byte(encoded), 0o644); err != nil {
 		return fmt.Errorf("write the signature: %w", err)
 	}
 	for _, repository := range repositories {
@@ -94,7 +96,8 @@ func signArtifact(out, repository string, signer signature.Signer) error {
 	if err != nil {
 		return err
 	}
-	img, err := mutate.Append(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON),
+	img, err := mutate.Append(
+		mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON),
 		mutate.Addendum{
 			Layer: static.NewLayer(text, simpleSigning), MediaType: simpleSigning,
 			Annotations: map[string]string{signatureAnnotation: base64.StdEncoding.EncodeToString(signed)},
@@ -289,7 +292,8 @@ func described(index []byte, folder string) error {
 		if err := json.Unmarshal(data, &blob); err != nil {
 			return fmt.Errorf("read %s: %w", d.Digest, err)
 		}
-		if blob.MediaType != d.MediaType || int64(len(data)) != d.Size || d.ArtifactType != "" && d.ArtifactType != blob.Config.MediaType {
+		if blob.MediaType != d.MediaType || int64(len(data)) != d.Size ||
+			d.ArtifactType != "" && d.ArtifactType != blob.Config.MediaType {
 			return fmt.Errorf("%s is a %s of %d bytes, which index.json does not say", d.Digest, blob.MediaType, len(data))
 		}
 		for key := range d.Annotations {

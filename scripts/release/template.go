@@ -28,9 +28,11 @@ var marks = []struct {
 	{regexp.MustCompile(`(?m)^ *- mark-if (\w+)$`), "{{- if .Values.components.$1 }}"},
 	{regexp.MustCompile(`(?m)^ *- mark-end$`), "{{- end }}"},
 	{regexp.MustCompile(`(?m)^( *)- mark-range (\w+)$`), "{{- range .Values.$2 }}\n$1- {{ . | quote }}\n{{- end }}"},
-	{regexp.MustCompile(`(?m)^( *)(\w+): mark-with (\w+)$`), "{{- with .Values.$3 }}\n$1$2:\n$1  {{- toYaml . | nindent INDENT$1 }}\n{{- end }}"},
+	{regexp.MustCompile(`(?m)^( *)(\w+): mark-with (\w+)$`),
+		"{{- with .Values.$3 }}\n$1$2:\n$1  {{- toYaml . | nindent INDENT$1 }}\n{{- end }}"},
 	{regexp.MustCompile(`mark-value (\w+)`), "{{ .Values.$1 }}"},
-	{regexp.MustCompile(`mark-image`), `"{{ .Values.image.repository }}:{{ .Values.image.tag }}{{ with .Values.image.digest }}@{{ . }}{{ end }}"`},
+	{regexp.MustCompile(`mark-image`),
+		`"{{ .Values.image.repository }}:{{ .Values.image.tag }}{{ with .Values.image.digest }}@{{ . }}{{ end }}"`},
 	{regexp.MustCompile(`mark-item (\w+)`), "{{ .$1 | quote }}"},
 	{regexp.MustCompile(`mark-list (\w+)`), "{{ toJson .$1 }}"},
 }
