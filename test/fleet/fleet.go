@@ -37,6 +37,8 @@ type Options struct {
 	Registries map[string]string
 	// Interval of sources, scans and automations; 1 s when zero.
 	Interval time.Duration
+	// ScanInterval of scans alone; Interval when zero.
+	ScanInterval time.Duration
 	// ApplyInterval of the Kustomizations, which also apply every new revision; 10 min when zero.
 	ApplyInterval time.Duration
 	// Wait has the Kustomizations wait until what they applied is healthy, at most for HealthTimeout, 90 s when zero.
@@ -71,6 +73,9 @@ func New(o Options) *Fleet {
 	}
 	if o.Interval == 0 {
 		o.Interval = time.Second
+	}
+	if o.ScanInterval == 0 {
+		o.ScanInterval = o.Interval
 	}
 	if o.ApplyInterval == 0 {
 		o.ApplyInterval = 10 * time.Minute

@@ -73,7 +73,7 @@ func (f *Fleet) imageRepository(env, app string) client.Object {
 		ObjectMeta: metav1.ObjectMeta{Namespace: f.Namespace(env), Name: app},
 		Spec: reflectorv1.ImageRepositorySpec{
 			Image:    f.repository(app),
-			Interval: metav1.Duration{Duration: f.Interval},
+			Interval: metav1.Duration{Duration: f.ScanInterval},
 			Insecure: true,
 		},
 	}

@@ -6,7 +6,10 @@ import (
 	"testing"
 	"time"
 
+	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -122,4 +125,28 @@ func TestOneImageInTheCommit(t *testing.T) {
 		t.Errorf("the revert's tree is %s, git revert's would be %s", got, want)
 	}
 	w.runs(prod, "backend", fleet.Tag(prod, 0))
+}
+
+// Publish pushes an app's image to the registry, for linux/amd64 unless platforms are named, and gives its digest.
+// It is always an index, so that a kubelet misses its platform.
+func (w *World) Publish(app, tag string, platforms ...string) string {
+	w.t.Helper()
+	if len(platforms) == 0 {
+		platforms = []string{"linux/amd64"}
+	}
+	digest, err := w.Registry.PushIndex(app, tag, platforms...)
+	w.must(err)
+	w.scan(app)
+	return digest
+}
+
+// scan asks for a scan of an app's repository in every environment, as a webhook of a registry does.
+func (w *World) scan(app string) {
+	w.t.Helper()
+	for _, env := range w.Fleet.Environments {
+		repo := &reflectorv1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: w.Fleet.Namespace(env), Name: app}}
+		asks := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, time.Now().Format(time.RFC3339Nano))
+		err := w.Client.Patch(w.t.Context(), repo, client.RawPatch(types.MergePatchType, []byte(asks)))
+		w.must(client.IgnoreNotFound(err))
+	}
 }

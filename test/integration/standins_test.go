@@ -19,10 +19,10 @@ import (
 // These tests show that the stand-ins do what was seen of the real ones. Each
 // is something that Backstop relies on or fights against.
 
-// quick is a fleet of one environment, whose automations run often.
+// quick is a fleet of one environment, whose automations run often. What is published is scanned at once.
 func quick(s *setup) {
 	s.Fleet.Environments = []string{"production"}
-	s.Fleet.Interval = 300 * time.Millisecond
+	s.Fleet.Interval, s.Fleet.ScanInterval = 300*time.Millisecond, 2*time.Second
 }
 
 const prod = "production"

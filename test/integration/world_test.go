@@ -275,18 +275,6 @@ func (w *World) Until(what string, ask func() error) {
 	}
 }
 
-// Publish pushes an app's image to the registry, for linux/amd64 unless platforms are named, and gives its digest.
-// It is always an index, so that a kubelet misses its platform.
-func (w *World) Publish(app, tag string, platforms ...string) string {
-	w.t.Helper()
-	if len(platforms) == 0 {
-		platforms = []string{"linux/amd64"}
-	}
-	digest, err := w.Registry.PushIndex(app, tag, platforms...)
-	w.must(err)
-	return digest
-}
-
 // Tip is the newest commit of the deployed branch.
 func (w *World) Tip() string {
 	w.t.Helper()
