@@ -33,12 +33,8 @@ func foundOut(before, after *v1alpha1.Rollback) (out account) {
 	if f := changed(b, a); f != nil {
 		out.say("Drifted", true, "%s: %s", f.Workload, f.Message)
 	}
-	if b.Suspect == nil && a.Suspect != nil && after.Spec.Subject.Image() == "" {
-		out.say("SuspectFound", false, "what %s cannot apply came in with commit %.12s on %s", after.Spec.Subject,
-			a.Suspect.Commit, a.Suspect.Branch)
-	} else if b.Suspect == nil && a.Suspect != nil {
-		out.say("SuspectFound", false, "%s came in with commit %.12s on %s%s", image,
-			a.Suspect.Commit, a.Suspect.Branch, by(a.Suspect))
+	if b.Suspect == nil && a.Suspect != nil {
+		out.blamed(after)
 	}
 	if (b.Target == nil || b.Target.Image != a.Target.Image || b.Target.Proved != a.Target.Proved) && a.Target != nil {
 		reason := "TargetProved"
@@ -59,6 +55,17 @@ func foundOut(before, after *v1alpha1.Rollback) (out account) {
 		out.say("Decided", false, "%s: %s", a.Verdict.By, a.Verdict.Answer)
 	}
 	return out
+}
+
+// blamed tells the commit that is to blame.
+func (n *account) blamed(r *v1alpha1.Rollback) {
+	s := r.Status.Suspect
+	if r.Spec.Subject.Image() == "" {
+		n.say("SuspectFound", false, "what %s cannot apply came in with commit %.12s on %s", r.Spec.Subject, s.Commit,
+			s.Branch)
+		return
+	}
+	n.say("SuspectFound", false, "%s came in with commit %.12s on %s%s", r.Spec.Subject.Name, s.Commit, s.Branch, by(s))
 }
 
 // done is what was written since the verdict, and what came of it.

@@ -29,19 +29,22 @@ func carries(step Step) bool {
 		return true
 	case DoRequest:
 		return step.Ask == nil
+	default:
+		return false
 	}
-	return false
 }
 
 // acts says whether a step does something to Git, Flux or the cluster: what is known is saved before it.
 func acts(step Step) bool {
 	switch step.Do {
-	case DoChange, DoPullRequest, DoMerged, DoLandAgain, DoForward, DoDisown, DoUnstick, DoLift:
+	case DoChange, DoPullRequest, DoMerge, DoDisarm, DoClose, DoMerged, DoLandAgain, DoForward, DoDisown, DoUnstick,
+		DoLift:
 		return true
 	case DoRequest:
 		return step.Ask != nil
+	default:
+		return false
 	}
-	return false
 }
 
 // saved is the form as the API server has it.
@@ -60,8 +63,8 @@ func (e *Engine) newest(ctx context.Context, key Key, g *glance) (*v1alpha1.Roll
 	return e.Records.Latest(ctx, key)
 }
 
-// filling runs what looks something up. Where that takes long, what was found out before is saved meanwhile: people read
-// it, and other forms wait for it.
+// filling runs what looks something up. Where that takes long, what was found out before is saved meanwhile: people
+// read it, and other forms wait for it.
 func (e *Engine) filling(ctx context.Context, w *World, form *v1alpha1.Rollback, fill func() error) error {
 	if w.known == nil || e.SaveAfter <= 0 {
 		return fill()

@@ -50,8 +50,8 @@ func (g *glance) look(read func() (map[v1alpha1.TriggerType]Observation, error),
 	return s, err
 }
 
-// took forgets what a step may have changed, and what the verdict goes by: that is decided on a look of its own. After an
-// error the world is not what was looked at.
+// took forgets what a step may have changed, and what the verdict goes by: that is decided on a look of its own.
+// After an error the world is not what was looked at.
 func (g *glance) took(do Effect, now time.Time, err error) {
 	switch {
 	case err != nil:
@@ -61,12 +61,13 @@ func (g *glance) took(do Effect, now time.Time, err error) {
 	}
 }
 
-// looksOn says whether what the triggers saw still goes for a step after this one: it changed nothing in the cluster, and
-// nothing that follows it goes by what is seen.
+// looksOn says whether what the triggers saw still goes for a step after this one: it changed nothing in the cluster,
+// and nothing that follows it goes by what is seen.
 func looksOn(do Effect) bool {
 	switch do {
 	case DoFailures, DoSuspect, DoVerdict, DoChange, DoAdopt, DoLanded, DoRequest:
 		return true
+	default:
+		return false
 	}
-	return false
 }

@@ -63,7 +63,7 @@ func (p *proposals) Propose(_ context.Context, _ Source, onto Onto, reverts []Re
 	r := reverts[0]
 	out.Landings[0].Err = r.Permit(p.look(r.Suspect, &r.Target, r.Since))
 	if out.Landings[0].Err != nil {
-		return out, nil
+		return out, nil //nolint:nilerr // a landing has its own error
 	}
 	if p.foreign {
 		return out, RefuseAs(FaultForeign, "%s has commit e, which is not Backstop's", onto.Branch)

@@ -14,8 +14,9 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
-// Where what Git says now is rendered, a revert that puts one plain image in the place of another leaves what is rendered
-// too: nothing that kustomize does depends on which tag it is. So it is not rendered again for each of hundreds.
+// Where what Git says now is rendered, a revert that puts one plain image in the place of another leaves what is
+// rendered too: nothing that kustomize does depends on which tag it is. So it is not rendered again for each of
+// hundreds.
 //
 //	replicas: 2, image: reg/app:v2 ──► replicas: 2, image: reg/app:v1      alike
 //	newTag: v2 ──► newTag: 1.10                                            another type: rendered

@@ -25,8 +25,8 @@ import (
 // cluster stay open, since their values may be secret.
 //
 // One commit may break hundreds of images of one Kustomization, which would be rendered for each of them. So the
-// reverts that come while one is rendered are rendered together, as they are pushed together; where Flux could not apply
-// that, each is rendered by itself.
+// reverts that come while one is rendered are rendered together, as they are pushed together; where Flux could not
+// apply that, each is rendered by itself.
 type renderings struct {
 	mirrors *gitrepo.Mirrors
 	live    client.Reader

@@ -8,8 +8,8 @@ import (
 
 // What the rules of a branch say before anybody pushes to it. A rule may let some through: only a push tells for sure.
 
-// WantsPullRequest reads the rulesets that count for the branch. Whether a classic rule wants a pull request is shown to
-// administrators alone.
+// WantsPullRequest reads the rulesets that count for the branch. Whether a classic rule wants a pull request is shown
+// to administrators alone.
 func (g *gitHub) WantsPullRequest(ctx context.Context, branch string) (*bool, error) {
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()

@@ -36,7 +36,8 @@ func plan(ctx context.Context, h *history, o *Options, reverts []reconcile.Rever
 	if err != nil {
 		return nil, err
 	}
-	out := &Plan{Tip: p.tip.hash.String(), build: newBuilder(h.objects), Tree: treeFS{objects: h.objects, root: p.tip.tree}}
+	tree := treeFS{objects: h.objects, root: p.tip.tree}
+	out := &Plan{Tip: p.tip.hash.String(), build: newBuilder(h.objects), Tree: tree}
 	revert, hold, err := p.commits(out.build, func(message string) draft {
 		out.Messages = append(out.Messages, message)
 		return o.draft(src, message, now, sign)
