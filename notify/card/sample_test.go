@@ -65,7 +65,7 @@ func cannotApply(r *v1alpha1.Rollback) {
 		APIVersion: "kustomize.toolkit.fluxcd.io/v1", Kind: "Kustomization", Name: "shop"}
 	r.Status.Failures = []v1alpha1.Failure{{
 		Trigger: v1alpha1.TriggerApply, Workload: v1alpha1.Workload{Kind: "Kustomization", Name: "shop"}, Cause: v1alpha1.CauseObjectRefused,
-		Message: `Deployment/shop/shop-api dry-run failed (Invalid): Deployment.apps "shop-api" is invalid: spec.selector: field is immutable <!channel>`,
+		Message: `Deployment/shop/shop-api dry-run failed (Invalid): Deployment.apps "shop-api" is invalid: spec.selector: field is immutable`,
 		Since:   at("14:24:10"),
 		Apply: &v1alpha1.Apply{
 			Reason: "ReconciliationFailed", Revision: "main@sha1:4be1c2d9a7f3", LastApplied: "main@sha1:77aa88bb99cc",
