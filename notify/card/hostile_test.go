@@ -86,8 +86,27 @@ func with(r *v1alpha1.Rollback, text string) *v1alpha1.Rollback {
 		if d := f.Drift; d != nil {
 			d.Live, d.By, d.From, d.To, d.Undone = text, text, text, text, text
 		}
+		if o := f.Rollout; o != nil {
+			o.Former, o.FormerImage, o.Reason, o.Pod, o.Platform = text, text, text, text, text
+			o.Nodes, o.Doubts = []string{text, text}, []v1alpha1.Doubt{{Message: text}}
+			o.Changed = []v1alpha1.TemplateChange{{Container: text, Part: v1alpha1.TemplatePart(text), Name: text}}
+		}
+		if a := f.Apply; a != nil {
+			a.Reason, a.Revision, a.LastApplied = text, text, text
+			a.Object = &v1alpha1.ObjectRef{Kind: text, Namespace: text, Name: text}
+			a.ChangedBy = []v1alpha1.RelatedCommit{{Commit: text, Subject: text, Author: text}, {Commit: text, Subject: text}}
+			if a.Unblamed != "" {
+				a.Unblamed = text
+			}
+		}
 	}
-	r.Spec.Subject = v1alpha1.ImageSubject(text)
+	if m := s.Remediated; m != nil {
+		m.Release.Name, m.Message = text, text
+	}
+	if r.Spec.Subject.Kind == v1alpha1.KindImage {
+		r.Spec.Subject = v1alpha1.ImageSubject(text)
+	}
+	r.Spec.Subject.Name = text
 	for i := range r.Spec.Decisions {
 		r.Spec.Decisions[i].Reason = text
 	}
