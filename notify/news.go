@@ -25,7 +25,7 @@ func foundOut(before, after *v1alpha1.Rollback) (out account) {
 	b, a, image := &before.Status, &after.Status, after.Spec.Subject.Name
 	if f := failing(a); f != nil && failing(b) == nil {
 		if f.Apply != nil {
-			out.say("CannotApply", true, "%s %s: %s", f.Workload, f.Cause.Words(), f.Message)
+			out.say("CannotApply", true, "%s: %s: %s", f.Workload, f.Cause.Words(), f.Message)
 		} else {
 			out.say("ImageFailing", true, "%s cannot have %s (%s): %s", f.Workload, image, f.Cause, f.Message)
 		}

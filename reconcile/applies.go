@@ -117,7 +117,7 @@ func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, form *v1alpha
 			Commit: c.Commit, Subject: cut(c.Subject, 250), Author: cut(c.Author, 200),
 		})
 	}
-	says := fmt.Sprintf("%s %s", form.Spec.Subject, f.Cause.Words())
+	says := fmt.Sprintf("%s: %s", form.Spec.Subject, f.Cause.Words())
 	if c := found.Suspect; c != nil {
 		s.Suspect = &v1alpha1.Suspect{
 			Source: found.Source, Branch: found.Branch, Applier: found.By, Commit: c.Commit, Parent: c.Parent,

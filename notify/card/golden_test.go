@@ -89,8 +89,8 @@ func states() map[string]Facts {
 	}
 	refused := map[string][]edit{
 		"1-grace-period": {cannotApply},
-		"8-blamed":       {cannotApply, blamed, ends(v1alpha1.ResultReportedOnly, "Kustomization/shop the API server refuses an object since 4be1c2d9a7f3 (main): correct it there, or revert the commit")},
-		"8-not-blamed":   {cannotApply, unblamed, ends(v1alpha1.ResultReportedOnly, "Kustomization/shop the API server refuses an object; no commit is blamed: Deployment/shop/shop-api changed in 2 commits")},
+		"8-blamed":       {cannotApply, blamed, ends(v1alpha1.ResultReportedOnly, "Kustomization/shop: the API server refuses an object since 4be1c2d9a7f3 (main): correct it there, or revert the commit")},
+		"8-not-blamed":   {cannotApply, unblamed, ends(v1alpha1.ResultReportedOnly, "Kustomization/shop: the API server refuses an object; no commit is blamed: Deployment/shop/shop-api changed in 2 commits")},
 		"8-mended":       {cannotApply, blamed, ends(v1alpha1.ResultSuperseded, "Kustomization/shop applies what Git says again: somebody mended what 4be1c2d9a7f3 broke")},
 	}
 	out := map[string]Facts{}
