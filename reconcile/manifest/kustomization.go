@@ -109,7 +109,7 @@ func (c *closure) follow(file string, k *yaml.Node) {
 				c.value(file, ref)
 			}
 			for _, ref := range append(texts(field(item, "envs")), text(item, "env")) {
-				c.envs(file, ref)
+				c.loaded(file, ref)
 			}
 		}
 	}
@@ -120,23 +120,13 @@ func (c *closure) value(from, ref string) {
 	if _, file, ok := strings.Cut(ref, "="); ok {
 		ref = file
 	}
-	if ext := path.Ext(ref); ext != ".yaml" && ext != ".yml" {
-		return
-	}
-	name, ok := c.inTree(from, ref)
-	if !ok {
-		return
-	}
-	switch mode, err := c.mode(name); {
-	case err != nil:
-		c.missing(from, ref, err)
-	case mode.IsRegular():
-		c.values[name] = true
+	if ext := path.Ext(ref); ext == ".yaml" || ext == ".yml" {
+		c.loaded(from, ref)
 	}
 }
 
-// envs takes a file of environment variables that a generator loads.
-func (c *closure) envs(from, ref string) {
+// loaded takes a file that a generator loads: of environment variables, or YAML.
+func (c *closure) loaded(from, ref string) {
 	if ref == "" {
 		return
 	}

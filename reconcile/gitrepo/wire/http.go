@@ -71,25 +71,24 @@ func (r *Remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL,
 		}
 	}
 	client := githttp.NewClient(&http.Client{Transport: trip, CheckRedirect: sameOrigin})
-	r.Upload = func(ctx context.Context) (transport.UploadPackSession, error) {
+	begin := func(ctx context.Context) (*transport.Endpoint, transport.AuthMethod, error) {
 		trip.begin()
 		method, err := login(ctx)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		to, err := endpoint()
+		return to, method, err
+	}
+	r.Upload = func(ctx context.Context) (transport.UploadPackSession, error) {
+		to, method, err := begin(ctx)
 		if err != nil {
 			return nil, err
 		}
 		return client.NewUploadPackSession(to, method)
 	}
 	r.receive = func(ctx context.Context) (transport.ReceivePackSession, error) {
-		trip.begin()
-		method, err := login(ctx)
-		if err != nil {
-			return nil, err
-		}
-		to, err := endpoint()
+		to, method, err := begin(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/storer"
+	"github.com/go-git/go-git/v5/plumbing/transport"
 
 	"github.com/backstop-dev/backstop/reconcile"
 )
@@ -39,15 +40,11 @@ func (r *Remote) Push(ctx context.Context, u Update) error {
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	defer r.Settle()
-	s, err := r.receive(ctx)
+	s, refs, err := r.beginPush(ctx)
 	if err != nil {
-		return r.Failed(ctx, "push", err)
+		return err
 	}
 	defer func() { _ = s.Close() }()
-	refs, err := s.AdvertisedReferencesContext(ctx)
-	if err != nil {
-		return r.Failed(ctx, "push", err)
-	}
 	if refs.References[r.Branch.String()] != u.Old {
 		return ErrLost
 	}
@@ -126,20 +123,30 @@ func ServerLines(words string) string {
 	return strings.Join(out, " · ")
 }
 
+// beginPush opens a session, which the caller closes, and reads what the server's branches are.
+func (r *Remote) beginPush(ctx context.Context) (transport.ReceivePackSession, *packp.AdvRefs, error) {
+	s, err := r.receive(ctx)
+	if err != nil {
+		return nil, nil, r.Failed(ctx, "push", err)
+	}
+	refs, err := s.AdvertisedReferencesContext(ctx)
+	if err != nil {
+		_ = s.Close()
+		return nil, nil, r.Failed(ctx, "push", err)
+	}
+	return s, refs, nil
+}
+
 // TakesPushes begins a push and ends it before anything is sent.
 func (r *Remote) TakesPushes(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	defer r.Settle()
-	s, err := r.receive(ctx)
+	s, refs, err := r.beginPush(ctx)
 	if err != nil {
-		return r.Failed(ctx, "push", err)
+		return err
 	}
 	defer func() { _ = s.Close() }()
-	refs, err := s.AdvertisedReferencesContext(ctx)
-	if err != nil {
-		return r.Failed(ctx, "push", err)
-	}
 	if _, ok := refs.References[r.Branch.String()]; !ok {
 		return reconcile.Refuse("%s has no branch %s", r.URL, r.Branch.Short())
 	}
