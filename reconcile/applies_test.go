@@ -118,14 +118,20 @@ func TestWhatFluxCannotApplyIsToldOnce(t *testing.T) {
 	}
 }
 
-// A controller says that it is at work before each try: what failed a moment ago is not over.
-func TestWhatFluxTriesAgainIsNoRecovery(t *testing.T) {
+// notBuilt is a Kustomization that cannot be built, and an engine that reads it.
+func notBuilt() (*model, *reconciler, *Engine, Key) {
 	m := newModel()
 	key := Key{Namespace: "flux-system", Subject: v1alpha1.Subject{APIVersion: "kustomize.toolkit.fluxcd.io/v1", Kind: "Kustomization", Name: "apps"}}
 	r := &reconciler{now: Applier{Failed: &Condition{Reason: "BuildFailed", Message: "x", At: m.now}, LastApplied: "a"}}
 	r.now.Ref = v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
 	e := m.engine("prod", Budget{})
 	e.Applies = r
+	return m, r, e, key
+}
+
+// A controller says that it is at work before each try: what failed a moment ago is not over.
+func TestWhatFluxTriesAgainIsNoRecovery(t *testing.T) {
+	m, r, e, key := notBuilt()
 	// It is opened, and before its failure is written down it is tried again.
 	first := true
 	e.Now = func() time.Time {
@@ -150,18 +156,16 @@ func TestWhatFluxTriesAgainIsNoRecovery(t *testing.T) {
 }
 
 func TestASuspendedKustomizationIsNotTold(t *testing.T) {
-	m := newModel()
-	key := Key{Namespace: "flux-system", Subject: v1alpha1.Subject{APIVersion: "kustomize.toolkit.fluxcd.io/v1", Kind: "Kustomization", Name: "apps"}}
-	r := &reconciler{now: Applier{Failed: &Condition{Reason: "BuildFailed", Message: "x", At: m.now}, LastApplied: "a"}}
-	r.now.Ref = v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
-	e := m.engine("prod", Budget{})
-	e.Applies = r
+	m, r, e, key := notBuilt()
 	for i := range 60 {
 		r.now.Idle = i > 3
 		if _, err := e.Walk(t.Context(), key); err != nil {
 			t.Fatal(err)
 		}
 		m.now = m.now.Add(20 * time.Second)
+	}
+	if len(m.records) != 1 {
+		t.Errorf("%d records, want the one of before it was suspended", len(m.records))
 	}
 	for _, rb := range m.records {
 		if rb.Status.Outcome != nil || r.asked > 0 {

@@ -34,7 +34,8 @@ func carries(step Step) bool {
 	}
 }
 
-// acts says whether a step does something to Git, Flux or the cluster: what is known is saved before it.
+// acts says whether a step does something to Git, a provider, Flux or the cluster: what is known is saved before it. It
+// names every effect, so that a new one has to be thought of here.
 func acts(step Step) bool {
 	switch step.Do {
 	case DoChange, DoPullRequest, DoMerge, DoDisarm, DoClose, DoMerged, DoLandAgain, DoForward, DoDisown, DoUnstick,
@@ -42,9 +43,9 @@ func acts(step Step) bool {
 		return true
 	case DoRequest:
 		return step.Ask != nil
-	default:
-		return false
+	case DoWait, DoFailures, DoSuspect, DoTarget, DoReport, DoVerdict, DoLapse, DoAdopt, DoLanded, DoOutcome, DoReleased:
 	}
+	return false
 }
 
 // saved is the form as the API server has it.

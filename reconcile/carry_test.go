@@ -70,13 +70,19 @@ func TestWhatIsOnlyLookedUpIsSavedTogether(t *testing.T) {
 	}
 }
 
-func TestWhoeverWritesBetweenTwoStepsIsHeard(t *testing.T) {
+// failsAndSaves is a bad image that was rolled out, and an engine whose saves are counted.
+func failsAndSaves() (*model, *saving, *Engine) {
 	m := newModel()
 	m.elected, m.failsFor = imgBad, time.Minute
 	m.writeBack()
 	m.rollOut()
 	s := &saving{model: m}
 	e := m.engine("a", Budget{})
+	return m, s, e
+}
+
+func TestWhoeverWritesBetweenTwoStepsIsHeard(t *testing.T) {
+	m, s, e := failsAndSaves()
 	e.Records, e.Git = s, s
 	key := ImageKey(m.ns, imgBad)
 	if _, err := e.Walk(t.Context(), key); err != nil {
@@ -102,12 +108,7 @@ func TestWhoeverWritesBetweenTwoStepsIsHeard(t *testing.T) {
 }
 
 func TestWhatIsKnownIsSavedBeforeAnythingIsDoneForIt(t *testing.T) {
-	m := newModel()
-	m.elected, m.failsFor = imgBad, time.Minute
-	m.writeBack()
-	m.rollOut()
-	s := &saving{model: m}
-	e := m.engine("a", Budget{})
+	m, s, e := failsAndSaves()
 	e.Records = s
 	r := NewRollback(ImageKey(m.ns, imgBad), v1alpha1.TriggerImagePull, 1)
 	if err := m.Create(t.Context(), r); err != nil {

@@ -124,18 +124,23 @@ func TestSiblingsShareOneBranch(t *testing.T) {
 	}
 }
 
+// slipIn pushes a person's commit to the branch of the pull request, with a message.
+func (w *world) slipIn(message string) string {
+	w.git("fetch", "--quiet")
+	w.git("checkout", "--quiet", "--detach", "origin/"+proposed)
+	w.write("apps/develop/evil.yaml", "a: b\n")
+	w.git("add", "--all")
+	w.git("commit", "--quiet", "-m", message)
+	w.git("push", "--quiet", "origin", "HEAD:"+proposed)
+	return w.git("rev-parse", "HEAD")
+}
+
 func TestForeignCommitOnTheBranchOfAPullRequest(t *testing.T) {
 	t.Parallel()
 	w, _ := standard(t)
 	rev := w.wish(w.blame(query(repo + ":" + tag1)))
 	w.propose(rev)
-	w.git("fetch", "--quiet")
-	w.git("checkout", "--quiet", "--detach", "origin/"+proposed)
-	w.write("apps/develop/evil.yaml", "a: b\n")
-	w.git("add", "--all")
-	w.git("commit", "--quiet", "-m", "Slip something in")
-	w.git("push", "--quiet", "origin", "HEAD:"+proposed)
-	foreign := w.git("rev-parse", "HEAD")
+	foreign := w.slipIn("Slip something in")
 	_, err := w.mirrors.Propose(t.Context(), w.src, reconcile.Onto{Branch: proposed}, []reconcile.Revert{rev})
 	if reconcile.KindOf(err) != reconcile.FaultForeign || !strings.Contains(err.Error(), short(foreign)) {
 		t.Errorf("it says %v", err)
@@ -171,14 +176,8 @@ func TestNeverBuiltAgainOverAnothers(t *testing.T) {
 	w, _ := standard(t)
 	rev := w.wish(w.blame(query(repo + ":" + tag1)))
 	w.propose(rev)
-	w.git("fetch", "--quiet")
-	w.git("checkout", "--quiet", "--detach", "origin/"+proposed)
 	// It says that it is Backstop's, and holds more than the revert.
-	w.write("apps/develop/evil.yaml", "a: b\n")
-	w.git("add", "--all")
-	w.git("commit", "--quiet", "-m", w.run(w.bare, "log", "-1", "--format=%B", proposed))
-	w.git("push", "--quiet", "origin", "HEAD:"+proposed)
-	forged := w.git("rev-parse", "HEAD")
+	forged := w.slipIn(w.run(w.bare, "log", "-1", "--format=%B", proposed))
 	w.git("checkout", "--quiet", "main")
 	w.put("Go on", "apps/develop/other.yaml", "a: b\n")
 	out, err := w.mirrors.Propose(t.Context(), w.src, reconcile.Onto{Branch: proposed, Rebuild: true}, []reconcile.Revert{rev})

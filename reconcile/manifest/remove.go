@@ -29,14 +29,20 @@ func remove(data []byte, pointer string, edits []Change) ([]byte, error) {
 	return removeEntry(data, pointer)
 }
 
+// parsePlaces reads a file and every place in it, those in the text of a patch too.
+func parsePlaces(data []byte) (*parsed, []place, error) {
+	p, err := parse(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	places, err := p.allPlaces("")
+	return p, places, err
+}
+
 // removeKey takes a key and its value out of a file, the line that they stand on alone. Reading the file again proves
 // that nothing else went.
 func removeKey(data []byte, pointer string) ([]byte, error) {
-	p, err := parse(data)
-	if err != nil {
-		return nil, err
-	}
-	places, err := p.allPlaces("")
+	p, places, err := parsePlaces(data)
 	if err != nil {
 		return nil, err
 	}
@@ -71,11 +77,7 @@ func removeEntry(data []byte, pointer string) ([]byte, error) {
 		return nil, fmt.Errorf("remove %s: %w: it is no entry of a list", pointer, ErrRefused)
 	}
 	prefix := pointer[:end+1]
-	p, err := parse(data)
-	if err != nil {
-		return nil, err
-	}
-	places, err := p.allPlaces("")
+	p, places, err := parsePlaces(data)
 	if err != nil {
 		return nil, err
 	}
