@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -134,11 +135,5 @@ func (r *applyRow) fits(a *reconcile.Applier) bool {
 		holdsAny(r.words, func(s string) bool { return strings.Contains(message, s) })
 }
 
-func holdsAny(all []string, is func(string) bool) bool {
-	for _, s := range all {
-		if is(s) {
-			return true
-		}
-	}
-	return len(all) == 0
-}
+// holdsAny says whether one of them is, or there are none to ask for.
+func holdsAny(all []string, is func(string) bool) bool { return len(all) == 0 || slices.ContainsFunc(all, is) }
