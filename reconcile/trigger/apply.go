@@ -136,4 +136,6 @@ func (r *applyRow) fits(a *reconcile.Applier) bool {
 }
 
 // holdsAny says whether one of them is, or there are none to ask for.
-func holdsAny(all []string, is func(string) bool) bool { return len(all) == 0 || slices.ContainsFunc(all, is) }
+func holdsAny(all []string, is func(string) bool) bool {
+	return len(all) == 0 || slices.ContainsFunc(all, is)
+}
