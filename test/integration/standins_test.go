@@ -22,7 +22,7 @@ import (
 // quick is a fleet of one environment, whose automations run often. What is published is scanned at once.
 func quick(s *setup) {
 	s.Fleet.Environments = []string{"production"}
-	s.Fleet.Interval, s.Fleet.ScanInterval = 300*time.Millisecond, 2*time.Second
+	s.Fleet.Interval, s.Fleet.ScanInterval = 500*time.Millisecond, 2*time.Second
 }
 
 const prod = "production"
