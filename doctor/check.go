@@ -13,6 +13,8 @@ import (
 const (
 	CheckSidecar = "sidecar"
 	CheckPolicy  = "policy"
+	// CheckSees is which triggers can see the workload fail.
+	CheckSees = "sees"
 	// CheckKillSwitch is a suspended policy in Backstop's own namespace; there is no such check where none is.
 	CheckKillSwitch = "kill switch"
 	// CheckAdmission is an admission policy that is missing; there is no such check where none is.

@@ -106,7 +106,7 @@ func (f *Facts) fences() []Check {
 
 // workload examines one workload.
 func (f *Facts) workload(w *Workload) []Check {
-	out := []Check{f.policy(w)}
+	out := []Check{f.policy(w), w.sees(f.Sidecar.Namespace)}
 	out = append(out, f.branch(w))
 	out = append(out, f.reads(w)...)
 	if w.Source != nil {

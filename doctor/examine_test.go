@@ -18,6 +18,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/reconcile/kube"
+	"github.com/backstop-dev/backstop/reconcile/trigger"
 	"github.com/backstop-dev/backstop/trace"
 )
 
@@ -76,6 +77,12 @@ func TestEverythingIsReady(t *testing.T) {
 func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 	w := func(f *Facts) *Workload { return &f.Workloads[0] }
 	spec := func(f *Facts) *kustomizev1.KustomizationSpec { return &w(f).Chain.Kustomization.Spec }
+	judged := func(change func(*Workload)) func(*Facts) {
+		return func(f *Facts) {
+			w(f).Judge = &trace.Canary{CanaryStatus: trigger.CanaryStatus{By: ref("Canary", "production", "backend"), State: trigger.CanaryWell}}
+			change(w(f))
+		}
+	}
 	release := func(f *Facts) *helmv2.HelmRelease {
 		w(f).Chain.Release = &helmv2.HelmRelease{}
 		w(f).Chain.Applier = ref("HelmRelease", "production", "backend")
@@ -105,8 +112,13 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"Backstop does not watch here":      {func(f *Facts) { f.Sidecar.Args = []string{"--namespaces=a,b"} }, CheckSidecar, trace.Stopped, "does not watch namespace production", "--namespaces"},
 		"no policy selects it":              {func(f *Facts) { f.Policies = nil }, CheckPolicy, trace.Stopped, "only tells", "create a RollbackPolicy in namespace production"},
 		"policies may not be listed":        {func(f *Facts) { f.Policies, f.PoliciesUnread = nil, "you may not" }, CheckPolicy, trace.Unread, "you may not", ""},
+		"what judges it may not be listed":  {judged(func(w *Workload) { w.MayJudge = new(false) }), CheckSees, trace.Stopped, "does not see that it refuses an update", "deploy/kustomize/rbac"},
+		"what judges it is suspended":       {judged(func(w *Workload) { w.Judge.Phase = "Failed, suspended" }), CheckSees, trace.Stopped, "it is suspended", "spec.suspend: false"},
+		"what judges it has strange fields": {judged(func(w *Workload) { w.Judge.Unread = "status is a list" }), CheckSees, trace.Stopped, "status is a list", "as its CRD"},
+		"a canary judges it":                {judged(func(*Workload) {}), CheckSees, trace.Good, "ImagePull, Rollout, Canary, Drift", ""},
+		"it has no readiness probe":         {func(f *Facts) { w(f).Unprobed = []string{"web"} }, CheckSees, trace.Good, "without a readiness probe web is ready as soon as it starts", ""},
 		"the policy is suspended":           {func(f *Facts) { f.Policies[0].Spec.Suspend = true }, CheckPolicy, trace.Stopped, "is suspended", "spec.suspend: false"},
-		"the ceiling bounds the policy":     {func(f *Facts) { f.Sidecar.Args = []string{"--max-mode", "Approve"} }, CheckPolicy, trace.Good, "ImagePull Approve, Rollout Notify, Drift Approve by production/web: the controller's --max-mode is Approve", ""},
+		"the ceiling bounds the policy":     {func(f *Facts) { f.Sidecar.Args = []string{"--max-mode", "Approve"} }, CheckPolicy, trace.Good, "ImagePull Approve, Rollout Notify, Canary Notify, Drift Approve by production/web: the controller's --max-mode is Approve", ""},
 		"the source is missing":             {func(f *Facts) { w(f).Chain.Source.Missing = true }, CheckBranch, trace.Stopped, "does not exist", "spec.sourceRef"},
 		"the source is pinned":              {func(f *Facts) { w(f).Chain.Source.Pinned = "pinned to tag v1" }, CheckBranch, trace.Stopped, "pinned to tag v1", "spec.ref: {branch: main}"},
 		"the source is no Git repository":   {func(f *Facts) { w(f).Source, w(f).NoSource = nil, "an OCIRepository" }, CheckBranch, trace.Stopped, "an OCIRepository", "spec.sourceRef of the RollbackPolicy"},

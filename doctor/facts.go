@@ -9,6 +9,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/reconcile/kube"
+	"github.com/backstop-dev/backstop/trace"
 )
 
 // Facts are all that is known of a namespace.
@@ -59,6 +60,12 @@ type Workload struct {
 	NotFlux string
 	// Unread says what the reader may not read, so that nobody can tell whether Flux applies it.
 	Unread string
+	// Judge is the Canary or Rollout that judges its updates; nil where nothing does. MayJudge says whether Backstop may
+	// list that kind; nil where nobody can tell.
+	Judge    *trace.Canary
+	MayJudge *bool
+	// Unprobed are its containers without a readiness probe.
+	Unprobed []string
 	// Source is where a revert would be pushed; where there is none NoSource says why.
 	Source   *Source
 	NoSource string

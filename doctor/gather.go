@@ -13,6 +13,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -168,6 +169,7 @@ func (g *Gatherer) holder(ctx context.Context) string {
 type listed struct {
 	Workload
 	template corev1.PodSpec
+	object   *unstructured.Unstructured
 }
 
 // list gives the workloads of a namespace.
@@ -183,7 +185,7 @@ func (g *Gatherer) list(ctx context.Context, ns string) ([]listed, error) {
 	out := make([]listed, len(all))
 	for i := range all {
 		o := &all[i]
-		out[i] = listed{template: o.Template.Spec, Workload: Workload{
+		out[i] = listed{template: o.Template.Spec, object: o.Object, Workload: Workload{
 			Workload: v1alpha1.Workload{Kind: o.Kind.Kind, Name: o.Object.GetName()}, Labels: o.Object.GetLabels(),
 			Ordered: o.Ordered(), OnDelete: o.ByHand(),
 		}}
@@ -209,6 +211,9 @@ func (g *Gatherer) workload(ctx context.Context, f *Facts, from listed) (Workloa
 	w.Chain = &chain
 	w.Refused = g.refused(ctx, f.Namespace, &w)
 	w.Recovered = g.recovered(ctx, f.Namespace, &w)
+	if err := g.sees(ctx, f.Namespace, &w, &from); err != nil {
+		return w, err
+	}
 	if err := g.source(ctx, f, &w); err != nil {
 		return w, err
 	}

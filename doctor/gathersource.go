@@ -125,14 +125,19 @@ func (g *Gatherer) need(ctx context.Context, w *Workload, s Secret) {
 
 // may asks the API server what Backstop's ServiceAccount may; nil where the user may not ask.
 func (g *Gatherer) may(ctx context.Context, verb, resource, namespace, name string) *bool {
-	key := fmt.Sprintln("may", verb, resource, namespace, name)
+	return g.mayIn(ctx, verb, "", resource, namespace, name)
+}
+
+// mayIn is may for a resource of an API group.
+func (g *Gatherer) mayIn(ctx context.Context, verb, group, resource, namespace, name string) *bool {
+	key := fmt.Sprintln("may", verb, group, resource, namespace, name)
 	return ask(&g.once, key, func() *bool {
 		user := "system:serviceaccount:" + g.Home + ":" + serviceAccount
 		review := &authv1.SubjectAccessReview{Spec: authv1.SubjectAccessReviewSpec{
 			User:   user,
 			Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + g.Home, "system:authenticated"},
 			ResourceAttributes: &authv1.ResourceAttributes{
-				Namespace: namespace, Verb: verb, Resource: resource, Name: name,
+				Namespace: namespace, Verb: verb, Group: group, Resource: resource, Name: name,
 			},
 		}}
 		if err := g.Client.Create(ctx, review); err != nil {

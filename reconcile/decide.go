@@ -318,8 +318,11 @@ func arrived(w *World) string {
 	if missing != "" || len(rows) > 0 && !slices.ContainsFunc(rows, func(t Trigger) bool { return t.Arrived == nil }) {
 		return missing
 	}
-	return arrival(&w.Form.Status, w.Rollout, w.Form.Spec.Subject.Name)
+	return Arrival(w)
 }
+
+// Arrival says what is missing by the images of the workloads' templates and by their rollouts.
+func Arrival(w *World) string { return arrival(&w.Form.Status, w.Rollout, w.Form.Spec.Subject.Name) }
 
 // arrival says what is still missing by the images of the workloads; empty when the target has arrived.
 func arrival(s *v1alpha1.RollbackStatus, r *Rollout, bad string) string {

@@ -50,7 +50,8 @@ func (e *Engine) fillFailures(ctx context.Context, w *World, step Step, form *v1
 			s.Failures[i] = f
 		case i >= 0 && driftMoved(f, s.Failures[i]):
 			s.Failures[i].Drift, s.Failures[i].Message = f.Drift, f.Message
-		case i >= 0 && (rolloutMoved(f, s.Failures[i]) || applyMoved(f, s.Failures[i])):
+		case i >= 0 && (rolloutMoved(f, s.Failures[i]) || applyMoved(f, s.Failures[i]) ||
+			canaryMoved(f, s.Failures[i])):
 			f.ID, f.Since = s.Failures[i].ID, s.Failures[i].Since
 			s.Failures[i] = f
 		case i < 0 && len(s.Failures) < maxFailures:

@@ -305,6 +305,9 @@ type PodsSeen struct {
 	// Steady names a pod that runs the image well for a while, of the newest revision of a workload that failed to; empty
 	// where none does.
 	Steady string
+	// Promoted names the canaries that refused an update to the image before, where all of them have what is to run
+	// promoted; else empty.
+	Promoted string
 	// Restored names the known workloads, where none is changed by hand and all have the image as Git says; else empty.
 	Restored string
 	// Unnamed names the known workloads, where nothing fails and none of them asks for the image any more; else empty.

@@ -21,19 +21,30 @@ func (e *Engine) crashedHere(ctx context.Context, form *v1alpha1.Rollback, forme
 		(r.Status.Outcome == nil || r.Status.Outcome.Result != v1alpha1.ResultRecovered), nil
 }
 
+// canaryMoved says whether what is recorded of a refused update is not what it shows now.
+func canaryMoved(now, before v1alpha1.Failure) bool {
+	a, b := now.Canary, before.Canary
+	if a == nil || b == nil {
+		return false
+	}
+	return now.Cause != before.Cause || a.Reason != b.Reason || a.Promoted != b.Promoted ||
+		!equality.Semantic.DeepEqual(a.Changed, b.Changed) || !slices.Equal(typesOf(a.Doubts), typesOf(b.Doubts))
+}
+
+func typesOf(doubts []v1alpha1.Doubt) []v1alpha1.DoubtType {
+	var out []v1alpha1.DoubtType
+	for _, d := range doubts {
+		out = append(out, d.Type)
+	}
+	return out
+}
+
 // rolloutMoved says whether what is recorded of a new revision is not what it shows now.
 func rolloutMoved(now, before v1alpha1.Failure) bool {
 	a, b := now.Rollout, before.Rollout
 	if a == nil || b == nil {
 		return false
 	}
-	types := func(r *v1alpha1.Rollout) []v1alpha1.DoubtType {
-		var out []v1alpha1.DoubtType
-		for _, d := range r.Doubts {
-			out = append(out, d.Type)
-		}
-		return out
-	}
 	return now.Cause != before.Cause || a.Pods != b.Pods || !slices.Equal(a.Nodes, b.Nodes) ||
-		!equality.Semantic.DeepEqual(a.Changed, b.Changed) || !slices.Equal(types(a), types(b))
+		!equality.Semantic.DeepEqual(a.Changed, b.Changed) || !slices.Equal(typesOf(a.Doubts), typesOf(b.Doubts))
 }

@@ -300,7 +300,7 @@ func unseen(s *v1alpha1.RollbackStatus, now []v1alpha1.Failure) []v1alpha1.Failu
 		case i < 0 && len(s.Failures) < maxFailures:
 			out = append(out, f)
 		case i >= 0 && (saysMore(f.Cause, s.Failures[i].Cause) || driftMoved(f, s.Failures[i]) ||
-			rolloutMoved(f, s.Failures[i]) || applyMoved(f, s.Failures[i])):
+			rolloutMoved(f, s.Failures[i]) || applyMoved(f, s.Failures[i]) || canaryMoved(f, s.Failures[i])):
 			out = append(out, f)
 		}
 	}

@@ -37,6 +37,8 @@ type Facts struct {
 	// Registry says what it has of Image.
 	Registry Registry
 	Pods     Pods
+	// Canary judges its updates; nil where nothing does.
+	Canary *Canary
 	// Rollbacks of the namespace.
 	Rollbacks []v1alpha1.Rollback
 	// Told are the Rollbacks about what the Kustomization and the HelmRelease cannot apply.

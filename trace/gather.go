@@ -127,6 +127,7 @@ type shared struct {
 	// with is the GitRepository that a RollbackPolicy names; nil for none.
 	with      *types.NamespacedName
 	pods      *pods
+	canary    *Canary
 	rollbacks []v1alpha1.Rollback
 	// applies are about what applies the workload.
 	applies []v1alpha1.Rollback
@@ -176,6 +177,10 @@ func (s *shared) read(ctx context.Context) error {
 		s.pods, err = s.g.readPods(ctx, s.obj)
 		return err
 	})
+	group.Go(func() (err error) {
+		s.canary, err = s.g.canary(ctx, s.obj)
+		return err
+	})
 	group.Go(func() error {
 		var list v1alpha1.RollbackList
 		// Backstop need not be installed, and its records are of interest only.
@@ -212,7 +217,7 @@ func (s *shared) facts(ctx context.Context, c drift.Image) (Facts, error) {
 	f := Facts{
 		Now: s.now, Namespace: s.q.Namespace, Workload: s.q.Workload, Container: c.Container, Asked: s.q.Image,
 		Chain: s.chain, NotFlux: s.notFlux, Unread: s.unread, Live: s.live(c), Pods: s.pods.of(c.Container),
-		Rollbacks: s.rollbacks, RollbacksUnread: s.noRollbacks, Told: s.applies,
+		Canary: s.canary, Rollbacks: s.rollbacks, RollbacksUnread: s.noRollbacks, Told: s.applies,
 	}
 	var err error
 	if f.Git, err = s.git(ctx, c); err != nil {

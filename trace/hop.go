@@ -36,6 +36,7 @@ const (
 	HopApply      = "apply"
 	HopRelease    = "release"
 	HopWorkload   = "workload"
+	HopCanary     = "canary"
 	HopPods       = "pods"
 )
 

@@ -51,6 +51,9 @@ func Of(f Facts) Trail {
 		}
 	}
 	add(v.workloadHop)
+	if f.Canary != nil {
+		add(v.canaryHop)
+	}
 	add(v.podsHop)
 	t.Notes = append(t.Notes, v.records()...)
 	if f.RollbacksUnread != "" {

@@ -263,6 +263,7 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"the source has not fetched the commit": {func(f *Facts) { f.Git.Fetched = false; writer(f).Status.LastPushTime = new(before(time.Minute)) }, HopSource, Waits, "does not hold 9a4f35c0aa5e yet; it fetches every 60s", ""},
 	}
 	maps.Copy(tests, inTheCluster())
+	maps.Copy(tests, byACanary())
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			f := healthy()

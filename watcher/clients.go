@@ -9,6 +9,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile/kube"
+	"github.com/backstop-dev/backstop/reconcile/trigger"
 )
 
 // Clients are the ways to the API server.
@@ -58,8 +60,10 @@ func Connect(cfg *rest.Config) (Clients, error) {
 // are decoded each by itself, and of Flux's only the metadata is read, with the conditions of those that apply.
 func customKinds() *runtime.Scheme {
 	scheme := runtime.NewScheme()
-	tolerant[v1alpha1.Rollback](scheme, kindRollback)
-	tolerant[v1alpha1.RollbackPolicy](scheme, kindRollbackPolicy)
+	tolerant[v1alpha1.Rollback](scheme, v1alpha1.GroupVersion.WithKind(kindRollback))
+	tolerant[v1alpha1.RollbackPolicy](scheme, v1alpha1.GroupVersion.WithKind(kindRollbackPolicy))
+	tolerant[unstructured.Unstructured](scheme, trigger.Flagger)
+	tolerant[unstructured.Unstructured](scheme, trigger.Argo)
 	conditioned(scheme, kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind))
 	conditioned(scheme, helmv2.GroupVersion.WithKind(helmv2.HelmReleaseKind))
 	for _, gvk := range []schema.GroupVersionKind{
@@ -81,9 +85,8 @@ func conditioned(scheme *runtime.Scheme, gvk schema.GroupVersionKind) {
 	metav1.AddToGroupVersion(scheme, gvk.GroupVersion())
 }
 
-func tolerant[T any, P kube.Object[T]](scheme *runtime.Scheme, kind string) {
-	gv := v1alpha1.GroupVersion
-	scheme.AddKnownTypeWithName(gv.WithKind(kind), &kube.Item[T, P]{})
-	scheme.AddKnownTypeWithName(gv.WithKind(kind+"List"), &kube.Items[T, P]{})
-	metav1.AddToGroupVersion(scheme, gv)
+func tolerant[T any, P kube.Object[T]](scheme *runtime.Scheme, gvk schema.GroupVersionKind) {
+	scheme.AddKnownTypeWithName(gvk, &kube.Item[T, P]{})
+	scheme.AddKnownTypeWithName(gvk.GroupVersion().WithKind(gvk.Kind+"List"), &kube.Items[T, P]{})
+	metav1.AddToGroupVersion(scheme, gvk.GroupVersion())
 }

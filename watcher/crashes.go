@@ -55,6 +55,13 @@ func (c *crashes) tells(ref v1alpha1.ObjectRef, says string) bool {
 	return before != says
 }
 
+// knows says whether something was said of an object.
+func (c *crashes) knows(ref v1alpha1.ObjectRef) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.told[ref] != ""
+}
+
 // of lists the workloads that were found to fail about a key.
 func (c *crashes) of(key reconcile.Key) []v1alpha1.Workload {
 	return c.workloads(func(_ v1alpha1.ObjectRef, found []reconcile.Key) bool { return slices.Contains(found, key) })
@@ -206,6 +213,9 @@ func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (aga
 		}
 		w.crashes.queue.Add(ref)
 		return 0, nil
+	}
+	if judges(ref.Kind) {
+		return 0, w.resolveCanary(ctx, l, ref)
 	}
 	seen, err := w.Pods().observe(ctx, l, ref.Kind, ref.Name)
 	if err != nil {

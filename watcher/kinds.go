@@ -21,6 +21,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile/kube"
+	"github.com/backstop-dev/backstop/reconcile/trigger"
 )
 
 // The kinds, as a v1alpha1.ObjectRef names them.
@@ -73,6 +74,7 @@ func (w *Watcher) kinds(c Clients) []kind {
 		w.flux(c, kindGitRepository, sourcev1.GroupVersion, "gitrepositories"),
 		w.applying(c, "Kustomization", kustomizev1.GroupVersion, "kustomizations"),
 		w.applying(c, "HelmRelease", helmv2.GroupVersion, "helmreleases"),
+		w.canary(c, trigger.Flagger), w.canary(c, trigger.Argo),
 	}
 	// Namespaces are read for a fleet default's selector, which a tenant's Backstop does not have.
 	if w.everywhere() {

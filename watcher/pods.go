@@ -12,8 +12,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
@@ -43,6 +45,11 @@ type Pods struct {
 	Wants func() Wanter
 	// Rolling lists the workloads whose newest revision fails about a key; nil looks at none.
 	Rolling func(reconcile.Key) []v1alpha1.Workload
+	// Judging lists the canaries that refuse an update to a key's image, or did; nil looks at none. Custom reads them, and
+	// Promoted says what is remembered of what one had promoted.
+	Judging  func(reconcile.Key) []v1alpha1.ObjectRef
+	Custom   func(schema.GroupVersion) (cache.Getter, error)
+	Promoted func(types.UID) (map[string]string, bool)
 	// Remembers says what is remembered of a workload's templates; nil for nothing.
 	Remembers func(types.UID) trigger.Remembered
 	// Namespace gives the annotations of a namespace, as far as they are kept; nil where namespaces are not watched.
@@ -91,7 +98,7 @@ func (w *Watcher) Pods() *Pods {
 	return &Pods{
 		Client: w.clients.Core, Now: w.opts.Now, First: w.first, Since: w.failingSince, Asking: w.asking, Seen: w.seen,
 		Wants: w.opts.Wants, Adrift: w.drifts.of, Namespace: w.namespaceAnnotations,
-		Rolling: w.rolling, Remembers: w.templates.of,
+		Rolling: w.rolling, Remembers: w.templates.of, Judging: w.judging, Custom: w.clients.Custom, Promoted: w.promoted.of,
 	}
 }
 
@@ -140,6 +147,11 @@ func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.
 		return reconcile.PodsSeen{}, err
 	}
 	out.Failures, out.Steady = append(out.Failures, rolled...), steady
+	refused, promoted, err := s.canaries(ctx)
+	if err != nil {
+		return reconcile.PodsSeen{}, err
+	}
+	out.Failures, out.Promoted = append(out.Failures, refused...), promoted
 	if out.Pods == nil {
 		out.Pods = podsOf(rolled)
 	}

@@ -86,6 +86,9 @@ func concerns(r *v1alpha1.Rollback) []string {
 			break
 		}
 		add(v1alpha1.ObjectRef{Kind: f.Workload.Kind, Namespace: r.Namespace, Name: f.Workload.Name})
+		if f.Canary != nil {
+			add(f.Canary.By)
+		}
 	}
 	if s := r.Status.Suspect; s != nil {
 		add(s.Source)

@@ -58,7 +58,9 @@ type Watcher struct {
 	crashes *crashes
 	// templates remember what ran before what runs now.
 	templates *templates
-	first     *FirstErrors
+	// promoted remembers what canaries had promoted.
+	promoted *promoted
+	first    *FirstErrors
 
 	// informers of each kind, one for each watched namespace; fixed by New.
 	informers map[string][]cache.SharedIndexInformer
@@ -93,6 +95,7 @@ func New(c Clients, opts Options) (*Watcher, error) {
 		drifts:    newDrifts(opts.Metrics),
 		crashes:   newCrashes(opts.Metrics),
 		templates: newTemplates(),
+		promoted:  newPromoted(),
 		informers: map[string][]cache.SharedIndexInformer{},
 		busy:      map[reconcile.Key]struct{}{},
 	}

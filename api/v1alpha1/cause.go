@@ -49,6 +49,11 @@ const (
 	CauseQuota             Cause = "Quota"
 	CauseServerUnavailable Cause = "ServerUnavailable"
 	CauseReleaseLocked     Cause = "ReleaseLocked"
+
+	// Those of an update that a canary analysis refused.
+	CauseAnalysisFailed   Cause = "AnalysisFailed"
+	CauseDeadlineExceeded Cause = "DeadlineExceeded"
+	CauseCanaryFailed     Cause = "CanaryFailed"
 )
 
 // Fault is whose fault a cause is.
@@ -95,6 +100,9 @@ var causes = []CauseRow{
 	{CauseOutOfMemory, FaultImage, "takes more memory than it may"},
 	{CauseKilled, FaultImage, "killed, as a failed probe does"},
 	{CauseNotReady, FaultImage, "never becomes ready"},
+	{CauseAnalysisFailed, FaultImage, "did not pass its canary analysis"},
+	{CauseDeadlineExceeded, FaultImage, "was not ready by the deadline of its canary"},
+	{CauseCanaryFailed, FaultImage, "was refused by its canary"},
 	{CauseConfigMissing, FaultConfig, "a ConfigMap, a Secret or a key is missing"},
 	{CauseHookFailed, FaultUnknown, "a hook fails"},
 	{CauseNodeCannotRun, FaultNode, "the node cannot run it"},

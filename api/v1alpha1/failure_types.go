@@ -88,7 +88,7 @@ func ImageVolume(volume string) string { return "volume/" + volume }
 // Failure is something that went wrong about a Rollback's subject, in one container of one revision of a workload, as
 // one trigger saw it. Exactly one of its last fields is there: the evidence of that trigger.
 //
-// +kubebuilder:validation:XValidation:rule="(self.trigger == 'ImagePull') == has(self.pull) && (self.trigger == 'Drift') == has(self.drift) && (self.trigger == 'Apply') == has(self.apply)",message="a failure has the evidence of its trigger, and no other"
+// +kubebuilder:validation:XValidation:rule="(self.trigger == 'ImagePull') == has(self.pull) && (self.trigger == 'Drift') == has(self.drift) && (self.trigger == 'Apply') == has(self.apply) && (self.trigger == 'Canary') == has(self.canary)",message="a failure has the evidence of its trigger, and no other"
 type Failure struct {
 	// ID names the failure: a hash of trigger, workload, revision and container.
 	// +kubebuilder:validation:MaxLength=12
@@ -123,6 +123,9 @@ type Failure struct {
 	// container.
 	// +optional
 	Apply *Apply `json:"apply,omitempty"`
+	// Canary is there where a canary analysis refused an update, and says how.
+	// +optional
+	Canary *Canary `json:"canary,omitempty"`
 	// Drift is there where the container does not fail but was changed by hand, and says how.
 	// +optional
 	Drift *Drift `json:"drift,omitempty"`

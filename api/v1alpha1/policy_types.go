@@ -7,7 +7,7 @@ import (
 // TriggerType names what makes Backstop look at something. It belongs to a failure: failures of several triggers about
 // one subject meet in one Rollback.
 //
-// +kubebuilder:validation:Enum=ImagePull;Rollout;Apply;Drift
+// +kubebuilder:validation:Enum=ImagePull;Rollout;Canary;Apply;Drift
 type TriggerType string
 
 const (
@@ -15,6 +15,8 @@ const (
 	TriggerImagePull TriggerType = "ImagePull"
 	// TriggerRollout is about new revisions that have their image and do not become ready.
 	TriggerRollout TriggerType = "Rollout"
+	// TriggerCanary is about updates that a canary analysis of Flagger or Argo Rollouts refused.
+	TriggerCanary TriggerType = "Canary"
 	// TriggerApply is about Kustomizations and HelmReleases that cannot be built or applied.
 	TriggerApply TriggerType = "Apply"
 	// TriggerDrift is about workloads whose image somebody changed by hand.
@@ -78,11 +80,11 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="!(self.type == 'Drift' && has(self.mode) && self.mode == 'Auto')",message="a drift is never adopted by itself: set mode to Approve or Notify",fieldPath=".mode"
 // +kubebuilder:validation:XValidation:rule="!(self.type == 'Drift' && (has(self.gracePeriod) || has(self.maxAge)))",message="a drift waits for nothing and is never too old: remove gracePeriod and maxAge"
-// +kubebuilder:validation:XValidation:rule="has(self.mode) || self.type == 'Rollout'",message="set mode to Notify, Approve or Auto",reason="FieldValueRequired",fieldPath=".mode"
+// +kubebuilder:validation:XValidation:rule="has(self.mode) || self.type in ['Rollout', 'Canary']",message="set mode to Notify, Approve or Auto",reason="FieldValueRequired",fieldPath=".mode"
 type PolicyTrigger struct {
 	// Type is the trigger. (Not "on", which YAML 1.1 and so kubectl reads as true.)
 	Type TriggerType `json:"type"`
-	// Mode is how far Backstop may go for it. Of a Rollout it is Approve where it is not set.
+	// Mode is how far Backstop may go for it. Of Rollout and Canary it is Approve where it is not set.
 	// +optional
 	Mode Mode `json:"mode,omitempty"`
 	// GracePeriod is how long a failure must last before anything is decided; 30s for ImagePull.

@@ -118,6 +118,25 @@ const (
 	// DoubtOtherClusters: other clusters may deploy the same.
 	DoubtOtherClusters DoubtType = "OtherClusters"
 
+	// Those of an update that a canary analysis refused.
+
+	// DoubtPromotion: the update was promoted already, and its promotion failed.
+	DoubtPromotion DoubtType = "Promotion"
+	// DoubtMetrics: nothing was measured, or what measures failed.
+	DoubtMetrics DoubtType = "Metrics"
+	// DoubtAborted: a person ended the update.
+	DoubtAborted DoubtType = "Aborted"
+	// DoubtDeadline: it was not ready by its deadline.
+	DoubtDeadline DoubtType = "Deadline"
+	// DoubtCapacity: the cluster had no room for it.
+	DoubtCapacity DoubtType = "Capacity"
+	// DoubtNotAnalysed: nothing tells that what runs now is what was analysed.
+	DoubtNotAnalysed DoubtType = "NotAnalysed"
+	// DoubtReasonUnknown: nothing tells any more why it was refused.
+	DoubtReasonUnknown DoubtType = "ReasonUnknown"
+	// DoubtAnalysedAgain: the update is analysed again, or its canary is gone.
+	DoubtAnalysedAgain DoubtType = "AnalysedAgain"
+
 	// DoubtVerdictLapsed: an earlier verdict was not carried out while something forbade it.
 	DoubtVerdictLapsed DoubtType = "VerdictLapsed"
 )

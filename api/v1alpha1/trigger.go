@@ -34,6 +34,8 @@ var triggers = []TriggerRow{
 		Grace: 30 * time.Second, MaxAge: 24 * time.Hour, Blames: true},
 	{Type: TriggerRollout, Words: "a new revision does not become ready", MaxMode: ModeAuto,
 		Grace: 2 * time.Minute, MaxAge: 24 * time.Hour, Blames: true, LiftedByPerson: true},
+	{Type: TriggerCanary, Words: "a canary analysis refused an update", MaxMode: ModeAuto,
+		MaxAge: 24 * time.Hour, Blames: true},
 	{Type: TriggerApply, Words: "Flux cannot apply what Git says", MaxMode: ModeNotify,
 		MaxModeWhy: "what Flux cannot apply is only told", Grace: 2 * time.Minute, MaxAge: 24 * time.Hour, OfFlux: true},
 	{Type: TriggerDrift, Words: "an image was changed by hand", MaxMode: ModeApprove,

@@ -103,7 +103,7 @@ func unanswered(s *v1alpha1.RollbackStatus) string {
 func told(s *v1alpha1.RollbackStatus) []string {
 	all := drifts(s)
 	if len(all) == 0 {
-		return rollouts(s)
+		return append(rollouts(s), refusals(s)...)
 	}
 	var read, unread []string
 	for _, r := range all[0].Drift.Read {

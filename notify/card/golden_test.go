@@ -77,6 +77,14 @@ func states() map[string]Facts {
 		"8-failed":        {drift, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), ends(v1alpha1.ResultFailed, "push main: the server's hook says: this branch is frozen until Monday")},
 		"8-unknown":       {drift, ends(v1alpha1.ResultSourceNotFound, "Deployment/shop-api carries no Flux labels")},
 	}
+	byCanary := map[string][]edit{
+		"4-to-decide": {refuse, target, analysed, asks(policyAsks)},
+		"4-aborted":   {refuse, aborted, target, analysed, asks(policyAsks, "Rollout/shop-api: a person or their gate ended it, and does not say why")},
+		"7-waits":     {refuse, target, analysed, verdict("policy shop/web", v1alpha1.Approve), requested, waits("Canary/shop-api has not taken the revert up yet", "")},
+		"8-verified": {refuse, target, analysed, verdict("policy shop/web", v1alpha1.Approve), requested,
+			ends(v1alpha1.ResultVerified, "Deployment/shop-api runs registry.example/shop/shop-api:v1.41.3 again")},
+		"8-recovered": {refuse, target, analysed, ends(v1alpha1.ResultRecovered, "Canary/shop-api has what is to run promoted after all")},
+	}
 	crashed := map[string][]edit{
 		"1-grace-period":   {crash},
 		"4-to-decide":      {crash, target, proved, asks(policyAsks, "Deployment/shop-api: the process starts and then fails, which is asked about where the workload does not say otherwise")},
@@ -96,6 +104,9 @@ func states() map[string]Facts {
 	out := map[string]Facts{}
 	for name, edits := range refused {
 		out["apply-"+name] = facts(rollback(edits...))
+	}
+	for name, edits := range byCanary {
+		out["canary-"+name] = facts(rollback(edits...))
 	}
 	for name, edits := range crashed {
 		out["rollout-"+name] = facts(rollback(edits...))

@@ -10,6 +10,9 @@ import (
 // fails says what an image does that it should not, within a sentence.
 func fails(r *v1alpha1.Rollback) string {
 	s := &r.Status
+	if r.Spec.OpenedFor == v1alpha1.TriggerCanary || onlyRefused(s) {
+		return "was refused by its canary"
+	}
 	crashes := s.SeenBy(v1alpha1.TriggerRollout) && !s.SeenBy(v1alpha1.TriggerImagePull)
 	if r.Spec.OpenedFor == v1alpha1.TriggerRollout || crashes {
 		return "does not become ready"

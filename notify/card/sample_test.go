@@ -101,6 +101,35 @@ func crash(r *v1alpha1.Rollback) {
 	}
 }
 
+// refuse is an update that a canary refused.
+func refuse(r *v1alpha1.Rollback) {
+	r.Spec.OpenedFor = v1alpha1.TriggerCanary
+	failures(r)
+	r.Status.Pods, r.Status.Waiting = nil, nil
+	f := &r.Status.Failures[0]
+	f.Trigger, f.Pull, f.Revision = v1alpha1.TriggerCanary, nil, "7d9f6b8c5d at 2026-03-02T14:23:50Z"
+	f.Cause, f.Message = v1alpha1.CauseAnalysisFailed, "Canary analysis failed, Deployment scaled to zero."
+	f.Canary = &v1alpha1.Canary{
+		By: v1alpha1.ObjectRef{Kind: "Canary", Namespace: "shop", Name: "shop-api"}, Reason: v1alpha1.CanaryAnalysis,
+		At: atPointer("14:23:50"), Spec: "7d9f6b8c5d", PromotedSpec: "5b4c7d8f9b",
+		Promoted: "registry.example/shop/shop-api:v1.41.3", PromotedBy: "Deployment/shop-api-primary", PromotedReady: 8,
+		Checks:  []string{"Halt shop-api.shop advancement success rate 61.39% < 99%", "Halt shop-api.shop advancement success rate 58.02% < 99%"},
+		Changed: []v1alpha1.TemplateChange{{Container: "api", Part: v1alpha1.PartImage}},
+	}
+}
+
+// analysed is what the canary shows of it.
+func analysed(r *v1alpha1.Rollback) {
+	r.Status.Target.Proof = "api of Canary/shop-api did not pass its canary analysis; Deployment/shop-api-primary runs registry.example/shop/shop-api:v1.41.3"
+}
+
+// aborted is an update that somebody ended.
+func aborted(r *v1alpha1.Rollback) {
+	c := r.Status.Failures[0].Canary
+	c.By.Kind, c.Reason, c.Checks, c.PromotedBy = "Rollout", v1alpha1.CanaryAborted, nil, "ReplicaSet/shop-api-6d4b7c8f9"
+	r.Status.Failures[0].Cause, r.Status.Failures[0].Message = v1alpha1.CauseCanaryFailed, "Rollout aborted update to revision 2"
+}
+
 // proved is what the pods show of it.
 func proved(r *v1alpha1.Rollback) {
 	r.Status.Target.BadProved = false

@@ -72,7 +72,8 @@ func (t *Teller) Full(namespace, image string, most int) {
 // opened.
 func (t *Teller) NotTheImage(ref v1alpha1.ObjectRef, says string) {
 	t.recorder.Event(&corev1.ObjectReference{
-		APIVersion: workload.APIVersion(ref.Kind), Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name,
+		APIVersion: cmp.Or(workload.APIVersion(ref.Kind), fluxVersion(ref.Kind)), Kind: ref.Kind, Namespace: ref.Namespace,
+		Name: ref.Name,
 	}, corev1.EventTypeWarning, "RolloutFails", text.CutBytes(text.OneLine(says), maxMessage))
 }
 
@@ -85,6 +86,8 @@ func fluxVersion(kind string) string {
 		return "kustomize.toolkit.fluxcd.io/v1"
 	case "HelmRelease":
 		return "helm.toolkit.fluxcd.io/v2"
+	case "Canary":
+		return "flagger.app/v1beta1"
 	case "GitRepository":
 		return "source.toolkit.fluxcd.io/v1"
 	case "ImagePolicy", "ImageRepository", "ImageUpdateAutomation":

@@ -5,4 +5,6 @@ package trigger
 import "github.com/backstop-dev/backstop/reconcile"
 
 // All are the triggers of the sidecar.
-func All() []reconcile.Trigger { return []reconcile.Trigger{Pull(), NewRevision(), Apply(), Drift()} }
+func All() []reconcile.Trigger {
+	return []reconcile.Trigger{Pull(), NewRevision(), Canary(), Apply(), Drift()}
+}

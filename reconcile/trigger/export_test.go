@@ -22,3 +22,12 @@ func Rows() []Row {
 func Certain(j *Judgement) bool {
 	return j.Complete && j.Fault == v1alpha1.FaultImage && len(j.Evidence.Doubts) == 0
 }
+
+// CanaryRows are those of refused updates, in the order in which they are asked.
+func CanaryRows() []Row {
+	var out []Row
+	for _, r := range canaryRows {
+		out = append(out, Row{r.doubt, r.fault, r.says})
+	}
+	return out
+}

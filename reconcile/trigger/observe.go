@@ -72,6 +72,9 @@ func Observe(o *Objects) Facts {
 	default:
 		return f
 	}
+	if by := metav1.GetControllerOf(meta); by != nil && by.Kind == Flagger.Kind {
+		f.MadeBy = by.Kind + "/" + by.Name
+	}
 	f.pick(all, newest, o)
 	mine := owned(meta.Namespace, selector, o.Pods)
 	f.Pods = mine
@@ -80,6 +83,29 @@ func Observe(o *Objects) Facts {
 	}
 	f.around(o.Pods, mine)
 	return f
+}
+
+// Revisions are those of a workload, oldest first.
+func Revisions(o *Objects) []Revision {
+	switch {
+	case o.Deployment != nil:
+		return replicaSets(o.Deployment.UID, o.ReplicaSets)
+	case o.StatefulSet != nil:
+		return controllerRevisions(o.StatefulSet.UID, o.Revisions)
+	case o.DaemonSet != nil:
+		return controllerRevisions(o.DaemonSet.UID, o.Revisions)
+	}
+	return nil
+}
+
+// Ails names what made a pod that crashes, empty where it does not, and says whether it did so long before a time.
+func Ails(pod *corev1.Pod, now, since time.Time) (owner string, old bool) {
+	f := Facts{Now: now, New: &Revision{Made: since}}
+	_, old, ok := f.crashes(pod)
+	if !ok || over(pod) {
+		return "", false
+	}
+	return ownerOf(pod), old
 }
 
 func wanted(n *int32) int32 {
@@ -98,7 +124,7 @@ func replicaSets(uid types.UID, all []appsv1.ReplicaSet) []Revision {
 			continue
 		}
 		r := Revision{Name: rs.Name, ID: rs.Labels[appsv1.DefaultDeploymentUniqueLabelKey], Made: rs.CreationTimestamp.Time,
-			Template: rs.Spec.Template}
+			Template: rs.Spec.Template, Reused: rs.Annotations["deployment.kubernetes.io/revision-history"] != ""}
 		_, _ = fmt.Sscan(rs.Annotations["deployment.kubernetes.io/revision"], &r.Number)
 		out = append(out, r)
 	}

@@ -24,6 +24,8 @@ type Revision struct {
 	Made time.Time
 	// Template of its pods.
 	Template corev1.PodTemplateSpec
+	// Reused says that it was gone back to.
+	Reused bool
 }
 
 // Node is a node, as far as it may be read.
@@ -53,6 +55,8 @@ type Facts struct {
 	New, Former *Revision
 	// FormerWas is what was remembered of the former revision.
 	FormerWas v1alpha1.Availability
+	// MadeBy is the Canary of Flagger that made the workload; empty where none did.
+	MadeBy string
 	// Deadline says that the workload's own progress deadline has passed.
 	Deadline bool
 	// Pods of the workload, of all revisions.
@@ -78,6 +82,8 @@ type Judgement struct {
 	// Message is the container's own last words, or the kubelet's: data.
 	Message  string
 	Evidence v1alpha1.Rollout
+	// Canary is there instead of Evidence where a canary judged.
+	Canary *v1alpha1.Canary
 }
 
 // Judge looks at each container of the newest revision that fails, in order of the containers.

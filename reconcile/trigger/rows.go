@@ -25,6 +25,8 @@ type row struct {
 
 // rows in the order in which they are asked. Those that know another fault come first.
 var rows = []row{
+	{v1alpha1.DoubtPromotion, v1alpha1.FaultUnknown,
+		"a Canary of Flagger made the workload: its image passed the analysis", (*view).promoted},
 	{v1alpha1.DoubtInjected, v1alpha1.FaultUnknown,
 		"the container is in no template: a webhook injected it", (*view).injected},
 	{v1alpha1.DoubtNode, v1alpha1.FaultNode,
@@ -68,6 +70,13 @@ var rows = []row{
 		"another workload runs the image well", (*view).sibling},
 	{v1alpha1.DoubtNotOptedIn, "",
 		"the process starts and then fails, and the workload did not opt in", (*view).notOptedIn},
+}
+
+func (v *view) promoted() string {
+	if v.MadeBy == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s made the workload, and its image passed the analysis before", v.MadeBy)
 }
 
 func (v *view) injected() string {

@@ -226,6 +226,18 @@ func (w *World) rests(env string) {
 	})
 }
 
+// refuses makes a Canary and a Rollout that refuse an update of what is not there.
+func (w *World) refuses() {
+	w.t.Helper()
+	for kind, of := range map[string]string{"Canary": "flagger.app/v1beta1", "Rollout": "argoproj.io/v1alpha1"} {
+		w.must(w.Env.Apply(w.t.Context(), fmt.Sprintf("{apiVersion: %s, kind: %s, metadata: {name: nothing, namespace: %s}, "+
+			"spec: {targetRef: {kind: Deployment, name: nothing}}}", of, kind, w.Fleet.Namespace(prod))))
+	}
+	w.judged(prod, "canary/nothing", refused(nil))
+	w.judged(prod, "rollout/nothing", map[string]any{"phase": "Degraded", "observedGeneration": "1", "currentPodHash": "b", "stableRS": "a",
+		"conditions": []any{map[string]any{"type": "Progressing", "status": "False", "reason": "RolloutAborted", "message": "aborted"}}})
+}
+
 // changedByHand changes a Deployment and a DaemonSet, whose histories are kept by different kinds.
 func (w *World) changedByHand(tag string) {
 	w.t.Helper()
@@ -260,6 +272,8 @@ func TestAuditLogTheSuiteUsesEveryGrantedVerbAndNoOther(t *testing.T) {
 	w.must(err)
 	// Where the workloads are it may read their pull secrets, and the ServiceAccounts that name some.
 	w.grantSecrets(w.Fleet.Namespace(prod), "pull", "slack-tokens")
+	w.judges()
+	w.refuses()
 	first := startSidecar(t, w, "--leader-elect=true")
 	c := w.room(slackstub.Options{})
 	w.auto(prod, mode(v1alpha1.ModeApprove), onSlack, func(p *v1alpha1.RollbackPolicy) {

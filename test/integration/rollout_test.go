@@ -23,7 +23,7 @@ import (
 
 // rolloutEnvs are the environments, by what happens in them.
 var rolloutEnvs = []string{
-	"crash", "slow", "start", "never", "oom", "init", "config", "missing", "recovers", "hint", "annotated",
+	"crash", "slow", "start", "never", "oom", "init", "config", "missing", "recovers", "hint", "annotated", "canary",
 }
 
 // publishThat pushes an image whose containers behave.
@@ -85,9 +85,11 @@ func TestRollouts(t *testing.T) {
 		s.Node.Nodes = []node.Node{{Name: "node-1", OS: "linux", Arch: "amd64"}, {Name: "node-2", OS: "linux", Arch: "amd64"}}
 		s.Vary = varyRollouts
 	})
+	w.judges()
 	startSidecar(t, w)
+	w.auto("canary", onCanaries)
 	for _, env := range rolloutEnvs {
-		if env != "start" {
+		if env != "start" && env != "canary" {
 			w.onRollouts(env, "")
 		}
 	}
@@ -105,6 +107,7 @@ func TestRollouts(t *testing.T) {
 		"recovers in the grace period":                                      recovers,
 		"migration hint":                                                    migrationHint,
 		"migration annotation":                                              annotatedNever,
+		"a canary refuses an update":                                        canaryRefuses,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,78 @@
+package card
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// onlyRefused says that a canary refused the image, and nothing else is wrong with it.
+func onlyRefused(s *v1alpha1.RollbackStatus) bool {
+	for _, f := range s.Failures {
+		if f.Canary == nil {
+			return false
+		}
+	}
+	return len(s.Failures) > 0
+}
+
+// refusals tells which updates were refused, why, and what serves instead.
+func refusals(s *v1alpha1.RollbackStatus) []string {
+	var seen []string
+	for _, f := range s.Failures {
+		if f.Canary == nil {
+			continue
+		}
+		if len(seen) == 4 {
+			seen = append(seen, "more containers")
+			break
+		}
+		seen = append(seen, refusalLine(&f))
+	}
+	if len(seen) == 0 {
+		return nil
+	}
+	return []string{"*Seen*\n• " + strings.Join(seen, "\n• ")}
+}
+
+func refusalLine(f *v1alpha1.Failure) string {
+	c := f.Canary
+	out := fmt.Sprintf("%s refused the update of container %s", code(c.By.Kind+"/"+c.By.Name, 320), code(f.Container, 63))
+	if c.At != nil {
+		out += " at " + clock(c.At.Time)
+	}
+	out += ", since it " + refusedFor(f)
+	for i, said := range c.Checks {
+		if i == 2 {
+			break
+		}
+		out += "; " + foreign(said, 200)
+	}
+	if len(c.Checks) == 0 && f.Message != "" {
+		out += "; " + foreign(f.Message, 200)
+	}
+	if c.Promoted != "" {
+		out += fmt.Sprintf(". %s serves with %s, %d pods are ready", code(c.PromotedBy, 320), code(c.Promoted, 300), c.PromotedReady)
+	}
+	if c.By.Kind == "Canary" {
+		out += ". Its phase stays Failed after a revert, until the next update is analysed"
+	}
+	return out
+}
+
+// refusedFor says why, within a sentence.
+func refusedFor(f *v1alpha1.Failure) string {
+	switch f.Canary.Reason {
+	case v1alpha1.CanaryAnalysis, v1alpha1.CanaryDeadline:
+		return causeWords(f.Cause)
+	case v1alpha1.CanaryMetrics:
+		return "could not be measured"
+	case v1alpha1.CanaryAborted:
+		return "was ended by a person or their gate"
+	case v1alpha1.CanaryPromoted:
+		return "was analysed beside a primary that was not ready"
+	case v1alpha1.CanaryUnknown:
+	}
+	return causeWords(f.Cause)
+}

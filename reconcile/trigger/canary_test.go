@@ -1,0 +1,219 @@
+package trigger_test
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile/trigger"
+)
+
+// refused is an update that a canary judged, as the API showed it, and what is right to do.
+type refused struct {
+	Case string
+	// Right is whose fault it was: image, config, dependency, node or unknown; nothing where nothing failed.
+	Right string
+	// Then is what Backstop does: reverts where the policy lets it, asks, tells, or waits.
+	Then string
+	Now  time.Time
+	// Canary is the object, its two templates and what is around them.
+	Canary         map[string]any
+	Target, Former *side
+	Words          []said
+	NoRoom         string
+	Promoted       map[string]string
+	Others         []string
+}
+
+type side struct {
+	Name          string
+	Made          time.Time
+	Ready, Wanted int32
+	Ails          string
+	Template      corev1.PodTemplateSpec
+}
+
+type said struct {
+	At    time.Time
+	Says  string
+	Count int
+}
+
+func (s *side) facts() *trigger.Side {
+	if s == nil {
+		return nil
+	}
+	return &trigger.Side{Name: s.Name, Made: s.Made, Ready: s.Ready, Wanted: s.Wanted, Ails: s.Ails, Template: s.Template}
+}
+
+// refusals reads testdata/canaries. Each file begins with the object and templates that its cases share; a case says
+// what is different.
+func refusals(t *testing.T) []refused {
+	t.Helper()
+	files, err := filepath.Glob("testdata/canaries/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []refused
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs := bytes.Split(data, []byte("\n---\n"))
+		for _, doc := range docs[1:] {
+			out = append(out, layered(t, file, docs[0], doc))
+		}
+	}
+	slices.SortStableFunc(out, func(a, b refused) int {
+		order := []string{"image", "config", "dependency", "node", "unknown", "nothing"}
+		return cmp.Or(slices.Index(order, a.Right)-slices.Index(order, b.Right), strings.Compare(a.Case, b.Case))
+	})
+	return out
+}
+
+// layered puts a document over another: maps are merged, all else is replaced.
+func layered(t *testing.T, file string, layers ...[]byte) refused {
+	t.Helper()
+	var all any
+	for _, layer := range layers {
+		var of map[string]any
+		if err := yaml.Unmarshal(layer, &of); err != nil {
+			t.Fatalf("%s: %v\n%s", file, err, layer)
+		}
+		all = merge(all, of)
+	}
+	merged, err := yaml.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out refused
+	if err := yaml.UnmarshalStrict(merged, &out); err != nil {
+		t.Fatalf("%s: %v\n%s", file, err, merged)
+	}
+	return out
+}
+
+func merge(lower, over any) any {
+	a, ok := lower.(map[string]any)
+	b, ok2 := over.(map[string]any)
+	if !ok || !ok2 {
+		return over
+	}
+	for key, value := range b {
+		if a[key] == nil || value == nil {
+			a[key] = value
+			continue
+		}
+		a[key] = merge(a[key], value)
+	}
+	return a
+}
+
+// judge is what Backstop makes of it.
+func (r *refused) judge() (fault, then string, doubts []string, all []trigger.Judgement) {
+	o := &unstructured.Unstructured{}
+	raw, err := json.Marshal(r.Canary)
+	if err != nil || o.UnmarshalJSON(raw) != nil {
+		return "not read", "not read", nil, nil
+	}
+	read := trigger.ReadFlagger
+	if o.GetKind() == trigger.Argo.Kind {
+		read = trigger.ReadArgo
+	}
+	status, err := read(o)
+	if err != nil {
+		return "nothing", "waits", nil, nil
+	}
+	f := &trigger.CanaryFacts{Now: r.Now, Status: status, Target: r.Target.facts(), Former: r.Former.facts(), NoRoom: r.NoRoom,
+		Remembered: r.Promoted != nil, Promoted: r.Promoted, Others: r.Others}
+	for _, w := range r.Words {
+		f.Words = append(f.Words, trigger.Word{At: w.At, Text: w.Says, Count: w.Count})
+	}
+	all = trigger.JudgeCanary(f)
+	fault, then = "nothing", "waits"
+	for _, j := range all {
+		for _, d := range j.Canary.Doubts {
+			doubts = append(doubts, string(d.Type))
+		}
+		fault, then = strings.ToLower(string(j.Fault)), "tells"
+		if j.Fault == v1alpha1.FaultImage {
+			then = "asks"
+			if len(j.Canary.Doubts) == 0 {
+				then = "may revert"
+			}
+		}
+	}
+	return fault, then, slices.Compact(doubts), all
+}
+
+// Nothing that is not the image's fault is reverted without a person, and what is, is recognised.
+func TestNoRefusedUpdateIsTakenBackWrongly(t *testing.T) {
+	all := refusals(t)
+	images, others, recognised := 0, 0, 0
+	for i := range all {
+		r := &all[i]
+		fault, then, doubts, _ := r.judge()
+		if then != r.Then {
+			t.Errorf("%s: %s, want %s: %s %v", r.Case, then, r.Then, fault, doubts)
+		}
+		if r.Right != "image" {
+			others++
+			if then == "may revert" {
+				t.Errorf("%s: would be reverted without a person", r.Case)
+			}
+			continue
+		}
+		images++
+		if fault == "image" {
+			recognised++
+		}
+	}
+	if len(all) < 30 || others*2 < len(all) || recognised*10 < images*9 {
+		t.Errorf("%d refused updates, %d not the image's fault, %d of %d recognised", len(all), others, recognised, images)
+	}
+}
+
+func TestTheDocsHaveTheTableOfCanaries(t *testing.T) {
+	var rows, table strings.Builder
+	fmt.Fprint(&rows, "| row | applies where | then |\n|---|---|---|\n")
+	for _, r := range trigger.CanaryRows() {
+		then := "a person is asked"
+		if r.Fault != "" {
+			then = "only told: " + strings.ToLower(string(r.Fault))
+		}
+		fmt.Fprintf(&rows, "| `%s` | %s | %s |\n", r.Doubt, r.Says, then)
+	}
+	fmt.Fprint(&table, "| update | whose fault | Backstop says | then | because |\n|---|---|---|---|---|\n")
+	all := refusals(t)
+	for i := range all {
+		fault, then, doubts, _ := all[i].judge()
+		fmt.Fprintf(&table, "| %s | %s | %s | %s | %s |\n", all[i].Case, all[i].Right, fault, then, strings.Join(doubts, ", "))
+	}
+	file := filepath.Join("..", "..", "docs", "canaries.md")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := between(t, string(data), "rows", rows.String())
+	want = between(t, want, "table", table.String())
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if want != string(data) {
+		t.Error("docs/canaries.md is old: go test ./reconcile/trigger -update")
+	}
+}

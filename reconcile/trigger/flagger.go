@@ -1,0 +1,331 @@
+package trigger
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/workload"
+)
+
+// Flagger is Flagger's kind.
+var Flagger = schema.GroupVersionKind{Group: "flagger.app", Version: "v1beta1", Kind: "Canary"}
+
+// CanaryState is what a canary says of the update that it judged last.
+type CanaryState string
+
+// The states.
+const (
+	// CanaryFailed: it refused the update.
+	CanaryFailed CanaryState = "Failed"
+	// CanaryWell: what is to run is what it promoted.
+	CanaryWell CanaryState = "Well"
+	// CanaryBusy: it analyses, waits, or does not say.
+	CanaryBusy CanaryState = "Busy"
+)
+
+// CanaryStatus is what an object that judges updates says of itself.
+type CanaryStatus struct {
+	By    v1alpha1.ObjectRef
+	State CanaryState
+	// At is when it refused the update; zero where it does not tell.
+	At time.Time
+	// Spec and PromotedSpec are the hashes of the template that it looked at last, and of the one that it promoted.
+	Spec, PromotedSpec string
+	// Reason as far as the object itself tells, in its own Message.
+	Reason  v1alpha1.CanaryReason
+	Message string
+	// Promoting says that the update was promoted before it failed, so that what serves has it already.
+	Promoting bool
+	// Phase in the object's own word, for people.
+	Phase string
+	// Promoted says that the last update was promoted.
+	Promoted bool
+	// Workload has the template that is judged; it is the object itself where none is named.
+	Workload v1alpha1.Workload
+	// Tracked are the hashes of the ConfigMaps and Secrets that it compares, by kind/name; nil where it compares none.
+	Tracked map[string]string
+	// Ephemeral are labels and annotations that it puts on the pods of one side.
+	Ephemeral []string
+}
+
+// fields reads an object whose fields may be anything. The first that is not what it should be is the error.
+type fields struct {
+	of  map[string]any
+	err error
+}
+
+// at is what stands at a path; nil where nothing does.
+func (f *fields) at(path ...string) any {
+	out, _, err := unstructured.NestedFieldNoCopy(f.of, path...)
+	f.note(path, err)
+	return out
+}
+
+// as is what stands at a path, if it is of the type that it should be.
+func as[T any](f *fields, path ...string) T {
+	var none T
+	v := f.at(path...)
+	if v == nil {
+		return none
+	}
+	out, ok := v.(T)
+	if !ok {
+		f.note(path, fmt.Errorf("%T is not what stands there", v))
+	}
+	return out
+}
+
+func (f *fields) text(path ...string) string { return as[string](f, path...) }
+
+func (f *fields) yes(path ...string) bool { return as[bool](f, path...) }
+
+func (f *fields) number(path ...string) int64 {
+	switch n := f.at(path...).(type) {
+	case nil:
+		return 0
+	case int64:
+		return n
+	case float64:
+		return int64(n)
+	default:
+		f.note(path, fmt.Errorf("%T is no number", n))
+		return 0
+	}
+}
+
+func (f *fields) texts(path ...string) map[string]string {
+	all := as[map[string]any](f, path...)
+	if all == nil {
+		return nil
+	}
+	out := make(map[string]string, len(all))
+	for key, v := range all {
+		said, ok := v.(string)
+		if !ok {
+			f.note(append(path, key), fmt.Errorf("%T is no text", v))
+		}
+		out[key] = said
+	}
+	return out
+}
+
+func (f *fields) note(path []string, err error) {
+	if err != nil && f.err == nil {
+		f.err = fmt.Errorf("read %v: %w", path, err)
+	}
+}
+
+// condition is one entry of status.conditions.
+type condition struct {
+	status, reason, message string
+	since                   time.Time
+}
+
+func (f *fields) condition(of string) condition {
+	for _, item := range as[[]any](f, "status", "conditions") {
+		c, _ := item.(map[string]any)
+		if c["type"] != of {
+			continue
+		}
+		in := fields{of: c}
+		out := condition{status: in.text("status"), reason: in.text("reason"), message: in.text("message")}
+		out.since = in.time("lastTransitionTime")
+		f.note([]string{"status", "conditions", of}, in.err)
+		return out
+	}
+	return condition{}
+}
+
+func (f *fields) time(path ...string) time.Time {
+	said := f.text(path...)
+	if said == "" {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339, said)
+	f.note(path, err)
+	return at
+}
+
+// ReadFlagger reads a Canary. While it has failed, Flagger writes its status again and again: only its condition
+// Promoted tells since when.
+func ReadFlagger(o *unstructured.Unstructured) (CanaryStatus, error) {
+	f := fields{of: o.Object}
+	out := CanaryStatus{
+		By:    v1alpha1.ObjectRef{Kind: Flagger.Kind, Namespace: o.GetNamespace(), Name: o.GetName()},
+		State: CanaryBusy, Reason: v1alpha1.CanaryUnknown,
+		Spec: f.text("status", "lastAppliedSpec"), PromotedSpec: f.text("status", "lastPromotedSpec"),
+		Workload: v1alpha1.Workload{Kind: f.text("spec", "targetRef", "kind"), Name: f.text("spec", "targetRef", "name")},
+		Tracked:  f.texts("status", "trackedConfigs"),
+	}
+	phase, weight := f.text("status", "phase"), f.number("status", "canaryWeight")
+	out.Phase = phase
+	same := out.Spec != "" && out.Spec == out.PromotedSpec
+	switch {
+	case f.yes("spec", "suspend"):
+		// Nobody looks at it: what it says may be old.
+		out.Phase += ", suspended"
+	case same && (phase == "Failed" || phase == "Succeeded" || phase == "Initialized"):
+		out.State, out.Promoted = CanaryWell, phase != "Failed"
+	case phase == "Failed":
+		promoted := f.condition("Promoted")
+		out.State, out.Message = CanaryFailed, promoted.message
+		if promoted.reason == "Failed" {
+			out.At = promoted.since
+		}
+		out.Promoting = weight > 0
+	}
+	if f.yes("spec", "skipAnalysis") {
+		// Without an analysis only the deadline is left.
+		out.Reason = v1alpha1.CanaryDeadline
+	}
+	return out, f.err
+}
+
+// Word is an event about a canary.
+type Word struct {
+	At   time.Time
+	Text string
+	// Count is how often it was said.
+	Count int
+}
+
+// What Flagger says in its events. None of it is more than a hint: what it does not know, it does not change.
+var (
+	flaggerDetected = regexp.MustCompile(`^New revision detected!`)
+	flaggerRefused  = regexp.MustCompile(`^(?:Canary failed! Scaling down|Rolling back )`)
+	flaggerByHand   = regexp.MustCompile(`manual webhook invoked`)
+	flaggerDeadline = regexp.MustCompile(`progress deadline|waiting for rollout to finish|not ready`)
+	flaggerPrimary  = regexp.MustCompile(`(?:^|[\s"])\S+-primary\.\S+ not ready|primary (?:deployment|daemonset) is scaled to zero`)
+	flaggerHalt     = regexp.MustCompile(`^Halt `)
+	flaggerBlind    = regexp.MustCompile(`no values found|query failed|Metric query|Metric template|Error building|` +
+		`check \S+ failed .*(?:dial tcp|no such host|i/o timeout|deadline exceeded|connection refused|EOF)`)
+	flaggerGate = regexp.MustCompile(`waiting for (?:traffic increase |promotion )?approval`)
+)
+
+// explained adds what the events of a canary tell: why it refused the update, and whether it has seen it at all.
+// Newest first.
+func (s *CanaryStatus) explained(words []Word) (reason v1alpha1.CanaryReason, detected time.Time, checks []string) {
+	if s.By.Kind != Flagger.Kind {
+		return s.Reason, time.Time{}, nil
+	}
+	reason = s.Reason
+	measured, blind, deadline := 0, 0, false
+	for _, w := range words {
+		switch {
+		case !s.At.IsZero() && w.At.After(s.At.Add(time.Minute)):
+			// Of a later update.
+			continue
+		case flaggerDetected.MatchString(w.Text):
+			detected = w.At
+		case flaggerByHand.MatchString(w.Text):
+			return v1alpha1.CanaryAborted, detected, []string{w.Text}
+		case flaggerGate.MatchString(w.Text):
+		case flaggerPrimary.MatchString(w.Text):
+			return v1alpha1.CanaryPromoted, detected, []string{w.Text}
+		case flaggerBlind.MatchString(w.Text):
+			blind += max(w.Count, 1)
+			checks = append(checks, w.Text)
+		case flaggerHalt.MatchString(w.Text):
+			measured += max(w.Count, 1)
+			checks = append(checks, w.Text)
+		case flaggerDeadline.MatchString(w.Text):
+			deadline = true
+			checks = append(checks, w.Text)
+		case flaggerRefused.MatchString(w.Text):
+			checks = append(checks, w.Text)
+		}
+		if !detected.IsZero() {
+			break
+		}
+	}
+	switch {
+	case measured > blind:
+		reason = v1alpha1.CanaryAnalysis
+	case blind > 0:
+		reason = v1alpha1.CanaryMetrics
+	case deadline:
+		reason = v1alpha1.CanaryDeadline
+	}
+	return reason, detected, checks
+}
+
+// Argo is the kind of Argo Rollouts.
+var Argo = schema.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: workload.Rollout}
+
+var (
+	argoTimedOut = regexp.MustCompile(`timed out progressing`)
+	argoBlind    = regexp.MustCompile(`assessed (?:Error|Inconclusive)|consecutiveErrors`)
+	argoMeasured = regexp.MustCompile(`assessed Failed|failureLimit`)
+	argoRefused  = regexp.MustCompile(`Rollout aborted update to revision \d+: (.+)`)
+)
+
+// ReadArgo reads a Rollout. Its phase counts only where it has seen the newest spec.
+func ReadArgo(o *unstructured.Unstructured) (CanaryStatus, error) {
+	f := fields{of: o.Object}
+	out := CanaryStatus{
+		By:    v1alpha1.ObjectRef{Kind: Argo.Kind, Namespace: o.GetNamespace(), Name: o.GetName()},
+		State: CanaryBusy, Reason: v1alpha1.CanaryUnknown, Message: f.text("status", "message"),
+		Spec: f.text("status", "currentPodHash"), PromotedSpec: f.text("status", "stableRS"),
+		Workload: v1alpha1.Workload{Kind: Argo.Kind, Name: o.GetName(), UID: o.GetUID()},
+	}
+	if kind := f.text("spec", "workloadRef", "kind"); kind != "" {
+		out.Workload = v1alpha1.Workload{Kind: kind, Name: f.text("spec", "workloadRef", "name")}
+	}
+	for _, side := range []string{"canaryMetadata", "stableMetadata"} {
+		for _, of := range []string{"labels", "annotations"} {
+			for key := range f.texts("spec", "strategy", "canary", side, of) {
+				out.Ephemeral = append(out.Ephemeral, key)
+			}
+		}
+	}
+	seen := f.text("status", "observedGeneration") == fmt.Sprint(o.GetGeneration()) && !unobserved(&f, o)
+	phase, promoted := f.text("status", "phase"), out.Spec != "" && out.Spec == out.PromotedSpec
+	progressing := f.condition("Progressing")
+	out.Phase = phase
+	switch {
+	case !seen || f.condition("InvalidSpec").reason != "":
+	case phase == "Healthy" && promoted:
+		out.State, out.Promoted = CanaryWell, true
+	case phase == "Degraded" && !promoted &&
+		(progressing.reason == "RolloutAborted" || progressing.reason == "ProgressDeadlineExceeded"):
+		out.State, out.At = CanaryFailed, progressing.since
+		if at := f.time("status", "abortedAt"); !at.IsZero() {
+			out.At = at
+		}
+		out.Message = cmp.Or(progressing.message, out.Message)
+		out.Reason = argoReason(progressing)
+	}
+	return out, f.err
+}
+
+// argoReason reads why an update was ended. An abort that names no reason is a person's.
+func argoReason(c condition) v1alpha1.CanaryReason {
+	said := argoRefused.FindStringSubmatch(c.message)
+	switch {
+	case c.reason == "ProgressDeadlineExceeded", argoTimedOut.MatchString(c.message):
+		return v1alpha1.CanaryDeadline
+	case said == nil:
+		return v1alpha1.CanaryAborted
+	case argoMeasured.MatchString(said[1]):
+		return v1alpha1.CanaryAnalysis
+	case argoBlind.MatchString(said[1]):
+		return v1alpha1.CanaryMetrics
+	}
+	return v1alpha1.CanaryUnknown
+}
+
+// annotationReferenced is the generation of the workload that a Rollout takes its template from.
+const annotationReferenced = "rollout.argoproj.io/workload-generation"
+
+// unobserved says that a Rollout has not seen the newest template of the workload that it names.
+func unobserved(f *fields, o metav1.Object) bool {
+	now := o.GetAnnotations()[annotationReferenced]
+	return now != "" && f.text("status", "workloadObservedGeneration") != now
+}

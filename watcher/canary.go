@@ -1,0 +1,366 @@
+package watcher
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	kinds "github.com/backstop-dev/backstop/internal/workload"
+	"github.com/backstop-dev/backstop/reconcile/kube"
+	"github.com/backstop-dev/backstop/reconcile/trigger"
+)
+
+// getCanary reads an object that judges updates; nil where it, or its kind, is gone or may not be read.
+func (p *Pods) getCanary(ctx context.Context, ref v1alpha1.ObjectRef) (o *unstructured.Unstructured, gone bool, err error) {
+	gvk := canaryOf(ref.Kind)
+	if p.Custom == nil {
+		return nil, false, nil
+	}
+	client, err := p.Custom(gvk.GroupVersion())
+	if err != nil {
+		return nil, false, err
+	}
+	obj, err := client.Get().Namespace(ref.Namespace).Resource(canaryResources[gvk]).Name(ref.Name).Do(ctx).Get()
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, true, nil
+	case apierrors.IsForbidden(err):
+		return nil, false, nil
+	case err != nil:
+		return nil, false, fmt.Errorf("read %s: %w", ref, err)
+	}
+	item, ok := obj.(*kube.Item[unstructured.Unstructured, *unstructured.Unstructured])
+	if !ok || item.Err != nil {
+		// The watch has told.
+		return nil, false, nil
+	}
+	item.Object.SetGroupVersionKind(gvk)
+	return item.Object, false, nil
+}
+
+// judgement looks at a canary, live: at itself, and only where it refuses an update at what is around it.
+func (p *Pods) judgement(ctx context.Context, l *look, ref v1alpha1.ObjectRef) (*judged, error) {
+	o, gone, err := p.getCanary(ctx, ref)
+	if err != nil || o == nil {
+		return &judged{gone: gone}, err
+	}
+	out := &judged{}
+	if out.status, err = readCanary(o); err != nil {
+		// The watch has told that it cannot be read.
+		return &judged{}, nil
+	}
+	c := &candidate{look: l, pods: p, object: o, facts: &out.facts}
+	out.facts = trigger.CanaryFacts{Now: p.Now(), Status: out.status}
+	if ref.Kind == trigger.Argo.Kind {
+		err = c.argo(ctx)
+	} else {
+		err = c.flagger(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out.holder, out.status = c.holder, out.facts.Status
+	if out.status.State != trigger.CanaryFailed || out.facts.Target == nil {
+		return out, nil
+	}
+	if err := c.around(ctx); err != nil {
+		return nil, err
+	}
+	out.all = trigger.JudgeCanary(&out.facts)
+	return out, nil
+}
+
+// candidate gathers what is known of an update.
+type candidate struct {
+	*look
+	pods   *Pods
+	object *unstructured.Unstructured
+	facts  *trigger.CanaryFacts
+	holder *holder
+	// made names what made the pods of the update, and former those of what was promoted before.
+	made, former func(*corev1.Pod) bool
+}
+
+const primary = "-primary"
+
+// flagger reads the target of a Canary, and what Flagger made of it.
+func (c *candidate) flagger(ctx context.Context) error {
+	target := &c.facts.Status.Workload
+	c.facts.Promoted, c.facts.Remembered = map[string]string{}, false
+	if c.pods.Promoted != nil {
+		c.facts.Promoted, c.facts.Remembered = c.pods.Promoted(c.object.GetUID())
+	}
+	t, err := c.templated(ctx, target.Kind, target.Name)
+	if err != nil || t == nil {
+		return err
+	}
+	target.UID, c.holder = t.meta.GetUID(), t.holder
+	c.facts.Target = &t.side
+	if c.facts.Status.State != trigger.CanaryFailed {
+		return nil
+	}
+	if err := c.settled(ctx, t); err != nil {
+		return err
+	}
+	former, err := c.templated(ctx, target.Kind, target.Name+primary)
+	if err != nil || former == nil || !madeBy(former.meta, c.object) {
+		return err
+	}
+	c.facts.Former = &former.side
+	c.made, c.former = selects(t.selector), selects(former.selector)
+	return nil
+}
+
+// madeBy says whether an object is controlled by another.
+func madeBy(o, by metav1.Object) bool {
+	owner := metav1.GetControllerOf(o)
+	return owner != nil && owner.UID == by.GetUID()
+}
+
+// selects says whether a pod is selected.
+func selects(by *metav1.LabelSelector) func(*corev1.Pod) bool {
+	selector, err := metav1.LabelSelectorAsSelector(by)
+	if err != nil || by == nil {
+		return func(*corev1.Pod) bool { return false }
+	}
+	return func(pod *corev1.Pod) bool { return selector.Matches(labels.Set(pod.Labels)) }
+}
+
+// templated is a workload with its template.
+type templated struct {
+	meta     metav1.Object
+	side     trigger.Side
+	selector *metav1.LabelSelector
+	holder   *holder
+}
+
+// templated reads a Deployment or a DaemonSet; nil where it does not exist, may not be read or is of another kind.
+func (c *candidate) templated(ctx context.Context, kind, name string) (*templated, error) {
+	var out *templated
+	var err error
+	switch kind {
+	case kinds.Deployment:
+		var o *appsv1.Deployment
+		if o, err = c.client.AppsV1().Deployments(c.namespace).Get(ctx, name, metav1.GetOptions{}); err == nil {
+			wanted := int32(1)
+			if o.Spec.Replicas != nil {
+				wanted = *o.Spec.Replicas
+			}
+			out = &templated{meta: o, selector: o.Spec.Selector, holder: held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector),
+				side: trigger.Side{Template: o.Spec.Template, Ready: o.Status.ReadyReplicas, Wanted: wanted}}
+		}
+	case kinds.DaemonSet:
+		var o *appsv1.DaemonSet
+		if o, err = c.client.AppsV1().DaemonSets(c.namespace).Get(ctx, name, metav1.GetOptions{}); err == nil {
+			out = &templated{meta: o, selector: o.Spec.Selector, holder: held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector),
+				side: trigger.Side{Template: o.Spec.Template, Ready: o.Status.NumberReady, Wanted: o.Status.DesiredNumberScheduled}}
+		}
+	default:
+		return nil, nil
+	}
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read %s %s/%s: %w", kind, c.namespace, name, err)
+	}
+	out.side.Name = kind + "/" + name
+	return out, nil
+}
+
+// settled finds out since when the target is what it is: when the first of the newest revisions with its images was
+// made. Flagger itself makes a revision of a DaemonSet where it takes its pods away.
+func (c *candidate) settled(ctx context.Context, t *templated) error {
+	l, _, err := c.revisions(ctx, t.holder.workload.Kind, t.meta.GetName())
+	if err != nil || l == nil {
+		return err
+	}
+	all := trigger.Revisions(&l.Objects)
+	for i := len(all) - 1; i >= 0 && sameImages(&all[i].Template, &t.side.Template); i-- {
+		if all[i].Reused {
+			// It was made long before it was taken up again, and nothing tells when that was.
+			t.side.Made = time.Time{}
+			break
+		}
+		t.side.Made = all[i].Made
+	}
+	return nil
+}
+
+func sameImages(a, b *corev1.PodTemplateSpec) bool { return slices.Equal(imagesOf(a), imagesOf(b)) }
+
+// argo reads the two ReplicaSets between which a Rollout shifts, and the object that has the template.
+func (c *candidate) argo(ctx context.Context) error {
+	s := &c.facts.Status
+	template := c.object
+	if s.Workload.Kind != trigger.Argo.Kind {
+		t, err := c.templated(ctx, s.Workload.Kind, s.Workload.Name)
+		if err != nil || t == nil {
+			return err
+		}
+		s.Workload.UID, c.holder = t.meta.GetUID(), t.holder
+		c.facts.Target = &t.side
+	} else {
+		spec := corev1.PodTemplateSpec{}
+		fields, _, _ := unstructured.NestedMap(template.Object, "spec", "template")
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(fields, &spec); err != nil {
+			// Its template is none: nothing can be said of it.
+			return nil
+		}
+		meta := metav1.ObjectMeta{Name: template.GetName(), UID: template.GetUID(), Labels: template.GetLabels(),
+			Annotations: template.GetAnnotations()}
+		c.holder = held(trigger.Argo.Kind, &meta, &spec, nil)
+		c.facts.Target = &trigger.Side{Name: s.Workload.String(), Template: spec}
+	}
+	if s.State != trigger.CanaryFailed {
+		return nil
+	}
+	list, err := c.client.AppsV1().ReplicaSets(c.namespace).List(ctx, metav1.ListOptions{LabelSelector: argoHash})
+	switch {
+	case apierrors.IsForbidden(err):
+		c.facts.Target = nil
+		return nil
+	case err != nil:
+		return fmt.Errorf("list the ReplicaSets of %s: %w", s.By, err)
+	}
+	var now *appsv1.ReplicaSet
+	for i := range list.Items {
+		rs := &list.Items[i]
+		if !madeBy(rs, c.object) {
+			continue
+		}
+		switch rs.Labels[argoHash] {
+		case s.Spec:
+			now = rs
+		case s.PromotedSpec:
+			wanted := int32(1)
+			if rs.Spec.Replicas != nil {
+				wanted = *rs.Spec.Replicas
+			}
+			c.facts.Former = &trigger.Side{Name: kinds.ReplicaSet + "/" + rs.Name, Template: rs.Spec.Template,
+				Ready: rs.Status.ReadyReplicas, Wanted: wanted}
+		}
+	}
+	if now == nil || !sameImages(&now.Spec.Template, &c.facts.Target.Template) {
+		// What was refused is not what is to run any more.
+		c.facts.Target = nil
+		return nil
+	}
+	c.facts.Target.Template, c.facts.Target.Made = now.Spec.Template, now.CreationTimestamp.Time
+	if !s.At.IsZero() && c.facts.Target.Made.After(s.At) {
+		c.facts.Target.Made = s.At
+	}
+	c.made = func(pod *corev1.Pod) bool { return pod.Labels[argoHash] == s.Spec }
+	c.former = func(pod *corev1.Pod) bool { return pod.Labels[argoHash] == s.PromotedSpec }
+	return nil
+}
+
+// argoHash is the label by which a Rollout knows its ReplicaSets and their pods.
+const argoHash = "rollouts-pod-template-hash"
+
+// around reads the canary's own events, those that say that the cluster had no room, and the pods that fail beside it.
+func (c *candidate) around(ctx context.Context) error {
+	ref := c.facts.Status.By
+	words, err := c.events(ctx, fmt.Sprintf("involvedObject.kind=%s,involvedObject.name=%s", ref.Kind, ref.Name))
+	if err != nil {
+		return err
+	}
+	for i := range words {
+		e := &words[i]
+		if e.InvolvedObject.UID == "" || e.InvolvedObject.UID == c.object.GetUID() {
+			c.facts.Words = append(c.facts.Words, trigger.Word{At: eventAt(e), Text: e.Message, Count: int(e.Count)})
+		}
+	}
+	slices.SortStableFunc(c.facts.Words, func(a, b trigger.Word) int { return b.At.Compare(a.At) })
+	crowded, err := c.events(ctx, "type=Warning")
+	if err != nil {
+		return err
+	}
+	c.facts.NoRoom = c.noRoom(crowded)
+	crashes := map[string]bool{}
+	return c.each(ctx, metav1.ListOptions{}, func(_ context.Context, pod *corev1.Pod) error {
+		name, old := trigger.Ails(pod, c.facts.Now, c.facts.Status.At)
+		switch {
+		case name == "":
+		case c.former != nil && c.former(pod):
+			if c.facts.Former != nil {
+				c.facts.Former.Ails = pod.Name
+			}
+		case old, c.made != nil && c.made(pod), crashes[name]:
+		default:
+			crashes[name] = true
+			c.facts.Others = append(c.facts.Others, name)
+		}
+		return nil
+	})
+}
+
+// mostEvents is how many events of one kind are read.
+const mostEvents = 500
+
+// events lists events of the namespace; none where they may not be read.
+func (c *candidate) events(ctx context.Context, selector string) ([]corev1.Event, error) {
+	list, err := c.client.CoreV1().Events(c.namespace).List(ctx, metav1.ListOptions{FieldSelector: selector, Limit: mostEvents})
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("list events of %s: %w", c.facts.Status.By, err)
+	}
+	return list.Items, nil
+}
+
+func eventAt(e *corev1.Event) time.Time {
+	switch {
+	case e.Series != nil && !e.Series.LastObservedTime.IsZero():
+		return e.Series.LastObservedTime.Time
+	case !e.LastTimestamp.IsZero():
+		return e.LastTimestamp.Time
+	case !e.EventTime.IsZero():
+		return e.EventTime.Time
+	}
+	return e.CreationTimestamp.Time
+}
+
+// crowds are the reasons of events that say that a pod had no place to run, which is nobody's image.
+var crowds = []string{"FailedScheduling", "FailedCreate", "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox",
+	"TaintManagerEviction", "NodeNotReady", "Evicted"}
+
+// noRoom says that the cluster had no room for a pod of the update while it was analysed.
+func (c *candidate) noRoom(all []corev1.Event) string {
+	made, refused := c.facts.Target.Made, c.facts.Status.At
+	own := regexp.MustCompile(`^` + regexp.QuoteMeta(c.facts.Status.Workload.Name) + `-[a-z0-9]+(?:-[a-z0-9]+)?$`)
+	for i := range all {
+		e := &all[i]
+		name := e.InvolvedObject.Name
+		if !slices.Contains(crowds, e.Reason) || !own.MatchString(name) || strings.HasPrefix(name, c.facts.Status.Workload.Name+primary) {
+			continue
+		}
+		if at := eventAt(e); at.Before(made) || !refused.IsZero() && at.After(refused.Add(time.Minute)) {
+			continue
+		}
+		return fmt.Sprintf("%s %s: %s", e.InvolvedObject.Kind+"/"+name, e.Reason, e.Message)
+	}
+	return ""
+}
+
+// canaryOf is the kind that is watched under a name.
+func canaryOf(kind string) schema.GroupVersionKind {
+	if kind == trigger.Argo.Kind {
+		return trigger.Argo
+	}
+	return trigger.Flagger
+}
