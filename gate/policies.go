@@ -231,6 +231,11 @@ func misread(file string, wrong manifest.Misread) report.Finding {
 	case manifest.MisreadList:
 		why = "is in a file that is a list at its top"
 		f.Fix = "put the list under a key"
+	case manifest.MisreadKey:
+		f.Message = fmt.Sprintf("the marker %s stands behind KEY=VALUE: image automation writes over the key too",
+			wrong.Comment)
+		f.Fix = "write the value into a file of the generator, or into a ConfigMap"
+		return f
 	default:
 		why = "names no ImagePolicy"
 		f.Fix = `write # {"$imagepolicy": "NAMESPACE:NAME"}, with :tag, :name or :digest after NAME for a part`

@@ -65,6 +65,10 @@ func TestGateRepositoriesAsTheyAre(t *testing.T) {
 				"  inputs: [{image: reg.example.org/jobs, tag: v1}]\n  resources:\n  - apiVersion: apps/v1\n    kind: Deployment\n    metadata: {name: x}\n    spec: {template: {spec: {containers: [{name: x, image: '<< inputs.image >>:<< inputs.tag >>'}]}}}\n"},
 			want: []string{"note chart-not-rendered rset.yaml:10"}, says: []string{"the template in ResourceSet apps/jobs"},
 		},
+		"a marker behind a key and its value": {
+			files: map[string]string{"kustomization.yaml": "configMapGenerator:\n- name: v\n  literals:\n  - TAG=1.2 # {\"$imagepolicy\": \"flux-system:a:tag\"}\n  - a=b\n"},
+			want:  []string{"error marker-unknown-policy kustomization.yaml:4"}, says: []string{"image automation writes over the key too"},
+		},
 		"numbers where a CRD wants text": {
 			files: map[string]string{
 				"ks.yaml": kustomization("app", "./app", "images: [{name: app, newTag: 9075807}]"), "app/a.yaml": deployment("a", "app"),

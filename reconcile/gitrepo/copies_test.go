@@ -72,6 +72,12 @@ func TestAValueThatIsCopiedIsBlamedAndUndoneAtItsSource(t *testing.T) {
 			diff: []string{"r.yaml -- {tenant: blue, tag: v2}", "r.yaml +- {tenant: blue, tag: v1}"},
 		},
 		{
+			name:  "an input of a ResourceSet, through functions that change nothing",
+			files: []string{"r.yaml", strings.Replace(rset("v1"), "<< inputs.tag >>", `<< inputs.tag | default \"v0\" | trim >>`, 1)},
+			file:  "r.yaml", before: "v1}", after: "v2}", image: "reg.example.org/blue:v2",
+			diff: []string{"r.yaml -- {tenant: blue, tag: v2}", "r.yaml +- {tenant: blue, tag: v1}"},
+		},
+		{
 			name: "the version of the app in a chart of the repository",
 			files: []string{"c/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\nappVersion: \"1.0\"\n",
 				"c/values.yaml", "image:\n  repository: " + web + "\n  tag: \"\"\n"},

@@ -3,7 +3,6 @@ package gitrepo
 import (
 	"context"
 	"errors"
-	"path"
 	"slices"
 	"strings"
 
@@ -36,76 +35,9 @@ func (h *history) former(ctx context.Context, s v1alpha1.Suspect, max int) ([]re
 		}
 	}
 	if out == nil {
-		return h.withoutEntries(ctx, s)
+		return h.withoutAdded(ctx, s)
 	}
 	return out, nil
-}
-
-// withoutEntries is the state before a commit that added entries of images: what those changed counts again.
-func (h *history) withoutEntries(ctx context.Context, s v1alpha1.Suspect) ([]reconcile.Former, error) {
-	c, err := h.at(ctx, plumbing.NewHash(s.Commit))
-	if err != nil || c.parent().IsZero() {
-		return nil, err
-	}
-	w, err := h.watch(ctx, c.hash, placesOf(s, s.Commit))
-	if err != nil {
-		return nil, err
-	}
-	f := reconcile.Former{Commit: c.parent().String()}
-	for k, v := range w.values() {
-		i := w.places[k].node
-		if v == nil || !s.Nodes[i].Added || !manifest.IsEntry(*v) {
-			return nil, nil
-		}
-		f.Values = append(f.Values, v1alpha1.NodeValue{Index: int32(i), Remove: true})
-	}
-	// An entry that was put beside an app that came with it has nothing before it.
-	before, err := h.at(ctx, c.parent())
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range s.Nodes {
-		if e, err := h.entryAt(before.tree, n.File); err != nil || !e.regular() {
-			return nil, err
-		}
-	}
-	if f.Image, err = h.below(ctx, before, s); err != nil || len(f.Values) == 0 {
-		return nil, err
-	}
-	if _, tag, digest := manifest.Split(f.Image); f.Image != "" && tag+digest == "" {
-		// Without a tag any version may run: that is nothing to go back to.
-		return nil, nil
-	}
-	return []reconcile.Former{f}, nil
-}
-
-// below is the image that the files next to the entries said before them; empty where that is not one.
-func (h *history) below(ctx context.Context, c *commit, s v1alpha1.Suspect) (string, error) {
-	repository, _, _ := manifest.Split(s.Image)
-	image := ""
-	for _, n := range s.Nodes {
-		files, err := h.closure(c, reconcile.Root{Path: path.Dir(n.File)})
-		if err != nil {
-			return "", nil //nolint:nilerr // what cannot be built says nothing
-		}
-		for _, file := range files.Paths {
-			nodes, _, err := h.mention(c.tree, file, func(data []byte) bool { return manifest.MayHold(data, s.Image) })
-			if err != nil || ctx.Err() != nil {
-				return "", errors.Join(err, ctx.Err())
-			}
-			for _, m := range nodes {
-				r, _, _ := manifest.Split(m.Value)
-				if m.Part != manifest.PartImage || r != repository {
-					continue
-				}
-				if image != "" && image != m.Value {
-					return "", nil
-				}
-				image = m.Value
-			}
-		}
-	}
-	return image, nil
 }
 
 // commitsOf lists the commits that brought the values of a suspect's nodes, the suspect first.
@@ -197,7 +129,7 @@ func (w *watching) former(s v1alpha1.Suspect, held map[int]string) reconcile.For
 }
 
 // lacked says whether a version had a reference without one of the parts that it has today, a digest or a registry:
-// left there beside an earlier tag, it would make an image that never was.
+// left there beside an earlier tag, it would make an image that never was. One that came alone goes alone.
 func (w *watching) lacked(k int, values []*manifest.Node) bool {
 	in, part := w.in[k], w.places[k].part
 	if in[0] < 0 || part != manifest.PartDigest && part != manifest.PartRegistry {
@@ -212,7 +144,8 @@ func (w *watching) lacked(k int, values []*manifest.Node) bool {
 			return true
 		}
 	}
-	return false
+	_, whole := manifest.Reference(g.group, "")
+	return whole
 }
 
 // place is where a version has a node of a suspect.

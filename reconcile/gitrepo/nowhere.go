@@ -20,6 +20,8 @@ func (l *locating) nowhere() error {
 	where := fmt.Sprintf("none of the %d files that %s renders from %q at %s", l.count, q.Root.By, q.Root.Path,
 		short(l.tip.String()))
 	if q.ByPerson {
+		where = fmt.Sprintf("none of the %d files that were read below %q at %s", l.count, cmp.Or(q.Root.Path, "."),
+			short(l.tip.String()))
 		at, other, err := l.standsAt()
 		if err != nil {
 			return err
@@ -36,11 +38,48 @@ func (l *locating) nowhere() error {
 			strings.Join(l.unread[:min(3, len(l.unread))], "; "))
 	}
 	hint := "what sets it is outside of them: a change by hand, the Kustomization's spec.images or postBuild, a chart's " +
-		"defaults, a webhook or an operator. Take it back there"
-	if problems := l.files.Problems; len(problems) > 0 {
-		hint = fmt.Sprintf("%s: %s. Take it back there", problems[0].File, oneLine(problems[0].Reason, 200))
+		"defaults, a webhook or an operator"
+	template, err := l.template()
+	if err != nil {
+		return err
 	}
-	return reconcile.Refuse("%s says %s; %s", where, image, hint)
+	var unread []string
+	if template != "" {
+		unread = append(unread, template+" has templates of a ResourceSet, which are not rendered")
+	}
+	for _, p := range l.files.Problems[:min(2, len(l.files.Problems))] {
+		reason := oneLine(p.Reason, 200)
+		if !strings.Contains(reason, p.File) {
+			reason = oneLine(p.File, 200) + ": " + reason
+		}
+		unread = append(unread, reason)
+	}
+	if len(unread) > 0 {
+		hint += ", or what was not looked into: " + strings.Join(unread, "; ")
+	}
+	return reconcile.Refuse("%s says %s; %s. Take it back there", where, image, hint)
+}
+
+// template names a file of a ResourceSet whose templates may make the image of inputs; empty for none.
+func (l *locating) template() (string, error) {
+	_, tag, digest := manifest.Split(l.query.Image)
+	for _, u := range l.units {
+		for _, file := range u.files.Paths {
+			e, err := l.entryAt(l.commit.tree, file)
+			if err != nil {
+				return "", err
+			}
+			data, ok, err := l.text(e.hash)
+			if err != nil {
+				return "", err
+			}
+			says := tag != "" && indexWord(data, tag) >= 0 || digest != "" && bytes.Contains(data, []byte(digest))
+			if ok && says && bytes.Contains(data, []byte("ResourceSet")) && manifest.IsTemplate(string(data)) {
+				return oneLine(file, 200), nil
+			}
+		}
+	}
+	return "", nil
 }
 
 // refuse is a sentence, and that a file names the image which cannot be read.

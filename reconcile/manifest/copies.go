@@ -317,8 +317,9 @@ func isItem(want, before, item string, scalars []Node) bool {
 	return index >= 0 && index < len(seen) && "["+seen[index]+"]" == item
 }
 
-// inputAt finds what a ResourceSet puts into its templates.
-var inputAt = regexp.MustCompile(`<<\s*inputs\.([A-Za-z0-9_]+)\s*(?:\|\s*quote\s*)?>>`)
+// inputAt finds what a ResourceSet puts into its templates, with the functions that leave a text as it is.
+var inputAt = regexp.MustCompile(
+	`<<-?\s*inputs\.([A-Za-z0-9_]+)\s*(?:\|\s*(?:quote|squote|toString|trim|default \\?"[^"]*")\s*)*-?>>`)
 
 // Inputs gives what a group in the templates of a ResourceSet is for each of its inputs. The scalars are those of its
 // file.

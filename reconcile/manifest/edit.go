@@ -177,6 +177,9 @@ func (p *parsed) spliceFor(e edit) (splice, error) {
 	if n.Style&yaml.LiteralStyle != 0 {
 		return p.inBlock(n, e.value)
 	}
+	if n.Style&yaml.FoldedStyle != 0 && isPlain(e.value) {
+		return p.liftFolded(splice{end: len(n.Value), text: e.value}, n, []byte(n.Value))
+	}
 	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 && strings.ContainsAny(n.Value, "\n\t") {
 		return p.liftQuoted(splice{end: len(n.Value), text: e.value}, n)
 	}

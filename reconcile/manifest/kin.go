@@ -279,3 +279,31 @@ func normalRegistry(registry string) string {
 	}
 	return registry
 }
+
+// LiesUnder says whether a group may be what another one is laid over: the same place of the same object, or an entry
+// of images that changes it. values says that they are values of one release, in two objects.
+func LiesUnder(base, over []Node, values bool) bool {
+	x, y := base[0], over[0]
+	same := func(a, b string) bool { return a == "" || b == "" || a == b }
+	switch {
+	case IsEntry(x):
+		return true
+	case values:
+		return wayOf(x.Pointer) == wayOf(y.Pointer)
+	case !same(x.Object.Kind, y.Object.Kind), !same(x.Object.Name, y.Object.Name),
+		!same(x.Object.Namespace, y.Object.Namespace), x.Object == Object{}:
+		return false
+	case strings.Contains(y.Pointer, "[path="):
+		// A JSON patch says where its value goes, by position.
+		return true
+	case x.Container != "" || y.Container != "":
+		return x.Container == y.Container
+	}
+	return wayOf(x.Pointer) == wayOf(y.Pointer)
+}
+
+// wayOf is where a reference stands in the values or the object that it is in.
+func wayOf(pointer string) string {
+	way := strings.TrimPrefix(pointer[strings.LastIndexByte(pointer, '#')+1:], "/spec/values")
+	return way[:max(0, strings.LastIndexByte(way, '/'))]
+}

@@ -31,6 +31,8 @@ const (
 	MisreadText MisreadReason = "Text"
 	// MisreadList is a comment in a file that is a list at its top: image automation passes over all of the file.
 	MisreadList MisreadReason = "List"
+	// MisreadKey is a comment behind KEY=VALUE. Image automation does read it, and writes over the key too.
+	MisreadKey MisreadReason = "Key"
 )
 
 // meant finds what is written as a marker in a line, held or not.
@@ -73,6 +75,7 @@ func MisreadMarkers(data []byte) ([]Misread, error) {
 			out = append(out, m)
 		}
 	}
+	out = append(out, w.written...)
 	slices.SortFunc(out, func(a, b Misread) int { return a.Line - b.Line })
 	return out, nil
 }
@@ -128,8 +131,11 @@ func markersInText(n *yaml.Node) int {
 	return count
 }
 
+// keyAndValue is a literal of a generator.
+var keyAndValue = regexp.MustCompile(`^[A-Za-z0-9_.-]+=`)
+
 // comments takes note of a scalar's comments that are markers, or are meant as some.
-func (w *walker) comments(n *yaml.Node, marked bool) {
+func (w *walker) comments(n *yaml.Node, marked, literal bool) {
 	comment := n.LineComment
 	if comment == "" {
 		comment = n.HeadComment
@@ -138,6 +144,9 @@ func (w *walker) comments(n *yaml.Node, marked bool) {
 	switch {
 	case marked:
 		w.read = append(w.read, m)
+		if m.Why = MisreadKey; literal && keyAndValue.MatchString(n.Value) {
+			w.written = append(w.written, m)
+		}
 	case isMisread(n.LineComment):
 		w.misread = append(w.misread, m)
 	}

@@ -104,9 +104,10 @@ type walker struct {
 	// counts says that the places are only counted.
 	counts bool
 	count  int
-	// every says that read and misread are wanted too: the comments that are markers, and those that are meant as some.
-	every         bool
-	read, misread []Misread
+	// every says that these are wanted too: the comments that are markers, those of them behind KEY=VALUE, and those that
+	// are meant as markers.
+	every                  bool
+	read, written, misread []Misread
 	// all says that scalars that are no image are wanted too.
 	all bool
 }
@@ -204,7 +205,7 @@ func (w *walker) scalar(at place, s spot, c claim) error {
 	if at.used == at.scalar && w.outer == nil {
 		m, marked = readMarker(at.scalar.LineComment, at.scalar.HeadComment)
 		if w.every {
-			w.comments(at.scalar, marked)
+			w.comments(at.scalar, marked, s.item && s.key == "literals")
 		}
 	}
 	if c.part == "" && !marked {

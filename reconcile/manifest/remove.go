@@ -54,12 +54,13 @@ func removeKey(data []byte, pointer string) ([]byte, error) {
 	if at.outer != nil || at.key == nil || at.used != at.scalar || at.scalar.Line != at.key.Line {
 		return nil, fmt.Errorf("remove %s: %w: its key and value do not stand on a line of their own", pointer, ErrRefused)
 	}
-	from, _ := p.offset(at.key.Line, 1)
+	first := p.emptied(at.key)
+	from, _ := p.offset(first.Line, 1)
 	to, ok := p.offset(at.key.Line+1, 1)
 	if !ok {
 		to = len(data)
 	}
-	if key, ok := p.offset(at.key.Line, at.key.Column); !ok || len(bytes.TrimSpace(data[from:key])) > 0 {
+	if key, ok := p.offset(first.Line, first.Column); !ok || len(bytes.TrimSpace(data[from:key])) > 0 {
 		return nil, fmt.Errorf("remove %s: %w: more stands on its line", pointer, ErrRefused)
 	}
 	edited := slices.Concat(data[:from], data[to:])
@@ -67,6 +68,28 @@ func removeKey(data []byte, pointer string) ([]byte, error) {
 		return nil, fmt.Errorf("remove %s: %w", pointer, err)
 	}
 	return edited, nil
+}
+
+// emptied is the key that goes with another one: that itself, or a key above it under which nothing else stands.
+func (p *parsed) emptied(key *yaml.Node) *yaml.Node {
+	var path []*yaml.Node
+	for _, root := range p.roots {
+		if path = pathTo(root, key); path != nil {
+			break
+		}
+	}
+	for i := len(path) - 1; i > 0; i-- {
+		mapping, above := path[i], path[i-1]
+		if mapping.Kind != yaml.MappingNode || len(mapping.Content) != 2 || above.Kind != yaml.MappingNode {
+			break
+		}
+		k := slices.Index(above.Content, mapping)
+		if mapping.Style&yaml.FlowStyle != 0 || mapping.Anchor != "" || above.Content[k-1].Line == mapping.Line {
+			break
+		}
+		key = above.Content[k-1]
+	}
+	return key
 }
 
 // removeEntry takes an entry of a list that a pointer leads into out of a file, whole lines of it, and the list with

@@ -1,0 +1,38 @@
+package gitrepo
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+func TestSentenceNamesWhatWasNotFollowed(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	template := "apiVersion: fluxcd.controlplane.io/v1\nkind: ResourceSet\nmetadata: {name: jobs}\nspec:\n  inputs: [{tag: v2}]\n" +
+		"  resourcesTemplate: |\n    kind: Deployment\n    image: " + web + ":<< inputs.tag | upper >>\n"
+	for _, test := range []struct {
+		name  string
+		files []string
+		want  string
+	}{
+		{"a template that does more than put inputs in", []string{"r.yaml", template},
+			"r.yaml has templates of a ResourceSet, which are not rendered"},
+		{"a base that is elsewhere", []string{"kustomization.yaml", kustomization("https://example.org/base.yaml")},
+			`kustomization.yaml: "https://example.org/base.yaml" is remote`},
+		{"nothing", []string{"d.yaml", app("web", web+":v1")}, "a webhook or an operator"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := newClone(t)
+			c.put("add", test.files...)
+			q := ask(web + ":v2")
+			q.ByPerson = true
+			_, err := c.open().Blame(t.Context(), q)
+			if why, _ := reconcile.AsRefusal(err); !strings.Contains(why, test.want) || strings.Contains(why, `""`) {
+				t.Errorf("the sentence is %q, %v; want %q", why, err, test.want)
+			}
+		})
+	}
+}
