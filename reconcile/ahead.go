@@ -268,7 +268,7 @@ func forward(w *World) (*Forward, time.Duration) {
 		open = f
 		break
 	}
-	if open == nil || len(w.Form.Status.FastForward) >= v1alpha1.MaxFastForwards {
+	if open == nil || len(w.Form.Status.FastForward)+max(1, len(open.Workload.Containers)) > v1alpha1.MaxFastForwards {
 		return nil, 0
 	}
 	if rest := a.Since.Add(forwardAfter).Sub(w.Now); rest > 0 {
@@ -292,7 +292,7 @@ func whyNot(of []never, w *World, a *Ahead, o *AheadWorkload) string {
 func settledAhead(s *v1alpha1.RollbackStatus, o *AheadWorkload, checked string) bool {
 	for i := range s.FastForward {
 		f := &s.FastForward[i]
-		refused := f.Revision != "" && f.Revision == cut(checked, 500)
+		refused := f.Revision != "" && f.Revision == cut(checked, 320)
 		if f.Workload == o.Workload && (f.Result == v1alpha1.FastForwardApplied || refused) {
 			return true
 		}
@@ -304,7 +304,7 @@ func settledAhead(s *v1alpha1.RollbackStatus, o *AheadWorkload, checked string) 
 func saidAhead(s *v1alpha1.RollbackStatus, o *AheadWorkload, why string) bool {
 	for i := range s.FastForward {
 		f := &s.FastForward[i]
-		if f.Result == v1alpha1.FastForwardRefused && f.Workload == o.Workload && f.Message == sentence(cut(why, 1000)) {
+		if f.Result == v1alpha1.FastForwardRefused && f.Workload == o.Workload && f.Message == cut(why, 320) {
 			return true
 		}
 	}

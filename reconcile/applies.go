@@ -76,7 +76,7 @@ const (
 	// tellBy is how long the source of what Flux cannot apply may not be readable before it is told without a commit.
 	tellBy = 10 * time.Minute
 	// maxChangedBy is how many commits are told that changed what fails.
-	maxChangedBy = 8
+	maxChangedBy = 3
 )
 
 // report tells what Flux cannot apply. What it does not say right now, since it is at work on it, may be over.
@@ -125,7 +125,7 @@ func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, form *v1alpha
 		}
 		says += fmt.Sprintf(" since %s (%s): correct it there, or revert the commit", short(c.Commit), found.Branch)
 	} else {
-		f.Apply.Unblamed = sentence(orElse(found.Why, "nothing in Git tells"))
+		f.Apply.Unblamed = cut(orElse(found.Why, "nothing in Git tells"), 512)
 		says += "; no commit is blamed: " + f.Apply.Unblamed
 	}
 	step := end(w, v1alpha1.ResultReportedOnly, "%s", says)

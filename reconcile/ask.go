@@ -82,7 +82,7 @@ func (s Stop) due(since time.Time) (time.Time, bool) {
 
 // ask says which stop is asked next; nil for none, with how long it is until one is due (zero: when something changes).
 func ask(w *World) (*Stop, time.Duration) {
-	if w.Rollout == nil {
+	if w.Rollout == nil || full(&w.Form.Status) {
 		return nil, 0
 	}
 	since, token := wanted(&w.Form.Status)
@@ -107,6 +107,11 @@ func ask(w *World) (*Stop, time.Duration) {
 // opened says that the record of what is asked was begun, for what is wanted now.
 func opened(s *v1alpha1.RollbackStatus) bool {
 	return s.Request != nil && (s.Landed == nil || !s.Request.At.Before(&s.Landed.At))
+}
+
+// full says that the record takes no more objects that were asked: Flux gets round to the others by itself.
+func full(s *v1alpha1.RollbackStatus) bool {
+	return opened(s) && len(s.Request.Asked) >= v1alpha1.MaxAsked
 }
 
 func askedAlready(s *v1alpha1.RollbackStatus, o v1alpha1.ObjectRef) bool {

@@ -188,6 +188,7 @@ func (e *Engine) open(ctx context.Context, key Key, w *World) error {
 // save writes the status when it changed, and tells.
 func (e *Engine) save(ctx context.Context, before, after *v1alpha1.Rollback) error {
 	describe(after, e.Now())
+	fit(&after.Status)
 	if equality.Semantic.DeepEqual(before.Status, after.Status) {
 		return nil
 	}

@@ -54,7 +54,7 @@ func (e *Engine) fillFailures(ctx context.Context, w *World, step Step, form *v1
 			canaryMoved(f, s.Failures[i])):
 			f.ID, f.Since = s.Failures[i].ID, s.Failures[i].Since
 			s.Failures[i] = f
-		case i < 0 && len(s.Failures) < maxFailures:
+		case i < 0 && len(s.Failures) < v1alpha1.MaxFailures:
 			s.Failures = append(s.Failures, f)
 		case i < 0:
 			s.MoreFailures++

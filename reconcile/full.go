@@ -14,6 +14,9 @@ import (
 // errFull says that a namespace has as many Rollbacks as are kept of one.
 var errFull = errors.New("the namespace has as many Rollbacks as are kept")
 
+// maxSubject is how long the name of a subject may be.
+const maxSubject = 1024
+
 // fullAgain is how long a failure waits that finds no room for its record.
 const fullAgain = time.Minute
 
@@ -27,6 +30,12 @@ func (e *Engine) full(namespace string) bool {
 
 // room says whether a Rollback may be opened for a key. What finds none is counted and told, and leaves no object.
 func (e *Engine) room(key Key) error {
+	if n := len(key.Subject.Name); n > maxSubject {
+		// No registry and no kubelet takes such a reference.
+		e.Log.Warn("no Rollback is opened: the name is too long for one", "namespace", key.Namespace,
+			"subject", cut(key.Subject.Name, 100), "characters", n, "most", maxSubject)
+		return errFull
+	}
 	if !e.full(key.Namespace) {
 		return nil
 	}

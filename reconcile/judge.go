@@ -104,17 +104,17 @@ func person(w *World, d v1alpha1.Decision, q *v1alpha1.Question) Step {
 
 func verdict(w *World, source v1alpha1.VerdictSource, by, why string) Step {
 	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
-		Answer: v1alpha1.Approve, Source: source, By: cut(by, 4096), Policies: countedPolicies(w),
+		Answer: v1alpha1.Approve, Source: source, By: cut(by, 512), Policies: countedPolicies(w),
 		At:       v1alpha1.NewTime(w.Now),
-		Why:      cut(why, 1000),
+		Why:      cut(why, 512),
 		Cooldown: metav1.Duration{Duration: w.Policy.Cooldown}, Release: w.Policy.Release,
 		Question: questionID(w, answersOf(w)),
 	}}
 }
 
-// countedPolicies are the policies that count now, as many as the record takes.
+// countedPolicies are the policies that count now.
 func countedPolicies(w *World) []v1alpha1.PolicyRef {
-	return w.Policy.Read[:min(len(w.Policy.Read), 32)]
+	return append([]v1alpha1.PolicyRef(nil), w.Policy.Read...)
 }
 
 // onlyTold says why nothing may be done here at all; empty when something may.

@@ -42,7 +42,7 @@ func (e *Engine) fillMerge(ctx context.Context, w *World, _ Step, form *v1alpha1
 	case err == nil:
 		pr.Tried, pr.NotMerged, pr.Armed = &now, "", done == MergingArmed
 	case KindOf(err) != "":
-		pr.Tried, pr.NotMerged = &now, cut(err.Error(), 1024)
+		pr.Tried, pr.NotMerged = &now, cut(err.Error(), 512)
 	default:
 		return fmt.Errorf("merge the pull request: %w", err)
 	}

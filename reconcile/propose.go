@@ -40,7 +40,7 @@ func (e *Engine) proposes(w *World, err error) bool {
 
 // wantPullRequest writes down that the branch takes no push, in the server's words.
 func (e *Engine) wantPullRequest(form *v1alpha1.Rollback, err error) {
-	form.Status.PullRequest = &v1alpha1.PullRequest{Because: cut(err.Error(), 1024), At: v1alpha1.NewTime(e.Now())}
+	form.Status.PullRequest = &v1alpha1.PullRequest{Because: cut(err.Error(), 512), At: v1alpha1.NewTime(e.Now())}
 	form.Status.Waiting = nil
 }
 
@@ -313,8 +313,8 @@ func sightOf(pr *v1alpha1.PullRequest, now *PullRequest) v1alpha1.PullRequest {
 	out := *pr
 	out.State, out.By = now.State, cut(now.By, 253)
 	out.WaitsFor = nil
-	for _, wait := range now.Waits[:min(len(now.Waits), 16)] {
-		wait.Name = cut(wait.Name, 253)
+	for _, wait := range now.Waits[:min(len(now.Waits), 8)] {
+		wait.Name = cut(wait.Name, 128)
 		out.WaitsFor = append(out.WaitsFor, wait)
 	}
 	return out

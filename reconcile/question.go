@@ -17,12 +17,14 @@ const askFor = 24 * time.Hour
 func questionOf(w *World, doubts []v1alpha1.Doubt) *v1alpha1.Question {
 	answers := answersOf(w)
 	out := make([]v1alpha1.Doubt, 0, len(doubts))
-	for _, d := range doubts[:min(len(doubts), 32)] {
+	for _, d := range doubts {
 		out = append(out, v1alpha1.Doubt{Type: d.Type, Message: sentence(d.Message)})
 	}
-	return &v1alpha1.Question{
+	q := &v1alpha1.Question{
 		ID: questionID(w, answers), Until: v1alpha1.NewTime(deadline(w)), Doubts: out, Answers: answers,
 	}
+	fit(q)
+	return q
 }
 
 // answersOf are the answers that can be carried out.
@@ -132,7 +134,7 @@ func askingAtRest(w *World) Step {
 }
 
 // maxLapsed is how many verdicts of one form may lapse.
-const maxLapsed = 8
+const maxLapsed = 4
 
 // lapsed says why a verdict that waited for what forbade it, or for access, is not carried out any more; empty where it
 // is.

@@ -31,7 +31,7 @@ func canaryMoved(now, before v1alpha1.Failure) bool {
 		!equality.Semantic.DeepEqual(a.Changed, b.Changed) || !slices.Equal(typesOf(a.Doubts), typesOf(b.Doubts))
 }
 
-func typesOf(doubts []v1alpha1.Doubt) []v1alpha1.DoubtType {
+func typesOf(doubts []v1alpha1.RolloutDoubt) []v1alpha1.DoubtType {
 	var out []v1alpha1.DoubtType
 	for _, d := range doubts {
 		out = append(out, d.Type)

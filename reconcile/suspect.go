@@ -49,7 +49,9 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 		if err != nil {
 			return fmt.Errorf("blame %s: %w", form.Spec.Subject.Name, err)
 		}
-		join(form, origin, suspect)
+		if err := join(form, origin, suspect); err != nil {
+			refusal = weaker(refusal, err)
+		}
 	}
 	if form.Status.Suspect == nil {
 		return refusal
@@ -71,7 +73,9 @@ func (e *Engine) addPlaces(ctx context.Context, w *World, step Step, form *v1alp
 	}
 	s, found := &form.Status, again.Status.Suspect
 	places := len(s.Suspect.Nodes)
-	s.Suspect.Nodes = union(s.Suspect, found)
+	if all := union(s.Suspect, found); len(all) <= v1alpha1.MaxPlaces {
+		s.Suspect.Nodes = all
+	}
 	if s.Target == nil || len(s.Suspect.Nodes) == places {
 		return nil
 	}
@@ -104,24 +108,32 @@ func weaker(first, second error) error {
 	return first
 }
 
-// join keeps the first suspect and takes over the nodes that the same commit changed for a second workload.
-func join(form *v1alpha1.Rollback, origin Origin, found v1alpha1.Suspect) {
+// join keeps the first suspect and takes over the nodes that the same commit changed for a second workload. It refuses
+// what no record holds: a part of the places would be a part of the revert.
+func join(form *v1alpha1.Rollback, origin Origin, found v1alpha1.Suspect) error {
 	found.Source = v1alpha1.ObjectRef{
 		Kind: "GitRepository", Namespace: origin.Source.Name.Namespace, Name: origin.Source.Name.Name,
 	}
 	found.Applier = origin.Applier
 	found.Branch = origin.Source.Branch
 	found.Subject, found.Author = cut(found.Subject, 250), cut(found.Author, 200)
+	if long := overlong(&found); long != "" {
+		return Refuse("%s brought %s in, and it cannot be recorded: %s", short(found.Commit),
+			cut(form.Spec.Subject.Name, 200), long)
+	}
 	first := form.Status.Suspect
 	if first == nil {
 		form.Status.Suspect = &found
-		return
+		return nil
 	}
-	first.Nodes = union(first, &found)
+	all := union(first, &found)
+	if len(all) > v1alpha1.MaxPlaces {
+		form.Status.Suspect = nil
+		return Refuse("%s is said in %d places: too many to take back at once", cut(form.Spec.Subject.Name, 200), len(all))
+	}
+	first.Nodes = all
+	return nil
 }
-
-// maxPlaces is what a Suspect holds.
-const maxPlaces = 64
 
 // union is a suspect's places and those that the same commit changed besides.
 func union(first, second *v1alpha1.Suspect) []v1alpha1.Node {
@@ -131,7 +143,7 @@ func union(first, second *v1alpha1.Suspect) []v1alpha1.Node {
 	}
 	for _, n := range second.Nodes {
 		same := func(o v1alpha1.Node) bool { return o.File == n.File && o.Pointer == n.Pointer }
-		if !slices.ContainsFunc(nodes, same) && len(nodes) < maxPlaces {
+		if !slices.ContainsFunc(nodes, same) {
 			nodes = append(nodes, n)
 		}
 	}

@@ -28,6 +28,8 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 	if err != nil {
 		return fmt.Errorf("read what was there before %s: %w", short(s.Suspect.Commit), err)
 	}
+	// What no record takes is no image.
+	former = slices.DeleteFunc(former, func(f Former) bool { return overlong(&f.Values) != "" })
 	if t, ok := chosenBefore(w, former); ok {
 		t.At = v1alpha1.NewTime(w.Now)
 		s.Target = &t

@@ -143,6 +143,7 @@ func (e *Engine) observe(ctx context.Context, key Key, record *v1alpha1.Rollback
 		if err != nil {
 			return nil, err
 		}
+		o.Failures = fitting(o.Failures)
 		out[t.Type] = o
 	}
 	return out, nil

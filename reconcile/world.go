@@ -288,16 +288,13 @@ func sameFailure(a, b v1alpha1.Failure) bool {
 	return a.Trigger == b.Trigger && a.Workload == b.Workload && a.Revision == b.Revision && a.Container == b.Container
 }
 
-// maxFailures is what the form holds; MoreFailures counts the rest.
-const maxFailures = 50
-
 // unseen are failures that the form does not know yet, or knows less well.
 func unseen(s *v1alpha1.RollbackStatus, now []v1alpha1.Failure) []v1alpha1.Failure {
 	var out []v1alpha1.Failure
 	for _, f := range now {
 		i := slices.IndexFunc(s.Failures, func(o v1alpha1.Failure) bool { return sameFailure(o, f) })
 		switch {
-		case i < 0 && len(s.Failures) < maxFailures:
+		case i < 0 && len(s.Failures) < v1alpha1.MaxFailures:
 			out = append(out, f)
 		case i >= 0 && (saysMore(f.Cause, s.Failures[i].Cause) || driftMoved(f, s.Failures[i]) ||
 			rolloutMoved(f, s.Failures[i]) || applyMoved(f, s.Failures[i]) || canaryMoved(f, s.Failures[i])):

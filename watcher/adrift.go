@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/watcher/drift"
 )
@@ -156,7 +157,7 @@ func (f *found) failure(h *holder, now time.Time) v1alpha1.Failure {
 	}
 	d := f.Drift
 	return v1alpha1.Failure{
-		Trigger: v1alpha1.TriggerDrift, Workload: h.workload, Revision: f.container.Image + " " + when,
+		Trigger: v1alpha1.TriggerDrift, Workload: h.workload, Revision: text.Cut(f.container.Image, 200) + " " + when,
 		Container: f.container.Name, Cause: v1alpha1.CauseDrift, Message: f.sentence(), Since: micro(now), Drift: &d,
 	}
 }

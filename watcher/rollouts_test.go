@@ -13,7 +13,7 @@ func TestWhatIsNotTheImagesFaultIsSaidAndBlamesNoImage(t *testing.T) {
 		return &observed{
 			facts: trigger.Facts{New: &trigger.Revision{Name: "web-7f9c"}},
 			judged: []trigger.Judgement{{Container: "web", Image: "app:2", Cause: v1alpha1.CauseCrashed, Fault: fault, Complete: complete,
-				Evidence: v1alpha1.Rollout{Doubts: []v1alpha1.Doubt{{Message: "more than images changed: Env MODE of container web"}}}}},
+				Evidence: v1alpha1.Rollout{Doubts: []v1alpha1.RolloutDoubt{{Message: "more than images changed: Env MODE of container web"}}}}},
 		}
 	}
 	const said = "container web of revision web-7f9c fails, and nothing is reverted, since it does not look like its image's fault: " +

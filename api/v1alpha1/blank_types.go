@@ -8,21 +8,27 @@ import (
 // Node is one scalar in a YAML file in Git that says which image runs.
 type Node struct {
 	// File is the path from the root of the repository.
+	// +kubebuilder:validation:MaxLength=255
 	File string `json:"file"`
 	// Pointer finds the scalar in the file: document and path, sequences by name where they have one.
+	// +kubebuilder:validation:MaxLength=255
 	Pointer string `json:"pointer"`
 	// Part is what the scalar holds of a reference: Image, Repository, Name, Tag or Digest.
+	// +kubebuilder:validation:MaxLength=16
 	Part string `json:"part"`
 	// Bad is the value that cannot run.
+	// +kubebuilder:validation:MaxLength=320
 	Bad string `json:"bad"`
 	// Former is the value before the suspect commit; empty with Added where there was none.
 	// +optional
+	// +kubebuilder:validation:MaxLength=320
 	Former string `json:"former,omitempty"`
 	// Added says that the suspect commit brought the node itself: there is nothing to go back to.
 	// +optional
 	Added bool `json:"added,omitempty"`
 	// Marker is the ImagePolicy that writes the node, as namespace:name, empty where none does.
 	// +optional
+	// +kubebuilder:validation:MaxLength=317
 	Marker string `json:"marker,omitempty"`
 	// Origin says which commit brought the value, and where it wrote it, as far as that is not the suspect and this
 	// place: the files may have been moved since, and one image may have been brought to several places one after another.
@@ -33,14 +39,15 @@ type Node struct {
 // RelatedCommit is a commit besides the suspect, such as the one behind a merge.
 type RelatedCommit struct {
 	// Commit is its full hash.
+	// +kubebuilder:validation:MaxLength=64
 	Commit string `json:"commit"`
 	// Subject is the first line of its message. It is data: it may hold anything.
 	// +optional
-	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:MaxLength=250
 	Subject string `json:"subject,omitempty"`
 	// Author as the commit names him, which anyone can write.
 	// +optional
-	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:MaxLength=200
 	Author string `json:"author,omitempty"`
 }
 
@@ -48,11 +55,14 @@ type RelatedCommit struct {
 type NodeOrigin struct {
 	// Commit is the full hash of the commit that brought the value; empty for the suspect.
 	// +optional
+	// +kubebuilder:validation:MaxLength=64
 	Commit string `json:"commit,omitempty"`
 	// File and Pointer are where that commit wrote it; empty for the node's own place.
 	// +optional
+	// +kubebuilder:validation:MaxLength=255
 	File string `json:"file,omitempty"`
 	// +optional
+	// +kubebuilder:validation:MaxLength=255
 	Pointer string `json:"pointer,omitempty"`
 }
 
@@ -61,25 +71,29 @@ type Suspect struct {
 	// Source is the GitRepository that deploys the file.
 	Source ObjectRef `json:"source"`
 	// Branch that the source deploys.
+	// +kubebuilder:validation:MaxLength=240
 	Branch string `json:"branch"`
 	// Applier is the Flux object that applies the workload: a Kustomization or a HelmRelease.
 	// +optional
 	Applier ObjectRef `json:"applier,omitempty"`
 	// Image that was asked for, as the workload's template names it: it completes what nodes say of a former image.
 	// +optional
+	// +kubebuilder:validation:MaxLength=1024
 	Image string `json:"image,omitempty"`
 	// Commit is the full hash of the suspect.
+	// +kubebuilder:validation:MaxLength=64
 	Commit string `json:"commit"`
 	// Parent is the hash of its first parent.
 	// +optional
+	// +kubebuilder:validation:MaxLength=64
 	Parent string `json:"parent,omitempty"`
 	// Subject is the first line of its message. It is data: it may hold anything.
 	// +optional
-	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:MaxLength=250
 	Subject string `json:"subject,omitempty"`
 	// Author as the commit names him, which anyone can write.
 	// +optional
-	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:MaxLength=200
 	Author string `json:"author,omitempty"`
 	// Merged is the commit behind a merge that brought the image in, where the suspect is that merge.
 	// +optional
@@ -94,19 +108,22 @@ type Suspect struct {
 	Automation *ObjectRef `json:"automation,omitempty"`
 	// ByHand says why the change is not known to be image automation's; empty where it is.
 	// +optional
-	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:MaxLength=512
 	ByHand string `json:"byHand,omitempty"`
 	// OnlyImages says that the commit changed nothing but nodes of images.
 	// +optional
 	OnlyImages bool `json:"onlyImages,omitempty"`
-	// OtherImages are images that the same commit brought in and that are not reverted, cut to 20.
+	// OtherImages are images that the same commit brought in and that are not reverted, cut to 8.
 	// +optional
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=320
 	OtherImages []string `json:"otherImages,omitempty"`
 	// SharedBy are other Flux objects that render the same files.
 	// +optional
+	// +kubebuilder:validation:MaxItems=20
 	SharedBy []ObjectRef `json:"sharedBy,omitempty"`
 	// Nodes are the scalars that hold the image.
-	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:MaxItems=24
 	Nodes []Node `json:"nodes"`
 }
 
@@ -115,6 +132,7 @@ type NodeValue struct {
 	// Index into suspect.nodes.
 	Index int32 `json:"index"`
 	// Value to write; the empty string is a value too.
+	// +kubebuilder:validation:MaxLength=320
 	Value string `json:"value"`
 	// Remove takes the node out, which the suspect added, in place of writing a value: a digest beside a tag, or all of an
 	// entry of images.
@@ -126,17 +144,21 @@ type NodeValue struct {
 type Target struct {
 	// Image that the workload will run again; empty where there is none.
 	// +optional
+	// +kubebuilder:validation:MaxLength=1024
 	Image string `json:"image,omitempty"`
 	// Values for the nodes.
 	// +optional
+	// +kubebuilder:validation:MaxItems=24
 	Values []NodeValue `json:"values,omitempty"`
 	// PassedOver are newer images than the target that Git had, newest first: the registry has them no more, and none is
 	// known to have failed.
 	// +optional
-	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:items:MaxLength=320
 	PassedOver []string `json:"passedOver,omitempty"`
 	// Digest that the registry gave for the target.
 	// +optional
+	// +kubebuilder:validation:MaxLength=256
 	Digest string `json:"digest,omitempty"`
 	// Proved says that the registry holds the target for the platforms asked for.
 	Proved bool `json:"proved"`
@@ -148,7 +170,7 @@ type Target struct {
 	ConfirmAt *Time `json:"confirmAt,omitempty"`
 	// Proof says in a sentence what the registry answered, about both.
 	// +optional
-	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:MaxLength=1024
 	Proof string `json:"proof,omitempty"`
 	// At is when it was proved.
 	At Time `json:"at"`
@@ -161,11 +183,11 @@ type Verdict struct {
 	// Source says whose word it is: Policy, Person, or Branch where Git says that it was decided elsewhere.
 	Source VerdictSource `json:"source"`
 	// By names who it was, to read: the user, the policies, or the commit.
-	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:MaxLength=512
 	By string `json:"by"`
 	// Policies that counted when it was given, as they were then.
 	// +optional
-	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:MaxItems=4
 	Policies []PolicyRef `json:"policies,omitempty"`
 	// At is when.
 	At Time `json:"at"`
@@ -175,10 +197,12 @@ type Verdict struct {
 	Question string `json:"question,omitempty"`
 	// Why in a sentence.
 	// +optional
-	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:MaxLength=512
 	Why string `json:"why,omitempty"`
 	// Cooldown of the policy when it was given: the revert waits until the workload's last one is that long ago.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
 	Cooldown metav1.Duration `json:"cooldown,omitempty"`
 	// Release of the policy when it was given: what will lift the hold.
 	// +optional
@@ -211,6 +235,8 @@ type PolicyRef struct {
 	Name string `json:"name"`
 	// UID tells it from another one that had the name before.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=36
 	UID types.UID `json:"uid,omitempty"`
 	// Generation of its spec that counted.
 	// +optional
@@ -223,14 +249,19 @@ func (p PolicyRef) String() string { return p.Namespace + "/" + p.Name }
 // Change is what was written to Git.
 type Change struct {
 	// Commit is the revert.
+	// +kubebuilder:validation:MaxLength=64
 	Commit string `json:"commit"`
 	// Hold is the commit that holds image automation off; empty where no marker was on the nodes.
 	// +optional
+	// +kubebuilder:validation:MaxLength=64
 	Hold string `json:"hold,omitempty"`
 	// Branch that was pushed to.
+	// +kubebuilder:validation:MaxLength=240
 	Branch string `json:"branch"`
 	// Policies are the ImagePolicies held, as namespace:name.
 	// +optional
+	// +kubebuilder:validation:MaxItems=24
+	// +kubebuilder:validation:items:MaxLength=317
 	Policies []string `json:"policies,omitempty"`
 	// Release is what lifts the hold, as the hold itself says: Manual where the policy says so, and after two lifts in a
 	// row that brought an image which had to be taken back.
@@ -238,6 +269,7 @@ type Change struct {
 	Release ReleaseMode `json:"release,omitempty"`
 	// By names the Rollback that pushed it, where it was another one or another cluster's.
 	// +optional
+	// +kubebuilder:validation:MaxLength=512
 	By string `json:"by,omitempty"`
 	// Overtaken is what forbids it since a moment after it was sent: the push was under way when a policy was suspended,
 	// taken away or made stricter.
@@ -250,6 +282,7 @@ type Change struct {
 // Landed is the first commit on the deployed branch that holds the target.
 type Landed struct {
 	// Commit is its hash.
+	// +kubebuilder:validation:MaxLength=64
 	Commit string `json:"commit"`
 	// At is when it was seen.
 	At Time `json:"at"`
@@ -261,14 +294,16 @@ type Landed struct {
 // Request is the reconcile that was asked of Flux, object by object.
 type Request struct {
 	// Token is the value of reconcile.fluxcd.io/requestedAt.
+	// +kubebuilder:validation:MaxLength=128
 	Token string `json:"token"`
 	// Objects are what the commit passes through, from the source down. Most of them hear of it by themselves.
+	// +kubebuilder:validation:MaxItems=8
 	Objects []ObjectRef `json:"objects"`
 	// At is when asking began.
 	At Time `json:"at"`
 	// Asked are those of the objects that were asked, and when.
 	// +optional
-	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:MaxItems=12
 	Asked []AskedObject `json:"asked,omitempty"`
 }
 
@@ -280,6 +315,8 @@ type AskedObject struct {
 }
 
 // Result is how a Rollback ended.
+//
+// +kubebuilder:validation:MaxLength=32
 type Result string
 
 // The ends.
@@ -309,7 +346,7 @@ type Outcome struct {
 	// Result is the end.
 	Result Result `json:"result"`
 	// Sentence says it.
-	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:MaxLength=1024
 	Sentence string `json:"sentence"`
 	// Refused is the kind of the Git server's refusal that ended it, such as Declined; empty where none did.
 	// +optional
@@ -323,11 +360,14 @@ type Outcome struct {
 type HoldRelease struct {
 	// Commit that lifted it; empty where somebody else's did.
 	// +optional
+	// +kubebuilder:validation:MaxLength=64
 	Commit string `json:"commit,omitempty"`
 	// Image that the policy elects now.
 	// +optional
+	// +kubebuilder:validation:MaxLength=1024
 	Image string `json:"image,omitempty"`
 	// By is who: the policy's newer image, a person, or somebody's commit.
+	// +kubebuilder:validation:MaxLength=512
 	By string `json:"by"`
 	// At is when.
 	At Time `json:"at"`

@@ -20,27 +20,27 @@ type Canary struct {
 	PromotedSpec string `json:"promotedSpec,omitempty"`
 	// Promoted is the image that the container has in what was promoted before, and still serves.
 	// +optional
-	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:MaxLength=320
 	Promoted string `json:"promoted,omitempty"`
 	// PromotedBy is what runs it, such as Deployment/web-primary or ReplicaSet/web-6d4b.
 	// +optional
-	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:MaxLength=253
 	PromotedBy string `json:"promotedBy,omitempty"`
 	// PromotedReady is how many of its pods are ready.
 	PromotedReady int32 `json:"promotedReady"`
 	// Checks are the last words of the analysis, the newest first: data.
 	// +optional
-	// +kubebuilder:validation:MaxItems=4
-	// +kubebuilder:validation:items:MaxLength=512
+	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:items:MaxLength=180
 	Checks []string `json:"checks,omitempty"`
 	// Changed is what differs between the two templates.
 	// +optional
-	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:MaxItems=5
 	Changed []TemplateChange `json:"changed,omitempty"`
 	// Doubts are why it need not be the image, or why a person has to decide.
 	// +optional
-	// +kubebuilder:validation:MaxItems=16
-	Doubts []Doubt `json:"doubts,omitempty"`
+	// +kubebuilder:validation:MaxItems=5
+	Doubts []RolloutDoubt `json:"doubts,omitempty"`
 }
 
 // CanaryReason is why a canary analysis refused an update.

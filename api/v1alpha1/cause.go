@@ -3,6 +3,8 @@ package v1alpha1
 import "slices"
 
 // Cause is why a container does not run what Git says, read from the words of the kubelet or of a registry.
+//
+// +kubebuilder:validation:MaxLength=64
 type Cause string
 
 // The causes. Their faults, ranks and words stand in the table below: a new cause needs a name here, a row there, and

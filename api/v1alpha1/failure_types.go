@@ -49,11 +49,14 @@ func (s Subject) String() string {
 // ObjectRef names an object.
 type ObjectRef struct {
 	// Kind of the object.
+	// +kubebuilder:validation:MaxLength=63
 	Kind string `json:"kind"`
 	// Namespace of the object.
 	// +optional
+	// +kubebuilder:validation:MaxLength=63
 	Namespace string `json:"namespace,omitempty"`
 	// Name of the object.
+	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 }
 
@@ -75,6 +78,8 @@ type Workload struct {
 	Name string `json:"name"`
 	// UID of the object.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=36
 	UID types.UID `json:"uid,omitempty"`
 }
 
@@ -103,13 +108,13 @@ type Failure struct {
 	// +kubebuilder:validation:MaxLength=253
 	Revision string `json:"revision,omitempty"`
 	// Container whose image it is; empty where Flux cannot apply an object.
-	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:MaxLength=70
 	Container string `json:"container"`
 	// Cause, read from the first error that the kubelet gave.
 	Cause Cause `json:"cause"`
 	// Message is the kubelet's own words, cut to 1024 characters. It is data: it may hold anything.
 	// +optional
-	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
 	// Since is when it was first seen.
 	Since Time `json:"since"`
@@ -146,28 +151,32 @@ type Pull struct {
 // Drift is a change of a container's image by hand, which Git does not say and Flux will take back.
 type Drift struct {
 	// Live is the image that the workload's template names now.
-	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:MaxLength=320
 	Live string `json:"live"`
 	// By is the field manager that owns the image now, such as kubectl or kubectl-edit; empty where that cannot be read.
 	// +optional
-	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:MaxLength=128
 	By string `json:"by,omitempty"`
 	// At is when that manager changed the object last, as its managedFields say; to the second.
 	// +optional
 	At *Time `json:"at,omitempty"`
 	// From is the revision that was left; empty where the history does not tell.
 	// +optional
+	// +kubebuilder:validation:MaxLength=63
 	From string `json:"from,omitempty"`
 	// To is the older revision that was gone back to; empty where the image is in none.
 	// +optional
+	// +kubebuilder:validation:MaxLength=63
 	To string `json:"to,omitempty"`
 	// Read lists what told of the drift, a sentence each: the managedFields, the history of revisions, Git.
 	// +optional
-	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:MaxItems=3
+	// +kubebuilder:validation:items:MaxLength=256
 	Read []string `json:"read,omitempty"`
 	// Unread lists what could not be read and why, a sentence each.
 	// +optional
-	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:MaxItems=3
+	// +kubebuilder:validation:items:MaxLength=256
 	Unread []string `json:"unread,omitempty"`
 	// UndoneBy is the Flux object that will take the drift back.
 	// +optional
@@ -178,11 +187,11 @@ type Drift struct {
 	UndoneAt *Time `json:"undoneAt,omitempty"`
 	// Undone says in a sentence when it does so.
 	// +optional
-	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:MaxLength=320
 	Undone string `json:"undone,omitempty"`
 	// UndoneWhy is what that depends on, without the time.
 	// +optional
-	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:MaxLength=320
 	UndoneWhy string `json:"undoneWhy,omitempty"`
 	// NeverUndone says that nothing takes it back by itself, as long as nobody changes what Undone says.
 	// +optional

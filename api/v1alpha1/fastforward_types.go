@@ -26,17 +26,17 @@ type FastForward struct {
 	Container string `json:"container,omitempty"`
 	// From is the image that it had, and To the one that Git says.
 	// +optional
-	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:MaxLength=320
 	From string `json:"from,omitempty"`
 	// +optional
-	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:MaxLength=320
 	To string `json:"to,omitempty"`
 	// Result is what became of it.
 	Result FastForwardResult `json:"result"`
 	// Revision whose health check passes by it, as Flux writes it. Of a refusal: it is not tried again while this revision
 	// is checked.
 	// +optional
-	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:MaxLength=320
 	Revision string `json:"revision,omitempty"`
 	// Release is the HelmRelease that applies the workload, where it is one.
 	// +optional
@@ -46,14 +46,11 @@ type FastForward struct {
 	Disowned bool `json:"disowned,omitempty"`
 	// Message says why it was refused.
 	// +optional
-	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:MaxLength=320
 	Message string `json:"message,omitempty"`
 	// At is when.
 	At Time `json:"at"`
 }
-
-// MaxFastForwards is how many of them a Rollback holds.
-const MaxFastForwards = 50
 
 // FastForwarded says whether anything was set ahead of Flux.
 func (s *RollbackStatus) FastForwarded() bool {

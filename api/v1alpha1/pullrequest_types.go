@@ -57,7 +57,7 @@ type PullRequestWait struct {
 	Kind PullRequestWaitKind `json:"kind"`
 	// Name of the person, team or check; empty where the provider names none.
 	// +optional
-	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:MaxLength=128
 	Name string `json:"name,omitempty"`
 }
 
@@ -65,17 +65,17 @@ type PullRequestWait struct {
 // has landed.
 type PullRequest struct {
 	// Because is what the server said to the push, or that the policy wants a pull request.
-	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:MaxLength=512
 	Because string `json:"because"`
 	// Number and URL of it; empty until it is opened.
 	// +optional
 	Number int64 `json:"number,omitempty"`
 	// +optional
-	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:MaxLength=512
 	URL string `json:"url,omitempty"`
 	// Branch that it brings.
 	// +optional
-	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:MaxLength=128
 	Branch string `json:"branch,omitempty"`
 	// Head is the commit of its branch that was looked at last, and Base the tip of the deployed branch then.
 	// +optional
@@ -89,7 +89,7 @@ type PullRequest struct {
 	Own bool `json:"own,omitempty"`
 	// Foreign says what stands on its branch that is not Backstop's: a person finishes it then.
 	// +optional
-	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:MaxLength=512
 	Foreign string `json:"foreign,omitempty"`
 	// Armed says that Backstop told the provider to merge it by itself.
 	// +optional
@@ -98,14 +98,14 @@ type PullRequest struct {
 	// +optional
 	Tried *Time `json:"tried,omitempty"`
 	// +optional
-	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:MaxLength=512
 	NotMerged string `json:"notMerged,omitempty"`
 	// State of it, as it was last seen.
 	// +optional
 	State PullRequestState `json:"state,omitempty"`
 	// WaitsFor is what it waited for when it was last seen.
 	// +optional
-	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:MaxItems=8
 	WaitsFor []PullRequestWait `json:"waitsFor,omitempty"`
 	// By is who merged or closed it, where the provider says so.
 	// +optional

@@ -146,7 +146,7 @@ type Doubt struct {
 	// Type of the doubt.
 	Type DoubtType `json:"type"`
 	// Message says it in a sentence.
-	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:MaxLength=512
 	Message string `json:"message"`
 }
 
@@ -161,7 +161,7 @@ type Question struct {
 	Until Time `json:"until"`
 	// Doubts are why a person is asked.
 	// +optional
-	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:MaxItems=12
 	Doubts []Doubt `json:"doubts,omitempty"`
 	// Answers that can be given.
 	// +kubebuilder:validation:MinItems=1
@@ -176,7 +176,7 @@ type Lapse struct {
 	// At is when it was taken back.
 	At Time `json:"at"`
 	// Why in a sentence.
-	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:MaxLength=512
 	Why string `json:"why"`
 }
 

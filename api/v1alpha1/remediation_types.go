@@ -26,6 +26,6 @@ type Remediation struct {
 	Exhausted bool `json:"exhausted,omitempty"`
 	// Message is helm-controller's own words, cut to 1024 characters. It is data: it may hold anything.
 	// +optional
-	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
 }

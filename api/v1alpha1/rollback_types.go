@@ -100,10 +100,12 @@ type RollbackStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=type
-	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(c, size(c.message) <= 1024 && size(c.reason) <= 64)",message="a condition's message has at most 1024 characters and its reason 64"
+	// +kubebuilder:validation:MaxItems=6
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// Phase is the first step that is not done, or how it ended.
 	// +optional
+	// +kubebuilder:validation:MaxLength=32
 	Phase string `json:"phase,omitempty"`
 	// Summary says in at most 120 characters what happens, and, where a person is asked, how to answer.
 	// +optional
@@ -112,11 +114,11 @@ type RollbackStatus struct {
 	// Waiting says why nothing happens right now, and until when.
 	// +optional
 	Waiting *Waiting `json:"waiting,omitempty"`
-	// Failures are what went wrong about the subject. Only grows, to at most 50; then More counts.
+	// Failures are what went wrong about the subject. Only grows, to at most 15; then MoreFailures counts.
 	// +optional
 	// +listType=map
 	// +listMapKey=id
-	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:MaxItems=15
 	Failures []Failure `json:"failures,omitempty"`
 	// MoreFailures counts failures that were seen after the list was full.
 	// +optional
@@ -139,7 +141,7 @@ type RollbackStatus struct {
 	Question *Question `json:"question,omitempty"`
 	// Lapsed are verdicts that were taken back because something forbade them for too long.
 	// +optional
-	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:MaxItems=4
 	Lapsed []Lapse `json:"lapsed,omitempty"`
 	// Verdict says whether Git is changed.
 	// +optional
@@ -159,7 +161,7 @@ type RollbackStatus struct {
 	Request *Request `json:"request,omitempty"`
 	// FastForward lists what was set on workloads ahead of Flux, and what was not and why.
 	// +optional
-	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:MaxItems=8
 	FastForward []FastForward `json:"fastForward,omitempty"`
 	// Outcome is how it ended.
 	// +optional
@@ -178,7 +180,7 @@ type RollbackStatus struct {
 // Card is the one Slack message of a Rollback, which changes in place.
 type Card struct {
 	// Provider is the Flux Provider that posted it, as namespace/name.
-	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:MaxLength=317
 	Provider string `json:"provider"`
 	// Channel is the ID of the channel that it stands in.
 	// +kubebuilder:validation:MaxLength=64
@@ -196,14 +198,15 @@ type Card struct {
 	Hash string `json:"hash,omitempty"`
 	// Told is what the thread has been told, a word for each blank.
 	// +optional
-	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:MaxItems=12
+	// +kubebuilder:validation:items:MaxLength=64
 	Told []string `json:"told,omitempty"`
 }
 
 // Waiting says why nothing happens right now.
 type Waiting struct {
 	// Why in a sentence.
-	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:MaxLength=1024
 	Why string `json:"why"`
 	// Until is when Backstop looks again or gives up.
 	// +optional

@@ -12,13 +12,13 @@ type Rollout struct {
 	Former string `json:"former,omitempty"`
 	// FormerImage is the image that the container had in it.
 	// +optional
-	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:MaxLength=320
 	FormerImage string `json:"formerImage,omitempty"`
 	// FormerWas says whether the former revision was fully available when the new one appeared.
 	FormerWas Availability `json:"formerWas"`
 	// Changed is what differs between the two revisions' templates.
 	// +optional
-	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:MaxItems=5
 	Changed []TemplateChange `json:"changed,omitempty"`
 	// Reason is the container runtime's or the kubelet's word, such as Error, OOMKilled, StartError.
 	// +optional
@@ -31,6 +31,8 @@ type Rollout struct {
 	Restarts int32 `json:"restarts"`
 	// LastRun is how long the last run lasted; not there where none ended.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
 	LastRun *metav1.Duration `json:"lastRun,omitempty"`
 	// Pod that was looked at.
 	// +optional
@@ -44,13 +46,22 @@ type Rollout struct {
 	Pods RolloutPods `json:"pods"`
 	// Nodes are those on which it fails, cut to 8.
 	// +optional
-	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:MaxItems=2
 	// +kubebuilder:validation:items:MaxLength=253
 	Nodes []string `json:"nodes,omitempty"`
 	// Doubts are why it need not be the image, or why a person has to decide.
 	// +optional
-	// +kubebuilder:validation:MaxItems=16
-	Doubts []Doubt `json:"doubts,omitempty"`
+	// +kubebuilder:validation:MaxItems=5
+	Doubts []RolloutDoubt `json:"doubts,omitempty"`
+}
+
+// RolloutDoubt is why it need not be the image, in the evidence of one container of a new revision or a canary.
+type RolloutDoubt struct {
+	// Type of the doubt.
+	Type DoubtType `json:"type"`
+	// Message says it in a sentence.
+	// +kubebuilder:validation:MaxLength=224
+	Message string `json:"message"`
 }
 
 // RolloutPods counts the pods of a workload whose new revision does not become ready.
@@ -121,7 +132,7 @@ type TemplateChange struct {
 	Part TemplatePart `json:"part"`
 	// Name of what differs within the part, such as a variable's; empty where there is none.
 	// +optional
-	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:MaxLength=64
 	Name string `json:"name,omitempty"`
 }
 

@@ -88,7 +88,7 @@ func with(r *v1alpha1.Rollback, text string) *v1alpha1.Rollback {
 		}
 		if o := f.Rollout; o != nil {
 			o.Former, o.FormerImage, o.Reason, o.Pod, o.Platform = text, text, text, text, text
-			o.Nodes, o.Doubts = []string{text, text}, []v1alpha1.Doubt{{Message: text}}
+			o.Nodes, o.Doubts = []string{text, text}, []v1alpha1.RolloutDoubt{{Message: text}}
 			o.Changed = []v1alpha1.TemplateChange{{Container: text, Part: v1alpha1.TemplatePart(text), Name: text}}
 		}
 		if a := f.Apply; a != nil {

@@ -41,7 +41,7 @@ func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, erro
 	if len(found) == 0 {
 		return nil, l.nowhere()
 	}
-	if n := len(slices.Concat(found...)); n > maxNodes {
+	if n := len(slices.Concat(found...)); n > v1alpha1.MaxPlaces {
 		return nil, reconcile.Refuse("%s is said in %d places below %q: too many to take back at once", oneLine(q.Image, 200),
 			n, q.Root.Path)
 	}
@@ -60,9 +60,6 @@ func (h *history) closure(c *commit, root reconcile.Root) (manifest.Files, error
 	}
 	return files, nil
 }
-
-// maxNodes is what a Suspect holds.
-const maxNodes = 64
 
 // rootPath is a root's folder as manifest takes it.
 func rootPath(r reconcile.Root) string {

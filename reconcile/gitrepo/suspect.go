@@ -91,6 +91,10 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 		files = append(files, n.File)
 	}
 	s.SharedBy, err = h.sharedBy(at.commit.tree, q, files)
+	if n := len(s.SharedBy); n > v1alpha1.MaxSharers {
+		return v1alpha1.Suspect{}, reconcile.Refuse("the files of %s are rendered by %d other Flux objects: too many to record",
+			oneLine(q.Image, 200), n)
+	}
 	return s, err
 }
 
@@ -243,7 +247,7 @@ const (
 	// maxFiles is how many files of a commit are compared to say what else it did.
 	maxFiles = 1000
 	// maxOthers is how many other images a Suspect names.
-	maxOthers = 20
+	maxOthers = 8
 )
 
 // describe says what else the suspect commit did.

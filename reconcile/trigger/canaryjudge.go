@@ -92,7 +92,7 @@ func (v *canaryView) judge(container, image, was string) Judgement {
 	}
 	out := Judgement{Container: container, Image: image, Cause: cause, Complete: true, Fault: v1alpha1.FaultImage,
 		Message: text.CutBytes(text.Mask(text.OneLine(v.Status.Message)), 1024)}
-	var doubts []v1alpha1.Doubt
+	var doubts []v1alpha1.RolloutDoubt
 	for _, r := range canaryRows {
 		if r.fault == "" && out.Fault != v1alpha1.FaultImage {
 			continue
@@ -101,7 +101,7 @@ func (v *canaryView) judge(container, image, was string) Judgement {
 		if why == "" {
 			continue
 		}
-		doubts = append(doubts, v1alpha1.Doubt{Type: r.doubt, Message: text.Cut(why, 500)})
+		doubts = append(doubts, v1alpha1.RolloutDoubt{Type: r.doubt, Message: why})
 		if r.fault != "" && out.Fault == v1alpha1.FaultImage {
 			out.Fault = r.fault
 		}
@@ -110,11 +110,11 @@ func (v *canaryView) judge(container, image, was string) Judgement {
 	return out
 }
 
-func (v *canaryView) evidence(was string, doubts []v1alpha1.Doubt) *v1alpha1.Canary {
+func (v *canaryView) evidence(was string, doubts []v1alpha1.RolloutDoubt) *v1alpha1.Canary {
 	s := &v.Status
 	out := &v1alpha1.Canary{
 		By: s.By, Reason: v.reason, Spec: text.Cut(s.Spec, 64), PromotedSpec: text.Cut(s.PromotedSpec, 64), Promoted: was,
-		Changed: v.changed[:min(len(v.changed), 16)], Doubts: doubts[:min(len(doubts), 16)],
+		Changed: v.changed, Doubts: doubts,
 	}
 	if !s.At.IsZero() {
 		at := v1alpha1.NewTime(s.At)
@@ -123,7 +123,7 @@ func (v *canaryView) evidence(was string, doubts []v1alpha1.Doubt) *v1alpha1.Can
 	if v.Former != nil {
 		out.PromotedBy, out.PromotedReady = v.Former.Name, v.Former.Ready
 	}
-	for _, c := range v.checks[:min(len(v.checks), 4)] {
+	for _, c := range v.checks {
 		out.Checks = append(out.Checks, text.CutBytes(text.Mask(text.OneLine(c)), 500))
 	}
 	return out

@@ -256,7 +256,7 @@ func (v *view) complete() bool {
 // weigh asks every row. One that knows another fault takes the blame off the image.
 func (v *view) weigh() (v1alpha1.Fault, v1alpha1.Rollout) {
 	fault := v.worst.cause.Fault()
-	var doubts []v1alpha1.Doubt
+	var doubts []v1alpha1.RolloutDoubt
 	for _, r := range rows {
 		if r.fault == "" && fault != v1alpha1.FaultImage {
 			// Nobody is asked about what is not the image's.
@@ -266,7 +266,7 @@ func (v *view) weigh() (v1alpha1.Fault, v1alpha1.Rollout) {
 		if why == "" {
 			continue
 		}
-		doubts = append(doubts, v1alpha1.Doubt{Type: r.doubt, Message: text.Cut(why, 500)})
+		doubts = append(doubts, v1alpha1.RolloutDoubt{Type: r.doubt, Message: why})
 		// The first row that knows another fault names it.
 		if r.fault != "" && fault == v1alpha1.FaultImage {
 			fault = r.fault
@@ -275,12 +275,12 @@ func (v *view) weigh() (v1alpha1.Fault, v1alpha1.Rollout) {
 	return fault, v.evidence(doubts)
 }
 
-func (v *view) evidence(doubts []v1alpha1.Doubt) v1alpha1.Rollout {
+func (v *view) evidence(doubts []v1alpha1.RolloutDoubt) v1alpha1.Rollout {
 	out := v1alpha1.Rollout{
-		FormerWas: cmp.Or(v.FormerWas, v1alpha1.AvailableUnknown), Changed: v.changed[:min(len(v.changed), 16)],
+		FormerWas: cmp.Or(v.FormerWas, v1alpha1.AvailableUnknown), Changed: v.changed,
 		Reason: text.Cut(v.worst.reason, 64), ExitCode: v.worst.exit, Restarts: v.worst.restarts, Pod: v.worst.pod.Name,
 		Platform: v.Nodes[v.worst.pod.Spec.NodeName].Platform,
-		Nodes:    v.nodes[:min(len(v.nodes), 8)], Doubts: doubts[:min(len(doubts), 16)],
+		Nodes:    v.nodes, Doubts: doubts,
 		Pods: v1alpha1.RolloutPods{Failing: int32(len(v.group)), Wanted: v.Wanted},
 	}
 	if v.worst.run >= 0 {

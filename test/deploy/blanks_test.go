@@ -129,10 +129,10 @@ func (s suite) blanks(t *testing.T) {
 			s.Conditions[0].Message, s.Waiting = "as before", &v1alpha1.Waiting{Why: "for the hold", Since: at}
 		}, ""},
 		"more failures than fit": {func(s *v1alpha1.RollbackStatus) {
-			for i := range 50 {
+			for i := range v1alpha1.MaxFailures {
 				s.Failures = append(s.Failures, failure(fmt.Sprintf("c%d", i)))
 			}
-		}, "must have at most 50 items"},
+		}, "must have at most 15 items"},
 	}
 	for name, tt := range maps.All(cases) {
 		t.Run(name, func(t *testing.T) { want(t, opened(t, filled(), tt.edit), tt.want) })

@@ -120,7 +120,7 @@ func parts(s string) image.Reference {
 }
 
 // maxSaid is what the record takes of each list.
-const maxSaid = 8
+const maxSaid = 3
 
 func clip(all []string) []string { return all[:min(len(all), maxSaid)] }
 
