@@ -84,6 +84,12 @@ page: control-plane ## Test the stand-in's page in a headless Chromium; PICTURES
 		$(GO) test -tags browser -count 1 -timeout 15m $(TESTFLAGS) \
 		-run 'Browser|EveryStateIsShown|APersonClicks' ./test/slackstub/page ./test/integration
 
+# A real Gitea with protected branches, which its Go module is built of the first time: minutes.
+.PHONY: providers
+providers: control-plane ## Test pull requests with a real Gitea, from a refused push to the verified revert
+	gitea=$$(scripts/gitea.sh); GITEA=$$gitea $(GO) test -tags providers -count 1 -timeout 15m $(TESTFLAGS) \
+		-run RealGitea ./reconcile/deliver ./test/integration
+
 .PHONY: scenarios
 scenarios: ## Compare the promised scenarios with the tests that exist
 	@scripts/scenarios.sh

@@ -56,6 +56,11 @@ func (f *Facts) delivery(w *Workload) []Check {
 	}
 	wanted := f.policyOf(w, v1alpha1.TriggerImagePull).Delivery == v1alpha1.DeliveryPullRequest
 	switch {
+	case s.Aside != "" && d.Why != "":
+		return []Check{bad(CheckDelivery, at, s.Aside+", and none can be opened: "+d.Why, "name a Secret with a login for "+
+			"the provider's API in spec.pullRequest.secretRef of the RollbackPolicy (docs/pull-requests.md)")}
+	case s.Aside != "":
+		return []Check{fine(CheckDelivery, at, "a revert goes to %s by pull request: %s", s.Branch, s.Aside)}
 	case wanted && d.Why != "":
 		return []Check{bad(CheckDelivery, at, "the policy delivers by pull request, and none can be opened: "+d.Why,
 			"name a Secret with a login for the provider's API in spec.pullRequest.secretRef of the RollbackPolicy "+

@@ -103,6 +103,9 @@ type Source struct {
 	Verified, Signed bool
 	// Refused says why the server, or the key, does not let a push begin; Unknown why it could not be asked.
 	Refused, Unknown string
+	// Aside says why changes reach Branch by pull request, where image automation pushes to another one; empty where it
+	// does not.
+	Aside string
 	// Delivery is what the provider of pull requests says; nil where the policy opens none.
 	Delivery *Delivery
 }

@@ -40,10 +40,14 @@ func (g *Gatherer) source(ctx context.Context, f *Facts, w *Workload) error {
 		return err
 	}
 	src := origin.Source
+	if p := f.policyOf(w, v1alpha1.TriggerImagePull); src.ReadOnly == "" &&
+		(g.Forges == nil || p.Delivery == v1alpha1.DeliveryPush) {
+		src.ReadOnly = src.Aside
+	}
 	w.Source = &Source{
 		Ref:    v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: src.Pushes().Namespace, Name: src.Pushes().Name},
 		Branch: src.Branch, ReadOnly: src.ReadOnly, Lend: src.Lend, NoKey: src.NoKey, NoKeyUnread: src.NoKeyUnread,
-		Verified: src.Verified, Signed: src.Signing != nil,
+		Verified: src.Verified, Signed: src.Signing != nil, Aside: src.Aside,
 	}
 	// A key that cannot be used has a check of its own.
 	if src.NoKey != "" && src.ReadOnly == src.NoKey {

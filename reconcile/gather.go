@@ -73,6 +73,9 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
 	w.ReadOnly, w.ReadOnlyKind = origin.Source.ReadOnly, origin.Source.ReadOnlyKind
+	if w.ReadOnly == "" && (e.Forges == nil || w.Policy.Delivery == v1alpha1.DeliveryPush) {
+		w.ReadOnly = origin.Source.Aside
+	}
 	w.Suspended, w.Remediated = origin.Suspended, origin.Remediated
 	since := lookback(w.Now, w.Policy.Cooldown, w.Budget.Per)
 	if s.Ended() && s.Change != nil {

@@ -94,11 +94,14 @@ type Source struct {
 	Signing *SigningKey
 	// Verified says that Flux only accepts signed commits (spec.verify), so that a push without Signing is refused.
 	Verified bool
-	// ReadOnly says in a sentence why nothing may be pushed to Branch (pinned to a tag, the automation pushes to
+	// ReadOnly says in a sentence why nothing may be pushed to Branch (pinned to a tag, the automation works on
 	// another branch, …); empty when it may.
 	ReadOnly string
 	// ReadOnlyKind is the kind of fault that ReadOnly tells, where it is one; empty where it is not, as of a tag.
 	ReadOnlyKind FaultKind
+	// Aside says in a sentence why changes reach Branch by pull request, where image automation pushes to another one;
+	// empty where it does not. Nothing is pushed to Branch then.
+	Aside string
 	// Lend is the command by which the owner of a GitRepository lets Backstop push with it here; empty where that is not
 	// what keeps it from pushing.
 	Lend string

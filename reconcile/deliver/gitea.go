@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"code.gitea.io/sdk/gitea"
 
@@ -17,6 +18,10 @@ const (
 	giteaPage       = 50
 	giteaPages      = 20
 	giteaClosedPage = 2
+	// giteaLearns is how often, and giteaSoon how long at first, a server is waited for that does not know a branch yet
+	// which was pushed a moment ago.
+	giteaLearns = 5
+	giteaSoon   = 200 * time.Millisecond
 )
 
 // giteaRepo is a repository at a Gitea or Forgejo server.
@@ -162,10 +167,13 @@ func (g *giteaRepo) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.
 	if err != nil {
 		return nil, g.failed(call, "open a pull request", err)
 	}
-	pr, _, err := api.CreatePullRequest(g.where.owner(), g.where.name(), gitea.CreatePullRequestOption{
-		Title: titleOf(p.Story), Body: bodyOf(p.Story), Head: p.Branch, Base: p.Base,
-		Labels: g.labels(api),
-	})
+	order := gitea.CreatePullRequestOption{
+		Title: titleOf(p.Story), Body: bodyOf(p.Story), Head: p.Branch, Base: p.Base, Labels: g.labels(api),
+	}
+	pr, _, err := api.CreatePullRequest(g.where.owner(), g.where.name(), order)
+	for try := 0; try < giteaLearns && g.unknown(call, api, p.Branch, err); try++ {
+		pr, _, err = api.CreatePullRequest(g.where.owner(), g.where.name(), order)
+	}
 	if status, _ := statusOf(err); status == http.StatusConflict {
 		return adopted(ctx, g, p, g.failed(call, "open a pull request", err))
 	}
@@ -173,6 +181,28 @@ func (g *giteaRepo) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.
 		return nil, g.failed(call, "open a pull request", err)
 	}
 	return g.pullRequest(pr), nil
+}
+
+// unknown says whether nothing was found because the server has not learned of a branch yet, which it does a moment
+// after the push, and waits for that moment.
+func (g *giteaRepo) unknown(ctx context.Context, api *gitea.Client, branch string, err error) bool {
+	if status, _ := statusOf(err); status != http.StatusNotFound {
+		return false
+	}
+	if _, _, err := api.GetRepo(g.where.owner(), g.where.name()); err != nil {
+		return false
+	}
+	for try := range giteaLearns {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(time.Duration(try+1) * giteaSoon):
+		}
+		if _, _, err := api.GetRepoBranch(g.where.owner(), g.where.name(), branch); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // labels are the id of the label, if the repository has it.

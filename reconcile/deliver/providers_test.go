@@ -145,6 +145,18 @@ func TestGiteaWhitelist(t *testing.T) {
 	}
 }
 
+func TestGiteaLearnsOfABranchAfterThePush(t *testing.T) {
+	w := start(t, forgestub.Options{Kind: forgestub.Gitea})
+	w.SetRules(forgestub.Rules{Unlearned: 2})
+	if pr := w.open(); pr.Number != 1 {
+		t.Errorf("opened %+v", pr)
+	}
+	// One that is not there at all is waited for no longer than that.
+	w.SetRules(forgestub.Rules{})
+	_, err := w.api.Open(t.Context(), reconcile.Proposal{Branch: "backstop/revert-gone", Base: "main", Story: proposal().Story})
+	w.kindIs(err, reconcile.FaultNotFound)
+}
+
 func TestGiteaWaitsForWhatTheBranchWants(t *testing.T) {
 	w := start(t, forgestub.Options{Kind: forgestub.Gitea})
 	w.SetRules(forgestub.Rules{Approvals: 1})

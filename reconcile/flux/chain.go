@@ -243,7 +243,7 @@ func unique(all ...string) []string {
 
 // writer says where an automation writes, beside the branch that is deployed.
 func writer(a automation, branch string) Writer {
-	out := Writer{Ref: a.ref, Object: a.obj, Path: a.path, Elsewhere: a.elsewhere(branch)}
+	out := Writer{Ref: a.ref, Object: a.obj, Path: a.path, Elsewhere: cmp.Or(a.elsewhere(branch), a.aside(branch))}
 	git := a.obj.Spec.GitSpec
 	if git == nil || git.Push == nil || git.Push.Branch == "" {
 		return out

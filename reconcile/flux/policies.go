@@ -63,7 +63,7 @@ func imagePolicy(p *reflectorv1.ImagePolicy, writers []automation, branch string
 		if a.ref.Namespace != p.Namespace || !selects(a.obj, p.Labels) {
 			continue
 		}
-		if by == nil || by.elsewhere(branch) != "" && a.elsewhere(branch) == "" {
+		if by == nil || !by.direct(branch) && a.direct(branch) {
 			by = a
 		}
 	}

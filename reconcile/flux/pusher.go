@@ -117,6 +117,8 @@ type pusher struct {
 	by *automation
 	// readOnly says why nothing may be pushed, and lend what would let it.
 	readOnly, lend string
+	// aside says why the branch gets its changes by pull request.
+	aside string
 }
 
 // pusher chooses with which GitRepository a branch is pushed: the one that a policy names, the one of an image
@@ -124,6 +126,14 @@ type pusher struct {
 func (f *Flux) pusher(writers []automation, c choice) pusher {
 	trusted := f.trusted(writers, c)
 	by, readOnly := pick(trusted, c)
+	out := f.pushes(trusted, c, by, readOnly)
+	if by != nil {
+		out.aside = by.aside(c.branch)
+	}
+	return out
+}
+
+func (f *Flux) pushes(trusted []automation, c choice, by *automation, readOnly string) pusher {
 	switch {
 	case c.named != nil:
 		if by != nil && !sameObject(by.repo, c.named) {
@@ -191,13 +201,13 @@ func (c *choice) wrote(a automation) bool {
 	return c.suspect != nil && c.suspect.Automation != nil && *c.suspect.Automation == a.ref
 }
 
-// pick chooses the automation that speaks for a branch, and says why nothing may be pushed there, where it works by
-// pull requests. The suspect's own automation comes first; then those that update the Kustomization's folder and push
+// pick chooses the automation that speaks for a branch, and says why nothing may be pushed there, where it works on
+// another one. The suspect's own automation comes first; then those that update the Kustomization's folder and push
 // to the branch, those that update the folder and push elsewhere, and those that push to the branch for other folders.
 // Of equals the stronger title counts, then the GitRepository that was used before or is deployed.
 func pick(writers []automation, c choice) (*automation, string) {
 	rank := func(a automation) int {
-		direct := a.elsewhere(c.branch) == ""
+		direct := a.direct(c.branch)
 		switch near := overlaps(a.path, c.path); {
 		case c.wrote(a):
 			return 0

@@ -42,7 +42,7 @@ func (f *Flux) source(ctx context.Context, writers []automation, c choice) (reco
 	out := reconcile.Source{
 		Name: types.NamespacedName{Namespace: c.repo.Namespace, Name: c.repo.Name}, URL: c.repo.Spec.URL, Branch: c.branch,
 		Timeout: timeoutOf(c.repo), AuthorName: f.options.AuthorName, AuthorEmail: f.options.AuthorEmail,
-		Verified: verified(c.repo) || verified(p.repo), ReadOnly: p.readOnly, Lend: p.lend,
+		Verified: verified(c.repo) || verified(p.repo), ReadOnly: p.readOnly, Lend: p.lend, Aside: p.aside,
 	}
 	var err error
 	if out.Auth, err = f.auth(ctx, c.repo); err != nil {

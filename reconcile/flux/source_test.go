@@ -26,14 +26,42 @@ func TestSourceIsReadOnly(t *testing.T) {
 		{"never, where the automation pushes to the deployed branch", func(*scene) {}, ""},
 		{"never, where the push branch is not said", func(s *scene) { git(s).Push = nil }, ""},
 		{"never, where the checkout is the GitRepository's", func(s *scene) { git(s).Checkout = nil }, ""},
-		{"when the automation pushes to another branch", func(s *scene) { git(s).Push.Branch = "image-updates" },
-			"ImageUpdateAutomation/develop/develop pushes to image-updates, while Flux deploys main"},
 		{"when the automation works on another branch", func(s *scene) {
 			git(s).Checkout.Reference.Branch, git(s).Push.Branch = "dev", "dev"
 		}, "works on branch dev, while Flux deploys main"},
 		{"when the automation starts from a tag", func(s *scene) {
 			git(s).Checkout.Reference = sourcev1.GitRepositoryRef{Tag: "v1"}
 		}, "is pinned to tag v1"},
+		{"when the signing key may not be read", func(s *scene) {
+			git(s).Commit.SigningKey = &automationv1.SigningKey{SecretRef: meta.LocalObjectReference{Name: "key"}}
+			s.more = append(s.more, secret("develop", "key", nil))
+		}, "Secret develop/key, which ImageUpdateAutomation/develop/develop signs with, holds no git.asc"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := captured(t)
+			c.scene(s)
+			got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ro := got.Source.ReadOnly; (c.want == "") != (ro == "") || !strings.Contains(ro, c.want) {
+				t.Errorf("got %q, want %q", ro, c.want)
+			}
+		})
+	}
+}
+
+// A branch that image automation does not push to gets its changes by pull request.
+func TestSourceIsAside(t *testing.T) {
+	git := func(s *scene) *automationv1.GitSpec { return s.auto.Spec.GitSpec }
+	for _, c := range []struct {
+		name  string
+		scene func(s *scene)
+		want  string
+	}{
+		{"never, where the automation pushes to the deployed branch", func(*scene) {}, ""},
+		{"when the automation pushes to another branch", func(s *scene) { git(s).Push.Branch = "image-updates" },
+			"ImageUpdateAutomation/develop/develop pushes to image-updates, while Flux deploys main: changes reach main by a pull request only"},
 		{"when the automation pushes by refspec for review", func(s *scene) {
 			git(s).Push = &automationv1.PushSpec{Refspec: "refs/heads/main:refs/for/main"}
 		}, "pushes to refs/for/main"},
@@ -58,10 +86,6 @@ func TestSourceIsReadOnly(t *testing.T) {
 		{"never, where the automation is of another repository", func(s *scene) {
 			git(s).Push.Branch, s.writer.Spec.URL = "image-updates", "http://127.0.0.1:3000/other.git"
 		}, ""},
-		{"when the signing key may not be read", func(s *scene) {
-			git(s).Commit.SigningKey = &automationv1.SigningKey{SecretRef: meta.LocalObjectReference{Name: "key"}}
-			s.more = append(s.more, secret("develop", "key", nil))
-		}, "Secret develop/key, which ImageUpdateAutomation/develop/develop signs with, holds no git.asc"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := captured(t)
@@ -70,8 +94,8 @@ func TestSourceIsReadOnly(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if ro := got.Source.ReadOnly; (c.want == "") != (ro == "") || !strings.Contains(ro, c.want) {
-				t.Errorf("got %q, want %q", ro, c.want)
+			if aside := got.Source.Aside; (c.want == "") != (aside == "") || !strings.Contains(aside, c.want) || got.Source.ReadOnly != "" {
+				t.Errorf("got %q, read-only %q, want %q", aside, got.Source.ReadOnly, c.want)
 			}
 		})
 	}
@@ -79,7 +103,7 @@ func TestSourceIsReadOnly(t *testing.T) {
 
 func TestAReadOnlySourceIsReadAsFluxReadsIt(t *testing.T) {
 	s := captured(t)
-	s.auto.Spec.GitSpec.Push.Branch = "image-updates"
+	s.auto.Spec.GitSpec.Checkout.Reference.Branch, s.auto.Spec.GitSpec.Push.Branch = "dev", "dev"
 	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
 	if err != nil || got.Source.Name.Namespace != "flux-system" || got.Source.ReadOnly == "" {
 		t.Errorf("got %s, read-only %q, %v", got.Source.Name, got.Source.ReadOnly, err)
@@ -93,15 +117,15 @@ func TestTheSuspectsAutomationDecides(t *testing.T) {
 	s.more = append(s.more, aside)
 	f := s.flux(t)
 	first, err := f.Origin(t.Context(), "develop", backend, nil)
-	if err != nil || first.Source.ReadOnly != "" {
-		t.Fatalf("got read-only %q, %v", first.Source.ReadOnly, err)
+	if err != nil || first.Source.Aside != "" {
+		t.Fatalf("got %q, %v", first.Source.Aside, err)
 	}
 	su := suspectOf(first)
 	by := ref("ImageUpdateAutomation", "develop", "aside")
 	su.Automation = &by
 	again, err := f.Reopen(t.Context(), "develop", su, nil, time.Time{})
-	if err != nil || !strings.Contains(again.Source.ReadOnly, "develop/aside pushes to image-updates") {
-		t.Errorf("got read-only %q, %v", again.Source.ReadOnly, err)
+	if err != nil || !strings.Contains(again.Source.Aside, "develop/aside pushes to image-updates") {
+		t.Errorf("got %q, %v", again.Source.Aside, err)
 	}
 }
 

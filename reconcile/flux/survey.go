@@ -143,7 +143,7 @@ func destination(refspec string) string {
 	return dst
 }
 
-// elsewhere says why an automation does not write to the branch that is deployed; empty when it does.
+// elsewhere says why nothing that an automation writes is for the branch that is deployed; empty when it is.
 func (a automation) elsewhere(branch string) string {
 	switch {
 	case a.says != "":
@@ -151,12 +151,22 @@ func (a automation) elsewhere(branch string) string {
 	case a.checkout != branch:
 		return a.ref.String() + " works on branch " + a.checkout + ", while Flux deploys " + branch +
 			": revert it there, or merge a revert into " + branch
-	case a.push != branch:
-		return a.ref.String() + " pushes to " + a.push + ", while Flux deploys " + branch +
-			": changes reach " + branch + " by a pull request only"
 	}
 	return ""
 }
+
+// aside says that an automation starts from the branch that is deployed and pushes to another one; empty when it does
+// not.
+func (a automation) aside(branch string) string {
+	if a.elsewhere(branch) != "" || a.push == branch {
+		return ""
+	}
+	return a.ref.String() + " pushes to " + a.push + ", while Flux deploys " + branch + ": changes reach " + branch +
+		" by a pull request only"
+}
+
+// direct says whether an automation pushes to the branch that is deployed.
+func (a automation) direct(branch string) bool { return a.elsewhere(branch) == "" && a.push == branch }
 
 // writers are the automations of one repository.
 func (s *survey) writers(repo *sourcev1.GitRepository) []automation {

@@ -27,6 +27,14 @@ func writable(src reconcile.Source) (fluxsign.Signer, error) {
 	return signer(src)
 }
 
+// pushable refuses beside that what is not pushed to the deployed branch itself.
+func pushable(src reconcile.Source) (fluxsign.Signer, error) {
+	if src.ReadOnly == "" && src.Aside != "" {
+		return nil, reconcile.RefuseAs(reconcile.FaultWantsPullRequest, "%s", src.Aside)
+	}
+	return writable(src)
+}
+
 // attempt pushes what plan makes of the tip, and plans again on every tip that somebody else's push makes of it. plan
 // gives the zero hash when there is nothing to push. still is asked right before a push is sent: what it refuses is
 // planned again, by a plan that leaves it out or gives its refusal.
@@ -138,7 +146,7 @@ func (m *mirror) keep(b *builder, head plumbing.Hash, began time.Time) {
 // land pushes the reverts that are permitted, in one push.
 func (m *mirror) land(ctx context.Context, src reconcile.Source, reverts []reconcile.Revert,
 	o *Options) ([]reconcile.Landing, error) {
-	sign, err := writable(src)
+	sign, err := pushable(src)
 	if err != nil {
 		return nil, err
 	}

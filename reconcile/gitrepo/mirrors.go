@@ -195,7 +195,11 @@ func (g *Mirrors) Holds(ctx context.Context, src reconcile.Source, roots []recon
 
 // Lift takes holds away in one push, and gives the commit; none where there is no such hold any more.
 func (g *Mirrors) Lift(ctx context.Context, src reconcile.Source, l reconcile.Lift) (string, error) {
-	sign, err := writable(src)
+	may := pushable
+	if l.Onto != "" {
+		may = writable
+	}
+	sign, err := may(src)
 	if err != nil {
 		return "", err
 	}

@@ -270,3 +270,21 @@ func TestAPIHasTheCredentialsOfGit(t *testing.T) {
 		})
 	}
 }
+
+// Where image automation pushes to a branch of its own, nothing goes to the deployed one but by pull request.
+func TestNothingIsPushedPastImageAutomation(t *testing.T) {
+	t.Parallel()
+	w, bad := standard(t)
+	rev := w.wish(w.blame(query(repo + ":" + tag1)))
+	w.src.Aside = "ImageUpdateAutomation/develop/develop pushes to updates, while Flux deploys main"
+	if _, err := w.mirrors.Land(t.Context(), w.src, []reconcile.Revert{rev}); reconcile.KindOf(err) != reconcile.FaultWantsPullRequest ||
+		!strings.Contains(err.Error(), "pushes to updates") {
+		t.Errorf("it says %v", err)
+	}
+	if _, err := w.mirrors.Lift(t.Context(), w.src, reconcile.Lift{}); reconcile.KindOf(err) != reconcile.FaultWantsPullRequest {
+		t.Errorf("it says %v", err)
+	}
+	if out := w.propose(rev); !out.Own || w.run(w.bare, "rev-parse", "main") != bad {
+		t.Errorf("it is %+v", out)
+	}
+}

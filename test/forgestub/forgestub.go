@@ -81,6 +81,8 @@ type Rules struct {
 	RefusesWords string
 	// Computing keeps the provider from knowing whether it merges.
 	Computing bool
+	// Unlearned is how many questions about a branch Gitea answers before it knows of a push.
+	Unlearned int
 	// Hidden answers 404 to everything, as to a token that may not see the repository.
 	Hidden bool
 }

@@ -2,6 +2,7 @@ package forgestub
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +40,8 @@ func (f *Forge) gitea(c call) {
 			statuses = append(statuses, map[string]any{"context": check, "status": "pending"})
 		}
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{"state": "pending", "statuses": statuses})
+	case strings.HasPrefix(path, "branches/") && path != "branches/main":
+		f.giteaBranch(c, strings.TrimPrefix(path, "branches/"))
 	case path == "branches/main":
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{
 			"name": "main", "protected": f.options.Protected, "user_can_push": !f.options.Protected})
@@ -98,7 +101,7 @@ func (f *Forge) giteaOpen(c call) {
 	case there != nil:
 		f.fail(c, http.StatusConflict, "pull request already exists for these targets [id: 1, issue_id: 1, head_repo_id: 1, "+
 			"base_repo_id: 1, head_branch: "+branch+", base_branch: "+base+"]")
-	case f.tip(branch) == "":
+	case f.tip(branch) == "" || f.rules.Unlearned > 0:
 		f.fail(c, http.StatusNotFound, "The target couldn't be found.")
 	default:
 		pr := &PR{Title: c.text("title"), Body: c.text("body"), Branch: branch, Base: base}
@@ -107,6 +110,21 @@ func (f *Forge) giteaOpen(c call) {
 		}
 		f.answer(c.w, c.r, http.StatusCreated, f.giteaPR(f.open(pr)))
 	}
+}
+
+// giteaBranch tells of a branch that the server has learned of: it does so a moment after the push.
+func (f *Forge) giteaBranch(c call, branch string) {
+	if name, err := url.PathUnescape(branch); err == nil {
+		branch = name
+	}
+	if f.rules.Unlearned > 0 {
+		f.rules.Unlearned--
+	}
+	if f.tip(branch) == "" || f.rules.Unlearned > 0 {
+		f.fail(c, http.StatusNotFound, "The target couldn't be found.")
+		return
+	}
+	f.answer(c.w, c.r, http.StatusOK, map[string]any{"name": branch})
 }
 
 func (f *Forge) giteaPR(pr *PR) map[string]any {

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -33,7 +34,10 @@ type setup struct {
 	Fleet fleet.Options
 	Git   gitserver.Options
 	// Forge is the provider of the fleet's repository, where it has one.
-	Forge    *forgestub.Options
+	Forge *forgestub.Options
+	// Serve stands another server in the place of the stand-in. It fills in the world's Git, Repo and Origin, and the
+	// credentials of the fleet, and gives the path of the fleet's repository.
+	Serve    func(*World, *setup) (path string, err error)
 	Registry registrystub.Options
 	Node     node.Options
 	Flux     fluxstub.Options
@@ -54,6 +58,8 @@ type World struct {
 	// Git is the server and Repo the folder of its bare repository.
 	Git  *gitserver.Server
 	Repo string
+	// Origin is where people push to, where that is not the folder itself.
+	Origin string
 	// Forge is the repository's provider; nil where it has none.
 	Forge *forgestub.Forge
 	// Registry of the fleet's images.
@@ -95,7 +101,7 @@ func world(t *testing.T, vary ...func(*setup)) *World {
 		}
 	}
 	var err error
-	w.Alice, err = fleet.NewPerson(t.Context(), "Alice", w.Repo, t.TempDir())
+	w.Alice, err = fleet.NewPerson(t.Context(), "Alice", cmp.Or(w.Origin, w.Repo), t.TempDir())
 	w.must(err)
 	w.must(w.Alice.Write(w.Fleet.Files))
 	_, err = w.Alice.Push(t.Context(), "Begin")
@@ -149,6 +155,9 @@ func (w *World) serve(s *setup) error {
 
 // serveGit starts the Git server, or the provider that is one, and gives the path of the fleet's repository.
 func (w *World) serveGit(s *setup) (path string, err error) {
+	if s.Serve != nil {
+		return s.Serve(w, s)
+	}
 	if s.Forge == nil {
 		if w.Git, err = gitserver.Start(s.Git); err != nil {
 			return "", err
