@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,16 @@ type reconciler struct {
 	found Blamed
 	err   error
 	asked int
+	// unproved is why an undo by files is not proved; nil where it is.
+	unproved error
+	proved   int
+}
+
+func (r *reconciler) Undo(context.Context, Key, v1alpha1.Failure, v1alpha1.Suspect, *types.NamespacedName) (UndoProof, error) {
+	return func(context.Context, fs.FS, fs.FS) ([]v1alpha1.ObjectRef, error) {
+		r.proved++
+		return []v1alpha1.ObjectRef{{Kind: "ConfigMap", Namespace: "prod", Name: "settings"}}, r.unproved
+	}, nil
 }
 
 func (r *reconciler) Applier(context.Context, Key) (*Applier, error) {

@@ -165,9 +165,9 @@ func (e *Engine) readRules(ctx context.Context, ns string, read *rules, workload
 	if of := read.of[ns]; len(of) > 0 {
 		workloads = of
 	}
-	owners, err := e.Pods.Owners(ctx, ns, workloads)
+	owners, err := e.owners(ctx, ns, workloads)
 	if err != nil {
-		return fmt.Errorf("read the workloads: %w", err)
+		return err
 	}
 	if read.policies == nil {
 		read.policies, read.labels = map[string][]v1alpha1.RollbackPolicy{}, map[string]map[string]string{}

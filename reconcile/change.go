@@ -168,6 +168,9 @@ func (e *Engine) revert(ctx context.Context, form v1alpha1.Rollback, shared *bat
 	for _, wl := range s.Workloads() {
 		out.Workloads = append(out.Workloads, e.Cluster+"/"+form.Namespace+"/"+wl.String())
 	}
+	if s.Suspect.ByFiles() {
+		e.proving(ctx, &form, &out)
+	}
 	if s.Verdict != nil && s.Verdict.Source == v1alpha1.VerdictByPerson {
 		out.Trailers = []string{"Approved-by: " + cut(s.Verdict.By, 200)}
 		if s.Verdict.Why != "" {
@@ -194,7 +197,8 @@ func (e *Engine) terms(ctx context.Context, form *v1alpha1.Rollback) (time.Durat
 // stillProved renews a proof of the target that is older than five minutes.
 func (e *Engine) stillProved(ctx context.Context, w *World) error {
 	s := &w.Form.Status
-	if fresh(s.Target, w.Now) {
+	if fresh(s.Target, w.Now) || s.Suspect.ByFiles() {
+		// What files leave is proved on the tip that the push replaces.
 		return nil
 	}
 	p, err := e.prove(ctx, w, &w.Form, Former{Image: s.Target.Image, Values: s.Target.Values})

@@ -73,7 +73,7 @@ func undecided(w *World) Step {
 	if ends, grace := graceEnds(w); w.Now.Before(ends) && s.Suspect == nil {
 		return Step{Do: DoWait, Wait: ends.Sub(w.Now), Until: ends, Why: "grace period of " + ShortDuration(grace)}
 	}
-	if w.Form.Spec.OpenedFor.Row().OfFlux {
+	if s.Suspect == nil && w.Form.Spec.OpenedFor.Row().OfFlux {
 		return report(w)
 	}
 	if s.Suspect == nil {
@@ -140,8 +140,14 @@ func askAgain(s *v1alpha1.RollbackStatus) time.Time {
 }
 
 func superseded(w *World) Step {
+	s := &w.Form.Status
+	if s.Suspect.ByFiles() {
+		// Whether that mends it Flux says when it has applied it.
+		return end(w, v1alpha1.ResultReportedOnly, "%s at %s no longer says what %s changed, so nothing is taken back: Flux "+
+			"says whether that mends it", s.Suspect.Branch, short(w.Branch.Tip), short(s.Suspect.Commit))
+	}
 	return end(w, v1alpha1.ResultSuperseded, "%s at %s no longer says %s: nothing to take back",
-		w.Form.Status.Suspect.Branch, short(w.Branch.Tip), w.Form.Spec.Subject.Name)
+		s.Suspect.Branch, short(w.Branch.Tip), bad(w))
 }
 
 // allowed: the verdict allows, Git has not been written by this form.
@@ -202,7 +208,7 @@ func underWay(w *World) Step {
 		return Step{Do: DoLanded, Why: "the branch holds the target"}
 	case st.bad > 0 && !standing && s.PullRequest != nil:
 		// What a squash made of it has no trailers, and only the branch could tell a force push from a person.
-		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after pull request %d", w.Form.Spec.Subject.Name,
+		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after pull request %d", bad(w),
 			s.Suspect.Branch, s.PullRequest.Number)
 	case st.bad > 0 && !standing:
 		if landings(s) >= maxLandAgain {
@@ -214,7 +220,7 @@ func underWay(w *World) Step {
 		}
 		return Step{Do: DoLandAgain, Why: "the revert was lost to a force push"}
 	case st.bad > 0:
-		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after the revert %s", w.Form.Spec.Subject.Name,
+		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after the revert %s", bad(w),
 			s.Suspect.Branch, short(s.Change.Commit))
 	case st.target == 0:
 		return end(w, v1alpha1.ResultSuperseded, "%s at %s says something newer than the revert", s.Suspect.Branch,
@@ -231,6 +237,14 @@ func underWay(w *World) Step {
 		return Step{Do: DoForward, Forward: f, Why: why}
 	}
 	return untilDue(w, verifying(w))
+}
+
+// bad is what Git says that goes back, in words.
+func bad(w *World) string {
+	if s := w.Form.Status.Suspect; s.ByFiles() {
+		return "what " + short(s.Commit) + " changed"
+	}
+	return w.Form.Spec.Subject.Name
 }
 
 func landings(s *v1alpha1.RollbackStatus) int32 {
@@ -253,6 +267,9 @@ func verifying(w *World) Step {
 	}
 	if waits == "" {
 		said := []string{names(w) + " runs " + s.Target.Image + " again", aheadWas(s)}
+		if s.Suspect.ByFiles() {
+			said = []string{names(w) + " applies what Git says again, without what " + short(s.Suspect.Commit) + " changed"}
+		}
 		return end(w, v1alpha1.ResultVerified, "%s", joinWords(append(said, byHand(s, r)...)...))
 	}
 	waits = joinWords(aheadIs(s), waits)

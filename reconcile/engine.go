@@ -54,6 +54,8 @@ type Engine struct {
 	Tokens func(ctx context.Context, name types.NamespacedName) (map[string][]byte, error)
 	// Rendered renders what a revert leaves, and says in a Refusal why that must not be; nil renders nothing.
 	Rendered func(ctx context.Context, origin Origin, r Revert) error
+	// Try plans a revert on the tip and pushes nothing; nil where no files go back.
+	Try func(ctx context.Context, src Source, r Revert) error
 	// Tell hears of every saved change of a Rollback, in order; it must not block.
 	Tell func(before, after *v1alpha1.Rollback)
 	// MaxRecords is how many Rollbacks are kept of one namespace, whoever fills it; zero for no limit. Count says how many

@@ -125,9 +125,9 @@ func lookback(now time.Time, cooldown, per time.Duration) time.Time {
 // PolicyOf resolves what the policies say about a Rollback now. People wait for it: it goes by what the record names,
 // and asks neither pods nor Git.
 func (e *Engine) PolicyOf(ctx context.Context, form *v1alpha1.Rollback) (Policy, error) {
-	owners, err := e.Pods.Owners(ctx, form.Namespace, form.Status.Workloads())
+	owners, err := e.owners(ctx, form.Namespace, form.Status.Workloads())
 	if err != nil {
-		return Policy{}, fmt.Errorf("read the workloads: %w", err)
+		return Policy{}, err
 	}
 	w := &World{Form: *form}
 	w.selects(owners)

@@ -124,6 +124,8 @@ func onlyTold(w *World) string {
 	switch {
 	case errors.As(mayWrite(w.Policy, s, w.Now), &no):
 		return no.why
+	case s.Target.Refused != nil:
+		return "it is not taken back here: " + s.Target.Refused.Message
 	case len(s.Target.Values) == 0:
 		return "there is nothing to go back to: " + s.Target.Proof
 	case w.ReadOnly != "":
@@ -143,6 +145,9 @@ func Roughly(d time.Duration) string {
 // told is what a person needs to revert by hand.
 func told(w *World) string {
 	s := &w.Form.Status
+	if s.Suspect.ByFiles() {
+		return cannotApply(&w.Form)
+	}
 	if by := ByHand(s); by != "" && !s.Blamed() {
 		return fmt.Sprintf("%s, while Git says %s since %s (%s)", by, w.Form.Spec.Subject.Name,
 			short(s.Suspect.Commit), s.Suspect.Branch)
@@ -180,7 +185,7 @@ func doubts(w *World) []v1alpha1.Doubt {
 		}
 	}
 	out = append(out, doubtsOfProof(w)...)
-	if s.Suspect.Automation == nil && !s.Suspect.OnlyImages {
+	if s.Suspect.Automation == nil && !s.Suspect.OnlyImages && !s.Suspect.ByFiles() {
 		add(v1alpha1.DoubtMoreThanImages, "a person's commit changed more than images")
 	}
 	if len(s.Suspect.SharedBy) > 0 {

@@ -194,6 +194,12 @@ func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, 
 				out[i].Err = err
 				continue
 			}
+			if r.Proof != nil {
+				if err := r.Proof(context.Background(), nil, nil); err != nil {
+					out[i].Err = err
+					continue
+				}
+			}
 			if err := errors.Join(m.mayWrite(), m.mayRevert(r.Suspect)); err != nil {
 				m.broke = append(m.broke, fmt.Sprintf("%s is pushed: %s", r.Rollback, err))
 			}
@@ -210,6 +216,10 @@ func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, 
 		first := slices.IndexFunc(out, func(l Landing) bool { return l.Err == nil })
 		m.push(commit{value: reverts[first].Target.Values[0].Value, trail: &trail})
 		revert := m.tip().id
+		if reverts[first].Suspect.ByFiles() {
+			out[first].Change.Commit = revert
+			return nil
+		}
 		hold := trail
 		hold.Kind = TrailHold
 		m.push(commit{value: m.tip().value, held: true, trail: &hold})

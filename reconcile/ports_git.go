@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"strings"
 	"time"
@@ -224,8 +225,9 @@ type Revert struct {
 	Rollback string
 	// Cluster is the UID of the cluster, for the trailers; empty where it could not be read.
 	Cluster string
-	// Image and Workloads for the trailers.
+	// Image and Workloads for the trailers. Subject is what it is about where that is no image.
 	Image     string
+	Subject   string
 	Workloads []string
 	// Suspect and Target: nodes and their values.
 	Suspect v1alpha1.Suspect
@@ -243,6 +245,11 @@ type Revert struct {
 	// Permit is asked with the tip that the push would replace, within the mirror's lock. A refusal leaves this
 	// Revert out; the others go on.
 	Permit func(Branch) error
+	// Proof is asked whether what a push would leave may be pushed, with the files of the tip and those after it; nil for
+	// no such question. A refusal leaves this Revert out. It must not ask the mirror, whose lock is held.
+	Proof func(ctx context.Context, tip, after fs.FS) error
+	// undo is what Proof asks.
+	undo UndoProof
 	// Still is asked right before the push is sent, as the plan may have taken long; nil for no such question. What it
 	// refuses is planned again, and Permit says why it is left out.
 	Still func() error

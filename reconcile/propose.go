@@ -130,7 +130,7 @@ func notShown(w *World) Step {
 	pr := s.PullRequest
 	if w.Now.Sub(pr.At.Time) > giveUp(w.Policy) {
 		return end(w, v1alpha1.ResultFailed, "pull request %d was merged%s, and %s still says %s: %s", pr.Number, by(pr.By),
-			s.Suspect.Branch, w.Form.Spec.Subject.Name, pr.URL)
+			s.Suspect.Branch, bad(w), pr.URL)
 	}
 	return Step{Do: DoWait, Wait: lookAgain, Why: fmt.Sprintf("pull request %d is merged%s, and %s at %s does not show "+
 		"it yet", pr.Number, by(pr.By), s.Suspect.Branch, short(w.Branch.Tip))}

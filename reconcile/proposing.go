@@ -299,6 +299,10 @@ func storyOf(reverts []Revert, put Proposed) Story {
 		for _, v := range r.Target.Values {
 			if int(v.Index) < len(r.Suspect.Nodes) {
 				n := r.Suspect.Nodes[v.Index]
+				if n.Part == v1alpha1.PartFile {
+					out.Changes = append(out.Changes, StoryChange{File: n.File})
+					continue
+				}
 				out.Changes = append(out.Changes, StoryChange{File: n.File, From: n.Bad, To: v.Value})
 			}
 		}

@@ -88,7 +88,7 @@ type Proposal struct {
 
 // Story is what a pull request tells: the facts of the card, as plain texts. All of it may be foreign.
 type Story struct {
-	// Image that is taken back, and Target, what it is taken back to.
+	// Image that is taken back, and Target, what it is taken back to; empty where whole files go back.
 	Image, Target string
 	// Commit that brought it in, by whom, and the first line of its message.
 	Commit, Author, Subject string
@@ -111,7 +111,7 @@ type Story struct {
 	Message string
 }
 
-// StoryChange is a place whose value goes back.
+// StoryChange is a place whose value goes back; without values it is a whole file.
 type StoryChange struct{ File, From, To string }
 
 // StoryFailure is what one workload suffers from, with the words of whoever saw it.

@@ -20,6 +20,9 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
+	if s.Suspect.ByFiles() {
+		return e.fillUndo(ctx, w, origin, form)
+	}
 	most := maxFormer
 	for _, t := range w.rows() {
 		most = max(most, t.Depth)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -135,7 +136,7 @@ func (e *Engine) observe(ctx context.Context, key Key, record *v1alpha1.Rollback
 	l := &Look{Key: key, Record: record}
 	l.pods = func(ctx context.Context) (PodsSeen, error) { return e.Pods.Failing(ctx, key, l.Known()) }
 	if e.Applies != nil {
-		l.applier = func(ctx context.Context) (*Applier, error) { return e.Applies.Applier(ctx, key) }
+		l.applier = func(ctx context.Context) (*Applier, error) { return e.applier(ctx, key) }
 	}
 	out := map[v1alpha1.TriggerType]Observation{}
 	for _, t := range e.Triggers {
@@ -147,6 +148,21 @@ func (e *Engine) observe(ctx context.Context, key Key, record *v1alpha1.Rollback
 		out[t.Type] = o
 	}
 	return out, nil
+}
+
+// applier reads a Flux object that applies, with what it and its namespace say about going back.
+func (e *Engine) applier(ctx context.Context, key Key) (*Applier, error) {
+	a, err := e.Applies.Applier(ctx, key)
+	if err != nil || a == nil {
+		return a, err
+	}
+	of, err := e.Pods.Owners(ctx, key.Namespace, nil)
+	if err != nil {
+		return nil, err
+	}
+	a.Wishes = map[string]Wish{key.Subject.String(): {Annotation: a.Says}}
+	maps.Copy(a.Wishes, of.Wishes)
+	return a, nil
 }
 
 // failures are what all triggers see right now.

@@ -241,10 +241,12 @@ func ownTrail(w *World, t Trail) bool {
 // sameCluster is true where either side does not know its cluster's UID.
 func sameCluster(uid string, t Trail) bool { return uid == "" || t.Cluster == "" || uid == t.Cluster }
 
-// siblingTrail says whether a revert took back the same image from the same suspect.
+// siblingTrail says whether a revert took back the same image from the same suspect, or anything of it where files go
+// back: which of them its places tell.
 func siblingTrail(w *World, t Trail) bool {
-	return t.Kind == TrailRevert && slices.Contains(t.Images, w.Form.Spec.Subject.Name) &&
-		slices.Contains(t.Reverts, w.Form.Status.Suspect.Commit)
+	s := w.Form.Status.Suspect
+	return t.Kind == TrailRevert && slices.Contains(t.Reverts, s.Commit) &&
+		(s.ByFiles() || slices.Contains(t.Images, w.Form.Spec.Subject.Name))
 }
 
 // serves says whether a sibling's revert took back all of the form's places that hold the bad value, and at least one

@@ -5,21 +5,29 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Node is one scalar in a YAML file in Git that says which image runs.
+// PartFile is the part of a node that is a whole file.
+const PartFile = "File"
+
+// NoFile stands for the hash of a file that is not there.
+const NoFile = "none"
+
+// Node is one scalar in a YAML file in Git that says which image runs, or a whole file that Flux cannot apply.
 type Node struct {
 	// File is the path from the root of the repository.
 	// +kubebuilder:validation:MaxLength=255
 	File string `json:"file"`
-	// Pointer finds the scalar in the file: document and path, sequences by name where they have one.
+	// Pointer finds the scalar in the file: document and path, sequences by name where they have one. It is empty for a
+	// whole file.
 	// +kubebuilder:validation:MaxLength=255
 	Pointer string `json:"pointer"`
-	// Part is what the scalar holds of a reference: Image, Repository, Name, Tag or Digest.
+	// Part is what the scalar holds of a reference: Image, Repository, Name, Tag or Digest; File for a whole file.
 	// +kubebuilder:validation:MaxLength=16
 	Part string `json:"part"`
-	// Bad is the value that cannot run.
+	// Bad is the value that cannot run; of a whole file the hash that Git has of it, none where the suspect deleted it.
 	// +kubebuilder:validation:MaxLength=320
 	Bad string `json:"bad"`
-	// Former is the value before the suspect commit; empty with Added where there was none.
+	// Former is the value before the suspect commit; empty with Added where there was none. Of a whole file it is its
+	// hash, none where there was no such file.
 	// +optional
 	// +kubebuilder:validation:MaxLength=320
 	Former string `json:"former,omitempty"`
@@ -127,6 +135,11 @@ type Suspect struct {
 	Nodes []Node `json:"nodes"`
 }
 
+// ByFiles says that the suspect is a commit whose files go back, and about no image.
+func (s *Suspect) ByFiles() bool {
+	return s != nil && len(s.Nodes) > 0 && s.Nodes[0].Part == PartFile
+}
+
 // NodeValue is a value for the node of the same index in suspect.nodes.
 type NodeValue struct {
 	// Index into suspect.nodes.
@@ -172,6 +185,13 @@ type Target struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Proof string `json:"proof,omitempty"`
+	// Also are objects that change together with the one that failed, where whole files go back.
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	Also []ObjectRef `json:"also,omitempty"`
+	// Refused is why the files do not go back, so that it is only told; empty where they may.
+	// +optional
+	Refused *Doubt `json:"refused,omitempty"`
 	// At is when it was proved.
 	At Time `json:"at"`
 }

@@ -31,7 +31,7 @@ const (
 
 // DoubtType is a reason to ask a person.
 //
-// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Suspended;PassedOver;Restraint;NotAdoptable;VerdictLapsed;ForeignCommit;Annotation;Migration;Injected;Node;Dependency;ConfigChanged;NoFormer;SameImage;FormerFailed;Waits;Mixed;FormerUnknown;ConfigUnread;Memory;Probe;LongRuns;InitContainer;OneNode;Architecture;OthersCrash;Sibling;NotOptedIn;OtherClusters;TargetNotRan;Mutated
+// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Suspended;PassedOver;Restraint;NotAdoptable;VerdictLapsed;ForeignCommit;Annotation;Migration;Injected;Node;Dependency;ConfigChanged;NoFormer;SameImage;FormerFailed;Waits;Mixed;FormerUnknown;ConfigUnread;Memory;Probe;LongRuns;InitContainer;OneNode;Architecture;OthersCrash;Sibling;NotOptedIn;OtherClusters;TargetNotRan;Mutated;NotComparable;StillFails;NotRestored;Prunes;Protected;Encrypted;ChangedSince;Mended
 type DoubtType string
 
 // The doubts.
@@ -136,6 +136,25 @@ const (
 	DoubtReasonUnknown DoubtType = "ReasonUnknown"
 	// DoubtAnalysedAgain: the update is analysed again, or its canary is gone.
 	DoubtAnalysedAgain DoubtType = "AnalysedAgain"
+
+	// Those of files that do not go back.
+
+	// DoubtNotComparable: what was applied well cannot be built here as Flux built it.
+	DoubtNotComparable DoubtType = "NotComparable"
+	// DoubtStillFails: the files of the commit alone do not mend it.
+	DoubtStillFails DoubtType = "StillFails"
+	// DoubtNotRestored: the object would not be what was applied well.
+	DoubtNotRestored DoubtType = "NotRestored"
+	// DoubtPrunes: Flux would delete an object.
+	DoubtPrunes DoubtType = "Prunes"
+	// DoubtProtected: an object of a kind changes that is never taken back.
+	DoubtProtected DoubtType = "Protected"
+	// DoubtEncrypted: a file is encrypted.
+	DoubtEncrypted DoubtType = "Encrypted"
+	// DoubtChangedSince: somebody changed the same lines since.
+	DoubtChangedSince DoubtType = "ChangedSince"
+	// DoubtMended: the branch does not fail any more.
+	DoubtMended DoubtType = "Mended"
 
 	// DoubtVerdictLapsed: an earlier verdict was not carried out while something forbade it.
 	DoubtVerdictLapsed DoubtType = "VerdictLapsed"

@@ -36,8 +36,8 @@ var triggers = []TriggerRow{
 		Grace: 2 * time.Minute, MaxAge: 24 * time.Hour, Blames: true, LiftedByPerson: true},
 	{Type: TriggerCanary, Words: "a canary analysis refused an update", MaxMode: ModeAuto,
 		MaxAge: 24 * time.Hour, Blames: true},
-	{Type: TriggerApply, Words: "Flux cannot apply what Git says", MaxMode: ModeNotify,
-		MaxModeWhy: "what Flux cannot apply is only told", Grace: 2 * time.Minute, MaxAge: 24 * time.Hour, OfFlux: true},
+	{Type: TriggerApply, Words: "Flux cannot apply what Git says", MaxMode: ModeApprove,
+		MaxModeWhy: "files go back only when a person says so", Grace: 2 * time.Minute, MaxAge: 24 * time.Hour, OfFlux: true},
 	{Type: TriggerDrift, Words: "an image was changed by hand", MaxMode: ModeApprove,
 		MaxModeWhy: "a drift is never adopted by itself", Timeless: true, RejectRestores: true},
 }

@@ -1194,6 +1194,16 @@ func (in *Target) DeepCopyInto(out *Target) {
 		in, out := &in.ConfirmAt, &out.ConfirmAt
 		*out = (*in).DeepCopy()
 	}
+	if in.Also != nil {
+		in, out := &in.Also, &out.Also
+		*out = make([]ObjectRef, len(*in))
+		copy(*out, *in)
+	}
+	if in.Refused != nil {
+		in, out := &in.Refused, &out.Refused
+		*out = new(Doubt)
+		**out = **in
+	}
 	in.At.DeepCopyInto(&out.At)
 }
 

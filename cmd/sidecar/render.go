@@ -32,6 +32,40 @@ func blamer(mirrors *gitrepo.Mirrors) flux.Blame {
 		open := s.Spec.PostBuild != nil && len(s.Spec.PostBuild.SubstituteFrom) > 0
 		return render.Blame(ctx, mirrors, src, &render.Search{
 			Job: render.Job{Spec: s.Spec, Open: open}, Good: s.Good, Bad: s.Bad, Object: s.Object, Also: s.Also, After: s.After,
+			Files: s.Files, Others: s.Others,
 		})
+	}
+}
+
+// undoer proves what taking the files of a commit back leaves.
+func undoer(mirrors *gitrepo.Mirrors) flux.Undo {
+	return func(ctx context.Context, src reconcile.Source, u *flux.Undoing) (reconcile.UndoProof, error) {
+		open := u.Spec.PostBuild != nil && len(u.Spec.PostBuild.SubstituteFrom) > 0
+		of := &render.Undo{Job: render.Job{Spec: u.Spec, Open: open}, Digests: u.Digests, Object: u.Object}
+		for _, a := range u.Applied {
+			of.Applied = append(of.Applied, render.Applied(a))
+		}
+		for _, n := range u.Files {
+			of.Files = append(of.Files, n.File)
+		}
+		var err error
+		if of.Good, err = mirrors.Snapshot(ctx, src, u.Good); err != nil {
+			return nil, fmt.Errorf("read what was applied well: %w", err)
+		}
+		if of.Bad, err = mirrors.Snapshot(ctx, src, u.Bad); err != nil {
+			return nil, fmt.Errorf("read what fails: %w", err)
+		}
+		return of.Prove(ctx)
+	}
+}
+
+// tryer plans a revert on the tip, and pushes nothing.
+func tryer(mirrors *gitrepo.Mirrors) func(ctx context.Context, src reconcile.Source, r reconcile.Revert) error {
+	return func(ctx context.Context, src reconcile.Source, r reconcile.Revert) error {
+		plan, err := mirrors.Preview(ctx, src, []reconcile.Revert{r})
+		if err != nil {
+			return err
+		}
+		return plan.Landings[0].Err
 	}
 }

@@ -81,7 +81,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	git := calls.Git(mirrors)
 	fluxes := flux.New(live, flux.Options{
 		NoCrossNamespaceRefs: o.noCrossRefs, Namespaces: o.namespaces, Platform: o.platform, Render: renderer(mirrors),
-		Blame: blamer(mirrors),
+		Blame: blamer(mirrors), Undo: undoer(mirrors),
 	})
 	queues, events := watcher.NewMetrics(), kubeevents.New(clients.Core, scheme)
 	watch, err := watcher.New(clients, watcher.Options{
@@ -121,6 +121,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 			return gitrepo.API(src, time.Now)
 		}),
 		Tokens: fluxes.Token, Rendered: newRenderings(mirrors, live, log).check, Applies: fluxes,
+		Try: tryer(mirrors),
 		Tell: notify.All{events, counts, s.cards.poster}.Tell, Log: log,
 		MaxRecords: o.maxRollbacks, Count: watch.Count, TellFull: full.Tell,
 	}

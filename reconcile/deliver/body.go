@@ -60,6 +60,10 @@ func (s story) lead() string {
 	}
 	out := fmt.Sprintf("This takes %s back to %s. It came in with commit %s%s", code(s.Image, maxName),
 		code(s.Target, maxName), commit, by)
+	if s.Image == "" {
+		out = fmt.Sprintf("This takes back what commit %s%s changed in the files below, and leaves what was changed in them "+
+			"since. Flux cannot apply it", commit, by)
+	}
 	if s.Subject == "" {
 		return out + "."
 	}
@@ -69,6 +73,10 @@ func (s story) lead() string {
 func (s story) changes() []string {
 	out := make([]string, len(s.Changes))
 	for i, c := range s.Changes[:min(len(s.Changes), maxList)] {
+		if c.From == "" && c.To == "" {
+			out[i] = code(c.File, maxName)
+			continue
+		}
 		to := code(c.To, maxName)
 		if c.To == "" {
 			to = "nothing"

@@ -34,6 +34,9 @@ type Suspicion struct {
 	// After is when the object was last seen to be well, where no commit is known for it: the newest change of it
 	// counts, if it is not older.
 	After time.Time
+	// Files asks which files of the commit would have to go back, and Others are who else may apply them.
+	Files  bool
+	Others []reconcile.Root
 }
 
 // Blame finds that commit. A Refusal says why it cannot be looked for.
@@ -93,7 +96,7 @@ func goneApplier(out *reconcile.Applier, err error) (*reconcile.Applier, error) 
 func describeApplier(out *reconcile.Applier, o client.Object, suspend bool, observed int64,
 	conditions []metav1.Condition,
 ) {
-	out.UID, out.Labels = o.GetUID(), o.GetLabels()
+	out.UID, out.Labels, out.Says = o.GetUID(), o.GetLabels(), o.GetAnnotations()[reconcile.RollbackAnnotation]
 	ready := apimeta.FindStatusCondition(conditions, meta.ReadyCondition)
 	if ready != nil && ready.ObservedGeneration != 0 {
 		// What fails is not observed as far as the status as a whole says: the condition knows better.
@@ -238,6 +241,7 @@ func (f *Flux) Blame(ctx context.Context, key reconcile.Key, fail v1alpha1.Failu
 			}
 			s.Object = fail.Apply.Object
 		}
+		s.Files, s.Others = f.options.Undo != nil, origin.Others
 	}
 	if s.Bad == "" {
 		return out, reconcile.Refuse("%s does not say which commit it attempted", p.kustomizationRef())

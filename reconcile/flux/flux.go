@@ -61,6 +61,8 @@ type Options struct {
 	Render Render
 	// Blame finds the commit that broke what a Kustomization renders; nil where nobody looks for one.
 	Blame Blame
+	// Undo gives the proof that a Kustomization's files may go back; nil where none do.
+	Undo Undo
 	// AuthorName and AuthorEmail sign commits where no image automation writes to the source.
 	AuthorName, AuthorEmail string
 }

@@ -9,6 +9,7 @@ import (
 
 	fluxsign "github.com/fluxcd/pkg/git/signature"
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/storage/memory"
 )
@@ -47,13 +48,17 @@ func (b *builder) tree(h plumbing.Hash) ([]byte, error) {
 	return b.objects.tree(h)
 }
 
-// replace makes a tree in which files have new contents. Every other byte of the trees on the way stays.
+// replace makes a tree in which files have new contents, and those whose content is nil are not there. Every other byte
+// of the trees on the way stays. It gives the zero hash for a folder of which nothing is left.
 func (b *builder) replace(tree plumbing.Hash, contents map[string][]byte) (plumbing.Hash, error) {
-	raw, err := b.tree(tree)
-	if err != nil {
-		return plumbing.ZeroHash, err
+	var raw []byte
+	if !tree.IsZero() {
+		there, err := b.tree(tree)
+		if err != nil {
+			return plumbing.ZeroHash, err
+		}
+		raw = bytes.Clone(there)
 	}
-	raw = bytes.Clone(raw)
 	below := map[string]map[string][]byte{}
 	for path, data := range contents {
 		name, rest, deeper := strings.Cut(path, "/")
@@ -64,28 +69,76 @@ func (b *builder) replace(tree plumbing.Hash, contents map[string][]byte) (plumb
 			below[name][rest] = data
 			continue
 		}
-		h, err := b.put(plumbing.BlobObject, data)
-		if err != nil {
-			return plumbing.ZeroHash, err
+		h := plumbing.ZeroHash
+		if data != nil {
+			var err error
+			if h, err = b.put(plumbing.BlobObject, data); err != nil {
+				return plumbing.ZeroHash, err
+			}
 		}
-		if err := setEntry(raw, name, h, true); err != nil {
+		var err error
+		if raw, err = withEntry(raw, name, h, true); err != nil {
 			return plumbing.ZeroHash, err
 		}
 	}
 	for name, sub := range below {
-		e, ok := find(raw, name)
-		if !ok {
-			return plumbing.ZeroHash, fmt.Errorf("replace files below %s: there is no such folder", name)
-		}
+		e, _ := find(raw, name)
 		h, err := b.replace(e.hash, sub)
 		if err != nil {
 			return plumbing.ZeroHash, err
 		}
-		if err := setEntry(raw, name, h, false); err != nil {
+		if raw, err = withEntry(raw, name, h, false); err != nil {
 			return plumbing.ZeroHash, err
 		}
 	}
+	if len(raw) == 0 {
+		return plumbing.ZeroHash, nil
+	}
 	return b.put(plumbing.TreeObject, raw)
+}
+
+// withEntry puts an entry into raw tree bytes, changes its hash, or takes it out where the hash is zero.
+func withEntry(raw []byte, name string, h plumbing.Hash, file bool) ([]byte, error) {
+	_, there := find(raw, name)
+	switch {
+	case there && !h.IsZero():
+		return raw, setEntry(raw, name, h, file)
+	case !there && h.IsZero():
+		return raw, nil
+	}
+	mode := "40000"
+	if file {
+		mode = "100644"
+	}
+	at := len(raw)
+	for rest := raw; len(rest) > 0; {
+		n, e, next, ok := nextEntry(rest)
+		if !ok {
+			return nil, fmt.Errorf("replace %s: %w", name, errCorrupt)
+		}
+		here := len(raw) - len(rest)
+		if there && string(n) == name {
+			if file != e.regular() {
+				return nil, fmt.Errorf("replace %s: there is no such entry", name)
+			}
+			return slices.Delete(raw, here, len(raw)-len(next)), nil
+		}
+		if !there && inOrder(name, !file) < inOrder(string(n), e.mode == filemode.Dir) {
+			at = here
+			break
+		}
+		rest = next
+	}
+	entry := append([]byte(mode+" "+name+"\x00"), h[:]...)
+	return slices.Insert(raw, at, entry...), nil
+}
+
+// inOrder is what Git sorts an entry by: a folder as if a slash ended its name.
+func inOrder(name string, dir bool) string {
+	if dir {
+		return name + "/"
+	}
+	return name
 }
 
 // setEntry writes the hash of an entry that is there.

@@ -12,6 +12,9 @@ import (
 // look describes the tip as seen from a suspect.
 func (h *history) look(ctx context.Context, s v1alpha1.Suspect, t *v1alpha1.Target,
 	since time.Time) (reconcile.Branch, error) {
+	if s.ByFiles() {
+		return h.lookFiles(ctx, s, t, since)
+	}
 	b := reconcile.Branch{Tip: h.tip.String(), Values: map[int32]string{}, Held: map[int32]reconcile.Hold{}}
 	w, err := h.watch(ctx, h.tip, placesNow(s))
 	if err != nil {

@@ -64,11 +64,14 @@ func (p *planning) holdMessage() string {
 func (p *planning) about(t *note, i int) {
 	r := p.reverts[i]
 	t.Cluster = cmp.Or(t.Cluster, r.Cluster)
-	add(&t.Subjects, "Image "+r.Image)
+	add(&t.Subjects, cmp.Or(r.Subject, "Image "+r.Image))
 	for _, file := range slices.Sorted(maps.Keys(p.edits[i])) {
 		for _, c := range p.edits[i][file] {
 			add(&t.Places, reconcile.PlaceID(file, c.Pointer))
 		}
+	}
+	for _, file := range p.filesOf(i) {
+		add(&t.Places, reconcile.PlaceID(file, ""))
 	}
 }
 
@@ -87,13 +90,20 @@ func (p *planning) in() []reconcile.Revert {
 func (p *planning) subject() string {
 	var what, dirs []string
 	for _, r := range p.in() {
-		repository, _, _ := manifest.Split(r.Image)
-		add(&what, version(r.Image)+" of "+path.Base(repository))
+		unit := "what " + short(r.Suspect.Commit) + " changed"
+		if !r.Suspect.ByFiles() {
+			repository, _, _ := manifest.Split(r.Image)
+			unit = version(r.Image) + " of " + path.Base(repository)
+		}
+		add(&what, unit)
 		for _, n := range r.Suspect.Nodes {
 			add(&dirs, path.Dir(n.File))
 		}
 	}
 	out := fmt.Sprintf("%d images", len(what))
+	if slices.ContainsFunc(p.in(), func(r reconcile.Revert) bool { return r.Suspect.ByFiles() }) {
+		out = fmt.Sprintf("%d changes", len(what))
+	}
 	if len(what) == 1 {
 		out = what[0]
 	}

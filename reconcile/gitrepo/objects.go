@@ -29,6 +29,8 @@ type objects struct {
 	// mu guards all below. Nothing but go-git's own reads is done under it.
 	mu sync.Mutex
 	db storer.EncodedObjectStorer
+	// below is what is read where db does not have it; nil for nothing.
+	below *objects
 	// trees keeps the raw trees that were read last: neighbouring commits share most of them.
 	trees map[plumbing.Hash][]byte
 }
@@ -83,6 +85,9 @@ func (o *objects) read(t plumbing.ObjectType, h plumbing.Hash, max int64) (data 
 
 func (o *objects) readLocked(t plumbing.ObjectType, h plumbing.Hash, max int64) (data []byte, err error) {
 	obj, err := o.db.EncodedObject(t, h)
+	if errors.Is(err, plumbing.ErrObjectNotFound) && o.below != nil {
+		return o.below.read(t, h, max)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -130,10 +135,13 @@ func (o *objects) size(h plumbing.Hash) int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	obj, err := o.db.EncodedObject(plumbing.BlobObject, h)
-	if err != nil {
-		return 0
+	switch {
+	case err == nil:
+		return obj.Size()
+	case o.below != nil:
+		return o.below.size(h)
 	}
-	return obj.Size()
+	return 0
 }
 
 // parseCommit reads the header lines that matter and the message. Signatures and unknown headers are passed over.

@@ -28,6 +28,8 @@ type planning struct {
 	out []reconcile.Landing
 	// edits of each revert, by file; the same node may be in several.
 	edits []map[string][]manifest.Change
+	// files of each revert that go back as a whole.
+	files [][]v1alpha1.Node
 	// original, reverted and held are the contents of the files that the plan touches.
 	original, reverted, held map[string][]byte
 	// policies that each revert holds, and what lifts those holds.
@@ -46,7 +48,7 @@ func (h *history) planReverts(ctx context.Context, reverts []reconcile.Revert, n
 	}
 	p := &planning{
 		h: h, tip: tip, now: now, reverts: reverts, out: make([]reconcile.Landing, len(reverts)),
-		edits: make([]map[string][]manifest.Change, len(reverts)),
+		edits: make([]map[string][]manifest.Change, len(reverts)), files: make([][]v1alpha1.Node, len(reverts)),
 	}
 	for i := range reverts {
 		if p.out[i].Err = p.permit(ctx, i); errors.Is(p.out[i].Err, errCorrupt) {
@@ -58,7 +60,10 @@ func (h *history) planReverts(ctx context.Context, reverts []reconcile.Revert, n
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if refused, err = p.contents(ctx); err != nil {
+		if refused, err = p.contents(ctx); err == nil && !refused {
+			refused, err = p.prove(ctx)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -97,6 +102,9 @@ func (p *planning) permit(ctx context.Context, i int) error {
 		}
 	}
 	p.edits[i] = map[string][]manifest.Change{}
+	if r.Suspect.ByFiles() {
+		return p.permitFiles(i, b)
+	}
 	targets := 0
 	for _, v := range r.Target.Values {
 		if v.Index < 0 || int(v.Index) >= len(r.Suspect.Nodes) {
@@ -121,6 +129,9 @@ func (p *planning) permit(ctx context.Context, i int) error {
 
 // edit makes a revert's edits beside those of the reverts before it, all of them or none.
 func (p *planning) edit(i int) error {
+	if len(p.files[i]) > 0 {
+		return p.takeBack(i)
+	}
 	mine := map[string][]byte{}
 	for _, file := range slices.Sorted(maps.Keys(p.edits[i])) {
 		data, err := p.content(file)
@@ -178,7 +189,13 @@ func (p *planning) exact(ctx context.Context) error {
 		undone := map[string]string{}
 		one := true
 		for i, r := range p.reverts {
-			if p.out[i].Err != nil || len(p.edits[i][file]) == 0 {
+			if p.out[i].Err != nil {
+				continue
+			}
+			if slices.Contains(p.filesOf(i), file) {
+				one = false
+			}
+			if len(p.edits[i][file]) == 0 {
 				continue
 			}
 			one = one && (suspect == "" || suspect == r.Suspect.Commit)
@@ -199,7 +216,9 @@ func (p *planning) exact(ctx context.Context) error {
 		}
 	}
 	// A file of which every revert was refused is as it was.
-	maps.DeleteFunc(p.reverted, func(file string, data []byte) bool { return bytes.Equal(data, p.original[file]) })
+	maps.DeleteFunc(p.reverted, func(file string, data []byte) bool {
+		return bytes.Equal(data, p.original[file]) && (data == nil) == (p.original[file] == nil)
+	})
 	return nil
 }
 

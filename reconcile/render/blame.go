@@ -22,6 +22,10 @@ type Commits interface {
 	Between(ctx context.Context, src reconcile.Source, good, bad string, most int) ([]reconcile.PastCommit, error)
 	// Snapshot gives the files of a commit.
 	Snapshot(ctx context.Context, src reconcile.Source, commit string) (fs.FS, error)
+	// Changed lists the files that a commit changed, as places that may go back.
+	Changed(ctx context.Context, src reconcile.Source, commit string) ([]v1alpha1.Node, error)
+	// Without gives the files of a commit, some of which are as they were before it.
+	Without(ctx context.Context, src reconcile.Source, commit string, files []string) (fs.FS, error)
 }
 
 // Search is for the commit at which what a job renders broke.
@@ -34,6 +38,9 @@ type Search struct {
 	Also   []v1alpha1.ObjectRef
 	// After is when the object was last seen to be well, where Good is empty.
 	After time.Time
+	// Files asks which files of the commit have to go back, and Others are who else may apply them.
+	Files  bool
+	Others []reconcile.Root
 }
 
 // mostCommits is how many commits are searched.
@@ -53,13 +60,19 @@ func Blame(ctx context.Context, git Commits, src reconcile.Source, s *Search) (r
 		return reconcile.Blamed{Why: "what fails is the commit that was applied well before"}, nil
 	}
 	p := &past{git: git, src: src, search: s, known: map[string]rendered{}}
+	var out reconcile.Blamed
 	switch {
 	case s.Object == nil:
-		return p.build(ctx, commits)
+		out, err = p.build(ctx, commits)
 	case s.Good == "":
-		return p.newest(ctx, commits)
+		out, err = p.newest(ctx, commits)
+	default:
+		out, err = p.changes(ctx, commits)
 	}
-	return p.changes(ctx, commits)
+	if err == nil && s.Files && out.Suspect != nil && out.Suspect.Parent != "" {
+		err = p.files(ctx, &out)
+	}
+	return out, err
 }
 
 // past renders commits, each folder that is the same only once.
@@ -128,11 +141,20 @@ func fingerprint(tree fs.FS, paths []string) string {
 
 // says is what the object of the search says, with what it takes from others.
 func (p *past) says(all []*unstructured.Unstructured) string {
+	return says(all, append([]v1alpha1.ObjectRef{*p.orNone()}, p.search.Also...)...)
+}
+
+// names says whether two references mean one object. One may leave its namespace out.
+func names(a, b v1alpha1.ObjectRef) bool {
+	return a.Kind == b.Kind && a.Name == b.Name && (a.Namespace == "" || b.Namespace == "" || a.Namespace == b.Namespace)
+}
+
+// says is what objects say, in the order in which they are asked for.
+func says(all []*unstructured.Unstructured, of ...v1alpha1.ObjectRef) string {
 	var b strings.Builder
-	for _, ref := range append([]v1alpha1.ObjectRef{*p.orNone()}, p.search.Also...) {
+	for _, ref := range of {
 		for _, o := range all {
-			ns := o.GetNamespace()
-			if o.GetKind() != ref.Kind || o.GetName() != ref.Name || ns != "" && ref.Namespace != "" && ns != ref.Namespace {
+			if !names(ref, v1alpha1.ObjectRef{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}) {
 				continue
 			}
 			data, err := json.Marshal(o.Object)

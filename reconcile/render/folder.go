@@ -43,6 +43,8 @@ type Folder struct {
 	dir   string
 	files *layers
 	seen  map[string]bool
+	// secret says that something that was built is encrypted.
+	secret bool
 }
 
 // Folder begins to render a folder.
@@ -80,6 +82,7 @@ func (f *Folder) Build() (data []byte, err error) {
 		if !encrypted(r) {
 			continue
 		}
+		f.secret = true
 		// What stands there in plain text is read; the values of SOPS are not.
 		if err := r.PipeE(kyaml.Clear("sops")); err != nil {
 			return nil, fmt.Errorf("read %s in plain text: %w", r.CurId(), err)

@@ -13,9 +13,29 @@ import (
 )
 
 // Apply sees Kustomizations that cannot be built or applied, and HelmReleases that cannot be installed or upgraded for
-// another reason than their pods, which other triggers see. It is only told.
+// another reason than their pods, which other triggers see.
 func Apply() reconcile.Trigger {
-	return reconcile.Trigger{Type: v1alpha1.TriggerApply, Observe: cannotApply, Ended: appliedAgain}
+	return reconcile.Trigger{Type: v1alpha1.TriggerApply, Observe: cannotApply, Ended: appliedAgain, Arrived: applied}
+}
+
+// applied says what is missing until the object has applied what the branch says now.
+func applied(w *reconcile.World) string {
+	name, now := w.Form.Spec.Subject.String(), w.Seen[v1alpha1.TriggerApply]
+	switch r := w.Rollout; {
+	case r == nil:
+		return name + " cannot be read yet"
+	case !r.Contains && r.Source != "":
+		return r.Source
+	case !r.Contains && r.Waits != "":
+		return r.Waits
+	case !r.Contains:
+		return fmt.Sprintf("%s has not applied %.12s yet", name, w.Form.Status.Landed.Commit)
+	case now.Over == "" && len(now.Failures) > 0:
+		return fmt.Sprintf("%s still fails with the revert: %s", name, now.Failures[0].Message)
+	case now.Over == "":
+		return name + " does not say yet that it is applied"
+	}
+	return ""
 }
 
 func cannotApply(ctx context.Context, l *reconcile.Look) (reconcile.Observation, error) {
@@ -24,7 +44,7 @@ func cannotApply(ctx context.Context, l *reconcile.Look) (reconcile.Observation,
 		return reconcile.Observation{}, err
 	}
 	w := v1alpha1.Workload{Kind: a.Ref.Kind, Name: a.Ref.Name, UID: a.UID}
-	o := reconcile.Observation{Labels: map[string]map[string]string{}}
+	o := reconcile.Observation{Labels: map[string]map[string]string{}, Wishes: a.Wishes}
 	switch {
 	case a.Gone:
 		o.Unnamed = w.String()

@@ -1,7 +1,9 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,20 +14,26 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
+// applyRecord is the n-th Rollback of production's Kustomization; nil where there is none.
+func (w *World) applyRecord(n int) *v1alpha1.Rollback {
+	w.t.Helper()
+	var list v1alpha1.RollbackList
+	w.must(w.Client.List(w.t.Context(), &list, client.InNamespace(w.Fleet.FluxNamespace())))
+	for i := range list.Items {
+		if r := &list.Items[i]; r.Spec.Subject.Kind == "Kustomization" && strings.HasSuffix(r.Name, fmt.Sprintf("-%d", n)) {
+			return r
+		}
+	}
+	return nil
+}
+
 // toldOf waits until the n-th Rollback of production's Kustomization ends like this.
 func (w *World) toldOf(n int, result v1alpha1.Result) *v1alpha1.Rollback {
 	w.t.Helper()
 	var got *v1alpha1.Rollback
 	w.Until(fmt.Sprintf("what Flux cannot apply (%d) ends as %s", n, result), func() error {
-		var list v1alpha1.RollbackList
-		w.must(w.Client.List(w.t.Context(), &list, client.InNamespace(w.Fleet.FluxNamespace())))
-		for i := range list.Items {
-			if r := &list.Items[i]; r.Spec.Subject.Kind == "Kustomization" && strings.HasSuffix(r.Name, fmt.Sprintf("-%d", n)) {
-				got = r
-			}
-		}
-		if got == nil {
-			return fmt.Errorf("there is none among %d", len(list.Items))
+		if got = w.applyRecord(n); got == nil {
+			return errors.New("there is none")
 		}
 		if o := got.Status.Outcome; o == nil || o.Result != result {
 			return fmt.Errorf("it is %s, waiting %+v, outcome %+v", got.Status.Phase, got.Status.Waiting, o)
@@ -35,11 +43,11 @@ func (w *World) toldOf(n int, result v1alpha1.Result) *v1alpha1.Rollback {
 	return got
 }
 
-func TestWhatFluxCannotApplyIsToldWithItsCommit(t *testing.T) {
+func TestWhatFluxCannotApplyIsToldAndTakenBack(t *testing.T) {
 	t.Parallel()
 	w := world(t, quick)
 	startSidecar(t, w)
-	w.auto(prod, func(p *v1alpha1.RollbackPolicy) {
+	policy := w.auto(prod, func(p *v1alpha1.RollbackPolicy) {
 		p.Namespace = w.Fleet.FluxNamespace()
 		p.Spec.Triggers = []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerApply, Mode: v1alpha1.ModeNotify,
 			GracePeriod: &metav1.Duration{Duration: time.Second}}}
@@ -68,11 +76,27 @@ func TestWhatFluxCannotApplyIsToldWithItsCommit(t *testing.T) {
 	write("Mend it", func(string) string { return good })
 	w.toldOf(1, v1alpha1.ResultSuperseded)
 
+	// The same policy may ask, and what cannot be built goes back once somebody says so.
+	change(w, policy, func(p *v1alpha1.RollbackPolicy) {
+		p.Spec.Triggers[0].Mode, p.Spec.Triggers[0].Authors = v1alpha1.ModeAuto, v1alpha1.AuthorsAnyone
+	})
 	broken := write("Break it", func(text string) string { return text + "\n  - [not YAML\n" })
-	r = w.toldOf(2, v1alpha1.ResultReportedOnly)
-	if s := r.Status.Suspect; r.Status.Failures[0].Cause != v1alpha1.CauseNotBuilt || s == nil || s.Commit != broken {
-		t.Errorf("blamed %+v, want %s: %s", s, broken, r.Status.Outcome.Sentence)
+	_, err = w.Alice.Change(t.Context(), "README.md", "Say even more", func(text string) string { return text + "Even more.\n" })
+	w.must(err)
+	w.Until("somebody is asked, and says yes", func() error {
+		r := w.applyRecord(2)
+		if r == nil || r.Status.Question == nil {
+			return fmt.Errorf("nobody is asked: %+v", r)
+		}
+		r.Spec.Decisions = []v1alpha1.Decision{{By: admin, Question: r.Status.Question.ID, Answer: v1alpha1.Approve,
+			At: v1alpha1.NewTime(time.Now().Truncate(time.Microsecond))}}
+		return w.Client.Update(t.Context(), r)
+	})
+	r = w.toldOf(2, v1alpha1.ResultVerified)
+	if s := r.Status; s.Failures[0].Cause != v1alpha1.CauseNotBuilt || s.Suspect.Commit != broken || s.Change.Hold != "" || s.Target.Refused != nil {
+		t.Errorf("taken back %+v by %+v", s.Suspect, s.Change)
 	}
-	write("Mend it again", func(string) string { return good })
-	w.toldOf(2, v1alpha1.ResultSuperseded)
+	if got := w.changed(r.Status.Change.Commit); !slices.Equal(got, []string{file}) || w.blob(w.Tip(), file) != good {
+		t.Errorf("the revert changes %q, and leaves\n%s", got, w.blob(w.Tip(), file))
+	}
 }

@@ -1,0 +1,88 @@
+package flux
+
+import (
+	"context"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+// Undoing is what a Kustomization says that the proof of an undo by files goes by.
+type Undoing struct {
+	// Good is the commit that was applied well, and Bad the one that fails.
+	Good, Bad string
+	// Digests of what Flux made of the good one.
+	Digests []string
+	// Spec of the Kustomization.
+	Spec kustomizev1.KustomizationSpec
+	// Object that fails; nil where the build does.
+	Object *v1alpha1.ObjectRef
+	// Applied are the objects of its inventory.
+	Applied []Applied
+	// Files that go back.
+	Files []v1alpha1.Node
+}
+
+// Applied is an object that a Kustomization keeps.
+type Applied struct{ Group, Kind, Namespace, Name string }
+
+// Undo makes the proof. A Refusal says why there is none.
+type Undo func(ctx context.Context, src reconcile.Source, u *Undoing) (reconcile.UndoProof, error)
+
+// Undo gives the proof that a suspect's files may go back, as reconcile.Applies asks.
+func (f *Flux) Undo(ctx context.Context, key reconcile.Key, fail v1alpha1.Failure, s v1alpha1.Suspect,
+	with *types.NamespacedName,
+) (reconcile.UndoProof, error) {
+	ref := refTo(key.Subject.Kind, key.Namespace, key.Subject.Name)
+	if f.options.Undo == nil || ref.Kind != kindKustomization {
+		return nil, reconcile.NotUndone(v1alpha1.DoubtNotComparable, "nothing proves what would be left of %s", ref)
+	}
+	p, err := f.placeOfApplier(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	origin, err := f.assemble(ctx, wish{place: p, namespace: key.Namespace, with: with})
+	if err != nil {
+		return nil, err
+	}
+	src, err := f.deployedSource(ctx, sourceRef(p.kustomization))
+	if err != nil {
+		return nil, err
+	}
+	k := p.kustomization
+	u := &Undoing{
+		Good: commitOf(k, src, k.Status.LastAppliedRevision), Bad: commitOf(k, src, k.Status.LastAttemptedRevision),
+		Spec: k.Spec, Files: s.Nodes,
+	}
+	if u.Good == "" || u.Bad == "" {
+		return nil, reconcile.NotUndone(v1alpha1.DoubtNotComparable, "%s does not say which commits it applied and attempted",
+			ref)
+	}
+	if fail.Cause != v1alpha1.CauseNotBuilt {
+		if u.Object = fail.Apply.Object; u.Object == nil {
+			return nil, reconcile.NotUndone(v1alpha1.DoubtNotComparable, "it does not say which object is refused")
+		}
+	}
+	for _, h := range k.Status.History {
+		if h.LastReconciledStatus == meta.ReconciliationSucceededReason &&
+			h.Metadata["revision"] == k.Status.LastAppliedRevision {
+			u.Digests = append(u.Digests, h.Digest)
+		}
+	}
+	if len(u.Digests) == 0 {
+		return nil, reconcile.NotUndone(v1alpha1.DoubtNotComparable, "%s keeps no digest of what it applied well at %s",
+			ref, tell(k.Status.LastAppliedRevision))
+	}
+	for _, e := range kustomizeInventory(k) {
+		id, err := parseID(e.id)
+		if err != nil {
+			return nil, reconcile.NotUndone(v1alpha1.DoubtPrunes, "what %s would delete cannot be told: %s", ref, err)
+		}
+		u.Applied = append(u.Applied, Applied{id.Group, id.Kind, id.Namespace, id.Name})
+	}
+	return f.options.Undo(ctx, origin.Source, u)
+}

@@ -1,0 +1,145 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// What Flux cannot apply goes back by files: those of the blamed commit that what fails depends on. Nothing of it is
+// taken for granted: what would be pushed is rendered on the very tip that the push replaces.
+//
+//	report ──suspect with files──► target ──proved on the tip──► a person ──► push, proved again on its tip
+//	      └─ no files: told              └─ refused, typed: told
+
+// UndoProof says whether what taking files back would leave may be pushed, with the files of the tip and those after
+// it. It gives what changes together with what failed; a Refusal that names its doubt says why not.
+type UndoProof func(ctx context.Context, tip, after fs.FS) ([]v1alpha1.ObjectRef, error)
+
+// notUndone is why files do not go back.
+type notUndone struct {
+	v1alpha1.Doubt
+	refusal error
+}
+
+func (e *notUndone) Error() string { return e.Message }
+func (e *notUndone) Unwrap() error { return e.refusal }
+
+// NotUndone refuses to take files back, for a reason that has a name.
+func NotUndone(why v1alpha1.DoubtType, format string, args ...any) error {
+	err := Refuse(format, args...)
+	return &notUndone{v1alpha1.Doubt{Type: why, Message: sentence(err.Error())}, err}
+}
+
+// DoubtOf is the reason in a refusal to take files back; nil where it names none.
+func DoubtOf(err error) *v1alpha1.Doubt {
+	var no *notUndone
+	if errors.As(err, &no) {
+		return &no.Doubt
+	}
+	return nil
+}
+
+// doubtIn is the reason in a refusal to take files back.
+func doubtIn(err error) *v1alpha1.Doubt {
+	if d := DoubtOf(err); d != nil {
+		return d
+	}
+	why, _ := AsRefusal(err)
+	return &v1alpha1.Doubt{Type: v1alpha1.DoubtNotComparable, Message: sentence(why)}
+}
+
+// applyOf is what a record says that Flux cannot apply, as it was seen last; nil where it says nothing.
+func applyOf(s *v1alpha1.RollbackStatus) *v1alpha1.Failure {
+	for i := len(s.Failures) - 1; i >= 0; i-- {
+		if s.Failures[i].Apply != nil {
+			return &s.Failures[i]
+		}
+	}
+	return nil
+}
+
+// fillUndo proves on the tip what taking the suspect's files back leaves.
+func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, form *v1alpha1.Rollback) error {
+	s := &form.Status
+	t := &v1alpha1.Target{At: v1alpha1.NewTime(w.Now)}
+	former := func(proof string) {
+		t.Proved, t.BadProved, t.Proof = true, true, sentence(proof)
+		for i, n := range s.Suspect.Nodes {
+			t.Values = append(t.Values, v1alpha1.NodeValue{Index: int32(i), Value: n.Former})
+		}
+	}
+	if trail, ok := trailOf(w); ok && stand(s, w.Branch).bad == 0 {
+		former("chosen by the revert " + short(trail.Commit))
+		s.Target = t
+		return nil
+	}
+	former("what is left is what was applied well before")
+	try := *form.DeepCopy()
+	try.Status.Target = t
+	r := e.revert(ctx, try, &batch{})
+	r.Permit, r.Still = nil, nil
+	err := e.tries(ctx, origin.Source, r, &t.Also)
+	if _, refused := AsRefusal(err); !refused && err != nil {
+		return fmt.Errorf("render what taking the files of %s back leaves: %w", short(s.Suspect.Commit), err)
+	} else if refused {
+		t.Refused = doubtIn(err)
+		t.Proved, t.BadProved, t.Values, t.Proof, t.Also = false, false, nil, t.Refused.Message, nil
+	}
+	s.Target = t
+	return nil
+}
+
+// tries plans a revert on the tip without a push.
+func (e *Engine) tries(ctx context.Context, src Source, r Revert, also *[]v1alpha1.ObjectRef) error {
+	if e.Try == nil {
+		return Refuse("nothing renders here what a revert leaves")
+	}
+	proof := r.undo
+	if proof == nil {
+		return Refuse("nothing proves here what a revert leaves")
+	}
+	r.Proof = func(ctx context.Context, tip, after fs.FS) error {
+		all, err := proof(ctx, tip, after)
+		*also = all[:min(len(all), maxAlso)]
+		return err
+	}
+	return e.Try(ctx, src, r)
+}
+
+// maxAlso is how many objects are told that change too.
+const maxAlso = 16
+
+// proving gives a revert of files what proves it on every tip. What cannot be proved is refused there.
+func (e *Engine) proving(ctx context.Context, form *v1alpha1.Rollback, r *Revert) {
+	s := &form.Status
+	r.Subject = form.Spec.Subject.Kind + "/" + form.Namespace + "/" + form.Spec.Subject.Name
+	r.Image, r.Hold = "", false
+	proof, err := e.undoProof(ctx, form)
+	r.undo = proof
+	if err != nil {
+		r.undo = func(context.Context, fs.FS, fs.FS) ([]v1alpha1.ObjectRef, error) { return nil, err }
+	}
+	commit := short(s.Suspect.Commit)
+	r.Proof = func(ctx context.Context, tip, after fs.FS) error {
+		if _, err := r.undo(ctx, tip, after); err != nil {
+			return fmt.Errorf("take the files of %s back: %w", commit, err)
+		}
+		return nil
+	}
+}
+
+func (e *Engine) undoProof(ctx context.Context, form *v1alpha1.Rollback) (UndoProof, error) {
+	f := applyOf(&form.Status)
+	if e.Applies == nil || f == nil {
+		return nil, Refuse("nothing proves here what a revert leaves")
+	}
+	with, err := e.sourceRef(ctx, form)
+	if err != nil {
+		return nil, err
+	}
+	return e.Applies.Undo(ctx, KeyOf(form), *f, *form.Status.Suspect, with)
+}
