@@ -49,7 +49,7 @@ func foundOut(before, after *v1alpha1.Rollback) (out account) {
 		out[len(out)-1].Answer = how(after)
 	}
 	if pr := a.PullRequest; pr != nil && pr.Number > 0 && (b.PullRequest == nil || b.PullRequest.Number == 0) {
-		out.say("PullRequestOpened", false, "pull request %d takes %s back: %s", pr.Number, image, pr.URL)
+		out.say("PullRequestOpened", false, "pull request %d takes %s back: %s", pr.Number, goesBack(after), pr.URL)
 	}
 	if b.Verdict == nil && a.Verdict != nil {
 		out.say("Decided", false, "%s: %s", a.Verdict.By, a.Verdict.Answer)
@@ -70,11 +70,15 @@ func (n *account) blamed(r *v1alpha1.Rollback) {
 
 // done is what was written since the verdict, and what came of it.
 func done(before, after *v1alpha1.Rollback) (out account) {
-	b, a, image := &before.Status, &after.Status, after.Spec.Subject.Name
+	b, a := &before.Status, &after.Status
 	out = append(out, proposed(b.PullRequest, a.PullRequest)...)
 	if b.Change == nil && a.Change != nil {
-		out.say("Reverted", false, "%.12s on %s takes %s back to %s%s", a.Change.Commit, a.Change.Branch,
-			image, a.Target.Image, hold(a.Change))
+		to := " to " + a.Target.Image
+		if a.Suspect.ByFiles() {
+			to = ""
+		}
+		out.say("Reverted", false, "%.12s on %s takes %s back%s%s", a.Change.Commit, a.Change.Branch,
+			goesBack(after), to, hold(a.Change))
 	}
 	if newly := askedSince(b.Request, a.Request); len(newly) > 0 {
 		what := "what Git says"
@@ -157,7 +161,15 @@ func question(r *v1alpha1.Rollback) string {
 	if r.Spec.OpenedFor == v1alpha1.TriggerDrift {
 		return fmt.Sprintf("Git takes %s in place of %s", to, r.Spec.Subject.Name)
 	}
-	return fmt.Sprintf("%s goes back to %s", r.Spec.Subject.Name, to)
+	return fmt.Sprintf("%s goes back to %s", goesBack(r), to)
+}
+
+// goesBack is what an approval takes back: an image, or what a commit changed in whole files.
+func goesBack(r *v1alpha1.Rollback) string {
+	if s := r.Status.Suspect; s.ByFiles() {
+		return fmt.Sprintf("what %.12s changed for %s", s.Commit, r.Spec.Subject)
+	}
+	return r.Spec.Subject.Name
 }
 
 // failing is the first failure that is no change by hand; nil where there is none.

@@ -77,7 +77,7 @@ func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, form *v1
 		s.Target = t
 		return nil
 	}
-	former("what is left is what was applied well before")
+	former(leaves(s))
 	try := *form.DeepCopy()
 	try.Status.Target = t
 	r := e.revert(ctx, try, &batch{})
@@ -91,6 +91,15 @@ func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, form *v1
 	}
 	s.Target = t
 	return nil
+}
+
+// leaves says what is proved.
+func leaves(s *v1alpha1.RollbackStatus) string {
+	then := "the files can be built again"
+	if f := applyOf(s); f != nil && f.Apply.Object != nil && f.Cause != v1alpha1.CauseNotBuilt {
+		then = f.Apply.Object.String() + " is what was applied well before"
+	}
+	return then + ", and Flux deletes nothing"
 }
 
 // tries plans a revert on the tip without a push.

@@ -95,6 +95,9 @@ func rollbackRow(o client.Object, now time.Time) ([]string, []string) {
 	if s.Target != nil {
 		back = tagOf(s.Target.Image)
 	}
+	if s.Suspect.ByFiles() && s.Target != nil && len(s.Target.Values) > 0 {
+		back = fmt.Sprintf("%d files", len(s.Target.Values))
+	}
 	if s.Suspect != nil {
 		suspect = short(s.Suspect.Commit)
 	}

@@ -70,6 +70,9 @@ func reverts(r *v1alpha1.Rollback, w words) string {
 	if s == nil {
 		return "Reverts the image in Git."
 	}
+	if s.ByFiles() {
+		return applyReverts(r)
+	}
 	out := fmt.Sprintf("Pushes a revert of %s for %s to %s: %s goes back to %s", plain(short7(s.Commit), 12), w.app,
 		plain(s.Branch, 40), w.bad, or(w.good, "its former image"))
 	if marked(s) {

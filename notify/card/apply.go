@@ -12,15 +12,58 @@ func applies(r *v1alpha1.Rollback) bool { return r.Spec.OpenedFor == v1alpha1.Tr
 // applyHeader is the point where Flux cannot apply what Git says.
 func applyHeader(r *v1alpha1.Rollback) string {
 	what := plain(r.Spec.Subject.String(), 100)
-	if stateOf(r) == ended {
-		switch r.Status.Outcome.Result {
-		case v1alpha1.ResultSuperseded, v1alpha1.ResultRecovered:
-			return what + " applies what Git says again"
-		default:
-			return what + ": " + because(&r.Status) + ", a person must act"
+	switch stateOf(r) {
+	case asking:
+		return "Approval needed: revert " + theChange(r) + " for " + what
+	case reverting:
+		if rejected(r) {
+			return "Keeping " + theChange(r) + " for " + what
 		}
+		return "Reverting " + theChange(r) + " for " + what
+	case reverted:
+		return "Reverted in Git, waiting for Flux: " + what
+	case ended:
+		return applyEnding(r, what)
+	case failing:
 	}
 	return what + ": " + or(because(&r.Status), "Flux cannot apply what Git says")
+}
+
+func applyEnding(r *v1alpha1.Rollback, what string) string {
+	switch r.Status.Outcome.Result {
+	case v1alpha1.ResultSuperseded, v1alpha1.ResultRecovered, v1alpha1.ResultVerified:
+		return what + " applies what Git says again"
+	case v1alpha1.ResultRejected:
+		return "Kept " + theChange(r) + " for " + what
+	case v1alpha1.ResultExpired:
+		return "No decision in time, nothing was done: " + what
+	case v1alpha1.ResultFailed:
+		if r.Status.Change == nil {
+			return "Not reverted: " + what
+		}
+		return "Revert failed: " + what
+	default:
+		return what + ": " + because(&r.Status) + ", a person must act"
+	}
+}
+
+// theChange is what goes back where files do.
+func theChange(r *v1alpha1.Rollback) string {
+	if s := r.Status.Suspect; s != nil {
+		return "what " + plain(short7(s.Commit), 12) + " changed"
+	}
+	return "the change"
+}
+
+// applyReverts says what an approval does.
+func applyReverts(r *v1alpha1.Rollback) string {
+	s := r.Status.Suspect
+	files := "1 file goes"
+	if n := len(s.Nodes); n != 1 {
+		files = fmt.Sprintf("%d files go", n)
+	}
+	return fmt.Sprintf("Pushes a revert of %s for %s to %s: %s back to what was there before. What others changed there since "+
+		"stays.", plain(short7(s.Commit), 12), plain(r.Spec.Subject.String(), 60), plain(s.Branch, 40), files)
 }
 
 // applyFields are what was attempted and what was applied last.
@@ -38,9 +81,9 @@ func applyFields(s *v1alpha1.RollbackStatus, add func(label, value string)) {
 	add("Failing", because(s)+" · since "+clock(s.FirstSeen()))
 }
 
-// applyScope says what the search in Git found.
+// applyScope says what the search in Git found, and what goes back with it.
 func applyScope(f Facts) string {
-	var lines []string
+	lines := applyFiles(&f.Rollback.Status)
 	for _, a := range f.Rollback.Status.Applies() {
 		if a.Apply.Unblamed != "" {
 			lines = append(lines, "*No commit is blamed* "+foreign(a.Apply.Unblamed, 500))
@@ -53,4 +96,34 @@ func applyScope(f Facts) string {
 		}
 	}
 	return fit(lines...)
+}
+
+// applyFiles says which files go back, and what that changes besides, or why they do not.
+func applyFiles(s *v1alpha1.RollbackStatus) []string {
+	t := s.Target
+	switch {
+	case t == nil || !s.Suspect.ByFiles():
+		return nil
+	case t.Refused != nil:
+		return []string{"*Not taken back here* " + foreign(t.Refused.Message, 500)}
+	}
+	lines := []string{fmt.Sprintf("*In Git* %s on %s of %s", join(filesOf(s.Suspect), 5), code(s.Suspect.Branch, 80),
+		foreign(s.Suspect.Source.String(), 120))}
+	for _, also := range []struct {
+		label string
+		refs  []v1alpha1.ObjectRef
+		after string
+	}{{"*Changes too* ", t.Also, ""}, {"*Also changes* ", s.Suspect.SharedBy, ", which use the same files"}} {
+		var names []string
+		for _, o := range also.refs {
+			names = append(names, foreign(o.String(), 120))
+		}
+		if len(names) > 0 {
+			lines = append(lines, also.label+join(names, 5)+also.after)
+		}
+	}
+	if t.Proof != "" {
+		lines = append(lines, "*Proof* "+foreign(t.Proof, 400))
+	}
+	return lines
 }

@@ -99,6 +99,12 @@ func states() map[string]Facts {
 		"1-grace-period": {cannotApply},
 		"8-blamed":       {cannotApply, blamed, ends(v1alpha1.ResultReportedOnly, "Kustomization/shop: the API server refuses an object since 4be1c2d9a7f3 (main): correct it there, or revert the commit")},
 		"8-not-blamed":   {cannotApply, unblamed, ends(v1alpha1.ResultReportedOnly, "Kustomization/shop: the API server refuses an object; no commit is blamed: Deployment/shop/shop-api changed in 2 commits")},
+		"4-to-decide":    {cannotApply, blamed, filesBack, asks("the policy asks for an approval (files go back only when a person says so)")},
+		"4-refused":      {cannotApply, blamed, filesBack, filesStay, ends(v1alpha1.ResultReportedOnly, "Kustomization/shop: the API server refuses an object since 4be1c2d9a7f3 (main): correct it there, or revert the commit: it is not taken back here: PersistentVolumeClaim/shop/data would change, and that is never taken back")},
+		"5-approved":     {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve)},
+		"7-waits":        {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, noHold},
+		"8-verified":     {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, noHold, ends(v1alpha1.ResultVerified, "Kustomization/shop applies what Git says again, without what 4be1c2d9a7f3 changed")},
+		"8-rejected":     {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Reject), verdict(jane, v1alpha1.Reject), ends(v1alpha1.ResultRejected, "slack:T0SHOP/U0JANE keeps what Git says")},
 		"8-mended":       {cannotApply, blamed, ends(v1alpha1.ResultSuperseded, "Kustomization/shop applies what Git says again: somebody mended what 4be1c2d9a7f3 broke")},
 	}
 	out := map[string]Facts{}

@@ -100,6 +100,12 @@ func with(r *v1alpha1.Rollback, text string) *v1alpha1.Rollback {
 			}
 		}
 	}
+	if t := s.Target; t != nil && t.Refused != nil {
+		t.Refused.Message = text
+	}
+	if t := s.Target; t != nil && t.Also != nil {
+		t.Also = []v1alpha1.ObjectRef{{Kind: text, Namespace: text, Name: text}}
+	}
 	if m := s.Remediated; m != nil {
 		m.Release.Name, m.Message = text, text
 	}

@@ -21,6 +21,10 @@ func point(f Facts) string {
 	case stateOf(r) == asking && w.drift:
 		out += fmt.Sprintf("%s, Git says %s. Adopt it into Git or restore it by %s.", header(r), w.bad,
 			utc(s.Question.Until.Time))
+	case stateOf(r) == asking && applies(r) && s.PullRequest.IsOpen():
+		out += fmt.Sprintf("%s. Merge pull request %d by %s.", header(r), s.PullRequest.Number, utc(s.Question.Until.Time))
+	case stateOf(r) == asking && applies(r):
+		out += fmt.Sprintf("%s: %s. Approve it by %s.", header(r), because(s), utc(s.Question.Until.Time))
 	case stateOf(r) == asking && s.PullRequest.IsOpen():
 		out += fmt.Sprintf("%s %s %s%s. Merge pull request %d%s by %s.", w.app, w.bad, fails(r), inBrackets(s),
 			s.PullRequest.Number, to(w.good), utc(s.Question.Until.Time))

@@ -80,6 +80,29 @@ func blamed(r *v1alpha1.Rollback) {
 	r.Status.Suspect.Nodes, r.Status.Suspect.Automation, r.Status.Suspect.OtherImages = []v1alpha1.Node{}, nil, nil
 }
 
+// filesBack is what goes back of the commit: two files.
+func filesBack(r *v1alpha1.Rollback) {
+	files := []string{"apps/shop/api/deployment.yaml", "apps/shop/kustomization.yaml"}
+	r.Status.Target = &v1alpha1.Target{Proved: true, BadProved: true, Proof: "Deployment/shop/shop-api is what was applied well before, and Flux deletes nothing",
+		Also: []v1alpha1.ObjectRef{{Kind: "ConfigMap", Namespace: "shop", Name: "shop-settings"}}, At: at("14:26:44")}
+	for i, file := range files {
+		r.Status.Suspect.Nodes = append(r.Status.Suspect.Nodes, v1alpha1.Node{File: file, Part: v1alpha1.PartFile, Bad: "b1", Former: "a1"})
+		r.Status.Target.Values = append(r.Status.Target.Values, v1alpha1.NodeValue{Index: int32(i), Value: "a1"})
+	}
+	r.Status.Suspect.SharedBy = []v1alpha1.ObjectRef{{Kind: "Kustomization", Namespace: "flux-system", Name: "shop-eu"}}
+}
+
+// filesStay is why they do not.
+func filesStay(r *v1alpha1.Rollback) {
+	r.Status.Target = &v1alpha1.Target{Proof: "x", At: at("14:26:44"), Refused: &v1alpha1.Doubt{Type: v1alpha1.DoubtProtected,
+		Message: "PersistentVolumeClaim/shop/data would change, and that is never taken back"}}
+}
+
+// noHold is a revert of files, which holds nothing.
+func noHold(r *v1alpha1.Rollback) {
+	r.Status.Change.Hold, r.Status.Change.Policies, r.Status.Change.Release = "", nil, ""
+}
+
 func unblamed(r *v1alpha1.Rollback) {
 	a := r.Status.Failures[0].Apply
 	a.Unblamed = "Deployment/shop/shop-api changed in 2 commits since the last good one, any of which may have done it"

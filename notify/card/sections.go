@@ -69,7 +69,11 @@ func next(f Facts) string {
 	case reverting:
 		return fit("⏳ "+byWhom(r), pushing(r), waitsFor(s))
 	case reverted:
-		return fit("⏳ "+byWhom(r), pushed(f), "*Next* Flux applies it, then the pods are checked", waitsFor(s))
+		then := ", then the pods are checked"
+		if applies(r) {
+			then = ""
+		}
+		return fit("⏳ "+byWhom(r), pushed(f), "*Next* Flux applies it"+then, waitsFor(s))
 	case ended:
 		return record(f)
 	case failing:
@@ -208,6 +212,9 @@ func said(r *v1alpha1.Rollback) string {
 	shut := r.Status.PullRequest != nil && r.Status.Verdict == nil
 	if v := r.Status.Verdict; rejected && !shut && (v == nil || v.Answer == v1alpha1.Reject) {
 		out := "Git keeps " + code(r.Spec.Subject.Name, 300)
+		if applies(r) {
+			out = "Git keeps " + theChange(r)
+		}
 		if v := r.Status.Verdict; v != nil && v.Why != "" {
 			out += ": " + foreign(v.Why, 500)
 		}

@@ -110,6 +110,9 @@ func wordsOf(r *v1alpha1.Rollback) words {
 	w.bad, w.good = plain(bad, 40), plain(good, 40)
 	if applies(r) {
 		w.bad, w.good = because(&r.Status), ""
+		if r.Status.Suspect.ByFiles() {
+			w.bad = theChange(r)
+		}
 	}
 	return w
 }
