@@ -169,7 +169,8 @@ func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, form *v1alpha
 	}
 	says, barred := cannotApply(form), mayWrite(w.Policy, s, w.Now)
 	if len(found.Files) > 0 && e.Try != nil && barred == nil {
-		s.Suspect.Nodes, s.Suspect.SharedBy = found.Files, found.SharedBy
+		s.Suspect.Nodes, s.Suspect.SharedBy = found.Files,
+			found.SharedBy[:min(len(found.SharedBy), v1alpha1.MaxSharers)]
 		s.Waiting = nil
 		return nil
 	}

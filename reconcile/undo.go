@@ -120,7 +120,7 @@ func (e *Engine) tries(ctx context.Context, src Source, r Revert, also *[]v1alph
 }
 
 // maxAlso is how many objects are told that change too.
-const maxAlso = 16
+const maxAlso = 8
 
 // proving gives a revert of files what proves it on every tip. What cannot be proved is refused there.
 func (e *Engine) proving(ctx context.Context, form *v1alpha1.Rollback, r *Revert) {

@@ -96,7 +96,7 @@ func TestFilesGoBackWhenAPersonSaysSo(t *testing.T) {
 			u.pass(10 * time.Second)
 			u.mended()
 		}, result: v1alpha1.ResultVerified, pushed: true},
-		"rejected": {asks: true, then: func(u *undoing) { u.decide(1) }, result: v1alpha1.ResultRejected},
+		"rejected":       {asks: true, then: func(u *undoing) { u.decide(1) }, result: v1alpha1.ResultRejected},
 		"nobody decides": {asks: true, then: func(u *undoing) { u.pass(15 * time.Minute) }, result: v1alpha1.ResultExpired},
 		"a policy with mode Auto never does it alone": {before: func(u *undoing) { u.mode = v1alpha1.ModeAuto }, asks: true,
 			then: func(u *undoing) { u.pass(15 * time.Minute) }, result: v1alpha1.ResultExpired, says: "files go back only when a person says so"},

@@ -187,7 +187,7 @@ type Target struct {
 	Proof string `json:"proof,omitempty"`
 	// Also are objects that change together with the one that failed, where whole files go back.
 	// +optional
-	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:MaxItems=8
 	Also []ObjectRef `json:"also,omitempty"`
 	// Refused is why the files do not go back, so that it is only told; empty where they may.
 	// +optional

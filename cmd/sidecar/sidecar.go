@@ -121,7 +121,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 			return gitrepo.API(src, time.Now)
 		}),
 		Tokens: fluxes.Token, Rendered: newRenderings(mirrors, live, log).check, Applies: fluxes,
-		Try: tryer(mirrors),
+		Try:  tryer(mirrors),
 		Tell: notify.All{events, counts, s.cards.poster}.Tell, Log: log,
 		MaxRecords: o.maxRollbacks, Count: watch.Count, TellFull: full.Tell,
 	}

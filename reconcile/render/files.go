@@ -7,17 +7,17 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-const (
-	// mostFiles is how many files of a commit go back: what a record holds.
-	mostFiles = 64
-	// mostTried is how many files are tried one by one, whether an object depends on them.
-	mostTried = 16
-)
+// mostTried is how many files are tried one by one, whether an object depends on them.
+const mostTried = 16
+
+// longest is how long the path of a file may be that a record holds.
+const longest = 255
 
 // files finds which files of the suspect have to go back, and who else applies them. Where that cannot be told it is
 // left to people.
@@ -40,7 +40,8 @@ func (p *past) files(ctx context.Context, found *reconcile.Blamed) error {
 			return err
 		}
 	}
-	if len(changed) == 0 || len(changed) > mostFiles {
+	tooLong := func(n v1alpha1.Node) bool { return utf8.RuneCountInString(n.File) > longest }
+	if len(changed) == 0 || len(changed) > v1alpha1.MaxPlaces || slices.ContainsFunc(changed, tooLong) {
 		return nil
 	}
 	found.Files = changed
