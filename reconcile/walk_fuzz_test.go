@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -45,12 +44,13 @@ const (
 	evMaxAge       = 27
 	evPersonBad    = 28
 	evMaxAuthors   = 29
+	evRacePerson   = 30
 
 	// arg is one of eight arguments.
 	arg = 32
 )
 
-func (m *model) event(t *testing.T, a, b *Engine, op byte) {
+func (m *model) event(t witness, a, b *Engine, op byte) {
 	arg := int(op) / arg
 	switch int(op) % 32 {
 	case evWalk:
@@ -110,6 +110,9 @@ func (m *model) event(t *testing.T, a, b *Engine, op byte) {
 	case evRaceSuspend:
 		// Somebody suspends the policy while a push loses a race.
 		m.raceNext, m.raceStops = true, true
+	case evRacePerson:
+		// Somebody corrects the place while a push loses a race.
+		m.raceNext, m.raceMends = true, true
 	case evDecideOld:
 		m.decideOn(arg, "0123456789ab")
 	case evSlowSuspend:
@@ -206,7 +209,7 @@ func (m *model) forcePush(n int) {
 func (m *model) owns(name string) bool { return strings.Split(name, "/")[1] == m.ns }
 
 // invariants hold after every event.
-func (m *model) invariants(t *testing.T, budget Budget) {
+func (m *model) invariants(t witness, budget Budget) {
 	t.Helper()
 	if len(m.broke) > 0 {
 		t.Fatalf("%s\n%s", m.broke, m.story())
@@ -220,6 +223,11 @@ func (m *model) invariants(t *testing.T, budget Budget) {
 		v := r.Status.Verdict
 		if v != nil && v.Source == v1alpha1.VerdictByPerson && !m.asked[v.Question] {
 			t.Fatalf("%s was decided on a question that nobody asked\n%s", r.Name, m.story())
+		}
+		if v != nil && v.Source == v1alpha1.VerdictByPerson && !slices.ContainsFunc(r.Spec.Decisions, func(d v1alpha1.Decision) bool {
+			return d.Question == v.Question && d.Answer == v.Answer
+		}) {
+			t.Fatalf("%s was decided, and nobody answered its question so\n%s", r.Name, m.story())
 		}
 		if r.Status.Change != nil {
 			m.ownPlace(t, r)
@@ -263,7 +271,7 @@ func (m *model) byPolicy(tr *Trail) bool {
 }
 
 // ownPlace says that what a record took for its revert wrote its own place, whatever else it took back.
-func (m *model) ownPlace(t *testing.T, r *v1alpha1.Rollback) {
+func (m *model) ownPlace(t witness, r *v1alpha1.Rollback) {
 	t.Helper()
 	n := r.Status.Suspect.Nodes[0]
 	for _, c := range slices.Concat(m.branch, m.lost) {
@@ -274,9 +282,9 @@ func (m *model) ownPlace(t *testing.T, r *v1alpha1.Rollback) {
 }
 
 // rests runs the world without further trouble until nothing changes any more: everything comes to rest.
-func (m *model) rests(t *testing.T, a *Engine) {
+func (m *model) rests(t witness, a *Engine) {
 	t.Helper()
-	m.dark, m.useStale, m.raceNext, m.raceStops, m.slowStops, m.crashAt = false, false, false, false, false, -1
+	m.dark, m.useStale, m.raceNext, m.raceStops, m.slowStops, m.raceMends, m.crashAt = false, false, false, false, false, false, -1
 	m.suspended, m.removed, m.killed = false, false, false
 	for range 60 {
 		m.rollOut()
@@ -308,3 +316,22 @@ func (m *model) rests(t *testing.T, a *Engine) {
 var aDay = regexp.MustCompile(`\(day \d+\)`)
 
 func reminders(story string) []string { return aDay.FindAllString(story, -1) }
+
+// undoes is the rule about the write itself: only what is still bad is taken back, with a hold, and never into the dark
+// where no person said so.
+func (m *model) undoes(r Revert) error {
+	target := r.Target.Values[0].Value
+	switch {
+	case m.tip().value != r.Suspect.Nodes[0].Bad:
+		return fmt.Errorf("its place says %s, which is not what failed", m.tip().value)
+	case !r.Hold:
+		return errors.New("it leaves no hold")
+	}
+	for _, rec := range m.records {
+		byPolicy := rec.Status.Verdict != nil && rec.Status.Verdict.Source == v1alpha1.VerdictByPolicy
+		if byPolicy && r.Rollback == "a/"+m.ns+"/"+rec.Name && !m.present[target] {
+			return fmt.Errorf("by policy it goes back to %s, which is not there", target)
+		}
+	}
+	return nil
+}

@@ -30,7 +30,7 @@ func newPair() *pair {
 	return p
 }
 
-func (p *pair) run(t *testing.T, schedule []byte) {
+func (p *pair) run(t witness, schedule []byte) {
 	t.Helper()
 	for _, op := range schedule {
 		m, other := p.tenants[p.turn], p.tenants[1-p.turn]
@@ -58,7 +58,7 @@ func (p *pair) run(t *testing.T, schedule []byte) {
 	}
 }
 
-func (p *pair) invariants(t *testing.T) {
+func (p *pair) invariants(t witness) {
 	t.Helper()
 	for _, m := range p.tenants {
 		m.invariants(t, p.budget)
@@ -82,26 +82,31 @@ func FuzzWalk(f *testing.F) {
 	})
 }
 
+// scheduleOf makes a schedule that leans towards failing images.
+func scheduleOf(seed uint64) []byte {
+	rnd := rand.New(rand.NewPCG(seed, 7))
+	schedule := []byte{evWriteBackBad, evRollOut, evWalk, evTime + 2*arg}
+	if seed%3 == 0 {
+		schedule = []byte{evBoth, evRollOut, evWalk, evOther, evRollOut, evWalk, evTime + 2*arg}
+	}
+	for range 5 + rnd.IntN(40) {
+		op := byte(rnd.IntN(256))
+		if rnd.IntN(3) == 0 {
+			op = []byte{evWalk, evWalkOther, evRollOut, evDecide + arg*byte(rnd.IntN(2)), evCrashAfter + arg*byte(rnd.IntN(6)), evOther}[rnd.IntN(6)]
+		}
+		schedule = append(schedule, op)
+	}
+	return schedule
+}
+
 // TestWalkSurvivesRandomSchedules runs many schedules that lean towards failing images, and shows that they reach every
 // kind of end: a walk that never reverts would keep every invariant.
 func TestWalkSurvivesRandomSchedules(t *testing.T) {
 	ends := map[v1alpha1.Result]int{}
 	adopted, again, lifted := 0, 0, 0
 	for seed := range uint64(400) {
-		rnd := rand.New(rand.NewPCG(seed, 7))
-		schedule := []byte{evWriteBackBad, evRollOut, evWalk, evTime + 2*arg}
-		if seed%3 == 0 {
-			schedule = []byte{evBoth, evRollOut, evWalk, evOther, evRollOut, evWalk, evTime + 2*arg}
-		}
-		for range 5 + rnd.IntN(40) {
-			op := byte(rnd.IntN(256))
-			if rnd.IntN(3) == 0 {
-				op = []byte{evWalk, evWalkOther, evRollOut, evDecide + arg*byte(rnd.IntN(2)), evCrashAfter + arg*byte(rnd.IntN(6)), evOther}[rnd.IntN(6)]
-			}
-			schedule = append(schedule, op)
-		}
 		p := newPair()
-		p.run(t, schedule)
+		p.run(t, scheduleOf(seed))
 		for _, m := range p.tenants {
 			for _, r := range m.records {
 				s := &r.Status

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -61,6 +60,7 @@ type model struct {
 	pushes     int
 	raceNext   bool // another pusher wins the next race
 	raceStops  bool // and the policy is suspended meanwhile
+	raceMends  bool // and the other pusher corrects the place
 	slowStops  bool // the next push is planned for seconds, and the policy is suspended meanwhile
 	suspended  bool
 	removed    bool // there is no policy
@@ -296,8 +296,15 @@ func (m *model) engine(cluster string, budget Budget) *Engine {
 	}
 }
 
+// witness is told what a schedule broke: the test, or one that wants a mutant to be caught.
+type witness interface {
+	Helper()
+	Context() context.Context
+	Fatalf(format string, args ...any)
+}
+
 // walk runs one engine over every key until it waits or dies.
-func (m *model) walk(t *testing.T, e *Engine) {
+func (m *model) walk(t witness, e *Engine) {
 	t.Helper()
 	queue := []string{imgBad, imgBad2}
 	for len(queue) > 0 {
