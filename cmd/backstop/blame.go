@@ -106,11 +106,12 @@ func changed(n v1alpha1.Node) string {
 		before, _, _ = strings.Cut(n.Former, "@")
 		after, _, _ = strings.Cut(n.Bad, "@")
 	}
-	switch {
-	case n.Added:
-		before = "(nothing)"
-	case before == after:
+	whole := before == after || n.Part == string(manifest.PartDigest) || strings.Contains(n.Former+n.Bad, "${")
+	if whole {
 		before, after = n.Former, n.Bad
+	}
+	if n.Added {
+		before = "(nothing)"
 	}
 	return fmt.Sprintf("%s: %s → %s", n.File, before, after)
 }

@@ -144,6 +144,28 @@ func TestCheckKeepsTheWarningsOfKustomizeToItself(t *testing.T) {
 	}
 }
 
+func TestRevertKeepsTheWarningsOfKustomizeToItself(t *testing.T) {
+	dir, _ := testRepository(t)
+	files(t, dir, map[string]string{"apps/production/kustomization.yaml": "resources: [backend.yaml]\ncommonLabels: {a: b}\n"})
+	for _, args := range [][]string{{"add", "-A"}, {"commit", "-q", "-m", "build"}} {
+		if out, err := exec.Command("git", append([]string{"-C", dir}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %s", args, out)
+		}
+	}
+	stderr, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := os.Stderr
+	os.Stderr = stderr
+	defer func() { os.Stderr = before }()
+	code, _, errs := call(t, "revert", "deploy/backend", "--repo", dir, "--dry-run")
+	said, err := os.ReadFile(stderr.Name())
+	if code != exitOK || err != nil || len(said) > 0 || !strings.Contains(errs, "Rendered: ") {
+		t.Errorf("exit code %d, it says %q, %v: %s", code, said, err, errs)
+	}
+}
+
 func TestCheckUsesWhatDockerLoginLeft(t *testing.T) {
 	r, err := registrystub.Start(registrystub.Options{Token: &registrystub.Login{Username: "ci", Password: "s3cret"}})
 	if err != nil {

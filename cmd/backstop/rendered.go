@@ -15,7 +15,9 @@ const maxRendered = 20
 // rendered renders the files before and after a plan, and says in lines what it changes. A plan after which a folder
 // cannot be built any more, or that changes nothing of what is rendered, is an error: somebody has to look.
 func rendered(ctx context.Context, p *gitrepo.Plan, image string) ([]string, error) {
+	loud := muteStderr()
 	c, err := gate.Compare(ctx, p.Tree, render.Over(p.Tree, p.After()), image)
+	loud()
 	if err != nil {
 		return nil, fmt.Errorf("render what the revert changes: %w", err)
 	}

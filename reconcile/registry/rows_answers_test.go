@@ -171,6 +171,21 @@ func refusals() map[string]row {
 			ask:     "team/app:v9",
 			finding: unproved, cause: v1alpha1.CauseRegistryUnavailable, says: "proves nothing here",
 		},
+		"404 for HEAD, and an answer for GET": {
+			given: fail("HEAD "+manifests, registrystub.Status(404)),
+			ask:   "team/app:v1", plats: amd,
+			finding: unproved, cause: v1alpha1.CauseUnknown, says: "answers HEAD for it with 404",
+		},
+		"404 for HEAD, and for GET where it is not there": {
+			given:   fail("HEAD "+manifests, registrystub.Status(404)),
+			ask:     "team/app:v9",
+			finding: unproved, cause: v1alpha1.CauseUnknown, says: "answers HEAD with 404 for v1, too, which it has",
+		},
+		"403 for HEAD, and an answer for GET": {
+			given: fail("HEAD "+manifests, registrystub.Status(403)),
+			ask:   "team/app:v1", plats: amd,
+			finding: unproved, cause: v1alpha1.CauseUnauthorized, says: "refuses this client",
+		},
 		"no HEAD, but GET": {
 			given: fail("HEAD "+manifests, registrystub.Status(405)),
 			ask:   "team/app:v1", plats: amd,
