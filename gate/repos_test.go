@@ -65,6 +65,16 @@ func TestGateRepositoriesAsTheyAre(t *testing.T) {
 				"  inputs: [{image: reg.example.org/jobs, tag: v1}]\n  resources:\n  - apiVersion: apps/v1\n    kind: Deployment\n    metadata: {name: x}\n    spec: {template: {spec: {containers: [{name: x, image: '<< inputs.image >>:<< inputs.tag >>'}]}}}\n"},
 			want: []string{"note chart-not-rendered rset.yaml:10"}, says: []string{"the template in ResourceSet apps/jobs"},
 		},
+		"a patch of a Flux Kustomization in a file that nothing includes": {
+			files: map[string]string{
+				"local/p.yaml":        "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: app}\nspec:\n  patches: [{patch: '[{op: replace, path: /a, value: b}]'}]\n",
+				"docker-compose.yaml": "services: {a: {image: 'a:1'}}\n",
+			},
+		},
+		"an image that is a pattern of a policy": {
+			files: map[string]string{"p.yaml": "apiVersion: kyverno.io/v1\nkind: ClusterPolicy\nmetadata: {name: p}\nspec:\n  rules:\n  - validate: {pattern: {spec: {containers: [{image: '!*:latest'}]}}}\n" +
+				"---\napiVersion: constraints.gatekeeper.sh/v1beta1\nkind: K8sRepos\nmetadata: {name: r}\nspec: {parameters: {containers: [{image: 'a:1'}]}}\n"},
+		},
 		"a marker behind a key and its value": {
 			files: map[string]string{"kustomization.yaml": "configMapGenerator:\n- name: v\n  literals:\n  - TAG=1.2 # {\"$imagepolicy\": \"flux-system:a:tag\"}\n  - a=b\n"},
 			want:  []string{"error marker-unknown-policy kustomization.yaml:4"}, says: []string{"image automation writes over the key too"},

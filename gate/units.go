@@ -122,7 +122,8 @@ func (b *builder) addFlux(objects []sources.Object, by *unit) {
 			b.notes = append(b.notes, unitNote{by, undecodable(o, err)})
 			continue
 		}
-		if !b.ours(k) {
+		// Without a source it is a patch of one.
+		if k.Spec.SourceRef.Name == "" || !b.ours(k) {
 			continue
 		}
 		dir := path.Clean(strings.TrimLeft(k.Spec.Path, "/"))

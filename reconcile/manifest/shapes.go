@@ -109,10 +109,12 @@ func claimKustomizeImage(fields []entry, s spot, set func(int, claim)) {
 	}
 }
 
-// isMute names kinds whose images nothing runs: what image automation watches, and what Backstop itself wrote down.
+// isMute names kinds whose images nothing runs: what image automation watches, what Backstop itself wrote down, and the
+// patterns of admission policies.
 func isMute(o Object) bool {
 	group, _, _ := strings.Cut(o.APIVersion, "/")
-	return group == "image.toolkit.fluxcd.io" || group == "backstop.dev"
+	return group == "image.toolkit.fluxcd.io" || group == "backstop.dev" || group == "kyverno.io" ||
+		strings.HasSuffix(group, ".kyverno.io") || strings.HasSuffix(group, ".gatekeeper.sh")
 }
 
 // isImageKey says whether a key, wherever it stands, usually names a whole image.
