@@ -84,6 +84,11 @@ func (e *Engine) fillLapse(_ context.Context, w *World, step Step, form *v1alpha
 }
 
 func (e *Engine) fillOutcome(_ context.Context, _ *World, step Step, form *v1alpha1.Rollback) error {
+	if s := &form.Status; s.Verdict != nil && step.Outcome.Result == v1alpha1.ResultExpired {
+		// Who took a no back did not say yes.
+		s.Lapsed = append(s.Lapsed, v1alpha1.Lapse{Verdict: *s.Verdict, At: step.Outcome.At, Why: step.Outcome.Sentence})
+		s.Verdict = nil
+	}
 	form.Status.Outcome = &step.Outcome
 	form.Status.Waiting, form.Status.Question = nil, step.Question
 	return nil

@@ -46,7 +46,7 @@ func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error)
 	if w.Policy, err = e.policy(ctx, w); err != nil {
 		return nil, err
 	}
-	if form.Status.Suspect == nil || !looks(&form.Status) {
+	if form.Status.Suspect == nil || !looks(&form.Status) && !mayReopen(&form.Status, w.Now) {
 		return w, nil
 	}
 	return w, e.gatherGit(ctx, w)

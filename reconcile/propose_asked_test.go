@@ -115,20 +115,32 @@ func TestAPullRequestThatIsLeftOpen(t *testing.T) {
 	}{
 		"superseded":                           {v1alpha1.ResultSuperseded, func(*World) {}, DoClose},
 		"recovered":                            {v1alpha1.ResultRecovered, func(*World) {}, DoClose},
-		"rejected on the card":                 {v1alpha1.ResultRejected, func(*World) {}, DoClose},
-		"rejected, and others wait for it":     {v1alpha1.ResultRejected, func(w *World) { w.Shared = true }, DoClose},
-		"rejected, and a person armed it":      {v1alpha1.ResultRejected, func(w *World) { w.PullRequest.Armed = true }, DoClose},
+		"rejected on the card":                 {v1alpha1.ResultRejected, rejectedByJane, DoClose},
+		"rejected, and others wait for it":     {v1alpha1.ResultRejected, func(w *World) { rejectedByJane(w); w.Shared = true }, DoClose},
+		"rejected, and a person armed it":      {v1alpha1.ResultRejected, func(w *World) { rejectedByJane(w); w.PullRequest.Armed = true }, DoClose},
 		"only told by now":                     {v1alpha1.ResultReportedOnly, func(*World) {}, DoClose},
 		"verified in another way":              {v1alpha1.ResultVerified, func(*World) {}, DoClose},
 		"superseded, and others wait for it":   {v1alpha1.ResultSuperseded, func(w *World) { w.Shared = true }, DoWait},
 		"superseded, and the provider is away": {v1alpha1.ResultSuperseded, func(w *World) { w.PullRequest = nil }, DoWait},
 		"closed meanwhile":                     {v1alpha1.ResultSuperseded, func(w *World) { w.PullRequest.State = v1alpha1.PullRequestClosed }, DoPullRequest},
 		"closed already":                       {v1alpha1.ResultSuperseded, func(w *World) { seen(w, v1alpha1.PullRequestClosed) }, DoWait},
-		"failed":                               {v1alpha1.ResultFailed, func(*World) {}, DoWait},
-		"expired":                              {"", expired, DoWait},
-		"expired, merged":                      {"", func(w *World) { expired(w); seen(w, v1alpha1.PullRequestMerged); onMain(w) }, DoVerdict},
-		"expired, and closed by a person":      {"", func(w *World) { expired(w); seen(w, v1alpha1.PullRequestClosed) }, DoOutcome},
-		"expired for a day":                    {"", func(w *World) { expired(w); w.Now = w.Now.Add(25 * time.Hour) }, DoClose},
+		"closed by a person":                   {v1alpha1.ResultRejected, closedByJane, DoWait},
+		"closed by a person, and opened again": {v1alpha1.ResultRejected, func(w *World) { closedByJane(w); w.PullRequest.State = v1alpha1.PullRequestOpen }, DoPullRequest},
+		"seen to be open again":                {v1alpha1.ResultRejected, func(w *World) { closedByJane(w); seen(w, v1alpha1.PullRequestOpen) }, DoOutcome},
+		"opened again, and merged":             {v1alpha1.ResultRejected, func(w *World) { closedByJane(w); seen(w, v1alpha1.PullRequestMerged) }, DoOutcome},
+		"closed by a person a day ago": {v1alpha1.ResultRejected, func(w *World) {
+			closedByJane(w)
+			w.PullRequest.State, w.Now = v1alpha1.PullRequestOpen, w.Now.Add(25*time.Hour)
+		}, DoWait},
+		"rejected on the card, and opened again": {v1alpha1.ResultRejected, func(w *World) {
+			rejectedByJane(w)
+			w.Form.Status.PullRequest.State = v1alpha1.PullRequestClosed
+		}, DoWait},
+		"failed":                          {v1alpha1.ResultFailed, func(*World) {}, DoWait},
+		"expired":                         {"", expired, DoWait},
+		"expired, merged":                 {"", func(w *World) { expired(w); seen(w, v1alpha1.PullRequestMerged); onMain(w) }, DoVerdict},
+		"expired, and closed by a person": {"", func(w *World) { expired(w); seen(w, v1alpha1.PullRequestClosed) }, DoOutcome},
+		"expired for a day":               {"", func(w *World) { expired(w); w.Now = w.Now.Add(25 * time.Hour) }, DoClose},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := goesByPullRequest(7)
@@ -141,6 +153,17 @@ func TestAPullRequestThatIsLeftOpen(t *testing.T) {
 			}
 		})
 	}
+}
+
+// rejectedByJane is a no on the card.
+func rejectedByJane(w *World) {
+	w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: "jane"}
+}
+
+// closedByJane is a no at the provider, a moment ago.
+func closedByJane(w *World) {
+	seen(w, v1alpha1.PullRequestClosed)
+	w.Form.Status.Outcome.At = v1alpha1.NewTime(w.Now)
 }
 
 func TestAHoldThatIsLiftedByPullRequest(t *testing.T) {

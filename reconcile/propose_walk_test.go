@@ -234,6 +234,34 @@ func TestWalksByPullRequest(t *testing.T) {
 		}, v1alpha1.ResultVerified, v1alpha1.VerdictByMerge, ""},
 		"rejected on the card": {byPolicy, approve, func(p *proposals, _ func()) { p.answers(v1alpha1.Reject) }, v1alpha1.ResultRejected, v1alpha1.VerdictByPerson, "jane keeps"},
 		"closed by a person":   {byPolicy, approve, func(p *proposals, _ func()) { p.pr.State, p.pr.By = v1alpha1.PullRequestClosed, "joe" }, v1alpha1.ResultRejected, "", "without a merge by joe"},
+		"closed by a person, opened again and merged": {byPolicy, approve, func(p *proposals, goOn func()) {
+			p.pr.State, p.pr.By = v1alpha1.PullRequestClosed, "joe"
+			goOn()
+			p.pr.State = v1alpha1.PullRequestOpen
+			for range 3 {
+				goOn()
+				p.now = p.now.Add(5 * time.Minute)
+			}
+			if q := p.record().Status.Question; q == nil || !q.Allows(v1alpha1.Approve) {
+				p.broke = append(p.broke, "it does not ask again")
+			}
+			_ = p.merge("joe")
+			p.now = p.now.Add(10 * time.Minute)
+			goOn()
+		}, v1alpha1.ResultVerified, v1alpha1.VerdictByMerge, ""},
+		"allowed by the policy, closed by a person, and opened again": {byPolicy, auto, func(p *proposals, goOn func()) {
+			p.pr.State, p.pr.By = v1alpha1.PullRequestClosed, "joe"
+			goOn()
+			p.pr.State, p.pr.Merge = v1alpha1.PullRequestOpen, MergeClean
+			for range 3 {
+				goOn()
+				p.now = p.now.Add(5 * time.Minute)
+			}
+			if p.merges > 0 {
+				p.broke = append(p.broke, "it was merged without a yes")
+			}
+			p.answers(v1alpha1.Approve)
+		}, v1alpha1.ResultVerified, v1alpha1.VerdictByPerson, ""},
 		"a person edits it":    {byPolicy, approve, func(p *proposals, _ func()) { p.brings = "reg.local/app:v0"; _ = p.merge("joe") }, v1alpha1.ResultSuperseded, "", "no longer says"},
 		"a person fixes main":  {byPolicy, approve, func(p *proposals, _ func()) { p.push(commit{value: "reg.local/app:v0", person: true}) }, v1alpha1.ResultSuperseded, "", "no longer says"},
 		"the policy decides":   {byPolicy, auto, func(p *proposals, _ func()) { p.pr.Merge = MergeClean }, v1alpha1.ResultVerified, v1alpha1.VerdictByPolicy, ""},

@@ -15,7 +15,7 @@ func (e *Engine) gatherProposed(ctx context.Context, w *World, src Source) error
 	if e.Forges == nil || s.PullRequest == nil && w.Policy.Delivery != v1alpha1.DeliveryPullRequest {
 		return nil
 	}
-	if s.PullRequest.IsOpen() && (s.Change == nil || s.Ended()) || w.awaits() {
+	if s.PullRequest.IsOpen() && (s.Change == nil || s.Ended()) || w.awaits() || mayReopen(s, w.Now) {
 		e.readPullRequest(ctx, w, src)
 	}
 	if s.Change != nil {

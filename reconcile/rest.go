@@ -16,6 +16,9 @@ func atRest(w *World) Step {
 	if e := over(w); e != nil && mayHeal(s.Outcome.Result) {
 		return end(w, e.Result, "%s", e.Sentence)
 	}
+	if step, ok := openedAgain(w); ok {
+		return step
+	}
 	if step, ok := leftOpen(w); ok {
 		return step
 	}

@@ -203,7 +203,7 @@ func blanksKept(old, r *v1alpha1.Rollback) error {
 		return fmt.Errorf("INVARIANT: change of %s was rewritten", r.Name)
 	case n.Change != nil && (n.Verdict == nil || n.Verdict.Answer != v1alpha1.Approve):
 		return fmt.Errorf("INVARIANT: %s changed Git without a verdict", r.Name)
-	case o.Outcome != nil && !mayHeal(o.Outcome.Result) && o.Outcome.Result != v1alpha1.ResultRestored && o.Outcome.Result != n.Outcome.Result:
+	case o.Outcome != nil && !mayHeal(o.Outcome.Result) && !(refusedByClose(o) && n.Outcome.Result == v1alpha1.ResultExpired) && o.Outcome.Result != v1alpha1.ResultRestored && o.Outcome.Result != n.Outcome.Result:
 		return fmt.Errorf("INVARIANT: outcome of %s was rewritten", r.Name)
 	}
 	return nil

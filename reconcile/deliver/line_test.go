@@ -1,0 +1,199 @@
+package deliver_test
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/deliver"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo"
+	"github.com/backstop-dev/backstop/test/forgestub"
+)
+
+// Commits and pull requests together, as clusters make them: the real mirrors, and the providers' stubs as Git servers.
+
+const (
+	tagGood, tagBad = "v1.0.0", "v1.1.0"
+	images          = 20
+)
+
+// fleetAt are the files of twenty apps at a tag.
+func fleetAt(tag string) map[string]string {
+	files, resources := map[string]string{}, "resources:\n"
+	for i := range images {
+		name := fmt.Sprintf("app-%02d", i)
+		resources += "- " + name + ".yaml\n"
+		files["apps/production/"+name+".yaml"] = fmt.Sprintf(`apiVersion: apps/v1
+kind: Deployment
+metadata: {name: %[1]s, namespace: production}
+spec:
+  template:
+    spec:
+      containers:
+      - name: %[1]s
+        image: reg.example/%[1]s:%[2]s # {"$imagepolicy": "production:%[1]s"}
+`, name, tag)
+	}
+	files["apps/production/kustomization.yaml"] = resources
+	return files
+}
+
+// cluster is one that has Backstop.
+type cluster struct {
+	*testing.T
+	git *gitrepo.Mirrors
+	api reconcile.Forge
+	src reconcile.Source
+}
+
+func aCluster(t *testing.T, f *forgestub.Forge, name string) *cluster {
+	t.Helper()
+	c := &cluster{T: t, src: reconcile.Source{Name: types.NamespacedName{Namespace: "flux-system", Name: name}, URL: f.RepoURL(),
+		Branch: "main", Timeout: time.Minute, AuthorName: "fluxcdbot", AuthorEmail: "flux@example.com",
+		Auth: reconcile.Auth{Secret: map[string][]byte{"username": []byte(forgestub.Bot), "password": []byte(forgestub.Token)}}}}
+	var err error
+	if c.git, err = gitrepo.New(t.TempDir(), gitrepo.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	dial := func(src reconcile.Source) (*reconcile.GitServer, error) { return gitrepo.API(src, nil) }
+	if c.api, err = deliver.NewForges(dial).Forge(t.Context(), c.src, ""); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// reverts are what a cluster wants to take back.
+func (c *cluster) reverts(name string) []reconcile.Revert {
+	c.Helper()
+	var out []reconcile.Revert
+	for i := range images {
+		app := fmt.Sprintf("app-%02d", i)
+		image := "reg.example/" + app + ":"
+		s, err := c.git.Blame(c.Context(), c.src, reconcile.Query{Image: image + tagBad, Namespace: "production",
+			Root: reconcile.Root{By: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "production"}, Path: "apps/production"},
+			Policies: []reconcile.ImagePolicy{{Name: "production:" + app, Latest: image + tagBad, Previous: image + tagGood,
+				Automation: &v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: "production", Name: "production"}}}})
+		if err != nil {
+			c.Fatal(err)
+		}
+		target := v1alpha1.Target{Image: image + tagGood, Proved: true}
+		for n, node := range s.Nodes {
+			target.Values = append(target.Values, v1alpha1.NodeValue{Index: int32(n), Value: node.Former})
+		}
+		out = append(out, reconcile.Revert{Rollback: name + "/production/" + app, Cluster: name, Image: image + tagBad, Suspect: s,
+			Target: target, Hold: true, Release: v1alpha1.ReleaseNewerImage, Workloads: []string{name + "/production/Deployment/" + app}})
+	}
+	return out
+}
+
+// delivers brings reverts as the engine does.
+func (c *cluster) delivers(reverts []reconcile.Revert) (*reconcile.PullRequest, error) {
+	ctx := c.Context()
+	if _, err := c.git.Land(ctx, c.src, reverts); reconcile.KindOf(err) != reconcile.FaultWantsPullRequest {
+		return nil, fmt.Errorf("the push is not refused as it should be: %w", err)
+	}
+	at := reconcile.ProposedBranch(reverts[0].Suspect.Commit)
+	put, err := c.git.Propose(ctx, c.src, reconcile.Onto{Branch: at}, reverts)
+	if err != nil {
+		return nil, err
+	}
+	if pr, err := c.api.Find(ctx, at, "main"); pr != nil || err != nil {
+		return pr, err
+	}
+	return c.api.Open(ctx, reconcile.Proposal{Branch: at, Base: "main", Story: reconcile.Story{
+		Image: reverts[0].Image, Target: reverts[0].Target.Image, Message: put.Message}})
+}
+
+func TestOnePullRequestForTwentyRollbacksOfTwoClusters(t *testing.T) {
+	kinds(t, func(t *testing.T, kind forgestub.Kind) {
+		f, err := forgestub.Start(forgestub.Options{Kind: kind, Protected: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = f.Close() })
+		for _, tag := range []string{tagGood, tagBad} {
+			if _, err := f.Commit("main", "Update to "+tag, fleetAt(tag)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var both sync.WaitGroup
+		var numbers [2]int64
+		for i, name := range []string{"east", "west"} {
+			c := aCluster(t, f, name)
+			wanted := c.reverts(name)
+			both.Go(func() {
+				pr, err := c.delivers(wanted)
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+					return
+				}
+				numbers[i] = pr.Number
+			})
+		}
+		both.Wait()
+		if all := f.PRs(); len(all) != 1 || numbers[0] != 1 || numbers[1] != 1 {
+			t.Fatalf("they have %v, and the provider %+v", numbers, all)
+		}
+		if err := f.MergeAs(1, "jane", "squash"); err != nil {
+			t.Fatal(err)
+		}
+		for i := range images {
+			name := fmt.Sprintf("app-%02d", i)
+			got, err := f.Git("show", "main:apps/production/"+name+".yaml")
+			if err != nil || !strings.Contains(got, "reg.example/"+name+":"+tagGood+" # backstop:hold not="+tagBad) {
+				t.Errorf("%s says\n%s\n%v", name, got, err)
+			}
+		}
+	})
+}
+
+// A server that gives back what it was given does not get it into a sentence.
+func TestSecretsNowhere(t *testing.T) {
+	basic := base64.StdEncoding.EncodeToString([]byte(forgestub.Bot + ":" + forgestub.Token))
+	kinds(t, func(t *testing.T, kind forgestub.Kind) {
+		w := start(t, forgestub.Options{Kind: kind})
+		src := reconcile.Source{Name: types.NamespacedName{Namespace: "flux-system", Name: "fleet"}, URL: w.RepoURL(), Branch: "main",
+			Timeout: time.Minute, Auth: reconcile.Auth{Secret: map[string][]byte{"username": []byte(forgestub.Bot), "password": []byte(forgestub.Token)}}}
+		server, err := gitrepo.API(src, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		api := w.opened(server)
+		pr, err := api.Open(t.Context(), proposal())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, status := range []int{400, 401, 403, 404, 405, 409, 422, 429, 500, 503} {
+			w.SetFault(func(rw http.ResponseWriter, r *http.Request) bool {
+				rw.WriteHeader(status)
+				_, _ = fmt.Fprintf(rw, `{"message":"you sent %s, which is %s"}`, r.Header.Get("Authorization"), forgestub.Token)
+				return true
+			})
+			for name, call := range map[string]func(context.Context) error{
+				"find": func(ctx context.Context) error { _, err := api.Find(ctx, branch, "main"); return err },
+				"read": func(ctx context.Context) error { _, err := api.Read(ctx, pr.Number); return err },
+				"open": func(ctx context.Context) error { _, err := api.Open(ctx, proposal()); return err },
+				"merge": func(ctx context.Context) error {
+					_, err := api.Merge(ctx, pr, reconcile.MergeOrder{Head: pr.Head})
+					return err
+				},
+				"disarm": func(ctx context.Context) error { return api.Disarm(ctx, pr) },
+				"close":  func(ctx context.Context) error { return api.Close(ctx, pr, "it is over") },
+				"rules":  func(ctx context.Context) error { _, err := api.WantsPullRequest(ctx, "main"); return err },
+			} {
+				if err := call(t.Context()); err != nil && (strings.Contains(err.Error(), forgestub.Token) || strings.Contains(err.Error(), basic)) {
+					t.Errorf("%s, HTTP %d: %v", name, status, err)
+				}
+			}
+		}
+	})
+}
