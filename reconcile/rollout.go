@@ -21,10 +21,11 @@ func (e *Engine) crashedHere(ctx context.Context, form *v1alpha1.Rollback, forme
 		(r.Status.Outcome == nil || r.Status.Outcome.Result != v1alpha1.ResultRecovered), nil
 }
 
-// canaryMoved says whether what is recorded of a refused update is not what it shows now.
+// canaryMoved says whether what is recorded of a refused update is not what it shows now. Why it was refused is told by
+// events, which are gone after an hour: what was read of them stays.
 func canaryMoved(now, before v1alpha1.Failure) bool {
 	a, b := now.Canary, before.Canary
-	if a == nil || b == nil {
+	if a == nil || b == nil || a.Reason == v1alpha1.CanaryUnknown && b.Reason != v1alpha1.CanaryUnknown {
 		return false
 	}
 	return now.Cause != before.Cause || a.Reason != b.Reason || a.Promoted != b.Promoted ||

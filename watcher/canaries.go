@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -173,10 +174,10 @@ func (w *Watcher) judging(key reconcile.Key) []v1alpha1.ObjectRef {
 }
 
 // resolveCanary enqueues the keys of one canary: those of the update that it refuses now, and of the one that it did.
-func (w *Watcher) resolveCanary(ctx context.Context, l *look, ref v1alpha1.ObjectRef) error {
+func (w *Watcher) resolveCanary(ctx context.Context, l *look, ref v1alpha1.ObjectRef) (again time.Duration, err error) {
 	seen, err := w.Pods().judgement(ctx, l, ref)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	before, now := w.crashes.get(ref), seen.keys(ref.Namespace)
 	w.crashes.set(ref, now)
@@ -193,7 +194,10 @@ func (w *Watcher) resolveCanary(ctx context.Context, l *look, ref v1alpha1.Objec
 	for key := range keys {
 		w.queue.Add(key)
 	}
-	return nil
+	if slices.ContainsFunc(seen.all, func(j trigger.Judgement) bool { return !j.Complete }) {
+		return unsettledFor, nil
+	}
+	return 0, nil
 }
 
 // judged is one live look at a canary.
@@ -218,11 +222,12 @@ func (j *judged) keys(namespace string) []reconcile.Key {
 	return out
 }
 
-// elsewhere says why an update was refused where that is not the image's fault; empty where it is.
+// elsewhere says why an update was refused where that is not the image's fault; empty where it is, or where there is not
+// enough to say so yet.
 func (j *judged) elsewhere() string {
 	for i := range j.all {
 		one := &j.all[i]
-		if blames(one) {
+		if !one.Complete || blames(one) {
 			continue
 		}
 		why := one.Cause.Words()

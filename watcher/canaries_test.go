@@ -1,7 +1,7 @@
 package watcher
 
 import (
-	"encoding/json"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -56,6 +56,20 @@ func analysed(image string) *appsv1.ReplicaSet {
 	return rs
 }
 
+// explains puts the events that Flagger writes about a Canary after a failed analysis, the newest first.
+func explains(t *testing.T, s *apiServer, canary string, at time.Time) {
+	t.Helper()
+	for i, words := range []string{
+		"Canary failed! Scaling down web.app", "Rolling back web.app failed checks threshold reached 5",
+		"Halt web.app advancement success rate 61.39% < 99%", "New revision detected! Scaling up web.app",
+	} {
+		e := &corev1.Event{InvolvedObject: corev1.ObjectReference{Kind: "Canary", Name: canary, UID: types.UID("canary-" + canary)},
+			Reason: "Synced", Message: words, LastTimestamp: metav1.NewTime(at.Add(-time.Duration(i) * time.Second)), Count: 1}
+		e.TypeMeta, e.ObjectMeta = named("Event", "v1", fmt.Sprintf("%s.%d", canary, i))
+		s.put(t, e)
+	}
+}
+
 func TestARefusedUpdateIsWalkedAndSoIsItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := newAPIServer(t, deployment(badImage), analysed(badImage), primaryOfWeb(goodImage)), &walks{}
@@ -67,6 +81,7 @@ func TestARefusedUpdateIsWalkedAndSoIsItsEnd(t *testing.T) {
 		if n := s.requests("/canaries/web"); n != 0 {
 			t.Errorf("%d reads of what refuses nothing", n)
 		}
+		explains(t, s, "web", noon())
 		s.put(t, canaryOfWeb(t, nil))
 		want(t, "a refused update", r, webKey)
 		seen, err := w.Pods().Failing(t.Context(), reconcile.ImageKey("app", badImage), nil)
@@ -102,6 +117,7 @@ func TestWhatACanaryRefusesForAnotherReasonIsOnlyTold(t *testing.T) {
 		s, r := newAPIServer(t, deployment(badImage), analysed(badImage), primaryOfWeb(badImage)), &walks{}
 		var told []string
 		run(t, s, r, Options{TellRollout: func(ref v1alpha1.ObjectRef, says string) { told = append(told, ref.String()+": "+says) }})
+		explains(t, s, "web", noon())
 		s.put(t, canaryOfWeb(t, nil))
 		want(t, "no image changed", r)
 		if len(told) != 1 || !strings.Contains(told[0], "Canary/app/web: an update of Deployment/web is refused") ||
@@ -124,6 +140,7 @@ func TestAStrangeCanaryCostsOnlyItself(t *testing.T) {
 		odd := canaryOfWeb(t, map[string]any{"conditions": "none"})
 		odd.SetName("odd")
 		s.put(t, odd)
+		explains(t, s, "web", noon())
 		s.put(t, canaryOfWeb(t, nil))
 		want(t, "no CRD yet", r)
 		s.forbid("canaries", 0)
@@ -132,53 +149,6 @@ func TestAStrangeCanaryCostsOnlyItself(t *testing.T) {
 		if len(said) != 1 || said[0] != "Canary/app/odd" {
 			t.Errorf("said: %q", said)
 		}
-	})
-}
-
-// A Rollout is judged by its ReplicaSets.
-func TestARolloutThatWasAbortedIsWalked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		set := func(name, image string) *appsv1.ReplicaSet {
-			rs := replicaSet("web-"+name, image)
-			rs.Labels, rs.CreationTimestamp = map[string]string{argoHash: name}, metav1.NewTime(noon().Add(-time.Hour))
-			rs.OwnerReferences = []metav1.OwnerReference{{APIVersion: "argoproj.io/v1alpha1", Kind: "Rollout", Name: "web", UID: types.UID("rollout-web"), Controller: new(true)}}
-			rs.Status.ReadyReplicas = 1
-			return rs
-		}
-		var template map[string]any
-		raw, err := json.Marshal(deployment(badImage).Spec.Template)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(raw, &template); err != nil {
-			t.Fatal(err)
-		}
-		rollout := func(phase, stable, reason string) *unstructured.Unstructured {
-			return &unstructured.Unstructured{Object: map[string]any{
-				"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
-				"metadata": map[string]any{"namespace": "app", "name": "web", "uid": "rollout-web", "generation": int64(2)},
-				"spec":     map[string]any{"template": template},
-				"status": map[string]any{"phase": phase, "observedGeneration": "2", "currentPodHash": "h2", "stableRS": stable,
-					"conditions": []any{map[string]any{"type": "Progressing", "status": "False", "reason": reason,
-						"message":            `Rollout aborted update to revision 2: Metric "x" assessed Failed due to failed (1) > failureLimit (0)`,
-						"lastTransitionTime": noon().Format(time.RFC3339)}}},
-			}}
-		}
-		s, r := newAPIServer(t, set("h1", goodImage), set("h2", badImage)), &walks{}
-		w := run(t, s, r, Options{})
-		s.put(t, rollout("Degraded", "h1", "RolloutAborted"))
-		want(t, "an aborted update", r, webKey)
-		seen, err := w.Pods().Failing(t.Context(), reconcile.ImageKey("app", badImage), nil)
-		if err != nil || len(seen.Failures) != 1 {
-			t.Fatalf("seen: %+v %v", seen, err)
-		}
-		f := seen.Failures[0]
-		if f.Workload.String() != "Rollout/web" || f.Canary.Promoted != goodImage || f.Canary.PromotedBy != "ReplicaSet/web-h1" ||
-			f.Cause != v1alpha1.CauseAnalysisFailed || seen.Labels["Rollout/web"] == nil && seen.Wishes == nil {
-			t.Errorf("the failure is %+v with %+v", f, f.Canary)
-		}
-		s.put(t, rollout("Healthy", "h2", "NewReplicaSetAvailable"))
-		want(t, "it is promoted after all", r, webKey)
 	})
 }
 

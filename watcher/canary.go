@@ -290,11 +290,12 @@ func (c *candidate) around(ctx context.Context) error {
 		return err
 	}
 	c.facts.NoRoom = c.noRoom(crowded)
-	crashes := map[string]bool{}
+	crashes, brought := map[string]bool{}, c.facts.Brought()
 	return c.each(ctx, metav1.ListOptions{}, func(_ context.Context, pod *corev1.Pod) error {
 		name, old := trigger.Ails(pod, c.facts.Now, c.facts.Status.At)
 		switch {
 		case name == "":
+			c.runsWell(pod, brought)
 		case c.former != nil && c.former(pod):
 			if c.facts.Former != nil {
 				c.facts.Former.Ails = pod.Name
@@ -306,6 +307,17 @@ func (c *candidate) around(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// runsWell takes in a pod of another workload that runs well with an image that the update brought.
+func (c *candidate) runsWell(pod *corev1.Pod, brought []string) {
+	runs := slices.ContainsFunc(pod.Spec.Containers, func(of corev1.Container) bool { return slices.Contains(brought, of.Image) })
+	if !runs || c.former != nil && c.former(pod) || c.made != nil && c.made(pod) {
+		return
+	}
+	if name := trigger.RunsWell(pod, c.facts.Now); name != "" && !slices.Contains(c.facts.Siblings, name) {
+		c.facts.Siblings = append(c.facts.Siblings, name)
+	}
 }
 
 // mostEvents is how many events of one kind are read.

@@ -215,7 +215,7 @@ func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (aga
 		return 0, nil
 	}
 	if judges(ref.Kind) {
-		return 0, w.resolveCanary(ctx, l, ref)
+		return w.resolveCanary(ctx, l, ref)
 	}
 	seen, err := w.Pods().observe(ctx, l, ref.Kind, ref.Name)
 	if err != nil {

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 )
 
 // stream is the body of a watch.
@@ -38,7 +40,11 @@ func (w *stream) wants(o object) bool {
 			return false
 		}
 	default:
-		panic("field selector " + f)
+		for _, r := range fields.ParseSelectorOrDie(f).Requirements() {
+			if r.Operator != selection.Equals || field(o, strings.Split(r.Field, ".")...) != r.Value {
+				return false
+			}
+		}
 	}
 	sel, err := labels.Parse(w.query.Get("labelSelector"))
 	if err != nil {

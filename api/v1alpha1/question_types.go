@@ -31,7 +31,7 @@ const (
 
 // DoubtType is a reason to ask a person.
 //
-// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Suspended;PassedOver;Restraint;NotAdoptable;VerdictLapsed;ForeignCommit;Annotation;Migration;Injected;Node;Dependency;ConfigChanged;NoFormer;SameImage;FormerFailed;Waits;Mixed;FormerUnknown;ConfigUnread;Memory;Probe;LongRuns;InitContainer;OneNode;Architecture;OthersCrash;Sibling;NotOptedIn;OtherClusters;TargetNotRan;Mutated;Promotion;Metrics;Aborted;Deadline;Capacity;NotAnalysed;ReasonUnknown;AnalysedAgain;NotComparable;StillFails;NotRestored;Prunes;Protected;Encrypted;ChangedSince;Mended
+// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Suspended;PassedOver;Restraint;NotAdoptable;VerdictLapsed;ForeignCommit;Annotation;Migration;Injected;Node;Dependency;ConfigChanged;NoFormer;SameImage;FormerFailed;Waits;Mixed;FormerUnknown;ConfigUnread;Memory;Probe;LongRuns;InitContainer;OneNode;Architecture;OthersCrash;Sibling;NotOptedIn;OtherClusters;TargetNotRan;Mutated;Promotion;Metrics;Aborted;Deadline;Capacity;NotAnalysed;ReasonUnknown;AnalysedAgain;ManyImages;NotComparable;StillFails;NotRestored;Prunes;Protected;Encrypted;ChangedSince;Mended
 type DoubtType string
 
 // The doubts.
@@ -136,6 +136,8 @@ const (
 	DoubtReasonUnknown DoubtType = "ReasonUnknown"
 	// DoubtAnalysedAgain: the update is analysed again, or its canary is gone.
 	DoubtAnalysedAgain DoubtType = "AnalysedAgain"
+	// DoubtManyImages: the update changed several images, and nothing tells which of them was refused.
+	DoubtManyImages DoubtType = "ManyImages"
 
 	// Those of files that do not go back.
 

@@ -28,9 +28,13 @@ func promoted(w *reconcile.World) *reconcile.Ending {
 	return recovered(w, v1alpha1.TriggerCanary, "has what is to run promoted after all")
 }
 
-// refused are the updates that are refused now, or else as they were recorded.
+// refused are the updates that are refused now, or else as they were recorded. Why one was refused stays as it was
+// recorded, where its events are gone by now.
 func refused(w *reconcile.World) []v1alpha1.Failure {
-	if now := w.Seen[v1alpha1.TriggerCanary].Failures; len(now) > 0 {
+	if now := slices.Clone(w.Seen[v1alpha1.TriggerCanary].Failures); len(now) > 0 {
+		for i := range now {
+			explainedBefore(&now[i], w.Form.Status.Failures)
+		}
 		return now
 	}
 	var out []v1alpha1.Failure
@@ -41,6 +45,31 @@ func refused(w *reconcile.World) []v1alpha1.Failure {
 	}
 	return out
 }
+
+// explainedBefore takes over what was recorded of the same update's refusal.
+func explainedBefore(f *v1alpha1.Failure, recorded []v1alpha1.Failure) {
+	i := slices.IndexFunc(recorded, func(r v1alpha1.Failure) bool {
+		return r.Canary != nil && r.Workload == f.Workload && r.Revision == f.Revision && r.Container == f.Container
+	})
+	if i < 0 || f.Canary.Reason != v1alpha1.CanaryUnknown || recorded[i].Canary.Reason == v1alpha1.CanaryUnknown {
+		return
+	}
+	was := recorded[i].Canary
+	canary := *f.Canary
+	canary.Reason, canary.Checks, f.Cause = was.Reason, was.Checks, recorded[i].Cause
+	canary.Doubts = slices.DeleteFunc(slices.Clone(canary.Doubts), func(d v1alpha1.RolloutDoubt) bool {
+		return d.Type == v1alpha1.DoubtReasonUnknown
+	})
+	for _, d := range was.Doubts {
+		if slices.Contains(reasons, d.Type) {
+			canary.Doubts = append(canary.Doubts, d)
+		}
+	}
+	f.Canary = &canary
+}
+
+// reasons are the doubts about why an update was refused.
+var reasons = []v1alpha1.DoubtType{v1alpha1.DoubtMetrics, v1alpha1.DoubtAborted, v1alpha1.DoubtDeadline}
 
 func doubtsOfCanary(w *reconcile.World) []v1alpha1.Doubt {
 	s := &w.Form.Status

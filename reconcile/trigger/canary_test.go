@@ -34,7 +34,8 @@ type refused struct {
 	Words          []said
 	NoRoom         string
 	Promoted       map[string]string
-	Others         []string
+	// Others crash, Siblings run an image of the update well.
+	Others, Siblings []string
 }
 
 type side struct {
@@ -138,7 +139,7 @@ func (r *refused) judge() (fault, then string, doubts []string, all []trigger.Ju
 		return "nothing", "waits", nil, nil
 	}
 	f := &trigger.CanaryFacts{Now: r.Now, Status: status, Target: r.Target.facts(), Former: r.Former.facts(), NoRoom: r.NoRoom,
-		Remembered: r.Promoted != nil, Promoted: r.Promoted, Others: r.Others}
+		Remembered: r.Promoted != nil, Promoted: r.Promoted, Others: r.Others, Siblings: r.Siblings}
 	for _, w := range r.Words {
 		f.Words = append(f.Words, trigger.Word{At: w.At, Text: w.Says, Count: w.Count})
 	}

@@ -2,7 +2,6 @@ package trigger
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -39,8 +38,8 @@ type CanaryFacts struct {
 	// Remembered says that the hashes of the configuration were seen as the canary promoted them, Promoted what they were.
 	Remembered bool
 	Promoted   map[string]string
-	// Others of the namespace crash.
-	Others []string
+	// Others of the namespace crash, Siblings run well with an image that the update brought.
+	Others, Siblings []string
 }
 
 // JudgeCanary judges each container whose image the refused update changed. Where no image changed it says so of one
@@ -90,7 +89,7 @@ func (v *canaryView) judge(container, image, was string) Judgement {
 	if cause == "" {
 		cause = v1alpha1.CauseCanaryFailed
 	}
-	out := Judgement{Container: container, Image: image, Cause: cause, Complete: true, Fault: v1alpha1.FaultImage,
+	out := Judgement{Container: container, Image: image, Cause: cause, Complete: v.complete(), Fault: v1alpha1.FaultImage,
 		Message: text.CutBytes(text.Mask(text.OneLine(v.Status.Message)), 1024)}
 	var doubts []v1alpha1.RolloutDoubt
 	for _, r := range canaryRows {
@@ -108,6 +107,14 @@ func (v *canaryView) judge(container, image, was string) Judgement {
 	}
 	out.Canary = v.evidence(was, doubts)
 	return out
+}
+
+// wordsTake is how long the events may take that say why an update was refused.
+const wordsTake = 15 * time.Second
+
+// complete says whether there is enough to judge by: events come beside the status, and after it.
+func (v *canaryView) complete() bool {
+	return v.reason != v1alpha1.CanaryUnknown || v.Status.Promoting || v.Now.Sub(v.Status.At) >= wordsTake
 }
 
 func (v *canaryView) evidence(was string, doubts []v1alpha1.RolloutDoubt) *v1alpha1.Canary {
@@ -201,175 +208,4 @@ func (v *canaryView) bare(t *corev1.PodTemplateSpec) {
 	if len(t.Spec.NodeSelector) == 0 {
 		t.Spec.NodeSelector = nil
 	}
-}
-
-// canaryRow is one reason why an update that was refused need not be its image's fault, or why a person decides.
-type canaryRow struct {
-	doubt v1alpha1.DoubtType
-	fault v1alpha1.Fault
-	says  string
-	why   func(*canaryView) string
-}
-
-// canaryRows in the order in which they are asked.
-var canaryRows = []canaryRow{
-	{v1alpha1.DoubtPromotion, v1alpha1.FaultUnknown,
-		"it was promoted already: a revert would put the old image under live traffic", (*canaryView).promotion},
-	{v1alpha1.DoubtNoFormer, v1alpha1.FaultUnknown, "nothing was promoted before", (*canaryView).noFormer},
-	{v1alpha1.DoubtConfigChanged, v1alpha1.FaultConfig,
-		"more than images changed, in the template or in what it reads", (*canaryView).configChanged},
-	{v1alpha1.DoubtSameImage, v1alpha1.FaultUnknown,
-		"no image changed, or the update is promoted already", (*canaryView).sameImage},
-	{v1alpha1.DoubtFormerFailed, v1alpha1.FaultDependency,
-		"what was promoted before does not run well either", (*canaryView).formerFailed},
-	{v1alpha1.DoubtCapacity, v1alpha1.FaultNode,
-		"the cluster had no room, no volume or no quota for its pods", (*canaryView).capacity},
-	// From here on the image may be at fault, and a person decides.
-	{v1alpha1.DoubtMetrics, "", "nothing was measured, or what measures failed", (*canaryView).metrics},
-	{v1alpha1.DoubtAborted, "", "a person or their gate ended it", (*canaryView).aborted},
-	{v1alpha1.DoubtDeadline, "", "it was not ready by its deadline, which slow nodes do too", (*canaryView).deadline},
-	{v1alpha1.DoubtReasonUnknown, "", "it failed a while ago, and nothing tells any more why", (*canaryView).unknown},
-	{v1alpha1.DoubtNotAnalysed, "", "nothing tells that what is there now is what was analysed", (*canaryView).notAnalysed},
-	{v1alpha1.DoubtConfigUnread, "",
-		"the pods read ConfigMaps or Secrets, and nobody saw how they were promoted", (*canaryView).configUnread},
-	{v1alpha1.DoubtOthersCrash, "", "other workloads of the namespace crash", (*canaryView).othersCrash},
-}
-
-func (v *canaryView) promotion() string {
-	if !v.Status.Promoting {
-		return ""
-	}
-	return fmt.Sprintf("%s had promoted it before it failed, and the traffic is on it: a revert would put the old image "+
-		"under live traffic", named(v.Status.By))
-}
-
-// named is Kind/name: everything here is of one namespace.
-func named(ref v1alpha1.ObjectRef) string { return ref.Kind + "/" + ref.Name }
-
-func (v *canaryView) noFormer() string {
-	if v.Former != nil {
-		return ""
-	}
-	return fmt.Sprintf("%s has promoted nothing before", named(v.Status.By))
-}
-
-func (v *canaryView) configChanged() string {
-	var other []string
-	for _, c := range v.changed {
-		if c.Part != v1alpha1.PartImage {
-			other = append(other, c.String())
-		}
-	}
-	if v.Remembered {
-		for _, name := range union(v.Promoted, v.Status.Tracked) {
-			if v.Promoted[name] != v.Status.Tracked[name] {
-				other = append(other, "the content of "+name)
-			}
-		}
-	}
-	if len(other) == 0 {
-		return ""
-	}
-	more := ""
-	if len(other) > 3 {
-		more = fmt.Sprintf(" and %d more", len(other)-3)
-	}
-	return "more than images changed: " + strings.Join(other[:min(len(other), 3)], ", ") + more
-}
-
-func (v *canaryView) sameImage() string {
-	if v.Former == nil || slices.ContainsFunc(v.changed, func(c v1alpha1.TemplateChange) bool {
-		return c.Part == v1alpha1.PartImage
-	}) {
-		return ""
-	}
-	return fmt.Sprintf("%s runs the same images: what it reads changed, or it was promoted already", v.Former.Name)
-}
-
-func (v *canaryView) formerFailed() string {
-	switch {
-	case v.Former == nil:
-		return ""
-	case v.reason == v1alpha1.CanaryPromoted:
-		return fmt.Sprintf("%s was not ready while the update was analysed", v.Former.Name)
-	case v.Former.Ails != "":
-		return fmt.Sprintf("pod %s of %s fails too", v.Former.Ails, v.Former.Name)
-	case v.Former.Ready < v.Former.Wanted || v.Former.Ready == 0:
-		return fmt.Sprintf("%d of %d pods of %s are ready", v.Former.Ready, v.Former.Wanted, v.Former.Name)
-	}
-	return ""
-}
-
-func (v *canaryView) capacity() string {
-	if v.reason != v1alpha1.CanaryDeadline && v.reason != v1alpha1.CanaryUnknown {
-		return ""
-	}
-	return v.NoRoom
-}
-
-func (v *canaryView) metrics() string {
-	if v.reason != v1alpha1.CanaryMetrics {
-		return ""
-	}
-	return "nothing was measured, or what measures failed"
-}
-
-func (v *canaryView) aborted() string {
-	if v.reason != v1alpha1.CanaryAborted {
-		return ""
-	}
-	return "a person or their gate ended it, and does not say why"
-}
-
-func (v *canaryView) deadline() string {
-	if v.reason != v1alpha1.CanaryDeadline {
-		return ""
-	}
-	return "it was not ready by its deadline, which need not be the image's fault"
-}
-
-// wordsLast is how long events are kept at least: where there are none of an update that was refused later, nothing is
-// written, and its status is all there is.
-const wordsLast = 30 * time.Minute
-
-func (v *canaryView) unknown() string {
-	if v.reason != v1alpha1.CanaryUnknown || v.Status.At.IsZero() || v.Now.Sub(v.Status.At) < wordsLast {
-		return ""
-	}
-	return fmt.Sprintf("%s refused it a while ago, and nothing tells any more why", named(v.Status.By))
-}
-
-func (v *canaryView) notAnalysed() string {
-	made := v.Target.Made
-	switch {
-	case v.Status.At.IsZero():
-		return fmt.Sprintf("%s does not say since when it has failed", named(v.Status.By))
-	case made.IsZero():
-		return fmt.Sprintf("nothing tells since when %s is what it is", v.Target.Name)
-	case !v.detected.IsZero() && made.After(v.detected):
-		return fmt.Sprintf("%s changed after its analysis began", v.Target.Name)
-	}
-	return ""
-}
-
-func (v *canaryView) configUnread() string {
-	var unread []string
-	for _, name := range configured(&v.Target.Template.Spec) {
-		_, tracked := v.Status.Tracked[strings.ToLower(name[:strings.Index(name, "/")])+name[strings.Index(name, "/"):]]
-		if !v.Remembered || !tracked {
-			unread = append(unread, name)
-		}
-	}
-	if len(unread) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("it reads %s, which may have changed: Backstop may not read them",
-		strings.Join(unread[:min(len(unread), 3)], ", "))
-}
-
-func (v *canaryView) othersCrash() string {
-	if len(v.Others) == 0 {
-		return ""
-	}
-	return "other workloads of the namespace crash: " + strings.Join(v.Others[:min(len(v.Others), 3)], ", ")
 }

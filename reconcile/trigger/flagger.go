@@ -200,8 +200,10 @@ type Word struct {
 var (
 	flaggerDetected = regexp.MustCompile(`^New revision detected!`)
 	flaggerRefused  = regexp.MustCompile(`^(?:Canary failed! Scaling down|Rolling back )`)
+	flaggerChecked  = regexp.MustCompile(`^Rolling back \S+ failed checks threshold reached`)
 	flaggerByHand   = regexp.MustCompile(`manual webhook invoked`)
-	flaggerDeadline = regexp.MustCompile(`progress deadline|waiting for rollout to finish|not ready`)
+	flaggerTimedOut = regexp.MustCompile(`progress deadline exceeded|exceeded its progress ?[dD]eadline`)
+	flaggerNotReady = regexp.MustCompile(`waiting for rollout to finish|not ready`)
 	flaggerPrimary  = regexp.MustCompile(`(?:^|[\s"])\S+-primary\.\S+ not ready|primary (?:deployment|daemonset) is scaled to zero`)
 	flaggerHalt     = regexp.MustCompile(`^Halt `)
 	flaggerBlind    = regexp.MustCompile(`no values found|query failed|Metric query|Metric template|Error building|` +
@@ -210,13 +212,14 @@ var (
 )
 
 // explained adds what the events of a canary tell: why it refused the update, and whether it has seen it at all.
-// Newest first.
+// Newest first. Flagger's recorder drops events of an object that has many: a check that failed explains the end only
+// where Flagger says that it was the checks.
 func (s *CanaryStatus) explained(words []Word) (reason v1alpha1.CanaryReason, detected time.Time, checks []string) {
 	if s.By.Kind != Flagger.Kind {
 		return s.Reason, time.Time{}, nil
 	}
 	reason = s.Reason
-	measured, blind, deadline := 0, 0, false
+	measured, blind, checked, timedOut, notReady := 0, 0, false, false, false
 	for _, w := range words {
 		switch {
 		case !s.At.IsZero() && w.At.After(s.At.Add(time.Minute)):
@@ -235,10 +238,15 @@ func (s *CanaryStatus) explained(words []Word) (reason v1alpha1.CanaryReason, de
 		case flaggerHalt.MatchString(w.Text):
 			measured += max(w.Count, 1)
 			checks = append(checks, w.Text)
-		case flaggerDeadline.MatchString(w.Text):
-			deadline = true
+		case flaggerTimedOut.MatchString(w.Text):
+			timedOut = true
+			checks = append(checks, w.Text)
+		case flaggerNotReady.MatchString(w.Text):
+			// Each update says so as it starts.
+			notReady = true
 			checks = append(checks, w.Text)
 		case flaggerRefused.MatchString(w.Text):
+			checked = checked || flaggerChecked.MatchString(w.Text)
 			checks = append(checks, w.Text)
 		}
 		if !detected.IsZero() {
@@ -246,11 +254,11 @@ func (s *CanaryStatus) explained(words []Word) (reason v1alpha1.CanaryReason, de
 		}
 	}
 	switch {
-	case measured > blind:
+	case checked && measured > blind:
 		reason = v1alpha1.CanaryAnalysis
-	case blind > 0:
+	case blind > 0 && blind >= measured:
 		reason = v1alpha1.CanaryMetrics
-	case deadline:
+	case timedOut, notReady && measured == 0:
 		reason = v1alpha1.CanaryDeadline
 	}
 	return reason, detected, checks
@@ -313,10 +321,10 @@ func argoReason(c condition) v1alpha1.CanaryReason {
 		return v1alpha1.CanaryDeadline
 	case said == nil:
 		return v1alpha1.CanaryAborted
-	case argoMeasured.MatchString(said[1]):
-		return v1alpha1.CanaryAnalysis
 	case argoBlind.MatchString(said[1]):
 		return v1alpha1.CanaryMetrics
+	case argoMeasured.MatchString(said[1]):
+		return v1alpha1.CanaryAnalysis
 	}
 	return v1alpha1.CanaryUnknown
 }

@@ -3,6 +3,7 @@ package trigger
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -21,6 +22,15 @@ func (v *view) steady(pod *corev1.Pod) bool {
 		}
 	}
 	return len(pod.Status.ContainerStatuses) > 0
+}
+
+// RunsWell names what made a pod that runs well; empty where it does not.
+func RunsWell(pod *corev1.Pod, now time.Time) string {
+	v := view{Facts: &Facts{Now: now}}
+	if !v.steady(pod) {
+		return ""
+	}
+	return ownerOf(pod)
 }
 
 // formerReady is how many pods of the former revision are ready, and how many of them started after the new one was

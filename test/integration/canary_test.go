@@ -51,6 +51,24 @@ func refused(more map[string]any) map[string]any {
 	return out
 }
 
+// explained writes the events by which Flagger tells why it refuses an update.
+func (w *World) explained(env, canary string) {
+	w.t.Helper()
+	var c unstructured.Unstructured
+	c.SetGroupVersionKind(schema.GroupVersionKind{Group: "flagger.app", Version: "v1beta1", Kind: "Canary"})
+	namespace := w.Fleet.Namespace(env)
+	w.must(w.Client.Get(w.t.Context(), client.ObjectKey{Namespace: namespace, Name: canary}, &c))
+	// The newest first, as their names are sorted.
+	for i, words := range []string{"Canary failed! Scaling down", "Rolling back " + canary + "." + namespace + " failed checks threshold reached 5",
+		"Halt " + canary + "." + namespace + " advancement success rate 61.39% < 99%", "New revision detected! Scaling up"} {
+		w.must(w.Client.Create(w.t.Context(), &corev1.Event{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("%s.%d", canary, i)}, Reason: "Synced", Message: words,
+			InvolvedObject: corev1.ObjectReference{Kind: "Canary", Namespace: namespace, Name: canary, UID: c.GetUID()},
+			LastTimestamp:  metav1.Now(), Count: 1, Type: corev1.EventTypeWarning,
+		}))
+	}
+}
+
 // flagger makes what Flagger makes of a Deployment: a Canary, and a primary that runs what was promoted.
 func (w *World) flagger(env, app string) {
 	w.t.Helper()
@@ -113,6 +131,7 @@ func canaryRefuses(t *testing.T, w *World) {
 		t.Errorf("a Rollback was opened for a failed promotion: %+v", r.Status.Failures)
 	}
 
+	w.explained(env, "backend")
 	w.judged(env, "canary/backend", refused(nil))
 	r := w.until(env, bad, "waits for the canary", func(s *v1alpha1.RollbackStatus) bool {
 		return s.Landed != nil && s.Waiting != nil && strings.Contains(s.Waiting.Why, "Canary/backend has not taken the revert up yet")
