@@ -88,7 +88,7 @@ func TestGateProductionPolicyThatAcceptsStagingTags(t *testing.T) {
 		"alternation":       {`^(production|staging)-v`, []string{"error policy-accepts-other-environment production/image.yaml:12"}, []string{"staging-v0 matches"}},
 		"anything":          {`.*`, []string{"error policy-accepts-other-environment production/image.yaml:12"}, []string{"staging-v0 matches"}},
 		"a tail that bites": {`-v[0-9]+-[a-f]{2}$`, []string{"error policy-accepts-other-environment production/image.yaml:12"}, []string{"staging-v0-aa matches"}},
-		"no pattern":        {``, []string{"error policy-without-pattern production/image.yaml:6"}, []string{"elects from all tags", "filterTags.pattern"}},
+		"no pattern":        {``, []string{"error policy-without-pattern production/image.yaml:6"}, []string{"selects from all tags", "filterTags.pattern"}},
 		"no expression":     {`(`, []string{"error policy-without-pattern production/image.yaml:12"}, []string{"no regular expression"}},
 	}
 	for title, tt := range tests {

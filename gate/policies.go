@@ -96,7 +96,7 @@ func (m *model) checkPolicy(p *policy, e *Environment) {
 		if errors.As(p.broken, &field) {
 			f.Line = p.LineOf(field.Keys...)
 		}
-		f.Message = fmt.Sprintf("ImagePolicy %s elects nothing: %v", p.id(), p.broken)
+		f.Message = fmt.Sprintf("ImagePolicy %s selects nothing: %v", p.id(), p.broken)
 		f.Fix = "correct that field"
 		m.findings = append(m.findings, f)
 		return
@@ -106,7 +106,7 @@ func (m *model) checkPolicy(p *policy, e *Environment) {
 			return
 		}
 		f.Rule = report.RulePolicyPattern
-		f.Message = fmt.Sprintf("ImagePolicy %s elects from all tags, but %s takes only tags that match %s",
+		f.Message = fmt.Sprintf("ImagePolicy %s selects from all tags, but %s takes only tags that match %s",
 			p.id(), e.name, e.Tags)
 		f.Fix = fmt.Sprintf("set spec.filterTags.pattern: '%s'", anchored(e.Tags))
 		m.findings = append(m.findings, f)

@@ -101,7 +101,7 @@ spec:
 	}
 }
 
-func TestGatePolicyThatElectsNothing(t *testing.T) {
+func TestGatePolicyThatSelectsNothing(t *testing.T) {
 	text := strings.Replace(automation("production", "^production-v"), "alphabetical: {order: asc}", "semver: {range: banana}", 1)
 	got := check(t, gate.Options{Config: config(t, twoEnvironments), Head: tree(map[string]string{"production/image.yaml": text})})
 	wantFindings(t, got, "error policy-without-pattern production/image.yaml:11")

@@ -58,7 +58,7 @@ func TestWhatForbidsAWriteStopsWhatWasAllowedBefore(t *testing.T) {
 			aWorld(landed, tipSays("reg/backend:v2"), func(w *World) { w.Branch.Trails = nil }, suspended), v1alpha1.BarSuspended, "suspended",
 		},
 		"a lift by a newer image": {
-			aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v3", FindingPresent), suspended),
+			aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingPresent), suspended),
 			v1alpha1.BarSuspended, "the hold stands, nothing is pushed",
 		},
 		"a lift by a person": {
@@ -86,7 +86,7 @@ func TestEveryTipThatIsTriedAsksThePoliciesLive(t *testing.T) {
 		t.Helper()
 		m := newModel()
 		e := m.engine("prod", Budget{})
-		m.elected = imgBad
+		m.selected = imgBad
 		m.writeBack()
 		m.rollOut()
 		m.walk(t, e)

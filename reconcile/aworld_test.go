@@ -153,8 +153,8 @@ func opensFor(policy string, at time.Time) worldChange {
 
 func held(w *World) { w.Branch.Held = map[int32]Hold{0: {Policy: "develop:backend"}} }
 
-func elects(image string, f Finding) worldChange {
-	return func(w *World) { w.Election = &Election{Automation: true, Image: image, Proof: Proof{Finding: f}} }
+func selectsImage(image string, f Finding) worldChange {
+	return func(w *World) { w.Selection = &Selection{Automation: true, Image: image, Proof: Proof{Finding: f}} }
 }
 
 func decidedBy(answers ...v1alpha1.Decision) worldChange {

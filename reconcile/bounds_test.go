@@ -201,7 +201,7 @@ func (p wordy) Failing(ctx context.Context, key Key, known []v1alpha1.Workload) 
 func TestForeignTextsDoNotKeepARecordFromBeingSaved(t *testing.T) {
 	m := newModel()
 	e := m.engine("prod", Budget{})
-	m.elected = imgBad
+	m.selected = imgBad
 	m.writeBack()
 	m.rollOut()
 	e.Pods = wordy{e.Pods}

@@ -47,7 +47,7 @@ func TestWhatIsOnlyLookedUpIsSavedTogether(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newModel()
-				m.elected = imgBad
+				m.selected = imgBad
 				m.writeBack()
 				m.rollOut()
 				m.failsFor = time.Minute
@@ -73,7 +73,7 @@ func TestWhatIsOnlyLookedUpIsSavedTogether(t *testing.T) {
 // failsAndSaves is a bad image that was rolled out, and an engine whose saves are counted.
 func failsAndSaves() (*model, *saving, *Engine) {
 	m := newModel()
-	m.elected, m.failsFor = imgBad, time.Minute
+	m.selected, m.failsFor = imgBad, time.Minute
 	m.writeBack()
 	m.rollOut()
 	s := &saving{model: m}

@@ -49,7 +49,7 @@ func TestAnImageThatImageAutomationFoundIsAbsentOnlyTwice(t *testing.T) {
 			if tt.world != nil {
 				tt.world(m, e)
 			}
-			m.elected = imgBad
+			m.selected = imgBad
 			m.writeBack()
 			m.rollOut()
 			reverted, asked := -1, false

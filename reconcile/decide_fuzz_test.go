@@ -69,7 +69,7 @@ func oddities() []worldChange {
 				held(w)
 			}
 		},
-		elects("reg/backend:v3", FindingPresent),
+		selectsImage("reg/backend:v3", FindingPresent),
 		func(w *World) { w.Form.Spec.ReleaseHold = &v1alpha1.HoldDecision{By: "jane"} },
 		func(w *World) { w.Now = t0.Add(72 * time.Hour) },
 		func(w *World) { w.Unstick = true },

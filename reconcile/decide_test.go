@@ -291,18 +291,18 @@ func TestDecide(t *testing.T) {
 			do:    DoOutcome, result: v1alpha1.ResultVerified,
 		},
 		"a newer image lifts the hold": {
-			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v3", FindingPresent)), do: DoLift,
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingPresent)), do: DoLift,
 		},
 		"the failed image does not": {
-			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v2", FindingPresent)), do: DoWait,
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v2", FindingPresent)), do: DoWait,
 		},
 		"another image that failed here does not": {
-			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v3", FindingPresent),
-				func(w *World) { w.Election.Failed = []string{"reg/backend:v3"} }), do: DoWait,
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingPresent),
+				func(w *World) { w.Selection.Failed = []string{"reg/backend:v3"} }), do: DoWait,
 		},
 		"an image that is not proved does not": {
-			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v3", FindingUnproved)), do: DoWait,
-			says: "elects reg/backend:v3, which is not proved",
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingUnproved)), do: DoWait,
+			says: "selects reg/backend:v3, which is not proved",
 		},
 		"an empty form that a hold opened waits for what the hold says": {
 			world: aWorld(opensFor("develop:backend", t0.Add(-2*time.Second))), do: DoWait, says: "is being adopted",
@@ -311,11 +311,11 @@ func TestDecide(t *testing.T) {
 			world: aWorld(opensFor("develop:backend", t0.Add(-2*time.Minute))), do: DoOutcome, result: v1alpha1.ResultRecovered,
 		},
 		"the value that the node holds counts: lifting changes nothing": {
-			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v1", FindingPresent)), do: DoLift,
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v1", FindingPresent)), do: DoLift,
 		},
 		"a Manual hold waits for a person": {
-			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v3", FindingPresent),
-				func(w *World) { w.Election.Release = v1alpha1.ReleaseManual }), do: DoWait, says: "backstop release",
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingPresent),
+				func(w *World) { w.Selection.Release = v1alpha1.ReleaseManual }), do: DoWait, says: "backstop release",
 		},
 		"a person releases": {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, func(w *World) {
@@ -323,11 +323,11 @@ func TestDecide(t *testing.T) {
 			}), do: DoLift,
 		},
 		"a cluster without the automation leaves the hold to another": {
-			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v3", FindingPresent),
-				func(w *World) { w.Election.Automation = false }), do: DoWait,
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingPresent),
+				func(w *World) { w.Selection.Automation = false }), do: DoWait,
 		},
 		"a hold that stands for days says so": {
-			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v2", FindingPresent),
+			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v2", FindingPresent),
 				func(w *World) { w.Now = t0.Add(49 * time.Hour) }), do: DoWait, says: "(day 3)",
 		},
 		"a prefix that somebody took away is a release": {

@@ -160,8 +160,8 @@ func (e *Engine) fillLift(ctx context.Context, w *World, step Step, form *v1alph
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
 	release := &v1alpha1.HoldRelease{By: step.By}
-	if w.Election != nil {
-		release.Image = w.Election.Image
+	if w.Selection != nil {
+		release.Image = w.Selection.Image
 	}
 	lift := Lift{
 		Roots: append([]Root{origin.Root}, origin.Others...),

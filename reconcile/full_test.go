@@ -18,7 +18,7 @@ func TestWhatFailsInAFullNamespaceIsToldAndLeavesNoRecord(t *testing.T) {
 	kept := 7
 	e.MaxRecords, e.Count = 7, func(string) int { return kept }
 	e.TellFull = func(ns, image string, most int) { told = append(told, fmt.Sprint(ns, "/", image, " ", most)) }
-	m.elected = imgBad
+	m.selected = imgBad
 	m.writeBack()
 	m.rollOut()
 	key := ImageKey(m.ns, imgBad)

@@ -96,7 +96,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	e.readLift(ctx, w, origin.Source)
 	switch {
 	case s.Ended() && s.Change != nil:
-		w.Election, err = e.election(ctx, w, origin)
+		w.Selection, err = e.selection(ctx, w, origin)
 	case s.Landed != nil, s.Verdict != nil && s.Verdict.Answer == v1alpha1.Reject && len(astray(w)) > 0:
 		contains := func(tip, commit string) (bool, error) { return e.Git.Contains(ctx, origin.Source, tip, commit) }
 		var r Rollout
@@ -147,10 +147,10 @@ func (e *Engine) policy(ctx context.Context, w *World) (Policy, error) {
 // failedWithin is how long before a hold the images that were taken back under its policies count.
 const failedWithin = 7 * 24 * time.Hour
 
-// election reads what image automation would write if the hold were lifted.
-func (e *Engine) election(ctx context.Context, w *World, origin Origin) (*Election, error) {
+// selection reads what image automation would write if the hold were lifted.
+func (e *Engine) selection(ctx context.Context, w *World, origin Origin) (*Selection, error) {
 	held := w.Form.Status.Change.Policies
-	out := &Election{Release: w.Policy.Release}
+	out := &Selection{Release: w.Policy.Release}
 	for _, p := range origin.Policies {
 		if !slices.Contains(held, p.Name) {
 			continue

@@ -56,7 +56,7 @@ func TestARefusalThatHealsIsNotForEver(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newModel()
-			m.elected = imgBad
+			m.selected = imgBad
 			m.writeBack()
 			m.rollOut()
 			git := &refusing{model: m, kind: tt.kind, blames: tt.blames, lands: tt.lands}
@@ -116,7 +116,7 @@ func TestAccessThatFailsIsSaidAndWaitedFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newModel()
-			m.elected = imgBad
+			m.selected = imgBad
 			m.writeBack()
 			m.rollOut()
 			l := &locked{model: m, reopens: tt.reopens, looks: tt.looks, keys: tt.keys}

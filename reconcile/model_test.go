@@ -29,7 +29,7 @@ func (m *model) origin() Origin {
 	auto := v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: m.ns, Name: "a"}
 	return Origin{
 		Source:   Source{Name: types.NamespacedName{Namespace: "flux-system", Name: "fleet"}, Branch: "main"},
-		Policies: []ImagePolicy{{Name: m.ns + ":app", Latest: m.elected, Automation: &auto}},
+		Policies: []ImagePolicy{{Name: m.ns + ":app", Latest: m.selected, Automation: &auto}},
 	}
 }
 

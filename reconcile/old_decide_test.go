@@ -264,7 +264,7 @@ func oldAtRest(w *World) Step {
 		}
 		return Step{Do: DoReleased, By: by}
 	}
-	step := elected(w)
+	step := selected(w)
 	if d := w.Form.Spec.ReleaseHold; d != nil {
 		step = Step{Do: DoLift, By: d.By, Why: "a person released the hold"}
 	}

@@ -33,7 +33,7 @@ func (k Key) String() string { return k.Namespace + "/" + k.Subject.String() }
 type ImagePolicy struct {
 	// Name is namespace:name, as in a marker.
 	Name string
-	// Latest is the elected reference, name:tag[@digest]; empty when none is.
+	// Latest is the selected reference, name:tag[@digest]; empty when none is.
 	Latest string
 	// Previous is status.observedPreviousRef.
 	Previous string

@@ -192,7 +192,7 @@ type Trail struct {
 	Kind TrailKind
 	// Rollbacks are CLUSTER/NAMESPACE/NAME of those that it serves (Backstop-Rollback).
 	Rollbacks []string
-	// Images taken back, or elected for a lift (Backstop-Image).
+	// Images taken back, or selected for a lift (Backstop-Image).
 	Images []string
 	// Workloads concerned, as CLUSTER/NAMESPACE/Kind/name (Backstop-Workload).
 	Workloads []string
@@ -350,7 +350,7 @@ type Lift struct {
 	Onto string
 	When time.Time
 	And  []string
-	// Image elected now, By whom, and the Rollback, for the trailers.
+	// Image selected now, By whom, and the Rollback, for the trailers.
 	Image    string
 	By       string
 	Rollback string

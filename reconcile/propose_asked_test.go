@@ -184,7 +184,7 @@ func TestAHoldThatIsLiftedByPullRequest(t *testing.T) {
 		do     Effect
 		says   string
 	}{
-		"none yet":             {func(*World) {}, DoLift, "a newer image was elected"},
+		"none yet":             {func(*World) {}, DoLift, "a newer image was selected"},
 		"the policy merges it": {open, DoLift, "merging pull request 8"},
 		"people merge it":      {func(w *World) { open(w); w.Policy.Mode = v1alpha1.ModeApprove }, DoWait, "until pull request 8 is merged"},
 		"a person asked for it": {func(w *World) {
@@ -206,7 +206,7 @@ func TestAHoldThatIsLiftedByPullRequest(t *testing.T) {
 		"merged":               {func(w *World) { ends(v1alpha1.PullRequestMerged)(w); w.Branch.Held = nil }, DoReleased, "pull request 8, merged by jane"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := aWorld(landed, ended(v1alpha1.ResultVerified), held, elects("reg/backend:v3", FindingPresent))
+			w := aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingPresent))
 			tt.change(&w)
 			if step := decide(w); step.Do != tt.do || !strings.Contains(step.Why+step.By, tt.says) {
 				t.Errorf("%s: %s %s, want %s: …%s…", step.Do, step.Why, step.By, tt.do, tt.says)

@@ -167,7 +167,7 @@ func (p *proposals) Close(context.Context, *PullRequest, string) error {
 // byPullRequest is a world whose pods fail, with an engine that delivers so.
 func byPullRequest(delivery v1alpha1.Delivery, mode v1alpha1.Mode) (*proposals, *Engine) {
 	p := &proposals{model: newModel(), spec: v1alpha1.RollbackPolicySpec{Delivery: delivery}}
-	p.mode, p.failsFor, p.elected = mode, time.Minute, imgBad
+	p.mode, p.failsFor, p.selected = mode, time.Minute, imgBad
 	p.writeBack()
 	p.rollOut()
 	e := p.engine("prod", Budget{Count: 3, Per: time.Hour})
@@ -412,7 +412,7 @@ func TestAHoldGoesTheWayThatTheRevertCame(t *testing.T) {
 			p.goOn(t, e, time.Minute)
 			p.rollOut()
 			p.goOn(t, e, time.Minute)
-			p.elected, p.present[imgBad2] = imgBad2, true
+			p.selected, p.present[imgBad2] = imgBad2, true
 			p.goOn(t, e, time.Minute)
 			if p.lift == nil || !p.tip().held {
 				t.Fatalf("it is lifted by %+v\n%s", p.lift, p.story())

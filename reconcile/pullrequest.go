@@ -105,7 +105,7 @@ type Story struct {
 	ByPerson bool
 	// Followed says that a sidecar follows the pull request.
 	Followed bool
-	// Lifts says that a hold is taken away, and nothing is taken back: Author is why then, and Target what is elected.
+	// Lifts says that a hold is taken away, and nothing is taken back: Author is why then, and Target what is selected.
 	Lifts bool
 	// Message of the revert's commit, whose last paragraph holds its trailers.
 	Message string

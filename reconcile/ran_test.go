@@ -73,7 +73,7 @@ func TestAnImageThatFluxFoundHealthyIsNoBadRelease(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newModel()
 			e := m.engine("prod", Budget{})
-			m.elected = imgBad
+			m.selected = imgBad
 			m.writeBack()
 			suspect := m.tip().id
 			m.now = m.now.Add(2 * time.Hour)

@@ -44,7 +44,7 @@ func TestHelmsOwnRollbackIsNoRecovery(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newModel()
-			m.elected, m.mode = imgBad, mode
+			m.selected, m.mode = imgBad, mode
 			m.writeBack()
 			m.rollOut()
 			h := &wentBack{model: m}

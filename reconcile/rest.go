@@ -47,7 +47,7 @@ func atRest(w *World) Step {
 		}
 		return Step{Do: DoReleased, By: by}
 	}
-	step := elected(w)
+	step := selected(w)
 	if d := w.Form.Spec.ReleaseHold; d != nil {
 		step = Step{Do: DoLift, By: d.By, Why: "a person released the hold"}
 	}
@@ -75,9 +75,9 @@ func remind(w *World, step Step) Step {
 	return step
 }
 
-// elected says what becomes of a standing hold, by what the policy elects.
-func elected(w *World) Step {
-	e := w.Election
+// selected says what becomes of a standing hold, by what the policy selects.
+func selected(w *World) Step {
+	e := w.Selection
 	switch {
 	case e == nil || !e.Automation || e.Image == "":
 		return Step{Do: DoWait, Wait: restAgain,
@@ -86,15 +86,15 @@ func elected(w *World) Step {
 		return Step{Do: DoWait, Wait: restAgain, Why: "the hold waits for backstop release"}
 	case failedBefore(e, w.Form.Spec.Subject.Name):
 		return Step{Do: DoWait, Wait: restAgain,
-			Why: "the hold stands: the policy elects " + e.Image + ", which was taken back"}
+			Why: "the hold stands: the policy selects " + e.Image + ", which was taken back"}
 	case e.Proof.Finding != FindingPresent:
-		return Step{Do: DoWait, Wait: proveAgain, Why: "the hold stands: the policy elects " + e.Image +
+		return Step{Do: DoWait, Wait: proveAgain, Why: "the hold stands: the policy selects " + e.Image +
 			", which is not proved to run here: " + e.Proof.Sentence}
 	}
-	return Step{Do: DoLift, By: "the policy's newer image " + e.Image, Why: "a newer image was elected"}
+	return Step{Do: DoLift, By: "the policy's newer image " + e.Image, Why: "a newer image was selected"}
 }
 
-func failedBefore(e *Election, bad string) bool {
+func failedBefore(e *Selection, bad string) bool {
 	if image.SameTag(e.Image, bad) {
 		return true
 	}

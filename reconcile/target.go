@@ -141,7 +141,7 @@ func (e *Engine) proveBad(ctx context.Context, w *World, form *v1alpha1.Rollback
 }
 
 // confirmAt is when an absence is one: at once, which is nil, or a while after it was first seen. Image automation
-// elects what its registry lists, so that one which lacks it a moment later may be a cache whose upstream does not
+// selects what its registry lists, so that one which lacks it a moment later may be a cache whose upstream does not
 // answer, or a mirror that is behind. The kubelet saw it first, as long as the registry never said anything else.
 func (e *Engine) confirmAt(s *v1alpha1.RollbackStatus, bad Proof) *v1alpha1.Time {
 	switch {

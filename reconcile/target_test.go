@@ -41,7 +41,7 @@ func TestWhereALayerIsMissingEveryImageIsAskedForItsLayers(t *testing.T) {
 			if deep {
 				e.Pods = missingLayer{e.Pods}
 			}
-			m.elected = imgBad
+			m.selected = imgBad
 			m.writeBack()
 			m.rollOut()
 			m.walk(t, e)
@@ -88,7 +88,7 @@ func TestImagesThatArePassedOverAreAskedAbout(t *testing.T) {
 				r.Status.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultSuperseded}
 				m.records[r.Name] = r
 			}
-			m.elected = imgBad
+			m.selected = imgBad
 			m.writeBack()
 			m.rollOut()
 			for range 12 {
@@ -144,7 +144,7 @@ func TestWhatIsNoImageIsProvedByTheNodeAndTheRegistryTogether(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newModel()
 			e := m.engine("a", Budget{})
-			m.elected = imgBad
+			m.selected = imgBad
 			m.writeBack()
 			m.rollOut()
 			m.podsBad[imgBad] = true

@@ -116,7 +116,7 @@ func TestATriggerIsARow(t *testing.T) {
 		}
 		return &m.records[RollbackName(ImageKey(m.ns, imgBad), 1)].Status
 	}
-	m.elected = imgBad
+	m.selected = imgBad
 	m.writeBack()
 	s := walk()
 	if s.Question == nil || !slices.ContainsFunc(s.Question.Doubts, func(d v1alpha1.Doubt) bool { return d.Message == failed }) {

@@ -68,10 +68,10 @@ func (m *model) event(t witness, a, b *Engine, op byte) {
 	case evTime:
 		m.now = m.now.Add(time.Duration(1<<(2*arg)) * time.Second)
 	case evWriteBackBad:
-		m.elected = imgBad
+		m.selected = imgBad
 		m.writeBack()
 	case evWriteBack2:
-		m.elected = imgBad2
+		m.selected = imgBad2
 		m.writeBack()
 	case evRegistry:
 		m.dark = arg%2 == 0
@@ -95,8 +95,8 @@ func (m *model) event(t witness, a, b *Engine, op byte) {
 	case evStale:
 		m.useStale = arg%2 == 0
 	case evNewer:
-		m.elected = "reg.local/app:v9"
-		m.present[m.elected] = arg%2 == 0
+		m.selected = "reg.local/app:v9"
+		m.present[m.selected] = arg%2 == 0
 		m.writeBack()
 	case evSuspend:
 		m.suspended = arg%2 == 0

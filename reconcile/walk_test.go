@@ -44,7 +44,7 @@ type model struct {
 	present  map[string]bool // image → the registry holds it
 	dark     bool            // the registry proves nothing
 	mode     v1alpha1.Mode
-	elected  string
+	selected  string
 	absence  v1alpha1.Cause // why the registry says that it lacks an image; NotFound when empty
 	failsFor time.Duration  // how long pods have failed when they are first seen
 	authors  v1alpha1.Authors
@@ -123,10 +123,10 @@ func (m *model) write(effect func() error) error {
 	return nil
 }
 
-// writeBack is image automation: it writes the elected image where the marker is not held.
+// writeBack is image automation: it writes the selected image where the marker is not held.
 func (m *model) writeBack() {
-	if t := m.tip(); m.elected != "" && !t.held && t.value != m.elected {
-		m.push(commit{value: m.elected})
+	if t := m.tip(); m.selected != "" && !t.held && t.value != m.selected {
+		m.push(commit{value: m.selected})
 	}
 }
 

@@ -57,8 +57,8 @@ type World struct {
 	Branch *Branch
 	// Rollout is how far the target got; nil until asked.
 	Rollout *Rollout
-	// Election is what the held policy elects; nil until asked.
-	Election *Election
+	// Selection is what the held policy selects; nil until asked.
+	Selection *Selection
 	// Breaker says why nothing of this registry can be proved at all; empty while it is closed.
 	Breaker string
 	// Crowd are others whose reverts may share the push of an allowed one.
@@ -75,11 +75,11 @@ type World struct {
 	since time.Time
 }
 
-// Election is what image automation would write if the hold were lifted.
-type Election struct {
+// Selection is what image automation would write if the hold were lifted.
+type Selection struct {
 	// Automation is false when this cluster has not both the policy and the automation: then another cluster lifts.
 	Automation bool
-	// Image elected now, name:tag[@digest].
+	// Image selected now, name:tag[@digest].
 	Image string
 	// Proof that it exists, for the platforms.
 	Proof Proof

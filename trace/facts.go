@@ -146,7 +146,7 @@ func look(f Facts) *view {
 			v.node = n
 		}
 	}
-	v.policy = v.election()
+	v.policy = v.selection()
 	if v.policy != nil {
 		v.scan = v.scanOf(v.policy)
 		v.writer = v.writerOf(v.policy)
@@ -163,7 +163,7 @@ func look(f Facts) *view {
 	return v
 }
 
-// Subject is the image that a trace follows: the one that was asked for, else what image automation elects, else what
+// Subject is the image that a trace follows: the one that was asked for, else what image automation selects, else what
 // Git says, else what runs.
 func Subject(f Facts) string {
 	v := &view{Facts: f}
@@ -172,7 +172,7 @@ func Subject(f Facts) string {
 			v.node = n
 		}
 	}
-	p := v.election()
+	p := v.selection()
 	switch {
 	case f.Asked != "":
 		return f.Asked
@@ -184,8 +184,8 @@ func Subject(f Facts) string {
 	return f.Live.Image
 }
 
-// election is the ImagePolicy that chooses the image: the marker's, else the only one that could.
-func (v *view) election() *reflectorv1.ImagePolicy {
+// selection is the ImagePolicy that chooses the image: the marker's, else the only one that could.
+func (v *view) selection() *reflectorv1.ImagePolicy {
 	if v.Chain == nil {
 		return nil
 	}
@@ -214,19 +214,19 @@ func (v *view) election() *reflectorv1.ImagePolicy {
 
 // named is the ImagePolicy of a marker; nil where there is none.
 func (v *view) named(marker string) *reflectorv1.ImagePolicy {
-	for i := range v.Chain.Elections {
-		if p := &v.Chain.Elections[i]; p.Namespace+":"+p.Name == marker {
+	for i := range v.Chain.Selections {
+		if p := &v.Chain.Selections[i]; p.Namespace+":"+p.Name == marker {
 			return p
 		}
 	}
 	return nil
 }
 
-// candidates are the policies that elect tags of the workload's image.
+// candidates are the policies that select tags of the workload's image.
 func (v *view) candidates() []*reflectorv1.ImagePolicy {
 	var out []*reflectorv1.ImagePolicy
-	for i := range v.Chain.Elections {
-		p := &v.Chain.Elections[i]
+	for i := range v.Chain.Selections {
+		p := &v.Chain.Selections[i]
 		if r := v.scanOf(p); r != nil && image.SameRepository(r.Spec.Image, v.Live.Image) {
 			out = append(out, p)
 		}
@@ -255,7 +255,7 @@ func repositoryOf(p *reflectorv1.ImagePolicy) v1alpha1.ObjectRef {
 	return ref
 }
 
-// writerOf is the automation that writes what a policy elects: of several, one that updates the file and pushes to the
+// writerOf is the automation that writes what a policy selects: of several, one that updates the file and pushes to the
 // branch.
 func (v *view) writerOf(p *reflectorv1.ImagePolicy) *flux.Writer {
 	var best *flux.Writer

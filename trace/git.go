@@ -25,7 +25,7 @@ func (v *view) markerHop() Hop {
 	switch {
 	case n.Policy == "" && v.policy != nil:
 		h.Mark = Stopped
-		h.Why = fmt.Sprintf("it says %s without a marker, so image automation never writes what ImagePolicy %s/%s elects",
+		h.Why = fmt.Sprintf("it says %s without a marker, so image automation never writes what ImagePolicy %s/%s selects",
 			tagOf(says), v.policy.Namespace, v.policy.Name)
 		h.Fix = fmt.Sprintf(`end the line with the comment: # {"$imagepolicy": "%s:%s%s"}`, v.policy.Namespace, v.policy.Name,
 			suffix(string(n.Part)))
@@ -43,7 +43,7 @@ func (v *view) markerHop() Hop {
 		}
 	case own != "" && own != n.Policy:
 		h.Mark = Stopped
-		h.Why = fmt.Sprintf("its marker names %s, another environment's policy: what that elects is written here", n.Policy)
+		h.Why = fmt.Sprintf("its marker names %s, another environment's policy: what that selects is written here", n.Policy)
 		h.Fix = fmt.Sprintf(`name this environment's policy in the marker: # {"$imagepolicy": "%s"}`, own)
 	case n.Held != nil:
 		h.Mark, h.Why, h.Fix = Stopped, v.heldWhy(), v.heldFix()
@@ -73,7 +73,7 @@ func suffix(part string) string {
 	return ""
 }
 
-// ownPolicy is the policy of the workload's own namespace that elects this image, as a marker names it; empty where
+// ownPolicy is the policy of the workload's own namespace that selects this image, as a marker names it; empty where
 // there is none, or several.
 func (v *view) ownPolicy() string {
 	found := ""

@@ -24,31 +24,31 @@ func (v *view) policyHop() Hop {
 	h.At = ref.String()
 	b, err := imagepolicy.Parse(p.Spec)
 	if err != nil {
-		h.Mark, h.Why, h.Fix = Stopped, "it elects nothing: "+err.Error(), "correct that field"
+		h.Mark, h.Why, h.Fix = Stopped, "it selects nothing: "+err.Error(), "correct that field"
 		return h
 	}
 	reason, message, failing := flux.Not(p.Status.Conditions)
-	elected := p.Status.LatestRef
+	selected := p.Status.LatestRef
 	switch {
 	case p.Spec.Suspend:
-		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and elects nothing new", flux.Resume(ref)
-		if elected != nil {
-			h.Why += "; it still stands for " + elected.Tag
+		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and selects nothing new", flux.Resume(ref)
+		if selected != nil {
+			h.Why += "; it still stands for " + selected.Tag
 		}
 	case failing:
-		h.Mark, h.Why = Stopped, fmt.Sprintf("it elects nothing (%s): %s", reason, message)
-		h.Fix = v.electionFix(b, reason)
-	case elected == nil:
-		h.Mark, h.Why = Waits, "it has elected nothing yet"
+		h.Mark, h.Why = Stopped, fmt.Sprintf("it selects nothing (%s): %s", reason, message)
+		h.Fix = v.selectionFix(b, reason)
+	case selected == nil:
+		h.Mark, h.Why = Waits, "it has selected nothing yet"
 	default:
-		return v.elected(h, b)
+		return v.selected(h, b)
 	}
 	return h
 }
 
-// noPolicy says why nothing elects the image.
+// noPolicy says why nothing selects the image.
 func (v *view) noPolicy(h Hop) Hop {
-	h.Mark, h.Says = None, "no ImagePolicy elects it: people write the image"
+	h.Mark, h.Says = None, "no ImagePolicy selects it: people write the image"
 	var could []string
 	for _, p := range v.candidates() {
 		could = append(could, p.Namespace+"/"+p.Name)
@@ -75,8 +75,8 @@ func (v *view) unlessUnread(h Hop) Hop {
 // accessDenied is how Flux says that a reference to another namespace is not allowed.
 const accessDenied = "AccessDenied"
 
-// electionFix says what to do about a policy that takes no tag.
-func (v *view) electionFix(b *imagepolicy.Rule, reason string) string {
+// selectionFix says what to do about a policy that takes no tag.
+func (v *view) selectionFix(b *imagepolicy.Rule, reason string) string {
 	ref := refOf("ImagePolicy", v.policy.Namespace, v.policy.Name)
 	switch {
 	case v.scan == nil:
@@ -94,17 +94,17 @@ func (v *view) electionFix(b *imagepolicy.Rule, reason string) string {
 	return "see the hops before, then: " + flux.Reconcile(ref)
 }
 
-// elected holds what a policy elects against what was asked for, what the registry has, and other environments.
-func (v *view) elected(h Hop, b *imagepolicy.Rule) Hop {
+// selected holds what a policy selects against what was asked for, what the registry has, and other environments.
+func (v *view) selected(h Hop, b *imagepolicy.Rule) Hop {
 	p := v.policy
 	tag := p.Status.LatestRef.Tag
-	h.Mark, h.Says = Good, fmt.Sprintf("elects %s (%s)", tag, b)
+	h.Mark, h.Says = Good, fmt.Sprintf("selects %s (%s)", tag, b)
 	if asked := tagOf(v.Asked); v.Asked != "" && asked != "" && asked != tag {
-		return v.notElected(h, b, asked, tag)
+		return v.notSelected(h, b, asked, tag)
 	}
 	if other, why := v.foreign(tag); other != nil {
 		h.Mark = Stopped
-		h.Why = fmt.Sprintf("it elects %s, which ImagePolicy %s/%s is for: %s", tag, other.Namespace, other.Name, why)
+		h.Why = fmt.Sprintf("it selects %s, which ImagePolicy %s/%s is for: %s", tag, other.Namespace, other.Name, why)
 		h.Fix = "set spec.filterTags.pattern to one that only this environment's tags match, anchored with ^ at the start"
 		return h
 	}
@@ -115,47 +115,47 @@ func (v *view) elected(h Hop, b *imagepolicy.Rule) Hop {
 	best, taken := b.Select(tags)
 	if best != "" && best != tag && slices.Contains(tags, tag) {
 		h.Mark = Waits
-		h.Why = fmt.Sprintf("it elects %s; the registry has %s, which comes after it and has not been seen yet", tag, best)
+		h.Why = fmt.Sprintf("it selects %s; the registry has %s, which comes after it and has not been seen yet", tag, best)
 		return h
 	}
-	h.Says = fmt.Sprintf("elects %s of %d tags, %d of which fit (%s)", tag, len(tags), taken, b)
+	h.Says = fmt.Sprintf("selects %s of %d tags, %d of which fit (%s)", tag, len(tags), taken, b)
 	return h
 }
 
-// notElected says why a policy elects another tag than the one that was asked for.
-func (v *view) notElected(h Hop, b *imagepolicy.Rule, asked, elected string) Hop {
+// notSelected says why a policy selects another tag than the one that was asked for.
+func (v *view) notSelected(h Hop, b *imagepolicy.Rule, asked, selected string) Hop {
 	r, why, fix := b.Read(asked)
 	if why != "" {
-		h.Mark, h.Why, h.Fix = Stopped, fmt.Sprintf("it elects %s: %s", elected, why), fix
+		h.Mark, h.Why, h.Fix = Stopped, fmt.Sprintf("it selects %s: %s", selected, why), fix
 		return h
 	}
-	top, gone, _ := b.Read(elected)
+	top, gone, _ := b.Read(selected)
 	switch {
 	case gone == "" && b.After(top, r):
 		h.Mark = Stopped
-		h.Why = fmt.Sprintf("it elects %s, which comes after %s (%s)", elected, asked, b)
+		h.Why = fmt.Sprintf("it selects %s, which comes after %s (%s)", selected, asked, b)
 		h.Fix = fmt.Sprintf("push the image under a tag that comes after %s; or have the ImageRepository leave that one "+
-			"out: spec.exclusionList", elected)
+			"out: spec.exclusionList", selected)
 	case gone == "" && !b.After(r, top):
 		h.Mark = Stopped
-		h.Why = fmt.Sprintf("it elects %s, which is the same to its rule (%s)", elected, b)
+		h.Why = fmt.Sprintf("it selects %s, which is the same to its rule (%s)", selected, b)
 		h.Fix = "push the image under a tag that comes after it"
 	default:
 		h.Mark = Waits
-		h.Why = fmt.Sprintf("it still elects %s: %s has not been seen yet", elected, asked)
+		h.Why = fmt.Sprintf("it still selects %s: %s has not been seen yet", selected, asked)
 	}
 	return h
 }
 
-// foreign finds the policy of another environment whose tag was elected: both have patterns that match it, and this
+// foreign finds the policy of another environment whose tag was selected: both have patterns that match it, and this
 // one's matches more than the other's does.
 func (v *view) foreign(tag string) (*reflectorv1.ImagePolicy, string) {
 	mine := patternOf(v.policy)
 	if mine == "" || v.scan == nil {
 		return nil, ""
 	}
-	for i := range v.Chain.Elections {
-		p := &v.Chain.Elections[i]
+	for i := range v.Chain.Selections {
+		p := &v.Chain.Selections[i]
 		own := patternOf(p)
 		if own == "" || own == mine || p.Namespace == v.policy.Namespace && p.Name == v.policy.Name {
 			continue
@@ -224,7 +224,7 @@ func (v *view) automationHop() Hop {
 	return h
 }
 
-// noWriter says why no automation writes what the policy elects.
+// noWriter says why no automation writes what the policy selects.
 func (v *view) noWriter(h Hop) Hop {
 	p := v.policy
 	h.Mark = Stopped
@@ -298,7 +298,7 @@ func (v *view) automationFix(reason, message string) string {
 	return "mend what it says, then: " + again
 }
 
-// sameImage says whether Git or the cluster names what a policy elected.
+// sameImage says whether Git or the cluster names what a policy selected.
 func sameImage(said string, p *reflectorv1.ImagePolicy) bool {
 	return p.Status.LatestRef == nil || image.SameTag(said, p.Status.LatestRef.String())
 }

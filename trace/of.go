@@ -195,7 +195,7 @@ func (v *view) scanHop() Hop {
 		}
 		ref := repositoryOf(v.policy)
 		h.At, h.Mark = ref.String(), Stopped
-		h.Why = fmt.Sprintf("ImagePolicy %s/%s elects from it, and it does not exist", v.policy.Namespace, v.policy.Name)
+		h.Why = fmt.Sprintf("ImagePolicy %s/%s selects from it, and it does not exist", v.policy.Namespace, v.policy.Name)
 		h.Fix = "create it, or correct spec.imageRepositoryRef of the ImagePolicy"
 		if v.Chain.Unread != "" {
 			h.Mark, h.Why, h.Fix = Unread, v.Chain.Unread, ""

@@ -96,7 +96,7 @@ func healthy() Facts {
 			Says: "at about 12:04:00 UTC",
 			Writers: []flux.Writer{{Ref: refOf("ImageUpdateAutomation", "production", "production"), Object: automation,
 				Path: "apps/production"}},
-			Elections: []reflectorv1.ImagePolicy{policy, other},
+			Selections: []reflectorv1.ImagePolicy{policy, other},
 			Scans:     []reflectorv1.ImageRepository{scanOf("production"), scanOf("staging")},
 		},
 		Git: Git{
@@ -148,7 +148,7 @@ type condition struct {
 }
 
 func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
-	policy := func(f *Facts) *reflectorv1.ImagePolicy { return &f.Chain.Elections[0] }
+	policy := func(f *Facts) *reflectorv1.ImagePolicy { return &f.Chain.Selections[0] }
 	scan := func(f *Facts) *reflectorv1.ImageRepository { return &f.Chain.Scans[0] }
 	writer := func(f *Facts) *automationv1.ImageUpdateAutomation { return f.Chain.Writers[0].Object }
 	node := func(f *Facts) *manifest.Node { return &f.Git.Tip.Nodes[0] }
@@ -199,8 +199,8 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"the policy takes no tag": {func(f *Facts) {
 			policy(f).Spec.FilterTags.Pattern = "^x$"
 			policy(f).Status.Conditions = not("Failure", "version list argument cannot be empty")
-		}, HopPolicy, Stopped, "elects nothing", "such as x"},
-		"the policy has not elected":              {func(f *Facts) { policy(f).Status.LatestRef = nil }, HopPolicy, Waits, "nothing yet", ""},
+		}, HopPolicy, Stopped, "selects nothing", "such as x"},
+		"the policy has not selected":              {func(f *Facts) { policy(f).Status.LatestRef = nil }, HopPolicy, Waits, "nothing yet", ""},
 		"a newer tag was not seen by the policy":  {func(f *Facts) { f.Registry.Tags[1] = tagOf(newer) }, HopPolicy, Waits, "comes after it", ""},
 		"the tag that was asked for does not fit": {func(f *Facts) { f.Asked = repository + ":v2" }, HopPolicy, Stopped, "v2 does not match the pattern", "such as production-v-0"},
 		"the tag that was asked for is older":     {func(f *Facts) { f.Asked = repository + ":production-v0-1" }, HopPolicy, Stopped, "comes after production-v0-1", "spec.exclusionList"},
@@ -226,7 +226,7 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 			policy(f).Status.Conditions = not("Failure", "unable to determine latest version from provided list")
 			policy(f).Spec.FilterTags.Pattern = `^production-v(?P<ts>[0-9.]+)-`
 			policy(f).Spec.Policy = reflectorv1.ImagePolicyChoice{SemVer: &reflectorv1.SemVerPolicy{Range: ">=5.0.0"}}
-		}, HopPolicy, Stopped, "it elects nothing", "widen spec.policy.semver.range"},
+		}, HopPolicy, Stopped, "it selects nothing", "widen spec.policy.semver.range"},
 		"the policy may not see the scan": {func(f *Facts) { policy(f).Status.Conditions = not("AccessDenied", "access denied") }, HopPolicy, Stopped, "access denied", "spec.accessFrom of ImageRepository production/backend"},
 		"the automation has not run":      {func(f *Facts) { writer(f).Status.LastAutomationRunTime = nil }, HopAutomation, Waits, "not run", ""},
 		"the automation is overdue":       {func(f *Facts) { writer(f).Status.LastAutomationRunTime = new(before(time.Hour)) }, HopAutomation, Stopped, "though its interval is 60s", "image-automation-controller"},
@@ -248,10 +248,10 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 			f.Rollbacks[0].Status.Failures[0].Drift = &v1alpha1.Drift{Live: repository + ":production-v1.0.0-1700000000"}
 		}, HopMarker, Stopped, "was left for what a person had put in by hand", "or: backstop release backend-1f2e-1 -n production"},
 		"policies may not be listed": {func(f *Facts) {
-			f.Chain.Elections, f.Chain.Unread = nil, "you may not list ImagePolicy objects"
+			f.Chain.Selections, f.Chain.Unread = nil, "you may not list ImagePolicy objects"
 		}, HopPolicy, Unread, "you may not list ImagePolicy objects", ""},
 		"the hold is Manual":                    {func(f *Facts) { held(f); node(f).Held.Release = v1alpha1.ReleaseManual }, HopMarker, Stopped, "could not run", "backstop release backend-1f2e-1 -n production"},
-		"Git does not say what is elected yet":  {func(f *Facts) { policy(f).Status.LatestRef.Tag = tagOf(newer); f.Registry.All = false }, HopMarker, Waits, "which is written at the next run, within 60s", ""},
+		"Git does not say what is selected yet":  {func(f *Facts) { policy(f).Status.LatestRef.Tag = tagOf(newer); f.Registry.All = false }, HopMarker, Waits, "which is written at the next run, within 60s", ""},
 		"the commit is beyond what can be read": {func(f *Facts) { f.Git.Suspect, f.Git.Unblamed = nil, "only the last 12800" }, HopCommit, Unread, "only the last", ""},
 		"the source is missing":                 {func(f *Facts) { f.Chain.Source.Missing = true }, HopSource, Stopped, "does not exist", "spec.sourceRef"},
 		"the source is suspended":               {func(f *Facts) { f.Chain.Source.Suspended = true }, HopSource, Stopped, "suspended", "flux -n flux-system resume source git fleet"},
@@ -290,7 +290,7 @@ func TestGolden(t *testing.T) {
 	asked.Asked = repository + ":v2"
 	stopped := healthy()
 	stopped.Chain.Writers[0].Object.Spec.Suspend = true
-	stopped.Chain.Elections[0].Status.LatestRef.Tag = tagOf(newer)
+	stopped.Chain.Selections[0].Status.LatestRef.Tag = tagOf(newer)
 	stopped.Registry.Tags[1] = tagOf(newer)
 	hostile := healthy()
 	hostile.Git.Suspect.Subject = "\x1b[2J\u202Eevil\n✗ pods"
@@ -302,7 +302,7 @@ func TestGolden(t *testing.T) {
 	changedByHand(&byHand)
 	drifting(&byHand)
 	people := healthy()
-	people.Chain.Elections, people.Chain.Scans, people.Git.Tip.Nodes[0].Policy = nil, nil, ""
+	people.Chain.Selections, people.Chain.Scans, people.Git.Tip.Nodes[0].Policy = nil, nil, ""
 	for name, f := range map[string]Facts{
 		"healthy": healthy(), "asked": asked, "stopped": stopped, "hostile": hostile, "by-hand": byHand, "people": people,
 	} {

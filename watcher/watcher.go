@@ -318,7 +318,7 @@ func (w *Watcher) wakeConcerned(kind string) func(metav1.Object) {
 }
 
 // restLook is how long a Rollback that only holds any more lets pass before it looks at its branch again: hundreds may
-// hold images of a branch that moves every second. A policy that elects another image wakes it at once.
+// hold images of a branch that moves every second. A policy that selects another image wakes it at once.
 const restLook = 3 * time.Second
 
 // wakeNamespace enqueues the open Rollbacks of a namespace whose labels changed: another fleet default may select it.

@@ -382,7 +382,7 @@ type HoldRelease struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Commit string `json:"commit,omitempty"`
-	// Image that the policy elects now.
+	// Image that the policy selects now.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Image string `json:"image,omitempty"`

@@ -69,7 +69,7 @@ const (
 type ReleaseMode string
 
 const (
-	// ReleaseNewerImage lifts the hold when the policy elects an image that has not failed and is proved to exist.
+	// ReleaseNewerImage lifts the hold when the policy selects an image that has not failed and is proved to exist.
 	ReleaseNewerImage ReleaseMode = "NewerImage"
 	// ReleaseManual waits for `backstop release`.
 	ReleaseManual ReleaseMode = "Manual"

@@ -77,7 +77,7 @@ func printSuspect(out io.Writer, image string, s *v1alpha1.Suspect, now time.Tim
 	case s.Automation != nil:
 		line("Written by", "%s", s.Automation)
 	case anyMarker(s) && s.ByHand == "":
-		line("Written by", "not known: no cluster says what the policy elected")
+		line("Written by", "not known: no cluster says what the policy selected")
 	case anyMarker(s):
 		line("Written by", "not known to be image automation: %s", s.ByHand)
 	default:

@@ -114,7 +114,7 @@ func releaseCommand(std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "release [rollback] NAME",
 		Short: "lift the hold that a Rollback left on image automation",
-		Long: `Asks Backstop to take the hold away, whatever the policy elects now. Image automation then writes the elected
+		Long: `Asks Backstop to take the hold away, whatever the policy selects now. Image automation then writes the selected
 image again: if that is still the failing one, it comes back.`,
 		Example: "  backstop get holds -A\n  backstop release backend-1f2e3d4c5b-1 -n production",
 		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: completeRollback(&where),

@@ -60,7 +60,7 @@ GITEA_SERVER_TOKEN, …); in a cluster with the credentials of the GitRepository
 	f.BoolVar(&o.push, "push", false, "push to the deployed branch")
 	f.StringVar(&o.branch, "branch", "", "with --repo: commit on this local branch")
 	f.BoolVar(&o.noHold, "no-hold", false,
-		"do not hold image automation: it writes the image again if its policy elects it")
+		"do not hold image automation: it writes the image again if its policy selects it")
 	o.proposal.bind(f)
 	f.StringVar(&o.to, "to", "", "go back to this earlier image or tag (default: the value before the commit)")
 	return cmd

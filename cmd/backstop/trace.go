@@ -25,7 +25,7 @@ const traceHelp = `Follows an image on its whole way, one line a hop:
 
 ✓ it came through   ✗ it stopped here: why, and the fix   … it waits for what comes before   ? not read   - nothing here
 
-With KIND/NAME it follows what the workload should run: what image automation elects, or what Git says. With IMAGE it
+With KIND/NAME it follows what the workload should run: what image automation selects, or what Git says. With IMAGE it
 follows that image to the workloads of the namespace that run its repository, so that a tag that never arrived can be
 asked for.
 

@@ -13,7 +13,7 @@ func semverOf(r string) imagev1.ImagePolicyChoice {
 	return imagev1.ImagePolicyChoice{SemVer: &imagev1.SemVerPolicy{Range: r}}
 }
 
-func TestElect(t *testing.T) {
+func TestSelect(t *testing.T) {
 	number := func(order string) imagev1.ImagePolicyChoice {
 		return imagev1.ImagePolicyChoice{Numerical: &imagev1.NumericalPolicy{Order: order}}
 	}
@@ -52,7 +52,7 @@ func TestElect(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got, taken := b.Select(strings.Fields(tt.tags)); got != tt.want || taken != tt.taken {
-				t.Errorf("elected %q of %d, want %q of %d", got, taken, tt.want, tt.taken)
+				t.Errorf("selected %q of %d, want %q of %d", got, taken, tt.want, tt.taken)
 			}
 			if _, why, fix := b.Read("odd"); !strings.Contains(why, tt.why) || (why == "") != (fix == "") {
 				t.Errorf("of odd it says %q, %q; want %q", why, fix, tt.why)
@@ -61,8 +61,8 @@ func TestElect(t *testing.T) {
 	}
 }
 
-// FuzzElect takes any pattern, extraction, range and tags: an elected tag is one of them, and one that the rule takes.
-func FuzzElect(f *testing.F) {
+// FuzzSelect takes any pattern, extraction, range and tags: an selected tag is one of them, and one that the rule takes.
+func FuzzSelect(f *testing.F) {
 	f.Add(`^production-v.*-(?P<ts>[0-9]+)$`, "$ts", "", "production-v1-1 staging-v1-2")
 	f.Add("", "", ">=1.0.0", "1.0.0 v2 \x00")
 	f.Fuzz(func(t *testing.T, pattern, extract, within, tags string) {
@@ -79,10 +79,10 @@ func FuzzElect(f *testing.F) {
 		all := strings.Fields(tags)
 		got, taken := b.Select(all)
 		if (got == "") != (taken == 0) {
-			t.Fatalf("elected %q of %d", got, taken)
+			t.Fatalf("selected %q of %d", got, taken)
 		}
 		if _, why, _ := b.Read(got); got != "" && why != "" {
-			t.Errorf("%q was elected, but %s", got, why)
+			t.Errorf("%q was selected, but %s", got, why)
 		}
 	})
 }

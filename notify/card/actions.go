@@ -90,7 +90,7 @@ func adopts(r *v1alpha1.Rollback, w words) string {
 	out := fmt.Sprintf("Pushes a commit to %s that writes %s for %s where it says %s", plain(s.Branch, 40),
 		or(w.good, "the running image"), w.app, w.bad)
 	if marked(s) {
-		return out + ", and image automation is held off until a newer image is elected."
+		return out + ", and image automation is held off until a newer image is selected."
 	}
 	return out + "."
 }

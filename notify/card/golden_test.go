@@ -43,7 +43,7 @@ func states() map[string]Facts {
 		"6-pushed":           {failures, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), change},
 		"7-waits-for-flux":   {failures, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested},
 		"8-verified":         {failures, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, ends(v1alpha1.ResultVerified, "Deployment/shop-api runs registry.example/shop/shop-api:v1.41.3 again")},
-		"8-hold-stands":      {failures, target, verdict("policy shop/web", v1alpha1.Approve), requested, ends(v1alpha1.ResultVerified, "Deployment/shop-api runs registry.example/shop/shop-api:v1.41.3 again"), waits("the hold stands: the policy elects registry.example/shop/shop-api:v1.42.0, which was taken back (day 2)", "")},
+		"8-hold-stands":      {failures, target, verdict("policy shop/web", v1alpha1.Approve), requested, ends(v1alpha1.ResultVerified, "Deployment/shop-api runs registry.example/shop/shop-api:v1.41.3 again"), waits("the hold stands: the policy selects registry.example/shop/shop-api:v1.42.0, which was taken back (day 2)", "")},
 		"8-hold-lifted":      {failures, target, verdict("policy shop/web", v1alpha1.Approve), requested, ends(v1alpha1.ResultVerified, "Deployment/shop-api runs registry.example/shop/shop-api:v1.41.3 again"), released},
 		"8-recovered":        {failures, target, ends(v1alpha1.ResultRecovered, "container api of pod shop-api-6d9f-x2x runs the image after all")},
 		"8-rejected":         {failures, target, decides(jane, v1alpha1.Reject), verdict(jane, v1alpha1.Reject), ends(v1alpha1.ResultRejected, "slack:T0SHOP/U0JANE keeps registry.example/shop/shop-api:v1.42.0: no reason given")},

@@ -142,7 +142,7 @@ func (s story) hold() string {
 // lift is the body of a pull request that takes a hold away.
 func (s story) lift() string {
 	lead := fmt.Sprintf("This takes the hold of %s away, so that image automation writes the image that its policy "+
-		"elects again: %s. It was taken back from %s before.", strings.Join(codes(s.Held[:min(len(s.Held), maxList)]), ", "),
+		"selects again: %s. It was taken back from %s before.", strings.Join(codes(s.Held[:min(len(s.Held), maxList)]), ", "),
 		code(s.Target, maxName), code(s.Image, maxName))
 	parts := []string{lead, s.list("Why now", []string{code(s.Author, maxName)}), s.list("Merging", []string{
 		"Merge it in whatever way this repository merges. The hold is in every cluster that deploys this branch.",

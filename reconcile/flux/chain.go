@@ -28,7 +28,7 @@ import (
 // were read, and in sentences what they wait for.
 //
 //	ImageRepository ─► ImagePolicy ─► ImageUpdateAutomation ─► Git ─► source ─► Kustomization [─► HelmRelease]
-//	Scans              Elections      Writers                         Source    Kustomization     Release
+//	Scans              Selections      Writers                         Source    Kustomization     Release
 type Chain struct {
 	// Applier is the Kustomization or HelmRelease whose inventory holds the workload.
 	Applier v1alpha1.ObjectRef
@@ -54,8 +54,8 @@ type Chain struct {
 	Repository *sourcev1.GitRepository
 	// Writers are the automations that write to that repository.
 	Writers []Writer
-	// Elections and Scans are the ImagePolicies and ImageRepositories of the workload's namespace and of the writers'.
-	Elections []reflectorv1.ImagePolicy
+	// Selections and Scans are the ImagePolicies and ImageRepositories of the workload's namespace and of the writers'.
+	Selections []reflectorv1.ImagePolicy
 	Scans     []reflectorv1.ImageRepository
 	// Unread says what the reader may not list, so that only some namespaces were looked at; empty when nothing.
 	Unread string
@@ -194,12 +194,12 @@ func (f *Flux) image(ctx context.Context, c *Chain, namespace, branch string) er
 		}
 	}
 	namespaces = unique(namespaces...)
-	var elections []reflectorv1.ImagePolicy
+	var selections []reflectorv1.ImagePolicy
 	var scans []reflectorv1.ImageRepository
 	g, within := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return each(within, f, kindPolicy, namespaces, func(page *reflectorv1.ImagePolicyList) {
-			elections = append(elections, page.Items...)
+			selections = append(selections, page.Items...)
 		})
 	})
 	g.Go(func() error {
@@ -209,24 +209,24 @@ func (f *Flux) image(ctx context.Context, c *Chain, namespace, branch string) er
 	})
 	err = g.Wait()
 	if err == nil {
-		err = f.scansElsewhere(ctx, elections, namespaces, func(page *reflectorv1.ImageRepositoryList) {
+		err = f.scansElsewhere(ctx, selections, namespaces, func(page *reflectorv1.ImageRepositoryList) {
 			scans = append(scans, page.Items...)
 		})
 	}
 	if why, refused := reconcile.AsRefusal(err); refused {
 		c.Unread, err = cmp.Or(c.Unread, why), nil
 	}
-	c.Elections, c.Scans = elections, scans
+	c.Selections, c.Scans = selections, scans
 	return err
 }
 
 // scansElsewhere lists the ImageRepositories of further namespaces that policies refer to.
-func (f *Flux) scansElsewhere(ctx context.Context, elections []reflectorv1.ImagePolicy, known []string,
+func (f *Flux) scansElsewhere(ctx context.Context, selections []reflectorv1.ImagePolicy, known []string,
 	visit func(*reflectorv1.ImageRepositoryList),
 ) error {
 	var more []string
-	for i := range elections {
-		if ns := elections[i].Spec.ImageRepositoryRef.Namespace; ns != "" && !slices.Contains(known, ns) {
+	for i := range selections {
+		if ns := selections[i].Spec.ImageRepositoryRef.Namespace; ns != "" && !slices.Contains(known, ns) {
 			more = append(more, ns)
 		}
 	}

@@ -23,11 +23,11 @@ func TestChain(t *testing.T) {
 	}
 	if c.Applier != ref("Kustomization", "flux-system", "apps-develop") || c.Release != nil || c.Path == "" ||
 		c.Source.Ref.Kind != "GitRepository" || c.Source.Branch != "main" || c.Source.Commit == "" || c.Source.Pinned != "" ||
-		len(c.Writers) != 1 || len(c.Elections) != 1 || len(c.Scans) != 1 || c.Unread != "" || c.Attempted == "" || c.Says == "" {
+		len(c.Writers) != 1 || len(c.Selections) != 1 || len(c.Scans) != 1 || c.Unread != "" || c.Attempted == "" || c.Says == "" {
 		t.Errorf("%+v", c)
 	}
 	w := c.Writers[0]
-	if !w.Selects(&c.Elections[0]) || w.Elsewhere != "" || w.Forces || !w.Updates("apps/develop/backend.yaml") || w.Updates("apps/developers/x.yaml") {
+	if !w.Selects(&c.Selections[0]) || w.Elsewhere != "" || w.Forces || !w.Updates("apps/develop/backend.yaml") || w.Updates("apps/developers/x.yaml") {
 		t.Errorf("%+v", w)
 	}
 }
@@ -85,7 +85,7 @@ func TestChainSaysWhatIsNotAsItShouldBe(t *testing.T) {
 			func(s *scene) {
 				s.missing["ImageUpdateAutomation"], s.missing["ImagePolicy"], s.missing["ImageRepository"] = true, true, true
 			},
-			func(c Chain) bool { return len(c.Writers)+len(c.Elections) == 0 && c.Unread == "" },
+			func(c Chain) bool { return len(c.Writers)+len(c.Selections) == 0 && c.Unread == "" },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

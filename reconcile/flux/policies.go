@@ -16,7 +16,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// policies lists what image automation elects in the namespaces of a repository's writers. A marker can only name a
+// policies lists what image automation selects in the namespaces of a repository's writers. A marker can only name a
 // policy in its automation's namespace.
 func (f *Flux) policies(ctx context.Context, writers []automation, branch string) ([]reconcile.ImagePolicy, error) {
 	var namespaces []string
@@ -30,7 +30,7 @@ func (f *Flux) policies(ctx context.Context, writers []automation, branch string
 	}
 	slices.Sort(namespaces)
 	key := strings.Join(namespaces, "/")
-	list, err := f.elected.do(ctx, key, time.Time{}, func(ctx context.Context) ([]reflectorv1.ImagePolicy, error) {
+	list, err := f.selected.do(ctx, key, time.Time{}, func(ctx context.Context) ([]reflectorv1.ImagePolicy, error) {
 		var all []reflectorv1.ImagePolicy
 		err := each(ctx, f, kindPolicy, namespaces, func(page *reflectorv1.ImagePolicyList) {
 			all = append(all, page.Items...)
@@ -48,7 +48,7 @@ func (f *Flux) policies(ctx context.Context, writers []automation, branch string
 	return out, nil
 }
 
-// imagePolicy reads what a policy elects, and which automation writes it: one that writes to the branch before others.
+// imagePolicy reads what a policy selects, and which automation writes it: one that writes to the branch before others.
 func imagePolicy(p *reflectorv1.ImagePolicy, writers []automation, branch string) reconcile.ImagePolicy {
 	out := reconcile.ImagePolicy{Name: p.Namespace + ":" + p.Name}
 	if r := p.Status.LatestRef; r != nil {

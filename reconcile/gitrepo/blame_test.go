@@ -166,9 +166,9 @@ func TestAutomationIsKnownByValue(t *testing.T) {
 		latest        string
 		byHand        string
 	}{
-		{"the policy elects it", backend(tag0), backend(tag1), tag1, ""},
-		{"the policy elected it before", backend(tag0), backend(tag1), tag2, ""},
-		{"the policy never did as far as is known", backend(tag0), backend("typo"), tag1, "neither what ImagePolicy develop:backend elects nor what it elected before"},
+		{"the policy selects it", backend(tag0), backend(tag1), tag1, ""},
+		{"the policy selected it before", backend(tag0), backend(tag1), tag2, ""},
+		{"the policy never did as far as is known", backend(tag0), backend("typo"), tag1, "neither what ImagePolicy develop:backend selects nor what it selected before"},
 		{"there was no marker", deployment("develop", "backend", repo+":"+tag0, ""), backend(tag1), tag1, "the value had no marker"},
 		{"the marker is another policy's now", deployment("develop", "backend", repo+":"+tag0, "develop:other"), backend(tag1), tag1,
 			"the commit changed the marker from develop:other to develop:backend"},
@@ -202,7 +202,7 @@ func TestAutomationIsKnownByValue(t *testing.T) {
 			}
 			q.Policies = nil
 			if s := w.blame(q); s.Automation != nil || s.ByHand == "" {
-				t.Error("a policy that is not known elected it")
+				t.Error("a policy that is not known selected it")
 			}
 		})
 	}

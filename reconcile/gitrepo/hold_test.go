@@ -29,7 +29,7 @@ func (w *world) held(roots ...reconcile.Root) []reconcile.Hold {
 	return out
 }
 
-// lift lifts the backend's hold for an elected tag.
+// lift lifts the backend's hold for an selected tag.
 func (w *world) lift(tag string) string {
 	w.Helper()
 	w.now = w.now.Add(time.Minute)

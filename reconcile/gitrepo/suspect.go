@@ -166,8 +166,8 @@ func originOf(o origin, node int, suspect *commit) *v1alpha1.NodeOrigin {
 }
 
 // automationOf says whose automation wrote all of the nodes, else why that is not proved. A node is image automation's
-// if it was marked before the commit, not held, and the new value is what that policy elects now or elected right
-// before. Elections that are longer ago left no trace that could be trusted.
+// if it was marked before the commit, not held, and the new value is what that policy selects now or selected right
+// before. Selections that are longer ago left no trace that could be trusted.
 func automationOf(origins []origin, policies []reconcile.ImagePolicy) (who *v1alpha1.ObjectRef, byHand string) {
 	for _, o := range origins {
 		for i, n := range o.nodes {
@@ -203,9 +203,9 @@ func writerOf(was *manifest.Node, n manifest.Node, policies []reconcile.ImagePol
 	case was.Held != nil:
 		return nil, "the marker was held"
 	case policies[k].Automation == nil:
-		return nil, fmt.Sprintf("no ImageUpdateAutomation here writes what ImagePolicy %s elects", name)
+		return nil, fmt.Sprintf("no ImageUpdateAutomation here writes what ImagePolicy %s selects", name)
 	case !writes(policies[k].Latest, was.Suffix, n.Value) && !writes(policies[k].Previous, was.Suffix, n.Value):
-		return nil, fmt.Sprintf("the value is neither what ImagePolicy %s elects nor what it elected before", name)
+		return nil, fmt.Sprintf("the value is neither what ImagePolicy %s selects nor what it selected before", name)
 	}
 	ref := *policies[k].Automation
 	return &ref, ""
@@ -224,15 +224,15 @@ func follows(origins []origin, was, n manifest.Node) bool {
 	})
 }
 
-// writes says whether image automation writes a value for an election, at a marker with a suffix.
-func writes(elected, suffix, value string) bool {
-	if elected == "" {
+// writes says whether image automation writes a value for an selection, at a marker with a suffix.
+func writes(selected, suffix, value string) bool {
+	if selected == "" {
 		return false
 	}
-	repository, tag, digest := manifest.Split(elected)
+	repository, tag, digest := manifest.Split(selected)
 	switch suffix {
 	case "":
-		return value == elected
+		return value == selected
 	case "tag":
 		return value == tag
 	case "name":

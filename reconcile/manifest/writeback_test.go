@@ -10,14 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// elected is what ImagePolicy develop:backend elected when the fixtures in testdata/writeback were recorded from
+// latest is what ImagePolicy develop:backend selected when the fixtures in testdata/writeback were recorded from
 // image-automation-controller v1.2.1.
-const elected = "localhost:5000/backend:develop-v1.1.0-1700000200"
+const latest = "localhost:5000/backend:develop-v1.1.0-1700000200"
 
 // written is what the automation writes at a marker.
 func written(suffix string) string {
-	repository, tag, digest := Split(elected)
-	return map[string]string{"": elected, "name": repository, "tag": tag, "digest": digest}[suffix]
+	repository, tag, digest := Split(latest)
+	return map[string]string{"": latest, "name": repository, "tag": tag, "digest": digest}[suffix]
 }
 
 func read(t testing.TB, path string) []byte {

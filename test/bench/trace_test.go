@@ -26,7 +26,7 @@ const traced = 1000
 func BenchmarkTrace(b *testing.B) {
 	const apps = 10
 	s := newStage(b, apps)
-	s.elected()
+	s.selected()
 	s.crowd(traced - apps)
 	binary := s.release("backstop")
 	args := []string{"trace", "deploy/" + s.fleet.Apps[0], "-n", s.fleet.Namespace(env), "-o", "json",
@@ -56,8 +56,8 @@ func BenchmarkTrace(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// elected does what image automation does, of the apps that run.
-func (s *stage) elected() {
+// selected does what image automation does, of the apps that run.
+func (s *stage) selected() {
 	ns := s.fleet.Namespace(env)
 	for _, app := range s.fleet.Apps {
 		p := &reflectorv1.ImagePolicy{}

@@ -145,8 +145,8 @@ func (w *world) rollback(image string, says func(*v1alpha1.RollbackStatus) (stri
 	}}
 }
 
-// elected waits for the ImagePolicy to elect a tag: then image automation would write it.
-func (w *world) elected(tag, line string) chapter {
+// selected waits for the ImagePolicy to select a tag: then image automation would write it.
+func (w *world) selected(tag, line string) chapter {
 	return chapter{limit: 2 * time.Minute, until: func(ctx context.Context) (string, bool, error) {
 		var p reflectorv1.ImagePolicy
 		if err := w.client.Get(ctx, client.ObjectKey{Namespace: ns, Name: app}, &p); err != nil {
@@ -188,7 +188,7 @@ func (w *world) story(ctx context.Context) error {
 		return err
 	}
 	err = w.tell(ctx,
-		w.elected(newer, "elected: the policy wants "+newer),
+		w.selected(newer, "selected: the policy wants "+newer),
 		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
 			if s.Release == nil {
 				return "the hold stands", false
@@ -250,7 +250,7 @@ func (w *world) takenBack(good, bad string) []chapter {
 
 // holdsOut watches the branch for longer than image automation's interval: nobody may write the bad tag again.
 func (w *world) holdsOut(ctx context.Context, good string, d time.Duration) error {
-	w.say("watching image automation for %s: its policy still elects the bad tag", d)
+	w.say("watching image automation for %s: its policy still selects the bad tag", d)
 	before, err := git(w.bare, "rev-parse", "main")
 	if err != nil {
 		return err

@@ -119,7 +119,7 @@ func (f *Fleet) Namespaces() []string {
 	return all
 }
 
-// Tag is the nth tag that an environment's policies accept; later ones are elected. 0 is the first.
+// Tag is the nth tag that an environment's policies accept; later ones are selected. 0 is the first.
 func Tag(env string, n int) string {
 	return fmt.Sprintf("%s-v1.%d.0-%d", env, n, 1700000000+n)
 }

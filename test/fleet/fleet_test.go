@@ -15,7 +15,7 @@ import (
 	"github.com/backstop-dev/backstop/test/fleet"
 )
 
-func TestEveryAppRunsAnImageThatItsPolicyWouldElect(t *testing.T) {
+func TestEveryAppRunsAnImageThatItsPolicyWouldSelect(t *testing.T) {
 	f := fleet.New(fleet.Options{Name: "acme", GitURL: "http://127.0.0.1:1/fleet.git", Registry: "127.0.0.1:2"})
 	for _, env := range f.Environments {
 		for _, app := range f.Apps {

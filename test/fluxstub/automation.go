@@ -30,7 +30,7 @@ import (
 const defaultMessage = "Update from image update automation"
 
 // setUpAutomation wakes every automation of a namespace when a policy in it
-// elects anew, whatever it selects, and those of a source whose spec changed.
+// selects anew, whatever it selects, and those of a source whose spec changed.
 func (s *stand) setUpAutomation(mgr ctrl.Manager) error {
 	wake := func(is func(automationv1.ImageUpdateAutomation, client.Object) bool) handler.EventHandler {
 		return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
@@ -53,7 +53,7 @@ func (s *stand) setUpAutomation(mgr ctrl.Manager) error {
 	from := func(a automationv1.ImageUpdateAutomation, o client.Object) bool {
 		return repositoryFor(&a) == client.ObjectKeyFromObject(o)
 	}
-	elected := changed(func(p *reflectorv1.ImagePolicy) string {
+	selected := changed(func(p *reflectorv1.ImagePolicy) string {
 		if p.Status.LatestRef == nil {
 			return ""
 		}
@@ -62,7 +62,7 @@ func (s *stand) setUpAutomation(mgr ctrl.Manager) error {
 	updated := predicate.And(predicate.GenerationChangedPredicate{},
 		predicate.Funcs{CreateFunc: func(event.CreateEvent) bool { return false }})
 	return s.build(mgr, &automationv1.ImageUpdateAutomation{}).
-		Watches(&reflectorv1.ImagePolicy{}, wake(beside), builder.WithPredicates(elected)).
+		Watches(&reflectorv1.ImagePolicy{}, wake(beside), builder.WithPredicates(selected)).
 		Watches(&sourcev1.GitRepository{}, wake(from), builder.WithPredicates(updated)).
 		Complete(reconcile.Func(s.automation))
 }
@@ -76,8 +76,8 @@ func repositoryFor(a *automationv1.ImageUpdateAutomation) client.ObjectKey {
 	return key
 }
 
-// automation writes what policies elected to Git. Only its own suspend stops
-// it: a policy that is suspended or fails keeps what it elected.
+// automation writes what policies selected to Git. Only its own suspend stops
+// it: a policy that is suspended or fails keeps what it selected.
 func (s *stand) automation(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	a := &automationv1.ImageUpdateAutomation{}
 	if err := s.client.Get(ctx, req.NamespacedName, a); err != nil {
@@ -221,7 +221,7 @@ func (s *stand) update(ctx context.Context, a *automationv1.ImageUpdateAutomatio
 	return pushed, "", nil
 }
 
-// setters are those of the policies that an automation takes: all of its namespace that ever elected something, unless
+// setters are those of the policies that an automation takes: all of its namespace that ever selected something, unless
 // it selects.
 func (s *stand) setters(ctx context.Context, a *automationv1.ImageUpdateAutomation,
 ) (map[string]string, automationv1.ObservedPolicies, error) {

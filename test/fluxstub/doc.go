@@ -5,7 +5,7 @@
 //
 //	GitRepository ──► artifact revision ──► Kustomization ──► applied, pruned, health-checked
 //	                                        HelmRelease   ──► a Deployment of a fixed chart
-//	ImageRepository ─► tags ─► ImagePolicy ─► elected ─► ImageUpdateAutomation ─► commit, push ─┐
+//	ImageRepository ─► tags ─► ImagePolicy ─► selected ─► ImageUpdateAutomation ─► commit, push ─┐
 //	      ▲                                                                                    │
 //	   registry                                  Git server ◄──────────────────────────────────┘
 //

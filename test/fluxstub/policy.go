@@ -55,7 +55,7 @@ func repositoryOf(p *reflectorv1.ImagePolicy) client.ObjectKey {
 	return key
 }
 
-// imagePolicy elects a tag. What was elected stays when nothing can be.
+// imagePolicy selects a tag. What was selected stays when nothing can be.
 func (s *stand) imagePolicy(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	p := &reflectorv1.ImagePolicy{}
 	if err := s.client.Get(ctx, req.NamespacedName, p); err != nil {
@@ -65,18 +65,18 @@ func (s *stand) imagePolicy(ctx context.Context, req ctrl.Request) (ctrl.Result,
 		return ctrl.Result{}, nil
 	}
 	was := p.DeepCopy()
-	if err := s.elect(ctx, p); err != nil {
+	if err := s.choose(ctx, p); err != nil {
 		condition(&p.Status.Conditions, p, no(meta.ReadyCondition, "Failure", err.Error()))
 		s.Log.Warn("policy", "object", req, "error", err)
 	} else if was.Status.LatestRef == nil || *was.Status.LatestRef != *p.Status.LatestRef {
-		s.Log.Info("policy", "object", req, "elected", p.Status.LatestRef.String())
+		s.Log.Info("policy", "object", req, "selected", p.Status.LatestRef.String())
 	}
 	p.Status.ObservedGeneration = p.Generation
 	p.Status.LastHandledReconcileAt = handled(p)
 	return ctrl.Result{RequeueAfter: p.GetInterval()}, s.save(ctx, was, p, "image-reflector-controller")
 }
 
-func (s *stand) elect(ctx context.Context, p *reflectorv1.ImagePolicy) error {
+func (s *stand) choose(ctx context.Context, p *reflectorv1.ImagePolicy) error {
 	var repo reflectorv1.ImageRepository
 	if err := s.client.Get(ctx, repositoryOf(p), &repo); err != nil {
 		return fmt.Errorf("failed to get the referred ImageRepository: %w", err)
@@ -130,9 +130,9 @@ func (s *stand) digest(ctx context.Context, repo *reflectorv1.ImageRepository, t
 	return head.Digest.String(), nil
 }
 
-// latest elects one of the tags.
+// latest selects one of the tags.
 func latest(tags []string, spec reflectorv1.ImagePolicySpec) (string, error) {
-	// What is compared is what filterTags extracts; what is elected is the tag it was extracted from.
+	// What is compared is what filterTags extracts; what is selected is the tag it was extracted from.
 	from := map[string]string{}
 	var compared []string
 	for _, tag := range tags {

@@ -7,7 +7,7 @@ import (
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-func TestElections(t *testing.T) {
+func TestSelections(t *testing.T) {
 	semver := func(within string) reflectorv1.ImagePolicyChoice {
 		return reflectorv1.ImagePolicyChoice{SemVer: &reflectorv1.SemVerPolicy{Range: within}}
 	}
@@ -35,7 +35,7 @@ func TestElections(t *testing.T) {
 		{name: "letters", tags: "a c b", policy: alphabetical("asc"), want: "c"},
 		{name: "letters from behind, and the default order", tags: "a c b", policy: alphabetical("desc"), want: "a"},
 		{
-			name: "what is extracted is compared, and the tag is elected", tags: "develop-v2.0.0-100 develop-v1.0.0-200 staging-v1.0.0-300",
+			name: "what is extracted is compared, and the tag is selected", tags: "develop-v2.0.0-100 develop-v1.0.0-200 staging-v1.0.0-300",
 			filter: &reflectorv1.TagFilter{Pattern: `^develop-v.*-(?P<ts>[0-9]+)$`, Extract: "$ts"}, policy: numerical("asc"), want: "develop-v1.0.0-200",
 		},
 		{name: "no tag passes the filter", tags: "a", filter: &reflectorv1.TagFilter{Pattern: "^b"}, policy: alphabetical("asc"), problem: "cannot be empty"},

@@ -144,7 +144,7 @@ func marker(node *yaml.Node) string {
 	return fields[markerKey]
 }
 
-// policySetters are the setters of one policy and what it elected.
+// policySetters are the setters of one policy and what it selected.
 func policySetters(policy, name, tag, digest string) map[string]string {
 	image := name + ":" + tag
 	if digest != "" {

@@ -285,13 +285,13 @@ func ailmentsOfTheRegistry() map[string]ailment {
 					}
 				}
 			},
-			mend: by(func(w *World) { w.Publish(backend, w.electedTag()) }, publish("sidecar")),
+			mend: by(func(w *World) { w.Publish(backend, w.selectedTag()) }, publish("sidecar")),
 		},
 	}
 }
 
-// electedTag is the tag of the backend that production's policy elects.
-func (w *World) electedTag() string {
+// selectedTag is the tag of the backend that production's policy selects.
+func (w *World) selectedTag() string {
 	w.t.Helper()
 	return Object(w, fleet.Get[*reflectorv1.ImagePolicy](w.Fleet, w.Fleet.Namespace(prod), backend)).Status.LatestRef.Tag
 }

@@ -39,7 +39,7 @@ func TestMergeSquashAndRewrittenHistory(t *testing.T) {
 	bad := map[string]string{}
 	for _, app := range w.Fleet.Apps {
 		bad[app] = w.publishBad(app, newer)
-		w.elected(prod, app, newer)
+		w.selected(prod, app, newer)
 	}
 	reverted := func(app, suspect string) {
 		t.Helper()

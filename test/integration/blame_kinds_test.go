@@ -62,7 +62,7 @@ func TestKustomizeImagesNewTagNewNameDigest(t *testing.T) {
 	revert := func(app, bad, good string, holds int) *v1alpha1.Rollback {
 		t.Helper()
 		before := w.Tip()
-		w.elected(prod, app, fleet.Tag(prod, 1))
+		w.selected(prod, app, fleet.Tag(prod, 1))
 		w.automationRests(prod, false)
 		suspect := w.next(before)
 		r := w.ends(prod, bad, v1alpha1.ResultVerified, "runs "+good)
@@ -82,7 +82,7 @@ func TestKustomizeImagesNewTagNewNameDigest(t *testing.T) {
 	revert("backend", bad, w.Fleet.Image("backend", good), 1)
 	w.runs(prod, "backend", good)
 
-	// The policy elects from another repository: name and tag change together.
+	// The policy selects from another repository: name and tag change together.
 	w.automationRests(prod, true)
 	bad = w.publishBad("moved/frontend", newer)
 	policy := fleet.Get[*reflectorv1.ImagePolicy](w.Fleet, w.Fleet.Namespace(prod), "frontend")

@@ -43,14 +43,14 @@ func shaped(s *setup) {
 	}
 }
 
-// allBad publishes the next image of every app, which no node can run, and waits until all are elected.
+// allBad publishes the next image of every app, which no node can run, and waits until all are selected.
 func (w *World) allBad() {
 	w.t.Helper()
 	for _, app := range w.Fleet.Apps {
 		w.publishBad(app, fleet.Tag(prod, 1))
 	}
 	for _, app := range w.Fleet.Apps {
-		w.elected(prod, app, fleet.Tag(prod, 1))
+		w.selected(prod, app, fleet.Tag(prod, 1))
 	}
 }
 

@@ -24,14 +24,14 @@ func (w *World) automationRests(env string, rests bool) {
 }
 
 // writtenAtOnce publishes images while automation rests, lets it go on when
-// they are elected, and gives the one commit in which it writes them.
+// they are selected, and gives the one commit in which it writes them.
 func (w *World) writtenAtOnce(env string, tags map[string]string, publish func()) string {
 	w.t.Helper()
 	w.automationRests(env, true)
 	before := w.Tip()
 	publish()
 	for app, tag := range tags {
-		w.elected(env, app, tag)
+		w.selected(env, app, tag)
 	}
 	w.automationRests(env, false)
 	return w.next(before)

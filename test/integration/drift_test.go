@@ -132,7 +132,7 @@ func TestUndoToThePreviousRevisionAndAdopt(t *testing.T) {
 	if said := w.git("show", "-s", "--format=%B", r.Status.Change.Commit); !strings.Contains(said, "Approved-by: "+admin) {
 		t.Errorf("the revert does not say who asked for it:\n%s", said)
 	}
-	// Image automation still elects the image, and runs on and on.
+	// Image automation still selects the image, and runs on and on.
 	w.automationRan(prod, 3)
 	if tip := w.Tip(); tip != r.Status.Change.Hold {
 		t.Errorf("the tip is %s, want the hold %s", tip, r.Status.Change.Hold)

@@ -42,7 +42,7 @@ func TestSecondClusterOnOneRepository(t *testing.T) {
 	startSidecar(t, w, "--cluster=east", "--namespaces="+w.Fleet.FluxNamespace()+","+w.Fleet.Namespace(prod))
 	startSidecar(t, w, "--cluster=west", "--namespaces="+w.Fleet.Namespace(twin))
 	w.auto(prod)
-	// A cluster without the ImagePolicy cannot know its elections: to it, every change is a person's.
+	// A cluster without the ImagePolicy cannot know its selections: to it, every change is a person's.
 	w.auto(twin, anyone)
 	good := fleet.Tag(prod, 0)
 	for _, env := range []string{prod, twin} {

@@ -22,7 +22,7 @@ func TestManualRelease(t *testing.T) {
 	r := heldBackend(t, w, manual)
 	newer := fleet.Tag(prod, 2)
 	w.Publish("backend", newer)
-	w.elected(prod, "backend", newer)
+	w.selected(prod, "backend", newer)
 	w.waits(prod, r.Spec.Subject.Name, "the hold waits for backstop release")
 	w.automationRan(prod, 3)
 	if tip := w.Tip(); tip != r.Status.Change.Hold {
@@ -50,7 +50,7 @@ func TestPrefixRemovedByHand(t *testing.T) {
 	r := heldBackend(t, w, manual)
 	newer := fleet.Tag(prod, 2)
 	w.Publish("backend", newer)
-	w.elected(prod, "backend", newer)
+	w.selected(prod, "backend", newer)
 	w.waits(prod, r.Spec.Subject.Name, "the hold waits for backstop release")
 	edited, err := w.Alice.Change(t.Context(), w.Fleet.File(prod, "backend"), "Let it go", func(text string) string {
 		before, rest, _ := strings.Cut(text, "backstop:hold ")

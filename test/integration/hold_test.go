@@ -83,7 +83,7 @@ func TestAutomationRunningEverySecondFor60Runs(t *testing.T) {
 	// It is the hold that keeps automation off, not that it would have nothing to write.
 	a := Object(w, fleet.Get[*automationv1.ImageUpdateAutomation](w.Fleet, w.Fleet.Namespace(prod), prod))
 	if got := a.Status.ObservedPolicies["backend"].Tag; got != fleet.Tag(prod, 1) {
-		t.Errorf("elected is %s, want the bad %s", got, fleet.Tag(prod, 1))
+		t.Errorf("selected is %s, want the bad %s", got, fleet.Tag(prod, 1))
 	}
 	w.runs(prod, "backend", fleet.Tag(prod, 0))
 	if now := w.record(prod, r.Spec.Subject.Name); now.Name != r.Name || now.Status.Release != nil {
@@ -115,8 +115,8 @@ func TestNewerImageThatCannotRunDoesNotLift(t *testing.T) {
 	startSidecar(t, w)
 	r := heldBackend(t, w)
 	newer := w.publishBad("backend", fleet.Tag(prod, 2))
-	w.elected(prod, "backend", fleet.Tag(prod, 2))
-	w.waits(prod, r.Spec.Subject.Name, "the hold stands: the policy elects "+newer+", which is not proved to run here", "linux/amd64")
+	w.selected(prod, "backend", fleet.Tag(prod, 2))
+	w.waits(prod, r.Spec.Subject.Name, "the hold stands: the policy selects "+newer+", which is not proved to run here", "linux/amd64")
 	w.automationRan(prod, 3)
 	if tip := w.Tip(); tip != r.Status.Change.Hold {
 		t.Errorf("the tip is %s, want the hold %s", tip, r.Status.Change.Hold)
@@ -128,7 +128,7 @@ func TestNewerImageThatCannotRunDoesNotLift(t *testing.T) {
 	w.runs(prod, "backend", fleet.Tag(prod, 3))
 }
 
-// breakAfterTheLift has an image elected that is whole when the hold is lifted for it, and lacks a layer when the
+// breakAfterTheLift has an image selected that is whole when the hold is lifted for it, and lacks a layer when the
 // nodes pull it. Flux is suspended in between.
 func (w *World) breakAfterTheLift(held string, n int) *v1alpha1.Rollback {
 	w.t.Helper()
@@ -171,7 +171,7 @@ func TestSecondFailedLiftMakesItManual(t *testing.T) {
 	}
 	// A third image is fine, and waits.
 	w.Publish("backend", fleet.Tag(prod, 4))
-	w.elected(prod, "backend", fleet.Tag(prod, 4))
+	w.selected(prod, "backend", fleet.Tag(prod, 4))
 	w.waits(prod, third.Spec.Subject.Name, "the hold waits for backstop release")
 	w.automationRan(prod, 3)
 	if tip := w.Tip(); tip != third.Status.Change.Hold {

@@ -28,7 +28,7 @@ func sourceOf(kind, name string) func(w *World) {
 
 // unheld takes holds out of the backend's file by hand, once there is a newer image that can run.
 func unheld(w *World) {
-	w.elected(prod, backend, w.newer())
+	w.selected(prod, backend, w.newer())
 	_, err := w.Alice.Change(w.t.Context(), w.Fleet.File(prod, backend), "Let it go", func(s string) string {
 		return regexp.MustCompile(`# backstop:hold [^{]*`).ReplaceAllString(s, "# ")
 	})
@@ -234,7 +234,7 @@ func mishapsOfTheCluster() map[string]mishap {
 		"nothing of Flux's applies the workload": {
 			hop: "apply", why: "is not applied by Flux", fix: "let a Kustomization or HelmRelease apply it, from a file in Git", of: stray,
 			spoil: func(w *World) {
-				w.kubectl(prod, "create", "deployment", "stray", "--image="+w.Fleet.Image(backend, w.electedTag()))
+				w.kubectl(prod, "create", "deployment", "stray", "--image="+w.Fleet.Image(backend, w.selectedTag()))
 			},
 			mend: by(func(w *World) {
 				w.must(w.Client.Delete(w.t.Context(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: w.Fleet.Namespace(prod), Name: "stray"}}))

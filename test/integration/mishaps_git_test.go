@@ -16,7 +16,7 @@ import (
 	"github.com/backstop-dev/backstop/test/gitserver"
 )
 
-// mishapsOfGit are those between what is elected and what the cluster fetches.
+// mishapsOfGit are those between what is selected and what the cluster fetches.
 func mishapsOfGit() map[string]mishap {
 	login := func(name string) func(w *World) {
 		return sourceSpec(func(s *sourcev1.GitRepositorySpec) {

@@ -27,12 +27,12 @@ func again(tag string) func(w *World) {
 	return func(w *World) {
 		to := w.nextTag()
 		w.must(w.Registry.Retag(backend, tag, to))
-		w.elected(prod, backend, to)
+		w.selected(prod, backend, to)
 	}
 }
 
-// repaired pushes the image that is elected again, for the platform of the nodes.
-func repaired(w *World) { w.Publish(backend, w.electedTag()) }
+// repaired pushes the image that is selected again, for the platform of the nodes.
+func repaired(w *World) { w.Publish(backend, w.selectedTag()) }
 
 // then does what a fix ends with, once what it says first was done.
 func then(first ...func(w *World)) func(w *World, fix string) {
@@ -64,7 +64,7 @@ func versions(within string) reflectorv1.ImagePolicyChoice {
 	return reflectorv1.ImagePolicyChoice{SemVer: &reflectorv1.SemVerPolicy{Range: within}}
 }
 
-// mishapsOfTheRegistry are those between the registry and what is elected.
+// mishapsOfTheRegistry are those between the registry and what is selected.
 func mishapsOfTheRegistry() map[string]mishap {
 	const good, version = "^" + prod + `-v.*-(?P<ts>[0-9]+)$`, "^" + prod + `-v(?P<v>[0-9.]+)-[0-9]+$`
 	pattern := func(p string) func(w *World) {
@@ -133,12 +133,12 @@ func mishapsOfTheRegistry() map[string]mishap {
 			spoil: policySpec(func(s *reflectorv1.ImagePolicySpec) { s.Suspend = true }),
 		},
 		"the pattern matches no tag": {
-			hop: "policy", why: "elects nothing", fix: "push the image under a tag that matches, such as prd-v-",
+			hop: "policy", why: "selects nothing", fix: "push the image under a tag that matches, such as prd-v-",
 			spoil: pattern(`^prd-v-(?P<ts>[0-9]+)$`), mend: by(pattern(good)),
 		},
 		"the tag that was pushed does not match the pattern": {
 			hop: "policy", why: "does not match the pattern", fix: "push the image under a tag that matches", ask: tagged("prod-v2"),
-			spoil: publish("prod-v2"), mend: by(again("prod-v2")), asked: (*World).electedTag,
+			spoil: publish("prod-v2"), mend: by(again("prod-v2")), asked: (*World).selectedTag,
 			after: func(w *World) { w.must(w.Registry.DeleteTag(backend, "prod-v2")) },
 		},
 		"the production policy takes staging's tags": {
@@ -152,15 +152,15 @@ func mishapsOfTheRegistry() map[string]mishap {
 			spoil: func(w *World) { w.publishBad(backend, w.nextTag()) }, mend: by(repaired),
 		},
 		"the ImageRepository does not exist": {
-			hop: "scan", why: "ImagePolicy NS/backend elects from it, and it does not exist", fix: "create it, or correct spec.imageRepositoryRef of the ImagePolicy",
+			hop: "scan", why: "ImagePolicy NS/backend selects from it, and it does not exist", fix: "create it, or correct spec.imageRepositoryRef of the ImagePolicy",
 			spoil: scanned("nowhere"), mend: by(scanned(backend)),
 		},
 		"the ImagePolicy refers to nothing": {
-			hop: "policy", why: "it elects nothing", fix: "correct spec.imageRepositoryRef", spoil: scanned("nowhere"), mend: by(scanned(backend)),
+			hop: "policy", why: "it selects nothing", fix: "correct spec.imageRepositoryRef", spoil: scanned("nowhere"), mend: by(scanned(backend)),
 		},
 		"the ImageRepository scans another repository": {
 			hop: "scan", why: "its scan fails", fix: "correct spec.image", spoil: image("nothing"), mend: by(image(backend)),
-			after: next, // what was elected while it was another one
+			after: next, // what was selected while it was another one
 		},
 		"an exclusion does not compile": {
 			hop: "scan", why: "failed to compile regex", fix: "correct spec.exclusionList", spoil: excludes("("), mend: by(excludes()),
@@ -189,20 +189,20 @@ func mishapsOfTheRegistry() map[string]mishap {
 		"the pattern is none": {hop: "policy", why: "is no regular expression", fix: "correct that field", spoil: pattern("("), mend: by(pattern(good))},
 		"the range is none":   {hop: "policy", why: "is no range of versions", fix: "correct that field", spoil: rule{version, "$v", versions("new")}.set, mend: by(rule{version, "$v", versions(">=1.0.0")}.set), after: numbers.set},
 		"what is compared is no version": {
-			hop: "policy", why: "it elects nothing", fix: "tag it with a version such as 1.2.3, or extract one: spec.filterTags.extract",
+			hop: "policy", why: "it selects nothing", fix: "tag it with a version such as 1.2.3, or extract one: spec.filterTags.extract",
 			spoil: rule{good, "$ts", versions("<2.0.0")}.set, mend: by(rule{version, "$v", versions("<2.0.0")}.set), after: numbers.set,
 		},
 		"no version is within the range": {
-			hop: "policy", why: "it elects nothing", fix: "or widen spec.policy.semver.range",
+			hop: "policy", why: "it selects nothing", fix: "or widen spec.policy.semver.range",
 			spoil: rule{version, "$v", versions(">=5.0.0")}.set, mend: by(rule{version, "$v", versions(">=1.0.0")}.set), after: numbers.set,
 		},
 		"what is compared is no number": {
-			hop: "policy", why: "it elects nothing", fix: "end the tag in a number, or extract one: spec.filterTags.extract",
+			hop: "policy", why: "it selects nothing", fix: "end the tag in a number, or extract one: spec.filterTags.extract",
 			spoil: rule{version, "$v", numbers.choice}.set, mend: by(numbers.set),
 		},
 		"another tag comes after it": {
 			hop: "policy", why: "which comes after", fix: "push the image under a tag that comes after", ask: tagged(prod + "-v0.0.1-1500000000"),
-			spoil: publish(prod + "-v0.0.1-1500000000"), mend: by(again(prod + "-v0.0.1-1500000000")), asked: (*World).electedTag,
+			spoil: publish(prod + "-v0.0.1-1500000000"), mend: by(again(prod + "-v0.0.1-1500000000")), asked: (*World).selectedTag,
 			after: func(w *World) { w.must(w.Registry.DeleteTag(backend, prod+"-v0.0.1-1500000000")) },
 		},
 		"the tag that comes after it is left out": {
@@ -210,20 +210,20 @@ func mishapsOfTheRegistry() map[string]mishap {
 			spoil: next, ask: tagged(fleet.Tag(prod, 0)), mend: func(w *World, fix string) {
 				list := slices.DeleteFunc(w.tags(), func(tag string) bool { return tag == fleet.Tag(prod, 0) || !strings.HasPrefix(tag, prod) })
 				excludes(list...)(w)
-				w.elected(prod, backend, fleet.Tag(prod, 0))
+				w.selected(prod, backend, fleet.Tag(prod, 0))
 			},
 			after: func(w *World) {
 				excludes()(w)
-				w.Until("the newest is elected again", func() error { return w.newest(w.electedTag()) })
+				w.Until("the newest is selected again", func() error { return w.newest(w.selectedTag()) })
 			},
 		},
 		"another tag is the same to the rule": {
 			hop: "policy", why: "which is the same to its rule", fix: "push the image under a tag that comes after it", ask: tagged(prod + "-v8.8.8-1800000000"),
-			spoil: all(publish(prod+"-v8.8.8-1800000000"), publish(same)), asked: (*World).electedTag,
+			spoil: all(publish(prod+"-v8.8.8-1800000000"), publish(same)), asked: (*World).selectedTag,
 			mend: by(func(w *World) {
 				to := prod + "-v9.9.9-1800000001"
 				w.must(w.Registry.Retag(backend, same, to))
-				w.elected(prod, backend, to)
+				w.selected(prod, backend, to)
 			}),
 			after: func(w *World) {
 				for _, tag := range []string{prod + "-v8.8.8-1800000000", same, prod + "-v9.9.9-1800000001"} {

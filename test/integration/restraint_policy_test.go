@@ -62,7 +62,7 @@ func TestCooldown(t *testing.T) {
 
 	// A second bad image, which does not lift the hold; a person does.
 	second := w.publishBad("backend", fleet.Tag(prod, 2))
-	w.elected(prod, "backend", fleet.Tag(prod, 2))
+	w.selected(prod, "backend", fleet.Tag(prod, 2))
 	_, err := w.Alice.Change(t.Context(), w.Fleet.File(prod, "backend"), "Lift", func(text string) string { return prefix.ReplaceAllString(text, "# {") })
 	w.must(err)
 	tip := w.wroteBack(prod, "backend", fleet.Tag(prod, 2))

@@ -317,7 +317,7 @@ func TestStandInHelmUpgradesAndFailsAsHelmControllerDoes(t *testing.T) {
 	}
 }
 
-func TestStandInPolicyElectsADigest(t *testing.T) {
+func TestStandInPolicySelectsADigest(t *testing.T) {
 	t.Parallel()
 	w := world(t, quick, func(s *setup) {
 		s.Vary = func(w *World) {
@@ -333,10 +333,10 @@ func TestStandInPolicyElectsADigest(t *testing.T) {
 		return nil
 	})
 	policy := fleet.Get[*reflectorv1.ImagePolicy](w.Fleet, w.Fleet.Namespace(prod), "backend")
-	// What cannot be elected leaves what was.
+	// What cannot be selected leaves what was.
 	change(w, policy, func(p *reflectorv1.ImagePolicy) { p.Spec.FilterTags.Pattern = "^none$" })
 	w.ready(policy, func() []metav1.Condition { return policy.Status.Conditions }, metav1.ConditionFalse, "version list argument cannot be empty")
 	if l := policy.Status.LatestRef; l == nil || l.Digest != digest {
-		t.Errorf("elected %v", l)
+		t.Errorf("selected %v", l)
 	}
 }

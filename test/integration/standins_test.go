@@ -109,13 +109,13 @@ func TestStandInsUndoARevertByHandUnlessTheMarkerIsHeld(t *testing.T) {
 	}
 	automation := Object(w, fleet.Get[*automationv1.ImageUpdateAutomation](w.Fleet, w.Fleet.Namespace(prod), prod))
 	if got := automation.Status.ObservedPolicies["backend"].Tag; got != bad {
-		t.Errorf("observed policy %q, want the bad tag %s that is still elected", got, bad)
+		t.Errorf("observed policy %q, want the bad tag %s that is still selected", got, bad)
 	}
 
 	// A newer image does not get past the hold; lifted, it is written.
 	newer := fleet.Tag(prod, 2)
 	w.Publish("backend", newer)
-	w.elected(prod, "backend", newer)
+	w.selected(prod, "backend", newer)
 	w.automationRan(prod, 2)
 	if tip := w.Tip(); tip != held {
 		t.Errorf("the held marker was written to: %s", tip)
@@ -126,13 +126,13 @@ func TestStandInsUndoARevertByHandUnlessTheMarkerIsHeld(t *testing.T) {
 	w.runs(prod, "backend", newer)
 }
 
-// elected waits until a policy has elected a tag.
-func (w *World) elected(env, app, tag string) {
+// selected waits until a policy has selected a tag.
+func (w *World) selected(env, app, tag string) {
 	w.t.Helper()
 	policy := fleet.Get[*reflectorv1.ImagePolicy](w.Fleet, w.Fleet.Namespace(env), app)
-	w.Until(tag+" is elected", func() error {
+	w.Until(tag+" is selected", func() error {
 		if l := Object(w, policy).Status.LatestRef; l == nil || l.Tag != tag {
-			return fmt.Errorf("elected is %v", l)
+			return fmt.Errorf("selected is %v", l)
 		}
 		return nil
 	})
