@@ -324,7 +324,7 @@ func (m *model) undoes(r Revert) error {
 	switch {
 	case m.tip().value != r.Suspect.Nodes[0].Bad:
 		return fmt.Errorf("its place says %s, which is not what failed", m.tip().value)
-	case !r.Hold:
+	case r.Image != "" && !r.Hold:
 		return errors.New("it leaves no hold")
 	}
 	for _, rec := range m.records {
