@@ -44,7 +44,7 @@ type model struct {
 	present  map[string]bool // image → the registry holds it
 	dark     bool            // the registry proves nothing
 	mode     v1alpha1.Mode
-	selected  string
+	selected string
 	absence  v1alpha1.Cause // why the registry says that it lacks an image; NotFound when empty
 	failsFor time.Duration  // how long pods have failed when they are first seen
 	authors  v1alpha1.Authors

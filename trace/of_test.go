@@ -97,7 +97,7 @@ func healthy() Facts {
 			Writers: []flux.Writer{{Ref: refOf("ImageUpdateAutomation", "production", "production"), Object: automation,
 				Path: "apps/production"}},
 			Selections: []reflectorv1.ImagePolicy{policy, other},
-			Scans:     []reflectorv1.ImageRepository{scanOf("production"), scanOf("staging")},
+			Scans:      []reflectorv1.ImageRepository{scanOf("production"), scanOf("staging")},
 		},
 		Git: Git{
 			Tip: gitrepo.Place{Commit: suspect, Image: good, Nodes: []manifest.Node{{
@@ -200,7 +200,7 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 			policy(f).Spec.FilterTags.Pattern = "^x$"
 			policy(f).Status.Conditions = not("Failure", "version list argument cannot be empty")
 		}, HopPolicy, Stopped, "selects nothing", "such as x"},
-		"the policy has not selected":              {func(f *Facts) { policy(f).Status.LatestRef = nil }, HopPolicy, Waits, "nothing yet", ""},
+		"the policy has not selected":             {func(f *Facts) { policy(f).Status.LatestRef = nil }, HopPolicy, Waits, "nothing yet", ""},
 		"a newer tag was not seen by the policy":  {func(f *Facts) { f.Registry.Tags[1] = tagOf(newer) }, HopPolicy, Waits, "comes after it", ""},
 		"the tag that was asked for does not fit": {func(f *Facts) { f.Asked = repository + ":v2" }, HopPolicy, Stopped, "v2 does not match the pattern", "such as production-v-0"},
 		"the tag that was asked for is older":     {func(f *Facts) { f.Asked = repository + ":production-v0-1" }, HopPolicy, Stopped, "comes after production-v0-1", "spec.exclusionList"},
@@ -251,7 +251,7 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 			f.Chain.Selections, f.Chain.Unread = nil, "you may not list ImagePolicy objects"
 		}, HopPolicy, Unread, "you may not list ImagePolicy objects", ""},
 		"the hold is Manual":                    {func(f *Facts) { held(f); node(f).Held.Release = v1alpha1.ReleaseManual }, HopMarker, Stopped, "could not run", "backstop release backend-1f2e-1 -n production"},
-		"Git does not say what is selected yet":  {func(f *Facts) { policy(f).Status.LatestRef.Tag = tagOf(newer); f.Registry.All = false }, HopMarker, Waits, "which is written at the next run, within 60s", ""},
+		"Git does not say what is selected yet": {func(f *Facts) { policy(f).Status.LatestRef.Tag = tagOf(newer); f.Registry.All = false }, HopMarker, Waits, "which is written at the next run, within 60s", ""},
 		"the commit is beyond what can be read": {func(f *Facts) { f.Git.Suspect, f.Git.Unblamed = nil, "only the last 12800" }, HopCommit, Unread, "only the last", ""},
 		"the source is missing":                 {func(f *Facts) { f.Chain.Source.Missing = true }, HopSource, Stopped, "does not exist", "spec.sourceRef"},
 		"the source is suspended":               {func(f *Facts) { f.Chain.Source.Suspended = true }, HopSource, Stopped, "suspended", "flux -n flux-system resume source git fleet"},

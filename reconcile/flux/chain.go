@@ -56,7 +56,7 @@ type Chain struct {
 	Writers []Writer
 	// Selections and Scans are the ImagePolicies and ImageRepositories of the workload's namespace and of the writers'.
 	Selections []reflectorv1.ImagePolicy
-	Scans     []reflectorv1.ImageRepository
+	Scans      []reflectorv1.ImageRepository
 	// Unread says what the reader may not list, so that only some namespaces were looked at; empty when nothing.
 	Unread string
 }

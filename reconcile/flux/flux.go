@@ -73,7 +73,7 @@ type Flux struct {
 	client   Client
 	options  Options
 	surveys  shared[*survey]
-	selected  shared[[]reflectorv1.ImagePolicy]
+	selected shared[[]reflectorv1.ImagePolicy]
 	scans    shared[[]reflectorv1.ImageRepository]
 	reopened shared[reconcile.Origin]
 	delays   delays
