@@ -64,7 +64,7 @@ func open(r *v1alpha1.Rollback) bool {
 
 // concerns names the objects whose change may take an open Rollback further: the workloads that fail, the Flux
 // objects that brought the image in or were asked to apply the revert, and the policies that are held. One that only
-// holds any more is lifted by its policies, or in the source: what applies it, for ever, would wake it in vain.
+// holds any more is lifted by its policies, or in the source: what applies it, for ever, would wake it.
 func concerns(r *v1alpha1.Rollback) []string {
 	if !open(r) {
 		return heals(r)

@@ -27,7 +27,7 @@ const followEvery = time.Second
 func (s *sidecar) newHub() *clicks.Hub {
 	counts := clicks.NewMetrics()
 	s.metrics.MustRegister(counts)
-	return clicks.NewHub(clicks.NewDesk(clicks.Options{
+	return clicks.NewHub(clicks.NewHandler(clicks.Options{
 		Records: clickRecords{s.records}, Rules: s.rules, Places: places, Platform: s.platformsProvider, Log: s.log,
 		Metrics: counts,
 	}), clicks.HubOptions{})

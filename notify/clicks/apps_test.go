@@ -73,7 +73,7 @@ func TestAnotherProvidersAppDecidesNothingOverHTTP(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, slackstub.Options{})
-			w.desk.Platform = func(provider string) bool { return strings.HasPrefix(provider, "backstop-system/") }
+			w.handler.Platform = func(provider string) bool { return strings.HasPrefix(provider, "backstop-system/") }
 			evil := mallorys(w)
 			arrange(w, &evil)
 			srv := w.serve(evil, w.app)
@@ -81,7 +81,7 @@ func TestAnotherProvidersAppDecidesNothingOverHTTP(t *testing.T) {
 				t.Errorf("answered %d", status)
 			}
 			w.recorded()
-			if n := testutil.ToFloat64(w.desk.Metrics.clicks.WithLabelValues(string(WrongApp))); n != 1 {
+			if n := testutil.ToFloat64(w.handler.Metrics.clicks.WithLabelValues(string(WrongApp))); n != 1 {
 				t.Errorf("counted %v times as %s", n, WrongApp)
 			}
 		})
@@ -107,10 +107,10 @@ func TestTwoProvidersOfOneAppOverHTTP(t *testing.T) {
 	w.recorded(janeApproves)
 }
 
-// judge hands a click to the desk as it comes over the lines of the first app, beside the others.
+// judge hands a click to the handler as it comes over the lines of the first app, beside the others.
 func (w *world) judge(over App, others ...App) Answer {
 	w.t.Helper()
-	w.hub = NewHub(w.desk, quick)
+	w.hub = NewHub(w.handler, quick)
 	apps := append([]App{over}, others...)
 	w.hub.apps.Store(&apps)
 	c, err := parse(w.pressed())
@@ -118,7 +118,7 @@ func (w *world) judge(over App, others ...App) Answer {
 		w.t.Fatal(err)
 	}
 	over.ID = c.App
-	a, _ := w.desk.take(w.t.Context(), (&listener{hub: w.hub, app: over}).heard(), c)
+	a, _ := w.handler.take(w.t.Context(), (&listener{hub: w.hub, app: over}).heard(), c)
 	return a
 }
 
@@ -157,7 +157,7 @@ func TestEachAppDecidesOnItsOwnCards(t *testing.T) {
 		team.Apps = append(team.Apps, &slackstub.App{ID: "A0SECOND", BotToken: "xoxb-2", AppToken: "xapp-2", BotUser: "U0SECOND"})
 	})
 	second.API = slack.New("xoxb-2", slack.OptionAPIURL(w.slack.APIURL()), slack.OptionAppLevelToken("xapp-2"))
-	w.hub = NewHub(w.desk, quick)
+	w.hub = NewHub(w.handler, quick)
 	w.hub.Set(t.Context(), []App{w.app, second})
 	w.await("all lines are open", func() bool { return w.hub.open() == 4 })
 	w.click(slackstub.Jane, card.Approve, alter(func(p map[string]any) { p["api_app_id"] = "A0SECOND" }))
@@ -173,7 +173,7 @@ func TestEachAppDecidesOnItsOwnCards(t *testing.T) {
 func TestTheWebSocketIsSlacksToo(t *testing.T) {
 	w := newWorld(t, slackstub.Options{})
 	w.app.Allows = func(u *url.URL) bool { return u.Hostname() == "slack.com" }
-	w.hub = NewHub(w.desk, quick)
+	w.hub = NewHub(w.handler, quick)
 	w.hub.Set(t.Context(), []App{w.app})
 	w.await("it is said", func() bool {
 		return strings.Contains(w.hub.Troubles()["production/slack"], "which is not a host of Slack")

@@ -41,7 +41,7 @@ func signature() string {
 // open serves the world's app as the sidecar does, with fewer places, and gives the address.
 func (w *world) open(most int) string {
 	w.t.Helper()
-	w.hub = NewHub(w.desk, quick)
+	w.hub = NewHub(w.handler, quick)
 	w.app.AppToken = ""
 	w.hub.Set(w.t.Context(), []App{w.app})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -98,7 +98,7 @@ func TestWhoReadsForTheLongestGivesHisPlaceUp(t *testing.T) {
 	addr := strings.TrimPrefix(srv.URL, "http://")
 	say := strangers["who look as if they signed"]()
 	first := w.dial(addr, say)
-	slow := func() float64 { return testutil.ToFloat64(w.desk.Metrics.refused.WithLabelValues("too-slow")) }
+	slow := func() float64 { return testutil.ToFloat64(w.handler.Metrics.refused.WithLabelValues("too-slow")) }
 	for range atOnce {
 		w.dial(addr, say)
 	}
@@ -163,7 +163,7 @@ func TestTheOldestStrangerGoes(t *testing.T) {
 func TestAFloodOfOneAppDelaysNoOther(t *testing.T) {
 	w := newWorld(t, slackstub.Options{})
 	evil := mallorys(w)
-	w.hub = NewHub(w.desk, quick)
+	w.hub = NewHub(w.handler, quick)
 	own := w.app
 	own.AppToken = ""
 	w.hub.Set(t.Context(), []App{evil, own})

@@ -24,7 +24,7 @@ func (l *listener) dialer() *websocket.Dialer {
 			d.TLSClientConfig = t.TLSClientConfig.Clone()
 		}
 	}
-	heard := l.hub.desk.Metrics.heard.WithLabelValues(l.app.Provider)
+	heard := l.hub.handler.Metrics.heard.WithLabelValues(l.app.Provider)
 	d.NetDialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, network, address)
 		if err != nil {

@@ -1,7 +1,7 @@
 // Package clicks takes the decisions that people make on Slack.
 //
 //	Socket Mode ── envelope ──┐              ┌─ Rollback, policies: live
-//	                          ├─► Click ─► Desk ─ people, groups: asked of Slack, 5 min old at most
+//	                          ├─► Click ─► Handler ─ people, groups: asked of Slack, 5 min old at most
 //	HTTP ── signed form ──────┘              └─ authorize (pure): a refusal in a sentence, or none
 //	                                             │
 //	            ┌────────────────────────────────┘

@@ -93,7 +93,7 @@ func TestWhatCannotBeRecordedIsNotAcknowledged(t *testing.T) {
 	w.hears(slackstub.Jane, 1, "could not be recorded in time. Press the button again")
 	// An API server that takes its time is given up on while Slack still waits.
 	w.store.failing = nil
-	w.desk.Budget = 50 * time.Millisecond
+	w.handler.Budget = 50 * time.Millisecond
 	w.store.before = func() { time.Sleep(100 * time.Millisecond) }
 	if r := w.click(slackstub.Jane, card.Approve); r.Acked {
 		t.Errorf("acknowledged: %+v", r)
@@ -123,7 +123,7 @@ func TestMalformedEnvelopes(t *testing.T) {
 	}
 	want := map[string]float64{"no-click": 6, "unknown": 2, "slash_commands": 2, "malformed": 2}
 	for kind, n := range want {
-		w.await(kind, func() bool { return testutil.ToFloat64(w.desk.Metrics.ignored.WithLabelValues(kind)) == n })
+		w.await(kind, func() bool { return testutil.ToFloat64(w.handler.Metrics.ignored.WithLabelValues(kind)) == n })
 	}
 	w.click(slackstub.Mallory, "backstop.approve")
 	w.hears(slackstub.Mallory, 1, "You may not decide here")
@@ -183,12 +183,12 @@ func TestSlackThatIsAway(t *testing.T) {
 	if why := w.hub.Troubles()["production/slack"]; strings.Contains(why, "xapp") || strings.Contains(why, "ticket") {
 		t.Errorf("a secret in %q", why)
 	}
-	if n := testutil.ToFloat64(w.desk.Metrics.connections.WithLabelValues("production/slack")); n != 0 {
+	if n := testutil.ToFloat64(w.handler.Metrics.connections.WithLabelValues("production/slack")); n != 0 {
 		t.Errorf("%v connections", n)
 	}
 	w.slack.Mend()
 	w.await("both lines are open", func() bool { return w.hub.open() == 2 })
-	if n := testutil.ToFloat64(w.desk.Metrics.connections.WithLabelValues("production/slack")); n != 2 {
+	if n := testutil.ToFloat64(w.handler.Metrics.connections.WithLabelValues("production/slack")); n != 2 {
 		t.Errorf("%v connections, want 2", n)
 	}
 }
@@ -197,21 +197,21 @@ func TestSlackThatDoesNotPing(t *testing.T) {
 	w := newWorld(t, slackstub.Options{PingEvery: time.Hour})
 	w.connect(HubOptions{Stagger: time.Millisecond, Again: time.Hour, Ping: 100 * time.Millisecond})
 	w.await("dead connections are opened anew", func() bool { return len(w.slack.Requests("apps.connections.open")) >= 4 })
-	if testutil.ToFloat64(w.desk.Metrics.ended.WithLabelValues("production/slack")) == 0 {
+	if testutil.ToFloat64(w.handler.Metrics.ended.WithLabelValues("production/slack")) == 0 {
 		t.Error("the ends are not counted")
 	}
-	if at := testutil.ToFloat64(w.desk.Metrics.heard.WithLabelValues("production/slack")); time.Since(time.Unix(int64(at), 0)) > time.Minute {
+	if at := testutil.ToFloat64(w.handler.Metrics.heard.WithLabelValues("production/slack")); time.Since(time.Unix(int64(at), 0)) > time.Minute {
 		t.Errorf("last heard at %v", at)
 	}
 }
 
 func TestAnotherInstallationOnTheSameApp(t *testing.T) {
 	w := newWorld(t, slackstub.Options{})
-	other := NewHub(NewDesk(w.desk.Options), HubOptions{Stagger: time.Millisecond, Again: time.Hour, Ping: time.Hour})
+	other := NewHub(NewHandler(w.handler.Options), HubOptions{Stagger: time.Millisecond, Again: time.Hour, Ping: time.Hour})
 	defer other.Close()
 	other.Set(t.Context(), []App{w.app})
 	w.await("the other one is there", func() bool { return other.open() == 2 })
-	w.hub = NewHub(w.desk, quick)
+	w.hub = NewHub(w.handler, quick)
 	w.hub.Set(t.Context(), []App{w.app})
 	w.await("it is said", func() bool {
 		why := w.hub.Troubles()["production/slack"]
@@ -225,7 +225,7 @@ func TestTwoProvidersOfOneAppShareItsLines(t *testing.T) {
 	w := newWorld(t, slackstub.Options{})
 	second := w.app
 	second.Provider = "staging/slack"
-	w.hub = NewHub(w.desk, quick)
+	w.hub = NewHub(w.handler, quick)
 	w.hub.Set(t.Context(), []App{w.app, second})
 	w.await("both lines are open", func() bool { return w.hub.open() == 2 })
 	w.hub.Set(t.Context(), []App{w.app, second})
@@ -243,7 +243,7 @@ func TestAClickWhileStopping(t *testing.T) {
 	w := newWorld(t, slackstub.Options{})
 	reading, write := make(chan struct{}), make(chan struct{})
 	w.store.before = func() { close(reading); <-write }
-	w.hub = NewHub(w.desk, quick)
+	w.hub = NewHub(w.handler, quick)
 	ctx, stop := context.WithCancel(t.Context())
 	w.hub.Set(ctx, []App{w.app})
 	w.await("both lines are open", func() bool { return w.hub.open() == 2 })

@@ -46,11 +46,11 @@ const (
 //	signature ── wrong ──► refused
 //	   │ Slack's
 //	   ▼
-//	a turn of that app ──► Desk
+//	a turn of that app ──► Handler
 //
 // A stranger holds no place that Slack has to wait for: Slack's requests arrive whole within a moment.
 type Interactivity struct {
-	desk *Desk
+	handler *Handler
 	// apps that may sign.
 	apps    func() []App
 	reading readers
@@ -70,7 +70,7 @@ type signedApp struct {
 // NewInteractivity makes the handler for the apps of a Hub that have a signing secret. A Hub has none while its replica
 // does not lead.
 func NewInteractivity(h *Hub) *Interactivity {
-	return &Interactivity{desk: h.desk, apps: h.signers, signed: map[string]*signedApp{}}
+	return &Interactivity{handler: h.handler, apps: h.signers, signed: map[string]*signedApp{}}
 }
 
 // refused is a request that is not served: its status, and the reason for the counter.
@@ -93,11 +93,11 @@ func (i *Interactivity) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		i.refuse(w, no)
 		return
 	}
-	a, app := i.desk.take(r.Context(), heard, c)
+	a, app := i.handler.take(r.Context(), heard, c)
 	done()
 	switch {
 	case a.Result == Unknown:
-		i.desk.Metrics.refused.WithLabelValues("unknown-action").Inc()
+		i.handler.Metrics.refused.WithLabelValues("unknown-action").Inc()
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		return
 	case !a.Acknowledge():
@@ -105,13 +105,13 @@ func (i *Interactivity) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		w.WriteHeader(http.StatusOK)
 	}
-	i.desk.reply(r.Context(), app, c, a)
+	i.handler.reply(r.Context(), app, c, a)
 }
 
 // refuse answers with a status, and ends the connection without waiting for what still comes.
 func (i *Interactivity) refuse(w http.ResponseWriter, no *refused) {
-	i.desk.Metrics.refused.WithLabelValues(no.reason).Inc()
-	i.desk.Log.Debug("slack request refused", "reason", no.reason)
+	i.handler.Metrics.refused.WithLabelValues(no.reason).Inc()
+	i.handler.Log.Debug("slack request refused", "reason", no.reason)
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedFor))
 	w.Header().Set("Connection", "close")
 	w.WriteHeader(no.status)
@@ -264,7 +264,7 @@ func (i *Interactivity) first(app App, h http.Header, raw []byte) *refused {
 	_, _ = io.WriteString(sum, h.Get("X-Slack-Request-Timestamp")+":")
 	_, _ = sum.Write(raw)
 	key := [sha256.Size]byte(sum.Sum(nil))
-	now := i.desk.Now()
+	now := i.handler.Now()
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	s := i.ofLocked(app)

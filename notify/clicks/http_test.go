@@ -19,7 +19,7 @@ import (
 // serve puts the world's app into HTTP mode.
 func (w *world) serve(apps ...App) *httptest.Server {
 	w.t.Helper()
-	w.hub = NewHub(w.desk, quick)
+	w.hub = NewHub(w.handler, quick)
 	for i := range apps {
 		apps[i].AppToken = ""
 	}
@@ -97,7 +97,7 @@ func TestBadInputOverHTTP(t *testing.T) {
 			if status, said := send(); status != tt.status || said != "" {
 				t.Errorf("answered %d %q, want %d and nothing", status, said, tt.status)
 			}
-			if n := testutil.ToFloat64(w.desk.Metrics.refused.WithLabelValues(tt.reason)); n != 1 {
+			if n := testutil.ToFloat64(w.handler.Metrics.refused.WithLabelValues(tt.reason)); n != 1 {
 				t.Errorf("counted %v times as %s", n, tt.reason)
 			}
 			w.recorded()
@@ -136,7 +136,7 @@ func TestReplayOverHTTP(t *testing.T) {
 			t.Errorf("request %d: %s, want %d", i, res.Status, want)
 		}
 	}
-	if n := testutil.ToFloat64(w.desk.Metrics.refused.WithLabelValues("replay")); n != 2 {
+	if n := testutil.ToFloat64(w.handler.Metrics.refused.WithLabelValues("replay")); n != 2 {
 		t.Errorf("%v replays counted, want 2", n)
 	}
 	w.hears(slackstub.Jane, 1, "Your approval is recorded")

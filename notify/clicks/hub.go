@@ -65,8 +65,8 @@ func (a App) hearsFor(b App) bool {
 //	Set(apps) ─► listener of an app ─► line 1 ── hello · click · refresh ─► the next connection
 //	                               └─► line 2 …
 type Hub struct {
-	desk *Desk
-	opts HubOptions
+	handler *Handler
+	opts    HubOptions
 
 	mu        sync.Mutex
 	listeners map[[sha256.Size]byte]*listener
@@ -95,7 +95,7 @@ type HubOptions struct {
 }
 
 // NewHub makes a Hub without apps.
-func NewHub(d *Desk, o HubOptions) *Hub {
+func NewHub(d *Handler, o HubOptions) *Hub {
 	if o.Lines <= 0 {
 		o.Lines = 2
 	}
@@ -108,7 +108,7 @@ func NewHub(d *Desk, o HubOptions) *Hub {
 	if o.Again <= 0 {
 		o.Again = time.Minute
 	}
-	return &Hub{desk: d, opts: o, listeners: map[[sha256.Size]byte]*listener{}}
+	return &Hub{handler: d, opts: o, listeners: map[[sha256.Size]byte]*listener{}}
 }
 
 // Set says which apps there are now. Connections of apps that stay are left alone; those of others are closed once
@@ -177,5 +177,5 @@ func (h *Hub) Close() {
 	}
 	ending.Wait()
 	h.apps.Store(nil)
-	h.desk.Wait()
+	h.handler.Wait()
 }

@@ -69,8 +69,8 @@ func listen(ctx context.Context, h *Hub, app App) *listener {
 	go func() {
 		defer close(l.done)
 		lines.Wait()
-		h.desk.Metrics.leave(app.Provider)
-		h.desk.forget(app.API)
+		h.handler.Metrics.leave(app.Provider)
+		h.handler.forget(app.API)
 	}()
 	return l
 }
@@ -209,14 +209,14 @@ func (l *line) event(ctx context.Context, e socketmode.Event) {
 		}
 		l.ignore(ctx, string(e.Type), envelope)
 	case socketmode.EventTypeErrorWriteFailed:
-		l.hub.desk.Log.Warn("slack: an acknowledgement could not be sent", "provider", l.app.Provider)
+		l.hub.handler.Log.Warn("slack: an acknowledgement could not be sent", "provider", l.app.Provider)
 	default:
 	}
 }
 
 // ignore acknowledges what Backstop did not subscribe to, so that Slack does not send it again.
 func (l *line) ignore(ctx context.Context, kind, envelope string) {
-	l.hub.desk.Metrics.ignored.WithLabelValues(kind).Inc()
+	l.hub.handler.Metrics.ignored.WithLabelValues(kind).Inc()
 	if envelope != "" {
 		_ = l.client.AckCtx(ctx, envelope, nil)
 	}
@@ -243,25 +243,25 @@ func (l *line) spoilt(ctx context.Context, e socketmode.Event) {
 
 // envelope judges a click beside the loop. Only when all places are taken the loop waits.
 func (l *line) envelope(ctx context.Context, id string, payload []byte) {
-	desk := l.hub.desk
+	handler := l.hub.handler
 	c, err := parse(payload)
 	if err != nil {
-		desk.Metrics.click(Unreadable, 0)
+		handler.Metrics.click(Unreadable, 0)
 		l.ignore(ctx, "no-click", id)
 		return
 	}
 	l.room <- struct{}{}
 	l.judging.Go(func() {
 		defer func() { <-l.room }()
-		a, app := desk.take(ctx, l.heard(), c)
+		a, app := handler.take(ctx, l.heard(), c)
 		if a.Acknowledge() {
 			sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			defer cancel()
 			if err := l.client.AckCtx(sending, id, nil); err != nil {
-				desk.Log.Warn("slack: a click could not be acknowledged", "provider", l.app.Provider)
+				handler.Log.Warn("slack: a click could not be acknowledged", "provider", l.app.Provider)
 			}
 		}
-		desk.reply(ctx, app, c, a)
+		handler.reply(ctx, app, c, a)
 	})
 }
 
@@ -291,7 +291,7 @@ func (l *line) opened(hello *socketmode.Request) {
 		s.shared = s.others > 0 && (s.hellos == 0 || before > 0)
 		s.hellos++
 	})
-	l.hub.desk.Log.Info("slack connected", "provider", l.app.Provider, "line", l.n, "connections", hello.NumConnections,
+	l.hub.handler.Log.Info("slack connected", "provider", l.app.Provider, "line", l.n, "connections", hello.NumConnections,
 		"app", clip(hello.ConnectionInfo.AppID))
 }
 
@@ -309,7 +309,7 @@ func (l *listener) ours() int {
 func (l *line) closed() {
 	l.update(l.n, func(s *lineState) {
 		if s.open {
-			l.hub.desk.Metrics.ended.WithLabelValues(l.app.Provider).Inc()
+			l.hub.handler.Metrics.ended.WithLabelValues(l.app.Provider).Inc()
 		}
 		s.open = false
 	})
@@ -326,7 +326,7 @@ func (l *listener) update(n int, change func(*lineState)) {
 			open++
 		}
 	}
-	l.hub.desk.Metrics.connections.WithLabelValues(l.app.Provider).Set(float64(open))
+	l.hub.handler.Metrics.connections.WithLabelValues(l.app.Provider).Set(float64(open))
 }
 
 // trouble says why clicks are not heard, or not by us alone. One failed try is none.

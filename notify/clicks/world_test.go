@@ -81,16 +81,16 @@ func (s *store) decisions() []string {
 	return out
 }
 
-// world is a workspace with a card in it, and a desk that hears its clicks.
+// world is a workspace with a card in it, and a handler that hears its clicks.
 type world struct {
-	t     *testing.T
-	slack *slackstub.Workspace
-	app   App
-	store *store
-	desk  *Desk
-	hub   *Hub
-	rules []Rule
-	ts    string
+	t       *testing.T
+	slack   *slackstub.Workspace
+	app     App
+	store   *store
+	handler *Handler
+	hub     *Hub
+	rules   []Rule
+	ts      string
 	// poster is the Provider that posted the card.
 	poster string
 	log    *lockedLog
@@ -152,7 +152,7 @@ func newWorld(t *testing.T, o slackstub.Options) *world {
 		Provider: "production/slack", Team: slackstub.TeamID, AppToken: slackstub.AppToken, SigningSecret: slackstub.SigningSecret,
 		API: slack.New(slackstub.BotToken, slack.OptionAPIURL(ws.APIURL()), slack.OptionAppLevelToken(slackstub.AppToken)),
 	}
-	w.desk = NewDesk(Options{
+	w.handler = NewHandler(Options{
 		Records: w.store, Rules: func(context.Context, *v1alpha1.Rollback) ([]Rule, error) { return w.rules, nil },
 		Places: func(*v1alpha1.Rollback) []Place { return []Place{{w.poster, slackstub.ChannelID, w.ts}} },
 		Log:    slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -163,7 +163,7 @@ func newWorld(t *testing.T, o slackstub.Options) *world {
 		if w.hub != nil {
 			w.hub.Close()
 		}
-		w.desk.Wait()
+		w.handler.Wait()
 		ws.Close()
 		w.secretless()
 	})
@@ -190,7 +190,7 @@ func (w *world) post(channel string) string {
 // connect opens Socket Mode and waits for both lines.
 func (w *world) connect(o HubOptions) {
 	w.t.Helper()
-	w.hub = NewHub(w.desk, o)
+	w.hub = NewHub(w.handler, o)
 	w.hub.Set(w.t.Context(), []App{w.app})
 	w.await("both lines are open", func() bool { return w.hub.open() == 2 })
 }

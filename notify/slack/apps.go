@@ -94,7 +94,7 @@ func (a *Apps) Refresh(ctx context.Context, wanted []types.NamespacedName) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for name, s := range after {
-		// What a desk met meanwhile counts, unless the settings or Slack have said something newer.
+		// What an outbox met meanwhile counts, unless the settings or Slack have said something newer.
 		was, now := before[name], a.all[name]
 		if now != nil && s.app != nil && s.app == was.app && s.tested.Equal(was.tested) {
 			s.trouble, s.tested, s.said = now.trouble, now.tested, now.said
@@ -274,7 +274,7 @@ func (a *Apps) Trouble(name types.NamespacedName) *Trouble {
 	return trouble("Unread", "Provider %s was not read yet", name)
 }
 
-// report notes what a desk met with an app; nil that all is well.
+// report notes what an outbox met with an app; nil that all is well.
 func (a *Apps) report(app *App, t *Trouble) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -41,7 +41,7 @@ func BenchmarkAThousandOpenRollbacks(b *testing.B) {
 		}
 		started := now
 		for range 2 {
-			d := newDesk(w.poster, provider1)
+			d := newOutbox(w.poster, provider1)
 			for _, r := range w.store.list() {
 				d.offer(&r)
 			}

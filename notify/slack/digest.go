@@ -78,8 +78,8 @@ func (w *work) join(ctx context.Context) bool {
 	return true
 }
 
-// states are the newest states of jobs, which change while the desk works.
-func (d *desk) states(jobs []*job) []*v1alpha1.Rollback {
+// states are the newest states of jobs, which change while the outbox works.
+func (d *outbox) states(jobs []*job) []*v1alpha1.Rollback {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	out := make([]*v1alpha1.Rollback, 0, len(jobs))
@@ -90,7 +90,7 @@ func (d *desk) states(jobs []*job) []*v1alpha1.Rollback {
 }
 
 // members are the Rollbacks of a digest: those in its thread, and those that had their cards before there were many.
-func (d *desk) members(g *digest) []*v1alpha1.Rollback {
+func (d *outbox) members(g *digest) []*v1alpha1.Rollback {
 	in := func(o *job) bool { return o.thread == g.ts || o.card != nil && o.card.Thread == g.ts }
 	inThread := d.records(in)
 	return d.states(d.records(func(o *job) bool {
@@ -111,7 +111,7 @@ func digestOptions(c card.Card) []slack.MsgOption {
 }
 
 // markDigest says that the digest above a job may have to change.
-func (d *desk) markDigest(j *job) {
+func (d *outbox) markDigest(j *job) {
 	if j.card == nil || j.card.Thread == "" {
 		return
 	}
@@ -125,7 +125,7 @@ func (d *desk) markDigest(j *job) {
 	}
 }
 
-func (d *desk) nextDigest(now time.Time) *digest {
+func (d *outbox) nextDigest(now time.Time) *digest {
 	for _, g := range d.digests {
 		if g.changed && !g.due.After(now) {
 			return g
@@ -135,7 +135,7 @@ func (d *desk) nextDigest(now time.Time) *digest {
 }
 
 // updateDigest brings a digest up to date.
-func (d *desk) updateDigest(ctx context.Context, app *App, g *digest) {
+func (d *outbox) updateDigest(ctx context.Context, app *App, g *digest) {
 	now := d.p.Now()
 	c := card.Digest(d.p.Cluster, d.members(g))
 	if hashOf(c) == g.hash {

@@ -64,8 +64,8 @@ type Options struct {
 const (
 	// lookAgain is how often all records are compared with their cards.
 	lookAgain = 15 * time.Second
-	// settle is how long a new card waits for its neighbours, so that many become a digest.
-	settle = 2 * time.Second
+	// digestAfter is how long a new card waits for its neighbours, so that many become a digest.
+	digestAfter = 2 * time.Second
 	// settleDrift is that of a change by hand, which Flux may take back before long.
 	settleDrift = 500 * time.Millisecond
 	// updateEvery is the least time between two updates of one card.
@@ -83,11 +83,11 @@ type Poster struct {
 	Options
 
 	wake chan struct{}
-	// desks belong to Run's goroutine.
-	desks map[types.NamespacedName]*desk
+	// outboxes belong to Run's goroutine.
+	outboxes map[types.NamespacedName]*outbox
 	// seen is the resourceVersion of ended records that have been looked at.
 	seen map[types.UID]string
-	// keeper is the desk that a record was offered to last.
+	// keeper is the outbox that a record was offered to last.
 	keeper map[types.UID]types.NamespacedName
 
 	mu    sync.Mutex
@@ -109,7 +109,7 @@ func New(o Options) *Poster {
 		o.Broadcast = BroadcastFailures
 	}
 	return &Poster{
-		Options: o, wake: make(chan struct{}, 1), desks: map[types.NamespacedName]*desk{}, seen: map[types.UID]string{},
+		Options: o, wake: make(chan struct{}, 1), outboxes: map[types.NamespacedName]*outbox{}, seen: map[types.UID]string{},
 		keeper: map[types.UID]types.NamespacedName{}, inbox: map[types.UID]*v1alpha1.Rollback{},
 	}
 }
@@ -137,7 +137,7 @@ func newer(a, b *v1alpha1.Rollback) bool {
 	return err != nil || err2 != nil || x >= y
 }
 
-// Run posts until ctx ends, then lets every desk finish what it is doing.
+// Run posts until ctx ends, then lets every outbox finish what it is doing.
 func (p *Poster) Run(ctx context.Context) {
 	var working sync.WaitGroup
 	defer working.Wait()
@@ -181,30 +181,30 @@ func (p *Poster) lookAtAll(ctx context.Context, working *sync.WaitGroup) {
 		}
 	}
 	maps.DeleteFunc(p.keeper, func(uid types.UID, _ types.NamespacedName) bool { return !there[uid] })
-	for _, d := range p.desks {
+	for _, d := range p.outboxes {
 		d.forget(there)
 	}
 }
 
-// offer hands a record to the desk that keeps its card.
+// offer hands a record to the outbox that keeps its card.
 func (p *Poster) offer(ctx context.Context, working *sync.WaitGroup, r *v1alpha1.Rollback) {
 	if r.Status.Card == nil && !p.due(r) {
 		return
 	}
-	name, ok := p.deskOf(ctx, r)
+	name, ok := p.outboxOf(ctx, r)
 	if !ok {
 		// Another look finds a Provider that is named later.
 		delete(p.seen, r.UID)
 		return
 	}
-	d := p.desks[name]
+	d := p.outboxes[name]
 	if d == nil {
-		d = newDesk(p, name)
-		p.desks[name] = d
+		d = newOutbox(p, name)
+		p.outboxes[name] = d
 		working.Go(func() { d.run(ctx) })
 	}
 	if before, ok := p.keeper[r.UID]; ok && before != name {
-		p.desks[before].drop(r.UID)
+		p.outboxes[before].drop(r.UID)
 	}
 	p.keeper[r.UID] = name
 	d.offer(r)
@@ -215,9 +215,9 @@ func (p *Poster) due(r *v1alpha1.Rollback) bool {
 	return r.Status.Outcome == nil || p.Now().Sub(r.Status.Outcome.At.Time) < late
 }
 
-// deskOf finds the Provider of a card: the one that posted it while it is still in use, since no other app may change
+// outboxOf finds the Provider of a card: the one that posted it while it is still in use, since no other app may change
 // its message. A question that is open is asked by the Provider that the policies name now.
-func (p *Poster) deskOf(ctx context.Context, r *v1alpha1.Rollback) (types.NamespacedName, bool) {
+func (p *Poster) outboxOf(ctx context.Context, r *v1alpha1.Rollback) (types.NamespacedName, bool) {
 	by := posterOf(r.Status.Card)
 	inUse := by.Name != "" && p.Apps.Get(by) != nil
 	if inUse && !card.Open(r) {

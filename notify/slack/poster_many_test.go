@@ -96,7 +96,7 @@ func TestFiveAreNoDigest(t *testing.T) {
 
 // The race detector is the judge: records change while the digest above them is written.
 func TestRecordsChangeWhileTheirDigestIsWritten(t *testing.T) {
-	d := newDesk(New(Options{}), types.NamespacedName{Namespace: "production", Name: "slack"})
+	d := newOutbox(New(Options{}), types.NamespacedName{Namespace: "production", Name: "slack"})
 	record := func(i, version int) *v1alpha1.Rollback {
 		return &v1alpha1.Rollback{ObjectMeta: metav1.ObjectMeta{
 			Namespace: "production", Name: fmt.Sprintf("app-%d", i), UID: types.UID(fmt.Sprint(i)), ResourceVersion: fmt.Sprint(version),

@@ -27,7 +27,7 @@ const metadataType = "backstop_card"
 
 // work is one step of a job.
 type work struct {
-	*desk
+	*outbox
 	app *App
 	job *job
 	// r is the state that the step is about.
@@ -142,7 +142,7 @@ func (w *work) options(c card.Card, thread string) []slack.MsgOption {
 }
 
 // channel is where the Provider posts, by ID once that is known.
-func (d *desk) channelOf(app *App) string {
+func (d *outbox) channelOf(app *App) string {
 	if id := d.channels[app.Channel]; id != "" {
 		return id
 	}
@@ -290,7 +290,7 @@ func (w *work) went(method string) {
 	w.p.Apps.report(w.app, nil)
 }
 
-// failed decides what an error of Slack means for the job and the desk.
+// failed decides what an error of Slack means for the job and the outbox.
 func (w *work) failed(method string, err error) {
 	now := w.p.Now()
 	if after := limited(err); after > 0 {

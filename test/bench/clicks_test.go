@@ -24,7 +24,7 @@ import (
 	"github.com/backstop-dev/backstop/test/testenv"
 )
 
-// counter is a desk that hears a workspace's clicks and records them in a real API server.
+// counter is a handler that hears a workspace's clicks and records them in a real API server.
 type counter struct {
 	b       *testing.B
 	slack   *slackstub.Workspace
@@ -66,7 +66,7 @@ func newCounter(b *testing.B) *counter {
 	b.Cleanup(c.slack.Close)
 	c.api = slackgo.New(slackstub.BotToken, slackgo.OptionAPIURL(c.slack.APIURL()), slackgo.OptionAppLevelToken(slackstub.AppToken))
 	rule := clicks.Rule{Policy: "default/apps", SlackApproval: v1alpha1.SlackApproval{UserGroups: []string{slackstub.GroupID}}}
-	c.hub = clicks.NewHub(clicks.NewDesk(clicks.Options{
+	c.hub = clicks.NewHub(clicks.NewHandler(clicks.Options{
 		Records: c.records,
 		Rules: func(ctx context.Context, r *v1alpha1.Rollback) ([]clicks.Rule, error) {
 			if err := live.List(ctx, &v1alpha1.RollbackPolicyList{}, client.InNamespace(r.Namespace)); err != nil {

@@ -67,7 +67,7 @@ func TestSlackSecretsNowhereInLogsEventsStatusOrErrors(t *testing.T) {
 		}
 	}
 	w.unmoved(prod, tip)
-	w.says(s, `"msg":"slack: who clicked could not be answered"`)
+	w.says(s, `"msg":"slack: the answer to a click could not be posted"`)
 
 	// Somebody names a webhook, which is a secret by itself, and then what was there before.
 	const hook = "https://hooks.slack.com/services/T0ACME/B0HOOK/a-webhook-s-secret"

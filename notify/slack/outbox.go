@@ -14,7 +14,7 @@ import (
 	"github.com/backstop-dev/backstop/notify/card"
 )
 
-// job is one Rollback's card on a desk.
+// job is one Rollback's card on an outbox.
 type job struct {
 	r *v1alpha1.Rollback
 	// card is where it stands, nil before its first post; unsaved until the record says so too.
@@ -34,8 +34,8 @@ type job struct {
 	unsure, plain bool
 }
 
-// desk keeps the cards of one Provider. Its goroutine does one thing at a time.
-type desk struct {
+// outbox keeps the cards of one Provider. Its goroutine does one thing at a time.
+type outbox struct {
 	p    *Poster
 	name types.NamespacedName
 	wake chan struct{}
@@ -46,7 +46,7 @@ type desk struct {
 	blocked map[string]time.Time
 	held    time.Time
 	fails   int
-	// client whose tokens were in use when the desk was held.
+	// client whose tokens were in use when the outbox was held.
 	client any
 	// channels are IDs by the names that Providers use, adopted those whose history was looked into.
 	channels map[string]string
@@ -58,8 +58,8 @@ type desk struct {
 	jobs map[types.UID]*job
 }
 
-func newDesk(p *Poster, name types.NamespacedName) *desk {
-	return &desk{
+func newOutbox(p *Poster, name types.NamespacedName) *outbox {
+	return &outbox{
 		p: p, name: name, wake: make(chan struct{}, 1), posts: map[string]*rate.Limiter{},
 		updates: rate.NewLimiter(rate.Every(callsEvery), 5), blocked: map[string]time.Time{},
 		channels: map[string]string{}, adopted: map[string]bool{}, digests: map[string]*digest{}, jobs: map[types.UID]*job{},
@@ -67,7 +67,7 @@ func newDesk(p *Poster, name types.NamespacedName) *desk {
 }
 
 // offer takes a record's newest state.
-func (d *desk) offer(r *v1alpha1.Rollback) {
+func (d *outbox) offer(r *v1alpha1.Rollback) {
 	d.mu.Lock()
 	j := d.jobs[r.UID]
 	if j == nil {
@@ -96,11 +96,11 @@ func settles(r *v1alpha1.Rollback) time.Duration {
 	if r.Spec.OpenedFor == v1alpha1.TriggerDrift {
 		return settleDrift
 	}
-	return settle
+	return digestAfter
 }
 
 // forget drops records that are gone.
-func (d *desk) forget(there map[types.UID]bool) {
+func (d *outbox) forget(there map[types.UID]bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for uid, j := range d.jobs {
@@ -110,14 +110,14 @@ func (d *desk) forget(there map[types.UID]bool) {
 	}
 }
 
-// drop forgets a record that another desk keeps from now on.
-func (d *desk) drop(uid types.UID) {
+// drop forgets a record that another outbox keeps from now on.
+func (d *outbox) drop(uid types.UID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.jobs, uid)
 }
 
-// keeps says whether the job is still this desk's.
+// keeps says whether the job is still this outbox's.
 func (w *work) keeps() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -132,7 +132,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // run works until ctx ends. What it has begun then is finished: its context outlives ctx.
-func (d *desk) run(ctx context.Context) {
+func (d *outbox) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -156,7 +156,7 @@ func (d *desk) run(ctx context.Context) {
 }
 
 // step does the first thing that is due. wait is how long nothing is due; idle says that nothing ever will be.
-func (d *desk) step(ctx context.Context) (wait time.Duration, idle bool) {
+func (d *outbox) step(ctx context.Context) (wait time.Duration, idle bool) {
 	now := d.p.Now()
 	app := d.p.Apps.Get(d.name)
 	if app == nil {
@@ -174,7 +174,7 @@ func (d *desk) step(ctx context.Context) (wait time.Duration, idle bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*app.Timeout+10*time.Second)
 	defer cancel()
 	if j := d.next(app, now); j != nil {
-		w := &work{desk: d, app: app, job: j}
+		w := &work{outbox: d, app: app, job: j}
 		w.do(ctx)
 		d.markDigest(j)
 		return 0, false
@@ -187,7 +187,7 @@ func (d *desk) step(ctx context.Context) (wait time.Duration, idle bool) {
 }
 
 // hurry makes everything due that waited because of an error.
-func (d *desk) hurry(now time.Time) {
+func (d *outbox) hurry(now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, j := range d.jobs {
@@ -199,7 +199,7 @@ func (d *desk) hurry(now time.Time) {
 
 // turn is when a job may be taken up: when it is due and Slack's limits allow the call that it needs. A thousand may
 // wait, so nothing is rendered before.
-func (d *desk) turn(j *job, app *App, now time.Time) time.Time {
+func (d *outbox) turn(j *job, app *App, now time.Time) time.Time {
 	wait := time.Duration(0)
 	switch {
 	case j.unsaved:
@@ -214,7 +214,7 @@ func (d *desk) turn(j *job, app *App, now time.Time) time.Time {
 }
 
 // next is the job whose turn it is: what was never posted comes before what changed, the older one first.
-func (d *desk) next(app *App, now time.Time) *job {
+func (d *outbox) next(app *App, now time.Time) *job {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var first *job
@@ -238,7 +238,7 @@ func order(a, b *job) int {
 }
 
 // until says when the next thing is due.
-func (d *desk) until(app *App, now time.Time) (time.Duration, bool) {
+func (d *outbox) until(app *App, now time.Time) (time.Duration, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var first time.Time
@@ -267,7 +267,7 @@ func (d *desk) until(app *App, now time.Time) (time.Duration, bool) {
 }
 
 // wait says how long a call has to wait for Slack's limits.
-func (d *desk) wait(method, channel string, now time.Time) time.Duration {
+func (d *outbox) wait(method, channel string, now time.Time) time.Duration {
 	if until := d.blocked[method]; until.After(now) {
 		return until.Sub(now)
 	}
@@ -280,9 +280,11 @@ func (d *desk) wait(method, channel string, now time.Time) time.Duration {
 }
 
 // took counts a call.
-func (d *desk) took(method, channel string, now time.Time) { d.limit(method, channel).ReserveN(now, 1) }
+func (d *outbox) took(method, channel string, now time.Time) {
+	d.limit(method, channel).ReserveN(now, 1)
+}
 
-func (d *desk) limit(method, channel string) *rate.Limiter {
+func (d *outbox) limit(method, channel string) *rate.Limiter {
 	if method != methodPost {
 		return d.updates
 	}
@@ -293,7 +295,7 @@ func (d *desk) limit(method, channel string) *rate.Limiter {
 }
 
 // hold leaves Slack alone for a while, longer each time, because every call would fail alike.
-func (d *desk) hold(now time.Time) {
+func (d *outbox) hold(now time.Time) {
 	d.fails++
 	d.held = now.Add(backoff(d.fails))
 }
@@ -305,7 +307,7 @@ func backoff(n int) time.Duration {
 
 // finish ends a step of a job that was taken in the state of r. again is when it is looked at next; negative for when
 // it changes.
-func (d *desk) finish(j *job, r *v1alpha1.Rollback, again time.Duration) {
+func (d *outbox) finish(j *job, r *v1alpha1.Rollback, again time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if again < 0 && j.r == r {
@@ -316,7 +318,7 @@ func (d *desk) finish(j *job, r *v1alpha1.Rollback, again time.Duration) {
 }
 
 // records lists jobs, oldest first.
-func (d *desk) records(want func(*job) bool) []*job {
+func (d *outbox) records(want func(*job) bool) []*job {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var out []*job

@@ -27,7 +27,7 @@ type Records interface {
 	SaveDecisions(ctx context.Context, r *v1alpha1.Rollback) error
 }
 
-// Options of a Desk.
+// Options of a Handler.
 type Options struct {
 	Records Records
 	// Rules are who may decide on a Rollback, a rule of each policy that speaks of it.
@@ -49,8 +49,8 @@ type Options struct {
 	Metrics *Metrics
 }
 
-// Desk judges clicks and records decisions. It is safe for concurrent use.
-type Desk struct {
+// Handler judges clicks and records decisions. It is safe for concurrent use.
+type Handler struct {
 	Options
 	answers sync.WaitGroup
 
@@ -58,8 +58,8 @@ type Desk struct {
 	people map[*slack.Client]*people
 }
 
-// NewDesk makes a Desk.
-func NewDesk(o Options) *Desk {
+// NewHandler makes a Handler.
+func NewHandler(o Options) *Handler {
 	if o.Budget <= 0 {
 		o.Budget = 2 * time.Second
 	}
@@ -72,11 +72,11 @@ func NewDesk(o Options) *Desk {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics()
 	}
-	return &Desk{Options: o, people: map[*slack.Client]*people{}}
+	return &Handler{Options: o, people: map[*slack.Client]*people{}}
 }
 
 // of gives what is known through an app: Slack answers each app by what that app may see.
-func (d *Desk) of(api *slack.Client) *people {
+func (d *Handler) of(api *slack.Client) *people {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.people[api] == nil {
@@ -86,7 +86,7 @@ func (d *Desk) of(api *slack.Client) *people {
 }
 
 // forget drops what is known through an app that is heard no more.
-func (d *Desk) forget(api *slack.Client) {
+func (d *Handler) forget(api *slack.Client) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.people, api)
@@ -104,7 +104,7 @@ func (a Answer) Acknowledge() bool { return a.Result != Unrecorded }
 
 // take judges a click and records the decision, within the budget. When it returns nothing is pending. heard are the
 // Providers whose app it came from: it is judged as the one that posted the card, which is given to answer with.
-func (d *Desk) take(ctx context.Context, heard []App, c Click) (Answer, App) {
+func (d *Handler) take(ctx context.Context, heard []App, c Click) (Answer, App) {
 	started := d.Now()
 	// What was begun is ended, although the sidecar stops.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.Budget)
@@ -130,7 +130,7 @@ func teamOf(heard []App, c Click) App {
 	return heard[0]
 }
 
-func (d *Desk) decide(ctx context.Context, heard []App, app *App, c Click) Answer {
+func (d *Handler) decide(ctx context.Context, heard []App, app *App, c Click) Answer {
 	var answer v1alpha1.Answer
 	switch c.Action {
 	case card.View:
@@ -172,7 +172,7 @@ type press struct {
 }
 
 // factsOf gathers what the record says, and finds the app that posted the card among those that the click came from.
-func (d *Desk) factsOf(r *v1alpha1.Rollback, heard []App, app *App, c Click, p press) facts {
+func (d *Handler) factsOf(r *v1alpha1.Rollback, heard []App, app *App, c Click, p press) facts {
 	f := facts{rollback: r, uid: p.UID, asked: p.Question, answer: p.answer}
 	posted := true
 	if r != nil {
@@ -193,7 +193,7 @@ func (d *Desk) factsOf(r *v1alpha1.Rollback, heard []App, app *App, c Click, p p
 }
 
 // try judges a click on what the record says now, and records it there.
-func (d *Desk) try(ctx context.Context, heard []App, app *App, c Click, p press) (Answer, error) {
+func (d *Handler) try(ctx context.Context, heard []App, app *App, c Click, p press) (Answer, error) {
 	r, err := d.Records.Get(ctx, p.Namespace, p.Name)
 	if err != nil {
 		return Answer{}, fmt.Errorf("read the Rollback: %w", err)
@@ -239,7 +239,7 @@ func recorded(r *v1alpha1.Rollback, answer v1alpha1.Answer) string {
 }
 
 // ask gathers what the policies say, and what Slack says of the person.
-func (d *Desk) ask(ctx context.Context, p *people, c Click, f *facts) error {
+func (d *Handler) ask(ctx context.Context, p *people, c Click, f *facts) error {
 	var err error
 	if f.rules, err = d.Rules(ctx, f.rollback); err != nil {
 		return fmt.Errorf("read the policies: %w", err)
@@ -265,7 +265,7 @@ func (d *Desk) ask(ctx context.Context, p *people, c Click, f *facts) error {
 }
 
 // reply tells who clicked what became of it, in words that nobody else sees. It does not wait.
-func (d *Desk) reply(ctx context.Context, app App, c Click, a Answer) {
+func (d *Handler) reply(ctx context.Context, app App, c Click, a Answer) {
 	if a.Sentence == "" || c.Channel == "" || c.User == "" {
 		return
 	}
@@ -277,11 +277,11 @@ func (d *Desk) reply(ctx context.Context, app App, c Click, a Answer) {
 			options = append(options, slack.MsgOptionTS(c.Thread))
 		}
 		if _, err := app.API.PostEphemeralContext(ctx, c.Channel, c.User, options...); err != nil {
-			d.Log.Warn("slack: who clicked could not be answered", "result", string(a.Result), "user", clip(c.User),
+			d.Log.Warn("slack: the answer to a click could not be posted", "result", string(a.Result), "user", clip(c.User),
 				"error", text.Mask(err.Error()))
 		}
 	})
 }
 
 // Wait waits for the answers that are under way.
-func (d *Desk) Wait() { d.answers.Wait() }
+func (d *Handler) Wait() { d.answers.Wait() }
