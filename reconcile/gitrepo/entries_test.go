@@ -136,6 +136,17 @@ func TestImagesAreFoundAsPeopleWriteThem(t *testing.T) {
 			c.put("add", "d.yaml", runner("v1"), "kustomization.yaml", entry("  - {name: "+web+", newTag: v9}\n"))
 			c.put("web v2", "d.yaml", runner("v2"))
 		}, web + ":v2", "web v2", []string{"d.yaml -image: " + web + ":v2", "d.yaml +image: " + web + ":v1"}},
+		{"one of several images of a repository in a variable", func(c *clone) {
+			images := func(version string) string {
+				return strings.Replace(app("op", "op:1"), "ports:", "env: [{name: IMAGES, value: \"3.6="+web+":"+version+"-3.6,3.7="+web+":"+
+					version+"-3.7\"}]\n          ports:", 1)
+			}
+			c.put("add", "d.yaml", images("v1"))
+			c.put("web v2", "d.yaml", images("v2"))
+		}, web + ":v2-3.7", "web v2", []string{
+			`d.yaml -env: [{name: IMAGES, value: "3.6=` + web + `:v2-3.6,3.7=` + web + `:v2-3.7"}]`,
+			`d.yaml +env: [{name: IMAGES, value: "3.6=` + web + `:v2-3.6,3.7=` + web + `:v1-3.7"}]`,
+		}},
 		{"a file that a link leads to is looked at once", func(c *clone) {
 			c.put("add", "shared.yaml", "image: "+web+":v1 # {\"$imagepolicy\": \"flux-system:web\"}\n")
 			c.replace("web v2", "shared.yaml", "v1", "v2")

@@ -33,6 +33,8 @@ func TestEditChangesOnlyTheValue(t *testing.T) {
 			"args:\n- --x\n- --reloader=r.example/a:v2 # why\n"},
 		{"one of two images of a variable", "env: [{name: X, value: \"3=r.example/a:v1,4=r.example/ab:v1\"}]\n",
 			"#/env[name=X]/value=r.example~1ab", "r.example/ab:v2", "env: [{name: X, value: \"3=r.example/a:v1,4=r.example/ab:v2\"}]\n"},
+		{"the second of two images of one repository", "x: |\n  3.6=r.example/a:v1-3.6\n  3.7=r.example/a:v1-3.7\n", "#/x=3.7", "r.example/a:v0-3.7",
+			"x: |\n  3.6=r.example/a:v1-3.6\n  3.7=r.example/a:v0-3.7\n"},
 		{"the value of a key and a value", "literals:\n- TAG=v1\n", "#/literals[0]=TAG", "v2", "literals:\n- TAG=v2\n"},
 		{"an image in a block of text", "x: |\n  - name: a\n    image: r.example/a:v1 # c\ny: 1\n", "#/x=r.example~1a", "r.example/a:v22",
 			"x: |\n  - name: a\n    image: r.example/a:v22 # c\ny: 1\n"},

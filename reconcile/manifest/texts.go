@@ -77,15 +77,60 @@ func Mentions(scalars []Node, image string, loose bool) []Node {
 		if n.Part != PartText {
 			continue
 		}
-		switch found, ok := mention(n, repository); {
-		case ok && found.Value == image:
-			out = append(out, found)
-		case ok && loose && nearly(found.Value, image):
-			near = append(near, found)
+		found, ok := mention(n, repository)
+		if !ok {
+			continue
+		}
+		for _, found := range append([]Node{found}, keyed(n, repository)...) {
+			if found.Value == image {
+				out = append(out, found)
+				break
+			}
+			if loose && nearly(found.Value, image) {
+				near = append(near, found)
+				break
+			}
 		}
 	}
 	if len(out) == 0 {
 		return near
+	}
+	return out
+}
+
+// keyed lists the images of a repository that a text names behind keys of their own, as KEY=IMAGE by lines or commas.
+func keyed(n Node, repository string) []Node {
+	var out []Node
+	for _, a := range assigned(n.Value) {
+		if r, tag, digest := Split(n.Value[a.from:a.to]); r == repository && tag+digest != "" {
+			if from, to, _ := selectText(n.Value, a.key); from == a.from && to == a.to {
+				out = append(out, selected(n, a.key))
+			}
+		}
+	}
+	return out
+}
+
+// assignment is a KEY=VALUE in a text, and where its value stands.
+type assignment struct {
+	key      string
+	from, to int
+}
+
+// assigned lists each KEY=VALUE of a text, by lines or commas.
+func assigned(text string) []assignment {
+	var out []assignment
+	at := 0
+	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\n' || r == ',' }) {
+		at += strings.Index(text[at:], part)
+		key, value, ok := strings.Cut(part, "=")
+		key = strings.TrimSpace(key)
+		if ok && key != "" && !strings.ContainsAny(key, " \t:\"'") {
+			from := at + len(part) - len(value)
+			from += len(value) - len(strings.TrimLeft(value, " \t"))
+			out = append(out, assignment{key, from, from + len(strings.TrimSpace(value))})
+		}
+		at += len(part)
 	}
 	return out
 }
@@ -157,7 +202,8 @@ func IsText(pointer string) bool {
 	return ok
 }
 
-// selectText finds what a selector means of a text: what follows KEY=, or the first image of a repository.
+// selectText finds what a selector means of a text: what follows KEY=, or the first image of a repository, or what
+// follows KEY= in one of several lines.
 func selectText(text, selector string) (from, to int, ok bool) {
 	if strings.HasPrefix(text, selector+"=") && !strings.Contains(text, "\n") {
 		return len(selector) + 1, len(text), true
@@ -165,7 +211,7 @@ func selectText(text, selector string) (from, to int, ok bool) {
 	for at := 0; at < len(text); {
 		i := strings.Index(text[at:], selector)
 		if i < 0 {
-			return 0, 0, false
+			break
 		}
 		from = at + i
 		to = from + len(selector)
@@ -181,6 +227,11 @@ func selectText(text, selector string) (from, to int, ok bool) {
 		}
 		if _, tag, digest := Split(text[from:to]); tag != "" || digest != "" {
 			return from, to, true
+		}
+	}
+	for _, a := range assigned(text) {
+		if a.key == selector {
+			return a.from, a.to, true
 		}
 	}
 	return 0, 0, false
