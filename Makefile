@@ -95,14 +95,16 @@ scenarios: ## Compare the promised scenarios with the tests that exist
 	@scripts/scenarios.sh
 
 .PHONY: demo
-demo: control-plane build ## Tell the whole story on a real control plane; KEEP=1 leaves it running, FLUX=DIR runs Flux's own controllers
-	@$(GO) run ./test/demo -sidecar bin/sidecar $(if $(KEEP),-keep) $(if $(FLUX),-flux $(FLUX))
+demo: control-plane build ## Tell the whole story on a real control plane; KEEP=1 leaves it running, FLUX=DIR runs Flux's own controllers, DELIVERY=PullRequest a real Gitea
+	@gitea=$(if $(filter PullRequest,$(DELIVERY)),$$(scripts/gitea.sh)); \
+		$(GO) run ./test/demo -sidecar bin/sidecar $(if $(KEEP),-keep) $(if $(FLUX),-flux $(FLUX)) $${gitea:+-gitea $$gitea}
 
 .PHONY: bench
 bench: control-plane ## Measure speed and memory, and git in the same run; docs/benchmarks.md says what is measured
 	$(GO) test -run '^$$' -bench . -skip Bombs -benchtime 20x -timeout 60m -count 1 $(TESTFLAGS) ./reconcile/gitrepo
 	$(GO) test -run '^$$' -bench Bombs -benchtime 1x -timeout 60m -count 1 $(TESTFLAGS) ./reconcile/gitrepo
 	$(GO) test -run '^$$' -bench . $(TESTFLAGS) ./notify/card ./notify/slack
+	$(GO) test -run '^$$' -bench . -benchtime 10x -count 1 $(TESTFLAGS) ./reconcile/deliver
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m -count 1 $(TESTFLAGS) ./gate
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m -count 1 $(TESTFLAGS) ./test/bench
 

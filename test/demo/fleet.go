@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/test/gitserver"
 )
 
@@ -47,8 +48,9 @@ spec:
 `, registry, env, app, tag(env, "1.0.0", 0))
 }
 
-// objects are what a platform team applies beside the repository: sources, policies, automations.
-func objects(registry, gitURL string) string {
+// objects are what a platform team applies beside the repository: sources, policies, automations. delivery is the
+// policy's, where it says one.
+func objects(registry, gitURL, password string, delivery v1alpha1.Delivery) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `apiVersion: v1
 kind: Namespace
@@ -64,10 +66,10 @@ kind: GitRepository
 metadata: {name: fleet, namespace: flux-system}
 spec:
   interval: 10s
-  url: %s/fleet.git
+  url: %s
   ref: {branch: main}
   secretRef: {name: fleet}
-`, gitUser, gitPassword, gitURL)
+`, gitUser, password, gitURL)
 	for _, env := range environments {
 		fmt.Fprintf(&b, `---
 apiVersion: v1
@@ -123,36 +125,35 @@ spec:
   approval: {slack: {users: [U0JANE]}}
   providerRef: {name: slack}
 `)
+	if delivery != "" {
+		fmt.Fprintf(&b, "  delivery: %s\n", delivery)
+	}
 	return b.String()
 }
 
-// seed makes the repository with one commit, and gives its folder on the server.
-func seed(srv *gitserver.Server, registry, dir string) (string, error) {
-	bare, err := srv.Create("fleet.git")
-	if err != nil {
-		return "", err
-	}
+// seed pushes the first commit to a repository.
+func seed(to, registry, dir string) error {
 	work := filepath.Join(dir, "seed")
 	for _, env := range environments {
 		for _, app := range apps {
 			path := filepath.Join(work, "apps", env, app+".yaml")
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-				return "", fmt.Errorf("make the fleet's folder: %w", err)
+				return fmt.Errorf("make the fleet's folder: %w", err)
 			}
 			if err := os.WriteFile(path, []byte(manifest(registry, env, app)), 0o644); err != nil {
-				return "", fmt.Errorf("write the fleet: %w", err)
+				return fmt.Errorf("write the fleet: %w", err)
 			}
 		}
 	}
 	for _, args := range [][]string{
 		{"init", "-q", "-b", "main"}, {"add", "."}, {"commit", "-q", "-m", "Three environments, two apps"},
-		{"push", "-q", bare, "main"},
+		{"push", "-q", to, "main"},
 	} {
 		if out, err := git(work, args...); err != nil {
-			return "", fmt.Errorf("git %s: %w: %s", args[0], err, out)
+			return fmt.Errorf("git %s: %w: %s", args[0], err, out)
 		}
 	}
-	return bare, nil
+	return nil
 }
 
 // git runs the real git as a person with a name, free of the machine's own configuration.

@@ -30,30 +30,37 @@ func main() {
 	defer stop()
 	binary := flag.String("sidecar", "bin/sidecar", "the sidecar's binary")
 	flux := flag.String("flux", "", "folder with the binaries of Flux's own controllers, to run instead of stand-ins")
+	gitea := flag.String("gitea", "", "folder of a Gitea, to run it in the place of a plain Git server and deliver by pull request")
 	keep := flag.Bool("keep", false, "wait for a click in the browser, and leave everything running until interrupted")
 	flag.Parse()
-	if err := demo(ctx, *binary, *flux, *keep); err != nil {
+	if err := demo(ctx, options{binary: *binary, flux: *flux, gitea: *gitea, keep: *keep}); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func demo(ctx context.Context, binary, flux string, keep bool) error {
-	w, err := build(ctx, os.Stdout, flux)
+// options of the demo, as its flags say.
+type options struct {
+	binary, flux, gitea string
+	keep                bool
+}
+
+func demo(ctx context.Context, o options) error {
+	w, err := build(ctx, os.Stdout, o)
 	defer w.stop()
 	if err != nil {
 		return err
 	}
-	w.byHand = keep
-	if err := w.run(ctx, binary); err != nil {
+	w.byHand = o.keep
+	if err := w.run(ctx, o.binary); err != nil {
 		return err
 	}
 	told := w.story(ctx)
 	w.epilogue(context.WithoutCancel(ctx))
-	if keep {
-		fmt.Printf("\nEverything is still running.\n  export KUBECONFIG=%s\n  git clone http://%s:%s@%s/fleet.git\n"+
+	if o.keep {
+		fmt.Printf("\nEverything is still running.\n  export KUBECONFIG=%s\n  git clone http://%s:%s@%s\n"+
 			"  the sidecar's log: %s/backstop.log\n  Slack's channel: %s\nStop it with Ctrl-C.\n", w.env.Kubeconfig, gitUser,
-			gitPassword, w.git.URL[len("http://"):], w.env.Dir, w.page)
+			w.password, w.gitURL[len("http://"):], w.env.Dir, w.page)
 		<-ctx.Done()
 	}
 	return told

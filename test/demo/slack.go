@@ -126,7 +126,7 @@ func (w *world) clicks(ctx context.Context, asked slackstub.Message, image strin
 			return fmt.Errorf("%s clicks: %w", user, err)
 		}
 		if user == slackstub.Jane {
-			w.say("Jane Doe presses Revert in Git, and then Revert; acknowledged after %s", r.Took.Round(time.Millisecond))
+			w.say("Jane Doe presses %s; acknowledged after %s", w.button(), r.Took.Round(time.Millisecond))
 			continue
 		}
 		if err := w.tell(ctx, w.refused(user)); err != nil {
@@ -145,11 +145,19 @@ func (w *world) clicks(ctx context.Context, asked slackstub.Message, image strin
 	return nil
 }
 
+// button is what the card's first one says.
+func (w *world) button() string {
+	if w.forge != nil {
+		return "Merge"
+	}
+	return "Revert in Git, and then Revert"
+}
+
 // refused waits for the answer that only the person who clicked sees.
 func (w *world) refused(user string) chapter {
 	return chapter{limit: time.Minute, until: func(context.Context) (string, bool, error) {
 		for _, e := range w.slack.Ephemerals(user) {
-			return "Mallory Smith presses Revert in Git too, and alone sees: " + w.named(e.Text), true, nil
+			return "Mallory Smith presses it too, and alone sees: " + w.named(e.Text), true, nil
 		}
 		return "nobody told " + user, false, nil
 	}}

@@ -170,6 +170,11 @@ func (w *world) story(ctx context.Context) error {
 	if err := w.tell(ctx, w.goesWrong(bad)...); err != nil {
 		return err
 	}
+	if w.forge != nil {
+		if err := w.tell(ctx, w.opened(w.image(bad))); err != nil {
+			return err
+		}
+	}
 	approved, err := w.approval(ctx, w.image(bad))
 	if err != nil {
 		return err
@@ -187,11 +192,21 @@ func (w *world) story(ctx context.Context) error {
 	if _, err := w.registry.PushImage(app, newer, "linux/amd64"); err != nil {
 		return err
 	}
+	if err := w.tell(ctx, w.selected(newer, "selected: the policy wants "+newer)); err != nil {
+		return err
+	}
+	if w.forge != nil {
+		if err := w.lifting(ctx, w.image(bad)); err != nil {
+			return err
+		}
+	}
 	err = w.tell(ctx,
-		w.selected(newer, "selected: the policy wants "+newer),
 		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
 			if s.Release == nil {
 				return "the hold stands", false
+			}
+			if s.Release.Commit == "" {
+				return "hold lifted by " + s.Release.By, true
 			}
 			return fmt.Sprintf("hold lifted: %.7s, by %s", s.Release.Commit, s.Release.By), true
 		}),
@@ -200,6 +215,10 @@ func (w *world) story(ctx context.Context) error {
 	)
 	if err != nil {
 		return err
+	}
+	if w.forge != nil {
+		// What comes after that is the same without a provider.
+		return nil
 	}
 	return w.undo(ctx, good, newer)
 }
@@ -231,6 +250,10 @@ func (w *world) takenBack(good, bad string) []chapter {
 		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
 			if s.Change == nil {
 				return s.Phase, false
+			}
+			if pr := s.PullRequest; pr != nil {
+				return fmt.Sprintf("merged by %s: %s, as %.7s with the hold, allowed by %s", pr.By, pr.URL, s.Change.Commit,
+					s.Verdict.By), true
 			}
 			return fmt.Sprintf("reverted and held in one push: %.7s, %.7s, allowed by %s", s.Change.Commit, s.Change.Hold,
 				s.Verdict.By), true

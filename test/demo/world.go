@@ -29,12 +29,17 @@ import (
 
 // world is everything around the sidecar, and the sidecar.
 type world struct {
-	out      io.Writer
-	start    time.Time
-	dir      string
-	env      *testenv.Env
-	git      *gitserver.Server
+	out   io.Writer
+	start time.Time
+	dir   string
+	env   *testenv.Env
+	// gitURL of the repository, bare its folder, and password that of the login there.
+	gitURL   string
 	bare     string
+	password string
+	// giteaDir has a Gitea, which forge is then.
+	giteaDir string
+	forge    *forge
 	registry *registrystub.Registry
 	client   client.Client
 	slack    *slackstub.Workspace
@@ -54,8 +59,8 @@ func (w *world) stop() {
 func (w *world) later(f func()) { w.stops = append(w.stops, f) }
 
 // build brings up the world, part by part.
-func build(ctx context.Context, out io.Writer, fluxDir string) (*world, error) {
-	w := &world{out: out, start: time.Now()}
+func build(ctx context.Context, out io.Writer, o options) (*world, error) {
+	w := &world{out: out, start: time.Now(), giteaDir: o.gitea}
 	var err error
 	if w.dir, err = os.MkdirTemp("", "backstop-demo-"); err != nil {
 		return w, fmt.Errorf("make a folder: %w", err)
@@ -75,15 +80,15 @@ func build(ctx context.Context, out io.Writer, fluxDir string) (*world, error) {
 			return w, err
 		}
 	}
-	if fluxDir != "" {
-		err = w.realFlux(ctx, fluxDir)
+	if o.flux != "" {
+		err = w.realFlux(ctx, o.flux)
 	} else {
 		w.standIns(ctx)
 	}
 	if err != nil {
 		return w, err
 	}
-	return w, w.apply(ctx, objects(w.registry.Host(), w.git.URL)+provider(w.slack.APIURL()))
+	return w, w.apply(ctx, objects(w.registry.Host(), w.gitURL, w.password, w.delivery())+provider(w.slack.APIURL()))
 }
 
 func newClient(env *testenv.Env) (client.Client, error) {
@@ -97,20 +102,50 @@ func newClient(env *testenv.Env) (client.Client, error) {
 	return client.New(env.Config, client.Options{Scheme: scheme})
 }
 
-// servers are the Git server and the registry, both on loopback.
-func (w *world) servers(context.Context) error {
-	w.say("starting a Git server (HTTP, basic auth) and an OCI registry")
-	var err error
-	if w.git, err = gitserver.Start(gitserver.Options{Username: gitUser, Password: gitPassword}); err != nil {
+// delivery is the policy's; empty for its default.
+func (w *world) delivery() v1alpha1.Delivery {
+	if w.forge != nil {
+		return v1alpha1.DeliveryPullRequest
+	}
+	return ""
+}
+
+// gitServer is a plain Git server with the repository.
+func (w *world) gitServer() error {
+	w.say("starting a Git server (HTTP, basic auth)")
+	s, err := gitserver.Start(gitserver.Options{Username: gitUser, Password: gitPassword})
+	if err != nil {
 		return err
 	}
-	w.later(func() { _ = w.git.Close() })
+	w.later(func() { _ = s.Close() })
+	w.gitURL, w.password = s.URL+"/fleet.git", gitPassword
+	w.bare, err = s.Create("fleet.git")
+	return err
+}
+
+// servers are the Git server and the registry, both on loopback.
+func (w *world) servers(ctx context.Context) error {
+	err := error(nil)
+	if w.giteaDir != "" {
+		err = w.gitea(ctx, w.giteaDir)
+	} else {
+		err = w.gitServer()
+	}
+	if err != nil {
+		return err
+	}
+	w.say("starting an OCI registry")
 	if w.registry, err = registrystub.Start(registrystub.Options{}); err != nil {
 		return err
 	}
 	w.later(w.registry.Close)
-	w.bare, err = seed(w.git, w.registry.Host(), w.dir)
-	return err
+	if w.forge == nil {
+		return seed(w.bare, w.registry.Host(), w.dir)
+	}
+	if err := seed(w.forge.repo.URL(gitUser), w.registry.Host(), w.dir); err != nil {
+		return err
+	}
+	return w.protect(ctx)
 }
 
 func (w *world) images(context.Context) error {
