@@ -95,6 +95,8 @@ func (p *proposals) Read(_ context.Context, number int64) (*PullRequest, error) 
 
 func (p *proposals) Forget(int64) {}
 
+func (p *proposals) Update(context.Context, *PullRequest, Proposal) error { return nil }
+
 func (p *proposals) WantsPullRequest(context.Context, string) (*bool, error) { return nil, nil }
 
 func (p *proposals) read() (*PullRequest, error) {

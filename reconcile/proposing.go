@@ -165,12 +165,12 @@ func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, form *v1
 	if err := e.unlanded(put.Landings[0].Err, s.Suspect.Commit); err != nil {
 		return err
 	}
-	pr, err := e.openPullRequest(ctx, p.forge, Proposal{
-		Branch: branch, Base: s.Suspect.Branch, Story: storyOf(p.reverts, put),
-	})
+	tells := Proposal{Branch: branch, Base: s.Suspect.Branch, Story: storyOf(p.reverts, put), Before: put.Before}
+	pr, err := e.openPullRequest(ctx, p.forge, tells)
 	if err != nil {
 		return noPullRequest(s, err)
 	}
+	e.tellMore(ctx, w, p.forge, pr, tells)
 	next := sightOf(s.PullRequest, pr)
 	next.Number, next.URL, next.Branch, next.At = pr.Number, cut(pr.URL, 512), branch, v1alpha1.NewTime(e.Now())
 	next.Head, next.Base, next.Own = pr.Head, put.Base, put.Own && put.Head == pr.Head
@@ -199,8 +199,20 @@ func (e *Engine) inspect(ctx context.Context, w *World, form *v1alpha1.Rollback)
 	if err := e.unlanded(put.Landings[0].Err, form.Status.Suspect.Commit); err != nil {
 		return err
 	}
+	e.tellMore(ctx, w, p.forge, w.PullRequest, Proposal{Branch: pr.Branch, Base: form.Status.Suspect.Branch,
+		Story: storyOf(p.reverts, put), Before: put.Before})
 	pr.Foreign, pr.Base, pr.Own = "", put.Base, put.Own && put.Head == pr.Head
 	return nil
+}
+
+// tellMore has a pull request tell of what joined it. What cannot be written there is no reason to wait.
+func (e *Engine) tellMore(ctx context.Context, w *World, forge Forge, pr *PullRequest, tells Proposal) {
+	if pr.State != v1alpha1.PullRequestOpen {
+		return
+	}
+	if err := forge.Update(ctx, pr, tells); err != nil {
+		e.Log.Warn("tell more in the pull request", "rollback", w.Self, "error", err)
+	}
 }
 
 // proposal is all that it takes to open the pull request of a form.

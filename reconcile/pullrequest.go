@@ -40,8 +40,9 @@ type Proposed struct {
 	Base, Head string
 	// Own says that what the branch brings is these reverts, to the byte, and nothing else.
 	Own bool
-	// Message is that of the revert's commit.
+	// Message is that of the revert's commit, and Before those of the commits that stood on the branch already.
 	Message string
+	Before  []string
 	// Landings say by index why a revert is not among them. None has a change: nothing has landed.
 	Landings []Landing
 }
@@ -84,6 +85,8 @@ type PullRequest struct {
 type Proposal struct {
 	Branch, Base string
 	Story        Story
+	// Before are the messages of the commits that its branch had before, of which its title may be.
+	Before []string
 }
 
 // Story is what a pull request tells: the facts of the card, as plain texts. All of it may be foreign.
@@ -148,6 +151,8 @@ type Forge interface {
 	Read(ctx context.Context, number int64) (*PullRequest, error)
 	// Open opens a pull request; where one is open for the branch already, it gives that one.
 	Open(ctx context.Context, p Proposal) (*PullRequest, error)
+	// Update has a pull request that is open tell what a proposal tells beyond it. What stands there stays.
+	Update(ctx context.Context, pr *PullRequest, p Proposal) error
 	// Merge merges a pull request, by no way around a rule.
 	Merge(ctx context.Context, pr *PullRequest, order MergeOrder) (Merging, error)
 	// Disarm takes back that the provider merges a pull request by itself, or that it stands in a queue.

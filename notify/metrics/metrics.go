@@ -22,6 +22,8 @@ type Metrics struct {
 	age     *prometheus.Desc
 	drift   *prometheus.Desc
 	asked   *prometheus.Desc
+	pulls   *prometheus.CounterVec
+	pending *prometheus.Desc
 	list    func() []v1alpha1.Rollback
 	adrift  func() []v1alpha1.ObjectRef
 	now     func() time.Time
@@ -49,6 +51,12 @@ func New(list func() []v1alpha1.Rollback, adrift func() []v1alpha1.ObjectRef, no
 			[]string{"namespace"}, nil),
 		asked: prometheus.NewDesc("backstop_rollbacks_waiting_for_person",
 			"Rollbacks that wait for somebody to decide, by namespace.", []string{"namespace"}, nil),
+		pulls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "backstop_pull_requests_total",
+			Help: "Rollbacks whose pull request was opened, merged or closed without a merge, by what it is for.",
+		}, []string{"state", "for"}),
+		pending: prometheus.NewDesc("backstop_pull_requests_open", "Pull requests of Rollbacks that are open, by namespace.",
+			[]string{"namespace"}, nil),
 		list: list, adrift: adrift, now: now,
 	}
 	// The first that ends so must be an increase: a counter that begins at one has none.
@@ -70,12 +78,16 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.age
 	ch <- m.drift
 	ch <- m.asked
+	m.pulls.Describe(ch)
+	ch <- m.pending
 }
 
 // Collect implements prometheus.Collector.
 func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	m.ended.Collect(ch)
 	m.seconds.Collect(ch)
+	m.pulls.Collect(ch)
+	m.pullRequests(ch)
 	drifting := map[string]int{}
 	for _, w := range m.adrift() {
 		drifting[w.Namespace]++
@@ -124,6 +136,9 @@ func (m *Metrics) Tell(before, after *v1alpha1.Rollback) {
 	observe("suspect", b.Suspect == nil && a.Suspect != nil)
 	observe("target", b.Target == nil && a.Target != nil)
 	observe("verdict", b.Verdict == nil && a.Verdict != nil)
+	observe("pullRequest", numberOf(b.PullRequest) == 0 && numberOf(a.PullRequest) > 0)
+	m.count("revert", b.PullRequest, a.PullRequest)
+	m.count("lift", b.LiftPullRequest, a.LiftPullRequest)
 	observe("change", b.Change == nil && a.Change != nil)
 	observe("landed", b.Landed == nil && a.Landed != nil)
 	observe("request", b.Request == nil && a.Request != nil)

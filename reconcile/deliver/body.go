@@ -96,7 +96,7 @@ func (s story) why() string {
 			out = append(out, fmt.Sprintf("and %d more.", len(s.Failures)-i))
 			break
 		}
-		out = append(out, code(f.Workload, maxName)+": "+code(f.Cause, maxName)+"\n\n"+block(f.Message, maxLines, maxWidth))
+		out = append(out, said(f))
 	}
 	return strings.Join(out, "\n\n")
 }

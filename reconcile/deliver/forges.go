@@ -199,6 +199,12 @@ func (s *shared) Forget(number int64) {
 	delete(s.read, number)
 }
 
+// Update has a pull request tell more, after which what was read of it is old.
+func (s *shared) Update(ctx context.Context, pr *reconcile.PullRequest, p reconcile.Proposal) error {
+	defer s.Forget(pr.Number)
+	return s.Forge.Update(ctx, pr, p)
+}
+
 // Merge merges a pull request, after which what was read of it is old.
 func (s *shared) Merge(ctx context.Context, pr *reconcile.PullRequest, order reconcile.MergeOrder,
 ) (reconcile.Merging, error) {

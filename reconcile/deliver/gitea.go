@@ -183,6 +183,22 @@ func (g *giteaRepo) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.
 	return g.pullRequest(pr), nil
 }
 
+// Update has a pull request tell more.
+func (g *giteaRepo) Update(ctx context.Context, pr *reconcile.PullRequest, p reconcile.Proposal) error {
+	title, body, changed := more(pr, p)
+	if !changed {
+		return nil
+	}
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	api, err := g.call(ctx)
+	if err == nil {
+		_, _, err = api.EditPullRequest(g.where.owner(), g.where.name(), pr.Number,
+			gitea.EditPullRequestOption{Title: title, Body: &body})
+	}
+	return g.failed(ctx, "update the pull request", err)
+}
+
 // unknown says whether nothing was found because the server has not learned of a branch yet, which it does a moment
 // after the push, and waits for that moment.
 func (g *giteaRepo) unknown(ctx context.Context, api *gitea.Client, branch string, err error) bool {

@@ -144,6 +144,19 @@ func (g *gitHub) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.Pul
 	return g.pullRequest(pr), nil
 }
 
+// Update has a pull request tell more.
+func (g *gitHub) Update(ctx context.Context, pr *reconcile.PullRequest, p reconcile.Proposal) error {
+	title, body, changed := more(pr, p)
+	if !changed {
+		return nil
+	}
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	_, _, err := g.api.PullRequests.Edit(ctx, g.where.owner(), g.where.name(), int(pr.Number),
+		&github.PullRequest{Title: &title, Body: &body})
+	return g.failed(ctx, "update the pull request", err)
+}
+
 // label adds the label, if the repository has it: GitHub would make it. A token that may open pull requests need not be
 // one that may label them.
 func (g *gitHub) label(ctx context.Context, number int) {

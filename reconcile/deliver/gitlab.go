@@ -188,6 +188,23 @@ func (g *gitLab) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.Pul
 	return g.mergeRequest(&mr.BasicMergeRequest), nil
 }
 
+// Update has a merge request tell more.
+func (g *gitLab) Update(ctx context.Context, pr *reconcile.PullRequest, p reconcile.Proposal) error {
+	title, body, changed := more(pr, p)
+	if !changed {
+		return nil
+	}
+	ctx, cancel := g.deadline(ctx)
+	defer cancel()
+	id, err := g.id(ctx)
+	if err != nil {
+		return err
+	}
+	_, _, err = g.api.MergeRequests.UpdateMergeRequest(id, pr.Number,
+		&gitlab.UpdateMergeRequestOptions{Title: &title, Description: &body}, gitlab.WithContext(ctx))
+	return g.failed(ctx, "update the merge request", err)
+}
+
 // Merge merges a merge request, or puts it on the merge train.
 func (g *gitLab) Merge(ctx context.Context, pr *reconcile.PullRequest, order reconcile.MergeOrder,
 ) (reconcile.Merging, error) {

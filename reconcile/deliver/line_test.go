@@ -26,10 +26,10 @@ const (
 	images          = 20
 )
 
-// fleetAt are the files of twenty apps at a tag.
-func fleetAt(tag string) map[string]string {
+// fleetAt are the files of some apps at a tag.
+func fleetAt(apps int, tag string) map[string]string {
 	files, resources := map[string]string{}, "resources:\n"
-	for i := range images {
+	for i := range apps {
 		name := fmt.Sprintf("app-%02d", i)
 		resources += "- " + name + ".yaml\n"
 		files["apps/production/"+name+".yaml"] = fmt.Sprintf(`apiVersion: apps/v1
@@ -49,15 +49,15 @@ spec:
 
 // cluster is one that has Backstop.
 type cluster struct {
-	*testing.T
+	testing.TB
 	git *gitrepo.Mirrors
 	api reconcile.Forge
 	src reconcile.Source
 }
 
-func aCluster(t *testing.T, f *forgestub.Forge, name string) *cluster {
+func aCluster(t testing.TB, f *forgestub.Forge, name string) *cluster {
 	t.Helper()
-	c := &cluster{T: t, src: reconcile.Source{Name: types.NamespacedName{Namespace: "flux-system", Name: name}, URL: f.RepoURL(),
+	c := &cluster{TB: t, src: reconcile.Source{Name: types.NamespacedName{Namespace: "flux-system", Name: name}, URL: f.RepoURL(),
 		Branch: "main", Timeout: time.Minute, AuthorName: "fluxcdbot", AuthorEmail: "flux@example.com",
 		Auth: reconcile.Auth{Secret: map[string][]byte{"username": []byte(forgestub.Bot), "password": []byte(forgestub.Token)}}}}
 	var err error
@@ -76,23 +76,28 @@ func (c *cluster) reverts(name string) []reconcile.Revert {
 	c.Helper()
 	var out []reconcile.Revert
 	for i := range images {
-		app := fmt.Sprintf("app-%02d", i)
-		image := "reg.example/" + app + ":"
-		s, err := c.git.Blame(c.Context(), c.src, reconcile.Query{Image: image + tagBad, Namespace: "production",
-			Root: reconcile.Root{By: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "production"}, Path: "apps/production"},
-			Policies: []reconcile.ImagePolicy{{Name: "production:" + app, Latest: image + tagBad, Previous: image + tagGood,
-				Automation: &v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: "production", Name: "production"}}}})
-		if err != nil {
-			c.Fatal(err)
-		}
-		target := v1alpha1.Target{Image: image + tagGood, Proved: true}
-		for n, node := range s.Nodes {
-			target.Values = append(target.Values, v1alpha1.NodeValue{Index: int32(n), Value: node.Former})
-		}
-		out = append(out, reconcile.Revert{Rollback: name + "/production/" + app, Cluster: name, Image: image + tagBad, Suspect: s,
-			Target: target, Hold: true, Release: v1alpha1.ReleaseNewerImage, Workloads: []string{name + "/production/Deployment/" + app}})
+		out = append(out, c.revert(name, fmt.Sprintf("app-%02d", i)))
 	}
 	return out
+}
+
+// revert takes one app back.
+func (c *cluster) revert(name, app string) reconcile.Revert {
+	c.Helper()
+	image := "reg.example/" + app + ":"
+	s, err := c.git.Blame(c.Context(), c.src, reconcile.Query{Image: image + tagBad, Namespace: "production",
+		Root: reconcile.Root{By: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "production"}, Path: "apps/production"},
+		Policies: []reconcile.ImagePolicy{{Name: "production:" + app, Latest: image + tagBad, Previous: image + tagGood,
+			Automation: &v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: "production", Name: "production"}}}})
+	if err != nil {
+		c.Fatal(err)
+	}
+	target := v1alpha1.Target{Image: image + tagGood, Proved: true}
+	for n, node := range s.Nodes {
+		target.Values = append(target.Values, v1alpha1.NodeValue{Index: int32(n), Value: node.Former})
+	}
+	return reconcile.Revert{Rollback: name + "/production/" + app, Cluster: name, Image: image + tagBad, Suspect: s,
+		Target: target, Hold: true, Release: v1alpha1.ReleaseNewerImage, Workloads: []string{name + "/production/Deployment/" + app}}
 }
 
 // delivers brings reverts as the engine does.
@@ -121,7 +126,7 @@ func TestOnePullRequestForTwentyRollbacksOfTwoClusters(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = f.Close() })
 		for _, tag := range []string{tagGood, tagBad} {
-			if _, err := f.Commit("main", "Update to "+tag, fleetAt(tag)); err != nil {
+			if _, err := f.Commit("main", "Update to "+tag, fleetAt(images, tag)); err != nil {
 				t.Fatal(err)
 			}
 		}

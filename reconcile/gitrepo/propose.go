@@ -67,6 +67,8 @@ type proposing struct {
 	sign    fluxsign.Signer
 	reverts []reconcile.Revert
 	rebuild bool
+	// before are the messages of the commits that were found on the branch.
+	before []string
 }
 
 // run tries until the branch is as it was planned on.
@@ -113,6 +115,7 @@ func (p *proposing) once(ctx context.Context) (reconcile.Proposed, error) {
 	if err != nil {
 		return out, err
 	}
+	out.Before = p.before
 	if out.Own, err = p.same(ctx, fork, head, in); err != nil {
 		return out, err
 	}
@@ -269,6 +272,7 @@ func (p *proposing) bring(ctx context.Context) (plumbing.Hash, error) {
 // what is on it is no longer what Backstop put there.
 func (p *proposing) ours(ctx context.Context, base *history, head plumbing.Hash) (plumbing.Hash, error) {
 	none := plumbing.ZeroHash
+	p.before = nil
 	for at, n := head, 0; n < maxProposed; n++ {
 		if stands, err := base.contains(ctx, base.tip, at); err != nil || stands {
 			return at, err
@@ -282,6 +286,7 @@ func (p *proposing) ours(ctx context.Context, base *history, head plumbing.Hash)
 			return none, reconcile.RefuseAs(reconcile.FaultForeign, "%s of %s has commit %s, which is not Backstop's: a person "+
 				"has to finish the pull request, or delete the branch", p.to.Branch.Short(), p.to.URL, short(at.String()))
 		}
+		p.before = append(p.before, c.message)
 		at = c.parents[0]
 	}
 	return none, reconcile.RefuseAs(reconcile.FaultForeign, "%s of %s does not begin at the deployed branch: delete it",

@@ -206,6 +206,16 @@ func (f *Forge) closed(pr *PR) {
 	pr.Armed = pr.Armed && f.Kind == Gitea
 }
 
+// edit takes what an edit says.
+func (pr *PR) edit(title, body string) {
+	if title != "" {
+		pr.Title = title
+	}
+	if body != "" {
+		pr.Body = body
+	}
+}
+
 // Change changes a pull request.
 func (f *Forge) Change(number int64, change func(*PR)) {
 	f.mu.Lock()

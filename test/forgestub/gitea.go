@@ -65,6 +65,7 @@ func (f *Forge) giteaOne(c call, pr *PR, rest string) {
 		if c.text("state") == "closed" {
 			f.closed(pr)
 		}
+		pr.edit(c.text("title"), c.text("body"))
 		f.answer(c.w, c.r, http.StatusCreated, f.giteaPR(pr))
 	case rest == "/merge" && c.r.Method == http.MethodDelete:
 		if !pr.Armed {

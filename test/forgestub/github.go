@@ -53,6 +53,7 @@ func (f *Forge) github(c call) {
 		if c.text("state") == "closed" {
 			f.closed(pr)
 		}
+		pr.edit(c.text("title"), c.text("body"))
 		f.answer(c.w, c.r, http.StatusOK, f.githubPR(pr))
 	case rest == "/merge":
 		f.githubMerge(c, pr)

@@ -48,6 +48,7 @@ func (f *Forge) gitlab(c call) {
 		if c.text("state_event") == "close" {
 			f.closed(pr)
 		}
+		pr.edit(c.text("title"), c.text("description"))
 		f.answer(c.w, c.r, http.StatusOK, f.gitlabMR(pr))
 	default:
 		f.gitlabOne(c, pr, rest)
