@@ -73,16 +73,16 @@ const (
 	backOffSelector = "involvedObject.kind=Pod,reason=BackOff,type=Warning"
 )
 
-// backOffs asks for events about containers that crash.
-func backOffs(c kubernetes.Interface) makeInformer {
+// eventsOf asks for events of one selection.
+func eventsOf(c kubernetes.Interface, selector string) makeInformer {
 	return func(namespace string, ix cache.Indexers) (cache.SharedIndexInformer, error) {
 		return coreinformers.NewFilteredEventInformer(c, namespace, 0, ix, func(o *metav1.ListOptions) {
-			o.FieldSelector = backOffSelector
+			o.FieldSelector = selector
 		}), nil
 	}
 }
 
-// slimEvent keeps of an event which pod it is about.
+// slimEvent keeps of an event which object it is about.
 func slimEvent(obj any) (any, error) {
 	e, ok := obj.(*corev1.Event)
 	if !ok {
@@ -96,11 +96,11 @@ func slimEvent(obj any) (any, error) {
 	}, nil
 }
 
-// eventHandler enqueues the pod that an event is about. Events that go are no news.
-func (w *Watcher) eventHandler() cache.ResourceEventHandler {
+// eventHandler enqueues the pod or Job that an event is about. Events that go are no news.
+func (w *Watcher) eventHandler(kind string) cache.ResourceEventHandler {
 	see := func(obj any) {
 		if e, ok := obj.(*corev1.Event); ok && e.InvolvedObject.Name != "" {
-			w.crashes.queue.Add(v1alpha1.ObjectRef{Kind: kindPod, Namespace: e.Namespace, Name: e.InvolvedObject.Name})
+			w.crashes.queue.Add(v1alpha1.ObjectRef{Kind: kind, Namespace: e.Namespace, Name: e.InvolvedObject.Name})
 		}
 	}
 	return cache.ResourceEventHandlerFuncs{AddFunc: see, UpdateFunc: func(before, now any) {
@@ -213,6 +213,9 @@ func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (aga
 		}
 		w.crashes.queue.Add(ref)
 		return 0, nil
+	}
+	if ref.Kind == kinds.Job {
+		return 0, w.resolveRun(ctx, l, ref)
 	}
 	if judges(ref.Kind) {
 		return w.resolveCanary(ctx, l, ref)

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	workloads "github.com/backstop-dev/backstop/internal/workload"
 	"github.com/backstop-dev/backstop/reconcile/kube"
 	"github.com/backstop-dev/backstop/reconcile/trigger"
 )
@@ -53,7 +54,14 @@ func (w *Watcher) kinds(c Clients) []kind {
 	all := []kind{
 		{name: kindPod, strip: slimPod, handler: w.podHandler(), inform: pendingPods(c.Core)},
 		{name: kindInPlacePod, strip: slimPod, handler: w.podHandler(), inform: inPlacePods(c.Core)},
-		{name: kindEvent, optional: true, strip: slimEvent, handler: w.eventHandler(), inform: backOffs(c.Core)},
+		{
+			name: kindEvent, optional: true, strip: slimEvent, handler: w.eventHandler(kindPod),
+			inform: eventsOf(c.Core, backOffSelector),
+		},
+		{
+			name: kindJobEvent, optional: true, strip: slimEvent, handler: w.eventHandler(workloads.Job),
+			inform: eventsOf(c.Core, failedJobSelector),
+		},
 		w.drifting("Deployment", builtin(c.Core, appsinformers.NewDeploymentInformer)),
 		w.drifting("StatefulSet", builtin(c.Core, appsinformers.NewStatefulSetInformer)),
 		w.drifting("DaemonSet", builtin(c.Core, appsinformers.NewDaemonSetInformer)),

@@ -3,6 +3,8 @@ package watcher
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/util/workqueue"
+
+	"github.com/backstop-dev/backstop/reconcile/trigger"
 )
 
 // Metrics are the collectors of the queues and their workers. Register them where the other metrics are; they are
@@ -114,8 +116,9 @@ func (m queueMetrics) NewRetriesMetric(name string) workqueue.CounterMetric {
 // watchedKinds are all kinds that are watched.
 func watchedKinds() []string {
 	return []string{
-		kindPod, kindEvent, "Deployment", "StatefulSet", "DaemonSet", kindCronJob, kindNamespace, kindRollback,
+		kindPod, kindEvent, kindJobEvent, "Deployment", "StatefulSet", "DaemonSet", kindCronJob, kindNamespace, kindRollback,
 		kindRollbackPolicy,
 		kindImagePolicy, "ImageUpdateAutomation", "GitRepository", "Kustomization", "HelmRelease",
+		trigger.Flagger.Kind, trigger.Argo.Kind,
 	}
 }

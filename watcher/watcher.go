@@ -43,6 +43,8 @@ type Options struct {
 	Unreadable *kube.Unreadables
 	// TellRollout hears of a new revision that fails and that is not the image's fault, once; nil for nobody.
 	TellRollout func(workload v1alpha1.ObjectRef, says string)
+	// TellRun hears of a run of a CronJob that failed where one passed before, once; nil for nobody.
+	TellRun func(cronJob v1alpha1.ObjectRef, says string)
 	// Wants says what workloads should run, anew for each look; nil does not look for changes by hand.
 	Wants func() Wanter
 }

@@ -87,8 +87,8 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	watch, err := watcher.New(clients, watcher.Options{
 		Namespaces: o.namespaces, Home: kube.Home(), Workers: o.workers, Log: log, Metrics: queues,
 		Unreadable:  unreadable,
-		TellRollout: events.NotTheImage,
-		Wants:       func() watcher.Wanter { return reconcile.NewWants(fluxes, git) },
+		TellRollout: events.NotTheImage, TellRun: events.RunFailed,
+		Wants: func() watcher.Wanter { return reconcile.NewWants(fluxes, git) },
 	})
 	if err != nil {
 		return nil, err

@@ -77,6 +77,13 @@ func (t *Teller) NotTheImage(ref v1alpha1.ObjectRef, says string) {
 	}, corev1.EventTypeWarning, "RolloutFails", text.CutBytes(text.OneLine(says), maxMessage))
 }
 
+// RunFailed writes on a CronJob that a run of it failed where one passed before.
+func (t *Teller) RunFailed(ref v1alpha1.ObjectRef, says string) {
+	t.recorder.Event(&corev1.ObjectReference{
+		APIVersion: workload.APIVersion(ref.Kind), Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name,
+	}, corev1.EventTypeWarning, "RunFails", text.CutBytes(text.OneLine(says), maxMessage))
+}
+
 // fluxVersion is the API of a custom kind.
 func fluxVersion(kind string) string {
 	switch kind {

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/trigger"
 )
 
@@ -184,6 +185,109 @@ func TestNoRefusedUpdateIsTakenBackWrongly(t *testing.T) {
 	}
 	if len(all) < 30 || others*2 < len(all) || recognised*10 < images*9 {
 		t.Errorf("%d refused updates, %d not the image's fault, %d of %d recognised", len(all), others, recognised, images)
+	}
+}
+
+// What people ask about first, each by the recorded update that shows it.
+func TestScenariosOfCanaries(t *testing.T) {
+	all := refusals(t)
+	for name, c := range map[string]struct {
+		recorded, then string
+		reason         v1alpha1.CanaryReason
+		promoted, by   string
+		says           string
+	}{
+		"failed analysis": {"the success rate falls", "may revert", v1alpha1.CanaryAnalysis,
+			"registry.example.com/web:v1", "Deployment/web-primary", ""},
+		"progress deadline": {"it crashes, and so was not ready by its deadline", "asks", v1alpha1.CanaryDeadline,
+			"registry.example.com/web:v1", "Deployment/web-primary", "not ready by its deadline"},
+		"failed promotion": {"the promotion failed", "tells", v1alpha1.CanaryAnalysis,
+			"", "Deployment/web-primary", "would put the old image under live traffic"},
+		"config change": {"a tracked ConfigMap changed, and no template", "tells", v1alpha1.CanaryAnalysis,
+			"", "Deployment/web-primary", "the content of configmap/settings"},
+		"image and config change": {"image and a tracked Secret in one commit", "tells", v1alpha1.CanaryAnalysis,
+			"registry.example.com/web:v1", "Deployment/web-primary", "the content of secret/login"},
+		"already Failed at start": {"it had failed already when Backstop started, an hour ago", "asks", v1alpha1.CanaryUnknown,
+			"registry.example.com/web:v1", "Deployment/web-primary", "nothing tells why"},
+		"Argo aborted": {"Argo aborted, an analysis failed", "may revert", v1alpha1.CanaryAnalysis,
+			"registry.example.com/web:v1", "ReplicaSet/web-6d4b7c8f9", ""},
+		"Argo degraded by its deadline": {"Argo degraded by its deadline", "asks", v1alpha1.CanaryDeadline,
+			"registry.example.com/web:v1", "ReplicaSet/web-6d4b7c8f9", "not ready by its deadline"},
+		"workloadRef": {"Argo aborted, and the template is that of a Deployment", "may revert", v1alpha1.CanaryAnalysis,
+			"registry.example.com/web:v1", "ReplicaSet/web-6d4b7c8f9", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := slices.IndexFunc(all, func(r refused) bool { return r.Case == c.recorded })
+			if i < 0 {
+				t.Fatalf("no update is recorded as %q", c.recorded)
+			}
+			_, then, _, judged := all[i].judge()
+			if then != c.then || len(judged) != 1 {
+				t.Fatalf("%s, %d judgements, want %s", then, len(judged), c.then)
+			}
+			got := judged[0].Canary
+			if got.Reason != c.reason || got.Promoted != c.promoted || got.PromotedBy != c.by {
+				t.Errorf("%s, %q is promoted by %q", got.Reason, got.Promoted, got.PromotedBy)
+			}
+			var said []string
+			for _, d := range got.Doubts {
+				said = append(said, d.Message)
+			}
+			if text := strings.Join(said, "; "); !strings.Contains(text, c.says) || c.says == "" && text != "" {
+				t.Errorf("says %q, want %q", text, c.says)
+			}
+		})
+	}
+}
+
+// canaryOf is a record of a refused update, and what is seen of it now.
+func canaryOf(revision string, c v1alpha1.Canary) v1alpha1.Failure {
+	c.By = v1alpha1.ObjectRef{Kind: "Canary", Namespace: "prod", Name: "web"}
+	return v1alpha1.Failure{Trigger: v1alpha1.TriggerCanary, Workload: v1alpha1.Workload{Kind: "Deployment", Name: "web"},
+		Revision: revision, Container: "web", Cause: v1alpha1.CauseAnalysisFailed, Canary: &c}
+}
+
+// Events are gone after an hour: what they told stays, and a later refusal of the same template is another one.
+func TestWhyAnUpdateWasRefusedStays(t *testing.T) {
+	unknown := v1alpha1.Canary{Reason: v1alpha1.CanaryUnknown, Doubts: []v1alpha1.RolloutDoubt{{Type: v1alpha1.DoubtReasonUnknown}}}
+	for name, c := range map[string]struct {
+		recorded v1alpha1.Canary
+		now      string
+		want     []v1alpha1.DoubtType
+	}{
+		"it was the analysis": {v1alpha1.Canary{Reason: v1alpha1.CanaryAnalysis}, "bad at 10:00", nil},
+		"it was the deadline": {v1alpha1.Canary{Reason: v1alpha1.CanaryDeadline,
+			Doubts: []v1alpha1.RolloutDoubt{{Type: v1alpha1.DoubtDeadline}}}, "bad at 10:00", []v1alpha1.DoubtType{v1alpha1.DoubtDeadline}},
+		"nothing told ever": {unknown, "bad at 10:00", []v1alpha1.DoubtType{v1alpha1.DoubtReasonUnknown}},
+		"it was refused again": {v1alpha1.Canary{Reason: v1alpha1.CanaryAnalysis}, "bad at 11:00",
+			[]v1alpha1.DoubtType{v1alpha1.DoubtReasonUnknown}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &reconcile.World{Seen: map[v1alpha1.TriggerType]reconcile.Observation{
+				v1alpha1.TriggerCanary: {Failures: []v1alpha1.Failure{canaryOf(c.now, unknown)}}}}
+			w.Policy.SoleCluster = true
+			w.Form.Status.Failures = []v1alpha1.Failure{canaryOf("bad at 10:00", c.recorded)}
+			var got []v1alpha1.DoubtType
+			for _, d := range trigger.Canary().Doubts(w) {
+				got = append(got, d.Type)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("doubts %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// Other clusters may deploy the same path and run it well.
+func TestARefusedUpdateOfTwoClustersIsAskedAbout(t *testing.T) {
+	w := &reconcile.World{Seen: map[v1alpha1.TriggerType]reconcile.Observation{
+		v1alpha1.TriggerCanary: {Failures: []v1alpha1.Failure{canaryOf("bad", v1alpha1.Canary{Reason: v1alpha1.CanaryAnalysis})}}}}
+	for sole, want := range map[bool]int{false: 1, true: 0} {
+		w.Policy.SoleCluster = sole
+		doubts := trigger.Canary().Doubts(w)
+		if len(doubts) != want || want == 1 && doubts[0].Type != v1alpha1.DoubtOtherClusters {
+			t.Errorf("sole cluster %t: %v", sole, doubts)
+		}
 	}
 }
 
