@@ -1,0 +1,170 @@
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/test/fleet"
+	"github.com/backstop-dev/backstop/test/gitserver"
+	"github.com/backstop-dev/backstop/test/proxy"
+	"github.com/backstop-dev/backstop/test/registrystub"
+)
+
+const anImageGoesBad = "an image goes bad"
+
+// mayhem is all that may happen. What lasts is ended by h.later or by heal.
+var mayhem = map[string]func(*havoc, chaosStep){
+	anImageGoesBad: func(h *havoc, s chaosStep) {
+		app := h.app(s)
+		h.newest[app]++
+		h.bad[h.publishBad(app, fleet.Tag(prod, h.newest[app]))] = app
+		h.scan(app)
+	},
+	"a good image": func(h *havoc, s chaosStep) {
+		app := h.app(s)
+		h.newest[app]++
+		h.Publish(app, fleet.Tag(prod, h.newest[app]))
+	},
+	"a sidecar is killed": func(h *havoc, s chaosStep) {
+		c := h.sidecar(s)
+		c.Kill()
+		c.start(h)
+	},
+	"a sidecar is stopped": func(h *havoc, s chaosStep) {
+		c := h.sidecar(s)
+		c.Stop(30 * time.Second)
+		c.start(h)
+	},
+	"a sidecar is killed at an effect": func(h *havoc, s chaosStep) {
+		c, when, killed := h.sidecar(s), []proxy.When{proxy.Before, proxy.After}[s.which%2], make(chan struct{})
+		victim := c.Sidecar
+		h.Tap.Hook(proxy.At(len(h.Tap.Seen())+1+s.which%7, when, func(proxy.Request) {
+			victim.Kill()
+			close(killed)
+		}))
+		select {
+		case <-killed:
+			c.start(h)
+		case <-time.After(s.lasts): // so few effects were left
+			h.Tap.Hook(nil)
+			select {
+			case <-killed:
+				c.start(h)
+			default:
+			}
+		}
+	},
+	"the API server is gone": func(h *havoc, s chaosStep) {
+		h.APIProxy.Refuse()
+		h.later(s, h.APIProxy.Admit)
+	},
+	"the API server is slow": func(h *havoc, s chaosStep) {
+		h.Tap.Hook(func(r proxy.Request, when proxy.When) bool {
+			time.Sleep(100 * time.Millisecond)
+			return false
+		})
+		h.later(s, func() { h.Tap.Hook(nil) })
+	},
+	"answers are lost": func(h *havoc, s chaosStep) {
+		n := 0
+		h.Tap.Hook(func(_ proxy.Request, when proxy.When) bool {
+			n++
+			return when == proxy.After && n%3 == 0
+		})
+		h.later(s, func() { h.Tap.Hook(nil) })
+	},
+	"the Git server is gone": func(h *havoc, s chaosStep) {
+		h.GitProxy.Refuse()
+		h.later(s, h.GitProxy.Admit)
+	},
+	"the Git server answers 503": func(h *havoc, s chaosStep) {
+		h.Git.SetFault(toBackstop(gitserver.Answer(http.StatusServiceUnavailable, "try later")))
+		h.later(s, func() { h.Git.SetFault(nil) })
+	},
+	"pushes are refused": func(h *havoc, s chaosStep) {
+		h.Git.SetFault(toBackstop(gitserver.On(push, gitserver.Answer(http.StatusUnauthorized, "who are you"))))
+		h.later(s, func() { h.Git.SetFault(nil) })
+	},
+	"the Git server hangs": func(h *havoc, s chaosStep) {
+		h.Git.SetFault(toBackstop(h.Git.Hang()))
+		h.later(s, func() { h.Git.SetFault(nil) })
+	},
+	"the registry fails": func(h *havoc, s chaosStep) {
+		faults := []registrystub.Fault{
+			registrystub.Status(http.StatusInternalServerError), registrystub.Status(http.StatusUnauthorized),
+			registrystub.TooMany("1"), registrystub.HTML(), registrystub.Hidden(), {Cut: true},
+		}
+		h.later(s, h.Registry.Fail("/v2/", faults[s.which%len(faults)]))
+	},
+	"a person pushes": func(h *havoc, s chaosStep) {
+		file := fmt.Sprintf("notes/%d.md", len(h.pushed))
+		h.pushed = append(h.pushed, file)
+		h.retry("a person pushes", func() error {
+			if err := h.Alice.Pull(h.t.Context()); err != nil {
+				return err
+			}
+			h.must(h.Alice.Write(map[string]string{file: "hello\n"}))
+			_, err := h.Alice.Push(h.t.Context(), "Say hello")
+			return err
+		})
+	},
+	"a person rewrites the tip": func(h *havoc, s chaosStep) {
+		h.retry("a person rewrites the tip", func() error {
+			if err := h.Alice.Pull(h.t.Context()); err != nil {
+				return err
+			}
+			tip, err := h.Alice.Git(h.t.Context(), "rev-parse", "HEAD")
+			h.must(err)
+			_, err = h.Alice.Git(h.t.Context(), "commit", "--amend", "--no-edit", "--quiet", "--date=now")
+			h.must(err)
+			_, err = h.Alice.Git(h.t.Context(), "push", "--quiet", "--force-with-lease="+fleet.Branch+":"+tip, "origin", "HEAD:refs/heads/"+fleet.Branch)
+			return err
+		})
+	},
+	"the branch is deleted": func(h *havoc, s chaosStep) {
+		ref, tip := "refs/heads/"+fleet.Branch, h.Tip()
+		if _, err := h.Alice.Git(h.t.Context(), "--git-dir="+h.Repo, "update-ref", "-d", ref, tip); err != nil {
+			return // somebody pushed in between
+		}
+		time.Sleep(min(s.lasts, time.Second))
+		// Unless somebody pushed it again.
+		_, _ = h.Alice.Git(h.t.Context(), "--git-dir="+h.Repo, "update-ref", ref, tip, strings.Repeat("0", 40))
+	},
+	"a policy is suspended": func(h *havoc, s chaosStep) {
+		p := h.policies[s.which%len(h.policies)]
+		h.amend(p, func(p *v1alpha1.RollbackPolicy) { p.Spec.Suspend = true })
+		time.Sleep(s.lasts)
+		h.amend(p, func(p *v1alpha1.RollbackPolicy) { p.Spec.Suspend = false })
+	},
+	"two people approve at once": func(h *havoc, _ chaosStep) { h.approveAll() },
+}
+
+func (h *havoc) app(s chaosStep) string { return h.Fleet.Apps[s.which%len(h.Fleet.Apps)] }
+
+func (h *havoc) sidecar(s chaosStep) *chaosSidecar { return h.sidecars[s.which%len(h.sidecars)] }
+
+// later ends what lasts.
+func (h *havoc) later(s chaosStep, end func()) {
+	h.healing.Go(func() {
+		time.Sleep(s.lasts)
+		end()
+	})
+}
+
+// heal ends every fault, also one that began while another of its kind lasted.
+func (h *havoc) heal() {
+	h.Tap.Hook(nil)
+	h.Git.SetFault(nil)
+	h.Registry.Heal()
+	h.APIProxy.Admit()
+	h.GitProxy.Admit()
+}
+
+// retry is how a person deals with a branch that somebody else was faster on, or that is not there for a moment.
+func (h *havoc) retry(what string, do func() error) {
+	h.t.Helper()
+	h.Until(what, do)
+}
