@@ -278,6 +278,13 @@ func verifying(w *World) Step {
 			Why: "deleting " + pod + ", which keeps the rollout from moving on"}
 	}
 	deadline := verifyBy(w)
+	if w.Beside != "" && w.Rollout.Contains {
+		waits = joinWords(waits, "rollback/"+w.Beside+" is open for it too")
+		if half := w.Now.Add(w.Policy.Verify / 2); deadline.Before(half) {
+			// The time starts over, seldom: each start is a write.
+			deadline = w.Now.Add(w.Policy.Verify)
+		}
+	}
 	if w.Now.After(deadline) {
 		return end(w, v1alpha1.ResultFailed, "reverted in Git, but not verified in %s: %s", ShortDuration(w.Policy.Verify),
 			waits)

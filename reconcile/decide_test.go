@@ -277,6 +277,11 @@ func TestDecide(t *testing.T) {
 			world: aWorld(landed, func(w *World) { w.Now, w.Rollout = t0.Add(16*time.Minute), &Rollout{} }),
 			do:    DoOutcome, result: v1alpha1.ResultFailed, says: "not verified in 15m",
 		},
+		"another image of the workload is bad too: the time starts over": {
+			world: aWorld(landed, func(w *World) {
+				w.Now, w.Beside, w.Rollout.Workloads[0].Complete = t0.Add(16*time.Minute), "sidecar-1f2e3d4c5b-1", false
+			}), do: DoWait, says: "is not complete; rollback/sidecar-1f2e3d4c5b-1 is open for it too",
+		},
 		"the template still names the bad image": {
 			world: aWorld(landed, func(w *World) { w.Rollout.Workloads[0].Images["backend"] = "reg/backend:v2" }),
 			do:    DoWait, says: "still names",

@@ -105,6 +105,9 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 		if err == nil {
 			err = e.gatherAhead(ctx, w, contains)
 		}
+		if err == nil {
+			w.Beside, err = e.beside(ctx, &w.Form)
+		}
 	case s.Verdict == nil && s.Target != nil:
 		w.RanHere = e.ranHere(ctx, w, origin)
 		err = e.neighbours(ctx, w)
@@ -195,6 +198,24 @@ func (e *Engine) neighbours(ctx context.Context, w *World) error {
 		}
 	}
 	return nil
+}
+
+// beside finds another open Rollback about one of a form's workloads: the rollout cannot be complete before
+// that one is over as well.
+func (e *Engine) beside(ctx context.Context, form *v1alpha1.Rollback) (string, error) {
+	open, err := e.Records.Open(ctx)
+	if err != nil {
+		return "", fmt.Errorf("list open Rollbacks: %w", err)
+	}
+	mine := form.Status.Workloads()
+	for _, o := range open {
+		shares := func(wl v1alpha1.Workload) bool { return slices.Contains(mine, wl) }
+		if o.Namespace == form.Namespace && o.Spec.Subject != form.Spec.Subject && !o.Status.Ended() &&
+			slices.ContainsFunc(o.Status.Workloads(), shares) {
+			return o.Name, nil
+		}
+	}
+	return "", nil
 }
 
 func (e *Engine) platforms(s *v1alpha1.RollbackStatus) []string {
