@@ -148,24 +148,26 @@ func (l *log) close() int {
 	return 0
 }
 
-// worlds is the package whose tests run a whole cluster each, several beside each other.
-const worlds = "/test/integration"
-
-// again is a -run pattern of the tests that failed, where they are few, all of worlds, and no race: whether such a
-// test fails by itself too tells a fault from a machine that had too much to do. It is empty everywhere else.
+// again is a -run pattern of the tests that failed and their packages, where they are few and there was no race: whether
+// such a test fails by itself too tells a fault from a machine that had too much to do. It is empty everywhere else.
 func (l *log) again() string {
-	var tests []string
+	var tests, packages, whole []string
 	for _, at := range l.failed {
 		top, _, _ := strings.Cut(at.test, "/")
 		switch {
-		case !strings.HasSuffix(at.pkg, worlds):
-			return ""
-		case top != "" && !slices.Contains(tests, top):
+		case top == "":
+			whole = append(whole, at.pkg)
+		case !slices.Contains(tests, top):
 			tests = append(tests, top)
 		}
+		if top != "" && !slices.Contains(packages, at.pkg) {
+			packages = append(packages, at.pkg)
+		}
 	}
-	if len(tests) == 0 || len(tests) > 3 || l.final || len(l.skipped) > 0 {
+	// A package that failed for no test of its own does not build, or failed when all was over.
+	alone := slices.ContainsFunc(whole, func(pkg string) bool { return !slices.Contains(packages, pkg) })
+	if len(tests) == 0 || len(tests) > 3 || alone || l.final || len(l.skipped) > 0 {
 		return ""
 	}
-	return "^(" + strings.Join(tests, "|") + ")$"
+	return "^(" + strings.Join(tests, "|") + ")$ " + strings.Join(packages, " ")
 }

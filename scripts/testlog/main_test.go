@@ -78,16 +78,19 @@ func TestAgain(t *testing.T) {
 		return b.String() + whole
 	}
 	for name, tt := range map[string]struct{ in, want string }{
-		"two tests and a row of one run again":    {fails("TestA/row", "TestA", "TestB"), "^(TestA|TestB)$"},
+		"two tests and a row of one run again":    {fails("TestA/row", "TestA", "TestB"), "^(TestA|TestB)$ example.com/test/integration"},
 		"four tests are no accident":              {fails("TestA", "TestB", "TestC", "TestD"), ""},
 		"what fails after the last test does not": {whole, ""},
 		"a race is a fault": {
 			`{"Action":"output",` + pkg + `,"Test":"TestA","Output":"WARNING: DATA RACE\n"}` + "\n" + fails("TestA"), "",
 		},
-		"a skipped test is a fault":                 {`{"Action":"skip",` + pkg + `,"Test":"TestS"}` + "\n" + fails("TestA"), ""},
-		"a test of another package is one":          {`{"Action":"fail","Package":"p","Test":"TestP"}` + "\n" + fails("TestA"), ""},
-		"a test that did not end took others along": {`{"Action":"output",` + pkg + `,"Test":"TestH","Output":"x"}` + "\n" + whole, ""},
-		"nothing failed":                            {`{"Action":"pass",` + pkg + `,"Test":"TestA"}` + "\n", ""},
+		"a skipped test is a fault": {`{"Action":"skip",` + pkg + `,"Test":"TestS"}` + "\n" + fails("TestA"), ""},
+		"two packages": {
+			`{"Action":"fail","Package":"p","Test":"TestP"}` + "\n" + fails("TestA"), "^(TestP|TestA)$ p example.com/test/integration",
+		},
+		"a package that failed for no test of its own": {`{"Action":"fail","Package":"p"}` + "\n" + fails("TestA"), ""},
+		"a test that did not end took others along":    {`{"Action":"output",` + pkg + `,"Test":"TestH","Output":"x"}` + "\n" + whole, ""},
+		"nothing failed": {`{"Action":"pass",` + pkg + `,"Test":"TestA"}` + "\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, _ := run(strings.NewReader(tt.in), &strings.Builder{})

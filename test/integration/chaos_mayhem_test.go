@@ -2,8 +2,12 @@ package integration
 
 import (
 	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -69,12 +73,19 @@ var mayhem = map[string]func(*havoc, chaosStep){
 		h.later(s, func() { h.Tap.Hook(nil) })
 	},
 	"answers are lost": func(h *havoc, s chaosStep) {
-		n := 0
+		var n atomic.Int32
 		h.Tap.Hook(func(_ proxy.Request, when proxy.When) bool {
-			n++
-			return when == proxy.After && n%3 == 0
+			return when == proxy.After && n.Add(1)%3 == 0
 		})
 		h.later(s, func() { h.Tap.Hook(nil) })
+	},
+	"the API server hangs": func(h *havoc, s chaosStep) {
+		over := make(chan struct{})
+		h.Tap.Hook(func(proxy.Request, proxy.When) bool {
+			<-over
+			return false
+		})
+		h.later(s, func() { close(over); h.Tap.Hook(nil) })
 	},
 	"the Git server is gone": func(h *havoc, s chaosStep) {
 		h.GitProxy.Refuse()
@@ -124,6 +135,29 @@ var mayhem = map[string]func(*havoc, chaosStep){
 			return err
 		})
 	},
+	"a person reverts automation": func(h *havoc, _ chaosStep) {
+		author, _ := h.Alice.Git(h.t.Context(), "--git-dir="+h.Repo, "log", "-1", "--format=%an", fleet.Branch)
+		if author != fleet.Author {
+			return
+		}
+		// Whoever is faster; automation writes it again.
+		_, _ = h.Alice.Revert(h.t.Context(), "HEAD")
+	},
+	"a mirror is damaged": func(h *havoc, s chaosStep) {
+		c := h.sidecar(s)
+		c.Kill()
+		var files []string
+		h.must(filepath.WalkDir(c.storage, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				files = append(files, path)
+			}
+			return err
+		}))
+		if len(files) > 0 {
+			h.must(os.Truncate(files[s.which%len(files)], 0))
+		}
+		c.start(h)
+	},
 	"the branch is deleted": func(h *havoc, s chaosStep) {
 		ref, tip := "refs/heads/"+fleet.Branch, h.Tip()
 		if _, err := h.Alice.Git(h.t.Context(), "--git-dir="+h.Repo, "update-ref", "-d", ref, tip); err != nil {
@@ -138,6 +172,16 @@ var mayhem = map[string]func(*havoc, chaosStep){
 		h.amend(p, func(p *v1alpha1.RollbackPolicy) { p.Spec.Suspend = true })
 		time.Sleep(s.lasts)
 		h.amend(p, func(p *v1alpha1.RollbackPolicy) { p.Spec.Suspend = false })
+	},
+	"a policy is deleted": func(h *havoc, s chaosStep) {
+		i := s.which % len(h.policies)
+		p := h.policies[i]
+		h.must(h.Client.Delete(h.t.Context(), p))
+		time.Sleep(s.lasts)
+		again := &v1alpha1.RollbackPolicy{Spec: p.Spec}
+		again.Namespace, again.Name = p.Namespace, p.Name
+		h.must(h.Client.Create(h.t.Context(), again))
+		h.policies[i] = again
 	},
 	"two people approve at once": func(h *havoc, _ chaosStep) { h.approveAll() },
 }

@@ -138,10 +138,14 @@ type havoc struct {
 // chaosSidecar is started again on the same storage, as a container of a pod is.
 type chaosSidecar struct {
 	*Sidecar
-	flags []string
+	flags   []string
+	storage string
 }
 
-func (c *chaosSidecar) start(h *havoc) { c.Sidecar = startSidecar(h.t, h.World, c.flags...) }
+func (c *chaosSidecar) start(h *havoc) {
+	h.t.Helper()
+	c.Sidecar = startSidecar(h.t, h.World, append(c.flags, "--storage="+c.storage)...)
+}
 
 func chaos(t *testing.T, s schedule) {
 	h := begin(t, s)
@@ -183,7 +187,7 @@ func begin(t *testing.T, s schedule) *havoc {
 			h.policies = append(h.policies, w.auto(env, change))
 		}
 		for range s.replicas {
-			c := &chaosSidecar{flags: []string{"--cluster=" + w.Name + "-" + env, "--budget=1000/1h", namespaces, "--storage=" + t.TempDir()}}
+			c := &chaosSidecar{flags: []string{"--cluster=" + w.Name + "-" + env, "--budget=1000/1h", namespaces}, storage: t.TempDir()}
 			c.start(h)
 			h.sidecars = append(h.sidecars, c)
 		}
