@@ -113,6 +113,12 @@ fuzz: ## Fuzz every target for FUZZTIME each
 	@scripts/fuzz.sh $(FUZZTIME)
 
 # Not part of test: what fails once in many runs is looked for at night.
+.PHONY: e2e
+e2e: image build ## Run Backstop's image on a real node with kubelet and containerd (as root on Linux)
+	@[ "$$(uname -s)-$$(id -u)" = Linux-0 ] || { echo 'make e2e needs Linux and root: it starts containerd and a kubelet' >&2; exit 1; }
+	scripts/control-plane.sh node >/dev/null
+	$(GO) test -tags e2e -count 1 -timeout 60m -v $(TESTFLAGS) ./test/e2e
+
 .PHONY: chaos
 chaos: control-plane ## Run N random schedules of faults (N=20 FROM=1), or the one of a SEED
 	CHAOS_N=$(or $(N),20) CHAOS_FROM=$(or $(FROM),1) CHAOS_SEED=$(SEED) \

@@ -4,6 +4,8 @@
 # release host or setup-envtest can be reached, and built from its Go module
 # where not. What is there already is not touched again.
 #
+#   control-plane.sh [node]   with kubelet and kube-scheduler, and Debian's containerd, runc and CNI plugins
+#
 #   BACKSTOP_CACHE    where to keep them (default: the user's cache folder)
 #   BACKSTOP_OFFLINE  set to 1 to skip the downloads and build at once
 set -euo pipefail
@@ -70,12 +72,31 @@ build() {
 	mv "$dir/$name.part" "$dir/$name"
 }
 
+# packages installs what a node needs beside the kubelet, on Debian and its kin.
+packages() {
+	local need=
+	command -v containerd >/dev/null || need="$need containerd"
+	command -v runc >/dev/null || need="$need runc"
+	command -v ip >/dev/null || need="$need iproute2"
+	[ -x /usr/lib/cni/bridge ] || need="$need containernetworking-plugins"
+	[ -n "$need" ] || return 0
+	if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+		say "a node needs these packages:$need. As root on Debian they would be installed now"
+		return 1
+	fi
+	say "installing$need"
+	# shellcheck disable=SC2086 # the names are words
+	{ apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $need; } >&2
+}
+
 mkdir -p "$dir"
 exec 9>"$dir/.lock"
 if command -v flock >/dev/null; then flock 9; fi
 
 reachable=
-for name in kube-apiserver kube-controller-manager kubectl; do
+names='kube-apiserver kube-controller-manager kubectl'
+[ "${1:-}" != node ] || names="$names kubelet kube-scheduler"
+for name in $names; do
 	[ -x "$dir/$name" ] && continue
 	if [ "${BACKSTOP_OFFLINE:-}" != 1 ] && [ "$reachable" != no ] && download "$name"; then continue; fi
 	reachable=no
@@ -86,4 +107,5 @@ if [ ! -x "$dir/etcd" ]; then
 		build etcd go.etcd.io/etcd/server/v3 "$etcd"
 	fi
 fi
+[ "${1:-}" != node ] || packages
 printf '%s\n' "$dir"

@@ -30,6 +30,8 @@ type Election struct {
 	RenewDeadline time.Duration
 	// RetryPeriod is how often everybody tries; 5 s when zero.
 	RetryPeriod time.Duration
+	// Known is called when a leader is known, this replica or another one; nil tells nobody.
+	Known func()
 	// Log; nil discards.
 	Log *slog.Logger
 }
@@ -108,6 +110,9 @@ func (e *Election) elector(lead func(context.Context)) (resourcelock.Interface, 
 			OnStoppedLeading: func() {},
 			OnNewLeader: func(id string) {
 				e.Log.Info("leader", "identity", id, "self", id == e.Identity)
+				if e.Known != nil {
+					e.Known()
+				}
 			},
 		},
 	})

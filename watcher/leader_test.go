@@ -51,9 +51,11 @@ func TestAFollowerTakesOverWhatWasGivenUp(t *testing.T) {
 		s := newAPIServer(t)
 		first, stopFirst := context.WithCancel(t.Context())
 		second, stopSecond := context.WithCancel(t.Context())
-		won, done := make(chan string, 2), make(chan error, 2)
+		won, done, known := make(chan string, 2), make(chan error, 2), make(chan string, 8)
 		lead := func(ctx context.Context, identity string) {
-			done <- Lead(ctx, election(t, s, identity), func(ctx context.Context) error {
+			e := election(t, s, identity)
+			e.Known = func() { known <- identity }
+			done <- Lead(ctx, e, func(ctx context.Context) error {
 				won <- identity
 				<-ctx.Done()
 				return nil
@@ -65,6 +67,9 @@ func TestAFollowerTakesOverWhatWasGivenUp(t *testing.T) {
 		time.Sleep(time.Minute)
 		if got := <-won; got != "one" || len(won) != 0 {
 			t.Fatalf("%s leads and %d more, want one alone", got, len(won))
+		}
+		if a, b := <-known, <-known; a == b {
+			t.Errorf("%s alone knows who leads, want both", a)
 		}
 		begin := time.Now()
 		stopFirst()

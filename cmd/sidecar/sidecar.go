@@ -50,8 +50,9 @@ type sidecar struct {
 	// alerts takes Flux's events; nil where none are taken. working says that this replica takes them.
 	alerts  *alerts.Receiver
 	working atomic.Bool
-	// leads is 1 while this replica works.
-	leads prometheus.Gauge
+	// leads is 1 while this replica works, and leader says that one is known, whichever replica it is.
+	leads  prometheus.Gauge
+	leader atomic.Bool
 	// live reads the cluster, and fences says whether the admission policies are there.
 	live   client.Client
 	fences *prometheus.GaugeVec
@@ -177,6 +178,7 @@ func (s *sidecar) lead(ctx context.Context, o *options) error {
 		return err
 	}
 	if !o.leaderElect {
+		s.leader.Store(true)
 		return work(ctx)
 	}
 	id, err := os.Hostname()
@@ -186,6 +188,7 @@ func (s *sidecar) lead(ctx context.Context, o *options) error {
 	return watcher.Lead(ctx, watcher.Election{
 		Leases: s.clients.Core.CoordinationV1(), Namespace: kube.Home(), Name: "backstop",
 		Identity: fmt.Sprintf("%s_%d", id, os.Getpid()), Log: s.log,
+		Known: func() { s.leader.Store(true) },
 	}, work)
 }
 
@@ -236,13 +239,23 @@ func (s *sidecar) describe(ctx context.Context) {
 	}
 }
 
+// errNoLeader says that the API server has not answered yet, or that nobody may write the Lease.
+var errNoLeader = errors.New("no leader is known yet: the Lease was neither read nor taken; see the log")
+
+// ready says why this replica is of no use. A follower is ready too: it waits for the Lease and watches nothing yet.
+func (s *sidecar) ready() error {
+	if !s.leader.Load() {
+		return errNoLeader
+	}
+	return errors.Join(s.watch.Broken(), s.watch.Unreadable())
+}
+
 // serve answers probes and scrapes until the function that it gives is called.
 func (s *sidecar) serve(ctx context.Context, metricsAddr, healthAddr string) (func(), error) {
 	health := http.NewServeMux()
 	health.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	// A follower is ready too: it waits for the lease and watches nothing yet.
 	health.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := errors.Join(s.watch.Broken(), s.watch.Unreadable()); err != nil {
+		if err := s.ready(); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}

@@ -55,9 +55,16 @@ func (e *Env) up(ctx context.Context) error {
 	); err != nil {
 		return err
 	}
+	bind, further := "127.0.0.1", e.apiServer
+	if e.address != nil {
+		bind = "0.0.0.0"
+		// It asks the kubelet for logs, at the node's address and as itself.
+		further = append([]string{"--kubelet-preferred-address-types=InternalIP",
+			"--kubelet-client-certificate=" + e.path("server.crt"), "--kubelet-client-key=" + e.path("server.key")}, further...)
+	}
 	if err := e.run("kube-apiserver", append([]string{
 		"--etcd-servers=" + etcd,
-		"--bind-address=127.0.0.1", "--secure-port=" + ports[2],
+		"--bind-address=" + bind, "--secure-port=" + ports[2],
 		"--tls-cert-file=" + e.path("server.crt"), "--tls-private-key-file=" + e.path("server.key"),
 		"--client-ca-file=" + e.path("ca.crt"),
 		"--service-account-issuer=https://kubernetes.default.svc",
@@ -67,7 +74,7 @@ func (e *Env) up(ctx context.Context) error {
 		"--endpoint-reconciler-type=none",
 		"--audit-policy-file=" + e.path("audit-policy.yaml"), "--audit-log-path=" + e.AuditLog,
 		"--profiling=false",
-	}, e.apiServer...)...); err != nil {
+	}, further...)...); err != nil {
 		return err
 	}
 	client, err := kubernetes.NewForConfig(e.Config)
@@ -97,8 +104,15 @@ func (e *Env) runControllers() error {
 		"garbage-collector-controller", "ttl-after-finished-controller", "clusterrole-aggregation-controller",
 		"validatingadmissionpolicy-status-controller",
 	}
+	authority := ""
+	if e.address != nil {
+		// A node's taints, the authority that pods trust, and what a drain asks.
+		controllers = append(controllers, "node-lifecycle-controller", "root-ca-certificate-publisher-controller", "disruption-controller")
+		authority = e.path("ca.crt")
+	}
 	return e.run("kube-controller-manager",
 		"--kubeconfig="+e.Kubeconfig,
+		"--root-ca-file="+authority,
 		"--controllers="+strings.Join(controllers, ","),
 		"--leader-elect=false",
 		"--secure-port=0",
@@ -115,6 +129,9 @@ func (e *Env) writeKeys(server string) error {
 	var err error
 	if e.authority, err = newAuthority(time.Now()); err != nil {
 		return err
+	}
+	if e.address != nil {
+		e.authority.addresses = append(e.authority.addresses, e.address)
 	}
 	serving, err := e.authority.issue("kube-apiserver")
 	if err != nil {

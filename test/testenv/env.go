@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +35,9 @@ type Options struct {
 	Log *slog.Logger
 	// APIServer are further flags of kube-apiserver.
 	APIServer []string
+	// Address is where the pods of a real node reach the API server, on the port of Config; nil where nobody does. Then
+	// the controllers run that a node needs.
+	Address net.IP
 }
 
 // Env is a running control plane.
@@ -53,6 +57,7 @@ type Env struct {
 	authority *authority
 	keep      bool
 	apiServer []string
+	address   net.IP
 	processes []*process.Process
 }
 
@@ -90,7 +95,7 @@ func start(ctx context.Context, o Options, root, bin string) (*Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the environment's folder: %w", err)
 	}
-	env := &Env{Dir: dir, Root: root, bin: bin, keep: o.Keep, apiServer: o.APIServer,
+	env := &Env{Dir: dir, Root: root, bin: bin, keep: o.Keep, apiServer: o.APIServer, address: o.Address,
 		AuditLog: filepath.Join(dir, "audit.log")}
 	if err := env.up(ctx); err != nil {
 		err = fmt.Errorf("%w%s", err, env.lastWords())

@@ -22,6 +22,8 @@ type authority struct {
 	pair
 	parsed *x509.Certificate
 	signer *ecdsa.PrivateKey
+	// addresses that its certificates serve.
+	addresses []net.IP
 }
 
 // newAuthority makes a certificate authority that is valid around now.
@@ -51,7 +53,7 @@ func newAuthority(now time.Time) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &authority{pair: p, parsed: parsed, signer: key}, nil
+	return &authority{pair: p, parsed: parsed, signer: key, addresses: []net.IP{net.IPv4(127, 0, 0, 1)}}, nil
 }
 
 // issue signs a certificate that serves on loopback and names a client.
@@ -72,7 +74,7 @@ func (a *authority) issue(user string, groups ...string) (pair, error) {
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 		DNSNames:     []string{"localhost", "kubernetes.default.svc"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses:  a.addresses,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.parsed, key.Public(), a.signer)
 	if err != nil {
