@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -31,11 +32,11 @@ func sentence(s string) string { return cut(s, 1000) }
 // clock prints a time of day for a sentence.
 func clock(t time.Time) string { return t.UTC().Format("15:04:05 MST") }
 
-// joinWords puts sentences together, leaving out the empty ones.
+// joinWords puts sentences together, leaving out the empty ones and what was said already.
 func joinWords(parts ...string) string {
 	var out []string
 	for _, p := range parts {
-		if p != "" {
+		if p != "" && !slices.Contains(out, p) {
 			out = append(out, p)
 		}
 	}

@@ -91,7 +91,7 @@ func (s *stage) install() {
 	must(s.t, err)
 	base, err := filepath.Rel(dir, filepath.Join(s.env.Root, "deploy", "kustomize"))
 	must(s.t, err)
-	text := strings.NewReplacer("@base", base, "@repository", repository, "@tag", tag, "@host", kubelet.Gateway().String(),
+	text := strings.NewReplacer("@base", base, "@repository", repository, "@tag", tag, "@registry", s.fleet.Registry, "@host", kubelet.Gateway().String(),
 		"@port", api.Port(), "@flux", s.fleet.FluxNamespace(), "@secret", fleet.SourceName).Replace(overlay)
 	files := strings.SplitN(text, "---\n", 2)
 	must(s.t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(files[0]), 0o600))
@@ -118,6 +118,8 @@ patches:
   patch: |
     - {op: add, path: /spec/template/spec/containers/0/env/-, value: {name: KUBERNETES_SERVICE_HOST, value: "@host"}}
     - {op: add, path: /spec/template/spec/containers/0/env/-, value: {name: KUBERNETES_SERVICE_PORT, value: "@port"}}
+    # It is at the address of the API server, which Backstop takes for one of the cluster's Services.
+    - {op: add, path: /spec/template/spec/containers/0/args/-, value: "--registry-hosts=@registry"}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
