@@ -320,7 +320,7 @@ func byHand(s *v1alpha1.RollbackStatus, r *Rollout) []string {
 	return out
 }
 
-// stuck is a pod that an ordered rollout waits for although it cannot start, of a workload whose template is good again.
+// stuck is a pod that cannot start and that an ordered rollout waits for, of a workload whose template is good again.
 func stuck(s *v1alpha1.RollbackStatus, r *Rollout) string {
 	for _, ws := range r.Workloads {
 		if !ws.Complete && len(ws.Stuck) > 0 && (r.Contains || aheadOf(s, ws.Workload)) {

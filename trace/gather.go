@@ -140,35 +140,8 @@ func (s *shared) read(ctx context.Context) error {
 	s.with = s.sourceRef(ctx)
 	outer := ctx
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		chain, err := s.g.Flux.Chain(ctx, s.q.Namespace, s.q.Workload, s.with)
-		why, refused := reconcile.AsRefusal(err)
-		switch {
-		case reconcile.KindOf(err) == reconcile.FaultNoRights:
-			s.unread = why
-			return nil
-		case refused:
-			s.notFlux = why
-			return nil
-		}
-		s.chain = &chain
-		return err
-	})
-	group.Go(func() error {
-		origin, err := s.g.Flux.Origin(ctx, s.q.Namespace, s.q.Workload, s.with)
-		why, refused := reconcile.AsRefusal(err)
-		switch {
-		case refused:
-			s.noOrigin = why
-		case apierrors.IsNotFound(err):
-			s.noOrigin = err.Error()
-		case err != nil:
-			return err
-		default:
-			s.origin = &origin
-		}
-		return nil
-	})
+	group.Go(func() error { return s.readChain(ctx) })
+	group.Go(func() error { return s.readOrigin(ctx) })
 	group.Go(func() (err error) {
 		s.state, err = s.g.Flux.Standing(ctx, s.q.Namespace, s.q.Workload)
 		return err
@@ -181,23 +154,58 @@ func (s *shared) read(ctx context.Context) error {
 		s.canary, err = s.g.canary(ctx, s.obj)
 		return err
 	})
-	group.Go(func() error {
-		var list v1alpha1.RollbackList
-		// Backstop need not be installed, and its records are of interest only.
-		err := s.g.Client.List(ctx, &list, client.InNamespace(s.q.Namespace))
-		switch {
-		case err == nil:
-			s.rollbacks = list.Items
-		case apierrors.IsForbidden(err):
-			s.noRollbacks = "you may not list Rollbacks in namespace " + s.q.Namespace
-		}
-		return ctx.Err()
-	})
+	group.Go(func() error { return s.readRollbacks(ctx) })
 	if err := group.Wait(); err != nil {
 		return err
 	}
 	s.applies = s.told(outer)
 	return nil
+}
+
+// readChain reads what applies the workload, or why that is not known.
+func (s *shared) readChain(ctx context.Context) error {
+	chain, err := s.g.Flux.Chain(ctx, s.q.Namespace, s.q.Workload, s.with)
+	why, refused := reconcile.AsRefusal(err)
+	switch {
+	case reconcile.KindOf(err) == reconcile.FaultNoRights:
+		s.unread = why
+		return nil
+	case refused:
+		s.notFlux = why
+		return nil
+	}
+	s.chain = &chain
+	return err
+}
+
+// readOrigin reads where the workload comes from, or why that is not known.
+func (s *shared) readOrigin(ctx context.Context) error {
+	origin, err := s.g.Flux.Origin(ctx, s.q.Namespace, s.q.Workload, s.with)
+	why, refused := reconcile.AsRefusal(err)
+	switch {
+	case refused:
+		s.noOrigin = why
+	case apierrors.IsNotFound(err):
+		s.noOrigin = err.Error()
+	case err != nil:
+		return err
+	default:
+		s.origin = &origin
+	}
+	return nil
+}
+
+// readRollbacks reads Backstop's records, which are of interest only: it need not be installed.
+func (s *shared) readRollbacks(ctx context.Context) error {
+	var list v1alpha1.RollbackList
+	err := s.g.Client.List(ctx, &list, client.InNamespace(s.q.Namespace))
+	switch {
+	case err == nil:
+		s.rollbacks = list.Items
+	case apierrors.IsForbidden(err):
+		s.noRollbacks = "you may not list Rollbacks in namespace " + s.q.Namespace
+	}
+	return ctx.Err()
 }
 
 // sourceRef is the GitRepository that a RollbackPolicy of the namespace names for the workload; nil where none does, or

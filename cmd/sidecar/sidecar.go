@@ -60,13 +60,27 @@ type sidecar struct {
 	mirrors *gitrepo.Mirrors
 }
 
-func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error) {
+// registry asks registries, never through the cluster's inner addresses.
+func (o *options) registry(agent string, log *slog.Logger) *registry.Registry {
+	return registry.New(registry.Options{
+		Now: time.Now, UserAgent: agent, Logger: log, Caches: o.caches, Hosts: o.hosts,
+		Service: os.Getenv("KUBERNETES_SERVICE_HOST"),
+	})
+}
+
+// connect makes the clients of the API server: for watching, and for reading live.
+func connect(cfg *rest.Config, unreadable *kube.Unreadables) (watcher.Clients, client.Client, error) {
 	clients, err := watcher.Connect(cfg)
 	if err != nil {
-		return nil, err
+		return watcher.Clients{}, nil, err
 	}
-	unreadable := &kube.Unreadables{Log: log}
 	live, err := kube.Client(cfg, unreadable)
+	return clients, live, err
+}
+
+func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error) {
+	unreadable := &kube.Unreadables{Log: log}
+	clients, live, err := connect(cfg, unreadable)
 	if err != nil {
 		return nil, err
 	}
@@ -106,18 +120,14 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	s.leads, s.live, s.fences, s.mirrors = leads, live, metrics.Fences(), mirrors
 	full := metrics.NewFull(time.Now, s.noRoom)
 	s.metrics.MustRegister(info, leads, queues, unreadable, calls, counts, full, s.killSwitch(), s.fences,
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.cards, s.hub, s.alerts = o.newCards(s, live), s.newHub(), s.newAlerts(&o.alerts)
 	s.engine = &reconcile.Engine{
 		Cluster: o.cluster, Home: kube.Home(), Unstick: o.unstick, FastForward: o.fastForward, Forward: fluxes,
 		Platforms: o.platforms, Ceiling: o.top, Now: time.Now,
 		ConfirmAfter: o.confirm, SaveAfter: time.Second, Triggers: trigger.All(),
 		Records: records, Pods: watch.Pods(), Flux: fluxes, Git: git,
-		Registry: calls.Registry(registry.New(registry.Options{
-			Now: time.Now, UserAgent: cfg.UserAgent, Logger: log, Caches: o.caches, Hosts: o.hosts,
-			Service: os.Getenv("KUBERNETES_SERVICE_HOST"),
-		})),
+		Registry: calls.Registry(o.registry(cfg.UserAgent, log)),
 		Forges: deliver.NewForges(func(src reconcile.Source) (*reconcile.GitServer, error) {
 			return gitrepo.API(src, time.Now)
 		}),

@@ -92,8 +92,8 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 	}
 	s.SharedBy, err = h.sharedBy(at.commit.tree, q, files)
 	if n := len(s.SharedBy); n > v1alpha1.MaxSharers {
-		return v1alpha1.Suspect{}, reconcile.Refuse("the files of %s are rendered by %d other Flux objects: too many to record",
-			oneLine(q.Image, 200), n)
+		return v1alpha1.Suspect{}, reconcile.Refuse(
+			"the files of %s are rendered by %d other Flux objects: too many to record", oneLine(q.Image, 200), n)
 	}
 	return s, err
 }

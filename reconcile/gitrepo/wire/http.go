@@ -28,20 +28,7 @@ func (r *Remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL,
 	if err != nil {
 		return err
 	}
-	t := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         dialer().DialContext,
-		TLSClientConfig:     config,
-		TLSHandshakeTimeout: 20 * time.Second,
-		ForceAttemptHTTP2:   true,
-		MaxIdleConns:        4,
-		IdleConnTimeout:     90 * time.Second,
-
-		MaxResponseHeaderBytes: 1 << 20,
-	}
-	if proxy != nil {
-		t.Proxy = http.ProxyURL(proxy)
-	}
+	t := roundTripper(config, proxy)
 	trip := &tripper{next: t, branch: r.Branch.String(), meter: r.Meter}
 	r.fault, r.Settle, r.Close = trip.fault, trip.settle, t.CloseIdleConnections
 
@@ -80,6 +67,32 @@ func (r *Remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL,
 		to, err := endpoint()
 		return to, method, err
 	}
+	r.sessions(client, begin)
+	return nil
+}
+
+// roundTripper speaks HTTP as a source says: with its CA, through its proxy.
+func roundTripper(config *tls.Config, proxy *url.URL) *http.Transport {
+	t := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         dialer().DialContext,
+		TLSClientConfig:     config,
+		TLSHandshakeTimeout: 20 * time.Second,
+		ForceAttemptHTTP2:   true,
+		MaxIdleConns:        4,
+		IdleConnTimeout:     90 * time.Second,
+
+		MaxResponseHeaderBytes: 1 << 20,
+	}
+	if proxy != nil {
+		t.Proxy = http.ProxyURL(proxy)
+	}
+	return t
+}
+
+// sessions has each session begin by itself, with a login and an endpoint of its own.
+func (r *Remote) sessions(client transport.Transport,
+	begin func(context.Context) (*transport.Endpoint, transport.AuthMethod, error)) {
 	r.Upload = func(ctx context.Context) (transport.UploadPackSession, error) {
 		to, method, err := begin(ctx)
 		if err != nil {
@@ -94,7 +107,6 @@ func (r *Remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL,
 		}
 		return client.NewReceivePackSession(to, method)
 	}
-	return nil
 }
 
 // maxRedirects is how many redirects within an origin are followed, as net/http does.
