@@ -115,7 +115,7 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"what judges it may not be listed":  {judged(func(w *Workload) { w.MayJudge = new(false) }), CheckSees, trace.Stopped, "does not see that it refuses an update", "deploy/kustomize/rbac"},
 		"what judges it is suspended":       {judged(func(w *Workload) { w.Judge.Phase = "Failed, suspended" }), CheckSees, trace.Stopped, "it is suspended", "spec.suspend: false"},
 		"what judges it has strange fields": {judged(func(w *Workload) { w.Judge.Unread = "status is a list" }), CheckSees, trace.Stopped, "status is a list", "as its CRD"},
-		"a canary judges it":                {judged(func(*Workload) {}), CheckSees, trace.Good, "ImagePull, Rollout, Canary, Drift", ""},
+		"a canary judges it":                {judged(func(*Workload) {}), CheckSees, trace.Good, "ImagePull, Rollout, Canary, Apply, Drift", ""},
 		"it has no readiness probe":         {func(f *Facts) { w(f).Unprobed = []string{"web"} }, CheckSees, trace.Good, "without a readiness probe web is ready as soon as it starts", ""},
 		"the policy is suspended":           {func(f *Facts) { f.Policies[0].Spec.Suspend = true }, CheckPolicy, trace.Stopped, "is suspended", "spec.suspend: false"},
 		"the ceiling bounds the policy":     {func(f *Facts) { f.Sidecar.Args = []string{"--max-mode", "Approve"} }, CheckPolicy, trace.Good, "ImagePull Approve, Rollout Notify, Canary Notify, Drift Approve by production/web: the controller's --max-mode is Approve", ""},

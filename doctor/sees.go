@@ -65,6 +65,9 @@ func (w *Workload) sees(home string) Check {
 				"set its spec.suspend: false")
 		}
 	}
+	if w.Chain != nil {
+		triggers = append(triggers, string(v1alpha1.TriggerApply))
+	}
 	if rolls[w.Kind] || w.Kind == workload.CronJob {
 		triggers = append(triggers, string(v1alpha1.TriggerDrift))
 	}

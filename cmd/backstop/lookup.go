@@ -93,11 +93,19 @@ func inGit(dir string) bool {
 	return git.Close() == nil
 }
 
+// applies are the kinds of Flux that people may name, whose files go back by a Rollback alone: what proves it is in the
+// cluster.
+var applies = map[string]bool{"kustomization": true, "ks": true, "helmrelease": true, "hr": true}
+
 // parseWorkload tells deploy/NAME from an image: a reference with a slash has a registry or a folder before it.
 func parseWorkload(arg string) (v1alpha1.Workload, bool, error) {
 	kind, name, ok := strings.Cut(arg, "/")
 	// kubectl prints deployment.apps/NAME.
 	full, known := workload.Named(kind)
+	if ok && applies[strings.ToLower(kind)] {
+		return v1alpha1.Workload{}, false, badUsage("%q is no workload: what Flux cannot apply goes back by its Rollback, which "+
+			"backstop get names and backstop approve takes back", arg)
+	}
 	if !ok || !known {
 		if arg == "" {
 			return v1alpha1.Workload{}, false, badUsage("want IMAGE or KIND/NAME")
@@ -115,7 +123,7 @@ func target(args []string) (string, error) {
 	if len(args) == 1 {
 		return args[0], nil
 	}
-	if _, known := workload.Named(args[0]); !known {
+	if _, known := workload.Named(args[0]); !known && !applies[strings.ToLower(args[0])] {
 		return "", badUsage("%q is no kind of workload: want KIND NAME, KIND/NAME or IMAGE", args[0])
 	}
 	return args[0] + "/" + args[1], nil
