@@ -81,7 +81,11 @@ type past struct {
 	src    reconcile.Source
 	search *Search
 	known  map[string]rendered
-	last   rendered
+	// last is what was rendered last, tree what it was rendered of, or something that makes no difference to the object,
+	// and plain the files of it that hold nothing but resources.
+	last  rendered
+	tree  fs.FS
+	plain map[string]bool
 }
 
 // rendered is what one commit says.
@@ -105,6 +109,10 @@ func (p *past) at(ctx context.Context, commit string) (rendered, error) {
 			return r, nil
 		}
 	}
+	if p.spared(tree) {
+		p.tree = tree
+		return p.last, nil
+	}
 	all, folder, err := objects(ctx, NewTree(tree), &p.search.Job)
 	why, refused := reconcile.AsRefusal(err)
 	if err != nil && !refused {
@@ -114,7 +122,7 @@ func (p *past) at(ctx context.Context, commit string) (rendered, error) {
 	if !refused {
 		out.says = p.says(all)
 		// What a folder that cannot be built would have looked at next is not known.
-		p.last = out
+		p.last, p.tree, p.plain = out, tree, plainFiles(folder)
 		if id := fingerprint(tree, out.depends); id != "" {
 			p.known[id] = out
 		}

@@ -153,6 +153,30 @@ func TestTheCommitThatBrokeIt(t *testing.T) {
 		"a commit in between that cannot be built": {line: line{
 			{"apps/app.yaml": app("")}, {"apps/app.yaml": broken}, {"apps/app.yaml": app("  paused: true\n")},
 		}, object: object, suspect: -1, why: "cannot be built here"},
+		"an object among others that change in its folder": {line: line{
+			{"apps/kustomization.yaml": "resources: [app.yaml, b.yaml]\nnamePrefix: x-\n", "apps/app.yaml": app(""), "apps/b.yaml": deployment("b", "b:1")}, {"apps/b.yaml": deployment("b", "b:2")},
+			{"apps/app.yaml": app("  paused: true\n")}, {"apps/b.yaml": deployment("b", "b:3")},
+		}, object: &v1alpha1.ObjectRef{Kind: "Deployment", Name: "x-app"}, suspect: 2, changed: 1},
+		"an object whose reference gets a prefix when another object comes": {line: line{
+			{"apps/kustomization.yaml": "resources: [app.yaml, b.yaml]\nnamePrefix: x-\n", "apps/app.yaml": app("      serviceAccountName: s\n"), "apps/b.yaml": deployment("b", "b:1")},
+			{"apps/b.yaml": deployment("b", "b:2")}, {"apps/b.yaml": deployment("b", "b:2") + "---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: s}\n"},
+		}, object: &v1alpha1.ObjectRef{Kind: "Deployment", Name: "x-app"}, suspect: 2, changed: 1},
+		"an object that copies a value of another one": {line: line{
+			{"apps/kustomization.yaml": "resources: [app.yaml, b.yaml]\nreplacements: [{source: {kind: Deployment, name: b, fieldPath: spec.template.spec.containers.0.image}, targets: [{select: {kind: Deployment, name: app}, fieldPaths: [spec.template.spec.containers.0.image]}]}]\n",
+				"apps/app.yaml": app(""), "apps/b.yaml": deployment("b", "b:1")}, {"apps/b.yaml": deployment("b", "b:2")},
+		}, object: object, suspect: 1, changed: 1},
+		"an object that a patch gives another name": {line: line{
+			{"apps/kustomization.yaml": "resources: [b.yaml, c.yaml]\npatches: [{target: {name: b}, patch: '[{\"op\":\"replace\",\"path\":\"/metadata/name\",\"value\":\"app\"}]'}]\n", "apps/b.yaml": deployment("b", "b:1"), "apps/c.yaml": deployment("c", "c:1")},
+			{"apps/c.yaml": deployment("c", "c:2")}, {"apps/b.yaml": deployment("b", "b:2")},
+		}, object: object, suspect: 2, changed: 1},
+		"an object that a file of the folder without a kustomization brings": {line: line{
+			{"apps/app.yaml": app(""), "apps/b.yaml": deployment("b", "b:1")}, {"apps/b.yaml": deployment("b", "b:2")}, {"apps/c.yaml": deployment("c", "c:1")}, {"apps/app.yaml": app("  paused: true\n")},
+		}, object: object, suspect: 3, changed: 1},
+		"the values of a generator that an object refers to": {line: line{
+			{"apps/kustomization.yaml": "resources: [app.yaml]\nconfigMapGenerator: [{name: s, files: [s.yaml]}]\n", "apps/s.yaml": deployment("b", "b:1"),
+				"apps/app.yaml": app("      volumes: [{name: v, configMap: {name: s}}]\n")},
+			{"README": "1"}, {"apps/s.yaml": deployment("b", "b:2")},
+		}, object: object, suspect: 2, changed: 1},
 		"the same commit as before": {line: line{{"apps/app.yaml": app("")}}, object: object, suspect: -1, why: "applied well before"},
 		"the newest change of a release": {line: line{
 			{"apps/web.yaml": release("tag: v1")}, {"apps/web.yaml": release("tag: v2")}, {"README": "1"},
