@@ -22,7 +22,8 @@ type Applies interface {
 	Blame(ctx context.Context, key Key, f v1alpha1.Failure, with *types.NamespacedName) (Blamed, error)
 	// Undo reads what is to be kept of what was applied well, and gives the proof that taking the suspect's files back
 	// keeps it. A Refusal says why there is none.
-	Undo(ctx context.Context, key Key, f v1alpha1.Failure, s v1alpha1.Suspect, with *types.NamespacedName) (UndoProof, error)
+	Undo(ctx context.Context, key Key, f v1alpha1.Failure, s v1alpha1.Suspect, with *types.NamespacedName,
+	) (UndoProof, error)
 }
 
 // Applier is a Kustomization or a HelmRelease as it says that it is now.

@@ -139,17 +139,6 @@ func askAgain(s *v1alpha1.RollbackStatus) time.Time {
 	return s.Target.At.Add(min(max(lasted, proveSoonest), proveAgain))
 }
 
-func superseded(w *World) Step {
-	s := &w.Form.Status
-	if s.Suspect.ByFiles() {
-		// Whether that mends it Flux says when it has applied it.
-		return end(w, v1alpha1.ResultReportedOnly, "%s at %s no longer says what %s changed, so nothing is taken back: Flux "+
-			"says whether that mends it", s.Suspect.Branch, short(w.Branch.Tip), short(s.Suspect.Commit))
-	}
-	return end(w, v1alpha1.ResultSuperseded, "%s at %s no longer says %s: nothing to take back",
-		s.Suspect.Branch, short(w.Branch.Tip), bad(w))
-}
-
 // allowed: the verdict allows, Git has not been written by this form.
 func allowed(w *World) Step {
 	s := &w.Form.Status
@@ -237,14 +226,6 @@ func underWay(w *World) Step {
 		return Step{Do: DoForward, Forward: f, Why: why}
 	}
 	return untilDue(w, verifying(w))
-}
-
-// bad is what Git says that goes back, in words.
-func bad(w *World) string {
-	if s := w.Form.Status.Suspect; s.ByFiles() {
-		return "what " + short(s.Commit) + " changed"
-	}
-	return w.Form.Spec.Subject.Name
 }
 
 func landings(s *v1alpha1.RollbackStatus) int32 {

@@ -69,6 +69,18 @@ func withdrawn(w *World, why string) Step {
 		Why: "nothing is asked and nothing pushed: " + why}
 }
 
+// superseded ends what the branch does not say any more.
+func superseded(w *World) Step {
+	s := &w.Form.Status
+	if s.Suspect.ByFiles() {
+		// Whether that mends it Flux says when it has applied it.
+		return end(w, v1alpha1.ResultReportedOnly, "%s at %s no longer says what %s changed, so nothing is taken back: Flux "+
+			"says whether that mends it", s.Suspect.Branch, short(w.Branch.Tip), short(s.Suspect.Commit))
+	}
+	return end(w, v1alpha1.ResultSuperseded, "%s at %s no longer says %s: nothing to take back",
+		s.Suspect.Branch, short(w.Branch.Tip), bad(w))
+}
+
 func messages(all []v1alpha1.Doubt) string {
 	var out []string
 	for _, d := range all {

@@ -152,3 +152,11 @@ func (e *Engine) undoProof(ctx context.Context, form *v1alpha1.Rollback) (UndoPr
 	}
 	return e.Applies.Undo(ctx, KeyOf(form), *f, *form.Status.Suspect, with)
 }
+
+// bad is what Git says that goes back, in words.
+func bad(w *World) string {
+	if s := w.Form.Status.Suspect; s.ByFiles() {
+		return "what " + short(s.Commit) + " changed"
+	}
+	return w.Form.Spec.Subject.Name
+}

@@ -103,8 +103,8 @@ func parseWorkload(arg string) (v1alpha1.Workload, bool, error) {
 	// kubectl prints deployment.apps/NAME.
 	full, known := workload.Named(kind)
 	if ok && applies[strings.ToLower(kind)] {
-		return v1alpha1.Workload{}, false, badUsage("%q is no workload: what Flux cannot apply goes back by its Rollback, which "+
-			"backstop get names and backstop approve takes back", arg)
+		return v1alpha1.Workload{}, false, badUsage("%q is no workload: what Flux cannot apply goes back by its Rollback, "+
+			"which backstop get names and backstop approve takes back", arg)
 	}
 	if !ok || !known {
 		if arg == "" {

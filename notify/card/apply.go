@@ -62,8 +62,8 @@ func applyReverts(r *v1alpha1.Rollback) string {
 	if n := len(s.Nodes); n != 1 {
 		files = fmt.Sprintf("%d files go", n)
 	}
-	return fmt.Sprintf("Pushes a revert of %s for %s to %s: %s back to what was there before. What others changed there since "+
-		"stays.", plain(short7(s.Commit), 12), plain(r.Spec.Subject.String(), 60), plain(s.Branch, 40), files)
+	return fmt.Sprintf("Pushes a revert of %s for %s to %s: %s back to what was there before. What others changed there "+
+		"since stays.", plain(short7(s.Commit), 12), plain(r.Spec.Subject.String(), 60), plain(s.Branch, 40), files)
 }
 
 // applyFields are what was attempted and what was applied last.

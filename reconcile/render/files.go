@@ -77,7 +77,8 @@ func (p *past) reached(ctx context.Context, commits ...string) (func(file string
 }
 
 // needed leaves out the files that the object is the same without.
-func (p *past) needed(ctx context.Context, suspect *reconcile.PastCommit, files []v1alpha1.Node) ([]v1alpha1.Node, error) {
+func (p *past) needed(ctx context.Context, suspect *reconcile.PastCommit, files []v1alpha1.Node,
+) ([]v1alpha1.Node, error) {
 	before, err := p.at(ctx, suspect.Parent)
 	if err != nil {
 		return nil, err

@@ -18,8 +18,8 @@ import (
 // plain resources reaches other objects only by its names, as long as nothing copies values out of it: then a commit
 // that changes such files, and none of their names, leaves the object as it was. Whatever is in doubt is rendered.
 
-// plainFiles are the files of a rendered folder that hold nothing but resources; nil where something makes one object of
-// another one's contents, or gives an object another name than its manifest has.
+// plainFiles are the files of a rendered folder that hold nothing but resources; nil where something makes one object
+// of another one's contents, or gives an object another name than its manifest has.
 func plainFiles(f *Folder) map[string]bool {
 	plain, used := map[string]bool{}, map[string]bool{}
 	for name := range f.Seen() {
@@ -66,9 +66,9 @@ func plainFiles(f *Folder) map[string]bool {
 
 // copies says whether a kustomization may make one object of another one's contents.
 func copies(k *types.Kustomization) bool {
-	return len(k.Replacements)+len(k.Vars)+len(k.Configurations)+len(k.Crds)+len(k.Generators)+len(k.Transformers)+ //nolint:staticcheck // old files still have them
-		len(k.Validators)+len(k.OpenAPI)+len(k.HelmCharts)+len(k.HelmChartInflationGenerator)+
-		len(k.PatchesStrategicMerge)+len(k.PatchesJson6902) > 0 //nolint:staticcheck // old files still have them
+	old := len(k.Vars) + len(k.PatchesStrategicMerge) + len(k.PatchesJson6902) //nolint:staticcheck // old files have them
+	return old+len(k.Replacements)+len(k.Configurations)+len(k.Crds)+len(k.Generators)+len(k.Transformers)+
+		len(k.Validators)+len(k.OpenAPI)+len(k.HelmCharts)+len(k.HelmChartInflationGenerator) > 0
 }
 
 // otherFiles are the files that a kustomization reads for something else than resources.
@@ -201,7 +201,8 @@ func (p *past) concerns(o *unstructured.Unstructured) bool {
 	if o.GetName() == "" || strings.HasSuffix(o.GetKind(), "List") {
 		return true
 	}
-	return slices.ContainsFunc(append([]v1alpha1.ObjectRef{*p.search.Object}, p.search.Also...), func(r v1alpha1.ObjectRef) bool {
+	sought := append([]v1alpha1.ObjectRef{*p.search.Object}, p.search.Also...)
+	return slices.ContainsFunc(sought, func(r v1alpha1.ObjectRef) bool {
 		return r.Kind == o.GetKind() && strings.Contains(r.Name, o.GetName())
 	})
 }

@@ -72,8 +72,8 @@ func (u *Undo) Prove(ctx context.Context) (reconcile.UndoProof, error) {
 		return nil, refusedAs(v1alpha1.DoubtNotComparable, "what was applied well cannot be built here", err)
 	}
 	if sum := fmt.Sprintf("sha256:%x", sha256.Sum256(data)); !slices.Contains(u.Digests, sum) {
-		return nil, reconcile.NotUndone(v1alpha1.DoubtNotComparable, "what was applied well is not built here as Flux built it"+
-			"%s, so nothing proves what would be left", p.differs(folder))
+		return nil, reconcile.NotUndone(v1alpha1.DoubtNotComparable, "what was applied well is not built here as Flux built "+
+			"it%s, so nothing proves what would be left", p.differs(folder))
 	}
 	if p.good, err = decode(data, &u.Job); err != nil {
 		return nil, err
@@ -167,15 +167,15 @@ func (p *proof) keeps(left []*unstructured.Unstructured) error {
 // isProtected says whether objects of a kind are never taken back: data and rights depend on them.
 func isProtected(o *unstructured.Unstructured) bool {
 	switch o.GetKind() {
-	case "CustomResourceDefinition", "PersistentVolumeClaim", "PersistentVolume", "StorageClass", "Namespace", "NetworkPolicy",
-		"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "ServiceAccount":
+	case "CustomResourceDefinition", "PersistentVolumeClaim", "PersistentVolume", "StorageClass", "Namespace",
+		"NetworkPolicy", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "ServiceAccount":
 		return true
 	}
 	return strings.HasPrefix(o.GroupVersionKind().Group, "rbac.authorization.k8s.io")
 }
 
-// spares refuses a change of what is never taken back: against what was applied, what Git says, and in the files that go
-// back, which may not be built.
+// spares refuses a change of what is never taken back: against what was applied, what Git says, and in the files that
+// go back, which may not be built.
 func (p *proof) spares(now, left []*unstructured.Unstructured, built bool, tip, after fs.FS) error {
 	versions := [][]*unstructured.Unstructured{p.good}
 	if built {
