@@ -281,6 +281,14 @@ func TestWalksByPullRequest(t *testing.T) {
 			goOn()
 			p.pr.Merge = MergeClean
 		}, v1alpha1.ResultVerified, v1alpha1.VerdictByPolicy, ""},
+		"its branch is deleted, and the pull request stays open": {byPolicy, auto, func(p *proposals, goOn func()) {
+			p.head = ""
+			goOn()
+			if p.head == "" {
+				p.broke = append(p.broke, "it is not pushed again")
+			}
+			p.pr.Merge = MergeClean
+		}, v1alpha1.ResultVerified, v1alpha1.VerdictByPolicy, ""},
 		"a base that moved": {byPolicy, auto, func(p *proposals, goOn func()) {
 			p.push(commit{value: imgBad, person: true})
 			p.pr.Merge = MergeConflicts

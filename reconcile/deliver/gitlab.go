@@ -138,8 +138,12 @@ func (g *gitLab) mergeRequest(mr *gitlab.BasicMergeRequest) *reconcile.PullReque
 	switch mr.DetailedMergeStatus {
 	case "mergeable":
 		out.Merge = reconcile.MergeClean
-	case "conflict", "broken_status", "commits_status":
+	case "conflict", "broken_status":
 		out.Merge = reconcile.MergeConflicts
+	case "commits_status":
+		// Its branch is gone, or brings nothing: the commit that GitLab remembers is no head.
+		out.Head = ""
+		wait(v1alpha1.WaitsForProvider, "")
 	case "need_rebase":
 		wait(v1alpha1.WaitsForRebase, "")
 	case "ci_still_running", "ci_must_pass", "status_checks_must_pass", "external_status_checks",

@@ -122,6 +122,23 @@ func TestGitLabMergeTrain(t *testing.T) {
 	}
 }
 
+func TestGitLabSaysThatABranchIsGone(t *testing.T) {
+	w := start(t, forgestub.Options{Kind: forgestub.GitLab})
+	pr := w.read(w.open().Number)
+	if _, err := w.Git("update-ref", "-d", "refs/heads/"+branch); err != nil {
+		t.Fatal(err)
+	}
+	gone := w.read(pr.Number)
+	if gone.State != v1alpha1.PullRequestOpen || gone.Head != "" || gone.Merge != reconcile.MergeWaits {
+		t.Errorf("it is %+v", gone)
+	}
+	// What is pushed again is looked at anew.
+	head := w.commit(branch, "Revert v2 of backend", "image: reg/backend:v1\n")
+	if again := w.read(pr.Number); again.Head != head || again.Merge != reconcile.MergeClean {
+		t.Errorf("it is %+v", again)
+	}
+}
+
 func TestGitLabProjectByID(t *testing.T) {
 	w := start(t, forgestub.Options{Kind: forgestub.GitLab, Project: "acme/ops/deep/fleet"})
 	pr := w.open()

@@ -97,6 +97,7 @@ type PR struct {
 	Approvals                     int
 	Draft, Armed, Queued          bool
 	ArmedHead, Commit, ClosedHead string
+	LastHead                      string
 	Comments                      []string
 }
 

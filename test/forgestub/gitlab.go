@@ -110,7 +110,7 @@ func (f *Forge) gitlabMR(pr *PR) map[string]any {
 	}
 	out := map[string]any{
 		"id": 1000 + pr.Number, "iid": pr.Number, "title": pr.Title, "description": pr.Body, "state": state,
-		"source_branch": pr.Branch, "target_branch": pr.Base, "sha": f.tip(pr.Branch),
+		"source_branch": pr.Branch, "target_branch": pr.Base, "sha": f.lastTip(pr),
 		"source_project_id": gitlabID, "target_project_id": gitlabID, "merge_when_pipeline_succeeds": pr.Armed,
 		"web_url": f.URL + "/" + f.options.Project + "/-/merge_requests/" + strconv.FormatInt(pr.Number, 10),
 		"labels":  pr.Labels,
@@ -123,9 +123,17 @@ func (f *Forge) gitlabMR(pr *PR) map[string]any {
 	default:
 		out["detailed_merge_status"] = map[string]string{
 			"": "mergeable", "computing": "checking", "draft": "draft_status", "conflict": "conflict",
-			"approvals": "not_approved", "checks": "ci_still_running"}[f.blocked(pr)]
+			"gone": "commits_status", "approvals": "not_approved", "checks": "ci_still_running"}[f.blocked(pr)]
 	}
 	return out
+}
+
+// lastTip is what GitLab remembers of a branch that is gone.
+func (f *Forge) lastTip(pr *PR) string {
+	if tip := f.tip(pr.Branch); tip != "" {
+		pr.LastHead = tip
+	}
+	return pr.LastHead
 }
 
 func (f *Forge) gitlabMerge(c call, pr *PR) {

@@ -32,9 +32,12 @@ func (f *Forge) tip(branch string) string {
 	return out
 }
 
-// blocked says what a pull request waits for: approvals, checks, draft, conflict; empty when nothing.
+// blocked says what a pull request waits for: approvals, checks, draft, conflict, a branch that is gone; empty when
+// nothing.
 func (f *Forge) blocked(pr *PR) string {
 	switch {
+	case f.tip(pr.Branch) == "":
+		return "gone"
 	case f.rules.Computing:
 		return "computing"
 	case pr.Draft:
