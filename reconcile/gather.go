@@ -72,10 +72,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
-	w.ReadOnly, w.ReadOnlyKind = origin.Source.ReadOnly, origin.Source.ReadOnlyKind
-	if w.ReadOnly == "" && (e.Forges == nil || w.Policy.Delivery == v1alpha1.DeliveryPush) {
-		w.ReadOnly = origin.Source.Aside
-	}
+	w.ReadOnly, w.ReadOnlyKind = e.readOnly(w, origin.Source), origin.Source.ReadOnlyKind
 	w.Suspended, w.Remediated = origin.Suspended, origin.Remediated
 	since := lookback(w.Now, w.Policy.Cooldown, w.Budget.Per)
 	if s.Ended() && s.Change != nil {
@@ -117,6 +114,15 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 		w.Crowd = crowdOf(&w.Form, open, w.Now, served(w))
 	}
 	return err
+}
+
+// readOnly says why nothing may be written: also to a branch that gets its changes by pull request, where none is
+// opened.
+func (e *Engine) readOnly(w *World, src Source) string {
+	if src.ReadOnly == "" && (e.Forges == nil || w.Policy.Delivery == v1alpha1.DeliveryPush) {
+		return src.Aside
+	}
+	return src.ReadOnly
 }
 
 // lookback is how far back trailers are read for cooldown and budget: to a full minute, so that the reverts of one push

@@ -145,10 +145,7 @@ const (
 // the credentials), Unauthorized, Forbidden (the sentence names the right that is missing), HeadMoved, NotYet, Never; a
 // RetryAfter says until when the provider answers nobody.
 type Forge interface {
-	// Find gives the pull request that brings a branch to a base: the open one, else the newest; nil for none.
-	Find(ctx context.Context, branch, base string) (*PullRequest, error)
-	// Read reads a pull request anew.
-	Read(ctx context.Context, number int64) (*PullRequest, error)
+	Reader
 	// Open opens a pull request; where one is open for the branch already, it gives that one.
 	Open(ctx context.Context, p Proposal) (*PullRequest, error)
 	// Update has a pull request that is open tell what a proposal tells beyond it. What stands there stays.
@@ -157,13 +154,21 @@ type Forge interface {
 	Merge(ctx context.Context, pr *PullRequest, order MergeOrder) (Merging, error)
 	// Disarm takes back that the provider merges a pull request by itself, or that it stands in a queue.
 	Disarm(ctx context.Context, pr *PullRequest) error
+	// Close closes a pull request without a merge, and then says why in a comment. One that is not open is left as it is.
+	Close(ctx context.Context, pr *PullRequest, why string) error
+}
+
+// Reader is what of a Forge changes nothing.
+type Reader interface {
+	// Find gives the pull request that brings a branch to a base: the open one, else the newest; nil for none.
+	Find(ctx context.Context, branch, base string) (*PullRequest, error)
+	// Read reads a pull request anew.
+	Read(ctx context.Context, number int64) (*PullRequest, error)
+	// Forget has the next Read ask the provider, however short ago it was asked.
+	Forget(number int64)
 	// WantsPullRequest says whether the rules of a branch take a pull request and no push of these credentials; nil where
 	// the provider does not tell.
 	WantsPullRequest(ctx context.Context, branch string) (*bool, error)
-	// Forget has the next Read ask the provider, however short ago it was asked.
-	Forget(number int64)
-	// Close closes a pull request without a merge, and then says why in a comment. One that is not open is left as it is.
-	Close(ctx context.Context, pr *PullRequest, why string) error
 }
 
 // Forges finds the ways to the pull requests of sources.

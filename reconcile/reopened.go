@@ -6,8 +6,8 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// A pull request that was closed without a merge is a person's no. Whoever opens it again takes the no back, and says no
-// yes by it: the form asks again, as one does that expired, and its merge is an answer.
+// A pull request that was closed without a merge is a person's no. Whoever opens it again takes the no back, and says
+// no yes by it: the form asks again, as one does that expired, and its merge is an answer.
 
 // refusedByClose says whether a form ended because somebody closed its pull request.
 func refusedByClose(s *v1alpha1.RollbackStatus) bool {

@@ -74,7 +74,20 @@ func startReal(t *testing.T) *real {
 	r.commit("main", "image: reg/backend:v2\n")
 	r.commit(branch, "image: reg/backend:v1\n")
 	r.api = r.as(realBot, giteaserver.Password)
-	return r
+	// The server learns of what was pushed to an empty repository a moment later.
+	for try := 0; ; try++ {
+		_, err := r.api.Find(t.Context(), branch, "main")
+		if err == nil {
+			_, err = r.api.WantsPullRequest(t.Context(), "main")
+		}
+		if err == nil {
+			return r
+		}
+		if try == 600 {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // git runs git in the work tree.
@@ -392,11 +405,6 @@ func TestRealGiteaRulesAndWordsOfAPush(t *testing.T) {
 			r := startReal(t)
 			r.protect(tt.rule)
 			wants, err := r.api.WantsPullRequest(t.Context(), "main")
-			for try := 0; err != nil && try < 50; try++ {
-				// What was pushed a moment ago is not known yet.
-				time.Sleep(100 * time.Millisecond)
-				wants, err = r.api.WantsPullRequest(t.Context(), "main")
-			}
 			if err != nil || wants == nil || *wants != tt.wants {
 				t.Errorf("it says %v, %v", wants, err)
 			}

@@ -7,8 +7,9 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// A pull request that another revert of the same commit joins tells of that one too. What stands in its body stays, since
-// people write there and other clusters have: lines are added to the lists that are there, and nothing is taken away.
+// A pull request that another revert of the same commit joins tells of that one too. What stands in its body stays,
+// since people write there and other clusters have: lines are added to the lists that are there, and nothing is taken
+// away.
 
 // more is the title and the body that a pull request gets by what a proposal tells; false where nothing is missing.
 func more(pr *reconcile.PullRequest, p reconcile.Proposal) (title, body string, changed bool) {
@@ -54,8 +55,9 @@ func joined(body string, s story) string {
 	}
 	if last := len(paragraphs) - 1; plainTrailer.MatchString(strings.TrimSpace(first(paragraphs[last]))) {
 		for line := range strings.SplitSeq(strings.Join(trailers(s.Message), "\n"), "\n") {
-			if plainTrailer.MatchString(strings.TrimSpace(line)) && !strings.Contains(paragraphs[last], strings.TrimSpace(line)) {
-				paragraphs[last] += "  \n" + strings.TrimSpace(line)
+			line = strings.TrimSpace(line)
+			if plainTrailer.MatchString(line) && !strings.Contains(paragraphs[last], line) {
+				paragraphs[last] += "  \n" + line
 			}
 		}
 	}

@@ -61,7 +61,8 @@ func (w *world) opened(image string) chapter {
 		if !s.PullRequest.IsOpen() {
 			return s.Phase, false
 		}
-		return fmt.Sprintf("opened: %s, which waits for %s", s.PullRequest.URL, v1alpha1.WaitsFor(s.PullRequest.WaitsFor)), true
+		return fmt.Sprintf("opened: %s, which waits for %s", s.PullRequest.URL,
+			v1alpha1.WaitsFor(s.PullRequest.WaitsFor)), true
 	})
 }
 

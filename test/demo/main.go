@@ -30,7 +30,7 @@ func main() {
 	defer stop()
 	binary := flag.String("sidecar", "bin/sidecar", "the sidecar's binary")
 	flux := flag.String("flux", "", "folder with the binaries of Flux's own controllers, to run instead of stand-ins")
-	gitea := flag.String("gitea", "", "folder of a Gitea, to run it in the place of a plain Git server and deliver by pull request")
+	gitea := flag.String("gitea", "", "folder of a Gitea, to run it as the Git server and deliver by pull request")
 	keep := flag.Bool("keep", false, "wait for a click in the browser, and leave everything running until interrupted")
 	flag.Parse()
 	if err := demo(ctx, options{binary: *binary, flux: *flux, gitea: *gitea, keep: *keep}); err != nil {

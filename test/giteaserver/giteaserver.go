@@ -111,7 +111,7 @@ ROOT = %[1]s/repositories
 [security]
 INSTALL_LOCK = true
 SECRET_KEY = for-tests-alone
-INTERNAL_TOKEN = eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJuYmYiOjE3MDAwMDAwMDB9.OE1Drv2XkKM2QxqVkPhBgqLQpCYxV0mXd1XkXh3Lk0U
+INTERNAL_TOKEN = for-tests-alone-too
 PASSWORD_HASH_ALGO = pbkdf2_v1
 [oauth2]
 ENABLED = false
@@ -243,7 +243,8 @@ func (r *Repository) URL(user string) string {
 }
 
 // Protect protects a branch, in the way that change says.
-func (r *Repository) Protect(ctx context.Context, branch string, change func(*gitea.CreateBranchProtectionOption)) error {
+func (r *Repository) Protect(ctx context.Context, branch string, change func(*gitea.CreateBranchProtectionOption),
+) error {
 	api, err := r.server.Admin(ctx)
 	if err != nil {
 		return err
