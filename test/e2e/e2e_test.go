@@ -48,22 +48,25 @@ func TestOnARealNode(t *testing.T) {
 			s.runs("worker", v0)
 		}},
 		{"kubelet and containerd are restarted in the middle", func(s *stage) {
-			bad := s.images.push("worker", v2, "serve", "linux/arm64")
+			bad := s.images.push("backend", fleet.Tag(production, 3), "serve", "linux/arm64")
 			s.until("a Rollback is opened", 5*time.Minute, func() error { return s.opened(bad) })
 			must(s.t, s.node.RestartContainerd())
 			must(s.t, s.node.RestartKubelet())
 			s.ends(bad, v1alpha1.ResultVerified)
-			s.runs("worker", v0)
+			s.runs("backend", v2)
 			must(s.t, s.node.Ready(s.t.Context()))
 		}},
 		{"the node is drained in the middle", func(s *stage) {
-			bad := s.images.push("backend", fleet.Tag(production, 3), "serve", "linux/arm64")
+			v4 := fleet.Tag(production, 4)
+			s.images.push("backend", v4, "serve", "linux/amd64")
+			s.runs("backend", v4)
+			bad := s.images.push("backend", fleet.Tag(production, 5), "serve", "linux/arm64")
 			s.until("a Rollback is opened", 5*time.Minute, func() error { return s.opened(bad) })
 			// Backstop's own pods are evicted too, and come back with empty disks.
 			s.kubectl("drain", "node-1", "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--disable-eviction", "--timeout=3m")
 			s.kubectl("uncordon", "node-1")
 			s.ends(bad, v1alpha1.ResultVerified)
-			s.runs("backend", v2)
+			s.runs("backend", v4)
 		}},
 	} {
 		ok := t.Run(part.name, func(t *testing.T) {

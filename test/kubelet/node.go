@@ -49,7 +49,8 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "backstop-node-") // short: the path of a socket has 107 bytes
+	sweep()
+	dir, err := os.MkdirTemp("", fmt.Sprintf("backstop-node-%d-", os.Getpid())) // short: the path of a socket has 107 bytes
 	if err != nil {
 		return nil, fmt.Errorf("make the node's folder: %w", err)
 	}

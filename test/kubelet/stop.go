@@ -4,6 +4,8 @@ package kubelet
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,6 +66,20 @@ func (n *Node) unmount() {
 	for _, line := range lines {
 		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], n.Dir+"/") {
 			_ = syscall.Unmount(fields[4], syscall.MNT_DETACH)
+		}
+	}
+}
+
+// sweep ends what is left of nodes whose test was killed: their pods outlive it.
+func sweep() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), "backstop-node-*"))
+	for _, dir := range dirs {
+		var pid int
+		if _, err := fmt.Sscanf(filepath.Base(dir), "backstop-node-%d-", &pid); err != nil {
+			continue
+		}
+		if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			(&Node{Dir: dir}).Stop()
 		}
 	}
 }
