@@ -120,6 +120,8 @@ patches:
     - {op: add, path: /spec/template/spec/containers/0/env/-, value: {name: KUBERNETES_SERVICE_PORT, value: "@port"}}
     # It is at the address of the API server, which Backstop takes for one of the cluster's Services.
     - {op: add, path: /spec/template/spec/containers/0/args/-, value: "--registry-hosts=@registry"}
+    # The story takes back more in a minute than a night does.
+    - {op: add, path: /spec/template/spec/containers/0/args/-, value: "--budget=20/1h"}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
@@ -168,6 +170,7 @@ const policy = `apiVersion: backstop.dev/v1alpha1
 kind: RollbackPolicy
 metadata: {name: apps, namespace: NAMESPACE}
 spec:
+  cooldown: 0s
   triggers:
   - {type: ImagePull, mode: Auto, gracePeriod: 0s}
   - {type: Rollout, mode: Approve, gracePeriod: 0s}
