@@ -129,20 +129,18 @@ func (g *Gatherer) need(ctx context.Context, w *Workload, s Secret) {
 
 // may asks the API server what Backstop's ServiceAccount may; nil where the user may not ask.
 func (g *Gatherer) may(ctx context.Context, verb, resource, namespace, name string) *bool {
-	return g.mayIn(ctx, verb, "", resource, namespace, name)
+	return g.allowed(ctx, authv1.ResourceAttributes{Namespace: namespace, Verb: verb, Resource: resource, Name: name})
 }
 
-// mayIn is may for a resource of an API group.
-func (g *Gatherer) mayIn(ctx context.Context, verb, group, resource, namespace, name string) *bool {
-	key := fmt.Sprintln("may", verb, group, resource, namespace, name)
+// allowed is may for a resource of any API group.
+func (g *Gatherer) allowed(ctx context.Context, a authv1.ResourceAttributes) *bool {
+	key := fmt.Sprintln("may", a.Verb, a.Group, a.Resource, a.Namespace, a.Name)
 	return ask(&g.once, key, func() *bool {
 		user := "system:serviceaccount:" + g.Home + ":" + serviceAccount
 		review := &authv1.SubjectAccessReview{Spec: authv1.SubjectAccessReviewSpec{
-			User:   user,
-			Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + g.Home, "system:authenticated"},
-			ResourceAttributes: &authv1.ResourceAttributes{
-				Namespace: namespace, Verb: verb, Group: group, Resource: resource, Name: name,
-			},
+			User:               user,
+			Groups:             []string{"system:serviceaccounts", "system:serviceaccounts:" + g.Home, "system:authenticated"},
+			ResourceAttributes: &a,
 		}}
 		if err := g.Client.Create(ctx, review); err != nil {
 			return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	authv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -24,7 +25,7 @@ func (g *Gatherer) sees(ctx context.Context, namespace string, w *Workload, from
 		if w.Judge.By.Kind == trigger.Argo.Kind {
 			gvk, resource = trigger.Argo, "rollouts"
 		}
-		w.MayJudge = g.mayIn(ctx, "list", gvk.Group, resource, namespace, "")
+		w.MayJudge = g.allowed(ctx, authv1.ResourceAttributes{Namespace: namespace, Verb: "list", Group: gvk.Group, Resource: resource})
 	}
 	for i := range from.template.Containers {
 		if c := &from.template.Containers[i]; c.ReadinessProbe == nil {

@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	// maxTags of a repository that are listed, and maxAliases how many of them are asked for their digest.
-	maxTags, maxAliases = 1000, 48
+	// maxTags of a repository that are listed.
+	maxTags = 1000
 	// maxJobs of a CronJob whose pods are looked at, newest first.
 	maxJobs = 3
 	// maxNodes whose platforms are asked for.
@@ -92,8 +92,8 @@ func (s *shared) registry(ctx context.Context, f *Facts) (Registry, error) {
 	if err := group.Wait(); err != nil {
 		return out, err
 	}
-	if out.Digest != "" {
-		out.Same, _, _ = s.g.Registry.Aliases(ctx, image, out.Digest, out.Tags, access, maxAliases)
+	if name, _, _ := strings.Cut(image, "@"); out.Digest != "" {
+		out.Same, _, _ = s.g.Registry.Aliases(ctx, name+"@"+out.Digest, out.Tags, access)
 	}
 	return out, ctx.Err()
 }

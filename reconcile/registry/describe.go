@@ -97,13 +97,19 @@ func (p *probe) built(ctx context.Context, l leaf) (time.Time, error) {
 // resolvedAtOnce is how many digests are asked for at the same time.
 const resolvedAtOnce = 8
 
-// Aliases are the other tags under which a repository has the same digest, of those given: the ones most alike to the
-// image's own tag are looked at first, at most that many. more says that there were others.
-func (r *Registry) Aliases(ctx context.Context, image, digest string, tags []string, access reconcile.Access, most int,
-) (same []string, more bool, err error) {
+// mostAliases is how many tags are asked for their digest.
+const mostAliases = 48
+
+// Aliases are the other tags, of those given, under which a repository has the digest of an image, name:tag@digest. The
+// ones most alike to the image's own tag are looked at first, and no more than 48. more says that there were others.
+func (r *Registry) Aliases(ctx context.Context, image string, tags []string, access reconcile.Access) (same []string, more bool, err error) {
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
 		return nil, false, undecided("%s is no image reference", clip(image))
+	}
+	pinned, ok := named.(reference.Digested)
+	if !ok {
+		return nil, false, undecided("%s names no digest", clip(image))
 	}
 	own := ""
 	if tagged, ok := named.(reference.Tagged); ok {
@@ -111,8 +117,8 @@ func (r *Registry) Aliases(ctx context.Context, image, digest string, tags []str
 	}
 	tags = slices.DeleteFunc(slices.Clone(tags), func(t string) bool { return t == own })
 	NearestFirst(tags, own)
-	if more = len(tags) > most; more {
-		tags = tags[:most]
+	if more = len(tags) > mostAliases; more {
+		tags = tags[:mostAliases]
 	}
 	found := make([]bool, len(tags))
 	g, ctx := errgroup.WithContext(ctx)
@@ -123,7 +129,7 @@ func (r *Registry) Aliases(ctx context.Context, image, digest string, tags []str
 			if missing(err) {
 				return nil
 			}
-			found[i] = d == digest
+			found[i] = d == pinned.Digest().String()
 			return err
 		})
 	}

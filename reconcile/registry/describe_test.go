@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -56,19 +57,25 @@ func TestTheOtherTagsOfADigestAreFound(t *testing.T) {
 	}
 	p.push("app", "staging-v1-100")
 	r := registry.New(registry.Options{})
-	image := p.Host() + "/app:production-v2-200"
+	image := p.Host() + "/app:production-v2-200@" + digest
 	tags, err := r.Tags(t.Context(), p.Host()+"/app", p.access, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
-	same, more, err := r.Aliases(t.Context(), image, digest, append(tags, "gone"), p.access, 10)
+	same, more, err := r.Aliases(t.Context(), image, append(tags, "gone"), p.access)
 	slices.Sort(same)
 	if err != nil || more || strings.Join(same, " ") != "latest staging-v2-200" {
 		t.Errorf("%q, %v, %v", same, more, err)
 	}
 	// The most alike are looked at first.
-	same, more, err = r.Aliases(t.Context(), image, digest, tags, p.access, 1)
-	if err != nil || !more || strings.Join(same, " ") != "staging-v2-200" {
-		t.Errorf("of one: %q, %v, %v", same, more, err)
+	for n := range 60 {
+		tags = append(tags, fmt.Sprintf("gone-%d", n))
+	}
+	same, more, err = r.Aliases(t.Context(), image, tags, p.access)
+	if err != nil || !more || !slices.Contains(same, "staging-v2-200") {
+		t.Errorf("of many: %q, %v, %v", same, more, err)
+	}
+	if _, _, err := r.Aliases(t.Context(), p.Host()+"/app:latest", tags, p.access); err == nil {
+		t.Error("an image without a digest has aliases")
 	}
 }
