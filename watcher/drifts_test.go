@@ -256,3 +256,14 @@ func TestSlimWorkload(t *testing.T) {
 		}
 	}
 }
+
+func TestADriftToALongImageFitsTheRecord(t *testing.T) {
+	f := &found{}
+	f.container.Image = "reg.example/" + strings.Repeat("team/", 60) + "app:v2"
+	at := micro(time.Date(2026, 11, 29, 1, 2, 3, 0, time.UTC))
+	f.Drift.At = &at
+	got := f.failure(&holder{}, at.Time).Revision
+	if n := len([]rune(got)); n > 253 || !strings.HasSuffix(got, "… at 2026-11-29T01:02:03Z") {
+		t.Errorf("the revision has %d characters: %s", n, got)
+	}
+}

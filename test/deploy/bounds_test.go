@@ -12,6 +12,8 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
 // mostOfAStatus is how large a status may be that is full in every field.
@@ -203,4 +205,13 @@ func (s suite) full(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, c.Status().Update(t.Context(), o), "")
+}
+
+func TestAVolumesNameFitsWhereAContainersStands(t *testing.T) {
+	schema := schemaOf(t, "rollbacks")
+	status := schema.Properties["status"]
+	container := status.Properties["failures"].Items.Schema.Properties["container"]
+	if name := v1alpha1.ImageVolume(strings.Repeat("v", 63)); int64(len(name)) > *container.MaxLength {
+		t.Errorf("%s has %d characters, and %d are the most", name, len(name), *container.MaxLength)
+	}
 }
