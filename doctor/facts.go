@@ -60,6 +60,8 @@ type Workload struct {
 	NotFlux string
 	// Unread says what the reader may not read, so that nobody can tell whether Flux applies it.
 	Unread string
+	// Analysed says that it is a Rollout of Argo whose updates an analysis judges.
+	Analysed bool
 	// Judge is the Canary or Rollout that judges its updates; nil where nothing does. MayJudge says whether Backstop may
 	// list that kind; nil where nobody can tell.
 	Judge    *trace.Canary

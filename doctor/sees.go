@@ -20,6 +20,7 @@ func (g *Gatherer) sees(ctx context.Context, namespace string, w *Workload, from
 	if w.Judge, err = trace.CanaryOf(ctx, g.Client, from.object); err != nil {
 		return err
 	}
+	w.Analysed = w.Kind == workload.Rollout && trigger.Analyses(from.object)
 	if w.Judge != nil {
 		gvk, resource := trigger.Flagger, "canaries"
 		if w.Judge.By.Kind == trigger.Argo.Kind {
@@ -47,7 +48,7 @@ var rolls = map[string]bool{workload.Deployment: true, workload.StatefulSet: tru
 // sees says which triggers can see the workload fail, and what would blind them.
 func (w *Workload) sees(home string) Check {
 	triggers := []string{string(v1alpha1.TriggerImagePull)}
-	if rolls[w.Kind] {
+	if rolls[w.Kind] || w.Kind == workload.Rollout && !w.Analysed {
 		triggers = append(triggers, string(v1alpha1.TriggerRollout))
 	}
 	at := ""

@@ -179,10 +179,27 @@ func (w *Watcher) resolveCanary(ctx context.Context, l *look, ref v1alpha1.Objec
 	if err != nil {
 		return 0, err
 	}
-	before, now := w.crashes.get(ref), seen.keys(ref.Namespace)
+	before, now, says := w.crashes.get(ref), seen.keys(ref.Namespace), seen.elsewhere()
+	if slices.ContainsFunc(seen.all, func(j trigger.Judgement) bool { return !j.Complete }) {
+		again = unsettledFor
+	}
+	if ref.Kind == trigger.Argo.Kind && len(seen.all) == 0 {
+		// Nothing is refused: without an analysis its pods are all that tells.
+		crashed, err := w.Pods().observe(ctx, l, ref.Kind, ref.Name)
+		if err != nil {
+			return 0, err
+		}
+		now, says = crashed.keys(ref.Namespace), crashed.elsewhere()
+		switch {
+		case len(now) > 0:
+			again = failingFor
+		case len(crashed.judged) > 0:
+			again = unsettledFor
+		}
+	}
 	w.crashes.set(ref, now)
-	if says := seen.elsewhere(); w.crashes.tells(ref, says) {
-		w.log.Warn("a canary refuses an update, and it is not the image", "canary", ref.String(), "why", says)
+	if w.crashes.tells(ref, says) {
+		w.log.Warn("an update fails, and it is not the image", "object", ref.String(), "why", says)
 		if w.opts.TellRollout != nil {
 			w.opts.TellRollout(ref, says)
 		}
@@ -194,10 +211,7 @@ func (w *Watcher) resolveCanary(ctx context.Context, l *look, ref v1alpha1.Objec
 	for key := range keys {
 		w.queue.Add(key)
 	}
-	if slices.ContainsFunc(seen.all, func(j trigger.Judgement) bool { return !j.Complete }) {
-		return unsettledFor, nil
-	}
-	return 0, nil
+	return again, nil
 }
 
 // judged is one live look at a canary.

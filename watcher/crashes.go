@@ -272,7 +272,7 @@ func (l *look) workloadOf(ctx context.Context, ref v1alpha1.ObjectRef) (v1alpha1
 		return v1alpha1.ObjectRef{}, fmt.Errorf("read pod %s/%s: %w", ref.Namespace, ref.Name, err)
 	}
 	o, err := l.owner(ctx, pod)
-	if err != nil || o.gone || !rolls(o.workload.Kind) {
+	if err != nil || o.gone || !rolls(o.workload.Kind) && o.workload.Kind != kinds.Rollout {
 		return v1alpha1.ObjectRef{}, err
 	}
 	return v1alpha1.ObjectRef{Kind: o.workload.Kind, Namespace: ref.Namespace, Name: o.workload.Name}, nil

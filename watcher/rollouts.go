@@ -23,6 +23,8 @@ type observed struct {
 	facts  trigger.Facts
 	judged []trigger.Judgement
 	labels map[string]string
+	// holder of the template, where it is another object than one that is read by its kind; else nil.
+	holder *holder
 }
 
 // keys are what a workload fails about. What is not the image's fault is nobody's image.
@@ -63,7 +65,7 @@ func (o *observed) elsewhere() string {
 
 // observe looks at a workload, live: its own pods first, and those around it only where one fails.
 func (p *Pods) observe(ctx context.Context, l *look, kind, name string) (*observed, error) {
-	o, selector, err := l.revisions(ctx, kind, name)
+	o, selector, err := p.rolled(ctx, l, kind, name)
 	if err != nil || o == nil {
 		return &observed{}, err
 	}
@@ -81,7 +83,8 @@ func (p *Pods) observe(ctx context.Context, l *look, kind, name string) (*observ
 	if err != nil {
 		return nil, err
 	}
-	out.facts = trigger.Observe(&o.Objects)
+	out.holder = o.holder
+	out.facts = o.observe()
 	out.judged = trigger.Judge(&out.facts)
 	if !slices.ContainsFunc(out.judged, func(j trigger.Judgement) bool { return blames(&j) }) {
 		return out, nil
@@ -89,7 +92,7 @@ func (p *Pods) observe(ctx context.Context, l *look, kind, name string) (*observ
 	if err := p.around(ctx, l, &o.Objects, selector); err != nil {
 		return nil, err
 	}
-	out.facts = trigger.Observe(&o.Objects)
+	out.facts = o.observe()
 	out.judged = trigger.Judge(&out.facts)
 	return out, nil
 }
@@ -149,6 +152,9 @@ func runsAny(pod *corev1.Pod, images map[string]bool) bool {
 type objects struct {
 	trigger.Objects
 	meta *metav1.ObjectMeta
+	// argo and holder are there of a Rollout of Argo, which is looked at as a Deployment.
+	argo   *trigger.CanaryStatus
+	holder *holder
 }
 
 // revisions reads a workload and its revisions; nil where it does not exist, may not be read, or keeps none.
@@ -215,7 +221,7 @@ func (s *sighting) rollouts(ctx context.Context) (out []v1alpha1.Failure, steady
 	}
 	looked := map[string]bool{}
 	for _, w := range s.pods.Rolling(s.key) {
-		if looked[w.String()] || !rolls(w.Kind) {
+		if looked[w.String()] || !rolls(w.Kind) && w.Kind != kinds.Rollout {
 			continue
 		}
 		looked[w.String()] = true
@@ -227,6 +233,10 @@ func (s *sighting) rollouts(ctx context.Context) (out []v1alpha1.Failure, steady
 			if j := &seen.judged[i]; blames(j) && j.Image == s.key.Image() {
 				out = append(out, failureOf(seen, j, s.pods))
 				s.labels[seen.facts.Workload.String()] = seen.labels
+				if seen.holder != nil {
+					s.holders[seen.facts.Workload.String()] = seen.holder
+					continue
+				}
 				if _, err := s.get(ctx, w.Kind, w.Name); err != nil {
 					return nil, "", err
 				}
