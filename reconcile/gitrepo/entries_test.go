@@ -147,6 +147,13 @@ func TestImagesAreFoundAsPeopleWriteThem(t *testing.T) {
 			`d.yaml -env: [{name: IMAGES, value: "3.6=` + web + `:v2-3.6,3.7=` + web + `:v2-3.7"}]`,
 			`d.yaml +env: [{name: IMAGES, value: "3.6=` + web + `:v2-3.6,3.7=` + web + `:v1-3.7"}]`,
 		}},
+		{"another image in the same place, whose namespace went", func(c *clone) {
+			values := "containers:\n  app:\n    image:\n      repository: "
+			c.put("add", "r.yaml", strings.Replace(release("web", values+"reg.example.org/front\n      tag: v1"), "{name: web}",
+				"{name: web, namespace: shop}", 1))
+			c.put("web", "r.yaml", release("web", values+web+"\n      tag: v2"))
+		}, web + ":v2", "web", []string{"r.yaml -repository: " + web, "r.yaml -tag: v2",
+			"r.yaml +repository: reg.example.org/front", "r.yaml +tag: v1"}},
 		{"a file that a link leads to is looked at once", func(c *clone) {
 			c.put("add", "shared.yaml", "image: "+web+":v1 # {\"$imagepolicy\": \"flux-system:web\"}\n")
 			c.replace("web v2", "shared.yaml", "v1", "v2")

@@ -196,7 +196,8 @@ func (s *search) weigh(c change, group, there []manifest.Node) {
 	case c.path != s.file.path && likeness < kinLikeness:
 	case s.lone && manifest.Lone(group) || manifest.Kin(group, s.group):
 		s.kin.take(group, likeness)
-	case likeness >= kinLikeness && manifest.Rehomed(group, s.group):
+	case likeness >= kinLikeness && (manifest.Rehomed(group, s.group) ||
+		c.path == s.file.path && !positional(group) && manifest.Stayed(group, s.group)):
 		s.rehomed.take(group, likeness)
 	}
 }

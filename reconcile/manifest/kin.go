@@ -114,6 +114,16 @@ func Rehomed(a, b []Node) bool {
 	return one != "" && one == other
 }
 
+// Stayed says whether two groups stand in the same place of one object, whose namespace may have been added or taken
+// away.
+func Stayed(a, b []Node) bool {
+	x, y := a[0], b[0]
+	_, one, _ := strings.Cut(x.Pointer, "#")
+	_, other, _ := strings.Cut(y.Pointer, "#")
+	return x.Pointer != y.Pointer && x.Variable == "" && y.Variable == "" && x.Object.Name != "" &&
+		x.Object.Name == y.Object.Name && x.Object.Kind == y.Object.Kind && one == other
+}
+
 // ownName is the end of the repository that a group names, owner and image; empty where it names no owner.
 func ownName(group []Node) string {
 	repository, _, _ := Split(nameOf(group))
