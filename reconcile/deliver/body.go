@@ -61,6 +61,9 @@ func (s story) lead() string {
 	out := fmt.Sprintf("This takes %s back to %s. It came in with commit %s%s", code(s.Image, maxName),
 		code(s.Target, maxName), commit, by)
 	if s.Image == "" {
+		if by != "" {
+			by += ","
+		}
 		out = fmt.Sprintf("This takes back what commit %s%s changed in the files below, and leaves what was changed in them "+
 			"since. Flux cannot apply it", commit, by)
 	}

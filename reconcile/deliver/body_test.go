@@ -55,8 +55,12 @@ func TestBody(t *testing.T) {
 	full.Left = []string{"apps/staging/backend.yaml /spec, which came with 0123456789ab and had no value before."}
 	byNewer := sample()
 	byNewer.Held = []string{"flux-system:backend"}
+	files := sample()
+	files.Image, files.Target, files.Subject = "", "", "Rename the app"
+	files.Changes = []reconcile.StoryChange{{File: "apps/production/app.yaml"}, {File: "apps/production/kustomization.yaml"}}
+	files.Failures = []reconcile.StoryFailure{{Workload: "Kustomization/apps", Cause: "NotBuilt", Message: "kustomize build failed: yaml: line 6"}}
 	for name, s := range map[string]reconcile.Story{
-		"by-hand": sample(), "followed": full, "held-until-newer": byNewer, "hostile": hostile,
+		"files": files, "by-hand": sample(), "followed": full, "held-until-newer": byNewer, "hostile": hostile,
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := "# " + titleOf(s) + "\n\n" + bodyOf(s)

@@ -184,12 +184,12 @@ func (p *proposing) same(ctx context.Context, fork, head plumbing.Hash, reverts 
 // date is that of the commits: the suspect's own.
 func (p *proposing) date() time.Time { return p.reverts[0].Suspect.When.Time }
 
-// planOn plans reverts that are permitted already on another commit than the tip of the deployed branch. What is
-// superseded there is left out.
+// planOn plans reverts that are permitted and proved already on another commit than the tip of the deployed branch. What
+// is superseded there is left out.
 func (p *proposing) planOn(ctx context.Context, at plumbing.Hash, reverts []reconcile.Revert) (*planning, error) {
 	reverts = slices.Clone(reverts)
 	for i := range reverts {
-		reverts[i].Permit = nil
+		reverts[i].Permit, reverts[i].Proof = nil, nil
 	}
 	on := p.history()
 	on.tip = at

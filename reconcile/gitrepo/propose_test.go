@@ -1,13 +1,17 @@
 package gitrepo
 
 import (
+	"context"
 	"errors"
+	"io/fs"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/test/gitserver"
 )
@@ -287,4 +291,34 @@ func TestNothingIsPushedPastImageAutomation(t *testing.T) {
 	if out := w.propose(rev); !out.Own || w.run(w.bare, "rev-parse", "main") != bad {
 		t.Errorf("it is %+v", out)
 	}
+}
+
+func TestWholeFilesAreProposedToo(t *testing.T) {
+	t.Parallel()
+	w, bad := standard(t)
+	nodes, err := w.mirrors.Changed(w.Context(), w.src, bad)
+	if err != nil || len(nodes) != 1 {
+		t.Fatalf("changed %+v, %v", nodes, err)
+	}
+	proved := 0
+	rev := reconcile.Revert{
+		Subject: "Kustomization/flux-system/apps",
+		Suspect: v1alpha1.Suspect{Commit: bad, Branch: "main", Nodes: nodes, When: v1alpha1.NewTime(time.Unix(1_770_000_000, 0))},
+		Target:  v1alpha1.Target{Values: []v1alpha1.NodeValue{{Value: nodes[0].Former}}},
+		Proof:   func(context.Context, fs.FS, fs.FS) error { proved++; return nil },
+	}
+	out := w.propose(rev)
+	if out.Landings[0].Err != nil || !out.Own || proved != 1 {
+		t.Fatalf("proposed %+v, proved %d times", out, proved)
+	}
+	if got := w.run(w.bare, "rev-list", "--count", bad+".."+proposed); got != "1" {
+		t.Errorf("%s commits were pushed, want the revert and no hold", got)
+	}
+	if got := w.run(w.bare, "rev-parse", proposed+":"+nodes[0].File); got != nodes[0].Former {
+		t.Errorf("the branch has %s of %s, want %s", got, nodes[0].File, nodes[0].Former)
+	}
+	if again := w.propose(rev); !again.Own || again.Head != out.Head {
+		t.Errorf("again it is %+v", again)
+	}
+	w.run(w.bare, "fsck", "--strict")
 }
