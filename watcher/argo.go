@@ -35,8 +35,7 @@ func (p *Pods) rolled(ctx context.Context, l *look, kind, name string) (*objects
 	}
 	status, err := trigger.ReadArgo(o)
 	if err != nil {
-		// The watch has told that it cannot be read.
-		return nil, nil, nil
+		return nil, nil, nil //nolint:nilerr // the watch has told that it cannot be read
 	}
 	c := &candidate{look: l, pods: p, object: o, facts: &trigger.CanaryFacts{Status: status}}
 	c.facts.Status.State = trigger.CanaryBusy
@@ -49,7 +48,7 @@ func (p *Pods) rolled(ctx context.Context, l *look, kind, name string) (*objects
 		selector, err = metav1.LabelSelectorAsSelector(by)
 	}
 	if err != nil || by == nil || selector.Empty() {
-		return nil, nil, nil
+		return nil, nil, nil //nolint:nilerr // what selects nothing has no pods
 	}
 	out := &objects{argo: &c.facts.Status, holder: c.holder}
 	out.Deployment = &appsv1.Deployment{

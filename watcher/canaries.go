@@ -47,7 +47,8 @@ type canary struct {
 func (w *Watcher) canary(c Clients, gvk schema.GroupVersionKind) kind {
 	return kind{
 		name: gvk.Kind, optional: true, strip: slimCanary(w.opts.Unreadable, gvk), handler: w.canaryHandler(gvk.Kind),
-		inform: c.custom(gvk.GroupVersion(), canaryResources[gvk], &kube.Item[unstructured.Unstructured, *unstructured.Unstructured]{}),
+		inform: c.custom(gvk.GroupVersion(), canaryResources[gvk],
+			&kube.Item[unstructured.Unstructured, *unstructured.Unstructured]{}),
 	}
 }
 
@@ -236,8 +237,8 @@ func (j *judged) keys(namespace string) []reconcile.Key {
 	return out
 }
 
-// elsewhere says why an update was refused where that is not the image's fault; empty where it is, or where there is not
-// enough to say so yet.
+// elsewhere says why an update was refused where that is not the image's fault; empty where it is, or where there is
+// not enough to say so yet.
 func (j *judged) elsewhere() string {
 	for i := range j.all {
 		one := &j.all[i]

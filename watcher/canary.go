@@ -33,7 +33,8 @@ func (p *Pods) getCanary(ctx context.Context, ref v1alpha1.ObjectRef) (o *unstru
 	if err != nil {
 		return nil, false, err
 	}
-	obj, err := client.Get().Namespace(ref.Namespace).Resource(canaryResources[gvk]).Name(ref.Name).Do(ctx).Get()
+	ask := client.Get().Namespace(ref.Namespace).Resource(canaryResources[gvk]).Name(ref.Name)
+	obj, err := ask.Do(ctx).Get()
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, true, nil
@@ -44,8 +45,7 @@ func (p *Pods) getCanary(ctx context.Context, ref v1alpha1.ObjectRef) (o *unstru
 	}
 	item, ok := obj.(*kube.Item[unstructured.Unstructured, *unstructured.Unstructured])
 	if !ok || item.Err != nil {
-		// The watch has told.
-		return nil, false, nil
+		return nil, false, nil //nolint:nilerr // the watch has told that it cannot be read
 	}
 	item.Object.SetGroupVersionKind(gvk)
 	return item.Object, false, nil
@@ -59,8 +59,7 @@ func (p *Pods) judgement(ctx context.Context, l *look, ref v1alpha1.ObjectRef) (
 	}
 	out := &judged{}
 	if out.status, err = readCanary(o); err != nil {
-		// The watch has told that it cannot be read.
-		return &judged{}, nil
+		return &judged{}, nil //nolint:nilerr // the watch has told that it cannot be read
 	}
 	c := &candidate{look: l, pods: p, object: o, facts: &out.facts}
 	out.facts = trigger.CanaryFacts{Now: p.Now(), Status: out.status}
@@ -159,14 +158,16 @@ func (c *candidate) templated(ctx context.Context, kind, name string) (*template
 			if o.Spec.Replicas != nil {
 				wanted = *o.Spec.Replicas
 			}
-			out = &templated{meta: o, selector: o.Spec.Selector, holder: held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector),
-				side: trigger.Side{Template: o.Spec.Template, Ready: o.Status.ReadyReplicas, Wanted: wanted}}
+			out = &templated{meta: o, selector: o.Spec.Selector,
+				holder: held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector),
+				side:   trigger.Side{Template: o.Spec.Template, Ready: o.Status.ReadyReplicas, Wanted: wanted}}
 		}
 	case kinds.DaemonSet:
 		var o *appsv1.DaemonSet
 		if o, err = c.client.AppsV1().DaemonSets(c.namespace).Get(ctx, name, metav1.GetOptions{}); err == nil {
-			out = &templated{meta: o, selector: o.Spec.Selector, holder: held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector),
-				side: trigger.Side{Template: o.Spec.Template, Ready: o.Status.NumberReady, Wanted: o.Status.DesiredNumberScheduled}}
+			out = &templated{meta: o, selector: o.Spec.Selector,
+				holder: held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector),
+				side:   trigger.Side{Template: o.Spec.Template, Ready: o.Status.NumberReady, Wanted: o.Status.DesiredNumberScheduled}}
 		}
 	default:
 		return nil, nil
@@ -217,8 +218,7 @@ func (c *candidate) argo(ctx context.Context) error {
 		spec := corev1.PodTemplateSpec{}
 		fields, _, _ := unstructured.NestedMap(template.Object, "spec", "template")
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(fields, &spec); err != nil {
-			// Its template is none: nothing can be said of it.
-			return nil
+			return nil //nolint:nilerr // nothing can be said of what has no template
 		}
 		meta := metav1.ObjectMeta{Name: template.GetName(), UID: template.GetUID(), Labels: template.GetLabels(),
 			Annotations: template.GetAnnotations()}
@@ -311,7 +311,9 @@ func (c *candidate) around(ctx context.Context) error {
 
 // runsWell takes in a pod of another workload that runs well with an image that the update brought.
 func (c *candidate) runsWell(pod *corev1.Pod, brought []string) {
-	runs := slices.ContainsFunc(pod.Spec.Containers, func(of corev1.Container) bool { return slices.Contains(brought, of.Image) })
+	runs := slices.ContainsFunc(pod.Spec.Containers, func(of corev1.Container) bool {
+		return slices.Contains(brought, of.Image)
+	})
 	if !runs || c.former != nil && c.former(pod) || c.made != nil && c.made(pod) {
 		return
 	}
@@ -325,7 +327,8 @@ const mostEvents = 500
 
 // events lists events of the namespace; none where they may not be read.
 func (c *candidate) events(ctx context.Context, selector string) ([]corev1.Event, error) {
-	list, err := c.client.CoreV1().Events(c.namespace).List(ctx, metav1.ListOptions{FieldSelector: selector, Limit: mostEvents})
+	of := metav1.ListOptions{FieldSelector: selector, Limit: mostEvents}
+	list, err := c.client.CoreV1().Events(c.namespace).List(ctx, of)
 	switch {
 	case apierrors.IsForbidden(err):
 		return nil, nil
@@ -358,7 +361,8 @@ func (c *candidate) noRoom(all []corev1.Event) string {
 	for i := range all {
 		e := &all[i]
 		name := e.InvolvedObject.Name
-		if !slices.Contains(crowds, e.Reason) || !own.MatchString(name) || strings.HasPrefix(name, c.facts.Status.Workload.Name+primary) {
+		if !slices.Contains(crowds, e.Reason) || !own.MatchString(name) ||
+			strings.HasPrefix(name, c.facts.Status.Workload.Name+primary) {
 			continue
 		}
 		if at := eventAt(e); at.Before(made) || !refused.IsZero() && at.After(refused.Add(time.Minute)) {

@@ -54,8 +54,8 @@ func (w *Watcher) resolveRun(ctx context.Context, l *look, ref v1alpha1.ObjectRe
 	} else if ended != "" {
 		says += ": " + ended
 	}
-	says += fmt.Sprintf(". A run before it passed at %s. Nothing is reverted: a run that fails need not be its image's fault",
-		clock(passed.Time))
+	says += fmt.Sprintf(". A run before it passed at %s. Nothing is reverted: a run that fails need not be its image's "+
+		"fault", clock(passed.Time))
 	w.log.Warn("a run of a CronJob failed where one passed before", "cronJob", of.String(), "says", says)
 	if w.opts.TellRun != nil {
 		w.opts.TellRun(of, says)

@@ -90,7 +90,9 @@ func unobserved(f *fields, o metav1.Object) bool {
 // Analyses says whether an analysis or an experiment judges a Rollout's updates.
 func Analyses(o *unstructured.Unstructured) bool {
 	strategy, _, _ := unstructured.NestedMap(o.Object, "spec", "strategy")
-	for _, path := range [][]string{{"canary", "analysis"}, {"blueGreen", "prePromotionAnalysis"}, {"blueGreen", "postPromotionAnalysis"}} {
+	for _, path := range [][]string{
+		{"canary", "analysis"}, {"blueGreen", "prePromotionAnalysis"}, {"blueGreen", "postPromotionAnalysis"},
+	} {
 		if _, found, err := unstructured.NestedFieldNoCopy(strategy, path...); found || err != nil {
 			return true
 		}

@@ -159,7 +159,8 @@ func provePromoted(_ context.Context, w *reconcile.World, f reconcile.Former) (r
 	case len(images) == 0:
 		return reconcile.Proof{Finding: reconcile.FindingUnproved, Sentence: "nothing tells what was promoted before"}, nil
 	}
-	return reconcile.Proof{Finding: reconcile.FindingUnproved, Sentence: fmt.Sprintf("%s is not what was promoted before (%s)",
+	return reconcile.Proof{Finding: reconcile.FindingUnproved, Sentence: fmt.Sprintf(
+		"%s is not what was promoted before (%s)",
 		f.Image, strings.Join(images, ", "))}, nil
 }
 

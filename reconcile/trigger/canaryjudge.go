@@ -33,7 +33,8 @@ type CanaryFacts struct {
 	Target, Former *Side
 	// Words are the canary's own events, newest first.
 	Words []Word
-	// NoRoom says that the cluster had no room, no volume or no quota for a pod of the update; empty where nothing says so.
+	// NoRoom says that the cluster had no room, no volume or no quota for a pod of the update; empty where nothing says
+	// so.
 	NoRoom string
 	// Remembered says that the hashes of the configuration were seen as the canary promoted them, Promoted what they were.
 	Remembered bool

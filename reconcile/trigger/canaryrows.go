@@ -34,8 +34,10 @@ var canaryRows = []canaryRow{
 	{v1alpha1.DoubtAborted, "", "a person or their gate ended it", (*canaryView).aborted},
 	{v1alpha1.DoubtDeadline, "", "it was not ready by its deadline, which slow nodes do too", (*canaryView).deadline},
 	{v1alpha1.DoubtReasonUnknown, "", "nothing tells why it was refused, or not any more", (*canaryView).unknown},
-	{v1alpha1.DoubtManyImages, "", "several images changed, and nothing tells which of them it is", (*canaryView).manyImages},
-	{v1alpha1.DoubtNotAnalysed, "", "nothing tells that what is there now is what was analysed", (*canaryView).notAnalysed},
+	{v1alpha1.DoubtManyImages, "",
+		"several images changed, and nothing tells which of them it is", (*canaryView).manyImages},
+	{v1alpha1.DoubtNotAnalysed, "",
+		"nothing tells that what is there now is what was analysed", (*canaryView).notAnalysed},
 	{v1alpha1.DoubtConfigUnread, "",
 		"the pods read ConfigMaps or Secrets, and nobody saw how they were promoted", (*canaryView).configUnread},
 	{v1alpha1.DoubtOthersCrash, "", "other workloads of the namespace crash", (*canaryView).othersCrash},
@@ -139,7 +141,8 @@ func (v *canaryView) unknown() string {
 	if v.reason != v1alpha1.CanaryUnknown {
 		return ""
 	}
-	return fmt.Sprintf("nothing tells why %s refused it: its events are gone, were dropped, or may not be read", named(v.Status.By))
+	return fmt.Sprintf("nothing tells why %s refused it: its events are gone, were dropped, or may not be read",
+		named(v.Status.By))
 }
 
 // manyImages: whichever of them is at fault, the analysis refused all of them at once.

@@ -1,6 +1,7 @@
 package trigger
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"time"
@@ -201,9 +202,10 @@ var (
 	flaggerByHand   = regexp.MustCompile(`manual webhook invoked`)
 	flaggerTimedOut = regexp.MustCompile(`progress deadline exceeded|exceeded its progress ?[dD]eadline`)
 	flaggerNotReady = regexp.MustCompile(`waiting for rollout to finish|not ready`)
-	flaggerPrimary  = regexp.MustCompile(`(?:^|[\s"])\S+-primary\.\S+ not ready|primary (?:deployment|daemonset) is scaled to zero`)
-	flaggerHalt     = regexp.MustCompile(`^Halt `)
-	flaggerBlind    = regexp.MustCompile(`no values found|query failed|Metric query|Metric template|Error building|` +
+	flaggerPrimary  = regexp.MustCompile(`(?:^|[\s"])\S+-primary\.\S+ not ready|` +
+		`primary (?:deployment|daemonset) is scaled to zero`)
+	flaggerHalt  = regexp.MustCompile(`^Halt `)
+	flaggerBlind = regexp.MustCompile(`no values found|query failed|Metric query|Metric template|Error building|` +
 		`check \S+ failed .*(?:dial tcp|no such host|i/o timeout|deadline exceeded|connection refused|EOF)`)
 	flaggerGate = regexp.MustCompile(`waiting for (?:traffic increase |promotion )?approval`)
 )
@@ -215,8 +217,7 @@ func (s *CanaryStatus) explained(words []Word) (reason v1alpha1.CanaryReason, de
 	if s.By.Kind != Flagger.Kind {
 		return s.Reason, time.Time{}, nil
 	}
-	reason = s.Reason
-	measured, blind, checked, timedOut, notReady := 0, 0, false, false, false
+	var h heard
 	for _, w := range words {
 		switch {
 		case !s.At.IsZero() && w.At.After(s.At.Add(time.Minute)):
@@ -230,33 +231,46 @@ func (s *CanaryStatus) explained(words []Word) (reason v1alpha1.CanaryReason, de
 		case flaggerPrimary.MatchString(w.Text):
 			return v1alpha1.CanaryPromoted, detected, []string{w.Text}
 		case flaggerBlind.MatchString(w.Text):
-			blind += max(w.Count, 1)
+			h.blind += max(w.Count, 1)
 			checks = append(checks, w.Text)
 		case flaggerHalt.MatchString(w.Text):
-			measured += max(w.Count, 1)
+			h.measured += max(w.Count, 1)
 			checks = append(checks, w.Text)
 		case flaggerTimedOut.MatchString(w.Text):
-			timedOut = true
+			h.timedOut = true
 			checks = append(checks, w.Text)
 		case flaggerNotReady.MatchString(w.Text):
 			// Each update says so as it starts.
-			notReady = true
+			h.notReady = true
 			checks = append(checks, w.Text)
 		case flaggerRefused.MatchString(w.Text):
-			checked = checked || flaggerChecked.MatchString(w.Text)
+			h.checked = h.checked || flaggerChecked.MatchString(w.Text)
 			checks = append(checks, w.Text)
 		}
 		if !detected.IsZero() {
 			break
 		}
 	}
+	return cmp.Or(h.reason(), s.Reason), detected, checks
+}
+
+// heard is what the events of one analysis say, as counts.
+type heard struct {
+	// measured checks failed, blind ones measured nothing.
+	measured, blind int
+	// checked says that it ended for its checks, timedOut for its deadline, notReady that it once waited for its pods.
+	checked, timedOut, notReady bool
+}
+
+// reason is why an update was refused; empty where nothing tells.
+func (h *heard) reason() v1alpha1.CanaryReason {
 	switch {
-	case checked && measured > blind:
-		reason = v1alpha1.CanaryAnalysis
-	case blind > 0 && blind >= measured:
-		reason = v1alpha1.CanaryMetrics
-	case timedOut, notReady && measured == 0:
-		reason = v1alpha1.CanaryDeadline
+	case h.checked && h.measured > h.blind:
+		return v1alpha1.CanaryAnalysis
+	case h.blind > 0 && h.blind >= h.measured:
+		return v1alpha1.CanaryMetrics
+	case h.timedOut, h.notReady && h.measured == 0:
+		return v1alpha1.CanaryDeadline
 	}
-	return reason, detected, checks
+	return ""
 }
