@@ -24,7 +24,9 @@ import (
 )
 
 // getCanary reads an object that judges updates; nil where it, or its kind, is gone or may not be read.
-func (p *Pods) getCanary(ctx context.Context, ref v1alpha1.ObjectRef) (o *unstructured.Unstructured, gone bool, err error) {
+func (p *Pods) getCanary(ctx context.Context, ref v1alpha1.ObjectRef) (
+	o *unstructured.Unstructured, gone bool, err error,
+) {
 	gvk := canaryOf(ref.Kind)
 	if p.Custom == nil {
 		return nil, false, nil
@@ -167,7 +169,8 @@ func (c *candidate) templated(ctx context.Context, kind, name string) (*template
 		if o, err = c.client.AppsV1().DaemonSets(c.namespace).Get(ctx, name, metav1.GetOptions{}); err == nil {
 			out = &templated{meta: o, selector: o.Spec.Selector,
 				holder: held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector),
-				side:   trigger.Side{Template: o.Spec.Template, Ready: o.Status.NumberReady, Wanted: o.Status.DesiredNumberScheduled}}
+				side: trigger.Side{Template: o.Spec.Template, Ready: o.Status.NumberReady,
+					Wanted: o.Status.DesiredNumberScheduled}}
 		}
 	default:
 		return nil, nil
