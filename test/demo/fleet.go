@@ -71,7 +71,27 @@ spec:
   secretRef: {name: fleet}
 `, gitUser, password, gitURL)
 	for _, env := range environments {
-		fmt.Fprintf(&b, `---
+		b.WriteString(environment(env, registry))
+	}
+	b.WriteString(`---
+apiVersion: backstop.dev/v1alpha1
+kind: RollbackPolicy
+metadata: {name: apps, namespace: production}
+spec:
+  triggers: [{type: ImagePull, mode: Approve, gracePeriod: 2s}, {type: Drift, mode: Approve}]
+  approval: {slack: {users: [U0JANE]}}
+  providerRef: {name: slack}
+`)
+	if delivery != "" {
+		fmt.Fprintf(&b, "  delivery: %s\n", delivery)
+	}
+	return b.String()
+}
+
+// environment is what Flux needs to deploy one environment and to write its images back.
+func environment(env, registry string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `---
 apiVersion: v1
 kind: Namespace
 metadata: {name: %[1]s}
@@ -99,8 +119,8 @@ spec:
     push: {branch: main}
   update: {path: ./apps/%[1]s, strategy: Setters}
 `, env)
-		for _, app := range apps {
-			fmt.Fprintf(&b, `---
+	for _, app := range apps {
+		fmt.Fprintf(&b, `---
 apiVersion: image.toolkit.fluxcd.io/v1
 kind: ImageRepository
 metadata: {name: %[2]s, namespace: %[1]s}
@@ -114,19 +134,6 @@ spec:
   filterTags: {pattern: '^%[1]s-v[0-9.]+-(?P<ts>[0-9]+)$', extract: '$ts'}
   policy: {numerical: {order: asc}}
 `, env, app, registry)
-		}
-	}
-	b.WriteString(`---
-apiVersion: backstop.dev/v1alpha1
-kind: RollbackPolicy
-metadata: {name: apps, namespace: production}
-spec:
-  triggers: [{type: ImagePull, mode: Approve, gracePeriod: 2s}, {type: Drift, mode: Approve}]
-  approval: {slack: {users: [U0JANE]}}
-  providerRef: {name: slack}
-`)
-	if delivery != "" {
-		fmt.Fprintf(&b, "  delivery: %s\n", delivery)
 	}
 	return b.String()
 }

@@ -200,7 +200,19 @@ func (w *world) story(ctx context.Context) error {
 			return err
 		}
 	}
-	err = w.tell(ctx,
+	if err := w.goesOn(ctx, bad, newer); err != nil {
+		return err
+	}
+	if w.forge != nil {
+		// What comes after that is the same without a provider.
+		return nil
+	}
+	return w.undo(ctx, good, newer)
+}
+
+// goesOn is the lifted hold, and image automation that writes the newer image back.
+func (w *world) goesOn(ctx context.Context, bad, newer string) error {
+	return w.tell(ctx,
 		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
 			if s.Release == nil {
 				return "the hold stands", false
@@ -213,14 +225,6 @@ func (w *world) story(ctx context.Context) error {
 		w.fileSays(newer+` # {"$imagepolicy"`, "written back: image automation goes on (%s)"),
 		w.running(w.image(newer), "rolled out: production/backend runs %s"),
 	)
-	if err != nil {
-		return err
-	}
-	if w.forge != nil {
-		// What comes after that is the same without a provider.
-		return nil
-	}
-	return w.undo(ctx, good, newer)
 }
 
 // goesWrong is the way of a bad image into the cluster, and of Backstop to the commit that brought it in.

@@ -287,15 +287,19 @@ func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object
 		s.Log.Warn("helm", "object", client.ObjectKeyFromObject(hr), "error", err)
 		return nil
 	}
+	upgraded(hr, title, fmt.Sprintf("Helm %s succeeded for %s", action, release))
+	s.Log.Info("helm", "object", client.ObjectKeyFromObject(hr), "took", time.Since(now.Time).Round(time.Millisecond))
+	return nil
+}
+
+// upgraded fills the status of a release that is deployed.
+func upgraded(hr *helmv2.HelmRelease, title, message string) {
 	hr.Status.Failures = 0
 	for _, older := range hr.Status.History[1:] {
 		if older.Status == "deployed" {
 			older.Status = "superseded"
 		}
 	}
-	message := fmt.Sprintf("Helm %s succeeded for %s", action, release)
 	condition(&hr.Status.Conditions, hr, yes(helmv2.ReleasedCondition, title+"Succeeded", message))
 	condition(&hr.Status.Conditions, hr, yes(meta.ReadyCondition, title+"Succeeded", message))
-	s.Log.Info("helm", "object", client.ObjectKeyFromObject(hr), "took", time.Since(now.Time).Round(time.Millisecond))
-	return nil
 }

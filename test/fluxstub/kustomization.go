@@ -134,23 +134,31 @@ func (r *run) record(digest, reason string) {
 	r.k.Status.History.Upsert(digest, time.Now(), time.Since(r.begin), reason, metadata)
 }
 
-func (r *run) reconcile(ctx context.Context) error {
-	k := r.k
-	var repo sourcev1.GitRepository
-	err := r.client.Get(ctx, sourceOf(k), &repo)
+// source reads what is applied, and its revision.
+func (r *run) source(ctx context.Context) (repo *sourcev1.GitRepository, revision string, err error) {
+	repo = &sourcev1.GitRepository{}
+	err = r.client.Get(ctx, sourceOf(r.k), repo)
 	if apierrors.IsNotFound(err) {
-		missing := fmt.Errorf("Source '%s' not found", k.Spec.SourceRef.String()) //nolint:staticcheck // Flux's words
-		return &failure{meta.ArtifactFailedReason, missing, r.DependencyWait}
+		missing := fmt.Errorf("Source '%s' not found", r.k.Spec.SourceRef.String()) //nolint:staticcheck // Flux's words
+		return nil, "", &failure{meta.ArtifactFailedReason, missing, r.DependencyWait}
 	}
 	if err != nil {
-		return failed(meta.ArtifactFailedReason, err)
+		return nil, "", failed(meta.ArtifactFailedReason, err)
 	}
-	revision := revisionOf(&repo)
-	if revision == "" {
+	if revision = revisionOf(repo); revision == "" {
 		//nolint:staticcheck // Flux's words
 		missing := fmt.Errorf("Source artifact not found, retrying in %s", r.DependencyWait)
 		// The artifact wakes it. A retry besides would apply once more just after it, over a test's change by hand.
-		return &failure{meta.ArtifactFailedReason, missing, 24 * time.Hour}
+		return nil, "", &failure{meta.ArtifactFailedReason, missing, 24 * time.Hour}
+	}
+	return repo, revision, nil
+}
+
+func (r *run) reconcile(ctx context.Context) error {
+	k := r.k
+	repo, revision, err := r.source(ctx)
+	if err != nil {
+		return err
 	}
 	if err := r.dependencies(ctx, k, revision); err != nil {
 		return &failure{meta.DependencyNotReadyReason, err, r.DependencyWait}
@@ -166,15 +174,7 @@ func (r *run) reconcile(ctx context.Context) error {
 		return failed(meta.BuildFailedReason, err)
 	}
 	digest := fmt.Sprintf("sha256:%x", sha256.Sum256(text))
-	group := kustomizev1.GroupVersion.Group
-	for _, o := range objects {
-		labels := o.GetLabels()
-		if labels == nil {
-			labels = map[string]string{}
-		}
-		labels[group+"/name"], labels[group+"/namespace"] = k.Name, k.Namespace
-		o.SetLabels(labels)
-	}
+	own(objects, k)
 	if err := r.applying(ctx); err != nil {
 		return err
 	}
@@ -309,4 +309,17 @@ func timeoutOf(k *kustomizev1.Kustomization) time.Duration {
 		return k.Spec.Timeout.Duration
 	}
 	return k.GetTimeout()
+}
+
+// own labels what a Kustomization applies.
+func own(objects []*unstructured.Unstructured, k *kustomizev1.Kustomization) {
+	group := kustomizev1.GroupVersion.Group
+	for _, o := range objects {
+		labels := o.GetLabels()
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		labels[group+"/name"], labels[group+"/namespace"] = k.Name, k.Namespace
+		o.SetLabels(labels)
+	}
 }
