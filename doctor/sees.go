@@ -26,7 +26,9 @@ func (g *Gatherer) sees(ctx context.Context, namespace string, w *Workload, from
 		if w.Judge.By.Kind == trigger.Argo.Kind {
 			gvk, resource = trigger.Argo, "rollouts"
 		}
-		w.MayJudge = g.allowed(ctx, authv1.ResourceAttributes{Namespace: namespace, Verb: "list", Group: gvk.Group, Resource: resource})
+		w.MayJudge = g.allowed(ctx, authv1.ResourceAttributes{
+			Namespace: namespace, Verb: "list", Group: gvk.Group, Resource: resource,
+		})
 	}
 	for i := range from.template.Containers {
 		if c := &from.template.Containers[i]; c.ReadinessProbe == nil {
@@ -34,8 +36,9 @@ func (g *Gatherer) sees(ctx context.Context, namespace string, w *Workload, from
 		}
 	}
 	for i := range from.template.InitContainers {
-		always := from.template.InitContainers[i].RestartPolicy
-		if c := &from.template.InitContainers[i]; always != nil && *always == corev1.ContainerRestartPolicyAlways && c.ReadinessProbe == nil {
+		c := &from.template.InitContainers[i]
+		sidecar := c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+		if sidecar && c.ReadinessProbe == nil {
 			w.Unprobed = append(w.Unprobed, c.Name)
 		}
 	}
@@ -63,7 +66,8 @@ func (w *Workload) sees(home string) Check {
 			return bad(CheckSees, at, "Backstop does not see that it refuses an update: "+j.Unread,
 				"write it as its CRD of this version wants")
 		case strings.HasSuffix(j.Phase, ", suspended"):
-			return bad(CheckSees, at, "it is suspended: nothing analyses an update, and Backstop does not see that one is refused",
+			return bad(CheckSees, at,
+				"it is suspended: nothing analyses an update, and Backstop does not see that one is refused",
 				"set its spec.suspend: false")
 		}
 	}

@@ -184,8 +184,8 @@ func (p *proposing) same(ctx context.Context, fork, head plumbing.Hash, reverts 
 // date is that of the commits: the suspect's own.
 func (p *proposing) date() time.Time { return p.reverts[0].Suspect.When.Time }
 
-// planOn plans reverts that are permitted and proved already on another commit than the tip of the deployed branch. What
-// is superseded there is left out.
+// planOn plans reverts that are permitted and proved already on another commit than the tip of the deployed branch.
+// What is superseded there is left out.
 func (p *proposing) planOn(ctx context.Context, at plumbing.Hash, reverts []reconcile.Revert) (*planning, error) {
 	reverts = slices.Clone(reverts)
 	for i := range reverts {

@@ -102,7 +102,8 @@ const mostAliases = 48
 
 // Aliases are the other tags, of those given, under which a repository has the digest of an image, name:tag@digest. The
 // ones most alike to the image's own tag are looked at first, and no more than 48. more says that there were others.
-func (r *Registry) Aliases(ctx context.Context, image string, tags []string, access reconcile.Access) (same []string, more bool, err error) {
+func (r *Registry) Aliases(ctx context.Context, image string, tags []string, access reconcile.Access,
+) (same []string, more bool, err error) {
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
 		return nil, false, undecided("%s is no image reference", clip(image))

@@ -148,8 +148,9 @@ func (l *log) close() int {
 	return 0
 }
 
-// again is a -run pattern of the tests that failed and their packages, where they are few and there was no race: whether
-// such a test fails by itself too tells a fault from a machine that had too much to do. It is empty everywhere else.
+// again is a -run pattern of the tests that failed and their packages, where they are few and there was no race:
+// whether such a test fails by itself too tells a fault from a machine that had too much to do. It is empty everywhere
+// else.
 func (l *log) again() string {
 	var tests, packages, whole []string
 	for _, at := range l.failed {

@@ -11,8 +11,8 @@ import (
 	"github.com/backstop-dev/backstop/test/testenv"
 )
 
-// containerdConfig is for containerd 1.6 and 1.7. A machine that may not lower the OOM score of a process needs the last
-// line but two.
+// containerdConfig is for containerd 1.6 and 1.7. A machine that may not lower the OOM score of a process needs
+// restrict_oom_score_adj.
 const containerdConfig = `version = 2
 root = "@dir/containerd"
 state = "@dir/run"
@@ -36,7 +36,8 @@ capabilities = ["pull", "resolve"]
 
 const cni = `{"cniVersion": "0.4.0", "name": "pods", "plugins": [{
   "type": "bridge", "bridge": "@bridge", "isGateway": true, "ipMasq": false,
-  "ipam": {"type": "host-local", "dataDir": "@dir/ipam", "ranges": [[{"subnet": "@subnet"}]], "routes": [{"dst": "0.0.0.0/0"}]}
+  "ipam": {"type": "host-local", "dataDir": "@dir/ipam", "ranges": [[{"subnet": "@subnet"}]],
+    "routes": [{"dst": "0.0.0.0/0"}]}
 }]}
 `
 
@@ -75,8 +76,8 @@ func (n *Node) configure() error {
 	if err := testenv.WriteKubeconfig(config, n.path("kubelet.kubeconfig")); err != nil {
 		return err
 	}
-	words := strings.NewReplacer("@dir", n.Dir, "@pause", n.Pause, "@registry", n.Registry, "@bridge", bridge, "@subnet", subnet,
-		"@authority", filepath.Join(n.Env.Dir, "ca.crt"))
+	words := strings.NewReplacer("@dir", n.Dir, "@pause", n.Pause, "@registry", n.Registry, "@bridge", bridge,
+		"@subnet", subnet, "@authority", filepath.Join(n.Env.Dir, "ca.crt"))
 	for name, text := range map[string]string{
 		"containerd.toml": containerdConfig,
 		filepath.Join("registries", n.Registry, "hosts.toml"): hosts,

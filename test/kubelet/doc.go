@@ -6,6 +6,6 @@
 //	      │                 │ pulls, over plain HTTP
 //	kubelet ──► containerd ─┴─► runc ──► pods on the bridge
 //
-// There is no kube-proxy: a pod that asks the API server is told its address (KUBERNETES_SERVICE_HOST). Everything lives
-// in one folder and is gone after Stop: processes, mounts, and the bridge.
+// There is no kube-proxy: a pod that asks the API server is told its address (KUBERNETES_SERVICE_HOST). Everything
+// lives in one folder and is gone after Stop: processes, mounts, and the bridge.
 package kubelet

@@ -50,7 +50,8 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		return nil, err
 	}
 	sweep()
-	dir, err := os.MkdirTemp("", fmt.Sprintf("backstop-node-%d-", os.Getpid())) // short: the path of a socket has 107 bytes
+	// Short: the path of a socket has 107 bytes.
+	dir, err := os.MkdirTemp("", fmt.Sprintf("backstop-node-%d-", os.Getpid()))
 	if err != nil {
 		return nil, fmt.Errorf("make the node's folder: %w", err)
 	}
@@ -74,7 +75,8 @@ func (n *Node) up(ctx context.Context) error {
 		return err
 	}
 	var err error
-	n.scheduler, err = n.run(filepath.Join(n.bin, "kube-scheduler"), "--kubeconfig="+n.Env.Kubeconfig, "--leader-elect=false", "--secure-port=0")
+	n.scheduler, err = n.run(filepath.Join(n.bin, "kube-scheduler"), "--kubeconfig="+n.Env.Kubeconfig,
+		"--leader-elect=false", "--secure-port=0")
 	if err != nil {
 		return err
 	}
@@ -114,8 +116,9 @@ func (n *Node) startContainerd() (err error) {
 }
 
 func (n *Node) startKubelet() (err error) {
-	n.kubelet, err = n.run(filepath.Join(n.bin, "kubelet"), "--config="+n.path("kubelet.yaml"), "--kubeconfig="+n.path("kubelet.kubeconfig"),
-		"--hostname-override="+Name, "--node-ip="+gateway, "--root-dir="+n.path("kubelet"), "--cert-dir="+n.path("kubelet-pki"))
+	n.kubelet, err = n.run(filepath.Join(n.bin, "kubelet"), "--config="+n.path("kubelet.yaml"),
+		"--kubeconfig="+n.path("kubelet.kubeconfig"), "--hostname-override="+Name, "--node-ip="+gateway,
+		"--root-dir="+n.path("kubelet"), "--cert-dir="+n.path("kubelet-pki"))
 	return err
 }
 

@@ -107,7 +107,8 @@ func (e *Env) runControllers() error {
 	authority := ""
 	if e.address != nil {
 		// A node's taints, the authority that pods trust, and what a drain asks.
-		controllers = append(controllers, "node-lifecycle-controller", "root-ca-certificate-publisher-controller", "disruption-controller")
+		controllers = append(controllers, "node-lifecycle-controller", "root-ca-certificate-publisher-controller",
+			"disruption-controller")
 		authority = e.path("ca.crt")
 	}
 	return e.run("kube-controller-manager",
