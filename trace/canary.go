@@ -97,7 +97,8 @@ func (v *view) canaryHop() Hop {
 		h.Fix = v.takeBack(v.Live.Image)
 		if c.Promoting {
 			h.Why = "it promoted the update, and what serves did not get ready"
-			h.Fix = fmt.Sprintf("see why: kubectl -n %s describe %s %s-primary", v.Namespace, kindArg(v.Workload.Kind), v.Workload.Name)
+			h.Fix = fmt.Sprintf("see why: kubectl -n %s describe %s %s-primary", v.Namespace, kindArg(v.Workload.Kind),
+				v.Workload.Name)
 		}
 	case trigger.CanaryBusy:
 		h.Mark, h.Why = Waits, "it has promoted nothing yet"

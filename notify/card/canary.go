@@ -53,7 +53,8 @@ func refusalLine(f *v1alpha1.Failure) string {
 		out += "; " + foreign(f.Message, 200)
 	}
 	if c.Promoted != "" {
-		out += fmt.Sprintf(". %s serves with %s, %d pods are ready", code(c.PromotedBy, 320), code(c.Promoted, 300), c.PromotedReady)
+		out += fmt.Sprintf(". %s serves with %s, %d pods are ready", code(c.PromotedBy, 320), code(c.Promoted, 300),
+			c.PromotedReady)
 	}
 	if c.By.Kind == "Canary" {
 		out += ". Its phase stays Failed after a revert, until the next update is analysed"
