@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -246,9 +247,18 @@ func (w *World) changedByHand(tag string) {
 	for workload, image := range map[string]string{
 		"deployment/backend": w.Fleet.Image("backend", tag), "daemonset/agent": w.Fleet.Image("gone", "v1"),
 	} {
-		w.kubectl(prod, "set", "image", workload, "*="+other)
-		w.until(prod, image, "knows that "+workload+" was changed by hand", func(s *v1alpha1.RollbackStatus) bool {
-			return slices.ContainsFunc(s.Failures, func(f v1alpha1.Failure) bool { return f.Drift != nil })
+		var changed time.Time
+		w.Until("the Rollback of "+image+" knows that "+workload+" was changed by hand", func() error {
+			r := w.record(prod, image)
+			if r != nil && slices.ContainsFunc(r.Status.Failures, func(f v1alpha1.Failure) bool { return f.Drift != nil }) {
+				return nil
+			}
+			if time.Since(changed) > 5*time.Second {
+				// Again, since an apply that was running may have taken it back.
+				w.kubectl(prod, "set", "image", workload, "*="+other)
+				changed = time.Now()
+			}
+			return fmt.Errorf("it is %+v", r)
 		})
 	}
 }
