@@ -56,16 +56,17 @@ func analysed(image string) *appsv1.ReplicaSet {
 	return rs
 }
 
-// explains puts the events that Flagger writes about a Canary after a failed analysis, the newest first.
+// explains puts the events that Flagger writes about a Canary after a failed analysis. All are of one second: a
+// recorder ends their names with the time in nanoseconds.
 func explains(t *testing.T, s *apiServer, canary string, at time.Time) {
 	t.Helper()
 	for i, words := range []string{
-		"Canary failed! Scaling down web.app", "Rolling back web.app failed checks threshold reached 5",
-		"Halt web.app advancement success rate 61.39% < 99%", "New revision detected! Scaling up web.app",
+		"New revision detected! Scaling up web.app", "Halt web.app advancement success rate 61.39% < 99%",
+		"Rolling back web.app failed checks threshold reached 5", "Canary failed! Scaling down web.app",
 	} {
 		e := &corev1.Event{InvolvedObject: corev1.ObjectReference{Kind: "Canary", Name: canary, UID: types.UID("canary-" + canary)},
-			Reason: "Synced", Message: words, LastTimestamp: metav1.NewTime(at.Add(-time.Duration(i) * time.Second)), Count: 1}
-		e.TypeMeta, e.ObjectMeta = named("Event", "v1", fmt.Sprintf("%s.%d", canary, i))
+			Reason: "Synced", Message: words, LastTimestamp: metav1.NewTime(at), Count: 1}
+		e.TypeMeta, e.ObjectMeta = named("Event", "v1", fmt.Sprintf("%s.%x", canary, at.UnixNano()+int64(i)))
 		s.put(t, e)
 	}
 }

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -281,13 +282,16 @@ func (c *candidate) around(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// The newest first. Of one second the names tell: a recorder ends them with the time in nanoseconds.
+	slices.SortFunc(words, func(a, b corev1.Event) int {
+		return cmp.Or(eventAt(&b).Compare(eventAt(&a)), strings.Compare(b.Name, a.Name))
+	})
 	for i := range words {
 		e := &words[i]
 		if e.InvolvedObject.UID == "" || e.InvolvedObject.UID == c.object.GetUID() {
 			c.facts.Words = append(c.facts.Words, trigger.Word{At: eventAt(e), Text: e.Message, Count: int(e.Count)})
 		}
 	}
-	slices.SortStableFunc(c.facts.Words, func(a, b trigger.Word) int { return b.At.Compare(a.At) })
 	crowded, err := c.events(ctx, "type=Warning")
 	if err != nil {
 		return err

@@ -58,10 +58,10 @@ func (w *World) explained(env, canary string) {
 	c.SetGroupVersionKind(schema.GroupVersionKind{Group: "flagger.app", Version: "v1beta1", Kind: "Canary"})
 	namespace := w.Fleet.Namespace(env)
 	w.must(w.Client.Get(w.t.Context(), client.ObjectKey{Namespace: namespace, Name: canary}, &c))
-	// The newest first, as their names are sorted: all of one second.
+	// All of one second: their names say which is newer.
 	now := metav1.Now()
-	for i, words := range []string{"Canary failed! Scaling down", "Rolling back " + canary + "." + namespace + " failed checks threshold reached 5",
-		"Halt " + canary + "." + namespace + " advancement success rate 61.39% < 99%", "New revision detected! Scaling up"} {
+	for i, words := range []string{"New revision detected! Scaling up", "Halt " + canary + "." + namespace + " advancement success rate 61.39% < 99%",
+		"Rolling back " + canary + "." + namespace + " failed checks threshold reached 5", "Canary failed! Scaling down"} {
 		w.must(w.Client.Create(w.t.Context(), &corev1.Event{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("%s.%d", canary, i)}, Reason: "Synced", Message: words,
 			InvolvedObject: corev1.ObjectReference{Kind: "Canary", Namespace: namespace, Name: canary, UID: c.GetUID()},
