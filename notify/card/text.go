@@ -168,6 +168,9 @@ func who(by string) string {
 	return foreign(by, 100)
 }
 
+// maxObject is how many characters Slack takes in one text object.
+const maxObject = 3000
+
 // fit puts lines together as long as they fit into one text object.
 func fit(lines ...string) string {
 	var out []string

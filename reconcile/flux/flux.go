@@ -3,16 +3,9 @@ package flux
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 
-	helmv2 "github.com/fluxcd/helm-controller/api/v2"
-	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -40,7 +33,7 @@ const (
 )
 
 // Client is what this package needs of the API server: live reads, and a patch of one annotation. controller-runtime's
-// plain client.Client is one; its scheme must know what AddToScheme adds.
+// plain client.Client is one; its scheme must know Flux's kinds and the core ones.
 type Client interface {
 	client.Reader
 	Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error
@@ -97,19 +90,6 @@ func (f *Flux) Under(noCrossNamespaceRefs bool, platform []string) *Flux {
 	o := f.options
 	o.NoCrossNamespaceRefs, o.Platform = noCrossNamespaceRefs, platform
 	return New(f.client, o)
-}
-
-// AddToScheme makes the kinds that this package reads known to a scheme.
-func AddToScheme(s *runtime.Scheme) error {
-	for _, add := range []func(*runtime.Scheme) error{
-		corev1.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme, helmv2.AddToScheme, automationv1.AddToScheme,
-		reflectorv1.AddToScheme,
-	} {
-		if err := add(s); err != nil {
-			return fmt.Errorf("add kinds to the scheme: %w", err)
-		}
-	}
-	return nil
 }
 
 func refTo(kind, namespace, name string) v1alpha1.ObjectRef {

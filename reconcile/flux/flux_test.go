@@ -3,10 +3,12 @@ package flux
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -104,7 +106,7 @@ func (s *scene) flux(t *testing.T) *Flux {
 func (s *scene) client(t *testing.T) (*Flux, client.Client) {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{addToScheme, appsv1.AddToScheme, batchv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
@@ -189,4 +191,17 @@ func refusal(t *testing.T, err error) string {
 		t.Fatalf("got error %v, want a refusal", err)
 	}
 	return why
+}
+
+// addToScheme makes the kinds that this package reads known to a scheme.
+func addToScheme(s *runtime.Scheme) error {
+	for _, add := range []func(*runtime.Scheme) error{
+		corev1.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme, helmv2.AddToScheme, automationv1.AddToScheme,
+		reflectorv1.AddToScheme,
+	} {
+		if err := add(s); err != nil {
+			return fmt.Errorf("add kinds to the scheme: %w", err)
+		}
+	}
+	return nil
 }

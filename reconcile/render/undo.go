@@ -255,13 +255,7 @@ func (p *proof) also(now, left []*unstructured.Unstructured, built bool) []v1alp
 	return out
 }
 
-// Text renders a tree into the documents that kustomize-controller makes the digest of.
-func Text(ctx context.Context, tree fs.FS, job *Job) (string, error) {
-	data, _, err := text(ctx, tree, job)
-	return string(data), err
-}
-
-// text renders a tree into documents.
+// text renders a tree into the documents that kustomize-controller makes the digest of.
 func text(ctx context.Context, tree fs.FS, job *Job) ([]byte, *Folder, error) {
 	f := NewTree(tree).Folder(path.Clean(strings.TrimLeft(job.Spec.Path, "/")))
 	data, err := f.text(ctx, job)

@@ -8,12 +8,11 @@ import (
 	"github.com/slack-go/slack"
 )
 
-// Slack's limits, in characters where they are of text.
+// Slack's other limits, in characters where they are of text.
 const (
 	maxBlocks        = 50
 	maxText          = 4000 // what an update takes; a post is cut at 40,000
 	maxHeader        = 150
-	maxObject        = 3000
 	maxField         = 2000
 	maxFields        = 10
 	maxContext       = 10
