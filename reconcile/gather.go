@@ -206,8 +206,8 @@ func (e *Engine) neighbours(ctx context.Context, w *World) error {
 	return nil
 }
 
-// beside finds another open Rollback about one of a form's workloads: the rollout cannot be complete before
-// that one is over as well.
+// beside finds another open Rollback about one of a form's workloads whose revert has not landed: the rollout cannot be
+// complete before. One that has landed waits for the same rollout, and two must not wait for each other.
 func (e *Engine) beside(ctx context.Context, form *v1alpha1.Rollback) (string, error) {
 	open, err := e.Records.Open(ctx)
 	if err != nil {
@@ -216,7 +216,7 @@ func (e *Engine) beside(ctx context.Context, form *v1alpha1.Rollback) (string, e
 	mine := form.Status.Workloads()
 	for _, o := range open {
 		shares := func(wl v1alpha1.Workload) bool { return slices.Contains(mine, wl) }
-		if o.Namespace == form.Namespace && o.Spec.Subject != form.Spec.Subject && !o.Status.Ended() &&
+		if o.Namespace == form.Namespace && o.Spec.Subject != form.Spec.Subject && !o.Status.Ended() && o.Status.Landed == nil &&
 			slices.ContainsFunc(o.Status.Workloads(), shares) {
 			return o.Name, nil
 		}

@@ -61,7 +61,8 @@ type World struct {
 	Selection *Selection
 	// Breaker says why nothing of this registry can be proved at all; empty while it is closed.
 	Breaker string
-	// Beside is the name of another open Rollback about one of the form's workloads; empty where there is none.
+	// Beside is the name of another open Rollback about one of the form's workloads whose revert has not landed; empty
+	// where there is none.
 	Beside string
 	// Crowd are others whose reverts may share the push of an allowed one.
 	Crowd crowd
