@@ -113,7 +113,7 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"no policy selects it":              {func(f *Facts) { f.Policies = nil }, CheckPolicy, trace.Stopped, "only tells", "create a RollbackPolicy in namespace production"},
 		"policies may not be listed":        {func(f *Facts) { f.Policies, f.PoliciesUnread = nil, "you may not" }, CheckPolicy, trace.Unread, "you may not", ""},
 		"what judges it may not be listed":  {judged(func(w *Workload) { w.MayJudge = new(false) }), CheckSees, trace.Stopped, "does not see that it refuses an update", "deploy/kustomize/rbac"},
-		"what judges it is suspended":       {judged(func(w *Workload) { w.Judge.Phase = "Failed, suspended" }), CheckSees, trace.Stopped, "it is suspended", "spec.suspend: false"},
+		"what judges it is suspended":       {judged(func(w *Workload) { w.Judge.Suspended = true }), CheckSees, trace.Stopped, "it is suspended", "spec.suspend: false"},
 		"what judges it has strange fields": {judged(func(w *Workload) { w.Judge.Unread = "status is a list" }), CheckSees, trace.Stopped, "status is a list", "as its CRD"},
 		"a canary judges it":                {judged(func(*Workload) {}), CheckSees, trace.Good, "ImagePull, Rollout, Canary, Apply, Drift", ""},
 		"it has no readiness probe":         {func(f *Facts) { w(f).Unprobed = []string{"web"} }, CheckSees, trace.Good, "without a readiness probe web is ready as soon as it starts", ""},

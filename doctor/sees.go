@@ -22,12 +22,9 @@ func (g *Gatherer) sees(ctx context.Context, namespace string, w *Workload, from
 	}
 	w.Analysed = w.Kind == workload.Rollout && trigger.Analyses(from.object)
 	if w.Judge != nil {
-		gvk, resource := trigger.Flagger, "canaries"
-		if w.Judge.By.Kind == trigger.Argo.Kind {
-			gvk, resource = trigger.Argo, "rollouts"
-		}
+		gvk := trigger.CanaryKind(w.Judge.By.Kind)
 		w.MayJudge = g.allowed(ctx, authv1.ResourceAttributes{
-			Namespace: namespace, Verb: "list", Group: gvk.Group, Resource: resource,
+			Namespace: namespace, Verb: "list", Group: gvk.Group, Resource: trigger.CanaryResources[gvk],
 		})
 	}
 	for i := range from.template.Containers {
@@ -65,7 +62,7 @@ func (w *Workload) sees(home string) Check {
 		case j.Unread != "":
 			return bad(CheckSees, at, "Backstop does not see that it refuses an update: "+j.Unread,
 				"write it as its CRD of this version wants")
-		case strings.HasSuffix(j.Phase, ", suspended"):
+		case j.Suspended:
 			return bad(CheckSees, at,
 				"it is suspended: nothing analyses an update, and Backstop does not see that one is refused",
 				"set its spec.suspend: false")

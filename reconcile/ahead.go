@@ -292,7 +292,7 @@ func whyNot(of []never, w *World, a *Ahead, o *AheadWorkload) string {
 func settledAhead(s *v1alpha1.RollbackStatus, o *AheadWorkload, checked string) bool {
 	for i := range s.FastForward {
 		f := &s.FastForward[i]
-		refused := f.Revision != "" && f.Revision == cut(checked, 320)
+		refused := f.Revision != "" && f.Revision == cut(checked, forwardText)
 		if f.Workload == o.Workload && (f.Result == v1alpha1.FastForwardApplied || refused) {
 			return true
 		}
@@ -304,7 +304,7 @@ func settledAhead(s *v1alpha1.RollbackStatus, o *AheadWorkload, checked string) 
 func saidAhead(s *v1alpha1.RollbackStatus, o *AheadWorkload, why string) bool {
 	for i := range s.FastForward {
 		f := &s.FastForward[i]
-		if f.Result == v1alpha1.FastForwardRefused && f.Workload == o.Workload && f.Message == cut(why, 320) {
+		if f.Result == v1alpha1.FastForwardRefused && f.Workload == o.Workload && f.Message == cut(why, forwardText) {
 			return true
 		}
 	}

@@ -14,6 +14,9 @@ import (
 // wrote. What is for people to read is cut, and ends with "…". A name that something is looked up by is never cut: what
 // has one that is too long is refused. Both tables are held against the schema by a test.
 
+// forwardText is how many characters are kept of what a fast-forward says: what is said again is compared with it.
+const forwardText = 320
+
 // texts is how many characters are kept of what people read, by type and field.
 var texts = map[string]int{
 	"Apply.LastApplied":      256,
@@ -35,9 +38,9 @@ var texts = map[string]int{
 	"Drift.UndoneWhy":        320,
 	"Drift.Unread":           256,
 	"Failure.Message":        1024,
-	"FastForward.From":       320,
-	"FastForward.Message":    320,
-	"FastForward.To":         320,
+	"FastForward.From":       forwardText,
+	"FastForward.Message":    forwardText,
+	"FastForward.To":         forwardText,
 	"HoldRelease.By":         512,
 	"HoldRelease.Image":      1024,
 	"Lapse.Why":              512,
@@ -72,11 +75,11 @@ var texts = map[string]int{
 // identities is how many characters a name may have that comes from Git or from a peer and is never cut.
 var identities = map[string]int{
 	"Node.Bad":           320,
-	"Node.File":          255,
+	"Node.File":          v1alpha1.MaxPath,
 	"Node.Former":        320,
 	"Node.Marker":        317,
 	"Node.Pointer":       255,
-	"NodeOrigin.File":    255,
+	"NodeOrigin.File":    v1alpha1.MaxPath,
 	"NodeOrigin.Pointer": 255,
 	"NodeValue.Value":    320,
 	"Suspect.Branch":     240,

@@ -43,8 +43,8 @@ func (e *Engine) fillForward(ctx context.Context, w *World, step Step, form *v1a
 	at := v1alpha1.NewTime(e.Now())
 	for _, c := range o.Containers {
 		form.Status.FastForward = append(form.Status.FastForward, v1alpha1.FastForward{
-			Workload: o.Workload, Container: c.Name, From: cut(c.Live, 320), To: cut(c.Want, 320),
-			Result: v1alpha1.FastForwardApplied, Revision: cut(f.Checked, 320), Release: f.Release, At: at,
+			Workload: o.Workload, Container: c.Name, From: cut(c.Live, forwardText), To: cut(c.Want, forwardText),
+			Result: v1alpha1.FastForwardApplied, Revision: cut(f.Checked, forwardText), Release: f.Release, At: at,
 		})
 	}
 	return nil
@@ -58,8 +58,8 @@ func notAhead(form *v1alpha1.Rollback, f *Forward, revision, why string, now tim
 		return o.Result == v1alpha1.FastForwardRefused && o.Workload == f.Workload.Workload
 	})
 	s.FastForward = append(s.FastForward, v1alpha1.FastForward{
-		Workload: f.Workload.Workload, Result: v1alpha1.FastForwardRefused, Revision: cut(revision, 320),
-		Message: cut(why, 320), At: v1alpha1.NewTime(now),
+		Workload: f.Workload.Workload, Result: v1alpha1.FastForwardRefused, Revision: cut(revision, forwardText),
+		Message: cut(why, forwardText), At: v1alpha1.NewTime(now),
 	})
 }
 

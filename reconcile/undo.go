@@ -65,29 +65,29 @@ func applyOf(s *v1alpha1.RollbackStatus) *v1alpha1.Failure {
 // fillUndo proves on the tip what taking the suspect's files back leaves.
 func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, form *v1alpha1.Rollback) error {
 	s := &form.Status
-	t := &v1alpha1.Target{At: v1alpha1.NewTime(w.Now)}
-	former := func(proof string) {
-		t.Proved, t.BadProved, t.Proof = true, true, sentence(proof)
-		for i, n := range s.Suspect.Nodes {
-			t.Values = append(t.Values, v1alpha1.NodeValue{Index: int32(i), Value: n.Former})
-		}
+	at := v1alpha1.NewTime(w.Now)
+	t := &v1alpha1.Target{At: at, Proved: true, BadProved: true}
+	for i, n := range s.Suspect.Nodes {
+		t.Values = append(t.Values, v1alpha1.NodeValue{Index: int32(i), Value: n.Former})
 	}
 	if trail, ok := trailOf(w); ok && stand(s, w.Branch).bad == 0 {
-		former("chosen by the revert " + short(trail.Commit))
+		t.Proof = sentence("chosen by the revert " + short(trail.Commit))
 		s.Target = t
 		return nil
 	}
-	former(leaves(s))
+	t.Proof = sentence(leaves(s))
 	try := *form.DeepCopy()
 	try.Status.Target = t
 	r := e.revert(ctx, try, &batch{})
 	r.Permit, r.Still = nil, nil
 	err := e.tries(ctx, origin.Source, r, &t.Also)
-	if _, refused := AsRefusal(err); !refused && err != nil {
+	_, refused := AsRefusal(err)
+	switch {
+	case refused:
+		d := doubtIn(err)
+		t = &v1alpha1.Target{At: at, Refused: d, Proof: d.Message}
+	case err != nil:
 		return fmt.Errorf("render what taking the files of %s back leaves: %w", short(s.Suspect.Commit), err)
-	} else if refused {
-		t.Refused = doubtIn(err)
-		t.Proved, t.BadProved, t.Values, t.Proof, t.Also = false, false, nil, t.Refused.Message, nil
 	}
 	s.Target = t
 	return nil

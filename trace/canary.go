@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,25 +22,19 @@ type Canary struct {
 	Unread string
 }
 
-// canary finds the Canary of Flagger or the Rollout of Argo that judges a workload; nil where there is none.
-func (g *Gatherer) canary(ctx context.Context, obj *unstructured.Unstructured) (*Canary, error) {
-	return CanaryOf(ctx, g.Client, obj)
-}
-
-// CanaryOf finds what judges the updates of a workload; nil where nothing does.
+// CanaryOf finds the Canary of Flagger or the Rollout of Argo that judges the updates of a workload; nil where nothing
+// does.
 func CanaryOf(ctx context.Context, r client.Reader, obj *unstructured.Unstructured) (*Canary, error) {
 	if obj.GetKind() == trigger.Argo.Kind {
 		return canaryFrom(trigger.ReadArgo(obj)), nil
 	}
 	for _, kind := range []struct {
-		list func() *unstructured.UnstructuredList
+		schema.GroupVersionKind
 		ref  string
 		read func(*unstructured.Unstructured) (trigger.CanaryStatus, error)
-	}{
-		{listOf(trigger.Flagger.GroupVersion().String(), trigger.Flagger.Kind), "targetRef", trigger.ReadFlagger},
-		{listOf(trigger.Argo.GroupVersion().String(), trigger.Argo.Kind), "workloadRef", trigger.ReadArgo},
-	} {
-		list := kind.list()
+	}{{trigger.Flagger, "targetRef", trigger.ReadFlagger}, {trigger.Argo, "workloadRef", trigger.ReadArgo}} {
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
 		err := r.List(ctx, list, client.InNamespace(obj.GetNamespace()))
 		var failed *discovery.ErrGroupDiscoveryFailed
 		switch {
@@ -57,15 +52,6 @@ func CanaryOf(ctx context.Context, r client.Reader, obj *unstructured.Unstructur
 		}
 	}
 	return nil, nil
-}
-
-func listOf(apiVersion, kind string) func() *unstructured.UnstructuredList {
-	return func() *unstructured.UnstructuredList {
-		list := &unstructured.UnstructuredList{}
-		list.SetAPIVersion(apiVersion)
-		list.SetKind(kind + "List")
-		return list
-	}
 }
 
 func canaryFrom(s trigger.CanaryStatus, err error) *Canary {

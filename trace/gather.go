@@ -151,7 +151,7 @@ func (s *shared) read(ctx context.Context) error {
 		return err
 	})
 	group.Go(func() (err error) {
-		s.canary, err = s.g.canary(ctx, s.obj)
+		s.canary, err = CanaryOf(ctx, s.g.Client, s.obj)
 		return err
 	})
 	group.Go(func() error { return s.readRollbacks(ctx) })

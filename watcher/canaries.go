@@ -24,9 +24,6 @@ import (
 // The kinds that judge updates: Flagger's Canaries and Argo's Rollouts. Their CRDs may come later and go again, and any
 // field of theirs may be something else than expected.
 
-// canaryResources are their plurals.
-var canaryResources = map[schema.GroupVersionKind]string{trigger.Flagger: "canaries", trigger.Argo: "rollouts"}
-
 // judges says whether objects of a kind judge updates.
 func judges(kind string) bool { return kind == trigger.Flagger.Kind || kind == trigger.Argo.Kind }
 
@@ -47,7 +44,7 @@ type canary struct {
 func (w *Watcher) canary(c Clients, gvk schema.GroupVersionKind) kind {
 	return kind{
 		name: gvk.Kind, optional: true, strip: slimCanary(w.opts.Unreadable, gvk), handler: w.canaryHandler(gvk.Kind),
-		inform: c.custom(gvk.GroupVersion(), canaryResources[gvk],
+		inform: c.custom(gvk.GroupVersion(), trigger.CanaryResources[gvk],
 			&kube.Item[unstructured.Unstructured, *unstructured.Unstructured]{}),
 	}
 }
@@ -180,7 +177,7 @@ func (w *Watcher) resolveCanary(ctx context.Context, l *look, ref v1alpha1.Objec
 	if err != nil {
 		return 0, err
 	}
-	before, now, says := w.crashes.get(ref), seen.keys(ref.Namespace), seen.elsewhere()
+	now, says := seen.all.keys(ref.Namespace), seen.elsewhere()
 	if slices.ContainsFunc(seen.all, func(j trigger.Judgement) bool { return !j.Complete }) {
 		again = unsettledFor
 	}
@@ -190,7 +187,7 @@ func (w *Watcher) resolveCanary(ctx context.Context, l *look, ref v1alpha1.Objec
 		if err != nil {
 			return 0, err
 		}
-		now, says = crashed.keys(ref.Namespace), crashed.elsewhere()
+		now, says = crashed.judged.keys(ref.Namespace), crashed.elsewhere()
 		switch {
 		case len(now) > 0:
 			again = failingFor
@@ -198,20 +195,7 @@ func (w *Watcher) resolveCanary(ctx context.Context, l *look, ref v1alpha1.Objec
 			again = unsettledFor
 		}
 	}
-	w.crashes.set(ref, now)
-	if w.crashes.tells(ref, says) {
-		w.log.Warn("an update fails, and it is not the image", "object", ref.String(), "why", says)
-		if w.opts.TellRollout != nil {
-			w.opts.TellRollout(ref, says)
-		}
-	}
-	keys := map[reconcile.Key]bool{}
-	for _, key := range slices.Concat(before, now) {
-		keys[key] = true
-	}
-	for key := range keys {
-		w.queue.Add(key)
-	}
+	w.takeIn(ref, now, says)
 	return again, nil
 }
 
@@ -220,39 +204,20 @@ type judged struct {
 	status trigger.CanaryStatus
 	gone   bool
 	facts  trigger.CanaryFacts
-	all    []trigger.Judgement
+	all    judgements
 	// holder is the workload that has the template.
 	holder *holder
-}
-
-func (j *judged) keys(namespace string) []reconcile.Key {
-	var out []reconcile.Key
-	for i := range j.all {
-		if blames(&j.all[i]) {
-			if key := reconcile.ImageKey(namespace, j.all[i].Image); !slices.Contains(out, key) {
-				out = append(out, key)
-			}
-		}
-	}
-	return out
 }
 
 // elsewhere says why an update was refused where that is not the image's fault; empty where it is, or where there is
 // not enough to say so yet.
 func (j *judged) elsewhere() string {
-	for i := range j.all {
-		one := &j.all[i]
-		if !one.Complete || blames(one) {
-			continue
-		}
-		why := one.Cause.Words()
-		if len(one.Canary.Doubts) > 0 {
-			why += "; " + one.Canary.Doubts[0].Message
-		}
-		return fmt.Sprintf("an update of %s is refused, and nothing is reverted, since it does not look like its image's "+
-			"fault: it %s", j.status.Workload, why)
+	one, why := j.all.other()
+	if one == nil {
+		return ""
 	}
-	return ""
+	return fmt.Sprintf("an update of %s is refused, and nothing is reverted, since it does not look like its image's "+
+		"fault: it %s", j.status.Workload, why)
 }
 
 // canaries takes in the updates to the key's image that canaries refuse, and names the canaries where all of them have

@@ -184,10 +184,10 @@ func TestWhatFlaggerMadeIsNotBlamed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(seen.judged) != 1 || len(seen.keys("app")) != 0 || !strings.Contains(seen.elsewhere(), "Canary/web made the workload") {
+		if len(seen.judged) != 1 || len(seen.judged.keys("app")) != 0 || !strings.Contains(seen.elsewhere(), "Canary/web made the workload") {
 			t.Errorf("judged: %+v, says %q", seen.judged, seen.elsewhere())
 		}
-		if key := reconcile.ImageKey("app", badImage); len(seen.keys("app")) > 0 {
+		if key := reconcile.ImageKey("app", badImage); len(seen.judged.keys("app")) > 0 {
 			t.Errorf("%s is blamed", key)
 		}
 	})

@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	kinds "github.com/backstop-dev/backstop/internal/workload"
@@ -28,7 +27,7 @@ import (
 func (p *Pods) getCanary(ctx context.Context, ref v1alpha1.ObjectRef) (
 	o *unstructured.Unstructured, gone bool, err error,
 ) {
-	gvk := canaryOf(ref.Kind)
+	gvk := trigger.CanaryKind(ref.Kind)
 	if p.Custom == nil {
 		return nil, false, nil
 	}
@@ -36,7 +35,7 @@ func (p *Pods) getCanary(ctx context.Context, ref v1alpha1.ObjectRef) (
 	if err != nil {
 		return nil, false, err
 	}
-	ask := client.Get().Namespace(ref.Namespace).Resource(canaryResources[gvk]).Name(ref.Name)
+	ask := client.Get().Namespace(ref.Namespace).Resource(trigger.CanaryResources[gvk]).Name(ref.Name)
 	obj, err := ask.Do(ctx).Get()
 	switch {
 	case apierrors.IsNotFound(err):
@@ -378,12 +377,4 @@ func (c *candidate) noRoom(all []corev1.Event) string {
 		return fmt.Sprintf("%s %s: %s", e.InvolvedObject.Kind+"/"+name, e.Reason, e.Message)
 	}
 	return ""
-}
-
-// canaryOf is the kind that is watched under a name.
-func canaryOf(kind string) schema.GroupVersionKind {
-	if kind == trigger.Argo.Kind {
-		return trigger.Argo
-	}
-	return trigger.Flagger
 }

@@ -224,10 +224,27 @@ func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (aga
 	if err != nil {
 		return 0, err
 	}
-	before, now := w.crashes.get(ref), seen.keys(ref.Namespace)
+	now := seen.judged.keys(ref.Namespace)
+	w.takeIn(ref, now, seen.elsewhere())
+	switch {
+	case len(now) > 0:
+		return failingFor, nil
+	case len(seen.judged) > 0:
+		return unsettledFor, nil
+	}
+	if since := w.templates.since(seen.facts.Workload.UID); !since.IsZero() && !w.full(ref) {
+		return nextLook(w.opts.Now().Sub(since)), nil
+	}
+	return 0, nil
+}
+
+// takeIn remembers about which images an object fails now, tells where it is another thing than the image, and enqueues
+// the keys of both: those about which it fails, and those about which it did.
+func (w *Watcher) takeIn(ref v1alpha1.ObjectRef, now []reconcile.Key, says string) {
+	before := w.crashes.get(ref)
 	w.crashes.set(ref, now)
-	if says := seen.elsewhere(); w.crashes.tells(ref, says) {
-		w.log.Warn("a new revision fails, and it is not the image", "workload", ref.String(), "why", says)
+	if w.crashes.tells(ref, says) {
+		w.log.Warn("what is new fails, and it is not the image", "object", ref.String(), "why", says)
 		if w.opts.TellRollout != nil {
 			w.opts.TellRollout(ref, says)
 		}
@@ -239,16 +256,6 @@ func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (aga
 	for key := range keys {
 		w.queue.Add(key)
 	}
-	switch {
-	case len(now) > 0:
-		return failingFor, nil
-	case len(seen.judged) > 0:
-		return unsettledFor, nil
-	}
-	if since := w.templates.since(seen.facts.Workload.UID); !since.IsZero() && !w.full(ref) {
-		return nextLook(w.opts.Now().Sub(since)), nil
-	}
-	return 0, nil
 }
 
 // full says whether all pods of a workload are available, as the watch knows it.

@@ -21,23 +21,45 @@ import (
 // observed is one live look at a workload's newest revision.
 type observed struct {
 	facts  trigger.Facts
-	judged []trigger.Judgement
+	judged judgements
 	labels map[string]string
 	// holder of the template, where it is another object than one that is read by its kind; else nil.
 	holder *holder
 }
 
-// keys are what a workload fails about. What is not the image's fault is nobody's image.
-func (o *observed) keys(namespace string) []reconcile.Key {
+// judgements are what is thought of each container that fails, or of each image that was refused.
+type judgements []trigger.Judgement
+
+// keys are the images that are at fault. What is not the image's fault is nobody's image.
+func (all judgements) keys(namespace string) []reconcile.Key {
 	var out []reconcile.Key
-	for i := range o.judged {
-		if j := &o.judged[i]; blames(j) {
+	for i := range all {
+		if j := &all[i]; blames(j) {
 			if key := reconcile.ImageKey(namespace, j.Image); !slices.Contains(out, key) {
 				out = append(out, key)
 			}
 		}
 	}
 	return out
+}
+
+// other is the first one that does not blame the image, and why; nil where each does, or there is not enough to say so
+// yet.
+func (all judgements) other() (j *trigger.Judgement, why string) {
+	i := slices.IndexFunc(all, func(j trigger.Judgement) bool { return j.Complete && !blames(&j) })
+	if i < 0 {
+		return nil, ""
+	}
+	j = &all[i]
+	why = j.Cause.Words()
+	doubts := j.Evidence.Doubts
+	if j.Canary != nil {
+		doubts = j.Canary.Doubts
+	}
+	if len(doubts) > 0 {
+		why += "; " + doubts[0].Message
+	}
+	return j, why
 }
 
 // blames says whether there is enough to say that a container's image is at fault.
@@ -48,19 +70,12 @@ func blames(j *trigger.Judgement) bool {
 // elsewhere says why a new revision fails where that is not the image's fault; empty where it is, or where there is not
 // enough to say so yet.
 func (o *observed) elsewhere() string {
-	for i := range o.judged {
-		j := &o.judged[i]
-		if !j.Complete || blames(j) {
-			continue
-		}
-		why := j.Cause.Words()
-		if len(j.Evidence.Doubts) > 0 {
-			why += "; " + j.Evidence.Doubts[0].Message
-		}
-		return fmt.Sprintf("container %s of revision %s fails, and nothing is reverted, since it does not look like its "+
-			"image's fault: %s", j.Container, o.facts.New.Name, why)
+	j, why := o.judged.other()
+	if j == nil {
+		return ""
 	}
-	return ""
+	return fmt.Sprintf("container %s of revision %s fails, and nothing is reverted, since it does not look like its "+
+		"image's fault: %s", j.Container, o.facts.New.Name, why)
 }
 
 // observe looks at a workload, live: its own pods first, and those around it only where one fails.

@@ -33,7 +33,7 @@ func TestWhatIsNotTheImagesFaultIsSaidAndBlamesNoImage(t *testing.T) {
 			if got := c.seen.elsewhere(); got != c.says {
 				t.Errorf("says %q", got)
 			}
-			if got := c.seen.keys("prod"); len(got) != c.keys || c.keys == 1 && got[0] != reconcile.ImageKey("prod", "app:2") {
+			if got := c.seen.judged.keys("prod"); len(got) != c.keys || c.keys == 1 && got[0] != reconcile.ImageKey("prod", "app:2") {
 				t.Errorf("keys %v", got)
 			}
 		})

@@ -7,6 +7,8 @@ const (
 	MaxFailures = 15
 	// MaxPlaces is how many places of a commit it holds. One that wrote the image to more is not taken back.
 	MaxPlaces = 24
+	// MaxPath is how many characters the path of a file may have. One in a longer path is not taken back.
+	MaxPath = 255
 	// MaxSharers is how many Flux objects it holds that render the same files.
 	MaxSharers = 20
 	// MaxAsked is how many Flux objects it holds that were asked to reconcile.

@@ -2,38 +2,19 @@ package card
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
 // onlyRefused says that a canary refused the image, and nothing else is wrong with it.
 func onlyRefused(s *v1alpha1.RollbackStatus) bool {
-	for _, f := range s.Failures {
-		if f.Canary == nil {
-			return false
-		}
-	}
-	return len(s.Failures) > 0
+	return len(s.Failures) > 0 && !slices.ContainsFunc(s.Failures, func(f v1alpha1.Failure) bool { return f.Canary == nil })
 }
 
 // refusals tells which updates were refused, why, and what serves instead.
 func refusals(s *v1alpha1.RollbackStatus) []string {
-	var seen []string
-	for _, f := range s.Failures {
-		if f.Canary == nil {
-			continue
-		}
-		if len(seen) == 4 {
-			seen = append(seen, "more containers")
-			break
-		}
-		seen = append(seen, refusalLine(&f))
-	}
-	if len(seen) == 0 {
-		return nil
-	}
-	return []string{"*Seen*\n• " + strings.Join(seen, "\n• ")}
+	return seen(s, func(f *v1alpha1.Failure) bool { return f.Canary != nil }, refusalLine)
 }
 
 func refusalLine(f *v1alpha1.Failure) string {

@@ -22,21 +22,27 @@ func fails(r *v1alpha1.Rollback) string {
 
 // rollouts tells what containers of a new revision show, and what changed with it.
 func rollouts(s *v1alpha1.RollbackStatus) []string {
-	var seen []string
-	for _, f := range s.Failures {
-		if f.Rollout == nil {
+	return seen(s, func(f *v1alpha1.Failure) bool { return f.Rollout != nil }, rolloutLine)
+}
+
+// seen lists those failures that are picked, a line each.
+func seen(s *v1alpha1.RollbackStatus, picked func(*v1alpha1.Failure) bool, line func(*v1alpha1.Failure) string) []string {
+	var out []string
+	for i := range s.Failures {
+		f := &s.Failures[i]
+		if !picked(f) {
 			continue
 		}
-		if len(seen) == 4 {
-			seen = append(seen, "more containers")
+		if len(out) == 4 {
+			out = append(out, "more containers")
 			break
 		}
-		seen = append(seen, rolloutLine(&f))
+		out = append(out, line(f))
 	}
-	if len(seen) == 0 {
+	if len(out) == 0 {
 		return nil
 	}
-	return []string{"*Seen*\n• " + strings.Join(seen, "\n• ")}
+	return []string{"*Seen*\n• " + strings.Join(out, "\n• ")}
 }
 
 func rolloutLine(f *v1alpha1.Failure) string {

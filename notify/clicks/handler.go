@@ -76,20 +76,20 @@ func NewHandler(o Options) *Handler {
 }
 
 // of gives what is known through an app: Slack answers each app by what that app may see.
-func (d *Handler) of(api *slack.Client) *people {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.people[api] == nil {
-		d.people[api] = newPeople(api, d.Now)
+func (h *Handler) of(api *slack.Client) *people {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.people[api] == nil {
+		h.people[api] = newPeople(api, h.Now)
 	}
-	return d.people[api]
+	return h.people[api]
 }
 
 // forget drops what is known through an app that is heard no more.
-func (d *Handler) forget(api *slack.Client) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.people, api)
+func (h *Handler) forget(api *slack.Client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.people, api)
 }
 
 // Answer is what became of a click.
@@ -104,15 +104,15 @@ func (a Answer) Acknowledge() bool { return a.Result != Unrecorded }
 
 // take judges a click and records the decision, within the budget. When it returns nothing is pending. heard are the
 // Providers whose app it came from: it is judged as the one that posted the card, which is given to answer with.
-func (d *Handler) take(ctx context.Context, heard []App, c Click) (Answer, App) {
-	started := d.Now()
+func (h *Handler) take(ctx context.Context, heard []App, c Click) (Answer, App) {
+	started := h.Now()
 	// What was begun is ended, although the sidecar stops.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.Budget)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.Budget)
 	defer cancel()
 	app := teamOf(heard, c)
-	a := d.decide(ctx, heard, &app, c)
-	d.Metrics.click(a.Result, d.Now().Sub(started))
-	d.Log.Info("slack click", "result", string(a.Result), "action", clip(c.Action), "user", clip(c.Team+"/"+c.User),
+	a := h.decide(ctx, heard, &app, c)
+	h.Metrics.click(a.Result, h.Now().Sub(started))
+	h.Log.Info("slack click", "result", string(a.Result), "action", clip(c.Action), "user", clip(c.Team+"/"+c.User),
 		"channel", clip(c.Channel), "message", clip(c.Message), "pressed", clip(c.At), "provider", app.Provider)
 	return a, app
 }
@@ -130,7 +130,7 @@ func teamOf(heard []App, c Click) App {
 	return heard[0]
 }
 
-func (d *Handler) decide(ctx context.Context, heard []App, app *App, c Click) Answer {
+func (h *Handler) decide(ctx context.Context, heard []App, app *App, c Click) Answer {
 	var answer v1alpha1.Answer
 	switch c.Action {
 	case card.View:
@@ -147,17 +147,17 @@ func (d *Handler) decide(ctx context.Context, heard []App, app *App, c Click) An
 		return Answer{Unknown, "This button is not one that this Backstop draws: nothing was recorded."}
 	}
 	for {
-		done, err := d.try(ctx, heard, app, c, press{ref, answer})
+		done, err := h.try(ctx, heard, app, c, press{ref, answer})
 		var silent *unsure
 		switch {
 		case errors.As(err, &silent) && ctx.Err() == nil:
-			d.Log.Warn("slack: a click could not be judged", "error", text.Mask(err.Error()), "provider", app.Provider)
+			h.Log.Warn("slack: a click could not be judged", "error", text.Mask(err.Error()), "provider", app.Provider)
 			return Answer{Unsure, fmt.Sprintf("Slack did not say %s (%s): nothing was recorded. %s", silent.what,
 				silent.why(), byHand(ref.Namespace, ref.Name))}
 		case errors.Is(err, ErrConflict) && ctx.Err() == nil:
 			continue
 		case err != nil:
-			d.Log.Warn("a click could not be recorded", "rollback", ref.Namespace+"/"+ref.Name, "error", text.Mask(err.Error()))
+			h.Log.Warn("a click could not be recorded", "rollback", ref.Namespace+"/"+ref.Name, "error", text.Mask(err.Error()))
 			return Answer{Unrecorded, "Your answer could not be recorded in time. Press the button again. " +
 				byHand(ref.Namespace, ref.Name)}
 		}
@@ -172,14 +172,14 @@ type press struct {
 }
 
 // factsOf gathers what the record says, and finds the app that posted the card among those that the click came from.
-func (d *Handler) factsOf(r *v1alpha1.Rollback, heard []App, app *App, c Click, p press) facts {
+func (h *Handler) factsOf(r *v1alpha1.Rollback, heard []App, app *App, c Click, p press) facts {
 	f := facts{rollback: r, uid: p.UID, asked: p.Question, answer: p.answer}
 	posted := true
 	if r != nil {
-		f.places, f.open, f.question = d.Places(r), card.Open(r), card.Question(r)
+		f.places, f.open, f.question = h.Places(r), card.Open(r), card.Question(r)
 		if place, ok := placeOf(c, f.places); ok {
 			f.provider = place.Provider
-			f.platform = d.Platform != nil && d.Platform(place.Provider)
+			f.platform = h.Platform != nil && h.Platform(place.Provider)
 			i := slices.IndexFunc(heard, func(a App) bool { return a.Provider == place.Provider })
 			if posted = i >= 0; posted {
 				*app = heard[i]
@@ -193,19 +193,19 @@ func (d *Handler) factsOf(r *v1alpha1.Rollback, heard []App, app *App, c Click, 
 }
 
 // try judges a click on what the record says now, and records it there.
-func (d *Handler) try(ctx context.Context, heard []App, app *App, c Click, p press) (Answer, error) {
-	r, err := d.Records.Get(ctx, p.Namespace, p.Name)
+func (h *Handler) try(ctx context.Context, heard []App, app *App, c Click, p press) (Answer, error) {
+	r, err := h.Records.Get(ctx, p.Namespace, p.Name)
 	if err != nil {
 		return Answer{}, fmt.Errorf("read the Rollback: %w", err)
 	}
-	f := d.factsOf(r, heard, app, c, p)
+	f := h.factsOf(r, heard, app, c, p)
 	// What costs a question to others is asked only of clicks that come from our card.
 	for _, check := range []func(Click, *facts) *refusal{wrongOrigin, wrongCard} {
 		if no := check(c, &f); no != nil {
 			return Answer{no.result, no.sentence}, nil
 		}
 	}
-	if err := d.ask(ctx, d.of(app.API), c, &f); err != nil {
+	if err := h.ask(ctx, h.of(app.API), c, &f); err != nil {
 		return Answer{}, err
 	}
 	if no := authorize(c, f); no != nil {
@@ -213,13 +213,13 @@ func (d *Handler) try(ctx context.Context, heard []App, app *App, c Click, p pre
 	}
 	by := f.by(c)
 	r.Spec.Decisions = append(r.Spec.Decisions, v1alpha1.Decision{
-		By: by, Question: p.Question, Answer: p.answer, At: v1alpha1.NewTime(d.Now()),
+		By: by, Question: p.Question, Answer: p.answer, At: v1alpha1.NewTime(h.Now()),
 	})
-	if err := d.Records.SaveDecisions(ctx, r); err != nil {
+	if err := h.Records.SaveDecisions(ctx, r); err != nil {
 		return Answer{}, fmt.Errorf("write the decision: %w", err)
 	}
-	if d.Recorded != nil {
-		d.Recorded(r)
+	if h.Recorded != nil {
+		h.Recorded(r)
 	}
 	return Answer{Recorded, recorded(r, p.answer)}, nil
 }
@@ -239,9 +239,9 @@ func recorded(r *v1alpha1.Rollback, answer v1alpha1.Answer) string {
 }
 
 // ask gathers what the policies say, and what Slack says of the person.
-func (d *Handler) ask(ctx context.Context, p *people, c Click, f *facts) error {
+func (h *Handler) ask(ctx context.Context, p *people, c Click, f *facts) error {
 	var err error
-	if f.rules, err = d.Rules(ctx, f.rollback); err != nil {
+	if f.rules, err = h.Rules(ctx, f.rollback); err != nil {
 		return fmt.Errorf("read the policies: %w", err)
 	}
 	if f.person, err = p.person(ctx, c.User); err != nil {
@@ -265,11 +265,11 @@ func (d *Handler) ask(ctx context.Context, p *people, c Click, f *facts) error {
 }
 
 // reply tells who clicked what became of it, in words that nobody else sees. It does not wait.
-func (d *Handler) reply(ctx context.Context, app App, c Click, a Answer) {
+func (h *Handler) reply(ctx context.Context, app App, c Click, a Answer) {
 	if a.Sentence == "" || c.Channel == "" || c.User == "" {
 		return
 	}
-	d.answers.Go(func() {
+	h.answers.Go(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		options := []slack.MsgOption{slack.MsgOptionText(a.Sentence, false), slack.MsgOptionDisableLinkUnfurl()}
@@ -277,11 +277,11 @@ func (d *Handler) reply(ctx context.Context, app App, c Click, a Answer) {
 			options = append(options, slack.MsgOptionTS(c.Thread))
 		}
 		if _, err := app.API.PostEphemeralContext(ctx, c.Channel, c.User, options...); err != nil {
-			d.Log.Warn("slack: the answer to a click could not be posted", "result", string(a.Result), "user", clip(c.User),
+			h.Log.Warn("slack: the answer to a click could not be posted", "result", string(a.Result), "user", clip(c.User),
 				"error", text.Mask(err.Error()))
 		}
 	})
 }
 
 // Wait waits for the answers that are under way.
-func (d *Handler) Wait() { d.answers.Wait() }
+func (h *Handler) Wait() { h.answers.Wait() }

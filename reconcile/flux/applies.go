@@ -208,30 +208,22 @@ func (f *Flux) Blame(ctx context.Context, key reconcile.Key, fail v1alpha1.Failu
 	if f.options.Blame == nil {
 		return out, reconcile.Refuse("Git is not read here")
 	}
-	p, err := f.placeOfApplier(ctx, ref)
+	a, err := f.readInGit(ctx, ref, key.Namespace, with)
 	if err != nil {
 		return out, err
 	}
-	origin, err := f.assemble(ctx, wish{place: p, namespace: key.Namespace, with: with})
-	if err != nil {
-		return out, err
-	}
-	src, err := f.deployedSource(ctx, sourceRef(p.kustomization))
-	if err != nil {
-		return out, err
-	}
-	k := p.kustomization
-	s := &Suspicion{Spec: k.Spec, Bad: commitOf(k, src, k.Status.LastAttemptedRevision)}
+	k := a.kustomization
+	s := &Suspicion{Spec: k.Spec, Bad: a.commit(k.Status.LastAttemptedRevision)}
 	switch {
-	case p.release != nil:
+	case a.release != nil:
 		// What is rendered is the HelmRelease, and never what its chart makes.
-		s.Object, s.Also = &ref, partsOf(p.release)
-		s.Bad = commitOf(p.kustomization, src, appliedRevision(p.kustomization))
-		if good := lastGood(p.release); good != nil {
+		s.Object, s.Also = &ref, partsOf(a.release)
+		s.Bad = a.commit(appliedRevision(k))
+		if good := lastGood(a.release); good != nil {
 			s.After = good.LastDeployed.Time
 		}
 	default:
-		s.Good = commitOf(p.kustomization, src, p.kustomization.Status.LastAppliedRevision)
+		s.Good = a.commit(k.Status.LastAppliedRevision)
 		if s.Good == "" {
 			return out, reconcile.Refuse("%s was never applied well, so there is nothing to compare with", ref)
 		}
@@ -241,13 +233,39 @@ func (f *Flux) Blame(ctx context.Context, key reconcile.Key, fail v1alpha1.Failu
 			}
 			s.Object = fail.Apply.Object
 		}
-		s.Files, s.Others = f.options.Undo != nil, origin.Others
+		s.Files, s.Others = f.options.Undo != nil, a.origin.Others
 	}
 	if s.Bad == "" {
-		return out, reconcile.Refuse("%s does not say which commit it attempted", p.kustomizationRef())
+		return out, reconcile.Refuse("%s does not say which commit it attempted", a.kustomizationRef())
 	}
-	found, err := f.options.Blame(ctx, origin.Source, s)
-	found.By, found.Branch = ref, origin.Source.Branch
-	found.Source = refTo(kindGitRepository, origin.Source.Name.Namespace, origin.Source.Name.Name)
+	src := a.origin.Source
+	found, err := f.options.Blame(ctx, src, s)
+	found.By, found.Branch = ref, src.Branch
+	found.Source = refTo(kindGitRepository, src.Name.Namespace, src.Name.Name)
 	return found, err
 }
+
+// inGit is a Flux object that applies, with the Git that it applies from.
+type inGit struct {
+	place
+	origin reconcile.Origin
+	src    deployed
+}
+
+// readInGit reads a Flux object that applies, and the Git that it applies from. with is as in Origin.
+func (f *Flux) readInGit(ctx context.Context, ref v1alpha1.ObjectRef, namespace string, with *types.NamespacedName,
+) (inGit, error) {
+	p, err := f.placeOfApplier(ctx, ref)
+	if err != nil {
+		return inGit{}, err
+	}
+	out := inGit{place: p}
+	if out.origin, err = f.assemble(ctx, wish{place: p, namespace: namespace, with: with}); err != nil {
+		return out, err
+	}
+	out.src, err = f.deployedSource(ctx, sourceRef(p.kustomization))
+	return out, err
+}
+
+// commit is that of a revision.
+func (a *inGit) commit(revision string) string { return commitOf(a.kustomization, a.src, revision) }

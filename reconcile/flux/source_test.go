@@ -16,6 +16,18 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
+// sourceIn is the backend's source in a captured scene that was varied.
+func sourceIn(t *testing.T, vary func(*scene)) reconcile.Source {
+	t.Helper()
+	s := captured(t)
+	vary(s)
+	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.Source
+}
+
 func TestSourceIsReadOnly(t *testing.T) {
 	git := func(s *scene) *automationv1.GitSpec { return s.auto.Spec.GitSpec }
 	for _, c := range []struct {
@@ -38,13 +50,7 @@ func TestSourceIsReadOnly(t *testing.T) {
 		}, "Secret develop/key, which ImageUpdateAutomation/develop/develop signs with, holds no git.asc"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := captured(t)
-			c.scene(s)
-			got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if ro := got.Source.ReadOnly; (c.want == "") != (ro == "") || !strings.Contains(ro, c.want) {
+			if ro := sourceIn(t, c.scene).ReadOnly; (c.want == "") != (ro == "") || !strings.Contains(ro, c.want) {
 				t.Errorf("got %q, want %q", ro, c.want)
 			}
 		})
@@ -88,14 +94,9 @@ func TestSourceIsAside(t *testing.T) {
 		}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := captured(t)
-			c.scene(s)
-			got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if aside := got.Source.Aside; (c.want == "") != (aside == "") || !strings.Contains(aside, c.want) || got.Source.ReadOnly != "" {
-				t.Errorf("got %q, read-only %q, want %q", aside, got.Source.ReadOnly, c.want)
+			got := sourceIn(t, c.scene)
+			if aside := got.Aside; (c.want == "") != (aside == "") || !strings.Contains(aside, c.want) || got.ReadOnly != "" {
+				t.Errorf("got %q, read-only %q, want %q", aside, got.ReadOnly, c.want)
 			}
 		})
 	}

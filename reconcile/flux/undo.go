@@ -41,21 +41,13 @@ func (f *Flux) Undo(ctx context.Context, key reconcile.Key, fail v1alpha1.Failur
 	if f.options.Undo == nil || ref.Kind != kindKustomization {
 		return nil, reconcile.NotUndone(v1alpha1.DoubtNotComparable, "nothing proves what would be left of %s", ref)
 	}
-	p, err := f.placeOfApplier(ctx, ref)
+	a, err := f.readInGit(ctx, ref, key.Namespace, with)
 	if err != nil {
 		return nil, err
 	}
-	origin, err := f.assemble(ctx, wish{place: p, namespace: key.Namespace, with: with})
-	if err != nil {
-		return nil, err
-	}
-	src, err := f.deployedSource(ctx, sourceRef(p.kustomization))
-	if err != nil {
-		return nil, err
-	}
-	k := p.kustomization
+	k := a.kustomization
 	u := &Undoing{
-		Good: commitOf(k, src, k.Status.LastAppliedRevision), Bad: commitOf(k, src, k.Status.LastAttemptedRevision),
+		Good: a.commit(k.Status.LastAppliedRevision), Bad: a.commit(k.Status.LastAttemptedRevision),
 		Spec: k.Spec, Files: s.Nodes,
 	}
 	if u.Good == "" || u.Bad == "" {
@@ -84,5 +76,5 @@ func (f *Flux) Undo(ctx context.Context, key reconcile.Key, fail v1alpha1.Failur
 		}
 		u.Applied = append(u.Applied, Applied{id.Group, id.Kind, id.Namespace, id.Name})
 	}
-	return f.options.Undo(ctx, origin.Source, u)
+	return f.options.Undo(ctx, a.origin.Source, u)
 }

@@ -205,12 +205,8 @@ func (h *history) lookFiles(ctx context.Context, s v1alpha1.Suspect, t *v1alpha1
 	if b.Values, err = h.filesAt(tip, s); err != nil {
 		return b, err
 	}
-	notes, err := h.notes(ctx, s.Commit, s.When.Time, since)
-	if err != nil {
+	if b.Trails, err = h.trails(ctx, s, since); err != nil {
 		return b, err
-	}
-	for _, n := range notes {
-		b.Trails = append(b.Trails, n.Trail)
 	}
 	if t != nil && holds(s, *t, b.Values) {
 		b.HoldsTarget, err = h.filesSince(ctx, tip, s, *t)

@@ -29,17 +29,26 @@ func (h *history) look(ctx context.Context, s v1alpha1.Suspect, t *v1alpha1.Targ
 			b.Held[int32(i)] = holdOf(*n)
 		}
 	}
-	notes, err := h.notes(ctx, s.Commit, s.When.Time, since)
-	if err != nil {
+	if b.Trails, err = h.trails(ctx, s, since); err != nil {
 		return b, err
-	}
-	for _, n := range notes {
-		b.Trails = append(b.Trails, n.Trail)
 	}
 	if t != nil && holds(s, *t, b.Values) {
 		b.HoldsTarget, err = h.holdsSince(ctx, w, s, *t)
 	}
 	return b, err
+}
+
+// trails are Backstop's own commits back to a suspect, or to a time, whichever is longer ago; newest first.
+func (h *history) trails(ctx context.Context, s v1alpha1.Suspect, since time.Time) ([]reconcile.Trail, error) {
+	notes, err := h.notes(ctx, s.Commit, s.When.Time, since)
+	if err != nil {
+		return nil, err
+	}
+	var out []reconcile.Trail
+	for _, n := range notes {
+		out = append(out, n.Trail)
+	}
+	return out, nil
 }
 
 // holds says whether the values are the target's.

@@ -16,9 +16,6 @@ import (
 // mostTried is how many files are tried one by one, whether an object depends on them.
 const mostTried = 16
 
-// longest is how long the path of a file may be that a record holds.
-const longest = 255
-
 // files finds which files of the suspect have to go back, and who else applies them. Where that cannot be told it is
 // left to people.
 func (p *past) files(ctx context.Context, found *reconcile.Blamed) error {
@@ -40,7 +37,7 @@ func (p *past) files(ctx context.Context, found *reconcile.Blamed) error {
 			return err
 		}
 	}
-	tooLong := func(n v1alpha1.Node) bool { return utf8.RuneCountInString(n.File) > longest }
+	tooLong := func(n v1alpha1.Node) bool { return utf8.RuneCountInString(n.File) > v1alpha1.MaxPath }
 	if len(changed) == 0 || len(changed) > v1alpha1.MaxPlaces || slices.ContainsFunc(changed, tooLong) {
 		return nil
 	}

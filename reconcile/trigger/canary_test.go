@@ -307,18 +307,5 @@ func TestTheDocsHaveTheTableOfCanaries(t *testing.T) {
 		fault, then, doubts, _ := all[i].judge()
 		fmt.Fprintf(&table, "| %s | %s | %s | %s | %s |\n", all[i].Case, all[i].Right, fault, then, strings.Join(doubts, ", "))
 	}
-	file := filepath.Join("..", "..", "docs", "canaries.md")
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := between(t, string(data), "rows", rows.String())
-	want = between(t, want, "table", table.String())
-	if *update {
-		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	} else if want != string(data) {
-		t.Error("docs/canaries.md is old: go test ./reconcile/trigger -update")
-	}
+	inDocs(t, "canaries.md", rows.String(), table.String())
 }

@@ -63,27 +63,15 @@ func (v *canaryView) noFormer() string {
 }
 
 func (v *canaryView) configChanged() string {
-	var other []string
-	for _, c := range v.changed {
-		if c.Part != v1alpha1.PartImage {
-			other = append(other, c.String())
-		}
-	}
+	var read []string
 	if v.Remembered {
 		for _, name := range union(v.Promoted, v.Status.Tracked) {
 			if v.Promoted[name] != v.Status.Tracked[name] {
-				other = append(other, "the content of "+name)
+				read = append(read, "the content of "+name)
 			}
 		}
 	}
-	if len(other) == 0 {
-		return ""
-	}
-	more := ""
-	if len(other) > 3 {
-		more = fmt.Sprintf(" and %d more", len(other)-3)
-	}
-	return "more than images changed: " + strings.Join(other[:min(len(other), 3)], ", ") + more
+	return moreThanImages(v.changed, read...)
 }
 
 func (v *canaryView) sameImage() string {

@@ -211,29 +211,37 @@ func TestTheDocsHaveTheTable(t *testing.T) {
 		}
 		fmt.Fprintf(&table, "| %s | %s | %s | %s | %s |\n", r.Case, r.Right, fault, then, strings.Join(says, ", "))
 	}
-	file := filepath.Join("..", "..", "docs", "rollouts.md")
+	inDocs(t, "rollouts.md", rows.String(), table.String())
+}
+
+// inDocs says whether a document has the rows and the table, or puts them there with -update.
+func inDocs(t *testing.T, document, rows, table string) {
+	t.Helper()
+	file := filepath.Join("..", "..", "docs", document)
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := between(t, string(data), "rows", rows.String())
-	want = between(t, want, "table", table.String())
-	if *update {
+	want := between(t, between(t, string(data), "rows", rows), "table", table)
+	switch {
+	case want == string(data):
+	case *update:
 		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
-	} else if want != string(data) {
-		t.Error("docs/rollouts.md is old: go test ./reconcile/trigger -update")
+	default:
+		t.Errorf("docs/%s is old: go test ./reconcile/trigger -update", document)
 	}
 }
 
 // between puts words in the place of a document that has this name.
 func between(t *testing.T, doc, name, words string) string {
 	t.Helper()
-	begins := "<!-- the " + name + " below is written by go test ./reconcile/trigger -update -->\n"
+	is := "is"
 	if name == "rows" {
-		begins = "<!-- the rows below are written by go test ./reconcile/trigger -update -->\n"
+		is = "are"
 	}
+	begins := "<!-- the " + name + " below " + is + " written by go test ./reconcile/trigger -update -->\n"
 	ends := "<!-- end of the " + name + " -->\n"
 	head, rest, ok := strings.Cut(doc, begins)
 	_, tail, ok2 := strings.Cut(rest, ends)

@@ -15,6 +15,17 @@ import (
 // Flagger is Flagger's kind.
 var Flagger = schema.GroupVersionKind{Group: "flagger.app", Version: "v1beta1", Kind: "Canary"}
 
+// CanaryResources are the kinds that judge updates, with their plurals.
+var CanaryResources = map[schema.GroupVersionKind]string{Flagger: "canaries", Argo: "rollouts"}
+
+// CanaryKind is the one of these kinds that has a name.
+func CanaryKind(name string) schema.GroupVersionKind {
+	if name == Argo.Kind {
+		return Argo
+	}
+	return Flagger
+}
+
 // CanaryState is what a canary says of the update that it judged last.
 type CanaryState string
 
@@ -41,8 +52,9 @@ type CanaryStatus struct {
 	Message string
 	// Promoting says that the update was promoted before it failed, so that what serves has it already.
 	Promoting bool
-	// Phase in the object's own word, for people.
-	Phase string
+	// Phase in the object's own word, for people. Suspended says that nobody looks at an update now.
+	Phase     string
+	Suspended bool
 	// Promoted says that the last update was promoted.
 	Promoted bool
 	// Workload has the template that is judged; it is the object itself where none is named.
@@ -168,7 +180,7 @@ func ReadFlagger(o *unstructured.Unstructured) (CanaryStatus, error) {
 	switch {
 	case f.yes("spec", "suspend"):
 		// Nobody looks at it: what it says may be old.
-		out.Phase += ", suspended"
+		out.Phase, out.Suspended = phase+", suspended", true
 	case same && (phase == "Failed" || phase == "Succeeded" || phase == "Initialized"):
 		out.State, out.Promoted = CanaryWell, phase != "Failed"
 	case phase == "Failed":

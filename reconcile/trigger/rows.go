@@ -165,14 +165,17 @@ func (v *view) ailing(pod *corev1.Pod) bool {
 // around is how long before a new revision something else may have begun to fail for the same reason.
 const around = 15 * time.Minute
 
-func (v *view) configChanged() string {
+func (v *view) configChanged() string { return moreThanImages(v.changed) }
+
+// moreThanImages names what changed beside images, in a template or elsewhere; empty where nothing did.
+func moreThanImages(changed []v1alpha1.TemplateChange, elsewhere ...string) string {
 	var other []string
-	for _, c := range v.changed {
+	for _, c := range changed {
 		if c.Part != v1alpha1.PartImage {
 			other = append(other, c.String())
 		}
 	}
-	if len(other) == 0 {
+	if other = append(other, elsewhere...); len(other) == 0 {
 		return ""
 	}
 	more := ""

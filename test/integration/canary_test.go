@@ -118,16 +118,7 @@ func canaryRefuses(t *testing.T, w *World) {
 	w.runs(env, "backend", fleet.Tag(env, 1))
 
 	w.judged(env, "canary/backend", refused(map[string]any{"canaryWeight": 100}))
-	w.Until("an Event on the Canary says why nothing is reverted", func() error {
-		var list corev1.EventList
-		w.must(w.Client.List(t.Context(), &list, client.InNamespace(w.Fleet.Namespace(env))))
-		for _, e := range list.Items {
-			if e.Reason == "RolloutFails" && e.InvolvedObject.Kind == "Canary" && strings.Contains(e.Message, "under live traffic") {
-				return nil
-			}
-		}
-		return fmt.Errorf("%d Events do not", len(list.Items))
-	})
+	w.notReverted(env, "Canary", "under live traffic")
 	if r := w.record(env, bad); r != nil {
 		t.Errorf("a Rollback was opened for a failed promotion: %+v", r.Status.Failures)
 	}

@@ -6,7 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/test/fleet"
@@ -20,32 +21,37 @@ func (h *havoc) records(env string) []v1alpha1.Rollback {
 	return slices.DeleteFunc(list.Items, func(r v1alpha1.Rollback) bool { return r.Namespace != h.Fleet.Namespace(env) })
 }
 
-// approveAll lets everybody who may approve all that is asked, at the same time.
+// approveAll lets everybody who may approve all that is asked and was not answered yet, at the same time.
 func (h *havoc) approveAll() {
 	var all sync.WaitGroup
+	var answered sync.Map
 	for env, people := range h.people {
 		for _, r := range h.records(env) {
-			if r.Status.Question == nil || r.Status.Outcome != nil {
+			q := r.Status.Question
+			if q == nil || r.Status.Outcome != nil || h.answered[r.UID] == q.ID {
 				continue
 			}
 			for _, u := range people {
-				// Who comes second is refused; what was asked may have changed.
-				all.Go(func() { _, _ = u.backstop("approve", r.Name) })
+				all.Go(func() {
+					// Who comes second is refused; what was asked may have changed.
+					if _, err := u.backstop("approve", r.Name); err == nil {
+						answered.Store(r.UID, q.ID)
+					}
+				})
 			}
 		}
 	}
 	all.Wait()
+	for uid, question := range answered.Range {
+		h.answered[uid.(types.UID)] = question.(string) //nolint:forcetypeassert // they were stored above
+	}
 }
 
 // calm waits until nothing is left to do: every image that failed was answered for, and what Git says runs.
 func (h *havoc) calm() {
 	h.t.Helper()
-	asked := time.Now()
 	h.patiently("everything is well again", 2*patience, func() error {
-		if time.Since(asked) > 2*time.Second {
-			h.approveAll()
-			asked = time.Now()
-		}
+		h.approveAll()
 		for env := range h.people {
 			for _, r := range h.records(env) {
 				if r.Status.Outcome == nil {

@@ -113,7 +113,7 @@ var mayhem = map[string]func(*havoc, chaosStep){
 	"a person pushes": func(h *havoc, s chaosStep) {
 		file := fmt.Sprintf("notes/%d.md", len(h.pushed))
 		h.pushed = append(h.pushed, file)
-		h.retry("a person pushes", func() error {
+		h.Until("a person pushes, or pushes again", func() error {
 			if err := h.Alice.Pull(h.t.Context()); err != nil {
 				return err
 			}
@@ -123,7 +123,7 @@ var mayhem = map[string]func(*havoc, chaosStep){
 		})
 	},
 	"a person rewrites the tip": func(h *havoc, s chaosStep) {
-		h.retry("a person rewrites the tip", func() error {
+		h.Until("a person rewrites the tip, or tries again", func() error {
 			if err := h.Alice.Pull(h.t.Context()); err != nil {
 				return err
 			}
@@ -205,10 +205,4 @@ func (h *havoc) heal() {
 	h.Registry.Heal()
 	h.APIProxy.Admit()
 	h.GitProxy.Admit()
-}
-
-// retry is how a person deals with a branch that somebody else was faster on, or that is not there for a moment.
-func (h *havoc) retry(what string, do func() error) {
-	h.t.Helper()
-	h.Until(what, do)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/test/fleet"
@@ -129,6 +130,8 @@ type havoc struct {
 	// bad are the images that cannot run, with their app, and newest the number of each app's newest tag.
 	bad    map[string]string
 	newest map[string]int
+	// answered is the last question of each Rollback that people answered.
+	answered map[types.UID]string
 	// pushed are the files that people pushed.
 	pushed []string
 	// healing are faults that still last.
@@ -171,7 +174,8 @@ func begin(t *testing.T, s schedule) *havoc {
 			setup.Vary = makeTwin
 		}
 	})
-	h := &havoc{World: w, schedule: s, bad: map[string]string{}, newest: map[string]int{}, people: map[string][]*user{}}
+	h := &havoc{World: w, schedule: s, bad: map[string]string{}, newest: map[string]int{}, people: map[string][]*user{},
+		answered: map[types.UID]string{}}
 	for _, env := range envs {
 		h.people[env] = []*user{w.user("alice-"+env, env, "backstop-approver"), w.user("bob-"+env, env, "backstop-approver")}
 		change := func(p *v1alpha1.RollbackPolicy) {

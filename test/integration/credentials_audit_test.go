@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -247,16 +246,17 @@ func (w *World) changedByHand(tag string) {
 	for workload, image := range map[string]string{
 		"deployment/backend": w.Fleet.Image("backend", tag), "daemonset/agent": w.Fleet.Image("gone", "v1"),
 	} {
-		var changed time.Time
+		kind, name, _ := strings.Cut(workload, "/")
 		w.Until("the Rollback of "+image+" knows that "+workload+" was changed by hand", func() error {
 			r := w.record(prod, image)
 			if r != nil && slices.ContainsFunc(r.Status.Failures, func(f v1alpha1.Failure) bool { return f.Drift != nil }) {
 				return nil
 			}
-			if time.Since(changed) > 5*time.Second {
-				// Again, since an apply that was running may have taken it back.
+			live, err := w.Env.Kubectl(w.t.Context(), "get", kind, name, "-n", w.Fleet.Namespace(prod), "-o",
+				"jsonpath={.spec.template.spec.containers[0].image}")
+			if err == nil && live == image {
+				// Also where an apply that was running has taken it back.
 				w.kubectl(prod, "set", "image", workload, "*="+other)
-				changed = time.Now()
 			}
 			return fmt.Errorf("it is %+v", r)
 		})

@@ -254,19 +254,26 @@ func configToo(t *testing.T, w *World) {
 	})
 	w.must(err)
 	w.loops(env)
-	w.Until("an Event on the workload says why", func() error {
+	w.notReverted(env, "Deployment", "more than images changed")
+	if r := w.record(env, bad); r != nil {
+		t.Errorf("a Rollback was opened: %+v", r.Status.Failures)
+	}
+}
+
+// notReverted waits for an Event on an object of the backend that says why nothing is reverted.
+func (w *World) notReverted(env, kind, why string) {
+	w.t.Helper()
+	w.Until("an Event on the "+kind+" says why nothing is reverted", func() error {
 		var list corev1.EventList
-		w.must(w.Client.List(t.Context(), &list, client.InNamespace(w.Fleet.Namespace(env))))
+		w.must(w.Client.List(w.t.Context(), &list, client.InNamespace(w.Fleet.Namespace(env))))
 		for _, e := range list.Items {
-			if e.Reason == "RolloutFails" && e.InvolvedObject.Name == "backend" && strings.Contains(e.Message, "more than images changed") {
+			of := e.InvolvedObject
+			if e.Reason == "RolloutFails" && of.Kind == kind && of.Name == "backend" && strings.Contains(e.Message, why) {
 				return nil
 			}
 		}
 		return fmt.Errorf("%d Events do not", len(list.Items))
 	})
-	if r := w.record(env, bad); r != nil {
-		t.Errorf("a Rollback was opened: %+v", r.Status.Failures)
-	}
 }
 
 // loops waits until a pod of an environment has crashed three times.

@@ -21,7 +21,11 @@ func Gateway() net.IP { return net.ParseIP(gateway) }
 
 // Bridge makes the network that pods are attached to, so that servers can listen on its address before the node starts.
 // remove takes it away.
+// There is one on a machine: it refuses a second, and sweeps up what a killed run left.
 func Bridge() (remove func(), err error) {
+	if pid := sweep(); pid != 0 {
+		return nil, fmt.Errorf("process %d runs a node already, and the bridge %s is its own", pid, bridge)
+	}
 	remove = func() { _ = exec.Command("ip", "link", "delete", bridge).Run() }
 	remove() // what a killed run left
 	for _, args := range [][]string{

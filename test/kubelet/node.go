@@ -49,7 +49,6 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	sweep()
 	// Short: the path of a socket has 107 bytes.
 	dir, err := os.MkdirTemp("", fmt.Sprintf("backstop-node-%d-", os.Getpid()))
 	if err != nil {

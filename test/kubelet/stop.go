@@ -70,8 +70,9 @@ func (n *Node) unmount() {
 	}
 }
 
-// sweep ends what is left of nodes whose test was killed: their pods outlive it.
-func sweep() {
+// sweep ends what is left of nodes whose test was killed: their pods outlive it. It gives the process of one that runs;
+// 0 for none.
+func sweep() (running int) {
 	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), "backstop-node-*"))
 	for _, dir := range dirs {
 		var pid int
@@ -80,6 +81,9 @@ func sweep() {
 		}
 		if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 			(&Node{Dir: dir}).Stop()
+		} else {
+			running = pid
 		}
 	}
+	return running
 }
