@@ -216,7 +216,8 @@ func (e *Engine) beside(ctx context.Context, form *v1alpha1.Rollback) (string, e
 	mine := form.Status.Workloads()
 	for _, o := range open {
 		shares := func(wl v1alpha1.Workload) bool { return slices.Contains(mine, wl) }
-		if o.Namespace == form.Namespace && o.Spec.Subject != form.Spec.Subject && !o.Status.Ended() && o.Status.Landed == nil &&
+		waits := !o.Status.Ended() && o.Status.Landed == nil
+		if waits && o.Namespace == form.Namespace && o.Spec.Subject != form.Spec.Subject &&
 			slices.ContainsFunc(o.Status.Workloads(), shares) {
 			return o.Name, nil
 		}

@@ -9,7 +9,8 @@ import (
 
 // onlyRefused says that a canary refused the image, and nothing else is wrong with it.
 func onlyRefused(s *v1alpha1.RollbackStatus) bool {
-	return len(s.Failures) > 0 && !slices.ContainsFunc(s.Failures, func(f v1alpha1.Failure) bool { return f.Canary == nil })
+	other := func(f v1alpha1.Failure) bool { return f.Canary == nil }
+	return len(s.Failures) > 0 && !slices.ContainsFunc(s.Failures, other)
 }
 
 // refusals tells which updates were refused, why, and what serves instead.

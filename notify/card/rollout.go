@@ -26,7 +26,8 @@ func rollouts(s *v1alpha1.RollbackStatus) []string {
 }
 
 // seen lists those failures that are picked, a line each.
-func seen(s *v1alpha1.RollbackStatus, picked func(*v1alpha1.Failure) bool, line func(*v1alpha1.Failure) string) []string {
+func seen(s *v1alpha1.RollbackStatus, picked func(*v1alpha1.Failure) bool, line func(*v1alpha1.Failure) string,
+) []string {
 	var out []string
 	for i := range s.Failures {
 		f := &s.Failures[i]
