@@ -103,8 +103,8 @@ func untar(t *testing.T, packed io.Reader, dir string) {
 	}
 }
 
-// TestUpgradeFromTheLastReleaseWithOpenRollbacksAndHolds replaces the kinds of testdata/before, which are those of the
-// release before, by those of this checkout. make release's next version puts its own there.
+// TestUpgradeFromTheLastReleaseWithOpenRollbacksAndHolds replaces the kinds of testdata/before by those of this checkout.
+// Those are the last release's, and before there was one, those of an earlier commit: docs/releases.md says who puts them there.
 func TestUpgradeFromTheLastReleaseWithOpenRollbacksAndHolds(t *testing.T) {
 	env := environment(t)
 	s := suite{env: env, admin: clientAs(t, env.Config, "")}
@@ -114,13 +114,8 @@ func TestUpgradeFromTheLastReleaseWithOpenRollbacksAndHolds(t *testing.T) {
 	s.create(t, `{apiVersion: v1, kind: Namespace, metadata: {name: upgrade}}`)
 	c := s.almighty(t, backstop)
 
-	policy := &v1alpha1.RollbackPolicy{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "upgrade", Name: "web"},
-		Spec:       v1alpha1.RollbackPolicySpec{Triggers: []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerImagePull, Mode: v1alpha1.ModeAuto}}},
-	}
-	if err := s.admin.Create(t.Context(), policy); err != nil {
-		t.Fatal(err)
-	}
+	policy := s.create(t, `{apiVersion: backstop.dev/v1alpha1, kind: RollbackPolicy, metadata: {namespace: upgrade, name: web},
+		spec: {triggers: [{type: ImagePull, mode: Auto}]}}`)
 	open, held := filled(), filled()
 	open.Change, open.Landed, open.Request, open.Outcome, open.Release, open.Verdict = nil, nil, nil, nil, nil, nil
 	held.Release = nil
