@@ -2,6 +2,7 @@ package release
 
 import (
 	"context"
+	"debug/buildinfo"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -68,7 +69,28 @@ func (r *release) compile(ctx context.Context, p platform, name, pkg string) err
 		"GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off",
 	}, "go", "build", "-buildvcs=true", "-trimpath",
 		"-ldflags", "-s -w -X github.com/backstop-dev/backstop/internal/build.release="+r.version, "-o", out, pkg)
-	return err
+	if err != nil {
+		return err
+	}
+	return r.stamped(out)
+}
+
+// stamped checks that Go wrote the commit into a binary. In a linked worktree it writes none, so that the bytes would be
+// others than those of a clone.
+func (r *release) stamped(binary string) error {
+	info, err := buildinfo.ReadFile(binary)
+	if err != nil {
+		return fmt.Errorf("read what %s was built from: %w", binary, err)
+	}
+	says := map[string]string{}
+	for _, s := range info.Settings {
+		says[s.Key] = s.Value
+	}
+	if says["vcs.revision"] != r.commit || says["vcs.modified"] != "false" {
+		return fmt.Errorf("%s names the commit %q (modified: %q), want %s: make the release in a clone, not in a linked worktree",
+			filepath.Base(binary), says["vcs.revision"], says["vcs.modified"], r.commit)
+	}
+	return nil
 }
 
 // completions are the shells' files, as the program that was just built for this machine writes them.

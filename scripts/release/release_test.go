@@ -245,6 +245,10 @@ func statementsOfTheImage(t *testing.T, out string) {
 
 func TestReleaseIsMadeOfACommit(t *testing.T) {
 	dir := checkout(t)
+	linked, out := filepath.Join(t.TempDir(), "linked"), filepath.Join(t.TempDir(), "release")
+	if out, err := exec.CommandContext(t.Context(), "git", "-C", dir, "worktree", "add", "--detach", linked).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	if err := os.WriteFile(filepath.Join(dir, "README.md"), []byte("# Another\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -253,6 +257,7 @@ func TestReleaseIsMadeOfACommit(t *testing.T) {
 		want string
 	}{
 		"a file differs from its commit": {[]string{"build", "-root", dir, "-version", "v1.2.3"}, "differs from its commit"},
+		"a linked worktree":              {[]string{"build", "-root", linked, "-version", "v1.2.3", "-o", out}, "not in a linked worktree"},
 		"a version without v":            {[]string{"build", "-root", dir, "-version", "1.2.3"}, "want a semantic version"},
 		"no version":                     {[]string{"check"}, "want a semantic version"},
 		"no verb":                        {nil, "want build, check"},
