@@ -75,8 +75,8 @@ func (r *release) compile(ctx context.Context, p platform, name, pkg string) err
 	return r.stamped(out)
 }
 
-// stamped checks that Go wrote the commit into a binary. In a linked worktree it writes none, so that the bytes would be
-// others than those of a clone.
+// stamped checks that Go wrote the commit into a binary. In a linked worktree it writes none, so that the bytes would
+// be others than those of a clone.
 func (r *release) stamped(binary string) error {
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {
@@ -87,8 +87,8 @@ func (r *release) stamped(binary string) error {
 		says[s.Key] = s.Value
 	}
 	if says["vcs.revision"] != r.commit || says["vcs.modified"] != "false" {
-		return fmt.Errorf("%s names the commit %q (modified: %q), want %s: make the release in a clone, not in a linked worktree",
-			filepath.Base(binary), says["vcs.revision"], says["vcs.modified"], r.commit)
+		return fmt.Errorf("%s names the commit %q (modified: %q), want %s: make the release in a clone, "+
+			"not in a linked worktree", filepath.Base(binary), says["vcs.revision"], says["vcs.modified"], r.commit)
 	}
 	return nil
 }

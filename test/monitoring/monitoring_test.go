@@ -4,6 +4,7 @@ package monitoring_test
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,8 +14,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"sigs.k8s.io/yaml"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/notify/clicks"
 	"github.com/backstop-dev/backstop/notify/metrics"
 	"github.com/backstop-dev/backstop/notify/slack"
@@ -26,28 +29,68 @@ import (
 
 const folder = "../../deploy/monitoring/"
 
-// served are the names of all metrics that the sidecar has.
-func served() []string {
+// collectors are all that the sidecar serves.
+func collectors() []prometheus.Collector {
+	info, leads := metrics.Process("v0")
+	open := func() []v1alpha1.Rollback { return []v1alpha1.Rollback{{}} }
+	adrift := func() []v1alpha1.ObjectRef { return []v1alpha1.ObjectRef{{Namespace: "production"}} }
+	policies := func() []v1alpha1.RollbackPolicy { return nil }
+	return []prometheus.Collector{
+		metrics.New(open, adrift, time.Now), observe.New(time.Now), watcher.NewMetrics(), slack.NewMetrics(), clicks.NewMetrics(),
+		&kube.Unreadables{}, &metrics.Switch{List: policies}, metrics.NewFull(time.Now, nil), metrics.Fences(), alerts.New(alerts.Options{}),
+		info, leads,
+	}
+}
+
+var fqName = regexp.MustCompile(`fqName: "([^"]+)", help: "([^"]*)"`)
+
+// served are the names of all metrics that the sidecar has, and what each says of itself.
+func served() (names, helps []string) {
 	ch := make(chan *prometheus.Desc)
 	go func() {
 		defer close(ch)
-		for _, c := range []prometheus.Collector{
-			metrics.New(nil, nil, time.Now), observe.New(time.Now), watcher.NewMetrics(), slack.NewMetrics(), clicks.NewMetrics(),
-			&kube.Unreadables{}, &metrics.Switch{}, metrics.NewFull(time.Now, nil), metrics.Fences(), alerts.New(alerts.Options{}),
-		} {
+		for _, c := range collectors() {
 			c.Describe(ch)
 		}
-		info, leads := metrics.Process("v0")
-		info.Describe(ch)
-		leads.Describe(ch)
 	}()
-	var out []string
-	name := regexp.MustCompile(`fqName: "([^"]+)"`)
+	seen := map[string]string{}
 	for d := range ch {
-		out = append(out, name.FindStringSubmatch(d.String())[1])
+		m := fqName.FindStringSubmatch(d.String())
+		seen[m[1]] = m[2]
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	names = slices.Sorted(maps.Keys(seen))
+	for _, n := range names {
+		helps = append(helps, seen[n])
+	}
+	return names, helps
+}
+
+// TestMetricsFollowPrometheusRules lints what has a value from the start as promtool check metrics does, and holds the
+// names of the rest to the same rules, as far as a description tells them.
+func TestMetricsFollowPrometheusRules(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	for _, c := range collectors() {
+		if err := registry.Register(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	problems, err := testutil.GatherAndLint(registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	names, helps := served()
+	reserved := regexp.MustCompile(`_(bucket|count|sum)$|_(ms|msec|milliseconds|minutes|hours|days|kb|mb|kilobytes)(_|$)|[A-Z:]`)
+	for i, name := range names {
+		if reserved.MatchString(name) {
+			t.Errorf("%s: its suffix or its unit is none of Prometheus'", name)
+		}
+		if helps[i] == "" {
+			t.Errorf("%s says nothing of itself", name)
+		}
+	}
 }
 
 // queries are what the alerts and the dashboard ask Prometheus.
@@ -94,7 +137,7 @@ func queries(t *testing.T) (alerts, panels []string) {
 }
 
 func TestAlertsAndDashboardAskForWhatIsServed(t *testing.T) {
-	all := served()
+	all, _ := served()
 	if len(all) < 10 {
 		t.Fatalf("only %v are served", all)
 	}
@@ -180,7 +223,7 @@ func TestEveryPanelSaysWhatItShowsAndFollowsTheVariables(t *testing.T) {
 }
 
 func TestSamplesInTheDocsAskForWhatIsServed(t *testing.T) {
-	all := served()
+	all, _ := served()
 	files, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
