@@ -78,9 +78,11 @@ func states() map[string]Facts {
 		"8-unknown":       {drift, ends(v1alpha1.ResultSourceNotFound, "Deployment/shop-api carries no Flux labels")},
 	}
 	byCanary := map[string][]edit{
-		"4-to-decide": {refuse, target, analysed, asks(policyAsks)},
-		"4-aborted":   {refuse, aborted, target, analysed, asks(policyAsks, "Rollout/shop-api: a person or their gate ended it, and does not say why")},
-		"7-waits":     {refuse, target, analysed, verdict("policy shop/web", v1alpha1.Approve), requested, waits("Canary/shop-api has not taken the revert up yet", "")},
+		"4-to-decide":   {refuse, target, analysed, asks(policyAsks)},
+		"4-aborted":     {refuse, aborted, target, analysed, asks(policyAsks, "Rollout/shop-api: a person or their gate ended it, and does not say why")},
+		"4-many-images": {refuse, target, analysed, asks("Deployment/shop-api: the images of 2 containers changed, and nothing tells which of them was refused")},
+		"4-sibling":     {refuse, target, analysed, asks("Deployment/shop-api: Deployment/shop-worker runs the image well")},
+		"7-waits":       {refuse, target, analysed, verdict("policy shop/web", v1alpha1.Approve), requested, waits("Canary/shop-api has not taken the revert up yet", "")},
 		"8-verified": {refuse, target, analysed, verdict("policy shop/web", v1alpha1.Approve), requested,
 			ends(v1alpha1.ResultVerified, "Deployment/shop-api runs registry.example/shop/shop-api:v1.41.3 again")},
 		"8-recovered": {refuse, target, analysed, ends(v1alpha1.ResultRecovered, "Canary/shop-api has what is to run promoted after all")},
@@ -89,6 +91,8 @@ func states() map[string]Facts {
 		"1-grace-period":   {crash},
 		"4-to-decide":      {crash, target, proved, asks(policyAsks, "Deployment/shop-api: the process starts and then fails, which is asked about where the workload does not say otherwise")},
 		"4-pods-are-gone":  {crash, oldPodsGone, target, proved, asks(policyAsks)},
+		"4-argo":           {crash, ofArgo, target, proved, asks("Rollout/shop-api: the process starts and then fails, which is asked about where the workload does not say otherwise")},
+		"4-sibling":        {crash, target, proved, asks("Deployment/shop-api: Deployment/shop-worker runs the image well")},
 		"7-waits-for-flux": {crash, target, proved, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested},
 		"8-hold-stands": {crash, target, proved, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, byHandOnly,
 			ends(v1alpha1.ResultVerified, "Deployment/shop-api runs registry.example/shop/shop-api:v1.41.3 again")},
@@ -96,16 +100,18 @@ func states() map[string]Facts {
 		"8-reported-only": {crash, target, proved, ends(v1alpha1.ResultReportedOnly, "registry.example/shop/shop-api:v1.42.0 came in with 4be1c2d9a7f3 (main): policy shop/web does not list the trigger Rollout")},
 	}
 	refused := map[string][]edit{
-		"1-grace-period": {cannotApply},
-		"8-blamed":       {cannotApply, blamed, ends(v1alpha1.ResultReportedOnly, "Kustomization/shop: the API server refuses an object since 4be1c2d9a7f3 (main): correct it there, or revert the commit")},
-		"8-not-blamed":   {cannotApply, unblamed, ends(v1alpha1.ResultReportedOnly, "Kustomization/shop: the API server refuses an object; no commit is blamed: Deployment/shop/shop-api changed in 2 commits")},
-		"4-to-decide":    {cannotApply, blamed, filesBack, asks("the policy asks for an approval (files go back only when a person says so)")},
-		"4-refused":      {cannotApply, blamed, filesBack, filesStay, ends(v1alpha1.ResultReportedOnly, "Kustomization/shop: the API server refuses an object since 4be1c2d9a7f3 (main): correct it there, or revert the commit: it is not taken back here: PersistentVolumeClaim/shop/data would change, and that is never taken back")},
-		"5-approved":     {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve)},
-		"7-waits":        {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, noHold},
-		"8-verified":     {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, noHold, ends(v1alpha1.ResultVerified, "Kustomization/shop applies what Git says again, without what 4be1c2d9a7f3 changed")},
-		"8-rejected":     {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Reject), verdict(jane, v1alpha1.Reject), ends(v1alpha1.ResultRejected, "slack:T0SHOP/U0JANE keeps what Git says")},
-		"8-mended":       {cannotApply, blamed, ends(v1alpha1.ResultSuperseded, "Kustomization/shop applies what Git says again: somebody mended what 4be1c2d9a7f3 broke")},
+		"1-grace-period":   {cannotApply},
+		"8-blamed":         {cannotApply, blamed, ends(v1alpha1.ResultReportedOnly, "Kustomization/shop: the API server refuses an object since 4be1c2d9a7f3 (main): correct it there, or revert the commit")},
+		"8-not-blamed":     {cannotApply, unblamed, ends(v1alpha1.ResultReportedOnly, "Kustomization/shop: the API server refuses an object; no commit is blamed: Deployment/shop/shop-api changed in 2 commits")},
+		"4-to-decide":      {cannotApply, blamed, filesBack, asks("the policy asks for an approval (files go back only when a person says so)")},
+		"4-refused":        {cannotApply, blamed, filesBack, filesStay, ends(v1alpha1.ResultReportedOnly, "Kustomization/shop: the API server refuses an object since 4be1c2d9a7f3 (main): correct it there, or revert the commit: it is not taken back here: PersistentVolumeClaim/shop/data would change, and that is never taken back")},
+		"5-approved":       {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve)},
+		"7-waits":          {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, noHold},
+		"8-verified":       {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, noHold, ends(v1alpha1.ResultVerified, "Kustomization/shop applies what Git says again, without what 4be1c2d9a7f3 changed")},
+		"8-rejected":       {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Reject), verdict(jane, v1alpha1.Reject), ends(v1alpha1.ResultRejected, "slack:T0SHOP/U0JANE keeps what Git says")},
+		"8-release-blamed": {cannotRelease, blamed, ends(v1alpha1.ResultReportedOnly, "HelmRelease/shop: the chart does not take its values since 4be1c2d9a7f3 (main): correct it there, or revert the commit")},
+		"8-release-moved":  {cannotRelease, chartMoved, ends(v1alpha1.ResultReportedOnly, "HelmRelease/shop: the chart does not take its values; no commit is blamed: the values are those of release v3, and the chart moved from 1.4.0 to 1.5.0 within 1.x: pin it to 1.4.0 in Git")},
+		"8-mended":         {cannotApply, blamed, ends(v1alpha1.ResultSuperseded, "Kustomization/shop applies what Git says again: somebody mended what 4be1c2d9a7f3 broke")},
 	}
 	out := map[string]Facts{}
 	for name, edits := range refused {

@@ -75,6 +75,28 @@ func cannotApply(r *v1alpha1.Rollback) {
 	waits("grace period of 2m", "14:26:10")(r)
 }
 
+// cannotRelease is a HelmRelease whose chart takes other values.
+func cannotRelease(r *v1alpha1.Rollback) {
+	cannotApply(r)
+	r.Spec.Subject = v1alpha1.Subject{APIVersion: "helm.toolkit.fluxcd.io/v2", Kind: "HelmRelease", Name: "shop"}
+	f := &r.Status.Failures[0]
+	f.Workload.Kind, f.Cause = "HelmRelease", v1alpha1.CauseNotReleased
+	f.Message = "Helm upgrade failed for release shop/shop with chart shop@1.5.0: values don't meet the specifications of the " +
+		"schema(s) in the following chart(s):\nshop:\n- replicas: Invalid type. Expected: integer, given: string"
+	f.Apply = &v1alpha1.Apply{Reason: "UpgradeFailed", Revision: "1.5.0", LastApplied: "1.4.0"}
+}
+
+// chartMoved is a chart that changed without a commit.
+func chartMoved(r *v1alpha1.Rollback) {
+	r.Status.Failures[0].Apply.Unblamed = "the values are those of release v3, and the chart moved from 1.4.0 to 1.5.0 within 1.x: pin it to 1.4.0 in Git"
+}
+
+// ofArgo is a crash in a Rollout of Argo that no analysis judges.
+func ofArgo(r *v1alpha1.Rollback) {
+	f := &r.Status.Failures[0]
+	f.Workload.Kind = "Rollout"
+}
+
 func blamed(r *v1alpha1.Rollback) {
 	suspect(r)
 	r.Status.Suspect.Nodes, r.Status.Suspect.Automation, r.Status.Suspect.OtherImages = []v1alpha1.Node{}, nil, nil
