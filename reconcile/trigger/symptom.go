@@ -53,9 +53,16 @@ const (
 var (
 	// asRoot is how the kubelet refuses an image whose user is root, or that it cannot tell.
 	asRoot = regexp.MustCompile(`runAsNonRoot and image (?:will run as root|has non-numeric user)`)
-	// noStart is what runtimes say where the image lacks what is to be started, or may not start it.
-	noStart = regexp.MustCompile(`(?i)exec:? "?[^":]*"?: (?:stat [^:]*: )?` +
-		`(?:executable file not found|no such file or directory|permission denied|not a directory)`)
+	// noStart is what runtimes say where the image lacks what is to be started, or may not start it. What they say of
+	// their own helpers names no process of the container.
+	noStart = regexp.MustCompile(`(?i)container process(?: caused)?:? "?(?:error during container init: )?` +
+		`exec:? "?[^":]*"?: (?:stat [^:]*: )?` +
+		`(?:executable file not found|no such file or directory|permission denied|not a directory)|` +
+		"(?:^|: )executable file `[^`]*` not found")
+	// noUser is what they say where the image's own user is not in it: a template names users by number.
+	noUser = regexp.MustCompile(`(?i)unable to find user [^:]*: no matching entries in passwd file`)
+	// byHelper is what they say where a program of the node cannot be started.
+	byHelper  = regexp.MustCompile(`(?i)fork/exec|\bhooks?\b|failed to start shim|retrieve OCI runtime error`)
 	wrongArch = regexp.MustCompile(`(?i)exec format error`)
 )
 
@@ -110,10 +117,7 @@ func (s *symptom) waits(w *corev1.ContainerStateWaiting) bool {
 			s.cause, s.decisive = v1alpha1.CauseRunsAsRoot, true
 		}
 	case reasonCreate:
-		s.cause = v1alpha1.CauseNodeCannotRun
-		if strings.Contains(w.Message, "no command specified") {
-			s.cause, s.decisive = v1alpha1.CauseCannotStart, true
-		}
+		s.started(w.Message)
 	case reasonRun:
 		s.started(w.Message)
 	case "PreStartHookError", "PostStartHookError", "PreCreateHookError":
@@ -127,10 +131,14 @@ func (s *symptom) waits(w *corev1.ContainerStateWaiting) bool {
 
 // started reads why a process could not be started.
 func (s *symptom) started(message string) {
+	// CRI-O quotes what the runtime says.
+	message = strings.ReplaceAll(message, `\"`, `"`)
 	switch {
+	case byHelper.MatchString(message):
+		s.cause = v1alpha1.CauseNodeCannotRun
 	case wrongArch.MatchString(message):
 		s.cause, s.decisive = v1alpha1.CauseWrongArchitecture, true
-	case noStart.MatchString(message):
+	case noStart.MatchString(message), noUser.MatchString(message), strings.Contains(message, "no command specified"):
 		s.cause, s.decisive = v1alpha1.CauseCannotStart, true
 	default:
 		s.cause = v1alpha1.CauseNodeCannotRun
