@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http/httptest"
@@ -130,10 +131,20 @@ func TestUpgradeFromTheLastReleaseWithOpenRollbacksAndHolds(t *testing.T) {
 		if err := c.Status().Update(t.Context(), rb); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
+		// The server takes a moment to serve the kinds that it was given: it has when it reads what it wrote.
 		var stored v1alpha1.Rollback
-		if err := c.Get(t.Context(), client.ObjectKeyFromObject(rb), &stored); err != nil {
-			t.Fatal(err)
-		}
+		eventually(t, func(ctx context.Context) error {
+			if err := c.Status().Update(ctx, rb); err != nil {
+				return err
+			}
+			if err := c.Get(ctx, client.ObjectKeyFromObject(rb), &stored); err != nil {
+				return err
+			}
+			if diff := cmp.Diff(rb.Status, stored.Status); diff != "" {
+				return fmt.Errorf("%s is read otherwise than it was written: %s", name, diff)
+			}
+			return nil
+		})
 		before[name] = stored.Status
 	}
 
