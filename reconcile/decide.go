@@ -43,6 +43,8 @@ func decide(w World) Step {
 	switch {
 	case s.Verdict == nil:
 		return undecided(&w)
+	case s.Verdict.Answer == v1alpha1.Reject && w.Branch != nil && merged(&w):
+		return rejectedMerged(&w)
 	case s.Verdict.Answer == v1alpha1.Reject:
 		return restoring(&w)
 	case s.Change == nil:
@@ -144,7 +146,7 @@ func allowed(w *World) Step {
 		return noBranch(w)
 	}
 	if merged(w) {
-		return landedBy(w, Step{Do: DoMerged, Why: "the pull request has landed"})
+		return w.landed()
 	}
 	if t, ok := trailOf(w); ok {
 		return Step{Do: DoAdopt, Trail: t, Why: "the branch says that it was reverted"}

@@ -101,7 +101,7 @@ func watched(w *World) (Step, bool) {
 		return Step{}, false
 	}
 	if merged(w) {
-		return landedBy(w, verdictByMerge(w)), true
+		return landedAsked(w), true
 	}
 	if now == nil {
 		return Step{}, false
@@ -128,6 +128,10 @@ func watched(w *World) (Step, bool) {
 func notShown(w *World) Step {
 	s := &w.Form.Status
 	pr := s.PullRequest
+	if askedAlone(s) {
+		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after pull request %d, which brought no hold",
+			bad(w), s.Suspect.Branch, pr.Number)
+	}
 	if w.Now.Sub(pr.At.Time) > giveUp(w.Policy) {
 		return end(w, v1alpha1.ResultFailed, "pull request %d was merged%s, and %s still says %s: %s", pr.Number, by(pr.By),
 			s.Suspect.Branch, bad(w), pr.URL)

@@ -122,6 +122,7 @@ func TestALineThatGoesByPullRequest(t *testing.T) {
 		"a push to its branch disarms it":          {7, func(w *World) { armed(w); w.PullRequest.Head = "e" }, DoDisarm, "", "its branch changed"},
 		"a push to its branch is looked at":        {7, func(w *World) { w.PullRequest.Head = "e" }, DoPullRequest, "", "looking at what"},
 		"and not while nothing may be written":     {7, func(w *World) { w.PullRequest.Head = "e"; suspended(w) }, DoWait, "", "nothing is merged"},
+		"target alone asks":                        {7, func(w *World) { seen(w, v1alpha1.PullRequestMerged); aloneOnMain(w) }, DoLapse, "", "without the hold of shop:api"},
 		"a foreign commit asks":                    {7, func(w *World) { w.Form.Status.PullRequest.Foreign = "it has commit e of jane" }, DoLapse, "", "commit e of jane"},
 		"its base moved, and it conflicts":         {7, func(w *World) { w.PullRequest.Merge = MergeConflicts; w.Branch.Tip = "another" }, DoPullRequest, "", "looking at what"},
 		"it conflicts all the same":                {7, func(w *World) { w.PullRequest.Merge = MergeConflicts }, DoWait, "", "conflicts with main"},
@@ -150,7 +151,12 @@ func TestALineThatGoesByPullRequest(t *testing.T) {
 }
 
 // onMain has the deployed branch hold the target.
-func onMain(w *World) { w.Branch.Values[0], w.Branch.HoldsTarget = "v1", strings.Repeat("c", 40) }
+func onMain(w *World) {
+	w.Branch.Values[0], w.Branch.Held[0], w.Branch.HoldsTarget = "v1", Hold{Policy: "shop:api"}, strings.Repeat("c", 40)
+}
+
+// aloneOnMain has it hold the target without the hold.
+func aloneOnMain(w *World) { onMain(w); delete(w.Branch.Held, 0) }
 
 // clean has the provider say that nothing is missing.
 func clean(w *World) { w.PullRequest.Merge = MergeClean }

@@ -154,6 +154,21 @@ func (p *proposals) merge(by string) error {
 	return nil
 }
 
+// mergeAlone merges what a person took the hold out of.
+func (p *proposals) mergeAlone(by string) error {
+	err := p.merge(by)
+	p.branch[len(p.branch)-1].held = false
+	return err
+}
+
+// asksAlone wants people to be asked about it.
+func (p *proposals) asksAlone() {
+	q := p.record().Status.Question
+	if q == nil || q.Doubts[0].Type != v1alpha1.DoubtHoldMissing || !strings.Contains(q.Doubts[0].Message, "without the hold of") {
+		p.broke = append(p.broke, "it does not ask about the hold")
+	}
+}
+
 func (p *proposals) Disarm(context.Context, *PullRequest) error {
 	return p.write(func() error { p.pr.Armed = false; return nil })
 }
@@ -227,6 +242,43 @@ func TestWalksByPullRequest(t *testing.T) {
 			p.pr.Merge = MergeClean
 		}, v1alpha1.ResultVerified, v1alpha1.VerdictByPerson, ""},
 		"merged by a person": {byPolicy, approve, func(p *proposals, _ func()) { _ = p.merge("joe") }, v1alpha1.ResultVerified, v1alpha1.VerdictByMerge, ""},
+		"target alone asks, and goes on without the hold": {byPolicy, approve, func(p *proposals, goOn func()) {
+			_ = p.mergeAlone("joe")
+			goOn()
+			p.asksAlone()
+			p.answers(v1alpha1.Approve)
+		}, v1alpha1.ResultVerified, v1alpha1.VerdictByPerson, ""},
+		"target alone asks where the policy decided, and goes on without the hold": {byPolicy, auto, func(p *proposals, goOn func()) {
+			_ = p.mergeAlone("joe")
+			goOn()
+			p.asksAlone()
+			p.answers(v1alpha1.Approve)
+		}, v1alpha1.ResultVerified, v1alpha1.VerdictByPerson, ""},
+		"target alone asks after it expired, and goes on without the hold": {byPolicy, approve, func(p *proposals, goOn func()) {
+			p.now = p.now.Add(time.Hour)
+			goOn()
+			_ = p.mergeAlone("joe")
+			p.now = p.now.Add(10 * time.Minute)
+			goOn()
+			p.asksAlone()
+			p.answers(v1alpha1.Approve)
+			p.now = p.now.Add(10 * time.Minute)
+		}, v1alpha1.ResultVerified, v1alpha1.VerdictByPerson, ""},
+		"target alone, rejected": {byPolicy, approve, func(p *proposals, goOn func()) {
+			_ = p.mergeAlone("joe")
+			goOn()
+			p.answers(v1alpha1.Reject)
+		}, v1alpha1.ResultRejected, v1alpha1.VerdictByPerson, "jane rejected it, and pull request 1 is merged by joe"},
+		"target alone, and the hold is put back": {byPolicy, approve, func(p *proposals, goOn func()) {
+			_ = p.mergeAlone("joe")
+			goOn()
+			p.push(commit{value: p.brings, held: true})
+		}, v1alpha1.ResultVerified, v1alpha1.VerdictByMerge, ""},
+		"target alone, and image automation writes again": {byPolicy, approve, func(p *proposals, goOn func()) {
+			_ = p.mergeAlone("joe")
+			goOn()
+			p.push(commit{value: imgBad})
+		}, v1alpha1.ResultSuperseded, "", "which brought no hold"},
 		"merged while the provider is away": {byPolicy, approve, func(p *proposals, _ func()) { _ = p.merge("joe"); p.away = true },
 			v1alpha1.ResultVerified, v1alpha1.VerdictByMerge, ""},
 		"merged after it expired": {byPolicy, approve, func(p *proposals, goOn func()) {
@@ -333,7 +385,7 @@ func TestWalksByPullRequest(t *testing.T) {
 			if p.opened != 1 || p.pr.State == v1alpha1.PullRequestOpen {
 				t.Errorf("opened %d, and it is %+v", p.opened, p.pr)
 			}
-			if tt.result == v1alpha1.ResultVerified && (p.merges != 1 || s.Change.Hold == "" || s.PullRequest.State != v1alpha1.PullRequestMerged && !p.away) {
+			if tt.result == v1alpha1.ResultVerified && (p.merges != 1 || (s.Change.Hold == "") != strings.Contains(name, "without the hold") || s.PullRequest.State != v1alpha1.PullRequestMerged && !p.away) {
 				t.Errorf("merged %d times, the change is %+v, and the record has %+v", p.merges, s.Change, s.PullRequest)
 			}
 			if tt.result == v1alpha1.ResultSuperseded && p.merges == 0 && p.comments != 1 {

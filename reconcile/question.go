@@ -111,8 +111,8 @@ func askingAtRest(w *World) Step {
 	}
 	expired := s.Outcome.Result == v1alpha1.ResultExpired
 	switch {
-	case w.Branch != nil && merged(w):
-		return landedBy(w, verdictByMerge(w))
+	case w.Branch != nil && merged(w) && (len(alone(w)) == 0 || w.Now.Before(until)):
+		return landedAsked(w)
 	case s.PullRequest != nil && s.PullRequest.State == v1alpha1.PullRequestClosed && w.Now.Before(until):
 		return closed(w)
 	case !w.Now.Before(until) && w.PullRequest != nil && s.PullRequest.IsOpen() && !w.Shared:

@@ -31,7 +31,7 @@ const (
 
 // DoubtType is a reason to ask a person.
 //
-// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Suspended;PassedOver;Restraint;NotAdoptable;VerdictLapsed;ForeignCommit;Annotation;Migration;Injected;Node;Dependency;ConfigChanged;NoFormer;SameImage;FormerFailed;Waits;Mixed;FormerUnknown;ConfigUnread;Memory;Probe;LongRuns;InitContainer;OneNode;Architecture;OthersCrash;Sibling;NotOptedIn;OtherClusters;TargetNotRan;Mutated;Promotion;Metrics;Aborted;Deadline;Capacity;NotAnalysed;ReasonUnknown;AnalysedAgain;ManyImages;NotComparable;StillFails;NotRestored;Prunes;Protected;Encrypted;ChangedSince;Mended
+// +kubebuilder:validation:Enum=PolicyAsks;Breaker;ChangedByHand;Cause;BadNotProved;TargetNotProved;RanHere;MoreThanImages;SharedFiles;Suspended;PassedOver;Restraint;NotAdoptable;VerdictLapsed;ForeignCommit;HoldMissing;Annotation;Migration;Injected;Node;Dependency;ConfigChanged;NoFormer;SameImage;FormerFailed;Waits;Mixed;FormerUnknown;ConfigUnread;Memory;Probe;LongRuns;InitContainer;OneNode;Architecture;OthersCrash;Sibling;NotOptedIn;OtherClusters;TargetNotRan;Mutated;Promotion;Metrics;Aborted;Deadline;Capacity;NotAnalysed;ReasonUnknown;AnalysedAgain;ManyImages;NotComparable;StillFails;NotRestored;Prunes;Protected;Encrypted;ChangedSince;Mended
 type DoubtType string
 
 // The doubts.
@@ -64,6 +64,8 @@ const (
 	DoubtNotAdoptable DoubtType = "NotAdoptable"
 	// DoubtForeignCommit: the branch of the pull request holds what is not Backstop's.
 	DoubtForeignCommit DoubtType = "ForeignCommit"
+	// DoubtHoldMissing: a pull request brought the target to the branch without the hold.
+	DoubtHoldMissing DoubtType = "HoldMissing"
 	// DoubtAnnotation: a workload or its namespace has the annotation backstop.dev/rollback: ask.
 	DoubtAnnotation DoubtType = "Annotation"
 	// DoubtMigration: something hints at a migration of data.

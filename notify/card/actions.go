@@ -2,6 +2,7 @@ package card
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/slack-go/slack"
 
@@ -42,6 +43,13 @@ func approve(r *v1alpha1.Rollback, w words, value string) *slack.ButtonBlockElem
 		b.AccessibilityLabel = text.Cut("Write "+or(w.good, "the running image")+" of "+w.app+" into Git", 75)
 		return b.WithConfirm(confirm("Adopt into Git?", adopts(r, w), "Adopt"))
 	}
+	if unheld(r) {
+		b := slack.NewButtonBlockElement(Approve, value, plainText("Go On Without Hold"))
+		b.AccessibilityLabel = text.Cut("Go on with "+w.app+" without a hold", 75)
+		what := fmt.Sprintf("Goes on with what was merged. Image automation is not held off %s and may write it again.",
+			w.bad)
+		return b.WithConfirm(confirm("Go on without hold?", what, "Go on"))
+	}
 	if r.Status.PullRequest.IsOpen() && r.Status.Suspect != nil {
 		b := slack.NewButtonBlockElement(Approve, value, plainText("Merge")).WithStyle(slack.StylePrimary)
 		b.AccessibilityLabel = text.Cut("Merge the revert of "+w.app+to(w.good), 75)
@@ -59,9 +67,22 @@ func reject(r *v1alpha1.Rollback, w words, value string) *slack.ButtonBlockEleme
 		what := fmt.Sprintf("Asks Flux to put %s of %s back now. Git keeps it.", w.bad, w.app)
 		return b.WithConfirm(confirm("Restore from Git?", what, "Restore"))
 	}
+	if unheld(r) {
+		b := slack.NewButtonBlockElement(Reject, value, plainText("Stop Here"))
+		b.AccessibilityLabel = text.Cut("Follow the revert of "+w.app+" no longer", 75)
+		return b
+	}
 	b := slack.NewButtonBlockElement(Reject, value, plainText(text.Cut("Keep "+w.bad, 30)))
 	b.AccessibilityLabel = text.Cut("Keep "+w.bad+" of "+w.app+" in Git", 75)
 	return b
+}
+
+// unheld says whether people are asked about a pull request that was merged without its hold.
+func unheld(r *v1alpha1.Rollback) bool {
+	q := r.Status.Question
+	return q != nil && slices.ContainsFunc(q.Doubts, func(d v1alpha1.Doubt) bool {
+		return d.Type == v1alpha1.DoubtHoldMissing
+	})
 }
 
 // reverts says what an approval does.

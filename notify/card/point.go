@@ -21,16 +21,8 @@ func point(f Facts) string {
 	case stateOf(r) == asking && w.drift:
 		out += fmt.Sprintf("%s, Git says %s. Adopt it into Git or restore it by %s.", header(r), w.bad,
 			utc(s.Question.Until.Time))
-	case stateOf(r) == asking && applies(r) && s.PullRequest.IsOpen():
-		out += fmt.Sprintf("%s. Merge pull request %d by %s.", header(r), s.PullRequest.Number, utc(s.Question.Until.Time))
-	case stateOf(r) == asking && applies(r):
-		out += fmt.Sprintf("%s: %s. Approve it by %s.", header(r), because(s), utc(s.Question.Until.Time))
-	case stateOf(r) == asking && s.PullRequest.IsOpen():
-		out += fmt.Sprintf("%s %s %s%s. Merge pull request %d%s by %s.", w.app, w.bad, fails(r), inBrackets(s),
-			s.PullRequest.Number, to(w.good), utc(s.Question.Until.Time))
 	case stateOf(r) == asking:
-		out += fmt.Sprintf("%s %s %s%s. Approve the revert%s by %s.", w.app, w.bad, fails(r), inBrackets(s), to(w.good),
-			utc(s.Question.Until.Time))
+		out += wanted(r, w)
 	case expired(r):
 		out += header(r) + ". It can still be decided."
 	case stateOf(r) == ended && s.Outcome.Result == v1alpha1.ResultRejected:
@@ -43,6 +35,25 @@ func point(f Facts) string {
 		out += header(r) + "."
 	}
 	return slackutilsx.EscapeMessage(text.Cut(out, 600))
+}
+
+// wanted is what people are asked of a failure.
+func wanted(r *v1alpha1.Rollback, w words) string {
+	s := &r.Status
+	until := utc(s.Question.Until.Time)
+	switch {
+	case unheld(r):
+		return fmt.Sprintf("%s: pull request %d is merged without its hold. Go on without it, or put it back, by %s.", w.app,
+			s.PullRequest.Number, until)
+	case applies(r) && s.PullRequest.IsOpen():
+		return fmt.Sprintf("%s. Merge pull request %d by %s.", header(r), s.PullRequest.Number, until)
+	case applies(r):
+		return fmt.Sprintf("%s: %s. Approve it by %s.", header(r), because(s), until)
+	case s.PullRequest.IsOpen():
+		return fmt.Sprintf("%s %s %s%s. Merge pull request %d%s by %s.", w.app, w.bad, fails(r), inBrackets(s),
+			s.PullRequest.Number, to(w.good), until)
+	}
+	return fmt.Sprintf("%s %s %s%s. Approve the revert%s by %s.", w.app, w.bad, fails(r), inBrackets(s), to(w.good), until)
 }
 
 func inBrackets(s *v1alpha1.RollbackStatus) string {

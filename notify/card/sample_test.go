@@ -374,6 +374,15 @@ func mergedBy(who string) edit {
 	}
 }
 
+// withoutHold is why people are asked about a pull request that was merged without its hold.
+const withoutHold = "pull request 7 brought the target to main without the hold of shop:backend, so image automation may write " +
+	"registry.example/shop/shop-api:v1.42.0 again: approve to go on without it, or put the hold back"
+
+func landedAlone(r *v1alpha1.Rollback) {
+	r.Status.PullRequest.State, r.Status.PullRequest.By = v1alpha1.PullRequestMerged, "jane"
+	r.Status.Question.Doubts[0].Type = v1alpha1.DoubtHoldMissing
+}
+
 func closedBy(who string) edit {
 	return func(r *v1alpha1.Rollback) {
 		r.Status.PullRequest.State, r.Status.PullRequest.By = v1alpha1.PullRequestClosed, who

@@ -179,6 +179,9 @@ func header(r *v1alpha1.Rollback) string {
 	case failing:
 		return w.app + ": " + w.bad + " " + fails(r)
 	case asking:
+		if unheld(r) {
+			return "Approval needed: go on with " + w.app + " without its hold"
+		}
 		return "Approval needed: revert " + w.app + to(w.good)
 	case reverting:
 		if rejected(r) {

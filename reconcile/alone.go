@@ -1,0 +1,97 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// A pull request may bring the target without the hold: a person took that out of it, or a squash kept a part. Image
+// automation writes the bad image back then, so that a person is asked before the Rollback goes on.
+
+// alone lists the policies of image automation that write to places where the target stands without a hold.
+func alone(w *World) []string {
+	s := &w.Form.Status
+	var out []string
+	for i, n := range s.Suspect.Nodes {
+		value, there := w.Branch.Values[int32(i)]
+		_, held := w.Branch.Held[int32(i)]
+		if n.Marker != "" && there && !held && value == targetValue(s.Target, int32(i)) && !slices.Contains(out, n.Marker) {
+			out = append(out, n.Marker)
+		}
+	}
+	return out
+}
+
+// bothAnswers are those to a target that stands alone: it is merged, and nothing of either is written to Git.
+func bothAnswers() []v1alpha1.Answer { return []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject} }
+
+// allowedAlone says whether a person has said that the form goes on without its hold.
+func allowedAlone(w *World) bool {
+	v := w.Form.Status.Verdict
+	return v.Source == v1alpha1.VerdictByPerson && v.Question == questionID(w, bothAnswers())
+}
+
+func aloneWhy(w *World) string {
+	s := &w.Form.Status
+	return fmt.Sprintf("pull request %d brought the target to %s without the hold of %s, so image automation may write "+
+		"%s again", s.PullRequest.Number, s.Suspect.Branch, strings.Join(alone(w), ", "), bad(w))
+}
+
+// landed goes on from a pull request that has landed, unless it brought the target alone and nobody allowed that.
+func (w *World) landed() Step {
+	s := &w.Form.Status
+	switch {
+	case len(alone(w)) == 0 || allowedAlone(w):
+		return landedBy(w, Step{Do: DoMerged, Why: "the pull request has landed"})
+	case len(s.Lapsed) >= maxLapsed:
+		return end(w, v1alpha1.ResultFailed, "%s", aloneWhy(w))
+	}
+	return Step{Do: DoLapse, Why: aloneWhy(w)}
+}
+
+// landedAsked is what comes of a pull request that has landed before anybody answered: its merge is the answer, unless
+// it brought the target alone.
+func landedAsked(w *World) Step {
+	s := &w.Form.Status
+	if len(alone(w)) == 0 {
+		return landedBy(w, verdictByMerge(w))
+	}
+	if now := w.PullRequest; now != nil && now.State == v1alpha1.PullRequestMerged {
+		if seen := sightOf(s.PullRequest, now); !sameSight(s.PullRequest, &seen) {
+			return Step{Do: DoPullRequest, Why: "the pull request changed"}
+		}
+	}
+	doubt := v1alpha1.Doubt{Type: v1alpha1.DoubtHoldMissing, Message: sentence(aloneWhy(w) +
+		": approve to go on without it, or put the hold back")}
+	q := &v1alpha1.Question{ID: questionID(w, bothAnswers()), Until: v1alpha1.NewTime(deadline(w)),
+		Doubts: []v1alpha1.Doubt{doubt}, Answers: bothAnswers()}
+	fit(q)
+	if d, ok := counted(w, q); ok {
+		return person(w, d, q)
+	}
+	if !w.Now.Before(q.Until.Time) && !s.Ended() {
+		step := end(w, v1alpha1.ResultExpired, "nobody decided in %s; it can still be approved or rejected. Asked because %s",
+			ShortDuration(w.Policy.Approval), doubt.Message)
+		step.Question = q
+		return step
+	}
+	return Step{Do: DoWait, Wait: proposedAgain, Question: q, Why: "a person decides: " + doubt.Message}
+}
+
+// askedAlone says whether people were asked about a target that stood without its hold.
+func askedAlone(s *v1alpha1.RollbackStatus) bool {
+	return s.Question != nil && slices.ContainsFunc(s.Question.Doubts, func(d v1alpha1.Doubt) bool {
+		return d.Type == v1alpha1.DoubtHoldMissing
+	})
+}
+
+// rejectedMerged ends what a person rejected whose pull request is merged all the same.
+func rejectedMerged(w *World) Step {
+	s := &w.Form.Status
+	return end(w, v1alpha1.ResultRejected, "%s rejected it, and pull request %d is merged%s: %s holds %s (%s)",
+		s.Verdict.By, s.PullRequest.Number, by(s.PullRequest.By), s.Suspect.Branch, s.Target.Image,
+		orElse(s.Verdict.Why, "no reason given"))
+}
