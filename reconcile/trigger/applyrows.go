@@ -20,10 +20,12 @@ var applyRows = []applyRow{
 	{reasons: []string{"RollbackFailed", "UninstallFailed"}},
 
 	// Not Git's fault, or not to be told from it.
-	{cause: v1alpha1.CauseWebhookDown, reasons: all, words: []string{"failed calling webhook", "failed to call webhook"}},
+	{cause: v1alpha1.CauseWebhookDown, reasons: all, words: []string{"failed calling webhook", "failed to call webhook",
+		"conversion webhook for"}},
 	{cause: v1alpha1.CauseNoRights, reasons: all, words: []string{"cannot get resource", "cannot list resource",
 		"cannot patch resource",
-		"cannot create resource", "cannot update resource", "cannot delete resource", "cannot impersonate",
+		"cannot create resource", "cannot watch resource", "cannot update resource", "cannot delete resource",
+		"cannot impersonate",
 		"attempting to grant rbac permissions not currently held", "unauthorized"}},
 	{cause: v1alpha1.CauseNotDecrypted, reasons: builds, words: []string{"sops", "decrypt"}},
 	{cause: v1alpha1.CauseVariablesMissing, reasons: builds, words: []string{"substitute from", "substitutefrom"}},
@@ -38,12 +40,17 @@ var applyRows = []applyRow{
 	{cause: v1alpha1.CauseServerUnavailable, reasons: all, words: []string{"connection refused", "i/o timeout",
 		"no such host",
 		"tls handshake timeout", "etcdserver:", "too many requests", "currently unable to handle the request",
-		"internal error occurred", "connection reset by peer", "no route to host", "unexpected eof", "x509:"}},
+		"internal error occurred", "connection reset by peer", "no route to host", "unexpected eof", "x509:",
+		"(serviceunavailable)", "(toomanyrequests)", "(timeout)", "(servertimeout)", "network is unreachable", "broken pipe",
+		"client connection lost", "server sent goaway", "stream error:", "client.timeout exceeded", "request canceled",
+		"unable to return a response in the time allotted", "apiserver not ready", "(re)initializing"}},
 	{cause: v1alpha1.CauseServerUnavailable, reasons: []string{"BuildFailed", "ReconciliationFailed"},
 		words: []string{"context deadline exceeded", "client rate limiter"}},
 	{cause: v1alpha1.CauseReleaseLocked, reasons: releases, words: []string{"is in progress",
 		"cannot re-use a name that is still in use",
 		"has no deployed releases", "invalid ownership metadata"}},
+
+	{cause: v1alpha1.CauseUnknown, reasons: all, words: []string{"the object has been modified"}},
 
 	// What Git may have brought. Other triggers see the pods of a release.
 	{cause: v1alpha1.CauseReleaseHook, reasons: releases, words: []string{"hooks failed", "hook failed"}},
