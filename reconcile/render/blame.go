@@ -50,7 +50,8 @@ const mostCommits = 200
 //
 //	the build fails      the first commit from which on it fails here too
 //	an object fails      the commits at which it changed; one alone is to blame
-//	no good one known    the newest commit at which the object changed, where it is not older than when it was well
+//	no good one known    the commits at which the object changed since it was well, one of which alone is to blame; where
+//	                     it never was, the newest one
 func Blame(ctx context.Context, git Commits, src reconcile.Source, s *Search) (reconcile.Blamed, error) {
 	commits, err := git.Between(ctx, src, s.Good, s.Bad, mostCommits)
 	if err != nil {
@@ -248,7 +249,8 @@ func oneOf(out reconcile.Blamed, object *v1alpha1.ObjectRef, of int, there bool)
 	return out
 }
 
-// newest finds the newest commit at which the object changed.
+// newest finds the commits at which the object changed since it was last seen to be well; where it never was, the
+// newest of them.
 func (p *past) newest(ctx context.Context, commits []reconcile.PastCommit) (reconcile.Blamed, error) {
 	now, err := p.at(ctx, commits[len(commits)-1].Commit)
 	if err != nil {
@@ -258,26 +260,38 @@ func (p *past) newest(ctx context.Context, commits []reconcile.PastCommit) (reco
 		return reconcile.Blamed{Why: orElse(now.broken,
 			fmt.Sprintf("%s is not among what is rendered", p.search.Object))}, nil
 	}
-	for i := len(commits) - 1; i >= 0; i-- {
-		if commits[i].When.Before(p.search.After) {
-			return reconcile.Blamed{Why: fmt.Sprintf("no commit changed %s since it was last seen to be well",
-				p.search.Object)}, nil
-		}
-		if commits[i].Parent == "" {
-			return reconcile.Blamed{Suspect: &commits[i], ChangedBy: []reconcile.PastCommit{commits[i]}}, nil
-		}
-		before, err := p.at(ctx, commits[i].Parent)
-		if err != nil {
-			return reconcile.Blamed{}, err
+	var out reconcile.Blamed
+	for i := len(commits) - 1; i >= 0 && !commits[i].When.Before(p.search.After); i-- {
+		before := rendered{}
+		if commits[i].Parent != "" {
+			if before, err = p.at(ctx, commits[i].Parent); err != nil {
+				return reconcile.Blamed{}, err
+			}
 		}
 		if before.broken != "" {
 			return reconcile.Blamed{Why: fmt.Sprintf("%.12s cannot be built here: %s", commits[i].Parent, before.broken)}, nil
 		}
 		if before.says != now.says {
-			return reconcile.Blamed{Suspect: &commits[i], ChangedBy: []reconcile.PastCommit{commits[i]}}, nil
+			out.ChangedBy = append(out.ChangedBy, commits[i])
 		}
+		if len(out.ChangedBy) > 0 && p.search.After.IsZero() {
+			break
+		}
+		now = before
 	}
-	return reconcile.Blamed{Why: fmt.Sprintf("none of the last %d commits changed %s", len(commits), p.search.Object)}, nil
+	slices.Reverse(out.ChangedBy)
+	switch n := len(out.ChangedBy); {
+	case n == 1:
+		out.Suspect = &out.ChangedBy[0]
+	case n > 1:
+		out.Why = fmt.Sprintf("%s changed in %d commits since it was last seen to be well, any of which may have done it",
+			p.search.Object, n)
+	case p.search.After.IsZero():
+		out.Why = fmt.Sprintf("none of the last %d commits changed %s", len(commits), p.search.Object)
+	default:
+		out.Why = fmt.Sprintf("no commit changed %s since it was last seen to be well", p.search.Object)
+	}
+	return out, nil
 }
 
 func orElse(s, otherwise string) string {

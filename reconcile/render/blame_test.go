@@ -184,6 +184,15 @@ func TestTheCommitThatBrokeIt(t *testing.T) {
 		"a change of a release that ran well afterwards": {line: line{
 			{"apps/web.yaml": release("tag: v1")}, {"apps/web.yaml": release("tag: v2")}, {"README": "1"},
 		}, object: web, good: "-", after: time.Unix(2, 0), suspect: -1, why: "no commit changed HelmRelease/prod/web"},
+		"a release that one commit changed since it ran well": {line: line{
+			{"apps/web.yaml": release("tag: v1")}, {"apps/web.yaml": release("tag: v2")}, {"README": "1"}, {"apps/web.yaml": release("tag: v3")}, {"README": "2"},
+		}, object: web, good: "-", after: time.Unix(2, 0), suspect: 3, changed: 1},
+		"a release that two commits changed since it ran well": {line: line{
+			{"apps/web.yaml": release("tag: v1")}, {"README": "1"}, {"apps/web.yaml": release("tag: v2")}, {"apps/web.yaml": release("tag: v3")}, {"README": "2"},
+		}, object: web, good: "-", after: time.Unix(1, 0), suspect: -1, changed: 2, why: "HelmRelease/prod/web changed in 2 commits"},
+		"a release that came since then": {line: line{
+			{"apps/b.yaml": deployment("b", "b:1")}, {"README": "2"}, {"apps/web.yaml": release("tag: v1")}, {"README": "3"},
+		}, object: web, good: "-", after: time.Unix(1, 0), suspect: 2, changed: 1},
 		"values in a ConfigMap that a release takes": {line: line{
 			{"apps/web.yaml": release(""), "apps/values.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: values, namespace: prod}\ndata: {values.yaml: 'a: 1'}\n"},
 			{"apps/values.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: values, namespace: prod}\ndata: {values.yaml: 'a: 2'}\n"}, {"README": "1"},
