@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -193,11 +194,37 @@ func partsOf(hr *helmv2.HelmRelease) []v1alpha1.ObjectRef {
 // lastGood is the newest release that was deployed well; nil where there is none.
 func lastGood(hr *helmv2.HelmRelease) *helmv2.Snapshot {
 	for _, s := range hr.Status.History {
-		if s != nil && (s.Status == "deployed" || s.Status == "superseded") {
+		if deployedWell(s) {
 			return s
 		}
 	}
 	return nil
+}
+
+func deployedWell(s *helmv2.Snapshot) bool {
+	return s != nil && (s.Status == "deployed" || s.Status == "superseded")
+}
+
+// wellAt is when a release was last deployed well of what Git said; zero where it never was. To what Helm went back by
+// itself says when it did, which is after the commit that broke it.
+func wellAt(hr *helmv2.HelmRelease) (time.Time, error) {
+	if lastGood(hr) == nil {
+		return time.Time{}, nil
+	}
+	for i, s := range hr.Status.History {
+		if !deployedWell(s) || s.Action == helmv2.ReleaseActionRollback {
+			continue
+		}
+		// An older helm-controller does not say what it did.
+		after := slices.ContainsFunc(hr.Status.History[i+1:], func(o *helmv2.Snapshot) bool {
+			return o != nil && o.Version == s.Version-1 && !deployedWell(o)
+		})
+		if s.Action != "" || !after {
+			return s.LastDeployed.Time, nil
+		}
+	}
+	return time.Time{}, reconcile.Refuse("Helm went back by itself, and its history does not tell when %s was deployed "+
+		"well before", refTo(kindHelmRelease, hr.Namespace, hr.Name))
 }
 
 // Blame finds the commit that broke what a Flux object applies, as reconcile.Applies asks.
@@ -219,8 +246,8 @@ func (f *Flux) Blame(ctx context.Context, key reconcile.Key, fail v1alpha1.Failu
 		// What is rendered is the HelmRelease, and never what its chart makes.
 		s.Object, s.Also = &ref, partsOf(a.release)
 		s.Bad = a.commit(appliedRevision(k))
-		if good := lastGood(a.release); good != nil {
-			s.After = good.LastDeployed.Time
+		if s.After, err = wellAt(a.release); err != nil {
+			return out, err
 		}
 	default:
 		s.Good = a.commit(k.Status.LastAppliedRevision)

@@ -8,6 +8,7 @@ import (
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
@@ -225,5 +226,35 @@ func TestWhatIsSearchedForABlame(t *testing.T) {
 				t.Errorf("found %+v", got)
 			}
 		})
+	}
+}
+
+// Between which commits a release broke: what Helm went back to by itself is younger than the commit that broke it.
+func TestWhenAReleaseWasDeployedWell(t *testing.T) {
+	at := func(version int, status string, action helmv2.ReleaseAction) *helmv2.Snapshot {
+		return &helmv2.Snapshot{Version: version, Status: status, Action: action, LastDeployed: metav1.Unix(int64(version), 0)}
+	}
+	const up, back = helmv2.ReleaseActionUpgrade, helmv2.ReleaseActionRollback
+	for name, c := range map[string]struct {
+		history helmv2.Snapshots
+		// version that was deployed well; zero for none, and -1 where nobody can tell.
+		version int64
+	}{
+		"a first install":                        {helmv2.Snapshots{at(1, "failed", helmv2.ReleaseActionInstall)}, 0},
+		"an upgrade failed":                      {helmv2.Snapshots{at(3, "failed", up), at(2, "deployed", up)}, 2},
+		"Helm went back":                         {helmv2.Snapshots{at(4, "deployed", back), at(3, "failed", up), at(2, "superseded", up)}, 2},
+		"Helm went back more than once":          {helmv2.Snapshots{at(6, "deployed", back), at(5, "failed", up), at(4, "superseded", back)}, -1},
+		"somebody mended it":                     {helmv2.Snapshots{at(5, "failed", up), at(4, "deployed", up), at(3, "failed", up)}, 4},
+		"Helm went back, and does not say so":    {helmv2.Snapshots{at(4, "deployed", ""), at(3, "failed", ""), at(2, "superseded", "")}, 2},
+		"an upgrade failed, and it does not say": {helmv2.Snapshots{at(3, "failed", ""), at(2, "deployed", "")}, 2},
+	} {
+		hr := &helmv2.HelmRelease{Status: helmv2.HelmReleaseStatus{History: c.history}}
+		got, err := wellAt(hr)
+		switch _, refused := reconcile.AsRefusal(err); {
+		case refused != (c.version < 0):
+			t.Errorf("%s: %v", name, err)
+		case c.version > 0 && got.Unix() != c.version, c.version <= 0 && !got.IsZero():
+			t.Errorf("%s: %s, want that of release v%d", name, got, c.version)
+		}
 	}
 }
