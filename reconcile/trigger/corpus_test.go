@@ -172,7 +172,7 @@ func TestAnotherFaultIsKnownWhereTheAPIShowsIt(t *testing.T) {
 		"the same, and the owner opted in", "dependency needed at the start alone",
 		"dependency needed at the start alone, and the owner opted in",
 		"exit 127 of a script that reads a ConfigMap", "a command of a variable from a ConfigMap",
-		"a policy that is new makes the root read-only",
+		"a policy that is new makes the root read-only", "a plugin of another architecture on a volume",
 	}
 	all := corpus(t)
 	for i := range all {

@@ -62,8 +62,12 @@ var (
 	// noUser is what they say where the image's own user is not in it: a template names users by number.
 	noUser = regexp.MustCompile(`(?i)unable to find user [^:]*: no matching entries in passwd file`)
 	// byHelper is what they say where a program of the node cannot be started.
-	byHelper  = regexp.MustCompile(`(?i)fork/exec|\bhooks?\b|failed to start shim|retrieve OCI runtime error`)
+	byHelper  = regexp.MustCompile(`(?i)fork/exec|error running (?:\S+ )?hook|failed to start shim|retrieve OCI runtime error`)
 	wrongArch = regexp.MustCompile(`(?i)exec format error`)
+	// neverRan is what a runtime leaves in the log of a process that it could not begin. What a process says that runs is
+	// about something that it started itself.
+	neverRan = regexp.MustCompile(`(?im)^(?:\S*standard_init_linux\.go:\d+: )?exec (?:user process caused|[^\s:]+): ` +
+		`"?exec format error`)
 )
 
 // symptomOf reads one container's status; nil where it shows no failure of a rollout.
@@ -156,7 +160,7 @@ func (s *symptom) ended(t *corev1.ContainerStateTerminated) {
 		s.cause = v1alpha1.CauseNodeLost
 	case t.Reason == reasonStart, t.Reason == reasonCannotRun, t.ExitCode == exitStartError && t.Message != "":
 		s.started(t.Message)
-	case wrongArch.MatchString(t.Message):
+	case neverRan.MatchString(t.Message):
 		s.cause, s.decisive = v1alpha1.CauseWrongArchitecture, true
 	case t.ExitCode == exitNotExecutable, t.ExitCode == exitNotFound:
 		s.cause, s.decisive, s.begun = v1alpha1.CauseCannotStart, true, true
