@@ -62,7 +62,8 @@ var (
 	// noUser is what they say where the image's own user is not in it: a template names users by number.
 	noUser = regexp.MustCompile(`(?i)unable to find user [^:]*: no matching entries in passwd file`)
 	// byHelper is what they say where a program of the node cannot be started.
-	byHelper  = regexp.MustCompile(`(?i)fork/exec|error running (?:\S+ )?hook|failed to start shim|retrieve OCI runtime error`)
+	byHelper = regexp.MustCompile(`(?i)fork/exec|error running (?:\S+ )?hook|failed to start shim|` +
+		`retrieve OCI runtime error`)
 	wrongArch = regexp.MustCompile(`(?i)exec format error`)
 	// neverRan is what a runtime leaves in the log of a process that it could not begin. What a process says that runs is
 	// about something that it started itself.
