@@ -177,11 +177,14 @@ func (s *stand) update(ctx context.Context, a *automationv1.ImageUpdateAutomatio
 	push := a.Spec.GitSpec.Push
 	full := c.switched || push != nil && push.Refspec != "" || a.Status.ObservedGeneration != a.Generation ||
 		!maps.Equal(a.Status.ObservedPolicies, observed)
-	tip, err := c.git(ctx, s.Dir, "ls-remote", "--exit-code", c.url, c.fetch)
-	if err != nil {
-		return "", automationv1.GitOperationFailedReason, fmt.Errorf("failed to checkout source: %w", err)
+	commit := c.tipAt(ctx, c.fetch)
+	if commit == "" {
+		tip, err := c.git(ctx, s.Dir, "ls-remote", "--exit-code", c.url, c.fetch)
+		if err != nil {
+			return "", automationv1.GitOperationFailedReason, fmt.Errorf("failed to checkout source: %w", err)
+		}
+		commit, _, _ = strings.Cut(tip, "\t")
 	}
-	commit, _, _ := strings.Cut(tip, "\t")
 	if !full && c.prefix+"sha1:"+commit == a.Status.ObservedSourceRevision {
 		return "", "", nil
 	}

@@ -24,6 +24,9 @@ type gitRemote struct {
 	url     string
 	env     []string
 	timeout time.Duration
+	// authorization is the header that logs in over HTTP; onlyGit says that it takes more than that.
+	authorization string
+	onlyGit       bool
 }
 
 // local runs git without a server, and without anybody's configuration.
@@ -88,6 +91,7 @@ func (r *gitRemote) credentials(home string, data map[string][]byte) ([][2]strin
 			return nil, fmt.Errorf("write the credentials of git: %w", err)
 		}
 		if isFile {
+			r.onlyGit = true
 			config = append(config, [2]string{setting, path})
 		}
 	}
@@ -97,10 +101,13 @@ func (r *gitRemote) credentials(home string, data map[string][]byte) ([][2]strin
 			"-o UserKnownHostsFile='%s/known_hosts' "+
 			"-o StrictHostKeyChecking=yes -o BatchMode=yes", home, home))
 	case data["bearerToken"] != nil:
-		config = append(config, [2]string{"http.extraHeader", "Authorization: Bearer " + string(data["bearerToken"])})
+		r.authorization = "Bearer " + string(data["bearerToken"])
 	case data["username"] != nil:
 		basic := base64.StdEncoding.EncodeToString([]byte(string(data["username"]) + ":" + string(data["password"])))
-		config = append(config, [2]string{"http.extraHeader", "Authorization: Basic " + basic})
+		r.authorization = "Basic " + basic
+	}
+	if r.authorization != "" {
+		config = append(config, [2]string{"http.extraHeader", "Authorization: " + r.authorization})
 	}
 	return config, nil
 }

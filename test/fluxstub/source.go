@@ -123,6 +123,11 @@ func (s *stand) tip(ctx context.Context, repo *sourcev1.GitRepository) (dir, rev
 	if err != nil {
 		return "", "", err
 	}
+	if given := repo.Spec.Reference; given != nil && given.Commit == "" {
+		if commit := r.tipAt(ctx, ref); has(dir, ref, commit) {
+			return dir, prefix + "sha1:" + commit, nil
+		}
+	}
 	if _, err := r.git(ctx, dir, "fetch", "--quiet", "--force", "--no-tags", repo.Spec.URL, ref+":"+ref); err != nil {
 		return "", "", fmt.Errorf("failed to checkout and determine revision: unable to clone '%s': %w",
 			redact(repo.Spec.URL), err)
