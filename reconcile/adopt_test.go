@@ -145,3 +145,26 @@ func checkAdopted(t *testing.T, m *model, key Key) {
 		t.Errorf("the hold is not adopted once:\n%s", m.story())
 	}
 }
+
+// lateModel lists no Rollback: what it holds was opened after the list was read.
+type lateModel struct{ heldModel }
+
+func (lateModel) All(context.Context) ([]v1alpha1.Rollback, error) { return nil, nil }
+
+func TestAHoldIsLeftToTheRollbackThatWasOpenedMeanwhile(t *testing.T) {
+	m := newModel()
+	m.branch[0].held = true
+	e := m.engine("prod", Budget{})
+	h := heldModel{model: m}
+	under := NewRollback(ImageKey(m.ns, imgBad), v1alpha1.TriggerImagePull, 1)
+	if err := h.Create(t.Context(), under); err != nil {
+		t.Fatal(err)
+	}
+	e.Git, e.Records = h, lateModel{h}
+	if err := e.Sweep(t.Context(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.records) != 1 {
+		t.Errorf("%d Rollbacks, want the one that is under way alone", len(m.records))
+	}
+}

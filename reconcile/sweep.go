@@ -126,6 +126,9 @@ func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 	if err != nil {
 		return fmt.Errorf("adopt the hold of %s: %w", h.Policy, err)
 	}
+	if form == nil {
+		return nil
+	}
 	before := form.DeepCopy()
 	now := v1alpha1.NewTime(e.Now())
 	since := v1alpha1.NewTime(h.Since)
@@ -169,7 +172,8 @@ func (e *Engine) recordsIn(o Origin, h Hold) string {
 	return policys
 }
 
-// adoptive is the empty form for a hold: a new one, or that of an adoption that did not come to its end.
+// adoptive is the empty form for a hold: a new one, or that of an adoption that did not come to its end. It is nil while
+// another form of the image is under way, which may be about to save this very hold and may be younger than the list.
 func (e *Engine) adoptive(ctx context.Context, key Key, policy string) (*v1alpha1.Rollback, error) {
 	latest, err := e.Records.Latest(ctx, key)
 	if err != nil {
@@ -179,6 +183,9 @@ func (e *Engine) adoptive(ctx context.Context, key Key, policy string) (*v1alpha
 	if latest != nil {
 		if adopting(latest) {
 			return latest, nil
+		}
+		if !latest.Status.Ended() {
+			return nil, nil
 		}
 		next = Ordinal(latest) + 1
 	}
