@@ -172,8 +172,8 @@ func (e *Engine) recordsIn(o Origin, h Hold) string {
 	return policys
 }
 
-// adoptive is the empty form for a hold: a new one, or that of an adoption that did not come to its end. It is nil while
-// another form of the image is under way, which may be about to save this very hold and may be younger than the list.
+// adoptive is the empty form for a hold: a new one, or that of an adoption that did not come to its end. It is nil
+// while another form of the image is under way, which may be about to save this very hold, and younger than the list.
 func (e *Engine) adoptive(ctx context.Context, key Key, policy string) (*v1alpha1.Rollback, error) {
 	latest, err := e.Records.Latest(ctx, key)
 	if err != nil {
