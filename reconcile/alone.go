@@ -40,8 +40,9 @@ func aloneWhy(w *World) string {
 		"%s again", s.PullRequest.Number, s.Suspect.Branch, strings.Join(alone(w), ", "), bad(w))
 }
 
-// landed goes on from a pull request that has landed, unless it brought the target alone and nobody allowed that.
-func (w *World) landed() Step {
+// landedAllowed goes on from a pull request that was allowed and has landed, unless it brought the target alone and
+// nobody allowed that.
+func landedAllowed(w *World) Step {
 	s := &w.Form.Status
 	switch {
 	case len(alone(w)) == 0 || allowedAlone(w):
@@ -64,28 +65,15 @@ func landedAsked(w *World) Step {
 			return Step{Do: DoPullRequest, Why: "the pull request changed"}
 		}
 	}
-	doubt := v1alpha1.Doubt{Type: v1alpha1.DoubtHoldMissing, Message: sentence(aloneWhy(w) +
-		": approve to go on without it, or put the hold back")}
-	q := &v1alpha1.Question{ID: questionID(w, bothAnswers()), Until: v1alpha1.NewTime(deadline(w)),
-		Doubts: []v1alpha1.Doubt{doubt}, Answers: bothAnswers()}
-	fit(q)
+	q := questionWith(w, bothAnswers(), []v1alpha1.Doubt{{Type: v1alpha1.DoubtHoldMissing, Message: aloneWhy(w) +
+		": approve to go on without it, or put the hold back"}})
 	if d, ok := counted(w, q); ok {
 		return person(w, d, q)
 	}
 	if !w.Now.Before(q.Until.Time) && !s.Ended() {
-		step := end(w, v1alpha1.ResultExpired, "nobody decided in %s; it can still be approved or rejected. Asked because %s",
-			ShortDuration(w.Policy.Approval), doubt.Message)
-		step.Question = q
-		return step
+		return expires(w, q, messages(q.Doubts))
 	}
-	return Step{Do: DoWait, Wait: proposedAgain, Question: q, Why: "a person decides: " + doubt.Message}
-}
-
-// askedAlone says whether people were asked about a target that stood without its hold.
-func askedAlone(s *v1alpha1.RollbackStatus) bool {
-	return s.Question != nil && slices.ContainsFunc(s.Question.Doubts, func(d v1alpha1.Doubt) bool {
-		return d.Type == v1alpha1.DoubtHoldMissing
-	})
+	return Step{Do: DoWait, Wait: proposedAgain, Question: q, Why: "a person decides: " + messages(q.Doubts)}
 }
 
 // rejectedMerged ends what a person rejected whose pull request is merged all the same.

@@ -146,7 +146,7 @@ func allowed(w *World) Step {
 		return noBranch(w)
 	}
 	if merged(w) {
-		return w.landed()
+		return landedAllowed(w)
 	}
 	if t, ok := trailOf(w); ok {
 		return Step{Do: DoAdopt, Trail: t, Why: "the branch says that it was reverted"}

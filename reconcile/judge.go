@@ -43,10 +43,7 @@ func judge(w *World) Step {
 		return Step{Do: DoPullRequest, Why: "opening a pull request to " + s.Suspect.Branch}
 	}
 	if !w.Now.Before(q.Until.Time) {
-		step := end(w, v1alpha1.ResultExpired, "nobody decided in %s; it can still be approved or rejected. Asked because %s",
-			ShortDuration(w.Policy.Approval), messages(asks))
-		step.Question = q
-		return step
+		return expires(w, q, messages(asks))
 	}
 	wait := min(q.Until.Sub(w.Now), heals(w), proposedIn(w))
 	return Step{Do: DoWait, Wait: min(max(wait, time.Second), restAgain), Question: q,

@@ -128,7 +128,7 @@ func watched(w *World) (Step, bool) {
 func notShown(w *World) Step {
 	s := &w.Form.Status
 	pr := s.PullRequest
-	if askedAlone(s) {
+	if s.AskedFor(v1alpha1.DoubtHoldMissing) {
 		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after pull request %d, which brought no hold",
 			bad(w), s.Suspect.Branch, pr.Number)
 	}

@@ -161,6 +161,14 @@ func (p *proposals) mergeAlone(by string) error {
 	return err
 }
 
+// goesOnAlone has a person go on with that.
+func goesOnAlone(p *proposals, goOn func()) {
+	_ = p.mergeAlone("joe")
+	goOn()
+	p.asksAlone()
+	p.answers(v1alpha1.Approve)
+}
+
 // asksAlone wants people to be asked about it.
 func (p *proposals) asksAlone() {
 	q := p.record().Status.Question
@@ -241,19 +249,9 @@ func TestWalksByPullRequest(t *testing.T) {
 			goOn()
 			p.pr.Merge = MergeClean
 		}, v1alpha1.ResultVerified, v1alpha1.VerdictByPerson, ""},
-		"merged by a person": {byPolicy, approve, func(p *proposals, _ func()) { _ = p.merge("joe") }, v1alpha1.ResultVerified, v1alpha1.VerdictByMerge, ""},
-		"target alone asks, and goes on without the hold": {byPolicy, approve, func(p *proposals, goOn func()) {
-			_ = p.mergeAlone("joe")
-			goOn()
-			p.asksAlone()
-			p.answers(v1alpha1.Approve)
-		}, v1alpha1.ResultVerified, v1alpha1.VerdictByPerson, ""},
-		"target alone asks where the policy decided, and goes on without the hold": {byPolicy, auto, func(p *proposals, goOn func()) {
-			_ = p.mergeAlone("joe")
-			goOn()
-			p.asksAlone()
-			p.answers(v1alpha1.Approve)
-		}, v1alpha1.ResultVerified, v1alpha1.VerdictByPerson, ""},
+		"merged by a person":                                                       {byPolicy, approve, func(p *proposals, _ func()) { _ = p.merge("joe") }, v1alpha1.ResultVerified, v1alpha1.VerdictByMerge, ""},
+		"target alone asks, and goes on without the hold":                          {byPolicy, approve, goesOnAlone, v1alpha1.ResultVerified, v1alpha1.VerdictByPerson, ""},
+		"target alone asks where the policy decided, and goes on without the hold": {byPolicy, auto, goesOnAlone, v1alpha1.ResultVerified, v1alpha1.VerdictByPerson, ""},
 		"target alone asks after it expired, and goes on without the hold": {byPolicy, approve, func(p *proposals, goOn func()) {
 			p.now = p.now.Add(time.Hour)
 			goOn()
@@ -385,7 +383,7 @@ func TestWalksByPullRequest(t *testing.T) {
 			if p.opened != 1 || p.pr.State == v1alpha1.PullRequestOpen {
 				t.Errorf("opened %d, and it is %+v", p.opened, p.pr)
 			}
-			if tt.result == v1alpha1.ResultVerified && (p.merges != 1 || (s.Change.Hold == "") != strings.Contains(name, "without the hold") || s.PullRequest.State != v1alpha1.PullRequestMerged && !p.away) {
+			if tt.result == v1alpha1.ResultVerified && (p.merges != 1 || (s.Change.Hold != "") != p.branch[len(p.branch)-1].held || s.PullRequest.State != v1alpha1.PullRequestMerged && !p.away) {
 				t.Errorf("merged %d times, the change is %+v, and the record has %+v", p.merges, s.Change, s.PullRequest)
 			}
 			if tt.result == v1alpha1.ResultSuperseded && p.merges == 0 && p.comments != 1 {

@@ -15,7 +15,11 @@ const askFor = 24 * time.Hour
 
 // questionOf is what people are asked now, where doubts say why.
 func questionOf(w *World, doubts []v1alpha1.Doubt) *v1alpha1.Question {
-	answers := answersOf(w)
+	return questionWith(w, answersOf(w), doubts)
+}
+
+// questionWith is a question to which these are the answers.
+func questionWith(w *World, answers []v1alpha1.Answer, doubts []v1alpha1.Doubt) *v1alpha1.Question {
 	out := make([]v1alpha1.Doubt, 0, len(doubts))
 	for _, d := range doubts {
 		out = append(out, v1alpha1.Doubt{Type: d.Type, Message: sentence(d.Message)})
@@ -91,6 +95,14 @@ func deadline(w *World) time.Time {
 		}
 	}
 	return out
+}
+
+// expires ends a form that nobody decided in time; it is asked about all the same.
+func expires(w *World, q *v1alpha1.Question, why string) Step {
+	step := end(w, v1alpha1.ResultExpired, "nobody decided in %s; it can still be approved or rejected. Asked because %s",
+		ShortDuration(w.Policy.Approval), why)
+	step.Question = q
+	return step
 }
 
 // stillAsks says whether a form that has ended can be decided all the same: one that expired, and one whose drift Flux

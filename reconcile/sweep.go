@@ -173,7 +173,7 @@ func (e *Engine) recordsIn(o Origin, h Hold) string {
 }
 
 // adoptive is the empty form for a hold: a new one, or that of an adoption that did not come to its end. It is nil
-// while another form of the image is under way, which may be about to save this very hold, and younger than the list.
+// while another form of the image is under way: it may be about to save this very hold. The list may not have it yet.
 func (e *Engine) adoptive(ctx context.Context, key Key, policy string) (*v1alpha1.Rollback, error) {
 	latest, err := e.Records.Latest(ctx, key)
 	if err != nil {

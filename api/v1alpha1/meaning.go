@@ -80,6 +80,11 @@ func (s *RollbackStatus) SeenBy(t TriggerType) bool {
 	return slices.ContainsFunc(s.Failures, func(f Failure) bool { return f.Trigger == t })
 }
 
+// AskedFor says whether people are asked for this reason now.
+func (s *RollbackStatus) AskedFor(t DoubtType) bool {
+	return s.Question != nil && slices.ContainsFunc(s.Question.Doubts, func(d Doubt) bool { return d.Type == t })
+}
+
 // Blamed says whether something on the record is held against the image, so that it is to be proved bad.
 func (s *RollbackStatus) Blamed() bool {
 	return slices.ContainsFunc(s.Failures, func(f Failure) bool { return f.Trigger.Row().Blames })

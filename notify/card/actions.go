@@ -2,7 +2,6 @@ package card
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/slack-go/slack"
 
@@ -79,10 +78,7 @@ func reject(r *v1alpha1.Rollback, w words, value string) *slack.ButtonBlockEleme
 
 // unheld says whether people are asked about a pull request that was merged without its hold.
 func unheld(r *v1alpha1.Rollback) bool {
-	q := r.Status.Question
-	return q != nil && slices.ContainsFunc(q.Doubts, func(d v1alpha1.Doubt) bool {
-		return d.Type == v1alpha1.DoubtHoldMissing
-	})
+	return r.Status.AskedFor(v1alpha1.DoubtHoldMissing)
 }
 
 // reverts says what an approval does.

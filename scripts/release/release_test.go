@@ -246,8 +246,8 @@ func statementsOfTheImage(t *testing.T, out string) {
 func TestReleaseIsMadeOfACommit(t *testing.T) {
 	dir := checkout(t)
 	linked, out := filepath.Join(t.TempDir(), "linked"), filepath.Join(t.TempDir(), "release")
-	if out, err := exec.CommandContext(t.Context(), "git", "-C", dir, "worktree", "add", "--detach", linked).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if said, err := exec.CommandContext(t.Context(), "git", "-C", dir, "worktree", "add", "--detach", linked).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, said)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "README.md"), []byte("# Another\n"), 0o600); err != nil {
 		t.Fatal(err)

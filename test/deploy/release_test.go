@@ -2,7 +2,6 @@ package deploy_test
 
 import (
 	"archive/tar"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -62,12 +61,12 @@ func TestInstallOfTheOCIArtifact(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	packed, err := layer.Compressed()
+	plain, err := layer.Uncompressed()
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	untar(t, packed, dir)
+	untar(t, plain, dir)
 
 	s.kubectl(t, "apply", "--server-side", "--force-conflicts", "--validate=strict", "-k", filepath.Join(dir, "default"))
 	var d appsv1.Deployment
@@ -79,12 +78,8 @@ func TestInstallOfTheOCIArtifact(t *testing.T) {
 	}
 }
 
-func untar(t *testing.T, packed io.Reader, dir string) {
+func untar(t *testing.T, plain io.Reader, dir string) {
 	t.Helper()
-	plain, err := gzip.NewReader(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for in := tar.NewReader(plain); ; {
 		h, err := in.Next()
 		if errors.Is(err, io.EOF) {

@@ -124,7 +124,7 @@ func (s *stand) tip(ctx context.Context, repo *sourcev1.GitRepository) (dir, rev
 		return "", "", err
 	}
 	if given := repo.Spec.Reference; given != nil && given.Commit == "" {
-		if commit := r.tipAt(ctx, ref); has(dir, ref, commit) {
+		if commit := r.tipAt(ctx, ref); isAt(dir, ref, commit) {
 			return dir, prefix + "sha1:" + commit, nil
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// A look at a branch that did not move costs git seven processes, and most looks are such. Git's oldest protocol tells
-// it in one request, which the server answers with one process; whatever else it answers, git is asked.
+// A look at a branch that did not move costs git seven processes, and most looks are such. Git's dumb protocol
+// tells it in one request, which costs the server one process. Whatever else the server answers, git is asked.
 
 // tipAt is the commit of a ref as the server tells it in one plain request; empty where it cannot be told so.
 func (r *gitRemote) tipAt(ctx context.Context, ref string) string {
@@ -44,8 +44,8 @@ func (r *gitRemote) tipAt(ctx context.Context, ref string) string {
 	return ""
 }
 
-// has says whether a mirror's ref is at a commit already.
-func has(dir, ref, commit string) bool {
+// isAt says whether a mirror's ref is at a commit already.
+func isAt(dir, ref, commit string) bool {
 	at, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(ref)))
 	return err == nil && commit != "" && strings.TrimSpace(string(at)) == commit
 }
