@@ -53,7 +53,7 @@ func (m *model) renderRelease(p *placed, hr *helmv2.HelmRelease, used map[string
 	if spec.SourceRef.Kind != "GitRepository" || !m.builder.oursByName(spec.SourceRef.Name) {
 		return
 	}
-	dir := path.Clean(strings.TrimLeft(spec.Chart, "/"))
+	dir := manifest.Folder(spec.Chart)
 	if !slices.Contains(m.listing.Charts, dir) {
 		return
 	}
@@ -76,7 +76,7 @@ func (m *model) renderRelease(p *placed, hr *helmv2.HelmRelease, used map[string
 	}
 	c := &renderedChart{unit: m.chartUnit(dir, &p.Object, p.unit), by: p}
 	for _, name := range spec.ValuesFiles {
-		c.unit.closure.Values = union(c.unit.closure.Values, []string{path.Clean(strings.TrimLeft(name, "/"))})
+		c.unit.closure.Values = union(c.unit.closure.Values, []string{manifest.Folder(name)})
 	}
 	if !m.renderChart(c, r) {
 		return
@@ -204,7 +204,7 @@ func (m *model) valuesOf(hr *helmv2.HelmRelease, file string) (values map[string
 func (m *model) valuesFiles(names []string, lenient bool) (map[string]any, error) {
 	values := map[string]any{}
 	for _, name := range names {
-		name = path.Clean(strings.TrimLeft(name, "/"))
+		name = manifest.Folder(name)
 		data, err := manifest.ReadFile(m.tree.FS, name)
 		if errors.Is(err, fs.ErrNotExist) && lenient {
 			continue

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 
@@ -151,7 +150,7 @@ func (m *model) checkAutomations() {
 		dir := "."
 		if a.spec.Update != nil {
 			// No path leads out of the repository: image automation, too, takes .. at its root for the root.
-			dir = cmp.Or(strings.TrimPrefix(path.Clean("/"+a.spec.Update.Path), "/"), ".")
+			dir = manifest.Folder(a.spec.Update.Path)
 		}
 		if len(a.envs) == 0 {
 			continue

@@ -42,6 +42,12 @@ func TestGateRepositoriesAsTheyAre(t *testing.T) {
 			},
 			want: nil, images: []string{"app:v1 a/ks.yaml:7", "app:v2 b/ks.yaml:7"},
 		},
+		"a path that leads out of the repository, which Flux takes from its root": {
+			files: map[string]string{
+				"clusters/a/ks.yaml": kustomization("app", "../apps/app", "prune: true"), "apps/app/a.yaml": deployment("a", "app:v1"),
+			},
+			images: []string{"app:v1 apps/app/a.yaml:12"},
+		},
 		"a child of a variable that nobody knows": {
 			files: map[string]string{"ks.yaml": kustomization("shop", "./apps/${WHERE}", "prune: true")},
 			want:  []string{"note not-built ks.yaml:6"},
@@ -52,6 +58,19 @@ func TestGateRepositoriesAsTheyAre(t *testing.T) {
 				"app/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: '${A'}\n",
 			},
 			want: []string{"error kustomize-build ks.yaml:1"},
+		},
+		"variables that are none, so that nothing is replaced": {
+			files: map[string]string{
+				"ks.yaml":    kustomization("app", "./app", "postBuild: {substitute: {}}"),
+				"app/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: '${DASHBOARD} ${A'}\n",
+			},
+		},
+		"the line break at the end of a variable's value": {
+			files: map[string]string{
+				"ks.yaml":    kustomization("app", "./app", "postBuild: {substitute: {TAG: \"v2\\n\"}}"),
+				"app/a.yaml": deployment("a", "app:${TAG}"),
+			},
+			images: []string{"app:v2 app/a.yaml:12"},
 		},
 		"an object in which nothing is replaced": {
 			files: map[string]string{

@@ -126,7 +126,7 @@ func (b *builder) addFlux(objects []sources.Object, by *unit) {
 		if k.Spec.SourceRef.Name == "" || !b.ours(k) {
 			continue
 		}
-		dir := path.Clean(strings.TrimLeft(k.Spec.Path, "/"))
+		dir := manifest.Folder(k.Spec.Path)
 		files, err := manifest.Closure(b.tree, k.Spec.Path)
 		if err != nil {
 			b.notes = append(b.notes, unitNote{by, report.Finding{

@@ -31,14 +31,17 @@ func (b *builder) variables(k *kustomizev1.Kustomization, file string) render.Va
 		}
 		data := sources.ValueOf(o.Root, "data")
 		for j := 0; data != nil && j+1 < len(data.Content); j += 2 {
-			v.Values[data.Content[j].Value] = data.Content[j+1].Value
+			v.Values[data.Content[j].Value] = oneLine(data.Content[j+1].Value)
 		}
 	}
 	for key, value := range post.Substitute {
-		v.Values[key] = value
+		v.Values[key] = oneLine(value)
 	}
 	return v
 }
+
+// oneLine takes the line breaks out of a variable's value, as Flux does.
+func oneLine(value string) string { return strings.ReplaceAll(value, "\n", "") }
 
 // config finds a ConfigMap of the tree: of several clusters' by one name, the one nearest to the file that asks for it.
 // It gives nil where there is none, or several are as near.

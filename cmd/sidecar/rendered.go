@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"path"
 	"slices"
-	"strings"
 	"sync"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -17,6 +15,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
@@ -183,7 +182,7 @@ func (r *renderings) nowPlain(ctx context.Context, k *kustomizev1.Kustomization,
 	if known {
 		return plain
 	}
-	plain = plainly(plan.Tree, path.Clean(strings.TrimLeft(job.Spec.Path, "/")))
+	plain = plainly(plan.Tree, manifest.Folder(job.Spec.Path))
 	if plain {
 		_, err := render.Objects(ctx, render.NewTree(plan.Tree), job)
 		plain = err == nil

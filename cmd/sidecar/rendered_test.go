@@ -102,7 +102,7 @@ func TestARevertThatFluxCouldNotApplyIsRefused(t *testing.T) {
 			}
 			r := reconcile.Revert{Image: "reg/web:v2", Suspect: s, Target: v1alpha1.Target{Image: former[0].Image, Values: former[0].Values}}
 			err = newRenderings(mirrors, applied{spec: kustomizev1.KustomizationSpec{
-				Path: "./apps", PostBuild: &kustomizev1.PostBuild{},
+				Path: "./apps", PostBuild: &kustomizev1.PostBuild{Substitute: map[string]string{"REGION": "eu"}},
 			}}, slog.New(slog.DiscardHandler)).check(t.Context(), origin, r)
 			if why, refused := reconcile.AsRefusal(err); refused != (tt.refused != "") || !strings.Contains(why, tt.refused) {
 				t.Errorf("got %v, want a refusal with %q", err, tt.refused)

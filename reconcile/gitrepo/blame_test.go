@@ -277,7 +277,7 @@ func TestBlameOfWhatGitDoesNotSay(t *testing.T) {
 	q := query(repo + ":" + tag0)
 	q.Root.Path = "apps/nowhere"
 	w.refused(q, "apps/nowhere", "not in the repository")
-	q.Root.Path = "../.."
+	q.Root.Path = "../nowhere"
 	w.refused(q, "not in the repository")
 }
 

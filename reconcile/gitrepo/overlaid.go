@@ -264,7 +264,7 @@ func (o *overlaying) path(file, pointer string) (string, bool, error) {
 		return "", false, err
 	}
 	at, ok := manifest.At(p.scalars(), pointer)
-	return path.Clean(strings.TrimLeft(at.Value, "/")), ok && !strings.Contains(at.Value, "$"), nil
+	return manifest.Folder(at.Value), ok && !strings.Contains(at.Value, "$"), nil
 }
 
 // valuesFrom lists the objects, as Kind/name, whose values a HelmRelease is laid over.

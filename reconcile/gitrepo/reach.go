@@ -71,7 +71,7 @@ func (r *reach) below(u *unit) error {
 			return err
 		}
 		for _, k := range found {
-			dir := path.Clean(strings.TrimLeft(u.expand(k.Path), "/"))
+			dir := manifest.Folder(u.expand(k.Path))
 			if k.Path == "" || k.Source.Kind != "" && k.Source.Kind != "GitRepository" {
 				continue
 			}

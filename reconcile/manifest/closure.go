@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,13 +33,19 @@ func NewGraph(fsys fs.FS) *Graph {
 	return &Graph{fsys: fsys, modes: map[string]fs.FileMode{}, files: map[string]*parsed{}}
 }
 
+// Folder cleans a path that a Flux object names. Flux joins it so that none leads out of the repository: at the root,
+// .. is the root.
+func Folder(name string) string {
+	return cmp.Or(strings.TrimPrefix(path.Clean("/"+name), "/"), ".")
+}
+
 // Closure is the function of that name for a tree of which other roots were asked before.
 func (g *Graph) Closure(root string) (Files, error) {
 	c := &closure{Graph: g, paths: map[string]bool{}, values: map[string]bool{}, problems: map[Problem]bool{},
 		visited: map[string]bool{}}
-	dir := path.Clean(strings.TrimLeft(strings.ReplaceAll(root, `\`, "/"), "/"))
+	dir := Folder(strings.ReplaceAll(root, `\`, "/"))
 	if !fs.ValidPath(dir) {
-		return Files{}, fmt.Errorf("list the files of path %q: it leads out of the repository", shorten(root))
+		return Files{}, fmt.Errorf("list the files of path %q: it is no path", shorten(root))
 	}
 	mode, err := c.mode(dir)
 	if err != nil {

@@ -165,7 +165,7 @@ patches: [{path: folder}]
 
 func TestClosureNeedsAFolder(t *testing.T) {
 	tree := fstest.MapFS{"a/x.yaml": file(""), "l": link("a"), "a/l": link("/")}
-	for _, root := range []string{"b", "a/x.yaml", "l", "a/l/etc", "..", "../..", "a/../.."} {
+	for _, root := range []string{"b", "a/x.yaml", "l", "a/l/etc", "../b", "a\x00"} {
 		if files, err := Closure(tree, root); err == nil {
 			t.Errorf("Closure(%q) = %v, want an error", root, files)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // mostTried is how many files are tried one by one, whether an object depends on them.
@@ -111,7 +112,7 @@ func pathsOf(files []v1alpha1.Node) []string {
 func (p *past) sharers(tree fs.FS, changed []v1alpha1.Node) []v1alpha1.ObjectRef {
 	var out []v1alpha1.ObjectRef
 	for _, root := range p.search.Others {
-		files, err := NewTree(tree).Folder(path.Clean(strings.TrimLeft(root.Path, "/"))).Files()
+		files, err := NewTree(tree).Folder(manifest.Folder(root.Path)).Files()
 		if err != nil || slices.Contains(out, root.By) {
 			continue
 		}

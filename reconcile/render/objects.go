@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"path"
-	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -56,7 +54,7 @@ func Objects(ctx context.Context, tree *Tree, job *Job) ([]*unstructured.Unstruc
 
 // objects also gives the folder that was rendered, which knows what the rendering depends on.
 func objects(ctx context.Context, tree *Tree, job *Job) ([]*unstructured.Unstructured, *Folder, error) {
-	f := tree.Folder(path.Clean(strings.TrimLeft(job.Spec.Path, "/")))
+	f := tree.Folder(manifest.Folder(job.Spec.Path))
 	data, err := f.text(ctx, job)
 	if err != nil {
 		return nil, f, err

@@ -147,15 +147,15 @@ func TestObjectsRefusesWhatLeadsElsewhere(t *testing.T) {
 		path  string
 		want  string
 	}{
-		"a path out of the tree":          {path: "../other", want: "leads out"},
-		"a folder that is not there":      {path: "none", want: "does not exist"},
-		"a base that is another's":        {files: map[string]string{"apps/kustomization.yaml": "resources: [\"github.com/acme/base?ref=v1\"]\n"}, want: "remote"},
-		"a file by its address":           {files: map[string]string{"apps/kustomization.yaml": "openapi: {path: https://example.org/x.json}\n"}, want: "fetched"},
-		"a generator that fetches":        {files: map[string]string{"apps/kustomization.yaml": "generators: [g.yaml]\n", "apps/g.yaml": "apiVersion: builtin\nkind: ConfigMapGenerator\nmetadata: {name: x}\nfiles: [https://example.org/x]\n"}, want: "fetched"},
-		"a reference out of the tree":     {files: map[string]string{"apps/kustomization.yaml": "resources: [../../../etc]\n"}, want: "out of the repository"},
-		"charts, which Flux inflates not": {files: map[string]string{"apps/kustomization.yaml": "helmCharts: [{name: x, repo: https://example.org}]\n"}, want: "enable-helm"},
-		"aliases of aliases":              {files: map[string]string{"apps/bomb.yaml": "kind: X\napiVersion: v1\nmetadata: {name: x}\n" + bomb}, want: "aliases"},
-		"what kustomize cannot build":     {files: map[string]string{"apps/kustomization.yaml": "patches: [{patch: nonsense}]\n"}, want: "cannot"},
+		"a path out of the tree, taken from its root": {path: "../other", want: "does not exist"},
+		"a folder that is not there":                  {path: "none", want: "does not exist"},
+		"a base that is another's":                    {files: map[string]string{"apps/kustomization.yaml": "resources: [\"github.com/acme/base?ref=v1\"]\n"}, want: "remote"},
+		"a file by its address":                       {files: map[string]string{"apps/kustomization.yaml": "openapi: {path: https://example.org/x.json}\n"}, want: "fetched"},
+		"a generator that fetches":                    {files: map[string]string{"apps/kustomization.yaml": "generators: [g.yaml]\n", "apps/g.yaml": "apiVersion: builtin\nkind: ConfigMapGenerator\nmetadata: {name: x}\nfiles: [https://example.org/x]\n"}, want: "fetched"},
+		"a reference out of the tree":                 {files: map[string]string{"apps/kustomization.yaml": "resources: [../../../etc]\n"}, want: "out of the repository"},
+		"charts, which Flux inflates not":             {files: map[string]string{"apps/kustomization.yaml": "helmCharts: [{name: x, repo: https://example.org}]\n"}, want: "enable-helm"},
+		"aliases of aliases":                          {files: map[string]string{"apps/bomb.yaml": "kind: X\napiVersion: v1\nmetadata: {name: x}\n" + bomb}, want: "aliases"},
+		"what kustomize cannot build":                 {files: map[string]string{"apps/kustomization.yaml": "patches: [{patch: nonsense}]\n"}, want: "cannot"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 
@@ -257,7 +256,7 @@ func (p *proof) also(now, left []*unstructured.Unstructured, built bool) []v1alp
 
 // text renders a tree into the documents that kustomize-controller makes the digest of.
 func text(ctx context.Context, tree fs.FS, job *Job) ([]byte, *Folder, error) {
-	f := NewTree(tree).Folder(path.Clean(strings.TrimLeft(job.Spec.Path, "/")))
+	f := NewTree(tree).Folder(manifest.Folder(job.Spec.Path))
 	data, err := f.text(ctx, job)
 	return data, f, err
 }

@@ -14,9 +14,12 @@ type Variables struct {
 	On, Open bool
 }
 
+// idle says that Flux replaces nothing: without a single variable it leaves all that it built as it is.
+func (v Variables) idle() bool { return !v.On || len(v.Values) == 0 && !v.Open }
+
 // Apply replaces the variables in a value as Flux does. One that only the cluster knows stays as it is.
 func (v Variables) Apply(value string) string {
-	if !v.On || !strings.Contains(value, "$") {
+	if v.idle() || !strings.Contains(value, "$") {
 		return value
 	}
 	out, err := envsubst.Eval(value, func(name string) (string, bool) {
@@ -41,7 +44,7 @@ var plainVariable = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 // Text replaces the variables in documents, as kustomize-controller does: in everything, so that a child Kustomization
 // gets its parent's. One that only the cluster knows stays as it is.
 func (v Variables) Text(text string) (string, error) {
-	if !v.On || !strings.Contains(text, "${") {
+	if v.idle() || !strings.Contains(text, "${") {
 		return text, nil
 	}
 	docs := strings.Split(text, "\n---\n")
