@@ -104,6 +104,7 @@ func TestSomeAddressesAreCachesByThemselves(t *testing.T) {
 		"123456789012.dkr.ecr.eu-west-1.amazonaws.com/docker-hub/library/nginx:1":          true,
 		"123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/quay/prometheus/prometheus:v3":   true,
 		"123456789012.dkr.ecr-fips.us-east-1.amazonaws.com/github/acme/web:v1":             true,
+		"123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/kubernetes/pause:3.10":           true,
 		"123456789012.dkr-ecr.eu-west-1.on.aws/ecr-public/acme/web:v1":                     true,
 		"123456789012.dkr.ecr.eu-west-1.amazonaws.com/acme/web:v1":                         false,
 		"123456789012.dkr.ecr.eu-west-1.amazonaws.com/github:v1":                           false,

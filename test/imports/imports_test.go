@@ -54,7 +54,7 @@ var edges = map[string]string{
 	"reconcile/manifest":     "internal/image internal/workload",
 	"reconcile/observe":      "reconcile",
 	"reconcile/record":       "reconcile reconcile/kube",
-	"reconcile/registry":     "internal/cloud internal/text reconcile",
+	"reconcile/registry":     "internal/cloud internal/image internal/text reconcile",
 	"reconcile/render":       "reconcile reconcile/manifest",
 	"reconcile/trigger":      "internal/image internal/text internal/workload reconcile",
 	"trace": "gate/imagepolicy internal/image internal/text internal/workload reconcile reconcile/flux " +
@@ -63,7 +63,7 @@ var edges = map[string]string{
 	"watcher": "internal/image internal/text internal/workload reconcile reconcile/kube reconcile/trigger " +
 		"watcher/classify watcher/drift",
 	"watcher/alerts":   "",
-	"watcher/classify": "",
+	"watcher/classify": "internal/image",
 	"watcher/drift":    "internal/image",
 }
 

@@ -3,6 +3,15 @@ package classify
 import (
 	"regexp"
 	"strings"
+
+	"github.com/backstop-dev/backstop/internal/image"
+)
+
+// service are the names of registries that caches fetch from, role what people call a cache.
+const (
+	service = `(?:docker-?hub|docker(?:[-_.]?io)?|hub|ghcr(?:[-_.]?io)?|quay(?:[-_.]?io)?|(?:k8s[-_.]?)?gcr(?:[-_.]?io)?|` +
+		`(?:registry[-_.]?)?k8s(?:[-_.]?io)?|mcr|nvcr|lscr|ecr|public[-_]ecr)`
+	role = `(?:proxy|proxies|caches?|mirrors?|remotes?|pull-?through)`
 )
 
 // A cache of another registry lacks whatever it could not fetch: its upstream limits it, refuses it or is away, and it
@@ -17,18 +26,28 @@ var (
 		`(?:registry-1\.|index\.)?docker\.io|(?:[a-z]+\.)?gcr\.io|ghcr\.io|quay\.io|` +
 		`registry\.k8s\.io|mcr\.microsoft\.com|public\.ecr\.aws|registry\.gitlab\.com|lscr\.io|nvcr\.io|cgr\.dev|` +
 		`registry\.(?:access\.)?redhat\.(?:io|com)|docker\.elastic\.co|xpkg\.upbound\.io|[a-z0-9-]+-docker\.pkg\.dev)/`)
-	// proxies are what people call the project or folder of a cache.
-	proxies = regexp.MustCompile(`(?:^|[/"\s])(?:(?:[a-z0-9.-]+[-_])?(?:cache|mirrors?|remote|pull-?through)|` +
-		`(?:(?:docker|docker-?hub|hub|ghcr|quay|gcr|k8s|registry|images?|containers?|oci|dependency)[-_])?` +
-		`proxy(?:[-_]cache)?|` +
-		`docker-?hub(?:[-_][a-z]+)?|hub|ghcr|quay|gcr|ecr-public|k8s-?io|registry-k8s)/`)
-	// proxyHosts are hosts that are called so.
-	proxyHosts = regexp.MustCompile(`(?:^|[/"\s])(?:[a-z0-9-]+-)?(?:cache|proxy|mirror|pullthrough)` +
-		`(?:-[a-z0-9-]+)?(?:\.[a-z0-9-]+)+(?::[0-9]+)?/`)
+	// proxies are what people call the project or folder of a cache: with a word before it (acme-docker-remote), as a
+	// proxy of something (dockerproxy, registry-proxy), as a role of a registry (proxy-docker, cache.quay.io), or by the
+	// registry's name alone.
+	proxies = regexp.MustCompile(`(?:^|[/"\s])(?:` +
+		`(?:[a-z0-9.-]+[-_.])?(?:caches?|mirrors?|remotes?|pull-?through(?:[-_]?cache)?|proxy[-_]?cache)|` +
+		`(?:(?:` + service + `|registry|images?|containers?|oci|dependency)[-_.]?)?` + role + `(?:[-_]?cache)?|` +
+		role + `[-_.]?` + service + `(?:[-_.][a-z0-9]+)*|` +
+		`docker-?hub(?:[-_][a-z]+)?|hub|ghcr(?:[-_]?io)?|quay(?:[-_]?io)?|(?:k8s-?)?gcr(?:[-_]?io)?|ecr-public|` +
+		`docker[-_]?io|k8s-?io|registry-?k8s(?:-?io)?)/`)
+	// hosts are labels of a cache's host: a word of a name (docker-remote.acme.io) or a label of its own
+	// (docker.proxy.acme.io).
+	hosts = regexp.MustCompile(`(?:^|[/"\s])(?:[a-z0-9-]+\.)*` +
+		`(?:(?:[a-z0-9-]+-)?(?:` + service + `?` + role + `|docker-?hub)(?:-[a-z0-9-]+)?)` +
+		`(?:(?:\.[a-z0-9-]+)+(?::[0-9]+)?|:[0-9]+)/`)
 	// others is what CRI-O says of mirrors before it says what the registry itself answered, which is what counts.
 	others = regexp.MustCompile(`\(mirrors also failed: \[[^\]]*\]\)`)
 	// public are hosts where such a word is somebody's own name. Docker Hub's account "mirror" is no cache.
 	public = regexp.MustCompile(`(?:docker\.io|ghcr\.io|quay\.io|registry\.k8s\.io|mcr\.microsoft\.com)/[a-z0-9._-]+/`)
+	// asked is where containerd names the host that it asked without a slash.
+	asked = regexp.MustCompile(`\bpulling from host (\S+) failed`)
+	// address is what a URL has around a repository.
+	address = regexp.MustCompile(`^(?:[a-z][a-z+.-]*://)?([^/]+/)(?:v2/)?(.+)$`)
 )
 
 // cached says whether a message speaks of an image that the node asked a cache for, as far as names tell.
@@ -37,8 +56,14 @@ func cached(message string) bool {
 		message = message[:maxRead]
 	}
 	message = others.ReplaceAllString(strings.ToLower(message), "")
-	if mirrored.MatchString(message) || upstream.MatchString(message) || proxyHosts.MatchString(message) {
+	message = asked.ReplaceAllString(message, "pulling from host $1/ failed")
+	if mirrored.MatchString(message) || upstream.MatchString(message) || hosts.MatchString(message) {
 		return true
+	}
+	for _, word := range strings.FieldsFunc(message, func(r rune) bool { return strings.ContainsRune(" \t\n\r\"'()[],", r) }) {
+		if a := address.FindStringSubmatch(word); a != nil && image.PullThrough(a[1]+a[2]) {
+			return true
+		}
 	}
 	return proxies.MatchString(public.ReplaceAllString(message, ""))
 }

@@ -110,7 +110,9 @@ func read(message string) v1alpha1.Cause {
 		}
 	}
 	cause := v1alpha1.WeighCauses(found)
-	if lacks(cause) && cached(message) {
+	// A cache's 404 without words says as little.
+	silent := len(found) == 0 && strings.Contains(text, "404 not found")
+	if (lacks(cause) || silent) && cached(message) {
 		return v1alpha1.CauseRegistryUnavailable
 	}
 	return cause

@@ -15,9 +15,14 @@ type phrases struct {
 	anywhere []string
 	// whole lists what must be all that stands between two colons.
 	whole []string
+	// except lists phrases that hold one of anywhere and speak for another cause.
+	except []string
 }
 
 func (p phrases) match(text string, segments []string) bool {
+	for _, e := range p.except {
+		text = strings.ReplaceAll(text, e, gone)
+	}
 	for _, a := range p.anywhere {
 		if strings.Contains(text, a) {
 			return true
@@ -102,6 +107,8 @@ var rules = []phrases{
 		"denied on resource", "do not have permission", "does not have permission", "permission denied for",
 	}, whole: []string{
 		"unauthorized", "denied", "forbidden", "insufficient_scope",
+	}, except: []string{
+		"proxy authentication required",
 	}},
 	{cause: v1alpha1.CauseRateLimited, anywhere: []string{
 		"429 too many requests", "too many requests", "pull rate limit", "rate limit exceeded",
@@ -118,13 +125,15 @@ var rules = []phrases{
 		"certificate signed by unknown authority", "certificate has expired", "certificate is valid for",
 		"cannot validate certificate", "failed to verify certificate", "tls: handshake failure",
 		"server gave http response to https client", "sent an http request to an https server",
-		"400 bad request", "408 request timeout", "407 proxy authentication required",
+		"400 bad request", "408 request timeout", "proxy authentication required",
 		"service unavailable", "service temporarily unavailable", "bad gateway", "gateway timeout",
 		"internal server error", "unexpected eof", "server sent goaway", "stream error: stream id",
 		"invalid status code from registry 5", "unexpected http status: 5", "statuscode: 5", "statuscode: 400",
+		"invalid status code from registry 407", "statuscode: 407",
 		"unexpected media type text/html", "http2: client connection lost", "operation timed out",
 		"client.timeout exceeded", "malformed http response", "no healthy upstream", "upstream connect error",
 		"server closed idle connection", "bad record mac", "connection closed by peer", "remote error: tls",
+		"mirror resolve retries exhausted", "could not resolve mirror", // Spegel, which k3s embeds
 		// A cache whose upstream limits or refuses it says so of what it merely does not have: nobody can tell.
 		"unknown: repository § not found", "unknown blob", "invalid character '<' looking for beginning of value",
 	}, whole: []string{
@@ -135,7 +144,11 @@ var rules = []phrases{
 		"too many open files", "cannot allocate memory", "structure needs cleaning", "low on resource",
 		"disk pressure", "desc = connection error", "dial unix", "unknown service runtime",
 		"failed to prepare extraction snapshot", "failed to get reader from content store",
-		"content digest §: not found", "parent snapshot § does not exist", "failed to mount",
+		"content digest §: not found", "snapshot § does not exist", "failed to mount",
+		"snapshot does not exist", "failed to get snapshot", "failed to commit snapshot", "failed to stat snapshot",
+		"layer does not exist", "layer not known",
+		// The runtime itself is away: no registry speaks like this.
+		"error reading from server", "transport is closing", "closing transport due to", "server is not initialized yet",
 		"missing protocol scheme", "first path segment in url", "unsupported protocol scheme", "invalid port § after host",
 		"too many colons in address", "registries configuration",
 		"failed to load x509 key pair", "failed to parse hosts", "snapshotter not loaded", "snapshotter § was not found",
