@@ -250,3 +250,58 @@ func barOf(err error) v1alpha1.Bar {
 	}
 	return ""
 }
+
+// applierGroups are the API versions of the kinds that apply.
+var applierGroups = map[string]string{
+	"Kustomization": "kustomize.toolkit.fluxcd.io/v1", "HelmRelease": "helm.toolkit.fluxcd.io/v2",
+}
+
+// owners are what policies select by, and what the objects themselves say: workloads, and Flux objects that apply.
+func (e *Engine) owners(ctx context.Context, ns string, of []v1alpha1.Workload) (Owners, error) {
+	applies := func(w v1alpha1.Workload) bool { return applierGroups[w.Kind] != "" && e.Applies != nil }
+	out, err := e.Pods.Owners(ctx, ns, slices.DeleteFunc(slices.Clone(of), applies))
+	if err != nil {
+		return out, fmt.Errorf("read the workloads: %w", err)
+	}
+	for _, w := range of {
+		if !applies(w) {
+			continue
+		}
+		a, err := e.Applies.Applier(ctx, Key{Namespace: ns, Subject: v1alpha1.Subject{
+			APIVersion: applierGroups[w.Kind], Kind: w.Kind, Name: w.Name,
+		}})
+		if err != nil {
+			return out, fmt.Errorf("read %s: %w", w, err)
+		}
+		if a == nil || a.Gone {
+			continue
+		}
+		if out.Wishes == nil {
+			out.Wishes = map[string]Wish{}
+		}
+		out.Labels[w.String()], out.Wishes[w.String()] = a.Labels, Wish{Annotation: a.Says}
+	}
+	return out, nil
+}
+
+// PolicyOf resolves what the policies say about a Rollback now. People wait for it: it goes by what the record names,
+// and asks neither pods nor Git.
+func (e *Engine) PolicyOf(ctx context.Context, form *v1alpha1.Rollback) (Policy, error) {
+	owners, err := e.owners(ctx, form.Namespace, form.Status.Workloads())
+	if err != nil {
+		return Policy{}, err
+	}
+	w := &World{Form: *form}
+	w.selects(owners)
+	return e.policy(ctx, w)
+}
+
+// policy resolves what may be done for the form's workloads.
+func (e *Engine) policy(ctx context.Context, w *World) (Policy, error) {
+	all, nsLabels, err := e.Records.Policies(ctx, w.Form.Namespace)
+	if err != nil {
+		return Policy{}, fmt.Errorf("read policies: %w", err)
+	}
+	w.labels = nsLabels
+	return e.resolve(w, all, nsLabels), nil
+}

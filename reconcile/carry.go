@@ -16,12 +16,6 @@ import (
 //
 // The save has the resourceVersion that was read before the first of them, so that whoever wrote meanwhile is heard.
 
-// carried is what a walk has filled in and not saved.
-type carried struct {
-	// form has it, saved is the form as the API server has it.
-	form, saved *v1alpha1.Rollback
-}
-
 // carries says whether a step only looked something up, so that the next save may have it too.
 func carries(step Step) bool {
 	switch step.Do {

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
-
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -133,67 +130,6 @@ func (e *Engine) pushedWith(ctx context.Context, w *World, o *v1alpha1.Rollback,
 		origin.Source.Pushes() == src.Pushes() && origin.Source.AuthorName == src.AuthorName
 }
 
-// sourceRef is the GitRepository that a form's policies name to push with; nil where none does. Most clusters have no
-// policy that names one, and then nothing else is read.
-func (e *Engine) sourceRef(ctx context.Context, o *v1alpha1.Rollback) (*types.NamespacedName, error) {
-	all, _, err := e.Records.Policies(ctx, o.Namespace)
-	if err != nil {
-		return nil, fmt.Errorf("read policies: %w", err)
-	}
-	if !slices.ContainsFunc(all, func(p v1alpha1.RollbackPolicy) bool { return p.Spec.SourceRef != nil }) {
-		return nil, nil
-	}
-	p, err := e.PolicyOf(ctx, o)
-	return p.Source, err
-}
-
-// revert is a form's wish, to be planned on whatever tip a push would replace.
-func (e *Engine) revert(ctx context.Context, form v1alpha1.Rollback, shared *batch) Revert {
-	s := &form.Status
-	cooldown, release := e.terms(ctx, &form)
-	shared.rules.concern(&form)
-	c := claim{
-		form: &form, self: e.Cluster + "/" + form.Namespace + "/" + form.Name, uid: e.ClusterUID, now: e.Now(),
-		budget: e.Ceiling.Budget, cooldown: cooldown, batch: shared,
-		gate: func() error { return e.gate(ctx, &form, &shared.rules, false) },
-	}
-	out := Revert{
-		Rollback: c.self, Cluster: e.ClusterUID, Image: form.Spec.Subject.Name, Suspect: *s.Suspect, Target: *s.Target,
-		Hold: true, Release: release, Permit: c.permit, Still: c.gate,
-		Since: lookback(c.now, c.cooldown, c.budget.Per),
-	}
-	for _, f := range s.Failures {
-		out.Failures = append(out.Failures, StoryFailure{f.Workload.String(), string(f.Cause), f.Message})
-	}
-	for _, wl := range s.Workloads() {
-		out.Workloads = append(out.Workloads, e.Cluster+"/"+form.Namespace+"/"+wl.String())
-	}
-	if s.Suspect.ByFiles() {
-		e.proving(ctx, &form, &out)
-	}
-	if s.Verdict != nil && s.Verdict.Source == v1alpha1.VerdictByPerson {
-		out.Trailers = []string{"Approved-by: " + cut(s.Verdict.By, 200)}
-		if s.Verdict.Why != "" {
-			out.Trailers = append(out.Trailers, "Approved-because: "+cut(s.Verdict.Why, 500))
-		}
-	}
-	return out
-}
-
-// terms are how long a revert leaves its workloads alone, and what lifts its hold: as the verdict says, or the policy
-// where a pull request comes first.
-func (e *Engine) terms(ctx context.Context, form *v1alpha1.Rollback) (time.Duration, v1alpha1.ReleaseMode) {
-	if v := form.Status.Verdict; v != nil {
-		return v.Cooldown.Duration, v.Release
-	}
-	p, err := e.PolicyOf(ctx, form)
-	if err != nil {
-		// The stricter one, until it can be read.
-		return 0, v1alpha1.ReleaseManual
-	}
-	return p.Cooldown, p.Release
-}
-
 // stillProved renews a proof of the target that is older than five minutes.
 func (e *Engine) stillProved(ctx context.Context, w *World) error {
 	s := &w.Form.Status
@@ -214,3 +150,8 @@ func (e *Engine) stillProved(ctx context.Context, w *World) error {
 	}
 	return fmt.Errorf("%w: %s", errNotProved, p.Sentence)
 }
+
+// fresh says whether a proof may still be acted upon.
+func fresh(t *v1alpha1.Target, now time.Time) bool { return now.Sub(t.At.Time) < proofLasts }
+
+var errNotProved = errors.New("the target is not proved any more")

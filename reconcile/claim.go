@@ -152,3 +152,25 @@ func revertsOn(branch string, n int) string {
 	}
 	return fmt.Sprintf("%d suspect commits were reverted on %s", n, branch)
 }
+
+// waitUntil is a refusal of permit that time heals.
+type waitUntil struct {
+	until time.Time
+	why   string
+}
+
+func (e *waitUntil) Error() string { return e.why }
+
+func retryIn(w *World, err error) time.Duration {
+	var wait *waitUntil
+	if errors.As(err, &wait) {
+		return min(max(wait.until.Sub(w.Now), time.Second), restAgain)
+	}
+	return time.Second
+}
+
+// lookback is how far back trailers are read for cooldown and budget: to a full minute, so that the reverts of one push
+// read them once.
+func lookback(now time.Time, cooldown, per time.Duration) time.Time {
+	return now.Add(-max(cooldown, per)).Truncate(time.Minute)
+}

@@ -2,26 +2,8 @@ package reconcile
 
 import (
 	"fmt"
-	"strings"
-	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-)
-
-// How long decide lets the line rest before the world is looked at again, where nothing wakes it.
-const (
-	// proofLasts is how old a proof may be when it is acted upon.
-	proofLasts = 5 * time.Minute
-	// proveSoonest and proveAgain bound the time after which an unproved image is asked for again.
-	proveSoonest, proveAgain = 5 * time.Second, time.Minute
-	// lookAgain is how often the branch and the rollout are looked at while something is on its way.
-	lookAgain = 5 * time.Second
-	// restAgain is how often a standing hold is looked at.
-	restAgain = 10 * time.Minute
-	// maxLandAgain is how often a revert that was lost to a force push is landed again.
-	maxLandAgain = 3
-	// adoptWithin is how long an empty form waits for what the hold in Git says to be filled in.
-	adoptWithin = time.Minute
 )
 
 // decide says which effect comes next, or how long to wait, and why. It is pure.
@@ -113,32 +95,6 @@ func noBranch(w *World) Step {
 	return Step{Do: DoWait, Wait: lookAgain, Why: why}
 }
 
-// settled says that asking the registry again would tell nothing new.
-func settled(w *World) bool {
-	s := &w.Form.Status
-	switch t := s.Target; {
-	case newer(s), !t.Proved && agree(w):
-		return false
-	case !asksRegistry(w):
-		return t.Proved || len(t.Values) == 0
-	default:
-		return t.Proved && t.BadProved
-	}
-}
-
-// askAgain is when the registry is asked again for what it did not prove: after as long as the pods failed until it was
-// asked last. So a short outage costs seconds, and a long one does not cost a request every few seconds.
-func askAgain(s *v1alpha1.RollbackStatus) time.Time {
-	if newer(s) {
-		return s.Target.At.Time
-	}
-	if s.Target.ConfirmAt != nil {
-		return s.Target.ConfirmAt.Time
-	}
-	lasted := s.Target.At.Sub(s.FirstSeen())
-	return s.Target.At.Add(min(max(lasted, proveSoonest), proveAgain))
-}
-
 // allowed: the verdict allows, Git has not been written by this form.
 func allowed(w *World) Step {
 	s := &w.Form.Status
@@ -228,22 +184,6 @@ func underWay(w *World) Step {
 	return untilDue(w, verifying(w))
 }
 
-func landings(s *v1alpha1.RollbackStatus) int32 {
-	if s.Landed == nil {
-		return 0
-	}
-	return s.Landed.Again
-}
-
-func end(w *World, r v1alpha1.Result, format string, args ...any) Step {
-	return Step{Do: DoOutcome, Outcome: v1alpha1.Outcome{
-		Result: r, Sentence: sentence(fmt.Sprintf(format, args...)), At: v1alpha1.NewTime(w.Now),
-	}}
-}
-
-// giveUp is how long an allowed revert is tried.
-func giveUp(p Policy) time.Duration { return max(p.Verify, p.Cooldown, 30*time.Minute) }
-
 func waitedFor(s *v1alpha1.RollbackStatus) string {
 	if s.Waiting == nil {
 		return ""
@@ -251,13 +191,20 @@ func waitedFor(s *v1alpha1.RollbackStatus) string {
 	return s.Waiting.Why
 }
 
-func names(w *World) string {
-	var out []string
-	for _, wl := range w.Form.Status.Workloads() {
-		out = append(out, wl.String())
+// lapsed says why a verdict that waited for what forbade it, or for access, is not carried out any more; empty where it
+// is.
+func lapsed(w *World) string {
+	s := &w.Form.Status
+	if s.Waiting == nil || s.Waiting.Barred == "" && !refusedAccess(s) {
+		return ""
 	}
-	if len(out) > 3 {
-		out = append(out[:3], fmt.Sprintf("%d more", len(out)-3))
+	switch {
+	case s.Verdict.At.Add(w.Policy.Approval).Before(w.Now):
+		return fmt.Sprintf("%s allowed it at %s, and that is longer ago than the %s that an answer waits for", s.Verdict.By,
+			clock(s.Verdict.At.Time), ShortDuration(w.Policy.Approval))
+	case s.Verdict.Question != "" && s.Verdict.Question != questionID(w, answersOf(w)):
+		return fmt.Sprintf("%s allowed it at %s, and what would be written is something else since", s.Verdict.By,
+			clock(s.Verdict.At.Time))
 	}
-	return strings.Join(out, ", ")
+	return ""
 }

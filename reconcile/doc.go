@@ -16,5 +16,10 @@
 // Backstop did to it.
 //
 // The adapters to Git, Flux, the registry and the API server live in
-// sub-packages; the interfaces that this package needs of them are in ports.go.
+// sub-packages; the interfaces that this package needs of them are in ports.go and
+// the files beside it, ports_git.go, ports_applies.go, ports_ahead.go and
+// pullrequest.go.
+//
+// Files use each other in one direction: walk, gather, the fillers, decide and
+// what it asks, the World, the ports.
 package reconcile

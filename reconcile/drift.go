@@ -6,26 +6,11 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
-
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
 // A drift is a failure of another kind: a container that runs, but not what Git says. It meets a failed pull of what
 // Git says in one form, and everything that tells the two apart is here.
-
-// drifted says whether somebody changed one of the form's workloads by hand.
-func drifted(s *v1alpha1.RollbackStatus) bool {
-	return slices.ContainsFunc(s.Failures, func(f v1alpha1.Failure) bool { return f.Drift != nil })
-}
-
-// openedFor says what a record of failures is opened for: the first of their triggers in the table.
-func openedFor(failures []v1alpha1.Failure) v1alpha1.TriggerType {
-	if len(failures) == 0 {
-		return ""
-	}
-	return failures[0].Trigger
-}
 
 // astray are the containers that run something else than Git says right now.
 func astray(w *World) []v1alpha1.Failure {
@@ -115,12 +100,6 @@ func LiveImages(drifts []v1alpha1.Failure) []string {
 // agree says that people put different images in place by hand, and that only one of them is left.
 func agree(w *World) bool {
 	return len(LiveImages(w.Form.Status.Drifts())) > 1 && len(LiveImages(astray(w))) == 1
-}
-
-// driftMoved says that a look tells something else of a known drift: when Flux takes it back, or what Git says after
-// all.
-func driftMoved(now, before v1alpha1.Failure) bool {
-	return now.Drift != nil && !equality.Semantic.DeepEqual(now.Drift, before.Drift)
 }
 
 // newer says that people changed something by hand after the target was found.

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -69,124 +68,6 @@ type Engine struct {
 	Log *slog.Logger
 }
 
-// maxSteps bounds one walk. A form has ten blanks; conflicts start it over.
-const maxSteps = 64
-
-// Walk takes a key along the line until it must wait, and says when to look again at the latest (zero: when something
-// wakes it). An error means: again, with back-off.
-func (e *Engine) Walk(ctx context.Context, key Key) (time.Duration, error) {
-	g := glance{since: e.Now()}
-	for range maxSteps {
-		if e.Stopping != nil && e.Stopping() {
-			return time.Second, nil
-		}
-		w, err := e.gather(ctx, key, &g)
-		if err != nil {
-			return 0, fmt.Errorf("gather %s: %w", key, err)
-		}
-		if w == nil {
-			return 0, nil
-		}
-		step := decide(*w)
-		err = e.take(ctx, key, w, step, &g)
-		g.took(step.Do, e.Now(), err)
-		switch {
-		case errors.Is(err, ErrConflict):
-			continue
-		case errors.Is(err, errFull):
-			return fullAgain, nil
-		case err != nil:
-			return e.stumble(ctx, w, step, err)
-		case w.Form.Name == "":
-			// What fails at the same time is opened first, so that all of it is known when the first is reverted.
-			return time.Millisecond, nil
-		case step.Do == DoWait, step.Do == DoUnstick:
-			return step.Wait, nil
-		}
-	}
-	return time.Second, nil
-}
-
-// take does the one effect of a step and saves what it filled in, or lets a later save have it too.
-func (e *Engine) take(ctx context.Context, key Key, w *World, step Step, g *glance) error {
-	form := w.Form.DeepCopy()
-	switch {
-	case form.Name == "":
-		return e.open(ctx, key, w)
-	case step.Brief:
-		return nil
-	case w.known != nil && acts(step):
-		// What it is done for is saved first.
-		g.carried = carried{}
-		return e.save(ctx, w.known, form)
-	}
-	if step.Do != DoWait {
-		log := e.Log.With("rollback", form.Namespace+"/"+form.Name, "do", step.Do)
-		if step.Why != "" {
-			log = log.With("why", step.Why)
-		}
-		log.Info("step")
-	}
-	fill := map[Effect]func(context.Context, *World, Step, *v1alpha1.Rollback) error{
-		DoWait:        e.fillWaiting,
-		DoFailures:    e.fillFailures,
-		DoSuspect:     e.fillSuspect,
-		DoTarget:      e.fillTarget,
-		DoReport:      e.fillReport,
-		DoVerdict:     e.fillVerdict,
-		DoLapse:       e.fillLapse,
-		DoChange:      e.fillChange,
-		DoAdopt:       e.fillFromTrail,
-		DoPullRequest: e.fillPullRequest,
-		DoMerge:       e.fillMerge,
-		DoDisarm:      e.fillDisarm,
-		DoClose:       e.fillClose,
-		DoMerged:      e.fillMerged,
-		DoLanded:      e.fillLanded,
-		DoLandAgain:   e.landAgain,
-		DoRequest:     e.fillRequest,
-		DoForward:     e.fillForward,
-		DoDisown:      e.fillDisown,
-		DoUnstick:     e.unstick,
-		DoOutcome:     e.fillOutcome,
-		DoLift:        e.fillLift,
-		DoReleased:    e.fillReleased,
-	}[step.Do]
-	if err := e.filling(ctx, w, form, func() error { return fill(ctx, w, step, form) }); err != nil {
-		return err
-	}
-	if w.Remediated != nil && !w.Form.Status.Ended() {
-		form.Status.Remediated = w.Remediated
-	}
-	if carries(step) {
-		g.carried = carried{form: form, saved: w.saved()}
-		return nil
-	}
-	g.carried = carried{}
-	return e.save(ctx, w.saved(), form)
-}
-
-// open creates the form of a key, or the next one after an ended one.
-func (e *Engine) open(ctx context.Context, key Key, w *World) error {
-	if w.former != nil && w.former.Status.Question != nil {
-		// Nobody reads its answers any more.
-		form := w.former.DeepCopy()
-		form.Status.Question = nil
-		if err := e.save(ctx, w.former, form); err != nil {
-			return err
-		}
-	}
-	if err := e.room(key); err != nil {
-		return err
-	}
-	next := NewRollback(key, w.Form.Spec.OpenedFor, Ordinal(&w.Form)+1)
-	if err := e.Records.Create(ctx, next); err != nil {
-		return fmt.Errorf("open %s: %w", next.Name, err)
-	}
-	e.Log.Info("opened", "rollback", next.Namespace+"/"+next.Name, "subject", key.Subject)
-	return nil
-}
-
 // save writes the status when it changed, and tells.
 func (e *Engine) save(ctx context.Context, before, after *v1alpha1.Rollback) error {
 	describe(after, e.Now())
@@ -203,60 +84,13 @@ func (e *Engine) save(ctx context.Context, before, after *v1alpha1.Rollback) err
 	return nil
 }
 
-// stumble records why an effect failed. A refusal ends the form, since only a person can help, unless it is about
-// access, which comes back; that and anything else is tried again.
-func (e *Engine) stumble(ctx context.Context, w *World, step Step, err error) (time.Duration, error) {
-	form := w.Form.DeepCopy()
-	log := e.Log.With("rollback", form.Namespace+"/"+form.Name, "do", step.Do)
-	heals := KindOf(err).Heals()
-	if why, refused := AsRefusal(err); refused && !heals {
-		log.Warn("refused", "why", why)
-		return 0, e.refused(ctx, w, step, KindOf(err), why)
+func (e *Engine) fillOutcome(_ context.Context, _ *World, step Step, form *v1alpha1.Rollback) error {
+	if s := &form.Status; s.Verdict != nil && step.Outcome.Result == v1alpha1.ResultExpired {
+		// Who took a no back did not say yes.
+		s.Lapsed = append(s.Lapsed, v1alpha1.Lapse{Verdict: *s.Verdict, At: step.Outcome.At, Why: step.Outcome.Sentence})
+		s.Verdict = nil
 	}
-	form.Status.Waiting = waitingFor(form, fmt.Sprintf("%s: %s; trying again", step.Why, err), nil, e.Now())
-	form.Status.Waiting.Barred, form.Status.Waiting.Refused = barOf(err), string(KindOf(err))
-	if serr := e.save(ctx, w.saved(), form); serr != nil && !errors.Is(serr, ErrConflict) {
-		return 0, errors.Join(err, serr)
-	}
-	var after *RetryAfter
-	if errors.As(err, &after) {
-		log.Info("will try again", "after", after.After, "why", err)
-		return after.After, nil
-	}
-	if heals {
-		after := accessIn(&w.Form.Status, e.Now())
-		log.Warn("no access for now", "kind", KindOf(err), "after", after, "why", err)
-		return after, nil
-	}
-	return 0, err
-}
-
-// refused ends a form whose effect a peer refused for good. A form at rest stays as it is: its hold goes on standing.
-func (e *Engine) refused(ctx context.Context, w *World, step Step, kind FaultKind, why string) error {
-	form := w.Form.DeepCopy()
-	result := v1alpha1.ResultFailed
-	if step.Do == DoSuspect {
-		var err error
-		if result, why, err = e.noSource(ctx, w, why); err != nil {
-			return err
-		}
-	}
-	if form.Status.Ended() {
-		if form.Status.HoldStands() {
-			why = "the hold stands: " + why
-		}
-		form.Status.Waiting = waitingFor(form, why, nil, e.Now())
-		form.Status.Waiting.Refused = string(kind)
-	} else {
-		ending := end(w, result, "%s", why)
-		ending.Outcome.Refused = string(kind)
-		if err := e.fillOutcome(ctx, w, ending, form); err != nil {
-			return err
-		}
-	}
-	err := e.save(ctx, w.saved(), form)
-	if errors.Is(err, ErrConflict) {
-		return nil
-	}
-	return err
+	form.Status.Outcome = &step.Outcome
+	form.Status.Waiting, form.Status.Question = nil, step.Question
+	return nil
 }

@@ -57,3 +57,22 @@ func (r *RetryAfter) Error() string { return r.Err.Error() }
 
 // Unwrap gives the cause.
 func (r *RetryAfter) Unwrap() error { return r.Err }
+
+// RefuseAs makes a refusal of a kind from a sentence.
+func RefuseAs(kind FaultKind, format string, args ...any) error {
+	err := Refuse(format, args...)
+	var r *Refusal
+	if errors.As(err, &r) {
+		r.Kind = kind
+	}
+	return err
+}
+
+// KindOf is the kind of the refusal in an error; empty where there is none.
+func KindOf(err error) FaultKind {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r.Kind
+	}
+	return ""
+}

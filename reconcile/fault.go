@@ -1,7 +1,5 @@
 package reconcile
 
-import "errors"
-
 // FaultKind is what a peer's refusal is about. Code decides by it, and people read the sentence.
 type FaultKind string
 
@@ -56,23 +54,4 @@ func (k FaultKind) Heals() bool {
 	case FaultLostRace, FaultWantsPullRequest, FaultDeclined, FaultNever, FaultForeign, FaultNoProvider:
 	}
 	return false
-}
-
-// RefuseAs makes a refusal of a kind from a sentence.
-func RefuseAs(kind FaultKind, format string, args ...any) error {
-	err := Refuse(format, args...)
-	var r *Refusal
-	if errors.As(err, &r) {
-		r.Kind = kind
-	}
-	return err
-}
-
-// KindOf is the kind of the refusal in an error; empty where there is none.
-func KindOf(err error) FaultKind {
-	var r *Refusal
-	if errors.As(err, &r) {
-		return r.Kind
-	}
-	return ""
 }

@@ -83,17 +83,6 @@ func (e *Engine) fillLapse(_ context.Context, w *World, step Step, form *v1alpha
 	return nil
 }
 
-func (e *Engine) fillOutcome(_ context.Context, _ *World, step Step, form *v1alpha1.Rollback) error {
-	if s := &form.Status; s.Verdict != nil && step.Outcome.Result == v1alpha1.ResultExpired {
-		// Who took a no back did not say yes.
-		s.Lapsed = append(s.Lapsed, v1alpha1.Lapse{Verdict: *s.Verdict, At: step.Outcome.At, Why: step.Outcome.Sentence})
-		s.Verdict = nil
-	}
-	form.Status.Outcome = &step.Outcome
-	form.Status.Waiting, form.Status.Question = nil, step.Question
-	return nil
-}
-
 // fillFromTrail takes over a revert that the branch already carries: this form's own, saved too late, or a sibling's.
 func (e *Engine) fillFromTrail(_ context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
 	t := step.Trail
@@ -119,16 +108,6 @@ func (e *Engine) fillFromTrail(_ context.Context, w *World, step Step, form *v1a
 	form.Status.Change = c
 	form.Status.Waiting = nil
 	return nil
-}
-
-func markersOf(s *v1alpha1.Suspect) []string {
-	var out []string
-	for _, n := range s.Nodes {
-		if n.Marker != "" && !slices.Contains(out, n.Marker) {
-			out = append(out, n.Marker)
-		}
-	}
-	return out
 }
 
 func (e *Engine) fillLanded(_ context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -125,34 +124,6 @@ func (e *Engine) readOnly(w *World, src Source) string {
 	return src.ReadOnly
 }
 
-// lookback is how far back trailers are read for cooldown and budget: to a full minute, so that the reverts of one push
-// read them once.
-func lookback(now time.Time, cooldown, per time.Duration) time.Time {
-	return now.Add(-max(cooldown, per)).Truncate(time.Minute)
-}
-
-// PolicyOf resolves what the policies say about a Rollback now. People wait for it: it goes by what the record names,
-// and asks neither pods nor Git.
-func (e *Engine) PolicyOf(ctx context.Context, form *v1alpha1.Rollback) (Policy, error) {
-	owners, err := e.owners(ctx, form.Namespace, form.Status.Workloads())
-	if err != nil {
-		return Policy{}, err
-	}
-	w := &World{Form: *form}
-	w.selects(owners)
-	return e.policy(ctx, w)
-}
-
-// policy resolves what may be done for the form's workloads.
-func (e *Engine) policy(ctx context.Context, w *World) (Policy, error) {
-	all, nsLabels, err := e.Records.Policies(ctx, w.Form.Namespace)
-	if err != nil {
-		return Policy{}, fmt.Errorf("read policies: %w", err)
-	}
-	w.labels = nsLabels
-	return e.resolve(w, all, nsLabels), nil
-}
-
 // failedWithin is how long before a hold the images that were taken back under its policies count.
 const failedWithin = 7 * 24 * time.Hour
 
@@ -224,21 +195,3 @@ func (e *Engine) beside(ctx context.Context, form *v1alpha1.Rollback) (string, e
 	}
 	return "", nil
 }
-
-func (e *Engine) platforms(s *v1alpha1.RollbackStatus) []string {
-	var out []string
-	for _, f := range s.Failures {
-		if f.Pull != nil && f.Pull.Platform != "" && !slices.Contains(out, f.Pull.Platform) {
-			out = append(out, f.Pull.Platform)
-		}
-	}
-	if len(out) == 0 {
-		return e.Platforms
-	}
-	return out
-}
-
-// fresh says whether a proof may still be acted upon.
-func fresh(t *v1alpha1.Target, now time.Time) bool { return now.Sub(t.At.Time) < proofLasts }
-
-var errNotProved = errors.New("the target is not proved any more")

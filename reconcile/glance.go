@@ -71,3 +71,9 @@ func looksOn(do Effect) bool {
 		return false
 	}
 }
+
+// carried is what a walk has filled in and not saved.
+type carried struct {
+	// form has it, saved is the form as the API server has it.
+	form, saved *v1alpha1.Rollback
+}

@@ -1,12 +1,9 @@
 package reconcile
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -66,26 +63,6 @@ func withdrawn(w *World, why string) Step {
 		Why: "nothing is asked and nothing pushed: " + why}
 }
 
-// superseded ends what the branch does not say any more.
-func superseded(w *World) Step {
-	s := &w.Form.Status
-	if s.Suspect.ByFiles() {
-		// Whether that mends it Flux says when it has applied it.
-		return end(w, v1alpha1.ResultReportedOnly, "%s at %s no longer says what %s changed, so nothing is taken back: Flux "+
-			"says whether that mends it", s.Suspect.Branch, short(w.Branch.Tip), short(s.Suspect.Commit))
-	}
-	return end(w, v1alpha1.ResultSuperseded, "%s at %s no longer says %s: nothing to take back",
-		s.Suspect.Branch, short(w.Branch.Tip), bad(w))
-}
-
-func messages(all []v1alpha1.Doubt) string {
-	var out []string
-	for _, d := range all {
-		out = append(out, d.Message)
-	}
-	return strings.Join(out, "; ")
-}
-
 // heals is how long it takes at most until what keeps the policy from deciding may be over by itself.
 func heals(w *World) time.Duration {
 	s := &w.Form.Status
@@ -100,55 +77,6 @@ func heals(w *World) time.Duration {
 		wait = min(wait, retryIn(w, err))
 	}
 	return wait
-}
-
-// person turns the decision on a question into a verdict.
-func person(w *World, d v1alpha1.Decision, q *v1alpha1.Question) Step {
-	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
-		Answer: d.Answer, Source: v1alpha1.VerdictByPerson, By: d.By, Policies: countedPolicies(w),
-		At: v1alpha1.NewTime(w.Now), Why: cut(d.Reason, 500), Release: w.Policy.Release,
-		Question: q.ID,
-	}}
-}
-
-func verdict(w *World, source v1alpha1.VerdictSource, by, why string) Step {
-	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
-		Answer: v1alpha1.Approve, Source: source, By: cut(by, 512), Policies: countedPolicies(w),
-		At:       v1alpha1.NewTime(w.Now),
-		Why:      cut(why, 512),
-		Cooldown: metav1.Duration{Duration: w.Policy.Cooldown}, Release: w.Policy.Release,
-		Question: questionID(w, answersOf(w)),
-	}}
-}
-
-// countedPolicies are the policies that count now.
-func countedPolicies(w *World) []v1alpha1.PolicyRef {
-	return append([]v1alpha1.PolicyRef(nil), w.Policy.Read...)
-}
-
-// onlyTold says why nothing may be done here at all; empty when something may.
-func onlyTold(w *World) string {
-	s := &w.Form.Status
-	var no *barred
-	switch {
-	case errors.As(mayWrite(w.Policy, s, w.Now), &no):
-		return no.why
-	case s.Target.Refused != nil:
-		return "it is not taken back here: " + s.Target.Refused.Message
-	case len(s.Target.Values) == 0:
-		return "there is nothing to go back to: " + s.Target.Proof
-	case w.ReadOnly != "":
-		return w.ReadOnly
-	}
-	return ""
-}
-
-// Roughly prints an age as people say it.
-func Roughly(d time.Duration) string {
-	if d < time.Hour {
-		return ShortDuration(d.Truncate(time.Second))
-	}
-	return ShortDuration(d.Truncate(time.Minute))
 }
 
 // told is what a person needs to revert by hand.
@@ -240,18 +168,28 @@ func list(refs []v1alpha1.ObjectRef) string {
 	return strings.Join(out, ", ")
 }
 
-// waitUntil is a refusal of permit that time heals.
-type waitUntil struct {
-	until time.Time
-	why   string
+// settled says that asking the registry again would tell nothing new.
+func settled(w *World) bool {
+	s := &w.Form.Status
+	switch t := s.Target; {
+	case newer(s), !t.Proved && agree(w):
+		return false
+	case !asksRegistry(w):
+		return t.Proved || len(t.Values) == 0
+	default:
+		return t.Proved && t.BadProved
+	}
 }
 
-func (e *waitUntil) Error() string { return e.why }
-
-func retryIn(w *World, err error) time.Duration {
-	var wait *waitUntil
-	if errors.As(err, &wait) {
-		return min(max(wait.until.Sub(w.Now), time.Second), restAgain)
+// askAgain is when the registry is asked again for what it did not prove: after as long as the pods failed until it was
+// asked last. So a short outage costs seconds, and a long one does not cost a request every few seconds.
+func askAgain(s *v1alpha1.RollbackStatus) time.Time {
+	if newer(s) {
+		return s.Target.At.Time
 	}
-	return time.Second
+	if s.Target.ConfirmAt != nil {
+		return s.Target.ConfirmAt.Time
+	}
+	lasted := s.Target.At.Sub(s.FirstSeen())
+	return s.Target.At.Add(min(max(lasted, proveSoonest), proveAgain))
 }

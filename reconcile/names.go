@@ -83,3 +83,8 @@ func NewRollback(k Key, openedFor v1alpha1.TriggerType, ordinal int) *v1alpha1.R
 		Spec: v1alpha1.RollbackSpec{OpenedFor: openedFor, Subject: k.Subject},
 	}
 }
+
+// adopting says that a form was opened for a hold, which has not been written into it yet.
+func adopting(r *v1alpha1.Rollback) bool {
+	return r.Annotations[AdoptsAnnotation] != "" && r.Status.Suspect == nil && r.Status.Outcome == nil
+}

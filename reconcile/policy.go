@@ -335,13 +335,6 @@ func sooner(a, b time.Duration) time.Duration {
 	return min(a, b)
 }
 
-func firstByName(a, b *types.NamespacedName) *types.NamespacedName {
-	if a == nil || b != nil && b.String() < a.String() {
-		return b
-	}
-	return a
-}
-
 // within takes away what a tenant may not reach for.
 func within(p Policy, from *v1alpha1.RollbackPolicy, top Ceiling) Policy {
 	if top.NoCrossNamespaceRefs && p.Source != nil && p.Source.Namespace != from.Namespace {
@@ -383,16 +376,4 @@ func leastOf[T any](a, b T, rank func(T) int) T {
 		return b
 	}
 	return a
-}
-
-// ShortDuration prints 9m30s, 10m instead of 10m0s, and 1h instead of 1h0m0s.
-func ShortDuration(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

@@ -351,3 +351,27 @@ type Records interface {
 	// labels, all live: what is written goes by it.
 	PoliciesNow(ctx context.Context, namespace string) ([]v1alpha1.RollbackPolicy, map[string]string, error)
 }
+
+// Stop is one Flux object on the way from Git to a workload, as it is right now.
+type Stop struct {
+	// Object that may be asked.
+	Object v1alpha1.ObjectRef
+	// Version is its resourceVersion: it is asked as it was read, or not at all.
+	Version string
+	// Reached says that what it works from holds the commit: the branch, its source's artifact, what its Kustomization
+	// applied.
+	Reached bool
+	// Since is when that came to be; zero where nobody knows.
+	Since time.Time
+	// Taken says that it attempted the commit, so that there is nothing to ask it for.
+	Taken bool
+	// Busy says that it is at work, so that asking would cancel what it does.
+	Busy bool
+	// Barred says that asking is of no use: it is suspended, is being deleted, or waits for another object.
+	Barred bool
+	// Deaf says that nothing tells it of the commit before its interval, or ever.
+	Deaf bool
+	// Token is the last request that it carries; it is handled when the object has answered it.
+	Token   string
+	Handled bool
+}

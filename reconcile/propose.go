@@ -18,21 +18,6 @@ import (
 // The record says which it is, and the branch says when it has landed, whatever a squash, a rebase or a queue made of
 // it. What the provider says only explains.
 
-// How often a pull request is looked at: often at first, and once a minute at rest.
-const (
-	proposedSoonest = 5 * time.Second
-	proposedAgain   = time.Minute
-	// checksWithin is how long after it was opened a policy merges nothing: checks that no rule wants begin by then, and
-	// until they do a provider says that nothing is missing. saysWithin is how long a provider may take to say of what has
-	// landed who merged it.
-	checksWithin = 10 * time.Second
-	saysWithin   = 10 * time.Second
-	// armedAgain is how long a provider that merges by itself is left alone with what could be merged.
-	armedAgain = 5 * time.Minute
-	// readWithin is how long a provider may take to tell: what it tells only explains, and others wait for the worker.
-	readWithin = 5 * time.Second
-)
-
 // proposes says whether a push that was refused becomes a pull request.
 func (e *Engine) proposes(w *World, err error) bool {
 	return e.Forges != nil && w.Policy.Delivery == v1alpha1.DeliveryAuto && KindOf(err) == FaultWantsPullRequest
@@ -42,44 +27,6 @@ func (e *Engine) proposes(w *World, err error) bool {
 func (e *Engine) wantPullRequest(form *v1alpha1.Rollback, err error) {
 	form.Status.PullRequest = &v1alpha1.PullRequest{Because: cut(err.Error(), 512), At: v1alpha1.NewTime(e.Now())}
 	form.Status.Waiting = nil
-}
-
-// merged says whether a pull request of the form has landed: its values stand on the branch.
-func merged(w *World) bool {
-	s := &w.Form.Status
-	return s.PullRequest != nil && s.PullRequest.Number > 0 && s.Target != nil && stand(s, w.Branch).bad == 0 &&
-		w.Branch.HoldsTarget != ""
-}
-
-// landedBy goes on from a pull request that has landed, a moment later where its provider does not say yet who merged
-// it.
-func landedBy(w *World, next Step) Step {
-	s := &w.Form.Status
-	pr := s.PullRequest
-	why := fmt.Sprintf("%s holds the target; pull request %d is not said to be merged yet", s.Suspect.Branch, pr.Number)
-	if w.PullRequest == nil || w.PullRequest.State != v1alpha1.PullRequestOpen {
-		return next
-	}
-	if s.Waiting != nil && s.Waiting.Why == why && w.Now.Sub(s.Waiting.Since.Time) > saysWithin {
-		return next
-	}
-	return Step{Do: DoWait, Wait: time.Second, Why: why}
-}
-
-// verdictByMerge makes the merge of a pull request the verdict, by whom its provider let.
-func verdictByMerge(w *World) Step {
-	pr := w.Form.Status.PullRequest
-	who := orElse(pr.By, fmt.Sprintf("pull request %d", pr.Number))
-	if now := w.PullRequest; now != nil && now.By != "" {
-		who = now.By
-	}
-	return verdict(w, v1alpha1.VerdictByMerge, who, fmt.Sprintf("merged pull request %d: %s", pr.Number, pr.URL))
-}
-
-func closed(w *World) Step {
-	pr := w.Form.Status.PullRequest
-	return end(w, v1alpha1.ResultRejected, "pull request %d was closed without a merge%s: %s", pr.Number, by(pr.By),
-		pr.URL)
 }
 
 // opensFirst says whether a question goes with a pull request, which is opened before it is answered: its merge is an
@@ -273,15 +220,6 @@ func waitsForMerge(w *World, more string) Step {
 	return Step{Do: DoWait, Wait: proposedIn(w), Why: why}
 }
 
-// proposedIn is how soon a pull request is looked at again; long where there is none.
-func proposedIn(w *World) time.Duration {
-	pr := w.Form.Status.PullRequest
-	if !pr.IsOpen() {
-		return restAgain
-	}
-	return min(max(w.Now.Sub(pr.At.Time)/8, proposedSoonest), proposedAgain)
-}
-
 // leftOpen is what becomes of the pull request of a form that has ended: it is closed, unless it may still be merged or
 // others wait for it. False leaves the form at rest.
 func leftOpen(w *World) (Step, bool) {
@@ -303,28 +241,4 @@ func leftOpen(w *World) (Step, bool) {
 		return Step{Do: DoWait, Wait: restAgain}, !s.HoldStands()
 	}
 	return Step{Do: DoClose, Why: "its pull request is not needed any more"}, true
-}
-
-func by(name string) string {
-	if name == "" {
-		return ""
-	}
-	return " by " + name
-}
-
-// sightOf is what the record says of a pull request as it is now.
-func sightOf(pr *v1alpha1.PullRequest, now *PullRequest) v1alpha1.PullRequest {
-	out := *pr
-	out.State, out.By = now.State, cut(now.By, 253)
-	out.WaitsFor = nil
-	for _, wait := range now.Waits[:min(len(now.Waits), 8)] {
-		wait.Name = cut(wait.Name, 128)
-		out.WaitsFor = append(out.WaitsFor, wait)
-	}
-	return out
-}
-
-func sameSight(a, b *v1alpha1.PullRequest) bool {
-	return a.State == b.State && a.By == b.By &&
-		slices.Equal(a.WaitsFor, b.WaitsFor)
 }

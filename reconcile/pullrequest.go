@@ -25,28 +25,6 @@ type GitServer struct {
 	Timeout time.Duration
 }
 
-// Onto is the branch of a pull request.
-type Onto struct {
-	// Branch by name.
-	Branch string
-	// Rebuild makes it anew on the deployed branch as that is now, where it holds nothing but the reverts.
-	Rebuild bool
-}
-
-// Proposed is what became of reverts that were put on the branch of a pull request.
-type Proposed struct {
-	// Base is the tip of the deployed branch that they were permitted on, and Head that of the pull request's branch;
-	// empty where none was permitted.
-	Base, Head string
-	// Own says that what the branch brings is these reverts, to the byte, and nothing else.
-	Own bool
-	// Message is that of the revert's commit, and Before those of the commits that stood on the branch already.
-	Message string
-	Before  []string
-	// Landings say by index why a revert is not among them. None has a change: nothing has landed.
-	Landings []Landing
-}
-
 // Mergeability is what a provider says of merging a pull request now.
 type Mergeability string
 
@@ -116,9 +94,6 @@ type Story struct {
 
 // StoryChange is a place whose value goes back; without values it is a whole file.
 type StoryChange struct{ File, From, To string }
-
-// StoryFailure is what one workload suffers from, with the words of whoever saw it.
-type StoryFailure struct{ Workload, Cause, Message string }
 
 // MergeOrder says how a pull request is merged.
 type MergeOrder struct {

@@ -3,9 +3,13 @@ package reconcile
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -114,54 +118,54 @@ func stillAsks(s *v1alpha1.RollbackStatus) bool {
 	return s.Outcome.Result == v1alpha1.ResultExpired || s.Outcome.Result == v1alpha1.ResultRestored
 }
 
-// askingAtRest asks on after an end, until Git says something else or the question is too old.
-func askingAtRest(w *World) Step {
-	s := &w.Form.Status
-	until := s.Outcome.At.Add(askFor)
-	if w.Policy.MaxAge > 0 {
-		until = s.Outcome.At.Add(w.Policy.MaxAge)
-	}
-	expired := s.Outcome.Result == v1alpha1.ResultExpired
-	switch {
-	case w.Branch != nil && merged(w) && (len(alone(w)) == 0 || w.Now.Before(until)):
-		return landedAsked(w)
-	case s.PullRequest != nil && s.PullRequest.State == v1alpha1.PullRequestClosed && w.Now.Before(until):
-		return closed(w)
-	case !w.Now.Before(until) && w.PullRequest != nil && s.PullRequest.IsOpen() && !w.Shared:
-		return Step{Do: DoClose, Why: "nobody decided"}
-	case !w.Now.Before(until):
-		return Step{Do: DoWait}
-	case w.Branch == nil:
-		return Step{Do: DoWait, Wait: restAgain, Question: s.Question}
-	case stand(s, w.Branch).bad == 0 && expired:
-		return superseded(w)
-	case stand(s, w.Branch).bad == 0 || onlyTold(w) != "":
-		return Step{Do: DoWait, Wait: restAgain}
-	}
-	q := questionOf(w, doubts(w))
-	if d, ok := counted(w, q); ok {
-		return person(w, d, q)
-	}
-	return Step{Do: DoWait, Wait: min(restAgain, max(until.Sub(w.Now), time.Second)), Question: q}
-}
-
 // maxLapsed is how many verdicts of one form may lapse.
 const maxLapsed = 4
 
-// lapsed says why a verdict that waited for what forbade it, or for access, is not carried out any more; empty where it
-// is.
-func lapsed(w *World) string {
+// onlyTold says why nothing may be done here at all; empty when something may.
+func onlyTold(w *World) string {
 	s := &w.Form.Status
-	if s.Waiting == nil || s.Waiting.Barred == "" && !refusedAccess(s) {
-		return ""
-	}
+	var no *barred
 	switch {
-	case s.Verdict.At.Add(w.Policy.Approval).Before(w.Now):
-		return fmt.Sprintf("%s allowed it at %s, and that is longer ago than the %s that an answer waits for", s.Verdict.By,
-			clock(s.Verdict.At.Time), ShortDuration(w.Policy.Approval))
-	case s.Verdict.Question != "" && s.Verdict.Question != questionID(w, answersOf(w)):
-		return fmt.Sprintf("%s allowed it at %s, and what would be written is something else since", s.Verdict.By,
-			clock(s.Verdict.At.Time))
+	case errors.As(mayWrite(w.Policy, s, w.Now), &no):
+		return no.why
+	case s.Target.Refused != nil:
+		return "it is not taken back here: " + s.Target.Refused.Message
+	case len(s.Target.Values) == 0:
+		return "there is nothing to go back to: " + s.Target.Proof
+	case w.ReadOnly != "":
+		return w.ReadOnly
 	}
 	return ""
+}
+
+func messages(all []v1alpha1.Doubt) string {
+	var out []string
+	for _, d := range all {
+		out = append(out, d.Message)
+	}
+	return strings.Join(out, "; ")
+}
+
+// person turns the decision on a question into a verdict.
+func person(w *World, d v1alpha1.Decision, q *v1alpha1.Question) Step {
+	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
+		Answer: d.Answer, Source: v1alpha1.VerdictByPerson, By: d.By, Policies: countedPolicies(w),
+		At: v1alpha1.NewTime(w.Now), Why: cut(d.Reason, 500), Release: w.Policy.Release,
+		Question: q.ID,
+	}}
+}
+
+func verdict(w *World, source v1alpha1.VerdictSource, by, why string) Step {
+	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
+		Answer: v1alpha1.Approve, Source: source, By: cut(by, 512), Policies: countedPolicies(w),
+		At:       v1alpha1.NewTime(w.Now),
+		Why:      cut(why, 512),
+		Cooldown: metav1.Duration{Duration: w.Policy.Cooldown}, Release: w.Policy.Release,
+		Question: questionID(w, answersOf(w)),
+	}}
+}
+
+// countedPolicies are the policies that count now.
+func countedPolicies(w *World) []v1alpha1.PolicyRef {
+	return append([]v1alpha1.PolicyRef(nil), w.Policy.Read...)
 }

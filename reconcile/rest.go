@@ -105,3 +105,34 @@ func failedBefore(e *Selection, bad string) bool {
 	}
 	return false
 }
+
+// askingAtRest asks on after an end, until Git says something else or the question is too old.
+func askingAtRest(w *World) Step {
+	s := &w.Form.Status
+	until := s.Outcome.At.Add(askFor)
+	if w.Policy.MaxAge > 0 {
+		until = s.Outcome.At.Add(w.Policy.MaxAge)
+	}
+	expired := s.Outcome.Result == v1alpha1.ResultExpired
+	switch {
+	case w.Branch != nil && merged(w) && (len(alone(w)) == 0 || w.Now.Before(until)):
+		return landedAsked(w)
+	case s.PullRequest != nil && s.PullRequest.State == v1alpha1.PullRequestClosed && w.Now.Before(until):
+		return closed(w)
+	case !w.Now.Before(until) && w.PullRequest != nil && s.PullRequest.IsOpen() && !w.Shared:
+		return Step{Do: DoClose, Why: "nobody decided"}
+	case !w.Now.Before(until):
+		return Step{Do: DoWait}
+	case w.Branch == nil:
+		return Step{Do: DoWait, Wait: restAgain, Question: s.Question}
+	case stand(s, w.Branch).bad == 0 && expired:
+		return superseded(w)
+	case stand(s, w.Branch).bad == 0 || onlyTold(w) != "":
+		return Step{Do: DoWait, Wait: restAgain}
+	}
+	q := questionOf(w, doubts(w))
+	if d, ok := counted(w, q); ok {
+		return person(w, d, q)
+	}
+	return Step{Do: DoWait, Wait: min(restAgain, max(until.Sub(w.Now), time.Second)), Question: q}
+}

@@ -32,14 +32,6 @@ const (
 	waitsWithin = 30 * time.Second
 )
 
-// crowd is what the other open forms mean for the push of an allowed one.
-type crowd struct {
-	// until is when it waits for others no longer; zero where none come.
-	until time.Time
-	// first says that no other one waits for longer.
-	first bool
-}
-
 // crowdOf says whom an allowed form waits for. served says whose revert is on the branch already: they wait for nothing
 // any more, although their record does not say so yet.
 func crowdOf(form *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time,

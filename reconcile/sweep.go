@@ -195,11 +195,6 @@ func (e *Engine) adoptive(ctx context.Context, key Key, policy string) (*v1alpha
 	return form, e.Records.Create(ctx, form)
 }
 
-// adopting says that a form was opened for a hold, which has not been written into it yet.
-func adopting(r *v1alpha1.Rollback) bool {
-	return r.Annotations[AdoptsAnnotation] != "" && r.Status.Suspect == nil && r.Status.Outcome == nil
-}
-
 // heldImage is the failed image that a hold is about, whole where a trailer names it.
 func heldImage(h Hold) string {
 	for _, f := range h.Failed {

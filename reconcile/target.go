@@ -284,3 +284,27 @@ func failedOn(w *World, former string) bool {
 	}
 	return false
 }
+
+// crashedHere says whether a Rollback of the namespace recorded that a new revision with an image did not become ready,
+// whatever became of it: the registry still has it, and it is no target.
+func (e *Engine) crashedHere(ctx context.Context, form *v1alpha1.Rollback, former string) (bool, error) {
+	r, err := e.Records.Latest(ctx, ImageKey(form.Namespace, former))
+	if err != nil {
+		return false, fmt.Errorf("look for the Rollback of %s: %w", former, err)
+	}
+	return r != nil && r.Status.SeenBy(v1alpha1.TriggerRollout) &&
+		(r.Status.Outcome == nil || r.Status.Outcome.Result != v1alpha1.ResultRecovered), nil
+}
+
+func (e *Engine) platforms(s *v1alpha1.RollbackStatus) []string {
+	var out []string
+	for _, f := range s.Failures {
+		if f.Pull != nil && f.Pull.Platform != "" && !slices.Contains(out, f.Pull.Platform) {
+			out = append(out, f.Pull.Platform)
+		}
+	}
+	if len(out) == 0 {
+		return e.Platforms
+	}
+	return out
+}

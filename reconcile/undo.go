@@ -15,10 +15,6 @@ import (
 //	report ──suspect with files──► target ──proved on the tip──► a person ──► push, proved again on its tip
 //	      └─ no files: told              └─ refused, typed: told
 
-// UndoProof says whether what taking files back would leave may be pushed, with the files of the tip and those after
-// it. It gives what changes together with what failed; a Refusal that names its doubt says why not.
-type UndoProof func(ctx context.Context, tip, after fs.FS) ([]v1alpha1.ObjectRef, error)
-
 // notUndone is why files do not go back.
 type notUndone struct {
 	v1alpha1.Doubt
@@ -50,16 +46,6 @@ func doubtIn(err error) *v1alpha1.Doubt {
 	}
 	why, _ := AsRefusal(err)
 	return &v1alpha1.Doubt{Type: v1alpha1.DoubtNotComparable, Message: sentence(why)}
-}
-
-// applyOf is what a record says that Flux cannot apply, as it was seen last; nil where it says nothing.
-func applyOf(s *v1alpha1.RollbackStatus) *v1alpha1.Failure {
-	for i := len(s.Failures) - 1; i >= 0; i-- {
-		if s.Failures[i].Apply != nil {
-			return &s.Failures[i]
-		}
-	}
-	return nil
 }
 
 // fillUndo proves on the tip what taking the suspect's files back leaves.
@@ -121,42 +107,3 @@ func (e *Engine) tries(ctx context.Context, src Source, r Revert, also *[]v1alph
 
 // maxAlso is how many objects are told that change too.
 const maxAlso = 8
-
-// proving gives a revert of files what proves it on every tip. What cannot be proved is refused there.
-func (e *Engine) proving(ctx context.Context, form *v1alpha1.Rollback, r *Revert) {
-	s := &form.Status
-	r.Subject = form.Spec.Subject.Kind + "/" + form.Namespace + "/" + form.Spec.Subject.Name
-	r.Image, r.Hold = "", false
-	proof, err := e.undoProof(ctx, form)
-	r.undo = proof
-	if err != nil {
-		r.undo = func(context.Context, fs.FS, fs.FS) ([]v1alpha1.ObjectRef, error) { return nil, err }
-	}
-	commit := short(s.Suspect.Commit)
-	r.Proof = func(ctx context.Context, tip, after fs.FS) error {
-		if _, err := r.undo(ctx, tip, after); err != nil {
-			return fmt.Errorf("take the files of %s back: %w", commit, err)
-		}
-		return nil
-	}
-}
-
-func (e *Engine) undoProof(ctx context.Context, form *v1alpha1.Rollback) (UndoProof, error) {
-	f := applyOf(&form.Status)
-	if e.Applies == nil || f == nil {
-		return nil, Refuse("nothing proves here what a revert leaves")
-	}
-	with, err := e.sourceRef(ctx, form)
-	if err != nil {
-		return nil, err
-	}
-	return e.Applies.Undo(ctx, KeyOf(form), *f, *form.Status.Suspect, with)
-}
-
-// bad is what Git says that goes back, in words.
-func bad(w *World) string {
-	if s := w.Form.Status.Suspect; s.ByFiles() {
-		return "what " + short(s.Commit) + " changed"
-	}
-	return w.Form.Spec.Subject.Name
-}

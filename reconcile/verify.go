@@ -3,6 +3,7 @@ package reconcile
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -140,4 +141,15 @@ func still(missing, waits string) string {
 		return missing
 	}
 	return missing + ": " + waits
+}
+
+func names(w *World) string {
+	var out []string
+	for _, wl := range w.Form.Status.Workloads() {
+		out = append(out, wl.String())
+	}
+	if len(out) > 3 {
+		out = append(out[:3], fmt.Sprintf("%d more", len(out)-3))
+	}
+	return strings.Join(out, ", ")
 }

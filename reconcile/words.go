@@ -42,3 +42,23 @@ func joinWords(parts ...string) string {
 	}
 	return strings.Join(out, "; ")
 }
+
+// ShortDuration prints 9m30s, 10m instead of 10m0s, and 1h instead of 1h0m0s.
+func ShortDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// Roughly prints an age as people say it.
+func Roughly(d time.Duration) string {
+	if d < time.Hour {
+		return ShortDuration(d.Truncate(time.Second))
+	}
+	return ShortDuration(d.Truncate(time.Minute))
+}

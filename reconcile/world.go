@@ -1,7 +1,8 @@
 package reconcile
 
 import (
-	"slices"
+	"context"
+	"fmt"
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -92,229 +93,128 @@ type Selection struct {
 	Release v1alpha1.ReleaseMode
 }
 
-// Effect names what a Step does. Each fills one blank.
-type Effect string
-
-// The effects.
-const (
-	// DoWait does nothing until Step.Wait has passed or something wakes the key; zero waits for a wake.
-	DoWait Effect = "Wait"
-	// DoFailures merges what the pods say into the form.
-	DoFailures Effect = "Failures"
-	// DoSuspect finds the commit that brought the image in.
-	DoSuspect Effect = "Suspect"
-	// DoTarget proves what failed and what to go back to.
-	DoTarget Effect = "Target"
-	// DoReport tells what Flux cannot apply, with the commit that is to blame where one is found, and ends the form.
-	DoReport Effect = "Report"
-	// DoVerdict writes Step.Verdict.
-	DoVerdict Effect = "Verdict"
-	// DoLapse takes a verdict back that was forbidden for too long.
-	DoLapse Effect = "Lapse"
-	// DoChange pushes the revert and the hold.
-	DoChange Effect = "Change"
-	// DoAdopt fills change from a trail that stands on the branch already.
-	DoAdopt Effect = "Adopt"
-	// DoPullRequest opens a pull request, and writes down what is seen of it.
-	DoPullRequest Effect = "PullRequest"
-	// DoMerge has the provider merge the pull request, now or once it may.
-	DoMerge Effect = "Merge"
-	// DoDisarm takes back that the provider merges the pull request by itself.
-	DoDisarm Effect = "Disarm"
-	// DoClose closes the pull request of a form that has ended.
-	DoClose Effect = "Close"
-	// DoMerged fills change with what a pull request brought to the branch.
-	DoMerged Effect = "Merged"
-	// DoLanded writes the commit that holds the target.
-	DoLanded Effect = "Landed"
-	// DoLandAgain pushes a revert that a force push lost.
-	DoLandAgain Effect = "LandAgain"
-	// DoRequest asks one object of Flux for a reconcile, and writes down who was asked.
-	DoRequest Effect = "Request"
-	// DoForward sets the images of one workload to what Git says ahead of Flux, or writes down why not.
-	DoForward Effect = "Forward"
-	// DoDisown takes the mark of a fast-forward off a workload.
-	DoDisown Effect = "Disown"
-	// DoUnstick deletes a pod that keeps an ordered rollout from moving on.
-	DoUnstick Effect = "Unstick"
-	// DoOutcome writes Step.Outcome.
-	DoOutcome Effect = "Outcome"
-	// DoLift takes the hold away.
-	DoLift Effect = "Lift"
-	// DoReleased writes that somebody else took the hold away.
-	DoReleased Effect = "Released"
-)
-
-// Step is what to do next, and why.
-type Step struct {
-	Do Effect
-	// Wait is how long to wait at most; zero until something wakes the key.
-	Wait time.Duration
-	// Until is when a grace period ends or the form gives up, with DoWait; zero where it does not, or when Wait is over.
-	Until time.Time
-	// Why in a sentence, shown in the status while waiting.
-	Why string
-	// Brief says that the wait is over within seconds, so that the status does not tell of it.
-	Brief bool
-	// Barred says what forbids what was allowed before, with DoWait; empty where nothing does.
-	Barred v1alpha1.Bar
-	// Refused is the fault that is waited for, with DoWait; empty where none is.
-	Refused FaultKind
-	// Question to people, with DoWait and with the outcome Expired; nil when they are not asked.
-	Question *v1alpha1.Question
-	// Verdict to write with DoVerdict.
-	Verdict v1alpha1.Verdict
-	// Outcome to write with DoOutcome.
-	Outcome v1alpha1.Outcome
-	// Trail to adopt with DoAdopt.
-	Trail Trail
-	// Ask is whom to ask with DoRequest; nil for nobody yet.
-	Ask *Stop
-	// Forward is what to do with DoForward.
-	Forward *Forward
-	// Pod to delete with DoUnstick.
-	Pod string
-	// By whom a hold is lifted, with DoLift and DoReleased.
-	By string
+// crowd is what the other open forms mean for the push of an allowed one.
+type crowd struct {
+	// until is when it waits for others no longer; zero where none come.
+	until time.Time
+	// first says that no other one waits for longer.
+	first bool
 }
 
-// standing is what the tip says of the suspect's nodes.
-type standing struct {
-	bad, target, other, held int
+// Trigger is one way in which something is seen to be wrong, and what is particular about it. Failures of several
+// triggers about one subject meet in one Rollback: everything else in this package knows phases and typed evidence, and
+// no trigger. The rows stand in reconcile/trigger, and cmd/sidecar wires them.
+//
+// To add one:
+//
+//  1. api/v1alpha1: a name beside TriggerImagePull, with its place in both enums; a row in trigger.go with its words
+//     and limits; a member of Failure for its evidence, and its line in Failure's rule; causes in cause.go. Then make
+//     generate.
+//  2. reconcile/trigger: a file with a function that gives the Trigger, and a line in All. Only Type and Observe have
+//     to be there: what is nil does what its comment says.
+//  3. watcher: what wakes the keys that it is about.
+//  4. notify/card: how its evidence is told, where the words of its row are not enough.
+//  5. docs/policies.md, and a policy's printer column where it is worth one.
+type Trigger struct {
+	// Type names it. Its words and limits stand in the table of api/v1alpha1.
+	Type v1alpha1.TriggerType
+	// Observe looks at what the trigger sees of a key, live. It judges nothing, and gives nothing where the key's subject
+	// is not of its kind.
+	Observe func(ctx context.Context, l *Look) (Observation, error)
+	// Ended says how what is on the record came to an end by itself, as far as this trigger goes; nil while it has not.
+	// The record ends when every trigger on it says so, and nothing is wrong any more. nil for never.
+	Ended func(w *World) *Ending
+	// Gone is the ending of a record that was opened for this trigger, and whose reason was over before it was written
+	// down; nil recovers.
+	Gone func(w *World) Ending
+	// Doubts are why a person is asked; none lets the policy decide. nil for none.
+	Doubts func(w *World) []v1alpha1.Doubt
+	// Breaker says why what this trigger goes by cannot be trusted right now, seen over all open Rollbacks; empty where it
+	// can. nil for always.
+	Breaker func(w *World, open []v1alpha1.Rollback) string
+	// Depth is how many earlier values are looked through for a target; zero for as many as usual.
+	Depth int
+	// Prefer makes a target that goes before the newest earlier value that is proved, such as what people have put in
+	// place by hand; nil where there is none. prove asks whether an image can run. nil for never.
+	Prefer func(w *World, former []Former, prove Prover) (*v1alpha1.Target, error)
+	// Prove says whether an earlier value can run; nil asks the registry. It is asked again before a push.
+	Prove func(ctx context.Context, w *World, f Former) (Proof, error)
+	// Fault says whether the subject itself cannot run: FindingAbsent proves it. nil asks the registry, where the
+	// trigger's row says that it blames the image.
+	Fault func(ctx context.Context, w *World, target *v1alpha1.Target) (Proof, error)
+	// Arrived says what is missing until what Git says now runs; empty when it does. nil goes by the images of the
+	// workloads' templates and by their rollouts.
+	Arrived func(w *World) string
 }
 
-// stand counts the suspect's nodes at the tip.
-func stand(s *v1alpha1.RollbackStatus, b *Branch) standing {
-	var out standing
-	for i, n := range s.Suspect.Nodes {
-		v, there := b.Values[int32(i)]
-		switch {
-		case there && v == n.Bad:
-			out.bad++
-		case s.Target != nil && (there && targetValue(s.Target, int32(i)) == v || !there && removes(s.Target, int32(i))):
-			out.target++
-		default:
-			out.other++
+// Prover says whether an image can run where the record's workloads run.
+type Prover func(image string) (Proof, error)
+
+// Ending is how something came to an end by itself.
+type Ending struct {
+	Result v1alpha1.Result
+	// Sentence says it to a person.
+	Sentence string
+}
+
+// Look is one look at a key. What several triggers go by is read once.
+type Look struct {
+	Key Key
+	// Record is the newest Rollback of the key; nil where there is none.
+	Record *v1alpha1.Rollback
+	pods   func(context.Context) (PodsSeen, error)
+	read   *PodsSeen
+	// applier reads the key's subject as a Flux object that applies.
+	applier func(context.Context) (*Applier, error)
+}
+
+// Applier is the Flux object that the key is about; nil where it is about none, or nobody reads them.
+func (l *Look) Applier(ctx context.Context) (*Applier, error) {
+	if l.applier == nil || l.Key.Image() != "" {
+		return nil, nil
+	}
+	a, err := l.applier(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", l.Key, err)
+	}
+	return a, nil
+}
+
+// Known are the workloads that the record names.
+func (l *Look) Known() []v1alpha1.Workload {
+	if l.Record == nil {
+		return nil
+	}
+	return l.Record.Status.Workloads()
+}
+
+// Pods is what the pods say that use the key's image.
+func (l *Look) Pods(ctx context.Context) (PodsSeen, error) {
+	if l.read == nil {
+		now, err := l.pods(ctx)
+		if err != nil {
+			return PodsSeen{}, fmt.Errorf("read pods: %w", err)
 		}
-		if _, held := b.Held[int32(i)]; held {
-			out.held++
-		}
+		l.read = &now
 	}
-	return out
+	return *l.read, nil
 }
 
-// removes says whether the target is that the node is not there.
-func removes(t *v1alpha1.Target, index int32) bool {
-	return slices.ContainsFunc(t.Values, func(v v1alpha1.NodeValue) bool { return v.Index == index && v.Remove })
-}
-
-func targetValue(t *v1alpha1.Target, index int32) string {
-	for _, v := range t.Values {
-		if v.Index == index && !v.Remove {
-			return v.Value
-		}
-	}
-	return "\x00no value"
-}
-
-// trailOf finds the revert that already serves the form: its own, or a sibling's of the same suspect and image that
-// wrote the form's own places.
-func trailOf(w *World) (Trail, bool) {
-	if w.Branch == nil || w.Form.Status.Suspect == nil {
-		return Trail{}, false
-	}
-	for _, t := range w.Branch.Trails {
-		if ownTrail(w, t) {
-			return t, true
-		}
-	}
-	for _, t := range w.Branch.Trails {
-		if siblingTrail(w, t) && serves(w, t) {
-			return t, true
-		}
-	}
-	return Trail{}, false
-}
-
-// ownTrail says whether the form itself made a revert. Clusters of one name are told apart by their UID.
-func ownTrail(w *World, t Trail) bool {
-	return t.Kind == TrailRevert && slices.Contains(t.Rollbacks, w.Self) && sameCluster(w.Cluster, t)
-}
-
-// sameCluster is true where either side does not know its cluster's UID.
-func sameCluster(uid string, t Trail) bool { return uid == "" || t.Cluster == "" || uid == t.Cluster }
-
-// siblingTrail says whether a revert took back the same image from the same suspect, or anything of it where files go
-// back: which of them its places tell.
-func siblingTrail(w *World, t Trail) bool {
-	s := w.Form.Status.Suspect
-	return t.Kind == TrailRevert && slices.Contains(t.Reverts, s.Commit) &&
-		(s.ByFiles() || slices.Contains(t.Images, w.Form.Spec.Subject.Name))
-}
-
-// serves says whether a sibling's revert took back all of the form's places that hold the bad value, and at least one
-// of its places. One that names no places serves only where none holds the bad value and the target is there.
-func serves(w *World, t Trail) bool {
-	s := &w.Form.Status
-	if len(t.Places) == 0 {
-		st := stand(s, w.Branch)
-		return st.bad == 0 && (s.Target == nil || len(s.Target.Values) == 0 || st.target > 0)
-	}
-	wrote := false
-	for i, n := range s.Suspect.Nodes {
-		in := slices.Contains(t.Places, PlaceID(n.File, n.Pointer))
-		if !in && w.Branch.Values[int32(i)] == n.Bad {
-			return false
-		}
-		wrote = wrote || in
-	}
-	return wrote
-}
-
-// stands says whether the revert that the form knows is on the branch still: the commit itself, or one like it that
-// somebody moved.
-func stands(w *World) bool {
-	if _, ok := trailOf(w); ok {
-		return true
-	}
-	s := &w.Form.Status
-	return slices.ContainsFunc(w.Branch.Trails, func(t Trail) bool {
-		known := t.Commit == s.Change.Commit || s.Landed != nil && t.Commit == s.Landed.Commit
-		return t.Kind == TrailRevert && (known || len(t.Places) == 0 && siblingTrail(w, t))
-	})
-}
-
-// covers says whether the form already knows a failure: the same revision of the same workload and container.
-func covers(s *v1alpha1.RollbackStatus, f v1alpha1.Failure) bool {
-	return slices.ContainsFunc(s.Failures, func(o v1alpha1.Failure) bool { return sameFailure(o, f) })
-}
-
-func sameFailure(a, b v1alpha1.Failure) bool {
-	return a.Trigger == b.Trigger && a.Workload == b.Workload && a.Revision == b.Revision && a.Container == b.Container
-}
-
-// unseen are failures that the form does not know yet, or knows less well.
-func unseen(s *v1alpha1.RollbackStatus, now []v1alpha1.Failure) []v1alpha1.Failure {
-	var out []v1alpha1.Failure
-	for _, f := range now {
-		i := slices.IndexFunc(s.Failures, func(o v1alpha1.Failure) bool { return sameFailure(o, f) })
-		switch {
-		case i < 0 && len(s.Failures) < v1alpha1.MaxFailures:
-			out = append(out, f)
-		case i >= 0 && (saysMore(f.Cause, s.Failures[i].Cause) || driftMoved(f, s.Failures[i]) ||
-			rolloutMoved(f, s.Failures[i]) || applyMoved(f, s.Failures[i]) || canaryMoved(f, s.Failures[i])):
-			out = append(out, f)
-		}
-	}
-	return out
-}
-
-// saysMore says whether a later look knows the cause better: older kubelets hide the first error behind the back-off,
-// and a registry that was down when the image was first pulled says later that it does not have it.
-func saysMore(now, before v1alpha1.Cause) bool {
-	switch {
-	case now == before, now == v1alpha1.CauseUnknown, before.ImageFault():
-		return false
-	}
-	return before == v1alpha1.CauseUnknown || now.ImageFault()
+// Observation is what one trigger sees of a key, live.
+type Observation struct {
+	// Failures now, each with the trigger's evidence.
+	Failures []v1alpha1.Failure
+	// Pods counts the pods of the workloads in Failures; nil where they are not counted.
+	Pods *v1alpha1.PodCount
+	// Over names what proves that what was wrong is over, as the subject of a sentence; empty where nothing does.
+	Over string
+	// Unnamed names the known workloads, where nothing is wrong and none of them asks for the subject's image any more;
+	// else empty.
+	Unnamed string
+	// RanHere names what ran the subject's image beside what fails; empty where nothing did.
+	RanHere string
+	// Labels of the workloads in Failures and of the known ones that exist, by Kind/name: what policies select by.
+	Labels map[string]map[string]string
+	// Wishes are what these workloads say about going back, by Kind/name, and their namespace, by NamespaceWish.
+	Wishes map[string]Wish
 }

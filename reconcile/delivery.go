@@ -1,0 +1,47 @@
+package reconcile
+
+import (
+	"cmp"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// PullRequests is what policies say of pull requests.
+type PullRequests struct {
+	// Provider who serves them; empty finds out.
+	Provider v1alpha1.PullRequestProvider
+	// AutoMerge has the provider merge by itself what is allowed.
+	AutoMerge bool
+	// Secret with a login for the provider's API; nil for that of the GitRepository.
+	Secret *types.NamespacedName
+}
+
+func pullRequestsOf(p *v1alpha1.RollbackPolicy) PullRequests {
+	pr := p.Spec.PullRequest
+	if pr == nil {
+		return PullRequests{}
+	}
+	out := PullRequests{Provider: pr.Provider, AutoMerge: pr.AutoMerge}
+	if ref := pr.SecretRef; ref != nil {
+		out.Secret = &types.NamespacedName{Namespace: p.Namespace, Name: ref.Name}
+	}
+	return out
+}
+
+// stricterPullRequests is what two policies say together: the provider merges nothing by itself unless both want it.
+func stricterPullRequests(a, b PullRequests) PullRequests {
+	return PullRequests{
+		Provider:  cmp.Or(a.Provider, b.Provider),
+		AutoMerge: a.AutoMerge && b.AutoMerge,
+		Secret:    firstByName(a.Secret, b.Secret),
+	}
+}
+
+func firstByName(a, b *types.NamespacedName) *types.NamespacedName {
+	if a == nil || b != nil && b.String() < a.String() {
+		return b
+	}
+	return a
+}

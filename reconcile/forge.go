@@ -1,0 +1,29 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// forge is the way to the pull request of a form.
+func (e *Engine) forge(ctx context.Context, w *World) (Forge, error) {
+	s := &w.Form.Status
+	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", s.Suspect.Source, err)
+	}
+	return e.provider(ctx, w, origin.Source)
+}
+
+// provider is the way to the pull requests of a source, with the login that the form's policies name, or the source's.
+func (e *Engine) provider(ctx context.Context, w *World, src Source) (Forge, error) {
+	if name := w.Policy.PullRequest.Secret; name != nil && e.Tokens != nil {
+		data, err := e.Tokens(ctx, *name)
+		if err != nil {
+			return nil, fmt.Errorf("log in to the provider: %w", err)
+		}
+		src.API = &Login{Name: *name, Auth: Auth{Secret: data}}
+	}
+	return e.Forges.Forge(ctx, src, w.Policy.PullRequest.Provider)
+}
