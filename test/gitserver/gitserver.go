@@ -50,6 +50,7 @@ type Server struct {
 	pushes   atomic.Int64
 	requests atomic.Int64
 	owned    bool
+	known    advertised
 }
 
 // Fault answers a request in git's place. It says false to let the request through.
@@ -57,7 +58,7 @@ type Fault func(w http.ResponseWriter, r *http.Request) bool
 
 // Start serves until Close.
 func Start(o Options) (*Server, error) {
-	s := &Server{Root: o.Root, options: o, faults: make(chan struct{})}
+	s := &Server{Root: o.Root, options: o, faults: make(chan struct{}), known: advertised{last: map[string]advertisement{}}}
 	if s.Root == "" {
 		dir, err := os.MkdirTemp("", "gitserver-")
 		if err != nil {
@@ -125,6 +126,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	backend.Env = append(append([]string{}, s.backend.Env...), "REMOTE_USER="+user)
 	if v := r.Header.Get("Git-Protocol"); v != "" {
 		backend.Env = append(backend.Env, "GIT_PROTOCOL="+v)
+	}
+	if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/info/refs") {
+		s.known.serve(w, r, user, s.Root, &backend)
+		return
 	}
 	backend.ServeHTTP(w, r)
 }

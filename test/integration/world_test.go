@@ -280,7 +280,8 @@ func (w *World) Until(what string, ask func() error) {
 		if time.Since(begin) > patience {
 			w.t.Fatalf("waited for: %s: %v", what, err)
 		}
-		time.Sleep(20 * time.Millisecond)
+		// What takes longer is asked for less often: every question costs the control plane and git.
+		time.Sleep(min(max(time.Since(begin)/20, 20*time.Millisecond), 200*time.Millisecond))
 	}
 }
 
