@@ -84,8 +84,9 @@ func JudgeApply(a *reconcile.Applier) (f v1alpha1.Failure, ok bool) {
 	if a.Idle || a.Failed == nil {
 		return f, false
 	}
+	said := ownWords(a.Failed.Message)
 	for _, row := range applyRows {
-		if !row.fits(a) {
+		if !row.fits(a.Failed.Reason, said) {
 			continue
 		}
 		if row.cause == "" {
@@ -149,10 +150,33 @@ type applyRow struct {
 	reasons, words []string
 }
 
-func (r *applyRow) fits(a *reconcile.Applier) bool {
-	message := strings.ToLower(a.Failed.Message)
-	return holdsAny(r.reasons, func(s string) bool { return s == a.Failed.Reason }) &&
-		holdsAny(r.words, func(s string) bool { return strings.Contains(message, s) })
+func (r *applyRow) fits(reason, said string) bool {
+	return holdsAny(r.reasons, func(s string) bool { return s == reason }) &&
+		holdsAny(r.words, func(s string) bool { return strings.Contains(said, s) })
+}
+
+// The parts of a message that are somebody's names, or the reason that an admission webhook or policy gives.
+var (
+	ofRelease = regexp.MustCompile(`^helm \w+ failed for release \S+ with chart \S+: `)
+	quoted    = regexp.MustCompile(`'[^'\s]*'|"[^"\s]*"`)
+	refs      = regexp.MustCompile(`\b[\w.-]+(?:/[\w.:-]+)+`)
+	denied    = regexp.MustCompile(`(denied (?:the )?request: ).*(?s:.*)`)
+)
+
+// ownWords is what Flux, Helm and the API server say themselves: a file, an object or a rule may have the name of a
+// failure.
+func ownWords(message string) string {
+	said := strings.ToLower(message)
+	for _, names := range []*regexp.Regexp{ofRelease, quoted} {
+		said = names.ReplaceAllString(said, `""`)
+	}
+	said = denied.ReplaceAllString(said, "$1")
+	return refs.ReplaceAllStringFunc(said, func(ref string) string {
+		if ref == "i/o" || strings.HasPrefix(ref, "install/") {
+			return ref
+		}
+		return "/"
+	})
 }
 
 // holdsAny says whether one of them is, or there are none to ask for.

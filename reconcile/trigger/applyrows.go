@@ -37,6 +37,9 @@ var applyRows = []applyRow{
 		"could not find the requested resource"}},
 	{cause: v1alpha1.CauseNamespaceMissing, reasons: all, words: []string{`namespaces "`,
 		"because it is being terminated"}},
+	// What Git says is larger than the server takes, in the words of its store among others.
+	{cause: v1alpha1.CauseObjectRefused, reasons: all, words: []string{"request is too large",
+		"request entity too large", "too long: must have at most", "may not be more than"}},
 	{cause: v1alpha1.CauseServerUnavailable, reasons: all, words: []string{"connection refused", "i/o timeout",
 		"no such host",
 		"tls handshake timeout", "etcdserver:", "too many requests", "currently unable to handle the request",
@@ -66,12 +69,13 @@ var applyRows = []applyRow{
 		"is invalid:",
 		"field is immutable", "cannot patch", "server-side apply failed"}},
 	{cause: v1alpha1.CauseNotReleased, reasons: releases, words: []string{"schema", "template:", "execution error at",
-		"yaml parse error",
+		"yaml parse error", "requires kubeversion", "missing in charts/ directory", "cannot unmarshal",
 		"parse error", "unable to build kubernetes objects", "error validating", "converting yaml to json",
 		"unable to render",
 		"post-render", "postrender", "nil pointer evaluating"}},
 	{cause: v1alpha1.CauseChartMissing, reasons: []string{"SourceNotReady", "ArtifactFailed"}, words: []string{
-		"chart with version matching", "no chart version found", "chart version found for"}},
+		"chart with version matching", "no chart version found", "chart version found for", "no chart name found",
+		"manifest unknown", "manifest_unknown", "no match found for semver"}},
 
 	{cause: v1alpha1.CauseUnknown, reasons: []string{"ReconciliationFailed", "InstallFailed", "UpgradeFailed"}},
 }

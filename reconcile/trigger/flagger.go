@@ -218,7 +218,9 @@ var (
 		`primary (?:deployment|daemonset) is scaled to zero`)
 	flaggerHalt  = regexp.MustCompile(`^Halt `)
 	flaggerBlind = regexp.MustCompile(`no values found|query failed|Metric query|Metric template|Error building|` +
-		`check \S+ failed .*(?:dial tcp|no such host|i/o timeout|deadline exceeded|connection refused|EOF)`)
+		`check \S+ failed(?: *$|.*(?:dial tcp|no such host|i/o timeout|deadline exceeded|connection refused|EOF|` +
+		`giving up after|x509:|tls:|404 page not found|no healthy upstream|upstream connect error|Bad Gateway|` +
+		`Unavailable|Gateway Time-?out|Too Many Requests|<html))`)
 	flaggerGate = regexp.MustCompile(`waiting for (?:traffic increase |promotion )?approval`)
 )
 

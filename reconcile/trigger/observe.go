@@ -54,6 +54,7 @@ func Observe(o *Objects) Facts {
 		d := o.Deployment
 		meta, selector, f.Wanted = &d.ObjectMeta, d.Spec.Selector, wanted(d.Spec.Replicas)
 		f.Workload = v1alpha1.Workload{Kind: workload.Deployment, Name: d.Name, UID: d.UID}
+		f.Paused = d.Spec.Paused
 		f.Deadline = slices.ContainsFunc(d.Status.Conditions, func(c appsv1.DeploymentCondition) bool {
 			return c.Type == appsv1.DeploymentProgressing && c.Reason == "ProgressDeadlineExceeded"
 		})
@@ -169,8 +170,8 @@ func sorted(all []Revision) []Revision {
 	return all
 }
 
-// pick finds the newest revision and the one that ran before it: the one that was remembered, else one that has ready
-// pods, else the one before.
+// pick finds the newest revision and the one that ran before it: the one that was remembered to run, else one that has
+// ready pods, else the one that was remembered, else the one before. Of two updates in flight the first never ran.
 func (f *Facts) pick(all []Revision, newest string, o *Objects) {
 	at := len(all) - 1
 	for i := range all {
@@ -186,18 +187,29 @@ func (f *Facts) pick(all []Revision, newest string, o *Objects) {
 	if len(older) == 0 {
 		return
 	}
+	var before *Revision
 	for i := range older {
 		if o.Remembered.Former != 0 && TemplateHash(&older[i].Template) == o.Remembered.Former {
-			f.Former, f.FormerWas = &older[i], o.Remembered.FormerWas
-			return
+			before = &older[i]
 		}
+	}
+	if before != nil && o.Remembered.FormerWas == v1alpha1.AvailableFully {
+		f.Former, f.FormerWas = before, o.Remembered.FormerWas
+		return
 	}
 	for i := len(older) - 1; i >= 0; i-- {
 		r := &older[i]
 		if slices.ContainsFunc(o.Pods, func(p corev1.Pod) bool { return r.of(&p) && !over(&p) && ready(&p) }) {
 			f.Former = r
+			if before == r {
+				f.FormerWas = o.Remembered.FormerWas
+			}
 			return
 		}
+	}
+	if f.Former = before; before != nil {
+		f.FormerWas = o.Remembered.FormerWas
+		return
 	}
 	f.Former = &older[len(older)-1]
 }
@@ -229,7 +241,7 @@ func owned(namespace string, selector *metav1.LabelSelector, all []corev1.Pod) [
 }
 
 func nodeOf(n *corev1.Node) Node {
-	out := Node{}
+	out := Node{Made: n.CreationTimestamp.Time}
 	if i := n.Status.NodeInfo; i.OperatingSystem != "" && i.Architecture != "" {
 		out.Platform = i.OperatingSystem + "/" + i.Architecture
 	}
@@ -239,7 +251,7 @@ func nodeOf(n *corev1.Node) Node {
 			out.Ready = c.Status == corev1.ConditionTrue
 		case corev1.NodeMemoryPressure, corev1.NodeDiskPressure, corev1.NodePIDPressure, corev1.NodeNetworkUnavailable:
 			if c.Status == corev1.ConditionTrue {
-				return Node{Platform: out.Platform}
+				return Node{Platform: out.Platform, Made: out.Made}
 			}
 		}
 	}
@@ -310,7 +322,10 @@ func (f *Facts) crashes(pod *corev1.Pod) (image string, old, ok bool) {
 		recent := c.RestartCount > 0 && last != nil && last.ExitCode != 0 && f.Now.Sub(last.FinishedAt.Time) < around
 		if loops || recent {
 			since := f.Now.Add(-backedOff(c.RestartCount))
-			return c.Image, since.Before(f.New.Made.Add(-around)), true
+			if template := containersOf(&pod.Spec)[c.Name]; template != nil {
+				image = template.Image
+			}
+			return image, since.Before(f.New.Made.Add(-around)), true
 		}
 	}
 	return "", false, false

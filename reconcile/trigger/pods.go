@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -49,31 +50,67 @@ func (v *view) formerReady() (all, since int) {
 	return all, since
 }
 
-// mutated compares what webhooks made of the pods: a policy that is new may keep them from running as the former did.
+// mutated compares what webhooks made of the pods: a policy that is new, or changed, may keep them from running as the
+// former did.
 func (v *view) mutated() string {
-	now := rewritten(v.now, v.worst.pod)
+	now := rewritten(v.now, &v.New.Template, v.worst.pod)
 	if len(now) == 0 {
 		return ""
 	}
 	for i := range v.Facts.Pods {
-		if pod := &v.Facts.Pods[i]; v.Former.of(pod) && slices.Equal(rewritten(v.was, pod), now) {
+		pod := &v.Facts.Pods[i]
+		if v.Former.of(pod) && slices.Equal(rewritten(v.was, &v.Former.Template, pod), now) && alike(v.worst.container, pod,
+			v.worst.pod) {
 			return ""
 		}
 	}
 	return fmt.Sprintf("a webhook changed %s in its pods, and no former pod has the same", now[0])
 }
 
-// rewritten is how a container of a pod differs from its template. Mounts of tokens and rewritten registries do not
+// rewritten is how a container of a pod, and the pod around it, differ from the template. Mounts of tokens do not
 // count.
-func rewritten(template *container, pod *corev1.Pod) []v1alpha1.TemplateChange {
-	if template == nil {
+func rewritten(of *container, template *corev1.PodTemplateSpec, pod *corev1.Pod) []v1alpha1.TemplateChange {
+	if of == nil {
 		return nil
 	}
-	is := containersOf(&pod.Spec)[template.Name]
+	is := containersOf(&pod.Spec)[of.Name]
 	if is == nil {
 		return nil
 	}
-	return slices.DeleteFunc(containerChanges(template, is), func(c v1alpha1.TemplateChange) bool {
-		return c.Part == v1alpha1.PartImage || c.Part == v1alpha1.PartMounts
-	})
+	return append(containerChanges(of, bareOfTokens(is)), surroundings(&template.Spec, &pod.Spec)...)
+}
+
+// alike says whether a container is the same in two pods, but for its image.
+func alike(name string, a, b *corev1.Pod) bool {
+	was, is := containersOf(&a.Spec)[name], containersOf(&b.Spec)[name]
+	if was == nil || is == nil || len(surroundings(&a.Spec, &b.Spec)) > 0 {
+		return false
+	}
+	changed := containerChanges(bareOfTokens(was), bareOfTokens(is))
+	return !slices.ContainsFunc(changed, func(c v1alpha1.TemplateChange) bool { return c.Part != v1alpha1.PartImage })
+}
+
+func bareOfTokens(c *container) *container {
+	out := *c
+	out.VolumeMounts = withoutTokens(c.VolumeMounts)
+	return &out
+}
+
+// surroundings is how two pods differ in what decides how their processes are run.
+func surroundings(a, b *corev1.PodSpec) []v1alpha1.TemplateChange {
+	var out []v1alpha1.TemplateChange
+	orNone := func(s *corev1.PodSecurityContext) *corev1.PodSecurityContext {
+		if s == nil {
+			return &corev1.PodSecurityContext{}
+		}
+		return s
+	}
+	if !equality.Semantic.DeepEqual(orNone(a.SecurityContext), orNone(b.SecurityContext)) {
+		out = append(out, v1alpha1.TemplateChange{Part: v1alpha1.PartSecurity})
+	}
+	if !equality.Semantic.DeepEqual([]any{a.RuntimeClassName, a.HostUsers, a.ShareProcessNamespace},
+		[]any{b.RuntimeClassName, b.HostUsers, b.ShareProcessNamespace}) {
+		out = append(out, v1alpha1.TemplateChange{Part: v1alpha1.PartPod})
+	}
+	return out
 }

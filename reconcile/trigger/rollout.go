@@ -34,6 +34,8 @@ type Node struct {
 	Ready bool
 	// Platform as os/arch; empty where it is not known.
 	Platform string
+	// Made is when it joined; zero where that is not known.
+	Made time.Time
 }
 
 // Crash is a container of another workload of the namespace that crashes too.
@@ -57,8 +59,8 @@ type Facts struct {
 	FormerWas v1alpha1.Availability
 	// MadeBy is the Canary of Flagger that made the workload; empty where none did.
 	MadeBy string
-	// Deadline says that the workload's own progress deadline has passed.
-	Deadline bool
+	// Deadline says that the workload's own progress deadline has passed, and Paused that somebody stopped its rollout.
+	Deadline, Paused bool
 	// Pods of the workload, of all revisions.
 	Pods []corev1.Pod
 	// Nodes of these pods by name, as far as they may be read.

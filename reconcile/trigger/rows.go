@@ -30,9 +30,10 @@ var rows = []row{
 	{v1alpha1.DoubtInjected, v1alpha1.FaultUnknown,
 		"the container is in no template: a webhook injected it", (*view).injected},
 	{v1alpha1.DoubtNode, v1alpha1.FaultNode,
-		"its node is not ready, or the same revision runs well on another node", (*view).node},
+		"its node is not ready, the same revision runs well on another node, or old pods cannot be started either",
+		(*view).node},
 	{v1alpha1.DoubtDependency, v1alpha1.FaultDependency,
-		"pods of the former revision, or other workloads, fail since then too", (*view).dependency},
+		"pods of the former revision, or other workloads with other images, fail since then too", (*view).dependency},
 	{v1alpha1.DoubtConfigChanged, v1alpha1.FaultConfig,
 		"more than images changed between the templates", (*view).configChanged},
 	{v1alpha1.DoubtNoFormer, v1alpha1.FaultUnknown,
@@ -45,13 +46,16 @@ var rows = []row{
 		"an init container that waits for something", (*view).waits},
 	{v1alpha1.DoubtMixed, v1alpha1.FaultUnknown,
 		"another pod of the same revision runs well", (*view).mixed},
+	{v1alpha1.DoubtRanHere, v1alpha1.FaultUnknown,
+		"its pods ran for more than half an hour before they began to fail", (*view).ranLong},
 	// From here on the image may be at fault, and a person decides.
 	{v1alpha1.DoubtFormerUnknown, "",
 		"nobody knows whether the former revision was available, and no pod of it is ready", (*view).formerUnknown},
 	{v1alpha1.DoubtConfigUnread, "",
-		"the pods read ConfigMaps or Secrets, and no old pod started with them since", (*view).configUnread},
+		"what it reads or starts is not the image's alone: ConfigMaps, Secrets, volumes, a script of the template; and no " +
+			"old pod started with them since", (*view).configUnread},
 	{v1alpha1.DoubtMutated, "",
-		"a webhook changed its pods, and nothing tells that it did so with the former ones", (*view).mutated},
+		"a webhook changed its pods, and nothing tells that it did the same with the former ones", (*view).mutated},
 	{v1alpha1.DoubtMemory, "",
 		"it takes more memory than its unchanged limit", (*view).memory},
 	{v1alpha1.DoubtProbe, "",
@@ -61,11 +65,16 @@ var rows = []row{
 	{v1alpha1.DoubtInitContainer, "",
 		"an init container may wait for something else", (*view).initContainer},
 	{v1alpha1.DoubtOneNode, "",
-		"it fails on one node alone", (*view).oneNode},
+		"it fails on one node alone, or on nodes alone that joined since", (*view).oneNode},
 	{v1alpha1.DoubtArchitecture, "",
-		"its node has another architecture than the former pods'", (*view).architecture},
+		"its node has another architecture than the former pods', or nothing tells which they had", (*view).architecture},
+	{v1alpha1.DoubtRanHere, "",
+		"its revision is half an hour older than each of its pods: others came before them", (*view).hadPods},
+	{v1alpha1.DoubtSuspended, "",
+		"somebody paused its rollout", (*view).paused},
 	{v1alpha1.DoubtOthersCrash, "",
-		"other workloads of the namespace crash", (*view).othersCrash},
+		"other workloads of the namespace crash, or another container of its pods whose image did not change",
+		(*view).othersCrash},
 	{v1alpha1.DoubtSibling, "",
 		"another workload runs the image well", (*view).sibling},
 	{v1alpha1.DoubtNotOptedIn, "",
@@ -91,6 +100,11 @@ func (v *view) node() string {
 		n, known := v.Nodes[name]
 		if known && !n.Ready {
 			return fmt.Sprintf("node %s is not ready", name)
+		}
+	}
+	for i := range v.Facts.Pods {
+		if pod := &v.Facts.Pods[i]; v.worst.decisive && !v.New.of(pod) && !over(pod) && v.neverStarts(pod) {
+			return fmt.Sprintf("pod %s of an older revision cannot be started either", pod.Name)
 		}
 	}
 	if len(v.nodes) != 1 {
@@ -122,13 +136,14 @@ func (v *view) dependency() string {
 	}
 	for i := range v.Facts.Pods {
 		pod := &v.Facts.Pods[i]
-		if !v.New.of(pod) && !over(pod) && v.ailing(pod) {
+		if v.Former.of(pod) && !over(pod) && v.ailing(pod) {
 			return fmt.Sprintf("pod %s of an older revision fails too", pod.Name)
 		}
 	}
 	var since []string
 	for _, o := range v.Others {
-		if !o.Old {
+		// What runs the same image is no other witness.
+		if !o.Old && (v.now == nil || o.Image != v.now.Image) {
 			since = append(since, o.Workload)
 		}
 	}
@@ -233,18 +248,6 @@ func (v *view) formerUnknown() string {
 	return fmt.Sprintf("nobody looked whether revision %s was available, and no pod of it is ready now", v.Former.Name)
 }
 
-func (v *view) configUnread() string {
-	read := configured(&v.New.Template.Spec)
-	if len(read) == 0 || v.worst.neverBegan(v.now) {
-		return ""
-	}
-	if _, since := v.formerReady(); since > 0 {
-		return ""
-	}
-	return fmt.Sprintf("it reads %s, which may have changed: Backstop may not read them",
-		strings.Join(read[:min(len(read), 3)], ", "))
-}
-
 func (v *view) memory() string {
 	if v.worst.cause != v1alpha1.CauseOutOfMemory {
 		return ""
@@ -300,45 +303,6 @@ func (v *view) initContainer() string {
 		return ""
 	}
 	return fmt.Sprintf("init container %s may wait for something that is not there", v.worst.container)
-}
-
-func (v *view) oneNode() string {
-	if len(v.nodes) > 1 {
-		return ""
-	}
-	return "it was seen to fail on one node alone"
-}
-
-func (v *view) architecture() string {
-	here := v.Nodes[v.worst.pod.Spec.NodeName].Platform
-	if v.worst.cause == v1alpha1.CauseWrongArchitecture && here == "" {
-		return "the architecture of its node is not known"
-	}
-	former := ""
-	for i := range v.Facts.Pods {
-		pod := &v.Facts.Pods[i]
-		if p := v.Nodes[pod.Spec.NodeName].Platform; v.Former.of(pod) && p != "" {
-			if p == here {
-				return ""
-			}
-			former = p
-		}
-	}
-	if former == "" || here == "" {
-		return ""
-	}
-	return fmt.Sprintf("it fails on %s, and the former pods run on %s", here, former)
-}
-
-func (v *view) othersCrash() string {
-	var all []string
-	for _, o := range v.Others {
-		all = append(all, o.Workload)
-	}
-	if len(all) == 0 {
-		return ""
-	}
-	return "other workloads of the namespace crash: " + strings.Join(all[:min(len(all), 3)], ", ")
 }
 
 func (v *view) sibling() string {

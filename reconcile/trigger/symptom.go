@@ -161,7 +161,7 @@ func (s *symptom) ended(t *corev1.ContainerStateTerminated) {
 		s.cause = v1alpha1.CauseNodeLost
 	case t.Reason == reasonStart, t.Reason == reasonCannotRun, t.ExitCode == exitStartError && t.Message != "":
 		s.started(t.Message)
-	case neverRan.MatchString(t.Message):
+	case neverRan.MatchString(t.Message) && alone(t.Message):
 		s.cause, s.decisive = v1alpha1.CauseWrongArchitecture, true
 	case t.ExitCode == exitNotExecutable, t.ExitCode == exitNotFound:
 		s.cause, s.decisive, s.begun = v1alpha1.CauseCannotStart, true, true
@@ -173,6 +173,9 @@ func (s *symptom) ended(t *corev1.ContainerStateTerminated) {
 		s.cause = v1alpha1.CauseCrashed
 	}
 }
+
+// alone says whether a message is all that stands in a log: a runtime that cannot begin a process says nothing else.
+func alone(message string) bool { return !strings.Contains(strings.TrimSpace(message), "\n") }
 
 // sidecar says whether an init container is one that goes on running.
 func sidecar(pod *corev1.Pod, name string) bool {
