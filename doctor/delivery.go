@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -42,7 +43,11 @@ func (g *Gatherer) delivery(ctx context.Context, f *Facts, w *Workload, src reco
 		if err != nil {
 			return Delivery{Why: plain(err)}
 		}
-		return Delivery{Wants: wants}
+		rights, err := forge.Rights(ctx)
+		if err != nil {
+			return Delivery{Why: plain(err)}
+		}
+		return Delivery{Wants: wants, Rights: rights}
 	})
 	w.Source.Delivery = &d
 }
@@ -55,12 +60,15 @@ func (f *Facts) delivery(w *Workload) []Check {
 		return nil
 	}
 	wanted := f.policyOf(w, v1alpha1.TriggerImagePull).Delivery == v1alpha1.DeliveryPullRequest
+	if no := d.lacks(wanted || s.Aside != ""); no != nil {
+		return []Check{bad(CheckDelivery, at, no[0], no[1])}
+	}
 	switch {
 	case s.Aside != "" && d.Why != "":
 		return []Check{bad(CheckDelivery, at, s.Aside+", and none can be opened: "+d.Why, "name a Secret with a login for "+
 			"the provider's API in spec.pullRequest.secretRef of the RollbackPolicy (docs/pull-requests.md)")}
 	case s.Aside != "":
-		return []Check{fine(CheckDelivery, at, "a revert goes to %s by pull request: %s", s.Branch, s.Aside)}
+		return []Check{fine(CheckDelivery, at, "a revert goes to %s by pull request: %s%s", s.Branch, s.Aside, d.shown())}
 	case wanted && d.Why != "":
 		return []Check{bad(CheckDelivery, at, "the policy delivers by pull request, and none can be opened: "+d.Why,
 			"name a Secret with a login for the provider's API in spec.pullRequest.secretRef of the RollbackPolicy "+
@@ -68,15 +76,43 @@ func (f *Facts) delivery(w *Workload) []Check {
 	case d.Why != "":
 		return nil
 	case wanted:
-		return []Check{fine(CheckDelivery, at, "a revert goes to %s by pull request, as the policy says", s.Branch)}
+		return []Check{fine(CheckDelivery, at, "a revert goes to %s by pull request, as the policy says%s", s.Branch,
+			d.shown())}
 	case d.Wants == nil:
 		return []Check{{Name: CheckDelivery, At: at, Mark: trace.None, Says: "a revert is pushed to " + s.Branch +
 			", and goes by pull request where its rules take no push, which its provider does not show"}}
 	case *d.Wants:
-		return []Check{fine(CheckDelivery, at, "a revert goes to %s by pull request: its rules take no push of this login",
-			s.Branch)}
+		return []Check{fine(CheckDelivery, at, "a revert goes to %s by pull request: its rules take no push of this login%s",
+			s.Branch, d.shown())}
 	}
 	return []Check{fine(CheckDelivery, at, "a revert is pushed to %s: its rules want no pull request", s.Branch)}
+}
+
+// lacks says what keeps the login from opening a pull request, and the way out; nil where nothing is known to, and
+// where a revert is pushed.
+func (d *Delivery) lacks(routed bool) []string {
+	r := d.Rights
+	switch {
+	case r.Shut != "" && (routed || d.Wants != nil && *d.Wants):
+		return []string{"no pull request can be opened: " + r.Shut, "open the repository again, or have Flux deploy another " +
+			"one: spec.url of the GitRepository"}
+	case len(r.Lacks) > 0 && (routed || d.Wants != nil && *d.Wants):
+		return []string{"a revert goes by pull request, and its login lacks " + strings.Join(r.Lacks, " and "), r.Needs +
+			" (docs/pull-requests.md)"}
+	}
+	return nil
+}
+
+// shown says what is not known of the login, and when it ends.
+func (d *Delivery) shown() string {
+	out := ""
+	if u := d.Rights.Unshown; len(u) > 0 {
+		out = "; its provider does not show whether the login has " + strings.Join(u, " and ")
+	}
+	if !d.Rights.Ends.IsZero() {
+		out += "; the login ends on " + d.Rights.Ends.UTC().Format(time.DateOnly)
+	}
+	return out
 }
 
 // routed says whether a branch that takes no push gets pull requests.

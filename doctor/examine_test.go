@@ -161,6 +161,19 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"the policy delivers by pull request, with a key": {func(f *Facts) {
 			f.Policies[0].Spec.Delivery, w(f).Source.Delivery = v1alpha1.DeliveryPullRequest, &Delivery{Why: "an SSH key opens none"}
 		}, CheckDelivery, trace.Stopped, "an SSH key opens none", "spec.pullRequest.secretRef"},
+		"its rules take no push, and the token opens nothing": {func(f *Facts) {
+			w(f).Source.Delivery = &Delivery{Wants: new(true), Rights: reconcile.Rights{Lacks: []string{"the scope api"}, Needs: "a token needs the scope api"}}
+		}, CheckDelivery, trace.Stopped, "its login lacks the scope api", "a token needs the scope api"},
+		"its rules take no push, and the repository is archived": {func(f *Facts) {
+			w(f).Source.Delivery = &Delivery{Wants: new(true), Rights: reconcile.Rights{Shut: "the repository is archived"}}
+		}, CheckDelivery, trace.Stopped, "no pull request can be opened: the repository is archived", "spec.url of the GitRepository"},
+		"it is pushed, and the token opens nothing": {func(f *Facts) {
+			w(f).Source.Delivery = &Delivery{Wants: new(false), Rights: reconcile.Rights{Lacks: []string{"the scope api"}}}
+		}, CheckDelivery, trace.Good, "is pushed to main", ""},
+		"its rules take no push, and the token does not show its rights": {func(f *Facts) {
+			w(f).Source.Delivery = &Delivery{Wants: new(true), Rights: reconcile.Rights{Unshown: []string{"contents: write", "pull requests: write"},
+				Ends: time.Date(2026, 12, 3, 10, 0, 0, 0, time.UTC)}}
+		}, CheckDelivery, trace.Good, "does not show whether the login has contents: write and pull requests: write; the login ends on 2026-12-03", ""},
 		"nobody has pushed yet":       {func(f *Facts) { w(f).Chain.Writers = nil }, CheckProtect, trace.None, "nobody has pushed yet", ""},
 		"signatures without a key":    {func(f *Facts) { w(f).Source.Verified, w(f).Source.Signed = true, false }, CheckSign, trace.Stopped, "signed commits alone", "spec.git.commit.signingKey"},
 		"the image is gone":           {func(f *Facts) { w(f).Images[0].Proof.Finding = reconcile.FindingAbsent }, CheckProve, trace.Stopped, "could not be pulled again", "push it again"},

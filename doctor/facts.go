@@ -118,6 +118,8 @@ type Delivery struct {
 	Wants *bool
 	// Why no pull request could be opened.
 	Why string
+	// Rights are what the login may do there.
+	Rights reconcile.Rights
 }
 
 // Secret is one that Backstop has to read.

@@ -99,6 +99,8 @@ func (p *proposals) Update(context.Context, *PullRequest, Proposal) error { retu
 
 func (p *proposals) WantsPullRequest(context.Context, string) (*bool, error) { return nil, nil }
 
+func (p *proposals) Rights(context.Context) (Rights, error) { return Rights{}, nil }
+
 func (p *proposals) read() (*PullRequest, error) {
 	if p.away {
 		return nil, errors.New("HTTP 502")

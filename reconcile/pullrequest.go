@@ -144,6 +144,20 @@ type Reader interface {
 	// WantsPullRequest says whether the rules of a branch take a pull request and no push of these credentials; nil where
 	// the provider does not tell.
 	WantsPullRequest(ctx context.Context, branch string) (*bool, error)
+	// Rights says what the credentials may do, as far as the provider shows it.
+	Rights(ctx context.Context) (Rights, error)
+}
+
+// Rights are what credentials may do in a repository, as far as its provider shows it.
+type Rights struct {
+	// Shut says why nobody can open a pull request, whatever the credentials; empty where one can be opened.
+	Shut string
+	// Lacks are rights that it takes and that the credentials have not, Unshown those that the provider does not show.
+	Lacks, Unshown []string
+	// Needs says what it takes, as the provider names it.
+	Needs string
+	// Ends is when the credentials end; zero where that is never, or not shown.
+	Ends time.Time
 }
 
 // Forges finds the ways to the pull requests of sources.

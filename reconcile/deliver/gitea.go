@@ -25,10 +25,13 @@ const (
 )
 
 // giteaRepo is a repository at a Gitea or Forgejo server.
-type giteaRepo struct{ *session }
+type giteaRepo struct {
+	*session
+	asides asides
+}
 
 func openGitea(server *reconcile.GitServer, where Repository) *giteaRepo {
-	return &giteaRepo{newSession(server, where)}
+	return &giteaRepo{session: newSession(server, where)}
 }
 
 // call is the library's client for one call: it takes a context only as a whole. It is not asked for the server's
@@ -95,23 +98,9 @@ func (g *giteaRepo) Read(ctx context.Context, number int64) (*reconcile.PullRequ
 	out := g.pullRequest(pr)
 	if out.State == v1alpha1.PullRequestOpen && out.Merge == reconcile.MergeClean {
 		err = g.checks(api, out)
+		g.explain(api, pr, out)
 	}
 	return out, g.failed(ctx, "read the checks of the pull request", err)
-}
-
-// checks adds what a pull request waits for that is mergeable otherwise.
-func (g *giteaRepo) checks(api *gitea.Client, pr *reconcile.PullRequest) error {
-	status, _, err := api.GetCombinedStatus(g.where.owner(), g.where.name(), pr.Head)
-	if err != nil {
-		return err
-	}
-	for _, s := range status.Statuses {
-		if s.State == gitea.StatusPending || s.State == gitea.StatusFailure || s.State == gitea.StatusError {
-			pr.Merge = reconcile.MergeWaits
-			pr.Waits = append(pr.Waits, v1alpha1.PullRequestWait{Kind: v1alpha1.WaitsForCheck, Name: s.Context})
-		}
-	}
-	return nil
 }
 
 // pullRequest is what Gitea says of one, in our words.

@@ -14,7 +14,8 @@ import (
 // gitHub is a repository at github.com, a tenant of ghe.com, or a GitHub Enterprise server.
 type gitHub struct {
 	*session
-	api *github.Client
+	api    *github.Client
+	asides asides
 }
 
 func openGitHub(server *reconcile.GitServer, where Repository) (*gitHub, error) {
@@ -33,17 +34,21 @@ func (g *gitHub) Find(ctx context.Context, branch, base string) (*reconcile.Pull
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()
 	// Without its owner the head is ignored, and every pull request comes back. The answer is looked through all the same.
-	all, _, err := g.api.PullRequests.List(ctx, g.where.owner(), g.where.name(), &github.PullRequestListOptions{
-		State: "all", Head: g.where.owner() + ":" + branch, Base: base, Sort: "created", Direction: "desc",
-		ListOptions: github.ListOptions{PerPage: 100},
-	})
+	all, err := g.list(ctx, g.where.owner()+":"+branch, base)
+	if len(all) == 0 && err == nil {
+		// The repository may have gone to another owner since, whose name the filter wants.
+		repo, _, gone := g.api.Repositories.Get(ctx, g.where.owner(), g.where.name())
+		if now := repo.GetOwner().GetLogin(); gone == nil && now != "" && !strings.EqualFold(now, g.where.owner()) {
+			all, err = g.list(ctx, now+":"+branch, base)
+		}
+	}
 	if err != nil {
 		return nil, g.failed(ctx, "find the pull request", err)
 	}
 	var newest *reconcile.PullRequest
 	for _, pr := range all {
 		if pr.GetHead().GetRef() != branch || pr.GetBase().GetRef() != base ||
-			!strings.EqualFold(pr.GetHead().GetRepo().GetFullName(), g.where.Project) {
+			!ofOne(pr) {
 			continue
 		}
 		found := g.pullRequest(pr)
@@ -57,6 +62,22 @@ func (g *gitHub) Find(ctx context.Context, branch, base string) (*reconcile.Pull
 	return newest, nil
 }
 
+// list lists the pull requests of a head, the newest first.
+func (g *gitHub) list(ctx context.Context, head, base string) ([]*github.PullRequest, error) {
+	all, _, err := g.api.PullRequests.List(ctx, g.where.owner(), g.where.name(), &github.PullRequestListOptions{
+		State: "all", Head: head, Base: base, Sort: "created", Direction: "desc",
+		ListOptions: github.ListOptions{PerPage: 100},
+	})
+	return all, err
+}
+
+// ofOne says whether a pull request's branch is of the repository itself, whatever that is called by now, and of no
+// fork.
+func ofOne(pr *github.PullRequest) bool {
+	from, to := pr.GetHead().GetRepo(), pr.GetBase().GetRepo()
+	return from != nil && to != nil && from.GetID() == to.GetID() && strings.EqualFold(from.GetFullName(), to.GetFullName())
+}
+
 // Read reads a pull request anew.
 func (g *gitHub) Read(ctx context.Context, number int64) (*reconcile.PullRequest, error) {
 	ctx, cancel := g.deadline(ctx)
@@ -66,6 +87,7 @@ func (g *gitHub) Read(ctx context.Context, number int64) (*reconcile.PullRequest
 		return nil, g.failed(ctx, "read the pull request", err)
 	}
 	out := g.pullRequest(pr)
+	g.explain(ctx, pr, out)
 	if out.State == v1alpha1.PullRequestClosed {
 		// Only the issue behind it says who closed it.
 		if issue, _, err := g.api.Issues.Get(ctx, g.where.owner(), g.where.name(), int(number)); err == nil {
@@ -170,6 +192,7 @@ func (g *gitHub) Merge(ctx context.Context, pr *reconcile.PullRequest, order rec
 ) (reconcile.Merging, error) {
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()
+	defer g.asides.forget(pr.Number)
 	methods, err := g.methods(ctx)
 	if err != nil {
 		return "", err

@@ -82,6 +82,7 @@ func (g *gitHub) enqueue(ctx context.Context, pr *reconcile.PullRequest, order r
 func (g *gitHub) Disarm(ctx context.Context, pr *reconcile.PullRequest) error {
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()
+	defer g.asides.forget(pr.Number)
 	id := map[string]any{"id": pr.ID}
 	var now struct {
 		Node struct {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	gitlab "gitlab.com/gitlab-org/api/client-go/v2"
 
@@ -15,10 +16,13 @@ import (
 // gitLab is a project at a GitLab server.
 type gitLab struct {
 	*session
-	api *gitlab.Client
+	api    *gitlab.Client
+	asides asides
 
 	once    sync.Mutex
 	project int64
+	// trains says that the project has merge trains.
+	trains atomic.Bool
 }
 
 func openGitLab(server *reconcile.GitServer, where Repository) (*gitLab, error) {
@@ -61,6 +65,7 @@ func (g *gitLab) id(ctx context.Context) (int64, error) {
 			return 0, g.failed(ctx, "read the project", err)
 		}
 		g.project = project.ID
+		g.trains.Store(project.MergeTrainsEnabled)
 	}
 	return g.project, nil
 }
@@ -108,7 +113,9 @@ func (g *gitLab) Read(ctx context.Context, number int64) (*reconcile.PullRequest
 	if err != nil {
 		return nil, g.failed(ctx, "read the merge request", err)
 	}
-	return g.mergeRequest(&mr.BasicMergeRequest), nil
+	out := g.mergeRequest(&mr.BasicMergeRequest)
+	g.explain(ctx, id, mr, out)
+	return out, nil
 }
 
 // mergeRequest is what GitLab says of one, in our words.
@@ -214,6 +221,7 @@ func (g *gitLab) Merge(ctx context.Context, pr *reconcile.PullRequest, order rec
 ) (reconcile.Merging, error) {
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()
+	defer g.asides.forget(pr.Number)
 	if pr.Merge == reconcile.MergeConflicts || pr.Merge != reconcile.MergeClean && !order.Arm {
 		return "", notClean(pr)
 	}
@@ -225,6 +233,7 @@ func (g *gitLab) Merge(ctx context.Context, pr *reconcile.PullRequest, order rec
 	if err != nil {
 		return "", g.failed(ctx, "read the settings", err)
 	}
+	g.trains.Store(project.MergeTrainsEnabled)
 	if project.MergeTrainsEnabled {
 		return g.board(ctx, id, pr, order)
 	}
@@ -255,7 +264,7 @@ func (g *gitLab) board(ctx context.Context, project int64, pr *reconcile.PullReq
 		&gitlab.AddMergeRequestToMergeTrainOptions{
 			SHA: &order.Head, AutoMerge: gitlab.Ptr(true), WhenPipelineSucceeds: gitlab.Ptr(true), //nolint:staticcheck // both
 		}, gitlab.WithContext(ctx))
-	if err != nil {
+	if err != nil && !boarded(err) {
 		return "", g.merging(ctx, kindOfAccept(err), "GitLab does not put it on the merge train", err)
 	}
 	return reconcile.MergingArmed, nil
@@ -265,6 +274,7 @@ func (g *gitLab) board(ctx context.Context, project int64, pr *reconcile.PullReq
 func (g *gitLab) Disarm(ctx context.Context, pr *reconcile.PullRequest) error {
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()
+	defer g.asides.forget(pr.Number)
 	id, err := g.id(ctx)
 	if err != nil {
 		return err

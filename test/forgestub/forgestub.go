@@ -61,6 +61,8 @@ type Forge struct {
 	fault   func(w http.ResponseWriter, r *http.Request) bool
 	rules   Rules
 	labels  []string
+	// moved is what the repository is called since it was renamed.
+	moved string
 }
 
 // Rules are what the provider makes of merging.
@@ -83,6 +85,13 @@ type Rules struct {
 	Computing bool
 	// Unlearned is how many questions about a branch Gitea answers before it knows of a push.
 	Unlearned int
+	// CodeOwners and Reviewers are asked for the approvals that are needed.
+	CodeOwners, Reviewers []string
+	// Archived takes no more writes, and ReadOnly none of the token's user.
+	Archived, ReadOnly bool
+	// Scopes of the token, where the provider shows them, and Ends, when it ends.
+	Scopes []string
+	Ends   string
 	// Hidden answers 404 to everything, as to a token that may not see the repository.
 	Hidden bool
 }
@@ -95,7 +104,7 @@ type PR struct {
 	By                            string
 	Labels                        []string
 	Approvals                     int
-	Draft, Armed, Queued          bool
+	Draft, Armed, Queued, Fork    bool
 	ArmedHead, Commit, ClosedHead string
 	LastHead                      string
 	Comments                      []string
@@ -158,6 +167,21 @@ func (f *Forge) SetRules(r Rules) {
 	defer f.mu.Unlock()
 	f.rules = r
 	f.mergeArmed()
+}
+
+// Rename gives the repository another name: its old one leads there.
+func (f *Forge) Rename(project string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.moved = project
+}
+
+// project is what the repository is called now.
+func (f *Forge) project() string {
+	if f.moved != "" {
+		return f.moved
+	}
+	return f.options.Project
 }
 
 // Calls lists what the API was asked, such as "POST pulls". What was answered with 304 ends in " unchanged".

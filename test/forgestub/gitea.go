@@ -10,7 +10,11 @@ import (
 
 // gitea answers as the API of Gitea and Forgejo does.
 func (f *Forge) gitea(c call) {
-	path, ok := strings.CutPrefix(c.path, "repos/"+f.options.Project)
+	if old, is := strings.CutPrefix(c.path, "repos/"+f.options.Project); is && f.moved != "" {
+		f.redirect(c, "/api/v1/repos/"+f.moved+old)
+		return
+	}
+	path, ok := strings.CutPrefix(c.path, "repos/"+f.project())
 	if !ok {
 		f.fail(c, http.StatusNotFound, "The target couldn't be found.")
 		return
@@ -26,7 +30,9 @@ func (f *Forge) gitea(c call) {
 	switch {
 	case path == "":
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{
-			"full_name": f.options.Project, "allow_merge_commits": f.allows("merge"), "allow_rebase": f.allows("rebase"),
+			"permissions": map[string]any{"pull": true, "push": !f.rules.ReadOnly}, "archived": f.rules.Archived,
+			"has_pull_requests": true,
+			"full_name":         f.project(), "allow_merge_commits": f.allows("merge"), "allow_rebase": f.allows("rebase"),
 			"allow_squash_merge": f.allows("squash"), "default_merge_style": f.rules.Method})
 	case path == "labels":
 		labels := []any{}
@@ -44,7 +50,8 @@ func (f *Forge) gitea(c call) {
 		f.giteaBranch(c, strings.TrimPrefix(path, "branches/"))
 	case path == "branches/main":
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{
-			"name": "main", "protected": f.options.Protected, "user_can_push": !f.options.Protected})
+			"name": "main", "protected": f.options.Protected, "user_can_push": !f.options.Protected,
+			"required_approvals": f.rules.Approvals})
 	case path == "pulls" && c.r.Method == http.MethodGet:
 		f.giteaList(c)
 	case path == "pulls":
@@ -59,6 +66,12 @@ func (f *Forge) gitea(c call) {
 // giteaOne is what is done with one pull request.
 func (f *Forge) giteaOne(c call, pr *PR, rest string) {
 	switch {
+	case rest == "/reviews":
+		reviews := []any{}
+		for range pr.Approvals {
+			reviews = append(reviews, map[string]any{"state": "APPROVED", "official": true})
+		}
+		f.answer(c.w, c.r, http.StatusOK, reviews)
 	case rest == "" && c.r.Method == http.MethodGet:
 		f.answer(c.w, c.r, http.StatusOK, f.giteaPR(pr))
 	case rest == "" && c.r.Method == http.MethodPatch:
@@ -139,6 +152,9 @@ func (f *Forge) giteaPR(pr *PR) map[string]any {
 		"head":     map[string]any{"ref": pr.Branch, "sha": f.tip(pr.Branch), "repo_id": 1},
 		"base":     map[string]any{"ref": pr.Base, "sha": f.tip(pr.Base), "repo_id": 1},
 		"draft":    pr.Draft, "merged": pr.State == "merged",
+	}
+	if pr.Fork {
+		out["head"].(map[string]any)["repo_id"] = 2
 	}
 	// What a rule of the branch wants is no part of it.
 	blocked := f.blocked(pr)

@@ -17,7 +17,14 @@ func (f *Forge) github(c call) {
 		f.githubGraph(c)
 		return
 	}
-	path, ok := strings.CutPrefix(c.path, "repos/"+f.options.Project)
+	path, ok := strings.CutPrefix(c.path, "repositories/1")
+	if old, is := strings.CutPrefix(c.path, "repos/"+f.options.Project); is && f.moved != "" {
+		f.redirect(c, "/api/v3/repositories/1"+old)
+		return
+	}
+	if !ok {
+		path, ok = strings.CutPrefix(c.path, "repos/"+f.project())
+	}
 	if !ok {
 		f.fail(c, http.StatusNotFound, "Not Found")
 		return
@@ -27,8 +34,17 @@ func (f *Forge) github(c call) {
 	pr := f.pr(number)
 	switch {
 	case path == "":
+		owner, _, _ := strings.Cut(f.project(), "/")
+		if len(f.rules.Scopes) > 0 {
+			c.w.Header().Set("X-OAuth-Scopes", strings.Join(f.rules.Scopes, ", "))
+		}
+		if f.rules.Ends != "" {
+			c.w.Header().Set("GitHub-Authentication-Token-Expiration", f.rules.Ends+" 10:00:00 UTC")
+		}
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{
-			"full_name": f.options.Project, "allow_merge_commit": f.allows("merge"), "allow_squash_merge": f.allows("squash"),
+			"owner": map[string]any{"login": owner}, "private": true, "archived": f.rules.Archived,
+			"permissions": map[string]any{"pull": true, "push": !f.rules.ReadOnly},
+			"full_name":   f.project(), "allow_merge_commit": f.allows("merge"), "allow_squash_merge": f.allows("squash"),
 			"allow_rebase_merge": f.allows("rebase"), "allow_auto_merge": !f.rules.NoAutoMerge,
 		})
 	case path == "pulls" && c.r.Method == http.MethodGet:
@@ -101,7 +117,10 @@ func (f *Forge) githubList(c call) {
 	out := []any{}
 	q := c.r.URL.Query()
 	// A head without its owner is ignored.
-	_, branch, owned := strings.Cut(q.Get("head"), ":")
+	owner, branch, owned := strings.Cut(q.Get("head"), ":")
+	if owned && !strings.HasPrefix(f.project(), owner+"/") {
+		branch = ""
+	}
 	for _, pr := range slices.Backward(f.prs) {
 		if owned && pr.Branch != branch || q.Get("base") != "" && pr.Base != q.Get("base") ||
 			q.Get("state") != "all" && (pr.State == "open") != (q.Get("state") != "closed") {
@@ -152,11 +171,15 @@ func (f *Forge) githubIssue(c call, path string) {
 }
 
 func (f *Forge) githubPR(pr *PR) map[string]any {
-	repo := map[string]any{"full_name": f.options.Project}
+	repo := map[string]any{"id": 1, "full_name": f.project()}
+	from := repo
+	if pr.Fork {
+		from = map[string]any{"id": 2, "full_name": "stranger/fleet"}
+	}
 	out := map[string]any{
 		"number": pr.Number, "node_id": fmt.Sprintf("PR_%d", pr.Number), "title": pr.Title, "body": pr.Body,
 		"html_url": f.URL + "/" + f.options.Project + "/pull/" + strconv.FormatInt(pr.Number, 10), "state": "open",
-		"head":            map[string]any{"ref": pr.Branch, "sha": f.tip(pr.Branch), "repo": repo},
+		"head":            map[string]any{"ref": pr.Branch, "sha": f.tip(pr.Branch), "repo": from},
 		"base":            map[string]any{"ref": pr.Base, "sha": f.tip(pr.Base), "repo": repo},
 		"mergeable_state": "clean",
 	}
@@ -208,6 +231,45 @@ func (f *Forge) githubMerge(c call, pr *PR) {
 	}
 }
 
+// githubWaits is what REST does not tell of a pull request.
+func (f *Forge) githubWaits(c call, pr *PR) {
+	node := map[string]any{"isInMergeQueue": pr.Queued}
+	requests := []any{}
+	if pr.Approvals < f.rules.Approvals {
+		node["reviewDecision"] = "REVIEW_REQUIRED"
+		for _, name := range f.rules.CodeOwners {
+			requests = append(requests, map[string]any{"asCodeOwner": true, "requestedReviewer": map[string]any{"slug": name}})
+		}
+		for _, name := range f.rules.Reviewers {
+			requests = append(requests, map[string]any{"asCodeOwner": false, "requestedReviewer": map[string]any{"login": name}})
+		}
+	}
+	node["reviewRequests"] = map[string]any{"nodes": requests}
+	checks := []any{
+		map[string]any{"name": "lint", "status": "COMPLETED", "conclusion": "SUCCESS", "isRequired": true},
+		map[string]any{"context": "coverage", "state": "FAILURE", "isRequired": false},
+	}
+	for _, name := range f.rules.Checks {
+		checks = append(checks, map[string]any{"name": name, "status": "IN_PROGRESS", "isRequired": true})
+	}
+	node["commits"] = map[string]any{"nodes": []any{map[string]any{"commit": map[string]any{
+		"statusCheckRollup": map[string]any{"contexts": map[string]any{"nodes": checks}}}}}}
+	f.answer(c.w, c.r, http.StatusOK, map[string]any{"data": map[string]any{"node": node}})
+}
+
+// redirect answers as providers do for a repository that was renamed.
+func (f *Forge) redirect(c call, to string) {
+	status := http.StatusTemporaryRedirect
+	if c.r.Method == http.MethodGet {
+		status = http.StatusMovedPermanently
+	}
+	if c.r.URL.RawQuery != "" {
+		to += "?" + c.r.URL.RawQuery
+	}
+	c.w.Header().Set("Location", f.URL+f.options.Prefix+to)
+	c.w.WriteHeader(status)
+}
+
 func message(title, body string) string { return strings.TrimSpace(title + "\n\n" + body) }
 
 func (f *Forge) githubGraph(c call) {
@@ -223,6 +285,8 @@ func (f *Forge) githubGraph(c call) {
 	switch {
 	case pr == nil:
 		fail("Could not resolve to a node with the global id of '" + id + "'")
+	case strings.Contains(query, "reviewDecision"):
+		f.githubWaits(c, pr)
 	case strings.Contains(query, "autoMergeRequest"):
 		node := map[string]any{"autoMergeRequest": nil, "isInMergeQueue": pr.Queued}
 		if pr.Armed {

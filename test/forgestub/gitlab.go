@@ -13,8 +13,16 @@ const gitlabID = 42
 
 // gitlab answers as GitLab's API does.
 func (f *Forge) gitlab(c call) {
+	if c.path == "personal_access_tokens/self" {
+		f.gitlabToken(c)
+		return
+	}
 	id, path, _ := strings.Cut(strings.TrimPrefix(c.path, "projects/"), "/")
-	if !strings.HasPrefix(c.path, "projects/") || id != strconv.Itoa(gitlabID) && id != url.PathEscape(f.options.Project) {
+	if id == url.PathEscape(f.options.Project) && f.moved != "" {
+		f.redirect(c, "/api/v4/projects/"+url.PathEscape(f.moved)+"/"+path)
+		return
+	}
+	if !strings.HasPrefix(c.path, "projects/") || id != strconv.Itoa(gitlabID) && id != url.PathEscape(f.project()) {
 		f.fail(c, http.StatusNotFound, "404 Project Not Found")
 		return
 	}
@@ -23,8 +31,16 @@ func (f *Forge) gitlab(c call) {
 	pr := f.pr(max(number, train))
 	switch {
 	case path == "":
+		role := 40
+		if f.rules.ReadOnly {
+			role = 20
+		}
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{
-			"id": gitlabID, "path_with_namespace": f.options.Project, "merge_trains_enabled": f.rules.Queue})
+			"id": gitlabID, "path_with_namespace": f.project(), "merge_trains_enabled": f.rules.Queue,
+			"archived":    f.rules.Archived,
+			"permissions": map[string]any{"project_access": map[string]any{"access_level": role}, "group_access": nil}})
+	case strings.HasPrefix(path, "pipelines/"):
+		f.gitlabJobs(c)
 	case path == "repository/branches/main":
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{
 			"name": "main", "protected": f.options.Protected, "can_push": !f.options.Protected})
@@ -40,6 +56,12 @@ func (f *Forge) gitlab(c call) {
 		f.fail(c, http.StatusNotFound, "404 Label Not Found")
 	case pr == nil:
 		f.fail(c, http.StatusNotFound, "404 Not found")
+	case train > 0 && c.r.Method == http.MethodGet:
+		if !pr.Queued {
+			f.fail(c, http.StatusNotFound, "404 Not Found")
+			return
+		}
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{"id": 1, "status": "fresh"})
 	case train > 0:
 		f.gitlabTrain(c, pr)
 	case rest == "" && c.r.Method == http.MethodGet:
@@ -58,6 +80,8 @@ func (f *Forge) gitlab(c call) {
 // gitlabOne is what is done with one merge request.
 func (f *Forge) gitlabOne(c call, pr *PR, rest string) {
 	switch {
+	case rest == "/approval_state":
+		f.gitlabApprovals(c, pr)
 	case rest == "/notes":
 		pr.Comments = append(pr.Comments, c.text("body"))
 		f.answer(c.w, c.r, http.StatusCreated, map[string]any{"id": 1})
@@ -71,6 +95,49 @@ func (f *Forge) gitlabOne(c call, pr *PR, rest string) {
 	default:
 		f.fail(c, http.StatusNotFound, "404 Not found")
 	}
+}
+
+// gitlabToken tells a token of itself.
+func (f *Forge) gitlabToken(c call) {
+	if f.rules.Scopes == nil {
+		f.fail(c, http.StatusNotFound, "404 Not Found")
+		return
+	}
+	token := map[string]any{"id": 1, "active": true, "scopes": f.rules.Scopes}
+	if f.rules.Ends != "" {
+		token["expires_at"] = f.rules.Ends
+	}
+	f.answer(c.w, c.r, http.StatusOK, token)
+}
+
+// gitlabApprovals are the rules that want approvals.
+func (f *Forge) gitlabApprovals(c call, pr *PR) {
+	rule := func(kind, name string, users []string) map[string]any {
+		eligible := []any{}
+		for _, u := range users {
+			eligible = append(eligible, map[string]any{"username": u})
+		}
+		return map[string]any{"name": name, "rule_type": kind, "approvals_required": 1, "eligible_approvers": eligible,
+			"approved": pr.Approvals >= f.rules.Approvals}
+	}
+	rules := []any{map[string]any{"name": "Security", "rule_type": "regular", "approvals_required": 1, "approved": true}}
+	if len(f.rules.CodeOwners) > 0 {
+		rules = append(rules, rule("code_owner", "apps/**", f.rules.CodeOwners))
+	}
+	if len(f.rules.Reviewers) > 0 {
+		rules = append(rules, rule("regular", "Platform", f.rules.Reviewers))
+	}
+	f.answer(c.w, c.r, http.StatusOK, map[string]any{"rules": rules})
+}
+
+// gitlabJobs are those of the one pipeline.
+func (f *Forge) gitlabJobs(c call) {
+	jobs := []any{map[string]any{"name": "lint", "status": "success"},
+		map[string]any{"name": "coverage", "status": "failed", "allow_failure": true}}
+	for _, name := range f.rules.Checks {
+		jobs = append(jobs, map[string]any{"name": name, "status": "running"})
+	}
+	f.answer(c.w, c.r, http.StatusOK, jobs)
 }
 
 func (f *Forge) gitlabList(c call) {
@@ -114,6 +181,12 @@ func (f *Forge) gitlabMR(pr *PR) map[string]any {
 		"source_project_id": gitlabID, "target_project_id": gitlabID, "merge_when_pipeline_succeeds": pr.Armed,
 		"web_url": f.URL + "/" + f.options.Project + "/-/merge_requests/" + strconv.FormatInt(pr.Number, 10),
 		"labels":  pr.Labels,
+	}
+	if len(f.rules.Checks) > 0 {
+		out["head_pipeline"] = map[string]any{"id": 7, "status": "running"}
+	}
+	if pr.Fork {
+		out["source_project_id"] = gitlabID + 1
 	}
 	switch pr.State {
 	case "merged":

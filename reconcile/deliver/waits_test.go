@@ -1,0 +1,239 @@
+package deliver_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/test/forgestub"
+)
+
+func waitsFor(kind v1alpha1.PullRequestWaitKind, name string) v1alpha1.PullRequestWait {
+	return v1alpha1.PullRequestWait{Kind: kind, Name: name}
+}
+
+func TestWaitsByName(t *testing.T) {
+	kinds(t, func(t *testing.T, kind forgestub.Kind) {
+		for name, tt := range map[string]struct {
+			rules forgestub.Rules
+			want  []v1alpha1.PullRequestWait
+			of    []forgestub.Kind
+		}{
+			"a code owner": {forgestub.Rules{Approvals: 1, CodeOwners: []string{"platform"}},
+				[]v1alpha1.PullRequestWait{waitsFor(v1alpha1.WaitsForCodeOwner, "platform")}, []forgestub.Kind{forgestub.GitHub, forgestub.GitLab}},
+			"a code owner and a reviewer": {forgestub.Rules{Approvals: 1, CodeOwners: []string{"platform"}, Reviewers: []string{"jane"}},
+				[]v1alpha1.PullRequestWait{waitsFor(v1alpha1.WaitsForCodeOwner, "platform"), waitsFor(v1alpha1.WaitsForReview, "jane")},
+				[]forgestub.Kind{forgestub.GitHub, forgestub.GitLab}},
+			"more reviewers than are named": {forgestub.Rules{Approvals: 1, Reviewers: []string{"a", "b", "c", "d"}},
+				[]v1alpha1.PullRequestWait{waitsFor(v1alpha1.WaitsForReview, "Platform")}, []forgestub.Kind{forgestub.GitLab}},
+			"a review that nobody was asked for": {forgestub.Rules{Approvals: 1}, []v1alpha1.PullRequestWait{waitsFor(v1alpha1.WaitsForReview, "")}, nil},
+			"checks that must pass, and none that need not": {forgestub.Rules{Checks: []string{"ci", "build"}},
+				[]v1alpha1.PullRequestWait{waitsFor(v1alpha1.WaitsForCheck, "build"), waitsFor(v1alpha1.WaitsForCheck, "ci")}, nil},
+			"nothing": {forgestub.Rules{}, nil, nil},
+		} {
+			if len(tt.of) > 0 && !slices.Contains(tt.of, kind) {
+				continue
+			}
+			t.Run(name, func(t *testing.T) {
+				w := start(t, forgestub.Options{Kind: kind})
+				w.SetRules(tt.rules)
+				pr := w.read(w.open().Number)
+				got := slices.Clone(pr.Waits)
+				slices.SortFunc(got, func(a, b v1alpha1.PullRequestWait) int {
+					return strings.Compare(string(a.Kind)+a.Name, string(b.Kind)+b.Name)
+				})
+				if !slices.Equal(got, tt.want) {
+					t.Errorf("it waits for %+v, want %+v", got, tt.want)
+				}
+				if (pr.Merge == reconcile.MergeClean) != (len(tt.want) == 0) && kind != forgestub.Gitea {
+					t.Errorf("it is %s", pr.Merge)
+				}
+			})
+		}
+	})
+}
+
+func TestWaitsForItsTurn(t *testing.T) {
+	for _, kind := range []forgestub.Kind{forgestub.GitHub, forgestub.GitLab} {
+		t.Run(string(kind), func(t *testing.T) {
+			w := start(t, forgestub.Options{Kind: kind})
+			w.SetRules(forgestub.Rules{Queue: true})
+			pr := w.read(w.open().Number)
+			if pr.Merge != reconcile.MergeClean || pr.Armed {
+				t.Fatalf("before it is queued it is %+v", pr)
+			}
+			if _, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head}); err != nil {
+				t.Fatal(err)
+			}
+			pr = w.read(pr.Number)
+			if !slices.Equal(pr.Waits, []v1alpha1.PullRequestWait{waitsFor(v1alpha1.WaitsForQueue, "")}) || !pr.Armed ||
+				pr.Merge != reconcile.MergeWaits {
+				t.Errorf("in the queue it is %+v", pr)
+			}
+			// Out of the queue again it may be merged again.
+			if err := w.api.Disarm(t.Context(), pr); err != nil {
+				t.Fatal(err)
+			}
+			if pr = w.read(pr.Number); pr.Merge != reconcile.MergeClean || pr.Armed || len(pr.Waits) > 0 {
+				t.Errorf("out of the queue it is %+v", pr)
+			}
+		})
+	}
+}
+
+func TestWaitsOfThoseWhoSeeLess(t *testing.T) {
+	for name, tt := range map[string]struct {
+		kind   forgestub.Kind
+		rules  forgestub.Rules
+		path   string
+		status int
+		body   string
+		want   []v1alpha1.PullRequestWait
+	}{
+		"GitHub shows no checks": {forgestub.GitHub, forgestub.Rules{Approvals: 1}, "graphql", 200,
+			`{"data":{"node":{"reviewDecision":"REVIEW_REQUIRED","commits":{"nodes":[{"commit":{"statusCheckRollup":null}}]}}},` +
+				`"errors":[{"message":"Resource not accessible by integration"}]}`,
+			[]v1alpha1.PullRequestWait{waitsFor(v1alpha1.WaitsForReview, ""), waitsFor(v1alpha1.WaitsForCheck, "")}},
+		"GitHub shows nothing": {forgestub.GitHub, forgestub.Rules{Approvals: 1}, "graphql", 403, `{"message":"Forbidden"}`,
+			[]v1alpha1.PullRequestWait{waitsFor(v1alpha1.WaitsForReview, ""), waitsFor(v1alpha1.WaitsForCheck, "")}},
+		"GitHub wants something else": {forgestub.GitHub, forgestub.Rules{Approvals: 1}, "graphql", 200,
+			`{"data":{"node":{"reviewDecision":"APPROVED"}}}`, []v1alpha1.PullRequestWait{waitsFor(v1alpha1.WaitsForProvider, "")}},
+		"GitLab has no rules": {forgestub.GitLab, forgestub.Rules{Approvals: 1, CodeOwners: []string{"platform"}}, "approval_state", 404,
+			`{"message":"404 Not Found"}`, []v1alpha1.PullRequestWait{waitsFor(v1alpha1.WaitsForReview, "")}},
+		"GitLab shows no jobs": {forgestub.GitLab, forgestub.Rules{Checks: []string{"ci"}}, "jobs", 403,
+			`{"message":"403 Forbidden"}`, []v1alpha1.PullRequestWait{waitsFor(v1alpha1.WaitsForCheck, "")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, forgestub.Options{Kind: tt.kind})
+			w.SetRules(tt.rules)
+			number := w.open().Number
+			w.SetFault(func(rw http.ResponseWriter, r *http.Request) bool {
+				if !strings.HasSuffix(r.URL.Path, tt.path) {
+					return false
+				}
+				rw.Header().Set("Content-Type", "application/json")
+				rw.WriteHeader(tt.status)
+				_, _ = rw.Write([]byte(tt.body))
+				return true
+			})
+			if pr := w.read(number); !slices.Equal(pr.Waits, tt.want) || pr.Merge != reconcile.MergeWaits {
+				t.Errorf("it is %s and waits for %+v, want %+v", pr.Merge, pr.Waits, tt.want)
+			}
+		})
+	}
+}
+
+func TestRights(t *testing.T) {
+	for name, tt := range map[string]struct {
+		kind    forgestub.Kind
+		rules   forgestub.Rules
+		lacks   []string
+		unshown []string
+		shut    string
+		ends    string
+	}{
+		"GitHub, a classic token":            {forgestub.GitHub, forgestub.Rules{Scopes: []string{"repo", "workflow"}, Ends: "2026-12-03"}, nil, nil, "", "2026-12-03"},
+		"GitHub, a classic token that reads": {forgestub.GitHub, forgestub.Rules{Scopes: []string{"read:org"}}, []string{"the scope repo"}, nil, "", ""},
+		"GitHub, for public repositories":    {forgestub.GitHub, forgestub.Rules{Scopes: []string{"public_repo"}}, []string{"the scope repo"}, nil, "", ""},
+		"GitHub, a fine-grained token":       {forgestub.GitHub, forgestub.Rules{}, nil, []string{"contents: write", "pull requests: write"}, "", ""},
+		"GitHub, a user who reads":           {forgestub.GitHub, forgestub.Rules{Scopes: []string{"repo"}, ReadOnly: true}, []string{"write access to the repository"}, nil, "", ""},
+		"GitHub, archived":                   {forgestub.GitHub, forgestub.Rules{Scopes: []string{"repo"}, Archived: true}, nil, nil, "archived", ""},
+		"GitLab, a token for the API":        {forgestub.GitLab, forgestub.Rules{Scopes: []string{"api"}, Ends: "2026-12-03"}, nil, nil, "", "2026-12-03"},
+		"GitLab, a token that pushes":        {forgestub.GitLab, forgestub.Rules{Scopes: []string{"write_repository"}}, []string{"the scope api"}, nil, "", ""},
+		"GitLab, a reporter":                 {forgestub.GitLab, forgestub.Rules{Scopes: []string{"api"}, ReadOnly: true}, []string{"the role Developer"}, nil, "", ""},
+		"GitLab, an older server":            {forgestub.GitLab, forgestub.Rules{}, nil, []string{"the scope api"}, "", ""},
+		"GitLab, archived":                   {forgestub.GitLab, forgestub.Rules{Scopes: []string{"api"}, Archived: true}, nil, nil, "archived", ""},
+		"Gitea, a user who writes":           {forgestub.Gitea, forgestub.Rules{}, nil, []string{"the scope write:repository"}, "", ""},
+		"Gitea, a user who reads":            {forgestub.Gitea, forgestub.Rules{ReadOnly: true}, []string{"write access to the repository"}, []string{"the scope write:repository"}, "", ""},
+		"Gitea, archived":                    {forgestub.Gitea, forgestub.Rules{Archived: true}, nil, []string{"the scope write:repository"}, "archived", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, forgestub.Options{Kind: tt.kind})
+			w.SetRules(tt.rules)
+			got, err := w.api.Rights(t.Context())
+			if err != nil || !slices.Equal(got.Lacks, tt.lacks) || !slices.Equal(got.Unshown, tt.unshown) ||
+				(got.Shut != "") != (tt.shut != "") || !strings.Contains(got.Shut, tt.shut) || got.Needs == "" {
+				t.Errorf("they are %+v, %v", got, err)
+			}
+			if ends := got.Ends; tt.ends == "" && !ends.IsZero() || tt.ends != "" && ends.Format("2006-01-02") != tt.ends {
+				t.Errorf("they end %s", ends)
+			}
+			for _, c := range w.Calls() {
+				if !strings.HasPrefix(c, "GET ") {
+					t.Errorf("asked %q to find out", c)
+				}
+			}
+		})
+	}
+}
+
+func TestARepositoryThatWasRenamed(t *testing.T) {
+	kinds(t, func(t *testing.T, kind forgestub.Kind) {
+		for _, to := range []string{"acme/platform", "other/fleet"} {
+			t.Run(to, func(t *testing.T) {
+				w := start(t, forgestub.Options{Kind: kind})
+				first := w.open()
+				w.Rename(to)
+				// A process that has known it before, and one that begins.
+				for _, api := range []reconcile.Forge{w.api, w.opened(server(w.RepoURL(), forgestub.Token))} {
+					pr, err := api.Find(t.Context(), branch, "main")
+					if err != nil || pr == nil || pr.Number != first.Number {
+						t.Fatalf("found %+v, %v", pr, err)
+					}
+					if pr, err = api.Open(t.Context(), proposal()); err != nil || pr.Number != first.Number {
+						t.Fatalf("opened %+v, %v", pr, err)
+					}
+				}
+				pr := w.read(first.Number)
+				if done, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head}); err != nil || done != reconcile.MergingDone {
+					t.Errorf("%s, %v", done, err)
+				}
+			})
+		}
+	})
+}
+
+func TestAPullRequestOfAForkIsNotOurs(t *testing.T) {
+	kinds(t, func(t *testing.T, kind forgestub.Kind) {
+		w := start(t, forgestub.Options{Kind: kind})
+		n := w.Open("Revert v2 of backend", branch, "main")
+		w.Change(n, func(pr *forgestub.PR) { pr.Fork = true })
+		if pr, err := w.api.Find(t.Context(), branch, "main"); pr != nil || err != nil {
+			t.Errorf("found %+v, %v", pr, err)
+		}
+	})
+}
+
+// A server that sends elsewhere gets no credentials there.
+func TestARedirectElsewhereGetsNoCredentials(t *testing.T) {
+	kinds(t, func(t *testing.T, kind forgestub.Kind) {
+		w := start(t, forgestub.Options{Kind: kind})
+		pr := w.read(w.open().Number)
+		other := start(t, forgestub.Options{Kind: kind})
+		var got []string
+		other.SetFault(func(_ http.ResponseWriter, r *http.Request) bool {
+			got = append(got, r.Header.Get("Authorization")+r.Header.Get("Private-Token"))
+			return false
+		})
+		for _, status := range []int{301, 302, 307, 308} {
+			w.SetFault(func(rw http.ResponseWriter, r *http.Request) bool {
+				http.Redirect(rw, r, other.URL+r.URL.Path, status)
+				return true
+			})
+			_, err := w.api.Read(t.Context(), pr.Number)
+			if err == nil {
+				t.Errorf("HTTP %d was followed", status)
+			}
+			_, err = w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head})
+			if err == nil {
+				t.Errorf("HTTP %d was followed to merge", status)
+			}
+		}
+		if len(got) > 0 {
+			t.Errorf("the other host was asked %d times, with %q", len(got), got)
+		}
+	})
+}
