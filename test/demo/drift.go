@@ -19,7 +19,7 @@ func (w *world) undo(ctx context.Context, good, newer string) error {
 		return fmt.Errorf("undo: %w", err)
 	}
 	var asked slackstub.Message
-	err := w.tell(ctx, w.rollback(w.image(newer), func(s *v1alpha1.RollbackStatus) (string, bool) {
+	err := w.tell(ctx, w.rollback(w.image(app, newer), func(s *v1alpha1.RollbackStatus) (string, bool) {
 		m, ok := w.card(s)
 		if _, has := m.Button(card.Approve); !ok || !has || s.Failures[0].Drift == nil {
 			return "no card tells of the change by hand", false
@@ -38,7 +38,7 @@ func (w *world) undo(ctx context.Context, good, newer string) error {
 		return err
 	}
 	adopted := false
-	decided := w.rollback(w.image(newer), func(s *v1alpha1.RollbackStatus) (string, bool) {
+	decided := w.rollback(w.image(app, newer), func(s *v1alpha1.RollbackStatus) (string, bool) {
 		if s.Verdict == nil {
 			return s.Phase, false
 		}
@@ -50,9 +50,9 @@ func (w *world) undo(ctx context.Context, good, newer string) error {
 		return err
 	}
 	if adopted {
-		return w.tell(ctx, w.takenBack(good, newer)...)
+		return w.tell(ctx, w.takenBack(app, good, newer)...)
 	}
-	return w.tell(ctx, w.running(w.image(newer), "restored: production/backend runs %s"), w.isRecord(w.image(newer)))
+	return w.tell(ctx, w.running(app, w.image(app, newer), "restored: production/backend runs %s"), w.isRecord(w.image(app, newer)))
 }
 
 // adopts is Jane's click.

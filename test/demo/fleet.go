@@ -14,7 +14,7 @@ import (
 // environments and apps of the fleet: three by two, as most repositories have them.
 var (
 	environments = []string{"develop", "staging", "production"}
-	apps         = []string{"backend", "frontend"}
+	apps         = []string{app, front}
 )
 
 const (
@@ -28,6 +28,10 @@ func tag(env, version string, serial int) string {
 }
 
 func manifest(registry, env, app string) string {
+	replicas := 1
+	if app == front {
+		replicas = 2
+	}
 	return fmt.Sprintf(`apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -35,7 +39,8 @@ metadata:
   namespace: %[2]s
   labels: {app: %[3]s}
 spec:
-  replicas: 1
+  replicas: %[5]d
+  strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: %[6]d}}
   selector:
     matchLabels: {app: %[3]s}
   template:
@@ -45,7 +50,7 @@ spec:
       containers:
         - name: %[3]s
           image: %[1]s/%[3]s:%[4]s # {"$imagepolicy": "%[2]s:%[3]s"}
-`, registry, env, app, tag(env, "1.0.0", 0))
+`, registry, env, app, tag(env, "1.0.0", 0), replicas, replicas-1)
 }
 
 // objects are what a platform team applies beside the repository: sources, policies, automations. delivery is the
@@ -78,7 +83,10 @@ apiVersion: backstop.dev/v1alpha1
 kind: RollbackPolicy
 metadata: {name: apps, namespace: production}
 spec:
-  triggers: [{type: ImagePull, mode: Approve, gracePeriod: 2s}, {type: Drift, mode: Approve}]
+  triggers:
+  - {type: ImagePull, mode: Approve, gracePeriod: 2s}
+  - {type: Rollout, mode: Approve, gracePeriod: 2s}
+  - {type: Drift, mode: Approve}
   approval: {slack: {users: [U0JANE]}}
   providerRef: {name: slack}
 `)

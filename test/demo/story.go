@@ -85,12 +85,12 @@ const (
 	app = "backend"
 )
 
-func (w *world) image(tag string) string { return w.registry.Host() + "/" + app + ":" + tag }
+func (w *world) image(of, tag string) string { return w.registry.Host() + "/" + of + ":" + tag }
 
-// fileSays waits for the tip to hold a text in the app's file.
-func (w *world) fileSays(text, line string) chapter {
+// fileSays waits for the tip to hold a text in an app's file.
+func (w *world) fileSays(of, text, line string) chapter {
 	return chapter{limit: 3 * time.Minute, until: func(context.Context) (string, bool, error) {
-		out, err := git(w.bare, "show", "main:apps/"+ns+"/"+app+".yaml")
+		out, err := git(w.bare, "show", "main:apps/"+ns+"/"+of+".yaml")
 		hash, _ := git(w.bare, "log", "-1", "--format=%h %an", "main")
 		return fmt.Sprintf(line, hash), strings.Contains(out, text), err
 	}}
@@ -114,16 +114,17 @@ func (w *world) podWaits(image string) chapter {
 	}}
 }
 
-// running waits for the Deployment to run an image, completely.
-func (w *world) running(image, line string) chapter {
+// running waits for an app's Deployment to run an image, completely.
+func (w *world) running(of, image, line string) chapter {
 	return chapter{limit: 5 * time.Minute, until: func(ctx context.Context) (string, bool, error) {
 		var d appsv1.Deployment
-		if err := w.client.Get(ctx, client.ObjectKey{Namespace: ns, Name: app}, &d); err != nil {
+		if err := w.client.Get(ctx, client.ObjectKey{Namespace: ns, Name: of}, &d); err != nil {
 			return "", false, err
 		}
 		got := d.Spec.Template.Spec.Containers[0].Image
-		done := got == image && d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedReplicas == 1 &&
-			d.Status.AvailableReplicas == 1 && d.Status.Replicas == 1
+		n := *d.Spec.Replicas
+		done := got == image && d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedReplicas == n &&
+			d.Status.AvailableReplicas == n && d.Status.Replicas == n
 		return fmt.Sprintf(line, got), done, nil
 	}}
 }
@@ -156,11 +157,12 @@ func (w *world) selected(tag, line string) chapter {
 	}}
 }
 
-// story is the main job, from a bad push to the lifted hold, and a rollback by hand that is adopted.
+// story is the main job, from a bad push to the lifted hold, a rollback by hand that is adopted, and an image that
+// crashes.
 func (w *world) story(ctx context.Context) error {
 	good, bad, newer := tag(ns, "1.0.0", 0), tag(ns, "1.1.0", 100), tag(ns, "1.2.0", 200)
 	w.say("waiting for Flux to apply three environments")
-	if err := w.tell(ctx, w.running(w.image(good), "applied: production/backend runs %s")); err != nil {
+	if err := w.tell(ctx, w.running(app, w.image(app, good), "applied: production/backend runs %s")); err != nil {
 		return err
 	}
 	w.say("pushing %s to the registry: built for arm64, the nodes are amd64", bad)
@@ -171,21 +173,21 @@ func (w *world) story(ctx context.Context) error {
 		return err
 	}
 	if w.forge != nil {
-		if err := w.tell(ctx, w.opened(w.image(bad))); err != nil {
+		if err := w.tell(ctx, w.opened(w.image(app, bad))); err != nil {
 			return err
 		}
 	}
-	approved, err := w.approval(ctx, w.image(bad))
+	approved, err := w.approval(ctx, w.image(app, bad))
 	if err != nil {
 		return err
 	}
 	if !approved {
-		return w.tell(ctx, w.isRecord(w.image(bad)))
+		return w.tell(ctx, w.isRecord(w.image(app, bad)))
 	}
-	if err := w.tell(ctx, w.takenBack(good, bad)...); err != nil {
+	if err := w.tell(ctx, w.takenBack(app, good, bad)...); err != nil {
 		return err
 	}
-	if err := w.holdsOut(ctx, good, 25*time.Second); err != nil {
+	if err := w.holdsOut(ctx, good, 15*time.Second); err != nil {
 		return err
 	}
 	w.say("pushing %s to the registry: this one runs", newer)
@@ -196,7 +198,7 @@ func (w *world) story(ctx context.Context) error {
 		return err
 	}
 	if w.forge != nil {
-		if err := w.lifting(ctx, w.image(bad)); err != nil {
+		if err := w.lifting(ctx, w.image(app, bad)); err != nil {
 			return err
 		}
 	}
@@ -207,13 +209,16 @@ func (w *world) story(ctx context.Context) error {
 		// What comes after that is the same without a provider.
 		return nil
 	}
-	return w.undo(ctx, good, newer)
+	if err := w.undo(ctx, good, newer); err != nil {
+		return err
+	}
+	return w.crash(ctx)
 }
 
 // goesOn is the lifted hold, and image automation that writes the newer image back.
 func (w *world) goesOn(ctx context.Context, bad, newer string) error {
 	return w.tell(ctx,
-		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
+		w.rollback(w.image(app, bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
 			if s.Release == nil {
 				return "the hold stands", false
 			}
@@ -222,24 +227,24 @@ func (w *world) goesOn(ctx context.Context, bad, newer string) error {
 			}
 			return fmt.Sprintf("hold lifted: %.7s, by %s", s.Release.Commit, s.Release.By), true
 		}),
-		w.fileSays(newer+` # {"$imagepolicy"`, "written back: image automation goes on (%s)"),
-		w.running(w.image(newer), "rolled out: production/backend runs %s"),
+		w.fileSays(app, newer+` # {"$imagepolicy"`, "written back: image automation goes on (%s)"),
+		w.running(app, w.image(app, newer), "rolled out: production/backend runs %s"),
 	)
 }
 
 // goesWrong is the way of a bad image into the cluster, and of Backstop to the commit that brought it in.
 func (w *world) goesWrong(bad string) []chapter {
 	return []chapter{
-		w.fileSays(bad+" #", "written back: image automation committed it (%s)"),
-		w.podWaits(w.image(bad)),
-		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
+		w.fileSays(app, bad+" #", "written back: image automation committed it (%s)"),
+		w.podWaits(w.image(app, bad)),
+		w.rollback(w.image(app, bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
 			if s.Suspect == nil {
 				return s.Phase, false
 			}
 			return fmt.Sprintf("blamed: %.7s, written by %v, changed %s", s.Suspect.Commit, s.Suspect.Automation,
 				s.Suspect.Nodes[0].File), true
 		}),
-		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
+		w.rollback(w.image(app, bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
 			if s.Target == nil {
 				return s.Phase, false
 			}
@@ -249,9 +254,9 @@ func (w *world) goesWrong(bad string) []chapter {
 }
 
 // takenBack is what an approval leads to.
-func (w *world) takenBack(good, bad string) []chapter {
+func (w *world) takenBack(of, good, bad string) []chapter {
 	return []chapter{
-		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
+		w.rollback(w.image(of, bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
 			if s.Change == nil {
 				return s.Phase, false
 			}
@@ -262,16 +267,16 @@ func (w *world) takenBack(good, bad string) []chapter {
 			return fmt.Sprintf("reverted and held in one push: %.7s, %.7s, allowed by %s", s.Change.Commit, s.Change.Hold,
 				s.Verdict.By), true
 		}),
-		w.fileSays(good+" # backstop:hold", "Git says so (%s)"),
-		w.running(w.image(good), "applied: production/backend runs %s again"),
-		w.rollback(w.image(bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
+		w.fileSays(of, good+" # backstop:hold", "Git says so (%s)"),
+		w.running(of, w.image(of, good), "applied: production/"+of+" runs %s again"),
+		w.rollback(w.image(of, bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
 			if s.Outcome == nil {
 				return s.Phase, false
 			}
 			return fmt.Sprintf("%s: %s", strings.ToLower(string(s.Outcome.Result)), s.Outcome.Sentence),
 				s.Outcome.Result == v1alpha1.ResultVerified
 		}),
-		w.isRecord(w.image(bad)),
+		w.isRecord(w.image(of, bad)),
 	}
 }
 
@@ -294,5 +299,5 @@ func (w *world) holdsOut(ctx context.Context, good string, d time.Duration) erro
 	if before != after {
 		return fmt.Errorf("the branch moved from %s to %s while it was held", before, after)
 	}
-	return w.tell(ctx, w.fileSays(good+" # backstop:hold", "held: nobody wrote the bad tag again (%s)"))
+	return w.tell(ctx, w.fileSays(app, good+" # backstop:hold", "held: nobody wrote the bad tag again (%s)"))
 }
