@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -40,6 +41,10 @@ func (b *builder) build(u *unit) {
 		data, err = folder.Build()
 	}
 	file, line := u.place()
+	if errors.Is(err, render.ErrTooMuch) {
+		u.failed = tooMuch(u)
+		return
+	}
 	if err != nil {
 		u.failed = &report.Finding{
 			Rule: report.RuleBuild, Level: report.LevelError, File: file, Line: line,
@@ -58,6 +63,16 @@ func (b *builder) build(u *unit) {
 			Message: fmt.Sprintf("what kustomize makes of %s cannot be read: %v", u.dir, u.rendered.Err),
 		}
 		u.rendered = nil
+	}
+}
+
+// tooMuch is a folder that makes more than is rendered here. Flux may take it all the same.
+func tooMuch(u *unit) *report.Finding {
+	file, line := u.place()
+	return &report.Finding{
+		Rule: report.RuleNotBuilt, Level: report.LevelUnknown, File: file, Line: line,
+		Message: fmt.Sprintf("%s is not built: %s", u.dir, render.ErrTooMuch),
+		Fix:     "divide it into several Kustomizations",
 	}
 }
 

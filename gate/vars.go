@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -85,6 +86,10 @@ func (b *builder) substitute(u *unit) {
 	}
 	file, line := u.place()
 	text, err := u.vars.Text(string(u.data))
+	if errors.Is(err, render.ErrTooMuch) {
+		u.rendered, u.failed = nil, tooMuch(u)
+		return
+	}
 	if err != nil {
 		u.rendered, u.failed = nil, &report.Finding{
 			Rule: report.RuleBuild, Level: report.LevelError, File: file, Line: line,

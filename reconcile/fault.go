@@ -36,6 +36,8 @@ const (
 	FaultNotYet FaultKind = "NotYet"
 	// FaultNever: the provider does not merge a pull request as it is.
 	FaultNever FaultKind = "Never"
+	// FaultNotRendered: Backstop does not render it, and Flux may.
+	FaultNotRendered FaultKind = "NotRendered"
 	// FaultHeadMoved: the branch of a pull request is not what it was.
 	FaultHeadMoved FaultKind = "HeadMoved"
 	// FaultForeign: the branch of a pull request holds what is not Backstop's.
@@ -51,7 +53,7 @@ func (k FaultKind) Heals() bool {
 	case FaultUnauthorized, FaultForbidden, FaultNotFound, FaultProxy, FaultConnection, FaultRedirected, FaultTooLarge,
 		FaultQuota, FaultReadOnly, FaultNoRights, FaultNotYet, FaultHeadMoved:
 		return true
-	case FaultLostRace, FaultWantsPullRequest, FaultDeclined, FaultNever, FaultForeign, FaultNoProvider:
+	case FaultLostRace, FaultWantsPullRequest, FaultDeclined, FaultNever, FaultNotRendered, FaultForeign, FaultNoProvider:
 	}
 	return false
 }

@@ -167,7 +167,8 @@ func codeOf(r *report.Report) int {
 // write writes the report to where it was asked for.
 func (f *checkFlags) write(r *report.Report, std streams) error {
 	if f.file == "" {
-		return r.Write(std.out, f.format, colours(std.out))
+		// The formats of machines do their own escaping.
+		return r.Write(raw(std.out), f.format, colours(std.out))
 	}
 	file, err := os.Create(f.file)
 	if err != nil {
@@ -264,7 +265,7 @@ func muteStderr() func() {
 
 // progress shows on a terminal how far a check is. What it gives clears the line.
 func progress(out io.Writer, o *gate.Options) func() {
-	file, ok := out.(*os.File)
+	file, ok := raw(out).(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return func() {}
 	}

@@ -51,7 +51,11 @@ type streams struct {
 
 // run is the program: args[0] is its name.
 func run(ctx context.Context, args []string, std streams) int {
-	root := rootCommand(filepath.Base(args[0]), std) //nolint:contextcheck // commands get ctx from cobra
+	name := filepath.Base(args[0])
+	out, errs := &screen{under: std.out, host: hostOf(name)}, &screen{under: std.err, host: hostOf(name)}
+	std.out, std.err = out, errs
+	defer func() { out.flush(); errs.flush() }()
+	root := rootCommand(name, std) //nolint:contextcheck // commands get ctx from cobra
 	root.SetArgs(args[1:])
 	root.SetOut(std.out)
 	root.SetErr(std.err)
@@ -64,7 +68,7 @@ func run(ctx context.Context, args []string, std streams) int {
 	case errors.As(err, &code):
 		return int(code)
 	case errors.As(err, &usage) || isCobraUsage(err):
-		fmt.Fprintf(std.err, "backstop: %s\nRun 'backstop --help' or 'backstop COMMAND --help' for usage.\n", err)
+		fmt.Fprintf(std.err, "backstop: %s\nRun '%[2]s --help' or '%[2]s COMMAND --help' for usage.\n", err, program(root))
 		return exitUsage
 	case apierrors.IsForbidden(err) || reconcile.KindOf(err) == reconcile.FaultNoRights:
 		fmt.Fprintf(std.err, "backstop: %s\n", err)
@@ -104,13 +108,7 @@ That is the sidecar's work, in the cluster. These commands read what it does, de
 cannot run from being merged.`
 
 func rootCommand(name string, std streams) *cobra.Command {
-	// kubectl and flux call their plugins by a name with a dash; users type a space.
-	use := "backstop"
-	for _, host := range []string{"kubectl", "flux"} {
-		if strings.HasPrefix(name, host+"-") {
-			use = host + " backstop"
-		}
-	}
+	use := strings.TrimSpace(hostOf(name) + " backstop")
 	root := &cobra.Command{
 		Use: "backstop", Long: longHelp, SilenceUsage: true, SilenceErrors: true,
 		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: use},
@@ -123,4 +121,15 @@ func rootCommand(name string, std streams) *cobra.Command {
 		versionCommand(std),
 	)
 	return root
+}
+
+// hostOf is the program that calls this one as its plugin: kubectl and flux call theirs by a name with a dash, and users
+// type a space. It is empty where there is none.
+func hostOf(name string) string {
+	for _, host := range []string{"kubectl", "flux"} {
+		if strings.HasPrefix(name, host+"-") {
+			return host
+		}
+	}
+	return ""
 }

@@ -18,15 +18,18 @@ import (
 func printObject(out io.Writer, format string, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err == nil && format == "yaml" {
-		data, err = yaml.JSONToYAML(data)
+		data, err = yaml.JSONToYAML(escaped(data))
 	}
 	if err != nil {
 		return fmt.Errorf("print as %s: %w", format, err)
 	}
-	if format == "json" {
-		data = append(data, '\n')
+	switch format {
+	case "json":
+		data = append(escaped(data), '\n')
+	case "yaml":
+		data = visible(data)
 	}
-	_, err = out.Write(data)
+	_, err = raw(out).Write(data)
 	return err
 }
 
@@ -58,6 +61,6 @@ func printList[T any](out io.Writer, format string, items []T) error {
 
 // colours says whether to colour: on a terminal that does not ask for none (no-color.org).
 func colours(out io.Writer) bool {
-	f, ok := out.(*os.File)
+	f, ok := raw(out).(*os.File)
 	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd()))
 }

@@ -220,7 +220,7 @@ type traces struct {
 func (o *traceOptions) print(std streams, trails []trace.Trail, again bool) error {
 	switch {
 	case o.output != "" && o.watch:
-		if err := json.NewEncoder(std.out).Encode(traces{trails}); err != nil {
+		if err := json.NewEncoder(raw(std.out)).Encode(traces{trails}); err != nil {
 			return fmt.Errorf("print as json: %w", err)
 		}
 		return nil

@@ -27,18 +27,25 @@ func OneLine(s string) string {
 	return strings.Join(strings.Fields(s), " ")
 }
 
-// Visible puts a blank where OneLine takes something out, and leaves all blanks, so that columns stay where they are.
+// Visible puts a blank where OneLine takes something out, and leaves all blanks, so that columns stay where they are. A
+// command that a CI server finds anywhere in a line of a log is broken by a blank.
 func Visible(s string) string {
-	if plain(s) {
-		return s
+	if !plain(s) {
+		s = strings.Map(func(r rune) rune {
+			if r = shown(r); r < 0 {
+				return ' '
+			}
+			return r
+		}, s)
 	}
-	return strings.Map(func(r rune) rune {
-		if r = shown(r); r < 0 {
-			return ' '
-		}
-		return r
-	}, s)
+	if strings.Contains(s, "##") {
+		s = logged.ReplaceAllString(s, "## $1[")
+	}
+	return s
 }
+
+// logged are the commands of GitHub, Azure DevOps and TeamCity: ##[group], ##vso[task.setvariable], ##teamcity[…].
+var logged = regexp.MustCompile(`##([A-Za-z]*)\[`)
 
 // plain says that a text is nothing but ASCII that can be seen, as most are.
 func plain(s string) bool {

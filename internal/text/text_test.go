@@ -39,6 +39,20 @@ func TestVisibleKeepsColumns(t *testing.T) {
 	}
 }
 
+func TestVisibleBreaksCommandsOfCIServers(t *testing.T) {
+	for in, want := range map[string]string{
+		"x ##[set-output name=a;]b":          "x ## [set-output name=a;]b",
+		"##vso[task.setvariable variable=A]": "## vso[task.setvariable variable=A]",
+		"é ##teamcity[buildStop]":            "é ## teamcity[buildStop]",
+		"#\u200b#[group]":                    "# #[group]",
+		"## a [link]":                        "## a [link]",
+	} {
+		if got := Visible(in); got != want {
+			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestCut(t *testing.T) {
 	for _, tt := range []struct {
 		in   string

@@ -94,6 +94,13 @@ func (c *closure) problem(file, format string, args ...any) {
 	}
 }
 
+// unfollowed is a problem of whoever reads the files this way, and not of the files.
+func (c *closure) unfollowed(file, format string, args ...any) {
+	if len(c.problems) < maxProblems {
+		c.problems[Problem{File: file, Reason: fmt.Sprintf(format, args...), Unfollowed: true}] = true
+	}
+}
+
 // errLink and errSubmodule are what a path must not lead over, errLong is one that nobody means.
 var (
 	errLong      = fmt.Errorf("its path is longer than %d bytes", maxPath)
@@ -167,7 +174,7 @@ func (c *closure) generated(dir string) {
 		mode, err := c.judge(name, entry.Type())
 		switch {
 		case err != nil:
-			c.problem(name, "%v", err)
+			c.unfollowed(name, "%v", err)
 		case mode.IsDir():
 			if !c.kustomization(name) {
 				c.generated(name)
@@ -228,14 +235,14 @@ func (c *closure) missing(from, ref string, err error) {
 		c.problem(from, "%q is not in the repository", shorten(ref))
 		return
 	}
-	c.problem(from, "%q is not followed: %v", shorten(ref), err)
+	c.unfollowed(from, "%q is not followed: %v", shorten(ref), err)
 }
 
 // inTree gives the path in the tree of a reference in a kustomization.
 func (c *closure) inTree(from, ref string) (string, bool) {
 	switch {
 	case isRemote(ref):
-		c.problem(from, "%q is remote: only files of this repository are read", shorten(withoutSecret(ref)))
+		c.unfollowed(from, "%q is remote: only files of this repository are read", shorten(withoutSecret(ref)))
 		return "", false
 	case strings.HasPrefix(ref, "/"):
 		c.problem(from, "%q is an absolute path", shorten(ref))

@@ -20,7 +20,7 @@ func link(target string) *fstest.MapFile {
 func problems(list ...string) (p []Problem) {
 	for _, s := range list {
 		name, reason, _ := strings.Cut(s, ": ")
-		p = append(p, Problem{name, reason})
+		p = append(p, Problem{name, reason, strings.Contains(reason, "not followed") || strings.Contains(reason, "is remote")})
 	}
 	return p
 }

@@ -19,7 +19,7 @@ func (c *closure) kustomization(dir string) bool {
 		case err == nil && mode.IsRegular():
 			found = append(found, file)
 		case err != nil && !notThere(err):
-			c.problem(file, "%v", err)
+			c.unfollowed(file, "%v", err)
 		}
 	}
 	if len(found) == 0 {

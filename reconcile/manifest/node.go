@@ -104,7 +104,11 @@ type Delta struct {
 }
 
 // Problem is a file or reference that cannot be followed, and why, in a sentence.
-type Problem struct{ File, Reason string }
+type Problem struct {
+	File, Reason string
+	// Unfollowed says that Flux may follow it: a remote base, a link.
+	Unfollowed bool
+}
 
 // Files is what Flux renders for a path.
 type Files struct {

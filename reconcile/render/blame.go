@@ -97,6 +97,8 @@ type rendered struct {
 	says string
 	// broken says why it cannot be built; empty where it can.
 	broken string
+	// ours says that only Backstop does not render it: Flux may.
+	ours bool
 }
 
 // at renders a commit.
@@ -119,7 +121,7 @@ func (p *past) at(ctx context.Context, commit string) (rendered, error) {
 	if err != nil && !refused {
 		return rendered{}, err
 	}
-	out := rendered{broken: why, depends: append(slices.Sorted(maps.Keys(folder.Seen())), folder.dir)}
+	out := rendered{broken: why, ours: reconcile.KindOf(err) == reconcile.FaultNotRendered, depends: append(slices.Sorted(maps.Keys(folder.Seen())), folder.dir)}
 	if !refused {
 		out.says = p.says(all)
 		// What a folder that cannot be built would have looked at next is not known.
@@ -201,6 +203,9 @@ func (p *past) build(ctx context.Context, commits []reconcile.PastCommit) (recon
 		}
 		if r.broken == "" {
 			break
+		}
+		if r.ours {
+			return reconcile.Blamed{Why: fmt.Sprintf("%.12s cannot be built here: %s", commits[i].Commit, r.broken)}, nil
 		}
 		suspect = &commits[i]
 	}

@@ -131,6 +131,16 @@ func TestTheCommitThatBrokeIt(t *testing.T) {
 		"what could not be built here before": {line: line{
 			{"apps/kustomization.yaml": "resources: [\"github.com/acme/base?ref=v1\"]\n"}, {"apps/kustomization.yaml": "resources: [\"github.com/acme/base?ref=v2\"]\n"},
 		}, suspect: -1, why: "cannot be built here"},
+		"what only Flux can build": {line: line{
+			{"apps/app.yaml": app("")}, {"apps/kustomization.yaml": "resources: [app.yaml, \"github.com/acme/base?ref=v2\"]\n"},
+		}, suspect: -1, why: "cannot be built here"},
+		"what only Flux can build, and then what nobody can": {line: line{
+			{"apps/app.yaml": app("")}, {"apps/kustomization.yaml": "resources: [app.yaml, \"github.com/acme/base?ref=v2\"]\n"}, {"apps/app.yaml": broken},
+		}, suspect: -1, why: "cannot be built here"},
+		"what is too much to build here": {line: line{
+			{"apps/app.yaml": app("")}, {"apps/kustomization.yaml": "resources: [app.yaml]\nconfigMapGenerator: [{name: a, files: [" +
+				strings.TrimSuffix(strings.Repeat("a.txt,", 40), ",") + "]}]\n", "apps/a.txt": strings.Repeat("a", 1<<20)},
+		}, suspect: -1, why: "more than 32 MiB"},
 		"an object that one of five commits changed": {line: line{
 			{"apps/app.yaml": app("")}, {"README": "1"}, {"apps/b.yaml": deployment("b", "b:1")}, {"apps/app.yaml": app("  paused: true\n")}, {"README": "2"}, {"apps/b.yaml": deployment("b", "b:2")},
 		}, object: object, suspect: 3, changed: 1},

@@ -74,6 +74,9 @@ func (f *Folder) Build() (data []byte, err error) {
 			data, err = nil, fmt.Errorf("kustomize failed: %v", r)
 		}
 	}()
+	if err := f.weigh(); err != nil {
+		return nil, err
+	}
 	resources, err := kustomize(&kustFS{tree: f.files, seen: f.seen}, f.dir)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -122,6 +123,9 @@ func (f *Folder) text(ctx context.Context, job *Job) ([]byte, error) {
 		return nil, err
 	}
 	data, err := f.Build()
+	if errors.Is(err, ErrTooMuch) {
+		return nil, notRendered("%w", err)
+	}
 	if err != nil {
 		return nil, reconcile.Refuse("kustomize cannot build %q: %s", dir, Words(err))
 	}
@@ -129,6 +133,9 @@ func (f *Folder) text(ctx context.Context, job *Job) ([]byte, error) {
 		return nil, err
 	}
 	text, err := job.Variables().Text(string(data))
+	if errors.Is(err, ErrTooMuch) {
+		return nil, notRendered("the variables of %q: %w", dir, err)
+	}
 	if err != nil {
 		return nil, reconcile.Refuse("the variables of %q cannot be replaced: %s", dir, Words(err))
 	}
@@ -138,11 +145,15 @@ func (f *Folder) text(ctx context.Context, job *Job) ([]byte, error) {
 // bounded refuses what leads out of the tree, would be fetched, or is too much.
 func (f *Folder) bounded(ctx context.Context, files manifest.Files) error {
 	if len(files.Problems) > 0 {
-		p := files.Problems[0]
+		// What Flux cannot do either counts first.
+		p := slices.MinFunc(files.Problems, func(a, b manifest.Problem) int { return unfollowed(a) - unfollowed(b) })
+		if p.Unfollowed {
+			return notRendered("%s: %s", p.File, p.Reason)
+		}
 		return reconcile.Refuse("%s: %s", p.File, p.Reason)
 	}
 	if n := len(files.Paths) + len(files.Values); n > maxJobFiles {
-		return reconcile.Refuse("%q is made of %d files, of which at most %d are rendered", f.dir, n, maxJobFiles)
+		return notRendered("%q is made of %d files, of which at most %d are rendered", f.dir, n, maxJobFiles)
 	}
 	size := 0
 	for _, name := range files.Paths {
@@ -154,14 +165,14 @@ func (f *Folder) bounded(ctx context.Context, files manifest.Files) error {
 			return reconcile.Refuse("read %s: %w", name, err)
 		}
 		if size += len(data); size > maxJobBytes {
-			return reconcile.Refuse("the files of %q are larger than %d MiB together", f.dir, maxJobBytes>>20)
+			return notRendered("the files of %q are larger than %d MiB together", f.dir, maxJobBytes>>20)
 		}
 		// A few lines of aliases of aliases stand for more than there is memory.
 		if _, err := manifest.PlainNodes(name, data); errors.Is(err, manifest.ErrTooLarge) {
-			return reconcile.Refuse("%w", err)
+			return notRendered("%w", err)
 		}
 		if remote := f.Remote(name); IsKustomization(name) && len(remote) > 0 {
-			return reconcile.Refuse("%s names %q, which would have to be fetched", name, remote[0])
+			return notRendered("%s names %q, which would have to be fetched", name, remote[0])
 		}
 	}
 	remote, err := f.Plugins(files.Paths)
@@ -169,7 +180,19 @@ func (f *Folder) bounded(ctx context.Context, files manifest.Files) error {
 		return reconcile.Refuse("%w", err)
 	}
 	if len(remote) > 0 {
-		return reconcile.Refuse("a generator or transformer of %q names %q, which would have to be fetched", f.dir, remote[0])
+		return notRendered("a generator or transformer of %q names %q, which would have to be fetched", f.dir, remote[0])
 	}
 	return nil
+}
+
+// notRendered refuses what Flux may render all the same.
+func notRendered(format string, args ...any) error {
+	return reconcile.RefuseAs(reconcile.FaultNotRendered, format, args...)
+}
+
+func unfollowed(p manifest.Problem) int {
+	if p.Unfollowed {
+		return 1
+	}
+	return 0
 }

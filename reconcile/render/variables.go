@@ -19,7 +19,7 @@ func (v Variables) idle() bool { return !v.On || len(v.Values) == 0 && !v.Open }
 
 // Apply replaces the variables in a value as Flux does. One that only the cluster knows stays as it is.
 func (v Variables) Apply(value string) string {
-	if v.idle() || !strings.Contains(value, "$") {
+	if v.idle() || !strings.Contains(value, "$") || v.much(value) {
 		return value
 	}
 	out, err := envsubst.Eval(value, func(name string) (string, bool) {
@@ -61,6 +61,9 @@ func (v Variables) Text(text string) (string, error) {
 				return "\uE000" + name + "\uE001"
 			})
 		}
+		if v.much(doc) {
+			return "", ErrTooMuch
+		}
 		out, err := envsubst.Eval(doc, func(name string) (string, bool) {
 			value, ok := v.Values[name]
 			return value, ok
@@ -75,3 +78,29 @@ func (v Variables) Text(text string) (string, error) {
 
 // unknownVariable is how Text keeps a variable that only the cluster knows: between two characters of no script.
 var unknownVariable = regexp.MustCompile("\uE000([A-Za-z0-9_]+)\uE001")
+
+// expression is one use of a variable, with what a function of it holds; replaces is one that replaces parts.
+var (
+	expression = regexp.MustCompile(`\$\{[^}]*`)
+	replaces   = regexp.MustCompile(`\$\{[A-Za-z0-9_]+/`)
+)
+
+// much says whether the variables may make of a text more than is rendered: a value is put wherever it is named, and
+// what is put in place of its parts as often as they are in it.
+func (v Variables) much(text string) bool {
+	longest := 0
+	for _, value := range v.Values {
+		longest = max(longest, len(value))
+	}
+	size := len(text)
+	for _, at := range expression.FindAllStringIndex(text, -1) {
+		times := 1
+		if used := text[at[0]:at[1]]; replaces.MatchString(used) {
+			times = len(used) + longest
+		}
+		if size += longest * times; size > maxBuilt {
+			return true
+		}
+	}
+	return false
+}
