@@ -169,3 +169,15 @@ func hops(checks []Check) []trace.Hop {
 	}
 	return out
 }
+
+func bad(name, at, why, fix string) Check {
+	return Check{Name: name, At: at, Mark: trace.Stopped, Why: why, Fix: fix}
+}
+
+func fine(name, at, says string, args ...any) Check {
+	return Check{Name: name, At: at, Mark: trace.Good, Says: fmt.Sprintf(says, args...)}
+}
+
+func unread(name, at, why string) Check {
+	return Check{Name: name, At: at, Mark: trace.Unread, Why: why}
+}

@@ -42,18 +42,6 @@ func Examine(f Facts) Report {
 	return r
 }
 
-func fine(name, at, says string, args ...any) Check {
-	return Check{Name: name, At: at, Mark: trace.Good, Says: fmt.Sprintf(says, args...)}
-}
-
-func bad(name, at, why, fix string) Check {
-	return Check{Name: name, At: at, Mark: trace.Stopped, Why: why, Fix: fix}
-}
-
-func unread(name, at, why string) Check {
-	return Check{Name: name, At: at, Mark: trace.Unread, Why: why}
-}
-
 // sidecar says whether Backstop itself is there.
 func (f *Facts) sidecar() Check {
 	s := &f.Sidecar

@@ -214,3 +214,24 @@ func (f *Facts) policyOf(w *Workload, trigger v1alpha1.TriggerType) reconcile.Po
 	}
 	return reconcile.Resolve(trigger, []reconcile.Subject{subject}, f.Policies, f.Sidecar.Namespace, f.Sidecar.ceiling())
 }
+
+// Measured is a recovery that took place.
+type Measured struct {
+	// Rollback that tells of it, and when it ended.
+	Rollback string    `json:"rollback"`
+	At       time.Time `json:"at"`
+	// Seconds from the commit that holds the good image on the branch to its verification.
+	Seconds float64 `json:"seconds"`
+}
+
+// Recovery is how long a workload takes from the pushed revert to the good image.
+type Recovery struct {
+	// AtMost is how long Flux may keep the revert from being applied now, and GatesOn how long with
+	// CancelHealthCheckOnNewRevision in both controllers, and FastForward how long until the workload has the good image
+	// where fast-forward is allowed; in seconds.
+	AtMost      float64 `json:"atMostSeconds"`
+	GatesOn     float64 `json:"gatesOnSeconds"`
+	FastForward float64 `json:"fastForwardSeconds"`
+	// Measured are the last recoveries, the newest first.
+	Measured []Measured `json:"measured,omitempty"`
+}

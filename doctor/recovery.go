@@ -10,7 +10,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile/flux"
@@ -64,27 +63,6 @@ const afterCancel = 10 * time.Second
 
 // aheadAfter is how long a fast-forward takes: Flux is given 3 s, and then the image is set.
 const aheadAfter = 4 * time.Second
-
-// Recovery is how long a workload takes from the pushed revert to the good image.
-type Recovery struct {
-	// AtMost is how long Flux may keep the revert from being applied now, and GatesOn how long with
-	// CancelHealthCheckOnNewRevision in both controllers, and FastForward how long until the workload has the good image
-	// where fast-forward is allowed; in seconds.
-	AtMost      float64 `json:"atMostSeconds"`
-	GatesOn     float64 `json:"gatesOnSeconds"`
-	FastForward float64 `json:"fastForwardSeconds"`
-	// Measured are the last recoveries, the newest first.
-	Measured []Measured `json:"measured,omitempty"`
-}
-
-// Measured is a recovery that took place.
-type Measured struct {
-	// Rollback that tells of it, and when it ended.
-	Rollback string    `json:"rollback"`
-	At       time.Time `json:"at"`
-	// Seconds from the commit that holds the good image on the branch to its verification.
-	Seconds float64 `json:"seconds"`
-}
 
 // blocked is how long the checks of the bad revision may keep the revert out, and whose they are. Those of a release
 // run at the same time as those of its Kustomization, which waits for it.
@@ -174,13 +152,4 @@ func (g *Gatherer) recovered(ctx context.Context, namespace string, w *Workload)
 	}
 	slices.SortFunc(out, func(a, b Measured) int { return b.At.Compare(a.At) })
 	return out[:min(len(out), manyRecoveries)]
-}
-
-// rollbacks are the records of a namespace. Without them there is nothing to tell of.
-func (g *Gatherer) rollbacks(ctx context.Context, namespace string) *v1alpha1.RollbackList {
-	return ask(&g.once, "rollbacks "+namespace, func() *v1alpha1.RollbackList {
-		var list v1alpha1.RollbackList
-		_ = g.Client.List(ctx, &list, client.InNamespace(namespace))
-		return &list
-	})
 }

@@ -15,13 +15,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/trigger"
 )
 
-// Canary is what judges the updates of a workload.
-type Canary struct {
-	trigger.CanaryStatus
-	// Unread says why it was not read; empty where it was.
-	Unread string
-}
-
 // CanaryOf finds the Canary of Flagger or the Rollout of Argo that judges the updates of a workload; nil where nothing
 // does.
 func CanaryOf(ctx context.Context, r client.Reader, obj *unstructured.Unstructured) (*Canary, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/registry"
+	"github.com/backstop-dev/backstop/reconcile/trigger"
 	"github.com/backstop-dev/backstop/watcher/drift"
 )
 
@@ -282,4 +283,11 @@ func (v *view) ago(t time.Time) string { return duration.HumanDuration(max(0, v.
 
 func refOf(kind, namespace, name string) v1alpha1.ObjectRef {
 	return v1alpha1.ObjectRef{Kind: kind, Namespace: namespace, Name: name}
+}
+
+// Canary is what judges the updates of a workload.
+type Canary struct {
+	trigger.CanaryStatus
+	// Unread says why it was not read; empty where it was.
+	Unread string
 }

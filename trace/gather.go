@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
@@ -18,36 +17,9 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile"
-	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
-	"github.com/backstop-dev/backstop/reconcile/registry"
 	"github.com/backstop-dev/backstop/watcher/drift"
 )
-
-// Gatherer reads facts: from the API server, the Git server and the registry, all at once where nothing depends on
-// anything else, and nothing of the cluster that the workload has nothing to do with.
-type Gatherer struct {
-	Client client.Reader
-	Flux   *flux.Flux
-	// Git keeps what was cloned between two looks.
-	Git      *gitrepo.Mirrors
-	Registry *registry.Registry
-	// Logins are the user's own credentials for the registry of an image.
-	Logins func(ctx context.Context, image string) reconcile.Access
-	Now    func() time.Time
-	// History is how many changes of the image are looked for in Git; 0 for none.
-	History int
-}
-
-// Question is what is traced: a workload, or one container of it, and the image where one is asked for.
-type Question struct {
-	Namespace string
-	Workload  v1alpha1.Workload
-	// Container; empty for all of them.
-	Container string
-	// Image that is asked for; empty for what the workload should run.
-	Image string
-}
 
 // maxContainers bounds the trails of one workload.
 const maxContainers = 20
@@ -109,30 +81,6 @@ func (g *Gatherer) workload(ctx context.Context, ns string, w v1alpha1.Workload)
 		return nil, fmt.Errorf("read %s in %s: %w", w, ns, err)
 	}
 	return obj, nil
-}
-
-// shared is what all containers of a workload have in common.
-type shared struct {
-	g   *Gatherer
-	q   Question
-	obj *unstructured.Unstructured
-	now time.Time
-
-	chain    *flux.Chain
-	notFlux  string
-	unread   string
-	origin   *reconcile.Origin
-	noOrigin string
-	state    reconcile.WorkloadState
-	// with is the GitRepository that a RollbackPolicy names; nil for none.
-	with      *types.NamespacedName
-	pods      *pods
-	canary    *Canary
-	rollbacks []v1alpha1.Rollback
-	// applies are about what applies the workload.
-	applies []v1alpha1.Rollback
-	// noRollbacks says why they were not read.
-	noRollbacks string
 }
 
 // read asks the API server for everything that does not depend on the container.

@@ -98,13 +98,6 @@ func (s *shared) registry(ctx context.Context, f *Facts) (Registry, error) {
 	return out, ctx.Err()
 }
 
-// pods are a workload's pods and the platforms of the nodes that they are on.
-type pods struct {
-	unread    string
-	all       []corev1.Pod
-	platforms []string
-}
-
 // first is a pod whose pull secrets tell how the image is asked for; empty where there is none.
 func (p *pods) first() string {
 	if len(p.all) == 0 {

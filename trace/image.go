@@ -2,7 +2,6 @@ package trace
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -301,21 +300,4 @@ func (v *view) automationFix(reason, message string) string {
 // sameImage says whether Git or the cluster names what a policy selected.
 func sameImage(said string, p *reflectorv1.ImagePolicy) bool {
 	return p.Status.LatestRef == nil || image.SameTag(said, p.Status.LatestRef.String())
-}
-
-// excluded gives the expression by which an ImageRepository leaves a tag out; empty where none does.
-func excluded(r *reflectorv1.ImageRepository, tag string) string {
-	for _, e := range exclusions(r) {
-		if re, err := regexp.Compile(e); err == nil && re.MatchString(tag) {
-			return e
-		}
-	}
-	return ""
-}
-
-func exclusions(r *reflectorv1.ImageRepository) []string {
-	if r.Spec.ExclusionList == nil {
-		return []string{`^.*\.sig$`}
-	}
-	return r.Spec.ExclusionList
 }

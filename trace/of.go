@@ -4,14 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"time"
-
-	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
-	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // Of makes the trail of an image from what is known. It is pure.
@@ -81,16 +77,6 @@ func (v *view) records() []string {
 	return out
 }
 
-// concerns says whether a Rollback is about the workload.
-func (v *view) concerns(r *v1alpha1.Rollback) bool {
-	for _, f := range r.Status.Failures {
-		if f.Workload.Kind == v.Workload.Kind && f.Workload.Name == v.Workload.Name && f.Container == v.Container {
-			return true
-		}
-	}
-	return false
-}
-
 func (v *view) tagHop() Hop {
 	r := &v.Registry
 	h := Hop{Name: HopTag, At: v.image}
@@ -112,22 +98,6 @@ func (v *view) tagHop() Hop {
 	return h
 }
 
-func tagFix(cause v1alpha1.Cause, image string, platforms []string) string {
-	switch cause {
-	case v1alpha1.CausePlatformMismatch:
-		on := cmp.Or(strings.Join(platforms, " and "), "the nodes' platform")
-		return "build " + image + " for " + on + " too, and push it again"
-	case v1alpha1.CauseNotAnImage:
-		return "use the tag of a container image: this one is a signature, a chart, a cache or another artifact"
-	case v1alpha1.CauseBlobMissing:
-		return "push " + image + " again"
-	case v1alpha1.CauseInvalidName:
-		return "write it as REGISTRY/REPOSITORY:TAG, in lower case but for the tag"
-	default:
-		return "push " + image
-	}
-}
-
 // described is what the registry has.
 func (v *view) described() string {
 	r := &v.Registry
@@ -143,48 +113,6 @@ func (v *view) described() string {
 	}
 	return strings.Join(parts, ", ")
 }
-
-func shortDigest(d string) string {
-	if algorithm, hex, ok := strings.Cut(d, ":"); ok && len(hex) > 12 {
-		return algorithm + ":" + hex[:12]
-	}
-	return d
-}
-
-// few lists the first of many.
-func few(list []string, most int) string {
-	if len(list) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
-	}
-	return strings.Join(list, ", ")
-}
-
-func host(image string) string {
-	repository, _, _ := manifest.Split(image)
-	first, _, ok := strings.Cut(repository, "/")
-	if !ok || !strings.ContainsAny(first, ".:") && first != "localhost" {
-		return "docker.io"
-	}
-	return first
-}
-
-// tag is what of an image a policy chooses.
-func tagOf(image string) string {
-	_, tag, _ := manifest.Split(image)
-	return tag
-}
-
-// overdue says whether something that happens at an interval has not happened for too long.
-func (v *view) overdue(last time.Time, interval time.Duration) bool {
-	return v.Now.Sub(last) > 3*interval+2*time.Minute
-}
-
-// logs says where to look when a controller does not do what it is asked.
-func logs(controller string) string {
-	return "; if nothing happens: kubectl -n flux-system logs deploy/" + controller
-}
-
-func every(d time.Duration) string { return duration.HumanDuration(d) }
 
 func (v *view) scanHop() Hop {
 	h := Hop{Name: HopScan}
@@ -238,17 +166,6 @@ func (v *view) unseen() bool {
 	return v.Registry.All && len(v.visible()) > v.scan.Status.LastScanResult.TagCount
 }
 
-// visible are the registry's tags that the ImageRepository does not leave out.
-func (v *view) visible() []string {
-	var out []string
-	for _, t := range v.Registry.Tags {
-		if v.scan == nil || excluded(v.scan, t) == "" {
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
 // scanFix says what to do about a scan that fails, by its words.
 func (v *view) scanFix(message string) string {
 	r, words := v.scan, strings.ToLower(message)
@@ -279,10 +196,4 @@ func (v *view) scanFix(message string) string {
 		return "correct spec.exclusionList"
 	}
 	return "see that the registry answers, then: " + flux.Reconcile(ref)
-}
-
-// createLogin is the command that makes a Secret to pull an image with.
-func createLogin(namespace, name, image string) string {
-	return fmt.Sprintf("kubectl -n %s create secret docker-registry %s --docker-server=%s --docker-username=USER "+
-		"--docker-password=TOKEN", namespace, name, host(image))
 }

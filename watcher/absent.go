@@ -3,7 +3,6 @@ package watcher
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"sync/atomic"
@@ -73,16 +72,6 @@ func (t *trouble) broken() (string, bool) {
 		return "", false
 	}
 	return *why, true
-}
-
-// Broken is an error where a kind has not been watched for a minute.
-func (w *Watcher) Broken() error {
-	for _, t := range w.troubles {
-		if why, ok := t.broken(); ok {
-			return fmt.Errorf("%s objects cannot be watched: %s", t.kind, why)
-		}
-	}
-	return nil
 }
 
 // arrived wraps a transform, which every object that is watched goes through.

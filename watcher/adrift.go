@@ -8,47 +8,11 @@ import (
 	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/watcher/drift"
 )
-
-// history reads the templates that a workload had.
-func (l *look) history(ctx context.Context, h *holder) (drift.History, error) {
-	if h.selector == nil {
-		return drift.NoHistory("a " + h.workload.Kind + " keeps no history of its templates"), nil
-	}
-	selector, err := metav1.LabelSelectorAsSelector(h.selector)
-	if err != nil {
-		return drift.History{}, fmt.Errorf("read the selector of %s in %s: %w", h.workload, l.namespace, err)
-	}
-	sel := metav1.ListOptions{LabelSelector: selector.String()}
-	var out drift.History
-	switch h.workload.Kind {
-	case "Deployment":
-		var list *appsv1.ReplicaSetList
-		if list, err = l.client.AppsV1().ReplicaSets(l.namespace).List(ctx, sel); err == nil {
-			out = drift.ReplicaSets(h.workload.UID, list.Items)
-		}
-	case "StatefulSet", "DaemonSet":
-		var list *appsv1.ControllerRevisionList
-		if list, err = l.client.AppsV1().ControllerRevisions(l.namespace).List(ctx, sel); err == nil {
-			out = drift.ControllerRevisions(h.workload.UID, list.Items)
-		}
-	}
-	if apierrors.IsForbidden(err) {
-		return drift.NoHistory("Backstop may not list the revisions of a " + h.workload.Kind + ": a Role is missing"), nil
-	}
-	if err != nil {
-		return out, fmt.Errorf("list the revisions of %s in %s: %w", h.workload, l.namespace, err)
-	}
-	return out, nil
-}
 
 // adrift takes in the workloads that run something else than the key's image although Git says it, and says whether
 // all of those that did have it again.
@@ -175,4 +139,49 @@ func (f *found) sentence() string {
 	}
 	fmt.Fprintf(&b, ", while Git says %s; Flux takes it back %s", f.Git, f.Drift.Undone)
 	return b.String()
+}
+
+// drifts judges the suspects of a workload.
+func (l *look) drifts(ctx context.Context, h *holder, wants Wanter) ([]found, error) {
+	history, err := l.history(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	containers, since := map[string][]string{}, time.Time{}
+	for _, c := range h.suspects {
+		containers[c.Name] = history.Candidates(c)
+		if c.At.After(since) {
+			since = c.At
+		}
+	}
+	want, err := wants.Want(ctx, l.namespace, h.workload, since, containers)
+	switch {
+	case err != nil:
+		return nil, err
+	case want.NotFlux != "":
+		return nil, nil
+	case want.Busy != "":
+		return nil, fmt.Errorf("%w: %s", errApplying, want.Busy)
+	}
+	var out []found
+	for _, c := range h.suspects {
+		f := drift.Judge(drift.Facts{
+			Container: c, History: history, Git: want.Images[c.Name], Commit: want.Commit, Unsaid: want.Why[c.Name],
+		})
+		if f.Not != "" {
+			continue
+		}
+		again := want.Again
+		if c.By == drift.ByHelm && want.Released != nil {
+			again = *want.Released
+		}
+		f.Drift.UndoneBy, f.Drift.Undone = &want.Applier, again.Says()
+		f.Drift.UndoneWhy, f.Drift.NeverUndone = again.Why, again.Never
+		if !again.Next.IsZero() {
+			at := micro(again.Next)
+			f.Drift.UndoneAt = &at
+		}
+		out = append(out, found{c, f})
+	}
+	return out, nil
 }

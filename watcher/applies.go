@@ -108,3 +108,10 @@ func (w *Watcher) tells(key reconcile.Key) bool {
 	}
 	return false
 }
+
+func (w *Watcher) flux(c Clients, name string, gv schema.GroupVersion, resource string) kind {
+	return kind{
+		name: name, optional: true, strip: moved(w.opts.Unreadable, name),
+		inform: c.custom(gv, resource, &metav1.PartialObjectMetadata{}),
+	}
+}

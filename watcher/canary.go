@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -328,53 +327,42 @@ func (c *candidate) runsWell(pod *corev1.Pod, brought []string) {
 	}
 }
 
-// mostEvents is how many events of one kind are read.
-const mostEvents = 500
-
-// events lists events of the namespace; none where they may not be read.
-func (c *candidate) events(ctx context.Context, selector string) ([]corev1.Event, error) {
-	of := metav1.ListOptions{FieldSelector: selector, Limit: mostEvents}
-	list, err := c.client.CoreV1().Events(c.namespace).List(ctx, of)
-	switch {
-	case apierrors.IsForbidden(err):
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("list events of %s: %w", c.facts.Status.By, err)
-	}
-	return list.Items, nil
+// judged is one live look at a canary.
+type judged struct {
+	status trigger.CanaryStatus
+	gone   bool
+	facts  trigger.CanaryFacts
+	all    judgements
+	// holder is the workload that has the template.
+	holder *holder
 }
 
-func eventAt(e *corev1.Event) time.Time {
-	switch {
-	case e.Series != nil && !e.Series.LastObservedTime.IsZero():
-		return e.Series.LastObservedTime.Time
-	case !e.LastTimestamp.IsZero():
-		return e.LastTimestamp.Time
-	case !e.EventTime.IsZero():
-		return e.EventTime.Time
+// elsewhere says why an update was refused where that is not the image's fault; empty where it is, or where there is
+// not enough to say so yet.
+func (j *judged) elsewhere() string {
+	one, why := j.all.other()
+	if one == nil {
+		return ""
 	}
-	return e.CreationTimestamp.Time
+	return fmt.Sprintf("an update of %s is refused, and nothing is reverted, since it does not look like its image's "+
+		"fault: it %s", j.status.Workload, why)
 }
 
-// crowds are the reasons of events that say that a pod had no place to run, which is nobody's image.
-var crowds = []string{"FailedScheduling", "FailedCreate", "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox",
-	"TaintManagerEviction", "NodeNotReady", "Evicted"}
-
-// noRoom says that the cluster had no room for a pod of the update while it was analysed.
-func (c *candidate) noRoom(all []corev1.Event) string {
-	made, refused := c.facts.Target.Made, c.facts.Status.At
-	own := regexp.MustCompile(`^` + regexp.QuoteMeta(c.facts.Status.Workload.Name) + `-[a-z0-9]+(?:-[a-z0-9]+)?$`)
-	for i := range all {
-		e := &all[i]
-		name := e.InvolvedObject.Name
-		if !slices.Contains(crowds, e.Reason) || !own.MatchString(name) ||
-			strings.HasPrefix(name, c.facts.Status.Workload.Name+primary) {
-			continue
-		}
-		if at := eventAt(e); at.Before(made) || !refused.IsZero() && at.After(refused.Add(time.Minute)) {
-			continue
-		}
-		return fmt.Sprintf("%s %s: %s", e.InvolvedObject.Kind+"/"+name, e.Reason, e.Message)
+// well says that what is to run is promoted. Until Flagger looks again its status tells of what was there before.
+func (j *judged) well(image string) bool {
+	if j.status.State != trigger.CanaryWell {
+		return false
 	}
-	return ""
+	return j.status.Promoted || j.holder == nil || !j.holder.has(image)
 }
+
+// readCanary reads an object of one of these kinds.
+func readCanary(o *unstructured.Unstructured) (trigger.CanaryStatus, error) {
+	if o.GetKind() == trigger.Argo.Kind {
+		return trigger.ReadArgo(o)
+	}
+	return trigger.ReadFlagger(o)
+}
+
+// judges says whether objects of a kind judge updates.
+func judges(kind string) bool { return kind == trigger.Flagger.Kind || kind == trigger.Argo.Kind }

@@ -10,6 +10,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -89,4 +90,17 @@ func tolerant[T any, P kube.Object[T]](scheme *runtime.Scheme, gvk schema.GroupV
 	scheme.AddKnownTypeWithName(gvk, &kube.Item[T, P]{})
 	scheme.AddKnownTypeWithName(gvk.GroupVersion().WithKind(gvk.Kind+"List"), &kube.Items[T, P]{})
 	metav1.AddToGroupVersion(scheme, gvk.GroupVersion())
+}
+
+// custom watches a kind by its path alone, without discovery: where the kind is missing the reflector asks again
+// with back-off, and a CRD that is installed later is picked up by that.
+func (c Clients) custom(gv schema.GroupVersion, resource string, example runtime.Object) makeInformer {
+	return func(namespace string, ix cache.Indexers) (cache.SharedIndexInformer, error) {
+		client, err := c.Custom(gv)
+		if err != nil {
+			return nil, fmt.Errorf("watch %s: %w", resource, err)
+		}
+		lw := cache.NewListWatchFromClient(client, resource, namespace, fields.Everything())
+		return cache.NewSharedIndexInformer(lw, example, 0, ix), nil
+	}
 }

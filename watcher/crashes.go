@@ -3,7 +3,6 @@ package watcher
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,65 +11,9 @@ import (
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	kinds "github.com/backstop-dev/backstop/internal/workload"
-	"github.com/backstop-dev/backstop/reconcile"
-)
-
-// crashes turns workloads whose newest revision does not become ready into keys.
-//
-//	Events with reason BackOff ── pod ── its workload ──┐
-//	a template that changed ── after a while ───────────┼─► queue ─► live look ─► keys
-//	a workload that says that its deadline passed ──────┘
-//
-// A pod that crashes is Running, so that the watch of Pending pods does not see it; a watch of all pods would cost
-// memory for each that is well. What was found is remembered as long as it lasts: it is what is enqueued when it is
-// over.
-type crashes struct {
-	queue workqueue.TypedRateLimitingInterface[v1alpha1.ObjectRef]
-	turns *turns[v1alpha1.ObjectRef]
-	lastFound[reconcile.Key]
-	// told is what was said last of a workload whose new revision fails for another reason than its image.
-	told map[v1alpha1.ObjectRef]string
-}
-
-func newCrashes(m *Metrics) *crashes {
-	t := newTurns(func(ref v1alpha1.ObjectRef) string { return ref.Namespace })
-	q := newQueueOf("rollouts", m, 100*time.Millisecond, 30*time.Second, t)
-	return &crashes{queue: q, turns: t, told: map[v1alpha1.ObjectRef]string{}}
-}
-
-// tells says whether something is new about a workload, and keeps it; empty where nothing is to be said any more.
-func (c *crashes) tells(ref v1alpha1.ObjectRef, says string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if says == "" {
-		delete(c.told, ref)
-		return false
-	}
-	before := c.told[ref]
-	c.told[ref] = says
-	return before != says
-}
-
-// knows says whether something was said of an object.
-func (c *crashes) knows(ref v1alpha1.ObjectRef) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.told[ref] != ""
-}
-
-// of lists the workloads that were found to fail about a key.
-func (c *crashes) of(key reconcile.Key) []v1alpha1.Workload {
-	return c.workloads(func(_ v1alpha1.ObjectRef, found []reconcile.Key) bool { return slices.Contains(found, key) })
-}
-
-const (
-	kindEvent = "Event"
-	// backOffSelector asks for the events that a kubelet writes when it lets a container wait before it starts it again.
-	backOffSelector = "involvedObject.kind=Pod,reason=BackOff,type=Warning"
 )
 
 // eventsOf asks for events of one selection.
@@ -168,11 +111,6 @@ func (w *Watcher) nudgeRollouts(ref v1alpha1.ObjectRef) {
 	}
 }
 
-// rolls says whether a kind of workload replaces its pods by those of a new template.
-func rolls(kind string) bool {
-	return slices.Contains([]string{kinds.Deployment, kinds.StatefulSet, kinds.DaemonSet}, kind)
-}
-
 // judgeRollouts looks at workloads whose newest revision may fail until ctx ends.
 func (w *Watcher) judgeRollouts(ctx context.Context) {
 	c := crew[v1alpha1.ObjectRef]{queue: w.crashes.queue, turns: w.crashes.turns, all: &w.working}
@@ -195,13 +133,6 @@ func (w *Watcher) judgeRollouts(ctx context.Context) {
 		}
 	})
 }
-
-const (
-	// unsettledFor is after how long a workload is looked at again of which there is not enough to judge by yet.
-	unsettledFor = 10 * time.Second
-	// failingFor is after how long one is looked at again that fails: events may be lost.
-	failingFor = time.Minute
-)
 
 // resolveCrash enqueues the keys of one workload: those about which it fails now, and those about which it did.
 func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (again time.Duration, err error) {
@@ -238,37 +169,6 @@ func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (aga
 	return 0, nil
 }
 
-// takeIn remembers about which images an object fails now, tells where it is another thing than the image, and enqueues
-// the keys of both: those about which it fails, and those about which it did.
-func (w *Watcher) takeIn(ref v1alpha1.ObjectRef, now []reconcile.Key, says string) {
-	before := w.crashes.get(ref)
-	w.crashes.set(ref, now)
-	if w.crashes.tells(ref, says) {
-		w.log.Warn("what is new fails, and it is not the image", "object", ref.String(), "why", says)
-		if w.opts.TellRollout != nil {
-			w.opts.TellRollout(ref, says)
-		}
-	}
-	keys := map[reconcile.Key]bool{}
-	for _, key := range slices.Concat(before, now) {
-		keys[key] = true
-	}
-	for key := range keys {
-		w.queue.Add(key)
-	}
-}
-
-// full says whether all pods of a workload are available, as the watch knows it.
-func (w *Watcher) full(ref v1alpha1.ObjectRef) bool {
-	for _, inf := range w.informers[ref.Kind] {
-		obj, ok, _ := inf.GetStore().GetByKey(ref.Namespace + "/" + ref.Name)
-		if wl, is := obj.(*workload); ok && is {
-			return wl.full
-		}
-	}
-	return true
-}
-
 // workloadOf finds the workload of a pod; one without a name where there is none that rolls.
 func (l *look) workloadOf(ctx context.Context, ref v1alpha1.ObjectRef) (v1alpha1.ObjectRef, error) {
 	pod, err := l.client.CoreV1().Pods(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
@@ -283,4 +183,14 @@ func (l *look) workloadOf(ctx context.Context, ref v1alpha1.ObjectRef) (v1alpha1
 		return v1alpha1.ObjectRef{}, err
 	}
 	return v1alpha1.ObjectRef{Kind: o.workload.Kind, Namespace: ref.Namespace, Name: o.workload.Name}, nil
+}
+
+// Nudge enqueues what concerns an object that somebody says has changed. It is for hints from outside the API server:
+// all that counts is read live.
+func (w *Watcher) Nudge(ref v1alpha1.ObjectRef) {
+	w.wakeConcerned(ref.Kind)(&metav1.ObjectMeta{Namespace: ref.Namespace, Name: ref.Name})
+	w.nudgeRollouts(ref)
+	if group, ok := applyingGroups[ref.Kind]; ok {
+		w.queue.Add(applyKey(group, ref))
+	}
 }

@@ -9,8 +9,6 @@ import (
 const (
 	// slowAfter is how long a worker may be at one item before another worker takes its place.
 	slowAfter = time.Second
-	// mostSlow bounds the items that are worked on beyond the workers, because they wait for somebody.
-	mostSlow = 64
 	// longestWalk is how long one walk may take. What it waits for has deadlines of its own, which are shorter.
 	longestWalk = 10 * time.Minute
 )

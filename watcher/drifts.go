@@ -3,49 +3,17 @@ package watcher
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/watcher/drift"
 )
-
-// drifts turns workloads that were changed by hand into keys. The watch brings the managedFields, so that all others
-// cost nothing; what Git says of the few only requests can tell, so that it happens in workers of its own. What was
-// found is remembered as long as it lasts: it is what is enqueued when it is over.
-type drifts struct {
-	queue workqueue.TypedRateLimitingInterface[v1alpha1.ObjectRef]
-	turns *turns[v1alpha1.ObjectRef]
-	lastFound[drifting]
-}
-
-// drifting is a container that runs something else than Git says.
-type drifting struct {
-	container, live string
-	// git is the image that Git says; empty where that cannot be read.
-	git string
-}
-
-func newDrifts(m *Metrics) *drifts {
-	t := newTurns(func(ref v1alpha1.ObjectRef) string { return ref.Namespace })
-	q := newQueueOf("drifts", m, 100*time.Millisecond, 30*time.Second, t)
-	return &drifts{queue: q, turns: t}
-}
-
-// of lists the workloads that were found to drift from what a key names.
-func (d *drifts) of(key reconcile.Key) []v1alpha1.Workload {
-	return d.workloads(func(ref v1alpha1.ObjectRef, found []drifting) bool {
-		return ref.Namespace == key.Namespace &&
-			slices.ContainsFunc(found, func(f drifting) bool { return f.git == key.Image() })
-	})
-}
 
 // Adrift lists the workloads that run something else than Git says, as they were found last.
 func (w *Watcher) Adrift() []v1alpha1.ObjectRef {
@@ -104,10 +72,6 @@ func (w *Watcher) workloadHandler(kind string) cache.ResourceEventHandler {
 	}
 }
 
-func refOfWorkload(kind string, w *workload) v1alpha1.ObjectRef {
-	return v1alpha1.ObjectRef{Kind: kind, Namespace: w.Namespace, Name: w.Name}
-}
-
 // compare looks at workloads that were changed by hand until ctx ends.
 func (w *Watcher) compare(ctx context.Context) {
 	c := crew[v1alpha1.ObjectRef]{queue: w.drifts.queue, turns: w.drifts.turns, all: &w.working}
@@ -131,17 +95,8 @@ func (w *Watcher) compare(ctx context.Context) {
 	})
 }
 
-// applyingFor is after how long a workload is looked at again that Flux is applying.
-const applyingFor = time.Second
-
 // unsaidFor is after how long it is asked again what a workload should run, where nothing told: Git may only be away.
 const unsaidFor = time.Minute
-
-// errUnsaid says that nothing tells what a workload should run.
-var errUnsaid = errors.New("nothing tells what it should run")
-
-// errApplying says that what runs is between two revisions.
-var errApplying = errors.New("flux is applying")
 
 // resolveDrift enqueues the keys of one workload: those that it drifts from now, and those that it did.
 func (w *Watcher) resolveDrift(ctx context.Context, ref v1alpha1.ObjectRef) error {
@@ -182,61 +137,4 @@ func (w *Watcher) resolveDrift(ctx context.Context, ref v1alpha1.ObjectRef) erro
 		w.queue.Add(key)
 	}
 	return unsaid
-}
-
-// Wanter says what a workload should run; a new one is made for each look.
-type Wanter interface {
-	Want(ctx context.Context, namespace string, w v1alpha1.Workload, since time.Time, containers map[string][]string,
-	) (reconcile.Want, error)
-}
-
-// found is a drift of one container.
-type found struct {
-	container drift.Container
-	drift.Finding
-}
-
-// drifts judges the suspects of a workload.
-func (l *look) drifts(ctx context.Context, h *holder, wants Wanter) ([]found, error) {
-	history, err := l.history(ctx, h)
-	if err != nil {
-		return nil, err
-	}
-	containers, since := map[string][]string{}, time.Time{}
-	for _, c := range h.suspects {
-		containers[c.Name] = history.Candidates(c)
-		if c.At.After(since) {
-			since = c.At
-		}
-	}
-	want, err := wants.Want(ctx, l.namespace, h.workload, since, containers)
-	switch {
-	case err != nil:
-		return nil, err
-	case want.NotFlux != "":
-		return nil, nil
-	case want.Busy != "":
-		return nil, fmt.Errorf("%w: %s", errApplying, want.Busy)
-	}
-	var out []found
-	for _, c := range h.suspects {
-		f := drift.Judge(drift.Facts{
-			Container: c, History: history, Git: want.Images[c.Name], Commit: want.Commit, Unsaid: want.Why[c.Name],
-		})
-		if f.Not != "" {
-			continue
-		}
-		again := want.Again
-		if c.By == drift.ByHelm && want.Released != nil {
-			again = *want.Released
-		}
-		f.Drift.UndoneBy, f.Drift.Undone = &want.Applier, again.Says()
-		f.Drift.UndoneWhy, f.Drift.NeverUndone = again.Why, again.Never
-		if !again.Next.IsZero() {
-			at := micro(again.Next)
-			f.Drift.UndoneAt = &at
-		}
-		out = append(out, found{c, f})
-	}
-	return out, nil
 }

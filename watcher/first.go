@@ -127,18 +127,3 @@ func micro(t time.Time) v1alpha1.Time { return v1alpha1.NewTime(t.Truncate(time.
 func statusesOf(pod *corev1.Pod) [2][]corev1.ContainerStatus {
 	return [2][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses}
 }
-
-// specImage is the image that the pod asks for. The status names what the runtime made of it, which differs.
-func specImage(pod *corev1.Pod, s *corev1.ContainerStatus) string {
-	for i := range pod.Spec.Containers {
-		if c := &pod.Spec.Containers[i]; c.Name == s.Name {
-			return c.Image
-		}
-	}
-	for i := range pod.Spec.InitContainers {
-		if c := &pod.Spec.InitContainers[i]; c.Name == s.Name {
-			return c.Image
-		}
-	}
-	return s.Image
-}

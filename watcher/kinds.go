@@ -1,18 +1,12 @@
 package watcher
 
 import (
-	"fmt"
-	"time"
-
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	appsinformers "k8s.io/client-go/informers/apps/v1"
 	batchinformers "k8s.io/client-go/informers/batch/v1"
 	coreinformers "k8s.io/client-go/informers/core/v1"
@@ -21,33 +15,8 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	workloads "github.com/backstop-dev/backstop/internal/workload"
-	"github.com/backstop-dev/backstop/reconcile/kube"
 	"github.com/backstop-dev/backstop/reconcile/trigger"
 )
-
-// The kinds, as a v1alpha1.ObjectRef names them.
-const (
-	kindPod            = "Pod"
-	kindInPlacePod     = "InPlacePod"
-	kindCronJob        = "CronJob"
-	kindNamespace      = "Namespace"
-	kindRollback       = "Rollback"
-	kindRollbackPolicy = "RollbackPolicy"
-	kindImagePolicy    = "ImagePolicy"
-	kindGitRepository  = "GitRepository"
-)
-
-// kind is one kind of object that is watched.
-type kind struct {
-	name string
-	// optional kinds are never waited for: Flux may be installed later, or in part.
-	optional bool
-	indexers cache.Indexers
-	strip    cache.TransformFunc
-	handler  cache.ResourceEventHandler
-	// inform makes an informer for one namespace, or for all.
-	inform func(namespace string, indexers cache.Indexers) (cache.SharedIndexInformer, error)
-}
 
 // kinds lists everything that is watched, and what each change enqueues.
 func (w *Watcher) kinds(c Clients) []kind {
@@ -114,27 +83,6 @@ func (w *Watcher) drifting(name string, inform makeInformer) kind {
 	}
 }
 
-func (w *Watcher) flux(c Clients, name string, gv schema.GroupVersion, resource string) kind {
-	return kind{
-		name: name, optional: true, strip: moved(w.opts.Unreadable, name),
-		inform: c.custom(gv, resource, &metav1.PartialObjectMetadata{}),
-	}
-}
-
-func item[T any, P kube.Object[T]]() *kube.Item[T, P] { return &kube.Item[T, P]{} }
-
-// The signatures of client-go's informers: without a resync, of one namespace.
-type (
-	newInformer  = func(kubernetes.Interface, string, time.Duration, cache.Indexers) cache.SharedIndexInformer
-	makeInformer = func(string, cache.Indexers) (cache.SharedIndexInformer, error)
-)
-
-func builtin(c kubernetes.Interface, f newInformer) makeInformer {
-	return func(namespace string, ix cache.Indexers) (cache.SharedIndexInformer, error) {
-		return f(c, namespace, 0, ix), nil
-	}
-}
-
 // pendingPods asks the API server for Pending pods only: a pod that cannot pull an image stays Pending, and one that
 // leaves the phase arrives as deleted.
 func pendingPods(c kubernetes.Interface) makeInformer {
@@ -142,20 +90,5 @@ func pendingPods(c kubernetes.Interface) makeInformer {
 		return coreinformers.NewFilteredPodInformer(c, namespace, 0, ix, func(o *metav1.ListOptions) {
 			o.FieldSelector = pendingSelector
 		}), nil
-	}
-}
-
-const pendingSelector = "status.phase=Pending"
-
-// custom watches a kind by its path alone, without discovery: where the kind is missing the reflector asks again
-// with back-off, and a CRD that is installed later is picked up by that.
-func (c Clients) custom(gv schema.GroupVersion, resource string, example runtime.Object) makeInformer {
-	return func(namespace string, ix cache.Indexers) (cache.SharedIndexInformer, error) {
-		client, err := c.Custom(gv)
-		if err != nil {
-			return nil, fmt.Errorf("watch %s: %w", resource, err)
-		}
-		lw := cache.NewListWatchFromClient(client, resource, namespace, fields.Everything())
-		return cache.NewSharedIndexInformer(lw, example, 0, ix), nil
 	}
 }

@@ -122,3 +122,15 @@ func watchedKinds() []string {
 		trigger.Flagger.Kind, trigger.Argo.Kind,
 	}
 }
+
+const (
+	kindEvent = "Event"
+	// backOffSelector asks for the events that a kubelet writes when it lets a container wait before it starts it again.
+	backOffSelector = "involvedObject.kind=Pod,reason=BackOff,type=Warning"
+)
+
+const (
+	kindJobEvent = "JobEvent"
+	// failedJobSelector asks for what a Job's controller warns of. The Job itself says whether it has failed.
+	failedJobSelector = "involvedObject.kind=Job,type=Warning"
+)

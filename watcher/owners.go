@@ -2,9 +2,7 @@ package watcher
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -15,8 +13,6 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	kinds "github.com/backstop-dev/backstop/internal/workload"
-	"github.com/backstop-dev/backstop/reconcile"
-	"github.com/backstop-dev/backstop/watcher/drift"
 )
 
 // look is one live look at a namespace. Each owner and node is read at most once in it.
@@ -28,29 +24,6 @@ type look struct {
 
 func newLook(client kubernetes.Interface, namespace string) *look {
 	return &look{client: client, namespace: namespace, holders: map[string]*holder{}}
-}
-
-// holder is an object with a pod template, as it is now.
-type holder struct {
-	workload v1alpha1.Workload
-	labels   map[string]string
-	selector *metav1.LabelSelector
-	// images of the template by container.
-	images map[string]string
-	// revision of the template: what pods made from it carry as a label, or a hash of it for a CronJob.
-	revision string
-	// controller is the owner of the object itself.
-	controller *metav1.OwnerReference
-	// pods that it has, of every revision, and how many of them are ready.
-	pods, ready int32
-	// completed is the ReplicaSet with which the last rollout was complete, as a Deployment says.
-	completed string
-	// suspects are containers whose image is not Flux's any more.
-	suspects []drift.Container
-	// wish is what it says about going back.
-	wish reconcile.Wish
-	// gone says that it does not exist, closed that Backstop may not read it or does not know its kind.
-	gone, closed bool
 }
 
 // read gets an owner. Kinds of other groups may have the names of built-in ones, so the group counts.
@@ -146,47 +119,6 @@ func (l *look) fetch(ctx context.Context, kind, name string) (*holder, error) {
 		return h, nil
 	}
 	return &holder{closed: true}, nil
-}
-
-func held(kind string, meta *metav1.ObjectMeta, t *corev1.PodTemplateSpec, s *metav1.LabelSelector) *holder {
-	h := &holder{
-		workload: v1alpha1.Workload{Kind: kind, Name: meta.Name, UID: meta.UID}, labels: meta.Labels, selector: s,
-		images:     make(map[string]string, len(t.Spec.Containers)+len(t.Spec.InitContainers)),
-		controller: metav1.GetControllerOf(meta), suspects: drift.Suspects(kind, meta, imagesOf(t)),
-	}
-	h.wish = wishOf(h.workload, meta, &t.Spec)
-	for i := range t.Spec.InitContainers {
-		h.images[t.Spec.InitContainers[i].Name] = t.Spec.InitContainers[i].Image
-	}
-	for i := range t.Spec.Containers {
-		h.images[t.Spec.Containers[i].Name] = t.Spec.Containers[i].Image
-	}
-	for i := range t.Spec.Volumes {
-		if v := &t.Spec.Volumes[i]; v.Image != nil {
-			h.images[v1alpha1.ImageVolume(v.Name)] = v.Image.Reference
-		}
-	}
-	return h
-}
-
-// imagesOf lists the containers of a template with their images.
-func imagesOf(t *corev1.PodTemplateSpec) []drift.Image {
-	out := make([]drift.Image, 0, len(t.Spec.InitContainers)+len(t.Spec.Containers))
-	for i := range t.Spec.InitContainers {
-		out = append(out, drift.Image{Container: t.Spec.InitContainers[i].Name, Image: t.Spec.InitContainers[i].Image})
-	}
-	for i := range t.Spec.Containers {
-		out = append(out, drift.Image{Container: t.Spec.Containers[i].Name, Image: t.Spec.Containers[i].Image})
-	}
-	return out
-}
-
-// hash tells templates apart. Each run of a CronJob has a Job of its own, so that a Job's UID would make a new
-// revision of the same failure every few minutes.
-func hash(t *corev1.PodTemplateSpec) string {
-	sum := fnv.New32a()
-	_ = json.NewEncoder(sum).Encode(t)
-	return fmt.Sprintf("%08x", sum.Sum32())
 }
 
 // owner is the workload behind a pod.

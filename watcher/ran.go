@@ -3,12 +3,8 @@ package watcher
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
-
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -67,14 +63,6 @@ func (s *sighting) fails(w v1alpha1.Workload) bool {
 	return false
 }
 
-// wasMade notes the oldest pod of a workload that fails.
-func (s *sighting) wasMade(w v1alpha1.Workload, pod *corev1.Pod) {
-	at := pod.CreationTimestamp.Time
-	if before, ok := s.made[w.String()]; !ok || at.Before(before) {
-		s.made[w.String()] = at
-	}
-}
-
 // namedIn says whether a template names an image.
 func namedIn(images map[string]string, image string) bool {
 	for _, has := range images {
@@ -86,18 +74,3 @@ func namedIn(images map[string]string, image string) bool {
 }
 
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
-
-// completedBy is the ReplicaSet that a Deployment names as the one its last rollout was complete with. Its conditions
-// say so in words alone.
-func completedBy(all []appsv1.DeploymentCondition) string {
-	i := slices.IndexFunc(all, func(c appsv1.DeploymentCondition) bool {
-		return c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionTrue &&
-			c.Reason == "NewReplicaSetAvailable"
-	})
-	if i < 0 {
-		return ""
-	}
-	_, rest, _ := strings.Cut(all[i].Message, `"`)
-	name, _, _ := strings.Cut(rest, `"`)
-	return name
-}

@@ -18,12 +18,6 @@ import (
 // Runs of CronJobs that fail where one passed before. They are told and never taken back: what a run reads and reaches
 // counts as much as its image, and the run before left nothing to compare with.
 
-const (
-	kindJobEvent = "JobEvent"
-	// failedJobSelector asks for what a Job's controller warns of. The Job itself says whether it has failed.
-	failedJobSelector = "involvedObject.kind=Job,type=Warning"
-)
-
 // resolveRun tells of a Job of a CronJob that failed, if a run passed before it: once, until a run passes again.
 func (w *Watcher) resolveRun(ctx context.Context, l *look, ref v1alpha1.ObjectRef) error {
 	job, err := l.client.BatchV1().Jobs(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})

@@ -213,3 +213,13 @@ func (s *sighting) platform(ctx context.Context, name string) (string, error) {
 	s.pods.nodes.set(name, platform, now)
 	return platform, nil
 }
+
+// wasMade notes the oldest pod of a workload that fails.
+func (s *sighting) wasMade(w v1alpha1.Workload, pod *corev1.Pod) {
+	at := pod.CreationTimestamp.Time
+	if before, ok := s.made[w.String()]; !ok || at.Before(before) {
+		s.made[w.String()] = at
+	}
+}
+
+const pendingSelector = "status.phase=Pending"

@@ -4,81 +4,13 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
 
 	"github.com/backstop-dev/backstop/reconcile"
 )
-
-// sightings turns failing pods into keys. The image of a key is the one that the template of the pod's owner names,
-// which only the API server can say, so that it happens in workers of its own and not in the handlers. What a pod's
-// containers were found to ask for is remembered as long as the pod is Pending: it is what is enqueued when it goes.
-type sightings struct {
-	queue workqueue.TypedRateLimitingInterface[types.NamespacedName]
-	mu    sync.Mutex
-	seen  map[types.NamespacedName]seenPod
-}
-
-// seenPod is a pod that was seen waiting for an image, with the template's images by container.
-type seenPod struct {
-	uid    types.UID
-	images map[string]string
-	// unsure says that the owner did not know the pod's revision: it may be about to.
-	unsure bool
-}
-
-func newSightings(q workqueue.TypedRateLimitingInterface[types.NamespacedName]) *sightings {
-	return &sightings{queue: q, seen: map[types.NamespacedName]seenPod{}}
-}
-
-// see enqueues a pod if it waits for an image or did. The many pods that are merely starting cost nothing.
-func (s *sightings) see(ref types.NamespacedName, uid types.UID, waits bool) {
-	s.mu.Lock()
-	_, known := s.seen[ref]
-	if waits && !known {
-		// Noted before the worker has looked, so that a pod that goes in between is cleaned up after.
-		s.seen[ref] = seenPod{uid: uid}
-	}
-	s.mu.Unlock()
-	if waits || known {
-		s.queue.Add(ref)
-	}
-}
-
-func (s *sightings) get(ref types.NamespacedName) seenPod {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.seen[ref]
-}
-
-// in copies what is known of the pods of a namespace. A seenPod's map is never written again.
-func (s *sightings) in(namespace string) map[types.NamespacedName]seenPod {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := map[types.NamespacedName]seenPod{}
-	for ref, p := range s.seen {
-		if ref.Namespace == namespace {
-			out[ref] = p
-		}
-	}
-	return out
-}
-
-func (s *sightings) set(ref types.NamespacedName, p seenPod) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.seen[ref] = p
-}
-
-func (s *sightings) forget(ref types.NamespacedName) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.seen, ref)
-}
 
 // podHandler remembers first errors, which later states of the pod hide, and enqueues the pod.
 func (w *Watcher) podHandler() cache.ResourceEventHandler {

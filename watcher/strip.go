@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	kinds "github.com/backstop-dev/backstop/internal/workload"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/trigger"
@@ -165,4 +166,8 @@ func slimStatuses(all []corev1.ContainerStatus) []corev1.ContainerStatus {
 		out[i] = corev1.ContainerStatus{Name: all[i].Name, Image: all[i].Image, State: all[i].State}
 	}
 	return out
+}
+
+func refOfWorkload(kind string, w *workload) v1alpha1.ObjectRef {
+	return v1alpha1.ObjectRef{Kind: kind, Namespace: w.Namespace, Name: w.Name}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -84,28 +83,4 @@ func (l *look) page(ctx context.Context, kind string, sel metav1.ListOptions, vi
 		return list.Continue, nil
 	}
 	return "", nil
-}
-
-func heldDeployment(o *appsv1.Deployment) *holder {
-	h := held("Deployment", &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
-	h.pods, h.ready = o.Status.Replicas, o.Status.ReadyReplicas
-	h.completed = completedBy(o.Status.Conditions)
-	return h
-}
-
-func heldStatefulSet(o *appsv1.StatefulSet) *holder {
-	h := held("StatefulSet", &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
-	h.revision = o.Status.UpdateRevision
-	if len(o.Spec.VolumeClaimTemplates) > 0 && h.wish.Migrates == "" {
-		h.wish.Migrates = h.workload.String() + " keeps data in volumes of its own"
-	}
-	h.pods, h.ready = o.Status.Replicas, o.Status.ReadyReplicas
-	return h
-}
-
-func heldDaemonSet(o *appsv1.DaemonSet) *holder {
-	h := held("DaemonSet", &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
-	h.revision = o.Annotations[appsv1.DeprecatedTemplateGeneration]
-	h.pods, h.ready = o.Status.DesiredNumberScheduled, o.Status.NumberReady
-	return h
 }

@@ -257,3 +257,26 @@ func (l *lane[K]) remove(namespace string, item K) bool {
 	}
 	return true
 }
+
+// newQueue makes a queue whose back-off for one item goes from least to most.
+func newQueue[T comparable](name string, m *Metrics, least, most time.Duration,
+) workqueue.TypedRateLimitingInterface[T] {
+	return newQueueWith(queueConfig[T](name, m), least, most)
+}
+
+func newQueueWith[T comparable](cfg workqueue.TypedRateLimitingQueueConfig[T], least, most time.Duration,
+) workqueue.TypedRateLimitingInterface[T] {
+	return workqueue.NewTypedRateLimitingQueueWithConfig(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[T](least, most), cfg)
+}
+
+func queueConfig[T comparable](name string, m *Metrics) workqueue.TypedRateLimitingQueueConfig[T] {
+	cfg := workqueue.TypedRateLimitingQueueConfig[T]{Name: name}
+	if m != nil {
+		cfg.MetricsProvider = queueMetrics{m}
+	}
+	return cfg
+}
+
+// mostSlow bounds the items that are worked on beyond the workers, because they wait for somebody.
+const mostSlow = 64

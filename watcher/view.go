@@ -162,36 +162,6 @@ func (w *Watcher) rollbackName(key reconcile.Key) string {
 	return ""
 }
 
-// rollbacks are the cache's own: they must not be changed.
-func (w *Watcher) rollbacks() []*v1alpha1.Rollback {
-	var out []*v1alpha1.Rollback
-	for _, inf := range w.informers[kindRollback] {
-		for _, obj := range inf.GetStore().List() {
-			if r, ok := obj.(*v1alpha1.Rollback); ok {
-				out = append(out, r)
-			}
-		}
-	}
-	return out
-}
-
-// indexed are the cache's own: they must not be changed.
-func (w *Watcher) indexed(index, value string) []*v1alpha1.Rollback {
-	var out []*v1alpha1.Rollback
-	for _, inf := range w.informers[kindRollback] {
-		objects, err := inf.GetIndexer().ByIndex(index, value)
-		if err != nil {
-			continue
-		}
-		for _, obj := range objects {
-			if r, ok := obj.(*v1alpha1.Rollback); ok {
-				out = append(out, r)
-			}
-		}
-	}
-	return out
-}
-
 func copies(in []*v1alpha1.Rollback) []v1alpha1.Rollback {
 	out := make([]v1alpha1.Rollback, 0, len(in))
 	for _, r := range in {

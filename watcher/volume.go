@@ -66,3 +66,18 @@ func full(image string) string {
 	}
 	return reference.TagNameOnly(named).String()
 }
+
+// specImage is the image that the pod asks for. The status names what the runtime made of it, which differs.
+func specImage(pod *corev1.Pod, s *corev1.ContainerStatus) string {
+	for i := range pod.Spec.Containers {
+		if c := &pod.Spec.Containers[i]; c.Name == s.Name {
+			return c.Image
+		}
+	}
+	for i := range pod.Spec.InitContainers {
+		if c := &pod.Spec.InitContainers[i]; c.Name == s.Name {
+			return c.Image
+		}
+	}
+	return s.Image
+}

@@ -3,14 +3,11 @@ package watcher
 import (
 	"context"
 	"fmt"
-	"regexp"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -63,36 +60,4 @@ func (s *sighting) wishes() map[string]reconcile.Wish {
 		}
 	}
 	return out
-}
-
-// wishOf reads an object with a pod template.
-func wishOf(w v1alpha1.Workload, meta *metav1.ObjectMeta, pod *corev1.PodSpec) reconcile.Wish {
-	out := reconcile.Wish{Annotation: meta.Annotations[reconcile.RollbackAnnotation]}
-	for i := range pod.InitContainers {
-		if c := &pod.InitContainers[i]; migrates(c) {
-			out.Migrates = fmt.Sprintf("%s has the init container %s, which looks like a migration of a database", w, c.Name)
-			break
-		}
-	}
-	return out
-}
-
-// migration is what the tools that change a database's schema are called, and what people call the step.
-var migration = regexp.MustCompile(`(?i)(?:^|[^a-z])(?:flyway|liquibase|alembic|sqitch|dbmate|golang-migrate|gh-ost|` +
-	`(?:db|database|schema|sql)?[-_:]?migrat(?:e|es|or|ion|ions)|(?:db|schema)[-_:]?(?:upgrade|update))(?:[^a-z]|$)`)
-
-// migrates says whether a container looks like one that changes a database: by its name, its image, or its command.
-func migrates(c *corev1.Container) bool {
-	// Its registry and its tag say nothing of what an image does.
-	if of, err := image.Parse(c.Image); migration.MatchString(c.Name) || err == nil && migration.MatchString(of.Path) {
-		return true
-	}
-	for _, words := range [][]string{c.Command, c.Args} {
-		for _, word := range words {
-			if migration.MatchString(word) {
-				return true
-			}
-		}
-	}
-	return false
 }

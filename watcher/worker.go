@@ -10,11 +10,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// Walker takes a key as far as it can go. again is when to come back without being woken; zero means not at all.
-type Walker interface {
-	Walk(ctx context.Context, key reconcile.Key) (again time.Duration, err error)
-}
-
 // work walks keys until ctx ends. walks is the context of the walks themselves, which outlives it.
 func (w *Watcher) work(ctx, walks context.Context, walker Walker) {
 	c := crew[reconcile.Key]{queue: w.queue, turns: w.queue.turns, all: &w.working}

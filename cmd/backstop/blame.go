@@ -116,13 +116,6 @@ func changed(n v1alpha1.Node) string {
 	return fmt.Sprintf("%s: %s → %s", n.File, before, after)
 }
 
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
-
 func anyMarker(s *v1alpha1.Suspect) bool {
 	for _, n := range s.Nodes {
 		if n.Marker != "" {
@@ -130,12 +123,4 @@ func anyMarker(s *v1alpha1.Suspect) bool {
 		}
 	}
 	return false
-}
-
-// short is the first 12 characters of a hash.
-func short(hash string) string {
-	if len(hash) > 12 {
-		return hash[:12]
-	}
-	return hash
 }

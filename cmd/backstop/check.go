@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/backstop-dev/backstop/gate"
@@ -35,15 +34,6 @@ its credential helpers, and those of the cloud that it runs in.
   2    wrong usage, or a .backstop.yaml that cannot be read
   3    nothing is wrong as far as could be told, but something could not: a registry that did not answer, a remote base
   134  Backstop itself crashed (SIGABRT): a bug, please report what it printed`
-
-// checkFlags are the flags of check.
-type checkFlags struct {
-	base, head, config, format, file, ca string
-	platforms, remotes, keys, insecure   []string
-	deep, offline, empty                 bool
-	parallel                             int
-	patience                             time.Duration
-}
 
 func checkCommand(std streams) *cobra.Command {
 	var f checkFlags
@@ -75,26 +65,6 @@ func checkCommand(std streams) *cobra.Command {
 	}
 	f.bind(cmd.Flags())
 	return cmd
-}
-
-func (f *checkFlags) bind(flags *pflag.FlagSet) {
-	flags.StringVar(&f.base, "base", "", "branch, tag or commit to compare with: report only what the change brings in")
-	flags.StringVar(&f.head, "head", "", "branch, tag or commit to check (default: the files as they are)")
-	flags.StringVar(&f.config, "config", "", "guardrails (default: .backstop.yaml in PATH or above)")
-	flags.StringSliceVar(&f.platforms, "platform", nil, "platforms that images must run on, or any (default linux/amd64)")
-	flags.BoolVar(&f.deep, "deep", false, "ask for every layer too")
-	flags.StringArrayVar(&f.keys, "verify-signature", nil,
-		"public key of cosign (a PEM file); one of those given must have signed every image")
-	flags.BoolVar(&f.offline, "offline", false, "everything but the registry")
-	flags.StringSliceVar(&f.remotes, "allow-remote", nil,
-		"addresses that kustomizations may refer to, such as github.com/acme/")
-	flags.StringSliceVar(&f.insecure, "insecure-registry", nil, "registries that may be asked over plain HTTP")
-	flags.StringVar(&f.ca, "registry-ca", "", "certificates (PEM) by which registries are trusted too")
-	flags.IntVar(&f.parallel, "parallel", 16, "images asked for at once")
-	flags.DurationVar(&f.patience, "patience", 2*time.Minute, "how long to wait for a registry that asks to be left alone")
-	flags.BoolVar(&f.empty, "allow-empty", false, "it is no finding that there are no manifests")
-	flags.StringVarP(&f.format, "output", "o", "text", strings.Join(report.Formats(), ", "))
-	flags.StringVar(&f.file, "output-file", "", "write the report there, and text to the terminal")
 }
 
 // run checks, writes the report and gives the exit code.

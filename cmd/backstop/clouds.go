@@ -199,3 +199,8 @@ func azureLogin(ctx context.Context, host string, options azcore.ClientOptions) 
 	}
 	return authn.AuthConfig{Username: azureUser, Password: *out.RefreshToken}, nil
 }
+
+// noLogin is a registry of a cloud that gave no login, in a sentence without a secret.
+type noLogin struct{ sentence string }
+
+func (e *noLogin) Error() string { return e.sentence }

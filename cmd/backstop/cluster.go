@@ -3,11 +3,13 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 
-	"github.com/spf13/cobra"
 	authv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -18,18 +20,6 @@ import (
 type cluster struct {
 	kubeconfig, context, namespace string
 	as                             rest.ImpersonationConfig
-}
-
-func (c *cluster) bind(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVar(&c.kubeconfig, "kubeconfig", "",
-		"path to the kubeconfig (default: KUBECONFIG, ~/.kube/config, or the pod's)")
-	flags.StringVar(&c.context, "context", "", "context in the kubeconfig")
-	flags.StringVarP(&c.namespace, "namespace", "n", "", "namespace (default: the context's)")
-	flags.StringVar(&c.as.UserName, "as", "", "user to act as, such as system:serviceaccount:NAMESPACE:NAME")
-	flags.StringArrayVar(&c.as.Groups, "as-group", nil, "group to act as, with --as; may be given several times")
-	completeFlag(cmd, "context", c.contexts)
-	completeFlag(cmd, "namespace", c.namespaces)
 }
 
 // config finds the cluster and the namespace to work in.
@@ -68,3 +58,22 @@ func whoAmI(ctx context.Context, cl client.Client) (string, error) {
 	}
 	return review.Status.UserInfo.Username, nil
 }
+
+// readable is an error of the API server without the words that it says twice.
+func readable(err error) error {
+	var status apierrors.APIStatus
+	if apierrors.IsForbidden(err) && errors.As(err, &status) {
+		return &noRights{strings.TrimSpace(status.Status().Message), err}
+	}
+	return err
+}
+
+// noRights is the API server's refusal to let somebody read, in its words alone.
+type noRights struct {
+	words string
+	err   error
+}
+
+func (e *noRights) Error() string { return e.words }
+
+func (e *noRights) Unwrap() error { return e.err }

@@ -106,3 +106,15 @@ func completeGet(c *cluster) completion {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 }
+
+func (c *cluster) bind(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&c.kubeconfig, "kubeconfig", "",
+		"path to the kubeconfig (default: KUBECONFIG, ~/.kube/config, or the pod's)")
+	flags.StringVar(&c.context, "context", "", "context in the kubeconfig")
+	flags.StringVarP(&c.namespace, "namespace", "n", "", "namespace (default: the context's)")
+	flags.StringVar(&c.as.UserName, "as", "", "user to act as, such as system:serviceaccount:NAMESPACE:NAME")
+	flags.StringArrayVar(&c.as.Groups, "as-group", nil, "group to act as, with --as; may be given several times")
+	completeFlag(cmd, "context", c.contexts)
+	completeFlag(cmd, "namespace", c.namespaces)
+}

@@ -2,40 +2,19 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/reconcile/kube"
 )
-
-type getOptions struct {
-	cluster
-	all, watch bool
-	output     string
-	// names are the objects that are asked for; none asks for all.
-	names []string
-}
-
-// gettable are the things that get lists, by the names that people type.
-var gettable = map[string]string{
-	"rollbacks": "rollbacks", "rollback": "rollbacks", "rb": "rollbacks",
-	"policies": "policies", "policy": "policies", "rbp": "policies",
-	"rollbackpolicies": "policies", "rollbackpolicy": "policies",
-	"holds": "holds", "hold": "holds",
-	"drift": "drift", "drifts": "drift",
-	"events": "events", "event": "events", "ev": "events",
-}
 
 func getCommand(std streams) *cobra.Command {
 	var o getOptions
@@ -63,40 +42,6 @@ func getCommand(std streams) *cobra.Command {
 	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "go on watching")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "json, yaml or wide")
 	return cmd
-}
-
-// parse reads what kubectl's users type: KIND, KIND NAME..., KIND/NAME.
-func (o *getOptions) parse(args []string) (string, error) {
-	if err := checkOutput(o.output); err != nil {
-		return "", err
-	}
-	if len(args) == 0 {
-		return "rollbacks", nil
-	}
-	kind, name, slash := strings.Cut(args[0], "/")
-	o.names = args[1:]
-	if slash {
-		o.names = append([]string{name}, o.names...)
-	}
-	what, ok := gettable[strings.ToLower(kind)]
-	switch {
-	case !ok:
-		return "", badUsage("get %s: want rollbacks, policies, holds, drift or events", kind)
-	case slices.Contains(o.names, ""):
-		return "", badUsage("get %s: the name after the slash is missing", args[0])
-	case len(o.names) > 0 && (what == "drift" || what == "events"):
-		return "", badUsage("get %s takes no names", what)
-	case len(o.names) > 0 && o.all:
-		return "", badUsage("a name is of one namespace: give -n NAMESPACE instead of --all-namespaces")
-	}
-	return what, nil
-}
-
-func checkOutput(o string) error {
-	if !slices.Contains([]string{"", "wide", "json", "yaml"}, o) {
-		return badUsage("output %q: want json, yaml or wide", o)
-	}
-	return nil
 }
 
 func (o *getOptions) run(ctx context.Context, std streams, what string) error {
@@ -248,53 +193,4 @@ func (l *lister) changes(ctx context.Context, w watch.Interface, from string) (s
 			}
 		}
 	}
-}
-
-// nothing says that there is nothing, or that the namespace is not there, which looks the same in a list.
-func nothing(ctx context.Context, std streams, cl client.Reader, ns string) error {
-	if ns == "" {
-		fmt.Fprintln(std.err, "Nothing found.")
-		return nil
-	}
-	// Who may not read the namespace is told what the list says.
-	if err := cl.Get(ctx, client.ObjectKey{Name: ns}, &corev1.Namespace{}); apierrors.IsNotFound(err) {
-		return badUsage("there is no namespace %s", ns)
-	}
-	fmt.Fprintf(std.err, "Nothing found in namespace %s.\n", ns)
-	return nil
-}
-
-// readable is an error of the API server without the words that it says twice.
-func readable(err error) error {
-	var status apierrors.APIStatus
-	if apierrors.IsForbidden(err) && errors.As(err, &status) {
-		return &noRights{strings.TrimSpace(status.Status().Message), err}
-	}
-	return err
-}
-
-// noRights is the API server's refusal to let somebody read, in its words alone.
-type noRights struct {
-	words string
-	err   error
-}
-
-func (e *noRights) Error() string { return e.words }
-
-func (e *noRights) Unwrap() error { return e.err }
-
-func age(t, now time.Time) string { return duration.HumanDuration(now.Sub(t)) }
-
-// tagOf is what tells an image apart from its neighbours: the tag, or a shortened digest.
-func tagOf(image string) string {
-	if ref, digest, ok := strings.Cut(image, "@"); ok {
-		if t := tagOf(ref); t != ref {
-			return t
-		}
-		return fmt.Sprintf("@%.19s", digest)
-	}
-	if i := strings.LastIndex(image, ":"); i > strings.LastIndex(image, "/") {
-		return image[i+1:]
-	}
-	return image
 }

@@ -77,11 +77,6 @@ func (l *logins) find(ctx context.Context, named reference.Named) reconcile.Acce
 	return a
 }
 
-// noLogin is a registry of a cloud that gave no login, in a sentence without a secret.
-type noLogin struct{ sentence string }
-
-func (e *noLogin) Error() string { return e.sentence }
-
 // keychain is where credentials for registries are looked for: docker's configuration with its credential helpers, the
 // token of a GitHub workflow, Google's metadata server or gcloud, and what AWS and Azure have.
 func keychain() authn.Keychain {

@@ -388,3 +388,6 @@ func workloads(ctx context.Context, cl client.Client, ns string, meant func(v1al
 	}
 	return found, nil
 }
+
+// maxFormer is how many earlier values --to chooses from.
+const maxFormer = 20

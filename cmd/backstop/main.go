@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -25,15 +24,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// Exit codes that scripts can use. A crash is none of them (crash.go).
-const (
-	exitOK    = 0
-	exitError = 1
-	exitUsage = 2
-	// exitUnknown: the answer takes what cannot be had, such as what whoever asks may not read.
-	exitUnknown = 3
-)
-
 func main() {
 	crashAloud()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -41,12 +31,6 @@ func main() {
 	code := run(ctx, os.Args, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr})
 	stop()
 	os.Exit(code)
-}
-
-// streams are where a command reads and writes.
-type streams struct {
-	in       io.Reader
-	out, err io.Writer
 }
 
 // run is the program: args[0] is its name.
@@ -76,28 +60,6 @@ func run(ctx context.Context, args []string, std streams) int {
 	}
 	fmt.Fprintf(std.err, "backstop: %s\n", err)
 	return exitError
-}
-
-// usageError is a mistake on the command line.
-type usageError struct{ error }
-
-func badUsage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
-
-// exitCode ends the program without a word more than was printed.
-type exitCode int
-
-func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
-
-// isCobraUsage knows cobra's own complaints, which have no type.
-func isCobraUsage(err error) bool {
-	for _, prefix := range []string{"unknown command", "unknown flag", "unknown shorthand", "flag needs",
-		"invalid argument", "accepts ", "requires at least", "required flag", "if any flags in the group",
-		"at least one of the flags"} {
-		if strings.HasPrefix(err.Error(), prefix) {
-			return true
-		}
-	}
-	return false
 }
 
 const longHelp = `Backstop runs beside Flux. When an image in Git cannot run, it finds the commit that brought it in,

@@ -274,3 +274,20 @@ func tokenSecret(of map[string][]byte, token string) map[string][]byte {
 	}
 	return out
 }
+
+// untouched says of each place that a revert leaves why it does.
+func untouched(r reconcile.Revert) []string {
+	var out []string
+	for i, n := range r.Suspect.Nodes {
+		if slices.ContainsFunc(r.Target.Values, func(v v1alpha1.NodeValue) bool { return int(v.Index) == i }) {
+			continue
+		}
+		commit := r.Suspect.Commit
+		if n.Origin != nil && n.Origin.Commit != "" {
+			commit = n.Origin.Commit
+		}
+		out = append(out, oneLine(fmt.Sprintf("Left as it is: %s %s, which came with %s and had no value before.", n.File,
+			n.Pointer, short(commit))))
+	}
+	return out
+}

@@ -16,9 +16,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
 )
 
-// maxFormer is how many earlier values --to chooses from.
-const maxFormer = 20
-
 type revertOptions struct {
 	lookup
 	proposal             proposal
@@ -162,23 +159,6 @@ func (o *revertOptions) wish(ctx context.Context, repo repository, image string)
 	}
 	return reconcile.Revert{}, fmt.Errorf("%s came in with %s, and there is no earlier value to go back to", image,
 		short(s.Commit))
-}
-
-// untouched says of each place that a revert leaves why it does.
-func untouched(r reconcile.Revert) []string {
-	var out []string
-	for i, n := range r.Suspect.Nodes {
-		if slices.ContainsFunc(r.Target.Values, func(v v1alpha1.NodeValue) bool { return int(v.Index) == i }) {
-			continue
-		}
-		commit := r.Suspect.Commit
-		if n.Origin != nil && n.Origin.Commit != "" {
-			commit = n.Origin.Commit
-		}
-		out = append(out, oneLine(fmt.Sprintf("Left as it is: %s %s, which came with %s and had no value before.", n.File,
-			n.Pointer, short(commit))))
-	}
-	return out
 }
 
 func landingError(err error, image string) error {

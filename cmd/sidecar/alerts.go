@@ -2,34 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"os"
 
-	"github.com/spf13/pflag"
-
 	"github.com/backstop-dev/backstop/watcher/alerts"
 )
-
-// alertOptions are the flags about Flux's alerts.
-type alertOptions struct {
-	addr, keyFile string
-}
-
-func (o *alertOptions) bind(f *pflag.FlagSet) {
-	f.StringVar(&o.addr, "alerts-addr", "",
-		"where to take the events of a Flux Provider of type generic-hmac, at "+alerts.Path+" (default: nowhere)")
-	f.StringVar(&o.keyFile, "alerts-key-file", "",
-		"file that holds the token of that Provider's Secret; it is read anew for each event")
-}
-
-// check reads the flags.
-func (o *alertOptions) check() error {
-	if o.addr != "" && o.keyFile == "" {
-		return errors.New("--alerts-addr needs --alerts-key-file: an event that is not signed is not taken")
-	}
-	return nil
-}
 
 // newAlerts makes what takes events; nil where none are taken.
 func (s *sidecar) newAlerts(o *alertOptions) *alerts.Receiver {

@@ -17,9 +17,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/record"
 )
 
-// interactivityPath is where Slack posts clicks to, in HTTP mode.
-const interactivityPath = "/slack/interactivity"
-
 // followEvery is how soon new tokens of a Provider are heard with.
 const followEvery = time.Second
 

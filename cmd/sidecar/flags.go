@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -13,39 +12,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 )
-
-// options are the sidecar's flags.
-type options struct {
-	kubeconfig  string
-	cluster     string
-	maxMode     string
-	maxAuthors  string
-	budget      string
-	namespaces  []string
-	platforms   []string
-	storage     string
-	metricsAddr string
-	healthAddr  string
-	leaderElect bool
-	noCrossRefs bool
-	platform    []string
-	// caches and hosts of registries.
-	caches, hosts []string
-	confirm       time.Duration
-	history       time.Duration
-	maxRollbacks  int
-	logLevel      string
-	workers       int
-	unstick       bool
-	fastForward   bool
-	slack         slackOptions
-	news          newsOptions
-	alerts        alertOptions
-	version       bool
-	// top and level are maxMode, maxAuthors, budget and logLevel, parsed.
-	top   reconcile.Ceiling
-	level slog.Level
-}
 
 const longHelp = `Backstop's sidecar watches the cluster, and reverts in Git what a RollbackPolicy lets it revert.
 Nothing is reverted where no policy says so. The flags --max-mode, --max-authors and --budget are the ceiling, whatever

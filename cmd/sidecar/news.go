@@ -7,37 +7,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/notify"
 	"github.com/backstop-dev/backstop/notify/console"
 	"github.com/backstop-dev/backstop/notify/fluxevent"
 )
-
-// newsOptions are the flags about who else hears the news.
-type newsOptions struct {
-	eventsAddr string
-	console    bool
-}
-
-func (o *newsOptions) bind(f *pflag.FlagSet) {
-	f.StringVar(&o.eventsAddr, "events-addr", "",
-		"URL of Flux's notification-controller, so that its Alerts tell the news (from its own namespace: "+
-			"http://notification-controller.flux-system.svc.cluster.local./)")
-	f.BoolVar(&o.console, "console", false, "print the news on standard output, a line each")
-}
-
-// check reads the flags.
-func (o *newsOptions) check() error {
-	if o.eventsAddr == "" {
-		return nil
-	}
-	if _, err := fluxevent.New(fluxevent.Options{Addr: o.eventsAddr}); err != nil {
-		return fmt.Errorf("--events-addr: %w", err)
-	}
-	return nil
-}
 
 // tellMore lets the others hear the news too, until the function that it gives is called.
 func (s *sidecar) tellMore(ctx context.Context, o *options, out io.Writer) (func(), error) {

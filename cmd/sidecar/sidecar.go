@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,7 +19,6 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/build"
 	"github.com/backstop-dev/backstop/notify"
-	"github.com/backstop-dev/backstop/notify/clicks"
 	"github.com/backstop-dev/backstop/notify/kubeevents"
 	"github.com/backstop-dev/backstop/notify/metrics"
 	"github.com/backstop-dev/backstop/reconcile"
@@ -33,32 +31,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/registry"
 	"github.com/backstop-dev/backstop/reconcile/trigger"
 	"github.com/backstop-dev/backstop/watcher"
-	"github.com/backstop-dev/backstop/watcher/alerts"
 )
-
-// sidecar is everything that runs, wired.
-type sidecar struct {
-	log     *slog.Logger
-	clients watcher.Clients
-	watch   *watcher.Watcher
-	engine  *reconcile.Engine
-	records *record.Records
-	events  *kubeevents.Teller
-	cards   *cards
-	hub     *clicks.Hub
-	metrics *prometheus.Registry
-	// alerts takes Flux's events; nil where none are taken. working says that this replica takes them.
-	alerts  *alerts.Receiver
-	working atomic.Bool
-	// leads is 1 while this replica works, and leader says that one is known, whichever replica it is.
-	leads  prometheus.Gauge
-	leader atomic.Bool
-	// live reads the cluster, and fences says whether the admission policies are there.
-	live   client.Client
-	fences *prometheus.GaugeVec
-	// mirrors are the Git repositories on the disk.
-	mirrors *gitrepo.Mirrors
-}
 
 // registry asks registries, never through the cluster's inner addresses.
 func (o *options) registry(agent string, log *slog.Logger) *registry.Registry {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,79 +20,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/kube"
 )
-
-// slackOptions are the flags about Slack.
-type slackOptions struct {
-	provider  string
-	broadcast string
-	commitURL string
-	httpAddr  string
-	hosts     []string
-	// name is the provider, parsed.
-	name types.NamespacedName
-}
-
-func (o *slackOptions) bind(f *pflag.FlagSet) {
-	f.StringVar(&o.provider, "slack-provider", "",
-		"Flux Provider of type slack for policies that name none, as NAMESPACE/NAME (default: they have no cards)")
-	f.StringVar(&o.broadcast, "slack-broadcast", string(slack.BroadcastFailures),
-		"which news of a thread the Slack channel shows too: never, failures or all")
-	f.StringVar(&o.httpAddr, "slack-http-addr", "",
-		"where to take clicks over HTTP, at "+interactivityPath+" (default: nowhere; Socket Mode needs no way in)")
-	f.StringSliceVar(&o.hosts, "slack-hosts", nil,
-		"hosts beside slack.com and slack-gov.com that a Provider's address may name, as HOST or HOST:PORT: who answers "+
-			"there says who clicked (default: none)")
-	f.StringVar(&o.commitURL, "commit-url", "",
-		"URL of a commit's page, with {repository} and {commit} in it (default: known for GitHub, GitLab and others)")
-}
-
-// check reads the flags.
-func (o *slackOptions) check() error {
-	choices := []slack.Broadcast{slack.BroadcastNever, slack.BroadcastFailures, slack.BroadcastAll}
-	if !slices.Contains(choices, slack.Broadcast(o.broadcast)) {
-		return fmt.Errorf("--slack-broadcast %q: want never, failures or all", o.broadcast)
-	}
-	if o.commitURL != "" && !strings.Contains(o.commitURL, "{commit}") {
-		return fmt.Errorf("--commit-url %q: want a URL with {commit} in it", o.commitURL)
-	}
-	for _, host := range o.hosts {
-		if host == "" || strings.ContainsAny(host, "/ *@") {
-			return fmt.Errorf("--slack-hosts %q: want HOST or HOST:PORT", host)
-		}
-	}
-	if o.provider == "" {
-		return nil
-	}
-	ns, name, ok := strings.Cut(o.provider, "/")
-	if !ok || ns == "" || name == "" || strings.Contains(name, "/") {
-		return fmt.Errorf("--slack-provider %q: want NAMESPACE/NAME", o.provider)
-	}
-	o.name = types.NamespacedName{Namespace: ns, Name: name}
-	return nil
-}
-
-// cards keeps the Slack cards of the sidecar.
-type cards struct {
-	s         *sidecar
-	live      client.Reader
-	cluster   string
-	budget    string
-	commitURL string
-	// otherwise is the Provider of policies that name none.
-	otherwise types.NamespacedName
-	apps      *slack.Apps
-	poster    *slack.Poster
-
-	mu       sync.Mutex
-	policies map[types.UID]aged[reconcile.Policy]
-	sources  map[v1alpha1.ObjectRef]aged[string]
-}
-
-// aged is something read at a time.
-type aged[T any] struct {
-	value T
-	at    time.Time
-}
 
 const (
 	// policyAge and sourceAge are how old what a card says of its policies and repository may be.

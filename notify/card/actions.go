@@ -76,11 +76,6 @@ func reject(r *v1alpha1.Rollback, w words, value string) *slack.ButtonBlockEleme
 	return b
 }
 
-// unheld says whether people are asked about a pull request that was merged without its hold.
-func unheld(r *v1alpha1.Rollback) bool {
-	return r.Status.AskedFor(v1alpha1.DoubtHoldMissing)
-}
-
 // reverts says what an approval does.
 func reverts(r *v1alpha1.Rollback, w words) string {
 	s := r.Status.Suspect
@@ -110,15 +105,6 @@ func adopts(r *v1alpha1.Rollback, w words) string {
 		return out + ", and image automation is held off until a newer image is selected."
 	}
 	return out + "."
-}
-
-func marked(s *v1alpha1.Suspect) bool {
-	for _, n := range s.Nodes {
-		if n.Marker != "" {
-			return true
-		}
-	}
-	return false
 }
 
 func confirm(title, says, yes string) *slack.ConfirmationBlockObject {

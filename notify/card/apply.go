@@ -2,12 +2,10 @@ package card
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
-
-// applies says that a Rollback is about what Flux cannot apply, and about no image.
-func applies(r *v1alpha1.Rollback) bool { return r.Spec.OpenedFor == v1alpha1.TriggerApply }
 
 // applyHeader is the point where Flux cannot apply what Git says.
 func applyHeader(r *v1alpha1.Rollback) string {
@@ -45,14 +43,6 @@ func applyEnding(r *v1alpha1.Rollback, what string) string {
 	default:
 		return what + ": " + because(&r.Status) + ", a person must act"
 	}
-}
-
-// theChange is what goes back where files do.
-func theChange(r *v1alpha1.Rollback) string {
-	if s := r.Status.Suspect; s != nil {
-		return "what " + plain(short7(s.Commit), 12) + " changed"
-	}
-	return "the change"
 }
 
 // applyReverts says what an approval does.
@@ -126,4 +116,14 @@ func applyFiles(s *v1alpha1.RollbackStatus) []string {
 		lines = append(lines, "*Proof* "+foreign(t.Proof, 400))
 	}
 	return lines
+}
+
+func filesOf(s *v1alpha1.Suspect) []string {
+	var out []string
+	for _, n := range s.Nodes {
+		if name := code(n.File, 150); name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }

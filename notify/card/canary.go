@@ -2,16 +2,9 @@ package card
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
-
-// onlyRefused says that a canary refused the image, and nothing else is wrong with it.
-func onlyRefused(s *v1alpha1.RollbackStatus) bool {
-	other := func(f v1alpha1.Failure) bool { return f.Canary == nil }
-	return len(s.Failures) > 0 && !slices.ContainsFunc(s.Failures, other)
-}
 
 // refusals tells which updates were refused, why, and what serves instead.
 func refusals(s *v1alpha1.RollbackStatus) []string {

@@ -17,49 +17,11 @@
 package card
 
 import (
-	"time"
-
 	"github.com/slack-go/slack"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/text"
 )
-
-// The action IDs of the buttons. They never change; what a click is about is in its value.
-const (
-	// Approve reverts in Git, or adopts a drift into Git.
-	Approve = "backstop.approve"
-	// Reject keeps the image, or restores a drift from Git.
-	Reject = "backstop.reject"
-	// View opens the commit in a browser; Slack reports the click nevertheless.
-	View = "backstop.view"
-)
-
-// Facts are all that a card renders.
-type Facts struct {
-	// Rollback is the record.
-	Rollback *v1alpha1.Rollback
-	// Cluster names this cluster.
-	Cluster string
-	// Policies that apply. Each of them has to let a person decide.
-	Policies []Policy
-	// Cooldown of the policy; zero for none or unknown.
-	Cooldown time.Duration
-	// Budget of automatic reverts on one branch, as COUNT/DURATION; empty for none or unknown.
-	Budget string
-	// Mode that applies; empty for unknown. In mode Auto what keeps the policy from deciding may go away by itself.
-	Mode v1alpha1.Mode
-	// Links finds commits' pages.
-	Links Links
-}
-
-// Policy is one policy that applies.
-type Policy struct {
-	// Name is its namespace/name.
-	Name string
-	// Approvers may decide on Slack, as it says.
-	Approvers v1alpha1.SlackApproval
-}
 
 // Card is one Slack message.
 type Card struct {
@@ -113,30 +75,4 @@ func loud(r *v1alpha1.Rollback) bool {
 	}
 	s := &r.Status
 	return s.Outcome.Result == v1alpha1.ResultFailed || s.Outcome.Result == v1alpha1.ResultExpired
-}
-
-// mrkdwn is text that is escaped already. Slack adds no links of its own to it.
-func mrkdwn(s string) *slack.TextBlockObject {
-	return slack.NewTextBlockObject(slack.MarkdownType, s, false, true)
-}
-
-func plainText(s string) *slack.TextBlockObject {
-	return slack.NewTextBlockObject(slack.PlainTextType, s, false, false)
-}
-
-func section(s string) *slack.SectionBlock { return slack.NewSectionBlock(mrkdwn(s), nil, nil) }
-
-// preformatted shows text as it is: nothing in it is parsed.
-func preformatted(s string) *slack.RichTextBlock {
-	return slack.NewRichTextBlock("", &slack.RichTextPreformatted{
-		Type: slack.RTEPreformatted, Elements: []slack.RichTextSectionElement{slack.NewRichTextSectionTextElement(s, nil)},
-	})
-}
-
-func elements(lines []string) []slack.MixedElement {
-	out := make([]slack.MixedElement, 0, len(lines))
-	for _, l := range lines {
-		out = append(out, mrkdwn(l))
-	}
-	return out
 }

@@ -136,36 +136,6 @@ func restoring(s *v1alpha1.RollbackStatus) string {
 	return "*Asked* Flux at " + clock(s.Request.At.Time) + " to restore what Git says"
 }
 
-// driftHeader is the point where somebody changed a workload by hand: spec.image is Git's, the target is what runs.
-func driftHeader(r *v1alpha1.Rollback, w words) string {
-	switch stateOf(r) {
-	case failing, asking:
-		return w.app + " " + byHand(&r.Status) + " by hand to " + or(w.good, "another image")
-	case reverting:
-		if rejected(r) {
-			return "Restoring " + w.bad + " of " + w.app + " from Git"
-		}
-		return "Adopting " + or(w.good, "the running image") + " of " + w.app + " into Git"
-	case reverted:
-		return "Adopted into Git, waiting for Flux: " + w.app + " " + w.good
-	case ended:
-		switch r.Status.Outcome.Result {
-		case v1alpha1.ResultVerified:
-			return w.app + " stays on " + or(w.good, "the running image") + ", as Git says now"
-		case v1alpha1.ResultRejected:
-			return "Not adopted: Git keeps " + w.bad + " for " + w.app
-		case v1alpha1.ResultRecovered:
-			return "The change of " + w.app + " by hand is over"
-		case v1alpha1.ResultReportedOnly, v1alpha1.ResultSourceNotFound:
-			return w.app + " was changed by hand, a person must act"
-		case v1alpha1.ResultFailed:
-			return "Not adopted into Git: " + w.app + " " + w.good
-		default:
-		}
-	}
-	return ending(r, w)
-}
-
 // byHand is what somebody did: kubectl rollout undo goes back to a revision that the history knows.
 func byHand(s *v1alpha1.RollbackStatus) string {
 	out := "was "

@@ -58,3 +58,12 @@ func became(s *v1alpha1.RollbackStatus) string {
 	}
 	return out
 }
+
+func marked(s *v1alpha1.Suspect) bool {
+	for _, n := range s.Nodes {
+		if n.Marker != "" {
+			return true
+		}
+	}
+	return false
+}

@@ -2,7 +2,6 @@ package card
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -47,16 +46,6 @@ func scope(f Facts) string {
 		lines = append(lines, label+foreign(t.Proof, 400))
 	}
 	return fit(lines...)
-}
-
-func filesOf(s *v1alpha1.Suspect) []string {
-	var out []string
-	for _, n := range s.Nodes {
-		if name := code(n.File, 150); name != "" && !slices.Contains(out, name) {
-			out = append(out, name)
-		}
-	}
-	return out
 }
 
 // next says what happens next and when; at the end it is the record. A state is told by a word and a symbol.

@@ -166,67 +166,6 @@ func workloads(s *v1alpha1.RollbackStatus) []v1alpha1.Workload {
 	return out
 }
 
-// header states the point.
-func header(r *v1alpha1.Rollback) string {
-	w := wordsOf(r)
-	if applies(r) {
-		return applyHeader(r)
-	}
-	if w.drift {
-		return driftHeader(r, w)
-	}
-	switch stateOf(r) {
-	case failing:
-		return w.app + ": " + w.bad + " " + fails(r)
-	case asking:
-		if unheld(r) {
-			return "Approval needed: go on with " + w.app + " without its hold"
-		}
-		return "Approval needed: revert " + w.app + to(w.good)
-	case reverting:
-		if rejected(r) {
-			return "Keeping " + w.bad + " of " + w.app
-		}
-		return "Reverting " + w.app + to(w.good)
-	case reverted:
-		return "Reverted in Git, waiting for Flux: " + w.app + to(w.good)
-	case ended:
-		return ending(r, w)
-	}
-	return w.app
-}
-
-func ending(r *v1alpha1.Rollback, w words) string {
-	switch r.Status.Outcome.Result {
-	case v1alpha1.ResultVerified:
-		return w.app + " is healthy on " + or(w.good, "its former image")
-	case v1alpha1.ResultRestored:
-		return w.app + " is back on " + w.bad + ", as Git says"
-	case v1alpha1.ResultRecovered:
-		if r.Status.Suspect == nil {
-			// The image may not be wanted any more.
-			return w.app + " recovered by itself"
-		}
-		return w.app + " recovered by itself on " + w.bad
-	case v1alpha1.ResultRejected:
-		return "Kept " + w.bad + " of " + w.app
-	case v1alpha1.ResultExpired:
-		return "No decision in time, nothing was done: " + w.app + " " + w.bad
-	case v1alpha1.ResultSuperseded:
-		return "Superseded: Git no longer says " + w.bad + " for " + w.app
-	case v1alpha1.ResultSourceNotFound:
-		return w.app + ": " + w.bad + " " + fails(r) + ", and nothing can be reverted"
-	case v1alpha1.ResultReportedOnly:
-		return w.app + ": " + w.bad + " " + fails(r) + ", a person must act"
-	case v1alpha1.ResultFailed:
-		if r.Status.Change == nil {
-			return "Not reverted: " + w.app + to(w.good)
-		}
-		return "Revert failed: " + w.app + to(w.good)
-	}
-	return w.app + ": " + w.bad
-}
-
 // targetOf is the image to go back to; for a drift the one that runs.
 func targetOf(r *v1alpha1.Rollback) string {
 	if t := r.Status.Target; t != nil && t.Image != "" {
@@ -255,4 +194,20 @@ func or(s, otherwise string) string {
 		return otherwise
 	}
 	return s
+}
+
+// unheld says whether people are asked about a pull request that was merged without its hold.
+func unheld(r *v1alpha1.Rollback) bool {
+	return r.Status.AskedFor(v1alpha1.DoubtHoldMissing)
+}
+
+// applies says that a Rollback is about what Flux cannot apply, and about no image.
+func applies(r *v1alpha1.Rollback) bool { return r.Spec.OpenedFor == v1alpha1.TriggerApply }
+
+// theChange is what goes back where files do.
+func theChange(r *v1alpha1.Rollback) string {
+	if s := r.Status.Suspect; s != nil {
+		return "what " + plain(short7(s.Commit), 12) + " changed"
+	}
+	return "the change"
 }

@@ -22,39 +22,6 @@ const (
 	maxMessage = 1 << 20
 )
 
-// listener hears one app over several lines.
-type listener struct {
-	hub    *Hub
-	app    App
-	cancel context.CancelFunc
-	done   chan struct{}
-	room   chan struct{}
-
-	mu    sync.Mutex
-	lines []lineState
-}
-
-// line is one connection at a time.
-type line struct {
-	*listener
-	n      int
-	client *socketmode.Client
-	// judging are the clicks that are under way.
-	judging sync.WaitGroup
-}
-
-// lineState is what one line knows.
-type lineState struct {
-	open  bool
-	tries int
-	// why it is not open, of the last try.
-	why string
-	// hellos counts connections. others is how many of the app's are not ours, as Slack counted at the last hello, and
-	// shared says that this is believed: Slack may count for a moment what it has just closed.
-	hellos, others int
-	shared         bool
-}
-
 // listen starts to hear an app until ctx ends or stop is called.
 func listen(ctx context.Context, h *Hub, app App) *listener {
 	ctx, cancel := context.WithCancel(ctx)

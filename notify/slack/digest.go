@@ -21,13 +21,6 @@ const (
 	digestEvery = 5 * time.Second
 )
 
-// digest is a message above the cards of many Rollbacks. It has no record of its own: its cards name it.
-type digest struct {
-	channel, ts, hash string
-	changed           bool
-	due               time.Time
-}
-
 // related says whether two Rollbacks belong to one digest.
 func related(a, b *v1alpha1.Rollback) bool {
 	apart := a.CreationTimestamp.Sub(b.CreationTimestamp.Time).Abs()

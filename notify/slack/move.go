@@ -2,27 +2,15 @@ package slack
 
 import (
 	"context"
-	"strings"
 
 	"github.com/slack-go/slack"
-	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/notify/card"
 )
 
 // A card follows its Provider. Where people can still decide it is posted in the channel that the Provider names now,
 // and by the Provider that the policy names now; the earlier message loses its buttons, and no click on it counts any
 // more. A card whose channel takes no changes, since it was archived or the bot was removed, follows in every state.
-
-// posterOf is the Provider that posted a card.
-func posterOf(c *v1alpha1.Card) types.NamespacedName {
-	if c == nil {
-		return types.NamespacedName{}
-	}
-	ns, name, _ := strings.Cut(c.Provider, "/")
-	return types.NamespacedName{Namespace: ns, Name: name}
-}
 
 // asks says whether people can decide, and will still look.
 func (w *work) asks() bool { return card.Open(w.r) && w.p.due(w.r) }

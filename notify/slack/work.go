@@ -12,7 +12,6 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/notify/card"
 )
 
@@ -34,39 +33,6 @@ type work struct {
 	r *v1alpha1.Rollback
 }
 
-// do takes the job one call further.
-func (w *work) do(ctx context.Context) {
-	j := w.job
-	w.mu.Lock()
-	w.r = j.r
-	w.mu.Unlock()
-	if j.unsaved {
-		w.save(ctx)
-		return
-	}
-	if j.card == nil && (!card.Ready(w.r) || !w.p.due(w.r)) {
-		w.finish(j, w.r, -1)
-		return
-	}
-	plan, err := w.p.Plan(ctx, w.r)
-	if err != nil {
-		w.p.Log.Warn("slack: read what a card shows", "rollback", w.label(), "error", words(err))
-		w.finish(j, w.r, lookAgain)
-		return
-	}
-	c := card.Of(plan.Facts)
-	switch {
-	case j.card == nil:
-		w.first(ctx, c)
-	case w.strays():
-		w.move("another channel is named")
-	case j.card.Hash != hashOf(c) || w.foreign():
-		w.update(ctx, c)
-	default:
-		w.note(ctx, c)
-	}
-}
-
 func (w *work) label() string { return w.r.Namespace + "/" + w.r.Name }
 
 // hashOf tells two cards apart.
@@ -77,51 +43,6 @@ func hashOf(c card.Card) string {
 	}
 	sum := sha256.Sum256(raw)
 	return hex.EncodeToString(sum[:12])
-}
-
-// first posts the card, unless it stands somewhere already.
-func (w *work) first(ctx context.Context, c card.Card) {
-	j := w.job
-	live, err := w.p.Records.Get(ctx, w.r.Namespace, w.r.Name)
-	switch {
-	case err != nil:
-		w.p.Log.Warn("slack: read where a card stands", "rollback", w.label(), "error", words(err))
-		w.again()
-		return
-	case live == nil || live.UID != w.r.UID:
-		w.finish(j, w.r, -1)
-		return
-	case live.Status.Card != nil && (j.lost == nil || live.Status.Card.TS != j.lost.TS):
-		w.set(live.Status.Card, false)
-		w.finish(j, w.r, 0)
-		return
-	}
-	channel := w.channel()
-	if w.adopt(ctx, channel) {
-		w.finish(j, w.r, 0)
-		return
-	}
-	w.took(methodPost, channel, w.p.Now())
-	if j.thread == "" && j.lost == nil && w.join(ctx) {
-		w.finish(j, w.r, 0)
-		return
-	}
-	id, ts, res, err := w.app.Client.PostMessageWithResponseContext(ctx, channel, w.options(c, j.thread)...)
-	if err != nil {
-		w.failed(methodPost, err)
-		return
-	}
-	w.went(methodPost)
-	w.channels[w.app.Channel] = id
-	if id != channel {
-		w.posts[id] = w.posts[channel]
-	}
-	w.set(&v1alpha1.Card{
-		Provider: w.app.Name.String(), Channel: id, TS: ts, Thread: res.ThreadTimestamp, Hash: hashOf(c),
-		Told: told(w.r, true),
-	}, true)
-	w.p.Log.Info("slack: posted a card", "rollback", w.label(), "channel", id, "message", ts)
-	w.save(ctx)
 }
 
 // options make a message of a card.
@@ -150,99 +71,6 @@ func (d *outbox) channelOf(app *App) string {
 }
 
 func (w *work) channel() string { return w.channelOf(w.app) }
-
-// update brings the message up to date.
-func (w *work) update(ctx context.Context, c card.Card) {
-	j := w.job
-	w.took(methodUpdate, "", w.p.Now())
-	_, _, _, err := w.app.Client.UpdateMessageContext(ctx, j.card.Channel, j.card.TS, w.options(c, "")...)
-	if err != nil {
-		w.failed(methodUpdate, err)
-		return
-	}
-	w.went(methodUpdate)
-	next := j.card.DeepCopy()
-	// Slack lets an app change its own messages alone.
-	next.Hash, next.Provider = hashOf(c), w.name.String()
-	w.set(next, true)
-	w.save(ctx)
-}
-
-// note tells the thread what it was not told yet, in one message.
-func (w *work) note(ctx context.Context, c card.Card) {
-	j := w.job
-	text, loud, ok := card.Note(before(w.r, j.card.Told), w.r)
-	if !ok && j.lost == nil && !j.unsure {
-		w.finish(j, w.r, -1)
-		return
-	}
-	if w.wait(methodPost, j.card.Channel, w.p.Now()) > 0 {
-		w.mu.Lock()
-		j.noting = j.r == w.r
-		w.mu.Unlock()
-		w.finish(j, w.r, 0)
-		return
-	}
-	w.took(methodPost, j.card.Channel, w.p.Now())
-	if w.left() {
-		w.leave(ctx, c)
-	}
-	lines := w.asides(ctx)
-	if ok {
-		lines = append(lines, text)
-	}
-	thread := j.card.Thread
-	if thread == "" {
-		thread = j.card.TS
-	}
-	options := []slack.MsgOption{
-		slack.MsgOptionText(joinLines(lines, 3000), false), slack.MsgOptionTS(thread), slack.MsgOptionDisableLinkUnfurl(),
-		slack.MsgOptionDisableMediaUnfurl(),
-	}
-	if w.p.Broadcast == BroadcastAll || w.p.Broadcast == BroadcastFailures && loud {
-		options = append(options, slack.MsgOptionBroadcast())
-	}
-	_, ts, res, err := w.app.Client.PostMessageWithResponseContext(ctx, j.card.Channel, options...)
-	if err != nil {
-		w.failed(methodPost, err)
-		return
-	}
-	w.went(methodPost)
-	if res.ThreadTimestamp == "" && j.card.Thread == "" {
-		// The message above it is gone, and the line stands alone in the channel: the card is posted afresh instead.
-		_, _, _ = w.app.Client.DeleteMessageContext(ctx, j.card.Channel, ts)
-		w.lose()
-		return
-	}
-	next := j.card.DeepCopy()
-	next.Told = told(w.r, false)
-	j.lost, j.unsure = nil, false
-	w.set(next, true)
-	w.save(ctx)
-}
-
-// asides are lines about the card itself.
-func (w *work) asides(ctx context.Context) []string {
-	var out []string
-	if w.job.lost != nil {
-		out = append(out, w.replaces(ctx))
-	}
-	if w.job.unsure {
-		out = append(out, "Slack did not answer an earlier attempt to post this card. Should there be two, this one counts.")
-	}
-	return out
-}
-
-func joinLines(lines []string, most int) string {
-	out := ""
-	for i, l := range lines {
-		if i > 0 {
-			out += "\n"
-		}
-		out += l
-	}
-	return text.Cut(out, most)
-}
 
 // set changes what is known of the card.
 func (w *work) set(c *v1alpha1.Card, unsaved bool) {
@@ -288,57 +116,6 @@ func (w *work) went(method string) {
 	w.fails = 0
 	w.p.Metrics.calls.WithLabelValues(method, "ok").Inc()
 	w.p.Apps.report(w.app, nil)
-}
-
-// failed decides what an error of Slack means for the job and the outbox.
-func (w *work) failed(method string, err error) {
-	now := w.p.Now()
-	if after := limited(err); after > 0 {
-		w.p.Metrics.calls.WithLabelValues(method, "limited").Inc()
-		w.blocked[method] = now.Add(after)
-		w.finish(w.job, w.r, after)
-		return
-	}
-	w.p.Metrics.calls.WithLabelValues(method, "failed").Inc()
-	kind := kindOf(err)
-	if kind == messageGone && method == methodUpdate {
-		w.p.Log.Info("slack: a card cannot be changed any more and is posted afresh",
-			"rollback", w.label(), "why", words(err))
-		w.lose()
-		return
-	}
-	if w.stuck(err) {
-		// It says nothing about the channel that the Provider names now.
-		w.move(words(err))
-		return
-	}
-	w.p.Apps.report(w.app, explain(err, w.app))
-	switch kind {
-	case refusedContent:
-		if !w.job.plain {
-			w.job.plain = true
-			w.finish(w.job, w.r, 0)
-			return
-		}
-		w.again()
-	case refusedApp:
-		w.hold(now)
-	case noAnswer:
-		if method == methodPost && !neverSent(err) {
-			w.maybePosted()
-		}
-		w.hold(now)
-	case messageGone, refusedChannel:
-		w.again()
-	}
-}
-
-// maybePosted remembers that a post may have arrived although Slack did not say so.
-func (w *work) maybePosted() {
-	if w.job.card == nil {
-		w.job.unsure = true
-		delete(w.adopted, w.channel())
-	}
 }
 
 // limited is how long Slack wants to be left alone; zero when it does not say so.
@@ -395,4 +172,28 @@ func neverSent(err error) bool {
 	var op *net.OpError
 	var name *net.DNSError
 	return errors.As(err, &name) || errors.As(err, &op) && op.Op == "dial"
+}
+
+// keeps says whether the job is still this outbox's.
+func (w *work) keeps() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.jobs[w.r.UID] == w.job
+}
+
+// backoff is 5 s, then twice as long each time, at most 2 min.
+func backoff(n int) time.Duration {
+	return min(5*time.Second<<min(n-1, 8), 2*time.Minute)
+}
+
+// finish ends a step of a job that was taken in the state of r. again is when it is looked at next; negative for when
+// it changes.
+func (d *outbox) finish(j *job, r *v1alpha1.Rollback, again time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if again < 0 && j.r == r {
+		j.pending, j.tries = false, 0
+		return
+	}
+	j.due = d.p.Now().Add(max(again, 0))
 }

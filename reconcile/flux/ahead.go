@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
@@ -27,18 +26,6 @@ import (
 )
 
 var _ reconcile.Forwarder = (*Flux)(nil)
-
-// delays remembers since when which check keeps a landed revert out, so that Flux is given its time whatever the clocks
-// of other machines say. A restart gives it that time anew.
-type delays struct {
-	mu   sync.Mutex
-	seen map[types.UID]delay
-}
-
-type delay struct {
-	what string
-	at   time.Time
-}
 
 // maxDelays bounds what is remembered of Rollbacks that are gone.
 const maxDelays = 1000

@@ -158,3 +158,26 @@ func nextRelease(hr *helmv2.HelmRelease, since time.Time) reconcile.Again {
 }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05 MST") }
+
+// replaced is when a release that somebody made with helm itself is replaced by what Git says. helm-controller finds at
+// its next run that it did not make the newest release, and upgrades, with drift detection or without; one that is
+// stalled does not run.
+func replaced(hr *helmv2.HelmRelease, since time.Time) reconcile.Again {
+	ref := refTo(kindHelmRelease, hr.Namespace, hr.Name)
+	interval := hr.Spec.Interval.Duration
+	c := apimeta.FindStatusCondition(hr.Status.Conditions, meta.StalledCondition)
+	switch {
+	case hr.Spec.Suspend:
+		return suspended(ref)
+	case c != nil && c.Status == metav1.ConditionTrue:
+		return reconcile.Again{Never: true, When: "not before Git says something else", Why: fmt.Sprintf(
+			"%s is stalled (%s), and runs again when its spec changes or somebody asks for it: flux -n %s reconcile "+
+				"helmrelease %s", ref, tell(c.Reason), ref.Namespace, ref.Name)}
+	case since.IsZero():
+		return reconcile.Again{When: fmt.Sprintf("within %s, the interval of %s", duration.HumanDuration(interval), ref)}
+	}
+	next := since.Add(interval)
+	return reconcile.Again{Next: next, When: fmt.Sprintf("at %s at the latest", clock(next)),
+		Why: fmt.Sprintf("%s upgrades at its next run, every %s, as it did not make the newest release", ref,
+			duration.HumanDuration(interval))}
+}

@@ -22,27 +22,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// Suspicion asks for the commit at which what a Kustomization renders broke.
-type Suspicion struct {
-	// Good is the commit that was applied well; empty where none is known. Bad is the one that fails.
-	Good, Bad string
-	// Spec of the Kustomization.
-	Spec kustomizev1.KustomizationSpec
-	// Object that fails; nil where the build does.
-	Object *v1alpha1.ObjectRef
-	// Also are objects that the object takes a part of what it says from.
-	Also []v1alpha1.ObjectRef
-	// After is when the object was last seen to be well, where no commit is known for it: the newest change of it
-	// counts, if it is not older.
-	After time.Time
-	// Files asks which files of the commit would have to go back, and Others are who else may apply them.
-	Files  bool
-	Others []reconcile.Root
-}
-
-// Blame finds that commit. A Refusal says why it cannot be looked for.
-type Blame func(ctx context.Context, src reconcile.Source, s *Suspicion) (reconcile.Blamed, error)
-
 var _ reconcile.Applies = (*Flux)(nil)
 
 // Applier reads a Kustomization or a HelmRelease, as reconcile.Applies asks.

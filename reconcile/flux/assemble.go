@@ -167,16 +167,6 @@ func (f *Flux) deployedBranch(ctx context.Context, w wish, deployed v1alpha1.Obj
 	return out, nil
 }
 
-// repository reads a GitRepository and the branch that it follows.
-func (f *Flux) repository(ctx context.Context, ref v1alpha1.ObjectRef) (*sourcev1.GitRepository, string, error) {
-	repo := &sourcev1.GitRepository{}
-	if err := f.get(ctx, ref, repo); err != nil {
-		return nil, "", err
-	}
-	branch, err := branchOf(repo.Spec.Reference, ref.String())
-	return repo, branch, err
-}
-
 // otherBranch says why a revert on a branch does not reach an artifact that was built from something else.
 func (f *Flux) otherBranch(ctx context.Context, deployed v1alpha1.ObjectRef, branch string) (string, error) {
 	src, err := f.deployedSource(ctx, deployed)

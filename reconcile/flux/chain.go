@@ -236,11 +236,6 @@ func (f *Flux) scansElsewhere(ctx context.Context, selections []reflectorv1.Imag
 	return each(ctx, f, kindImageRepository, unique(more...), visit)
 }
 
-func unique(all ...string) []string {
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
 // writer says where an automation writes, beside the branch that is deployed.
 func writer(a automation, branch string) Writer {
 	out := Writer{Ref: a.ref, Object: a.obj, Path: a.path, Elsewhere: cmp.Or(a.elsewhere(branch), a.aside(branch))}

@@ -4,8 +4,15 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sync"
+	"time"
 
+	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -95,3 +102,115 @@ func (f *Flux) Under(noCrossNamespaceRefs bool, platform []string) *Flux {
 func refTo(kind, namespace, name string) v1alpha1.ObjectRef {
 	return v1alpha1.ObjectRef{Kind: kind, Namespace: namespace, Name: name}
 }
+
+// Blame finds that commit. A Refusal says why it cannot be looked for.
+type Blame func(ctx context.Context, src reconcile.Source, s *Suspicion) (reconcile.Blamed, error)
+
+// Undo makes the proof. A Refusal says why there is none.
+type Undo func(ctx context.Context, src reconcile.Source, u *Undoing) (reconcile.UndoProof, error)
+
+// Render makes of a commit what kustomize-controller would apply for a Kustomization. A Refusal says why it cannot be
+// told.
+type Render func(ctx context.Context, src reconcile.Source, commit string, spec kustomizev1.KustomizationSpec,
+) ([]*unstructured.Unstructured, error)
+
+// delays remembers since when which check keeps a landed revert out, so that Flux is given its time whatever the clocks
+// of other machines say. A restart gives it that time anew.
+type delays struct {
+	mu   sync.Mutex
+	seen map[types.UID]delay
+}
+
+type delay struct {
+	what string
+	at   time.Time
+}
+
+// survey is what the cluster holds beside the one workload that failed: who writes to a repository, who renders it.
+type survey struct {
+	repos       map[types.NamespacedName]*sourcev1.GitRepository
+	automations []automation
+	leaves      []leaf
+}
+
+// automation is an ImageUpdateAutomation with the GitRepository that it pushes with.
+type automation struct {
+	ref  v1alpha1.ObjectRef
+	obj  *automationv1.ImageUpdateAutomation
+	repo *sourcev1.GitRepository
+	// checkout is the branch it starts from, push the one it pushes to; empty where it is none, and then says tells.
+	checkout, push, says string
+	// path that it updates.
+	path string
+	// title by which its GitRepository may push; filled in where that is asked.
+	title title
+}
+
+// leaf is a Kustomization, as far as others need it.
+type leaf struct {
+	ref    v1alpha1.ObjectRef
+	path   string
+	source v1alpha1.ObjectRef
+	// lands are the namespaces that it applies something into.
+	lands []string
+}
+
+// LendToAnnotation on a GitRepository names the namespaces, separated by commas, whose Kustomizations Backstop may push
+// for with this GitRepository's credentials.
+const LendToAnnotation = "backstop.dev/lend-to"
+
+const (
+	titleNone title = iota
+	titleOwn
+	titlePlatform
+	titleWorkload
+	titleLent
+)
+
+// title is the reason why a GitRepository's credentials may push what a Kustomization deploys. The stronger come first.
+//
+//	own       the GitRepository is in the Kustomization's namespace
+//	platform  both are in namespaces of the platform (--platform-namespaces)
+//	workload  it is in the namespace of the workload that fails, into which alone the files are deployed
+//	lent      its owner lends it to the Kustomization's namespace (LendToAnnotation)
+//
+// That two GitRepositories have one URL is no title: anybody may write any URL. Nor is a label, an inventory, a status
+// or update.path: whoever may edit Flux objects in one namespace can forge those there.
+type title int
+
+// Undoing is what a Kustomization says that the proof of an undo by files goes by.
+type Undoing struct {
+	// Good is the commit that was applied well, and Bad the one that fails.
+	Good, Bad string
+	// Digests of what Flux made of the good one.
+	Digests []string
+	// Spec of the Kustomization.
+	Spec kustomizev1.KustomizationSpec
+	// Object that fails; nil where the build does.
+	Object *v1alpha1.ObjectRef
+	// Applied are the objects of its inventory.
+	Applied []Applied
+	// Files that go back.
+	Files []v1alpha1.Node
+}
+
+// Suspicion asks for the commit at which what a Kustomization renders broke.
+type Suspicion struct {
+	// Good is the commit that was applied well; empty where none is known. Bad is the one that fails.
+	Good, Bad string
+	// Spec of the Kustomization.
+	Spec kustomizev1.KustomizationSpec
+	// Object that fails; nil where the build does.
+	Object *v1alpha1.ObjectRef
+	// Also are objects that the object takes a part of what it says from.
+	Also []v1alpha1.ObjectRef
+	// After is when the object was last seen to be well, where no commit is known for it: the newest change of it
+	// counts, if it is not older.
+	After time.Time
+	// Files asks which files of the commit would have to go back, and Others are who else may apply them.
+	Files  bool
+	Others []reconcile.Root
+}
+
+// Applied is an object that a Kustomization keeps.
+type Applied struct{ Group, Kind, Namespace, Name string }

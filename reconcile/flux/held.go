@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -146,28 +145,6 @@ func (f *Flux) reaches(l leaf) []string {
 	}
 	return slices.DeleteFunc(slices.Clone(l.lands), func(ns string) bool { return ns != l.ref.Namespace })
 }
-
-// landing lists the namespaces that a Kustomization applies something into, as far as its spec and inventory say.
-func landing(k *kustomizev1.Kustomization) []string {
-	var out []string
-	for _, e := range kustomizeInventory(k) {
-		id, err := parseID(e.id)
-		if err == nil && id.Namespace != "" && !slices.Contains(out, id.Namespace) {
-			out = append(out, id.Namespace)
-		}
-	}
-	if t := k.Spec.TargetNamespace; t != "" && !slices.Contains(out, t) {
-		out = append(out, t)
-	}
-	return out
-}
-
-// landsIn says whether everything lands in one namespace.
-func landsIn(all []string, namespace string) bool {
-	return len(all) > 0 && !slices.ContainsFunc(all, func(ns string) bool { return ns != namespace })
-}
-
-func (l leaf) landsIn(namespace string) bool { return landsIn(l.lands, namespace) }
 
 // landsIn says whether everything that a place's appliers apply lands in one namespace.
 func (p place) landsIn(namespace string) bool {

@@ -3,112 +3,14 @@ package flux
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 )
-
-// LendToAnnotation on a GitRepository names the namespaces, separated by commas, whose Kustomizations Backstop may push
-// for with this GitRepository's credentials.
-const LendToAnnotation = "backstop.dev/lend-to"
-
-// title is the reason why a GitRepository's credentials may push what a Kustomization deploys. The stronger come first.
-//
-//	own       the GitRepository is in the Kustomization's namespace
-//	platform  both are in namespaces of the platform (--platform-namespaces)
-//	workload  it is in the namespace of the workload that fails, into which alone the files are deployed
-//	lent      its owner lends it to the Kustomization's namespace (LendToAnnotation)
-//
-// That two GitRepositories have one URL is no title: anybody may write any URL. Nor is a label, an inventory, a status
-// or update.path: whoever may edit Flux objects in one namespace can forge those there.
-type title int
-
-const (
-	titleNone title = iota
-	titleOwn
-	titlePlatform
-	titleWorkload
-	titleLent
-)
-
-// claimant is for whom something is pushed.
-type claimant struct {
-	// kustomization that deploys the files.
-	kustomization v1alpha1.ObjectRef
-	// namespace of the workload that failed. That it is there nobody can forge without rights in it.
-	namespace string
-	// alone says that all the Kustomization applies lands in that namespace.
-	alone bool
-	// sharers are other Kustomizations that render the same files.
-	sharers []leaf
-}
-
-// aloneIn says whether everything that one or more Kustomizations apply lands in a namespace.
-func (c *claimant) aloneIn() bool {
-	return c.alone && !slices.ContainsFunc(c.sharers, func(l leaf) bool { return !l.landsIn(c.namespace) })
-}
-
-// shared names a Kustomization of another namespace that renders the same files; empty where there is none.
-func (c *claimant) shared() string {
-	i := slices.IndexFunc(c.sharers, func(l leaf) bool { return l.ref.Namespace != c.kustomization.Namespace })
-	if i < 0 {
-		return ""
-	}
-	return c.sharers[i].ref.String()
-}
-
-// title says why a GitRepository may push for a claimant, or that it may not.
-func (f *Flux) title(repo *sourcev1.GitRepository, c *claimant) title {
-	owner := c.kustomization.Namespace
-	switch {
-	case repo.Namespace == owner:
-		return titleOwn
-	case f.isPlatform(repo.Namespace) && f.isPlatform(owner):
-		return titlePlatform
-	case repo.Namespace == c.namespace && c.aloneIn():
-		return titleWorkload
-	case lends(repo, owner) && c.shared() == "":
-		return titleLent
-	}
-	return titleNone
-}
-
-func (f *Flux) isPlatform(namespace string) bool {
-	return slices.Contains(f.options.Platform, namespace)
-}
-
-// lends says whether the owner of a GitRepository lends it to a namespace.
-func lends(repo *sourcev1.GitRepository, namespace string) bool {
-	return namespace != "" && slices.Contains(lentTo(repo), namespace)
-}
-
-func lentTo(repo *sourcev1.GitRepository) []string {
-	return strings.FieldsFunc(repo.Annotations[LendToAnnotation], func(r rune) bool { return r == ',' || r == ' ' })
-}
-
-// lend is the command by which the owner of a GitRepository lends it.
-func lend(repo *sourcev1.GitRepository, namespace string) string {
-	return fmt.Sprintf("kubectl -n %s annotate gitrepository %s --overwrite %s=%s", repo.Namespace, repo.Name,
-		LendToAnnotation, strings.Join(unique(append(lentTo(repo), namespace)...), ","))
-}
-
-// untitled says why a GitRepository may not push for a claimant, and what its owner does to let it.
-func (f *Flux) untitled(repo *sourcev1.GitRepository, c *claimant) (why, command string) {
-	ref := refTo(kindGitRepository, repo.Namespace, repo.Name)
-	if by := c.shared(); by != "" && lends(repo, c.kustomization.Namespace) {
-		return fmt.Sprintf("%s is lent to namespace %s, but %s renders the same files: who lends a GitRepository does "+
-			"not lend the files of others, so revert it by hand", ref, c.kustomization.Namespace, by), ""
-	}
-	command = lend(repo, c.kustomization.Namespace)
-	return fmt.Sprintf("%s belongs to namespace %s, and nobody there lets Backstop push with it for namespace %s. Its "+
-		"owner does so by: %s", ref, repo.Namespace, c.kustomization.Namespace, command), command
-}
 
 // pusher is who pushes, and in whose name.
 type pusher struct {
@@ -156,10 +58,6 @@ func (f *Flux) titled(repo *sourcev1.GitRepository, by *automation, readOnly str
 		out.readOnly, out.lend = f.untitled(repo, c.claimant)
 	}
 	return out
-}
-
-func sameObject(a, b *sourcev1.GitRepository) bool {
-	return a.Namespace == b.Namespace && a.Name == b.Name
 }
 
 // signs is the automation that writes to the branch with a GitRepository, or with another one of the same owner; nil

@@ -16,35 +16,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// survey is what the cluster holds beside the one workload that failed: who writes to a repository, who renders it.
-type survey struct {
-	repos       map[types.NamespacedName]*sourcev1.GitRepository
-	automations []automation
-	leaves      []leaf
-}
-
-// automation is an ImageUpdateAutomation with the GitRepository that it pushes with.
-type automation struct {
-	ref  v1alpha1.ObjectRef
-	obj  *automationv1.ImageUpdateAutomation
-	repo *sourcev1.GitRepository
-	// checkout is the branch it starts from, push the one it pushes to; empty where it is none, and then says tells.
-	checkout, push, says string
-	// path that it updates.
-	path string
-	// title by which its GitRepository may push; filled in where that is asked.
-	title title
-}
-
-// leaf is a Kustomization, as far as others need it.
-type leaf struct {
-	ref    v1alpha1.ObjectRef
-	path   string
-	source v1alpha1.ObjectRef
-	// lands are the namespaces that it applies something into.
-	lands []string
-}
-
 func (l leaf) root() reconcile.Root { return reconcile.Root{By: l.ref, Path: l.path} }
 
 // survey lists GitRepositories, ImageUpdateAutomations and Kustomizations. What is not installed is empty.
@@ -201,3 +172,25 @@ func (s *survey) deploys(source v1alpha1.ObjectRef, repo *sourcev1.GitRepository
 	b, err := branchOf(other.Spec.Reference, "")
 	return err == nil && b == branch
 }
+
+// landing lists the namespaces that a Kustomization applies something into, as far as its spec and inventory say.
+func landing(k *kustomizev1.Kustomization) []string {
+	var out []string
+	for _, e := range kustomizeInventory(k) {
+		id, err := parseID(e.id)
+		if err == nil && id.Namespace != "" && !slices.Contains(out, id.Namespace) {
+			out = append(out, id.Namespace)
+		}
+	}
+	if t := k.Spec.TargetNamespace; t != "" && !slices.Contains(out, t) {
+		out = append(out, t)
+	}
+	return out
+}
+
+// landsIn says whether everything lands in one namespace.
+func landsIn(all []string, namespace string) bool {
+	return len(all) > 0 && !slices.ContainsFunc(all, func(ns string) bool { return ns != namespace })
+}
+
+func (l leaf) landsIn(namespace string) bool { return landsIn(l.lands, namespace) }

@@ -3,35 +3,12 @@ package flux
 import (
 	"context"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 )
-
-// Undoing is what a Kustomization says that the proof of an undo by files goes by.
-type Undoing struct {
-	// Good is the commit that was applied well, and Bad the one that fails.
-	Good, Bad string
-	// Digests of what Flux made of the good one.
-	Digests []string
-	// Spec of the Kustomization.
-	Spec kustomizev1.KustomizationSpec
-	// Object that fails; nil where the build does.
-	Object *v1alpha1.ObjectRef
-	// Applied are the objects of its inventory.
-	Applied []Applied
-	// Files that go back.
-	Files []v1alpha1.Node
-}
-
-// Applied is an object that a Kustomization keeps.
-type Applied struct{ Group, Kind, Namespace, Name string }
-
-// Undo makes the proof. A Refusal says why there is none.
-type Undo func(ctx context.Context, src reconcile.Source, u *Undoing) (reconcile.UndoProof, error)
 
 // Undo gives the proof that a suspect's files may go back, as reconcile.Applies asks.
 func (f *Flux) Undo(ctx context.Context, key reconcile.Key, fail v1alpha1.Failure, s v1alpha1.Suspect,

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -25,11 +24,6 @@ import (
 	"github.com/backstop-dev/backstop/internal/workload"
 	"github.com/backstop-dev/backstop/reconcile"
 )
-
-// Render makes of a commit what kustomize-controller would apply for a Kustomization. A Refusal says why it cannot be
-// told.
-type Render func(ctx context.Context, src reconcile.Source, commit string, spec kustomizev1.KustomizationSpec,
-) ([]*unstructured.Unstructured, error)
 
 // Wanted says what Git says of a workload now, as reconcile.Forwarder asks.
 //

@@ -2,6 +2,7 @@ package flux
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -39,4 +40,9 @@ func resume(ref v1alpha1.ObjectRef) string {
 		kindPolicy: "image policy", kindAutomation: "image update",
 	}[ref.Kind]
 	return "flux -n " + ref.Namespace + " resume " + kind + " " + ref.Name
+}
+
+func unique(all ...string) []string {
+	slices.Sort(all)
+	return slices.Compact(all)
 }

@@ -1,6 +1,10 @@
 package registry
 
-import "strings"
+import (
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
 
 // artifacts are the types of configs and layers that are no container image's, by what they begin with.
 var artifacts = []struct{ prefix, what string }{
@@ -50,4 +54,12 @@ func artifact(c *content) (what, kind string) {
 func isLayer(kind string) bool {
 	return kind == "" || strings.HasPrefix(kind, "application/vnd.oci.image.layer.") ||
 		strings.HasPrefix(kind, "application/vnd.docker.image.rootfs.")
+}
+
+// content is what a manifest says. It is addressed by its digest and never changes.
+type content struct {
+	// children of an index; config and layers of an image.
+	children []v1.Descriptor
+	config   *v1.Descriptor
+	layers   []v1.Descriptor
 }

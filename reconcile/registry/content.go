@@ -6,6 +6,8 @@ import (
 	"errors"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/backstop-dev/backstop/reconcile"
 )
 
 const (
@@ -16,14 +18,6 @@ const (
 	// maxListed bounds the entries of an index and the layers of an image.
 	maxListed = 512
 )
-
-// content is what a manifest says. It is addressed by its digest and never changes.
-type content struct {
-	// children of an index; config and layers of an image.
-	children []v1.Descriptor
-	config   *v1.Descriptor
-	layers   []v1.Descriptor
-}
 
 // leaf is an image, of an index or alone.
 type leaf struct {
@@ -201,3 +195,30 @@ func (p *probe) config(ctx context.Context, d v1.Descriptor) (v1.Platform, error
 	p.r.contents.Add("config "+d.Digest.String(), have)
 	return have, nil
 }
+
+// probe is one question, put in one session.
+type probe struct {
+	r *Registry
+	s *session
+	t target
+	q reconcile.Question
+	// fetched counts the manifests and configs that were read for this question.
+	fetched int
+}
+
+// lost makes the 404 of something that a manifest names a fault of the image.
+func (p *probe) lost(err error, what string, digest v1.Hash) error {
+	if !missing(err) {
+		return err
+	}
+	return &lostError{what: what, digest: digest}
+}
+
+// lostError is a 404 for a part of an image. It is no proof until the registry shows the image again.
+type lostError struct {
+	what   string
+	digest v1.Hash
+}
+
+// Error is short: it never reaches a sentence as it is.
+func (e *lostError) Error() string { return e.what + " " + e.digest.String() + " is missing" }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash"
+	"io"
 	"net"
 	"net/url"
 	"path"
@@ -11,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/backstop-dev/backstop/reconcile"
 )
 
 // maxCredentials bounds how many are tried for one question.
@@ -175,4 +178,22 @@ func split(hostport string) (parts []string, port string) {
 		host, port = hostport, ""
 	}
 	return strings.Split(host, "."), port
+}
+
+// add writes fields that cannot run into each other.
+func add(h hash.Hash, fields ...string) {
+	for _, f := range fields {
+		_, _ = fmt.Fprintf(h, "%d:", len(f))
+		_, _ = io.WriteString(h, f)
+	}
+}
+
+func addAccess(h hash.Hash, a reconcile.Access) {
+	add(h, fmt.Sprint(a.Insecure), string(a.CA), string(a.ClientCert), string(a.ClientKey), a.Proxy, a.Provider)
+	for _, c := range a.DockerConfigs {
+		add(h, string(c))
+	}
+	if a.Next != nil {
+		addAccess(h, *a.Next)
+	}
 }

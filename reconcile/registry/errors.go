@@ -234,3 +234,6 @@ func secured(err error) string {
 	}
 	return ""
 }
+
+// errForbidden says that an image leads to an address where no registry is.
+var errForbidden = errors.New("an address that no image leads to")

@@ -24,16 +24,6 @@ const (
 	maxBlobs = 1024
 )
 
-// probe is one question, put in one session.
-type probe struct {
-	r *Registry
-	s *session
-	t target
-	q reconcile.Question
-	// fetched counts the manifests and configs that were read for this question.
-	fetched int
-}
-
 // run answers the question. An *Error that is proved is an absence.
 func (p *probe) run(ctx context.Context) (reconcile.Proof, error) {
 	top, err := p.s.resolve(ctx, p.t.ref.Identifier())
@@ -294,23 +284,6 @@ func (p *probe) complete(ctx context.Context, top manifest, leaves []leaf) error
 	}
 	return p.confirm(ctx, top, group.Wait())
 }
-
-// lost makes the 404 of something that a manifest names a fault of the image.
-func (p *probe) lost(err error, what string, digest v1.Hash) error {
-	if !missing(err) {
-		return err
-	}
-	return &lostError{what: what, digest: digest}
-}
-
-// lostError is a 404 for a part of an image. It is no proof until the registry shows the image again.
-type lostError struct {
-	what   string
-	digest v1.Hash
-}
-
-// Error is short: it never reaches a sentence as it is.
-func (e *lostError) Error() string { return e.what + " " + e.digest.String() + " is missing" }
 
 // confirm makes a proof of a missing part: the registry must still show this client the image itself, with the same
 // digest, and then miss the part once more.

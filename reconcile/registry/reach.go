@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,9 +8,6 @@ import (
 
 	"github.com/backstop-dev/backstop/internal/cloud"
 )
-
-// errForbidden says that an image leads to an address where no registry is.
-var errForbidden = errors.New("an address that no image leads to")
 
 // reach is where images may lead. Whoever creates a pod chooses its image, and with it whom Backstop asks: from its
 // place in the network it would find out for him what answers where his own pods may not go. What is judged is the

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -86,4 +87,11 @@ func parseError(err error) string {
 // clip quotes what may hold anything and may be long.
 func clip(s string) string {
 	return fmt.Sprintf("%q", text.Cut(s, 200))
+}
+
+func hostname(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return host
+	}
+	return strings.Trim(hostport, "[]")
 }

@@ -2,46 +2,12 @@ package render
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io/fs"
-	"maps"
 	"slices"
-	"strings"
-	"time"
-
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 )
-
-// Commits is what a search for a commit needs of Git.
-type Commits interface {
-	// Between lists the commits after a good one up to a bad one, oldest first; without a good one at most most of them.
-	Between(ctx context.Context, src reconcile.Source, good, bad string, most int) ([]reconcile.PastCommit, error)
-	// Snapshot gives the files of a commit.
-	Snapshot(ctx context.Context, src reconcile.Source, commit string) (fs.FS, error)
-	// Changed lists the files that a commit changed, as places that may go back.
-	Changed(ctx context.Context, src reconcile.Source, commit string) ([]v1alpha1.Node, error)
-	// Without gives the files of a commit, some of which are as they were before it.
-	Without(ctx context.Context, src reconcile.Source, commit string, files []string) (fs.FS, error)
-}
-
-// Search is for the commit at which what a job renders broke.
-type Search struct {
-	Job Job
-	// Good is the commit that was applied well, empty where none is known; Bad is the one that fails.
-	Good, Bad string
-	// Object that fails, with the objects that it takes a part of what it says from; nil where the build fails.
-	Object *v1alpha1.ObjectRef
-	Also   []v1alpha1.ObjectRef
-	// After is when the object was last seen to be well, where Good is empty.
-	After time.Time
-	// Files asks which files of the commit have to go back, and Others are who else may apply them.
-	Files  bool
-	Others []reconcile.Root
-}
 
 // mostCommits is how many commits are searched.
 const mostCommits = 200
@@ -74,116 +40,6 @@ func Blame(ctx context.Context, git Commits, src reconcile.Source, s *Search) (r
 		err = p.files(ctx, &out)
 	}
 	return out, err
-}
-
-// past renders commits, each folder that is the same only once.
-type past struct {
-	git    Commits
-	src    reconcile.Source
-	search *Search
-	known  map[string]rendered
-	// last is what was rendered last, tree what it was rendered of, or something that makes no difference to the object,
-	// and plain the files of it that hold nothing but resources.
-	last  rendered
-	tree  fs.FS
-	plain map[string]bool
-}
-
-// rendered is what one commit says.
-type rendered struct {
-	// depends are the paths that it was made of, beside the folder.
-	depends []string
-	// says is what the object says, empty where it is not there.
-	says string
-	// broken says why it cannot be built; empty where it can.
-	broken string
-	// ours says that only Backstop does not render it: Flux may.
-	ours bool
-}
-
-// at renders a commit.
-func (p *past) at(ctx context.Context, commit string) (rendered, error) {
-	tree, err := p.git.Snapshot(ctx, p.src, commit)
-	if err != nil {
-		return rendered{}, err
-	}
-	if id := fingerprint(tree, p.last.depends); id != "" {
-		if r, ok := p.known[id]; ok {
-			return r, nil
-		}
-	}
-	if p.spared(tree) {
-		p.tree = tree
-		return p.last, nil
-	}
-	all, folder, err := objects(ctx, NewTree(tree), &p.search.Job)
-	why, refused := reconcile.AsRefusal(err)
-	if err != nil && !refused {
-		return rendered{}, err
-	}
-	out := rendered{broken: why, ours: reconcile.KindOf(err) == reconcile.FaultNotRendered, depends: append(slices.Sorted(maps.Keys(folder.Seen())), folder.dir)}
-	if !refused {
-		out.says = p.says(all)
-		// What a folder that cannot be built would have looked at next is not known.
-		p.last, p.tree, p.plain = out, tree, plainFiles(folder)
-		if id := fingerprint(tree, out.depends); id != "" {
-			p.known[id] = out
-		}
-	}
-	return out, nil
-}
-
-// fingerprint tells by the hashes of Git whether the same is rendered; empty where the tree knows none.
-func fingerprint(tree fs.FS, paths []string) string {
-	var b strings.Builder
-	for _, name := range paths {
-		hash := "-"
-		if info, err := fs.Stat(tree, name); err == nil {
-			h, ok := info.Sys().(string)
-			if !ok {
-				return ""
-			}
-			hash = h
-		}
-		fmt.Fprintf(&b, "%s\x00%s\x00", name, hash)
-	}
-	return b.String()
-}
-
-// says is what the object of the search says, with what it takes from others.
-func (p *past) says(all []*unstructured.Unstructured) string {
-	return says(all, append([]v1alpha1.ObjectRef{*p.orNone()}, p.search.Also...)...)
-}
-
-// names says whether two references mean one object. One may leave its namespace out.
-func names(a, b v1alpha1.ObjectRef) bool {
-	return a.Kind == b.Kind && a.Name == b.Name && (a.Namespace == "" || b.Namespace == "" || a.Namespace == b.Namespace)
-}
-
-// says is what objects say, in the order in which they are asked for.
-func says(all []*unstructured.Unstructured, of ...v1alpha1.ObjectRef) string {
-	var b strings.Builder
-	for _, ref := range of {
-		for _, o := range all {
-			if !names(ref, v1alpha1.ObjectRef{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}) {
-				continue
-			}
-			data, err := json.Marshal(o.Object)
-			if err != nil {
-				continue
-			}
-			b.Write(data)
-			b.WriteByte('\n')
-		}
-	}
-	return b.String()
-}
-
-func (p *past) orNone() *v1alpha1.ObjectRef {
-	if p.search.Object == nil {
-		return &v1alpha1.ObjectRef{}
-	}
-	return p.search.Object
 }
 
 // build finds the first commit from which on the build fails.

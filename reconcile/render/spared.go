@@ -8,7 +8,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/kustomize/api/types"
-	"sigs.k8s.io/yaml"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
@@ -17,52 +16,6 @@ import (
 // A search for what changed one object need not render each commit that changes another one. What stands in a file of
 // plain resources reaches other objects only by its names, as long as nothing copies values out of it: then a commit
 // that changes such files, and none of their names, leaves the object as it was. Whatever is in doubt is rendered.
-
-// plainFiles are the files of a rendered folder that hold nothing but resources; nil where something makes one object
-// of another one's contents, or gives an object another name than its manifest has.
-func plainFiles(f *Folder) map[string]bool {
-	plain, used := map[string]bool{}, map[string]bool{}
-	for name := range f.Seen() {
-		if !IsKustomization(name) {
-			continue
-		}
-		data, err := f.files.ReadFile(name)
-		if err != nil {
-			continue
-		}
-		var k types.Kustomization
-		if err := yaml.Unmarshal(data, &k); err != nil {
-			return nil
-		}
-		k.FixKustomization()
-		if copies(&k) {
-			return nil
-		}
-		for _, r := range k.Resources {
-			plain[path.Join(path.Dir(name), r)] = true
-		}
-		for _, file := range otherFiles(&k) {
-			used[path.Join(path.Dir(name), file)] = true
-		}
-		for _, p := range k.Patches {
-			text := p.Patch
-			if p.Path != "" {
-				data, err := f.files.ReadFile(path.Join(path.Dir(name), p.Path))
-				if err != nil {
-					return nil
-				}
-				text = string(data)
-			}
-			if p.Options != nil || strings.Contains(text, "/metadata/name") {
-				return nil
-			}
-		}
-	}
-	for name := range used {
-		delete(plain, name)
-	}
-	return plain
-}
 
 // copies says whether a kustomization may make one object of another one's contents.
 func copies(k *types.Kustomization) bool {
@@ -92,33 +45,6 @@ func otherFiles(k *types.Kustomization) []string {
 		add(append(slices.Concat(g.FileSources, g.EnvSources), g.EnvSource)...)
 	}
 	return out
-}
-
-// spared says whether the object is in a tree what it was in the one that was rendered last.
-func (p *past) spared(tree fs.FS) bool {
-	if p.tree == nil || p.plain == nil || p.search.Object == nil {
-		return false
-	}
-	for _, name := range p.last.depends {
-		was, known := hashAt(p.tree, name)
-		is, knownToo := hashAt(tree, name)
-		if !known || !knownToo {
-			return false
-		}
-		if was == is {
-			continue
-		}
-		if folder(p.tree, name) && folder(tree, name) {
-			if !sameNames(p.tree, tree, name) {
-				return false
-			}
-			continue
-		}
-		if !p.plain[name] || !p.sameObjects(tree, name) {
-			return false
-		}
-	}
-	return true
 }
 
 // hashAt is what Git calls a path; empty for none. It says false where the tree does not know.

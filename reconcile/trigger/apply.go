@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -142,19 +141,6 @@ func refusedObject(message string) *v1alpha1.ObjectRef {
 	return nil
 }
 
-// applyRow says what a condition of a Flux object means.
-type applyRow struct {
-	// cause; empty for what is none of this trigger's.
-	cause v1alpha1.Cause
-	// reasons of the condition, any where there are none; words that its message holds one of, any where there are none.
-	reasons, words []string
-}
-
-func (r *applyRow) fits(reason, said string) bool {
-	return holdsAny(r.reasons, func(s string) bool { return s == reason }) &&
-		holdsAny(r.words, func(s string) bool { return strings.Contains(said, s) })
-}
-
 // The parts of a message that are somebody's names, or the reason that an admission webhook or policy gives.
 var (
 	ofRelease = regexp.MustCompile(`^helm \w+ failed for release \S+ with chart \S+: `)
@@ -177,9 +163,4 @@ func ownWords(message string) string {
 		}
 		return "/"
 	})
-}
-
-// holdsAny says whether one of them is, or there are none to ask for.
-func holdsAny(all []string, is func(string) bool) bool {
-	return len(all) == 0 || slices.ContainsFunc(all, is)
 }

@@ -1,6 +1,11 @@
 package trigger
 
-import "github.com/backstop-dev/backstop/api/v1alpha1"
+import (
+	"slices"
+	"strings"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
 
 // The reasons by which kustomize-controller and helm-controller say that something cannot be built or applied.
 var (
@@ -78,4 +83,22 @@ var applyRows = []applyRow{
 		"manifest unknown", "manifest_unknown", "no match found for semver"}},
 
 	{cause: v1alpha1.CauseUnknown, reasons: []string{"ReconciliationFailed", "InstallFailed", "UpgradeFailed"}},
+}
+
+// applyRow says what a condition of a Flux object means.
+type applyRow struct {
+	// cause; empty for what is none of this trigger's.
+	cause v1alpha1.Cause
+	// reasons of the condition, any where there are none; words that its message holds one of, any where there are none.
+	reasons, words []string
+}
+
+func (r *applyRow) fits(reason, said string) bool {
+	return holdsAny(r.reasons, func(s string) bool { return s == reason }) &&
+		holdsAny(r.words, func(s string) bool { return strings.Contains(said, s) })
+}
+
+// holdsAny says whether one of them is, or there are none to ask for.
+func holdsAny(all []string, is func(string) bool) bool {
+	return len(all) == 0 || slices.ContainsFunc(all, is)
 }

@@ -7,14 +7,9 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/internal/workload"
 )
-
-// Argo is the kind of Argo Rollouts.
-var Argo = schema.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: workload.Rollout}
 
 var (
 	argoTimedOut = regexp.MustCompile(`timed out progressing`)

@@ -12,37 +12,6 @@ import (
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
-// Side is one of the two templates that a canary compares.
-type Side struct {
-	// Name as Kind/name.
-	Name     string
-	Template corev1.PodTemplateSpec
-	// Made is when it became what it is; zero where nothing tells.
-	Made time.Time
-	// Ready pods, of those Wanted.
-	Ready, Wanted int32
-	// Ails names a pod of it that fails now; empty where none does.
-	Ails string
-}
-
-// CanaryFacts are what the API shows of an update that a canary refused.
-type CanaryFacts struct {
-	Now    time.Time
-	Status CanaryStatus
-	// Target is what was to be promoted, Former what was promoted before; nil where it is not there.
-	Target, Former *Side
-	// Words are the canary's own events, newest first.
-	Words []Word
-	// NoRoom says that the cluster had no room, no volume or no quota for a pod of the update; empty where nothing says
-	// so.
-	NoRoom string
-	// Remembered says that the hashes of the configuration were seen as the canary promoted them, Promoted what they were.
-	Remembered bool
-	Promoted   map[string]string
-	// Others of the namespace crash, Siblings run well with an image that the update brought.
-	Others, Siblings []string
-}
-
 // JudgeCanary judges each container whose image the refused update changed. Where no image changed it says so of one
 // container without a name.
 func JudgeCanary(f *CanaryFacts) []Judgement {
@@ -72,15 +41,6 @@ func JudgeCanary(f *CanaryFacts) []Judgement {
 	}
 	slices.SortFunc(out, func(a, b Judgement) int { return strings.Compare(a.Container, b.Container) })
 	return out
-}
-
-// canaryView is what the rows look at.
-type canaryView struct {
-	*CanaryFacts
-	reason   v1alpha1.CanaryReason
-	detected time.Time
-	checks   []string
-	changed  []v1alpha1.TemplateChange
 }
 
 func (v *canaryView) judge(container, image, was string) Judgement {

@@ -184,18 +184,3 @@ func (v *canaryView) sibling() string {
 	}
 	return v.Siblings[0] + " runs the image well"
 }
-
-// Brought are the images that the update brought, each once.
-func (f *CanaryFacts) Brought() []string {
-	if f.Target == nil || f.Former == nil {
-		return nil
-	}
-	was, out := containersOf(&f.Former.Template.Spec), []string(nil)
-	for name, now := range containersOf(&f.Target.Template.Spec) {
-		if before := was[name]; before != nil && before.Image != now.Image && !slices.Contains(out, now.Image) {
-			out = append(out, now.Image)
-		}
-	}
-	slices.Sort(out)
-	return out
-}

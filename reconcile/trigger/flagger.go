@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/workload"
 )
 
 // Flagger is Flagger's kind.
@@ -288,3 +289,6 @@ func (h *heard) reason() v1alpha1.CanaryReason {
 	}
 	return ""
 }
+
+// Argo is the kind of Argo Rollouts.
+var Argo = schema.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: workload.Rollout}

@@ -160,3 +160,27 @@ func (v *view) neighbour() string {
 	}
 	return ""
 }
+
+// ailing says whether a pod of an older revision crashed or lost its readiness since the new one was made. One that is
+// only on its way is not.
+func (v *view) ailing(pod *corev1.Pod) bool {
+	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		last := c.LastTerminationState.Terminated
+		if c.State.Terminated != nil && c.State.Terminated.ExitCode != 0 {
+			last = c.State.Terminated
+		}
+		if last != nil && !last.FinishedAt.Time.Before(v.New.Made.Add(-around)) {
+			return true
+		}
+		if c.State.Waiting != nil && c.State.Waiting.Reason == reasonCrashLoop {
+			return true
+		}
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionFalse && pod.Status.Phase == corev1.PodRunning &&
+			v.Now.Sub(c.LastTransitionTime.Time) >= 10*time.Second {
+			return true
+		}
+	}
+	return false
+}

@@ -6,7 +6,6 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -340,17 +339,4 @@ func backedOff(restarts int32) time.Duration {
 		wait = min(2*wait, 5*time.Minute)
 	}
 	return out
-}
-
-// ownerOf names what made a pod, as people name it.
-func ownerOf(pod *corev1.Pod) string {
-	ref := metav1.GetControllerOf(pod)
-	switch {
-	case ref == nil:
-		return workload.Pod + "/" + pod.Name
-	case ref.Kind == workload.ReplicaSet && pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] != "":
-		return workload.Deployment + "/" +
-			strings.TrimSuffix(ref.Name, "-"+pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey])
-	}
-	return ref.Kind + "/" + ref.Name
 }

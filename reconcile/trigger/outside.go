@@ -82,25 +82,12 @@ func (v *view) startsFromVolume() string {
 	return ""
 }
 
-// tokens is where the mounts are that the API server adds to each pod.
-const tokens = "/var/run/secrets/"
-
 func mountsOf(pod *corev1.Pod, name string) []corev1.VolumeMount {
 	c := containersOf(&pod.Spec)[name]
 	if c == nil {
 		return nil
 	}
 	return withoutTokens(c.VolumeMounts)
-}
-
-func withoutTokens(all []corev1.VolumeMount) []corev1.VolumeMount {
-	var out []corev1.VolumeMount
-	for _, m := range all {
-		if !strings.HasPrefix(m.MountPath, tokens) {
-			out = append(out, m)
-		}
-	}
-	return out
 }
 
 // searchesPath says whether a name alone was not found, and its PATH may come from elsewhere.

@@ -3,12 +3,16 @@ package trigger
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/workload"
 )
 
 // steady says whether a pod runs well: ready, never restarted, and for a while.
@@ -114,3 +118,29 @@ func surroundings(a, b *corev1.PodSpec) []v1alpha1.TemplateChange {
 	}
 	return out
 }
+
+// ownerOf names what made a pod, as people name it.
+func ownerOf(pod *corev1.Pod) string {
+	ref := metav1.GetControllerOf(pod)
+	switch {
+	case ref == nil:
+		return workload.Pod + "/" + pod.Name
+	case ref.Kind == workload.ReplicaSet && pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] != "":
+		return workload.Deployment + "/" +
+			strings.TrimSuffix(ref.Name, "-"+pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey])
+	}
+	return ref.Kind + "/" + ref.Name
+}
+
+func withoutTokens(all []corev1.VolumeMount) []corev1.VolumeMount {
+	var out []corev1.VolumeMount
+	for _, m := range all {
+		if !strings.HasPrefix(m.MountPath, tokens) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// tokens is where the mounts are that the API server adds to each pod.
+const tokens = "/var/run/secrets/"

@@ -32,9 +32,6 @@ var components = []component{
 	{"openkruise", "openkruise"},
 }
 
-// object is what Kubernetes stores, as YAML says it.
-type object = map[string]any
-
 // chart makes the Helm chart from the kustomizations: what default builds, as templates, with values for what differs
 // from cluster to cluster.
 func (r *release) chart(context.Context) error {

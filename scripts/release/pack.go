@@ -6,23 +6,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 )
-
-// file is what an archive holds.
-type file struct {
-	name string
-	mode int64
-	data []byte
-}
-
-// archive is what users download for one platform.
-type archive struct{ name, sha256 string }
 
 // pack makes an archive for each platform, and lists beside it what its binary holds.
 func (r *release) pack(ctx context.Context) error {
@@ -71,23 +59,6 @@ func (r *release) pack(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// write puts a file into the release.
-func (r *release) write(name string, data []byte) error {
-	at := filepath.Join(r.out, name)
-	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-		return fmt.Errorf("make the folder of %s: %w", name, err)
-	}
-	if err := os.WriteFile(at, data, 0o644); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return nil
-}
-
-func sum(data []byte) string {
-	s := sha256.Sum256(data)
-	return hex.EncodeToString(s[:])
 }
 
 // tarball packs files, owned by root, each with the one time.

@@ -103,3 +103,6 @@ What is in its way:  backstop doctor -n YOUR-NAMESPACE
 What it does:        kubectl get rollbacks -A
 The guide:           https://github.com/backstop-dev/backstop/blob/main/docs/quickstart.md
 `
+
+// object is what Kubernetes stores, as YAML says it.
+type object = map[string]any

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// streams are where a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// usageError is a mistake on the command line.
+type usageError struct{ error }
+
+func badUsage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// exitCode ends the program without a word more than was printed.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// isCobraUsage knows cobra's own complaints, which have no type.
+func isCobraUsage(err error) bool {
+	for _, prefix := range []string{"unknown command", "unknown flag", "unknown shorthand", "flag needs",
+		"invalid argument", "accepts ", "requires at least", "required flag", "if any flags in the group",
+		"at least one of the flags"} {
+		if strings.HasPrefix(err.Error(), prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// Exit codes that scripts can use. A crash is none of them (crash.go).
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+	// exitUnknown: the answer takes what cannot be had, such as what whoever asks may not read.
+	exitUnknown = 3
+)

@@ -1,0 +1,52 @@
+package slack
+
+// failed decides what an error of Slack means for the job and the outbox.
+func (w *work) failed(method string, err error) {
+	now := w.p.Now()
+	if after := limited(err); after > 0 {
+		w.p.Metrics.calls.WithLabelValues(method, "limited").Inc()
+		w.blocked[method] = now.Add(after)
+		w.finish(w.job, w.r, after)
+		return
+	}
+	w.p.Metrics.calls.WithLabelValues(method, "failed").Inc()
+	kind := kindOf(err)
+	if kind == messageGone && method == methodUpdate {
+		w.p.Log.Info("slack: a card cannot be changed any more and is posted afresh",
+			"rollback", w.label(), "why", words(err))
+		w.lose()
+		return
+	}
+	if w.stuck(err) {
+		// It says nothing about the channel that the Provider names now.
+		w.move(words(err))
+		return
+	}
+	w.p.Apps.report(w.app, explain(err, w.app))
+	switch kind {
+	case refusedContent:
+		if !w.job.plain {
+			w.job.plain = true
+			w.finish(w.job, w.r, 0)
+			return
+		}
+		w.again()
+	case refusedApp:
+		w.hold(now)
+	case noAnswer:
+		if method == methodPost && !neverSent(err) {
+			w.maybePosted()
+		}
+		w.hold(now)
+	case messageGone, refusedChannel:
+		w.again()
+	}
+}
+
+// maybePosted remembers that a post may have arrived although Slack did not say so.
+func (w *work) maybePosted() {
+	if w.job.card == nil {
+		w.job.unsure = true
+		delete(w.adopted, w.channel())
+	}
+}
