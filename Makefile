@@ -108,6 +108,16 @@ bench: control-plane ## Measure speed and memory, and git in the same run; docs/
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m -count 1 $(TESTFLAGS) ./gate
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m -count 1 $(TESTFLAGS) ./test/bench
 
+# The API server emulates the older versions itself. FLUX=DIR holds Flux's own controllers.
+.PHONY: support
+support: control-plane ## Try every supported Kubernetes; FLUX=DIR has Flux's own controllers verify and apply the signed artifact
+	for version in 1.33 1.34 1.35; do \
+		echo "Kubernetes $$version"; \
+		KUBERNETES=$$version $(GO) test -count 1 $(TESTFLAGS) ./test/deploy && \
+		KUBERNETES=$$version $(GO) test -count 1 $(TESTFLAGS) -run '^TestSidecarStartsWithWhatTheDefaultOverlayGrants$$' ./test/integration || exit; \
+	done
+	$(if $(FLUX),FLUX=$(abspath $(FLUX)) $(GO) test -tags support -count 1 $(TESTFLAGS) -run '^TestFluxVerifiesAndAppliesTheArtifact$$' ./scripts/release)
+
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME each
 	@scripts/fuzz.sh $(FUZZTIME)

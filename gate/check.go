@@ -26,6 +26,7 @@ func Check(ctx context.Context, o Options) (*report.Report, error) {
 	}
 	r := &report.Report{
 		Files: len(head.listing.YAML), Compared: o.Base.FS != nil, Findings: []report.Finding{}, Images: []report.Use{},
+		Built: []string{},
 	}
 	known := map[string]bool{}
 	if o.Base.FS != nil {

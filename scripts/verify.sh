@@ -26,7 +26,7 @@ format() {
 	[ -z "$files" ] || { printf 'gofmt -w %s\n' "${files//$'\n'/ }" >&2; return 1; }
 }
 
-vet() { go vet ./... && go vet -tags e2e,browser,release,providers ./...; }
+vet() { go vet ./... && go vet -tags e2e,browser,release,providers,support ./...; }
 
 lint() { tool golangci-lint run ./...; }
 
@@ -34,18 +34,26 @@ tidy() { go mod tidy -diff && go mod verify >/dev/null; }
 
 imports() { go test ./test/imports; }
 
-# Each alert fires when it should and not before, as promtool sees it.
+# Each alert fires when it should and not before, and each metric is named as Prometheus wants it, as promtool sees it.
 alerts() {
 	local promtool
 	promtool=$(scripts/promtool.sh) || return
 	sed -e '1,/^spec:/d' -e 's/^  //' deploy/monitoring/prometheusrule.yaml >"$scratch/alerts.yaml"
 	cp deploy/monitoring/prometheusrule_test.yaml "$scratch/"
-	"$promtool" check rules "$scratch/alerts.yaml" && "$promtool" test rules "$scratch/prometheusrule_test.yaml"
+	"$promtool" check rules "$scratch/alerts.yaml" && "$promtool" test rules "$scratch/prometheusrule_test.yaml" || return
+	go test -count 1 -run '^TestMetricsFollowPrometheusRules$' ./test/monitoring -metrics "$scratch/metrics" &&
+		"$promtool" check metrics <"$scratch/metrics"
 }
 
-# shellcheck and pyflakes are not on every machine: without them the answer is the same everywhere.
+# shellcheck and pyflakes are not on every machine: without them the answer is the same everywhere. zizmor comes by no
+# registry that every machine reaches: where it is there it is asked too, and test/workflows has the rules that count.
 workflows() {
-	go tool -modfile=scripts/tools/actionlint/go.mod actionlint -shellcheck= -pyflakes= && go test ./test/workflows
+	go tool -modfile=scripts/tools/actionlint/go.mod actionlint -shellcheck= -pyflakes= && go test ./test/workflows || return
+	if command -v zizmor >/dev/null; then
+		zizmor --offline --quiet .github deploy/ci
+	else
+		echo "zizmor is not in PATH: test/workflows alone has looked"
+	fi
 }
 
 # Unreachable is said, not failed: a machine without that network cannot do better.

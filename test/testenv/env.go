@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,6 +37,9 @@ type Options struct {
 	Log *slog.Logger
 	// APIServer are further flags of kube-apiserver.
 	APIServer []string
+	// Kubernetes is the version that the API server emulates, such as 1.33. Empty is what the variable KUBERNETES says, and
+	// without it the server's own.
+	Kubernetes string
 	// Address is where the pods of a real node reach the API server, on the port of Config; nil where nobody does. Then
 	// the controllers run that a node needs.
 	Address net.IP
@@ -94,6 +99,9 @@ func start(ctx context.Context, o Options, root, bin string) (*Env, error) {
 	dir, err := os.MkdirTemp("", fmt.Sprintf("backstop-env-%d-", os.Getpid()))
 	if err != nil {
 		return nil, fmt.Errorf("make the environment's folder: %w", err)
+	}
+	if version := cmp.Or(o.Kubernetes, os.Getenv("KUBERNETES")); version != "" {
+		o.APIServer = append(slices.Clip(o.APIServer), "--emulated-version="+version)
 	}
 	env := &Env{Dir: dir, Root: root, bin: bin, keep: o.Keep, apiServer: o.APIServer, address: o.Address,
 		AuditLog: filepath.Join(dir, "audit.log")}

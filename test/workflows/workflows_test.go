@@ -1,5 +1,6 @@
 // Package workflows_test keeps what CI runs from being swapped or misused: actionlint says whether a workflow is well-formed,
-// and these rules are about whom it trusts.
+// and these rules are about whom it trusts. They are the audits of zizmor that can be told from the files alone; make verify
+// asks zizmor itself too where it is.
 package workflows_test
 
 import (
@@ -121,6 +122,51 @@ func steps(t *testing.T, name string, steps []step, writes bool) {
 		}
 		if writes && strings.HasPrefix(s.Uses, "actions/setup-go@") && s.With["cache"] != false {
 			t.Errorf("%s: what another workflow left in the cache goes into what is released: set cache: false", name)
+		}
+	}
+}
+
+// never are words that no workflow and no action has, by the audit of zizmor that looks for them.
+var never = map[string]*regexp.Regexp{
+	"secrets-inherit: a called workflow gets every secret":               regexp.MustCompile(`secrets:\s*inherit`),
+	"overprovisioned-secrets: a step gets every secret":                  regexp.MustCompile(`(?i)toJSON\(\s*secrets\s*\)|secrets\[`),
+	"unredacted-secrets: a part of a secret is not masked in the log":    regexp.MustCompile(`(?i)fromJSON\(\s*secrets\.`),
+	"insecure-commands: what a step prints becomes a command":            regexp.MustCompile(`ACTIONS_ALLOW_UNSECURE_COMMANDS`),
+	"bot-conditions: whoever triggers again passes for the bot":          regexp.MustCompile(`github\.(triggering_)?actor\s*[!=]=`),
+	"unsound-contains: a part of a name passes for the name":             regexp.MustCompile(`contains\(\s*'`),
+	"unsound-condition: a block of text is always true":                  regexp.MustCompile(`\bif: [|>]`),
+	"self-hosted-runner: what one job leaves another one finds":          regexp.MustCompile(`self-hosted`),
+	"hardcoded-container-credentials: a password stands in the workflow": regexp.MustCompile(`(?m)^\s+password: *[^$\s]`),
+	"unpinned-images: an image without a digest":                         regexp.MustCompile(`(?m)^\s+(?:container|image): *[^\s@{]+$|docker://[^\s@]+$`),
+	"github-env: what a step writes is the environment of the next":      regexp.MustCompile(`GITHUB_ENV`),
+	"obfuscation: an address that is not what it looks like":             regexp.MustCompile(`uses: [^\s]*(//|/\./|\.\.)`),
+}
+
+func TestNoWorkflowHasWhatZizmorFinds(t *testing.T) {
+	for _, file := range glob(t, ".github/workflows/*.yaml", "deploy/ci/action.yml") {
+		text := read(t, file)
+		for why, words := range never {
+			if found := words.FindString(text); found != "" {
+				t.Errorf("%s: %s: %q", file, why, strings.TrimSpace(found))
+			}
+		}
+		if !strings.HasPrefix(text, "name: ") && !strings.Contains(text, "\nname: ") {
+			t.Errorf("%s: anonymous-definition: it has no name", file)
+		}
+	}
+	for text, audit := range map[string]string{
+		"    secrets: inherit": "secrets-inherit", "env: {ALL: ${{ toJSON(secrets) }}}": "overprovisioned-secrets",
+		"if: github.actor == 'dependabot[bot]'": "bot-conditions", "runs-on: [self-hosted, linux]": "self-hosted-runner",
+		"      password: hunter2": "hardcoded-container-credentials", "    container: golang:1.26": "unpinned-images",
+		`run: echo "A=$B" >>"$GITHUB_ENV"`: "github-env", "if: |\n  ${{ false }}": "unsound-condition",
+		"if: contains('refs/heads/main', github.ref)": "unsound-contains", "uses: actions/./checkout@v4": "obfuscation",
+	} {
+		found := false
+		for why, words := range never {
+			found = found || strings.HasPrefix(why, audit) && words.MatchString(text)
+		}
+		if !found {
+			t.Errorf("%s does not find %q", audit, text)
 		}
 	}
 }
