@@ -38,19 +38,9 @@ const (
 	CheckRecovery = "recovery"
 )
 
-// Check is one thing that a rollback needs, or that would be in its way.
-type Check struct {
-	// Name of the check.
-	Name string `json:"check"`
-	// At names the object that it is about; empty for none.
-	At string `json:"at,omitempty"`
-	// Mark says how it stands, as the marks of a trace do.
-	Mark trace.Mark `json:"mark"`
-	// Says what is there, Why it is not good, and Fix what helps; a Fix is never empty where the mark is stopped.
-	Says string `json:"says,omitempty"`
-	Why  string `json:"why,omitempty"`
-	Fix  string `json:"fix,omitempty"`
-}
+// Check is one thing that a rollback needs, or that would be in its way. It is a hop, so that both commands print and
+// mark in one way.
+type Check = trace.Hop
 
 // Patient is a workload with its checks.
 type Patient struct {
@@ -73,19 +63,7 @@ type Report struct {
 }
 
 // Code sums a report up for a script, with the codes of a trace.
-func Code(r *Report) int {
-	code := trace.CodeGood
-	for _, c := range all(r) {
-		switch c.Mark {
-		case trace.Stopped, trace.Waits:
-			return trace.CodeStopped
-		case trace.Unread:
-			code = trace.CodeUnread
-		case trace.Good, trace.None:
-		}
-	}
-	return code
-}
+func Code(r *Report) int { return trace.CodeOf(all(r)) }
 
 func all(r *Report) []Check {
 	out := r.General
@@ -100,7 +78,7 @@ func Print(out io.Writer, r *Report, verbose, colour bool) error {
 	p := trace.Printer{Out: out, Colour: colour}
 	p.Line("namespace %s: %s", r.Namespace, Summary(r))
 	p.Line("")
-	p.Hops(hops(r.General))
+	p.Hops(r.General)
 	var fine []trace.Hop
 	for _, w := range r.Workloads {
 		if !verbose && good(w.Checks) {
@@ -109,7 +87,7 @@ func Print(out io.Writer, r *Report, verbose, colour bool) error {
 		}
 		p.Line("")
 		p.Line("%s", w.Workload)
-		p.Hops(hops(w.Checks))
+		p.Hops(w.Checks)
 	}
 	if len(fine) > 0 {
 		p.Line("")
@@ -160,14 +138,6 @@ func saysOf(checks []Check, name string) string {
 		}
 	}
 	return ""
-}
-
-func hops(checks []Check) []trace.Hop {
-	var out []trace.Hop
-	for _, c := range checks {
-		out = append(out, trace.Hop(c))
-	}
-	return out
 }
 
 func bad(name, at, why, fix string) Check {

@@ -16,7 +16,6 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/workload"
-	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
@@ -128,25 +127,17 @@ func (g *Gatherer) list(ctx context.Context, ns string) ([]listed, error) {
 // workload reads the facts of one workload.
 func (g *Gatherer) workload(ctx context.Context, f *Facts, from listed) (Workload, error) {
 	w := from.Workload
-	chain, err := g.Flux.Chain(ctx, f.Namespace, w.Workload, f.policyOf(&w, v1alpha1.TriggerImagePull).Source)
-	switch why, refused := reconcile.AsRefusal(err); {
-	case reconcile.KindOf(err) == reconcile.FaultNoRights:
-		w.Unread = why
-		return w, nil
-	case refused:
-		w.NotFlux = why
-		return w, nil
-	}
-	if err != nil {
+	line, err := g.Flux.Line(ctx, f.Namespace, w.Workload, f.policyOf(&w, v1alpha1.TriggerImagePull).Source)
+	w.Chain, w.NotFlux, w.Unread = line.Chain, line.NotFlux, line.Unread
+	if err != nil || line.Chain == nil {
 		return w, err
 	}
-	w.Chain = &chain
 	w.Refused = g.refused(ctx, f.Namespace, &w)
 	w.Recovered = g.recovered(ctx, f.Namespace, &w)
 	if err := g.sees(ctx, f.Namespace, &w, &from); err != nil {
 		return w, err
 	}
-	if err := g.source(ctx, f, &w); err != nil {
+	if err := g.source(ctx, f, &w, &line); err != nil {
 		return w, err
 	}
 	for _, c := range slices.Concat(from.template.InitContainers, from.template.Containers) {

@@ -18,6 +18,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/flux"
 )
 
 // serviceAccount is Backstop's.
@@ -27,19 +28,13 @@ const serviceAccount = "backstop"
 const maxTags = 100
 
 // source finds where a revert would be pushed, and begins a push.
-func (g *Gatherer) source(ctx context.Context, f *Facts, w *Workload) error {
-	with := f.policyOf(w, v1alpha1.TriggerImagePull).Source
-	origin, err := g.Flux.Origin(ctx, f.Namespace, w.Workload, with)
-	why, refused := reconcile.AsRefusal(err)
-	switch {
-	case refused || apierrors.IsNotFound(err):
-		w.NoSource, w.NoRights = cmp.Or(why, fmt.Sprint(err)), reconcile.KindOf(err) == reconcile.FaultNoRights
+func (g *Gatherer) source(ctx context.Context, f *Facts, w *Workload, line *flux.Line) error {
+	if line.Origin == nil {
+		w.NoSource, w.NoRights = line.NoOrigin, line.NoRights
 		// The Secrets are known from the object all the same.
 		return g.secrets(ctx, w, types.NamespacedName{Namespace: w.Chain.Source.Ref.Namespace, Name: w.Chain.Source.Ref.Name})
-	case err != nil:
-		return err
 	}
-	src := origin.Source
+	src := line.Origin.Source
 	if p := f.policyOf(w, v1alpha1.TriggerImagePull); src.ReadOnly == "" &&
 		(g.Forges == nil || p.Delivery == v1alpha1.DeliveryPush) {
 		src.ReadOnly = src.Aside

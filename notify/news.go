@@ -88,7 +88,7 @@ func done(before, after *v1alpha1.Rollback) (out account) {
 		out.say("ReconcileRequested", false, "asked %s to apply %s", objects(newly), what)
 	}
 	if a.Outcome != nil && (b.Outcome == nil || b.Outcome.Result != a.Outcome.Result) {
-		out.say(string(a.Outcome.Result), needsPerson(a.Outcome.Result), "%s", a.Outcome.Sentence)
+		out.say(string(a.Outcome.Result), a.Outcome.Result.NeedsPerson(), "%s", a.Outcome.Sentence)
 	}
 	if a.Outcome != nil && a.Waiting != nil && (b.Waiting == nil || b.Waiting.Why != a.Waiting.Why) {
 		out.say("HoldStands", true, "%s", a.Waiting.Why)
@@ -227,15 +227,4 @@ func objects(asked []v1alpha1.AskedObject) string {
 		out = append(out, a.String())
 	}
 	return strings.Join(out, ", ")
-}
-
-func needsPerson(r v1alpha1.Result) bool {
-	switch r {
-	case v1alpha1.ResultFailed, v1alpha1.ResultExpired, v1alpha1.ResultReportedOnly, v1alpha1.ResultSourceNotFound:
-		return true
-	case v1alpha1.ResultVerified, v1alpha1.ResultRestored, v1alpha1.ResultRecovered, v1alpha1.ResultRejected,
-		v1alpha1.ResultSuperseded:
-		return false
-	}
-	return false
 }

@@ -53,7 +53,7 @@ func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, form *v1alpha
 	}
 	c := found.Suspect
 	if c == nil {
-		f.Apply.Unblamed = cut(orElse(found.Why, "nothing in Git tells"), 512)
+		f.Apply.Unblamed = brief(orElse(found.Why, "nothing in Git tells"))
 		step := end(w, v1alpha1.ResultReportedOnly, "%s: %s; no commit is blamed: %s", form.Spec.Subject, f.Cause.Words(),
 			f.Apply.Unblamed)
 		return e.fillOutcome(ctx, w, step, form)

@@ -209,7 +209,7 @@ func TestAnImageThatNobodyAsksForAnyMoreCallsNobody(t *testing.T) {
 			e.Git = nowhere{m, func() { takeBack("while") }}
 			var warned []string
 			e.Tell = func(_, after *v1alpha1.Rollback) {
-				if o := after.Status.Outcome; o != nil && stalled(o.Result) {
+				if o := after.Status.Outcome; o != nil && o.Result.NeedsPerson() {
 					warned = append(warned, o.Sentence)
 				}
 			}

@@ -116,7 +116,7 @@ func (e *Engine) followLift(ctx context.Context, w *World, form *v1alpha1.Rollba
 	case KindOf(err) == "":
 		return fmt.Errorf("merge the lift: %w", err)
 	default:
-		next.NotMerged = cut(err.Error(), 512)
+		next.NotMerged = brief(err.Error())
 	}
 	return nil
 }
@@ -148,8 +148,8 @@ func (e *Engine) proposeLift(ctx context.Context, w *World, form *v1alpha1.Rollb
 	if err != nil {
 		return err
 	}
-	next := sightOf(&v1alpha1.PullRequest{Because: cut(because, 512)}, pr)
-	next.Number, next.URL, next.Branch, next.At = pr.Number, cut(pr.URL, 512), l.Onto, v1alpha1.NewTime(e.Now())
+	next := sightOf(&v1alpha1.PullRequest{Because: brief(because)}, pr)
+	next.Number, next.URL, next.Branch, next.At = pr.Number, brief(pr.URL), l.Onto, v1alpha1.NewTime(e.Now())
 	next.Head, next.Own = head, true
 	s.LiftPullRequest, s.Waiting = &next, nil
 	return nil

@@ -38,7 +38,7 @@ func (e *Engine) fillMerge(ctx context.Context, w *World, _ Step, form *v1alpha1
 	case err == nil:
 		pr.Tried, pr.NotMerged, pr.Armed = &now, "", done == MergingArmed
 	case KindOf(err) != "":
-		pr.Tried, pr.NotMerged = &now, cut(err.Error(), 512)
+		pr.Tried, pr.NotMerged = &now, brief(err.Error())
 	default:
 		return fmt.Errorf("merge the pull request: %w", err)
 	}

@@ -78,3 +78,10 @@ type Blamed struct {
 	Files    []v1alpha1.Node
 	SharedBy []v1alpha1.ObjectRef
 }
+
+// AppliedObject is an object that a Kustomization applies.
+type AppliedObject struct{ Group, Kind, Namespace, Name string }
+
+func (o AppliedObject) String() string {
+	return v1alpha1.ObjectRef{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}.String()
+}

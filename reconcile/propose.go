@@ -25,7 +25,7 @@ func (e *Engine) proposes(w *World, err error) bool {
 
 // wantPullRequest writes down that the branch takes no push, in the server's words.
 func (e *Engine) wantPullRequest(form *v1alpha1.Rollback, err error) {
-	form.Status.PullRequest = &v1alpha1.PullRequest{Because: cut(err.Error(), 512), At: v1alpha1.NewTime(e.Now())}
+	form.Status.PullRequest = &v1alpha1.PullRequest{Because: brief(err.Error()), At: v1alpha1.NewTime(e.Now())}
 	form.Status.Waiting = nil
 }
 

@@ -172,7 +172,7 @@ func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, form *v1
 	}
 	e.tellMore(ctx, w, p.forge, pr, tells)
 	next := sightOf(s.PullRequest, pr)
-	next.Number, next.URL, next.Branch, next.At = pr.Number, cut(pr.URL, 512), branch, v1alpha1.NewTime(e.Now())
+	next.Number, next.URL, next.Branch, next.At = pr.Number, brief(pr.URL), branch, v1alpha1.NewTime(e.Now())
 	next.Head, next.Base, next.Own = pr.Head, put.Base, put.Own && put.Head == pr.Head
 	s.PullRequest, s.Waiting = &next, nil
 	return nil
@@ -190,7 +190,7 @@ func (e *Engine) inspect(ctx context.Context, w *World, form *v1alpha1.Rollback)
 	p.forge.Forget(pr.Number)
 	pr.Head, pr.Own, pr.Tried, pr.NotMerged = w.PullRequest.Head, false, nil, ""
 	if why, refused := AsRefusal(err); refused && !KindOf(err).Heals() {
-		pr.Foreign, pr.Base = cut(why, 512), w.Branch.Tip
+		pr.Foreign, pr.Base = brief(why), w.Branch.Tip
 		return nil
 	}
 	if err != nil {

@@ -157,9 +157,9 @@ func person(w *World, d v1alpha1.Decision, q *v1alpha1.Question) Step {
 
 func verdict(w *World, source v1alpha1.VerdictSource, by, why string) Step {
 	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
-		Answer: v1alpha1.Approve, Source: source, By: cut(by, 512), Policies: countedPolicies(w),
+		Answer: v1alpha1.Approve, Source: source, By: brief(by), Policies: countedPolicies(w),
 		At:       v1alpha1.NewTime(w.Now),
-		Why:      cut(why, 512),
+		Why:      brief(why),
 		Cooldown: metav1.Duration{Duration: w.Policy.Cooldown}, Release: w.Policy.Release,
 		Question: questionID(w, answersOf(w)),
 	}}

@@ -22,7 +22,7 @@ func describe(r *v1alpha1.Rollback, now time.Time) {
 		setCondition(s, metav1.Condition{Type: "Reconciling", Status: metav1.ConditionTrue, Reason: "Progressing",
 			Message: ready.Message, ObservedGeneration: r.Generation, LastTransitionTime: ready.LastTransitionTime})
 		meta.RemoveStatusCondition(&s.Conditions, "Stalled")
-	case stalled(s.Outcome.Result):
+	case s.Outcome.Result.NeedsPerson():
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, string(s.Outcome.Result), s.Outcome.Sentence
 		setCondition(s, metav1.Condition{Type: "Stalled", Status: metav1.ConditionTrue, Reason: string(s.Outcome.Result),
 			Message: ready.Message, ObservedGeneration: r.Generation, LastTransitionTime: ready.LastTransitionTime})
@@ -64,18 +64,6 @@ func summary(r *v1alpha1.Rollback, says string) string {
 // setCondition keeps the transition time while only words change.
 func setCondition(s *v1alpha1.RollbackStatus, c metav1.Condition) {
 	meta.SetStatusCondition(&s.Conditions, c)
-}
-
-// stalled says which ends need a person.
-func stalled(r v1alpha1.Result) bool {
-	switch r {
-	case v1alpha1.ResultFailed, v1alpha1.ResultSourceNotFound, v1alpha1.ResultExpired, v1alpha1.ResultReportedOnly:
-		return true
-	case v1alpha1.ResultVerified, v1alpha1.ResultRestored, v1alpha1.ResultRecovered, v1alpha1.ResultRejected,
-		v1alpha1.ResultSuperseded:
-		return false
-	}
-	return false
 }
 
 func progress(r *v1alpha1.Rollback) string {

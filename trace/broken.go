@@ -13,11 +13,11 @@ import (
 // told reads what Backstop tells of the Kustomization and the HelmRelease that apply the workload. That it may not be
 // read, or is not installed, is no news: the objects say themselves that they fail.
 func (s *shared) told(ctx context.Context) []v1alpha1.Rollback {
-	if s.chain == nil {
+	if s.line.Chain == nil {
 		return nil
 	}
-	namespaces := []string{s.chain.Kustomization.Namespace}
-	if r := s.chain.Release; r != nil && r.Namespace != namespaces[0] {
+	namespaces := []string{s.line.Chain.Kustomization.Namespace}
+	if r := s.line.Chain.Release; r != nil && r.Namespace != namespaces[0] {
 		namespaces = append(namespaces, r.Namespace)
 	}
 	var out []v1alpha1.Rollback

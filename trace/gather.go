@@ -88,8 +88,10 @@ func (s *shared) read(ctx context.Context) error {
 	s.with = s.sourceRef(ctx)
 	outer := ctx
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.readChain(ctx) })
-	group.Go(func() error { return s.readOrigin(ctx) })
+	group.Go(func() (err error) {
+		s.line, err = s.g.Flux.Line(ctx, s.q.Namespace, s.q.Workload, s.with)
+		return err
+	})
 	group.Go(func() (err error) {
 		s.state, err = s.g.Flux.Standing(ctx, s.q.Namespace, s.q.Workload)
 		return err
@@ -107,39 +109,6 @@ func (s *shared) read(ctx context.Context) error {
 		return err
 	}
 	s.applies = s.told(outer)
-	return nil
-}
-
-// readChain reads what applies the workload, or why that is not known.
-func (s *shared) readChain(ctx context.Context) error {
-	chain, err := s.g.Flux.Chain(ctx, s.q.Namespace, s.q.Workload, s.with)
-	why, refused := reconcile.AsRefusal(err)
-	switch {
-	case reconcile.KindOf(err) == reconcile.FaultNoRights:
-		s.unread = why
-		return nil
-	case refused:
-		s.notFlux = why
-		return nil
-	}
-	s.chain = &chain
-	return err
-}
-
-// readOrigin reads where the workload comes from, or why that is not known.
-func (s *shared) readOrigin(ctx context.Context) error {
-	origin, err := s.g.Flux.Origin(ctx, s.q.Namespace, s.q.Workload, s.with)
-	why, refused := reconcile.AsRefusal(err)
-	switch {
-	case refused:
-		s.noOrigin = why
-	case apierrors.IsNotFound(err):
-		s.noOrigin = err.Error()
-	case err != nil:
-		return err
-	default:
-		s.origin = &origin
-	}
 	return nil
 }
 
@@ -172,7 +141,7 @@ func (s *shared) sourceRef(ctx context.Context) *types.NamespacedName {
 func (s *shared) facts(ctx context.Context, c drift.Image) (Facts, error) {
 	f := Facts{
 		Now: s.now, Namespace: s.q.Namespace, Workload: s.q.Workload, Container: c.Container, Asked: s.q.Image,
-		Chain: s.chain, NotFlux: s.notFlux, Unread: s.unread, Live: s.live(c), Pods: s.pods.of(c.Container),
+		Chain: s.line.Chain, NotFlux: s.line.NotFlux, Unread: s.line.Unread, Live: s.live(c), Pods: s.pods.of(c.Container),
 		Canary: s.canary, Rollbacks: s.rollbacks, RollbacksUnread: s.noRollbacks, Told: s.applies,
 	}
 	var err error
@@ -217,8 +186,8 @@ func hindrances(obj *unstructured.Unstructured) (refused, late string) {
 // candidates are images that the container may have had, which tell ambiguous files apart.
 func (s *shared) candidates(c drift.Image) []string {
 	out := []string{c.Image}
-	if s.origin != nil {
-		for _, p := range s.origin.Policies {
+	if s.line.Origin != nil {
+		for _, p := range s.line.Origin.Policies {
 			for _, other := range []string{p.Latest, p.Previous} {
 				if other != "" && image.SameRepository(other, c.Image) && !slices.Contains(out, other) {
 					out = append(out, other)
@@ -246,13 +215,13 @@ func targetOf(r *v1alpha1.Rollback) string {
 
 // git reads what the branch says of a container.
 func (s *shared) git(ctx context.Context, c drift.Image) (Git, error) {
-	if s.chain == nil {
+	if s.line.Chain == nil {
 		return Git{Unread: "the workload is not Flux's"}, nil
 	}
-	if s.origin == nil {
-		return Git{Unread: s.noOrigin}, nil
+	if s.line.Origin == nil {
+		return Git{Unread: s.line.NoOrigin}, nil
 	}
-	o := s.origin
+	o := s.line.Origin
 	at := reconcile.Wanted{Root: o.Root, Namespace: s.q.Namespace, Workload: s.q.Workload,
 		Containers: map[string][]string{c.Container: s.candidates(c)}}
 	var out Git
@@ -260,7 +229,7 @@ func (s *shared) git(ctx context.Context, c drift.Image) (Git, error) {
 	if out.Tip, err = s.g.Git.Place(ctx, o.Source, at, c.Container); err != nil {
 		return Git{Unread: err.Error()}, ctx.Err()
 	}
-	if at.Commit = s.chain.Attempted; at.Commit != "" {
+	if at.Commit = s.line.Chain.Attempted; at.Commit != "" {
 		if out.Applied, err = s.g.Git.Place(ctx, o.Source, at, c.Container); err != nil {
 			out.Applied = gitrepo.Place{Why: err.Error()}
 		}
@@ -274,7 +243,7 @@ func (s *shared) git(ctx context.Context, c drift.Image) (Git, error) {
 
 // blame finds the commit of the tip's image, how far it got, and what came before.
 func (s *shared) blame(ctx context.Context, out *Git, c drift.Image) error {
-	o := s.origin
+	o := s.line.Origin
 	suspect, err := s.g.Git.Blame(ctx, o.Source, reconcile.Query{
 		Image: out.Tip.Image, Namespace: s.q.Namespace, Workload: s.q.Workload, Container: c.Container, Root: o.Root,
 		Others: o.Others, Policies: o.Policies,
@@ -292,7 +261,7 @@ func (s *shared) blame(ctx context.Context, out *Git, c drift.Image) error {
 		has, err := s.g.Git.Contains(ctx, o.Source, tip, suspect.Commit)
 		return has && err == nil
 	}
-	out.Fetched, out.Attempted = holds(s.chain.Source.Commit), holds(s.chain.Attempted)
+	out.Fetched, out.Attempted = holds(s.line.Chain.Source.Commit), holds(s.line.Chain.Attempted)
 	if s.g.History > 0 {
 		out.History, out.More, err = s.g.Git.Turns(ctx, o.Source, nodesAt(&suspect, out.Tip), s.g.History)
 		if err != nil {

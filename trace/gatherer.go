@@ -38,12 +38,8 @@ type shared struct {
 	obj *unstructured.Unstructured
 	now time.Time
 
-	chain    *flux.Chain
-	notFlux  string
-	unread   string
-	origin   *reconcile.Origin
-	noOrigin string
-	state    reconcile.WorkloadState
+	line  flux.Line
+	state reconcile.WorkloadState
 	// with is the GitRepository that a RollbackPolicy names; nil for none.
 	with      *types.NamespacedName
 	pods      *pods

@@ -40,10 +40,10 @@ const (
 	HopPods       = "pods"
 )
 
-// Hop is one step of an image's way.
+// Hop is one step of an image's way, and one thing that the doctor looks at.
 type Hop struct {
 	// Name of the hop.
-	Name string `json:"hop"`
+	Name string `json:"name"`
 	// At names the object, or the file and line; empty for nothing.
 	At string `json:"at,omitempty"`
 	// Mark says how it stands.
@@ -83,16 +83,23 @@ const (
 
 // Code sums trails up for a script: 1 where one is stopped or on its way, else 3 where one could not be read, else 0.
 func Code(trails []Trail) int {
-	code := CodeGood
+	var all []Hop
 	for _, t := range trails {
-		for _, h := range t.Hops {
-			switch h.Mark {
-			case Stopped, Waits:
-				return CodeStopped
-			case Unread:
-				code = CodeUnread
-			case Good, None:
-			}
+		all = append(all, t.Hops...)
+	}
+	return CodeOf(all)
+}
+
+// CodeOf sums hops up in the same way.
+func CodeOf(hops []Hop) int {
+	code := CodeGood
+	for _, h := range hops {
+		switch h.Mark {
+		case Stopped, Waits:
+			return CodeStopped
+		case Unread:
+			code = CodeUnread
+		case Good, None:
 		}
 	}
 	return code

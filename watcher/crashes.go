@@ -27,9 +27,9 @@ func eventsOf(c kubernetes.Interface, selector string) makeInformer {
 
 // slimEvent keeps of an event which object it is about.
 func slimEvent(obj any) (any, error) {
-	e, ok := obj.(*corev1.Event)
-	if !ok {
-		return nil, fmt.Errorf("strip %T: not an event", obj)
+	e, err := whole[corev1.Event](obj, "an event")
+	if err != nil {
+		return nil, err
 	}
 	return &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{
@@ -114,11 +114,8 @@ func (w *Watcher) nudgeRollouts(ref v1alpha1.ObjectRef) {
 // judgeRollouts looks at workloads whose newest revision may fail until ctx ends.
 func (w *Watcher) judgeRollouts(ctx context.Context) {
 	c := crew[v1alpha1.ObjectRef]{queue: w.crashes.queue, turns: w.crashes.turns, all: &w.working}
-	c.work(ctx, func(ref v1alpha1.ObjectRef) {
-		defer w.crashes.queue.Done(ref)
-		look, cancel := context.WithTimeout(ctx, longestWalk)
-		defer cancel()
-		again, err := w.resolveCrash(look, ref)
+	c.look(ctx, func(within context.Context, ref v1alpha1.ObjectRef) {
+		again, err := w.resolveCrash(within, ref)
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:

@@ -31,6 +31,16 @@ type crew[K comparable] struct {
 	all *sync.WaitGroup
 }
 
+// look is work whose items are looked at for as long as a walk may take.
+func (c crew[K]) look(ctx context.Context, look func(context.Context, K)) {
+	c.work(ctx, func(item K) {
+		defer c.queue.Done(item)
+		within, cancel := context.WithTimeout(ctx, longestWalk)
+		defer cancel()
+		look(within, item)
+	})
+}
+
 // work hands items to do until the queue is shut down or ctx ends.
 func (c crew[K]) work(ctx context.Context, do func(K)) {
 	c.turns.came()

@@ -75,11 +75,8 @@ func (w *Watcher) workloadHandler(kind string) cache.ResourceEventHandler {
 // compare looks at workloads that were changed by hand until ctx ends.
 func (w *Watcher) compare(ctx context.Context) {
 	c := crew[v1alpha1.ObjectRef]{queue: w.drifts.queue, turns: w.drifts.turns, all: &w.working}
-	c.work(ctx, func(ref v1alpha1.ObjectRef) {
-		defer w.drifts.queue.Done(ref)
-		look, cancel := context.WithTimeout(ctx, longestWalk)
-		defer cancel()
-		switch err := w.resolveDrift(look, ref); {
+	c.look(ctx, func(within context.Context, ref v1alpha1.ObjectRef) {
+		switch err := w.resolveDrift(within, ref); {
 		case ctx.Err() != nil:
 		case errors.Is(err, errApplying):
 			w.drifts.queue.AddAfter(ref, applyingFor)

@@ -114,11 +114,20 @@ func unmanaged(obj any) (any, error) {
 	return obj, nil
 }
 
+// whole is an object that is to be stripped.
+func whole[T any](obj any, what string) (*T, error) {
+	o, ok := obj.(*T)
+	if !ok {
+		return nil, fmt.Errorf("strip %T: not %s", obj, what)
+	}
+	return o, nil
+}
+
 // slimPod keeps of a pod its owner, its containers' names and images, and how they wait.
 func slimPod(obj any) (any, error) {
-	p, ok := obj.(*corev1.Pod)
-	if !ok {
-		return nil, fmt.Errorf("strip %T: not a pod", obj)
+	p, err := whole[corev1.Pod](obj, "a pod")
+	if err != nil {
+		return nil, err
 	}
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{

@@ -136,3 +136,14 @@ func (s *RollbackStatus) Drifts() []Failure {
 	}
 	return out
 }
+
+// NeedsPerson says whether a Rollback that ended so leaves something for a person to do.
+func (r Result) NeedsPerson() bool {
+	switch r {
+	case ResultFailed, ResultExpired, ResultReportedOnly, ResultSourceNotFound:
+		return true
+	case ResultVerified, ResultRestored, ResultRecovered, ResultRejected, ResultSuperseded:
+		return false
+	}
+	return false
+}

@@ -46,7 +46,7 @@ type Reference struct {
 func (r Reference) Repository() string { return r.Host + "/" + r.Path }
 
 // String is the whole reference, as every runtime takes it.
-func (r Reference) String() string { return join(r.Repository(), r.Tag, r.Digest) }
+func (r Reference) String() string { return Join(r.Repository(), r.Tag, r.Digest) }
 
 // Parse reads a reference. The error says what is wrong with it.
 func Parse(s string) (Reference, error) {
@@ -55,7 +55,7 @@ func Parse(s string) (Reference, error) {
 		// The library knows only one of the names, and adds library/ under no other.
 		repository = path
 	}
-	parsed, err := name.NewTag(join(repository, tag, ""), name.WeakValidation)
+	parsed, err := name.NewTag(Join(repository, tag, ""), name.WeakValidation)
 	if err != nil {
 		return Reference{}, fmt.Errorf("read image %q: %w", s, err)
 	}
@@ -82,7 +82,8 @@ func Split(s string) (repository, tag, digest string) {
 	return repository, tag, digest
 }
 
-func join(repository, tag, digest string) string {
+// Join is the opposite of Split.
+func Join(repository, tag, digest string) string {
 	if tag != "" {
 		repository += ":" + tag
 	}

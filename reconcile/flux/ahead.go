@@ -1,6 +1,7 @@
 package flux
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -149,6 +150,11 @@ func aheadRelease(hr *helmv2.HelmRelease) *reconcile.AheadRelease {
 	}
 }
 
+// meansInDependsOn says whether an entry of an object's dependsOn means another object of its kind.
+func meansInDependsOn(name, namespace string, in, other metav1.Object) bool {
+	return name == other.GetName() && cmp.Or(namespace, in.GetNamespace()) == other.GetNamespace()
+}
+
 // dependents are the Kustomizations that wait for one.
 func (f *Flux) dependents(ctx context.Context, k *kustomizev1.Kustomization) ([]reconcile.Dependent, error) {
 	var out []reconcile.Dependent
@@ -156,7 +162,7 @@ func (f *Flux) dependents(ctx context.Context, k *kustomizev1.Kustomization) ([]
 		for i := range page.Items {
 			o := &page.Items[i]
 			for _, d := range o.Spec.DependsOn {
-				if d.Name == k.Name && (d.Namespace == k.Namespace || d.Namespace == "" && o.Namespace == k.Namespace) {
+				if meansInDependsOn(d.Name, d.Namespace, o, k) {
 					out = append(out, reconcile.Dependent{
 						Object: refTo(kindKustomization, o.Namespace, o.Name),
 						Expr:   d.ReadyExpr != "", OtherSource: sourceRef(o) != sourceRef(k),
@@ -175,7 +181,7 @@ func (f *Flux) dependentReleases(ctx context.Context, hr *helmv2.HelmRelease) ([
 		for i := range page.Items {
 			o := &page.Items[i]
 			for _, d := range o.Spec.DependsOn {
-				if d.Name == hr.Name && (d.Namespace == hr.Namespace || d.Namespace == "" && o.Namespace == hr.Namespace) {
+				if meansInDependsOn(d.Name, d.Namespace, o, hr) {
 					out = append(out, reconcile.Dependent{
 						Object: refTo(kindHelmRelease, o.Namespace, o.Name), Expr: d.ReadyExpr != "",
 					})

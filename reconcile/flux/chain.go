@@ -109,6 +109,11 @@ func (f *Flux) Chain(ctx context.Context, namespace string, w v1alpha1.Workload,
 	if err != nil {
 		return Chain{}, err
 	}
+	return f.chainOf(ctx, p, namespace, with)
+}
+
+// chainOf reads the chain of a confirmed place.
+func (f *Flux) chainOf(ctx context.Context, p place, namespace string, with *types.NamespacedName) (Chain, error) {
 	k := p.kustomization
 	c := Chain{Applier: p.applier, Kustomization: k, Release: p.release, Path: cleanPath(k.Spec.Path)}
 	src, err := f.chainSource(ctx, &c, sourceRef(k))

@@ -189,7 +189,7 @@ type Undoing struct {
 	// Object that fails; nil where the build does.
 	Object *v1alpha1.ObjectRef
 	// Applied are the objects of its inventory.
-	Applied []Applied
+	Applied []reconcile.AppliedObject
 	// Files that go back.
 	Files []v1alpha1.Node
 }
@@ -211,6 +211,3 @@ type Suspicion struct {
 	Files  bool
 	Others []reconcile.Root
 }
-
-// Applied is an object that a Kustomization keeps.
-type Applied struct{ Group, Kind, Namespace, Name string }

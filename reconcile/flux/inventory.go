@@ -43,20 +43,20 @@ func kustomizeInventory(k *kustomizev1.Kustomization) []entry {
 	if k.Status.Inventory == nil {
 		return nil
 	}
-	out := make([]entry, 0, len(k.Status.Inventory.Entries))
-	for _, e := range k.Status.Inventory.Entries {
-		out = append(out, entry{e.ID, e.Version})
-	}
-	return out
+	return entriesOf(k.Status.Inventory.Entries, func(r kustomizev1.ResourceRef) entry { return entry{r.ID, r.Version} })
 }
 
 func helmInventory(hr *helmv2.HelmRelease) []entry {
 	if hr.Status.Inventory == nil {
 		return nil
 	}
-	out := make([]entry, 0, len(hr.Status.Inventory.Entries))
-	for _, e := range hr.Status.Inventory.Entries {
-		out = append(out, entry{e.ID, e.Version})
+	return entriesOf(hr.Status.Inventory.Entries, func(r helmv2.ResourceRef) entry { return entry{r.ID, r.Version} })
+}
+
+func entriesOf[T any](refs []T, entryOf func(T) entry) []entry {
+	out := make([]entry, 0, len(refs))
+	for _, r := range refs {
+		out = append(out, entryOf(r))
 	}
 	return out
 }

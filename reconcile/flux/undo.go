@@ -51,7 +51,9 @@ func (f *Flux) Undo(ctx context.Context, key reconcile.Key, fail v1alpha1.Failur
 		if err != nil {
 			return nil, reconcile.NotUndone(v1alpha1.DoubtPrunes, "what %s would delete cannot be told: %s", ref, err)
 		}
-		u.Applied = append(u.Applied, Applied{id.Group, id.Kind, id.Namespace, id.Name})
+		u.Applied = append(u.Applied, reconcile.AppliedObject{
+			Group: id.Group, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name,
+		})
 	}
 	return f.options.Undo(ctx, a.origin.Source, u)
 }

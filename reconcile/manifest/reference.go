@@ -11,15 +11,7 @@ import (
 func Split(ref string) (repository, tag, digest string) { return image.Split(ref) }
 
 // join is the opposite of Split.
-func join(repository, tag, digest string) string {
-	if tag != "" {
-		repository += ":" + tag
-	}
-	if digest != "" {
-		repository += "@" + digest
-	}
-	return repository
-}
+func join(repository, tag, digest string) string { return image.Join(repository, tag, digest) }
 
 // parts is what a group of nodes says of an image.
 type parts struct {

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -97,7 +98,7 @@ func (p *past) sameObjects(tree fs.FS, name string) bool {
 }
 
 // objectsIn names the objects of a file; false where it cannot be told, or one may be what the search is for.
-func (p *past) objectsIn(tree fs.FS, name string) ([]Applied, bool) {
+func (p *past) objectsIn(tree fs.FS, name string) ([]reconcile.AppliedObject, bool) {
 	data, err := manifest.ReadFile(tree, name)
 	if err != nil {
 		return nil, false
@@ -106,7 +107,7 @@ func (p *past) objectsIn(tree fs.FS, name string) ([]Applied, bool) {
 	if err != nil {
 		return nil, false
 	}
-	var out []Applied
+	var out []reconcile.AppliedObject
 	for _, o := range all {
 		if p.concerns(o) {
 			return nil, false

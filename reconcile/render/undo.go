@@ -26,27 +26,24 @@ type Undo struct {
 	// Object that fails; nil where the build does.
 	Object *v1alpha1.ObjectRef
 	// Applied are the objects that the Kustomization keeps, and deletes once Git does not say them.
-	Applied []Applied
+	Applied []reconcile.AppliedObject
 	// Files that go back.
 	Files []string
 }
 
-// Applied is an object of a Kustomization's inventory.
-type Applied struct{ Group, Kind, Namespace, Name string }
-
-func (a Applied) String() string {
-	return v1alpha1.ObjectRef{Kind: a.Kind, Namespace: a.Namespace, Name: a.Name}.String()
+// isOf says whether a manifest is of an object. What it leaves out of its namespace is filled in by Flux.
+func isOf(a reconcile.AppliedObject) func(*unstructured.Unstructured) bool {
+	return func(o *unstructured.Unstructured) bool {
+		ns := o.GetNamespace()
+		return o.GetName() == a.Name && o.GetKind() == a.Kind && o.GroupVersionKind().Group == a.Group &&
+			(ns == a.Namespace || ns == "")
+	}
 }
 
-// is says whether an object is meant. What a manifest leaves out of its namespace is filled in by Flux.
-func (a Applied) is(o *unstructured.Unstructured) bool {
-	ns := o.GetNamespace()
-	return o.GetName() == a.Name && o.GetKind() == a.Kind && o.GroupVersionKind().Group == a.Group &&
-		(ns == a.Namespace || ns == "")
-}
-
-func appliedOf(o *unstructured.Unstructured) Applied {
-	return Applied{o.GroupVersionKind().Group, o.GetKind(), o.GetNamespace(), o.GetName()}
+func appliedOf(o *unstructured.Unstructured) reconcile.AppliedObject {
+	return reconcile.AppliedObject{
+		Group: o.GroupVersionKind().Group, Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName(),
+	}
 }
 
 // proof is an Undo whose good and bad revision were rendered.
@@ -156,7 +153,7 @@ func (p *proof) keeps(left []*unstructured.Unstructured) error {
 		all = append(all, appliedOf(o))
 	}
 	for _, a := range all {
-		if !slices.ContainsFunc(left, a.is) {
+		if !slices.ContainsFunc(left, isOf(a)) {
 			return reconcile.NotUndone(v1alpha1.DoubtPrunes, "%s would not be in Git any more, so that Flux deletes it", a)
 		}
 	}

@@ -89,7 +89,7 @@ func TestUndoByFilesIsProvedOrRefused(t *testing.T) {
 	)
 	field := strings.Replace(app, "replicas: 1", "replica: 1", 1)
 	object := &v1alpha1.ObjectRef{Kind: "Deployment", Namespace: "prod", Name: "app"}
-	deployed := render.Applied{Group: "apps", Kind: "Deployment", Namespace: "prod", Name: "app"}
+	deployed := reconcile.AppliedObject{Group: "apps", Kind: "Deployment", Namespace: "prod", Name: "app"}
 	moreConfig := config + "  c: d\n"
 	secret := func(v string) string {
 		return "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\n  namespace: prod\nstringData:\n  a: ENC[" + v + "]\nsops:\n  mac: x\n  version: 3.9.0\n"
@@ -100,7 +100,7 @@ func TestUndoByFilesIsProvedOrRefused(t *testing.T) {
 		// suspect is the index of the commit that is blamed, and bad of the one that was attempted: the last where it is zero.
 		suspect, bad int
 		spec         func(*kustomizev1.KustomizationSpec)
-		applied      []render.Applied
+		applied      []reconcile.AppliedObject
 		others       []reconcile.Root
 		digest       string
 		// files go back, and also changes with them; refused says why not. shared are who else applies them.
@@ -126,7 +126,7 @@ func TestUndoByFilesIsProvedOrRefused(t *testing.T) {
 			others: []reconcile.Root{{Path: "./blue", By: v1alpha1.ObjectRef{Kind: "Kustomization", Name: "blue"}}, {Path: "green", By: v1alpha1.ObjectRef{Kind: "Kustomization", Name: "green"}}},
 			shared: []string{"Kustomization/blue"}},
 		"an undo that would prune": {line: line{{"apps/app.yaml": app}, {"apps/settings.yaml": config}, {"apps/app.yaml": field}}, object: object, suspect: 2,
-			applied: []render.Applied{{Kind: "Secret", Namespace: "prod", Name: "kept"}}, files: []string{"apps/app.yaml"}, refused: v1alpha1.DoubtPrunes, says: "Secret/prod/kept would not be in Git"},
+			applied: []reconcile.AppliedObject{{Kind: "Secret", Namespace: "prod", Name: "kept"}}, files: []string{"apps/app.yaml"}, refused: v1alpha1.DoubtPrunes, says: "Secret/prod/kept would not be in Git"},
 		"an undo that would prune what went well before": {line: line{{"apps/app.yaml": app, "apps/settings.yaml": config}, {"apps/settings.yaml": ""}, {"apps/app.yaml": field}}, object: object, suspect: 2,
 			files: []string{"apps/app.yaml"}, refused: v1alpha1.DoubtPrunes},
 		"a claim that changes in a commit that was not applied yet": {line: line{{"apps/app.yaml": app, "apps/disk.yaml": claim}, {"apps/disk.yaml": claim + "  volumeName: x\n"}, {"apps/app.yaml": field}}, object: object, suspect: 2,

@@ -10,6 +10,8 @@ import (
 
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/yaml"
+
+	"github.com/backstop-dev/backstop/internal/workload"
 )
 
 // The media types by which Helm knows a chart in a registry.
@@ -22,14 +24,30 @@ const (
 // end of lists; slack-http replaces fields, so it is not among them.
 type component struct{ folder, value string }
 
-// components are in the order in which the chart and a kustomization name them.
-var components = []component{
-	{"unstick", "unstick"},
-	{"fast-forward", "fastForward"},
-	{"alerts", "alerts"},
-	{"cross-namespace-refs", "crossNamespaceRefs"},
-	{"argo-rollouts", "argoRollouts"},
-	{"openkruise", "openkruise"},
+// components are in the order in which the chart and a kustomization name them: those for every cluster, then those by
+// which Backstop may read a kind of workload that not every cluster has.
+var components = componentsOf("unstick", "fast-forward", "alerts", "cross-namespace-refs")
+
+func componentsOf(folders ...string) []component {
+	for _, k := range workload.Kinds() {
+		if k.Role != "" {
+			folders = append(folders, k.Role)
+		}
+	}
+	out := make([]component, len(folders))
+	for i, folder := range folders {
+		out[i] = component{folder, camelCase(folder)}
+	}
+	return out
+}
+
+// camelCase is the name of a folder as the values of a chart are written.
+func camelCase(folder string) string {
+	words := strings.Split(folder, "-")
+	for i, w := range words[1:] {
+		words[i+1] = strings.ToUpper(w[:1]) + w[1:]
+	}
+	return strings.Join(words, "")
 }
 
 // chart makes the Helm chart from the kustomizations: what default builds, as templates, with values for what differs
