@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
 
 // API prepares the way to the API beside the server that a source pushes to. Nothing is sent yet.
 func API(src reconcile.Source, now func() time.Time) (*reconcile.GitServer, error) {
-	src = pushing(src)
+	src = store.Pushing(src)
 	if u, err := url.Parse(src.URL); err == nil && u.Scheme == "ssh" {
 		return nil, reconcile.RefuseAs(reconcile.FaultUnauthorized, "GitRepository %s logs in with an SSH key, which opens "+
 			"no pull request: an API token is needed beside it", src.Name)

@@ -8,6 +8,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 )
 
 // Between lists the commits of the source's branch after a good one up to a bad one, oldest first, along first parents.
@@ -15,35 +16,29 @@ import (
 func (g *Mirrors) Between(ctx context.Context, src reconcile.Source, good, bad string, most int,
 ) ([]reconcile.PastCommit, error) {
 	var out []reconcile.PastCommit
-	err := g.with(ctx, src, func(m *mirror) error {
+	err := g.knowing(ctx, src, bad, func(h *history) error {
 		at := plumbing.NewHash(bad)
-		if m.objects == nil || !m.objects.has(at) {
-			if err := m.fetch(ctx); err != nil {
-				return err
-			}
-		}
-		h := m.history()
 		for range most {
 			if at.String() == good {
 				return nil
 			}
-			c, err := h.at(ctx, at)
+			c, err := h.At(ctx, at)
 			if err != nil {
 				return fmt.Errorf("read the commits of %s: %w", src.Name, err)
 			}
 			past := reconcile.PastCommit{
-				Commit: c.hash.String(), Subject: subjectOf(c), Author: c.author, When: c.when,
+				Commit: c.Hash.String(), Subject: subjectOf(c), Author: c.Author, When: c.When,
 			}
-			if len(c.parents) == 0 {
+			if len(c.Parents) == 0 {
 				out = append(out, past)
 				break
 			}
-			past.Parent = c.parent().String()
+			past.Parent = c.Parent().String()
 			out = append(out, past)
-			at = c.parent()
+			at = c.Parent()
 		}
 		if good != "" && at.String() != good {
-			return reconcile.Refuse("%s does not come before %s within %d commits of %s", short(good), short(bad), most,
+			return reconcile.Refuse("%s does not come before %s within %d commits of %s", store.Short(good), store.Short(bad), most,
 				src.Branch)
 		}
 		return nil

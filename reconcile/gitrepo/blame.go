@@ -5,206 +5,69 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/backstop-dev/backstop/reconcile/manifest"
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// composed is the nodes that make one reference: the group that says it, and then, each by itself, the nodes that its
-// variables and the like come from.
-type composed [][]manifest.Node
-
-// origin is what the walk found out about one reference.
-type origin struct {
-	// nodes of the reference at the tip.
-	nodes []manifest.Node
-	// in is the oldest commit from which on the branch holds the reference without a break.
-	in *commit
-	// ago is how many commits that is from the tip.
-	ago int
-	// at is the reference as that commit wrote it: it may have been moved since.
-	at composed
-	// was is what was there before that: by node, nil for one that was not there.
-	was []*manifest.Node
-}
-
-// tracing is a reference while its origin is searched.
-type tracing struct {
-	origin
-	parts []*pursued
-	tip   composed
-	// own is what was found at one of Backstop's own commits, while the walk goes on behind it for the time when the
-	// branch last held the reference: there somebody brought it in.
-	own  *origin
-	done bool
-}
-
-const (
-	// alsoWithin is how many commits behind the first origin the walk goes on for further groups of the image. What has
-	// held it for longer is not why it fails today.
-	alsoWithin = 200
-	// behindOwn is how many commits behind one of Backstop's own the walk goes on.
-	behindOwn = 2000
-)
-
-// trace walks the first parents from a commit until each reference became what it is.
-//
-//	tip ──► … ──► c ──► p ──► …
-//	 bad          bad   not bad       c is the origin; p says what was there before
-//	              └ Backstop's own (a revert to this value): go on until somebody else's commit brought it
-func (h *history) trace(ctx context.Context, from *commit, all []composed) ([]origin, error) {
-	f, err := h.follow(ctx, from.hash, filesOf(all))
+// Blame finds the commit that brought the image in.
+func (g *Mirrors) Blame(ctx context.Context, src reconcile.Source, q reconcile.Query) (v1alpha1.Suspect, error) {
+	var s v1alpha1.Suspect
+	err := g.fetched(ctx, src, func(h *history) (err error) {
+		s, err = h.blame(ctx, q)
+		return err
+	})
 	if err != nil {
-		return nil, err
+		return v1alpha1.Suspect{}, err
 	}
-	var groups []*tracing
-	for _, tip := range all {
-		g := &tracing{origin: origin{nodes: slices.Concat(tip...), in: f.at, at: tip}, tip: tip}
-		for _, nodes := range tip {
-			p, err := newPursued(f, nodes)
-			if err != nil {
-				return nil, err
-			}
-			g.parts = append(g.parts, p)
-		}
-		groups = append(groups, g)
-	}
-	first := -1
-	for steps := 1; goesOn(groups, first, steps); steps++ {
-		newer := f.at
-		_, _, err := f.back(ctx)
-		if errors.Is(err, errTooFar) && first >= 0 {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		found, err := stepAll(ctx, f, groups, newer, steps)
-		if err != nil {
-			return nil, err
-		}
-		if found && first < 0 {
-			first = steps
-		}
-	}
-	return ends(groups), nil
+	s.Source = v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: src.Name.Namespace, Name: src.Name.Name}
+	s.Branch, s.Applier = src.Branch, q.Root.By
+	return s, nil
 }
 
-// filesOf lists the files of references, each once.
-func filesOf(all []composed) []string {
-	var out []string
-	for _, c := range all {
-		for _, nodes := range c {
-			add(&out, nodes[0].File)
+// lately is how many commits behind the tip an image is looked for that Git no longer says.
+const lately = 5
+
+// blame finds the suspect of a query at the tip, else a few commits ago or at the commit that is applied: pods may
+// still run what a revert, image automation or a person's fix has taken off the branch.
+func (h *history) blame(ctx context.Context, q reconcile.Query) (v1alpha1.Suspect, error) {
+	s, gone := h.blameTip(ctx, q)
+	if _, refused := reconcile.AsRefusal(gone); !refused {
+		return s, gone
+	}
+	if q.ByPerson {
+		if errors.Is(gone, errUnread) {
+			return s, gone
 		}
+		if s, found, err := h.takenBack(ctx, q); found || err != nil {
+			return s, err
+		}
+		return s, gone
+	}
+	defer func(tip plumbing.Hash) { h.Tip = tip }(h.Tip)
+	earlier := h.earlier(ctx)
+	applied := plumbing.NewHash(q.Applied)
+	if !applied.IsZero() && applied != h.Tip && !slices.Contains(earlier, applied) {
+		if on, err := h.Contains(ctx, h.Tip, applied); err == nil && on {
+			earlier = append(earlier, applied)
+		}
+	}
+	for _, h.Tip = range earlier {
+		if s, err := h.blameTip(ctx, q); err == nil {
+			return s, nil
+		}
+	}
+	return s, gone
+}
+
+// earlier are the commits before the tip, newest first, as many as lately and as the mirror has.
+func (h *history) earlier(ctx context.Context) []plumbing.Hash {
+	var out []plumbing.Hash
+	c, err := h.At(ctx, h.Tip)
+	for err == nil && len(out) < lately && !c.Parent().IsZero() {
+		out = append(out, c.Parent())
+		c, err = h.At(ctx, c.Parent())
 	}
 	return out
-}
-
-// stepAll looks at all groups in the next older commit, and says whether any of them was found.
-func stepAll(ctx context.Context, f *follower, groups []*tracing, newer *commit, ago int) (bool, error) {
-	found := false
-	for _, g := range groups {
-		if !g.done {
-			if err := g.step(ctx, f, newer, ago); err != nil {
-				return false, err
-			}
-		}
-		found = found || g.done || g.own != nil
-	}
-	return found, nil
-}
-
-// goesOn says whether the walk has something left to find, within what it may cost once the first was found.
-func goesOn(groups []*tracing, first, steps int) bool {
-	open, behind := false, false
-	for _, g := range groups {
-		open = open || !g.done
-		behind = behind || !g.done && g.own != nil
-	}
-	switch {
-	case !open:
-		return false
-	case first < 0:
-		return true
-	case behind:
-		return steps <= first+behindOwn
-	}
-	return steps <= first+alsoWithin
-}
-
-// ends are the origins that were found.
-func ends(groups []*tracing) []origin {
-	var out []origin
-	for _, g := range groups {
-		switch {
-		case g.done:
-			out = append(out, g.origin)
-		case g.own != nil:
-			// Nobody but Backstop is known to have brought it.
-			out = append(out, *g.own)
-		}
-	}
-	return out
-}
-
-// step looks at the reference in the version that the follower went to.
-func (g *tracing) step(ctx context.Context, f *follower, newer *commit, ago int) error {
-	var quick func([]byte) bool
-	if g.own != nil && len(g.parts) == 1 {
-		// Only a version that holds the values is of interest now.
-		quick = func(data []byte) bool { return !mayHold(g.nodes, data) }
-	}
-	what, blind := seenSame, false
-	for _, p := range g.parts {
-		seen, err := p.older(ctx, f, newer, quick)
-		if err != nil {
-			return err
-		}
-		what, blind = max(what, seen), blind || p.blind
-	}
-	switch {
-	case what == seenSame:
-		if g.own == nil && !blind {
-			g.in, g.ago = f.at, ago
-		}
-	case !g.parts[0].gone && g.tip.same(g.now()):
-		g.own, g.in, g.ago, g.at = nil, f.at, ago, g.now()
-	case g.own == nil || g.parts[0].gone:
-		g.found(g.values())
-	}
-	return nil
-}
-
-// now is the reference in the version that the walk is at.
-func (g *tracing) now() composed {
-	var out composed
-	for i, p := range g.parts {
-		if !p.gone || i == 0 {
-			out = append(out, p.group)
-		}
-	}
-	return out
-}
-
-// values are the nodes of the version that the walk is at, by node of the tip.
-func (g *tracing) values() []*manifest.Node {
-	var out []*manifest.Node
-	for _, p := range g.parts {
-		out = append(out, p.values()...)
-	}
-	return out
-}
-
-// found ends the search, or goes on behind one of Backstop's own commits.
-func (g *tracing) found(was []*manifest.Node) {
-	if g.own != nil {
-		g.origin, g.done = *g.own, true
-		return
-	}
-	g.was = was
-	if _, own := trail(g.in); own && !slices.Contains(was, nil) {
-		o := g.origin
-		g.own = &o
-		return
-	}
-	g.done = true
 }

@@ -2,85 +2,12 @@ package gitrepo
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
-
-// locating looks for an image at one commit: among what the root renders, with the variables that Flux replaces in it;
-// for a person then in the text of scalars, and in files that nothing was seen to render.
-type locating struct {
-	*history
-	ctx    context.Context
-	commit *commit
-	query  reconcile.Query
-	files  manifest.Files
-	// units are what was reached; the first is the root itself.
-	units []*unit
-	// count of the files that were looked at, and those that could not be read; spoken says that one of these names the
-	// image.
-	count  int
-	unread []string
-	spoken bool
-	// supposing says that a variable of which nothing is known is taken for what the image has in its place.
-	supposing bool
-}
-
-// rendering is nodes as a unit renders them: variables are replaced, and the group tells units apart.
-type rendering struct {
-	nodes []manifest.Node
-	// made says by group what of it is a variable's, and copied what was copied into it.
-	made, copied map[string][]manifest.Node
-}
-
-// find looks in one place after the other.
-func (l *locating) find() ([]composed, error) {
-	l.units = []*unit{{files: l.files}}
-	if l.query.ByPerson {
-		key := l.commit.tree.String() + " " + l.query.Root.Path
-		if l.led.key != key {
-			r, err := l.reached(l.ctx, l.commit, l.query.Root, l.files)
-			if err != nil {
-				return nil, err
-			}
-			l.led = led{key, r.units}
-		}
-		l.units = slices.Clone(l.led.units)
-	}
-	found, open, err := l.inUnits()
-	if err != nil || len(found) > 0 {
-		return found, err
-	}
-	if open && !l.query.ByPerson {
-		// What replaces the variables stands elsewhere in the repository.
-		if err := l.own(); err != nil {
-			return nil, err
-		}
-		if found, _, err = l.inUnits(); err != nil || len(found) > 0 {
-			return found, err
-		}
-	}
-	if l.supposing = open; open {
-		if found, _, err = l.inUnits(); err != nil || len(found) > 0 {
-			return found, err
-		}
-	}
-	if found, err = l.inTexts(); err != nil || len(found) > 0 || !l.query.ByPerson || l.query.Root.Path != "" {
-		return found, err
-	}
-	return l.anywhere()
-}
-
-// target is the workload that is asked for.
-func (l *locating) target() manifest.Target {
-	q := l.query
-	return manifest.Target{Namespace: q.Namespace, Kind: q.Workload.Kind, Name: q.Workload.Name, Container: q.Container,
-		Loose: q.ByPerson}
-}
 
 // inUnits matches the image against what the units render. open says that a file names variables of which nothing is
 // known.
@@ -116,7 +43,7 @@ func (l *locating) inUnits() (found []composed, open bool, err error) {
 // add takes the nodes of a file as a unit renders them: those that name variables once for each unit, others once.
 func (l *locating) add(out *rendering, u *unit, index int, file string, first bool) (open bool, err error) {
 	spoken := false
-	nodes, why, err := l.mention(l.commit.tree, file, func(data []byte) bool {
+	nodes, why, err := l.mention(l.commit.Tree, file, func(data []byte) bool {
 		spoken = names(data, l.query.Image)
 		open := u.copies.Any() || bytes.Contains(data, []byte("${")) || bytes.Contains(data, []byte("<<"))
 		return open && bytes.Contains(data, []byte("mage")) || manifest.MayHold(data, l.query.Image)
@@ -231,11 +158,11 @@ func (l *locating) registry(group []manifest.Node) *manifest.Node {
 	if !ok || group[0].Part == manifest.PartImage {
 		return nil
 	}
-	e, err := l.entryAt(l.commit.tree, group[0].File)
-	if err != nil || !e.regular() {
+	e, err := l.EntryAt(l.commit.Tree, group[0].File)
+	if err != nil || !e.Regular() {
 		return nil
 	}
-	p, err := l.parsed(group[0].File, e.hash)
+	p, err := l.parsed(group[0].File, e.Hash)
 	if err != nil {
 		return nil
 	}
@@ -267,119 +194,4 @@ func underGlobal(group, nodes []manifest.Node, image string) []manifest.Node {
 		return group
 	}
 	return slices.DeleteFunc(slices.Clone(group), isRegistry)
-}
-
-// sameNodes says whether two references are made of the same nodes, as where two units render one file alike.
-func sameNodes(a, b composed) bool {
-	x, y := slices.Concat(a...), slices.Concat(b...)
-	return slices.EqualFunc(x, y, func(m, n manifest.Node) bool { return m.File == n.File && m.Pointer == n.Pointer })
-}
-
-// raw is a node as its file has it.
-func (l *locating) raw(n manifest.Node) manifest.Node {
-	if e, err := l.entryAt(l.commit.tree, n.File); err == nil && e.regular() {
-		if p, err := l.parsed(n.File, e.hash); err == nil {
-			if at := p.node(n.Pointer); at != nil {
-				return *at
-			}
-		}
-	}
-	return n
-}
-
-// own reads the variables of the root's own Kustomization, whose file stands elsewhere in the repository.
-func (l *locating) own() error {
-	r, err := l.reached(l.ctx, l.commit, l.query.Root, manifest.Files{})
-	if err != nil {
-		return err
-	}
-	files, err := l.yamlFiles(l.commit)
-	if err != nil {
-		return err
-	}
-	var all manifest.Files
-	for _, f := range files {
-		all.Paths = append(all.Paths, f.path)
-	}
-	by := l.query.Root.By
-	for _, f := range all.Paths {
-		found, err := r.reconciled(f)
-		if err != nil {
-			return err
-		}
-		for _, k := range found {
-			if k.Object.Name != by.Name || k.Object.Namespace != "" && k.Object.Namespace != by.Namespace {
-				continue
-			}
-			u := &unit{files: l.files, children: k.Children}
-			if u.vars, err = r.variables(&unit{}, k); err != nil {
-				return err
-			}
-			l.units = append(l.units, u)
-		}
-	}
-	return nil
-}
-
-// inTexts looks for the image in what is no image by its place: arguments, variables of containers, text in values.
-func (l *locating) inTexts() ([]composed, error) {
-	var out []composed
-	looked := map[string]bool{}
-	for _, u := range l.units {
-		for _, file := range slices.Concat(u.files.Paths, u.files.Values) {
-			if looked[file] {
-				continue
-			}
-			looked[file] = true
-			found, err := l.mentionsIn(file)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, found...)
-		}
-	}
-	return out, nil
-}
-
-// mentionsIn lists where the text of a file's scalars names the image.
-func (l *locating) mentionsIn(file string) ([]composed, error) {
-	e, err := l.entryAt(l.commit.tree, file)
-	if err != nil || !e.regular() {
-		return nil, err
-	}
-	data, ok, err := l.content(e.hash)
-	sight := l.query.Image
-	if l.query.ByPerson {
-		sight, _, _ = manifest.Split(sight)
-	}
-	if err != nil || !ok || !bytes.Contains(data, []byte(sight)) {
-		return nil, err
-	}
-	p, err := l.parsed(file, e.hash)
-	if err != nil || p.err != nil || p.scalars == nil {
-		return nil, err
-	}
-	var out []composed
-	for _, n := range manifest.Mentions(p.scalars(), l.query.Image, l.query.ByPerson) {
-		out = append(out, composed{{n}})
-	}
-	return out, nil
-}
-
-// anywhere looks through all YAML files of the tree: people deploy in more ways than can be followed.
-func (l *locating) anywhere() ([]composed, error) {
-	files, err := l.yamlFiles(l.commit)
-	if err != nil {
-		return nil, err
-	}
-	all := &unit{}
-	for _, f := range files {
-		all.files.Paths = append(all.files.Paths, f.path)
-	}
-	l.units = []*unit{all}
-	found, _, err := l.inUnits()
-	if err != nil || len(found) > 0 {
-		return found, err
-	}
-	return l.inTexts()
 }

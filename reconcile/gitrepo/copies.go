@@ -17,14 +17,14 @@ func (l *locating) readCopies(u *unit) error {
 	u.copies = &manifest.Copies{}
 	each := func(do func(file string, data []byte)) error {
 		for _, file := range slices.Concat(u.files.Paths, u.files.Values) {
-			e, err := l.entryAt(l.commit.tree, file)
+			e, err := l.EntryAt(l.commit.Tree, file)
 			if err != nil {
 				return err
 			}
-			if !e.regular() {
+			if !e.Regular() {
 				continue
 			}
-			data, ok, err := l.content(e.hash)
+			data, ok, err := l.Content(e.Hash)
 			if err != nil {
 				return err
 			}
@@ -47,11 +47,11 @@ func (l *locating) copied(u *unit, group []manifest.Node) ([]manifest.Made, erro
 	if !inputs && !u.copies.Any() {
 		return nil, nil
 	}
-	e, err := l.entryAt(l.commit.tree, group[0].File)
+	e, err := l.EntryAt(l.commit.Tree, group[0].File)
 	if err != nil {
 		return nil, err
 	}
-	p, err := l.parsed(group[0].File, e.hash)
+	p, err := l.parsed(group[0].File, e.Hash)
 	if err != nil || p.scalars == nil {
 		return nil, err
 	}
@@ -86,11 +86,11 @@ func (l *locating) appVersion(group []manifest.Node) (*manifest.Node, error) {
 		return nil, nil
 	}
 	file := path.Join(path.Dir(group[0].File), "Chart.yaml")
-	e, err := l.entryAt(l.commit.tree, file)
-	if err != nil || !e.regular() {
+	e, err := l.EntryAt(l.commit.Tree, file)
+	if err != nil || !e.Regular() {
 		return nil, err
 	}
-	p, err := l.parsed(file, e.hash)
+	p, err := l.parsed(file, e.Hash)
 	if err != nil || p.scalars == nil {
 		return nil, err
 	}
@@ -100,13 +100,4 @@ func (l *locating) appVersion(group []manifest.Node) (*manifest.Node, error) {
 	}
 	n.Part, n.Variable = manifest.PartVariable, "appVersion"
 	return &n, nil
-}
-
-// same says whether a composed reference is what another one is. Where values are copied into it, each of them and the
-// rest count.
-func (c composed) same(other composed) bool {
-	if c[0][0].Variable == "" {
-		return manifest.SameReference(manifest.Effective(c), manifest.Effective(other))
-	}
-	return slices.EqualFunc(c, other, manifest.SameReference)
 }

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -31,7 +31,7 @@ func (h *history) former(ctx context.Context, s v1alpha1.Suspect, max int) ([]re
 			continue
 		}
 		for i := range out {
-			out[i] = with(out[i], more)
+			out[i] = joined(out[i], more)
 		}
 	}
 	if out == nil {
@@ -49,16 +49,8 @@ func commitsOf(s v1alpha1.Suspect) []string {
 	return out
 }
 
-// broughtBy is the commit that brought the value of a node.
-func broughtBy(s v1alpha1.Suspect, n v1alpha1.Node) string {
-	if n.Origin != nil && n.Origin.Commit != "" {
-		return n.Origin.Commit
-	}
-	return s.Commit
-}
-
-// with adds to a former state the values of nodes that another commit brought.
-func with(f reconcile.Former, more []reconcile.Former) reconcile.Former {
+// joined adds to a former state the values of nodes that another commit brought.
+func joined(f reconcile.Former, more []reconcile.Former) reconcile.Former {
 	if len(more) == 0 {
 		return f
 	}
@@ -75,7 +67,7 @@ func with(f reconcile.Former, more []reconcile.Former) reconcile.Former {
 func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit string,
 	max int) ([]reconcile.Former, error) {
 	w, err := h.watch(ctx, plumbing.NewHash(commit), placesOf(s, commit))
-	if errors.Is(err, errTooFar) {
+	if errors.Is(err, store.ErrTooFar) {
 		return nil, nil
 	}
 	if err != nil {
@@ -85,7 +77,7 @@ func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit strin
 	held := map[int]string{}
 	for steps := 0; len(out) < max && (len(out) == 0 || steps < formerWithin); steps++ {
 		c, changed, err := w.back(ctx)
-		if errors.Is(err, errTooFar) || err == nil && c == nil {
+		if errors.Is(err, store.ErrTooFar) || err == nil && c == nil {
 			break
 		}
 		if err != nil {
@@ -106,7 +98,7 @@ func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit strin
 // former is what the nodes hold in the version that the walk is at, and what they held after it where that is nothing
 // or bad. held remembers it for the next older version. It is without values where all that they hold is bad.
 func (w *watching) former(s v1alpha1.Suspect, held map[int]string) reconcile.Former {
-	f := reconcile.Former{Commit: w.at.hash.String()}
+	f := reconcile.Former{Commit: w.At.Hash.String()}
 	fresh := false
 	values := w.values()
 	for k, v := range values {
@@ -148,171 +140,13 @@ func (w *watching) lacked(k int, values []*manifest.Node) bool {
 	return whole
 }
 
-// place is where a version has a node of a suspect.
-type place struct {
-	// node is the index among the suspect's nodes.
-	node          int
-	file, pointer string
-	// part of the reference that the node holds on the branch, which may have another shape than this version.
-	part manifest.Part
-}
-
-// placesOf says where a commit wrote the nodes of a suspect that it brought.
-func placesOf(s v1alpha1.Suspect, commit string) []place {
-	var out []place
-	for i, n := range s.Nodes {
-		if broughtBy(s, n) != commit {
-			continue
-		}
-		p := place{node: i, file: n.File, pointer: n.Pointer, part: manifest.Part(n.Part)}
-		if o := n.Origin; o != nil && o.File != "" {
-			p.file, p.pointer = o.File, o.Pointer
-		}
-		out = append(out, p)
-	}
-	return out
-}
-
-// placesNow says where the nodes of a suspect are on the branch.
-func placesNow(s v1alpha1.Suspect) []place {
-	out := make([]place, len(s.Nodes))
-	for i, n := range s.Nodes {
-		out[i] = place{node: i, file: n.File, pointer: n.Pointer, part: manifest.Part(n.Part)}
-	}
-	return out
-}
-
-// watching follows the nodes of a suspect through the versions of their files.
-type watching struct {
-	*follower
-	places []place
-	groups []*pursued
-	// in is by place the group that it is in and its index there; a node that is not in the first version has none.
-	in [][2]int
-}
-
-// watch starts to follow places at a commit.
-func (h *history) watch(ctx context.Context, from plumbing.Hash, places []place) (*watching, error) {
-	var paths []string
-	for _, p := range places {
-		add(&paths, p.file)
-	}
-	f, err := h.follow(ctx, from, paths)
-	if err != nil {
-		return nil, err
-	}
-	w := &watching{follower: f, places: places}
-	for _, p := range places {
-		in, err := w.join(p)
-		if err != nil {
-			return nil, err
-		}
-		w.in = append(w.in, in)
-	}
-	return w, nil
-}
-
-// join finds the group of a place, or begins to follow it.
-func (w *watching) join(p place) ([2]int, error) {
-	none := [2]int{-1, -1}
-	i, err := w.add(p.file)
-	if err != nil || w.files[i].blob.IsZero() {
-		return none, err
-	}
-	v, err := w.h.parsed(p.file, w.files[i].blob)
-	if err != nil {
-		return none, err
-	}
-	group := v.group([]manifest.Node{{Pointer: p.pointer, Part: p.part, Variable: variableOf(p)}})
-	if group == nil {
-		return none, nil
-	}
-	k := slices.IndexFunc(w.groups, func(g *pursued) bool { return g.tip[0].Group == group[0].Group })
-	if k < 0 {
-		k = len(w.groups)
-		w.groups = append(w.groups, &pursued{tip: group, group: group, file: i})
-	}
-	return [2]int{k, slices.IndexFunc(group, func(n manifest.Node) bool { return n.Pointer == p.pointer })}, nil
-}
-
-// variableOf is the name of the variable at a place; empty for most.
-func variableOf(p place) string {
-	if p.part != manifest.PartVariable {
-		return ""
-	}
-	return manifest.NameAt(p.pointer)
-}
-
-// back goes to the first parent, and says whether a group's file is another one there. It gives a nil commit before the
-// root.
-func (w *watching) back(ctx context.Context) (*commit, bool, error) {
-	newer := w.at
-	c, _, err := w.follower.back(ctx)
-	if err != nil || c == nil {
-		return nil, false, err
-	}
-	changed := false
-	for _, g := range w.groups {
-		what, err := g.older(ctx, w.follower, newer, nil)
-		if err != nil {
-			return nil, false, err
-		}
-		changed = changed || what != seenSame
-	}
-	return c, changed, nil
-}
-
-// values are the nodes by place in the version that the walk is at, in the shape that they have on the branch; nil for
-// one that is not there or cannot be read.
-func (w *watching) values() []*manifest.Node {
-	out := make([]*manifest.Node, len(w.places))
-	for i, g := range w.groups {
-		if g.blind {
-			continue
-		}
-		var mine []int
-		var as []manifest.Node
-		same := true
-		for k, in := range w.in {
-			if in[0] == i {
-				mine, as = append(mine, k), append(as, manifest.Node{Part: w.places[k].part})
-				same = same && g.tip[in[1]].Part == w.places[k].part
-			}
-		}
-		switch {
-		case same:
-			values := g.values()
-			for _, k := range mine {
-				out[k] = values[w.in[k][1]]
-			}
-		case !g.gone:
-			for n, v := range manifest.Express(g.group, as) {
-				out[mine[n]] = v
-			}
-		}
-	}
-	return out
-}
-
-// image names what the nodes make together with their neighbours: what those do not say comes from base. It is empty
-// when they make different images, or none.
-func (w *watching) image(base string) string {
-	image := ""
-	for i, g := range w.groups {
-		if g.gone || g.blind || !slices.ContainsFunc(w.in, func(in [2]int) bool { return in[0] == i }) {
-			continue
-		}
-		made, ok := manifest.Reference(g.group, base)
-		if g.group[0].Variable != "" {
-			made, ok = manifest.Replaced(base, g.tip[0].Value, g.group[0].Value)
-		}
-		if strings.Contains(made, "${") {
-			made, ok = manifest.Carried(base, g.tip, g.group)
-		}
-		if !ok || image != "" && image != made {
-			return ""
-		}
-		image = made
-	}
-	return image
+// Former lists what the suspect's nodes held before, newest first, at most max.
+func (g *Mirrors) Former(ctx context.Context, src reconcile.Source, s v1alpha1.Suspect,
+	max int) ([]reconcile.Former, error) {
+	var out []reconcile.Former
+	err := g.knowing(ctx, src, s.Commit, func(h *history) (err error) {
+		out, err = h.former(ctx, s, max)
+		return err
+	})
+	return out, err
 }

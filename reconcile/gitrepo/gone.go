@@ -9,6 +9,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -22,15 +23,15 @@ const (
 // takenBack blames an image that the branch no longer says: as of the commit before the one that took it off. It says
 // false where the branch never said it, as far as was looked.
 func (h *history) takenBack(ctx context.Context, q reconcile.Query) (v1alpha1.Suspect, bool, error) {
-	defer func(tip plumbing.Hash) { h.tip = tip }(h.tip)
-	newer, err := h.at(ctx, h.tip)
+	defer func(tip plumbing.Hash) { h.Tip = tip }(h.Tip)
+	newer, err := h.At(ctx, h.Tip)
 	if err != nil {
 		return v1alpha1.Suspect{}, false, err
 	}
 	holds := map[plumbing.Hash]bool{}
 	for range goneWithin {
-		older, err := h.before(ctx, newer)
-		if errors.Is(err, errTooFar) || err == nil && older == nil {
+		older, err := h.Before(ctx, newer)
+		if errors.Is(err, store.ErrTooFar) || err == nil && older == nil {
 			break
 		}
 		if err != nil {
@@ -41,7 +42,7 @@ func (h *history) takenBack(ctx context.Context, q reconcile.Query) (v1alpha1.Su
 			return v1alpha1.Suspect{}, false, err
 		}
 		if took {
-			h.tip = older.hash
+			h.Tip = older.Hash
 			s, err := h.blameTip(ctx, q)
 			if _, refused := reconcile.AsRefusal(err); !refused {
 				s.TakenBackBy = related(newer)
@@ -55,23 +56,23 @@ func (h *history) takenBack(ctx context.Context, q reconcile.Query) (v1alpha1.Su
 
 // tookOff says whether a commit may have taken an image off the branch: a file of before it speaks of it, and that file
 // no longer does.
-func (h *history) tookOff(older, newer *commit, image string, holds map[plumbing.Hash]bool) (bool, error) {
-	changes, err := h.diff(older.tree, newer.tree, maxGone)
-	if err != nil && !errors.Is(err, errManyChanges) {
+func (h *history) tookOff(older, newer *store.Commit, image string, holds map[plumbing.Hash]bool) (bool, error) {
+	changes, err := h.Diff(older.Tree, newer.Tree, maxGone)
+	if err != nil && !errors.Is(err, store.ErrManyChanges) {
 		return false, err
 	}
 	for _, c := range changes {
-		if !c.before.regular() || !isYAML(c.path) {
+		if !c.Before.Regular() || !isYAML(c.Path) {
 			continue
 		}
-		was, err := h.speaksOf(c.before, image, holds)
+		was, err := h.speaksOf(c.Before, image, holds)
 		if err != nil {
 			return false, err
 		}
 		if !was {
 			continue
 		}
-		if is, err := h.speaksOf(c.after, image, holds); err != nil || !is {
+		if is, err := h.speaksOf(c.After, image, holds); err != nil || !is {
 			return !is, err
 		}
 	}
@@ -79,20 +80,20 @@ func (h *history) tookOff(older, newer *commit, image string, holds map[plumbing
 }
 
 // speaksOf says whether a file may name the image.
-func (h *history) speaksOf(e entry, image string, holds map[plumbing.Hash]bool) (bool, error) {
-	if !e.regular() {
+func (h *history) speaksOf(e store.Entry, image string, holds map[plumbing.Hash]bool) (bool, error) {
+	if !e.Regular() {
 		return false, nil
 	}
-	if known, ok := holds[e.hash]; ok {
+	if known, ok := holds[e.Hash]; ok {
 		return known, nil
 	}
-	data, ok, err := h.content(e.hash)
+	data, ok, err := h.Content(e.Hash)
 	if err != nil {
 		return false, err
 	}
 	_, tag, digest := manifest.Split(image)
 	speaks := ok && (tag != "" && bytes.Contains(data, []byte(tag)) ||
 		digest != "" && bytes.Contains(data, []byte(digest)))
-	holds[e.hash] = speaks
+	holds[e.Hash] = speaks
 	return speaks, nil
 }

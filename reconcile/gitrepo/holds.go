@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -13,8 +12,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 
-	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -23,6 +22,8 @@ const (
 	holdWord = "backstop:hold"
 	// failedWithin is how far before the oldest hold its earlier failures are read.
 	failedWithin = 7 * 24 * time.Hour
+	// maxHeld bounds the files of a tree that hold.
+	maxHeld = 100_000
 	// failedCommits is how many commits back they are read at most.
 	failedCommits = 3000
 )
@@ -37,28 +38,28 @@ func holdOf(n manifest.Node) reconcile.Hold {
 
 // holds lists the holds in the files below or rendered by the roots.
 func (h *history) holds(ctx context.Context, roots []reconcile.Root) ([]reconcile.Hold, error) {
-	tip, err := h.at(ctx, h.tip)
+	tip, err := h.At(ctx, h.Tip)
 	if err != nil {
 		return nil, err
 	}
-	files, err := h.holding(entry{hash: tip.tree}, 0)
+	files, err := h.holding(store.Entry{Hash: tip.Tree}, 0)
 	if err != nil {
 		return nil, err
 	}
 	var out []reconcile.Hold
 	for _, file := range files {
-		mine, err := h.belongs(tip.tree, roots, file)
+		mine, err := h.belongs(tip.Tree, roots, file)
 		if err != nil {
 			return nil, err
 		}
 		if !mine {
 			continue
 		}
-		e, err := h.entryAt(tip.tree, file)
+		e, err := h.EntryAt(tip.Tree, file)
 		if err != nil {
 			return nil, err
 		}
-		p, err := h.parsed(file, e.hash)
+		p, err := h.parsed(file, e.Hash)
 		if err != nil {
 			return nil, err
 		}
@@ -94,21 +95,21 @@ func imageOf(nodes []manifest.Node, n manifest.Node) string {
 
 // holding lists the files of a tree that speak of holds. Trees that were searched before are not searched again:
 // between two calls little changes.
-func (h *history) holding(dir entry, depth int) ([]string, error) {
-	if known, ok := h.held[dir.hash]; ok {
+func (h *history) holding(dir store.Entry, depth int) ([]string, error) {
+	if known, ok := h.held[dir.Hash]; ok {
 		return known, nil
 	}
 	if depth > 64 {
 		return nil, nil
 	}
-	l, err := h.objects.entries(dir.hash)
+	l, err := h.Objects.Entries(dir.Hash)
 	if err != nil {
 		return nil, err
 	}
 	var out []string
-	for _, name := range l.names {
-		e := l.byName[name]
-		if e.mode == filemode.Dir {
+	for _, name := range l.Names {
+		e := l.ByName[name]
+		if e.Mode == filemode.Dir {
 			below, err := h.holding(e, depth+1)
 			if err != nil {
 				return nil, err
@@ -121,24 +122,24 @@ func (h *history) holding(dir entry, depth int) ([]string, error) {
 		} else if says {
 			out = append(out, name)
 		}
-		if len(out) > maxVisits {
-			return nil, fmt.Errorf("list holds: %w", errManyChanges)
+		if len(out) > maxHeld {
+			return nil, fmt.Errorf("list holds: %w", store.ErrManyChanges)
 		}
 	}
 	if len(h.held) > 50_000 {
 		clear(h.held)
 	}
-	h.held[dir.hash] = out
+	h.held[dir.Hash] = out
 	return out, nil
 }
 
 // speaks says whether a file is YAML that has the word in it.
-func (h *history) speaks(name string, e entry) (bool, error) {
-	if !e.regular() || !isYAML(name) {
+func (h *history) speaks(name string, e store.Entry) (bool, error) {
+	if !e.Regular() || !isYAML(name) {
 		return false, nil
 	}
 	// What is too large to be read was not written by Backstop.
-	data, ok, err := h.content(e.hash)
+	data, ok, err := h.Content(e.Hash)
 	return ok && bytes.Contains(data, []byte(holdWord)), err
 }
 
@@ -214,100 +215,12 @@ func servedBy(n note, hold *reconcile.Hold) string {
 	return n.Rollbacks[0]
 }
 
-// lift takes holds away, and gives the contents of the files and what was lifted.
-func (h *history) lift(ctx context.Context, l reconcile.Lift) (map[string][]byte, note, error) {
-	t := note{Trail: reconcile.Trail{Kind: reconcile.TrailLift, Format: reconcile.TrailFormat, Cluster: l.Cluster}}
-	holds, err := h.holds(ctx, l.Roots)
-	if err != nil {
-		return nil, t, err
-	}
-	tip, err := h.at(ctx, h.tip)
-	if err != nil {
-		return nil, t, err
-	}
-	contents := map[string][]byte{}
-	for _, hold := range holds {
-		if hold.Policy != l.Policy && !slices.Contains(l.And, hold.Policy) || l.Not != "" && hold.Not != l.Not {
-			continue
-		}
-		if hold.Release == v1alpha1.ReleaseManual && !l.Person {
-			continue
-		}
-		mine, err := h.concerns(tip.tree, l.Places, hold)
-		if err != nil {
-			return nil, t, err
-		}
-		if !mine {
-			continue
-		}
-		add(&t.Places, reconcile.PlaceID(hold.File, hold.Pointer))
-		data, ok := contents[hold.File]
-		if !ok {
-			if data, err = (treeFS{objects: h.objects, root: tip.tree}).ReadFile(hold.File); err != nil {
-				return nil, t, fmt.Errorf("read %s: %w", hold.File, err)
-			}
-		}
-		if contents[hold.File], err = manifest.ClearHold(data, hold.Pointer); err != nil {
-			return nil, t, reconcile.Refuse("lift the hold in %s: %w", hold.File, err)
-		}
-		if n := h.failedBefore(ctx, hold); n > 0 {
-			if t.failed == nil {
-				t.failed = map[string]int{}
-			}
-			t.failed[hold.Policy] = max(n, t.failed[hold.Policy])
-		}
-	}
-	add(&t.Policies, l.Policy)
-	for _, policy := range l.And {
-		add(&t.Policies, policy)
-	}
-	add(&t.Images, l.Image)
-	add(&t.Rollbacks, l.Rollback)
-	return contents, t, nil
-}
-
-// concerns says whether a hold is on one of the places, or on a node that makes one image with one of them.
-func (h *history) concerns(tree plumbing.Hash, places []v1alpha1.Node, hold reconcile.Hold) (bool, error) {
-	if len(places) == 0 {
-		return true, nil
-	}
-	e, err := h.entryAt(tree, hold.File)
-	if err != nil {
-		return false, err
-	}
-	file, err := h.parsed(hold.File, e.hash)
-	if err != nil {
-		return false, err
-	}
-	held := file.node(hold.Pointer)
-	return held != nil && slices.ContainsFunc(places, func(n v1alpha1.Node) bool {
-		at := file.node(n.Pointer)
-		return n.File == hold.File && at != nil && at.Group == held.Group
-	}), nil
-}
-
-// failedBefore is how many lifts in a row had failed when a hold was written, as its commit says.
-func (h *history) failedBefore(ctx context.Context, hold reconcile.Hold) int {
-	if hold.Commit == "" {
-		return 0
-	}
-	c, err := h.at(ctx, plumbing.NewHash(hold.Commit))
-	if err != nil {
-		return 0
-	}
-	t, _ := trail(c)
-	return t.failed[hold.Policy]
-}
-
-// liftMessage is the message of a lift.
-func liftMessage(l reconcile.Lift, t note, contents map[string][]byte) string {
-	subject := "Lift the hold of " + l.Policy
-	if files := slices.Sorted(maps.Keys(contents)); len(files) > 0 && path.Dir(files[0]) != "." {
-		subject += " in " + path.Dir(files[0])
-	}
-	var more []string
-	if by := oneLine(l.By, 200); by != "" {
-		more = append(more, "Lifted-by: "+by)
-	}
-	return message(subject, t, more)
+// Holds lists the holds below the roots at the tip.
+func (g *Mirrors) Holds(ctx context.Context, src reconcile.Source, roots []reconcile.Root) ([]reconcile.Hold, error) {
+	var out []reconcile.Hold
+	err := g.fetched(ctx, src, func(h *history) (err error) {
+		out, err = h.holds(ctx, roots)
+		return err
+	})
+	return out, err
 }

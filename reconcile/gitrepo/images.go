@@ -12,6 +12,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -19,11 +20,9 @@ import (
 func (g *Mirrors) Images(ctx context.Context, src reconcile.Source, q reconcile.Wanted,
 ) (images, why map[string]string, err error) {
 	at := plumbing.NewHash(q.Commit)
-	err = g.with(ctx, src, func(m *mirror) error {
-		if m.objects == nil || !m.objects.has(at) {
-			if err := m.fetch(ctx); err != nil {
-				return err
-			}
+	err = g.with(ctx, src, func(m *branch) error {
+		if err := m.Bring(ctx, at); err != nil {
+			return err
 		}
 		key := fmt.Sprint(q)
 		if known, ok := m.said[key]; ok {
@@ -72,9 +71,9 @@ func (h *history) images(ctx context.Context, at plumbing.Hash, q reconcile.Want
 // speaking reads the nodes of the files that may speak of the workload's images.
 func (h *history) speaking(ctx context.Context, at plumbing.Hash, q reconcile.Wanted,
 ) (nodes []manifest.Node, unread []string, err error) {
-	c, err := h.at(ctx, at)
-	if errors.Is(err, errTooFar) {
-		return nil, nil, reconcile.Refuse("commit %s, which Flux applied, is not on the branch: %s", short(q.Commit), h.end)
+	c, err := h.At(ctx, at)
+	if errors.Is(err, store.ErrTooFar) {
+		return nil, nil, reconcile.Refuse("commit %s, which Flux applied, is not on the branch: %s", store.Short(q.Commit), h.End)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -93,7 +92,7 @@ func (h *history) speaking(ctx context.Context, at plumbing.Hash, q reconcile.Wa
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
-		found, why, err := h.mention(c.tree, file, speaks)
+		found, why, err := h.mention(c.Tree, file, speaks)
 		if err != nil {
 			return nil, nil, err
 		}

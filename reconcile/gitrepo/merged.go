@@ -3,9 +3,9 @@ package gitrepo
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 )
 
 // maxMerges is how many merges are looked into, one inside the other.
@@ -13,16 +13,16 @@ const maxMerges = 8
 
 // mergedBy finds the commit behind a merge that brought the values in: on the deployed branch they came with the merge,
 // and somebody wrote them before. It gives nil where the suspect is no merge, or wrote them itself.
-func (h *history) mergedBy(ctx context.Context, suspect *commit, origins []origin) (*v1alpha1.RelatedCommit, error) {
+func (h *history) mergedBy(ctx context.Context, suspect *store.Commit, origins []origin) (*v1alpha1.RelatedCommit, error) {
 	at, groups := suspect, []composed{}
 	for _, o := range origins {
-		if o.in.hash == suspect.hash {
+		if o.in.Hash == suspect.Hash {
 			groups = append(groups, o.at)
 		}
 	}
 	for range maxMerges {
-		next, behind, err := h.behind(ctx, at, groups)
-		if errors.Is(err, errTooFar) || err == nil && next == nil {
+		next, behind, err := h.under(ctx, at, groups)
+		if errors.Is(err, store.ErrTooFar) || err == nil && next == nil {
 			break
 		}
 		if err != nil {
@@ -30,21 +30,17 @@ func (h *history) mergedBy(ctx context.Context, suspect *commit, origins []origi
 		}
 		at, groups = next, behind
 	}
-	if at.hash == suspect.hash {
+	if at.Hash == suspect.Hash {
 		return nil, nil
 	}
 	return related(at), nil
 }
 
-func related(c *commit) *v1alpha1.RelatedCommit {
-	return &v1alpha1.RelatedCommit{Commit: c.hash.String(), Subject: subjectOf(c), Author: oneLine(c.author, 250)}
-}
-
-// behind goes one merge down: to the newest commit that brought one of the groups to the branch that was merged.
-func (h *history) behind(ctx context.Context, merge *commit, groups []composed,
-) (*commit, []composed, error) {
-	for _, parent := range merge.parents[min(1, len(merge.parents)):] {
-		c, err := h.at(ctx, parent)
+// under goes one merge down: to the newest commit that brought one of the groups to the branch that was merged.
+func (h *history) under(ctx context.Context, merge *store.Commit, groups []composed,
+) (*store.Commit, []composed, error) {
+	for _, parent := range merge.Parents[min(1, len(merge.Parents)):] {
+		c, err := h.At(ctx, parent)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -62,7 +58,7 @@ func (h *history) behind(ctx context.Context, merge *commit, groups []composed,
 		newest := suspectOf(origins)
 		var out []composed
 		for _, o := range origins {
-			if o.in.hash == newest.hash {
+			if o.in.Hash == newest.Hash {
 				out = append(out, o.at)
 			}
 		}
@@ -72,19 +68,19 @@ func (h *history) behind(ctx context.Context, merge *commit, groups []composed,
 }
 
 // standingIn lists the references that a commit has at the same places with the same values.
-func (h *history) standingIn(c *commit, all []composed) ([]composed, error) {
+func (h *history) standingIn(c *store.Commit, all []composed) ([]composed, error) {
 	var out []composed
 	for _, g := range all {
 		var there composed
 		for _, nodes := range g {
-			e, err := h.entryAt(c.tree, nodes[0].File)
+			e, err := h.EntryAt(c.Tree, nodes[0].File)
 			if err != nil {
 				return nil, err
 			}
-			if !e.regular() {
+			if !e.Regular() {
 				continue
 			}
-			v, err := h.parsed(nodes[0].File, e.hash)
+			v, err := h.parsed(nodes[0].File, e.Hash)
 			if err != nil {
 				return nil, err
 			}
@@ -97,10 +93,4 @@ func (h *history) standingIn(c *commit, all []composed) ([]composed, error) {
 		}
 	}
 	return out, nil
-}
-
-// subjectOf is the first line of a commit's message.
-func subjectOf(c *commit) string {
-	subject, _, _ := strings.Cut(c.message, "\n")
-	return oneLine(subject, 500)
 }

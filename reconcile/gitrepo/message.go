@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -75,22 +76,11 @@ func (p *planning) about(t *note, i int) {
 	}
 }
 
-// in are the reverts of the plan.
-func (p *planning) in() []reconcile.Revert {
-	var out []reconcile.Revert
-	for i, r := range p.reverts {
-		if p.out[i].Err == nil {
-			out = append(out, r)
-		}
-	}
-	return out
-}
-
 // subject is what is reverted, such as "v1.1.0 of backend in apps/develop", or a count of images.
 func (p *planning) subject() string {
 	var what, dirs []string
 	for _, r := range p.in() {
-		unit := "what " + short(r.Suspect.Commit) + " changed"
+		unit := "what " + store.Short(r.Suspect.Commit) + " changed"
 		if !r.Suspect.ByFiles() {
 			repository, _, _ := manifest.Split(r.Image)
 			unit = version(r.Image) + " of " + path.Base(repository)

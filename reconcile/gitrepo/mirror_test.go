@@ -2,20 +2,20 @@ package gitrepo
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/go-git/go-git/v5/plumbing"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/test/gitserver"
 )
+
+// cloneDepth is how many commits a new mirror holds.
+const cloneDepth = 50
 
 // busy is a repository whose wanted commit is back commits ago.
 func busy(t *testing.T, back int) (w *world, bad string) {
@@ -27,22 +27,18 @@ func busy(t *testing.T, back int) (w *world, bad string) {
 func TestMirrorIsShallowAndGrowsOnDemand(t *testing.T) {
 	t.Parallel()
 	w, bad := busy(t, 3*cloneDepth)
-	m := w.mirrors.mirror(w.src)
-	if err := m.acquire(t.Context(), w.src); err != nil {
-		t.Fatal(err)
+	tip := w.git("rev-parse", "HEAD")
+	if there, err := w.mirrors.Contains(t.Context(), w.src, tip, tip); err != nil || !there {
+		t.Fatalf("the tip is not here: %v", err)
 	}
-	if err := m.fetch(t.Context()); err != nil {
-		t.Fatal(err)
+	if m := w.state(); m.Depth != cloneDepth || len(m.Shallow) != 1 {
+		t.Errorf("after the clone: depth %d, shallow %v", m.Depth, m.Shallow)
 	}
-	if m.depth != cloneDepth || len(m.shallow) != 1 || m.objects.has(m.history().tip) == false {
-		t.Errorf("after the clone: depth %d, shallow %v", m.depth, m.shallow)
-	}
-	m.release()
 	if s := w.blame(query(repo + ":" + tag1)); s.Commit != bad {
 		t.Errorf("blamed %q", s.Subject)
 	}
-	if m.depth != cloneDepth*deepenBy {
-		t.Errorf("depth %d, want %d", m.depth, cloneDepth*deepenBy)
+	if m := w.state(); m.Depth != 4*cloneDepth {
+		t.Errorf("depth %d, want %d", m.Depth, 4*cloneDepth)
 	}
 	// Kept warm: nothing is fetched twice.
 	before := w.server.Requests()
@@ -59,11 +55,14 @@ func TestMirrorIsShallowAndGrowsOnDemand(t *testing.T) {
 	if got := w.log.String(); strings.Contains(got, "afresh") && !strings.Contains(got, "there is none yet") {
 		t.Errorf("the log says:\n%s", got)
 	}
-	m = w.mirrors.mirror(w.src)
+	requests := w.server.Requests()
 	for _, c := range strings.Fields(w.run(w.bare, "rev-list", "main")) {
-		if _, err := m.objects.commit(plumbing.NewHash(c)); err != nil {
+		if there, err := w.mirrors.Contains(t.Context(), w.src, c, c); err != nil || !there {
 			t.Fatalf("after growing over a gap: %v", err)
 		}
+	}
+	if n := w.server.Requests() - requests; n > 0 {
+		t.Errorf("%d requests for what is here", n)
 	}
 }
 
@@ -115,9 +114,9 @@ func TestMirrorThatIsDamagedOrAnothersIsClonedAfresh(t *testing.T) {
 				w.overwrite(p, raw)
 			}
 		}},
-		{"a state that was cut", func(w *world, dir string) { w.cut(filepath.Join(dir, "repo", stateFile)) }},
+		{"a state that was cut", func(w *world, dir string) { w.cut(filepath.Join(dir, "repo", "mirror.json")) }},
 		{"a state that names another tip", func(w *world, dir string) {
-			p := filepath.Join(dir, "repo", stateFile)
+			p := filepath.Join(dir, "repo", "mirror.json")
 			raw, err := os.ReadFile(p)
 			if err != nil {
 				w.Fatal(err)
@@ -125,7 +124,7 @@ func TestMirrorThatIsDamagedOrAnothersIsClonedAfresh(t *testing.T) {
 			w.overwrite(p, bytes.ReplaceAll(raw, []byte(w.git("rev-parse", "HEAD")), bytes.Repeat([]byte("1"), 40)))
 		}},
 		{"a clone that was killed", func(w *world, dir string) {
-			_ = os.Remove(filepath.Join(dir, "repo", stateFile))
+			_ = os.Remove(filepath.Join(dir, "repo", "mirror.json"))
 			if err := os.MkdirAll(filepath.Join(dir, "clone-123", "objects"), 0o700); err != nil {
 				w.Fatal(err)
 			}
@@ -139,7 +138,7 @@ func TestMirrorThatIsDamagedOrAnothersIsClonedAfresh(t *testing.T) {
 			t.Parallel()
 			w, bad := standard(t)
 			w.blame(query(repo + ":" + tag1))
-			dir := w.mirrors.mirror(w.src).dir
+			dir := w.folder()
 			test.harm(w, dir)
 			w.mirrors = w.open()
 			s := w.blame(query(repo + ":" + tag1))
@@ -151,6 +150,54 @@ func TestMirrorThatIsDamagedOrAnothersIsClonedAfresh(t *testing.T) {
 			}
 			w.sameTreeAsGitRevert(w.land(w.wish(s))[0].Change.Commit, bad)
 		})
+	}
+}
+
+// folder is that of the only mirror.
+func (w *world) folder() string {
+	w.Helper()
+	all := w.glob(w.dir, "*")
+	if len(all) != 1 {
+		w.Fatalf("%d mirrors, want one", len(all))
+	}
+	return all[0]
+}
+
+// kept is what the only mirror says of itself.
+type kept struct {
+	Depth   int
+	Shallow []string
+}
+
+func (w *world) state() (out kept) {
+	w.Helper()
+	raw, err := os.ReadFile(filepath.Join(w.folder(), "repo", "mirror.json"))
+	if err != nil {
+		w.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, &out); err != nil {
+		w.Fatal(err)
+	}
+	return out
+}
+
+// hold works with the mirror of the world's source until it is told to stop.
+func (w *world) hold(m *Mirrors) (stop func()) {
+	w.Helper()
+	begun, end, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- m.with(w.Context(), w.src, func(*branch) error {
+			close(begun)
+			<-end
+			return nil
+		})
+	}()
+	<-begun
+	return func() {
+		close(end)
+		if err := <-done; err != nil {
+			w.Error(err)
+		}
 	}
 }
 
@@ -233,62 +280,6 @@ func TestTwoBranchesOfOneSourceAreClonedOnceEach(t *testing.T) {
 	}
 }
 
-func TestMirrorsOfWhatIsGoneAreRemoved(t *testing.T) {
-	t.Parallel()
-	w, _ := standard(t)
-	earlier := filepath.Join(w.dir, "00000000000000000000000000000000", "repo")
-	if err := os.MkdirAll(earlier, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	w.overwrite(filepath.Join(earlier, "pack"), []byte("x"))
-	w.blame(query(repo + ":" + tag1))
-	left := func() int {
-		t.Helper()
-		w.mirrors.Tidy(time.Hour)
-		n := 0
-		for _, dir := range w.glob(w.dir, "*") {
-			if sizeOf(dir) > 0 {
-				n++
-			}
-		}
-		return n
-	}
-	if n := left(); n != 2 {
-		t.Errorf("%d mirrors at the start, want 2: what an earlier process used may be asked for again", n)
-	}
-	w.now = w.now.Add(50 * time.Minute)
-	w.blame(query(repo + ":" + tag1))
-	w.now = w.now.Add(20 * time.Minute)
-	if n := left(); n != 1 {
-		t.Errorf("%d mirrors after an hour, want the one that is used", n)
-	}
-	held := w.mirrors.mirror(w.src)
-	if err := held.acquire(t.Context(), w.src); err != nil {
-		t.Fatal(err)
-	}
-	w.now = w.now.Add(2 * time.Hour)
-	if n := left(); n != 1 {
-		t.Error("a mirror was removed under who works with it")
-	}
-	held.release()
-	w.now = w.now.Add(2 * time.Hour)
-	if n := left(); n != 0 {
-		t.Errorf("%d mirrors that nobody asked for in hours", n)
-	}
-	w.blame(query(repo + ":" + tag1))
-}
-
-func TestMirrorFoldersAreNobodysChoice(t *testing.T) {
-	t.Parallel()
-	w, _ := standard(t)
-	for _, name := range []string{"../../etc", "a/b", "x\x00y", strings.Repeat("n", 5000)} {
-		dir := w.mirrors.mirror(reconcile.Source{Name: types.NamespacedName{Namespace: name, Name: name}, Branch: name}).dir
-		if filepath.Dir(dir) != w.dir || len(filepath.Base(dir)) != 32 {
-			t.Errorf("the mirror of %q is in %s", name, dir)
-		}
-	}
-}
-
 // onlyClones is a server as Azure DevOps and CodeCommit are: it turns away who does not claim multi_ack, and who asks for
 // more than a clone.
 func onlyClones() gitserver.Fault {
@@ -320,26 +311,13 @@ func TestServerThatOnlyServesClones(t *testing.T) {
 		}
 		w.put("readme", "README.md", w.now.String())
 	}
-	m := w.mirrors.mirror(w.src)
-	if m.refused < maxRefused || !m.acks {
-		t.Errorf("refused %d times, acks %v: the mirror did not learn", m.refused, m.acks)
+	w.put("more", "README.md", w.now.String())
+	before := w.server.Requests()
+	w.blame(query(repo + ":" + tag1))
+	if n := w.server.Requests() - before; n > 4 {
+		t.Errorf("%d requests for two clones, want 4: the mirror did not learn what the server takes", n)
 	}
 	w.sameTreeAsGitRevert(w.land(w.wish(w.blame(query(repo + ":" + tag1))))[0].Change.Commit, bad)
-}
-
-func TestMirrorThatGatheredPacksIsClonedAfresh(t *testing.T) {
-	t.Parallel()
-	w, bad := standard(t)
-	w.blame(query(repo + ":" + tag1))
-	m := w.mirrors.mirror(w.src)
-	m.packs = maxPacks
-	w.put("readme", "README.md", "a")
-	if s := w.blame(query(repo + ":" + tag1)); s.Commit != bad || m.packs != 1 {
-		t.Errorf("blamed %q with %d packs", s.Subject, m.packs)
-	}
-	if got := len(w.glob(m.dir, "repo/objects/pack/*.pack")); got != 1 {
-		t.Errorf("%d packs on disk", got)
-	}
 }
 
 func TestContains(t *testing.T) {

@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -29,8 +29,8 @@ const (
 type move struct {
 	group []manifest.Node
 	// file that holds the group in the newer commit.
-	file         *followed
-	newer, older *commit
+	file         *store.Followed
+	newer, older *store.Commit
 }
 
 // whereItWas finds the group in the older commit: in a file of the same content that the newer one removed, else where
@@ -41,9 +41,9 @@ func (h *history) whereItWas(ctx context.Context, m move) ([]manifest.Node, erro
 	if err != nil {
 		return nil, err
 	}
-	if m.file.blob.IsZero() {
+	if m.file.Blob.IsZero() {
 		if from := sameContent(changes, m.file); from != "" {
-			v, err := h.parsed(from, m.file.newer)
+			v, err := h.parsed(from, m.file.Newer)
 			if err != nil || v.err != nil {
 				return nil, err
 			}
@@ -82,13 +82,13 @@ func (h *history) whereItWas(ctx context.Context, m move) ([]manifest.Node, erro
 }
 
 // changesOf lists the files that differ between two commits, and remembers them for the next group.
-func (h *history) changesOf(older, newer *commit) ([]change, error) {
-	key := [2]plumbing.Hash{older.tree, newer.tree}
+func (h *history) changesOf(older, newer *store.Commit) ([]store.Change, error) {
+	key := [2]plumbing.Hash{older.Tree, newer.Tree}
 	if known, ok := h.moves[key]; ok {
 		return known, nil
 	}
-	changes, err := h.diff(older.tree, newer.tree, maxMoved)
-	if err != nil && !errors.Is(err, errManyChanges) {
+	changes, err := h.Diff(older.Tree, newer.Tree, maxMoved)
+	if err != nil && !errors.Is(err, store.ErrManyChanges) {
 		return nil, err
 	}
 	if len(h.moves) >= maxMoves {
@@ -100,14 +100,14 @@ func (h *history) changesOf(older, newer *commit) ([]change, error) {
 
 // sameContent is the path of a file that the commit removed and that was what another is now; of several the one whose
 // path ends most alike.
-func sameContent(changes []change, file *followed) string {
+func sameContent(changes []store.Change, file *store.Followed) string {
 	best, most := "", -1
 	for _, c := range changes {
-		if !c.after.hash.IsZero() || !c.before.regular() || c.before.hash != file.newer {
+		if !c.After.Hash.IsZero() || !c.Before.Regular() || c.Before.Hash != file.Newer {
 			continue
 		}
-		if n := common(file.path, c.path); n > most {
-			best, most = c.path, n
+		if n := common(file.Path, c.Path); n > most {
+			best, most = c.Path, n
 		}
 	}
 	return best
@@ -132,27 +132,27 @@ type search struct {
 
 // order puts the changes first that a moved place most likely comes from: the file itself, what was removed, and of
 // those what has the most alike path.
-func (s *search) order(changes []change) []change {
-	var list []change
+func (s *search) order(changes []store.Change) []store.Change {
+	var list []store.Change
 	for _, c := range changes {
-		if c.before.regular() && s.reads(c.path) {
+		if c.Before.Regular() && s.reads(c.Path) {
 			list = append(list, c)
 		}
 	}
-	rank := func(c change) int {
-		n := common(s.file.path, c.path)
-		if c.path == s.file.path {
+	rank := func(c store.Change) int {
+		n := common(s.file.Path, c.Path)
+		if c.Path == s.file.Path {
 			n += 1 << 20
 		}
-		if path.Base(c.path) == path.Base(s.file.path) {
+		if path.Base(c.Path) == path.Base(s.file.Path) {
 			n += 1 << 10
 		}
-		if c.after.hash.IsZero() {
+		if c.After.Hash.IsZero() {
 			n += 1 << 8
 		}
 		return n
 	}
-	slices.SortStableFunc(list, func(a, b change) int { return rank(b) - rank(a) })
+	slices.SortStableFunc(list, func(a, b store.Change) int { return rank(b) - rank(a) })
 	return list
 }
 
@@ -163,18 +163,18 @@ func (s *search) reads(file string) bool {
 }
 
 // look takes what a file held before the commit, and no longer holds.
-func (s *search) look(c change) error {
-	data, ok, err := s.content(c.before.hash)
+func (s *search) look(c store.Change) error {
+	data, ok, err := s.Content(c.Before.Hash)
 	if err != nil || !ok || !s.mayTell(data) {
 		return err
 	}
-	was, err := s.parsed(c.path, c.before.hash)
+	was, err := s.parsed(c.Path, c.Before.Hash)
 	if err != nil || was.err != nil {
 		return err
 	}
 	var is parsedFile
-	if c.after.regular() {
-		if is, err = s.parsed(c.path, c.after.hash); err != nil {
+	if c.After.Regular() {
+		if is, err = s.parsed(c.Path, c.After.Hash); err != nil {
 			return err
 		}
 	}
@@ -185,7 +185,7 @@ func (s *search) look(c change) error {
 }
 
 // weigh takes a group of before the commit as a candidate. there is what stands in its place now; nil for nothing.
-func (s *search) weigh(c change, group, there []manifest.Node) {
+func (s *search) weigh(c store.Change, group, there []manifest.Node) {
 	likeness := manifest.Likeness(group, s.group)
 	switch {
 	case s.lone && likeness < loneLikeness:
@@ -193,11 +193,11 @@ func (s *search) weigh(c change, group, there []manifest.Node) {
 		!positional(group) && !manifest.Unversioned(there, group)):
 	case manifest.SameReference(group, s.group):
 		s.same.take(group, likeness)
-	case c.path != s.file.path && likeness < kinLikeness:
+	case c.Path != s.file.Path && likeness < kinLikeness:
 	case s.lone && manifest.Lone(group) || manifest.Kin(group, s.group):
 		s.kin.take(group, likeness)
 	case likeness >= kinLikeness && (manifest.Rehomed(group, s.group) ||
-		c.path == s.file.path && !positional(group) && manifest.Stayed(group, s.group)):
+		c.Path == s.file.Path && !positional(group) && manifest.Stayed(group, s.group)):
 		s.rehomed.take(group, likeness)
 	}
 }
@@ -207,15 +207,6 @@ func (s *search) mayTell(data []byte) bool {
 	return mayHold(s.group, data) || s.lone || bytes.Contains(data, []byte(lastWord(s.group))) ||
 		bytes.ContainsAny(data, `\`)
 }
-
-// positional says whether a group is found by its position in a list, so that something else may stand there now.
-func positional(group []manifest.Node) bool {
-	return slices.ContainsFunc(group, func(n manifest.Node) bool {
-		return strings.Contains(n.Pointer, ";") || indexed.MatchString(n.Pointer)
-	})
-}
-
-var indexed = regexp.MustCompile(`\[[0-9]+\]`)
 
 func (c *candidate) take(group []manifest.Node, likeness int) {
 	switch {
@@ -228,13 +219,13 @@ func (c *candidate) take(group []manifest.Node, likeness int) {
 
 // belongsToAnother says whether another group that the commit brought into the same file is more like the former one.
 func (s *search) belongsToAnother() (bool, error) {
-	is, err := s.parsed(s.file.path, s.file.newer)
+	is, err := s.parsed(s.file.Path, s.file.Newer)
 	if err != nil || is.err != nil {
 		return false, err
 	}
 	var was parsedFile
-	if !s.file.blob.IsZero() {
-		if was, err = s.parsed(s.file.path, s.file.blob); err != nil {
+	if !s.file.Blob.IsZero() {
+		if was, err = s.parsed(s.file.Path, s.file.Blob); err != nil {
 			return false, err
 		}
 	}

@@ -1,14 +1,26 @@
 package gitrepo
 
 import (
-	"container/heap"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
 )
+
+// trails are Backstop's own commits back to a suspect, or to a time, whichever is longer ago; newest first.
+func (h *history) trails(ctx context.Context, s v1alpha1.Suspect, since time.Time) ([]reconcile.Trail, error) {
+	notes, err := h.notes(ctx, s.Commit, s.When.Time, since)
+	if err != nil {
+		return nil, err
+	}
+	var out []reconcile.Trail
+	for _, n := range notes {
+		out = append(out, n.Trail)
+	}
+	return out, nil
+}
 
 const (
 	// maxOld is how many commits behind the time that was asked for a walk goes on: a committer's clock may be wrong.
@@ -39,80 +51,30 @@ func (h *history) walkNotes(ctx context.Context, stop string, until time.Time, m
 	if known, ok := h.known[key]; ok {
 		return known, nil
 	}
-	start, err := h.at(ctx, h.tip)
+	start, err := h.At(ctx, h.Tip)
 	if err != nil {
 		return nil, err
 	}
 	var out []note
-	queue := &byTime{{commit: start, line: stop != ""}}
-	seen := map[plumbing.Hash]bool{start.hash: true}
-	for n := 0; queue.Len() > 0 && n < max; n++ {
-		c, _ := heap.Pop(queue).(walked)
-		if t, own := trail(c.commit); own {
+	n := 0
+	for c, err := range h.Behind(ctx, start) {
+		if err != nil {
+			return nil, err
+		}
+		if n++; n > max {
+			break
+		}
+		if t, own := trail(c.Commit); own {
 			out = append(out, t)
 		}
-		if c.when.Before(until) {
-			c.old++
+		if c.When.Before(until) {
+			c.Old++
 		}
-		if c.old > maxOldLine || c.old > maxOld && !c.line || c.hash.String() == stop {
-			continue
-		}
-		if err := queue.parents(ctx, h, c, seen); err != nil {
-			return nil, err
+		line := c.Line && stop != ""
+		if c.Old > maxOldLine || c.Old > maxOld && !line || c.Hash.String() == stop {
+			c.Leave()
 		}
 	}
 	h.known[key] = out
 	return out, nil
-}
-
-// walked is a commit on a walk by time, with how many on the way to it were too old.
-type walked struct {
-	*commit
-	old int
-	// line says that only first parents lead to it.
-	line bool
-}
-
-// byTime is a heap of commits, newest first.
-type byTime []walked
-
-// parents adds the parents of a commit that were not seen yet. What the mirror cannot have is left out.
-func (q *byTime) parents(ctx context.Context, h *history, c walked, seen map[plumbing.Hash]bool) error {
-	for i, hash := range c.parents {
-		if seen[hash] {
-			continue
-		}
-		seen[hash] = true
-		p, err := h.at(ctx, hash)
-		if errors.Is(err, errTooFar) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		heap.Push(q, walked{commit: p, old: c.old, line: c.line && i == 0})
-	}
-	return nil
-}
-
-func (q byTime) Len() int { return len(q) }
-
-// Less puts the newest first.
-func (q byTime) Less(i, j int) bool { return q[i].when.After(q[j].when) }
-
-func (q byTime) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-
-// Push adds a commit.
-func (q *byTime) Push(x any) {
-	if c, ok := x.(walked); ok {
-		*q = append(*q, c)
-	}
-}
-
-// Pop takes the last one off.
-func (q *byTime) Pop() any {
-	old := *q
-	c := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return c
 }

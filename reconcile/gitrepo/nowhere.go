@@ -10,6 +10,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -18,10 +19,10 @@ func (l *locating) nowhere() error {
 	q := l.query
 	image := oneLine(q.Image, 300)
 	where := fmt.Sprintf("none of the %d files that %s renders from %q at %s", l.count, q.Root.By, q.Root.Path,
-		short(l.tip.String()))
+		store.Short(l.Tip.String()))
 	if q.ByPerson {
 		where = fmt.Sprintf("none of the %d files that were read below %q at %s", l.count, cmp.Or(q.Root.Path, "."),
-			short(l.tip.String()))
+			store.Short(l.Tip.String()))
 		at, other, err := l.standsAt()
 		if err != nil {
 			return err
@@ -65,11 +66,11 @@ func (l *locating) template() (string, error) {
 	_, tag, digest := manifest.Split(l.query.Image)
 	for _, u := range l.units {
 		for _, file := range u.files.Paths {
-			e, err := l.entryAt(l.commit.tree, file)
+			e, err := l.EntryAt(l.commit.Tree, file)
 			if err != nil {
 				return "", err
 			}
-			data, ok, err := l.text(e.hash)
+			data, ok, err := l.text(e.Hash)
 			if err != nil {
 				return "", err
 			}
@@ -97,8 +98,8 @@ var errUnread = errors.New("a file that names the image cannot be read")
 // standsAt says in which file the text of the image stands, be it no manifest at all, and which commit brought it
 // there; empty for none. other says where it is part of the name of another image.
 func (l *locating) standsAt() (at, other string, err error) {
-	changes, err := l.diff(plumbing.ZeroHash, l.commit.tree, maxTreeFiles)
-	if err != nil && !errors.Is(err, errManyChanges) {
+	changes, err := l.Diff(plumbing.ZeroHash, l.commit.Tree, maxTreeFiles)
+	if err != nil && !errors.Is(err, store.ErrManyChanges) {
 		return "", "", err
 	}
 	for _, text := range spellings(l.query.Image) {
@@ -106,10 +107,10 @@ func (l *locating) standsAt() (at, other string, err error) {
 			if err := l.ctx.Err(); err != nil {
 				return "", "", err
 			}
-			if !c.after.regular() {
+			if !c.After.Regular() {
 				continue
 			}
-			data, ok, err := l.content(c.after.hash)
+			data, ok, err := l.Content(c.After.Hash)
 			if err != nil {
 				return "", "", err
 			}
@@ -118,13 +119,13 @@ func (l *locating) standsAt() (at, other string, err error) {
 				continue
 			}
 			whole := wholeReference(data, i, i+len(text))
-			says := fmt.Sprintf("%s:%d says %s", oneLine(c.path, 200), bytes.Count(data[:i], []byte("\n"))+1,
+			says := fmt.Sprintf("%s:%d says %s", oneLine(c.Path, 200), bytes.Count(data[:i], []byte("\n"))+1,
 				oneLine(whole, 200))
 			if whole != text {
 				other = cmp.Or(other, says)
 				continue
 			}
-			since, err := l.broughtText(c.path, text)
+			since, err := l.broughtText(c.Path, text)
 			return says + since, "", err
 		}
 	}
@@ -156,37 +157,17 @@ func spellings(image string) []string {
 	return out
 }
 
-// indexWord finds a text that is no part of a longer word; -1 for none.
-func indexWord(data []byte, text string) int {
-	for at := 0; ; {
-		i := bytes.Index(data[at:], []byte(text))
-		if i < 0 {
-			return -1
-		}
-		i += at
-		end := i + len(text)
-		if (i == 0 || !isWord(data[i-1])) && (end == len(data) || !isWord(data[end])) {
-			return i
-		}
-		at = i + 1
-	}
-}
-
-func isWord(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.'
-}
-
 // broughtText names the commit from which on a file holds a text.
 func (l *locating) broughtText(path, text string) (string, error) {
-	f, err := l.follow(l.ctx, l.tip, []string{path})
+	f, err := l.Follow(l.ctx, l.Tip, []string{path})
 	if err != nil {
 		return "", err
 	}
-	since := f.at
+	since := f.At
 	for {
-		newer := f.at
-		c, changed, err := f.back(l.ctx)
-		if errors.Is(err, errTooFar) {
+		newer := f.At
+		c, changed, err := f.Back(l.ctx)
+		if errors.Is(err, store.ErrTooFar) {
 			return "", nil
 		}
 		if err != nil {
@@ -196,12 +177,12 @@ func (l *locating) broughtText(path, text string) (string, error) {
 			break
 		}
 		if len(changed) > 0 {
-			if f.files[0].blob.IsZero() {
+			if f.Files[0].Blob.IsZero() {
 				if err := l.renamed(f, newer); err != nil {
 					return "", err
 				}
 			}
-			data, ok, err := l.text(f.files[len(f.files)-1].blob)
+			data, ok, err := l.text(f.Files[len(f.Files)-1].Blob)
 			if err != nil {
 				return "", err
 			}
@@ -211,27 +192,17 @@ func (l *locating) broughtText(path, text string) (string, error) {
 		}
 		since = c
 	}
-	return fmt.Sprintf(" since %s %q", short(since.hash.String()), subjectOf(since)), nil
+	return fmt.Sprintf(" since %s %q", store.Short(since.Hash.String()), subjectOf(since)), nil
 }
 
 // renamed goes on with a file under the path that it had before a commit.
-func (l *locating) renamed(f *follower, newer *commit) error {
-	changes, err := l.changesOf(f.at, newer)
+func (l *locating) renamed(f *store.Follower, newer *store.Commit) error {
+	changes, err := l.changesOf(f.At, newer)
 	if err != nil {
 		return err
 	}
-	if from := sameContent(changes, f.files[0]); from != "" {
-		*f.files[0] = followed{path: from}
-		f.plant()
-		_, err = f.visit(f.root, f.at.tree, nil)
+	if from := sameContent(changes, f.Files[0]); from != "" {
+		return f.Rename(0, from)
 	}
-	return err
-}
-
-// text is the content of a file; false for none.
-func (h *history) text(blob plumbing.Hash) ([]byte, bool, error) {
-	if blob.IsZero() {
-		return nil, false, nil
-	}
-	return h.content(blob)
+	return nil
 }

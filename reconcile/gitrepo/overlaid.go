@@ -12,6 +12,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -25,22 +26,22 @@ type overlaying struct {
 	ctx context.Context
 	s   v1alpha1.Suspect
 	// at is the commit, and before its parent.
-	at, before *commit
+	at, before *store.Commit
 	former     reconcile.Former
 	images     []string
 }
 
 // withoutAdded is the state before a commit that added all of the suspect's nodes; nothing where that cannot be told.
 func (h *history) withoutAdded(ctx context.Context, s v1alpha1.Suspect) ([]reconcile.Former, error) {
-	c, err := h.at(ctx, plumbing.NewHash(s.Commit))
-	if err != nil || c.parent().IsZero() {
+	c, err := h.At(ctx, plumbing.NewHash(s.Commit))
+	if err != nil || c.Parent().IsZero() {
 		return nil, err
 	}
-	o := &overlaying{history: h, ctx: ctx, s: s, at: c, former: reconcile.Former{Commit: c.parent().String()}}
-	if o.before, err = h.at(ctx, c.parent()); err != nil {
+	o := &overlaying{history: h, ctx: ctx, s: s, at: c, former: reconcile.Former{Commit: c.Parent().String()}}
+	if o.before, err = h.At(ctx, c.Parent()); err != nil {
 		return nil, err
 	}
-	w, err := h.watch(ctx, c.hash, placesOf(s, s.Commit))
+	w, err := h.watch(ctx, c.Hash, placesOf(s, s.Commit))
 	if err != nil {
 		return nil, err
 	}
@@ -132,8 +133,8 @@ func (o *overlaying) write(over []manifest.Node, nodes []int, as []manifest.Node
 // stood says whether a file was there before the commit: an entry or a variable that came together with what it changes
 // has nothing before it.
 func (o *overlaying) stood(file string) (bool, error) {
-	e, err := o.entryAt(o.before.tree, file)
-	return e.regular(), err
+	e, err := o.EntryAt(o.before.Tree, file)
+	return e.Regular(), err
 }
 
 // groups gives the groups of nodes below a folder before the commit.
@@ -141,13 +142,13 @@ func (o *overlaying) groups(dir string, each func(group []manifest.Node)) error 
 	files, err := o.closure(o.before, reconcile.Root{Path: dir})
 	if err != nil {
 		// What cannot be built says nothing.
-		if errors.Is(err, errCorrupt) {
+		if errors.Is(err, store.ErrCorrupt) {
 			return err
 		}
 		return nil
 	}
 	for _, file := range files.Paths {
-		nodes, _, err := o.mention(o.before.tree, file, func(data []byte) bool {
+		nodes, _, err := o.mention(o.before.Tree, file, func(data []byte) bool {
 			return manifest.MayHold(data, o.s.Image)
 		})
 		if err != nil || o.ctx.Err() != nil {
@@ -225,7 +226,7 @@ func (o *overlaying) folder(n manifest.Node) (string, bool, error) {
 		}
 		if builds {
 			files, err := o.closure(o.at, reconcile.Root{Path: dir})
-			if errors.Is(err, errCorrupt) {
+			if errors.Is(err, store.ErrCorrupt) {
 				return "", false, err
 			}
 			if err == nil && slices.Contains(files.Paths, n.File) {
@@ -243,10 +244,10 @@ func (o *overlaying) folder(n manifest.Node) (string, bool, error) {
 }
 
 // kustomized says whether a folder has a kustomization of its own.
-func (o *overlaying) kustomized(c *commit, dir string) (bool, error) {
+func (o *overlaying) kustomized(c *store.Commit, dir string) (bool, error) {
 	for _, name := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization"} {
-		e, err := o.entryAt(c.tree, path.Join(dir, name))
-		if err != nil || e.regular() {
+		e, err := o.EntryAt(c.Tree, path.Join(dir, name))
+		if err != nil || e.Regular() {
 			return err == nil, err
 		}
 	}
@@ -255,11 +256,11 @@ func (o *overlaying) kustomized(c *commit, dir string) (bool, error) {
 
 // path reads the folder that a Flux Kustomization built before the commit.
 func (o *overlaying) path(file, pointer string) (string, bool, error) {
-	e, err := o.entryAt(o.before.tree, file)
-	if err != nil || !e.regular() {
+	e, err := o.EntryAt(o.before.Tree, file)
+	if err != nil || !e.Regular() {
 		return "", false, err
 	}
-	p, err := o.parsed(file, e.hash)
+	p, err := o.parsed(file, e.Hash)
 	if err != nil || p.scalars == nil {
 		return "", false, err
 	}
@@ -272,11 +273,11 @@ func (o *overlaying) valuesFrom(n manifest.Node) ([]string, error) {
 	if n.Object.Kind != "HelmRelease" {
 		return nil, nil
 	}
-	e, err := o.entryAt(o.at.tree, n.File)
-	if err != nil || !e.regular() {
+	e, err := o.EntryAt(o.at.Tree, n.File)
+	if err != nil || !e.Regular() {
 		return nil, err
 	}
-	p, err := o.parsed(n.File, e.hash)
+	p, err := o.parsed(n.File, e.Hash)
 	if err != nil || p.scalars == nil {
 		return nil, err
 	}
@@ -293,12 +294,12 @@ func (o *overlaying) valuesFrom(n manifest.Node) ([]string, error) {
 // defaults is the image that counts where a variable is not set. It says false unless all images that use the variable
 // have a default for it, before the commit and on the branch.
 func (o *overlaying) defaults(variable string) (string, bool, error) {
-	tip, err := o.history.at(o.ctx, o.tip)
+	tip, err := o.history.At(o.ctx, o.Tip)
 	if err != nil {
 		return "", false, err
 	}
 	var images []string
-	for _, c := range []*commit{o.before, tip} {
+	for _, c := range []*store.Commit{o.before, tip} {
 		found, ok, err := o.unset(c, variable)
 		if err != nil || !ok || len(found) == 0 {
 			return "", false, err
@@ -319,7 +320,7 @@ func (o *overlaying) defaults(variable string) (string, bool, error) {
 
 // unset lists the images that use a variable, as they are where it is not set. It says false where one of them has no
 // default.
-func (o *overlaying) unset(c *commit, variable string) ([]string, bool, error) {
+func (o *overlaying) unset(c *store.Commit, variable string) ([]string, bool, error) {
 	files, err := o.yamlFiles(c)
 	if err != nil {
 		return nil, false, err
@@ -329,7 +330,7 @@ func (o *overlaying) unset(c *commit, variable string) ([]string, bool, error) {
 		if o.ctx.Err() != nil {
 			return nil, false, o.ctx.Err()
 		}
-		nodes, _, err := o.mention(c.tree, f.path, func(data []byte) bool {
+		nodes, _, err := o.mention(c.Tree, f.path, func(data []byte) bool {
 			return bytes.Contains(data, []byte("${"+variable))
 		})
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -13,36 +12,66 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// planning plans reverts on one tip.
-//
-//	reverts ──Permit(tip)──► edits by node ──► files, exact where nothing else moved ──► marks ──► 1 or 2 commits
-type planning struct {
-	h       *history
-	tip     *commit
-	now     time.Time
-	reverts []reconcile.Revert
-	// out answers for each revert; a revert with an error is out of the plan.
-	out []reconcile.Landing
-	// edits of each revert, by file; the same node may be in several.
-	edits []map[string][]manifest.Change
-	// files of each revert that go back as a whole.
-	files [][]v1alpha1.Node
-	// original, reverted and held are the contents of the files that the plan touches.
-	original, reverted, held map[string][]byte
-	// policies that each revert holds, and what lifts those holds.
-	policies [][]string
-	release  []v1alpha1.ReleaseMode
-	// failed counts by policy the lifts in a row that failed.
-	failed map[string]int
+// prove asks each revert that wants it whether what the plan leaves may be pushed. It says true when one was taken out.
+func (p *planning) prove(ctx context.Context) (refused bool, err error) {
+	for i, r := range p.reverts {
+		if p.out[i].Err != nil || r.Proof == nil {
+			continue
+		}
+		b := store.NewBuilder(p.h.Objects)
+		tree, err := b.Replace(p.tip.Tree, p.held)
+		if err != nil {
+			return false, err
+		}
+		err = r.Proof(ctx, p.h.Snapshot(p.tip.Tree), p.h.With(b).Snapshot(tree))
+		if _, no := reconcile.AsRefusal(err); no {
+			p.out[i].Err = err
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// still says whether all that was permitted when it was planned may be pushed now.
+func (p *planning) still() error {
+	for i, r := range p.reverts {
+		if p.out[i].Err == nil && r.Still != nil {
+			if err := r.Still(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// landings answers for each revert.
+func (p *planning) landings(revert, hold plumbing.Hash) []reconcile.Landing {
+	for i, r := range p.reverts {
+		if p.out[i].Err != nil {
+			continue
+		}
+		c := &v1alpha1.Change{
+			Commit: revert.String(), Branch: r.Suspect.Branch, Policies: p.policies[i], At: v1alpha1.NewTime(p.now),
+		}
+		if len(p.policies[i]) > 0 && !hold.IsZero() {
+			c.Hold, c.Release = hold.String(), p.release[i]
+		}
+		p.out[i].Change = c
+	}
+	return p.out
 }
 
 // planReverts decides what each revert changes on the tip. An error is of the repository; what one revert cannot do is
 // said in its Landing.
 func (h *history) planReverts(ctx context.Context, reverts []reconcile.Revert, now time.Time) (*planning, error) {
-	tip, err := h.at(ctx, h.tip)
+	tip, err := h.At(ctx, h.Tip)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +80,7 @@ func (h *history) planReverts(ctx context.Context, reverts []reconcile.Revert, n
 		edits: make([]map[string][]manifest.Change, len(reverts)), files: make([][]v1alpha1.Node, len(reverts)),
 	}
 	for i := range reverts {
-		if p.out[i].Err = p.permit(ctx, i); errors.Is(p.out[i].Err, errCorrupt) {
+		if p.out[i].Err = p.permit(ctx, i); errors.Is(p.out[i].Err, store.ErrCorrupt) {
 			return nil, p.out[i].Err
 		}
 	}
@@ -79,7 +108,7 @@ func (p *planning) contents(ctx context.Context) (refused bool, err error) {
 		if p.out[i].Err != nil {
 			continue
 		}
-		if p.out[i].Err = p.edit(i); errors.Is(p.out[i].Err, errCorrupt) {
+		if p.out[i].Err = p.edit(i); errors.Is(p.out[i].Err, store.ErrCorrupt) {
 			return false, p.out[i].Err
 		}
 	}
@@ -121,7 +150,7 @@ func (p *planning) permit(ctx context.Context, i int) error {
 	case targets == 0:
 		return reconcile.Refuse("there is nothing to take %s back to", oneLine(r.Image, 300))
 	case len(p.edits[i]) == 0:
-		return reconcile.Refuse("%s at %s no longer says %s: %w", oneLine(r.Suspect.Branch, 100), short(p.tip.hash.String()),
+		return reconcile.Refuse("%s at %s no longer says %s: %w", oneLine(r.Suspect.Branch, 100), store.Short(p.tip.Hash.String()),
 			oneLine(r.Image, 300), reconcile.ErrSuperseded)
 	}
 	return nil
@@ -161,106 +190,31 @@ func (p *planning) done(i int, file string, c manifest.Change) bool {
 	return false
 }
 
-// content is a file as the plan leaves it so far.
-func (p *planning) content(file string) ([]byte, error) {
-	if data, ok := p.reverted[file]; ok {
-		return data, nil
+// commits makes the commits of the plan: the revert, and the hold on top of it. There are none when every revert was
+// refused.
+func (p *planning) commits(b *store.Builder, draftOf func(message string) store.Draft) (revert, hold plumbing.Hash, err error) {
+	if len(p.reverted) == 0 {
+		return revert, hold, nil
 	}
-	e, err := p.h.entryAt(p.tip.tree, file)
-	if err != nil {
-		return nil, err
+	d := draftOf(p.revertMessage())
+	d.Parent = p.tip.Hash
+	if d.Tree, err = b.Replace(p.tip.Tree, p.reverted); err != nil {
+		return revert, hold, err
 	}
-	if !e.regular() {
-		return nil, reconcile.Refuse("%s is no longer a file: %w", file, reconcile.ErrSuperseded)
+	if revert, err = b.Commit(d); err != nil {
+		return revert, hold, err
 	}
-	data, err := p.h.objects.blob(e.hash, manifest.MaxFileSize)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
+	marks := maps.Clone(p.held)
+	maps.DeleteFunc(marks, func(file string, data []byte) bool { return bytes.Equal(data, p.reverted[file]) })
+	if len(marks) == 0 {
+		return revert, hold, nil
 	}
-	p.original[file], p.reverted[file] = data, data
-	return data, nil
-}
-
-// exact restores the parent's blob where the suspect did nothing to a file but what is taken back, and nobody touched
-// it since: what git revert does. Image automation re-serialises files, and only so all of that is undone.
-func (p *planning) exact(ctx context.Context) error {
-	for file := range p.reverted {
-		var suspect string
-		undone := map[string]string{}
-		one := true
-		for i, r := range p.reverts {
-			if p.out[i].Err != nil {
-				continue
-			}
-			if slices.Contains(p.filesOf(i), file) {
-				one = false
-			}
-			if len(p.edits[i][file]) == 0 {
-				continue
-			}
-			one = one && (suspect == "" || suspect == r.Suspect.Commit)
-			suspect = r.Suspect.Commit
-			for _, c := range p.edits[i][file] {
-				undone[c.Pointer] = c.Value
-			}
-		}
-		if !one || suspect == "" {
-			continue
-		}
-		before, err := p.restorable(ctx, file, suspect, undone)
-		if err != nil {
-			return err
-		}
-		if before != nil {
-			p.reverted[file] = before
-		}
+	reverted := d.Tree
+	d = draftOf(p.holdMessage())
+	d.Parent = revert
+	if d.Tree, err = b.Replace(reverted, marks); err != nil {
+		return revert, hold, err
 	}
-	// A file of which every revert was refused is as it was.
-	maps.DeleteFunc(p.reverted, func(file string, data []byte) bool {
-		return bytes.Equal(data, p.original[file]) && (data == nil) == (p.original[file] == nil)
-	})
-	return nil
-}
-
-// restorable gives the content before the suspect if restoring it undoes just these nodes; nil otherwise.
-func (p *planning) restorable(ctx context.Context, file, suspect string, undone map[string]string) ([]byte, error) {
-	c, err := p.h.at(ctx, plumbing.NewHash(suspect))
-	if errors.Is(err, errTooFar) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	parent, err := p.h.before(ctx, c)
-	if err != nil || parent == nil {
-		return nil, err
-	}
-	var at [3]entry
-	for i, tree := range []plumbing.Hash{parent.tree, c.tree, p.tip.tree} {
-		if at[i], err = p.h.entryAt(tree, file); err != nil {
-			return nil, err
-		}
-	}
-	before, after, now := at[0], at[1], at[2]
-	if now != after {
-		return nil, nil
-	}
-	deltas, only, err := p.h.changed(change{path: file, before: before, after: after})
-	if err != nil || !only {
-		return nil, err
-	}
-	if !undoes(deltas, undone) {
-		return nil, nil
-	}
-	return p.h.objects.blob(before.hash, manifest.MaxFileSize)
-}
-
-// undoes says whether new values by pointer are what all the nodes of a change held before it.
-func undoes(deltas []manifest.Delta, undone map[string]string) bool {
-	for _, d := range deltas {
-		if value, ok := undone[d.Pointer]; !ok || d.Before == nil || d.After == nil || value != d.Before.Value {
-			return false
-		}
-	}
-	return len(deltas) == len(undone)
+	hold, err = b.Commit(d)
+	return revert, hold, err
 }

@@ -1,14 +1,11 @@
 package gitrepo
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
@@ -119,33 +116,4 @@ func sameRef(a, b string) bool {
 		return false
 	}
 	return ra == rb && (ta == tb || da != "" && da == db)
-}
-
-// commits makes the commits of the plan: the revert, and the hold on top of it. There are none when every revert was
-// refused.
-func (p *planning) commits(b *builder, draftOf func(message string) draft) (revert, hold plumbing.Hash, err error) {
-	if len(p.reverted) == 0 {
-		return revert, hold, nil
-	}
-	d := draftOf(p.revertMessage())
-	d.parent = p.tip.hash
-	if d.tree, err = b.replace(p.tip.tree, p.reverted); err != nil {
-		return revert, hold, err
-	}
-	if revert, err = b.commit(d); err != nil {
-		return revert, hold, err
-	}
-	marks := maps.Clone(p.held)
-	maps.DeleteFunc(marks, func(file string, data []byte) bool { return bytes.Equal(data, p.reverted[file]) })
-	if len(marks) == 0 {
-		return revert, hold, nil
-	}
-	reverted := d.tree
-	d = draftOf(p.holdMessage())
-	d.parent = revert
-	if d.tree, err = b.replace(reverted, marks); err != nil {
-		return revert, hold, err
-	}
-	hold, err = b.commit(d)
-	return revert, hold, err
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -14,11 +15,8 @@ import (
 // be committed or pushed itself.
 func (g *Mirrors) Preview(ctx context.Context, src reconcile.Source, reverts []reconcile.Revert) (*Plan, error) {
 	var out *Plan
-	err := g.with(ctx, src, func(m *mirror) error {
-		err := m.fetch(ctx)
-		if err == nil {
-			out, err = plan(ctx, m.history(), &g.options, reverts, src)
-		}
+	err := g.fetched(ctx, src, func(h *history) (err error) {
+		out, err = plan(ctx, h, &g.options, reverts, src)
 		return err
 	})
 	return out, err
@@ -36,9 +34,8 @@ func plan(ctx context.Context, h *history, o *Options, reverts []reconcile.Rever
 	if err != nil {
 		return nil, err
 	}
-	tree := treeFS{objects: h.objects, root: p.tip.tree}
-	out := &Plan{Tip: p.tip.hash.String(), build: newBuilder(h.objects), Tree: tree}
-	revert, hold, err := p.commits(out.build, func(message string) draft {
+	out := &Plan{Tip: p.tip.Hash.String(), build: store.NewBuilder(h.Objects), Tree: h.Snapshot(p.tip.Tree)}
+	revert, hold, err := p.commits(out.build, func(message string) store.Draft {
 		out.Messages = append(out.Messages, message)
 		return o.draft(src, message, now, sign)
 	})
@@ -55,11 +52,11 @@ func plan(ctx context.Context, h *history, o *Options, reverts []reconcile.Rever
 
 // Images lists the images that a workload's manifests below a root name at the tip, in the order of the files.
 func (l *Local) Images(ctx context.Context, root reconcile.Root, w v1alpha1.Workload) ([]string, error) {
-	tip, err := l.history.at(ctx, l.history.tip)
+	tip, err := l.history.At(ctx, l.history.Tip)
 	if err != nil {
 		return nil, err
 	}
-	tree := treeFS{objects: l.history.objects, root: tip.tree}
+	tree := l.history.Snapshot(tip.Tree)
 	files, err := manifest.Closure(tree, rootPath(root))
 	if err != nil {
 		return nil, fmt.Errorf("list the manifests below %q: %w", rootPath(root), err)
@@ -90,7 +87,7 @@ func (l *Local) Images(ctx context.Context, root reconcile.Root, w v1alpha1.Work
 func (l *Local) Plan(ctx context.Context, reverts []reconcile.Revert, src reconcile.Source) (*Plan, error) {
 	p, err := plan(ctx, l.history, &l.options, reverts, src)
 	if err != nil {
-		return nil, l.lacks(err)
+		return nil, l.Lacks(err)
 	}
 	p.local = l
 	return p, nil

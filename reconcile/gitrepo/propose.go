@@ -10,10 +10,9 @@ import (
 
 	fluxsign "github.com/fluxcd/pkg/git/signature"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
 
@@ -31,18 +30,18 @@ func (g *Mirrors) Propose(ctx context.Context, src reconcile.Source, onto reconc
 		return reconcile.Proposed{}, err
 	}
 	var out reconcile.Proposed
-	err = g.with(ctx, src, func(m *mirror) error {
-		target := pushing(src)
-		target.Branch = onto.Branch
-		to, err := wire.Dial(target, m.now, m.dir)
+	err = g.with(ctx, src, func(m *branch) error {
+		to, err := m.Aside(src, onto.Branch)
 		if err != nil {
 			return err
 		}
 		defer to.Close()
-		p := proposing{mirror: m, to: to, src: src, options: &g.options, sign: sign, reverts: plainly(reverts),
+		p := proposing{branch: m, to: to, src: src, options: &g.options, sign: sign, reverts: plainly(reverts),
 			rebuild: onto.Rebuild}
-		out, err = p.run(ctx)
-		return err
+		return to.Until(ctx, func() (err error) {
+			out, err = p.once(ctx)
+			return err
+		})
 	})
 	return out, err
 }
@@ -59,9 +58,9 @@ func plainly(reverts []reconcile.Revert) []reconcile.Revert {
 
 // proposing puts reverts on the branch of a pull request.
 type proposing struct {
-	*mirror
-	// to is the way to the branch.
-	to      *wire.Remote
+	*branch
+	// to is the branch.
+	to      *store.Side
 	src     reconcile.Source
 	options *Options
 	sign    fluxsign.Signer
@@ -71,24 +70,9 @@ type proposing struct {
 	before []string
 }
 
-// run tries until the branch is as it was planned on.
-func (p *proposing) run(ctx context.Context) (reconcile.Proposed, error) {
-	for try := range maxTries {
-		out, err := p.once(ctx)
-		if !errors.Is(err, wire.ErrLost) {
-			return out, err
-		}
-		p.began = time.Time{}
-		if err := pause(ctx, try); err != nil {
-			return reconcile.Proposed{}, err
-		}
-	}
-	return reconcile.Proposed{}, fmt.Errorf("push %s of %s: somebody else pushed first, %d times in a row",
-		p.to.Branch.Short(), p.to.URL, maxTries)
-}
-
+// once plans on the tip of the deployed branch and on the branch as they are now.
 func (p *proposing) once(ctx context.Context) (reconcile.Proposed, error) {
-	if err := p.fetch(ctx); err != nil {
+	if err := p.Fetch(ctx); err != nil {
 		return reconcile.Proposed{}, err
 	}
 	base := p.history()
@@ -96,13 +80,13 @@ func (p *proposing) once(ctx context.Context) (reconcile.Proposed, error) {
 	if err != nil {
 		return reconcile.Proposed{}, err
 	}
-	out := reconcile.Proposed{Base: base.tip.String(), Landings: planned.out}
+	out := reconcile.Proposed{Base: base.Tip.String(), Landings: planned.out}
 	if len(planned.in()) == 0 {
 		return out, nil
 	}
 	out.Message = planned.revertMessage()
 	in := planned.in()
-	head, err := p.bring(ctx)
+	head, err := p.to.Head(ctx)
 	if err != nil {
 		return out, err
 	}
@@ -119,7 +103,7 @@ func (p *proposing) once(ctx context.Context) (reconcile.Proposed, error) {
 	if out.Own, err = p.same(ctx, fork, head, in); err != nil {
 		return out, err
 	}
-	if fork == head || p.rebuild && out.Own && fork != base.tip {
+	if fork == head || p.rebuild && out.Own && fork != base.Tip {
 		// What it brought is merged, or it is made anew. The lease is the head that was looked at.
 		head, err = p.push(ctx, planned, head)
 		out.Head, out.Own = head.String(), true
@@ -144,7 +128,7 @@ func (p *proposing) add(ctx context.Context, head plumbing.Hash, reverts []recon
 	if err != nil {
 		return head, err
 	}
-	if there, err := p.bring(ctx); err != nil || there != added {
+	if there, err := p.to.Head(ctx); err != nil || there != added {
 		// Somebody else was faster: it is looked at anew.
 		return head, cmp.Or(err, wire.ErrLost)
 	}
@@ -157,8 +141,8 @@ func (p *proposing) same(ctx context.Context, fork, head plumbing.Hash, reverts 
 	if err != nil || len(planned.in()) != len(reverts) {
 		return false, err
 	}
-	b := newBuilder(planned.h.objects)
-	plain := func(message string) draft { return draft{message: message, when: p.date()} }
+	b := store.NewBuilder(planned.h.Objects)
+	plain := func(message string) store.Draft { return store.Draft{Message: message, When: p.date()} }
 	revert, hold, err := planned.commits(b, plain)
 	if err != nil {
 		return false, err
@@ -166,19 +150,15 @@ func (p *proposing) same(ctx context.Context, fork, head plumbing.Hash, reverts 
 	if hold.IsZero() {
 		hold = revert
 	}
-	want, err := (&objects{db: b.new}).read(plumbing.CommitObject, hold, maxObject)
+	made, err := b.ReadCommit(hold)
 	if err != nil {
 		return false, err
 	}
-	made, err := parseCommit(want)
+	there, err := planned.h.Objects.Commit(head)
 	if err != nil {
 		return false, err
 	}
-	there, err := planned.h.objects.commit(head)
-	if err != nil {
-		return false, err
-	}
-	return made.tree == there.tree, nil
+	return made.Tree == there.Tree, nil
 }
 
 // date is that of the commits: the suspect's own.
@@ -192,14 +172,14 @@ func (p *proposing) planOn(ctx context.Context, at plumbing.Hash, reverts []reco
 		reverts[i].Permit, reverts[i].Proof = nil, nil
 	}
 	on := p.history()
-	on.tip = at
+	on.Tip = at
 	planned, err := on.planReverts(ctx, reverts, p.date())
 	if err != nil {
 		return nil, err
 	}
 	for i, r := range planned.out {
 		if r.Err != nil && !errors.Is(r.Err, reconcile.ErrSuperseded) {
-			return nil, fmt.Errorf("revert %s on %s: %w", oneLine(reverts[i].Image, 300), p.to.Branch.Short(), r.Err)
+			return nil, fmt.Errorf("revert %s on %s: %w", oneLine(reverts[i].Image, 300), p.to.Name(), r.Err)
 		}
 	}
 	return planned, nil
@@ -207,8 +187,8 @@ func (p *proposing) planOn(ctx context.Context, at plumbing.Hash, reverts []reco
 
 // push puts what is planned on the branch, if that is still as it was; old is none for a branch that is not there yet.
 func (p *proposing) push(ctx context.Context, planned *planning, old plumbing.Hash) (plumbing.Hash, error) {
-	b := newBuilder(planned.h.objects)
-	head, hold, err := planned.commits(b, func(message string) draft {
+	b := store.NewBuilder(planned.h.Objects)
+	head, hold, err := planned.commits(b, func(message string) store.Draft {
 		return p.options.draft(p.src, message, p.date(), p.sign)
 	})
 	if err != nil {
@@ -220,51 +200,9 @@ func (p *proposing) push(ctx context.Context, planned *planning, old plumbing.Ha
 	if err := planned.still(); err != nil {
 		return plumbing.ZeroHash, err
 	}
-	side := &mirror{log: p.log, now: p.now, out: p.to}
-	switch err := side.push(ctx, b, old, head); {
-	case errors.Is(err, wire.ErrUnsure):
-		// The branch itself says whether it arrived.
-		return plumbing.ZeroHash, wire.ErrLost
-	case err != nil:
+	if err := p.to.Push(ctx, b, old, head); err != nil {
 		return plumbing.ZeroHash, err
 	}
-	return head, nil
-}
-
-// bring fetches the branch of the pull request, and gives its head; none where there is no such branch.
-func (p *proposing) bring(ctx context.Context) (plumbing.Hash, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.to.Timeout)
-	defer cancel()
-	defer p.to.Settle()
-	s, err := p.to.Upload(ctx)
-	if err != nil {
-		return plumbing.ZeroHash, p.to.Failed(ctx, "fetch", err)
-	}
-	defer func() { _ = s.Close() }()
-	refs, err := s.AdvertisedReferencesContext(ctx)
-	if err != nil {
-		return plumbing.ZeroHash, p.to.Failed(ctx, "fetch", err)
-	}
-	head, there := refs.References[p.to.Branch.String()]
-	if !there || p.objects.has(head) {
-		return head, nil
-	}
-	req := packp.NewUploadPackRequestFromCapabilities(refs.Capabilities)
-	req.Wants, req.Haves = []plumbing.Hash{head}, []plumbing.Hash{p.tip}
-	for h := range p.shallow {
-		req.Shallows = append(req.Shallows, h)
-	}
-	if refs.Capabilities.Supports(capability.NoProgress) {
-		_ = req.Capabilities.Set(capability.NoProgress)
-	}
-	if len(req.Shallows) > 0 && refs.Capabilities.Supports(capability.Shallow) {
-		_ = req.Capabilities.Set(capability.Shallow)
-	}
-	if _, err := p.pull(ctx, p.to, s, req, p.repo()); err != nil {
-		return plumbing.ZeroHash, p.to.Failed(ctx, "fetch", err)
-	}
-	p.storage.Reindex()
-	p.packs++
 	return head, nil
 }
 
@@ -274,21 +212,21 @@ func (p *proposing) ours(ctx context.Context, base *history, head plumbing.Hash)
 	none := plumbing.ZeroHash
 	p.before = nil
 	for at, n := head, 0; n < maxProposed; n++ {
-		if stands, err := base.contains(ctx, base.tip, at); err != nil || stands {
+		if stands, err := base.Contains(ctx, base.Tip, at); err != nil || stands {
 			return at, err
 		}
-		c, err := base.objects.commit(at)
+		c, err := base.Objects.Commit(at)
 		if err != nil {
-			return none, fmt.Errorf("read %s of %s: %w", short(at.String()), p.to.Branch.Short(), err)
+			return none, fmt.Errorf("read %s of %s: %w", store.Short(at.String()), p.to.Name(), err)
 		}
 		t, own := trail(c)
-		if !own || len(c.parents) != 1 || t.Kind == reconcile.TrailLift {
+		if !own || len(c.Parents) != 1 || t.Kind == reconcile.TrailLift {
 			return none, reconcile.RefuseAs(reconcile.FaultForeign, "%s of %s has commit %s, which is not Backstop's: a person "+
-				"has to finish the pull request, or delete the branch", p.to.Branch.Short(), p.to.URL, short(at.String()))
+				"has to finish the pull request, or delete the branch", p.to.Name(), p.to.URL(), store.Short(at.String()))
 		}
-		p.before = append(p.before, c.message)
-		at = c.parents[0]
+		p.before = append(p.before, c.Message)
+		at = c.Parents[0]
 	}
 	return none, reconcile.RefuseAs(reconcile.FaultForeign, "%s of %s does not begin at the deployed branch: delete it",
-		p.to.Branch.Short(), p.to.URL)
+		p.to.Name(), p.to.URL())
 }

@@ -357,11 +357,7 @@ func TestManyAtOnceShareOneMirror(t *testing.T) {
 func TestWaitForTheMirrorEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	w, _ := standard(t)
-	m := w.mirrors.mirror(w.src)
-	if err := m.acquire(t.Context(), w.src); err != nil {
-		t.Fatal(err)
-	}
-	defer m.release()
+	defer w.hold(w.mirrors)()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := w.mirrors.Blame(ctx, w.src, query(repo+":"+tag1)); !errors.Is(err, context.Canceled) {

@@ -2,44 +2,24 @@ package gitrepo
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"path"
 	"slices"
 	"strings"
 
-	"github.com/fluxcd/pkg/envsubst"
-	"github.com/go-git/go-git/v5/plumbing"
-
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-const (
-	// maxUnits bounds the Flux Kustomizations that are followed.
-	maxUnits = 5000
-	// maxTreeFiles bounds the files of a tree that are looked through where nothing leads to the image.
-	maxTreeFiles = 200_000
-)
-
-// unit is what one Flux Kustomization renders, or the folder that was asked for.
-type unit struct {
-	files manifest.Files
-	// vars are the nodes that say what a variable is, by its name, the one that counts first and then what its own value
-	// is made of.
-	vars map[string][]manifest.Node
-	// children is what the unit adds to the Kustomizations that it renders.
-	children manifest.PostBuild
-	// copies is what its kustomizations copy from one object into others; nil while that was not read.
-	copies *manifest.Copies
-}
+// maxUnits bounds the Flux Kustomizations that are followed.
+const maxUnits = 5000
 
 // reach finds what a root renders, and from there what the Flux Kustomizations among it render.
 type reach struct {
 	*history
 	ctx    context.Context
-	commit *commit
+	commit *store.Commit
 	graph  *manifest.Graph
 	units  []*unit
 	seen   map[string]bool
@@ -48,9 +28,9 @@ type reach struct {
 }
 
 // follow lists the units below a root.
-func (h *history) reached(ctx context.Context, c *commit, root reconcile.Root, files manifest.Files) (*reach, error) {
+func (h *history) reached(ctx context.Context, c *store.Commit, root reconcile.Root, files manifest.Files) (*reach, error) {
 	r := &reach{history: h, ctx: ctx, commit: c, seen: map[string]bool{},
-		graph: manifest.NewGraph(treeFS{objects: h.objects, root: c.tree})}
+		graph: manifest.NewGraph(h.Snapshot(c.Tree))}
 	r.units = []*unit{{files: files}}
 	for i := 0; i < len(r.units) && i < maxUnits; i++ {
 		if err := ctx.Err(); err != nil {
@@ -106,11 +86,11 @@ func signature(vars map[string][]manifest.Node) string {
 
 // reconciled reads the Flux Kustomizations of a file at the commit.
 func (r *reach) reconciled(file string) ([]manifest.Reconciled, error) {
-	e, err := r.entryAt(r.commit.tree, file)
-	if err != nil || !e.regular() {
+	e, err := r.EntryAt(r.commit.Tree, file)
+	if err != nil || !e.Regular() {
 		return nil, err
 	}
-	data, ok, err := r.content(e.hash)
+	data, ok, err := r.Content(e.Hash)
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -178,7 +158,7 @@ func (r *reach) readConfigs() error {
 		return err
 	}
 	for _, f := range files {
-		data, ok, err := r.content(f.entry.hash)
+		data, ok, err := r.Content(f.entry.Hash)
 		if err != nil {
 			return err
 		}
@@ -191,18 +171,6 @@ func (r *reach) readConfigs() error {
 	return nil
 }
 
-// reading gives what reads a plain file of a commit.
-func (h *history) reading(c *commit) func(file string) ([]byte, bool) {
-	return func(file string) ([]byte, bool) {
-		e, err := h.entryAt(c.tree, file)
-		if err != nil || !e.regular() {
-			return nil, false
-		}
-		data, ok, err := h.content(e.hash)
-		return data, ok && err == nil
-	}
-}
-
 // sharedFolders counts the folders that two paths begin with.
 func sharedFolders(a, b string) int {
 	x, y := strings.Split(path.Dir(a), "/"), strings.Split(path.Dir(b), "/")
@@ -211,47 +179,4 @@ func sharedFolders(a, b string) int {
 		n++
 	}
 	return n
-}
-
-// expand replaces the unit's variables in a text.
-func (u *unit) expand(text string) string {
-	if len(u.vars) == 0 && !strings.Contains(text, "${") {
-		return text
-	}
-	var flat []manifest.Node
-	for _, nodes := range u.vars {
-		flat = append(flat, nodes...)
-	}
-	return manifest.Expand(text, flat)
-}
-
-// usedIn lists the variables that a text names.
-func usedIn(text string) []string {
-	var out []string
-	_, _ = envsubst.Eval(text, func(name string) (string, bool) {
-		add(&out, name)
-		return "x", true
-	})
-	return out
-}
-
-// treeFile is a YAML file of a commit.
-type treeFile struct {
-	path  string
-	entry entry
-}
-
-// yamlFiles lists the YAML files of a commit that Flux could read.
-func (h *history) yamlFiles(c *commit) ([]treeFile, error) {
-	changes, err := h.diff(plumbing.ZeroHash, c.tree, maxTreeFiles)
-	if err != nil && !errors.Is(err, errManyChanges) {
-		return nil, fmt.Errorf("list the files of %s: %w", short(c.hash.String()), err)
-	}
-	var out []treeFile
-	for _, ch := range changes {
-		if ch.after.regular() && isYAML(ch.path) {
-			out = append(out, treeFile{ch.path, ch.after})
-		}
-	}
-	return out, nil
 }

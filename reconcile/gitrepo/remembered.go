@@ -1,11 +1,9 @@
 package gitrepo
 
 import (
-	"errors"
-	"fmt"
-
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -26,15 +24,37 @@ type remembered struct {
 	// led are the units that a person's root led to last.
 	led led
 	// moves are the files that differ between two trees, where something was moved.
-	moves map[[2]plumbing.Hash][]change
+	moves map[[2]plumbing.Hash][]store.Change
 }
 
 func newRemembered() *remembered {
 	return &remembered{
 		files: map[fileVersion]parsedFile{}, described: map[plumbing.Hash]description{},
 		escaping: map[plumbing.Hash]bool{}, held: map[plumbing.Hash][]string{},
-		moves: map[[2]plumbing.Hash][]change{}, scalars: map[fileVersion][]manifest.Node{},
+		moves: map[[2]plumbing.Hash][]store.Change{}, scalars: map[fileVersion][]manifest.Node{},
 	}
+}
+
+// recalled is what is remembered of one mirror.
+type recalled struct {
+	*remembered
+	// said remembers what the files of a commit say of a workload.
+	said map[string]said
+}
+
+func newRecalled() *recalled { return &recalled{newRemembered(), map[string]said{}} }
+
+// said is what the files of one commit say of one workload, which never changes.
+type said struct{ images, why map[string]string }
+
+// maxSaid bounds what is remembered of a mirror.
+const maxSaid = 1000
+
+func (m *recalled) say(key string, s said) {
+	if len(m.said) >= maxSaid {
+		clear(m.said)
+	}
+	m.said[key] = s
 }
 
 // led is what a root at a tree leads to.
@@ -76,61 +96,6 @@ type description struct {
 
 // wrote is a node that a commit wrote, and the image that it makes.
 type wrote struct{ file, pointer, image string }
-
-// parsed reads the nodes of one version of a file. What cannot be read is an error in it, never a failure, unless the
-// repository itself is damaged.
-func (h *history) parsed(file string, blob plumbing.Hash) (parsedFile, error) {
-	version := fileVersion{file, blob}
-	if p, ok := h.files[version]; ok {
-		return p, nil
-	}
-	data, err := h.objects.blob(blob, manifest.MaxFileSize)
-	if errors.Is(err, errCorrupt) {
-		return parsedFile{}, fmt.Errorf("read %s: %w", file, err)
-	}
-	p := parsedFile{err: err}
-	if err == nil {
-		p.nodes, p.err = manifest.Nodes(file, data)
-		p.scalars = func() []manifest.Node { return h.scalarsOf(version) }
-	}
-	if len(h.files) >= maxParsed || h.nodes+len(p.nodes) > maxParsed {
-		clear(h.files)
-		h.nodes = 0
-	}
-	h.files[version] = p
-	h.nodes += len(p.nodes)
-	return p, nil
-}
-
-// scalarsOf reads all scalars of a version of a file. Few are asked for, again and again.
-func (h *history) scalarsOf(version fileVersion) []manifest.Node {
-	if known, ok := h.scalars[version]; ok {
-		return known
-	}
-	data, err := h.objects.blob(version.blob, manifest.MaxFileSize)
-	if err != nil {
-		return nil
-	}
-	all, err := manifest.Scalars(version.path, data)
-	if err != nil {
-		return nil
-	}
-	if len(h.scalars) >= maxScalars {
-		clear(h.scalars)
-	}
-	h.scalars[version] = all
-	return all
-}
-
-// node finds a node by its pointer.
-func (p parsedFile) node(pointer string) *manifest.Node {
-	for i := range p.nodes {
-		if p.nodes[i].Pointer == pointer {
-			return &p.nodes[i]
-		}
-	}
-	return nil
-}
 
 // remember keeps the description of a commit.
 func (m *remembered) remember(commit plumbing.Hash, d description) {

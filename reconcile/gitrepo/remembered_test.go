@@ -15,18 +15,20 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 	w := newWorld(t)
 	w.put("begin", "apps/develop/backend.yaml", deployment("develop", "backend", "ghcr.io/acme/backend:"+tag0, "develop:backend"))
 	w.blame(query("ghcr.io/acme/backend:" + tag0))
-	m := w.mirrors.mirror(w.src)
-	h := m.history()
-	tip, err := h.at(t.Context(), m.tip)
+	var h *history
+	if err := w.mirrors.fetched(t.Context(), w.src, func(now *history) error { h = now; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	tip, err := h.At(t.Context(), h.Tip)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := h.entryAt(tip.tree, "apps/develop/backend.yaml")
+	e, err := h.EntryAt(tip.Tree, "apps/develop/backend.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 3 * maxParsed {
-		p, err := h.parsed(fmt.Sprintf("apps/%d.yaml", i), e.hash)
+		p, err := h.parsed(fmt.Sprintf("apps/%d.yaml", i), e.Hash)
 		if err != nil || len(p.nodes) != 1 {
 			t.Fatalf("%d nodes, %v", len(p.nodes), err)
 		}
@@ -93,12 +95,10 @@ func TestOneFetchServesAllWhoWait(t *testing.T) {
 		}
 	}
 	look(s.Commit)
+	stop := w.hold(mirrors)
 	for len(asked) > 0 {
 		<-asked
 	}
-
-	m := mirrors.mirror(w.src)
-	m.lock <- struct{}{} // somebody is at work
 	tip := w.put("more", "apps/develop/other.yaml", "a: b\n")
 	before := w.server.Requests()
 	var waiting sync.WaitGroup
@@ -108,7 +108,7 @@ func TestOneFetchServesAllWhoWait(t *testing.T) {
 	for range n {
 		<-asked
 	}
-	m.release()
+	stop()
 	waiting.Wait()
 	if got := w.server.Requests() - before; got == 0 || got >= n {
 		t.Errorf("%d requests for %d who waited, want those of one fetch", got, n)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/go-git/go-git/v5/plumbing"
-
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -15,22 +13,17 @@ import (
 // read fails once the mirror was cloned afresh, which a later snapshot gets over.
 func (g *Mirrors) Snapshot(ctx context.Context, src reconcile.Source, commit string) (fs.FS, error) {
 	var out fs.FS
-	err := g.with(ctx, src, func(m *mirror) error {
-		at := plumbing.NewHash(commit)
-		if commit == "" || m.objects == nil || !m.objects.has(at) {
-			if err := m.fetch(ctx); err != nil {
-				return err
-			}
-		}
-		if commit == "" {
-			at = m.tip
+	err := g.with(ctx, src, func(m *branch) error {
+		at, err := m.Named(ctx, commit)
+		if err != nil {
+			return err
 		}
 		h := m.history()
-		c, err := h.at(ctx, at)
+		c, err := h.At(ctx, at)
 		if err != nil {
 			return fmt.Errorf("read the files of %s: %w", src.Name, err)
 		}
-		out = treeFS{objects: h.objects, root: c.tree}
+		out = h.Snapshot(c.Tree)
 		return nil
 	})
 	return out, err

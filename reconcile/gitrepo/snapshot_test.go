@@ -19,11 +19,7 @@ func TestSnapshotReadsACommitWithoutTheMirror(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Whoever holds the mirror keeps nobody from reading.
-	m := w.mirrors.mirror(w.src)
-	if err := m.acquire(t.Context(), w.src); err != nil {
-		t.Fatal(err)
-	}
-	defer m.release()
+	defer w.hold(w.mirrors)()
 	says := func(tree fs.FS, text string) bool {
 		found := false
 		err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {

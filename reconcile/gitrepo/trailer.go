@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 )
 
 // The trailers of Backstop's commits. A commit is Backstop's if the last paragraph of its message holds nothing but
@@ -111,13 +112,13 @@ func message(subject string, t note, more []string) string {
 }
 
 // trail reads a commit as one of Backstop's. It says false for everybody else's.
-func trail(c *commit) (note, bool) {
-	t := note{Trail: reconcile.Trail{Commit: c.hash.String(), When: c.when}}
+func trail(c *store.Commit) (note, bool) {
+	t := note{Trail: reconcile.Trail{Commit: c.Hash.String(), When: c.When}}
 	// Cheap for the many that are none.
-	if !strings.Contains(c.message, trailerKind) {
+	if !strings.Contains(c.Message, trailerKind) {
 		return t, false
 	}
-	body, last := lastParagraph(c.message)
+	body, last := lastParagraph(c.Message)
 	for _, line := range last {
 		m := trailerLine.FindStringSubmatch(line)
 		if m == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 )
 
 func TestHostileTextForgesNoTrailer(t *testing.T) {
@@ -48,7 +49,7 @@ func TestWhatIsBackstopsCommit(t *testing.T) {
 		{"nothing", "", "", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, ok := trail(&commit{message: test.message})
+			got, ok := trail(&store.Commit{Message: test.message})
 			if ok != (test.want != "") || ok && got.Kind != test.want || ok && len(got.Reverts) != test.reverts {
 				t.Errorf("read as %+v, %v", got, ok)
 			}
@@ -66,7 +67,7 @@ func FuzzTrailers(f *testing.F) {
 			Policies: []string{policy}, Reverts: []string{reverts},
 		}, failed: map[string]int{policy: failed}}
 		text := message(subject, want, []string{subject, "Approved-by: " + image})
-		got, ok := trail(&commit{message: text})
+		got, ok := trail(&store.Commit{Message: text})
 		if !ok {
 			t.Fatalf("not read as Backstop's:\n%s", text)
 		}
@@ -87,43 +88,6 @@ func FuzzTrailers(f *testing.F) {
 		want.Commit = ""
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(note{}), cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("read back (-want +got):\n%s\n%s", diff, text)
-		}
-	})
-}
-
-func FuzzCommit(f *testing.F) {
-	f.Add([]byte("tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nparent 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 9999999999999999999 +0000\ngpgsig x\n y\n\nm\n\nBackstop-Kind: Hold\n"))
-	f.Add([]byte("tree x\nauthor >\n\n"))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		c, err := parseCommit(raw)
-		if err != nil {
-			return
-		}
-		if c.when.Year() > 11000 || c.when.Unix() < 0 {
-			t.Errorf("time %s", c.when)
-		}
-		trail(c)
-	})
-}
-
-func FuzzTree(f *testing.F) {
-	f.Add([]byte("100644 a\x0012345678901234567890"+"40000 b\x0012345678901234567890"), "b")
-	f.Add([]byte("100644 x 100644 a\x0012345678901234567890"), "a")
-	f.Fuzz(func(t *testing.T, raw []byte, name string) {
-		e, ok := find(raw, name)
-		var first *entry
-		for rest := raw; ; {
-			n, x, next, more := nextEntry(rest)
-			if !more {
-				break
-			}
-			if string(n) == name && first == nil {
-				first = &x
-			}
-			rest = next
-		}
-		if ok != (first != nil) || ok && *first != e {
-			t.Errorf("find gives %+v, %v, a walk through the entries %+v", e, ok, first)
 		}
 	})
 }

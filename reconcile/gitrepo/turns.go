@@ -3,13 +3,13 @@ package gitrepo
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -27,18 +27,11 @@ type Place struct {
 func (g *Mirrors) Place(ctx context.Context, src reconcile.Source, q reconcile.Wanted, container string,
 ) (Place, error) {
 	var out Place
-	err := g.with(ctx, src, func(m *mirror) error {
-		at := plumbing.NewHash(q.Commit)
-		if q.Commit == "" || m.objects == nil || !m.objects.has(at) {
-			if err := m.fetch(ctx); err != nil {
-				return err
-			}
+	err := g.with(ctx, src, func(m *branch) error {
+		at, err := m.Named(ctx, q.Commit)
+		if err == nil {
+			out, err = m.history().place(ctx, at, q, container)
 		}
-		if q.Commit == "" {
-			at = m.tip
-		}
-		var err error
-		out, err = m.history().place(ctx, at, q, container)
 		return err
 	})
 	return out, err
@@ -84,31 +77,28 @@ const turnsWithin = 5000
 // that there are older ones, which were not looked for.
 func (g *Mirrors) Turns(ctx context.Context, src reconcile.Source, s v1alpha1.Suspect, max int,
 ) (turns []Turn, more bool, err error) {
-	err = g.with(ctx, src, func(m *mirror) error {
-		err := m.fetch(ctx)
-		if err == nil {
-			turns, more, err = m.history().turns(ctx, s, max)
-		}
+	err = g.fetched(ctx, src, func(h *history) (err error) {
+		turns, more, err = h.turns(ctx, s, max)
 		return err
 	})
 	return turns, more, err
 }
 
 func (h *history) turns(ctx context.Context, s v1alpha1.Suspect, max int) (out []Turn, more bool, err error) {
-	w, err := h.watch(ctx, h.tip, placesNow(s))
+	w, err := h.watch(ctx, h.Tip, placesNow(s))
 	if err != nil {
 		return nil, false, err
 	}
-	since := w.at
+	since := w.At
 	image := w.image(s.Image)
 	for steps := 0; err == nil; steps++ {
 		if len(out) == max || steps == turnsWithin {
 			return out, true, nil
 		}
-		var c *commit
+		var c *store.Commit
 		var changed bool
 		c, changed, err = w.back(ctx)
-		if errors.Is(err, errTooFar) {
+		if errors.Is(err, store.ErrTooFar) {
 			return out, true, nil
 		}
 		if err != nil || c == nil {
@@ -130,10 +120,9 @@ func (h *history) turns(ctx context.Context, s v1alpha1.Suspect, max int) (out [
 	return out, false, err
 }
 
-func turnAt(c *commit, image string) Turn {
-	subject, _, _ := strings.Cut(c.message, "\n")
+func turnAt(c *store.Commit, image string) Turn {
 	t := Turn{
-		Commit: c.hash.String(), When: c.when, Author: oneLine(c.author, 250), Subject: oneLine(subject, 500),
+		Commit: c.Hash.String(), When: c.When, Author: oneLine(c.Author, 250), Subject: subjectOf(c),
 		Image: oneLine(image, 300),
 	}
 	if n, own := trail(c); own {
@@ -150,5 +139,5 @@ func (g *Mirrors) Writable(ctx context.Context, src reconcile.Source) error {
 	if _, err := writable(src); err != nil {
 		return err
 	}
-	return g.with(ctx, src, func(m *mirror) error { return m.out.TakesPushes(ctx) })
+	return g.with(ctx, src, func(m *branch) error { return m.TakesPushes(ctx) })
 }

@@ -1,19 +1,57 @@
 package gitrepo
 
 import (
+	"bytes"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// short is the first 12 characters of a hash.
-func short(hash string) string { return hash[:min(12, len(hash))] }
+// indexWord finds a text that is no part of a longer word; -1 for none.
+func indexWord(data []byte, text string) int {
+	for at := 0; ; {
+		i := bytes.Index(data[at:], []byte(text))
+		if i < 0 {
+			return -1
+		}
+		i += at
+		end := i + len(text)
+		if (i == 0 || !isWord(data[i-1])) && (end == len(data) || !isWord(data[end])) {
+			return i
+		}
+		at = i + 1
+	}
+}
+
+func isWord(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.'
+}
 
 // oneLine makes one harmless line of at most n runes of foreign text.
 func oneLine(s string, n int) string { return wire.OneLine(s, n) }
+
+// subjectOf is the first line of a commit's message.
+func subjectOf(c *store.Commit) string {
+	subject, _, _ := strings.Cut(c.Message, "\n")
+	return oneLine(subject, 500)
+}
+
+// related is a commit as a Suspect names it.
+func related(c *store.Commit) *v1alpha1.RelatedCommit {
+	return &v1alpha1.RelatedCommit{Commit: c.Hash.String(), Subject: subjectOf(c), Author: oneLine(c.Author, 250)}
+}
+
+// isYAML says whether image automation and Flux take a file for YAML.
+func isYAML(name string) bool {
+	ext := path.Ext(name)
+	return ext == ".yaml" || ext == ".yml" || path.Base(name) == "Kustomization"
+}
 
 // some names one and counts the others.
 func some(names []string) string {

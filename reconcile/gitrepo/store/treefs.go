@@ -1,4 +1,4 @@
-package gitrepo
+package store
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ import (
 // treeFS is a snapshot: the tree of one commit as a read-only file system, for any number of goroutines. A symbolic
 // link or a submodule is listed as what it is and cannot be opened: nothing in a repository leads out of it.
 type treeFS struct {
-	objects *objects
+	objects *Objects
 	root    plumbing.Hash
 }
 
@@ -30,26 +30,29 @@ var (
 	_ fs.StatFS     = treeFS{}
 )
 
+// Snapshot is the files of a tree, for as long as the repository on disk is what it is.
+func (o *Objects) Snapshot(tree plumbing.Hash) treeFS { return treeFS{objects: o, root: tree} }
+
 // at finds the entry of a path, as io/fs takes it.
-func (t treeFS) at(op, name string) (entry, error) {
+func (t treeFS) at(op, name string) (Entry, error) {
 	if !fs.ValidPath(name) {
-		return entry{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+		return Entry{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
-	e := entry{mode: filemode.Dir, hash: t.root}
+	e := Entry{Mode: filemode.Dir, Hash: t.root}
 	if name == "." {
 		return e, nil
 	}
 	for part := range strings.SplitSeq(name, "/") {
-		if e.mode != filemode.Dir {
-			return entry{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+		if e.Mode != filemode.Dir {
+			return Entry{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
 		}
-		raw, err := t.objects.tree(e.hash)
+		raw, err := t.objects.tree(e.Hash)
 		if err != nil {
-			return entry{}, &fs.PathError{Op: op, Path: name, Err: err}
+			return Entry{}, &fs.PathError{Op: op, Path: name, Err: err}
 		}
 		next, ok := find(raw, part)
 		if !ok {
-			return entry{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+			return Entry{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
 		}
 		e = next
 	}
@@ -62,10 +65,10 @@ func (t treeFS) ReadFile(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !e.regular() {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New(e.what() + ", not a file")}
+	if !e.Regular() {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New(e.What() + ", not a file")}
 	}
-	data, err := t.objects.blob(e.hash, manifest.MaxFileSize)
+	data, err := t.objects.Blob(e.Hash, manifest.MaxFileSize)
 	if err != nil {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
 	}
@@ -87,10 +90,10 @@ func (t treeFS) ReadDir(name string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.mode != filemode.Dir {
-		return nil, &fs.PathError{Op: "readdir", Path: name, Err: errors.New(e.what() + ", not a folder")}
+	if e.Mode != filemode.Dir {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: errors.New(e.What() + ", not a folder")}
 	}
-	raw, err := t.objects.tree(e.hash)
+	raw, err := t.objects.tree(e.Hash)
 	if err != nil {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: err}
 	}
@@ -131,47 +134,50 @@ func (t treeFS) Open(name string) (fs.File, error) {
 	return &openFile{info: info, content: bytes.NewReader(data)}, nil
 }
 
-func (e entry) what() string {
+// What names the kind of entry in a sentence.
+func (e Entry) What() string {
 	switch {
-	case e.mode == filemode.Dir:
+	case e.Mode == filemode.Dir:
 		return "a folder"
-	case e.mode == filemode.Symlink:
+	case e.Mode == filemode.Symlink:
 		return "a symbolic link"
-	case e.mode == filemode.Submodule:
+	case e.Mode == filemode.Submodule:
 		return "a submodule"
-	case e.regular():
+	case e.Regular():
 		return "a file"
 	}
-	return fmt.Sprintf("an entry of mode %o", uint32(e.mode))
+	return fmt.Sprintf("an entry of mode %o", uint32(e.Mode))
 }
 
 type fileInfo struct {
 	name    string
-	entry   entry
-	objects *objects
+	entry   Entry
+	objects *Objects
 }
 
-func (i fileInfo) Name() string       { return i.name }
+func (i fileInfo) Name() string { return i.name }
+
 func (i fileInfo) ModTime() time.Time { return time.Time{} }
-func (i fileInfo) IsDir() bool        { return i.entry.mode == filemode.Dir }
+
+func (i fileInfo) IsDir() bool { return i.entry.Mode == filemode.Dir }
 
 // Sys is the hash of the blob or the tree as a string: what has the same one is the same.
-func (i fileInfo) Sys() any { return i.entry.hash.String() }
+func (i fileInfo) Sys() any { return i.entry.Hash.String() }
 
 func (i fileInfo) Size() int64 {
-	if !i.entry.regular() {
+	if !i.entry.Regular() {
 		return 0
 	}
-	return i.objects.size(i.entry.hash)
+	return i.objects.size(i.entry.Hash)
 }
 
 func (i fileInfo) Mode() fs.FileMode {
 	switch {
-	case i.entry.mode == filemode.Dir:
+	case i.entry.Mode == filemode.Dir:
 		return fs.ModeDir | 0o755
-	case i.entry.mode == filemode.Symlink:
+	case i.entry.Mode == filemode.Symlink:
 		return fs.ModeSymlink | 0o777
-	case i.entry.regular():
+	case i.entry.Regular():
 		return 0o644
 	}
 	return fs.ModeIrregular
@@ -184,7 +190,8 @@ type openFile struct {
 }
 
 func (f *openFile) Stat() (fs.FileInfo, error) { return f.info, nil }
-func (f *openFile) Close() error               { return nil }
+
+func (f *openFile) Close() error { return nil }
 
 func (f *openFile) Read(p []byte) (int, error) {
 	if f.content == nil {

@@ -1,4 +1,4 @@
-package gitrepo
+package store
 
 import (
 	"bytes"
@@ -16,27 +16,36 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// errCorrupt says that the repository on disk lacks or garbles an object that must be there.
-var errCorrupt = errors.New("the repository on disk is damaged")
+// Content reads a file; false says that it is too large to be read.
+func (o *Objects) Content(blob plumbing.Hash) ([]byte, bool, error) {
+	data, err := o.Blob(blob, manifest.MaxFileSize)
+	if errors.Is(err, manifest.ErrTooLarge) {
+		return nil, false, nil
+	}
+	return data, err == nil, err
+}
+
+// ErrCorrupt says that the repository on disk lacks or garbles an object that must be there.
+var ErrCorrupt = errors.New("the repository on disk is damaged")
 
 // errNoCommit says that a commit is not here: beyond the shallow edge, or of another history.
 var errNoCommit = errors.New("no such commit here")
 
-// objects reads commits, trees and blobs as raw bytes. It may be used by many goroutines, although go-git's
+// Objects reads commits, trees and blobs as raw bytes. It may be used by many goroutines, although go-git's
 // repositories may not: one goroutine at a time gets at go-git, and what it gives is copied before the next one does.
 // What a hash names never changes, so nobody can read half of anything.
-type objects struct {
+type Objects struct {
 	// mu guards all below. Nothing but go-git's own reads is done under it.
 	mu sync.Mutex
 	db storer.EncodedObjectStorer
 	// below is what is read where db does not have it; nil for nothing.
-	below *objects
+	below *Objects
 	// trees keeps the raw trees that were read last: neighbouring commits share most of them.
 	trees map[plumbing.Hash][]byte
 }
 
-func newObjects(db storer.EncodedObjectStorer) *objects {
-	return &objects{db: db, trees: map[plumbing.Hash][]byte{}}
+func newObjects(db storer.EncodedObjectStorer) *Objects {
+	return &Objects{db: db, trees: map[plumbing.Hash][]byte{}}
 }
 
 // maxTrees bounds the memory of objects.trees.
@@ -45,45 +54,49 @@ const maxTrees = 64
 // maxObject bounds a commit or tree in bytes; git itself makes none that come near.
 const maxObject = 64 << 20
 
-// commit is what the walks need of a commit.
-type commit struct {
-	hash, tree plumbing.Hash
-	parents    []plumbing.Hash
-	// when is the committer's time.
-	when time.Time
-	// author as the commit names him, with the address; data.
-	author string
-	// message as written, without the header; data.
-	message string
+// Commit is what the walks need of a commit.
+type Commit struct {
+	// Hash is the commit's own, and tree that of its files.
+	Hash, Tree plumbing.Hash
+	// Parents are the commits that it came from.
+	Parents []plumbing.Hash
+	// When is the committer's time.
+	When time.Time
+	// Author as the commit names him, with the address; data.
+	Author string
+	// Message as written, without the header; data.
+	Message string
 }
 
-// parent is the first parent; the zero hash for a root.
-func (c *commit) parent() plumbing.Hash {
-	if len(c.parents) == 0 {
+// Parent is the first parent; the zero hash for a root.
+func (c *Commit) Parent() plumbing.Hash {
+	if len(c.Parents) == 0 {
 		return plumbing.ZeroHash
 	}
-	return c.parents[0]
+	return c.Parents[0]
 }
 
-// entry is a name in a tree.
-type entry struct {
-	mode filemode.FileMode
-	hash plumbing.Hash
+// Entry is a name in a tree.
+type Entry struct {
+	// Mode says what kind of entry it is.
+	Mode filemode.FileMode
+	// Hash of the blob, the tree or the commit.
+	Hash plumbing.Hash
 }
 
-// regular says whether the entry is a plain file: no tree, link or submodule.
-func (e entry) regular() bool {
-	return e.mode == filemode.Regular || e.mode == filemode.Executable || e.mode == filemode.Deprecated
+// Regular says whether the entry is a plain file: no tree, link or submodule.
+func (e Entry) Regular() bool {
+	return e.Mode == filemode.Regular || e.Mode == filemode.Executable || e.Mode == filemode.Deprecated
 }
 
 // read gives an object's content; max bounds its size in bytes.
-func (o *objects) read(t plumbing.ObjectType, h plumbing.Hash, max int64) (data []byte, err error) {
+func (o *Objects) read(t plumbing.ObjectType, h plumbing.Hash, max int64) (data []byte, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.readLocked(t, h, max)
 }
 
-func (o *objects) readLocked(t plumbing.ObjectType, h plumbing.Hash, max int64) (data []byte, err error) {
+func (o *Objects) readLocked(t plumbing.ObjectType, h plumbing.Hash, max int64) (data []byte, err error) {
 	obj, err := o.db.EncodedObject(t, h)
 	if errors.Is(err, plumbing.ErrObjectNotFound) && o.below != nil {
 		return o.below.read(t, h, max)
@@ -92,7 +105,7 @@ func (o *objects) readLocked(t plumbing.ObjectType, h plumbing.Hash, max int64) 
 		return nil, err
 	}
 	if obj.Size() > max {
-		return nil, fmt.Errorf("it has %d bytes: %w", obj.Size(), errTooLarge)
+		return nil, fmt.Errorf("it has %d bytes: %w", obj.Size(), manifest.ErrTooLarge)
 	}
 	r, err := obj.Reader()
 	if err != nil {
@@ -106,32 +119,32 @@ func (o *objects) readLocked(t plumbing.ObjectType, h plumbing.Hash, max int64) 
 	return data, nil
 }
 
-// commit reads a commit. It wraps errNoCommit when there is none.
-func (o *objects) commit(h plumbing.Hash) (*commit, error) {
+// Commit reads a commit. It wraps errNoCommit when there is none.
+func (o *Objects) Commit(h plumbing.Hash) (*Commit, error) {
 	raw, err := o.read(plumbing.CommitObject, h, maxObject)
 	if errors.Is(err, plumbing.ErrObjectNotFound) {
 		return nil, fmt.Errorf("read commit %s: %w", h, errNoCommit)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read commit %s: %w: %w", h, errCorrupt, err)
+		return nil, fmt.Errorf("read commit %s: %w: %w", h, ErrCorrupt, err)
 	}
 	c, err := parseCommit(raw)
 	if err != nil {
 		return nil, fmt.Errorf("read commit %s: %w", h, err)
 	}
-	c.hash = h
+	c.Hash = h
 	return c, nil
 }
 
 // has says whether a commit is here.
-func (o *objects) has(h plumbing.Hash) bool {
+func (o *Objects) has(h plumbing.Hash) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.db.HasEncodedObject(h) == nil
 }
 
 // size is how many bytes a blob has; zero for one that is not here.
-func (o *objects) size(h plumbing.Hash) int64 {
+func (o *Objects) size(h plumbing.Hash) int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	obj, err := o.db.EncodedObject(plumbing.BlobObject, h)
@@ -145,29 +158,29 @@ func (o *objects) size(h plumbing.Hash) int64 {
 }
 
 // parseCommit reads the header lines that matter and the message. Signatures and unknown headers are passed over.
-func parseCommit(raw []byte) (*commit, error) {
-	c := &commit{when: time.Unix(0, 0).UTC()}
+func parseCommit(raw []byte) (*Commit, error) {
+	c := &Commit{When: time.Unix(0, 0).UTC()}
 	for len(raw) > 0 {
 		line, rest, _ := bytes.Cut(raw, []byte("\n"))
 		raw = rest
 		if len(line) == 0 {
-			c.message = string(raw)
+			c.Message = string(raw)
 			break
 		}
 		key, value, _ := bytes.Cut(line, []byte(" "))
 		switch string(key) {
 		case "tree":
-			c.tree = plumbing.NewHash(string(value))
+			c.Tree = plumbing.NewHash(string(value))
 		case "parent":
-			c.parents = append(c.parents, plumbing.NewHash(string(value)))
+			c.Parents = append(c.Parents, plumbing.NewHash(string(value)))
 		case "author":
-			c.author, _ = parseIdent(value)
+			c.Author, _ = parseIdent(value)
 		case "committer":
-			_, c.when = parseIdent(value)
+			_, c.When = parseIdent(value)
 		}
 	}
-	if c.tree.IsZero() {
-		return nil, fmt.Errorf("%w: a commit without a tree", errCorrupt)
+	if c.Tree.IsZero() {
+		return nil, fmt.Errorf("%w: a commit without a tree", ErrCorrupt)
 	}
 	return c, nil
 }
@@ -189,7 +202,7 @@ func parseIdent(value []byte) (who string, when time.Time) {
 }
 
 // tree gives the raw bytes of a tree. Nobody may write to them.
-func (o *objects) tree(h plumbing.Hash) ([]byte, error) {
+func (o *Objects) tree(h plumbing.Hash) ([]byte, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if raw, ok := o.trees[h]; ok {
@@ -197,7 +210,7 @@ func (o *objects) tree(h plumbing.Hash) ([]byte, error) {
 	}
 	raw, err := o.readLocked(plumbing.TreeObject, h, maxObject)
 	if err != nil {
-		return nil, fmt.Errorf("read tree %s: %w: %w", h, errCorrupt, err)
+		return nil, fmt.Errorf("read tree %s: %w: %w", h, ErrCorrupt, err)
 	}
 	if len(o.trees) >= maxTrees {
 		clear(o.trees)
@@ -206,29 +219,29 @@ func (o *objects) tree(h plumbing.Hash) ([]byte, error) {
 	return raw, nil
 }
 
-// blob gives the content of a file; max bounds its size in bytes.
-func (o *objects) blob(h plumbing.Hash, max int64) ([]byte, error) {
+// Blob gives the content of a file; max bounds its size in bytes.
+func (o *Objects) Blob(h plumbing.Hash, max int64) ([]byte, error) {
 	raw, err := o.read(plumbing.BlobObject, h, max)
 	switch {
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, manifest.ErrTooLarge):
 		return nil, err
 	case err != nil:
-		return nil, fmt.Errorf("read blob %s: %w: %w", h, errCorrupt, err)
+		return nil, fmt.Errorf("read blob %s: %w: %w", h, ErrCorrupt, err)
 	}
 	return raw, nil
 }
 
 // nextEntry cuts the first entry off raw tree bytes. It says false at the end, and where the bytes are no tree.
-func nextEntry(raw []byte) (name []byte, e entry, rest []byte, ok bool) {
+func nextEntry(raw []byte) (name []byte, e Entry, rest []byte, ok bool) {
 	sp := modeLength(raw)
 	nul := bytes.IndexByte(raw, 0)
 	if sp == 0 || nul < sp+2 || len(raw) < nul+21 {
-		return nil, entry{}, nil, false
+		return nil, Entry{}, nil, false
 	}
 	for _, d := range raw[:sp] {
-		e.mode = e.mode<<3 | filemode.FileMode(d-'0')
+		e.Mode = e.Mode<<3 | filemode.FileMode(d-'0')
 	}
-	copy(e.hash[:], raw[nul+1:])
+	copy(e.Hash[:], raw[nul+1:])
 	return raw[sp+1 : nul], e, raw[nul+21:], true
 }
 
@@ -246,12 +259,12 @@ func modeLength(raw []byte) int {
 }
 
 // find looks one name up in raw tree bytes. Most of a walk's time is spent here.
-func find(raw []byte, name string) (entry, bool) {
+func find(raw []byte, name string) (Entry, bool) {
 	for {
 		sp := modeLength(raw)
 		nul := bytes.IndexByte(raw, 0)
 		if sp == 0 || nul < sp+2 || len(raw) < nul+21 {
-			return entry{}, false
+			return Entry{}, false
 		}
 		if string(raw[sp+1:nul]) == name {
 			_, e, _, ok := nextEntry(raw)
@@ -261,4 +274,5 @@ func find(raw []byte, name string) (entry, bool) {
 	}
 }
 
-var errTooLarge = manifest.ErrTooLarge
+// Short is the first 12 characters of a hash.
+func Short(hash string) string { return hash[:min(12, len(hash))] }

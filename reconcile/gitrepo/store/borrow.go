@@ -1,4 +1,4 @@
-package gitrepo
+package store
 
 import (
 	"github.com/go-git/go-billy/v5/osfs"

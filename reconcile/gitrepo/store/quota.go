@@ -1,8 +1,7 @@
-package gitrepo
+package store
 
 import (
 	"cmp"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,16 +11,9 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
 
-const (
-	// maxMirror is how many bytes one mirror may take before it is cloned afresh.
-	maxMirror = 512 << 20
-	// maxDisk is how many bytes all mirrors may take where nothing else is said.
-	maxDisk = 1536 << 20
-)
-
 // room is how many bytes a pack may bring into a folder of a mirror. Where the disk is short, mirrors that nobody uses
 // are removed, those of sources that were deleted first: they are clones, and come again when they are asked for.
-func (g *Mirrors) room(m *mirror, dir string) (int64, error) {
+func (g *Mirrors) room(m *Mirror, dir string) (int64, error) {
 	g.quota.Lock()
 	defer g.quota.Unlock()
 	free := g.options.MaxDisk - sizeOf(g.dir)
@@ -44,9 +36,6 @@ func (g *Mirrors) room(m *mirror, dir string) (int64, error) {
 	}
 	return room, nil
 }
-
-// full says whether the mirror has no room to grow and has to be cloned afresh.
-func (m *mirror) full() bool { return m.objects != nil && sizeOf(m.repo()) >= maxMirror }
 
 // Tidy removes the mirrors that nobody has asked for in a while: those of sources and branches that are gone. They are
 // clones, and come again when they are asked for.
@@ -91,7 +80,7 @@ func (g *Mirrors) used() map[string]time.Time {
 }
 
 // idle are the folders of all other mirrors: those that no source was asked for, then by when they were used last.
-func (g *Mirrors) idle(but *mirror) []string {
+func (g *Mirrors) idle(but *Mirror) []string {
 	entries, err := os.ReadDir(g.dir)
 	if err != nil {
 		return nil
@@ -131,18 +120,4 @@ func (g *Mirrors) evict(name string) int64 {
 		return size - sizeOf(dir)
 	}
 	return size
-}
-
-// sizeOf is how many bytes the files below a folder have.
-func sizeOf(dir string) (n int64) {
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return nil //nolint:nilerr // what is gone meanwhile has no size
-		}
-		if info, err := d.Info(); err == nil {
-			n += info.Size()
-		}
-		return nil
-	})
-	return n
 }

@@ -1,4 +1,4 @@
-package gitrepo
+package store
 
 import (
 	"context"
@@ -18,9 +18,9 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
 
-// fetch brings the tip of the branch here, and what is new before it. Where many wait for the mirror at once, one fetch
+// Fetch brings the tip of the branch here, and what is new before it. Where many wait for the mirror at once, one fetch
 // serves all who asked before it began.
-func (m *mirror) fetch(ctx context.Context) error {
+func (m *Mirror) Fetch(ctx context.Context) error {
 	if m.objects != nil && m.asked.Before(m.began) {
 		return nil
 	}
@@ -41,7 +41,7 @@ func (m *mirror) fetch(ctx context.Context) error {
 }
 
 // deepen brings older commits here. It says false when the mirror is as deep as it gets.
-func (m *mirror) deepen(ctx context.Context) (bool, error) {
+func (m *Mirror) deepen(ctx context.Context) (bool, error) {
 	if len(m.shallow) == 0 || m.depth >= maxDepth {
 		return false, nil
 	}
@@ -51,7 +51,7 @@ func (m *mirror) deepen(ctx context.Context) (bool, error) {
 }
 
 // update asks for the tip with as many commits as depth says; zero is nothing.
-func (m *mirror) update(ctx context.Context, depth func(tip plumbing.Hash) int) error {
+func (m *Mirror) update(ctx context.Context, depth func(tip plumbing.Hash) int) error {
 	if err := m.rest.now(m.remote.Key, m.now()); err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (m *mirror) update(ctx context.Context, depth func(tip plumbing.Hash) int) 
 	return err
 }
 
-func (m *mirror) ask(ctx context.Context, depth func(tip plumbing.Hash) int) error {
+func (m *Mirror) ask(ctx context.Context, depth func(tip plumbing.Hash) int) error {
 	ctx, cancel := context.WithTimeout(ctx, m.remote.Timeout)
 	defer cancel()
 	defer m.remote.Settle()
@@ -95,7 +95,7 @@ func (m *mirror) ask(ctx context.Context, depth func(tip plumbing.Hash) int) err
 }
 
 // grow adds to what is here.
-func (m *mirror) grow(ctx context.Context, o *wire.Offer, depth int) error {
+func (m *Mirror) grow(ctx context.Context, o *wire.Offer, depth int) error {
 	req := m.request(o, depth)
 	req.Haves = []plumbing.Hash{m.tip}
 	for h := range m.shallow {
@@ -118,7 +118,7 @@ func (m *mirror) grow(ctx context.Context, o *wire.Offer, depth int) error {
 	}
 	for _, h := range update.Shallows {
 		// The server names the edge of what was asked for; where more is here already, it is no edge.
-		if c, err := m.objects.commit(h); err == nil && !m.complete(c) {
+		if c, err := m.objects.Commit(h); err == nil && !m.complete(c) {
 			m.shallow[h], gap = true, true
 		}
 	}
@@ -130,8 +130,8 @@ func (m *mirror) grow(ctx context.Context, o *wire.Offer, depth int) error {
 }
 
 // complete says whether all parents of a commit are here.
-func (m *mirror) complete(c *commit) bool {
-	for _, p := range c.parents {
+func (m *Mirror) complete(c *Commit) bool {
+	for _, p := range c.Parents {
 		if !m.objects.has(p) {
 			return false
 		}
@@ -139,7 +139,7 @@ func (m *mirror) complete(c *commit) bool {
 	return true
 }
 
-func (m *mirror) request(o *wire.Offer, depth int) *packp.UploadPackRequest {
+func (m *Mirror) request(o *wire.Offer, depth int) *packp.UploadPackRequest {
 	req := packp.NewUploadPackRequestFromCapabilities(o.Refs.Capabilities)
 	req.Wants = []plumbing.Hash{o.Tip}
 	if o.Refs.Capabilities.Supports(capability.Shallow) {
@@ -153,7 +153,7 @@ func (m *mirror) request(o *wire.Offer, depth int) *packp.UploadPackRequest {
 }
 
 // pull asks for a pack and stores it in a repository.
-func (m *mirror) pull(
+func (m *Mirror) pull(
 	ctx context.Context, from *wire.Remote, s transport.UploadPackSession, req *packp.UploadPackRequest, repo string,
 ) (update packp.ShallowUpdate, err error) {
 	room, err := m.room(m, repo)
@@ -180,7 +180,7 @@ func (m *mirror) pull(
 }
 
 // cloneAfresh replaces the mirror. What is here stays until the clone is whole.
-func (m *mirror) cloneAfresh(ctx context.Context, o *wire.Offer, depth int) error {
+func (m *Mirror) cloneAfresh(ctx context.Context, o *wire.Offer, depth int) error {
 	tmp, err := os.MkdirTemp(m.dir, "clone-")
 	if err != nil {
 		return fmt.Errorf("make a folder for the clone: %w", err)
@@ -218,7 +218,7 @@ func (m *mirror) cloneAfresh(ctx context.Context, o *wire.Offer, depth int) erro
 	return nil
 }
 
-func (m *mirror) clone(ctx context.Context, o *wire.Offer, dir string, depth int) (state, error) {
+func (m *Mirror) clone(ctx context.Context, o *wire.Offer, dir string, depth int) (state, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "objects", "pack"), 0o700); err != nil {
 		return state{}, fmt.Errorf("make a folder for the clone: %w", err)
 	}
@@ -234,7 +234,7 @@ func (m *mirror) clone(ctx context.Context, o *wire.Offer, dir string, depth int
 	defer func() { _ = storage.Close() }()
 	if err := storage.HasEncodedObject(o.Tip); err != nil {
 		return state{}, fmt.Errorf("clone %s of %s: the server sent no commit %s", m.remote.Branch.Short(), m.remote.URL,
-			short(o.Tip.String()))
+			Short(o.Tip.String()))
 	}
 	out := state{Of: m.of, Tip: o.Tip.String(), Depth: depth, Shallow: []string{}}
 	for _, h := range update.Shallows {
@@ -243,16 +243,47 @@ func (m *mirror) clone(ctx context.Context, o *wire.Offer, dir string, depth int
 	return out, nil
 }
 
-// history of the branch at the tip that was fetched last.
-func (m *mirror) history() *history {
-	h := &history{
-		objects: m.objects, tip: m.tip, remembered: m.remembered, known: map[string][]note{},
-		end: fmt.Sprintf("only the last %d commits of a branch are read", maxDepth),
+// History of the branch at the tip that was fetched last.
+func (m *Mirror) History() *History {
+	h := &History{
+		Objects: m.objects, Tip: m.tip,
+		End: fmt.Sprintf("only the last %d commits of a branch are read", maxDepth),
 	}
 	h.deeper = func(ctx context.Context) (bool, error) {
 		ok, err := m.deepen(ctx)
-		h.objects = m.objects
+		h.Objects = m.objects
 		return ok, err
 	}
 	return h
+}
+
+// full says whether the mirror has no room to grow and has to be cloned afresh.
+func (m *Mirror) full() bool { return m.objects != nil && sizeOf(m.repo()) >= maxMirror }
+
+// Bring fetches unless a commit is here.
+func (m *Mirror) Bring(ctx context.Context, commit plumbing.Hash) error {
+	if m.objects != nil && m.objects.has(commit) {
+		return nil
+	}
+	return m.Fetch(ctx)
+}
+
+// Contains says whether a commit is reachable from another one, and fetches unless both are here.
+func (m *Mirror) Contains(ctx context.Context, tip, commit plumbing.Hash) (bool, error) {
+	for _, h := range []plumbing.Hash{tip, commit} {
+		if err := m.Bring(ctx, h); err != nil {
+			return false, err
+		}
+	}
+	return m.History().Contains(ctx, tip, commit)
+}
+
+// Named gives the hash of a commit that is brought here; that of the tip, which is fetched, where none is named.
+func (m *Mirror) Named(ctx context.Context, commit string) (plumbing.Hash, error) {
+	if commit == "" {
+		err := m.Fetch(ctx)
+		return m.tip, err
+	}
+	at := plumbing.NewHash(commit)
+	return at, m.Bring(ctx, at)
 }

@@ -1,4 +1,4 @@
-package gitrepo
+package store
 
 import (
 	"bytes"
@@ -12,19 +12,22 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/storage/memory"
+
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
 
-// builder makes new blobs, trees and commits. They stay in memory until they were pushed.
-type builder struct {
-	objects *objects
+// Builder makes new blobs, trees and commits. They stay in memory until they were pushed.
+type Builder struct {
+	objects *Objects
 	new     *memory.Storage
 	order   []plumbing.Hash
 }
 
-func newBuilder(o *objects) *builder { return &builder{objects: o, new: memory.NewStorage()} }
+// NewBuilder builds on objects that are there.
+func NewBuilder(o *Objects) *Builder { return &Builder{objects: o, new: memory.NewStorage()} }
 
 // put makes an object. What exists already is sent as well: the server may have dropped it since.
-func (b *builder) put(t plumbing.ObjectType, data []byte) (plumbing.Hash, error) {
+func (b *Builder) put(t plumbing.ObjectType, data []byte) (plumbing.Hash, error) {
 	o := &plumbing.MemoryObject{}
 	o.SetType(t)
 	if _, err := o.Write(data); err != nil {
@@ -41,16 +44,16 @@ func (b *builder) put(t plumbing.ObjectType, data []byte) (plumbing.Hash, error)
 }
 
 // tree reads a tree that is new or was there.
-func (b *builder) tree(h plumbing.Hash) ([]byte, error) {
+func (b *Builder) tree(h plumbing.Hash) ([]byte, error) {
 	if o, err := b.new.EncodedObject(plumbing.TreeObject, h); err == nil {
-		return (&objects{db: b.new}).read(plumbing.TreeObject, o.Hash(), maxObject)
+		return (&Objects{db: b.new}).read(plumbing.TreeObject, o.Hash(), maxObject)
 	}
 	return b.objects.tree(h)
 }
 
-// replace makes a tree in which files have new contents, and those whose content is nil are not there. Every other byte
+// Replace makes a tree in which files have new contents, and those whose content is nil are not there. Every other byte
 // of the trees on the way stays. It gives the zero hash for a folder of which nothing is left.
-func (b *builder) replace(tree plumbing.Hash, contents map[string][]byte) (plumbing.Hash, error) {
+func (b *Builder) Replace(tree plumbing.Hash, contents map[string][]byte) (plumbing.Hash, error) {
 	var raw []byte
 	if !tree.IsZero() {
 		there, err := b.tree(tree)
@@ -83,7 +86,7 @@ func (b *builder) replace(tree plumbing.Hash, contents map[string][]byte) (plumb
 	}
 	for name, sub := range below {
 		e, _ := find(raw, name)
-		h, err := b.replace(e.hash, sub)
+		h, err := b.Replace(e.Hash, sub)
 		if err != nil {
 			return plumbing.ZeroHash, err
 		}
@@ -114,16 +117,16 @@ func withEntry(raw []byte, name string, h plumbing.Hash, file bool) ([]byte, err
 	for rest := raw; len(rest) > 0; {
 		n, e, next, ok := nextEntry(rest)
 		if !ok {
-			return nil, fmt.Errorf("replace %s: %w", name, errCorrupt)
+			return nil, fmt.Errorf("replace %s: %w", name, ErrCorrupt)
 		}
 		here := len(raw) - len(rest)
 		if there && string(n) == name {
-			if file != e.regular() {
+			if file != e.Regular() {
 				return nil, fmt.Errorf("replace %s: there is no such entry", name)
 			}
 			return slices.Delete(raw, here, len(raw)-len(next)), nil
 		}
-		if !there && inOrder(name, !file) < inOrder(string(n), e.mode == filemode.Dir) {
+		if !there && inOrder(name, !file) < inOrder(string(n), e.Mode == filemode.Dir) {
 			at = here
 			break
 		}
@@ -148,7 +151,7 @@ func setEntry(raw []byte, name string, h plumbing.Hash, file bool) error {
 		if !ok {
 			break
 		}
-		if string(n) == name && e.regular() == file {
+		if string(n) == name && e.Regular() == file {
 			copy(rest[len(rest)-len(next)-20:len(rest)-len(next)], h[:])
 			return nil
 		}
@@ -157,44 +160,60 @@ func setEntry(raw []byte, name string, h plumbing.Hash, file bool) error {
 	return fmt.Errorf("replace %s: there is no such entry", name)
 }
 
-// draft is a commit to be made.
-type draft struct {
-	tree, parent plumbing.Hash
-	// name and email of the author, who is the committer too.
-	name, email string
-	when        time.Time
-	message     string
-	signer      fluxsign.Signer
+// Draft is a commit to be made.
+type Draft struct {
+	// Tree of the commit, and its only parent.
+	Tree, Parent plumbing.Hash
+	// Name and email of the author, who is the committer too.
+	Name, Email string
+	// When the commit is made, and what it says.
+	When    time.Time
+	Message string
+	// Signer signs it; nil for none.
+	Signer fluxsign.Signer
 }
 
-// commit makes a commit object.
-func (b *builder) commit(d draft) (plumbing.Hash, error) {
-	who := fmt.Sprintf("%s <%s> %d +0000", ident(d.name), ident(d.email), d.when.Unix())
-	header := fmt.Sprintf("tree %s\nparent %s\nauthor %s\ncommitter %s\n", d.tree, d.parent, who, who)
-	if d.signer != nil {
-		signature, err := d.signer.Sign(strings.NewReader(header + "\n" + d.message))
+// Commit makes a commit object.
+func (b *Builder) Commit(d Draft) (plumbing.Hash, error) {
+	who := fmt.Sprintf("%s <%s> %d +0000", Ident(d.Name), Ident(d.Email), d.When.Unix())
+	header := fmt.Sprintf("tree %s\nparent %s\nauthor %s\ncommitter %s\n", d.Tree, d.Parent, who, who)
+	if d.Signer != nil {
+		signature, err := d.Signer.Sign(strings.NewReader(header + "\n" + d.Message))
 		if err != nil {
 			return plumbing.ZeroHash, fmt.Errorf("sign the commit: %w", err)
 		}
 		lines := strings.ReplaceAll(strings.TrimRight(string(signature), "\n"), "\n", "\n ")
 		header += "gpgsig " + lines + "\n"
 	}
-	return b.put(plumbing.CommitObject, []byte(header+"\n"+d.message))
+	return b.put(plumbing.CommitObject, []byte(header+"\n"+d.Message))
 }
 
-// ident is a name or address as a commit may hold it.
-func ident(s string) string {
+// Ident is a name or address as a commit may hold it.
+func Ident(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r == '<' || r == '>' {
 			return -1
 		}
 		return r
-	}, oneLine(s, 200))
+	}, wire.OneLine(s, 200))
 	return strings.Trim(s, ` .,:;"'\`)
 }
 
+// update is a branch that goes from one commit to another with what was built.
+func (b *Builder) update(old, head plumbing.Hash) wire.Update {
+	return wire.Update{Old: old, New: head, From: b.new, Objects: b.order}
+}
+
+// ReadCommit reads a commit that was built.
+func (b *Builder) ReadCommit(h plumbing.Hash) (*Commit, error) { return newObjects(b.new).Commit(h) }
+
+// With reads what a builder has made too.
+func (o *Objects) With(b *Builder) *Objects {
+	return &Objects{db: b.new, below: o, trees: map[plumbing.Hash][]byte{}}
+}
+
 // store keeps what was pushed in the repository on disk.
-func (b *builder) store(into storer.EncodedObjectStorer) error {
+func (b *Builder) store(into storer.EncodedObjectStorer) error {
 	for _, h := range b.order {
 		o, err := b.new.EncodedObject(plumbing.AnyObject, h)
 		if err != nil {

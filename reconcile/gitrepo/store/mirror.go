@@ -1,9 +1,7 @@
-package gitrepo
+package store
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +12,8 @@ import (
 	"slices"
 	"time"
 
+	"crypto/sha256"
+	"encoding/hex"
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
@@ -36,6 +36,8 @@ const (
 	maxPacks = 64
 	// cacheSize bounds the memory for objects that others are deltas of.
 	cacheSize = 16 * cache.MiByte
+	// maxMirror is how many bytes one mirror may take before it is cloned afresh.
+	maxMirror = 512 << 20
 	// maxRefused is how many fetches in a row may fail where a clone works, before only clones are asked for.
 	maxRefused = 2
 	// stateFile holds what the mirror knows about itself. It is written last and replaced as a whole: a clone that was
@@ -55,8 +57,8 @@ type state struct {
 	Shallow []string `json:"shallow"`
 }
 
-// mirror is one source's repository on disk. Everything but the lock is used only by who holds it.
-type mirror struct {
+// Mirror is one source's repository on disk. Everything but the lock is used only by who holds it.
+type Mirror struct {
 	dir  string
 	log  *slog.Logger
 	now  func() time.Time
@@ -65,7 +67,7 @@ type mirror struct {
 	// remote is the way to read, and out the way to push; they are one where the source itself pushes.
 	remote, out *wire.Remote
 	storage     *filesystem.Storage
-	objects     *objects
+	objects     *Objects
 	of          string
 	tip         plumbing.Hash
 	depth       int
@@ -75,28 +77,24 @@ type mirror struct {
 	asked, began time.Time
 	// refused counts fetches in a row that failed where a clone then worked. acks says that the server insists on a
 	// capability which does not matter for a clone.
-	refused    int
-	acks       bool
-	remembered *remembered
-	// said remembers what the files of a commit say of a workload.
-	said map[string]said
+	refused int
+	acks    bool
 	// room is how many bytes a pack may bring into a folder of this mirror.
-	room func(m *mirror, dir string) (int64, error)
+	room func(m *Mirror, dir string) (int64, error)
 	rest rest
 	// used is when it was asked for last.
 	used time.Time
 }
 
-func newMirror(dir string, log *slog.Logger, now func() time.Time) *mirror {
-	return &mirror{
+func newMirror(dir string, log *slog.Logger, now func() time.Time) *Mirror {
+	return &Mirror{
 		dir: dir, log: log, now: now, lock: make(chan struct{}, 1),
-		remembered: newRemembered(), said: map[string]said{},
-		room: func(*mirror, string) (int64, error) { return wire.MaxPack, nil },
+		room: func(*Mirror, string) (int64, error) { return wire.MaxPack, nil },
 	}
 }
 
 // acquire waits for the mirror, and makes it ready for a source as it is described now.
-func (m *mirror) acquire(ctx context.Context, src reconcile.Source) error {
+func (m *Mirror) acquire(ctx context.Context, src reconcile.Source) error {
 	asked := m.now()
 	select {
 	case m.lock <- struct{}{}:
@@ -111,9 +109,9 @@ func (m *mirror) acquire(ctx context.Context, src reconcile.Source) error {
 	return nil
 }
 
-func (m *mirror) release() { <-m.lock }
+func (m *Mirror) release() { <-m.lock }
 
-func (m *mirror) prepare(src reconcile.Source) error {
+func (m *Mirror) prepare(src reconcile.Source) error {
 	if err := os.MkdirAll(m.dir, 0o700); err != nil {
 		return fmt.Errorf("make the folder of the mirror of %s: %w", src.Name, err)
 	}
@@ -147,8 +145,8 @@ func (m *mirror) prepare(src reconcile.Source) error {
 }
 
 // preparePush makes the way to push ready, which is another one than to read where another GitRepository pushes.
-func (m *mirror) preparePush(src reconcile.Source) error {
-	if m.apart() && (src.Push == nil || m.out.Key != wire.RemoteKey(pushing(src))) {
+func (m *Mirror) preparePush(src reconcile.Source) error {
+	if m.apart() && (src.Push == nil || m.out.Key != wire.RemoteKey(Pushing(src))) {
 		m.out.Close()
 		m.out = nil
 	}
@@ -156,7 +154,7 @@ func (m *mirror) preparePush(src reconcile.Source) error {
 	case src.Push == nil:
 		m.out = m.remote
 	case !m.apart():
-		r, err := wire.Dial(pushing(src), m.now, m.dir)
+		r, err := wire.Dial(Pushing(src), m.now, m.dir)
 		if err != nil {
 			return err
 		}
@@ -166,10 +164,10 @@ func (m *mirror) preparePush(src reconcile.Source) error {
 }
 
 // apart says whether another GitRepository pushes than is read.
-func (m *mirror) apart() bool { return m.out != nil && m.out != m.remote }
+func (m *Mirror) apart() bool { return m.out != nil && m.out != m.remote }
 
-// pushing is the source as whoever pushes describes it.
-func pushing(src reconcile.Source) reconcile.Source {
+// Pushing is the source as whoever pushes describes it.
+func Pushing(src reconcile.Source) reconcile.Source {
 	if p := src.Push; p != nil {
 		src.Name, src.URL, src.Timeout, src.Auth = p.Name, p.URL, p.Timeout, p.Auth
 	}
@@ -183,10 +181,10 @@ func identity(src reconcile.Source) string {
 }
 
 // repo is the folder of the repository.
-func (m *mirror) repo() string { return filepath.Join(m.dir, "repo") }
+func (m *Mirror) repo() string { return filepath.Join(m.dir, "repo") }
 
 // forget closes what is open. The next fetch clones.
-func (m *mirror) forget() {
+func (m *Mirror) forget() {
 	if m.storage != nil {
 		_ = m.storage.Close()
 	}
@@ -195,7 +193,7 @@ func (m *mirror) forget() {
 }
 
 // reopen opens what an earlier process left.
-func (m *mirror) reopen() error {
+func (m *Mirror) reopen() error {
 	// What a killed process was about to write.
 	for _, pattern := range []string{"clone-*", "known_hosts-*", "repo/objects/pack/tmp_*", "repo/objects/??/tmp_*"} {
 		left, err := filepath.Glob(filepath.Join(m.dir, pattern))
@@ -221,14 +219,14 @@ func (m *mirror) reopen() error {
 		return errors.New("it is a mirror of another URL or branch")
 	}
 	m.open(m.repo(), s)
-	if _, err := m.objects.commit(m.tip); err != nil {
+	if _, err := m.objects.Commit(m.tip); err != nil {
 		return err
 	}
 	return nil
 }
 
 // open takes a folder of objects into use.
-func (m *mirror) open(dir string, s state) {
+func (m *Mirror) open(dir string, s state) {
 	m.storage = openStorage(dir)
 	m.objects = newObjects(m.storage)
 	m.tip, m.depth, m.shallow = plumbing.NewHash(s.Tip), s.Depth, map[plumbing.Hash]bool{}
@@ -244,7 +242,7 @@ func openStorage(dir string) *filesystem.Storage {
 		filesystem.Options{KeepDescriptors: true, LargeObjectThreshold: manifest.MaxFileSize})
 }
 
-func (m *mirror) state() state {
+func (m *Mirror) state() state {
 	s := state{Of: m.of, Tip: m.tip.String(), Depth: m.depth, Shallow: []string{}}
 	for h := range m.shallow {
 		s.Shallow = append(s.Shallow, h.String())
@@ -254,7 +252,7 @@ func (m *mirror) state() state {
 }
 
 // save writes the state, as a whole or not at all.
-func (m *mirror) save(dir string, s state) error {
+func (m *Mirror) save(dir string, s state) error {
 	raw, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", stateFile, err)
@@ -269,15 +267,19 @@ func (m *mirror) save(dir string, s state) error {
 	return nil
 }
 
-// said is what the files of one commit say of one workload, which never changes.
-type said struct{ images, why map[string]string }
+// TakesPushes asks the server, without pushing anything, whether it takes pushes to the branch.
+func (m *Mirror) TakesPushes(ctx context.Context) error { return m.out.TakesPushes(ctx) }
 
-// maxSaid bounds what a mirror remembers.
-const maxSaid = 1000
-
-func (m *mirror) say(key string, s said) {
-	if len(m.said) >= maxSaid {
-		clear(m.said)
-	}
-	m.said[key] = s
+// sizeOf is how many bytes the files below a folder have.
+func sizeOf(dir string) (n int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil //nolint:nilerr // what is gone meanwhile has no size
+		}
+		if info, err := d.Info(); err == nil {
+			n += info.Size()
+		}
+		return nil
+	})
+	return n
 }

@@ -1,0 +1,102 @@
+package gitrepo
+
+import (
+	"bytes"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// positional says whether a group is found by its position in a list, so that something else may stand there now.
+func positional(group []manifest.Node) bool {
+	return slices.ContainsFunc(group, func(n manifest.Node) bool {
+		return strings.Contains(n.Pointer, ";") || indexed.MatchString(n.Pointer)
+	})
+}
+
+var indexed = regexp.MustCompile(`\[[0-9]+\]`)
+
+// sameList says whether two pointers differ in positions alone.
+func sameList(a, b string) bool {
+	return indexed.ReplaceAllString(a, "[]") == indexed.ReplaceAllString(b, "[]")
+}
+
+// mayHold says quickly whether a version can hold all the values.
+func mayHold(group []manifest.Node, data []byte) bool {
+	for _, n := range group {
+		if !bytes.Contains(data, []byte(n.Value)) && !bytes.ContainsAny(data, `\`) {
+			return false
+		}
+	}
+	return true
+}
+
+// group finds a group of another version in this one, by the places of its nodes; nil where none of them is there.
+func (p parsedFile) group(of []manifest.Node) []manifest.Node {
+	for _, n := range of {
+		if isImage(n) {
+			if at := p.node(n.Pointer); at != nil {
+				return manifest.GroupOf(p.nodes, *at)
+			}
+			continue
+		}
+		if p.scalars == nil {
+			continue
+		}
+		if at, ok := manifest.At(p.scalars(), n.Pointer); ok {
+			at.Part, at.Variable = n.Part, n.Variable
+			return []manifest.Node{at}
+		}
+	}
+	return nil
+}
+
+// isImage says whether a node is one by its place, and no variable or part of a text.
+func isImage(n manifest.Node) bool {
+	return n.Variable == "" && n.Part != manifest.PartVariable && n.Part != manifest.PartText &&
+		!manifest.IsText(n.Pointer)
+}
+
+// like lists the groups of a version among which one may be found again: what is no image by its place only where it
+// has the same name.
+func (p parsedFile) like(group []manifest.Node) [][]manifest.Node {
+	n := group[0]
+	if isImage(n) {
+		return manifest.Groups(p.nodes)
+	}
+	if p.scalars == nil {
+		return nil
+	}
+	var found []manifest.Node
+	if n.Part == manifest.PartVariable || n.Variable != "" {
+		for _, s := range p.scalars() {
+			if manifest.IsNamed(s, n.Variable) {
+				s.Part, s.Variable = n.Part, n.Variable
+				found = append(found, s)
+			} else if a, ok := manifest.Assignment(s, n.Variable); ok {
+				a.Part, a.Variable = n.Part, n.Variable
+				found = append(found, a)
+			}
+		}
+	} else {
+		repository, _, _ := manifest.Split(n.Value)
+		found = manifest.MentionsOf(p.scalars(), repository)
+	}
+	var out [][]manifest.Node
+	for _, f := range found {
+		out = append(out, []manifest.Node{f})
+	}
+	return out
+}
+
+// node finds a node by its pointer.
+func (p parsedFile) node(pointer string) *manifest.Node {
+	for i := range p.nodes {
+		if p.nodes[i].Pointer == pointer {
+			return &p.nodes[i]
+		}
+	}
+	return nil
+}

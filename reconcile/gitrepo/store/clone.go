@@ -1,0 +1,262 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/go-git/go-billy/v5/osfs"
+	gogit "github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/storage/filesystem"
+
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// Clone is a clone or a bare repository on this machine. It never asks a server for anything by itself.
+type Clone struct {
+	dir    string
+	repo   *gogit.Repository
+	branch plumbing.ReferenceName
+	past   *History
+}
+
+// Open opens the repository that a folder is in, or is. rev is the branch, tag or commit that is looked at; empty
+// is what is checked out.
+func Open(dir, rev string) (*Clone, error) {
+	// A bare repository is only found as itself, a clone from any folder in it.
+	repo, err := gogit.PlainOpenWithOptions(dir, &gogit.PlainOpenOptions{EnableDotGitCommonDir: true})
+	if errors.Is(err, gogit.ErrRepositoryNotExists) {
+		repo, err = gogit.PlainOpenWithOptions(dir, &gogit.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
+	}
+	if errors.Is(err, gogit.ErrRepositoryNotExists) {
+		return nil, fmt.Errorf("%s is not in a Git repository", wire.OneLine(dir, 300))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the Git repository %s: %w", wire.OneLine(dir, 300), err)
+	}
+	if s, ok := repo.Storer.(*filesystem.Storage); ok {
+		// The same storage again, with files that stay open, and with the repositories that it may borrow objects from.
+		storage := filesystem.NewStorageWithOptions(s.Filesystem(), cache.NewObjectLRU(cacheSize),
+			filesystem.Options{KeepDescriptors: true, LargeObjectThreshold: manifest.MaxFileSize, AlternatesFS: osfs.New("/")})
+		if repo, err = gogit.Open(storage, nil); err != nil {
+			return nil, fmt.Errorf("open the Git repository %s: %w", wire.OneLine(dir, 300), err)
+		}
+	}
+	l := &Clone{dir: dir, repo: repo}
+	tip, err := l.resolve(rev)
+	if err != nil {
+		return nil, err
+	}
+	l.past = &History{
+		Objects: newObjects(borrowing(repo.Storer)), Tip: tip,
+		deeper: func(context.Context) (bool, error) { return false, nil },
+		End:    "the clone is shallow: `git fetch --unshallow` brings the rest",
+	}
+	return l, nil
+}
+
+// resolve finds the deployed tip, and its branch where it is one.
+func (l *Clone) resolve(rev string) (plumbing.Hash, error) {
+	if rev == "" {
+		head, err := l.repo.Head()
+		if err != nil {
+			return plumbing.ZeroHash, fmt.Errorf("read HEAD of %s: %w", wire.OneLine(l.dir, 300), err)
+		}
+		if head.Name().IsBranch() {
+			l.branch = head.Name()
+		}
+		return head.Hash(), nil
+	}
+	for _, name := range []plumbing.ReferenceName{wire.BranchRef(rev), plumbing.NewRemoteReferenceName("origin", rev)} {
+		if ref, err := l.repo.Reference(name, true); err == nil {
+			l.branch = wire.BranchRef(rev)
+			return ref.Hash(), nil
+		}
+	}
+	hash, err := l.repo.ResolveRevision(plumbing.Revision(rev))
+	if errors.Is(err, io.EOF) {
+		err = errors.New("the history is not as long")
+	}
+	if err != nil {
+		return plumbing.ZeroHash, fmt.Errorf("find %q in %s: %w", wire.OneLine(rev, 100), wire.OneLine(l.dir, 300), err)
+	}
+	return *hash, nil
+}
+
+// Close closes the repository's files.
+func (l *Clone) Close() error {
+	if s, ok := l.repo.Storer.(*filesystem.Storage); ok {
+		return s.Close()
+	}
+	return nil
+}
+
+// Tip is the hash of the commit that is looked at.
+func (l *Clone) Tip() string { return l.past.Tip.String() }
+
+// Branch is the short name of the branch that is looked at; empty where it is none.
+func (l *Clone) Branch() string { return l.branch.Short() }
+
+// History is that of the commit that is looked at.
+func (l *Clone) History() *History { return l.past }
+
+// Tree is the files of the commit that is looked at. Links and submodules are told by their mode and cannot be opened.
+// Any number of goroutines may read them until the repository is closed.
+func (l *Clone) Tree() (fs.FS, error) {
+	c, err := l.past.Commit(l.past.Tip)
+	if err != nil {
+		return nil, err
+	}
+	return l.past.Snapshot(c.Tree), nil
+}
+
+// Parted opens the repository at the commit at which what is looked at left another branch, tag or commit. Where the
+// clone is too shallow to tell it is the other one itself, and exact is false.
+func (l *Clone) Parted(rev string) (base *Clone, exact bool, err error) {
+	other, err := Open(l.dir, rev)
+	if err != nil {
+		return nil, false, err
+	}
+	at, err := l.past.parted(l.past.Tip, other.past.Tip)
+	switch {
+	case errors.Is(err, errNoCommit):
+		return other, false, nil
+	case err != nil:
+		return nil, false, errors.Join(err, other.Close())
+	}
+	other.past.Tip = at
+	return other, true, nil
+}
+
+// worktree opens the repository together with its files.
+func (l *Clone) worktree() (*gogit.Repository, error) {
+	return gogit.PlainOpenWithOptions(l.dir, &gogit.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
+}
+
+// Folder is the work tree's root on this machine; empty for a bare repository.
+func (l *Clone) Folder() string {
+	repo, err := l.worktree()
+	if err != nil {
+		return ""
+	}
+	tree, err := repo.Worktree()
+	if err != nil {
+		return ""
+	}
+	return filepath.Clean(tree.Filesystem.Root())
+}
+
+// Tracked gives a function that says whether Git knows a file, or any file of a folder.
+func (l *Clone) Tracked() (func(name string) bool, error) {
+	repo, err := l.worktree()
+	if err != nil {
+		return nil, fmt.Errorf("open the Git repository %s: %w", wire.OneLine(l.dir, 300), err)
+	}
+	index, err := repo.Storer.Index()
+	if err != nil {
+		return nil, fmt.Errorf("read the index of %s: %w", wire.OneLine(l.dir, 300), err)
+	}
+	known := map[string]bool{}
+	for _, e := range index.Entries {
+		for name := e.Name; name != "." && !known[name]; name = path.Dir(name) {
+			known[name] = true
+		}
+	}
+	return func(name string) bool { return known[name] }, nil
+}
+
+// Remotes are the URLs that the repository is fetched from.
+func (l *Clone) Remotes() []string {
+	remotes, err := l.repo.Remotes()
+	if err != nil {
+		return nil
+	}
+	var urls []string
+	for _, r := range remotes {
+		urls = append(urls, r.Config().URLs...)
+	}
+	return urls
+}
+
+// Lacks tells the objects that a partial clone leaves to the server from those that a damaged one lost.
+func (l *Clone) Lacks(err error) error {
+	if !errors.Is(err, plumbing.ErrObjectNotFound) {
+		return err
+	}
+	c, cerr := l.repo.Config()
+	if cerr != nil {
+		return err
+	}
+	for _, remote := range c.Raw.Section("remote").Subsections {
+		if remote.Option("promisor") == "true" || remote.HasOption("partialclonefilter") {
+			return fmt.Errorf("the clone is partial: it lacks files of its history, and Backstop fetches nothing by itself: "+
+				"`git -c remote.%s.partialclonefilter= fetch --refetch %[1]s` brings the rest", wire.OneLine(remote.Name, 100))
+		}
+	}
+	return err
+}
+
+// Put puts what was built on a branch of the repository: a new one, or one that stands at the commit that is looked at.
+// A branch that is checked out is refused: its work tree would fall behind it.
+func (l *Clone) Put(b *Builder, head, branch string) error {
+	name := wire.BranchRef(branch)
+	if err := name.Validate(); branch == "" || err != nil {
+		return fmt.Errorf("%q is not a branch name", wire.OneLine(branch, 100))
+	}
+	if head, err := l.repo.Head(); err == nil && head.Name() == name {
+		if c, err := l.repo.Config(); err != nil || !c.Core.IsBare {
+			return fmt.Errorf("%s is checked out: give another branch, and merge it", name.Short())
+		}
+	}
+	if err := b.store(l.repo.Storer); err != nil {
+		return err
+	}
+	next := plumbing.NewHashReference(name, plumbing.NewHash(head))
+	old, err := l.repo.Reference(name, true)
+	switch {
+	case errors.Is(err, plumbing.ErrReferenceNotFound):
+		old = nil
+	case err != nil:
+		return fmt.Errorf("read branch %s: %w", name.Short(), err)
+	case old.Hash() != l.past.Tip:
+		return fmt.Errorf("%s is at %s, not at %s: give another branch", name.Short(), Short(old.Hash().String()),
+			Short(l.Tip()))
+	}
+	if err := l.repo.Storer.CheckAndSetReference(next, old); err != nil {
+		return fmt.Errorf("write branch %s: %w", name.Short(), err)
+	}
+	return nil
+}
+
+// Push sends what was built to a branch of a remote of the repository, never by force. It is git itself that pushes,
+// with the credentials of the user who runs it.
+func (l *Clone) Push(ctx context.Context, b *Builder, head string, remote, branch string) error {
+	name := wire.BranchRef(branch)
+	if err := name.Validate(); branch == "" || err != nil {
+		return fmt.Errorf("%q is not a branch name", wire.OneLine(branch, 100))
+	}
+	if _, err := l.repo.Remote(remote); err != nil {
+		return fmt.Errorf("the repository has no remote %q", wire.OneLine(remote, 100))
+	}
+	if err := b.store(l.repo.Storer); err != nil {
+		return err
+	}
+	spec := head + ":" + name.String()
+	cmd := exec.CommandContext(ctx, "git", "-C", l.dir, "push", "--porcelain", "--", remote, spec)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		words := (&wire.Redactor{}).Clean(wire.ServerLines(string(out)), 500)
+		return fmt.Errorf("push %s to %s: %s", name.Short(), remote, cmp.Or(strings.TrimSpace(words), err.Error()))
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+package store
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
+)
+
+func TestMirrorsKeepToTheirDisk(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	deleted := filepath.Join(w.dir, "00000000000000000000000000000000", "repo")
+	if err := os.MkdirAll(deleted, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.write(filepath.Join(deleted, "pack"), make([]byte, 1<<20))
+	w.mirrors.options.MaxDisk = wire.MaxPack + 1<<19
+	w.fetch()
+	if left := w.glob(w.dir, "0000*"); len(left) > 0 {
+		t.Errorf("the mirror of a source that is gone stays: %v", left)
+	}
+	// What is in use stays, also where there is no room.
+	first := w.mirrors.mirror(w.src)
+	if err := first.acquire(t.Context(), w.src); err != nil {
+		t.Fatal(err)
+	}
+	w.mirrors.options.MaxDisk = 1
+	second := w.src
+	second.Name.Name = "second"
+	err := fetch(t, w.mirrors, second)
+	if kind := reconcile.KindOf(err); kind != reconcile.FaultQuota || !strings.Contains(err.Error(), "give their volume more room") {
+		t.Errorf("without room it gives %v of the kind %q", err, kind)
+	}
+	if sizeOf(first.dir) == 0 {
+		t.Error("a mirror that is in use was removed")
+	}
+	first.release()
+	w.mirrors.options.MaxDisk = wire.MaxPack
+	if err := fetch(t, w.mirrors, second); err != nil {
+		t.Errorf("with room again it gives %v", err)
+	}
+	if sizeOf(first.dir) != 0 {
+		t.Error("a mirror that nobody uses was not removed for one that is asked for")
+	}
+	w.fetch()
+}
+
+func TestMirrorsOfWhatIsGoneAreRemoved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	earlier := filepath.Join(w.dir, "00000000000000000000000000000000", "repo")
+	if err := os.MkdirAll(earlier, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.write(filepath.Join(earlier, "pack"), []byte("x"))
+	w.fetch()
+	left := func() int {
+		t.Helper()
+		w.mirrors.Tidy(time.Hour)
+		n := 0
+		for _, dir := range w.glob(w.dir, "*") {
+			if sizeOf(dir) > 0 {
+				n++
+			}
+		}
+		return n
+	}
+	if n := left(); n != 2 {
+		t.Errorf("%d mirrors at the start, want 2: what an earlier process used may be asked for again", n)
+	}
+	w.now = w.now.Add(50 * time.Minute)
+	w.fetch()
+	w.now = w.now.Add(20 * time.Minute)
+	if n := left(); n != 1 {
+		t.Errorf("%d mirrors after an hour, want the one that is used", n)
+	}
+	held := w.mirrors.mirror(w.src)
+	if err := held.acquire(t.Context(), w.src); err != nil {
+		t.Fatal(err)
+	}
+	w.now = w.now.Add(2 * time.Hour)
+	if n := left(); n != 1 {
+		t.Error("a mirror was removed under who works with it")
+	}
+	held.release()
+	w.now = w.now.Add(2 * time.Hour)
+	if n := left(); n != 0 {
+		t.Errorf("%d mirrors that nobody asked for in hours", n)
+	}
+	w.fetch()
+}
+
+func TestMirrorFoldersAreNobodysChoice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, name := range []string{"../../etc", "a/b", "x\x00y", strings.Repeat("n", 5000)} {
+		dir := w.mirrors.mirror(reconcile.Source{Name: types.NamespacedName{Namespace: name, Name: name}, Branch: name}).dir
+		if filepath.Dir(dir) != w.dir || len(filepath.Base(dir)) != 32 {
+			t.Errorf("the mirror of %q is in %s", name, dir)
+		}
+	}
+}
+
+func TestMirrorThatGatheredPacksIsClonedAfresh(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fetch()
+	m := w.mirrors.mirror(w.src)
+	m.packs = maxPacks
+	w.commits(1)
+	if w.fetch(); m.packs != 1 {
+		t.Errorf("%d packs", m.packs)
+	}
+	if got := len(w.glob(m.dir, "repo/objects/pack/*.pack")); got != 1 {
+		t.Errorf("%d packs on disk", got)
+	}
+}

@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+
+	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
+)
+
+// Side is another branch of the repository that a mirror is of: that of a pull request.
+type Side struct {
+	mirror *Mirror
+	to     *wire.Remote
+}
+
+// Aside opens the way to another branch of where a source pushes. The caller closes it.
+func (m *Mirror) Aside(src reconcile.Source, branch string) (*Side, error) {
+	target := Pushing(src)
+	target.Branch = branch
+	to, err := wire.Dial(target, m.now, m.dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Side{mirror: m, to: to}, nil
+}
+
+// Close ends the way to the branch.
+func (s *Side) Close() { s.to.Close() }
+
+// Name is the branch's, and url the repository's.
+func (s *Side) Name() string { return s.to.Branch.Short() }
+
+// URL is the repository's, as sentences name it.
+func (s *Side) URL() string { return s.to.URL }
+
+// Until tries until nobody else moves the branch meanwhile: once gives wire.ErrLost where somebody did.
+func (s *Side) Until(ctx context.Context, once func() error) error {
+	for try := range maxTries {
+		err := once()
+		if !errors.Is(err, wire.ErrLost) {
+			return err
+		}
+		s.mirror.began = time.Time{}
+		if err := pause(ctx, try); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("push %s of %s: somebody else pushed first, %d times in a row", s.Name(), s.URL(), maxTries)
+}
+
+// Push puts a new head with what was built on the branch, if that is still as it was; old is the zero hash for a branch
+// that is not there yet. Where the answer does not arrive the branch itself says whether the push did: it is lost, and
+// looked at anew.
+func (s *Side) Push(ctx context.Context, b *Builder, old, head plumbing.Hash) error {
+	err := s.to.Push(ctx, b.update(old, head))
+	if errors.Is(err, wire.ErrUnsure) {
+		return wire.ErrLost
+	}
+	return err
+}
+
+// Head fetches the branch, and gives its newest commit; the zero hash where there is no such branch.
+func (s *Side) Head(ctx context.Context) (plumbing.Hash, error) {
+	m := s.mirror
+	ctx, cancel := context.WithTimeout(ctx, s.to.Timeout)
+	defer cancel()
+	defer s.to.Settle()
+	session, err := s.to.Upload(ctx)
+	if err != nil {
+		return plumbing.ZeroHash, s.to.Failed(ctx, "fetch", err)
+	}
+	defer func() { _ = session.Close() }()
+	refs, err := session.AdvertisedReferencesContext(ctx)
+	if err != nil {
+		return plumbing.ZeroHash, s.to.Failed(ctx, "fetch", err)
+	}
+	head, there := refs.References[s.to.Branch.String()]
+	if !there || m.objects.has(head) {
+		return head, nil
+	}
+	req := packp.NewUploadPackRequestFromCapabilities(refs.Capabilities)
+	req.Wants, req.Haves = []plumbing.Hash{head}, []plumbing.Hash{m.tip}
+	for h := range m.shallow {
+		req.Shallows = append(req.Shallows, h)
+	}
+	if refs.Capabilities.Supports(capability.NoProgress) {
+		_ = req.Capabilities.Set(capability.NoProgress)
+	}
+	if len(req.Shallows) > 0 && refs.Capabilities.Supports(capability.Shallow) {
+		_ = req.Capabilities.Set(capability.Shallow)
+	}
+	if _, err := m.pull(ctx, s.to, session, req, m.repo()); err != nil {
+		return plumbing.ZeroHash, s.to.Failed(ctx, "fetch", err)
+	}
+	m.storage.Reindex()
+	m.packs++
+	return head, nil
+}

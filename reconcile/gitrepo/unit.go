@@ -1,0 +1,43 @@
+package gitrepo
+
+import (
+	"strings"
+
+	"github.com/fluxcd/pkg/envsubst"
+
+	"github.com/backstop-dev/backstop/reconcile/manifest"
+)
+
+// unit is what one Flux Kustomization renders, or the folder that was asked for.
+type unit struct {
+	files manifest.Files
+	// vars are the nodes that say what a variable is, by its name, the one that counts first and then what its own value
+	// is made of.
+	vars map[string][]manifest.Node
+	// children is what the unit adds to the Kustomizations that it renders.
+	children manifest.PostBuild
+	// copies is what its kustomizations copy from one object into others; nil while that was not read.
+	copies *manifest.Copies
+}
+
+// expand replaces the unit's variables in a text.
+func (u *unit) expand(text string) string {
+	if len(u.vars) == 0 && !strings.Contains(text, "${") {
+		return text
+	}
+	var flat []manifest.Node
+	for _, nodes := range u.vars {
+		flat = append(flat, nodes...)
+	}
+	return manifest.Expand(text, flat)
+}
+
+// usedIn lists the variables that a text names.
+func usedIn(text string) []string {
+	var out []string
+	_, _ = envsubst.Eval(text, func(name string) (string, bool) {
+		add(&out, name)
+		return "x", true
+	})
+	return out
+}
