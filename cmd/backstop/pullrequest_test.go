@@ -96,7 +96,7 @@ func TestRevertLeavesTheMergeToTheProvider(t *testing.T) {
 	t.Setenv("GITLAB_TOKEN", forgestub.Token)
 	f.SetRules(forgestub.Rules{Checks: []string{"ci"}})
 	code, _, errs := call(t, "revert", "deploy/backend", "--repo", dir, "--pull-request", "--auto-merge")
-	if code != exitOK || !strings.Contains(errs, "It waits for a check. The provider merges it then.") || !f.PRs()[0].Armed {
+	if code != exitOK || !strings.Contains(errs, "It waits for a check (ci). The provider merges it then.") || !f.PRs()[0].Armed {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
 }
