@@ -27,14 +27,3 @@ type Apply struct {
 	// +kubebuilder:validation:MaxLength=512
 	Unblamed string `json:"unblamed,omitempty"`
 }
-
-// Applies are the failures to apply of a record.
-func (s *RollbackStatus) Applies() []Failure {
-	var out []Failure
-	for _, f := range s.Failures {
-		if f.Apply != nil {
-			out = append(out, f)
-		}
-	}
-	return out
-}

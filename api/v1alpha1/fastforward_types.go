@@ -1,7 +1,5 @@
 package v1alpha1
 
-import "strings"
-
 // FastForwardResult is what became of setting an image ahead of Flux.
 //
 // +kubebuilder:validation:Enum=Applied;Refused
@@ -50,27 +48,4 @@ type FastForward struct {
 	Message string `json:"message,omitempty"`
 	// At is when.
 	At Time `json:"at"`
-}
-
-// FastForwarded says whether anything was set ahead of Flux.
-func (s *RollbackStatus) FastForwarded() bool {
-	for i := range s.FastForward {
-		if s.FastForward[i].Result == FastForwardApplied {
-			return true
-		}
-	}
-	return false
-}
-
-// FalselyGreen says whether Flux reports a revision, or a commit, green only because its workloads were set to what Git
-// said next.
-func (s *RollbackStatus) FalselyGreen(revision string) bool {
-	for i := range s.FastForward {
-		f := &s.FastForward[i]
-		same := f.Revision == revision || strings.HasSuffix(f.Revision, ":"+revision)
-		if f.Result == FastForwardApplied && revision != "" && same {
-			return true
-		}
-	}
-	return false
 }

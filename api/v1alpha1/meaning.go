@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -146,4 +147,63 @@ func (r Result) NeedsPerson() bool {
 		return false
 	}
 	return false
+}
+
+// FastForwarded says whether anything was set ahead of Flux.
+func (s *RollbackStatus) FastForwarded() bool {
+	for i := range s.FastForward {
+		if s.FastForward[i].Result == FastForwardApplied {
+			return true
+		}
+	}
+	return false
+}
+
+// FalselyGreen says whether Flux reports a revision, or a commit, green only because its workloads were set to what Git
+// said next.
+func (s *RollbackStatus) FalselyGreen(revision string) bool {
+	for i := range s.FastForward {
+		f := &s.FastForward[i]
+		same := f.Revision == revision || strings.HasSuffix(f.Revision, ":"+revision)
+		if f.Result == FastForwardApplied && revision != "" && same {
+			return true
+		}
+	}
+	return false
+}
+
+// Applies are the failures to apply of a record.
+func (s *RollbackStatus) Applies() []Failure {
+	var out []Failure
+	for _, f := range s.Failures {
+		if f.Apply != nil {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Answered gives the decisions of a Rollback on the question that it asks now, in the order in which they were written.
+func (r *Rollback) Answered() []Decision {
+	var out []Decision
+	for _, d := range r.Spec.Decisions {
+		if q := r.Status.Question; q != nil && d.Question == q.ID && q.Allows(d.Answer) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// FirstDecision is the one that counts of several decisions on one question which are read together: a Reject, else the
+// one that was written first. What a decision says of its own time is information.
+func FirstDecision(all []Decision) (Decision, bool) {
+	for _, d := range all {
+		if d.Answer == Reject {
+			return d, true
+		}
+	}
+	if len(all) == 0 {
+		return Decision{}, false
+	}
+	return all[0], true
 }

@@ -1,8 +1,6 @@
 package v1alpha1
 
-import (
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-)
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // TriggerType names what makes Backstop look at something. It belongs to a failure: failures of several triggers about
 // one subject meet in one Rollback.
@@ -135,14 +133,6 @@ type Approval struct {
 	// Slack says who may decide on Slack. kubectl and the CLI follow Kubernetes RBAC.
 	// +optional
 	Slack SlackApproval `json:"slack,omitempty"`
-}
-
-// LocalRef names an object in the namespace of its referrer.
-type LocalRef struct {
-	// Name of the object.
-	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="name must be the name of an object: lower case letters, digits, '-' and '.'"
-	Name string `json:"name"`
 }
 
 // SourceRef names the GitRepository whose credentials can push.

@@ -192,41 +192,39 @@ type Question struct {
 	Answers []Answer `json:"answers"`
 }
 
-// Lapse is a verdict that was not carried out while something forbade it, and was taken back.
-type Lapse struct {
-	// Verdict that was given.
-	Verdict Verdict `json:"verdict"`
-	// At is when it was taken back.
-	At Time `json:"at"`
-	// Why in a sentence.
-	// +kubebuilder:validation:MaxLength=512
-	Why string `json:"why"`
-}
-
 // Allows says whether an answer can be given to the question.
 func (q *Question) Allows(a Answer) bool { return q != nil && slices.Contains(q.Answers, a) }
 
-// Answered gives the decisions of a Rollback on the question that it asks now, in the order in which they were written.
-func (r *Rollback) Answered() []Decision {
-	var out []Decision
-	for _, d := range r.Spec.Decisions {
-		if q := r.Status.Question; q != nil && d.Question == q.ID && q.Allows(d.Answer) {
-			out = append(out, d)
-		}
-	}
-	return out
+// Answer is what a person decided.
+//
+// +kubebuilder:validation:Enum=Approve;Reject
+type Answer string
+
+// Decision is one person's answer to one question. A decision is never changed or taken back: of several the first that
+// Backstop reads counts, and of several that it reads at once a Reject.
+type Decision struct {
+	// By is who decided: the Kubernetes user name, or slack:TEAM/USER when Backstop recorded a click.
+	// An admission policy keeps it equal to the user who writes it.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	By string `json:"by"`
+	// Question is the id of the question that is answered, as status.question says it. Another one is refused.
+	// +kubebuilder:validation:MaxLength=12
+	// +kubebuilder:validation:Pattern="^[0-9a-f]{12}$"
+	Question string `json:"question"`
+	// Answer is what was decided.
+	Answer Answer `json:"answer"`
+	// At is when, by the writer's clock. It is information: nothing depends on it.
+	At Time `json:"at"`
+	// Reason is the person's own words.
+	// +optional
+	// +kubebuilder:validation:MaxLength=500
+	Reason string `json:"reason,omitempty"`
 }
 
-// FirstDecision is the one that counts of several decisions on one question which are read together: a Reject, else the
-// one that was written first. What a decision says of its own time is information.
-func FirstDecision(all []Decision) (Decision, bool) {
-	for _, d := range all {
-		if d.Answer == Reject {
-			return d, true
-		}
-	}
-	if len(all) == 0 {
-		return Decision{}, false
-	}
-	return all[0], true
-}
+const (
+	// Approve reverts the change in Git; for a drift: adopts it into Git.
+	Approve Answer = "Approve"
+	// Reject keeps what Git says; for a drift: restores it from Git.
+	Reject Answer = "Reject"
+)

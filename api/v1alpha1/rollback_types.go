@@ -1,42 +1,6 @@
 package v1alpha1
 
-import (
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-)
-
-// Answer is what a person decided.
-//
-// +kubebuilder:validation:Enum=Approve;Reject
-type Answer string
-
-const (
-	// Approve reverts the change in Git; for a drift: adopts it into Git.
-	Approve Answer = "Approve"
-	// Reject keeps what Git says; for a drift: restores it from Git.
-	Reject Answer = "Reject"
-)
-
-// Decision is one person's answer to one question. A decision is never changed or taken back: of several the first that
-// Backstop reads counts, and of several that it reads at once a Reject.
-type Decision struct {
-	// By is who decided: the Kubernetes user name, or slack:TEAM/USER when Backstop recorded a click.
-	// An admission policy keeps it equal to the user who writes it.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=512
-	By string `json:"by"`
-	// Question is the id of the question that is answered, as status.question says it. Another one is refused.
-	// +kubebuilder:validation:MaxLength=12
-	// +kubebuilder:validation:Pattern="^[0-9a-f]{12}$"
-	Question string `json:"question"`
-	// Answer is what was decided.
-	Answer Answer `json:"answer"`
-	// At is when, by the writer's clock. It is information: nothing depends on it.
-	At Time `json:"at"`
-	// Reason is the person's own words.
-	// +optional
-	// +kubebuilder:validation:MaxLength=500
-	Reason string `json:"reason,omitempty"`
-}
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // HoldDecision is a person's wish to lift a hold.
 type HoldDecision struct {
@@ -270,4 +234,15 @@ type RollbackList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
 	Items           []Rollback `json:"items"`
+}
+
+// Lapse is a verdict that was not carried out while something forbade it, and was taken back.
+type Lapse struct {
+	// Verdict that was given.
+	Verdict Verdict `json:"verdict"`
+	// At is when it was taken back.
+	At Time `json:"at"`
+	// Why in a sentence.
+	// +kubebuilder:validation:MaxLength=512
+	Why string `json:"why"`
 }

@@ -210,3 +210,8 @@ func trailers(message string) []string {
 var hash = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
 var revertsLine = regexp.MustCompile(`^This reverts commit [0-9a-f]{40}\.$`)
+
+// said is what one workload suffers from.
+func said(f reconcile.StoryFailure) string {
+	return code(f.Workload, maxName) + ": " + code(f.Cause, maxName) + "\n\n" + block(f.Message, maxLines, maxWidth)
+}

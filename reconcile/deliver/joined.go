@@ -68,8 +68,3 @@ func first(paragraph string) string {
 	line, _, _ := strings.Cut(paragraph, "\n")
 	return line
 }
-
-// said is what one workload suffers from.
-func said(f reconcile.StoryFailure) string {
-	return code(f.Workload, maxName) + ": " + code(f.Cause, maxName) + "\n\n" + block(f.Message, maxLines, maxWidth)
-}

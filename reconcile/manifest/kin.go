@@ -281,15 +281,6 @@ func expressParts(out []*Node, first Node, as []Node, image string) {
 	}
 }
 
-// normalRegistry is a registry as references write it.
-func normalRegistry(registry string) string {
-	switch registry = strings.TrimSuffix(registry, "/"); registry {
-	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
-		return "docker.io"
-	}
-	return registry
-}
-
 // LiesUnder says whether a group may be what another one is laid over: the same place of the same object, or an entry
 // of images that changes it. values says that they are values of one release, in two objects.
 func LiesUnder(base, over []Node, values bool) bool {

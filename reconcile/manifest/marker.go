@@ -145,3 +145,33 @@ func escapeField(s string) string {
 	}
 	return b.String()
 }
+
+// meantStart begins what is meant as a marker: people write the key in other letters, without its quotes or braces.
+const meantStart = `(?:\{\s*["']?\$(?i:image-?policy)\b|["']?\$(?i:image-?policy)["']?\s*:)`
+
+// Misread is a comment that is meant as a marker and is none: image automation passes over it without a word.
+type Misread struct {
+	// Line of the comment, from 1.
+	Line int
+	// Comment as it stands.
+	Comment string
+	// Why image automation passes over it.
+	Why MisreadReason
+}
+
+// MisreadReason is why image automation passes over a marker.
+type MisreadReason string
+
+// The reasons.
+const (
+	// MisreadName is a comment that names nothing that could be an ImagePolicy.
+	MisreadName MisreadReason = "Name"
+	// MisreadPlace is a comment that does not stand behind a value, on its line.
+	MisreadPlace MisreadReason = "Place"
+	// MisreadText is no comment, but part of the text of a value.
+	MisreadText MisreadReason = "Text"
+	// MisreadList is a comment in a file that is a list at its top: image automation passes over all of the file.
+	MisreadList MisreadReason = "List"
+	// MisreadKey is a comment behind KEY=VALUE. Image automation does read it, and writes over the key too.
+	MisreadKey MisreadReason = "Key"
+)

@@ -8,38 +8,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Misread is a comment that is meant as a marker and is none: image automation passes over it without a word.
-type Misread struct {
-	// Line of the comment, from 1.
-	Line int
-	// Comment as it stands.
-	Comment string
-	// Why image automation passes over it.
-	Why MisreadReason
-}
-
-// MisreadReason is why image automation passes over a marker.
-type MisreadReason string
-
-// The reasons.
-const (
-	// MisreadName is a comment that names nothing that could be an ImagePolicy.
-	MisreadName MisreadReason = "Name"
-	// MisreadPlace is a comment that does not stand behind a value, on its line.
-	MisreadPlace MisreadReason = "Place"
-	// MisreadText is no comment, but part of the text of a value.
-	MisreadText MisreadReason = "Text"
-	// MisreadList is a comment in a file that is a list at its top: image automation passes over all of the file.
-	MisreadList MisreadReason = "List"
-	// MisreadKey is a comment behind KEY=VALUE. Image automation does read it, and writes over the key too.
-	MisreadKey MisreadReason = "Key"
-)
-
 // meant finds what is written as a marker in a line, held or not.
 var meant = regexp.MustCompile(`#[# \t]*(?:` + holdPrefix + `[^{]*)?` + meantStart)
-
-// meantStart begins what is meant as a marker: people write the key in other letters, without its quotes or braces.
-const meantStart = `(?:\{\s*["']?\$(?i:image-?policy)\b|["']?\$(?i:image-?policy)["']?\s*:)`
 
 // MisreadMarkers lists what is meant as a marker in a file and is none, by line.
 func MisreadMarkers(data []byte) ([]Misread, error) {
@@ -133,21 +103,3 @@ func markersInText(n *yaml.Node) int {
 
 // keyAndValue is a literal of a generator.
 var keyAndValue = regexp.MustCompile(`^[A-Za-z0-9_.-]+=`)
-
-// comments takes note of a scalar's comments that are markers, or are meant as some.
-func (w *walker) comments(n *yaml.Node, marked, literal bool) {
-	comment := n.LineComment
-	if comment == "" {
-		comment = n.HeadComment
-	}
-	m := Misread{Line: n.Line, Comment: comment, Why: MisreadName}
-	switch {
-	case marked:
-		w.read = append(w.read, m)
-		if m.Why = MisreadKey; literal && keyAndValue.MatchString(n.Value) {
-			w.written = append(w.written, m)
-		}
-	case isMisread(n.LineComment):
-		w.misread = append(w.misread, m)
-	}
-}

@@ -50,48 +50,6 @@ func nodesOf(file string, data []byte, parse func([]byte) (*parsed, error)) ([]N
 	return nodes, nil
 }
 
-// place is a node and where it stands in the parsed file.
-type place struct {
-	Node
-	// used is what stands at the pointer: the scalar, or an alias of it.
-	used *yaml.Node
-	// scalar holds the value.
-	scalar *yaml.Node
-	// key is the key before it; nil in a list.
-	key *yaml.Node
-	// inner is set where the scalar is part of YAML that is the text of another scalar, outer.
-	inner *parsed
-	outer *yaml.Node
-}
-
-// spot is where a walk stands.
-type spot struct {
-	pointer string
-	object  Object
-	// key under which the value, or the list that it is an item of, stands; parent is the key above that one.
-	key, parent string
-	// item says that the value is an item of the list under key.
-	item bool
-	// mute says that the object's kind names images which nothing runs: only markers count.
-	mute bool
-	// shared says that an alias or a merge key lies on the way.
-	shared bool
-}
-
-// down goes to a key of a mapping.
-func (s spot) down(key string) spot {
-	s.pointer += "/" + escape(key)
-	s.parent, s.key, s.item = s.key, key, false
-	return s
-}
-
-// claim says what a scalar is, by its place.
-type claim struct {
-	part      Part
-	group     string
-	container string
-}
-
 // walker collects the places of one file.
 type walker struct {
 	file   string
@@ -246,13 +204,6 @@ func (w *walker) scalar(at place, s spot, c claim) error {
 // suffixParts are what a marker writes, by its suffix.
 var suffixParts = map[string]Part{"": PartImage, "tag": PartTag, "name": PartName, "digest": PartDigest}
 
-// entry is one key of a mapping, with what merge keys (<<) bring in.
-type entry struct {
-	key            string
-	keyNode, value *yaml.Node
-	merged         bool
-}
-
 // entries lists the keys of a mapping that count: its own, then those of its merge keys that it does not override.
 func (w *walker) entries(n *yaml.Node) []entry {
 	if known, ok := w.merged[n]; ok {
@@ -344,5 +295,45 @@ func (w *walker) groupMarkers() {
 		}
 		groups[k][at.Part] = true
 		at.Group = w.file + ":" + parent + "=" + at.Policy
+	}
+}
+
+// embedded walks YAML that is the text of a scalar: an inline patch, or a file of Helm values in a ConfigMap. What does
+// not parse is text.
+func (w *walker) embedded(n *yaml.Node, s spot) error {
+	// Through aliases one text could be read again and again.
+	if w.outer != nil || s.mute || s.shared || !holdsYAML(s) {
+		return nil
+	}
+	inner, err := parse([]byte(n.Value))
+	if err != nil {
+		return nil
+	}
+	w.inner, w.outer = inner, n
+	defer func() { w.inner, w.outer = nil, nil }()
+	for _, doc := range inner.docs {
+		below := spot{pointer: s.pointer + "!" + doc.id + "#", object: s.object}
+		if err := w.value(doc.root, nil, below, claim{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// comments takes note of a scalar's comments that are markers, or are meant as some.
+func (w *walker) comments(n *yaml.Node, marked, literal bool) {
+	comment := n.LineComment
+	if comment == "" {
+		comment = n.HeadComment
+	}
+	m := Misread{Line: n.Line, Comment: comment, Why: MisreadName}
+	switch {
+	case marked:
+		w.read = append(w.read, m)
+		if m.Why = MisreadKey; literal && keyAndValue.MatchString(n.Value) {
+			w.written = append(w.written, m)
+		}
+	case isMisread(n.LineComment):
+		w.misread = append(w.misread, m)
 	}
 }

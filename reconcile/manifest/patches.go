@@ -65,28 +65,6 @@ func targetOf(patch *yaml.Node, otherwise Object) Object {
 		Name: text(target, "name")}
 }
 
-// embedded walks YAML that is the text of a scalar: an inline patch, or a file of Helm values in a ConfigMap. What does
-// not parse is text.
-func (w *walker) embedded(n *yaml.Node, s spot) error {
-	// Through aliases one text could be read again and again.
-	if w.outer != nil || s.mute || s.shared || !holdsYAML(s) {
-		return nil
-	}
-	inner, err := parse([]byte(n.Value))
-	if err != nil {
-		return nil
-	}
-	w.inner, w.outer = inner, n
-	defer func() { w.inner, w.outer = nil, nil }()
-	for _, doc := range inner.docs {
-		below := spot{pointer: s.pointer + "!" + doc.id + "#", object: s.object}
-		if err := w.value(doc.root, nil, below, claim{}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // holdsYAML says whether the text at a place is YAML by its meaning.
 func holdsYAML(s spot) bool {
 	switch {

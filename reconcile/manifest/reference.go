@@ -155,3 +155,12 @@ func MayHold(data []byte, image string) bool {
 	}
 	return false
 }
+
+// normalRegistry is a registry as references write it.
+func normalRegistry(registry string) string {
+	switch registry = strings.TrimSuffix(registry, "/"); registry {
+	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
+		return "docker.io"
+	}
+	return registry
+}

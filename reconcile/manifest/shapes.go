@@ -83,10 +83,6 @@ func inValues(s spot) bool {
 	return s.object.Kind == "" || strings.Contains(way, "/values")
 }
 
-func isContainerList(key string) bool {
-	return key == "containers" || key == "initContainers" || key == "ephemeralContainers"
-}
-
 // claimContainer claims the image of a container, in any pod template of any kind.
 func claimContainer(fields []entry, s spot, set func(int, claim)) {
 	if i := scalarAt(fields, "image"); i >= 0 {
@@ -133,21 +129,4 @@ func looksLikeImage(key, value string) bool {
 	}
 	_, tag, digest := Split(value)
 	return tag != "" || digest != "" || key == "image" && strings.Contains(value, "/")
-}
-
-// scalarAt is the index of a key with a scalar; -1 for none.
-func scalarAt(fields []entry, key string) int {
-	for i, f := range fields {
-		if f.key == key && resolve(f.value).Kind == yaml.ScalarNode {
-			return i
-		}
-	}
-	return -1
-}
-
-func textAt(fields []entry, key string) string {
-	if i := scalarAt(fields, key); i >= 0 {
-		return scalarText(resolve(fields[i].value))
-	}
-	return ""
 }
