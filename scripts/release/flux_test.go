@@ -83,6 +83,11 @@ func TestFluxVerifiesAndAppliesTheArtifact(t *testing.T) {
 	kubectl("patch", "-n", "flux-system", "ocirepository/backstop", "--type=merge",
 		"-p", `{"spec": {"verify": {"secretRef": {"name": "stranger"}}}}`)
 	source("SourceVerified=False")
+
+	// Uninstall, as docs/upgrade.md has it where Flux installed Backstop.
+	kubectl("delete", "-n", "flux-system", "kustomization/backstop", "--timeout=3m")
+	kubectl("wait", "--for=delete", "--timeout=3m", "namespace/backstop-system", "crd/rollbacks.backstop.dev",
+		"crd/rollbackpolicies.backstop.dev", "clusterrole/backstop", "validatingadmissionpolicy/backstop-rollbacks")
 }
 
 // served signs a release and sends it to a registry on this machine, with an artifact under the tag unsigned that has

@@ -139,3 +139,77 @@ func TestReferenceNamesTheEnvironment(t *testing.T) {
 	named = rows(t, page, "The scripts for CI")
 	same(t, "variables of the scripts for CI", script, named)
 }
+
+// TestPoliciesAreExplained holds docs/policies.md to the fields of a RollbackPolicy, and what Backstop may do to its Roles.
+func TestPoliciesAreExplained(t *testing.T) {
+	fields := all(section(t, "reference/api.md", "RollbackPolicy"), "(?m)^\\| `spec\\.(\\w+)` ")
+	page, err := os.ReadFile(filepath.Join(root, "docs", "policies.md"))
+	if err != nil || len(fields) < 10 {
+		t.Fatalf("%d fields: %v", len(fields), err)
+	}
+	for name := range fields {
+		if !regexp.MustCompile("(?m)^\\| `" + name + "[.`[]").Match(page) {
+			t.Errorf("docs/policies.md does not explain spec.%s", name)
+		}
+	}
+	rights := strings.ToLower(section(t, "security.md", "Rights"))
+	for _, file := range []string{"rbac/role.yaml", "default/cluster-role.yaml"} {
+		text, err := os.ReadFile(filepath.Join(root, "deploy", "kustomize", filepath.FromSlash(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for list := range all(string(text), `(?m)^  resources: \[(.*)\]`) {
+			for kind := range strings.SplitSeq(list, ", ") {
+				kind, _, _ = strings.Cut(strings.Replace(kind, "validatingadmission", "admission ", 1), "bindings")
+				kind, _, _ = strings.Cut(kind, "/")
+				if !strings.Contains(rights, strings.Replace(kind, "policy", "policies", 1)) && !strings.Contains(rights, kind) {
+					t.Errorf("docs/security.md does not say why Backstop may read or write %s", kind)
+				}
+			}
+		}
+	}
+}
+
+var (
+	flagAlone = regexp.MustCompile("`(--[a-z][a-z-]+)[^`\n]*`")
+	fieldPath = regexp.MustCompile("`\\.?((?:spec|status)\\.[\\w.\\[\\]]+)`")
+)
+
+// fluxFields are those of Flux's kinds, where the docs name one without its kind.
+var fluxFields = []string{
+	"spec.wait", "spec.healthChecks", "spec.timeout", "spec.git.push.branch", "spec.channel", "spec.address", "spec.secretRef",
+	"spec.certSecretRef", "spec.proxySecretRef", "spec.driftDetection", "spec.images", "status.history",
+}
+
+// TestFlagsAndFieldsInTheDocsExist holds what the pages name to the reference, which is written from the program and the types.
+func TestFlagsAndFieldsInTheDocsExist(t *testing.T) {
+	pages := pages(t)
+	reference := func(name string) string { return pages[filepath.Join(root, "docs", "reference", name)] }
+	flags := all(reference("sidecar.md")+reference("commands.md"), `(--[a-z][a-z-]+)`)
+	fields := map[string]bool{}
+	for path := range all(reference("api.md"), "(?m)^\\| `([^`]+)`") {
+		fields[strings.ReplaceAll(path, "[]", "")] = true
+	}
+	found := 0
+	for file, text := range pages {
+		if filepath.Base(file) == "CHANGELOG.md" {
+			continue
+		}
+		text = fenced.ReplaceAllString(text, "")
+		for name := range all(text, flagAlone.String()) {
+			found++
+			if !flags[name] {
+				t.Errorf("%s names the flag %s, which no command and not the sidecar has", file, name)
+			}
+		}
+		for path := range all(text, fieldPath.String()) {
+			found++
+			if !fields[strings.ReplaceAll(path, "[]", "")] && !slices.Contains(fluxFields, path) {
+				t.Errorf("%s names the field %s, which docs/reference/api.md does not have", file, path)
+			}
+		}
+	}
+	if found < 60 {
+		t.Errorf("%d flags and fields found", found)
+	}
+}
