@@ -91,8 +91,8 @@ func refer(t *testing.T, r *registrystub.Registry, repo, to string, bundle []byt
 	}
 }
 
-// sign stores a signature beside an image as cosign sign --key does: about, by a key, beside another digest.
-func sign(t *testing.T, r *registrystub.Registry, key *ecdsa.PrivateKey, repo, beside, about string) {
+// sign stores a signature beside an image as cosign sign --key does: about one digest, beside another.
+func sign(t *testing.T, r *registrystub.Registry, key *ecdsa.PrivateKey, beside, about string) {
 	t.Helper()
 	payload := fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":""},"image":{"docker-manifest-digest":%q},`+
 		`"type":"cosign container image signature"},"optional":null}`, about)
@@ -104,11 +104,11 @@ func sign(t *testing.T, r *registrystub.Registry, key *ecdsa.PrivateKey, repo, b
 	if err != nil {
 		t.Fatal(err)
 	}
-	blob, err := r.PutBlob(repo, payload)
+	blob, err := r.PutBlob("app", payload)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := r.PutBlob(repo, []byte("{}"))
+	config, err := r.PutBlob("app", []byte("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func sign(t *testing.T, r *registrystub.Registry, key *ecdsa.PrivateKey, repo, b
 		}},
 	})
 	if err == nil {
-		err = r.PutManifest(repo, strings.Replace(beside, ":", "-", 1)+".sig", kind, manifest)
+		err = r.PutManifest("app", strings.Replace(beside, ":", "-", 1)+".sig", kind, manifest)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -136,9 +136,9 @@ func TestGateImageThatIsNotSigned(t *testing.T) {
 	_, second := keyPair(t)
 	good, other, stolen := push(t, r, "app", "good"), push(t, r, "app", "other"), push(t, r, "app", "stolen")
 	push(t, r, "app", "bare")
-	sign(t, r, key, "app", good, good)
-	sign(t, r, stranger, "app", other, other)
-	sign(t, r, key, "app", stolen, good)
+	sign(t, r, key, good, good)
+	sign(t, r, stranger, other, other)
+	sign(t, r, key, stolen, good)
 	o := asking(r, true)
 	client := registry.New(registry.Options{})
 	v, err := gate.NewVerifier(client, [][]byte{second, pem})

@@ -101,17 +101,6 @@ func (w Writer) Updates(file string) bool {
 	return w.Path == "" || file == w.Path || strings.HasPrefix(file, w.Path+"/")
 }
 
-// Chain reads what stands between a registry and a workload. A Refusal says why the workload is not Flux's. with names
-// the GitRepository that a source of another kind is built from, as a RollbackPolicy does; nil for none.
-func (f *Flux) Chain(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName,
-) (Chain, error) {
-	p, err := f.placeOf(ctx, namespace, w)
-	if err != nil {
-		return Chain{}, err
-	}
-	return f.chainOf(ctx, p, namespace, with)
-}
-
 // chainOf reads the chain of a confirmed place.
 func (f *Flux) chainOf(ctx context.Context, p place, namespace string, with *types.NamespacedName) (Chain, error) {
 	k := p.kustomization

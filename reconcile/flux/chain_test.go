@@ -17,10 +17,11 @@ import (
 func TestChain(t *testing.T) {
 	s := captured(t)
 	s.more = append(s.more, imageRepository("develop", "backend", "localhost:5000/backend"))
-	c, err := s.flux(t).Chain(t.Context(), "develop", backend, nil)
-	if err != nil {
-		t.Fatal(err)
+	line, err := s.flux(t).Line(t.Context(), "develop", backend, nil)
+	if err != nil || line.Chain == nil || line.Origin == nil || line.Origin.Source.Branch != "main" {
+		t.Fatalf("%v, %+v", err, line)
 	}
+	c := *line.Chain
 	if c.Applier != ref("Kustomization", "flux-system", "apps-develop") || c.Release != nil || c.Path == "" ||
 		c.Source.Ref.Kind != "GitRepository" || c.Source.Branch != "main" || c.Source.Commit == "" || c.Source.Pinned != "" ||
 		len(c.Writers) != 1 || len(c.Selections) != 1 || len(c.Scans) != 1 || c.Unread != "" || c.Attempted == "" || c.Says == "" {
@@ -91,9 +92,9 @@ func TestChainSaysWhatIsNotAsItShouldBe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := captured(t)
 			tt.change(s)
-			c, err := s.flux(t).Chain(t.Context(), "develop", backend, nil)
-			if err != nil || !tt.want(c) {
-				t.Errorf("%v, %+v", err, c)
+			line, err := s.flux(t).Line(t.Context(), "develop", backend, nil)
+			if err != nil || line.Chain == nil || !tt.want(*line.Chain) {
+				t.Errorf("%v, %+v", err, line)
 			}
 		})
 	}
@@ -102,9 +103,10 @@ func TestChainSaysWhatIsNotAsItShouldBe(t *testing.T) {
 func TestChainOfWhatIsNotFluxs(t *testing.T) {
 	s := captured(t)
 	s.deployment.Labels = nil
-	_, err := s.flux(t).Chain(t.Context(), "develop", backend, nil)
-	if why := refusal(t, err); !strings.Contains(why, "is not applied by Flux") {
-		t.Error(why)
+	line, err := s.flux(t).Line(t.Context(), "develop", backend, nil)
+	if err != nil || line.Chain != nil || line.Origin != nil || !strings.Contains(line.NotFlux, "is not applied by Flux") ||
+		line.NoOrigin != line.NotFlux {
+		t.Errorf("%v, %+v", err, line)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 )
@@ -86,14 +87,15 @@ func (s suite) namespaceInPolicy(t *testing.T) string {
 }
 
 // can asks the API server what RBAC grants a user.
-func (s suite) can(ctx context.Context, user, verb, resource, namespace, name string) (bool, error) {
+func (s suite) can(ctx context.Context, user, verb, resource string, in types.NamespacedName) (bool, error) {
 	resource, subresource, _ := strings.Cut(resource, "/")
 	resource, group, _ := strings.Cut(resource, ".")
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User:   user,
 		Groups: []string{"system:authenticated", "system:serviceaccounts"},
 		ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Verb: verb, Group: group, Resource: resource, Subresource: subresource, Namespace: namespace, Name: name,
+			Verb: verb, Group: group, Resource: resource, Subresource: subresource,
+			Namespace: in.Namespace, Name: in.Name,
 		},
 	}}
 	if err := s.admin.Create(ctx, review); err != nil {
@@ -113,7 +115,7 @@ func (s suite) ask(t *testing.T, user string, allowed bool, rights ...right) {
 		for _, resource := range strings.Fields(r.resources) {
 			for _, verb := range strings.Fields(r.verbs) {
 				eventually(t, func(ctx context.Context) error {
-					got, err := s.can(ctx, user, verb, resource, r.namespace, r.name)
+					got, err := s.can(ctx, user, verb, resource, types.NamespacedName{Namespace: r.namespace, Name: r.name})
 					if err == nil && got && !allowed {
 						t.Errorf("%s may %s %s in %q", user, verb, resource, r.namespace)
 						return nil

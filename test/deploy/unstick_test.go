@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -118,7 +119,7 @@ func (s suite) unstick(t *testing.T) {
 
 	s.kubectl(t, "apply", "--server-side", "--force-conflicts", "-k", s.folder("default"))
 	eventually(t, func(ctx context.Context) error {
-		ok, err := s.can(ctx, backstop, "delete", "pods", "apps", "")
+		ok, err := s.can(ctx, backstop, "delete", "pods", types.NamespacedName{Namespace: "apps"})
 		if ok {
 			return errors.New("may delete pods without the component")
 		}

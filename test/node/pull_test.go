@@ -94,7 +94,7 @@ func TestFailuresAreSaidInTheWordsOfARealKubelet(t *testing.T) {
 			was, rest, _ := strings.Cut(tc.image, "/")
 			image := r.Host() + "/" + rest
 			_, err := pullFrom(t, newStandIn(), image)
-			sayWords(t, said, tc.name, err, image, strings.NewReplacer(was, r.Host(), "127.0.0.1:5999", r.Host()))
+			sayWords(t, recordedWords{said, tc.name}, err, image, strings.NewReplacer(was, r.Host(), "127.0.0.1:5999", r.Host()))
 		})
 	}
 	t.Run("blobless", func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestFailuresAreSaidInTheWordsOfARealKubelet(t *testing.T) {
 		}
 		image := r.Host() + "/blobless:v1"
 		_, err := pullFrom(t, newStandIn(), image)
-		sayWords(t, said, "blobless", err, image, strings.NewReplacer("localhost:5000", r.Host(),
+		sayWords(t, recordedWords{said, "blobless"}, err, image, strings.NewReplacer("localhost:5000", r.Host(),
 			"sha256:b2a944ebc7ecd061a6fdf6207c0c1689e775657f4a3caa6260793437c37f641e", layer,
 			"application/vnd.docker.image.rootfs.diff.tar.gzip", "application/vnd.oci.image.layer.v1.tar+gzip"))
 	})
@@ -116,13 +116,13 @@ func TestFailuresAreSaidInTheWordsOfARealKubelet(t *testing.T) {
 		gone.Close()
 		image := gone.Host() + "/app:v1"
 		_, err := pullFrom(t, newStandIn(), image)
-		sayWords(t, said, "refused", err, image, strings.NewReplacer("localhost:5999", gone.Host(), "127.0.0.1:5999", gone.Host()))
+		sayWords(t, recordedWords{said, "refused"}, err, image, strings.NewReplacer("localhost:5999", gone.Host(), "127.0.0.1:5999", gone.Host()))
 	})
 	t.Run("tls", func(t *testing.T) {
 		r := stub(t, registrystub.Options{TLS: true})
 		image := r.Host() + "/app:v1"
 		_, err := pullFrom(t, newStandIn(), image)
-		sayWords(t, said, "tls", err, image, strings.NewReplacer("127.0.0.1:6443", r.Host()))
+		sayWords(t, recordedWords{said, "tls"}, err, image, strings.NewReplacer("127.0.0.1:6443", r.Host()))
 	})
 	t.Run("never", func(t *testing.T) {
 		_, err := newStandIn().pullFor(t.Context(), &corev1.Pod{}, corev1.Container{Image: "localhost:5000/app:zzz", ImagePullPolicy: corev1.PullNever})
@@ -134,8 +134,14 @@ func TestFailuresAreSaidInTheWordsOfARealKubelet(t *testing.T) {
 	})
 }
 
+// recordedWords are messages of failed pulls, and of which of them one has to be.
+type recordedWords struct {
+	words map[string]string
+	of    string
+}
+
 // sayWords compares both messages of a failed pull with the recorded ones.
-func sayWords(t *testing.T, said map[string]string, name string, err error, image string, here *strings.Replacer) {
+func sayWords(t *testing.T, said recordedWords, err error, image string, here *strings.Replacer) {
 	t.Helper()
 	if err == nil {
 		t.Fatal("the pull did not fail")
@@ -148,9 +154,9 @@ func sayWords(t *testing.T, said map[string]string, name string, err error, imag
 		when   time.Time
 	}{{"ErrImagePull", now}, {"ImagePullBackOff", f.backoff}} {
 		s.report(status, image, f, at.when)
-		want := here.Replace(said[name+" "+at.reason])
+		want := here.Replace(said.words[said.of+" "+at.reason])
 		if want == "" {
-			t.Fatalf("nothing recorded for %s %s", name, at.reason)
+			t.Fatalf("nothing recorded for %s %s", said.of, at.reason)
 		}
 		if w := status.State.Waiting; w.Reason != at.reason || w.Message != want {
 			t.Errorf("at %s: -want +got:\n-%s\n+%s %s", at.reason, want, w.Reason, w.Message)
