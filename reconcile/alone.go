@@ -11,8 +11,8 @@ import (
 // A pull request may bring the target without the hold: a person took that out of it, or a squash kept a part. Image
 // automation writes the bad image back then, so that a person is asked before the Rollback goes on.
 
-// alone lists the policies of image automation that write to places where the target stands without a hold.
-func alone(w *World) []string {
+// aloneAt lists the policies of image automation that write to places where the target stands without a hold.
+func aloneAt(w *World) []string {
 	s := &w.Form.Status
 	var out []string
 	for i, n := range s.Suspect.Nodes {
@@ -37,7 +37,7 @@ func allowedAlone(w *World) bool {
 func aloneWhy(w *World) string {
 	s := &w.Form.Status
 	return fmt.Sprintf("pull request %d brought the target to %s without the hold of %s, so image automation may write "+
-		"%s again", s.PullRequest.Number, s.Suspect.Branch, strings.Join(alone(w), ", "), bad(w))
+		"%s again", s.PullRequest.Number, s.Suspect.Branch, strings.Join(aloneAt(w), ", "), badInWords(w))
 }
 
 // landedAllowed goes on from a pull request that was allowed and has landed, unless it brought the target alone and
@@ -45,7 +45,7 @@ func aloneWhy(w *World) string {
 func landedAllowed(w *World) Step {
 	s := &w.Form.Status
 	switch {
-	case len(alone(w)) == 0 || allowedAlone(w):
+	case len(aloneAt(w)) == 0 || allowedAlone(w):
 		return landedBy(w, Step{Do: DoMerged, Why: "the pull request has landed"})
 	case len(s.Lapsed) >= maxLapsed:
 		return end(w, v1alpha1.ResultFailed, "%s", aloneWhy(w))
@@ -57,7 +57,7 @@ func landedAllowed(w *World) Step {
 // it brought the target alone.
 func landedAsked(w *World) Step {
 	s := &w.Form.Status
-	if len(alone(w)) == 0 {
+	if len(aloneAt(w)) == 0 {
 		return landedBy(w, verdictByMerge(w))
 	}
 	if now := w.PullRequest; now != nil && now.State == v1alpha1.PullRequestMerged {
@@ -67,7 +67,7 @@ func landedAsked(w *World) Step {
 	}
 	q := questionWith(w, bothAnswers(), []v1alpha1.Doubt{{Type: v1alpha1.DoubtHoldMissing, Message: aloneWhy(w) +
 		": approve to go on without it, or put the hold back"}})
-	if d, ok := counted(w, q); ok {
+	if d, ok := decisionOn(w, q); ok {
 		return person(w, d, q)
 	}
 	if !w.Now.Before(q.Until.Time) && !s.Ended() {
@@ -80,6 +80,6 @@ func landedAsked(w *World) Step {
 func rejectedMerged(w *World) Step {
 	s := &w.Form.Status
 	return end(w, v1alpha1.ResultRejected, "%s rejected it, and pull request %d is merged%s: %s holds %s (%s)",
-		s.Verdict.By, s.PullRequest.Number, by(s.PullRequest.By), s.Suspect.Branch, s.Target.Image,
+		s.Verdict.By, s.PullRequest.Number, byWhom(s.PullRequest.By), s.Suspect.Branch, s.Target.Image,
 		orElse(s.Verdict.Why, "no reason given"))
 }

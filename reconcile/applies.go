@@ -18,8 +18,8 @@ const (
 	maxChangedBy = 3
 )
 
-// report tells what Flux cannot apply. What it does not say right now, since it is at work on it, may be over.
-func report(w *World) Step {
+// reportStep tells what Flux cannot apply. What it does not say right now, since it is at work on it, may be over.
+func reportStep(w *World) Step {
 	if len(w.failures()) == 0 {
 		return Step{Do: DoWait, Wait: proveAgain,
 			Why: w.Form.Spec.Subject.String() + " says neither that it fails nor that it is ready"}

@@ -31,7 +31,7 @@ func TestAskingPeopleSaysUntilWhenAndWhy(t *testing.T) {
 func TestAnotherSuspectTargetPlaceOrAnswerIsAnotherQuestion(t *testing.T) {
 	ask := func(changes ...worldChange) string {
 		w := aWorld(append([]worldChange{asksApproval}, changes...)...)
-		return questionOf(&w, doubts(&w)).ID
+		return questionOf(&w, doubtsOf(&w)).ID
 	}
 	second := func(w *World) {
 		w.Form.Status.Suspect.Nodes = append(w.Form.Status.Suspect.Nodes, v1alpha1.Node{File: "b.yaml", Bad: "reg/backend:v2"})

@@ -18,13 +18,13 @@ import (
 //	each tip that a push tries ──► live ──┼─► mayWrite, mayLift ──► *barred: wait, and say why
 //	right before a lift ──► live ────┘
 
-// barred says what forbids a write.
-type barred struct {
+// barredBy says what forbids a write.
+type barredBy struct {
 	bar v1alpha1.Bar
 	why string
 }
 
-func (b *barred) Error() string { return b.why }
+func (b *barredBy) Error() string { return b.why }
 
 // mayWrite says whether what a suspect brought in may be taken back under a policy; nil when it may. The policy is
 // resolved under the controller's ceiling.
@@ -35,14 +35,14 @@ func mayWrite(p Policy, s *v1alpha1.RollbackStatus, now time.Time) error {
 	age := now.Sub(s.Suspect.When.Time)
 	switch {
 	case p.MaxAge > 0 && age > p.MaxAge:
-		return &barred{v1alpha1.BarMaxAge, fmt.Sprintf("the change is %s old and maxAge is %s", Roughly(age),
+		return &barredBy{v1alpha1.BarMaxAge, fmt.Sprintf("the change is %s old and maxAge is %s", Roughly(age),
 			ShortDuration(p.MaxAge))}
 	case s.Suspect.Automation == nil && p.Authors != v1alpha1.AuthorsAnyone:
 		why := ""
 		if s.Suspect.ByHand != "" {
 			why = " (" + s.Suspect.ByHand + ")"
 		}
-		return &barred{v1alpha1.BarAuthors, "the change is not image automation's" + why + ", and " +
+		return &barredBy{v1alpha1.BarAuthors, "the change is not image automation's" + why + ", and " +
 			orElse(p.AuthorsWhy, "the policy's authors is Automation")}
 	}
 	return nil
@@ -57,7 +57,7 @@ func mayLift(p Policy) error {
 	if bar == "" {
 		bar = v1alpha1.BarToldOnly
 	}
-	return &barred{bar, orElse(p.Why, "the policy only tells")}
+	return &barredBy{bar, orElse(p.Why, "the policy only tells")}
 }
 
 // barredFor is how long a verdict that allowed, and a revert that was lost, wait for what forbids their write now.
@@ -66,7 +66,7 @@ const barredFor = 24 * time.Hour
 // waitsBarred waits while something forbids what a verdict allowed before.
 func waitsBarred(w *World, err error) Step {
 	s := &w.Form.Status
-	var no *barred
+	var no *barredBy
 	if !errors.As(err, &no) {
 		return Step{Do: DoWait, Wait: lookAgain, Why: err.Error()}
 	}
@@ -225,7 +225,7 @@ func tellApart(all []v1alpha1.RollbackPolicy) bool {
 func (e *Engine) gate(ctx context.Context, form *v1alpha1.Rollback, read *rules, lift bool) error {
 	p, err := e.policyNow(ctx, form, read)
 	if err != nil {
-		return &barred{v1alpha1.BarUnreadable, "whether it may be written cannot be read: " + err.Error()}
+		return &barredBy{v1alpha1.BarUnreadable, "whether it may be written cannot be read: " + err.Error()}
 	}
 	if lift {
 		return mayLift(p)
@@ -235,7 +235,7 @@ func (e *Engine) gate(ctx context.Context, form *v1alpha1.Rollback, read *rules,
 
 // shut is how soon a write that the gate refused is tried again, where nothing wakes it before.
 func shut(err error) (*RetryAfter, bool) {
-	var no *barred
+	var no *barredBy
 	if !errors.As(err, &no) {
 		return nil, false
 	}
@@ -244,7 +244,7 @@ func shut(err error) (*RetryAfter, bool) {
 
 // barOf is what an error says forbids a write; empty where it says something else.
 func barOf(err error) v1alpha1.Bar {
-	var no *barred
+	var no *barredBy
 	if errors.As(err, &no) {
 		return no.bar
 	}

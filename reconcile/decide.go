@@ -30,7 +30,7 @@ func decide(w World) Step {
 	case s.Verdict.Answer == v1alpha1.Reject:
 		return restoring(&w)
 	case s.Change == nil:
-		return allowed(&w)
+		return whenAllowed(&w)
 	}
 	return underWay(&w)
 }
@@ -46,7 +46,7 @@ func undecided(w *World) Step {
 	}
 	if len(s.Failures) == 0 && w.Form.Spec.OpenedFor.Row().OfFlux && ending(w, w.rows()) == nil {
 		// It is at work on what failed a moment ago.
-		return report(w)
+		return reportStep(w)
 	}
 	if len(s.Failures) == 0 {
 		return gone(w)
@@ -56,7 +56,7 @@ func undecided(w *World) Step {
 		return Step{Do: DoWait, Wait: ends.Sub(w.Now), Until: ends, Why: "grace period of " + ShortDuration(grace)}
 	}
 	if s.Suspect == nil && w.Form.Spec.OpenedFor.Row().OfFlux {
-		return report(w)
+		return reportStep(w)
 	}
 	if s.Suspect == nil {
 		return Step{Do: DoSuspect, Why: "looking for the commit that brought the image in"}
@@ -96,7 +96,7 @@ func noBranch(w *World) Step {
 }
 
 // allowed: the verdict allows, Git has not been written by this form.
-func allowed(w *World) Step {
+func whenAllowed(w *World) Step {
 	s := &w.Form.Status
 	if w.Branch == nil {
 		return noBranch(w)
@@ -153,7 +153,7 @@ func underWay(w *World) Step {
 		return Step{Do: DoLanded, Why: "the branch holds the target"}
 	case st.bad > 0 && !standing && s.PullRequest != nil:
 		// What a squash made of it has no trailers, and only the branch could tell a force push from a person.
-		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after pull request %d", bad(w),
+		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after pull request %d", badInWords(w),
 			s.Suspect.Branch, s.PullRequest.Number)
 	case st.bad > 0 && !standing:
 		if landings(s) >= maxLandAgain {
@@ -165,7 +165,7 @@ func underWay(w *World) Step {
 		}
 		return Step{Do: DoLandAgain, Why: "the revert was lost to a force push"}
 	case st.bad > 0:
-		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after the revert %s", bad(w),
+		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after the revert %s", badInWords(w),
 			s.Suspect.Branch, short(s.Change.Commit))
 	case st.target == 0:
 		return end(w, v1alpha1.ResultSuperseded, "%s at %s says something newer than the revert", s.Suspect.Branch,
@@ -181,7 +181,7 @@ func underWay(w *World) Step {
 		}
 		return Step{Do: DoForward, Forward: f, Why: why}
 	}
-	return untilDue(w, verifying(w))
+	return untilDue(w, verifyStep(w))
 }
 
 func waitedFor(s *v1alpha1.RollbackStatus) string {

@@ -126,8 +126,8 @@ func applyOf(s *v1alpha1.RollbackStatus) *v1alpha1.Failure {
 	return nil
 }
 
-// openedFor says what a record of failures is opened for: the first of their triggers in the table.
-func openedFor(failures []v1alpha1.Failure) v1alpha1.TriggerType {
+// triggerOf says what a record of failures is opened for: the first of their triggers in the table.
+func triggerOf(failures []v1alpha1.Failure) v1alpha1.TriggerType {
 	if len(failures) == 0 {
 		return ""
 	}

@@ -68,9 +68,9 @@ func (e *Engine) mayForward(ctx context.Context, form *v1alpha1.Rollback) error 
 	p, err := e.policyNow(ctx, form, &rules{})
 	switch {
 	case err != nil:
-		err = &barred{v1alpha1.BarUnreadable, "whether it may be written cannot be read: " + err.Error()}
+		err = &barredBy{v1alpha1.BarUnreadable, "whether it may be written cannot be read: " + err.Error()}
 	case !p.FastForward:
-		err = &barred{v1alpha1.BarToldOnly, "the policy does not allow fast-forward any more"}
+		err = &barredBy{v1alpha1.BarToldOnly, "the policy does not allow fast-forward any more"}
 	default:
 		err = mayWrite(p, &form.Status, e.Now())
 	}

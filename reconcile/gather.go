@@ -28,7 +28,7 @@ func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error)
 		return form != nil && covers(&form.Status, f)
 	})
 	// What a form without a name is to be opened for.
-	w.Form.Spec.OpenedFor = openedFor(fresh)
+	w.Form.Spec.OpenedFor = triggerOf(fresh)
 	switch {
 	case form == nil && len(fresh) == 0:
 		return nil, nil

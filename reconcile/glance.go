@@ -21,15 +21,15 @@ type glance struct {
 	carried carried
 }
 
-// lasts is how old a look may be within a walk.
-const lasts = time.Second
+// looksLast is how old a look may be within a walk.
+const looksLast = time.Second
 
-// at moves on to a time: what is older than lasts is forgotten.
+// at moves on to a time: what is older than looksLast is forgotten.
 func (g *glance) at(now time.Time) {
-	if oldest := now.Add(-lasts); g.since.Before(oldest) {
+	if oldest := now.Add(-looksLast); g.since.Before(oldest) {
 		g.since = oldest
 	}
-	if now.Sub(g.time) > lasts {
+	if now.Sub(g.time) > looksLast {
 		g.seen = nil
 	}
 	if g.seen == nil {

@@ -19,7 +19,7 @@ func judge(w *World) Step {
 		}
 		return withdrawn(w, barred)
 	}
-	asks := doubts(w)
+	asks := doubtsOf(w)
 	if barred != "" {
 		barred = orElse(unwritable(w), barred)
 		asks = append(asks, v1alpha1.Doubt{Type: v1alpha1.DoubtNotAdoptable,
@@ -30,7 +30,7 @@ func judge(w *World) Step {
 		return Step{Do: DoWait, Wait: max(at.Sub(w.Now), time.Second), Until: at.Time, Why: asks[0].Message}
 	}
 	q := questionOf(w, asks)
-	if d, ok := counted(w, q); ok {
+	if d, ok := decisionOn(w, q); ok {
 		return person(w, d, q)
 	}
 	if w.Policy.Mode == v1alpha1.ModeAuto && len(asks) == 0 {
@@ -53,9 +53,9 @@ func withdrawn(w *World, why string) Step {
 	s := &w.Form.Status
 	waited := s.Question != nil || s.PullRequest != nil || len(s.Lapsed) > 0 || s.Waiting != nil && s.Waiting.Barred != ""
 	if w.Policy.Bar != v1alpha1.BarSuspended || !waited {
-		return end(w, v1alpha1.ResultReportedOnly, "%s: %s", told(w), why)
+		return end(w, v1alpha1.ResultReportedOnly, "%s: %s", toldByHand(w), why)
 	}
-	rest := deadline(w).Sub(w.Now)
+	rest := answerBy(w).Sub(w.Now)
 	if rest <= 0 {
 		return end(w, v1alpha1.ResultExpired, "nobody decided before %s; when that is over it is asked again", why)
 	}
@@ -79,8 +79,8 @@ func heals(w *World) time.Duration {
 	return wait
 }
 
-// told is what a person needs to revert by hand.
-func told(w *World) string {
+// toldByHand is what a person needs to revert by hand.
+func toldByHand(w *World) string {
 	s := &w.Form.Status
 	if s.Suspect.ByFiles() {
 		return cannotApply(&w.Form)
@@ -92,8 +92,8 @@ func told(w *World) string {
 	return fmt.Sprintf("%s came in with %s (%s)", w.Form.Spec.Subject.Name, short(s.Suspect.Commit), s.Suspect.Branch)
 }
 
-// doubts lists why the policy's word is not enough.
-func doubts(w *World) []v1alpha1.Doubt {
+// doubtsOf lists why the policy's word is not enough.
+func doubtsOf(w *World) []v1alpha1.Doubt {
 	s := &w.Form.Status
 	var out []v1alpha1.Doubt
 	add := func(t v1alpha1.DoubtType, format string, args ...any) {
@@ -126,10 +126,10 @@ func doubts(w *World) []v1alpha1.Doubt {
 		add(v1alpha1.DoubtMoreThanImages, "a person's commit changed more than images")
 	}
 	if len(s.Suspect.SharedBy) > 0 {
-		add(v1alpha1.DoubtSharedFiles, "the files are also rendered by %s", list(s.Suspect.SharedBy))
+		add(v1alpha1.DoubtSharedFiles, "the files are also rendered by %s", refsInWords(s.Suspect.SharedBy))
 	}
 	if len(w.Suspended) > 0 {
-		add(v1alpha1.DoubtSuspended, "Flux applies nothing before somebody resumes %s", list(w.Suspended))
+		add(v1alpha1.DoubtSuspended, "Flux applies nothing before somebody resumes %s", refsInWords(w.Suspended))
 	}
 	// Cooldown and budget restrain the policy alone: where a person is asked anyway they are no news.
 	if err := claimOf(w, w.Policy.Cooldown).restraint(*w.Branch); err != nil && len(out) == 0 {
@@ -160,7 +160,7 @@ func doubtsOfProof(w *World) []v1alpha1.Doubt {
 	return out
 }
 
-func list(refs []v1alpha1.ObjectRef) string {
+func refsInWords(refs []v1alpha1.ObjectRef) string {
 	var out []string
 	for _, r := range refs {
 		out = append(out, r.String())

@@ -32,11 +32,11 @@ func lifting(w *World, step Step) Step {
 	case now != nil && liftChanged(pr, now):
 		return Step{Do: DoLift, By: step.By, Why: name + " changed"}
 	case pr.State == v1alpha1.PullRequestClosed:
-		step := waits("the hold stands: %s, which lifts it, was closed without a merge%s: %s", name, by(pr.By), pr.URL)
+		step := waits("the hold stands: %s, which lifts it, was closed without a merge%s: %s", name, byWhom(pr.By), pr.URL)
 		step.Wait = restAgain
 		return step
 	case pr.State == v1alpha1.PullRequestMerged:
-		return waits("%s, which lifts the hold, is merged%s, and %s does not show it yet", name, by(pr.By), s.Suspect.Branch)
+		return waits("%s, which lifts the hold, is merged%s, and %s does not show it yet", name, byWhom(pr.By), s.Suspect.Branch)
 	case mergesLift(w):
 		return Step{Do: DoLift, By: step.By, Why: "merging " + name}
 	}
@@ -71,7 +71,7 @@ func mergedOrNot(now *PullRequest) string {
 	if now == nil || now.State != v1alpha1.PullRequestMerged {
 		return ""
 	}
-	return ", merged" + by(now.By)
+	return ", merged" + byWhom(now.By)
 }
 
 // readLift reads the pull request that lifts the hold.

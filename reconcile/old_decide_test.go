@@ -29,7 +29,7 @@ func oldDecide(w World) Step {
 	case s.Verdict.Answer == v1alpha1.Reject:
 		return oldRestoring(&w)
 	case s.Change == nil:
-		return allowed(&w)
+		return whenAllowed(&w)
 	}
 	return underWay(&w)
 }
@@ -119,11 +119,11 @@ func oldAtRest(w *World) Step {
 		}
 		return Step{Do: DoReleased, By: by}
 	}
-	step := selected(w)
+	step := onceSelected(w)
 	if d := w.Form.Spec.ReleaseHold; d != nil {
 		step = Step{Do: DoLift, By: d.By, Why: "a person released the hold"}
 	}
-	var no *barred
+	var no *barredBy
 	if step.Do == DoLift && errors.As(mayLift(w.Policy), &no) {
 		step = Step{Do: DoWait, Wait: restAgain, Barred: no.bar, Why: "the hold stands, nothing is pushed: " + no.why}
 	}
@@ -148,7 +148,7 @@ func oldAskingAtRest(w *World) Step {
 		return Step{Do: DoWait, Wait: restAgain}
 	}
 	q := oldQuestionOf(w, oldDoubts(w))
-	if d, ok := counted(w, q); ok {
+	if d, ok := decisionOn(w, q); ok {
 		return person(w, d, q)
 	}
 	return Step{Do: DoWait, Wait: min(restAgain, max(until.Sub(w.Now), time.Second)), Question: q}

@@ -30,7 +30,7 @@ func oldJudge(w *World) Step {
 		return Step{Do: DoWait, Wait: max(at.Sub(w.Now), time.Second), Until: at.Time, Why: asks[0].Message}
 	}
 	q := oldQuestionOf(w, asks)
-	if d, ok := counted(w, q); ok {
+	if d, ok := decisionOn(w, q); ok {
 		return person(w, d, q)
 	}
 	if w.Policy.Mode == v1alpha1.ModeAuto && len(asks) == 0 {
@@ -117,10 +117,10 @@ func oldDoubts(w *World) []v1alpha1.Doubt {
 		add(v1alpha1.DoubtMoreThanImages, "a person's commit changed more than images")
 	}
 	if len(s.Suspect.SharedBy) > 0 {
-		add(v1alpha1.DoubtSharedFiles, "the files are also rendered by %s", list(s.Suspect.SharedBy))
+		add(v1alpha1.DoubtSharedFiles, "the files are also rendered by %s", refsInWords(s.Suspect.SharedBy))
 	}
 	if len(w.Suspended) > 0 {
-		add(v1alpha1.DoubtSuspended, "Flux applies nothing before somebody resumes %s", list(w.Suspended))
+		add(v1alpha1.DoubtSuspended, "Flux applies nothing before somebody resumes %s", refsInWords(w.Suspended))
 	}
 	// Cooldown and budget restrain the policy alone: where a person is asked anyway they are no news.
 	if err := claimOf(w, w.Policy.Cooldown).restraint(*w.Branch); err != nil && len(out) == 0 {

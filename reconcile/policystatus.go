@@ -66,7 +66,7 @@ func conditionsOf(p *v1alpha1.RollbackPolicy, selected []string, with map[string
 				"the policy there "+
 				"or remove the field", home)
 	case p.Spec.Suspend:
-		return say(metav1.ConditionTrue, "Suspended", "suspended: failures of %s are only told", workloads(len(selected)))
+		return say(metav1.ConditionTrue, "Suspended", "suspended: failures of %s are only told", workloadCount(len(selected)))
 	case len(with) > 0:
 		var others []string
 		for name, subject := range with {
@@ -75,12 +75,12 @@ func conditionsOf(p *v1alpha1.RollbackPolicy, selected []string, with map[string
 		slices.Sort(others)
 		return say(metav1.ConditionTrue, "Shared",
 			"selects %s; some are also selected by %s: the stricter value of each field counts",
-			workloads(len(selected)), strings.Join(others, ", "))
+			workloadCount(len(selected)), strings.Join(others, ", "))
 	}
-	return say(metav1.ConditionTrue, "Ready", "selects %s", workloads(len(selected)))
+	return say(metav1.ConditionTrue, "Ready", "selects %s", workloadCount(len(selected)))
 }
 
-func workloads(n int) string {
+func workloadCount(n int) string {
 	if n == 1 {
 		return "1 workload"
 	}

@@ -65,7 +65,7 @@ func watched(w *World) (Step, bool) {
 		return Step{}, false
 	case pr.Armed:
 		return Step{Do: DoDisarm, Why: "nobody allows it any more"}, true
-	case moved(w):
+	case bringsOther(w):
 		return Step{Do: DoPullRequest, Why: "looking at what the pull request brings now"}, true
 	}
 	return Step{}, false
@@ -77,19 +77,19 @@ func notShown(w *World) Step {
 	pr := s.PullRequest
 	if s.AskedFor(v1alpha1.DoubtHoldMissing) {
 		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after pull request %d, which brought no hold",
-			bad(w), s.Suspect.Branch, pr.Number)
+			badInWords(w), s.Suspect.Branch, pr.Number)
 	}
 	if w.Now.Sub(pr.At.Time) > giveUp(w.Policy) {
-		return end(w, v1alpha1.ResultFailed, "pull request %d was merged%s, and %s still says %s: %s", pr.Number, by(pr.By),
-			s.Suspect.Branch, bad(w), pr.URL)
+		return end(w, v1alpha1.ResultFailed, "pull request %d was merged%s, and %s still says %s: %s", pr.Number, byWhom(pr.By),
+			s.Suspect.Branch, badInWords(w), pr.URL)
 	}
 	return Step{Do: DoWait, Wait: lookAgain, Why: fmt.Sprintf("pull request %d is merged%s, and %s at %s does not show "+
-		"it yet", pr.Number, by(pr.By), s.Suspect.Branch, short(w.Branch.Tip))}
+		"it yet", pr.Number, byWhom(pr.By), s.Suspect.Branch, short(w.Branch.Tip))}
 }
 
-// moved says whether what an open pull request brings is to be looked at: its branch has another head, or it is to be
-// built again on a base that moved. What may not be written is not built.
-func moved(w *World) bool {
+// bringsOther says whether what an open pull request brings is to be looked at: its branch has another head, or it is
+// to be built again on a base that moved. What may not be written is not built.
+func bringsOther(w *World) bool {
 	s := &w.Form.Status
 	pr, now := s.PullRequest, w.PullRequest
 	if now == nil || now.State != v1alpha1.PullRequestOpen || s.Ended() || mayWrite(w.Policy, s, w.Now) != nil {
@@ -141,7 +141,7 @@ func proposed(w *World) Step {
 		step := waitsForMerge(w, "nothing is merged by Backstop: "+barred.Error())
 		step.Barred = barOf(barred)
 		return step
-	case moved(w):
+	case bringsOther(w):
 		return Step{Do: DoPullRequest, Why: "looking at what the pull request brings now"}
 	case pr.Foreign != "" && len(s.Lapsed) < maxLapsed:
 		return Step{Do: DoLapse, Why: pr.Foreign}

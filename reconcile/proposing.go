@@ -140,7 +140,7 @@ func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, form *v1
 	if w.PullRequest != nil {
 		seen := sightOf(s.PullRequest, w.PullRequest)
 		s.PullRequest, s.Waiting = &seen, nil
-		if !moved(w) {
+		if !bringsOther(w) {
 			return nil
 		}
 		return e.inspect(ctx, w, form)

@@ -29,7 +29,7 @@ func questionWith(w *World, answers []v1alpha1.Answer, doubts []v1alpha1.Doubt) 
 		out = append(out, v1alpha1.Doubt{Type: d.Type, Message: sentence(d.Message)})
 	}
 	q := &v1alpha1.Question{
-		ID: questionID(w, answers), Until: v1alpha1.NewTime(deadline(w)), Doubts: out, Answers: answers,
+		ID: questionID(w, answers), Until: v1alpha1.NewTime(answerBy(w)), Doubts: out, Answers: answers,
 	}
 	fit(q)
 	return q
@@ -77,8 +77,8 @@ func questionID(w *World, answers []v1alpha1.Answer) string {
 	return hex.EncodeToString(h.Sum(nil)[:6])
 }
 
-// counted is the decision that counts for a question, of those that were read together.
-func counted(w *World, q *v1alpha1.Question) (v1alpha1.Decision, bool) {
+// decisionOn is the decision that counts for a question, of those that were read together.
+func decisionOn(w *World, q *v1alpha1.Question) (v1alpha1.Decision, bool) {
 	var out []v1alpha1.Decision
 	for _, d := range w.Form.Spec.Decisions {
 		if d.Question == q.ID && q.Allows(d.Answer) {
@@ -88,8 +88,8 @@ func counted(w *World, q *v1alpha1.Question) (v1alpha1.Decision, bool) {
 	return v1alpha1.FirstDecision(out)
 }
 
-// deadline is when nobody is waited for any longer.
-func deadline(w *World) time.Time {
+// answerBy is when nobody is waited for any longer.
+func answerBy(w *World) time.Time {
 	s := &w.Form.Status
 	ends, _ := graceEnds(w)
 	out := ends.Add(w.Policy.Approval)
@@ -124,7 +124,7 @@ const maxLapsed = 4
 // onlyTold says why nothing may be done here at all; empty when something may.
 func onlyTold(w *World) string {
 	s := &w.Form.Status
-	var no *barred
+	var no *barredBy
 	switch {
 	case errors.As(mayWrite(w.Policy, s, w.Now), &no):
 		return no.why

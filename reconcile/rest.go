@@ -47,11 +47,11 @@ func atRest(w *World) Step {
 		}
 		return Step{Do: DoReleased, By: by}
 	}
-	step := selected(w)
+	step := onceSelected(w)
 	if d := w.Form.Spec.ReleaseHold; d != nil {
 		step = Step{Do: DoLift, By: d.By, Why: "a person released the hold"}
 	}
-	var no *barred
+	var no *barredBy
 	if step.Do == DoLift && errors.As(mayLift(w.Policy), &no) {
 		step = Step{Do: DoWait, Wait: restAgain, Barred: no.bar, Why: "the hold stands, nothing is pushed: " + no.why}
 	}
@@ -75,8 +75,8 @@ func remind(w *World, step Step) Step {
 	return step
 }
 
-// selected says what becomes of a standing hold, by what the policy selects.
-func selected(w *World) Step {
+// onceSelected says what becomes of a standing hold, by what the policy selects.
+func onceSelected(w *World) Step {
 	e := w.Selection
 	switch {
 	case e == nil || !e.Automation || e.Image == "":
@@ -115,7 +115,7 @@ func askingAtRest(w *World) Step {
 	}
 	expired := s.Outcome.Result == v1alpha1.ResultExpired
 	switch {
-	case w.Branch != nil && merged(w) && (len(alone(w)) == 0 || w.Now.Before(until)):
+	case w.Branch != nil && merged(w) && (len(aloneAt(w)) == 0 || w.Now.Before(until)):
 		return landedAsked(w)
 	case s.PullRequest != nil && s.PullRequest.State == v1alpha1.PullRequestClosed && w.Now.Before(until):
 		return closed(w)
@@ -130,8 +130,8 @@ func askingAtRest(w *World) Step {
 	case stand(s, w.Branch).bad == 0 || onlyTold(w) != "":
 		return Step{Do: DoWait, Wait: restAgain}
 	}
-	q := questionOf(w, doubts(w))
-	if d, ok := counted(w, q); ok {
+	q := questionOf(w, doubtsOf(w))
+	if d, ok := decisionOn(w, q); ok {
 		return person(w, d, q)
 	}
 	return Step{Do: DoWait, Wait: min(restAgain, max(until.Sub(w.Now), time.Second)), Question: q}

@@ -40,7 +40,7 @@ func sameSight(a, b *v1alpha1.PullRequest) bool {
 		slices.Equal(a.WaitsFor, b.WaitsFor)
 }
 
-func by(name string) string {
+func byWhom(name string) string {
 	if name == "" {
 		return ""
 	}
@@ -81,7 +81,7 @@ func verdictByMerge(w *World) Step {
 
 func closed(w *World) Step {
 	pr := w.Form.Status.PullRequest
-	return end(w, v1alpha1.ResultRejected, "pull request %d was closed without a merge%s: %s", pr.Number, by(pr.By),
+	return end(w, v1alpha1.ResultRejected, "pull request %d was closed without a merge%s: %s", pr.Number, byWhom(pr.By),
 		pr.URL)
 }
 

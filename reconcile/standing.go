@@ -129,8 +129,8 @@ func markersOf(s *v1alpha1.Suspect) []string {
 	return out
 }
 
-// bad is what Git says that goes back, in words.
-func bad(w *World) string {
+// badInWords is what Git says that goes back, in words.
+func badInWords(w *World) string {
 	if s := w.Form.Status.Suspect; s.ByFiles() {
 		return "what " + short(s.Commit) + " changed"
 	}
@@ -146,5 +146,5 @@ func superseded(w *World) Step {
 			"says whether that mends it", s.Suspect.Branch, short(w.Branch.Tip), short(s.Suspect.Commit))
 	}
 	return end(w, v1alpha1.ResultSuperseded, "%s at %s no longer says %s: nothing to take back",
-		s.Suspect.Branch, short(w.Branch.Tip), bad(w))
+		s.Suspect.Branch, short(w.Branch.Tip), badInWords(w))
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/backstop-dev/backstop/internal/image"
 )
 
-// verifying goes by content: what was attempted, what the templates hold, whether the rollout is complete.
-func verifying(w *World) Step {
+// verifyStep goes by content: what was attempted, what the templates hold, whether the rollout is complete.
+func verifyStep(w *World) Step {
 	s := &w.Form.Status
 	r := w.Rollout
 	if r == nil {
@@ -22,9 +22,9 @@ func verifying(w *World) Step {
 		return Step{Do: DoDisown, Why: "taking Backstop's field manager off " + f.Workload.String()}
 	}
 	if waits == "" {
-		said := []string{names(w) + " runs " + s.Target.Image + " again", aheadWas(s)}
+		said := []string{workloadNames(w) + " runs " + s.Target.Image + " again", aheadWas(s)}
 		if s.Suspect.ByFiles() {
-			said = []string{names(w) + " applies what Git says again, without what " + short(s.Suspect.Commit) + " changed"}
+			said = []string{workloadNames(w) + " applies what Git says again, without what " + short(s.Suspect.Commit) + " changed"}
 		}
 		return end(w, v1alpha1.ResultVerified, "%s", joinWords(append(said, byHand(s, r)...)...))
 	}
@@ -125,7 +125,7 @@ func arrival(s *v1alpha1.RollbackStatus, r *Rollout, bad string) string {
 			// A webhook may have rewritten the target's registry; that the bad image is gone is what counts.
 			if f.Workload.Kind == ws.Workload.Kind && f.Workload.Name == ws.Workload.Name &&
 				image.SameTag(ws.Images[f.Container], bad) {
-				return still(fmt.Sprintf("%s still names %s for container %s", ws.Workload, bad, f.Container), r.Waits)
+				return stillMissing(fmt.Sprintf("%s still names %s for container %s", ws.Workload, bad, f.Container), r.Waits)
 			}
 		}
 		if !ws.Complete {
@@ -135,15 +135,15 @@ func arrival(s *v1alpha1.RollbackStatus, r *Rollout, bad string) string {
 	return ""
 }
 
-// still says what is missing, and what keeps Flux from applying it.
-func still(missing, waits string) string {
+// stillMissing says what is missing, and what keeps Flux from applying it.
+func stillMissing(missing, waits string) string {
 	if waits == "" {
 		return missing
 	}
 	return missing + ": " + waits
 }
 
-func names(w *World) string {
+func workloadNames(w *World) string {
 	var out []string
 	for _, wl := range w.Form.Status.Workloads() {
 		out = append(out, wl.String())
