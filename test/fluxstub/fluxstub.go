@@ -15,6 +15,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -179,8 +180,11 @@ func changed[T client.Object](of func(T) string) predicate.Predicate {
 	}}
 }
 
-// save patches the status, as a field manager of the controller that it stands in for.
+// save patches the status, as a field manager of the controller that it stands in for, if it is another one.
 func (s *stand) save(ctx context.Context, was, now client.Object, as string) error {
+	if equality.Semantic.DeepEqual(was, now) {
+		return nil
+	}
 	err := s.client.Status().Patch(ctx, now, client.MergeFrom(was), client.FieldOwner(as))
 	return client.IgnoreNotFound(err)
 }

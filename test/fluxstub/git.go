@@ -53,7 +53,10 @@ func (s *stand) remoteOf(ctx context.Context, repo *sourcev1.GitRepository) (*gi
 	if repo.Spec.Timeout != nil {
 		r.timeout = repo.Spec.Timeout.Duration
 	}
-	config := [][2]string{{"gc.auto", "0"}, {"core.autocrlf", "false"}, {"advice.detachedHead", "false"}}
+	// Protocol 2 asks for the refs in a request of its own, which costs the server three processes.
+	config := [][2]string{
+		{"protocol.version", "0"}, {"gc.auto", "0"}, {"core.autocrlf", "false"}, {"advice.detachedHead", "false"},
+	}
 	if repo.Spec.SecretRef != nil {
 		var secret corev1.Secret
 		key := client.ObjectKey{Namespace: repo.Namespace, Name: repo.Spec.SecretRef.Name}

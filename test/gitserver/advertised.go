@@ -3,6 +3,7 @@ package gitserver
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -30,8 +31,9 @@ type advertisement struct {
 // serve answers a request for an advertisement from memory, or by git, whose answer it keeps.
 func (a *advertised) serve(w http.ResponseWriter, r *http.Request, user, root string, git http.Handler) {
 	repo := filepath.Join(root, filepath.FromSlash(strings.TrimSuffix(path.Clean("/"+r.URL.Path), "/info/refs")))
-	key := strings.Join([]string{user, r.URL.Path, r.URL.RawQuery, r.Header.Get("Git-Protocol"), r.Header.Get("Accept-Encoding")}, "\n")
-	state, err := stateOf(repo)
+	key := strings.Join([]string{user, r.URL.Path, r.URL.RawQuery, r.Header.Get("Git-Protocol"),
+		r.Header.Get("Accept-Encoding")}, "\n")
+	state, err := State(repo)
 	if err != nil {
 		git.ServeHTTP(w, r)
 		return
@@ -43,7 +45,7 @@ func (a *advertised) serve(w http.ResponseWriter, r *http.Request, user, root st
 		known = advertisement{state, httptest.NewRecorder()}
 		git.ServeHTTP(known.answer, r)
 		// Refs that moved meanwhile may be in the answer or not.
-		if after, err := stateOf(repo); err == nil && after == state && known.answer.Code == http.StatusOK {
+		if after, err := State(repo); err == nil && after == state && known.answer.Code == http.StatusOK {
 			a.mu.Lock()
 			a.last[key] = known
 			a.mu.Unlock()
@@ -56,8 +58,8 @@ func (a *advertised) serve(w http.ResponseWriter, r *http.Request, user, root st
 	_, _ = w.Write(known.answer.Body.Bytes())
 }
 
-// stateOf is a digest of what an advertisement depends on: the refs, HEAD and the configuration.
-func stateOf(repo string) (state [sha256.Size]byte, err error) {
+// State is a digest of what the answers of a bare repository depend on: the refs, HEAD and the configuration.
+func State(repo string) (state [sha256.Size]byte, err error) {
 	var all bytes.Buffer
 	add := func(name string) error {
 		content, err := os.ReadFile(filepath.Join(repo, name))
@@ -74,6 +76,9 @@ func stateOf(repo string) (state [sha256.Size]byte, err error) {
 		}
 	}
 	err = fs.WalkDir(os.DirFS(repo), "refs", func(name string, e fs.DirEntry, err error) error {
+		if name != "refs" && errors.Is(err, fs.ErrNotExist) {
+			return nil // gone meanwhile
+		}
 		if err != nil || e.IsDir() {
 			return err
 		}

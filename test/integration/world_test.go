@@ -77,6 +77,9 @@ type World struct {
 	env []string
 	// written are the write-backs that were waited for.
 	written []string
+
+	// said is what git said last, by its arguments; copies of a world share it.
+	said *sync.Map
 }
 
 // world makes a world and starts its stand-ins. What it holds is gone when the test has ended.
@@ -88,7 +91,7 @@ func world(t *testing.T, vary ...func(*setup)) *World {
 	}
 	begin := time.Now()
 	defer func() { t.Logf("%6.2fs the world is made", time.Since(begin).Seconds()) }()
-	w := &World{t: t, Env: environment(t), Name: worldName(t), log: &buffer{}}
+	w := &World{t: t, Env: environment(t), Name: worldName(t), log: &buffer{}, said: &sync.Map{}}
 	w.must(w.serve(&s))
 	install(t, w)
 	w.Fleet = fleet.New(s.Fleet)
@@ -283,26 +286,6 @@ func (w *World) Until(what string, ask func() error) {
 		// What takes longer is asked for less often: every question costs the control plane and git.
 		time.Sleep(min(max(time.Since(begin)/20, 20*time.Millisecond), 200*time.Millisecond))
 	}
-}
-
-// Tip is the newest commit of the deployed branch.
-func (w *World) Tip() string {
-	w.t.Helper()
-	return w.git("rev-parse", fleet.Branch)
-}
-
-// File is a file's content at the tip.
-func (w *World) File(path string) string {
-	w.t.Helper()
-	return w.git("show", fleet.Branch+":"+path) + "\n"
-}
-
-// git asks the bare repository.
-func (w *World) git(args ...string) string {
-	w.t.Helper()
-	out, err := w.Alice.Git(w.t.Context(), append([]string{"--git-dir=" + w.Repo}, args...)...)
-	w.must(err)
-	return out
 }
 
 // LiveImage is what a Deployment's template says.
