@@ -95,7 +95,7 @@ func noBranch(w *World) Step {
 	return Step{Do: DoWait, Wait: lookAgain, Why: why}
 }
 
-// allowed: the verdict allows, Git has not been written by this form.
+// whenAllowed: the verdict allows, Git has not been written by this form.
 func whenAllowed(w *World) Step {
 	s := &w.Form.Status
 	if w.Branch == nil {

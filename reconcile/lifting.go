@@ -36,7 +36,8 @@ func lifting(w *World, step Step) Step {
 		step.Wait = restAgain
 		return step
 	case pr.State == v1alpha1.PullRequestMerged:
-		return waits("%s, which lifts the hold, is merged%s, and %s does not show it yet", name, byWhom(pr.By), s.Suspect.Branch)
+		return waits("%s, which lifts the hold, is merged%s, and %s does not show it yet", name, byWhom(pr.By),
+			s.Suspect.Branch)
 	case mergesLift(w):
 		return Step{Do: DoLift, By: step.By, Why: "merging " + name}
 	}

@@ -80,8 +80,8 @@ func notShown(w *World) Step {
 			badInWords(w), s.Suspect.Branch, pr.Number)
 	}
 	if w.Now.Sub(pr.At.Time) > giveUp(w.Policy) {
-		return end(w, v1alpha1.ResultFailed, "pull request %d was merged%s, and %s still says %s: %s", pr.Number, byWhom(pr.By),
-			s.Suspect.Branch, badInWords(w), pr.URL)
+		return end(w, v1alpha1.ResultFailed, "pull request %d was merged%s, and %s still says %s: %s", pr.Number,
+			byWhom(pr.By), s.Suspect.Branch, badInWords(w), pr.URL)
 	}
 	return Step{Do: DoWait, Wait: lookAgain, Why: fmt.Sprintf("pull request %d is merged%s, and %s at %s does not show "+
 		"it yet", pr.Number, byWhom(pr.By), s.Suspect.Branch, short(w.Branch.Tip))}

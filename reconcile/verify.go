@@ -24,7 +24,8 @@ func verifyStep(w *World) Step {
 	if waits == "" {
 		said := []string{workloadNames(w) + " runs " + s.Target.Image + " again", aheadWas(s)}
 		if s.Suspect.ByFiles() {
-			said = []string{workloadNames(w) + " applies what Git says again, without what " + short(s.Suspect.Commit) + " changed"}
+			said = []string{workloadNames(w) + " applies what Git says again, without what " + short(s.Suspect.Commit) +
+				" changed"}
 		}
 		return end(w, v1alpha1.ResultVerified, "%s", joinWords(append(said, byHand(s, r)...)...))
 	}

@@ -27,7 +27,8 @@ type Line struct {
 
 // Line reads what Flux has to do with a workload. with names the GitRepository that a source of another kind is built
 // from, and that is pushed with, as a RollbackPolicy does; nil for none.
-func (f *Flux) Line(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName) (Line, error) {
+func (f *Flux) Line(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName,
+) (Line, error) {
 	var out Line
 	p, err := f.placeOf(ctx, namespace, w)
 	if err != nil {

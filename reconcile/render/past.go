@@ -64,7 +64,8 @@ func (p *past) at(ctx context.Context, commit string) (rendered, error) {
 	if err != nil && !refused {
 		return rendered{}, err
 	}
-	out := rendered{broken: why, ours: reconcile.KindOf(err) == reconcile.FaultNotRendered, depends: append(slices.Sorted(maps.Keys(folder.Seen())), folder.dir)}
+	out := rendered{broken: why, ours: reconcile.KindOf(err) == reconcile.FaultNotRendered}
+	out.depends = append(slices.Sorted(maps.Keys(folder.Seen())), folder.dir)
 	if !refused {
 		out.says = p.says(all)
 		// What a folder that cannot be built would have looked at next is not known.
