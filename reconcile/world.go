@@ -113,7 +113,7 @@ type crowd struct {
 //  2. reconcile/trigger: a file with a function that gives the Trigger, and a line in All. Only Type and Observe have
 //     to be there: what is nil does what its comment says.
 //  3. watcher: what wakes the keys that it is about.
-//  4. notify/card: how its evidence is told, where the words of its row are not enough.
+//  4. notify/slack/card: how its evidence is told, where the words of its row are not enough.
 //  5. docs/policies.md, and a policy's printer column where it is worth one.
 type Trigger struct {
 	// Type names it. Its words and limits stand in the table of api/v1alpha1.

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/notify/clicks"
 	"github.com/backstop-dev/backstop/notify/slack"
+	"github.com/backstop-dev/backstop/notify/slack/clicks"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/kube"
 	"github.com/backstop-dev/backstop/reconcile/record"

@@ -11,9 +11,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/notify/clicks"
 	"github.com/backstop-dev/backstop/notify/kubeevents"
 	"github.com/backstop-dev/backstop/notify/slack"
+	"github.com/backstop-dev/backstop/notify/slack/clicks"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
 	"github.com/backstop-dev/backstop/reconcile/record"

@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/notify/card"
 	"github.com/backstop-dev/backstop/notify/slack"
+	"github.com/backstop-dev/backstop/notify/slack/card"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/kube"
 )

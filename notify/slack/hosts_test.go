@@ -115,7 +115,7 @@ func TestTheProxyCountsForBoth(t *testing.T) {
 		t.Fatalf("through the proxy: %+v", c)
 	}
 	app := apps.Get(provider1)
-	// As notify/clicks dials.
+	// As notify/slack/clicks dials.
 	dialer := &websocket.Dialer{Proxy: app.Transport.Proxy, TLSClientConfig: app.Transport.TLSClientConfig}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

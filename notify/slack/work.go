@@ -12,7 +12,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/notify/card"
+	"github.com/backstop-dev/backstop/notify/slack/card"
 )
 
 // The methods that have limits of their own.

@@ -22,7 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/notify/card"
+	"github.com/backstop-dev/backstop/notify/slack/card"
 	"github.com/backstop-dev/backstop/test/slackstub"
 )
 

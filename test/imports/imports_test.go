@@ -20,7 +20,7 @@ var edges = map[string]string{
 	"cmd/backstop": "doctor gate gate/report gate/sources internal/build internal/image internal/text " +
 		"internal/workload reconcile reconcile/deliver reconcile/flux reconcile/gitrepo reconcile/kube " +
 		"reconcile/manifest reconcile/registry reconcile/render trace watcher",
-	"cmd/sidecar": "internal/build notify notify/card notify/clicks notify/console notify/fluxevent " +
+	"cmd/sidecar": "internal/build notify notify/slack/card notify/slack/clicks notify/console notify/fluxevent " +
 		"notify/kubeevents notify/metrics notify/slack reconcile reconcile/deliver reconcile/flux " +
 		"reconcile/gitrepo reconcile/kube reconcile/manifest reconcile/observe reconcile/record " +
 		"reconcile/registry reconcile/render reconcile/trigger watcher watcher/alerts",
@@ -38,13 +38,13 @@ var edges = map[string]string{
 	"internal/text":           "",
 	"internal/workload":       "",
 	"notify":                  "",
-	"notify/card":             "internal/image internal/text notify",
-	"notify/clicks":           "internal/text notify/card",
+	"notify/slack/card":       "internal/image internal/text notify",
+	"notify/slack/clicks":     "internal/text notify/slack/card",
 	"notify/console":          "internal/text notify",
 	"notify/fluxevent":        "internal/text notify",
 	"notify/kubeevents":       "internal/text internal/workload notify",
 	"notify/metrics":          "",
-	"notify/slack":            "internal/text notify/card",
+	"notify/slack":            "internal/text notify/slack/card",
 	"reconcile":               "internal/image internal/text internal/workload",
 	"reconcile/deliver":       "internal/text reconcile",
 	"reconcile/flux":          "internal/image internal/text internal/workload reconcile reconcile/kube",
@@ -109,7 +109,7 @@ func TestPackagesImportWhatTheyAreSaidTo(t *testing.T) {
 var floors = [][]string{
 	{"api/", "internal/", "gate/imagepolicy", "gate/report", "watcher/alerts", "watcher/classify", "watcher/drift"},
 	{"reconcile", "notify", "reconcile/manifest"},
-	{"reconcile/", "notify/card"},
+	{"reconcile/", "notify/slack/card"},
 	{"gate", "gate/", "trace", "watcher", "notify/"},
 	{"doctor"},
 	{"cmd/"},

@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/notify/card"
+	"github.com/backstop-dev/backstop/notify/slack/card"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/test/fleet"
 	"github.com/backstop-dev/backstop/test/slackstub"

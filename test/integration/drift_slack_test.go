@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/notify/card"
+	"github.com/backstop-dev/backstop/notify/slack/card"
 	"github.com/backstop-dev/backstop/test/fleet"
 	"github.com/backstop-dev/backstop/test/slackstub"
 )

@@ -13,7 +13,7 @@ import (
 	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/notify/card"
+	"github.com/backstop-dev/backstop/notify/slack/card"
 	"github.com/backstop-dev/backstop/test/fleet"
 	"github.com/backstop-dev/backstop/test/giteaserver"
 	"github.com/backstop-dev/backstop/test/gitserver"

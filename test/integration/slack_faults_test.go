@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/notify/card"
+	"github.com/backstop-dev/backstop/notify/slack/card"
 	"github.com/backstop-dev/backstop/test/fleet"
 	"github.com/backstop-dev/backstop/test/proxy"
 	"github.com/backstop-dev/backstop/test/slackstub"

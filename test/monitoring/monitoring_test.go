@@ -23,9 +23,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/notify/clicks"
 	"github.com/backstop-dev/backstop/notify/metrics"
 	"github.com/backstop-dev/backstop/notify/slack"
+	"github.com/backstop-dev/backstop/notify/slack/clicks"
 	"github.com/backstop-dev/backstop/reconcile/kube"
 	"github.com/backstop-dev/backstop/reconcile/observe"
 	"github.com/backstop-dev/backstop/watcher"

@@ -29,8 +29,8 @@ import (
 	"github.com/backstop-dev/backstop/test/slackstub/page"
 )
 
-// cards are the golden files of notify/card: every state that a card can be in.
-const cards = "../../../notify/card/testdata/*.golden.json"
+// cards are the golden files of notify/slack/card: every state that a card can be in.
+const cards = "../../../notify/slack/card/testdata/*.golden.json"
 
 type card struct {
 	Text   string       `json:"text"`
@@ -216,7 +216,7 @@ func TestAPersonClicks(t *testing.T) {
 		do(p.Until(t.Context(), "document.body.innerText.includes("+string(quoted)+")"))
 	}
 	do(p.Until(t.Context(), "document.querySelector('.empty')"))
-	ask := load(t, "../../../notify/card/testdata/pull-4-to-decide.golden.json")
+	ask := load(t, "../../../notify/slack/card/testdata/pull-4-to-decide.golden.json")
 	_, _, err := api.PostMessageContext(t.Context(), slackstub.ChannelID, slack.MsgOptionText(ask.Text, false),
 		slack.MsgOptionBlocks(ask.Blocks.BlockSet...))
 	do(err)
@@ -228,7 +228,7 @@ func TestAPersonClicks(t *testing.T) {
 	do(p.Click(t.Context(), "#confirm-yes"))
 	says("not connected")
 
-	app(t, w, api, load(t, "../../../notify/card/testdata/pull-8-verified.golden.json"))
+	app(t, w, api, load(t, "../../../notify/slack/card/testdata/pull-8-verified.golden.json"))
 	do(p.Click(t.Context(), `[data-user="U0MALLORY"]`))
 	do(p.Until(t.Context(), `document.querySelector('[data-user="U0MALLORY"][aria-checked="true"]')`))
 	do(p.Click(t.Context(), approve))

@@ -13,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/notify/card"
+	"github.com/backstop-dev/backstop/notify/slack/card"
 	"github.com/backstop-dev/backstop/test/slackstub"
 )
 

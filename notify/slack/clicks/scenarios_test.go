@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/notify/card"
+	"github.com/backstop-dev/backstop/notify/slack/card"
 	"github.com/backstop-dev/backstop/test/slackstub"
 )
 
