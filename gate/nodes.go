@@ -2,6 +2,7 @@ package gate
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
@@ -41,6 +42,36 @@ func imageOf(group []manifest.Node, repos repositories) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// underGlobal puts a group of Helm values under the registry that the same values set for all images of a chart:
+// global.imageRegistry takes the place of a registry that a group names in a key of its own, and goes before a
+// repository that names none.
+func underGlobal(group, nodes []manifest.Node) []manifest.Node {
+	first := group[0]
+	document, _, _ := strings.Cut(first.Pointer, "#")
+	i := slices.IndexFunc(nodes, func(n manifest.Node) bool {
+		return n.Part == manifest.PartRegistry && n.Value != "" && n.File == first.File &&
+			strings.HasPrefix(n.Pointer, document+"#") && strings.HasSuffix(n.Pointer, "/global/imageRegistry")
+	})
+	if i < 0 || group[0].Group == nodes[i].Group {
+		return group
+	}
+	group = slices.Clone(group)
+	for k, n := range group {
+		host, _, path := strings.Cut(n.Value, "/")
+		switch {
+		case n.Part == manifest.PartImage,
+			n.Part == manifest.PartRepository && path && (strings.ContainsAny(host, ".:") || host == "localhost"):
+			return group
+		case n.Part == manifest.PartRegistry:
+			group[k].Value = nodes[i].Value
+			return group
+		}
+	}
+	registry := nodes[i]
+	registry.Group = first.Group
+	return append(group, registry)
 }
 
 // fluxKustomization names the Kustomization that a node is in, be it in an inline patch: its images and patches go into

@@ -23,7 +23,7 @@ import (
 
 // newModel reads a tree. earlier is the model of another version, whose work is used again where nothing changed.
 func newModel(tree sources.Tree, o *Options, earlier *model, step func()) (*model, error) {
-	tree.FS = sources.Remembering(tree.FS)
+	tree.FS = sources.Remembering(sources.Applied(tree.FS))
 	m := &model{
 		tree: tree, config: o.Config, files: map[string]*sources.File{}, repos: repositories{}, chartLimit: o.ChartLimit,
 		retagged: map[string]bool{},

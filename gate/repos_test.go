@@ -59,6 +59,44 @@ func TestGateRepositoriesAsTheyAre(t *testing.T) {
 			},
 			want: []string{"error kustomize-build ks.yaml:1"},
 		},
+		"what a .sourceignore leaves out, which Flux never sees": {
+			files: map[string]string{
+				".sourceignore": "/apps/drafts/\n*.values.yaml\n", "ks.yaml": kustomization("app", "./apps", "prune: true"),
+				"apps/a.yaml": deployment("a", "app:v1"), "apps/drafts/b.yaml": "image: [\n", "apps/a.values.yaml": "tag: v1\n",
+				"apps/sub/.sourceignore": "c.yaml\n", "apps/sub/c.yaml": deployment("c", "X:y"), "c.yaml": deployment("c", "app:v2"),
+			},
+			images: []string{"app:v1 apps/a.yaml:12", "app:v2 c.yaml:12"},
+		},
+		"a variable by a name that Flux refuses": {
+			files: map[string]string{
+				"ks.yaml":    kustomization("app", "./app", "postBuild: {substitute: {APP-TAG: v2}}"),
+				"app/a.yaml": deployment("a", "app:v1"),
+			},
+			want: []string{"error kustomize-build ks.yaml:1"},
+		},
+		"the registry of all images of a chart": {
+			files: map[string]string{"a.yaml": `apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: a, namespace: x}
+spec:
+  chart: {spec: {chart: a, sourceRef: {kind: HelmRepository, name: r}}}
+  values:
+    global: {imageRegistry: reg.example.org}
+    image: {repository: acme/app, tag: v1}
+    own: {image: {registry: docker.io, repository: acme/own, tag: v2}}
+    whole: {image: {repository: ghcr.io/acme/whole, tag: v3}}
+    text: |
+      - name: side
+        image: ghcr.io/acme/side:v4
+    other: {image: {url: ghcr.io/acme/other, tag: v5}}
+    more: {imageName: ghcr.io/acme/more, imageTag: v6}
+    path: {image: {registry: ghcr.io, path: acme/path, digest: ""}, tag: v7}
+`},
+			images: []string{
+				"reg.example.org/acme/app:v1 a.yaml:8", "reg.example.org/acme/own:v2 a.yaml:9", "ghcr.io/acme/whole:v3 a.yaml:10",
+				"ghcr.io/acme/side:v4 a.yaml:13", "ghcr.io/acme/other:v5 a.yaml:14", "ghcr.io/acme/more:v6 a.yaml:15",
+			},
+		},
 		"variables that are none, so that nothing is replaced": {
 			files: map[string]string{
 				"ks.yaml":    kustomization("app", "./app", "postBuild: {substitute: {}}"),

@@ -72,7 +72,7 @@ func TestGateCommentThatIsMeantAsAMarker(t *testing.T) {
 
 func TestGateTagThatIsNoTextToYAML(t *testing.T) {
 	for tag, want := range map[string]string{
-		"1.10": "acme/app:1.1", "20240101": "acme/app:2.0240101e+07", "0x10": "acme/app:16",
+		"1.10": "acme/app:1.1", "20240101": "acme/app:2.0240101e+07", "0x10": "acme/app:16", "no": "acme/app:false", "on": "acme/app:true", "true": "", `"no"`: "",
 		`"1.10"`: "", "v1.10": "", "1.10.0": "", "17": "", "2024-01-01": "",
 	} {
 		got := check(t, gate.Options{Head: tree(map[string]string{"app.yaml": `apiVersion: helm.toolkit.fluxcd.io/v2

@@ -27,6 +27,7 @@ func (m *model) usesOf(u *unit, s *sources.File) []report.Use {
 		if ofChart(first) {
 			continue
 		}
+		group = underGlobal(group, s.Nodes)
 		image, ok := imageOf(group, m.repos)
 		if !ok {
 			continue

@@ -81,22 +81,33 @@ func shared(a, b string) int {
 // substitute replaces the variables in what a unit renders, as kustomize-controller does: in everything, so that a
 // child Kustomization gets its parent's.
 func (b *builder) substitute(u *unit) {
-	if u.data == nil || u.failed != nil {
+	if u.rendered == nil || u.failed != nil {
 		return
 	}
 	file, line := u.place()
-	text, err := u.vars.Text(string(u.data))
+	err := u.vars.Named()
+	if err == nil && u.data == nil {
+		return
+	}
+	text := ""
+	if err == nil {
+		text, err = u.vars.Text(string(u.data))
+	}
 	if errors.Is(err, render.ErrTooMuch) {
 		u.rendered, u.failed = nil, tooMuch(u)
 		return
 	}
 	if err != nil {
+		fix := "correct the ${…}, write a dollar that stands for itself as $$, or annotate the object: " +
+			"kustomize.toolkit.fluxcd.io/substitute: disabled"
+		if errors.Is(err, render.ErrVariableName) {
+			fix = "rename it in spec.postBuild.substitute, or in the ConfigMap or Secret of substituteFrom"
+		}
 		u.rendered, u.failed = nil, &report.Finding{
 			Rule: report.RuleBuild, Level: report.LevelError, File: file, Line: line,
 			Message: fmt.Sprintf("the variables of %s cannot be replaced, so Flux cannot apply it: %s", u.dir,
 				render.Words(err)),
-			Fix: "correct the ${…}, write a dollar that stands for itself as $$, or annotate the object: " +
-				"kustomize.toolkit.fluxcd.io/substitute: disabled",
+			Fix: fix,
 		}
 		return
 	}

@@ -12,9 +12,9 @@ import (
 //
 //	image: {repository: ghcr.io/acme/backend, tag: v1}            the usual
 //	image: {registry: ghcr.io, repository: acme/backend, tag: v1, digest: ""}
-//	image: {repo: ghcr.io/acme/backend, version: v1}              other words for it
+//	image: {repo: ghcr.io/acme/backend, version: v1}              other words for it: path, url
 //	image: {name: acme/backend, tag: v1}, image: {tag: v1}        the chart knows the rest
-//	image: acme/backend, tag: v1                                  or imageTag
+//	image: acme/backend, tag: v1                                  or imageTag, imageName and imageTag
 //	backendRepository: …, backendTag: …                           any prefix
 //	repository: ghcr.io/acme, image: backend, tag: v1             the repository is cut in two
 //
@@ -24,7 +24,7 @@ func claimBlocks(fields []entry, s spot, set func(int, claim)) {
 	var index map[string]int
 	for i, f := range fields {
 		prefix, ok := repositoryPrefix(f.key)
-		if imageLike && f.key == "repo" {
+		if imageLike && otherRepository(fields, f.key) {
 			prefix, ok = "", true
 		}
 		if !ok || resolve(f.value).Kind != yaml.ScalarNode {
@@ -56,6 +56,19 @@ func claimBlocks(fields []entry, s spot, set func(int, claim)) {
 	}
 }
 
+// otherRepository says whether a key of a block that describes an image is another word for its repository.
+func otherRepository(fields []entry, key string) bool {
+	switch key {
+	case "repo":
+		return true
+	case "path", "url":
+		// Beside a tag or a digest alone, and never the address of a picture.
+		return textAt(fields, "tag")+textAt(fields, "digest") != "" && scalarAt(fields, "repository") < 0 &&
+			!strings.Contains(textAt(fields, key), "://") && !strings.HasPrefix(textAt(fields, key), "/")
+	}
+	return false
+}
+
 // versionAsTag takes a version beside a repository for its tag where there is no tag.
 func versionAsTag(index map[string]int, parts map[int]Part) {
 	_, tagged := index["tag"]
@@ -67,7 +80,11 @@ func versionAsTag(index map[string]int, parts map[int]Part) {
 // claimNamedBlock claims the rarer forms without a repository key.
 func claimNamedBlock(fields []entry, s spot, imageLike bool, set func(int, claim)) {
 	group := s.pointer + "/"
-	image := scalarAt(fields, "image")
+	key := "image"
+	if scalarAt(fields, key) < 0 && scalarAt(fields, "imageTag") >= 0 {
+		key = "imageName"
+	}
+	image := scalarAt(fields, key)
 	if image < 0 && !imageLike {
 		return
 	}
@@ -75,7 +92,7 @@ func claimNamedBlock(fields []entry, s spot, imageLike bool, set func(int, claim
 	if image >= 0 && !(s.item && isContainerList(s.key)) {
 		parts := blockParts(index, "")
 		maps.Copy(parts, blockParts(index, "image"))
-		_, tag, digest := Split(textAt(fields, "image"))
+		_, tag, digest := Split(textAt(fields, key))
 		if len(parts) == 0 || tag != "" || digest != "" {
 			return
 		}

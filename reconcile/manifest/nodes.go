@@ -184,7 +184,7 @@ func (w *walker) scalar(at place, s spot, c claim) error {
 		File: w.file, Pointer: s.pointer, Part: c.part, Value: scalarText(at.scalar),
 		Policy: m.policy, Suffix: m.suffix, Held: m.held,
 		Group: c.group, Object: s.object, Container: c.container, Line: at.scalar.Line,
-		Typed: at.scalar.Style == 0 && at.scalar.Tag != "!!str" && at.scalar.Tag != "!!null",
+		Typed: typed(at.scalar),
 	}
 	if marked {
 		at.Part = suffixParts[m.suffix]
@@ -199,6 +199,19 @@ func (w *walker) scalar(at place, s spot, c claim) error {
 	}
 	w.places = append(w.places, at)
 	return nil
+}
+
+// typed says whether YAML takes a scalar for something else than text: Kubernetes and Helm take no and on for booleans,
+// as YAML 1.1 does.
+func typed(n *yaml.Node) bool {
+	if n.Style != 0 {
+		return false
+	}
+	switch strings.ToLower(n.Value) {
+	case "y", "yes", "on", "n", "no", "off":
+		return true
+	}
+	return n.Tag != "!!str" && n.Tag != "!!null"
 }
 
 // suffixParts are what a marker writes, by its suffix.
@@ -302,7 +315,7 @@ func (w *walker) groupMarkers() {
 // not parse is text.
 func (w *walker) embedded(n *yaml.Node, s spot) error {
 	// Through aliases one text could be read again and again.
-	if w.outer != nil || s.mute || s.shared || !holdsYAML(s) {
+	if w.outer != nil || s.mute || s.shared || !holdsYAML(s) || !strings.ContainsAny(n.Value, "\n{") {
 		return nil
 	}
 	inner, err := parse([]byte(n.Value))

@@ -48,7 +48,8 @@ func claimsOf(fields []entry, s spot) []claim {
 
 // claimSharedTag claims one tag of all images of a chart, where no repository beside it has claimed it as its own.
 func claimSharedTag(fields []entry, s spot, set func(int, claim)) {
-	if i := scalarAt(fields, "imageTag"); i >= 0 && inValues(s) && scalarAt(fields, "image") < 0 {
+	if i := scalarAt(fields, "imageTag"); i >= 0 && inValues(s) && scalarAt(fields, "image") < 0 &&
+		scalarAt(fields, "imageName") < 0 {
 		set(i, claim{part: PartTag})
 	}
 }

@@ -1,7 +1,11 @@
 package render
 
 import (
+	"errors"
+	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/fluxcd/pkg/envsubst"
@@ -41,11 +45,27 @@ var notSubstituted = regexp.MustCompile(`(?m)^ {4}kustomize\.toolkit\.fluxcd\.io
 // plainVariable is a variable without a default or a function.
 var plainVariable = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
+// variableName is what Flux takes for the name of a variable.
+var variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
+
+// ErrVariableName says that a name of spec.postBuild, or a key of what it is filled from, is none that Flux takes.
+var ErrVariableName = errors.New("the name of a variable has letters, digits and _ alone")
+
+// Named says which variable has a name that Flux refuses, whether it is used or not; it wraps ErrVariableName.
+func (v Variables) Named() error {
+	for _, name := range slices.Sorted(maps.Keys(v.Values)) {
+		if v.On && !variableName.MatchString(name) {
+			return fmt.Errorf("%w: %q", ErrVariableName, name)
+		}
+	}
+	return nil
+}
+
 // Text replaces the variables in documents, as kustomize-controller does: in everything, so that a child Kustomization
 // gets its parent's. One that only the cluster knows stays as it is.
 func (v Variables) Text(text string) (string, error) {
-	if v.idle() || !strings.Contains(text, "${") {
-		return text, nil
+	if err := v.Named(); err != nil || v.idle() || !strings.Contains(text, "${") {
+		return text, err
 	}
 	docs := strings.Split(text, "\n---\n")
 	for i, doc := range docs {
