@@ -192,7 +192,7 @@ func (l *local) blame(ctx context.Context, image string) (v1alpha1.Suspect, erro
 	s, err := l.Blame(ctx, l.query)
 	// Without a cluster no policy is known: that says nothing of who wrote the value.
 	s.ByHand = ""
-	return s, err
+	return s, uncommitted(ctx, l.dir, l.Tip(), image, err)
 }
 
 func (l *local) former(ctx context.Context, s v1alpha1.Suspect) ([]reconcile.Former, error) {

@@ -221,6 +221,26 @@ func TestBlameAndRevertWithoutACluster(t *testing.T) {
 	}
 }
 
+func TestBlameOfWhatIsNotCommitted(t *testing.T) {
+	dir, _ := testRepository(t)
+	file := filepath.Join(dir, "apps", "production", "backend.yaml")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(data), "v1.1.0", "v1.2.0")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, _, errs := call(t, "blame", "ghcr.io/acme/backend:v1.2.0", "--repo", dir)
+	if want := "in the work tree says ghcr.io/acme/backend:v1.2.0, and "; code != exitError || !strings.Contains(errs, want) {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	code, _, errs = call(t, "blame", "ghcr.io/acme/backend:v1.3.0", "--repo", dir)
+	if code != exitError || !strings.Contains(errs, "none of the") {
+		t.Errorf("of what stands nowhere: exit code %d: %s", code, errs)
+	}
+}
+
 func TestRevertPushesToTheDeployedBranch(t *testing.T) {
 	dir, bare := testRepository(t)
 	code, _, errs := call(t, "revert", "deploy/backend", "--repo", dir, "--push")

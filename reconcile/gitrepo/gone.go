@@ -92,7 +92,7 @@ func (h *history) speaksOf(e store.Entry, image string, holds map[plumbing.Hash]
 		return false, err
 	}
 	_, tag, digest := manifest.Split(image)
-	speaks := ok && (tag != "" && bytes.Contains(data, []byte(tag)) ||
+	speaks := ok && (tag != "" && indexWord(data, tag) >= 0 ||
 		digest != "" && bytes.Contains(data, []byte(digest)))
 	holds[e.Hash] = speaks
 	return speaks, nil

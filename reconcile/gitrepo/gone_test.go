@@ -35,6 +35,20 @@ func TestImageThatGitNoLongerSaysIsBlamedAndWhoTookItBack(t *testing.T) {
 	}
 }
 
+func TestTagThatIsPartOfAnotherWordIsTakenBackAllTheSame(t *testing.T) {
+	t.Parallel()
+	c := newClone(t)
+	const web = "reg.example.org/web"
+	c.put("add", "d.yaml", app("web", web+":1"))
+	c.replace("bump", "d.yaml", "web:1", "web:2")
+	q := ask(web + ":1")
+	q.ByPerson = true
+	s, err := c.open().Blame(t.Context(), q)
+	if err != nil || s.Subject != "add" || s.TakenBackBy == nil || s.TakenBackBy.Subject != "bump" {
+		t.Errorf("blamed %q, taken back by %+v, %v", s.Subject, s.TakenBackBy, err)
+	}
+}
+
 func TestSentenceNamesTheTextWhereverItStands(t *testing.T) {
 	t.Parallel()
 	c := newClone(t)

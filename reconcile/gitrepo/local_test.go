@@ -39,6 +39,21 @@ func (w *world) plan(dir, rev string) (*Local, *Plan) {
 	return l, p
 }
 
+func TestRepositoryThatHasNothingToRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for want, args := range map[string][]string{
+		"has no commit yet: give --rev BRANCH": nil,
+		"named by SHA-256":                     {"--object-format=sha256"},
+	} {
+		dir := t.TempDir()
+		w.run(dir, append([]string{"init", "--quiet"}, args...)...)
+		if _, err := OpenLocal(dir, "", Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("opened as %v, want %q", err, want)
+		}
+	}
+}
+
 func TestPlanOnACloneWritesNothing(t *testing.T) {
 	t.Parallel()
 	w, bad := standard(t)

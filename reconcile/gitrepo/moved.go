@@ -31,6 +31,8 @@ type move struct {
 	// file that holds the group in the newer commit.
 	file         *store.Followed
 	newer, older *store.Commit
+	// bare says that the place was in the older commit too, where it named the repository and no version.
+	bare bool
 }
 
 // whereItWas finds the group in the older commit: in a file of the same content that the newer one removed, else where
@@ -187,13 +189,17 @@ func (s *search) look(c store.Change) error {
 // weigh takes a group of before the commit as a candidate. there is what stands in its place now; nil for nothing.
 func (s *search) weigh(c store.Change, group, there []manifest.Node) {
 	likeness := manifest.Likeness(group, s.group)
+	// A variable that stood elsewhere with the very same value, and no longer does.
+	variable := there == nil && group[0].Variable != "" && manifest.SameReference(group, s.group)
+	// An entry of images that said the version of what stands alone now.
+	entry := s.bare && there == nil && manifest.IsEntry(group[0])
 	switch {
-	case s.lone && likeness < loneLikeness:
+	case s.lone && likeness < loneLikeness && !variable:
 	case there != nil && (manifest.SameReference(there, group) ||
 		!positional(group) && !manifest.Unversioned(there, group)):
 	case manifest.SameReference(group, s.group):
 		s.same.take(group, likeness)
-	case c.Path != s.file.Path && likeness < kinLikeness:
+	case c.Path != s.file.Path && likeness < kinLikeness && !entry:
 	case s.lone && manifest.Lone(group) || manifest.Kin(group, s.group):
 		s.kin.take(group, likeness)
 	case likeness >= kinLikeness && (manifest.Rehomed(group, s.group) ||

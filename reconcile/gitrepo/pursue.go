@@ -87,22 +87,40 @@ func (p *pursued) older(ctx context.Context, f *walk, newer *store.Commit, quick
 				group = nil
 			}
 		}
-		if group != nil {
+		if group != nil && (p.gone || !manifest.Unversioned(group, p.group)) {
 			p.group, p.gone = group, false
+			return seenGroup, nil
+		}
+		if group != nil {
+			// The place named the repository alone: an entry of images or the like said the version.
+			if was, err := p.movedFrom(ctx, f, newer, true); was || err != nil {
+				return seenGroup, err
+			}
+			p.group = group
 			return seenGroup, nil
 		}
 	}
 	if p.gone {
 		return seenNothing, nil
 	}
-	was, err := f.h.whereItWas(ctx, move{group: p.group, file: file, newer: newer, older: f.At})
-	if err != nil || was == nil {
+	was, err := p.movedFrom(ctx, f, newer, false)
+	if err != nil || !was {
 		p.gone = true
 		return seenNothing, err
 	}
+	return seenGroup, nil
+}
+
+// movedFrom goes on with the place that the group had before a commit, where there is one. bare says that its present
+// place was there, without a version.
+func (p *pursued) movedFrom(ctx context.Context, f *walk, newer *store.Commit, bare bool) (bool, error) {
+	was, err := f.h.whereItWas(ctx, move{group: p.group, file: f.Files[p.file], newer: newer, older: f.At, bare: bare})
+	if err != nil || was == nil {
+		return false, err
+	}
 	p.group = was
 	p.file, err = f.Add(was[0].File)
-	return seenGroup, err
+	return true, err
 }
 
 // pushed says whether what stood in the group's place in a list is another image that only changed its own place, since

@@ -41,6 +41,10 @@ func Open(dir, rev string) (*Clone, error) {
 	if errors.Is(err, gogit.ErrRepositoryNotExists) {
 		return nil, fmt.Errorf("%s is not in a Git repository", wire.OneLine(dir, 300))
 	}
+	if errors.Is(err, gogit.ErrUnknownExtension) && strings.Contains(err.Error(), "objectformat") {
+		return nil, fmt.Errorf("open the Git repository %s: its objects are named by SHA-256, which Backstop does not read, "+
+			"nor does Flux", wire.OneLine(dir, 300))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the Git repository %s: %w", wire.OneLine(dir, 300), err)
 	}
@@ -69,6 +73,10 @@ func Open(dir, rev string) (*Clone, error) {
 func (l *Clone) resolve(rev string) (plumbing.Hash, error) {
 	if rev == "" {
 		head, err := l.repo.Head()
+		if errors.Is(err, plumbing.ErrReferenceNotFound) {
+			return plumbing.ZeroHash, fmt.Errorf("what is checked out in %s has no commit yet: give --rev BRANCH",
+				wire.OneLine(l.dir, 300))
+		}
 		if err != nil {
 			return plumbing.ZeroHash, fmt.Errorf("read HEAD of %s: %w", wire.OneLine(l.dir, 300), err)
 		}

@@ -1,0 +1,60 @@
+package gitrepo
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestVersionThatMovedOutOfAnEntryOfImages(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	entry := func(tag string) string {
+		return kustomization("../base") + "images: [{name: " + web + ", newTag: " + tag + "}]\n"
+	}
+	for name, at := range map[string]struct{ before, image, subject string }{
+		"as it is":              {"v2", web + ":v2", "bump"},
+		"with another one":      {"v1", web + ":v2", "plain"},
+		"and was never another": {"", web + ":v2", "plain"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClone(t)
+			c.put("first", "base/kustomization.yaml", kustomization("d.yaml"), "base/d.yaml", app("web", web),
+				"prod/kustomization.yaml", entry("v1"))
+			switch at.before {
+			case "v2":
+				c.replace("bump", "prod/kustomization.yaml", "v1", "v2")
+			case "":
+				c.put("no entry", "prod/kustomization.yaml", kustomization("../base"))
+			}
+			c.put("plain", "base/d.yaml", app("web", web+":v2"), "prod/kustomization.yaml", kustomization("../base"))
+			s, lines := c.undo(ask(at.image))
+			want := []string{"base/d.yaml -image: " + web + ":v2", "base/d.yaml +image: " + web + ":v1"}
+			if at.before == "" {
+				want[1] = "base/d.yaml +image: " + web
+			}
+			if s.Subject != at.subject || !slices.Equal(lines, want) {
+				t.Errorf("blamed %q, and the revert is %q", s.Subject, lines)
+			}
+		})
+	}
+}
+
+func TestVariableThatMovedIntoAConfigMap(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	c := newClone(t)
+	c.put("first", "cluster/ks.yaml", fluxKustomization("web", "./apps", "postBuild: {substitute: {TAG: v1}}"),
+		"apps/d.yaml", app("web", web+":${TAG}"))
+	c.replace("bump", "cluster/ks.yaml", "v1", "v2")
+	c.put("settings", "cluster/ks.yaml",
+		fluxKustomization("web", "./apps", "postBuild: {substituteFrom: [{kind: ConfigMap, name: settings}]}"),
+		"cluster/settings.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: flux-system}\ndata:\n  TAG: v2\n")
+	q := ask(web + ":v2")
+	q.ByPerson = true
+	s, lines := c.undo(q)
+	want := []string{"cluster/settings.yaml -TAG: v2", "cluster/settings.yaml +TAG: v1"}
+	if s.Subject != "bump" || !slices.Equal(lines, want) {
+		t.Errorf("blamed %q, and the revert is %q", s.Subject, lines)
+	}
+}
