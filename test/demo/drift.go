@@ -52,7 +52,8 @@ func (w *world) undo(ctx context.Context, good, newer string) error {
 	if adopted {
 		return w.tell(ctx, w.takenBack(app, good, newer)...)
 	}
-	return w.tell(ctx, w.running(app, w.image(app, newer), "restored: production/backend runs %s"), w.isRecord(w.image(app, newer)))
+	return w.tell(ctx, w.running(app, w.image(app, newer), "restored: production/backend runs %s"),
+		w.isRecord(w.image(app, newer)))
 }
 
 // adopts is Jane's click.

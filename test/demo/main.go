@@ -1,7 +1,7 @@
 // Command demo tells the main job as it happens: an image that the nodes cannot run is pushed, image automation writes
 // it to Git, pods fail, Backstop asks on Slack, a person approves, Backstop reverts and holds, Flux applies, and a
-// newer image lifts the hold. Then somebody runs kubectl rollout undo, and a person adopts it into Git. At last an image
-// crashes as it starts, takes both old pods away, and goes back too.
+// newer image lifts the hold. Then somebody runs kubectl rollout undo, and a person adopts it into Git. At last an
+// image crashes as it starts, takes both old pods away, and goes back too.
 //
 //	etcd, kube-apiserver, kube-controller-manager     real, on loopback
 //	Git server, OCI registry                          real protocols, on loopback
