@@ -221,7 +221,7 @@ func (v *view) notOptedIn() string {
 		return ""
 	}
 	if !v.OptedIn {
-		return "the process starts and then fails, which is asked about where the workload does not say otherwise"
+		return "the process starts and then fails, and the workload has no annotation backstop.dev/rollback: auto"
 	}
 	if _, since := v.formerReady(); since == 0 {
 		return "the process starts and then fails, and no pod of the former revision that started since then is ready now"

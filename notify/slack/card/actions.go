@@ -2,6 +2,7 @@ package card
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/slack-go/slack"
 
@@ -88,9 +89,19 @@ func reverts(r *v1alpha1.Rollback, w words) string {
 	out := fmt.Sprintf("Pushes a revert of %s for %s to %s: %s goes back to %s", plain(short7(s.Commit), 12), w.app,
 		plain(s.Branch, 40), w.bad, or(w.good, "its former image"))
 	if marked(s) {
-		return out + ", and image automation is held off until a newer image can run."
+		return out + ", and image automation is held off " + heldUntil(&r.Status)
 	}
 	return out + "."
+}
+
+// heldUntil says what ends a hold: after a crash a person, since that a newer image is there says nothing of how it runs.
+func heldUntil(s *v1alpha1.RollbackStatus) string {
+	if slices.ContainsFunc(v1alpha1.Triggers(), func(t v1alpha1.TriggerRow) bool {
+		return t.LiftedByPerson && s.SeenBy(t.Type)
+	}) {
+		return "until a person lifts the hold."
+	}
+	return "until a newer image can run."
 }
 
 // adopts says what adopting a drift does.

@@ -90,9 +90,9 @@ func states() map[string]Facts {
 	}
 	crashed := map[string][]edit{
 		"1-grace-period":   {crash},
-		"4-to-decide":      {crash, target, proved, asks(policyAsks, "Deployment/shop-api: the process starts and then fails, which is asked about where the workload does not say otherwise")},
+		"4-to-decide":      {crash, target, proved, asks(policyAsks, "Deployment/shop-api: the process starts and then fails, and the workload has no annotation backstop.dev/rollback: auto")},
 		"4-pods-are-gone":  {crash, oldPodsGone, target, proved, asks(policyAsks)},
-		"4-argo":           {crash, ofArgo, target, proved, asks("Rollout/shop-api: the process starts and then fails, which is asked about where the workload does not say otherwise")},
+		"4-argo":           {crash, ofArgo, target, proved, asks("Rollout/shop-api: the process starts and then fails, and the workload has no annotation backstop.dev/rollback: auto")},
 		"4-sibling":        {crash, target, proved, asks("Deployment/shop-api: Deployment/shop-worker runs the image well")},
 		"7-waits-for-flux": {crash, target, proved, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested},
 		"8-hold-stands": {crash, target, proved, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, byHandOnly,

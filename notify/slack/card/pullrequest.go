@@ -38,7 +38,7 @@ func merging(r *v1alpha1.Rollback, w words) string {
 	out := fmt.Sprintf("Merges pull request %d into %s, as soon as its provider lets it: %s goes back to %s",
 		s.PullRequest.Number, plain(s.Suspect.Branch, 40), w.bad, or(w.good, "its former image"))
 	if marked(s.Suspect) {
-		return out + ", and image automation is held off until a newer image can run."
+		return out + ", and image automation is held off " + heldUntil(s)
 	}
 	return out + "."
 }
