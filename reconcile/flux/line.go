@@ -30,10 +30,12 @@ type Line struct {
 func (f *Flux) Line(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName,
 ) (Line, error) {
 	var out Line
-	p, err := f.placeOf(ctx, namespace, w)
-	if err != nil {
-		_ = out.noOrigin(err)
-		return out, out.noChain(err)
+	p, notPlaced := f.placeOf(ctx, namespace, w)
+	if err := notPlaced; err != nil {
+		if err = out.noChain(err); err == nil {
+			err = out.noOrigin(notPlaced)
+		}
+		return out, err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -50,7 +52,8 @@ func (f *Flux) Line(ctx context.Context, namespace string, w v1alpha1.Workload, 
 		}
 		return out.noOrigin(err)
 	})
-	return out, group.Wait()
+	err := group.Wait()
+	return out, err
 }
 
 // noChain writes down why there is no chain; what does not say why is an error.
