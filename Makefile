@@ -141,7 +141,7 @@ golden: ## Write the golden files anew
 ##@ Check
 
 .PHONY: verify
-verify: ## Check generated files, format, vet, lint, go.mod, imports, workflows and known vulnerabilities
+verify: ## Check generated files, format, vet, lint, go.mod, imports, alerts, metrics, workflows and known vulnerabilities
 	@scripts/verify.sh
 
 .PHONY: lint
