@@ -9,15 +9,15 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// uncommitted says that the work tree names an image which no file of the deployed commit does. It gives any other error
-// as it is.
+// uncommitted says that the work tree names an image which no file of the deployed commit does. It gives any other
+// error as it is.
 func uncommitted(ctx context.Context, dir, tip, image string, err error) error {
 	if _, refused := reconcile.AsRefusal(err); !refused || image == "" {
 		return err
 	}
 	grep := func(args ...string) string {
-		args = append([]string{"-C", dir, "grep", "--line-number", "-I", "--fixed-strings", "--word-regexp", "-e", image}, args...)
-		out, err := exec.CommandContext(ctx, "git", args...).Output()
+		common := []string{"-C", dir, "grep", "--line-number", "-I", "--fixed-strings", "--word-regexp", "-e", image}
+		out, err := exec.CommandContext(ctx, "git", append(common, args...)...).Output()
 		if err != nil {
 			return ""
 		}
@@ -29,6 +29,6 @@ func uncommitted(ctx context.Context, dir, tip, image string, err error) error {
 	}
 	file, rest, _ := strings.Cut(found, ":")
 	line, _, _ := strings.Cut(rest, ":")
-	return fmt.Errorf("%s:%s in the work tree says %s, and %s does not: what is not committed runs nowhere", oneLine(file),
-		line, oneLine(image), short(tip))
+	return fmt.Errorf("%s:%s in the work tree says %s, and %s does not: what is not committed runs nowhere",
+		oneLine(file), line, oneLine(image), short(tip))
 }

@@ -189,23 +189,29 @@ func (s *search) look(c store.Change) error {
 // weigh takes a group of before the commit as a candidate. there is what stands in its place now; nil for nothing.
 func (s *search) weigh(c store.Change, group, there []manifest.Node) {
 	likeness := manifest.Likeness(group, s.group)
-	// A variable that stood elsewhere with the very same value, and no longer does.
-	variable := there == nil && group[0].Variable != "" && manifest.SameReference(group, s.group)
-	// An entry of images that said the version of what stands alone now.
-	entry := s.bare && there == nil && manifest.IsEntry(group[0])
 	switch {
-	case s.lone && likeness < loneLikeness && !variable:
+	case s.lone && likeness < loneLikeness && !s.carried(group, there):
 	case there != nil && (manifest.SameReference(there, group) ||
 		!positional(group) && !manifest.Unversioned(there, group)):
 	case manifest.SameReference(group, s.group):
 		s.same.take(group, likeness)
-	case c.Path != s.file.Path && likeness < kinLikeness && !entry:
+	case c.Path != s.file.Path && likeness < kinLikeness && !s.versioned(group, there):
 	case s.lone && manifest.Lone(group) || manifest.Kin(group, s.group):
 		s.kin.take(group, likeness)
 	case likeness >= kinLikeness && (manifest.Rehomed(group, s.group) ||
 		c.Path == s.file.Path && !positional(group) && manifest.Stayed(group, s.group)):
 		s.rehomed.take(group, likeness)
 	}
+}
+
+// carried says whether a variable stood elsewhere with the very same value, and no longer does.
+func (s *search) carried(group, there []manifest.Node) bool {
+	return there == nil && group[0].Variable != "" && manifest.SameReference(group, s.group)
+}
+
+// versioned says whether an entry of images said the version of what stands alone now, and no longer does.
+func (s *search) versioned(group, there []manifest.Node) bool {
+	return s.bare && there == nil && manifest.IsEntry(group[0])
 }
 
 // mayTell says quickly whether a file may hold the value, or the image under another tag.

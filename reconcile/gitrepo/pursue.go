@@ -87,17 +87,8 @@ func (p *pursued) older(ctx context.Context, f *walk, newer *store.Commit, quick
 				group = nil
 			}
 		}
-		if group != nil && (p.gone || !manifest.Unversioned(group, p.group)) {
-			p.group, p.gone = group, false
-			return seenGroup, nil
-		}
 		if group != nil {
-			// The place named the repository alone: an entry of images or the like said the version.
-			if was, err := p.movedFrom(ctx, f, newer, true); was || err != nil {
-				return seenGroup, err
-			}
-			p.group = group
-			return seenGroup, nil
+			return p.standing(ctx, f, newer, group)
 		}
 	}
 	if p.gone {
@@ -108,6 +99,18 @@ func (p *pursued) older(ctx context.Context, f *walk, newer *store.Commit, quick
 		p.gone = true
 		return seenNothing, err
 	}
+	return seenGroup, nil
+}
+
+// standing goes on with the group that stood in the same place before a commit. Where that named the repository alone,
+// an entry of images or the like said the version.
+func (p *pursued) standing(ctx context.Context, f *walk, newer *store.Commit, group []manifest.Node) (seen, error) {
+	if !p.gone && manifest.Unversioned(group, p.group) {
+		if was, err := p.movedFrom(ctx, f, newer, true); was || err != nil {
+			return seenGroup, err
+		}
+	}
+	p.group, p.gone = group, false
 	return seenGroup, nil
 }
 
