@@ -279,7 +279,7 @@ func (o *oracle) Applied(context.Context, string, v1alpha1.Workload, time.Time) 
 	return o.applied, o.refuse["applied"]
 }
 
-func (o *oracle) Origin(context.Context, string, v1alpha1.Workload, *types.NamespacedName) (Origin, error) {
+func (o *oracle) Origin(context.Context, string, v1alpha1.Workload, *types.NamespacedName, time.Time) (Origin, error) {
 	o.asked = append(o.asked, "origin")
 	return o.origin, o.refuse["origin"]
 }

@@ -110,7 +110,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	case s.Change == nil && waitsToPush(s):
 		var open []v1alpha1.Rollback
 		open, err = e.Records.Open(ctx)
-		w.Crowd = crowdOf(&w.Form, open, w.Now, served(w))
+		w.Crowd = crowdOf(&w.Form, open, w.Now, pushes(w), served(w))
 	}
 	return err
 }

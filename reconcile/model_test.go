@@ -33,7 +33,7 @@ func (m *model) origin() Origin {
 	}
 }
 
-func (m *model) Origin(context.Context, string, v1alpha1.Workload, *types.NamespacedName) (Origin, error) {
+func (m *model) Origin(context.Context, string, v1alpha1.Workload, *types.NamespacedName, time.Time) (Origin, error) {
 	return m.origin(), nil
 }
 

@@ -253,8 +253,10 @@ func (a Again) Says() string {
 // Flux knows which Flux objects stand behind a workload.
 type Flux interface {
 	// Origin finds the source of a workload. A Refusal says why there is none to write to, and what to do.
-	// with names the GitRepository to push with (a policy's sourceRef), where it may; nil for Flux's own.
-	Origin(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName) (Origin, error)
+	// with names the GitRepository to push with (a policy's sourceRef), where it may; nil for Flux's own. Who else writes
+	// to the repository and renders it may have been listed at since or later, where that is not zero.
+	Origin(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName, since time.Time,
+	) (Origin, error)
 	// Applied says what was applied to a workload last, and when that is done again. since is when somebody else changed
 	// it, from which a bound is counted where nobody knows the last run; zero for unknown.
 	Applied(ctx context.Context, namespace string, w v1alpha1.Workload, since time.Time) (Applied, error)

@@ -22,6 +22,10 @@ const (
 	// not get a turn while many come, and then whoever is allowed next pushes for all. settleQuiet is how long after the
 	// last of them moved.
 	settleOthers, settleQuiet = 4 * time.Second, 2 * time.Second
+	// settleTwice is how often settleOthers doubles: once for each push of the last stormLasts. On a machine that takes
+	// long to look at hundreds, a push every few seconds has Flux begin anew each time.
+	settleTwice = 2
+	stormLasts  = time.Minute
 	// settleLook is how often the first one looks whether the others have come. The rest look more seldom: the last to
 	// come, or the first, pushes for all.
 	settleLook = 250 * time.Millisecond
@@ -32,9 +36,9 @@ const (
 	waitsWithin = 30 * time.Second
 )
 
-// crowdOf says whom an allowed form waits for. served says whose revert is on the branch already: they wait for nothing
+// crowdOf says whom an allowed form waits for, after pushes of others. served says whose revert is on the branch already: they wait for nothing
 // any more, although their record does not say so yet.
-func crowdOf(form *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time,
+func crowdOf(form *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time, pushes int,
 	served func(*v1alpha1.Rollback) bool) crowd {
 	mine := &form.Status
 	out := crowd{first: true}
@@ -57,12 +61,23 @@ func crowdOf(form *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time,
 		}
 	}
 	if come {
-		out.until = began.Add(settleOthers)
+		out.until = began.Add(settleOthers << min(pushes, settleTwice))
 		if quiet := moved.Add(settleQuiet); quiet.Before(out.until) {
 			out.until = quiet
 		}
 	}
 	return out
+}
+
+// pushes counts the pushes of this cluster's reverts within the last stormLasts.
+func pushes(w *World) int {
+	n := 0
+	for _, t := range w.Branch.Trails {
+		if t.Kind == TrailRevert && sameCluster(w.Cluster, t) && w.Now.Sub(t.When) < stormLasts {
+			n++
+		}
+	}
+	return n
 }
 
 // served says whose revert the branch carries.

@@ -53,6 +53,7 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 		others []v1alpha1.Rollback
 		by     string
 		after  time.Duration
+		pushed int
 		want   time.Duration
 	}{
 		"alone it never waits": {others: []v1alpha1.Rollback{mine}},
@@ -78,6 +79,12 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 		},
 		"but not for ever": {
 			others: []v1alpha1.Rollback{openForm("o", failsAt(settleOthers-time.Millisecond))}, after: settleOthers,
+		},
+		"twice as long after a push of a moment ago": {
+			others: []v1alpha1.Rollback{openForm("o", failsAt(settleOthers))}, pushed: 1, after: settleOthers, want: settleLook,
+		},
+		"not longer than four times as long, however many were pushed": {
+			others: []v1alpha1.Rollback{openForm("o", failsAt(4*settleOthers))}, pushed: 9, after: 4 * settleOthers,
 		},
 		"not for one of another source": {
 			others: []v1alpha1.Rollback{openForm("o", blamed(&v1alpha1.Suspect{Commit: "bad"}))},
@@ -122,9 +129,12 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 			}
 			now := t0.Add(tt.after)
 			w := &World{Now: now, Form: *form, Self: "prod/develop/m", Branch: &Branch{Trails: []Trail{
-				{Kind: TrailRevert, Rollbacks: []string{"prod/develop/served"}}, {Kind: TrailHold, Rollbacks: []string{"prod/develop/p"}},
+				{Kind: TrailRevert, Rollbacks: []string{"prod/develop/served"}, When: t0.Add(-stormLasts)}, {Kind: TrailHold, Rollbacks: []string{"prod/develop/p"}},
 			}}}
-			w.Crowd = crowdOf(form, tt.others, now, served(w))
+			for range tt.pushed {
+				w.Branch.Trails = append(w.Branch.Trails, Trail{Kind: TrailRevert, When: t0})
+			}
+			w.Crowd = crowdOf(form, tt.others, now, pushes(w), served(w))
 			if got := settle(w); got != tt.want {
 				t.Errorf("waits %s, want %s", got, tt.want)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -17,7 +18,7 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 	var source, pushes types.NamespacedName
 	var refusal error
 	for _, wl := range workloads {
-		origin, err := e.Flux.Origin(ctx, form.Namespace, wl, w.Policy.Source)
+		origin, err := e.Flux.Origin(ctx, form.Namespace, wl, w.Policy.Source, listedSince(form, e.Now()))
 		if _, refused := AsRefusal(err); refused {
 			// One workload that is gone or not Flux's does not keep the others from being reverted.
 			refusal = weaker(refusal, err)
@@ -57,6 +58,19 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 		return refusal
 	}
 	return nil
+}
+
+// listedLasts is how old what stands beside a workload in Flux may be listed when its commit is looked for.
+const listedLasts = time.Second
+
+// listedSince is when Flux's objects may have been listed to find a suspect: a moment ago, and after the image was seen to
+// fail, for what brought it in came before that. Hundreds of images that fail together list them once a second.
+func listedSince(form *v1alpha1.Rollback, now time.Time) time.Time {
+	since := now.Add(-listedLasts)
+	for _, f := range form.Status.Failures {
+		since = later(since, f.Since.Time)
+	}
+	return since
 }
 
 // addPlaces looks for the places of a workload that failed when the suspect was known already: one workload is blamed

@@ -90,7 +90,7 @@ func (l *Wants) origin(ctx context.Context, namespace string, w v1alpha1.Workloa
 	if o, ok := l.origins[by]; ok {
 		return o, nil
 	}
-	found, err := l.flux.Origin(ctx, namespace, w, nil)
+	found, err := l.flux.Origin(ctx, namespace, w, nil, time.Time{})
 	why, refused := AsRefusal(err)
 	if err != nil && !refused {
 		return origin{}, err

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
@@ -143,7 +145,7 @@ func (f *found) sentence() string {
 
 // drifts judges the suspects of a workload.
 func (l *look) drifts(ctx context.Context, h *holder, wants Wanter) ([]found, error) {
-	history, err := l.history(ctx, h)
+	history, err := l.history(ctx, h, metav1.ListOptions{})
 	if err != nil {
 		return nil, err
 	}

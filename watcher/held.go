@@ -69,6 +69,13 @@ func heldDeployment(o *appsv1.Deployment) *holder {
 	return h
 }
 
+func heldReplicaSet(o *appsv1.ReplicaSet) *holder {
+	h := held("ReplicaSet", &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
+	h.revision = o.Annotations[annotationRevision]
+	h.pods, h.ready = o.Status.Replicas, o.Status.ReadyReplicas
+	return h
+}
+
 func heldStatefulSet(o *appsv1.StatefulSet) *holder {
 	h := held("StatefulSet", &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
 	h.revision = o.Status.UpdateRevision

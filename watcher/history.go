@@ -11,8 +11,11 @@ import (
 	"github.com/backstop-dev/backstop/watcher/drift"
 )
 
-// history reads the templates that a workload had.
-func (l *look) history(ctx context.Context, h *holder) (drift.History, error) {
+// history reads the templates that a workload had; sel says how new they must be.
+func (l *look) history(ctx context.Context, h *holder, sel metav1.ListOptions) (drift.History, error) {
+	if past, listed := l.listing.history(h.workload.Kind, h.workload.Name, h.workload.UID); listed {
+		return drift.ReplicaSets(h.workload.UID, past), nil
+	}
 	if h.selector == nil {
 		return drift.NoHistory("a " + h.workload.Kind + " keeps no history of its templates"), nil
 	}
@@ -20,7 +23,7 @@ func (l *look) history(ctx context.Context, h *holder) (drift.History, error) {
 	if err != nil {
 		return drift.History{}, fmt.Errorf("read the selector of %s in %s: %w", h.workload, l.namespace, err)
 	}
-	sel := metav1.ListOptions{LabelSelector: selector.String()}
+	sel.LabelSelector = selector.String()
 	var out drift.History
 	switch h.workload.Kind {
 	case "Deployment":

@@ -20,6 +20,8 @@ type look struct {
 	client    kubernetes.Interface
 	namespace string
 	holders   map[string]*holder
+	// listing is a list of the namespace that the look goes by; nil where each object is read by itself.
+	listing *listing
 }
 
 func newLook(client kubernetes.Interface, namespace string) *look {
@@ -50,10 +52,26 @@ func groupOf(kind string) string {
 	return "?"
 }
 
+// listed is what the list has of a workload; nil where it has nothing, or there is none.
+func (l *look) listed(kind, name string) *holder {
+	switch {
+	case l.listing == nil:
+	case kind == "Deployment" && l.listing.deployments[name] != nil:
+		return heldDeployment(l.listing.deployments[name])
+	case kind == "ReplicaSet" && l.listing.replicaSets[name] != nil:
+		return heldReplicaSet(l.listing.replicaSets[name])
+	}
+	return nil
+}
+
 // get reads a built-in object with a pod template by kind and name.
 func (l *look) get(ctx context.Context, kind, name string) (*holder, error) {
 	id := kind + "/" + name
 	if h, ok := l.holders[id]; ok {
+		return h, nil
+	}
+	if h := l.listed(kind, name); h != nil {
+		l.holders[id] = h
 		return h, nil
 	}
 	h, err := l.fetch(ctx, kind, name)
@@ -83,10 +101,7 @@ func (l *look) fetch(ctx context.Context, kind, name string) (*holder, error) {
 		if err != nil {
 			return nil, err
 		}
-		h := held(kind, &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
-		h.revision = o.Annotations[annotationRevision]
-		h.pods, h.ready = o.Status.Replicas, o.Status.ReadyReplicas
-		return h, nil
+		return heldReplicaSet(o), nil
 	case "StatefulSet":
 		o, err := apps.StatefulSets(l.namespace).Get(ctx, name, live)
 		if err != nil {

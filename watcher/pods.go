@@ -19,6 +19,7 @@ func (w *Watcher) Pods() *Pods {
 		Client: w.clients.Core, Now: w.opts.Now, First: w.first, Since: w.failingSince, Asking: w.asking, Seen: w.seen,
 		Wants: w.opts.Wants, Adrift: w.drifts.of, Namespace: w.namespaceAnnotations,
 		Rolling: w.rolling, Remembers: w.templates.of, Judging: w.judging, Custom: w.clients.Custom, Promoted: w.promoted.of,
+		listings: w.listings,
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
@@ -29,7 +31,7 @@ func (s *sighting) ranBefore(ctx context.Context, w v1alpha1.Workload, h *holder
 			return nil
 		}
 	}
-	past, err := s.history(ctx, h)
+	past, err := s.history(ctx, h, s.seen(metav1.ListOptions{}))
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,8 @@ type Pods struct {
 	Adrift func(reconcile.Key) []v1alpha1.Workload
 
 	nodes nodes
+	// listings list namespaces in which much fails at once; nil reads each object by itself.
+	listings *listings
 }
 
 // nodes remembers for a moment what platforms nodes have, which only changes when another node takes a name.

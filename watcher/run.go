@@ -43,6 +43,7 @@ func New(c Clients, opts Options) (*Watcher, error) {
 		informers: map[string][]cache.SharedIndexInformer{},
 		busy:      map[reconcile.Key]struct{}{},
 	}
+	w.listings = &listings{waiting: w.pods.count}
 	w.queue.turns.workers, w.drifts.turns.workers, w.crashes.turns.workers = opts.Workers, opts.Workers, opts.Workers
 	for _, k := range w.kinds(c) {
 		if err := w.add(k); err != nil {

@@ -39,11 +39,7 @@ func (s *sighting) running(ctx context.Context, w v1alpha1.Workload) error {
 		// A CronJob selects nothing itself; its pods are those of its Jobs.
 		sel.LabelSelector = "batch.kubernetes.io/job-name"
 	}
-	if s.pods.Seen != nil {
-		if sel.ResourceVersion = s.pods.Seen(s.namespace); sel.ResourceVersion != "" {
-			sel.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
-		}
-	}
+	sel = s.seen(sel)
 	since, failed := s.failedSince(w)
 	err = s.each(ctx, sel, func(ctx context.Context, pod *corev1.Pod) error {
 		if !began(pod) {
@@ -63,6 +59,17 @@ func (s *sighting) running(ctx context.Context, w v1alpha1.Workload) error {
 		return err
 	}
 	return s.ranBefore(ctx, w, h)
+}
+
+// seen asks for nothing older than what the pods were watched up to.
+func (s *sighting) seen(sel metav1.ListOptions) metav1.ListOptions {
+	if s.pods.Seen == nil {
+		return sel
+	}
+	if sel.ResourceVersion = s.pods.Seen(s.namespace); sel.ResourceVersion != "" {
+		sel.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
+	}
+	return sel
 }
 
 func (s *sighting) barePod(ctx context.Context, w v1alpha1.Workload) error {

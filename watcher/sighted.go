@@ -48,6 +48,19 @@ func (s *sightings) get(ref types.NamespacedName) seenPod {
 	return s.seen[ref]
 }
 
+// count says how many pods of a namespace wait for an image.
+func (s *sightings) count(namespace string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for ref := range s.seen {
+		if ref.Namespace == namespace {
+			n++
+		}
+	}
+	return n
+}
+
 // in copies what is known of the pods of a namespace. A seenPod's map is never written again.
 func (s *sightings) in(namespace string) map[types.NamespacedName]seenPod {
 	s.mu.Lock()

@@ -96,7 +96,9 @@ func (w *Watcher) resolve(ctx context.Context, ref types.NamespacedName) error {
 			continue
 		}
 		if owner == nil {
-			o, err := newLook(w.clients.Core, ref.Namespace).owner(ctx, pod)
+			l := newLook(w.clients.Core, ref.Namespace)
+			l.listing = w.listings.having(ctx, w.clients.Core, ref.Namespace, pod.Name)
+			o, err := l.owner(ctx, pod)
 			if err != nil {
 				return err
 			}

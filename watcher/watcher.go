@@ -45,13 +45,14 @@ type Options struct {
 
 // Watcher watches the cluster and walks the keys that its changes concern.
 type Watcher struct {
-	clients Clients
-	opts    Options
-	log     *slog.Logger
-	queue   *keys
-	pods    *sightings
-	drifts  *drifts
-	crashes *crashes
+	clients  Clients
+	opts     Options
+	log      *slog.Logger
+	queue    *keys
+	pods     *sightings
+	listings *listings
+	drifts   *drifts
+	crashes  *crashes
 	// templates remember what ran before what runs now.
 	templates *templates
 	// promoted remembers what canaries had promoted.

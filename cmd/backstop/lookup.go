@@ -235,7 +235,7 @@ func (l *lookup) online(ctx context.Context, arg string, wl v1alpha1.Workload, i
 	if err != nil {
 		return nil, "", err
 	}
-	origin, err := flux.New(cl, flux.Options{Person: true}).Origin(ctx, ns, wl, nil)
+	origin, err := flux.New(cl, flux.Options{Person: true}).Origin(ctx, ns, wl, nil, time.Time{})
 	if err != nil {
 		return nil, "", fmt.Errorf("find the source of %s: %w", wl, err)
 	}

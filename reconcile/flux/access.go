@@ -18,6 +18,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
 // Access finds how to ask the registry for an image, as reconcile.Flux asks: as image automation asks it, then as the
@@ -25,10 +26,17 @@ import (
 // plain HTTP of somebody else's ImageRepository. What may not be read is left out and said in Missing; an unreachable
 // API server is an error.
 func (f *Flux) Access(ctx context.Context, namespace, image, pod string) (reconcile.Access, error) {
-	kubelet := &gathering{f: f, out: &reconcile.Access{Provider: "generic"}}
-	if err := kubelet.asKubelet(ctx, namespace, pod); err != nil {
+	// What fails and what was there before are asked for one after the other, as the same pod.
+	shared, err := f.kubelets.Do(ctx, namespace+"/"+pod, time.Now().Add(-kube.Kept),
+		func(ctx context.Context) (*gathering, error) {
+			g := &gathering{f: f, out: &reconcile.Access{Provider: "generic"}}
+			return g, g.asKubelet(ctx, namespace, pod)
+		})
+	if err != nil {
 		return reconcile.Access{}, err
 	}
+	of := *shared.out
+	kubelet := &gathering{f: f, out: &of, missing: shared.missing}
 	repo, err := f.imageRepository(ctx, namespace, image)
 	if err != nil || repo == nil || !special(repo) {
 		kubelet.out.Missing = strings.Join(kubelet.missing, "; ")
@@ -68,8 +76,8 @@ func (f *Flux) imageRepository(ctx context.Context, namespace, image string) (*r
 		namespaces = []string{namespace}
 	}
 	key := strings.Join(namespaces, "/")
-	since := time.Now().Add(-kept)
-	all, err := f.scans.do(ctx, key, since, func(ctx context.Context) ([]reflectorv1.ImageRepository, error) {
+	since := time.Now().Add(-kube.Kept)
+	all, err := f.scans.Do(ctx, key, since, func(ctx context.Context) ([]reflectorv1.ImageRepository, error) {
 		var all []reflectorv1.ImageRepository
 		err := each(ctx, f, kindImageRepository, namespaces, func(page *reflectorv1.ImageRepositoryList) {
 			all = append(all, page.Items...)

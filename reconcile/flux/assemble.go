@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,6 +23,8 @@ type wish struct {
 	with *types.NamespacedName
 	// suspect that is reopened; nil for a workload.
 	suspect *v1alpha1.Suspect
+	// since is when what stands beside the workload may have been listed at the earliest; zero for live.
+	since time.Time
 }
 
 // assemble makes an Origin of a confirmed place.
@@ -42,7 +45,7 @@ func (f *Flux) assemble(ctx context.Context, w wish) (reconcile.Origin, error) {
 		return none, reconcile.Refuse("%s deploys branch %s now, and no longer %s, on which the image was brought in",
 			deployed, branch, w.suspect.Branch)
 	}
-	s, err := f.survey(ctx)
+	s, err := f.survey(ctx, w.since)
 	if err != nil {
 		return none, err
 	}
@@ -75,7 +78,7 @@ func (f *Flux) assemble(ctx context.Context, w wish) (reconcile.Origin, error) {
 			return none, err
 		}
 	}
-	if out.Policies, err = f.policies(ctx, s.writers(repo), branch); err != nil {
+	if out.Policies, err = f.policies(ctx, s.writers(repo), branch, w.since); err != nil {
 		return none, err
 	}
 	out.Suspended, err = f.suspended(ctx, w.place, deployed)

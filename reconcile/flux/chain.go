@@ -166,13 +166,13 @@ func (f *Flux) chainSource(ctx context.Context, c *Chain, ref v1alpha1.ObjectRef
 
 // image adds what image automation has to do with a chain, whose branch is deployed.
 func (f *Flux) image(ctx context.Context, c *Chain, namespace, branch string) error {
-	s, err := f.survey(ctx)
+	s, err := f.survey(ctx, time.Time{})
 	if why, refused := reconcile.AsRefusal(err); refused {
 		// Somebody who may only look into some namespaces sees what is there.
 		c.Unread = why
 		o := f.options
 		o.Namespaces = unique(namespace, c.Kustomization.Namespace, c.Source.Ref.Namespace)
-		s, err = New(f.client, o).survey(ctx)
+		s, err = New(f.client, o).survey(ctx, time.Time{})
 		if _, refused := reconcile.AsRefusal(err); refused {
 			s, err = &survey{}, nil
 		}

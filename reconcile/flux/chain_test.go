@@ -114,7 +114,7 @@ func TestAPersonIsToldWhatThePersonMayNot(t *testing.T) {
 	s := captured(t)
 	s.options.Person, s.forbidden["Secret"] = true, true
 	s.deployment.Spec.Template.Spec = corev1.PodSpec{}
-	_, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
+	_, err := s.flux(t).Origin(t.Context(), "develop", backend, nil, time.Time{})
 	if why := refusal(t, err); !strings.HasPrefix(why, "you may not read Secret ") || strings.Contains(why, "ServiceAccount") {
 		t.Error(why)
 	}

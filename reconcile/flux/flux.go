@@ -17,6 +17,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
 // DefaultPlatform is the namespace of flux bootstrap.
@@ -72,10 +73,11 @@ type Options struct {
 type Flux struct {
 	client   Client
 	options  Options
-	surveys  shared[*survey]
-	selected shared[[]reflectorv1.ImagePolicy]
-	scans    shared[[]reflectorv1.ImageRepository]
-	reopened shared[reconcile.Origin]
+	surveys  kube.Shared[*survey]
+	selected kube.Shared[[]reflectorv1.ImagePolicy]
+	scans    kube.Shared[[]reflectorv1.ImageRepository]
+	kubelets kube.Shared[*gathering]
+	reopened kube.Shared[reconcile.Origin]
 	delays   delays
 }
 

@@ -3,6 +3,7 @@ package flux
 import (
 	"context"
 	"slices"
+	"time"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,7 +32,7 @@ func (f *Flux) reopenSource(ctx context.Context, namespace string, su v1alpha1.S
 		return reconcile.Origin{}, reconcile.Refuse("%s follows branch %s now, and no longer %s", ref, branch,
 			su.Branch)
 	}
-	s, err := f.survey(ctx)
+	s, err := f.survey(ctx, time.Time{})
 	if err != nil {
 		return reconcile.Origin{}, err
 	}
@@ -65,7 +66,7 @@ func (s *survey) claimantOf(f *Flux, repo *sourcev1.GitRepository, namespace str
 // Automated lists the sources that image automation of this cluster writes to, as reconcile.Flux asks. A source whose
 // credentials may not be read is listed as read-only, with the reason.
 func (f *Flux) Automated(ctx context.Context) ([]reconcile.Origin, error) {
-	s, err := f.survey(ctx)
+	s, err := f.survey(ctx, time.Time{})
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +134,7 @@ func (f *Flux) whole(ctx context.Context, s *survey, writers []automation, c cho
 	if err != nil {
 		return out, err
 	}
-	out.Policies, err = f.policies(ctx, writers, c.branch)
+	out.Policies, err = f.policies(ctx, writers, c.branch, time.Time{})
 	return out, err
 }
 

@@ -240,7 +240,7 @@ func TestWhoPushesInEachLayout(t *testing.T) {
 			}
 			f := layout(c.options, c.parts...).flux(t)
 			namespace := cmp.Or(c.of, "develop")
-			got, err := f.Origin(t.Context(), namespace, v1alpha1.Workload{Kind: "Deployment", Name: "web"}, with)
+			got, err := f.Origin(t.Context(), namespace, v1alpha1.Workload{Kind: "Deployment", Name: "web"}, with, time.Time{})
 			if c.reads == "" {
 				if why := refusal(t, err); !strings.Contains(why, c.refuses) {
 					t.Errorf("refuses %q, want %q", why, c.refuses)
@@ -299,7 +299,7 @@ func TestFilesThatOthersRenderAreNobodysToLend(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := layout(Options{}, c.parts...).flux(t)
-			first, err := f.Origin(t.Context(), c.of, v1alpha1.Workload{Kind: "Deployment", Name: "web"}, nil)
+			first, err := f.Origin(t.Context(), c.of, v1alpha1.Workload{Kind: "Deployment", Name: "web"}, nil, time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}

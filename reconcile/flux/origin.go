@@ -14,12 +14,13 @@ import (
 // Origin finds the source of a workload, as reconcile.Flux asks. with names the GitRepository to push with instead of
 // Flux's own; it must follow the branch that Flux deploys.
 func (f *Flux) Origin(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName,
+	since time.Time,
 ) (reconcile.Origin, error) {
 	p, err := f.placeOf(ctx, namespace, w)
 	if err != nil {
 		return reconcile.Origin{}, err
 	}
-	return f.assemble(ctx, wish{place: p, namespace: namespace, with: with})
+	return f.assemble(ctx, wish{place: p, namespace: namespace, with: with, since: since})
 }
 
 // Reopen finds the source of a suspect again, as reconcile.Flux asks. It refuses when Flux now deploys another branch
@@ -28,7 +29,7 @@ func (f *Flux) Reopen(ctx context.Context, namespace string, s v1alpha1.Suspect,
 	since time.Time,
 ) (reconcile.Origin, error) {
 	key := fmt.Sprintln(namespace, s.Source, s.Branch, s.Applier, s.Automation, s.SharedBy, with)
-	return f.reopened.do(ctx, key, since, func(ctx context.Context) (reconcile.Origin, error) {
+	return f.reopened.Do(ctx, key, since, func(ctx context.Context) (reconcile.Origin, error) {
 		return f.reopen(ctx, namespace, s, with)
 	})
 }

@@ -31,7 +31,7 @@ func TestOriginOfACapturedCluster(t *testing.T) {
 	branched := s.k.DeepCopy()
 	branched.Name, branched.Spec.SourceRef.Name = "branched", "next"
 	s.more = append(s.more, shared, elsewhere, infra, next, branched)
-	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
+	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func (s *scene) applied(t *testing.T) *helmv2.HelmRelease {
 func TestOriginThroughAHelmRelease(t *testing.T) {
 	s := captured(t)
 	s.applied(t)
-	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
+	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestOriginRefuses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := captured(t)
 			c.scene(t, s)
-			_, err := s.flux(t).Origin(t.Context(), "develop", backend, c.with)
+			_, err := s.flux(t).Origin(t.Context(), "develop", backend, c.with, time.Time{})
 			if why := refusal(t, err); !strings.Contains(why, c.want) {
 				t.Errorf("got  %s\nwant %s", why, c.want)
 			}
@@ -248,7 +248,7 @@ func TestOriginWaits(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := captured(t)
 			c.scene(s)
-			_, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
+			_, err := s.flux(t).Origin(t.Context(), "develop", backend, nil, time.Time{})
 			_, refused := reconcile.AsRefusal(err)
 			if err == nil || refused && !reconcile.KindOf(err).Heals() || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want an error to try again with %q", err, c.want)
@@ -262,7 +262,7 @@ func TestOriginWithoutImageAutomation(t *testing.T) {
 	for _, kind := range []string{"ImageUpdateAutomation", "ImagePolicy", "ImageRepository"} {
 		s.missing[kind] = true
 	}
-	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
+	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,17 +279,17 @@ func TestOriginOfAnUnknownKindIsFoundByInventory(t *testing.T) {
 	s.k.Status.Inventory.Entries = append(s.k.Status.Inventory.Entries,
 		kustomizev1.ResourceRef{ID: "develop_backend_argoproj.io_Rollout", Version: "v1alpha1"})
 	f := s.flux(t)
-	got, err := f.Origin(t.Context(), "develop", v1alpha1.Workload{Kind: "Rollout", Name: "backend"}, nil)
+	got, err := f.Origin(t.Context(), "develop", v1alpha1.Workload{Kind: "Rollout", Name: "backend"}, nil, time.Time{})
 	if err != nil || got.Applier.Name != "apps-develop" {
 		t.Errorf("got %s, %v", got.Applier, err)
 	}
-	_, err = f.Origin(t.Context(), "develop", v1alpha1.Workload{Kind: "CloneSet", Name: "backend"}, nil)
+	_, err = f.Origin(t.Context(), "develop", v1alpha1.Workload{Kind: "CloneSet", Name: "backend"}, nil, time.Time{})
 	if why := refusal(t, err); !strings.Contains(why, "is in the inventory of no Kustomization or HelmRelease") {
 		t.Error(why)
 	}
 	hr := s.applied(t)
 	hr.Status.Inventory.Entries[0].ID = "develop_web_argoproj.io_Rollout"
-	got, err = s.flux(t).Origin(t.Context(), "develop", v1alpha1.Workload{Kind: "Rollout", Name: "web"}, nil)
+	got, err = s.flux(t).Origin(t.Context(), "develop", v1alpha1.Workload{Kind: "Rollout", Name: "web"}, nil, time.Time{})
 	if err != nil || got.Applier != ref("HelmRelease", "develop", "web") {
 		t.Errorf("got %s, %v", got.Applier, err)
 	}
@@ -305,7 +305,7 @@ func TestOriginWithAPolicysSource(t *testing.T) {
 	}
 	s.more = append(s.more, oci)
 	with := &types.NamespacedName{Namespace: "develop", Name: "fleet"}
-	got, err := s.flux(t).Origin(t.Context(), "develop", backend, with)
+	got, err := s.flux(t).Origin(t.Context(), "develop", backend, with, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +314,7 @@ func TestOriginWithAPolicysSource(t *testing.T) {
 	}
 
 	oci.Status.Artifact.Metadata[originRevision] = "v1.2.3@sha1:" + sha
-	got, err = s.flux(t).Origin(t.Context(), "develop", backend, with)
+	got, err = s.flux(t).Origin(t.Context(), "develop", backend, with, time.Time{})
 	if err != nil || !strings.Contains(got.Source.ReadOnly, "was built from v1.2.3") {
 		t.Errorf("got read-only %q, %v", got.Source.ReadOnly, err)
 	}
@@ -323,7 +323,7 @@ func TestOriginWithAPolicysSource(t *testing.T) {
 func TestOriginOfASourceByItsReferenceName(t *testing.T) {
 	s := captured(t)
 	s.repo.Spec.Reference = &sourcev1.GitRepositoryRef{Name: "refs/heads/main"}
-	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
+	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil, time.Time{})
 	if err != nil || got.Source.Branch != "main" || got.Source.ReadOnly != "" {
 		t.Errorf("got branch %q, read-only %q, %v", got.Source.Branch, got.Source.ReadOnly, err)
 	}
@@ -335,7 +335,7 @@ func TestOriginPushesWithThePolicysSource(t *testing.T) {
 	rw.Name, rw.Spec.URL, rw.Spec.SecretRef = "fleet-rw", "ssh://git@127.0.0.1/fleet", nil
 	s.more = append(s.more, rw)
 	got, err := s.flux(t).Origin(t.Context(), "develop", backend,
-		&types.NamespacedName{Namespace: "flux-system", Name: "fleet-rw"})
+		&types.NamespacedName{Namespace: "flux-system", Name: "fleet-rw"}, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +351,7 @@ func TestOriginNamesWhatIsSuspended(t *testing.T) {
 	s := captured(t)
 	hr := s.applied(t)
 	hr.Spec.Suspend, s.k.Spec.Suspend, s.repo.Spec.Suspend = true, true, true
-	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
+	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,8 @@ import (
 
 // policies lists what image automation selects in the namespaces of a repository's writers. A marker can only name a
 // policy in its automation's namespace.
-func (f *Flux) policies(ctx context.Context, writers []automation, branch string) ([]reconcile.ImagePolicy, error) {
+func (f *Flux) policies(ctx context.Context, writers []automation, branch string, since time.Time,
+) ([]reconcile.ImagePolicy, error) {
 	var namespaces []string
 	for _, a := range writers {
 		if !slices.Contains(namespaces, a.ref.Namespace) {
@@ -30,7 +31,7 @@ func (f *Flux) policies(ctx context.Context, writers []automation, branch string
 	}
 	slices.Sort(namespaces)
 	key := strings.Join(namespaces, "/")
-	list, err := f.selected.do(ctx, key, time.Time{}, func(ctx context.Context) ([]reflectorv1.ImagePolicy, error) {
+	list, err := f.selected.Do(ctx, key, since, func(ctx context.Context) ([]reflectorv1.ImagePolicy, error) {
 		var all []reflectorv1.ImagePolicy
 		err := each(ctx, f, kindPolicy, namespaces, func(page *reflectorv1.ImagePolicyList) {
 			all = append(all, page.Items...)

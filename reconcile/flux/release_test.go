@@ -115,7 +115,7 @@ func TestWhatAHelmReleaseSaysIsTakenForWhatItIs(t *testing.T) {
 			if asked := stop.Reached && !stop.Taken && !stop.Busy && !stop.Barred; stop.Object != webRelease || asked != c.asked {
 				t.Errorf("%s is asked: %t, want %t", stop.Object, asked, c.asked)
 			}
-			origin, err := f.Origin(t.Context(), "develop", backend, nil)
+			origin, err := f.Origin(t.Context(), "develop", backend, nil, time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -26,7 +26,7 @@ func TestReopenGivesTheSameOrigin(t *testing.T) {
 				s.applied(t)
 			}
 			f := s.flux(t)
-			first, err := f.Origin(t.Context(), "develop", backend, nil)
+			first, err := f.Origin(t.Context(), "develop", backend, nil, time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}

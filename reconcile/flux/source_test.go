@@ -21,7 +21,7 @@ func sourceIn(t *testing.T, vary func(*scene)) reconcile.Source {
 	t.Helper()
 	s := captured(t)
 	vary(s)
-	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
+	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestSourceIsAside(t *testing.T) {
 func TestAReadOnlySourceIsReadAsFluxReadsIt(t *testing.T) {
 	s := captured(t)
 	s.auto.Spec.GitSpec.Checkout.Reference.Branch, s.auto.Spec.GitSpec.Push.Branch = "dev", "dev"
-	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
+	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil, time.Time{})
 	if err != nil || got.Source.Name.Namespace != "flux-system" || got.Source.ReadOnly == "" {
 		t.Errorf("got %s, read-only %q, %v", got.Source.Name, got.Source.ReadOnly, err)
 	}
@@ -117,7 +117,7 @@ func TestTheSuspectsAutomationDecides(t *testing.T) {
 	aside.Name, aside.Spec.GitSpec.Push.Branch, aside.Spec.Update.Path = "aside", "image-updates", "./elsewhere"
 	s.more = append(s.more, aside)
 	f := s.flux(t)
-	first, err := f.Origin(t.Context(), "develop", backend, nil)
+	first, err := f.Origin(t.Context(), "develop", backend, nil, time.Time{})
 	if err != nil || first.Source.Aside != "" {
 		t.Fatalf("got %q, %v", first.Source.Aside, err)
 	}
@@ -151,7 +151,7 @@ func TestSigning(t *testing.T) {
 			}
 			s.more = append(s.more, secret("develop", "key", c.data))
 			s.repo.Spec.Verification = &sourcev1.GitRepositoryVerification{}
-			got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
+			got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil, time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -186,7 +186,7 @@ func TestSourceTimeoutProviderAndProxy(t *testing.T) {
 	s.writer.Spec.Provider = "github"
 	s.writer.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "proxy"}
 	s.more = append(s.more, secret("develop", "proxy", map[string]string{"address": "http://proxy"}))
-	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
+	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestSourceTimeoutProviderAndProxy(t *testing.T) {
 
 	s.writer.Spec.Timeout = &metav1.Duration{Duration: 100000 * time.Minute}
 	s.repo.Spec.Timeout = s.writer.Spec.Timeout
-	got, err = s.flux(t).Origin(t.Context(), "develop", backend, nil)
+	got, err = s.flux(t).Origin(t.Context(), "develop", backend, nil, time.Time{})
 	if err != nil || got.Source.Timeout != maxGitTimeout || got.Source.Push.Timeout != maxGitTimeout {
 		t.Errorf("one fetch may take %s, one push %s, %v", got.Source.Timeout, got.Source.Push.Timeout, err)
 	}
@@ -231,7 +231,7 @@ func TestPolicies(t *testing.T) {
 			Operator: metav1.LabelSelectorOpDoesNotExist}},
 	}
 	s.more = append(s.more, fresh, digest, frontend, foreign, aside, later, selected)
-	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
+	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestPolicies(t *testing.T) {
 func TestPolicyThatNoAutomationWrites(t *testing.T) {
 	s := captured(t)
 	s.auto.Spec.PolicySelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "b"}}
-	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil)
+	got, err := s.flux(t).Origin(t.Context(), "develop", backend, nil, time.Time{})
 	if err != nil || len(got.Policies) != 1 || got.Policies[0].Automation != nil {
 		t.Errorf("got %+v, %v", got.Policies, err)
 	}

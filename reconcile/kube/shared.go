@@ -1,4 +1,4 @@
-package flux
+package kube
 
 import (
 	"context"
@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// shared lets those who ask for the same at the same time share one live read: a read serves all who asked before it
+// Shared lets those who ask for the same at the same time share one live read: a read serves all who asked before it
 // began, and who asked later only where a read is new enough for them that began when it did. Hundreds of images that
 // fail at once would list the same policies hundreds of times.
 //
 //	a asks ──► reads ────────┐
 //	b, c ask ── wait ────────┴──► one read for both
-type shared[T any] struct {
+type Shared[T any] struct {
 	mu   sync.Mutex
 	keys map[string]*line[T]
 }
 
-// kept is how long a read is kept for those for whom it is new enough.
-const kept = time.Second
+// Kept is how long a read is kept for those for whom it is new enough.
+const Kept = time.Second
 
 // line is who asks for one thing.
 type line[T any] struct {
@@ -43,9 +43,9 @@ type reading[T any] struct {
 
 var errReaderLeft = errors.New("who read for others gave up")
 
-// do reads, or lets somebody else read who asked for the same; a read that began at since or later will do, where since
+// Do reads, or lets somebody else read who asked for the same; a read that began at since or later will do, where since
 // is not zero. What it gives must not be changed.
-func (s *shared[T]) do(ctx context.Context, key string, since time.Time, read func(context.Context) (T, error),
+func (s *Shared[T]) Do(ctx context.Context, key string, since time.Time, read func(context.Context) (T, error),
 ) (T, error) {
 	l, r, mine := s.join(key, since)
 	defer s.leave(key, l)
@@ -81,7 +81,7 @@ func (s *shared[T]) do(ctx context.Context, key string, since time.Time, read fu
 }
 
 // join finds the read that will do, or the one that is to come, or begins the wait for one.
-func (s *shared[T]) join(key string, since time.Time) (l *line[T], r *reading[T], mine bool) {
+func (s *Shared[T]) join(key string, since time.Time) (l *line[T], r *reading[T], mine bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.keys == nil {
@@ -102,7 +102,7 @@ func (s *shared[T]) join(key string, since time.Time) (l *line[T], r *reading[T]
 	return l, l.next, mine
 }
 
-func (s *shared[T]) leave(key string, l *line[T]) {
+func (s *Shared[T]) leave(key string, l *line[T]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l.users--
@@ -110,9 +110,9 @@ func (s *shared[T]) leave(key string, l *line[T]) {
 }
 
 // sweep forgets what nobody asks for and nobody may use any more.
-func (s *shared[T]) sweep() {
+func (s *Shared[T]) sweep() {
 	for key, l := range s.keys {
-		if l.users == 0 && (l.last == nil || time.Since(l.began) > kept) {
+		if l.users == 0 && (l.last == nil || time.Since(l.began) > Kept) {
 			delete(s.keys, key)
 		}
 	}

@@ -1,4 +1,4 @@
-package flux
+package kube
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 
 func TestOneReadServesAllWhoAskedBeforeItBegan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var s shared[int]
+		var s Shared[int]
 		var reads atomic.Int64
 		read := func(context.Context) (int, error) {
 			n := int(reads.Add(1))
@@ -20,7 +20,7 @@ func TestOneReadServesAllWhoAskedBeforeItBegan(t *testing.T) {
 		}
 		ask := func(want int) {
 			go func() {
-				if got, err := s.do(t.Context(), "x", time.Time{}, read); err != nil || got != want {
+				if got, err := s.Do(t.Context(), "x", time.Time{}, read); err != nil || got != want {
 					t.Errorf("got read %d, %v; want %d", got, err, want)
 				}
 			}()
@@ -45,7 +45,7 @@ func TestOneReadServesAllWhoAskedBeforeItBegan(t *testing.T) {
 
 func TestAReadThatIsNewEnoughWillDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var s shared[int]
+		var s Shared[int]
 		reads := 0
 		read := func(context.Context) (int, error) {
 			reads++
@@ -68,13 +68,13 @@ func TestAReadThatIsNewEnoughWillDo(t *testing.T) {
 			{"what is wanted live is read", time.Time{}, 0, true},
 			{"a failed read is not kept", begin, 2, false},
 		} {
-			got, err := s.do(t.Context(), "x", c.since, read)
+			got, err := s.Do(t.Context(), "x", c.since, read)
 			if got != c.want || (err != nil) != c.wantErr {
 				t.Errorf("%s: got read %d, %v; want %d", c.name, got, err, c.want)
 			}
 		}
-		time.Sleep(kept + time.Second)
-		if _, err := s.do(t.Context(), "y", time.Now(), read); err != nil {
+		time.Sleep(Kept + time.Second)
+		if _, err := s.Do(t.Context(), "y", time.Now(), read); err != nil {
 			t.Error(err)
 		}
 		if _, ok := s.keys["x"]; ok {
@@ -85,7 +85,7 @@ func TestAReadThatIsNewEnoughWillDo(t *testing.T) {
 
 func TestWhoReadsForOthersMayGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var s shared[int]
+		var s Shared[int]
 		slow := func(ctx context.Context) (int, error) {
 			select {
 			case <-ctx.Done():
@@ -95,16 +95,16 @@ func TestWhoReadsForOthersMayGiveUp(t *testing.T) {
 			}
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		go func() { _, _ = s.do(t.Context(), "x", time.Time{}, slow) }()
+		go func() { _, _ = s.Do(t.Context(), "x", time.Time{}, slow) }()
 		synctest.Wait()
 		go func() {
-			if _, err := s.do(ctx, "x", time.Time{}, slow); !errors.Is(err, context.Canceled) {
+			if _, err := s.Do(ctx, "x", time.Time{}, slow); !errors.Is(err, context.Canceled) {
 				t.Errorf("who gave up got %v", err)
 			}
 		}()
 		synctest.Wait()
 		go func() {
-			if got, err := s.do(t.Context(), "x", time.Time{}, slow); err != nil || got != 1 {
+			if got, err := s.Do(t.Context(), "x", time.Time{}, slow); err != nil || got != 1 {
 				t.Errorf("who joined it got %d, %v", got, err)
 			}
 		}()
@@ -117,9 +117,9 @@ func TestWhoReadsForOthersMayGiveUp(t *testing.T) {
 
 func TestReadsOfDifferentThingsAreNotShared(t *testing.T) {
 	t.Parallel()
-	var s shared[string]
+	var s Shared[string]
 	for _, key := range []string{"a", "b"} {
-		got, err := s.do(t.Context(), key, time.Time{}, func(context.Context) (string, error) { return key, nil })
+		got, err := s.Do(t.Context(), key, time.Time{}, func(context.Context) (string, error) { return key, nil })
 		if err != nil || got != key {
 			t.Errorf("asked for %s, got %s, %v", key, got, err)
 		}
