@@ -120,6 +120,7 @@ func (h *havoc) holdsTrue() {
 			h.t.Errorf("an image that runs was reverted:\n%s", body)
 		}
 	}
+	h.oneCardEach()
 	for _, file := range h.pushed {
 		if got := h.File(file); !strings.Contains(got, "hello") {
 			h.t.Errorf("what a person pushed to %s is lost", file)
@@ -127,6 +128,25 @@ func (h *havoc) holdsTrue() {
 	}
 	for _, c := range h.sidecars {
 		h.nothingLeaks(c)
+	}
+}
+
+// oneCardEach asks that no Rollback has two cards. Two sidecars that both believe they lead may post one each.
+func (h *havoc) oneCardEach() {
+	h.t.Helper()
+	if h.replicas > 1 {
+		return
+	}
+	for _, r := range h.records(prod) {
+		n := 0
+		for _, m := range h.room.slack.Everything() {
+			if m.ThreadTS == "" && strings.Contains(string(m.Blocks), r.Name) {
+				n++
+			}
+		}
+		if n > 1 {
+			h.t.Errorf("%s has %d cards", r.Name, n)
+		}
 	}
 }
 

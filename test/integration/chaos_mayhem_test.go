@@ -5,9 +5,12 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
+	"testing"
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -86,6 +89,37 @@ var mayhem = map[string]func(*havoc, chaosStep){
 			return false
 		})
 		h.later(s, func() { close(over); h.Tap.Hook(nil) })
+	},
+	"the API server's connections are half-open": func(h *havoc, s chaosStep) {
+		h.APIProxy.HalfOpen()
+		h.later(s, h.APIProxy.WhollyOpen)
+	},
+	"the API server has a wrong certificate": func(h *havoc, s chaosStep) {
+		h.APIProxy.Impostor()
+		h.later(s, h.APIProxy.Genuine)
+	},
+	"etcd is compacted": func(h *havoc, _ chaosStep) { h.must(h.Env.Compact(h.t.Context())) },
+	"a sidecar sleeps, and its clock jumps": func(h *havoc, s chaosStep) {
+		victim := h.sidecar(s).Sidecar
+		victim.Signal(syscall.SIGSTOP)
+		h.later(s, func() { victim.Signal(syscall.SIGCONT) })
+	},
+	"a disk is full": func(h *havoc, s chaosStep) {
+		c := h.sidecar(s)
+		if c.disk == "" {
+			return // only root has one to fill
+		}
+		full := filepath.Join(c.disk, "full")
+		fill(full)
+		h.later(s, func() { _ = os.Remove(full) })
+	},
+	"Slack is away": func(h *havoc, s chaosStep) {
+		h.room.slack.Leave()
+		h.later(s, h.room.slack.Mend)
+	},
+	"the Git server's connections are half-open": func(h *havoc, s chaosStep) {
+		h.GitProxy.HalfOpen()
+		h.later(s, h.GitProxy.WhollyOpen)
 	},
 	"the Git server is gone": func(h *havoc, s chaosStep) {
 		h.GitProxy.Refuse()
@@ -203,6 +237,45 @@ func (h *havoc) heal() {
 	h.Tap.Hook(nil)
 	h.Git.SetFault(nil)
 	h.Registry.Heal()
-	h.APIProxy.Admit()
-	h.GitProxy.Admit()
+	h.room.slack.Mend()
+	for _, p := range []*proxy.Proxy{h.APIProxy, h.GitProxy} {
+		p.Admit()
+		p.WhollyOpen()
+		p.Genuine()
+	}
+	for _, c := range h.sidecars {
+		c.Signal(syscall.SIGCONT)
+		if c.disk != "" {
+			_ = os.Remove(filepath.Join(c.disk, "full"))
+		}
+	}
+}
+
+// disk gives a disk of its own, small enough to be filled; empty where only root could have one.
+func disk(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if exec.Command("mount", "-t", "tmpfs", "-o", "size=16m,mode=0700", "backstop-chaos", dir).Run() != nil {
+		return ""
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", "--lazy", dir).CombinedOutput(); err != nil {
+			t.Errorf("unmount %s: %v: %s", dir, err, out)
+		}
+	})
+	return dir
+}
+
+// fill takes all that is left of a disk.
+func fill(name string) {
+	f, err := os.Create(name)
+	if err != nil {
+		return // it is full already
+	}
+	defer f.Close()
+	for chunk := make([]byte, 64<<10); ; {
+		if _, err := f.Write(chunk); err != nil {
+			return
+		}
+	}
 }

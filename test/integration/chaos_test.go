@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/test/fleet"
+	"github.com/backstop-dev/backstop/test/slackstub"
 )
 
 // Chaos: what happens to a fleet, and when, is drawn from a seed. While images go bad, the sidecars are killed, servers
@@ -23,7 +25,8 @@ import (
 //
 //	each bad image was reverted once and held once,      no commit of a person is lost,
 //	no image that runs was reverted,                     every record has ended,
-//	Git and the cluster have an image that runs,         a revert touches its own places alone
+//	Git and the cluster have an image that runs,         a revert touches its own places alone,
+//	no Rollback has two cards
 //
 // A schedule that fails is replayed by its seed: make chaos SEED=7.
 
@@ -134,6 +137,8 @@ type havoc struct {
 	answered map[types.UID]string
 	// pushed are the files that people pushed.
 	pushed []string
+	// room is where the cards of production go.
+	room *room
 	// healing are faults that still last.
 	healing sync.WaitGroup
 }
@@ -143,6 +148,8 @@ type chaosSidecar struct {
 	*Sidecar
 	flags   []string
 	storage string
+	// disk is the disk that storage is on; empty where it is the machine's.
+	disk string
 }
 
 func (c *chaosSidecar) start(h *havoc) {
@@ -176,6 +183,7 @@ func begin(t *testing.T, s schedule) *havoc {
 	})
 	h := &havoc{World: w, schedule: s, bad: map[string]string{}, newest: map[string]int{}, people: map[string][]*user{},
 		answered: map[types.UID]string{}}
+	h.room = w.room(slackstub.Options{})
 	for _, env := range envs {
 		h.people[env] = []*user{w.user("alice-"+env, env, "backstop-approver"), w.user("bob-"+env, env, "backstop-approver")}
 		change := func(p *v1alpha1.RollbackPolicy) {
@@ -188,10 +196,13 @@ func begin(t *testing.T, s schedule) *havoc {
 			h.policies = append(h.policies, w.auto(env, change, anyone))
 		} else {
 			namespaces += "," + w.Fleet.FluxNamespace()
-			h.policies = append(h.policies, w.auto(env, change))
+			h.policies = append(h.policies, w.auto(env, change, onSlack))
 		}
 		for range s.replicas {
-			c := &chaosSidecar{flags: []string{"--cluster=" + w.Name + "-" + env, "--budget=1000/1h", namespaces}, storage: t.TempDir()}
+			c := &chaosSidecar{flags: []string{"--cluster=" + w.Name + "-" + env, "--budget=1000/1h", namespaces}, disk: disk(t)}
+			if c.storage = filepath.Join(c.disk, "storage"); c.disk == "" {
+				c.storage = t.TempDir()
+			}
 			c.start(h)
 			h.sidecars = append(h.sidecars, c)
 		}

@@ -6,12 +6,14 @@ import (
 )
 
 // door is a listener that can be shut: then it drops the connections it let in
-// and whoever knocks.
+// and whoever knocks. It can be mute: then the connections stand, and nothing
+// that is sent on them arrives, either way.
 type door struct {
 	net.Listener
 
 	mu     sync.Mutex
 	closed bool
+	mute   chan struct{}
 	inside map[net.Conn]struct{}
 }
 
@@ -56,10 +58,53 @@ func (d *door) shut(closed bool) {
 	}
 }
 
+// hush makes the door mute, or ends that: then the connections are dropped, for what was sent on them is lost.
+func (d *door) hush(mute bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if mute == (d.mute != nil) {
+		return
+	}
+	if mute {
+		d.mute = make(chan struct{})
+		return
+	}
+	close(d.mute)
+	d.mute = nil
+	for conn := range d.inside {
+		_ = conn.Close()
+		delete(d.inside, conn)
+	}
+}
+
+func (d *door) muted() chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.mute
+}
+
 // guest is a connection that leaves the door's list when it is closed.
 type guest struct {
 	net.Conn
 	door *door
+}
+
+// Read gives what arrives; while the door is mute nothing does.
+func (g *guest) Read(b []byte) (int, error) {
+	n, err := g.Conn.Read(b)
+	if mute := g.door.muted(); mute != nil {
+		<-mute
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+// Write sends; while the door is mute nothing arrives, and nobody says so.
+func (g *guest) Write(b []byte) (int, error) {
+	if g.door.muted() != nil {
+		return len(b), nil
+	}
+	return g.Conn.Write(b)
 }
 
 // Close ends the connection.

@@ -2,7 +2,8 @@
 // Git server, a registry), counts the requests that would change something,
 // and lets a test act at one of them: run something before the request is
 // forwarded or after its answer came, and cut the connection so that the
-// client never learns what became of it. It can also be gone for a while.
+// client never learns what became of it. It can also be gone for a while, be
+// there and say nothing, or be somebody else.
 //
 //	sidecar ──► proxy ──► API server      one Tap numbers the mutating
 //	sidecar ──► proxy ──► Git server      requests of both
@@ -16,15 +17,22 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"io"
 	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -53,6 +61,8 @@ type Proxy struct {
 	server  *http.Server
 	reverse *httputil.ReverseProxy
 	mutates func(*http.Request) bool
+	// impostor says that another certificate is served.
+	impostor atomic.Bool
 }
 
 // Start runs a proxy on a free port of loopback until Close.
@@ -86,7 +96,18 @@ func Start(o Options) (*Proxy, error) {
 	p.server = &http.Server{Handler: p, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
 	scheme, serve := "http", func() error { return p.server.Serve(p.door) }
 	if o.Certificate != nil {
-		p.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*o.Certificate}, MinVersion: tls.VersionTLS12}
+		other, err := stranger()
+		if err != nil {
+			return nil, err
+		}
+		p.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*o.Certificate}, MinVersion: tls.VersionTLS12,
+			SessionTicketsDisabled: true,
+			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+				if p.impostor.Load() {
+					return other, nil
+				}
+				return nil, nil
+			}}
 		scheme, serve = "https", func() error { return p.server.ServeTLS(p.door, "", "") }
 	}
 	p.URL = scheme + "://" + listener.Addr().String()
@@ -95,7 +116,49 @@ func Start(o Options) (*Proxy, error) {
 }
 
 // Close ends the proxy and every connection through it.
-func (p *Proxy) Close() { _ = p.server.Close() }
+func (p *Proxy) Close() {
+	p.door.hush(false)
+	_ = p.server.Close()
+}
+
+// HalfOpen lets every connection stand, old and new, and nothing that is sent on
+// one arrive, until WhollyOpen: what is between is gone, and nobody was told.
+func (p *Proxy) HalfOpen() { p.door.hush(true) }
+
+// WhollyOpen ends a HalfOpen.
+func (p *Proxy) WhollyOpen() { p.door.hush(false) }
+
+// Impostor cuts every connection and serves TLS with a certificate that nobody
+// trusts, until Genuine.
+func (p *Proxy) Impostor() { p.pose(true) }
+
+// Genuine ends an Impostor.
+func (p *Proxy) Genuine() { p.pose(false) }
+
+func (p *Proxy) pose(as bool) {
+	p.impostor.Store(as)
+	p.door.shut(true)
+	p.door.shut(false)
+}
+
+// stranger is a TLS configuration of somebody who is not the server.
+func stranger() (*tls.Config, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	cert := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "somebody else"}, NotAfter: time.Now().Add(24 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate: %w", err)
+	}
+	// Without tickets: who resumes a session looks at no certificate.
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true}, nil
+}
 
 // Refuse cuts every connection and lets none in until Admit: the server is gone.
 func (p *Proxy) Refuse() { p.door.shut(true) }

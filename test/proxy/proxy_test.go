@@ -1,7 +1,10 @@
 package proxy_test
 
 import (
+	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -195,5 +198,64 @@ func TestWhatCountsAsMutating(t *testing.T) {
 		if got := proxy.GitPushNotBy("git/")(push); got != want {
 			t.Errorf("a push by %s: got %v", agent, got)
 		}
+	}
+}
+
+func TestAHalfOpenProxySaysNothingAndComesBack(t *testing.T) {
+	server, done := backend(t)
+	p := start(t, proxy.Options{Target: server.URL})
+	client := &http.Client{Transport: &http.Transport{}}
+	get := func(timeout time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL+"/x", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := client.Do(req)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		return err
+	}
+	if err := get(time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	p.HalfOpen()
+	if err := get(100 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want silence", err)
+	}
+	if n := done.Load(); n != 1 {
+		t.Errorf("the server saw %d requests, want the first alone", n)
+	}
+	p.WhollyOpen()
+	if err := get(time.Minute); err != nil {
+		t.Errorf("it does not come back: %v", err)
+	}
+}
+
+func TestAnImpostorIsNotTrusted(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	cert := server.TLS.Certificates[0]
+	p := start(t, proxy.Options{Target: server.URL, Transport: server.Client().Transport, Certificate: &cert})
+	get := func() error {
+		res, err := server.Client().Get(p.URL)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		return err
+	}
+	if err := get(); err != nil {
+		t.Fatal(err)
+	}
+	p.Impostor()
+	var unknown x509.UnknownAuthorityError
+	if err := get(); !errors.As(err, &unknown) {
+		t.Errorf("got %v, want that nobody knows who signed it", err)
+	}
+	p.Genuine()
+	if err := get(); err != nil {
+		t.Errorf("it does not come back: %v", err)
 	}
 }

@@ -42,6 +42,7 @@ func (e *Env) up(ctx context.Context) error {
 		return err
 	}
 	etcd, server := "http://127.0.0.1:"+ports[0], "https://127.0.0.1:"+ports[2]
+	e.etcd = etcd
 	if err := e.writeKeys(server); err != nil {
 		return err
 	}

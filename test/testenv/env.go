@@ -59,6 +59,7 @@ type Env struct {
 	Root string
 
 	bin       string
+	etcd      string
 	authority *authority
 	keep      bool
 	apiServer []string
