@@ -31,6 +31,9 @@ const (
 	listPage, listPages = 250, 4
 )
 
+// pendingSelector picks the pods that have not begun to run.
+const pendingSelector = "status.phase=Pending"
+
 // listings make the lists of namespaces; they are shared by all looks.
 type listings struct {
 	lists kube.Shared[*listing]

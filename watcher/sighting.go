@@ -222,5 +222,3 @@ func (s *sighting) wasMade(w v1alpha1.Workload, pod *corev1.Pod) {
 		s.made[w.String()] = at
 	}
 }
-
-const pendingSelector = "status.phase=Pending"
