@@ -72,6 +72,7 @@ func (n *account) blamed(r *v1alpha1.Rollback) {
 func done(before, after *v1alpha1.Rollback) (out account) {
 	b, a := &before.Status, &after.Status
 	out = append(out, proposed(b.PullRequest, a.PullRequest)...)
+	out = append(out, returning(b.Returning, a.Returning, goesBack(after))...)
 	if b.Change == nil && a.Change != nil {
 		to := " to " + a.Target.Image
 		if a.Suspect.ByFiles() {
@@ -124,6 +125,27 @@ func proposed(b, a *v1alpha1.PullRequest) (out account) {
 		reason, what = "PullRequestClosed", "was closed without a merge"
 	}
 	out.say(reason, false, "pull request %d %s%s: %s", a.Number, what, by, a.URL)
+	return out
+}
+
+// returning are the pull requests that were found to bring again what was taken back.
+func returning(b, a *v1alpha1.Returning, what string) (out account) {
+	if a == nil {
+		return nil
+	}
+	for _, p := range a.PullRequests {
+		known := b != nil && slices.ContainsFunc(b.PullRequests, func(o v1alpha1.ReturningPull) bool {
+			return o.Number == p.Number && o.State == p.State
+		})
+		switch {
+		case known:
+		case p.State == v1alpha1.PullRequestClosed:
+			out.say("ReturningClosed", false, "Backstop closed pull request %d, which brought %s again: %s", p.Number, what, p.URL)
+		default:
+			out.say("Returning", true, "pull request %d brings %s again, and is left open: %s: %s", p.Number, what,
+				p.Left.Words(), p.URL)
+		}
+	}
 	return out
 }
 

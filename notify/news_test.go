@@ -55,6 +55,13 @@ func TestWhatsNew(t *testing.T) {
 			[]string{"! ImageFailing: Deployment/backend cannot have reg/backend:v2 (NotFound): manifest unknown"}},
 		"suspect and target": {failed, proved, []string{
 			"SuspectFound: reg/backend:v2 came in with commit 0123456789ab on main", "TargetProved: reg has v1"}},
+		"pull requests that bring it again are named once": {over(v1alpha1.ResultVerified), func(s *v1alpha1.RollbackStatus) {
+			over(v1alpha1.ResultVerified)(s)
+			s.Returning = &v1alpha1.Returning{PullRequests: []v1alpha1.ReturningPull{
+				{Number: 8, URL: "https://git.example/8", State: v1alpha1.PullRequestClosed},
+				{Number: 9, URL: "https://git.example/9", State: v1alpha1.PullRequestOpen, Left: v1alpha1.LeftFork}}}
+		}, []string{"ReturningClosed: Backstop closed pull request 8, which brought reg/backend:v2 again: https://git.example/8",
+			"! Returning: pull request 9 brings reg/backend:v2 again, and is left open: its branch is another repository's: https://git.example/9"}},
 		"a question says until when, what and why, once": {proved, asking, []string{
 			"! ApprovalNeeded: a person decides by 14:32:00 UTC whether reg/backend:v2 goes back to reg/backend:v1: " +
 				"the policy asks for an approval; the files are shared. To decide: backstop approve backend-1f2e3d-1 -n develop"}},

@@ -53,6 +53,8 @@ var texts = map[string]int{
 	"PullRequest.URL":        512,
 	"PullRequestWait.Name":   128,
 	"RelatedCommit.Author":   200,
+	"Returning.Unread":       160,
+	"ReturningPull.URL":      200,
 	"RelatedCommit.Subject":  250,
 	"Remediation.Message":    1024,
 	"Rollout.FormerImage":    320,

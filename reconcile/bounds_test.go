@@ -31,7 +31,7 @@ var given = []string{
 // counted are lists whose writers stop, or refuse, when they are full.
 var countedLists = []string{
 	"Card.Told", "Change.Policies", "Question.Answers", "Request.Asked", "RollbackStatus.Conditions", "RollbackStatus.Failures",
-	"RollbackStatus.FastForward", "RollbackStatus.Lapsed", "Suspect.Nodes", "Suspect.SharedBy", "Target.Also", "Target.Values",
+	"Returning.PullRequests", "RollbackStatus.FastForward", "RollbackStatus.Lapsed", "Suspect.Nodes", "Suspect.SharedBy", "Target.Also", "Target.Values",
 }
 
 func TestTheRecordIsCutAsTheSchemaSays(t *testing.T) {

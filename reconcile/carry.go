@@ -33,7 +33,7 @@ func carries(step Step) bool {
 func acts(step Step) bool {
 	switch step.Do {
 	case DoChange, DoPullRequest, DoMerge, DoDisarm, DoClose, DoMerged, DoLandAgain, DoForward, DoDisown, DoUnstick,
-		DoLift:
+		DoLift, DoReturning:
 		return true
 	case DoRequest:
 		return step.Ask != nil

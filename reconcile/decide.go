@@ -181,7 +181,7 @@ func underWay(w *World) Step {
 		}
 		return Step{Do: DoForward, Forward: f, Why: why}
 	}
-	return untilDue(w, verifyStep(w))
+	return seek(w, untilDue(w, verifyStep(w)))
 }
 
 func waitedFor(s *v1alpha1.RollbackStatus) string {

@@ -14,6 +14,8 @@ type PullRequests struct {
 	Provider v1alpha1.PullRequestProvider
 	// AutoMerge has the provider merge by itself what is allowed.
 	AutoMerge bool
+	// CloseAutomations closes image automation's pull requests that bring again what was taken back.
+	CloseAutomations bool
 	// Secret with a login for the provider's API; nil for that of the GitRepository.
 	Secret *types.NamespacedName
 }
@@ -23,19 +25,22 @@ func pullRequestsOf(p *v1alpha1.RollbackPolicy) PullRequests {
 	if pr == nil {
 		return PullRequests{}
 	}
-	out := PullRequests{Provider: pr.Provider, AutoMerge: pr.AutoMerge}
+	out := PullRequests{Provider: pr.Provider, AutoMerge: pr.AutoMerge, CloseAutomations: pr.CloseAutomations}
 	if ref := pr.SecretRef; ref != nil {
 		out.Secret = &types.NamespacedName{Namespace: p.Namespace, Name: ref.Name}
 	}
 	return out
 }
 
-// stricterPullRequests is what two policies say together: the provider merges nothing by itself unless both want it.
+// stricterPullRequests is what two policies say together: the provider merges nothing by itself, and nothing of others
+// is closed, unless both want it.
 func stricterPullRequests(a, b PullRequests) PullRequests {
 	return PullRequests{
 		Provider:  cmp.Or(a.Provider, b.Provider),
 		AutoMerge: a.AutoMerge && b.AutoMerge,
-		Secret:    firstByName(a.Secret, b.Secret),
+
+		CloseAutomations: a.CloseAutomations && b.CloseAutomations,
+		Secret:           firstByName(a.Secret, b.Secret),
 	}
 }
 

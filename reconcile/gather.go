@@ -90,6 +90,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 		return err
 	}
 	e.readLift(ctx, w, origin.Source)
+	w.Seeks = e.seeks(w, origin.Source)
 	switch {
 	case s.Ended() && s.Change != nil:
 		w.Selection, err = e.selection(ctx, w, origin)

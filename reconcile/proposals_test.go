@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,9 @@ type proposals struct {
 	away                     bool
 	// lift is the pull request that lifts the hold.
 	lift *PullRequest
+	// incoming are others' open pull requests, and shut says of those that were closed why.
+	incoming []Incoming
+	shut     map[int64]string
 	// logins that the provider was asked with.
 	logins []string
 }
@@ -84,6 +88,11 @@ func (p *proposals) Find(_ context.Context, branch, _ string) (*PullRequest, err
 }
 
 func (p *proposals) Read(_ context.Context, number int64) (*PullRequest, error) {
+	for _, in := range p.incoming {
+		if in.Number == number {
+			return &in.PullRequest, nil
+		}
+	}
 	if number == 2 {
 		out := *p.lift
 		return &out, nil
@@ -96,6 +105,16 @@ func (p *proposals) Forget(int64) {}
 func (p *proposals) Update(context.Context, *PullRequest, Proposal) error { return nil }
 
 func (p *proposals) WantsPullRequest(context.Context, string) (*bool, error) { return nil, nil }
+
+func (p *proposals) Opened(context.Context, string) (Opened, error) {
+	if p.away {
+		return Opened{}, errors.New("HTTP 502")
+	}
+	return Opened{PullRequests: slices.DeleteFunc(slices.Clone(p.incoming),
+		func(in Incoming) bool { return p.shut[in.Number] != "" })}, nil
+}
+
+func (p *proposals) Rights(context.Context) (Rights, error) { return Rights{}, nil }
 
 func (p *proposals) read() (*PullRequest, error) {
 	if p.away {
@@ -179,8 +198,12 @@ func (p *proposals) Disarm(context.Context, *PullRequest) error {
 	return p.write(func() error { p.pr.Armed = false; return nil })
 }
 
-func (p *proposals) Close(context.Context, *PullRequest, string) error {
+func (p *proposals) Close(_ context.Context, pr *PullRequest, why string) error {
 	return p.write(func() error {
+		if pr.Number > 2 {
+			p.shut[pr.Number] = why
+			return nil
+		}
 		p.comments++
 		p.pr.State, p.pr.Armed = v1alpha1.PullRequestClosed, false
 		return nil

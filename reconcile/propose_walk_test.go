@@ -11,8 +11,6 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-func (p *proposals) Rights(context.Context) (Rights, error) { return Rights{}, nil }
-
 func TestWalksByPullRequest(t *testing.T) {
 	approve, auto, byPolicy := v1alpha1.ModeApprove, v1alpha1.ModeAuto, v1alpha1.DeliveryPullRequest
 	for name, tt := range map[string]struct {

@@ -144,8 +144,31 @@ type Reader interface {
 	// WantsPullRequest says whether the rules of a branch take a pull request and no push of these credentials; nil where
 	// the provider does not tell.
 	WantsPullRequest(ctx context.Context, branch string) (*bool, error)
+	// Opened gives the pull requests that are open to a branch, with what they change: the newest ones, as far as is read.
+	Opened(ctx context.Context, base string) (Opened, error)
 	// Rights says what the credentials may do, as far as the provider shows it.
 	Rights(ctx context.Context) (Rights, error)
+}
+
+// Opened are the pull requests that are open to a branch.
+type Opened struct {
+	PullRequests []Incoming
+	// More says that there are others, which were not read.
+	More bool
+}
+
+// Incoming is an open pull request with what it changes.
+type Incoming struct {
+	PullRequest
+	// Fork says that its branch is another repository's. Whole says that all that it changes was read.
+	Fork, Whole bool
+	Files       []FileChange
+}
+
+// FileChange is what a pull request changes in one file: lines, without the signs before them, in their order.
+type FileChange struct {
+	File           string
+	Added, Removed []string
 }
 
 // Rights are what credentials may do in a repository, as far as its provider shows it.

@@ -44,6 +44,8 @@ const (
 	DoLanded Effect = "Landed"
 	// DoLandAgain pushes a revert that a force push lost.
 	DoLandAgain Effect = "LandAgain"
+	// DoReturning looks for open pull requests that bring again what was taken back, and closes those that it may.
+	DoReturning Effect = "Returning"
 	// DoRequest asks one object of Flux for a reconcile, and writes down who was asked.
 	DoRequest Effect = "Request"
 	// DoForward sets the images of one workload to what Git says ahead of Flux, or writes down why not.

@@ -84,6 +84,7 @@ func (e *Engine) take(ctx context.Context, key Key, w *World, step Step, g *glan
 		DoMerged:      e.fillMerged,
 		DoLanded:      e.fillLanded,
 		DoLandAgain:   e.landAgain,
+		DoReturning:   e.fillReturning,
 		DoRequest:     e.fillRequest,
 		DoForward:     e.fillForward,
 		DoDisown:      e.fillDisown,

@@ -54,6 +54,8 @@ type World struct {
 	Others string
 	// Elsewhere are reverts that came by pull request, as the records tell: a squash leaves no trailers on the branch.
 	Elsewhere []Trail
+	// Seeks says that open pull requests are looked for that bring again what the form took back.
+	Seeks bool
 	// Branch is the tip and Backstop's trailers on it; nil until looked at.
 	Branch *Branch
 	// Rollout is how far the target got; nil until asked.

@@ -20,6 +20,71 @@ type PullRequestPolicy struct {
 	// the provider says that nothing is missing.
 	// +optional
 	AutoMerge bool `json:"autoMerge,omitempty"`
+	// CloseAutomations has Backstop close open pull requests that bring again what it took back, where all that they
+	// change is what image automation writes. Others, and all without it, are named for people.
+	// +optional
+	CloseAutomations bool `json:"closeAutomations,omitempty"`
+}
+
+// ReturningLeft is why a pull request that brings again what was taken back is left open.
+//
+// +kubebuilder:validation:Enum=Policy;MoreChanges;Fork;Unsure;Refused
+type ReturningLeft string
+
+// Why such a pull request is left open.
+const (
+	// LeftByPolicy: the policies do not say closeAutomations, or let nothing be written now.
+	LeftByPolicy ReturningLeft = "Policy"
+	// LeftMoreChanges: it changes more than what image automation writes.
+	LeftMoreChanges ReturningLeft = "MoreChanges"
+	// LeftFork: its branch is another repository's.
+	LeftFork ReturningLeft = "Fork"
+	// LeftUnsure: its lines do not say for certain that it is the same image, not all of it could be read, or it changed.
+	LeftUnsure ReturningLeft = "Unsure"
+	// LeftRefused: the provider does not close it for these credentials.
+	LeftRefused ReturningLeft = "Refused"
+)
+
+// Words says why, after "it is left open:".
+func (l ReturningLeft) Words() string {
+	return map[ReturningLeft]string{
+		LeftByPolicy:    "the policy does not have Backstop close it",
+		LeftMoreChanges: "it changes more than what image automation writes",
+		LeftFork:        "its branch is another repository's",
+		LeftUnsure:      "it is not certain that it brings the same image",
+		LeftRefused:     "its provider does not close it for these credentials",
+	}[l]
+}
+
+// Returning are open pull requests that bring again what was taken back.
+type Returning struct {
+	// At is when Backstop looked for them last.
+	At Time `json:"at"`
+	// PullRequests that were found.
+	// +optional
+	// +kubebuilder:validation:MaxItems=3
+	PullRequests []ReturningPull `json:"pullRequests,omitempty"`
+	// More counts those that were found beyond the list.
+	// +optional
+	More int32 `json:"more,omitempty"`
+	// Unread says why not all open pull requests could be looked at; empty where they were.
+	// +optional
+	// +kubebuilder:validation:MaxLength=160
+	Unread string `json:"unread,omitempty"`
+}
+
+// ReturningPull is one of them.
+type ReturningPull struct {
+	// Number and URL of it.
+	Number int64 `json:"number"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=200
+	URL string `json:"url,omitempty"`
+	// State of it: Closed where Backstop closed it.
+	State PullRequestState `json:"state"`
+	// Left says why it is left open; empty where it was closed.
+	// +optional
+	Left ReturningLeft `json:"left,omitempty"`
 }
 
 // PullRequestState is whether a pull request still waits.

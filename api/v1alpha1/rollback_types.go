@@ -127,6 +127,9 @@ type RollbackStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxItems=8
 	FastForward []FastForward `json:"fastForward,omitempty"`
+	// Returning are open pull requests that bring again what was taken back, where changes come by pull request.
+	// +optional
+	Returning *Returning `json:"returning,omitempty"`
 	// Outcome is how it ended.
 	// +optional
 	Outcome *Outcome `json:"outcome,omitempty"`

@@ -158,6 +158,17 @@ type shared struct {
 
 	mu   sync.Mutex
 	read map[int64]*sight
+
+	// listing is one question at a time, which answers all who ask meanwhile.
+	listing sync.Mutex
+	listed  map[string]listed
+}
+
+// listed are the open pull requests to a branch.
+type listed struct {
+	at   time.Time
+	open reconcile.Opened
+	err  error
 }
 
 type sight struct {
@@ -190,6 +201,20 @@ func (s *shared) Read(ctx context.Context, number int64) (*reconcile.PullRequest
 		one.at = s.now()
 	}
 	return one.pr, one.err
+}
+
+// Opened lists the open pull requests, unless they were listed a moment ago: many Rollbacks of one commit ask at once.
+func (s *shared) Opened(ctx context.Context, base string) (reconcile.Opened, error) {
+	s.listing.Lock()
+	defer s.listing.Unlock()
+	if was, ok := s.listed[base]; ok && s.now().Sub(was.at) < awayLasts {
+		return was.open, was.err
+	}
+	open, err := s.Forge.Opened(ctx, base)
+	if ctx.Err() == nil {
+		s.listed = map[string]listed{base: {at: s.now(), open: open, err: err}}
+	}
+	return open, err
 }
 
 // Forget has the next Read ask the provider.

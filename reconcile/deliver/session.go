@@ -26,6 +26,9 @@ const (
 	maxTimeout = time.Minute
 )
 
+// tooLong begins what is said of an answer that is longer than what is read.
+const tooLong = "the answer has more"
+
 // session is the transport below a provider's library. It sends the credentials, to the base of the API alone, reads no
 // more than a bound, and asks for what it has read before only if it changed: such a question costs nothing of a rate
 // limit. An answer that refuses is an error before a library sees it.
@@ -132,7 +135,7 @@ func (s *session) read(req *http.Request, res *http.Response) (*http.Response, e
 		return nil, err
 	}
 	if len(body) > maxBody {
-		return nil, fmt.Errorf("the answer has more than %d bytes", maxBody)
+		return nil, fmt.Errorf("%s than %d bytes", tooLong, maxBody)
 	}
 	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	etag := res.Header.Get("ETag")

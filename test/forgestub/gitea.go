@@ -66,6 +66,8 @@ func (f *Forge) gitea(c call) {
 // giteaOne is what is done with one pull request.
 func (f *Forge) giteaOne(c call, pr *PR, rest string) {
 	switch {
+	case rest == ".diff":
+		_, _ = c.w.Write([]byte(f.diff(pr)))
 	case rest == "/reviews":
 		reviews := []any{}
 		for range pr.Approvals {

@@ -71,6 +71,8 @@ func (f *Forge) github(c call) {
 		}
 		pr.edit(c.text("title"), c.text("body"))
 		f.answer(c.w, c.r, http.StatusOK, f.githubPR(pr))
+	case rest == "/files":
+		f.githubFiles(c, pr)
 	case rest == "/merge":
 		f.githubMerge(c, pr)
 	default:
@@ -91,13 +93,13 @@ func (f *Forge) githubRules(c call, path string) {
 	f.answer(c.w, c.r, http.StatusOK, rules)
 }
 
-// numbered reads "pulls/7/merge".
+// numbered reads "pulls/7/merge" and "pulls/7.diff".
 func numbered(path, prefix string) (int64, string) {
 	rest, ok := strings.CutPrefix(path, prefix)
 	if !ok {
 		return 0, ""
 	}
-	digits, _, _ := strings.Cut(rest, "/")
+	digits := rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil {
 		return 0, ""
@@ -268,6 +270,17 @@ func (f *Forge) redirect(c call, to string) {
 	}
 	c.w.Header().Set("Location", f.URL+f.options.Prefix+to)
 	c.w.WriteHeader(status)
+}
+
+// githubFiles are what a pull request changes.
+func (f *Forge) githubFiles(c call, pr *PR) {
+	out := []any{}
+	for name, patch := range f.changes(pr) {
+		lines := "\n" + patch
+		out = append(out, map[string]any{"filename": name, "status": "modified", "patch": patch,
+			"additions": strings.Count(lines, "\n+"), "deletions": strings.Count(lines, "\n-")})
+	}
+	f.answer(c.w, c.r, http.StatusOK, out)
 }
 
 func message(title, body string) string { return strings.TrimSpace(title + "\n\n" + body) }

@@ -80,6 +80,12 @@ func (f *Forge) gitlab(c call) {
 // gitlabOne is what is done with one merge request.
 func (f *Forge) gitlabOne(c call, pr *PR, rest string) {
 	switch {
+	case rest == "/diffs":
+		diffs := []any{}
+		for name, patch := range f.changes(pr) {
+			diffs = append(diffs, map[string]any{"old_path": name, "new_path": name, "diff": patch})
+		}
+		f.answer(c.w, c.r, http.StatusOK, diffs)
 	case rest == "/approval_state":
 		f.gitlabApprovals(c, pr)
 	case rest == "/notes":
@@ -144,7 +150,9 @@ func (f *Forge) gitlabList(c call) {
 	out := []any{}
 	q := c.r.URL.Query()
 	for _, pr := range slices.Backward(f.prs) {
-		if q.Get("source_branch") == pr.Branch && q.Get("target_branch") == pr.Base {
+		from := q.Get("source_branch")
+		if (from == "" || from == pr.Branch) && q.Get("target_branch") == pr.Base &&
+			(q.Get("state") != "opened" || pr.State == "open") {
 			out = append(out, f.gitlabMR(pr))
 		}
 	}

@@ -24,6 +24,28 @@ func (f *Forge) Git(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
+// diff is what a pull request changes since it left its base, as git prints it.
+func (f *Forge) diff(pr *PR, args ...string) string {
+	cmd := exec.Command("git", append([]string{"-C", f.Repo, "diff", "--no-color", "--no-ext-diff",
+		f.tip(pr.Base) + "..." + f.tip(pr.Branch)}, args...)...)
+	cmd.Env = gitserver.Env()
+	out, _ := cmd.Output()
+	return string(out)
+}
+
+// changes are the hunks of each file, without what git prints before them.
+func (f *Forge) changes(pr *PR) map[string]string {
+	out := map[string]string{}
+	for name := range strings.FieldsSeq(f.diff(pr, "--name-only")) {
+		patch := f.diff(pr, "--", name)
+		if _, hunks, ok := strings.Cut(patch, "\n@@ "); ok {
+			patch = "@@ " + hunks
+		}
+		out[name] = patch
+	}
+	return out
+}
+
 func (f *Forge) tip(branch string) string {
 	out, err := f.Git("rev-parse", "--verify", "--quiet", "refs/heads/"+branch)
 	if err != nil {

@@ -33,6 +33,7 @@ func states() map[string]Facts {
 		"4-helm-uninstalled": {failures, target, wentBack(v1alpha1.RemediationUninstall), asks(policyAsks)},
 		"4-only-reject":      {failures, target, asks(policyAsks), onlyReject},
 		"4-without-hold":     {failures, target, asks(withoutHold), opened(), landedAlone},
+		"8-returning":        {failures, target, opened(), mergedBy("jane"), requested, returned, ends(v1alpha1.ResultVerified, "Deployment/shop-api runs registry.example/shop/shop-api:v1.41.3 again")},
 		"4-pull-request":     {failures, target, asks(policyAsks), opened(v1alpha1.PullRequestWait{Kind: v1alpha1.WaitsForReview, Name: "jane"})},
 		"4-foreign-commit":   {failures, target, asks(policyAsks), onlyReject, opened(), foreignCommit},
 		"5-merging":          {failures, target, opened(), verdict("policy shop/web", v1alpha1.Approve), waits("pull request 7 waits for a check (ci): https://git.example/acme/fleet/pulls/7", "")},

@@ -43,6 +43,32 @@ func merging(r *v1alpha1.Rollback, w words) string {
 	return out + "."
 }
 
+// returning names open pull requests that bring again what was taken back, and those that Backstop closed for it.
+func returning(r *v1alpha1.Rollback) []string {
+	found := r.Status.Returning
+	if found == nil {
+		return nil
+	}
+	var out []string
+	for _, p := range found.PullRequests {
+		name := fmt.Sprintf("pull request %d", p.Number)
+		if to := web(p.URL); to != "" {
+			name = "<" + to + "|" + name + ">"
+		}
+		what := code(r.Spec.Subject.Name, 200)
+		if p.State == v1alpha1.PullRequestClosed {
+			out = append(out, "*Closed* "+name+", which brought "+what+" again. Delete its branch, so that image automation "+
+				"begins anew")
+			continue
+		}
+		out = append(out, "*Beware* "+name+" brings "+what+" again. It is left open: "+p.Left.Words())
+	}
+	if found.More > 0 {
+		out = append(out, fmt.Sprintf("*Beware* %d more pull requests bring it again", found.More))
+	}
+	return out
+}
+
 // became says what became of a pull request; empty where there was none.
 func became(s *v1alpha1.RollbackStatus) string {
 	pr := s.PullRequest

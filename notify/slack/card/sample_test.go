@@ -383,6 +383,14 @@ func landedAlone(r *v1alpha1.Rollback) {
 	r.Status.Question.Doubts[0].Type = v1alpha1.DoubtHoldMissing
 }
 
+// returned are open pull requests that bring the image again.
+func returned(r *v1alpha1.Rollback) {
+	r.Status.Returning = &v1alpha1.Returning{At: at("14:25:10"), More: 2, PullRequests: []v1alpha1.ReturningPull{
+		{Number: 8, URL: "https://git.example/acme/fleet/pulls/8", State: v1alpha1.PullRequestClosed},
+		{Number: 9, URL: "https://git.example/acme/fleet/pulls/9", State: v1alpha1.PullRequestOpen, Left: v1alpha1.LeftMoreChanges},
+	}}
+}
+
 func closedBy(who string) edit {
 	return func(r *v1alpha1.Rollback) {
 		r.Status.PullRequest.State, r.Status.PullRequest.By = v1alpha1.PullRequestClosed, who

@@ -181,6 +181,7 @@ func record(f Facts) string {
 	if s.Change != nil {
 		lines = append(lines, pushed(f))
 	}
+	lines = append(lines, returning(r)...)
 	took := "*Ended* " + date(s.Outcome.At.Time)
 	if first := s.FirstSeen(); s.Outcome.At.After(first) && !first.IsZero() {
 		since := " after the first failure"
