@@ -47,7 +47,7 @@ func (g *Gatherer) delivery(ctx context.Context, f *Facts, w *Workload, src reco
 		if err != nil {
 			return Delivery{Why: plain(err)}
 		}
-		return Delivery{Wants: wants, Rights: rights}
+		return Delivery{Wants: wants, Rights: rights, Signs: forge.Verifies(ctx)}
 	})
 	w.Source.Delivery = &d
 }

@@ -100,7 +100,7 @@ func (f *Facts) workload(w *Workload) []Check {
 	if w.Source != nil {
 		out = append(out, w.push(), f.protection(w))
 		out = append(out, f.delivery(w)...)
-		out = append(out, w.signing())
+		out = append(out, f.signing(w))
 	}
 	for i := range w.Images {
 		out = append(out, w.Images[i].prove())
@@ -259,9 +259,13 @@ func (f *Facts) protection(w *Workload) Check {
 }
 
 // signing says whether Flux takes the commit.
-func (w *Workload) signing() Check {
+func (f *Facts) signing(w *Workload) Check {
 	s := w.Source
+	routed := s.Aside != "" || f.policyOf(w, v1alpha1.TriggerImagePull).Delivery == v1alpha1.DeliveryPullRequest
 	switch {
+	case s.Verified && !s.Signed && s.NoKey == "" && routed && s.Delivery != nil && s.Delivery.Signs:
+		return fine(CheckSign, s.Ref.String(), "GitHub signs what goes by pull request: its key has to be among those of "+
+			"spec.verify.secretRef (https://github.com/web-flow.gpg)")
 	case s.NoKeyUnread:
 		return unread(CheckSign, s.Ref.String(), s.NoKey)
 	case s.NoKey != "":

@@ -174,7 +174,14 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 			w(f).Source.Delivery = &Delivery{Wants: new(true), Rights: reconcile.Rights{Unshown: []string{"contents: write", "pull requests: write"},
 				Ends: time.Date(2026, 12, 3, 10, 0, 0, 0, time.UTC)}}
 		}, CheckDelivery, trace.Good, "does not show whether the login has contents: write and pull requests: write; the login ends on 2026-12-03", ""},
-		"nobody has pushed yet":       {func(f *Facts) { w(f).Chain.Writers = nil }, CheckProtect, trace.None, "nobody has pushed yet", ""},
+		"nobody has pushed yet": {func(f *Facts) { w(f).Chain.Writers = nil }, CheckProtect, trace.None, "nobody has pushed yet", ""},
+		"signatures by GitHub": {func(f *Facts) {
+			w(f).Source.Verified, w(f).Source.Signed, w(f).Source.Delivery = true, false, &Delivery{Signs: true}
+			f.Policies[0].Spec.Delivery = v1alpha1.DeliveryPullRequest
+		}, CheckSign, trace.Good, "GitHub signs what goes by pull request", ""},
+		"signatures by GitHub, of what is not pushed": {func(f *Facts) {
+			w(f).Source.Verified, w(f).Source.Signed, w(f).Source.Delivery = true, false, &Delivery{Signs: true}
+		}, CheckSign, trace.Stopped, "signed commits alone", "spec.git.commit.signingKey"},
 		"signatures without a key":    {func(f *Facts) { w(f).Source.Verified, w(f).Source.Signed = true, false }, CheckSign, trace.Stopped, "signed commits alone", "spec.git.commit.signingKey"},
 		"the image is gone":           {func(f *Facts) { w(f).Images[0].Proof.Finding = reconcile.FindingAbsent }, CheckProve, trace.Stopped, "could not be pulled again", "push it again"},
 		"the registry lets nobody in": {func(f *Facts) { w(f).Images[0].Proof = reconcile.Proof{Sentence: "401"} }, CheckProve, trace.Stopped, "401", "ImageRepository production/backend"},

@@ -118,6 +118,8 @@ type Delivery struct {
 	Wants *bool
 	// Why no pull request could be opened.
 	Why string
+	// Signs says that the provider signs what is committed with the login.
+	Signs bool
 	// Rights are what the login may do there.
 	Rights reconcile.Rights
 }

@@ -138,13 +138,20 @@ func (e *Engine) proposeLift(ctx context.Context, w *World, form *v1alpha1.Rollb
 	}
 	l.Onto, l.When = LiftBranch(s.Change.Hold), s.Change.At.Time
 	l.Policy, l.And = s.Change.Policies[0], s.Change.Policies[1:]
-	head, err := e.Git.Lift(ctx, origin.Source, l)
+	src, signs := signedBy(ctx, forge, origin.Source)
+	head, err := e.Git.Lift(ctx, src, l)
 	if later, ok := shut(err); ok {
 		return later
 	}
 	if err != nil || head == "" {
 		return err
 	}
+	put, err := e.verified(ctx, proposal{forge: forge, signs: signs, must: origin.Source.Verified}, l.Onto,
+		Proposed{Head: head, Own: true})
+	if err != nil {
+		return err
+	}
+	head = put.Head
 	pr, err := e.openLift(ctx, forge, l, s)
 	if err != nil {
 		return err

@@ -29,6 +29,9 @@ type proposals struct {
 	// incoming are others' open pull requests, and shut says of those that were closed why.
 	incoming []Incoming
 	shut     map[int64]string
+	// signs says that the provider signs what is pushed, unsigned why it does not after all.
+	signs    bool
+	unsigned error
 	// logins that the provider was asked with.
 	logins []string
 }
@@ -112,6 +115,16 @@ func (p *proposals) Opened(context.Context, string) (Opened, error) {
 	}
 	return Opened{PullRequests: slices.DeleteFunc(slices.Clone(p.incoming),
 		func(in Incoming) bool { return p.shut[in.Number] != "" })}, nil
+}
+
+func (p *proposals) Verifies(context.Context) bool { return p.signs }
+
+func (p *proposals) Verify(_ context.Context, _, head string) (string, error) {
+	if p.unsigned != nil {
+		return "", p.unsigned
+	}
+	p.head = "signed " + strings.TrimPrefix(head, "signed ")
+	return p.head, nil
 }
 
 func (p *proposals) Rights(context.Context) (Rights, error) { return Rights{}, nil }

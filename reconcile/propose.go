@@ -133,6 +133,8 @@ func proposed(w *World) Step {
 	switch {
 	case pr.Armed && barred != nil:
 		return Step{Do: DoDisarm, Why: barred.Error()}
+	case pr.Armed && retargeted(w) != "":
+		return Step{Do: DoDisarm, Why: retargeted(w)}
 	case pr.Armed && now.Head != pr.Head:
 		return Step{Do: DoDisarm, Why: "its branch changed"}
 	case pr.Armed && w.Others != "":
@@ -157,6 +159,16 @@ func proposed(w *World) Step {
 	return step
 }
 
+// retargeted says that a person had the pull request go to another branch: what is merged there is no revert of this
+// one.
+func retargeted(w *World) string {
+	now, branch := w.PullRequest, w.Form.Status.Suspect.Branch
+	if now.Base == "" || now.Base == branch {
+		return ""
+	}
+	return fmt.Sprintf("it goes to %s now, and not to %s: a person merges it, or has it go there again", now.Base, branch)
+}
+
 // unmerged says why Backstop does not merge a pull request now, or how long it leaves it to others at least; nothing
 // where it does.
 func unmerged(w *World) (string, time.Duration) {
@@ -165,6 +177,8 @@ func unmerged(w *World) (string, time.Duration) {
 	switch {
 	case pr.Foreign != "":
 		return "a person finishes it: " + pr.Foreign, restAgain
+	case retargeted(w) != "":
+		return retargeted(w), restAgain
 	case !pr.Own:
 		return "it brings what is not this cluster's: a person merges it", restAgain
 	case w.Others != "":

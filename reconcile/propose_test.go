@@ -126,6 +126,8 @@ func TestALineThatGoesByPullRequest(t *testing.T) {
 		"a foreign commit asks":                    {7, func(w *World) { w.Form.Status.PullRequest.Foreign = "it has commit e of jane" }, DoLapse, "", "commit e of jane"},
 		"its base moved, and it conflicts":         {7, func(w *World) { w.PullRequest.Merge = MergeConflicts; w.Branch.Tip = "another" }, DoPullRequest, "", "looking at what"},
 		"it conflicts all the same":                {7, func(w *World) { w.PullRequest.Merge = MergeConflicts }, DoWait, "", "conflicts with main"},
+		"a person has it go to another branch":     {7, func(w *World) { clean(w); w.PullRequest.Base = "staging" }, DoWait, "", "it goes to staging now, and not to main"},
+		"armed, and it goes to another branch":     {7, func(w *World) { armed(w); w.PullRequest.Base = "staging" }, DoDisarm, "", "it goes to staging now"},
 		"its base moved, and it merges still":      {7, func(w *World) { clean(w); w.Branch.Tip = "another" }, DoMerge, "", "merging"},
 		"merged, edited away": {7, func(w *World) {
 			seen(w, v1alpha1.PullRequestMerged)

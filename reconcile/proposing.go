@@ -165,6 +165,9 @@ func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, form *v1
 	if err := e.unlanded(put.Landings[0].Err, s.Suspect.Commit); err != nil {
 		return err
 	}
+	if put, err = e.verified(ctx, p, branch, put); err != nil {
+		return noPullRequest(s, err)
+	}
 	tells := Proposal{Branch: branch, Base: s.Suspect.Branch, Story: storyOf(p.reverts, put), Before: put.Before}
 	pr, err := e.openPullRequest(ctx, p.forge, tells)
 	if err != nil {
@@ -199,6 +202,9 @@ func (e *Engine) inspect(ctx context.Context, w *World, form *v1alpha1.Rollback)
 	if err := e.unlanded(put.Landings[0].Err, form.Status.Suspect.Commit); err != nil {
 		return err
 	}
+	if put, err = e.verified(ctx, p, pr.Branch, put); err != nil {
+		return fmt.Errorf("look at the pull request: %w", err)
+	}
 	e.tellMore(ctx, w, p.forge, w.PullRequest, Proposal{Branch: pr.Branch, Base: form.Status.Suspect.Branch,
 		Story: storyOf(p.reverts, put), Before: put.Before})
 	pr.Foreign, pr.Base, pr.Own = "", put.Base, put.Own && put.Head == pr.Head
@@ -220,6 +226,8 @@ type proposal struct {
 	source  Source
 	forge   Forge
 	reverts []Revert
+	// signs says that the provider signs what is pushed, must that Flux takes nothing else.
+	signs, must bool
 }
 
 func (e *Engine) proposing(ctx context.Context, w *World) (proposal, error) {
@@ -236,7 +244,34 @@ func (e *Engine) proposing(ctx context.Context, w *World) (proposal, error) {
 		return proposal{}, err
 	}
 	reverts, err := e.together(ctx, w, origin.Source)
-	return proposal{source: origin.Source, forge: forge, reverts: reverts}, err
+	src, signs := signedBy(ctx, forge, origin.Source)
+	return proposal{source: src, forge: forge, reverts: reverts, signs: signs, must: origin.Source.Verified}, err
+}
+
+// signedBy says whether a provider signs what is pushed to a branch of Backstop's, where image automation has no key:
+// then it is pushed without a signature.
+func signedBy(ctx context.Context, forge Forge, src Source) (Source, bool) {
+	signs := src.Signing == nil && src.NoKey == "" && forge.Verifies(ctx)
+	src.Verified = src.Verified && !signs
+	return src, signs
+}
+
+// verified has the provider sign what was put on the branch. Where Flux asks for no signature, a provider that does not
+// sign is no reason to wait.
+func (e *Engine) verified(ctx context.Context, p proposal, branch string, put Proposed) (Proposed, error) {
+	if !p.signs || !put.Own || put.Head == "" {
+		return put, nil
+	}
+	head, err := p.forge.Verify(ctx, branch, put.Head)
+	switch {
+	case err != nil && p.must:
+		return put, fmt.Errorf("have the provider sign it: %w", err)
+	case err != nil:
+		e.Log.Warn("have the provider sign a branch", "branch", branch, "error", err)
+		return put, nil
+	}
+	put.Head = head
+	return put, nil
 }
 
 // openPullRequest gives the pull request of a branch. One that was closed without a merge after the verdict is a

@@ -129,6 +129,9 @@ type Forge interface {
 	Merge(ctx context.Context, pr *PullRequest, order MergeOrder) (Merging, error)
 	// Disarm takes back that the provider merges a pull request by itself, or that it stands in a queue.
 	Disarm(ctx context.Context, pr *PullRequest) error
+	// Verify has the provider sign what Backstop put on a branch that is at a head still, and gives its head then. Where the
+	// login does not let it, Verifies says so, and the head is left.
+	Verify(ctx context.Context, branch, head string) (string, error)
 	// Close closes a pull request without a merge, and then says why in a comment. One that is not open is left as it is.
 	Close(ctx context.Context, pr *PullRequest, why string) error
 }
@@ -146,6 +149,8 @@ type Reader interface {
 	WantsPullRequest(ctx context.Context, branch string) (*bool, error)
 	// Opened gives the pull requests that are open to a branch, with what they change: the newest ones, as far as is read.
 	Opened(ctx context.Context, base string) (Opened, error)
+	// Verifies says whether the provider signs what is committed with the login.
+	Verifies(ctx context.Context) bool
 	// Rights says what the credentials may do, as far as the provider shows it.
 	Rights(ctx context.Context) (Rights, error)
 }

@@ -63,6 +63,8 @@ type Forge struct {
 	labels  []string
 	// moved is what the repository is called since it was renamed.
 	moved string
+	// signed are the commits that the provider signed.
+	signed map[string]bool
 }
 
 // Rules are what the provider makes of merging.
@@ -182,6 +184,13 @@ func (f *Forge) project() string {
 		return f.moved
 	}
 	return f.options.Project
+}
+
+// Verified says whether the provider signed a commit.
+func (f *Forge) Verified(commit string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.signed[commit]
 }
 
 // Calls lists what the API was asked, such as "POST pulls". What was answered with 304 ends in " unchanged".

@@ -42,7 +42,7 @@ func (f *Forge) github(c call) {
 			c.w.Header().Set("GitHub-Authentication-Token-Expiration", f.rules.Ends+" 10:00:00 UTC")
 		}
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{
-			"owner": map[string]any{"login": owner}, "private": true, "archived": f.rules.Archived,
+			"owner": map[string]any{"login": owner}, "node_id": "R_1", "private": true, "archived": f.rules.Archived,
 			"permissions": map[string]any{"pull": true, "push": !f.rules.ReadOnly},
 			"full_name":   f.project(), "allow_merge_commit": f.allows("merge"), "allow_squash_merge": f.allows("squash"),
 			"allow_rebase_merge": f.allows("rebase"), "allow_auto_merge": !f.rules.NoAutoMerge,
@@ -61,6 +61,8 @@ func (f *Forge) github(c call) {
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{"name": strings.TrimPrefix(path, "labels/")})
 	case strings.HasPrefix(path, "issues/"):
 		f.githubIssue(c, strings.TrimPrefix(path, "issues/"))
+	case strings.HasPrefix(path, "git/commits"):
+		f.githubCommit(c, strings.TrimPrefix(strings.TrimPrefix(path, "git/commits"), "/"))
 	case pr == nil:
 		f.fail(c, http.StatusNotFound, "Not Found")
 	case rest == "" && c.r.Method == http.MethodGet:
@@ -283,6 +285,40 @@ func (f *Forge) githubFiles(c call, pr *PR) {
 	f.answer(c.w, c.r, http.StatusOK, out)
 }
 
+// githubCommit reads a commit, or makes one, which is verified where it names nobody.
+func (f *Forge) githubCommit(c call, sha string) {
+	status := http.StatusOK
+	if c.r.Method == http.MethodPost {
+		args := []string{"commit-tree", c.text("tree"), "-m", c.text("message")}
+		parents, _ := c.body["parents"].([]any)
+		for _, p := range parents {
+			args = append(args, "-p", fmt.Sprint(p))
+		}
+		made, err := f.Git(args...)
+		if err != nil {
+			f.fail(c, http.StatusUnprocessableEntity, err.Error())
+			return
+		}
+		sha, status = made, http.StatusCreated
+		if f.signed == nil {
+			f.signed = map[string]bool{}
+		}
+		f.signed[sha] = c.body["author"] == nil && c.body["committer"] == nil
+	}
+	said, err := f.Git("log", "-1", "--format=%H%n%T%n%P%n%B", sha)
+	lines := strings.SplitN(said, "\n", 4)
+	if err != nil || len(lines) < 4 {
+		f.fail(c, http.StatusNotFound, "Not Found")
+		return
+	}
+	parents := []any{}
+	for p := range strings.FieldsSeq(lines[2]) {
+		parents = append(parents, map[string]any{"sha": p})
+	}
+	f.answer(c.w, c.r, status, map[string]any{"sha": lines[0], "tree": map[string]any{"sha": lines[1]}, "parents": parents,
+		"message": lines[3], "verification": map[string]any{"verified": f.signed[lines[0]], "reason": "valid"}})
+}
+
 func message(title, body string) string { return strings.TrimSpace(title + "\n\n" + body) }
 
 func (f *Forge) githubGraph(c call) {
@@ -296,6 +332,15 @@ func (f *Forge) githubGraph(c call) {
 	}
 	query := c.text("query")
 	switch {
+	case strings.Contains(query, "updateRefs"):
+		text := func(key string) string { s, _ := vars[key].(string); return s }
+		if vars["repo"] != "R_1" {
+			fail("Could not resolve to a node")
+		} else if _, err := f.Git("update-ref", text("name"), text("after"), text("before")); err != nil {
+			fail("Reference cannot be updated: it is not at the expected object")
+		} else {
+			f.answer(c.w, c.r, http.StatusOK, map[string]any{"data": map[string]any{}})
+		}
 	case pr == nil:
 		fail("Could not resolve to a node with the global id of '" + id + "'")
 	case strings.Contains(query, "reviewDecision"):
