@@ -41,7 +41,7 @@ func (e *Engine) seeks(w *World, src Source) bool {
 func seek(w *World, next Step) Step {
 	r := w.Form.Status.Returning
 	if w.Seeks && (r == nil || next.Do == DoOutcome && w.Now.Sub(r.At.Time) > returningAgain) {
-		return Step{Do: DoReturning, Why: "looking for open pull requests that bring " + bad(w) + " again"}
+		return Step{Do: DoReturning, Why: "looking for open pull requests that bring " + badInWords(w) + " again"}
 	}
 	return next
 }
@@ -120,7 +120,7 @@ func (e *Engine) closeReturning(ctx context.Context, w *World, forge Forge, in *
 	}
 	why := fmt.Sprintf("%s went back from %s with %s, which holds image automation off. This pull request brings %s again: "+
 		"it was made before the hold. Delete its branch too, so that image automation begins anew.", s.Suspect.Branch,
-		bad(w), short(s.Change.Commit), bad(w))
+		badInWords(w), short(s.Change.Commit), badInWords(w))
 	if err := forge.Close(ctx, now, why); err != nil {
 		e.Log.Warn("close a pull request that brings it again", "rollback", w.Self, "number", in.Number, "error", err)
 		return v1alpha1.LeftRefused
