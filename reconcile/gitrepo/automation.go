@@ -21,7 +21,7 @@ func automationOf(origins []origin, policies []reconcile.ImagePolicy) (who *v1al
 			}
 			by, why := writerOf(was, n, policies)
 			if by == nil {
-				return nil, oneLine(n.File, 200) + ": " + why
+				return nil, oneLine(n.File, nameRunes) + ": " + why
 			}
 			if who == nil {
 				who = by
@@ -34,7 +34,7 @@ func automationOf(origins []origin, policies []reconcile.ImagePolicy) (who *v1al
 // writerOf is the automation that wrote a node's value, else why that is not proved.
 func writerOf(was *manifest.Node, n manifest.Node, policies []reconcile.ImagePolicy) (*v1alpha1.ObjectRef, string) {
 	k := slices.IndexFunc(policies, func(p reconcile.ImagePolicy) bool { return p.Name == n.Policy })
-	name := oneLine(n.Policy, 200)
+	name := oneLine(n.Policy, nameRunes)
 	switch {
 	case n.Policy != "" && k < 0:
 		return nil, fmt.Sprintf("the marker names %s, which is no ImagePolicy that is written to this repository", name)
@@ -43,7 +43,7 @@ func writerOf(was *manifest.Node, n manifest.Node, policies []reconcile.ImagePol
 	case was.Policy == "" || n.Policy == "":
 		return nil, "the value had no marker"
 	case was.Policy != n.Policy:
-		return nil, fmt.Sprintf("the commit changed the marker from %s to %s", oneLine(was.Policy, 200), name)
+		return nil, fmt.Sprintf("the commit changed the marker from %s to %s", oneLine(was.Policy, nameRunes), name)
 	case was.Held != nil:
 		return nil, "the marker was held"
 	case policies[k].Automation == nil:

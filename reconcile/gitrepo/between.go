@@ -38,8 +38,8 @@ func (g *Mirrors) Between(ctx context.Context, src reconcile.Source, good, bad s
 			at = c.Parent()
 		}
 		if good != "" && at.String() != good {
-			return reconcile.Refuse("%s does not come before %s within %d commits of %s", store.Short(good), store.Short(bad), most,
-				src.Branch)
+			return reconcile.Refuse("%s does not come before %s within %d commits of %s", store.Short(good), store.Short(bad),
+				most, src.Branch)
 		}
 		return nil
 	})

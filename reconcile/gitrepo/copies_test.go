@@ -108,16 +108,7 @@ func TestAValueThatIsCopiedIsBlamedAndUndoneAtItsSource(t *testing.T) {
 			c := newClone(t)
 			c.put("add", test.files...)
 			c.replace("bump", test.file, test.before, test.after)
-			c.put("readme", "README.md", "a\n")
-			q := ask(test.image)
-			q.ByPerson = true
-			s, diff := c.undo(q)
-			if s.Subject != "bump" {
-				t.Errorf("blamed %q: %+v", s.Subject, s.Nodes)
-			}
-			if got, want := strings.Join(diff, "\n"), strings.Join(test.diff, "\n"); got != want {
-				t.Errorf("the revert is\n%s\nwant\n%s", got, want)
-			}
+			c.undoneByPerson(t, test.image, test.diff)
 		})
 	}
 }

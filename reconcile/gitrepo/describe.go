@@ -105,8 +105,8 @@ func (h *history) imageAt(ch store.Change, d manifest.Delta) string {
 			}
 		}
 		if image, ok := manifest.Reference(beside, ""); ok {
-			return oneLine(image, 300)
+			return oneLine(image, imageRunes)
 		}
 	}
-	return oneLine(d.After.Value, 300)
+	return oneLine(d.After.Value, imageRunes)
 }

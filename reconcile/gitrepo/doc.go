@@ -6,8 +6,8 @@
 //	               fetch │          └─► plan on the tip ──► revert + hold ──► push, tip as old value    write
 //	                     └──────────────── lost the race: fetch, ask permission and plan again ◄─┘
 //
-// There is no work tree. Package store has the mirrors and what is read and pushed through them, package wire the way to
-// the servers; this package says which commit is to blame, what goes back and what is held.
+// There is no work tree. Package store has the mirrors and what is read and pushed through them, package wire the way
+// to the servers; this package says which commit is to blame, what goes back and what is held.
 //
 // Blame goes by value. It walks the first parents of the deployed branch and compares the entries of the wanted files
 // in the raw trees; only where an entry changed a file is read, and the commit in which the node's value became the

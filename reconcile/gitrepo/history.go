@@ -47,7 +47,7 @@ func (h *history) mention(tree plumbing.Hash, file string, speaks func([]byte) b
 		return nil, "", err
 	}
 	if why := p.err; why != nil {
-		return nil, "speaks of it, but: " + oneLine(why.Error(), 200), err
+		return nil, "speaks of it, but: " + oneLine(why.Error(), nameRunes), err
 	}
 	return p.nodes, "", nil
 }

@@ -62,7 +62,7 @@ func (h *history) images(ctx context.Context, at plumbing.Hash, q reconcile.Want
 		case len(unread) > 0:
 			why[c] = strings.Join(unread[:min(3, len(unread))], "; ")
 		default:
-			why[c] = oneLine(reason, 400)
+			why[c] = oneLine(reason, reasonRunes)
 		}
 	}
 	return images, why, nil
@@ -73,7 +73,8 @@ func (h *history) speaking(ctx context.Context, at plumbing.Hash, q reconcile.Wa
 ) (nodes []manifest.Node, unread []string, err error) {
 	c, err := h.At(ctx, at)
 	if errors.Is(err, store.ErrTooFar) {
-		return nil, nil, reconcile.Refuse("commit %s, which Flux applied, is not on the branch: %s", store.Short(q.Commit), h.End)
+		return nil, nil, reconcile.Refuse("commit %s, which Flux applied, is not on the branch: %s",
+			store.Short(q.Commit), h.End)
 	}
 	if err != nil {
 		return nil, nil, err

@@ -107,7 +107,7 @@ func liftMessage(l reconcile.Lift, t note, contents map[string][]byte) string {
 		subject += " in " + path.Dir(files[0])
 	}
 	var more []string
-	if by := oneLine(l.By, 200); by != "" {
+	if by := oneLine(l.By, nameRunes); by != "" {
 		more = append(more, "Lifted-by: "+by)
 	}
 	return message(subject, t, more)

@@ -35,8 +35,8 @@ func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, erro
 		return nil, l.nowhere()
 	}
 	if n := len(slices.Concat(found...)); n > v1alpha1.MaxPlaces {
-		return nil, reconcile.Refuse("%s is said in %d places below %q: too many to take back at once", oneLine(q.Image, 200),
-			n, q.Root.Path)
+		return nil, reconcile.Refuse("%s is said in %d places below %q: too many to take back at once",
+			oneLine(q.Image, nameRunes), n, q.Root.Path)
 	}
 	return &located{commit: c, images: found}, nil
 }

@@ -34,7 +34,8 @@ func (h *history) lookFiles(ctx context.Context, s v1alpha1.Suspect, t *v1alpha1
 }
 
 // filesSince is the oldest commit after the suspect from which on the branch holds the target without a break.
-func (h *history) filesSince(ctx context.Context, tip *store.Commit, s v1alpha1.Suspect, t v1alpha1.Target) (string, error) {
+func (h *history) filesSince(ctx context.Context, tip *store.Commit, s v1alpha1.Suspect, t v1alpha1.Target,
+) (string, error) {
 	since := tip
 	for range sinceWithin {
 		c, err := h.Before(ctx, since)

@@ -13,7 +13,8 @@ const maxMerges = 8
 
 // mergedBy finds the commit behind a merge that brought the values in: on the deployed branch they came with the merge,
 // and somebody wrote them before. It gives nil where the suspect is no merge, or wrote them itself.
-func (h *history) mergedBy(ctx context.Context, suspect *store.Commit, origins []origin) (*v1alpha1.RelatedCommit, error) {
+func (h *history) mergedBy(ctx context.Context, suspect *store.Commit, origins []origin,
+) (*v1alpha1.RelatedCommit, error) {
 	at, groups := suspect, []composed{}
 	for _, o := range origins {
 		if o.in.Hash == suspect.Hash {

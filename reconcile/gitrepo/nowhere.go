@@ -17,7 +17,7 @@ import (
 // nowhere says why no node was found, and what to do.
 func (l *locating) nowhere() error {
 	q := l.query
-	image := oneLine(q.Image, 300)
+	image := oneLine(q.Image, imageRunes)
 	where := fmt.Sprintf("none of the %d files that %s renders from %q at %s", l.count, q.Root.By, q.Root.Path,
 		store.Short(l.Tip.String()))
 	if q.ByPerson {
@@ -49,9 +49,9 @@ func (l *locating) nowhere() error {
 		unread = append(unread, template+" has templates of a ResourceSet, which are not rendered")
 	}
 	for _, p := range l.files.Problems[:min(2, len(l.files.Problems))] {
-		reason := oneLine(p.Reason, 200)
+		reason := oneLine(p.Reason, nameRunes)
 		if !strings.Contains(reason, p.File) {
-			reason = oneLine(p.File, 200) + ": " + reason
+			reason = oneLine(p.File, nameRunes) + ": " + reason
 		}
 		unread = append(unread, reason)
 	}
@@ -76,7 +76,7 @@ func (l *locating) template() (string, error) {
 			}
 			says := tag != "" && indexWord(data, tag) >= 0 || digest != "" && bytes.Contains(data, []byte(digest))
 			if ok && says && bytes.Contains(data, []byte("ResourceSet")) && manifest.IsTemplate(string(data)) {
-				return oneLine(file, 200), nil
+				return oneLine(file, nameRunes), nil
 			}
 		}
 	}
@@ -119,8 +119,8 @@ func (l *locating) standsAt() (at, other string, err error) {
 				continue
 			}
 			whole := wholeReference(data, i, i+len(text))
-			says := fmt.Sprintf("%s:%d says %s", oneLine(c.Path, 200), bytes.Count(data[:i], []byte("\n"))+1,
-				oneLine(whole, 200))
+			says := fmt.Sprintf("%s:%d says %s", oneLine(c.Path, nameRunes), bytes.Count(data[:i], []byte("\n"))+1,
+				oneLine(whole, nameRunes))
 			if whole != text {
 				other = cmp.Or(other, says)
 				continue

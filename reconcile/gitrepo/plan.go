@@ -148,10 +148,10 @@ func (p *planning) permit(ctx context.Context, i int) error {
 	}
 	switch {
 	case targets == 0:
-		return reconcile.Refuse("there is nothing to take %s back to", oneLine(r.Image, 300))
+		return reconcile.Refuse("there is nothing to take %s back to", oneLine(r.Image, imageRunes))
 	case len(p.edits[i]) == 0:
-		return reconcile.Refuse("%s at %s no longer says %s: %w", oneLine(r.Suspect.Branch, 100), store.Short(p.tip.Hash.String()),
-			oneLine(r.Image, 300), reconcile.ErrSuperseded)
+		return reconcile.Refuse("%s at %s no longer says %s: %w", oneLine(r.Suspect.Branch, branchRunes),
+			store.Short(p.tip.Hash.String()), oneLine(r.Image, imageRunes), reconcile.ErrSuperseded)
 	}
 	return nil
 }
@@ -192,7 +192,8 @@ func (p *planning) done(i int, file string, c manifest.Change) bool {
 
 // commits makes the commits of the plan: the revert, and the hold on top of it. There are none when every revert was
 // refused.
-func (p *planning) commits(b *store.Builder, draftOf func(message string) store.Draft) (revert, hold plumbing.Hash, err error) {
+func (p *planning) commits(b *store.Builder, draftOf func(message string) store.Draft,
+) (revert, hold plumbing.Hash, err error) {
 	if len(p.reverted) == 0 {
 		return revert, hold, nil
 	}

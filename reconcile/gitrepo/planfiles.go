@@ -27,7 +27,7 @@ func (p *planning) permitFiles(i int, b reconcile.Branch) error {
 		}
 	}
 	if len(p.files[i]) == 0 {
-		return reconcile.Refuse("%s at %s no longer says what %s changed: %w", oneLine(r.Suspect.Branch, 100),
+		return reconcile.Refuse("%s at %s no longer says what %s changed: %w", oneLine(r.Suspect.Branch, branchRunes),
 			store.Short(p.tip.Hash.String()), store.Short(r.Suspect.Commit), reconcile.ErrSuperseded)
 	}
 	return nil

@@ -179,7 +179,7 @@ func (p *proposing) planOn(ctx context.Context, at plumbing.Hash, reverts []reco
 	}
 	for i, r := range planned.out {
 		if r.Err != nil && !errors.Is(r.Err, reconcile.ErrSuperseded) {
-			return nil, fmt.Errorf("revert %s on %s: %w", oneLine(reverts[i].Image, 300), p.to.Name(), r.Err)
+			return nil, fmt.Errorf("revert %s on %s: %w", oneLine(reverts[i].Image, imageRunes), p.to.Name(), r.Err)
 		}
 	}
 	return planned, nil

@@ -27,8 +27,9 @@ type reach struct {
 	configs map[string][]manifest.Node
 }
 
-// follow lists the units below a root.
-func (h *history) reached(ctx context.Context, c *store.Commit, root reconcile.Root, files manifest.Files) (*reach, error) {
+// reached lists the units below a root.
+func (h *history) reached(ctx context.Context, c *store.Commit, root reconcile.Root, files manifest.Files,
+) (*reach, error) {
 	r := &reach{history: h, ctx: ctx, commit: c, seen: map[string]bool{},
 		graph: manifest.NewGraph(h.Snapshot(c.Tree))}
 	r.units = []*unit{{files: files}}

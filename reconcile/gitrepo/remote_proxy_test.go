@@ -126,13 +126,7 @@ func TestProxies(t *testing.T) {
 					w, _ = served(t, gitserver.Options{TLS: pki.Server(false)})
 					w.src.Auth.Secret = secret("ca.crt", string(pki.CA))
 				case "ssh":
-					s, err := gitserver.StartSSH(w.server.Root, "")
-					if err != nil {
-						t.Fatal(err)
-					}
-					t.Cleanup(func() { _ = s.Close() })
-					w.src.URL = s.URL + "/org/fleet.git"
-					w.src.Auth.Secret = secret("identity", string(s.Identity), "known_hosts", string(s.KnownHosts))
+					w.overSSH()
 				}
 				w.src.Auth.Proxy = secret("address", address, "username", "me", "password", "wrong-pass")
 				if s, err := w.mirrors.Blame(t.Context(), w.src, query(repo+":"+tag1)); err == nil {

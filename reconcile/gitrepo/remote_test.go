@@ -156,21 +156,27 @@ func TestSSH(t *testing.T) {
 	}
 }
 
+// overSSH has the world's source read and push over SSH.
+func (w *world) overSSH() {
+	w.Helper()
+	s, err := gitserver.StartSSH(w.server.Root, "")
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { _ = s.Close() })
+	w.src.URL = s.URL + "/org/fleet.git"
+	w.src.Auth.Secret = secret("identity", string(s.Identity), "known_hosts", string(s.KnownHosts))
+}
+
 func TestSSHHookAndHang(t *testing.T) {
 	t.Parallel()
 	w, _ := standard(t)
-	s, err := gitserver.StartSSH(w.server.Root, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	w.src.URL = s.URL + "/org/fleet.git"
-	w.src.Auth.Secret = secret("identity", string(s.Identity), "known_hosts", string(s.KnownHosts))
+	w.overSSH()
 	wish := w.wish(w.blame(query(repo + ":" + tag1)))
 	if err := gitserver.Hook(w.bare, "pre-receive", "echo freeze >&2; exit 1"); err != nil {
 		t.Fatal(err)
 	}
-	_, err = w.mirrors.Land(t.Context(), w.src, []reconcile.Revert{wish})
+	_, err := w.mirrors.Land(t.Context(), w.src, []reconcile.Revert{wish})
 	if why, refused := reconcile.AsRefusal(err); !refused || !strings.Contains(why, "freeze") {
 		t.Errorf("land gives %v", err)
 	}

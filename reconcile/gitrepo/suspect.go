@@ -21,14 +21,14 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 	}
 	if len(origins) == 0 {
 		return v1alpha1.Suspect{}, reconcile.Refuse("the commit that brought %s in was not found: %s",
-			oneLine(q.Image, 300), h.End)
+			oneLine(q.Image, imageRunes), h.End)
 	}
 	newest := suspectOf(origins)
 	s := v1alpha1.Suspect{Image: q.Image, Commit: newest.Hash.String(), When: v1alpha1.NewTime(newest.When)}
 	if p := newest.Parent(); !p.IsZero() {
 		s.Parent = p.String()
 	}
-	s.Subject, s.Author = subjectOf(newest), oneLine(newest.Author, 250)
+	s.Subject, s.Author = subjectOf(newest), oneLine(newest.Author, authorRunes)
 	if s.Merged, err = h.mergedBy(ctx, newest, origins); err != nil {
 		return v1alpha1.Suspect{}, err
 	}
@@ -44,7 +44,7 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 	s.SharedBy, err = h.sharedBy(at.commit.Tree, q, files)
 	if n := len(s.SharedBy); n > v1alpha1.MaxSharers {
 		return v1alpha1.Suspect{}, reconcile.Refuse(
-			"the files of %s are rendered by %d other Flux objects: too many to record", oneLine(q.Image, 200), n)
+			"the files of %s are rendered by %d other Flux objects: too many to record", oneLine(q.Image, nameRunes), n)
 	}
 	return s, err
 }

@@ -3,10 +3,11 @@ package gitrepo
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+
+	"regexp"
+	"strconv"
 
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
@@ -88,14 +89,8 @@ func message(subject string, t note, more []string) string {
 		put(trailerFormat, strconv.Itoa(t.Format))
 	}
 	put(trailerCluster, t.Cluster)
-	for _, list := range []struct {
-		key    string
-		values []string
-	}{
-		{trailerRollback, t.Rollbacks}, {trailerImage, t.Images}, {trailerWorkload, t.Workloads}, {trailerPolicy, t.Policies},
-		{trailerSubject, t.Subjects}, {trailerPlace, t.Places},
-	} {
-		for _, v := range list.values {
+	for _, list := range t.lists() {
+		for _, v := range *list.values {
 			put(list.key, v)
 		}
 	}
@@ -138,23 +133,25 @@ func trail(c *store.Commit) (note, bool) {
 	return t, slices.Contains(known, t.Kind)
 }
 
+// listed is a trailer that may stand several times, and where its values are kept.
+type listed struct {
+	key    string
+	values *[]string
+}
+
+// lists are in the order in which they are written.
+func (t *note) lists() []listed {
+	return []listed{
+		{trailerRollback, &t.Rollbacks}, {trailerImage, &t.Images}, {trailerWorkload, &t.Workloads},
+		{trailerPolicy, &t.Policies}, {trailerSubject, &t.Subjects}, {trailerPlace, &t.Places},
+	}
+}
+
+// into keeps the value of a trailer.
 func into(t *note, key, value string) {
-	var list *[]string
 	switch key {
 	case trailerKind:
 		t.Kind = reconcile.TrailKind(value)
-	case trailerRollback:
-		list = &t.Rollbacks
-	case trailerImage:
-		list = &t.Images
-	case trailerWorkload:
-		list = &t.Workloads
-	case trailerPolicy:
-		list = &t.Policies
-	case trailerSubject:
-		list = &t.Subjects
-	case trailerPlace:
-		list = &t.Places
 	case trailerCluster:
 		t.Cluster = value
 	case trailerFormat:
@@ -164,8 +161,10 @@ func into(t *note, key, value string) {
 	case trailerFailed:
 		t.countFailed(value)
 	}
-	if list != nil && value != "" && len(*list) < maxTrailers {
-		*list = append(*list, value)
+	for _, list := range t.lists() {
+		if list.key == key && value != "" && len(*list.values) < maxTrailers {
+			*list.values = append(*list.values, value)
+		}
 	}
 }
 

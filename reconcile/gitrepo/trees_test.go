@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
+
+	"math/rand/v2"
 	"testing/fstest"
 )
 
@@ -31,21 +32,28 @@ func packed(t *testing.T, files int) (dir string, want map[string]string) {
 	return w.work, want
 }
 
+// treeOf is the files of a clone.
+func treeOf(t *testing.T, dir string) fs.FS {
+	t.Helper()
+	l, err := OpenLocal(dir, "", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	tree, err := l.Tree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
+
 func TestTreeIsReadFromManyGoroutinesAtOnce(t *testing.T) {
 	dir, want := packed(t, 200)
 	for _, processors := range []int{2, 16} {
 		t.Run(fmt.Sprintf("on %d processors", processors), func(t *testing.T) {
 			before := runtime.GOMAXPROCS(processors)
 			defer runtime.GOMAXPROCS(before)
-			l, err := OpenLocal(dir, "", Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = l.Close() }()
-			tree, err := l.Tree()
-			if err != nil {
-				t.Fatal(err)
-			}
+			tree := treeOf(t, dir)
 			var reading sync.WaitGroup
 			for seed := range uint64(16) {
 				reading.Go(func() { readAllOf(t, tree, want, rand.New(rand.NewPCG(seed, seed))) })
@@ -80,15 +88,7 @@ func readAllOf(t *testing.T, tree fs.FS, want map[string]string, order *rand.Ran
 
 func TestTreeIsAFileSystem(t *testing.T) {
 	dir, want := packed(t, 70)
-	l, err := OpenLocal(dir, "", Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	tree, err := l.Tree()
-	if err != nil {
-		t.Fatal(err)
-	}
+	tree := treeOf(t, dir)
 	var names []string
 	for name := range want {
 		names = append(names, name)

@@ -122,8 +122,8 @@ func (h *history) turns(ctx context.Context, s v1alpha1.Suspect, max int) (out [
 
 func turnAt(c *store.Commit, image string) Turn {
 	t := Turn{
-		Commit: c.Hash.String(), When: c.When, Author: oneLine(c.Author, 250), Subject: subjectOf(c),
-		Image: oneLine(image, 300),
+		Commit: c.Hash.String(), When: c.When, Author: oneLine(c.Author, authorRunes), Subject: subjectOf(c),
+		Image: oneLine(image, imageRunes),
 	}
 	if n, own := trail(c); own {
 		t.Backstop = n.Kind

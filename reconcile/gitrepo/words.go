@@ -33,18 +33,28 @@ func isWord(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.'
 }
 
+// What foreign text is cut to, in runes.
+const (
+	imageRunes   = 300
+	nameRunes    = 200
+	branchRunes  = 100
+	reasonRunes  = 400
+	subjectRunes = 500
+	authorRunes  = 250
+)
+
 // oneLine makes one harmless line of at most n runes of foreign text.
 func oneLine(s string, n int) string { return wire.OneLine(s, n) }
 
 // subjectOf is the first line of a commit's message.
 func subjectOf(c *store.Commit) string {
 	subject, _, _ := strings.Cut(c.Message, "\n")
-	return oneLine(subject, 500)
+	return oneLine(subject, subjectRunes)
 }
 
 // related is a commit as a Suspect names it.
 func related(c *store.Commit) *v1alpha1.RelatedCommit {
-	return &v1alpha1.RelatedCommit{Commit: c.Hash.String(), Subject: subjectOf(c), Author: oneLine(c.Author, 250)}
+	return &v1alpha1.RelatedCommit{Commit: c.Hash.String(), Subject: subjectOf(c), Author: oneLine(c.Author, authorRunes)}
 }
 
 // isYAML says whether image automation and Flux take a file for YAML.

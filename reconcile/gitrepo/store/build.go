@@ -188,6 +188,9 @@ func (b *Builder) Commit(d Draft) (plumbing.Hash, error) {
 	return b.put(plumbing.CommitObject, []byte(header+"\n"+d.Message))
 }
 
+// maxIdent is how many runes a name or an address in a commit has.
+const maxIdent = 200
+
 // Ident is a name or address as a commit may hold it.
 func Ident(s string) string {
 	s = strings.Map(func(r rune) rune {
@@ -195,7 +198,7 @@ func Ident(s string) string {
 			return -1
 		}
 		return r
-	}, wire.OneLine(s, 200))
+	}, wire.OneLine(s, maxIdent))
 	return strings.Trim(s, ` .,:;"'\`)
 }
 

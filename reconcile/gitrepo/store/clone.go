@@ -22,6 +22,14 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
+const (
+	// pathRunes and nameRunes are how much of a folder's and of another name stands in a sentence.
+	pathRunes, nameRunes = 300, 100
+)
+
+// shown is a folder as sentences name it.
+func shown(dir string) string { return wire.OneLine(dir, pathRunes) }
+
 // Clone is a clone or a bare repository on this machine. It never asks a server for anything by itself.
 type Clone struct {
 	dir    string
@@ -39,21 +47,21 @@ func Open(dir, rev string) (*Clone, error) {
 		repo, err = gogit.PlainOpenWithOptions(dir, &gogit.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
 	}
 	if errors.Is(err, gogit.ErrRepositoryNotExists) {
-		return nil, fmt.Errorf("%s is not in a Git repository", wire.OneLine(dir, 300))
+		return nil, fmt.Errorf("%s is not in a Git repository", shown(dir))
 	}
 	if errors.Is(err, gogit.ErrUnknownExtension) && strings.Contains(err.Error(), "objectformat") {
 		return nil, fmt.Errorf("open the Git repository %s: its objects are named by SHA-256, which Backstop does not read, "+
 			"nor does Flux", wire.OneLine(dir, 300))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the Git repository %s: %w", wire.OneLine(dir, 300), err)
+		return nil, fmt.Errorf("open the Git repository %s: %w", shown(dir), err)
 	}
 	if s, ok := repo.Storer.(*filesystem.Storage); ok {
 		// The same storage again, with files that stay open, and with the repositories that it may borrow objects from.
 		storage := filesystem.NewStorageWithOptions(s.Filesystem(), cache.NewObjectLRU(cacheSize),
 			filesystem.Options{KeepDescriptors: true, LargeObjectThreshold: manifest.MaxFileSize, AlternatesFS: osfs.New("/")})
 		if repo, err = gogit.Open(storage, nil); err != nil {
-			return nil, fmt.Errorf("open the Git repository %s: %w", wire.OneLine(dir, 300), err)
+			return nil, fmt.Errorf("open the Git repository %s: %w", shown(dir), err)
 		}
 	}
 	l := &Clone{dir: dir, repo: repo}
@@ -78,7 +86,7 @@ func (l *Clone) resolve(rev string) (plumbing.Hash, error) {
 				wire.OneLine(l.dir, 300))
 		}
 		if err != nil {
-			return plumbing.ZeroHash, fmt.Errorf("read HEAD of %s: %w", wire.OneLine(l.dir, 300), err)
+			return plumbing.ZeroHash, fmt.Errorf("read HEAD of %s: %w", shown(l.dir), err)
 		}
 		if head.Name().IsBranch() {
 			l.branch = head.Name()
@@ -96,7 +104,7 @@ func (l *Clone) resolve(rev string) (plumbing.Hash, error) {
 		err = errors.New("the history is not as long")
 	}
 	if err != nil {
-		return plumbing.ZeroHash, fmt.Errorf("find %q in %s: %w", wire.OneLine(rev, 100), wire.OneLine(l.dir, 300), err)
+		return plumbing.ZeroHash, fmt.Errorf("find %q in %s: %w", wire.OneLine(rev, nameRunes), shown(l.dir), err)
 	}
 	return *hash, nil
 }
@@ -168,11 +176,11 @@ func (l *Clone) Folder() string {
 func (l *Clone) Tracked() (func(name string) bool, error) {
 	repo, err := l.worktree()
 	if err != nil {
-		return nil, fmt.Errorf("open the Git repository %s: %w", wire.OneLine(l.dir, 300), err)
+		return nil, fmt.Errorf("open the Git repository %s: %w", shown(l.dir), err)
 	}
 	index, err := repo.Storer.Index()
 	if err != nil {
-		return nil, fmt.Errorf("read the index of %s: %w", wire.OneLine(l.dir, 300), err)
+		return nil, fmt.Errorf("read the index of %s: %w", shown(l.dir), err)
 	}
 	known := map[string]bool{}
 	for _, e := range index.Entries {
@@ -208,7 +216,7 @@ func (l *Clone) Lacks(err error) error {
 	for _, remote := range c.Raw.Section("remote").Subsections {
 		if remote.Option("promisor") == "true" || remote.HasOption("partialclonefilter") {
 			return fmt.Errorf("the clone is partial: it lacks files of its history, and Backstop fetches nothing by itself: "+
-				"`git -c remote.%s.partialclonefilter= fetch --refetch %[1]s` brings the rest", wire.OneLine(remote.Name, 100))
+				"`git -c remote.%s.partialclonefilter= fetch --refetch %[1]s` brings the rest", wire.OneLine(remote.Name, nameRunes))
 		}
 	}
 	return err
@@ -217,9 +225,9 @@ func (l *Clone) Lacks(err error) error {
 // Put puts what was built on a branch of the repository: a new one, or one that stands at the commit that is looked at.
 // A branch that is checked out is refused: its work tree would fall behind it.
 func (l *Clone) Put(b *Builder, head, branch string) error {
-	name := wire.BranchRef(branch)
-	if err := name.Validate(); branch == "" || err != nil {
-		return fmt.Errorf("%q is not a branch name", wire.OneLine(branch, 100))
+	name, err := branchName(branch)
+	if err != nil {
+		return err
 	}
 	if head, err := l.repo.Head(); err == nil && head.Name() == name {
 		if c, err := l.repo.Config(); err != nil || !c.Core.IsBare {
@@ -249,12 +257,12 @@ func (l *Clone) Put(b *Builder, head, branch string) error {
 // Push sends what was built to a branch of a remote of the repository, never by force. It is git itself that pushes,
 // with the credentials of the user who runs it.
 func (l *Clone) Push(ctx context.Context, b *Builder, head string, remote, branch string) error {
-	name := wire.BranchRef(branch)
-	if err := name.Validate(); branch == "" || err != nil {
-		return fmt.Errorf("%q is not a branch name", wire.OneLine(branch, 100))
+	name, err := branchName(branch)
+	if err != nil {
+		return err
 	}
 	if _, err := l.repo.Remote(remote); err != nil {
-		return fmt.Errorf("the repository has no remote %q", wire.OneLine(remote, 100))
+		return fmt.Errorf("the repository has no remote %q", wire.OneLine(remote, nameRunes))
 	}
 	if err := b.store(l.repo.Storer); err != nil {
 		return err
@@ -267,4 +275,13 @@ func (l *Clone) Push(ctx context.Context, b *Builder, head string, remote, branc
 		return fmt.Errorf("push %s to %s: %s", name.Short(), remote, cmp.Or(strings.TrimSpace(words), err.Error()))
 	}
 	return nil
+}
+
+// branchName is the full name of a branch that somebody chose.
+func branchName(branch string) (plumbing.ReferenceName, error) {
+	name := wire.BranchRef(branch)
+	if err := name.Validate(); branch == "" || err != nil {
+		return "", fmt.Errorf("%q is not a branch name", wire.OneLine(branch, nameRunes))
+	}
+	return name, nil
 }

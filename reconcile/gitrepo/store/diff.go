@@ -90,8 +90,8 @@ func (d *differ) entry(path string, before, after Entry) error {
 	return nil
 }
 
-// listing is a tree by name, and in its order.
-type listing struct {
+// Listing is a tree by name, and in its order.
+type Listing struct {
 	// Names are in the tree's order, each once.
 	Names []string
 	// ByName are the entries.
@@ -99,8 +99,8 @@ type listing struct {
 }
 
 // Entries lists a tree without the names that lead elsewhere; the zero hash is an empty one.
-func (o *Objects) Entries(tree plumbing.Hash) (listing, error) {
-	l := listing{ByName: map[string]Entry{}}
+func (o *Objects) Entries(tree plumbing.Hash) (Listing, error) {
+	l := Listing{ByName: map[string]Entry{}}
 	if tree.IsZero() {
 		return l, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
@@ -96,11 +97,7 @@ func (m *Mirror) ask(ctx context.Context, depth func(tip plumbing.Hash) int) err
 
 // grow adds to what is here.
 func (m *Mirror) grow(ctx context.Context, o *wire.Offer, depth int) error {
-	req := m.request(o, depth)
-	req.Haves = []plumbing.Hash{m.tip}
-	for h := range m.shallow {
-		req.Shallows = append(req.Shallows, h)
-	}
+	req := m.more(o.Refs, o.Tip, depth)
 	if len(req.Shallows) == 0 {
 		// Everything behind the tip is here: what is new is all that is wanted.
 		req.Depth = packp.DepthCommits(0)
@@ -139,14 +136,25 @@ func (m *Mirror) complete(c *Commit) bool {
 	return true
 }
 
-func (m *Mirror) request(o *wire.Offer, depth int) *packp.UploadPackRequest {
-	req := packp.NewUploadPackRequestFromCapabilities(o.Refs.Capabilities)
-	req.Wants = []plumbing.Hash{o.Tip}
-	if o.Refs.Capabilities.Supports(capability.Shallow) {
+// more asks for a commit beside what is here.
+func (m *Mirror) more(refs *packp.AdvRefs, want plumbing.Hash, depth int) *packp.UploadPackRequest {
+	req := request(refs, want, depth)
+	req.Haves = []plumbing.Hash{m.tip}
+	for h := range m.shallow {
+		req.Shallows = append(req.Shallows, h)
+	}
+	return req
+}
+
+// request asks for a commit with as many before it as depth says; zero is all that are not here.
+func request(refs *packp.AdvRefs, want plumbing.Hash, depth int) *packp.UploadPackRequest {
+	req := packp.NewUploadPackRequestFromCapabilities(refs.Capabilities)
+	req.Wants = []plumbing.Hash{want}
+	if refs.Capabilities.Supports(capability.Shallow) {
 		_ = req.Capabilities.Set(capability.Shallow)
 		req.Depth = packp.DepthCommits(depth)
 	}
-	if o.Refs.Capabilities.Supports(capability.NoProgress) {
+	if refs.Capabilities.Supports(capability.NoProgress) {
 		_ = req.Capabilities.Set(capability.NoProgress)
 	}
 	return req
@@ -222,7 +230,7 @@ func (m *Mirror) clone(ctx context.Context, o *wire.Offer, dir string, depth int
 	if err := os.MkdirAll(filepath.Join(dir, "objects", "pack"), 0o700); err != nil {
 		return state{}, fmt.Errorf("make a folder for the clone: %w", err)
 	}
-	req := m.request(o, depth)
+	req := request(o.Refs, o.Tip, depth)
 	if m.acks {
 		_ = req.Capabilities.Set(capability.MultiACKDetailed)
 	}
@@ -260,9 +268,10 @@ func (m *Mirror) History() *History {
 // full says whether the mirror has no room to grow and has to be cloned afresh.
 func (m *Mirror) full() bool { return m.objects != nil && sizeOf(m.repo()) >= maxMirror }
 
-// Bring fetches unless a commit is here.
-func (m *Mirror) Bring(ctx context.Context, commit plumbing.Hash) error {
-	if m.objects != nil && m.objects.has(commit) {
+// Bring fetches unless all commits are here.
+func (m *Mirror) Bring(ctx context.Context, commits ...plumbing.Hash) error {
+	lacks := func(h plumbing.Hash) bool { return !m.objects.has(h) }
+	if m.objects != nil && !slices.ContainsFunc(commits, lacks) {
 		return nil
 	}
 	return m.Fetch(ctx)
@@ -270,10 +279,8 @@ func (m *Mirror) Bring(ctx context.Context, commit plumbing.Hash) error {
 
 // Contains says whether a commit is reachable from another one, and fetches unless both are here.
 func (m *Mirror) Contains(ctx context.Context, tip, commit plumbing.Hash) (bool, error) {
-	for _, h := range []plumbing.Hash{tip, commit} {
-		if err := m.Bring(ctx, h); err != nil {
-			return false, err
-		}
+	if err := m.Bring(ctx, tip, commit); err != nil {
+		return false, err
 	}
 	return m.History().Contains(ctx, tip, commit)
 }

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
@@ -34,7 +32,7 @@ func (m *Mirror) Aside(src reconcile.Source, branch string) (*Side, error) {
 // Close ends the way to the branch.
 func (s *Side) Close() { s.to.Close() }
 
-// Name is the branch's, and url the repository's.
+// Name is the branch's, as sentences name it.
 func (s *Side) Name() string { return s.to.Branch.Short() }
 
 // URL is the repository's, as sentences name it.
@@ -72,34 +70,18 @@ func (s *Side) Head(ctx context.Context) (plumbing.Hash, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.to.Timeout)
 	defer cancel()
 	defer s.to.Settle()
-	session, err := s.to.Upload(ctx)
+	o, err := s.to.Open(ctx)
 	if err != nil {
-		return plumbing.ZeroHash, s.to.Failed(ctx, "fetch", err)
+		return plumbing.ZeroHash, err
 	}
-	defer func() { _ = session.Close() }()
-	refs, err := session.AdvertisedReferencesContext(ctx)
-	if err != nil {
-		return plumbing.ZeroHash, s.to.Failed(ctx, "fetch", err)
+	defer func() { _ = o.Session.Close() }()
+	if o.Tip.IsZero() || m.objects.has(o.Tip) {
+		return o.Tip, nil
 	}
-	head, there := refs.References[s.to.Branch.String()]
-	if !there || m.objects.has(head) {
-		return head, nil
-	}
-	req := packp.NewUploadPackRequestFromCapabilities(refs.Capabilities)
-	req.Wants, req.Haves = []plumbing.Hash{head}, []plumbing.Hash{m.tip}
-	for h := range m.shallow {
-		req.Shallows = append(req.Shallows, h)
-	}
-	if refs.Capabilities.Supports(capability.NoProgress) {
-		_ = req.Capabilities.Set(capability.NoProgress)
-	}
-	if len(req.Shallows) > 0 && refs.Capabilities.Supports(capability.Shallow) {
-		_ = req.Capabilities.Set(capability.Shallow)
-	}
-	if _, err := m.pull(ctx, s.to, session, req, m.repo()); err != nil {
+	if _, err := m.pull(ctx, s.to, o.Session, m.more(o.Refs, o.Tip, 0), m.repo()); err != nil {
 		return plumbing.ZeroHash, s.to.Failed(ctx, "fetch", err)
 	}
 	m.storage.Reindex()
 	m.packs++
-	return head, nil
+	return o.Tip, nil
 }

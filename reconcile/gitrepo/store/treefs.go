@@ -17,24 +17,24 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// treeFS is a snapshot: the tree of one commit as a read-only file system, for any number of goroutines. A symbolic
+// Snapshot is a snapshot: the tree of one commit as a read-only file system, for any number of goroutines. A symbolic
 // link or a submodule is listed as what it is and cannot be opened: nothing in a repository leads out of it.
-type treeFS struct {
+type Snapshot struct {
 	objects *Objects
 	root    plumbing.Hash
 }
 
 var (
-	_ fs.ReadDirFS  = treeFS{}
-	_ fs.ReadFileFS = treeFS{}
-	_ fs.StatFS     = treeFS{}
+	_ fs.ReadDirFS  = Snapshot{}
+	_ fs.ReadFileFS = Snapshot{}
+	_ fs.StatFS     = Snapshot{}
 )
 
 // Snapshot is the files of a tree, for as long as the repository on disk is what it is.
-func (o *Objects) Snapshot(tree plumbing.Hash) treeFS { return treeFS{objects: o, root: tree} }
+func (o *Objects) Snapshot(tree plumbing.Hash) Snapshot { return Snapshot{objects: o, root: tree} }
 
 // at finds the entry of a path, as io/fs takes it.
-func (t treeFS) at(op, name string) (Entry, error) {
+func (t Snapshot) at(op, name string) (Entry, error) {
 	if !fs.ValidPath(name) {
 		return Entry{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
@@ -60,7 +60,7 @@ func (t treeFS) at(op, name string) (Entry, error) {
 }
 
 // ReadFile reads a file.
-func (t treeFS) ReadFile(name string) ([]byte, error) {
+func (t Snapshot) ReadFile(name string) ([]byte, error) {
 	e, err := t.at("read", name)
 	if err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func (t treeFS) ReadFile(name string) ([]byte, error) {
 }
 
 // Stat describes a path without following links.
-func (t treeFS) Stat(name string) (fs.FileInfo, error) {
+func (t Snapshot) Stat(name string) (fs.FileInfo, error) {
 	e, err := t.at("stat", name)
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func (t treeFS) Stat(name string) (fs.FileInfo, error) {
 }
 
 // ReadDir lists a folder, sorted by name. Names that could lead elsewhere are left out.
-func (t treeFS) ReadDir(name string) ([]fs.DirEntry, error) {
+func (t Snapshot) ReadDir(name string) ([]fs.DirEntry, error) {
 	e, err := t.at("readdir", name)
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func safeName(n string) bool {
 }
 
 // Open opens a file or folder.
-func (t treeFS) Open(name string) (fs.File, error) {
+func (t Snapshot) Open(name string) (fs.File, error) {
 	info, err := t.Stat(name)
 	if err != nil {
 		return nil, err

@@ -14,12 +14,13 @@ import (
 type Offer struct {
 	Session transport.UploadPackSession
 	Refs    *packp.AdvRefs
-	Tip     plumbing.Hash
+	// Tip of the branch; zero where there is no such branch.
+	Tip plumbing.Hash
 }
 
-// Ask opens a session and reads where the branch is.
-func (r *Remote) Ask(ctx context.Context) (*Offer, error) {
-	s, err := r.Upload(ctx)
+// Open opens a session, which the caller closes, and reads what the server's branches are.
+func (r *Remote) Open(ctx context.Context) (*Offer, error) {
+	s, err := r.upload(ctx)
 	if err != nil {
 		return nil, r.Failed(ctx, "fetch", err)
 	}
@@ -29,10 +30,18 @@ func (r *Remote) Ask(ctx context.Context) (*Offer, error) {
 		_ = s.Close()
 		return nil, err
 	}
-	tip, ok := refs.References[r.Branch.String()]
-	if !ok {
-		_ = s.Close()
+	return &Offer{Session: s, Refs: refs, Tip: refs.References[r.Branch.String()]}, nil
+}
+
+// Ask opens a session and reads where the branch is, which has to be there.
+func (r *Remote) Ask(ctx context.Context) (*Offer, error) {
+	o, err := r.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if o.Tip.IsZero() {
+		_ = o.Session.Close()
 		return nil, reconcile.RefuseAs(reconcile.FaultNotFound, "%s has no branch %s", r.URL, r.Branch.Short())
 	}
-	return &Offer{Session: s, Refs: refs, Tip: tip}, nil
+	return o, nil
 }

@@ -32,7 +32,7 @@ func Dial(src reconcile.Source, now func() time.Time, dir string) (*Remote, erro
 	r.Timeout = min(r.Timeout, MaxTimeout)
 	if src.Branch == "" || r.Branch.Validate() != nil {
 		return nil, reconcile.RefuseAs(reconcile.FaultConnection, "%s: %q is not a branch to push to", r.Source,
-			OneLine(src.Branch, 100))
+			OneLine(src.Branch, nameRunes))
 	}
 	for _, data := range []map[string][]byte{src.Auth.Secret, src.Auth.Proxy} {
 		for k, v := range data {
@@ -113,7 +113,7 @@ func provider(auth reconcile.Auth, scheme string) error {
 		return fmt.Errorf("the identity of %s is not supported yet: name a GitRepository with a Secret (a token or an SSH "+
 			"key that may push) in the sourceRef of the RollbackPolicy", auth.Provider)
 	}
-	return fmt.Errorf("unknown provider %q", OneLine(auth.Provider, 50))
+	return fmt.Errorf("unknown provider %q", OneLine(auth.Provider, nameRunes))
 }
 
 // proxyURL reads the data of a proxySecretRef.
@@ -126,7 +126,7 @@ func proxyURL(data map[string][]byte) (*url.URL, error) {
 		return nil, errors.New("address is not a URL")
 	}
 	if !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
-		return nil, fmt.Errorf("a proxy of scheme %q is not supported", OneLine(u.Scheme, 20))
+		return nil, fmt.Errorf("a proxy of scheme %q is not supported", OneLine(u.Scheme, nameRunes))
 	}
 	if name := string(data["username"]); name != "" {
 		u.User = url.UserPassword(name, string(data["password"]))

@@ -103,7 +103,7 @@ func (r *Remote) refusedPeer(err error, words string) (reconcile.FaultKind, stri
 	var away *redirectError
 	if errors.As(err, &away) {
 		return reconcile.FaultRedirected, fmt.Sprintf("the server redirects to %s, which is another origin and gets no "+
-			"credentials: write the new address into the URL of %s if it is right", r.Words.Clean(away.to, 200), r.Source)
+			"credentials: write the new address into the URL of %s if it is right", r.Words.Clean(away.to, urlRunes), r.Source)
 	}
 	const kind = reconcile.FaultConnection
 	if errors.Is(err, cloud.ErrMetadata) {
@@ -137,7 +137,7 @@ func (r *Remote) refusedPeer(err error, words string) (reconcile.FaultKind, stri
 
 // refusedStatus judges an HTTP status. A server that is overloaded also says 403.
 func (r *Remote) refusedStatus(e *statusError) (reconcile.FaultKind, string) {
-	words := r.Words.Clean(e.words, 300)
+	words := r.Words.Clean(e.words, wordsRunes)
 	if words != "" {
 		words = " (it says: " + words + ")"
 	}

@@ -93,7 +93,7 @@ func roundTripper(config *tls.Config, proxy *url.URL) *http.Transport {
 // sessions has each session begin by itself, with a login and an endpoint of its own.
 func (r *Remote) sessions(client transport.Transport,
 	begin func(context.Context) (*transport.Endpoint, transport.AuthMethod, error)) {
-	r.Upload = func(ctx context.Context) (transport.UploadPackSession, error) {
+	r.upload = func(ctx context.Context) (transport.UploadPackSession, error) {
 		to, method, err := begin(ctx)
 		if err != nil {
 			return nil, err

@@ -37,17 +37,16 @@ type Update struct {
 // Push replaces the old commit by the new one on the branch, with a pack of just the new objects, or says why not. It
 // never forces: the server compares the old value itself.
 func (r *Remote) Push(ctx context.Context, u Update) error {
-	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
-	defer cancel()
-	defer r.Settle()
-	s, refs, err := r.beginPush(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = s.Close() }()
-	if refs.References[r.Branch.String()] != u.Old {
-		return ErrLost
-	}
+	return r.pushing(ctx, func(ctx context.Context, s transport.ReceivePackSession, refs *packp.AdvRefs) error {
+		if refs.References[r.Branch.String()] != u.Old {
+			return ErrLost
+		}
+		return r.send(ctx, s, refs, u)
+	})
+}
+
+// send sends an update and reads the answer.
+func (r *Remote) send(ctx context.Context, s transport.ReceivePackSession, refs *packp.AdvRefs, u Update) error {
 	words := &capped{}
 	req := packp.NewReferenceUpdateRequestFromCapabilities(refs.Capabilities)
 	req.Commands = []*packp.Command{{Name: r.Branch, Old: u.Old, New: u.New}}
@@ -84,7 +83,7 @@ func (r *Remote) answer(ctx context.Context, report *packp.ReportStatus, err err
 	what := fmt.Sprintf("push %s of %s", r.Branch.Short(), r.URL)
 	if report.UnpackStatus != "ok" {
 		return fmt.Errorf("%s: the server could not unpack it: %s", what,
-			r.Words.Clean(report.UnpackStatus+" "+words, 300))
+			r.Words.Clean(report.UnpackStatus+" "+words, wordsRunes))
 	}
 	for _, c := range report.CommandStatuses {
 		if c.Status == "ok" {
@@ -94,8 +93,8 @@ func (r *Remote) answer(ctx context.Context, report *packp.ReportStatus, err err
 		if kind == reconcile.FaultLostRace {
 			return ErrLost
 		}
-		said := r.Words.Clean(c.Status, 200)
-		if w := r.Words.Clean(ServerLines(words), 400); w != "" {
+		said := r.Words.Clean(c.Status, wordsRunes)
+		if w := r.Words.Clean(ServerLines(words), hookRunes); w != "" {
 			said += " (it says: " + w + ")"
 		}
 		if kind != "" {
@@ -123,32 +122,30 @@ func ServerLines(words string) string {
 	return strings.Join(out, " · ")
 }
 
-// beginPush opens a session, which the caller closes, and reads what the server's branches are.
-func (r *Remote) beginPush(ctx context.Context) (transport.ReceivePackSession, *packp.AdvRefs, error) {
+// pushing runs f in a session for a push, with what the server's branches are.
+func (r *Remote) pushing(ctx context.Context,
+	f func(ctx context.Context, s transport.ReceivePackSession, refs *packp.AdvRefs) error) error {
+	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	defer r.Settle()
 	s, err := r.receive(ctx)
 	if err != nil {
-		return nil, nil, r.Failed(ctx, "push", err)
+		return r.Failed(ctx, "push", err)
 	}
+	defer func() { _ = s.Close() }()
 	refs, err := s.AdvertisedReferencesContext(ctx)
 	if err != nil {
-		_ = s.Close()
-		return nil, nil, r.Failed(ctx, "push", err)
+		return r.Failed(ctx, "push", err)
 	}
-	return s, refs, nil
+	return f(ctx, s, refs)
 }
 
 // TakesPushes begins a push and ends it before anything is sent.
 func (r *Remote) TakesPushes(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
-	defer cancel()
-	defer r.Settle()
-	s, refs, err := r.beginPush(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = s.Close() }()
-	if _, ok := refs.References[r.Branch.String()]; !ok {
-		return reconcile.Refuse("%s has no branch %s", r.URL, r.Branch.Short())
-	}
-	return nil
+	return r.pushing(ctx, func(_ context.Context, _ transport.ReceivePackSession, refs *packp.AdvRefs) error {
+		if _, ok := refs.References[r.Branch.String()]; !ok {
+			return reconcile.Refuse("%s has no branch %s", r.URL, r.Branch.Short())
+		}
+		return nil
+	})
 }

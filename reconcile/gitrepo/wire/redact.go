@@ -15,6 +15,14 @@ type Redactor struct{ secrets []string }
 
 const redacted = "[redacted]"
 
+// What foreign text is cut to in a sentence, in runes.
+const (
+	nameRunes  = 100
+	urlRunes   = 300
+	wordsRunes = 300
+	hookRunes  = 400
+)
+
 // userinfo in a URL: what stands before the @.
 var userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^/?#\s"'@]*@`)
 
@@ -75,7 +83,7 @@ func OneLine(s string, n int) string {
 func WithoutUser(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return OneLine(userinfo.ReplaceAllString(raw, "$1"), 300)
+		return OneLine(userinfo.ReplaceAllString(raw, "$1"), urlRunes)
 	}
 	if u.Scheme == "ssh" && u.User != nil {
 		u.User = url.User(u.User.Username())
@@ -83,5 +91,5 @@ func WithoutUser(raw string) string {
 		u.User = nil
 	}
 	u.RawQuery, u.Fragment = "", ""
-	return OneLine(u.String(), 300)
+	return OneLine(u.String(), urlRunes)
 }

@@ -36,7 +36,7 @@ type Remote struct {
 	// Credentials says whether there are any.
 	Credentials bool
 	Words       *Redactor
-	Upload      func(context.Context) (transport.UploadPackSession, error)
+	upload      func(context.Context) (transport.UploadPackSession, error)
 	receive     func(context.Context) (transport.ReceivePackSession, error)
 	// Client and Login are the way to the API beside the Git server; nil over SSH.
 	Client *http.Client

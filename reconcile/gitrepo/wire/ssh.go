@@ -56,7 +56,7 @@ func (r *Remote) overSSH(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL, 
 		}
 		return s, err
 	}
-	r.Upload = func(ctx context.Context) (transport.UploadPackSession, error) {
+	r.upload = func(ctx context.Context) (transport.UploadPackSession, error) {
 		return open(ctx, transport.UploadPackServiceName)
 	}
 	r.receive = func(ctx context.Context) (transport.ReceivePackSession, error) {
