@@ -216,7 +216,8 @@ func (l *Clone) Lacks(err error) error {
 	for _, remote := range c.Raw.Section("remote").Subsections {
 		if remote.Option("promisor") == "true" || remote.HasOption("partialclonefilter") {
 			return fmt.Errorf("the clone is partial: it lacks files of its history, and Backstop fetches nothing by itself: "+
-				"`git -c remote.%s.partialclonefilter= fetch --refetch %[1]s` brings the rest", wire.OneLine(remote.Name, nameRunes))
+				"`git -c remote.%s.partialclonefilter= fetch --refetch %[1]s` brings the rest",
+				wire.OneLine(remote.Name, nameRunes))
 		}
 	}
 	return err
