@@ -85,8 +85,8 @@ func rootCommand(name string, std streams) *cobra.Command {
 	return root
 }
 
-// hostOf is the program that calls this one as its plugin: kubectl and flux call theirs by a name with a dash, and users
-// type a space. It is empty where there is none.
+// hostOf is the program that calls this one as its plugin: kubectl and flux call theirs by a name with a dash, and
+// users type a space. It is empty where there is none.
 func hostOf(name string) string {
 	for _, host := range []string{"kubectl", "flux"} {
 		if strings.HasPrefix(name, host+"-") {

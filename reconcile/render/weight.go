@@ -115,12 +115,14 @@ func (s *scales) kustomization(dir string, k *types.Kustomization) weight {
 	}
 	// What is given to every object.
 	each := 0
+	//nolint:staticcheck // old fields are read as kustomize reads them
 	for _, pairs := range append([]map[string]string{k.CommonLabels, k.CommonAnnotations}, labelsOf(k)...) {
 		for key, value := range pairs {
 			each += len(key) + len(value)
 		}
 	}
 	each += len(k.NamePrefix) + len(k.NameSuffix) + len(k.Namespace)
+	//nolint:staticcheck // old fields are read as kustomize reads them
 	for _, p := range slices.Concat(k.Patches, k.PatchesJson6902) {
 		size := len(p.Patch)
 		if p.Path != "" {

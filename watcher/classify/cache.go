@@ -9,8 +9,8 @@ import (
 
 // service are the names of registries that caches fetch from, role what people call a cache.
 const (
-	service = `(?:docker-?hub|docker(?:[-_.]?io)?|hub|ghcr(?:[-_.]?io)?|quay(?:[-_.]?io)?|(?:k8s[-_.]?)?gcr(?:[-_.]?io)?|` +
-		`(?:registry[-_.]?)?k8s(?:[-_.]?io)?|mcr|nvcr|lscr|ecr|public[-_]ecr)`
+	service = `(?:docker-?hub|docker(?:[-_.]?io)?|hub|ghcr(?:[-_.]?io)?|quay(?:[-_.]?io)?|` +
+		`(?:k8s[-_.]?)?gcr(?:[-_.]?io)?|(?:registry[-_.]?)?k8s(?:[-_.]?io)?|mcr|nvcr|lscr|ecr|public[-_]ecr)`
 	role = `(?:proxy|proxies|caches?|mirrors?|remotes?|pull-?through)`
 )
 
@@ -60,7 +60,8 @@ func cached(message string) bool {
 	if mirrored.MatchString(message) || upstream.MatchString(message) || hosts.MatchString(message) {
 		return true
 	}
-	for _, word := range strings.FieldsFunc(message, func(r rune) bool { return strings.ContainsRune(" \t\n\r\"'()[],", r) }) {
+	apart := func(r rune) bool { return strings.ContainsRune(" \t\n\r\"'()[],", r) }
+	for _, word := range strings.FieldsFunc(message, apart) {
 		if a := address.FindStringSubmatch(word); a != nil && image.PullThrough(a[1]+a[2]) {
 			return true
 		}
