@@ -36,7 +36,8 @@ const (
 	waitsWithin = 30 * time.Second
 )
 
-// crowdOf says whom an allowed form waits for, after pushes of others. served says whose revert is on the branch already: they wait for nothing
+// crowdOf says whom an allowed form waits for, after pushes of others. served says whose revert is on the branch
+// already: they wait for nothing
 // any more, although their record does not say so yet.
 func crowdOf(form *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time, pushes int,
 	served func(*v1alpha1.Rollback) bool) crowd {
