@@ -63,9 +63,8 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 // listedLasts is how old what stands beside a workload in Flux may be listed when its commit is looked for.
 const listedLasts = time.Second
 
-// listedSince is when Flux's objects may have been listed to find a suspect: a moment ago, and after the image was
-// seen to
-// fail, for what brought it in came before that. Hundreds of images that fail together list them once a second.
+// listedSince is when Flux's objects may have been listed to find a suspect: a moment ago, and after the image was seen
+// to fail, for what brought it in came before that. Hundreds of images that fail together list them once a second.
 func listedSince(form *v1alpha1.Rollback, now time.Time) time.Time {
 	since := now.Add(-listedLasts)
 	for _, f := range form.Status.Failures {

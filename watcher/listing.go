@@ -53,8 +53,9 @@ type listing struct {
 	all         bool
 }
 
-// having is a list that has pods failing in it; nil where there is none, where few pods wait, or where none can be made.
-func (c *listings) having(ctx context.Context, client kubernetes.Interface, namespace string, names ...string) *listing {
+// having is a list that has pods failing in it; nil where there is none, few pods wait, or none can be made.
+func (c *listings) having(ctx context.Context, client kubernetes.Interface, namespace string, names ...string,
+) *listing {
 	if c == nil || len(names) == 0 || c.waiting(namespace) < listAt {
 		return nil
 	}

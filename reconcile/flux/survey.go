@@ -18,8 +18,8 @@ import (
 
 func (l leaf) root() reconcile.Root { return reconcile.Root{By: l.ref, Path: l.path} }
 
-// survey lists GitRepositories, ImageUpdateAutomations and Kustomizations. What is not installed is empty. One that began
-// at since or later will do, where since is not zero.
+// survey lists GitRepositories, ImageUpdateAutomations and Kustomizations. What is not installed is empty. One that
+// began at since or later will do, where since is not zero.
 func (f *Flux) survey(ctx context.Context, since time.Time) (*survey, error) {
 	return f.surveys.Do(ctx, "", since, f.look)
 }
