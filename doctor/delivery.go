@@ -94,8 +94,8 @@ func (d *Delivery) lacks(routed bool) []string {
 	r := d.Rights
 	switch {
 	case r.Shut != "" && (routed || d.Wants != nil && *d.Wants):
-		return []string{"no pull request can be opened: " + r.Shut, "open the repository again, or have Flux deploy another " +
-			"one: spec.url of the GitRepository"}
+		return []string{"no pull request can be opened: " + r.Shut, "open the repository again, or have Flux deploy " +
+			"another one: spec.url of the GitRepository"}
 	case len(r.Lacks) > 0 && (routed || d.Wants != nil && *d.Wants):
 		return []string{"a revert goes by pull request, and its login lacks " + strings.Join(r.Lacks, " and "), r.Needs +
 			" (docs/pull-requests.md)"}

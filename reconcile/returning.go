@@ -118,8 +118,8 @@ func (e *Engine) closeReturning(ctx context.Context, w *World, forge Forge, in *
 	case now.State != v1alpha1.PullRequestOpen || now.Head != in.Head || now.Base != in.Base:
 		return v1alpha1.LeftUnsure
 	}
-	why := fmt.Sprintf("%s went back from %s with %s, which holds image automation off. This pull request brings %s again: "+
-		"it was made before the hold. Delete its branch too, so that image automation begins anew.", s.Suspect.Branch,
+	why := fmt.Sprintf("%s went back from %s with %s, which holds image automation off. This pull request brings %s "+
+		"again: it was made before the hold. Delete its branch too, so that image automation begins anew.", s.Suspect.Branch,
 		badInWords(w), short(s.Change.Commit), badInWords(w))
 	if err := forge.Close(ctx, now, why); err != nil {
 		e.Log.Warn("close a pull request that brings it again", "rollback", w.Self, "number", in.Number, "error", err)
@@ -156,8 +156,8 @@ func returns(in *Incoming, s *v1alpha1.Suspect) (bool, v1alpha1.ReturningLeft) {
 	return true, ""
 }
 
-// writes says whether a line writes the bad value of a place, and whether it is that place for certain: its marker names
-// the place's policy, or its value the whole image.
+// writes says whether a line writes the bad value of a place, and whether it is that place for certain: its marker
+// names the place's policy, or its value the whole image.
 func writes(line string, n *v1alpha1.Node) (does, certain bool) {
 	value, comment := parts(line)
 	if n.Part == v1alpha1.PartFile || n.Bad == "" || n.Bad == n.Former || !slices.Contains(words(value), n.Bad) {

@@ -21,8 +21,8 @@ const (
 
 	// refsMutation moves a branch under the lease of its old value, which REST cannot.
 	refsMutation = `mutation($repo: ID!, $name: GitRefname!, $before: GitObjectID!, $after: GitObjectID!) {
-  updateRefs(input: {repositoryId: $repo, refUpdates: [{name: $name, beforeOid: $before, afterOid: $after, force: true}]}) {
-    clientMutationId }
+  updateRefs(input: {repositoryId: $repo, refUpdates: [
+    {name: $name, beforeOid: $before, afterOid: $after, force: true}]}) { clientMutationId }
 }`
 )
 
@@ -51,8 +51,8 @@ func (g *gitHub) Verify(ctx context.Context, branch, head string) (string, error
 			return "", g.failed(ctx, "have GitHub make a commit", err)
 		}
 		if !c.GetVerification().GetVerified() {
-			return "", reconcile.RefuseAs(reconcile.FaultNever, "have GitHub sign the commits of %s: it does not sign those of this "+
-				"login (%s): give image automation a key (spec.git.commit.signingKey)", branch,
+			return "", reconcile.RefuseAs(reconcile.FaultNever, "have GitHub sign the commits of %s: it does not sign those of "+
+				"this login (%s): give image automation a key (spec.git.commit.signingKey)", branch,
 				g.server.Clean(c.GetVerification().GetReason(), 60))
 		}
 		parent = c.GetSHA()

@@ -67,7 +67,8 @@ func (g *gitLab) Opened(ctx context.Context, base string) (reconcile.Opened, err
 		if mr.TargetBranch != base || mr.State != "opened" {
 			continue
 		}
-		in := reconcile.Incoming{PullRequest: *g.mergeRequest(mr), Fork: mr.SourceProjectID != mr.TargetProjectID, Whole: true}
+		fork := mr.SourceProjectID != mr.TargetProjectID
+		in := reconcile.Incoming{PullRequest: *g.mergeRequest(mr), Fork: fork, Whole: true}
 		files, _, err := g.api.MergeRequests.ListMergeRequestDiffs(id, mr.IID, &gitlab.ListMergeRequestDiffsOptions{
 			ListOptions: gitlab.ListOptions{PerPage: maxChanged}}, gitlab.WithContext(ctx))
 		if err != nil {

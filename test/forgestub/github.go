@@ -34,19 +34,7 @@ func (f *Forge) github(c call) {
 	pr := f.pr(number)
 	switch {
 	case path == "":
-		owner, _, _ := strings.Cut(f.project(), "/")
-		if len(f.rules.Scopes) > 0 {
-			c.w.Header().Set("X-OAuth-Scopes", strings.Join(f.rules.Scopes, ", "))
-		}
-		if f.rules.Ends != "" {
-			c.w.Header().Set("GitHub-Authentication-Token-Expiration", f.rules.Ends+" 10:00:00 UTC")
-		}
-		f.answer(c.w, c.r, http.StatusOK, map[string]any{
-			"owner": map[string]any{"login": owner}, "node_id": "R_1", "private": true, "archived": f.rules.Archived,
-			"permissions": map[string]any{"pull": true, "push": !f.rules.ReadOnly},
-			"full_name":   f.project(), "allow_merge_commit": f.allows("merge"), "allow_squash_merge": f.allows("squash"),
-			"allow_rebase_merge": f.allows("rebase"), "allow_auto_merge": !f.rules.NoAutoMerge,
-		})
+		f.githubRepo(c)
 	case path == "pulls" && c.r.Method == http.MethodGet:
 		f.githubList(c)
 	case path == "pulls":
@@ -80,6 +68,23 @@ func (f *Forge) github(c call) {
 	default:
 		f.fail(c, http.StatusNotFound, "Not Found")
 	}
+}
+
+// githubRepo is the repository, as the token sees it.
+func (f *Forge) githubRepo(c call) {
+	owner, _, _ := strings.Cut(f.project(), "/")
+	if len(f.rules.Scopes) > 0 {
+		c.w.Header().Set("X-OAuth-Scopes", strings.Join(f.rules.Scopes, ", "))
+	}
+	if f.rules.Ends != "" {
+		c.w.Header().Set("GitHub-Authentication-Token-Expiration", f.rules.Ends+" 10:00:00 UTC")
+	}
+	f.answer(c.w, c.r, http.StatusOK, map[string]any{
+		"owner": map[string]any{"login": owner}, "node_id": "R_1", "private": true, "archived": f.rules.Archived,
+		"permissions": map[string]any{"pull": true, "push": !f.rules.ReadOnly},
+		"full_name":   f.project(), "allow_merge_commit": f.allows("merge"), "allow_squash_merge": f.allows("squash"),
+		"allow_rebase_merge": f.allows("rebase"), "allow_auto_merge": !f.rules.NoAutoMerge,
+	})
 }
 
 // githubRules are the rules of main, which are a ruleset's.

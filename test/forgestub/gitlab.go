@@ -31,14 +31,7 @@ func (f *Forge) gitlab(c call) {
 	pr := f.pr(max(number, train))
 	switch {
 	case path == "":
-		role := 40
-		if f.rules.ReadOnly {
-			role = 20
-		}
-		f.answer(c.w, c.r, http.StatusOK, map[string]any{
-			"id": gitlabID, "path_with_namespace": f.project(), "merge_trains_enabled": f.rules.Queue,
-			"archived":    f.rules.Archived,
-			"permissions": map[string]any{"project_access": map[string]any{"access_level": role}, "group_access": nil}})
+		f.gitlabProject(c)
 	case strings.HasPrefix(path, "pipelines/"):
 		f.gitlabJobs(c)
 	case path == "repository/branches/main":
@@ -101,6 +94,18 @@ func (f *Forge) gitlabOne(c call, pr *PR, rest string) {
 	default:
 		f.fail(c, http.StatusNotFound, "404 Not found")
 	}
+}
+
+// gitlabProject is the project, as the token sees it.
+func (f *Forge) gitlabProject(c call) {
+	role := 40
+	if f.rules.ReadOnly {
+		role = 20
+	}
+	f.answer(c.w, c.r, http.StatusOK, map[string]any{
+		"id": gitlabID, "path_with_namespace": f.project(), "merge_trains_enabled": f.rules.Queue,
+		"archived":    f.rules.Archived,
+		"permissions": map[string]any{"project_access": map[string]any{"access_level": role}, "group_access": nil}})
 }
 
 // gitlabToken tells a token of itself.
