@@ -3,11 +3,10 @@ package gitrepo
 import (
 	"fmt"
 	"maps"
-	"slices"
-	"strings"
-
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
