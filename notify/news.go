@@ -140,7 +140,8 @@ func returning(b, a *v1alpha1.Returning, what string) (out account) {
 		switch {
 		case known:
 		case p.State == v1alpha1.PullRequestClosed:
-			out.say("ReturningClosed", false, "Backstop closed pull request %d, which brought %s again: %s", p.Number, what, p.URL)
+			out.say("ReturningClosed", false, "Backstop closed pull request %d, which brought %s again: %s", p.Number,
+				what, p.URL)
 		default:
 			out.say("Returning", true, "pull request %d brings %s again, and is left open: %s: %s", p.Number, what,
 				p.Left.Words(), p.URL)

@@ -130,15 +130,10 @@ func proposed(w *World) Step {
 		return notShown(w)
 	}
 	barred := mayWrite(w.Policy, s, w.Now)
+	if why := unarmed(w, barred); why != "" {
+		return Step{Do: DoDisarm, Why: why}
+	}
 	switch {
-	case pr.Armed && barred != nil:
-		return Step{Do: DoDisarm, Why: barred.Error()}
-	case pr.Armed && retargeted(w) != "":
-		return Step{Do: DoDisarm, Why: retargeted(w)}
-	case pr.Armed && now.Head != pr.Head:
-		return Step{Do: DoDisarm, Why: "its branch changed"}
-	case pr.Armed && w.Others != "":
-		return Step{Do: DoDisarm, Why: w.Others}
 	case barred != nil:
 		step := waitsForMerge(w, "nothing is merged by Backstop: "+barred.Error())
 		step.Barred = barOf(barred)
@@ -157,6 +152,23 @@ func proposed(w *World) Step {
 		step.Wait = min(step.Wait, rest)
 	}
 	return step
+}
+
+// unarmed says why the provider is not to merge by itself what it was told to; nothing where it may, or was told
+// nothing.
+func unarmed(w *World, barred error) string {
+	pr := w.Form.Status.PullRequest
+	switch {
+	case !pr.Armed:
+		return ""
+	case barred != nil:
+		return barred.Error()
+	case retargeted(w) != "":
+		return retargeted(w)
+	case w.PullRequest.Head != pr.Head:
+		return "its branch changed"
+	}
+	return w.Others
 }
 
 // retargeted says that a person had the pull request go to another branch: what is merged there is no revert of this

@@ -129,8 +129,8 @@ type Forge interface {
 	Merge(ctx context.Context, pr *PullRequest, order MergeOrder) (Merging, error)
 	// Disarm takes back that the provider merges a pull request by itself, or that it stands in a queue.
 	Disarm(ctx context.Context, pr *PullRequest) error
-	// Verify has the provider sign what Backstop put on a branch that is at a head still, and gives its head then. Where the
-	// login does not let it, Verifies says so, and the head is left.
+	// Verify has the provider sign what Backstop put on a branch that is at a head still, and gives its head then. Where
+	// the login does not let it, Verifies says so, and the head is left.
 	Verify(ctx context.Context, branch, head string) (string, error)
 	// Close closes a pull request without a merge, and then says why in a comment. One that is not open is left as it is.
 	Close(ctx context.Context, pr *PullRequest, why string) error

@@ -75,7 +75,8 @@ func (g *gitHub) list(ctx context.Context, head, base string) ([]*github.PullReq
 // fork.
 func ofOne(pr *github.PullRequest) bool {
 	from, to := pr.GetHead().GetRepo(), pr.GetBase().GetRepo()
-	return from != nil && to != nil && from.GetID() == to.GetID() && strings.EqualFold(from.GetFullName(), to.GetFullName())
+	return from != nil && to != nil && from.GetID() == to.GetID() &&
+		strings.EqualFold(from.GetFullName(), to.GetFullName())
 }
 
 // Read reads a pull request anew.

@@ -17,11 +17,11 @@ func (f *Forge) github(c call) {
 		f.githubGraph(c)
 		return
 	}
-	path, ok := strings.CutPrefix(c.path, "repositories/1")
 	if old, is := strings.CutPrefix(c.path, "repos/"+f.options.Project); is && f.moved != "" {
 		f.redirect(c, "/api/v3/repositories/1"+old)
 		return
 	}
+	path, ok := strings.CutPrefix(c.path, "repositories/1")
 	if !ok {
 		path, ok = strings.CutPrefix(c.path, "repos/"+f.project())
 	}
@@ -29,7 +29,11 @@ func (f *Forge) github(c call) {
 		f.fail(c, http.StatusNotFound, "Not Found")
 		return
 	}
-	path = strings.TrimPrefix(path, "/")
+	f.githubProject(c, strings.TrimPrefix(path, "/"))
+}
+
+// githubProject answers below the repository's address.
+func (f *Forge) githubProject(c call, path string) {
 	number, rest := numbered(path, "pulls/")
 	pr := f.pr(number)
 	switch {
@@ -53,6 +57,14 @@ func (f *Forge) github(c call) {
 		f.githubCommit(c, strings.TrimPrefix(strings.TrimPrefix(path, "git/commits"), "/"))
 	case pr == nil:
 		f.fail(c, http.StatusNotFound, "Not Found")
+	default:
+		f.githubOne(c, pr, rest)
+	}
+}
+
+// githubOne is what is done with one pull request.
+func (f *Forge) githubOne(c call, pr *PR, rest string) {
+	switch {
 	case rest == "" && c.r.Method == http.MethodGet:
 		f.answer(c.w, c.r, http.StatusOK, f.githubPR(pr))
 	case rest == "" && c.r.Method == http.MethodPatch:

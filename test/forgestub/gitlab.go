@@ -26,6 +26,11 @@ func (f *Forge) gitlab(c call) {
 		f.fail(c, http.StatusNotFound, "404 Project Not Found")
 		return
 	}
+	f.gitlabPath(c, path)
+}
+
+// gitlabPath answers below the project's address.
+func (f *Forge) gitlabPath(c call, path string) {
 	number, rest := numbered(path, "merge_requests/")
 	train, _ := numbered(path, "merge_trains/merge_requests/")
 	pr := f.pr(max(number, train))

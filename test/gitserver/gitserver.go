@@ -58,7 +58,8 @@ type Fault func(w http.ResponseWriter, r *http.Request) bool
 
 // Start serves until Close.
 func Start(o Options) (*Server, error) {
-	s := &Server{Root: o.Root, options: o, faults: make(chan struct{}), known: advertised{last: map[string]advertisement{}}}
+	s := &Server{Root: o.Root, options: o, faults: make(chan struct{})}
+	s.known.last = map[string]advertisement{}
 	if s.Root == "" {
 		dir, err := os.MkdirTemp("", "gitserver-")
 		if err != nil {

@@ -37,8 +37,8 @@ type Options struct {
 	Log *slog.Logger
 	// APIServer are further flags of kube-apiserver.
 	APIServer []string
-	// Kubernetes is the version that the API server emulates, such as 1.33. Empty is what the variable KUBERNETES says, and
-	// without it the server's own.
+	// Kubernetes is the version that the API server emulates, such as 1.33. Empty is what the variable KUBERNETES says,
+	// and without it the server's own.
 	Kubernetes string
 	// Address is where the pods of a real node reach the API server, on the port of Config; nil where nobody does. Then
 	// the controllers run that a node needs.

@@ -94,7 +94,8 @@ func reverts(r *v1alpha1.Rollback, w words) string {
 	return out + "."
 }
 
-// heldUntil says what ends a hold: after a crash a person, since that a newer image is there says nothing of how it runs.
+// heldUntil says what ends a hold: after a crash a person, since that a newer image is there says nothing of how it
+// runs.
 func heldUntil(s *v1alpha1.RollbackStatus) string {
 	if slices.ContainsFunc(v1alpha1.Triggers(), func(t v1alpha1.TriggerRow) bool {
 		return t.LiftedByPerson && s.SeenBy(t.Type)
