@@ -152,7 +152,7 @@ func TestLocalRepositoriesThatCannotBeOpened(t *testing.T) {
 	for _, test := range []struct{ name, dir, rev, want string }{
 		{"no repository", "/", "", "not in a Git repository"},
 		{"no such folder", filepath.Join(empty, "none"), "", "not in a Git repository"},
-		{"no commit yet", filepath.Join(empty, "new"), "", "read HEAD"},
+		{"no commit yet", filepath.Join(empty, "new"), "", "has no commit yet"},
 		{"no such revision", w.work, "nope", `find "nope"`},
 		{"a file that points nowhere", filepath.Dir(broken), "", "not in a Git repository"},
 	} {
