@@ -65,6 +65,8 @@ type Forge struct {
 	moved string
 	// signed are the commits that the provider signed.
 	signed map[string]bool
+	// answers are git's, by its arguments.
+	answers sync.Map
 }
 
 // Rules are what the provider makes of merging.
@@ -186,7 +188,7 @@ func (f *Forge) project() string {
 	return f.options.Project
 }
 
-// Verified says whether the provider signed a commit.
+// Verified reports whether the provider signed a commit.
 func (f *Forge) Verified(commit string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

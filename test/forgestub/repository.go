@@ -2,16 +2,48 @@ package forgestub
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/backstop-dev/backstop/test/gitserver"
 )
 
-// Git runs git in the repository, and gives what it prints.
+// Git runs git in the repository, and gives what it prints. A provider is asked for the same again and again: while no
+// ref moves, what only reads is run once.
 func (f *Forge) Git(args ...string) (string, error) {
+	out, err := f.known(args)
+	return strings.TrimSpace(out), err
+}
+
+// said is what git answered while the refs were so.
+type said struct {
+	state [sha256.Size]byte
+	out   string
+	err   error
+}
+
+func (f *Forge) known(args []string) (string, error) {
+	state, err := gitserver.State(f.Repo)
+	if err != nil || !slices.Contains([]string{"diff", "log", "merge-tree", "rev-list", "rev-parse", "show"}, args[0]) {
+		return f.run(args)
+	}
+	key := strings.Join(args, "\n")
+	if was, ok := f.answers.Load(key); ok && was.(said).state == state {
+		return was.(said).out, was.(said).err
+	}
+	now := said{state: state}
+	now.out, now.err = f.run(args)
+	if after, err := gitserver.State(f.Repo); err == nil && after == state {
+		f.answers.Store(key, now)
+	}
+	return now.out, now.err
+}
+
+func (f *Forge) run(args []string) (string, error) {
 	cmd := exec.Command("git", append([]string{"-C", f.Repo}, args...)...)
 	cmd.Env = append(gitserver.Env(), "GIT_AUTHOR_NAME=Jane", "GIT_AUTHOR_EMAIL=jane@example.com",
 		"GIT_COMMITTER_NAME=Web", "GIT_COMMITTER_EMAIL=web@example.com")
@@ -19,18 +51,16 @@ func (f *Forge) Git(args ...string) (string, error) {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return strings.TrimSpace(string(out)), fmt.Errorf("git %s: %w: %s", args[0], err, &stderr)
+		return string(out), fmt.Errorf("git %s: %w: %s", args[0], err, &stderr)
 	}
-	return strings.TrimSpace(string(out)), nil
+	return string(out), nil
 }
 
 // diff is what a pull request changes since it left its base, as git prints it.
 func (f *Forge) diff(pr *PR, args ...string) string {
-	cmd := exec.Command("git", append([]string{"-C", f.Repo, "diff", "--no-color", "--no-ext-diff",
-		f.tip(pr.Base) + "..." + f.tip(pr.Branch)}, args...)...)
-	cmd.Env = gitserver.Env()
-	out, _ := cmd.Output()
-	return string(out)
+	out, _ := f.known(append([]string{"diff", "--no-color", "--no-ext-diff", f.tip(pr.Base) + "..." + f.tip(pr.Branch)},
+		args...))
+	return out
 }
 
 // changes are the hunks of each file, without what git prints before them.
