@@ -115,7 +115,7 @@ func (d *Delivery) shown() string {
 	return out
 }
 
-// routed says whether a branch that takes no push gets pull requests.
+// routed reports whether a branch that takes no push gets pull requests.
 func (s *Source) routed() bool {
 	return s.Delivery != nil && s.Delivery.Why == "" && s.Delivery.Wants != nil && *s.Delivery.Wants
 }

@@ -42,7 +42,7 @@ func Examine(f Facts) Report {
 	return r
 }
 
-// sidecar says whether Backstop itself is there.
+// sidecar reports whether Backstop itself is there.
 func (f *Facts) sidecar() Check {
 	s := &f.Sidecar
 	at := "Deployment/" + s.Namespace + "/" + s.Deployment
@@ -171,7 +171,7 @@ func (f *Facts) branch(w *Workload) Check {
 	return fine(CheckBranch, s.Ref.String(), "reverts go to %s", s.Branch)
 }
 
-// lacks says that a Secret without which nothing can be pushed does not exist.
+// lacks reports that a Secret without which nothing can be pushed does not exist.
 func (w *Workload) lacks() bool {
 	return slices.ContainsFunc(w.Secrets, func(s Secret) bool {
 		return s.Missing && (s.Holds == HoldsGitLogin || s.Holds == HoldsKey || s.Holds == HoldsProxy)
@@ -196,7 +196,7 @@ func (s *Secret) create() string {
 	}
 }
 
-// reads says whether Backstop may read the Secrets that it needs.
+// reads reports whether Backstop may read the Secrets that it needs.
 func (f *Facts) reads(w *Workload) []Check {
 	var out []Check
 	for _, s := range w.Secrets {
@@ -217,7 +217,7 @@ func (f *Facts) reads(w *Workload) []Check {
 	return out
 }
 
-// push says whether the Git server lets a push begin.
+// push reports whether the Git server lets a push begin.
 func (w *Workload) push() Check {
 	s := w.Source
 	at := s.Ref.String()
@@ -258,7 +258,7 @@ func (f *Facts) protection(w *Workload) Check {
 		Says: "whether a rule protects " + s.Branch + " only a push tells: nobody has pushed yet that is known"}
 }
 
-// signing says whether Flux takes the commit.
+// signing reports whether Flux takes the commit.
 func (f *Facts) signing(w *Workload) Check {
 	s := w.Source
 	routed := s.Aside != "" || f.policyOf(w, v1alpha1.TriggerImagePull).Delivery == v1alpha1.DeliveryPullRequest
@@ -281,7 +281,7 @@ func (f *Facts) signing(w *Workload) Check {
 	return Check{Name: CheckSign, At: s.Ref.String(), Mark: trace.None, Says: "no signature is asked for"}
 }
 
-// prove says whether the registry would answer.
+// prove reports whether the registry would answer.
 func (i *Image) prove() Check {
 	switch {
 	case i.Proof.Finding == reconcile.FindingAbsent:
@@ -317,7 +317,7 @@ func (i *Image) ask() string {
 	return "create an ImageRepository for it with a login in spec.secretRef, or name a pull secret in its ServiceAccount"
 }
 
-// apply says whether Flux would bring a revert to the cluster.
+// apply reports whether Flux would bring a revert to the cluster.
 func (w *Workload) apply() Check {
 	c := w.Chain
 	k := v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: c.Kustomization.Namespace, Name: c.Kustomization.Name}

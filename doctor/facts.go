@@ -23,7 +23,7 @@ type Facts struct {
 	PoliciesUnread string
 	// Fences are Backstop's admission policies, as far as they could be read.
 	Fences []kube.Fence
-	// Cancels says whether kustomize-controller gives health checks up for a new revision; nil where nobody can tell.
+	// Cancels reports whether kustomize-controller gives health checks up for a new revision; nil where nobody can tell.
 	// HelmCancels says it of helm-controller.
 	Cancels, HelmCancels *bool
 	Workloads            []Workload
@@ -44,7 +44,7 @@ type Sidecar struct {
 	Namespace, Deployment string
 	// Holder is who holds its Lease where there is no Deployment: it runs, and its flags are not known.
 	Holder string
-	// Unread says why it was not read.
+	// Unread explains why it was not read.
 	Unread string
 	// Available replicas, and the arguments that it is run with.
 	Available int32
@@ -55,23 +55,23 @@ type Sidecar struct {
 type Workload struct {
 	v1alpha1.Workload
 	Labels map[string]string
-	// Chain is what Flux has before it; where there is nothing NotFlux says why.
+	// Chain is what Flux has before it; where there is nothing NotFlux explains why.
 	Chain   *flux.Chain
 	NotFlux string
 	// Unread says what the reader may not read, so that nobody can tell whether Flux applies it.
 	Unread string
-	// Analysed says that it is a Rollout of Argo whose updates an analysis judges.
+	// Analysed means that it is a Rollout of Argo whose updates an analysis judges.
 	Analysed bool
-	// Judge is the Canary or Rollout that judges its updates; nil where nothing does. MayJudge says whether Backstop may
-	// list that kind; nil where nobody can tell.
+	// Judge is the Canary or Rollout that judges its updates; nil where nothing does. MayJudge reports whether Backstop
+	// may list that kind; nil where nobody can tell.
 	Judge    *trace.Canary
 	MayJudge *bool
 	// Unprobed are its containers without a readiness probe.
 	Unprobed []string
-	// Source is where a revert would be pushed; where there is none NoSource says why.
+	// Source is where a revert would be pushed; where there is none NoSource explains why.
 	Source   *Source
 	NoSource string
-	// NoRights says that NoSource is about what the reader may not read.
+	// NoRights means that NoSource is about what the reader may not read.
 	NoRights bool
 	// Secrets that Backstop has to read.
 	Secrets []Secret
@@ -94,19 +94,19 @@ type Source struct {
 	Branch string
 	// Secret that it is pushed with, as namespace/name; empty for none.
 	Secret string
-	// ReadOnly says why nothing may be pushed to the branch, NoKey why the key that signs cannot be used.
+	// ReadOnly explains why nothing may be pushed to the branch, NoKey why the key that signs cannot be used.
 	ReadOnly, NoKey string
-	// NoKeyUnread says that the reader may not see that key.
+	// NoKeyUnread means that the reader may not see that key.
 	NoKeyUnread bool
 	// Lend is the command by which the owner of the GitRepository lets Backstop push with it; empty where that is not what
 	// is missing.
 	Lend string
-	// Verified says that Flux wants signed commits, Signed that there is a key.
+	// Verified means that Flux wants signed commits, Signed that there is a key.
 	Verified, Signed bool
-	// Refused says why the server, or the key, does not let a push begin; Unknown why it could not be asked.
+	// Refused explains why the server, or the key, does not let a push begin; Unknown why it could not be asked.
 	Refused, Unknown string
-	// Aside says why changes reach Branch by pull request, where image automation pushes to another one; empty where it
-	// does not.
+	// Aside explains why changes reach Branch by pull request, where image automation pushes to another one; empty where
+	// it does not.
 	Aside string
 	// Delivery is what the provider of pull requests says; nil where the policy opens none.
 	Delivery *Delivery
@@ -114,11 +114,11 @@ type Source struct {
 
 // Delivery is what a provider of pull requests says of a branch.
 type Delivery struct {
-	// Wants says whether its rules take a pull request and no push; nil where it does not tell.
+	// Wants reports whether its rules take a pull request and no push; nil where it does not tell.
 	Wants *bool
 	// Why no pull request could be opened.
 	Why string
-	// Signs says that the provider signs what is committed with the login.
+	// Signs means that the provider signs what is committed with the login.
 	Signs bool
 	// Rights are what the login may do there.
 	Rights reconcile.Rights
@@ -130,9 +130,9 @@ type Secret struct {
 	Namespace, Name, For string
 	// Holds is what it holds.
 	Holds Holds
-	// Missing says that there is no such Secret.
+	// Missing means that there is no such Secret.
 	Missing bool
-	// Allowed says whether Backstop's ServiceAccount may; nil where nobody can tell.
+	// Allowed reports whether Backstop's ServiceAccount may; nil where nobody can tell.
 	Allowed *bool
 }
 
@@ -152,7 +152,7 @@ const (
 type Image struct {
 	Image string
 	Proof reconcile.Proof
-	// Other is another tag of the repository that is seen; empty where none is. Unlisted says why tags are not listed.
+	// Other is another tag of the repository that is seen; empty where none is. Unlisted explains why tags are not listed.
 	Other, Unlisted string
 	// Missing says which credentials could not be read.
 	Missing string
@@ -163,9 +163,9 @@ type Image struct {
 // Dependency is a Kustomization or HelmRelease that must be ready first.
 type Dependency struct {
 	Ref v1alpha1.ObjectRef
-	// Why it is not ready; empty when it is. Unread says why it was not read.
+	// Why it is not ready; empty when it is. Unread explains why it was not read.
 	Why, Unread string
-	// Suspended says that it will not be ready before it is resumed.
+	// Suspended means that it will not be ready before it is resumed.
 	Suspended bool
 	// Wait is how long its health checks last at the longest.
 	Wait time.Duration
@@ -203,7 +203,7 @@ func (s Sidecar) platform() []string {
 	return nil
 }
 
-// watches says whether the sidecar looks into a namespace.
+// watches reports whether the sidecar looks into a namespace.
 func (s Sidecar) watches(namespace string) bool {
 	list := s.flagOf("namespaces")
 	return list == "" || slices.Contains(strings.Split(list, ","), namespace)

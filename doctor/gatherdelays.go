@@ -115,19 +115,19 @@ func (g *Gatherer) refused(ctx context.Context, namespace string, w *Workload) s
 	return words
 }
 
-// declines says whether image automation, which has words alone, tells of a Git server that refuses a push to a branch,
-// and not the login.
+// declines reports whether image automation, which has words alone, tells of a Git server that refuses a push to a
+// branch, and not the login.
 func declines(words string) bool {
 	lower := strings.ToLower(words)
 	return strings.Contains(lower, "protected") || strings.Contains(lower, "declined")
 }
 
-// protected says whether a Git server refuses a push to a branch, and not the login.
+// protected reports whether a Git server refuses a push to a branch, and not the login.
 func protected(kind string) bool {
 	return kind == string(reconcile.FaultWantsPullRequest) || kind == string(reconcile.FaultDeclined)
 }
 
-// concerns says whether a Rollback is about a workload.
+// concerns reports whether a Rollback is about a workload.
 func concerns(s *v1alpha1.RollbackStatus, w *Workload) bool {
 	for _, f := range s.Failures {
 		if f.Workload.Kind == w.Kind && f.Workload.Name == w.Name {

@@ -10,7 +10,7 @@ import (
 	"github.com/backstop-dev/backstop/gate/imagepolicy"
 )
 
-// accepts says whether a policy selects from a tag.
+// accepts reports whether a policy selects from a tag.
 func (p *policy) accepts(tag string) bool {
 	if p.rule == nil {
 		return false

@@ -20,7 +20,7 @@ type builder struct {
 	earlier *builder
 	changed map[string]bool
 
-	// compared says that another version of the tree will be built after this one.
+	// compared means that another version of the tree will be built after this one.
 	compared bool
 
 	// folders renders those of the tree.
@@ -39,7 +39,7 @@ type unitNote struct {
 	report.Finding
 }
 
-// renders says whether a Flux Kustomization of this name was built.
+// renders reports whether a Flux Kustomization of this name was built.
 func (b *builder) renders(name string) bool {
 	for _, u := range b.units {
 		if u.flux != nil && u.flux.Name == name && u.rendered != nil {

@@ -109,7 +109,7 @@ func (m *model) chartUnit(dir string, origin *sources.Object, in *unit) *unit {
 	return u
 }
 
-// renderChart renders a chart and says whether it could.
+// renderChart renders a chart and reports whether it could.
 func (m *model) renderChart(c *renderedChart, r *chart.Job) bool {
 	level := report.LevelNote
 	if c.by != nil {

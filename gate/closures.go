@@ -65,7 +65,7 @@ func (b *builder) roots(closures map[string]manifest.Files, included map[string]
 	return out
 }
 
-// pathWords says why there is no folder to build.
+// pathWords explains why there is no folder to build.
 func pathWords(dir string, err error) string {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Sprintf("this repository has no folder %q", dir)

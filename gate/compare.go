@@ -38,7 +38,7 @@ type Comparison struct {
 	Broken []report.Finding
 	// Left are the uses of the image that was asked for which stay.
 	Left []report.Use
-	// Had says that the image was in use before.
+	// Had means that the image was in use before.
 	Had bool
 }
 

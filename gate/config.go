@@ -214,7 +214,7 @@ func globPattern(glob string) (*regexp.Regexp, error) {
 	return regexp.Compile(b.String())
 }
 
-// covers says whether a path belongs to the environment.
+// covers reports whether a path belongs to the environment.
 func (e *Environment) covers(name string) bool {
 	return slices.ContainsFunc(e.paths, func(re *regexp.Regexp) bool { return re.MatchString(name) })
 }

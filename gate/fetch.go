@@ -63,7 +63,7 @@ func (f *fetcher) close() error {
 	return os.RemoveAll(f.dir)
 }
 
-// allows says whether a remote reference is one that the user allowed.
+// allows reports whether a remote reference is one that the user allowed.
 func (f *fetcher) allows(ref string) bool {
 	at, err := locationOf(ref)
 	return err == nil && f.allowsAddress(at.address())
@@ -85,7 +85,7 @@ type location struct {
 	scheme, user, host string
 	// repository is the path of the clone, folder the one in it, revision what to check out; empty for the default branch.
 	repository, folder, revision string
-	// marked says that the reference names a folder of a repository beyond doubt.
+	// marked means that the reference names a folder of a repository beyond doubt.
 	marked bool
 }
 

@@ -47,7 +47,7 @@ func (m *model) guardUse(use *report.Use, e *Environment) {
 // version is what a tag needs so that it is not meant to move.
 var version = regexp.MustCompile(`[0-9]|^[a-f]{7,}$`)
 
-// isMutable says whether a tag is one that is meant to move.
+// isMutable reports whether a tag is one that is meant to move.
 func isMutable(tag string) bool {
 	for _, word := range strings.FieldsFunc(tag, func(r rune) bool { return r == '-' || r == '_' || r == '.' }) {
 		switch word {
@@ -67,7 +67,7 @@ func fullName(image string) string {
 	return named.Name()
 }
 
-// from says whether a repository is of one of the registries.
+// from reports whether a repository is of one of the registries.
 func from(repository string, registries []string) bool {
 	return slices.ContainsFunc(registries, func(allowed string) bool {
 		allowed = strings.TrimSuffix(allowed, "/")

@@ -70,7 +70,7 @@ type placed struct {
 type policy struct {
 	placed
 	spec imagev1.ImagePolicySpec
-	// rule is nil where no tag can satisfy the spec; broken says why.
+	// rule is nil where no tag can satisfy the spec; broken explains why.
 	rule   *imagepolicy.Rule
 	broken error
 	// image that its ImageRepository scans; empty where the tree does not say.
@@ -104,12 +104,12 @@ type renderedChart struct {
 	by *placed
 }
 
-// isOf says whether a node is of the HelmRelease with whose values the chart was rendered.
+// isOf reports whether a node is of the HelmRelease with whose values the chart was rendered.
 func (c *renderedChart) isOf(n *manifest.Node) bool {
 	return c.by != nil && n.Object.Kind == "HelmRelease" && n.Object.Name == c.by.Name
 }
 
-// standsFor says whether a HelmRelease's chart was rendered, so that its values need not be read by their shape.
+// standsFor reports whether a HelmRelease's chart was rendered, so that its values need not be read by their shape.
 func (m *model) standsFor(u *unit, n manifest.Node) bool {
 	if n.Object.Kind != "HelmRelease" {
 		return false

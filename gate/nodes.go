@@ -27,7 +27,7 @@ func grouped(nodes []manifest.Node) [][]manifest.Node {
 	return out
 }
 
-// isObject says whether nodes are of a Kubernetes object, so that something may run them.
+// isObject reports whether nodes are of a Kubernetes object, so that something may run them.
 func isObject(n manifest.Node) bool { return n.Object.Kind != "" && n.Object.APIVersion != "" }
 
 // imageOf is the reference that a group makes; repos helps where a tag stands alone behind a marker.
@@ -98,7 +98,7 @@ func postRendered(n manifest.Node) (manifest.Object, bool) {
 	return o, true
 }
 
-// ofChart says whether a node names a chart or another source of Flux, which no container runs.
+// ofChart reports whether a node names a chart or another source of Flux, which no container runs.
 func ofChart(n manifest.Node) bool {
 	document, field, _ := strings.Cut(n.Pointer, "#")
 	kind, _, _ := strings.Cut(document, "/")

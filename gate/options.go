@@ -107,7 +107,7 @@ func (o *Options) fill() {
 	}
 }
 
-// within says whether any of the names is below a path that was asked for.
+// within reports whether any of the names is below a path that was asked for.
 func (o *Options) within(names ...string) bool {
 	if len(o.Paths) == 0 {
 		return true

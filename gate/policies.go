@@ -182,7 +182,7 @@ func orRoot(dir string) string {
 	return dir
 }
 
-// marked says whether a file holds a marker.
+// marked reports whether a file holds a marker.
 func (m *model) marked(name string) bool {
 	s := m.files[name]
 	return s != nil && slices.ContainsFunc(s.Nodes, func(n manifest.Node) bool { return n.Policy != "" })

@@ -12,7 +12,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
 
-// refuse says why a unit is not built at all: it would leave the repository.
+// refuse explains why a unit is not built at all: it would leave the repository.
 func (b *builder) refuse(u *unit) *report.Finding {
 	for _, p := range u.closure.Problems {
 		if f := b.problem(u, p); f != nil {
@@ -120,7 +120,7 @@ func (b *builder) fetchAll(u *unit, folder *render.Folder, name string, remote [
 	return nil
 }
 
-// remoteFinding says that a unit is not built since something in a file is remote.
+// remoteFinding reports that a unit is not built since something in a file is remote.
 func (b *builder) remoteFinding(u *unit, name, ref, words, fix string) *report.Finding {
 	f := &report.Finding{
 		Rule: report.RuleRemote, Level: report.LevelUnknown, File: name, Line: b.lineOf(name, ref),
@@ -132,7 +132,7 @@ func (b *builder) remoteFinding(u *unit, name, ref, words, fix string) *report.F
 	return f
 }
 
-// remoteOf cuts the reference out of a problem of the closure, and says whether it is that the reference is remote.
+// remoteOf cuts the reference out of a problem of the closure, and reports whether it is that the reference is remote.
 func remoteOf(reason string) (ref string, remote bool) {
 	if parts := strings.SplitN(reason, `"`, 3); len(parts) == 3 {
 		ref = parts[1]

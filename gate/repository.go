@@ -9,13 +9,13 @@ import (
 	"github.com/backstop-dev/backstop/gate/sources"
 )
 
-// ours says whether a Kustomization renders this repository, as far as the tree tells.
+// ours reports whether a Kustomization renders this repository, as far as the tree tells.
 func (b *builder) ours(k *kustomizev1.Kustomization) bool {
 	ref := k.Spec.SourceRef
 	return (ref.Kind == "GitRepository" || ref.Kind == "") && b.oursByName(ref.Name)
 }
 
-// oursByName says whether a GitRepository is this repository, as far as the tree tells.
+// oursByName reports whether a GitRepository is this repository, as far as the tree tells.
 func (b *builder) oursByName(name string) bool {
 	known := slices.Clone(b.remotes)
 	var url string

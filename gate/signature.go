@@ -72,7 +72,7 @@ func (v *Verifier) Verify(ctx context.Context, ref, digest string, access reconc
 	}
 }
 
-// signed says whether one of the keys made a signature, and of which digest.
+// signed reports whether one of the keys made a signature, and of which digest.
 func (v *Verifier) signed(s registry.Signature) (digest string, ok bool) {
 	for _, key := range v.keys {
 		if s.Bundle != nil {

@@ -23,12 +23,12 @@ type unit struct {
 	origin *sources.Object
 	// by is the unit that renders origin; nil where a file has it.
 	by *unit
-	// raw says that origin was read from a file and not rendered by another unit.
+	// raw means that origin was read from a file and not rendered by another unit.
 	raw     bool
 	closure manifest.Files
 	// data is what kustomize makes, kept where variables are replaced in it.
 	data []byte
-	// rendered is what comes out, nil where it was not built; failed says why.
+	// rendered is what comes out, nil where it was not built; failed explains why.
 	rendered *sources.File
 	failed   *report.Finding
 	// seen are the paths in the tree on which the rendering depends.

@@ -175,8 +175,8 @@ func (b *builder) drop() {
 	})
 }
 
-// again says whether a Flux Kustomization of the same name was rendered too: with the same path, or one that a variable
-// of its parent makes.
+// again reports whether a Flux Kustomization of the same name was rendered too: with the same path, or one that a
+// variable of its parent makes.
 func (b *builder) again(u *unit) bool {
 	for _, other := range b.units {
 		if other == u || other.flux == nil || other.raw || u.flux == nil || other.flux.Name != u.flux.Name {

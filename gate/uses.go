@@ -49,7 +49,7 @@ func (m *model) usesOf(u *unit, s *sources.File) []report.Use {
 	return out
 }
 
-// notTemplated says that a template is not rendered.
+// notTemplated reports that a template is not rendered.
 func (m *model) notTemplated(u *unit, n manifest.Node) {
 	document, _, _ := strings.Cut(n.Pointer, "#")
 	f := report.Finding{

@@ -23,7 +23,7 @@ func accessIn(s *v1alpha1.RollbackStatus, now time.Time) time.Duration {
 	return min(max(lasted, accessSoonest), accessAgain)
 }
 
-// refusedAccess says whether the form waits for access that was refused.
+// refusedAccess reports whether the form waits for access that was refused.
 func refusedAccess(s *v1alpha1.RollbackStatus) bool {
 	return s.Waiting != nil && FaultKind(s.Waiting.Refused).Heals()
 }

@@ -180,7 +180,7 @@ func whyNot(of []never, w *World, a *Ahead, o *AheadWorkload) string {
 	return ""
 }
 
-// settledAhead says that a workload was set once: what somebody made of it since is theirs. One that was refused for
+// settledAhead reports that a workload was set once: what somebody made of it since is theirs. One that was refused for
 // what Git says, or by the server, is not tried again while the same revision is checked.
 func settledAhead(s *v1alpha1.RollbackStatus, o *AheadWorkload, checked string) bool {
 	for i := range s.FastForward {
@@ -193,7 +193,7 @@ func settledAhead(s *v1alpha1.RollbackStatus, o *AheadWorkload, checked string) 
 	return false
 }
 
-// saidAhead says that it is written down already why a workload is not set.
+// saidAhead reports that it is written down already why a workload is not set.
 func saidAhead(s *v1alpha1.RollbackStatus, o *AheadWorkload, why string) bool {
 	for i := range s.FastForward {
 		f := &s.FastForward[i]
@@ -204,7 +204,7 @@ func saidAhead(s *v1alpha1.RollbackStatus, o *AheadWorkload, why string) bool {
 	return false
 }
 
-// aheadOf says whether a workload was set ahead of Flux, so that its stuck pods may go before Flux applies anything.
+// aheadOf reports whether a workload was set ahead of Flux, so that its stuck pods may go before Flux applies anything.
 func aheadOf(s *v1alpha1.RollbackStatus, of v1alpha1.Workload) bool {
 	for i := range s.FastForward {
 		f := &s.FastForward[i]

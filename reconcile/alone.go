@@ -28,7 +28,7 @@ func aloneAt(w *World) []string {
 // bothAnswers are those to a target that stands alone: it is merged, and nothing of either is written to Git.
 func bothAnswers() []v1alpha1.Answer { return []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject} }
 
-// allowedAlone says whether a person has said that the form goes on without its hold.
+// allowedAlone reports whether a person has said that the form goes on without its hold.
 func allowedAlone(w *World) bool {
 	v := w.Form.Status.Verdict
 	return v.Source == v1alpha1.VerdictByPerson && v.Question == questionID(w, bothAnswers())

@@ -80,12 +80,12 @@ func ask(w *World) (*Stop, time.Duration) {
 	return nil, rest
 }
 
-// opened says that the record of what is asked was begun, for what is wanted now.
+// opened reports that the record of what is asked was begun, for what is wanted now.
 func opened(s *v1alpha1.RollbackStatus) bool {
 	return s.Request != nil && (s.Landed == nil || !s.Request.At.Before(&s.Landed.At))
 }
 
-// full says that the record takes no more objects that were asked: Flux gets round to the others by itself.
+// full reports that the record takes no more objects that were asked: Flux gets round to the others by itself.
 func full(s *v1alpha1.RollbackStatus) bool {
 	return opened(s) && len(s.Request.Asked) >= v1alpha1.MaxAsked
 }

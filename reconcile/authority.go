@@ -26,7 +26,7 @@ type barredBy struct {
 
 func (b *barredBy) Error() string { return b.why }
 
-// mayWrite says whether what a suspect brought in may be taken back under a policy; nil when it may. The policy is
+// mayWrite reports whether what a suspect brought in may be taken back under a policy; nil when it may. The policy is
 // resolved under the controller's ceiling.
 func mayWrite(p Policy, s *v1alpha1.RollbackStatus, now time.Time) error {
 	if err := mayLift(p); err != nil {
@@ -48,7 +48,7 @@ func mayWrite(p Policy, s *v1alpha1.RollbackStatus, now time.Time) error {
 	return nil
 }
 
-// mayLift says whether anything at all may be written under a policy, such as the lift of a hold; nil when it may.
+// mayLift reports whether anything at all may be written under a policy, such as the lift of a hold; nil when it may.
 func mayLift(p Policy) error {
 	if p.Mode != v1alpha1.ModeNotify && p.Mode != "" {
 		return nil
@@ -214,7 +214,7 @@ func (e *Engine) resolve(w *World, all []v1alpha1.RollbackPolicy, nsLabels map[s
 	return wishing(out, wishes)
 }
 
-// tellApart says whether a policy tells workloads apart by their labels.
+// tellApart reports whether a policy tells workloads apart by their labels.
 func tellApart(all []v1alpha1.RollbackPolicy) bool {
 	return slices.ContainsFunc(all, func(p v1alpha1.RollbackPolicy) bool {
 		return len(p.Spec.Selector.MatchLabels)+len(p.Spec.Selector.MatchExpressions) > 0

@@ -16,7 +16,7 @@ import (
 //
 // The save has the resourceVersion that was read before the first of them, so that whoever wrote meanwhile is heard.
 
-// carries says whether a step only looked something up, so that the next save may have it too.
+// carries reports whether a step only looked something up, so that the next save may have it too.
 func carries(step Step) bool {
 	switch step.Do {
 	case DoFailures, DoSuspect, DoTarget, DoAdopt:
@@ -28,8 +28,8 @@ func carries(step Step) bool {
 	}
 }
 
-// acts says whether a step does something to Git, a provider, Flux or the cluster: what is known is saved before it. It
-// names every effect, so that a new one has to be thought of here.
+// acts reports whether a step does something to Git, a provider, Flux or the cluster: what is known is saved before it.
+// It names every effect, so that a new one has to be thought of here.
 func acts(step Step) bool {
 	switch step.Do {
 	case DoChange, DoPullRequest, DoMerge, DoDisarm, DoClose, DoMerged, DoLandAgain, DoForward, DoDisown, DoUnstick,

@@ -118,7 +118,7 @@ func (e *Engine) siblings(ctx context.Context, w *World, src Source, shared *bat
 	return out, nil
 }
 
-// pushedWith says whether another form is pushed with the very same access: it may be of another namespace, or of a
+// pushedWith reports whether another form is pushed with the very same access: it may be of another namespace, or of a
 // policy that names another GitRepository. Where that cannot be told it pushes by itself.
 func (e *Engine) pushedWith(ctx context.Context, w *World, o *v1alpha1.Rollback, src Source) bool {
 	with, err := e.sourceRef(ctx, o)
@@ -151,7 +151,7 @@ func (e *Engine) stillProved(ctx context.Context, w *World) error {
 	return fmt.Errorf("%w: %s", errNotProved, p.Sentence)
 }
 
-// fresh says whether a proof may still be acted upon.
+// fresh reports whether a proof may still be acted upon.
 func fresh(t *v1alpha1.Target, now time.Time) bool { return now.Sub(t.At.Time) < proofLasts }
 
 var errNotProved = errors.New("the target is not proved any more")

@@ -47,10 +47,10 @@ func (b *batch) on(tip string) {
 	}
 }
 
-// errReverted says that a trail on the tip already serves the form.
+// errReverted means that a trail on the tip already serves the form.
 var errReverted = errors.New("the tip already carries the revert")
 
-// permit says whether the form may be reverted on a tip.
+// permit reports whether the form may be reverted on a tip.
 func (c claim) permit(b Branch) error {
 	s := &c.form.Status
 	if _, ok := trailOf(&World{Form: *c.form, Self: c.self, Cluster: c.uid, Branch: &b}); ok {
@@ -106,7 +106,7 @@ func (c claim) restraint(b Branch) error {
 	return c.spend(b.Tip, used)
 }
 
-// cooling says whether a trail reverted one of the form's workloads a short time ago.
+// cooling reports whether a trail reverted one of the form's workloads a short time ago.
 func (c claim) cooling(t Trail) error {
 	cluster, _, _ := strings.Cut(c.self, "/")
 	until := t.When.Add(c.cooldown)
@@ -120,7 +120,7 @@ func (c claim) cooling(t Trail) error {
 	return nil
 }
 
-// spend says whether the budget has room for one more suspect, beside those used and those in the same push.
+// spend reports whether the budget has room for one more suspect, beside those used and those in the same push.
 func (c claim) spend(tip string, used map[string]time.Time) error {
 	if c.budget.Count == 0 {
 		return nil

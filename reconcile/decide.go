@@ -191,8 +191,8 @@ func waitedFor(s *v1alpha1.RollbackStatus) string {
 	return s.Waiting.Why
 }
 
-// lapsed says why a verdict that waited for what forbade it, or for access, is not carried out any more; empty where it
-// is.
+// lapsed explains why a verdict that waited for what forbade it, or for access, is not carried out any more; empty
+// where it is.
 func lapsed(w *World) string {
 	s := &w.Form.Status
 	if s.Waiting == nil || s.Waiting.Barred == "" && !refusedAccess(s) {

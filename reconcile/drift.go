@@ -73,7 +73,7 @@ func restoredBy(w *World) time.Time {
 	return from.Add(w.Policy.Verify)
 }
 
-// unwritable says why an approval cannot be carried out; empty when it can.
+// unwritable explains why an approval cannot be carried out; empty when it can.
 func unwritable(w *World) string {
 	if len(w.Form.Status.Target.Values) == 0 {
 		return w.Form.Status.Target.Proof
@@ -81,7 +81,7 @@ func unwritable(w *World) string {
 	return w.ReadOnly
 }
 
-// restorable says that people are asked although nothing may be written to Git: what runs can be restored from it.
+// restorable reports that people are asked although nothing may be written to Git: what runs can be restored from it.
 func restorable(w *World) bool {
 	return len(astray(w)) > 0 && w.Policy.Mode != v1alpha1.ModeNotify && w.Policy.Mode != ""
 }
@@ -97,12 +97,12 @@ func LiveImages(drifts []v1alpha1.Failure) []string {
 	return out
 }
 
-// agree says that people put different images in place by hand, and that only one of them is left.
+// agree reports that people put different images in place by hand, and that only one of them is left.
 func agree(w *World) bool {
 	return len(LiveImages(w.Form.Status.Drifts())) > 1 && len(LiveImages(astray(w))) == 1
 }
 
-// newer says that people changed something by hand after the target was found.
+// newer reports that people changed something by hand after the target was found.
 func newer(s *v1alpha1.RollbackStatus) bool {
 	return slices.ContainsFunc(s.Failures, func(f v1alpha1.Failure) bool {
 		return f.Drift != nil && s.Target.At.Before(&f.Since)

@@ -29,7 +29,7 @@ type Engine struct {
 	ConfirmAfter time.Duration
 	// Unstick lets Backstop delete pods that keep an ordered rollout from moving on.
 	Unstick bool
-	// FastForward says that Backstop has the rights to set images on workloads ahead of Flux.
+	// FastForward means that Backstop has the rights to set images on workloads ahead of Flux.
 	FastForward bool
 	// SaveAfter is how long what was found out may be unsaved while more is looked for; zero until it is needed.
 	SaveAfter time.Duration
@@ -62,7 +62,7 @@ type Engine struct {
 	MaxRecords int
 	Count      func(namespace string) int
 	TellFull   func(namespace, image string, most int)
-	// Stopping says that no further effect should be begun; nil for never. What was begun is finished and saved.
+	// Stopping means that no further effect should be begun; nil for never. What was begun is finished and saved.
 	Stopping func() bool
 	// Log gets one line for each effect.
 	Log *slog.Logger

@@ -29,7 +29,7 @@ func Refuse(format string, args ...any) error {
 	return &Refusal{Sentence: err.Error(), Kind: KindOf(err), Err: errors.Unwrap(err)}
 }
 
-// AsRefusal says whether an error is a refusal, and gives its sentence.
+// AsRefusal reports whether an error is a refusal, and gives its sentence.
 func AsRefusal(err error) (string, bool) {
 	var r *Refusal
 	if errors.As(err, &r) {
@@ -38,10 +38,10 @@ func AsRefusal(err error) (string, bool) {
 	return "", false
 }
 
-// ErrConflict says that an object was changed since it was read: start over.
+// ErrConflict means that an object was changed since it was read: start over.
 var ErrConflict = errors.New("the object was changed in between")
 
-// ErrSuperseded says that no node holds the bad value any more: Git already says something else.
+// ErrSuperseded means that no node holds the bad value any more: Git already says something else.
 var ErrSuperseded = errors.New("git already says something else")
 
 // RetryAfter is an error of a peer that said when to come back.

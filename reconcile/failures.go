@@ -40,7 +40,7 @@ func podsOf(w *World) *v1alpha1.PodCount {
 	return nil
 }
 
-// covers says whether the form already knows a failure: the same revision of the same workload and container.
+// covers reports whether the form already knows a failure: the same revision of the same workload and container.
 func covers(s *v1alpha1.RollbackStatus, f v1alpha1.Failure) bool {
 	return slices.ContainsFunc(s.Failures, func(o v1alpha1.Failure) bool { return sameFailure(o, f) })
 }
@@ -65,8 +65,8 @@ func unseen(s *v1alpha1.RollbackStatus, now []v1alpha1.Failure) []v1alpha1.Failu
 	return out
 }
 
-// saysMore says whether a later look knows the cause better: older kubelets hide the first error behind the back-off,
-// and a registry that was down when the image was first pulled says later that it does not have it.
+// saysMore reports whether a later look knows the cause better: older kubelets hide the first error behind the
+// back-off, and a registry that was down when the image was first pulled says later that it does not have it.
 func saysMore(now, before v1alpha1.Cause) bool {
 	switch {
 	case now == before, now == v1alpha1.CauseUnknown, before.ImageFault():
@@ -75,13 +75,13 @@ func saysMore(now, before v1alpha1.Cause) bool {
 	return before == v1alpha1.CauseUnknown || now.ImageFault()
 }
 
-// driftMoved says that a look tells something else of a known drift: when Flux takes it back, or what Git says after
+// driftMoved reports that a look tells something else of a known drift: when Flux takes it back, or what Git says after
 // all.
 func driftMoved(now, before v1alpha1.Failure) bool {
 	return now.Drift != nil && !equality.Semantic.DeepEqual(now.Drift, before.Drift)
 }
 
-// rolloutMoved says whether what is recorded of a new revision is not what it shows now.
+// rolloutMoved reports whether what is recorded of a new revision is not what it shows now.
 func rolloutMoved(now, before v1alpha1.Failure) bool {
 	a, b := now.Rollout, before.Rollout
 	if a == nil || b == nil {
@@ -91,14 +91,14 @@ func rolloutMoved(now, before v1alpha1.Failure) bool {
 		!equality.Semantic.DeepEqual(a.Changed, b.Changed) || !slices.Equal(typesOf(a.Doubts), typesOf(b.Doubts))
 }
 
-// applyMoved says that a look tells something else of what Flux cannot apply than was recorded.
+// applyMoved reports that a look tells something else of what Flux cannot apply than was recorded.
 func applyMoved(now, before v1alpha1.Failure) bool {
 	a, b := now.Apply, before.Apply
 	return a != nil && b != nil && (a.Reason != b.Reason || a.Revision != b.Revision)
 }
 
-// canaryMoved says whether what is recorded of a refused update is not what it shows now. Why it was refused is told by
-// events, which are gone after an hour: what was read of them stays.
+// canaryMoved reports whether what is recorded of a refused update is not what it shows now. Why it was refused is told
+// by events, which are gone after an hour: what was read of them stays.
 func canaryMoved(now, before v1alpha1.Failure) bool {
 	a, b := now.Canary, before.Canary
 	if a == nil || b == nil || a.Reason == v1alpha1.CanaryUnknown && b.Reason != v1alpha1.CanaryUnknown {
@@ -134,7 +134,7 @@ func triggerOf(failures []v1alpha1.Failure) v1alpha1.TriggerType {
 	return failures[0].Trigger
 }
 
-// drifted says whether somebody changed one of the form's workloads by hand.
+// drifted reports whether somebody changed one of the form's workloads by hand.
 func drifted(s *v1alpha1.RollbackStatus) bool {
 	return slices.ContainsFunc(s.Failures, func(f v1alpha1.Failure) bool { return f.Drift != nil })
 }

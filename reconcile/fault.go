@@ -46,8 +46,8 @@ const (
 	FaultNoProvider FaultKind = "NoProvider"
 )
 
-// Heals says whether the fault may be gone at another time, although nothing in Git changed: access comes back with a
-// new Secret, a new source, a new Role, or by itself.
+// Heals reports whether the fault may be gone at another time, although nothing in Git changed: access comes back with
+// a new Secret, a new source, a new Role, or by itself.
 func (k FaultKind) Heals() bool {
 	switch k {
 	case FaultUnauthorized, FaultForbidden, FaultNotFound, FaultProxy, FaultConnection, FaultRedirected, FaultTooLarge,

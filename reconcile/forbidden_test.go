@@ -43,7 +43,7 @@ func TestNoEffectIsWrittenThatWasForbiddenAMomentAgo(t *testing.T) {
 		arm      bool
 		// before goes on to where the effect is next.
 		before func(p *proposals, goOn func(time.Duration))
-		// wrote says whether it was written.
+		// wrote reports whether it was written.
 		wrote func(p *proposals) bool
 	}{
 		"a push": {v1alpha1.DeliveryPush, v1alpha1.ModeAuto, false, func(*proposals, func(time.Duration)) {},

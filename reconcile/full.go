@@ -11,7 +11,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// errFull says that a namespace has as many Rollbacks as are kept of one.
+// errFull means that a namespace has as many Rollbacks as are kept of one.
 var errFull = errors.New("the namespace has as many Rollbacks as are kept")
 
 // maxSubject is how long the name of a subject may be.
@@ -23,12 +23,12 @@ const fullAgain = time.Minute
 // crowdedKeep is how long ended Rollbacks are kept where a namespace is nearly full.
 const crowdedKeep = time.Hour
 
-// full says whether a namespace has no room for another Rollback.
+// full reports whether a namespace has no room for another Rollback.
 func (e *Engine) full(namespace string) bool {
 	return e.MaxRecords > 0 && e.Count != nil && e.Count(namespace) >= e.MaxRecords
 }
 
-// room says whether a Rollback may be opened for a key. What finds none is counted and told, and leaves no object.
+// room reports whether a Rollback may be opened for a key. What finds none is counted and told, and leaves no object.
 func (e *Engine) room(key Key) error {
 	if n := len(key.Subject.Name); n > maxSubject {
 		// No registry and no kubelet takes such a reference.

@@ -51,7 +51,7 @@ func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error)
 	return w, e.gatherGit(ctx, w)
 }
 
-// looks says whether the branch can still tell the form anything.
+// looks reports whether the branch can still tell the form anything.
 func looks(s *v1alpha1.RollbackStatus) bool {
 	return !s.Ended() || stillAsks(s) || s.HoldStands() || s.PullRequest.IsOpen()
 }
@@ -116,7 +116,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	return err
 }
 
-// readOnly says why nothing may be written: also to a branch that gets its changes by pull request, where none is
+// readOnly explains why nothing may be written: also to a branch that gets its changes by pull request, where none is
 // opened.
 func (e *Engine) readOnly(w *World, src Source) string {
 	if src.ReadOnly == "" && (e.Forges == nil || w.Policy.Delivery == v1alpha1.DeliveryPush) {

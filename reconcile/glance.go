@@ -61,8 +61,8 @@ func (g *glance) took(do Effect, now time.Time, err error) {
 	}
 }
 
-// looksOn says whether what the triggers saw still goes for a step after this one: it changed nothing in the cluster,
-// and nothing that follows it goes by what is seen.
+// looksOn reports whether what the triggers saw still goes for a step after this one: it changed nothing in the
+// cluster, and nothing that follows it goes by what is seen.
 func looksOn(do Effect) bool {
 	switch do {
 	case DoFailures, DoSuspect, DoVerdict, DoChange, DoAdopt, DoLanded, DoRequest:

@@ -168,7 +168,7 @@ func refsInWords(refs []v1alpha1.ObjectRef) string {
 	return strings.Join(out, ", ")
 }
 
-// settled says that asking the registry again would tell nothing new.
+// settled reports that asking the registry again would tell nothing new.
 func settled(w *World) bool {
 	s := &w.Form.Status
 	switch t := s.Target; {

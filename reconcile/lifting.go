@@ -45,7 +45,7 @@ func lifting(w *World, step Step) Step {
 		pr.URL)
 }
 
-// asksAnew says whether a person asked for the lift since a pull request for it was closed.
+// asksAnew reports whether a person asked for the lift since a pull request for it was closed.
 func asksAnew(w *World) bool {
 	pr, wish := w.Form.Status.LiftPullRequest, w.Form.Spec.ReleaseHold
 	return pr.State == v1alpha1.PullRequestClosed && wish != nil && pr.At.Before(&wish.At)
@@ -56,7 +56,7 @@ func liftChanged(pr *v1alpha1.PullRequest, now *PullRequest) bool {
 	return !sameSight(pr, &seen)
 }
 
-// mergesLift says whether Backstop merges the lift now: what it pushed itself, and nothing else.
+// mergesLift reports whether Backstop merges the lift now: what it pushed itself, and nothing else.
 func mergesLift(w *World) bool {
 	pr, now := w.Form.Status.LiftPullRequest, w.Lifting
 	if now == nil || now.Merge != MergeClean || now.Head != pr.Head {

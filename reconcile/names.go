@@ -84,7 +84,7 @@ func NewRollback(k Key, openedFor v1alpha1.TriggerType, ordinal int) *v1alpha1.R
 	}
 }
 
-// adopting says that a form was opened for a hold, which has not been written into it yet.
+// adopting reports that a form was opened for a hold, which has not been written into it yet.
 func adopting(r *v1alpha1.Rollback) bool {
 	return r.Annotations[AdoptsAnnotation] != "" && r.Status.Suspect == nil && r.Status.Outcome == nil
 }

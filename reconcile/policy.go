@@ -33,7 +33,7 @@ type Policy struct {
 	PullRequest PullRequests
 	// Release says what lifts a hold.
 	Release v1alpha1.ReleaseMode
-	// SoleCluster says that no other cluster deploys the same.
+	// SoleCluster means that no other cluster deploys the same.
 	SoleCluster bool
 	// Source overrides the GitRepository to push with; nil for Flux's own.
 	Source *types.NamespacedName
@@ -105,11 +105,11 @@ type Subject struct {
 	NamespaceLabels map[string]string
 	// Labels of the workload.
 	Labels map[string]string
-	// AnyLabels says that the labels are not known: every policy of the namespace speaks of it.
+	// AnyLabels means that the labels are not known: every policy of the namespace speaks of it.
 	AnyLabels bool
 }
 
-// selectedBy says whether a policy's selector picks the workload.
+// selectedBy reports whether a policy's selector picks the workload.
 func (s Subject) selectedBy(p *v1alpha1.RollbackPolicy) bool {
 	return s.AnyLabels || selects(&p.Spec.Selector, s.Labels)
 }
@@ -206,12 +206,12 @@ func stopped(s Subject, all []v1alpha1.RollbackPolicy, home string) *v1alpha1.Ro
 	return nil
 }
 
-// Stops says whether a policy is a kill switch that is on: a suspended one in Backstop's own namespace.
+// Stops reports whether a policy is a kill switch that is on: a suspended one in Backstop's own namespace.
 func Stops(p *v1alpha1.RollbackPolicy, home string) bool {
 	return p.Spec.Suspend && p.Namespace == home
 }
 
-// StopsAll says whether a policy is a kill switch that is on and picks a namespace by its labels.
+// StopsAll reports whether a policy is a kill switch that is on and picks a namespace by its labels.
 func StopsAll(p *v1alpha1.RollbackPolicy, home string, labels map[string]string) bool {
 	return Stops(p, home) && mayMatch(p.Spec.NamespaceSelector, labels)
 }
@@ -279,7 +279,7 @@ func limited(out Policy, t v1alpha1.PolicyTrigger, row v1alpha1.TriggerRow) Poli
 	return out
 }
 
-// lets says whether somebody may decide on Slack.
+// lets reports whether somebody may decide on Slack.
 func lets(a v1alpha1.SlackApproval) bool {
 	return a.ChannelMembers || len(a.Users)+len(a.UserGroups) > 0
 }

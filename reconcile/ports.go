@@ -149,7 +149,7 @@ type Proof struct {
 	Sentence string
 	// Digest of the manifest or index, where one was seen.
 	Digest string
-	// Untrusted says that the registry was not asked, since its certificate is not valid here.
+	// Untrusted means that the registry was not asked, since its certificate is not valid here.
 	Untrusted bool
 	// Artifact says what the registry has under the name where that is no image, such as "a Helm chart"; empty otherwise.
 	Artifact string
@@ -180,11 +180,11 @@ type Question struct {
 
 // Rollout is how far the target got in the cluster.
 type Rollout struct {
-	// Contains says that the attempted revision of the applier contains the landed commit.
+	// Contains means that the attempted revision of the applier contains the landed commit.
 	Contains bool
 	// Attempted is that revision's commit.
 	Attempted string
-	// Fetched says that the source's artifact contains the landed commit.
+	// Fetched means that the source's artifact contains the landed commit.
 	Fetched bool
 	// Source says in a sentence what the source waits for or refuses; empty when nothing.
 	Source string
@@ -201,15 +201,15 @@ type Rollout struct {
 // WorkloadState is one workload on its way to the target.
 type WorkloadState struct {
 	Workload v1alpha1.Workload
-	// Gone says that the workload does not exist any more.
+	// Gone means that the workload does not exist any more.
 	Gone bool
 	// Images of its template by container.
 	Images map[string]string
-	// Complete says that the rollout of that template is complete.
+	// Complete means that the rollout of that template is complete.
 	Complete bool
 	// Says is kstatus's message, or what to do by hand.
 	Says string
-	// Paused says that a person paused the rollout.
+	// Paused means that a person paused the rollout.
 	Paused bool
 	// Fix is the exact kubectl command for a paused rollout or a stuck pod; empty where nothing helps by hand.
 	Fix string
@@ -236,7 +236,7 @@ type Applied struct {
 type Again struct {
 	// Next is the time, give or take the jitter of the interval; zero where never, or nobody knows.
 	Next time.Time
-	// Never says that nothing applies it by itself.
+	// Never means that nothing applies it by itself.
 	Never bool
 	// When says it in words, and Why, where there is more to say, what it depends on.
 	When, Why string
@@ -252,7 +252,7 @@ func (a Again) Says() string {
 
 // Flux knows which Flux objects stand behind a workload.
 type Flux interface {
-	// Origin finds the source of a workload. A Refusal says why there is none to write to, and what to do.
+	// Origin finds the source of a workload. A Refusal explains why there is none to write to, and what to do.
 	// with names the GitRepository to push with (a policy's sourceRef), where it may; nil for Flux's own. Who else writes
 	// to the repository and renders it may have been listed at since or later, where that is not zero.
 	Origin(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName, since time.Time,
@@ -360,18 +360,18 @@ type Stop struct {
 	Object v1alpha1.ObjectRef
 	// Version is its resourceVersion: it is asked as it was read, or not at all.
 	Version string
-	// Reached says that what it works from holds the commit: the branch, its source's artifact, what its Kustomization
+	// Reached means that what it works from holds the commit: the branch, its source's artifact, what its Kustomization
 	// applied.
 	Reached bool
 	// Since is when that came to be; zero where nobody knows.
 	Since time.Time
-	// Taken says that it attempted the commit, so that there is nothing to ask it for.
+	// Taken means that it attempted the commit, so that there is nothing to ask it for.
 	Taken bool
-	// Busy says that it is at work, so that asking would cancel what it does.
+	// Busy means that it is at work, so that asking would cancel what it does.
 	Busy bool
-	// Barred says that asking is of no use: it is suspended, is being deleted, or waits for another object.
+	// Barred means that asking is of no use: it is suspended, is being deleted, or waits for another object.
 	Barred bool
-	// Deaf says that nothing tells it of the commit before its interval, or ever.
+	// Deaf means that nothing tells it of the commit before its interval, or ever.
 	Deaf bool
 	// Token is the last request that it carries; it is handled when the object has answered it.
 	Token   string

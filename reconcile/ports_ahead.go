@@ -23,18 +23,18 @@ type Forwarder interface {
 // Ahead is what a fast-forward goes by: the landed revert is there for Flux to apply, and Flux is still in the health
 // check of another revision. It is read live, right before it is decided.
 type Ahead struct {
-	// Held says that it is so.
+	// Held means that it is so.
 	Held bool
 	// Since is when this process first saw it.
 	Since time.Time
 	// Checked is the revision whose check runs, as Flux writes it.
 	Checked string
-	// Installed says that Backstop has the rights of components/fast-forward, and OptedIn that the namespace's label
+	// Installed means that Backstop has the rights of components/fast-forward, and OptedIn that the namespace's label
 	// allows it.
 	Installed, OptedIn bool
 	// Suspended is what keeps Flux from applying anything; empty where nothing does.
 	Suspended []v1alpha1.ObjectRef
-	// Remote says that the Kustomization or the HelmRelease applies to another cluster.
+	// Remote means that the Kustomization or the HelmRelease applies to another cluster.
 	Remote bool
 	// Dependents are the objects that wait for the Kustomization or the HelmRelease to be ready.
 	Dependents []Dependent
@@ -47,7 +47,7 @@ type Ahead struct {
 // Dependent waits for another object to be ready.
 type Dependent struct {
 	Object v1alpha1.ObjectRef
-	// Expr says that it has an expression of its own for that, OtherSource that it is deployed from another source: both
+	// Expr means that it has an expression of its own for that, OtherSource that it is deployed from another source: both
 	// may take the bad revision for a good one.
 	Expr, OtherSource bool
 }
@@ -55,7 +55,7 @@ type Dependent struct {
 // AheadRelease is what a HelmRelease says of itself.
 type AheadRelease struct {
 	Object v1alpha1.ObjectRef
-	// OptedIn says that its owner allows it, NoHooks that no hook of its chart runs.
+	// OptedIn means that its owner allows it, NoHooks that no hook of its chart runs.
 	OptedIn, NoHooks bool
 	// Tests and Drift say that it runs tests, and that it corrects drift.
 	Tests, Drift bool
@@ -65,20 +65,20 @@ type AheadRelease struct {
 type AheadWorkload struct {
 	// Workload with the UID that it has now.
 	Workload v1alpha1.Workload
-	// Gone says that it does not exist any more.
+	// Gone means that it does not exist any more.
 	Gone bool
 	// LeftAlone is the mark by which Flux is told not to touch it as usual; empty for none.
 	LeftAlone string
 	// Paused, ByHand and Partition are what keeps a rollout from replacing pods by itself.
 	Paused, ByHand, Partition bool
-	// Ordered says that a pod that cannot start keeps the others from being replaced.
+	// Ordered means that a pod that cannot start keeps the others from being replaced.
 	Ordered bool
 	// Canary is who shifts traffic to it, such as Canary/web; empty for nobody.
 	Canary string
 	// Differs says what of the workload is not as Git says beside the images of Containers, or why that cannot be told;
 	// empty where nothing is. Only Wanted fills it.
 	Differs string
-	// Ours says that Backstop set its images, and does not know it any more.
+	// Ours means that Backstop set its images, and does not know it any more.
 	Ours bool
 	// Containers that failed and still have the bad image, or ours.
 	Containers []AheadContainer
@@ -87,7 +87,7 @@ type AheadWorkload struct {
 // AheadContainer is a container of a workload's template.
 type AheadContainer struct {
 	Name string
-	// Init says that it is among the initContainers, and Index where.
+	// Init means that it is among the initContainers, and Index where.
 	Init  bool
 	Index int
 	// Live is its image. Want is the one that Git says; only Wanted fills it.
@@ -109,6 +109,6 @@ type Forward struct {
 	Workload AheadWorkload
 	Checked  string
 	Release  *v1alpha1.ObjectRef
-	// Refused says why not; empty to set them.
+	// Refused explains why not; empty to set them.
 	Refused string
 }

@@ -13,10 +13,11 @@ import (
 type Applies interface {
 	// Applier reads a Kustomization or a HelmRelease; nil where the key is about an object of another kind.
 	Applier(ctx context.Context, key Key) (*Applier, error)
-	// Blame finds the commit at which what fails broke. A Refusal says why none can be looked for. with is as in Origin.
+	// Blame finds the commit at which what fails broke. A Refusal explains why none can be looked for. with is as in
+	// Origin.
 	Blame(ctx context.Context, key Key, f v1alpha1.Failure, with *types.NamespacedName) (Blamed, error)
 	// Undo reads what is to be kept of what was applied well, and gives the proof that taking the suspect's files back
-	// keeps it. A Refusal says why there is none.
+	// keeps it. A Refusal explains why there is none.
 	Undo(ctx context.Context, key Key, f v1alpha1.Failure, s v1alpha1.Suspect, with *types.NamespacedName,
 	) (UndoProof, error)
 }
@@ -31,18 +32,18 @@ type Applier struct {
 	// says.
 	Says   string
 	Wishes map[string]Wish
-	// Gone says that it does not exist.
+	// Gone means that it does not exist.
 	Gone bool
-	// Idle says that nothing can be told of it now: it is suspended, is being deleted or at work, or has not looked at its
-	// newest spec.
+	// Idle means that nothing can be told of it now: it is suspended, is being deleted or at work, or has not looked at
+	// its newest spec.
 	Idle bool
-	// Ready says that what it attempted last is applied.
+	// Ready means that what it attempted last is applied.
 	Ready bool
-	// Failed is the condition that says why it is not; nil where none does.
+	// Failed is the condition that explains why it is not; nil where none does.
 	Failed *Condition
 	// Revision that was attempted last, and LastApplied that was applied last without an error.
 	Revision, LastApplied string
-	// Unchanged says why nothing in Git can have broken it; empty where something may have.
+	// Unchanged explains why nothing in Git can have broken it; empty where something may have.
 	Unchanged string
 }
 
@@ -72,7 +73,7 @@ type Blamed struct {
 	Suspect *PastCommit
 	// ChangedBy are the commits at which what fails changed, oldest first.
 	ChangedBy []PastCommit
-	// Why says why no single commit is named; empty where one is.
+	// Why explains why no single commit is named; empty where one is.
 	Why string
 	// Files of the suspect that may go back, and SharedBy who else applies them; none where it is only told.
 	Files    []v1alpha1.Node

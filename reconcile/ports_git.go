@@ -25,7 +25,7 @@ type Query struct {
 	Policies []ImagePolicy
 	// Applied is the commit that the pods run, where known: it is searched where the tip says the image no more.
 	Applied string
-	// ByPerson says that a person asks, who has a clone and no cluster: Flux's own files lead on from the root, and an
+	// ByPerson means that a person asks, who has a clone and no cluster: Flux's own files lead on from the root, and an
 	// image is found without its digest.
 	ByPerson bool
 }
@@ -134,7 +134,7 @@ type Revert struct {
 	// undo is what Proof asks.
 	undo UndoProof
 	// Still is asked right before the push is sent, as the plan may have taken long; nil for no such question. What it
-	// refuses is planned again, and Permit says why it is left out.
+	// refuses is planned again, and Permit explains why it is left out.
 	Still func() error
 }
 
@@ -142,7 +142,7 @@ type Revert struct {
 type Landing struct {
 	// Change that was pushed; nil when it was not.
 	Change *v1alpha1.Change
-	// Err says why not: what Permit said, or a refusal such as a SOPS file.
+	// Err explains why not: what Permit said, or a refusal such as a SOPS file.
 	Err error
 }
 
@@ -174,7 +174,7 @@ type Hold struct {
 // Git reads and writes the deployed branch of a source.
 type Git interface {
 	GitWriter
-	// Blame finds the commit that brought the image in. A Refusal says why none is to be found.
+	// Blame finds the commit that brought the image in. A Refusal explains why none is to be found.
 	Blame(ctx context.Context, src Source, q Query) (v1alpha1.Suspect, error)
 	// Former lists what the suspect's nodes held before, newest first, at most max.
 	Former(ctx context.Context, src Source, s v1alpha1.Suspect, max int) ([]Former, error)
@@ -185,7 +185,7 @@ type Git interface {
 	// Images lists by container which images the files say for a workload at a commit. What cannot be told is missing, and
 	// why says so, by container too.
 	Images(ctx context.Context, src Source, q Wanted) (images, why map[string]string, err error)
-	// Contains says whether a commit is reachable from another one that the source knows.
+	// Contains reports whether a commit is reachable from another one that the source knows.
 	Contains(ctx context.Context, src Source, tip, commit string) (bool, error)
 }
 
@@ -224,7 +224,7 @@ type Lift struct {
 	Roots []Root
 	// Places restricts it to the holds on these nodes and on those that make one image with them; none lifts those of all.
 	Places []v1alpha1.Node
-	// Person says that somebody asked for it: without, holds that wait for a person are left.
+	// Person means that somebody asked for it: without, holds that wait for a person are left.
 	Person bool
 	// Permit is asked on every tip that is tried, and right before the push is sent; nil permits.
 	Permit func() error
@@ -253,7 +253,7 @@ type Proposed struct {
 	// Base is the tip of the deployed branch that they were permitted on, and Head that of the pull request's branch;
 	// empty where none was permitted.
 	Base, Head string
-	// Own says that what the branch brings is these reverts, to the byte, and nothing else.
+	// Own means that what the branch brings is these reverts, to the byte, and nothing else.
 	Own bool
 	// Message is that of the revert's commit, and Before those of the commits that stood on the branch already.
 	Message string
@@ -265,6 +265,6 @@ type Proposed struct {
 // StoryFailure is what one workload suffers from, with the words of whoever saw it.
 type StoryFailure struct{ Workload, Cause, Message string }
 
-// UndoProof says whether what taking files back would leave may be pushed, with the files of the tip and those after
-// it. It gives what changes together with what failed; a Refusal that names its doubt says why not.
+// UndoProof reports whether what taking files back would leave may be pushed, with the files of the tip and those after
+// it. It gives what changes together with what failed; a Refusal that names its doubt explains why not.
 type UndoProof func(ctx context.Context, tip, after fs.FS) ([]v1alpha1.ObjectRef, error)

@@ -29,7 +29,7 @@ type proposals struct {
 	// incoming are others' open pull requests, and shut says of those that were closed why.
 	incoming []Incoming
 	shut     map[int64]string
-	// signs says that the provider signs what is pushed, unsigned why it does not after all.
+	// signs means that the provider signs what is pushed, unsigned why it does not after all.
 	signs    bool
 	unsigned error
 	// logins that the provider was asked with.

@@ -18,7 +18,7 @@ import (
 // The record says which it is, and the branch says when it has landed, whatever a squash, a rebase or a queue made of
 // it. What the provider says only explains.
 
-// proposes says whether a push that was refused becomes a pull request.
+// proposes reports whether a push that was refused becomes a pull request.
 func (e *Engine) proposes(w *World, err error) bool {
 	return e.Forges != nil && w.Policy.Delivery == v1alpha1.DeliveryAuto && KindOf(err) == FaultWantsPullRequest
 }
@@ -29,8 +29,8 @@ func (e *Engine) wantPullRequest(form *v1alpha1.Rollback, err error) {
 	form.Status.Waiting = nil
 }
 
-// opensFirst says whether a question goes with a pull request, which is opened before it is answered: its merge is an
-// answer too. Where a policy restrains itself, or a whole registry is in doubt, a person is asked first.
+// opensFirst reports whether a question goes with a pull request, which is opened before it is answered: its merge is
+// an answer too. Where a policy restrains itself, or a whole registry is in doubt, a person is asked first.
 func opensFirst(w *World) bool {
 	s := &w.Form.Status
 	if w.Policy.Delivery != v1alpha1.DeliveryPullRequest || s.PullRequest != nil && s.PullRequest.Number > 0 ||
@@ -87,8 +87,8 @@ func notShown(w *World) Step {
 		"it yet", pr.Number, byWhom(pr.By), s.Suspect.Branch, short(w.Branch.Tip))}
 }
 
-// bringsOther says whether what an open pull request brings is to be looked at: its branch has another head, or it is
-// to be built again on a base that moved. What may not be written is not built.
+// bringsOther reports whether what an open pull request brings is to be looked at: its branch has another head, or it
+// is to be built again on a base that moved. What may not be written is not built.
 func bringsOther(w *World) bool {
 	s := &w.Form.Status
 	pr, now := s.PullRequest, w.PullRequest
@@ -98,7 +98,7 @@ func bringsOther(w *World) bool {
 	return now.Head != pr.Head || stale(w)
 }
 
-// stale says whether a pull request does not merge with its base as that is now, and was not built on it yet.
+// stale reports whether a pull request does not merge with its base as that is now, and was not built on it yet.
 func stale(w *World) bool {
 	pr, now := w.Form.Status.PullRequest, w.PullRequest
 	if !pr.Own || w.Branch.Tip == pr.Base {
@@ -154,7 +154,7 @@ func proposed(w *World) Step {
 	return step
 }
 
-// unarmed says why the provider is not to merge by itself what it was told to; nothing where it may, or was told
+// unarmed explains why the provider is not to merge by itself what it was told to; nothing where it may, or was told
 // nothing.
 func unarmed(w *World, barred error) string {
 	pr := w.Form.Status.PullRequest
@@ -171,7 +171,7 @@ func unarmed(w *World, barred error) string {
 	return w.Others
 }
 
-// retargeted says that a person had the pull request go to another branch: what is merged there is no revert of this
+// retargeted reports that a person had the pull request go to another branch: what is merged there is no revert of this
 // one.
 func retargeted(w *World) string {
 	now, branch := w.PullRequest, w.Form.Status.Suspect.Branch
@@ -181,8 +181,8 @@ func retargeted(w *World) string {
 	return fmt.Sprintf("it goes to %s now, and not to %s: a person merges it, or has it go there again", now.Base, branch)
 }
 
-// unmerged says why Backstop does not merge a pull request now, or how long it leaves it to others at least; nothing
-// where it does.
+// unmerged explains why Backstop does not merge a pull request now, or how long it leaves it to others at least;
+// nothing where it does.
 func unmerged(w *World) (string, time.Duration) {
 	s := &w.Form.Status
 	pr, now := s.PullRequest, w.PullRequest

@@ -36,7 +36,7 @@ func (e *Engine) gatherProposed(ctx context.Context, w *World, src Source) error
 	return e.gatherSharers(ctx, w)
 }
 
-// awaits says whether a pull request that was merged is not on the branch yet.
+// awaits reports whether a pull request that was merged is not on the branch yet.
 func (w *World) awaits() bool {
 	s := &w.Form.Status
 	return s.PullRequest != nil && s.PullRequest.Number > 0 && s.Change == nil && !s.Ended()
@@ -226,7 +226,7 @@ type proposal struct {
 	source  Source
 	forge   Forge
 	reverts []Revert
-	// signs says that the provider signs what is pushed, must that Flux takes nothing else.
+	// signs means that the provider signs what is pushed, must that Flux takes nothing else.
 	signs, must bool
 }
 
@@ -248,8 +248,8 @@ func (e *Engine) proposing(ctx context.Context, w *World) (proposal, error) {
 	return proposal{source: src, forge: forge, reverts: reverts, signs: signs, must: origin.Source.Verified}, err
 }
 
-// signedBy says whether a provider signs what is pushed to a branch of Backstop's, where image automation has no key:
-// then it is pushed without a signature.
+// signedBy reports whether a provider signs what is pushed to a branch of Backstop's, where image automation has no
+// key: then it is pushed without a signature.
 func signedBy(ctx context.Context, forge Forge, src Source) (Source, bool) {
 	signs := src.Signing == nil && src.NoKey == "" && forge.Verifies(ctx)
 	src.Verified = src.Verified && !signs
@@ -317,7 +317,7 @@ func (e *Engine) together(ctx context.Context, w *World, src Source) ([]Revert, 
 	return out, nil
 }
 
-// noPullRequest says why there is none, after the server's words that made one necessary.
+// noPullRequest explains why there is none, after the server's words that made one necessary.
 func noPullRequest(s *v1alpha1.RollbackStatus, err error) error {
 	if KindOf(err) == "" || s.PullRequest.Because == becausePolicy {
 		return fmt.Errorf("open a pull request: %w", err)

@@ -48,10 +48,10 @@ type PullRequest struct {
 	Title, Body string
 	// Branch that it brings, with its newest commit, and Base, where that goes to.
 	Branch, Head, Base string
-	// Merge says whether it may be merged, and Waits for what it waits.
+	// Merge reports whether it may be merged, and Waits for what it waits.
 	Merge Mergeability
 	Waits []v1alpha1.PullRequestWait
-	// Armed says that the provider merges it by itself once it may.
+	// Armed means that the provider merges it by itself once it may.
 	Armed bool
 	// By is who merged or closed it; empty where the provider does not say.
 	By string
@@ -84,9 +84,9 @@ type Story struct {
 	// image.
 	Held     []string
 	ByPerson bool
-	// Followed says that a sidecar follows the pull request.
+	// Followed means that a sidecar follows the pull request.
 	Followed bool
-	// Lifts says that a hold is taken away, and nothing is taken back: Author is why then, and Target what is selected.
+	// Lifts means that a hold is taken away, and nothing is taken back: Author is why then, and Target what is selected.
 	Lifts bool
 	// Message of the revert's commit, whose last paragraph holds its trailers.
 	Message string
@@ -132,7 +132,8 @@ type Forge interface {
 	// Verify has the provider sign what Backstop put on a branch that is at a head still, and gives its head then. Where
 	// the login does not let it, Verifies says so, and the head is left.
 	Verify(ctx context.Context, branch, head string) (string, error)
-	// Close closes a pull request without a merge, and then says why in a comment. One that is not open is left as it is.
+	// Close closes a pull request without a merge, and then explains why in a comment. One that is not open is left as it
+	// is.
 	Close(ctx context.Context, pr *PullRequest, why string) error
 }
 
@@ -144,12 +145,12 @@ type Reader interface {
 	Read(ctx context.Context, number int64) (*PullRequest, error)
 	// Forget has the next Read ask the provider, however short ago it was asked.
 	Forget(number int64)
-	// WantsPullRequest says whether the rules of a branch take a pull request and no push of these credentials; nil where
-	// the provider does not tell.
+	// WantsPullRequest reports whether the rules of a branch take a pull request and no push of these credentials; nil
+	// where the provider does not tell.
 	WantsPullRequest(ctx context.Context, branch string) (*bool, error)
 	// Opened gives the pull requests that are open to a branch, with what they change: the newest ones, as far as is read.
 	Opened(ctx context.Context, base string) (Opened, error)
-	// Verifies says whether the provider signs what is committed with the login.
+	// Verifies reports whether the provider signs what is committed with the login.
 	Verifies(ctx context.Context) bool
 	// Rights says what the credentials may do, as far as the provider shows it.
 	Rights(ctx context.Context) (Rights, error)
@@ -158,14 +159,14 @@ type Reader interface {
 // Opened are the pull requests that are open to a branch.
 type Opened struct {
 	PullRequests []Incoming
-	// More says that there are others, which were not read.
+	// More means that there are others, which were not read.
 	More bool
 }
 
 // Incoming is an open pull request with what it changes.
 type Incoming struct {
 	PullRequest
-	// Fork says that its branch is another repository's. Whole says that all that it changes was read.
+	// Fork means that its branch is another repository's. Whole says that all that it changes was read.
 	Fork, Whole bool
 	Files       []FileChange
 }
@@ -178,7 +179,7 @@ type FileChange struct {
 
 // Rights are what credentials may do in a repository, as far as its provider shows it.
 type Rights struct {
-	// Shut says why nobody can open a pull request, whatever the credentials; empty where one can be opened.
+	// Shut explains why nobody can open a pull request, whatever the credentials; empty where one can be opened.
 	Shut string
 	// Lacks are rights that it takes and that the credentials have not, Unshown those that the provider does not show.
 	Lacks, Unshown []string

@@ -109,8 +109,8 @@ func expires(w *World, q *v1alpha1.Question, why string) Step {
 	return step
 }
 
-// stillAsks says whether a form that has ended can be decided all the same: one that expired, and one whose drift Flux
-// took back.
+// stillAsks reports whether a form that has ended can be decided all the same: one that expired, and one whose drift
+// Flux took back.
 func stillAsks(s *v1alpha1.RollbackStatus) bool {
 	if s.Outcome == nil || s.Verdict != nil || s.Suspect == nil || s.Target == nil {
 		return false
@@ -121,7 +121,7 @@ func stillAsks(s *v1alpha1.RollbackStatus) bool {
 // maxLapsed is how many verdicts of one form may lapse.
 const maxLapsed = 4
 
-// onlyTold says why nothing may be done here at all; empty when something may.
+// onlyTold explains why nothing may be done here at all; empty when something may.
 func onlyTold(w *World) string {
 	s := &w.Form.Status
 	var no *barredBy

@@ -36,8 +36,8 @@ func (e *Engine) ranBefore(ctx context.Context, w *World, origin Origin) string 
 	return ""
 }
 
-// forced says whether what Flux found healthy is so only because a fast-forward of a Rollback had set its image before:
-// the revision itself never was.
+// forced reports whether what Flux found healthy is so only because a fast-forward of a Rollback had set its image
+// before: the revision itself never was.
 func (h Healthy) forced(by v1alpha1.Rollback) bool {
 	if h.Commit != "" {
 		return by.Status.FalselyGreen(h.Commit)
@@ -60,7 +60,7 @@ func (e *Engine) ranHere(ctx context.Context, w *World, origin Origin) string {
 	return e.ranBefore(ctx, w, origin)
 }
 
-// shows says whether the health of a workload tells that its image ran: that of a Deployment, a StatefulSet or a
+// shows reports whether the health of a workload tells that its image ran: that of a Deployment, a StatefulSet or a
 // DaemonSet, which are healthy only with pods of their newest template.
 func (h Healthy) shows(w v1alpha1.Workload) bool {
 	if w.Kind != "Deployment" && w.Kind != "StatefulSet" && w.Kind != "DaemonSet" {

@@ -9,14 +9,14 @@ import (
 // A pull request that was closed without a merge is a person's no. Whoever opens it again takes the no back, and says
 // no yes by it: the form asks again, as one does that expired, and its merge is an answer.
 
-// refusedByClose says whether a form ended because somebody closed its pull request.
+// refusedByClose reports whether a form ended because somebody closed its pull request.
 func refusedByClose(s *v1alpha1.RollbackStatus) bool {
 	return s.Outcome != nil && s.Outcome.Result == v1alpha1.ResultRejected && s.Change == nil &&
 		s.PullRequest != nil && s.PullRequest.Number > 0 && len(s.Lapsed) < maxLapsed &&
 		(s.Verdict == nil || s.Verdict.Answer == v1alpha1.Approve)
 }
 
-// mayReopen says whether a closed pull request is still looked at.
+// mayReopen reports whether a closed pull request is still looked at.
 func mayReopen(s *v1alpha1.RollbackStatus, now time.Time) bool {
 	return refusedByClose(s) && now.Before(s.Outcome.At.Add(askFor))
 }

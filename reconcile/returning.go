@@ -26,8 +26,8 @@ const (
 	maxReturning = 3
 )
 
-// seeks says whether open pull requests are looked for that bring again what the form took back: where changes come by
-// pull request, and where a policy wants them closed.
+// seeks reports whether open pull requests are looked for that bring again what the form took back: where changes come
+// by pull request, and where a policy wants them closed.
 func (e *Engine) seeks(w *World, src Source) bool {
 	s := &w.Form.Status
 	if e.Forges == nil || s.Landed == nil || s.Suspect.ByFiles() || w.Form.Spec.OpenedFor == v1alpha1.TriggerDrift {
@@ -128,8 +128,8 @@ func (e *Engine) closeReturning(ctx context.Context, w *World, forge Forge, in *
 	return ""
 }
 
-// returns says whether a pull request brings a bad value back to a place of the suspect, and what keeps it from being
-// closed without a person; nothing where all that it changes is what image automation writes.
+// returns reports whether a pull request brings a bad value back to a place of the suspect, and what keeps it from
+// being closed without a person; nothing where all that it changes is what image automation writes.
 func returns(in *Incoming, s *v1alpha1.Suspect) (bool, v1alpha1.ReturningLeft) {
 	brings, sure := false, false
 	for i := range s.Nodes {
@@ -156,7 +156,7 @@ func returns(in *Incoming, s *v1alpha1.Suspect) (bool, v1alpha1.ReturningLeft) {
 	return true, ""
 }
 
-// writes says whether a line writes the bad value of a place, and whether it is that place for certain: its marker
+// writes reports whether a line writes the bad value of a place, and whether it is that place for certain: its marker
 // names the place's policy, or its value the whole image.
 func writes(line string, n *v1alpha1.Node) (does, certain bool) {
 	value, comment := parts(line)
@@ -174,8 +174,8 @@ func writes(line string, n *v1alpha1.Node) (does, certain bool) {
 	return true, n.Part == "Image"
 }
 
-// automated says whether image automation may have written all that is changed in a file: lines with markers, of which
-// nothing changed but their values.
+// automated reports whether image automation may have written all that is changed in a file: lines with markers, of
+// which nothing changed but their values.
 func automated(f FileChange) bool {
 	if len(f.Added) != len(f.Removed) {
 		return false

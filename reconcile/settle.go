@@ -119,7 +119,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// comes says whether a form is on its way to a verdict right now.
+// comes reports whether a form is on its way to a verdict right now.
 func comes(o *v1alpha1.Rollback, now time.Time) bool {
 	s := &o.Status
 	switch {
@@ -135,7 +135,7 @@ func comes(o *v1alpha1.Rollback, now time.Time) bool {
 	return rest < settleOthers && rest > -comesWithin
 }
 
-// waitsToPush says whether a policy allows a revert that was not pushed yet.
+// waitsToPush reports whether a policy allows a revert that was not pushed yet.
 func waitsToPush(s *v1alpha1.RollbackStatus) bool {
 	return !s.Ended() && s.Change == nil && s.PullRequest == nil && s.Verdict != nil &&
 		s.Verdict.Answer == v1alpha1.Approve &&

@@ -47,7 +47,7 @@ func byWhom(name string) string {
 	return " by " + name
 }
 
-// merged says whether a pull request of the form has landed: its values stand on the branch.
+// merged reports whether a pull request of the form has landed: its values stand on the branch.
 func merged(w *World) bool {
 	s := &w.Form.Status
 	return s.PullRequest != nil && s.PullRequest.Number > 0 && s.Target != nil && stand(s, w.Branch).bad == 0 &&

@@ -88,7 +88,7 @@ type Source struct {
 	AuthorName, AuthorEmail string
 	// Signing key of the automation; nil for none.
 	Signing *SigningKey
-	// Verified says that Flux only accepts signed commits (spec.verify), so that a push without Signing is refused.
+	// Verified means that Flux only accepts signed commits (spec.verify), so that a push without Signing is refused.
 	Verified bool
 	// ReadOnly says in a sentence why nothing may be pushed to Branch (pinned to a tag, the automation works on
 	// another branch, …); empty when it may.
@@ -104,7 +104,7 @@ type Source struct {
 	// NoKey says in a sentence why the automation's signing key cannot be used, which ReadOnly says then too; empty where
 	// it can, or there is none.
 	NoKey string
-	// NoKeyUnread says that the reader may not see whether it can: Backstop itself may.
+	// NoKeyUnread means that the reader may not see whether it can: Backstop itself may.
 	NoKeyUnread bool
 }
 

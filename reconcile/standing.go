@@ -31,7 +31,7 @@ func stand(s *v1alpha1.RollbackStatus, b *Branch) standing {
 	return out
 }
 
-// removes says whether the target is that the node is not there.
+// removes reports whether the target is that the node is not there.
 func removes(t *v1alpha1.Target, index int32) bool {
 	return slices.ContainsFunc(t.Values, func(v v1alpha1.NodeValue) bool { return v.Index == index && v.Remove })
 }
@@ -64,7 +64,7 @@ func trailOf(w *World) (Trail, bool) {
 	return Trail{}, false
 }
 
-// ownTrail says whether the form itself made a revert. Clusters of one name are told apart by their UID.
+// ownTrail reports whether the form itself made a revert. Clusters of one name are told apart by their UID.
 func ownTrail(w *World, t Trail) bool {
 	return t.Kind == TrailRevert && slices.Contains(t.Rollbacks, w.Self) && sameCluster(w.Cluster, t)
 }
@@ -72,16 +72,16 @@ func ownTrail(w *World, t Trail) bool {
 // sameCluster is true where either side does not know its cluster's UID.
 func sameCluster(uid string, t Trail) bool { return uid == "" || t.Cluster == "" || uid == t.Cluster }
 
-// siblingTrail says whether a revert took back the same image from the same suspect, or anything of it where files go
-// back: which of them its places tell.
+// siblingTrail reports whether a revert took back the same image from the same suspect, or anything of it where files
+// go back: which of them its places tell.
 func siblingTrail(w *World, t Trail) bool {
 	s := w.Form.Status.Suspect
 	return t.Kind == TrailRevert && slices.Contains(t.Reverts, s.Commit) &&
 		(s.ByFiles() || slices.Contains(t.Images, w.Form.Spec.Subject.Name))
 }
 
-// serves says whether a sibling's revert took back all of the form's places that hold the bad value, and at least one
-// of its places. One that names no places serves only where none holds the bad value and the target is there.
+// serves reports whether a sibling's revert took back all of the form's places that hold the bad value, and at least
+// one of its places. One that names no places serves only where none holds the bad value and the target is there.
 func serves(w *World, t Trail) bool {
 	s := &w.Form.Status
 	if len(t.Places) == 0 {
@@ -99,7 +99,7 @@ func serves(w *World, t Trail) bool {
 	return wrote
 }
 
-// stands says whether the revert that the form knows is on the branch still: the commit itself, or one like it that
+// stands reports whether the revert that the form knows is on the branch still: the commit itself, or one like it that
 // somebody moved.
 func stands(w *World) bool {
 	if _, ok := trailOf(w); ok {

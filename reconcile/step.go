@@ -71,7 +71,7 @@ type Step struct {
 	Until time.Time
 	// Why in a sentence, shown in the status while waiting.
 	Why string
-	// Brief says that the wait is over within seconds, so that the status does not tell of it.
+	// Brief means that the wait is over within seconds, so that the status does not tell of it.
 	Brief bool
 	// Barred says what forbids what was allowed before, with DoWait; empty where nothing does.
 	Barred v1alpha1.Bar

@@ -98,7 +98,7 @@ func (e *Engine) preferred(ctx context.Context, w *World, form *v1alpha1.Rollbac
 	return v1alpha1.Target{}, false, nil
 }
 
-// prove says whether an earlier value can run: what the triggers on the record go by, or else the registry.
+// prove reports whether an earlier value can run: what the triggers on the record go by, or else the registry.
 func (e *Engine) prove(ctx context.Context, w *World, form *v1alpha1.Rollback, f Former) (Proof, error) {
 	for _, t := range w.rows() {
 		if t.Prove != nil {
@@ -263,7 +263,7 @@ func (e *Engine) firstProved(
 	return v1alpha1.Target{Proof: said}, nil
 }
 
-// failedHere says whether a Rollback of the namespace recorded that an image could not run, whatever became of it.
+// failedHere reports whether a Rollback of the namespace recorded that an image could not run, whatever became of it.
 func (e *Engine) failedHere(ctx context.Context, form *v1alpha1.Rollback, former string) (bool, error) {
 	r, err := e.Records.Latest(ctx, ImageKey(form.Namespace, former))
 	if err != nil {
@@ -272,7 +272,7 @@ func (e *Engine) failedHere(ctx context.Context, form *v1alpha1.Rollback, former
 	return r != nil && slices.ContainsFunc(r.Status.Causes(), v1alpha1.Cause.ImageFault), nil
 }
 
-// failedOn says whether Backstop took an image back on this branch before.
+// failedOn reports whether Backstop took an image back on this branch before.
 func failedOn(w *World, former string) bool {
 	if w.Branch == nil || former == "" {
 		return false
@@ -285,8 +285,8 @@ func failedOn(w *World, former string) bool {
 	return false
 }
 
-// crashedHere says whether a Rollback of the namespace recorded that a new revision with an image did not become ready,
-// whatever became of it: the registry still has it, and it is no target.
+// crashedHere reports whether a Rollback of the namespace recorded that a new revision with an image did not become
+// ready, whatever became of it: the registry still has it, and it is no target.
 func (e *Engine) crashedHere(ctx context.Context, form *v1alpha1.Rollback, former string) (bool, error) {
 	r, err := e.Records.Latest(ctx, ImageKey(form.Namespace, former))
 	if err != nil {

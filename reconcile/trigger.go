@@ -78,8 +78,8 @@ func gone(w *World) Step {
 	return end(w, e.Result, "%s", e.Sentence)
 }
 
-// asksRegistry says whether the registry can say that the subject cannot run: a trigger on the record blames the image,
-// and has nothing else to go by.
+// asksRegistry reports whether the registry can say that the subject cannot run: a trigger on the record blames the
+// image, and has nothing else to go by.
 func asksRegistry(w *World) bool {
 	return slices.ContainsFunc(w.rows(), func(t Trigger) bool { return t.Type.Row().Blames && t.Fault == nil })
 }

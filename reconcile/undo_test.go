@@ -70,7 +70,7 @@ func TestFilesGoBackWhenAPersonSaysSo(t *testing.T) {
 	refuses := NotUndone(v1alpha1.DoubtPrunes, "Secret/prod/kept would not be in Git any more")
 	for name, c := range map[string]struct {
 		before func(*undoing)
-		// asks says that a person is asked; then comes what happens.
+		// asks means that a person is asked; then comes what happens.
 		asks bool
 		then func(*undoing)
 		// result, says, refused, pushed are the end.

@@ -205,7 +205,7 @@ func (m *model) forcePush(n int) {
 	}
 }
 
-// owns says whether a Rollback in a trailer is this tenant's.
+// owns reports whether a Rollback in a trailer is this tenant's.
 func (m *model) owns(name string) bool { return strings.Split(name, "/")[1] == m.ns }
 
 // invariants hold after every event.
@@ -270,7 +270,7 @@ func (m *model) byPolicy(tr *Trail) bool {
 	return true
 }
 
-// ownPlace says that what a record took for its revert wrote its own place, whatever else it took back.
+// ownPlace reports that what a record took for its revert wrote its own place, whatever else it took back.
 func (m *model) ownPlace(t witness, r *v1alpha1.Rollback) {
 	t.Helper()
 	n := r.Status.Suspect.Nodes[0]

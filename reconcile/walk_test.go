@@ -27,7 +27,7 @@ type commit struct {
 	held  bool
 	trail *Trail
 	when  time.Time
-	// person says that somebody wrote it by hand.
+	// person means that somebody wrote it by hand.
 	person bool
 }
 
@@ -108,7 +108,7 @@ func (m *model) push(c commit) {
 	}
 }
 
-// write counts a mutating request and says whether the process dies before (pre) or after it.
+// write counts a mutating request and reports whether the process dies before (pre) or after it.
 func (m *model) write(effect func() error) error {
 	m.crashAt--
 	if m.crashAt == 0 && !m.crashPost {

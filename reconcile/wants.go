@@ -11,7 +11,7 @@ import (
 // Want is what Git and Flux want of a workload.
 type Want struct {
 	Applied
-	// NotFlux says why Flux does not apply the workload after all; empty when it does. Then nothing else is filled in.
+	// NotFlux explains why Flux does not apply the workload after all; empty when it does. Then nothing else is filled in.
 	NotFlux string
 	// Images that Git says by container, at the revision that was applied.
 	Images map[string]string

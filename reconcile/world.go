@@ -23,14 +23,14 @@ type World struct {
 	Triggers []Trigger
 	// Seen is what each of them sees now.
 	Seen map[v1alpha1.TriggerType]Observation
-	// RanHere says that the subject's image ran here before; empty where nothing says so.
+	// RanHere means that the subject's image ran here before; empty where nothing says so.
 	RanHere string
 	// Policy is what may be done; the zero value allows nothing. Policies are the same for each trigger alone.
 	Policy   Policy
 	Policies map[v1alpha1.TriggerType]Policy
 	// Budget of the branch.
 	Budget Budget
-	// ReadOnly says why Backstop may not push to the branch; empty when it may, or before that is known.
+	// ReadOnly explains why Backstop may not push to the branch; empty when it may, or before that is known.
 	ReadOnly string
 	// ReadOnlyKind is its kind of fault: one that heals is waited for.
 	ReadOnlyKind FaultKind
@@ -41,20 +41,20 @@ type World struct {
 	// Remediated is what Helm did by itself about what Git says; nil where nothing, or before that is known.
 	Remediated *v1alpha1.Remediation
 	// PullRequest is the form's as its provider has it now; nil where it has none, or it cannot be read. NoPullRequest
-	// says why not then.
+	// explains why not then.
 	PullRequest       *PullRequest
 	NoPullRequest     string
 	NoPullRequestKind FaultKind
 	// Lifting is the pull request that lifts the hold, as its provider has it now; nil where there is none, or it cannot
 	// be read.
 	Lifting *PullRequest
-	// Shared says that other open Rollbacks wait for the same pull request, and Others why it must not be merged yet for
+	// Shared means that other open Rollbacks wait for the same pull request, and Others why it must not be merged yet for
 	// the sake of one of them; empty where nothing is against it.
 	Shared bool
 	Others string
 	// Elsewhere are reverts that came by pull request, as the records tell: a squash leaves no trailers on the branch.
 	Elsewhere []Trail
-	// Seeks says that open pull requests are looked for that bring again what the form took back.
+	// Seeks means that open pull requests are looked for that bring again what the form took back.
 	Seeks bool
 	// Branch is the tip and Backstop's trailers on it; nil until looked at.
 	Branch *Branch
@@ -62,7 +62,7 @@ type World struct {
 	Rollout *Rollout
 	// Selection is what the held policy selects; nil until asked.
 	Selection *Selection
-	// Breaker says why nothing of this registry can be proved at all; empty while it is closed.
+	// Breaker explains why nothing of this registry can be proved at all; empty while it is closed.
 	Breaker string
 	// Beside is the name of another open Rollback about one of the form's workloads whose revert has not landed; empty
 	// where there is none.
@@ -71,7 +71,7 @@ type World struct {
 	Crowd crowd
 	// Ahead is what a fast-forward goes by; nil until the landed revert is there to be applied, and where none is wanted.
 	Ahead *Ahead
-	// Unstick says that Backstop may delete pods that keep an ordered rollout from moving on.
+	// Unstick means that Backstop may delete pods that keep an ordered rollout from moving on.
 	Unstick bool
 	// labels of the form's namespace, as the policies were read with.
 	labels map[string]string
@@ -99,7 +99,7 @@ type Selection struct {
 type crowd struct {
 	// until is when it waits for others no longer; zero where none come.
 	until time.Time
-	// first says that no other one waits for longer.
+	// first means that no other one waits for longer.
 	first bool
 }
 
@@ -131,17 +131,17 @@ type Trigger struct {
 	Gone func(w *World) Ending
 	// Doubts are why a person is asked; none lets the policy decide. nil for none.
 	Doubts func(w *World) []v1alpha1.Doubt
-	// Breaker says why what this trigger goes by cannot be trusted right now, seen over all open Rollbacks; empty where it
-	// can. nil for always.
+	// Breaker explains why what this trigger goes by cannot be trusted right now, seen over all open Rollbacks; empty
+	// where it can. nil for always.
 	Breaker func(w *World, open []v1alpha1.Rollback) string
 	// Depth is how many earlier values are looked through for a target; zero for as many as usual.
 	Depth int
 	// Prefer makes a target that goes before the newest earlier value that is proved, such as what people have put in
 	// place by hand; nil where there is none. prove asks whether an image can run. nil for never.
 	Prefer func(w *World, former []Former, prove Prover) (*v1alpha1.Target, error)
-	// Prove says whether an earlier value can run; nil asks the registry. It is asked again before a push.
+	// Prove reports whether an earlier value can run; nil asks the registry. It is asked again before a push.
 	Prove func(ctx context.Context, w *World, f Former) (Proof, error)
-	// Fault says whether the subject itself cannot run: FindingAbsent proves it. nil asks the registry, where the
+	// Fault reports whether the subject itself cannot run: FindingAbsent proves it. nil asks the registry, where the
 	// trigger's row says that it blames the image.
 	Fault func(ctx context.Context, w *World, target *v1alpha1.Target) (Proof, error)
 	// Arrived says what is missing until what Git says now runs; empty when it does. nil goes by the images of the
@@ -149,7 +149,7 @@ type Trigger struct {
 	Arrived func(w *World) string
 }
 
-// Prover says whether an image can run where the record's workloads run.
+// Prover reports whether an image can run where the record's workloads run.
 type Prover func(image string) (Proof, error)
 
 // Ending is how something came to an end by itself.

@@ -28,7 +28,7 @@ type Facts struct {
 	Asked string
 	// Live is the workload as it is.
 	Live Live
-	// Chain is what Flux has between the registry and the workload; where there is nothing, NotFlux says why.
+	// Chain is what Flux has between the registry and the workload; where there is nothing, NotFlux explains why.
 	Chain   *flux.Chain
 	NotFlux string
 	// Unread says what the reader may not read, so that nobody can tell whether Flux applies the workload; empty where
@@ -44,7 +44,7 @@ type Facts struct {
 	Rollbacks []v1alpha1.Rollback
 	// Told are the Rollbacks about what the Kustomization and the HelmRelease cannot apply.
 	Told []v1alpha1.Rollback
-	// RollbacksUnread says why they were not read; empty where they were, or Backstop is not installed.
+	// RollbacksUnread explains why they were not read; empty where they were, or Backstop is not installed.
 	RollbacksUnread string
 }
 
@@ -52,7 +52,7 @@ type Facts struct {
 type Live struct {
 	// Image of the container in the template.
 	Image string
-	// LeftAlone says that an annotation keeps Flux from touching it.
+	// LeftAlone means that an annotation keeps Flux from touching it.
 	LeftAlone bool
 	// Changed is who else than Flux owns the image; nil where Flux does, or nobody can tell.
 	Changed *drift.Container
@@ -60,20 +60,20 @@ type Live struct {
 	State reconcile.WorkloadState
 	// Replicas that are wanted; nil for a kind that has no such number.
 	Replicas *int32
-	// Suspended says that a CronJob starts nothing.
+	// Suspended means that a CronJob starts nothing.
 	Suspended bool
-	// Refused says why the API server does not take its pods, Late that they have not got ready by the deadline of the
+	// Refused explains why the API server does not take its pods, Late that they have not got ready by the deadline of the
 	// rollout; empty where neither is so.
 	Refused, Late string
 }
 
 // Git is what the deployed branch says.
 type Git struct {
-	// Unread says why it was not read; empty when it was.
+	// Unread explains why it was not read; empty when it was.
 	Unread string
 	// Tip is where the newest commit says the image, Applied where the one does that is in the cluster.
 	Tip, Applied gitrepo.Place
-	// Suspect is the commit that brought the tip's image in; where there is none Unblamed says why.
+	// Suspect is the commit that brought the tip's image in; where there is none Unblamed explains why.
 	Suspect  *v1alpha1.Suspect
 	Unblamed string
 	// Fetched and Attempted say whether the source's artifact and the applied revision hold that commit.
@@ -102,7 +102,7 @@ type Registry struct {
 
 // Pods are the pods of a workload.
 type Pods struct {
-	// Unread says why they were not read; empty when they were.
+	// Unread explains why they were not read; empty when they were.
 	Unread string
 	All    []Pod
 }
@@ -113,7 +113,7 @@ type Pod struct {
 	Image string
 	// Job that made it; empty for none.
 	Job string
-	// Ready says that the pod serves, or has done its work.
+	// Ready means that the pod serves, or has done its work.
 	Ready bool
 	// Reason and Message of the container while it waits; empty when it does not.
 	Reason, Message string
@@ -121,7 +121,7 @@ type Pod struct {
 	Ended string
 	// Made is when the pod was created.
 	Made time.Time
-	// Unscheduled says why no node takes the pod; empty when one does.
+	// Unscheduled explains why no node takes the pod; empty when one does.
 	Unscheduled string
 }
 
@@ -288,6 +288,6 @@ func refOf(kind, namespace, name string) v1alpha1.ObjectRef {
 // Canary is what judges the updates of a workload.
 type Canary struct {
 	trigger.CanaryStatus
-	// Unread says why it was not read; empty where it was.
+	// Unread explains why it was not read; empty where it was.
 	Unread string
 }

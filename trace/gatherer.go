@@ -47,7 +47,7 @@ type shared struct {
 	rollbacks []v1alpha1.Rollback
 	// applies are about what applies the workload.
 	applies []v1alpha1.Rollback
-	// noRollbacks says why they were not read.
+	// noRollbacks explains why they were not read.
 	noRollbacks string
 }
 

@@ -161,7 +161,7 @@ func (g *Gatherer) selector(ctx context.Context, obj *unstructured.Unstructured)
 	return labels.Parse(batchv1.JobNameLabel + " in (" + strings.Join(names, ",") + ")")
 }
 
-// belongs says whether a pod is the workload's: selectors may overlap.
+// belongs reports whether a pod is the workload's: selectors may overlap.
 func belongs(p *corev1.Pod, obj *unstructured.Unstructured) bool {
 	owner := metav1.GetControllerOf(p)
 	switch {

@@ -200,7 +200,7 @@ func (v *view) sourceHop() Hop {
 	return h
 }
 
-// behind says that the source has not fetched the commit, and whether it should have.
+// behind reports that the source has not fetched the commit, and whether it should have.
 func (v *view) behind(h Hop) Hop {
 	s := &v.Chain.Source
 	h.Mark = Waits

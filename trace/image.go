@@ -45,7 +45,7 @@ func (v *view) policyHop() Hop {
 	return h
 }
 
-// noPolicy says why nothing selects the image.
+// noPolicy explains why nothing selects the image.
 func (v *view) noPolicy(h Hop) Hop {
 	h.Mark, h.Says = None, "no ImagePolicy selects it: people write the image"
 	var could []string
@@ -63,7 +63,8 @@ func (v *view) noPolicy(h Hop) Hop {
 	return h
 }
 
-// unlessUnread says that nothing is there only where everything could be read, or Git says that people write the image.
+// unlessUnread reports that nothing is there only where everything could be read, or Git says that people write the
+// image.
 func (v *view) unlessUnread(h Hop) Hop {
 	if v.Chain.Unread == "" || v.node != nil && v.node.Policy == "" {
 		return h
@@ -121,7 +122,7 @@ func (v *view) selected(h Hop, b *imagepolicy.Rule) Hop {
 	return h
 }
 
-// notSelected says why a policy selects another tag than the one that was asked for.
+// notSelected explains why a policy selects another tag than the one that was asked for.
 func (v *view) notSelected(h Hop, b *imagepolicy.Rule, asked, selected string) Hop {
 	r, why, fix := b.Read(asked)
 	if why != "" {
@@ -223,7 +224,7 @@ func (v *view) automationHop() Hop {
 	return h
 }
 
-// noWriter says why no automation writes what the policy selects.
+// noWriter explains why no automation writes what the policy selects.
 func (v *view) noWriter(h Hop) Hop {
 	p := v.policy
 	h.Mark = Stopped
@@ -297,7 +298,7 @@ func (v *view) automationFix(reason, message string) string {
 	return "mend what it says, then: " + again
 }
 
-// sameImage says whether Git or the cluster names what a policy selected.
+// sameImage reports whether Git or the cluster names what a policy selected.
 func sameImage(said string, p *reflectorv1.ImagePolicy) bool {
 	return p.Status.LatestRef == nil || image.SameTag(said, p.Status.LatestRef.String())
 }

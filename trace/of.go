@@ -161,7 +161,7 @@ func (v *view) scanHop() Hop {
 	return h
 }
 
-// unseen says whether the registry shows more tags than the scan saw.
+// unseen reports whether the registry shows more tags than the scan saw.
 func (v *view) unseen() bool {
 	return v.Registry.All && len(v.visible()) > v.scan.Status.LastScanResult.TagCount
 }

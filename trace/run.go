@@ -82,7 +82,7 @@ func (v *view) pausedFix() string {
 	return ""
 }
 
-// changed says that the cluster runs what Git does not say.
+// changed reports that the cluster runs what Git does not say.
 func (v *view) changed(h Hop, said string) Hop {
 	c := v.Live.Changed
 	h.Mark = Stopped
@@ -236,7 +236,7 @@ func compact(all []string) []string {
 	return out
 }
 
-// failing says whether a container waits for something that does not come by itself.
+// failing reports whether a container waits for something that does not come by itself.
 func failing(reason string) bool {
 	switch reason {
 	case "", "ContainerCreating", "PodInitializing":

@@ -73,12 +73,12 @@ func tagFix(cause v1alpha1.Cause, image string, platforms []string) string {
 	}
 }
 
-// overdue says whether something that happens at an interval has not happened for too long.
+// overdue reports whether something that happens at an interval has not happened for too long.
 func (v *view) overdue(last time.Time, interval time.Duration) bool {
 	return v.Now.Sub(last) > 3*interval+2*time.Minute
 }
 
-// concerns says whether a Rollback is about the workload.
+// concerns reports whether a Rollback is about the workload.
 func (v *view) concerns(r *v1alpha1.Rollback) bool {
 	for _, f := range r.Status.Failures {
 		if f.Workload.Kind == v.Workload.Kind && f.Workload.Name == v.Workload.Name && f.Container == v.Container {

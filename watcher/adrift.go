@@ -16,7 +16,7 @@ import (
 	"github.com/backstop-dev/backstop/watcher/drift"
 )
 
-// adrift takes in the workloads that run something else than the key's image although Git says it, and says whether
+// adrift takes in the workloads that run something else than the key's image although Git says it, and reports whether
 // all of those that did have it again.
 func (s *sighting) adrift(ctx context.Context, known []v1alpha1.Workload) (out []v1alpha1.Failure, restored string,
 	err error,
@@ -86,7 +86,7 @@ func (s *sighting) settled(ctx context.Context, h *holder, wants Wanter) error {
 	return nil
 }
 
-// has says whether a template names an image.
+// has reports whether a template names an image.
 func (h *holder) has(image string) bool {
 	for _, i := range h.images {
 		if i == image {

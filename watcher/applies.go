@@ -99,7 +99,7 @@ func (w *Watcher) applyHandler(kind string, gv schema.GroupVersion) cache.Resour
 	})
 }
 
-// tells says whether the newest Rollback of a key is not over yet, or tells of something that may heal.
+// tells reports whether the newest Rollback of a key is not over yet, or tells of something that may heal.
 func (w *Watcher) tells(key reconcile.Key) bool {
 	for _, r := range w.indexed(byKey, key.String()) {
 		if o := r.Status.Outcome; o == nil || o.Result == v1alpha1.ResultReportedOnly {

@@ -97,7 +97,7 @@ func (w *Watcher) canaryHandler(kind string) cache.ResourceEventHandler {
 	}
 }
 
-// sameStatus says whether two looks at one object tell the same.
+// sameStatus reports whether two looks at one object tell the same.
 func sameStatus(a, b *trigger.CanaryStatus) bool {
 	return a.State == b.State && a.At.Equal(b.At) && a.Spec == b.Spec && a.PromotedSpec == b.PromotedSpec &&
 		a.Reason == b.Reason && a.Promoting == b.Promoting && a.Workload == b.Workload && maps.Equal(a.Tracked, b.Tracked)

@@ -124,13 +124,13 @@ func (c *candidate) flagger(ctx context.Context) error {
 	return nil
 }
 
-// madeBy says whether an object is controlled by another.
+// madeBy reports whether an object is controlled by another.
 func madeBy(o, by metav1.Object) bool {
 	owner := metav1.GetControllerOf(o)
 	return owner != nil && owner.UID == by.GetUID()
 }
 
-// selects says whether a pod is selected.
+// selects reports whether a pod is selected.
 func selects(by *metav1.LabelSelector) func(*corev1.Pod) bool {
 	selector, err := metav1.LabelSelectorAsSelector(by)
 	if err != nil || by == nil {
@@ -337,8 +337,8 @@ type judged struct {
 	holder *holder
 }
 
-// elsewhere says why an update was refused where that is not the image's fault; empty where it is, or where there is
-// not enough to say so yet.
+// elsewhere explains why an update was refused where that is not the image's fault; empty where it is, or where there
+// is not enough to say so yet.
 func (j *judged) elsewhere() string {
 	one, why := j.all.other()
 	if one == nil {
@@ -348,7 +348,7 @@ func (j *judged) elsewhere() string {
 		"fault: it %s", j.status.Workload, why)
 }
 
-// well says that what is to run is promoted. Until Flagger looks again its status tells of what was there before.
+// well reports that what is to run is promoted. Until Flagger looks again its status tells of what was there before.
 func (j *judged) well(image string) bool {
 	if j.status.State != trigger.CanaryWell {
 		return false
@@ -364,5 +364,5 @@ func readCanary(o *unstructured.Unstructured) (trigger.CanaryStatus, error) {
 	return trigger.ReadFlagger(o)
 }
 
-// judges says whether objects of a kind judge updates.
+// judges reports whether objects of a kind judge updates.
 func judges(kind string) bool { return kind == trigger.Flagger.Kind || kind == trigger.Argo.Kind }

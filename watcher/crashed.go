@@ -33,7 +33,7 @@ func newCrashes(m *Metrics) *crashes {
 	return &crashes{queue: q, turns: t, told: map[v1alpha1.ObjectRef]string{}}
 }
 
-// tells says whether something is new about a workload, and keeps it; empty where nothing is to be said any more.
+// tells reports whether something is new about a workload, and keeps it; empty where nothing is to be said any more.
 func (c *crashes) tells(ref v1alpha1.ObjectRef, says string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,7 +46,7 @@ func (c *crashes) tells(ref v1alpha1.ObjectRef, says string) bool {
 	return before != says
 }
 
-// knows says whether something was said of an object.
+// knows reports whether something was said of an object.
 func (c *crashes) knows(ref v1alpha1.ObjectRef) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -54,10 +54,10 @@ type Walker interface {
 	Walk(ctx context.Context, key reconcile.Key) (again time.Duration, err error)
 }
 
-// errApplying says that what runs is between two revisions.
+// errApplying means that what runs is between two revisions.
 var errApplying = errors.New("flux is applying")
 
-// errUnsaid says that nothing tells what a workload should run.
+// errUnsaid means that nothing tells what a workload should run.
 var errUnsaid = errors.New("nothing tells what it should run")
 
 // found is a drift of one container.

@@ -37,7 +37,7 @@ type holder struct {
 	suspects []drift.Container
 	// wish is what it says about going back.
 	wish reconcile.Wish
-	// gone says that it does not exist, closed that Backstop may not read it or does not know its kind.
+	// gone means that it does not exist, closed that Backstop may not read it or does not know its kind.
 	gone, closed bool
 }
 
@@ -129,7 +129,7 @@ func wishOf(w v1alpha1.Workload, meta *metav1.ObjectMeta, pod *corev1.PodSpec) r
 var migration = regexp.MustCompile(`(?i)(?:^|[^a-z])(?:flyway|liquibase|alembic|sqitch|dbmate|golang-migrate|gh-ost|` +
 	`(?:db|database|schema|sql)?[-_:]?migrat(?:e|es|or|ion|ions)|(?:db|schema)[-_:]?(?:upgrade|update))(?:[^a-z]|$)`)
 
-// migrates says whether a container looks like one that changes a database: by its name, its image, or its command.
+// migrates reports whether a container looks like one that changes a database: by its name, its image, or its command.
 func migrates(c *corev1.Container) bool {
 	// Its registry and its tag say nothing of what an image does.
 	if of, err := image.Parse(c.Image); migration.MatchString(c.Name) || err == nil && migration.MatchString(of.Path) {

@@ -28,7 +28,7 @@ func inPlacePods(c kubernetes.Interface) makeInformer {
 	}
 }
 
-// replaced says whether a container's image was changed in place: then its earlier runs were of another image.
+// replaced reports whether a container's image was changed in place: then its earlier runs were of another image.
 func replaced(pod *corev1.Pod, c *corev1.ContainerStatus) bool {
 	said, ok := pod.Annotations[annotationInPlace]
 	if !ok {

@@ -36,7 +36,7 @@ type Election struct {
 	Log *slog.Logger
 }
 
-// ErrLostLease says that another replica may have taken over: the process ends and starts anew as a follower.
+// ErrLostLease means that another replica may have taken over: the process ends and starts anew as a follower.
 var ErrLostLease = errors.New("the lease was lost")
 
 // Lead waits for the lease, runs, and gives the lease up after run has returned. run's context ends when ctx does or

@@ -74,7 +74,7 @@ func (c *listings) having(ctx context.Context, client kubernetes.Interface, name
 	return nil
 }
 
-// has says whether all of these pods fail in it.
+// has reports whether all of these pods fail in it.
 func (c *listing) has(names []string) bool {
 	for _, name := range names {
 		if !c.pods[name] {
@@ -139,7 +139,7 @@ func list(ctx context.Context, client kubernetes.Interface, namespace string) (*
 	return out, err
 }
 
-// pages reads page after page, and says whether that was all. What may not be read is nothing.
+// pages reads page after page, and reports whether that was all. What may not be read is nothing.
 func pages(sel metav1.ListOptions, read func(metav1.ListOptions) (next string, err error)) (all bool, err error) {
 	sel.Limit = listPage
 	for range listPages {
@@ -158,7 +158,7 @@ func pages(sel metav1.ListOptions, read func(metav1.ListOptions) (next string, e
 	return false, nil
 }
 
-// waits says whether a container of a pod waits.
+// waits reports whether a container of a pod waits.
 func waits(pod *corev1.Pod) bool {
 	for _, statuses := range statusesOf(pod) {
 		for i := range statuses {

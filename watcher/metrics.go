@@ -131,6 +131,6 @@ const (
 
 const (
 	kindJobEvent = "JobEvent"
-	// failedJobSelector asks for what a Job's controller warns of. The Job itself says whether it has failed.
+	// failedJobSelector asks for what a Job's controller warns of. The Job itself reports whether it has failed.
 	failedJobSelector = "involvedObject.kind=Job,type=Warning"
 )

@@ -45,7 +45,7 @@ func eventAt(e *corev1.Event) time.Time {
 var crowds = []string{"FailedScheduling", "FailedCreate", "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox",
 	"TaintManagerEviction", "NodeNotReady", "Evicted"}
 
-// noRoom says that the cluster had no room for a pod of the update while it was analysed.
+// noRoom reports that the cluster had no room for a pod of the update while it was analysed.
 func (c *candidate) noRoom(all []corev1.Event) string {
 	made, refused := c.facts.Target.Made, c.facts.Status.At
 	own := regexp.MustCompile(`^` + regexp.QuoteMeta(c.facts.Status.Workload.Name) + `-[a-z0-9]+(?:-[a-z0-9]+)?$`)

@@ -116,7 +116,7 @@ func (all judgements) other() (j *trigger.Judgement, why string) {
 	return j, why
 }
 
-// blames says whether there is enough to say that a container's image is at fault.
+// blames reports whether there is enough to say that a container's image is at fault.
 func blames(j *trigger.Judgement) bool {
 	return j.Complete && j.Fault == v1alpha1.FaultImage && j.Image != ""
 }

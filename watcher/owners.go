@@ -145,7 +145,7 @@ type owner struct {
 	made map[string]string
 	// now are the images of the workload's template now; nil where it cannot be read.
 	now map[string]string
-	// gone says that the workload does not exist any more, so that the pod is about to go too.
+	// gone means that the workload does not exist any more, so that the pod is about to go too.
 	gone bool
 }
 
@@ -220,10 +220,10 @@ func (o *owner) asked(container, image string) string {
 	return image
 }
 
-// unsure says that the pod is of a revision that its owner does not have, any more or yet.
+// unsure reports that the pod is of a revision that its owner does not have, any more or yet.
 func (o *owner) unsure() bool { return o.made == nil && o.now != nil }
 
-// current says that the workload still asks for an image that a container of its pod was made with: pods of a
+// current reports that the workload still asks for an image that a container of its pod was made with: pods of a
 // superseded revision fail on for a while, and that is no news.
 func (o *owner) current(container, asked string) bool {
 	if o.gone {

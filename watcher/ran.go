@@ -55,7 +55,7 @@ func (s *sighting) ranBefore(ctx context.Context, w v1alpha1.Workload, h *holder
 	return nil
 }
 
-// fails says whether the workload fails with the image now.
+// fails reports whether the workload fails with the image now.
 func (s *sighting) fails(w v1alpha1.Workload) bool {
 	for id := range s.found {
 		if id.kind == w.Kind && id.name == w.Name {
@@ -65,7 +65,7 @@ func (s *sighting) fails(w v1alpha1.Workload) bool {
 	return false
 }
 
-// namedIn says whether a template names an image.
+// namedIn reports whether a template names an image.
 func namedIn(images map[string]string, image string) bool {
 	for _, has := range images {
 		if has == image {

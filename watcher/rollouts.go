@@ -26,8 +26,8 @@ type observed struct {
 	holder *holder
 }
 
-// elsewhere says why a new revision fails where that is not the image's fault; empty where it is, or where there is not
-// enough to say so yet.
+// elsewhere explains why a new revision fails where that is not the image's fault; empty where it is, or where there is
+// not enough to say so yet.
 func (o *observed) elsewhere() string {
 	j, why := o.judged.other()
 	if j == nil {
@@ -204,7 +204,7 @@ func (w *Watcher) rolling(key reconcile.Key) []v1alpha1.Workload {
 	return out
 }
 
-// rolls says whether a kind of workload replaces its pods by those of a new template.
+// rolls reports whether a kind of workload replaces its pods by those of a new template.
 func rolls(kind string) bool {
 	return slices.Contains([]string{kinds.Deployment, kinds.StatefulSet, kinds.DaemonSet}, kind)
 }

@@ -65,7 +65,7 @@ func unlessGone(err error, ref v1alpha1.ObjectRef) error {
 	return fmt.Errorf("read %s: %w", ref, err)
 }
 
-// failedBecause says why a Job has failed for good; false where it has not.
+// failedBecause explains why a Job has failed for good; false where it has not.
 func failedBecause(job *batchv1.Job) (string, bool) {
 	i := slices.IndexFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
 		return c.Type == batchv1.JobFailed && c.Status == corev1.ConditionTrue

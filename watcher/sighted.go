@@ -20,7 +20,7 @@ type sightings struct {
 type seenPod struct {
 	uid    types.UID
 	images map[string]string
-	// unsure says that the owner did not know the pod's revision: it may be about to.
+	// unsure means that the owner did not know the pod's revision: it may be about to.
 	unsure bool
 }
 

@@ -60,7 +60,7 @@ func fault(f v1alpha1.Failure) int {
 // mostGets is how many pods are read one by one; more are listed.
 const mostGets = 16
 
-// pending reads the pods that may wait for the image, and says whether those were not simply all.
+// pending reads the pods that may wait for the image, and reports whether those were not simply all.
 func (s *sighting) pending(ctx context.Context) (narrow bool, err error) {
 	if s.pods.Asking == nil {
 		return false, s.all(ctx)

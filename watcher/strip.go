@@ -77,7 +77,7 @@ func slimWorkload(kind string) func(any) (any, error) {
 	}
 }
 
-// available says whether all pods of a workload are of its template and available, and whether that took too long.
+// available reports whether all pods of a workload are of its template and available, and whether that took too long.
 func available(obj any) (full, late bool) {
 	wanted := func(n *int32) int32 {
 		if n == nil {

@@ -85,7 +85,7 @@ func (t *turns[K]) places() int {
 	return 8
 }
 
-// free says whether an item of a namespace may be begun.
+// free reports whether an item of a namespace may be begun.
 func (t *turns[K]) free(namespace string) bool {
 	share := t.places()
 	if t.waited[namespace] || t.slowIn[namespace] > 0 {
@@ -154,7 +154,7 @@ func (t *turns[K]) Pop() K {
 	return item
 }
 
-// slowed gives the place of an item to another one, and says whether another worker is needed for that.
+// slowed gives the place of an item to another one, and reports whether another worker is needed for that.
 func (t *turns[K]) slowed(item K) (slow, another bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -167,7 +167,7 @@ func (t *turns[K]) slowed(item K) (slow, another bool) {
 	return true, t.present < t.places()+2*mostSlow
 }
 
-// ended gives the place of an item back, and says whether there are workers enough without this one.
+// ended gives the place of an item back, and reports whether there are workers enough without this one.
 func (t *turns[K]) ended(item K, slow bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -57,7 +57,7 @@ func keyOf(r *v1alpha1.Rollback) reconcile.Key {
 	return reconcile.KeyOf(r)
 }
 
-// open says that something is still to be done: it has not ended, or a hold of its stands.
+// open reports that something is still to be done: it has not ended, or a hold of its stands.
 func open(r *v1alpha1.Rollback) bool {
 	return !r.Status.Ended() || r.Status.HoldStands()
 }
@@ -129,7 +129,7 @@ func heals(r *v1alpha1.Rollback) []string {
 	return slices.Compact(refs)
 }
 
-// handler calls wake for every object that was added, changed or deleted. changed says whether an update matters;
+// handler calls wake for every object that was added, changed or deleted. changed reports whether an update matters;
 // nil means every one that is not a mere repetition.
 func handler(changed func(before, now metav1.Object) bool, wake func(metav1.Object)) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
@@ -160,7 +160,7 @@ func handler(changed func(before, now metav1.Object) bool, wake func(metav1.Obje
 	}
 }
 
-// asked says that a person changed something: a spec, annotations, or a deletion. The status is Backstop's own,
+// asked reports that a person changed something: a spec, annotations, or a deletion. The status is Backstop's own,
 // and a walk that woke itself by saving it would do everything twice.
 func asked(before, now metav1.Object) bool {
 	return before.GetGeneration() != now.GetGeneration() || before.GetUID() != now.GetUID() ||

@@ -73,7 +73,7 @@ type Watcher struct {
 
 func (w *Watcher) everywhere() bool { return len(w.opts.Namespaces) == 0 }
 
-// Synced says whether everything that has to be there was seen once, for a readiness probe.
+// Synced reports whether everything that has to be there was seen once, for a readiness probe.
 func (w *Watcher) Synced() error {
 	for _, c := range w.required {
 		if !cache.IsDone(c) {
@@ -204,7 +204,7 @@ func (w *Watcher) takeIn(ref v1alpha1.ObjectRef, now []reconcile.Key, says strin
 	}
 }
 
-// full says whether all pods of a workload are available, as the watch knows it.
+// full reports whether all pods of a workload are available, as the watch knows it.
 func (w *Watcher) full(ref v1alpha1.ObjectRef) bool {
 	for _, inf := range w.informers[ref.Kind] {
 		obj, ok, _ := inf.GetStore().GetByKey(ref.Namespace + "/" + ref.Name)

@@ -45,7 +45,7 @@ func (w *Watcher) walk(ctx context.Context, walker Walker, key reconcile.Key) {
 	}
 }
 
-// rests says whether the Rollbacks of a key have ended, as far as the watch knows, and only hold any more.
+// rests reports whether the Rollbacks of a key have ended, as far as the watch knows, and only hold any more.
 func (w *Watcher) rests(key reconcile.Key) bool {
 	all := w.indexed(byKey, key.String())
 	for _, r := range all {

@@ -22,7 +22,7 @@ type Apply struct {
 	// +optional
 	// +kubebuilder:validation:MaxItems=3
 	ChangedBy []RelatedCommit `json:"changedBy,omitempty"`
-	// Unblamed says why no commit is blamed; empty where one is, and before Git was looked at.
+	// Unblamed explains why no commit is blamed; empty where one is, and before Git was looked at.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Unblamed string `json:"unblamed,omitempty"`

@@ -31,7 +31,7 @@ type Node struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=320
 	Former string `json:"former,omitempty"`
-	// Added says that the suspect commit brought the node itself: there is nothing to go back to.
+	// Added means that the suspect commit brought the node itself: there is nothing to go back to.
 	// +optional
 	Added bool `json:"added,omitempty"`
 	// Marker is the ImagePolicy that writes the node, as namespace:name, empty where none does.
@@ -114,11 +114,11 @@ type Suspect struct {
 	// Automation is the ImageUpdateAutomation that wrote it, where it was one.
 	// +optional
 	Automation *ObjectRef `json:"automation,omitempty"`
-	// ByHand says why the change is not known to be image automation's; empty where it is.
+	// ByHand explains why the change is not known to be image automation's; empty where it is.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	ByHand string `json:"byHand,omitempty"`
-	// OnlyImages says that the commit changed nothing but nodes of images.
+	// OnlyImages means that the commit changed nothing but nodes of images.
 	// +optional
 	OnlyImages bool `json:"onlyImages,omitempty"`
 	// OtherImages are images that the same commit brought in and that are not reverted, cut to 8.
@@ -135,7 +135,7 @@ type Suspect struct {
 	Nodes []Node `json:"nodes"`
 }
 
-// ByFiles says that the suspect is a commit whose files go back, and about no image.
+// ByFiles reports that the suspect is a commit whose files go back, and about no image.
 func (s *Suspect) ByFiles() bool {
 	return s != nil && len(s.Nodes) > 0 && s.Nodes[0].Part == PartFile
 }
@@ -173,9 +173,9 @@ type Target struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Digest string `json:"digest,omitempty"`
-	// Proved says that the registry holds the target for the platforms asked for.
+	// Proved means that the registry holds the target for the platforms asked for.
 	Proved bool `json:"proved"`
-	// BadProved says that the registry confirmed that the failing image cannot run.
+	// BadProved means that the registry confirmed that the failing image cannot run.
 	BadProved bool `json:"badProved"`
 	// ConfirmAt is when the registry is asked once more for the failing image, which it says it does not have although
 	// image automation found it there; empty where it is not.
@@ -196,7 +196,7 @@ type Target struct {
 	At Time `json:"at"`
 }
 
-// Verdict says whether Git is changed, and who said so.
+// Verdict reports whether Git is changed, and who said so.
 type Verdict struct {
 	// Answer is Approve or Reject.
 	Answer Answer `json:"answer"`

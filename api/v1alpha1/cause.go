@@ -142,7 +142,7 @@ func (c Cause) row() CauseRow {
 // Fault says whose fault it is.
 func (c Cause) Fault() Fault { return c.row().Fault }
 
-// ImageFault says whether the cause is the image's own fault: only such a failure is reverted without a person.
+// ImageFault reports whether the cause is the image's own fault: only such a failure is reverted without a person.
 func (c Cause) ImageFault() bool { return c.Fault() == FaultImage }
 
 // Words say the cause to a person; empty for a cause that is not known here.

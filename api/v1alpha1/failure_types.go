@@ -107,7 +107,7 @@ type Drift struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=320
 	UndoneWhy string `json:"undoneWhy,omitempty"`
-	// NeverUndone says that nothing takes it back by itself, as long as nobody changes what Undone says.
+	// NeverUndone means that nothing takes it back by itself, as long as nobody changes what Undone says.
 	// +optional
 	NeverUndone bool `json:"neverUndone,omitempty"`
 }

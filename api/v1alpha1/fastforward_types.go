@@ -39,10 +39,10 @@ type FastForward struct {
 	// Release is the HelmRelease that applies the workload, where it is one.
 	// +optional
 	Release *ObjectRef `json:"release,omitempty"`
-	// Disowned says that Backstop's entry was taken out of the managedFields again, which a Kustomization does itself.
+	// Disowned means that Backstop's entry was taken out of the managedFields again, which a Kustomization does itself.
 	// +optional
 	Disowned bool `json:"disowned,omitempty"`
-	// Message says why it was refused.
+	// Message explains why it was refused.
 	// +optional
 	// +kubebuilder:validation:MaxLength=320
 	Message string `json:"message,omitempty"`

@@ -11,8 +11,8 @@ import (
 
 // What a Rollback means stands here once, for whoever reads it: the engine, cards, commands, metrics.
 
-// Ended says whether the Rollback has come to its end. An expired one that was decided after all goes on, and so does a
-// drift that is adopted after Flux took it back.
+// Ended reports whether the Rollback has come to its end. An expired one that was decided after all goes on, and so
+// does a drift that is adopted after Flux took it back.
 func (s *RollbackStatus) Ended() bool {
 	switch {
 	case s.Outcome == nil:
@@ -50,7 +50,7 @@ func (s *RollbackStatus) PhaseNow() string {
 	return "Verifying"
 }
 
-// HoldStands says whether the revert left a hold on image automation that nobody has lifted.
+// HoldStands reports whether the revert left a hold on image automation that nobody has lifted.
 func (s *RollbackStatus) HoldStands() bool {
 	return s.Change != nil && s.Change.Hold != "" && s.Release == nil
 }
@@ -76,17 +76,17 @@ func (f *Failure) Identity() string {
 	return hex.EncodeToString(h.Sum(nil)[:6])
 }
 
-// SeenBy says whether a trigger has a failure on the record.
+// SeenBy reports whether a trigger has a failure on the record.
 func (s *RollbackStatus) SeenBy(t TriggerType) bool {
 	return slices.ContainsFunc(s.Failures, func(f Failure) bool { return f.Trigger == t })
 }
 
-// AskedFor says whether people are asked for this reason now.
+// AskedFor reports whether people are asked for this reason now.
 func (s *RollbackStatus) AskedFor(t DoubtType) bool {
 	return s.Question != nil && slices.ContainsFunc(s.Question.Doubts, func(d Doubt) bool { return d.Type == t })
 }
 
-// Blamed says whether something on the record is held against the image, so that it is to be proved bad.
+// Blamed reports whether something on the record is held against the image, so that it is to be proved bad.
 func (s *RollbackStatus) Blamed() bool {
 	return slices.ContainsFunc(s.Failures, func(f Failure) bool { return f.Trigger.Row().Blames })
 }
@@ -138,7 +138,7 @@ func (s *RollbackStatus) Drifts() []Failure {
 	return out
 }
 
-// NeedsPerson says whether a Rollback that ended so leaves something for a person to do.
+// NeedsPerson reports whether a Rollback that ended so leaves something for a person to do.
 func (r Result) NeedsPerson() bool {
 	switch r {
 	case ResultFailed, ResultExpired, ResultReportedOnly, ResultSourceNotFound:
@@ -149,7 +149,7 @@ func (r Result) NeedsPerson() bool {
 	return false
 }
 
-// FastForwarded says whether anything was set ahead of Flux.
+// FastForwarded reports whether anything was set ahead of Flux.
 func (s *RollbackStatus) FastForwarded() bool {
 	for i := range s.FastForward {
 		if s.FastForward[i].Result == FastForwardApplied {
@@ -159,8 +159,8 @@ func (s *RollbackStatus) FastForwarded() bool {
 	return false
 }
 
-// FalselyGreen says whether Flux reports a revision, or a commit, green only because its workloads were set to what Git
-// said next.
+// FalselyGreen reports whether Flux reports a revision, or a commit, green only because its workloads were set to what
+// Git said next.
 func (s *RollbackStatus) FalselyGreen(revision string) bool {
 	for i := range s.FastForward {
 		f := &s.FastForward[i]

@@ -205,7 +205,7 @@ type RollbackPolicySpec struct {
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) >= duration('1s')",message="verifyTimeout must be a duration of at least 1s, such as 15m"
 	VerifyTimeout metav1.Duration `json:"verifyTimeout,omitempty"`
-	// SoleCluster says that no other cluster deploys these workloads from the same files. Where it is not set, a new
+	// SoleCluster means that no other cluster deploys these workloads from the same files. Where it is not set, a new
 	// revision that fails here is asked about, since it may run well elsewhere.
 	// +optional
 	SoleCluster bool `json:"soleCluster,omitempty"`
@@ -222,7 +222,7 @@ type RollbackPolicySpec struct {
 	ProviderRef *LocalRef `json:"providerRef,omitempty"`
 }
 
-// RollbackPolicyStatus says whether the policy can do what it says.
+// RollbackPolicyStatus reports whether the policy can do what it says.
 type RollbackPolicyStatus struct {
 	// ObservedGeneration is the generation that the conditions speak of.
 	// +optional

@@ -45,7 +45,7 @@ const (
 	LeftRefused ReturningLeft = "Refused"
 )
 
-// Words says why, after "it is left open:".
+// Words explains why, after "it is left open:".
 func (l ReturningLeft) Words() string {
 	return map[ReturningLeft]string{
 		LeftByPolicy:    "the policy does not have Backstop close it",
@@ -67,7 +67,7 @@ type Returning struct {
 	// More counts those that were found beyond the list.
 	// +optional
 	More int32 `json:"more,omitempty"`
-	// Unread says why not all open pull requests could be looked at; empty where they were.
+	// Unread explains why not all open pull requests could be looked at; empty where they were.
 	// +optional
 	// +kubebuilder:validation:MaxLength=160
 	Unread string `json:"unread,omitempty"`
@@ -82,7 +82,7 @@ type ReturningPull struct {
 	URL string `json:"url,omitempty"`
 	// State of it: Closed where Backstop closed it.
 	State PullRequestState `json:"state"`
-	// Left says why it is left open; empty where it was closed.
+	// Left explains why it is left open; empty where it was closed.
 	// +optional
 	Left ReturningLeft `json:"left,omitempty"`
 }
@@ -149,14 +149,14 @@ type PullRequest struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Base string `json:"base,omitempty"`
-	// Own says that Head brings nothing but what Backstop put there; nothing else is merged by it.
+	// Own means that Head brings nothing but what Backstop put there; nothing else is merged by it.
 	// +optional
 	Own bool `json:"own,omitempty"`
 	// Foreign says what stands on its branch that is not Backstop's: a person finishes it then.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Foreign string `json:"foreign,omitempty"`
-	// Armed says that Backstop told the provider to merge it by itself.
+	// Armed means that Backstop told the provider to merge it by itself.
 	// +optional
 	Armed bool `json:"armed,omitempty"`
 	// Tried is when Backstop last told the provider to merge it, and NotMerged what that said against it.
@@ -180,7 +180,7 @@ type PullRequest struct {
 	At Time `json:"at"`
 }
 
-// IsOpen says whether a pull request is there and was open when it was last seen.
+// IsOpen reports whether a pull request is there and was open when it was last seen.
 func (p *PullRequest) IsOpen() bool {
 	return p != nil && p.Number > 0 && p.State == PullRequestOpen
 }

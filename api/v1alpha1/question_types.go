@@ -192,7 +192,7 @@ type Question struct {
 	Answers []Answer `json:"answers"`
 }
 
-// Allows says whether an answer can be given to the question.
+// Allows reports whether an answer can be given to the question.
 func (q *Question) Allows(a Answer) bool { return q != nil && slices.Contains(q.Answers, a) }
 
 // Answer is what a person decided.

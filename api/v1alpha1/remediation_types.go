@@ -21,7 +21,7 @@ type Remediation struct {
 	Action RemediationAction `json:"action"`
 	// At is when.
 	At Time `json:"at"`
-	// Exhausted says that Helm tries what Git says no more, before that changes or somebody asks for it.
+	// Exhausted means that Helm tries what Git says no more, before that changes or somebody asks for it.
 	// +optional
 	Exhausted bool `json:"exhausted,omitempty"`
 	// Message is helm-controller's own words, cut to 1024 characters. It is data: it may hold anything.

@@ -75,7 +75,7 @@ type RollbackStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=120
 	Summary string `json:"summary,omitempty"`
-	// Waiting says why nothing happens right now, and until when.
+	// Waiting explains why nothing happens right now, and until when.
 	// +optional
 	Waiting *Waiting `json:"waiting,omitempty"`
 	// Failures are what went wrong about the subject. Only grows, to at most 15; then MoreFailures counts.
@@ -107,7 +107,7 @@ type RollbackStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxItems=4
 	Lapsed []Lapse `json:"lapsed,omitempty"`
-	// Verdict says whether Git is changed.
+	// Verdict reports whether Git is changed.
 	// +optional
 	Verdict *Verdict `json:"verdict,omitempty"`
 	// PullRequest is how the change comes to the branch where that takes no push, or where the policy wants it so. The
@@ -170,7 +170,7 @@ type Card struct {
 	Told []string `json:"told,omitempty"`
 }
 
-// Waiting says why nothing happens right now.
+// Waiting explains why nothing happens right now.
 type Waiting struct {
 	// Why in a sentence.
 	// +kubebuilder:validation:MaxLength=1024

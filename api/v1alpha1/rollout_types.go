@@ -14,7 +14,7 @@ type Rollout struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=320
 	FormerImage string `json:"formerImage,omitempty"`
-	// FormerWas says whether the former revision was fully available when the new one appeared.
+	// FormerWas reports whether the former revision was fully available when the new one appeared.
 	FormerWas Availability `json:"formerWas"`
 	// Changed is what differs between the two revisions' templates.
 	// +optional
@@ -112,7 +112,7 @@ const (
 	PartProbes TemplatePart = "Probes"
 	// PartSecurity is a security context, of a container or the pod.
 	PartSecurity TemplatePart = "Security"
-	// PartContainers says that a container was added or removed.
+	// PartContainers means that a container was added or removed.
 	PartContainers TemplatePart = "Containers"
 	// PartVolumes is the pod's volumes.
 	PartVolumes TemplatePart = "Volumes"

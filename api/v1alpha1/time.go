@@ -33,10 +33,10 @@ const (
 // NewTime is a moment with the precision in which it is stored.
 func NewTime(t time.Time) Time { return Time{metav1.NewMicroTime(t.Truncate(time.Microsecond))} }
 
-// IsZero says whether there is no time.
+// IsZero reports whether there is no time.
 func (t *Time) IsZero() bool { return t == nil || t.Time.IsZero() }
 
-// Equal says whether two moments are the same, or both are missing.
+// Equal reports whether two moments are the same, or both are missing.
 func (t *Time) Equal(u *Time) bool {
 	if t == nil || u == nil {
 		return t == u
@@ -44,7 +44,7 @@ func (t *Time) Equal(u *Time) bool {
 	return t.Time.Equal(u.Time)
 }
 
-// Before says whether t is earlier than u. A missing one is neither earlier nor later.
+// Before reports whether t is earlier than u. A missing one is neither earlier nor later.
 func (t *Time) Before(u *Time) bool { return t != nil && u != nil && t.Time.Before(u.Time) }
 
 // DeepCopyInto copies t.

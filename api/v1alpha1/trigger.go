@@ -11,20 +11,20 @@ type TriggerRow struct {
 	Type TriggerType
 	// Words say what it sees to a person, within a sentence.
 	Words string
-	// MaxMode is how far a policy may let it go; MaxModeWhy says why no further.
+	// MaxMode is how far a policy may let it go; MaxModeWhy explains why no further.
 	MaxMode    Mode
 	MaxModeWhy string
 	// Grace and MaxAge count where a policy sets none.
 	Grace, MaxAge time.Duration
-	// Timeless says that grace and age never count: what it sees neither heals by itself nor grows old.
+	// Timeless means that grace and age never count: what it sees neither heals by itself nor grows old.
 	Timeless bool
-	// Blames says that what it sees is held against the image, which is to be proved bad.
+	// Blames means that what it sees is held against the image, which is to be proved bad.
 	Blames bool
-	// LiftedByPerson says that a person lifts the hold: that the registry has a newer image tells nothing about it.
+	// LiftedByPerson means that a person lifts the hold: that the registry has a newer image tells nothing about it.
 	LiftedByPerson bool
-	// OfFlux says that it is about Flux's own objects, and about no workload.
+	// OfFlux means that it is about Flux's own objects, and about no workload.
 	OfFlux bool
-	// RejectRestores says that a Reject puts back what Git says. Otherwise it leaves everything as it is.
+	// RejectRestores means that a Reject puts back what Git says. Otherwise it leaves everything as it is.
 	RejectRestores bool
 }
 

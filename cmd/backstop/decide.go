@@ -98,7 +98,7 @@ func addDecision(rb *v1alpha1.Rollback, d v1alpha1.Decision) error {
 	return nil
 }
 
-// whyNot says why an answer is not taken.
+// whyNot explains why an answer is not taken.
 func whyNot(q *v1alpha1.Question) string {
 	for _, doubt := range q.Doubts {
 		if doubt.Type == v1alpha1.DoubtNotAdoptable {

@@ -63,7 +63,7 @@ func checkOutput(o string) error {
 	return nil
 }
 
-// nothing says that there is nothing, or that the namespace is not there, which looks the same in a list.
+// nothing reports that there is nothing, or that the namespace is not there, which looks the same in a list.
 func nothing(ctx context.Context, std streams, cl client.Reader, ns string) error {
 	if ns == "" {
 		fmt.Fprintln(std.err, "Nothing found.")

@@ -84,7 +84,7 @@ func (l *lookup) open(ctx context.Context, arg string) (repository, string, erro
 	return l.offline(ctx, arg, wl, isWorkload)
 }
 
-// inGit says whether a folder is in a Git repository.
+// inGit reports whether a folder is in a Git repository.
 func inGit(dir string) bool {
 	git, err := gitrepo.OpenLocal(dir, "", gitrepo.Options{})
 	if err != nil {

@@ -59,7 +59,7 @@ func printList[T any](out io.Writer, format string, items []T) error {
 	}{"v1", "List", items})
 }
 
-// colours says whether to colour: on a terminal that does not ask for none (no-color.org).
+// colours reports whether to colour: on a terminal that does not ask for none (no-color.org).
 func colours(out io.Writer) bool {
 	f, ok := raw(out).(*os.File)
 	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd()))

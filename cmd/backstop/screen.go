@@ -20,7 +20,7 @@ type screen struct {
 	host string
 	// rest is the beginning of a character that was cut in two.
 	rest []byte
-	// within says that the last line has not ended.
+	// within means that the last line has not ended.
 	within bool
 }
 

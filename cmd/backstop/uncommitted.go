@@ -9,7 +9,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// uncommitted says that the work tree names an image which no file of the deployed commit does. It gives any other
+// uncommitted reports that the work tree names an image which no file of the deployed commit does. It gives any other
 // error as it is.
 func uncommitted(ctx context.Context, dir, tip, image string, err error) error {
 	if _, refused := reconcile.AsRefusal(err); !refused || image == "" {

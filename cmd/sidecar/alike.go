@@ -31,7 +31,7 @@ var dividers = regexp.MustCompile(`[/:@.-]`)
 // validator or transformer may do anything.
 var reads = regexp.MustCompile(`(?i)replacement|\bvars\b|validators|transformers|generators|op["']?\s*:\s*["']?test`)
 
-// plainly says whether nothing that a folder is rendered from depends on what an image is called.
+// plainly reports whether nothing that a folder is rendered from depends on what an image is called.
 func plainly(tree fs.FS, dir string) bool {
 	files, err := render.NewTree(tree).Folder(dir).Files()
 	if err != nil {
@@ -46,7 +46,7 @@ func plainly(tree fs.FS, dir string) bool {
 	return true
 }
 
-// alike says whether a plan only puts plain images in the places of others.
+// alike reports whether a plan only puts plain images in the places of others.
 func alike(p *gitrepo.Plan) bool {
 	before := map[string][]byte{}
 	for _, f := range p.Reverted {
@@ -83,7 +83,7 @@ func documents(data []byte) ([]any, error) {
 	}
 }
 
-// sameShape says whether two values differ in plain images alone.
+// sameShape reports whether two values differ in plain images alone.
 func sameShape(a, b any) bool {
 	switch a := a.(type) {
 	case map[string]any:

@@ -101,7 +101,7 @@ func places(r *v1alpha1.Rollback) []clicks.Place {
 	return nil
 }
 
-// platformsProvider says whether a Provider is the platform's: the default one, or one beside Backstop itself.
+// platformsProvider reports whether a Provider is the platform's: the default one, or one beside Backstop itself.
 func (s *sidecar) platformsProvider(provider string) bool {
 	ns, _, _ := strings.Cut(provider, "/")
 	return ns == kube.Home() || s.cards.otherwise.Name != "" && provider == s.cards.otherwise.String()

@@ -38,7 +38,7 @@ type sidecar struct {
 	// leads is 1 while this replica works, and leader says that one is known, whichever replica it is.
 	leads  prometheus.Gauge
 	leader atomic.Bool
-	// live reads the cluster, and fences says whether the admission policies are there.
+	// live reads the cluster, and fences reports whether the admission policies are there.
 	live   client.Client
 	fences *prometheus.GaugeVec
 	// mirrors are the Git repositories on the disk.

@@ -52,7 +52,7 @@ type rendering struct {
 type together struct {
 	reverts []reconcile.Revert
 	done    chan struct{}
-	// fine says that all of them leave what Flux can apply.
+	// fine means that all of them leave what Flux can apply.
 	fine bool
 }
 
@@ -94,7 +94,7 @@ func (r *renderings) check(ctx context.Context, origin reconcile.Origin, revert 
 	return err
 }
 
-// join adds a revert to those that are rendered next, and says whether it is the first of them, which renders.
+// join adds a revert to those that are rendered next, and reports whether it is the first of them, which renders.
 func (r *renderings) join(of rendering, revert reconcile.Revert) (all *together, running chan struct{}, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -171,7 +171,7 @@ type now struct {
 	tip        string
 }
 
-// nowPlain says whether what Git says now is rendered, whatever its images are called. It is found out once for each
+// nowPlain reports whether what Git says now is rendered, whatever its images are called. It is found out once for each
 // commit.
 func (r *renderings) nowPlain(ctx context.Context, k *kustomizev1.Kustomization, plan *gitrepo.Plan, job *render.Job,
 ) bool {
@@ -202,5 +202,5 @@ func (r *renderings) nowPlain(ctx context.Context, k *kustomizev1.Kustomization,
 // mostPlain bounds the commits of Kustomizations that are remembered.
 const mostPlain = 256
 
-// planned says that a revert is part of a plan.
+// planned reports that a revert is part of a plan.
 func planned(l reconcile.Landing) bool { return l.Err == nil }

@@ -222,10 +222,11 @@ func (s *sidecar) describe(ctx context.Context) {
 	}
 }
 
-// errNoLeader says that the API server has not answered yet, or that nobody may write the Lease.
+// errNoLeader means that the API server has not answered yet, or that nobody may write the Lease.
 var errNoLeader = errors.New("no leader is known yet: the Lease was neither read nor taken; see the log")
 
-// ready says why this replica is of no use. A follower is ready too: it waits for the Lease and watches nothing yet.
+// ready explains why this replica is of no use. A follower is ready too: it waits for the Lease and watches nothing
+// yet.
 func (s *sidecar) ready() error {
 	if !s.leader.Load() {
 		return errNoLeader

@@ -50,7 +50,7 @@ type Job struct {
 	Values          map[string]any
 	// Defaults are values that stand in for those of the chart; nil for none.
 	Defaults map[string]any
-	// Tests says that the chart's tests run too.
+	// Tests means that the chart's tests run too.
 	Tests bool
 	Post  []helmv2.PostRenderer
 }

@@ -38,7 +38,7 @@ func init() {
 // reply is what a worker makes of a job. The first, which is empty, says that it has begun.
 type reply struct {
 	Data []byte
-	// Library says that the chart is one, Missing which dependency it lacks, Err what else is wrong with it.
+	// Library means that the chart is one, Missing which dependency it lacks, Err what else is wrong with it.
 	Library bool
 	Missing string
 	Err     string
@@ -203,7 +203,7 @@ func (w *Worker) answer(job *Job, limit time.Duration) (*reply, error) {
 // starved are the words with which Go ends a process that gets no more memory, or whose stack grew too large.
 var starved = regexp.MustCompile(`fatal error: |failed to allocate|cannot allocate`)
 
-// wait lets a process that closed its output end by itself, for a moment, so that it says why.
+// wait lets a process that closed its output end by itself, for a moment, so that it explains why.
 func (w *Worker) wait() error {
 	timer := time.AfterFunc(time.Second, func() { _ = w.cmd.Process.Kill() })
 	defer timer.Stop()

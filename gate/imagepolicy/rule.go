@@ -56,7 +56,7 @@ type Reading struct {
 	text    string
 }
 
-// Matches says whether there is a pattern, and a tag matches it.
+// Matches reports whether there is a pattern, and a tag matches it.
 func (p *Rule) Matches(tag string) bool { return p.pattern != nil && p.pattern.MatchString(tag) }
 
 // Read gives what of a tag the rule compares; otherwise why it does not take the tag, and what to do.
@@ -113,7 +113,7 @@ func (p *Rule) example(tag string) string {
 	return fmt.Sprintf("change spec.filterTags.pattern so that it matches %s: no tag can match it now", tag)
 }
 
-// After says whether the rule puts one reading behind another, so that it is selected instead of it.
+// After reports whether the rule puts one reading behind another, so that it is selected instead of it.
 func (p *Rule) After(x, y Reading) bool {
 	order, sign := "", 0
 	switch {

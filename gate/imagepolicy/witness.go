@@ -95,7 +95,7 @@ func key(states [][]uint32) string {
 	return string(b)
 }
 
-// accepted says whether all automata match what was read so far.
+// accepted reports whether all automata match what was read so far.
 func accepted(programs []*program, at walk) bool {
 	for i, p := range programs {
 		matched := slices.ContainsFunc(p.close(at.states[i], last(at.tag), -1), func(pc uint32) bool {
@@ -136,7 +136,7 @@ func (p *program) pending(from []uint32) []uint32 {
 }
 
 // follow gives what takes a character or ends the pattern, reached without taking one, and everything that asks for a
-// place between two; holds says whether the automaton may go on from there.
+// place between two; holds reports whether the automaton may go on from there.
 func (p *program) follow(from []uint32, holds func(syntax.EmptyOp) bool) []uint32 {
 	var out []uint32
 	seen := map[uint32]bool{}

@@ -23,7 +23,7 @@ type Report struct {
 	// Manifests is how many files, of those that were asked for, hold Kubernetes objects.
 	Manifests int `json:"-"`
 	Asked     int `json:"asked"`
-	// Compared says that only what a change brings in is reported.
+	// Compared means that only what a change brings in is reported.
 	Compared bool `json:"compared"`
 }
 

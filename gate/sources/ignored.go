@@ -29,7 +29,7 @@ func Applied(fsys fs.FS) fs.FS {
 	return &applied{FS: fsys, patterns: map[string][]gitignore.Pattern{}, out: map[string]bool{}}
 }
 
-// leavesOut says whether a path, or a folder on the way to it, is left out.
+// leavesOut reports whether a path, or a folder on the way to it, is left out.
 func (a *applied) leavesOut(name string, dir bool) bool {
 	if name == "." || !fs.ValidPath(name) {
 		return false

@@ -22,7 +22,7 @@ type File struct {
 	Objects []Object
 	// misread are comments that are meant as markers and are none.
 	Misread []manifest.Misread
-	// err says why the file cannot be read.
+	// err explains why the file cannot be read.
 	Err error
 	// manifest says that it may hold a Kubernetes object.
 	Manifest bool
@@ -117,7 +117,7 @@ func wanted(group string) bool {
 	return false
 }
 
-// Same says whether a file still holds what was read of it.
+// Same reports whether a file still holds what was read of it.
 func (s *File) Same(data []byte) bool { return s.Sum == sha256.Sum256(data) }
 
 // Templated finds what a controller makes an image of later, and no YAML tool can: << inputs.tag >>, {{ .tag }}.

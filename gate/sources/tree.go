@@ -147,7 +147,7 @@ func patternsOf(data []byte, folder []string) []gitignore.Pattern {
 	return patterns
 }
 
-// IsYAML says whether a file holds YAML, by its name.
+// IsYAML reports whether a file holds YAML, by its name.
 func IsYAML(name string) bool {
 	ext := path.Ext(name)
 	return ext == ".yaml" || ext == ".yml" || path.Base(name) == "Kustomization"

@@ -22,7 +22,7 @@ var metadata = []netip.Prefix{
 // translated is where IPv6 networks reach IPv4 addresses, which are the last 32 bits.
 var translated = netip.MustParsePrefix("64:ff9b::/96")
 
-// Metadata says whether an address is link-local or one at which a cloud tells a machine its credentials.
+// Metadata reports whether an address is link-local or one at which a cloud tells a machine its credentials.
 func Metadata(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
 	if translated.Contains(addr) {
@@ -33,7 +33,7 @@ func Metadata(addr netip.Addr) bool {
 		slices.ContainsFunc(metadata, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// ErrMetadata says that something leads to such an address.
+// ErrMetadata means that something leads to such an address.
 var ErrMetadata = errors.New("an address of a cloud's metadata")
 
 // Refuse is a net.Dialer's Control that dials no such address, after the name was looked up.

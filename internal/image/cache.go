@@ -10,6 +10,6 @@ var pullThrough = regexp.MustCompile(`^(?:` +
 	`[0-9]+\.dkr[.-]ecr(?:-fips)?\.[a-z0-9-]+\.(?:amazonaws\.com(?:\.cn)?|on\.aws)/` +
 	`(?:docker-hub|ecr-public|github|gitlab|kubernetes|k8s|quay|azure-container-registry|chainguard)/)`)
 
-// PullThrough says whether a repository is one of a cache by its address, whoever runs it. What other caches are called
-// is their owner's choice.
+// PullThrough reports whether a repository is one of a cache by its address, whoever runs it. What other caches are
+// called is their owner's choice.
 func PullThrough(repository string) bool { return pullThrough.MatchString(repository) }

@@ -116,13 +116,13 @@ func both(a, b string) (x, y Reference, ok bool) {
 	return x, y, errX == nil && errY == nil
 }
 
-// Equal says whether two references name the same repository, tag and digest.
+// Equal reports whether two references name the same repository, tag and digest.
 func Equal(a, b string) bool {
 	x, y, ok := both(a, b)
 	return a == b || ok && x == y
 }
 
-// SameTag says whether two references name one image as far as both say something: where both have a digest it
+// SameTag reports whether two references name one image as far as both say something: where both have a digest it
 // decides, else the tag does. A tag alone and a digest alone have nothing in common.
 func SameTag(a, b string) bool {
 	x, y, ok := both(a, b)
@@ -137,7 +137,7 @@ func SameTag(a, b string) bool {
 	return x.Tag != "" && x.Tag == y.Tag
 }
 
-// SameRepository says whether two references are of one repository.
+// SameRepository reports whether two references are of one repository.
 func SameRepository(a, b string) bool {
 	x, y, ok := both(a, b)
 	return a == b || ok && x.Repository() == y.Repository()

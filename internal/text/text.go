@@ -47,7 +47,7 @@ func Visible(s string) string {
 // logged are the commands of GitHub, Azure DevOps and TeamCity: ##[group], ##vso[task.setvariable], ##teamcity[…].
 var logged = regexp.MustCompile(`##([A-Za-z]*)\[`)
 
-// plain says that a text is nothing but ASCII that can be seen, as most are.
+// plain reports that a text is nothing but ASCII that can be seen, as most are.
 func plain(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {

@@ -34,7 +34,7 @@ type Kind struct {
 	Template []string
 	// Revision is where the object says the revision of its template; nil where nothing does.
 	Revision []string
-	// Made says that another workload usually makes it: a ReplicaSet, a Job. People name that one.
+	// Made means that another workload usually makes it: a ReplicaSet, a Job. People name that one.
 	Made bool
 	// Role is the component of deploy/kustomize that lets Backstop read the kind; empty where the base does.
 	Role string
@@ -90,7 +90,7 @@ func Kinds() []Kind { return slices.Clone(kinds) }
 // Own are the kinds that people name and that no other workload makes.
 func Own() []Kind { return slices.DeleteFunc(Kinds(), func(k Kind) bool { return k.Made }) }
 
-// Builtin says whether every cluster has the kind.
+// Builtin reports whether every cluster has the kind.
 func (k Kind) Builtin() bool { return k.Role == "" }
 
 // Of is the row of a kind; false where there is none.

@@ -30,12 +30,12 @@ func (o *Object) Text(path ...string) string {
 	return text
 }
 
-// Ordered says whether the object waits for each of its pods before it goes on to the next.
+// Ordered reports whether the object waits for each of its pods before it goes on to the next.
 func (o *Object) Ordered() bool {
 	return o.Kind.Kind == StatefulSet && o.Text("spec", "podManagementPolicy") != string(appsv1.ParallelPodManagement)
 }
 
-// ByHand says whether the object replaces a pod only when somebody deletes it.
+// ByHand reports whether the object replaces a pod only when somebody deletes it.
 func (o *Object) ByHand() bool {
 	return o.Text("spec", "updateStrategy", "type") == string(appsv1.OnDeleteStatefulSetStrategyType)
 }

@@ -219,7 +219,7 @@ func (t *Teller) deliver(ctx context.Context, e Event) {
 	}
 }
 
-// post sends an event. again says whether another try may help.
+// post sends an event. again reports whether another try may help.
 func (t *Teller) post(ctx context.Context, e Event) (again bool, err error) {
 	body, err := json.Marshal(e)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 
 // adopt looks once for cards that were posted and not recorded, because Slack's answer was lost or Backstop was killed
 // in between. Only an app that was granted the history of its channel can: the others may post such a card twice. It
-// says whether it found the job's own.
+// reports whether it found the job's own.
 func (w *work) adopt(ctx context.Context, channel string) bool {
 	if w.adopted[channel] || !isID(channel) || !w.app.may("channels:history", "groups:history") {
 		return false

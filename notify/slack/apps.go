@@ -28,7 +28,7 @@ type App struct {
 	Scopes []string
 }
 
-// may says whether one of the scopes was granted.
+// may reports whether one of the scopes was granted.
 func (a *App) may(scopes ...string) bool {
 	return slices.ContainsFunc(scopes, func(s string) bool { return slices.Contains(a.Scopes, s) })
 }
@@ -201,13 +201,13 @@ func test(ctx context.Context, old *App) (*App, *Trouble) {
 	return &app, nil
 }
 
-// orgWide says whether a token is an organisation's: Slack names the organisation where a workspace's token has its
+// orgWide reports whether a token is an organisation's: Slack names the organisation where a workspace's token has its
 // workspace.
 func orgWide(who *slack.AuthTestResponse) bool {
 	return strings.HasPrefix(who.TeamID, "E") || who.EnterpriseID != "" && who.TeamID == who.EnterpriseID
 }
 
-// deaf says whether a trouble concerns clicks alone: a post that went well says nothing of it.
+// deaf reports whether a trouble concerns clicks alone: a post that went well says nothing of it.
 func (t *Trouble) deaf() bool {
 	return t != nil && (t.Reason == "NoClicks" || t.Reason == "OrgWideInstall")
 }

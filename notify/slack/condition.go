@@ -19,7 +19,7 @@ func ProviderOf(p *v1alpha1.RollbackPolicy, otherwise types.NamespacedName) type
 	return otherwise
 }
 
-// Condition says whether the cards of a policy reach Slack and clicks are heard. deaf says by the Provider's
+// Condition reports whether the cards of a policy reach Slack and clicks are heard. deaf says by the Provider's
 // namespace/name why they are not.
 func (a *Apps) Condition(name types.NamespacedName, deaf map[string]string) *metav1.Condition {
 	c := metav1.Condition{Type: Ready, Status: metav1.ConditionFalse}

@@ -21,7 +21,7 @@ const (
 	digestEvery = 5 * time.Second
 )
 
-// related says whether two Rollbacks belong to one digest.
+// related reports whether two Rollbacks belong to one digest.
 func related(a, b *v1alpha1.Rollback) bool {
 	apart := a.CreationTimestamp.Sub(b.CreationTimestamp.Time).Abs()
 	if apart <= oneMinute {
@@ -103,7 +103,7 @@ func digestOptions(c card.Card) []slack.MsgOption {
 	}
 }
 
-// markDigest says that the digest above a job may have to change.
+// markDigest reports that the digest above a job may have to change.
 func (d *outbox) markDigest(j *job) {
 	if j.card == nil || j.card.Thread == "" {
 		return

@@ -15,7 +15,7 @@ type Hosts []string
 // slackHosts are Slack's own, with all names below them.
 var slackHosts = []string{"slack.com", "slack-gov.com"}
 
-// Allow says whether tokens may be sent to an address. Slack's own hosts are reached over TLS alone.
+// Allow reports whether tokens may be sent to an address. Slack's own hosts are reached over TLS alone.
 func (h Hosts) Allow(u *url.URL) bool {
 	for _, named := range h {
 		if strings.EqualFold(named, u.Host) || strings.EqualFold(named, u.Hostname()) {

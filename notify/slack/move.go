@@ -12,21 +12,21 @@ import (
 // and by the Provider that the policy names now; the earlier message loses its buttons, and no click on it counts any
 // more. A card whose channel takes no changes, since it was archived or the bot was removed, follows in every state.
 
-// asks says whether people can decide, and will still look.
+// asks reports whether people can decide, and will still look.
 func (w *work) asks() bool { return card.Open(w.r) && w.p.due(w.r) }
 
-// strays says whether an open question stands in another channel than the Provider names now. A channel's name says
+// strays reports whether an open question stands in another channel than the Provider names now. A channel's name says
 // nothing until a post gave its ID.
 func (w *work) strays() bool {
 	here := w.channel()
 	return w.asks() && isID(here) && here != w.job.card.Channel
 }
 
-// foreign says whether an open question was posted by another Provider than the one that keeps it now. No click counts
-// before this one has taken it over.
+// foreign reports whether an open question was posted by another Provider than the one that keeps it now. No click
+// counts before this one has taken it over.
 func (w *work) foreign() bool { return w.asks() && w.job.card.Provider != w.name.String() }
 
-// stuck says whether a refused channel is one that the Provider does not name any more.
+// stuck reports whether a refused channel is one that the Provider does not name any more.
 func (w *work) stuck(err error) bool {
 	return kindOf(err) == refusedChannel && w.job.card != nil && w.job.card.Channel != w.channel()
 }
@@ -43,7 +43,7 @@ func (w *work) move(why string) {
 	w.job.thread = ""
 }
 
-// left says whether the card that was replaced stands elsewhere, and is there still.
+// left reports whether the card that was replaced stands elsewhere, and is there still.
 func (w *work) left() bool {
 	lost, now := w.job.lost, w.job.card
 	return lost != nil && now != nil && (lost.Channel != now.Channel || lost.Provider != now.Provider)

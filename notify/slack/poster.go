@@ -95,7 +95,7 @@ type Poster struct {
 	inbox map[types.UID]*v1alpha1.Rollback
 }
 
-// newer says whether a is a later state than b.
+// newer reports whether a is a later state than b.
 func newer(a, b *v1alpha1.Rollback) bool {
 	if b == nil {
 		return true
@@ -105,7 +105,7 @@ func newer(a, b *v1alpha1.Rollback) bool {
 	return err != nil || err2 != nil || x >= y
 }
 
-// due says whether a Rollback without a card may get one.
+// due reports whether a Rollback without a card may get one.
 func (p *Poster) due(r *v1alpha1.Rollback) bool {
 	return r.Status.Outcome == nil || p.Now().Sub(r.Status.Outcome.At.Time) < late
 }
@@ -149,11 +149,11 @@ type job struct {
 	// card is where it stands, nil before its first post; unsaved until the record says so too.
 	card    *v1alpha1.Card
 	unsaved bool
-	// pending says that it may have to be brought up to date, not before due.
+	// pending means that it may have to be brought up to date, not before due.
 	pending bool
 	due     time.Time
 	tries   int
-	// noting says that the card is as it should be and only the thread has to be told.
+	// noting means that the card is as it should be and only the thread has to be told.
 	noting bool
 	// thread of the digest that the first post goes to.
 	thread string

@@ -167,14 +167,14 @@ func kindOf(err error) kind {
 	return refusedChannel
 }
 
-// neverSent says that a request cannot have arrived: there was no connection.
+// neverSent reports that a request cannot have arrived: there was no connection.
 func neverSent(err error) bool {
 	var op *net.OpError
 	var name *net.DNSError
 	return errors.As(err, &name) || errors.As(err, &op) && op.Op == "dial"
 }
 
-// keeps says whether the job is still this outbox's.
+// keeps reports whether the job is still this outbox's.
 func (w *work) keeps() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

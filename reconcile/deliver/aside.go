@@ -24,9 +24,9 @@ const (
 
 // beside is what was asked beside a pull request.
 type beside struct {
-	// told says that the provider answered. Decided says that reviews are among the waits, and Listed that checks are.
+	// told means that the provider answered. Decided says that reviews are among the waits, and Listed that checks are.
 	told, decided, listed bool
-	// queued says that it stands in a merge queue or on a merge train.
+	// queued means that it stands in a merge queue or on a merge train.
 	queued bool
 	waits  []v1alpha1.PullRequestWait
 }

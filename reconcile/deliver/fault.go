@@ -132,7 +132,7 @@ func textOf(v any) []string {
 	return nil
 }
 
-// limit says whether a server answers nobody for now, and for how long.
+// limit reports whether a server answers nobody for now, and for how long.
 func limit(r *refused, now time.Time) (time.Duration, bool) {
 	said := strings.ToLower(r.body)
 	counted := r.header.Get("X-RateLimit-Remaining") == "0" || strings.Contains(said, "rate limit") ||
@@ -194,7 +194,7 @@ func statusOf(err error) (int, string) {
 	return 0, ""
 }
 
-// saysAny says whether any of the words is in a text in lower case.
+// saysAny reports whether any of the words is in a text in lower case.
 func saysAny(text string, words ...string) bool {
 	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
 }

@@ -188,7 +188,7 @@ func (g *giteaRepo) Update(ctx context.Context, pr *reconcile.PullRequest, p rec
 	return g.failed(ctx, "update the pull request", err)
 }
 
-// unknown says whether nothing was found because the server has not learned of a branch yet, which it does a moment
+// unknown reports whether nothing was found because the server has not learned of a branch yet, which it does a moment
 // after the push, and waits for that moment.
 func (g *giteaRepo) unknown(ctx context.Context, api *gitea.Client, branch string, err error) bool {
 	if status, _ := statusOf(err); status != http.StatusNotFound {
@@ -292,8 +292,8 @@ func (g *giteaRepo) Disarm(ctx context.Context, pr *reconcile.PullRequest) error
 	return g.failed(ctx, "disarm the pull request", err)
 }
 
-// Close closes a pull request, and says why. What is armed is only found out to be closed when its checks pass, so that
-// it is disarmed first.
+// Close closes a pull request, and explains why. What is armed is only found out to be closed when its checks pass, so
+// that it is disarmed first.
 func (g *giteaRepo) Close(ctx context.Context, pr *reconcile.PullRequest, why string) error {
 	if err := g.Disarm(ctx, pr); err != nil {
 		return err

@@ -25,7 +25,7 @@ func (g *giteaRepo) checks(api *gitea.Client, pr *reconcile.PullRequest) error {
 	return nil
 }
 
-// explain says that the rules of the base want more reviews than there are. That a merge is tried all the same costs
+// explain reports that the rules of the base want more reviews than there are. That a merge is tried all the same costs
 // one request, and only the answer to that tells for sure.
 func (g *giteaRepo) explain(api *gitea.Client, pr *gitea.PullRequest, out *reconcile.PullRequest) {
 	of := fmt.Sprint(pr.Updated, out.Head, out.Base)

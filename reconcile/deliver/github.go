@@ -71,7 +71,7 @@ func (g *gitHub) list(ctx context.Context, head, base string) ([]*github.PullReq
 	return all, err
 }
 
-// ofOne says whether a pull request's branch is of the repository itself, whatever that is called by now, and of no
+// ofOne reports whether a pull request's branch is of the repository itself, whatever that is called by now, and of no
 // fork.
 func ofOne(pr *github.PullRequest) bool {
 	from, to := pr.GetHead().GetRepo(), pr.GetBase().GetRepo()
@@ -231,7 +231,7 @@ func (g *gitHub) Merge(ctx context.Context, pr *reconcile.PullRequest, order rec
 	return "", g.merging(ctx, kindOfMerge(err), "GitHub does not merge it", err)
 }
 
-// Close closes a pull request, which takes it out of the queue too, and says why.
+// Close closes a pull request, which takes it out of the queue too, and explains why.
 func (g *gitHub) Close(ctx context.Context, pr *reconcile.PullRequest, why string) error {
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()
@@ -296,7 +296,7 @@ func adopted(ctx context.Context, f reconcile.Forge, p reconcile.Proposal, said 
 	return pr, nil
 }
 
-// notClean says why a pull request is not merged now.
+// notClean explains why a pull request is not merged now.
 func notClean(pr *reconcile.PullRequest) error {
 	if pr.Merge == reconcile.MergeConflicts {
 		return reconcile.RefuseAs(reconcile.FaultNever, "pull request %d conflicts with %s", pr.Number, pr.Base)

@@ -26,7 +26,7 @@ const (
 }`
 )
 
-// Verifies says whether the login is a GitHub App's.
+// Verifies reports whether the login is a GitHub App's.
 func (g *gitHub) Verifies(ctx context.Context) bool {
 	user, token, err := g.server.Login(ctx)
 	return err == nil && (user == "x-access-token" || strings.HasPrefix(token, "ghs_"))

@@ -60,7 +60,7 @@ type githubCheck struct {
 	IsRequired bool   `json:"isRequired"`
 }
 
-// passed says whether a check is done and stands in nobody's way.
+// passed reports whether a check is done and stands in nobody's way.
 func (c githubCheck) passed() bool {
 	switch {
 	case c.Context != "":

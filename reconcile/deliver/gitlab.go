@@ -21,7 +21,7 @@ type gitLab struct {
 
 	once    sync.Mutex
 	project int64
-	// trains says that the project has merge trains.
+	// trains means that the project has merge trains.
 	trains atomic.Bool
 }
 
@@ -287,7 +287,7 @@ func (g *gitLab) Disarm(ctx context.Context, pr *reconcile.PullRequest) error {
 	return g.failed(ctx, "disarm the merge request", err)
 }
 
-// Close closes a merge request, which takes it off the train too, and says why.
+// Close closes a merge request, which takes it off the train too, and explains why.
 func (g *gitLab) Close(ctx context.Context, pr *reconcile.PullRequest, why string) error {
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()

@@ -128,7 +128,7 @@ func (g *gitLab) external(ctx context.Context, id, number int64) beside {
 	return out
 }
 
-// boarded says whether a merge request that is put on the train stands there already.
+// boarded reports whether a merge request that is put on the train stands there already.
 func boarded(err error) bool {
 	status, said := statusOf(err)
 	return status == http.StatusConflict && saysAny(said, "already on", "already in")

@@ -56,7 +56,7 @@ func (f *Flux) Access(ctx context.Context, namespace, image, pod string) (reconc
 	return *scan.out, nil
 }
 
-// special says whether an ImageRepository asks otherwise than anybody does.
+// special reports whether an ImageRepository asks otherwise than anybody does.
 func special(r *reflectorv1.ImageRepository) bool {
 	s := &r.Spec
 	return s.SecretRef != nil || s.CertSecretRef != nil || s.ProxySecretRef != nil || s.ServiceAccountName != "" ||
@@ -131,7 +131,8 @@ func (f *Flux) names(ctx context.Context, namespace string) (map[types.Namespace
 	return out, err
 }
 
-// letsIn says whether the owner of an ImageRepository lets a namespace use it, as image-reflector-controller judges it.
+// letsIn reports whether the owner of an ImageRepository lets a namespace use it, as image-reflector-controller judges
+// it.
 func (f *Flux) letsIn(ctx context.Context, r *reflectorv1.ImageRepository, namespace string) (bool, error) {
 	if r.Spec.AccessFrom == nil {
 		return false, nil

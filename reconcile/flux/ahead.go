@@ -129,7 +129,7 @@ func checked(p place, src deployed, has func(string) (bool, string)) string {
 	return inCheck
 }
 
-// upgrading says that Helm waits for what it installed or upgraded to become ready.
+// upgrading reports that Helm waits for what it installed or upgraded to become ready.
 func upgrading(hr *helmv2.HelmRelease) bool {
 	c := apimeta.FindStatusCondition(hr.Status.Conditions, meta.ReconcilingCondition)
 	if !busy(hr.Status.Conditions) {
@@ -150,7 +150,7 @@ func aheadRelease(hr *helmv2.HelmRelease) *reconcile.AheadRelease {
 	}
 }
 
-// meansInDependsOn says whether an entry of an object's dependsOn means another object of its kind.
+// meansInDependsOn reports whether an entry of an object's dependsOn means another object of its kind.
 func meansInDependsOn(name, namespace string, in, other metav1.Object) bool {
 	return name == other.GetName() && cmp.Or(namespace, in.GetNamespace()) == other.GetNamespace()
 }

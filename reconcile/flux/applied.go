@@ -41,8 +41,8 @@ func (f *Flux) Applied(ctx context.Context, namespace string, w v1alpha1.Workloa
 	return out, nil
 }
 
-// applying says that an applier is between fetching a revision and having applied it, so that what runs is neither. A
-// health check comes after that.
+// applying reports that an applier is between fetching a revision and having applied it, so that what runs is neither.
+// A health check comes after that.
 func applying(p place) string {
 	conditions, ref := p.kustomization.Status.Conditions, p.kustomizationRef()
 	if p.release != nil {

@@ -115,7 +115,7 @@ func released(out *reconcile.Applier, hr *helmv2.HelmRelease) {
 	}
 }
 
-// unchanged says why nothing in Git can have broken a release; empty where something may have.
+// unchanged explains why nothing in Git can have broken a release; empty where something may have.
 func (f *Flux) unchanged(ctx context.Context, hr *helmv2.HelmRelease) (string, error) {
 	good := lastGood(hr)
 	if good == nil || good.ConfigDigest == "" || good.ConfigDigest != hr.Status.LastAttemptedConfigDigest {

@@ -170,7 +170,7 @@ func (f *Flux) deployedBranch(ctx context.Context, w wish, deployed v1alpha1.Obj
 	return out, nil
 }
 
-// otherBranch says why a revert on a branch does not reach an artifact that was built from something else.
+// otherBranch explains why a revert on a branch does not reach an artifact that was built from something else.
 func (f *Flux) otherBranch(ctx context.Context, deployed v1alpha1.ObjectRef, branch string) (string, error) {
 	src, err := f.deployedSource(ctx, deployed)
 	if apierrors.IsNotFound(err) {

@@ -41,7 +41,7 @@ type Chain struct {
 	Path string
 	// Attempted is the commit of the revision whose manifests are in the cluster, as far as the status tells.
 	Attempted string
-	// Waits says why the newest revision is not applied, and until when that lasts at the latest; NotApplied why the
+	// Waits explains why the newest revision is not applied, and until when that lasts at the latest; NotApplied why the
 	// attempted one could not be.
 	Waits      string
 	WaitsUntil time.Time
@@ -66,15 +66,15 @@ type Deployed struct {
 	Ref v1alpha1.ObjectRef
 	// Git is the GitRepository; nil for a source of another kind.
 	Git *sourcev1.GitRepository
-	// Missing says that there is no such object.
+	// Missing means that there is no such object.
 	Missing bool
-	// Suspended says that it fetches nothing.
+	// Suspended means that it fetches nothing.
 	Suspended bool
 	// Revision of its artifact, and the Git commit that it names; empty where there is none yet.
 	Revision, Commit string
 	// Branch that it follows; where it is none Pinned says what it is instead, and what to do.
 	Branch, Pinned string
-	// Problem says why it does not fetch; empty when it gives no reason.
+	// Problem explains why it does not fetch; empty when it gives no reason.
 	Problem string
 }
 
@@ -84,19 +84,19 @@ type Writer struct {
 	Object *automationv1.ImageUpdateAutomation
 	// Path that it updates, cleaned; empty is everything.
 	Path string
-	// Elsewhere says why it does not write to the branch that is deployed; empty when it does.
+	// Elsewhere explains why it does not write to the branch that is deployed; empty when it does.
 	Elsewhere string
-	// Forces says that its pushes are forced: it pushes to another branch than the one it names to check out, or names
+	// Forces means that its pushes are forced: it pushes to another branch than the one it names to check out, or names
 	// none where its source names no branch either.
 	Forces bool
 }
 
-// Selects says whether an automation writes a policy: it must be in its namespace, and be selected.
+// Selects reports whether an automation writes a policy: it must be in its namespace, and be selected.
 func (w Writer) Selects(p *reflectorv1.ImagePolicy) bool {
 	return w.Object.Namespace == p.Namespace && selects(w.Object, p.Labels)
 }
 
-// Updates says whether a file is below the path that an automation updates.
+// Updates reports whether a file is below the path that an automation updates.
 func (w Writer) Updates(file string) bool {
 	return w.Path == "" || file == w.Path || strings.HasPrefix(file, w.Path+"/")
 }
@@ -280,7 +280,7 @@ func HealthWait(k *kustomizev1.Kustomization) (time.Duration, string) {
 	return 0, ""
 }
 
-// Not says why an object is not ready; ok is false where it does not say so.
+// Not explains why an object is not ready; ok is false where it does not say so.
 func Not(conditions []metav1.Condition) (reason, message string, ok bool) {
 	c := apimeta.FindStatusCondition(conditions, meta.ReadyCondition)
 	if c == nil || c.Status != metav1.ConditionFalse {
@@ -289,7 +289,7 @@ func Not(conditions []metav1.Condition) (reason, message string, ok bool) {
 	return c.Reason, tell(c.Message), true
 }
 
-// Working says whether a controller says that it is at work on an object.
+// Working reports whether a controller says that it is at work on an object.
 func Working(conditions []metav1.Condition) bool {
 	c := apimeta.FindStatusCondition(conditions, meta.ReconcilingCondition)
 	return c != nil && c.Status == metav1.ConditionTrue && c.Reason == meta.ProgressingReason

@@ -56,7 +56,7 @@ type Options struct {
 	Platform []string
 	// Namespaces to list Flux objects in; none lists them in the whole cluster.
 	Namespaces []string
-	// Person says that a person reads with their own rights, so that what is refused is said to them.
+	// Person means that a person reads with their own rights, so that what is refused is said to them.
 	Person bool
 	// Render makes of a commit what Flux would apply; nil where nothing is to be set ahead of Flux.
 	Render Render
@@ -105,14 +105,14 @@ func refTo(kind, namespace, name string) v1alpha1.ObjectRef {
 	return v1alpha1.ObjectRef{Kind: kind, Namespace: namespace, Name: name}
 }
 
-// Blame finds that commit. A Refusal says why it cannot be looked for.
+// Blame finds that commit. A Refusal explains why it cannot be looked for.
 type Blame func(ctx context.Context, src reconcile.Source, s *Suspicion) (reconcile.Blamed, error)
 
-// Undo makes the proof. A Refusal says why there is none.
+// Undo makes the proof. A Refusal explains why there is none.
 type Undo func(ctx context.Context, src reconcile.Source, u *Undoing) (reconcile.UndoProof, error)
 
-// Render makes of a commit what kustomize-controller would apply for a Kustomization. A Refusal says why it cannot be
-// told.
+// Render makes of a commit what kustomize-controller would apply for a Kustomization. A Refusal explains why it cannot
+// be told.
 type Render func(ctx context.Context, src reconcile.Source, commit string, spec kustomizev1.KustomizationSpec,
 ) ([]*unstructured.Unstructured, error)
 

@@ -13,7 +13,7 @@ import (
 // defaultBranch is what source-controller checks out where spec.ref says nothing.
 const defaultBranch = "master"
 
-// sameRepository says whether two URLs name one Git repository. The user, a trailing .git and slashes do not matter,
+// sameRepository reports whether two URLs name one Git repository. The user, a trailing .git and slashes do not matter,
 // the host's case neither. Between HTTP and SSH the ports do not compare.
 //
 //	https://github.com/acme/fleet  =  ssh://git@github.com/acme/fleet.git  ≠  https://github.com:8443/acme/fleet
@@ -92,7 +92,7 @@ func cleanPath(p string) string {
 	return strings.TrimPrefix(path.Clean("/"+p), "/")
 }
 
-// overlaps says whether one of two folders lies in the other.
+// overlaps reports whether one of two folders lies in the other.
 func overlaps(a, b string) bool {
 	return a == b || inside(a, b) || inside(b, a)
 }

@@ -60,7 +60,7 @@ func healthyRelease(hr *helmv2.HelmRelease) []reconcile.Healthy {
 	return []reconcile.Healthy{{By: refTo(kindHelmRelease, hr.Namespace, hr.Name), At: last.LastDeployed.Time}}
 }
 
-// waits says whether Helm waited for the workloads of a release.
+// waits reports whether Helm waited for the workloads of a release.
 func waits(hr *helmv2.HelmRelease, of *helmv2.Snapshot) bool {
 	if of.Version <= 1 {
 		return hr.Spec.Install == nil || !hr.Spec.Install.DisableWait

@@ -95,8 +95,8 @@ func (f *Flux) Automated(ctx context.Context) ([]reconcile.Origin, error) {
 	return out, nil
 }
 
-// covers says whether two automations of one namespace write to one branch. Those of another namespace cover nothing:
-// a stranger's, who has no access, would keep holds from being found.
+// covers reports whether two automations of one namespace write to one branch. Those of another namespace cover
+// nothing: a stranger's, who has no access, would keep holds from being found.
 func (a automation) covers(b automation) bool {
 	return a.ref.Namespace == b.ref.Namespace && a.checkout == b.checkout &&
 		sameRepository(a.repo.Spec.URL, b.repo.Spec.URL)
@@ -147,7 +147,7 @@ func (f *Flux) reaches(l leaf) []string {
 	return slices.DeleteFunc(slices.Clone(l.lands), func(ns string) bool { return ns != l.ref.Namespace })
 }
 
-// landsIn says whether everything that a place's appliers apply lands in one namespace.
+// landsIn reports whether everything that a place's appliers apply lands in one namespace.
 func (p place) landsIn(namespace string) bool {
 	if p.release != nil {
 		for _, e := range helmInventory(p.release) {

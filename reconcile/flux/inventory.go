@@ -61,7 +61,7 @@ func entriesOf[T any](refs []T, entryOf func(T) entry) []entry {
 	return out
 }
 
-// holdsObject says whether an inventory holds the object. An entry that cannot be read holds nothing.
+// holdsObject reports whether an inventory holds the object. An entry that cannot be read holds nothing.
 func holdsObject(entries []entry, want objectID) bool {
 	for _, e := range entries {
 		if id, err := parseID(e.id); err == nil && id == want {

@@ -14,11 +14,11 @@ import (
 // Line is all of Flux that has to do with a workload, for people: the chain that applies it, and the origin of what it
 // applies. Both are of one place, which is looked for once.
 type Line struct {
-	// Chain that applies the workload. Where it is nil, NotFlux says why Flux does not apply it, or Unread what the reader
-	// may not see.
+	// Chain that applies the workload. Where it is nil, NotFlux explains why Flux does not apply it, or Unread what the
+	// reader may not see.
 	Chain           *Chain
 	NotFlux, Unread string
-	// Origin is where a revert would be pushed. Where it is nil, NoOrigin says why, and NoRights whether that is about
+	// Origin is where a revert would be pushed. Where it is nil, NoOrigin explains why, and NoRights whether that is about
 	// what the reader may not see.
 	Origin   *reconcile.Origin
 	NoOrigin string

@@ -69,7 +69,7 @@ func claimsOf(labels map[string]string) []v1alpha1.ObjectRef {
 	return out
 }
 
-// unowned says why an object without Flux's labels cannot be led back to Git.
+// unowned explains why an object without Flux's labels cannot be led back to Git.
 func unowned(obj *unstructured.Unstructured, ref v1alpha1.ObjectRef) error {
 	labels := obj.GetLabels()
 	if name := labels["resourceset.fluxcd.controlplane.io/name"]; name != "" {
@@ -128,7 +128,7 @@ func (f *Flux) load(ctx context.Context, ref v1alpha1.ObjectRef) (place, error) 
 	return p, f.get(ctx, ref, p.kustomization)
 }
 
-// settling says whether a controller may still add to the inventory. While health checks run it is written already.
+// settling reports whether a controller may still add to the inventory. While health checks run it is written already.
 func settling(conditions []metav1.Condition) bool {
 	c := apimeta.FindStatusCondition(conditions, meta.ReconcilingCondition)
 	if c == nil || c.Status != metav1.ConditionTrue {

@@ -95,7 +95,7 @@ func reference(name, tag, digest string) string {
 	return b.String()
 }
 
-// selects says whether an automation writes policies with these labels; without a selector it writes all.
+// selects reports whether an automation writes policies with these labels; without a selector it writes all.
 func selects(a *automationv1.ImageUpdateAutomation, set map[string]string) bool {
 	if a.Spec.PolicySelector == nil {
 		return true

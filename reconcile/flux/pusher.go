@@ -17,9 +17,9 @@ type pusher struct {
 	repo *sourcev1.GitRepository
 	// by is the automation whose author and key sign; nil for Backstop's own name.
 	by *automation
-	// readOnly says why nothing may be pushed, and lend what would let it.
+	// readOnly explains why nothing may be pushed, and lend what would let it.
 	readOnly, lend string
-	// aside says why the branch gets its changes by pull request.
+	// aside explains why the branch gets its changes by pull request.
 	aside string
 }
 
@@ -94,12 +94,12 @@ func (f *Flux) trusted(writers []automation, c choice) []automation {
 	return out
 }
 
-// wrote says whether an automation wrote the suspect.
+// wrote reports whether an automation wrote the suspect.
 func (c *choice) wrote(a automation) bool {
 	return c.suspect != nil && c.suspect.Automation != nil && *c.suspect.Automation == a.ref
 }
 
-// pick chooses the automation that speaks for a branch, and says why nothing may be pushed there, where it works on
+// pick chooses the automation that speaks for a branch, and explains why nothing may be pushed there, where it works on
 // another one. The suspect's own automation comes first; then those that update the Kustomization's folder and push
 // to the branch, those that update the folder and push elsewhere, and those that push to the branch for other folders.
 // Of equals the stronger title counts, then the GitRepository that was used before or is deployed.

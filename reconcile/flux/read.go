@@ -18,7 +18,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
-// errNotInstalled says that the API server does not know a kind (yet): wait, or do without.
+// errNotInstalled means that the API server does not know a kind (yet): wait, or do without.
 var errNotInstalled = errors.New("the kind is not installed in this cluster")
 
 // pageSize bounds what one answer of the API server holds in memory: a Kustomization may list thousands of objects.

@@ -36,7 +36,7 @@ func TestWhatAHelmReleaseSaysIsTakenForWhatItIs(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		scene func(hr *helmv2.HelmRelease)
-		// asked says that a revert has to ask it; did what Helm did by itself; replaced when a release by hand is.
+		// asked means that a revert has to ask it; did what Helm did by itself; replaced when a release by hand is.
 		asked     bool
 		did       v1alpha1.RemediationAction
 		exhausted bool

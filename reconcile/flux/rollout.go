@@ -105,7 +105,7 @@ func (f *Flux) arrival(ctx context.Context, out *reconcile.Rollout, p place, has
 	return nil
 }
 
-// wordless says whether a source names no commit at all, so that only the workloads themselves can tell.
+// wordless reports whether a source names no commit at all, so that only the workloads themselves can tell.
 func (f *Flux) wordless(ctx context.Context, p place) bool {
 	ref := sourceRef(p.kustomization)
 	if ref.Kind == kindGitRepository {
@@ -115,7 +115,7 @@ func (f *Flux) wordless(ctx context.Context, p place) bool {
 	return err == nil && strings.TrimSpace(src.origin()) == ""
 }
 
-// arrived says whether no workload's template names the bad image any more.
+// arrived reports whether no workload's template names the bad image any more.
 func arrived(states []reconcile.WorkloadState) bool {
 	for _, s := range states {
 		if !s.Gone && !s.Complete {

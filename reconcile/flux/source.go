@@ -48,7 +48,7 @@ func (f *Flux) source(ctx context.Context, writers []automation, c choice) (reco
 	return out, err
 }
 
-// verified says whether source-controller only takes signed commits.
+// verified reports whether source-controller only takes signed commits.
 func verified(repo *sourcev1.GitRepository) bool {
 	v := repo.Spec.Verification
 	return v != nil && v.GetMode() != sourcev1.ModeGitTag

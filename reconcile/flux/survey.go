@@ -115,7 +115,7 @@ func destination(refspec string) string {
 	return dst
 }
 
-// elsewhere says why nothing that an automation writes is for the branch that is deployed; empty when it is.
+// elsewhere explains why nothing that an automation writes is for the branch that is deployed; empty when it is.
 func (a automation) elsewhere(branch string) string {
 	switch {
 	case a.says != "":
@@ -127,8 +127,8 @@ func (a automation) elsewhere(branch string) string {
 	return ""
 }
 
-// aside says that an automation starts from the branch that is deployed and pushes to another one; empty when it does
-// not.
+// aside reports that an automation starts from the branch that is deployed and pushes to another one; empty when it
+// does not.
 func (a automation) aside(branch string) string {
 	if a.elsewhere(branch) != "" || a.push == branch {
 		return ""
@@ -137,7 +137,7 @@ func (a automation) aside(branch string) string {
 		" by a pull request only"
 }
 
-// direct says whether an automation pushes to the branch that is deployed.
+// direct reports whether an automation pushes to the branch that is deployed.
 func (a automation) direct(branch string) bool { return a.elsewhere(branch) == "" && a.push == branch }
 
 // writers are the automations of one repository.
@@ -189,7 +189,7 @@ func landing(k *kustomizev1.Kustomization) []string {
 	return out
 }
 
-// landsIn says whether everything lands in one namespace.
+// landsIn reports whether everything lands in one namespace.
 func landsIn(all []string, namespace string) bool {
 	return len(all) > 0 && !slices.ContainsFunc(all, func(ns string) bool { return ns != namespace })
 }

@@ -16,13 +16,13 @@ type claimant struct {
 	kustomization v1alpha1.ObjectRef
 	// namespace of the workload that failed. That it is there nobody can forge without rights in it.
 	namespace string
-	// alone says that all the Kustomization applies lands in that namespace.
+	// alone means that all the Kustomization applies lands in that namespace.
 	alone bool
 	// sharers are other Kustomizations that render the same files.
 	sharers []leaf
 }
 
-// aloneIn says whether everything that one or more Kustomizations apply lands in a namespace.
+// aloneIn reports whether everything that one or more Kustomizations apply lands in a namespace.
 func (c *claimant) aloneIn() bool {
 	return c.alone && !slices.ContainsFunc(c.sharers, func(l leaf) bool { return !l.landsIn(c.namespace) })
 }
@@ -36,7 +36,7 @@ func (c *claimant) shared() string {
 	return c.sharers[i].ref.String()
 }
 
-// title says why a GitRepository may push for a claimant, or that it may not.
+// title explains why a GitRepository may push for a claimant, or that it may not.
 func (f *Flux) title(repo *sourcev1.GitRepository, c *claimant) title {
 	owner := c.kustomization.Namespace
 	switch {
@@ -56,7 +56,7 @@ func (f *Flux) isPlatform(namespace string) bool {
 	return slices.Contains(f.options.Platform, namespace)
 }
 
-// lends says whether the owner of a GitRepository lends it to a namespace.
+// lends reports whether the owner of a GitRepository lends it to a namespace.
 func lends(repo *sourcev1.GitRepository, namespace string) bool {
 	return namespace != "" && slices.Contains(lentTo(repo), namespace)
 }
@@ -71,7 +71,7 @@ func lend(repo *sourcev1.GitRepository, namespace string) string {
 		LendToAnnotation, strings.Join(unique(append(lentTo(repo), namespace)...), ","))
 }
 
-// untitled says why a GitRepository may not push for a claimant, and what its owner does to let it.
+// untitled explains why a GitRepository may not push for a claimant, and what its owner does to let it.
 func (f *Flux) untitled(repo *sourcev1.GitRepository, c *claimant) (why, command string) {
 	ref := refTo(kindGitRepository, repo.Namespace, repo.Name)
 	if by := c.shared(); by != "" && lends(repo, c.kustomization.Namespace) {

@@ -23,8 +23,8 @@ const runningHealthChecks = "Running health checks"
 // maxDependencies is how many dependencies are looked at for how long they may take.
 const maxDependencies = 10
 
-// kustomizationWaits says why a Kustomization has not attempted a commit, and until when that lasts at the latest; zero
-// where nobody knows. What failed before the source fetched the commit says nothing about it.
+// kustomizationWaits explains why a Kustomization has not attempted a commit, and until when that lasts at the latest;
+// zero where nobody knows. What failed before the source fetched the commit says nothing about it.
 func (f *Flux) kustomizationWaits(ctx context.Context, k *kustomizev1.Kustomization, fetched bool,
 ) (string, time.Time, error) {
 	ref := refTo(kindKustomization, k.Namespace, k.Name)
@@ -51,8 +51,8 @@ func (f *Flux) kustomizationWaits(ctx context.Context, k *kustomizev1.Kustomizat
 	return failedApply(k, ready), ready.LastTransitionTime.Add(min(k.GetRetryInterval(), maxTimeout)), nil
 }
 
-// notApplied says why a Kustomization could not apply what it attempted; empty where it could. One object that the API
-// server refuses keeps all of them from being applied.
+// notApplied explains why a Kustomization could not apply what it attempted; empty where it could. One object that the
+// API server refuses keeps all of them from being applied.
 func notApplied(k *kustomizev1.Kustomization) string {
 	ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
 	if ready == nil || ready.Status != metav1.ConditionFalse || ready.Reason == meta.HealthCheckFailedReason {
@@ -114,7 +114,7 @@ func (f *Flux) dependenciesUntil(ctx context.Context, k *kustomizev1.Kustomizati
 	return last, nil
 }
 
-// releaseWaits says why a HelmRelease has not attempted its newest values, and until when that lasts at the latest.
+// releaseWaits explains why a HelmRelease has not attempted its newest values, and until when that lasts at the latest.
 func releaseWaits(hr *helmv2.HelmRelease) (string, time.Time) {
 	ref := refTo(kindHelmRelease, hr.Namespace, hr.Name)
 	if hr.Spec.Suspend {

@@ -29,8 +29,8 @@ type way struct {
 	stops []reconcile.Stop
 }
 
-// follow adds a Kustomization with all above it, and says whether it has handed the commit on. src is its source as it
-// was read. A Kustomization's own images, patches and variables come from the one that applies it.
+// follow adds a Kustomization with all above it, and reports whether it has handed the commit on. src is its source as
+// it was read. A Kustomization's own images, patches and variables come from the one that applies it.
 func (w *way) follow(ctx context.Context, k *kustomizev1.Kustomization, src deployed, depth int) (bool, error) {
 	w.source(src)
 	reached, unknown := w.has(src.commit())
@@ -58,7 +58,7 @@ func (w *way) follow(ctx context.Context, k *kustomizev1.Kustomization, src depl
 	return passed, err
 }
 
-// handedDown says whether a Kustomization holds something itself that may name an image.
+// handedDown reports whether a Kustomization holds something itself that may name an image.
 func handedDown(k *kustomizev1.Kustomization) bool {
 	return len(k.Spec.Images) > 0 || len(k.Spec.Patches) > 0 || k.Spec.PostBuild != nil
 }
@@ -134,7 +134,7 @@ func stopOf(ref v1alpha1.ObjectRef, o client.Object, handled string) reconcile.S
 	}
 }
 
-// busy says that a controller is at work on an object, not that it waits for its next try.
+// busy reports that a controller is at work on an object, not that it waits for its next try.
 func busy(conditions []metav1.Condition) bool {
 	c := apimeta.FindStatusCondition(conditions, meta.ReconcilingCondition)
 	return c != nil && c.Status == metav1.ConditionTrue && c.Reason != meta.ProgressingWithRetryReason
@@ -145,7 +145,7 @@ func waitsForOthers(conditions []metav1.Condition) bool {
 	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == meta.DependencyNotReadyReason
 }
 
-// applied says that what a Kustomization attempted last is in the cluster, healthy or not.
+// applied reports that what a Kustomization attempted last is in the cluster, healthy or not.
 func applied(k *kustomizev1.Kustomization) bool {
 	if c := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReconcilingCondition); busy(k.Status.Conditions) {
 		doing, ok := parseProgress(c.Message)
@@ -154,7 +154,7 @@ func applied(k *kustomizev1.Kustomization) bool {
 	return appliedRevision(k) == k.Status.LastAttemptedRevision
 }
 
-// dependenciesReady says whether all that a Kustomization depends on is ready, at the revision of the same source.
+// dependenciesReady reports whether all that a Kustomization depends on is ready, at the revision of the same source.
 func (f *Flux) dependenciesReady(ctx context.Context, k *kustomizev1.Kustomization, src deployed) (bool, error) {
 	for _, d := range k.Spec.DependsOn {
 		var on kustomizev1.Kustomization

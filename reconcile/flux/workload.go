@@ -63,7 +63,7 @@ type bad struct {
 	containers []string
 }
 
-// in says whether a template still names the image for one of the containers.
+// in reports whether a template still names the image for one of the containers.
 func (b bad) in(images map[string]string) bool {
 	return slices.ContainsFunc(b.containers, func(c string) bool { return images[c] == b.image })
 }
@@ -164,7 +164,7 @@ func (f *Flux) advise(ctx context.Context, st *reconcile.WorkloadState, obj *uns
 	return nil
 }
 
-// started says whether a Job has a pod that runs or ran. kstatus takes a Job for good as soon as it has begun.
+// started reports whether a Job has a pod that runs or ran. kstatus takes a Job for good as soon as it has begun.
 func started(job *unstructured.Unstructured) bool {
 	for _, field := range []string{"ready", "succeeded"} {
 		if n, _, _ := unstructured.NestedInt64(job.Object, "status", field); n > 0 {
@@ -206,8 +206,8 @@ func (f *Flux) stuck(ctx context.Context, st *reconcile.WorkloadState, obj *unst
 	return nil
 }
 
-// outdated says whether a pod was made from another template than the current one. A StatefulSet names the revision of
-// its template in its status; a DaemonSet does not, so that there the images have to tell.
+// outdated reports whether a pod was made from another template than the current one. A StatefulSet names the revision
+// of its template in its status; a DaemonSet does not, so that there the images have to tell.
 func outdated(pod *corev1.Pod, revision string, images map[string]string) bool {
 	if revision != "" {
 		return pod.Labels[appsv1.ControllerRevisionHashLabelKey] != revision
@@ -248,7 +248,7 @@ func (f *Flux) podsOf(ctx context.Context, ref v1alpha1.ObjectRef, obj *unstruct
 	return out, nil
 }
 
-// waitsForImage says whether a pod is Pending because a container cannot have its image.
+// waitsForImage reports whether a pod is Pending because a container cannot have its image.
 func waitsForImage(pod *corev1.Pod) bool {
 	if pod.Status.Phase != corev1.PodPending {
 		return false
@@ -268,7 +268,7 @@ func waitsForImage(pod *corev1.Pod) bool {
 		})
 }
 
-// crashes says whether a container of a pod ends again and again, or cannot be started.
+// crashes reports whether a container of a pod ends again and again, or cannot be started.
 func crashes(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses),
 		func(c corev1.ContainerStatus) bool {

@@ -55,8 +55,8 @@ func writerOf(was *manifest.Node, n manifest.Node, policies []reconcile.ImagePol
 	return &ref, ""
 }
 
-// follows says whether an alias changed only because the scalar that it stands for did, which is marked: whose change
-// that is, is asked there.
+// follows reports whether an alias changed only because the scalar that it stands for did, which is marked: whose
+// change that is, is asked there.
 func follows(origins []origin, was, n manifest.Node) bool {
 	if n.Anchor == "" || was.Anchor != n.Anchor || was.Policy+n.Policy != "" {
 		return false
@@ -68,7 +68,7 @@ func follows(origins []origin, was, n manifest.Node) bool {
 	})
 }
 
-// writes says whether image automation writes a value for an selection, at a marker with a suffix.
+// writes reports whether image automation writes a value for an selection, at a marker with a suffix.
 func writes(selected, suffix, value string) bool {
 	if selected == "" {
 		return false

@@ -55,7 +55,7 @@ func (h *history) sharedBy(tree plumbing.Hash, q reconcile.Query, files []string
 	return out, nil
 }
 
-// renders says whether a root's files include one of the given ones. A folder whose kustomizations refer to nothing
+// renders reports whether a root's files include one of the given ones. A folder whose kustomizations refer to nothing
 // outside is not even listed, unless it holds one.
 func (h *history) renders(tree plumbing.Hash, root reconcile.Root, files []string) (bool, error) {
 	dir := path.Clean(root.Path)
@@ -85,7 +85,7 @@ func (h *history) renders(tree plumbing.Hash, root reconcile.Root, files []strin
 	}), nil
 }
 
-// escapes says whether a kustomization below a folder may refer to something outside of it.
+// escapes reports whether a kustomization below a folder may refer to something outside of it.
 func (h *history) escapes(dir store.Entry, depth int) (bool, error) {
 	if known, ok := h.escaping[dir.Hash]; ok {
 		return known, nil

@@ -90,7 +90,7 @@ func (l *locating) add(out *rendering, u *unit, index int, file string, first bo
 	return open, nil
 }
 
-// names says whether a file has the words of an image: the end of its repository, and its tag or digest.
+// names reports whether a file has the words of an image: the end of its repository, and its tag or digest.
 func names(data []byte, image string) bool {
 	repository, tag, digest := manifest.Split(image)
 	return bytes.Contains(data, []byte(repository[strings.LastIndexByte(repository, '/')+1:])) &&

@@ -21,14 +21,14 @@ func filesOf(all []composed) []string {
 	return out
 }
 
-// sameNodes says whether two references are made of the same nodes, as where two units render one file alike.
+// sameNodes reports whether two references are made of the same nodes, as where two units render one file alike.
 func sameNodes(a, b composed) bool {
 	x, y := slices.Concat(a...), slices.Concat(b...)
 	return slices.EqualFunc(x, y, func(m, n manifest.Node) bool { return m.File == n.File && m.Pointer == n.Pointer })
 }
 
-// same says whether a composed reference is what another one is. Where values are copied into it, each of them and the
-// rest count.
+// same reports whether a composed reference is what another one is. Where values are copied into it, each of them and
+// the rest count.
 func (c composed) same(other composed) bool {
 	if c[0][0].Variable == "" {
 		return manifest.SameReference(manifest.Effective(c), manifest.Effective(other))

@@ -120,7 +120,7 @@ func (w *watching) former(s v1alpha1.Suspect, held map[int]string) reconcile.For
 	return f
 }
 
-// lacked says whether a version had a reference without one of the parts that it has today, a digest or a registry:
+// lacked reports whether a version had a reference without one of the parts that it has today, a digest or a registry:
 // left there beside an earlier tag, it would make an image that never was. One that came alone goes alone.
 func (w *watching) lacked(k int, values []*manifest.Node) bool {
 	in, part := w.in[k], w.places[k].part

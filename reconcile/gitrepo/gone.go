@@ -54,8 +54,8 @@ func (h *history) takenBack(ctx context.Context, q reconcile.Query) (v1alpha1.Su
 	return v1alpha1.Suspect{}, false, nil
 }
 
-// tookOff says whether a commit may have taken an image off the branch: a file of before it speaks of it, and that file
-// no longer does.
+// tookOff reports whether a commit may have taken an image off the branch: a file of before it speaks of it, and that
+// file no longer does.
 func (h *history) tookOff(older, newer *store.Commit, image string, holds map[plumbing.Hash]bool) (bool, error) {
 	changes, err := h.Diff(older.Tree, newer.Tree, maxGone)
 	if err != nil && !errors.Is(err, store.ErrManyChanges) {
@@ -79,7 +79,7 @@ func (h *history) tookOff(older, newer *store.Commit, image string, holds map[pl
 	return false, nil
 }
 
-// speaksOf says whether a file may name the image.
+// speaksOf reports whether a file may name the image.
 func (h *history) speaksOf(e store.Entry, image string, holds map[plumbing.Hash]bool) (bool, error) {
 	if !e.Regular() {
 		return false, nil

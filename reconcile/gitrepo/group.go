@@ -9,7 +9,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// positional says whether a group is found by its position in a list, so that something else may stand there now.
+// positional reports whether a group is found by its position in a list, so that something else may stand there now.
 func positional(group []manifest.Node) bool {
 	return slices.ContainsFunc(group, func(n manifest.Node) bool {
 		return strings.Contains(n.Pointer, ";") || indexed.MatchString(n.Pointer)
@@ -18,7 +18,7 @@ func positional(group []manifest.Node) bool {
 
 var indexed = regexp.MustCompile(`\[[0-9]+\]`)
 
-// sameList says whether two pointers differ in positions alone.
+// sameList reports whether two pointers differ in positions alone.
 func sameList(a, b string) bool {
 	return indexed.ReplaceAllString(a, "[]") == indexed.ReplaceAllString(b, "[]")
 }
@@ -53,7 +53,7 @@ func (p parsedFile) group(of []manifest.Node) []manifest.Node {
 	return nil
 }
 
-// isImage says whether a node is one by its place, and no variable or part of a text.
+// isImage reports whether a node is one by its place, and no variable or part of a text.
 func isImage(n manifest.Node) bool {
 	return n.Variable == "" && n.Part != manifest.PartVariable && n.Part != manifest.PartText &&
 		!manifest.IsText(n.Pointer)

@@ -133,7 +133,7 @@ func (h *history) holding(dir store.Entry, depth int) ([]string, error) {
 	return out, nil
 }
 
-// speaks says whether a file is YAML that has the word in it.
+// speaks reports whether a file is YAML that has the word in it.
 func (h *history) speaks(name string, e store.Entry) (bool, error) {
 	if !e.Regular() || !isYAML(name) {
 		return false, nil
@@ -143,7 +143,7 @@ func (h *history) speaks(name string, e store.Entry) (bool, error) {
 	return ok && bytes.Contains(data, []byte(holdWord)), err
 }
 
-// belongs says whether a file is below one of the roots, or rendered by one.
+// belongs reports whether a file is below one of the roots, or rendered by one.
 func (h *history) belongs(tree plumbing.Hash, roots []reconcile.Root, file string) (bool, error) {
 	for _, r := range roots {
 		if dir := path.Clean(r.Path); dir == "." || strings.HasPrefix(file, dir+"/") {

@@ -67,7 +67,7 @@ func (h *history) lift(ctx context.Context, l reconcile.Lift) (map[string][]byte
 	return contents, t, nil
 }
 
-// concerns says whether a hold is on one of the places, or on a node that makes one image with one of them.
+// concerns reports whether a hold is on one of the places, or on a node that makes one image with one of them.
 func (h *history) concerns(tree plumbing.Hash, places []v1alpha1.Node, hold reconcile.Hold) (bool, error) {
 	if len(places) == 0 {
 		return true, nil

@@ -47,7 +47,7 @@ func (l *Local) Parted(rev string) (base *Local, exact bool, err error) {
 	return local(c, l.options), exact, nil
 }
 
-// Blame finds the commit that brought the image in. A Refusal says why none is to be found.
+// Blame finds the commit that brought the image in. A Refusal explains why none is to be found.
 func (l *Local) Blame(ctx context.Context, q reconcile.Query) (v1alpha1.Suspect, error) {
 	s, err := l.history.blame(ctx, q)
 	err = l.Lacks(err)
@@ -127,5 +127,5 @@ func (p *Plan) Push(ctx context.Context, remote, branch string) error {
 	return p.local.Push(ctx, p.build, p.Head, remote, branch)
 }
 
-// errNothing says that a plan changes nothing.
+// errNothing means that a plan changes nothing.
 var errNothing = errors.New("there is nothing to commit")

@@ -23,7 +23,7 @@ type locating struct {
 	count  int
 	unread []string
 	spoken bool
-	// supposing says that a variable of which nothing is known is taken for what the image has in its place.
+	// supposing means that a variable of which nothing is known is taken for what the image has in its place.
 	supposing bool
 }
 

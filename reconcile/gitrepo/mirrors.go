@@ -83,7 +83,7 @@ func (g *Mirrors) remembered(m *store.Mirror) *recalled {
 	return g.memories[m]
 }
 
-// Contains says whether a commit is reachable from another one that the source knows.
+// Contains reports whether a commit is reachable from another one that the source knows.
 func (g *Mirrors) Contains(ctx context.Context, src reconcile.Source, tip, commit string) (bool, error) {
 	var out bool
 	err := g.with(ctx, src, func(m *branch) (err error) {

@@ -31,7 +31,7 @@ type move struct {
 	// file that holds the group in the newer commit.
 	file         *store.Followed
 	newer, older *store.Commit
-	// bare says that the place was in the older commit too, where it named the repository and no version.
+	// bare means that the place was in the older commit too, where it named the repository and no version.
 	bare bool
 }
 
@@ -119,7 +119,7 @@ func sameContent(changes []store.Change, file *store.Followed) string {
 type candidate struct {
 	group    []manifest.Node
 	likeness int
-	// tied says that another one of another value is as likely.
+	// tied means that another one of another value is as likely.
 	tied bool
 }
 
@@ -158,8 +158,8 @@ func (s *search) order(changes []store.Change) []store.Change {
 	return list
 }
 
-// reads says whether a file may say what is looked for: kustomize takes JSON as it takes YAML, and variables come from
-// files of any name.
+// reads reports whether a file may say what is looked for: kustomize takes JSON as it takes YAML, and variables come
+// from files of any name.
 func (s *search) reads(file string) bool {
 	return isYAML(file) || path.Ext(file) == ".json" || !isImage(s.group[0])
 }
@@ -204,12 +204,12 @@ func (s *search) weigh(c store.Change, group, there []manifest.Node) {
 	}
 }
 
-// carried says whether a variable stood elsewhere with the very same value, and no longer does.
+// carried reports whether a variable stood elsewhere with the very same value, and no longer does.
 func (s *search) carried(group, there []manifest.Node) bool {
 	return there == nil && group[0].Variable != "" && manifest.SameReference(group, s.group)
 }
 
-// versioned says whether an entry of images said the version of what stands alone now, and no longer does.
+// versioned reports whether an entry of images said the version of what stands alone now, and no longer does.
 func (s *search) versioned(group, there []manifest.Node) bool {
 	return s.bare && there == nil && manifest.IsEntry(group[0])
 }
@@ -229,7 +229,8 @@ func (c *candidate) take(group []manifest.Node, likeness int) {
 	}
 }
 
-// belongsToAnother says whether another group that the commit brought into the same file is more like the former one.
+// belongsToAnother reports whether another group that the commit brought into the same file is more like the former
+// one.
 func (s *search) belongsToAnother() (bool, error) {
 	is, err := s.parsed(s.file.Path, s.file.Newer)
 	if err != nil || is.err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// nowhere says why no node was found, and what to do.
+// nowhere explains why no node was found, and what to do.
 func (l *locating) nowhere() error {
 	q := l.query
 	image := oneLine(q.Image, imageRunes)
@@ -92,7 +92,7 @@ func (l *locating) refuse(format string, args ...any) error {
 	return refusal
 }
 
-// errUnread says that a file names the image that cannot be read as a manifest, so that the branch may still run it.
+// errUnread means that a file names the image that cannot be read as a manifest, so that the branch may still run it.
 var errUnread = errors.New("a file that names the image cannot be read")
 
 // standsAt says in which file the text of the image stands, be it no manifest at all, and which commit brought it

@@ -130,8 +130,8 @@ func (o *overlaying) write(over []manifest.Node, nodes []int, as []manifest.Node
 	return true, nil
 }
 
-// stood says whether a file was there before the commit: an entry or a variable that came together with what it changes
-// has nothing before it.
+// stood reports whether a file was there before the commit: an entry or a variable that came together with what it
+// changes has nothing before it.
 func (o *overlaying) stood(file string) (bool, error) {
 	e, err := o.EntryAt(o.before.Tree, file)
 	return e.Regular(), err
@@ -243,7 +243,7 @@ func (o *overlaying) folder(n manifest.Node) (string, bool, error) {
 	return path.Dir(n.File), stood && n.Object.Kind == "HelmRelease", err
 }
 
-// kustomized says whether a folder has a kustomization of its own.
+// kustomized reports whether a folder has a kustomization of its own.
 func (o *overlaying) kustomized(c *store.Commit, dir string) (bool, error) {
 	for _, name := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization"} {
 		e, err := o.EntryAt(c.Tree, path.Join(dir, name))

@@ -39,7 +39,7 @@ func (p *planning) prove(ctx context.Context) (refused bool, err error) {
 	return false, nil
 }
 
-// still says whether all that was permitted when it was planned may be pushed now.
+// still reports whether all that was permitted when it was planned may be pushed now.
 func (p *planning) still() error {
 	for i, r := range p.reverts {
 		if p.out[i].Err == nil && r.Still != nil {

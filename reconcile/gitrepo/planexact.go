@@ -87,7 +87,7 @@ func (p *planning) restorable(ctx context.Context, file, suspect string, undone 
 	return p.h.Objects.Blob(before.Hash, manifest.MaxFileSize)
 }
 
-// undoes says whether new values by pointer are what all the nodes of a change held before it.
+// undoes reports whether new values by pointer are what all the nodes of a change held before it.
 func undoes(deltas []manifest.Delta, undone map[string]string) bool {
 	for _, d := range deltas {
 		if value, ok := undone[d.Pointer]; !ok || d.Before == nil || d.After == nil || value != d.Before.Value {

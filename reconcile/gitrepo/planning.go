@@ -11,7 +11,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// wholeFile is a file as the plan leaves it so far; there says whether it has one.
+// wholeFile is a file as the plan leaves it so far; there reports whether it has one.
 func (p *planning) wholeFile(file string) (data []byte, there bool, err error) {
 	if data, known := p.reverted[file]; known {
 		return data, data != nil, nil

@@ -135,7 +135,7 @@ func (p *proposing) add(ctx context.Context, head plumbing.Hash, reverts []recon
 	return added, nil
 }
 
-// same says whether what a branch makes of the commit that it left the deployed branch at is the reverts alone.
+// same reports whether what a branch makes of the commit that it left the deployed branch at is the reverts alone.
 func (p *proposing) same(ctx context.Context, fork, head plumbing.Hash, reverts []reconcile.Revert) (bool, error) {
 	planned, err := p.planOn(ctx, fork, reverts)
 	if err != nil || len(planned.in()) != len(reverts) {

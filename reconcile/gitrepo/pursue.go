@@ -18,9 +18,9 @@ type pursued struct {
 	tip, group []manifest.Node
 	// file is the index of the file that holds the group there.
 	file int
-	// gone says that this version has no such group, which is the newer one's then.
+	// gone means that this version has no such group, which is the newer one's then.
 	gone bool
-	// blind says that this version does not read.
+	// blind means that this version does not read.
 	blind bool
 }
 
@@ -126,8 +126,8 @@ func (p *pursued) movedFrom(ctx context.Context, f *walk, newer *store.Commit, b
 	return true, err
 }
 
-// pushed says whether what stood in the group's place in a list is another image that only changed its own place, since
-// items were added, removed or put into another order.
+// pushed reports whether what stood in the group's place in a list is another image that only changed its own place,
+// since items were added, removed or put into another order.
 func (p *pursued) pushed(h *history, file *store.Followed, older parsedFile, there []manifest.Node) (bool, error) {
 	if !positional(p.group) || manifest.Kin(p.group, there) || manifest.Lone(p.group) || manifest.Lone(there) {
 		return false, nil

@@ -85,7 +85,7 @@ func (h *history) trace(ctx context.Context, from *store.Commit, all []composed)
 	return ends(groups), nil
 }
 
-// stepAll looks at all groups in the next older commit, and says whether any of them was found.
+// stepAll looks at all groups in the next older commit, and reports whether any of them was found.
 func stepAll(ctx context.Context, f *walk, groups []*tracing, newer *store.Commit, ago int) (bool, error) {
 	found := false
 	for _, g := range groups {
@@ -99,7 +99,7 @@ func stepAll(ctx context.Context, f *walk, groups []*tracing, newer *store.Commi
 	return found, nil
 }
 
-// goesOn says whether the walk has something left to find, within what it may cost once the first was found.
+// goesOn reports whether the walk has something left to find, within what it may cost once the first was found.
 func goesOn(groups []*tracing, first, steps int) bool {
 	open, behind := false, false
 	for _, g := range groups {

@@ -17,7 +17,7 @@ import (
 type Place struct {
 	// Commit that was read.
 	Commit string
-	// Image that the files say; where that cannot be told it is empty, and Why says why.
+	// Image that the files say; where that cannot be told it is empty, and Why explains why.
 	Image, Why string
 	// Nodes that say it.
 	Nodes []manifest.Node

@@ -115,8 +115,8 @@ func variableOf(p place) string {
 	return manifest.NameAt(p.pointer)
 }
 
-// back goes to the first parent, and says whether a group's file is another one there. It gives a nil commit before the
-// root.
+// back goes to the first parent, and reports whether a group's file is another one there. It gives a nil commit before
+// the root.
 func (w *watching) back(ctx context.Context) (*store.Commit, bool, error) {
 	newer := w.At
 	c, _, err := w.Follower.Back(ctx)
@@ -189,7 +189,7 @@ func (w *watching) image(base string) string {
 	return image
 }
 
-// isTarget says whether the values are the target's.
+// isTarget reports whether the values are the target's.
 func isTarget(s v1alpha1.Suspect, t v1alpha1.Target, values map[int32]string) bool {
 	for _, v := range t.Values {
 		now, there := values[v.Index]

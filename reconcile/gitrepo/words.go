@@ -57,7 +57,7 @@ func related(c *store.Commit) *v1alpha1.RelatedCommit {
 	return &v1alpha1.RelatedCommit{Commit: c.Hash.String(), Subject: subjectOf(c), Author: oneLine(c.Author, authorRunes)}
 }
 
-// isYAML says whether image automation and Flux take a file for YAML.
+// isYAML reports whether image automation and Flux take a file for YAML.
 func isYAML(name string) bool {
 	ext := path.Ext(name)
 	return ext == ".yaml" || ext == ".yml" || path.Base(name) == "Kustomization"

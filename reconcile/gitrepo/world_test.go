@@ -278,7 +278,7 @@ func (w *world) mktree(entries ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// try runs git on the server's repository and says whether it worked.
+// try runs git on the server's repository and reports whether it worked.
 func (w *world) try(args ...string) error {
 	cmd := exec.CommandContext(w.Context(), "git", args...)
 	cmd.Dir, cmd.Env = w.bare, gitserver.Env()

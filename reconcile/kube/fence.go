@@ -19,9 +19,9 @@ var Fences = []string{"backstop-flux-objects", "backstop-rollbacks"}
 // Fence is how one of them stands.
 type Fence struct {
 	Name string
-	// Stands says that the policy is there, and a binding that denies by it.
+	// Stands means that the policy is there, and a binding that denies by it.
 	Stands bool
-	// Unread says why that is not known; empty where it is.
+	// Unread explains why that is not known; empty where it is.
 	Unread string
 	// Why says what is missing; empty where nothing is.
 	Why string

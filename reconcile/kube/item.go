@@ -18,7 +18,7 @@ type Object[T any] interface {
 type Item[T any, P Object[T]] struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta
-	// Object is nil where Err says why it cannot be decoded.
+	// Object is nil where Err explains why it cannot be decoded.
 	Object P
 	Err    error
 }

@@ -30,7 +30,7 @@ import (
 // FieldOwner is Backstop's field manager. It must never start with kubectl: kustomize-controller strips those.
 const FieldOwner = "backstop"
 
-// ErrNoKubeconfig says that nothing leads to a cluster.
+// ErrNoKubeconfig means that nothing leads to a cluster.
 var ErrNoKubeconfig = errors.New("no kubeconfig")
 
 // Config finds the cluster: the kubeconfig and context that are named, else what kubectl would use, else the pod's

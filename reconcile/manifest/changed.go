@@ -101,7 +101,7 @@ func (c *comparison) documents(a, b *parsed) bool {
 	return true
 }
 
-// same says whether two values are the same apart from the images in them.
+// same reports whether two values are the same apart from the images in them.
 func (c *comparison) same(a, b *yaml.Node) bool {
 	shared := a.Kind == yaml.AliasNode || b.Kind == yaml.AliasNode
 	a, b = resolve(a), resolve(b)

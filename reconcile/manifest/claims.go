@@ -22,11 +22,11 @@ type spot struct {
 	object  Object
 	// key under which the value, or the list that it is an item of, stands; parent is the key above that one.
 	key, parent string
-	// item says that the value is an item of the list under key.
+	// item means that the value is an item of the list under key.
 	item bool
-	// mute says that the object's kind names images which nothing runs: only markers count.
+	// mute means that the object's kind names images which nothing runs: only markers count.
 	mute bool
-	// shared says that an alias or a merge key lies on the way.
+	// shared means that an alias or a merge key lies on the way.
 	shared bool
 }
 

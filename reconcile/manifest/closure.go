@@ -148,7 +148,7 @@ func (c *closure) judge(name string, mode fs.FileMode) (fs.FileMode, error) {
 	return mode, nil
 }
 
-// isCheckout says whether a folder is a repository of its own: a submodule that is checked out holds .git.
+// isCheckout reports whether a folder is a repository of its own: a submodule that is checked out holds .git.
 func (c *closure) isCheckout(dir string) bool {
 	_, err := fs.Lstat(c.fsys, path.Join(dir, ".git"))
 	return err == nil
@@ -185,7 +185,7 @@ func (c *closure) generated(dir string) {
 	}
 }
 
-// Ignored says whether source-controller leaves a name out of every artifact, as far as it is YAML or a folder.
+// Ignored reports whether source-controller leaves a name out of every artifact, as far as it is YAML or a folder.
 func Ignored(name string) bool {
 	switch name {
 	case ".git", ".github", ".circleci", ".travis.yml", ".gitlab-ci.yml", "appveyor.yml", ".drone.yml", "cloudbuild.yaml",
@@ -256,7 +256,7 @@ func (c *closure) inTree(from, ref string) (string, bool) {
 	return name, true
 }
 
-// isRemote says whether kustomize would download a reference.
+// isRemote reports whether kustomize would download a reference.
 func isRemote(ref string) bool {
 	return strings.Contains(ref, "://") || strings.HasPrefix(ref, "git::") || strings.HasPrefix(ref, "git@") ||
 		strings.HasPrefix(ref, "github.com/") || strings.HasPrefix(ref, "github.com:") || strings.Contains(ref, "?ref=")

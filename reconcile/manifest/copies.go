@@ -120,7 +120,7 @@ func endOf(object, options *yaml.Node) copyEnd {
 	return end
 }
 
-// Any says whether anything is copied.
+// Any reports whether anything is copied.
 func (c *Copies) Any() bool { return len(c.list) > 0 }
 
 // Sources looks in a file for the values that are copied. read reads another file of the tree.
@@ -196,7 +196,7 @@ func (one *copying) into(n Node, scalars func() []Node) (string, bool) {
 	return "", false
 }
 
-// is says whether an object is meant. Kustomize reads kinds and names as patterns.
+// is reports whether an object is meant. Kustomize reads kinds and names as patterns.
 func (e *copyEnd) is(o Object) bool {
 	for i := range e.but {
 		if e.but[i].is(o) {
@@ -238,7 +238,7 @@ func (e *copyEnd) with(value, part string) string {
 	return strings.Join(parts, e.delimiter)
 }
 
-// names says whether one of the paths leads to a node.
+// names reports whether one of the paths leads to a node.
 func (e *copyEnd) names(n Node, scalars []Node) bool {
 	for _, path := range e.paths {
 		if leadsTo(pathSteps(path), n, scalars) {
@@ -261,7 +261,7 @@ func pathSteps(path string) []string {
 
 var pointerStep = regexp.MustCompile(`\[[^\]]*\]|[^/\[]+`)
 
-// leadsTo says whether the steps of a path lead to a node.
+// leadsTo reports whether the steps of a path lead to a node.
 func leadsTo(path []string, n Node, scalars []Node) bool {
 	at := strings.IndexByte(n.Pointer, '#')
 	if at < 0 || strings.ContainsRune(n.Pointer[at:], '!') {
@@ -286,7 +286,7 @@ func leadsTo(path []string, n Node, scalars []Node) bool {
 	return true
 }
 
-// isItem says whether a step of a path means the item of a list, which stands before it.
+// isItem reports whether a step of a path means the item of a list, which stands before it.
 func isItem(want, before, item string, scalars []Node) bool {
 	if want == "*" || want == unescape(item) {
 		return true
@@ -368,5 +368,5 @@ func filled(group []Node, inputs map[string]Node) (Made, bool) {
 	return out, whole && len(out.From) > 0
 }
 
-// IsTemplate says whether a value holds what a ResourceSet puts its inputs into.
+// IsTemplate reports whether a value holds what a ResourceSet puts its inputs into.
 func IsTemplate(value string) bool { return strings.Contains(value, "<<") }

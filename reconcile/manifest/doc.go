@@ -21,5 +21,5 @@
 //
 //	image: ghcr.io/acme/backend:v1.1.0 # backstop:hold not=… since=… {"$imagepolicy": "develop:backend"}
 //
-// All input is hostile: a file that cannot be handled is an error that says why, never a crash and never a guess.
+// All input is hostile: a file that cannot be handled is an error that explains why, never a crash and never a guess.
 package manifest

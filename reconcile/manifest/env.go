@@ -17,7 +17,7 @@ import (
 // envDocument begins the pointers of such files.
 const envDocument = "env#/"
 
-// isEnv says whether a file holds environment variables: it has no name of YAML, and begins with one.
+// isEnv reports whether a file holds environment variables: it has no name of YAML, and begins with one.
 func isEnv(file string, data []byte) bool {
 	switch path.Ext(file) {
 	case ".yaml", ".yml", ".json":
@@ -101,7 +101,7 @@ func editEnv(data []byte, edits []Change) ([]byte, error) {
 	return apply(data, splices), nil
 }
 
-// isEnvEdit says whether edits are of a file of environment variables.
+// isEnvEdit reports whether edits are of a file of environment variables.
 func isEnvEdit(edits []Change) bool {
 	return len(edits) > 0 && strings.HasPrefix(edits[0].Pointer, envDocument)
 }

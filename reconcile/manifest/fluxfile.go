@@ -233,7 +233,7 @@ func expand(text string, vars []Node, depth int) string {
 // maxVariables bounds how deep the value of a variable is made of others.
 const maxVariables = 4
 
-// HasDefault says whether a text says everywhere what counts where a variable is not set.
+// HasDefault reports whether a text says everywhere what counts where a variable is not set.
 func HasDefault(text, variable string) bool {
 	for _, rest := range strings.Split(text, "${"+variable)[1:] {
 		rest = strings.TrimPrefix(rest, ":")

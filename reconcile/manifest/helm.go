@@ -56,7 +56,7 @@ func claimBlocks(fields []entry, s spot, set func(int, claim)) {
 	}
 }
 
-// otherRepository says whether a key of a block that describes an image is another word for its repository.
+// otherRepository reports whether a key of a block that describes an image is another word for its repository.
 func otherRepository(fields []entry, key string) bool {
 	switch key {
 	case "repo":
@@ -127,8 +127,8 @@ func imageBeside(fields []entry, index map[string]int, prefix string) int {
 	return i
 }
 
-// repositoryPrefix says whether a key names a repository, and what stands before the word: "" for repository, "backend"
-// for backendRepository.
+// repositoryPrefix reports whether a key names a repository, and what stands before the word: "" for repository,
+// "backend" for backendRepository.
 func repositoryPrefix(key string) (string, bool) {
 	if key == "repository" {
 		return "", true
@@ -162,7 +162,7 @@ func blockParts(index map[string]int, prefix string) map[int]Part {
 	return parts
 }
 
-// isBlockKey says whether a key usually holds a block that describes an image.
+// isBlockKey reports whether a key usually holds a block that describes an image.
 func isBlockKey(key string) bool {
 	return key == "image" || strings.HasSuffix(key, "Image") || strings.HasSuffix(key, "-image") ||
 		strings.HasSuffix(key, "_image")

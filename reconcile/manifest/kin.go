@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// SameReference says whether two groups of nodes make the same image, in whatever shape: a whole reference, a
+// SameReference reports whether two groups of nodes make the same image, in whatever shape: a whole reference, a
 // repository and a tag, an entry of images. Groups that name no repository are the same where all that they say is.
 func SameReference(a, b []Node) bool {
 	if len(a) == 0 || len(b) == 0 {
@@ -81,7 +81,7 @@ func override(nodes []Node, by Node) []Node {
 	return append(nodes, by)
 }
 
-// Unversioned says whether a group says no tag or digest any more where it did, and still names the same repository:
+// Unversioned reports whether a group says no tag or digest any more where it did, and still names the same repository:
 // what says it stands elsewhere, such as in an entry of images.
 func Unversioned(now, before []Node) bool {
 	_, one := Reference(now, "")
@@ -94,7 +94,7 @@ func Unversioned(now, before []Node) bool {
 	return !one && other && Kin(now, before)
 }
 
-// Kin says whether two groups may be one image at two times: their repositories are the same.
+// Kin reports whether two groups may be one image at two times: their repositories are the same.
 func Kin(a, b []Node) bool {
 	if a[0].Variable != "" || b[0].Variable != "" {
 		return a[0].Variable == b[0].Variable
@@ -104,8 +104,8 @@ func Kin(a, b []Node) bool {
 	return one != "" && other != "" && normalRepository(one) == normalRepository(other)
 }
 
-// Rehomed says whether two groups may be one image at two times whose registry changed in between: the names of owner
-// and image are the same.
+// Rehomed reports whether two groups may be one image at two times whose registry changed in between: the names of
+// owner and image are the same.
 func Rehomed(a, b []Node) bool {
 	if a[0].Variable != "" || b[0].Variable != "" {
 		return false
@@ -114,7 +114,7 @@ func Rehomed(a, b []Node) bool {
 	return one != "" && one == other
 }
 
-// Stayed says whether two groups stand in the same place of one object, whose namespace may have been added or taken
+// Stayed reports whether two groups stand in the same place of one object, whose namespace may have been added or taken
 // away.
 func Stayed(a, b []Node) bool {
 	x, y := a[0], b[0]
@@ -137,7 +137,7 @@ func ownName(group []Node) string {
 	return strings.Join(words[len(words)-2:], "/")
 }
 
-// Lone says whether a group names no repository, so that its value may stand for any image.
+// Lone reports whether a group names no repository, so that its value may stand for any image.
 func Lone(group []Node) bool { return nameOf(group) == "" }
 
 // nameOf is what a group says of its repository; empty for nothing.
@@ -281,8 +281,8 @@ func expressParts(out []*Node, first Node, as []Node, image string) {
 	}
 }
 
-// LiesUnder says whether a group may be what another one is laid over: the same place of the same object, or an entry
-// of images that changes it. values says that they are values of one release, in two objects.
+// LiesUnder reports whether a group may be what another one is laid over: the same place of the same object, or an
+// entry of images that changes it. values says that they are values of one release, in two objects.
 func LiesUnder(base, over []Node, values bool) bool {
 	x, y := base[0], over[0]
 	same := func(a, b string) bool { return a == "" || b == "" || a == b }

@@ -142,7 +142,7 @@ func (c *closure) loaded(from, ref string) {
 	}
 }
 
-// isInline says whether text in place of a path is the YAML itself.
+// isInline reports whether text in place of a path is the YAML itself.
 func isInline(ref string) bool { return strings.Contains(ref, "\n") || strings.Contains(ref, ": ") }
 
 // items are the resolved items of a list; none for anything else.

@@ -55,7 +55,7 @@ func readMarker(line, head string) (marker, bool) {
 	return m, true
 }
 
-// isMisread says whether a comment is meant as a marker, and is none to image automation.
+// isMisread reports whether a comment is meant as a marker, and is none to image automation.
 func isMisread(comment string) bool {
 	return meantAt.MatchString(comment)
 }

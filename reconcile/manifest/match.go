@@ -156,7 +156,7 @@ func gradeOfParts(p *parts, repository string) grade {
 	return gradeNone
 }
 
-// endsWith says whether a repository is another one behind a registry or a path.
+// endsWith reports whether a repository is another one behind a registry or a path.
 func endsWith(repository, end string) bool {
 	return repository == end || strings.HasSuffix(repository, "/"+end)
 }
@@ -169,7 +169,7 @@ const (
 	fitBoth  = 1 << 17
 )
 
-// isTemplate says whether a kind of Kubernetes itself runs pods, so that another name is another workload.
+// isTemplate reports whether a kind of Kubernetes itself runs pods, so that another name is another workload.
 func isTemplate(kind string) bool {
 	k, ok := workload.Of(kind)
 	return ok && k.Builtin() || kind == workload.Pod || kind == "ReplicationController"
@@ -197,10 +197,10 @@ func fit(o Object, at Target) int {
 	return fitOther
 }
 
-// within says whether a name may be the target's before a prefix, a suffix or both were added, whole words each.
+// within reports whether a name may be the target's before a prefix, a suffix or both were added, whole words each.
 func within(name, target string) bool { return strings.Contains("-"+target+"-", "-"+name+"-") }
 
-// matchesName says whether the name of a kustomize patch's target, which is a pattern, fits.
+// matchesName reports whether the name of a kustomize patch's target, which is a pattern, fits.
 func matchesName(pattern, name string) bool {
 	if !isPattern(pattern) {
 		return false
@@ -252,7 +252,7 @@ func unambiguous(found []*group, image string, at Target) []*group {
 	return nil
 }
 
-// passes says whether the way to a node leads over a word: a key, an item's name, or a file or folder of it.
+// passes reports whether the way to a node leads over a word: a key, an item's name, or a file or folder of it.
 func passes(n Node, word string) bool {
 	between := func(r rune) bool { return strings.ContainsRune("/#[]=!", r) }
 	for _, part := range strings.FieldsFunc(n.File+"/"+n.Pointer, between) {

@@ -53,7 +53,7 @@ func MisreadMarkers(data []byte) ([]Misread, error) {
 // writtenMarker is a marker as it stands in the text of a file.
 type writtenMarker struct {
 	Misread
-	// alone says that the line holds nothing else.
+	// alone means that the line holds nothing else.
 	alone bool
 }
 

@@ -73,7 +73,7 @@ type Node struct {
 	Variable string
 	// Line of the scalar, from 1.
 	Line int
-	// Typed says that YAML takes the scalar for a number or a truth value, so that Helm may write it in another way.
+	// Typed means that YAML takes the scalar for a number or a truth value, so that Helm may write it in another way.
 	Typed bool
 }
 
@@ -92,7 +92,7 @@ type Change struct {
 // unknown.
 type Target struct {
 	Namespace, Kind, Name, Container string
-	// Loose says that an image is meant with or without its digest.
+	// Loose means that an image is meant with or without its digest.
 	Loose bool
 }
 
@@ -106,7 +106,7 @@ type Delta struct {
 // Problem is a file or reference that cannot be followed, and why, in a sentence.
 type Problem struct {
 	File, Reason string
-	// Unfollowed says that Flux may follow it: a remote base, a link.
+	// Unfollowed means that Flux may follow it: a remote base, a link.
 	Unfollowed bool
 }
 

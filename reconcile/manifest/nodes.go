@@ -13,7 +13,7 @@ import (
 // otherwise stand for more values than there is memory.
 const maxShared = 1 << 17
 
-// Nodes lists every image node of one YAML file, in the file's order. An error says why the file cannot be read; it
+// Nodes lists every image node of one YAML file, in the file's order. An error explains why the file cannot be read; it
 // wraps ErrNotYAML, ErrSOPS, ErrTooLarge or ErrUnsupported.
 func Nodes(file string, data []byte) ([]Node, error) {
 	return nodesOf(file, data, parse)
@@ -59,14 +59,14 @@ type walker struct {
 	// inner and outer are set while walking YAML inside a scalar.
 	inner *parsed
 	outer *yaml.Node
-	// counts says that the places are only counted.
+	// counts means that the places are only counted.
 	counts bool
 	count  int
-	// every says that these are wanted too: the comments that are markers, those of them behind KEY=VALUE, and those that
+	// every means that these are wanted too: the comments that are markers, those of them behind KEY=VALUE, and those that
 	// are meant as markers.
 	every                  bool
 	read, written, misread []Misread
-	// all says that scalars that are no image are wanted too.
+	// all means that scalars that are no image are wanted too.
 	all bool
 }
 
@@ -201,8 +201,8 @@ func (w *walker) scalar(at place, s spot, c claim) error {
 	return nil
 }
 
-// typed says whether YAML takes a scalar for something else than text: Kubernetes and Helm take no and on for booleans,
-// as YAML 1.1 does.
+// typed reports whether YAML takes a scalar for something else than text: Kubernetes and Helm take no and on for
+// booleans, as YAML 1.1 does.
 func typed(n *yaml.Node) bool {
 	if n.Style != 0 {
 		return false

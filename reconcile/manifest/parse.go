@@ -244,7 +244,7 @@ func knownTag(tag string) bool {
 	return false
 }
 
-// isSOPS says whether a document is one that SOPS encrypted: it carries SOPS's metadata at the top.
+// isSOPS reports whether a document is one that SOPS encrypted: it carries SOPS's metadata at the top.
 func isSOPS(root *yaml.Node) bool {
 	meta := field(root, "sops")
 	return meta != nil && meta.Kind == yaml.MappingNode &&

@@ -65,7 +65,7 @@ func targetOf(patch *yaml.Node, otherwise Object) Object {
 		Name: text(target, "name")}
 }
 
-// holdsYAML says whether the text at a place is YAML by its meaning.
+// holdsYAML reports whether the text at a place is YAML by its meaning.
 func holdsYAML(s spot) bool {
 	switch {
 	case s.item:

@@ -33,7 +33,7 @@ func encode(value string, style yaml.Style) (string, error) {
 	return doubleQuote(value), nil
 }
 
-// staysText says whether a plain scalar is text to every YAML parser.
+// staysText reports whether a plain scalar is text to every YAML parser.
 func staysText(value string) bool {
 	if !plainText.MatchString(value) || strings.HasSuffix(value, ":") || otherTypes.MatchString(value) {
 		return false
@@ -42,7 +42,7 @@ func staysText(value string) bool {
 	return n.ShortTag() == "!!str"
 }
 
-// isPlain says whether a value is text to every YAML parser where it can stand without quotes at all.
+// isPlain reports whether a value is text to every YAML parser where it can stand without quotes at all.
 func isPlain(value string) bool {
 	n := yaml.Node{Kind: yaml.ScalarNode, Value: value}
 	return printable(value) && !otherTypes.MatchString(value) && n.ShortTag() == "!!str"

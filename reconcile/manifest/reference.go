@@ -16,13 +16,13 @@ func join(repository, tag, digest string) string { return image.Join(repository,
 // parts is what a group of nodes says of an image.
 type parts struct {
 	image, registry, repository, tag, digest string
-	// kustomize says that the group is an images entry, whose tag or digest replaces both.
+	// kustomize means that the group is an images entry, whose tag or digest replaces both.
 	kustomize bool
 	// pattern is the name of an images entry that stands for several repositories.
 	pattern string
 }
 
-// isPattern says whether kustomize reads the name of an images entry as a pattern: it puts it into a regular
+// isPattern reports whether kustomize reads the name of an images entry as a pattern: it puts it into a regular
 // expression.
 func isPattern(name string) bool { return strings.ContainsAny(name, `*+?|[](){}^$\`) }
 

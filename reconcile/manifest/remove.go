@@ -267,7 +267,7 @@ func onlyWithout(before []place, edited []byte, prefix string) error {
 	return nil
 }
 
-// IsEntry says whether a node is of an entry of kustomize's images, which changes an image that something else says.
+// IsEntry reports whether a node is of an entry of kustomize's images, which changes an image that something else says.
 func IsEntry(n Node) bool {
 	return n.Container != "" && n.Part != PartImage && strings.Contains(n.Pointer, "images[name=")
 }

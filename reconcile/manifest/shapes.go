@@ -78,7 +78,7 @@ func claimHub(fields []entry, s spot, set func(int, claim)) {
 	set(tag, claim{part: PartTag, group: group})
 }
 
-// inValues says whether a place is in the values of a HelmRelease, or in a file that may hold some.
+// inValues reports whether a place is in the values of a HelmRelease, or in a file that may hold some.
 func inValues(s spot) bool {
 	_, way, _ := strings.Cut(s.pointer, "#")
 	return s.object.Kind == "" || strings.Contains(way, "/values")
@@ -114,7 +114,7 @@ func isMute(o Object) bool {
 		strings.HasSuffix(group, ".kyverno.io") || strings.HasSuffix(group, ".gatekeeper.sh")
 }
 
-// isImageKey says whether a key, wherever it stands, usually names a whole image.
+// isImageKey reports whether a key, wherever it stands, usually names a whole image.
 func isImageKey(key string) bool {
 	return key == "image" || key == "imageName" || strings.HasSuffix(key, "Image")
 }

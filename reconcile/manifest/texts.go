@@ -135,7 +135,8 @@ func assigned(text string) []assignment {
 	return out
 }
 
-// nearly says whether two references of a repository differ in no more than that one of them has no digest, or no tag.
+// nearly reports whether two references of a repository differ in no more than that one of them has no digest, or no
+// tag.
 func nearly(a, b string) bool {
 	_, tag, digest := Split(a)
 	_, otherTag, otherDigest := Split(b)
@@ -196,7 +197,7 @@ func cutSelector(pointer string) (base, selector string, ok bool) {
 	return pointer[:i], unescape(pointer[i+1:]), true
 }
 
-// IsText says whether a pointer means a part of a scalar's text.
+// IsText reports whether a pointer means a part of a scalar's text.
 func IsText(pointer string) bool {
 	_, _, ok := cutSelector(pointer)
 	return ok
@@ -237,12 +238,12 @@ func selectText(text, selector string) (from, to int, ok bool) {
 	return 0, 0, false
 }
 
-// isReference says whether a character can be part of a name or tag.
+// isReference reports whether a character can be part of a name or tag.
 func isReference(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("._/-", c) >= 0
 }
 
-// IsNamed says whether a scalar is the value of a key.
+// IsNamed reports whether a scalar is the value of a key.
 func IsNamed(n Node, key string) bool {
 	return strings.HasSuffix(n.Pointer, "/"+escape(key))
 }

@@ -78,7 +78,7 @@ func (r *Records) PoliciesNow(ctx context.Context,
 // slackReady is the condition that the cards' channel has its say in.
 const slackReady = "SlackReady"
 
-// describeSlack says whether the policy's cards reach anybody.
+// describeSlack reports whether the policy's cards reach anybody.
 func (r *Records) describeSlack(p *v1alpha1.RollbackPolicy, now time.Time) {
 	var c *metav1.Condition
 	if r.Slack != nil {

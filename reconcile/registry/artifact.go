@@ -50,7 +50,7 @@ func artifact(c *content) (what, kind string) {
 	return "an artifact", kind
 }
 
-// isLayer says whether a type is one of a file system's layers, in any compression or form.
+// isLayer reports whether a type is one of a file system's layers, in any compression or form.
 func isLayer(kind string) bool {
 	return kind == "" || strings.HasPrefix(kind, "application/vnd.oci.image.layer.") ||
 		strings.HasPrefix(kind, "application/vnd.docker.image.rootfs.")

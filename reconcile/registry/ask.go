@@ -44,7 +44,7 @@ type manifest struct {
 	mediaType types.MediaType
 	size      int64
 	body      []byte
-	// headless says that HEAD answers 404 for it, also after a GET has shown it.
+	// headless means that HEAD answers 404 for it, also after a GET has shown it.
 	headless bool
 }
 
@@ -75,8 +75,8 @@ func (s *session) do(ctx context.Context, method, path string, header map[string
 	return resp, e
 }
 
-// saysUnknown says whether an answer holds a registry's own code for what it does not have. Something on the way, and a
-// cache whose upstream does not answer, says 404 without one.
+// saysUnknown reports whether an answer holds a registry's own code for what it does not have. Something on the way,
+// and a cache whose upstream does not answer, says 404 without one.
 func saysUnknown(body []byte) bool {
 	var said struct {
 		Errors []struct {
@@ -205,7 +205,7 @@ func (s *session) blob(ctx context.Context, d v1.Descriptor) error {
 	return nil
 }
 
-// own says whether the registry itself answered, not what it redirects to.
+// own reports whether the registry itself answered, not what it redirects to.
 func (s *session) own(resp *http.Response) bool { return resp.Request.URL.Host == s.repo.RegistryStr() }
 
 // elsewhere makes a 404 of the storage behind a registry a fault of the two: the registry itself says that the blob
@@ -217,7 +217,7 @@ func (s *session) elsewhere(resp *http.Response, err error) error {
 	return err
 }
 
-// missing says whether an error is the registry's 404.
+// missing reports whether an error is the registry's 404.
 func missing(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Cause == v1alpha1.CauseNotFound
@@ -229,7 +229,7 @@ func (s *session) tags(ctx context.Context, limit int) ([]string, error) {
 	return all, err
 }
 
-// list lists tags, at most limit, and says whether these are all.
+// list lists tags, at most limit, and reports whether these are all.
 func (s *session) list(ctx context.Context, limit int) (all []string, complete bool, err error) {
 	path := fmt.Sprintf("tags/list?n=%d", pageSize)
 	for page := 0; page < maxPages && len(all) < limit; page++ {

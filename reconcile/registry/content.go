@@ -23,7 +23,7 @@ const (
 type leaf struct {
 	desc     v1.Descriptor
 	platform v1.Platform
-	// known says that the platform was named, read that it was looked for in the config.
+	// known means that the platform was named, read that it was looked for in the config.
 	known, read bool
 }
 
@@ -134,7 +134,7 @@ func leafOf(d v1.Descriptor) leaf {
 	return l
 }
 
-// attests says whether an entry of an index speaks about another one.
+// attests reports whether an entry of an index speaks about another one.
 func attests(d v1.Descriptor) bool {
 	if d.Annotations["vnd.docker.reference.type"] != "" {
 		return true

@@ -149,7 +149,7 @@ func keyOf(raw string) (string, bool) {
 	return u.Host + p, true
 }
 
-// fits says whether an entry's key covers a repository.
+// fits reports whether an entry's key covers a repository.
 func fits(key, repository string) bool {
 	glob, err := url.Parse("https://" + key)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// Error says why a registry did not give what it was asked for. No words of the registry are in it.
+// Error explains why a registry did not give what it was asked for. No words of the registry are in it.
 type Error struct {
 	// Cause is NotFound for a 404, or why there was no answer.
 	Cause v1alpha1.Cause
@@ -26,13 +26,13 @@ type Error struct {
 
 	// status of the answer; 0 where there was none.
 	status int
-	// coded says that the registry itself answered 404, with its own code for what it does not have.
+	// coded means that the registry itself answered 404, with its own code for what it does not have.
 	coded bool
-	// proved says that the cause is proved to be the image's own fault.
+	// proved means that the cause is proved to be the image's own fault.
 	proved bool
 	// digest of the image whose fault it is, where one was seen.
 	digest string
-	// untrusted says that the registry's certificate is not valid here.
+	// untrusted means that the registry's certificate is not valid here.
 	untrusted bool
 	// artifact is what is there instead of an image.
 	artifact string
@@ -93,13 +93,13 @@ func refusal(host string, status int) *Error {
 	return e
 }
 
-// unknown says whether the registry does not know what it was asked to do.
+// unknown reports whether the registry does not know what it was asked to do.
 func unknown(err error) bool {
 	e := asError(err)
 	return e != nil && (e.status == http.StatusMethodNotAllowed || e.status == http.StatusNotImplemented)
 }
 
-// fault says why a request got no answer.
+// fault explains why a request got no answer.
 func fault(host string, err error) *Error {
 	var own *Error
 	if errors.As(err, &own) {
@@ -187,8 +187,8 @@ func unreachable(err error) string {
 	return ""
 }
 
-// cut says whether a connection ended in the middle. The errors of HTTP/2 are not exported by net/http: their words are
-// looked at, not shown.
+// cut reports whether a connection ended in the middle. The errors of HTTP/2 are not exported by net/http: their words
+// are looked at, not shown.
 func cut(err error) bool {
 	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, end) {
@@ -235,5 +235,5 @@ func secured(err error) string {
 	return ""
 }
 
-// errForbidden says that an image leads to an address where no registry is.
+// errForbidden means that an image leads to an address where no registry is.
 var errForbidden = errors.New("an address that no image leads to")

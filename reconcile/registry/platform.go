@@ -9,7 +9,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// match says whether an image can run on a platform.
+// match reports whether an image can run on a platform.
 type match int
 
 // The answers. perhaps is where runtimes differ, or where it depends on the very processor.
@@ -68,8 +68,8 @@ func normal(p v1.Platform) v1.Platform {
 	return p
 }
 
-// runs says whether an image for have can run where want is asked for. Nodes do not tell their variant, so one that is
-// not named matches every other. containerd also pulls 386 on amd64 and arm on arm64, CRI-O does not: perhaps.
+// runs reports whether an image for have can run where want is asked for. Nodes do not tell their variant, so one that
+// is not named matches every other. containerd also pulls 386 on amd64 and arm on arm64, CRI-O does not: perhaps.
 func runs(want, have v1.Platform) match {
 	want, have = normal(want), normal(have)
 	switch {

@@ -147,7 +147,7 @@ func (p *probe) shown(ctx context.Context) (string, error) {
 	return "", refusal(p.s.host, http.StatusNotFound)
 }
 
-// noHead says that a registry's 404 to HEAD is no answer, since it gives it for what it has.
+// noHead reports that a registry's 404 to HEAD is no answer, since it gives it for what it has.
 func (p *probe) noHead(tag string) error {
 	return undecided("it answers HEAD with 404 for %s, too, which it has", tag)
 }

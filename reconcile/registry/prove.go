@@ -165,7 +165,7 @@ func (r *Registry) tryOne(
 	}
 }
 
-// byCloud says whether a provider's credentials come from the identity of a cloud's workload.
+// byCloud reports whether a provider's credentials come from the identity of a cloud's workload.
 func byCloud(provider string) bool { return provider != "" && provider != "generic" }
 
 // verdict makes a proof of what kept the answer away, or of what proves the absence.

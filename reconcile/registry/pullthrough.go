@@ -8,13 +8,13 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// IsCache says whether an image is one of a cache that its address or an option names.
+// IsCache reports whether an image is one of a cache that its address or an option names.
 func (r *Registry) IsCache(ref string) bool {
 	t, err := parse(ref, reconcile.Access{})
 	return err == nil && r.cached(t)
 }
 
-// cached says whether a repository is one of a cache, as its address or --registry-caches says. What most caches are
+// cached reports whether a repository is one of a cache, as its address or --registry-caches says. What most caches are
 // called is their owner's choice (Harbor, Artifactory, Nexus, Artifact Registry, Azure): the flag names them.
 func (r *Registry) cached(t target) bool {
 	repository := t.host() + "/" + t.ref.Context().RepositoryStr()

@@ -36,7 +36,7 @@ type guard struct {
 	next http.RoundTripper
 	// plain allows HTTP without TLS.
 	plain bool
-	// inner says that the registry itself has an inner address, so that others are no surprise.
+	// inner means that the registry itself has an inner address, so that others are no surprise.
 	inner bool
 	// note sees every answer.
 	note func(*http.Response)
@@ -64,7 +64,7 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 type bounded struct {
 	io.ReadCloser
 	left int64
-	// drain says that what is left unread is short.
+	// drain means that what is left unread is short.
 	drain bool
 }
 
@@ -97,7 +97,7 @@ func loopback(host string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
-// inner says whether a host is an address that a public registry has no business to lead to: of the machine, of a
+// inner reports whether a host is an address that a public registry has no business to lead to: of the machine, of a
 // private network, or of a cloud's metadata. What a name resolves to is not looked at.
 func inner(host string) bool {
 	addr, err := netip.ParseAddr(host)

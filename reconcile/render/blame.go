@@ -95,7 +95,7 @@ func (p *past) changes(ctx context.Context, commits []reconcile.PastCommit) (rec
 	return oneOf(out, p.search.Object, len(commits), before.says != ""), nil
 }
 
-// oneOf names the one commit that changed an object, or says why none is named.
+// oneOf names the one commit that changed an object, or explains why none is named.
 func oneOf(out reconcile.Blamed, object *v1alpha1.ObjectRef, of int, there bool) reconcile.Blamed {
 	switch n := len(out.ChangedBy); {
 	case n == 1 && there:

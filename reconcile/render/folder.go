@@ -43,7 +43,7 @@ type Folder struct {
 	dir   string
 	files *layers
 	seen  map[string]bool
-	// secret says that something that was built is encrypted.
+	// secret means that something that was built is encrypted.
 	secret bool
 }
 
@@ -63,7 +63,7 @@ func (f *Folder) Files() (manifest.Files, error) { return manifest.Closure(f.fil
 // Kustomizations are the names of a kustomization file.
 var kustomizations = []string{"kustomization.yaml", "kustomization.yml", "Kustomization"}
 
-// IsKustomization says whether a file is one by its name.
+// IsKustomization reports whether a file is one by its name.
 func IsKustomization(name string) bool { return slices.Contains(kustomizations, path.Base(name)) }
 
 // Build runs kustomize on the folder. What it would fetch must have been put in place or refused before.
@@ -112,7 +112,7 @@ func kustomize(files filesys.FileSystem, dir string) (resmap.ResMap, error) {
 	return krusty.MakeKustomizer(options).Run(files, path.Join(top, dir))
 }
 
-// encrypted says whether SOPS encrypted an object.
+// encrypted reports whether SOPS encrypted an object.
 func encrypted(r *resource.Resource) bool {
 	sops, err := r.Pipe(kyaml.Lookup("sops"))
 	return err == nil && sops != nil &&

@@ -21,7 +21,7 @@ type Job struct {
 	Spec kustomizev1.KustomizationSpec
 	// From are the values of spec.postBuild.substituteFrom, by the name of the variable. They are the cluster's.
 	From map[string]string
-	// Open says that some of those values are not known: a variable without a value stays as it is.
+	// Open means that some of those values are not known: a variable without a value stays as it is.
 	Open bool
 }
 

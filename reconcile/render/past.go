@@ -38,9 +38,9 @@ type rendered struct {
 	depends []string
 	// says is what the object says, empty where it is not there.
 	says string
-	// broken says why it cannot be built; empty where it can.
+	// broken explains why it cannot be built; empty where it can.
 	broken string
-	// ours says that only Backstop does not render it: Flux may.
+	// ours means that only Backstop does not render it: Flux may.
 	ours bool
 }
 
@@ -118,7 +118,7 @@ func says(all []*unstructured.Unstructured, of ...v1alpha1.ObjectRef) string {
 	return b.String()
 }
 
-// names says whether two references mean one object. One may leave its namespace out.
+// names reports whether two references mean one object. One may leave its namespace out.
 func names(a, b v1alpha1.ObjectRef) bool {
 	return a.Kind == b.Kind && a.Name == b.Name && (a.Namespace == "" || b.Namespace == "" || a.Namespace == b.Namespace)
 }
@@ -157,7 +157,7 @@ type Search struct {
 	Others []reconcile.Root
 }
 
-// spared says whether the object is in a tree what it was in the one that was rendered last.
+// spared reports whether the object is in a tree what it was in the one that was rendered last.
 func (p *past) spared(tree fs.FS) bool {
 	if p.tree == nil || p.plain == nil || p.search.Object == nil {
 		return false

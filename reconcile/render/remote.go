@@ -107,8 +107,8 @@ func fetched(v any, found []string) []string {
 // UserAt begins a reference that names a user, as git@github.com:acme/base does.
 var UserAt = regexp.MustCompile(`^[a-z][a-z0-9-]*@`)
 
-// IsRemote says whether kustomize may fetch a reference. Being wrong in this direction costs a build, in the other one
-// a request to a stranger.
+// IsRemote reports whether kustomize may fetch a reference. Being wrong in this direction costs a build, in the other
+// one a request to a stranger.
 func IsRemote(ref string) bool {
 	low := strings.TrimPrefix(strings.ToLower(ref), "git::")
 	for _, prefix := range []string{"http:", "https:", "ssh://", "file://", "github.com/", "github.com:"} {

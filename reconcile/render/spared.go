@@ -18,7 +18,7 @@ import (
 // plain resources reaches other objects only by its names, as long as nothing copies values out of it: then a commit
 // that changes such files, and none of their names, leaves the object as it was. Whatever is in doubt is rendered.
 
-// copies says whether a kustomization may make one object of another one's contents.
+// copies reports whether a kustomization may make one object of another one's contents.
 func copies(k *types.Kustomization) bool {
 	old := len(k.Vars) + len(k.PatchesStrategicMerge) + len(k.PatchesJson6902) //nolint:staticcheck // old files have them
 	return old+len(k.Replacements)+len(k.Configurations)+len(k.Crds)+len(k.Generators)+len(k.Transformers)+
@@ -63,7 +63,7 @@ func folder(tree fs.FS, name string) bool {
 	return err == nil && info.IsDir()
 }
 
-// sameNames says whether two folders have the same files, whatever is in them.
+// sameNames reports whether two folders have the same files, whatever is in them.
 func sameNames(a, b fs.FS, dir string) bool {
 	was, err := fs.ReadDir(a, dir)
 	if err != nil {
@@ -90,7 +90,7 @@ func sameNames(a, b fs.FS, dir string) bool {
 	return true
 }
 
-// sameObjects says whether a file names the same objects as before, and none that the search is for.
+// sameObjects reports whether a file names the same objects as before, and none that the search is for.
 func (p *past) sameObjects(tree fs.FS, name string) bool {
 	was, ok := p.objectsIn(p.tree, name)
 	is, okToo := p.objectsIn(tree, name)
@@ -117,8 +117,8 @@ func (p *past) objectsIn(tree fs.FS, name string) ([]reconcile.AppliedObject, bo
 	return out, true
 }
 
-// concerns says whether an object may be one that the search is for, or more than a plain one. A prefix, a suffix and a
-// namespace may still be put before and behind its name.
+// concerns reports whether an object may be one that the search is for, or more than a plain one. A prefix, a suffix
+// and a namespace may still be put before and behind its name.
 func (p *past) concerns(o *unstructured.Unstructured) bool {
 	for key := range o.GetAnnotations() {
 		if strings.Contains(key, "kustomize") || strings.Contains(key, "config.kubernetes.io") {

@@ -31,7 +31,7 @@ type Undo struct {
 	Files []string
 }
 
-// isOf says whether a manifest is of an object. What it leaves out of its namespace is filled in by Flux.
+// isOf reports whether a manifest is of an object. What it leaves out of its namespace is filled in by Flux.
 func isOf(a reconcile.AppliedObject) func(*unstructured.Unstructured) bool {
 	return func(o *unstructured.Unstructured) bool {
 		ns := o.GetNamespace()
@@ -160,7 +160,7 @@ func (p *proof) keeps(left []*unstructured.Unstructured) error {
 	return nil
 }
 
-// isProtected says whether objects of a kind are never taken back: data and rights depend on them.
+// isProtected reports whether objects of a kind are never taken back: data and rights depend on them.
 func isProtected(o *unstructured.Unstructured) bool {
 	switch o.GetKind() {
 	case "CustomResourceDefinition", "PersistentVolumeClaim", "PersistentVolume", "StorageClass", "Namespace",

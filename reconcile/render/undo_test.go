@@ -103,7 +103,7 @@ func TestUndoByFilesIsProvedOrRefused(t *testing.T) {
 		applied      []reconcile.AppliedObject
 		others       []reconcile.Root
 		digest       string
-		// files go back, and also changes with them; refused says why not. shared are who else applies them.
+		// files go back, and also changes with them; refused explains why not. shared are who else applies them.
 		files, also, shared []string
 		refused             v1alpha1.DoubtType
 		says                string

@@ -14,11 +14,11 @@ import (
 // Variables are what a Flux Kustomization replaces after the build: spec.postBuild.
 type Variables struct {
 	Values map[string]string
-	// On says that anything is replaced at all; Open that some values are only in the cluster.
+	// On means that anything is replaced at all; Open that some values are only in the cluster.
 	On, Open bool
 }
 
-// idle says that Flux replaces nothing: without a single variable it leaves all that it built as it is.
+// idle reports that Flux replaces nothing: without a single variable it leaves all that it built as it is.
 func (v Variables) idle() bool { return !v.On || len(v.Values) == 0 && !v.Open }
 
 // Apply replaces the variables in a value as Flux does. One that only the cluster knows stays as it is.
@@ -48,7 +48,7 @@ var plainVariable = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 // variableName is what Flux takes for the name of a variable.
 var variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
 
-// ErrVariableName says that a name of spec.postBuild, or a key of what it is filled from, is none that Flux takes.
+// ErrVariableName means that a name of spec.postBuild, or a key of what it is filled from, is none that Flux takes.
 var ErrVariableName = errors.New("the name of a variable has letters, digits and _ alone")
 
 // Named says which variable has a name that Flux refuses, whether it is used or not; it wraps ErrVariableName.
@@ -105,7 +105,7 @@ var (
 	replaces   = regexp.MustCompile(`\$\{[A-Za-z0-9_]+/`)
 )
 
-// much says whether the variables may make of a text more than is rendered: a value is put wherever it is named, and
+// much reports whether the variables may make of a text more than is rendered: a value is put wherever it is named, and
 // what is put in place of its parts as often as they are in it.
 func (v Variables) much(text string) bool {
 	longest := 0

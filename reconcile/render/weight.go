@@ -21,7 +21,7 @@ const (
 	maxObjects = 10_000
 )
 
-// ErrTooMuch says that a folder makes more than is rendered.
+// ErrTooMuch means that a folder makes more than is rendered.
 var ErrTooMuch = errors.New("what is rendered would be more than 32 MiB or 10000 objects")
 
 // weight is how much a file or folder makes, at most.

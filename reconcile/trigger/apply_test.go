@@ -169,7 +169,7 @@ func TestScenariosOfAHelmReleaseThatIsToldOnly(t *testing.T) {
 	for name, c := range map[string]struct {
 		applier reconcile.Applier
 		cause   v1alpha1.Cause
-		// byGit says that a commit is looked for, and unblamed why not where the object itself knows.
+		// byGit means that a commit is looked for, and unblamed why not where the object itself knows.
 		byGit    bool
 		unblamed string
 	}{

@@ -98,7 +98,7 @@ func (r *applyRow) fits(reason, said string) bool {
 		holdsAny(r.words, func(s string) bool { return strings.Contains(said, s) })
 }
 
-// holdsAny says whether one of them is, or there are none to ask for.
+// holdsAny reports whether one of them is, or there are none to ask for.
 func holdsAny(all []string, is func(string) bool) bool {
 	return len(all) == 0 || slices.ContainsFunc(all, is)
 }

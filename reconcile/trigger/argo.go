@@ -76,13 +76,13 @@ func argoReason(c condition) v1alpha1.CanaryReason {
 // annotationReferenced is the generation of the workload that a Rollout takes its template from.
 const annotationReferenced = "rollout.argoproj.io/workload-generation"
 
-// unobserved says that a Rollout has not seen the newest template of the workload that it names.
+// unobserved reports that a Rollout has not seen the newest template of the workload that it names.
 func unobserved(f *fields, o metav1.Object) bool {
 	now := o.GetAnnotations()[annotationReferenced]
 	return now != "" && f.text("status", "workloadObservedGeneration") != now
 }
 
-// Analyses says whether an analysis or an experiment judges a Rollout's updates.
+// Analyses reports whether an analysis or an experiment judges a Rollout's updates.
 func Analyses(o *unstructured.Unstructured) bool {
 	strategy, _, _ := unstructured.NestedMap(o.Object, "spec", "strategy")
 	for _, path := range [][]string{

@@ -30,10 +30,11 @@ type CanaryFacts struct {
 	Target, Former *Side
 	// Words are the canary's own events, newest first.
 	Words []Word
-	// NoRoom says that the cluster had no room, no volume or no quota for a pod of the update; empty where nothing says
+	// NoRoom means that the cluster had no room, no volume or no quota for a pod of the update; empty where nothing says
 	// so.
 	NoRoom string
-	// Remembered says that the hashes of the configuration were seen as the canary promoted them, Promoted what they were.
+	// Remembered means that the hashes of the configuration were seen as the canary promoted them, Promoted what they
+	// were.
 	Remembered bool
 	Promoted   map[string]string
 	// Others of the namespace crash, Siblings run well with an image that the update brought.

@@ -73,7 +73,7 @@ func (v *canaryView) judge(container, image, was string) Judgement {
 // wordsTake is how long the events may take that say why an update was refused.
 const wordsTake = 15 * time.Second
 
-// complete says whether there is enough to judge by: events come beside the status, and after it.
+// complete reports whether there is enough to judge by: events come beside the status, and after it.
 func (v *canaryView) complete() bool {
 	return v.reason != v1alpha1.CanaryUnknown || v.Status.Promoting || v.Now.Sub(v.Status.At) >= wordsTake
 }

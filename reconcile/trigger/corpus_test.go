@@ -28,7 +28,7 @@ type recorded struct {
 	// Right is whose fault it was: image, config, dependency, node or unknown.
 	Right string
 	Now   time.Time
-	// Auto says that every row holds, so that a policy may let it be reverted without a person.
+	// Auto means that every row holds, so that a policy may let it be reverted without a person.
 	Auto, OptedIn bool
 	FormerWas     v1alpha1.Availability
 	// says is what it is taken for, of a situation.
@@ -217,7 +217,7 @@ func TestTheDocsHaveTheTable(t *testing.T) {
 	inDocs(t, "rollouts.md", rows.String(), table.String())
 }
 
-// inDocs says whether a document has the rows and the table, or puts them there with -update.
+// inDocs reports whether a document has the rows and the table, or puts them there with -update.
 func inDocs(t *testing.T, document, rows, table string) {
 	t.Helper()
 	file := filepath.Join("..", "..", "docs", document)

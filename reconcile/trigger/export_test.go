@@ -18,7 +18,7 @@ func Rows() []Row {
 	return out
 }
 
-// Certain says that nothing speaks against the image: only then may a policy let it be reverted without a person.
+// Certain reports that nothing speaks against the image: only then may a policy let it be reverted without a person.
 func Certain(j *Judgement) bool {
 	return j.Complete && j.Fault == v1alpha1.FaultImage && len(j.Evidence.Doubts) == 0
 }

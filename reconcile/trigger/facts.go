@@ -21,13 +21,13 @@ type Revision struct {
 	Made time.Time
 	// Template of its pods.
 	Template corev1.PodTemplateSpec
-	// Reused says that it was gone back to.
+	// Reused means that it was gone back to.
 	Reused bool
 }
 
 // Node is a node, as far as it may be read.
 type Node struct {
-	// Ready says that it is, and under no pressure.
+	// Ready means that it is, and under no pressure.
 	Ready bool
 	// Platform as os/arch; empty where it is not known.
 	Platform string
@@ -39,7 +39,7 @@ type Node struct {
 type Crash struct {
 	// Workload as Kind/name, and the image that its template names.
 	Workload, Image string
-	// Old says that it did so before the new revision appeared.
+	// Old means that it did so before the new revision appeared.
 	Old bool
 }
 
@@ -56,7 +56,7 @@ type Facts struct {
 	FormerWas v1alpha1.Availability
 	// MadeBy is the Canary of Flagger that made the workload; empty where none did.
 	MadeBy string
-	// Deadline says that the workload's own progress deadline has passed, and Paused that somebody stopped its rollout.
+	// Deadline means that the workload's own progress deadline has passed, and Paused that somebody stopped its rollout.
 	Deadline, Paused bool
 	// Pods of the workload, of all revisions.
 	Pods []corev1.Pod
@@ -66,7 +66,7 @@ type Facts struct {
 	Others []Crash
 	// Siblings name workloads that run the new image well.
 	Siblings []string
-	// OptedIn says that the workload lets a crash be reverted without a person.
+	// OptedIn means that the workload lets a crash be reverted without a person.
 	OptedIn bool
 }
 
@@ -76,7 +76,7 @@ type Judgement struct {
 	Container, Image string
 	Cause            v1alpha1.Cause
 	Fault            v1alpha1.Fault
-	// Complete says that there is enough to judge by: a crash needs at least two starts.
+	// Complete means that there is enough to judge by: a crash needs at least two starts.
 	Complete bool
 	// Message is the container's own last words, or the kubelet's: data.
 	Message  string
@@ -97,7 +97,7 @@ type view struct {
 	now, was *container
 }
 
-// complete says whether there is enough to judge by.
+// complete reports whether there is enough to judge by.
 func (v *view) complete() bool {
 	s := v.worst
 	switch {
@@ -109,14 +109,14 @@ func (v *view) complete() bool {
 	return s.restarts >= starts
 }
 
-// of says whether a pod is of a revision.
+// of reports whether a pod is of a revision.
 func (r *Revision) of(pod *corev1.Pod) bool {
 	return r != nil && slices.Contains([]string{
 		pod.Labels["pod-template-hash"], pod.Labels["controller-revision-hash"], pod.Labels["rollouts-pod-template-hash"],
 	}, r.ID)
 }
 
-// over says whether a pod fails no more: it ends, or ended.
+// over reports whether a pod fails no more: it ends, or ended.
 func over(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
@@ -140,7 +140,7 @@ const (
 	starts = 2
 )
 
-// healed says whether a container that ended before runs well now.
+// healed reports whether a container that ended before runs well now.
 func (f *Facts) healed(s *symptom) bool {
 	for _, c := range slices.Concat(s.pod.Status.InitContainerStatuses, s.pod.Status.ContainerStatuses) {
 		if c.Name != s.container || c.State.Running == nil || s.restarts == 0 {

@@ -51,12 +51,12 @@ type CanaryStatus struct {
 	// Reason as far as the object itself tells, in its own Message.
 	Reason  v1alpha1.CanaryReason
 	Message string
-	// Promoting says that the update was promoted before it failed, so that what serves has it already.
+	// Promoting means that the update was promoted before it failed, so that what serves has it already.
 	Promoting bool
 	// Phase in the object's own word, for people. Suspended says that nobody looks at an update now.
 	Phase     string
 	Suspended bool
-	// Promoted says that the last update was promoted.
+	// Promoted means that the last update was promoted.
 	Promoted bool
 	// Workload has the template that is judged; it is the object itself where none is named.
 	Workload v1alpha1.Workload
@@ -273,7 +273,7 @@ func (s *CanaryStatus) explained(words []Word) (reason v1alpha1.CanaryReason, de
 type heard struct {
 	// measured checks failed, blind ones measured nothing.
 	measured, blind int
-	// checked says that it ended for its checks, timedOut for its deadline, notReady that it once waited for its pods.
+	// checked means that it ended for its checks, timedOut for its deadline, notReady that it once waited for its pods.
 	checked, timedOut, notReady bool
 }
 

@@ -30,7 +30,7 @@ func (v *view) oneNode() string {
 	return "it was seen to fail on nodes alone that joined since: " + strings.Join(nodes[:min(len(nodes), 3)], ", ")
 }
 
-// joinedSince says whether a node is newer than the revision, or almost, and no pod runs well on it.
+// joinedSince reports whether a node is newer than the revision, or almost, and no pod runs well on it.
 func (v *view) joinedSince(name string) bool {
 	n := v.Nodes[name]
 	if n.Made.IsZero() || n.Made.Before(v.New.Made.Add(-around)) {
@@ -66,7 +66,7 @@ func (v *view) architecture() string {
 	return fmt.Sprintf("it fails on %s, and the former pods run on %s", here, former)
 }
 
-// neverStarts says whether a pod's process cannot be begun.
+// neverStarts reports whether a pod's process cannot be begun.
 func (v *view) neverStarts(pod *corev1.Pod) bool {
 	for i := range pod.Status.InitContainerStatuses {
 		if s := symptomOf(pod, &pod.Status.InitContainerStatuses[i], true); s != nil && s.startFails() && !v.healed(s) {
@@ -81,7 +81,7 @@ func (v *view) neverStarts(pod *corev1.Pod) bool {
 	return false
 }
 
-// startFails says that it never came to a process.
+// startFails reports that it never came to a process.
 func (s *symptom) startFails() bool {
 	return s.decisive && !s.begun || s.cause == v1alpha1.CauseNodeCannotRun
 }
@@ -161,8 +161,8 @@ func (v *view) neighbour() string {
 	return ""
 }
 
-// ailing says whether a pod of an older revision crashed or lost its readiness since the new one was made. One that is
-// only on its way is not.
+// ailing reports whether a pod of an older revision crashed or lost its readiness since the new one was made. One that
+// is only on its way is not.
 func (v *view) ailing(pod *corev1.Pod) bool {
 	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		last := c.LastTerminationState.Terminated

@@ -98,7 +98,7 @@ func Revisions(o *Objects) []Revision {
 	return nil
 }
 
-// Ails names what made a pod that crashes, empty where it does not, and says whether it did so long before a time.
+// Ails names what made a pod that crashes, empty where it does not, and reports whether it did so long before a time.
 func Ails(pod *corev1.Pod, now, since time.Time) (owner string, old bool) {
 	f := Facts{Now: now, New: &Revision{Made: since}}
 	_, old, ok := f.crashes(pod)
@@ -290,7 +290,7 @@ func (f *Facts) around(all, mine []corev1.Pod) {
 	}
 }
 
-// newImage says whether a pod runs an image that the new revision brought.
+// newImage reports whether a pod runs an image that the new revision brought.
 func (v *view) newImage(pod *corev1.Pod) bool {
 	if v.Former == nil {
 		return true
@@ -310,7 +310,7 @@ func (v *view) newImage(pod *corev1.Pod) bool {
 	return false
 }
 
-// crashes says whether a container of a pod crashes, and whether it did so before the new revision was made.
+// crashes reports whether a container of a pod crashes, and whether it did so before the new revision was made.
 func (f *Facts) crashes(pod *corev1.Pod) (image string, old, ok bool) {
 	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		last := c.LastTerminationState.Terminated

@@ -90,7 +90,7 @@ func mountsOf(pod *corev1.Pod, name string) []corev1.VolumeMount {
 	return withoutTokens(c.VolumeMounts)
 }
 
-// searchesPath says whether a name alone was not found, and its PATH may come from elsewhere.
+// searchesPath reports whether a name alone was not found, and its PATH may come from elsewhere.
 func (v *view) searchesPath() bool {
 	program := v.worst.program()
 	if v.now == nil || program == "" || strings.Contains(program, "/") {
@@ -102,7 +102,7 @@ func (v *view) searchesPath() bool {
 	return slices.ContainsFunc(v.now.Env, func(e corev1.EnvVar) bool { return e.Name == "PATH" && e.ValueFrom != nil })
 }
 
-// scripted says whether a template says more than which program is started, and with what.
+// scripted reports whether a template says more than which program is started, and with what.
 func scripted(c *container) bool {
 	return c != nil && slices.ContainsFunc(slices.Concat(c.Command, c.Args), func(word string) bool {
 		return word == "-c" || strings.ContainsAny(strings.TrimSpace(word), " \n;|&")
@@ -124,7 +124,7 @@ func (v *view) volume() string {
 	return ""
 }
 
-// filled says whether another container of a pod mounts a volume too.
+// filled reports whether another container of a pod mounts a volume too.
 func filled(pod *corev1.Pod, volume, but string) bool {
 	for name, c := range containersOf(&pod.Spec) {
 		if name != but && slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == volume }) {

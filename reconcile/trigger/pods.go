@@ -15,7 +15,7 @@ import (
 	"github.com/backstop-dev/backstop/internal/workload"
 )
 
-// steady says whether a pod runs well: ready, never restarted, and for a while.
+// steady reports whether a pod runs well: ready, never restarted, and for a while.
 func (v *view) steady(pod *corev1.Pod) bool {
 	if over(pod) || !ready(pod) {
 		return false
@@ -84,7 +84,7 @@ func rewritten(of *container, template *corev1.PodTemplateSpec, pod *corev1.Pod)
 	return append(containerChanges(of, bareOfTokens(is)), surroundings(&template.Spec, &pod.Spec)...)
 }
 
-// alike says whether a container is the same in two pods, but for its image.
+// alike reports whether a container is the same in two pods, but for its image.
 func alike(name string, a, b *corev1.Pod) bool {
 	was, is := containersOf(&a.Spec)[name], containersOf(&b.Spec)[name]
 	if was == nil || is == nil || len(surroundings(&a.Spec, &b.Spec)) > 0 {

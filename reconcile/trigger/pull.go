@@ -51,7 +51,7 @@ func doubtsOfPull(w *reconcile.World) []v1alpha1.Doubt {
 // to open there, and in how many namespaces for it to open in all: no tenant keeps the others from being reverted.
 const breakerAt = 3
 
-// breaker says why the registry itself is the suspect; empty where it is not.
+// breaker explains why the registry itself is the suspect; empty where it is not.
 func breaker(w *reconcile.World, open []v1alpha1.Rollback) string {
 	form := &w.Form
 	host := image.Host(form.Spec.Subject.Image())

@@ -179,7 +179,7 @@ func (v *view) longRuns() string {
 // waiting is what init containers that wait for something are called, and what they run.
 var waiting = regexp.MustCompile(`(?i)wait|until|depend|check|ready|\bnc\b|pg_isready|nslookup|dig\b|ping|dockerize`)
 
-// waitsFor says whether an init container looks like one that waits for something else.
+// waitsFor reports whether an init container looks like one that waits for something else.
 func waitsFor(c *container) bool {
 	if c == nil {
 		return false
@@ -187,7 +187,7 @@ func waitsFor(c *container) bool {
 	return slices.ContainsFunc(slices.Concat([]string{c.Name, c.Image}, c.Command, c.Args), waiting.MatchString)
 }
 
-// mayWait says whether it is an init container that ran, and so may have waited for something.
+// mayWait reports whether it is an init container that ran, and so may have waited for something.
 func (v *view) mayWait() bool {
 	return v.worst.init && !sidecar(v.worst.pod, v.worst.container) &&
 		(!v.worst.decisive || v.worst.cause == v1alpha1.CauseCrashed)

@@ -17,9 +17,9 @@ type symptom struct {
 	container string
 	init      bool
 	cause     v1alpha1.Cause
-	// decisive says that the process never began, so that nothing it could wait for has a part in it.
+	// decisive means that the process never began, so that nothing it could wait for has a part in it.
 	decisive bool
-	// begun says that a process ran: what it read may have a part in how it ended.
+	// begun means that a process ran: what it read may have a part in how it ended.
 	begun    bool
 	reason   string
 	message  string
@@ -107,7 +107,7 @@ func symptomOf(pod *corev1.Pod, s *corev1.ContainerStatus, init bool) *symptom {
 	return out
 }
 
-// pulls says whether a container waits for its image: that is another trigger's.
+// pulls reports whether a container waits for its image: that is another trigger's.
 func pulls(reason string) bool {
 	return slices.Contains([]string{"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName",
 		"ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed"}, reason)
@@ -174,10 +174,10 @@ func (s *symptom) ended(t *corev1.ContainerStateTerminated) {
 	}
 }
 
-// alone says whether a message is all that stands in a log: a runtime that cannot begin a process says nothing else.
+// alone reports whether a message is all that stands in a log: a runtime that cannot begin a process says nothing else.
 func alone(message string) bool { return !strings.Contains(strings.TrimSpace(message), "\n") }
 
-// sidecar says whether an init container is one that goes on running.
+// sidecar reports whether an init container is one that goes on running.
 func sidecar(pod *corev1.Pod, name string) bool {
 	for i := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[i]
@@ -188,7 +188,7 @@ func sidecar(pod *corev1.Pod, name string) bool {
 	return false
 }
 
-// byRule says whether a container ended as one of its own rules says that it may.
+// byRule reports whether a container ended as one of its own rules says that it may.
 func byRule(pod *corev1.Pod, name string, code int32) bool {
 	c := containersOf(&pod.Spec)[name]
 	if c == nil {
@@ -206,19 +206,19 @@ func byRule(pod *corev1.Pod, name string, code int32) bool {
 	return false
 }
 
-// neverBegan says that no process ran, and that nothing but the image and the template has a part in it.
+// neverBegan reports that no process ran, and that nothing but the image and the template has a part in it.
 func (s *symptom) neverBegan(c *container) bool {
 	return s.decisive && !s.begun && !expands(c)
 }
 
-// expands says whether a container's command is made of variables, which may come from a ConfigMap or a Secret.
+// expands reports whether a container's command is made of variables, which may come from a ConfigMap or a Secret.
 func expands(c *container) bool {
 	return c != nil && slices.ContainsFunc(slices.Concat(c.Command, c.Args), func(word string) bool {
 		return strings.Contains(word, "$(")
 	})
 }
 
-// hasLiveness says whether the kubelet may kill the container because of a probe.
+// hasLiveness reports whether the kubelet may kill the container because of a probe.
 func hasLiveness(pod *corev1.Pod, name string) bool {
 	c := containersOf(&pod.Spec)[name]
 	return c != nil && (c.LivenessProbe != nil || c.StartupProbe != nil)

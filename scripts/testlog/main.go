@@ -40,7 +40,7 @@ type log struct {
 	slow    []took
 	skipped []id
 	failed  []id
-	// final says that running again proves nothing: a race was seen, or tests never ran.
+	// final means that running again proves nothing: a race was seen, or tests never ran.
 	final  bool
 	passed int
 }

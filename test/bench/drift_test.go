@@ -208,7 +208,7 @@ func BenchmarkDriftAtStart(b *testing.B) {
 	load(b)
 }
 
-// known says whether a Rollback asks about every app.
+// known reports whether a Rollback asks about every app.
 func (s *stage) known() error {
 	var all v1alpha1.RollbackList
 	if err := s.client.List(s.b.Context(), &all, client.InNamespace(s.fleet.Namespace(env))); err != nil {

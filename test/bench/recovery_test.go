@@ -177,7 +177,7 @@ func (s *stage) allowForward() {
 type scene struct {
 	// artifact is the commit that the source has, image what the template names.
 	artifact, image string
-	// healthy says that the app runs on that image; released that the HelmRelease is ready, and calm that the
+	// healthy means that the app runs on that image; released that the HelmRelease is ready, and calm that the
 	// Kustomization is, on the artifact.
 	healthy, released, calm, stalled bool
 }

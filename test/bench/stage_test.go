@@ -233,7 +233,7 @@ func (s *stage) edit(o client.Object, namespace, name string, change func()) {
 	s.must(s.client.Status().Update(s.b.Context(), o))
 }
 
-// reconciled says that Flux fetched and applied the tip.
+// reconciled reports that Flux fetched and applied the tip.
 func (s *stage) reconciled() {
 	s.b.Helper()
 	tip, err := s.alice.Git(s.b.Context(), "--git-dir="+s.repo, "rev-parse", fleet.Branch)

@@ -121,7 +121,7 @@ func (s *stand) applyOne(ctx context.Context, o *unstructured.Unstructured, mana
 	return nil
 }
 
-// leftAlone says whether an object asks not to be touched.
+// leftAlone reports whether an object asks not to be touched.
 func leftAlone(o *unstructured.Unstructured) bool {
 	for _, marks := range []map[string]string{o.GetLabels(), o.GetAnnotations()} {
 		group := kustomizev1.GroupVersion.Group
@@ -132,7 +132,7 @@ func leftAlone(o *unstructured.Unstructured) bool {
 	return false
 }
 
-// ifNotPresent says whether an object that is there is to stay as it is. Only Git is asked.
+// ifNotPresent reports whether an object that is there is to stay as it is. Only Git is asked.
 func ifNotPresent(o *unstructured.Unstructured) bool {
 	return strings.EqualFold(o.GetAnnotations()[kustomizev1.GroupVersion.Group+"/ssa"], "ifnotpresent")
 }

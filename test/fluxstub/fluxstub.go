@@ -210,5 +210,5 @@ func unknown(kind, reason, message string) metav1.Condition {
 // handled is the request that an object carries.
 func handled(o client.Object) string { return o.GetAnnotations()[meta.ReconcileRequestAnnotation] }
 
-// stopping says that the stand-in is being stopped, so that a failure is its own and not the object's.
+// stopping reports that the stand-in is being stopped, so that a failure is its own and not the object's.
 func stopping(ctx context.Context) bool { return ctx.Err() != nil }

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// canceledError says that a health check was given up for a new reconciliation, what triggered that, and by what.
+// canceledError means that a health check was given up for a new reconciliation, what triggered that, and by what.
 type canceledError struct{ trigger, by string }
 
 func (e *canceledError) Error() string {

@@ -44,7 +44,7 @@ func (r *gitRemote) tipAt(ctx context.Context, ref string) string {
 	return ""
 }
 
-// isAt says whether a mirror's ref is at a commit already.
+// isAt reports whether a mirror's ref is at a commit already.
 func isAt(dir, ref, commit string) bool {
 	at, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(ref)))
 	return err == nil && commit != "" && strings.TrimSpace(string(at)) == commit

@@ -90,7 +90,7 @@ func circlesOf(t *testing.T, dir string) [][]string {
 	return components(arrows)
 }
 
-// declared says whether an object is a declaration or a method of a package, and no field, parameter or variable.
+// declared reports whether an object is a declaration or a method of a package, and no field, parameter or variable.
 func declared(pkg *types.Package, of types.Object) bool {
 	if f, ok := of.(*types.Func); ok && f.Signature().Recv() != nil {
 		return true

@@ -327,7 +327,7 @@ func (w *World) tags() []string {
 	return list.Tags
 }
 
-// newest says whether no tag of production's comes after one.
+// newest reports whether no tag of production's comes after one.
 func (w *World) newest(tag string) error {
 	w.t.Helper()
 	if last := w.nextTag(); fleet.Tag(prod, nth(tag)+1) != last {

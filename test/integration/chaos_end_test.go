@@ -68,7 +68,7 @@ func (h *havoc) calm() {
 	})
 }
 
-// well says whether an app runs what Git says, and that it can run.
+// well reports whether an app runs what Git says, and that it can run.
 func (h *havoc) well(env, app string) error {
 	text, err := h.Alice.Git(h.t.Context(), "--git-dir="+h.Repo, "show", fleet.Branch+":"+h.Fleet.File(prod, app))
 	if err != nil {

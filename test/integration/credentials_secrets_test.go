@@ -49,8 +49,9 @@ func (w *World) secrets(more ...string) []string {
 	return forms
 }
 
-// secretNowhere says that no secret of the world can be read anywhere but in Secrets: not in the sidecar's log and
-// metrics, not in Rollbacks, policies and Events, not in Git. more are secrets that are no longer, or were never, in a Secret.
+// secretNowhere reports that no secret of the world can be read anywhere but in Secrets: not in the sidecar's log and
+// metrics, not in Rollbacks, policies and Events, not in Git. more are secrets that are no longer, or were never, in a
+// Secret.
 func (w *World) secretNowhere(s *Sidecar, more ...string) {
 	w.t.Helper()
 	places := map[string]string{

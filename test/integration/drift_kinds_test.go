@@ -267,7 +267,7 @@ func TestWhatCannotBeReadOfADriftIsSaid(t *testing.T) {
 	}
 }
 
-// keepsOnly says whether all ReplicaSets of an app are of one image.
+// keepsOnly reports whether all ReplicaSets of an app are of one image.
 func (w *World) keepsOnly(app, image string) error {
 	var all appsv1.ReplicaSetList
 	w.must(w.Client.List(w.t.Context(), &all, client.InNamespace(w.Fleet.Namespace(prod)), client.MatchingLabels{"app": app}))

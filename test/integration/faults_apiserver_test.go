@@ -144,7 +144,8 @@ func (w *World) killedAt(s *Sidecar, start func() *Sidecar, app string, when pro
 	return hit, running
 }
 
-// noOrphans says that there are as many Rollbacks as images that were bad, and as many holds, and nothing else of Backstop's.
+// noOrphans reports that there are as many Rollbacks as images that were bad, and as many holds, and nothing else of
+// Backstop's.
 func (w *World) noOrphans(images int) {
 	w.t.Helper()
 	var list v1alpha1.RollbackList

@@ -105,7 +105,8 @@ func TestFreshInstallOnARepositoryWithEarlierReverts(t *testing.T) {
 	was := w.record(prod, bad)
 	w.must(w.Client.Delete(t.Context(), was))
 
-	// The new one has neither records nor mirrors. The pods still fail, and the branch says why there is nothing to do.
+	// The new one has neither records nor mirrors. The pods still fail, and the branch explains why there is nothing to
+	// do.
 	s := startSidecar(t, w, "--budget=1/1h")
 	r := w.waits(prod, bad, "waits for what it depends on")
 	if r.UID == was.UID || r.Status.Change == nil || r.Status.Change.Commit != was.Status.Change.Commit {

@@ -24,8 +24,8 @@ func (w *World) trails(kind, image string) []string {
 		"--grep=Backstop-Kind: "+kind, "--grep=Backstop-Image: "+image, fleet.Branch))
 }
 
-// revertedOnce says that an image was taken back by one revert and one hold, which its only Rollback names, and that the
-// file holds a tag and stands held.
+// revertedOnce reports that an image was taken back by one revert and one hold, which its only Rollback names, and that
+// the file holds a tag and stands held.
 func (w *World) revertedOnce(env, app, bad, tag string) {
 	w.t.Helper()
 	var list v1alpha1.RollbackList

@@ -82,7 +82,7 @@ func TestFastForwardWhileFluxChecksTheBadRevision(t *testing.T) {
 	}
 }
 
-// Each of these leaves the workload to Flux, and says why.
+// Each of these leaves the workload to Flux, and explains why.
 func TestFastForwardIsRefusedWithItsSentence(t *testing.T) {
 	for name, c := range map[string]struct {
 		flags []string

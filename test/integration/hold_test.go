@@ -28,7 +28,7 @@ func heldBackend(t *testing.T, w *World, changes ...func(*v1alpha1.RollbackPolic
 	return r
 }
 
-// isHeld says whether Git holds an app's marker against a tag.
+// isHeld reports whether Git holds an app's marker against a tag.
 func (w *World) isHeld(app, tag string) bool {
 	return strings.Contains(w.File(w.Fleet.File(prod, app)), "# backstop:hold not="+tag+" since=")
 }

@@ -260,7 +260,7 @@ func configToo(t *testing.T, w *World) {
 	}
 }
 
-// notReverted waits for an Event on an object of the backend that says why nothing is reverted.
+// notReverted waits for an Event on an object of the backend that explains why nothing is reverted.
 func (w *World) notReverted(env, kind, why string) {
 	w.t.Helper()
 	w.Until("an Event on the "+kind+" says why nothing is reverted", func() error {

@@ -43,7 +43,7 @@ func (s *Sidecar) Log() string {
 
 var listens = regexp.MustCompile(`"listening","address":"([^"]+)"`)
 
-// ready says whether one of the addresses that the sidecar listens on answers that it is ready.
+// ready reports whether one of the addresses that the sidecar listens on answers that it is ready.
 func (s *Sidecar) ready() error {
 	select {
 	case <-s.Done():

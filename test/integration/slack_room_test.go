@@ -142,7 +142,8 @@ func (c *room) hears(user string, words ...string) {
 	})
 }
 
-// oneCard says that a Rollback has one message, the one that the record names, without a button, and that it says these words.
+// oneCard reports that a Rollback has one message, the one that the record names, without a button, and that it says
+// these words.
 func (c *room) oneCard(r *v1alpha1.Rollback, words ...string) {
 	c.t.Helper()
 	m := c.card(r, words...)
@@ -175,7 +176,7 @@ func (c *room) told(r *v1alpha1.Rollback, reason, words string) {
 	})
 }
 
-// silent says that none of what Slack keeps secret is anywhere.
+// silent reports that none of what Slack keeps secret is anywhere.
 func (c *room) silent(s *Sidecar) {
 	c.t.Helper()
 	c.secretNowhere(s, "ticket-", "/actions/", "trigger-", "deprecated-verification-token")

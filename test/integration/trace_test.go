@@ -103,7 +103,7 @@ type mishap struct {
 
 const backend = "backend"
 
-// arrived says whether nothing stops the image of a workload.
+// arrived reports whether nothing stops the image of a workload.
 func (w *World) arrived(g *trace.Gatherer, of v1alpha1.Workload) func() error {
 	return func() error {
 		tr, err := w.traced(g, of, "")

@@ -304,7 +304,7 @@ func (w *World) deployment(env, app string) *appsv1.Deployment {
 	return d
 }
 
-// Runs says whether a Deployment's rollout of an image is complete.
+// Runs reports whether a Deployment's rollout of an image is complete.
 func (w *World) Runs(env, app, tag string) error {
 	w.t.Helper()
 	d := w.deployment(env, app)

@@ -28,7 +28,7 @@ conf_dir = "@dir/cni"
 config_path = "@dir/registries"
 `
 
-// hosts says that the registry speaks plain HTTP.
+// hosts means that the registry speaks plain HTTP.
 const hosts = `server = "http://@registry"
 [host."http://@registry"]
 capabilities = ["pull", "resolve"]

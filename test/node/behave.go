@@ -23,7 +23,7 @@ type Behaviour struct {
 	Exit    int32         `json:"exit,omitempty"`
 	RunsFor time.Duration `json:"runsFor,omitempty"`
 	Times   int           `json:"times,omitempty"`
-	// Ends says that each run ends, also with exit code 0.
+	// Ends means that each run ends, also with exit code 0.
 	Ends bool `json:"ends,omitempty"`
 	// Reason in place of Error or Completed, such as OOMKilled. StartError ends a run before it began.
 	Reason string `json:"reason,omitempty"`
@@ -99,7 +99,7 @@ func (s *standIn) live(ctx context.Context, pod *corev1.Pod, status *corev1.Cont
 	return moment
 }
 
-// endsItself says whether the runs of a container end by themselves.
+// endsItself reports whether the runs of a container end by themselves.
 func (s *standIn) endsItself(pod *corev1.Pod, container string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -63,7 +63,7 @@ type pulled struct {
 	ref, digest string
 	// repo is the reference without tag and digest.
 	repo string
-	// alien says that it is a single manifest for another platform, which nobody looks at before it is run.
+	// alien means that it is a single manifest for another platform, which nobody looks at before it is run.
 	alien bool
 	// behaviour is what a container of it does; nil where it runs well.
 	behaviour *Behaviour
@@ -240,7 +240,7 @@ func digestOf(body []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// onLoopback says whether containerd takes a registry as plain HTTP.
+// onLoopback reports whether containerd takes a registry as plain HTTP.
 func onLoopback(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {

@@ -98,7 +98,7 @@ func TestAChildDiesWithItsKilledParent(t *testing.T) {
 	}
 }
 
-// alive says whether a process exists and is not a zombie.
+// alive reports whether a process exists and is not a zombie.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(stat), ") Z ")

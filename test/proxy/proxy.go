@@ -61,7 +61,7 @@ type Proxy struct {
 	server  *http.Server
 	reverse *httputil.ReverseProxy
 	mutates func(*http.Request) bool
-	// impostor says that another certificate is served.
+	// impostor means that another certificate is served.
 	impostor atomic.Bool
 }
 

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// admits says whether a request may be served.
+// admits reports whether a request may be served.
 func (r *Registry) admits(req *http.Request) bool {
 	if l := r.options.Basic; l != nil {
 		user, password, ok := req.BasicAuth()

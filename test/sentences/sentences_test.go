@@ -126,13 +126,13 @@ func parses(file *ast.File) []token.Pos {
 	return out
 }
 
-// makesHarmless says that a function is internal/text's, which prepares a sentence for its sink.
+// makesHarmless reports that a function is internal/text's, which prepares a sentence for its sink.
 func makesHarmless(f *ast.SelectorExpr) bool {
 	pkg, ok := f.X.(*ast.Ident)
 	return ok && pkg.Name == "text"
 }
 
-// casesOfWords says that a switch has a literal among its cases: constants are a type's own.
+// casesOfWords reports that a switch has a literal among its cases: constants are a type's own.
 func casesOfWords(s *ast.SwitchStmt) bool {
 	for _, c := range s.Body.List {
 		if slices.ContainsFunc(c.(*ast.CaseClause).List, words) {
@@ -142,7 +142,7 @@ func casesOfWords(s *ast.SwitchStmt) bool {
 	return false
 }
 
-// sentence says whether an expression is a field that holds a sentence of ours, lower-cased or trimmed at most.
+// sentence reports whether an expression is a field that holds a sentence of ours, lower-cased or trimmed at most.
 func sentence(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.SelectorExpr:
@@ -154,7 +154,8 @@ func sentence(e ast.Expr) bool {
 	return false
 }
 
-// words says whether an expression is a literal with words in it. An empty one only asks whether there is a sentence.
+// words reports whether an expression is a literal with words in it. An empty one only asks whether there is a
+// sentence.
 func words(e ast.Expr) bool {
 	l, ok := e.(*ast.BasicLit)
 	return ok && l.Kind == token.STRING && len(l.Value) > 2

@@ -20,7 +20,7 @@ type Message struct {
 	Blocks json.RawMessage
 	// Metadata that apps read.
 	Metadata json.RawMessage
-	// Broadcast says that a line of a thread stands in the channel too.
+	// Broadcast means that a line of a thread stands in the channel too.
 	Broadcast bool
 	Deleted   bool
 	// At is when it was posted.

@@ -35,7 +35,7 @@ type Click struct {
 type Receipt struct {
 	// User and Action of the click.
 	User, Action string
-	// Sent says that a payload left Slack: not when the dialog was denied.
+	// Sent means that a payload left Slack: not when the dialog was denied.
 	Sent bool
 	// Acked within the time that Slack allows. A person whose click was not sees a warning beside the button.
 	Acked bool

@@ -91,7 +91,7 @@ func (w *Workspace) faultFor(method string) *Fault {
 	return nil
 }
 
-// before serves what a fault does instead of the work, and says whether it did.
+// before serves what a fault does instead of the work, and reports whether it did.
 func (f *Fault) before(rw http.ResponseWriter, req *http.Request) bool {
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)

@@ -123,5 +123,5 @@ func (t *Team) channel(ref string, names bool) *Channel {
 	return nil
 }
 
-// sees says whether an app may know of a channel at all.
+// sees reports whether an app may know of a channel at all.
 func (c *Channel) sees(a *App) bool { return !c.Private || slices.Contains(c.Members, a.BotUser) }

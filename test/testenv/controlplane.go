@@ -22,7 +22,7 @@ import (
 	"github.com/backstop-dev/backstop/test/process"
 )
 
-// errPortTaken says that a process lost its port to another one.
+// errPortTaken means that a process lost its port to another one.
 var errPortTaken = errors.New("a port was taken in between")
 
 // auditPolicy records who asked what, for the ServiceAccounts of Backstop's namespace alone.
@@ -221,7 +221,7 @@ func (e *Env) until(ctx context.Context, what string, ask func(context.Context) 
 	}
 }
 
-// ended says why a process ended, so that a lost port can be told from the rest.
+// ended explains why a process ended, so that a lost port can be told from the rest.
 func (e *Env) ended(p *process.Process) error {
 	err := fmt.Errorf("the control plane ended early: %w", p.Err())
 	for _, other := range e.processes {

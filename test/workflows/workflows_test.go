@@ -1,6 +1,6 @@
-// Package workflows_test keeps what CI runs from being swapped or misused: actionlint says whether a workflow is well-formed,
-// and these rules are about whom it trusts. They are the audits of zizmor that can be told from the files alone; make verify
-// asks zizmor itself too where it is.
+// Package workflows_test keeps what CI runs from being swapped or misused: actionlint reports whether a workflow is
+// well-formed, and these rules are about whom it trusts. They are the audits of zizmor that can be told from the files
+// alone; make verify asks zizmor itself too where it is.
 package workflows_test
 
 import (

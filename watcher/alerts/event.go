@@ -43,13 +43,13 @@ func object(raw []byte) (*v1alpha1.ObjectRef, bool) {
 	return &v1alpha1.ObjectRef{Kind: about.Kind, Namespace: about.Namespace, Name: about.Name}, true
 }
 
-// flux says whether an API version is one of Flux's; one that is not told is taken for it.
+// flux reports whether an API version is one of Flux's; one that is not told is taken for it.
 func flux(apiVersion string) bool {
 	group, _, _ := strings.Cut(apiVersion, "/")
 	return apiVersion == "" || strings.HasSuffix(group, fluxGroups)
 }
 
-// named says whether an object can have these names.
+// named reports whether an object can have these names.
 func named(namespace, name string) bool {
 	return len(validation.IsDNS1123Label(namespace)) == 0 && len(validation.IsDNS1123Subdomain(name)) == 0
 }

@@ -37,7 +37,7 @@ const (
 type Options struct {
 	// Key reads the Provider's token: its bytes as they are, a newline at the end too. It must not take long.
 	Key func() ([]byte, error)
-	// Ready says whether this replica works; one that does not asks notification-controller to try again.
+	// Ready reports whether this replica works; one that does not asks notification-controller to try again.
 	Ready func() bool
 	// Wake looks at an object; it must not block.
 	Wake func(v1alpha1.ObjectRef)

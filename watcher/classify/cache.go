@@ -50,7 +50,7 @@ var (
 	address = regexp.MustCompile(`^(?:[a-z][a-z+.-]*://)?([^/]+/)(?:v2/)?(.+)$`)
 )
 
-// cached says whether a message speaks of an image that the node asked a cache for, as far as names tell.
+// cached reports whether a message speaks of an image that the node asked a cache for, as far as names tell.
 func cached(message string) bool {
 	if len(message) > maxRead {
 		message = message[:maxRead]

@@ -118,7 +118,7 @@ func read(message string) v1alpha1.Cause {
 	return cause
 }
 
-// lacks says whether a cause says that something is missing from where the node asked.
+// lacks reports whether a cause says that something is missing from where the node asked.
 func lacks(c v1alpha1.Cause) bool {
 	return c == v1alpha1.CauseNotFound || c == v1alpha1.CauseBlobMissing || c == v1alpha1.CausePlatformMismatch
 }

@@ -1,5 +1,5 @@
 // Package classify reads the kubelet's words about a container that waits for
-// an image and says why the image could not be pulled. It is pure.
+// an image and explains why the image could not be pulled. It is pure.
 //
 // The words come from four places that each add to the sentence, and the image's
 // own name, which anyone can choose, stands in the middle of them:

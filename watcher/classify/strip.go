@@ -92,7 +92,7 @@ func strip(message string) (text string, segments []string) {
 	return text, segments
 }
 
-// isArtifact says whether a word is the media type of what is no image.
+// isArtifact reports whether a word is the media type of what is no image.
 func isArtifact(word string) bool {
 	return strings.HasPrefix(word, "application/") && noImage.MatchString(word)
 }

@@ -17,13 +17,13 @@ type Facts struct {
 	Git string
 	// Commit is that revision's.
 	Commit string
-	// Unsaid says why Git could not be read; empty when it could.
+	// Unsaid explains why Git could not be read; empty when it could.
 	Unsaid string
 }
 
 // Finding is what the facts say.
 type Finding struct {
-	// Not says why it is no drift; empty when it is one.
+	// Not explains why it is no drift; empty when it is one.
 	Not string
 	// Git is the image that should run; empty where nothing tells.
 	Git string
@@ -88,7 +88,7 @@ func (f Facts) told(s step) (read, unread []string) {
 	return clip(read), clip(sorted(unread))
 }
 
-// rewritten says whether the live image is Git's from another registry, as a mutating webhook makes it: the same
+// rewritten reports whether the live image is Git's from another registry, as a mutating webhook makes it: the same
 // repository behind it, and the same digest. Where only tags are known, an earlier revision must have come from there
 // too: one that a person names for the first time is no mirror.
 func (f Facts) rewritten() bool {

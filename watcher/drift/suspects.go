@@ -19,7 +19,7 @@ type Container struct {
 	By string
 	// At is when that manager changed the object last; zero where no entry says.
 	At time.Time
-	// Unread says why the owner is not known; empty when it is.
+	// Unread explains why the owner is not known; empty when it is.
 	Unread string
 }
 
@@ -32,13 +32,13 @@ const (
 	helm      = "helm.toolkit.fluxcd.io/"
 )
 
-// OfFlux says whether an object's labels name a Kustomization or a HelmRelease. What Flagger makes beside a Canary
+// OfFlux reports whether an object's labels name a Kustomization or a HelmRelease. What Flagger makes beside a Canary
 // carries none.
 func OfFlux(labels map[string]string) bool {
 	return labels[kustomize+"name"] != "" || labels[helm+"name"] != ""
 }
 
-// LeftAlone says whether Flux is told not to touch an object that exists: what differs there is wanted.
+// LeftAlone reports whether Flux is told not to touch an object that exists: what differs there is wanted.
 func LeftAlone(o metav1.Object) bool {
 	for _, marks := range []map[string]string{o.GetLabels(), o.GetAnnotations()} {
 		if strings.EqualFold(marks[kustomize+"reconcile"], "disabled") ||
@@ -50,7 +50,7 @@ func LeftAlone(o metav1.Object) bool {
 	return false
 }
 
-// isFlux says whether a field manager is one of Flux's that apply.
+// isFlux reports whether a field manager is one of Flux's that apply.
 func isFlux(manager string) bool {
 	switch manager {
 	case "kustomize-controller", "helm-controller", "flux-operator":
@@ -88,7 +88,7 @@ func Suspects(kind string, o metav1.Object, images []Image) []Container {
 // managers is what managedFields say of the containers of a pod template.
 type managers struct {
 	all []manager
-	// unread says why an entry could not be read; empty when all could.
+	// unread explains why an entry could not be read; empty when all could.
 	unread string
 }
 
@@ -162,7 +162,7 @@ func parse(raw []byte) (set *fieldpath.Set, err error) {
 
 func field(name string) fieldpath.PathElement { return fieldpath.PathElement{FieldName: &name} }
 
-// owns says whether the entry owns anything of a container, and its image.
+// owns reports whether the entry owns anything of a container, and its image.
 func (m *manager) owns(container string) (any, image bool) {
 	key := fieldpath.PathElement{Key: fieldpath.KeyByFields("name", container)}
 	for _, list := range m.containers {
@@ -217,7 +217,7 @@ func word(s string) string {
 	return string(runes)
 }
 
-// Equal says whether two lists of suspects say the same, so that a mere status update wakes nobody.
+// Equal reports whether two lists of suspects say the same, so that a mere status update wakes nobody.
 func Equal(a, b []Container) bool {
 	return slices.EqualFunc(a, b, func(x, y Container) bool {
 		return x.Name == y.Name && x.Image == y.Image && x.By == y.By && x.At.Equal(y.At) && x.Unread == y.Unread

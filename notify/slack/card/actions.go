@@ -29,7 +29,7 @@ func buttons(f Facts) []slack.BlockElement {
 	return out
 }
 
-// approvable says whether an approval could be carried out.
+// approvable reports whether an approval could be carried out.
 func approvable(s *v1alpha1.RollbackStatus) bool {
 	if s.Question != nil && !s.Question.Allows(v1alpha1.Approve) {
 		return false

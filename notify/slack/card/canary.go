@@ -37,7 +37,7 @@ func refusalLine(f *v1alpha1.Failure) string {
 	return out
 }
 
-// refusedFor says why, within a sentence.
+// refusedFor explains why, within a sentence.
 func refusedFor(f *v1alpha1.Failure) string {
 	switch f.Canary.Reason {
 	case v1alpha1.CanaryAnalysis, v1alpha1.CanaryDeadline:

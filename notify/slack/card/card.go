@@ -29,7 +29,7 @@ type Card struct {
 	Text string
 	// Blocks are what is shown.
 	Blocks []slack.Block
-	// Broadcast says that the news of this state is worth showing in the channel beside the thread.
+	// Broadcast means that the news of this state is worth showing in the channel beside the thread.
 	Broadcast bool
 }
 
@@ -68,7 +68,7 @@ func Moved(c Card, to string) Card {
 	return out
 }
 
-// loud says whether a state needs a person who may have stopped looking.
+// loud reports whether a state needs a person who may have stopped looking.
 func loud(r *v1alpha1.Rollback) bool {
 	if stateOf(r) != ended {
 		return false

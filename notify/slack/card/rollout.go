@@ -91,7 +91,7 @@ func before(r *v1alpha1.Rollout) string {
 	return "No pod of the revision before is ready, and nobody saw whether they were"
 }
 
-// onlyRefused says that a canary refused the image, and nothing else is wrong with it.
+// onlyRefused reports that a canary refused the image, and nothing else is wrong with it.
 func onlyRefused(s *v1alpha1.RollbackStatus) bool {
 	other := func(f v1alpha1.Failure) bool { return f.Canary == nil }
 	return len(s.Failures) > 0 && !slices.ContainsFunc(s.Failures, other)

@@ -216,7 +216,7 @@ func said(r *v1alpha1.Rollback) string {
 	return foreign(sentence, 800)
 }
 
-// holdNow says whether image automation is still held off.
+// holdNow reports whether image automation is still held off.
 func holdNow(s *v1alpha1.RollbackStatus) string {
 	switch {
 	case s.Release != nil:

@@ -37,7 +37,7 @@ func stateOf(r *v1alpha1.Rollback) state {
 	return failing
 }
 
-// reopens says whether a decision still changes an end.
+// reopens reports whether a decision still changes an end.
 func reopens(s *v1alpha1.RollbackStatus) bool {
 	switch s.Outcome.Result {
 	case v1alpha1.ResultExpired:
@@ -49,7 +49,7 @@ func reopens(s *v1alpha1.RollbackStatus) bool {
 	}
 }
 
-// decided says that the question is answered, even if the verdict is not written yet.
+// decided reports that the question is answered, even if the verdict is not written yet.
 func decided(r *v1alpha1.Rollback) bool { return r.Status.Verdict != nil || len(r.Answered()) > 0 }
 
 // answer is what was decided and by whom.
@@ -70,7 +70,7 @@ func answer(r *v1alpha1.Rollback) (v1alpha1.Answer, string, time.Time) {
 	return d.Answer, d.By, d.At.Time
 }
 
-// Open says whether people can decide, and so whether the card has buttons: while they are asked, also after an end
+// Open reports whether people can decide, and so whether the card has buttons: while they are asked, also after an end
 // that a decision still changes.
 func Open(r *v1alpha1.Rollback) bool { return !decided(r) && r.Status.Question != nil }
 
@@ -78,9 +78,9 @@ func expired(r *v1alpha1.Rollback) bool {
 	return stateOf(r) == ended && r.Status.Outcome.Result == v1alpha1.ResultExpired
 }
 
-// Ready says whether a Rollback is worth its first message. Within the grace period and while facts are looked up there
-// is nothing for people yet, and many failures are gone by then; and the first post is what phones show, so it should
-// already say the point. What keeps Backstop from finding out is worth saying.
+// Ready reports whether a Rollback is worth its first message. Within the grace period and while facts are looked up
+// there is nothing for people yet, and many failures are gone by then; and the first post is what phones show, so it
+// should already say the point. What keeps Backstop from finding out is worth saying.
 func Ready(r *v1alpha1.Rollback) bool {
 	s := &r.Status
 	switch {
@@ -196,12 +196,12 @@ func or(s, otherwise string) string {
 	return s
 }
 
-// unheld says whether people are asked about a pull request that was merged without its hold.
+// unheld reports whether people are asked about a pull request that was merged without its hold.
 func unheld(r *v1alpha1.Rollback) bool {
 	return r.Status.AskedFor(v1alpha1.DoubtHoldMissing)
 }
 
-// applies says that a Rollback is about what Flux cannot apply, and about no image.
+// applies reports that a Rollback is about what Flux cannot apply, and about no image.
 func applies(r *v1alpha1.Rollback) bool { return r.Spec.OpenedFor == v1alpha1.TriggerApply }
 
 // theChange is what goes back where files do.

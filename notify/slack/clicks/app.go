@@ -28,7 +28,7 @@ type App struct {
 	// Way tells apart how Slack is reached: by which address, proxy and certificates. Who chose them could answer in
 	// Slack's place.
 	Way string
-	// Allows says whether a WebSocket may be opened to an address; nil allows all.
+	// Allows reports whether a WebSocket may be opened to an address; nil allows all.
 	Allows func(*url.URL) bool
 	// SigningSecret is what the app signs HTTP requests with.
 	SigningSecret string
@@ -49,7 +49,7 @@ func (a App) LogValue() slog.Value { return slog.StringValue(a.String()) }
 // it was opened for. Two ways to one app are two connections, since only one of them may be Slack's own.
 func (a App) key() [sha256.Size]byte { return sha256.Sum256([]byte(a.AppToken + "\x00" + a.Way)) }
 
-// hearsFor says whether what came over the connection of a counts for b too: it is the connection that b would have
+// hearsFor reports whether what came over the connection of a counts for b too: it is the connection that b would have
 // opened, or whoever made a holds all tokens of b.
 func (a App) hearsFor(b App) bool {
 	return a.AppToken != "" && a.AppToken == b.AppToken && (a.Way == b.Way || a.BotToken != "" && a.BotToken == b.BotToken)

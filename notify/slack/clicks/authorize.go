@@ -88,7 +88,7 @@ const (
 	Unreadable Result = "unreadable"
 )
 
-// refusal says why a click does not count, to the person who clicked.
+// refusal explains why a click does not count, to the person who clicked.
 type refusal struct {
 	result   Result
 	sentence string
@@ -124,7 +124,7 @@ func wrongOrigin(c Click, f *facts) *refusal {
 	return nil
 }
 
-// home says whether an ID is the workspace's, or the organisation's on an Enterprise Grid.
+// home reports whether an ID is the workspace's, or the organisation's on an Enterprise Grid.
 func (f *facts) home(id string) bool { return id != "" && (id == f.team || id == f.enterprise) }
 
 func wrongCard(c Click, f *facts) *refusal {
@@ -181,7 +181,7 @@ func notListed(c Click, f *facts) *refusal {
 	return nil
 }
 
-// vouches says whether the card's Provider may say who clicked, for a policy. Whoever makes a Provider chooses the
+// vouches reports whether the card's Provider may say who clicked, for a policy. Whoever makes a Provider chooses the
 // proxy and the certificates on its way to Slack, and can have it say anything: a tenant's Provider is not asked who is
 // who for the policies of others.
 func (f *facts) vouches(r Rule) bool {
@@ -228,7 +228,7 @@ func wrongTime(c Click, f *facts) *refusal {
 	return nil
 }
 
-// whyNot says why an answer is not offered.
+// whyNot explains why an answer is not offered.
 func whyNot(q *v1alpha1.Question) string {
 	for _, d := range q.Doubts {
 		if d.Type == v1alpha1.DoubtNotAdoptable {

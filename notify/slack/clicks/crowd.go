@@ -103,7 +103,7 @@ func (m *member) Close() error {
 	return m.Conn.Close() //nolint:wrapcheck // net/http knows the connection's errors
 }
 
-// prove says that Slack's request came over it.
+// prove reports that Slack's request came over it.
 func (m *member) prove() {
 	m.crowd.mu.Lock()
 	defer m.crowd.mu.Unlock()

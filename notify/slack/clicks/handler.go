@@ -16,7 +16,7 @@ import (
 	"github.com/backstop-dev/backstop/notify/slack/card"
 )
 
-// ErrConflict says that a Rollback was changed since it was read.
+// ErrConflict means that a Rollback was changed since it was read.
 var ErrConflict = errors.New("the Rollback was changed in between")
 
 // Records keeps Rollbacks in the API server.
@@ -34,7 +34,7 @@ type Options struct {
 	Rules func(ctx context.Context, r *v1alpha1.Rollback) ([]Rule, error)
 	// Places are where the cards of a Rollback stand.
 	Places func(r *v1alpha1.Rollback) []Place
-	// Platform says whether a Provider, by namespace/name, is the platform's own and may say who is who for every
+	// Platform reports whether a Provider, by namespace/name, is the platform's own and may say who is who for every
 	// policy; nil for none. Others speak for the policies of their namespace.
 	Platform func(provider string) bool
 	// Recorded hears of a Rollback that was just decided; nil for nobody.
@@ -99,7 +99,7 @@ type Answer struct {
 	Sentence string
 }
 
-// Acknowledge says whether Slack may be told that the click has arrived. One that could not be recorded has not.
+// Acknowledge reports whether Slack may be told that the click has arrived. One that could not be recorded has not.
 func (a Answer) Acknowledge() bool { return a.Result != Unrecorded }
 
 // take judges a click and records the decision, within the budget. When it returns nothing is pending. heard are the

@@ -72,7 +72,7 @@ func (l *listener) keep(ctx context.Context, n int) {
 	}
 }
 
-// pause waits, and says whether there is still something to do.
+// pause waits, and reports whether there is still something to do.
 func pause(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil
@@ -296,7 +296,7 @@ func (l *listener) update(n int, change func(*lineState)) {
 	l.hub.handler.Metrics.connections.WithLabelValues(l.app.Provider).Set(float64(open))
 }
 
-// trouble says why clicks are not heard, or not by us alone. One failed try is none.
+// trouble explains why clicks are not heard, or not by us alone. One failed try is none.
 func (l *listener) trouble() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

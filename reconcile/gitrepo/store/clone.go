@@ -172,7 +172,7 @@ func (l *Clone) Folder() string {
 	return filepath.Clean(tree.Filesystem.Root())
 }
 
-// Tracked gives a function that says whether Git knows a file, or any file of a folder.
+// Tracked gives a function that reports whether Git knows a file, or any file of a folder.
 func (l *Clone) Tracked() (func(name string) bool, error) {
 	repo, err := l.worktree()
 	if err != nil {

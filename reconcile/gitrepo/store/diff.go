@@ -16,7 +16,7 @@ type Change struct {
 	Before, After Entry
 }
 
-// ErrManyChanges says that trees differ in more paths than were asked for.
+// ErrManyChanges means that trees differ in more paths than were asked for.
 var ErrManyChanges = errors.New("too many files differ")
 
 // maxVisits bounds the folders that a comparison looks into: a small tree can name the same folder a billion times.

@@ -126,7 +126,7 @@ func (m *Mirror) grow(ctx context.Context, o *wire.Offer, depth int) error {
 	return m.save(m.repo(), m.state())
 }
 
-// complete says whether all parents of a commit are here.
+// complete reports whether all parents of a commit are here.
 func (m *Mirror) complete(c *Commit) bool {
 	for _, p := range c.Parents {
 		if !m.objects.has(p) {
@@ -265,7 +265,7 @@ func (m *Mirror) History() *History {
 	return h
 }
 
-// full says whether the mirror has no room to grow and has to be cloned afresh.
+// full reports whether the mirror has no room to grow and has to be cloned afresh.
 func (m *Mirror) full() bool { return m.objects != nil && sizeOf(m.repo()) >= maxMirror }
 
 // Bring fetches unless all commits are here.
@@ -277,7 +277,7 @@ func (m *Mirror) Bring(ctx context.Context, commits ...plumbing.Hash) error {
 	return m.Fetch(ctx)
 }
 
-// Contains says whether a commit is reachable from another one, and fetches unless both are here.
+// Contains reports whether a commit is reachable from another one, and fetches unless both are here.
 func (m *Mirror) Contains(ctx context.Context, tip, commit plumbing.Hash) (bool, error) {
 	if err := m.Bring(ctx, tip, commit); err != nil {
 		return false, err

@@ -20,7 +20,7 @@ type History struct {
 	End string
 }
 
-// ErrTooFar says that a walk came to the end of what is to be had before it found what it looks for.
+// ErrTooFar means that a walk came to the end of what is to be had before it found what it looks for.
 var ErrTooFar = errors.New("the history that can be read does not go back so far")
 
 // At reads a commit and goes deeper for it.

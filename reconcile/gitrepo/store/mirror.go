@@ -163,7 +163,7 @@ func (m *Mirror) preparePush(src reconcile.Source) error {
 	return nil
 }
 
-// apart says whether another GitRepository pushes than is read.
+// apart reports whether another GitRepository pushes than is read.
 func (m *Mirror) apart() bool { return m.out != nil && m.out != m.remote }
 
 // Pushing is the source as whoever pushes describes it.

@@ -25,10 +25,10 @@ func (o *Objects) Content(blob plumbing.Hash) ([]byte, bool, error) {
 	return data, err == nil, err
 }
 
-// ErrCorrupt says that the repository on disk lacks or garbles an object that must be there.
+// ErrCorrupt means that the repository on disk lacks or garbles an object that must be there.
 var ErrCorrupt = errors.New("the repository on disk is damaged")
 
-// errNoCommit says that a commit is not here: beyond the shallow edge, or of another history.
+// errNoCommit means that a commit is not here: beyond the shallow edge, or of another history.
 var errNoCommit = errors.New("no such commit here")
 
 // Objects reads commits, trees and blobs as raw bytes. It may be used by many goroutines, although go-git's
@@ -84,7 +84,7 @@ type Entry struct {
 	Hash plumbing.Hash
 }
 
-// Regular says whether the entry is a plain file: no tree, link or submodule.
+// Regular reports whether the entry is a plain file: no tree, link or submodule.
 func (e Entry) Regular() bool {
 	return e.Mode == filemode.Regular || e.Mode == filemode.Executable || e.Mode == filemode.Deprecated
 }
@@ -136,7 +136,7 @@ func (o *Objects) Commit(h plumbing.Hash) (*Commit, error) {
 	return c, nil
 }
 
-// has says whether a commit is here.
+// has reports whether a commit is here.
 func (o *Objects) has(h plumbing.Hash) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -84,7 +84,7 @@ func (m *Mirror) arrives(ctx context.Context, head plumbing.Hash) error {
 	}
 }
 
-// errUnseen says that what was pushed does not stand where it is deployed from.
+// errUnseen means that what was pushed does not stand where it is deployed from.
 var errUnseen = errors.New("what was pushed is not seen")
 
 // pause waits a moment that differs from everybody else's.

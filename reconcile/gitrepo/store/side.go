@@ -54,8 +54,8 @@ func (s *Side) Until(ctx context.Context, once func() error) error {
 }
 
 // Push puts a new head with what was built on the branch, if that is still as it was; old is the zero hash for a branch
-// that is not there yet. Where the answer does not arrive the branch itself says whether the push did: it is lost, and
-// looked at anew.
+// that is not there yet. Where the answer does not arrive the branch itself reports whether the push did: it is lost,
+// and looked at anew.
 func (s *Side) Push(ctx context.Context, b *Builder, old, head plumbing.Hash) error {
 	err := s.to.Push(ctx, b.update(old, head))
 	if errors.Is(err, wire.ErrUnsure) {

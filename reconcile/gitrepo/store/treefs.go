@@ -112,7 +112,7 @@ func (t Snapshot) ReadDir(name string) ([]fs.DirEntry, error) {
 	return out, nil
 }
 
-// safeName says whether a name in a tree is a plain name. Git refuses the others, but anyone can write raw trees.
+// safeName reports whether a name in a tree is a plain name. Git refuses the others, but anyone can write raw trees.
 func safeName(n string) bool {
 	return n != "" && n != "." && n != ".." && !strings.ContainsAny(n, "/\\\x00") && !strings.EqualFold(n, ".git")
 }

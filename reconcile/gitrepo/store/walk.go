@@ -25,12 +25,12 @@ type passed struct {
 	*Commit
 	// Old is for whoever walks: what he counts here, the commits behind this one begin with.
 	Old int
-	// Line says that only first parents lead to it.
+	// Line means that only first parents lead to it.
 	Line bool
 	left bool
 }
 
-// Leave says that nothing behind the commit is of interest, as far as no other way leads there.
+// Leave reports that nothing behind the commit is of interest, as far as no other way leads there.
 func (p *passed) Leave() { p.left = true }
 
 // Behind walks over a commit and all that is behind it, the newest first. What is not to be had is left out.
@@ -54,7 +54,7 @@ func (h *History) Behind(ctx context.Context, from *Commit) iter.Seq2[*passed, e
 	}
 }
 
-// Contains says whether a commit is reachable from another one.
+// Contains reports whether a commit is reachable from another one.
 func (h *History) Contains(ctx context.Context, tip, commit plumbing.Hash) (bool, error) {
 	start, err := h.Objects.Commit(tip)
 	if err != nil {

@@ -50,8 +50,8 @@ var (
 	refusing = append([]string{"gh0", "signed", "tf40"}, declining...)
 )
 
-// kindOfDecline says why a server did not take a push: by the status of the command first, then by the words beside it.
-// It is empty for what may be tried again.
+// kindOfDecline explains why a server did not take a push: by the status of the command first, then by the words beside
+// it. It is empty for what may be tried again.
 func kindOfDecline(status, words string) reconcile.FaultKind {
 	ruled := containsAny(status, declining...)
 	if !ruled && containsAny(status, racing...) {

@@ -98,7 +98,7 @@ func (r *Remote) refusal(err error) (reconcile.FaultKind, string) {
 	return r.refusedWords(err, words)
 }
 
-// refusedPeer says why the other side is not who it should be.
+// refusedPeer explains why the other side is not who it should be.
 func (r *Remote) refusedPeer(err error, words string) (reconcile.FaultKind, string) {
 	var away *redirectError
 	if errors.As(err, &away) {

@@ -125,8 +125,8 @@ func (a *advertised) next() error {
 	return nil
 }
 
-// wanted says whether a packet is let through: all but references of other names. The first reference is kept for what
-// the server says of itself behind it.
+// wanted reports whether a packet is let through: all but references of other names. The first reference is kept for
+// what the server says of itself behind it.
 func (a *advertised) wanted(line []byte) bool {
 	hash, name, found := bytes.Cut(bytes.TrimRight(line, "\n"), []byte(" "))
 	if !found || len(hash) != 40 {

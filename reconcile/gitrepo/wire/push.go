@@ -18,10 +18,10 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// ErrLost says that somebody else pushed first.
+// ErrLost means that somebody else pushed first.
 var ErrLost = errors.New("the branch moved while the push was prepared")
 
-// ErrUnsure says that the answer to a push did not arrive: it may have been accepted.
+// ErrUnsure means that the answer to a push did not arrive: it may have been accepted.
 var ErrUnsure = errors.New("the server's answer did not arrive")
 
 // packWindow is how many objects are tried as the base of another one's delta.
@@ -34,8 +34,8 @@ type Update struct {
 	Objects  []plumbing.Hash
 }
 
-// Push replaces the old commit by the new one on the branch, with a pack of just the new objects, or says why not. It
-// never forces: the server compares the old value itself.
+// Push replaces the old commit by the new one on the branch, with a pack of just the new objects, or explains why not.
+// It never forces: the server compares the old value itself.
 func (r *Remote) Push(ctx context.Context, u Update) error {
 	return r.pushing(ctx, func(ctx context.Context, s transport.ReceivePackSession, refs *packp.AdvRefs) error {
 		if refs.References[r.Branch.String()] != u.Old {

@@ -33,7 +33,7 @@ type Remote struct {
 	URL     string
 	Branch  plumbing.ReferenceName
 	Timeout time.Duration
-	// Credentials says whether there are any.
+	// Credentials reports whether there are any.
 	Credentials bool
 	Words       *Redactor
 	upload      func(context.Context) (transport.UploadPackSession, error)

@@ -195,7 +195,7 @@ func (p *page) state(rw http.ResponseWriter, req *http.Request) {
 	answer(rw, http.StatusOK, p.see(req.URL.Query().Get("user")))
 }
 
-// events says that something happened, as often as it does.
+// events reports that something happened, as often as it does.
 func (p *page) events(rw http.ResponseWriter, req *http.Request) {
 	rw.Header().Set("Content-Type", "text/event-stream")
 	flush := http.NewResponseController(rw)
