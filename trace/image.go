@@ -275,7 +275,7 @@ func labelsOf(w flux.Writer) string {
 
 // automationFix says what to do about an automation that fails, by its words.
 func (v *view) automationFix(reason, message string) string {
-	w, words := v.writer, strings.ToLower(message)
+	w, words := v.writer, wordsOf(message)
 	again := flux.Reconcile(w.Ref)
 	source := w.Object.Spec.SourceRef.Name
 	switch {

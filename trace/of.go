@@ -168,7 +168,7 @@ func (v *view) unseen() bool {
 
 // scanFix says what to do about a scan that fails, by its words.
 func (v *view) scanFix(message string) string {
-	r, words := v.scan, strings.ToLower(message)
+	r, words := v.scan, wordsOf(message)
 	ref := refOf("ImageRepository", r.Namespace, r.Name)
 	has := func(any ...string) bool {
 		for _, a := range any {

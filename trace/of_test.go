@@ -187,6 +187,8 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"the registry's certificate is unknown": {scanFails("x509: certificate signed by unknown authority"), HopScan, Stopped, "x509", "certSecretRef"},
 		"the registry speaks plain HTTP":        {scanFails("server gave HTTP response to HTTPS client"), HopScan, Stopped, "HTTP response", "spec.insecure: true"},
 		"the registry knows no such repository": {scanFails("NAME_UNKNOWN"), HopScan, Stopped, "NAME_UNKNOWN", "spec.image"},
+		"a number of the registry's address is no answer": {scanFails("scan failed: GET http://127.0.0.1:40183/v2/denied/tags/list?n=1000: NAME_UNKNOWN: Unknown name"),
+			HopScan, Stopped, "NAME_UNKNOWN", "correct spec.image"},
 		"an exclusion does not compile":         {scanFails("failed to compile regex ("), HopScan, Stopped, "regex", "spec.exclusionList"},
 		"the scan fails otherwise":              {scanFails("500"), HopScan, Stopped, "500", "flux -n production reconcile image repository backend"},
 		"the scan has not run":                  {func(f *Facts) { scan(f).Status.LastScanResult = nil }, HopScan, Waits, "not been scanned", ""},

@@ -115,3 +115,10 @@ func exclusions(r *reflectorv1.ImageRepository) []string {
 	}
 	return r.Spec.ExclusionList
 }
+
+// address is a URL, or a host with a port.
+var address = regexp.MustCompile(`\w+://[^\s"']+|[\w.-]+:\d+\b`)
+
+// wordsOf are a message of Flux in small letters without its addresses: a number or a word in one is no answer of a
+// server.
+func wordsOf(message string) string { return address.ReplaceAllString(strings.ToLower(message), "") }
