@@ -45,9 +45,6 @@ type Reference struct {
 // Repository is host and path.
 func (r Reference) Repository() string { return r.Host + "/" + r.Path }
 
-// String is the whole reference, as every runtime takes it.
-func (r Reference) String() string { return Join(r.Repository(), r.Tag, r.Digest) }
-
 // Parse reads a reference. The error says what is wrong with it.
 func Parse(s string) (Reference, error) {
 	repository, tag, digest := Split(s)

@@ -77,7 +77,7 @@ func FuzzRelations(f *testing.F) {
 			t.Errorf("%q is not itself", a)
 		}
 		if r, err := Parse(a); err == nil {
-			if again, err := Parse(r.String()); err != nil || again != r {
+			if again, err := Parse(Join(r.Repository(), r.Tag, r.Digest)); err != nil || again != r {
 				t.Errorf("%q is %v, and that is %v (%v)", a, r, again, err)
 			}
 		}

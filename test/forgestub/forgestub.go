@@ -64,9 +64,8 @@ type Forge struct {
 	// moved is what the repository is called since it was renamed.
 	moved string
 	// signed are the commits that the provider signed.
-	signed map[string]bool
-	// answers are git's, by its arguments.
-	answers sync.Map
+	signed  map[string]bool
+	answers gitserver.Answers // of git
 }
 
 // Rules are what the provider makes of merging.

@@ -2,45 +2,18 @@ package forgestub
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 
 	"github.com/backstop-dev/backstop/test/gitserver"
 )
 
-// Git runs git in the repository, and gives what it prints. A provider is asked for the same again and again: while no
-// ref moves, what only reads is run once.
+// Git runs git in the repository, and gives what it prints.
 func (f *Forge) Git(args ...string) (string, error) {
-	out, err := f.known(args)
+	out, err := f.answers.Of(f.Repo, args, f.run)
 	return strings.TrimSpace(out), err
-}
-
-// said is what git answered while the refs were so.
-type said struct {
-	state [sha256.Size]byte
-	out   string
-	err   error
-}
-
-func (f *Forge) known(args []string) (string, error) {
-	state, err := gitserver.State(f.Repo)
-	if err != nil || !slices.Contains([]string{"diff", "log", "merge-tree", "rev-list", "rev-parse", "show"}, args[0]) {
-		return f.run(args)
-	}
-	key := strings.Join(args, "\n")
-	if was, ok := f.answers.Load(key); ok && was.(said).state == state {
-		return was.(said).out, was.(said).err
-	}
-	now := said{state: state}
-	now.out, now.err = f.run(args)
-	if after, err := gitserver.State(f.Repo); err == nil && after == state {
-		f.answers.Store(key, now)
-	}
-	return now.out, now.err
 }
 
 func (f *Forge) run(args []string) (string, error) {
@@ -58,8 +31,8 @@ func (f *Forge) run(args []string) (string, error) {
 
 // diff is what a pull request changes since it left its base, as git prints it.
 func (f *Forge) diff(pr *PR, args ...string) string {
-	out, _ := f.known(append([]string{"diff", "--no-color", "--no-ext-diff", f.tip(pr.Base) + "..." + f.tip(pr.Branch)},
-		args...))
+	of := f.tip(pr.Base) + "..." + f.tip(pr.Branch)
+	out, _ := f.answers.Of(f.Repo, append([]string{"diff", "--no-color", "--no-ext-diff", of}, args...), f.run)
 	return out
 }
 

@@ -78,8 +78,8 @@ type World struct {
 	// written are the write-backs that were waited for.
 	written []string
 
-	// said is what git said last, by its arguments; copies of a world share it.
-	said *sync.Map
+	// said is what git said; copies of a world share it.
+	said *gitserver.Answers
 }
 
 // world makes a world and starts its stand-ins. What it holds is gone when the test has ended.
@@ -91,7 +91,7 @@ func world(t *testing.T, vary ...func(*setup)) *World {
 	}
 	begin := time.Now()
 	defer func() { t.Logf("%6.2fs the world is made", time.Since(begin).Seconds()) }()
-	w := &World{t: t, Env: environment(t), Name: worldName(t), log: &buffer{}, said: &sync.Map{}}
+	w := &World{t: t, Env: environment(t), Name: worldName(t), log: &buffer{}, said: &gitserver.Answers{}}
 	w.must(w.serve(&s))
 	install(t, w)
 	w.Fleet = fleet.New(s.Fleet)
