@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/backstop-dev/backstop/gate/report"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/registry"
@@ -53,7 +53,7 @@ func (a *asker) promoted(
 		return nil
 	}
 	f.Message = fmt.Sprintf("%s is %s, and none of the %d tags that match %s is: %s is %s, so this was built anew",
-		image, short(digest), len(candidates), from.Tags, candidates[0], short(nearest))
+		image, text.ShortDigest(digest), len(candidates), from.Tags, candidates[0], text.ShortDigest(nearest))
 	f.Fix = fmt.Sprintf("give the image that ran in %s the tag instead: crane tag %s:%s %s",
 		from.name, repository, candidates[0], tag)
 	if len(candidates) > maxResolved {
@@ -88,13 +88,4 @@ func (a *asker) resolve(
 		}
 	}
 	return first, nil
-}
-
-// short is a digest for a sentence.
-func short(digest string) string {
-	algorithm, hex, ok := strings.Cut(digest, ":")
-	if !ok || len(hex) < 12 {
-		return digest
-	}
-	return algorithm + ":" + hex[:12]
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/internal/image"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/registry"
 )
@@ -54,7 +55,7 @@ func (v *Verifier) Verify(ctx context.Context, ref, digest string, access reconc
 	case err != nil:
 		return err
 	case len(found) == 0:
-		return &Unsigned{Reason: "no signature of cosign beside " + short(digest)}
+		return &Unsigned{Reason: "no signature of cosign beside " + text.ShortDigest(digest)}
 	}
 	other := false
 	for _, s := range found {
@@ -65,10 +66,12 @@ func (v *Verifier) Verify(ctx context.Context, ref, digest string, access reconc
 		other = other || ok
 	}
 	if other {
-		return &Unsigned{Reason: "what a given key signed beside " + short(digest) + " is no signature of this image"}
+		return &Unsigned{Reason: fmt.Sprintf("what a given key signed beside %s is no signature of this image",
+			text.ShortDigest(digest))}
 	}
 	return &Unsigned{
-		Reason: fmt.Sprintf("none of %s beside %s is of a given key", report.Plural(len(found), "signature"), short(digest)),
+		Reason: fmt.Sprintf("none of %s beside %s is of a given key", report.Plural(len(found), "signature"),
+			text.ShortDigest(digest)),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/image"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/internal/workload"
 )
 
@@ -257,7 +258,7 @@ func setAhead(s *v1alpha1.RollbackStatus) (names, revision string) {
 		all = append(all[:3], fmt.Sprintf("%d more", len(all)-3))
 	}
 	if branch, hash, ok := strings.Cut(revision, "@sha1:"); ok {
-		revision = branch + "@" + short(hash)
+		revision = branch + "@" + text.Short(hash)
 	}
 	return strings.Join(all, ", "), revision
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // What Flux cannot apply is about a Flux object and no image: the commit is found by rendering, and people are told.
@@ -83,7 +84,7 @@ func cannotApply(form *v1alpha1.Rollback) string {
 		words = f.Cause.Words()
 	}
 	return fmt.Sprintf("%s: %s since %s (%s): correct it there, or revert the commit", form.Spec.Subject, words,
-		short(s.Suspect.Commit), s.Suspect.Branch)
+		text.Short(s.Suspect.Commit), s.Suspect.Branch)
 }
 
 // blameApply looks in Git only for what Git may have brought.

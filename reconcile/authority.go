@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // One gate stands before every write to Git. It knows nothing of decisions: neither a person nor an earlier verdict
@@ -76,7 +77,7 @@ func waitsBarred(w *World, err error) Step {
 			ShortDuration(barredFor), no.why)
 	case s.Change != nil && s.Change.At.Add(barredFor).Before(w.Now):
 		return end(w, v1alpha1.ResultFailed, "the revert %s was lost to a force push, and is not pushed again: %s",
-			short(s.Change.Commit), no.why)
+			text.Short(s.Change.Commit), no.why)
 	}
 	return Step{Do: DoWait, Wait: restAgain, Barred: no.bar, Why: "nothing is pushed: " + no.why}
 }

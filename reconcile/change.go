@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // fillChange pushes the revert and the hold, together with those of every other form that is allowed on the same
@@ -92,7 +93,7 @@ func (e *Engine) unlanded(err error, suspect string) error {
 		// The tip moved while we asked: decide again, on what it says now.
 		return ErrConflict
 	}
-	return fmt.Errorf("revert %s: %w", short(suspect), err)
+	return fmt.Errorf("revert %s: %w", text.Short(suspect), err)
 }
 
 // siblings are the other forms that may be reverted on the same source right now, with the same credentials. A list

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // claim is one form's wish to change the branch. It is asked with the tip that a push would replace, within the
@@ -114,7 +115,7 @@ func (c claim) cooling(t Trail) error {
 		name := cluster + "/" + c.form.Namespace + "/" + wl.String()
 		if slices.Contains(t.Workloads, name) && sameCluster(c.uid, t) && c.now.Before(until) {
 			return &waitUntil{until, fmt.Sprintf("cooldown: %s was reverted by %s, the next revert may come at %s", wl,
-				short(t.Commit), clock(until))}
+				text.Short(t.Commit), clock(until))}
 		}
 	}
 	return nil

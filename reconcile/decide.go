@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // decide says which effect comes next, or how long to wait, and why. It is pure.
@@ -74,7 +75,7 @@ func undecided(w *World) Step {
 	case s.Target == nil:
 		return Step{Do: DoTarget, Why: "asking the registry"}
 	case st.bad == 0:
-		return verdict(w, v1alpha1.VerdictByBranch, "revert "+short(t.Commit),
+		return verdict(w, v1alpha1.VerdictByBranch, "revert "+text.Short(t.Commit),
 			"another Backstop or Rollback took the image back already")
 	case !settled(w) && !w.Now.Before(askAgain(s)):
 		return Step{Do: DoTarget, Why: "asking the registry again"}
@@ -166,10 +167,10 @@ func underWay(w *World) Step {
 		return Step{Do: DoLandAgain, Why: "the revert was lost to a force push"}
 	case st.bad > 0:
 		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after the revert %s", badInWords(w),
-			s.Suspect.Branch, short(s.Change.Commit))
+			s.Suspect.Branch, text.Short(s.Change.Commit))
 	case st.target == 0:
 		return end(w, v1alpha1.ResultSuperseded, "%s at %s says something newer than the revert", s.Suspect.Branch,
-			short(w.Branch.Tip))
+			text.Short(w.Branch.Tip))
 	}
 	if step, ok := request(w, " to apply the revert"); ok {
 		return step

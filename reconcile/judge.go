@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // judge finds the verdict: what the policy and the ceiling forbid first, then people, then what needs a person, then
@@ -87,9 +88,9 @@ func toldByHand(w *World) string {
 	}
 	if by := ByHand(s); by != "" && !s.Blamed() {
 		return fmt.Sprintf("%s, while Git says %s since %s (%s)", by, w.Form.Spec.Subject.Name,
-			short(s.Suspect.Commit), s.Suspect.Branch)
+			text.Short(s.Suspect.Commit), s.Suspect.Branch)
 	}
-	return fmt.Sprintf("%s came in with %s (%s)", w.Form.Spec.Subject.Name, short(s.Suspect.Commit), s.Suspect.Branch)
+	return fmt.Sprintf("%s came in with %s (%s)", w.Form.Spec.Subject.Name, text.Short(s.Suspect.Commit), s.Suspect.Branch)
 }
 
 // doubtsOf lists why the policy's word is not enough.

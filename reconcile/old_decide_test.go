@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // What decide was before a trigger was a value, for FuzzTriggersDecideAsBefore alone. It changes no more.
@@ -63,7 +64,7 @@ func oldUndecided(w *World) Step {
 	case s.Target == nil:
 		return Step{Do: DoTarget, Why: "asking the registry"}
 	case st.bad == 0:
-		return verdict(w, v1alpha1.VerdictByBranch, "revert "+short(t.Commit),
+		return verdict(w, v1alpha1.VerdictByBranch, "revert "+text.Short(t.Commit),
 			"another Backstop or Rollback took the image back already")
 	case !oldSettled(w) && !w.Now.Before(askAgain(s)):
 		return Step{Do: DoTarget, Why: "asking the registry again"}
@@ -113,7 +114,7 @@ func oldAtRest(w *World) Step {
 		by := "a commit that took the prefix away"
 		for _, t := range w.Branch.Trails {
 			if t.Kind == TrailLift && t.When.After(s.Change.At.Time.Add(-time.Second)) {
-				by = "the lift " + short(t.Commit)
+				by = "the lift " + text.Short(t.Commit)
 				break
 			}
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/image"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 func oldJudge(w *World) Step {
@@ -172,9 +173,9 @@ func oldTold(w *World) string {
 	s := &w.Form.Status
 	if by := ByHand(s); by != "" && !oldBlamed(s) {
 		return fmt.Sprintf("%s, while Git says %s since %s (%s)", by, w.Form.Spec.Subject.Name,
-			short(s.Suspect.Commit), s.Suspect.Branch)
+			text.Short(s.Suspect.Commit), s.Suspect.Branch)
 	}
-	return fmt.Sprintf("%s came in with %s (%s)", w.Form.Spec.Subject.Name, short(s.Suspect.Commit), s.Suspect.Branch)
+	return fmt.Sprintf("%s came in with %s (%s)", w.Form.Spec.Subject.Name, text.Short(s.Suspect.Commit), s.Suspect.Branch)
 }
 
 func oldDoubtsOfRollout(w *World) []v1alpha1.Doubt {

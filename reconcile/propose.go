@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // A branch that takes no push gets a pull request after the verdict, and a policy whose delivery is PullRequest wants
@@ -84,7 +85,7 @@ func notShown(w *World) Step {
 			byWhom(pr.By), s.Suspect.Branch, badInWords(w), pr.URL)
 	}
 	return Step{Do: DoWait, Wait: lookAgain, Why: fmt.Sprintf("pull request %d is merged%s, and %s at %s does not show "+
-		"it yet", pr.Number, byWhom(pr.By), s.Suspect.Branch, short(w.Branch.Tip))}
+		"it yet", pr.Number, byWhom(pr.By), s.Suspect.Branch, text.Short(w.Branch.Tip))}
 }
 
 // bringsOther reports whether what an open pull request brings is to be looked at: its branch has another head, or it

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // ranBefore says by what Flux remembers that the image ran here before it failed, where no pod tells any more: a
@@ -26,7 +27,7 @@ func (e *Engine) ranBefore(ctx context.Context, w *World, origin Origin) string 
 				// A commit that a force push took away tells nothing.
 				continue
 			}
-			said += " with " + short(h.Commit)
+			said += " with " + text.Short(h.Commit)
 		}
 		if all, err := e.Records.All(ctx); err != nil || slices.ContainsFunc(all, h.forced) {
 			continue

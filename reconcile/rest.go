@@ -7,6 +7,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/image"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // atRest: the form has ended; a hold may still stand.
@@ -38,7 +39,7 @@ func atRest(w *World) Step {
 		by := "a commit that took the prefix away"
 		for _, t := range w.Branch.Trails {
 			if t.Kind == TrailLift && t.When.After(s.Change.At.Time.Add(-time.Second)) {
-				by = "the lift " + short(t.Commit)
+				by = "the lift " + text.Short(t.Commit)
 				break
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // A pull request of image automation that is open when a revert lands may bring the bad value again: its branch was
@@ -120,7 +121,7 @@ func (e *Engine) closeReturning(ctx context.Context, w *World, forge Forge, in *
 	}
 	why := fmt.Sprintf("%s went back from %s with %s, which holds image automation off. This pull request brings %s "+
 		"again: it was made before the hold. Delete its branch too, so that image automation begins anew.", s.Suspect.Branch,
-		badInWords(w), short(s.Change.Commit), badInWords(w))
+		badInWords(w), text.Short(s.Change.Commit), badInWords(w))
 	if err := forge.Close(ctx, now, why); err != nil {
 		e.Log.Warn("close a pull request that brings it again", "rollback", w.Self, "number", in.Number, "error", err)
 		return v1alpha1.LeftRefused

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // revert is a form's wish, to be planned on whatever tip a push would replace.
@@ -83,7 +84,7 @@ func (e *Engine) proving(ctx context.Context, form *v1alpha1.Rollback, r *Revert
 	if err != nil {
 		r.undo = func(context.Context, fs.FS, fs.FS) ([]v1alpha1.ObjectRef, error) { return nil, err }
 	}
-	commit := short(s.Suspect.Commit)
+	commit := text.Short(s.Suspect.Commit)
 	r.Proof = func(ctx context.Context, tip, after fs.FS) error {
 		if _, err := r.undo(ctx, tip, after); err != nil {
 			return fmt.Errorf("take the files of %s back: %w", commit, err)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // standing is what the tip says of the suspect's nodes.
@@ -132,7 +133,7 @@ func markersOf(s *v1alpha1.Suspect) []string {
 // badInWords is what Git says that goes back, in words.
 func badInWords(w *World) string {
 	if s := w.Form.Status.Suspect; s.ByFiles() {
-		return "what " + short(s.Commit) + " changed"
+		return "what " + text.Short(s.Commit) + " changed"
 	}
 	return w.Form.Spec.Subject.Name
 }
@@ -143,8 +144,8 @@ func superseded(w *World) Step {
 	if s.Suspect.ByFiles() {
 		// Whether that mends it Flux says when it has applied it.
 		return end(w, v1alpha1.ResultReportedOnly, "%s at %s no longer says what %s changed, so nothing is taken back: Flux "+
-			"says whether that mends it", s.Suspect.Branch, short(w.Branch.Tip), short(s.Suspect.Commit))
+			"says whether that mends it", s.Suspect.Branch, text.Short(w.Branch.Tip), text.Short(s.Suspect.Commit))
 	}
 	return end(w, v1alpha1.ResultSuperseded, "%s at %s no longer says %s: nothing to take back",
-		s.Suspect.Branch, short(w.Branch.Tip), badInWords(w))
+		s.Suspect.Branch, text.Short(w.Branch.Tip), badInWords(w))
 }

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // fillSuspect maps the failing workloads to their source and blames the commit that brought the image in.
@@ -132,7 +133,7 @@ func join(form *v1alpha1.Rollback, origin Origin, found v1alpha1.Suspect) error 
 	found.Branch = origin.Source.Branch
 	found.Subject, found.Author = cut(found.Subject, 250), cut(found.Author, 200)
 	if long := overlong(&found); long != "" {
-		return Refuse("%s brought %s in, and it cannot be recorded: %s", short(found.Commit),
+		return Refuse("%s brought %s in, and it cannot be recorded: %s", text.Short(found.Commit),
 			cut(form.Spec.Subject.Name, 200), long)
 	}
 	first := form.Status.Suspect

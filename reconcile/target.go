@@ -7,6 +7,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/image"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // maxFormer is how many earlier values are tried as a target.
@@ -29,7 +30,7 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 	}
 	former, err := e.Git.Former(ctx, origin.Source, *s.Suspect, most)
 	if err != nil {
-		return fmt.Errorf("read what was there before %s: %w", short(s.Suspect.Commit), err)
+		return fmt.Errorf("read what was there before %s: %w", text.Short(s.Suspect.Commit), err)
 	}
 	// What no record takes is no image.
 	former = slices.DeleteFunc(former, func(f Former) bool { return overlong(&f.Values) != "" })
@@ -189,7 +190,7 @@ func chosenBefore(w *World, former []Former) (v1alpha1.Target, bool) {
 	if !ok || stand(&w.Form.Status, w.Branch).bad > 0 {
 		return v1alpha1.Target{}, false
 	}
-	t := v1alpha1.Target{Proof: "chosen by the revert " + short(trail.Commit)}
+	t := v1alpha1.Target{Proof: "chosen by the revert " + text.Short(trail.Commit)}
 	for i := range int32(len(w.Form.Status.Suspect.Nodes)) {
 		if v, there := w.Branch.Values[i]; there {
 			t.Values = append(t.Values, v1alpha1.NodeValue{Index: i, Value: v})

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // What Flux cannot apply goes back by files: those of the blamed commit that what fails depends on. Nothing of it is
@@ -57,7 +58,7 @@ func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, form *v1
 		t.Values = append(t.Values, v1alpha1.NodeValue{Index: int32(i), Value: n.Former})
 	}
 	if trail, ok := trailOf(w); ok && stand(s, w.Branch).bad == 0 {
-		t.Proof = sentence("chosen by the revert " + short(trail.Commit))
+		t.Proof = sentence("chosen by the revert " + text.Short(trail.Commit))
 		s.Target = t
 		return nil
 	}
@@ -73,7 +74,7 @@ func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, form *v1
 		d := doubtIn(err)
 		t = &v1alpha1.Target{At: at, Refused: d, Proof: d.Message}
 	case err != nil:
-		return fmt.Errorf("render what taking the files of %s back leaves: %w", short(s.Suspect.Commit), err)
+		return fmt.Errorf("render what taking the files of %s back leaves: %w", text.Short(s.Suspect.Commit), err)
 	}
 	s.Target = t
 	return nil

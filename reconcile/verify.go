@@ -8,6 +8,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/image"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // verifyStep goes by content: what was attempted, what the templates hold, whether the rollout is complete.
@@ -24,7 +25,7 @@ func verifyStep(w *World) Step {
 	if waits == "" {
 		said := []string{workloadNames(w) + " runs " + s.Target.Image + " again", aheadWas(s)}
 		if s.Suspect.ByFiles() {
-			said = []string{workloadNames(w) + " applies what Git says again, without what " + short(s.Suspect.Commit) +
+			said = []string{workloadNames(w) + " applies what Git says again, without what " + text.Short(s.Suspect.Commit) +
 				" changed"}
 		}
 		return end(w, v1alpha1.ResultVerified, "%s", joinWords(append(said, byHand(s, r)...)...))
@@ -114,9 +115,9 @@ func arrival(s *v1alpha1.RollbackStatus, r *Rollout, bad string) string {
 		case r.Waits != "":
 			return r.Waits
 		case !r.Fetched:
-			return fmt.Sprintf("%s has not fetched %s yet", s.Suspect.Source, short(s.Landed.Commit))
+			return fmt.Sprintf("%s has not fetched %s yet", s.Suspect.Source, text.Short(s.Landed.Commit))
 		}
-		return fmt.Sprintf("%s has not applied %s yet", s.Suspect.Applier, short(s.Landed.Commit))
+		return fmt.Sprintf("%s has not applied %s yet", s.Suspect.Applier, text.Short(s.Landed.Commit))
 	}
 	for _, ws := range r.Workloads {
 		if ws.Gone {

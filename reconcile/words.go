@@ -8,14 +8,6 @@ import (
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
-// short is the first 12 characters of a hash.
-func short(hash string) string {
-	if len(hash) > 12 {
-		return hash[:12]
-	}
-	return hash
-}
-
 func orElse(s, otherwise string) string {
 	if s == "" {
 		return otherwise

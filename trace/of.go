@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 )
@@ -101,7 +102,7 @@ func (v *view) tagHop() Hop {
 // described is what the registry has.
 func (v *view) described() string {
 	r := &v.Registry
-	parts := []string{shortDigest(cmp.Or(r.Digest, r.Proof.Digest))}
+	parts := []string{text.ShortDigest(cmp.Or(r.Digest, r.Proof.Digest))}
 	if len(r.Platforms) > 0 {
 		parts = append(parts, strings.Join(r.Platforms, " "))
 	}

@@ -146,7 +146,7 @@ func (p *Printer) history(t *Trail) {
 		if turn.Image != "" {
 			_, tag, digest := manifest.Split(turn.Image)
 			if image = tag; tag == "" {
-				image = shortDigest(digest)
+				image = text.ShortDigest(digest)
 			}
 		}
 		row(turn.When.UTC().Format("2006-01-02 15:04 MST"), image, fmt.Sprintf("%.12s", turn.Commit), who, turn.Subject)

@@ -44,13 +44,6 @@ func host(image string) string {
 	return first
 }
 
-func shortDigest(d string) string {
-	if algorithm, hex, ok := strings.Cut(d, ":"); ok && len(hex) > 12 {
-		return algorithm + ":" + hex[:12]
-	}
-	return d
-}
-
 // createLogin is the command that makes a Secret to pull an image with.
 func createLogin(namespace, name, image string) string {
 	return fmt.Sprintf("kubectl -n %s create secret docker-registry %s --docker-server=%s --docker-username=USER "+

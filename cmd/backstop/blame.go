@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -66,11 +67,11 @@ func printSuspect(out io.Writer, image string, s *v1alpha1.Suspect, now time.Tim
 	line("Subject", "%s", s.Subject)
 	line("Author", "%s, %s ago", s.Author, age(s.When.Time, now))
 	if m := s.Merged; m != nil {
-		line("Merged", "%s %s", short(m.Commit), m.Subject)
+		line("Merged", "%s %s", text.Short(m.Commit), m.Subject)
 		line("", "by %s", m.Author)
 	}
 	if b := s.TakenBackBy; b != nil {
-		line("Taken back by", "%s %s", short(b.Commit), b.Subject)
+		line("Taken back by", "%s %s", text.Short(b.Commit), b.Subject)
 		line("", "by %s: Git no longer says the image", b.Author)
 	}
 	switch {
@@ -87,7 +88,7 @@ func printSuspect(out io.Writer, image string, s *v1alpha1.Suspect, now time.Tim
 		line("Changed", "%s", changed(n))
 		line("", "%s", n.Pointer)
 		if n.Origin != nil && n.Origin.Commit != "" {
-			line("", "since %s", short(n.Origin.Commit))
+			line("", "since %s", text.Short(n.Origin.Commit))
 		}
 	}
 	if len(s.OtherImages) > 0 {

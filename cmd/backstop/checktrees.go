@@ -11,6 +11,7 @@ import (
 
 	"github.com/backstop-dev/backstop/gate"
 	"github.com/backstop-dev/backstop/gate/sources"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
 )
 
@@ -62,7 +63,7 @@ func (f *checkFlags) trees(paths []string, o *gate.Options) (*openTrees, error) 
 	t.repos = append(t.repos, base)
 	if !exact {
 		t.note = fmt.Sprintf("backstop: the clone is too shallow to tell where the change left %s: compared with %s itself",
-			f.base, short(base.Tip()))
+			f.base, text.Short(base.Tip()))
 	}
 	o.Base.FS, err = base.Tree()
 	return t, err

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // table says which objects a list shows, and how a line of it reads.
@@ -99,10 +100,10 @@ func rollbackRow(o client.Object, now time.Time) ([]string, []string) {
 		back = fmt.Sprintf("%d files", len(s.Target.Values))
 	}
 	if s.Suspect != nil {
-		suspect = short(s.Suspect.Commit)
+		suspect = text.Short(s.Suspect.Commit)
 	}
 	if s.Change != nil {
-		revert = short(s.Change.Commit)
+		revert = text.Short(s.Change.Commit)
 	}
 	return []string{r.Name, string(r.Spec.OpenedFor), r.Spec.Subject.Name, s.PhaseNow(), back,
 		age(r.CreationTimestamp.Time, now), statusOf(s, now)}, []string{suspect, revert}
@@ -141,7 +142,7 @@ func holdRow(o client.Object, now time.Time) ([]string, []string) {
 		lifts = r.Spec.ReleaseHold.By
 	}
 	return []string{r.Name, strings.Join(s.Change.Policies, ","), tagOf(r.Spec.Subject.Name), tagOf(s.Target.Image),
-		age(s.Change.At.Time, now), lifts}, []string{strings.Join(files, ","), short(s.Change.Hold)}
+		age(s.Change.At.Time, now), lifts}, []string{strings.Join(files, ","), text.Short(s.Change.Hold)}
 }
 
 func policyRow(o client.Object, now time.Time) ([]string, []string) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/build"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/internal/workload"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
@@ -205,7 +206,7 @@ func (l *local) plan(ctx context.Context, r reconcile.Revert) (*gitrepo.Plan, er
 
 func (l *local) push(ctx context.Context, _ reconcile.Revert, p *gitrepo.Plan) (*v1alpha1.Change, error) {
 	if l.Branch() == "" {
-		return nil, badUsage("--push: %s is no branch: give --rev BRANCH", short(l.Tip()))
+		return nil, badUsage("--push: %s is no branch: give --rev BRANCH", text.Short(l.Tip()))
 	}
 	return p.Landings[0].Change, p.Push(ctx, "origin", l.Branch())
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/deliver"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
@@ -287,7 +288,7 @@ func untouched(r reconcile.Revert) []string {
 			commit = n.Origin.Commit
 		}
 		out = append(out, oneLine(fmt.Sprintf("Left as it is: %s %s, which came with %s and had no value before.", n.File,
-			n.Pointer, short(commit))))
+			n.Pointer, text.Short(commit))))
 	}
 	return out
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
 )
@@ -119,7 +120,7 @@ func (o *revertOptions) run(ctx context.Context, std streams, arg string) error 
 		if err := plan.Commit(o.branch); err != nil {
 			return err
 		}
-		fmt.Fprintf(std.err, "Committed on %s: %s.\n", o.branch, short(plan.Head))
+		fmt.Fprintf(std.err, "Committed on %s: %s.\n", o.branch, text.Short(plan.Head))
 		return nil
 	}
 	if o.proposal.wanted {
@@ -129,7 +130,7 @@ func (o *revertOptions) run(ctx context.Context, std streams, arg string) error 
 	if err != nil {
 		return landingError(err, image)
 	}
-	fmt.Fprintf(std.err, "Pushed to %s: revert %s%s.\n", change.Branch, short(change.Commit), heldBy(change))
+	fmt.Fprintf(std.err, "Pushed to %s: revert %s%s.\n", change.Branch, text.Short(change.Commit), heldBy(change))
 	return nil
 }
 
@@ -158,7 +159,7 @@ func (o *revertOptions) wish(ctx context.Context, repo repository, image string)
 			strings.Join(seen, ", "))
 	}
 	return reconcile.Revert{}, fmt.Errorf("%s came in with %s, and there is no earlier value to go back to", image,
-		short(s.Commit))
+		text.Short(s.Commit))
 }
 
 func landingError(err error, image string) error {
@@ -172,7 +173,7 @@ func heldBy(c *v1alpha1.Change) string {
 	if c.Hold == "" {
 		return ""
 	}
-	return ", hold " + short(c.Hold)
+	return ", hold " + text.Short(c.Hold)
 }
 
 // printPlan writes the commits as git show would.

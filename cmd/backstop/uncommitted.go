@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strings"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -30,5 +31,5 @@ func uncommitted(ctx context.Context, dir, tip, image string, err error) error {
 	file, rest, _ := strings.Cut(found, ":")
 	line, _, _ := strings.Cut(rest, ":")
 	return fmt.Errorf("%s:%s in the work tree says %s, and %s does not: what is not committed runs nowhere",
-		oneLine(file), line, oneLine(image), short(tip))
+		oneLine(file), line, oneLine(image), text.Short(tip))
 }

@@ -8,14 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 )
 
-// short is the first 12 characters of a hash.
-func short(hash string) string {
-	if len(hash) > 12 {
-		return hash[:12]
-	}
-	return hash
-}
-
 func orDash(s string) string {
 	if s == "" {
 		return "-"

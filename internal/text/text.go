@@ -121,3 +121,15 @@ var secrets = regexp.MustCompile(`(?i)` + strings.Join([]string{
 
 // Mask takes secrets out of a text that may be logged or shown.
 func Mask(s string) string { return secrets.ReplaceAllString(s, Redacted) }
+
+// Short is the part of a hash that people use: its first 12 characters.
+func Short(hash string) string { return hash[:min(12, len(hash))] }
+
+// ShortDigest is a digest with its algorithm, and of its hash the part that people use.
+func ShortDigest(digest string) string {
+	algorithm, hex, ok := strings.Cut(digest, ":")
+	if !ok {
+		return digest
+	}
+	return algorithm + ":" + Short(hex)
+}

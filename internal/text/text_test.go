@@ -158,3 +158,20 @@ func FuzzMask(f *testing.F) {
 		}
 	})
 }
+
+func TestShort(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "0123456789ab": "0123456789ab", "0123456789abcdef": "0123456789ab", "main": "main",
+	} {
+		if got := Short(in); got != want {
+			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
+	}
+	for in, want := range map[string]string{
+		"": "", "sha256:0123456789abcdef": "sha256:0123456789ab", "sha256:01": "sha256:01", "0123456789abcdef": "0123456789abcdef",
+	} {
+		if got := ShortDigest(in); got != want {
+			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
+	}
+}

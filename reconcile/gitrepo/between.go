@@ -7,8 +7,8 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
-	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 )
 
 // Between lists the commits of the source's branch after a good one up to a bad one, oldest first, along first parents.
@@ -38,7 +38,7 @@ func (g *Mirrors) Between(ctx context.Context, src reconcile.Source, good, bad s
 			at = c.Parent()
 		}
 		if good != "" && at.String() != good {
-			return reconcile.Refuse("%s does not come before %s within %d commits of %s", store.Short(good), store.Short(bad),
+			return reconcile.Refuse("%s does not come before %s within %d commits of %s", text.Short(good), text.Short(bad),
 				most, src.Branch)
 		}
 		return nil

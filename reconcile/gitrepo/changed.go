@@ -8,6 +8,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
@@ -26,7 +27,7 @@ func (g *Mirrors) Changed(ctx context.Context, src reconcile.Source, commit stri
 		}
 		changes, err := h.Diff(parent.Tree, c.Tree, maxChangedFiles)
 		if errors.Is(err, store.ErrManyChanges) {
-			return reconcile.Refuse("%s changes more than %d files", store.Short(commit), maxChangedFiles)
+			return reconcile.Refuse("%s changes more than %d files", text.Short(commit), maxChangedFiles)
 		}
 		for _, d := range changes {
 			links := !d.Before.Hash.IsZero() && !d.Before.Regular() || !d.After.Hash.IsZero() && !d.After.Regular()
@@ -95,7 +96,7 @@ func (h *history) pair(ctx context.Context, at plumbing.Hash) (*history, *store.
 	}
 	parent, err := h.Before(ctx, c)
 	if err == nil && parent == nil {
-		err = reconcile.Refuse("%s is the first commit: there is nothing before it", store.Short(at.String()))
+		err = reconcile.Refuse("%s is the first commit: there is nothing before it", text.Short(at.String()))
 	}
 	return h, c, parent, err
 }

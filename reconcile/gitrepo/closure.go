@@ -11,6 +11,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
@@ -24,7 +25,7 @@ func (h *history) closure(c *store.Commit, root reconcile.Root) (manifest.Files,
 		return files, fmt.Errorf("list the files of %s: %w", root.By, err)
 	case err != nil:
 		return files, reconcile.Refuse("%s renders %q, which is not in the repository at %s", root.By, root.Path,
-			store.Short(c.Hash.String()))
+			text.Short(c.Hash.String()))
 	}
 	return files, nil
 }

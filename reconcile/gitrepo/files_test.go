@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
-	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -120,7 +120,7 @@ func TestFilesOfACommitGoBack(t *testing.T) {
 			}
 			message := c.git("log", "-1", "--format=%B", "undo")
 			for _, line := range []string{"This reverts commit " + r.Suspect.Commit, "Backstop-Subject: Kustomization/flux-system/apps",
-				"Backstop-Place: " + plan.Reverted[0].Path + "#", "Revert what " + store.Short(r.Suspect.Commit) + " changed"} {
+				"Backstop-Place: " + plan.Reverted[0].Path + "#", "Revert what " + text.Short(r.Suspect.Commit) + " changed"} {
 				if !strings.Contains(message, line) {
 					t.Errorf("the message lacks %q:\n%s", line, message)
 				}

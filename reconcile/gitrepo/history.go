@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -85,7 +86,7 @@ type treeFile struct {
 func (h *history) yamlFiles(c *store.Commit) ([]treeFile, error) {
 	changes, err := h.Diff(plumbing.ZeroHash, c.Tree, maxTreeFiles)
 	if err != nil && !errors.Is(err, store.ErrManyChanges) {
-		return nil, fmt.Errorf("list the files of %s: %w", store.Short(c.Hash.String()), err)
+		return nil, fmt.Errorf("list the files of %s: %w", text.Short(c.Hash.String()), err)
 	}
 	var out []treeFile
 	for _, ch := range changes {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
@@ -74,7 +75,7 @@ func (h *history) speaking(ctx context.Context, at plumbing.Hash, q reconcile.Wa
 	c, err := h.At(ctx, at)
 	if errors.Is(err, store.ErrTooFar) {
 		return nil, nil, reconcile.Refuse("commit %s, which Flux applied, is not on the branch: %s",
-			store.Short(q.Commit), h.End)
+			text.Short(q.Commit), h.End)
 	}
 	if err != nil {
 		return nil, nil, err

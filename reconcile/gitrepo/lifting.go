@@ -10,6 +10,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
@@ -220,7 +221,7 @@ func (p *proposing) lifts(ctx context.Context, head plumbing.Hash) error {
 	}
 	c, err := h.Objects.Commit(head)
 	if err != nil {
-		return fmt.Errorf("read %s of %s: %w", store.Short(head.String()), p.to.Name(), err)
+		return fmt.Errorf("read %s of %s: %w", text.Short(head.String()), p.to.Name(), err)
 	}
 	t, own := trail(c)
 	if own && t.Kind == reconcile.TrailLift && len(c.Parents) == 1 {
@@ -230,5 +231,5 @@ func (p *proposing) lifts(ctx context.Context, head plumbing.Hash) error {
 		}
 	}
 	return reconcile.RefuseAs(reconcile.FaultForeign, "%s of %s has commit %s, which is not Backstop's: a person has to "+
-		"finish the pull request, or delete the branch", p.to.Name(), p.to.URL(), store.Short(head.String()))
+		"finish the pull request, or delete the branch", p.to.Name(), p.to.URL(), text.Short(head.String()))
 }

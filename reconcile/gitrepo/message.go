@@ -7,8 +7,8 @@ import (
 	"path"
 	"slices"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
-	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -80,7 +80,7 @@ func (p *planning) about(t *note, i int) {
 func (p *planning) subject() string {
 	var what, dirs []string
 	for _, r := range p.in() {
-		unit := "what " + store.Short(r.Suspect.Commit) + " changed"
+		unit := "what " + text.Short(r.Suspect.Commit) + " changed"
 		if !r.Suspect.ByFiles() {
 			repository, _, _ := manifest.Split(r.Image)
 			unit = version(r.Image) + " of " + path.Base(repository)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
@@ -19,10 +20,10 @@ func (l *locating) nowhere() error {
 	q := l.query
 	image := oneLine(q.Image, imageRunes)
 	where := fmt.Sprintf("none of the %d files that %s renders from %q at %s", l.count, q.Root.By, q.Root.Path,
-		store.Short(l.Tip.String()))
+		text.Short(l.Tip.String()))
 	if q.ByPerson {
 		where = fmt.Sprintf("none of the %d files that were read below %q at %s", l.count, cmp.Or(q.Root.Path, "."),
-			store.Short(l.Tip.String()))
+			text.Short(l.Tip.String()))
 		at, other, err := l.standsAt()
 		if err != nil {
 			return err
@@ -158,7 +159,7 @@ func spellings(image string) []string {
 }
 
 // broughtText names the commit from which on a file holds a text.
-func (l *locating) broughtText(path, text string) (string, error) {
+func (l *locating) broughtText(path, words string) (string, error) {
 	f, err := l.Follow(l.ctx, l.Tip, []string{path})
 	if err != nil {
 		return "", err
@@ -186,13 +187,13 @@ func (l *locating) broughtText(path, text string) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			if !ok || indexWord(data, text) < 0 {
+			if !ok || indexWord(data, words) < 0 {
 				break
 			}
 		}
 		since = c
 	}
-	return fmt.Sprintf(" since %s %q", store.Short(since.Hash.String()), subjectOf(since)), nil
+	return fmt.Sprintf(" since %s %q", text.Short(since.Hash.String()), subjectOf(since)), nil
 }
 
 // renamed goes on with a file under the path that it had before a commit.

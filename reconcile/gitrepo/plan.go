@@ -11,6 +11,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
@@ -151,7 +152,7 @@ func (p *planning) permit(ctx context.Context, i int) error {
 		return reconcile.Refuse("there is nothing to take %s back to", oneLine(r.Image, imageRunes))
 	case len(p.edits[i]) == 0:
 		return reconcile.Refuse("%s at %s no longer says %s: %w", oneLine(r.Suspect.Branch, branchRunes),
-			store.Short(p.tip.Hash.String()), oneLine(r.Image, imageRunes), reconcile.ErrSuperseded)
+			text.Short(p.tip.Hash.String()), oneLine(r.Image, imageRunes), reconcile.ErrSuperseded)
 	}
 	return nil
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
-	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 )
 
 // permitFiles notes the files that a revert takes back: all that stand, or none.
@@ -23,12 +23,12 @@ func (p *planning) permitFiles(i int, b reconcile.Branch) error {
 			p.files[i] = append(p.files[i], n)
 		case now != v.Value:
 			return reconcile.NotUndone(v1alpha1.DoubtChangedSince, "%s was changed at the same place since %s", n.File,
-				store.Short(r.Suspect.Commit))
+				text.Short(r.Suspect.Commit))
 		}
 	}
 	if len(p.files[i]) == 0 {
 		return reconcile.Refuse("%s at %s no longer says what %s changed: %w", oneLine(r.Suspect.Branch, branchRunes),
-			store.Short(p.tip.Hash.String()), store.Short(r.Suspect.Commit), reconcile.ErrSuperseded)
+			text.Short(p.tip.Hash.String()), text.Short(r.Suspect.Commit), reconcile.ErrSuperseded)
 	}
 	return nil
 }
@@ -54,7 +54,7 @@ func (p *planning) takeBack(i int) error {
 			mine[n.File] = data
 		case now.value != n.Bad:
 			return reconcile.NotUndone(v1alpha1.DoubtChangedSince, "%s was changed at the same place since %s", n.File,
-				store.Short(p.reverts[i].Suspect.Commit))
+				text.Short(p.reverts[i].Suspect.Commit))
 		default:
 			mine[n.File] = now.undone
 		}

@@ -11,6 +11,7 @@ import (
 	fluxsign "github.com/fluxcd/pkg/git/signature"
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
@@ -217,12 +218,12 @@ func (p *proposing) ours(ctx context.Context, base *history, head plumbing.Hash)
 		}
 		c, err := base.Objects.Commit(at)
 		if err != nil {
-			return none, fmt.Errorf("read %s of %s: %w", store.Short(at.String()), p.to.Name(), err)
+			return none, fmt.Errorf("read %s of %s: %w", text.Short(at.String()), p.to.Name(), err)
 		}
 		t, own := trail(c)
 		if !own || len(c.Parents) != 1 || t.Kind == reconcile.TrailLift {
 			return none, reconcile.RefuseAs(reconcile.FaultForeign, "%s of %s has commit %s, which is not Backstop's: a person "+
-				"has to finish the pull request, or delete the branch", p.to.Name(), p.to.URL(), store.Short(at.String()))
+				"has to finish the pull request, or delete the branch", p.to.Name(), p.to.URL(), text.Short(at.String()))
 		}
 		p.before = append(p.before, c.Message)
 		at = c.Parents[0]

@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
-	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/test/gitserver"
 )
 
@@ -147,7 +147,7 @@ func TestForeignCommitOnTheBranchOfAPullRequest(t *testing.T) {
 	w.propose(rev)
 	foreign := w.slipIn("Slip something in")
 	_, err := w.mirrors.Propose(t.Context(), w.src, reconcile.Onto{Branch: proposed}, []reconcile.Revert{rev})
-	if reconcile.KindOf(err) != reconcile.FaultForeign || !strings.Contains(err.Error(), store.Short(foreign)) {
+	if reconcile.KindOf(err) != reconcile.FaultForeign || !strings.Contains(err.Error(), text.Short(foreign)) {
 		t.Errorf("it says %v", err)
 	}
 	if w.run(w.bare, "rev-parse", proposed) != foreign {

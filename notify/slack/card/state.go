@@ -8,6 +8,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/image"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // state is where a Rollback stands, as people see it.
@@ -135,7 +136,7 @@ func withDigest(tag, image string) string {
 		return tag
 	}
 	_, hex, _ := strings.Cut(digest, ":")
-	return strings.TrimSuffix(tag, "@"+short(hex)) + "@" + short(hex)
+	return strings.TrimSuffix(tag, "@"+text.Short(hex)) + "@" + text.Short(hex)
 }
 
 // appOf names the workload that a card is about, the image's repository where none is known yet.

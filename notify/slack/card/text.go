@@ -138,17 +138,9 @@ func tagOf(image string) string {
 	}
 	if hasDigest {
 		_, hex, _ := strings.Cut(digest, ":")
-		return "@" + short(hex)
+		return "@" + text.Short(hex)
 	}
 	return image
-}
-
-// short is the part of a hash that people use.
-func short(hash string) string {
-	if len(hash) > 12 {
-		return hash[:12]
-	}
-	return hash
 }
 
 var (

@@ -18,6 +18,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -246,8 +247,8 @@ func (l *Clone) Put(b *Builder, head, branch string) error {
 	case err != nil:
 		return fmt.Errorf("read branch %s: %w", name.Short(), err)
 	case old.Hash() != l.past.Tip:
-		return fmt.Errorf("%s is at %s, not at %s: give another branch", name.Short(), Short(old.Hash().String()),
-			Short(l.Tip()))
+		return fmt.Errorf("%s is at %s, not at %s: give another branch", name.Short(), text.Short(old.Hash().String()),
+			text.Short(l.Tip()))
 	}
 	if err := l.repo.Storer.CheckAndSetReference(next, old); err != nil {
 		return fmt.Errorf("write branch %s: %w", name.Short(), err)

@@ -15,6 +15,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
@@ -242,7 +243,7 @@ func (m *Mirror) clone(ctx context.Context, o *wire.Offer, dir string, depth int
 	defer func() { _ = storage.Close() }()
 	if err := storage.HasEncodedObject(o.Tip); err != nil {
 		return state{}, fmt.Errorf("clone %s of %s: the server sent no commit %s", m.remote.Branch.Short(), m.remote.URL,
-			Short(o.Tip.String()))
+			text.Short(o.Tip.String()))
 	}
 	out := state{Of: m.of, Tip: o.Tip.String(), Depth: depth, Shallow: []string{}}
 	for _, h := range update.Shallows {

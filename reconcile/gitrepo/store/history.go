@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -38,7 +39,7 @@ func (h *History) At(ctx context.Context, hash plumbing.Hash) (*Commit, error) {
 			return nil, err
 		}
 		if !more {
-			return nil, reconcile.Refuse("read commit %s: %w: %s", Short(hash.String()), ErrTooFar, h.End)
+			return nil, reconcile.Refuse("read commit %s: %w: %s", text.Short(hash.String()), ErrTooFar, h.End)
 		}
 	}
 }

@@ -273,6 +273,3 @@ func find(raw []byte, name string) (Entry, bool) {
 		raw = raw[nul+21:]
 	}
 }
-
-// Short is the first 12 characters of a hash.
-func Short(hash string) string { return hash[:min(12, len(hash))] }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
 
@@ -79,7 +80,7 @@ func (m *Mirror) arrives(ctx context.Context, head plumbing.Hash) error {
 		}
 		if try == maxTries || pause(ctx, try) != nil {
 			return fmt.Errorf("%s pushed %s to %s, and %s does not show it: are they one repository? %w", m.out.Source,
-				Short(head.String()), m.out.Branch.Short(), m.remote.Source, cmp.Or(err, errUnseen))
+				text.Short(head.String()), m.out.Branch.Short(), m.remote.Source, cmp.Or(err, errUnseen))
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 const (
@@ -58,7 +60,7 @@ func (h *History) Behind(ctx context.Context, from *Commit) iter.Seq2[*passed, e
 func (h *History) Contains(ctx context.Context, tip, commit plumbing.Hash) (bool, error) {
 	start, err := h.Objects.Commit(tip)
 	if err != nil {
-		return false, fmt.Errorf("look from %s: %w", Short(tip.String()), err)
+		return false, fmt.Errorf("look from %s: %w", text.Short(tip.String()), err)
 	}
 	var not time.Time
 	if c, err := h.Objects.Commit(commit); err == nil {
@@ -118,7 +120,7 @@ func (o *Objects) parted(one, other plumbing.Hash) (plumbing.Hash, error) {
 		}
 	}
 	return plumbing.ZeroHash, fmt.Errorf("%s and %s have no commit in common: %w",
-		Short(one.String()), Short(other.String()), errNoCommit)
+		text.Short(one.String()), text.Short(other.String()), errNoCommit)
 }
 
 // byTime is a heap of commits, newest first.
