@@ -9,6 +9,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/image"
+	"github.com/backstop-dev/backstop/internal/program"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
@@ -20,6 +21,8 @@ import (
 
 // Facts are all that is known of one container's image at one time.
 type Facts struct {
+	// Program is what the reader types before a command.
+	Program   program.Name
 	Now       time.Time
 	Namespace string
 	Workload  v1alpha1.Workload

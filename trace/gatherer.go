@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/program"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
@@ -27,6 +28,8 @@ type Gatherer struct {
 	// Logins are the user's own credentials for the registry of an image.
 	Logins func(ctx context.Context, image string) reconcile.Access
 	Now    func() time.Time
+	// Program is what the reader types before a command.
+	Program program.Name
 	// History is how many changes of the image are looked for in Git; 0 for none.
 	History int
 }

@@ -132,7 +132,7 @@ func (v *view) heldFix() string {
 	if r == nil {
 		return newer + fmt.Sprintf(", or take backstop:hold out of the comment in %s:%d", v.node.File, v.node.Line)
 	}
-	release := fmt.Sprintf("backstop release %s -n %s", r.Name, v.Namespace)
+	release := v.Program.Command("release %s -n %s", r.Name, v.Namespace)
 	if v.node.Held.Release == v1alpha1.ReleaseManual {
 		return release
 	}

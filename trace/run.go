@@ -129,10 +129,10 @@ func (v *view) answers() string {
 		}
 		var out []string
 		if r.Status.Question.Allows(v1alpha1.Approve) {
-			out = append(out, fmt.Sprintf("adopt it into Git: backstop approve %s -n %s", r.Name, v.Namespace))
+			out = append(out, "adopt it into Git: "+v.Program.Command("approve %s -n %s", r.Name, v.Namespace))
 		}
 		if r.Status.Question.Allows(v1alpha1.Reject) {
-			out = append(out, fmt.Sprintf("restore what Git says: backstop reject %s -n %s", r.Name, v.Namespace))
+			out = append(out, "restore what Git says: "+v.Program.Command("reject %s -n %s", r.Name, v.Namespace))
 		}
 		if len(out) > 0 {
 			return strings.Join(out, "; or ")
@@ -280,10 +280,10 @@ func (v *view) takeBack(image string) string {
 	for i := range v.Rollbacks {
 		r := &v.Rollbacks[i]
 		if r.Status.Question.Allows(v1alpha1.Approve) && !r.Status.Ended() && r.Spec.Subject.Name == image && v.concerns(r) {
-			return fmt.Sprintf("approve the revert: backstop approve %s -n %s", r.Name, v.Namespace)
+			return "approve the revert: " + v.Program.Command("approve %s -n %s", r.Name, v.Namespace)
 		}
 	}
-	return fmt.Sprintf("take it back: backstop revert %s/%s -n %s --push", kindArg(v.Workload.Kind), v.Workload.Name,
+	return "take it back: " + v.Program.Command("revert %s/%s -n %s --push", kindArg(v.Workload.Kind), v.Workload.Name,
 		v.Namespace)
 }
 

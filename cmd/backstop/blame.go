@@ -23,8 +23,8 @@ func blameCommand(std streams) *cobra.Command {
 		Long: `Finds the commit of the deployed branch at which the manifests began to name an image: by value, through
 squashes, merges and Backstop's own commits. With --repo it needs no cluster; otherwise Flux's objects lead to
 the repository, and you need to be allowed to read the Secret that Flux reads.`,
-		Example: `  backstop blame deploy/backend -n production
-  backstop blame ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production -o json`,
+		Example: `  $backstop blame deploy/backend -n production
+  $backstop blame ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production -o json`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {

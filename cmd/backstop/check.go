@@ -41,10 +41,10 @@ func checkCommand(std streams) *cobra.Command {
 		Use:   "check [PATH…]",
 		Short: "check images and guardrails before a merge",
 		Long:  checkHelp,
-		Example: `  backstop check
-  backstop check --base origin/main
-  backstop check apps/production --platform linux/amd64,linux/arm64 --deep
-  backstop check --offline -o sarif --output-file backstop.sarif`,
+		Example: `  $backstop check
+  $backstop check --base origin/main
+  $backstop check apps/production --platform linux/amd64,linux/arm64 --deep
+  $backstop check --offline -o sarif --output-file backstop.sarif`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains(report.Formats(), f.format) {
 				return badUsage("-o %s: want one of %s", f.format, strings.Join(report.Formats(), ", "))

@@ -36,7 +36,7 @@ func (c *columns) print(rows [][]string) {
 	}
 	for _, row := range rows {
 		for i := range row {
-			row[i] = oneLine(said(c.out, row[i]))
+			row[i] = oneLine(row[i])
 			c.widths[i] = max(c.widths[i], utf8.RuneCountInString(row[i]))
 		}
 	}

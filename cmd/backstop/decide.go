@@ -21,14 +21,14 @@ func approveCommand(std streams) *cobra.Command {
 Backstop reads counts, and of several at once a rejection. Backstop then pushes the revert and the hold, asks Flux to
 apply them, and verifies. An expired Rollback can still be approved, and so can a change by hand that Flux took back.
 
-Of a workload that was changed by hand, what runs is adopted into Git: 'backstop get drift' lists them.
+Of a workload that was changed by hand, what runs is adopted into Git: '$backstop get drift' lists them.
 
 Without Backstop's command:
   kubectl -n NAMESPACE get rollback NAME -o jsonpath='{.status.question.id}'
   kubectl -n NAMESPACE patch rollback NAME --type=json -p '[{"op":"add","path":"/spec/decisions","value":[
     {"by":"YOUR USER NAME","question":"ID OF THE QUESTION","answer":"Approve","at":"2026-11-21T09:00:00.000000Z"}]}]'`,
-		Example: "  backstop approve backend-1f2e3d4c5b-1 -n production --reason 'seen on staging too'\n" +
-			"  backstop approve rollback/backend-1f2e3d4c5b-1 -n production --wait",
+		Example: "  $backstop approve backend-1f2e3d4c5b-1 -n production --reason 'seen on staging too'\n" +
+			"  $backstop approve rollback/backend-1f2e3d4c5b-1 -n production --wait",
 	})
 }
 
@@ -39,7 +39,7 @@ func rejectCommand(std streams) *cobra.Command {
 		Long: `Adds your refusal to a Rollback. The first decision counts: Backstop then leaves Git as it is.
 
 A workload that was changed by hand is restored from Git: Flux is asked to reconcile.`,
-		Example: "  backstop reject backend-1f2e3d4c5b-1 -n production --reason 'the registry is being repaired'",
+		Example: "  $backstop reject backend-1f2e3d4c5b-1 -n production --reason 'the registry is being repaired'",
 	})
 }
 
@@ -59,7 +59,7 @@ func decisionCommand(std streams, answer v1alpha1.Answer, cmd *cobra.Command) *c
 		if err != nil {
 			return err
 		}
-		cl, rb, err := where.decide(cmd, name, &d.By, func(rb *v1alpha1.Rollback) error { return addDecision(rb, d) })
+		cl, rb, err := where.decide(cmd, std, name, &d.By, func(rb *v1alpha1.Rollback) error { return addDecision(rb, d) })
 		if err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func releaseCommand(std streams) *cobra.Command {
 		Short: "lift the hold that a Rollback left on image automation",
 		Long: `Asks Backstop to take the hold away, whatever the policy selects now. Image automation then writes the selected
 image again: if that is still the failing one, it comes back.`,
-		Example: "  backstop get holds -A\n  backstop release backend-1f2e3d4c5b-1 -n production",
+		Example: "  $backstop get holds -A\n  $backstop release backend-1f2e3d4c5b-1 -n production",
 		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: completeRollback(&where),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, err := rollbackName(args)
@@ -124,7 +124,7 @@ image again: if that is still the failing one, it comes back.`,
 				return err
 			}
 			d := &v1alpha1.HoldDecision{Answer: v1alpha1.Approve, At: v1alpha1.NewTime(time.Now()), Reason: reason}
-			_, rb, err := where.decide(cmd, name, &d.By, func(rb *v1alpha1.Rollback) error {
+			_, rb, err := where.decide(cmd, std, name, &d.By, func(rb *v1alpha1.Rollback) error {
 				s := &rb.Status
 				switch {
 				case s.Change == nil || s.Change.Hold == "":
@@ -154,7 +154,8 @@ image again: if that is still the failing one, it comes back.`,
 }
 
 // decide writes down in a Rollback what whoever runs the command decides; change refuses it, or adds it.
-func (c *cluster) decide(cmd *cobra.Command, name string, by *string, change func(*v1alpha1.Rollback) error,
+func (c *cluster) decide(
+	cmd *cobra.Command, std streams, name string, by *string, change func(*v1alpha1.Rollback) error,
 ) (client.Client, *v1alpha1.Rollback, error) {
 	cl, ns, err := c.client()
 	if err != nil {
@@ -166,7 +167,7 @@ func (c *cluster) decide(cmd *cobra.Command, name string, by *string, change fun
 	}
 	rb, err := amend(ctx, cl, client.ObjectKey{Namespace: ns, Name: name}, change)
 	if apierrors.IsNotFound(err) {
-		return nil, nil, fmt.Errorf("no rollback %s in namespace %s: see '%s get rollbacks -A'", name, ns, program(cmd))
+		return nil, nil, fmt.Errorf("no rollback %s in namespace %s: see '%s'", name, ns, std.program.Command("get rollbacks -A"))
 	}
 	return cl, rb, err
 }

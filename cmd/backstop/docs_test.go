@@ -15,8 +15,7 @@ import (
 
 // commands are those that people type, in the order of help.
 func commands() []*cobra.Command {
-	root := rootCommand("backstop", streams{out: &bytes.Buffer{}, err: &bytes.Buffer{}})
-	root.InitDefaultCompletionCmd()
+	root := rootCommand(streams{out: &bytes.Buffer{}, err: &bytes.Buffer{}})
 	return slices.DeleteFunc(root.Commands(), func(c *cobra.Command) bool { return c.Hidden })
 }
 
@@ -115,8 +114,7 @@ func TestCommandsInTheDocsExist(t *testing.T) {
 
 // typed says what is wrong with a command line, as far as it can be told without running it.
 func typed(line string) error {
-	root := rootCommand("backstop", streams{out: &bytes.Buffer{}, err: &bytes.Buffer{}})
-	root.InitDefaultCompletionCmd()
+	root := rootCommand(streams{out: &bytes.Buffer{}, err: &bytes.Buffer{}})
 	root.InitDefaultVersionFlag()
 	words := word.FindAllString(line, -1)[1:]
 	for i, w := range words {

@@ -49,11 +49,11 @@ func doctorCommand(std streams) *cobra.Command {
 		Use:   "doctor [KIND/NAME]",
 		Short: "say whether Backstop could take a bad image back, and what would be in its way",
 		Long:  doctorHelp,
-		Example: `  backstop doctor -n production
-  backstop doctor deploy/backend -n production
-  backstop doctor -A                         # every namespace with a workload that Flux applies
-  backstop doctor -n production --verbose    # what is good, too
-  backstop doctor -n production -o json | jq -r '.workloads[].checks[] | select(.mark == "stopped") | .fix' | sort -u`,
+		Example: `  $backstop doctor -n production
+  $backstop doctor deploy/backend -n production
+  $backstop doctor -A                         # every namespace with a workload that Flux applies
+  $backstop doctor -n production --verbose    # what is good, too
+  $backstop doctor -n production -o json | jq -r '.workloads[].checks[] | select(.mark == "stopped") | .fix' | sort -u`,
 		Args: cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains([]string{"", "json", "yaml"}, o.output) {

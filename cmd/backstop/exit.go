@@ -4,12 +4,16 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/backstop-dev/backstop/internal/program"
 )
 
 // streams are where a command reads and writes.
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
+	// program is what the person types before a command.
+	program program.Name
 }
 
 // usageError is a mistake on the command line.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,11 +102,6 @@ func ended(s *v1alpha1.RollbackStatus, answer v1alpha1.Answer) error {
 	return nil
 }
 
-// program is what people type to run a command: backstop, or kubectl backstop.
-func program(cmd *cobra.Command) string {
-	return cmp.Or(cmd.Root().Annotations[cobra.CommandDisplayNameAnnotation], cmd.Root().Name())
-}
-
 // after tells what comes after an answer: how to follow it, or, with --wait, how it went.
 type after struct {
 	wait    bool
@@ -124,7 +118,7 @@ func (a *after) tell(
 	cmd *cobra.Command, std streams, cl client.Reader, rb *v1alpha1.Rollback, answer v1alpha1.Answer,
 ) error {
 	if !a.wait {
-		fmt.Fprintf(std.out, "Follow it: %s get rollback %s -n %s -w\n", program(cmd), rb.Name, rb.Namespace)
+		fmt.Fprintf(std.out, "Follow it: %s\n", std.program.Command("get rollback %s -n %s -w", rb.Name, rb.Namespace))
 		return nil
 	}
 	ctx, cancel := cmd.Context(), context.CancelFunc(func() {})

@@ -21,13 +21,13 @@ func getCommand(std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get [rollbacks|policies|holds|drift|events] [NAME...]",
 		Short: "list rollbacks, policies, holds, events, or what runs that Git does not say",
-		Example: `  backstop get                             # rollbacks of this namespace
-  backstop get rollbacks -A -w             # of all namespaces, and go on watching
-  backstop get rollback backend-1f2e3d-1   # one of them
-  backstop get policies -A                 # what may be reverted where, and whether each policy works
-  backstop get holds -A -o json            # holds that stand in Git, for a script
-  backstop get events -w                   # what Backstop told about the rollbacks
-  backstop get drift -A                    # workloads that somebody changed by hand, and when Flux takes that back`,
+		Example: `  $backstop get                             # rollbacks of this namespace
+  $backstop get rollbacks -A -w             # of all namespaces, and go on watching
+  $backstop get rollback backend-1f2e3d-1   # one of them
+  $backstop get policies -A                 # what may be reverted where, and whether each policy works
+  $backstop get holds -A -o json            # holds that stand in Git, for a script
+  $backstop get events -w                   # what Backstop told about the rollbacks
+  $backstop get drift -A                    # workloads that somebody changed by hand, and when Flux takes that back`,
 		ValidArgsFunction: completeGet(&o.cluster),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what, err := o.parse(args)
@@ -137,7 +137,7 @@ func (l *lister) wants(o client.Object) bool {
 func (l *lister) print(found ...client.Object) {
 	rows := make([][]string, 0, len(found))
 	for _, o := range found {
-		row, wide := l.row(o, time.Now())
+		row, wide := l.row(o, reader{time.Now(), l.std.program})
 		if l.output == "wide" {
 			row = append(row, wide...)
 		}

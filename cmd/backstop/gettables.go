@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/program"
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
@@ -24,7 +25,13 @@ type table struct {
 	keep             func(client.Object) bool
 	// when is what orders the lines.
 	when func(client.Object) time.Time
-	row  func(client.Object, time.Time) (row, wide []string)
+	row  func(client.Object, reader) (row, wide []string)
+}
+
+// reader is when a table is read, and by which name of the program.
+type reader struct {
+	now     time.Time
+	program program.Name
 }
 
 var tables = map[string]table{
@@ -89,7 +96,7 @@ func readyMessage(conditions []metav1.Condition) string {
 	return ""
 }
 
-func rollbackRow(o client.Object, now time.Time) ([]string, []string) {
+func rollbackRow(o client.Object, by reader) ([]string, []string) {
 	r := o.(*v1alpha1.Rollback)
 	s := &r.Status
 	back, suspect, revert := "", "", ""
@@ -106,26 +113,26 @@ func rollbackRow(o client.Object, now time.Time) ([]string, []string) {
 		revert = text.Short(s.Change.Commit)
 	}
 	return []string{r.Name, string(r.Spec.OpenedFor), r.Spec.Subject.Name, s.PhaseNow(), back,
-		age(r.CreationTimestamp.Time, now), statusOf(s, now)}, []string{suspect, revert}
+		age(r.CreationTimestamp.Time, by.now), statusOf(s, by)}, []string{suspect, revert}
 }
 
 // statusOf is what a Rollback asks and how to answer, which must not be cut off; else what its condition Ready says.
-func statusOf(s *v1alpha1.RollbackStatus, now time.Time) string {
+func statusOf(s *v1alpha1.RollbackStatus, by reader) string {
 	q := s.Question
-	if q == nil || s.Outcome != nil || len(q.Answers) == 0 || now.After(q.Until.Time) {
+	if q == nil || s.Outcome != nil || len(q.Answers) == 0 || by.now.After(q.Until.Time) {
 		return readyMessage(s.Conditions)
 	}
 	commands := make([]string, 0, len(q.Answers))
 	for _, a := range q.Answers {
 		commands = append(commands, strings.ToLower(string(a)))
 	}
-	return fmt.Sprintf("backstop %s by %s: %s",
-		strings.Join(commands, "|"), q.Until.UTC().Format("15:04 MST"), readyMessage(s.Conditions))
+	return fmt.Sprintf("%s by %s: %s",
+		by.program.Command("%s", strings.Join(commands, "|")), q.Until.UTC().Format("15:04 MST"), readyMessage(s.Conditions))
 }
 
 func holds(o client.Object) bool { return o.(*v1alpha1.Rollback).Status.HoldStands() }
 
-func holdRow(o client.Object, now time.Time) ([]string, []string) {
+func holdRow(o client.Object, by reader) ([]string, []string) {
 	r := o.(*v1alpha1.Rollback)
 	s := &r.Status
 	var files []string
@@ -136,16 +143,16 @@ func holdRow(o client.Object, now time.Time) ([]string, []string) {
 	}
 	lifts := "a newer image"
 	if s.Change.Release == v1alpha1.ReleaseManual {
-		lifts = "backstop release"
+		lifts = by.program.Command("release")
 	}
 	if r.Spec.ReleaseHold != nil {
 		lifts = r.Spec.ReleaseHold.By
 	}
 	return []string{r.Name, strings.Join(s.Change.Policies, ","), tagOf(r.Spec.Subject.Name), tagOf(s.Target.Image),
-		age(s.Change.At.Time, now), lifts}, []string{strings.Join(files, ","), text.Short(s.Change.Hold)}
+		age(s.Change.At.Time, by.now), lifts}, []string{strings.Join(files, ","), text.Short(s.Change.Hold)}
 }
 
-func policyRow(o client.Object, now time.Time) ([]string, []string) {
+func policyRow(o client.Object, by reader) ([]string, []string) {
 	p := o.(*v1alpha1.RollbackPolicy)
 	var triggers []string
 	for _, t := range p.Spec.Triggers {
@@ -159,7 +166,7 @@ func policyRow(o client.Object, now time.Time) ([]string, []string) {
 		slack = c.Message
 	}
 	return []string{p.Name, strings.Join(triggers, ","), fmt.Sprint(p.Spec.Suspend), ready,
-		age(p.CreationTimestamp.Time, now), readyMessage(p.Status.Conditions)}, []string{slack}
+		age(p.CreationTimestamp.Time, by.now), readyMessage(p.Status.Conditions)}, []string{slack}
 }
 
 func lastSeen(o client.Object) time.Time {
@@ -172,7 +179,7 @@ func lastSeen(o client.Object) time.Time {
 	return e.CreationTimestamp.Time
 }
 
-func eventRow(o client.Object, now time.Time) ([]string, []string) {
+func eventRow(o client.Object, by reader) ([]string, []string) {
 	e := o.(*corev1.Event)
-	return []string{age(lastSeen(e), now), e.Type, e.Reason, e.InvolvedObject.Name, e.Message}, nil
+	return []string{age(lastSeen(e), by.now), e.Type, e.Reason, e.InvolvedObject.Name, e.Message}, nil
 }

@@ -104,8 +104,8 @@ func parseWorkload(arg string) (v1alpha1.Workload, bool, error) {
 	// kubectl prints deployment.apps/NAME.
 	full, known := workload.Named(kind)
 	if ok && applies[strings.ToLower(kind)] {
-		return v1alpha1.Workload{}, false, badUsage("%q is no workload: what Flux cannot apply goes back by its Rollback, "+
-			"which backstop get names and backstop approve takes back", arg)
+		return v1alpha1.Workload{}, false, badUsage("%q is no workload: what Flux cannot apply is reverted by its Rollback: "+
+			"the command get lists it, and approve lets Backstop revert it", arg)
 	}
 	if !ok || !known {
 		if arg == "" {

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -21,6 +20,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/backstop-dev/backstop/internal/build"
+	"github.com/backstop-dev/backstop/internal/program"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -35,14 +35,12 @@ func main() {
 
 // run is the program: args[0] is its name.
 func run(ctx context.Context, args []string, std streams) int {
-	name := filepath.Base(args[0])
-	out, errs := &screen{under: std.out, host: hostOf(name)}, &screen{under: std.err, host: hostOf(name)}
+	std.program = program.Called(args[0])
+	out, errs := &screen{under: std.out}, &screen{under: std.err}
 	std.out, std.err = out, errs
 	defer func() { out.flush(); errs.flush() }()
-	root := rootCommand(name, std) //nolint:contextcheck // commands get ctx from cobra
+	root := rootCommand(std) //nolint:contextcheck // commands get ctx from cobra
 	root.SetArgs(args[1:])
-	root.SetOut(std.out)
-	root.SetErr(std.err)
 	err := root.ExecuteContext(ctx)
 	var usage *usageError
 	var code exitCode
@@ -52,7 +50,7 @@ func run(ctx context.Context, args []string, std streams) int {
 	case errors.As(err, &code):
 		return int(code)
 	case errors.As(err, &usage) || isCobraUsage(err):
-		fmt.Fprintf(std.err, "backstop: %s\nRun '%[2]s --help' or '%[2]s COMMAND --help' for usage.\n", err, program(root))
+		fmt.Fprintf(std.err, "backstop: %s\nRun '%[2]s --help' or '%[2]s COMMAND --help' for usage.\n", err, std.program)
 		return exitUsage
 	case apierrors.IsForbidden(err) || reconcile.KindOf(err) == reconcile.FaultNoRights:
 		fmt.Fprintf(std.err, "backstop: %s\n", err)
@@ -69,11 +67,10 @@ and checks that it arrived.
 That is the sidecar's work, in the cluster. These commands read what it does, decide, help by hand, and keep what
 cannot run from being merged.`
 
-func rootCommand(name string, std streams) *cobra.Command {
-	use := strings.TrimSpace(hostOf(name) + " backstop")
+func rootCommand(std streams) *cobra.Command {
 	root := &cobra.Command{
 		Use: "backstop", Long: longHelp, SilenceUsage: true, SilenceErrors: true,
-		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: use},
+		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: std.program.String()},
 		Version:     fmt.Sprintf("%s (%s, %s/%s)", build.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH),
 	}
 	root.SetVersionTemplate("backstop {{.Version}}\n")
@@ -82,16 +79,22 @@ func rootCommand(name string, std streams) *cobra.Command {
 		blameCommand(std), revertCommand(std), traceCommand(std), doctorCommand(std), checkCommand(std),
 		versionCommand(std),
 	)
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	// The command completion keeps what was set for output until here.
+	root.InitDefaultCompletionCmd()
+	inThisProgramsName(root, std.program)
 	return root
 }
 
-// hostOf is the program that calls this one as its plugin: kubectl and flux call theirs by a name with a dash, and
-// users type a space. It is empty where there is none.
-func hostOf(name string) string {
-	for _, host := range []string{"kubectl", "flux"} {
-		if strings.HasPrefix(name, host+"-") {
-			return host
-		}
+// inThisProgramsName finishes the help of each command: ours says $backstop for the program, and cobra's, of the
+// commands that print completions, the name of the root.
+func inThisProgramsName(cmd *cobra.Command, name program.Name) {
+	if p := cmd.Parent(); p != nil && p.Name() == "completion" {
+		cmd.Long = strings.ReplaceAll(cmd.Long, cmd.Root().Name()+" completion", name.Command("completion"))
 	}
-	return ""
+	cmd.Long, cmd.Example = name.Help(cmd.Long), name.Help(cmd.Example)
+	for _, c := range cmd.Commands() {
+		inThisProgramsName(c, name)
+	}
 }

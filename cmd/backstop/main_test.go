@@ -42,7 +42,7 @@ func TestExitCodesAndFirstLines(t *testing.T) {
 		"a slash without a name is usage":         {[]string{"get", "rollback/"}, exitUsage, "the name after the slash is missing"},
 		"drift has no names":                      {[]string{"get", "drift", "x"}, exitUsage, "get drift takes no names"},
 		"a group without a user is usage":         {[]string{"get", "--as-group=x", "--kubeconfig=testdata/kubeconfig"}, exitUsage, "--as-group goes with --as"},
-		"what Flux cannot apply is no workload":   {[]string{"revert", "kustomization", "apps", "--dry-run"}, exitUsage, "backstop approve takes back"},
+		"what Flux cannot apply is no workload":   {[]string{"revert", "kustomization", "apps", "--dry-run"}, exitUsage, "approve lets Backstop revert it"},
 		"an unknown kind is usage":                {[]string{"trace", "widget", "x"}, exitUsage, `"widget" is no kind of workload`},
 		"doctor wants a workload":                 {[]string{"doctor", "ghcr.io/a/b:1"}, exitUsage, "want KIND/NAME, such as deploy/backend"},
 		"doctor of one has no -A":                 {[]string{"doctor", "deploy", "x", "-A"}, exitUsage, "a workload is of one namespace"},

@@ -39,10 +39,10 @@ it, as the sidecar would. The registry is not asked: look at the diff first.
 
 A pull request is opened with the token that gh, glab or tea take from the environment (GH_TOKEN, GITLAB_TOKEN,
 GITEA_SERVER_TOKEN, …); in a cluster with the credentials of the GitRepository where there is none.`,
-		Example: `  backstop revert deploy/backend -n production --dry-run
-  backstop revert deploy/backend -n production --push
-  backstop revert ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production --branch undo-backend
-  backstop revert ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production --pull-request`,
+		Example: `  $backstop revert deploy/backend -n production --dry-run
+  $backstop revert deploy/backend -n production --push
+  $backstop revert ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production --branch undo-backend
+  $backstop revert ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production --pull-request`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			arg, err := target(args)

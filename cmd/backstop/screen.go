@@ -13,24 +13,17 @@ import (
 
 // screen is where everything goes that a person reads. Whatever the API server, Git or a file of a change says, what
 // reaches a terminal moves no cursor and turns no direction, and what reaches the log of a CI server is no command of
-// it. Commands that are named are called as the user calls this one.
+// it.
 type screen struct {
 	under io.Writer
-	// host is the program whose plugin this one is; empty where it is none.
-	host string
 	// rest is the beginning of a character that was cut in two.
 	rest []byte
 	// within means that the last line has not ended.
 	within bool
 }
 
-var (
-	// ours are the colours that this program writes itself, and what divides lines and columns.
-	ours = regexp.MustCompile(`\x1b\[(?:0|1|2|3[1-6]|90)m|[\n\t]`)
-	// command is one of this program in a sentence.
-	command = regexp.MustCompile(`(^|[^A-Za-z0-9/-])(?:(?:kubectl|flux) )?backstop ` +
-		`(get|approve|reject|release|blame|revert|trace|doctor|check|version|completion|COMMAND)\b`)
-)
+// ours are the colours that this program writes itself, and what divides lines and columns.
+var ours = regexp.MustCompile(`\x1b\[(?:0|1|2|3[1-6]|90)m|[\n\t]`)
 
 // Write takes characters whole: what cannot be read yet waits for the next call.
 func (s *screen) Write(p []byte) (int, error) {
@@ -80,23 +73,7 @@ func (s *screen) clean(words string) string {
 		}
 	}
 	put(words[at:])
-	return s.said(b.String())
-}
-
-// said names commands as the user calls them.
-func (s *screen) said(words string) string {
-	if s.host == "" || !strings.Contains(words, "backstop ") {
-		return words
-	}
-	return command.ReplaceAllString(words, "${1}"+s.host+" backstop $2")
-}
-
-// said is what a cell says where it is printed, so that it is measured as it will be.
-func said(out io.Writer, cell string) string {
-	if s, ok := out.(*screen); ok {
-		return s.said(cell)
-	}
-	return cell
+	return b.String()
 }
 
 // raw is where what a machine reads goes: what writes it does its own escaping.

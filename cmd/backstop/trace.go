@@ -51,11 +51,11 @@ func traceCommand(std streams) *cobra.Command {
 	var o traceOptions
 	cmd := &cobra.Command{
 		Use: "trace KIND/NAME|NAME|IMAGE", Short: "say where an image is: registry, policy, Git, Flux, pods", Long: traceHelp,
-		Example: `  backstop trace deploy/backend -n production
-  backstop trace ghcr.io/acme/backend:production-v1.2.0 -n production   # why does this one not run?
-  backstop trace cronjob/report -n production --history                 # which image ran when, by whom and why
-  backstop trace sts/db -n production --watch                           # until it has arrived
-  until backstop trace deploy/backend -n production >/dev/null; do sleep 5; done`,
+		Example: `  $backstop trace deploy/backend -n production
+  $backstop trace ghcr.io/acme/backend:production-v1.2.0 -n production   # why does this one not run?
+  $backstop trace cronjob/report -n production --history                 # which image ran when, by whom and why
+  $backstop trace sts/db -n production --watch                           # until it has arrived
+  until $backstop trace deploy/backend -n production >/dev/null; do sleep 5; done`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains([]string{"", "json", "yaml"}, o.output) {
@@ -108,7 +108,7 @@ func (o *traceOptions) run(ctx context.Context, std streams, arg string) error {
 	defer func() { _ = v.forget() }()
 	g := &trace.Gatherer{
 		Client: v.client, Flux: v.flux, Git: v.git, Registry: v.registry, Logins: v.logins.access, Now: time.Now,
-		History: o.history,
+		Program: std.program, History: o.history,
 	}
 	questions := []trace.Question{{Namespace: v.namespace, Workload: wl, Container: o.container}}
 	if !isWorkload {

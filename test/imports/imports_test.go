@@ -17,7 +17,7 @@ const module = "github.com/backstop-dev/backstop/"
 // edges says what each package imports of this module, beside api. It is exact: an edge that nothing uses any more goes.
 var edges = map[string]string{
 	"api/v1alpha1": "",
-	"cmd/backstop": "doctor gate gate/report gate/sources internal/build internal/image internal/text " +
+	"cmd/backstop": "doctor gate gate/report gate/sources internal/build internal/image internal/program internal/text " +
 		"internal/workload reconcile reconcile/deliver reconcile/flux reconcile/gitrepo reconcile/kube " +
 		"reconcile/manifest reconcile/registry reconcile/render trace watcher",
 	"cmd/sidecar": "internal/build notify notify/slack/card notify/slack/clicks notify/console notify/fluxevent " +
@@ -35,6 +35,7 @@ var edges = map[string]string{
 	"internal/build":          "",
 	"internal/cloud":          "",
 	"internal/image":          "",
+	"internal/program":        "",
 	"internal/text":           "",
 	"internal/workload":       "",
 	"notify":                  "",
@@ -58,7 +59,7 @@ var edges = map[string]string{
 	"reconcile/registry":      "internal/cloud internal/image internal/text reconcile",
 	"reconcile/render":        "reconcile reconcile/manifest",
 	"reconcile/trigger":       "internal/image internal/text internal/workload reconcile",
-	"trace": "gate/imagepolicy internal/image internal/text internal/workload reconcile reconcile/flux " +
+	"trace": "gate/imagepolicy internal/image internal/program internal/text internal/workload reconcile reconcile/flux " +
 		"reconcile/gitrepo reconcile/manifest reconcile/registry reconcile/trigger watcher/classify " +
 		"watcher/drift",
 	"watcher": "internal/image internal/text internal/workload reconcile reconcile/kube reconcile/trigger " +
