@@ -20,20 +20,13 @@ func (g *Gatherer) delivery(ctx context.Context, f *Facts, w *Workload, src reco
 	if g.Forges == nil || len(p.By) == 0 || p.Delivery == v1alpha1.DeliveryPush {
 		return
 	}
-	login := ""
-	if name := p.PullRequest.Secret; name != nil {
-		login = name.String()
-	}
 	ctx, cancel := context.WithTimeout(ctx, deliveryWithin)
 	defer cancel()
-	key := fmt.Sprintln("delivery", src.Name, src.Pushes(), src.Branch, login, p.PullRequest.Provider)
+	key := fmt.Sprintln("delivery", src.Name, src.Pushes(), src.Branch, p.PullRequest.Secrets, p.PullRequest.Provider)
 	d := ask(&g.once, key, func() Delivery {
-		if name := p.PullRequest.Secret; name != nil {
-			data, err := g.Flux.Token(ctx, *name)
-			if err != nil {
-				return Delivery{Why: plain(err)}
-			}
-			src.API = &reconcile.Login{Name: *name, Auth: reconcile.Auth{Secret: data}}
+		src, err := g.Flux.WithLogin(ctx, p.PullRequest.Secrets, src)
+		if err != nil {
+			return Delivery{Why: plain(err)}
 		}
 		forge, err := g.Forges.Forge(ctx, src, p.PullRequest.Provider)
 		if err != nil {

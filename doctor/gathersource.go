@@ -53,7 +53,7 @@ func (g *Gatherer) source(ctx context.Context, f *Facts, w *Workload, line *flux
 			return err
 		}
 	}
-	if name := f.policyOf(w, v1alpha1.TriggerImagePull).PullRequest.Secret; name != nil {
+	for _, name := range f.policyOf(w, v1alpha1.TriggerImagePull).PullRequest.Secrets {
 		g.need(ctx, w, Secret{Namespace: name.Namespace, Name: name.Name, For: "pull requests (spec.pullRequest.secretRef)",
 			Holds: HoldsGitLogin})
 	}

@@ -64,9 +64,9 @@ func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, form *v1alpha
 		Subject: cut(c.Subject, 250), Author: cut(c.Author, 200), When: v1alpha1.NewTime(c.When), Nodes: []v1alpha1.Node{},
 	}
 	says, barred := cannotApply(form), mayWrite(w.Policy, s, w.Now)
-	if len(found.Files) > 0 && e.Try != nil && barred == nil {
-		s.Suspect.Nodes, s.Suspect.SharedBy = found.Files,
-			found.SharedBy[:min(len(found.SharedBy), v1alpha1.MaxSharers)]
+	if len(found.Files) > 0 && e.Try != nil && barred == nil && len(found.SharedWith) <= v1alpha1.MaxSharers {
+		s.Suspect.Nodes, s.Suspect.SharedWith = found.Files, found.SharedWith
+		s.Suspect.SharedBy = found.SharedBy[:min(len(found.SharedBy), v1alpha1.MaxSharers)]
 		s.Waiting = nil
 		return nil
 	}

@@ -95,6 +95,8 @@ type rules struct {
 	policies map[string][]v1alpha1.RollbackPolicy
 	labels   map[string]map[string]string
 	owners   map[string]Owners
+	// shared are the namespaces that files of a form are rendered into besides its own.
+	shared map[string]shares
 	// of are the workloads of all forms of the push, by namespace: they are read together.
 	of map[string][]v1alpha1.Workload
 	// lasts is how long what was read is gone by: longer where it took long to read.
@@ -153,7 +155,55 @@ func (e *Engine) policyNow(ctx context.Context, form *v1alpha1.Rollback, read *r
 		}
 	}
 	w.selects(owners)
-	return e.resolve(w, read.policies[ns], read.labels[ns]), nil
+	beside, err := read.beside(ctx, form, e.Records.PoliciesNow)
+	if err != nil {
+		return Policy{}, err
+	}
+	return e.resolve(w, rulings{read.policies[ns], read.labels[ns], beside}), nil
+}
+
+// rulings are the policies that are gone by, the labels of the form's namespace, and beside it the namespaces that the
+// same files are rendered into.
+type rulings struct {
+	all    []v1alpha1.RollbackPolicy
+	labels map[string]string
+	beside []shares
+}
+
+// shares is a namespace that the same files are rendered into, with its own policies.
+type shares struct {
+	Subject
+	own []v1alpha1.RollbackPolicy
+}
+
+// beside reads the policies of the namespaces that a form's files are rendered into besides its own, each once.
+func (r *rules) beside(ctx context.Context, form *v1alpha1.Rollback,
+	get func(context.Context, string) ([]v1alpha1.RollbackPolicy, map[string]string, error)) ([]shares, error) {
+	if form.Status.Suspect == nil {
+		return nil, nil
+	}
+	var out []shares
+	for _, ns := range form.Status.Suspect.SharedWith {
+		known, ok := r.shared[ns]
+		if !ok {
+			all, labels, err := get(ctx, ns)
+			if err != nil {
+				return nil, fmt.Errorf("read the policies of namespace %s, which renders the same files: %w", ns, err)
+			}
+			known = shares{Subject: Subject{Namespace: ns, NamespaceLabels: labels, AnyLabels: true, Shares: true}}
+			for _, p := range all {
+				if p.Namespace == ns {
+					known.own = append(known.own, p)
+				}
+			}
+			if r.shared == nil {
+				r.shared = map[string]shares{}
+			}
+			r.shared[ns] = known
+		}
+		out = append(out, known)
+	}
+	return out, nil
 }
 
 // readRules reads what a push goes by in a namespace.
@@ -186,19 +236,34 @@ func (w *World) selects(o Owners) {
 
 // resolve says what policies say about a form's workloads, for each trigger that the record is about and together. A
 // hold outlives its workloads, and one that was adopted names none: then all policies of the namespace have their say.
-func (e *Engine) resolve(w *World, all []v1alpha1.RollbackPolicy, nsLabels map[string]string) Policy {
+// Where the files are rendered into other namespaces too, their policies have their say, all of them: nothing tells
+// which workload there would change.
+func (e *Engine) resolve(w *World, by rulings) Policy {
+	all, nsLabels := by.all, by.labels
 	var subjects []Subject
 	wishes := map[string]Wish{}
-	by := map[string]map[string]string{}
+	workloads := map[string]map[string]string{}
 	for _, o := range w.Seen {
-		maps.Copy(by, o.Labels)
+		maps.Copy(workloads, o.Labels)
 		maps.Copy(wishes, o.Wishes)
 	}
-	for _, labels := range by {
+	for _, labels := range workloads {
 		subjects = append(subjects, Subject{Namespace: w.Form.Namespace, NamespaceLabels: nsLabels, Labels: labels})
 	}
 	if len(subjects) == 0 && w.Form.Status.HoldStands() {
 		subjects = append(subjects, Subject{Namespace: w.Form.Namespace, NamespaceLabels: nsLabels, AnyLabels: true})
+	}
+	for _, s := range by.beside {
+		if len(subjects) == 0 {
+			break
+		}
+		subjects = append(subjects, s.Subject)
+		for _, p := range s.own {
+			same := func(o v1alpha1.RollbackPolicy) bool { return o.Namespace == p.Namespace && o.Name == p.Name }
+			if !slices.ContainsFunc(all, same) {
+				all = append(slices.Clip(all), p)
+			}
+		}
 	}
 	w.Policies = map[v1alpha1.TriggerType]Policy{}
 	var each []Policy
@@ -303,6 +368,10 @@ func (e *Engine) policy(ctx context.Context, w *World) (Policy, error) {
 	if err != nil {
 		return Policy{}, fmt.Errorf("read policies: %w", err)
 	}
+	beside, err := (&rules{}).beside(ctx, &w.Form, e.Records.Policies)
+	if err != nil {
+		return Policy{}, err
+	}
 	w.labels = nsLabels
-	return e.resolve(w, all, nsLabels), nil
+	return e.resolve(w, rulings{all, nsLabels, beside}), nil
 }

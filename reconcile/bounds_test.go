@@ -24,14 +24,14 @@ var given = []string{
 	"ObjectRef.Kind", "ObjectRef.Name", "ObjectRef.Namespace", "Outcome.Refused", "Outcome.Result", "PolicyRef.Name",
 	"PolicyRef.Namespace", "PolicyRef.UID", "Pull.Pod", "PullRequest.Base", "PullRequest.Branch", "PullRequest.Head", "Question.ID",
 	"RelatedCommit.Commit", "Request.Token", "RollbackStatus.Phase", "Rollout.Former", "Rollout.Nodes", "Rollout.Pod",
-	"Suspect.Commit", "Suspect.Parent", "Target.Digest", "Target.Image", "TemplateChange.Container", "Verdict.Question",
+	"Suspect.Commit", "Suspect.Parent", "Suspect.SharedWith", "Target.Digest", "Target.Image", "TemplateChange.Container", "Verdict.Question",
 	"Waiting.Refused", "Workload.Kind", "Workload.Name", "Workload.UID",
 }
 
 // counted are lists whose writers stop, or refuse, when they are full.
 var countedLists = []string{
 	"Card.Told", "Change.Policies", "Question.Answers", "Request.Asked", "RollbackStatus.Conditions", "RollbackStatus.Failures",
-	"Returning.PullRequests", "RollbackStatus.FastForward", "RollbackStatus.Lapsed", "Suspect.Nodes", "Suspect.SharedBy", "Target.Also", "Target.Values",
+	"Returning.PullRequests", "RollbackStatus.FastForward", "RollbackStatus.Lapsed", "Suspect.Nodes", "Suspect.SharedBy", "Suspect.SharedWith", "Target.Also", "Target.Values",
 }
 
 func TestTheRecordIsCutAsTheSchemaSays(t *testing.T) {

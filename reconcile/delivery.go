@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"cmp"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -16,8 +17,9 @@ type PullRequests struct {
 	AutoMerge bool
 	// CloseAutomations closes image automation's pull requests that bring again what was taken back.
 	CloseAutomations bool
-	// Secret with a login for the provider's API; nil for that of the GitRepository.
-	Secret *types.NamespacedName
+	// Secrets with a login for the provider's API, by name: which of them may be sent where, the source decides. None is
+	// that of the GitRepository.
+	Secrets []types.NamespacedName
 }
 
 func pullRequestsOf(p *v1alpha1.RollbackPolicy) PullRequests {
@@ -27,7 +29,7 @@ func pullRequestsOf(p *v1alpha1.RollbackPolicy) PullRequests {
 	}
 	out := PullRequests{Provider: pr.Provider, AutoMerge: pr.AutoMerge, CloseAutomations: pr.CloseAutomations}
 	if ref := pr.SecretRef; ref != nil {
-		out.Secret = &types.NamespacedName{Namespace: p.Namespace, Name: ref.Name}
+		out.Secrets = []types.NamespacedName{{Namespace: p.Namespace, Name: ref.Name}}
 	}
 	return out
 }
@@ -40,8 +42,15 @@ func stricterPullRequests(a, b PullRequests) PullRequests {
 		AutoMerge: a.AutoMerge && b.AutoMerge,
 
 		CloseAutomations: a.CloseAutomations && b.CloseAutomations,
-		Secret:           firstByName(a.Secret, b.Secret),
+		Secrets:          byName(a.Secrets, b.Secrets),
 	}
+}
+
+// byName are the names of both, each once and in their order.
+func byName(a, b []types.NamespacedName) []types.NamespacedName {
+	out := slices.Concat(a, b)
+	slices.SortFunc(out, func(x, y types.NamespacedName) int { return cmp.Compare(x.String(), y.String()) })
+	return slices.Compact(out)
 }
 
 func firstByName(a, b *types.NamespacedName) *types.NamespacedName {

@@ -49,8 +49,9 @@ type Engine struct {
 	Applies Applies
 	// Forges are the ways to pull requests; nil where none are opened.
 	Forges Forges
-	// Tokens reads a Secret that a policy names for the provider's API; nil reads none.
-	Tokens func(ctx context.Context, name types.NamespacedName) (map[string][]byte, error)
+	// Login gives a source with a login for its provider's API, of the Secrets that policies name the first that may be
+	// sent there. A Refusal says why none may, or what is missing; nil reads none.
+	Login func(ctx context.Context, secrets []types.NamespacedName, src Source) (Source, error)
 	// Rendered renders what a revert leaves, and says in a Refusal why that must not be; nil renders nothing.
 	Rendered func(ctx context.Context, origin Origin, r Revert) error
 	// Try plans a revert on the tip and pushes nothing; nil where no files go back.

@@ -120,6 +120,9 @@ func (e *Engine) fillLanded(_ context.Context, w *World, _ Step, form *v1alpha1.
 
 // unstick deletes one pod; its controller makes it anew from the good template.
 func (e *Engine) unstick(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
+	if no, ok := shut(e.gate(ctx, &w.Form, &rules{}, true)); ok {
+		return no
+	}
 	if err := e.Pods.Delete(ctx, w.Form.Namespace, step.Pod); err != nil {
 		return fmt.Errorf("delete pod %s: %w", step.Pod, err)
 	}

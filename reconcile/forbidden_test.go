@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,40 @@ func (r unheard) PoliciesNow(ctx context.Context, ns string) ([]v1alpha1.Rollbac
 	return r.Policies(ctx, ns)
 }
 
+// effect is something that is written.
+type effect struct {
+	delivery v1alpha1.Delivery
+	mode     v1alpha1.Mode
+	arm      bool
+	// before goes on to where the effect is next.
+	before func(p *proposals, goOn func(time.Duration))
+	// wrote reports whether it was written.
+	wrote func(p *proposals) bool
+}
+
+// start is a world in which the effect is next.
+func (of effect) start(t *testing.T) (*proposals, *Engine, func(time.Duration)) {
+	t.Helper()
+	p, e := byPullRequest(of.delivery, of.mode)
+	p.spec.PullRequest = &v1alpha1.PullRequestPolicy{AutoMerge: of.arm, CloseAutomations: true}
+	if of.delivery == v1alpha1.DeliveryPush {
+		e.Git = p.model
+	}
+	goOn := func(d time.Duration) { t.Helper(); p.goOn(t, e, d) }
+	of.before(p, goOn)
+	return p, e, goOn
+}
+
+// lifts goes on to where a newer image lifts the hold.
+func lifts(p *proposals, goOn func(time.Duration)) {
+	goOn(time.Minute)
+	p.pr.Merge = MergeClean
+	goOn(time.Minute)
+	p.rollOut()
+	goOn(time.Minute)
+	p.selected, p.present[imgBad2] = imgBad2, true
+}
+
 // Every effect asks live, right before it: between what was decided and what is written anybody may forbid it.
 func TestNoEffectIsWrittenThatWasForbiddenAMomentAgo(t *testing.T) {
 	forbid := map[string]func(m *model) error{
@@ -37,15 +72,7 @@ func TestNoEffectIsWrittenThatWasForbiddenAMomentAgo(t *testing.T) {
 		"the kill switch, and no policy else": func(m *model) error { m.killed, m.removed = true, true; return nil },
 		"policies that cannot be read":        func(*model) error { return errors.New("connection refused") },
 	}
-	effects := map[string]struct {
-		delivery v1alpha1.Delivery
-		mode     v1alpha1.Mode
-		arm      bool
-		// before goes on to where the effect is next.
-		before func(p *proposals, goOn func(time.Duration))
-		// wrote reports whether it was written.
-		wrote func(p *proposals) bool
-	}{
+	effects := map[string]effect{
 		"a push": {v1alpha1.DeliveryPush, v1alpha1.ModeAuto, false, func(*proposals, func(time.Duration)) {},
 			func(p *proposals) bool { return p.tip().value != imgBad }},
 		"a lift": {v1alpha1.DeliveryPush, v1alpha1.ModeAuto, false, func(p *proposals, goOn func(time.Duration)) {
@@ -65,19 +92,26 @@ func TestNoEffectIsWrittenThatWasForbiddenAMomentAgo(t *testing.T) {
 			goOn(time.Minute)
 			p.answers(v1alpha1.Approve)
 		}, func(p *proposals) bool { return p.pr.Armed || p.merges > 0 }},
+		"a pull request that lifts a hold": {v1alpha1.DeliveryPullRequest, v1alpha1.ModeAuto, false, lifts,
+			func(p *proposals) bool { return p.lift != nil }},
+		"the merge of one that lifts a hold": {v1alpha1.DeliveryPullRequest, v1alpha1.ModeAuto, false, func(p *proposals, goOn func(time.Duration)) {
+			lifts(p, goOn)
+			goOn(time.Minute)
+			p.lift.Merge = MergeClean
+		}, func(p *proposals) bool { return !p.tip().held }},
+		"an automation's pull request that is closed": {v1alpha1.DeliveryPullRequest, v1alpha1.ModeAuto, false, func(p *proposals, goOn func(time.Duration)) {
+			goOn(time.Minute)
+			n := p.record().Status.Suspect.Nodes[0]
+			line := func(value string) string {
+				return n.Pointer[strings.LastIndexByte(n.Pointer, '/')+1:] + ": " + value + ` # {"$imagepolicy": "` + n.Marker + `"}`
+			}
+			p.shut = map[int64]string{}
+			p.incoming = []Incoming{incoming(FileChange{n.File, []string{line(n.Bad)}, []string{line(n.Former)}})}
+			_ = p.merge("joe")
+		}, func(p *proposals) bool { return len(p.shut) > 0 }},
 	}
 	for effect, of := range effects {
-		start := func(t *testing.T) (*proposals, *Engine, func(time.Duration)) {
-			t.Helper()
-			p, e := byPullRequest(of.delivery, of.mode)
-			p.spec.PullRequest = &v1alpha1.PullRequestPolicy{AutoMerge: of.arm}
-			if of.delivery == v1alpha1.DeliveryPush {
-				e.Git = p.model
-			}
-			goOn := func(d time.Duration) { t.Helper(); p.goOn(t, e, d) }
-			of.before(p, goOn)
-			return p, e, goOn
-		}
+		start := func(t *testing.T) (*proposals, *Engine, func(time.Duration)) { t.Helper(); return of.start(t) }
 		t.Run(effect+", allowed", func(t *testing.T) {
 			p, _, goOn := start(t)
 			if goOn(2 * time.Minute); !of.wrote(p) {
@@ -90,6 +124,16 @@ func TestNoEffectIsWrittenThatWasForbiddenAMomentAgo(t *testing.T) {
 				e.Records = unheard{p, no}
 				if goOn(2 * time.Minute); of.wrote(p) {
 					t.Errorf("it is written:\n%s", p.story())
+				}
+			})
+		}
+		if of.delivery == v1alpha1.DeliveryPullRequest {
+			// A provider's library reads before it writes, for as long as the provider takes.
+			t.Run(effect+", the kill switch while the provider is read", func(t *testing.T) {
+				p, _, goOn := start(t)
+				p.meanwhile = func() { p.now, p.killed = p.now.Add(time.Second), true }
+				if goOn(2 * time.Minute); !p.killed || p.opened == 0 && p.pr != nil || p.opened > 0 && of.wrote(p) {
+					t.Errorf("killed %v, and it is written:\n%s", p.killed, p.story())
 				}
 			})
 		}
@@ -211,3 +255,28 @@ func TestTheStrictestOfSeveralNamespacesCounts(t *testing.T) {
 		}
 	}
 }
+
+// What is written to workloads asks in its moment too.
+func TestNoWorkloadIsWrittenThatWasForbiddenAMomentAgo(t *testing.T) {
+	p, _ := byPullRequest(v1alpha1.DeliveryPush, v1alpha1.ModeAuto)
+	for name, killed := range map[string]bool{"allowed": false, "the kill switch": true} {
+		t.Run(name, func(t *testing.T) {
+			pods := &deletes{}
+			w := behind()
+			e := &Engine{Home: "backstop-system", Now: func() time.Time { return w.Now }, Pods: pods, Triggers: testRows,
+				Records: unheard{p, func(m *model) error { m.killed = killed; return nil }}}
+			form := w.Form.DeepCopy()
+			err := e.unstick(t.Context(), &w, Step{Pod: "web-0"}, form)
+			if (err != nil) != killed || (pods.deleted == "") != killed {
+				t.Errorf("%v, deleted %q", err, pods.deleted)
+			}
+		})
+	}
+}
+
+type deletes struct {
+	modelPods
+	deleted string
+}
+
+func (d *deletes) Delete(_ context.Context, _, pod string) error { d.deleted = pod; return nil }

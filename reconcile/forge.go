@@ -18,12 +18,11 @@ func (e *Engine) forge(ctx context.Context, w *World) (Forge, error) {
 
 // provider is the way to the pull requests of a source, with the login that the form's policies name, or the source's.
 func (e *Engine) provider(ctx context.Context, w *World, src Source) (Forge, error) {
-	if name := w.Policy.PullRequest.Secret; name != nil && e.Tokens != nil {
-		data, err := e.Tokens(ctx, *name)
-		if err != nil {
+	if secrets := w.Policy.PullRequest.Secrets; len(secrets) > 0 && e.Login != nil {
+		var err error
+		if src, err = e.Login(ctx, secrets, src); err != nil {
 			return nil, fmt.Errorf("log in to the provider: %w", err)
 		}
-		src.API = &Login{Name: *name, Auth: Auth{Secret: data}}
 	}
 	return e.Forges.Forge(ctx, src, w.Policy.PullRequest.Provider)
 }

@@ -102,7 +102,8 @@ func (e *Engine) followLift(ctx context.Context, w *World, form *v1alpha1.Rollba
 	if !mergesLift(w) {
 		return nil
 	}
-	if no, ok := shut(e.gate(ctx, &w.Form, &rules{}, true)); ok {
+	ctx = e.asking(ctx, true, &w.Form)
+	if no, ok := shut(Permitted(ctx)); ok {
 		return no
 	}
 	forge, err := e.forge(ctx, w)
@@ -136,6 +137,7 @@ func (e *Engine) proposeLift(ctx context.Context, w *World, form *v1alpha1.Rollb
 	if err != nil {
 		return err
 	}
+	ctx = e.asking(ctx, true, &w.Form)
 	l.Onto, l.When = LiftBranch(s.Change.Hold), s.Change.At.Time
 	l.Policy, l.And = s.Change.Policies[0], s.Change.Policies[1:]
 	src, signs := signedBy(ctx, forge, origin.Source)

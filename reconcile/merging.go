@@ -20,12 +20,13 @@ func (e *Engine) fillMerge(ctx context.Context, w *World, _ Step, form *v1alpha1
 	if err != nil {
 		return err
 	}
-	read := &rules{}
-	sharers = append(sharers, w.Form)
+	forms := []*v1alpha1.Rollback{&w.Form}
 	for i := range sharers {
-		if no, ok := shut(e.gate(ctx, &sharers[i], read, false)); ok {
-			return no
-		}
+		forms = append(forms, &sharers[i])
+	}
+	ctx = e.asking(ctx, false, forms...)
+	if no, ok := shut(Permitted(ctx)); ok {
+		return no
 	}
 	forge, err := e.forge(ctx, w)
 	if err != nil {

@@ -107,6 +107,8 @@ type Subject struct {
 	Labels map[string]string
 	// AnyLabels means that the labels are not known: every policy of the namespace speaks of it.
 	AnyLabels bool
+	// Shares means that it is a namespace that the same files are rendered into.
+	Shares bool
 }
 
 // selectedBy reports whether a policy's selector picks the workload.
@@ -128,7 +130,7 @@ func Resolve(trigger v1alpha1.TriggerType, subjects []Subject, all []v1alpha1.Ro
 	var out Policy
 	var provider *types.NamespacedName
 	floored := false
-	covered := len(subjects) > 0
+	covered, uncovered := len(subjects) > 0, "no RollbackPolicy selects every workload that runs the image"
 	for _, s := range subjects {
 		if stop := stopped(s, all, home); stop != nil {
 			out = stricter(out, fromSpec(trigger, stop))
@@ -136,7 +138,9 @@ func Resolve(trigger v1alpha1.TriggerType, subjects []Subject, all []v1alpha1.Ro
 		}
 		chosen := choose(s, all, home)
 		if len(chosen) == 0 {
-			covered = false
+			if covered = false; s.Shares {
+				uncovered = "no RollbackPolicy speaks of namespace " + s.Namespace + ", which renders the same files"
+			}
 			continue
 		}
 		for i := range chosen {
@@ -144,6 +148,10 @@ func Resolve(trigger v1alpha1.TriggerType, subjects []Subject, all []v1alpha1.Ro
 			if chosen[i].Namespace != home {
 				// The platform may name its own GitRepositories; who may push is decided where the push is made.
 				read = within(read, &chosen[i], top)
+			}
+			if s.Shares {
+				// It says what may be done, and not by whom and where.
+				read.Source, read.Provider, read.PullRequest.Secrets, read.PullRequest.Provider = nil, nil, nil, ""
 			}
 			out = stricter(out, read)
 			if chosen[i].Namespace == home && s.Namespace != home {
@@ -163,7 +171,7 @@ func Resolve(trigger v1alpha1.TriggerType, subjects []Subject, all []v1alpha1.Ro
 	}
 	if !covered && out.Mode != v1alpha1.ModeNotify {
 		out.Mode, out.Bar = v1alpha1.ModeNotify, v1alpha1.BarNoPolicy
-		out.Why = "no RollbackPolicy selects every workload that runs the image"
+		out.Why = uncovered
 	}
 	return under(out, top)
 }

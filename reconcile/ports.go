@@ -57,6 +57,9 @@ type Origin struct {
 	Root Root
 	// Others are further roots of Kustomizations on the same source (any branch-sharing GitRepository of the same URL).
 	Others []Root
+	// Lands are the namespaces that others of the same owner, or of the platform, apply into. What those of strangers say
+	// of it they could make up.
+	Lands map[v1alpha1.ObjectRef][]string
 	// Source to read and push.
 	Source Source
 	// Policies known to image automation in this cluster that write to this source.

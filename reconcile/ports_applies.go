@@ -78,6 +78,8 @@ type Blamed struct {
 	// Files of the suspect that may go back, and SharedBy who else applies them; none where it is only told.
 	Files    []v1alpha1.Node
 	SharedBy []v1alpha1.ObjectRef
+	// SharedWith are other namespaces that those apply into.
+	SharedWith []string
 }
 
 // AppliedObject is an object that a Kustomization applies.

@@ -16,6 +16,9 @@ type Query struct {
 	// Namespace and Workload that run it; they tell apart several nodes of one value. Workload may be empty.
 	Namespace string
 	Workload  v1alpha1.Workload
+	// Release is the HelmRelease that made the workload, as its own inventory says; empty for none. Whoever writes that
+	// inventory must not reach the values of others by it.
+	Release v1alpha1.ObjectRef
 	// Container, where known.
 	Container string
 	// Root to search, and the other roots that may share its files.

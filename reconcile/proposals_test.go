@@ -34,6 +34,16 @@ type proposals struct {
 	unsigned error
 	// logins that the provider was asked with.
 	logins []string
+	// meanwhile is what happens while the provider is read before it is written to; nil for nothing.
+	meanwhile func()
+}
+
+// sends is what a provider's library does right before it sends what changes something.
+func (p *proposals) sends(ctx context.Context) error {
+	if p.meanwhile != nil {
+		p.meanwhile()
+	}
+	return Permitted(ctx)
 }
 
 func (p *proposals) Lift(ctx context.Context, src Source, l Lift) (string, error) {
@@ -144,7 +154,10 @@ func (p *proposals) read() (*PullRequest, error) {
 // The provider's Open and the records' have one name.
 type forgeOf struct{ *proposals }
 
-func (f forgeOf) Open(_ context.Context, of Proposal) (*PullRequest, error) {
+func (f forgeOf) Open(ctx context.Context, of Proposal) (*PullRequest, error) {
+	if err := f.sends(ctx); err != nil {
+		return nil, err
+	}
 	if of.Story.Lifts {
 		f.lift = &PullRequest{Number: 2, State: v1alpha1.PullRequestOpen, Merge: MergeWaits, Head: "the head of the lift"}
 		return f.lift, nil
@@ -160,7 +173,10 @@ func (f forgeOf) Open(_ context.Context, of Proposal) (*PullRequest, error) {
 	return f.read()
 }
 
-func (p *proposals) Merge(_ context.Context, pr *PullRequest, order MergeOrder) (Merging, error) {
+func (p *proposals) Merge(ctx context.Context, pr *PullRequest, order MergeOrder) (Merging, error) {
+	if err := p.sends(ctx); err != nil {
+		return "", err
+	}
 	switch {
 	case pr.Number == 2:
 		p.lift.State, p.lift.By = v1alpha1.PullRequestMerged, "bot"
@@ -211,7 +227,10 @@ func (p *proposals) Disarm(context.Context, *PullRequest) error {
 	return p.write(func() error { p.pr.Armed = false; return nil })
 }
 
-func (p *proposals) Close(_ context.Context, pr *PullRequest, why string) error {
+func (p *proposals) Close(ctx context.Context, pr *PullRequest, why string) error {
+	if err := p.sends(ctx); err != nil {
+		return err
+	}
 	return p.write(func() error {
 		if pr.Number > 2 {
 			p.shut[pr.Number] = why

@@ -267,11 +267,12 @@ func TestALoginBesideThatOfGit(t *testing.T) {
 	p, e := byPullRequest(v1alpha1.DeliveryPullRequest, v1alpha1.ModeApprove)
 	p.spec.PullRequest = &v1alpha1.PullRequestPolicy{SecretRef: &v1alpha1.LocalRef{Name: "api"}}
 	denied := true
-	e.Tokens = func(_ context.Context, name types.NamespacedName) (map[string][]byte, error) {
+	e.Login = func(_ context.Context, names []types.NamespacedName, src Source) (Source, error) {
 		if denied {
-			return nil, RefuseAs(FaultNoRights, "Backstop may not read Secret %s", name)
+			return src, RefuseAs(FaultNoRights, "Backstop may not read Secret %s", names[0])
 		}
-		return map[string][]byte{"token": []byte("t0ken")}, nil
+		src.API = &Login{Name: names[0], Auth: Auth{Secret: map[string][]byte{"token": []byte("t0ken")}}}
+		return src, nil
 	}
 	p.goOn(t, e, time.Minute)
 	if w := p.record().Status.Waiting; p.opened > 0 || w == nil || !strings.Contains(w.Why, "may not read Secret develop/api") {

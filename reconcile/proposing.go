@@ -157,6 +157,7 @@ func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, form *v1
 	if err != nil {
 		return noPullRequest(s, err)
 	}
+	ctx = e.asking(ctx, false, &w.Form)
 	branch := ProposedBranch(s.Suspect.Commit)
 	put, err := e.Git.Propose(ctx, p.source, Onto{Branch: branch}, p.reverts)
 	if err != nil {
@@ -188,6 +189,7 @@ func (e *Engine) inspect(ctx context.Context, w *World, form *v1alpha1.Rollback)
 	if err != nil {
 		return err
 	}
+	ctx = e.asking(ctx, false, &w.Form)
 	pr := form.Status.PullRequest
 	put, err := e.Git.Propose(ctx, p.source, Onto{Branch: pr.Branch, Rebuild: stale(w)}, p.reverts)
 	p.forge.Forget(pr.Number)

@@ -107,8 +107,7 @@ func (e *Engine) fillReturning(ctx context.Context, w *World, _ Step, form *v1al
 // judged. It gives why it did not.
 func (e *Engine) closeReturning(ctx context.Context, w *World, forge Forge, in *Incoming) v1alpha1.ReturningLeft {
 	s := &w.Form.Status
-	p, err := e.policyNow(ctx, &w.Form, &rules{})
-	if err != nil || !p.PullRequest.CloseAutomations || mayWrite(p, s, e.Now()) != nil {
+	if e.mayCloseReturning(ctx, w) != nil {
 		return v1alpha1.LeftByPolicy
 	}
 	forge.Forget(in.Number)
@@ -122,11 +121,28 @@ func (e *Engine) closeReturning(ctx context.Context, w *World, forge Forge, in *
 	why := fmt.Sprintf("%s went back from %s with %s, which holds image automation off. This pull request brings %s "+
 		"again: it was made before the hold. Delete its branch too, so that image automation begins anew.", s.Suspect.Branch,
 		badInWords(w), text.Short(s.Change.Commit), badInWords(w))
+	// What it was judged by took its time to be read.
+	ctx = WithPermit(ctx, func() error { return e.mayCloseReturning(ctx, w) })
+	if err := Permitted(ctx); err != nil {
+		return v1alpha1.LeftByPolicy
+	}
 	if err := forge.Close(ctx, now, why); err != nil {
 		e.Log.Warn("close a pull request that brings it again", "rollback", w.Self, "number", in.Number, "error", err)
 		return v1alpha1.LeftRefused
 	}
 	return ""
+}
+
+// mayCloseReturning asks live whether the policies want it closed and let it be written; nil where they do.
+func (e *Engine) mayCloseReturning(ctx context.Context, w *World) error {
+	p, err := e.policyNow(ctx, &w.Form, &rules{})
+	switch {
+	case err != nil:
+		return fmt.Errorf("read whether it may be closed: %w", err)
+	case !p.PullRequest.CloseAutomations:
+		return &barredBy{v1alpha1.BarToldOnly, "the policy does not have it closed"}
+	}
+	return mayWrite(p, &w.Form.Status, e.Now())
 }
 
 // returns reports whether a pull request brings a bad value back to a place of the suspect, and what keeps it from

@@ -43,6 +43,9 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 		if len(workloads) == 1 {
 			q.Workload = wl
 		}
+		if origin.Applier.Kind == "HelmRelease" {
+			q.Release = origin.Applier
+		}
 		suspect, err := e.Git.Blame(ctx, origin.Source, q)
 		if _, refused := AsRefusal(err); refused {
 			refusal = weaker(refusal, err)
@@ -51,6 +54,7 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 		if err != nil {
 			return fmt.Errorf("blame %s: %w", form.Spec.Subject.Name, err)
 		}
+		suspect.SharedWith = SharedWith(suspect.SharedBy, origin.Lands, form.Namespace)
 		if err := join(form, origin, suspect); err != nil {
 			refusal = weaker(refusal, err)
 		}
@@ -136,6 +140,10 @@ func join(form *v1alpha1.Rollback, origin Origin, found v1alpha1.Suspect) error 
 		return Refuse("%s brought %s in, and it cannot be recorded: %s", text.Short(found.Commit),
 			cut(form.Spec.Subject.Name, 200), long)
 	}
+	if n := len(found.SharedWith); n > v1alpha1.MaxSharers {
+		return Refuse("%s changed files that are rendered into %d other namespaces: too many to record",
+			text.Short(found.Commit), n)
+	}
 	first := form.Status.Suspect
 	if first == nil {
 		form.Status.Suspect = &found
@@ -148,6 +156,17 @@ func join(form *v1alpha1.Rollback, origin Origin, found v1alpha1.Suspect) error 
 	}
 	first.Nodes = all
 	return nil
+}
+
+// SharedWith are the namespaces that Flux objects which render the same files apply into, but for a record's own.
+func SharedWith(by []v1alpha1.ObjectRef, lands map[v1alpha1.ObjectRef][]string, own string) []string {
+	var out []string
+	for _, o := range by {
+		out = append(out, lands[o]...)
+	}
+	out = slices.DeleteFunc(out, func(ns string) bool { return ns == own })
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // union is a suspect's places and those that the same commit changed besides.

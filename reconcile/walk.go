@@ -144,7 +144,10 @@ func (e *Engine) stumble(ctx context.Context, w *World, step Step, err error) (t
 		return 0, errors.Join(err, serr)
 	}
 	var after *RetryAfter
-	if errors.As(err, &after) {
+	if !errors.As(err, &after) {
+		after, _ = shut(err)
+	}
+	if after != nil {
 		log.Info("will try again", "after", after.After, "why", err)
 		return after.After, nil
 	}

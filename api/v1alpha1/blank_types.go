@@ -130,6 +130,11 @@ type Suspect struct {
 	// +optional
 	// +kubebuilder:validation:MaxItems=20
 	SharedBy []ObjectRef `json:"sharedBy,omitempty"`
+	// SharedWith are other namespaces that those apply into, whose policies count too.
+	// +optional
+	// +kubebuilder:validation:MaxItems=20
+	// +kubebuilder:validation:items:MaxLength=63
+	SharedWith []string `json:"sharedWith,omitempty"`
 	// Nodes are the scalars that hold the image.
 	// +kubebuilder:validation:MaxItems=24
 	Nodes []Node `json:"nodes"`

@@ -1199,6 +1199,11 @@ func (in *Suspect) DeepCopyInto(out *Suspect) {
 		*out = make([]ObjectRef, len(*in))
 		copy(*out, *in)
 	}
+	if in.SharedWith != nil {
+		in, out := &in.SharedWith, &out.SharedWith
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Nodes != nil {
 		in, out := &in.Nodes, &out.Nodes
 		*out = make([]Node, len(*in))

@@ -104,7 +104,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 		Forges: deliver.NewForges(func(src reconcile.Source) (*reconcile.GitServer, error) {
 			return gitrepo.API(src, time.Now)
 		}),
-		Tokens: fluxes.Token, Rendered: newRenderings(mirrors, live, log).check, Applies: fluxes,
+		Login: fluxes.WithLogin, Rendered: newRenderings(mirrors, live, log).check, Applies: fluxes,
 		Try:  tryer(mirrors),
 		Tell: notify.All{events, counts, s.cards.poster}.Tell, Log: log,
 		MaxRecords: o.maxRollbacks, Count: watch.Count, TellFull: full.Tell,

@@ -33,8 +33,11 @@ func (s *session) failed(ctx context.Context, doing string, err error) error {
 		return reconcile.RefuseAs(kind, "%s: %w", what, err)
 	}
 	var r *refused
+	var no *forbidden
 	var timeout net.Error
 	switch {
+	case errors.As(err, &no):
+		return fmt.Errorf("%s: %w", what, no.error)
 	case errors.As(err, &r):
 		return s.refusal(what, r)
 	case errors.Is(ctx.Err(), context.Canceled):

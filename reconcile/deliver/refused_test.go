@@ -1,12 +1,14 @@
 package deliver_test
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/deliver"
 	"github.com/backstop-dev/backstop/test/forgestub"
@@ -125,4 +127,45 @@ func TestRefusedByName(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What may be written is asked in the moment in which it is sent: a provider may be read for long before.
+func TestNothingIsSentThatIsForbiddenMeanwhile(t *testing.T) {
+	kinds(t, func(t *testing.T, kind forgestub.Kind) {
+		w := start(t, forgestub.Options{Kind: kind})
+		no := errors.New("policy backstop-system/stop is suspended")
+		asked := 0
+		ctx := reconcile.WithPermit(t.Context(), func() error { asked++; return no })
+		if _, err := w.api.Open(ctx, proposal()); !errors.Is(err, no) || len(w.PRs()) > 0 {
+			t.Errorf("open: %v, and there are %d", err, len(w.PRs()))
+		}
+		pr := w.open()
+		pr = w.read(pr.Number)
+		calls := len(w.Calls())
+		for name, write := range map[string]func() error{
+			"merge": func() error { _, err := w.api.Merge(ctx, pr, reconcile.MergeOrder{Head: pr.Head}); return err },
+			"arm": func() error {
+				_, err := w.api.Merge(ctx, pr, reconcile.MergeOrder{Head: pr.Head, Arm: true})
+				return err
+			},
+			"close": func() error { return w.api.Close(ctx, pr, "the image works again") },
+		} {
+			asked = 0
+			if err := write(); !errors.Is(err, no) || asked == 0 {
+				t.Errorf("%s: %v, asked %d times", name, err, asked)
+			}
+		}
+		for _, call := range w.Calls()[calls:] {
+			if !strings.HasPrefix(call, http.MethodGet+" ") {
+				t.Errorf("the provider was sent %s", call)
+			}
+		}
+		if now := w.read(pr.Number); now.State != v1alpha1.PullRequestOpen || now.Armed {
+			t.Errorf("it is %s, armed %v", now.State, now.Armed)
+		}
+		ctx = reconcile.WithPermit(t.Context(), func() error { return nil })
+		if err := w.api.Close(ctx, pr, "the image works again"); err != nil || w.read(pr.Number).State != v1alpha1.PullRequestClosed {
+			t.Errorf("close, allowed: %v", err)
+		}
+	})
 }

@@ -58,6 +58,11 @@ type refused struct {
 
 func (r *refused) Error() string { return fmt.Sprintf("HTTP %d: %s", r.status, r.body) }
 
+// forbidden is a request that was not sent, since what its context needs forbids it now.
+type forbidden struct{ error }
+
+func (f *forbidden) Unwrap() error { return f.error }
+
 func newSession(server *reconcile.GitServer, where Repository) *session {
 	next := server.Client.Transport
 	if next == nil {
@@ -101,6 +106,11 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 	auth, err := s.authorization(req.Context())
 	if err != nil {
 		return nil, err
+	}
+	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+		if err := reconcile.Permitted(req.Context()); err != nil {
+			return nil, &forbidden{err}
+		}
 	}
 	req = req.Clone(req.Context())
 	req.Header.Set("Authorization", auth)

@@ -247,6 +247,7 @@ func (f *Flux) Blame(ctx context.Context, key reconcile.Key, fail v1alpha1.Failu
 	src := a.origin.Source
 	found, err := f.options.Blame(ctx, src, s)
 	found.By, found.Branch = ref, src.Branch
+	found.SharedWith = reconcile.SharedWith(found.SharedBy, a.origin.Lands, key.Namespace)
 	found.Source = refTo(kindGitRepository, src.Name.Namespace, src.Name.Name)
 	return found, err
 }

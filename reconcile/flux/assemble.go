@@ -61,6 +61,7 @@ func (f *Flux) assemble(ctx context.Context, w wish) (reconcile.Origin, error) {
 			out.Others = append(out.Others, l.root())
 		}
 	}
+	out.Lands = f.lands(s, out.Others, k.Namespace)
 	c := choice{
 		repo: repo, named: b.named, branch: branch, path: out.Root.Path, suspect: w.suspect, claimant: w.claimant(s),
 	}

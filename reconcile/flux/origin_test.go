@@ -40,6 +40,7 @@ func TestOriginOfACapturedCluster(t *testing.T) {
 		Applier: ref("Kustomization", "flux-system", "apps-develop"),
 		Root:    reconcile.Root{By: ref("Kustomization", "flux-system", "apps-develop"), Path: "apps/develop"},
 		Others:  []reconcile.Root{{By: ref("Kustomization", "flux-system", "apps-staging"), Path: "apps/staging"}},
+		Lands:   map[v1alpha1.ObjectRef][]string{ref("Kustomization", "flux-system", "apps-staging"): {"develop"}},
 		Source: reconcile.Source{
 			Name: types.NamespacedName{Namespace: "flux-system", Name: "fleet"},
 			URL:  "http://127.0.0.1:3000/fleet.git", Branch: "main", Timeout: time.Minute,

@@ -103,12 +103,6 @@ func notInstalled(err error) bool {
 		apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
-// Token reads a Secret that a RollbackPolicy names for the API of a provider.
-func (f *Flux) Token(ctx context.Context, name types.NamespacedName) (map[string][]byte, error) {
-	by := v1alpha1.ObjectRef{Kind: "RollbackPolicy", Namespace: name.Namespace, Name: "spec.pullRequest.secretRef"}
-	return f.secret(ctx, name.Namespace, name.Name, by)
-}
-
 // secret reads the data of a Secret by name. A Refusal names the Role that is missing; no error ever holds a value.
 func (f *Flux) secret(ctx context.Context, namespace, name string, by v1alpha1.ObjectRef) (map[string][]byte, error) {
 	var s corev1.Secret

@@ -189,6 +189,22 @@ func landing(k *kustomizev1.Kustomization) []string {
 	return out
 }
 
+// lands are the namespaces that Kustomizations apply into, of those that an owner can vouch for: its own and the
+// platform's. The platform's namespaces hold Flux's own objects, and what is not watched is nobody's here.
+func (f *Flux) lands(s *survey, roots []reconcile.Root, owner string) map[v1alpha1.ObjectRef][]string {
+	out := map[v1alpha1.ObjectRef][]string{}
+	for _, l := range s.leaves {
+		beside := slices.ContainsFunc(roots, func(r reconcile.Root) bool { return r.By == l.ref })
+		if !beside || l.ref.Namespace != owner && !f.isPlatform(l.ref.Namespace) {
+			continue
+		}
+		out[l.ref] = slices.DeleteFunc(slices.Clone(l.lands), func(ns string) bool {
+			return f.isPlatform(ns) || len(f.options.Namespaces) > 0 && !slices.Contains(f.options.Namespaces, ns)
+		})
+	}
+	return out
+}
+
 // landsIn reports whether everything lands in one namespace.
 func landsIn(all []string, namespace string) bool {
 	return len(all) > 0 && !slices.ContainsFunc(all, func(ns string) bool { return ns != namespace })

@@ -75,7 +75,7 @@ func match(nodes []Node, image string, at Target) []Node {
 	var found []*group
 	for _, g := range groups {
 		g.fit = fit(g.nodes[0].Object, at)
-		if g.grade = gradeOf(g.nodes, image); g.grade == gradeNone || g.fit == fitNever {
+		if g.grade = gradeOf(g.nodes, image); g.grade == gradeNone || g.fit == fitNever || anothers(g.nodes[0].Object, at) {
 			continue
 		}
 		found = append(found, g)
@@ -195,6 +195,20 @@ func fit(o Object, at Target) int {
 		return fitNever
 	}
 	return fitOther
+}
+
+// anothers reports whether an object can have no part in a workload that a HelmRelease made: it is another HelmRelease,
+// it is applied as it stands, or what it holds is in a namespace that the HelmRelease takes no values from.
+func anothers(o Object, at Target) bool {
+	r := at.Release
+	switch {
+	case r.Name == "":
+		return false
+	case o.Kind == r.Kind && o.Name != r.Name && !within(o.Name, r.Name), isTemplate(o.Kind) && o.Name != "":
+		return true
+	}
+	values := o.Kind == r.Kind || o.Kind == "ConfigMap" || o.Kind == "Secret"
+	return values && o.Namespace != "" && o.Namespace != r.Namespace
 }
 
 // within reports whether a name may be the target's before a prefix, a suffix or both were added, whole words each.

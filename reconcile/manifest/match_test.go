@@ -105,6 +105,20 @@ func TestMatchFindsWhatMakesTheImageRun(t *testing.T) {
 				"---\nkind: HelmRelease\nmetadata: {name: worker}\nspec: {values: {image: {repository: r/b, tag: v1}}}\n",
 			"r/b:v1", Target{Kind: "Deployment", Name: "backend-app"}, []string{"a HelmRelease/backend#/spec/values/image/repository", "a HelmRelease/backend#/spec/values/image/tag"},
 		}, {
+			"of a HelmRelease nothing that another one or no chart applies, whatever the workload is called",
+			"\n-- a --\nkind: HelmRelease\nmetadata: {name: web, namespace: production}\nspec: {values: {image: {repository: r/b, tag: v1}}}\n" +
+				"---\nkind: HelmRelease\nmetadata: {name: backend, namespace: production}\nspec: {values: {image: {repository: r/b, tag: v1}}}\n" +
+				"---\nkind: ConfigMap\nmetadata: {name: values, namespace: production}\ndata: {image: \"r/b:v1\"}\n" +
+				"\n-- b --\n" + deployment("backend", "production", "r/b:v1"),
+			"r/b:v1", Target{Namespace: "team-a", Kind: "Deployment", Name: "backend", Release: Object{Kind: "HelmRelease", Namespace: "team-a", Name: "web"}}, nil,
+		}, {
+			"the values of the HelmRelease that made the workload, however that is called",
+			"\n-- a --\nkind: HelmRelease\nmetadata: {name: web}\nspec: {values: {image: {repository: r/b, tag: v1}}}\n" +
+				"---\nkind: HelmRelease\nmetadata: {name: other}\nspec: {values: {image: {repository: r/b, tag: v1}}}\n" +
+				"\n-- v --\nimage: {repository: r/b, tag: v1}\n",
+			"r/b:v1", Target{Namespace: "team-a", Kind: "Deployment", Name: "backend", Release: Object{Kind: "HelmRelease", Namespace: "team-a", Name: "team-web"}},
+			[]string{"a HelmRelease/web#/spec/values/image/repository", "a HelmRelease/web#/spec/values/image/tag", "v #/image/repository", "v #/image/tag"},
+		}, {
 			"a lone tag where it is the only one",
 			"\n-- v --\nimage: {tag: v1}\nother: {image: {tag: v2}}\n", "r/b:v1", backend, []string{"v #/image/tag"},
 		}, {

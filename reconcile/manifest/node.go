@@ -92,6 +92,8 @@ type Change struct {
 // unknown.
 type Target struct {
 	Namespace, Kind, Name, Container string
+	// Release is the HelmRelease that made the workload; empty for none.
+	Release Object
 	// Loose means that an image is meant with or without its digest.
 	Loose bool
 }

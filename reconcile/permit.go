@@ -1,0 +1,39 @@
+package reconcile
+
+import (
+	"context"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// A provider is written to by its own library, which may read for seconds before it sends what changes something. What
+// may be written is therefore asked in the transport below it too, right before each request that is no question.
+
+type permitKey struct{}
+
+// Permitted asks what a context's writes need, right before one is sent; nil where it may be.
+func Permitted(ctx context.Context) error {
+	permit, ok := ctx.Value(permitKey{}).(func() error)
+	if !ok {
+		return nil
+	}
+	return permit()
+}
+
+// WithPermit is a context in which a write asks first.
+func WithPermit(ctx context.Context, permit func() error) context.Context {
+	return context.WithValue(ctx, permitKey{}, permit)
+}
+
+// asking is a context in which a write asks the gate live for each of the forms that it is for.
+func (e *Engine) asking(ctx context.Context, lift bool, forms ...*v1alpha1.Rollback) context.Context {
+	read := &rules{}
+	return WithPermit(ctx, func() error {
+		for _, form := range forms {
+			if err := e.gate(ctx, form, read, lift); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
