@@ -53,16 +53,14 @@ type listing struct {
 	all         bool
 }
 
-// having is a list that has pods failing in it; nil where there is none, few pods wait, or none can be made.
-func (c *listings) having(ctx context.Context, client kubernetes.Interface, namespace string, names ...string,
-) *listing {
-	if c == nil || len(names) == 0 || c.waiting(namespace) < listAt {
+// having is a list that has pods failing in it; nil if few pods wait, or no such list can be made.
+func (c *listings) having(ctx context.Context, l *look, now time.Time, names ...string) *listing {
+	if c == nil || len(names) == 0 || c.waiting(l.namespace) < listAt {
 		return nil
 	}
-	now := time.Now()
 	for _, since := range []time.Time{now.Add(-kube.Kept), now} {
-		list, err := c.lists.Do(ctx, namespace, since, func(ctx context.Context) (*listing, error) {
-			return list(ctx, client, namespace)
+		list, err := c.lists.Do(ctx, l.namespace, since, func(ctx context.Context) (*listing, error) {
+			return list(ctx, l.client, l.namespace)
 		})
 		if err != nil {
 			return nil

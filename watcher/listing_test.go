@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
 // broken is one of many Deployments whose only pod waits for its image.
@@ -63,7 +64,7 @@ func TestAListIsOnlyGoneByWhereThePodsFailInIt(t *testing.T) {
 		w := run(t, s, r, Options{})
 		synctest.Wait()
 		l := newLook(s.clients(t).Core, "app")
-		l.listing = w.listings.having(t.Context(), l.client, "app", "web-0-h2-x")
+		l.listing = w.listings.having(t.Context(), l, time.Now(), "web-0-h2-x")
 		if l.listing == nil {
 			t.Fatal("many wait, and nothing was listed")
 		}
@@ -73,7 +74,7 @@ func TestAListIsOnlyGoneByWhereThePodsFailInIt(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
 		l = newLook(s.clients(t).Core, "app")
-		l.listing = w.listings.having(t.Context(), l.client, "app", fmt.Sprintf("web-%d-h2-x", listAt))
+		l.listing = w.listings.having(t.Context(), l, time.Now(), fmt.Sprintf("web-%d-h2-x", listAt))
 		if l.listing == nil || l.listing == first {
 			t.Errorf("a pod that failed after the list was made goes by %p, the list is %p", l.listing, first)
 		}
@@ -103,7 +104,7 @@ func TestFewThatFailAreReadOneByOne(t *testing.T) {
 		w := run(t, s, r, Options{})
 		synctest.Wait()
 		l := newLook(s.clients(t).Core, "app")
-		if l.listing = w.listings.having(t.Context(), l.client, "app", "web-0-h2-x"); l.listing != nil {
+		if l.listing = w.listings.having(t.Context(), l, time.Now(), "web-0-h2-x"); l.listing != nil {
 			t.Error("few wait, and a namespace was listed")
 		}
 		w.end(t)
@@ -115,9 +116,9 @@ func TestWhatCannotBeListedIsReadByItself(t *testing.T) {
 	s := newAPIServer(t)
 	s.put(t, failingPod("a", func(p *corev1.Pod) { p.OwnerReferences = nil }))
 	s.refuse["deployments"], s.refuse["replicasets"] = 403, 403
-	c := &listings{waiting: func(string) int { return listAt }}
+	c := &listings{lists: kube.Shared[*listing]{Now: time.Now}, waiting: func(string) int { return listAt }}
 	l := newLook(s.clients(t).Core, "app")
-	l.listing = c.having(t.Context(), l.client, "app", "a")
+	l.listing = c.having(t.Context(), l, time.Now(), "a")
 	if l.listing == nil || l.listing.all || len(l.listing.deployments) != 0 {
 		t.Errorf("listed %+v", l.listing)
 	}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
 // New makes a Watcher. Nothing is watched before Run.
@@ -43,7 +44,7 @@ func New(c Clients, opts Options) (*Watcher, error) {
 		informers: map[string][]cache.SharedIndexInformer{},
 		busy:      map[reconcile.Key]struct{}{},
 	}
-	w.listings = &listings{waiting: w.pods.count}
+	w.listings = &listings{lists: kube.Shared[*listing]{Now: opts.Now}, waiting: w.pods.count}
 	w.queue.turns.workers, w.drifts.turns.workers, w.crashes.turns.workers = opts.Workers, opts.Workers, opts.Workers
 	for _, k := range w.kinds(c) {
 		if err := w.add(k); err != nil {

@@ -69,7 +69,7 @@ func (s *sighting) pending(ctx context.Context) (narrow bool, err error) {
 	if len(names) > mostGets {
 		return false, s.all(ctx)
 	}
-	s.listing = s.pods.listings.having(ctx, s.client, s.namespace, names...)
+	s.listing = s.pods.listings.having(ctx, s.look, s.pods.Now(), names...)
 	return true, s.byName(ctx, names)
 }
 

@@ -97,7 +97,7 @@ func (w *Watcher) resolve(ctx context.Context, ref types.NamespacedName) error {
 		}
 		if owner == nil {
 			l := newLook(w.clients.Core, ref.Namespace)
-			l.listing = w.listings.having(ctx, w.clients.Core, ref.Namespace, pod.Name)
+			l.listing = w.listings.having(ctx, l, w.opts.Now(), pod.Name)
 			o, err := l.owner(ctx, pod)
 			if err != nil {
 				return err

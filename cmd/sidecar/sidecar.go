@@ -68,6 +68,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	calls := observe.New(time.Now)
 	git := calls.Git(mirrors)
 	fluxes := flux.New(live, flux.Options{
+		Now:                  time.Now,
 		NoCrossNamespaceRefs: o.noCrossRefs, Namespaces: o.namespaces, Platform: o.platform, Render: renderer(mirrors),
 		Blame: blamer(mirrors), Undo: undoer(mirrors),
 	})

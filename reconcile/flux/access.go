@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -27,7 +26,7 @@ import (
 // API server is an error.
 func (f *Flux) Access(ctx context.Context, namespace, image, pod string) (reconcile.Access, error) {
 	// What fails and what was there before are asked for one after the other, as the same pod.
-	shared, err := f.kubelets.Do(ctx, namespace+"/"+pod, time.Now().Add(-kube.Kept),
+	shared, err := f.kubelets.Do(ctx, namespace+"/"+pod, f.options.Now().Add(-kube.Kept),
 		func(ctx context.Context) (*gathering, error) {
 			g := &gathering{f: f, out: &reconcile.Access{Provider: "generic"}}
 			return g, g.asKubelet(ctx, namespace, pod)
@@ -65,7 +64,7 @@ func special(r *reflectorv1.ImageRepository) bool {
 
 // imageRepository finds the ImageRepository of an image's repository: in the workload's namespace, else one whose owner
 // lets that namespace in (spec.accessFrom), and which is the platform's or named by an ImagePolicy of that namespace: a
-// stranger who lets everybody in would be believed what he answers. nil when there is none.
+// stranger who lets everybody in would be believed what he answers. nil if no such object exists.
 func (f *Flux) imageRepository(ctx context.Context, namespace, image string) (*reflectorv1.ImageRepository, error) {
 	want, ok := canonical(image)
 	if !ok {
@@ -76,7 +75,7 @@ func (f *Flux) imageRepository(ctx context.Context, namespace, image string) (*r
 		namespaces = []string{namespace}
 	}
 	key := strings.Join(namespaces, "/")
-	since := time.Now().Add(-kube.Kept)
+	since := f.options.Now().Add(-kube.Kept)
 	all, err := f.scans.Do(ctx, key, since, func(ctx context.Context) ([]reflectorv1.ImageRepository, error) {
 		var all []reflectorv1.ImageRepository
 		err := each(ctx, f, kindImageRepository, namespaces, func(page *reflectorv1.ImageRepositoryList) {

@@ -31,8 +31,8 @@ var _ reconcile.Forwarder = (*Flux)(nil)
 // maxDelays bounds what is remembered of Rollbacks that are gone.
 const maxDelays = 1000
 
-// since says since when a Rollback has waited for the same; an empty what forgets it.
-func (d *delays) since(of types.UID, what string) time.Time {
+// since reports since when a Rollback has waited for the same; an empty what forgets it.
+func (d *delays) since(of types.UID, what string, now time.Time) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if what == "" {
@@ -45,7 +45,6 @@ func (d *delays) since(of types.UID, what string) time.Time {
 	if d.seen == nil || len(d.seen) >= maxDelays {
 		d.seen = map[types.UID]delay{}
 	}
-	now := time.Now()
 	d.seen[of] = delay{what, now}
 	return now
 }
@@ -72,10 +71,10 @@ func (f *Flux) Ahead(ctx context.Context, form *v1alpha1.Rollback, contains func
 	has := reached(s.Landed.Commit, contains)
 	out.Checked = checked(p, src, has)
 	if out.Held = out.Checked != ""; !out.Held {
-		f.delays.since(form.UID, "")
+		f.delays.since(form.UID, "", f.options.Now())
 		return out, nil
 	}
-	out.Since = f.delays.since(form.UID, out.Checked+" "+src.artifact.Revision)
+	out.Since = f.delays.since(form.UID, out.Checked+" "+src.artifact.Revision, f.options.Now())
 	k := p.kustomization
 	out.Remote = k.Spec.KubeConfig != nil
 	if out.Suspended, err = f.suspended(ctx, p, src.ref); err != nil {

@@ -66,6 +66,8 @@ type Options struct {
 	Undo Undo
 	// AuthorName and AuthorEmail sign commits where no image automation writes to the source.
 	AuthorName, AuthorEmail string
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
 }
 
 // Flux reads and asks the Flux objects of one cluster. It keeps nothing that it read, and may be used from many
@@ -91,7 +93,17 @@ func New(c Client, o Options) *Flux {
 	if o.Platform == nil {
 		o.Platform = []string{DefaultPlatform}
 	}
-	return &Flux{client: c, options: o}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Flux{
+		client: c, options: o,
+		surveys:  kube.Shared[*survey]{Now: o.Now},
+		selected: kube.Shared[[]reflectorv1.ImagePolicy]{Now: o.Now},
+		scans:    kube.Shared[[]reflectorv1.ImageRepository]{Now: o.Now},
+		kubelets: kube.Shared[*gathering]{Now: o.Now},
+		reopened: kube.Shared[reconcile.Origin]{Now: o.Now},
+	}
 }
 
 // Under is a Flux that goes by the rules that another Backstop is run with.
@@ -140,7 +152,7 @@ type automation struct {
 	ref  v1alpha1.ObjectRef
 	obj  *automationv1.ImageUpdateAutomation
 	repo *sourcev1.GitRepository
-	// checkout is the branch it starts from, push the one it pushes to; empty where it is none, and then says tells.
+	// checkout is the branch it starts from, push the one it pushes to; empty if that is no branch, and then says tells.
 	checkout, push, says string
 	// path that it updates.
 	path string

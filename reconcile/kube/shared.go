@@ -14,6 +14,9 @@ import (
 //	a asks ──► reads ────────┐
 //	b, c ask ── wait ────────┴──► one read for both
 type Shared[T any] struct {
+	// Now is the clock by which a read is new enough.
+	Now func() time.Time
+
 	mu   sync.Mutex
 	keys map[string]*line[T]
 }
@@ -66,7 +69,7 @@ func (s *Shared[T]) Do(ctx context.Context, key string, since time.Time, read fu
 	defer func() { <-l.running }()
 	s.mu.Lock()
 	l.next = nil
-	began := time.Now()
+	began := s.Now()
 	s.mu.Unlock()
 	value, err := read(ctx)
 	if ctx.Err() == nil {
@@ -111,8 +114,9 @@ func (s *Shared[T]) leave(key string, l *line[T]) {
 
 // sweep forgets what nobody asks for and nobody may use any more.
 func (s *Shared[T]) sweep() {
+	now := s.Now()
 	for key, l := range s.keys {
-		if l.users == 0 && (l.last == nil || time.Since(l.began) > Kept) {
+		if l.users == 0 && (l.last == nil || now.Sub(l.began) > Kept) {
 			delete(s.keys, key)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 func TestOneReadServesAllWhoAskedBeforeItBegan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var s Shared[int]
+		s := Shared[int]{Now: time.Now}
 		var reads atomic.Int64
 		read := func(context.Context) (int, error) {
 			n := int(reads.Add(1))
@@ -45,7 +45,7 @@ func TestOneReadServesAllWhoAskedBeforeItBegan(t *testing.T) {
 
 func TestAReadThatIsNewEnoughWillDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var s Shared[int]
+		s := Shared[int]{Now: time.Now}
 		reads := 0
 		read := func(context.Context) (int, error) {
 			reads++
@@ -85,7 +85,7 @@ func TestAReadThatIsNewEnoughWillDo(t *testing.T) {
 
 func TestWhoReadsForOthersMayGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var s Shared[int]
+		s := Shared[int]{Now: time.Now}
 		slow := func(ctx context.Context) (int, error) {
 			select {
 			case <-ctx.Done():
@@ -117,7 +117,7 @@ func TestWhoReadsForOthersMayGiveUp(t *testing.T) {
 
 func TestReadsOfDifferentThingsAreNotShared(t *testing.T) {
 	t.Parallel()
-	var s Shared[string]
+	s := Shared[string]{Now: time.Now}
 	for _, key := range []string{"a", "b"} {
 		got, err := s.Do(t.Context(), key, time.Time{}, func(context.Context) (string, error) { return key, nil })
 		if err != nil || got != key {
