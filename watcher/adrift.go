@@ -115,7 +115,7 @@ func (s *sighting) driftsOf(ctx context.Context, h *holder, wants Wanter) ([]v1a
 }
 
 // failure makes the record of a drift. The same change is the same failure, however often it is looked at, and one
-// that is made again after Flux took it back is another one.
+// that is made again after Flux undid it is another one.
 func (f *found) failure(h *holder, now time.Time) v1alpha1.Failure {
 	when := "at an unknown time"
 	if f.Drift.At != nil {

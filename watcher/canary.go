@@ -83,19 +83,6 @@ func (p *Pods) judgement(ctx context.Context, l *look, ref v1alpha1.ObjectRef) (
 	return out, nil
 }
 
-// candidate gathers what is known of an update.
-type candidate struct {
-	*look
-	pods   *Pods
-	object *unstructured.Unstructured
-	facts  *trigger.CanaryFacts
-	holder *holder
-	// made names what made the pods of the update, and former those of what was promoted before.
-	made, former func(*corev1.Pod) bool
-}
-
-const primary = "-primary"
-
 // flagger reads the target of a Canary, and what Flagger made of it.
 func (c *candidate) flagger(ctx context.Context) error {
 	target := &c.facts.Status.Workload

@@ -199,7 +199,7 @@ func TestARefusedImageThatRunsWellBesideItsCanary(t *testing.T) {
 	}
 }
 
-// Both images of an update are refused at once: each has a Rollback, and a person says which of them it is.
+// Both images of an update are refused at once: each has a Rollback, and a person reports which of them it is.
 func TestTwoContainersOfARefusedUpdate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const side = "registry.test/side:v2"
@@ -217,7 +217,7 @@ func TestTwoContainersOfARefusedUpdate(t *testing.T) {
 	})
 }
 
-// Events come beside the status, and after it: nothing is judged until they say why, or do not come.
+// Events come beside the status, and after it: nothing is judged until they explain why, or do not come.
 func TestARefusedUpdateWaitsForTheWordsOfItsCanary(t *testing.T) {
 	now := func() map[string]any {
 		return map[string]any{"conditions": []any{map[string]any{"type": "Promoted", "status": "False", "reason": "Failed",

@@ -32,7 +32,7 @@ type Clients struct {
 }
 
 // Connect makes the clients. Core kinds travel as protobuf, custom ones as JSON. Where the configuration sets no
-// rate limit there is none: the API server's own priority and fairness limits better than a client that guesses.
+// No rate limit is set: the API server's own priority and fairness limits better than a client that guesses.
 func Connect(cfg *rest.Config) (Clients, error) {
 	cfg = rest.CopyConfig(cfg)
 	if cfg.QPS == 0 {

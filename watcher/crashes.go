@@ -166,7 +166,7 @@ func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (aga
 	return 0, nil
 }
 
-// workloadOf finds the workload of a pod; one without a name where there is none that rolls.
+// workloadOf finds the workload of a pod; one without a name if no workload rolls it out.
 func (l *look) workloadOf(ctx context.Context, ref v1alpha1.ObjectRef) (v1alpha1.ObjectRef, error) {
 	pod, err := l.client.CoreV1().Pods(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	switch {

@@ -43,7 +43,7 @@ func (d *drifts) of(key reconcile.Key) []v1alpha1.Workload {
 	})
 }
 
-// Wanter says what a workload should run; a new one is made for each look.
+// Wanter describes what a workload should run; a new one is made for each look.
 type Wanter interface {
 	Want(ctx context.Context, namespace string, w v1alpha1.Workload, since time.Time, containers map[string][]string,
 	) (reconcile.Want, error)

@@ -159,3 +159,7 @@ func completedBy(all []appsv1.DeploymentCondition) string {
 	name, _, _ := strings.Cut(rest, `"`)
 	return name
 }
+
+// annotationRevision counts the revisions of a Deployment. Its number tells a template that failed, was taken back and
+// came again from the first time: the hash alone is the same.
+const annotationRevision = "deployment.kubernetes.io/revision"

@@ -11,7 +11,7 @@ import (
 	"github.com/backstop-dev/backstop/watcher/drift"
 )
 
-// history reads the templates that a workload had; sel says how new they must be.
+// history reads the templates that a workload had; sel describes how new they must be.
 func (l *look) history(ctx context.Context, h *holder, sel metav1.ListOptions) (drift.History, error) {
 	if past, listed := l.listing.history(h.workload.Kind, h.workload.Name, h.workload.UID); listed {
 		return drift.ReplicaSets(h.workload.UID, past), nil

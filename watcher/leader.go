@@ -16,7 +16,7 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Election says how replicas agree on the one that works.
+// Election describes how replicas agree on the one that works.
 type Election struct {
 	// Leases writes the Lease.
 	Leases coordinationv1.LeasesGetter

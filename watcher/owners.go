@@ -52,7 +52,7 @@ func groupOf(kind string) string {
 	return "?"
 }
 
-// listed is what the list has of a workload; nil where it has nothing, or there is none.
+// listed is what the list has of a workload; nil if it has nothing, or no list was made.
 func (l *look) listed(kind, name string) *holder {
 	switch {
 	case l.listing == nil:
@@ -148,10 +148,6 @@ type owner struct {
 	// gone means that the workload does not exist any more, so that the pod is about to go too.
 	gone bool
 }
-
-// annotationRevision counts the revisions of a Deployment. Its number tells a template that failed, was taken back and
-// came again from the first time: the hash alone is the same.
-const annotationRevision = "deployment.kubernetes.io/revision"
 
 // labelGeneration is what a DaemonSet writes on its pods, equal to its own annotation while they are current.
 const labelGeneration = "pod-template-generation"

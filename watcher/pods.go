@@ -23,7 +23,7 @@ func (w *Watcher) Pods() *Pods {
 	}
 }
 
-// Failing lists the containers in the key's namespace that wait for its image, and says what is known of pods that
+// Failing lists the containers in the key's namespace that wait for its image, and describes what is known of pods that
 // have it. known are workloads that a Rollback already names: their pods are looked at too. Pods that are being
 // deleted and pods of a revision whose image the workload does not ask for any more do not count as failing.
 func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.Workload) (reconcile.PodsSeen, error) {

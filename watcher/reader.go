@@ -22,7 +22,7 @@ type Pods struct {
 	Now func() time.Time
 	// First are the first errors that a Watcher saw; nil goes by what pods say now.
 	First *FirstErrors
-	// Since says when a Rollback first recorded a workload as failing with the image of a key, where one did; nil
+	// Since reports when a Rollback first recorded a workload as failing with the image of a key, where one did; nil
 	// for never. It may be a moment old: the time that it tells does not change.
 	Since func(reconcile.Key, v1alpha1.Workload) (time.Time, bool)
 	// Asking names the pods that may wait for the image of a key, so that not every pod of the namespace that waits for
@@ -33,16 +33,16 @@ type Pods struct {
 	// have recovered are read at least as new as that, which what woke the key is part of: the API server need not ask
 	// etcd whether there is anything newer, as it does for hundreds of looks at once. nil reads the newest.
 	Seen func(namespace string) string
-	// Wants says what workloads should run, by which a change by hand is told; nil does not look for one.
+	// Wants describes what workloads should run, by which a change by hand is told; nil does not look for one.
 	Wants func() Wanter
 	// Rolling lists the workloads whose newest revision fails about a key; nil looks at none.
 	Rolling func(reconcile.Key) []v1alpha1.Workload
 	// Judging lists the canaries that refuse an update to a key's image, or did; nil looks at none. Custom reads them, and
-	// Promoted says what is remembered of what one had promoted.
+	// Promoted describes what is remembered of what one had promoted.
 	Judging  func(reconcile.Key) []v1alpha1.ObjectRef
 	Custom   func(schema.GroupVersion) (cache.Getter, error)
 	Promoted func(types.UID) (map[string]string, bool)
-	// Remembers says what is remembered of a workload's templates; nil for nothing.
+	// Remembers describes what is remembered of a workload's templates; nil for nothing.
 	Remembers func(types.UID) trigger.Remembered
 	// Namespace gives the annotations of a namespace, as far as they are kept; nil where namespaces are not watched.
 	Namespace func(string) map[string]string

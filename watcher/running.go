@@ -3,6 +3,7 @@ package watcher
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -167,4 +168,44 @@ func ready(pod *corev1.Pod) bool {
 		}
 	}
 	return false
+}
+
+// ranBefore looks for what tells that the image ran here although no pod of it lives any more: a rollout that was
+// complete with it, a ReplicaSet that has ready pods, a revision that is older than the pods that fail.
+func (s *sighting) ranBefore(ctx context.Context, w v1alpha1.Workload, h *holder) error {
+	if s.ranHere != "" || h.selector == nil || !s.fails(w) {
+		return nil
+	}
+	if h.completed != "" {
+		last, err := s.get(ctx, "ReplicaSet", h.completed)
+		if err != nil {
+			return err
+		}
+		if namedIn(last.images, s.key.Image()) {
+			s.ranHere = fmt.Sprintf("%s, whose rollout was complete with ReplicaSet %s", w, h.completed)
+			return nil
+		}
+	}
+	past, err := s.history(ctx, h, s.seen(metav1.ListOptions{}))
+	if err != nil {
+		return err
+	}
+	made := s.made[w.String()]
+	for i := range past.Revisions {
+		r := &past.Revisions[i]
+		if !namedIn(r.Images, s.key.Image()) {
+			continue
+		}
+		kept := strings.TrimSuffix(past.Of, "s") + " " + r.Name
+		switch {
+		case r.Ready > 0:
+			s.ranHere = fmt.Sprintf("%s, of which %s has ready pods", w, kept)
+		case !r.Made.IsZero() && !made.IsZero() && r.Made.Before(made.Add(-settled)):
+			s.ranHere = fmt.Sprintf("%s, for %s is of %s and the pods that fail are of %s", w, kept, clock(r.Made), clock(made))
+		default:
+			continue
+		}
+		return nil
+	}
+	return nil
 }

@@ -76,7 +76,7 @@ func failedBecause(job *batchv1.Job) (string, bool) {
 	return text.Cut(text.OneLine(job.Status.Conditions[i].Reason), 100), true
 }
 
-// lastWords says how a container of a Job's pods ended; empty where none tells.
+// lastWords describes how a container of a Job's pods ended; empty where none tells.
 func (l *look) lastWords(ctx context.Context, job string) (says string, err error) {
 	mine := metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job}
 	err = l.each(ctx, mine, func(_ context.Context, pod *corev1.Pod) error {

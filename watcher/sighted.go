@@ -48,7 +48,7 @@ func (s *sightings) get(ref types.NamespacedName) seenPod {
 	return s.seen[ref]
 }
 
-// count says how many pods of a namespace wait for an image.
+// count reports how many pods of a namespace wait for an image.
 func (s *sightings) count(namespace string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -26,7 +26,7 @@ func bare(obj any) (any, error) {
 	}}, nil
 }
 
-// labelled is bare with labels, which a policy's selectors select by, and the one annotation that says what may be
+// labelled is bare with labels, which a policy's selectors select by, and the one annotation that describes what may be
 // done.
 func labelled(obj any) (any, error) {
 	o, err := meta.Accessor(obj)

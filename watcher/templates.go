@@ -72,7 +72,7 @@ func (s *seenTemplate) settle(now time.Time) {
 	}
 }
 
-// was says how available it was.
+// was describes how available it was.
 func (s *seenTemplate) was(now time.Time) v1alpha1.Availability {
 	switch {
 	case s.settled:

@@ -30,7 +30,7 @@ func (w *Watcher) Open(context.Context) ([]v1alpha1.Rollback, error) {
 	return out, nil
 }
 
-// Count says how many Rollbacks a namespace has.
+// Count reports how many Rollbacks a namespace has.
 func (w *Watcher) Count(namespace string) int {
 	n := 0
 	for _, r := range w.rollbacks() {
@@ -131,7 +131,7 @@ func (w *Watcher) namespace(name string) (*metav1.PartialObjectMetadata, error) 
 	return nil, nil
 }
 
-// failingSince says when the newest Rollback of a key first recorded a workload as failing.
+// failingSince reports when the newest Rollback of a key first recorded a workload as failing.
 func (w *Watcher) failingSince(key reconcile.Key, workload v1alpha1.Workload) (time.Time, bool) {
 	var newest *v1alpha1.Rollback
 	for _, r := range w.indexed(byKey, key.String()) {
@@ -152,7 +152,7 @@ func (w *Watcher) failingSince(key reconcile.Key, workload v1alpha1.Workload) (t
 	return since, !since.IsZero()
 }
 
-// rollbackName names the open Rollback of a key for the log; empty when there is none.
+// rollbackName names the open Rollback of a key for the log; empty if absent.
 func (w *Watcher) rollbackName(key reconcile.Key) string {
 	for _, r := range w.indexed(byKey, key.String()) {
 		if open(r) {

@@ -14,7 +14,7 @@ import (
 var inQuotes = regexp.MustCompile(`"([^"\\\s]+)"`)
 
 // subject is what a waiting container waits for: its own image, or that of a volume. The kubelet writes the error of an
-// image volume on each container that mounts it. told is false where nothing says which of them it is.
+// image volume on each container that mounts it. told is false where nothing tells which of them it is.
 func subject(pod *corev1.Pod, s *corev1.ContainerStatus) (name, image string, told bool) {
 	own := specImage(pod, s)
 	volumes := imageVolumes(pod, s.Name)

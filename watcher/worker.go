@@ -16,7 +16,7 @@ func (w *Watcher) work(ctx, walks context.Context, walker Walker) {
 	c.work(ctx, func(k reconcile.Key) { w.walk(walks, walker, k) })
 }
 
-// longest is the longest that a peer's wish to be left alone is followed: peers lie.
+// longest bounds how long a peer may ask to be left alone: a peer may ask for too much.
 const longest = time.Hour
 
 // walk walks one key and enqueues it again where it asks for that. A queue never hands out a key that is not done,

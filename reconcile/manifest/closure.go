@@ -197,36 +197,35 @@ func Ignored(name string) bool {
 
 // manifest takes a file that a kustomization names. from is that kustomization.
 func (c *closure) manifest(from, ref string) {
-	name, ok := c.inTree(from, ref)
-	if !ok {
-		return
-	}
-	mode, err := c.mode(name)
-	switch {
-	case err != nil:
-		c.missing(from, ref, err)
-	case mode.IsDir():
+	if name, dir, ok := c.named(from, ref); ok && dir {
 		c.problem(from, "%q is a folder where a file is expected", shorten(ref))
-	default:
+	} else if ok {
 		c.paths[name] = true
 	}
 }
 
 // resource takes what a kustomization names as a resource: a file, or a folder with a kustomization of its own.
 func (c *closure) resource(from, ref string) {
-	name, ok := c.inTree(from, ref)
-	if !ok {
-		return
-	}
-	mode, err := c.mode(name)
-	switch {
-	case err != nil:
-		c.missing(from, ref, err)
-	case !mode.IsDir():
+	switch name, dir, ok := c.named(from, ref); {
+	case !ok:
+	case !dir:
 		c.paths[name] = true
 	case !c.kustomization(name):
 		c.problem(from, "the folder %q has no kustomization file", shorten(ref))
 	}
+}
+
+// named finds what a kustomization names, and whether that is a folder. Where nothing is found, the reason is noted.
+func (c *closure) named(from, ref string) (name string, dir, ok bool) {
+	if name, ok = c.inTree(from, ref); !ok {
+		return "", false, false
+	}
+	mode, err := c.mode(name)
+	if err != nil {
+		c.missing(from, ref, err)
+		return "", false, false
+	}
+	return name, mode.IsDir(), true
 }
 
 // missing tells why a reference was not followed. What is not in the tree may be a remote base.

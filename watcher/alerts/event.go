@@ -16,7 +16,7 @@ var kinds = []string{"Kustomization", "HelmRelease", "GitRepository", "ImageUpda
 // fluxGroups is how the API groups of these kinds end: kinds of others may have their names.
 const fluxGroups = ".toolkit.fluxcd.io"
 
-// object reads which object an event is about; nil where it is none that wakes something, and false where it is no
+// object reads which object an event is about; nil if it wakes nothing, and false where it is no
 // event. Nothing else of the body is looked at: v1beta1 and v1 of the event differ in the rest, and a field of another
 // type than expected is no reason to lose the event.
 func object(raw []byte) (*v1alpha1.ObjectRef, bool) {

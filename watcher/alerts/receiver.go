@@ -88,7 +88,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// admit judges a request, and gives the object that its event names; nil where it is none that Backstop watches.
+// admit judges a request, and gives the object that its event names; nil if Backstop does not watch it.
 func (r *Receiver) admit(w http.ResponseWriter, req *http.Request) (*v1alpha1.ObjectRef, *refused) {
 	if req.Method != http.MethodPost {
 		return nil, &refused{http.StatusMethodNotAllowed, "method"}

@@ -40,7 +40,7 @@ var (
 	hosts = regexp.MustCompile(`(?:^|[/"\s])(?:[a-z0-9-]+\.)*` +
 		`(?:(?:[a-z0-9-]+-)?(?:` + service + `?` + role + `|docker-?hub)(?:-[a-z0-9-]+)?)` +
 		`(?:(?:\.[a-z0-9-]+)+(?::[0-9]+)?|:[0-9]+)/`)
-	// others is what CRI-O says of mirrors before it says what the registry itself answered, which is what counts.
+	// others is what CRI-O says of mirrors before it describes what the registry itself answered, which is what counts.
 	others = regexp.MustCompile(`\(mirrors also failed: \[[^\]]*\]\)`)
 	// public are hosts where such a word is somebody's own name. Docker Hub's account "mirror" is no cache.
 	public = regexp.MustCompile(`(?:docker\.io|ghcr\.io|quay\.io|registry\.k8s\.io|mcr\.microsoft\.com)/[a-z0-9._-]+/`)

@@ -33,7 +33,7 @@ const (
 // wrapped is how a kubelet from 1.32 on repeats the first error while it backs off.
 var wrapped = regexp.MustCompile(`^Back-off pulling image "(?:[^"\\]|\\.)*": ([A-Za-z]+)(?:: |$)`)
 
-// bare is a back-off that says nothing of the first error.
+// bare is a back-off that does not mention the first error.
 var bare = regexp.MustCompile(`^Back-off pulling image (?:"(?:[^"\\]|\\.)*"?|\S+)$`)
 
 // Waiting reads the reason and message of a waiting container, or of a pod's event. ok is false where the

@@ -17,7 +17,7 @@
 //
 // In doubt the cause is Unknown: a false blame is worse than a missed one. Words
 // that speak for the image's own fault and for another cause at once are in doubt,
-// and so is what an older kubelet says when it backs off without repeating the error.
+// and so is what an older kubelet reports when it backs off without repeating the error.
 // "Repository does not exist or may require authorization" is how a registry refuses,
 // not how it says that something is missing: Unauthorized.
 package classify

@@ -37,7 +37,7 @@ type History struct {
 	Revisions []Revision
 	// Of names what keeps them: ReplicaSets or ControllerRevisions; empty for a kind that keeps none.
 	Of string
-	// Unread says what could not be read; empty when everything could.
+	// Unread describes what could not be read; empty when everything could.
 	Unread string
 }
 

@@ -56,7 +56,7 @@ func Judge(f Facts) Finding {
 	return out
 }
 
-// told says what was read, and what could not be.
+// told describes what was read, and what could not be.
 func (f Facts) told(s step) (read, unread []string) {
 	c := f.Container
 	if c.By != "" {
