@@ -12,7 +12,7 @@ import (
 // tolerable is how long a wait is that nobody has to do anything about.
 const tolerable = time.Minute
 
-// delays says what would slow a rollback down.
+// delays describes what would slow a rollback down.
 func (f *Facts) delays(w *Workload) []Check {
 	out := []Check{f.health(w)}
 	if r := w.Chain.Release; r != nil && !r.GetUpgrade().DisableWait && r.GetTimeout().Duration > 5*time.Minute &&
@@ -56,7 +56,7 @@ func (f *Facts) delays(w *Workload) []Check {
 const cancelFix = "run kustomize-controller with --feature-gates=CancelHealthCheckOnNewRevision=true (deploy/flux), " +
 	"or set spec.timeout: 1m"
 
-// health says how long a health check of the bad revision would hold the revert up.
+// health reports how long a health check of the bad revision would hold the revert up.
 func (f *Facts) health(w *Workload) Check {
 	k := w.Chain.Kustomization
 	at := "Kustomization/" + k.Namespace + "/" + k.Name

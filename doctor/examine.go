@@ -65,7 +65,7 @@ func (f *Facts) sidecar() Check {
 	return fine(CheckSidecar, at, "%d available", s.Available)
 }
 
-// killSwitch says which suspended policies of Backstop's own namespace stop every write in this one.
+// killSwitch reports which suspended policies of Backstop's own namespace stop every write in this one.
 func (f *Facts) killSwitch() []Check {
 	var out []Check
 	for i := range f.Policies {
@@ -80,7 +80,7 @@ func (f *Facts) killSwitch() []Check {
 	return out
 }
 
-// fences says which of Backstop's admission policies are missing. Who may not look is not told so each time.
+// fences reports which of Backstop's admission policies are missing. Who may not look is not told so each time.
 func (f *Facts) fences() []Check {
 	var out []Check
 	for _, fence := range f.Fences {
@@ -111,7 +111,7 @@ func (f *Facts) workload(w *Workload) []Check {
 	return append(out, w.loses()...)
 }
 
-// policy says which RollbackPolicy covers it, and with what mode.
+// policy reports which RollbackPolicy covers it, and with what mode.
 func (f *Facts) policy(w *Workload) Check {
 	var modes []string
 	pull := f.policyOf(w, v1alpha1.TriggerImagePull)
@@ -145,7 +145,7 @@ func (f *Facts) policy(w *Workload) Check {
 	return c
 }
 
-// branch says where a revert would be pushed.
+// branch reports where a revert would be pushed.
 func (f *Facts) branch(w *Workload) Check {
 	s := w.Source
 	switch {
@@ -237,7 +237,7 @@ func (w *Workload) push() Check {
 	return fine(CheckPush, at, "the server lets its credentials push")
 }
 
-// protection says what is known of a protected branch: only a push would tell for sure.
+// protection describes what is known of a protected branch: only a push would tell for sure.
 func (f *Facts) protection(w *Workload) Check {
 	s := w.Source
 	if w.Refused != "" && s.routed() {
@@ -300,7 +300,7 @@ func (i *Image) prove() Check {
 	return fine(CheckProve, i.Image, "the registry shows it, and %s", i.Other)
 }
 
-// ask says how the registry would answer.
+// ask describes how the registry would answer.
 func (i *Image) ask() string {
 	switch {
 	case i.Proof.Untrusted:
@@ -337,7 +337,7 @@ func (w *Workload) apply() Check {
 	return fine(CheckApply, c.Applier.String(), "applies each new revision at once")
 }
 
-// loses says what would undo a revert that was pushed.
+// loses describes what would undo a revert that was pushed.
 func (w *Workload) loses() []Check {
 	var out []Check
 	for _, a := range w.Chain.Writers {

@@ -18,7 +18,7 @@ type Facts struct {
 	Namespace       string
 	NamespaceLabels map[string]string
 	Sidecar         Sidecar
-	// Policies of the namespace and of Backstop's own; PoliciesUnread says which could not be read.
+	// Policies of the namespace and of Backstop's own; PoliciesUnread reports which could not be read.
 	Policies       []v1alpha1.RollbackPolicy
 	PoliciesUnread string
 	// Fences are Backstop's admission policies, as far as they could be read.
@@ -40,7 +40,7 @@ type Unreadable struct {
 
 // Sidecar is Backstop as it runs.
 type Sidecar struct {
-	// Namespace that it runs in, and its Deployment there; empty where there is none.
+	// Namespace that it runs in, and its Deployment there; empty if absent.
 	Namespace, Deployment string
 	// Holder is who holds its Lease where there is no Deployment: it runs, and its flags are not known.
 	Holder string
@@ -58,7 +58,7 @@ type Workload struct {
 	// Chain is what Flux has before it; where there is nothing NotFlux explains why.
 	Chain   *flux.Chain
 	NotFlux string
-	// Unread says what the reader may not read, so that nobody can tell whether Flux applies it.
+	// Unread describes what the reader may not read, so that nobody can tell whether Flux applies it.
 	Unread string
 	// Analysed means that it is a Rollout of Argo whose updates an analysis judges.
 	Analysed bool
@@ -68,7 +68,7 @@ type Workload struct {
 	MayJudge *bool
 	// Unprobed are its containers without a readiness probe.
 	Unprobed []string
-	// Source is where a revert would be pushed; where there is none NoSource explains why.
+	// Source is where a revert would be pushed; if absent, NoSource explains why.
 	Source   *Source
 	NoSource string
 	// NoRights means that NoSource is about what the reader may not read.
@@ -154,7 +154,7 @@ type Image struct {
 	Proof reconcile.Proof
 	// Other is another tag of the repository that is seen; empty where none is. Unlisted explains why tags are not listed.
 	Other, Unlisted string
-	// Missing says which credentials could not be read.
+	// Missing reports which credentials could not be read.
 	Missing string
 	// Scan is the ImageRepository by which it is asked for, as namespace/name; empty for none.
 	Scan string

@@ -45,7 +45,7 @@ func (g *Gatherer) sees(ctx context.Context, namespace string, w *Workload, from
 // rolls are the kinds whose new revisions are looked at.
 var rolls = map[string]bool{workload.Deployment: true, workload.StatefulSet: true, workload.DaemonSet: true}
 
-// sees says which triggers can see the workload fail, and what would blind them.
+// sees reports which triggers can see the workload fail, and what would blind them.
 func (w *Workload) sees(home string) Check {
 	triggers := []string{string(v1alpha1.TriggerImagePull)}
 	if rolls[w.Kind] || w.Kind == workload.Rollout && !w.Analysed {

@@ -106,7 +106,7 @@ func ofIt(sentence, image string) string {
 	return sentence
 }
 
-// ruleOf says which rule a proved absence breaks, and what to do.
+// ruleOf reports which rule a proved absence breaks, and what to do.
 func ruleOf(cause v1alpha1.Cause, image string) (report.Rule, string) {
 	switch cause {
 	case v1alpha1.CausePlatformMismatch:
@@ -120,7 +120,7 @@ func ruleOf(cause v1alpha1.Cause, image string) (report.Rule, string) {
 	}
 }
 
-// fixOf says what to do about a registry that gave no answer.
+// fixOf describes what to do about a registry that gave no answer.
 func fixOf(cause v1alpha1.Cause, image string) string {
 	switch cause {
 	case v1alpha1.CauseUnauthorized:
@@ -141,7 +141,7 @@ func (a *asker) near(ctx context.Context, image string, cause v1alpha1.Cause, ac
 		return ""
 	}
 	if digest != "" {
-		// A runtime pulls by the digest alone: the tag says what was meant.
+		// A runtime pulls by the digest alone: the tag tells what was meant.
 		has, err := a.o.Registry.ResolveDigest(ctx, repository+":"+tag, access)
 		if err != nil || has == digest {
 			return ""

@@ -11,7 +11,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// attempts is how often a registry is asked that gives no answer, and pause what lies between.
+// attempts is how often a registry is asked that gives no answer, and pause the time in between.
 const (
 	attempts = 3
 	pause    = time.Second

@@ -21,7 +21,7 @@ type Change struct {
 	Before, After []string
 }
 
-// String says what changes.
+// String describes what changes.
 func (c Change) String() string {
 	where := ""
 	if c.Unit != "" {
@@ -42,7 +42,7 @@ type Comparison struct {
 	Had bool
 }
 
-// Compare renders two versions of a tree, and says what changes and where an image is still in use. No registry is
+// Compare renders two versions of a tree, and describes what changes and where an image is still in use. No registry is
 // asked and nothing is fetched.
 func Compare(ctx context.Context, before, after fs.FS, image string) (*Comparison, error) {
 	o := Options{Head: sources.Tree{FS: before}, Base: sources.Tree{FS: after}}

@@ -231,7 +231,7 @@ func (c *Config) of(paths ...string) []string {
 	return out
 }
 
-// skips gives a function that says which paths are not looked at.
+// skips gives a function that reports which paths are not looked at.
 func (c *Config) skips() func(string) bool {
 	var globs []*regexp.Regexp
 	for _, glob := range c.Ignore {

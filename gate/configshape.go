@@ -16,7 +16,7 @@ type shape struct {
 	// kind of a scalar: "text" or "true or false"; list where it is a list of texts.
 	kind string
 	list bool
-	// item says what is wrong with a text of the list; empty for nothing.
+	// item describes what is wrong with a text of the list; empty for nothing.
 	item func(string) string
 }
 
@@ -49,7 +49,7 @@ func registryWords(s string) string {
 	return ""
 }
 
-// misfit says what of a value the shape does not allow, and where; empty where all of it fits. Null is as good as not
+// misfit tells what of a value the shape does not allow, and where; empty where all of it fits. Null is as good as not
 // there.
 func (s shape) misfit(n *yaml.Node, at string) (line int, words string) {
 	for n.Kind == yaml.AliasNode && n.Alias != nil {

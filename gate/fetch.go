@@ -221,7 +221,7 @@ func (f *fetcher) fetch(r *fetchedRef, ref string) error {
 	return err
 }
 
-// file downloads a manifest. A web page is none.
+// file downloads a manifest. A web page is refused.
 func (f *fetcher) file(ctx context.Context, r *fetchedRef, dir, ref string) error {
 	client := &http.Client{CheckRedirect: func(req *http.Request, via []*http.Request) error {
 		if !f.allows(req.URL.String()) || len(via) > 5 {

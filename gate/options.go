@@ -36,7 +36,7 @@ type Options struct {
 
 	// Registry to ask; nil asks none.
 	Registry Registry
-	// Access says how to ask for an image.
+	// Access describes how to ask for an image.
 	Access func(ctx context.Context, image string) reconcile.Access
 	// Platforms that images must run on; linux/amd64 when neither this nor the configuration says, AnyPlatform for any.
 	Platforms []string

@@ -147,7 +147,7 @@ func prefixOf(ref string) string {
 	return strings.Join(parts[:min(2, len(parts))], "/") + "/"
 }
 
-// allowing says what to do about a remote reference.
+// allowing describes what to do about a remote reference.
 func allowing(ref string) string {
 	return fmt.Sprintf("copy it into the repository, or allow it: --allow-remote %s, or remoteBases: [%[1]s] in the %s "+
 		"of the branch that the change goes to", prefixOf(ref), ConfigFile)

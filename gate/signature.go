@@ -37,7 +37,7 @@ func NewVerifier(from Signatures, keys [][]byte) (*Verifier, error) {
 	for i, pem := range keys {
 		key, err := cryptoutils.UnmarshalPEMToPublicKey(pem)
 		if err != nil {
-			return nil, fmt.Errorf("read public key %d: it is none in PEM (cosign public-key writes one)", i+1)
+			return nil, fmt.Errorf("read public key %d: it is no key in PEM (cosign public-key writes one)", i+1)
 		}
 		verifier, err := signature.LoadVerifier(key, crypto.SHA256)
 		if err != nil {

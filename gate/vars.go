@@ -45,7 +45,7 @@ func (b *builder) variables(k *kustomizev1.Kustomization, file string) render.Va
 func oneLine(value string) string { return strings.ReplaceAll(value, "\n", "") }
 
 // config finds a ConfigMap of the tree: of several clusters' by one name, the one nearest to the file that asks for it.
-// It gives nil where there is none, or several are as near.
+// It gives nil if none matches, or several are as near.
 func (b *builder) config(name, file string) *sources.Object {
 	var best *sources.Object
 	most, several := -1, false

@@ -195,7 +195,7 @@ func goesBack(r *v1alpha1.Rollback) string {
 	return r.Spec.Subject.Name
 }
 
-// failing is the first failure that is no change by hand; nil where there is none.
+// failing is the first failure that is no change by hand; nil if absent.
 func failing(s *v1alpha1.RollbackStatus) *v1alpha1.Failure {
 	i := slices.IndexFunc(s.Failures, func(f v1alpha1.Failure) bool { return f.Drift == nil })
 	if i < 0 {

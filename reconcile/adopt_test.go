@@ -13,7 +13,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// heldModel has a hold in Git that no Rollback knows, and says when a Rollback was created, as a watch does.
+// heldModel has a hold in Git that no Rollback knows, and reports when a Rollback was created, as a watch does.
 type heldModel struct {
 	*model
 	created func()

@@ -226,7 +226,7 @@ func disown(s *v1alpha1.RollbackStatus) *v1alpha1.FastForward {
 	return nil
 }
 
-// aheadIs says what runs by a fast-forward, and what Flux will say of it; empty for none.
+// aheadIs describes what runs by a fast-forward, and what Flux will say of it; empty for none.
 func aheadIs(s *v1alpha1.RollbackStatus) string {
 	names, revision := setAhead(s)
 	if names == "" {

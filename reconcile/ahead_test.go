@@ -153,7 +153,7 @@ func TestWhenAWorkloadIsSetAheadOfFlux(t *testing.T) {
 	}
 }
 
-// forwarder says what Git says, and what the API server answers.
+// forwarder describes what Git says, and what the API server answers.
 type forwarder struct {
 	Forwarder
 	differs string

@@ -140,7 +140,7 @@ func notBuilt() (*model, *reconciler, *Engine, Key) {
 	return m, r, e, key
 }
 
-// A controller says that it is at work before each try: what failed a moment ago is not over.
+// A controller reports that it is at work before each try: what failed a moment ago is not over.
 func TestWhatFluxTriesAgainIsNoRecovery(t *testing.T) {
 	m, r, e, key := notBuilt()
 	// It is opened, and before its failure is written down it is tried again.

@@ -147,7 +147,7 @@ func fitting(all []v1alpha1.Failure) []v1alpha1.Failure {
 	return out
 }
 
-// overlong says which name is too long for the record; empty where all fit.
+// overlong reports which name is too long for the record; empty where all fit.
 func overlong(v any) string {
 	out := ""
 	each(reflect.ValueOf(v), "", func(key string, at reflect.Value) {

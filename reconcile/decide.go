@@ -7,10 +7,10 @@ import (
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
-// decide says which effect comes next, or how long to wait, and why. It is pure.
+// decide reports which effect comes next, or how long to wait, and why. It is pure.
 //
 // The order of the checks is the design: Recovered exists only before the verdict; once the verdict allows, nothing but
-// the branch says what happened, Backstop's own trailer first, then Superseded.
+// the branch describes what happened, Backstop's own trailer first, then Superseded.
 func decide(w World) Step {
 	s := &w.Form.Status
 	if rest := w.Form.CreationTimestamp.Add(adoptWithin).Sub(w.Now); adopting(&w.Form) && rest > 0 {

@@ -68,7 +68,7 @@ func RefuseAs(kind FaultKind, format string, args ...any) error {
 	return err
 }
 
-// KindOf is the kind of the refusal in an error; empty where there is none.
+// KindOf is the kind of the refusal in an error; empty if it has no refusal.
 func KindOf(err error) FaultKind {
 	var r *Refusal
 	if errors.As(err, &r) {

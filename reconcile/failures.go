@@ -75,7 +75,7 @@ func saysMore(now, before v1alpha1.Cause) bool {
 	return before == v1alpha1.CauseUnknown || now.ImageFault()
 }
 
-// driftMoved reports that a look tells something else of a known drift: when Flux takes it back, or what Git says after
+// driftMoved reports that a look tells something else of a known drift: when Flux undoes it, or what Git says after
 // all.
 func driftMoved(now, before v1alpha1.Failure) bool {
 	return now.Drift != nil && !equality.Semantic.DeepEqual(now.Drift, before.Drift)
@@ -126,7 +126,7 @@ func applyOf(s *v1alpha1.RollbackStatus) *v1alpha1.Failure {
 	return nil
 }
 
-// triggerOf says what a record of failures is opened for: the first of their triggers in the table.
+// triggerOf describes what a record of failures is opened for: the first of their triggers in the table.
 func triggerOf(failures []v1alpha1.Failure) v1alpha1.TriggerType {
 	if len(failures) == 0 {
 		return ""

@@ -90,7 +90,7 @@ func (e *Engine) fillFromTrail(_ context.Context, w *World, step Step, form *v1a
 	if !slices.Contains(t.Rollbacks, w.Self) && len(t.Rollbacks) > 0 {
 		c.By = t.Rollbacks[0]
 	}
-	// The hold lies on top of the revert, in the same push: it shares a Rollback with it.
+	// The hold follows the revert, in the same push: it shares a Rollback with it.
 	for _, h := range w.Branch.Trails {
 		if h.Kind == TrailHold &&
 			slices.ContainsFunc(h.Rollbacks, func(r string) bool { return slices.Contains(t.Rollbacks, r) }) {

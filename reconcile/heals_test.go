@@ -184,7 +184,7 @@ func (n nowhere) Blame(context.Context, Source, Query) (v1alpha1.Suspect, error)
 
 func TestAnImageThatNobodyAsksForAnyMoreCallsNobody(t *testing.T) {
 	for name, tt := range map[string]struct {
-		// back is when Flux takes it back: "before" the commit is looked for, "while", or "after" it was not found.
+		// back is when Flux undoes it: "before" the commit is looked for, "while", or "after" it was not found.
 		back   string
 		scaled bool
 		want   v1alpha1.Result

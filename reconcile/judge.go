@@ -48,7 +48,7 @@ func judge(w *World) Step {
 		Why: "a person decides by " + q.Until.UTC().Format("15:04:05 MST") + ": " + messages(asks)}
 }
 
-// withdrawn says what becomes of a form where nothing may be done. A suspension is for a while: what was asked or
+// withdrawn describes what becomes of a form where nothing may be done. A suspension is for a while: what was asked or
 // allowed before it waits for its end, and is asked again after it.
 func withdrawn(w *World, why string) Step {
 	s := &w.Form.Status

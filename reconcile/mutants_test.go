@@ -11,8 +11,8 @@ import (
 )
 
 // A mutant is an engine with one fault that must never be in it. The walk's oracles are worth what they catch: each of
-// these mutants is caught by one of the first schedules. A mutant lies between the engine and the model, so that no line
-// of the engine is there for it.
+// these mutants is caught by one of the first schedules. A mutant stands between the engine and the model, so that no
+// line of the engine is there for it.
 type mutant struct {
 	Git
 	Records
@@ -22,7 +22,7 @@ type mutant struct {
 	m      mutation
 }
 
-// mutation says what a mutant does otherwise; what is nil it does as the engine does.
+// mutation describes what a mutant does otherwise; what is nil it does as the engine does.
 type mutation struct {
 	permit   func(Revert, Branch, func(Branch) error) error
 	still    bool
@@ -35,7 +35,7 @@ type mutation struct {
 	revert   func(*Revert)
 	prove    func(Question, Proof) Proof
 	budget   bool
-	// schedule catches it; where there is none, one of the random ones does.
+	// schedule catches it; if it names none, one of the random ones does.
 	schedule []byte
 }
 

@@ -335,7 +335,7 @@ func stricter(a, b Policy) Policy {
 	return out
 }
 
-// sooner is the shorter of two limits, where zero is none.
+// sooner is the shorter of two limits, where zero means no limit.
 func sooner(a, b time.Duration) time.Duration {
 	if a == 0 || b == 0 {
 		return max(a, b)

@@ -255,7 +255,7 @@ func (a Again) Says() string {
 
 // Flux knows which Flux objects stand behind a workload.
 type Flux interface {
-	// Origin finds the source of a workload. A Refusal explains why there is none to write to, and what to do.
+	// Origin finds the source of a workload. A Refusal explains why Backstop can write to none, and what to do.
 	// with names the GitRepository to push with (a policy's sourceRef), where it may; nil for Flux's own. Who else writes
 	// to the repository and renders it may have been listed at since or later, where that is not zero.
 	Origin(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName, since time.Time,

@@ -75,7 +75,7 @@ type AheadWorkload struct {
 	Ordered bool
 	// Canary is who shifts traffic to it, such as Canary/web; empty for nobody.
 	Canary string
-	// Differs says what of the workload is not as Git says beside the images of Containers, or why that cannot be told;
+	// Differs tells what of the workload is not as Git says beside the images of Containers, or why that cannot be told;
 	// empty where nothing is. Only Wanted fills it.
 	Differs string
 	// Ours means that Backstop set its images, and does not know it any more.

@@ -17,7 +17,7 @@ type Applies interface {
 	// Origin.
 	Blame(ctx context.Context, key Key, f v1alpha1.Failure, with *types.NamespacedName) (Blamed, error)
 	// Undo reads what is to be kept of what was applied well, and gives the proof that taking the suspect's files back
-	// keeps it. A Refusal explains why there is none.
+	// keeps it. A Refusal explains why it has none.
 	Undo(ctx context.Context, key Key, f v1alpha1.Failure, s v1alpha1.Suspect, with *types.NamespacedName,
 	) (UndoProof, error)
 }

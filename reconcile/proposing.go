@@ -319,7 +319,7 @@ func (e *Engine) together(ctx context.Context, w *World, src Source) ([]Revert, 
 	return out, nil
 }
 
-// noPullRequest explains why there is none, after the server's words that made one necessary.
+// noPullRequest explains why no pull request is open, after the server's words that made one necessary.
 func noPullRequest(s *v1alpha1.RollbackStatus, err error) error {
 	if KindOf(err) == "" || s.PullRequest.Because == becausePolicy {
 		return fmt.Errorf("open a pull request: %w", err)

@@ -17,7 +17,7 @@ import (
 // askFor is how long after its end a Rollback can still be decided, where the policy's maxAge says no less.
 const askFor = 24 * time.Hour
 
-// questionOf is what people are asked now, where doubts say why.
+// questionOf is what people are asked now, where doubts explain why.
 func questionOf(w *World, doubts []v1alpha1.Doubt) *v1alpha1.Question {
 	return questionWith(w, answersOf(w), doubts)
 }

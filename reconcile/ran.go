@@ -48,7 +48,7 @@ func (h Healthy) forced(by v1alpha1.Rollback) bool {
 	})
 }
 
-// ranHere says what shows that the subject's image ran here: what a trigger sees now, or else what Flux remembers.
+// ranHere describes what shows that the subject's image ran here: what a trigger sees now, or else what Flux remembers.
 func (e *Engine) ranHere(ctx context.Context, w *World, origin Origin) string {
 	for _, row := range v1alpha1.Triggers() {
 		if here := w.Seen[row.Type].RanHere; here != "" {

@@ -10,7 +10,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// wentBack is a Flux in which Helm went back by itself, so that no pod fails any more while Git says what failed.
+// wentBack is a Flux in which Helm went back by itself, so that no pod fails any more while Git describes what failed.
 type wentBack struct {
 	*model
 	did *v1alpha1.Remediation

@@ -62,7 +62,7 @@ func atRest(w *World) Step {
 	return remind(w, step)
 }
 
-// mayHeal says which ends are about something that can still be over by itself.
+// mayHeal reports which ends are about something that can still be over by itself.
 func mayHeal(r v1alpha1.Result) bool {
 	return r == v1alpha1.ResultExpired || r == v1alpha1.ResultSourceNotFound || r == v1alpha1.ResultReportedOnly
 }
@@ -76,7 +76,7 @@ func remind(w *World, step Step) Step {
 	return step
 }
 
-// onceSelected says what becomes of a standing hold, by what the policy selects.
+// onceSelected describes what becomes of a standing hold, by what the policy selects.
 func onceSelected(w *World) Step {
 	e := w.Selection
 	switch {

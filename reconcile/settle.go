@@ -36,7 +36,7 @@ const (
 	waitsWithin = 30 * time.Second
 )
 
-// crowdOf says whom an allowed form waits for, after pushes of others. served says whose revert is on the branch
+// crowdOf reports whom an allowed form waits for, after pushes of others. served reports whose revert is on the branch
 // already: they wait for nothing
 // any more, although their record does not say so yet.
 func crowdOf(form *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time, pushes int,
@@ -81,7 +81,7 @@ func pushes(w *World) int {
 	return n
 }
 
-// served says whose revert the branch carries.
+// served reports whose revert the branch carries.
 func served(w *World) func(*v1alpha1.Rollback) bool {
 	on := map[string]bool{}
 	for _, t := range w.Branch.Trails {

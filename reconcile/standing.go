@@ -142,7 +142,7 @@ func badInWords(w *World) string {
 func superseded(w *World) Step {
 	s := &w.Form.Status
 	if s.Suspect.ByFiles() {
-		// Whether that mends it Flux says when it has applied it.
+		// Whether that mends it Flux reports when it has applied it.
 		return end(w, v1alpha1.ResultReportedOnly, "%s at %s no longer says what %s changed, so nothing is taken back: Flux "+
 			"says whether that mends it", s.Suspect.Branch, text.Short(w.Branch.Tip), text.Short(s.Suspect.Commit))
 	}

@@ -73,7 +73,7 @@ type Step struct {
 	Why string
 	// Brief means that the wait is over within seconds, so that the status does not tell of it.
 	Brief bool
-	// Barred says what forbids what was allowed before, with DoWait; empty where nothing does.
+	// Barred describes what forbids what was allowed before, with DoWait; empty where nothing does.
 	Barred v1alpha1.Bar
 	// Refused is the fault that is waited for, with DoWait; empty where none is.
 	Refused FaultKind

@@ -43,7 +43,7 @@ func over(w *World) *Ending {
 	return ending(w, w.rows())
 }
 
-// putBack says how what a Reject puts back came to its end; nil while it has not.
+// putBack describes how what a Reject puts back came to its end; nil while it has not.
 func putBack(w *World) *Ending {
 	if len(w.failures()) > 0 {
 		return nil

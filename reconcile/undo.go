@@ -80,7 +80,7 @@ func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, form *v1
 	return nil
 }
 
-// leaves says what is proved.
+// leaves describes what is proved.
 func leaves(s *v1alpha1.RollbackStatus) string {
 	then := "the files can be built again"
 	if f := applyOf(s); f != nil && f.Apply.Object != nil && f.Cause != v1alpha1.CauseNotBuilt {

@@ -88,7 +88,7 @@ func stuck(s *v1alpha1.RollbackStatus, r *Rollout) string {
 	return ""
 }
 
-// arrived says what is still missing; empty when the target has arrived, for every trigger on the record.
+// arrived describes what is still missing; empty when the target has arrived, for every trigger on the record.
 func arrived(w *World) string {
 	missing := ""
 	rows := w.rows()
@@ -103,10 +103,10 @@ func arrived(w *World) string {
 	return Arrival(w)
 }
 
-// Arrival says what is missing by the images of the workloads' templates and by their rollouts.
+// Arrival describes what is missing by the images of the workloads' templates and by their rollouts.
 func Arrival(w *World) string { return arrival(&w.Form.Status, w.Rollout, w.Form.Spec.Subject.Name) }
 
-// arrival says what is still missing by the images of the workloads; empty when the target has arrived.
+// arrival describes what is still missing by the images of the workloads; empty when the target has arrived.
 func arrival(s *v1alpha1.RollbackStatus, r *Rollout, bad string) string {
 	if !r.Contains {
 		switch {
@@ -137,7 +137,7 @@ func arrival(s *v1alpha1.RollbackStatus, r *Rollout, bad string) string {
 	return ""
 }
 
-// stillMissing says what is missing, and what keeps Flux from applying it.
+// stillMissing describes what is missing, and what keeps Flux from applying it.
 func stillMissing(missing, waits string) string {
 	if waits == "" {
 		return missing

@@ -14,7 +14,7 @@ type pair struct {
 	tenants [2]*model
 	engines [2][2]*Engine
 	budget  Budget
-	// turn says whose the next event is.
+	// turn reports whose the next event is.
 	turn int
 }
 

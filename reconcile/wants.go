@@ -15,7 +15,7 @@ type Want struct {
 	NotFlux string
 	// Images that Git says by container, at the revision that was applied.
 	Images map[string]string
-	// Why says by container what keeps its image in Git from being read.
+	// Why explains by container what keeps its image in Git from being read.
 	Why map[string]string
 }
 
@@ -37,7 +37,7 @@ func NewWants(f Flux, g Git) *Wants {
 	return &Wants{flux: f, git: g, origins: map[v1alpha1.ObjectRef]origin{}}
 }
 
-// Want says what a workload should run. containers are those asked for, each with the images that it had and has;
+// Want describes what a workload should run. containers are those asked for, each with the images that it had and has;
 // since is when somebody changed them. What cannot be read of Git is told and no error: Flux may take the change back
 // before Git answers again.
 func (l *Wants) Want(

@@ -8,7 +8,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// RollbackAnnotation on a workload or its namespace says what Backstop may do about it at most, whatever policies say.
+// RollbackAnnotation on a workload or its namespace tells what Backstop may do about it at most, whatever policies say.
 const RollbackAnnotation = "backstop.dev/rollback"
 
 // The values of RollbackAnnotation. Another value counts as RollbackAsk: whoever wrote it meant to be careful.
@@ -25,7 +25,7 @@ const (
 type Wish struct {
 	// Annotation is RollbackAnnotation's value; empty where it is not there.
 	Annotation string
-	// Migrates says what hints at data that an older version may not be able to read; empty where nothing does.
+	// Migrates describes what hints at data that an older version may not be able to read; empty where nothing does.
 	Migrates string
 }
 

@@ -45,7 +45,7 @@ type World struct {
 	PullRequest       *PullRequest
 	NoPullRequest     string
 	NoPullRequestKind FaultKind
-	// Lifting is the pull request that lifts the hold, as its provider has it now; nil where there is none, or it cannot
+	// Lifting is the pull request that lifts the hold, as its provider has it now; nil if absent, or it cannot
 	// be read.
 	Lifting *PullRequest
 	// Shared means that other open Rollbacks wait for the same pull request, and Others why it must not be merged yet for
@@ -65,7 +65,7 @@ type World struct {
 	// Breaker explains why nothing of this registry can be proved at all; empty while it is closed.
 	Breaker string
 	// Beside is the name of another open Rollback about one of the form's workloads whose revert has not landed; empty
-	// where there is none.
+	// if absent.
 	Beside string
 	// Crowd are others whose reverts may share the push of an allowed one.
 	Crowd crowd
@@ -75,7 +75,7 @@ type World struct {
 	Unstick bool
 	// labels of the form's namespace, as the policies were read with.
 	labels map[string]string
-	// former is the ended form before one that is to be opened; nil where there is none.
+	// former is the ended form before one that is to be opened; nil if absent.
 	former *v1alpha1.Rollback
 	// since is how old what was read for others may be.
 	since time.Time
@@ -123,7 +123,7 @@ type Trigger struct {
 	// Observe looks at what the trigger sees of a key, live. It judges nothing, and gives nothing where the key's subject
 	// is not of its kind.
 	Observe func(ctx context.Context, l *Look) (Observation, error)
-	// Ended says how what is on the record came to an end by itself, as far as this trigger goes; nil while it has not.
+	// Ended tells how what is on the record came to an end by itself, as far as this trigger goes; nil while it has not.
 	// The record ends when every trigger on it says so, and nothing is wrong any more. nil for never.
 	Ended func(w *World) *Ending
 	// Gone is the ending of a record that was opened for this trigger, and whose reason was over before it was written
@@ -137,14 +137,14 @@ type Trigger struct {
 	// Depth is how many earlier values are looked through for a target; zero for as many as usual.
 	Depth int
 	// Prefer makes a target that goes before the newest earlier value that is proved, such as what people have put in
-	// place by hand; nil where there is none. prove asks whether an image can run. nil for never.
+	// place by hand; nil if absent. prove asks whether an image can run. nil for never.
 	Prefer func(w *World, former []Former, prove Prover) (*v1alpha1.Target, error)
 	// Prove reports whether an earlier value can run; nil asks the registry. It is asked again before a push.
 	Prove func(ctx context.Context, w *World, f Former) (Proof, error)
 	// Fault reports whether the subject itself cannot run: FindingAbsent proves it. nil asks the registry, where the
 	// trigger's row says that it blames the image.
 	Fault func(ctx context.Context, w *World, target *v1alpha1.Target) (Proof, error)
-	// Arrived says what is missing until what Git says now runs; empty when it does. nil goes by the images of the
+	// Arrived describes what is missing until what Git says now runs; empty when it does. nil goes by the images of the
 	// workloads' templates and by their rollouts.
 	Arrived func(w *World) string
 }
@@ -162,7 +162,7 @@ type Ending struct {
 // Look is one look at a key. What several triggers go by is read once.
 type Look struct {
 	Key Key
-	// Record is the newest Rollback of the key; nil where there is none.
+	// Record is the newest Rollback of the key; nil if absent.
 	Record *v1alpha1.Rollback
 	pods   func(context.Context) (PodsSeen, error)
 	read   *PodsSeen

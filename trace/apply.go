@@ -60,7 +60,7 @@ func (v *view) fetched() (time.Time, bool) {
 	return s.Status.Artifact.LastUpdateTime.Time, true
 }
 
-// applyFix says what to do about a Kustomization that fails, by its reason.
+// applyFix describes what to do about a Kustomization that fails, by its reason.
 func (v *view) applyFix(reason string) string {
 	k := v.Chain.Kustomization
 	ref := refOf("Kustomization", k.Namespace, k.Name)
@@ -109,7 +109,7 @@ func (v *view) releaseHop() Hop {
 	return h
 }
 
-// releaseFix says what to do about a HelmRelease that fails, by its reason.
+// releaseFix describes what to do about a HelmRelease that fails, by its reason.
 func (v *view) releaseFix(reason string) string {
 	r := v.Chain.Release
 	again := flux.Reconcile(refOf("HelmRelease", r.Namespace, r.Name))

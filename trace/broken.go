@@ -32,7 +32,7 @@ func (s *shared) told(ctx context.Context) []v1alpha1.Rollback {
 	return out
 }
 
-// since says which commit broke a Flux object, as Backstop found; empty where it did not.
+// since reports which commit broke a Flux object, as Backstop found; empty where it did not.
 func (v *view) since(ref v1alpha1.ObjectRef) string {
 	for i := range v.Told {
 		r := &v.Told[i]

@@ -54,7 +54,7 @@ func canaryFrom(s trigger.CanaryStatus, err error) *Canary {
 	return &Canary{CanaryStatus: s}
 }
 
-// canaryHop says what judges the update, and how.
+// canaryHop describes what judges the update, and how.
 func (v *view) canaryHop() Hop {
 	c := v.Canary
 	h := Hop{Name: HopCanary, At: c.By.String()}

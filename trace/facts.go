@@ -34,11 +34,11 @@ type Facts struct {
 	// Chain is what Flux has between the registry and the workload; where there is nothing, NotFlux explains why.
 	Chain   *flux.Chain
 	NotFlux string
-	// Unread says what the reader may not read, so that nobody can tell whether Flux applies the workload; empty where
+	// Unread tells what the reader may not read, so that nobody can tell whether Flux applies the workload; empty where
 	// that is known.
 	Unread string
 	Git    Git
-	// Registry says what it has of Image.
+	// Registry describes what it has of Image.
 	Registry Registry
 	Pods     Pods
 	// Canary judges its updates; nil where nothing does.
@@ -76,7 +76,7 @@ type Git struct {
 	Unread string
 	// Tip is where the newest commit says the image, Applied where the one does that is in the cluster.
 	Tip, Applied gitrepo.Place
-	// Suspect is the commit that brought the tip's image in; where there is none Unblamed explains why.
+	// Suspect is the commit that brought the tip's image in; if absent, Unblamed explains why.
 	Suspect  *v1alpha1.Suspect
 	Unblamed string
 	// Fetched and Attempted say whether the source's artifact and the applied revision hold that commit.
@@ -99,7 +99,7 @@ type Registry struct {
 	All  bool
 	// Same are other tags of the same digest.
 	Same []string
-	// Missing says which credentials could not be read.
+	// Missing reports which credentials could not be read.
 	Missing string
 }
 
@@ -120,7 +120,7 @@ type Pod struct {
 	Ready bool
 	// Reason and Message of the container while it waits; empty when it does not.
 	Reason, Message string
-	// Ended says how the pod failed; empty when it has not.
+	// Ended describes how the pod failed; empty when it has not.
 	Ended string
 	// Made is when the pod was created.
 	Made time.Time
@@ -134,7 +134,7 @@ type view struct {
 	policy *reflectorv1.ImagePolicy
 	scan   *reflectorv1.ImageRepository
 	writer *flux.Writer
-	// node says the image in Git; nil where none was found.
+	// node answers the image in Git; nil where none was found.
 	node *manifest.Node
 	// image that is followed.
 	image string
@@ -216,7 +216,7 @@ func (v *view) selection() *reflectorv1.ImagePolicy {
 	return nil
 }
 
-// named is the ImagePolicy of a marker; nil where there is none.
+// named is the ImagePolicy of a marker; nil if absent.
 func (v *view) named(marker string) *reflectorv1.ImagePolicy {
 	for i := range v.Chain.Selections {
 		if p := &v.Chain.Selections[i]; p.Namespace+":"+p.Name == marker {

@@ -98,7 +98,7 @@ func (s *shared) registry(ctx context.Context, f *Facts) (Registry, error) {
 	return out, ctx.Err()
 }
 
-// first is a pod whose pull secrets tell how the image is asked for; empty where there is none.
+// first is a pod whose pull secrets tell how the image is asked for; empty if absent.
 func (p *pods) first() string {
 	if len(p.all) == 0 {
 		return ""

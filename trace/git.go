@@ -74,7 +74,7 @@ func suffix(part string) string {
 }
 
 // ownPolicy is the policy of the workload's own namespace that selects this image, as a marker names it; empty where
-// there is none, or several.
+// none writes there, or several do.
 func (v *view) ownPolicy() string {
 	found := ""
 	for _, p := range v.candidates() {
@@ -125,7 +125,7 @@ func (v *view) heldBy() *v1alpha1.Rollback {
 
 func tagOr(image string) string { return cmp.Or(tagOf(image), image) }
 
-// heldFix says what lifts the hold.
+// heldFix describes what lifts the hold.
 func (v *view) heldFix() string {
 	newer := "push a newer image that can run"
 	r := v.heldBy()
@@ -224,7 +224,7 @@ func (v *view) behind(h Hop) Hop {
 	return h
 }
 
-// sourceFix says what to do about a source that does not fetch.
+// sourceFix describes what to do about a source that does not fetch.
 func (v *view) sourceFix() string {
 	s := &v.Chain.Source
 	again := flux.Reconcile(s.Ref)

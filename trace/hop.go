@@ -16,9 +16,9 @@ const (
 	Good Mark = "ok"
 	// Stopped: it does not go on before somebody does something. Why and Fix say what.
 	Stopped Mark = "stopped"
-	// Waits: it has not got here yet, and will if what comes before lets it. Why says what it waits for.
+	// Waits: it has not got here yet, and will if what comes before lets it. Why describes what it waits for.
 	Waits Mark = "waits"
-	// Unread: what is here could not be read. Why says the reason.
+	// Unread: what is here could not be read. Why explains the reason.
 	Unread Mark = "not read"
 	// None: there is nothing here to go through.
 	None Mark = "none"
@@ -46,7 +46,7 @@ type Hop struct {
 	Name string `json:"name"`
 	// At names the object, or the file and line; empty for nothing.
 	At string `json:"at,omitempty"`
-	// Mark says how it stands.
+	// Mark describes how it stands.
 	Mark Mark `json:"mark"`
 	// Says what is there, in half a sentence.
 	Says string `json:"says,omitempty"`

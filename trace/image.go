@@ -75,7 +75,7 @@ func (v *view) unlessUnread(h Hop) Hop {
 // accessDenied is how Flux says that a reference to another namespace is not allowed.
 const accessDenied = "AccessDenied"
 
-// selectionFix says what to do about a policy that takes no tag.
+// selectionFix describes what to do about a policy that takes no tag.
 func (v *view) selectionFix(b *imagepolicy.Rule, reason string) string {
 	ref := refOf("ImagePolicy", v.policy.Namespace, v.policy.Name)
 	switch {
@@ -273,7 +273,7 @@ func labelsOf(w flux.Writer) string {
 	return ": " + strings.Join(out, " ")
 }
 
-// automationFix says what to do about an automation that fails, by its words.
+// automationFix describes what to do about an automation that fails, by its words.
 func (v *view) automationFix(reason, message string) string {
 	w, words := v.writer, wordsOf(message)
 	again := flux.Reconcile(w.Ref)

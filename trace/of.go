@@ -167,7 +167,7 @@ func (v *view) unseen() bool {
 	return v.Registry.All && len(v.visible()) > v.scan.Status.LastScanResult.TagCount
 }
 
-// scanFix says what to do about a scan that fails, by its words.
+// scanFix describes what to do about a scan that fails, by its words.
 func (v *view) scanFix(message string) string {
 	r, words := v.scan, wordsOf(message)
 	ref := refOf("ImageRepository", r.Namespace, r.Name)

@@ -349,7 +349,7 @@ func drifting(f *Facts) {
 	takes(f, v1alpha1.Approve, v1alpha1.Reject)
 }
 
-// takes has the Rollback ask for an answer, or ask nothing where there is none to give.
+// takes has the Rollback ask for an answer, or ask nothing if no answer can be given.
 func takes(f *Facts, answers ...v1alpha1.Answer) {
 	f.Rollbacks[0].Status.Question = nil
 	if len(answers) > 0 {

@@ -53,7 +53,7 @@ func (v *view) workloadHop() Hop {
 	return h
 }
 
-// rolling says what keeps a rollout from being complete.
+// rolling describes what keeps a rollout from being complete.
 func (v *view) rolling(h Hop) Hop {
 	l := &v.Live
 	h.Mark = Stopped
@@ -194,7 +194,7 @@ func (v *view) failingPods() (bad, left *Pod) {
 	return bad, left
 }
 
-// leftPod says which pod of an older template stays.
+// leftPod reports which pod of an older template stays.
 func (v *view) leftPod(h Hop, p *Pod, count string) Hop {
 	h.Mark = Stopped
 	h.Why = fmt.Sprintf("%s; pod %s still waits with %s (%s), and nobody replaces it", count, p.Name, tagOf(p.Image),
@@ -206,7 +206,7 @@ func (v *view) leftPod(h Hop, p *Pod, count string) Hop {
 	return h
 }
 
-// lastRun is the newest pod that Jobs made with the image: those before it are over. It is empty where there is none.
+// lastRun is the newest pod that Jobs made with the image: those before it are over. It is empty if absent.
 func (v *view) lastRun() Pod {
 	var last Pod
 	for _, p := range v.Pods.All {
@@ -217,7 +217,7 @@ func (v *view) lastRun() Pod {
 	return last
 }
 
-// failedRun says how the last run of a CronJob failed.
+// failedRun describes how the last run of a CronJob failed.
 func (v *view) failedRun(h Hop, p Pod, count string) Hop {
 	h.Mark = Stopped
 	h.Why = fmt.Sprintf("%s; pod %s, the last of them, has failed (%s)", count, p.Name, p.Ended)
@@ -245,7 +245,7 @@ func failing(reason string) bool {
 	return true
 }
 
-// badPod says what keeps a pod from running, and what helps.
+// badPod describes what keeps a pod from running, and what helps.
 func (v *view) badPod(h Hop, p *Pod, count string) Hop {
 	h.Mark = Stopped
 	get := fmt.Sprintf("kubectl -n %s describe pod %s", v.Namespace, p.Name)

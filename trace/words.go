@@ -24,7 +24,7 @@ func few(list []string, most int) string {
 	return strings.Join(list, ", ")
 }
 
-// logs says where to look when a controller does not do what it is asked.
+// logs reports where to look when a controller does not do what it is asked.
 func logs(controller string) string {
 	return "; if nothing happens: kubectl -n flux-system logs deploy/" + controller
 }

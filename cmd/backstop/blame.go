@@ -100,7 +100,7 @@ func printSuspect(out io.Writer, image string, s *v1alpha1.Suspect, now time.Tim
 	return w.Flush()
 }
 
-// changed says how a node's value changed.
+// changed describes how a node's value changed.
 func changed(n v1alpha1.Node) string {
 	before, after := tagOf(n.Former), tagOf(n.Bad)
 	if n.Part == string(manifest.PartTag) {

@@ -69,7 +69,7 @@ func (f *checkFlags) trees(paths []string, o *gate.Options) (*openTrees, error) 
 	return t, err
 }
 
-// lacking says what to do about a revision that a clone does not have.
+// lacking describes what to do about a revision that a clone does not have.
 func lacking(rev string) string {
 	if strings.ContainsAny(rev, "~^@:") {
 		return "a clone that CI made may lack it: fetch more of the history, as with git fetch --deepen=50"

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// bin gives a folder with a backstop, and a go that says what it is asked to do.
+// bin gives a folder with a backstop, and a go that describes what it is asked to do.
 func bin(t *testing.T, backstop bool) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -52,7 +52,7 @@ func TestCompletionKnowsContexts(t *testing.T) {
 		t.Errorf("exit code %d, %q and %q", code, out, errs)
 	}
 	for _, command := range []string{"approve", "reject", "release"} {
-		// A name is completed from the cluster, and no file is offered where there is none.
+		// A name is completed from the cluster, and no file is offered instead.
 		code, out, errs = call(t, "__complete", command, "--kubeconfig=testdata/kubeconfig", "backend-1", "")
 		if code != exitOK || !strings.HasPrefix(out, ":4\n") {
 			t.Errorf("%s: exit code %d, %q and %q", command, code, out, errs)

@@ -112,7 +112,7 @@ func TestCommandsInTheDocsExist(t *testing.T) {
 	}
 }
 
-// typed says what is wrong with a command line, as far as it can be told without running it.
+// typed describes what is wrong with a command line, as far as it can be told without running it.
 func typed(line string) error {
 	root := rootCommand(streams{out: &bytes.Buffer{}, err: &bytes.Buffer{}})
 	root.InitDefaultVersionFlag()

@@ -38,7 +38,7 @@ func isCobraUsage(err error) bool {
 	return false
 }
 
-// Exit codes that scripts can use. A crash is none of them (crash.go).
+// Exit codes that scripts can use. A crash ends with a code of its own (crash.go).
 const (
 	exitOK    = 0
 	exitError = 1

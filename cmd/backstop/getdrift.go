@@ -23,7 +23,7 @@ type driftRow struct {
 	Namespace string `json:"namespace"`
 	// Git is the image that Git says; empty where no Rollback and no history tells.
 	Git string `json:"git,omitempty"`
-	// Rollback that asks about it; empty where there is none yet.
+	// Rollback that asks about it; empty if absent yet.
 	Rollback string           `json:"rollback,omitempty"`
 	Change   v1alpha1.Failure `json:"change"`
 }
@@ -156,7 +156,7 @@ func (k *records) of(ns string, w v1alpha1.Workload, container, live string) (*v
 	return newest, says
 }
 
-// Want takes what Git says from the records. When Flux takes it back is there too; Flux is asked where there is no open
+// Want takes what Git says from the records. When Flux undoes it is there too; Flux is asked where there is no open
 // record, and where the user may.
 func (k *records) Want(
 	ctx context.Context, namespace string, w v1alpha1.Workload, since time.Time, containers map[string][]string,

@@ -16,7 +16,7 @@ import (
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
-// table says which objects a list shows, and how a line of it reads.
+// table reports which objects a list shows, and how a line of it reads.
 type table struct {
 	singular, plural string
 	header, wide     []string

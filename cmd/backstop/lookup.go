@@ -191,7 +191,7 @@ func person(dir string) (name, email string) {
 func (l *local) blame(ctx context.Context, image string) (v1alpha1.Suspect, error) {
 	l.query.Image = image
 	s, err := l.Blame(ctx, l.query)
-	// Without a cluster no policy is known: that says nothing of who wrote the value.
+	// Without a cluster no policy is known: that does not mention who wrote the value.
 	s.ByHand = ""
 	return s, uncommitted(ctx, l.dir, l.Tip(), image, err)
 }

@@ -34,7 +34,7 @@ func (s *sidecar) guard(ctx context.Context) {
 	}
 }
 
-// fence serves how an admission policy stands, and says what was not said before.
+// fence serves how an admission policy stands, and describes what was not said before.
 func (s *sidecar) fence(f kube.Fence, said map[string]string) {
 	says := f.Why + f.Unread
 	before, known := said[f.Name]

@@ -47,7 +47,7 @@ func (o *options) newCards(s *sidecar, live client.Reader) *cards {
 	return c
 }
 
-// plan says what a Rollback's card shows and where it goes.
+// plan describes what a Rollback's card shows and where it goes.
 func (c *cards) plan(ctx context.Context, r *v1alpha1.Rollback) (slack.Plan, error) {
 	p, err := c.policyOf(ctx, r)
 	if err != nil {

@@ -32,7 +32,7 @@ func (u *Unfit) Error() string {
 
 func (u *Unfit) Unwrap() error { return u.err }
 
-// Parse reads a rule. The error says what of it no tag can satisfy.
+// Parse reads a rule. The error describes what of it no tag can satisfy.
 func Parse(spec imagev1.ImagePolicySpec) (*Rule, error) {
 	p := &Rule{spec: spec}
 	var err error
@@ -105,7 +105,7 @@ func versionOf(s string) (*semver.Version, error) {
 	return semver.NewVersion(s)
 }
 
-// example says how a tag would have to look.
+// example describes how a tag would have to look.
 func (p *Rule) example(tag string) string {
 	if like, ok := Witness("", p.pattern.String()); ok {
 		return fmt.Sprintf("push the image under a tag that matches, such as %s, or change spec.filterTags.pattern", like)

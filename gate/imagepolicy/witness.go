@@ -29,7 +29,7 @@ func Witness(own string, patterns ...string) (string, bool) {
 	return tag, found
 }
 
-// Search is Witness, and tells whether there is none: not when the search was given up.
+// Search is Witness, and reports whether no such tag exists: false where the search was given up.
 func Search(own string, patterns ...string) (tag string, found, none bool) {
 	programs := make([]*program, 0, len(patterns)+1)
 	for _, pattern := range append(slices.Clone(patterns), own) {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Level says what a finding means for the change.
+// Level describes what a finding means for the change.
 type Level string
 
 // The levels.
@@ -16,7 +16,7 @@ const (
 	LevelError Level = "error"
 	// LevelUnknown could not be told: no answer is not a bad answer.
 	LevelUnknown Level = "unknown"
-	// LevelNote says what was not looked at; it changes nothing.
+	// LevelNote describes what was not looked at; it changes nothing.
 	LevelNote Level = "note"
 )
 
@@ -61,7 +61,7 @@ var abouts = map[Rule]string{
 	RulePlatform:      "An image does not exist for a platform that it has to run on.",
 	RuleLayer:         "A layer or the configuration of an image is missing in its registry.",
 	RuleArtifact:      "What an image names is in its registry, and is no container image.",
-	RuleInvalid:       "An image reference is none that a kubelet takes.",
+	RuleInvalid:       "A kubelet does not take an image reference.",
 	RuleUnsigned:      "An image has no signature of the key that is required.",
 	RuleNotAnswered:   "A registry did not answer, or not to this client.",
 	RuleTag:           "A tag does not fit the pattern of its environment.",
@@ -82,7 +82,7 @@ var abouts = map[Rule]string{
 	RuleNothing:       "There is no manifest to look at, as in a wrong folder.",
 }
 
-// about says what each rule looks for, for the formats that describe their rules.
+// about describes what each rule looks for, for the formats that describe their rules.
 func (r Rule) about() string { return cmp.Or(abouts[r], "Something was not looked at.") }
 
 // Finding is what is wrong at a place, and what to do.
@@ -94,7 +94,7 @@ type Finding struct {
 	// Image that the finding is about, and the environment whose guardrail it breaks; empty for none.
 	Image       string `json:"image,omitempty"`
 	Environment string `json:"environment,omitempty"`
-	// Message says what is wrong, Fix what to do.
+	// Message describes what is wrong, Fix what to do.
 	Message string `json:"message"`
 	Fix     string `json:"fix,omitempty"`
 

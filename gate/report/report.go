@@ -27,7 +27,7 @@ type Report struct {
 	Compared bool `json:"compared"`
 }
 
-// Count says how many findings are of a level.
+// Count reports how many findings are of a level.
 func (r *Report) Count(level Level) int {
 	n := 0
 	for _, f := range r.Findings {

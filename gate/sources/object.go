@@ -38,7 +38,7 @@ func (o *Object) Group() string {
 	return group
 }
 
-// LineOf is the line of the value at a path of keys, or of the object where there is none.
+// LineOf is the line of the value at a path of keys, or of the object if that path is absent.
 func (o *Object) LineOf(keys ...string) int {
 	n := o.Root
 	for _, key := range keys {
@@ -77,7 +77,7 @@ func (o *Object) Decode(into any) error {
 	return nil
 }
 
-// ValueOf gives the value at a key of a mapping, aliases followed; nil where there is none.
+// ValueOf gives the value at a key of a mapping, aliases followed; nil if absent.
 func ValueOf(m *yaml.Node, key string) *yaml.Node {
 	if m == nil || m.Kind != yaml.MappingNode {
 		return nil
@@ -94,7 +94,7 @@ func ValueOf(m *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// TextOf gives the text at a key of a mapping; empty where there is none.
+// TextOf gives the text at a key of a mapping; empty if absent.
 func TextOf(m *yaml.Node, key string) string {
 	if n := ValueOf(m, key); n != nil && n.Kind == yaml.ScalarNode {
 		return n.Value

@@ -1,4 +1,4 @@
-// Package build says what this binary was built from.
+// Package build describes what this binary was built from.
 package build
 
 import (

@@ -45,7 +45,7 @@ type Reference struct {
 // Repository is host and path.
 func (r Reference) Repository() string { return r.Host + "/" + r.Path }
 
-// Parse reads a reference. The error says what is wrong with it.
+// Parse reads a reference. The error describes what is wrong with it.
 func Parse(s string) (Reference, error) {
 	repository, tag, digest := Split(s)
 	if host, path, ok := strings.Cut(repository, "/"); ok && (hub[host] || host == DockerHub) {

@@ -93,7 +93,7 @@ func Own() []Kind { return slices.DeleteFunc(Kinds(), func(k Kind) bool { return
 // Builtin reports whether every cluster has the kind.
 func (k Kind) Builtin() bool { return k.Role == "" }
 
-// Of is the row of a kind; false where there is none.
+// Of is the row of a kind; false if absent.
 func Of(kind string) (Kind, bool) {
 	i := slices.IndexFunc(kinds, func(k Kind) bool { return k.Kind == kind })
 	if i < 0 {

@@ -24,7 +24,7 @@ type Object struct {
 	Template corev1.PodTemplateSpec
 }
 
-// Text is the text at a path of the object; empty where there is none.
+// Text is the text at a path of the object; empty if absent.
 func (o *Object) Text(path ...string) string {
 	text, _, _ := unstructured.NestedString(o.Object.Object, path...)
 	return text

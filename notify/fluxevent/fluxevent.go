@@ -70,7 +70,7 @@ type Options struct {
 	Cluster string
 	// Now is the clock.
 	Now func() time.Time
-	// Log says what could not be told.
+	// Log describes what could not be told.
 	Log *slog.Logger
 }
 

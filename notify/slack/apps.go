@@ -207,7 +207,7 @@ func orgWide(who *slack.AuthTestResponse) bool {
 	return strings.HasPrefix(who.TeamID, "E") || who.EnterpriseID != "" && who.TeamID == who.EnterpriseID
 }
 
-// deaf reports whether a trouble concerns clicks alone: a post that went well says nothing of it.
+// deaf reports whether a trouble concerns clicks alone: a post that went well does not mention it.
 func (t *Trouble) deaf() bool {
 	return t != nil && (t.Reason == "NoClicks" || t.Reason == "OrgWideInstall")
 }
@@ -264,7 +264,7 @@ func (a *Apps) All() []*App {
 	return out
 }
 
-// Trouble says what is wrong with a Provider; nil where nothing is known to be.
+// Trouble describes what is wrong with a Provider; nil where nothing is known to be.
 func (a *Apps) Trouble(name types.NamespacedName) *Trouble {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -306,7 +306,7 @@ func (a *Apps) say(name types.NamespacedName, s *state) {
 	s.said = now
 }
 
-// explain says what an error of Slack means for a Provider, and what to do.
+// explain describes what an error of Slack means for a Provider, and what to do.
 func explain(err error, app *App) *Trouble {
 	var said slack.SlackErrorResponse
 	var status slack.StatusCodeError

@@ -11,7 +11,7 @@ import (
 // Ready is the type of the condition that a policy has on what becomes of its cards.
 const Ready = "SlackReady"
 
-// ProviderOf is the Provider that a policy names, or the controller's default; the zero value is none.
+// ProviderOf is the Provider that a policy names, or the controller's default; the zero value names no Provider.
 func ProviderOf(p *v1alpha1.RollbackPolicy, otherwise types.NamespacedName) types.NamespacedName {
 	if ref := p.Spec.ProviderRef; ref != nil {
 		return types.NamespacedName{Namespace: p.Namespace, Name: ref.Name}

@@ -32,7 +32,7 @@ func related(a, b *v1alpha1.Rollback) bool {
 }
 
 // join finds the digest of a job that is posted for the first time, where it belongs to one, and posts the digest
-// where there is none yet: then it takes the turn of the job's own post, and says so.
+// if it has no card yet: then it takes the turn of the job's own post, and says so.
 func (w *work) join(ctx context.Context) bool {
 	group := w.records(func(o *job) bool {
 		return related(o.r, w.r) && (o.card != nil || w.p.due(o.r) && !recovered(o.r))

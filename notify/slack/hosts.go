@@ -8,7 +8,7 @@ import (
 )
 
 // Hosts are hosts beside Slack's own that a Provider's address may name, as HOST or HOST:PORT: a gateway of the
-// platform, or a stand-in for Slack in tests. What answers there says who clicked, so that only the platform names
+// platform, or a stand-in for Slack in tests. What answers there reports who clicked, so that only the platform names
 // them.
 type Hosts []string
 
@@ -39,7 +39,7 @@ func secure(u *url.URL) bool {
 	return (u.Scheme == "https" || u.Scheme == "wss") && (u.Port() == "" || u.Port() == "443")
 }
 
-// judge says what is wrong with the host of a Provider's address; nil where nothing is.
+// judge describes what is wrong with the host of a Provider's address; nil where nothing is.
 func (h Hosts) judge(address string) *Trouble {
 	u, err := url.Parse(address)
 	switch {

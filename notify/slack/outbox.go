@@ -100,7 +100,7 @@ func order(a, b *job) int {
 		cmp.Compare(a.r.Namespace, b.r.Namespace), cmp.Compare(a.r.Name, b.r.Name))
 }
 
-// wait says how long a call has to wait for Slack's limits.
+// wait reports how long a call has to wait for Slack's limits.
 func (d *outbox) wait(method, channel string, now time.Time) time.Duration {
 	if until := d.blocked[method]; until.After(now) {
 		return until.Sub(now)

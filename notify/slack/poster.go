@@ -17,13 +17,13 @@ import (
 
 // Records keeps where cards stand.
 type Records interface {
-	// Get reads a Rollback, live; nil where there is none.
+	// Get reads a Rollback, live; nil if absent.
 	Get(ctx context.Context, namespace, name string) (*v1alpha1.Rollback, error)
 	// SaveCard writes status.card and nothing else.
 	SaveCard(ctx context.Context, r *v1alpha1.Rollback, c *v1alpha1.Card) error
 }
 
-// Broadcast says which lines of a thread are shown in the channel too.
+// Broadcast reports which lines of a thread are shown in the channel too.
 type Broadcast string
 
 // The choices.
@@ -49,7 +49,7 @@ type Options struct {
 	Records Records
 	// All lists the Rollbacks; they may be a moment old.
 	All func() []v1alpha1.Rollback
-	// Plan says what a Rollback's card shows.
+	// Plan describes what a Rollback's card shows.
 	Plan func(ctx context.Context, r *v1alpha1.Rollback) (Plan, error)
 	// Broadcast of thread lines; BroadcastFailures when empty.
 	Broadcast Broadcast
@@ -146,7 +146,7 @@ type outbox struct {
 // job is one Rollback's card on an outbox.
 type job struct {
 	r *v1alpha1.Rollback
-	// card is where it stands, nil before its first post; unsaved until the record says so too.
+	// card is where it stands, nil before its first post; unsaved until the record states it too.
 	card    *v1alpha1.Card
 	unsaved bool
 	// pending means that it may have to be brought up to date, not before due.

@@ -89,7 +89,7 @@ func (d *outbox) next(app *App, now time.Time) *job {
 	return first
 }
 
-// until says when the next thing is due.
+// until reports when the next thing is due.
 func (d *outbox) until(app *App, now time.Time) (time.Duration, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

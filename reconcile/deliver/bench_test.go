@@ -32,7 +32,7 @@ func p(all []time.Duration, percent int) float64 {
 }
 
 // BenchmarkOpened is what is done between a verdict and an open pull request: a push that is refused, the push to the
-// branch, the question whether there is one, and its opening. Then somebody merges it, and the branch says so.
+// branch, the question whether there is one, and its opening. Then somebody merges it, and the branch states it.
 func BenchmarkOpened(b *testing.B) {
 	for _, kind := range []forgestub.Kind{forgestub.GitHub, forgestub.GitLab, forgestub.Gitea} {
 		b.Run(string(kind), func(b *testing.B) {

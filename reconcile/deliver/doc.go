@@ -4,7 +4,7 @@
 //	                                                │
 //	     reconcile.Forge ◄── GitHub · GitLab · Gitea and Forgejo ──► session ──► the API
 //
-// One file a provider says how its calls are made. What they have in common is in the session below the providers'
+// One file a provider describes how its calls are made. What they have in common is in the session below the providers'
 // libraries: it adds the credentials, bounds answers, asks again only for what changed, and turns a refusal into a kind
 // with the provider's words, before a library makes a text of it. Bitbucket, Azure DevOps and CodeCommit are recognised
 // and refused by name.

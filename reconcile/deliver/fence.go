@@ -12,7 +12,7 @@ import (
 const joiner = "\u2060"
 
 var (
-	// pings are mentions: an @ that begins a word. app@sha256 is none.
+	// pings are mentions: an @ that begins a word. app@sha256 pings nobody.
 	pings = regexp.MustCompile(`(^|[^\pL\pN_])@([\pL\pN_-])`)
 	// closings are the words with which a message closes an issue of a tracker that knows issues by name.
 	closings = regexp.MustCompile(`(?i)\b(close[sd]?|closing|fix|fixe[sd]|fixing|resolve[sd]?|resolving|` +

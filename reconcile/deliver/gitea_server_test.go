@@ -187,7 +187,7 @@ func (r *real) until(number int64, is func(*reconcile.PullRequest) bool) *reconc
 	return nil
 }
 
-// merge merges a pull request, as often as the server says that it is to be tried again.
+// merge merges a pull request, as often as the server reports that it is to be tried again.
 func (r *real) merge(pr *reconcile.PullRequest) {
 	r.Helper()
 	for {

@@ -134,7 +134,7 @@ func (w *world) kindIs(err error, kind reconcile.FaultKind, words ...string) {
 	}
 }
 
-// waits wants an error that says when to come back.
+// waits wants an error that reports when to come back.
 func (w *world) waits(err error, atLeast, atMost time.Duration) {
 	w.Helper()
 	var again *reconcile.RetryAfter

@@ -17,7 +17,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// Applied says what was applied to a workload last, and when that is done again, as reconcile.Flux asks.
+// Applied describes what was applied to a workload last, and when that is done again, as reconcile.Flux asks.
 func (f *Flux) Applied(ctx context.Context, namespace string, w v1alpha1.Workload, since time.Time,
 ) (reconcile.Applied, error) {
 	p, err := f.placeOf(ctx, namespace, w)

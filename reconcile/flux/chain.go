@@ -57,7 +57,7 @@ type Chain struct {
 	// Selections and Scans are the ImagePolicies and ImageRepositories of the workload's namespace and of the writers'.
 	Selections []reflectorv1.ImagePolicy
 	Scans      []reflectorv1.ImageRepository
-	// Unread says what the reader may not list, so that only some namespaces were looked at; empty when nothing.
+	// Unread describes what the reader may not list, so that only some namespaces were looked at; empty when nothing.
 	Unread string
 }
 
@@ -70,9 +70,9 @@ type Deployed struct {
 	Missing bool
 	// Suspended means that it fetches nothing.
 	Suspended bool
-	// Revision of its artifact, and the Git commit that it names; empty where there is none yet.
+	// Revision of its artifact, and the Git commit that it names; empty if absent yet.
 	Revision, Commit string
-	// Branch that it follows; where it is none Pinned says what it is instead, and what to do.
+	// Branch that it follows; if it follows no branch, Pinned describes what it follows, and what to do.
 	Branch, Pinned string
 	// Problem explains why it does not fetch; empty when it gives no reason.
 	Problem string
@@ -230,7 +230,7 @@ func (f *Flux) scansElsewhere(ctx context.Context, selections []reflectorv1.Imag
 	return each(ctx, f, kindImageRepository, unique(more...), visit)
 }
 
-// writer says where an automation writes, beside the branch that is deployed.
+// writer reports where an automation writes, beside the branch that is deployed.
 func writer(a automation, branch string) Writer {
 	out := Writer{Ref: a.ref, Object: a.obj, Path: a.path, Elsewhere: cmp.Or(a.elsewhere(branch), a.aside(branch))}
 	git := a.obj.Spec.GitSpec
@@ -289,7 +289,7 @@ func Not(conditions []metav1.Condition) (reason, message string, ok bool) {
 	return c.Reason, tell(c.Message), true
 }
 
-// Working reports whether a controller says that it is at work on an object.
+// Working reports whether a controller reports that it is at work on an object.
 func Working(conditions []metav1.Condition) bool {
 	c := apimeta.FindStatusCondition(conditions, meta.ReconcilingCondition)
 	return c != nil && c.Status == metav1.ConditionTrue && c.Reason == meta.ProgressingReason

@@ -1,4 +1,4 @@
-// Package flux knows which Flux objects stand behind a workload, asks them to reconcile, and says how far they got.
+// Package flux knows which Flux objects stand behind a workload, asks them to reconcile, and tells how far they got.
 //
 // From a failing workload it walks to the Git repository that deploys it. The labels on a workload can be written by
 // anyone who may edit it, so each step is confirmed by the inventory that Flux keeps in the status of the next object:

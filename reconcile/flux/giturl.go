@@ -60,7 +60,7 @@ func parseGitURL(s string) (gitURL, bool) {
 }
 
 // branchOf is the branch that a reference follows, in the order in which source-controller looks: a commit, the name of
-// a reference, a tag or version, a branch. A Refusal says what it is pinned to instead, and what to do.
+// a reference, a tag or version, a branch. A Refusal describes what it is pinned to instead, and what to do.
 func branchOf(ref *sourcev1.GitRepositoryRef, who string) (string, error) {
 	pinned := func(format string, args ...any) (string, error) {
 		return "", reconcile.Refuse("%s is pinned to "+format+", so no revert on a branch reaches the cluster: "+
@@ -92,7 +92,7 @@ func cleanPath(p string) string {
 	return strings.TrimPrefix(path.Clean("/"+p), "/")
 }
 
-// overlaps reports whether one of two folders lies in the other.
+// overlaps reports whether one of two folders is within the other.
 func overlaps(a, b string) bool {
 	return a == b || inside(a, b) || inside(b, a)
 }

@@ -71,7 +71,7 @@ func holdsObject(entries []entry, want objectID) bool {
 	return false
 }
 
-// findKind looks for an object whose group is not known, and says what kind it is.
+// findKind looks for an object whose group is not known, and describes what kind it is.
 func findKind(entries []entry, namespace, kind, name string) (schema.GroupVersionKind, bool) {
 	for _, e := range entries {
 		id, err := parseID(e.id)

@@ -56,7 +56,7 @@ func (f *Flux) Line(ctx context.Context, namespace string, w v1alpha1.Workload, 
 	return out, err
 }
 
-// noChain writes down why there is no chain; what does not say why is an error.
+// noChain writes down why there is no chain; what does not explain why is an error.
 func (l *Line) noChain(err error) error {
 	why, refused := reconcile.AsRefusal(err)
 	switch {
@@ -70,7 +70,7 @@ func (l *Line) noChain(err error) error {
 	return nil
 }
 
-// noOrigin writes down why there is no origin; what does not say why is an error.
+// noOrigin writes down why there is no origin; what does not explain why is an error.
 func (l *Line) noOrigin(err error) error {
 	why, refused := reconcile.AsRefusal(err)
 	switch {

@@ -10,7 +10,7 @@ import (
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
-// remediated says what Helm did by itself about the values that Git says now; nil where nothing. The conditions of a
+// remediated tells what Helm did by itself about the values that Git says now; nil where nothing. The conditions of a
 // release that is ready, or that has not attempted its newest spec, are about something else.
 func remediated(hr *helmv2.HelmRelease) *v1alpha1.Remediation {
 	if hr == nil || hr.Status.LastAttemptedGeneration != hr.Generation {

@@ -106,7 +106,7 @@ func requestPatch(token, version string) (client.Patch, error) {
 	return client.RawPatch(types.MergePatchType, body), nil
 }
 
-// requestKind says which kind a name stands for, of those that can be asked.
+// requestKind reports which kind a name stands for, of those that can be asked.
 func requestKind(kind string) (schema.GroupVersionKind, bool) {
 	switch kind {
 	case kindGitRepository:

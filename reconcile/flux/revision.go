@@ -48,7 +48,7 @@ func parseRevision(s string) revision {
 	return revision{Ref: ref, Commit: digest}
 }
 
-// progress is what a controller says that it is doing.
+// progress is what a controller reports that it is doing.
 type progress struct {
 	// What it does, in its own words: Running health checks, Running 'upgrade' action.
 	What string

@@ -13,7 +13,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// Rollout says how far the landed commit got, as reconcile.Flux asks.
+// Rollout reports how far the landed commit got, as reconcile.Flux asks.
 func (f *Flux) Rollout(ctx context.Context, form *v1alpha1.Rollback, contains func(tip, commit string) (bool, error),
 ) (reconcile.Rollout, error) {
 	s := &form.Status

@@ -27,7 +27,7 @@ func (c *claimant) aloneIn() bool {
 	return c.alone && !slices.ContainsFunc(c.sharers, func(l leaf) bool { return !l.landsIn(c.namespace) })
 }
 
-// shared names a Kustomization of another namespace that renders the same files; empty where there is none.
+// shared names a Kustomization of another namespace that renders the same files; empty if absent.
 func (c *claimant) shared() string {
 	i := slices.IndexFunc(c.sharers, func(l leaf) bool { return l.ref.Namespace != c.kustomization.Namespace })
 	if i < 0 {

@@ -66,7 +66,7 @@ func failedApply(k *kustomizev1.Kustomization, ready *metav1.Condition) string {
 		ready.Reason, tell(ready.Message), k.GetRetryInterval())
 }
 
-// working says what a controller is doing now, and until when.
+// working describes what a controller is doing now, and until when.
 func working(ref v1alpha1.ObjectRef, conditions []metav1.Condition) (string, time.Time, bool) {
 	c := apimeta.FindStatusCondition(conditions, meta.ReconcilingCondition)
 	if c == nil || c.Status != metav1.ConditionTrue || c.Reason != meta.ProgressingReason {

@@ -25,7 +25,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// Wanted says what Git says of a workload now, as reconcile.Forwarder asks.
+// Wanted describes what Git says of a workload now, as reconcile.Forwarder asks.
 //
 //	Kustomization   rendered at the artifact's commit: it must differ from what was applied, and from what lives, in
 //	                nothing but the images
@@ -58,7 +58,7 @@ func (f *Flux) Wanted(ctx context.Context, form *v1alpha1.Rollback, src reconcil
 	return o, err
 }
 
-// wantedByGit fills in what is rendered, and says what else differs.
+// wantedByGit fills in what is rendered, and describes what else differs.
 func (f *Flux) wantedByGit(ctx context.Context, p place, src reconcile.Source, live *workload.Object,
 	o *reconcile.AheadWorkload,
 ) (string, error) {

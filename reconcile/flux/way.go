@@ -201,7 +201,7 @@ func (f *Flux) wayOf(ctx context.Context, p place, src deployed, w way) ([]recon
 	return w.stops, err
 }
 
-// restoring says how far what Git says got, to a workload that somebody changed by hand: it is applied again by
+// restoring reports how far what Git says got, to a workload that somebody changed by hand: it is applied again by
 // whatever applied it.
 func (f *Flux) restoring(ctx context.Context, s *v1alpha1.RollbackStatus, has func(string) (bool, string),
 ) (reconcile.Rollout, error) {

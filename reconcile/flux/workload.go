@@ -26,7 +26,7 @@ import (
 // maxActiveJobs is how many running Jobs of a CronJob are looked at.
 const maxActiveJobs = 20
 
-// workloadKind says which kind a workload's name stands for, of those that every cluster has.
+// workloadKind reports which kind a workload's name stands for, of those that every cluster has.
 func workloadKind(kind string) (schema.GroupVersionKind, bool) {
 	k, ok := workload.Of(kind)
 	return k.GroupVersionKind, ok && k.Builtin()
@@ -113,7 +113,7 @@ func (f *Flux) state(ctx context.Context, p place, ref v1alpha1.ObjectRef, b bad
 	return st, f.advise(ctx, &st, obj, ref, b)
 }
 
-// compute says how far a workload is. A Rollout of Argo says it by its phase, and has its generation as a text, which
+// compute tells how far a workload is. A Rollout of Argo says it by its phase, and has its generation as a text, which
 // kstatus does not take.
 func compute(obj *unstructured.Unstructured) (*status.Result, error) {
 	if obj.GetKind() != workload.Rollout {
@@ -283,7 +283,7 @@ func crashes(pod *corev1.Pod) bool {
 		})
 }
 
-// runningJobs says which running Jobs of a CronJob keep the bad image, and how to end them. They do not keep the
+// runningJobs reports which running Jobs of a CronJob keep the bad image, and how to end them. They do not keep the
 // CronJob from being good again; a new Job gets the new template.
 func (f *Flux) runningJobs(ctx context.Context, obj *unstructured.Unstructured, ref v1alpha1.ObjectRef, b bad,
 ) (string, error) {

@@ -9,7 +9,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// automationOf says whose automation wrote all of the nodes, else why that is not proved. A node is image automation's
+// automationOf tells whose automation wrote all of the nodes, else why that is not proved. A node is image automation's
 // if it was marked before the commit, not held, and the new value is what that policy selects now or selected right
 // before. Selections that are longer ago left no trace that could be trusted.
 func automationOf(origins []origin, policies []reconcile.ImagePolicy) (who *v1alpha1.ObjectRef, byHand string) {

@@ -219,7 +219,7 @@ func BenchmarkRevert(b *testing.B) {
 	command(b, work, "git", "clone", "--quiet", "--branch", "main", url, "clone")
 	clone := filepath.Join(work, "clone")
 	back := 0
-	// next blames another commit on each turn, and says how to undo it.
+	// next blames another commit on each turn, and describes how to undo it.
 	next := func() reconcile.Revert {
 		n := bigStanding(b, back)
 		back = bigCommits - n

@@ -12,7 +12,7 @@ import (
 )
 
 // Between lists the commits of the source's branch after a good one up to a bad one, oldest first, along first parents.
-// Where no good one is named it goes back over the last most commits; where more than that lie between, it refuses.
+// Where no good one is named it goes back over the last most commits; where more than that are between, it refuses.
 func (g *Mirrors) Between(ctx context.Context, src reconcile.Source, good, bad string, most int,
 ) ([]reconcile.PastCommit, error) {
 	var out []reconcile.PastCommit

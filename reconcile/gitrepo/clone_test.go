@@ -115,7 +115,7 @@ func ask(image string) reconcile.Query {
 }
 
 // undo blames an image and gives the suspect and the diff of the revert to the newest former value; without lines where
-// there is none.
+// no such branch exists.
 func (c *clone) undo(q reconcile.Query) (s v1alpha1.Suspect, lines []string) {
 	c.Helper()
 	l := c.open()
@@ -181,7 +181,7 @@ func release(name, values string) string {
 		"    " + strings.ReplaceAll(strings.TrimSpace(values), "\n", "\n    ") + "\n"
 }
 
-// undoneByPerson says what a person who asks for an image undoes, which the commit "bump" brought.
+// undoneByPerson describes what a person who asks for an image undoes, which the commit "bump" brought.
 func (c *clone) undoneByPerson(t *testing.T, image string, want []string) {
 	t.Helper()
 	c.put("readme", "README.md", "a\n")

@@ -17,7 +17,7 @@ const (
 	maxOthers = 8
 )
 
-// describe says what else the suspect commit did.
+// describe describes what else the suspect commit did.
 func (h *history) describe(ctx context.Context, c *store.Commit, s *v1alpha1.Suspect) error {
 	d, known := h.described[c.Hash]
 	if !known {
@@ -74,7 +74,7 @@ func (h *history) description(ctx context.Context, c *store.Commit) (description
 	return out, nil
 }
 
-// changed says which images a change of a file is about, and whether it is about nothing else.
+// changed reports which images a change of a file is about, and whether it is about nothing else.
 func (h *history) changed(ch store.Change) ([]manifest.Delta, bool, error) {
 	if ch.Before.Mode != ch.After.Mode || !ch.After.Regular() || !isYAML(ch.Path) {
 		return nil, false, nil

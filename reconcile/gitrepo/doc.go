@@ -1,5 +1,5 @@
 // Package gitrepo reads and writes the deployed branch of a source: it finds the commit that brought an image in, and
-// takes it back.
+// reverts it.
 //
 //	source ──► mirror (bare, shallow, one lock) ──► blame · former · look · holds · contains     read
 //	                     ▲          │
@@ -7,7 +7,7 @@
 //	                     └──────────────── lost the race: fetch, ask permission and plan again ◄─┘
 //
 // There is no work tree. Package store has the mirrors and what is read and pushed through them, package wire the way
-// to the servers; this package says which commit is to blame, what goes back and what is held.
+// to the servers; this package reports which commit is to blame, what goes back and what is held.
 //
 // Blame goes by value. It walks the first parents of the deployed branch and compares the entries of the wanted files
 // in the raw trees; only where an entry changed a file is read, and the commit in which the node's value became the

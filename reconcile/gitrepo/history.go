@@ -26,7 +26,7 @@ func newHistory(p *store.History, r *remembered) *history {
 // tooLarge is why a large file is not read.
 const tooLarge = "is too large to be read"
 
-// mention reads the nodes of a file that speaks of what is looked for. why says what keeps a file from being read that
+// mention reads the nodes of a file that speaks of what is looked for. why tells what keeps a file from being read that
 // does.
 func (h *history) mention(tree plumbing.Hash, file string, speaks func([]byte) bool,
 ) (nodes []manifest.Node, why string, err error) {

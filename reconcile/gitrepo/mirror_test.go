@@ -52,7 +52,7 @@ func TestMirrorIsShallowAndGrowsOnDemand(t *testing.T) {
 	if s := w.blame(query(repo + ":" + tag1)); s.Commit != bad {
 		t.Errorf("blamed %q", s.Subject)
 	}
-	if got := w.log.String(); strings.Contains(got, "afresh") && !strings.Contains(got, "there is none yet") {
+	if got := w.log.String(); strings.Contains(got, "afresh") && !strings.Contains(got, "no state is kept yet") {
 		t.Errorf("the log says:\n%s", got)
 	}
 	requests := w.server.Requests()
@@ -280,8 +280,8 @@ func TestTwoBranchesOfOneSourceAreClonedOnceEach(t *testing.T) {
 	}
 }
 
-// onlyClones is a server as Azure DevOps and CodeCommit are: it turns away who does not claim multi_ack, and who asks for
-// more than a clone.
+// onlyClones is a server as Azure DevOps and CodeCommit are: it turns away who does not claim multi_ack, and who asks
+// for more than a clone.
 func onlyClones() gitserver.Fault {
 	return func(rw http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/git-upload-pack") {

@@ -97,7 +97,7 @@ func (l *locating) refuse(format string, args ...any) error {
 var errUnread = errors.New("a file that names the image cannot be read")
 
 // standsAt says in which file the text of the image stands, be it no manifest at all, and which commit brought it
-// there; empty for none. other says where it is part of the name of another image.
+// there; empty for none. other reports where it is part of the name of another image.
 func (l *locating) standsAt() (at, other string, err error) {
 	changes, err := l.Diff(plumbing.ZeroHash, l.commit.Tree, maxTreeFiles)
 	if err != nil && !errors.Is(err, store.ErrManyChanges) {

@@ -186,7 +186,8 @@ func (p *proposing) planOn(ctx context.Context, at plumbing.Hash, reverts []reco
 	return planned, nil
 }
 
-// push puts what is planned on the branch, if that is still as it was; old is none for a branch that is not there yet.
+// push puts what is planned on the branch, if that is still as it was; old is zero for a branch that does not exist
+// yet.
 func (p *proposing) push(ctx context.Context, planned *planning, old plumbing.Hash) (plumbing.Hash, error) {
 	b := store.NewBuilder(planned.h.Objects)
 	head, hold, err := planned.commits(b, func(message string) store.Draft {

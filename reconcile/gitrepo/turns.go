@@ -134,7 +134,7 @@ func turnAt(c *store.Commit, image string) Turn {
 // Writable asks the server, without pushing anything, whether it takes pushes to the source's branch from these
 // credentials: it logs in as for a push, reads what the server advertises, and goes. What a server only decides when it
 // has the commits, such as the protection of a branch, that does not tell. The key that signs is tried as well. An
-// error that is a Refusal says what a person has to change.
+// error that is a Refusal describes what a person has to change.
 func (g *Mirrors) Writable(ctx context.Context, src reconcile.Source) error {
 	if _, err := writable(src); err != nil {
 		return err

@@ -29,7 +29,7 @@ type place struct {
 	part manifest.Part
 }
 
-// placesOf says where a commit wrote the nodes of a suspect that it brought.
+// placesOf reports where a commit wrote the nodes of a suspect that it brought.
 func placesOf(s v1alpha1.Suspect, commit string) []place {
 	var out []place
 	for i, n := range s.Nodes {
@@ -45,7 +45,7 @@ func placesOf(s v1alpha1.Suspect, commit string) []place {
 	return out
 }
 
-// placesNow says where the nodes of a suspect are on the branch.
+// placesNow reports where the nodes of a suspect are on the branch.
 func placesNow(s v1alpha1.Suspect) []place {
 	out := make([]place, len(s.Nodes))
 	for i, n := range s.Nodes {

@@ -54,7 +54,7 @@ func (h *history) fileAt(tree plumbing.Hash, n v1alpha1.Node) (fileNow, error) {
 	return h.fileSays(n, hashOf(e), data)
 }
 
-// fileSays says what a file with a content is to a suspect.
+// fileSays describes what a file with a content is to a suspect.
 func (h *history) fileSays(n v1alpha1.Node, value string, data []byte) (fileNow, error) {
 	out := fileNow{value: value, there: value != v1alpha1.NoFile}
 	if value == n.Former {

@@ -23,7 +23,7 @@ type Fence struct {
 	Stands bool
 	// Unread explains why that is not known; empty where it is.
 	Unread string
-	// Why says what is missing; empty where nothing is.
+	// Why describes what is missing; empty where nothing is.
 	Why string
 }
 

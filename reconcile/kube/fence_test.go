@@ -49,7 +49,7 @@ func TestWhetherTheAdmissionPoliciesStand(t *testing.T) {
 	for name, tt := range map[string]struct {
 		but []string
 		err error
-		// stands says how the second of them, backstop-rollbacks, stands.
+		// stands describes how the second of them, backstop-rollbacks, stands.
 		stands             bool
 		why, unread, fails string
 	}{

@@ -3,7 +3,7 @@
 //	kubeconfig flag, KUBECONFIG, ~/.kube/config, the pod's ServiceAccount ──► Config ──► rest.Config
 //	rest.Config + the kinds of Kubernetes, Flux and Backstop ──► Client, which reads live
 //
-// The informers of the sidecar are the watcher's: what is read here is what the API server says now.
+// The informers of the sidecar are the watcher's: what is read here is what the API server answers now.
 package kube
 
 import (

@@ -26,7 +26,7 @@ type spot struct {
 	item bool
 	// mute means that the object's kind names images which nothing runs: only markers count.
 	mute bool
-	// shared means that an alias or a merge key lies on the way.
+	// shared means that an alias or a merge key is on the way.
 	shared bool
 }
 
@@ -37,7 +37,7 @@ func (s spot) down(key string) spot {
 	return s
 }
 
-// claim says what a scalar is, by its place.
+// claim describes what a scalar is, by its place.
 type claim struct {
 	part      Part
 	group     string

@@ -6,7 +6,7 @@
 //	                                                 ▼
 //	file ◄── bytes ◄── Edit · WriteHold · ClearHold ─┘
 //
-// A node is one scalar that says which image runs, or a part of it: the image of a container, an entry of kustomize's
+// A node is one scalar that tells which image runs, or a part of it: the image of a container, an entry of kustomize's
 // images, Helm values, or any scalar that image automation is told to write by a marker behind it:
 //
 //	image: ghcr.io/acme/backend:v1.2.0 # {"$imagepolicy": "develop:backend"}

@@ -159,7 +159,7 @@ func strangeUse(n, scalar *yaml.Node, known map[*yaml.Node]bool) *yaml.Node {
 	return nil
 }
 
-// spliceFor says which bytes an edit replaces by what.
+// spliceFor reports which bytes an edit replaces by what.
 func (p *parsed) spliceFor(e edit) (splice, error) {
 	if e.at.outer != nil {
 		inner := e

@@ -19,7 +19,7 @@ type Reconciled struct {
 	// Path is spec.path, and Source the kind and name of spec.sourceRef.
 	Path   string
 	Source Object
-	// PostBuild says what it replaces in what it renders.
+	// PostBuild describes what it replaces in what it renders.
 	PostBuild PostBuild
 	// Children is what its patches add to the PostBuild of the Kustomizations that it renders.
 	Children PostBuild

@@ -57,7 +57,7 @@ func (c *closure) read(file string) {
 	}
 }
 
-// open reads a kustomization file; why says what keeps it from being read.
+// open reads a kustomization file; why describes what keeps it from being read.
 func (g *Graph) open(file string) (p *parsed, why string) {
 	info, err := fs.Stat(g.fsys, file)
 	if err != nil {

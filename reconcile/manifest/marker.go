@@ -29,8 +29,8 @@ type marker struct {
 }
 
 // readMarker reads a scalar's comments as image automation does (kyaml's fieldmeta): of the comment behind the scalar,
-// or, only where there is none, the one above it, everything after the leading #s must be one JSON object of strings. A
-// comment that is our prefix and then such an object is a marker that is held.
+// or, only if that has no comment, the one above it, everything after the leading #s must be one JSON object of
+// strings. A comment that is our prefix and then such an object is a marker that is held.
 func readMarker(line, head string) (marker, bool) {
 	comment := line
 	if comment == "" {
@@ -55,7 +55,7 @@ func readMarker(line, head string) (marker, bool) {
 	return m, true
 }
 
-// isMisread reports whether a comment is meant as a marker, and is none to image automation.
+// isMisread reports whether a comment is meant as a marker that image automation does not read.
 func isMisread(comment string) bool {
 	return meantAt.MatchString(comment)
 }
@@ -149,7 +149,8 @@ func escapeField(s string) string {
 // meantStart begins what is meant as a marker: people write the key in other letters, without its quotes or braces.
 const meantStart = `(?:\{\s*["']?\$(?i:image-?policy)\b|["']?\$(?i:image-?policy)["']?\s*:)`
 
-// Misread is a comment that is meant as a marker and is none: image automation passes over it without a word.
+// Misread is a comment that is meant as a marker that image automation does not read: it passes over the comment
+// without a message.
 type Misread struct {
 	// Line of the comment, from 1.
 	Line int

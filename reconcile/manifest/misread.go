@@ -11,7 +11,8 @@ import (
 // meant finds what is written as a marker in a line, held or not.
 var meant = regexp.MustCompile(`#[# \t]*(?:` + holdPrefix + `[^{]*)?` + meantStart)
 
-// MisreadMarkers lists what is meant as a marker in a file and is none, by line.
+// MisreadMarkers lists the comments of a file that are meant as markers and that image automation does not read, by
+// line.
 func MisreadMarkers(data []byte) ([]Misread, error) {
 	p, err := parsePlain(data)
 	if err != nil {

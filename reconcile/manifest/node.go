@@ -30,7 +30,7 @@ const (
 )
 
 // Object names the Kubernetes object that a node is in, as the file names it: without the prefixes, suffixes and
-// namespaces that kustomize adds. It is empty for a file that is none, such as Helm values.
+// namespaces that kustomize adds. It is empty for a file that is no object, such as Helm values.
 type Object struct{ APIVersion, Kind, Namespace, Name string }
 
 // Mark is a hold: what keeps image automation from writing a node.

@@ -261,7 +261,7 @@ func resolve(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// field gives the resolved value of a mapping's own key; nil where there is none.
+// field gives the resolved value of a mapping's own key; nil if absent.
 func field(m *yaml.Node, key string) *yaml.Node {
 	if m == nil || m.Kind != yaml.MappingNode {
 		return nil
@@ -274,7 +274,7 @@ func field(m *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// text is the scalar at a key; empty where there is none.
+// text is the scalar at a key; empty if absent.
 func text(m *yaml.Node, key string) string {
 	if n := field(m, key); n != nil && n.Kind == yaml.ScalarNode {
 		return scalarText(n)

@@ -10,7 +10,7 @@ import (
 // patched is where a JSON patch (RFC 6902) puts its value.
 type patched struct{ segments []string }
 
-// patchedAt says where the operation that a mapping describes puts its value; nil where it is none.
+// patchedAt reports where the operation that a mapping describes puts its value; nil if it puts none.
 func patchedAt(fields []entry) *patched {
 	op, path := textAt(fields, "op"), textAt(fields, "path")
 	if (op != "add" && op != "replace") || !strings.HasPrefix(path, "/") {

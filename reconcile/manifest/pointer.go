@@ -45,8 +45,8 @@ func objectOf(m *yaml.Node) Object {
 	return o
 }
 
-// objectID names an object in a pointer. Without a name there is none: a kustomization is the same document with and
-// without its kind.
+// objectID names an object in a pointer. An object without a name has no ID: a kustomization is the same document with
+// and without its kind.
 func objectID(o Object) string {
 	switch {
 	case o.Kind == "" || o.Name == "":

@@ -187,7 +187,7 @@ var shortEscapes = map[byte]string{
 	'"': `"`, '/': "/", '\\': `\`, 'N': "\u0085", '_': "\u00a0", 'L': "\u2028", 'P': "\u2029",
 }
 
-// escapeAt decodes the escape at the start of raw, and gives its length; zero where it is none.
+// escapeAt decodes the escape at the start of raw, and gives its length; zero if raw begins with no escape.
 func escapeAt(raw []byte) (text string, length int) {
 	if len(raw) < 2 {
 		return "", 0

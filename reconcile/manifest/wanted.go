@@ -15,7 +15,7 @@ func Wanted(nodes []Node, at Target, candidates []string) (image, why string) {
 	if len(own) == 1 && len(overrides) == 0 && !strings.Contains(own[0], "${") {
 		return own[0], ""
 	}
-	// Another container of the workload says nothing of this one.
+	// Another container of the workload does not mention this one.
 	rest := slices.DeleteFunc(slices.Clone(nodes), func(n Node) bool {
 		return n.Part == PartImage && isTemplate(n.Object.Kind) && n.Container != "" && n.Container != at.Container
 	})

@@ -12,7 +12,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// Get reads a Rollback, live; nil where there is none.
+// Get reads a Rollback, live; nil if absent.
 func (r *Records) Get(ctx context.Context, namespace, name string) (*v1alpha1.Rollback, error) {
 	var out v1alpha1.Rollback
 	err := r.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &out)

@@ -114,7 +114,7 @@ func (r *Records) Create(ctx context.Context, rb *v1alpha1.Rollback) error {
 // SaveStatus writes the status.
 func (r *Records) SaveStatus(ctx context.Context, rb *v1alpha1.Rollback) error {
 	err := r.Client.Status().Update(ctx, rb)
-	// A Rollback that somebody deleted is read again too, and then there is none.
+	// A Rollback that somebody deleted is read again too, and is then absent.
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return reconcile.ErrConflict
 	}

@@ -25,7 +25,7 @@ var artifacts = []struct{ prefix, what string }{
 	{"application/vnd.syft", "an SBOM"},
 }
 
-// artifact says what a manifest is where no runtime can run it, and the type that tells so; empty for an image. Its
+// artifact tells what a manifest is where no runtime can run it, and the type that tells so; empty for an image. Its
 // config is of another type than an image's, or none of its layers is one.
 func artifact(c *content) (what, kind string) {
 	kind = string(c.config.MediaType)

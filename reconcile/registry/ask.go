@@ -56,7 +56,7 @@ func (s *session) do(ctx context.Context, method, path string, header map[string
 	}
 	req, err := http.NewRequestWithContext(ctx, method, u, nil)
 	if err != nil {
-		return nil, lie(s.host, "an address that is none")
+		return nil, untrue(s.host, "something that is no address")
 	}
 	for k, v := range header {
 		req.Header.Set(k, v)
@@ -108,14 +108,14 @@ func (s *session) resolve(ctx context.Context, identifier string) (manifest, err
 	}
 	_ = resp.Body.Close()
 	if kind := kindOf(resp); strings.HasPrefix(kind, "text/") {
-		return manifest{}, lie(s.host, "a page (%s) instead of a manifest", clip(kind))
+		return manifest{}, untrue(s.host, "a page (%s) instead of a manifest", clip(kind))
 	}
 	digest, err := v1.NewHash(resp.Header.Get("Docker-Content-Digest"))
 	if err != nil {
 		return s.manifest(ctx, identifier)
 	}
 	if asked, err := v1.NewHash(identifier); err == nil && asked != digest {
-		return manifest{}, lie(s.host, "digest %s for %s", digest, asked)
+		return manifest{}, untrue(s.host, "digest %s for %s", digest, asked)
 	}
 	return manifest{digest: digest, mediaType: types.MediaType(kindOf(resp)), size: resp.ContentLength}, nil
 }
@@ -147,17 +147,17 @@ func (s *session) manifest(ctx context.Context, identifier string) (manifest, er
 	}
 	m := manifest{mediaType: types.MediaType(kindOf(resp)), size: int64(len(body)), body: body}
 	if !json.Valid(body) {
-		return manifest{}, lie(s.host, "a manifest that is no JSON")
+		return manifest{}, untrue(s.host, "a manifest that is no JSON")
 	}
 	asked, err := v1.NewHash(identifier)
 	if err != nil {
 		asked.Algorithm = "sha256"
 	}
 	if m.digest, err = sum(asked.Algorithm, body); err != nil {
-		return manifest{}, lie(s.host, "an unknown kind of digest")
+		return manifest{}, untrue(s.host, "an unknown kind of digest")
 	}
 	if asked.Hex != "" && asked != m.digest {
-		return manifest{}, lie(s.host, "content with digest %s for %s", m.digest, asked)
+		return manifest{}, untrue(s.host, "content with digest %s for %s", m.digest, asked)
 	}
 	return m, nil
 }
@@ -173,7 +173,7 @@ func (s *session) config(ctx context.Context, d v1.Descriptor) ([]byte, error) {
 		return nil, err
 	}
 	if got, err := sum(d.Digest.Algorithm, body); err != nil || got != d.Digest {
-		return nil, lie(s.host, "content with another digest for %s", d.Digest)
+		return nil, untrue(s.host, "content with another digest for %s", d.Digest)
 	}
 	return body, nil
 }
@@ -200,7 +200,7 @@ func (s *session) blob(ctx context.Context, d v1.Descriptor) error {
 		size = whole(resp)
 	}
 	if size != d.Size {
-		return lie(s.host, "%d bytes for blob %s, which has %d", size, d.Digest, d.Size)
+		return untrue(s.host, "%d bytes for blob %s, which has %d", size, d.Digest, d.Size)
 	}
 	return nil
 }
@@ -243,7 +243,7 @@ func (s *session) list(ctx context.Context, limit int) (all []string, complete b
 		case errors.Is(err, errTooLong), err != nil && network(err) != "":
 			return nil, false, fault(s.host, err)
 		case err != nil:
-			return nil, false, lie(s.host, "a list of tags that is none")
+			return nil, false, untrue(s.host, "something that is no list of tags")
 		}
 		all = append(all, some...)
 		next, ok := nextPage(resp)
@@ -317,14 +317,14 @@ func nextPage(resp *http.Response) (string, bool) {
 func (s *session) read(resp *http.Response) ([]byte, error) {
 	defer func() { _ = resp.Body.Close() }()
 	if kind := kindOf(resp); strings.HasPrefix(kind, "text/html") {
-		return nil, lie(s.host, "a page (%s) instead of content", clip(kind))
+		return nil, untrue(s.host, "a page (%s) instead of content", clip(kind))
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxManifest+1))
 	if err != nil {
 		return nil, fault(s.host, err)
 	}
 	if len(body) > maxManifest {
-		return nil, lie(s.host, "a manifest or config of more than %d MiB", maxManifest>>20)
+		return nil, untrue(s.host, "a manifest or config of more than %d MiB", maxManifest>>20)
 	}
 	return body, nil
 }

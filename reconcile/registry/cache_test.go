@@ -61,7 +61,7 @@ func TestPullThroughCachesProveNoAbsence(t *testing.T) {
 	}
 }
 
-// Where HEAD is no answer for what is there, a 404 is none for what is not.
+// Where HEAD is no answer for what is there, a 404 proves nothing of what is absent.
 func TestA404ProvesNothingWhereHEADIsNoAnswer(t *testing.T) {
 	p := start(t, registrystub.Options{})
 	p.push("proxy/web", "v1")

@@ -66,21 +66,21 @@ func (p *probe) parse(body []byte) (*content, error) {
 		Layers    []v1.Descriptor `json:"layers"`
 	}
 	if err := json.Unmarshal(body, &doc); err != nil {
-		return nil, lie(p.s.host, "a manifest of %s that is none", p.t.short)
+		return nil, untrue(p.s.host, "something that is no manifest of %s", p.t.short)
 	}
 	switch {
 	case doc.Manifests != nil && (doc.Config != nil || doc.Layers != nil):
-		return nil, lie(p.s.host, "a manifest of %s that is an index and an image at once", p.t.short)
+		return nil, untrue(p.s.host, "a manifest of %s that is an index and an image at once", p.t.short)
 	case len(doc.Manifests) > maxListed || len(doc.Layers) > maxListed:
 		return nil, undecided("%s has too many parts to look into", p.t.short)
 	case doc.Manifests != nil:
 		return &content{children: doc.Manifests}, nil
 	case doc.Config == nil || doc.Config.Digest.Hex == "":
-		return nil, lie(p.s.host, "a manifest of %s that is neither an index nor an image", p.t.short)
+		return nil, untrue(p.s.host, "a manifest of %s that is neither an index nor an image", p.t.short)
 	}
 	for _, l := range doc.Layers {
 		if l.Digest.Hex == "" {
-			return nil, lie(p.s.host, "a manifest of %s with a layer that has no digest", p.t.short)
+			return nil, untrue(p.s.host, "a manifest of %s with a layer that has no digest", p.t.short)
 		}
 	}
 	return &content{config: doc.Config, layers: doc.Layers}, nil
@@ -104,7 +104,7 @@ func (p *probe) leaves(ctx context.Context, d v1.Descriptor, body []byte, depth 
 	for _, child := range c.children {
 		switch {
 		case child.Digest.Hex == "":
-			return nil, lie(p.s.host, "an index of %s with an entry that has no digest", p.t.short)
+			return nil, untrue(p.s.host, "an index of %s with an entry that has no digest", p.t.short)
 		case attests(child):
 		case child.MediaType.IsIndex():
 			if depth >= maxDepth {
@@ -189,7 +189,7 @@ func (p *probe) config(ctx context.Context, d v1.Descriptor) (v1.Platform, error
 	}
 	var have v1.Platform
 	if err := json.Unmarshal(body, &have); err != nil {
-		return v1.Platform{}, lie(p.s.host, "a config of %s that is none", p.t.short)
+		return v1.Platform{}, untrue(p.s.host, "something that is no config of %s", p.t.short)
 	}
 	have = v1.Platform{OS: have.OS, Architecture: have.Architecture, Variant: have.Variant}
 	p.r.contents.Add("config "+d.Digest.String(), have)

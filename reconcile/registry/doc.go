@@ -1,7 +1,7 @@
 // Package registry proves that images exist, or do not, by asking their registry.
 //
 // A proof fits the cause of a failure, and an absence is proved between two
-// looks, because a registry says 404 to an expired token and of a repository
+// looks, because a registry answers 404 to an expired token and of a repository
 // that it does not show:
 //
 //	parse ─► refused by the kubelet's own parser ─────────────────────► Absent, InvalidName

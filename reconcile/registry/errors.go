@@ -69,12 +69,12 @@ func undecided(format string, args ...any) *Error {
 	return &Error{Cause: v1alpha1.CauseUnknown, Sentence: fmt.Sprintf(format, args...)}
 }
 
-// lie is an answer that cannot be true.
-func lie(host, format string, args ...any) *Error {
+// untrue is an answer that cannot be true.
+func untrue(host, format string, args ...any) *Error {
 	return unavailable("%s gives an answer that cannot be right: %s", host, fmt.Sprintf(format, args...))
 }
 
-// refusal says what a status other than 200 means. Only 404 speaks of the image.
+// refusal describes what a status other than 200 means. Only 404 speaks of the image.
 func refusal(host string, status int) *Error {
 	said := strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 	e := &Error{Cause: v1alpha1.CauseRegistryUnavailable, status: status}

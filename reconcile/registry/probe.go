@@ -70,7 +70,7 @@ func (p *probe) absent(ctx context.Context) error {
 	_, err = p.s.manifest(ctx, p.t.ref.Identifier())
 	switch {
 	case err == nil:
-		return lie(p.s.host, "404 for %s and then 200", p.t.short)
+		return untrue(p.s.host, "404 for %s and then 200", p.t.short)
 	case !missing(err):
 		return err
 	case !asError(err).coded:
@@ -295,7 +295,7 @@ func (p *probe) confirm(ctx context.Context, top manifest, err error) error {
 	again, err := p.s.resolve(ctx, p.t.ref.Identifier())
 	if err != nil {
 		if missing(err) {
-			return lie(p.s.host, "200 for %s and then 404", p.t.short)
+			return untrue(p.s.host, "200 for %s and then 404", p.t.short)
 		}
 		return err
 	}
@@ -313,7 +313,7 @@ func (p *probe) confirm(ctx context.Context, top manifest, err error) error {
 	}
 	if !missing(err) {
 		if err == nil {
-			return lie(p.s.host, "404 for %s %s and then 200", lost.what, lost.digest)
+			return untrue(p.s.host, "404 for %s %s and then 200", lost.what, lost.digest)
 		}
 		return err
 	}

@@ -63,7 +63,7 @@ func (r *Registry) prove(ctx context.Context, q reconcile.Question) reconcile.Pr
 }
 
 // ResolveDigest gives the digest of an image's manifest or index. The error is an *Error; its cause is NotFound where
-// the registry says 404, which proves nothing by itself.
+// the registry answers 404, which proves nothing by itself.
 func (r *Registry) ResolveDigest(ctx context.Context, image string, access reconcile.Access) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()

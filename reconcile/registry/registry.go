@@ -86,7 +86,7 @@ func New(o Options) *Registry {
 	return r
 }
 
-// Until says when the registry of an image, which asked to be left alone, may be asked again; zero where it did not.
+// Until reports when the registry of an image, which asked to be left alone, may be asked again; zero where it did not.
 func (r *Registry) Until(image string) time.Time {
 	t, err := parse(image, reconcile.Access{})
 	if err != nil {

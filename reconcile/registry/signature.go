@@ -112,7 +112,7 @@ func (s *session) layers(ctx context.Context, identifier string, do func(v1.Desc
 		Layers []v1.Descriptor `json:"layers"`
 	}
 	if err := json.Unmarshal(m.body, &doc); err != nil {
-		return lie(s.host, "a manifest of signatures that is none")
+		return untrue(s.host, "something that is no manifest of signatures")
 	}
 	for _, layer := range doc.Layers {
 		if err := do(layer); err != nil {
@@ -142,7 +142,7 @@ func (s *session) referrers(ctx context.Context, digest string) ([]v1.Descriptor
 		Manifests []v1.Descriptor `json:"manifests"`
 	}
 	if err := json.Unmarshal(body, &index); err != nil {
-		return nil, lie(s.host, "a list of what refers to an image that is none")
+		return nil, untrue(s.host, "something that is no list of what refers to an image")
 	}
 	return index.Manifests, nil
 }

@@ -17,7 +17,7 @@ import (
 
 // Job is what a Flux Kustomization has kustomize-controller render.
 type Job struct {
-	// Spec names the folder by its path, and says what is added to it.
+	// Spec names the folder by its path, and describes what is added to it.
 	Spec kustomizev1.KustomizationSpec
 	// From are the values of spec.postBuild.substituteFrom, by the name of the variable. They are the cluster's.
 	From map[string]string

@@ -172,7 +172,7 @@ func TestObjectsRefusesWhatLeadsElsewhere(t *testing.T) {
 	}
 }
 
-// find gives the object of a reference among rendered ones; nil where there is none. A reference without a namespace
+// find gives the object of a reference among rendered ones; nil if absent. A reference without a namespace
 // means an object that has none, and one whose Kustomization leaves the namespace to the cluster.
 func find(objects []*unstructured.Unstructured, group string, ref v1alpha1.ObjectRef) *unstructured.Unstructured {
 	for _, o := range objects {

@@ -48,10 +48,10 @@ var plainVariable = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 // variableName is what Flux takes for the name of a variable.
 var variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
 
-// ErrVariableName means that a name of spec.postBuild, or a key of what it is filled from, is none that Flux takes.
+// ErrVariableName means that a name of spec.postBuild, or a key of what it is filled from, is not one that Flux takes.
 var ErrVariableName = errors.New("the name of a variable has letters, digits and _ alone")
 
-// Named says which variable has a name that Flux refuses, whether it is used or not; it wraps ErrVariableName.
+// Named reports which variable has a name that Flux refuses, whether it is used or not; it wraps ErrVariableName.
 func (v Variables) Named() error {
 	for _, name := range slices.Sorted(maps.Keys(v.Values)) {
 		if v.On && !variableName.MatchString(name) {

@@ -60,7 +60,7 @@ func (s *scales) at(dir, ref string) weight {
 	return s.file(name)
 }
 
-// object is where a document says what kind it is, one in a List too.
+// object is where a document describes what kind it is, one in a List too.
 var object = regexp.MustCompile(`(?m)^ {0,4}(?:- )?"?kind"?:`)
 
 func (s *scales) file(name string) weight {

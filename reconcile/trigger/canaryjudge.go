@@ -70,7 +70,7 @@ func (v *canaryView) judge(container, image, was string) Judgement {
 	return out
 }
 
-// wordsTake is how long the events may take that say why an update was refused.
+// wordsTake is how long the events may take that explain why an update was refused.
 const wordsTake = 15 * time.Second
 
 // complete reports whether there is enough to judge by: events come beside the status, and after it.

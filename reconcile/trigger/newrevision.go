@@ -83,7 +83,7 @@ func proveByPods(_ context.Context, w *reconcile.World, _ *v1alpha1.Target) (rec
 	return out, nil
 }
 
-// exitOf says how a container ended.
+// exitOf describes how a container ended.
 func exitOf(r *v1alpha1.Rollout) string {
 	if r.ExitCode == nil {
 		return ""

@@ -157,7 +157,7 @@ func (v *view) evidence(doubts []v1alpha1.RolloutDoubt) v1alpha1.Rollout {
 	return out
 }
 
-// Steady names a pod of the newest revision that runs well with an image; empty where there is none.
+// Steady names a pod of the newest revision that runs well with an image; empty if absent.
 func Steady(f *Facts, image string) string {
 	if f.New == nil {
 		return ""

@@ -194,7 +194,7 @@ func without(pod string) func(*recorded) {
 	}
 }
 
-// was says what a watch remembers of a revision that was replaced last.
+// was describes what a watch remembers of a revision that was replaced last.
 func was(replicaSet string, how v1alpha1.Availability) func(*recorded) {
 	return func(r *recorded) {
 		for i := range r.objects.ReplicaSets {

@@ -9,7 +9,7 @@ import (
 	"runtime"
 )
 
-// compiled is where a binary lies before it is packed.
+// compiled is the folder of a binary before it is packed.
 func (r *release) compiled(p platform, name string) string {
 	return filepath.Join(r.out, "bin", p.os+"-"+p.arch, p.binary(name))
 }

@@ -49,7 +49,7 @@ func (r *release) check(ctx context.Context, fresh bool, stdout io.Writer) error
 	return nil
 }
 
-// same compares two folders and says what differs first.
+// same compares two folders and describes what differs first.
 func same(a, b string) (int, error) {
 	n := 0
 	for _, way := range [][2]string{{a, b}, {b, a}} {

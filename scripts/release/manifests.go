@@ -71,7 +71,7 @@ func Manifests(root, version, digest string) (v1.Image, error) {
 	return a.image()
 }
 
-// imageTag is where a kustomization says which tag of Backstop's image it takes.
+// imageTag is where a kustomization reports which tag of Backstop's image it takes.
 var imageTag = regexp.MustCompile(`(?m)^(- name: ghcr\.io/backstop-dev/backstop\n  newTag: ).*\n`)
 
 // pinned reads the kustomizations, with version and digest in place of the tag that the checkout has.

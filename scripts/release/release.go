@@ -51,7 +51,7 @@ type release struct {
 
 var semantic = regexp.MustCompile(`^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?$`)
 
-// newRelease looks at the checkout: a release is made of a commit, never of what only lies in a folder.
+// newRelease looks at the checkout: a release is made of a commit, never of what is only in a folder.
 func newRelease(ctx context.Context, root, out, version, platforms string) (*release, error) {
 	if !semantic.MatchString(version) {
 		return nil, fmt.Errorf("-version %q: want a semantic version with its v, such as v0.1.0", version)

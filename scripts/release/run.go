@@ -47,7 +47,7 @@ func Run(ctx context.Context, args []string, stdout io.Writer) error {
 		}
 		return r.build(ctx, stdout)
 	}
-	return fmt.Errorf("%q is none of build, check, sign, verify, push and image", args[0])
+	return fmt.Errorf("%q is not one of build, check, sign, verify, push and image", args[0])
 }
 
 // build makes all of it, step by step, in a folder that is replaced.

@@ -287,7 +287,7 @@ func (s *stage) writeBad(app, tag string) {
 	s.must(err)
 }
 
-// settleDown waits until the Rollback has ended well, and says whom it asked.
+// settleDown waits until the Rollback has ended well, and reports whom it asked.
 func (s *stage) settleDown(app string, release bool) {
 	s.b.Helper()
 	s.ended(app)

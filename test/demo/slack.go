@@ -16,7 +16,8 @@ import (
 	"github.com/backstop-dev/backstop/test/slackstub/page"
 )
 
-// chat is a stand-in for Slack, and the page that shows its channel. Nothing in the sidecar knows that it is none.
+// chat is a stand-in for Slack, and the page that shows its channel. Nothing in the sidecar knows that it is a
+// stand-in.
 func (w *world) chat(ctx context.Context) error {
 	var err error
 	if w.slack, err = slackstub.Start(slackstub.Options{}); err != nil {

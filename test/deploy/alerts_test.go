@@ -64,7 +64,7 @@ components: [KUSTOMIZE/components/alerts]
 		!labels.SelectorFromSet(policy.Spec.PodSelector.MatchLabels).Matches(labels.Set(pod.Labels)) {
 		t.Errorf("the NetworkPolicy is %+v", policy.Spec)
 	}
-	// The default overlay takes it back.
+	// The default overlay removes it again.
 	for _, kind := range []string{"service", "networkpolicy"} {
 		s.kubectl(t, "delete", kind, "backstop-alerts", "-n", "backstop-system")
 	}

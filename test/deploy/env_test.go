@@ -184,7 +184,7 @@ func eventually(t *testing.T, ask func(context.Context) error) {
 	}
 }
 
-// refused says what is wrong with an answer that should refuse with a sentence.
+// refused describes what is wrong with an answer that should refuse with a sentence.
 func refused(err error, sentence string) error {
 	if err == nil {
 		return fmt.Errorf("accepted, want %q", sentence)

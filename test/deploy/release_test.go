@@ -99,12 +99,13 @@ func untar(t *testing.T, plain io.Reader, dir string) {
 	}
 }
 
-// TestUpgradeFromTheLastReleaseWithOpenRollbacksAndHolds replaces the kinds of testdata/before by those of this checkout.
-// Those are the last release's, and before there was one, those of an earlier commit: docs/releases.md says who puts them there.
+// TestUpgradeFromTheLastReleaseWithOpenRollbacksAndHolds replaces the kinds of testdata/before by those of this
+// checkout. Those are the last release's, and before there was one, those of an earlier commit: docs/releases.md says
+// who puts them there.
 func TestUpgradeFromTheLastReleaseWithOpenRollbacksAndHolds(t *testing.T) {
 	env := environment(t)
 	s := suite{env: env, admin: clientAs(t, env.Config, "")}
-	// Whoever ran before, the default overlay says who Backstop is.
+	// Whoever ran before, the default overlay reports who Backstop is.
 	s.kubectl(t, "apply", "--server-side", "--force-conflicts", "-k", s.folder("default"))
 	s.kubectl(t, "apply", "--server-side", "--force-conflicts", "-f", "testdata/before")
 	s.create(t, `{apiVersion: v1, kind: Namespace, metadata: {name: upgrade}}`)

@@ -72,7 +72,7 @@ patches:
 		!labels.SelectorFromSet(policy.Spec.PodSelector.MatchLabels).Matches(labels.Set(pod.Labels)) {
 		t.Errorf("the NetworkPolicy is %+v", policy.Spec)
 	}
-	// Nothing more is granted, and the default overlay takes it back.
+	// Nothing more is granted, and the default overlay removes it again.
 	for _, kind := range []string{"service", "networkpolicy", "ingress"} {
 		s.kubectl(t, "delete", kind, "backstop-slack", "-n", "backstop-system")
 	}

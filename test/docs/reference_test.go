@@ -69,7 +69,7 @@ func rows(t *testing.T, page, heading string) map[string]bool {
 	return out
 }
 
-// same says what only one of code and reference has.
+// same describes what only one of code and reference has.
 func same(t *testing.T, what string, code, reference map[string]bool) {
 	t.Helper()
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(code)), slices.Sorted(maps.Keys(reference))); diff != "" || len(code) == 0 {
@@ -140,7 +140,8 @@ func TestReferenceNamesTheEnvironment(t *testing.T) {
 	same(t, "variables of the scripts for CI", script, named)
 }
 
-// TestPoliciesAreExplained holds docs/policies.md to the fields of a RollbackPolicy, and what Backstop may do to its Roles.
+// TestPoliciesAreExplained holds docs/policies.md to the fields of a RollbackPolicy, and what Backstop may do to its
+// Roles.
 func TestPoliciesAreExplained(t *testing.T) {
 	fields := all(section(t, "reference/api.md", "RollbackPolicy"), "(?m)^\\| `spec\\.(\\w+)` ")
 	page, err := os.ReadFile(filepath.Join(root, "docs", "policies.md"))
@@ -181,7 +182,8 @@ var fluxFields = []string{
 	"spec.certSecretRef", "spec.proxySecretRef", "spec.driftDetection", "spec.images", "status.history",
 }
 
-// TestFlagsAndFieldsInTheDocsExist holds what the pages name to the reference, which is written from the program and the types.
+// TestFlagsAndFieldsInTheDocsExist holds what the pages name to the reference, which is written from the program and
+// the types.
 func TestFlagsAndFieldsInTheDocsExist(t *testing.T) {
 	pages := pages(t)
 	reference := func(name string) string { return pages[filepath.Join(root, "docs", "reference", name)] }

@@ -2,5 +2,5 @@
 // -k in a namespace that enforces the restricted profile, on a real node, with real pulls and real crashes. Flux is the
 // stand-in of the other suites.
 //
-//	make e2e        needs root and Linux; installs Debian's containerd where there is none
+//	make e2e        needs root and Linux; installs Debian's containerd if it is missing
 package e2e

@@ -186,7 +186,7 @@ func (s *stage) kubectl(args ...string) string {
 	return out
 }
 
-// until asks again and again, and says how long it took.
+// until asks again and again, and reports how long it took.
 func (s *stage) until(what string, limit time.Duration, ask func() error) {
 	s.t.Helper()
 	begin := time.Now()
@@ -222,7 +222,7 @@ func (s *stage) runs(app, tag string) {
 	})
 }
 
-// record is the newest Rollback of an image; nil where there is none.
+// record is the newest Rollback of an image; nil if absent.
 func (s *stage) record(image string) *v1alpha1.Rollback {
 	s.t.Helper()
 	var list v1alpha1.RollbackList

@@ -180,7 +180,7 @@ func (f *Fleet) Create(ctx context.Context, c client.Client) error {
 	return nil
 }
 
-// Get gives the object of a kind by its namespace and name, to be changed before Create; nil when there is none.
+// Get gives the object of a kind by its namespace and name, to be changed before Create; nil if absent.
 func Get[T client.Object](f *Fleet, namespace, name string) T {
 	var none T
 	for _, o := range f.Objects {

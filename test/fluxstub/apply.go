@@ -80,7 +80,7 @@ func (s *stand) refused(ctx context.Context, o *unstructured.Unstructured, manag
 	return nil
 }
 
-// settle gives an object without a namespace the default one, where its kind has one, and says what it is called.
+// settle gives an object without a namespace the default one, where its kind has one, and describes what it is called.
 func (s *stand) settle(o *unstructured.Unstructured) (name string, err error) {
 	name = o.GetKind() + "/" + strings.TrimPrefix(o.GetNamespace()+"/"+o.GetName(), "/")
 	namespaced, err := s.client.IsObjectNamespaced(o)

@@ -53,7 +53,7 @@ func (s *stand) waitHealthy(ctx context.Context, objects []*unstructured.Unstruc
 	}
 }
 
-// triggered says what enqueued an object since it was read, by a new spec or by a request; nil while nothing has.
+// triggered describes what enqueued an object since it was read, by a new spec or by a request; nil while nothing has.
 func (s *stand) triggered(ctx context.Context, kind string, was, now client.Object) *canceledError {
 	key := client.ObjectKeyFromObject(was)
 	switch {

@@ -207,7 +207,7 @@ func inSync(hr *helmv2.HelmRelease) {
 	}
 }
 
-// releases says which of a HelmRelease's dependencies is not ready.
+// releases reports which of a HelmRelease's dependencies is not ready.
 func (s *stand) releases(ctx context.Context, hr *helmv2.HelmRelease) error {
 	for _, d := range hr.Spec.DependsOn {
 		if d.Namespace == "" {

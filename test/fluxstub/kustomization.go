@@ -220,7 +220,7 @@ func (r *run) applying(ctx context.Context) error {
 	return r.saveStatus(ctx)
 }
 
-// dependencies says which of a Kustomization's dependencies is not ready at this revision.
+// dependencies reports which of a Kustomization's dependencies is not ready at this revision.
 func (s *stand) dependencies(ctx context.Context, k *kustomizev1.Kustomization, revision string) error {
 	for _, d := range k.Spec.DependsOn {
 		if d.Namespace == "" {
@@ -290,7 +290,7 @@ func (r *run) checkHealth(ctx context.Context, objects []*unstructured.Unstructu
 // healthCheckCanceled is the reason of a health check that was given up for a new reconciliation.
 const healthCheckCanceled = "HealthCheckCanceled"
 
-// trigger says what enqueued the Kustomization since it was read; nil while nothing has.
+// trigger describes what enqueued the Kustomization since it was read; nil while nothing has.
 func (r *run) trigger(ctx context.Context) *canceledError {
 	if by := r.triggered(ctx, kustomizev1.KustomizationKind, r.k, &kustomizev1.Kustomization{}); by != nil {
 		return by

@@ -1,5 +1,5 @@
 // Package giteaserver runs a real Gitea on loopback, with an administrator and users whose passwords are known. It is
-// made for tests: what the stub of a provider says is held against it. scripts/gitea.sh builds the server.
+// made for tests: what the stub of a provider answers is held against it. scripts/gitea.sh builds the server.
 package giteaserver
 
 import (

@@ -14,7 +14,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// applyRecord is the n-th Rollback of production's Kustomization; nil where there is none.
+// applyRecord is the n-th Rollback of production's Kustomization; nil if absent.
 func (w *World) applyRecord(n int) *v1alpha1.Rollback {
 	w.t.Helper()
 	var list v1alpha1.RollbackList

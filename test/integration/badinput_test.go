@@ -15,7 +15,7 @@ import (
 	"github.com/backstop-dev/backstop/test/fleet"
 )
 
-// Bad input is data: it is named in a sentence that says what to do, and nothing comes to harm by it.
+// Bad input is data: it is named in a sentence that describes what to do, and nothing comes to harm by it.
 
 // deployedFrom adds a Kustomization with a source of its own that says to have applied a Deployment by its name.
 // Nobody applies it: it is suspended.

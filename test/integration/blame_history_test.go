@@ -93,7 +93,7 @@ func TestMergeSquashAndRewrittenHistory(t *testing.T) {
 	}
 	w.runs(prod, "rewritten", good)
 
-	// Rewritten into one commit that brings the image: nothing says what was there before.
+	// Rewritten into one commit that brings the image: nothing tells what was there before.
 	w.must(w.Alice.Pull(t.Context()))
 	w.hands([]string{"checkout", "--quiet", "--orphan", "anew"})
 	w.retag("rootless", "Begin anew")

@@ -82,7 +82,7 @@ func TestMultiDocumentCRLFBOMAnchorsFlowStyleNoFinalNewline(t *testing.T) {
 		others := s.Vary
 		s.Vary = func(w *World) {
 			others(w)
-			// Image automation does not see a marker behind a flow mapping, so there is none.
+			// Image automation does not see a marker behind a flow mapping, so none is written.
 			head, _, _ := strings.Cut(w.Fleet.Deployment(prod, "flow"), "      containers:")
 			w.Fleet.Files[w.Fleet.File(prod, "flow")] = fmt.Sprintf("%s      containers: [{name: flow, image: \"%s\"}] # one line\n",
 				head, w.Fleet.Image("flow", fleet.Tag(prod, 0)))

@@ -24,13 +24,14 @@ import (
 // The passwords hold what encodings change.
 const gitPassword, registryPassword = `git+s3cret/%41 "quoted"&=`, `registry+s3cret/%42&=?`
 
-// echo is what a server says that repeats what it was sent, in every form.
+// echo is what a server reports that repeats what it was sent, in every form.
 func echo(user, password, host string) string {
 	return fmt.Sprintf("debug: login %s:%s, Authorization: Basic %s, password=%s, from http://%s@%s/fleet.git", user, password,
 		base64.StdEncoding.EncodeToString([]byte(user+":"+password)), url.QueryEscape(password), url.UserPassword(user, password), host)
 }
 
-// private is a fleet whose Git server and registry both ask for a password; image automation and the pods have a pull secret.
+// private is a fleet whose Git server and registry both ask for a password; image automation and the pods have a pull
+// secret.
 func private(s *setup) {
 	s.Git = gitserver.Options{Username: "flux", Password: gitPassword}
 	s.Registry.Basic = &registrystub.Login{Username: "puller", Password: registryPassword}

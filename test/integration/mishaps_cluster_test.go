@@ -69,7 +69,7 @@ func mishapsOfTheCluster() map[string]mishap {
 	waits := func(is bool, within time.Duration) func(w *World) {
 		return applySpec(func(s *kustomizev1.KustomizationSpec) { s.Wait, s.Timeout = is, &metav1.Duration{Duration: within} })
 	}
-	// retried says when Flux tries again what failed.
+	// retried reports when Flux tries again what failed.
 	retried := func(after time.Duration) func(w *World) {
 		return applySpec(func(s *kustomizev1.KustomizationSpec) { s.RetryInterval = &metav1.Duration{Duration: after} })
 	}

@@ -183,8 +183,8 @@ func Test404FromARegistryThatShowsThisClientNothing(t *testing.T) {
 	}
 	w.unmoved(prod, tip)
 
-	// The same 404 beside a tag that is shown is none either, while the list of tags names the image: so answers a cache
-	// whose upstream does not let it in.
+	// The same 404 beside a tag that is shown proves nothing either, while the list of tags names the image: so answers a
+	// cache whose upstream does not let it in.
 	w.Registry.Fail("/v2/backend/manifests/"+fleet.Tag(prod, 1), registrystub.Hidden())
 	everything()
 	manifests()

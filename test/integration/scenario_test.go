@@ -52,7 +52,7 @@ func (w *World) publishBad(app, tag string) string {
 	return w.Fleet.Image(app, tag)
 }
 
-// record reads the newest Rollback of an image in an environment; nil where there is none.
+// record reads the newest Rollback of an image in an environment; nil if absent.
 func (w *World) record(env, image string) *v1alpha1.Rollback {
 	w.t.Helper()
 	var list v1alpha1.RollbackList

@@ -134,7 +134,7 @@ func TestClickDuringAChangeOfLeader(t *testing.T) {
 		t.Error("a follower hears clicks too")
 	}
 	first.Stop(15 * time.Second)
-	// People press until it takes. In between nobody hears them, and Slack says so.
+	// People press until it takes. In between nobody hears them, and Slack answers so.
 	c.patiently("a click is acknowledged", 2*patience, func() error {
 		receipt, err := c.click(slackstub.Jane, m, card.Approve)
 		if err == nil && receipt.Acked {

@@ -20,7 +20,7 @@ import (
 	"github.com/backstop-dev/backstop/test/registrystub"
 )
 
-// pod reads a pod of production again; nil when there is none.
+// pod reads a pod of production again; nil if absent.
 func (w *World) pod(name string) *corev1.Pod {
 	w.t.Helper()
 	p := &corev1.Pod{}

@@ -115,7 +115,7 @@ func world(t *testing.T, vary ...func(*setup)) *World {
 	return w
 }
 
-// worldName is short, unique, and says whose world it is.
+// worldName is short, unique, and reports whose world it is.
 func worldName(t *testing.T) string {
 	common.mu.Lock()
 	defer common.mu.Unlock()
@@ -244,7 +244,7 @@ func (w *World) clear() {
 	}
 }
 
-// report says what there is to know of a world whose test failed.
+// report describes what there is to know of a world whose test failed.
 func (w *World) report() {
 	if !w.t.Failed() {
 		return

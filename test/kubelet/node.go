@@ -134,7 +134,7 @@ func (n *Node) RestartContainerd() error {
 	return n.startContainerd()
 }
 
-// Ready waits until the node says that it is, and may be scheduled on.
+// Ready waits until the node reports that it is, and may be scheduled on.
 func (n *Node) Ready(ctx context.Context) error {
 	client, err := kubernetes.NewForConfig(n.Env.Config)
 	if err != nil {

@@ -67,7 +67,7 @@ func behaves(config []byte) *Behaviour {
 	return &out
 }
 
-// live takes a container on that behaves, and says when to look again.
+// live takes a container on that behaves, and reports when to look again.
 func (s *standIn) live(ctx context.Context, pod *corev1.Pod, status *corev1.ContainerStatus, l *life) time.Duration {
 	now := time.Now()
 	if rest := l.next.Sub(now); rest > 0 {
@@ -174,7 +174,7 @@ func (s *standIn) tellBackOff(ctx context.Context, pod *corev1.Pod, container st
 	}
 }
 
-// lacks says which ConfigMap or Secret a container needs and has not, as a kubelet does; empty where it has all.
+// lacks reports which ConfigMap or Secret a container needs and has not, as a kubelet does; empty where it has all.
 func (s *standIn) lacks(ctx context.Context, namespace string, c corev1.Container) (string, error) {
 	type need struct{ kind, name, key string }
 	var needs []need

@@ -11,7 +11,7 @@
 // Nothing runs: an image whose blobs are all there counts as started, except
 // that a single manifest for another platform crashes, as it does for real
 // (containerd looks at platforms only in an index), and an image with a label
-// that says how it behaves does that: it ends, fails to start, never gets
+// that describes how it behaves does that: it ends, fails to start, never gets
 // ready, or recovers, with the states, counts and events of a kubelet. The
 // times in its status are forged, so that nobody waits for a run of 20 s. There is no image cache:
 // every container of every pod asks the registry, as on a fresh node.

@@ -21,7 +21,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// Wording says which kubelet's words are used.
+// Wording reports which kubelet's words are used.
 type Wording string
 
 // The wordings.
@@ -224,7 +224,7 @@ func (s *standIn) forget(uid types.UID) {
 	delete(s.pods, uid)
 }
 
-// sync takes a pod one step on and says when to look again, 0 for at its next change.
+// sync takes a pod one step on and reports when to look again, 0 for at its next change.
 func (s *standIn) sync(ctx context.Context, key types.NamespacedName) (time.Duration, error) {
 	pod := s.get(key)
 	switch {

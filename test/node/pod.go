@@ -87,7 +87,7 @@ func (s *standIn) care(ctx context.Context, pod *corev1.Pod) (time.Duration, err
 	return again, err
 }
 
-// run pulls a container's image if it is due and starts the container if it can. It says when to look again.
+// run pulls a container's image if it is due and starts the container if it can. It reports when to look again.
 func (s *standIn) run(ctx context.Context, pod *corev1.Pod, c corev1.Container, status *corev1.ContainerStatus,
 ) time.Duration {
 	s.mu.Lock()

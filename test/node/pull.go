@@ -79,7 +79,7 @@ type image struct {
 	behaviour *Behaviour
 }
 
-// pull resolves an image and reads everything of it. Its error says what a kubelet would.
+// pull resolves an image and reads everything of it. Its error describes what a kubelet would.
 func (p *puller) pull(ctx context.Context, named reference.Named, platform Node, as login) (pulled, error) {
 	ref, object := named.String(), ""
 	switch r := named.(type) {

@@ -75,7 +75,7 @@ func crash(pod *corev1.Pod, status *corev1.ContainerStatus, now time.Time) {
 	}}
 }
 
-// finishJob ends the containers of a pod that is to end, once they have run long enough. It says when that is.
+// finishJob ends the containers of a pod that is to end, once they have run long enough. It reports when that is.
 func (s *standIn) finishJob(pod *corev1.Pod) time.Duration {
 	var again time.Duration
 	for i := range pod.Status.ContainerStatuses {

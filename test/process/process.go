@@ -53,7 +53,7 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Err says how the process ended, nil for exit code 0. It waits for the end.
+// Err describes how the process ended, nil for exit code 0. It waits for the end.
 func (p *Process) Err() error {
 	<-p.done
 	if p.err != nil {

@@ -44,7 +44,7 @@ type Options struct {
 	Transport http.RoundTripper
 	// Certificate to serve TLS with; nil serves plain HTTP.
 	Certificate *tls.Certificate
-	// Mutates says which requests would change something: APIServer, GitServer or a test's own. nil means none.
+	// Mutates reports which requests would change something: APIServer, GitServer or a test's own. nil means none.
 	Mutates func(*http.Request) bool
 	// Tap that numbers those requests; nil makes one for this proxy alone.
 	Tap *Tap
@@ -190,7 +190,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(answer.body.Bytes())
 }
 
-// APIServer says which requests to the Kubernetes API server would change
+// APIServer reports which requests to the Kubernetes API server would change
 // something that matters: no reads, no reviews, and neither the renewal of a
 // lease nor an Event, whose number depends on the time a run takes.
 func APIServer(r *http.Request) bool {
@@ -214,7 +214,7 @@ func APIServer(r *http.Request) bool {
 	return true
 }
 
-// GitServer says which requests to a Git server over HTTP are pushes.
+// GitServer reports which requests to a Git server over HTTP are pushes.
 func GitServer(r *http.Request) bool {
 	return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/git-receive-pack")
 }

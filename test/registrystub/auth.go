@@ -41,7 +41,7 @@ func scopeOf(req *http.Request) string {
 	return ""
 }
 
-// challenge refuses a request and says how to come back.
+// challenge refuses a request and describes how to come back.
 func (r *Registry) challenge(w http.ResponseWriter, req *http.Request) {
 	if r.options.Basic != nil {
 		w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)

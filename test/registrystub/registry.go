@@ -138,7 +138,7 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// Count says how many requests came with a method (any when empty) to paths that begin with prefix.
+// Count reports how many requests came with a method (any when empty) to paths that begin with prefix.
 func (r *Registry) Count(method, prefix string) int {
 	n := 0
 	for _, line := range r.Requests() {

@@ -31,7 +31,7 @@ type Click struct {
 	Alter func(payload map[string]any)
 }
 
-// Receipt says what became of a click.
+// Receipt describes what became of a click.
 type Receipt struct {
 	// User and Action of the click.
 	User, Action string

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Cut says when a connection is cut instead of answered.
+// Cut reports when a connection is cut instead of answered.
 type Cut int
 
 // The cuts: before the work is done, and after.

@@ -160,7 +160,7 @@ func (m Message) Button(action string) (Button, bool) {
 	return Button{}, false
 }
 
-// Header is the text of the first header block; empty where there is none.
+// Header is the text of the first header block; empty if absent.
 func (m Message) Header() string {
 	var blocks []struct {
 		Type string          `json:"type"`

@@ -11,6 +11,6 @@
 // environment serves a whole test binary; each test takes namespaces of its own.
 //
 // The binaries come from scripts/control-plane.sh. The Flux CRDs are committed
-// (crds/generate.sh says how they are made) rather than generated when a test
+// (crds/generate.sh describes how they are made) rather than generated when a test
 // starts: that needs no tool, no network and no time.
 package testenv

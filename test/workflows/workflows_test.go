@@ -73,7 +73,7 @@ func TestActionsArePinnedByCommit(t *testing.T) {
 }
 
 func TestWorkflowsMayDoWhatTheyNeedAndNoMore(t *testing.T) {
-	// write says which job may write what, beside which nothing may.
+	// write reports which job may write what, beside which nothing may.
 	write := map[string]bool{
 		"release.yaml release contents": true, "release.yaml release packages": true, "release.yaml release id-token": true,
 		"release.yaml release attestations": true, "scorecard.yaml scorecard security-events": true, "scorecard.yaml scorecard id-token": true,

@@ -77,7 +77,7 @@ func reject(r *v1alpha1.Rollback, w words, value string) *slack.ButtonBlockEleme
 	return b
 }
 
-// reverts says what an approval does.
+// reverts describes what an approval does.
 func reverts(r *v1alpha1.Rollback, w words) string {
 	s := r.Status.Suspect
 	if s == nil {
@@ -94,7 +94,7 @@ func reverts(r *v1alpha1.Rollback, w words) string {
 	return out + "."
 }
 
-// heldUntil says what ends a hold: after a crash a person, since that a newer image is there says nothing of how it
+// heldUntil tells what ends a hold: after a crash a person, since that a newer image is there does not mention how it
 // runs.
 func heldUntil(s *v1alpha1.RollbackStatus) string {
 	if slices.ContainsFunc(v1alpha1.Triggers(), func(t v1alpha1.TriggerRow) bool {
@@ -105,7 +105,7 @@ func heldUntil(s *v1alpha1.RollbackStatus) string {
 	return "until a newer image can run."
 }
 
-// adopts says what adopting a drift does.
+// adopts describes what adopting a drift does.
 func adopts(r *v1alpha1.Rollback, w words) string {
 	s := r.Status.Suspect
 	if s == nil {

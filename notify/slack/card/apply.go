@@ -45,7 +45,7 @@ func applyEnding(r *v1alpha1.Rollback, what string) string {
 	}
 }
 
-// applyReverts says what an approval does.
+// applyReverts describes what an approval does.
 func applyReverts(r *v1alpha1.Rollback) string {
 	s := r.Status.Suspect
 	files := "1 file goes"
@@ -71,7 +71,7 @@ func applyFields(s *v1alpha1.RollbackStatus, add func(label, value string)) {
 	add("Failing", because(s)+" · since "+clock(s.FirstSeen()))
 }
 
-// applyScope says what the search in Git found, and what goes back with it.
+// applyScope describes what the search in Git found, and what goes back with it.
 func applyScope(f Facts) string {
 	lines := applyFiles(&f.Rollback.Status)
 	for _, a := range f.Rollback.Status.Applies() {
@@ -88,7 +88,7 @@ func applyScope(f Facts) string {
 	return fit(lines...)
 }
 
-// applyFiles says which files go back, and what that changes besides, or why they do not.
+// applyFiles reports which files go back, and what that changes besides, or why they do not.
 func applyFiles(s *v1alpha1.RollbackStatus) []string {
 	t := s.Target
 	switch {

@@ -35,7 +35,7 @@ func drifts(s *v1alpha1.RollbackStatus) []*v1alpha1.Failure {
 	return out
 }
 
-// driftField says who changed the workload, when, and from which revision to which.
+// driftField reports who changed the workload, when, and from which revision to which.
 func driftField(s *v1alpha1.RollbackStatus) string {
 	all := drifts(s)
 	if len(all) == 0 {
@@ -62,7 +62,7 @@ func driftField(s *v1alpha1.RollbackStatus) string {
 	return out
 }
 
-// deadlineField says when Flux takes a change by hand back, as long as it stands.
+// deadlineField reports when Flux takes a change by hand back, as long as it stands.
 func deadlineField(r *v1alpha1.Rollback) string {
 	if decided(r) || r.Status.Outcome != nil && !expired(r) && r.Status.Outcome.Result != v1alpha1.ResultReportedOnly {
 		return ""
@@ -83,7 +83,7 @@ func deadlineField(r *v1alpha1.Rollback) string {
 	return out
 }
 
-// unanswered says what becomes of a change by hand that nobody decides on.
+// unanswered describes what becomes of a change by hand that nobody decides on.
 func unanswered(s *v1alpha1.RollbackStatus) string {
 	all := drifts(s)
 	switch {
@@ -99,7 +99,7 @@ func unanswered(s *v1alpha1.RollbackStatus) string {
 		foreign(all[0].Drift.Undone, 300) + "."
 }
 
-// told says what told of the changes by hand, and what could not be read of them.
+// told describes what told of the changes by hand, and what could not be read of them.
 func told(s *v1alpha1.RollbackStatus) []string {
 	all := drifts(s)
 	if len(all) == 0 {
@@ -128,7 +128,7 @@ func told(s *v1alpha1.RollbackStatus) []string {
 	return lines
 }
 
-// restoring says how far a change by hand is from being taken back, as somebody asked for.
+// restoring reports how far a change by hand is from being taken back, as somebody asked for.
 func restoring(s *v1alpha1.RollbackStatus) string {
 	if s.Request == nil {
 		return "*Next* Flux is asked to restore what Git says"

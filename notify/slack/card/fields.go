@@ -77,7 +77,7 @@ func podsLabel(r *v1alpha1.Rollback) string {
 	return "Pods failing"
 }
 
-// podsField says how bad it is, since when and why.
+// podsField describes how bad it is, since when and why.
 func podsField(s *v1alpha1.RollbackStatus) string {
 	if len(s.Failures) == 0 {
 		return ""

@@ -43,7 +43,7 @@ func markup(c Card) []string {
 	return out
 }
 
-// faults says what is wrong with a card, whatever it was made of.
+// faults describes what is wrong with a card, whatever it was made of.
 func faults(c Card) error {
 	if err := Validate(c); err != nil {
 		return err

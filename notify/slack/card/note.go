@@ -5,7 +5,7 @@ import (
 	"github.com/backstop-dev/backstop/notify"
 )
 
-// Note is what the thread is told of one saved change, a line for each piece of news; ok is false where there is none.
+// Note is what the thread is told of one saved change, a line for each piece of news; ok is false if there is no news.
 // broadcast asks for it to be shown in the channel too: a failure, an expiry, and a question that came up after the
 // card was posted, since an edited card does not notify anybody. Nobody is mentioned but the person who decided.
 func Note(before, after *v1alpha1.Rollback) (text string, broadcast, ok bool) {

@@ -6,7 +6,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// proposal names the pull request of a Rollback, with a link where a browser opens it; empty where there is none.
+// proposal names the pull request of a Rollback, with a link where a browser opens it; empty if absent.
 func proposal(s *v1alpha1.RollbackStatus) string {
 	pr := s.PullRequest
 	if pr == nil || pr.Number == 0 {
@@ -19,7 +19,7 @@ func proposal(s *v1alpha1.RollbackStatus) string {
 	return name
 }
 
-// proposed says where the change waits to be merged, and for whom or what by name.
+// proposed reports where the change waits to be merged, and for whom or what by name.
 func proposed(s *v1alpha1.RollbackStatus) string {
 	pr := s.PullRequest
 	if !pr.IsOpen() {
@@ -32,7 +32,7 @@ func proposed(s *v1alpha1.RollbackStatus) string {
 	return out
 }
 
-// merging says what an approval does where there is a pull request.
+// merging describes what an approval does where there is a pull request.
 func merging(r *v1alpha1.Rollback, w words) string {
 	s := &r.Status
 	out := fmt.Sprintf("Merges pull request %d into %s, as soon as its provider lets it: %s goes back to %s",
@@ -69,7 +69,7 @@ func returning(r *v1alpha1.Rollback) []string {
 	return out
 }
 
-// became says what became of a pull request; empty where there was none.
+// became describes what became of a pull request; empty where there was none.
 func became(s *v1alpha1.RollbackStatus) string {
 	pr := s.PullRequest
 	if pr == nil || pr.Number == 0 {

@@ -8,7 +8,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// fails says what an image does that it should not, within a sentence.
+// fails describes what an image does that it should not, within a sentence.
 func fails(r *v1alpha1.Rollback) string {
 	s := &r.Status
 	if r.Spec.OpenedFor == v1alpha1.TriggerCanary || onlyRefused(s) {
@@ -76,7 +76,7 @@ func rolloutLine(f *v1alpha1.Failure) string {
 	return out + ". " + before(r)
 }
 
-// before says how the revision before was.
+// before describes how the revision before was.
 func before(r *v1alpha1.Rollout) string {
 	switch {
 	case r.Former == "":

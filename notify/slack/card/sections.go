@@ -7,7 +7,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// scope says what is written, and what the commit brought in beside it that stays.
+// scope describes what is written, and what the commit brought in beside it that stays.
 func scope(f Facts) string {
 	s := f.Rollback.Status.Suspect
 	if applies(f.Rollback) {
@@ -48,7 +48,7 @@ func scope(f Facts) string {
 	return fit(lines...)
 }
 
-// next says what happens next and when; at the end it is the record. A state is told by a word and a symbol.
+// next describes what happens next and when; at the end it is the record. A state is told by a word and a symbol.
 func next(f Facts) string {
 	r := f.Rollback
 	s := &r.Status
@@ -80,7 +80,7 @@ func next(f Facts) string {
 	return out
 }
 
-// question says what happens without an answer, and why a person is asked.
+// question describes what happens without an answer, and why a person is asked.
 func question(f Facts) string {
 	a := f.Rollback.Status.Question
 	out := "🟡 *A person decides* by " + clock(a.Until.Time) + ". "
@@ -106,7 +106,7 @@ func question(f Facts) string {
 	return fit(lines...)
 }
 
-// byWhom says who decided, and when.
+// byWhom reports who decided, and when.
 func byWhom(r *v1alpha1.Rollback) string {
 	a, by, at := answer(r)
 	verb := map[v1alpha1.Answer]string{v1alpha1.Approve: "Approved", v1alpha1.Reject: "Rejected"}[a]
@@ -245,7 +245,7 @@ func symbol(r v1alpha1.Result) string {
 	return "•"
 }
 
-// context says who may decide, the way without Slack, and which record this is.
+// context reports who may decide, the way without Slack, and which record this is.
 func context(f Facts) []string {
 	r := f.Rollback
 	var out []string

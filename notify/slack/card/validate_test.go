@@ -27,7 +27,7 @@ const (
 	maxTogether      = 12000 // Slack names none for all texts together, and refuses more than about 13,000
 )
 
-// Validate says what Slack would refuse of a card.
+// Validate describes what Slack would refuse of a card.
 func Validate(c Card) error {
 	var v validator
 	v.length("text", c.Text, 1, maxText)

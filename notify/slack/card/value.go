@@ -45,7 +45,7 @@ var (
 	uidForm      = regexp.MustCompile(`^[0-9A-Za-z-]{1,64}$`)
 )
 
-// ErrValue means that a value is none that a card of this Backstop carries.
+// ErrValue means that no card of this Backstop carries such a value.
 var ErrValue = errors.New("not the value of a Backstop button")
 
 // ParseValue reads a value back. It may come from anybody.

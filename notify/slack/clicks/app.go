@@ -17,7 +17,7 @@ type App struct {
 	// API speaks for the app. It carries the bot token, and the app-level token in Socket Mode. One API stands for one
 	// pair of tokens: another one replaces it.
 	API *slack.Client
-	// ID of the app; empty until Slack says it.
+	// ID of the app; empty until Slack answers it.
 	ID string
 	// Team and Enterprise that the bot token is installed in, from auth.test.
 	Team, Enterprise string

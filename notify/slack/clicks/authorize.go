@@ -43,7 +43,7 @@ type facts struct {
 	// people of every policy; another one speaks for the policies of its namespace.
 	provider string
 	platform bool
-	// rollback that the card is about; nil where there is none of that name.
+	// rollback that the card is about; nil if absent of that name.
 	rollback *v1alpha1.Rollback
 	// uid and asked are what the card carried; question is what is asked now, and open says that people still are.
 	uid, asked, question string
@@ -192,7 +192,7 @@ func (f *facts) vouches(r Rule) bool {
 
 func lists(r Rule, user string) bool { return slices.Contains(r.Users, user) }
 
-// who says whom a rule lets.
+// who reports whom a rule lets.
 func who(r Rule) string {
 	var names []string
 	for _, u := range r.Users {

@@ -11,7 +11,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// dialer opens WebSockets the way that the Web API is reached, and hears when Slack says anything at all.
+// dialer opens WebSockets the way that the Web API is reached, and hears when Slack answers anything at all.
 func (l *listener) dialer() *websocket.Dialer {
 	d := &websocket.Dialer{
 		Proxy: http.ProxyFromEnvironment, HandshakeTimeout: 15 * time.Second,

@@ -21,7 +21,7 @@ var ErrConflict = errors.New("the Rollback was changed in between")
 
 // Records keeps Rollbacks in the API server.
 type Records interface {
-	// Get reads a Rollback, live; nil where there is none.
+	// Get reads a Rollback, live; nil if absent.
 	Get(ctx context.Context, namespace, name string) (*v1alpha1.Rollback, error)
 	// SaveDecisions writes the spec with the resourceVersion that was read, or gives ErrConflict.
 	SaveDecisions(ctx context.Context, r *v1alpha1.Rollback) error

@@ -24,7 +24,7 @@ func NewHub(d *Handler, o HubOptions) *Hub {
 	return &Hub{handler: d, opts: o, listeners: map[[sha256.Size]byte]*listener{}}
 }
 
-// Set says which apps there are now. Connections of apps that stay are left alone; those of others are closed once
+// Set reports which apps there are now. Connections of apps that stay are left alone; those of others are closed once
 // their clicks are recorded. The context is that of the leadership: its end closes all.
 func (h *Hub) Set(ctx context.Context, apps []App) {
 	h.mu.Lock()

@@ -129,7 +129,7 @@ func (l *line) connect(ctx context.Context) error {
 	return why
 }
 
-// errRecount ends a connection so that the next one's hello says how many there are by then.
+// errRecount ends a connection so that the next one's hello reports how many there are by then.
 var errRecount = errors.New("count the connections again")
 
 func (l *line) counted() int {
@@ -296,7 +296,7 @@ func (l *listener) update(n int, change func(*lineState)) {
 	l.hub.handler.Metrics.connections.WithLabelValues(l.app.Provider).Set(float64(open))
 }
 
-// trouble explains why clicks are not heard, or not by us alone. One failed try is none.
+// trouble explains why clicks are not heard, or not by us alone. One failed try is no trouble.
 func (l *listener) trouble() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

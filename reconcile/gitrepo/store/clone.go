@@ -121,7 +121,7 @@ func (l *Clone) Close() error {
 // Tip is the hash of the commit that is looked at.
 func (l *Clone) Tip() string { return l.past.Tip.String() }
 
-// Branch is the short name of the branch that is looked at; empty where it is none.
+// Branch is the short name of the branch that is looked at; empty if it is no branch.
 func (l *Clone) Branch() string { return l.branch.Short() }
 
 // History is that of the commit that is looked at.

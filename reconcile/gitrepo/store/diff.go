@@ -8,7 +8,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 )
 
-// Change is a path that differs between two trees. The zero entry is none.
+// Change is a path that differs between two trees. The zero entry means that the path is absent.
 type Change struct {
 	// Path is the whole path.
 	Path string

@@ -11,7 +11,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 )
 
-// Follower walks the first parents of a commit and says where files change. It looks at raw tree entries only, and
+// Follower walks the first parents of a commit and reports where files change. It looks at raw tree entries only, and
 // leaves folders alone that did not change: a walk over thousands of commits reads little more than the trees on the
 // way.
 type Follower struct {
@@ -163,7 +163,7 @@ func (f *Follower) visit(d *folder, tree plumbing.Hash, changed []int) ([]int, e
 	return changed, nil
 }
 
-// EntryAt finds a path in a tree; the zero entry where there is none.
+// EntryAt finds a path in a tree; the zero entry if absent.
 func (o *Objects) EntryAt(tree plumbing.Hash, name string) (Entry, error) {
 	e := Entry{Mode: filemode.Dir, Hash: tree}
 	for part := range strings.SplitSeq(name, "/") {

@@ -17,7 +17,7 @@ type History struct {
 	Tip plumbing.Hash
 	// deeper brings older commits here. It says false when there are none to be had.
 	deeper func(ctx context.Context) (bool, error)
-	// End says in a sentence what to do when a walk needs commits that are not to be had.
+	// End tells in a sentence what to do when a walk needs commits that are not to be had.
 	End string
 }
 

@@ -206,7 +206,7 @@ func (m *Mirror) reopen() error {
 	}
 	raw, err := os.ReadFile(filepath.Join(m.repo(), stateFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return errors.New("there is none yet")
+		return errors.New("no state is kept yet")
 	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", stateFile, err)

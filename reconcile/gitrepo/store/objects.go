@@ -78,7 +78,7 @@ func (c *Commit) Parent() plumbing.Hash {
 
 // Entry is a name in a tree.
 type Entry struct {
-	// Mode says what kind of entry it is.
+	// Mode describes what kind of entry it is.
 	Mode filemode.FileMode
 	// Hash of the blob, the tree or the commit.
 	Hash plumbing.Hash
@@ -119,7 +119,7 @@ func (o *Objects) readLocked(t plumbing.ObjectType, h plumbing.Hash, max int64) 
 	return data, nil
 }
 
-// Commit reads a commit. It wraps errNoCommit when there is none.
+// Commit reads a commit. It wraps errNoCommit if the commit is absent.
 func (o *Objects) Commit(h plumbing.Hash) (*Commit, error) {
 	raw, err := o.read(plumbing.CommitObject, h, maxObject)
 	if errors.Is(err, plumbing.ErrObjectNotFound) {

@@ -61,7 +61,7 @@ func (g *Mirrors) Tidy(unused time.Duration) {
 	}
 }
 
-// used says when each mirror was asked for last, by its folder.
+// used reports when each mirror was asked for last, by its folder.
 func (g *Mirrors) used() map[string]time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -71,7 +71,7 @@ func (r *Remote) Failed(ctx context.Context, doing string, err error) error {
 	return said
 }
 
-// refusal says what a person has to do, and what it is about; empty where trying again at once may help.
+// refusal describes what a person has to do, and what it is about; empty where trying again at once may help.
 func (r *Remote) refusal(err error) (reconcile.FaultKind, string) {
 	words := r.Words.Clean(err.Error(), 400)
 	var status *statusError

@@ -14,7 +14,7 @@ const (
 	// maxAdvertised is how many bytes a list of references may have, and maxKept what may be kept of it: references are
 	// dropped as they arrive, but for the branch that is asked for.
 	maxAdvertised, maxKept = 64 << 20, 256 << 10
-	// maxAnswer bounds what a server says beside a pack.
+	// maxAnswer bounds what a server answers beside a pack.
 	maxAnswer = 4 << 20
 	// MaxPack bounds a pack in bytes.
 	MaxPack = 384 << 20

@@ -26,8 +26,8 @@ const (
 	maxInflatedSum = 8 << 30
 )
 
-// packCheck reads a pack as it arrives and writes down what it read, so that go-git is shown no pack that lies, or that
-// grows beyond what is taken.
+// packCheck reads a pack as it arrives and writes down what it read. go-git sees no pack with false contents, and none
+// that grows beyond the limit.
 type packCheck struct {
 	ctx  context.Context
 	from io.Reader

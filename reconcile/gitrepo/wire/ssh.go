@@ -24,7 +24,7 @@ import (
 )
 
 // overSSH prepares sessions over SSH. go-git's own transport shakes hands without a time limit, reads the
-// configuration of the user that runs the process and loses what the server says; the protocol itself is go-git's.
+// configuration of the user that runs the process and loses what the server answers; the protocol itself is go-git's.
 func (r *Remote) overSSH(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL, dir string) error {
 	signer, err := ssh.ParsePrivateKey(opts.Identity)
 	if missing := (*ssh.PassphraseMissingError)(nil); errors.As(err, &missing) {

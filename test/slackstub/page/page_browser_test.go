@@ -154,7 +154,7 @@ func keep(t *testing.T, file string, shot []byte) {
 	}
 }
 
-// apart says how far two colours are from each other.
+// apart reports how far two colours are from each other.
 func apart(a, b color.Color) int {
 	r, g, bl, _ := a.RGBA()
 	r2, g2, bl2, _ := b.RGBA()
