@@ -46,12 +46,6 @@ func (w *Watcher) OfKey(key reconcile.Key) []v1alpha1.Rollback {
 	return copies(w.indexed(byKey, key.String()))
 }
 
-// Concerning lists the Rollbacks that have not ended or still hold, and that name an object: a workload that fails,
-// the source, the applier, the automation, a policy.
-func (w *Watcher) Concerning(ref v1alpha1.ObjectRef) []v1alpha1.Rollback {
-	return copies(w.indexed(byName, ref.String()))
-}
-
 // Policies lists all RollbackPolicies, and gives the labels of a namespace. A Backstop that watches named namespaces
 // only does not read their labels: it has no fleet default that would select by them.
 func (w *Watcher) Policies(_ context.Context, namespace string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {

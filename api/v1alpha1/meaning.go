@@ -149,16 +149,6 @@ func (r Result) NeedsPerson() bool {
 	return false
 }
 
-// FastForwarded reports whether anything was set ahead of Flux.
-func (s *RollbackStatus) FastForwarded() bool {
-	for i := range s.FastForward {
-		if s.FastForward[i].Result == FastForwardApplied {
-			return true
-		}
-	}
-	return false
-}
-
 // FalselyGreen reports whether Flux reports a revision, or a commit, green only because its workloads were set to what
 // Git said next.
 func (s *RollbackStatus) FalselyGreen(revision string) bool {

@@ -5,14 +5,7 @@ import (
 	"strings"
 
 	"github.com/backstop-dev/backstop/internal/image"
-	"github.com/backstop-dev/backstop/reconcile"
 )
-
-// IsCache reports whether an image is one of a cache that its address or an option names.
-func (r *Registry) IsCache(ref string) bool {
-	t, err := parse(ref, reconcile.Access{})
-	return err == nil && r.cached(t)
-}
 
 // cached reports whether a repository is one of a cache, as its address or --registry-caches says. What most caches are
 // called is their owner's choice (Harbor, Artifactory, Nexus, Artifact Registry, Azure): the flag names them.
