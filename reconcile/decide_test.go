@@ -346,6 +346,9 @@ func TestDecide(t *testing.T) {
 			if got.Do != tt.do || got.Outcome.Result != tt.result || !strings.Contains(said, tt.says) {
 				t.Errorf("got %s %s %q, want %s %s …%s…", got.Do, got.Outcome.Result, said, tt.do, tt.result, tt.says)
 			}
+			if got.Do != DoWait && got.Why == "" {
+				t.Errorf("the log has no reason for %s", got.Do)
+			}
 		})
 	}
 }

@@ -148,7 +148,7 @@ func messages(all []v1alpha1.Doubt) string {
 
 // person turns the decision on a question into a verdict.
 func person(w *World, d v1alpha1.Decision, q *v1alpha1.Question) Step {
-	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
+	return Step{Do: DoVerdict, Why: fmt.Sprintf("%s answers %s", d.By, d.Answer), Verdict: v1alpha1.Verdict{
 		Answer: d.Answer, Source: v1alpha1.VerdictByPerson, By: d.By, Policies: countedPolicies(w),
 		At: v1alpha1.NewTime(w.Now), Why: cut(d.Reason, 500), Release: w.Policy.Release,
 		Question: q.ID,
@@ -156,7 +156,7 @@ func person(w *World, d v1alpha1.Decision, q *v1alpha1.Question) Step {
 }
 
 func verdict(w *World, source v1alpha1.VerdictSource, by, why string) Step {
-	return Step{Do: DoVerdict, Verdict: v1alpha1.Verdict{
+	return Step{Do: DoVerdict, Why: "allowed by " + brief(by), Verdict: v1alpha1.Verdict{
 		Answer: v1alpha1.Approve, Source: source, By: brief(by), Policies: countedPolicies(w),
 		At:       v1alpha1.NewTime(w.Now),
 		Why:      brief(why),

@@ -46,7 +46,7 @@ func atRest(w *World) Step {
 		if pr := s.LiftPullRequest; pr != nil {
 			by = fmt.Sprintf("pull request %d%s", pr.Number, mergedOrNot(w.Lifting))
 		}
-		return Step{Do: DoReleased, By: by}
+		return Step{Do: DoReleased, By: by, Why: "the hold no longer stands in Git: " + by}
 	}
 	step := onceSelected(w)
 	if d := w.Form.Spec.ReleaseHold; d != nil {

@@ -112,9 +112,8 @@ const (
 )
 
 func end(w *World, r v1alpha1.Result, format string, args ...any) Step {
-	return Step{Do: DoOutcome, Outcome: v1alpha1.Outcome{
-		Result: r, Sentence: sentence(fmt.Sprintf(format, args...)), At: v1alpha1.NewTime(w.Now),
-	}}
+	why := sentence(fmt.Sprintf(format, args...))
+	return Step{Do: DoOutcome, Why: why, Outcome: v1alpha1.Outcome{Result: r, Sentence: why, At: v1alpha1.NewTime(w.Now)}}
 }
 
 // giveUp is how long an allowed revert is tried.

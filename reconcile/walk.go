@@ -61,11 +61,7 @@ func (e *Engine) take(ctx context.Context, key Key, w *World, step Step, g *glan
 		return e.save(ctx, w.known, form)
 	}
 	if step.Do != DoWait {
-		log := e.Log.With("rollback", form.Namespace+"/"+form.Name, "do", step.Do)
-		if step.Why != "" {
-			log = log.With("why", step.Why)
-		}
-		log.Info("step")
+		e.Log.Info("step", "rollback", form.Namespace+"/"+form.Name, "do", step.Do, "why", step.Why)
 	}
 	fill := map[Effect]func(context.Context, *World, Step, *v1alpha1.Rollback) error{
 		DoWait:        e.fillWaiting,

@@ -259,8 +259,8 @@ func TestView(t *testing.T) {
 		key := reconcile.ImageKey("app", badImage)
 
 		all, ofKey := w.Rollbacks(), w.OfKey(key)
-		web := v1alpha1.ObjectRef{Kind: "Deployment", Namespace: "app", Name: "web"}
-		concerning := w.indexed(byName, web.String())
+		of := v1alpha1.ObjectRef{Kind: "Deployment", Namespace: "app", Name: "web"}
+		concerning := w.indexed(byName, of.String())
 		open, err := w.Open(t.Context())
 		if err != nil || len(all) != 2 || len(ofKey) != 2 || len(concerning) != 1 || len(open) != 1 || open[0].Name != "web-2" {
 			t.Errorf("%d in all, %d of the key, %d of the workload, open %v, error %v", len(all), len(ofKey), len(concerning), open, err)

@@ -43,7 +43,7 @@ func (p *proposal) check() error {
 	case p.apiURL != "" && p.provider == "":
 		return badUsage("--api-url goes with --provider")
 	}
-	for _, known := range []deliver.Provider{deliver.GitHub, deliver.GitLab, deliver.Gitea} {
+	for _, known := range deliver.Served() {
 		if strings.EqualFold(p.provider, string(known)) {
 			p.provider = string(known)
 			return nil

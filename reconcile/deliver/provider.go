@@ -91,7 +91,7 @@ func Locate(ctx context.Context, server *reconcile.GitServer, o Options) (Reposi
 	if provider == "" {
 		provider = byURL(u)
 	}
-	if provider != "" && !slices.Contains([]Provider{GitHub, GitLab, Gitea}, provider) {
+	if provider != "" && !slices.Contains(Served(), provider) {
 		return Repository{Provider: provider}, nil
 	}
 	if len(segments) < 2 || slices.Contains(segments, "") || slices.Contains(segments, "..") {
@@ -225,8 +225,8 @@ func probe(ctx context.Context, server *reconcile.GitServer, provider Provider, 
 	if last != nil {
 		return Repository{}, fmt.Errorf("ask %s who it is: %s", root, server.Clean(last.Error(), 300))
 	}
-	return Repository{}, reconcile.RefuseAs(reconcile.FaultNoProvider, "%s does not say that it is GitHub, GitLab, Gitea "+
-		"or Forgejo: name the provider", root)
+	return Repository{}, reconcile.RefuseAs(reconcile.FaultNoProvider, "%s does not say which provider it is; "+
+		"Backstop opens pull requests of %s: name the provider", root, servedWords)
 }
 
 // question is something that a provider answers without credentials, and what its answer is told by.

@@ -211,7 +211,7 @@ func lies() map[string]row {
 		"a page for the list": {
 			given:   fail("/v2/team/app/tags/", registrystub.HTML()),
 			ask:     "team/app:v9",
-			finding: unproved, cause: v1alpha1.CauseRegistryUnavailable, says: "a list of tags that is none",
+			finding: unproved, cause: v1alpha1.CauseRegistryUnavailable, says: "something that is no list of tags",
 		},
 		"pages for everything": {
 			given:   fail("/", registrystub.HTML()),
