@@ -2,34 +2,16 @@ package deliver
 
 import "github.com/backstop-dev/backstop/reconcile"
 
-// served are the providers whose pull requests Backstop opens, and how.
-var served = []struct {
-	provider Provider
-	open     func(*reconcile.GitServer, Repository) (reconcile.Forge, error)
-}{
-	{GitHub, func(s *reconcile.GitServer, r Repository) (reconcile.Forge, error) { return openGitHub(s, r) }},
-	{GitLab, func(s *reconcile.GitServer, r Repository) (reconcile.Forge, error) { return openGitLab(s, r) }},
-	{Gitea, func(s *reconcile.GitServer, r Repository) (reconcile.Forge, error) { return openGitea(s, r), nil }},
-}
-
-// servedWords names them to a person: Forgejo has the API of Gitea.
-const servedWords = "GitHub, GitLab, Gitea and Forgejo"
-
-// Served lists the providers whose pull requests Backstop opens.
-func Served() []Provider {
-	var out []Provider
-	for _, s := range served {
-		out = append(out, s.provider)
-	}
-	return out
-}
-
-// Open gives the way to the pull requests of a repository.
+// Open gives the way to the pull requests of a repository. It knows every provider that Served lists.
 func Open(server *reconcile.GitServer, where Repository) (reconcile.Forge, error) {
-	for _, s := range served {
-		if s.provider == where.Provider {
-			return s.open(server, where)
-		}
+	switch where.Provider {
+	case GitHub:
+		return openGitHub(server, where)
+	case GitLab:
+		return openGitLab(server, where)
+	case Gitea:
+		return openGitea(server, where), nil
+	case Bitbucket, AzureDevOps, CodeCommit:
 	}
 	return nil, reconcile.RefuseAs(reconcile.FaultNoProvider, "%s is at %s, whose pull requests Backstop does not open: "+
 		"it opens those of %s", server.URL, where.Provider, servedWords)

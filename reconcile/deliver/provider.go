@@ -16,6 +16,12 @@ import (
 // Provider is who serves a repository, and its pull requests.
 type Provider string
 
+// servedWords names the providers of Served to a person: Forgejo has the API of Gitea.
+const servedWords = "GitHub, GitLab, Gitea and Forgejo"
+
+// Served lists the providers whose pull requests Backstop opens.
+func Served() []Provider { return []Provider{GitHub, GitLab, Gitea} }
+
 // The providers. Bitbucket, Azure DevOps and CodeCommit are known by name, and refused.
 const (
 	GitHub      Provider = "GitHub"
