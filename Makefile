@@ -19,6 +19,9 @@ PREFIX ?= /usr/local
 # TESTFLAGS reach go test in test and unit, e.g. make unit TESTFLAGS='-run Blame -v'.
 TESTFLAGS ?=
 FUZZTIME ?= 20s
+# What is tried with the kinds of older releases of Flux: images of Kustomizations and HelmReleases, holds, what Flux
+# cannot apply.
+FLUX_TESTS := ^(TestOneImageInTheCommit|TestHelmValuesRepositoryAndTag|TestManualRelease|TestWhatFluxCannotApplyIsToldAndTakenBack)$$
 
 .PHONY: help
 help: ## Say what can be made
@@ -108,13 +111,18 @@ bench: control-plane ## Measure speed and memory, and git in the same run; docs/
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m -count 1 $(TESTFLAGS) ./gate
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m -count 1 $(TESTFLAGS) ./test/bench
 
-# The API server emulates the older versions itself. FLUX=DIR holds Flux's own controllers.
+# The API server emulates the older versions itself, and takes the kinds of older releases of Flux in place of the
+# newest ones. FLUX=DIR holds Flux's own controllers.
 .PHONY: support
-support: control-plane ## Try every supported Kubernetes; FLUX=DIR has Flux's own controllers verify and apply the signed artifact
+support: control-plane ## Try every supported Kubernetes, and the kinds of every supported Flux; FLUX=DIR has Flux's own controllers verify and apply the signed artifact
 	for version in 1.33 1.34 1.35; do \
 		echo "Kubernetes $$version"; \
 		KUBERNETES=$$version $(GO) test -count 1 $(TESTFLAGS) ./test/deploy && \
 		KUBERNETES=$$version $(GO) test -count 1 $(TESTFLAGS) -run '^TestSidecarStartsWithWhatTheDefaultOverlayGrants$$' ./test/integration || exit; \
+	done
+	for version in 2.7 2.8; do \
+		echo "Flux $$version"; \
+		FLUX_APIS=$$version $(GO) test -count 1 $(TESTFLAGS) -run '$(FLUX_TESTS)' ./test/integration || exit; \
 	done
 	$(if $(FLUX),FLUX=$(abspath $(FLUX)) $(GO) test -tags support -count 1 $(TESTFLAGS) -run '^TestFluxVerifiesAndAppliesTheArtifact$$' ./scripts/release)
 

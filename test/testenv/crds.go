@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"sync"
 
@@ -19,20 +20,24 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-//go:embed crds/*.yaml
+//go:embed crds/*.yaml crds/*/*.yaml
 var fluxCRDs embed.FS
 
-// crds reads Flux's definitions, and Backstop's own out of the checkout.
-func crds(root string) ([]*apiextensionsv1.CustomResourceDefinition, error) {
+// crds reads Flux's definitions, and Backstop's own out of the checkout. flux is an older release of Flux, such as 2.7;
+// empty for the one that go.mod names.
+func crds(root, flux string) ([]*apiextensionsv1.CustomResourceDefinition, error) {
 	own := os.DirFS(filepath.Join(root, "deploy", "kustomize", "crds"))
 	var all []*apiextensionsv1.CustomResourceDefinition
 	for _, from := range []struct {
 		files fs.FS
 		glob  string
-	}{{fluxCRDs, "crds/*.yaml"}, {own, "backstop.dev_*.yaml"}} {
+	}{{fluxCRDs, path.Join("crds", flux, "*.yaml")}, {own, "backstop.dev_*.yaml"}} {
 		names, err := fs.Glob(from.files, from.glob)
 		if err != nil {
 			return nil, fmt.Errorf("list %s: %w", from.glob, err)
+		}
+		if len(names) == 0 {
+			return nil, fmt.Errorf("there is no %s", from.glob)
 		}
 		for _, name := range names {
 			text, err := fs.ReadFile(from.files, name)
@@ -49,9 +54,10 @@ func crds(root string) ([]*apiextensionsv1.CustomResourceDefinition, error) {
 	return all, nil
 }
 
-// installCRDs creates all definitions at once and waits until they are served.
+// installCRDs creates all definitions at once and waits until they are served. The variable FLUX_APIS names an older
+// release of Flux.
 func (e *Env) installCRDs(ctx context.Context) error {
-	all, err := crds(e.Root)
+	all, err := crds(e.Root, os.Getenv("FLUX_APIS"))
 	if err != nil {
 		return err
 	}
