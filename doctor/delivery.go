@@ -102,6 +102,9 @@ func (d *Delivery) shown() string {
 	if u := d.Rights.Unshown; len(u) > 0 {
 		out = "; its provider does not show whether the login has " + strings.Join(u, " and ")
 	}
+	if m := d.Rights.Misses; len(m) > 0 {
+		out += "; the login goes without " + strings.Join(m, " and ")
+	}
 	if !d.Rights.Ends.IsZero() {
 		out += "; the login ends on " + d.Rights.Ends.UTC().Format(time.DateOnly)
 	}

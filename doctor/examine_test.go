@@ -153,7 +153,10 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"its rules take no push, and refused one": {func(f *Facts) {
 			w(f).Source.Delivery, w(f).Refused = &Delivery{Wants: new(true)}, "protected branch"
 		}, CheckProtect, trace.None, "see delivery", ""},
-		"its rules want no pull request":    {func(f *Facts) { w(f).Source.Delivery = &Delivery{Wants: new(false)} }, CheckDelivery, trace.Good, "is pushed to main", ""},
+		"its rules want no pull request": {func(f *Facts) { w(f).Source.Delivery = &Delivery{Wants: new(false)} }, CheckDelivery, trace.Good, "is pushed to main", ""},
+		"the login goes without what helps": {func(f *Facts) {
+			w(f).Source.Delivery = &Delivery{Wants: new(true), Rights: reconcile.Rights{Misses: []string{"checks: read (checks that it waits for are not named)"}}}
+		}, CheckDelivery, trace.Good, "goes without checks: read (checks that it waits for are not named)", ""},
 		"the provider does not show a rule": {func(f *Facts) { w(f).Source.Delivery = &Delivery{} }, CheckDelivery, trace.None, "does not show", ""},
 		"the policy delivers by pull request": {func(f *Facts) {
 			f.Policies[0].Spec.Delivery, w(f).Source.Delivery = v1alpha1.DeliveryPullRequest, &Delivery{}

@@ -124,7 +124,8 @@ func declines(words string) bool {
 
 // protected reports whether a Git server refuses a push to a branch, and not the login.
 func protected(kind string) bool {
-	return kind == string(reconcile.FaultWantsPullRequest) || kind == string(reconcile.FaultDeclined)
+	return kind == string(reconcile.FaultWantsPullRequest) || kind == string(reconcile.FaultWantsSignature) ||
+		kind == string(reconcile.FaultDeclined)
 }
 
 // concerns reports whether a Rollback is about a workload.

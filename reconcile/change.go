@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -17,7 +18,7 @@ func (e *Engine) fillChange(ctx context.Context, w *World, _ Step, form *v1alpha
 		return err
 	}
 	landing, err := e.land(ctx, w, true)
-	if e.proposes(w, err) {
+	if e.proposes(ctx, w, err) {
 		e.wantPullRequest(form, err)
 		return nil
 	}
@@ -65,7 +66,7 @@ func (e *Engine) land(ctx context.Context, w *World, siblings bool) (Landing, er
 	shared := &batch{elsewhere: w.Elsewhere}
 	reverts := []Revert{e.revert(ctx, w.Form, shared)}
 	if siblings {
-		more, err := e.siblings(ctx, w, origin.Source, shared)
+		more, err := e.siblings(ctx, w, origin.Source, shared, v1alpha1.DeliveryPullRequest)
 		if err != nil {
 			return Landing{}, err
 		}
@@ -97,8 +98,10 @@ func (e *Engine) unlanded(err error, suspect string) error {
 }
 
 // siblings are the other forms that may be reverted on the same source right now, with the same credentials. A list
-// that is a moment old does no harm: what it says of them is immutable, and permit is asked on the tip.
-func (e *Engine) siblings(ctx context.Context, w *World, src Source, shared *batch) ([]Revert, error) {
+// that is a moment old does no harm: what it says of them is immutable, and permit is asked on the tip. Those are left
+// out whose policies have them delivered in the other way.
+func (e *Engine) siblings(ctx context.Context, w *World, src Source, shared *batch, other v1alpha1.Delivery,
+) ([]Revert, error) {
 	open, err := e.Records.Open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list open Rollbacks: %w", err)
@@ -112,11 +115,27 @@ func (e *Engine) siblings(ctx context.Context, w *World, src Source, shared *bat
 		if same || s.Ended() || s.Verdict == nil || s.Verdict.Answer != v1alpha1.Approve || s.Change != nil {
 			continue
 		}
-		if s.Suspect.Source == w.Form.Status.Suspect.Source && fresh(s.Target, w.Now) && e.pushedWith(ctx, w, o, src) {
+		if s.Suspect.Source == w.Form.Status.Suspect.Source && fresh(s.Target, w.Now) &&
+			!e.delivered(ctx, o, other) && e.pushedWith(ctx, w, o, src) {
 			out = append(out, e.revert(ctx, *o, shared))
 		}
 	}
 	return out, nil
+}
+
+// delivered reports whether a form's policies have it delivered in a way, and no other. Where that cannot be told it is
+// left to itself.
+func (e *Engine) delivered(ctx context.Context, o *v1alpha1.Rollback, way v1alpha1.Delivery) bool {
+	all, _, err := e.Records.Policies(ctx, o.Namespace)
+	if err != nil {
+		return true
+	}
+	// Most clusters have none that says so, and then nothing else is read.
+	if !slices.ContainsFunc(all, func(p v1alpha1.RollbackPolicy) bool { return p.Spec.Delivery == way }) {
+		return false
+	}
+	p, err := e.PolicyOf(ctx, o)
+	return err != nil || p.Delivery == way
 }
 
 // pushedWith reports whether another form is pushed with the very same access: it may be of another namespace, or of a

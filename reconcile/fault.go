@@ -27,6 +27,8 @@ const (
 	FaultLostRace FaultKind = "LostRace"
 	// FaultWantsPullRequest: the branch takes a pull request and no push.
 	FaultWantsPullRequest FaultKind = "WantsPullRequest"
+	// FaultWantsSignature: the branch takes commits with a signature that the server knows, and these have none.
+	FaultWantsSignature FaultKind = "WantsSignature"
 	// FaultDeclined: a hook or a rule of the server wants that a person changes something.
 	FaultDeclined FaultKind = "Declined"
 	// FaultNoRights: the API server does not let whoever asks read what it takes to know. It tells nothing of what is
@@ -53,7 +55,8 @@ func (k FaultKind) Heals() bool {
 	case FaultUnauthorized, FaultForbidden, FaultNotFound, FaultProxy, FaultConnection, FaultRedirected, FaultTooLarge,
 		FaultQuota, FaultReadOnly, FaultNoRights, FaultNotYet, FaultHeadMoved:
 		return true
-	case FaultLostRace, FaultWantsPullRequest, FaultDeclined, FaultNever, FaultNotRendered, FaultForeign, FaultNoProvider:
+	case FaultLostRace, FaultWantsPullRequest, FaultWantsSignature, FaultDeclined, FaultNever, FaultNotRendered, FaultForeign,
+		FaultNoProvider:
 	}
 	return false
 }

@@ -159,7 +159,7 @@ func (e *Engine) fillLift(ctx context.Context, w *World, step Step, form *v1alph
 		if later, ok := shut(err); ok {
 			return later
 		}
-		if e.proposes(w, err) {
+		if e.proposes(ctx, w, err) {
 			return e.proposeLift(ctx, w, form, lift, err.Error())
 		}
 		if err != nil {

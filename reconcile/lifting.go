@@ -141,6 +141,8 @@ func (e *Engine) proposeLift(ctx context.Context, w *World, form *v1alpha1.Rollb
 	l.Onto, l.When = LiftBranch(s.Change.Hold), s.Change.At.Time
 	l.Policy, l.And = s.Change.Policies[0], s.Change.Policies[1:]
 	src, signs := signedBy(ctx, forge, origin.Source)
+	src = askedBy(src, forge, Proposal{Branch: l.Onto, Base: s.Suspect.Branch,
+		Story: Story{Lifts: true, Message: "Lift the hold of " + l.Policy}})
 	head, err := e.Git.Lift(ctx, src, l)
 	if later, ok := shut(err); ok {
 		return later

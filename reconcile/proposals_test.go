@@ -32,6 +32,10 @@ type proposals struct {
 	// signs means that the provider signs what is pushed, unsigned why it does not after all.
 	signs    bool
 	unsigned error
+	// refuses is what a push is told, and unproposed one to the pull request's branch, where that is refused too.
+	refuses, unproposed error
+	// beside is the pull request of another deployed branch that has the first name.
+	beside *PullRequest
 	// logins that the provider was asked with.
 	logins []string
 	// meanwhile is what happens while the provider is read before it is written to; nil for nothing.
@@ -70,6 +74,9 @@ func (p *proposals) PoliciesNow(ctx context.Context, ns string) ([]v1alpha1.Roll
 }
 
 func (p *proposals) Land(context.Context, Source, []Revert) ([]Landing, error) {
+	if p.refuses != nil {
+		return nil, p.refuses
+	}
 	return nil, RefuseAs(FaultWantsPullRequest, "push main: the server refuses it: protected branch hook declined")
 }
 
@@ -79,6 +86,9 @@ func (p *proposals) Propose(_ context.Context, _ Source, onto Onto, reverts []Re
 	out.Landings[0].Err = r.Permit(p.look(r.Suspect, &r.Target, r.Since))
 	if out.Landings[0].Err != nil {
 		return out, nil //nolint:nilerr // a landing has its own error
+	}
+	if p.unproposed != nil {
+		return out, p.unproposed
 	}
 	if p.foreign {
 		return out, RefuseAs(FaultForeign, "%s has commit e, which is not Backstop's", onto.Branch)
@@ -93,7 +103,10 @@ func (p *proposals) Propose(_ context.Context, _ Source, onto Onto, reverts []Re
 	return out, err
 }
 
-func (p *proposals) Find(_ context.Context, branch, _ string) (*PullRequest, error) {
+func (p *proposals) Find(_ context.Context, branch, base string) (*PullRequest, error) {
+	if base == "" && p.beside != nil {
+		return p.beside, nil
+	}
 	if strings.HasPrefix(branch, "backstop/lift-") {
 		return p.lift, nil
 	}

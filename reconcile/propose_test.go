@@ -194,7 +194,7 @@ func TestWhichRefusalBecomesAPullRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := &Engine{Forges: struct{ Forges }{}}
-			if got := e.proposes(&World{Policy: Policy{Delivery: tt.delivery}}, tt.err); got != tt.want {
+			if got := e.proposes(t.Context(), &World{Policy: Policy{Delivery: tt.delivery}}, tt.err); got != tt.want {
 				t.Errorf("%v, want %v", got, tt.want)
 			}
 		})

@@ -158,8 +158,13 @@ func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, form *v1
 		return noPullRequest(s, err)
 	}
 	ctx = e.asking(ctx, false, &w.Form)
-	branch := ProposedBranch(s.Suspect.Commit)
-	put, err := e.Git.Propose(ctx, p.source, Onto{Branch: branch}, p.reverts)
+	branch, err := proposedTo(ctx, p.forge, s.Suspect)
+	if err != nil {
+		return noPullRequest(s, err)
+	}
+	src := askedBy(p.source, p.forge, Proposal{Branch: branch, Base: s.Suspect.Branch, Story: Story{Commit: s.Suspect.Commit,
+		Message: "Take back " + p.reverts[0].Image}})
+	put, err := e.Git.Propose(ctx, src, Onto{Branch: branch}, p.reverts)
 	if err != nil {
 		return noPullRequest(s, err)
 	}
@@ -180,6 +185,20 @@ func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, form *v1
 	next.Head, next.Base, next.Own = pr.Head, put.Base, put.Own && put.Head == pr.Head
 	s.PullRequest, s.Waiting = &next, nil
 	return nil
+}
+
+// proposedTo is the branch of a suspect's pull request. A commit may be deployed from two branches of a repository: each
+// has a pull request of its own, and the second one another name, since its commits stand on another base.
+func proposedTo(ctx context.Context, forge Forge, s *v1alpha1.Suspect) (string, error) {
+	branch := ProposedBranch(s.Commit)
+	pr, err := forge.Find(ctx, branch, "")
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("find the pull request: %w", err)
+	case pr != nil && pr.State == v1alpha1.PullRequestOpen && pr.Base != "" && pr.Base != s.Branch:
+		return ProposedBranchTo(s.Commit, s.Branch), nil
+	}
+	return branch, nil
 }
 
 // inspect looks at what an open pull request brings: what is missing is added, what does not merge is built again, and
@@ -258,15 +277,15 @@ func signedBy(ctx context.Context, forge Forge, src Source) (Source, bool) {
 	return src, signs
 }
 
-// verified has the provider sign what was put on the branch. Where Flux asks for no signature, a provider that does not
-// sign is no reason to wait.
+// verified has the provider sign what was put on the branch. Where Flux asks for no signature, a provider that refuses
+// to sign is no reason to wait.
 func (e *Engine) verified(ctx context.Context, p proposal, branch string, put Proposed) (Proposed, error) {
 	if !p.signs || !put.Own || put.Head == "" {
 		return put, nil
 	}
 	head, err := p.forge.Verify(ctx, branch, put.Head)
 	switch {
-	case err != nil && p.must:
+	case err != nil && (p.must || KindOf(err) == ""):
 		return put, fmt.Errorf("have the provider sign it: %w", err)
 	case err != nil:
 		e.Log.Warn("have the provider sign a branch", "branch", branch, "error", err)
@@ -306,7 +325,7 @@ func (e *Engine) together(ctx context.Context, w *World, src Source) ([]Revert, 
 			out = append(out, e.revert(ctx, sharers[i], shared))
 		}
 	}
-	more, err := e.siblings(ctx, w, src, shared)
+	more, err := e.siblings(ctx, w, src, shared, v1alpha1.DeliveryPush)
 	if err != nil {
 		return nil, err
 	}

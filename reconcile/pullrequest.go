@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -19,6 +20,8 @@ type GitServer struct {
 	Client *http.Client
 	// Login gives the credentials: a token, alone or as a user's password. A Refusal says what is missing.
 	Login func(ctx context.Context) (user, token string, err error)
+	// Permissions are those of a GitHub App's installation, as GitHub names them; nil for other logins.
+	Permissions func(ctx context.Context) (map[string]string, error)
 	// Clean makes one harmless line of at most n characters of what the server says.
 	Clean func(words string, n int) string
 	// Timeout of one request.
@@ -139,7 +142,8 @@ type Forge interface {
 
 // Reader is what of a Forge changes nothing.
 type Reader interface {
-	// Find gives the pull request that brings a branch to a base: the open one, else the newest; nil for none.
+	// Find gives the pull request that brings a branch to a base, or to any where that is empty: the open one, else the
+	// newest; nil for none.
 	Find(ctx context.Context, branch, base string) (*PullRequest, error)
 	// Read reads a pull request anew.
 	Read(ctx context.Context, number int64) (*PullRequest, error)
@@ -183,10 +187,34 @@ type Rights struct {
 	Shut string
 	// Lacks are rights that it takes and that the credentials have not, Unshown those that the provider does not show.
 	Lacks, Unshown []string
+	// Misses are rights that it goes without, and what Backstop does not do then.
+	Misses []string
 	// Needs says what it takes, as the provider names it.
 	Needs string
 	// Ends is when the credentials end; zero where that is never, or not shown.
 	Ends time.Time
+}
+
+// Asker is a Forge whose pull requests are asked for by options of the push that brings their branch.
+type Asker interface {
+	Asks(p Proposal) []string
+}
+
+// askedBy is a source whose pushes to the branch of a proposal ask for its pull request, where the forge is asked so.
+func askedBy(src Source, forge Forge, p Proposal) Source {
+	if a, is := forge.(Asker); is {
+		src.Asks = a.Asks(p)
+	}
+	return src
+}
+
+// Pulls opens pull requests by Git alone, for a login that has no API.
+type Pulls interface {
+	// Proposed gives the newest commit of a branch of where a source pushes, empty where there is none, and the number of
+	// the pull request that the server has of it, zero for none.
+	Proposed(ctx context.Context, src Source, branch string) (head string, number int64, err error)
+	// Request pushes the newest commit of a branch to a reference that stands for a pull request, with options.
+	Request(ctx context.Context, src Source, branch, ref string, options []string) error
 }
 
 // Forges finds the ways to the pull requests of sources.
@@ -198,3 +226,15 @@ type Forges interface {
 
 // ProposedBranch is the branch of a suspect's pull request: one for each suspect, whoever opens it.
 func ProposedBranch(commit string) string { return "backstop/revert-" + commit[:min(12, len(commit))] }
+
+// ProposedBranchTo is its branch where the pull request of another deployed branch, which has the same suspect, has the
+// first name.
+func ProposedBranchTo(commit, base string) string {
+	slug := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, base)
+	return ProposedBranch(commit) + "-" + strings.Trim(slug[:min(40, len(slug))], "-")
+}

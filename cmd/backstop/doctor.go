@@ -105,7 +105,7 @@ func (o *doctorOptions) run(ctx context.Context, std streams, only v1alpha1.Work
 		Client: v.client, Flux: v.flux, Git: v.git, Registry: v.registry, Logins: v.logins.access, Now: time.Now,
 		Forges: deliver.NewForges(func(src reconcile.Source) (*reconcile.GitServer, error) {
 			return gitrepo.API(src, time.Now)
-		}),
+		}, v.git),
 		Home: o.home, FluxHome: o.fluxHome, Only: only,
 	}
 	namespaces := []string{v.namespace}

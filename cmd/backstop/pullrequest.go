@@ -70,7 +70,14 @@ func (p *proposal) open(ctx context.Context, std streams, repo repository, rev r
 	if base == "" {
 		return badUsage("--pull-request: what is deployed is no branch: give --rev BRANCH")
 	}
-	pr, err := forge.Find(ctx, branch, base)
+	pr, err := forge.Find(ctx, branch, "")
+	if err == nil && pr != nil && pr.Base != base {
+		if pr.State == v1alpha1.PullRequestOpen {
+			// It is that of another deployed branch, which has the same commit.
+			branch = reconcile.ProposedBranchTo(rev.Suspect.Commit, base)
+		}
+		pr, err = forge.Find(ctx, branch, base)
+	}
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 		Registry: calls.Registry(o.registry(cfg.UserAgent, log)),
 		Forges: deliver.NewForges(func(src reconcile.Source) (*reconcile.GitServer, error) {
 			return gitrepo.API(src, time.Now)
-		}),
+		}, mirrors),
 		Login: fluxes.WithLogin, Rendered: newRenderings(mirrors, live, log).check, Applies: fluxes,
 		Try:  tryer(mirrors),
 		Tell: notify.All{events, counts, s.cards.poster}.Tell, Log: log,

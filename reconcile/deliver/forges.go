@@ -27,7 +27,8 @@ const (
 // Forges is reconcile.Forges: it finds a repository's provider once, and keeps the way to it as long as what it is made
 // of stays the same.
 type Forges struct {
-	dial func(reconcile.Source) (*reconcile.GitServer, error)
+	dial  func(reconcile.Source) (*reconcile.GitServer, error)
+	pulls reconcile.Pulls
 
 	mu   sync.Mutex
 	open map[way]*opened
@@ -45,9 +46,10 @@ type opened struct {
 
 var _ reconcile.Forges = (*Forges)(nil)
 
-// NewForges finds ways by what dial makes of a source.
-func NewForges(dial func(reconcile.Source) (*reconcile.GitServer, error)) *Forges {
-	return &Forges{dial: dial, open: map[way]*opened{}}
+// NewForges finds ways by what dial makes of a source. pulls opens pull requests where an SSH key has no API; nil where
+// none are opened so.
+func NewForges(dial func(reconcile.Source) (*reconcile.GitServer, error), pulls reconcile.Pulls) *Forges {
+	return &Forges{dial: dial, pulls: pulls, open: map[way]*opened{}}
 }
 
 // Forge gives the way to the pull requests of the repository that a source pushes to.
@@ -62,6 +64,10 @@ func (f *Forges) Forge(ctx context.Context, src reconcile.Source, provider v1alp
 	f.mu.Unlock()
 	if known != nil && known.of == of {
 		return known.forge, nil
+	}
+	if by := f.pushed(ctx, src, provider); by != nil {
+		f.keep(name, &opened{of: of, forge: by, close: func() {}})
+		return by, nil
 	}
 	server, err := f.dial(withLogin(src))
 	if err != nil {
@@ -80,6 +86,12 @@ func (f *Forges) Forge(ctx context.Context, src reconcile.Source, provider v1alp
 		return nil, err
 	}
 	next := &opened{of: of, forge: &shared{Forge: forge, now: time.Now}, close: server.Client.CloseIdleConnections}
+	f.keep(name, next)
+	return next.forge, nil
+}
+
+// keep remembers a way.
+func (f *Forges) keep(name way, next *opened) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if old := f.open[name]; old != nil {
@@ -94,7 +106,6 @@ func (f *Forges) Forge(ctx context.Context, src reconcile.Source, provider v1alp
 		}
 	}
 	f.open[name] = next
-	return next.forge, nil
 }
 
 // withLogin is a source that is reached by its login for the API alone: over https, where Git itself takes SSH.

@@ -20,7 +20,7 @@ func TestTheWayToARepositoryIsKept(t *testing.T) {
 	forges := deliver.NewForges(func(src reconcile.Source) (*reconcile.GitServer, error) {
 		dialled++
 		return server(src.URL, string(src.Auth.Secret["password"])), nil
-	})
+	}, nil)
 	src := reconcile.Source{Name: types.NamespacedName{Namespace: "flux-system", Name: "fleet"}, URL: w.RepoURL(),
 		Timeout: time.Minute, Auth: reconcile.Auth{Secret: map[string][]byte{"password": []byte(forgestub.Token)}}}
 	forge := func() reconcile.Forge {
@@ -55,7 +55,7 @@ func TestAProviderThatIsAwayIsNotAskedByEachOfMany(t *testing.T) {
 	w := start(t, forgestub.Options{Kind: forgestub.GitHub})
 	forges := deliver.NewForges(func(src reconcile.Source) (*reconcile.GitServer, error) {
 		return server(src.URL, forgestub.Token), nil
-	})
+	}, nil)
 	src := reconcile.Source{URL: w.RepoURL(), Timeout: time.Minute}
 	forge, err := forges.Forge(t.Context(), src, "")
 	if err != nil {
@@ -75,7 +75,7 @@ func TestAProviderThatIsAwayIsNotAskedByEachOfMany(t *testing.T) {
 
 func TestAWayThatCannotBeFound(t *testing.T) {
 	missing := errors.New("no token")
-	forges := deliver.NewForges(func(reconcile.Source) (*reconcile.GitServer, error) { return nil, missing })
+	forges := deliver.NewForges(func(reconcile.Source) (*reconcile.GitServer, error) { return nil, missing }, nil)
 	if _, err := forges.Forge(t.Context(), reconcile.Source{}, ""); !errors.Is(err, missing) {
 		t.Errorf("it says %v", err)
 	}
@@ -87,7 +87,7 @@ func TestALoginForTheAPIAlone(t *testing.T) {
 	forges := deliver.NewForges(func(src reconcile.Source) (*reconcile.GitServer, error) {
 		dialled = src
 		return server(w.RepoURL(), string(src.Auth.Secret["bearerToken"])), nil
-	})
+	}, nil)
 	src := reconcile.Source{Name: types.NamespacedName{Namespace: "flux-system", Name: "fleet"}, Timeout: time.Minute,
 		URL:  "ssh://git@git.example:2222/acme/fleet.git",
 		Auth: reconcile.Auth{Secret: map[string][]byte{"identity": []byte("a key")}},

@@ -41,7 +41,7 @@ func (g *giteaRepo) call(ctx context.Context) (*gitea.Client, error) {
 		gitea.SetUserAgent("backstop"))
 }
 
-// Find gives the pull request that brings a branch to a base. The API has no filter for it.
+// Find gives the pull request that brings a branch to a base, or to any. The API has no filter for it.
 func (g *giteaRepo) Find(ctx context.Context, branch, base string) (*reconcile.PullRequest, error) {
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()
@@ -67,8 +67,8 @@ func (g *giteaRepo) find(ctx context.Context, state gitea.StateType, pages int, 
 			return nil, err
 		}
 		for _, pr := range all {
-			if pr.Head == nil || pr.Base == nil || pr.Head.Ref != branch || pr.Base.Ref != base ||
-				pr.Head.RepoID != pr.Base.RepoID {
+			if pr.Head == nil || pr.Base == nil || pr.Head.Ref != branch ||
+				base != "" && pr.Base.Ref != base || pr.Head.RepoID != pr.Base.RepoID {
 				continue
 			}
 			if found := g.pullRequest(pr); newest == nil || found.Number > newest.Number {
@@ -97,7 +97,7 @@ func (g *giteaRepo) Read(ctx context.Context, number int64) (*reconcile.PullRequ
 	}
 	out := g.pullRequest(pr)
 	if out.State == v1alpha1.PullRequestOpen && out.Merge == reconcile.MergeClean {
-		err = g.checks(api, out)
+		err = g.checks(ctx, out)
 		g.explain(api, pr, out)
 	}
 	return out, g.failed(ctx, "read the checks of the pull request", err)
@@ -212,19 +212,20 @@ func (g *giteaRepo) unknown(ctx context.Context, api *gitea.Client, branch strin
 
 // labels are the id of the label, if the repository has it.
 func (g *giteaRepo) labels(api *gitea.Client) []int64 {
-	all, _, err := api.ListRepoLabels(g.where.owner(), g.where.name(), gitea.ListLabelsOptions{
-		ListOptions: gitea.ListOptions{Page: 1, PageSize: giteaPage}})
-	if err != nil {
+	for page := 1; page <= giteaPages; page++ {
+		all, _, err := api.ListRepoLabels(g.where.owner(), g.where.name(), gitea.ListLabelsOptions{
+			ListOptions: gitea.ListOptions{Page: page, PageSize: giteaPage}})
+		for _, l := range all {
+			if strings.EqualFold(l.Name, label) {
+				return []int64{l.ID}
+			}
+		}
 		// A token that may open pull requests need not be one that may see labels.
-		return nil
-	}
-	var out []int64
-	for _, l := range all {
-		if strings.EqualFold(l.Name, label) {
-			out = append(out, l.ID)
+		if err != nil || len(all) == 0 {
+			break
 		}
 	}
-	return out
+	return nil
 }
 
 // Merge merges a pull request.

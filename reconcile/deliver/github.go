@@ -29,7 +29,7 @@ func openGitHub(server *reconcile.GitServer, where Repository) (*gitHub, error) 
 	return &gitHub{session: s, api: api}, nil
 }
 
-// Find gives the pull request that brings a branch to a base.
+// Find gives the pull request that brings a branch to a base, or to any.
 func (g *gitHub) Find(ctx context.Context, branch, base string) (*reconcile.PullRequest, error) {
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()
@@ -47,7 +47,7 @@ func (g *gitHub) Find(ctx context.Context, branch, base string) (*reconcile.Pull
 	}
 	var newest *reconcile.PullRequest
 	for _, pr := range all {
-		if pr.GetHead().GetRef() != branch || pr.GetBase().GetRef() != base ||
+		if pr.GetHead().GetRef() != branch || base != "" && pr.GetBase().GetRef() != base ||
 			!ofOne(pr) {
 			continue
 		}

@@ -70,7 +70,7 @@ func (g *gitLab) id(ctx context.Context) (int64, error) {
 	return g.project, nil
 }
 
-// Find gives the merge request that brings a branch to a base.
+// Find gives the merge request that brings a branch to a base, or to any.
 func (g *gitLab) Find(ctx context.Context, branch, base string) (*reconcile.PullRequest, error) {
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()
@@ -78,16 +78,20 @@ func (g *gitLab) Find(ctx context.Context, branch, base string) (*reconcile.Pull
 	if err != nil {
 		return nil, err
 	}
-	all, _, err := g.api.MergeRequests.ListProjectMergeRequests(id, &gitlab.ListProjectMergeRequestsOptions{
-		SourceBranch: &branch, TargetBranch: &base, State: gitlab.Ptr("all"), OrderBy: gitlab.Ptr("created_at"),
+	wanted := &gitlab.ListProjectMergeRequestsOptions{
+		SourceBranch: &branch, State: gitlab.Ptr("all"), OrderBy: gitlab.Ptr("created_at"),
 		Sort: gitlab.Ptr("desc"), ListOptions: gitlab.ListOptions{PerPage: 100},
-	}, gitlab.WithContext(ctx))
+	}
+	if base != "" {
+		wanted.TargetBranch = &base
+	}
+	all, _, err := g.api.MergeRequests.ListProjectMergeRequests(id, wanted, gitlab.WithContext(ctx))
 	if err != nil {
 		return nil, g.failed(ctx, "find the merge request", err)
 	}
 	var newest *reconcile.PullRequest
 	for _, mr := range all {
-		if mr.SourceBranch != branch || mr.TargetBranch != base || mr.SourceProjectID != mr.TargetProjectID {
+		if mr.SourceBranch != branch || base != "" && mr.TargetBranch != base || mr.SourceProjectID != mr.TargetProjectID {
 			continue
 		}
 		found := g.mergeRequest(mr)

@@ -17,6 +17,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/deliver"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
 	"github.com/backstop-dev/backstop/test/forgestub"
+	"github.com/backstop-dev/backstop/test/gitserver"
 )
 
 // Commits and pull requests together, as clusters make them: the real mirrors, and the providers' stubs as Git servers.
@@ -57,15 +58,21 @@ type cluster struct {
 
 func aCluster(t testing.TB, f *forgestub.Forge, name string) *cluster {
 	t.Helper()
+	return clusterOf(t, f, name, "main")
+}
+
+// clusterOf is a cluster whose Flux deploys a branch.
+func clusterOf(t testing.TB, f *forgestub.Forge, name, branch string) *cluster {
+	t.Helper()
 	c := &cluster{TB: t, src: reconcile.Source{Name: types.NamespacedName{Namespace: "flux-system", Name: name}, URL: f.RepoURL(),
-		Branch: "main", Timeout: time.Minute, AuthorName: "fluxcdbot", AuthorEmail: "flux@example.com",
+		Branch: branch, Timeout: time.Minute, AuthorName: "fluxcdbot", AuthorEmail: "flux@example.com",
 		Auth: reconcile.Auth{Secret: map[string][]byte{"username": []byte(forgestub.Bot), "password": []byte(forgestub.Token)}}}}
 	var err error
 	if c.git, err = gitrepo.New(t.TempDir(), gitrepo.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	dial := func(src reconcile.Source) (*reconcile.GitServer, error) { return gitrepo.API(src, nil) }
-	if c.api, err = deliver.NewForges(dial).Forge(t.Context(), c.src, ""); err != nil {
+	if c.api, err = deliver.NewForges(dial, nil).Forge(t.Context(), c.src, ""); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -106,15 +113,25 @@ func (c *cluster) delivers(reverts []reconcile.Revert) (*reconcile.PullRequest, 
 	if _, err := c.git.Land(ctx, c.src, reverts); reconcile.KindOf(err) != reconcile.FaultWantsPullRequest {
 		return nil, fmt.Errorf("the push is not refused as it should be: %w", err)
 	}
-	at := reconcile.ProposedBranch(reverts[0].Suspect.Commit)
-	put, err := c.git.Propose(ctx, c.src, reconcile.Onto{Branch: at}, reverts)
+	at, base := reconcile.ProposedBranch(reverts[0].Suspect.Commit), c.src.Branch
+	if pr, err := c.api.Find(ctx, at, ""); err != nil || pr != nil && pr.Base != base {
+		if at = reconcile.ProposedBranchTo(reverts[0].Suspect.Commit, base); err != nil {
+			return nil, err
+		}
+	}
+	src := c.src
+	if a, is := c.api.(reconcile.Asker); is {
+		src.Asks = a.Asks(reconcile.Proposal{Branch: at, Base: base, Story: reconcile.Story{
+			Commit: reverts[0].Suspect.Commit, Message: "Take back " + reverts[0].Image}})
+	}
+	put, err := c.git.Propose(ctx, src, reconcile.Onto{Branch: at}, reverts)
 	if err != nil {
 		return nil, err
 	}
-	if pr, err := c.api.Find(ctx, at, "main"); pr != nil || err != nil {
+	if pr, err := c.api.Find(ctx, at, base); pr != nil || err != nil {
 		return pr, err
 	}
-	return c.api.Open(ctx, reconcile.Proposal{Branch: at, Base: "main", Story: reconcile.Story{
+	return c.api.Open(ctx, reconcile.Proposal{Branch: at, Base: base, Story: reconcile.Story{
 		Image: reverts[0].Image, Target: reverts[0].Target.Image, Message: put.Message}})
 }
 
@@ -157,6 +174,87 @@ func TestOnePullRequestForTwentyRollbacksOfTwoClusters(t *testing.T) {
 			if err != nil || !strings.Contains(got, "reg.example/"+name+":"+tagGood+" # backstop:hold not="+tagBad) {
 				t.Errorf("%s says\n%s\n%v", name, got, err)
 			}
+		}
+	})
+}
+
+func TestTheDeployedBranchHasAnotherName(t *testing.T) {
+	const deployed = "release/production"
+	kinds(t, func(t *testing.T, kind forgestub.Kind) {
+		f, err := forgestub.Start(forgestub.Options{Kind: kind, Branch: deployed, Protected: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = f.Close() })
+		for _, tag := range []string{tagGood, tagBad} {
+			if _, err := f.Commit(deployed, "Update to "+tag, fleetAt(1, tag)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := clusterOf(t, f, "east", deployed)
+		if wants, err := c.api.WantsPullRequest(t.Context(), deployed); err != nil || wants == nil || !*wants {
+			t.Errorf("its rules say %v, %v", wants, err)
+		}
+		pr, err := c.delivers([]reconcile.Revert{c.revert("east", "app-00")})
+		if err != nil || pr.Base != deployed {
+			t.Fatalf("opened %+v, %v", pr, err)
+		}
+		if pr, err = c.api.Read(t.Context(), pr.Number); err != nil || pr.Merge != reconcile.MergeClean {
+			t.Fatalf("it is %+v, %v", pr, err)
+		}
+		if done, err := c.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head}); err != nil || done != reconcile.MergingDone {
+			t.Fatalf("%s, %v", done, err)
+		}
+		if got, err := f.Git("show", deployed+":apps/production/app-00.yaml"); err != nil || !strings.Contains(got, ":"+tagGood+" # backstop:hold not="+tagBad) {
+			t.Errorf("it says\n%s\n%v", got, err)
+		}
+	})
+}
+
+// A commit that two deployed branches of a repository have is taken back in each of them.
+func TestTwoDeployedBranchesOfOneRepository(t *testing.T) {
+	kinds(t, func(t *testing.T, kind forgestub.Kind) {
+		f, err := forgestub.Start(forgestub.Options{Kind: kind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = f.Close() })
+		for _, tag := range []string{tagGood, tagBad} {
+			if _, err := f.Commit("main", "Update to "+tag, fleetAt(1, tag)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Both go on by themselves.
+		for _, branch := range []string{"production", "main"} {
+			if _, err := f.Commit(branch, "Say something in "+branch, map[string]string{branch + ".md": branch}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		refused := "while read old new ref; do case $ref in refs/heads/main | refs/heads/production) " +
+			"echo 'Not allowed to push to protected branch' >&2; exit 1;; esac; done"
+		if err := gitserver.Hook(f.Repo, "pre-receive", refused); err != nil {
+			t.Fatal(err)
+		}
+		for i, branch := range []string{"main", "production", "main", "production"} {
+			c := clusterOf(t, f, fmt.Sprint(branch, i), branch)
+			pr, err := c.delivers([]reconcile.Revert{c.revert("east", "app-00")})
+			if err != nil || pr.Base != branch || pr.Number != int64(i%2)+1 {
+				t.Fatalf("%s has %+v, %v", branch, pr, err)
+			}
+		}
+		if all := f.PRs(); len(all) != 2 {
+			t.Fatalf("there are %+v", all)
+		}
+		for i, branch := range []string{"main", "production"} {
+			if err := f.MergeAs(int64(i)+1, "jane", "merge"); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := f.Git("show", branch+":apps/production/app-00.yaml"); err != nil || !strings.Contains(got, ":"+tagGood+" # backstop:hold not="+tagBad) {
+				t.Errorf("%s says\n%s\n%v", branch, got, err)
+			}
+		}
+		if got, err := f.Git("ls-tree", "--name-only", "production"); err != nil || strings.Contains(got, "main.md") {
+			t.Errorf("what is main's went to production: %s, %v", got, err)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package deliver_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -159,6 +160,25 @@ func TestGiteaWhitelist(t *testing.T) {
 	for _, arm := range []bool{false, true} {
 		_, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head, Arm: arm})
 		w.kindIs(err, reconcile.FaultForbidden, "not allowed to merge")
+	}
+}
+
+func TestGiteaHasMoreThanOnePage(t *testing.T) {
+	// The stub's pages have two entries, whatever is asked for.
+	w := start(t, forgestub.Options{Kind: forgestub.Gitea})
+	w.SetLabels("bug", "help wanted", "question", "backstop")
+	w.SetRules(forgestub.Rules{Passed: 31, Checks: []string{"e2e"}})
+	pr := w.read(w.open().Number)
+	want := []v1alpha1.PullRequestWait{{Kind: v1alpha1.WaitsForCheck, Name: "e2e"}}
+	if pr.Merge != reconcile.MergeWaits || !slices.Equal(pr.Waits, want) {
+		t.Errorf("it is %s, and waits for %+v", pr.Merge, pr.Waits)
+	}
+	if there := w.PRs()[0]; !slices.Equal(there.Labels, []string{"backstop"}) {
+		t.Errorf("its labels are %q", there.Labels)
+	}
+	w.SetRules(forgestub.Rules{Passed: 30})
+	if pr := w.read(1); pr.Merge != reconcile.MergeClean {
+		t.Errorf("it is %s, and waits for %+v", pr.Merge, pr.Waits)
 	}
 }
 

@@ -41,7 +41,11 @@ func TestWhatAServerSaysToAPush(t *testing.T) {
 		"GitHub: workflow file": {forgestub.GitHub, "refusing to allow a GitHub App to create or update workflow " +
 			"`.github/workflows/ci.yaml` without `workflows` permission", reconcile.FaultDeclined, "without `workflows` permission"},
 		"GitHub: unsigned": {forgestub.GitHub, "error: GH006: Protected branch update failed for refs/heads/main.\n" +
-			"error: Commits must have verified signatures.", reconcile.FaultDeclined, "verified signatures"},
+			"error: Commits must have verified signatures.", reconcile.FaultWantsSignature, "verified signatures"},
+		"GitLab: author": {forgestub.GitLab, "GitLab: Author's email 'flux@example.com' does not follow the pattern '@acme.example$'",
+			reconcile.FaultDeclined, "does not follow the pattern"},
+		"GitHub: who may push": {forgestub.GitHub, "error: GH006: Protected branch update failed for refs/heads/main.\n" +
+			"error: You're not authorized to push to this branch.", reconcile.FaultDeclined, "not authorized to push"},
 		"GitLab: commit message": {forgestub.GitLab, "GitLab: Commit message does not follow the pattern '^JIRA-'",
 			reconcile.FaultDeclined, "does not follow the pattern"},
 		"Gitea: protected files": {forgestub.Gitea, "Gitea: branch main is protected from changing file apps/production/app-00.yaml",

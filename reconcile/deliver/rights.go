@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,11 +15,42 @@ import (
 
 // What credentials may do, as far as a provider shows it to them. Nothing is written to find out.
 
-// write is the right to push and to merge, as people call it.
-const write = "write access to the repository"
+const (
+	// access is the right to push and to merge, as people call it.
+	access = "write access to the repository"
+	write  = "write"
+)
 
-// Rights reads the scopes of a classic token and the role of its user. What a fine-grained token or an App may do,
-// GitHub does not show to it.
+// helpful are permissions of a GitHub App that a pull request can do without, and what Backstop does not do then.
+var helpful = []struct{ name, least, without string }{
+	{"issues", write, "the label is not put on it"},
+	{"checks", "read", "checks that it waits for are not named"},
+	{"statuses", "read", "statuses that it waits for are not named"},
+	{"administration", "read", "a classic rule of the branch is not shown before a push"},
+	{"workflows", write, "no file below .github/workflows is taken back"},
+}
+
+// granted reports whether permissions hold one, read or write.
+func granted(all map[string]string, name, least string) bool {
+	return all[name] == write || all[name] == "admin" || least == "read" && all[name] == "read"
+}
+
+// permitted says of the permissions of a GitHub App's installation what is missing.
+func permitted(all map[string]string, out *reconcile.Rights) {
+	for _, name := range []string{"contents", "pull_requests"} {
+		if !granted(all, name, write) {
+			out.Lacks = append(out.Lacks, "the permission "+strings.ReplaceAll(name, "_", " ")+": write")
+		}
+	}
+	for _, p := range helpful {
+		if !granted(all, p.name, p.least) {
+			out.Misses = append(out.Misses, fmt.Sprintf("%s: %s (%s)", p.name, p.least, p.without))
+		}
+	}
+}
+
+// Rights reads the scopes of a classic token and the role of its user, and the permissions of a GitHub App that logs in
+// with its key. What a fine-grained token may do, GitHub does not show to it.
 func (g *gitHub) Rights(ctx context.Context) (reconcile.Rights, error) {
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()
@@ -40,7 +72,15 @@ func (g *gitHub) Rights(ctx context.Context) (reconcile.Rights, error) {
 	app := user == "x-access-token" || strings.HasPrefix(token, "ghs_")
 	scopes := strings.FieldsFunc(res.Header.Get("X-OAuth-Scopes"), func(r rune) bool { return r == ',' || r == ' ' })
 	classic := len(scopes) > 0 || strings.HasPrefix(token, "ghp_") || strings.HasPrefix(token, "gho_")
+	var all map[string]string
+	if g.server.Permissions != nil {
+		if all, err = g.server.Permissions(ctx); err != nil {
+			return reconcile.Rights{}, g.failed(ctx, "read the rights", err)
+		}
+	}
 	switch {
+	case len(all) > 0:
+		permitted(all, &out)
 	case !classic:
 		out.Unshown = []string{"contents: write", "pull requests: write"}
 	case slices.Contains(scopes, "repo"), slices.Contains(scopes, "public_repo") && !repo.GetPrivate():
@@ -49,7 +89,7 @@ func (g *gitHub) Rights(ctx context.Context) (reconcile.Rights, error) {
 	}
 	// Of an App it says nothing: an App has permissions, and no role.
 	if p := repo.Permissions; !app && p != nil && p.Push != nil && !*p.Push {
-		out.Lacks = append(out.Lacks, write)
+		out.Lacks = append(out.Lacks, access)
 	}
 	return out, nil
 }
@@ -135,7 +175,7 @@ func (g *giteaRepo) Rights(ctx context.Context) (reconcile.Rights, error) {
 		out.Shut = "the repository has pull requests turned off"
 	}
 	if p := repo.Permissions; p != nil && !p.Push {
-		out.Lacks = append(out.Lacks, write)
+		out.Lacks = append(out.Lacks, access)
 	}
 	return out, nil
 }

@@ -2,25 +2,31 @@ package deliver
 
 import (
 	"context"
+	"net/url"
 
+	"github.com/google/go-github/v88/github"
 	gitlab "gitlab.com/gitlab-org/api/client-go/v2"
 )
 
 // What the rules of a branch say before anybody pushes to it. A rule may let some through: only a push tells for sure.
+
+// maxMoves is how many redirects of a branch or a repository that was renamed are followed.
+const maxMoves = 3
 
 // WantsPullRequest reads the rulesets that count for the branch. Whether a classic rule wants a pull request is shown
 // to administrators alone.
 func (g *gitHub) WantsPullRequest(ctx context.Context, branch string) (*bool, error) {
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()
-	rules, _, err := g.api.Repositories.ListRulesForBranch(ctx, g.where.owner(), g.where.name(), branch, nil)
+	rules, _, err := g.api.Repositories.ListRulesForBranch(ctx, g.where.owner(), g.where.name(), url.PathEscape(branch),
+		&github.ListOptions{PerPage: 100})
 	if err != nil {
 		return nil, g.failed(ctx, "read the rules of "+branch, err)
 	}
 	if len(rules.PullRequest)+len(rules.RequiredStatusChecks)+len(rules.MergeQueue) > 0 {
 		return new(true), nil
 	}
-	b, _, err := g.api.Repositories.GetBranch(ctx, g.where.owner(), g.where.name(), branch, 0)
+	b, _, err := g.api.Repositories.GetBranch(ctx, g.where.owner(), g.where.name(), branch, maxMoves)
 	switch {
 	case err != nil:
 		return nil, g.failed(ctx, "read the branch "+branch, err)

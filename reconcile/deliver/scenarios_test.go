@@ -265,6 +265,26 @@ func TestAnswersAreBounded(t *testing.T) {
 	})
 }
 
+// A company's login page, or a proxy's, answers anything with success.
+func TestAPageInPlaceOfTheAPI(t *testing.T) {
+	kinds(t, func(t *testing.T, kind forgestub.Kind) {
+		w := start(t, forgestub.Options{Kind: kind})
+		number := w.open().Number
+		w.SetFault(func(rw http.ResponseWriter, _ *http.Request) bool {
+			rw.Header().Set("Content-Type", "text/html; charset=utf-8")
+			_, _ = rw.Write([]byte("<!DOCTYPE html><title>Log in to Acme</title>"))
+			return true
+		})
+		_, err := w.api.Read(t.Context(), number)
+		w.kindIs(err, reconcile.FaultConnection, "a login or a proxy stands before")
+		_, err = w.api.Open(t.Context(), proposal())
+		w.kindIs(err, reconcile.FaultConnection, "a login or a proxy stands before")
+		if !reconcile.KindOf(err).Heals() {
+			t.Error("it is not tried again")
+		}
+	})
+}
+
 func TestCredentialsStayWithTheirServer(t *testing.T) {
 	kinds(t, func(t *testing.T, kind forgestub.Kind) {
 		w := start(t, forgestub.Options{Kind: kind})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"strings"
 	"sync"
@@ -139,6 +140,11 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // read takes an answer in, and keeps it where it has a mark.
 func (s *session) read(req *http.Request, res *http.Response) (*http.Response, error) {
+	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); kind == "text/html" {
+		_ = res.Body.Close()
+		return nil, reconcile.RefuseAs(reconcile.FaultConnection, "a page for a browser comes in place of the API's answer: "+
+			"a login or a proxy stands before %s", s.where.API)
+	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
 	_ = res.Body.Close()
 	if err != nil {

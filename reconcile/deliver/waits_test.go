@@ -1,6 +1,7 @@
 package deliver_test
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -170,6 +171,46 @@ func TestRights(t *testing.T) {
 	}
 }
 
+func TestPermissionsOfAGitHubApp(t *testing.T) {
+	for name, tt := range map[string]struct {
+		granted       map[string]string
+		err           error
+		lacks, misses []string
+		kind          reconcile.FaultKind
+	}{
+		"all of them": {granted: map[string]string{"contents": "write", "pull_requests": "write", "issues": "write", "checks": "read",
+			"statuses": "read", "administration": "read", "workflows": "write", "metadata": "read"}},
+		"contents alone, as Flux wants it": {granted: map[string]string{"contents": "write", "metadata": "read"},
+			lacks: []string{"pull requests: write"}, misses: []string{"issues", "checks", "statuses", "administration", "workflows"}},
+		"read alone": {granted: map[string]string{"contents": "read", "pull_requests": "read", "issues": "read"},
+			lacks: []string{"contents: write", "pull requests: write"}, misses: []string{"issues", "checks", "statuses", "administration", "workflows"}},
+		"what it takes": {granted: map[string]string{"contents": "write", "pull_requests": "write", "checks": "write", "statuses": "read"},
+			misses: []string{"issues", "administration", "workflows"}},
+		"no token comes": {err: reconcile.RefuseAs(reconcile.FaultUnauthorized, "the key is of another App"), kind: reconcile.FaultUnauthorized},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, forgestub.Options{Kind: forgestub.GitHub})
+			s := server(w.RepoURL(), forgestub.Token)
+			s.Login = func(context.Context) (string, string, error) { return "x-access-token", forgestub.Token, nil }
+			s.Permissions = func(context.Context) (map[string]string, error) { return tt.granted, tt.err }
+			got, err := w.opened(s).Rights(t.Context())
+			if reconcile.KindOf(err) != tt.kind || len(got.Lacks) != len(tt.lacks) || len(got.Misses) != len(tt.misses) || len(got.Unshown) > 0 {
+				t.Fatalf("they are %+v, %v", got, err)
+			}
+			for i, want := range tt.lacks {
+				if got.Lacks[i] != "the permission "+want {
+					t.Errorf("lacks %q, want %q", got.Lacks[i], want)
+				}
+			}
+			for i, want := range tt.misses {
+				if !strings.HasPrefix(got.Misses[i], want+": ") {
+					t.Errorf("misses %q, want %q", got.Misses[i], want)
+				}
+			}
+		})
+	}
+}
+
 func TestARepositoryThatWasRenamed(t *testing.T) {
 	kinds(t, func(t *testing.T, kind forgestub.Kind) {
 		for _, to := range []string{"acme/platform", "other/fleet"} {
@@ -188,6 +229,9 @@ func TestARepositoryThatWasRenamed(t *testing.T) {
 					}
 				}
 				pr := w.read(first.Number)
+				if wants, err := w.api.WantsPullRequest(t.Context(), "main"); err != nil || wants == nil || *wants {
+					t.Errorf("its rules say %v, %v", wants, err)
+				}
 				if done, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head}); err != nil || done != reconcile.MergingDone {
 					t.Errorf("%s, %v", done, err)
 				}

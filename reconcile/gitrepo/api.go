@@ -31,7 +31,17 @@ func API(src reconcile.Source, now func() time.Time) (*reconcile.GitServer, erro
 		}
 		return user, token, nil
 	}
-	return &reconcile.GitServer{
+	server := &reconcile.GitServer{
 		URL: r.URL, Source: r.Source, Client: r.Client, Login: login, Clean: r.Words.Clean, Timeout: r.Timeout,
-	}, nil
+	}
+	if ask := r.Permissions; ask != nil {
+		server.Permissions = func(ctx context.Context) (map[string]string, error) {
+			granted, err := ask(ctx)
+			if err != nil {
+				return nil, r.Failed(ctx, "log in to push", err)
+			}
+			return granted, nil
+		}
+	}
+	return server, nil
 }

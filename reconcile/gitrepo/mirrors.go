@@ -14,6 +14,7 @@ import (
 // Mirrors is reconcile.Git on mirrors in one folder. It may be used by many goroutines.
 type Mirrors struct {
 	store   *store.Mirrors
+	dir     string
 	options Options
 	mu      sync.Mutex
 	// memories are what is remembered, by mirror.
@@ -29,7 +30,7 @@ func New(dir string, o Options) (*Mirrors, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Mirrors{store: s, options: o, memories: map[*store.Mirror]*recalled{}}, nil
+	return &Mirrors{store: s, dir: dir, options: o, memories: map[*store.Mirror]*recalled{}}, nil
 }
 
 // Tidy removes the mirrors that nobody has asked for in a while: those of sources and branches that are gone. They are

@@ -155,6 +155,30 @@ func TestForeignCommitOnTheBranchOfAPullRequest(t *testing.T) {
 	}
 }
 
+func TestARuleThatRefusesTheBranchOfAPullRequest(t *testing.T) {
+	t.Parallel()
+	for name, words := range map[string]string{
+		"GitLab, by its name":     "GitLab: Branch name does not follow the pattern '^(feature|fix)/'",
+		"GitLab, by the message":  "GitLab: Commit message does not follow the pattern '^(feat|fix): '",
+		"GitLab, by the author":   "GitLab: Author's email 'flux@example.com' does not follow the pattern '@acme.example$'",
+		"GitHub, who makes refs":  "- Cannot create ref due to creations being restricted.",
+		"GitHub, a rule for text": "- Commit message must start with a matching pattern: (feat|fix):",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := standard(t)
+			rev := w.wish(w.blame(query(repo + ":" + tag1)))
+			if err := gitserver.Hook(w.bare, "pre-receive", "cat >&2 <<'WORDS'\n"+words+"\nWORDS\nexit 1"); err != nil {
+				t.Fatal(err)
+			}
+			_, err := w.mirrors.Propose(t.Context(), w.src, reconcile.Onto{Branch: proposed}, []reconcile.Revert{rev})
+			if reconcile.KindOf(err) != reconcile.FaultDeclined || !strings.Contains(err.Error(), words) {
+				t.Errorf("it says %v", err)
+			}
+		})
+	}
+}
+
 func TestBuiltAgainOnABaseThatMoved(t *testing.T) {
 	t.Parallel()
 	w, _ := standard(t)

@@ -259,7 +259,7 @@ func TestGitHubApp(t *testing.T) {
 		case "POST /api/v3/app/installations/99/access_tokens":
 			tokens.Add(1)
 			rw.WriteHeader(http.StatusCreated)
-			fmt.Fprintf(rw, `{"token": "ghs_abcdef", "expires_at": %q}`, w.now.Add(time.Hour).Format(time.RFC3339))
+			fmt.Fprintf(rw, `{"token": "ghs_abcdef", "permissions": {"contents": "write"}, "expires_at": %q}`, w.now.Add(time.Hour).Format(time.RFC3339))
 		default:
 			rw.WriteHeader(http.StatusNotFound)
 		}
@@ -273,9 +273,16 @@ func TestGitHubApp(t *testing.T) {
 	if n := tokens.Load(); n != 1 {
 		t.Errorf("%d tokens were asked for, want one that is kept", n)
 	}
+	way, err := API(w.src, func() time.Time { return w.now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if granted, err := way.Permissions(t.Context()); err != nil || granted["contents"] != "write" || tokens.Load() != 2 {
+		t.Errorf("it may %v, %v, after %d tokens", granted, err, tokens.Load())
+	}
 	w.now = w.now.Add(58 * time.Minute)
 	w.blame(query(repo + ":" + tag0))
-	if n := tokens.Load(); n != 2 {
+	if n := tokens.Load(); n != 3 {
 		t.Errorf("%d tokens after most of an hour, want a new one", n)
 	}
 	for _, test := range []struct{ key, value, want string }{

@@ -38,9 +38,11 @@ type Options struct {
 	Kind Kind
 	// Project, where it is another one than acme/fleet.
 	Project string
+	// Branch that is deployed and protected; main where it is empty.
+	Branch string
 	// Prefix is a relative root before everything, such as "/git".
 	Prefix string
-	// Protected refuses pushes to main; ButAutomation lets those through that hold nothing of Backstop's.
+	// Protected refuses pushes to the branch; ButAutomation lets those through that hold nothing of Backstop's.
 	Protected, ButAutomation bool
 	// Refusal is what such a push is told, where it is something else than that it takes a pull request.
 	Refusal string
@@ -74,6 +76,8 @@ type Rules struct {
 	Approvals int
 	// Checks that are needed and did not pass yet.
 	Checks []string
+	// Passed is how many others did, where the provider lists them all.
+	Passed int
 	// Methods that are allowed; all where empty. Method is the one that a person's or the server's merge takes.
 	Methods []string
 	Method  string
@@ -118,6 +122,9 @@ func Start(o Options) (*Forge, error) {
 	if o.Project == "" {
 		o.Project = Project
 	}
+	if o.Branch == "" {
+		o.Branch = "main"
+	}
 	s, err := gitserver.Start(gitserver.Options{})
 	if err != nil {
 		return nil, err
@@ -138,13 +145,13 @@ func Start(o Options) (*Forge, error) {
 // RepoURL is what Git clones.
 func (f *Forge) RepoURL() string { return f.URL + f.options.Prefix + "/" + f.options.Project + ".git" }
 
-// hook refuses pushes to main in the provider's words.
+// hook refuses pushes to the branch in the provider's words.
 func (f *Forge) hook() string {
 	words := map[Kind]string{
-		GitHub: "error: GH006: Protected branch update failed for refs/heads/main.\nerror:\n" +
+		GitHub: "error: GH006: Protected branch update failed for refs/heads/" + f.options.Branch + ".\nerror:\n" +
 			"error: Changes must be made through a pull request.",
 		GitLab: "GitLab: You are not allowed to push code to protected branches on this project.",
-		Gitea:  "Gitea: Not allowed to push to protected branch main",
+		Gitea:  "Gitea: Not allowed to push to protected branch " + f.options.Branch,
 	}[f.Kind]
 	if f.options.Refusal != "" {
 		words = f.options.Refusal
@@ -153,8 +160,8 @@ func (f *Forge) hook() string {
 	if f.options.ButAutomation {
 		whose = " && git log --format=%B $old..$new | grep -q '^Backstop-Kind:'"
 	}
-	return "while read old new ref; do if [ \"$ref\" = refs/heads/main ] && [ \"$old\" != " + strings.Repeat("0", 40) +
-		" ]" + whose + "; then cat >&2 <<'WORDS'\n" + words + "\nWORDS\nexit 1; fi; done"
+	return "while read old new ref; do if [ \"$ref\" = refs/heads/" + f.options.Branch + " ] && [ \"$old\" != " +
+		strings.Repeat("0", 40) + " ]" + whose + "; then cat >&2 <<'WORDS'\n" + words + "\nWORDS\nexit 1; fi; done"
 }
 
 // SetFault answers requests of the API in the stub's place; nil takes it away.
@@ -170,6 +177,13 @@ func (f *Forge) SetRules(r Rules) {
 	defer f.mu.Unlock()
 	f.rules = r
 	f.mergeArmed()
+}
+
+// SetLabels changes which labels the repository has.
+func (f *Forge) SetLabels(names ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.labels = names
 }
 
 // Rename gives the repository another name: its old one leads there.

@@ -39,18 +39,22 @@ func (f *Forge) gitea(c call) {
 		for i, l := range f.labels {
 			labels = append(labels, map[string]any{"id": i + 1, "name": l})
 		}
-		f.answer(c.w, c.r, http.StatusOK, labels)
+		f.answer(c.w, c.r, http.StatusOK, pageOf(c, labels))
 	case strings.HasPrefix(path, "commits/"):
 		statuses := []any{}
+		for i := range f.rules.Passed {
+			statuses = append(statuses, map[string]any{"context": "lint-" + strconv.Itoa(i), "status": "success"})
+		}
 		for _, check := range f.rules.Checks {
 			statuses = append(statuses, map[string]any{"context": check, "status": "pending"})
 		}
-		f.answer(c.w, c.r, http.StatusOK, map[string]any{"state": "pending", "statuses": statuses})
-	case strings.HasPrefix(path, "branches/") && path != "branches/main":
+		c.w.Header().Set("X-Total-Count", strconv.Itoa(len(statuses)))
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{"state": "pending", "statuses": pageOf(c, statuses)})
+	case strings.HasPrefix(path, "branches/") && path != "branches/"+f.options.Branch:
 		f.giteaBranch(c, strings.TrimPrefix(path, "branches/"))
-	case path == "branches/main":
+	case path == "branches/"+f.options.Branch:
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{
-			"name": "main", "protected": f.options.Protected, "user_can_push": !f.options.Protected,
+			"name": f.options.Branch, "protected": f.options.Protected, "user_can_push": !f.options.Protected,
 			"required_approvals": f.rules.Approvals})
 	case path == "pulls" && c.r.Method == http.MethodGet:
 		f.giteaList(c)
@@ -99,16 +103,21 @@ func (f *Forge) giteaOne(c call, pr *PR, rest string) {
 // giteaList has no filter for a head, and gives pages of two.
 func (f *Forge) giteaList(c call) {
 	q := c.r.URL.Query()
-	page, _ := strconv.Atoi(q.Get("page"))
 	out := []any{}
 	for _, pr := range slices.Backward(f.prs) {
 		if (pr.State == "open") == (q.Get("state") == "open") {
 			out = append(out, f.giteaPR(pr))
 		}
 	}
+	f.answer(c.w, c.r, http.StatusOK, pageOf(c, out))
+}
+
+// pageOf is the page that is asked for, of two, whatever size is asked for.
+func pageOf(c call, all []any) []any {
 	const size = 2
-	from := min((max(page, 1)-1)*size, len(out))
-	f.answer(c.w, c.r, http.StatusOK, out[from:min(from+size, len(out))])
+	page, _ := strconv.Atoi(c.r.URL.Query().Get("page"))
+	from := min((max(page, 1)-1)*size, len(all))
+	return all[from:min(from+size, len(all))]
 }
 
 func (f *Forge) giteaOpen(c call) {
@@ -121,8 +130,11 @@ func (f *Forge) giteaOpen(c call) {
 		f.fail(c, http.StatusNotFound, "The target couldn't be found.")
 	default:
 		pr := &PR{Title: c.text("title"), Body: c.text("body"), Branch: branch, Base: base}
-		if ids, _ := c.body["labels"].([]any); len(ids) > 0 {
-			pr.Labels = f.labels
+		ids, _ := c.body["labels"].([]any)
+		for _, id := range ids {
+			if n, _ := id.(float64); n >= 1 && int(n) <= len(f.labels) {
+				pr.Labels = append(pr.Labels, f.labels[int(n)-1])
+			}
 		}
 		f.answer(c.w, c.r, http.StatusCreated, f.giteaPR(f.open(pr)))
 	}

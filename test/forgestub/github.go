@@ -43,7 +43,7 @@ func (f *Forge) githubProject(c call, path string) {
 		f.githubList(c)
 	case path == "pulls":
 		f.githubOpen(c)
-	case path == "rules/branches/main" || path == "branches/main":
+	case path == "rules/branches/"+f.escaped() || path == "branches/"+f.escaped():
 		f.githubRules(c, path)
 	case strings.HasPrefix(path, "labels/"):
 		if !slices.Contains(f.labels, strings.TrimPrefix(path, "labels/")) {
@@ -99,14 +99,14 @@ func (f *Forge) githubRepo(c call) {
 	})
 }
 
-// githubRules are the rules of main, which are a ruleset's.
+// githubRules are the rules of the branch, which are a ruleset's.
 func (f *Forge) githubRules(c call, path string) {
 	rules := []any{}
 	if f.options.Protected {
 		rules = append(rules, map[string]any{"type": "pull_request", "parameters": map[string]any{}})
 	}
-	if path == "branches/main" {
-		f.answer(c.w, c.r, http.StatusOK, map[string]any{"name": "main", "protected": f.options.Protected})
+	if path == "branches/"+f.escaped() {
+		f.answer(c.w, c.r, http.StatusOK, map[string]any{"name": f.options.Branch, "protected": f.options.Protected})
 		return
 	}
 	f.answer(c.w, c.r, http.StatusOK, rules)

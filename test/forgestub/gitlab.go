@@ -39,9 +39,9 @@ func (f *Forge) gitlabPath(c call, path string) {
 		f.gitlabProject(c)
 	case strings.HasPrefix(path, "pipelines/"):
 		f.gitlabJobs(c)
-	case path == "repository/branches/main":
+	case path == "repository/branches/"+f.escaped():
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{
-			"name": "main", "protected": f.options.Protected, "can_push": !f.options.Protected})
+			"name": f.options.Branch, "protected": f.options.Protected, "can_push": !f.options.Protected})
 	case path == "merge_requests" && c.r.Method == http.MethodGet:
 		f.gitlabList(c)
 	case path == "merge_requests":
@@ -161,7 +161,7 @@ func (f *Forge) gitlabList(c call) {
 	q := c.r.URL.Query()
 	for _, pr := range slices.Backward(f.prs) {
 		from := q.Get("source_branch")
-		if (from == "" || from == pr.Branch) && q.Get("target_branch") == pr.Base &&
+		if (from == "" || from == pr.Branch) && (q.Get("target_branch") == "" || q.Get("target_branch") == pr.Base) &&
 			(q.Get("state") != "opened" || pr.State == "open") {
 			out = append(out, f.gitlabMR(pr))
 		}

@@ -3,6 +3,7 @@ package forgestub
 import (
 	"bytes"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -48,6 +49,9 @@ func (f *Forge) changes(pr *PR) map[string]string {
 	}
 	return out
 }
+
+// escaped is the branch as one segment of a path.
+func (f *Forge) escaped() string { return url.PathEscape(f.options.Branch) }
 
 func (f *Forge) tip(branch string) string {
 	out, err := f.Git("rev-parse", "--verify", "--quiet", "refs/heads/"+branch)
@@ -177,8 +181,8 @@ func (f *Forge) Commit(branch, message string, files map[string]string) (string,
 		return strings.TrimSpace(string(out)), nil
 	}
 	parent := f.tip(branch)
-	if parent == "" && branch != "main" {
-		parent = f.tip("main")
+	if parent == "" && branch != f.options.Branch {
+		parent = f.tip(f.options.Branch)
 	}
 	if parent != "" {
 		if _, err := run("", "read-tree", parent); err != nil {

@@ -16,6 +16,8 @@ import (
 type Side struct {
 	mirror *Mirror
 	to     *wire.Remote
+	// asks go with each push.
+	asks []string
 }
 
 // Aside opens the way to another branch of where a source pushes. The caller closes it.
@@ -26,7 +28,7 @@ func (m *Mirror) Aside(src reconcile.Source, branch string) (*Side, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Side{mirror: m, to: to}, nil
+	return &Side{mirror: m, to: to, asks: src.Asks}, nil
 }
 
 // Close ends the way to the branch.
@@ -57,7 +59,9 @@ func (s *Side) Until(ctx context.Context, once func() error) error {
 // that is not there yet. Where the answer does not arrive the branch itself reports whether the push did: it is lost,
 // and looked at anew.
 func (s *Side) Push(ctx context.Context, b *Builder, old, head plumbing.Hash) error {
-	err := s.to.Push(ctx, b.update(old, head))
+	u := b.update(old, head)
+	u.Options = s.asks
+	err := s.to.Push(ctx, u)
 	if errors.Is(err, wire.ErrUnsure) {
 		return wire.ErrLost
 	}

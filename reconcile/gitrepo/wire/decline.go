@@ -27,12 +27,14 @@ var (
 
 	// persons are words of rules that no pull request satisfies: a person has to change something.
 	persons = []string{
-		"verified signature", "unverified commit", "must be signed", "cannot force-push", "you're not authorized to push",
+		"cannot force-push", "you're not authorized to push",
 		"cannot contain secrets", "file path is restricted", "cannot update this protected ref", "workflows` permission",
 		"workflows permission", "workflow scope", "does not follow the pattern", "author's email",
 		"protected from changing file",
 		"user permission denied", "not allowed to push code to this project", "genericcontribute", "tf401027", "tf401019",
 	}
+	// signatures are words of rules that want signed commits, which no pull request of unsigned ones satisfies.
+	signatures = []string{"verified signature", "unverified commit", "must be signed"}
 	// pullRequests are words of rules that want a pull request.
 	pullRequests = []string{
 		"changes must be made through a pull request", "required status check", "approving review is required",
@@ -61,6 +63,8 @@ func kindOfDecline(status, words string) reconcile.FaultKind {
 	switch {
 	case containsAny(said, persons...):
 		return reconcile.FaultDeclined
+	case containsAny(said, signatures...):
+		return reconcile.FaultWantsSignature
 	case containsAny(said, pullRequests...):
 		return reconcile.FaultWantsPullRequest
 	case containsAny(said, filled...):

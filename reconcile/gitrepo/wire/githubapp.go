@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -50,6 +51,8 @@ type githubApp struct {
 	mu      sync.Mutex
 	token   string
 	expires time.Time
+	// granted are the permissions that the token came with.
+	granted map[string]string
 }
 
 func newGitHubApp(secret map[string][]byte, client *http.Client, now func() time.Time) (*githubApp, error) {
@@ -125,6 +128,16 @@ func (a *githubApp) current(ctx context.Context, words *Redactor) (string, error
 	return a.token, nil
 }
 
+// permissions are those of the installation, as GitHub names them. It says them with every token.
+func (a *githubApp) permissions(ctx context.Context, words *Redactor) (map[string]string, error) {
+	if _, err := a.current(ctx, words); err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.granted), nil
+}
+
 func (a *githubApp) renew(ctx context.Context) error {
 	jwt, err := a.jwt()
 	if err != nil {
@@ -144,8 +157,9 @@ func (a *githubApp) renew(ctx context.Context) error {
 		a.install = strconv.FormatUint(found.ID, 10)
 	}
 	var token struct {
-		Token   string    `json:"token"`
-		Expires time.Time `json:"expires_at"`
+		Token   string            `json:"token"`
+		Expires time.Time         `json:"expires_at"`
+		Granted map[string]string `json:"permissions"`
 	}
 	if err := a.call(ctx, http.MethodPost, "/app/installations/"+a.install+"/access_tokens", jwt, &token); err != nil {
 		return err
@@ -153,7 +167,7 @@ func (a *githubApp) renew(ctx context.Context) error {
 	if token.Token == "" {
 		return errors.New("GitHub answered without a token")
 	}
-	a.token, a.expires = token.Token, token.Expires
+	a.token, a.expires, a.granted = token.Token, token.Expires, token.Granted
 	return nil
 }
 

@@ -29,7 +29,7 @@ func (r *Remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL,
 		return err
 	}
 	t := roundTripper(config, proxy)
-	trip := &tripper{next: t, branch: r.Branch.String(), meter: r.Meter}
+	trip := &tripper{next: t, branch: r.Branch.String(), of: &r.of, meter: r.Meter}
 	r.fault, r.Settle, r.Close = trip.fault, trip.settle, t.CloseIdleConnections
 
 	// The credentials go with the session, so that no library ever formats them as part of a URL.
@@ -56,6 +56,7 @@ func (r *Remote) overHTTP(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL,
 			token, err := app.current(ctx, r.Words)
 			return tokenUser, token, err
 		}
+		r.Permissions = func(ctx context.Context) (map[string]string, error) { return app.permissions(ctx, r.Words) }
 	}
 	client := githttp.NewClient(&http.Client{Transport: trip, CheckRedirect: sameOrigin})
 	begin := func(ctx context.Context) (*transport.Endpoint, transport.AuthMethod, error) {
@@ -183,6 +184,7 @@ type tripper struct {
 	next http.RoundTripper
 	// branch is the only reference that is let through.
 	branch string
+	of     *string
 	meter  *meter
 
 	mu     sync.Mutex
@@ -225,7 +227,7 @@ func (t *tripper) RoundTrip(req *http.Request) (*http.Response, error) {
 func (t *tripper) bounded(req *http.Request, body io.ReadCloser) io.ReadCloser {
 	var r io.Reader = &metered{r: body, meter: t.meter}
 	if strings.HasSuffix(req.URL.Path, "/info/refs") {
-		r = &advertised{r: body, branch: t.branch, meter: t.meter}
+		r = &advertised{r: body, branch: t.branch, of: *t.of, meter: t.meter}
 	}
 	return struct {
 		io.Reader

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"sync/atomic"
 )
 
@@ -74,7 +75,9 @@ func (m *metered) Read(p []byte) (int, error) {
 type advertised struct {
 	r      io.Reader
 	branch string
-	meter  *meter
+	// of is a commit whose pull requests are let through too; empty for none.
+	of    string
+	meter *meter
 
 	packet     []byte
 	rest       []byte
@@ -139,5 +142,19 @@ func (a *advertised) wanted(line []byte) bool {
 		a.first = true
 		return true
 	}
-	return string(name) == a.branch
+	return string(name) == a.branch || a.of != "" && string(hash) == a.of && pullOf(string(name)) > 0
+}
+
+// pullOf is the number of the pull request that a reference stands for; zero for others.
+func pullOf(ref string) int64 {
+	for _, prefix := range []string{"refs/merge-requests/", "refs/pull/"} {
+		digits, is := strings.CutPrefix(ref, prefix)
+		if digits, head := strings.CutSuffix(digits, "/head"); is && head {
+			n, err := strconv.ParseInt(digits, 10, 64)
+			if err == nil && n > 0 {
+				return n
+			}
+		}
+	}
+	return 0
 }

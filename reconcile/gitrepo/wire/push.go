@@ -24,6 +24,9 @@ var ErrLost = errors.New("the branch moved while the push was prepared")
 // ErrUnsure means that the answer to a push did not arrive: it may have been accepted.
 var ErrUnsure = errors.New("the server's answer did not arrive")
 
+// optionRunes is what a push option is cut to.
+const optionRunes = 1000
+
 // packWindow is how many objects are tried as the base of another one's delta.
 const packWindow = 10
 
@@ -32,6 +35,8 @@ type Update struct {
 	Old, New plumbing.Hash
 	From     storer.EncodedObjectStorer
 	Objects  []plumbing.Hash
+	// Options go with the push, as NAME=VALUE.
+	Options []string
 }
 
 // Push replaces the old commit by the new one on the branch, with a pack of just the new objects, or explains why not.
@@ -53,6 +58,17 @@ func (r *Remote) send(ctx context.Context, s transport.ReceivePackSession, refs 
 	req.Progress = words
 	if refs.Capabilities.Supports(capability.Sideband64k) {
 		_ = req.Capabilities.Set(capability.Sideband64k)
+	}
+	if len(u.Options) > 0 {
+		if !refs.Capabilities.Supports(capability.PushOptions) {
+			return reconcile.RefuseAs(reconcile.FaultNoProvider, "push %s of %s: the server takes no push options, which would "+
+				"open a pull request", r.Branch.Short(), r.URL)
+		}
+		_ = req.Capabilities.Set(capability.PushOptions)
+		for _, o := range u.Options {
+			name, value, _ := strings.Cut(OneLine(o, optionRunes), "=")
+			req.Options = append(req.Options, &packp.Option{Key: name, Value: value})
+		}
 	}
 	var pack bytes.Buffer
 	refDeltas := !refs.Capabilities.Supports(capability.OFSDelta)

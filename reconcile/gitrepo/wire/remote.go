@@ -41,8 +41,12 @@ type Remote struct {
 	// Client and Login are the way to the API beside the Git server; nil over SSH.
 	Client *http.Client
 	Login  func(context.Context) (user, token string, err error)
+	// Permissions are those of a GitHub App's installation; nil for other logins.
+	Permissions func(context.Context) (map[string]string, error)
 	// fault is the last error that the connection itself saw; go-git loses the chain of some.
 	fault func() error
+	// of is a commit whose pull requests are asked for at the moment.
+	of string
 	// Meter counts what the server sends in one operation.
 	Meter *meter
 	// Settle ends what an operation left open, and Close everything.

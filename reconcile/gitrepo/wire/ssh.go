@@ -52,7 +52,7 @@ func (r *Remote) overSSH(u *url.URL, opts *fluxgit.AuthOptions, proxy *url.URL, 
 		r.Meter.begin()
 		s, err := openSSH(ctx, addr, config, proxy, service+" "+quoted(u.Path))
 		if err == nil {
-			s.branch, s.meter = r.Branch.String(), r.Meter
+			s.branch, s.of, s.meter = r.Branch.String(), r.of, r.Meter
 		}
 		return s, err
 	}
@@ -117,8 +117,8 @@ type sshSession struct {
 	refs    *packp.AdvRefs
 	release func() bool
 	// branch is the only reference that is let through.
-	branch string
-	meter  *meter
+	branch, of string
+	meter      *meter
 }
 
 func (s *sshSession) start(addr string, config *ssh.ClientConfig, command string) error {
@@ -151,7 +151,7 @@ func (s *sshSession) AdvertisedReferencesContext(context.Context) (*packp.AdvRef
 		return s.refs, nil
 	}
 	ar := packp.NewAdvRefs()
-	err := ar.Decode(&advertised{r: s.out, branch: s.branch, meter: s.meter})
+	err := ar.Decode(&advertised{r: s.out, branch: s.branch, of: s.of, meter: s.meter})
 	if err != nil && !errors.Is(err, packp.ErrEmptyAdvRefs) {
 		return nil, s.said(err)
 	}
