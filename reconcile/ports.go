@@ -177,6 +177,9 @@ type Question struct {
 	// Witness is another image of the same repository that exists, by which a 404 becomes a proof where the registry
 	// lists no tags; empty for none.
 	Witness string
+	// Rescanned means that image automation selected the image, scanned the repository again, and selects the witness now:
+	// the tag is on its list no more, which tells where this client gets no whole list.
+	Rescanned bool
 	// Access says how to ask.
 	Access Access
 }

@@ -49,7 +49,7 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 		}
 	}
 	if s.Blamed() {
-		if err := e.proveBad(ctx, w, form, &target); err != nil {
+		if err := e.proveBad(ctx, w, form, &target, origin.Policies); err != nil {
 			return err
 		}
 	}
@@ -114,7 +114,9 @@ func (e *Engine) prove(ctx context.Context, w *World, form *v1alpha1.Rollback, f
 }
 
 // proveBad asks whether the subject's image cannot run: what the triggers on the record go by, or else the registry.
-func (e *Engine) proveBad(ctx context.Context, w *World, form *v1alpha1.Rollback, target *v1alpha1.Target) error {
+func (e *Engine) proveBad(ctx context.Context, w *World, form *v1alpha1.Rollback, target *v1alpha1.Target,
+	policies []ImagePolicy,
+) error {
 	for _, t := range w.rows() {
 		if t.Fault != nil && !asksRegistry(w) {
 			p, err := t.Fault(ctx, w, target)
@@ -126,7 +128,7 @@ func (e *Engine) proveBad(ctx context.Context, w *World, form *v1alpha1.Rollback
 	if err != nil {
 		return err
 	}
-	q.Witness = target.Image
+	q.Witness, q.Rescanned = target.Image, rescanned(form, target, policies)
 	bad := e.Registry.Prove(ctx, q)
 	// Two who know nothing of each other say that it is no image: the node, which could not run it, and the registry.
 	noImage := bad.Artifact != "" && slices.Contains(form.Status.Causes(), v1alpha1.CauseNotAnImage)
@@ -139,6 +141,20 @@ func (e *Engine) proveBad(ctx context.Context, w *World, form *v1alpha1.Rollback
 	}
 	target.Proof = joinWords(bad.Sentence, target.Proof, q.Access.Missing)
 	return nil
+}
+
+// rescanned reports whether the policies that image automation wrote the image by have gone back to the target since: a
+// policy selects the highest tag that its newest scan lists.
+func rescanned(form *v1alpha1.Rollback, target *v1alpha1.Target, policies []ImagePolicy) bool {
+	markers := markersOf(form.Status.Suspect)
+	if target.Image == "" || len(markers) == 0 || form.Status.Suspect.Automation == nil {
+		return false
+	}
+	return !slices.ContainsFunc(markers, func(m string) bool {
+		return !slices.ContainsFunc(policies, func(p ImagePolicy) bool {
+			return p.Name == m && image.SameTag(p.Previous, form.Spec.Subject.Name) && image.SameTag(p.Latest, target.Image)
+		})
+	})
 }
 
 // confirmAt is when an absence is one: at once, which is nil, or a while after it was first seen. Image automation

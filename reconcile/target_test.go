@@ -61,6 +61,35 @@ func TestWhereALayerIsMissingEveryImageIsAskedForItsLayers(t *testing.T) {
 	}
 }
 
+func TestALaterScanIsOneThatWentBackToTheTarget(t *testing.T) {
+	policy := func(latest, previous string) ImagePolicy {
+		return ImagePolicy{Name: "develop:app", Latest: latest, Previous: previous}
+	}
+	for name, tt := range map[string]struct {
+		policies []ImagePolicy
+		want     bool
+	}{
+		"it selects the target again":      {[]ImagePolicy{policy(imgGood, imgBad)}, true},
+		"it still selects what failed":     {[]ImagePolicy{policy(imgBad, imgGood)}, false},
+		"it has gone on to a newer one":    {[]ImagePolicy{policy(imgBad2, imgBad)}, false},
+		"it never selected what failed":    {[]ImagePolicy{policy(imgGood, "")}, false},
+		"another policy does":              {[]ImagePolicy{{Name: "develop:other", Latest: imgGood, Previous: imgBad}}, false},
+		"nobody knows the policy any more": {nil, false},
+		"with the digest that it reflects": {[]ImagePolicy{policy(imgGood+"@sha256:"+strings.Repeat("a", 64), imgBad)}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			form := &v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{Subject: v1alpha1.ImageSubject(imgBad)}}
+			form.Status.Suspect = &v1alpha1.Suspect{Automation: &v1alpha1.ObjectRef{Name: "a"}, Nodes: []v1alpha1.Node{{Marker: "develop:app"}}}
+			if got := rescanned(form, &v1alpha1.Target{Image: imgGood}, tt.policies); got != tt.want {
+				t.Errorf("it is %v", got)
+			}
+			if form.Status.Suspect.Automation = nil; rescanned(form, &v1alpha1.Target{Image: imgGood}, tt.policies) {
+				t.Error("a person's value was scanned")
+			}
+		})
+	}
+}
+
 func TestImagesThatArePassedOverAreAskedAbout(t *testing.T) {
 	earlier := []string{"reg/app:v1", "reg/app:v2", "reg/app:v3"}
 	tests := map[string]struct {

@@ -6,12 +6,14 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	kinds "github.com/backstop-dev/backstop/internal/workload"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/trigger"
@@ -24,6 +26,8 @@ type observed struct {
 	labels map[string]string
 	// holder of the template, where it is another object than one that is read by its kind; else nil.
 	holder *holder
+	// refused says why no pod of the newest revision is made; empty where nothing refuses them.
+	refused string
 }
 
 // elsewhere explains why a new revision fails where that is not the image's fault; empty where it is, or where there is
@@ -31,7 +35,7 @@ type observed struct {
 func (o *observed) elsewhere() string {
 	j, why := o.judged.other()
 	if j == nil {
-		return ""
+		return o.refused
 	}
 	return fmt.Sprintf("container %s of revision %s fails, and nothing is reverted, since it does not look like its "+
 		"image's fault: %s", j.Container, o.facts.New.Name, why)
@@ -60,6 +64,9 @@ func (p *Pods) observe(ctx context.Context, l *look, kind, name string) (*observ
 	out.holder = o.holder
 	out.facts = o.observe()
 	out.judged = trigger.Judge(&out.facts)
+	if len(out.judged) == 0 {
+		out.refused = refusedPods(o.Deployment)
+	}
 	if !slices.ContainsFunc(out.judged, func(j trigger.Judgement) bool { return blames(&j) }) {
 		return out, nil
 	}
@@ -69,6 +76,26 @@ func (p *Pods) observe(ctx context.Context, l *look, kind, name string) (*observ
 	out.facts = o.observe()
 	out.judged = trigger.Judge(&out.facts)
 	return out, nil
+}
+
+// refusedPods says why no pod of a Deployment's newest revision is made, as where an admission webhook refuses its image
+// or a quota is used up: then there is nothing that fails, and nobody would be told.
+func refusedPods(d *appsv1.Deployment) string {
+	if d == nil {
+		return ""
+	}
+	i := slices.IndexFunc(d.Status.Conditions, func(c appsv1.DeploymentCondition) bool {
+		return c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue
+	})
+	if i < 0 || d.Status.ObservedGeneration < d.Generation {
+		return ""
+	}
+	var images []string
+	for _, c := range slices.Concat(d.Spec.Template.Spec.InitContainers, d.Spec.Template.Spec.Containers) {
+		images = append(images, text.Cut(text.OneLine(c.Image), 200))
+	}
+	return fmt.Sprintf("no pod with %s can be made, and no image is blamed for it: %s",
+		strings.Join(images[:min(len(images), 3)], ", "), text.Cut(text.OneLine(d.Status.Conditions[i].Message), 400))
 }
 
 // around reads the nodes of the workload's pods, and of the namespace's other pods those that crash or run one of the

@@ -321,3 +321,16 @@ func TestReachedAsksForACommitOnce(t *testing.T) {
 		t.Errorf("asked %d times", asked)
 	}
 }
+
+// A kind that no Role of Backstop's names cannot be seen to run again: who reads that is told which right is missing.
+func TestAKindThatMayNotBeReadNamesTheRight(t *testing.T) {
+	k := ks("flux-system/apps", "flux-system/fleet", "./apps/develop", "develop")
+	of := k[0].(*kustomizev1.Kustomization)
+	of.Status.Inventory.Entries = append(of.Status.Inventory.Entries, kustomizev1.ResourceRef{ID: "develop_db_postgresql.cnpg.io_Cluster", Version: "v1"})
+	s := layout(Options{}, k)
+	s.forbidden["Cluster"] = true
+	got, err := s.flux(t).state(t.Context(), place{applier: ref("Kustomization", "flux-system", "apps"), kustomization: of}, ref("Cluster", "develop", "db"), bad{})
+	if want := "Backstop may not read Cluster/develop/db: give its ServiceAccount get on it in namespace develop"; err != nil || got.Complete || got.Gone || got.Says != want {
+		t.Errorf("says %q, complete %v, gone %v, %v", got.Says, got.Complete, got.Gone, err)
+	}
+}

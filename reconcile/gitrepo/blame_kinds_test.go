@@ -124,6 +124,38 @@ func TestBaseSharedByTwoEnvironmentsIsNamed(t *testing.T) {
 	}
 }
 
+// Who may write in one namespace can run there, by hand, what Git says for another one: that is not taken back.
+func TestWhatGitSaysForAnotherNamespaceIsNotBlamed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		own      string
+		workload v1alpha1.Workload
+		blamed   bool
+	}{
+		"where the workload has its own":          {deployment("develop", "web", repo+":"+tag0, ""), v1alpha1.Workload{Kind: "Deployment", Name: "web"}, false},
+		"of several, where one has its own":       {deployment("develop", "web", repo+":"+tag0, ""), v1alpha1.Workload{}, false},
+		"where kustomize may give it another":     {"", v1alpha1.Workload{Kind: "Deployment", Name: "web"}, true},
+		"where only another workload has its own": {deployment("develop", "worker", repo+":"+tag0, ""), v1alpha1.Workload{Kind: "Deployment", Name: "web"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			if c.own != "" {
+				w.write("apps/develop/own.yaml", c.own)
+			}
+			w.put("add", "apps/develop/production.yaml", deployment("production", "web", repo+":"+tag0, ""))
+			bad := w.put("update", "apps/develop/production.yaml", deployment("production", "web", repo+":"+tag1, ""))
+			q := query(repo + ":" + tag1)
+			q.Workload = c.workload
+			s, err := w.mirrors.Blame(t.Context(), w.src, q)
+			_, refused := reconcile.AsRefusal(err)
+			if refused == c.blamed || c.blamed && s.Commit != bad {
+				t.Errorf("blames %s: %v", s.Commit, err)
+			}
+		})
+	}
+}
+
 func TestTwoWorkloadsOfOneImage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -7,6 +7,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // located is where the tip says the image, and the commit that says it.
@@ -31,6 +32,9 @@ func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, erro
 	if err != nil {
 		return nil, err
 	}
+	if found, err = l.ofNamespace(found); err != nil {
+		return nil, err
+	}
 	if len(found) == 0 {
 		return nil, l.nowhere()
 	}
@@ -39,4 +43,31 @@ func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, erro
 			oneLine(q.Image, nameRunes), n, q.Root.Path)
 	}
 	return &located{commit: c, images: found}, nil
+}
+
+// ofNamespace drops what stands in a workload of another namespace, where the files have one of the query's namespace
+// too. Whoever may write in one namespace could run there what the files say for another, and have that taken back. A
+// namespace in a file is no proof by itself: kustomize may replace it.
+func (l *locating) ofNamespace(found []composed) ([]composed, error) {
+	q := l.query
+	stands := func(n manifest.Node) bool {
+		named := q.Workload.Name == "" || n.Object.Kind == q.Workload.Kind && n.Object.Name == q.Workload.Name
+		return n.Object.RunsPods() && named && n.Object.Namespace != "" && q.Namespace != ""
+	}
+	elsewhere := func(c composed) bool {
+		return slices.ContainsFunc(slices.Concat(c...), func(n manifest.Node) bool {
+			return stands(n) && n.Object.Namespace != q.Namespace
+		})
+	}
+	if !slices.ContainsFunc(found, elsewhere) {
+		return found, nil
+	}
+	all, _, err := l.speaking(l.ctx, l.commit.Hash, reconcile.Wanted{Root: q.Root, Namespace: q.Namespace, Workload: q.Workload})
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(all, func(n manifest.Node) bool { return stands(n) && n.Object.Namespace == q.Namespace }) {
+		found = slices.DeleteFunc(found, elsewhere)
+	}
+	return found, nil
 }

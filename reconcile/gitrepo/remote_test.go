@@ -205,6 +205,9 @@ func TestSourcesThatAreRefused(t *testing.T) {
 		{"a path", func(s *reconcile.Source) { s.URL = w.bare }, "not an http, https or ssh URL"},
 		{"an scp-like address", func(s *reconcile.Source) { s.URL = "git@github.com:org/fleet.git" }, "does not parse"},
 		{"the git protocol", func(s *reconcile.Source) { s.URL = "git://example.com/fleet.git" }, "not an http, https or ssh URL"},
+		{"a cloud's metadata, through a proxy", func(s *reconcile.Source) {
+			s.URL, s.Auth.Proxy = "http://169.254.169.254/latest/fleet.git", secret("address", w.server.URL)
+		}, "one of a cloud's metadata"},
 		{"an identity of azure", func(s *reconcile.Source) { s.Auth.Provider = "azure" }, "azure is not supported yet"},
 		{"an identity of aws", func(s *reconcile.Source) { s.Auth.Provider = "aws" }, "sourceRef of the RollbackPolicy"},
 		{"a provider that nobody knows", func(s *reconcile.Source) { s.Auth.Provider = "x\ny" }, `unknown provider "x y"`},

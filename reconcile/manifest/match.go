@@ -175,6 +175,9 @@ func isTemplate(kind string) bool {
 	return ok && k.Builtin() || kind == workload.Pod || kind == "ReplicationController"
 }
 
+// RunsPods reports whether it is of a kind of Kubernetes itself that runs pods.
+func (o Object) RunsPods() bool { return isTemplate(o.Kind) }
+
 // fit says how an object fits the target: never, by a part of its name, by its name, by name and namespace, or in a way
 // that its name says nothing of (values, kustomizations, charts).
 func fit(o Object, at Target) int {

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -83,6 +86,45 @@ func TestARegistryIsLeftAloneForAsLongAsItAsks(t *testing.T) {
 				t.Errorf("after its time: got %s %s: %s", got.Finding, got.Cause, got.Sentence)
 			}
 		})
+	}
+}
+
+// Whoever chooses the proxy to a registry answers in its place, and whose account is used up says so for itself.
+func TestALimitIsTheAskersOwn(t *testing.T) {
+	p := start(t, registrystub.Options{})
+	p.push("app", "v1")
+	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "900")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	defer evil.Close()
+	r := registry.New(registry.Options{})
+	ask := func(a reconcile.Access) v1alpha1.Cause {
+		a.Insecure = true
+		return r.Prove(t.Context(), reconcile.Question{Image: "registry.example.com/app:v1", Access: a}).Cause
+	}
+	account := func(name string) [][]byte {
+		return [][]byte{[]byte(`{"auths":{"registry.example.com":{"username":"` + name + `","password":"x"}}}`)}
+	}
+	if got := ask(reconcile.Access{Proxy: evil.URL}); got != v1alpha1.CauseRateLimited {
+		t.Fatalf("through the proxy: %s", got)
+	}
+	// Another proxy is the way to a registry that answers.
+	honest := httptest.NewServer(httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: p.Host()}))
+	defer honest.Close()
+	if got := ask(reconcile.Access{Proxy: honest.URL}); got != "" {
+		t.Errorf("on another way: %s", got)
+	}
+	if got := ask(reconcile.Access{Proxy: evil.URL, DockerConfigs: account("jane")}); got != v1alpha1.CauseRateLimited {
+		t.Errorf("with an account, on the same way: %s", got)
+	}
+	stop := p.Fail("/v2/", registrystub.TooMany("900"))
+	if got := ask(reconcile.Access{Proxy: honest.URL, DockerConfigs: account("jane")}); got != v1alpha1.CauseRateLimited {
+		t.Errorf("an account that is used up: %s", got)
+	}
+	stop()
+	if got := ask(reconcile.Access{Proxy: honest.URL, DockerConfigs: account("omar")}); got != "" {
+		t.Errorf("another account: %s", got)
 	}
 }
 

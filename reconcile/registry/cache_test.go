@@ -122,6 +122,37 @@ func TestSomeAddressesAreCachesByThemselves(t *testing.T) {
 }
 
 // Caches differ in what they list: Harbor what its upstream has, ECR what it holds itself, some a list of an hour ago.
+// Where this client gets no whole list, image automation's later scan tells, and nothing else that is missing.
+func TestALaterScanOfImageAutomationTellsWhatIsNotListed(t *testing.T) {
+	denied := registrystub.Fault{Status: 403}
+	for _, c := range []struct {
+		name      string
+		registry  func(p *peer)
+		rescanned bool
+		want      reconcile.Finding
+	}{
+		{"no list, and no later scan", func(p *peer) { p.Fail("GET /v2/web/tags/list", denied) }, false, reconcile.FindingUnproved},
+		{"no list, and a later scan", func(p *peer) { p.Fail("GET /v2/web/tags/list", denied) }, true, reconcile.FindingAbsent},
+		{"a list that names it, and a later scan", func(p *peer) {
+			p.Fail("GET /v2/web/tags/list", registrystub.Fault{Status: 200, Body: `{"name":"web","tags":["v1","v2"]}`})
+		}, true, reconcile.FindingUnproved},
+		{"a 404 in nobody's name, and a later scan", func(p *peer) {
+			p.Fail("GET /v2/web/tags/list", denied)
+			p.Fail("GET /v2/web/manifests/v2", registrystub.Fault{Status: 404})
+		}, true, reconcile.FindingUnproved},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := start(t, registrystub.Options{})
+			p.push("web", "v1")
+			c.registry(p)
+			proof := p.prove(reconcile.Question{Image: p.Host() + "/web:v2", Witness: p.Host() + "/web:v1", Rescanned: c.rescanned})
+			if proof.Finding != c.want {
+				t.Errorf("%s: %s, want %s", proof.Finding, proof.Sentence, c.want)
+			}
+		})
+	}
+}
+
 func TestAListOfTagsThatLacksWhatIsThereProvesNothing(t *testing.T) {
 	p := start(t, registrystub.Options{})
 	p.push("proxy/web", "v1")

@@ -61,7 +61,8 @@ func (r *Registry) greet(ctx context.Context, t target, access reconcile.Access,
 	host := hostname(repo.RegistryStr())
 	guarded := &guard{
 		next: base, plain: access.Insecure || loopback(host), inner: inner(host),
-		note: func(resp *http.Response) { r.limits.note(t.host(), resp) },
+		barred: func(asked string) bool { return r.reach.bars(t.host(), asked) },
+		note:   func(resp *http.Response) { r.limits.note(askerOf(t, access, c), resp) },
 	}
 	authenticated, err := transport.NewWithContext(ctx, repo.Registry, c.authenticator(),
 		transport.NewUserAgent(guarded, r.userAgent), []string{repo.Scope(transport.PullScope)})

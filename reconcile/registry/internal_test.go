@@ -187,13 +187,13 @@ func TestOnlySoManyRegistriesAreRemembered(t *testing.T) {
 	l := newLimits(func() time.Time { return now })
 	resp := &http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {"60"}}}
 	for i := range 2 * maxLimits {
-		l.note(strings.Repeat("a", i), resp)
+		l.note(asker{host: "a", key: strings.Repeat("a", i)}, resp)
 	}
 	if len(l.until) != maxLimits {
 		t.Errorf("%d registries are remembered", len(l.until))
 	}
 	now = now.Add(time.Minute)
-	l.note("b", resp)
+	l.note(asker{host: "b", key: "b"}, resp)
 	if len(l.until) != 1 {
 		t.Errorf("%d are remembered after their time", len(l.until))
 	}

@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -8,6 +10,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
 )
 
 const (
@@ -19,7 +22,8 @@ const (
 	maxLimits = 256
 )
 
-// limits remembers which registries asked to be left alone.
+// limits remembers which registries asked to be left alone, by the way on which they were asked and by who asked: whoever
+// chooses a proxy or a CA answers in a registry's place, and an account that is used up is that account's.
 type limits struct {
 	now   func() time.Time
 	mu    sync.Mutex
@@ -29,6 +33,19 @@ type limits struct {
 type limit struct {
 	at    time.Time
 	cause v1alpha1.Cause
+	host  string
+}
+
+// asker is a way to a registry, and who asks on it.
+type asker struct{ host, key string }
+
+func askerOf(t target, access reconcile.Access, c credential) asker {
+	h := sha256.New()
+	add(h, t.host())
+	access.DockerConfigs, access.Next = nil, nil
+	addAccess(h, access)
+	c.addTo(h)
+	return asker{host: t.host(), key: hex.EncodeToString(h.Sum(nil))}
 }
 
 func newLimits(now func() time.Time) *limits {
@@ -36,7 +53,7 @@ func newLimits(now func() time.Time) *limits {
 }
 
 // note reads an answer of a registry, or of what it redirects to.
-func (l *limits) note(host string, resp *http.Response) {
+func (l *limits) note(a asker, resp *http.Response) {
 	header := resp.Header.Get("Retry-After")
 	cause := v1alpha1.CauseRateLimited
 	switch {
@@ -54,22 +71,22 @@ func (l *limits) note(host string, resp *http.Response) {
 			delete(l.until, h)
 		}
 	}
-	if _, known := l.until[host]; !known && len(l.until) >= maxLimits {
+	if _, known := l.until[a.key]; !known && len(l.until) >= maxLimits {
 		return
 	}
-	l.until[host] = limit{at: now.Add(retryAfter(header, now)), cause: cause}
+	l.until[a.key] = limit{at: now.Add(retryAfter(header, now)), cause: cause, host: a.host}
 }
 
 // closed is an error while a registry is to be left alone.
-func (l *limits) closed(host string) error {
+func (l *limits) closed(a asker) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	kept, ok := l.until[host]
+	kept, ok := l.until[a.key]
 	if !ok || !kept.at.After(l.now()) {
 		return nil
 	}
 	return &Error{Cause: kept.cause, Sentence: fmt.Sprintf(
-		"%s asked not to be asked again before %s", host, kept.at.UTC().Format("15:04:05 UTC"))}
+		"%s asked not to be asked again before %s", a.host, kept.at.UTC().Format("15:04:05 UTC"))}
 }
 
 // retryAfter reads the header: seconds or a date.
@@ -87,8 +104,11 @@ func retryAfter(header string, now time.Time) time.Duration {
 func (l *limits) reopens(host string) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if kept, ok := l.until[host]; ok && kept.at.After(l.now()) {
-		return kept.at
+	var last time.Time
+	for _, kept := range l.until {
+		if kept.host == host && kept.at.After(l.now()) && kept.at.After(last) {
+			last = kept.at
+		}
 	}
-	return time.Time{}
+	return last
 }

@@ -86,7 +86,8 @@ func (p *probe) absent(ctx context.Context) error {
 
 // unlisted looks whether the registry's own list of tags lacks the tag too. A cache lists what its upstream has and
 // answers 404 for what it could not fetch; a list that is not complete proves nothing, nor does one that lacks a tag
-// which the registry shows. A digest is in no list.
+// which the registry shows. Where this client gets no whole list, image automation's later one tells. A digest is in no
+// list.
 func (p *probe) unlisted(ctx context.Context, shown string) error {
 	if _, err := v1.NewHash(p.t.ref.Identifier()); err == nil {
 		return nil
@@ -96,6 +97,8 @@ func (p *probe) unlisted(ctx context.Context, shown string) error {
 	switch {
 	case err != nil && !unknown(err) && !missing(err) && asError(err).Cause != v1alpha1.CauseUnauthorized:
 		return err
+	case err != nil && p.q.Rescanned, err == nil && !complete && p.q.Rescanned && !slices.Contains(tags, p.t.ref.Identifier()):
+		return nil
 	case err != nil:
 		why = "it lists no tags"
 	case slices.Contains(tags, p.t.ref.Identifier()):

@@ -121,9 +121,6 @@ func (r *Registry) try(ctx context.Context, t target, access reconcile.Access, d
 
 // tryAccess does it with the first credential of an access that is let in.
 func (r *Registry) tryAccess(ctx context.Context, t target, access reconcile.Access, do func(*session) error) error {
-	if err := r.limits.closed(t.host()); err != nil {
-		return err
-	}
 	creds, note := credentials(access.DockerConfigs, t.familiar)
 	if len(creds) == 0 {
 		if byCloud(access.Provider) {
@@ -149,6 +146,9 @@ func (r *Registry) tryAccess(ctx context.Context, t target, access reconcile.Acc
 func (r *Registry) tryOne(
 	ctx context.Context, t target, access reconcile.Access, c credential, do func(*session) error,
 ) error {
+	if err := r.limits.closed(askerOf(t, access, c)); err != nil {
+		return err
+	}
 	for again := true; ; again = false {
 		s, kept, err := r.open(ctx, t, access, c)
 		if err != nil {
@@ -185,7 +185,7 @@ func verdict(err error) reconcile.Proof {
 // questionKey tells questions apart without keeping what is secret in them.
 func questionKey(q reconcile.Question) string {
 	h := sha256.New()
-	add(h, q.Image, q.Witness, fmt.Sprint(q.Deep), fmt.Sprint(len(q.Platforms)))
+	add(h, q.Image, q.Witness, fmt.Sprint(q.Deep), fmt.Sprint(q.Rescanned), fmt.Sprint(len(q.Platforms)))
 	add(h, q.Platforms...)
 	addAccess(h, q.Access)
 	return hex.EncodeToString(h.Sum(nil))

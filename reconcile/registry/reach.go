@@ -48,6 +48,14 @@ func (r reach) control(host string) func(network, address string, _ syscall.RawC
 	}
 }
 
+// bars reports whether an address, written as one, must not be asked for an image of a host. What a proxy dials is not
+// seen here, and so what a name means to it.
+func (r reach) bars(host, asked string) bool {
+	addr, err := netip.ParseAddr(asked)
+	return err == nil && !r.allows(addr.Unmap()) && !slices.Contains(r.hosts, host) &&
+		!slices.Contains(r.hosts, hostname(host))
+}
+
 func (r reach) allows(addr netip.Addr) bool {
 	switch {
 	case addr.IsUnspecified(), addr.IsMulticast(), cloud.Metadata(addr):

@@ -1,8 +1,11 @@
 package registry
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/backstop-dev/backstop/reconcile"
@@ -53,6 +56,26 @@ func TestAnAddressIsJudgedWhereItIsDialled(t *testing.T) {
 		p := r.Prove(t.Context(), reconcile.Question{Image: c.image, Access: reconcile.Access{Insecure: true}})
 		if p.Finding == reconcile.FindingPresent || !strings.Contains(p.Sentence, c.want) {
 			t.Errorf("%s: %s, want %q", c.image, p.Sentence, c.want)
+		}
+	}
+}
+
+// A proxy dials for Backstop, and from where it stands.
+func TestAProxyIsNotSentToWhereNoImageLeads(t *testing.T) {
+	var asked atomic.Int32
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer proxy.Close()
+	for image, want := range map[string]int32{
+		"169.254.169.254/latest/meta-data:x": 0, "[fd00:ec2::254]/latest:x": 0, "registry.example.com/app:v1": 1,
+	} {
+		asked.Store(0)
+		r := New(Options{})
+		p := r.Prove(t.Context(), reconcile.Question{Image: image, Access: reconcile.Access{Insecure: true, Proxy: proxy.URL}})
+		if got := asked.Load(); min(got, 1) != want || p.Finding != reconcile.FindingUnproved {
+			t.Errorf("%s: the proxy was asked %d times: %s", image, got, p.Sentence)
 		}
 	}
 }

@@ -38,6 +38,8 @@ type guard struct {
 	plain bool
 	// inner means that the registry itself has an inner address, so that others are no surprise.
 	inner bool
+	// barred reports whether an address must not be asked, also by a proxy that would dial it.
+	barred func(host string) bool
 	// note sees every answer.
 	note func(*http.Response)
 }
@@ -49,6 +51,9 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if !g.inner && inner(req.URL.Hostname()) {
 		return nil, errInside
+	}
+	if g.barred != nil && g.barred(req.URL.Hostname()) {
+		return nil, errForbidden
 	}
 	resp, err := g.next.RoundTrip(req)
 	if err != nil {

@@ -116,13 +116,17 @@ func (c *room) click(user string, m slackstub.Message, action string) (slackstub
 	return c.slack.Click(c.t.Context(), slackstub.Click{User: user, Channel: m.Channel, TS: m.TS, Action: action})
 }
 
-// pressed presses a button, which has to be acknowledged.
+// pressed presses a button until that is acknowledged, as people do whom Slack shows that it was not: Slack waits for
+// seconds alone, and a machine may be busy for longer.
 func (c *room) pressed(user string, m slackstub.Message, action string) {
 	c.t.Helper()
 	c.heard()
-	if r, err := c.click(user, m, action); err != nil || !r.Acked {
-		c.t.Errorf("%s presses %s: %+v, %v", user, action, r, err)
-	}
+	c.Until(user+" presses "+action, func() error {
+		if r, err := c.click(user, m, action); err != nil || !r.Acked {
+			return fmt.Errorf("%+v, %v", r, err)
+		}
+		return nil
+	})
 }
 
 // hears waits for a person's newest answer to say all of these words.

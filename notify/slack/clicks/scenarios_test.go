@@ -243,3 +243,25 @@ func TestClickDuringARefresh(t *testing.T) {
 	w.recorded(janeApproves)
 	w.await("both lines are open again", func() bool { return w.hub.open() == 2 && w.slack.Connections(slackstub.AppID) == 2 })
 }
+
+// Who may decide is judged on what the policies say when the decision is written, and not when the button was pressed.
+func TestWhoLosesTheRightBeforeTheDecisionIsWrittenDecidesNothing(t *testing.T) {
+	w := newWorld(t, slackstub.Options{})
+	reads := 0
+	w.store.before = func() {
+		switch reads++; reads {
+		case 1:
+			// Somebody writes the record while Jane's press is judged.
+			w.store.change(func(r *v1alpha1.Rollback) { r.Status.Question.Doubts[0].Message = "the policy asks" })
+		case 2:
+			w.rules = []Rule{{Policy: "production/apps"}}
+		}
+	}
+	w.connect(quick)
+	w.click(slackstub.Jane, card.Approve)
+	w.hears(slackstub.Jane, 1, "You may not decide here", "lets nobody decide on Slack")
+	w.recorded()
+	if w.store.attempts != 1 || reads != 2 {
+		t.Errorf("it was read %d times and written %d times", reads, w.store.attempts)
+	}
+}

@@ -3,12 +3,14 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"time"
 
 	fluxgit "github.com/fluxcd/pkg/git"
 
+	"github.com/backstop-dev/backstop/internal/cloud"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -58,6 +60,11 @@ func Dial(src reconcile.Source, now func() time.Time, dir string) (*Remote, erro
 func (r *Remote) connect(u *url.URL, src reconcile.Source, now func() time.Time, dir string) error {
 	if u.Host == "" || !slices.Contains([]string{"http", "https", "ssh"}, u.Scheme) {
 		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: %s is not an http, https or ssh URL", r.Source, r.URL)
+	}
+	// A proxy would dial it from where it stands: what is dialled here is judged when its name was looked up.
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil && cloud.Metadata(addr) {
+		kind, why := r.refusedPeer(cloud.ErrMetadata, "")
+		return reconcile.RefuseAs(kind, "%s: %s", r.Source, why)
 	}
 	if err := provider(src.Auth, u.Scheme); err != nil {
 		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: %w", r.Source, err)
