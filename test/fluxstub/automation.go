@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"strings"
 	"text/template"
+	"time"
 
 	automationv1 "github.com/fluxcd/image-automation-controller/api/v1"
 	reflectorv1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -80,7 +82,7 @@ func repositoryFor(a *automationv1.ImageUpdateAutomation) client.ObjectKey {
 // it: a policy that is suspended or fails keeps what it selected.
 func (s *stand) automation(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	a := &automationv1.ImageUpdateAutomation{}
-	if err := s.client.Get(ctx, req.NamespacedName, a); err != nil {
+	if err := s.load(ctx, req.NamespacedName, a); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if a.Spec.Suspend || a.DeletionTimestamp != nil {
@@ -91,8 +93,6 @@ func (s *stand) automation(ctx context.Context, req ctrl.Request) (ctrl.Result, 
 	if stopping(ctx) {
 		return ctrl.Result{}, nil
 	}
-	now := metav1.Now()
-	a.Status.LastAutomationRunTime = &now
 	a.Status.LastHandledReconcileAt = handled(a)
 	if fail != nil {
 		condition(&a.Status.Conditions, a, no(meta.ReadyCondition, reason, fail.Error()))
@@ -101,6 +101,11 @@ func (s *stand) automation(ctx context.Context, req ctrl.Request) (ctrl.Result, 
 		condition(&a.Status.Conditions, a, yes(meta.ReadyCondition, meta.SucceededReason, "repository up-to-date"))
 		apimeta.RemoveStatusCondition(&a.Status.Conditions, meta.ReconcilingCondition)
 	}
+	var last time.Time
+	if ran := a.Status.LastAutomationRunTime; ran != nil {
+		last = ran.Time
+	}
+	a.Status.LastAutomationRunTime = new(moment(last, !equality.Semantic.DeepEqual(was, a)))
 	if err := s.save(ctx, was, a, "image-automation-controller"); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -132,7 +137,7 @@ func (s *stand) checkoutOf(ctx context.Context, a *automationv1.ImageUpdateAutom
 		return nil, errors.New("invalid source configuration: spec.sourceRef must be a GitRepository and spec.git be set")
 	}
 	var repo sourcev1.GitRepository
-	if err := s.client.Get(ctx, repositoryFor(a), &repo); err != nil {
+	if err := s.seen.Get(ctx, repositoryFor(a), &repo); err != nil {
 		return nil, fmt.Errorf("failed to get git repository: %w", err)
 	}
 	r, err := s.remoteOf(ctx, &repo)
@@ -236,7 +241,7 @@ func (s *stand) setters(ctx context.Context, a *automationv1.ImageUpdateAutomati
 		}
 	}
 	var policies reflectorv1.ImagePolicyList
-	err := s.client.List(ctx, &policies, client.InNamespace(a.Namespace),
+	err := s.seen.List(ctx, &policies, client.InNamespace(a.Namespace),
 		client.MatchingLabelsSelector{Selector: selected})
 	if err != nil {
 		return nil, nil, fmt.Errorf("failed to list policies: %w", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
@@ -76,7 +77,11 @@ type stand struct {
 	Options
 	// client reads live.
 	client client.Client
-	tags   *tagStore
+	// seen is what the watches brought.
+	seen client.Reader
+	// saved has, of each object that a stand-in cares for, the version that it left behind.
+	saved sync.Map
+	tags  *tagStore
 }
 
 // concurrent is how many objects of one kind are cared for at once: one that waits for health takes its place.
@@ -130,7 +135,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
-	s := &stand{Options: o, client: live, tags: &tagStore{tags: map[string][]string{}}}
+	s := &stand{Options: o, client: live, seen: mgr.GetCache(), tags: &tagStore{tags: map[string][]string{}}}
 	for _, set := range []func(ctrl.Manager) error{
 		s.setUpSource, s.setUpKustomization, s.setUpHelm, s.setUpImageRepository, s.setUpImagePolicy, s.setUpAutomation,
 	} {
@@ -180,13 +185,36 @@ func changed[T client.Object](of func(T) string) predicate.Predicate {
 	}}
 }
 
+// load reads the object that a stand-in cares for. Most looks find it as the last one left it: the watch has it then,
+// and the API server is not asked.
+func (s *stand) load(ctx context.Context, key client.ObjectKey, o client.Object) error {
+	if err := s.seen.Get(ctx, key, o); err == nil {
+		if left, ok := s.saved.Load(o.GetUID()); ok && left == o.GetResourceVersion() {
+			return nil
+		}
+	}
+	return s.client.Get(ctx, key, o)
+}
+
 // save patches the status, as a field manager of the controller that it stands in for, if it is another one.
 func (s *stand) save(ctx context.Context, was, now client.Object, as string) error {
-	if equality.Semantic.DeepEqual(was, now) {
-		return nil
+	if !equality.Semantic.DeepEqual(was, now) {
+		err := s.client.Status().Patch(ctx, now, client.MergeFrom(was), client.FieldOwner(as))
+		if err != nil {
+			return client.IgnoreNotFound(err)
+		}
 	}
-	err := s.client.Status().Patch(ctx, now, client.MergeFrom(was), client.FieldOwner(as))
-	return client.IgnoreNotFound(err)
+	s.saved.Store(now.GetUID(), now.GetResourceVersion())
+	return nil
+}
+
+// moment is the time of a run as a status has it. Where nothing else changed it is written every ten seconds only: each
+// write wakes everybody who watches.
+func moment(last time.Time, changed bool) metav1.Time {
+	if now := metav1.Now(); changed || now.Sub(last) >= 10*time.Second {
+		return now
+	}
+	return metav1.NewTime(last)
 }
 
 // condition sets one condition of an object, seen at this generation.

@@ -60,7 +60,7 @@ func (s *stand) remoteOf(ctx context.Context, repo *sourcev1.GitRepository) (*gi
 	if repo.Spec.SecretRef != nil {
 		var secret corev1.Secret
 		key := client.ObjectKey{Namespace: repo.Namespace, Name: repo.Spec.SecretRef.Name}
-		if err := s.client.Get(ctx, key, &secret); err != nil {
+		if err := s.seen.Get(ctx, key, &secret); err != nil {
 			return nil, fmt.Errorf("failed to get secret '%s': %w", key, err)
 		}
 		more, err := r.credentials(home, secret.Data)

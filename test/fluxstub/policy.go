@@ -58,7 +58,7 @@ func repositoryOf(p *reflectorv1.ImagePolicy) client.ObjectKey {
 // imagePolicy selects a tag. What was selected stays when nothing can be.
 func (s *stand) imagePolicy(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	p := &reflectorv1.ImagePolicy{}
-	if err := s.client.Get(ctx, req.NamespacedName, p); err != nil {
+	if err := s.load(ctx, req.NamespacedName, p); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if p.Spec.Suspend || p.DeletionTimestamp != nil {
@@ -78,7 +78,7 @@ func (s *stand) imagePolicy(ctx context.Context, req ctrl.Request) (ctrl.Result,
 
 func (s *stand) choose(ctx context.Context, p *reflectorv1.ImagePolicy) error {
 	var repo reflectorv1.ImageRepository
-	if err := s.client.Get(ctx, repositoryOf(p), &repo); err != nil {
+	if err := s.seen.Get(ctx, repositoryOf(p), &repo); err != nil {
 		return fmt.Errorf("failed to get the referred ImageRepository: %w", err)
 	}
 	if repo.Status.LastScanResult == nil {

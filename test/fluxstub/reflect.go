@@ -20,7 +20,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -51,7 +50,7 @@ func (s *stand) setUpImageRepository(mgr ctrl.Manager) error {
 // imageRepository lists a repository's tags.
 func (s *stand) imageRepository(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	repo := &reflectorv1.ImageRepository{}
-	if err := s.client.Get(ctx, req.NamespacedName, repo); err != nil {
+	if err := s.load(ctx, req.NamespacedName, repo); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if repo.Spec.Suspend || repo.DeletionTimestamp != nil {
@@ -100,10 +99,15 @@ func (s *stand) scan(ctx context.Context, repo *reflectorv1.ImageRepository) err
 	slices.Reverse(latest)
 	repo.Status.CanonicalImageName = ref.String()
 	repo.Status.ObservedExclusionList = exclusions
+	revision := fmt.Sprint(adler32.Checksum([]byte(strings.Join(tags, "\n"))))
+	last := repo.Status.LastScanResult
+	if last == nil {
+		last = &reflectorv1.ScanResult{}
+	}
 	repo.Status.LastScanResult = &reflectorv1.ScanResult{
-		Revision:   fmt.Sprint(adler32.Checksum([]byte(strings.Join(tags, "\n")))),
+		Revision:   revision,
 		TagCount:   len(tags),
-		ScanTime:   metav1.Now(),
+		ScanTime:   moment(last.ScanTime.Time, last.Revision != revision),
 		LatestTags: latest[:min(len(latest), 10)],
 	}
 	message := fmt.Sprintf("successful scan: found %d tags with checksum %s", len(tags),
@@ -134,7 +138,7 @@ func (s *stand) registry(ctx context.Context, repo *reflectorv1.ImageRepository,
 	if repo.Spec.CertSecretRef != nil {
 		var secret corev1.Secret
 		key := client.ObjectKey{Namespace: repo.Namespace, Name: repo.Spec.CertSecretRef.Name}
-		if err := s.client.Get(ctx, key, &secret); err != nil {
+		if err := s.seen.Get(ctx, key, &secret); err != nil {
 			return name.Repository{}, nil, fmt.Errorf("read secret %s: %w", key, err)
 		}
 		pool := x509.NewCertPool()
@@ -150,7 +154,7 @@ func (s *stand) registryLogin(ctx context.Context, namespace, secretName string,
 ) (authn.Authenticator, error) {
 	var secret corev1.Secret
 	key := client.ObjectKey{Namespace: namespace, Name: secretName}
-	if err := s.client.Get(ctx, key, &secret); err != nil {
+	if err := s.seen.Get(ctx, key, &secret); err != nil {
 		return nil, fmt.Errorf("read secret %s: %w", key, err)
 	}
 	var config struct {

@@ -22,7 +22,7 @@ func (s *stand) setUpSource(mgr ctrl.Manager) error {
 // source fetches a GitRepository and writes its artifact's revision.
 func (s *stand) source(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var repo sourcev1.GitRepository
-	if err := s.client.Get(ctx, req.NamespacedName, &repo); err != nil {
+	if err := s.load(ctx, req.NamespacedName, &repo); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if repo.Spec.Suspend || repo.DeletionTimestamp != nil {

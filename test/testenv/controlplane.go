@@ -189,6 +189,8 @@ func (e *Env) run(name string, args ...string) error {
 	defer out.Close()
 	cmd := exec.Command(filepath.Join(e.bin, name), args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = e.Dir, out, out
+	// Small heaps are collected all the time: a tenth of the API server's processor time goes there otherwise.
+	cmd.Env = append(os.Environ(), "GOGC=400")
 	p, err := process.Start(name, cmd)
 	if err != nil {
 		return err
