@@ -124,7 +124,7 @@ func (w *Watcher) resolveCanary(ctx context.Context, l *look, ref v1alpha1.Objec
 		case len(now) > 0:
 			again = failingFor
 		case len(crashed.judged) > 0:
-			again = unsettledFor
+			again = w.settles(crashed)
 		}
 	}
 	w.takeIn(ref, now, says)

@@ -59,8 +59,15 @@ func (c *crashes) of(key reconcile.Key) []v1alpha1.Workload {
 }
 
 const (
-	// unsettledFor is after how long a workload is looked at again of which there is not enough to judge by yet.
+	// unsettledFor is after how long a workload is looked at again of which there is not enough to judge by yet, or which
+	// fails for another reason than its image.
 	unsettledFor = 10 * time.Second
+	// settlesWithin is after how long it is while its first pods are started again and again: no event tells that one was.
+	// youngFor is how long a kubelet takes for the restarts that a crash needs, and fewUnsettled how many may be looked at
+	// so often.
+	settlesWithin = time.Second
+	youngFor      = 2 * time.Minute
+	fewUnsettled  = 20
 	// failingFor is after how long one is looked at again that fails: events may be lost.
 	failingFor = time.Minute
 )

@@ -3,6 +3,7 @@ package watcher
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	kinds "github.com/backstop-dev/backstop/internal/workload"
+	"github.com/backstop-dev/backstop/reconcile/trigger"
 )
 
 // eventsOf asks for events of one selection.
@@ -158,12 +160,22 @@ func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (aga
 	case len(now) > 0:
 		return failingFor, nil
 	case len(seen.judged) > 0:
-		return unsettledFor, nil
+		return w.settles(seen), nil
 	}
 	if since := w.templates.since(seen.facts.Workload.UID); !since.IsZero() && !w.full(ref) {
 		return nextLook(w.opts.Now().Sub(since)), nil
 	}
 	return 0, nil
+}
+
+// settles is after how long a workload is looked at again about which nothing is to be done yet.
+func (w *Watcher) settles(seen *observed) time.Duration {
+	incomplete := slices.ContainsFunc(seen.judged, func(j trigger.Judgement) bool { return !j.Complete })
+	young := w.opts.Now().Sub(seen.facts.New.Made) < youngFor
+	if incomplete && young && w.crashes.queue.Len() < fewUnsettled {
+		return settlesWithin
+	}
+	return unsettledFor
 }
 
 // workloadOf finds the workload of a pod; one without a name if no workload rolls it out.
