@@ -96,8 +96,8 @@ func doubtsOfCanary(w *reconcile.World) []v1alpha1.Doubt {
 	return out
 }
 
-// manyAt is how many canaries that refuse at the same time make what measures them the suspect, and refusedWithin is
-// how long that time is.
+// manyAt is how many that fail at the same time make the suspect what they share, and refusedWithin is how long that
+// time is for canaries.
 const (
 	manyAt        = 3
 	refusedWithin = 30 * time.Minute

@@ -58,6 +58,8 @@ type Facts struct {
 	MadeBy string
 	// Deadline means that the workload's own progress deadline has passed, and Paused that somebody stopped its rollout.
 	Deadline, Paused bool
+	// Forgets means that the workload keeps no former revision that has no pods.
+	Forgets bool
 	// Pods of the workload, of all revisions.
 	Pods []corev1.Pod
 	// Nodes of these pods by name, as far as they may be read.
@@ -136,6 +138,8 @@ const (
 	healsAfter = 3
 	// patience is how long a pod may take to become ready where nothing else says so, as a Deployment's own deadline is.
 	patience = 10 * time.Minute
+	// atOnce is how long a script takes at most that does nothing before it starts its program.
+	atOnce = 5 * time.Second
 	// starts are how many runs must have ended before a crash is one.
 	starts = 2
 )

@@ -182,6 +182,8 @@ func ReadFlagger(o *unstructured.Unstructured) (CanaryStatus, error) {
 	case f.yes("spec", "suspend"):
 		// Nobody looks at it: what it says may be old.
 		out.Phase, out.Suspended = phase+", suspended", true
+	case same && phase == "Failed" && weight > 0:
+		// Its promotion failed and Git went back since: the primary has what failed, and nobody looks at it.
 	case same && (phase == "Failed" || phase == "Succeeded" || phase == "Initialized"):
 		out.State, out.Promoted = CanaryWell, phase != "Failed"
 	case phase == "Failed":

@@ -3,8 +3,10 @@ package trigger
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/image"
@@ -16,7 +18,7 @@ import (
 func NewRevision() reconcile.Trigger {
 	return reconcile.Trigger{
 		Type: v1alpha1.TriggerRollout, Observe: among(v1alpha1.TriggerRollout, failedRevisions), Ended: runsWell,
-		Doubts: doubtsOfRollout, Fault: proveByPods,
+		Doubts: doubtsOfRollout, Breaker: manyFail, Fault: proveByPods,
 	}
 }
 
@@ -65,6 +67,65 @@ func doubtsOfRollout(w *reconcile.World) []v1alpha1.Doubt {
 			Message: "other clusters may deploy the same and run it well, unless the policy says soleCluster"})
 	}
 	return out
+}
+
+// failWithin is within how long new revisions have to fail to do so at the same time.
+const failWithin = 30 * time.Minute
+
+// manyFail opens the breaker where new revisions of several commits fail at once in one namespace, or in several: what
+// they all need is the suspect. What one commit broke counts once, what never begins needs nothing, and no tenant opens
+// it for the others.
+func manyFail(w *reconcile.World, open []v1alpha1.Rollback) string {
+	here, namespaces := map[string]bool{}, map[string]map[string]bool{}
+	add := func(r *v1alpha1.Rollback) bool {
+		if !slices.ContainsFunc(r.Status.Failures, func(f v1alpha1.Failure) bool {
+			return f.Rollout != nil && begins(&f) && w.Now.Sub(f.Since.Time) < failWithin
+		}) {
+			return false
+		}
+		commit := r.Namespace + "/" + r.Name
+		if s := r.Status.Suspect; s != nil && s.Commit != "" {
+			commit = s.Commit
+		}
+		if namespaces[r.Namespace] == nil {
+			namespaces[r.Namespace] = map[string]bool{}
+		}
+		namespaces[r.Namespace][commit] = true
+		if r.Namespace == w.Form.Namespace {
+			here[commit] = true
+		}
+		return true
+	}
+	if !add(&w.Form) {
+		return ""
+	}
+	for i := range open {
+		if open[i].UID != w.Form.UID {
+			add(&open[i])
+		}
+	}
+	commits := map[string]bool{}
+	for _, of := range namespaces {
+		maps.Copy(commits, of)
+	}
+	switch {
+	case len(here) >= manyAt:
+		return fmt.Sprintf("breaker: new revisions of %d commits fail at the same time, what they all need is the suspect",
+			len(here))
+	case len(namespaces) >= manyAt && len(commits) >= manyAt:
+		return fmt.Sprintf("breaker: new revisions of %d commits fail at the same time in %d namespaces, what they all need "+
+			"is the suspect", len(commits), len(namespaces))
+	}
+	return ""
+}
+
+// begins reports that a process ran before it failed, so that something it needs may have a part in that.
+func begins(f *v1alpha1.Failure) bool {
+	if f.Cause == v1alpha1.CauseCannotStart {
+		code := f.Rollout.ExitCode
+		return code != nil && (*code == exitNotExecutable || *code == exitNotFound)
+	}
+	return f.Cause != v1alpha1.CauseWrongArchitecture && f.Cause != v1alpha1.CauseRunsAsRoot
 }
 
 // proveByPods takes what the pods of a new revision show for a proof, where nothing speaks against it.

@@ -156,6 +156,9 @@ func (v *view) neighbour() string {
 			if c.RestartCount > 0 && last != nil && last.ExitCode != 0 {
 				return fmt.Sprintf("container %s of its pods fails too, and its image did not change", c.Name)
 			}
+			if a == nil && b == nil && c.State.Running != nil && !c.Ready {
+				return fmt.Sprintf("container %s, which a webhook injected into its pods, is not ready", c.Name)
+			}
 		}
 	}
 	return ""

@@ -54,6 +54,7 @@ func Observe(o *Objects) Facts {
 		meta, selector, f.Wanted = &d.ObjectMeta, d.Spec.Selector, wanted(d.Spec.Replicas)
 		f.Workload = v1alpha1.Workload{Kind: workload.Deployment, Name: d.Name, UID: d.UID}
 		f.Paused = d.Spec.Paused
+		f.Forgets = d.Spec.RevisionHistoryLimit != nil && *d.Spec.RevisionHistoryLimit == 0
 		f.Deadline = slices.ContainsFunc(d.Status.Conditions, func(c appsv1.DeploymentCondition) bool {
 			return c.Type == appsv1.DeploymentProgressing && c.Reason == "ProgressDeadlineExceeded"
 		})

@@ -18,6 +18,9 @@ func (v *view) configUnread() string {
 	if why := v.startsFromVolume(); why != "" {
 		return why
 	}
+	if why := v.forbidden(); why != "" {
+		return why
+	}
 	if _, since := v.formerReady(); since > 0 {
 		return ""
 	}
@@ -26,6 +29,9 @@ func (v *view) configUnread() string {
 			return fmt.Sprintf("it reads %s, which may have changed: Backstop may not read them",
 				strings.Join(read[:min(len(read), 3)], ", "))
 		}
+	}
+	if name := v.namesVersion(); name != "" {
+		return fmt.Sprintf("its variable %s goes with the image, and what it stands for may not be there", name)
 	}
 	switch {
 	case v.searchesPath():
@@ -45,6 +51,8 @@ func (v *view) configUnread() string {
 var programs = []*regexp.Regexp{
 	regexp.MustCompile(`exec:? "([^"]+)"`),
 	regexp.MustCompile("executable file `([^`]+)`"),
+	regexp.MustCompile(`chdir to cwd \("([^"]+)"\)`),
+	regexp.MustCompile("exec container process (?:\\(missing dynamic library\\?\\) )?`([^`]+)`"),
 	regexp.MustCompile(`\bexec ([^\s:"]+): "?exec format error`),
 }
 
@@ -57,6 +65,30 @@ func (s *symptom) program() string {
 	for _, named := range programs {
 		if m := named.FindStringSubmatch(said); m != nil {
 			return m[1]
+		}
+	}
+	return ""
+}
+
+// forbidden: what a program may do, and a user may enter, is the kernel's and its policies' to say too.
+func (v *view) forbidden() string {
+	said := strings.ReplaceAll(v.worst.message, `\"`, `"`)
+	folder := noFolder.MatchString(said) && strings.Contains(said, "permission denied")
+	if v.worst.begun || !folder && !notPermitted.MatchString(said) {
+		return ""
+	}
+	return "its node does not let it do what its image asks for, which a policy of the nodes can change too"
+}
+
+// namesVersion is a variable that changed as the tag of the image did; empty where none did, or where no process began.
+func (v *view) namesVersion() string {
+	if v.now == nil || v.was == nil || v.worst.neverBegan(v.now) {
+		return ""
+	}
+	was := envOf(&v.was.Container)
+	for _, e := range v.now.Env {
+		if followsTag(was[e.Name], &e, v.was.Image, v.now.Image) {
+			return e.Name
 		}
 	}
 	return ""

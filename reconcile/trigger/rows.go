@@ -106,6 +106,9 @@ func (v *view) noFormer() string {
 	if v.Former != nil {
 		return ""
 	}
+	if v.Forgets {
+		return "the Deployment keeps no former revision (revisionHistoryLimit: 0), and nothing tells what changed"
+	}
 	return "there is no former revision to go back to"
 }
 
@@ -134,7 +137,7 @@ func (v *view) sameImage() string {
 }
 
 func (v *view) formerFailed() string {
-	if v.Former == nil || v.FormerWas != v1alpha1.AvailablePartly {
+	if v.Former == nil || v.FormerWas != v1alpha1.AvailablePartly || v.served() {
 		return ""
 	}
 	return fmt.Sprintf("revision %s was not fully available before", v.Former.Name)
@@ -143,6 +146,9 @@ func (v *view) formerFailed() string {
 func (v *view) formerUnknown() string {
 	if v.Former == nil || v.FormerWas == v1alpha1.AvailableFully {
 		return ""
+	}
+	if v.FormerWas == v1alpha1.AvailablePartly {
+		return fmt.Sprintf("revision %s was not fully available before, and pods of it are ready now", v.Former.Name)
 	}
 	if all, _ := v.formerReady(); all > 0 {
 		return ""
@@ -169,8 +175,10 @@ func (v *view) probe() string {
 	return ""
 }
 
+// longRuns: a script that looks for a program which is not there ends at once. One that ran for a while has done
+// something before.
 func (v *view) longRuns() string {
-	if v.worst.run < shortRun {
+	if v.worst.run < shortRun && !(v.worst.begun && v.worst.cause == v1alpha1.CauseCannotStart && v.worst.run > atOnce) {
 		return ""
 	}
 	return fmt.Sprintf("its last run lasted %s", v.worst.run.Round(time.Second))
@@ -226,5 +234,25 @@ func (v *view) notOptedIn() string {
 	if _, since := v.formerReady(); since == 0 {
 		return "the process starts and then fails, and no pod of the former revision that started since then is ready now"
 	}
+	return v.shares()
+}
+
+// shares is what the pods have in common with those of the former revision, so that both may not run at once.
+func (v *view) shares() string {
+	if v.worst.pod.Spec.HostNetwork {
+		return "the process starts and then fails, and it shares its node's ports with the former pods"
+	}
+	all := volumesOf(&v.worst.pod.Spec)
+	for _, m := range mountsOf(v.worst.pod, v.worst.container) {
+		if of := all[m.Name]; of != nil && (of.PersistentVolumeClaim != nil || of.HostPath != nil) {
+			return fmt.Sprintf("the process starts and then fails, and the former pods may hold what is on volume %s", m.Name)
+		}
+	}
 	return ""
+}
+
+// served reports that pods of the former revision are ready now.
+func (v *view) served() bool {
+	all, _ := v.formerReady()
+	return all > 0
 }

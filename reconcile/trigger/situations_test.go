@@ -3,6 +3,7 @@ package trigger_test
 import (
 	"bytes"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -115,7 +116,7 @@ var situations = []situation{
 func recordSituations(t *testing.T) []recorded {
 	t.Helper()
 	var out []recorded
-	for _, s := range situations {
+	for _, s := range slices.Concat(situations, reports) {
 		file := "testdata/rollouts/" + s.like
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -134,8 +135,8 @@ func recordSituations(t *testing.T) []recorded {
 // What a situation is taken for is decided by what it shows alone: each says who is at fault, and nothing that is not the
 // image's is ever reverted without a person.
 func TestSituationsAreToldApart(t *testing.T) {
-	if len(situations) < 40 {
-		t.Errorf("%d situations", len(situations))
+	if len(situations) < 40 || len(reports) < 40 {
+		t.Errorf("%d situations, %d of reports", len(situations), len(reports))
 	}
 	for _, r := range recordSituations(t) {
 		fault, auto, says := verdict(&r)

@@ -41,6 +41,7 @@ const (
 	reasonCannotRun   = "ContainerCannotRun"
 	reasonOOM         = "OOMKilled"
 	reasonUnknown     = "ContainerStatusUnknown"
+	reasonForgotten   = "Unknown"
 	reasonRestartAll  = "RestartingAllContainers"
 	exitNotExecutable = 126
 	exitNotFound      = 127
@@ -58,17 +59,27 @@ var (
 	noStart = regexp.MustCompile(`(?i)container process(?: caused)?:? "?(?:error during container init: )?` +
 		`exec:? "?[^":]*"?: (?:stat [^:]*: )?` +
 		`(?:executable file not found|no such file or directory|permission denied|not a directory)|` +
-		"(?:^|: )executable file `[^`]*` not found")
-	// noUser is what they say where the image's own user is not in it: a template names users by number.
-	noUser = regexp.MustCompile(`(?i)unable to find user [^:]*: no matching entries in passwd file`)
+		"(?:^|: )executable file `[^`]*` not found|" +
+		`(?:^|: )open executable: (?:Permission denied|No such file or directory|Not a directory)`)
+	// noUser is what they say where the image's own user or group is not in it: a template names both by number.
+	noUser = regexp.MustCompile(`(?i)unable to find (?:user|group) [^:]*: no matching entries in (?:passwd|group) file|` +
+		`mount callback failed on \S+: no (?:users|groups) found`)
+	// noFolder is what they say where the image's own folder to work in cannot be entered, or is none.
+	noFolder = regexp.MustCompile(`chdir to cwd \("([^"]*)"\) set in config\.json failed: ` +
+		`(?:permission denied|no such file or directory|not a directory)|[Cc]wd must be an absolute path`)
+	// notPermitted is what they say where the kernel refuses to begin a program that wants more than it may have.
+	notPermitted = regexp.MustCompile(`(?i)container process(?: caused)?:? "?(?:error during container init: )?` +
+		`exec:? "?[^":]*"?: operation not permitted`)
 	// byHelper is what they say where a program of the node cannot be started.
 	byHelper = regexp.MustCompile(`(?i)fork/exec|error running (?:\S+ )?hook|failed to start shim|` +
 		`retrieve OCI runtime error`)
 	wrongArch = regexp.MustCompile(`(?i)exec format error`)
 	// neverRan is what a runtime leaves in the log of a process that it could not begin. What a process says that runs is
 	// about something that it started itself.
-	neverRan = regexp.MustCompile(`(?im)^(?:\S*standard_init_linux\.go:\d+: )?exec (?:user process caused|[^\s:]+): ` +
-		`"?exec format error`)
+	neverRan = regexp.MustCompile(`(?im)^(?:\S*standard_init_linux\.go:\d+: )?(?:exec (?:user process caused|[^\s:]+)|` +
+		"exec container process `[^`]*`" + `): "?exec format error`)
+	// noLibrary is what crun leaves there where the program, or what it is linked with, is not in the image.
+	noLibrary = regexp.MustCompile("(?i)^exec container process \\(missing dynamic library\\?\\) `[^`]*`: No such file")
 )
 
 // symptomOf reads one container's status; nil where it shows no failure of a rollout.
@@ -127,6 +138,10 @@ func (s *symptom) waits(w *corev1.ContainerStateWaiting) bool {
 		s.started(w.Message)
 	case "PreStartHookError", "PostStartHookError", "PreCreateHookError":
 		s.cause = v1alpha1.CauseHookFailed
+		if noStart.MatchString(strings.ReplaceAll(w.Message, `\"`, `"`)) {
+			// The process began: its image lacks what the hook is to run in it.
+			s.cause = v1alpha1.CauseCannotStart
+		}
 	default:
 		return false
 	}
@@ -143,7 +158,8 @@ func (s *symptom) started(message string) {
 		s.cause = v1alpha1.CauseNodeCannotRun
 	case wrongArch.MatchString(message):
 		s.cause, s.decisive = v1alpha1.CauseWrongArchitecture, true
-	case noStart.MatchString(message), noUser.MatchString(message), strings.Contains(message, "no command specified"):
+	case noStart.MatchString(message), noUser.MatchString(message), noFolder.MatchString(message),
+		notPermitted.MatchString(message), strings.Contains(message, "no command specified"):
 		s.cause, s.decisive = v1alpha1.CauseCannotStart, true
 	default:
 		s.cause = v1alpha1.CauseNodeCannotRun
@@ -157,12 +173,14 @@ func (s *symptom) ended(t *corev1.ContainerStateTerminated) {
 		s.cause = v1alpha1.CauseUnknown
 	case t.Reason == reasonOOM:
 		s.cause = v1alpha1.CauseOutOfMemory
-	case t.Reason == reasonUnknown, t.Reason == "DeadlineExceeded", t.Reason == "Evicted":
+	case t.Reason == reasonUnknown, t.Reason == reasonForgotten, t.Reason == "DeadlineExceeded", t.Reason == "Evicted":
 		s.cause = v1alpha1.CauseNodeLost
 	case t.Reason == reasonStart, t.Reason == reasonCannotRun, t.ExitCode == exitStartError && t.Message != "":
 		s.started(t.Message)
 	case neverRan.MatchString(t.Message) && alone(t.Message):
 		s.cause, s.decisive = v1alpha1.CauseWrongArchitecture, true
+	case noLibrary.MatchString(t.Message) && alone(t.Message):
+		s.cause, s.decisive = v1alpha1.CauseCannotStart, true
 	case t.ExitCode == exitNotExecutable, t.ExitCode == exitNotFound:
 		s.cause, s.decisive, s.begun = v1alpha1.CauseCannotStart, true, true
 	case t.ExitCode == exitSegmentation:

@@ -31,7 +31,7 @@ var rows = []row{
 	{v1alpha1.DoubtSameImage, v1alpha1.FaultUnknown,
 		"the container's image did not change, by name or by content", (*view).sameImage},
 	{v1alpha1.DoubtFormerFailed, v1alpha1.FaultUnknown,
-		"the former revision was not fully available", (*view).formerFailed},
+		"the former revision was not fully available, and no pod of it is ready", (*view).formerFailed},
 	{v1alpha1.DoubtWaits, v1alpha1.FaultDependency,
 		"an init container that waits for something", (*view).waits},
 	{v1alpha1.DoubtMixed, v1alpha1.FaultUnknown,
@@ -40,10 +40,13 @@ var rows = []row{
 		"its pods ran for more than half an hour before they began to fail", (*view).ranLong},
 	// From here on the image may be at fault, and a person decides.
 	{v1alpha1.DoubtFormerUnknown, "",
-		"nobody knows whether the former revision was available, and no pod of it is ready", (*view).formerUnknown},
+		"nobody knows whether the former revision was available, and no pod of it is ready; or it was not fully, and some " +
+			"are",
+		(*view).formerUnknown},
 	{v1alpha1.DoubtConfigUnread, "",
-		"what it reads or starts is not the image's alone: ConfigMaps, Secrets, volumes, a script of the template; and no " +
-			"old pod started with them since", (*view).configUnread},
+		"what it reads or starts is not the image's alone: ConfigMaps, Secrets, volumes, a script of the template, a " +
+			"variable that goes with the tag, what the nodes permit; and no old pod started with them since",
+		(*view).configUnread},
 	{v1alpha1.DoubtMutated, "",
 		"a webhook changed its pods, and nothing tells that it did the same with the former ones", (*view).mutated},
 	{v1alpha1.DoubtMemory, "",
@@ -51,7 +54,7 @@ var rows = []row{
 	{v1alpha1.DoubtProbe, "",
 		"it was killed, or never became ready", (*view).probe},
 	{v1alpha1.DoubtLongRuns, "",
-		"it ran for more than a minute before it ended", (*view).longRuns},
+		"it ran for more than a minute before it ended, or for seconds before it missed a program", (*view).longRuns},
 	{v1alpha1.DoubtInitContainer, "",
 		"an init container may wait for something else", (*view).initContainer},
 	{v1alpha1.DoubtOneNode, "",
@@ -63,10 +66,12 @@ var rows = []row{
 	{v1alpha1.DoubtSuspended, "",
 		"somebody paused its rollout", (*view).paused},
 	{v1alpha1.DoubtOthersCrash, "",
-		"other workloads of the namespace crash, or another container of its pods whose image did not change",
+		"other workloads of the namespace crash, or another container of its pods whose image did not change; or one that " +
+			"a webhook injected is not ready",
 		(*view).othersCrash},
 	{v1alpha1.DoubtSibling, "",
 		"another workload runs the image well", (*view).sibling},
 	{v1alpha1.DoubtNotOptedIn, "",
-		"the process starts and then fails, and the workload did not opt in", (*view).notOptedIn},
+		"the process starts and then fails, and the workload did not opt in, or shares a volume or its node's ports with " +
+			"the former pods", (*view).notOptedIn},
 }

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 )
 
 // Changes lists what differs between two pod templates. What only names a version, and the hash that a controller adds,
@@ -58,12 +59,40 @@ func Changes(former, now *corev1.PodTemplateSpec) []v1alpha1.TemplateChange {
 
 // versionKeys are labels and annotations that name a version or the time of a restart, and no configuration.
 var versionKeys = []string{
-	"pod-template-hash", "controller-revision-hash", "rollouts-pod-template-hash", "app.kubernetes.io/version",
-	"helm.sh/chart", "chart", "version", "tags.datadoghq.com/version", "kubectl.kubernetes.io/restartedAt",
-	"kustomize.toolkit.fluxcd.io/checksum",
+	"pod-template-hash", "controller-revision-hash", "rollouts-pod-template-hash", "helm.sh/chart", "chart",
+	"kubectl.kubernetes.io/restartedAt", "kustomize.toolkit.fluxcd.io/checksum",
 }
 
-func namesVersion(key string) bool { return slices.Contains(versionKeys, key) }
+// versionNames are how the last part of such a key is called, in small letters and without what joins words.
+var versionNames = []string{
+	"version", "appversion", "imagetag", "changecause", "rollme", "commit", "commitsha", "gitcommit", "gitsha", "gitref",
+	"build", "buildid", "buildnumber", "deployedat", "timestamp", "restartedat",
+}
+
+func namesVersion(key string) bool {
+	name := strings.ToLower(key[strings.LastIndex(key, "/")+1:])
+	return slices.Contains(versionKeys, key) ||
+		slices.Contains(versionNames, strings.NewReplacer("-", "", "_", "", ".", "").Replace(name))
+}
+
+// followsTag reports whether a variable names the image's tag before and after: it tells a version, as such labels do.
+func followsTag(was, is *corev1.EnvVar, wasImage, isImage string) bool {
+	if was == nil || is == nil || was.ValueFrom != nil || is.ValueFrom != nil {
+		return false
+	}
+	a, b := tagOf(wasImage), tagOf(isImage)
+	return a != "" && b != "" && a != b && strings.TrimPrefix(was.Value, "v") == strings.TrimPrefix(a, "v") &&
+		strings.TrimPrefix(is.Value, "v") == strings.TrimPrefix(b, "v")
+}
+
+// tagOf is the tag of an image; empty where it has none.
+func tagOf(of string) string {
+	ref, err := image.Parse(of)
+	if err != nil {
+		return ""
+	}
+	return ref.Tag
+}
 
 // container is a container with whether it is an init container.
 type container struct {
@@ -109,7 +138,7 @@ func containerChanges(was, is *container) []v1alpha1.TemplateChange {
 	}
 	a, b := envOf(&was.Container), envOf(&is.Container)
 	for _, name := range union(a, b) {
-		if !equality.Semantic.DeepEqual(a[name], b[name]) {
+		if !equality.Semantic.DeepEqual(a[name], b[name]) && !followsTag(a[name], b[name], was.Image, is.Image) {
 			add(v1alpha1.PartEnv, name)
 		}
 	}

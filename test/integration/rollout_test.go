@@ -24,6 +24,7 @@ import (
 // rolloutEnvs are the environments, by what happens in them.
 var rolloutEnvs = []string{
 	"crash", "slow", "start", "never", "oom", "init", "config", "missing", "recovers", "hint", "annotated", "canary",
+	"killed", "arch", "cgroup", "lost",
 }
 
 // publishThat pushes an image whose containers behave.
@@ -102,6 +103,10 @@ func TestRollouts(t *testing.T) {
 		"readiness never":                                                   readinessNever,
 		"OOMKilled with unchanged limits":                                   outOfMemory,
 		"init container crashes":                                            initCrashes,
+		"a probe kills it":                                                  killed,
+		"another architecture":                                              otherArchitecture,
+		"the node cannot run it":                                            nodeCannotRun,
+		"the node is lost":                                                  nodeLost,
 		"image and ConfigMap in one commit":                                 configToo,
 		"missing Secret key":                                                secretMissing,
 		"recovers in the grace period":                                      recovers,
@@ -221,6 +226,49 @@ func outOfMemory(t *testing.T, w *World) {
 	w.wroteBack(env, "backend", fleet.Tag(env, 1))
 	if r, f := w.crashed(env, bad); f.Cause != v1alpha1.CauseOutOfMemory || !slices.Contains(doubtTypes(r), v1alpha1.DoubtMemory) {
 		t.Errorf("%s %v", f.Cause, doubtTypes(r))
+	}
+}
+
+func killed(t *testing.T, w *World) {
+	const env = "killed"
+	bad := w.publishThat("backend", fleet.Tag(env, 1), node.Behaviour{Exit: 137, RunsFor: 30 * time.Second})
+	w.wroteBack(env, "backend", fleet.Tag(env, 1))
+	if r, f := w.crashed(env, bad); f.Cause != v1alpha1.CauseKilled || !slices.Contains(doubtTypes(r), v1alpha1.DoubtProbe) {
+		t.Errorf("%s %v", f.Cause, doubtTypes(r))
+	}
+}
+
+func otherArchitecture(t *testing.T, w *World) {
+	const env = "arch"
+	bad := w.publishThat("backend", fleet.Tag(env, 1), node.Behaviour{Exit: 255, Message: "exec /app/run: exec format error"})
+	w.wroteBack(env, "backend", fleet.Tag(env, 1))
+	if _, f := w.crashed(env, bad); f.Cause != v1alpha1.CauseWrongArchitecture || f.Rollout.Platform != "linux/amd64" {
+		t.Errorf("%s %+v", f.Cause, f.Rollout)
+	}
+}
+
+// What the node cannot do is told, and never asked about.
+func nodeCannotRun(_ *testing.T, w *World) {
+	const env = "cgroup"
+	bad := w.publishThat("backend", fleet.Tag(env, 1), node.Behaviour{Exit: 128, Reason: "StartError",
+		Message: "failed to create containerd task: unable to apply cgroup configuration: no space left on device"})
+	w.wroteBack(env, "backend", fleet.Tag(env, 1))
+	w.toldOnly(env, bad, "the node cannot run it")
+}
+
+func nodeLost(_ *testing.T, w *World) {
+	const env = "lost"
+	bad := w.publishThat("backend", fleet.Tag(env, 1), node.Behaviour{Exit: 137, Reason: "ContainerStatusUnknown"})
+	w.wroteBack(env, "backend", fleet.Tag(env, 1))
+	w.toldOnly(env, bad, "the node was lost")
+}
+
+// toldOnly waits until an Event says why nothing is reverted, and sees that no Rollback was opened.
+func (w *World) toldOnly(env, image, why string) {
+	w.t.Helper()
+	w.notReverted(env, "Deployment", why)
+	if r := w.record(env, image); r != nil {
+		w.t.Errorf("a Rollback was opened: %+v", r.Status.Failures)
 	}
 }
 
