@@ -103,7 +103,7 @@ func applyFiles(s *v1alpha1.RollbackStatus) []string {
 		label string
 		refs  []v1alpha1.ObjectRef
 		after string
-	}{{"*Changes too* ", t.Also, ""}, {"*Also changes* ", s.Suspect.SharedBy, ", which use the same files"}} {
+	}{{"*Changes too* ", t.Also, ""}, {"*Also changes* ", s.Suspect.SharedBy, ", by the same files"}} {
 		var names []string
 		for _, o := range also.refs {
 			names = append(names, foreign(o.String(), 120))

@@ -24,12 +24,12 @@ func refusalLine(f *v1alpha1.Failure) string {
 		}
 		out += "; " + foreign(said, 200)
 	}
-	if len(c.Checks) == 0 && f.Message != "" {
-		out += "; " + foreign(f.Message, 200)
-	}
 	if c.Promoted != "" {
-		out += fmt.Sprintf(". %s serves with %s, %d pods are ready", code(c.PromotedBy, 320), code(c.Promoted, 300),
-			c.PromotedReady)
+		ready := fmt.Sprintf("%d pods are ready", c.PromotedReady)
+		if c.PromotedReady == 1 {
+			ready = "1 pod is ready"
+		}
+		out += fmt.Sprintf(". %s serves with %s, %s", code(c.PromotedBy, 320), code(c.Promoted, 300), ready)
 	}
 	if c.By.Kind == "Canary" {
 		out += ". Its phase stays Failed after a revert, until the next update is analysed"

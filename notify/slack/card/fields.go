@@ -70,7 +70,11 @@ func imageField(r *v1alpha1.Rollback) string {
 	return code(image.Repository(r.Spec.Subject.Name), 200) + "\n" + from + " → " + to
 }
 
+// podsLabel: of what a canary refused no pods are counted.
 func podsLabel(r *v1alpha1.Rollback) string {
+	if onlyRefused(&r.Status) {
+		return "Update"
+	}
 	if stateOf(r) == ended || stateOf(r) == reverted {
 		return "Pods that failed"
 	}

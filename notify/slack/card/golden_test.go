@@ -81,7 +81,7 @@ func states() map[string]Facts {
 	}
 	byCanary := map[string][]edit{
 		"4-to-decide":   {refuse, target, analysed, asks(policyAsks)},
-		"4-aborted":     {refuse, aborted, target, analysed, asks(policyAsks, "Rollout/shop-api: a person or their gate ended it, and does not say why")},
+		"4-aborted":     {refuse, aborted, target, endedByHand, asks(policyAsks, "Rollout/shop-api: a person or their gate ended it, and does not say why")},
 		"4-many-images": {refuse, target, analysed, asks("Deployment/shop-api: the images of 2 containers changed, and nothing tells which of them was refused")},
 		"4-sibling":     {refuse, target, analysed, asks("Deployment/shop-api: Deployment/shop-worker runs the image well")},
 		"7-waits":       {refuse, target, analysed, verdict("policy shop/web", v1alpha1.Approve), requested, waits("Canary/shop-api has not taken the revert up yet", "")},

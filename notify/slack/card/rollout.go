@@ -56,7 +56,10 @@ func rolloutLine(f *v1alpha1.Failure) string {
 			out += " after " + lasted(r.LastRun.Duration)
 		}
 	}
-	if r.Restarts > 0 {
+	switch {
+	case r.Restarts == 1:
+		out += ", restarted once"
+	case r.Restarts > 1:
 		out += fmt.Sprintf(", restarted %d times", r.Restarts)
 	}
 	if len(r.Nodes) > 0 {
@@ -68,7 +71,8 @@ func rolloutLine(f *v1alpha1.Failure) string {
 	}
 	var changed []string
 	for _, c := range r.Changed {
-		changed = append(changed, foreign(c.String(), 120))
+		what := c.String()
+		changed = append(changed, "the "+foreign(strings.ToLower(what[:min(len(what), 1)])+what[min(len(what), 1):], 120))
 	}
 	if len(changed) > 0 {
 		out += "; changed with this revision: " + join(changed, 3)
@@ -81,7 +85,9 @@ func before(r *v1alpha1.Rollout) string {
 	switch {
 	case r.Former == "":
 		return "There was no revision before"
-	case r.Pods.FormerReady > 0:
+	case r.Pods.FormerReady == 1:
+		return "1 pod of the revision before is ready"
+	case r.Pods.FormerReady > 1:
 		return fmt.Sprintf("%d pods of the revision before are ready", r.Pods.FormerReady)
 	case r.FormerWas == v1alpha1.AvailableFully:
 		return "The revision before was fully available, and its pods are gone"

@@ -168,6 +168,11 @@ func analysed(r *v1alpha1.Rollback) {
 	r.Status.Target.Proof = "api of Canary/shop-api did not pass its canary analysis; Deployment/shop-api-primary runs registry.example/shop/shop-api:v1.41.3"
 }
 
+// endedByHand is what it shows where a person ended it.
+func endedByHand(r *v1alpha1.Rollback) {
+	r.Status.Target.Proof = "api of Rollout/shop-api was refused by its canary; ReplicaSet/shop-api-6d4b7c8f9 runs registry.example/shop/shop-api:v1.41.3"
+}
+
 // aborted is an update that somebody ended.
 func aborted(r *v1alpha1.Rollback) {
 	c := r.Status.Failures[0].Canary

@@ -36,7 +36,7 @@ func scope(f Facts) string {
 		for _, o := range s.SharedBy {
 			others = append(others, foreign(o.String(), 120))
 		}
-		lines = append(lines, "*Also changes* "+join(others, 5)+", which use the same files")
+		lines = append(lines, "*Also changes* "+join(others, 5)+", by the same files")
 	}
 	if t := f.Rollback.Status.Target; t != nil && t.Proof != "" {
 		label := "*Proof* "
