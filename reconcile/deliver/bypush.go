@@ -132,7 +132,7 @@ func (b *byPush) request(ctx context.Context, p reconcile.Proposal) error {
 }
 
 // Update has Gitea's pull request follow its branch; GitLab's does by itself.
-func (b *byPush) Update(ctx context.Context, pr *reconcile.PullRequest, p reconcile.Proposal) error {
+func (b *byPush) Update(ctx context.Context, _ *reconcile.PullRequest, p reconcile.Proposal) error {
 	if b.where.Provider != Gitea {
 		return nil
 	}

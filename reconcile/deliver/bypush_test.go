@@ -100,6 +100,9 @@ func TestAnSSHKeyOpensAMergeRequestByAPush(t *testing.T) {
 			t.Errorf("it was not asked for %q, but\n%s", want, asked)
 		}
 	}
+	if n := strings.Count(string(asked), "merge_request.create="); n != 1 {
+		t.Errorf("it was asked %d times:\n%s", n, asked)
+	}
 	// Another image of the commit joins it.
 	c := keyed(t, f, "east")
 	pr, err := c.delivers([]reconcile.Revert{c.revert("east", "app-00"), c.revert("east", "app-01")})

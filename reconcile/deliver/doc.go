@@ -9,7 +9,8 @@
 // with the provider's words, before a library makes a text of it. Bitbucket, Azure DevOps and CodeCommit are recognised
 // and refused by name.
 //
-// Nothing is pushed from here: the branch of a pull request is gitrepo's.
+// Nothing is pushed from here: the branch of a pull request is gitrepo's, and so is the push that opens one where an
+// SSH key has no API (bypush.go).
 //
 // Title and body of a pull request are Markdown, most of whose facts come from a cluster. What is foreign stands in
 // fences, where it pings nobody, closes nothing and commands nothing (fence.go).

@@ -114,7 +114,7 @@ func (c *cluster) delivers(reverts []reconcile.Revert) (*reconcile.PullRequest, 
 		return nil, fmt.Errorf("the push is not refused as it should be: %w", err)
 	}
 	at, base := reconcile.ProposedBranch(reverts[0].Suspect.Commit), c.src.Branch
-	if pr, err := c.api.Find(ctx, at, ""); err != nil || pr != nil && pr.Base != base {
+	if pr, err := c.api.Find(ctx, at, ""); err != nil || pr != nil && pr.Base != "" && pr.Base != base {
 		if at = reconcile.ProposedBranchTo(reverts[0].Suspect.Commit, base); err != nil {
 			return nil, err
 		}
