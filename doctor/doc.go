@@ -6,7 +6,7 @@
 //	          read the Secrets? take a push?     registry     the revert down?   the revert?
 //	                                             answer?
 //
-// Gather reads everything live, with the rights of whoever asks, a bounded number of workloads at a time, and asks
-// the API server what Backstop's ServiceAccount may. Nothing is changed: a push is begun, as far as the server's
-// advertisement, and left. Examine is pure. What could not be read is said to be not read.
+// Gather reads everything live, with the rights of the user, a bounded number of workloads at a time. It asks the API
+// server what Backstop's ServiceAccount may do. Nothing is changed: a push ends after the server's advertisement.
+// Examine is pure. What could not be read is reported as not read.
 package doctor

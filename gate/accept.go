@@ -19,8 +19,8 @@ func (p *policy) accepts(tag string) bool {
 	return why == ""
 }
 
-// example is a tag of another environment that a policy accepts and that belongs to another environment than its own,
-// or none where there is no such tag. Neither means that no example was found.
+// example is a tag of another environment that a policy accepts, although it is not one of the policy's own
+// environment. none means that no such tag exists. Without either, no example was found.
 func (p *policy) example(e, other *Environment) (tag string, none bool) {
 	patterns := []string{p.spec.FilterTags.Pattern, other.Tags}
 	if p.spec.FilterTags.Extract == "" {

@@ -235,7 +235,7 @@ func (a *asker) repository(ctx context.Context, image string, p *placed) []repor
 	return nil
 }
 
-// decide looks among the tags that a registry has for one that proves that a policy accepts another environment's.
+// decide looks among a registry's tags for one of another environment that a policy accepts.
 func (a *asker) decide(ctx context.Context, u *undecided) []report.Finding {
 	p, f := u.policy, u.finding
 	tags, err := a.list(ctx, p.image, a.o.Access(ctx, p.image))

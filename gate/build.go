@@ -76,7 +76,7 @@ func tooMuch(u *unit) *report.Finding {
 	}
 }
 
-// applied describes what a folder that cannot be built means where Flux is known to apply it.
+// applied reports what it means that a folder cannot be built, if Flux is known to apply it.
 func applied(u *unit) string {
 	if u.flux == nil {
 		return ""

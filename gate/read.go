@@ -86,7 +86,7 @@ func (m *model) read(name string, earlier *model) *sources.File {
 }
 
 // changedPaths are the files in which two versions differ, and the folders that gained or lost one. Files that are no
-// YAML are compared where a unit reads them, so all of the tree that matters is looked at.
+// YAML are compared if a unit reads them, so nothing that matters is left out.
 func changedPaths(a, b *model) map[string]bool {
 	changed := map[string]bool{}
 	differ := func(name string) {

@@ -49,8 +49,8 @@ func (b *builder) problem(u *unit, p manifest.Problem) *report.Finding {
 	return f
 }
 
-// bring makes a unit ready for a build without the network: it fetches the references that are allowed, puts what was
-// fetched in their place, and refuses what kustomize would fetch beside that.
+// bring makes a unit ready for a build without the network: it fetches the references that are allowed, replaces them
+// by the fetched files, and refuses everything else that kustomize would fetch.
 func (b *builder) bring(u *unit, folder *render.Folder) *report.Finding {
 	names := u.closure.Paths
 	for range maxFetchRounds {

@@ -40,7 +40,7 @@ func asWritten(group []manifest.Node) ([]manifest.Node, *manifest.Node) {
 	return group, &changed
 }
 
-// retag makes the image of a use the one that runs, and says that it is not the one that stands there.
+// retag sets the image of a use to the one that runs, and marks that the file has another one.
 func (m *model) retag(use *report.Use, group []manifest.Node) {
 	group, was := asWritten(group)
 	if was == nil {

@@ -20,8 +20,8 @@ import (
 // hearsWithin is how long after it could begin an object is left alone that hears of the commit by itself.
 const hearsWithin = 3 * time.Second
 
-// wanted is since when Flux should apply what the form asks for, and the token that says so. The token is made of what
-// is saved, so that a walk that is cut short asks for the same thing again.
+// wanted is since when Flux should apply the wanted image, and the token of the request. The token is made of what is
+// saved, so that a walk that is cut short asks for the same thing again.
 func wanted(s *v1alpha1.RollbackStatus) (since time.Time, token string) {
 	switch {
 	case s.Landed == nil && s.Verdict != nil:

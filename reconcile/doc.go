@@ -9,11 +9,10 @@
 //	    gather ──► decide (pure) ──► one effect ──► save ──► again, until it must wait
 //
 // gather reads the world live and never judges. decide is a pure function from
-// World to Step. Each step fills one blank of a Rollback; the filler of a blank
-// lives in a file of its own. Saving uses the resourceVersion that was read, so
-// that a conflict means: start over. A crash between an effect and its save is
-// met by reading the world again: the branch itself says, in trailers, what
-// Backstop did to it.
+// World to Step. Each step fills one field of a Rollback's status, by a filler in
+// a file of its own. Saving uses the resourceVersion that was read: after a
+// conflict the walk starts over. After a crash between an effect and its save the
+// world is read again: the trailers on the branch tell what Backstop did to it.
 //
 // The adapters to Git, Flux, the registry and the API server live in
 // sub-packages; the interfaces that this package needs of them are in ports.go and

@@ -66,7 +66,7 @@ func unseen(s *v1alpha1.RollbackStatus, now []v1alpha1.Failure) []v1alpha1.Failu
 }
 
 // saysMore reports whether a later look knows the cause better: older kubelets hide the first error behind the
-// back-off, and a registry that was down when the image was first pulled says later that it does not have it.
+// back-off, and a registry that was down at the first pull may later answer that it lacks the image.
 func saysMore(now, before v1alpha1.Cause) bool {
 	switch {
 	case now == before, now == v1alpha1.CauseUnknown, before.ImageFault():

@@ -50,8 +50,8 @@ func (e *Engine) fillForward(ctx context.Context, w *World, step Step, form *v1a
 	return nil
 }
 
-// notAhead writes down why a workload is not set. A reason of before goes. revision is that whose check runs, where it
-// is not tried again before that is over.
+// notAhead writes down why a workload is not set. An earlier reason is removed. revision is the one whose health check
+// runs, if the workload is not tried again before that check ends.
 func notAhead(form *v1alpha1.Rollback, f *Forward, revision, why string, now time.Time) {
 	s := &form.Status
 	s.FastForward = slices.DeleteFunc(s.FastForward, func(o v1alpha1.FastForward) bool {

@@ -9,9 +9,9 @@ import (
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
-// ranBefore says by what Flux remembers that the image ran here before it failed, where no pod tells any more: a
-// revision that was found healthy and contains the suspect has its image, since that stands in Git from the suspect on.
-// Empty where nothing says so, or nobody can tell.
+// ranBefore looks in Flux's history for a time at which the image ran here before it failed, if no pod shows that any
+// more: a revision that was found healthy and contains the suspect has its image, since that stands in Git from the
+// suspect on. Empty where nothing says so, or nobody can tell.
 func (e *Engine) ranBefore(ctx context.Context, w *World, origin Origin) string {
 	s := &w.Form.Status
 	for _, h := range origin.Healthy {

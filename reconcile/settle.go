@@ -95,8 +95,8 @@ func served(w *World) func(*v1alpha1.Rollback) bool {
 	return func(o *v1alpha1.Rollback) bool { return on[cluster+"/"+o.Namespace+"/"+o.Name] }
 }
 
-// moves is when a form that is on its way was last seen to get on, or will be: when it was opened, when its newest
-// failure was seen, when its grace period ends, when its target was found.
+// moves is the last time at which an open record made progress, or will: it was opened, its newest failure was seen,
+// its grace period ends, its target was found.
 func moves(o *v1alpha1.Rollback) time.Time {
 	s := &o.Status
 	at := o.CreationTimestamp.Time

@@ -54,7 +54,7 @@ func merged(w *World) bool {
 		w.Branch.HoldsTarget != ""
 }
 
-// landedBy goes on from a pull request that has landed, a moment later where its provider does not say yet who merged
+// landedBy goes on from a pull request that has landed. It waits a moment if the provider does not yet tell who merged
 // it.
 func landedBy(w *World, next Step) Step {
 	s := &w.Form.Status

@@ -160,9 +160,10 @@ func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 	return e.save(ctx, before, form)
 }
 
-// recordsIn is the namespace in which a hold is recorded: that of the Rollback which its trailer names, where the
-// source deploys into it, else that of the ImagePolicy that it holds. Whoever writes to the repository writes trailers,
-// and whoever runs image automation in a namespace has let the repository in.
+// recordsIn is the namespace in which a hold is recorded: the namespace of the Rollback that its trailer names, if the
+// source deploys into that namespace; otherwise the namespace of the ImagePolicy that it holds. Anyone who can push
+// writes trailers, so a trailer alone proves nothing. A namespace that runs image automation on the repository has let
+// it in.
 func (e *Engine) recordsIn(o Origin, h Hold) string {
 	policys, _, _ := strings.Cut(h.Policy, ":")
 	parts := strings.Split(h.Rollback, "/")

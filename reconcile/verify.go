@@ -78,7 +78,8 @@ func byHand(s *v1alpha1.RollbackStatus, r *Rollout) []string {
 	return out
 }
 
-// stuck is a pod that cannot start and that an ordered rollout waits for, of a workload whose template is good again.
+// stuck is a pod that cannot start, while the workload's template is good again and its ordered rollout waits for the
+// pod.
 func stuck(s *v1alpha1.RollbackStatus, r *Rollout) string {
 	for _, ws := range r.Workloads {
 		if !ws.Complete && len(ws.Stuck) > 0 && (r.Contains || aheadOf(s, ws.Workload)) {

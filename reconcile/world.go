@@ -136,8 +136,8 @@ type Trigger struct {
 	Breaker func(w *World, open []v1alpha1.Rollback) string
 	// Depth is how many earlier values are looked through for a target; zero for as many as usual.
 	Depth int
-	// Prefer makes a target that goes before the newest earlier value that is proved, such as what people have put in
-	// place by hand; nil if absent. prove asks whether an image can run. nil for never.
+	// Prefer gives a target that is better than the newest proved earlier value, such as the image that people set by
+	// hand; nil if absent. prove asks whether an image can run. nil for never.
 	Prefer func(w *World, former []Former, prove Prover) (*v1alpha1.Target, error)
 	// Prove reports whether an earlier value can run; nil asks the registry. It is asked again before a push.
 	Prove func(ctx context.Context, w *World, f Former) (Proof, error)
@@ -208,7 +208,7 @@ type Observation struct {
 	Failures []v1alpha1.Failure
 	// Pods counts the pods of the workloads in Failures; nil where they are not counted.
 	Pods *v1alpha1.PodCount
-	// Over names what proves that what was wrong is over, as the subject of a sentence; empty where nothing does.
+	// Over names the proof that the failure is over, as the subject of a sentence; empty where nothing does.
 	Over string
 	// Unnamed names the known workloads, where nothing is wrong and none of them asks for the subject's image any more;
 	// else empty.

@@ -74,7 +74,7 @@ type Live struct {
 type Git struct {
 	// Unread explains why it was not read; empty when it was.
 	Unread string
-	// Tip is where the newest commit says the image, Applied where the one does that is in the cluster.
+	// Tip is the place of the image in the newest commit, Applied its place in the commit that is in the cluster.
 	Tip, Applied gitrepo.Place
 	// Suspect is the commit that brought the tip's image in; if absent, Unblamed explains why.
 	Suspect  *v1alpha1.Suspect
@@ -167,8 +167,8 @@ func look(f Facts) *view {
 	return v
 }
 
-// Subject is the image that a trace follows: the one that was asked for, else what image automation selects, else what
-// Git says, else what runs.
+// Subject is the image that a trace follows: the first of these that is known: the image of the question, the selected
+// image, the image in Git, the running image.
 func Subject(f Facts) string {
 	v := &view{Facts: f}
 	for i := range f.Git.Tip.Nodes {

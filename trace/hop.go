@@ -67,7 +67,7 @@ type Trail struct {
 	Hops  []Hop  `json:"hops"`
 	// Notes are what else was seen that no hop says.
 	Notes []string `json:"notes,omitempty"`
-	// History is which image ran when, where it was asked for; More says that it goes further back.
+	// History lists which image ran when, if the question asks for it; More says that it goes further back.
 	History []gitrepo.Turn `json:"history,omitempty"`
 	More    bool           `json:"more,omitempty"`
 	// At is when this was so.

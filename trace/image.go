@@ -63,7 +63,7 @@ func (v *view) noPolicy(h Hop) Hop {
 	return h
 }
 
-// unlessUnread reports that nothing is there only where everything could be read, or Git says that people write the
+// unlessUnread reports that nothing is there only if everything could be read, or if Git shows that people write the
 // image.
 func (v *view) unlessUnread(h Hop) Hop {
 	if v.Chain.Unread == "" || v.node != nil && v.node.Policy == "" {
@@ -94,7 +94,8 @@ func (v *view) selectionFix(b *imagepolicy.Rule, reason string) string {
 	return "see the hops before, then: " + flux.Reconcile(ref)
 }
 
-// selected holds what a policy selects against what was asked for, what the registry has, and other environments.
+// selected compares the tag that a policy selects with the tag that was asked for, with the registry, and with other
+// environments.
 func (v *view) selected(h Hop, b *imagepolicy.Rule) Hop {
 	p := v.policy
 	tag := p.Status.LatestRef.Tag

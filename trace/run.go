@@ -178,8 +178,8 @@ func (v *view) podsHop() Hop {
 	return h
 }
 
-// failingPods are the first pod of the template that cannot run, and the first of an older template that cannot either
-// and that its controller does not replace.
+// failingPods are the first pod of the template that cannot run, and the first such pod of an older template if its
+// controller does not replace it.
 func (v *view) failingPods() (bad, left *Pod) {
 	for i := range v.Pods.All {
 		p := &v.Pods.All[i]

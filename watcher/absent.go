@@ -65,7 +65,7 @@ func (t *trouble) watch(ctx context.Context, _ *cache.Reflector, err error) {
 // brokenAfter is how long a watch may fail before the sidecar is not ready: an API server that restarts takes less.
 const brokenAfter = time.Minute
 
-// broken says for how long the kind has not been watched, where that is no kind that may be missing.
+// broken reports for how long a kind that must be there has not been watched.
 func (t *trouble) broken() (string, bool) {
 	why := t.said.Load()
 	if why == nil || t.optional && *why == whyMissing || t.now().Unix()-t.since.Load() < int64(brokenAfter/time.Second) {

@@ -58,8 +58,8 @@ func applyKey(gv schema.GroupVersion, ref v1alpha1.ObjectRef) reconcile.Key {
 	}}
 }
 
-// applying is a kind of Flux's that applies what Git says. It wakes what it concerns, as the others do, and its own key
-// where it says that it cannot apply, or where a Rollback says so.
+// applying is a kind of Flux's that applies what Git says. It wakes the keys that it concerns, as the others do. It
+// wakes its own key if its status says that it cannot apply, or if a Rollback says so.
 func (w *Watcher) applying(c Clients, name string, gv schema.GroupVersion, resource string) kind {
 	k := w.flux(c, name, gv, resource)
 	bare := k.strip

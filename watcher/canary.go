@@ -260,7 +260,7 @@ func (c *candidate) argo(ctx context.Context) error {
 // argoHash is the label by which a Rollout knows its ReplicaSets and their pods.
 const argoHash = "rollouts-pod-template-hash"
 
-// around reads the canary's own events, those that say that the cluster had no room, and the pods that fail beside it.
+// around reads the canary's own events, the events about a cluster without room, and the pods that fail beside it.
 func (c *candidate) around(ctx context.Context) error {
 	ref := c.facts.Status.By
 	words, err := c.events(ctx, fmt.Sprintf("involvedObject.kind=%s,involvedObject.name=%s", ref.Kind, ref.Name))

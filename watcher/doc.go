@@ -8,13 +8,12 @@
 //	HelmReleases
 //
 // Every input does one thing: it enqueues a key. Handlers compute it from the
-// object and an index, and read nothing else. The one thing that a handler cannot
-// know is what image the template of a failing pod's owner names (webhooks rewrite
-// pods), so pods go through a small queue of their own, whose workers read the
-// owner live.
+// object and an index, and read nothing else. A handler cannot know what image the
+// template of a failing pod's owner names, since webhooks rewrite pods. So pods go
+// through a small queue of their own, whose workers read the owner live.
 //
-// So do workloads whose image somebody changed by hand, in a queue of their own: the
-// watch brings the managedFields that tell, and only for those few Git is asked.
+// Workloads whose image somebody changed by hand have a queue of their own, too. The
+// watch brings their managedFields, and Git is asked for these few alone.
 //
 // Memory follows what fails, not what runs: only pods that are Pending are watched,
 // everything but pods, Rollbacks and RollbackPolicies is kept as bare metadata, and

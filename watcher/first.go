@@ -28,7 +28,7 @@ func newFirstErrors(now func() time.Time) *FirstErrors {
 	return &FirstErrors{now: now, pods: map[types.UID]map[string]v1alpha1.Failure{}}
 }
 
-// note remembers what a pod's waiting containers say, where it says more than what is remembered.
+// note remembers the messages of a pod's waiting containers that tell more than the remembered ones.
 func (f *FirstErrors) note(pod types.UID, all []waiting) {
 	if len(all) == 0 {
 		return

@@ -125,7 +125,7 @@ func wishOf(w v1alpha1.Workload, meta *metav1.ObjectMeta, pod *corev1.PodSpec) r
 	return out
 }
 
-// migration is what the tools that change a database's schema are called, and what people call the step.
+// migration matches the names of tools that change a database's schema, and common names of such a step.
 var migration = regexp.MustCompile(`(?i)(?:^|[^a-z])(?:flyway|liquibase|alembic|sqitch|dbmate|golang-migrate|gh-ost|` +
 	`(?:db|database|schema|sql)?[-_:]?migrat(?:e|es|or|ion|ions)|(?:db|schema)[-_:]?(?:upgrade|update))(?:[^a-z]|$)`)
 

@@ -41,7 +41,7 @@ func eventAt(e *corev1.Event) time.Time {
 	return e.CreationTimestamp.Time
 }
 
-// crowds are the reasons of events that say that a pod had no place to run, which is nobody's image.
+// crowds are the reasons of events about a pod that had no place to run, which is no fault of its image.
 var crowds = []string{"FailedScheduling", "FailedCreate", "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox",
 	"TaintManagerEviction", "NodeNotReady", "Evicted"}
 

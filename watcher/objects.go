@@ -81,7 +81,7 @@ func (l *look) revisions(ctx context.Context, kind, name string) (*objects, labe
 	return out, selector, nil
 }
 
-// judgements are what is thought of each container that fails, or of each image that was refused.
+// judgements are the verdicts on each container that fails, and on each image that was refused.
 type judgements []trigger.Judgement
 
 // keys are the images that are at fault. What is not the image's fault is nobody's image.

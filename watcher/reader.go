@@ -25,13 +25,12 @@ type Pods struct {
 	// Since reports when a Rollback first recorded a workload as failing with the image of a key, where one did; nil
 	// for never. It may be a moment old: the time that it tells does not change.
 	Since func(reconcile.Key, v1alpha1.Workload) (time.Time, bool)
-	// Asking names the pods that may wait for the image of a key, so that not every pod of the namespace that waits for
-	// any image needs to be read with its owners. A pod that it does not know yet wakes the key when it does. nil reads
-	// all.
+	// Asking names the pods that may wait for the image of a key. Without it every pod of the namespace that waits for an
+	// image is read, with its owners. A pod that Asking does not know yet wakes the key later. nil reads all.
 	Asking func(reconcile.Key) []string
-	// Seen is the resource version up to which the pods of a namespace were watched; empty for unknown. Pods that may
-	// have recovered are read at least as new as that, which what woke the key is part of: the API server need not ask
-	// etcd whether there is anything newer, as it does for hundreds of looks at once. nil reads the newest.
+	// Seen is the resource version up to which the pods of a namespace were watched; empty for unknown. Pods that may have
+	// recovered are read at that version or a newer one, which includes the event that woke the key. The API server can
+	// then answer without asking etcd, which counts when hundreds of looks come at once. nil reads the newest.
 	Seen func(namespace string) string
 	// Wants describes what workloads should run, by which a change by hand is told; nil does not look for one.
 	Wants func() Wanter
@@ -54,7 +53,7 @@ type Pods struct {
 	listings *listings
 }
 
-// nodes remembers for a moment what platforms nodes have, which only changes when another node takes a name.
+// nodes remembers the platforms of nodes for a moment. A platform changes only when another node takes the name.
 type nodes struct {
 	mu    sync.Mutex
 	known map[string]seenNode

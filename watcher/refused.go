@@ -10,8 +10,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/trigger"
 )
 
-// canaries takes in the updates to the key's image that canaries refuse, and names the canaries where all of them have
-// promoted what is to run.
+// canaries adds the updates to the key's image that canaries refuse. Where all canaries have promoted the image that
+// should run, it names them.
 func (s *sighting) canaries(ctx context.Context) (out []v1alpha1.Failure, promoted string, err error) {
 	if s.pods.Judging == nil || s.key.Image() == "" {
 		return nil, "", nil

@@ -7,9 +7,9 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// sightings turns failing pods into keys. The image of a key is the one that the template of the pod's owner names,
-// which only the API server can say, so that it happens in workers of its own and not in the handlers. What a pod's
-// containers were found to ask for is remembered as long as the pod is Pending: it is what is enqueued when it goes.
+// sightings turns failing pods into keys. The image of a key is the one in the template of the pod's owner. Reading it
+// takes a request to the API server, so workers do it and not the handlers. What a pod's containers were found to ask
+// for is remembered as long as the pod is Pending: it is what is enqueued when it goes.
 type sightings struct {
 	queue workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	mu    sync.Mutex

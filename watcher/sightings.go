@@ -113,8 +113,8 @@ func (w *Watcher) resolve(ctx context.Context, ref types.NamespacedName) error {
 	return nil
 }
 
-// asking names the pods that may wait for the image of a key: by what their owners ask for, and where that is not known
-// yet by what the pods say. Those that a webhook rewrote enqueue the key once it is known.
+// asking names the pods that may wait for the image of a key. It goes by the image that a pod's owner asks for, or,
+// before that is known, by the pod's own. A pod that a webhook rewrote enqueues the key once its owner was read.
 func (w *Watcher) asking(key reconcile.Key) []string {
 	var out []string
 	for ref, known := range w.pods.in(key.Namespace) {

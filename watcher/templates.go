@@ -29,8 +29,8 @@ type templates struct {
 // seenTemplate is what is remembered of one workload.
 type seenTemplate struct {
 	hash uint64
-	// since is when it was first seen, full since when all pods are available, broken since when they are not any more;
-	// zero where that is not so. settled says that it was well for long enough.
+	// since is when it was first seen, full when all pods became available, broken when they no longer were; zero where
+	// that is not so. settled says that it was well for long enough.
 	since, full, broken time.Time
 	settled             bool
 	former              trigger.Remembered

@@ -2,8 +2,8 @@
 // be reverted, and Rollback, the record of one image that could not run. They
 // are used everywhere; there is no second domain type.
 //
-// A Rollback is a form with blanks, filled in order and never erased. Its phase
-// is the first blank:
+// A Rollback is a record of steps, filled in order and never erased. Its phase
+// is the first step that is not done:
 //
 //	failures → suspect → target → verdict → change → landed → request → outcome → release
 //	 seen       read      read     pure      write    read     write     pure      write

@@ -38,7 +38,7 @@ func init() {
 // reply is what a worker makes of a job. The first, which is empty, says that it has begun.
 type reply struct {
 	Data []byte
-	// Library means that the chart is one, Missing which dependency it lacks, Err what else is wrong with it.
+	// Library means that it is a library chart. Missing names a dependency that it lacks, Err any other fault.
 	Library bool
 	Missing string
 	Err     string

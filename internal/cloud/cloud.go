@@ -1,4 +1,4 @@
-// Package cloud knows the addresses at which clouds tell a machine what is for that machine alone.
+// Package cloud knows the addresses of clouds' metadata services, which serve secrets to the machine that asks.
 package cloud
 
 import (

@@ -27,8 +27,8 @@ func OneLine(s string) string {
 	return strings.Join(strings.Fields(s), " ")
 }
 
-// Visible puts a blank where OneLine takes something out, and leaves all blanks, so that columns stay where they are. A
-// command that a CI server finds anywhere in a line of a log is broken by a blank.
+// Visible puts a blank where OneLine removes something, and keeps all blanks, so that columns stay aligned. A command
+// that a CI server finds anywhere in a line of a log is broken by a blank.
 func Visible(s string) string {
 	if !plain(s) {
 		s = strings.Map(func(r rune) rune {

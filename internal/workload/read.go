@@ -50,8 +50,8 @@ func (k Kind) Get(ctx context.Context, r client.Reader, namespace, name string) 
 	return k.object(o)
 }
 
-// List reads the workloads of a kind in a namespace, or in all. A kind that not every cluster has and that this one
-// has not, or that the reader may not read, gives none. An object whose template cannot be read is left out.
+// List reads the workloads of a kind in a namespace, or in all. An optional kind that the cluster lacks, or that the
+// reader may not read, gives none. An object whose template cannot be read is left out.
 func (k Kind) List(ctx context.Context, r client.Reader, namespace string) ([]Object, error) {
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(k.GroupVersion().WithKind(k.Kind + "List"))

@@ -1,5 +1,5 @@
-// Package fluxevent tells Flux's notification-controller, so that every provider that it has (Teams, Discord,
-// PagerDuty, the commit's status) gets the news through the Alerts that are there.
+// Package fluxevent sends the news to Flux's notification-controller. Every provider that this knows (Teams, Discord,
+// PagerDuty, the commit's status) gets them through its Alerts.
 //
 //	engine ── Tell ──► queue ──► POST http://notification-controller…/ ──► Alert ──► Provider
 //

@@ -49,7 +49,7 @@ func (w *work) left() bool {
 	return lost != nil && now != nil && (lost.Channel != now.Channel || lost.Provider != now.Provider)
 }
 
-// leave takes the buttons off the message that the card has left. Where that fails they are there still, and whoever
+// leave takes the buttons off the message that the card has left. If that fails the buttons stay, and a person who
 // presses one is told where the card is.
 func (w *work) leave(ctx context.Context, c card.Card) {
 	lost, app := w.job.lost, w.app

@@ -101,7 +101,7 @@ func Read(ctx context.Context, c client.Reader, name types.NamespacedName, hosts
 	return s, nil
 }
 
-// check holds tokens and address to what Slack gives out, and describes what belongs where.
+// check compares tokens and address with the forms that Slack gives out, and tells which belongs where.
 func (s *Settings) check(address string) error {
 	switch {
 	case s.Token == "":

@@ -62,9 +62,10 @@ func special(r *reflectorv1.ImageRepository) bool {
 		s.Insecure || cmp.Or(s.Provider, "generic") != "generic"
 }
 
-// imageRepository finds the ImageRepository of an image's repository: in the workload's namespace, else one whose owner
-// lets that namespace in (spec.accessFrom), and which is the platform's or named by an ImagePolicy of that namespace: a
-// stranger who lets everybody in would be believed what he answers. nil if no such object exists.
+// imageRepository finds the ImageRepository of an image's repository: the one in the workload's namespace, else one
+// whose owner lets that namespace in (spec.accessFrom). The latter must be the platform's, or be named by an
+// ImagePolicy of the namespace: else a stranger who lets everybody in could answer for a registry. nil if no such
+// object exists.
 func (f *Flux) imageRepository(ctx context.Context, namespace, image string) (*reflectorv1.ImageRepository, error) {
 	want, ok := canonical(image)
 	if !ok {

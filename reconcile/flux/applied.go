@@ -41,8 +41,7 @@ func (f *Flux) Applied(ctx context.Context, namespace string, w v1alpha1.Workloa
 	return out, nil
 }
 
-// applying reports that an applier is between fetching a revision and having applied it, so that what runs is neither.
-// A health check comes after that.
+// applying reports that an applier has fetched a revision and not yet applied it. A health check comes after that.
 func applying(p place) string {
 	conditions, ref := p.kustomization.Status.Conditions, p.kustomizationRef()
 	if p.release != nil {
@@ -159,9 +158,9 @@ func nextRelease(hr *helmv2.HelmRelease, since time.Time) reconcile.Again {
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05 MST") }
 
-// replaced is when a release that somebody made with helm itself is replaced by what Git says. helm-controller finds at
-// its next run that it did not make the newest release, and upgrades, with drift detection or without; one that is
-// stalled does not run.
+// replaced is when helm-controller replaces a release that a person made with helm. helm-controller finds at its next
+// run that it did not make the newest release, and upgrades, with drift detection or without; one that is stalled does
+// not run.
 func replaced(hr *helmv2.HelmRelease, since time.Time) reconcile.Again {
 	ref := refTo(kindHelmRelease, hr.Namespace, hr.Name)
 	interval := hr.Spec.Interval.Duration

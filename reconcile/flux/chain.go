@@ -249,8 +249,8 @@ func writer(a automation, branch string) Writer {
 	return out
 }
 
-// Standing says what the template of a workload holds, whether its rollout is complete, and what to do by hand for pods
-// that its controller never replaces.
+// Standing reports the image in a workload's template and whether its rollout is complete, and tells what to do by hand
+// for pods that its controller never replaces.
 func (f *Flux) Standing(ctx context.Context, namespace string, w v1alpha1.Workload) (reconcile.WorkloadState, error) {
 	st, err := f.state(ctx, place{}, refTo(w.Kind, namespace, w.Name), bad{})
 	st.Workload = w

@@ -56,7 +56,7 @@ type Options struct {
 	Platform []string
 	// Namespaces to list Flux objects in; none lists them in the whole cluster.
 	Namespaces []string
-	// Person means that a person reads with their own rights, so that what is refused is said to them.
+	// Person means that a person reads with their own rights, and is told what they may not read.
 	Person bool
 	// Render makes of a commit what Flux would apply; nil where nothing is to be set ahead of Flux.
 	Render Render
@@ -128,8 +128,8 @@ type Undo func(ctx context.Context, src reconcile.Source, u *Undoing) (reconcile
 type Render func(ctx context.Context, src reconcile.Source, commit string, spec kustomizev1.KustomizationSpec,
 ) ([]*unstructured.Unstructured, error)
 
-// delays remembers since when which check keeps a landed revert out, so that Flux is given its time whatever the clocks
-// of other machines say. A restart gives it that time anew.
+// delays remembers which check keeps a landed revert out of the cluster, and since when by this machine's clock: those
+// of other machines may differ. After a restart Flux gets the full time again.
 type delays struct {
 	mu   sync.Mutex
 	seen map[types.UID]delay

@@ -76,10 +76,10 @@ func (f *Flux) signs(trusted []automation, c choice, repo *sourcev1.GitRepositor
 	return nil
 }
 
-// trusted are the automations that have a say: they push with a GitRepository that has a title, and live where that
-// one does, where the Kustomization or the workload does, in the platform's namespaces beside them, or where it is lent
-// to. The one that wrote the suspect has a say in any case, since the file itself names its namespace. A stranger's
-// automation has none, whatever its URL, path and name.
+// trusted are the automations that count. Such an automation pushes with a GitRepository that has a title, and is in
+// the namespace of that GitRepository, of the Kustomization or of the workload, in a namespace of the platform, or in
+// one that the GitRepository is lent to. The one that wrote the suspect always counts, since the file itself names its
+// namespace. A stranger's automation never counts, under any URL, path or name.
 func (f *Flux) trusted(writers []automation, c choice) []automation {
 	var out []automation
 	for _, a := range writers {

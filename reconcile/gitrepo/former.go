@@ -95,8 +95,9 @@ func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit strin
 	return out, nil
 }
 
-// former is what the nodes hold in the version that the walk is at, and what they held after it where that is nothing
-// or bad. held remembers it for the next older version. It is without values where all that they hold is bad.
+// former is what the nodes hold in the version that the walk is at. Where a node holds nothing there, or the bad value,
+// former has what it held in the version after. held remembers that for the next older version. Where every node holds
+// the bad value, former has no values.
 func (w *watching) former(s v1alpha1.Suspect, held map[int]string) reconcile.Former {
 	f := reconcile.Former{Commit: w.At.Hash.String()}
 	fresh := false

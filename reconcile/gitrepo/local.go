@@ -36,9 +36,9 @@ func local(c *store.Clone, o Options) *Local {
 	return &Local{Clone: c, options: o, history: newHistory(c.History(), newRemembered())}
 }
 
-// Parted is the commit at which what is looked at left another branch, tag or commit, so that what only the other one
-// changed since is no difference. Where the clone is too shallow to tell it is the other one itself, and exact is
-// false.
+// Parted is the commit at which the branch left another branch, tag or commit (the merge base). Changes that only the
+// other one has since are then no difference. If the clone is too shallow to tell, Parted is the other one itself, and
+// exact is false.
 func (l *Local) Parted(rev string) (base *Local, exact bool, err error) {
 	c, exact, err := l.Clone.Parted(rev)
 	if err != nil {

@@ -93,7 +93,7 @@ func (l *locating) refuse(format string, args ...any) error {
 	return refusal
 }
 
-// errUnread means that a file names the image that cannot be read as a manifest, so that the branch may still run it.
+// errUnread means that a file names the image and cannot be read as a manifest. The branch may still run the image.
 var errUnread = errors.New("a file that names the image cannot be read")
 
 // standsAt says in which file the text of the image stands, be it no manifest at all, and which commit brought it

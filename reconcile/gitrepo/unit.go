@@ -11,8 +11,8 @@ import (
 // unit is what one Flux Kustomization renders, or the folder that was asked for.
 type unit struct {
 	files manifest.Files
-	// vars are the nodes that say what a variable is, by its name, the one that counts first and then what its own value
-	// is made of.
+	// vars are the nodes that set a variable, by its name: first the one that counts, then those that its value is made
+	// of.
 	vars map[string][]manifest.Node
 	// children is what the unit adds to the Kustomizations that it renders.
 	children manifest.PostBuild

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Shared lets those who ask for the same at the same time share one live read: a read serves all who asked before it
-// began, and who asked later only where a read is new enough for them that began when it did. Hundreds of images that
-// fail at once would list the same policies hundreds of times.
+// Shared lets callers that ask for the same thing at the same time share one live read. A read serves every caller that
+// asked before it began. A later caller gets it only if it began at the time that the caller gives, or after. Hundreds
+// of images that fail at once would list the same policies hundreds of times.
 //
 //	a asks ──► reads ────────┐
 //	b, c ask ── wait ────────┴──► one read for both

@@ -123,7 +123,7 @@ func (c *tolerant) kindOf(o runtime.Object) string {
 	return gvk.Kind
 }
 
-// undecodable tells an answer that could not be decoded from one that did not come, or that is a refusal.
+// undecodable reports whether an answer came that could not be decoded, rather than none or a refusal.
 func undecodable(err error) bool {
 	var status apierrors.APIStatus
 	var sent *url.Error

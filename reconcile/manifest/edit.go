@@ -9,11 +9,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Edit gives the file with new values at some nodes, and every other byte as it was. It is an error, and nothing is
-// given, where a pointer finds nothing (ErrNoNode), where the value cannot be replaced in place or another node would
-// change with it (ErrRefused), and where the result read again is not exactly the file with those values. A null that
-// becomes text, and text that would read as a number, get quotes as needed. Nodes that share an anchor must be changed
-// together and to the same value.
+// Edit gives the file with new values at some nodes, and every other byte as it was. It fails if a pointer finds
+// nothing (ErrNoNode), if the value cannot be replaced in place or another node would change with it (ErrRefused), or
+// if the result does not read as exactly the file with those values. A null that becomes text, and text that would read
+// as a number, get quotes as needed. Nodes that share an anchor must be changed together and to the same value.
 func Edit(data []byte, edits []Change) ([]byte, error) {
 	if isEnvEdit(edits) {
 		return editEnv(data, edits)

@@ -19,8 +19,8 @@ func Nodes(file string, data []byte) ([]Node, error) {
 	return nodesOf(file, data, parse)
 }
 
-// PlainNodes is Nodes, and takes files that SOPS encrypted too, of which it gives what stands there in plain text, and
-// what does not as ENC[…]. They can be read, and not be changed.
+// PlainNodes is Nodes that reads files encrypted by SOPS, too. Of those it gives values in plain text as they are, and
+// encrypted ones as ENC[…]. Such a file can be read, and not changed.
 func PlainNodes(file string, data []byte) ([]Node, error) { return nodesOf(file, data, parsePlain) }
 
 func nodesOf(file string, data []byte, parse func([]byte) (*parsed, error)) ([]Node, error) {

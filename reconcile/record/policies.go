@@ -18,8 +18,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// DescribePolicies writes into the status of each policy whether it can do what it says, where that changed. home is
-// Backstop's own namespace, whose policies may be the fleet's policy.
+// DescribePolicies writes into the status of each policy whether it can do what its spec asks for, if that changed.
+// home is Backstop's own namespace, whose policies may be the fleet's policy.
 func (r *Records) DescribePolicies(ctx context.Context, subjects []reconcile.Subject, home string, now time.Time,
 ) error {
 	policies, _, err := r.Policies(ctx, home)

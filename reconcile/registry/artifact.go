@@ -25,8 +25,8 @@ var artifacts = []struct{ prefix, what string }{
 	{"application/vnd.syft", "an SBOM"},
 }
 
-// artifact tells what a manifest is where no runtime can run it, and the type that tells so; empty for an image. Its
-// config is of another type than an image's, or none of its layers is one.
+// artifact names the kind of a manifest that no runtime can run, and the media type that shows it; empty for an image.
+// Its config is of another type than an image's, or none of its layers is one.
 func artifact(c *content) (what, kind string) {
 	kind = string(c.config.MediaType)
 	if c.config.MediaType.IsConfig() {

@@ -25,8 +25,8 @@ type past struct {
 	src    reconcile.Source
 	search *Search
 	known  map[string]rendered
-	// last is what was rendered last, tree what it was rendered of, or something that makes no difference to the object,
-	// and plain the files of it that hold nothing but resources.
+	// last is the last rendering. tree is the tree that it was made of, or one that differs in nothing that the object
+	// depends on. plain are the files of it that hold only resources.
 	last  rendered
 	tree  fs.FS
 	plain map[string]bool

@@ -51,7 +51,7 @@ type CanaryStatus struct {
 	// Reason as far as the object itself tells, in its own Message.
 	Reason  v1alpha1.CanaryReason
 	Message string
-	// Promoting means that the update was promoted before it failed, so that what serves has it already.
+	// Promoting means that the update failed after its promotion, so that the serving pods have it already.
 	Promoting bool
 	// Phase in the object's own word, for people. Suspended says that nobody looks at an update now.
 	Phase     string

@@ -96,7 +96,7 @@ func ControllerRevisions(set types.UID, all []appsv1.ControllerRevision) History
 	return h.sorted()
 }
 
-// NoHistory is that of a workload that keeps none, or whose history may not be read.
+// NoHistory is the history of a workload that keeps no revisions, or whose revisions may not be read.
 func NoHistory(why string) History { return History{Unread: why} }
 
 func (h History) sorted() History {

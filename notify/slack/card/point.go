@@ -9,7 +9,7 @@ import (
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
-// point is what a phone shows and a screen reader reads: where, what, and what is asked of whoever reads it.
+// point is what a phone shows and a screen reader reads: where, what, and what the reader is asked to do.
 func point(f Facts) string {
 	r := f.Rollback
 	s, w := &r.Status, wordsOf(r)

@@ -98,8 +98,8 @@ func refuse(r Result, format string, args ...any) *refusal {
 	return &refusal{r, fmt.Sprintf(format, args...)}
 }
 
-// authorize judges a click. It is pure; nil lets the click count. Where a card is from comes first, then who the person
-// is, and only who may decide is told what has become of the question.
+// authorize judges a click. It is pure; nil lets the click count. It checks the card's origin first, then the person.
+// Only a person who may decide is told what has become of the question.
 func authorize(c Click, f facts) *refusal {
 	for _, check := range []func(Click, *facts) *refusal{wrongOrigin, wrongCard, wrongPerson, notListed, wrongTime} {
 		if no := check(c, &f); no != nil {

@@ -8,13 +8,13 @@
 //	            ▼
 //	   record in the Rollback ──► acknowledge ──► answer who clicked
 //
-// A click counts once it is recorded, and it is acknowledged only then: Slack shows a warning beside a button whose
-// click was not acknowledged, which is the truth where nothing was recorded, and it never sends a click again. The
-// record is spec.decisions, written with the resourceVersion that was judged: of two clicks at once one is recorded,
-// and the other one is told whose. What follows is the line's work and the card's.
+// A click counts once it is recorded, and is acknowledged only then. Slack never sends a click again, and shows a
+// warning beside a button whose click was not acknowledged: rightly so, since nothing was recorded. The record is
+// spec.decisions, written with the resourceVersion that was judged. Of two clicks at once one is recorded, and the
+// other person is told whose. The engine and the card do the rest.
 //
-// In doubt the answer is no: a policy, a person or a group that cannot be read lets nobody.
+// In doubt the answer is no: where a policy, a person or a group cannot be read, nobody may decide.
 //
-// The author of the change has no say of his own and loses none: anyone can write a commit's author, and who may take
-// a change back is the policy's to say.
+// The author of a change may decide on it like anybody else: anyone can write a commit's author, and the policy says
+// who may decide.
 package clicks

@@ -264,7 +264,7 @@ func (h *Handler) ask(ctx context.Context, p *people, c Click, f *facts) error {
 	return nil
 }
 
-// reply tells who clicked what became of it, in words that nobody else sees. It does not wait.
+// reply answers the person who clicked, in a message that nobody else sees. It does not wait.
 func (h *Handler) reply(ctx context.Context, app App, c Click, a Answer) {
 	if a.Sentence == "" || c.Channel == "" || c.User == "" {
 		return

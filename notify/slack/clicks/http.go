@@ -256,8 +256,8 @@ func (i *Interactivity) signer(apps []App, h http.Header, raw []byte) ([]App, *r
 	return nil, &refused{http.StatusUnauthorized, why}
 }
 
-// first remembers what was signed for as long as the signature is good, and refuses what is not new. Only what Slack
-// signed is remembered, so that nobody else can fill the memory, and each app for itself, so that none spends
+// first remembers what was signed for as long as the signature is good, and refuses what is not new. Only signed
+// requests are remembered, so that a stranger cannot fill the memory. Each app has its own, so that none uses up
 // another's.
 func (i *Interactivity) first(app App, h http.Header, raw []byte) *refused {
 	sum := sha256.New()

@@ -17,11 +17,11 @@ type History struct {
 	Tip plumbing.Hash
 	// deeper brings older commits here. It says false when there are none to be had.
 	deeper func(ctx context.Context) (bool, error)
-	// End tells in a sentence what to do when a walk needs commits that are not to be had.
+	// End tells in a sentence what to do when a walk needs commits that cannot be fetched.
 	End string
 }
 
-// ErrTooFar means that a walk came to the end of what is to be had before it found what it looks for.
+// ErrTooFar means that a walk reached the last commit that can be fetched without finding what it looks for.
 var ErrTooFar = errors.New("the history that can be read does not go back so far")
 
 // At reads a commit and goes deeper for it.

@@ -85,7 +85,7 @@ func (m *Mirror) arrives(ctx context.Context, head plumbing.Hash) error {
 	}
 }
 
-// errUnseen means that what was pushed does not stand where it is deployed from.
+// errUnseen means that the deployed source does not show the pushed commit.
 var errUnseen = errors.New("what was pushed is not seen")
 
 // pause waits a moment that differs from everybody else's.
@@ -111,8 +111,7 @@ func (m *Mirror) settleDoubt(ctx context.Context, head plumbing.Hash, doubt erro
 	return nil
 }
 
-// keep remembers what was pushed, which is what the server has since the push began. A mirror that cannot is cloned
-// anew next time.
+// keep records the pushed commit as the server's tip. A mirror that cannot is cloned anew next time.
 func (m *Mirror) keep(b *Builder, head plumbing.Hash, began time.Time) {
 	err := b.store(m.storage)
 	if err == nil {
