@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -102,7 +103,7 @@ func printSuspect(out io.Writer, image string, s *v1alpha1.Suspect, now time.Tim
 
 // changed describes how a node's value changed.
 func changed(n v1alpha1.Node) string {
-	before, after := tagOf(n.Former), tagOf(n.Bad)
+	before, after := image.Short(n.Former), image.Short(n.Bad)
 	if n.Part == string(manifest.PartTag) {
 		before, _, _ = strings.Cut(n.Former, "@")
 		after, _, _ = strings.Cut(n.Bad, "@")

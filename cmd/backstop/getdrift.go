@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/reconcile/kube"
@@ -113,7 +114,7 @@ func (p *driftPrinter) print(rows []driftRow) {
 	var lines [][]string
 	for _, r := range rows {
 		d := r.Change.Drift
-		line := []string{r.Change.Workload.String(), r.Change.Container, tagOf(d.Live), tagOf(r.Git), d.By, r.Rollback,
+		line := []string{r.Change.Workload.String(), r.Change.Container, image.Short(d.Live), image.Short(r.Git), d.By, r.Rollback,
 			d.Undone}
 		if p.output == "wide" {
 			line = append(line, strings.Join(d.Read, "; "), strings.Join(d.Unread, "; "))

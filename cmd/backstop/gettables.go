@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/internal/program"
 	"github.com/backstop-dev/backstop/internal/text"
 )
@@ -101,7 +102,7 @@ func rollbackRow(o client.Object, by reader) ([]string, []string) {
 	s := &r.Status
 	back, suspect, revert := "", "", ""
 	if s.Target != nil {
-		back = tagOf(s.Target.Image)
+		back = image.Short(s.Target.Image)
 	}
 	if s.Suspect.ByFiles() && s.Target != nil && len(s.Target.Values) > 0 {
 		back = fmt.Sprintf("%d files", len(s.Target.Values))
@@ -148,7 +149,7 @@ func holdRow(o client.Object, by reader) ([]string, []string) {
 	if r.Spec.ReleaseHold != nil {
 		lifts = r.Spec.ReleaseHold.By
 	}
-	return []string{r.Name, strings.Join(s.Change.Policies, ","), tagOf(r.Spec.Subject.Name), tagOf(s.Target.Image),
+	return []string{r.Name, strings.Join(s.Change.Policies, ","), image.Short(r.Spec.Subject.Name), image.Short(s.Target.Image),
 		age(s.Change.At.Time, by.now), lifts}, []string{strings.Join(files, ","), text.Short(s.Change.Hold)}
 }
 

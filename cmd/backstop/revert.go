@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
@@ -135,8 +136,8 @@ func (o *revertOptions) run(ctx context.Context, std streams, arg string) error 
 }
 
 // wish finds the commit and what to go back to.
-func (o *revertOptions) wish(ctx context.Context, repo repository, image string) (reconcile.Revert, error) {
-	s, err := repo.blame(ctx, image)
+func (o *revertOptions) wish(ctx context.Context, repo repository, ref string) (reconcile.Revert, error) {
+	s, err := repo.blame(ctx, ref)
 	if err != nil {
 		return reconcile.Revert{}, err
 	}
@@ -146,19 +147,19 @@ func (o *revertOptions) wish(ctx context.Context, repo repository, image string)
 	}
 	var seen []string
 	for _, f := range former {
-		if o.to == "" || f.Image == o.to || tagOf(f.Image) == o.to {
+		if o.to == "" || f.Image == o.to || image.Short(f.Image) == o.to {
 			return reconcile.Revert{
-				Image: image, Suspect: s, Target: v1alpha1.Target{Image: f.Image, Values: f.Values}, Hold: !o.noHold,
+				Image: ref, Suspect: s, Target: v1alpha1.Target{Image: f.Image, Values: f.Values}, Hold: !o.noHold,
 				Release: v1alpha1.ReleaseNewerImage, Permit: func(reconcile.Branch) error { return nil },
 			}, nil
 		}
-		seen = append(seen, tagOf(f.Image))
+		seen = append(seen, image.Short(f.Image))
 	}
 	if o.to != "" {
 		return reconcile.Revert{}, fmt.Errorf("--to %s was never here; earlier values are: %s", o.to,
 			strings.Join(seen, ", "))
 	}
-	return reconcile.Revert{}, fmt.Errorf("%s came in with %s, and there is no earlier value to go back to", image,
+	return reconcile.Revert{}, fmt.Errorf("%s came in with %s, and there is no earlier value to go back to", ref,
 		text.Short(s.Commit))
 }
 

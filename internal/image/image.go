@@ -90,6 +90,19 @@ func Join(repository, tag, digest string) string {
 	return repository
 }
 
+// Short is what tells an image apart from its neighbours: the tag, or else the digest, shortened; all of it where it
+// has neither.
+func Short(s string) string {
+	_, tag, digest := Split(s)
+	if tag != "" {
+		return tag
+	}
+	if _, hex, ok := strings.Cut(digest, ":"); ok {
+		return "@" + hex[:min(12, len(hex))]
+	}
+	return s
+}
+
 // Repository is a reference without tag and digest, as written.
 func Repository(s string) string {
 	repository, _, _ := Split(s)

@@ -83,3 +83,18 @@ func FuzzRelations(f *testing.F) {
 		}
 	})
 }
+
+func TestShort(t *testing.T) {
+	for ref, want := range map[string]string{
+		"reg.io:5000/app:v1":                        "v1",
+		"reg.io/app:v1@sha256:0123456789abcdef0123": "v1",
+		"reg.io/app@sha256:0123456789abcdef0123":    "@0123456789ab",
+		"reg.io:5000/app":                           "reg.io:5000/app",
+		"app@sha256:":                               "@",
+		"":                                          "",
+	} {
+		if got := Short(ref); got != want {
+			t.Errorf("%s is %q, want %q", ref, got, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -85,7 +86,7 @@ func (p *past) changes(ctx context.Context, commits []reconcile.PastCommit) (rec
 		}
 		if now.broken != "" || before.broken != "" {
 			return reconcile.Blamed{Why: "a commit since the last good one cannot be built here: " +
-				orElse(now.broken, before.broken)}, nil
+				cmp.Or(now.broken, before.broken)}, nil
 		}
 		if now.says != before.says {
 			out.ChangedBy = append(out.ChangedBy, commits[i])
@@ -118,7 +119,7 @@ func (p *past) newest(ctx context.Context, commits []reconcile.PastCommit) (reco
 		return reconcile.Blamed{}, err
 	}
 	if now.broken != "" || now.says == "" {
-		return reconcile.Blamed{Why: orElse(now.broken,
+		return reconcile.Blamed{Why: cmp.Or(now.broken,
 			fmt.Sprintf("%s is not among what is rendered", p.search.Object))}, nil
 	}
 	var out reconcile.Blamed
@@ -153,11 +154,4 @@ func (p *past) newest(ctx context.Context, commits []reconcile.PastCommit) (reco
 		out.Why = fmt.Sprintf("no commit changed %s since it was last seen to be well", p.search.Object)
 	}
 	return out, nil
-}
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

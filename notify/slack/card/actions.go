@@ -1,6 +1,7 @@
 package card
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -40,7 +41,7 @@ func approvable(s *v1alpha1.RollbackStatus) bool {
 func approve(r *v1alpha1.Rollback, w words, value string) *slack.ButtonBlockElement {
 	if w.drift {
 		b := slack.NewButtonBlockElement(Approve, value, plainText("Adopt into Git"))
-		b.AccessibilityLabel = text.Cut("Write "+or(w.good, "the running image")+" of "+w.app+" into Git", 75)
+		b.AccessibilityLabel = text.Cut("Write "+cmp.Or(w.good, "the running image")+" of "+w.app+" into Git", 75)
 		return b.WithConfirm(confirm("Adopt into Git?", adopts(r, w), "Adopt"))
 	}
 	if unheld(r) {
@@ -87,7 +88,7 @@ func reverts(r *v1alpha1.Rollback, w words) string {
 		return applyReverts(r)
 	}
 	out := fmt.Sprintf("Pushes a revert of %s for %s to %s: %s goes back to %s", plain(short7(s.Commit), 12), w.app,
-		plain(s.Branch, 40), w.bad, or(w.good, "its former image"))
+		plain(s.Branch, 40), w.bad, cmp.Or(w.good, "its former image"))
 	if marked(s) {
 		return out + ", and image automation is held off " + heldUntil(&r.Status)
 	}
@@ -112,7 +113,7 @@ func adopts(r *v1alpha1.Rollback, w words) string {
 		return "Writes the running image into Git."
 	}
 	out := fmt.Sprintf("Pushes a commit to %s that writes %s for %s where it says %s", plain(s.Branch, 40),
-		or(w.good, "the running image"), w.app, w.bad)
+		cmp.Or(w.good, "the running image"), w.app, w.bad)
 	if marked(s) {
 		return out + ", and image automation is held off until a newer image is selected."
 	}

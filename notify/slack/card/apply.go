@@ -1,6 +1,7 @@
 package card
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -24,7 +25,7 @@ func applyHeader(r *v1alpha1.Rollback) string {
 		return applyEnding(r, what)
 	case failing:
 	}
-	return what + ": " + or(because(&r.Status), "Flux cannot apply what Git says")
+	return what + ": " + cmp.Or(because(&r.Status), "Flux cannot apply what Git says")
 }
 
 func applyEnding(r *v1alpha1.Rollback, what string) string {
@@ -67,7 +68,7 @@ func applyFields(s *v1alpha1.RollbackStatus, add func(label, value string)) {
 		add("Refused", code(o.String(), 200))
 	}
 	add("Attempted", code(f.Apply.Revision, 150))
-	add("Applied last", or(code(f.Apply.LastApplied, 150), "nothing yet"))
+	add("Applied last", cmp.Or(code(f.Apply.LastApplied, 150), "nothing yet"))
 	add("Failing", because(s)+" · since "+clock(s.FirstSeen()))
 }
 

@@ -1,6 +1,7 @@
 package card
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -39,7 +40,7 @@ func Digest(cluster string, rollbacks []*v1alpha1.Rollback) Card {
 	if from := oneCommit(rollbacks); from != "" {
 		title += " since commit " + plain(short7(from), 12)
 	}
-	point := fmt.Sprintf("%s: %s.", or(plain(cluster, 60), "Backstop"), title)
+	point := fmt.Sprintf("%s: %s.", cmp.Or(plain(cluster, 60), "Backstop"), title)
 	next := "*Next* nobody is asked; each one's card is in the thread"
 	if open > 0 {
 		next = fmt.Sprintf("🟡 *%d to decide*, each on its card in the thread", open)
@@ -60,7 +61,7 @@ func Digest(cluster string, rollbacks []*v1alpha1.Rollback) Card {
 func crashed(r *v1alpha1.Rollback) bool { return r.Status.SeenBy(v1alpha1.TriggerRollout) }
 
 func digestFields(cluster string, rollbacks []*v1alpha1.Rollback) []*slack.TextBlockObject {
-	out := []*slack.TextBlockObject{mrkdwn("*Cluster*\n" + or(foreign(cluster, 100), "not named"))}
+	out := []*slack.TextBlockObject{mrkdwn("*Cluster*\n" + cmp.Or(foreign(cluster, 100), "not named"))}
 	var namespaces []string
 	seen := map[string]bool{}
 	for _, r := range rollbacks {
@@ -70,7 +71,7 @@ func digestFields(cluster string, rollbacks []*v1alpha1.Rollback) []*slack.TextB
 		}
 	}
 	if len(namespaces) > 0 {
-		out = append(out, mrkdwn("*Namespaces*\n"+or(join(namespaces, 5), "none")))
+		out = append(out, mrkdwn("*Namespaces*\n"+cmp.Or(join(namespaces, 5), "none")))
 	}
 	return out
 }

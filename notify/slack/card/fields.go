@@ -1,6 +1,7 @@
 package card
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -59,7 +60,7 @@ func imageField(r *v1alpha1.Rollback) string {
 			said = "%s\nGit said %s\ncluster ran %s"
 		}
 		repository := code(image.Repository(r.Spec.Subject.Name), 200)
-		return fmt.Sprintf(said, repository, or(from, "nothing"), or(to, "another image"))
+		return fmt.Sprintf(said, repository, cmp.Or(from, "nothing"), cmp.Or(to, "another image"))
 	}
 	if to == "" {
 		return code(image.Repository(r.Spec.Subject.Name), 200) + "\n" + from

@@ -1,6 +1,10 @@
 package card
 
-import "github.com/backstop-dev/backstop/api/v1alpha1"
+import (
+	"cmp"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
 
 // header states the point.
 func header(r *v1alpha1.Rollback) string {
@@ -35,7 +39,7 @@ func header(r *v1alpha1.Rollback) string {
 func ending(r *v1alpha1.Rollback, w words) string {
 	switch r.Status.Outcome.Result {
 	case v1alpha1.ResultVerified:
-		return w.app + " is healthy on " + or(w.good, "its former image")
+		return w.app + " is healthy on " + cmp.Or(w.good, "its former image")
 	case v1alpha1.ResultRestored:
 		return w.app + " is back on " + w.bad + ", as Git says"
 	case v1alpha1.ResultRecovered:
@@ -67,18 +71,18 @@ func ending(r *v1alpha1.Rollback, w words) string {
 func driftHeader(r *v1alpha1.Rollback, w words) string {
 	switch stateOf(r) {
 	case failing, asking:
-		return w.app + " " + byHand(&r.Status) + " by hand to " + or(w.good, "another image")
+		return w.app + " " + byHand(&r.Status) + " by hand to " + cmp.Or(w.good, "another image")
 	case reverting:
 		if rejected(r) {
 			return "Restoring " + w.bad + " of " + w.app + " from Git"
 		}
-		return "Adopting " + or(w.good, "the running image") + " of " + w.app + " into Git"
+		return "Adopting " + cmp.Or(w.good, "the running image") + " of " + w.app + " into Git"
 	case reverted:
 		return "Adopted into Git, waiting for Flux: " + w.app + " " + w.good
 	case ended:
 		switch r.Status.Outcome.Result {
 		case v1alpha1.ResultVerified:
-			return w.app + " stays on " + or(w.good, "the running image") + ", as Git says now"
+			return w.app + " stays on " + cmp.Or(w.good, "the running image") + ", as Git says now"
 		case v1alpha1.ResultRejected:
 			return "Not adopted: Git keeps " + w.bad + " for " + w.app
 		case v1alpha1.ResultRecovered:

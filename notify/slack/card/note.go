@@ -1,6 +1,7 @@
 package card
 
 import (
+	"cmp"
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/notify"
 )
@@ -11,7 +12,7 @@ import (
 func Note(before, after *v1alpha1.Rollback) (text string, broadcast, ok bool) {
 	var lines []string
 	for _, n := range notify.WhatsNew(before, after) {
-		line := mark(n) + or(foreign(n.Sentence, 700), n.Reason)
+		line := mark(n) + cmp.Or(foreign(n.Sentence, 700), n.Reason)
 		switch n.Reason {
 		case "Decided":
 			line = byWhom(after)

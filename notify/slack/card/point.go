@@ -1,6 +1,7 @@
 package card
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/slack-go/slack/slackutilsx"
@@ -13,7 +14,7 @@ import (
 func point(f Facts) string {
 	r := f.Rollback
 	s, w := &r.Status, wordsOf(r)
-	out := or(plain(f.Cluster, 60), "Backstop") + ": "
+	out := cmp.Or(plain(f.Cluster, 60), "Backstop") + ": "
 	switch {
 	case stateOf(r) == asking && w.drift && !approvable(s):
 		out += fmt.Sprintf("%s, Git says %s. Restore it from Git by %s, or commit what is meant.", header(r), w.bad,

@@ -1,6 +1,7 @@
 package card
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -36,7 +37,7 @@ func proposed(s *v1alpha1.RollbackStatus) string {
 func merging(r *v1alpha1.Rollback, w words) string {
 	s := &r.Status
 	out := fmt.Sprintf("Merges pull request %d into %s, as soon as its provider lets it: %s goes back to %s",
-		s.PullRequest.Number, plain(s.Suspect.Branch, 40), w.bad, or(w.good, "its former image"))
+		s.PullRequest.Number, plain(s.Suspect.Branch, 40), w.bad, cmp.Or(w.good, "its former image"))
 	if marked(s.Suspect) {
 		return out + ", and image automation is held off " + heldUntil(s)
 	}

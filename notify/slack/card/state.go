@@ -121,9 +121,9 @@ func wordsOf(r *v1alpha1.Rollback) words {
 // tags are what tells two images apart: the tags, the digests where the tags are the same.
 func tags(bad, good string) (string, string) {
 	if good == "" {
-		return tagOf(bad), ""
+		return image.Short(bad), ""
 	}
-	a, b := tagOf(bad), tagOf(good)
+	a, b := image.Short(bad), image.Short(good)
 	if a == b && bad != good {
 		return withDigest(a, bad), withDigest(b, good)
 	}
@@ -188,13 +188,6 @@ func to(tag string) string {
 		return ""
 	}
 	return " to " + tag
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 // unheld reports whether people are asked about a pull request that was merged without its hold.

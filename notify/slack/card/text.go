@@ -130,19 +130,6 @@ func withRest(n int, unit string, rest int, restUnit string) string {
 	return fmt.Sprintf("%d %s %d %s", n, unit, rest, restUnit)
 }
 
-// tagOf is what tells an image apart from its neighbours: the tag, or a shortened digest.
-func tagOf(image string) string {
-	name, digest, hasDigest := strings.Cut(image, "@")
-	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
-		return name[i+1:]
-	}
-	if hasDigest {
-		_, hex, _ := strings.Cut(digest, ":")
-		return "@" + text.Short(hex)
-	}
-	return image
-}
-
 var (
 	userID  = regexp.MustCompile(`^[UW][A-Z0-9]{2,30}$`)
 	groupID = regexp.MustCompile(`^S[A-Z0-9]{2,30}$`)
