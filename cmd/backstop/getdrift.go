@@ -115,8 +115,7 @@ func (p *driftPrinter) print(rows []driftRow) {
 	for _, r := range rows {
 		d := r.Change.Drift
 		line := []string{r.Change.Workload.String(), r.Change.Container, image.Short(d.Live), image.Short(r.Git),
-			d.By, r.Rollback,
-			d.Undone}
+			d.By, r.Rollback, d.Undone}
 		if p.output == "wide" {
 			line = append(line, strings.Join(d.Read, "; "), strings.Join(d.Unread, "; "))
 		}
