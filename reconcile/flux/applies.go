@@ -37,6 +37,14 @@ func (f *Flux) Applier(ctx context.Context, key reconcile.Key) (*reconcile.Appli
 		}
 		describeApplier(out, &k, k.Spec.Suspend, k.Status.ObservedGeneration, k.Status.Conditions)
 		out.Revision, out.LastApplied = k.Status.LastAttemptedRevision, k.Status.LastAppliedRevision
+		if folderMissing(&k) {
+			// It is attempted only once its folder is there.
+			src, err := f.deployedSource(ctx, sourceRef(&k))
+			if err != nil {
+				return goneApplier(out, err)
+			}
+			out.Revision = src.revision()
+		}
 		if out.Revision != "" && out.Revision == out.LastApplied {
 			out.Unchanged = "what fails is the revision that was applied well before"
 		}
@@ -219,7 +227,7 @@ func (f *Flux) Blame(ctx context.Context, key reconcile.Key, fail v1alpha1.Failu
 		return out, err
 	}
 	k := a.kustomization
-	s := &Suspicion{Spec: k.Spec, Bad: a.commit(k.Status.LastAttemptedRevision)}
+	s := &Suspicion{Spec: k.Spec, Bad: a.commit(a.attempted())}
 	switch {
 	case a.release != nil:
 		// What is rendered is the HelmRelease, and never what its chart makes.
@@ -250,6 +258,21 @@ func (f *Flux) Blame(ctx context.Context, key reconcile.Key, fail v1alpha1.Failu
 	found.SharedWith = reconcile.SharedWith(found.SharedBy, a.origin.Lands, key.Namespace)
 	found.Source = refTo(kindGitRepository, src.Name.Namespace, src.Name.Name)
 	return found, err
+}
+
+// folderMissing reports whether a Kustomization says that its folder is not in what was fetched.
+func folderMissing(k *kustomizev1.Kustomization) bool {
+	ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
+	return ready != nil && ready.Status == metav1.ConditionFalse && ready.Reason == meta.ArtifactFailedReason &&
+		strings.HasPrefix(ready.Message, "kustomization path not found")
+}
+
+// attempted is the revision that fails.
+func (a *inGit) attempted() string {
+	if folderMissing(a.kustomization) {
+		return a.src.revision()
+	}
+	return a.kustomization.Status.LastAttemptedRevision
 }
 
 // inGit is a Flux object that applies, with the Git that it applies from.

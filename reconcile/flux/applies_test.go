@@ -64,6 +64,11 @@ func TestAnApplierSaysWhatItCannotApply(t *testing.T) {
 			failed(s, "ReconciliationFailed", "x")
 			s.k.Status.LastAppliedRevision = s.k.Status.LastAttemptedRevision
 		}, "ReconciliationFailed, unchanged"},
+		{"its folder is not there, so that nothing is attempted", func(s *scene) {
+			failed(s, "ArtifactFailed", "kustomization path not found: stat /tmp/kustomization-1/apps: no such file or directory")
+			arrivedIn(s, revert)
+			s.k.Status.LastAppliedRevision, s.k.Status.LastAttemptedRevision = "main@sha1:"+sha, "main@sha1:"+sha
+		}, "ArtifactFailed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := captured(t)

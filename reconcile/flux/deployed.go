@@ -51,6 +51,14 @@ func (f *Flux) deployedSource(ctx context.Context, ref v1alpha1.ObjectRef) (depl
 	return out, nil
 }
 
+// revision is that of the artifact; empty where there is none.
+func (d deployed) revision() string {
+	if d.artifact == nil {
+		return ""
+	}
+	return d.artifact.Revision
+}
+
 // origin is the Git revision of the source's artifact; empty where it names none.
 func (d deployed) origin() string {
 	if d.artifact == nil {

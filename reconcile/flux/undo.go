@@ -24,7 +24,7 @@ func (f *Flux) Undo(ctx context.Context, key reconcile.Key, fail v1alpha1.Failur
 	}
 	k := a.kustomization
 	u := &Undoing{
-		Good: a.commit(k.Status.LastAppliedRevision), Bad: a.commit(k.Status.LastAttemptedRevision),
+		Good: a.commit(k.Status.LastAppliedRevision), Bad: a.commit(a.attempted()),
 		Spec: k.Spec, Files: s.Nodes,
 	}
 	if u.Good == "" || u.Bad == "" {

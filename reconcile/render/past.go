@@ -2,7 +2,6 @@ package render
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -97,30 +96,6 @@ func fingerprint(tree fs.FS, paths []string) string {
 // says is what the object of the search says, with what it takes from others.
 func (p *past) says(all []*unstructured.Unstructured) string {
 	return says(all, append([]v1alpha1.ObjectRef{*p.orNone()}, p.search.Also...)...)
-}
-
-// says is what objects say, in the order in which they are asked for.
-func says(all []*unstructured.Unstructured, of ...v1alpha1.ObjectRef) string {
-	var b strings.Builder
-	for _, ref := range of {
-		for _, o := range all {
-			if !names(ref, v1alpha1.ObjectRef{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}) {
-				continue
-			}
-			data, err := json.Marshal(o.Object)
-			if err != nil {
-				continue
-			}
-			b.Write(data)
-			b.WriteByte('\n')
-		}
-	}
-	return b.String()
-}
-
-// names reports whether two references mean one object. One may leave its namespace out.
-func names(a, b v1alpha1.ObjectRef) bool {
-	return a.Kind == b.Kind && a.Name == b.Name && (a.Namespace == "" || b.Namespace == "" || a.Namespace == b.Namespace)
 }
 
 func (p *past) orNone() *v1alpha1.ObjectRef {

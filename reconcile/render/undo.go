@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
-	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // Undo is what the proof of an undo by files goes by.
@@ -29,21 +26,6 @@ type Undo struct {
 	Applied []reconcile.AppliedObject
 	// Files that go back.
 	Files []string
-}
-
-// isOf reports whether a manifest is of an object. What it leaves out of its namespace is filled in by Flux.
-func isOf(a reconcile.AppliedObject) func(*unstructured.Unstructured) bool {
-	return func(o *unstructured.Unstructured) bool {
-		ns := o.GetNamespace()
-		return o.GetName() == a.Name && o.GetKind() == a.Kind && o.GroupVersionKind().Group == a.Group &&
-			(ns == a.Namespace || ns == "")
-	}
-}
-
-func appliedOf(o *unstructured.Unstructured) reconcile.AppliedObject {
-	return reconcile.AppliedObject{
-		Group: o.GroupVersionKind().Group, Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName(),
-	}
 }
 
 // proof is an Undo whose good and bad revision were rendered.
@@ -104,15 +86,6 @@ func (p *proof) differs(f *Folder) string {
 	return ""
 }
 
-// refusedAs gives a refusal its name; another error stays what it is.
-func refusedAs(why v1alpha1.DoubtType, what string, err error) error {
-	said, refused := reconcile.AsRefusal(err)
-	if !refused {
-		return err
-	}
-	return reconcile.NotUndone(why, "%s: %s", what, said)
-}
-
 // check is the proof on one tip.
 func (p *proof) check(ctx context.Context, tip, after fs.FS) ([]v1alpha1.ObjectRef, error) {
 	now, err := Objects(ctx, NewTree(tip), &p.Job)
@@ -160,80 +133,6 @@ func (p *proof) keeps(left []*unstructured.Unstructured) error {
 	return nil
 }
 
-// isProtected reports whether objects of a kind are never taken back: data and rights depend on them.
-func isProtected(o *unstructured.Unstructured) bool {
-	switch o.GetKind() {
-	case "CustomResourceDefinition", "PersistentVolumeClaim", "PersistentVolume", "StorageClass", "Namespace",
-		"NetworkPolicy", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "ServiceAccount":
-		return true
-	}
-	return strings.HasPrefix(o.GroupVersionKind().Group, "rbac.authorization.k8s.io")
-}
-
-// spares refuses a change of what is never taken back: against what was applied, what Git says, and in the files that
-// go back, which may not be built.
-func (p *proof) spares(now, left []*unstructured.Unstructured, built bool, tip, after fs.FS) error {
-	versions := [][]*unstructured.Unstructured{p.good}
-	if built {
-		versions = append(versions, now)
-	}
-	for _, other := range versions {
-		for _, o := range slices.Concat(other, left) {
-			if isProtected(o) && !same(find(other, o), find(left, o)) {
-				return protects(o)
-			}
-		}
-	}
-	for _, file := range p.Files {
-		was, is := documents(tip, file), documents(after, file)
-		for _, o := range slices.Concat(was, is) {
-			if isProtected(o) && !same(find(was, o), find(is, o)) {
-				return protects(o)
-			}
-			if o.Object["sops"] != nil && !same(find(was, o), find(is, o)) {
-				return reconcile.NotUndone(v1alpha1.DoubtEncrypted, "%s is encrypted by SOPS: what it says is not known here", file)
-			}
-		}
-	}
-	return nil
-}
-
-func protects(o *unstructured.Unstructured) error {
-	return reconcile.NotUndone(v1alpha1.DoubtProtected, "%s would change, and that is never taken back", appliedOf(o))
-}
-
-// documents reads the objects of a file, as far as it can be read.
-func documents(tree fs.FS, file string) []*unstructured.Unstructured {
-	data, err := manifest.ReadFile(tree, file)
-	if err != nil {
-		return nil
-	}
-	var out []*unstructured.Unstructured
-	for part := range strings.SplitSeq("\n"+string(data), "\n---") {
-		// One that cannot be read does not hide the others.
-		more, err := decode([]byte(part), &Job{})
-		if err == nil {
-			out = append(out, more...)
-		}
-	}
-	return out
-}
-
-// find is the object of the same name among others; nil where there is none.
-func find(all []*unstructured.Unstructured, like *unstructured.Unstructured) *unstructured.Unstructured {
-	key := appliedOf(like)
-	for _, o := range all {
-		if appliedOf(o) == key {
-			return o
-		}
-	}
-	return nil
-}
-
-func same(a, b *unstructured.Unstructured) bool {
-	return a == nil && b == nil || a != nil && b != nil && equality.Semantic.DeepEqual(a.Object, b.Object)
-}
-
 // also are the objects that change together with the one that fails: against what Git says, or where that is not built
 // against what was applied.
 func (p *proof) also(now, left []*unstructured.Unstructured, built bool) []v1alpha1.ObjectRef {
@@ -249,11 +148,4 @@ func (p *proof) also(now, left []*unstructured.Unstructured, built bool) []v1alp
 		out = append(out, ref)
 	}
 	return out
-}
-
-// text renders a tree into the documents that kustomize-controller makes the digest of.
-func text(ctx context.Context, tree fs.FS, job *Job) ([]byte, *Folder, error) {
-	f := NewTree(tree).Folder(manifest.Folder(job.Spec.Path))
-	data, err := f.text(ctx, job)
-	return data, f, err
 }

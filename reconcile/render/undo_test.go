@@ -78,6 +78,33 @@ func digestOf(t *testing.T, text string) string {
 	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text)))
 }
 
+// doc is a further document of a file.
+func doc(api, kind, ns, rest string) string {
+	meta := "  name: other\n"
+	if ns != "" {
+		meta += "  namespace: " + ns + "\n"
+	}
+	return "---\napiVersion: " + api + "\nkind: " + kind + "\nmetadata:\n" + meta + rest + "\n"
+}
+
+// annotated is one that tells Flux what to do with it.
+func annotated(order string) string {
+	return strings.Replace(doc("v1", "ConfigMap", "prod", "immutable: false"), "  name:",
+		"  annotations: {kustomize.toolkit.fluxcd.io/"+order+"}\n  name:", 1)
+}
+
+func secretly(value string) string {
+	return strings.Replace(doc("v1", "Secret", "prod", "stringData: {a: "+value+"}"), "other", "plain", 1)
+}
+
+func stateful(size string) string {
+	return "apiVersion: apps/v1\nkind: StatefulSet\nmetadata:\n  name: db\n  namespace: prod\nspec:\n  volumeClaimTemplates:\n" +
+		"  - metadata: {name: data}\n    spec: {resources: {requests: {storage: " + size + "}}}\n"
+}
+
+const scaler = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata:\n  name: app\n  namespace: prod\nspec:\n" +
+	"  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: app}\n  maxReplicas: 9\n"
+
 func TestUndoByFilesIsProvedOrRefused(t *testing.T) {
 	const (
 		app    = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: app\n  namespace: prod\nspec:\n  replicas: 1\n"
@@ -94,7 +121,7 @@ func TestUndoByFilesIsProvedOrRefused(t *testing.T) {
 	secret := func(v string) string {
 		return "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\n  namespace: prod\nstringData:\n  a: ENC[" + v + "]\nsops:\n  mac: x\n  version: 3.9.0\n"
 	}
-	for name, c := range map[string]struct {
+	type situation struct {
 		line   line
 		object *v1alpha1.ObjectRef
 		// suspect is the index of the commit that is blamed, and bad of the one that was attempted: the last where it is zero.
@@ -107,7 +134,15 @@ func TestUndoByFilesIsProvedOrRefused(t *testing.T) {
 		files, also, shared []string
 		refused             v1alpha1.DoubtType
 		says                string
-	}{
+	}
+	// with is a file that goes back, in which another object changes as well.
+	with := func(was, is string, refused v1alpha1.DoubtType, says string) situation {
+		return situation{
+			line: line{{"apps/app.yaml": app + was}, {"apps/app.yaml": field + is}}, object: object, suspect: 1, files: []string{"apps/app.yaml"},
+			refused: refused, says: says,
+		}
+	}
+	for name, c := range map[string]situation{
 		"YAML that does not parse": {line: line{{"apps/app.yaml": app}, {"apps/app.yaml": broken}}, suspect: 1, files: []string{"apps/app.yaml"}},
 		"broken among five commits in one fetch": {line: line{{"apps/app.yaml": app}, {"README": "1"}, {"apps/settings.yaml": config},
 			{"apps/app.yaml": broken, "README": "2"}, {"apps/settings.yaml": moreConfig}, {"README": "3"}}, suspect: 3, files: []string{"apps/app.yaml"},
@@ -151,6 +186,30 @@ func TestUndoByFilesIsProvedOrRefused(t *testing.T) {
 			spec: func(s *kustomizev1.KustomizationSpec) {
 				s.PostBuild = &kustomizev1.PostBuild{SubstituteFrom: []kustomizev1.SubstituteReference{{Kind: "ConfigMap", Name: "x"}}}
 			}, refused: v1alpha1.DoubtNotComparable, says: "variables of the cluster"},
+		"the folder is gone":                  {line: line{{"apps/app.yaml": app, "README": "1"}, {"apps/app.yaml": ""}}, suspect: 1, files: []string{"apps/app.yaml"}},
+		"a Secret in the file that goes back": with(secretly("a"), secretly("b"), v1alpha1.DoubtProtected, "Secret/prod/plain would change"),
+		"a budget that came with the commit":  with("", doc("policy/v1", "PodDisruptionBudget", "prod", "spec: {minAvailable: 1}"), v1alpha1.DoubtProtected, "PodDisruptionBudget"),
+		"a webhook that came with the commit": with("", doc("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", "webhooks: []"), v1alpha1.DoubtProtected, ""),
+		"an APIService":                       with(doc("apiregistration.k8s.io/v1", "APIService", "", "spec: {version: v1}"), doc("apiregistration.k8s.io/v1", "APIService", "", "spec: {version: v2}"), v1alpha1.DoubtProtected, ""),
+		"a network policy of Cilium":          with(doc("cilium.io/v2", "CiliumNetworkPolicy", "prod", "spec: {a: 1}"), doc("cilium.io/v2", "CiliumNetworkPolicy", "prod", "spec: {a: 2}"), v1alpha1.DoubtProtected, ""),
+		"an object of the whole cluster":      with(doc("kyverno.io/v1", "ClusterPolicy", "", "spec: {a: 1}"), doc("kyverno.io/v1", "ClusterPolicy", "", "spec: {a: 2}"), v1alpha1.DoubtProtected, "is the whole cluster's"),
+		"a Kustomization below":               with(doc("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "prod", "spec: {path: a}"), doc("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "prod", "spec: {path: b}"), v1alpha1.DoubtProtected, "what it applies"),
+		"a source below":                      with(doc("source.toolkit.fluxcd.io/v1", "GitRepository", "prod", "spec: {url: a}"), doc("source.toolkit.fluxcd.io/v1", "GitRepository", "prod", "spec: {url: b}"), v1alpha1.DoubtProtected, "what it applies"),
+		"a finalizer that came with the commit": with(doc("v1", "ConfigMap", "prod", "data: {}"), strings.Replace(doc("v1", "ConfigMap", "prod", "data: {}"), "  name:", "  finalizers: [x.io/a]\n  name:", 1),
+			v1alpha1.DoubtProtected, "lose its finalizer"),
+		"a guard against deletion that came with the commit": with(doc("v1", "ConfigMap", "prod", "data: {}"), annotated("prune: disabled"), v1alpha1.DoubtProtected, "(prune)"),
+		"an object that Flux makes only once":                with(annotated("ssa: IfNotPresent"), annotated("ssa: IfNotPresent")+"data: {a: b}\n", v1alpha1.DoubtNotRestored, "(ssa: IfNotPresent)"),
+		"an object that Flux only adds to":                   with(annotated("ssa: Merge"), annotated("ssa: Merge")+"data: {a: b}\n", v1alpha1.DoubtNotRestored, "(ssa: Merge)"),
+		"an object that Flux leaves alone":                   with(annotated("reconcile: disabled"), annotated("reconcile: disabled")+"data: {a: b}\n", v1alpha1.DoubtNotRestored, ""),
+		"an object that Flux makes anew":                     with(annotated("force: enabled"), annotated("force: enabled")+"data: {a: b}\n", v1alpha1.DoubtProtected, "(force)"),
+		"a Kustomization that makes everything anew": {line: line{{"apps/app.yaml": app}, {"apps/app.yaml": field}}, object: object, suspect: 1, files: []string{"apps/app.yaml"},
+			spec: func(s *kustomizev1.KustomizationSpec) { s.Force = true }, refused: v1alpha1.DoubtProtected, says: "(force)"},
+		"replicas that something scales": {line: line{{"apps/app.yaml": app, "apps/hpa.yaml": scaler}, {"apps/app.yaml": strings.Replace(app, "replicas: 1", "replica: 2", 1)}}, object: object, suspect: 1,
+			files: []string{"apps/app.yaml"}, refused: v1alpha1.DoubtProtected, says: "HorizontalPodAutoscaler/prod/app scales"},
+		"volumes of a StatefulSet in a commit that was not applied yet": {line: line{{"apps/app.yaml": app, "apps/db.yaml": stateful("1Gi")}, {"apps/db.yaml": stateful("2Gi")}, {"apps/app.yaml": field}},
+			object: object, suspect: 2, files: []string{"apps/app.yaml"}, refused: v1alpha1.DoubtStillFails, says: "StatefulSet"},
+		"volumes of the StatefulSet that fails": {line: line{{"apps/app.yaml": app, "apps/db.yaml": stateful("1Gi")}, {"apps/db.yaml": stateful("2Gi")}}, suspect: 1,
+			object: &v1alpha1.ObjectRef{Kind: "StatefulSet", Namespace: "prod", Name: "db"}, files: []string{"apps/db.yaml"}},
 		"a build that is not Flux's": {line: line{{"apps/app.yaml": app}, {"apps/app.yaml": broken}}, suspect: 1, digest: "sha256:other", files: []string{"apps/app.yaml"}, refused: v1alpha1.DoubtNotComparable},
 	} {
 		t.Run(name, func(t *testing.T) {

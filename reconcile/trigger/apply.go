@@ -14,7 +14,9 @@ import (
 // Apply sees Kustomizations that cannot be built or applied, and HelmReleases that cannot be installed or upgraded for
 // another reason than their pods, which other triggers see.
 func Apply() reconcile.Trigger {
-	return reconcile.Trigger{Type: v1alpha1.TriggerApply, Observe: cannotApply, Ended: appliedAgain, Arrived: applied}
+	return reconcile.Trigger{
+		Type: v1alpha1.TriggerApply, Observe: cannotApply, Ended: appliedAgain, Arrived: applied,
+	}
 }
 
 // applied says what is missing until the object has applied what the branch says now.
@@ -115,7 +117,7 @@ func JudgeApply(a *reconcile.Applier) (f v1alpha1.Failure, ok bool) {
 // The words by which Flux and Helm name the object that the API server refuses.
 var (
 	refusedByKustomize = regexp.MustCompile(`\b(` + kindWord + `)/(?:` + namespaceWord + `/)?` + nameWord +
-		` (?:dry-run failed|apply failed|create failed|delete failed|namespace not specified)`)
+		` (?:dry-run failed|apply failed|create failed|delete failed|namespace not specified|not found:)`)
 	refusedByHelm = regexp.MustCompile(`(?:server-side apply failed for object|failed to create resource:?|` +
 		`conflict occurred while applying object) (?:` + namespaceWord + `/)?` + nameWord + ` \S+, Kind=(` + kindWord + `)`)
 	patchedByHelm = regexp.MustCompile(`cannot patch "` + nameWord + `" with kind (` + kindWord + `)`)
@@ -146,19 +148,34 @@ var (
 	ofRelease = regexp.MustCompile(`^helm \w+ failed for release \S+ with chart \S+: `)
 	quoted    = regexp.MustCompile(`'[^'\s]*'|"[^"\s]*"`)
 	refs      = regexp.MustCompile(`\b[\w.-]+(?:/[\w.:-]+)+`)
-	denied    = regexp.MustCompile(`(denied (?:the )?request: ).*(?s:.*)`)
+	files     = regexp.MustCompile(`\b[\w.-]+\.(?:ya?ml|json|env|enc|tpl|txt|toml|properties|age|asc)\b`)
+	denied    = regexp.MustCompile(`(?s)(denied (?:the )?request: )(.*)`)
+	// A webhook that asks somebody else refuses where it gets no answer, and so does a policy without its parameters.
+	unanswered = regexp.MustCompile(`dial tcp|(?:get|post|head|patch) "https?://|context deadline exceeded|` +
+		`connection refused|no such host|tls handshake timeout|client\.timeout|x509:|too ?many ?requests|` +
+		`failed to configure (?:binding|policy)|no params found`)
 )
+
+// noAnswer stands for what a webhook or policy says where it got no answer itself.
+const noAnswer = "denied without an answer"
 
 // ownWords is what Flux, Helm and the API server say themselves: a file, an object or a rule may have the name of a
 // failure.
 func ownWords(message string) string {
 	said := strings.ToLower(message)
-	for _, names := range []*regexp.Regexp{ofRelease, quoted} {
+	if m := denied.FindStringSubmatchIndex(said); m != nil {
+		why := said[m[4]:m[5]]
+		said = said[:m[3]]
+		if unanswered.MatchString(why) {
+			said += noAnswer
+		}
+	}
+	for _, names := range []*regexp.Regexp{ofRelease, quoted, files} {
 		said = names.ReplaceAllString(said, `""`)
 	}
-	said = denied.ReplaceAllString(said, "$1")
 	return refs.ReplaceAllStringFunc(said, func(ref string) string {
-		if ref == "i/o" || strings.HasPrefix(ref, "install/") {
+		switch {
+		case ref == "i/o", ref == "input/output", ref == "group/version", strings.HasPrefix(ref, "install/"):
 			return ref
 		}
 		return "/"
