@@ -13,7 +13,6 @@ import (
 
 	"github.com/backstop-dev/backstop/gate/imagepolicy"
 	"github.com/backstop-dev/backstop/gate/report"
-	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -26,7 +25,11 @@ func (m *model) readPolicies() {
 		}
 		switch p.Kind {
 		case "ImageRepository":
-			image := sources.TextOf(sources.ValueOf(p.Root, "spec"), "image")
+			var o imagev1.ImageRepository
+			if !m.decode(&p.Object, &o) {
+				continue
+			}
+			image := o.Spec.Image
 			images[p.Namespace+"/"+p.Name] = image
 			if m.scanned == nil {
 				m.scanned = map[string]placed{}

@@ -97,6 +97,24 @@ spec:
 				"ghcr.io/acme/side:v4 a.yaml:13", "ghcr.io/acme/other:v5 a.yaml:14", "ghcr.io/acme/more:v6 a.yaml:15",
 			},
 		},
+		"a tag that valuesFrom puts to its place": {
+			files: map[string]string{
+				"ks.yaml": kustomization("a", "./app", "prune: true"),
+				"app/a.yaml": "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: a}\nspec:\n" +
+					"  chart: {spec: {chart: a, sourceRef: {kind: HelmRepository, name: r}}}\n" +
+					"  valuesFrom:\n  - {kind: ConfigMap, name: versions, valuesKey: tag, targetPath: image.tag}\n" +
+					"  - {kind: ConfigMap, name: versions, valuesKey: none, targetPath: side.image.tag}\n" +
+					"  - {kind: Secret, name: versions, valuesKey: tag, targetPath: side.image.tag}\n" +
+					"  values:\n    image: {repository: reg.example.org/a}\n    side: {image: {repository: reg.example.org/side}}\n",
+				"app/versions.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: versions}\ndata: {tag: v1}\n",
+			},
+			images: []string{"reg.example.org/a:v1 app/a.yaml:11"},
+		},
+		"a whole image by other words": {
+			files: map[string]string{"a.yaml": "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: a}\nspec:\n" +
+				"  values:\n    image: {fullName: 'reg.example.org/a:v1'}\n    side: {image: {ref: 'reg.example.org/b:v2'}}\n    git: {image: {ref: main}}\n"},
+			images: []string{"reg.example.org/a:v1 a.yaml:6", "reg.example.org/b:v2 a.yaml:7"},
+		},
 		"variables that are none, so that nothing is replaced": {
 			files: map[string]string{
 				"ks.yaml":    kustomization("app", "./app", "postBuild: {substitute: {}}"),
@@ -141,8 +159,9 @@ spec:
 				"ks.yaml": kustomization("app", "./app", "images: [{name: app, newTag: 9075807}]"), "app/a.yaml": deployment("a", "app"),
 				"oci.yaml": "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata: {name: c}\nspec:\n  interval: 1m\n  url: oci://reg.example.org/c\n  ref:\n    tag: 1.10\n",
 				"hr.yaml":  "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: c}\nspec:\n  interval: 1m\n  suspend: 'true'\n",
+				"ir.yaml":  "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageRepository\nmetadata: {name: c, namespace: x}\nspec:\n  interval: 1m\n  image: 5\n",
 			},
-			want: []string{"error object-invalid hr.yaml:6", "error object-invalid ks.yaml:7", "error object-invalid oci.yaml:8"},
+			want: []string{"error object-invalid hr.yaml:6", "error object-invalid ir.yaml:6", "error object-invalid ks.yaml:7", "error object-invalid oci.yaml:8"},
 			says: []string{`spec.images.newTag is 9075807, a number, and has to be text → quote it: "9075807"`, "spec.ref.tag is 1.10", "has to be true or false"},
 		},
 		"a number that a variable makes": {

@@ -16,7 +16,7 @@ import (
 func (m *model) usesOf(u *unit, s *sources.File) []report.Use {
 	var out []report.Use
 	places := m.placesOf(u)
-	for _, group := range grouped(s.Nodes) {
+	for _, group := range m.composed(s) {
 		first := group[0]
 		if release, ok := postRendered(first); ok {
 			first.Object = release

@@ -92,7 +92,7 @@ func TestComposedImageIsBlamedAndUndoneAtItsSource(t *testing.T) {
 			file: "web/d.yaml", before: "web:v1", after: "web:v2", image: web + ":v2",
 			later: []string{"web/d.yaml", app("web", web+":${TAG}"),
 				"cluster/ks.yaml", fluxKustomization("web", "./web", "postBuild:", "  substitute: {TAG: v2}")},
-			diff: []string{"web/d.yaml -image: " + web + ":${TAG}", "web/d.yaml +image: " + web + ":v1"},
+			diff: []string{"cluster/ks.yaml -substitute: {TAG: v2}", "cluster/ks.yaml +substitute: {TAG: v1}"},
 		},
 		{
 			name:  "the registry of all images of a chart",

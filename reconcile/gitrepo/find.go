@@ -23,6 +23,9 @@ func (l *locating) find() ([]composed, error) {
 	}
 	found, open, err := l.inUnits()
 	if err != nil || len(found) > 0 {
+		if err == nil {
+			found, err = l.living(found)
+		}
 		return found, err
 	}
 	if open && !l.query.ByPerson {

@@ -71,15 +71,7 @@ func (p parsedFile) like(group []manifest.Node) [][]manifest.Node {
 	}
 	var found []manifest.Node
 	if n.Part == manifest.PartVariable || n.Variable != "" {
-		for _, s := range p.scalars() {
-			if manifest.IsNamed(s, n.Variable) {
-				s.Part, s.Variable = n.Part, n.Variable
-				found = append(found, s)
-			} else if a, ok := manifest.Assignment(s, n.Variable); ok {
-				a.Part, a.Variable = n.Part, n.Variable
-				found = append(found, a)
-			}
-		}
+		found = p.named(n)
 	} else {
 		repository, _, _ := manifest.Split(n.Value)
 		found = manifest.MentionsOf(p.scalars(), repository)
@@ -87,6 +79,27 @@ func (p parsedFile) like(group []manifest.Node) [][]manifest.Node {
 	var out [][]manifest.Node
 	for _, f := range found {
 		out = append(out, []manifest.Node{f})
+	}
+	return out
+}
+
+// named lists the scalars of a version that may be a variable, by the name that it has where it stands.
+func (p parsedFile) named(n manifest.Node) []manifest.Node {
+	name := n.Variable
+	if n.Pointer != "" {
+		name = manifest.NameAt(n.Pointer)
+	}
+	var out []manifest.Node
+	for _, s := range p.scalars() {
+		if !manifest.IsNamed(s, name) {
+			a, ok := manifest.Assignment(s, name)
+			if !ok {
+				continue
+			}
+			s = a
+		}
+		s.Part, s.Variable = n.Part, n.Variable
+		out = append(out, s)
 	}
 	return out
 }

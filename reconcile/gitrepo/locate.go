@@ -16,6 +16,9 @@ type located struct {
 	images []composed
 }
 
+// maxPersonsPlaces bounds the nodes that are taken back at once where nothing is recorded.
+const maxPersonsPlaces = 1000
+
 // locate finds the nodes at the tip that make the image run for the query's workload. It refuses with a sentence where
 // there are none.
 func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, error) {
@@ -38,7 +41,12 @@ func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, erro
 	if len(found) == 0 {
 		return nil, l.nowhere()
 	}
-	if n := len(slices.Concat(found...)); n > v1alpha1.MaxPlaces {
+	most := v1alpha1.MaxPlaces
+	if q.ByPerson {
+		// What a person asks for is not recorded.
+		most = maxPersonsPlaces
+	}
+	if n := len(slices.Concat(found...)); n > most {
 		return nil, reconcile.Refuse("%s is said in %d places below %q: too many to take back at once",
 			oneLine(q.Image, nameRunes), n, q.Root.Path)
 	}

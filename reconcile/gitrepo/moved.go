@@ -73,6 +73,9 @@ func (h *history) whereItWas(ctx context.Context, m move) ([]manifest.Node, erro
 	if s.kin.group == nil {
 		s.kin = s.rehomed
 	}
+	if s.kin.group == nil && m.group[0].Variable != "" {
+		return h.underOtherName(ctx, m, changes)
+	}
 	if s.kin.group == nil || s.kin.tied {
 		return nil, nil
 	}

@@ -2,6 +2,7 @@ package gitrepo
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -56,5 +57,75 @@ func TestVariableThatMovedIntoAConfigMap(t *testing.T) {
 	want := []string{"cluster/settings.yaml -TAG: v2", "cluster/settings.yaml +TAG: v1"}
 	if s.Subject != "bump" || !slices.Equal(lines, want) {
 		t.Errorf("blamed %q, and the revert is %q", s.Subject, lines)
+	}
+}
+
+// Each case is a bump of TAG in cluster/ks.yaml or of the image in apps/d.yaml, and what was done to the variable since.
+func TestVariableThatCameSinceTheBump(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	cluster := func(name, tag string) string {
+		return fluxKustomization("web", "./apps", "postBuild: {substitute: {"+name+": "+tag+"}}")
+	}
+	for name, at := range map[string]struct {
+		first   []string
+		bump    [3]string
+		then    []string
+		subject string
+		want    string
+	}{
+		"it had another name": {
+			first: []string{"cluster/ks.yaml", cluster("TAG", "v1"), "apps/d.yaml", app("web", web+":${TAG}")},
+			bump:  [3]string{"cluster/ks.yaml", "v1", "v2"},
+			then:  []string{"cluster/ks.yaml", cluster("WEB_TAG", "v2"), "apps/d.yaml", app("web", web+":${WEB_TAG}")},
+			want:  "WEB_TAG: ",
+		},
+		"it had another name, in another folder": {
+			first: []string{"cluster/ks.yaml", cluster("TAG", "v1"), "apps/d.yaml", app("web", web+":${TAG}")},
+			bump:  [3]string{"cluster/ks.yaml", "v1", "v2"},
+			then: []string{"cluster/ks.yaml", strings.Replace(cluster("WEB_TAG", "v2"), "./apps", "./own", 1),
+				"own/d.yaml", app("web", web+":${WEB_TAG}"), "apps/d.yaml", app("other", "reg.example.org/other:v1")},
+			want: "WEB_TAG: ",
+		},
+		"it was renamed in the bump": {
+			first:   []string{"cluster/ks.yaml", cluster("TAG", "v1"), "apps/d.yaml", app("web", web+":${TAG}")},
+			bump:    [3]string{"cluster/ks.yaml", "v1", "v1"},
+			then:    []string{"cluster/ks.yaml", cluster("WEB_TAG", "v2"), "apps/d.yaml", app("web", web+":${WEB_TAG}")},
+			subject: "then", want: "WEB_TAG: ",
+		},
+		"the text said it": {
+			first: []string{"cluster/ks.yaml", cluster("A", "b"), "apps/d.yaml", app("web", web+":v1")},
+			bump:  [3]string{"apps/d.yaml", "v1", "v2"},
+			then:  []string{"cluster/ks.yaml", cluster("TAG", "v2"), "apps/d.yaml", app("web", web+":${TAG}")},
+			want:  "TAG: ",
+		},
+		"the text said it until the bump": {
+			first:   []string{"cluster/ks.yaml", cluster("A", "b"), "apps/d.yaml", app("web", web+":v1")},
+			bump:    [3]string{"apps/d.yaml", "v1", "v1"},
+			then:    []string{"cluster/ks.yaml", cluster("TAG", "v2"), "apps/d.yaml", app("web", web+":${TAG}")},
+			subject: "then", want: "TAG: ",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClone(t)
+			c.put("first", at.first...)
+			if at.bump[1] != at.bump[2] {
+				c.replace("bump", at.bump[0], at.bump[1], at.bump[2])
+			}
+			c.put("then", at.then...)
+			q := ask(web + ":v2")
+			q.ByPerson = true
+			s, lines := c.undo(q)
+			subject := at.subject
+			if subject == "" {
+				subject = "bump"
+			}
+			line := "postBuild: {substitute: {" + at.want
+			want := []string{"cluster/ks.yaml -" + line + "v2}}", "cluster/ks.yaml +" + line + "v1}}"}
+			if s.Subject != subject || !slices.Equal(lines, want) {
+				t.Errorf("blamed %q, and the revert is %q", s.Subject, lines)
+			}
+		})
 	}
 }

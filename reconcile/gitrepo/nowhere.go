@@ -56,6 +56,11 @@ func (l *locating) nowhere() error {
 		}
 		unread = append(unread, reason)
 	}
+	closed, err := l.closed()
+	if err != nil {
+		return err
+	}
+	unread = append(unread, closed...)
 	if len(unread) > 0 {
 		hint += ", or what was not looked into: " + strings.Join(unread, "; ")
 	}

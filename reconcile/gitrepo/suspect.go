@@ -3,6 +3,7 @@ package gitrepo
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
@@ -56,7 +57,7 @@ func nodesOf(origins []origin, suspect *store.Commit) []v1alpha1.Node {
 	for _, o := range origins {
 		for i, n := range o.nodes {
 			was := o.was[i]
-			if was != nil && was.Value == n.Value {
+			if was != nil && (was.Value == n.Value || o.carries(i)) {
 				continue
 			}
 			node := v1alpha1.Node{File: n.File, Pointer: n.Pointer, Part: string(n.Part), Bad: n.Value, Marker: n.Policy}
@@ -73,6 +74,25 @@ func nodesOf(origins []origin, suspect *store.Commit) []v1alpha1.Node {
 		}
 	}
 	return out
+}
+
+// carries reports whether the text of a node says what it said before once its variables have their former values: these
+// were renamed since, or took the place of text.
+func (o origin) carries(i int) bool {
+	if !strings.Contains(o.nodes[i].Value, "${") {
+		return false
+	}
+	var now, then []manifest.Node
+	for k, n := range o.nodes {
+		if n.Variable == "" || o.was[k] == nil {
+			continue
+		}
+		then = append(then, *o.was[k])
+		n.Value = o.was[k].Value
+		now = append(now, n)
+	}
+	text := manifest.Expand(o.nodes[i].Value, now)
+	return !strings.Contains(text, "${") && text == manifest.Expand(o.was[i].Value, manifest.UnderNames(then))
 }
 
 // originOf says what commit brought a node and where that wrote it; nil where it is the suspect and the node's own

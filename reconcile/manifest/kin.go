@@ -42,7 +42,7 @@ func Effective(parts [][]Node) []Node {
 		}
 	}
 	for _, n := range parts[0] {
-		n.Value = Expand(n.Value, vars)
+		n.Value = Expand(n.Value, UnderNames(vars))
 		out = append(out, n)
 	}
 	for _, part := range parts[1:] {

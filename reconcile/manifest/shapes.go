@@ -33,6 +33,12 @@ func claimsOf(fields []entry, s spot) []claim {
 		if i >= 0 && (s.parent == "volumes" || looksLikeImage("image", textAt(fields, "reference"))) {
 			set(i, claim{part: PartImage})
 		}
+		// Charts have words of their own for the whole.
+		for _, key := range []string{"fullName", "fullname", "ref"} {
+			if i := scalarAt(fields, key); i >= 0 && looksLikeImage(key, textAt(fields, key)) {
+				set(i, claim{part: PartImage})
+			}
+		}
 	case !s.item && s.key == "global":
 		// Charts put it before the repositories of their images.
 		if i := scalarAt(fields, "imageRegistry"); i >= 0 {

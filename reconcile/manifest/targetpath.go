@@ -29,21 +29,44 @@ var targetParts = map[string]Part{
 	"tag": PartTag, "digest": PartDigest, "repository": PartRepository, "registry": PartRegistry,
 }
 
-// beside gives what Helm puts beside the nodes of a group, as a node without a place of its own; false for nothing.
-func (one *copying) beside(group []Node) (Node, bool) {
-	n := group[0]
-	part := targetParts[one.key]
-	if one.block == "" || one.source == nil || part == "" || !one.to[0].is(n.Object) {
-		return Node{}, false
+// TargetPart says which part of an image a targetPath of valuesFrom puts beside the nodes of a group of values; false for
+// none, and for one that they say themselves.
+func TargetPart(targetPath string, group []Node) (Part, bool) {
+	way := pathSteps(targetPath)
+	if len(way) < 2 || strings.Contains(strings.Join(way, ""), "[") {
+		return "", false
 	}
-	_, way, _ := strings.Cut(n.Pointer, "#")
-	if block := way[:strings.LastIndexByte(way, '/')+1]; block != "/spec/values"+one.block+"/" {
-		return Node{}, false
+	block := ""
+	for _, step := range way[:len(way)-1] {
+		block += "/" + escape(step)
+	}
+	return partBeside(group, block, way[len(way)-1])
+}
+
+// partBeside is the part of an image that a key is in a block of values that holds a group, where that lacks it.
+func partBeside(group []Node, block, key string) (Part, bool) {
+	part := targetParts[key]
+	_, way, _ := strings.Cut(group[0].Pointer, "#")
+	if part == "" || way[:strings.LastIndexByte(way, '/')+1] != "/spec/values"+block+"/" {
+		return "", false
 	}
 	for _, other := range group {
 		if other.Part == part {
-			return Node{}, false
+			return "", false
 		}
+	}
+	return part, true
+}
+
+// beside gives what Helm puts beside the nodes of a group, as a node without a place of its own; false for nothing.
+func (one *copying) beside(group []Node) (Node, bool) {
+	n := group[0]
+	if one.block == "" || one.source == nil || !one.to[0].is(n.Object) {
+		return Node{}, false
+	}
+	part, ok := partBeside(group, one.block, one.key)
+	if !ok {
+		return Node{}, false
 	}
 	return Node{File: n.File, Group: n.Group, Object: n.Object, Part: part, Value: one.source.Value}, true
 }

@@ -12,6 +12,7 @@ import (
 //
 //	Deployment/operator#/spec/…/args[0]=reg.example.org~1reloader      --config-reloader=reg.example.org/reloader:v1
 //	#/configMapGenerator[name=app]/literals[2]=TAG                     TAG=v1
+//	Deployment/app#/spec/…/image=reg.example.org~1app:…                reg.example.org/app:v1
 
 // Scalars lists every scalar of a file, in the file's order: image nodes as Nodes gives them, others with PartText.
 func Scalars(file string, data []byte) ([]Node, error) {
@@ -206,6 +207,10 @@ func IsText(pointer string) bool {
 // selectText finds what a selector means of a text: what follows KEY=, or the first image of a repository, or what
 // follows KEY= in one of several lines.
 func selectText(text, selector string) (from, to int, ok bool) {
+	if before, after, gap := strings.Cut(selector, textGap); gap {
+		fits := len(text) > len(before)+len(after) && strings.HasPrefix(text, before) && strings.HasSuffix(text, after)
+		return len(before), len(text) - len(after), fits
+	}
 	if strings.HasPrefix(text, selector+"=") && !strings.Contains(text, "\n") {
 		return len(selector) + 1, len(text), true
 	}

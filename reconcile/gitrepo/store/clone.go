@@ -42,11 +42,7 @@ type Clone struct {
 // Open opens the repository that a folder is in, or is. rev is the branch, tag or commit that is looked at; empty
 // is what is checked out.
 func Open(dir, rev string) (*Clone, error) {
-	// A bare repository is only found as itself, a clone from any folder in it.
-	repo, err := gogit.PlainOpenWithOptions(dir, &gogit.PlainOpenOptions{EnableDotGitCommonDir: true})
-	if errors.Is(err, gogit.ErrRepositoryNotExists) {
-		repo, err = gogit.PlainOpenWithOptions(dir, &gogit.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
-	}
+	repo, err := openPlain(dir)
 	if errors.Is(err, gogit.ErrRepositoryNotExists) {
 		return nil, fmt.Errorf("%s is not in a Git repository", shown(dir))
 	}
@@ -55,7 +51,9 @@ func Open(dir, rev string) (*Clone, error) {
 			"nor does Flux", wire.OneLine(dir, 300))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the Git repository %s: %w", shown(dir), err)
+		if repo, err = openLenient(dir, err); err != nil {
+			return nil, fmt.Errorf("open the Git repository %s: %w", shown(dir), err)
+		}
 	}
 	if s, ok := repo.Storer.(*filesystem.Storage); ok {
 		// The same storage again, with files that stay open, and with the repositories that it may borrow objects from.

@@ -1,0 +1,81 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-git/go-billy/v5"
+	"github.com/go-git/go-billy/v5/memfs"
+	"github.com/go-git/go-billy/v5/osfs"
+	"github.com/go-git/go-billy/v5/util"
+	gogit "github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/config"
+	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/storage/filesystem"
+	"github.com/go-git/go-git/v5/storage/filesystem/dotgit"
+)
+
+// openPlain opens a repository. A bare one is only found as itself, a clone from any folder in it.
+func openPlain(dir string) (*gogit.Repository, error) {
+	repo, err := gogit.PlainOpenWithOptions(dir, &gogit.PlainOpenOptions{EnableDotGitCommonDir: true})
+	if errors.Is(err, gogit.ErrRepositoryNotExists) {
+		repo, err = gogit.PlainOpenWithOptions(dir, &gogit.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
+	}
+	return repo, err
+}
+
+// openLenient opens a repository that go-git does not open for the text of its configuration: git takes any bytes there,
+// such as a name in Latin-1, and go-git UTF-8 alone. why is what it said.
+func openLenient(dir string, why error) (*gogit.Repository, error) {
+	out, err := exec.Command("git", "-C", dir, "rev-parse", "--absolute-git-dir", "--git-common-dir").Output()
+	var said *exec.ExitError
+	if errors.As(err, &said) {
+		return nil, fmt.Errorf("%w; git says: %s", why, shown(strings.TrimSpace(string(said.Stderr))))
+	}
+	lines := strings.Split(string(out), "\n")
+	if err != nil || len(lines) < 2 {
+		return nil, why
+	}
+	common := lines[1]
+	if !filepath.IsAbs(common) {
+		common = filepath.Join(dir, common)
+	}
+	both := osfs.New(common)
+	data, err := util.ReadFile(both, "config")
+	if err != nil {
+		return nil, why
+	}
+	text := bytes.ToValidUTF8(data, []byte("\uFFFD"))
+	if _, err := config.ReadConfig(bytes.NewReader(text)); err != nil {
+		return nil, fmt.Errorf("read its configuration, %s: line %w", shown(filepath.Join(common, "config")), err)
+	}
+	if utf8.Valid(data) {
+		return nil, why
+	}
+	files := dotgit.NewRepositoryFilesystem(osfs.New(lines[0]), both)
+	storage := filesystem.NewStorage(withConfig{files, text}, cache.NewObjectLRU(cacheSize))
+	return gogit.Open(storage, nil)
+}
+
+// withConfig is the files of a repository with another text of its configuration.
+type withConfig struct {
+	billy.Filesystem
+	config []byte
+}
+
+// Open implements billy.Basic.
+func (f withConfig) Open(name string) (billy.File, error) {
+	if name != "config" {
+		return f.Filesystem.Open(name)
+	}
+	m := memfs.New()
+	if err := util.WriteFile(m, name, f.config, 0o600); err != nil {
+		return nil, fmt.Errorf("hold the configuration: %w", err)
+	}
+	return m.Open(name)
+}
