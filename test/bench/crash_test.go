@@ -20,9 +20,9 @@ import (
 func BenchmarkCrashToQuestion(b *testing.B) {
 	s := newStage(b, 30+warmUp)
 	p := &v1alpha1.RollbackPolicy{}
-	s.edit(p, s.fleet.Namespace(env), "apps", func() {
-		p.Spec.Triggers = []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerRollout, Mode: v1alpha1.ModeApprove, GracePeriod: &metav1.Duration{}}}
-	})
+	s.must(s.client.Get(b.Context(), client.ObjectKey{Namespace: s.fleet.Namespace(env), Name: "apps"}, p))
+	p.Spec.Triggers = []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerRollout, Mode: v1alpha1.ModeApprove, GracePeriod: &metav1.Duration{}}}
+	s.must(s.client.Update(b.Context(), p))
 	s.start(s.release("sidecar"))
 	for b.Loop() {
 		took := s.crashes()
