@@ -138,6 +138,9 @@ func whenAllowed(w *World) Step {
 	case s.PullRequest != nil:
 		return Step{Do: DoPullRequest, Why: s.Suspect.Branch + " takes no push, opening a pull request"}
 	}
+	if byHandAlone(&w.Form.Status) {
+		return Step{Do: DoChange, Why: "pushing to Git what was set by hand"}
+	}
 	return Step{Do: DoChange, Why: "pushing the revert"}
 }
 

@@ -38,8 +38,7 @@ func restoring(w *World) Step {
 	case len(left) == 0 && drifted(s) && s.Suspect != nil && w.Branch != nil && stand(s, w.Branch).bad == 0:
 		return superseded(w)
 	case len(left) == 0:
-		return end(w, v1alpha1.ResultRejected, "%s keeps %s: %s", s.Verdict.By, w.Form.Spec.Subject.Name,
-			orElse(s.Verdict.Why, "no reason given"))
+		return end(w, v1alpha1.ResultRejected, "%s", keeps(w))
 	}
 	why := fmt.Sprintf("%s still runs %s; Flux takes that back %s", left[0].Workload, left[0].Drift.Live,
 		orElse(left[0].Drift.Undone, "at its next run"))
@@ -58,6 +57,16 @@ func restoring(w *World) Step {
 			ShortDuration(w.Policy.Verify), why)
 	}
 	return untilDue(w, Step{Do: DoWait, Wait: min(lookAgain, deadline.Sub(w.Now)+time.Second), Why: why})
+}
+
+// keeps says what a person kept by a rejection, where nothing is changed by hand any more.
+func keeps(w *World) string {
+	s := &w.Form.Status
+	what := badInWords(w)
+	if byHandAlone(s) {
+		what = "what Git says, " + what + ", and nothing is changed by hand any more"
+	}
+	return fmt.Sprintf("%s keeps %s: %s", s.Verdict.By, what, orElse(s.Verdict.Why, "no reason given"))
 }
 
 // restoredBy is when a restore has failed. What Flux is busy with is over first; until then it is not asked.

@@ -113,10 +113,11 @@ func TestDecideOnADrift(t *testing.T) {
 		"rejected asks Flux":                          {world: undone(rejected("bob")), do: DoRequest},
 		"rejected and asked waits, and says for what": {world: undone(rejected("bob"), requested), do: DoWait, says: []string{"Deployment/backend still runs reg/backend:v1; Flux takes that back at about 09:10:00 UTC"}},
 		"rejected and arrived":                        {world: undone(rejected("bob"), requested, restored), do: DoOutcome, result: v1alpha1.ResultRestored, says: []string{"bob had it restored from Git"}},
-		"rejected, and Flux was faster":               {world: undone(rejected("bob"), restored), do: DoOutcome, result: v1alpha1.ResultRestored, says: []string{"bob had it restored from Git"}},
-		"rejected, and the branch cannot be read":     {world: undone(rejected("bob"), func(w *World) { w.Branch = nil }), do: DoRequest},
-		"rejected and never restored":                 {world: undone(rejected("bob"), requested, func(w *World) { w.Now = t0.Add(time.Hour) }), do: DoOutcome, result: v1alpha1.ResultFailed, says: []string{"not verified in 15m"}},
-		"rejected and nothing runs it any more":       {world: undone(rejected("bob"), func(w *World) { w.sees(PodsSeen{}) }), do: DoOutcome, result: v1alpha1.ResultRejected},
+		"rejected, and Flux was faster": {world: undone(rejected("bob"), restored), do: DoOutcome, result: v1alpha1.ResultRestored,
+			says: []string{"Kustomization/flux-system/apps took it back by itself before the answer of bob was carried out"}, not: "bob had it restored"},
+		"rejected, and the branch cannot be read": {world: undone(rejected("bob"), func(w *World) { w.Branch = nil }), do: DoRequest},
+		"rejected and never restored":             {world: undone(rejected("bob"), requested, func(w *World) { w.Now = t0.Add(time.Hour) }), do: DoOutcome, result: v1alpha1.ResultFailed, says: []string{"not verified in 15m"}},
+		"rejected and nothing runs it any more":   {world: undone(rejected("bob"), func(w *World) { w.sees(PodsSeen{}) }), do: DoOutcome, result: v1alpha1.ResultRejected},
 		"a deadline that moved is recorded": {world: undone(func(w *World) {
 			f := byHandOf("backend", "reg/backend:v1", time.Minute)
 			f.Drift.Undone = "never: suspended"

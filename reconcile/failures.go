@@ -138,3 +138,6 @@ func triggerOf(failures []v1alpha1.Failure) v1alpha1.TriggerType {
 func drifted(s *v1alpha1.RollbackStatus) bool {
 	return slices.ContainsFunc(s.Failures, func(f v1alpha1.Failure) bool { return f.Drift != nil })
 }
+
+// byHandAlone reports that nothing failed: what Git says was changed by hand, and that is all.
+func byHandAlone(s *v1alpha1.RollbackStatus) bool { return drifted(s) && !s.Blamed() }

@@ -45,7 +45,7 @@ func judge(w *World) Step {
 	}
 	wait := min(q.Until.Sub(w.Now), heals(w), proposedIn(w))
 	return Step{Do: DoWait, Wait: min(max(wait, time.Second), restAgain), Question: q,
-		Why: "a person decides by " + q.Until.UTC().Format("15:04:05 MST") + ": " + messages(asks)}
+		Why: "a person decides by " + deadline(q.Until.Time, w.Now) + ": " + messages(asks)}
 }
 
 // withdrawn describes what becomes of a form where nothing may be done. A suspension is for a while: what was asked or

@@ -169,8 +169,7 @@ func oldRestoring(w *World) Step {
 	case len(left) == 0 && drifted(s) && s.Suspect != nil && w.Branch != nil && stand(s, w.Branch).bad == 0:
 		return superseded(w)
 	case len(left) == 0:
-		return end(w, v1alpha1.ResultRejected, "%s keeps %s: %s", s.Verdict.By, w.Form.Spec.Subject.Name,
-			orElse(s.Verdict.Why, "no reason given"))
+		return end(w, v1alpha1.ResultRejected, "%s", keeps(w))
 	}
 	why := fmt.Sprintf("%s still runs %s; Flux takes that back %s", left[0].Workload, left[0].Drift.Live,
 		orElse(left[0].Drift.Undone, "at its next run"))
@@ -215,15 +214,19 @@ func oldOver(w *World) (v1alpha1.Result, string) {
 }
 
 func oldTakenBack(s *v1alpha1.RollbackStatus) string {
-	if s.Verdict != nil && s.Verdict.Answer == v1alpha1.Reject {
-		return s.Verdict.By + " had it restored from Git"
-	}
-	for _, f := range s.Failures {
+	by := "Flux"
+	for _, f := range slices.Backward(s.Failures) {
 		if f.Drift != nil && f.Drift.UndoneBy != nil {
-			return f.Drift.UndoneBy.String() + " took it back"
+			by = f.Drift.UndoneBy.String()
 		}
 	}
-	return "Flux took it back"
+	if s.Verdict == nil || s.Verdict.Answer != v1alpha1.Reject {
+		return by + " took it back"
+	}
+	if s.Request == nil || s.Request.At.Before(&s.Verdict.At) {
+		return by + " took it back by itself before the answer of " + s.Verdict.By + " was carried out"
+	}
+	return s.Verdict.By + " had it restored from Git"
 }
 
 func oldChangedAt(s *v1alpha1.RollbackStatus) time.Time {

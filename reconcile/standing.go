@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -138,6 +139,19 @@ func badInWords(w *World) string {
 	return w.Form.Spec.Subject.Name
 }
 
+// overtaken says what Git says in place of what somebody changed by hand.
+func overtaken(w *World) string {
+	s := &w.Form.Status
+	tip := s.Suspect.Branch + " at " + text.Short(w.Branch.Tip)
+	if t := s.Target; t != nil && len(t.Values) > 0 && !slices.ContainsFunc(t.Values, func(v v1alpha1.NodeValue) bool {
+		return w.Branch.Values[v.Index] != v.Value
+	}) {
+		return fmt.Sprintf("%s says %s now, as it was set by hand: both agree", tip, t.Image)
+	}
+	return fmt.Sprintf("%s no longer says %s: what was changed by hand is compared with what it says now", tip,
+		w.Form.Spec.Subject.Name)
+}
+
 // superseded ends what the branch does not say any more.
 func superseded(w *World) Step {
 	s := &w.Form.Status
@@ -145,6 +159,9 @@ func superseded(w *World) Step {
 		// Whether that mends it Flux reports when it has applied it.
 		return end(w, v1alpha1.ResultReportedOnly, "%s at %s no longer says what %s changed, so nothing is taken back: Flux "+
 			"says whether that mends it", s.Suspect.Branch, text.Short(w.Branch.Tip), text.Short(s.Suspect.Commit))
+	}
+	if byHandAlone(s) {
+		return end(w, v1alpha1.ResultSuperseded, "%s", overtaken(w))
 	}
 	return end(w, v1alpha1.ResultSuperseded, "%s at %s no longer says %s: nothing to take back",
 		s.Suspect.Branch, text.Short(w.Branch.Tip), badInWords(w))

@@ -2,7 +2,9 @@ package reconcile
 
 import (
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,32 +35,65 @@ func describe(r *v1alpha1.Rollback, now time.Time) {
 		meta.RemoveStatusCondition(&s.Conditions, "Stalled")
 	}
 	setCondition(s, ready)
-	s.Summary = summary(r, ready.Message)
+	s.Summary = summary(r, ready.Message, now)
 }
 
 // maxSummary is what kubectl get shows of a record beside its name.
 const maxSummary = 120
 
-// summary is what the record says now, short. Where a person is asked it ends with how to answer.
-func summary(r *v1alpha1.Rollback, says string) string {
-	if r.Status.Question == nil {
+// summary is what the record says now, short. Where a person is asked it ends with how to answer; what has ended says
+// first how.
+func summary(r *v1alpha1.Rollback, says string, now time.Time) string {
+	q := r.Status.Question
+	if q == nil {
 		return cut(says, maxSummary)
 	}
-	answer := "approve"
-	if !r.Status.Question.Allows(v1alpha1.Approve) {
-		answer = "reject"
+	answer := v1alpha1.Approve
+	if !q.Allows(answer) {
+		answer = v1alpha1.Reject
 	}
-	how := fmt.Sprintf("backstop %s %s -n %s", answer, r.Name, r.Namespace)
+	how := fmt.Sprintf("backstop %s %s -n %s", strings.ToLower(string(answer)), r.Name, r.Namespace)
 	if len(how) > maxSummary {
 		// Both names are as long as they may be.
 		return cut("a person decides: backstop approve or reject", maxSummary)
 	}
-	room := maxSummary - len(how) - len(": ")
-	why := "a person decides by " + r.Status.Question.Until.UTC().Format("15:04 MST")
-	if len(why) > room {
-		return how
+	to := ", to " + brings(r, answer) + ": "
+	why := "a person decides by " + until(q.Until.Time, now)
+	if r.Status.Ended() {
+		why = cut(says, max(maxSummary-len(to)-len(how), 1))
 	}
-	return why + ": " + how
+	room := maxSummary - len(how)
+	switch {
+	case utf8.RuneCountInString(why+to) <= room && (!r.Status.Ended() || room > leastSaid):
+		return strings.TrimPrefix(why+to+how, ", ")
+	case !r.Status.Ended() && len(why)+len(": ") <= room:
+		return why + ": " + how
+	}
+	return how
+}
+
+// leastSaid is how much room the start of a sentence needs to say something.
+const leastSaid = 30
+
+// brings is what an answer brings about.
+func brings(r *v1alpha1.Rollback, a v1alpha1.Answer) string {
+	switch byHand := byHandAlone(&r.Status); {
+	case byHand && a == v1alpha1.Approve:
+		return "adopt"
+	case byHand:
+		return "restore"
+	case a == v1alpha1.Approve:
+		return "revert"
+	}
+	return "keep it"
+}
+
+// until is a time of day for a sentence, with the day where the time alone could be another one.
+func until(t, now time.Time) string {
+	if t.Sub(now) < 12*time.Hour {
+		return t.UTC().Format("15:04 MST")
+	}
+	return t.UTC().Format("2 Jan 15:04 MST")
 }
 
 // setCondition keeps the transition time while only words change.

@@ -24,7 +24,11 @@ func verifyStep(w *World) Step {
 	}
 	if waits == "" {
 		said := []string{workloadNames(w) + " runs " + s.Target.Image + " again", aheadWas(s)}
-		if s.Suspect.ByFiles() {
+		switch {
+		case byHandAlone(s):
+			said = []string{fmt.Sprintf("%s says %s now, which %s runs", s.Suspect.Branch, s.Target.Image, workloadNames(w)),
+				aheadWas(s)}
+		case s.Suspect.ByFiles():
 			said = []string{workloadNames(w) + " applies what Git says again, without what " + text.Short(s.Suspect.Commit) +
 				" changed"}
 		}

@@ -47,17 +47,23 @@ func takenBackBefore(w *reconcile.World) reconcile.Ending {
 		"before it could be recorded: what Git says, %s, is not changed by hand any more", w.Form.Spec.Subject)}
 }
 
-// who took a drift back.
+// who took a drift back. A person had it restored only where Flux was asked to: it may have been faster than the
+// answer.
 func who(s *v1alpha1.RollbackStatus) string {
-	if s.Verdict != nil && s.Verdict.Answer == v1alpha1.Reject {
-		return s.Verdict.By + " had it restored from Git"
-	}
+	v, by := s.Verdict, "Flux"
 	for _, f := range s.Failures {
 		if f.Drift != nil && f.Drift.UndoneBy != nil {
-			return f.Drift.UndoneBy.String() + " took it back"
+			by = f.Drift.UndoneBy.String()
+			break
 		}
 	}
-	return "Flux took it back"
+	switch {
+	case v == nil || v.Answer != v1alpha1.Reject:
+		return by + " took it back"
+	case s.Request == nil || s.Request.At.Before(&v.At):
+		return by + " took it back by itself before the answer of " + v.By + " was carried out"
+	}
+	return v.By + " had it restored from Git"
 }
 
 // changedAt is when the change by hand was made, as far as that is known.

@@ -1,0 +1,133 @@
+package reconcile
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// seenBy makes a world one that another trigger saw.
+func seenBy(t v1alpha1.TriggerType, vary func(*World)) worldChange {
+	return func(w *World) {
+		f := &w.Form.Status.Failures[0]
+		w.Form.Spec.OpenedFor, f.Trigger = t, t
+		if vary != nil {
+			vary(w)
+		}
+		for i := range testRows {
+			w.Seen[testRows[i].Type] = Observation{}
+		}
+		w.Seen[t] = Observation{Failures: w.Form.Status.Failures}
+	}
+}
+
+// recordedBy are records of every trigger, with a policy that asks.
+func recordedBy() []struct {
+	trigger v1alpha1.TriggerType
+	world   func(...worldChange) World
+} {
+	of := func(first worldChange) func(...worldChange) World {
+		return func(more ...worldChange) World {
+			asks := func(w *World) {
+				w.Policy.Mode = v1alpha1.ModeApprove
+				w.Form.Status.Suspect.Source = v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}
+				w.Form.Status.Suspect.Applier = v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+			}
+			return aWorld(append([]worldChange{asks, first}, more...)...)
+		}
+	}
+	nothing := func(*World) {}
+	return []struct {
+		trigger v1alpha1.TriggerType
+		world   func(...worldChange) World
+	}{
+		{v1alpha1.TriggerImagePull, of(nothing)},
+		{v1alpha1.TriggerRollout, of(seenBy(v1alpha1.TriggerRollout, func(w *World) {
+			w.Form.Status.Failures[0].Rollout = &v1alpha1.Rollout{}
+			w.Form.Status.Failures[0].Cause = v1alpha1.CauseCrashed
+		}))},
+		{v1alpha1.TriggerCanary, of(seenBy(v1alpha1.TriggerCanary, func(w *World) {
+			by := v1alpha1.ObjectRef{Kind: "Canary", Namespace: "develop", Name: "backend"}
+			w.Form.Status.Failures[0].Cause = v1alpha1.CauseAnalysisFailed
+			w.Form.Status.Failures[0].Canary = &v1alpha1.Canary{By: by, Promoted: "reg/backend:v1", PromotedBy: "Deployment/backend-primary", PromotedReady: 2}
+		}))},
+		{v1alpha1.TriggerApply, of(seenBy(v1alpha1.TriggerApply, func(w *World) {
+			w.Form.Spec.Subject = v1alpha1.Subject{APIVersion: "kustomize.toolkit.fluxcd.io/v1", Kind: "Kustomization", Name: "apps"}
+			f := &w.Form.Status.Failures[0]
+			f.Workload, f.Container, f.Cause = v1alpha1.Workload{Kind: "Kustomization", Name: "apps"}, "", v1alpha1.CauseNotBuilt
+			f.Apply = &v1alpha1.Apply{Reason: "BuildFailed", Revision: "main@sha1:bad0"}
+			w.Form.Status.Suspect.Nodes[0].Part = v1alpha1.PartFile
+		}))},
+		{v1alpha1.TriggerDrift, of(func(w *World) {
+			source, applier := w.Form.Status.Suspect.Source, w.Form.Status.Suspect.Applier
+			*w = undone()
+			w.Form.Status.Suspect.Source, w.Form.Status.Suspect.Applier = source, applier
+		})},
+	}
+}
+
+// What kubectl get rollbacks says of each trigger in each phase: what happened, what is asked, until when, and how to
+// answer. Read it aloud when it changes.
+func TestWhatKubectlSaysOfEachTriggerInEachPhase(t *testing.T) {
+	hours := func(n int) worldChange { return func(w *World) { w.Now = t0.Add(time.Duration(n) * time.Hour) } }
+	phases := []struct {
+		title   string
+		changes []worldChange
+	}{
+		{"just seen", []worldChange{func(w *World) { w.Form.Status.Suspect, w.Form.Status.Target = nil, nil }}},
+		{"a target is looked for", []worldChange{func(w *World) { w.Form.Status.Target = nil }}},
+		{"a person is asked", nil},
+		{"approved", []worldChange{approved("jane")}},
+		{"rejected", []worldChange{rejected("bob")}},
+		{"nobody answered", []worldChange{hours(2)}},
+		{"nobody answered, and it can still be", []worldChange{ended(v1alpha1.ResultExpired), func(w *World) {
+			w.Form.Status.Outcome.Sentence = "nobody decided in 1h; it can still be approved or rejected. Asked because the policy asks for an approval"
+		}}},
+		{"only told", []worldChange{func(w *World) { w.Policy.Mode = v1alpha1.ModeNotify }}},
+		{"Git says something newer", []worldChange{tipSays("reg/backend:v3")}},
+		{"landed, and not applied yet", []worldChange{landed, func(w *World) { w.Rollout.Contains, w.Rollout.Fetched = false, false }}},
+		{"arrived", []worldChange{landed}},
+	}
+	var b strings.Builder
+	for _, record := range recordedBy() {
+		fmt.Fprintf(&b, "%s\n", record.trigger)
+		for _, p := range phases {
+			w := record.world(p.changes...)
+			r, step := w.Form.DeepCopy(), decide(w)
+			switch s := &r.Status; step.Do {
+			case DoOutcome:
+				o := step.Outcome
+				o.At = micro(w.Now)
+				s.Outcome, s.Question, s.Waiting = &o, nil, nil
+			default:
+				s.Question, s.Waiting = step.Question, waitingFor(r, step.Why, nil, w.Now)
+			}
+			describe(r, w.Now)
+			if n := utf8.RuneCountInString(r.Status.Summary); n > maxSummary {
+				t.Errorf("%s, %s: %d characters", record.trigger, p.title, n)
+			}
+			fmt.Fprintf(&b, "  %s\n    %s   %s   %s   %s\n", p.title, r.Name, r.Spec.Subject.Name, r.Status.Phase, r.Status.Summary)
+		}
+		b.WriteByte('\n')
+	}
+	const name = "testdata/kubectl-get.txt"
+	if *update {
+		if err := os.WriteFile(name, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), b.String()); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
