@@ -94,6 +94,8 @@ type Registry struct {
 	registry.Description
 	// Platforms of the nodes that the proof asked for.
 	Nodes []string
+	// NodesUnread means that the user may not read for which platforms the image has to be.
+	NodesUnread bool
 	// Tags of the repository, and whether these are all.
 	Tags []string
 	All  bool
@@ -140,6 +142,8 @@ type view struct {
 	image string
 	// stopped names the hop at which the image stopped; empty as long as none was.
 	stopped string
+	// waits means that a hop waits for what comes before it.
+	waits bool
 }
 
 // look finds what the hops are about.

@@ -62,6 +62,16 @@ func (g *Gatherer) Gather(ctx context.Context, q Question) ([]Facts, error) {
 	return all, nil
 }
 
+// Missing is a workload that was asked for and does not exist.
+type Missing struct {
+	Namespace string
+	Workload  v1alpha1.Workload
+}
+
+func (e *Missing) Error() string {
+	return fmt.Sprintf("no %s in namespace %s", e.Workload, e.Namespace)
+}
+
 // workload reads the object.
 func (g *Gatherer) workload(ctx context.Context, ns string, w v1alpha1.Workload) (*unstructured.Unstructured, error) {
 	obj := &unstructured.Unstructured{}
@@ -72,7 +82,7 @@ func (g *Gatherer) workload(ctx context.Context, ns string, w v1alpha1.Workload)
 	obj.SetKind(w.Kind)
 	err := g.Client.Get(ctx, types.NamespacedName{Namespace: ns, Name: w.Name}, obj)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("no %s in namespace %s", w, ns)
+		return nil, &Missing{Namespace: ns, Workload: w}
 	}
 	if apierrors.IsForbidden(err) {
 		return nil, fmt.Errorf("you may not read %s in namespace %s: ask for get on %ss", w, ns, strings.ToLower(w.Kind))

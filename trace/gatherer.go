@@ -69,4 +69,6 @@ type pods struct {
 	unread    string
 	all       []corev1.Pod
 	platforms []string
+	// nodesUnread means that the user may not read them.
+	nodesUnread bool
 }

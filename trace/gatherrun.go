@@ -56,7 +56,7 @@ func imagesOf(obj *unstructured.Unstructured) []drift.Image {
 // registry asks for the image that is followed.
 func (s *shared) registry(ctx context.Context, f *Facts) (Registry, error) {
 	image := Subject(*f)
-	out := Registry{Image: image, Nodes: s.pods.platforms}
+	out := Registry{Image: image, Nodes: s.pods.platforms, NodesUnread: s.pods.nodesUnread}
 	access, err := s.g.Flux.Access(ctx, s.q.Namespace, image, s.pods.first())
 	why, refused := reconcile.AsRefusal(err)
 	if err != nil && !refused {
@@ -127,7 +127,7 @@ func (g *Gatherer) readPods(ctx context.Context, obj *unstructured.Unstructured)
 	if err != nil {
 		return nil, fmt.Errorf("list the pods of %s/%s: %w", obj.GetKind(), obj.GetName(), err)
 	}
-	out.platforms, err = g.nodes(ctx, out.all)
+	out.platforms, out.nodesUnread, err = g.nodes(ctx, out.all)
 	return out, err
 }
 
@@ -175,9 +175,9 @@ func belongs(p *corev1.Pod, obj *unstructured.Unstructured) bool {
 	return owner.UID == obj.GetUID()
 }
 
-// nodes are the platforms of the nodes that pods are on; of some nodes of the cluster where they are on none. None
-// where the user may not read nodes.
-func (g *Gatherer) nodes(ctx context.Context, all []corev1.Pod) ([]string, error) {
+// nodes are the platforms of the nodes that pods are on; of some nodes of the cluster where they are on none.
+// Where the user may not read nodes it gives none, and says so.
+func (g *Gatherer) nodes(ctx context.Context, all []corev1.Pod) (platforms []string, unread bool, err error) {
 	var names []string
 	for i := range all {
 		if n := all[i].Spec.NodeName; n != "" && !slices.Contains(names, n) && len(names) < maxNodes {
@@ -195,9 +195,9 @@ func (g *Gatherer) nodes(ctx context.Context, all []corev1.Pod) ([]string, error
 		var n corev1.Node
 		switch err := g.Client.Get(ctx, types.NamespacedName{Name: name}, &n); {
 		case apierrors.IsForbidden(err):
-			return nil, nil
+			return nil, true, nil
 		case err != nil && !apierrors.IsNotFound(err):
-			return nil, fmt.Errorf("read node %s: %w", name, err)
+			return nil, false, fmt.Errorf("read node %s: %w", name, err)
 		case err == nil:
 			note(&n)
 		}
@@ -205,15 +205,18 @@ func (g *Gatherer) nodes(ctx context.Context, all []corev1.Pod) ([]string, error
 	if len(names) == 0 {
 		var list corev1.NodeList
 		err := g.Client.List(ctx, &list, client.Limit(maxNodes))
-		if err != nil && !apierrors.IsForbidden(err) {
-			return nil, fmt.Errorf("list nodes: %w", err)
+		if apierrors.IsForbidden(err) {
+			return nil, true, nil
+		}
+		if err != nil {
+			return nil, false, fmt.Errorf("list nodes: %w", err)
 		}
 		for i := range list.Items {
 			note(&list.Items[i])
 		}
 	}
 	slices.Sort(out)
-	return out, nil
+	return out, false, nil
 }
 
 // of is what the pods say of one container.

@@ -112,14 +112,14 @@ func (v *view) selected(h Hop, b *imagepolicy.Rule) Hop {
 	if !v.Registry.All || v.stopped == HopScan {
 		return h
 	}
-	tags := v.visible()
-	best, taken := b.Select(tags)
-	if best != "" && best != tag && slices.Contains(tags, tag) {
+	seen := v.visible()
+	best, taken := b.Select(seen)
+	if best != "" && best != tag && slices.Contains(seen, tag) {
 		h.Mark = Waits
 		h.Why = fmt.Sprintf("it selects %s; the registry has %s, which comes after it and has not been seen yet", tag, best)
 		return h
 	}
-	h.Says = fmt.Sprintf("selects %s of %d tags, %d of which fit (%s)", tag, len(tags), taken, b)
+	h.Says = fmt.Sprintf("selects %s of %s, %d of which fit (%s)", tag, tags(len(seen)), taken, b)
 	return h
 }
 

@@ -23,6 +23,7 @@ func Of(f Facts) Trail {
 		if h.Mark == Stopped && v.stopped == "" {
 			v.stopped = h.Name
 		}
+		v.waits = v.waits || h.Mark == Waits
 		t.Hops = append(t.Hops, h)
 	}
 	add(v.tagHop)
@@ -104,7 +105,11 @@ func (v *view) described() string {
 	r := &v.Registry
 	parts := []string{text.ShortDigest(cmp.Or(r.Digest, r.Proof.Digest))}
 	if len(r.Platforms) > 0 {
-		parts = append(parts, strings.Join(r.Platforms, " "))
+		built := strings.Join(r.Platforms, " ")
+		if r.NodesUnread {
+			built += " (you may not read which the nodes have)"
+		}
+		parts = append(parts, built)
 	}
 	if !r.Built.IsZero() {
 		parts = append(parts, "built "+v.ago(r.Built))
@@ -157,7 +162,7 @@ func (v *view) scanHop() Hop {
 			v.ago(last.ScanTime.Time), every(interval))
 	default:
 		h.Mark = Good
-		h.Says = fmt.Sprintf("scanned %s, %d tags", v.ago(last.ScanTime.Time), last.TagCount)
+		h.Says = fmt.Sprintf("scanned %s, %s", v.ago(last.ScanTime.Time), tags(last.TagCount))
 	}
 	return h
 }

@@ -207,7 +207,10 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"the tag that was asked for does not fit": {func(f *Facts) { f.Asked = repository + ":v2" }, HopPolicy, Stopped, "v2 does not match the pattern", "such as production-v-0"},
 		"the tag that was asked for is older":     {func(f *Facts) { f.Asked = repository + ":production-v0-1" }, HopPolicy, Stopped, "comes after production-v0-1", "spec.exclusionList"},
 		"the tag that was asked for is newer":     {func(f *Facts) { f.Asked = newer }, HopPolicy, Waits, "has not been seen yet", ""},
-		"the tag that was asked for is a tie":     {func(f *Facts) { f.Asked = repository + ":production-vX-1700000000" }, HopPolicy, Stopped, "the same to its rule", "comes after it"},
+		"another image runs, and Flux's objects may not be read": {func(f *Facts) {
+			f.Asked, f.Chain, f.Git, f.Unread = repository+":production-v0-1", nil, Git{}, "you may not read Kustomization/flux-system/apps"
+		}, HopWorkload, Stopped, "it runs production-v1.0.0-1700000000, and not production-v0-1", ""},
+		"the tag that was asked for is a tie": {func(f *Facts) { f.Asked = repository + ":production-vX-1700000000" }, HopPolicy, Stopped, "the same to its rule", "comes after it"},
 		"the policy takes another environment's": {func(f *Facts) {
 			policy(f).Spec.FilterTags.Pattern = `v.*-(?P<ts>[0-9]+)$`
 			policy(f).Status.LatestRef.Tag = "staging-v1.0.0-1700000000"

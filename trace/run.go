@@ -42,6 +42,9 @@ func (v *view) workloadHop() Hop {
 			"'{\"spec\":{\"suspend\":false}}'", v.Namespace, v.Workload.Name)
 	case !l.State.Complete:
 		return v.rolling(h)
+	case v.another():
+		h.Mark = Stopped
+		h.Why, h.Fix = v.insteadOf()
 	case v.Git.Tip.Image != "" && !image.SameTag(l.Image, v.Git.Tip.Image):
 		h.Mark, h.Why = Waits, fmt.Sprintf("it runs %s, and Git says %s by now", tagOf(l.Image), tagOf(v.Git.Tip.Image))
 	default:
@@ -51,6 +54,24 @@ func (v *view) workloadHop() Hop {
 		}
 	}
 	return h
+}
+
+// another reports that the workload runs another image than the one that was asked for, which nothing before told.
+func (v *view) another() bool {
+	return v.Asked != "" && tagOr(v.Asked) != v.Asked && v.stopped == "" && !v.waits && !image.SameTag(v.Live.Image, v.Asked)
+}
+
+// insteadOf says what runs in the place of the image that was asked for, and where to look for why.
+func (v *view) insteadOf() (why, fix string) {
+	why = fmt.Sprintf("it runs %s, and not %s", tagOf(v.Live.Image), tagOf(v.Asked))
+	for i := range v.Rollbacks {
+		r := &v.Rollbacks[i]
+		if r.Status.Change != nil && image.SameTag(r.Spec.Subject.Image(), v.Asked) && v.concerns(r) {
+			return why + ", which was taken back", "see why: " + v.Program.Command("get rollback %s -n %s", r.Name, v.Namespace)
+		}
+	}
+	return why, "see what it should run: " + v.Program.Command("trace %s/%s -n %s", kindArg(v.Workload.Kind), v.Workload.Name,
+		v.Namespace)
 }
 
 // rolling describes what keeps a rollout from being complete.

@@ -29,6 +29,14 @@ func logs(controller string) string {
 	return "; if nothing happens: kubectl -n flux-system logs deploy/" + controller
 }
 
+// tags counts them.
+func tags(n int) string {
+	if n == 1 {
+		return "1 tag"
+	}
+	return fmt.Sprintf("%d tags", n)
+}
+
 // tag is what of an image a policy chooses.
 func tagOf(image string) string {
 	_, tag, _ := manifest.Split(image)
