@@ -245,11 +245,11 @@ type RollbackPolicyStatus struct {
 // +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
 // +kubebuilder:printcolumn:name="Image Pull",type=string,JSONPath=`.spec.triggers[?(@.type=="ImagePull")].mode`
 // +kubebuilder:printcolumn:name="Drift",type=string,JSONPath=`.spec.triggers[?(@.type=="Drift")].mode`
-// +kubebuilder:printcolumn:name="Authors",type=string,JSONPath=`.spec.triggers[?(@.type=="ImagePull")].authors`
 // +kubebuilder:printcolumn:name="Suspended",type=boolean,JSONPath=`.spec.suspend`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
-// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Authors",type=string,priority=1,JSONPath=`.spec.triggers[?(@.type=="ImagePull")].authors`
 // +kubebuilder:printcolumn:name="Slack",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="SlackReady")].message`
 type RollbackPolicy struct {
 	metav1.TypeMeta   `json:",inline"`

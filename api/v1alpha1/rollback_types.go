@@ -211,6 +211,7 @@ type PodCount struct {
 // +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
 // +kubebuilder:selectablefield:JSONPath=`.spec.subject.kind`
 // +kubebuilder:selectablefield:JSONPath=`.spec.subject.name`
+// +kubebuilder:selectablefield:JSONPath=`.spec.openedFor`
 // +kubebuilder:selectablefield:JSONPath=`.status.phase`
 // +kubebuilder:selectablefield:JSONPath=`.status.suspect.commit`
 // +kubebuilder:printcolumn:name="Trigger",type=string,JSONPath=`.spec.openedFor`

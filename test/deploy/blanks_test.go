@@ -188,7 +188,7 @@ func (s suite) columns(t *testing.T) {
 		if !strings.HasPrefix(cells, "blanks-1 ImagePull web:v2 Verified ") || !strings.Contains(cells, "web runs v1 again") {
 			return fmt.Errorf("row %q", row)
 		}
-		for _, field := range []string{"spec.subject.kind=Image", "spec.subject.name=web:v2", "status.phase=Verified", "status.suspect.commit=" + strings.Repeat("a", 40)} {
+		for _, field := range []string{"spec.subject.kind=Image", "spec.subject.name=web:v2", "spec.openedFor=ImagePull", "status.phase=Verified", "status.suspect.commit=" + strings.Repeat("a", 40)} {
 			if out := s.kubectl(t, "get", "rb", "-n", "apps", "--field-selector="+field); !strings.Contains(out, "blanks-1 ") {
 				return fmt.Errorf("--field-selector=%s does not find it: %s", field, out)
 			}
