@@ -26,7 +26,7 @@ squashes, merges and Backstop's own commits. With --repo it needs no cluster; ot
 the repository, and you need to be allowed to read the Secret that Flux reads.`,
 		Example: `  $backstop blame deploy/backend -n production
   $backstop blame ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production -o json`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: completeWorkload(&l.cluster),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
@@ -54,6 +54,7 @@ the repository, and you need to be allowed to read the Secret that Flux reads.`,
 	}
 	l.bind(cmd)
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml")
+	completeFlag(cmd, "output", outputs("json", "yaml"))
 	return cmd
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
@@ -22,8 +23,20 @@ type columns struct {
 	out    io.Writer
 	header []string
 	// full prints every cell whole; else the last column is cut so that a line fits maxWidth, but never below leastRoom.
-	full   bool
+	full bool
+	// image is the column that names images: it names them in fewer words where the last cell has no room otherwise; 0
+	// for none.
+	image  int
 	widths []int
+	// brief is how few words those are.
+	brief int
+}
+
+// brevities are the ways to name an image, each shorter than the one before it.
+var brevities = []func(string) string{
+	func(ref string) string { return ref },
+	func(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] },
+	image.Short,
 }
 
 const gap = 3
@@ -33,16 +46,58 @@ func (c *columns) print(rows [][]string) {
 	if c.widths == nil {
 		rows = append([][]string{c.header}, rows...)
 		c.widths = make([]int, len(c.header))
+		c.brief = c.fits(rows)
 	}
 	for _, row := range rows {
 		for i := range row {
-			row[i] = oneLine(row[i])
-			c.widths[i] = max(c.widths[i], utf8.RuneCountInString(row[i]))
+			row[i] = c.cell(i, row[i], c.brief)
+			c.widths[i] = max(c.widths[i], c.width(i, row[i]))
 		}
 	}
 	for _, row := range rows {
 		c.line(row)
 	}
+}
+
+// cell is what a cell says where it is printed.
+func (c *columns) cell(column int, says string, brief int) string {
+	if column == c.image && column > 0 && !objectName(says) {
+		says = brevities[brief](says)
+	}
+	return oneLine(says)
+}
+
+// objectName reports whether a subject is an object, as Kind/name, and no image: no image begins with a capital.
+func objectName(subject string) bool { return subject != "" && subject[0] >= 'A' && subject[0] <= 'Z' }
+
+// width of a cell. An age grows while it is looked at.
+func (c *columns) width(column int, cell string) int {
+	n := utf8.RuneCountInString(cell)
+	if c.header[column] == "AGE" {
+		return max(n, len("2m30s"))
+	}
+	return n
+}
+
+// fits is the first way to name images that leaves the last cell its room.
+func (c *columns) fits(rows [][]string) int {
+	if c.full || c.image == 0 {
+		return 0
+	}
+	for brief := range brevities {
+		at := 0
+		for i := range len(c.header) - 1 {
+			widest := 0
+			for _, row := range rows {
+				widest = max(widest, c.width(i, c.cell(i, row[i], brief)))
+			}
+			at += widest + gap
+		}
+		if at+leastRoom <= maxWidth {
+			return brief
+		}
+	}
+	return len(brevities) - 1
 }
 
 func (c *columns) line(row []string) {

@@ -46,6 +46,35 @@ func TestColumns(t *testing.T) {
 	}
 }
 
+// An image is named in fewer words where the status has no room otherwise, for every row alike.
+func TestAnImageGivesWayToTheStatus(t *testing.T) {
+	const image, said = "registry.example.com/shop/backend:production-v1.2.0-1700000000", "backstop approve|reject by 13:36 UTC: the policy asks for an approval"
+	for name, tt := range map[string]struct {
+		first, want string
+		full        bool
+	}{
+		"it is whole where there is room": {"web-1", image, false},
+		"without its registry":            {strings.Repeat("n", 40), "backend:production-v1.2.0-1700000000", false},
+		"by its tag":                      {strings.Repeat("n", 57), "production-v1.2.0-1700000000", false},
+		"whole when all is":               {strings.Repeat("n", 57), image, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out strings.Builder
+			c := columns{out: &out, header: []string{"NAME", "SUBJECT", "AGE", "STATUS"}, image: 1, full: tt.full}
+			c.print([][]string{{tt.first, image, "5s", said}, {"web-2", "Kustomization/apps", "5s", said}})
+			c.print([][]string{{"web-3", image, "2m30s", said}})
+			if n := strings.Count(out.String(), "   "+tt.want+"   "); n != 2 || !strings.Contains(out.String(), "   Kustomization/apps   ") {
+				t.Errorf("%d rows name %s:\n%s", n, tt.want, out.String())
+			}
+			for line := range strings.Lines(out.String()) {
+				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > maxWidth && !tt.full {
+					t.Errorf("%d columns: %s", n, line)
+				}
+			}
+		})
+	}
+}
+
 func TestCompletionKnowsContexts(t *testing.T) {
 	code, out, errs := call(t, "__complete", "get", "--kubeconfig=testdata/kubeconfig", "--context", "")
 	if code != exitOK || !strings.HasPrefix(out, "a\nb\n:4\n") {
@@ -57,6 +86,15 @@ func TestCompletionKnowsContexts(t *testing.T) {
 		if code != exitOK || !strings.HasPrefix(out, ":4\n") {
 			t.Errorf("%s: exit code %d, %q and %q", command, code, out, errs)
 		}
+	}
+	for _, args := range [][]string{{"trace", "deploy/"}, {"doctor", ""}, {"blame", "deploy", ""}, {"revert", ""}, {"get", "rollback/"}, {"approve", "rollback", ""}} {
+		code, out, errs = call(t, append([]string{"__complete", args[0], "--kubeconfig=testdata/kubeconfig"}, args[1:]...)...)
+		if code != exitOK || !strings.HasPrefix(out, ":4\n") {
+			t.Errorf("%v: exit code %d, %q and %q", args, code, out, errs)
+		}
+	}
+	if code, out, errs = call(t, "__complete", "trace", "-o", ""); code != exitOK || !strings.HasPrefix(out, "json\nyaml\n:4\n") {
+		t.Errorf("exit code %d, %q and %q", code, out, errs)
 	}
 	code, out, errs = call(t, "__complete", "get", "")
 	if code != exitOK || !strings.HasPrefix(out, "rollbacks\npolicies\nholds\ndrift\nevents\n") {

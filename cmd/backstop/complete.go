@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/workload"
 )
 
 // completeWithin is how long a shell waits for names from the cluster.
@@ -78,33 +80,102 @@ func (c *cluster) names(ctx context.Context, list client.ObjectList, namespace s
 
 type completion = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective)
 
-// completeRollback completes the one name that a command takes.
+// completeRollback completes the one name that a command takes: NAME, rollback/NAME or rollback NAME.
 func completeRollback(c *cluster) completion {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completeWithin)
 		defer cancel()
-		return c.rollbacks(ctx), cobra.ShellCompDirectiveNoFileComp
+		kind, _, slash := strings.Cut(typed, "/")
+		switch {
+		case len(args) == 0 && slash && kindsOfRollback[strings.ToLower(kind)]:
+			return behind(kind, c.rollbacks(ctx)), cobra.ShellCompDirectiveNoFileComp
+		case len(args) == 0, len(args) == 1 && kindsOfRollback[strings.ToLower(args[0])]:
+			return c.rollbacks(ctx), cobra.ShellCompDirectiveNoFileComp
+		}
+		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// behind puts names behind their kind and a slash.
+func behind(kind string, names []string) []string {
+	out := make([]string, 0, len(names))
+	for _, name := range names {
+		out = append(out, kind+"/"+name)
+	}
+	return out
+}
+
+// completeWorkload completes KIND/NAME and KIND NAME, with the kinds as kubectl prints them.
+func completeWorkload(c *cluster) completion {
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(cmd.Context(), completeWithin)
+		defer cancel()
+		word, _, _ := strings.Cut(typed, "/")
+		only, known := workload.Named(word)
+		if len(args) == 1 {
+			only, known = workload.Named(args[0])
+		}
+		if len(args) > 1 || len(args) == 1 && !known {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		cl, ns, err := c.client()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var out []string
+		for _, k := range workload.Own() {
+			if known && k.Kind != only.Kind {
+				continue
+			}
+			found, err := k.List(ctx, cl, cmp.Or(c.namespace, ns))
+			if err != nil {
+				continue // the kinds that may be read are offered
+			}
+			for i := range found {
+				switch name := found[i].Object.GetName(); {
+				case len(args) == 1:
+					out = append(out, name)
+				case known:
+					out = append(out, word+"/"+name)
+				default:
+					out = append(out, strings.ToLower(k.Kind)+"/"+name)
+				}
+			}
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// outputs are the formats that a command prints.
+func outputs(formats ...string) func(context.Context) []string {
+	return func(context.Context) []string { return formats }
 }
 
 // completeGet completes what to list, then names.
 func completeGet(c *cluster) completion {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completeWithin)
 		defer cancel()
+		kind, _, slash := strings.Cut(typed, "/")
 		switch {
+		case len(args) == 0 && slash:
+			return behind(kind, c.listed(ctx, kind)), cobra.ShellCompDirectiveNoFileComp
 		case len(args) == 0:
 			return []string{"rollbacks", "policies", "holds", "drift", "events"}, cobra.ShellCompDirectiveNoFileComp
-		case gettable[args[0]] == "rollbacks" || gettable[args[0]] == "holds":
-			return c.rollbacks(ctx), cobra.ShellCompDirectiveNoFileComp
-		case gettable[args[0]] == "policies":
-			return c.names(ctx, &v1alpha1.RollbackPolicyList{}, c.namespace), cobra.ShellCompDirectiveNoFileComp
 		}
-		return nil, cobra.ShellCompDirectiveNoFileComp
+		return c.listed(ctx, args[0]), cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// listed are the names of what get lists by a word.
+func (c *cluster) listed(ctx context.Context, word string) []string {
+	switch gettable[strings.ToLower(word)] {
+	case "rollbacks", "holds":
+		return c.rollbacks(ctx)
+	case "policies":
+		return c.names(ctx, &v1alpha1.RollbackPolicyList{}, c.namespace)
+	}
+	return nil
 }
 
 func (c *cluster) bind(cmd *cobra.Command) {

@@ -167,6 +167,9 @@ func (c *cluster) decide(
 	}
 	rb, err := amend(ctx, cl, client.ObjectKey{Namespace: ns, Name: name}, change)
 	if apierrors.IsNotFound(err) {
+		if err := noNamespace(ctx, cl, ns); err != nil {
+			return nil, nil, err
+		}
 		return nil, nil, fmt.Errorf("no rollback %s in namespace %s: see '%s'", name, ns, std.program.Command("get rollbacks -A"))
 	}
 	return cl, rb, err
@@ -190,7 +193,7 @@ func amend(ctx context.Context, cl client.Client, key client.ObjectKey, change f
 		case err != nil:
 			if apierrors.IsForbidden(err) {
 				return nil, fmt.Errorf("you may not decide in namespace %s: ask for a Role that may update rollbacks there, "+
-					"such as the ClusterRole admin or backstop-approver (%s)", key.Namespace, readable(err))
+					"such as the ClusterRole admin or backstop-approver (%w)", key.Namespace, readable(err))
 			}
 			return nil, fmt.Errorf("write rollback %s: %w", key, readable(err))
 		}

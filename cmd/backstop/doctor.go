@@ -54,7 +54,7 @@ func doctorCommand(std streams) *cobra.Command {
   $backstop doctor -A                         # every namespace with a workload that Flux applies
   $backstop doctor -n production --verbose    # what is good, too
   $backstop doctor -n production -o json | jq -r '.workloads[].checks[] | select(.mark == "stopped") | .fix' | sort -u`,
-		Args: cobra.MaximumNArgs(2),
+		Args: cobra.MaximumNArgs(2), ValidArgsFunction: completeWorkload(&o.cluster),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains([]string{"", "json", "yaml"}, o.output) {
 				return badUsage("output %q: want json or yaml", o.output)
@@ -71,6 +71,7 @@ func doctorCommand(std streams) *cobra.Command {
 	f.StringVar(&o.home, "backstop-namespace", kube.Home(), "namespace that Backstop runs in")
 	f.StringVar(&o.fluxHome, "flux-namespace", "flux-system", "namespace that Flux's controllers run in")
 	f.StringVarP(&o.output, "output", "o", "", "json or yaml")
+	completeFlag(cmd, "output", outputs("json", "yaml"))
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "list every check of workloads with nothing wrong, too")
 	f.BoolVarP(&o.all, "all-namespaces", "A", false, "every namespace that has a workload which Flux applies")
 	return cmd
@@ -109,6 +110,9 @@ func (o *doctorOptions) run(ctx context.Context, std streams, only v1alpha1.Work
 		Home: o.home, FluxHome: o.fluxHome, Only: only,
 	}
 	namespaces := []string{v.namespace}
+	if err := noNamespace(ctx, v.client, v.namespace); err != nil && !o.all {
+		return err
+	}
 	if o.all {
 		var list corev1.NamespaceList
 		if err := v.client.List(ctx, &list); err != nil {
@@ -127,7 +131,7 @@ func (o *doctorOptions) run(ctx context.Context, std streams, only v1alpha1.Work
 		}
 		report := doctor.Examine(facts)
 		if only.Name != "" && len(report.Workloads)+len(report.Others) == 0 {
-			return fmt.Errorf("no %s in namespace %s", only, ns)
+			return &notThere{fmt.Errorf("no %s in namespace %s", only, ns)}
 		}
 		if !o.all || len(report.Workloads) > 0 {
 			reports = append(reports, report)

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/internal/program"
 )
@@ -20,6 +25,17 @@ type streams struct {
 type usageError struct{ error }
 
 func badUsage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// notThere is what somebody named that does not exist.
+type notThere struct{ error }
+
+// noNamespace says that a namespace is missing; nil where it is there, or may not be read.
+func noNamespace(ctx context.Context, cl client.Reader, ns string) error {
+	if ns == "" || !apierrors.IsNotFound(cl.Get(ctx, client.ObjectKey{Name: ns}, &corev1.Namespace{})) {
+		return nil
+	}
+	return &notThere{fmt.Errorf("there is no namespace %s", ns)}
+}
 
 // exitCode ends the program without a word more than was printed.
 type exitCode int

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,17 +61,11 @@ func (f follower) follow(ctx context.Context, rb *v1alpha1.Rollback, answer v1al
 	wasAt := rb.Status.Outcome.DeepCopy()
 	for {
 		s := &rb.Status
-		line := s.PhaseNow()
-		if s.Ended() && s.Outcome.Sentence != "" {
-			line += ": " + s.Outcome.Sentence
-		} else if s.Summary != "" {
-			line += ": " + s.Summary
-		}
-		if line != told {
+		unread := s.Verdict == nil && wasAt != nil && s.Outcome != nil && s.Outcome.At.Equal(&wasAt.At)
+		if line := stands(rb, unread); line != told {
 			fmt.Fprintf(f.out, "rollback/%s: %s\n", rb.Name, line)
 			told = line
 		}
-		unread := s.Verdict == nil && wasAt != nil && s.Outcome != nil && s.Outcome.At.Equal(&wasAt.At)
 		if s.Ended() && !unread {
 			return ended(s, answer)
 		}
@@ -91,6 +86,24 @@ func (f follower) follow(ctx context.Context, rb *v1alpha1.Rollback, answer v1al
 			return fmt.Errorf("read rollback %s: %w", key, readable(err))
 		}
 	}
+}
+
+// stands says how a Rollback stands, for whoever has answered it. What asks the question that was answered already says
+// nothing to them.
+func stands(rb *v1alpha1.Rollback, unread bool) string {
+	s := &rb.Status
+	line := s.PhaseNow()
+	answered := s.Verdict == nil && s.Question != nil && slices.ContainsFunc(rb.Spec.Decisions,
+		func(d v1alpha1.Decision) bool { return d.Question == s.Question.ID })
+	switch {
+	case unread || answered:
+		return line + ": waiting for Backstop to read the answer"
+	case s.Ended() && s.Outcome.Sentence != "":
+		return line + ": " + s.Outcome.Sentence
+	case s.Summary != "":
+		return line + ": " + s.Summary
+	}
+	return line
 }
 
 // ended says by an exit code whether a Rollback went the way of the answer.

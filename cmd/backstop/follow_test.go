@@ -88,7 +88,7 @@ func TestWaitFollowsAnAnswerToItsEnd(t *testing.T) {
 		},
 		"an approval of what expired goes on": {
 			expired, states{expired, decided, end(decided, v1alpha1.ResultVerified, "v1 runs", 9)}, false, v1alpha1.Approve, exitOK,
-			[]string{"Expired: nobody answered", "Reverting: pushes the revert", "Verified: v1 runs"},
+			[]string{"Expired: waiting for Backstop to read the answer", "Reverting: pushes the revert", "Verified: v1 runs"},
 		},
 		"an approval that cannot be pushed": {
 			asked, states{decided, end(decided, v1alpha1.ResultFailed, "a hook declines it", 9)}, false, v1alpha1.Approve, exitError,

@@ -41,6 +41,7 @@ func getCommand(std streams) *cobra.Command {
 	cmd.Flags().BoolVarP(&o.all, "all-namespaces", "A", false, "all namespaces")
 	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "go on watching")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "json, yaml or wide")
+	completeFlag(cmd, "output", outputs("json", "yaml", "wide"))
 	return cmd
 }
 
@@ -88,7 +89,10 @@ func (l *lister) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if l.output == "json" || l.output == "yaml" {
+	switch scripts := l.output == "json" || l.output == "yaml"; {
+	case scripts && len(l.names) == 1:
+		return printOne(l.std.out, l.output, found[0])
+	case scripts:
 		return printList(l.std.out, l.output, found)
 	}
 	header := slices.Concat(l.header, l.wide)
@@ -98,7 +102,10 @@ func (l *lister) list(ctx context.Context) error {
 	if l.all {
 		header = append([]string{"NAMESPACE"}, header...)
 	}
-	l.columns = columns{out: l.std.out, header: header, full: l.output == "wide"}
+	l.columns = columns{out: l.std.out, header: header, full: l.output == "wide", image: l.image}
+	if l.all && l.image > 0 {
+		l.columns.image++
+	}
 	if len(found) == 0 && !l.watch {
 		return nothing(ctx, l.std, l.client, l.namespace)
 	}

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -70,8 +68,8 @@ func nothing(ctx context.Context, std streams, cl client.Reader, ns string) erro
 		return nil
 	}
 	// Who may not read the namespace is told what the list says.
-	if err := cl.Get(ctx, client.ObjectKey{Name: ns}, &corev1.Namespace{}); apierrors.IsNotFound(err) {
-		return badUsage("there is no namespace %s", ns)
+	if err := noNamespace(ctx, cl, ns); err != nil {
+		return err
 	}
 	fmt.Fprintf(std.err, "Nothing found in namespace %s.\n", ns)
 	return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,9 +22,11 @@ import (
 type table struct {
 	singular, plural string
 	header, wide     []string
-	empty            func() client.ObjectList
-	options          func(...client.ListOption) []client.ListOption
-	keep             func(client.Object) bool
+	// image is the column that may have an image, which is named in fewer words where a line has no room; 0 for none.
+	image   int
+	empty   func() client.ObjectList
+	options func(...client.ListOption) []client.ListOption
+	keep    func(client.Object) bool
 	// when is what orders the lines.
 	when func(client.Object) time.Time
 	row  func(client.Object, reader) (row, wide []string)
@@ -38,9 +41,9 @@ type reader struct {
 var tables = map[string]table{
 	"rollbacks": {
 		singular: "rollback", plural: "rollbacks",
-		header: []string{"NAME", "TRIGGER", "IMAGE", "PHASE", "BACK TO", "AGE", "STATUS"},
-		wide:   []string{"SUSPECT", "REVERT"},
-		empty:  rollbacks, options: all, keep: anything, when: created, row: rollbackRow,
+		header: []string{"NAME", "TRIGGER", "SUBJECT", "PHASE", "AGE", "STATUS"}, image: 2,
+		wide:  []string{"BACK TO", "SUSPECT", "REVERT"},
+		empty: rollbacks, options: all, keep: anything, when: created, row: rollbackRow,
 	},
 	"holds": {
 		singular: "hold of rollback", plural: "holds",
@@ -113,8 +116,8 @@ func rollbackRow(o client.Object, by reader) ([]string, []string) {
 	if s.Change != nil {
 		revert = text.Short(s.Change.Commit)
 	}
-	return []string{r.Name, string(r.Spec.OpenedFor), r.Spec.Subject.Name, s.PhaseNow(), back,
-		age(r.CreationTimestamp.Time, by.now), statusOf(s, by)}, []string{suspect, revert}
+	return []string{r.Name, string(r.Spec.OpenedFor), r.Spec.Subject.String(), s.PhaseNow(),
+		age(r.CreationTimestamp.Time, by.now), statusOf(s, by)}, []string{back, suspect, revert}
 }
 
 // statusOf is what a Rollback asks and how to answer, which must not be cut off; else what its condition Ready says.
@@ -127,8 +130,17 @@ func statusOf(s *v1alpha1.RollbackStatus, by reader) string {
 	for _, a := range q.Answers {
 		commands = append(commands, strings.ToLower(string(a)))
 	}
-	return fmt.Sprintf("%s by %s: %s",
-		by.program.Command("%s", strings.Join(commands, "|")), q.Until.UTC().Format("15:04 MST"), readyMessage(s.Conditions))
+	why := make([]string, 0, len(q.Doubts))
+	for _, d := range q.Doubts {
+		why = append(why, d.Message)
+	}
+	until := q.Until.UTC().Format("15:04 MST")
+	if q.Until.Sub(by.now) >= 12*time.Hour {
+		// The time alone could be that of another day.
+		until = q.Until.UTC().Format("2 Jan 15:04 MST")
+	}
+	return fmt.Sprintf("%s by %s: %s", by.program.Command("%s", strings.Join(commands, "|")), until,
+		cmp.Or(strings.Join(why, "; "), readyMessage(s.Conditions)))
 }
 
 func holds(o client.Object) bool { return o.(*v1alpha1.Rollback).Status.HoldStands() }
@@ -157,7 +169,7 @@ func policyRow(o client.Object, by reader) ([]string, []string) {
 	p := o.(*v1alpha1.RollbackPolicy)
 	var triggers []string
 	for _, t := range p.Spec.Triggers {
-		triggers = append(triggers, fmt.Sprintf("%s=%s", t.Type, t.Mode))
+		triggers = append(triggers, fmt.Sprintf("%s=%s", t.Type, cmp.Or(t.Mode, v1alpha1.ModeApprove)))
 	}
 	ready, slack := "", ""
 	if c := meta.FindStatusCondition(p.Status.Conditions, "Ready"); c != nil {

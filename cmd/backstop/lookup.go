@@ -19,6 +19,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/build"
+	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/internal/workload"
 	"github.com/backstop-dev/backstop/reconcile"
@@ -80,7 +81,7 @@ func (l *lookup) open(ctx context.Context, arg string) (repository, string, erro
 	case isWorkload:
 		return nil, "", fmt.Errorf("%w: give an image, or --repo . to look in the Git repository here", err)
 	}
-	fmt.Fprintln(os.Stderr, "No cluster is configured: looking in the Git repository here, as with --repo .")
+	fmt.Fprintf(os.Stderr, "%v: looking in the Git repository here, as with --repo .\n", err)
 	l.repo = "."
 	return l.offline(ctx, arg, wl, isWorkload)
 }
@@ -218,7 +219,15 @@ type remote struct {
 	git    *gitrepo.Mirrors
 	origin reconcile.Origin
 	query  reconcile.Query
+	// others are where else an image may have been that nothing runs any more.
+	others []lead
 	forget func() error
+}
+
+// lead is where a workload's image comes from, and what to ask there.
+type lead struct {
+	origin reconcile.Origin
+	query  reconcile.Query
 }
 
 func (l *lookup) online(ctx context.Context, arg string, wl v1alpha1.Workload, isWorkload bool,
@@ -227,32 +236,58 @@ func (l *lookup) online(ctx context.Context, arg string, wl v1alpha1.Workload, i
 	if err != nil {
 		return nil, "", err
 	}
-	image := arg
+	if err := noNamespace(ctx, cl, ns); err != nil {
+		return nil, "", err
+	}
+	image, named, all := arg, true, []v1alpha1.Workload{wl}
 	if isWorkload {
 		image, err = liveImage(ctx, cl, ns, wl, l.container)
 	} else {
-		wl, err = runs(ctx, cl, ns, image)
+		all, named, err = runs(ctx, cl, ns, image)
 	}
 	if err != nil {
 		return nil, "", err
 	}
-	origin, err := flux.New(cl, flux.Options{Person: true}).Origin(ctx, ns, wl, nil, time.Time{})
-	if err != nil {
-		return nil, "", fmt.Errorf("find the source of %s: %w", wl, err)
+	var leads []lead
+	chain := flux.New(cl, flux.Options{Person: true})
+	for _, wl := range all {
+		origin, err := chain.Origin(ctx, ns, wl, nil, time.Time{})
+		if err != nil && len(all) == 1 {
+			return nil, "", fmt.Errorf("find the source of %s: %w", wl, err)
+		}
+		if err == nil {
+			leads = append(leads, lead{origin, reconcile.Query{
+				Namespace: ns, Workload: wl, Container: l.container, Root: origin.Root, Others: origin.Others,
+				Policies: origin.Policies, ByPerson: !named,
+			}})
+		}
+	}
+	if len(leads) == 0 {
+		return nil, "", fmt.Errorf("find the source of %s: of %d workloads that run its repository none has one that can be "+
+			"read: name one of them, such as %s", image, len(all), all[0])
 	}
 	git, forget, err := mirrorOnce()
 	if err != nil {
 		return nil, "", err
 	}
-	return &remote{git: git, origin: origin, forget: forget, query: reconcile.Query{
-		Namespace: ns, Workload: wl, Container: l.container, Root: origin.Root, Others: origin.Others,
-		Policies: origin.Policies,
-	}}, image, nil
+	return &remote{git: git, forget: forget, origin: leads[0].origin, query: leads[0].query, others: leads[1:]}, image, nil
 }
 
+// blame asks where the image came from. What nothing runs any more is looked for behind one workload after the other.
 func (r *remote) blame(ctx context.Context, image string) (v1alpha1.Suspect, error) {
 	r.query.Image = image
-	return r.git.Blame(ctx, r.origin.Source, r.query)
+	s, err := r.git.Blame(ctx, r.origin.Source, r.query)
+	for _, next := range r.others {
+		if _, refused := reconcile.AsRefusal(err); !refused {
+			break
+		}
+		next.query.Image = image
+		if found, missed := r.git.Blame(ctx, next.origin.Source, next.query); missed == nil {
+			r.origin, r.query = next.origin, next.query
+			return found, nil
+		}
+	}
+	return s, err
 }
 
 func (r *remote) former(ctx context.Context, s v1alpha1.Suspect) ([]reconcile.Former, error) {
@@ -352,18 +387,23 @@ func template(ctx context.Context, cl client.Client, ns string, wl v1alpha1.Work
 	return &found.Template.Spec, nil
 }
 
-// runs finds a workload of the namespace whose template names an image.
-func runs(ctx context.Context, cl client.Client, ns, image string) (v1alpha1.Workload, error) {
-	found, err := runsLike(ctx, cl, ns, func(have string) bool { return have == image })
-	if err != nil {
-		return v1alpha1.Workload{}, err
+// runs finds a workload of the namespace whose template names an image, or else those that name another image of its
+// repository: they may have named this one.
+func runs(ctx context.Context, cl client.Client, ns, ref string) (found []v1alpha1.Workload, named bool, err error) {
+	found, err = runsLike(ctx, cl, ns, func(have string) bool { return have == ref })
+	if err != nil || len(found) > 0 {
+		return found[:min(1, len(found))], true, err
 	}
-	if len(found) == 0 {
-		return v1alpha1.Workload{}, fmt.Errorf("no workload in namespace %s names %s: give -n NAMESPACE, "+
-			"or --repo DIR to look in Git alone", ns, image)
+	found, err = runsLike(ctx, cl, ns, func(have string) bool { return image.SameRepository(have, ref) })
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("no workload in namespace %s names %s, or another image of its repository: give -n NAMESPACE, "+
+			"or --repo DIR to look in Git alone", ns, ref)
 	}
-	return found[0], nil
+	return found[:min(maxLeads, len(found))], false, err
 }
+
+// maxLeads is behind how many workloads an image is looked for that nothing runs any more.
+const maxLeads = 8
 
 // runsLike finds the workloads of the namespace whose template names an image that is meant.
 func runsLike(ctx context.Context, cl client.Client, ns string, meant func(string) bool) ([]v1alpha1.Workload, error) {

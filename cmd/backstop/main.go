@@ -43,6 +43,7 @@ func run(ctx context.Context, args []string, std streams) int {
 	root.SetArgs(args[1:])
 	err := root.ExecuteContext(ctx)
 	var usage *usageError
+	var missing *notThere
 	var code exitCode
 	switch {
 	case err == nil:
@@ -51,6 +52,9 @@ func run(ctx context.Context, args []string, std streams) int {
 		return int(code)
 	case errors.As(err, &usage) || isCobraUsage(err):
 		fmt.Fprintf(std.err, "backstop: %s\nRun '%[2]s --help' or '%[2]s COMMAND --help' for usage.\n", err, std.program)
+		return exitUsage
+	case errors.As(err, &missing):
+		fmt.Fprintf(std.err, "backstop: %s\n", err)
 		return exitUsage
 	case apierrors.IsForbidden(err) || reconcile.KindOf(err) == reconcile.FaultNoRights:
 		fmt.Fprintf(std.err, "backstop: %s\n", err)

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"golang.org/x/term"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/yaml"
@@ -33,6 +34,29 @@ func printObject(out io.Writer, format string, v any) error {
 	return err
 }
 
+// printOne writes the one object that was asked for by its name, as kubectl does.
+func printOne(out io.Writer, format string, o client.Object) error {
+	scheme, err := kube.Scheme()
+	if err == nil {
+		err = complete(o, scheme)
+	}
+	if err != nil {
+		return err
+	}
+	return printObject(out, format, o)
+}
+
+// complete gives an object its kind, and takes what only the API server keeps.
+func complete(o client.Object, scheme *runtime.Scheme) error {
+	o.SetManagedFields(nil)
+	gvk, err := apiutil.GVKForObject(o, scheme)
+	if err != nil {
+		return fmt.Errorf("print %s: %w", o.GetName(), err)
+	}
+	o.GetObjectKind().SetGroupVersionKind(gvk)
+	return nil
+}
+
 // printList writes objects as kubectl does: a List, without what only the API server keeps.
 func printList[T any](out io.Writer, format string, items []T) error {
 	scheme, err := kube.Scheme()
@@ -41,12 +65,9 @@ func printList[T any](out io.Writer, format string, items []T) error {
 	}
 	for _, item := range items {
 		if o, ok := any(item).(client.Object); ok {
-			o.SetManagedFields(nil)
-			gvk, err := apiutil.GVKForObject(o, scheme)
-			if err != nil {
-				return fmt.Errorf("print %s: %w", o.GetName(), err)
+			if err := complete(o, scheme); err != nil {
+				return err
 			}
-			o.GetObjectKind().SetGroupVersionKind(gvk)
 		}
 	}
 	if items == nil {

@@ -44,7 +44,7 @@ GITEA_SERVER_TOKEN, …); in a cluster with the credentials of the GitRepository
   $backstop revert deploy/backend -n production --push
   $backstop revert ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production --branch undo-backend
   $backstop revert ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production --pull-request`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: completeWorkload(&o.cluster),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			arg, err := target(args)
 			if err != nil {

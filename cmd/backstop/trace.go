@@ -56,7 +56,7 @@ func traceCommand(std streams) *cobra.Command {
   $backstop trace cronjob/report -n production --history                 # which image ran when, by whom and why
   $backstop trace sts/db -n production --watch                           # until it has arrived
   until $backstop trace deploy/backend -n production >/dev/null; do sleep 5; done`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: completeWorkload(&o.cluster),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains([]string{"", "json", "yaml"}, o.output) {
 				return badUsage("output %q: want json or yaml", o.output)
@@ -78,6 +78,7 @@ func traceCommand(std streams) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVarP(&o.container, "container", "c", "", "one container (default: all)")
 	f.StringVarP(&o.output, "output", "o", "", "json or yaml")
+	completeFlag(cmd, "output", outputs("json", "yaml"))
 	f.IntVar(&o.history, "history", 0, "list the last N images that Git said, by commit, with who and why")
 	f.Lookup("history").NoOptDefVal = "10"
 	f.BoolVarP(&o.watch, "watch", "w", false, "look again and again, and print what changed, until it has arrived")
@@ -88,8 +89,9 @@ func traceCommand(std streams) *cobra.Command {
 // couldNotTell ends a command that found no answer with a code of its own.
 func couldNotTell(std streams, err error) error {
 	var usage *usageError
+	var missing *notThere
 	var code exitCode
-	if err == nil || errors.As(err, &usage) || errors.As(err, &code) || errors.Is(err, context.Canceled) {
+	if err == nil || errors.As(err, &usage) || errors.As(err, &missing) || errors.As(err, &code) || errors.Is(err, context.Canceled) {
 		return err
 	}
 	fmt.Fprintf(std.err, "backstop: %s\n", err)
@@ -106,6 +108,9 @@ func (o *traceOptions) run(ctx context.Context, std streams, arg string) error {
 		return err
 	}
 	defer func() { _ = v.forget() }()
+	if err := noNamespace(ctx, v.client, v.namespace); err != nil {
+		return err
+	}
 	g := &trace.Gatherer{
 		Client: v.client, Flux: v.flux, Git: v.git, Registry: v.registry, Logins: v.logins.access, Now: time.Now,
 		Program: std.program, History: o.history,
@@ -145,8 +150,8 @@ func (o *traceOptions) running(ctx context.Context, cl client.Client, ns, ref st
 		return nil, err
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("no workload in namespace %s is called %[2]s or runs an image of that repository: "+
-			"give another namespace (-n), or the workload as KIND/NAME", ns, ref)
+		return nil, &notThere{fmt.Errorf("no workload in namespace %s is called %[2]s or runs an image of that repository: "+
+			"give another namespace (-n), or the workload as KIND/NAME", ns, ref)}
 	}
 	var out []trace.Question
 	for _, w := range found {
@@ -190,6 +195,9 @@ func look(ctx context.Context, g *trace.Gatherer, questions []trace.Question) ([
 	trails := []trace.Trail{}
 	for _, q := range questions {
 		facts, err := g.Gather(ctx, q)
+		if missing := (*trace.Missing)(nil); errors.As(err, &missing) {
+			return nil, &notThere{err}
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -107,6 +107,12 @@ func TestTheWalkOfANewcomer(t *testing.T) {
 	w.ends(prod, image, v1alpha1.ResultVerified)
 	tr.types(me, "backstop get rollback "+r.Name+" -n NS")
 	tr.types(me, "backstop get holds -n NS")
+	tr.types(me, "backstop blame "+image+" -n NS")
+	tenant := w.user("tenant", prod, "admin")
+	// KUBECONFIG takes a list, and the name of the file has a colon.
+	theirs := filepath.Join(t.TempDir(), "kubeconfig")
+	w.must(os.Symlink(tenant.kubeconfig, theirs))
+	tr.types(theirs, "backstop trace "+image+" -n NS")
 	w.Publish(backend, fleet.Tag(prod, 2))
 	w.runs(prod, backend, fleet.Tag(prod, 2))
 	w.released(image, "")
@@ -125,15 +131,14 @@ func TestTheWalkOfANewcomer(t *testing.T) {
 	r = w.record(prod, newest)
 	tr.types(me, "backstop approve "+r.Name+" -n NS")
 	w.ends(prod, newest, v1alpha1.ResultVerified)
+	tr.types(me, "backstop approve "+r.Name+" -n NS")
+	tr.types(me, "backstop trace deploy/nope -n NS")
+	tr.types(me, "backstop get -n nowhere")
 	tr.types(me, "kubectl get rollbacks -n NS --sort-by=.metadata.creationTimestamp")
 
 	w.must(w.Alice.Pull(t.Context()))
 	tr.types(me, "backstop check .")
-	tenant := w.user("tenant", prod, "admin")
-	// KUBECONFIG takes a list, and the name of the file has a colon.
-	link := filepath.Join(t.TempDir(), "kubeconfig")
-	w.must(os.Symlink(tenant.kubeconfig, link))
-	tr.types(link, "backstop doctor -n NS")
+	tr.types(theirs, "backstop doctor -n NS")
 	tr.golden(filepath.Join("testdata", "newcomer.txt"))
 }
 

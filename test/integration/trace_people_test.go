@@ -127,7 +127,7 @@ func TestTraceFollowsAPromotionAndTellsTheHistory(t *testing.T) {
 			}
 		}
 	}
-	if out, code := w.runBackstop(w.Env.Kubeconfig, "trace", "elsewhere.test/x:1", "-n", ns); code != 3 || out != "" {
+	if out, code := w.runBackstop(w.Env.Kubeconfig, "trace", "elsewhere.test/x:1", "-n", ns); code != 2 || out != "" {
 		t.Errorf("an image that nothing runs: code %d, %s", code, out)
 	}
 }
