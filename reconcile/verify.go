@@ -26,7 +26,7 @@ func verifyStep(w *World) Step {
 		said := []string{workloadNames(w) + " runs " + s.Target.Image + " again", aheadWas(s)}
 		switch {
 		case byHandAlone(s):
-			said = []string{fmt.Sprintf("%s says %s now, which %s runs", s.Suspect.Branch, s.Target.Image, workloadNames(w)),
+			said = []string{fmt.Sprintf("%s runs %s, as %s says now", workloadNames(w), s.Target.Image, s.Suspect.Branch),
 				aheadWas(s)}
 		case s.Suspect.ByFiles():
 			said = []string{workloadNames(w) + " applies what Git says again, without what " + text.Short(s.Suspect.Commit) +

@@ -68,7 +68,7 @@ func states() map[string]Facts {
 		"5-restoring":     {drift, target, asks(policyAsks, byHandBy), decides(jane, v1alpha1.Reject)},
 		"6-restoring":     {drift, target, decides(jane, v1alpha1.Reject), verdict(jane, v1alpha1.Reject), restores},
 		"7-adopted":       {drift, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested},
-		"8-verified":      {drift, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, ends(v1alpha1.ResultVerified, "main says registry.example/shop/shop-api:v1.41.3 now, which Deployment/shop-api runs")},
+		"8-verified":      {drift, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, ends(v1alpha1.ResultVerified, "Deployment/shop-api runs registry.example/shop/shop-api:v1.41.3, as main says now")},
 		"8-restored":      {drift, target, ends(v1alpha1.ResultRestored, "Kustomization/flux-system/shop took it back, 7m50s after the change by hand: Deployment/shop-api runs registry.example/shop/shop-api:v1.42.0 again, as Git says")},
 		"8-restored-by":   {drift, target, decides(jane, v1alpha1.Reject), verdict(jane, v1alpha1.Reject), restores, ends(v1alpha1.ResultRestored, "slack:T0SHOP/U0JANE had it restored from Git, 7m50s after the change by hand: Deployment/shop-api runs registry.example/shop/shop-api:v1.42.0 again, as Git says")},
 		"8-rejected":      {drift, target, decides(jane, v1alpha1.Reject), verdict(jane, v1alpha1.Reject), ends(v1alpha1.ResultRejected, "slack:T0SHOP/U0JANE keeps registry.example/shop/shop-api:v1.42.0: no reason given")},
