@@ -55,8 +55,8 @@ func (k FaultKind) Heals() bool {
 	case FaultUnauthorized, FaultForbidden, FaultNotFound, FaultProxy, FaultConnection, FaultRedirected, FaultTooLarge,
 		FaultQuota, FaultReadOnly, FaultNoRights, FaultNotYet, FaultHeadMoved:
 		return true
-	case FaultLostRace, FaultWantsPullRequest, FaultWantsSignature, FaultDeclined, FaultNever, FaultNotRendered, FaultForeign,
-		FaultNoProvider:
+	case FaultLostRace, FaultWantsPullRequest, FaultWantsSignature, FaultDeclined, FaultNever, FaultNotRendered,
+		FaultForeign, FaultNoProvider:
 	}
 	return false
 }

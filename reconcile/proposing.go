@@ -162,8 +162,8 @@ func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, form *v1
 	if err != nil {
 		return noPullRequest(s, err)
 	}
-	src := askedBy(p.source, p.forge, Proposal{Branch: branch, Base: s.Suspect.Branch, Story: Story{Commit: s.Suspect.Commit,
-		Message: "Take back " + p.reverts[0].Image}})
+	src := askedBy(p.source, p.forge, Proposal{Branch: branch, Base: s.Suspect.Branch,
+		Story: Story{Commit: s.Suspect.Commit, Message: "Take back " + p.reverts[0].Image}})
 	put, err := e.Git.Propose(ctx, src, Onto{Branch: branch}, p.reverts)
 	if err != nil {
 		return noPullRequest(s, err)
@@ -187,8 +187,8 @@ func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, form *v1
 	return nil
 }
 
-// proposedTo is the branch of a suspect's pull request. A commit may be deployed from two branches of a repository: each
-// has a pull request of its own, and the second one another name, since its commits stand on another base.
+// proposedTo is the branch of a suspect's pull request. A commit may be deployed from two branches of a repository:
+// each has a pull request of its own, and the second one another name, since its commits stand on another base.
 func proposedTo(ctx context.Context, forge Forge, s *v1alpha1.Suspect) (string, error) {
 	branch := ProposedBranch(s.Commit)
 	pr, err := forge.Find(ctx, branch, "")

@@ -88,8 +88,8 @@ type Source struct {
 	AuthorName, AuthorEmail string
 	// Signing key of the automation; nil for none.
 	Signing *SigningKey
-	// Asks are options of a push, as NAME=VALUE, that go with what is pushed to a branch of Backstop's: some servers open a
-	// pull request by them.
+	// Asks are options of a push, as NAME=VALUE, that go with what is pushed to a branch of Backstop's: some servers open
+	// a pull request by them.
 	Asks []string
 	// Verified means that Flux only accepts signed commits (spec.verify), so that a push without Signing is refused.
 	Verified bool

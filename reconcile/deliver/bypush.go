@@ -36,7 +36,8 @@ var (
 
 // pushed gives the way by pushes alone to the repository of a source that logs in with an SSH key; nil where the server
 // has none.
-func (f *Forges) pushed(ctx context.Context, src reconcile.Source, provider v1alpha1.PullRequestProvider) reconcile.Forge {
+func (f *Forges) pushed(ctx context.Context, src reconcile.Source, provider v1alpha1.PullRequestProvider,
+) reconcile.Forge {
 	remote := src.URL
 	if src.Push != nil {
 		remote = src.Push.URL
@@ -91,9 +92,11 @@ func (b *byPush) Find(ctx context.Context, branch, base string) (*reconcile.Pull
 	if b.where.Provider == Gitea {
 		path = "/pulls/"
 	}
-	return &reconcile.PullRequest{Number: number, URL: fmt.Sprintf("%s/%s%s%d", b.where.API, b.where.Project, path, number),
+	return &reconcile.PullRequest{
+		Number: number, URL: fmt.Sprintf("%s/%s%s%d", b.where.API, b.where.Project, path, number),
 		State: v1alpha1.PullRequestOpen, Branch: branch, Head: head, Base: base, Merge: reconcile.MergeWaits,
-		Waits: []v1alpha1.PullRequestWait{{Kind: v1alpha1.WaitsForProvider}}}, nil
+		Waits: []v1alpha1.PullRequestWait{{Kind: v1alpha1.WaitsForProvider}},
+	}, nil
 }
 
 // Open has the server open a pull request, and finds it.
@@ -116,8 +119,8 @@ func (b *byPush) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.Pul
 		case <-time.After(time.Duration(try+1) * pushSoon):
 		}
 	}
-	return nil, reconcile.RefuseAs(reconcile.FaultNotYet, "open a pull request of %s: %s was pushed, and %s shows none for "+
-		"it: open it by hand, or give a token for the API (spec.pullRequest.secretRef)", b.where.Project, p.Branch,
+	return nil, reconcile.RefuseAs(reconcile.FaultNotYet, "open a pull request of %s: %s was pushed, and %s shows none "+
+		"for it: open it by hand, or give a token for the API (spec.pullRequest.secretRef)", b.where.Project, p.Branch,
 		b.where.Provider)
 }
 
@@ -144,8 +147,8 @@ func (b *byPush) Update(ctx context.Context, _ *reconcile.PullRequest, p reconci
 
 // unseen is what an SSH key cannot do.
 func (b *byPush) unseen(what string, number int64) error {
-	return reconcile.RefuseAs(reconcile.FaultNotFound, "%s pull request %d of %s: GitRepository %s logs in with an SSH key, "+
-		"which has no API: people merge it or close it there", what, number, b.where.Project, b.src.Pushes())
+	return reconcile.RefuseAs(reconcile.FaultNotFound, "%s pull request %d of %s: GitRepository %s logs in with an SSH "+
+		"key, which has no API: people merge it or close it there", what, number, b.where.Project, b.src.Pushes())
 }
 
 // Read is not possible: what becomes of it is told by the deployed branch.
@@ -154,7 +157,8 @@ func (b *byPush) Read(_ context.Context, number int64) (*reconcile.PullRequest, 
 }
 
 // Merge is not possible.
-func (b *byPush) Merge(_ context.Context, pr *reconcile.PullRequest, _ reconcile.MergeOrder) (reconcile.Merging, error) {
+func (b *byPush) Merge(_ context.Context, pr *reconcile.PullRequest, _ reconcile.MergeOrder,
+) (reconcile.Merging, error) {
 	return "", b.unseen("merge", pr.Number)
 }
 
