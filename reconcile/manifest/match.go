@@ -75,7 +75,7 @@ func match(nodes []Node, image string, at Target) []Node {
 	var found []*group
 	for _, g := range groups {
 		g.fit = fit(g.nodes[0].Object, at)
-		if g.grade = gradeOf(g.nodes, image); g.grade == gradeNone || g.fit == fitNever || anothers(g.nodes[0].Object, at) {
+		if g.grade = gradeOf(g.nodes, image); g.grade == gradeNone || g.fit == fitNever || anothers(g.nodes[0], at) {
 			continue
 		}
 		found = append(found, g)
@@ -200,18 +200,27 @@ func fit(o Object, at Target) int {
 	return fitOther
 }
 
-// anothers reports whether an object can have no part in a workload that a HelmRelease made: it is another HelmRelease,
-// it is applied as it stands, or what it holds is in a namespace that the HelmRelease takes no values from.
-func anothers(o Object, at Target) bool {
+// anothers reports whether a node can have no part in a workload that a HelmRelease made: it stands in another
+// HelmRelease, in an object that is applied as it stands, or in a namespace that the HelmRelease takes no values from.
+// What is inside of a HelmRelease, such as a patch of what its chart makes, is of the document that holds it.
+func anothers(n Node, at Target) bool {
 	r := at.Release
-	switch {
-	case r.Name == "":
+	if r.Name == "" {
 		return false
-	case o.Kind == r.Kind && o.Name != r.Name && !within(o.Name, r.Name), isTemplate(o.Kind) && o.Name != "":
-		return true
 	}
-	values := o.Kind == r.Kind || o.Kind == "ConfigMap" || o.Kind == "Secret"
-	return values && o.Namespace != "" && o.Namespace != r.Namespace
+	id, _, _ := strings.Cut(n.Pointer, "#")
+	of := strings.Split(id, "/")
+	in := Object{Kind: of[0], Name: of[len(of)-1]}
+	if len(of) == 3 {
+		in.Namespace = of[1]
+	}
+	switch in.Kind {
+	case r.Kind:
+		return in.Name != r.Name && !within(in.Name, r.Name) || in.Namespace != "" && in.Namespace != r.Namespace
+	case "ConfigMap", "Secret":
+		return in.Namespace != "" && in.Namespace != r.Namespace
+	}
+	return isTemplate(n.Object.Kind)
 }
 
 // within reports whether a name may be the target's before a prefix, a suffix or both were added, whole words each.

@@ -112,6 +112,12 @@ func TestMatchFindsWhatMakesTheImageRun(t *testing.T) {
 				"\n-- b --\n" + deployment("backend", "production", "r/b:v1"),
 			"r/b:v1", Target{Namespace: "team-a", Kind: "Deployment", Name: "backend", Release: Object{Kind: "HelmRelease", Namespace: "team-a", Name: "web"}}, nil,
 		}, {
+			"what a HelmRelease changes of what its chart makes",
+			"\n-- a --\nkind: HelmRelease\nmetadata: {name: web}\nspec:\n  postRenderers:\n  - kustomize:\n      patches:\n" +
+				"      - target: {kind: Deployment, name: backend}\n        patch: |\n          - {op: replace, path: /spec/template/spec/containers/0/image, value: r/b:v1}\n",
+			"r/b:v1", Target{Namespace: "team-a", Kind: "Deployment", Name: "backend", Release: Object{Kind: "HelmRelease", Namespace: "team-a", Name: "web"}},
+			[]string{"a HelmRelease/web#/spec/postRenderers[0]/kustomize/patches[target=Deployment/backend]/patch!#[path=~1spec~1template~1spec~1containers~10~1image]/value"},
+		}, {
 			"the values of the HelmRelease that made the workload, however that is called",
 			"\n-- a --\nkind: HelmRelease\nmetadata: {name: web}\nspec: {values: {image: {repository: r/b, tag: v1}}}\n" +
 				"---\nkind: HelmRelease\nmetadata: {name: other}\nspec: {values: {image: {repository: r/b, tag: v1}}}\n" +
