@@ -146,7 +146,8 @@ func overtaken(w *World) string {
 	if t := s.Target; t != nil && len(t.Values) > 0 && !slices.ContainsFunc(t.Values, func(v v1alpha1.NodeValue) bool {
 		return w.Branch.Values[v.Index] != v.Value
 	}) {
-		return fmt.Sprintf("%s no longer says %s: it says %s now, as it was set by hand", tip, w.Form.Spec.Subject.Name, t.Image)
+		return fmt.Sprintf("%s no longer says %s: it says %s now, as it was set by hand", tip, w.Form.Spec.Subject.Name,
+			t.Image)
 	}
 	return fmt.Sprintf("%s no longer says %s: what was changed by hand is compared with what it says now", tip,
 		w.Form.Spec.Subject.Name)

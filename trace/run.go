@@ -58,7 +58,8 @@ func (v *view) workloadHop() Hop {
 
 // another reports that the workload runs another image than the one that was asked for, which nothing before told.
 func (v *view) another() bool {
-	return v.Asked != "" && tagOr(v.Asked) != v.Asked && v.stopped == "" && !v.waits && !image.SameTag(v.Live.Image, v.Asked)
+	return v.Asked != "" && tagOr(v.Asked) != v.Asked && v.stopped == "" && !v.waits &&
+		!image.SameTag(v.Live.Image, v.Asked)
 }
 
 // insteadOf says what runs in the place of the image that was asked for, and where to look for why.
@@ -67,11 +68,12 @@ func (v *view) insteadOf() (why, fix string) {
 	for i := range v.Rollbacks {
 		r := &v.Rollbacks[i]
 		if r.Status.Change != nil && image.SameTag(r.Spec.Subject.Image(), v.Asked) && v.concerns(r) {
-			return why + ", which was taken back", "see why: " + v.Program.Command("get rollback %s -n %s", r.Name, v.Namespace)
+			return why + ", which was taken back",
+				"see why: " + v.Program.Command("get rollback %s -n %s", r.Name, v.Namespace)
 		}
 	}
-	return why, "see what it should run: " + v.Program.Command("trace %s/%s -n %s", kindArg(v.Workload.Kind), v.Workload.Name,
-		v.Namespace)
+	return why, "see what it should run: " + v.Program.Command("trace %s/%s -n %s", kindArg(v.Workload.Kind),
+		v.Workload.Name, v.Namespace)
 }
 
 // rolling describes what keeps a rollout from being complete.

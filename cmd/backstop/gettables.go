@@ -162,7 +162,8 @@ func holdRow(o client.Object, by reader) ([]string, []string) {
 		lifts = r.Spec.ReleaseHold.By
 	}
 	return []string{r.Name, strings.Join(s.Change.Policies, ","), image.Short(r.Spec.Subject.Name),
-		image.Short(s.Target.Image), age(s.Change.At.Time, by.now), lifts}, []string{strings.Join(files, ","), text.Short(s.Change.Hold)}
+			image.Short(s.Target.Image), age(s.Change.At.Time, by.now), lifts},
+		[]string{strings.Join(files, ","), text.Short(s.Change.Hold)}
 }
 
 func policyRow(o client.Object, by reader) ([]string, []string) {
