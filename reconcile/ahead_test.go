@@ -233,6 +233,37 @@ func TestAFastForwardIsRecorded(t *testing.T) {
 	}
 }
 
+// looking counts who asks what keeps Flux.
+type looking struct {
+	Forwarder
+	n int
+}
+
+func (l *looking) Ahead(context.Context, *v1alpha1.Rollback, func(tip, commit string) (bool, error)) (*Ahead, error) {
+	l.n++
+	return &Ahead{}, nil
+}
+
+func TestOnlyARollbackAboutAnImageIsSetAhead(t *testing.T) {
+	for name, tt := range map[string]struct {
+		subject v1alpha1.Subject
+		want    int
+	}{
+		"an image":      {v1alpha1.ImageSubject("reg/backend:v2"), 1},
+		"a workload":    {v1alpha1.Subject{APIVersion: "apps/v1", Kind: "Deployment", Name: "backend"}, 0},
+		"a Flux object": {v1alpha1.Subject{APIVersion: "kustomize.toolkit.fluxcd.io/v1", Kind: "Kustomization", Name: "apps"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, l := behind(), &looking{}
+			w.Ahead, w.Form.Spec.Subject = nil, tt.subject
+			err := (&Engine{Forward: l, FastForward: true}).gatherAhead(t.Context(), &w, nil)
+			if err != nil || l.n != tt.want || (w.Ahead != nil) != (tt.want > 0) {
+				t.Errorf("%v; asked %d times, want %d; %+v", err, l.n, tt.want, w.Ahead)
+			}
+		})
+	}
+}
+
 // policies are all that is asked of the records.
 type policies struct {
 	Records

@@ -65,6 +65,9 @@ type Engine struct {
 	TellFull   func(namespace, image string, most int)
 	// Stopping means that no further effect should be begun; nil for never. What was begun is finished and saved.
 	Stopping func() bool
+	// Woken is when a key was last woken by something that changed; zero for long ago. What a walk only looks at may have
+	// been read since then; nil has each walk read it anew.
+	Woken func(key Key) time.Time
 	// Log gets one line for each effect.
 	Log *slog.Logger
 }

@@ -71,6 +71,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
+	origin.Source.Since = w.since
 	w.ReadOnly, w.ReadOnlyKind = e.readOnly(w, origin.Source), origin.Source.ReadOnlyKind
 	w.Suspended, w.Remediated = origin.Suspended, origin.Remediated
 	since := lookback(w.Now, w.Policy.Cooldown, w.Budget.Per)

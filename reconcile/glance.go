@@ -24,6 +24,15 @@ type glance struct {
 // looksLast is how old a look may be within a walk.
 const looksLast = time.Second
 
+// woken is when what a walk looks at may have been read at the earliest: a moment ago, and after what woke it. Hundreds
+// that fail together wait for their turns, and share what was read meanwhile.
+func (e *Engine) woken(key Key) time.Time {
+	if e.Woken == nil {
+		return e.Now()
+	}
+	return later(e.Now().Add(-looksLast), e.Woken(key))
+}
+
 // at moves on to a time: what is older than looksLast is forgotten.
 func (g *glance) at(now time.Time) {
 	if oldest := now.Add(-looksLast); g.since.Before(oldest) {

@@ -75,6 +75,8 @@ type Source struct {
 	URL string
 	// Branch that the source deploys.
 	Branch string
+	// Since is when the branch may have been fetched at the earliest for what is only looked at; zero fetches it anew.
+	Since time.Time
 	// Timeout of one network operation; 60 s where the object says nothing.
 	Timeout time.Duration
 	// Auth to fetch.

@@ -19,7 +19,8 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 	var source, pushes types.NamespacedName
 	var refusal error
 	for _, wl := range workloads {
-		origin, err := e.Flux.Origin(ctx, form.Namespace, wl, w.Policy.Source, listedSince(form, e.Now()))
+		since := listedSince(form, e.Now())
+		origin, err := e.Flux.Origin(ctx, form.Namespace, wl, w.Policy.Source, since)
 		if _, refused := AsRefusal(err); refused {
 			// One workload that is gone or not Flux's does not keep the others from being reverted.
 			refusal = weaker(refusal, err)
@@ -46,6 +47,7 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 		if origin.Applier.Kind == "HelmRelease" {
 			q.Release = origin.Applier
 		}
+		origin.Source.Since = since
 		suspect, err := e.Git.Blame(ctx, origin.Source, q)
 		if _, refused := AsRefusal(err); refused {
 			refusal = weaker(refusal, err)

@@ -21,6 +21,7 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
+	origin.Source.Since = w.since
 	if s.Suspect.ByFiles() {
 		return e.fillUndo(ctx, w, origin, form)
 	}

@@ -15,7 +15,7 @@ const maxSteps = 64
 // Walk takes a key along the line until it must wait, and says when to look again at the latest (zero: when something
 // wakes it). An error means: again, with back-off.
 func (e *Engine) Walk(ctx context.Context, key Key) (time.Duration, error) {
-	g := glance{since: e.Now()}
+	g := glance{since: e.woken(key)}
 	for range maxSteps {
 		if e.Stopping != nil && e.Stopping() {
 			return time.Second, nil

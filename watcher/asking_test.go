@@ -16,7 +16,7 @@ import (
 func TestOnlyPodsThatMayAskForTheImageAreReadLive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := newAPIServer(t, deployment(badImage), replicaSet("web-h2", badImage), node("node1", "amd64")), &walks{}
-		for i := range 30 {
+		for i := range listAt - 2 {
 			s.put(t, failingPod(fmt.Sprintf("other-%d", i), asks("registry.test/other:v2"), of("", "", "")))
 		}
 		s.put(t, failingPod("rewritten", asks("mirror.test/web:v2")))

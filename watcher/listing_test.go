@@ -41,7 +41,7 @@ func TestManyThatFailAtOnceAreListedTogether(t *testing.T) {
 		}
 		w := run(t, s, r, Options{})
 		synctest.Wait()
-		before := s.requests("/replicasets") + s.requests("/deployments")
+		before, pods := s.requests("/replicasets")+s.requests("/deployments"), s.requests("/pods")
 		for i, image := range images {
 			got, err := w.Pods().Failing(t.Context(), reconcile.ImageKey("app", image), nil)
 			if err != nil || len(got.Failures) != 1 || got.Failures[0].Workload.Name != fmt.Sprintf("web-%d", i) {
@@ -50,6 +50,9 @@ func TestManyThatFailAtOnceAreListedTogether(t *testing.T) {
 		}
 		if n := s.requests("/replicasets") + s.requests("/deployments") - before; n > 2 {
 			t.Errorf("%d requests for ReplicaSets and Deployments of %d workloads, want one list of each", n, len(images))
+		}
+		if n := s.requests("/pods") - pods; n > 1 {
+			t.Errorf("%d requests for pods of %d workloads, want one list", n, len(images))
 		}
 		w.end(t)
 	})
@@ -81,6 +84,13 @@ func TestAListIsOnlyGoneByWhereThePodsFailInIt(t *testing.T) {
 		got, err := w.Pods().Failing(t.Context(), reconcile.ImageKey("app", image), nil)
 		if err != nil || len(got.Failures) != 1 {
 			t.Errorf("failures %v, %v", briefs(got.Failures), err)
+		}
+		// A pod that the watch saw go is asked about no more, whatever the list has.
+		s.remove("Pod", "app", "web-1-h2-x")
+		synctest.Wait()
+		got, err = w.Pods().Failing(t.Context(), reconcile.ImageKey("app", "registry.test/web-1:v2"), nil)
+		if err != nil || len(got.Failures) != 0 {
+			t.Errorf("failures %v, %v of a pod that is gone", briefs(got.Failures), err)
 		}
 		// What somebody mends is seen when the list is a second old.
 		d := deployment(goodImage)

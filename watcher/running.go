@@ -42,7 +42,7 @@ func (s *sighting) running(ctx context.Context, w v1alpha1.Workload) error {
 	}
 	sel = s.seen(sel)
 	since, failed := s.failedSince(w)
-	err = s.each(ctx, sel, func(ctx context.Context, pod *corev1.Pod) error {
+	err = s.eachOf(ctx, h, sel, func(ctx context.Context, pod *corev1.Pod) error {
 		if !began(pod) {
 			return nil
 		}
@@ -60,6 +60,22 @@ func (s *sighting) running(ctx context.Context, w v1alpha1.Workload) error {
 		return err
 	}
 	return s.ranBefore(ctx, w, h)
+}
+
+// eachOf visits the pods of a workload: those that the list has, or else those of a selection.
+func (s *sighting) eachOf(ctx context.Context, h *holder, sel metav1.ListOptions,
+	visit func(context.Context, *corev1.Pod) error,
+) error {
+	pods, listed := s.listing.podsOf(h.workload, h.workload.UID)
+	if !listed {
+		return s.each(ctx, sel, visit)
+	}
+	for _, pod := range pods {
+		if err := visit(ctx, pod); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // seen asks for nothing older than what the pods were watched up to.

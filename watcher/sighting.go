@@ -76,6 +76,13 @@ func (s *sighting) pending(ctx context.Context) (narrow bool, err error) {
 // byName reads the pods of these names.
 func (s *sighting) byName(ctx context.Context, names []string) error {
 	for _, name := range names {
+		if s.listing != nil && s.listing.pods[name] != nil {
+			// The list has it failing.
+			if err := s.failing(ctx, s.listing.pods[name]); err != nil {
+				return err
+			}
+			continue
+		}
 		pod, err := s.client.CoreV1().Pods(s.namespace).Get(ctx, name, metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(err):

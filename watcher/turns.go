@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/backstop-dev/backstop/reconcile"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
 // keys is the queue of keys, in which those that rest are let wait: hundreds of Rollbacks that only hold any more look
@@ -18,11 +20,39 @@ import (
 type keys struct {
 	workqueue.TypedRateLimitingInterface[reconcile.Key]
 	turns *turns[reconcile.Key]
+
+	mu sync.Mutex
+	// woken is when something that changed woke a key last, for the keys that were woken since pruned or a moment before.
+	woken  map[reconcile.Key]time.Time
+	pruned time.Time
+}
+
+// wokenLasts is how long it matters when a key was woken: nobody goes by what was read before that.
+const wokenLasts = kube.Kept
+
+// wakes notes that something changed that concerns a key.
+func (q *keys) wakes(key reconcile.Key) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	if now.Sub(q.pruned) > wokenLasts {
+		maps.DeleteFunc(q.woken, func(_ reconcile.Key, at time.Time) bool { return now.Sub(at) > wokenLasts })
+		q.pruned = now
+	}
+	q.woken[key] = now
+}
+
+// wokenAt is when that was noted last; zero for longer ago than it matters.
+func (q *keys) wokenAt(key reconcile.Key) time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.woken[key]
 }
 
 func newKeys(m *Metrics, least, most time.Duration) *keys {
 	t := newTurns(func(k reconcile.Key) string { return k.Namespace })
-	return &keys{TypedRateLimitingInterface: newQueueOf("rollbacks", m, least, most, t), turns: t}
+	return &keys{TypedRateLimitingInterface: newQueueOf("rollbacks", m, least, most, t), turns: t,
+		woken: map[reconcile.Key]time.Time{}}
 }
 
 // newQueueOf makes a queue in which turns say what comes next.
@@ -40,6 +70,7 @@ func newQueueOf[K comparable](name string, m *Metrics, least, most time.Duration
 
 // Add enqueues a key at once, before those that rest.
 func (q *keys) Add(key reconcile.Key) {
+	q.wakes(key)
 	q.turns.hurry(key)
 	q.TypedRateLimitingInterface.Add(key)
 }

@@ -98,6 +98,9 @@ func (w *Watcher) Busy() []reconcile.Key {
 // Wake enqueues a key, for inputs that do not come from the API server.
 func (w *Watcher) Wake(key reconcile.Key) { w.queue.Add(key) }
 
+// Woken is when something that changed woke a key last; zero for longer ago than a moment.
+func (w *Watcher) Woken(key reconcile.Key) time.Time { return w.queue.wokenAt(key) }
+
 // wakeRollback enqueues a Rollback's own key.
 func (w *Watcher) wakeRollback(o metav1.Object) {
 	if r, ok := o.(*v1alpha1.Rollback); ok {

@@ -108,7 +108,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 		Login: fluxes.WithLogin, Rendered: newRenderings(mirrors, live, log).check, Applies: fluxes,
 		Try:  tryer(mirrors),
 		Tell: notify.All{events, counts, s.cards.poster}.Tell, Log: log,
-		MaxRecords: o.maxRollbacks, Count: watch.Count, TellFull: full.Tell,
+		MaxRecords: o.maxRollbacks, Count: watch.Count, TellFull: full.Tell, Woken: watch.Woken,
 	}
 	return s, nil
 }

@@ -4,12 +4,15 @@ package kubeevents
 import (
 	"cmp"
 	"fmt"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	typedcore "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/text"
@@ -22,20 +25,99 @@ const maxMessage = 1024
 
 // Teller writes Events. client-go's recorder sends them from a goroutine of its own and drops what it cannot send: an
 // Event is a hint, the Rollback is the record.
+//
+//	Tell ──► waiting ── burst at once, then a few each second ──► recorder ──► API server
 type Teller struct {
 	broadcaster record.EventBroadcaster
 	recorder    record.EventRecorder
+	pace        flowcontrol.RateLimiter
+	done        chan struct{}
+
+	mu      sync.Mutex
+	waiting []event
+	// more says that there are some; it is closed by Stop.
+	more    chan struct{}
+	stopped bool
 }
+
+// event is one that waits to be written.
+type event struct {
+	about                 *corev1.ObjectReference
+	kind, reason, message string
+}
+
+const (
+	// perSecond and burst are how many Events are written: of hundreds of images that fail together there are thousands,
+	// which must not keep the API server from what takes them back.
+	perSecond, burst = 40, 120
+	// mostWaiting bounds what waits; what comes then is dropped.
+	mostWaiting = 20_000
+)
 
 // New starts to send Events through a client. Stop ends it.
 func New(client kubernetes.Interface, scheme *runtime.Scheme) *Teller {
 	b := record.NewBroadcaster()
 	b.StartRecordingToSink(&typedcore.EventSinkImpl{Interface: client.CoreV1().Events("")})
-	return &Teller{broadcaster: b, recorder: b.NewRecorder(scheme, corev1.EventSource{Component: "backstop"})}
+	t := &Teller{broadcaster: b, recorder: b.NewRecorder(scheme, corev1.EventSource{Component: "backstop"}),
+		pace: flowcontrol.NewTokenBucketRateLimiter(perSecond, burst), done: make(chan struct{}),
+		more: make(chan struct{}, 1)}
+	go t.write()
+	return t
+}
+
+// write writes what waits, until Stop.
+func (t *Teller) write() {
+	defer close(t.done)
+	for range t.more {
+		for e, ok := t.next(); ok; e, ok = t.next() {
+			t.recorder.Event(e.about, e.kind, e.reason, e.message)
+		}
+	}
+}
+
+// next waits until another Event may be written, and gives it; false where none waits.
+func (t *Teller) next() (event, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(t.waiting) > 0 && !t.stopped && !t.pace.TryAccept() {
+		t.mu.Unlock()
+		time.Sleep(time.Second / perSecond)
+		t.mu.Lock()
+	}
+	if len(t.waiting) == 0 || t.stopped {
+		t.waiting = nil
+		return event{}, false
+	}
+	e := t.waiting[0]
+	t.waiting = t.waiting[1:]
+	return e, true
+}
+
+// say has an Event written in its turn.
+func (t *Teller) say(e event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stopped || len(t.waiting) >= mostWaiting {
+		return
+	}
+	t.waiting = append(t.waiting, e)
+	select {
+	case t.more <- struct{}{}:
+	default:
+	}
 }
 
 // Stop sends nothing more.
-func (t *Teller) Stop() { t.broadcaster.Shutdown() }
+func (t *Teller) Stop() {
+	t.mu.Lock()
+	if !t.stopped {
+		t.stopped = true
+		close(t.more)
+	}
+	t.mu.Unlock()
+	<-t.done
+	t.broadcaster.Shutdown()
+}
 
 // Tell writes what is new.
 func (t *Teller) Tell(before, after *v1alpha1.Rollback) {
@@ -45,43 +127,45 @@ func (t *Teller) Tell(before, after *v1alpha1.Rollback) {
 			kind = corev1.EventTypeWarning
 		}
 		message := text.CutBytes(n.Text(), maxMessage)
-		t.recorder.Event(after, kind, n.Reason, message)
+		t.say(event{&corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Rollback",
+			Namespace: after.Namespace, Name: after.Name, UID: after.UID, ResourceVersion: after.ResourceVersion,
+		}, kind, n.Reason, message})
 		for _, ref := range workloads(after) {
-			t.recorder.Event(ref, kind, n.Reason, message)
+			t.say(event{ref, kind, n.Reason, message})
 		}
 	}
 }
 
 // Unreadable writes on an object of Backstop's or Flux's that it cannot be decoded.
 func (t *Teller) Unreadable(ref v1alpha1.ObjectRef, why string) {
-	t.recorder.Event(&corev1.ObjectReference{
+	t.say(event{&corev1.ObjectReference{
 		APIVersion: fluxVersion(ref.Kind), Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name,
-	}, corev1.EventTypeWarning, "Unreadable", text.CutBytes(why, maxMessage))
+	}, corev1.EventTypeWarning, "Unreadable", text.CutBytes(why, maxMessage)})
 }
 
 // Full writes on a namespace that it has as many Rollbacks as are kept of one.
 func (t *Teller) Full(namespace, image string, most int) {
-	t.recorder.Eventf(&corev1.ObjectReference{APIVersion: "v1", Kind: "Namespace", Namespace: namespace, Name: namespace},
-		corev1.EventTypeWarning, "TooManyRollbacks", "%s",
+	t.say(event{&corev1.ObjectReference{APIVersion: "v1", Kind: "Namespace", Namespace: namespace, Name: namespace},
+		corev1.EventTypeWarning, "TooManyRollbacks",
 		text.CutBytes(fmt.Sprintf("%d Rollbacks are kept of this namespace, "+
 			"and it has them: none is opened for %s, and for what fails after it, until there is room", most, image),
-			maxMessage))
+			maxMessage)})
 }
 
 // NotTheImage writes on a workload why its new revision fails, where that is not the image's fault and no Rollback is
 // opened.
 func (t *Teller) NotTheImage(ref v1alpha1.ObjectRef, says string) {
-	t.recorder.Event(&corev1.ObjectReference{
+	t.say(event{&corev1.ObjectReference{
 		APIVersion: cmp.Or(workload.APIVersion(ref.Kind), fluxVersion(ref.Kind)), Kind: ref.Kind, Namespace: ref.Namespace,
 		Name: ref.Name,
-	}, corev1.EventTypeWarning, "RolloutFails", text.CutBytes(text.OneLine(says), maxMessage))
+	}, corev1.EventTypeWarning, "RolloutFails", text.CutBytes(text.OneLine(says), maxMessage)})
 }
 
 // RunFailed writes on a CronJob that a run of it failed where one passed before.
 func (t *Teller) RunFailed(ref v1alpha1.ObjectRef, says string) {
-	t.recorder.Event(&corev1.ObjectReference{
+	t.say(event{&corev1.ObjectReference{
 		APIVersion: workload.APIVersion(ref.Kind), Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name,
-	}, corev1.EventTypeWarning, "RunFails", text.CutBytes(text.OneLine(says), maxMessage))
+	}, corev1.EventTypeWarning, "RunFails", text.CutBytes(text.OneLine(says), maxMessage)})
 }
 
 // fluxVersion is the API of a custom kind.

@@ -1,15 +1,21 @@
 package kubeevents
 
 import (
+	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -51,4 +57,53 @@ func TestEventsGoToTheRollbackAndItsWorkloads(t *testing.T) {
 			t.Errorf("%s: the message has %d bytes, valid %v", about, len(e.Message), utf8.ValidString(e.Message))
 		}
 	}
+}
+
+// TestManyEventsAreWrittenInTheirTurn has more of them than are written at once: they come later, and none after Stop.
+func TestManyEventsAreWrittenInTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset()
+		var mu sync.Mutex
+		var written []string
+		client.PrependReactor("create", "events", func(a clienttesting.Action) (bool, runtime.Object, error) {
+			create, ok := a.(clienttesting.CreateAction)
+			if !ok {
+				return false, nil, nil
+			}
+			e, _ := create.GetObject().(*corev1.Event)
+			mu.Lock()
+			defer mu.Unlock()
+			written = append(written, e.InvolvedObject.Name)
+			return true, e, nil
+		})
+		count := func() int {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return len(written)
+		}
+		teller := New(client, runtime.NewScheme())
+		var want []string
+		for i := range 3 * burst {
+			want = append(want, fmt.Sprintf("nightly-%d", i))
+			teller.RunFailed(v1alpha1.ObjectRef{Kind: "CronJob", Namespace: "develop", Name: want[i]}, "it failed")
+		}
+		if n := count(); n != burst {
+			t.Errorf("%d were written at once, want %d", n, burst)
+		}
+		time.Sleep(time.Second)
+		if n := count(); n <= burst || n > burst+perSecond {
+			t.Errorf("%d were written within a second, want %d more than %d", n, perSecond, burst)
+		}
+		time.Sleep(time.Minute)
+		count()
+		teller.RunFailed(v1alpha1.ObjectRef{Kind: "CronJob", Namespace: "develop", Name: "late"}, "it failed")
+		teller.Stop()
+		teller.RunFailed(v1alpha1.ObjectRef{Kind: "CronJob", Namespace: "develop", Name: "later"}, "it failed")
+		written = slices.DeleteFunc(written, func(name string) bool { return name == "late" })
+		count()
+		if diff := cmp.Diff(want, written); diff != "" {
+			t.Errorf("written (-want +got):\n%s", diff)
+		}
+	})
 }

@@ -304,13 +304,32 @@ func (g *gathering) asKubelet(ctx context.Context, namespace, pod string) error 
 	return g.serviceAccount(ctx, refTo("ServiceAccount", namespace, account), false)
 }
 
+// pullSecrets are those of a ServiceAccount, which may not be there.
+type pullSecrets struct {
+	secrets []corev1.LocalObjectReference
+	// closed means that it may not be read.
+	closed bool
+}
+
+// accountSecrets reads a ServiceAccount, which most pods of a namespace share.
+func (f *Flux) accountSecrets(ctx context.Context, name types.NamespacedName) (pullSecrets, error) {
+	since := time.Now().Add(-kube.Kept)
+	return f.accounts.Do(ctx, name.String(), since, func(ctx context.Context) (pullSecrets, error) {
+		var sa corev1.ServiceAccount
+		err := f.client.Get(ctx, name, &sa)
+		if apierrors.IsForbidden(err) || isGone(err) {
+			return pullSecrets{closed: apierrors.IsForbidden(err)}, nil
+		}
+		return pullSecrets{secrets: sa.ImagePullSecrets}, err
+	})
+}
+
 // serviceAccount takes the pull secrets of a ServiceAccount. named says that an object names it, so that it is missed
 // when it may not be read.
 func (g *gathering) serviceAccount(ctx context.Context, ref v1alpha1.ObjectRef, named bool) error {
-	var sa corev1.ServiceAccount
-	err := g.f.client.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, &sa)
+	sa, err := g.f.accountSecrets(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name})
 	switch {
-	case apierrors.IsForbidden(err):
+	case err == nil && sa.closed:
 		if named && g.f.options.Person {
 			g.miss(fmt.Sprintf("you may not read %s for its imagePullSecrets", ref))
 		} else if named {
@@ -318,12 +337,10 @@ func (g *gathering) serviceAccount(ctx context.Context, ref v1alpha1.ObjectRef, 
 				"namespace %s (a Role with get on serviceaccounts)", ref, ref.Namespace))
 		}
 		return nil
-	case isGone(err):
-		return nil
 	case err != nil:
 		return fmt.Errorf("read %s: %w", ref, err)
 	}
-	for _, s := range sa.ImagePullSecrets {
+	for _, s := range sa.secrets {
 		if err := g.docker(ctx, ref.Namespace, s.Name, ref); err != nil {
 			return err
 		}

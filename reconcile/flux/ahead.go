@@ -54,7 +54,7 @@ func (f *Flux) Ahead(ctx context.Context, form *v1alpha1.Rollback, contains func
 ) (*reconcile.Ahead, error) {
 	out := &reconcile.Ahead{}
 	s := &form.Status
-	p, err := f.placeOfApplier(ctx, s.Suspect.Applier)
+	p, err := f.placeOfApplier(ctx, s.Suspect.Applier, time.Time{})
 	if _, refused := reconcile.AsRefusal(err); refused {
 		return out, nil
 	}

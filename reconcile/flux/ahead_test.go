@@ -209,6 +209,38 @@ func TestWhatAReleaseForbidsAFastForwardIsRead(t *testing.T) {
 	}
 }
 
+// What a HelmRelease itself says of the way to a workload is read too.
+func TestAReleaseThatIsSuspendedOrOfAnotherClusterIsLeftAlone(t *testing.T) {
+	const upgrades = "Reconciling=True Progressing Running 'upgrade' action with timeout of 5m0s"
+	for name, c := range map[string]struct {
+		change func(*helmv2.HelmRelease)
+		reads  func(*reconcile.Ahead) bool
+	}{
+		"nothing is against it": {func(*helmv2.HelmRelease) {}, func(a *reconcile.Ahead) bool {
+			return a.Held && !a.Remote && len(a.Suspended) == 0
+		}},
+		"it is suspended": {func(hr *helmv2.HelmRelease) { hr.Spec.Suspend = true }, func(a *reconcile.Ahead) bool {
+			return a.Held && slices.Contains(a.Suspended, ref("HelmRelease", "develop", "web"))
+		}},
+		"it installs into another cluster (spec.kubeConfig)": {func(hr *helmv2.HelmRelease) {
+			hr.Spec.KubeConfig = &meta.KubeConfigReference{SecretRef: &meta.SecretKeyReference{Name: "far"}}
+		}, func(a *reconcile.Ahead) bool { return !a.Held && len(a.Workloads) == 0 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := captured(t)
+			form := behind(s, v1alpha1.Workload{Kind: "Deployment", Name: "backend"})
+			hr := s.applied(t)
+			says(hr, "Ready=Unknown Progressing Running", upgrades)
+			c.change(hr)
+			form.Status.Suspect.Applier = ref("HelmRelease", "develop", "web")
+			got, err := s.flux(t).Ahead(t.Context(), form, descends())
+			if err != nil || !c.reads(got) {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
+}
+
 // A check that ends by itself, or that checks the revert already, needs nobody to help it.
 func TestOnlyACheckOfAnotherRevisionIsHelped(t *testing.T) {
 	for name, change := range map[string]func(*scene){
@@ -218,6 +250,9 @@ func TestOnlyACheckOfAnotherRevisionIsHelped(t *testing.T) {
 				"Running health checks for revision main@sha1:"+revert+" with a timeout of 5m0s")
 		},
 		"no check runs": func(s *scene) { settle(&s.k.Status.Conditions) },
+		"it applies to another cluster (spec.kubeConfig)": func(s *scene) {
+			s.k.Spec.KubeConfig = &meta.KubeConfigReference{SecretRef: &meta.SecretKeyReference{Name: "far"}}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := captured(t)

@@ -20,7 +20,7 @@ import (
 // Applied describes what was applied to a workload last, and when that is done again, as reconcile.Flux asks.
 func (f *Flux) Applied(ctx context.Context, namespace string, w v1alpha1.Workload, since time.Time,
 ) (reconcile.Applied, error) {
-	p, err := f.placeOf(ctx, namespace, w)
+	p, err := f.placeOf(ctx, namespace, w, time.Time{})
 	if err != nil {
 		return reconcile.Applied{}, err
 	}

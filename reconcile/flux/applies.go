@@ -285,7 +285,7 @@ type inGit struct {
 // readInGit reads a Flux object that applies, and the Git that it applies from. with is as in Origin.
 func (f *Flux) readInGit(ctx context.Context, ref v1alpha1.ObjectRef, namespace string, with *types.NamespacedName,
 ) (inGit, error) {
-	p, err := f.placeOfApplier(ctx, ref)
+	p, err := f.placeOfApplier(ctx, ref, time.Time{})
 	if err != nil {
 		return inGit{}, err
 	}

@@ -80,6 +80,8 @@ type Flux struct {
 	scans    kube.Shared[[]reflectorv1.ImageRepository]
 	kubelets kube.Shared[*gathering]
 	reopened kube.Shared[reconcile.Origin]
+	appliers kube.Shared[place]
+	accounts kube.Shared[pullSecrets]
 	delays   delays
 }
 

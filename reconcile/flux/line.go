@@ -2,6 +2,7 @@ package flux
 
 import (
 	"context"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,7 +31,7 @@ type Line struct {
 func (f *Flux) Line(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName,
 ) (Line, error) {
 	var out Line
-	p, notPlaced := f.placeOf(ctx, namespace, w)
+	p, notPlaced := f.placeOf(ctx, namespace, w, time.Time{})
 	if err := notPlaced; err != nil {
 		if err = out.noChain(err); err == nil {
 			err = out.noOrigin(notPlaced)

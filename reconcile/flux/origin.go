@@ -16,11 +16,19 @@ import (
 func (f *Flux) Origin(ctx context.Context, namespace string, w v1alpha1.Workload, with *types.NamespacedName,
 	since time.Time,
 ) (reconcile.Origin, error) {
-	p, err := f.placeOf(ctx, namespace, w)
+	p, err := f.placeOf(ctx, namespace, w, since)
 	if err != nil {
 		return reconcile.Origin{}, err
 	}
-	return f.assemble(ctx, wish{place: p, namespace: namespace, with: with, since: since})
+	assemble := func(ctx context.Context) (reconcile.Origin, error) {
+		return f.assemble(ctx, wish{place: p, namespace: namespace, with: with, since: since})
+	}
+	if since.IsZero() {
+		return assemble(ctx)
+	}
+	// What one Kustomization or HelmRelease applies has one origin.
+	key := fmt.Sprintln("of", namespace, p.applier, p.version(), with)
+	return f.reopened.Do(ctx, key, since, assemble)
 }
 
 // Reopen finds the source of a suspect again, as reconcile.Flux asks. It refuses when Flux now deploys another branch
@@ -30,18 +38,18 @@ func (f *Flux) Reopen(ctx context.Context, namespace string, s v1alpha1.Suspect,
 ) (reconcile.Origin, error) {
 	key := fmt.Sprintln(namespace, s.Source, s.Branch, s.Applier, s.Automation, s.SharedBy, with)
 	return f.reopened.Do(ctx, key, since, func(ctx context.Context) (reconcile.Origin, error) {
-		return f.reopen(ctx, namespace, s, with)
+		return f.reopen(ctx, wish{namespace: namespace, with: with, suspect: &s, since: since})
 	})
 }
 
-func (f *Flux) reopen(ctx context.Context, namespace string, s v1alpha1.Suspect, with *types.NamespacedName,
-) (reconcile.Origin, error) {
-	if s.Applier.Kind != kindKustomization && s.Applier.Kind != kindHelmRelease {
-		return f.reopenSource(ctx, namespace, s, with)
+func (f *Flux) reopen(ctx context.Context, w wish) (reconcile.Origin, error) {
+	by := w.suspect.Applier
+	if by.Kind != kindKustomization && by.Kind != kindHelmRelease {
+		return f.reopenSource(ctx, w.namespace, *w.suspect, w.with)
 	}
-	p, err := f.placeOfApplier(ctx, s.Applier)
-	if err != nil {
+	var err error
+	if w.place, err = f.placeOfApplier(ctx, by, w.since); err != nil {
 		return reconcile.Origin{}, err
 	}
-	return f.assemble(ctx, wish{place: p, namespace: namespace, with: with, suspect: &s})
+	return f.assemble(ctx, w)
 }

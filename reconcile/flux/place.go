@@ -22,6 +22,15 @@ func (p place) kustomizationRef() v1alpha1.ObjectRef {
 	return refTo(kindKustomization, p.kustomization.Namespace, p.kustomization.Name)
 }
 
+// version tells what it was read from.
+func (p place) version() string {
+	out := string(p.kustomization.UID) + p.kustomization.ResourceVersion
+	if p.release != nil {
+		out += string(p.release.UID) + p.release.ResourceVersion
+	}
+	return out
+}
+
 func (p place) inventory() ([]entry, []metav1.Condition) {
 	if p.release != nil {
 		return helmInventory(p.release), p.release.Status.Conditions

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -18,8 +19,9 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
-// placeOf walks from a workload to the Kustomization behind it.
-func (f *Flux) placeOf(ctx context.Context, namespace string, w v1alpha1.Workload) (place, error) {
+// placeOf walks from a workload to the Kustomization behind it. What applies it may have been read since then; the zero
+// time reads it live.
+func (f *Flux) placeOf(ctx context.Context, namespace string, w v1alpha1.Workload, since time.Time) (place, error) {
 	gvk, known := workloadKind(w.Kind)
 	if !known {
 		return f.placeByInventory(ctx, namespace, w)
@@ -40,7 +42,7 @@ func (f *Flux) placeOf(ctx context.Context, namespace string, w v1alpha1.Workloa
 	id := objectID{Namespace: namespace, Name: w.Name, Group: gvk.Group, Kind: gvk.Kind}
 	var refused error
 	for _, c := range claims {
-		p, err := f.confirm(ctx, ref, id, c)
+		p, err := f.confirm(ctx, ref, id, c, since)
 		if err == nil {
 			return p, nil
 		}
@@ -93,8 +95,9 @@ func unowned(obj *unstructured.Unstructured, ref v1alpha1.ObjectRef) error {
 
 // confirm follows a claim, if the inventory of what it names agrees.
 func (f *Flux) confirm(ctx context.Context, of v1alpha1.ObjectRef, id objectID, claim v1alpha1.ObjectRef,
+	since time.Time,
 ) (place, error) {
-	p, err := f.load(ctx, claim)
+	p, err := f.load(ctx, claim, since)
 	if apierrors.IsNotFound(err) {
 		return place{}, reconcile.Refuse("%s is labelled as applied by %s, which does not exist: the labels may be "+
 			"forged or left over", of, claim)
@@ -114,11 +117,15 @@ func (f *Flux) confirm(ctx context.Context, of v1alpha1.ObjectRef, id objectID, 
 		return place{}, reconcile.Refuse("%s is labelled as applied by %s, but its inventory does not hold it: "+
 			"labels can be forged, so they count for nothing alone", of, claim)
 	}
-	return f.complete(ctx, p)
+	return f.complete(ctx, p, since)
 }
 
-// load reads an applier.
-func (f *Flux) load(ctx context.Context, ref v1alpha1.ObjectRef) (place, error) {
+// load reads an applier, which is what all that it applies share.
+func (f *Flux) load(ctx context.Context, ref v1alpha1.ObjectRef, since time.Time) (place, error) {
+	return f.appliers.Do(ctx, ref.String(), since, func(ctx context.Context) (place, error) { return f.read(ctx, ref) })
+}
+
+func (f *Flux) read(ctx context.Context, ref v1alpha1.ObjectRef) (place, error) {
 	p := place{applier: ref}
 	if ref.Kind == kindHelmRelease {
 		p.release = &helmv2.HelmRelease{}
@@ -139,7 +146,7 @@ func settling(conditions []metav1.Condition) bool {
 }
 
 // complete checks that an applier works in this cluster, and goes on from a HelmRelease to its Kustomization.
-func (f *Flux) complete(ctx context.Context, p place) (place, error) {
+func (f *Flux) complete(ctx context.Context, p place, since time.Time) (place, error) {
 	remote := func() error {
 		return reconcile.Refuse("%s applies to a remote cluster (spec.kubeConfig), so what runs here is not its "+
 			"doing: run Backstop in that cluster", p.applier)
@@ -160,7 +167,7 @@ func (f *Flux) complete(ctx context.Context, p place) (place, error) {
 		if c.Kind != kindKustomization {
 			continue
 		}
-		up, err := f.confirm(ctx, p.applier, id, c)
+		up, err := f.confirm(ctx, p.applier, id, c, since)
 		p.kustomization = up.kustomization
 		return p, err
 	}
@@ -169,15 +176,15 @@ func (f *Flux) complete(ctx context.Context, p place) (place, error) {
 }
 
 // placeOfApplier reads an applier that was confirmed before.
-func (f *Flux) placeOfApplier(ctx context.Context, ref v1alpha1.ObjectRef) (place, error) {
-	p, err := f.load(ctx, ref)
+func (f *Flux) placeOfApplier(ctx context.Context, ref v1alpha1.ObjectRef, since time.Time) (place, error) {
+	p, err := f.load(ctx, ref, since)
 	if apierrors.IsNotFound(err) {
 		return place{}, reconcile.Refuse("%s does not exist any more, so nothing applies what Git says", ref)
 	}
 	if err != nil {
 		return place{}, err
 	}
-	return f.complete(ctx, p)
+	return f.complete(ctx, p, since)
 }
 
 // placeByInventory looks for a workload of a kind whose group is not known: the inventories hold it.
@@ -211,7 +218,7 @@ func (f *Flux) placeByInventory(ctx context.Context, namespace string, w v1alpha
 	}
 	var refused error
 	for _, p := range found {
-		p, err := f.complete(ctx, p)
+		p, err := f.complete(ctx, p, time.Time{})
 		if err == nil {
 			return p, nil
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -24,7 +25,7 @@ func (f *Flux) Rollout(ctx context.Context, form *v1alpha1.Rollback, contains fu
 		return f.restoring(ctx, s, reached(s.Suspect.Commit, contains))
 	}
 	var out reconcile.Rollout
-	p, err := f.placeOfApplier(ctx, s.Suspect.Applier)
+	p, err := f.placeOfApplier(ctx, s.Suspect.Applier, time.Time{})
 	why, refused := reconcile.AsRefusal(err)
 	switch {
 	case refused:

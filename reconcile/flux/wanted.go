@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -46,7 +47,7 @@ func (f *Flux) Wanted(ctx context.Context, form *v1alpha1.Rollback, src reconcil
 	if err != nil {
 		return o, fmt.Errorf("read %s: %w", o.Workload, err)
 	}
-	p, err := f.placeOfApplier(ctx, form.Status.Suspect.Applier)
+	p, err := f.placeOfApplier(ctx, form.Status.Suspect.Applier, time.Time{})
 	if err != nil {
 		return o, err
 	}

@@ -3,6 +3,7 @@ package flux
 import (
 	"cmp"
 	"context"
+	"time"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -182,7 +183,7 @@ func (f *Flux) parent(ctx context.Context, k *kustomizev1.Kustomization) (*kusto
 		if c.Kind != kindKustomization || c == self {
 			continue
 		}
-		up, err := f.confirm(ctx, self, id, c)
+		up, err := f.confirm(ctx, self, id, c, time.Time{})
 		if _, refused := reconcile.AsRefusal(err); refused {
 			return nil, nil
 		}
@@ -206,7 +207,7 @@ func (f *Flux) wayOf(ctx context.Context, p place, src deployed, w way) ([]recon
 func (f *Flux) restoring(ctx context.Context, s *v1alpha1.RollbackStatus, has func(string) (bool, string),
 ) (reconcile.Rollout, error) {
 	var out reconcile.Rollout
-	p, err := f.placeOfApplier(ctx, s.Suspect.Applier)
+	p, err := f.placeOfApplier(ctx, s.Suspect.Applier, time.Time{})
 	if why, refused := reconcile.AsRefusal(err); refused {
 		out.Waits = why
 		return out, nil

@@ -64,7 +64,7 @@ func (h *history) walkNotes(ctx context.Context, stop string, until time.Time, m
 		if n++; n > max {
 			break
 		}
-		if t, own := trail(c.Commit); own {
+		if t, own := h.remembered.trail(c.Commit); own {
 			out = append(out, t)
 		}
 		if c.When.Before(until) {

@@ -23,6 +23,8 @@ type remembered struct {
 	scalars map[fileVersion][]manifest.Node
 	// led are the units that a person's root led to last.
 	led led
+	// notes are what messages of Backstop's commits say.
+	notes map[plumbing.Hash]note
 	// moves are the files that differ between two trees, where something was moved.
 	moves map[[2]plumbing.Hash][]store.Change
 }
@@ -32,6 +34,7 @@ func newRemembered() *remembered {
 		files: map[fileVersion]parsedFile{}, described: map[plumbing.Hash]description{},
 		escaping: map[plumbing.Hash]bool{}, held: map[plumbing.Hash][]string{},
 		moves: map[[2]plumbing.Hash][]store.Change{}, scalars: map[fileVersion][]manifest.Node{},
+		notes: map[plumbing.Hash]note{},
 	}
 }
 
@@ -68,6 +71,8 @@ const (
 	maxParsed = 4096
 	// maxDescribed bounds the commits whose description is remembered, and maxImages the images of one.
 	maxDescribed, maxImages = 16, 2048
+	// maxNotes bounds the commits of Backstop's that are remembered.
+	maxNotes = 32
 	// maxMoves bounds the pairs of trees whose difference is remembered.
 	maxMoves = 8
 	// maxScalars bounds the files whose scalars are remembered.
@@ -96,6 +101,22 @@ type description struct {
 
 // wrote is a node that a commit wrote, and the image that it makes.
 type wrote struct{ file, pointer, image string }
+
+// trail reads a commit as one of Backstop's, whose message may name hundreds of Rollbacks.
+func (m *remembered) trail(c *store.Commit) (note, bool) {
+	if known, ok := m.notes[c.Hash]; ok {
+		return known, true
+	}
+	t, own := trail(c)
+	if !own {
+		return t, false
+	}
+	if len(m.notes) >= maxNotes {
+		clear(m.notes)
+	}
+	m.notes[c.Hash] = t
+	return t, true
+}
 
 // remember keeps the description of a commit.
 func (m *remembered) remember(commit plumbing.Hash, d description) {

@@ -149,7 +149,7 @@ func (s *stage) together(oneCommit bool) {
 	for _, app := range s.fleet.Apps {
 		pods = append(pods, s.kubelet.await(s.b, app))
 	}
-	start := time.Now()
+	start, before, asked := time.Now(), s.processors(), s.asked.Load()
 	var writers sync.WaitGroup
 	next := make(chan *corev1.Pod)
 	for range 16 {
@@ -183,6 +183,10 @@ func (s *stage) together(oneCommit bool) {
 	s.b.ReportMetric(all[0].Sub(start).Seconds(), "first-s")
 	s.b.ReportMetric(written.Sub(start).Seconds(), "written-s")
 	s.b.ReportMetric(float64(len(all)), "pushes")
+	s.b.ReportMetric(float64(s.asked.Load()-asked), "git-requests")
+	for program, seconds := range s.processors() {
+		s.b.ReportMetric(seconds-before[program], program+"-cpu-s")
+	}
 }
 
 // load reports the machine's load of the last minute, which is what a slow run is to be read with.

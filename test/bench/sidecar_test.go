@@ -98,3 +98,30 @@ func (c *sidecar) memory(field string) (float64, error) {
 	}
 	return 0, fmt.Errorf("no %s in /proc", field)
 }
+
+// processors are the seconds of processor time that the benchmark and what it started have used, by program.
+func (s *stage) processors() map[string]float64 {
+	s.b.Helper()
+	out := map[string]float64{}
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	s.must(err)
+	for _, path := range stats {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		from, to := strings.IndexByte(string(raw), '('), strings.LastIndexByte(string(raw), ')')
+		f := strings.Fields(string(raw[to+1:]))
+		var ticks, more float64
+		if pid := strings.TrimSpace(string(raw[:from])); f[1] != fmt.Sprint(os.Getpid()) && pid != fmt.Sprint(os.Getpid()) {
+			continue
+		}
+		_, _ = fmt.Sscan(f[11], &ticks)
+		_, _ = fmt.Sscan(f[12], &more)
+		out[string(raw[from+1:to])] += (ticks + more) / ticksPerSecond
+	}
+	return out
+}
+
+// ticksPerSecond is USER_HZ, which Linux has the same everywhere.
+const ticksPerSecond = 100

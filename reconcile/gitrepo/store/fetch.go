@@ -21,7 +21,7 @@ import (
 )
 
 // Fetch brings the tip of the branch here, and what is new before it. Where many wait for the mirror at once, one fetch
-// serves all who asked before it began.
+// serves all who asked before it began, and those whom what is a moment old will do.
 func (m *Mirror) Fetch(ctx context.Context) error {
 	if m.objects != nil && m.asked.Before(m.began) {
 		return nil

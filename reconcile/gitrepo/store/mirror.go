@@ -73,7 +73,8 @@ type Mirror struct {
 	depth       int
 	shallow     map[plumbing.Hash]bool
 	packs       int
-	// asked is when who holds the mirror asked for it, began when the last look at the server began that worked.
+	// asked is since when the server has to have been looked at for who holds the mirror: when they asked for it, or a
+	// moment before, where that will do. began is when the last look at the server began that worked.
 	asked, began time.Time
 	// refused counts fetches in a row that failed where a clone then worked. acks says that the server insists on a
 	// capability which does not matter for a clone.
@@ -106,6 +107,9 @@ func (m *Mirror) acquire(ctx context.Context, src reconcile.Source) error {
 		return err
 	}
 	m.asked, m.used = asked, asked
+	if !src.Since.IsZero() && src.Since.Before(asked) {
+		m.asked = src.Since
+	}
 	return nil
 }
 
