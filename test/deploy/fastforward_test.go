@@ -2,9 +2,14 @@ package deploy_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -72,6 +77,7 @@ func (s suite) fastForward(t *testing.T) {
 		right{verbs: "create update delete", resources: "deployments.apps", namespace: "ahead"})
 
 	s.setsImagesAlone(t)
+	t.Run("uninstall takes its field manager away", s.uninstallsManager)
 
 	s.kubectl(t, "label", "namespace", "kube-system", "backstop.dev/fast-forward-")
 	s.kubectl(t, "delete", "namespace", "ahead", "behind", "--wait=false")
@@ -82,6 +88,52 @@ func (s suite) fastForward(t *testing.T) {
 		}
 	}
 	s.kubectl(t, "apply", "--server-side", "--force-conflicts", "-k", s.folder("default"))
+}
+
+// uninstallsManager runs what docs/upgrade.md says about the field manager, on workloads that Backstop set and on one that
+// it did not.
+func (s suite) uninstallsManager(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(s.env.Root, "docs", "upgrade.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```sh\n([^`]*kubectl-backstop.*?)```").FindStringSubmatch(string(page))
+	if block == nil {
+		t.Fatal("docs/upgrade.md does not say how the field manager is taken away")
+	}
+	managers := func(kind string) (all []string) {
+		o := object(t, strings.NewReplacer("KIND", kind, "NAMESPACE", "ahead").Replace(forwarded))
+		if err := s.admin.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range o.GetManagedFields() {
+			all = append(all, m.Manager)
+		}
+		return all
+	}
+	before := managers("StatefulSet")
+	for _, kind := range []string{"Deployment", "DaemonSet"} {
+		o := object(t, strings.NewReplacer("KIND", kind, "NAMESPACE", "ahead").Replace(forwarded))
+		const good = `[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"reg.example:5000/team/web:v1"}]`
+		err := s.admin.Patch(t.Context(), o, client.RawPatch(types.JSONPatchType, []byte(good)), client.FieldOwner("kubectl-backstop"))
+		if err != nil || !slices.Contains(managers(kind), "kubectl-backstop") {
+			t.Fatalf("%s is managed by %q, %v", kind, managers(kind), err)
+		}
+	}
+	// Twice: what is not there is not taken away.
+	for range 2 {
+		if out, err := s.env.Shell(t.Context(), block[1]); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	for _, kind := range []string{"Deployment", "DaemonSet"} {
+		if all := managers(kind); len(all) == 0 || slices.Contains(all, "kubectl-backstop") {
+			t.Errorf("%s is managed by %q", kind, all)
+		}
+	}
+	if diff := cmp.Diff(before, managers("StatefulSet")); diff != "" {
+		t.Errorf("of what Backstop did not set (-want +got):\n%s", diff)
+	}
 }
 
 // setsImagesAlone asks the admission policy about everything that a patch could do.

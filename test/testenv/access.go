@@ -94,6 +94,19 @@ func (e *Env) KubectlAs(ctx context.Context, kubeconfig string, args ...string) 
 	return e.kubectl(ctx, kubeconfig, nil, args)
 }
 
+// Shell runs a script in which kubectl is the real one as the administrator, and gives what it prints and complains about.
+func (e *Env) Shell(ctx context.Context, script string) (string, error) {
+	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c",
+		`kubectl() { command kubectl --kubeconfig="$TESTENV_KUBECONFIG" "$@"; }; `+script)
+	cmd.Env = append(os.Environ(), "PATH="+e.bin+string(os.PathListSeparator)+os.Getenv("PATH"),
+		"TESTENV_KUBECONFIG="+e.Kubeconfig, "KUBECACHEDIR="+e.path("kubectl-cache"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("run a script: %w", err)
+	}
+	return string(out), nil
+}
+
 // Apply is kubectl apply, server-side, of manifests given as text.
 func (e *Env) Apply(ctx context.Context, manifests string) error {
 	_, err := e.kubectl(ctx, e.Kubeconfig, []byte(manifests), []string{"apply", "--server-side", "-f", "-"})
