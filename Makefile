@@ -140,6 +140,13 @@ chaos: control-plane ## Run N random schedules of faults (N=20 FROM=1), or the o
 	CHAOS_N=$(or $(N),20) CHAOS_FROM=$(or $(FROM),1) CHAOS_SEED=$(SEED) \
 		$(GO) test -race -count 1 -timeout 300m $(TESTFLAGS) -run '^TestChaos$$' ./test/integration
 
+# Two hours stand for a month. OUT=docs/soak writes docs/soak.svg and its numbers, docs/soak.csv.
+.PHONY: soak
+soak: control-plane ## Have images fail for MINUTES (120) among WORKLOADS (10000), and draw what the sidecar holds
+	mkdir -p $(dir $(abspath $(or $(OUT),dist/soak)))
+	SOAK_MINUTES=$(or $(MINUTES),120) SOAK_WORKLOADS=$(or $(WORKLOADS),10000) SOAK_OUT=$(abspath $(or $(OUT),dist/soak)) \
+		$(GO) test -tags soak -run '^$$' -bench '^BenchmarkSoak$$' -benchtime 1x -timeout 300m -count 1 $(TESTFLAGS) ./test/bench
+
 .PHONY: golden
 golden: ## Write the golden files anew
 	@scripts/golden.sh

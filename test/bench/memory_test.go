@@ -91,6 +91,8 @@ type crowd struct {
 	s      *stage
 	client kubernetes.Interface
 	size   int
+	// paused keeps the Deployments' controller from rolling them out.
+	paused bool
 }
 
 func newCrowd(s *stage) *crowd {
@@ -147,7 +149,9 @@ func (c *crowd) add(ctx context.Context, i int) error {
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels(name), Annotations: map[string]string{
 			"deployment.kubernetes.io/revision": fmt.Sprint(history),
 		}},
-		Spec: appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: labels(name)}, Template: template(name, history)},
+		Spec: appsv1.DeploymentSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels(name)}, Template: template(name, history), Paused: c.paused,
+		},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		return err

@@ -51,8 +51,9 @@ type stage struct {
 	alice    *fleet.Person
 	kubelet  *kubelet
 
-	// asked counts the requests to the Git server.
-	asked atomic.Int64
+	// asked counts the requests to the Git server, and password is what it wants by now; nil for that of the beginning.
+	asked    atomic.Int64
+	password atomic.Pointer[string]
 
 	mu sync.Mutex
 	// pushed are the times at which pushes had been answered.
@@ -128,6 +129,13 @@ func (s *stage) serveGit() {
 	s.must(err)
 	s.git = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.asked.Add(1)
+		if now := s.password.Load(); now != nil {
+			if _, password, _ := r.BasicAuth(); password == *now {
+				r.SetBasicAuth("flux", "correct horse")
+			} else {
+				r.Header.Del("Authorization")
+			}
+		}
 		server.ServeHTTP(w, r)
 		if r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/git-receive-pack") {
 			return
