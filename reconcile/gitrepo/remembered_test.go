@@ -115,3 +115,36 @@ func TestOneFetchServesAllWhoWait(t *testing.T) {
 	}
 	look(w.put("later", "apps/develop/other.yaml", "a: c\n"))
 }
+
+// What is only looked at may be a moment old, but never older than is said, and a commit that is not here is fetched.
+func TestALookGoesByWhatWasFetchedSince(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := w.put("begin", "apps/develop/backend.yaml", deployment("develop", "backend", "ghcr.io/acme/backend:"+tag0, "develop:backend"))
+	s := w.blame(query("ghcr.io/acme/backend:" + tag0))
+	look := func(since time.Time, want string) {
+		t.Helper()
+		src := w.src
+		src.Since = since
+		if b, err := w.mirrors.Look(t.Context(), src, s, nil, time.Time{}); err != nil || b.Tip != want {
+			t.Errorf("the tip is %s, %v; want %s", b.Tip, err, want)
+		}
+	}
+	long := time.Now().Add(-time.Hour)
+	look(long, first)
+	tip := w.put("more", "apps/develop/other.yaml", "a: b\n")
+	before := w.server.Requests()
+	look(long, first)
+	if got := w.server.Requests() - before; got > 0 {
+		t.Errorf("%d requests for what was fetched since", got)
+	}
+	src := w.src
+	src.Since = long
+	if has, err := w.mirrors.Contains(t.Context(), src, tip, first); err != nil || !has {
+		t.Errorf("a commit that is not here holds the first: %v, %v", has, err)
+	}
+	later := w.put("later", "apps/develop/other.yaml", "a: c\n")
+	look(time.Now(), later)
+	latest := w.put("latest", "apps/develop/other.yaml", "a: d\n")
+	look(time.Time{}, latest)
+}

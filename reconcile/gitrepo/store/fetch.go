@@ -275,6 +275,8 @@ func (m *Mirror) Bring(ctx context.Context, commits ...plumbing.Hash) error {
 	if m.objects != nil && !slices.ContainsFunc(commits, lacks) {
 		return nil
 	}
+	// What is a moment old lacks them.
+	m.asked = m.used
 	return m.Fetch(ctx)
 }
 
