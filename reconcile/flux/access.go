@@ -313,7 +313,7 @@ type pullSecrets struct {
 
 // accountSecrets reads a ServiceAccount, which most pods of a namespace share.
 func (f *Flux) accountSecrets(ctx context.Context, name types.NamespacedName) (pullSecrets, error) {
-	since := time.Now().Add(-kube.Kept)
+	since := f.options.Now().Add(-kube.Kept)
 	return f.accounts.Do(ctx, name.String(), since, func(ctx context.Context) (pullSecrets, error) {
 		var sa corev1.ServiceAccount
 		err := f.client.Get(ctx, name, &sa)
