@@ -105,6 +105,8 @@ func New(c Client, o Options) *Flux {
 		scans:    kube.Shared[[]reflectorv1.ImageRepository]{Now: o.Now},
 		kubelets: kube.Shared[*gathering]{Now: o.Now},
 		reopened: kube.Shared[reconcile.Origin]{Now: o.Now},
+		appliers: kube.Shared[place]{Now: o.Now},
+		accounts: kube.Shared[pullSecrets]{Now: o.Now},
 	}
 }
 

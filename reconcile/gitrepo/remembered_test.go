@@ -130,7 +130,7 @@ func TestALookGoesByWhatWasFetchedSince(t *testing.T) {
 			t.Errorf("the tip is %s, %v; want %s", b.Tip, err, want)
 		}
 	}
-	long := time.Now().Add(-time.Hour)
+	long := w.now.Add(-time.Hour)
 	look(long, first)
 	tip := w.put("more", "apps/develop/other.yaml", "a: b\n")
 	before := w.server.Requests()
@@ -144,7 +144,7 @@ func TestALookGoesByWhatWasFetchedSince(t *testing.T) {
 		t.Errorf("a commit that is not here holds the first: %v, %v", has, err)
 	}
 	later := w.put("later", "apps/develop/other.yaml", "a: c\n")
-	look(time.Now(), later)
+	look(w.now, later)
 	latest := w.put("latest", "apps/develop/other.yaml", "a: d\n")
 	look(time.Time{}, latest)
 }
