@@ -88,3 +88,12 @@ type AppliedObject struct{ Group, Kind, Namespace, Name string }
 func (o AppliedObject) String() string {
 	return v1alpha1.ObjectRef{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}.String()
 }
+
+// Released is what a HelmRelease says of its releases, as far as an undo by files is proved by it.
+type Released struct {
+	// Digest is that of the values of the release that was last deployed well, Chart the version of its chart, and OCI
+	// the digest of the artifact that the chart came from; empty where it came from none.
+	Digest, Chart, OCI string
+	// Attempted is the digest of the values that fail; empty where they were not read.
+	Attempted string
+}

@@ -62,7 +62,7 @@ func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, form *v1
 		s.Target = t
 		return nil
 	}
-	t.Proof = sentence(leaves(s))
+	t.Proof = sentence(leaves(form))
 	try := *form.DeepCopy()
 	try.Status.Target = t
 	r := e.revert(ctx, try, &batch{})
@@ -81,9 +81,17 @@ func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, form *v1
 }
 
 // leaves describes what is proved.
-func leaves(s *v1alpha1.RollbackStatus) string {
+func leaves(form *v1alpha1.Rollback) string {
 	then := "the files can be built again"
-	if f := applyOf(s); f != nil && f.Apply.Object != nil && f.Cause != v1alpha1.CauseNotBuilt {
+	f := applyOf(&form.Status)
+	switch {
+	case f == nil:
+	case f.Workload.Kind == "HelmRelease":
+		then = f.Workload.String() + " and its values are what was released well before"
+		if f.Cause == v1alpha1.CauseReleaseHook || f.Cause == v1alpha1.CauseObjectRefused {
+			then += ", to which Helm upgrades what it changed meanwhile"
+		}
+	case f.Apply.Object != nil && f.Cause != v1alpha1.CauseNotBuilt:
 		then = f.Apply.Object.String() + " is what was applied well before"
 	}
 	return then + ", and Flux deletes nothing"

@@ -42,7 +42,7 @@ func undoer(mirrors *gitrepo.Mirrors) flux.Undo {
 	return func(ctx context.Context, src reconcile.Source, u *flux.Undoing) (reconcile.UndoProof, error) {
 		open := u.Spec.PostBuild != nil && len(u.Spec.PostBuild.SubstituteFrom) > 0
 		of := &render.Undo{Job: render.Job{Spec: u.Spec, Open: open}, Digests: u.Digests, Object: u.Object,
-			Applied: u.Applied}
+			Applied: u.Applied, Release: u.Release}
 		for _, n := range u.Files {
 			of.Files = append(of.Files, n.File)
 		}

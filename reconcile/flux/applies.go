@@ -55,7 +55,8 @@ func (f *Flux) Applier(ctx context.Context, key reconcile.Key) (*reconcile.Appli
 		}
 		describeApplier(out, &hr, hr.Spec.Suspend, hr.Status.ObservedGeneration, hr.Status.Conditions)
 		released(out, &hr)
-		if out.Failed != nil {
+		// Helm has attempted nothing of what fails before it looks at its chart.
+		if out.Failed != nil && releases(out.Failed.Reason) {
 			var err error
 			if out.Unchanged, err = f.unchanged(ctx, &hr); err != nil {
 				return nil, err
@@ -65,6 +66,11 @@ func (f *Flux) Applier(ctx context.Context, key reconcile.Key) (*reconcile.Appli
 		return nil, nil
 	}
 	return out, nil
+}
+
+// releases reports whether a reason is that of an attempt of Helm's.
+func releases(reason string) bool {
+	return reason == helmv2.InstallFailedReason || reason == helmv2.UpgradeFailedReason
 }
 
 func goneApplier(out *reconcile.Applier, err error) (*reconcile.Applier, error) {
@@ -142,11 +148,14 @@ func (f *Flux) unchanged(ctx context.Context, hr *helmv2.HelmRelease) (string, e
 		"pin it to %s in Git", good.Version, tell(was), tell(chart), tell(ranges), tell(was)), nil
 }
 
+// versionRange are the signs by which a range of versions is told from one version.
+const versionRange = "*xX^~><=|, "
+
 // chartRange is the range of versions that a release takes its chart from, so that the chart moves without a commit;
 // empty where Git names one version, or nobody can tell.
 func (f *Flux) chartRange(ctx context.Context, hr *helmv2.HelmRelease) (string, error) {
 	if hr.Spec.Chart != nil {
-		if v := hr.Spec.Chart.Spec.Version; v == "" || strings.ContainsAny(v, "*xX^~><=|, ") {
+		if v := hr.Spec.Chart.Spec.Version; v == "" || strings.ContainsAny(v, versionRange) {
 			return cmp.Or(v, "*"), nil
 		}
 		return "", nil
@@ -236,6 +245,7 @@ func (f *Flux) Blame(ctx context.Context, key reconcile.Key, fail v1alpha1.Failu
 		if s.After, err = wellAt(a.release); err != nil {
 			return out, err
 		}
+		s.Files, s.Others = f.options.Undo != nil && onlyTold(a.release) == "", a.origin.Others
 	default:
 		s.Good = a.commit(k.Status.LastAppliedRevision)
 		if s.Good == "" {

@@ -156,6 +156,11 @@ func TestAReleaseSaysWhatItCannotApply(t *testing.T) {
 			condition(&hr.Status.Conditions, "Ready", "False", helmv2.RollbackSucceededReason, "went back")
 		}, "UpgradeFailed"},
 		{"a first install", func(_ *scene, hr *helmv2.HelmRelease) { chart(hr, "1.5.0") }, "UpgradeFailed"},
+		{"a chart version that is not there, so that nothing was attempted since", func(_ *scene, hr *helmv2.HelmRelease) {
+			chart(hr, "9.9.9")
+			history(hr, "sha256:new", "1.5.0")
+			condition(&hr.Status.Conditions, "Ready", "False", "SourceNotReady", "no 'web' chart with version matching '9.9.9' found")
+		}, "SourceNotReady"},
 		{"a dependency", func(_ *scene, hr *helmv2.HelmRelease) {
 			condition(&hr.Status.Conditions, "Ready", "False", helmv2.DependencyNotReadyReason, "x")
 		}, "DependencyNotReady"},

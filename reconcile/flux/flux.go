@@ -206,6 +206,9 @@ type Undoing struct {
 	Spec kustomizev1.KustomizationSpec
 	// Object that fails; nil where the build does.
 	Object *v1alpha1.ObjectRef
+	// Release is there where the object is a HelmRelease that fails: Good is then the commit before the one that changed
+	// it, and the digests are of what Flux made of Bad.
+	Release *reconcile.Released
 	// Applied are the objects of its inventory.
 	Applied []reconcile.AppliedObject
 	// Files that go back.

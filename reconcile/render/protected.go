@@ -138,16 +138,23 @@ func (p *proof) isClusters(o *unstructured.Unstructured) bool {
 	})
 }
 
-// appliesOthers reports whether an object makes other objects of what is not rendered here. The one that fails is known
-// to be what it was.
+// appliesOthers reports whether an object makes other objects of what is not rendered here. The one that fails, and what
+// its chart comes from, are known to be what they were.
 func (p *proof) appliesOthers(o *unstructured.Unstructured) bool {
-	if p.Object != nil && names(refOf(o), *p.Object) {
+	if p.isItself(o) {
 		return false
 	}
 	group := o.GroupVersionKind().Group
 	return group == "kustomize.toolkit.fluxcd.io" || group == "helm.toolkit.fluxcd.io" ||
 		group == "source.toolkit.fluxcd.io" || strings.HasSuffix(group, "fluxcd.controlplane.io") ||
 		group == "argoproj.io" && strings.HasPrefix(o.GetKind(), "Application")
+}
+
+// isItself reports whether an object is the one that fails, or a HelmRelease that fails takes its chart from it.
+func (p *proof) isItself(o *unstructured.Unstructured) bool {
+	ref := refOf(o)
+	return p.Object != nil && (names(ref, *p.Object) ||
+		p.Release != nil && slices.Contains(takenBy(p.good, *p.Object), ref))
 }
 
 // sways refuses to change what others that apply take values, variables or their chart from.

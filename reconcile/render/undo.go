@@ -22,6 +22,9 @@ type Undo struct {
 	Digests []string
 	// Object that fails; nil where the build does.
 	Object *v1alpha1.ObjectRef
+	// Release is there where the object is a HelmRelease that Helm cannot release: Good is then what was released well,
+	// and the digests are of Bad, which Flux applied.
+	Release *reconcile.Released
 	// Applied are the objects that the Kustomization keeps, and deletes once Git does not say them.
 	Applied []reconcile.AppliedObject
 	// Files that go back.
@@ -31,6 +34,7 @@ type Undo struct {
 // proof is an Undo whose good and bad revision were rendered.
 type proof struct {
 	*Undo
+	// good is what Flux applied.
 	good []*unstructured.Unstructured
 	// was and fails are what the object says in the good and in the bad revision.
 	was, fails string
@@ -44,6 +48,9 @@ type proof struct {
 //	after the undo it is built, and the object is what it was
 //	nothing that Flux applied is missing then, and nothing changes of what is never taken back
 func (u *Undo) Prove(ctx context.Context) (reconcile.UndoProof, error) {
+	if u.Release != nil {
+		return u.proveRelease(ctx)
+	}
 	p := &proof{Undo: u}
 	data, folder, err := text(ctx, u.Good, &u.Job)
 	if err != nil {
@@ -98,16 +105,16 @@ func (p *proof) check(ctx context.Context, tip, after fs.FS) ([]v1alpha1.ObjectR
 		return nil, reconcile.NotUndone(v1alpha1.DoubtMended, "the branch is built again: somebody mended it")
 	case p.Object != nil && !built:
 		return nil, refusedAs(v1alpha1.DoubtStillFails, "the branch cannot be built", err)
-	case p.Object != nil && says(now, *p.Object) == p.was:
+	case p.Object != nil && p.said(now) == p.was:
 		return nil, reconcile.NotUndone(v1alpha1.DoubtMended, "%s is again what it was: somebody mended it", p.Object)
-	case p.Object != nil && says(now, *p.Object) != p.fails:
+	case p.Object != nil && p.said(now) != p.fails:
 		return nil, reconcile.NotUndone(v1alpha1.DoubtChangedSince, "%s was changed since it failed", p.Object)
 	}
 	left, err := Objects(ctx, NewTree(after), &p.Job)
 	if err != nil {
 		return nil, refusedAs(v1alpha1.DoubtStillFails, "without the files of the commit it still cannot be built", err)
 	}
-	if p.Object != nil && says(left, *p.Object) != p.was {
+	if p.Object != nil && p.said(left) != p.was {
 		return nil, reconcile.NotUndone(v1alpha1.DoubtNotRestored, "%s would not be what was applied well before", p.Object)
 	}
 	if err := p.keeps(left); err != nil {
@@ -126,7 +133,7 @@ func (p *proof) keeps(left []*unstructured.Unstructured) error {
 		all = append(all, appliedOf(o))
 	}
 	for _, a := range all {
-		if !slices.ContainsFunc(left, isOf(a)) {
+		if !slices.ContainsFunc(left, isOf(a)) && !p.replaced(a) {
 			return reconcile.NotUndone(v1alpha1.DoubtPrunes, "%s would not be in Git any more, so that Flux deletes it", a)
 		}
 	}

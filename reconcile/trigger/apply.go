@@ -15,8 +15,20 @@ import (
 // another reason than their pods, which other triggers see.
 func Apply() reconcile.Trigger {
 	return reconcile.Trigger{
-		Type: v1alpha1.TriggerApply, Observe: cannotApply, Ended: appliedAgain, Arrived: applied,
+		Type: v1alpha1.TriggerApply, Observe: cannotApply, Ended: appliedAgain, Arrived: applied, Doubts: doubtsOfApply,
 	}
+}
+
+// doubtsOfApply are what a person who is asked should know.
+func doubtsOfApply(w *reconcile.World) []v1alpha1.Doubt {
+	for _, f := range w.Form.Status.Failures {
+		if f.Trigger == v1alpha1.TriggerApply && f.Cause == v1alpha1.CauseReleaseHook {
+			return []v1alpha1.Doubt{{
+				Type: v1alpha1.DoubtMigration, Message: "a hook of the release has run, and what it did is not taken back",
+			}}
+		}
+	}
+	return nil
 }
 
 // applied says what is missing until the object has applied what the branch says now.
