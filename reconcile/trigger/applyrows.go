@@ -48,9 +48,7 @@ var applyRows = []applyRow{
 	{cause: v1alpha1.CauseVariablesMissing, reasons: builds, words: []string{
 		"substitute from", "substitutefrom", "subsitutefrom", "var name is invalid",
 	}},
-	{cause: v1alpha1.CauseVariablesMissing, reasons: values, words: []string{
-		"could not resolve", "not found", "missing key",
-	}},
+	{cause: v1alpha1.CauseVariablesMissing, reasons: values, words: []string{"not found", "missing key"}},
 	{cause: v1alpha1.CauseQuota, reasons: all, words: []string{"exceeded quota", "failed quota"}},
 	{cause: v1alpha1.CauseKindMissing, reasons: all, words: []string{
 		"no matches for kind", "ensure crds are installed first", "could not find the requested resource",
@@ -92,7 +90,8 @@ var applyRows = []applyRow{
 	}},
 	{cause: v1alpha1.CauseNotBuilt, reasons: builds},
 	{cause: v1alpha1.CauseNotBuilt, reasons: []string{pathMissing}, words: []string{"kustomization path not found"}},
-	{cause: v1alpha1.CauseNotReleased, reasons: values},
+	{cause: v1alpha1.CauseNotReleased, reasons: values, words: []string{"yaml", "unmarshal", "merge value", "pars"}},
+	{cause: v1alpha1.CauseVariablesMissing, reasons: values},
 	{cause: v1alpha1.CauseNotReleased, reasons: releases, words: []string{
 		"release name is invalid", "release name \"\":",
 	}},

@@ -128,6 +128,7 @@ func TestEverySentenceOfFluxHasAVerdict(t *testing.T) {
 		{"SourceNotReady", chart + "chart pull error: failed to get chart version for remote reference: failed to fetch index", ""},
 		{"SourceNotReady", chart + "chart verification error: no matching signatures", ""},
 		{"ValuesError", "could not resolve Secret chart values reference 'shop/web' with key 'values.yaml': " + source + "dial tcp: i/o timeout", v1alpha1.CauseVariablesMissing},
+		{"ValuesError", "could not resolve ConfigMap chart values reference 'shop/web' with key 'values.yaml': error converting YAML to JSON: yaml: line 2: mapping values are not allowed in this context", v1alpha1.CauseNotReleased},
 		{"ValuesError", "could not resolve ConfigMap chart values reference 'shop/web' with key 'v.yaml': missing key 'v.yaml'", v1alpha1.CauseVariablesMissing},
 		{"UpgradeFailed", upgrade + "template: web/templates/a.yaml:3:9: executing \"a\" at <lookup>: error calling lookup: " + source + "dial tcp 10.96.0.1:443: connect: connection refused", v1alpha1.CauseServerUnavailable},
 		{"UpgradeFailed", upgrade + "template: web/templates/a.yaml:3:9: executing \"a\" at <lookup>: error calling lookup: secrets \"x\" is forbidden: User \"flux\" cannot get resource \"secrets\"", v1alpha1.CauseNoRights},
