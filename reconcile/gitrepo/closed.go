@@ -12,8 +12,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 )
 
-// closed says which files of the tree may say anything, since their content is elsewhere or encrypted: one of each kind,
-// and how many there are.
+// closed says which files of the tree may say anything, since their content is elsewhere or encrypted: one of each
+// kind, and how many there are.
 func (l *locating) closed() ([]string, error) {
 	changes, err := l.Diff(plumbing.ZeroHash, l.commit.Tree, maxTreeFiles)
 	if err != nil && !errors.Is(err, store.ErrManyChanges) {

@@ -10,8 +10,8 @@ import (
 )
 
 // living leaves out the places of an image that nothing runs where others are run: a person's root is the whole
-// repository, and people keep what they no longer run, as in a folder .archive. What .sourceignore leaves out Flux never
-// sees; of the rest counts what Flux Kustomizations were seen to render.
+// repository, and people keep what they no longer run, as in a folder .archive. What .sourceignore leaves out Flux
+// never sees; of the rest counts what Flux Kustomizations were seen to render.
 func (l *locating) living(found []composed) ([]composed, error) {
 	if !l.query.ByPerson || l.query.Root.Path != "" || builtAsAWhole(l.files.Paths) {
 		return found, nil
@@ -46,9 +46,8 @@ func unless(found []composed, without func(file string) bool) []composed {
 
 // builtAsAWhole reports whether the root of a repository has a kustomization, so that what it lists is rendered.
 func builtAsAWhole(files []string) bool {
-	return slices.ContainsFunc([]string{"kustomization.yaml", "kustomization.yml", "Kustomization"}, func(name string) bool {
-		return slices.Contains(files, name)
-	})
+	names := []string{"kustomization.yaml", "kustomization.yml", "Kustomization"}
+	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(files, name) })
 }
 
 // ignored reads which files the .sourceignore at the root leaves out.

@@ -70,7 +70,8 @@ func (l *locating) ofNamespace(found []composed) ([]composed, error) {
 	if !slices.ContainsFunc(found, elsewhere) {
 		return found, nil
 	}
-	all, _, err := l.speaking(l.ctx, l.commit.Hash, reconcile.Wanted{Root: q.Root, Namespace: q.Namespace, Workload: q.Workload})
+	wanted := reconcile.Wanted{Root: q.Root, Namespace: q.Namespace, Workload: q.Workload}
+	all, _, err := l.speaking(l.ctx, l.commit.Hash, wanted)
 	if err != nil {
 		return nil, err
 	}

@@ -76,8 +76,8 @@ func nodesOf(origins []origin, suspect *store.Commit) []v1alpha1.Node {
 	return out
 }
 
-// carries reports whether the text of a node says what it said before once its variables have their former values: these
-// were renamed since, or took the place of text.
+// carries reports whether the text of a node says what it said before once its variables have their former values:
+// these were renamed since, or took the place of text.
 func (o origin) carries(i int) bool {
 	if !strings.Contains(o.nodes[i].Value, "${") {
 		return false

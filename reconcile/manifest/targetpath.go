@@ -29,8 +29,8 @@ var targetParts = map[string]Part{
 	"tag": PartTag, "digest": PartDigest, "repository": PartRepository, "registry": PartRegistry,
 }
 
-// TargetPart says which part of an image a targetPath of valuesFrom puts beside the nodes of a group of values; false for
-// none, and for one that they say themselves.
+// TargetPart says which part of an image a targetPath of valuesFrom puts beside the nodes of a group of values; false
+// for none, and for one that they say themselves.
 func TargetPart(targetPath string, group []Node) (Part, bool) {
 	way := pathSteps(targetPath)
 	if len(way) < 2 || strings.Contains(strings.Join(way, ""), "[") {

@@ -24,13 +24,14 @@ import (
 func openPlain(dir string) (*gogit.Repository, error) {
 	repo, err := gogit.PlainOpenWithOptions(dir, &gogit.PlainOpenOptions{EnableDotGitCommonDir: true})
 	if errors.Is(err, gogit.ErrRepositoryNotExists) {
-		repo, err = gogit.PlainOpenWithOptions(dir, &gogit.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
+		within := &gogit.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true}
+		repo, err = gogit.PlainOpenWithOptions(dir, within)
 	}
 	return repo, err
 }
 
-// openLenient opens a repository that go-git does not open for the text of its configuration: git takes any bytes there,
-// such as a name in Latin-1, and go-git UTF-8 alone. why is what it said.
+// openLenient opens a repository that go-git does not open for the text of its configuration: git takes any bytes
+// there, such as a name in Latin-1, and go-git UTF-8 alone. why is what it said.
 func openLenient(dir string, why error) (*gogit.Repository, error) {
 	out, err := exec.Command("git", "-C", dir, "rev-parse", "--absolute-git-dir", "--git-common-dir").Output()
 	var said *exec.ExitError
