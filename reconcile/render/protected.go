@@ -86,8 +86,8 @@ func (p *proof) risks(o, was, is *unstructured.Unstructured) error {
 		return reconcile.NotUndone(v1alpha1.DoubtProtected, "%s would change, and what it applies then is not rendered here",
 			appliedOf(o))
 	case p.Job.Spec.Force || orders(was, "force") == "enabled" || orders(is, "force") == "enabled":
-		return reconcile.NotUndone(v1alpha1.DoubtProtected, "Flux deletes %s and makes it anew where a field of it cannot be "+
-			"changed (force)", appliedOf(o))
+		return reconcile.NotUndone(v1alpha1.DoubtProtected, "Flux deletes %s and makes it anew where a field of it cannot "+
+			"be changed (force)", appliedOf(o))
 	}
 	for _, key := range []string{"prune", "force", "ssa", "reconcile"} {
 		if was != nil && is != nil && orders(was, key) != orders(is, key) {
@@ -138,8 +138,8 @@ func (p *proof) isClusters(o *unstructured.Unstructured) bool {
 	})
 }
 
-// appliesOthers reports whether an object makes other objects of what is not rendered here. The one that fails, and what
-// its chart comes from, are known to be what they were.
+// appliesOthers reports whether an object makes other objects of what is not rendered here. The one that fails, and
+// what its chart comes from, are known to be what they were.
 func (p *proof) appliesOthers(o *unstructured.Unstructured) bool {
 	if p.isItself(o) {
 		return false
@@ -165,8 +165,8 @@ func (p *proof) sways(other, left []*unstructured.Unstructured) error {
 		}
 		for _, ref := range takenBy(left, refOf(by)) {
 			if says(other, ref) != says(left, ref) {
-				return reconcile.NotUndone(v1alpha1.DoubtProtected, "%s takes from %s, which would change, and what it applies then "+
-					"is not rendered here", appliedOf(by), ref)
+				return reconcile.NotUndone(v1alpha1.DoubtProtected, "%s takes from %s, which would change, and what it applies "+
+					"then is not rendered here", appliedOf(by), ref)
 			}
 		}
 	}
