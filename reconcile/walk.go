@@ -145,7 +145,7 @@ func (e *Engine) stumble(ctx context.Context, w *World, step Step, err error) (t
 	}
 	if after != nil {
 		log.Info("will try again", "after", after.After, "why", err)
-		return after.After, nil
+		return after.After, nil //nolint:nilerr // the status tells the error, and it is tried again
 	}
 	if heals {
 		after := accessIn(&w.Form.Status, e.Now())

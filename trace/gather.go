@@ -150,7 +150,8 @@ func (s *shared) sourceRef(ctx context.Context) *types.NamespacedName {
 // facts are those of one container.
 func (s *shared) facts(ctx context.Context, c drift.Image) (Facts, error) {
 	f := Facts{
-		Program: s.g.Program, Now: s.now, Namespace: s.q.Namespace, Workload: s.q.Workload, Container: c.Container, Asked: s.q.Image,
+		Program: s.g.Program, Now: s.now,
+		Namespace: s.q.Namespace, Workload: s.q.Workload, Container: c.Container, Asked: s.q.Image,
 		Chain: s.line.Chain, NotFlux: s.line.NotFlux, Unread: s.line.Unread, Live: s.live(c), Pods: s.pods.of(c.Container),
 		Canary: s.canary, Rollbacks: s.rollbacks, RollbacksUnread: s.noRollbacks, Told: s.applies,
 	}

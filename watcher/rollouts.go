@@ -78,8 +78,8 @@ func (p *Pods) observe(ctx context.Context, l *look, kind, name string) (*observ
 	return out, nil
 }
 
-// refusedPods says why no pod of a Deployment's newest revision is made, as where an admission webhook refuses its image
-// or a quota is used up: then there is nothing that fails, and nobody would be told.
+// refusedPods says why no pod of a Deployment's newest revision is made, as where an admission webhook refuses its
+// image or a quota is used up: then there is nothing that fails, and nobody would be told.
 func refusedPods(d *appsv1.Deployment) string {
 	if d == nil {
 		return ""

@@ -170,7 +170,8 @@ func (c *cluster) decide(
 		if err := noNamespace(ctx, cl, ns); err != nil {
 			return nil, nil, err
 		}
-		return nil, nil, fmt.Errorf("no rollback %s in namespace %s: see '%s'", name, ns, std.program.Command("get rollbacks -A"))
+		return nil, nil, fmt.Errorf("no rollback %s in namespace %s: see '%s'", name, ns,
+			std.program.Command("get rollbacks -A"))
 	}
 	return cl, rb, err
 }

@@ -91,7 +91,8 @@ func couldNotTell(std streams, err error) error {
 	var usage *usageError
 	var missing *notThere
 	var code exitCode
-	if err == nil || errors.As(err, &usage) || errors.As(err, &missing) || errors.As(err, &code) || errors.Is(err, context.Canceled) {
+	if err == nil || errors.As(err, &usage) || errors.As(err, &missing) || errors.As(err, &code) ||
+		errors.Is(err, context.Canceled) {
 		return err
 	}
 	fmt.Fprintf(std.err, "backstop: %s\n", err)

@@ -10,10 +10,11 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// WithLogin gives a source with a login for its provider's API: of the Secrets that policies name, the first that may be
-// sent to where the source leads. Whoever owns a GitRepository chooses its URL, its proxy and its certificates, and so
-// who gets to read what is sent there: a Secret goes to a GitRepository of its own namespace or of the platform's, and to
-// no other. Where that pushes with one that it may not be sent to, the one that is deployed tells where the API is.
+// WithLogin gives a source with a login for its provider's API: of the Secrets that policies name, the first that may
+// be sent to where the source leads. Whoever owns a GitRepository chooses its URL, its proxy and its certificates, and
+// so who gets to read what is sent there: a Secret goes to a GitRepository of its own namespace or of the platform's,
+// and to no other. Where that pushes with one that it may not be sent to, the one that is deployed tells where the API
+// is.
 func (f *Flux) WithLogin(ctx context.Context, names []types.NamespacedName, src reconcile.Source,
 ) (reconcile.Source, error) {
 	for _, to := range []types.NamespacedName{src.Pushes(), src.Name} {

@@ -38,7 +38,8 @@ type rendering struct {
 func (l *locating) target() manifest.Target {
 	q := l.query
 	return manifest.Target{Namespace: q.Namespace, Kind: q.Workload.Kind, Name: q.Workload.Name, Container: q.Container,
-		Loose: q.ByPerson, Release: manifest.Object{Kind: q.Release.Kind, Namespace: q.Release.Namespace, Name: q.Release.Name}}
+		Loose:   q.ByPerson,
+		Release: manifest.Object{Kind: q.Release.Kind, Namespace: q.Release.Namespace, Name: q.Release.Name}}
 }
 
 // raw is a node as its file has it.

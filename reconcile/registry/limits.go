@@ -22,8 +22,8 @@ const (
 	maxLimits = 256
 )
 
-// limits remembers which registries asked to be left alone, by the way on which they were asked and by who asked: whoever
-// chooses a proxy or a CA answers in a registry's place, and an account that is used up is that account's.
+// limits remembers which registries asked to be left alone, by the way on which they were asked and by who asked:
+// whoever chooses a proxy or a CA answers in a registry's place, and an account that is used up is that account's.
 type limits struct {
 	now   func() time.Time
 	mu    sync.Mutex

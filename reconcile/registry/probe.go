@@ -97,7 +97,8 @@ func (p *probe) unlisted(ctx context.Context, shown string) error {
 	switch {
 	case err != nil && !unknown(err) && !missing(err) && asError(err).Cause != v1alpha1.CauseUnauthorized:
 		return err
-	case err != nil && p.q.Rescanned, err == nil && !complete && p.q.Rescanned && !slices.Contains(tags, p.t.ref.Identifier()):
+	case err != nil && p.q.Rescanned,
+		err == nil && !complete && p.q.Rescanned && !slices.Contains(tags, p.t.ref.Identifier()):
 		return nil
 	case err != nil:
 		why = "it lists no tags"

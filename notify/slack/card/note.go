@@ -2,6 +2,7 @@ package card
 
 import (
 	"cmp"
+
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/notify"
 )
