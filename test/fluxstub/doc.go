@@ -9,8 +9,9 @@
 //	      ▲                                                                                    │
 //	   registry                                  Git server ◄──────────────────────────────────┘
 //
-// Intervals are those of the objects. Everything is read live from the API
-// server; watches only say when to look. It shares no code with Backstop, so
+// Intervals are those of the objects. What Flux applies to is read live from
+// the API server; watches say when to look, and bring Flux's own objects and
+// Secrets. It shares no code with Backstop, so
 // that the two cannot share a bug: Git is the git binary, YAML is kyaml as
 // image automation uses it, and manifests are built by kustomize.
 //
