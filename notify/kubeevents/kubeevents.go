@@ -3,9 +3,9 @@ package kubeevents
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -31,7 +31,9 @@ type Teller struct {
 	broadcaster record.EventBroadcaster
 	recorder    record.EventRecorder
 	pace        flowcontrol.RateLimiter
-	done        chan struct{}
+	// stop ends the wait for a turn, and done is closed when nothing is written any more.
+	stop context.CancelFunc
+	done chan struct{}
 
 	mu      sync.Mutex
 	waiting []event
@@ -58,36 +60,34 @@ const (
 func New(client kubernetes.Interface, scheme *runtime.Scheme) *Teller {
 	b := record.NewBroadcaster()
 	b.StartRecordingToSink(&typedcore.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	ctx, stop := context.WithCancel(context.Background())
 	t := &Teller{broadcaster: b, recorder: b.NewRecorder(scheme, corev1.EventSource{Component: "backstop"}),
-		pace: flowcontrol.NewTokenBucketRateLimiter(perSecond, burst), done: make(chan struct{}),
+		pace: flowcontrol.NewTokenBucketRateLimiter(perSecond, burst), stop: stop, done: make(chan struct{}),
 		more: make(chan struct{}, 1)}
-	go t.write()
+	go t.write(ctx)
 	return t
 }
 
 // write writes what waits, until Stop.
-func (t *Teller) write() {
+func (t *Teller) write(ctx context.Context) {
 	defer close(t.done)
 	for range t.more {
-		for e, ok := t.next(); ok; e, ok = t.next() {
+		for e, ok := t.next(ctx); ok; e, ok = t.next(ctx) {
 			t.recorder.Event(e.about, e.kind, e.reason, e.message)
 		}
 	}
 }
 
-// next waits until another Event may be written, and gives it; false where none waits.
-func (t *Teller) next() (event, bool) {
+// next waits until another Event may be written, and gives it; false where none waits, and after Stop.
+func (t *Teller) next(ctx context.Context) (event, bool) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	for len(t.waiting) > 0 && !t.stopped && !t.pace.TryAccept() {
-		t.mu.Unlock()
-		time.Sleep(time.Second / perSecond)
-		t.mu.Lock()
-	}
-	if len(t.waiting) == 0 || t.stopped {
-		t.waiting = nil
+	waiting := len(t.waiting)
+	t.mu.Unlock()
+	if waiting == 0 || t.pace.Wait(ctx) != nil {
 		return event{}, false
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	e := t.waiting[0]
 	t.waiting = t.waiting[1:]
 	return e, true
@@ -112,6 +112,7 @@ func (t *Teller) Stop() {
 	t.mu.Lock()
 	if !t.stopped {
 		t.stopped = true
+		t.stop()
 		close(t.more)
 	}
 	t.mu.Unlock()

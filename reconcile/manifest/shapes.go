@@ -28,17 +28,7 @@ func claimsOf(fields []entry, s spot) []claim {
 	case s.item && (s.key == "images" || s.key == "imageTags"), !s.item && s.key == "imageTag":
 		claimKustomizeImage(fields, s, set)
 	case !s.item && s.key == "image":
-		// A volume of type image is pulled like a container's, and operators mount such volumes under keys of their own.
-		i := scalarAt(fields, "reference")
-		if i >= 0 && (s.parent == "volumes" || looksLikeImage("image", textAt(fields, "reference"))) {
-			set(i, claim{part: PartImage})
-		}
-		// Charts have words of their own for the whole.
-		for _, key := range []string{"fullName", "fullname", "ref"} {
-			if i := scalarAt(fields, key); i >= 0 && looksLikeImage(key, textAt(fields, key)) {
-				set(i, claim{part: PartImage})
-			}
-		}
+		claimImageBlock(fields, s, set)
 	case !s.item && s.key == "global":
 		// Charts put it before the repositories of their images.
 		if i := scalarAt(fields, "imageRegistry"); i >= 0 {
@@ -50,6 +40,21 @@ func claimsOf(fields []entry, s spot) []claim {
 	claimImageKeys(fields, set)
 	claimSharedTag(fields, s, set)
 	return claims
+}
+
+// claimImageBlock claims what stands below a key image.
+func claimImageBlock(fields []entry, s spot, set func(int, claim)) {
+	// A volume of type image is pulled like a container's, and operators mount such volumes under keys of their own.
+	i := scalarAt(fields, "reference")
+	if i >= 0 && (s.parent == "volumes" || looksLikeImage("image", textAt(fields, "reference"))) {
+		set(i, claim{part: PartImage})
+	}
+	// Charts have words of their own for the whole.
+	for _, key := range []string{"fullName", "fullname", "ref"} {
+		if i := scalarAt(fields, key); i >= 0 && looksLikeImage(key, textAt(fields, key)) {
+			set(i, claim{part: PartImage})
+		}
+	}
 }
 
 // claimSharedTag claims one tag of all images of a chart, where no repository beside it has claimed it as its own.

@@ -214,13 +214,26 @@ func selectText(text, selector string) (from, to int, ok bool) {
 	if strings.HasPrefix(text, selector+"=") && !strings.Contains(text, "\n") {
 		return len(selector) + 1, len(text), true
 	}
+	if from, to, ok := imageIn(text, selector); ok {
+		return from, to, true
+	}
+	for _, a := range assigned(text) {
+		if a.key == selector {
+			return a.from, a.to, true
+		}
+	}
+	return 0, 0, false
+}
+
+// imageIn finds the first image of a repository in a text.
+func imageIn(text, repository string) (from, to int, ok bool) {
 	for at := 0; at < len(text); {
-		i := strings.Index(text[at:], selector)
+		i := strings.Index(text[at:], repository)
 		if i < 0 {
 			break
 		}
 		from = at + i
-		to = from + len(selector)
+		to = from + len(repository)
 		at = to
 		if from > 0 && isReference(text[from-1]) || to >= len(text) || text[to] != ':' && text[to] != '@' {
 			continue
@@ -233,11 +246,6 @@ func selectText(text, selector string) (from, to int, ok bool) {
 		}
 		if _, tag, digest := Split(text[from:to]); tag != "" || digest != "" {
 			return from, to, true
-		}
-	}
-	for _, a := range assigned(text) {
-		if a.key == selector {
-			return a.from, a.to, true
 		}
 	}
 	return 0, 0, false

@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -123,7 +125,7 @@ func (c *room) pressed(user string, m slackstub.Message, action string) {
 	c.heard()
 	c.Until(user+" presses "+action, func() error {
 		if r, err := c.click(user, m, action); err != nil || !r.Acked {
-			return fmt.Errorf("%+v, %v", r, err)
+			return fmt.Errorf("%+v: %w", r, cmp.Or(err, errors.New("not acknowledged")))
 		}
 		return nil
 	})

@@ -94,7 +94,8 @@ func (e *Env) KubectlAs(ctx context.Context, kubeconfig string, args ...string) 
 	return e.kubectl(ctx, kubeconfig, nil, args)
 }
 
-// Shell runs a script in which kubectl is the real one as the administrator, and gives what it prints and complains about.
+// Shell runs a script in which kubectl is the real one as the administrator, and gives what it prints and complains
+// about.
 func (e *Env) Shell(ctx context.Context, script string) (string, error) {
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c",
 		`kubectl() { command kubectl --kubeconfig="$TESTENV_KUBECONFIG" "$@"; }; `+script)
