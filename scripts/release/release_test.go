@@ -250,7 +250,7 @@ func TestReleaseIsMadeOfACommit(t *testing.T) {
 		"a version without v":            {[]string{"build", "-root", dir, "-version", "1.2.3"}, "want a semantic version"},
 		"no version":                     {[]string{"check"}, "want a semantic version"},
 		"no verb":                        {nil, "want build, check"},
-		"another verb":                   {[]string{"publish"}, "is none of"},
+		"another verb":                   {[]string{"publish"}, "is not one of build"},
 		"no key":                         {[]string{"sign"}, "give it by -key"},
 	} {
 		t.Run(name, func(t *testing.T) {
