@@ -116,8 +116,14 @@ func (s *soak) fail(app string) {
 	s.edit(p, s.fleet.Namespace(env), app, func() {
 		p.Status.LatestRef = &reflectorv1.ImageRef{Name: s.fleet.Registry + "/" + app, Tag: bad}
 	})
+	// A hold of the time before is lifted first: under a hold no change is image automation's.
 	s.must(s.alice.Pull(ctx))
-	// The hold of the time before goes with it, as when a person lifts it.
+	if s.tag > len(s.fleet.Apps) {
+		s.must(s.alice.Write(map[string]string{s.fleet.File(env, app): s.fleet.Deployment(env, app)}))
+		_, err := s.alice.Push(ctx, "Lift the hold of "+app)
+		s.must(err)
+		s.commits++
+	}
 	s.must(s.alice.Write(map[string]string{
 		s.fleet.File(env, app): strings.Replace(s.fleet.Deployment(env, app), fleet.Tag(env, 0), bad, 1),
 	}))
