@@ -38,7 +38,7 @@ func (b *builder) closures(names []string) (map[string]manifest.Files, map[strin
 }
 
 func (b *builder) isComponent(dir string) bool {
-	for _, base := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization"} {
+	for _, base := range manifest.Kustomizations {
 		if data, err := manifest.ReadFile(b.tree, path.Join(dir, base)); err == nil {
 			return strings.Contains(string(data), "kind: Component")
 		}

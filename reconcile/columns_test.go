@@ -2,13 +2,10 @@ package reconcile
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -117,17 +114,5 @@ func TestWhatKubectlSaysOfEachTriggerInEachPhase(t *testing.T) {
 		}
 		b.WriteByte('\n')
 	}
-	const name = "testdata/kubectl-get.txt"
-	if *update {
-		if err := os.WriteFile(name, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), b.String()); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
+	golden(t, "testdata/kubectl-get.txt", b.String())
 }

@@ -78,9 +78,14 @@ func TestEveryEndingOfADriftReadAloud(t *testing.T) {
 		ready := meta.FindStatusCondition(r.Status.Conditions, "Ready")
 		fmt.Fprintf(&b, "%s\n  %s, Ready=%s\n  %s\n\n", e.title, o.Result, ready.Status, ready.Message)
 	}
-	const name = "testdata/drift-endings.txt"
+	golden(t, "testdata/drift-endings.txt", b.String())
+}
+
+// golden compares a text with a file, which -update writes.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile(name, []byte(b.String()), 0o644); err != nil {
+		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,8 +93,8 @@ func TestEveryEndingOfADriftReadAloud(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), b.String()); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got)\n%s", name, diff)
 	}
 }
 

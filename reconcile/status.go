@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // describe keeps phase and conditions in step with the blanks, so that kubectl and kstatus read a sentence.
@@ -89,12 +90,7 @@ func brings(r *v1alpha1.Rollback, a v1alpha1.Answer) string {
 }
 
 // until is a time of day for a sentence, with the day where the time alone could be another one.
-func until(t, now time.Time) string {
-	if t.Sub(now) < 12*time.Hour {
-		return t.UTC().Format("15:04 MST")
-	}
-	return t.UTC().Format("2 Jan 15:04 MST")
-}
+func until(t, now time.Time) string { return text.Day(t, now) + t.UTC().Format("15:04 MST") }
 
 // setCondition keeps the transition time while only words change.
 func setCondition(s *v1alpha1.RollbackStatus, c metav1.Condition) {

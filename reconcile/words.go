@@ -28,12 +28,7 @@ func sentence(s string) string { return cut(s, 1000) }
 func clock(t time.Time) string { return t.UTC().Format("15:04:05 MST") }
 
 // deadline is clock with the day where the time alone could be that of another one.
-func deadline(t, now time.Time) string {
-	if t.Sub(now) < 12*time.Hour {
-		return clock(t)
-	}
-	return t.UTC().Format("2 Jan 15:04:05 MST")
-}
+func deadline(t, now time.Time) string { return text.Day(t, now) + clock(t) }
 
 // joinWords puts sentences together, leaving out the empty ones and what was said already.
 func joinWords(parts ...string) string {

@@ -18,7 +18,7 @@ import (
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
-// table reports which objects a list shows, and how a line of it reads.
+// table is which objects a list shows, and how a line of it reads.
 type table struct {
 	singular, plural string
 	header, wide     []string
@@ -134,11 +134,7 @@ func statusOf(s *v1alpha1.RollbackStatus, by reader) string {
 	for _, d := range q.Doubts {
 		why = append(why, d.Message)
 	}
-	until := q.Until.UTC().Format("15:04 MST")
-	if q.Until.Sub(by.now) >= 12*time.Hour {
-		// The time alone could be that of another day.
-		until = q.Until.UTC().Format("2 Jan 15:04 MST")
-	}
+	until := text.Day(q.Until.Time, by.now) + q.Until.UTC().Format("15:04 MST")
 	return fmt.Sprintf("%s by %s: %s", by.program.Command("%s", strings.Join(commands, "|")), until,
 		cmp.Or(strings.Join(why, "; "), readyMessage(s.Conditions)))
 }

@@ -10,6 +10,7 @@ package text
 import (
 	"regexp"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -132,4 +133,12 @@ func ShortDigest(digest string) string {
 		return digest
 	}
 	return algorithm + ":" + Short(hex)
+}
+
+// Day is the day of a time, to be followed by its time of day; empty where that alone could mean no other day.
+func Day(t, now time.Time) string {
+	if t.Sub(now) < 12*time.Hour {
+		return ""
+	}
+	return t.UTC().Format("2 Jan ")
 }

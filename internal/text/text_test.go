@@ -3,6 +3,7 @@ package text
 import (
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -172,6 +173,17 @@ func TestShort(t *testing.T) {
 	} {
 		if got := ShortDigest(in); got != want {
 			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestDayIsToldWhereTheTimeAloneCouldBeAnother(t *testing.T) {
+	now := time.Date(2026, 11, 21, 14, 30, 0, 0, time.UTC)
+	for after, want := range map[time.Duration]string{
+		time.Hour: "", 12*time.Hour - time.Second: "", 12 * time.Hour: "22 Nov ", 72 * time.Hour: "24 Nov ", -time.Hour: "",
+	} {
+		if got := Day(now.Add(after), now); got != want {
+			t.Errorf("after %s: %q, want %q", after, got, want)
 		}
 	}
 }

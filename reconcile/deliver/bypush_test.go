@@ -49,16 +49,7 @@ func keyed(t *testing.T, f *forgestub.Forge, name string) *cluster {
 }
 
 func TestAnSSHKeyOpensAMergeRequestByAPush(t *testing.T) {
-	f, err := forgestub.Start(forgestub.Options{Kind: forgestub.GitLab, Protected: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Close() })
-	for _, tag := range []string{tagGood, tagBad} {
-		if _, err := f.Commit("main", "Update to "+tag, fleetAt(2, tag)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	f := broken(t, forgestub.Options{Kind: forgestub.GitLab, Protected: true}, 2)
 	if _, err := f.Git("config", "receive.advertisePushOptions", "true"); err != nil {
 		t.Fatal(err)
 	}
@@ -112,18 +103,9 @@ func TestAnSSHKeyOpensAMergeRequestByAPush(t *testing.T) {
 }
 
 func TestAServerThatTakesNoPushOptions(t *testing.T) {
-	f, err := forgestub.Start(forgestub.Options{Kind: forgestub.GitLab, Protected: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Close() })
-	for _, tag := range []string{tagGood, tagBad} {
-		if _, err := f.Commit("main", "Update to "+tag, fleetAt(1, tag)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	f := broken(t, forgestub.Options{Kind: forgestub.GitLab, Protected: true}, 1)
 	c := keyed(t, f, "east")
-	_, err = c.delivers([]reconcile.Revert{c.revert("east", "app-00")})
+	_, err := c.delivers([]reconcile.Revert{c.revert("east", "app-00")})
 	if reconcile.KindOf(err) != reconcile.FaultNoProvider || !strings.Contains(err.Error(), "takes no push options") {
 		t.Errorf("it says %v", err)
 	}

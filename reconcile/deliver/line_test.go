@@ -214,16 +214,7 @@ func TestTheDeployedBranchHasAnotherName(t *testing.T) {
 // A commit that two deployed branches of a repository have is taken back in each of them.
 func TestTwoDeployedBranchesOfOneRepository(t *testing.T) {
 	kinds(t, func(t *testing.T, kind forgestub.Kind) {
-		f, err := forgestub.Start(forgestub.Options{Kind: kind})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = f.Close() })
-		for _, tag := range []string{tagGood, tagBad} {
-			if _, err := f.Commit("main", "Update to "+tag, fleetAt(1, tag)); err != nil {
-				t.Fatal(err)
-			}
-		}
+		f := broken(t, forgestub.Options{Kind: kind}, 1)
 		// Both go on by themselves.
 		for _, branch := range []string{"production", "main"} {
 			if _, err := f.Commit(branch, "Say something in "+branch, map[string]string{branch + ".md": branch}); err != nil {

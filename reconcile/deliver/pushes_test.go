@@ -8,21 +8,28 @@ import (
 	"github.com/backstop-dev/backstop/test/forgestub"
 )
 
-// refusedPush is what becomes of a push to a server that refuses it in some words.
-func refusedPush(t *testing.T, kind forgestub.Kind, words string) error {
+// broken is a repository at a provider whose newest commit has some apps on a bad image.
+func broken(t *testing.T, o forgestub.Options, apps int) *forgestub.Forge {
 	t.Helper()
-	f, err := forgestub.Start(forgestub.Options{Kind: kind, Protected: true, Refusal: words})
+	f, err := forgestub.Start(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.Close() })
 	for _, tag := range []string{tagGood, tagBad} {
-		if _, err := f.Commit("main", "Update to "+tag, fleetAt(1, tag)); err != nil {
+		if _, err := f.Commit("main", "Update to "+tag, fleetAt(apps, tag)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return f
+}
+
+// refusedPush is what becomes of a push to a server that refuses it in some words.
+func refusedPush(t *testing.T, kind forgestub.Kind, words string) error {
+	t.Helper()
+	f := broken(t, forgestub.Options{Kind: kind, Protected: true, Refusal: words}, 1)
 	c := aCluster(t, f, "east")
-	_, err = c.git.Land(t.Context(), c.src, []reconcile.Revert{c.revert("east", "app-00")})
+	_, err := c.git.Land(t.Context(), c.src, []reconcile.Revert{c.revert("east", "app-00")})
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
 
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 )
@@ -60,7 +61,7 @@ const (
 
 // closedKind is why a file cannot be looked into; -1 where it can.
 func (l *locating) closedKind(c store.Change) (int, error) {
-	if c.After.What() == "a submodule" {
+	if c.After.Mode == filemode.Submodule {
 		return closedSubmodule, nil
 	}
 	if !c.After.Regular() || !isYAML(c.Path) && path.Ext(c.Path) != ".json" && path.Ext(c.Path) != ".env" {

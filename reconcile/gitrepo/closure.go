@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/text"
@@ -102,13 +103,13 @@ func (h *history) escapes(dir store.Entry, depth int) (bool, error) {
 	for _, name := range l.Names {
 		e := l.ByName[name]
 		switch {
-		case e.Regular() && slices.Contains([]string{"kustomization.yaml", "kustomization.yml", "Kustomization"}, name):
+		case e.Regular() && slices.Contains(manifest.Kustomizations, name):
 			data, ok, err := h.Content(e.Hash)
 			if err != nil {
 				return false, err
 			}
 			out = out || !ok || strings.Contains(string(data), "..") || strings.Contains(string(data), `\`)
-		case e.What() == "a folder":
+		case e.Mode == filemode.Dir:
 			sub, err := h.escapes(e, depth+1)
 			if err != nil {
 				return false, err

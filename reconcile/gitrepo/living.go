@@ -46,8 +46,7 @@ func unless(found []composed, without func(file string) bool) []composed {
 
 // builtAsAWhole reports whether the root of a repository has a kustomization, so that what it lists is rendered.
 func builtAsAWhole(files []string) bool {
-	names := []string{"kustomization.yaml", "kustomization.yml", "Kustomization"}
-	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(files, name) })
+	return slices.ContainsFunc(manifest.Kustomizations, func(name string) bool { return slices.Contains(files, name) })
 }
 
 // ignored reads which files the .sourceignore at the root leaves out.

@@ -245,7 +245,7 @@ func (o *overlaying) folder(n manifest.Node) (string, bool, error) {
 
 // kustomized reports whether a folder has a kustomization of its own.
 func (o *overlaying) kustomized(c *store.Commit, dir string) (bool, error) {
-	for _, name := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization"} {
+	for _, name := range manifest.Kustomizations {
 		e, err := o.EntryAt(c.Tree, path.Join(dir, name))
 		if err != nil || e.Regular() {
 			return err == nil, err

@@ -10,10 +10,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// Kustomizations are the names by which kustomize knows a kustomization file, in the order in which it looks for them.
+var Kustomizations = []string{"kustomization.yaml", "kustomization.yml", "Kustomization"}
+
 // kustomization takes what the kustomization file of a folder names. It says false where the folder has none.
 func (c *closure) kustomization(dir string) bool {
 	var found []string
-	for _, name := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization"} {
+	for _, name := range Kustomizations {
 		file := path.Join(dir, name)
 		switch mode, err := c.mode(file); {
 		case err == nil && mode.IsRegular():

@@ -40,7 +40,7 @@ func says(all []*unstructured.Unstructured, of ...v1alpha1.ObjectRef) string {
 	var b strings.Builder
 	for _, ref := range of {
 		for _, o := range all {
-			if !names(ref, v1alpha1.ObjectRef{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}) {
+			if !names(ref, refOf(o)) {
 				continue
 			}
 			data, err := json.Marshal(o.Object)

@@ -60,11 +60,10 @@ func (f *Folder) Seen() map[string]bool { return f.seen }
 // Files lists what the folder reaches, with what was added to it and put in place.
 func (f *Folder) Files() (manifest.Files, error) { return manifest.Closure(f.files, f.dir) }
 
-// Kustomizations are the names of a kustomization file.
-var kustomizations = []string{"kustomization.yaml", "kustomization.yml", "Kustomization"}
-
 // IsKustomization reports whether a file is one by its name.
-func IsKustomization(name string) bool { return slices.Contains(kustomizations, path.Base(name)) }
+func IsKustomization(name string) bool {
+	return slices.Contains(manifest.Kustomizations, path.Base(name))
+}
 
 // Build runs kustomize on the folder. What it would fetch must have been put in place or refused before.
 func (f *Folder) Build() (data []byte, err error) {
@@ -124,7 +123,7 @@ func encrypted(r *resource.Resource) bool {
 func (f *Folder) Add(spec *kustomizev1.KustomizationSpec) error {
 	file, k := path.Join(f.dir, "kustomization.yaml"), types.Kustomization{}
 	found := false
-	for _, base := range kustomizations {
+	for _, base := range manifest.Kustomizations {
 		data, err := manifest.ReadFile(f.tree, path.Join(f.dir, base))
 		if err != nil {
 			continue
@@ -228,7 +227,7 @@ func (f *Folder) manifests(dir string, found []string) []string {
 }
 
 func (f *Folder) hasKustomization(dir string) bool {
-	return slices.ContainsFunc(kustomizations, func(base string) bool {
+	return slices.ContainsFunc(manifest.Kustomizations, func(base string) bool {
 		mode, err := f.files.mode(path.Join(dir, base))
 		return err == nil && mode.IsRegular()
 	})

@@ -85,7 +85,7 @@ func (s *scales) folder(dir string) weight {
 	}
 	s.known[dir] = weight{} // a circle ends here, and kustomize refuses it
 	var w weight
-	for _, base := range kustomizations {
+	for _, base := range manifest.Kustomizations {
 		data, err := manifest.ReadFile(s.files, path.Join(dir, base))
 		if err != nil {
 			continue

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -26,10 +25,7 @@ func BenchmarkCrashToQuestion(b *testing.B) {
 	s.start(s.release("sidecar"))
 	for b.Loop() {
 		took := s.crashes()
-		slices.Sort(took)
-		b.ReportMetric(took[len(took)/2].Seconds(), "p50-s")
-		b.ReportMetric(took[(len(took)*99+99)/100-1].Seconds(), "p99-s")
-		b.ReportMetric(took[len(took)-1].Seconds(), "max-s")
+		times(b, took)
 		b.ReportMetric(float64(len(took)), "crashes")
 	}
 	load(b)

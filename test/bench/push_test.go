@@ -117,10 +117,7 @@ func BenchmarkFailureToPush(b *testing.B) {
 	s.start(s.release("sidecar"))
 	for b.Loop() {
 		took := s.oneByOne()
-		slices.Sort(took)
-		b.ReportMetric(took[len(took)/2].Seconds(), "p50-s")
-		b.ReportMetric(took[(len(took)*99+99)/100-1].Seconds(), "p99-s")
-		b.ReportMetric(took[len(took)-1].Seconds(), "max-s")
+		times(b, took)
 		b.ReportMetric(float64(len(took)), "failures")
 	}
 	load(b)
@@ -187,6 +184,14 @@ func (s *stage) together(oneCommit bool) {
 	for program, seconds := range s.processors() {
 		s.b.ReportMetric(seconds-before[program], program+"-cpu-s")
 	}
+}
+
+// times reports how long something took, of many times.
+func times(b *testing.B, took []time.Duration) {
+	slices.Sort(took)
+	b.ReportMetric(took[len(took)/2].Seconds(), "p50-s")
+	b.ReportMetric(took[(len(took)*99+99)/100-1].Seconds(), "p99-s")
+	b.ReportMetric(took[len(took)-1].Seconds(), "max-s")
 }
 
 // load reports the machine's load of the last minute, which is what a slow run is to be read with.
