@@ -305,14 +305,14 @@ func TestAStuckPodGoesOnceItsTemplateIsGoodAgain(t *testing.T) {
 		w.Unstick = true
 		w.Form.Status.Failures[0].Workload.Kind = "StatefulSet"
 		w.Rollout.Workloads[0].Workload = o.Workload
-		w.Rollout.Workloads[0].Stuck = []string{"backend-0"}
+		w.Rollout.Workloads[0].Stuck = []StuckPod{{Name: "backend-0"}}
 	})
 	w.Ahead.Held = false
 	if step := decide(w); step.Do != DoWait {
 		t.Errorf("before anything is applied it does %s", step.Do)
 	}
 	w.Form.Status.FastForward = []v1alpha1.FastForward{{Workload: w.Ahead.Workloads[0].Workload, Result: v1alpha1.FastForwardApplied}}
-	if step := decide(w); step.Do != DoUnstick || step.Pod != "backend-0" {
-		t.Errorf("after a fast-forward it does %s %s", step.Do, step.Pod)
+	if step := decide(w); step.Do != DoUnstick || step.Pod.Name != "backend-0" {
+		t.Errorf("after a fast-forward it does %s %s", step.Do, step.Pod.Name)
 	}
 }

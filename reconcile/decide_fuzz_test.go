@@ -57,7 +57,7 @@ func oddities() []worldChange {
 		func(w *World) { w.Form.Status.Landed = &v1alpha1.Landed{Commit: "r", At: micro(t0)} },
 		func(w *World) { w.Form.Status.Request = &v1alpha1.Request{At: micro(t0)} },
 		func(w *World) {
-			w.Rollout = &Rollout{Contains: true, Workloads: []WorkloadState{{Stuck: []string{"pod"}}}}
+			w.Rollout = &Rollout{Contains: true, Workloads: []WorkloadState{{Stuck: []StuckPod{{Name: "pod"}}}}}
 		},
 		func(w *World) { w.Rollout = &Rollout{Waits: "health check", WaitsUntil: t0.Add(time.Hour)} },
 		ended(v1alpha1.ResultVerified),

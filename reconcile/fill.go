@@ -124,7 +124,7 @@ func (e *Engine) unstick(ctx context.Context, w *World, step Step, form *v1alpha
 		return no
 	}
 	if err := e.Pods.Delete(ctx, w.Form.Namespace, step.Pod); err != nil {
-		return fmt.Errorf("delete pod %s: %w", step.Pod, err)
+		return fmt.Errorf("delete pod %s: %w", step.Pod.Name, err)
 	}
 	form.Status.Waiting = waitingFor(form, step.Why, nil, w.Now)
 	return nil

@@ -266,7 +266,7 @@ func TestNoWorkloadIsWrittenThatWasForbiddenAMomentAgo(t *testing.T) {
 			e := &Engine{Home: "backstop-system", Now: func() time.Time { return w.Now }, Pods: pods, Triggers: testRows,
 				Records: unheard{p, func(m *model) error { m.killed = killed; return nil }}}
 			form := w.Form.DeepCopy()
-			err := e.unstick(t.Context(), &w, Step{Pod: "web-0"}, form)
+			err := e.unstick(t.Context(), &w, Step{Pod: StuckPod{Name: "web-0"}}, form)
 			if (err != nil) != killed || (pods.deleted == "") != killed {
 				t.Errorf("%v, deleted %q", err, pods.deleted)
 			}
@@ -279,4 +279,7 @@ type deletes struct {
 	deleted string
 }
 
-func (d *deletes) Delete(_ context.Context, _, pod string) error { d.deleted = pod; return nil }
+func (d *deletes) Delete(_ context.Context, _ string, pod StuckPod) error {
+	d.deleted = pod.Name
+	return nil
+}

@@ -204,6 +204,9 @@ type Rollout struct {
 	Workloads []WorkloadState
 }
 
+// StuckPod is a pod as it was seen. That of a StatefulSet comes again under its name.
+type StuckPod struct{ Name, UID string }
+
 // WorkloadState is one workload on its way to the target.
 type WorkloadState struct {
 	Workload v1alpha1.Workload
@@ -220,7 +223,7 @@ type WorkloadState struct {
 	// Fix is the exact kubectl command for a paused rollout or a stuck pod; empty where nothing helps by hand.
 	Fix string
 	// Stuck are pods that keep an ordered rollout from moving on, to be deleted.
-	Stuck []string
+	Stuck []StuckPod
 }
 
 // Applied is what Flux applied to a workload last.
@@ -298,8 +301,8 @@ type Pods interface {
 	Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (PodsSeen, error)
 	// Owners reads what policies go by of workloads, each once.
 	Owners(ctx context.Context, namespace string, of []v1alpha1.Workload) (Owners, error)
-	// Delete deletes a pod; one that is gone is no error.
-	Delete(ctx context.Context, namespace, pod string) error
+	// Delete deletes a pod, that very one: another pod of its name stays. One that is gone is no error.
+	Delete(ctx context.Context, namespace string, pod StuckPod) error
 }
 
 // PodsSeen is a live read of the pods that use one image, and of the workloads that a Rollback of it names.

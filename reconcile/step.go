@@ -90,7 +90,7 @@ type Step struct {
 	// Forward is what to do with DoForward.
 	Forward *Forward
 	// Pod to delete with DoUnstick.
-	Pod string
+	Pod StuckPod
 	// By whom a hold is lifted, with DoLift and DoReleased.
 	By string
 }

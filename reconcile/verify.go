@@ -35,9 +35,9 @@ func verifyStep(w *World) Step {
 		return end(w, v1alpha1.ResultVerified, "%s", joinWords(append(said, byHand(s, r)...)...))
 	}
 	waits = joinWords(aheadIs(s), waits)
-	if pod := stuck(s, r); w.Unstick && pod != "" && mayLift(w.Policy) == nil {
+	if pod := stuck(s, r); w.Unstick && pod.Name != "" && mayLift(w.Policy) == nil {
 		return Step{Do: DoUnstick, Pod: pod, Wait: lookAgain,
-			Why: "deleting " + pod + ", which keeps the rollout from moving on"}
+			Why: "deleting " + pod.Name + ", which keeps the rollout from moving on"}
 	}
 	deadline := verifyBy(w)
 	if w.Beside != "" && w.Rollout.Contains {
@@ -84,13 +84,13 @@ func byHand(s *v1alpha1.RollbackStatus, r *Rollout) []string {
 
 // stuck is a pod that cannot start, while the workload's template is good again and its ordered rollout waits for the
 // pod.
-func stuck(s *v1alpha1.RollbackStatus, r *Rollout) string {
+func stuck(s *v1alpha1.RollbackStatus, r *Rollout) StuckPod {
 	for _, ws := range r.Workloads {
 		if !ws.Complete && len(ws.Stuck) > 0 && (r.Contains || aheadOf(s, ws.Workload)) {
 			return ws.Stuck[0]
 		}
 	}
-	return ""
+	return StuckPod{}
 }
 
 // arrived describes what is still missing; empty when the target has arrived, for every trigger on the record.

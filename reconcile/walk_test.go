@@ -268,7 +268,7 @@ func (m *model) Delete(_ context.Context, r *v1alpha1.Rollback) error {
 
 type modelPods struct{ *model }
 
-func (m modelPods) Delete(context.Context, string, string) error { return nil }
+func (m modelPods) Delete(context.Context, string, StuckPod) error { return nil }
 
 func (m modelPods) Owners(context.Context, string, []v1alpha1.Workload) (Owners, error) {
 	return Owners{Labels: map[string]map[string]string{"Deployment/app": {}}}, nil

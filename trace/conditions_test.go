@@ -40,7 +40,7 @@ func inTheCluster() map[string]condition {
 			change(&f.Live)
 		}
 	}
-	old := func(f *Facts, job string, stuck ...string) {
+	old := func(f *Facts, job string, stuck ...reconcile.StuckPod) {
 		f.Live.State.Stuck = stuck
 		f.Pods.All[0] = Pod{Name: "backend-0", Image: newer, Reason: "ErrImagePull", Job: job}
 	}
@@ -93,7 +93,7 @@ func inTheCluster() map[string]condition {
 		}, HopWorkload, Stopped, "paused", "kubectl resume"},
 		"the CronJob is suspended": {func(f *Facts) { f.Workload.Kind, f.Live.Suspended = "CronJob", true }, HopWorkload, Stopped, "suspended", "kubectl -n production patch cronjob backend"},
 		"an ordered pod is stuck": {func(f *Facts) {
-			f.Live.State = reconcile.WorkloadState{Stuck: []string{"a-0"}, Fix: "kubectl -n production delete pod a-0", Says: "S is good again but does not replace a pod by itself that cannot start: kubectl -n production delete pod a-0"}
+			f.Live.State = reconcile.WorkloadState{Stuck: []reconcile.StuckPod{{Name: "a-0"}}, Fix: "kubectl -n production delete pod a-0", Says: "S is good again but does not replace a pod by itself that cannot start: kubectl -n production delete pod a-0"}
 		}, HopWorkload, Stopped, "does not replace", "kubectl -n production delete pod a-0"},
 		"the rollout is under way":                             {func(f *Facts) { f.Live.State.Complete, f.Live.State.Says = false, "1 of 3 updated" }, HopWorkload, Waits, "1 of 3 updated", ""},
 		"Git says another image by now":                        {func(f *Facts) { f.Git.Tip.Image = newer }, HopWorkload, Waits, "Git says production-v1.1.0-1700000100 by now", ""},
@@ -129,7 +129,7 @@ func inTheCluster() map[string]condition {
 			waiting("ErrImagePull", "manifest unknown")(f)
 			rolling(func(l *Live) { l.Late = "has timed out progressing" })(f)
 		}, HopWorkload, Waits, "1 of 3 updated", ""},
-		"an older pod is stuck":                {func(f *Facts) { old(f, "", "backend-0") }, HopPods, Stopped, "still waits with production-v1.1.0-1700000100 (ErrImagePull)", "kubectl -n production delete pod backend-0"},
+		"an older pod is stuck":                {func(f *Facts) { old(f, "", reconcile.StuckPod{Name: "backend-0"}) }, HopPods, Stopped, "still waits with production-v1.1.0-1700000100 (ErrImagePull)", "kubectl -n production delete pod backend-0"},
 		"an older Job's pod is stuck":          {func(f *Facts) { old(f, "backend-29") }, HopPods, Stopped, "nobody replaces it", "kubectl -n production delete job backend-29"},
 		"the last Job has failed":              {runs("Error, exit code 1", ""), HopPods, Stopped, "pod backend-2, the last of them, has failed (Error, exit code 1)", "kubectl -n production logs backend-2 -c backend; or take it back"},
 		"a Job has failed before the last":     {runs("", "Error, exit code 1"), HopPods, Good, "", ""},

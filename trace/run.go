@@ -9,6 +9,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/internal/workload"
+	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/watcher/classify"
 )
@@ -210,7 +211,9 @@ func (v *view) failingPods() (bad, left *Pod) {
 		case p.Unscheduled == "" && !failing(p.Reason):
 		case image.SameTag(p.Image, v.Live.Image):
 			bad = cmp.Or(bad, p)
-		case p.Job != "" || slices.Contains(v.Live.State.Stuck, p.Name):
+		case p.Job != "" || slices.ContainsFunc(v.Live.State.Stuck, func(s reconcile.StuckPod) bool {
+			return s.Name == p.Name
+		}):
 			left = cmp.Or(left, p)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
@@ -122,10 +123,12 @@ func (s *sighting) count() *v1alpha1.PodCount {
 	return out
 }
 
-// Delete deletes a pod; one that is gone is no error.
-func (p *Pods) Delete(ctx context.Context, namespace, pod string) error {
-	err := p.Client.CoreV1().Pods(namespace).Delete(ctx, pod, metav1.DeleteOptions{})
-	if apierrors.IsNotFound(err) {
+// Delete deletes a pod, that very one. One that is gone is no error, nor is another one of its name.
+func (p *Pods) Delete(ctx context.Context, namespace string, pod reconcile.StuckPod) error {
+	uid := types.UID(pod.UID)
+	err := p.Client.CoreV1().Pods(namespace).Delete(ctx, pod.Name,
+		metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}
 	return err

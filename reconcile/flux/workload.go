@@ -194,13 +194,16 @@ func (f *Flux) stuck(ctx context.Context, st *reconcile.WorkloadState, obj *unst
 	current, _, _ := unstructured.NestedString(obj.Object, "status", "updateRevision")
 	for i := range pods {
 		if outdated(&pods[i], current, st.Images) && (waitsForImage(&pods[i]) || crashes(&pods[i])) {
-			st.Stuck = append(st.Stuck, pods[i].Name)
+			st.Stuck = append(st.Stuck, reconcile.StuckPod{Name: pods[i].Name, UID: string(pods[i].UID)})
 		}
 	}
 	if len(st.Stuck) > 0 {
-		slices.Sort(st.Stuck)
+		slices.SortFunc(st.Stuck, func(a, b reconcile.StuckPod) int { return strings.Compare(a.Name, b.Name) })
 		st.Complete = false
-		st.Fix = fmt.Sprintf("kubectl -n %s delete pod %s", ref.Namespace, strings.Join(st.Stuck, " "))
+		st.Fix = fmt.Sprintf("kubectl -n %s delete pod", ref.Namespace)
+		for _, pod := range st.Stuck {
+			st.Fix += " " + pod.Name
+		}
 		st.Says = fmt.Sprintf("%s is good again but does not replace a pod by itself that cannot start: %s", ref, st.Fix)
 	}
 	return nil

@@ -45,7 +45,7 @@ func ordered() *appsv1.StatefulSet {
 // podOf is a pod of a workload that waits for the bad image.
 func podOf(kind, owner, name, revision string) *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: named(name)}
-	p.Labels = map[string]string{"app": owner, "controller-revision-hash": revision}
+	p.UID, p.Labels = types.UID(name+"-uid"), map[string]string{"app": owner, "controller-revision-hash": revision}
 	p.OwnerReferences = controlledBy(kind, owner)
 	p.OwnerReferences[0].UID = types.UID(owner)
 	p.Spec = template(badImage).Spec
@@ -132,7 +132,7 @@ func TestWorkloadState(t *testing.T) {
 				"get on it in " +
 				"namespace develop"}},
 		{"an ordered StatefulSet with a stuck pod", db, sts(func(*appsv1.StatefulSet) {}, stuck),
-			reconcile.WorkloadState{Images: good, Says: deletePod, Fix: "kubectl -n develop delete pod db-1", Stuck: []string{"db-1"}}},
+			reconcile.WorkloadState{Images: good, Says: deletePod, Fix: "kubectl -n develop delete pod db-1", Stuck: []reconcile.StuckPod{{Name: "db-1", UID: "db-1-uid"}}}},
 		{"a StatefulSet with a stuck pod, whose template was not observed yet", db,
 			sts(func(s *appsv1.StatefulSet) { s.Generation = 3 }, stuck), reconcile.WorkloadState{Images: good,
 				Says: "StatefulSet/develop/db: StatefulSet generation is 3, but latest observed generation is 2"}},
@@ -144,7 +144,7 @@ func TestWorkloadState(t *testing.T) {
 			reconcile.WorkloadState{Images: good, Says: "StatefulSet/develop/db: Ready: 1/2"}},
 		{"a StatefulSet whose pods are replaced by hand", db, sts(func(s *appsv1.StatefulSet) {
 			s.Spec.PodManagementPolicy, s.Spec.UpdateStrategy.Type = "Parallel", "OnDelete"
-		}, stuck), reconcile.WorkloadState{Images: good, Says: deletePod, Fix: "kubectl -n develop delete pod db-1", Stuck: []string{"db-1"}}},
+		}, stuck), reconcile.WorkloadState{Images: good, Says: deletePod, Fix: "kubectl -n develop delete pod db-1", Stuck: []reconcile.StuckPod{{Name: "db-1", UID: "db-1-uid"}}}},
 		{"a pod of the good template is not stuck", db,
 			sts(func(*appsv1.StatefulSet) {}, podOf("StatefulSet", "db", "db-1", "db-good")),
 			reconcile.WorkloadState{Images: good, Says: "StatefulSet/develop/db: Ready: 1/2"}},
@@ -178,7 +178,7 @@ func TestWorkloadState(t *testing.T) {
 				CurrentNumberScheduled: 1}
 			return d
 		}(), podOf("DaemonSet", "agent", "agent-x", "bad")), reconcile.WorkloadState{Images: good,
-			Stuck: []string{"agent-x"},
+			Stuck: []reconcile.StuckPod{{Name: "agent-x", UID: "agent-x-uid"}},
 			Fix:   "kubectl -n develop delete pod agent-x",
 			Says: "DaemonSet/develop/agent is good again but does not replace a pod by itself that cannot start: " +
 				"kubectl -n develop delete pod agent-x"}},
