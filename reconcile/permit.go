@@ -6,8 +6,9 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// A provider is written to by its own library, which may read for seconds before it sends what changes something. What
-// may be written is therefore asked in the transport below it too, right before each request that is no question.
+// A provider is written to by its own library, which may read for seconds before it sends what changes something, and a
+// Git server tells its branches before it takes a push, for as long as it likes. What may be written is therefore asked
+// in the transport below too, right before each request that is no question.
 
 type permitKey struct{}
 
@@ -20,9 +21,14 @@ func Permitted(ctx context.Context) error {
 	return permit()
 }
 
-// WithPermit is a context in which a write asks first.
+// WithPermit is a context in which a write asks first, after what the context asks already.
 func WithPermit(ctx context.Context, permit func() error) context.Context {
-	return context.WithValue(ctx, permitKey{}, permit)
+	return context.WithValue(ctx, permitKey{}, func() error {
+		if err := Permitted(ctx); err != nil {
+			return err
+		}
+		return permit()
+	})
 }
 
 // asking is a context in which a write asks the gate live for each of the forms that it is for.

@@ -199,55 +199,6 @@ func TestSiblingsOfOneCommitLandInOnePushExactly(t *testing.T) {
 	}
 }
 
-func TestWhatIsForbiddenWhileAPushIsPlannedIsNotSent(t *testing.T) {
-	t.Parallel()
-	forbidden := errors.New("policy backstop-system/stop is suspended")
-	for name, tt := range map[string]struct {
-		second bool
-		pushes int64
-	}{
-		"the only one":                     {pushes: 0},
-		"one of two, and the other is not": {second: true, pushes: 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
-			two := func(tag string) string {
-				return deployment("develop", "backend", repo+":"+tag, "develop:backend") + "---\n" +
-					deployment("develop", "frontend", "ghcr.io/acme/frontend:"+tag, "develop:frontend")
-			}
-			w.put("add", "apps/develop/all.yaml", two(tag0))
-			w.put("update two", "apps/develop/all.yaml", two(tag1))
-			stopped := false
-			wish := w.wish(w.blame(query(repo + ":" + tag1)))
-			wish.Permit = func(reconcile.Branch) error {
-				if stopped {
-					return forbidden
-				}
-				return nil
-			}
-			// Somebody turns the kill switch after the tip was asked for.
-			wish.Still = func() error { stopped = true; return forbidden }
-			wishes := []reconcile.Revert{wish}
-			if tt.second {
-				wishes = append(wishes, w.wish(w.blame(query("ghcr.io/acme/frontend:"+tag1))))
-			}
-			before := w.server.Pushes()
-			out, err := w.mirrors.Land(t.Context(), w.src, wishes)
-			if err != nil || !errors.Is(out[0].Err, forbidden) || out[0].Change != nil {
-				t.Fatalf("land: %v, %+v, want it left out", err, out)
-			}
-			if n := int64(w.server.Pushes() - before); n != tt.pushes {
-				t.Errorf("%d pushes, want %d", n, tt.pushes)
-			}
-			if text := w.show("main", "apps/develop/all.yaml"); !strings.Contains(text, repo+":"+tag1) ||
-				strings.Contains(text, "frontend:"+tag1) == tt.second {
-				t.Errorf("the branch holds\n%s", text)
-			}
-		})
-	}
-}
-
 func TestNodeThatNoLongerHoldsTheBadValueIsLeft(t *testing.T) {
 	t.Parallel()
 	w, _ := standard(t)

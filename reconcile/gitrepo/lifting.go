@@ -207,7 +207,7 @@ func (p *proposing) liftOnce(ctx context.Context, l reconcile.Lift) (plumbing.Ha
 	if err := l.Permit(); err != nil {
 		return plumbing.ZeroHash, err
 	}
-	if err := p.to.Push(ctx, b, there, commit); err != nil {
+	if err := p.to.Push(reconcile.WithPermit(ctx, l.Permit), b, there, commit); err != nil {
 		return plumbing.ZeroHash, err
 	}
 	return commit, nil

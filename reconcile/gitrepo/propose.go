@@ -202,7 +202,7 @@ func (p *proposing) push(ctx context.Context, planned *planning, old plumbing.Ha
 	if err := planned.still(); err != nil {
 		return plumbing.ZeroHash, err
 	}
-	if err := p.to.Push(ctx, b, old, head); err != nil {
+	if err := p.to.Push(reconcile.WithPermit(ctx, planned.still), b, old, head); err != nil {
 		return plumbing.ZeroHash, err
 	}
 	return head, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/backstop-dev/backstop/internal/text"
+	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
 
@@ -18,8 +19,8 @@ import (
 const maxTries = 20
 
 // Attempt pushes what plan makes of the tip, and plans again on every tip that somebody else's push makes of it. plan
-// gives the zero hash when there is nothing to push. still is asked right before a push is sent: what it refuses is
-// planned again, by a plan that leaves it out or gives its refusal.
+// gives the zero hash when there is nothing to push. still is asked before a push begins and right before it is sent:
+// what it refuses is planned again, by a plan that leaves it out or gives its refusal.
 func (m *Mirror) Attempt(ctx context.Context, plan func(h *History, b *Builder) (head plumbing.Hash, err error),
 	still func() error) error {
 	var unsent error
@@ -33,14 +34,16 @@ func (m *Mirror) Attempt(ctx context.Context, plan func(h *History, b *Builder) 
 		if err != nil || head.IsZero() {
 			return err
 		}
-		if unsent = still(); unsent != nil {
+		began := m.now()
+		permit := func() error { unsent = still(); return unsent }
+		if err = permit(); err == nil {
+			err = m.push(reconcile.WithPermit(ctx, permit), b, h.Tip, head)
+			m.began = time.Time{}
+		}
+		switch {
+		case unsent != nil:
 			m.log.Info("not sent: it was allowed when it was planned, and no longer is", "url", m.out.URL, "why", unsent.Error())
 			continue
-		}
-		began := m.now()
-		err = m.push(ctx, b, h.Tip, head)
-		m.began = time.Time{}
-		switch {
 		case err == nil && m.apart():
 			return m.arrives(ctx, head)
 		case err == nil:

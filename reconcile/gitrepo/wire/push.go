@@ -46,6 +46,10 @@ func (r *Remote) Push(ctx context.Context, u Update) error {
 		if refs.References[r.Branch.String()] != u.Old {
 			return ErrLost
 		}
+		// The server took its time to tell that.
+		if err := reconcile.Permitted(ctx); err != nil {
+			return fmt.Errorf("push %s of %s: %w", r.Branch.Short(), r.URL, err)
+		}
 		return r.send(ctx, s, refs, u)
 	})
 }
