@@ -225,3 +225,48 @@ func TestGateARemoteBaseLeadsToNobodyElse(t *testing.T) {
 		t.Errorf("a stranger was asked for %q", got)
 	}
 }
+
+// A hook of git runs with the user's repository in its environment.
+func TestGateFetchesIntoNoRepositoryOfTheUser(t *testing.T) {
+	s, err := gitserver.Start(gitserver.Options{Root: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	repository(t, s, "base.git", map[string]string{"kustomization.yaml": "resources: [app.yaml]\n", "app.yaml": deployment("app", "acme/app:v1")})
+	repository(t, s, "mine.git", map[string]string{"mine.txt": "mine"})
+	mine := filepath.Join(t.TempDir(), "mine")
+	run := func(dir string, args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "git", args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %v: %s", args, err, out)
+		}
+		return string(out)
+	}
+	run(t.TempDir(), "clone", "--quiet", filepath.Join(s.Root, "mine.git"), mine)
+	state := func() string {
+		return run(mine, "symbolic-ref", "HEAD") + run(mine, "rev-parse", "HEAD") + run(mine, "ls-files", "--stage") + run(mine, "status", "--porcelain")
+	}
+	before := state()
+	func() {
+		for name, value := range map[string]string{"GIT_DIR": filepath.Join(mine, ".git"), "GIT_INDEX_FILE": filepath.Join(mine, ".git", "index")} {
+			if err := os.Setenv(name, value); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = os.Unsetenv(name) }()
+		}
+		r := check(t, gate.Options{AllowRemote: []string{strings.TrimPrefix(s.URL, "http://") + "/"}, Head: tree(map[string]string{
+			"kustomization.yaml": "resources:\n- " + s.URL + "/base.git?ref=v1\n",
+		})})
+		if len(r.Images) != 1 || r.Images[0].Image != "acme/app:v1" {
+			t.Errorf("it found %+v, and told %q", r.Images, told(r))
+		}
+	}()
+	if diff := cmp.Diff(before, state()); diff != "" {
+		t.Errorf("the user's repository (-before +now):\n%s", diff)
+	}
+}
