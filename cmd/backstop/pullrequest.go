@@ -100,11 +100,16 @@ func (p *proposal) open(ctx context.Context, std streams, repo repository, rev r
 	return nil
 }
 
-// merge merges the pull request as it stands now, or leaves it to the provider.
+// merge merges the pull request as it was opened or found, or leaves it to the provider.
 func merge(ctx context.Context, std streams, forge reconcile.Forge, pr *reconcile.PullRequest) error {
+	was := pr.Head
 	pr, err := settled(ctx, forge, pr.Number)
 	if err != nil {
 		return err
+	}
+	if was != "" && pr.Head != was {
+		return reconcile.RefuseAs(reconcile.FaultHeadMoved, "pull request %d is not merged: somebody pushed to its branch "+
+			"meanwhile, look at it first", pr.Number)
 	}
 	done, err := forge.Merge(ctx, pr, reconcile.MergeOrder{Head: pr.Head, Arm: true})
 	if err != nil {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
+	"io"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/deliver"
 	"github.com/backstop-dev/backstop/test/forgestub"
 )
@@ -144,5 +147,30 @@ func TestTokenOfAProvidersCommandLine(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// pushedTo is a pull request whose branch somebody pushed to after it was opened.
+type pushedTo struct {
+	reconcile.Forge
+	merged bool
+}
+
+func (p *pushedTo) Read(_ context.Context, number int64) (*reconcile.PullRequest, error) {
+	return &reconcile.PullRequest{Number: number, Head: "theirs", Merge: reconcile.MergeClean}, nil
+}
+
+func (p *pushedTo) Merge(context.Context, *reconcile.PullRequest, reconcile.MergeOrder) (reconcile.Merging, error) {
+	p.merged = true
+	return reconcile.MergingDone, nil
+}
+
+func TestNothingIsMergedThatSomebodyPushedMeanwhile(t *testing.T) {
+	for head, merges := range map[string]bool{"ours": false, "theirs": true, "": true} {
+		p := &pushedTo{}
+		err := merge(t.Context(), streams{out: io.Discard, err: io.Discard}, p, &reconcile.PullRequest{Number: 7, Head: head})
+		if p.merged != merges || (err == nil) != merges {
+			t.Errorf("opened at %q it is merged %v, %v", head, p.merged, err)
+		}
 	}
 }
