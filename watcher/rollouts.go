@@ -6,14 +6,12 @@ import (
 	"slices"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/internal/text"
 	kinds "github.com/backstop-dev/backstop/internal/workload"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/trigger"
@@ -65,7 +63,9 @@ func (p *Pods) observe(ctx context.Context, l *look, kind, name string) (*observ
 	out.facts = o.observe()
 	out.judged = trigger.Judge(&out.facts)
 	if len(out.judged) == 0 {
-		out.refused = refusedPods(o.Deployment)
+		if out.refused, err = l.refusedPods(ctx, o, &out.facts); err != nil {
+			return nil, err
+		}
 	}
 	if !slices.ContainsFunc(out.judged, func(j trigger.Judgement) bool { return blames(&j) }) {
 		return out, nil
@@ -76,26 +76,6 @@ func (p *Pods) observe(ctx context.Context, l *look, kind, name string) (*observ
 	out.facts = o.observe()
 	out.judged = trigger.Judge(&out.facts)
 	return out, nil
-}
-
-// refusedPods says why no pod of a Deployment's newest revision is made, as where an admission webhook refuses its
-// image or a quota is used up: then there is nothing that fails, and nobody would be told.
-func refusedPods(d *appsv1.Deployment) string {
-	if d == nil {
-		return ""
-	}
-	i := slices.IndexFunc(d.Status.Conditions, func(c appsv1.DeploymentCondition) bool {
-		return c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue
-	})
-	if i < 0 || d.Status.ObservedGeneration < d.Generation {
-		return ""
-	}
-	var images []string
-	for _, c := range slices.Concat(d.Spec.Template.Spec.InitContainers, d.Spec.Template.Spec.Containers) {
-		images = append(images, text.Cut(text.OneLine(c.Image), 200))
-	}
-	return fmt.Sprintf("no pod with %s can be made, and no image is blamed for it: %s",
-		strings.Join(images[:min(len(images), 3)], ", "), text.Cut(text.OneLine(d.Status.Conditions[i].Message), 400))
 }
 
 // around reads the nodes of the workload's pods, and of the namespace's other pods those that crash or run one of the

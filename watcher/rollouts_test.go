@@ -3,9 +3,6 @@ package watcher
 import (
 	"testing"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/trigger"
@@ -46,36 +43,5 @@ func TestWhatIsNotTheImagesFaultIsSaidAndBlamesNoImage(t *testing.T) {
 	ref := v1alpha1.ObjectRef{Kind: "Deployment", Namespace: "prod", Name: "web"}
 	if !told.tells(ref, said) || told.tells(ref, said) || told.tells(ref, "") || !told.tells(ref, said) {
 		t.Error("it is said once, and again when it was over in between")
-	}
-}
-
-// What an admission webhook refuses never becomes a pod: no kubelet says anything, and the ReplicaSet alone does.
-func TestPodsThatAreRefusedAreTold(t *testing.T) {
-	const denied = `admission webhook "mutate.kyverno.svc-fail" denied the request: failed to verify image reg/app:2: no signature`
-	says := appsv1.DeploymentCondition{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: denied}
-	refused := func(change func(d *appsv1.Deployment)) *appsv1.Deployment {
-		d := &appsv1.Deployment{}
-		d.Generation, d.Status.ObservedGeneration = 2, 2
-		d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "web", Image: "reg/app:2"}, {Name: "side", Image: "side:1\u202e"}}
-		d.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionTrue}, says}
-		change(d)
-		return d
-	}
-	const said = "no pod with reg/app:2, side:1 can be made, and no image is blamed for it: " + denied
-	for name, c := range map[string]struct {
-		of   *appsv1.Deployment
-		says string
-	}{
-		"a webhook refuses its image": {refused(func(*appsv1.Deployment) {}), said},
-		"it is over":                  {refused(func(d *appsv1.Deployment) { d.Status.Conditions[1].Status = corev1.ConditionFalse }), ""},
-		"it is said of an older spec": {refused(func(d *appsv1.Deployment) { d.Generation = 3 }), ""},
-		"no Deployment":               {nil, ""},
-		"nothing is refused":          {&appsv1.Deployment{}, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := refusedPods(c.of); got != c.says {
-				t.Errorf("says %q", got)
-			}
-		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/text"
 	kinds "github.com/backstop-dev/backstop/internal/workload"
+	"github.com/backstop-dev/backstop/reconcile/trigger"
 )
 
 // Runs of CronJobs that fail where one passed before. They are told and never taken back: what a run reads and reaches
@@ -26,7 +27,10 @@ func (w *Watcher) resolveRun(ctx context.Context, l *look, ref v1alpha1.ObjectRe
 	}
 	why, failed := failedBecause(job)
 	owner := metav1.GetControllerOf(job)
-	if !failed || owner == nil || owner.Kind != kinds.CronJob {
+	if !failed {
+		return w.resolvePodless(ctx, l, ref, job)
+	}
+	if owner == nil || owner.Kind != kinds.CronJob {
 		return nil
 	}
 	of := v1alpha1.ObjectRef{Kind: kinds.CronJob, Namespace: ref.Namespace, Name: owner.Name}
@@ -54,6 +58,22 @@ func (w *Watcher) resolveRun(ctx context.Context, l *look, ref v1alpha1.ObjectRe
 	if w.opts.TellRun != nil {
 		w.opts.TellRun(of, says)
 	}
+	return nil
+}
+
+// resolvePodless tells of a Job whose pod nobody lets be made, once.
+func (w *Watcher) resolvePodless(ctx context.Context, l *look, ref v1alpha1.ObjectRef, job *batchv1.Job) error {
+	s, says := &job.Status, ""
+	if s.Active+s.Succeeded+s.Failed == 0 && s.CompletionTime == nil {
+		why, err := l.refusal(ctx, &job.ObjectMeta, &trigger.Facts{Now: w.opts.Now()})
+		if err != nil {
+			return err
+		}
+		if why != "" {
+			says = cannotBeMade(&job.Spec.Template, why)
+		}
+	}
+	w.takeIn(ref, nil, says)
 	return nil
 }
 
