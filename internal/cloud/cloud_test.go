@@ -6,12 +6,30 @@ import (
 	"testing"
 )
 
+func TestDisguised(t *testing.T) {
+	for host, want := range map[string]bool{
+		"2852039166": true, "0xa9fea9fe": true, "0xa9.0xfe.0xa9.0xfe": true, "0251.0376.0251.0376": true, "169.16689662": true,
+		"169.254.169.254.": true, "169.254.43518": true, "0X7F.1": true,
+		"169.254.169.254": false, "::1": false, "fe80::1%eth0": false, "git.example.com": false, "git.example.com.": false, "localhost": false,
+		"1password.com": false, "a.0xyz": false, "": false, "registry-1": false,
+	} {
+		if got := Disguised(host); got != want {
+			t.Errorf("%s: %v", host, got)
+		}
+	}
+}
+
 func TestMetadata(t *testing.T) {
 	for addr, want := range map[string]bool{
 		"169.254.169.254":        true,
 		"169.254.170.23":         true,
 		"::ffff:169.254.169.254": true,
 		"64:ff9b::a9fe:a9fe":     true,
+		"64:ff9b:1::a9fe:a9fe":   true,
+		"::a9fe:a9fe":            true,
+		"2002:a9fe:a9fe::1":      true,
+		"2002:0a00:1::1":         false,
+		"::1":                    false,
 		"fe80::1%eth0":           true,
 		"fd00:ec2::254":          true,
 		"fd00:ec2::23":           true,

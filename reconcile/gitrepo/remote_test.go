@@ -208,6 +208,17 @@ func TestSourcesThatAreRefused(t *testing.T) {
 		{"a cloud's metadata, through a proxy", func(s *reconcile.Source) {
 			s.URL, s.Auth.Proxy = "http://169.254.169.254/latest/fleet.git", secret("address", w.server.URL)
 		}, "one of a cloud's metadata"},
+		{"the same, as one number", func(s *reconcile.Source) {
+			s.URL, s.Auth.Proxy = "http://2852039166/latest/fleet.git", secret("address", w.server.URL)
+		}, "one of a cloud's metadata"},
+		{"the same, as a GitHub App's API", func(s *reconcile.Source) {
+			s.Auth = reconcile.Auth{Provider: "github", Proxy: secret("address", w.server.URL), Secret: secret("githubAppID", "1",
+				"githubAppInstallationID", "2", "githubAppBaseURL", "http://169.254.169.254/latest/x?", "githubAppPrivateKey", appKey(t, 2048))}
+		}, "one of a cloud's metadata"},
+		{"a GitHub App whose key takes hours to use", func(s *reconcile.Source) {
+			s.Auth = reconcile.Auth{Provider: "github", Secret: secret("githubAppID", "1", "githubAppInstallationID", "2", "githubAppPrivateKey",
+				string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: make([]byte, 100_000)})))}
+		}, "is larger than any key"},
 		{"an identity of azure", func(s *reconcile.Source) { s.Auth.Provider = "azure" }, "azure is not supported yet"},
 		{"an identity of aws", func(s *reconcile.Source) { s.Auth.Provider = "aws" }, "sourceRef of the RollbackPolicy"},
 		{"a provider that nobody knows", func(s *reconcile.Source) { s.Auth.Provider = "x\ny" }, `unknown provider "x y"`},
@@ -226,6 +237,16 @@ func TestSourcesThatAreRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// appKey is the key of a GitHub App.
+func appKey(t *testing.T, bits int) string {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
 }
 
 func TestGitHubApp(t *testing.T) {

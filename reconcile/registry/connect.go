@@ -103,6 +103,9 @@ func (r *Registry) connections(t target, access reconcile.Access) (*http.Transpo
 	return made.(*http.Transport), nil
 }
 
+// maxKey bounds a client's key, in bytes: to use one takes the time of its length to the third.
+const maxKey = 32 << 10
+
 // newTransport speaks TLS and to a proxy as the access says. Its errors hold nothing of the access.
 func (r *Registry) newTransport(host string, access reconcile.Access) (*http.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -115,6 +118,9 @@ func (r *Registry) newTransport(host string, access reconcile.Access) (*http.Tra
 			return nil, unavailable("%s is not asked: the CA of its certSecretRef (ca.crt) holds no certificate in PEM", host)
 		}
 		config.RootCAs = pool
+	}
+	if len(access.ClientKey) > maxKey {
+		return nil, unavailable("%s is not asked: tls.key of its certSecretRef is larger than any key", host)
 	}
 	if len(access.ClientCert) > 0 || len(access.ClientKey) > 0 {
 		pair, err := tls.X509KeyPair(access.ClientCert, access.ClientKey)

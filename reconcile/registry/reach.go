@@ -52,8 +52,8 @@ func (r reach) control(host string) func(network, address string, _ syscall.RawC
 // seen here, and so what a name means to it.
 func (r reach) bars(host, asked string) bool {
 	addr, err := netip.ParseAddr(asked)
-	return err == nil && !r.allows(addr.Unmap()) && !slices.Contains(r.hosts, host) &&
-		!slices.Contains(r.hosts, hostname(host))
+	no := cloud.Disguised(asked) || err == nil && !r.allows(addr.Unmap())
+	return no && !slices.Contains(r.hosts, host) && !slices.Contains(r.hosts, hostname(host))
 }
 
 func (r reach) allows(addr netip.Addr) bool {

@@ -70,6 +70,7 @@ func TestAProxyIsNotSentToWhereNoImageLeads(t *testing.T) {
 	defer proxy.Close()
 	for image, want := range map[string]int32{
 		"169.254.169.254/latest/meta-data:x": 0, "[fd00:ec2::254]/latest:x": 0, "registry.example.com/app:v1": 1,
+		"2852039166:80/latest:x": 0, "0xa9.0xfe.0xa9.0xfe/latest:x": 0, "169.254.43518/latest:x": 0,
 	} {
 		asked.Store(0)
 		r := New(Options{})

@@ -3,7 +3,6 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"time"
@@ -13,6 +12,10 @@ import (
 	"github.com/backstop-dev/backstop/internal/cloud"
 	"github.com/backstop-dev/backstop/reconcile"
 )
+
+// MaxKey bounds a private key, in bytes. To use one takes the time of its length to the third, and a Secret has room for
+// one that takes hours.
+const MaxKey = 32 << 10
 
 // Dial prepares the way; nothing is sent yet. dir is where files may be written that libraries insist on.
 func Dial(src reconcile.Source, now func() time.Time, dir string) (*Remote, error) {
@@ -45,6 +48,11 @@ func Dial(src reconcile.Source, now func() time.Time, dir string) (*Remote, erro
 			}
 		}
 	}
+	for _, k := range []string{"identity", "tls.key", "keyFile", keyAppPrivate} {
+		if len(src.Auth.Secret[k]) > MaxKey {
+			return nil, reconcile.RefuseAs(reconcile.FaultConnection, "%s: %s in its Secret is larger than any key", r.Source, k)
+		}
+	}
 	u, err := url.Parse(src.URL)
 	if err != nil {
 		return nil, reconcile.RefuseAs(reconcile.FaultConnection, "%s: its URL does not parse", r.Source)
@@ -62,7 +70,7 @@ func (r *Remote) connect(u *url.URL, src reconcile.Source, now func() time.Time,
 		return reconcile.RefuseAs(reconcile.FaultConnection, "%s: %s is not an http, https or ssh URL", r.Source, r.URL)
 	}
 	// A proxy would dial it from where it stands: what is dialled here is judged when its name was looked up.
-	if addr, err := netip.ParseAddr(u.Hostname()); err == nil && cloud.Metadata(addr) {
+	if cloud.Bars(u.Hostname()) {
 		kind, why := r.refusedPeer(cloud.ErrMetadata, "")
 		return reconcile.RefuseAs(kind, "%s: %s", r.Source, why)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 
+	"github.com/backstop-dev/backstop/internal/cloud"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -87,6 +88,14 @@ func roundTripper(config *tls.Config, proxy *url.URL) *http.Transport {
 	}
 	if proxy != nil {
 		t.Proxy = http.ProxyURL(proxy)
+	}
+	through := t.Proxy
+	// Secrets name addresses too, such as that of a GitHub App's API.
+	t.Proxy = func(req *http.Request) (*url.URL, error) {
+		if cloud.Bars(req.URL.Hostname()) {
+			return nil, cloud.ErrMetadata
+		}
+		return through(req)
 	}
 	return t
 }
