@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -68,6 +69,8 @@ const (
 	// mendAgain how often one in trouble is.
 	testAgain = 10 * time.Minute
 	mendAgain = time.Minute
+	// testWithin is how long it is tried, whatever its Provider asks for: all cards wait for the first answers.
+	testWithin = 10 * time.Second
 )
 
 // Refresh reads the wanted Providers again, tries what is new or was in trouble, and forgets the others.
@@ -75,16 +78,13 @@ func (a *Apps) Refresh(ctx context.Context, wanted []types.NamespacedName) {
 	a.refreshing.Lock()
 	defer a.refreshing.Unlock()
 	before := a.snapshot()
-	after := map[types.NamespacedName]*state{}
 	var reading sync.WaitGroup
-	var mu sync.Mutex
 	for _, name := range slices.Compact(slices.SortedFunc(slices.Values(wanted), byName)) {
 		known := before[name]
 		reading.Go(func() {
-			s := a.look(ctx, name, known)
-			mu.Lock()
-			defer mu.Unlock()
-			after[name] = s
+			if s := a.look(ctx, name, known); ctx.Err() == nil {
+				a.learn(name, known, s)
+			}
 		})
 	}
 	reading.Wait()
@@ -93,15 +93,22 @@ func (a *Apps) Refresh(ctx context.Context, wanted []types.NamespacedName) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for name, s := range after {
-		// What an outbox met meanwhile counts, unless the settings or Slack have said something newer.
-		was, now := before[name], a.all[name]
-		if now != nil && s.app != nil && s.app == was.app && s.tested.Equal(was.tested) {
-			s.trouble, s.tested, s.said = now.trouble, now.tested, now.said
-		}
-		a.say(name, s)
+	maps.DeleteFunc(a.all, func(name types.NamespacedName, _ *state) bool { return !slices.Contains(wanted, name) })
+}
+
+// learn keeps what is known of a Provider as soon as it is: another one may take its time to answer. What an outbox met
+// meanwhile counts, unless the settings or Slack have said something newer.
+func (a *Apps) learn(name types.NamespacedName, was state, s *state) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if now := a.all[name]; now != nil && s.app != nil && s.app == was.app && s.tested.Equal(was.tested) {
+		s.trouble, s.tested, s.said = now.trouble, now.tested, now.said
 	}
-	a.all = after
+	a.say(name, s)
+	if a.all == nil {
+		a.all = map[types.NamespacedName]*state{}
+	}
+	a.all[name] = s
 }
 
 func byName(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) }
@@ -150,7 +157,7 @@ func (a *Apps) look(ctx context.Context, name types.NamespacedName, known state)
 }
 
 func (a *Apps) newApp(s *Settings) *App {
-	speaks := &http.Client{Transport: s.Transport, Timeout: s.Timeout, CheckRedirect: stay}
+	speaks := &http.Client{Transport: weighing{s.Transport}, Timeout: s.Timeout, CheckRedirect: stay}
 	if a.http != nil {
 		speaks = a.http(s)
 	}
@@ -164,7 +171,7 @@ func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse
 // test asks Slack who the token is, and where it can be asked, whether it may post to the channel. What is learned
 // fills a copy, which keeps the client.
 func test(ctx context.Context, old *App) (*App, *Trouble) {
-	ctx, cancel := context.WithTimeout(ctx, old.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, min(old.Timeout, testWithin))
 	defer cancel()
 	who, err := old.Client.AuthTestContext(ctx)
 	if err != nil {

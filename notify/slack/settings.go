@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"path"
@@ -24,6 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/backstop-dev/backstop/internal/cloud"
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
@@ -83,7 +85,7 @@ func Read(ctx context.Context, c client.Reader, name types.NamespacedName, hosts
 		From: name.Namespace + "/" + spec.SecretRef.Name, hosts: hosts,
 	}
 	if spec.Timeout != nil && spec.Timeout.Duration > 0 {
-		s.Timeout = spec.Timeout.Duration
+		s.Timeout = min(spec.Timeout.Duration, maxTimeout)
 	}
 	if err := s.check(string(cmp.Or(key(tokens, "address"), Secret(spec.Address)))); err != nil {
 		return nil, err
@@ -205,6 +207,9 @@ func secret(ctx context.Context, c client.Reader, by types.NamespacedName, name 
 	return s.Data, nil
 }
 
+// maxTimeout bounds what a Provider may ask for: people of others wait behind it.
+const maxTimeout = time.Minute
+
 // network makes a transport of what a Provider says of proxies and certificates.
 type network struct {
 	c    client.Reader
@@ -216,6 +221,8 @@ type network struct {
 func (n *network) transport(ctx context.Context, spec *notificationv1.ProviderSpec, tokens map[string][]byte,
 ) (*http.Transport, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
+	// Its proxy may be any address.
+	t.DialContext = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, Control: cloud.Refuse}).DialContext
 	if spec.CertSecretRef != nil {
 		data, err := secret(ctx, n.c, n.name, spec.CertSecretRef.Name)
 		if err != nil {

@@ -12,12 +12,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
 const (
 	// maxBody is how much of an answer is read.
 	maxBody = 4 << 20
+	// maxObjects and maxValues are what it may hold: a page of pull requests holds a tenth of that.
+	maxObjects = 20_000
+	maxValues  = 300_000
 	// maxWords is how much of a refusal is read.
 	maxWords = 8 << 10
 	// maxKept is how many answers are kept to be asked for again, and maxKeptBody how long one may be.
@@ -152,6 +156,9 @@ func (s *session) read(req *http.Request, res *http.Response) (*http.Response, e
 	}
 	if len(body) > maxBody {
 		return nil, fmt.Errorf("%s than %d bytes", tooLong, maxBody)
+	}
+	if text.Heavy(body, maxObjects, maxValues) {
+		return nil, fmt.Errorf("%s than %d objects, or %d values", tooLong, maxObjects, maxValues)
 	}
 	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	etag := res.Header.Get("ETag")

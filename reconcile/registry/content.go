@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -15,8 +17,13 @@ const (
 	maxFetched = 32
 	// maxDepth of indexes within indexes.
 	maxDepth = 2
-	// maxListed bounds the entries of an index and the layers of an image.
-	maxListed = 512
+	// maxListed bounds the entries of an index and the layers of an image, and maxObjects and maxValues what a manifest
+	// makes of its bytes.
+	maxListed  = 512
+	maxObjects = 8 * maxListed
+	maxValues  = 100 * maxListed
+	// maxWord bounds a kind of content and each part of a platform, in bytes.
+	maxWord = 255
 )
 
 // leaf is an image, of an index or alone.
@@ -65,16 +72,25 @@ func (p *probe) parse(body []byte) (*content, error) {
 		Config    *v1.Descriptor  `json:"config"`
 		Layers    []v1.Descriptor `json:"layers"`
 	}
+	if text.Heavy(body, maxObjects, maxValues) {
+		return nil, undecided("%s has too many parts to look into", p.t.short)
+	}
 	if err := json.Unmarshal(body, &doc); err != nil {
 		return nil, untrue(p.s.host, "something that is no manifest of %s", p.t.short)
 	}
+	parts := slices.Concat(doc.Manifests, doc.Layers)
+	if doc.Config != nil {
+		parts = append(parts, *doc.Config)
+	}
 	switch {
+	case slices.ContainsFunc(parts, wordy):
+		return nil, untrue(p.s.host, "a manifest of %s whose words are too long", p.t.short)
 	case doc.Manifests != nil && (doc.Config != nil || doc.Layers != nil):
 		return nil, untrue(p.s.host, "a manifest of %s that is an index and an image at once", p.t.short)
 	case len(doc.Manifests) > maxListed || len(doc.Layers) > maxListed:
 		return nil, undecided("%s has too many parts to look into", p.t.short)
 	case doc.Manifests != nil:
-		return &content{children: doc.Manifests}, nil
+		return &content{children: bare(doc.Manifests)}, nil
 	case doc.Config == nil || doc.Config.Digest.Hex == "":
 		return nil, untrue(p.s.host, "a manifest of %s that is neither an index nor an image", p.t.short)
 	}
@@ -83,7 +99,32 @@ func (p *probe) parse(body []byte) (*content, error) {
 			return nil, untrue(p.s.host, "a manifest of %s with a layer that has no digest", p.t.short)
 		}
 	}
-	return &content{config: doc.Config, layers: doc.Layers}, nil
+	return &content{config: &bare([]v1.Descriptor{*doc.Config})[0], layers: bare(doc.Layers)}, nil
+}
+
+// wordy reports whether an entry has words that are longer than any that mean something.
+func wordy(d v1.Descriptor) bool {
+	words := []string{string(d.MediaType), d.Digest.Hex, d.Digest.Algorithm, d.Annotations[referenceType]}
+	if d.Platform != nil {
+		words = append(words, d.Platform.OS, d.Platform.Architecture, d.Platform.Variant)
+	}
+	return slices.ContainsFunc(words, func(w string) bool { return len(w) > maxWord })
+}
+
+// bare are entries as they are remembered: of all that a stranger put into them, what is looked at here.
+func bare(all []v1.Descriptor) []v1.Descriptor {
+	out := make([]v1.Descriptor, 0, len(all))
+	for _, d := range all {
+		kept := v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest}
+		if of := d.Annotations[referenceType]; of != "" {
+			kept.Annotations = map[string]string{referenceType: of}
+		}
+		if p := d.Platform; p != nil {
+			kept.Platform = &v1.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant}
+		}
+		out = append(out, kept)
+	}
+	return out
 }
 
 // leaves are the images that a manifest stands for. Attestations and other artifacts of an index are no images.
@@ -134,9 +175,12 @@ func leafOf(d v1.Descriptor) leaf {
 	return l
 }
 
+// referenceType marks an entry that speaks about another one.
+const referenceType = "vnd.docker.reference.type"
+
 // attests reports whether an entry of an index speaks about another one.
 func attests(d v1.Descriptor) bool {
-	if d.Annotations["vnd.docker.reference.type"] != "" {
+	if d.Annotations[referenceType] != "" {
 		return true
 	}
 	return d.Platform != nil && d.Platform.OS == "unknown" && d.Platform.Architecture == "unknown"
@@ -192,6 +236,9 @@ func (p *probe) config(ctx context.Context, d v1.Descriptor) (v1.Platform, error
 		return v1.Platform{}, untrue(p.s.host, "something that is no config of %s", p.t.short)
 	}
 	have = v1.Platform{OS: have.OS, Architecture: have.Architecture, Variant: have.Variant}
+	if wordy(v1.Descriptor{Platform: &have}) {
+		return v1.Platform{}, untrue(p.s.host, "a config of %s whose words are too long", p.t.short)
+	}
 	p.r.contents.Add("config "+d.Digest.String(), have)
 	return have, nil
 }

@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// maxBody bounds every answer, in bytes.
-	maxBody = 8 << 20
+	// maxBody bounds every answer, in bytes, and maxRefusal what is read of one that refuses.
+	maxBody    = 8 << 20
+	maxRefusal = 64 << 10
 	// maxRedirects of one request.
 	maxRedirects = 5
 	// sessionLasts is after how long a registry is greeted anew.
@@ -61,7 +62,12 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	g.note(resp)
 	short := resp.ContentLength >= 0 && resp.ContentLength <= maxDrained
-	resp.Body = &bounded{ReadCloser: resp.Body, left: maxBody, drain: short}
+	body := &bounded{ReadCloser: resp.Body, left: maxBody, drain: short}
+	if resp.StatusCode >= http.StatusBadRequest {
+		// Libraries make objects of it, each of a few bytes.
+		body.left, body.cut = maxRefusal, true
+	}
+	resp.Body = body
 	return resp, nil
 }
 
@@ -69,8 +75,8 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 type bounded struct {
 	io.ReadCloser
 	left int64
-	// drain means that what is left unread is short.
-	drain bool
+	// drain means that what is left unread is short, and cut that what is too long ends as if that were all.
+	drain, cut bool
 }
 
 // Close reads what is left of a short body, without which its connection could not be used again.
@@ -83,7 +89,10 @@ func (b *bounded) Close() error {
 
 // Read reads on until the bound.
 func (b *bounded) Read(p []byte) (int, error) {
-	if b.left <= 0 {
+	switch {
+	case b.left <= 0 && b.cut:
+		return 0, io.EOF
+	case b.left <= 0:
 		return 0, errTooLong
 	}
 	if int64(len(p)) > b.left {

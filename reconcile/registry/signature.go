@@ -7,6 +7,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -111,7 +112,7 @@ func (s *session) layers(ctx context.Context, identifier string, do func(v1.Desc
 	var doc struct {
 		Layers []v1.Descriptor `json:"layers"`
 	}
-	if err := json.Unmarshal(m.body, &doc); err != nil {
+	if text.Heavy(m.body, maxObjects, maxValues) || json.Unmarshal(m.body, &doc) != nil {
 		return untrue(s.host, "something that is no manifest of signatures")
 	}
 	for _, layer := range doc.Layers {
@@ -141,7 +142,7 @@ func (s *session) referrers(ctx context.Context, digest string) ([]v1.Descriptor
 	var index struct {
 		Manifests []v1.Descriptor `json:"manifests"`
 	}
-	if err := json.Unmarshal(body, &index); err != nil {
+	if text.Heavy(body, maxObjects, maxValues) || json.Unmarshal(body, &index) != nil {
 		return nil, untrue(s.host, "something that is no list of what refers to an image")
 	}
 	return index.Manifests, nil

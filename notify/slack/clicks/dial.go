@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/backstop-dev/backstop/internal/cloud"
 )
 
 // dialer opens WebSockets the way that the Web API is reached, and hears when Slack answers anything at all.
@@ -26,7 +28,7 @@ func (l *listener) dialer() *websocket.Dialer {
 	}
 	heard := l.hub.handler.Metrics.heard.WithLabelValues(l.app.Provider)
 	d.NetDialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, network, address)
+		c, err := (&net.Dialer{Timeout: 10 * time.Second, Control: cloud.Refuse}).DialContext(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
