@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/text"
@@ -111,6 +112,9 @@ func whenAllowed(w *World) Step {
 	if stand(s, w.Branch).bad == 0 {
 		return superseded(w)
 	}
+	if why := healed(w); why != "" && len(s.Lapsed) < maxLapsed {
+		return Step{Do: DoLapse, Why: why}
+	}
 	if s.PullRequest != nil && s.PullRequest.Number > 0 {
 		return proposed(w)
 	}
@@ -142,6 +146,23 @@ func whenAllowed(w *World) Step {
 		return Step{Do: DoChange, Why: "pushing to Git what was set by hand"}
 	}
 	return Step{Do: DoChange, Why: "pushing the revert"}
+}
+
+// lateAfter is how old the word of a policy is whose revert comes late.
+const lateAfter = time.Minute
+
+// healed explains why the word of a policy counts no more: what it allowed a revert of is over for long, and nothing of
+// the revert is on the branch, as where a Git server could not be reached. A person's word stands, and so does one that
+// is carried out at once: what starts in that moment may fail again.
+func healed(w *World) string {
+	v := w.Form.Status.Verdict
+	if v.Source != v1alpha1.VerdictByPolicy || w.Now.Sub(v.At.Time) < lateAfter {
+		return ""
+	}
+	if e := over(w); e != nil {
+		return "nothing is pushed any more: " + e.Sentence
+	}
+	return ""
 }
 
 // underWay: the change is on the branch, or was.

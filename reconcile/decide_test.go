@@ -184,6 +184,24 @@ func TestDecide(t *testing.T) {
 		"allowed and recovered in between is still pushed": {
 			world: aWorld(approved("policy p"), func(w *World) { w.sees(PodsSeen{Started: "Pod/x"}) }), do: DoChange,
 		},
+		"allowed, and recovered long before it can be pushed: the policy's word lapses": {
+			world: aWorld(approved("policy p"), func(w *World) {
+				w.sees(PodsSeen{Started: "Pod/x"})
+				w.Now = t0.Add(2 * time.Minute)
+			}), do: DoLapse,
+		},
+		"the same, which a pull request brings": {
+			world: aWorld(approved("policy p"), func(w *World) {
+				w.sees(PodsSeen{Started: "Pod/x"})
+				w.Now, w.Form.Status.PullRequest = t0.Add(2*time.Minute), &v1alpha1.PullRequest{Number: 7, State: v1alpha1.PullRequestOpen, At: micro(t0)}
+			}), do: DoLapse,
+		},
+		"a person allowed it, and it recovered since: pushed": {
+			world: aWorld(approved("jane"), func(w *World) {
+				w.sees(PodsSeen{Started: "Pod/x"})
+				w.Now = t0.Add(2 * time.Minute)
+			}), do: DoChange,
+		},
 		"killed after the push: the own trailer counts before Superseded": {
 			world: aWorld(approved("policy p"), tipSays("reg/backend:v1"), trail(TrailRevert, 0, func(t *Trail) {
 				t.Rollbacks = []string{"prod/develop/backend-1"}

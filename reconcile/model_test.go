@@ -118,7 +118,7 @@ func (m *model) Blame(_ context.Context, _ Source, q Query) (v1alpha1.Suspect, e
 			}
 			return v1alpha1.Suspect{
 				Commit: c.id, Parent: p.id, When: v1alpha1.NewTime(c.when), Automation: auto, OnlyImages: true,
-				Nodes: []v1alpha1.Node{{File: m.ns + "/app.yaml", Pointer: "/image", Part: "Image", Bad: c.value, Former: p.value,
+				Nodes: []v1alpha1.Node{{File: m.dir + "/app.yaml", Pointer: "/image", Part: "Image", Bad: c.value, Former: p.value,
 					Marker: m.ns + ":app"}},
 			}, nil
 		}
@@ -193,7 +193,7 @@ func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, 
 			m.push(commit{value: other, held: m.tip().held})
 			m.suspended, m.raceStops = m.suspended || m.raceStops, false
 		}
-		trail := Trail{Kind: TrailRevert}
+		trail := Trail{Kind: TrailRevert, Cluster: m.clusterUID}
 		for i, r := range reverts {
 			if err := r.Permit(m.look(r.Suspect, &r.Target, r.Since)); err != nil {
 				out[i].Err = err
@@ -264,7 +264,7 @@ func (m *model) Lift(_ context.Context, _ Source, l Lift) (string, error) {
 		if err := m.mayWrite(); err != nil {
 			m.broke = append(m.broke, fmt.Sprintf("%s is lifted: %s", l.Rollback, err))
 		}
-		m.push(commit{value: m.tip().value, trail: &Trail{Kind: TrailLift, Rollbacks: []string{l.Rollback}}})
+		m.push(commit{value: m.tip().value, trail: &Trail{Kind: TrailLift, Cluster: m.clusterUID, Rollbacks: []string{l.Rollback}}})
 		id = m.tip().id
 		return nil
 	})

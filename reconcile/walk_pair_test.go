@@ -22,21 +22,40 @@ func newPair() *pair {
 	p := &pair{budget: Budget{Count: 2, Per: time.Hour}}
 	for i, ns := range []string{"develop", "shop"} {
 		m := newModel()
-		m.ns, p.tenants[i] = ns, m
-		p.engines[i] = [2]*Engine{m.engine("a", p.budget), m.engine("a", p.budget)}
+		m.ns, m.dir, m.clusterUID, p.tenants[i] = ns, ns, "u-a", m
+		p.engines[i] = [2]*Engine{m.engine(m.cluster, p.budget), m.engine(m.cluster, p.budget)}
 	}
 	p.tenants[0].peer, p.tenants[1].peer = p.tenants[1], p.tenants[0]
 	p.tenants[1].present = p.tenants[0].present
 	return p
 }
 
+// part puts the second tenant into another cluster, which may have the first one's name, and whose namespace may.
+func (p *pair) part(arg int) {
+	m := p.tenants[1]
+	m.clusterUID = "u-b"
+	if arg%2 == 0 {
+		m.cluster = "b"
+	}
+	if arg/2%2 == 0 {
+		m.ns = p.tenants[0].ns
+	}
+	for _, e := range p.engines[1] {
+		e.Cluster, e.ClusterUID = m.cluster, m.clusterUID
+	}
+}
+
 func (p *pair) run(t witness, schedule []byte) {
 	t.Helper()
-	for _, op := range schedule {
+	for i, op := range schedule {
 		m, other := p.tenants[p.turn], p.tenants[1-p.turn]
 		switch int(op) % 32 {
 		case evOther:
 			p.turn = 1 - p.turn
+		case evClusters:
+			if i == 0 {
+				p.part(int(op) / arg)
+			}
 		case evBoth:
 			// One run of image automation writes both places.
 			if !m.tip().held && m.tip().value != imgBad {
@@ -74,6 +93,8 @@ func FuzzWalk(f *testing.F) {
 	f.Add([]byte{evWriteBackBad, evWriteBack2, evRollOut, evWalk, evTime + 2*arg, evWalk, evWalkOther, evRegistry, evNewer, evWalk})
 	f.Add([]byte{evBoth, evRollOut, evWalk, evOther, evRollOut, evWalk, evTime + 2*arg, evWalk, evOther, evWalk})
 	f.Add([]byte{evPersonBad, evRollOut, evMode + arg, evWalk, evTime + 2*arg, evWalk, evDecide, evAuthors + arg, evWalk, evMaxAge + 2*arg, evWalk})
+	f.Add([]byte{evClusters, evBoth, evRollOut, evWalk, evOther, evRollOut, evWalk, evTime + 2*arg, evWalk, evOther, evWalk})
+	f.Add(recovers)
 	f.Fuzz(func(t *testing.T, schedule []byte) {
 		if len(schedule) > 60 {
 			return
@@ -82,12 +103,16 @@ func FuzzWalk(f *testing.F) {
 	})
 }
 
+// recovers is an image that is there and runs, after a policy allowed its revert and before that could be pushed.
+var recovers = []byte{evWriteBackBad, evRollOut, evWalk, evTime + 2*arg, evCrashBefore + 3*arg, evRegistry + 4*arg, evRollOut, evTime + 4*arg,
+	evWalk, evWalk}
+
 // scheduleOf makes a schedule that leans towards failing images.
 func scheduleOf(seed uint64) []byte {
 	rnd := rand.New(rand.NewPCG(seed, 7))
 	schedule := []byte{evWriteBackBad, evRollOut, evWalk, evTime + 2*arg}
 	if seed%3 == 0 {
-		schedule = []byte{evBoth, evRollOut, evWalk, evOther, evRollOut, evWalk, evTime + 2*arg}
+		schedule = []byte{evClusters + arg*byte(seed/3%8), evBoth, evRollOut, evWalk, evOther, evRollOut, evWalk, evTime + 2*arg}
 	}
 	for range 5 + rnd.IntN(40) {
 		op := byte(rnd.IntN(256))

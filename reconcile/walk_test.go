@@ -68,8 +68,9 @@ type model struct {
 	ceiling    v1alpha1.Mode
 	broke      []string // writes that were not allowed
 	reverts    map[string]int
-	ns         string
-	cooldown   time.Duration
+	// ns is the namespace, in a cluster of its own name and UID, and dir the folder of its place.
+	ns, dir, cluster, clusterUID string
+	cooldown                     time.Duration
 	// What the source holds, what the Kustomization attempted, whether it is at work; who was asked with what, how often.
 	fetched, applied string
 	checking         bool
@@ -86,7 +87,7 @@ const (
 func newModel() *model {
 	t0 := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	return &model{
-		now: t0, ns: "develop", mode: v1alpha1.ModeAuto, crashAt: -1, cooldown: time.Minute, authors: v1alpha1.AuthorsAutomation,
+		now: t0, ns: "develop", dir: "develop", cluster: "a", mode: v1alpha1.ModeAuto, crashAt: -1, cooldown: time.Minute, authors: v1alpha1.AuthorsAutomation,
 		maxAge: 24 * time.Hour, asked: map[string]bool{},
 		branch:  []commit{{id: "c0", value: imgGood, when: t0.Add(-time.Hour)}},
 		records: map[string]*v1alpha1.Rollback{}, podsBad: map[string]bool{}, started: map[string]bool{},
@@ -290,7 +291,7 @@ func (m modelPods) Failing(_ context.Context, key Key, _ []v1alpha1.Workload) (P
 
 func (m *model) engine(cluster string, budget Budget) *Engine {
 	return &Engine{
-		Cluster: cluster, Home: "backstop-system", Platforms: []string{"linux/amd64"}, Ceiling: Ceiling{Budget: budget},
+		Cluster: cluster, ClusterUID: m.clusterUID, Home: "backstop-system", Platforms: []string{"linux/amd64"}, Ceiling: Ceiling{Budget: budget},
 		Now: func() time.Time { return m.now }, Triggers: testRows, Records: m, Pods: modelPods{m}, Flux: m, Git: m, Registry: m,
 		Log: slog.New(slog.DiscardHandler),
 	}

@@ -76,9 +76,10 @@ func TestAnAnswerIsWeighedBeforeItIsRead(t *testing.T) {
 		"many smaller things": `{"ok":true,"users":[` + strings.Repeat("0,", 1<<20) + `0]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
+			raw := []byte(body)
 			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "application/json")
-				_, _ = w.Write([]byte(body))
+				_, _ = w.Write(raw)
 			}))
 			defer srv.Close()
 			o := acme(srv.URL + "/api/")
