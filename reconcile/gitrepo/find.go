@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -63,23 +64,51 @@ func (l *locating) own() error {
 		all.Paths = append(all.Paths, f.path)
 	}
 	by := l.query.Root.By
+	var roots []manifest.Reconciled
 	for _, f := range all.Paths {
 		found, err := r.reconciled(f)
 		if err != nil {
 			return err
 		}
 		for _, k := range found {
-			if k.Object.Name != by.Name || k.Object.Namespace != "" && k.Object.Namespace != by.Namespace {
-				continue
+			if k.Object.Name == by.Name && (k.Object.Namespace == "" || k.Object.Namespace == by.Namespace) {
+				roots = append(roots, k)
 			}
-			u := &unit{files: l.files, children: k.Children}
-			if u.vars, err = r.variables(&unit{}, k); err != nil {
-				return err
-			}
-			l.units = append(l.units, u)
 		}
 	}
+	if roots, err = l.ofThisCluster(roots); err != nil {
+		return err
+	}
+	for _, k := range roots {
+		u := &unit{files: l.files, children: k.Children}
+		if u.vars, err = r.variables(&unit{}, k); err != nil {
+			return err
+		}
+		l.units = append(l.units, u)
+	}
 	return nil
+}
+
+// ofThisCluster leaves out Kustomizations of one name that other clusters have: of several files that say it, those
+// count that this cluster's own Kustomizations render. Where none is known to, nobody can tell which one it is.
+func (l *locating) ofThisCluster(all []manifest.Reconciled) ([]manifest.Reconciled, error) {
+	if !slices.ContainsFunc(all, func(k manifest.Reconciled) bool { return k.File != all[0].File }) {
+		return all, nil
+	}
+	var out []manifest.Reconciled
+	for _, k := range all {
+		for _, root := range slices.Concat([]reconcile.Root{l.query.Root}, l.query.Others) {
+			renders, err := l.renders(l.commit.Tree, root, []string{k.File})
+			if err != nil {
+				return nil, err
+			}
+			if renders {
+				out = append(out, k)
+				break
+			}
+		}
+	}
+	return out, nil
 }
 
 // inTexts looks for the image in what is no image by its place: arguments, variables of containers, text in values.

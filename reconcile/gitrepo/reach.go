@@ -126,27 +126,29 @@ func (r *reach) variables(parent *unit, k manifest.Reconciled) (map[string][]man
 	return vars, nil
 }
 
-// config finds the values of a ConfigMap or Secret of the tree: of several by one name, those of the file nearest to
-// the Kustomization.
+// config finds the values of a ConfigMap or Secret of the tree. Flux takes the one of the Kustomization's namespace: of
+// several by one name, as of several clusters, those of the file nearest to the Kustomization's own; none where two are
+// as near, since one of them may be another cluster's.
 func (r *reach) config(kind, name string, k manifest.Reconciled) ([]manifest.Node, error) {
 	if r.configs == nil {
 		if err := r.readConfigs(); err != nil {
 			return nil, err
 		}
 	}
-	from := ""
-	if len(k.PostBuild.Substitute) > 0 {
-		from = k.PostBuild.Substitute[0].File
-	}
 	best, out := -1, []manifest.Node(nil)
-	all := r.configs[kind+"/"+name]
-	for _, n := range all {
-		if near := sharedFolders(n.File, from); near > best {
+	for _, n := range r.configs[kind+"/"+name] {
+		if in, of := n.Object.Namespace, k.Object.Namespace; n.Object.Kind == kind && in != "" && of != "" && in != of {
+			continue
+		}
+		if near := sharedFolders(n.File, k.File); near > best {
 			best, out = near, nil
 		} else if near < best {
 			continue
 		}
 		out = append(out, n)
+	}
+	if slices.ContainsFunc(out, func(n manifest.Node) bool { return n.File != out[0].File && n.Object.Kind == kind }) {
+		return nil, nil
 	}
 	return out, nil
 }

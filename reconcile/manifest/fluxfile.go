@@ -15,6 +15,8 @@ const fluxGroup = "kustomize.toolkit.fluxcd.io"
 
 // Reconciled is a Flux Kustomization of a file, as far as it leads to other files.
 type Reconciled struct {
+	// File that says it.
+	File   string
 	Object Object
 	// Path is spec.path, and Source the kind and name of spec.sourceRef.
 	Path   string
@@ -50,7 +52,7 @@ func Reconciles(file string, data []byte) []Reconciled {
 			continue
 		}
 		spec := field(root, "spec")
-		r := Reconciled{Object: o, Path: text(spec, "path")}
+		r := Reconciled{File: file, Object: o, Path: text(spec, "path")}
 		r.Source.Kind, r.Source.Name = text(field(spec, "sourceRef"), "kind"), text(field(spec, "sourceRef"), "name")
 		scalars := p.scalars(file)
 		at := doc.id + "#/spec"

@@ -168,6 +168,7 @@ func (s suite) decisions(t *testing.T) {
 		{"bob turns alice's round", "bob", decide(by("alice", "Reject"), bob), false, taken},
 		{"bob adds his", "bob", decide(alice, bob), false, ""},
 		{"a person as somebody on Slack", "mallory", decide(alice, bob, slack), false, ownName + "mallory"},
+		{"a user who is named as somebody on Slack", "slack:T1/U1", decide(alice, bob, slack), false, "decides on Slack alone"},
 		{"Backstop records a click", backstop, decide(alice, bob, slack), false, ""},
 		{"Backstop in a person's name", backstop, decide(alice, bob, slack, by("carol", "Approve")), false, "by must start with slack:"},
 		{"Backstop by itself", backstop, decide(alice, bob, slack, by(backstop, "Approve")), false, "by must start with slack:"},
