@@ -185,6 +185,10 @@ func underWay(w *World) Step {
 			return end(w, v1alpha1.ResultFailed, "the revert was lost to force pushes %d times: stop whatever rewrites %s",
 				maxLandAgain+1, s.Suspect.Branch)
 		}
+		if why := healed(w); why != "" {
+			return end(w, v1alpha1.ResultSuperseded, "the revert %s was lost to a force push: %s",
+				text.Short(s.Change.Commit), why)
+		}
 		if err := mayWrite(w.Policy, s, w.Now); err != nil {
 			return waitsBarred(w, err)
 		}

@@ -196,6 +196,13 @@ func TestDecide(t *testing.T) {
 				w.Now, w.Form.Status.PullRequest = t0.Add(2*time.Minute), &v1alpha1.PullRequest{Number: 7, State: v1alpha1.PullRequestOpen, At: micro(t0)}
 			}), do: DoLapse,
 		},
+		"lost to a force push, and what failed runs by now: not again": {
+			world: aWorld(landed, func(w *World) {
+				w.Branch.Trails, w.Branch.Values[0] = nil, "reg/backend:v2"
+				w.sees(PodsSeen{Started: "Pod/x"})
+				w.Now = t0.Add(2 * time.Minute)
+			}), do: DoOutcome, result: v1alpha1.ResultSuperseded, says: "lost to a force push: nothing is pushed any more: Pod/x runs",
+		},
 		"a person allowed it, and it recovered since: pushed": {
 			world: aWorld(approved("jane"), func(w *World) {
 				w.sees(PodsSeen{Started: "Pod/x"})
