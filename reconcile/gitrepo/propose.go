@@ -17,8 +17,12 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/wire"
 )
 
-// maxProposed is how many commits the branch of a pull request may have before its base.
-const maxProposed = 200
+const (
+	// maxProposed is how many commits the branch of a pull request may have before its base.
+	maxProposed = 200
+	// maxDenied is how often a server may say that a branch moved that nobody moved.
+	maxDenied = 3
+)
 
 // Propose puts the reverts of one suspect on a branch of their own, for a pull request to the deployed branch. Whoever
 // does it for the same suspect makes the same commits on the same tip: their dates are the suspect's, and they name no
@@ -69,6 +73,8 @@ type proposing struct {
 	rebuild bool
 	// before are the messages of the commits that were found on the branch.
 	before []string
+	// denied is how often the server said that the branch moved, and it had not.
+	denied int
 }
 
 // once plans on the tip of the deployed branch and on the branch as they are now.
@@ -106,9 +112,9 @@ func (p *proposing) once(ctx context.Context) (reconcile.Proposed, error) {
 	}
 	if fork == head || p.rebuild && out.Own && fork != base.Tip {
 		// What it brought is merged, or it is made anew. The lease is the head that was looked at.
-		head, err = p.push(ctx, planned, head)
-		out.Head, out.Own = head.String(), true
-		return out, err
+		made, err := p.push(ctx, planned, head)
+		out.Head, out.Own = made.String(), true
+		return out, p.forced(ctx, head, err)
 	}
 	if !out.Own {
 		if head, err = p.add(ctx, head, in); err == nil {
@@ -117,6 +123,23 @@ func (p *proposing) once(ctx context.Context) (reconcile.Proposed, error) {
 	}
 	out.Head = head.String()
 	return out, err
+}
+
+// forced is what became of a push over a head. A server that takes no force push says that somebody else was faster, as
+// it says to whoever was late: it is told by the branch, which nobody has moved.
+func (p *proposing) forced(ctx context.Context, head plumbing.Hash, err error) error {
+	if !errors.Is(err, wire.ErrLost) || errors.Is(err, wire.ErrUnsure) {
+		return err
+	}
+	if there, look := p.to.Head(ctx); look != nil || there != head {
+		return err
+	}
+	if p.denied++; p.denied < maxDenied {
+		return err
+	}
+	return reconcile.RefuseAs(reconcile.FaultDeclined, "push %s of %s: it is to begin at the deployed branch as that is now, "+
+		"and the server takes no force push: let it take one for backstop/*, or finish the pull request by hand",
+		p.to.Name(), p.to.URL())
 }
 
 // add puts what the branch does not say yet on top of it.

@@ -200,6 +200,39 @@ func TestBuiltAgainOnABaseThatMoved(t *testing.T) {
 	}
 }
 
+// A server may take no force push, also on a branch of Backstop's.
+func TestABranchThatTakesNoForcePush(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ hook, says string }{
+		"git": {"", "takes no force push"},
+		"GitHub": {"echo 'error: GH013: Repository rule violations found for refs/heads/" + proposed + ".' >&2\n" +
+			"echo '- Cannot force-push to this branch' >&2; exit 1", "Cannot force-push to this branch"},
+		"GitLab": {"echo 'GitLab: You are not allowed to force push code to a protected branch on this project.' >&2; exit 1",
+			"not allowed to force push"},
+		"Gitea": {"echo 'Gitea: branch " + proposed + " is protected from force push' >&2; exit 1", "protected from force push"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := standard(t)
+			rev := w.wish(w.blame(query(repo + ":" + tag1)))
+			first := w.propose(rev)
+			w.put("Go on", "apps/develop/other.yaml", "a: b\n")
+			if tt.hook == "" {
+				w.run(w.bare, "config", "receive.denyNonFastForwards", "true")
+			} else if err := gitserver.Hook(w.bare, "pre-receive", tt.hook); err != nil {
+				t.Fatal(err)
+			}
+			_, err := w.mirrors.Propose(t.Context(), w.src, reconcile.Onto{Branch: proposed, Rebuild: true}, []reconcile.Revert{rev})
+			if reconcile.KindOf(err) != reconcile.FaultDeclined || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("it is of the kind %q: %v", reconcile.KindOf(err), err)
+			}
+			if w.run(w.bare, "rev-parse", proposed) != first.Head {
+				t.Error("the branch moved")
+			}
+		})
+	}
+}
+
 func TestNeverBuiltAgainOverAnothers(t *testing.T) {
 	t.Parallel()
 	w, _ := standard(t)

@@ -63,7 +63,7 @@ func (s *Side) Push(ctx context.Context, b *Builder, old, head plumbing.Hash) er
 	u.Options = s.asks
 	err := s.to.Push(ctx, u)
 	if errors.Is(err, wire.ErrUnsure) {
-		return wire.ErrLost
+		return fmt.Errorf("%w: %w", wire.ErrLost, err)
 	}
 	return err
 }

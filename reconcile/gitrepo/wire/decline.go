@@ -37,7 +37,8 @@ var (
 	signatures = []string{"verified signature", "unverified commit", "must be signed"}
 	// pullRequests are words of rules that want a pull request.
 	pullRequests = []string{
-		"changes must be made through a pull request", "required status check", "approving review is required",
+		"changes must be made through a pull request", "changes must be made through the merge queue",
+		"required status check", "code scanning is waiting for results", "approving review is required",
 		"approving reviews are required",
 		"review is required", "not allowed to push code to protected branches", "not allowed to push to protected branch",
 		"can only be modified through pull requests", "permission denied to update branch", "you must use a pull request",
