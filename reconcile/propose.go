@@ -127,8 +127,8 @@ func stale(w *World) bool {
 		return false
 	}
 	return now.Merge == MergeConflicts || slices.ContainsFunc(now.Waits, func(wait v1alpha1.PullRequestWait) bool {
-		// Gitea says of a conflict that it does not know.
-		unknown := wait.Kind == v1alpha1.WaitsForProvider && w.Now.Sub(pr.At.Time) > time.Minute
+		// Gitea says of a conflict that it does not know. What a provider names is no conflict.
+		unknown := wait.Kind == v1alpha1.WaitsForProvider && wait.Name == "" && w.Now.Sub(pr.At.Time) > time.Minute
 		return wait.Kind == v1alpha1.WaitsForRebase || unknown
 	})
 }

@@ -129,6 +129,15 @@ func TestALineThatGoesByPullRequest(t *testing.T) {
 		"a person has it go to another branch":     {7, func(w *World) { clean(w); w.PullRequest.Base = "staging" }, DoWait, "", "it goes to staging now, and not to main"},
 		"armed, and it goes to another branch":     {7, func(w *World) { armed(w); w.PullRequest.Base = "staging" }, DoDisarm, "", "it goes to staging now"},
 		"its base moved, and it merges still":      {7, func(w *World) { clean(w); w.Branch.Tip = "another" }, DoMerge, "", "merging"},
+		"its base moved, and its provider does not say for long why it waits": {7, func(w *World) {
+			w.Branch.Tip = "another"
+			waiting(w, v1alpha1.PullRequestWait{Kind: v1alpha1.WaitsForProvider})
+		}, DoPullRequest, "", "looking at what"},
+		// It would be built again at each commit of the base, and lose its reviews.
+		"its base moved, and its provider says what it waits for": {7, func(w *World) {
+			w.Branch.Tip = "another"
+			waiting(w, v1alpha1.PullRequestWait{Kind: v1alpha1.WaitsForProvider, Name: "title regex"})
+		}, DoWait, "", "waits for its provider (title regex)"},
 		"merged, edited away": {7, func(w *World) {
 			seen(w, v1alpha1.PullRequestMerged)
 			w.Form.Status.PullRequest.At = v1alpha1.NewTime(w.Now.Add(-2 * time.Hour))
@@ -150,6 +159,13 @@ func TestALineThatGoesByPullRequest(t *testing.T) {
 			}
 		})
 	}
+}
+
+// waiting is a pull request that has waited for something for long, as the record knows.
+func waiting(w *World, wait v1alpha1.PullRequestWait) {
+	pr := w.Form.Status.PullRequest
+	w.PullRequest.Waits = []v1alpha1.PullRequestWait{wait}
+	pr.WaitsFor, pr.At = w.PullRequest.Waits, v1alpha1.NewTime(w.Now.Add(-time.Hour))
 }
 
 // onMain has the deployed branch hold the target.

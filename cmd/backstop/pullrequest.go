@@ -128,7 +128,7 @@ func settled(ctx context.Context, forge reconcile.Forge, number int64) (*reconci
 	for wait := time.Second; ; wait *= 2 {
 		pr, err := forge.Read(ctx, number)
 		if err != nil || wait > 8*time.Second || !slices.ContainsFunc(pr.Waits, func(w v1alpha1.PullRequestWait) bool {
-			return w.Kind == v1alpha1.WaitsForProvider
+			return w.Kind == v1alpha1.WaitsForProvider && w.Name == ""
 		}) {
 			return pr, err
 		}

@@ -16,11 +16,8 @@ import (
 // own; what becomes of it Git does not show, but by the deployed branch, which tells when it has landed. People merge
 // and close it.
 
-const (
-	// pushLearns is how often, and pushSoon how long at first, a server is waited for that opens what was pushed.
-	pushLearns = 5
-	pushSoon   = 500 * time.Millisecond
-)
+// pushSoon is how long a server that opens what was pushed is waited for at first.
+const pushSoon = 500 * time.Millisecond
 
 // byPush is a repository whose pull requests are opened by what is pushed.
 type byPush struct {
@@ -105,19 +102,16 @@ func (b *byPush) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.Pul
 	if b.where.Provider == Gitea {
 		refused = b.request(ctx, p)
 	}
-	for try := range pushLearns {
-		pr, err := b.Find(ctx, p.Branch, p.Base)
-		if pr != nil || err != nil {
-			return pr, err
+	var pr *reconcile.PullRequest
+	found, err := soon(ctx, pushSoon, func() (bool, error) {
+		var err error
+		if pr, err = b.Find(ctx, p.Branch, p.Base); pr == nil && err == nil {
+			err = refused
 		}
-		if refused != nil {
-			return nil, refused
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(time.Duration(try+1) * pushSoon):
-		}
+		return pr != nil, err
+	})
+	if found || err != nil {
+		return pr, err
 	}
 	return nil, reconcile.RefuseAs(reconcile.FaultNotYet, "open a pull request of %s: %s was pushed, and %s shows none "+
 		"for it: open it by hand, or give a token for the API (spec.pullRequest.secretRef)", b.where.Project, p.Branch,

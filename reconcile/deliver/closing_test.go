@@ -52,6 +52,24 @@ func TestDisarmed(t *testing.T) {
 	})
 }
 
+// GitLab says 201 to an order that it did not carry out, and the reason is in the answer.
+func TestWhatGitLabDoesNotDisarm(t *testing.T) {
+	w := start(t, forgestub.Options{Kind: forgestub.GitLab})
+	pr := w.armed(forgestub.Rules{Checks: []string{"ci"}})
+	w.SetFault(func(rw http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/cancel_merge_when_pipeline_succeeds") {
+			return false
+		}
+		rw.Header().Set("Content-Type", "application/json")
+		rw.WriteHeader(http.StatusCreated)
+		_, _ = rw.Write([]byte(`{"status":"error","http_status":400,"message":"Something went wrong"}`))
+		return true
+	})
+	if err := w.api.Disarm(t.Context(), pr); err == nil || !strings.Contains(err.Error(), "merges it by itself still") {
+		t.Errorf("it says %v", err)
+	}
+}
+
 func TestDisarmedOnAServerWithoutQueues(t *testing.T) {
 	w := start(t, forgestub.Options{Kind: forgestub.GitHub})
 	pr := w.armed(forgestub.Rules{Checks: []string{"ci"}})

@@ -84,6 +84,17 @@ func (s *session) refusal(what string, r *refused) error {
 	return reconcile.RefuseAs(reconcile.FaultDeclined, "%s: the server refuses it with HTTP %d%s", what, r.status, words)
 }
 
+// notLearned is a server that does not know of a branch after it was pushed. It may do so later.
+func (s *session) notLearned(branch string, err error) error {
+	var r *refused
+	words := ""
+	if errors.As(err, &r) {
+		words = s.words(r)
+	}
+	return reconcile.RefuseAs(reconcile.FaultNotYet, "open a pull request of %s at %s: it does not know of %s, which was "+
+		"pushed%s", s.where.Project, s.where.Provider, branch, words)
+}
+
 // words are what the server says, for the end of a sentence.
 func (s *session) words(r *refused) string {
 	if said := s.server.Clean(r.says(), 300); said != "" {
@@ -143,6 +154,8 @@ func limit(r *refused, now time.Time) (time.Duration, bool) {
 	switch {
 	case r.status == http.StatusTooManyRequests:
 	case r.status == http.StatusForbidden && counted:
+	// Who opens much in a short time is told so in place of a limit.
+	case r.status == http.StatusUnprocessableEntity && strings.Contains(said, "submitted too quickly"):
 	case r.status == http.StatusServiceUnavailable && r.header.Get("Retry-After") != "":
 	default:
 		return 0, false

@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"time"
+	"sync"
 
 	"code.gitea.io/sdk/gitea"
 
@@ -18,16 +18,18 @@ const (
 	giteaPage       = 50
 	giteaPages      = 20
 	giteaClosedPage = 2
-	// giteaLearns is how often, and giteaSoon how long at first, a server is waited for that does not know a branch yet
-	// which was pushed a moment ago.
-	giteaLearns = 5
-	giteaSoon   = 200 * time.Millisecond
 )
+
+// isBehind is what a server says that does not merge what is not up to date with its base.
+const isBehind = "behind the base branch"
 
 // giteaRepo is a repository at a Gitea or Forgejo server.
 type giteaRepo struct {
 	*session
 	asides asides
+	// behind are heads by number that the server does not merge before they are brought up to date with their base, which
+	// only the answer to a merge tells.
+	behind sync.Map
 }
 
 func openGitea(server *reconcile.GitServer, where Repository) *giteaRepo {
@@ -100,6 +102,10 @@ func (g *giteaRepo) Read(ctx context.Context, number int64) (*reconcile.PullRequ
 		err = g.checks(ctx, out)
 		g.explain(api, pr, out)
 	}
+	if head, late := g.behind.Load(number); late && head == out.Head {
+		out.Merge = reconcile.MergeWaits
+		out.Waits = append(out.Waits, v1alpha1.PullRequestWait{Kind: v1alpha1.WaitsForRebase})
+	}
 	return out, g.failed(ctx, "read the checks of the pull request", err)
 }
 
@@ -159,10 +165,10 @@ func (g *giteaRepo) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.
 	order := gitea.CreatePullRequestOption{
 		Title: titleOf(p.Story), Body: bodyOf(p.Story), Head: p.Branch, Base: p.Base, Labels: g.labels(api),
 	}
-	pr, _, err := api.CreatePullRequest(g.where.owner(), g.where.name(), order)
-	for try := 0; try < giteaLearns && g.unknown(call, api, p.Branch, err); try++ {
-		pr, _, err = api.CreatePullRequest(g.where.owner(), g.where.name(), order)
-	}
+	pr, err := learned(call, func() (*gitea.PullRequest, error) {
+		pr, _, err := api.CreatePullRequest(g.where.owner(), g.where.name(), order)
+		return pr, err
+	}, func(err error) bool { return g.unknown(api, err) })
 	if status, _ := statusOf(err); status == http.StatusConflict {
 		return adopted(ctx, g, p, g.failed(call, "open a pull request", err))
 	}
@@ -188,26 +194,14 @@ func (g *giteaRepo) Update(ctx context.Context, pr *reconcile.PullRequest, p rec
 	return g.failed(ctx, "update the pull request", err)
 }
 
-// unknown reports whether nothing was found because the server has not learned of a branch yet, which it does a moment
-// after the push, and waits for that moment.
-func (g *giteaRepo) unknown(ctx context.Context, api *gitea.Client, branch string, err error) bool {
+// unknown reports whether nothing was found in a repository that is there: the server learns of a branch a moment after
+// the push.
+func (g *giteaRepo) unknown(api *gitea.Client, err error) bool {
 	if status, _ := statusOf(err); status != http.StatusNotFound {
 		return false
 	}
-	if _, _, err := api.GetRepo(g.where.owner(), g.where.name()); err != nil {
-		return false
-	}
-	for try := range giteaLearns {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(time.Duration(try+1) * giteaSoon):
-		}
-		if _, _, err := api.GetRepoBranch(g.where.owner(), g.where.name(), branch); err == nil {
-			return true
-		}
-	}
-	return false
+	_, _, err = api.GetRepo(g.where.owner(), g.where.name())
+	return err == nil
 }
 
 // labels are the id of the label, if the repository has it.
@@ -250,7 +244,7 @@ func (g *giteaRepo) Merge(ctx context.Context, pr *reconcile.PullRequest, order 
 	}
 	_, _, err = api.MergePullRequest(g.where.owner(), g.where.name(), pr.Number, how)
 	if status, said := statusOf(err); !wait && order.Arm && status == http.StatusMethodNotAllowed &&
-		!saysAny(said, "try again", "draft", "work in progress", "user not allowed") {
+		!saysAny(said, "try again", "draft", "work in progress", "user not allowed", isBehind) {
 		// The branch wants what the pull request itself does not show.
 		wait, how.MergeWhenChecksSucceed = true, true
 		_, _, err = api.MergePullRequest(g.where.owner(), g.where.name(), pr.Number, how)
@@ -262,6 +256,8 @@ func (g *giteaRepo) Merge(ctx context.Context, pr *reconcile.PullRequest, order 
 		return reconcile.MergingDone, nil
 	case status == http.StatusConflict && saysAny(said, "scheduled", "already exist"):
 		return reconcile.MergingArmed, nil
+	case status == http.StatusMethodNotAllowed && saysAny(said, isBehind):
+		g.behind.Store(pr.Number, pr.Head)
 	}
 	return "", g.merging(ctx, kindOfGiteaMerge(err), "the server does not merge it", err)
 }
@@ -321,6 +317,9 @@ func kindOfGiteaMerge(err error) reconcile.FaultKind {
 	switch status, said := statusOf(err); {
 	case status == http.StatusConflict && saysAny(said, "merge conflict", "rebase conflict", "conflict when merging"):
 		return reconcile.FaultNever
+	case status == http.StatusConflict && saysAny(said, "push", "unrelated"):
+		// A hook or a rule refused what the merge made, or somebody merged at the same time.
+		return reconcile.FaultNotYet
 	case status == http.StatusConflict:
 		return reconcile.FaultHeadMoved
 	case status == http.StatusMethodNotAllowed && saysAny(said, "user not allowed to merge"):

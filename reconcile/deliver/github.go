@@ -150,11 +150,16 @@ func (g *gitHub) pullRequest(pr *github.PullRequest) *reconcile.PullRequest {
 func (g *gitHub) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.PullRequest, error) {
 	call, cancel := g.deadline(ctx)
 	defer cancel()
-	pr, _, err := g.api.PullRequests.Create(call, g.where.owner(), g.where.name(), &github.NewPullRequest{
-		Title: github.Ptr(titleOf(p.Story)), Body: github.Ptr(bodyOf(p.Story)),
-		Head: &p.Branch, Base: &p.Base, MaintainerCanModify: github.Ptr(false),
-	})
+	pr, err := learned(call, func() (*github.PullRequest, error) {
+		pr, _, err := g.api.PullRequests.Create(call, g.where.owner(), g.where.name(), &github.NewPullRequest{
+			Title: github.Ptr(titleOf(p.Story)), Body: github.Ptr(bodyOf(p.Story)),
+			Head: &p.Branch, Base: &p.Base, MaintainerCanModify: github.Ptr(false),
+		})
+		return pr, err
+	}, headInvalid)
 	switch status, said := statusOf(err); {
+	case headInvalid(err):
+		return nil, g.notLearned(p.Branch, err)
 	case status == http.StatusUnprocessableEntity && strings.Contains(said, "already exists"):
 		return adopted(ctx, g, p, g.failed(call, "open a pull request", err))
 	case status == http.StatusUnprocessableEntity && strings.Contains(said, "no commits between"):
@@ -165,6 +170,12 @@ func (g *gitHub) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.Pul
 	}
 	g.label(call, pr.GetNumber())
 	return g.pullRequest(pr), nil
+}
+
+// headInvalid reports whether GitHub does not know of a branch that was pushed.
+func headInvalid(err error) bool {
+	status, said := statusOf(err)
+	return status == http.StatusUnprocessableEntity && saysAny(said, "field: head") && saysAny(said, "code: invalid")
 }
 
 // Update has a pull request tell more.
@@ -194,7 +205,7 @@ func (g *gitHub) Merge(ctx context.Context, pr *reconcile.PullRequest, order rec
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()
 	defer g.asides.forget(pr.Number)
-	methods, err := g.methods(ctx)
+	methods, err := g.methods(ctx, pr.Base)
 	if err != nil {
 		return "", err
 	}
@@ -202,7 +213,7 @@ func (g *gitHub) Merge(ctx context.Context, pr *reconcile.PullRequest, order rec
 		if !order.Arm || pr.Merge == reconcile.MergeConflicts {
 			return "", notClean(pr)
 		}
-		armed, err := g.arm(ctx, pr, order, methods[0])
+		armed, err := g.arm(ctx, pr, order, methods)
 		switch {
 		case err != nil:
 			return "", err
@@ -223,7 +234,7 @@ func (g *gitHub) Merge(ctx context.Context, pr *reconcile.PullRequest, order rec
 				return "", err
 			}
 			return reconcile.MergingArmed, nil
-		case status == http.StatusMethodNotAllowed && strings.Contains(said, "merges are not allowed") && i+1 < len(methods):
+		case status == http.StatusMethodNotAllowed && otherWay(said) && i+1 < len(methods):
 			continue
 		}
 		break
@@ -250,7 +261,7 @@ func kindOfMerge(err error) reconcile.FaultKind {
 	switch status, said := statusOf(err); {
 	case status == http.StatusConflict:
 		return reconcile.FaultHeadMoved
-	case status == http.StatusMethodNotAllowed && saysAny(said, "merges are not allowed", "is in draft", "still a draft"):
+	case status == http.StatusMethodNotAllowed && (otherWay(said) || saysAny(said, "is in draft", "still a draft")):
 		return reconcile.FaultNever
 	case status == http.StatusMethodNotAllowed:
 		return reconcile.FaultNotYet
@@ -258,30 +269,6 @@ func kindOfMerge(err error) reconcile.FaultKind {
 		return reconcile.FaultNever
 	}
 	return ""
-}
-
-// methods are the ways to merge that the repository allows, the one that keeps the commits first.
-func (g *gitHub) methods(ctx context.Context) ([]string, error) {
-	repo, _, err := g.api.Repositories.Get(ctx, g.where.owner(), g.where.name())
-	if err != nil {
-		return nil, g.failed(ctx, "read the settings", err)
-	}
-	var out []string
-	for _, m := range []struct {
-		name    string
-		allowed *bool
-	}{
-		{"merge", repo.AllowMergeCommit}, {"squash", repo.AllowSquashMerge}, {"rebase", repo.AllowRebaseMerge},
-	} {
-		// A token that may not see the settings is shown none.
-		if m.allowed == nil || *m.allowed {
-			out = append(out, m.name)
-		}
-	}
-	if len(out) == 0 {
-		out = []string{"merge"}
-	}
-	return out, nil
 }
 
 // adopted gives the pull request that is open for the branch already, where the provider says that there is one.

@@ -32,12 +32,18 @@ const (
 )
 
 // arm has GitHub merge by itself. It says false where there is nothing to wait for, so that it is merged at once.
-func (g *gitHub) arm(ctx context.Context, pr *reconcile.PullRequest, order reconcile.MergeOrder, method string,
+func (g *gitHub) arm(ctx context.Context, pr *reconcile.PullRequest, order reconcile.MergeOrder, methods []string,
 ) (bool, error) {
-	said, err := g.graph(ctx, armMutation, map[string]any{
-		"id": pr.ID, "method": strings.ToUpper(method), "head": order.Head, "title": order.Title, "body": order.Message,
-	}, nil)
-	lower := strings.ToLower(said)
+	var said, lower string
+	var err error
+	for _, method := range methods {
+		said, err = g.graph(ctx, armMutation, map[string]any{
+			"id": pr.ID, "method": strings.ToUpper(method), "head": order.Head, "title": order.Title, "body": order.Message,
+		}, nil)
+		if lower = strings.ToLower(said); err != nil || !otherWay(lower) {
+			break
+		}
+	}
 	switch {
 	case err != nil:
 		return false, g.failed(ctx, "arm auto-merge", err)
@@ -133,15 +139,21 @@ func (g *gitHub) graph(ctx context.Context, query string, variables map[string]a
 			Message string `json:"message"`
 		} `json:"errors"`
 	}{Data: data}
-	if _, err := g.api.Do(req, &answer); err != nil {
+	res, err := g.api.Do(req, &answer)
+	if err != nil {
 		return "", err
 	}
 	var out []string
 	for _, e := range answer.Errors {
 		out = append(out, e.Message)
 	}
-	if len(answer.Errors) > 0 && len(out) == 0 {
-		return "an error without words", nil
+	said := strings.Join(out, "; ")
+	if said == "" && len(answer.Errors) > 0 {
+		said = "an error without words"
 	}
-	return strings.Join(out, "; "), nil
+	// GraphQL says 200 to a limit too.
+	if strings.Contains(strings.ToLower(said), "rate limit") {
+		return "", &refused{status: http.StatusTooManyRequests, header: res.Header, body: said}
+	}
+	return said, nil
 }

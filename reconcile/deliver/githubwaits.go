@@ -96,8 +96,12 @@ func (g *gitHub) explain(ctx context.Context, pr *github.PullRequest, out *recon
 	case len(out.Waits) == 0 && state == "unstable":
 		out.Waits = append(out.Waits, v1alpha1.PullRequestWait{Kind: v1alpha1.WaitsForCheck})
 	case len(out.Waits) == 0:
-		// A check that has not begun, or a rule of another kind.
-		out.Waits = append(out.Waits, v1alpha1.PullRequestWait{Kind: v1alpha1.WaitsForProvider})
+		wait := v1alpha1.PullRequestWait{Kind: v1alpha1.WaitsForProvider}
+		if state == "blocked" {
+			// A check that has not begun, a discussion, a deployment, a scan.
+			wait.Name = "a rule of the branch"
+		}
+		out.Waits = append(out.Waits, wait)
 	}
 }
 

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -160,6 +161,8 @@ func (g *gitLab) mergeRequest(mr *gitlab.BasicMergeRequest) *reconcile.PullReque
 	case "ci_still_running", "ci_must_pass", "status_checks_must_pass", "external_status_checks",
 		"security_policy_violations":
 		wait(v1alpha1.WaitsForCheck, "")
+	case "code_owners_approval":
+		wait(v1alpha1.WaitsForCodeOwner, "")
 	case "not_approved", "requested_changes", "approvals_syncing":
 		for _, u := range mr.Reviewers {
 			wait(v1alpha1.WaitsForReview, u.Username)
@@ -171,8 +174,11 @@ func (g *gitLab) mergeRequest(mr *gitlab.BasicMergeRequest) *reconcile.PullReque
 		wait(v1alpha1.WaitsForDiscussion, "")
 	case "draft_status":
 		wait(v1alpha1.WaitsForDraft, "")
-	default:
+	case "", "checking", "unchecked", "preparing", "not_open":
 		wait(v1alpha1.WaitsForProvider, "")
+	default:
+		// Another merge request, a title, a lock, a time: GitLab's word says which.
+		wait(v1alpha1.WaitsForProvider, strings.ReplaceAll(mr.DetailedMergeStatus, "_", " "))
 	}
 	return out
 }
@@ -193,14 +199,25 @@ func (g *gitLab) Open(ctx context.Context, p reconcile.Proposal) (*reconcile.Pul
 	if _, _, err := g.api.Labels.GetLabel(id, label, gitlab.WithContext(call)); err == nil {
 		order.Labels = &gitlab.LabelOptions{label}
 	}
-	mr, _, err := g.api.MergeRequests.CreateMergeRequest(id, order, gitlab.WithContext(call))
-	if status, _ := statusOf(err); status == http.StatusConflict {
+	mr, err := learned(call, func() (*gitlab.MergeRequest, error) {
+		mr, _, err := g.api.MergeRequests.CreateMergeRequest(id, order, gitlab.WithContext(call))
+		return mr, err
+	}, noSourceBranch)
+	switch status, _ := statusOf(err); {
+	case status == http.StatusConflict:
 		return adopted(ctx, g, p, g.failed(call, "open a merge request", err))
-	}
-	if err != nil {
+	case noSourceBranch(err):
+		return nil, g.notLearned(p.Branch, err)
+	case err != nil:
 		return nil, g.failed(call, "open a merge request", err)
 	}
 	return g.mergeRequest(&mr.BasicMergeRequest), nil
+}
+
+// noSourceBranch reports whether GitLab does not know of a branch that was pushed.
+func noSourceBranch(err error) bool {
+	status, said := statusOf(err)
+	return status == http.StatusBadRequest && saysAny(said, "source branch") && saysAny(said, "does not exist")
 }
 
 // Update has a merge request tell more.
@@ -288,7 +305,18 @@ func (g *gitLab) Disarm(ctx context.Context, pr *reconcile.PullRequest) error {
 		// It is merged or closed, or nothing is armed.
 		return nil
 	}
-	return g.failed(ctx, "disarm the merge request", err)
+	if err != nil {
+		return g.failed(ctx, "disarm the merge request", err)
+	}
+	// GitLab says 201 also to what it did not take back.
+	now, _, err := g.api.MergeRequests.GetMergeRequest(id, pr.Number, nil, gitlab.WithContext(ctx))
+	switch {
+	case err != nil:
+		return g.failed(ctx, "disarm the merge request", err)
+	case now.State == "opened" && now.MergeWhenPipelineSucceeds:
+		return fmt.Errorf("disarm merge request %d of %s: GitLab merges it by itself still", pr.Number, g.where.Project)
+	}
+	return nil
 }
 
 // Close closes a merge request, which takes it off the train too, and explains why.

@@ -27,7 +27,7 @@ func (g *gitLab) explain(ctx context.Context, id int64, mr *gitlab.MergeRequest,
 			return b
 		}
 		switch mr.DetailedMergeStatus {
-		case "not_approved", "requested_changes", "approvals_syncing":
+		case "not_approved", "requested_changes", "approvals_syncing", "code_owners_approval":
 			return g.approvers(ctx, id, out.Number)
 		case "ci_still_running", "ci_must_pass":
 			return g.jobs(ctx, id, pipeline)
@@ -40,7 +40,7 @@ func (g *gitLab) explain(ctx context.Context, id int64, mr *gitlab.MergeRequest,
 	case more.queued:
 		inQueue(out)
 	case more.decided && len(more.waits) > 0:
-		out.Waits = append(without(out.Waits, v1alpha1.WaitsForReview), more.waits...)
+		out.Waits = append(without(out.Waits, v1alpha1.WaitsForReview, v1alpha1.WaitsForCodeOwner), more.waits...)
 	case more.listed && len(more.waits) > 0:
 		out.Waits = append(without(out.Waits, v1alpha1.WaitsForCheck), more.waits...)
 	}

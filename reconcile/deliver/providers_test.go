@@ -66,20 +66,45 @@ func TestGitHubWithoutAutoMerge(t *testing.T) {
 }
 
 func TestGitHubTakesTheWayThatIsAllowed(t *testing.T) {
-	w := start(t, forgestub.Options{Kind: forgestub.GitHub})
-	pr := w.read(w.open().Number)
-	// A ruleset wants a linear history, of which the settings say nothing.
-	w.SetFault(func(rw http.ResponseWriter, r *http.Request) bool {
-		if !strings.HasSuffix(r.URL.Path, "/fleet") {
-			return false
-		}
-		_, _ = rw.Write([]byte(`{"allow_merge_commit":true,"allow_squash_merge":true,"allow_rebase_merge":true}`))
-		return true
-	})
-	w.SetRules(forgestub.Rules{Methods: []string{"squash"}})
-	done, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head})
-	if err != nil || done != reconcile.MergingDone {
-		t.Errorf("%s, %v", done, err)
+	for name, tt := range map[string]struct {
+		rules forgestub.Rules
+		tries int
+		fails string
+	}{
+		"the repository's settings":                     {forgestub.Rules{Methods: []string{"rebase"}}, 1, ""},
+		"a ruleset of the branch":                       {forgestub.Rules{Ways: []string{"squash"}}, 1, ""},
+		"a linear history, which is shown to nobody":    {forgestub.Rules{Linear: true}, 2, ""},
+		"a linear history, and no squash":               {forgestub.Rules{Linear: true, Methods: []string{"merge", "rebase"}}, 2, ""},
+		"settings and a ruleset that leave nothing":     {forgestub.Rules{Methods: []string{"merge"}, Ways: []string{"squash"}}, 1, "Merge commits are not allowed"},
+		"settings and a linear history: nothing either": {forgestub.Rules{Methods: []string{"merge"}, Linear: true}, 1, "must not contain merge commits"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, forgestub.Options{Kind: forgestub.GitHub})
+			w.SetRules(tt.rules)
+			pr := w.read(w.open().Number)
+			calls := len(w.Calls())
+			done, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head})
+			if tt.fails != "" {
+				w.kindIs(err, reconcile.FaultNever, tt.fails)
+			} else if err != nil || done != reconcile.MergingDone {
+				t.Errorf("%s, %v", done, err)
+			}
+			tries := slices.DeleteFunc(w.Calls()[calls:], func(c string) bool { return !strings.HasPrefix(c, "PUT ") })
+			if len(tries) != tt.tries {
+				t.Errorf("it was tried %q, want %d times", tries, tt.tries)
+			}
+			// What only waits is armed in the same way.
+			w = start(t, forgestub.Options{Kind: forgestub.GitHub})
+			tt.rules.Checks = []string{"ci"}
+			w.SetRules(tt.rules)
+			pr = w.read(w.open().Number)
+			done, err = w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head, Arm: true})
+			if tt.fails != "" {
+				w.kindIs(err, reconcile.FaultNotYet, "are not allowed on this repository")
+			} else if err != nil || done != reconcile.MergingArmed {
+				t.Errorf("armed: %s, %v", done, err)
+			}
+		})
 	}
 }
 
@@ -182,16 +207,20 @@ func TestGiteaHasMoreThanOnePage(t *testing.T) {
 	}
 }
 
-func TestGiteaLearnsOfABranchAfterThePush(t *testing.T) {
-	w := start(t, forgestub.Options{Kind: forgestub.Gitea})
-	w.SetRules(forgestub.Rules{Unlearned: 2})
-	if pr := w.open(); pr.Number != 1 {
-		t.Errorf("opened %+v", pr)
-	}
-	// One that is not there at all is waited for no longer than that.
-	w.SetRules(forgestub.Rules{})
-	_, err := w.api.Open(t.Context(), reconcile.Proposal{Branch: "backstop/revert-gone", Base: "main", Story: proposal().Story})
-	w.kindIs(err, reconcile.FaultNotFound)
+// A server learns of a branch a moment after the push.
+func TestABranchThatTheProviderLearnsOfLater(t *testing.T) {
+	kinds(t, func(t *testing.T, kind forgestub.Kind) {
+		w := start(t, forgestub.Options{Kind: kind})
+		w.SetRules(forgestub.Rules{Unlearned: 2})
+		if pr := w.open(); pr.Number != 1 {
+			t.Errorf("opened %+v", pr)
+		}
+		// One that is not there at all is waited for no longer than that, and looked for again later.
+		_, err := w.api.Open(t.Context(), reconcile.Proposal{Branch: "backstop/revert-gone", Base: "main", Story: proposal().Story})
+		if err == nil || !reconcile.KindOf(err).Heals() {
+			t.Errorf("it is of the kind %q: %v", reconcile.KindOf(err), err)
+		}
+	})
 }
 
 func TestGiteaWaitsForWhatTheBranchWants(t *testing.T) {

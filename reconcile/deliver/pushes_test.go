@@ -43,6 +43,10 @@ func TestWhatAServerSaysToAPush(t *testing.T) {
 	}{
 		"GitHub: ruleset": {forgestub.GitHub, "error: GH013: Repository rule violations found for refs/heads/main.\n" +
 			"- Changes must be made through a pull request.", reconcile.FaultWantsPullRequest, "through a pull request"},
+		"GitHub: merge queue": {forgestub.GitHub, "error: GH013: Repository rule violations found for refs/heads/main.\n" +
+			"- Changes must be made through the merge queue", reconcile.FaultWantsPullRequest, "through the merge queue"},
+		"GitHub: code scanning": {forgestub.GitHub, "error: GH013: Repository rule violations found for refs/heads/main.\n" +
+			"- Code scanning is waiting for results from CodeQL for the commit cfbb5c1.", reconcile.FaultWantsPullRequest, "Code scanning is waiting"},
 		"GitHub: secret scanning": {forgestub.GitHub, "error: GH013: Repository rule violations found for refs/heads/main.\n" +
 			"- GITHUB PUSH PROTECTION\n- Push cannot contain secrets", reconcile.FaultDeclined, "Push cannot contain secrets"},
 		"GitHub: workflow file": {forgestub.GitHub, "refusing to allow a GitHub App to create or update workflow " +

@@ -72,6 +72,7 @@ func TestRateLimit(t *testing.T) {
 		"GitHub's primary limit":                      {forgestub.GitHub, 403, `{"message":"API rate limit exceeded for user ID 1."}`, []string{"X-RateLimit-Remaining", "0", "X-RateLimit-Reset", soon}, 5 * time.Minute, 11 * time.Minute},
 		"GitHub's secondary limit":                    {forgestub.GitHub, 403, `{"message":"You have exceeded a secondary rate limit."}`, []string{"Retry-After", "30"}, 30 * time.Second, 30 * time.Second},
 		"GitHub's secondary limit that does not say":  {forgestub.GitHub, 429, `{"message":"You have exceeded a secondary rate limit."}`, nil, time.Minute, time.Minute},
+		"GitHub on who opens much":                    {forgestub.GitHub, 422, `{"message":"Validation Failed","errors":[{"resource":"PullRequest","code":"custom","message":"was submitted too quickly"}]}`, nil, time.Minute, time.Minute},
 		"GitLab's limit":                              {forgestub.GitLab, 429, "Retry later\n", []string{"Retry-After", "17"}, 17 * time.Second, 17 * time.Second},
 		"GitLab's limit by its reset":                 {forgestub.GitLab, 429, "Retry later\n", []string{"RateLimit-Reset", soon}, 5 * time.Minute, 11 * time.Minute},
 		"a proxy before Gitea":                        {forgestub.Gitea, 429, "", nil, time.Minute, time.Minute},
@@ -94,6 +95,26 @@ func TestRateLimit(t *testing.T) {
 			w.waits(err, tt.atLeast, tt.atMost)
 		})
 	}
+}
+
+// GraphQL says 200 to a limit as well.
+func TestRateLimitOfGraphQL(t *testing.T) {
+	w := start(t, forgestub.Options{Kind: forgestub.GitHub})
+	w.SetRules(forgestub.Rules{Checks: []string{"ci"}})
+	pr := w.read(w.open().Number)
+	w.SetFault(func(rw http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/graphql") {
+			return false
+		}
+		rw.Header().Set("Content-Type", "application/json")
+		rw.Header().Set("X-RateLimit-Remaining", "0")
+		rw.Header().Set("X-RateLimit-Reset", strconv.FormatInt(time.Now().Add(10*time.Minute).Unix(), 10))
+		_, _ = rw.Write([]byte(`{"errors":[{"type":"RATE_LIMITED","message":"API rate limit exceeded for user ID 1."}]}`))
+		return true
+	})
+	_, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head, Arm: true})
+	w.waits(err, 5*time.Minute, 11*time.Minute)
+	w.waits(w.api.Disarm(t.Context(), pr), 5*time.Minute, 11*time.Minute)
 }
 
 func TestNotFoundForWhatATokenMayNotSee(t *testing.T) {

@@ -137,7 +137,9 @@ func TestMergeRefused(t *testing.T) {
 			"time heals it":                 {405, "Base branch was modified. Review and try the merge again.", reconcile.FaultNotYet, nil},
 			"GitHub computes":               {405, "Pull Request is not mergeable", reconcile.FaultNotYet, []forgestub.Kind{forgestub.GitHub}},
 			"GitHub wants a review":         {405, "At least 1 approving review is required by reviewers with write access.", reconcile.FaultNotYet, []forgestub.Kind{forgestub.GitHub}},
-			"GitHub allows no way":          {405, "Merge commits and squash merges are not allowed on this repository.", reconcile.FaultNever, []forgestub.Kind{forgestub.GitHub}},
+			"GitHub allows no way":          {405, "Rebase merges are not allowed on this repository.", reconcile.FaultNever, []forgestub.Kind{forgestub.GitHub}},
+			"GitHub wants a linear history": {405, "This branch must not contain merge commits.", reconcile.FaultNever, []forgestub.Kind{forgestub.GitHub}},
+			"GitHub wants signatures":       {405, "Commits must have valid signatures.", reconcile.FaultNever, []forgestub.Kind{forgestub.GitHub}},
 			"GitLab computes":               {405, "405 Method Not Allowed", reconcile.FaultNotYet, []forgestub.Kind{forgestub.GitLab}},
 			"GitLab: it cannot be merged":   {422, "Branch cannot be merged", reconcile.FaultNever, []forgestub.Kind{forgestub.GitLab}},
 			"GitLab: the token may not":     {401, "401 Unauthorized", reconcile.FaultForbidden, []forgestub.Kind{forgestub.GitLab}},
@@ -216,6 +218,39 @@ func TestConflict(t *testing.T) {
 	})
 }
 
+// A rule of the branch may take nothing that is not up to date with it. At Gitea only the answer to a merge tells.
+func TestWaitsForItsBase(t *testing.T) {
+	kinds(t, func(t *testing.T, kind forgestub.Kind) {
+		w := start(t, forgestub.Options{Kind: kind})
+		w.SetRules(forgestub.Rules{UpToDate: true})
+		number := w.open().Number
+		if _, err := w.Commit("main", "Go on", map[string]string{"README.md": "more"}); err != nil {
+			t.Fatal(err)
+		}
+		pr := w.read(number)
+		for _, arm := range []bool{false, true} {
+			if kind == forgestub.GitHub && arm {
+				continue
+			}
+			_, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head, Arm: arm})
+			w.kindIs(err, reconcile.FaultNotYet)
+		}
+		pr = w.read(number)
+		if !slices.Equal(pr.Waits, []v1alpha1.PullRequestWait{waitsFor(v1alpha1.WaitsForRebase, "")}) || pr.Merge != reconcile.MergeWaits || w.PRs()[0].Armed {
+			t.Fatalf("it is %s and waits for %+v", pr.Merge, pr.Waits)
+		}
+		// Built again on its base it is merged.
+		if _, err := w.Git("update-ref", "refs/heads/"+branch, "refs/heads/main"); err != nil {
+			t.Fatal(err)
+		}
+		w.commit(branch, "Revert v2 of backend", "image: reg/backend:v1\n")
+		pr = w.read(number)
+		if done, err := w.api.Merge(t.Context(), pr, reconcile.MergeOrder{Head: pr.Head}); err != nil || done != reconcile.MergingDone {
+			t.Errorf("%s, %v", done, err)
+		}
+	})
+}
+
 func TestPollingAtRestIsOneConditionalRequest(t *testing.T) {
 	kinds(t, func(t *testing.T, kind forgestub.Kind) {
 		w := start(t, forgestub.Options{Kind: kind})
@@ -276,9 +311,20 @@ func TestAPageInPlaceOfTheAPI(t *testing.T) {
 			return true
 		})
 		_, err := w.api.Read(t.Context(), number)
-		w.kindIs(err, reconcile.FaultConnection, "a login or a proxy stands before")
+		w.kindIs(err, reconcile.FaultConnection, "a login, a proxy or a firewall stands before")
 		_, err = w.api.Open(t.Context(), proposal())
-		w.kindIs(err, reconcile.FaultConnection, "a login or a proxy stands before")
+		w.kindIs(err, reconcile.FaultConnection, "a login, a proxy or a firewall stands before")
+		// A firewall's page is no word about the credentials.
+		for _, status := range []int{401, 403, 404} {
+			w.SetFault(func(rw http.ResponseWriter, _ *http.Request) bool {
+				rw.Header().Set("Content-Type", "text/html; charset=utf-8")
+				rw.WriteHeader(status)
+				_, _ = rw.Write([]byte("<!DOCTYPE html><title>Request blocked</title>"))
+				return true
+			})
+			_, err = w.api.Read(t.Context(), number)
+			w.kindIs(err, reconcile.FaultConnection, "a firewall stands before", strconv.Itoa(status))
+		}
 		if !reconcile.KindOf(err).Heals() {
 			t.Error("it is not tried again")
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -137,17 +138,34 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 	case res.StatusCode >= 400:
 		words, _ := io.ReadAll(io.LimitReader(res.Body, maxWords))
 		_ = res.Body.Close()
+		if isPage(res) && slices.Contains(ofPages, res.StatusCode) {
+			return nil, s.page(res)
+		}
 		return nil, &refused{status: res.StatusCode, header: res.Header, body: string(words)}
 	}
 	return s.read(req, res)
 }
 
+// ofPages are the statuses by which a provider's API tells of credentials and of what they may see. With a page they
+// are another's: of a login, a proxy or a firewall.
+var ofPages = []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone}
+
+func isPage(res *http.Response) bool {
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	return kind == "text/html"
+}
+
+// page is a page for a browser where an answer of the API should be.
+func (s *session) page(res *http.Response) error {
+	return reconcile.RefuseAs(reconcile.FaultConnection, "a page for a browser comes in place of the API's answer (HTTP "+
+		"%d): a login, a proxy or a firewall stands before %s", res.StatusCode, s.where.API)
+}
+
 // read takes an answer in, and keeps it where it has a mark.
 func (s *session) read(req *http.Request, res *http.Response) (*http.Response, error) {
-	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); kind == "text/html" {
+	if isPage(res) {
 		_ = res.Body.Close()
-		return nil, reconcile.RefuseAs(reconcile.FaultConnection, "a page for a browser comes in place of the API's answer: "+
-			"a login or a proxy stands before %s", s.where.API)
+		return nil, s.page(res)
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
 	_ = res.Body.Close()

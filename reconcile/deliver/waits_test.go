@@ -101,7 +101,7 @@ func TestWaitsOfThoseWhoSeeLess(t *testing.T) {
 		"GitHub shows nothing": {forgestub.GitHub, forgestub.Rules{Approvals: 1}, "graphql", 403, `{"message":"Forbidden"}`,
 			[]v1alpha1.PullRequestWait{waitsFor(v1alpha1.WaitsForReview, ""), waitsFor(v1alpha1.WaitsForCheck, "")}},
 		"GitHub wants something else": {forgestub.GitHub, forgestub.Rules{Approvals: 1}, "graphql", 200,
-			`{"data":{"node":{"reviewDecision":"APPROVED"}}}`, []v1alpha1.PullRequestWait{waitsFor(v1alpha1.WaitsForProvider, "")}},
+			`{"data":{"node":{"reviewDecision":"APPROVED"}}}`, []v1alpha1.PullRequestWait{waitsFor(v1alpha1.WaitsForProvider, "a rule of the branch")}},
 		"GitLab has no rules": {forgestub.GitLab, forgestub.Rules{Approvals: 1, CodeOwners: []string{"platform"}}, "approval_state", 404,
 			`{"message":"404 Not Found"}`, []v1alpha1.PullRequestWait{waitsFor(v1alpha1.WaitsForReview, "")}},
 		"GitLab shows no jobs": {forgestub.GitLab, forgestub.Rules{Checks: []string{"ci"}}, "jobs", 403,
@@ -122,6 +122,33 @@ func TestWaitsOfThoseWhoSeeLess(t *testing.T) {
 			})
 			if pr := w.read(number); !slices.Equal(pr.Waits, tt.want) || pr.Merge != reconcile.MergeWaits {
 				t.Errorf("it is %s and waits for %+v, want %+v", pr.Merge, pr.Waits, tt.want)
+			}
+		})
+	}
+}
+
+// GitLab has one word for what is missing.
+func TestWordsOfGitLab(t *testing.T) {
+	for says, want := range map[string]v1alpha1.PullRequestWait{
+		"code_owners_approval":       waitsFor(v1alpha1.WaitsForCodeOwner, "platform"),
+		"approvals_syncing":          waitsFor(v1alpha1.WaitsForCodeOwner, "platform"),
+		"discussions_not_resolved":   waitsFor(v1alpha1.WaitsForDiscussion, ""),
+		"need_rebase":                waitsFor(v1alpha1.WaitsForRebase, ""),
+		"security_policy_violations": waitsFor(v1alpha1.WaitsForCheck, ""),
+		"title_regex":                waitsFor(v1alpha1.WaitsForProvider, "title regex"),
+		"merge_request_blocked":      waitsFor(v1alpha1.WaitsForProvider, "merge request blocked"),
+		"locked_paths":               waitsFor(v1alpha1.WaitsForProvider, "locked paths"),
+		"preparing":                  waitsFor(v1alpha1.WaitsForProvider, ""),
+		"checking":                   waitsFor(v1alpha1.WaitsForProvider, ""),
+		"":                           waitsFor(v1alpha1.WaitsForProvider, ""),
+	} {
+		t.Run(says, func(t *testing.T) {
+			w := start(t, forgestub.Options{Kind: forgestub.GitLab})
+			w.SetRules(forgestub.Rules{Approvals: 1, CodeOwners: []string{"platform"}})
+			number := w.open().Number
+			w.Change(number, func(pr *forgestub.PR) { pr.Says = &says })
+			if pr := w.read(number); !slices.Equal(pr.Waits, []v1alpha1.PullRequestWait{want}) || pr.Merge != reconcile.MergeWaits {
+				t.Errorf("it is %s and waits for %+v, want %+v", pr.Merge, pr.Waits, want)
 			}
 		})
 	}

@@ -42,11 +42,20 @@ func start(t *testing.T, o forgestub.Options) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.Close() })
+	t.Cleanup(func() { asDescribed(t, f) })
 	w := &world{T: t, Forge: f}
 	w.commit("main", "Deploy", "image: reg/backend:v2\n")
 	w.commit(branch, "Revert v2 of backend", "image: reg/backend:v1\n")
 	w.api = w.opened(server(f.RepoURL(), forgestub.Token))
 	return w
+}
+
+// asDescribed holds what a provider was asked, and answered, against what it publishes of its API.
+func asDescribed(t testing.TB, f *forgestub.Forge) {
+	t.Helper()
+	for _, why := range f.Undescribed() {
+		t.Errorf("%s: %s", f.Kind, why)
+	}
 }
 
 func (w *world) commit(branch, message, content string) string {

@@ -3,7 +3,10 @@ package forgestub
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 )
@@ -37,9 +40,11 @@ func (f *Forge) serve(w http.ResponseWriter, r *http.Request) bool {
 		f.answer(w, r, http.StatusNotFound, map[string]any{"message": "Not Found"})
 		return true
 	}
+	sent, _ := io.ReadAll(r.Body)
 	var body map[string]any
-	_ = json.NewDecoder(r.Body).Decode(&body)
-	call := call{w: w, r: r, path: api, body: body}
+	_ = json.Unmarshal(sent, &body)
+	said := httptest.NewRecorder()
+	call := call{w: said, r: r, path: api, body: body}
 	switch f.Kind {
 	case GitHub:
 		f.github(call)
@@ -48,6 +53,10 @@ func (f *Forge) serve(w http.ResponseWriter, r *http.Request) bool {
 	case Gitea:
 		f.gitea(call)
 	}
+	f.hold(call, sent, said)
+	maps.Copy(w.Header(), said.Header())
+	w.WriteHeader(said.Code)
+	_, _ = w.Write(said.Body.Bytes())
 	return true
 }
 

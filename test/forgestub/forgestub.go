@@ -68,6 +68,9 @@ type Forge struct {
 	// signed are the commits that the provider signed.
 	signed  map[string]bool
 	answers gitserver.Answers // of git
+
+	described   *description
+	undescribed []string
 }
 
 // Rules are what the provider makes of merging.
@@ -90,8 +93,14 @@ type Rules struct {
 	RefusesWords string
 	// Computing keeps the provider from knowing whether it merges.
 	Computing bool
-	// Unlearned is how many questions about a branch Gitea answers before it knows of a push.
+	// Unlearned is how often the provider says that there is no such branch before it knows of a push.
 	Unlearned int
+	// Ways to merge are those that a ruleset of the branch allows, which everybody sees; all where empty. Linear takes no
+	// merge commit, and is shown to nobody.
+	Ways   []string
+	Linear bool
+	// UpToDate merges nothing that does not hold the newest commit of its base.
+	UpToDate bool
 	// CodeOwners and Reviewers are asked for the approvals that are needed.
 	CodeOwners, Reviewers []string
 	// Archived takes no more writes, and ReadOnly none of the token's user.
@@ -115,6 +124,8 @@ type PR struct {
 	ArmedHead, Commit, ClosedHead string
 	LastHead                      string
 	Comments                      []string
+	// Says is the word that GitLab has for its state, in place of that which follows from the rules.
+	Says *string
 }
 
 // Start serves until Close. The repository has no commit yet.
@@ -130,6 +141,9 @@ func Start(o Options) (*Forge, error) {
 		return nil, err
 	}
 	f := &Forge{Server: s, Kind: o.Kind, options: o, labels: []string{"backstop"}}
+	if f.described, err = described(o.Kind); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	if f.Repo, err = s.Create(strings.TrimPrefix(o.Prefix+"/", "/") + o.Project + ".git"); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -290,6 +304,15 @@ func (f *Forge) pr(number int64) *PR {
 		return nil
 	}
 	return f.prs[number-1]
+}
+
+// unlearned reports whether the provider does not know of a branch: it learns of it a moment after the push.
+func (f *Forge) unlearned(branch string) bool {
+	if f.rules.Unlearned > 0 {
+		f.rules.Unlearned--
+		return true
+	}
+	return f.tip(branch) == ""
 }
 
 // opened is the open pull request of a branch.

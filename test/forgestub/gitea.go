@@ -2,7 +2,6 @@ package forgestub
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,8 +49,6 @@ func (f *Forge) gitea(c call) {
 		}
 		c.w.Header().Set("X-Total-Count", strconv.Itoa(len(statuses)))
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{"state": "pending", "statuses": pageOf(c, statuses)})
-	case strings.HasPrefix(path, "branches/") && path != "branches/"+f.options.Branch:
-		f.giteaBranch(c, strings.TrimPrefix(path, "branches/"))
 	case path == "branches/"+f.options.Branch:
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{
 			"name": f.options.Branch, "protected": f.options.Protected, "user_can_push": !f.options.Protected,
@@ -126,7 +123,7 @@ func (f *Forge) giteaOpen(c call) {
 	case there != nil:
 		f.fail(c, http.StatusConflict, "pull request already exists for these targets [id: 1, issue_id: 1, head_repo_id: 1, "+
 			"base_repo_id: 1, head_branch: "+branch+", base_branch: "+base+"]")
-	case f.tip(branch) == "" || f.rules.Unlearned > 0:
+	case f.unlearned(branch):
 		f.fail(c, http.StatusNotFound, "The target couldn't be found.")
 	default:
 		pr := &PR{Title: c.text("title"), Body: c.text("body"), Branch: branch, Base: base}
@@ -138,21 +135,6 @@ func (f *Forge) giteaOpen(c call) {
 		}
 		f.answer(c.w, c.r, http.StatusCreated, f.giteaPR(f.open(pr)))
 	}
-}
-
-// giteaBranch tells of a branch that the server has learned of: it does so a moment after the push.
-func (f *Forge) giteaBranch(c call, branch string) {
-	if name, err := url.PathUnescape(branch); err == nil {
-		branch = name
-	}
-	if f.rules.Unlearned > 0 {
-		f.rules.Unlearned--
-	}
-	if f.tip(branch) == "" || f.rules.Unlearned > 0 {
-		f.fail(c, http.StatusNotFound, "The target couldn't be found.")
-		return
-	}
-	f.answer(c.w, c.r, http.StatusOK, map[string]any{"name": branch})
 }
 
 func (f *Forge) giteaPR(pr *PR) map[string]any {
@@ -172,9 +154,9 @@ func (f *Forge) giteaPR(pr *PR) map[string]any {
 	}
 	// What a rule of the branch wants is no part of it.
 	blocked := f.blocked(pr)
-	out["mergeable"] = pr.State == "open" && (blocked == "" || blocked == "approvals" || blocked == "checks")
+	out["mergeable"] = pr.State == "open" && slices.Contains([]string{"", "approvals", "checks", "behind"}, blocked)
 	if pr.State == "merged" {
-		out["merged_by"] = map[string]any{"login": pr.By, "username": pr.By}
+		out["merged_by"] = map[string]any{"login": pr.By}
 		out["merge_commit_sha"] = pr.Commit
 	}
 	return out
@@ -194,6 +176,8 @@ func (f *Forge) giteaMerge(c call, pr *PR) {
 		f.fail(c, http.StatusMethodNotAllowed, "Does not have enough approvals")
 	case blocked == "checks":
 		f.fail(c, http.StatusMethodNotAllowed, "Not all required status checks successful")
+	case blocked == "behind":
+		f.fail(c, http.StatusMethodNotAllowed, "The head branch is behind the base branch")
 	case blocked != "":
 		f.fail(c, http.StatusMethodNotAllowed, "Please try again later")
 	case !f.allows(c.text("Do")):

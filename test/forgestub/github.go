@@ -94,16 +94,21 @@ func (f *Forge) githubRepo(c call) {
 	f.answer(c.w, c.r, http.StatusOK, map[string]any{
 		"owner": map[string]any{"login": owner}, "node_id": "R_1", "private": true, "archived": f.rules.Archived,
 		"permissions": map[string]any{"pull": true, "push": !f.rules.ReadOnly},
-		"full_name":   f.project(), "allow_merge_commit": f.allows("merge"), "allow_squash_merge": f.allows("squash"),
-		"allow_rebase_merge": f.allows("rebase"), "allow_auto_merge": !f.rules.NoAutoMerge,
+		"full_name":   f.project(), "allow_merge_commit": f.allowed("merge"), "allow_squash_merge": f.allowed("squash"),
+		"allow_rebase_merge": f.allowed("rebase"), "allow_auto_merge": !f.rules.NoAutoMerge,
 	})
 }
 
 // githubRules are the rules of the branch, which are a ruleset's.
 func (f *Forge) githubRules(c call, path string) {
 	rules := []any{}
-	if f.options.Protected {
-		rules = append(rules, map[string]any{"type": "pull_request", "parameters": map[string]any{}})
+	if f.options.Protected || len(f.rules.Ways) > 0 {
+		wants := map[string]any{"required_approving_review_count": f.rules.Approvals, "dismiss_stale_reviews_on_push": false,
+			"require_code_owner_review": false, "require_last_push_approval": false, "required_review_thread_resolution": false}
+		if len(f.rules.Ways) > 0 {
+			wants["allowed_merge_methods"] = f.rules.Ways
+		}
+		rules = append(rules, map[string]any{"type": "pull_request", "parameters": wants})
 	}
 	if path == "branches/"+f.escaped() {
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{"name": f.options.Branch, "protected": f.options.Protected})
@@ -130,7 +135,13 @@ func (f *Forge) fail(c call, status int, words string) {
 	f.answer(c.w, c.r, status, map[string]any{"message": words})
 }
 
+// allows reports whether a way to merge is let, by the repository and by the branch.
 func (f *Forge) allows(method string) bool {
+	return f.allowed(method) && (len(f.rules.Ways) == 0 || slices.Contains(f.rules.Ways, method))
+}
+
+// allowed reports whether the repository's settings let it.
+func (f *Forge) allowed(method string) bool {
 	return len(f.rules.Methods) == 0 || slices.Contains(f.rules.Methods, method)
 }
 
@@ -147,7 +158,12 @@ func (f *Forge) githubList(c call) {
 			q.Get("state") != "all" && (pr.State == "open") != (q.Get("state") != "closed") {
 			continue
 		}
-		out = append(out, f.githubPR(pr))
+		one := f.githubPR(pr)
+		// A list tells less.
+		for _, left := range []string{"mergeable_state", "merged", "merged_by"} {
+			delete(one, left)
+		}
+		out = append(out, one)
 	}
 	f.answer(c.w, c.r, http.StatusOK, out)
 }
@@ -163,8 +179,9 @@ func (f *Forge) githubOpen(c call) {
 	switch {
 	case f.opened(branch, base) != nil:
 		invalid("A pull request already exists for acme:" + branch + ".")
-	case f.tip(branch) == "":
-		invalid("head: invalid")
+	case f.unlearned(branch):
+		f.answer(c.w, c.r, http.StatusUnprocessableEntity, map[string]any{"message": "Validation Failed",
+			"errors": []any{map[string]any{"resource": "PullRequest", "field": "head", "code": "invalid"}}})
 	case f.tip(branch) == f.tip(base):
 		invalid("No commits between " + base + " and " + branch)
 	default:
@@ -215,7 +232,8 @@ func (f *Forge) githubPR(pr *PR) map[string]any {
 		out["merged_by"], out["merge_commit_sha"] = map[string]any{"login": pr.By}, pr.Commit
 	}
 	if pr.State == "open" {
-		states := map[string]string{"": "clean", "computing": "unknown", "draft": "draft", "conflict": "dirty"}
+		states := map[string]string{"": "clean", "computing": "unknown", "draft": "draft", "conflict": "dirty",
+			"behind": "behind"}
 		state, ok := states[f.blocked(pr)]
 		if !ok {
 			state = "blocked"
@@ -224,6 +242,9 @@ func (f *Forge) githubPR(pr *PR) map[string]any {
 	}
 	return out
 }
+
+// methodWords are what GitHub calls the ways to merge.
+var methodWords = map[string]string{"merge": "Merge commits", "squash": "Squash merges", "rebase": "Rebase merges"}
 
 func (f *Forge) githubMerge(c call, pr *PR) {
 	method := c.text("merge_method")
@@ -240,9 +261,10 @@ func (f *Forge) githubMerge(c call, pr *PR) {
 		f.fail(c, http.StatusMethodNotAllowed, `Required status check "ci" is expected.`)
 	case blocked != "":
 		f.fail(c, http.StatusMethodNotAllowed, "Pull Request is not mergeable")
+	case f.rules.Linear && method == "merge":
+		f.fail(c, http.StatusMethodNotAllowed, "This branch must not contain merge commits.")
 	case !f.allows(method):
-		f.fail(c, http.StatusMethodNotAllowed,
-			strings.ToUpper(method[:1])+method[1:]+" merges are not allowed on this repository.")
+		f.fail(c, http.StatusMethodNotAllowed, methodWords[method]+" are not allowed on this repository.")
 	default:
 		if err := f.merge(pr, Bot, method, message(c.text("commit_title"), c.text("commit_message"))); err != nil {
 			f.fail(c, http.StatusInternalServerError, err.Error())
@@ -250,32 +272,6 @@ func (f *Forge) githubMerge(c call, pr *PR) {
 		}
 		f.answer(c.w, c.r, http.StatusOK, map[string]any{"merged": true, "sha": pr.Commit})
 	}
-}
-
-// githubWaits is what REST does not tell of a pull request.
-func (f *Forge) githubWaits(c call, pr *PR) {
-	node := map[string]any{"isInMergeQueue": pr.Queued}
-	requests := []any{}
-	if pr.Approvals < f.rules.Approvals {
-		node["reviewDecision"] = "REVIEW_REQUIRED"
-		for _, name := range f.rules.CodeOwners {
-			requests = append(requests, map[string]any{"asCodeOwner": true, "requestedReviewer": map[string]any{"slug": name}})
-		}
-		for _, name := range f.rules.Reviewers {
-			requests = append(requests, map[string]any{"asCodeOwner": false, "requestedReviewer": map[string]any{"login": name}})
-		}
-	}
-	node["reviewRequests"] = map[string]any{"nodes": requests}
-	checks := []any{
-		map[string]any{"name": "lint", "status": "COMPLETED", "conclusion": "SUCCESS", "isRequired": true},
-		map[string]any{"context": "coverage", "state": "FAILURE", "isRequired": false},
-	}
-	for _, name := range f.rules.Checks {
-		checks = append(checks, map[string]any{"name": name, "status": "IN_PROGRESS", "isRequired": true})
-	}
-	node["commits"] = map[string]any{"nodes": []any{map[string]any{"commit": map[string]any{
-		"statusCheckRollup": map[string]any{"contexts": map[string]any{"nodes": checks}}}}}}
-	f.answer(c.w, c.r, http.StatusOK, map[string]any{"data": map[string]any{"node": node}})
 }
 
 // redirect answers as providers do for a repository that was renamed.
@@ -337,58 +333,3 @@ func (f *Forge) githubCommit(c call, sha string) {
 }
 
 func message(title, body string) string { return strings.TrimSpace(title + "\n\n" + body) }
-
-func (f *Forge) githubGraph(c call) {
-	vars, _ := c.body["variables"].(map[string]any)
-	id, _ := vars["id"].(string)
-	head, _ := vars["head"].(string)
-	number, _ := numbered(strings.Replace(id, "PR_", "pulls/", 1), "pulls/")
-	pr := f.pr(number)
-	fail := func(words string) {
-		f.answer(c.w, c.r, http.StatusOK, map[string]any{"data": nil, "errors": []any{map[string]any{"message": words}}})
-	}
-	query := c.text("query")
-	switch {
-	case strings.Contains(query, "updateRefs"):
-		text := func(key string) string { s, _ := vars[key].(string); return s }
-		if vars["repo"] != "R_1" {
-			fail("Could not resolve to a node")
-		} else if _, err := f.Git("update-ref", text("name"), text("after"), text("before")); err != nil {
-			fail("Reference cannot be updated: it is not at the expected object")
-		} else {
-			f.answer(c.w, c.r, http.StatusOK, map[string]any{"data": map[string]any{}})
-		}
-	case pr == nil:
-		fail("Could not resolve to a node with the global id of '" + id + "'")
-	case strings.Contains(query, "reviewDecision"):
-		f.githubWaits(c, pr)
-	case strings.Contains(query, "autoMergeRequest"):
-		node := map[string]any{"autoMergeRequest": nil, "isInMergeQueue": pr.Queued}
-		if pr.Armed {
-			node["autoMergeRequest"] = map[string]any{"enabledAt": "2026-11-28T10:00:00Z"}
-		}
-		f.answer(c.w, c.r, http.StatusOK, map[string]any{"data": map[string]any{"node": node}})
-	case strings.Contains(query, "disablePullRequestAutoMerge") && pr.Armed:
-		pr.Armed = false
-		f.answer(c.w, c.r, http.StatusOK, map[string]any{"data": map[string]any{}})
-	case strings.Contains(query, "dequeuePullRequest") && pr.Queued:
-		pr.Queued = false
-		f.answer(c.w, c.r, http.StatusOK, map[string]any{"data": map[string]any{}})
-	case strings.Contains(query, "disable"), strings.Contains(query, "dequeue"):
-		fail("Pull request is neither armed nor queued")
-	case head != f.tip(pr.Branch):
-		fail("Head sha didn't match expected head oid")
-	case strings.Contains(query, "enqueuePullRequest") && !f.rules.Queue:
-		fail("The merge queue is not enabled for this branch")
-	case strings.Contains(query, "enqueuePullRequest"):
-		pr.Queued = true
-		f.answer(c.w, c.r, http.StatusOK, map[string]any{"data": map[string]any{}})
-	case f.rules.NoAutoMerge:
-		fail("Pull request Auto merge is not allowed for this repository")
-	case f.blocked(pr) == "":
-		fail("Pull request Pull request is in clean status")
-	default:
-		pr.Armed, pr.ArmedHead = true, head
-		f.answer(c.w, c.r, http.StatusOK, map[string]any{"data": map[string]any{}})
-	}
-}

@@ -90,10 +90,12 @@ func (f *Forge) gitlabOne(c call, pr *PR, rest string) {
 		pr.Comments = append(pr.Comments, c.text("body"))
 		f.answer(c.w, c.r, http.StatusCreated, map[string]any{"id": 1})
 	case rest == "/cancel_merge_when_pipeline_succeeds" && !pr.Armed && !pr.Queued:
-		f.fail(c, http.StatusNotAcceptable, "406 Not Acceptable")
+		// A status in an answer that is none of HTTP.
+		f.answer(c.w, c.r, http.StatusCreated, map[string]any{
+			"status": "error", "http_status": http.StatusNotAcceptable, "message": "Can't cancel the automatic merge"})
 	case rest == "/cancel_merge_when_pipeline_succeeds":
 		pr.Armed, pr.Queued = false, false
-		f.answer(c.w, c.r, http.StatusCreated, f.gitlabMR(pr))
+		f.answer(c.w, c.r, http.StatusCreated, map[string]any{"status": "success"})
 	case rest == "/merge":
 		f.gitlabMerge(c, pr)
 	default:
@@ -176,7 +178,7 @@ func (f *Forge) gitlabOpen(c call) {
 			"Another open merge request already exists for this source branch: !" + strconv.FormatInt(there.Number, 10)}})
 		return
 	}
-	if f.tip(branch) == "" {
+	if f.unlearned(branch) {
 		f.answer(c.w, c.r, http.StatusBadRequest, map[string]any{"message": map[string]any{
 			"base": []any{"Source branch \"" + branch + "\" does not exist"}}})
 		return
@@ -214,7 +216,11 @@ func (f *Forge) gitlabMR(pr *PR) map[string]any {
 	default:
 		out["detailed_merge_status"] = map[string]string{
 			"": "mergeable", "computing": "checking", "draft": "draft_status", "conflict": "conflict",
-			"gone": "commits_status", "approvals": "not_approved", "checks": "ci_still_running"}[f.blocked(pr)]
+			"behind": "need_rebase",
+			"gone":   "commits_status", "approvals": "not_approved", "checks": "ci_still_running"}[f.blocked(pr)]
+		if pr.Says != nil {
+			out["detailed_merge_status"] = *pr.Says
+		}
 	}
 	return out
 }

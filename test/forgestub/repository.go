@@ -61,8 +61,8 @@ func (f *Forge) tip(branch string) string {
 	return out
 }
 
-// blocked says what a pull request waits for: approvals, checks, draft, conflict, a branch that is gone; empty when
-// nothing.
+// blocked says what a pull request waits for: approvals, checks, draft, conflict, a base that went on, a branch
+// that is gone; empty when nothing.
 func (f *Forge) blocked(pr *PR) string {
 	switch {
 	case f.tip(pr.Branch) == "":
@@ -78,6 +78,9 @@ func (f *Forge) blocked(pr *PR) string {
 	}
 	if _, err := f.Git("merge-tree", "--write-tree", f.tip(pr.Base), f.tip(pr.Branch)); err != nil {
 		return "conflict"
+	}
+	if base, _ := f.Git("merge-base", pr.Base, pr.Branch); f.rules.UpToDate && base != f.tip(pr.Base) {
+		return "behind"
 	}
 	return ""
 }
