@@ -111,6 +111,8 @@ func states() map[string]Facts {
 		"7-waits":          {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, noHold},
 		"8-verified":       {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, noHold, ends(v1alpha1.ResultVerified, "Kustomization/shop applies what Git says again, without what 4be1c2d9a7f3 changed")},
 		"8-rejected":       {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Reject), verdict(jane, v1alpha1.Reject), ends(v1alpha1.ResultRejected, "slack:T0SHOP/U0JANE keeps what Git says")},
+		"4-release":        {cannotRelease, blamed, valuesBack, asks("the policy asks for an approval (files go back only when a person says so)")},
+		"8-release":        {cannotRelease, blamed, valuesBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, noHold, ends(v1alpha1.ResultVerified, "HelmRelease/shop applies what Git says again, without what 4be1c2d9a7f3 changed")},
 		"8-release-blamed": {cannotRelease, blamed, ends(v1alpha1.ResultReportedOnly, "HelmRelease/shop: the chart does not take its values since 4be1c2d9a7f3 (main): correct it there, or revert the commit")},
 		"8-release-moved":  {cannotRelease, chartMoved, ends(v1alpha1.ResultReportedOnly, "HelmRelease/shop: the chart does not take its values; no commit is blamed: the values are those of release v3, and the chart moved from 1.4.0 to 1.5.0 within 1.x: pin it to 1.4.0 in Git")},
 		"8-mended":         {cannotApply, blamed, ends(v1alpha1.ResultSuperseded, "Kustomization/shop applies what Git says again: somebody mended what 4be1c2d9a7f3 broke")},

@@ -114,6 +114,15 @@ func filesBack(r *v1alpha1.Rollback) {
 	r.Status.Suspect.SharedBy = []v1alpha1.ObjectRef{{Kind: "Kustomization", Namespace: "flux-system", Name: "shop-eu"}}
 }
 
+// valuesBack is what goes back of a commit that changed a release's values.
+func valuesBack(r *v1alpha1.Rollback) {
+	filesBack(r)
+	s := &r.Status
+	s.Suspect.Nodes, s.Target.Values, s.Target.Also, s.Suspect.SharedBy = s.Suspect.Nodes[:1], s.Target.Values[:1], nil, nil
+	s.Suspect.Nodes[0].File = "apps/shop/values.yaml"
+	s.Target.Proof = "HelmRelease/shop and its values are what was released well before, and Flux deletes nothing"
+}
+
 // filesStay is why they do not.
 func filesStay(r *v1alpha1.Rollback) {
 	r.Status.Target = &v1alpha1.Target{Proof: "x", At: at("14:26:44"), Refused: &v1alpha1.Doubt{Type: v1alpha1.DoubtProtected,
