@@ -94,7 +94,7 @@ func (f *Facts) fences() []Check {
 
 // workload examines one workload.
 func (f *Facts) workload(w *Workload) []Check {
-	out := []Check{f.policy(w), w.sees(f.Sidecar.Namespace)}
+	out := []Check{f.policy(w), f.sees(w)}
 	out = append(out, f.branch(w))
 	out = append(out, f.reads(w)...)
 	if w.Source != nil {

@@ -83,6 +83,11 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 			change(w(f))
 		}
 	}
+	rollout := func(f *Facts) *v1alpha1.PolicyTrigger {
+		all := &f.Policies[0].Spec.Triggers
+		*all = append(*all, v1alpha1.PolicyTrigger{Type: v1alpha1.TriggerRollout, Mode: v1alpha1.ModeApprove})
+		return &(*all)[len(*all)-1]
+	}
 	release := func(f *Facts) *helmv2.HelmRelease {
 		w(f).Chain.Release = &helmv2.HelmRelease{}
 		w(f).Chain.Applier = ref("HelmRelease", "production", "backend")
@@ -116,6 +121,14 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"what judges it is suspended":       {judged(func(w *Workload) { w.Judge.Suspended = true }), CheckSees, trace.Stopped, "it is suspended", "spec.suspend: false"},
 		"what judges it has strange fields": {judged(func(w *Workload) { w.Judge.Unread = "status is a list" }), CheckSees, trace.Stopped, "status is a list", "as its CRD"},
 		"a canary judges it":                {judged(func(*Workload) {}), CheckSees, trace.Good, "ImagePull, Rollout, Canary, Apply, Drift", ""},
+		"it is paused":                      {func(f *Facts) { w(f).Paused = true }, CheckSees, trace.Stopped, "no new revision begins", "kubectl -n production rollout resume deployment/backend"},
+		"it keeps no former revision":       {func(f *Facts) { w(f).Forgets = true }, CheckSees, trace.Stopped, "nothing tells what changed", "revisionHistoryLimit to 2"},
+		"Backstop may not watch Events":     {func(f *Facts) { w(f).MayNot = []string{"list pods", "watch events"} }, CheckSees, trace.Stopped, "may not list pods, watch events", "deploy/kustomize/rbac"},
+		"it wants no pods":                  {func(f *Facts) { w(f).Idle = true }, CheckSees, trace.Good, "it wants no pods, and none can fail", ""},
+		"its pods are deleted by hand":      {func(f *Facts) { w(f).OnDelete = true }, CheckSees, trace.Good, "in the pods alone that somebody deletes", ""},
+		"it is updated from an ordinal on":  {func(f *Facts) { w(f).Partition = 2 }, CheckSees, trace.Good, "from ordinal 2 on", ""},
+		"no policy has the trigger Rollout": {func(*Facts) {}, CheckSees, trace.Good, "of Rollout it only tells", ""},
+		"a change is soon too old":          {func(f *Facts) { rollout(f).MaxAge = &metav1.Duration{Duration: 5 * time.Minute} }, CheckSees, trace.Good, "seen after 10m, when Rollout's maxAge of 5m may have passed", ""},
 		"it has no readiness probe":         {func(f *Facts) { w(f).Unprobed = []string{"web"} }, CheckSees, trace.Good, "without a readiness probe web is ready as soon as it starts", ""},
 		"the policy is suspended":           {func(f *Facts) { f.Policies[0].Spec.Suspend = true }, CheckPolicy, trace.Stopped, "is suspended", "spec.suspend: false"},
 		"the ceiling bounds the policy":     {func(f *Facts) { f.Sidecar.Args = []string{"--max-mode", "Approve"} }, CheckPolicy, trace.Good, "ImagePull Approve, Rollout Notify, Canary Notify, Drift Approve by production/web: the controller's --max-mode is Approve", ""},

@@ -9,7 +9,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/flux"
 	"github.com/backstop-dev/backstop/reconcile/kube"
-	"github.com/backstop-dev/backstop/trace"
 )
 
 // Facts are all that is known of a namespace.
@@ -60,14 +59,7 @@ type Workload struct {
 	NotFlux string
 	// Unread describes what the reader may not read, so that nobody can tell whether Flux applies it.
 	Unread string
-	// Analysed means that it is a Rollout of Argo whose updates an analysis judges.
-	Analysed bool
-	// Judge is the Canary or Rollout that judges its updates; nil where nothing does. MayJudge reports whether Backstop
-	// may list that kind; nil where nobody can tell.
-	Judge    *trace.Canary
-	MayJudge *bool
-	// Unprobed are its containers without a readiness probe.
-	Unprobed []string
+	Sight
 	// Source is where a revert would be pushed; if absent, NoSource explains why.
 	Source   *Source
 	NoSource string

@@ -129,6 +129,9 @@ func ready(pod *corev1.Pod) bool {
 	})
 }
 
+// Patience is how long a pod may take to become ready where nothing else says so, as a Deployment's own deadline is.
+const Patience = 10 * time.Minute
+
 const (
 	// steadyFor is how long a container must have run to count as well.
 	steadyFor = time.Minute
@@ -136,8 +139,6 @@ const (
 	shortRun = time.Minute
 	// healsAfter is how many times its last run a container must have run to count as well again.
 	healsAfter = 3
-	// patience is how long a pod may take to become ready where nothing else says so, as a Deployment's own deadline is.
-	patience = 10 * time.Minute
 	// atOnce is how long a script takes at most that does nothing before it starts its program.
 	atOnce = 5 * time.Second
 	// starts are how many runs must have ended before a crash is one.

@@ -63,7 +63,7 @@ func (f *Facts) neverReady(pod *corev1.Pod, s *corev1.ContainerStatus) *symptom 
 	if s.State.Running == nil || s.Ready {
 		return nil
 	}
-	if !f.Deadline && f.Now.Sub(s.State.Running.StartedAt.Time) < patience {
+	if !f.Deadline && f.Now.Sub(s.State.Running.StartedAt.Time) < Patience {
 		return nil
 	}
 	return &symptom{
