@@ -122,7 +122,7 @@ var causes = []CauseRow{
 	{CauseWebhookDown, FaultDependency, "an admission webhook does not answer"},
 	{CauseQuota, FaultDependency, "a quota is used up"},
 	{CauseServerUnavailable, FaultDependency, "something that it needs does not answer"},
-	{CauseReleaseLocked, FaultDependency, "another operation holds the release"},
+	{CauseReleaseLocked, FaultDependency, "the state of the release in the cluster is in the way"},
 	{CauseUnknown, FaultUnknown, "cause unknown"},
 }
 

@@ -109,7 +109,7 @@ func describeApplier(out *reconcile.Applier, o client.Object, suspend bool, obse
 }
 
 // released fills in what a HelmRelease says of its releases. Whether Helm went back or has used up its retries, what
-// failed stands in the condition Released.
+// failed stands in the condition Released, or in TestSuccess where its tests did.
 func released(out *reconcile.Applier, hr *helmv2.HelmRelease) {
 	out.Revision = hr.Status.LastAttemptedRevision
 	good := lastGood(hr)
@@ -123,6 +123,11 @@ func released(out *reconcile.Applier, hr *helmv2.HelmRelease) {
 	case helmv2.RollbackSucceededReason, helmv2.UninstallSucceededReason, helmv2.RollbackFailedReason,
 		helmv2.UninstallFailedReason, "RetriesExceeded", "MissingRollbackTarget":
 		if c := apimeta.FindStatusCondition(hr.Status.Conditions, helmv2.ReleasedCondition); c != nil &&
+			c.Status == metav1.ConditionFalse {
+			out.Failed.Reason, out.Failed.Message = c.Reason, c.Message
+			return
+		}
+		if c := apimeta.FindStatusCondition(hr.Status.Conditions, helmv2.TestSuccessCondition); c != nil &&
 			c.Status == metav1.ConditionFalse {
 			out.Failed.Reason, out.Failed.Message = c.Reason, c.Message
 		}
@@ -190,15 +195,23 @@ func partsOf(hr *helmv2.HelmRelease) []v1alpha1.ObjectRef {
 // lastGood is the newest release that was deployed well; nil where there is none.
 func lastGood(hr *helmv2.HelmRelease) *helmv2.Snapshot {
 	for _, s := range hr.Status.History {
-		if deployedWell(s) {
+		if deployedWell(hr, s) {
 			return s
 		}
 	}
 	return nil
 }
 
-func deployedWell(s *helmv2.Snapshot) bool {
-	return s != nil && (s.Status == "deployed" || s.Status == "superseded")
+// deployedWell reports whether a release was deployed, and did not fail its tests where these count.
+func deployedWell(hr *helmv2.HelmRelease, s *helmv2.Snapshot) bool {
+	if s == nil || s.Status != "deployed" && s.Status != "superseded" {
+		return false
+	}
+	ignored := hr.GetTest().IgnoreFailures
+	if r := hr.GetActiveRemediation(); r != nil {
+		ignored = r.MustIgnoreTestFailures(ignored)
+	}
+	return ignored || !s.HasTestInPhase("Failed")
 }
 
 // wellAt is when a release was last deployed well of what Git said; zero where it never was. To what Helm went back by
@@ -208,12 +221,12 @@ func wellAt(hr *helmv2.HelmRelease) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	for i, s := range hr.Status.History {
-		if !deployedWell(s) || s.Action == helmv2.ReleaseActionRollback {
+		if !deployedWell(hr, s) || s.Action == helmv2.ReleaseActionRollback {
 			continue
 		}
 		// An older helm-controller does not say what it did.
 		after := slices.ContainsFunc(hr.Status.History[i+1:], func(o *helmv2.Snapshot) bool {
-			return o != nil && o.Version == s.Version-1 && !deployedWell(o)
+			return o != nil && o.Version == s.Version-1 && !deployedWell(hr, o)
 		})
 		if s.Action != "" || !after {
 			return s.LastDeployed.Time, nil

@@ -127,6 +127,15 @@ func TestAReleaseSaysWhatItCannotApply(t *testing.T) {
 			s.more = append(s.more, repo)
 		}
 	}
+	// untested is a release that was deployed, and whose tests failed.
+	untested := func(hr *helmv2.HelmRelease, digest string) {
+		history(hr, "sha256:old", "1.5.0")
+		hr.Status.LastAttemptedConfigDigest = digest
+		hr.Status.History[0].Status, hr.Status.History[0].ConfigDigest = "deployed", digest
+		hr.Status.History[0].TestHooks = &map[string]*helmv2.TestHookStatus{"web-test": {Phase: "Failed"}}
+		condition(&hr.Status.Conditions, helmv2.ReleasedCondition, "True", helmv2.UpgradeSucceededReason, "Helm upgrade succeeded")
+		condition(&hr.Status.Conditions, helmv2.TestSuccessCondition, "False", helmv2.TestFailedReason, "Helm test failed")
+	}
 	for _, c := range []struct {
 		name  string
 		scene func(s *scene, hr *helmv2.HelmRelease)
@@ -155,6 +164,21 @@ func TestAReleaseSaysWhatItCannotApply(t *testing.T) {
 			history(hr, "sha256:old", "1.5.0")
 			condition(&hr.Status.Conditions, "Ready", "False", helmv2.RollbackSucceededReason, "went back")
 		}, "UpgradeFailed"},
+		{"its tests failed", func(_ *scene, hr *helmv2.HelmRelease) {
+			chart(hr, "1.5.0")
+			untested(hr, "sha256:new")
+			condition(&hr.Status.Conditions, "Ready", "False", helmv2.TestFailedReason, "Helm test failed")
+		}, "TestFailed"},
+		{"its tests failed, and Helm went back", func(_ *scene, hr *helmv2.HelmRelease) {
+			chart(hr, "1.5.0")
+			untested(hr, "sha256:new")
+			condition(&hr.Status.Conditions, "Ready", "False", helmv2.RollbackSucceededReason, "went back")
+		}, "TestFailed"},
+		{"its tests failed, with the values that ran well", func(_ *scene, hr *helmv2.HelmRelease) {
+			chart(hr, "1.5.0")
+			untested(hr, "sha256:old")
+			condition(&hr.Status.Conditions, "Ready", "False", helmv2.TestFailedReason, "Helm test failed")
+		}, "TestFailed, unchanged"},
 		{"a first install", func(_ *scene, hr *helmv2.HelmRelease) { chart(hr, "1.5.0") }, "UpgradeFailed"},
 		{"a chart version that is not there, so that nothing was attempted since", func(_ *scene, hr *helmv2.HelmRelease) {
 			chart(hr, "9.9.9")

@@ -14,7 +14,7 @@ var (
 	values   = []string{"ValuesError"}
 	releases = []string{"InstallFailed", "UpgradeFailed"}
 	all      = []string{"BuildFailed", "ReconciliationFailed", "InstallFailed", "UpgradeFailed", "RollbackFailed",
-		"UninstallFailed"}
+		"UninstallFailed", "TestFailed"}
 )
 
 // applyRows are asked in their order, what Git did not cause before what it may have: a sentence of which a part is
@@ -81,6 +81,7 @@ var applyRows = []applyRow{
 	{cause: v1alpha1.CauseUnknown, reasons: slices.Concat(applies, releases), words: untold},
 
 	// What Git may have brought. Other triggers see the pods of a release.
+	{cause: v1alpha1.CauseReleaseHook, reasons: []string{"TestFailed"}},
 	{cause: v1alpha1.CauseReleaseHook, reasons: releases, words: []string{
 		"hooks failed", "hook failed", "failed pre-install:", "failed post-install:",
 	}},
@@ -149,7 +150,7 @@ var untold = []string{
 	"failed to create manager for existing fields", "failed add back owned items", "failed to convert new object",
 	"typed live object", "managedfields cleanup failed", "failed to migrate api version", "failed to delete object",
 	"to be deleted:", "from current release manifest", "error looking up service account",
-	"no priorityclass with name", "kubeconfig secret",
+	"no priorityclass with name", "kubeconfig secret", "does not support dry run",
 }
 
 // applyRow says what a condition of a Flux object means.

@@ -18,11 +18,7 @@ func TestEverySentenceOfFluxHasAVerdict(t *testing.T) {
 		chart   = "HelmChart 'flux-system/shop-web' is not ready: "
 		source  = `Get "https://10.96.0.1:443/api": `
 	)
-	for _, c := range []struct {
-		reason, message string
-		// cause is empty where this trigger tells nothing.
-		cause v1alpha1.Cause
-	}{
+	sayWhatTheyAreToldAs(t, []sentence{
 		// kustomize-controller: the build.
 		{"BuildFailed", "failed to decode Kubernetes YAML from /tmp/kustomization-1/apps/web.yaml: yaml: line 3", v1alpha1.CauseNotBuilt},
 		{"BuildFailed", "kustomize build failed: recovered from kustomize build panic: runtime error", v1alpha1.CauseNotBuilt},
@@ -152,12 +148,25 @@ func TestEverySentenceOfFluxHasAVerdict(t *testing.T) {
 		{"UpgradeFailed", upgrade + "context canceled", ""},
 		{"RollbackFailed", "Helm rollback to previous release shop/web.v1 with chart web@1.3.0 failed: x", ""},
 		{"UninstallFailed", "Helm uninstall failed for release shop/web.v1 with chart web@1.3.0: x", ""},
-		{"TestFailed", "Helm test failed for release shop/web.v2 with chart web@1.4.0: 1 error occurred:\n\t* pod web-test failed", ""},
+		{"TestFailed", "Helm test failed for release shop/web.v2 with chart web@1.4.0: 1 error occurred:\n\t* pod web-test failed", v1alpha1.CauseReleaseHook},
+		{"TestFailed", "Helm test failed for release shop/web.v2 with chart web@1.4.0: unable to fetch logs for web-test: " + source + "dial tcp 10.96.0.1:443: connect: connection refused", v1alpha1.CauseServerUnavailable},
 		{"DriftDetected", "Cluster state of release shop/web.v2 has drifted from the desired state", ""},
 		{"ArtifactFailed", "Could not load chart: failed to download chart from 'http://source-controller/x' (status: 503 Service Unavailable)", ""},
 		{"FactoryError", "could not get client set for 'secret' storage driver: x", ""},
 		{"RESTClientError", "could not get KubeConfig secret 'shop/remote': x", ""},
-	} {
+	})
+}
+
+// sentence is what a Flux object says, and what it is told as.
+type sentence struct {
+	reason, message string
+	// cause is empty where this trigger tells nothing.
+	cause v1alpha1.Cause
+}
+
+func sayWhatTheyAreToldAs(t *testing.T, all []sentence) {
+	t.Helper()
+	for _, c := range all {
 		got := v1alpha1.Cause("")
 		f, ok := JudgeApply(&reconcile.Applier{
 			Ref: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "shop", Name: "web"}, Failed: &reconcile.Condition{Reason: c.reason, Message: c.message},

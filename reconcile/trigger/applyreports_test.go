@@ -1,0 +1,76 @@
+package trigger
+
+import (
+	"testing"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// What people reported that Flux and Helm said to them; the verdicts were written down before they were tried.
+func TestWhatWasReportedHasAVerdict(t *testing.T) {
+	const up = "Helm upgrade failed for release shop/web with chart web@1.4.0: "
+	sayWhatTheyAreToldAs(t, []sentence{
+		{"BuildFailed", "kustomize build failed: kustomization.yaml is empty", v1alpha1.CauseNotBuilt},
+		{"BuildFailed", "kustomize build failed: accumulating resources: accumulation err='accumulating resources from 'backup-system': read /tmp/kustomization-4230188404/cluster/apps/backup-system: is a directory': recursed accumulation of path '/tmp/kustomization-4230188404/cluster/apps/backup-system': couldn't make target for path '/tmp/kustomization-4230188404/cluster/apps/backup-system/benji': json: unknown field \"files\"", v1alpha1.CauseNotBuilt},
+		{"BuildFailed", "kustomize build failed: map[string]interface {}(nil): yaml: unmarshal errors:\n  line 12: mapping key \"app\" already defined at line 8", v1alpha1.CauseNotBuilt},
+		{"BuildFailed", "kustomize build failed: json: unsupported type: map[interface {}]interface {}", v1alpha1.CauseNotBuilt},
+		{"BuildFailed", "kustomize build failed: accumulating resources: accumulation err='merging resources from 'b.yaml': may not add resource with an already registered id: ConfigMap.v1.[noGrp]/web.[noNs]': must build at directory: '/tmp/kustomization-1/b.yaml': file is not directory", v1alpha1.CauseNotBuilt},
+		{"BuildFailed", "kustomize build failed: add operation does not apply: doc is missing path: \"/spec/template/spec/volumes/-\": missing value", v1alpha1.CauseNotBuilt},
+		{"BuildFailed", "kustomize build failed: unable to find field \"spec.template.spec.containers.[name=web].image\" in replacement target", v1alpha1.CauseNotBuilt},
+		{"ReconciliationFailed", "CouchbaseBucket/couchbase/blocker dry-run failed (BadRequest): admission webhook \"couchbase-operator-couchbase-admission-controller.couchbase.svc\" does not support dry run", v1alpha1.CauseUnknown},
+		{"ReconciliationFailed", "CustomResourceDefinition/challenges.acme.cert-manager.io dry-run failed (InternalError): Internal error occurred: failed calling webhook \"validate.kyverno.svc-fail\": Post \"https://kyverno-svc.kube-system.svc:443/validate?timeout=10s\": context deadline exceeded", v1alpha1.CauseWebhookDown},
+		{"ReconciliationFailed", "GitRepository/flux-system/flux-system dry-run failed (InternalError): Internal error occurred: failed calling webhook \"validate.kyverno.svc-fail\": failed to call webhook: Post \"https://kyverno-svc.kyverno.svc:443/validate/fail?timeout=10s\": service \"kyverno-svc\" not found", v1alpha1.CauseWebhookDown},
+		{"ReconciliationFailed", "ClusterPolicy/disallow-deletion dry-run failed: no matches for kind \"ClusterPolicy\" in version \"kyverno.io/v1\"", v1alpha1.CauseKindMissing},
+		{"ReconciliationFailed", "Pod/monitoring/grafana-test dry-run failed (Forbidden): pods \"grafana-test\" is forbidden: error looking up service account monitoring/grafana-test: serviceaccount \"grafana-test\" not found", v1alpha1.CauseObjectRefused},
+		{"ReconciliationFailed", "CustomResourceDefinition/kustomizations.kustomize.toolkit.fluxcd.io dry-run failed (Invalid): CustomResourceDefinition.apiextensions.k8s.io \"kustomizations.kustomize.toolkit.fluxcd.io\" is invalid: status.storedVersions[1]: Invalid value: \"v1beta2\": missing from spec.versions; v1beta2 was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in v1beta2 and removes v1beta2 from status.storedVersions", v1alpha1.CauseObjectRefused},
+		{"ReconciliationFailed", "NvSecurityRule/ingress/nv.ingress dry-run failed (Forbidden): admission webhook \"neuvector-validating-crd-webhook.neuvector.svc\" denied the request:  CREATE denied in dry-run", v1alpha1.CauseObjectRefused},
+		{"ReconciliationFailed", "Deployment/shop/web dry-run failed (Invalid): Deployment.apps \"web\" is invalid: spec.template.spec.containers[0].volumeMounts[1].mountPath: Invalid value: \"/data\": must be unique", v1alpha1.CauseObjectRefused},
+		{"ReconciliationFailed", "Service/shop/web dry-run failed (Invalid): Service \"web\" is invalid: spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated", v1alpha1.CauseUnknown},
+		{"ReconciliationFailed", "Ingress/shop/web dry-run failed (BadRequest): admission webhook \"validate.nginx.ingress.kubernetes.io\" denied the request: host \"a.example.com\" and path \"/\" is already defined in ingress prod/web", v1alpha1.CauseObjectRefused},
+		{"ReconciliationFailed", "Ingress/shop/web dry-run failed (BadRequest): admission webhook \"validate.nginx.ingress.kubernetes.io\" denied the request: nginx.ingress.kubernetes.io/configuration-snippet annotation cannot be used. Snippet directives are disabled by the Ingress administrator", v1alpha1.CauseObjectRefused},
+		{"ReconciliationFailed", "Namespace/x dry-run failed (Forbidden): namespaces \"x\" is forbidden: User \"system:serviceaccount:team:flux\" cannot patch resource \"namespaces\" in API group \"\" in the namespace \"x\"", v1alpha1.CauseNoRights},
+		{"ReconciliationFailed", "ClusterRoleBinding/web dry-run failed (Forbidden): clusterrolebindings.rbac.authorization.k8s.io \"web\" is forbidden: user \"system:serviceaccount:flux-system:kustomize-controller\" (groups=[\"system:serviceaccounts\" \"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n{APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\"]}", v1alpha1.CauseNoRights},
+		{"ReconciliationFailed", "StatefulSet/shop/db dry-run failed (Invalid): StatefulSet.apps \"db\" is invalid: spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden", v1alpha1.CauseObjectRefused},
+		{"ReconciliationFailed", "Deployment/shop/web dry-run failed: failed to create typed patch object (shop/web; apps/v1, Kind=Deployment): .spec.template.spec.containers[name=\"web\"].env[0].value: expected string, got &value.valueUnstructured{Value:8080}", v1alpha1.CauseObjectRefused},
+		{"ReconciliationFailed", "Deployment/shop/web dry-run failed: failed to create typed patch object (shop/web; apps/v1, Kind=Deployment): .spec.template.spec.contianers: field not declared in schema", v1alpha1.CauseObjectRefused},
+		{"ReconciliationFailed", "Deployment/shop/web dry-run failed: failed to create manager for existing fields: failed to convert new object (shop/web; apps/v1, Kind=Deployment) to smd typed: .spec.template.spec.containers[name=\"web\"].env: duplicate entries for key [name=\"A\"]", v1alpha1.CauseUnknown},
+		{"ReconciliationFailed", "Deployment/shop/web dry-run failed (InternalError): etcdserver: leader changed", v1alpha1.CauseServerUnavailable},
+		{"ReconciliationFailed", "ConfigMap/shop/web dry-run failed: etcdserver: mvcc: database space exceeded", v1alpha1.CauseServerUnavailable},
+		{"ReconciliationFailed", "Deployment/shop/web dry-run failed: failed to get API group resources: unable to retrieve the complete list of server APIs: metrics.k8s.io/v1beta1: stale GroupVersion discovery: metrics.k8s.io/v1beta1", v1alpha1.CauseServerUnavailable},
+		{"ReconciliationFailed", "Certificate/shop/web dry-run failed (InternalError): conversion webhook for cert-manager.io/v1alpha2, Kind=Certificate failed: Post \"https://cert-manager-webhook.cert-manager.svc:443/convert?timeout=30s\": tls: failed to verify certificate: x509: certificate signed by unknown authority", v1alpha1.CauseWebhookDown},
+		{"ReconciliationFailed", "Deployment/shop/web dry-run failed (Forbidden): deployments.apps \"web\" is forbidden: unable to create new content in namespace shop because it is being terminated", v1alpha1.CauseNamespaceMissing},
+		{"BuildFailed", "decryption failed for 'db': Error getting data key: 0 successful groups required, got 0", v1alpha1.CauseNotDecrypted},
+		{"BuildFailed", "post build failed for 'web': variable substitution failed: variable not set (strict mode): \"CLUSTER\"", v1alpha1.CauseNotBuilt},
+		{"ReconciliationFailed", "Pod/shop/probe dry-run failed (Forbidden): pods \"probe\" is forbidden: violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false (container \"probe\" must set securityContext.allowPrivilegeEscalation=false)", v1alpha1.CauseObjectRefused},
+		{"ReconciliationFailed", "Deployment/shop/web dry-run failed (Invalid): deployments.apps \"web\" is forbidden: ValidatingAdmissionPolicy 'replicas' with binding 'replicas-prod' denied request: failed expression: object.spec.replicas <= 5", v1alpha1.CauseObjectRefused},
+		{"ReconciliationFailed", "Service/shop/web dry-run failed (Forbidden): services \"web\" is forbidden: exceeded quota: compute, requested: services.loadbalancers=1, used: services.loadbalancers=2, limited: services.loadbalancers=2", v1alpha1.CauseQuota},
+		{"ReconciliationFailed", "HTTPRoute/shop/web dry-run failed (NotFound): the server could not find the requested resource", v1alpha1.CauseKindMissing},
+		{"ReconciliationFailed", "PersistentVolumeClaim/shop/data dry-run failed (Invalid): PersistentVolumeClaim \"data\" is invalid: spec.resources.requests.storage: Forbidden: field can not be less than status.capacity", v1alpha1.CauseObjectRefused},
+		{"ReconciliationFailed", "Deployment/shop/web dry-run failed (Invalid): Deployment.apps \"web\" is invalid: spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"web2\"}}: field is immutable", v1alpha1.CauseObjectRefused},
+		{"UpgradeFailed", up + "cannot patch \"ocirepositories.source.toolkit.fluxcd.io\" with kind CustomResourceDefinition: CustomResourceDefinition.apiextensions.k8s.io \"ocirepositories.source.toolkit.fluxcd.io\" is invalid: status.storedVersions[0]: Invalid value: \"v1beta2\": missing from spec.versions", v1alpha1.CauseObjectRefused},
+		{"UpgradeFailed", up + "failed to create patch: map: map[] does not contain declared merge key: name", v1alpha1.CauseUnknown},
+		{"UpgradeFailed", up + "cannot patch \"grafana\" with kind PersistentVolumeClaim: PersistentVolumeClaim \"grafana\" is invalid: spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims", v1alpha1.CauseObjectRefused},
+		{"UpgradeFailed", up + "template: web/templates/job.yaml:21:22: executing \"web/templates/job.yaml\" at <.Values.job.tolerations>: nil pointer evaluating interface {}.tolerations", v1alpha1.CauseNotReleased},
+		{"UpgradeFailed", up + "\"web\" has no deployed releases", v1alpha1.CauseReleaseLocked},
+		{"UpgradeFailed", up + "unable to build kubernetes objects from new release manifest: resource mapping not found for name: \"web\" namespace: \"shop\" from \"\": no matches for kind \"PodDisruptionBudget\" in version \"policy/v1beta1\"\nensure CRDs are installed first", v1alpha1.CauseKindMissing},
+		{"UpgradeFailed", up + "Unable to continue with update: ServiceAccount \"web\" in namespace \"shop\" exists and cannot be imported into the current release: invalid ownership metadata; label validation error: missing key \"app.kubernetes.io/managed-by\": must be set to \"Helm\"", v1alpha1.CauseReleaseLocked},
+		{"UpgradeFailed", up + "pre-upgrade hooks failed: 1 error occurred:\n\t* job shop-migrate failed: BackoffLimitExceeded\n\n", v1alpha1.CauseReleaseHook},
+		{"UpgradeFailed", up + "pre-upgrade hooks failed: 1 error occurred:\n\t* timed out waiting for the condition\n\n", v1alpha1.CauseReleaseHook},
+		{"UpgradeFailed", up + "execution error at (web/templates/NOTES.txt:4:3): \nPASSWORDS ERROR: You must provide your current passwords when upgrading the release.", v1alpha1.CauseNotReleased},
+		{"UpgradeFailed", up + "values don't meet the specifications of the schema(s) in the following chart(s):\nweb:\n- at '/image/tag': got number, want string\n", v1alpha1.CauseNotReleased},
+		{"UpgradeFailed", up + "YAML parse error on web/templates/deployment.yaml: error converting YAML to JSON: yaml: line 23: did not find expected key", v1alpha1.CauseNotReleased},
+		{"UpgradeFailed", up + "create: failed to create: Secret \"sh.helm.release.v1.web.v12\" is invalid: data: Too long: may not be more than 1048576 bytes", v1alpha1.CauseNotReleased},
+		{"UpgradeFailed", up + "create: failed to create: Request entity too large: limit is 3145728", v1alpha1.CauseNotReleased},
+		{"UpgradeFailed", up + "failed to replace object: Service \"web\" is invalid: spec.clusterIP: Invalid value: \"\": field is immutable", v1alpha1.CauseObjectRefused},
+		{"UpgradeFailed", up + "query: failed to query with labels: secrets is forbidden: User \"system:serviceaccount:shop:deployer\" cannot list resource \"secrets\" in API group \"\" in the namespace \"shop\"", v1alpha1.CauseNoRights},
+		{"UpgradeFailed", up + "timed out waiting for the condition", ""},
+		{"UpgradeFailed", up + "client rate limiter Wait returned an error: context deadline exceeded", ""},
+		{"UpgradeFailed", up + "Get \"https://10.96.0.1:443/version\": dial tcp 10.96.0.1:443: connect: connection refused", v1alpha1.CauseServerUnavailable},
+		{"UpgradeFailed", up + "parse error at (web/templates/_helpers.tpl:12): function \"toYamlPretty\" not defined", v1alpha1.CauseNotReleased},
+		{"UpgradeFailed", up + "chart requires kubeVersion: >=1.34.0-0 which is incompatible with Kubernetes v1.33.4", v1alpha1.CauseNotReleased},
+		{"SourceNotReady", "HelmChart 'flux-system/shop-web' is not ready: invalid chart reference: failed to get chart version for remote reference: no 'web' chart with version matching '1.4.9' found", v1alpha1.CauseChartMissing},
+		{"SourceNotReady", "HelmChart 'flux-system/shop-web' is not ready: chart pull error: failed to download chart for remote reference: failed to authorize: failed to fetch oauth token: unexpected status from GET request to https://ghcr.io/token: 403 Forbidden", v1alpha1.CauseUnknown},
+		{"SourceNotReady", "HelmChart 'flux-system/shop-web' is not ready: dependency build error: failed to add remote dependency 'common': no 'common' chart with version matching '2.x' found", v1alpha1.CauseChartMissing},
+		{"ValuesError", "could not resolve ConfigMap chart values reference 'shop/values' with key 'values.yaml': configmaps \"values\" not found", ""},
+	})
+}
