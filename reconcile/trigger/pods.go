@@ -55,20 +55,66 @@ func (v *view) formerReady() (all, since int) {
 }
 
 // mutated compares what webhooks made of the pods: a policy that is new, or changed, may keep them from running as the
-// former did.
+// former did, and so may a webhook that was away as they were made.
 func (v *view) mutated() string {
-	now := rewritten(v.now, &v.New.Template, v.worst.pod)
-	if len(now) == 0 {
-		return ""
-	}
+	now, put := rewritten(v.now, &v.New.Template, v.worst.pod), v.putInto(v.New, v.worst.pod)
+	var was, had []string
+	changedAlike, putAlike, seen := false, false, false
 	for i := range v.Facts.Pods {
 		pod := &v.Facts.Pods[i]
-		if v.Former.of(pod) && slices.Equal(rewritten(v.was, &v.Former.Template, pod), now) && alike(v.worst.container, pod,
-			v.worst.pod) {
-			return ""
+		if !v.Former.of(pod) {
+			continue
+		}
+		before, putBefore := rewritten(v.was, &v.Former.Template, pod), v.putInto(v.Former, pod)
+		changedAlike = changedAlike || slices.Equal(before, now) &&
+			(len(now) == 0 || alike(v.worst.container, pod, v.worst.pod))
+		putAlike, seen = putAlike || slices.Equal(putBefore, put), true
+		for _, c := range before {
+			was = append(was, c.String())
+		}
+		had = append(had, putBefore...)
+	}
+	if !seen {
+		changedAlike, putAlike = len(now) == 0, len(put) == 0
+	}
+	switch more, less := firstBeside(put, had), firstBeside(had, put); {
+	case !changedAlike && len(now) > 0:
+		return fmt.Sprintf("a webhook changed %s in its pods, and no former pod has the same", now[0])
+	case !changedAlike:
+		return fmt.Sprintf("a webhook changed %s in former pods, and not in its own", was[0])
+	case !putAlike && more != "":
+		return fmt.Sprintf("a webhook put container %s into its pods, and no former pod has the same", more)
+	case !putAlike && less != "":
+		return fmt.Sprintf("a webhook put container %s into former pods, and not into its own", less)
+	}
+	return ""
+}
+
+// firstBeside is the first of some that others are not; empty where there is none.
+func firstBeside(of, but []string) string {
+	for _, s := range of {
+		if !slices.Contains(but, s) {
+			return s
 		}
 	}
-	return fmt.Sprintf("a webhook changed %s in its pods, and no former pod has the same", now[0])
+	return ""
+}
+
+// putInto names the containers of a pod that are in no template, with their images. Where no process began they have no
+// part in it.
+func (v *view) putInto(of *Revision, pod *corev1.Pod) []string {
+	if v.worst.neverBegan(v.now) {
+		return nil
+	}
+	var out []string
+	own := containersOf(&of.Template.Spec)
+	for name, c := range containersOf(&pod.Spec) {
+		if own[name] == nil {
+			out = append(out, fmt.Sprintf("%s (%s)", name, c.Image))
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // rewritten is how a container of a pod, and the pod around it, differ from the template. Mounts of tokens do not

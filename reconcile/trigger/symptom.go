@@ -74,6 +74,8 @@ var (
 	byHelper = regexp.MustCompile(`(?i)fork/exec|error running (?:\S+ )?hook|failed to start shim|` +
 		`retrieve OCI runtime error`)
 	wrongArch = regexp.MustCompile(`(?i)exec format error`)
+	// otherWindows is what Windows says of a base that is another Windows than its node.
+	otherWindows = regexp.MustCompile(`container operating system does not match the host operating system`)
 	// neverRan is what a runtime leaves in the log of a process that it could not begin. What a process says that runs is
 	// about something that it started itself.
 	neverRan = regexp.MustCompile(`(?im)^(?:\S*standard_init_linux\.go:\d+: )?(?:exec (?:user process caused|[^\s:]+)|` +
@@ -159,7 +161,8 @@ func (s *symptom) started(message string) {
 	case wrongArch.MatchString(message):
 		s.cause, s.decisive = v1alpha1.CauseWrongArchitecture, true
 	case noStart.MatchString(message), noUser.MatchString(message), noFolder.MatchString(message),
-		notPermitted.MatchString(message), strings.Contains(message, "no command specified"):
+		notPermitted.MatchString(message), otherWindows.MatchString(message),
+		strings.Contains(message, "no command specified"):
 		s.cause, s.decisive = v1alpha1.CauseCannotStart, true
 	default:
 		s.cause = v1alpha1.CauseNodeCannotRun

@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -39,12 +40,12 @@ func Changes(former, now *corev1.PodTemplateSpec) []v1alpha1.TemplateChange {
 		}
 	}
 	for _, key := range union(former.Labels, now.Labels) {
-		if former.Labels[key] != now.Labels[key] && !namesVersion(key) {
+		if !sameButVersion(key, former.Labels[key], now.Labels[key], a, b) {
 			add("", v1alpha1.PartMetadata, key)
 		}
 	}
 	for _, key := range union(former.Annotations, now.Annotations) {
-		if former.Annotations[key] != now.Annotations[key] && !namesVersion(key) {
+		if !sameButVersion(key, former.Annotations[key], now.Annotations[key], a, b) {
 			add("", v1alpha1.PartMetadata, key)
 		}
 	}
@@ -69,21 +70,81 @@ var versionNames = []string{
 	"build", "buildid", "buildnumber", "deployedat", "timestamp", "restartedat",
 }
 
+// sameButVersion reports whether a label or an annotation is the same, or names a version and nothing else.
+func sameButVersion(key, was, is string, former, now map[string]*container) bool {
+	if was == is || namesVersion(key) {
+		return true
+	}
+	for name, c := range now {
+		if old := former[name]; old != nil && namesTag(was, is, old.Image, c.Image) {
+			return true
+		}
+	}
+	return false
+}
+
 func namesVersion(key string) bool {
 	name := strings.ToLower(key[strings.LastIndex(key, "/")+1:])
 	return slices.Contains(versionKeys, key) ||
 		slices.Contains(versionNames, strings.NewReplacer("-", "", "_", "", ".", "").Replace(name))
 }
 
-// followsTag reports whether a variable names the image's tag before and after: it tells a version, as such labels do.
+// followsTag reports whether a variable changed as the image's tag did: it tells a version, as such labels do.
 func followsTag(was, is *corev1.EnvVar, wasImage, isImage string) bool {
 	if was == nil || is == nil || was.ValueFrom != nil || is.ValueFrom != nil {
 		return false
 	}
 	a, b := tagOf(wasImage), tagOf(isImage)
-	return a != "" && b != "" && a != b && strings.TrimPrefix(was.Value, "v") == strings.TrimPrefix(a, "v") &&
-		strings.TrimPrefix(is.Value, "v") == strings.TrimPrefix(b, "v")
+	return namesTag(was.Value, is.Value, wasImage, isImage) || a != "" && b != "" && was.Value != is.Value &&
+		(retagged(was.Value, a, b) == is.Value || retagged(was.Value, bare(a), bare(b)) == is.Value)
 }
+
+// namesTag reports whether a value was the image's tag before and is now, or a commit that is part of it.
+func namesTag(was, is, wasImage, isImage string) bool {
+	a, b := tagOf(wasImage), tagOf(isImage)
+	if a == "" || b == "" || a == b || was == is {
+		return false
+	}
+	if bare(was) == bare(a) && bare(is) == bare(b) {
+		return true
+	}
+	parts, now := strings.Split(a, "-"), strings.Split(b, "-")
+	at := slices.Index(parts, was)
+	return len(was) >= shortCommit && at >= 0 && len(parts) == len(now) && now[at] == is
+}
+
+func bare(version string) string { return strings.TrimPrefix(version, "v") }
+
+// shortCommit is how many characters of a commit Git shows.
+const shortCommit = 7
+
+// saysVersion is what stands before a version in a longer value.
+var saysVersion = regexp.MustCompile(`(?i)(?:version|release|tag|sha|commit|revision|build)[=:]$`)
+
+// retagged is a value with another tag in each place where it has the former one as a word by itself. What is as short as
+// a number has to be called a version.
+func retagged(value, was, is string) string {
+	var out strings.Builder
+	for rest := value; ; {
+		at := strings.Index(rest, was)
+		if at < 0 || was == "" {
+			return out.String() + rest
+		}
+		before, after := rest[:at], rest[at+len(was):]
+		called := len(was) >= 5 || saysVersion.MatchString(out.String()+before)
+		if called && !inWordBefore.MatchString(before) && !inWordAfter.MatchString(after) {
+			out.WriteString(before + is)
+		} else {
+			out.WriteString(before + was)
+		}
+		rest = after
+	}
+}
+
+var (
+	inWordBefore = regexp.MustCompile(`[A-Za-z0-9]$`)
+	inWordAfter  = regexp.MustCompile(`^[A-Za-z0-9]`)
+)
 
 // tagOf is the tag of an image; empty where it has none.
 func tagOf(of string) string {
@@ -183,6 +244,9 @@ func rest(spec *corev1.PodSpec) *corev1.PodSpec {
 	out.Containers, out.InitContainers, out.Volumes, out.SecurityContext = nil, nil, nil, nil
 	// The API server keeps both names of one thing.
 	out.DeprecatedServiceAccount = ""
+	// What pulls, ends and places a pod has no part in how its process runs.
+	out.ImagePullSecrets, out.TerminationGracePeriodSeconds, out.TopologySpreadConstraints = nil, nil, nil
+	out.SchedulerName, out.PriorityClassName, out.Priority, out.PreemptionPolicy = "", "", nil, nil
 	return &out
 }
 
