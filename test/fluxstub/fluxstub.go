@@ -81,7 +81,9 @@ type stand struct {
 	seen client.Reader
 	// saved has, of each object that a stand-in cares for, the version that it left behind.
 	saved sync.Map
-	tags  *tagStore
+	// deployed has, of each HelmRelease, what was deployed well last.
+	deployed sync.Map
+	tags     *tagStore
 }
 
 // concurrent is how many objects of one kind are cared for at once: one that waits for health takes its place.

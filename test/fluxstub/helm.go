@@ -166,14 +166,21 @@ func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error)
 	// A reset lets what failed be tried again, and force upgrades what has not changed.
 	reset, force := helmv2.ShouldHandleResetRequest(hr), helmv2.ShouldHandleForceRequest(hr)
 	last := hr.Status.History.Latest()
-	again := force || reset && last != nil && last.Status == "failed"
+	wait, retries := retryIn(hr)
+	again := force || reset && last != nil && last.Status == "failed" || retries && wait == 0
 	switch {
 	case err != nil:
 		condition(&hr.Status.Conditions, hr, no(meta.ReadyCondition, "InstallFailed", err.Error()))
+	case !again && isBack(hr, digest):
 	case again, digest != hr.Status.LastAttemptedConfigDigest:
 		last = nil
-		if err := s.upgrade(ctx, hr, was, object, digest); err != nil {
-			return ctrl.Result{}, err
+		if digest != hr.Status.LastAttemptedConfigDigest {
+			hr.Status.Failures, hr.Status.UpgradeFailures, hr.Status.InstallFailures = 0, 0, 0
+		}
+		for tries := true; tries && !stopping(ctx); {
+			if tries, err = s.upgrade(ctx, hr, was, object.DeepCopy(), digest); err != nil {
+				return ctrl.Result{}, err
+			}
 		}
 	case hr.GetDriftDetection().GetMode() == helmv2.DriftDetectionEnabled:
 		hr.Status.LastAttemptedGeneration = hr.Generation
@@ -188,21 +195,16 @@ func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error)
 	}
 	hr.Status.ObservedGeneration = hr.Generation
 	hr.Status.LastHandledReconcileAt = handled(hr)
-	apimeta.RemoveStatusCondition(&hr.Status.Conditions, meta.ReconcilingCondition)
+	settled(hr)
 	if last != nil && last.Status == "deployed" && err == nil {
 		inSync(hr)
 	}
-	next := hr.Spec.Interval.Duration
-	if apimeta.IsStatusConditionTrue(hr.Status.Conditions, meta.StalledCondition) {
-		// It is not tried again before something enqueues it.
-		next = 0
-	}
-	return ctrl.Result{RequeueAfter: next}, s.save(ctx, was, hr, helmManager)
+	return ctrl.Result{RequeueAfter: nextLook(hr)}, s.save(ctx, was, hr, helmManager)
 }
 
 // inSync says again that a release is ready: what kept it from running is over.
 func inSync(hr *helmv2.HelmRelease) {
-	if c := apimeta.FindStatusCondition(hr.Status.Conditions, helmv2.ReleasedCondition); c != nil {
+	if c := apimeta.FindStatusCondition(hr.Status.Conditions, helmv2.ReleasedCondition); c != nil && c.Status == metav1.ConditionTrue {
 		condition(&hr.Status.Conditions, hr, yes(meta.ReadyCondition, c.Reason, c.Message))
 	}
 }
@@ -230,7 +232,7 @@ func (s *stand) releases(ctx context.Context, hr *helmv2.HelmRelease) error {
 // wait for health: was is then what was saved.
 func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object *unstructured.Unstructured,
 	digest string,
-) error {
+) (tries bool, err error) {
 	const chart, version = "fixed", "1.0.0"
 	now := metav1.Now()
 	number, action := 1, helmv2.ReleaseActionInstall
@@ -255,11 +257,11 @@ func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object
 	entry := inventoryOf([]*unstructured.Unstructured{object})[0]
 	hr.Status.Inventory = &helmv2.ResourceInventory{Entries: []helmv2.ResourceRef{{ID: entry.ID, Version: entry.Version}}}
 	if err := s.save(ctx, was, hr, helmManager); err != nil {
-		return fmt.Errorf("save the status: %w", err)
+		return false, fmt.Errorf("save the status: %w", err)
 	}
 	hr.DeepCopyInto(was)
 	snapshot = hr.Status.History.Latest()
-	err := s.applyAll(ctx, []*unstructured.Unstructured{object}, helmManager)
+	err = s.applyAll(ctx, []*unstructured.Unstructured{object}, helmManager)
 	if err == nil && !hr.GetUpgrade().DisableWait {
 		err = s.waitHealthy(ctx, []*unstructured.Unstructured{object}, hr.GetTimeout().Duration,
 			func(ctx context.Context) *canceledError {
@@ -278,23 +280,22 @@ func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object
 	}[action]
 	if err != nil {
 		snapshot.Status = "failed"
-		hr.Status.Failures++
+		counted(hr)
 		message := fmt.Sprintf("Helm %s failed for %s: %s", action, release, err)
 		condition(&hr.Status.Conditions, hr, no(helmv2.ReleasedCondition, title+"Failed", message))
 		condition(&hr.Status.Conditions, hr, no(meta.ReadyCondition, cmp.Or(reason, title+"Failed"), message))
-		condition(&hr.Status.Conditions, hr, yes(meta.StalledCondition, "RetriesExceeded",
-			fmt.Sprintf("Failed to %s after 1 attempt(s)", action)))
 		s.Log.Warn("helm", "object", client.ObjectKeyFromObject(hr), "error", err)
-		return nil
+		return s.remediates(ctx, hr, reason != "")
 	}
+	s.deployed.Store(client.ObjectKeyFromObject(hr), deployed{object.DeepCopy(), *snapshot})
 	upgraded(hr, title, fmt.Sprintf("Helm %s succeeded for %s", action, release))
 	s.Log.Info("helm", "object", client.ObjectKeyFromObject(hr), "took", time.Since(now.Time).Round(time.Millisecond))
-	return nil
+	return false, nil
 }
 
 // upgraded fills the status of a release that is deployed.
 func upgraded(hr *helmv2.HelmRelease, title, message string) {
-	hr.Status.Failures = 0
+	hr.Status.Failures, hr.Status.UpgradeFailures, hr.Status.InstallFailures = 0, 0, 0
 	for _, older := range hr.Status.History[1:] {
 		if older.Status == "deployed" {
 			older.Status = "superseded"

@@ -15,6 +15,7 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/backstop-dev/backstop/test/node"
+	"github.com/backstop-dev/backstop/test/realflux"
 	"github.com/backstop-dev/backstop/test/testenv"
 )
 
@@ -28,8 +29,13 @@ type shared struct {
 	build   sync.Once // both programs
 	bin     string    // the folder that they are in
 	worlds  int
-	mu      sync.Mutex
-	lease   sync.Mutex // held by the one test whose sidecars elect a leader: there is one Lease
+
+	realFlux sync.Once // Flux's own controllers, where FLUX names their folder
+	flux     *realflux.Flux
+	fluxErr  error
+
+	mu    sync.Mutex
+	lease sync.Mutex // held by the one test whose sidecars elect a leader: there is one Lease
 }
 
 var common shared
@@ -51,6 +57,9 @@ func TestMain(m *testing.M) {
 	}
 	ctrllog.SetLogger(logr.Discard()) // or controller-runtime complains that nobody did
 	code := m.Run()
+	if common.flux != nil {
+		common.flux.Stop()
+	}
 	if common.env != nil {
 		// Whatever ran asked for nothing that is not granted.
 		if not, _, _, err := audit(context.Background(), common.env); err != nil || len(not) > 0 {

@@ -24,7 +24,7 @@ import (
 // rolloutEnvs are the environments, by what happens in them.
 var rolloutEnvs = []string{
 	"crash", "slow", "start", "never", "oom", "init", "config", "missing", "recovers", "hint", "annotated", "canary",
-	"killed", "arch", "cgroup", "lost",
+	"killed", "arch", "cgroup", "lost", "root",
 }
 
 // publishThat pushes an image whose containers behave.
@@ -112,6 +112,7 @@ func TestRollouts(t *testing.T) {
 		"recovers in the grace period":                                      recovers,
 		"migration hint":                                                    migrationHint,
 		"migration annotation":                                              annotatedNever,
+		"runAsNonRoot with a root image":                                    rootImage,
 		"a canary refuses an update":                                        canaryRefuses,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -140,6 +141,7 @@ func varyRollouts(w *World) {
 		// A person's commit brings the image there.
 		fleet.Get[*automationv1.ImageUpdateAutomation](w.Fleet, w.Fleet.Namespace(env), env).Spec.Suspend = true
 	}
+	editManifest(w, "root", "backend", "      containers:\n", "      securityContext: {runAsNonRoot: true}\n      containers:\n")
 	editManifest(w, "annotated", "backend", "  labels:\n", "  annotations: {backstop.dev/rollback: never}\n  labels:\n")
 }
 
@@ -244,6 +246,16 @@ func otherArchitecture(t *testing.T, w *World) {
 	w.wroteBack(env, "backend", fleet.Tag(env, 1))
 	if _, f := w.crashed(env, bad); f.Cause != v1alpha1.CauseWrongArchitecture || f.Rollout.Platform != "linux/amd64" {
 		t.Errorf("%s %+v", f.Cause, f.Rollout)
+	}
+}
+
+// The image says no user, and the template forbids root: the kubelet makes no container.
+func rootImage(t *testing.T, w *World) {
+	const env = "root"
+	bad := w.publishThat("backend", fleet.Tag(env, 1), node.Behaviour{AsRoot: true})
+	w.wroteBack(env, "backend", fleet.Tag(env, 1))
+	if r, f := w.crashed(env, bad); f.Cause != v1alpha1.CauseRunsAsRoot || f.Rollout.ExitCode != nil || f.Rollout.Pods.FormerReady == 0 {
+		t.Errorf("%s %v %+v", f.Cause, doubtTypes(r), f.Rollout)
 	}
 }
 
@@ -371,20 +383,4 @@ func recovers(t *testing.T, w *World) {
 	bad := w.publishThat("backend", fleet.Tag(env, 1), node.Behaviour{Exit: 1, Times: 4})
 	w.wroteBack(env, "backend", fleet.Tag(env, 1))
 	w.ends(env, bad, v1alpha1.ResultRecovered, "runs well after all")
-}
-
-func migrationHint(t *testing.T, w *World) {
-	const env = "hint"
-	bad := w.publishThat("backend", fleet.Tag(env, 1), node.Behaviour{Exit: 1})
-	w.wroteBack(env, "backend", fleet.Tag(env, 1))
-	if r, _ := w.crashed(env, bad); !slices.Contains(doubtTypes(r), v1alpha1.DoubtMigration) {
-		t.Errorf("asked because of %v", doubtTypes(r))
-	}
-}
-
-func annotatedNever(t *testing.T, w *World) {
-	const env = "annotated"
-	bad := w.publishThat("backend", fleet.Tag(env, 1), node.Behaviour{Exit: 1})
-	w.wroteBack(env, "backend", fleet.Tag(env, 1))
-	w.ends(env, bad, v1alpha1.ResultReportedOnly, "Deployment/backend says backstop.dev/rollback: never")
 }

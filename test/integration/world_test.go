@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -25,6 +26,7 @@ import (
 	"github.com/backstop-dev/backstop/test/gitserver"
 	"github.com/backstop-dev/backstop/test/node"
 	"github.com/backstop-dev/backstop/test/proxy"
+	"github.com/backstop-dev/backstop/test/realflux"
 	"github.com/backstop-dev/backstop/test/registrystub"
 	"github.com/backstop-dev/backstop/test/testenv"
 )
@@ -204,7 +206,7 @@ func (w *World) stand(s setup) {
 	var running sync.WaitGroup
 	for name, run := range map[string]func() error{
 		"node": func() error { return node.Run(ctx, s.Node) },
-		"flux": func() error { return fluxstub.Run(ctx, s.Flux) },
+		"flux": func() error { return runFlux(ctx, s.Flux) },
 	} {
 		running.Go(func() {
 			if err := run(); err != nil {
@@ -217,6 +219,23 @@ func (w *World) stand(s setup) {
 		cancel()
 		running.Wait()
 	})
+}
+
+// runFlux runs the stand-ins for Flux; with FLUX=DIR its own controllers, one set for all worlds.
+func runFlux(ctx context.Context, o fluxstub.Options) error {
+	dir := os.Getenv("FLUX")
+	if dir == "" {
+		return fluxstub.Run(ctx, o)
+	}
+	common.realFlux.Do(func() {
+		common.flux, common.fluxErr = realflux.Start(context.Background(), realflux.Options{
+			Dir: dir, Env: common.env, Data: common.env.Dir, CancelHealthChecks: o.CancelHealthChecks,
+		})
+	})
+	if common.fluxErr == nil {
+		<-ctx.Done()
+	}
+	return common.fluxErr
 }
 
 // clear deletes the namespaces, and at once the pods, which a sidecar of another test could see.

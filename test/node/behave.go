@@ -31,6 +31,8 @@ type Behaviour struct {
 	Message string `json:"message,omitempty"`
 	// NeverReady runs, and its readiness probe never passes.
 	NeverReady bool `json:"neverReady,omitempty"`
+	// AsRoot means that the image says no user, and so runs as root.
+	AsRoot bool `json:"asRoot,omitempty"`
 	// Node on which alone it behaves so; empty for all.
 	Node string `json:"node,omitempty"`
 }
@@ -172,6 +174,18 @@ func (s *standIn) tellBackOff(ctx context.Context, pod *corev1.Pod, container st
 	if err != nil && ctx.Err() == nil {
 		s.Log.Debug("event", "pod", pod.Name, "error", err)
 	}
+}
+
+// refusesRoot reports whether a kubelet refuses a container because its image runs as root.
+func refusesRoot(pod *corev1.Pod, c *corev1.Container, b *Behaviour) bool {
+	forbidden := false
+	if s := pod.Spec.SecurityContext; s != nil && s.RunAsNonRoot != nil {
+		forbidden = *s.RunAsNonRoot
+	}
+	if s := c.SecurityContext; s != nil && s.RunAsNonRoot != nil {
+		forbidden = *s.RunAsNonRoot
+	}
+	return forbidden && b != nil && b.AsRoot
 }
 
 // lacks reports which ConfigMap or Secret a container needs and has not, as a kubelet does; empty where it has all.

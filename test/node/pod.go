@@ -124,7 +124,11 @@ func (s *standIn) run(ctx context.Context, pod *corev1.Pod, c corev1.Container, 
 		crash(pod, status, now)
 		return 0
 	}
-	if lacks, err := s.lacks(ctx, pod.Namespace, c); err != nil || lacks != "" {
+	lacks, err := s.lacks(ctx, pod.Namespace, c)
+	if refusesRoot(pod, &c, got.behaviour) {
+		lacks = "container has runAsNonRoot and image will run as root"
+	}
+	if err != nil || lacks != "" {
 		if lacks != "" {
 			status.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
 				Reason: "CreateContainerConfigError", Message: lacks}}
