@@ -16,7 +16,7 @@ import (
 // A key says itself how much memory and time its passphrase takes, and a tenant's may say two terabytes.
 func TestAKeyWhosePassphraseTakesTooMuchIsNotOpened(t *testing.T) {
 	const passphrase = "open sesame"
-	argon := &packet.Config{S2KConfig: &s2k.Config{S2KMode: s2k.Argon2S2K,
+	argon := &packet.Config{AEADConfig: &packet.AEADConfig{}, S2KConfig: &s2k.Config{S2KMode: s2k.Argon2S2K,
 		Argon2Config: &s2k.Argon2Config{NumberOfPasses: 3, DegreeOfParallelism: 7, Memory: 64}}}
 	v6 := func(c packet.Config) *packet.Config { c.V6Keys = true; return &c }
 	memory := func(exp byte) func([]byte) []byte {
