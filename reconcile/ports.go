@@ -346,6 +346,8 @@ func (p PodsSeen) Of(t v1alpha1.TriggerType) []v1alpha1.Failure {
 type Records interface {
 	// Latest is the newest Rollback of a key, nil where there is none.
 	Latest(ctx context.Context, key Key) (*v1alpha1.Rollback, error)
+	// Known is the same, and may be a moment old.
+	Known(ctx context.Context, key Key) (*v1alpha1.Rollback, error)
 	// Create opens a Rollback. ErrConflict when somebody else just did.
 	Create(ctx context.Context, r *v1alpha1.Rollback) error
 	// SaveStatus saves status and metadata's resourceVersion. ErrConflict means: start over.
@@ -354,7 +356,7 @@ type Records interface {
 	All(ctx context.Context) ([]v1alpha1.Rollback, error)
 	// Delete removes a Rollback as it was read. ErrConflict when it was changed since.
 	Delete(ctx context.Context, r *v1alpha1.Rollback) error
-	// Open lists Rollbacks that have not ended, in every namespace; it may be a moment old.
+	// Open lists Rollbacks that have not ended, in every namespace; it may be a moment old, and is not to be changed.
 	Open(ctx context.Context) ([]v1alpha1.Rollback, error)
 	// Policies lists all RollbackPolicies and the labels of a namespace; they may be a moment old.
 	Policies(ctx context.Context, namespace string) ([]v1alpha1.RollbackPolicy, map[string]string, error)

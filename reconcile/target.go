@@ -283,7 +283,7 @@ func (e *Engine) firstProved(
 
 // failedHere reports whether a Rollback of the namespace recorded that an image could not run, whatever became of it.
 func (e *Engine) failedHere(ctx context.Context, form *v1alpha1.Rollback, former string) (bool, error) {
-	r, err := e.Records.Latest(ctx, ImageKey(form.Namespace, former))
+	r, err := e.Records.Known(ctx, ImageKey(form.Namespace, former))
 	if err != nil {
 		return false, fmt.Errorf("look for the Rollback of %s: %w", former, err)
 	}
@@ -306,7 +306,7 @@ func failedOn(w *World, former string) bool {
 // crashedHere reports whether a Rollback of the namespace recorded that a new revision with an image did not become
 // ready, whatever became of it: the registry still has it, and it is no target.
 func (e *Engine) crashedHere(ctx context.Context, form *v1alpha1.Rollback, former string) (bool, error) {
-	r, err := e.Records.Latest(ctx, ImageKey(form.Namespace, former))
+	r, err := e.Records.Known(ctx, ImageKey(form.Namespace, former))
 	if err != nil {
 		return false, fmt.Errorf("look for the Rollback of %s: %w", former, err)
 	}

@@ -155,6 +155,10 @@ func (m *model) Latest(_ context.Context, key Key) (*v1alpha1.Rollback, error) {
 	return out.DeepCopy(), nil
 }
 
+func (m *model) Known(ctx context.Context, key Key) (*v1alpha1.Rollback, error) {
+	return m.Latest(ctx, key)
+}
+
 func (m *model) Create(_ context.Context, r *v1alpha1.Rollback) error {
 	return m.write(func() error {
 		if m.records[r.Name] != nil {

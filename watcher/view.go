@@ -11,12 +11,13 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// What is given out here is as old as the watch, and a copy.
+// What is given out here is as old as the watch, and a copy where nothing else is said.
 
 // Rollbacks lists all Rollbacks.
 func (w *Watcher) Rollbacks() []v1alpha1.Rollback { return copies(w.rollbacks()) }
 
-// Open lists the Rollbacks that have not ended.
+// Open lists the Rollbacks that have not ended. They are read and not written: what they hold is the cache's own, since
+// hundreds that are open would copy hundreds at each step.
 func (w *Watcher) Open(context.Context) ([]v1alpha1.Rollback, error) {
 	if err := w.Synced(); err != nil {
 		return nil, err
@@ -24,7 +25,7 @@ func (w *Watcher) Open(context.Context) ([]v1alpha1.Rollback, error) {
 	var out []v1alpha1.Rollback
 	for _, r := range w.rollbacks() {
 		if !r.Status.Ended() {
-			out = append(out, *r.DeepCopy())
+			out = append(out, *r)
 		}
 	}
 	return out, nil

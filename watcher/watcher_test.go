@@ -265,8 +265,8 @@ func TestView(t *testing.T) {
 		if err != nil || len(all) != 2 || len(ofKey) != 2 || len(concerning) != 1 || len(open) != 1 || open[0].Name != "web-2" {
 			t.Errorf("%d in all, %d of the key, %d of the workload, open %v, error %v", len(all), len(ofKey), len(concerning), open, err)
 		}
-		open[0].Status.Failures[0].Container = "changed by the caller"
-		if again, _ := w.Open(t.Context()); again[0].Status.Failures[0].Container != "" {
+		open[0].Status.Phase = "changed by the caller"
+		if again, _ := w.Open(t.Context()); again[0].Status.Phase != "" {
 			t.Error("a caller changed the cache")
 		}
 		policies, labels, err := w.Policies(t.Context(), "app")

@@ -45,8 +45,10 @@ func (s *server) Get(_ context.Context, key client.ObjectKey, into client.Object
 	return nil
 }
 
-func (s *server) List(_ context.Context, into client.ObjectList, _ ...client.ListOption) error {
-	s.asked = append(s.asked, "list")
+func (s *server) List(_ context.Context, into client.ObjectList, opts ...client.ListOption) error {
+	var o client.ListOptions
+	o.ApplyOptions(opts)
+	s.asked = append(s.asked, strings.TrimSpace("list "+o.AsListOptions().ResourceVersion))
 	out, ok := into.(*v1alpha1.RollbackList)
 	if !ok {
 		return fmt.Errorf("asked for %T", into)
@@ -75,8 +77,10 @@ func TestLatest(t *testing.T) {
 		want        int
 		asked       []string
 	}{
-		{"an unknown key is listed", nil, nil, 0, []string{"list"}},
-		{"one that the cache does not know yet is listed", nil, is(rollback(1, false)), 1, []string{"list"}},
+		{"an unknown key is listed as it is watched", nil, nil, 0, []string{"get 1", "list 0"}},
+		{"one that the cache does not know yet", nil, is(rollback(1, false)), 1, []string{"get 1"}},
+		{"one that ended before the cache knows it", nil, is(rollback(1, true)), 1, []string{"get 1", "get 2"}},
+		{"one whose former ones were forgotten", nil, is(rollback(3, false)), 3, []string{"get 1", "list 0"}},
 		{"an open one is the newest", is(rollback(1, false)), is(rollback(1, false)), 1, []string{"get 1"}},
 		{"an ended one may have a successor", is(rollback(1, true)), is(rollback(1, true)), 1, []string{"get 1", "get 2"}},
 		{"a successor that the cache does not know", is(rollback(1, false)), is(rollback(1, true), rollback(2, true), rollback(3, false)),

@@ -47,22 +47,29 @@ type Records struct {
 }
 
 // Latest reads the newest Rollback of a key, live. Names are numbered and the next one is opened when the last has
-// ended, so that the one that the cache knows leads to it: to list hundreds of Rollbacks for each step of hundreds
-// would be slow.
+// ended, so that the one that the cache knows leads to it, and where it knows none the first one that there may be: to
+// list hundreds of Rollbacks for each step of hundreds would be slow.
 func (r *Records) Latest(ctx context.Context, key reconcile.Key) (*v1alpha1.Rollback, error) {
 	var known *v1alpha1.Rollback
-	if r.Cache != nil {
-		known = newest(r.OfKey(key), key)
-	}
-	if known == nil || known.Name != reconcile.RollbackName(key, reconcile.Ordinal(known)) {
+	if r.Cache == nil {
 		return r.list(ctx, key)
 	}
-	for n := reconcile.Ordinal(known); ; n++ {
+	first := 1
+	if known = newest(r.OfKey(key), key); known != nil {
+		first = reconcile.Ordinal(known)
+	}
+	if known != nil && known.Name != reconcile.RollbackName(key, first) {
+		return r.list(ctx, key)
+	}
+	for n := first; ; n++ {
 		next, err := r.Get(ctx, key.Namespace, reconcile.RollbackName(key, n))
 		switch {
 		case err != nil:
 			return nil, err
-		case next == nil && n == reconcile.Ordinal(known):
+		case next == nil && known == nil:
+			// Those before were forgotten, and the watch knows nothing of later ones.
+			return r.list(ctx, key, asWatched)
+		case next == nil && n == first:
 			// Somebody deleted it a moment ago.
 			return r.list(ctx, key)
 		case next == nil:
@@ -76,10 +83,22 @@ func (r *Records) Latest(ctx context.Context, key reconcile.Key) (*v1alpha1.Roll
 	}
 }
 
-func (r *Records) list(ctx context.Context, key reconcile.Key) (*v1alpha1.Rollback, error) {
+// Known is the newest Rollback of a key, as the watch has it.
+func (r *Records) Known(ctx context.Context, key reconcile.Key) (*v1alpha1.Rollback, error) {
+	if r.Cache == nil {
+		return r.list(ctx, key)
+	}
+	return newest(r.OfKey(key), key), nil
+}
+
+// asWatched lists what the API server has of its own watch, as new as ours. What is newest it first asks etcd for, and
+// waits until its watch has come as far: a tenth of a second each time.
+var asWatched = &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: "0"}}
+
+func (r *Records) list(ctx context.Context, key reconcile.Key, how ...client.ListOption) (*v1alpha1.Rollback, error) {
 	var list v1alpha1.RollbackList
-	bad, err := kube.Partial(ctx, r.Client, &list, client.InNamespace(key.Namespace),
-		client.MatchingLabels{reconcile.KeyLabel: key.Hash()})
+	bad, err := kube.Partial(ctx, r.Client, &list, append(how, client.InNamespace(key.Namespace),
+		client.MatchingLabels{reconcile.KeyLabel: key.Hash()})...)
 	if err != nil {
 		return nil, fmt.Errorf("list Rollbacks in %s: %w", key.Namespace, err)
 	}
