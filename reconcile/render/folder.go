@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
@@ -93,22 +94,47 @@ func (f *Folder) Build() (data []byte, err error) {
 	return resources.AsYaml()
 }
 
-// library lets one into kustomize at a time: it keeps the schema of a build in globals.
-var library sync.Mutex
+// library lets one into kustomize at a time: it keeps the schema of a build in globals, some megabytes of Kubernetes'
+// own.
+var library struct {
+	sync.Mutex
+	// built counts the builds.
+	built int
+}
 
-// kustomize builds a folder. A schema that a kustomization brings must not stay for the next one.
-func kustomize(files filesys.FileSystem, dir string) (resmap.ResMap, error) {
-	options := krusty.MakeDefaultOptions()
-	// As Flux does: what a path may reach is bounded by the tree.
-	options.LoadRestrictions = types.LoadRestrictionsNone
+// schemaKept is how long the schema is kept for the next build: to read it takes a fraction of a second.
+const schemaKept = time.Minute
+
+// build runs kustomize. A schema that a kustomization brings must not stay for the next one, and no schema for long.
+func build(files filesys.FileSystem, dir string, options *krusty.Options) (resmap.ResMap, error) {
 	library.Lock()
 	defer library.Unlock()
+	library.built++
+	last := library.built
 	defer func() {
 		if openapi.GetSchemaVersion() != kubernetesapi.DefaultOpenAPI {
 			openapi.ResetOpenAPI()
 		}
+		time.AfterFunc(schemaKept, func() { giveBack(last) })
 	}()
-	return krusty.MakeKustomizer(options).Run(files, path.Join(top, dir))
+	return krusty.MakeKustomizer(options).Run(files, dir)
+}
+
+// giveBack forgets the schema, unless something was built since.
+func giveBack(last int) {
+	library.Lock()
+	defer library.Unlock()
+	if library.built == last {
+		openapi.ResetOpenAPI()
+	}
+}
+
+// kustomize builds a folder.
+func kustomize(files filesys.FileSystem, dir string) (resmap.ResMap, error) {
+	options := krusty.MakeDefaultOptions()
+	// As Flux does: what a path may reach is bounded by the tree.
+	options.LoadRestrictions = types.LoadRestrictionsNone
+	return build(files, path.Join(top, dir), options)
 }
 
 // encrypted reports whether SOPS encrypted an object.

@@ -23,9 +23,7 @@ func Patched(objects []byte, images []fluxkustomize.Image, patches []fluxkustomi
 	if err := errors.Join(files.WriteFile("all.yaml", objects), files.WriteFile("kustomization.yaml", data)); err != nil {
 		return nil, err
 	}
-	library.Lock()
-	defer library.Unlock()
-	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(files, ".")
+	resources, err := build(files, ".", krusty.MakeDefaultOptions())
 	if err != nil {
 		return nil, err
 	}
