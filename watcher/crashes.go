@@ -150,6 +150,10 @@ func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (aga
 	if judges(ref.Kind) {
 		return w.resolveCanary(ctx, l, ref)
 	}
+	if w.pods.count(ref.Namespace) >= listAt && w.pulls(ref) {
+		// Hundreds of images fail, this one is known to, and what takes them back comes first.
+		return unsettledFor, nil
+	}
 	seen, err := w.Pods().observe(ctx, l, ref.Kind, ref.Name)
 	if err != nil {
 		return 0, err

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/kube"
 )
@@ -56,6 +57,34 @@ func TestManyThatFailAtOnceAreListedTogether(t *testing.T) {
 		}
 		w.end(t)
 	})
+}
+
+// A template that changed is looked at 20 s later, which is when what it brought in is being taken back.
+func TestWhileManyWaitForTheirImagesTheirRolloutsAreNotLookedAt(t *testing.T) {
+	for waiting, looks := range map[int]bool{listAt: false, listAt - 1: true} {
+		synctest.Test(t, func(t *testing.T) {
+			s, r := newAPIServer(t, node("node1", "amd64")), &walks{}
+			for i := range waiting {
+				broken(t, s, i)
+			}
+			w := run(t, s, r, Options{})
+			synctest.Wait()
+			before := s.requests("/replicasets")
+			ref := v1alpha1.ObjectRef{Kind: "Deployment", Namespace: "app", Name: "web-3"}
+			again, err := w.resolveCrash(t.Context(), ref)
+			if n := s.requests("/replicasets") - before; err != nil || (n > 0) != looks || !looks && again != unsettledFor {
+				t.Errorf("%d wait: %d requests, again after %s, %v; want a look: %t", waiting, n, again, err, looks)
+			}
+			// One that waits for no image is looked at.
+			before = s.requests("/replicasets")
+			s.remove("Pod", "app", "web-3-h2-x")
+			synctest.Wait()
+			if _, err := w.resolveCrash(t.Context(), ref); err != nil || s.requests("/replicasets") == before {
+				t.Errorf("%d wait, and one that does not is not looked at: %v", waiting, err)
+			}
+			w.end(t)
+		})
+	}
 }
 
 func TestAListIsOnlyGoneByWhereThePodsFailInIt(t *testing.T) {

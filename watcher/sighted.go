@@ -20,6 +20,8 @@ type sightings struct {
 type seenPod struct {
 	uid    types.UID
 	images map[string]string
+	// workload is KIND/NAME of its owner; empty before that was read.
+	workload string
 	// unsure means that the owner did not know the pod's revision: it may be about to.
 	unsure bool
 }

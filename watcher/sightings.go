@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -89,6 +90,7 @@ func (w *Watcher) resolve(ctx context.Context, ref types.NamespacedName) error {
 	now := seenPod{uid: pod.UID, images: map[string]string{}}
 	if before.uid == pod.UID && !before.unsure {
 		maps.Copy(now.images, before.images)
+		now.workload = before.workload
 	}
 	var owner *owner
 	for _, c := range waitingFor(pod) {
@@ -103,7 +105,7 @@ func (w *Watcher) resolve(ctx context.Context, ref types.NamespacedName) error {
 				return err
 			}
 			owner = &o
-			now.unsure = o.unsure()
+			now.unsure, now.workload = o.unsure(), o.workload.String()
 		}
 		image := owner.asked(c.name, c.image)
 		now.images[c.name] = image
@@ -134,6 +136,19 @@ func (w *Watcher) asking(key reconcile.Key) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// pulls reports whether a pod of a workload waits for an image right now.
+func (w *Watcher) pulls(of v1alpha1.ObjectRef) bool {
+	for ref, known := range w.pods.in(of.Namespace) {
+		if known.workload != of.Kind+"/"+of.Name {
+			continue
+		}
+		if pod := w.pending(ref); pod != nil && len(waitingFor(pod)) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // seen is the resource version up to which the pods of a namespace were watched.
