@@ -107,7 +107,7 @@ func Summary(r *Report) string {
 		switch {
 		case good(w.Checks):
 			ready++
-		case Code(&Report{Workloads: []Patient{w}}) == trace.CodeUnread:
+		case Code(&Report{Workloads: []Patient{w}}) == trace.CodeUnknown:
 			unread++
 		}
 	}
@@ -141,7 +141,7 @@ func saysOf(checks []Check, name string) string {
 }
 
 func bad(name, at, why, fix string) Check {
-	return Check{Name: name, At: at, Mark: trace.Stopped, Why: why, Fix: fix}
+	return Check{Name: name, At: at, Mark: trace.Blocked, Why: why, Fix: fix}
 }
 
 func fine(name, at, says string, args ...any) Check {
@@ -149,5 +149,5 @@ func fine(name, at, says string, args ...any) Check {
 }
 
 func unread(name, at, why string) Check {
-	return Check{Name: name, At: at, Mark: trace.Unread, Why: why}
+	return Check{Name: name, At: at, Mark: trace.Unknown, Why: why}
 }

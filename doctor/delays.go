@@ -17,7 +17,7 @@ func (f *Facts) delays(w *Workload) []Check {
 	out := []Check{f.health(w)}
 	if r := w.Chain.Release; r != nil && !r.GetUpgrade().DisableWait && r.GetTimeout().Duration > 5*time.Minute &&
 		!isOn(f.HelmCancels) {
-		out = append(out, bad(CheckHealth, w.Chain.Applier.String(), fmt.Sprintf(
+		out = append(out, bad(CheckHealth, w.Chain.Reconciler.String(), fmt.Sprintf(
 			"an upgrade waits up to %s before it gives up", reconcile.ShortDuration(r.GetTimeout().Duration)),
 			"set spec.timeout: 5m, or less, or run helm-controller with --feature-gates="+gate+"=true (deploy/flux)"))
 	}

@@ -139,7 +139,7 @@ func (f *Facts) policy(w *Workload) Check {
 	}
 	if f.PoliciesUnread != "" {
 		// One that was not read may be a fleet's, which makes it stricter, or the kill switch.
-		c.Mark, c.Why = trace.Unread, f.PoliciesUnread+"; as far as the others say: "+c.Says
+		c.Mark, c.Why = trace.Unknown, f.PoliciesUnread+"; as far as the others say: "+c.Says
 		c.Says = ""
 	}
 	return c
@@ -327,14 +327,14 @@ func (w *Workload) apply() Check {
 	case c.Kustomization.Spec.Suspend:
 		return bad(CheckApply, k.String(), "it is suspended, and applies nothing", flux.Resume(k))
 	case c.Release != nil && c.Release.Spec.Suspend:
-		return bad(CheckApply, c.Applier.String(), "it is suspended, and upgrades nothing", flux.Resume(c.Applier))
+		return bad(CheckApply, c.Reconciler.String(), "it is suspended, and upgrades nothing", flux.Resume(c.Reconciler))
 	case c.Source.Problem != "":
 		return bad(CheckApply, c.Source.Ref.String(), c.Source.Problem,
 			"mend what it says, then: "+flux.Reconcile(c.Source.Ref))
 	case c.NotApplied != "":
 		return bad(CheckApply, k.String(), c.NotApplied, "mend what it says, then: "+flux.Reconcile(k))
 	}
-	return fine(CheckApply, c.Applier.String(), "applies each new revision at once")
+	return fine(CheckApply, c.Reconciler.String(), "applies each new revision at once")
 }
 
 // loses describes what would undo a revert that was pushed.

@@ -104,9 +104,9 @@ func (g *Gatherer) refused(ctx context.Context, namespace string, w *Workload) s
 		switch {
 		case s.Waiting != nil && protected(s.Waiting.Refused) && s.Waiting.Since.After(said):
 			words, said = s.Waiting.Why, s.Waiting.Since.Time
-		case s.Outcome != nil && s.Outcome.Result == v1alpha1.ResultFailed && protected(s.Outcome.Refused) &&
+		case s.Outcome != nil && s.Outcome.Result == v1alpha1.ResultFailed && protected(s.Outcome.Reason) &&
 			s.Outcome.At.After(said):
-			words, said = s.Outcome.Sentence, s.Outcome.At.Time
+			words, said = s.Outcome.Message, s.Outcome.At.Time
 		}
 	}
 	if said.Before(pushed) {

@@ -79,7 +79,7 @@ func (w *Workload) blocked(kustomize, helm bool) (time.Duration, string) {
 		longer(wait, fmt.Sprintf("%s of Kustomization/%s/%s", what, k.Namespace, k.Name))
 	}
 	if r := w.Chain.Release; r != nil && !r.GetUpgrade().DisableWait {
-		whose := "the upgrade of " + w.Chain.Applier.String()
+		whose := "the upgrade of " + w.Chain.Reconciler.String()
 		wait := r.GetTimeout().Duration
 		if r.GetUpgrade().GetRemediation().GetRetries() != 0 {
 			// A failed upgrade is rolled back first.

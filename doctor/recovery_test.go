@@ -15,7 +15,7 @@ func TestHowLongARecoveryTakes(t *testing.T) {
 	minutes := func(n int) *metav1.Duration { return &metav1.Duration{Duration: time.Duration(n) * time.Minute} }
 	release := func(f *Facts, change func(*helmv2.HelmReleaseSpec)) {
 		w := &f.Workloads[0]
-		w.Chain.Release, w.Chain.Applier = &helmv2.HelmRelease{}, ref("HelmRelease", "production", "backend")
+		w.Chain.Release, w.Chain.Reconciler = &helmv2.HelmRelease{}, ref("HelmRelease", "production", "backend")
 		change(&w.Chain.Release.Spec)
 	}
 	for name, tt := range map[string]struct {

@@ -8,7 +8,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// WhatsNew reads what a change says from the blanks that it filled.
+// WhatsNew reads what a change says from the steps that it filled.
 func WhatsNew(before, after *v1alpha1.Rollback) []News {
 	return slices.Concat(foundOut(before, after), done(before, after))
 }
@@ -89,14 +89,14 @@ func done(before, after *v1alpha1.Rollback) (out account) {
 		out.say("ReconcileRequested", false, "asked %s to apply %s", objects(newly), what)
 	}
 	if a.Outcome != nil && (b.Outcome == nil || b.Outcome.Result != a.Outcome.Result) {
-		out.say(string(a.Outcome.Result), a.Outcome.Result.NeedsPerson(), "%s", a.Outcome.Sentence)
+		out.say(string(a.Outcome.Result), a.Outcome.Result.NeedsPerson(), "%s", a.Outcome.Message)
 	}
 	if a.Outcome != nil && a.Waiting != nil && (b.Waiting == nil || b.Waiting.Why != a.Waiting.Why) {
 		out.say("HoldStands", true, "%s", a.Waiting.Why)
 	}
-	if b.Release == nil && a.Release != nil {
-		out.say("HoldReleased", false, "the hold on %s was lifted by %s",
-			strings.Join(a.Change.Policies, ", "), a.Release.By)
+	if b.Lifted == nil && a.Lifted != nil {
+		out.say("HoldLifted", false, "the hold on %s was lifted by %s",
+			strings.Join(a.Change.Policies, ", "), a.Lifted.By)
 	}
 	return out
 }

@@ -43,7 +43,7 @@ func TestWhatsNew(t *testing.T) {
 	over := func(r v1alpha1.Result) func(s *v1alpha1.RollbackStatus) {
 		return func(s *v1alpha1.RollbackStatus) {
 			changed(s)
-			s.Outcome = &v1alpha1.Outcome{Result: r, Sentence: "it ended"}
+			s.Outcome = &v1alpha1.Outcome{Result: r, Message: "it ended"}
 		}
 	}
 	tests := map[string]struct {
@@ -81,8 +81,8 @@ func TestWhatsNew(t *testing.T) {
 		}, []string{"! HoldStands: the hold stands (day 2)"}},
 		"a release names who": {over(v1alpha1.ResultVerified), func(s *v1alpha1.RollbackStatus) {
 			over(v1alpha1.ResultVerified)(s)
-			s.Release = &v1alpha1.HoldRelease{By: "jane"}
-		}, []string{"HoldReleased: the hold on develop:backend was lifted by jane"}},
+			s.Lifted = &v1alpha1.Lifted{By: "jane"}
+		}, []string{"HoldLifted: the hold on develop:backend was lifted by jane"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -26,9 +26,9 @@ func (a All) Tell(before, after *v1alpha1.Rollback) {
 	}
 }
 
-// News is one thing that a change says, in the order of the blanks.
+// News is one thing that a change says, in the order of the steps.
 type News struct {
-	// Reason is the blank that was filled, in CamelCase, as Kubernetes Events want it.
+	// Reason is the step that was filled, in CamelCase, as Kubernetes Events want it.
 	Reason string
 	// Sentence says it.
 	Sentence string

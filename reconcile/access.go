@@ -23,7 +23,7 @@ func accessIn(s *v1alpha1.RollbackStatus, now time.Time) time.Duration {
 	return min(max(lasted, accessSoonest), accessAgain)
 }
 
-// refusedAccess reports whether the form waits for access that was refused.
+// refusedAccess reports whether the Rollback waits for access that was refused.
 func refusedAccess(s *v1alpha1.RollbackStatus) bool {
 	return s.Waiting != nil && FaultKind(s.Waiting.Refused).Heals()
 }
@@ -41,5 +41,5 @@ func unread(w *World, err error) bool {
 
 // waitsForAccess waits for a fault that heals, and says so.
 func waitsForAccess(w *World, kind FaultKind, why string) Step {
-	return Step{Do: DoWait, Wait: accessIn(&w.Form.Status, w.Now), Refused: kind, Why: why}
+	return Step{Do: DoWait, Wait: accessIn(&w.Rollback.Status, w.Now), Refused: kind, Why: why}
 }

@@ -31,7 +31,7 @@ var nevers = []never{
 		if a.OptedIn {
 			return ""
 		}
-		return "namespace " + w.Form.Namespace + " does not allow it: label it " + FastForwardLabel + "=" + FastForwardAllowed
+		return "namespace " + w.Rollback.Namespace + " does not allow it: label it " + FastForwardLabel + "=" + FastForwardAllowed
 	},
 	func(_ *World, a *Ahead, _ *AheadWorkload) string {
 		if len(a.Suspended) == 0 {
@@ -49,7 +49,7 @@ var nevers = []never{
 		case workload.Deployment, workload.DaemonSet:
 			return ""
 		case workload.StatefulSet:
-			return saysIf(o.Ordered && !w.Unstick, "a StatefulSet keeps the pod that cannot start: "+
+			return saysIf(o.Ordered && !w.DeletesPods, "a StatefulSet keeps the pod that cannot start: "+
 				"install deploy/kustomize/components/unstick too")
 		}
 		return "only Deployments, DaemonSets and StatefulSets are fast-forwarded"
@@ -128,9 +128,9 @@ func neverImages(w *World, _ *Ahead, o *AheadWorkload) string {
 		switch {
 		case c.Want == "":
 			return "what Git says for container " + c.Name + " cannot be told"
-		case image.SameTag(c.Want, w.Form.Spec.Subject.Name):
+		case image.SameTag(c.Want, w.Rollback.Spec.Subject.Name):
 			return "Git says " + c.Want + " again"
-		case w.Form.Status.Target == nil || !image.SameTag(c.Want, w.Form.Status.Target.Image):
+		case w.Rollback.Status.Target == nil || !image.SameTag(c.Want, w.Rollback.Status.Target.Image):
 			return "Git says " + c.Want + " by now, and not what was gone back to"
 		case !image.SameRepository(c.Live, c.Want):
 			return fmt.Sprintf("it has %s, and Git says %s of another repository", c.Live, c.Want)
@@ -143,26 +143,26 @@ func neverImages(w *World, _ *Ahead, o *AheadWorkload) string {
 // zero for never, as it looks now.
 func forward(w *World) (*Forward, time.Duration) {
 	a := w.Ahead
-	if a == nil || !a.Held || !w.Policy.FastForward || w.Form.Status.Change == nil {
+	if a == nil || !a.Held || !w.Policy.FastForward || w.Rollback.Status.Change == nil {
 		return nil, 0
 	}
 	var open *Forward
 	for i := range a.Workloads {
 		o := &a.Workloads[i]
-		if o.Gone || len(o.Containers) == 0 || settledAhead(&w.Form.Status, o, a.Checked) {
+		if o.Gone || len(o.Containers) == 0 || settledAhead(&w.Rollback.Status, o, a.Checked) {
 			continue
 		}
 		f := &Forward{Workload: *o, Checked: a.Checked, Refused: whyNot(nevers, w, a, o)}
 		if a.Release != nil {
 			f.Release = &a.Release.Object
 		}
-		if f.Refused != "" && saidAhead(&w.Form.Status, o, f.Refused) {
+		if f.Refused != "" && saidAhead(&w.Rollback.Status, o, f.Refused) {
 			continue
 		}
 		open = f
 		break
 	}
-	if open == nil || len(w.Form.Status.FastForward)+max(1, len(open.Workload.Containers)) > v1alpha1.MaxFastForwards {
+	if open == nil || len(w.Rollback.Status.FastForward)+max(1, len(open.Workload.Containers)) > v1alpha1.MaxFastForwards {
 		return nil, 0
 	}
 	if rest := a.Since.Add(forwardAfter).Sub(w.Now); rest > 0 {

@@ -16,11 +16,11 @@ func behind(changes ...func(*World, *Ahead, *AheadWorkload)) World {
 	w.Now = t0.Add(10 * time.Second)
 	w.Policy.FastForward = true
 	w.Rollout = &Rollout{Fetched: true, Workloads: []WorkloadState{{
-		Workload: w.Form.Status.Failures[0].Workload, Images: map[string]string{"backend": "reg/backend:v2"},
+		Workload: w.Rollback.Status.Failures[0].Workload, Images: map[string]string{"backend": "reg/backend:v2"},
 	}}}
 	w.Ahead = &Ahead{
 		Held: true, Since: t0.Add(7 * time.Second), Checked: "main@sha1:bad0", Installed: true, OptedIn: true,
-		Workloads: []AheadWorkload{{Workload: w.Form.Status.Failures[0].Workload,
+		Workloads: []AheadWorkload{{Workload: w.Rollback.Status.Failures[0].Workload,
 			Containers: []AheadContainer{{Name: "backend", Live: "reg/backend:v2", Want: "reg/backend:v1"}}}},
 	}
 	for _, c := range changes {
@@ -86,7 +86,7 @@ func TestEveryNeverOfFastForwardIsRefusedWithItsSentence(t *testing.T) {
 		}, "another repository"},
 		"a StatefulSet without pods that keep it": {func(_ *World, _ *Ahead, o *AheadWorkload) { o.Workload.Kind = "StatefulSet" }, ""},
 		"an ordered StatefulSet with unstick": {func(w *World, _ *Ahead, o *AheadWorkload) {
-			o.Workload.Kind, o.Ordered, w.Unstick = "StatefulSet", true, true
+			o.Workload.Kind, o.Ordered, w.DeletesPods = "StatefulSet", true, true
 		}, ""},
 		"a DaemonSet":                               {func(_ *World, _ *Ahead, o *AheadWorkload) { o.Workload.Kind = "DaemonSet" }, ""},
 		"a dependent from the same source":          {func(_ *World, a *Ahead, _ *AheadWorkload) { a.Dependents = []Dependent{{appsOf, false, false}} }, ""},
@@ -111,7 +111,7 @@ func TestEveryNeverOfFastForwardIsRefusedWithItsSentence(t *testing.T) {
 func TestWhenAWorkloadIsSetAheadOfFlux(t *testing.T) {
 	wrote := func(r v1alpha1.FastForwardResult, why string) func(*World, *Ahead, *AheadWorkload) {
 		return func(w *World, _ *Ahead, o *AheadWorkload) {
-			w.Form.Status.FastForward = append(w.Form.Status.FastForward,
+			w.Rollback.Status.FastForward = append(w.Rollback.Status.FastForward,
 				v1alpha1.FastForward{Workload: o.Workload, Result: r, Message: why})
 		}
 	}
@@ -197,22 +197,22 @@ func TestAFastForwardIsRecorded(t *testing.T) {
 			e := &Engine{Now: func() time.Time { return w.Now }, Flux: m, Forward: &tt.forwarder, Log: slog.New(slog.DiscardHandler),
 				Records: policies{all: []v1alpha1.RollbackPolicy{tt.policy}}, Pods: unlabelled{}}
 			step := decide(w)
-			form := w.Form.DeepCopy()
-			err := e.fillForward(t.Context(), &w, step, form)
+			rb := w.Rollback.DeepCopy()
+			err := e.fillForward(t.Context(), &w, step, rb)
 			if tt.set != tt.forwarder.set {
 				t.Errorf("set %d times, want %d", tt.forwarder.set, tt.set)
 			}
 			if tt.want == "" {
-				if err == nil || len(form.Status.FastForward) > 0 {
-					t.Errorf("%v, and recorded %+v", err, form.Status.FastForward)
+				if err == nil || len(rb.Status.FastForward) > 0 {
+					t.Errorf("%v, and recorded %+v", err, rb.Status.FastForward)
 				}
 				return
 			}
-			if err != nil || len(form.Status.FastForward) != 1 {
-				t.Fatalf("%v, recorded %+v", err, form.Status.FastForward)
+			if err != nil || len(rb.Status.FastForward) != 1 {
+				t.Fatalf("%v, recorded %+v", err, rb.Status.FastForward)
 			}
 			// Nobody renders the same again for as long as that check runs.
-			w.Form = *form
+			w.Rollback = *rb
 			if next := decide(w); next.Do == DoForward {
 				t.Errorf("%s: it is tried again", next.Why)
 			}
@@ -222,11 +222,11 @@ func TestAFastForwardIsRecorded(t *testing.T) {
 			if next := decide(w); next.Do != DoForward || next.Forward.Workload.Workload != other.Workload {
 				t.Errorf("%s (%s): want the other workload to be set", next.Do, next.Why)
 			}
-			got := form.Status.FastForward[0]
+			got := rb.Status.FastForward[0]
 			if got.Result != tt.want || !strings.Contains(got.Message, tt.says) {
 				t.Errorf("recorded %+v", got)
 			}
-			if applied := tt.want == v1alpha1.FastForwardApplied; applied != form.Status.FalselyGreen("main@sha1:bad0") || form.Status.FalselyGreen("main@sha1:good") {
+			if applied := tt.want == v1alpha1.FastForwardApplied; applied != rb.Status.FalselyGreen("main@sha1:bad0") || rb.Status.FalselyGreen("main@sha1:good") {
 				t.Errorf("the revision whose check passed counts as good: %+v", got)
 			}
 		})
@@ -255,7 +255,7 @@ func TestOnlyARollbackAboutAnImageIsSetAhead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, l := behind(), &looking{}
-			w.Ahead, w.Form.Spec.Subject = nil, tt.subject
+			w.Ahead, w.Rollback.Spec.Subject = nil, tt.subject
 			err := (&Engine{Forward: l, FastForward: true}).gatherAhead(t.Context(), &w, nil)
 			if err != nil || l.n != tt.want || (w.Ahead != nil) != (tt.want > 0) {
 				t.Errorf("%v; asked %d times, want %d; %+v", err, l.n, tt.want, w.Ahead)
@@ -283,17 +283,17 @@ func (unlabelled) Owners(context.Context, string, []v1alpha1.Workload) (Owners, 
 
 func TestTheMarkOfAFastForwardIsTakenOffAReleaseBeforeTheEnd(t *testing.T) {
 	w := aWorld(landed)
-	of := w.Form.Status.Failures[0].Workload
-	w.Form.Status.FastForward = []v1alpha1.FastForward{{Workload: of, Result: v1alpha1.FastForwardApplied, Release: &webOf}}
+	of := w.Rollback.Status.Failures[0].Workload
+	w.Rollback.Status.FastForward = []v1alpha1.FastForward{{Workload: of, Result: v1alpha1.FastForwardApplied, Release: &webOf}}
 	if step := decide(w); step.Do != DoDisown {
 		t.Errorf("does %s (%s)", step.Do, step.Why)
 	}
-	w.Form.Status.FastForward[0].Disowned = true
+	w.Rollback.Status.FastForward[0].Disowned = true
 	if step := decide(w); step.Do != DoOutcome || step.Outcome.Result != v1alpha1.ResultVerified {
 		t.Errorf("does %s (%s)", step.Do, step.Why)
 	}
-	w.Form.Status.FastForward[0].Release = nil
-	w.Form.Status.FastForward[0].Disowned = false
+	w.Rollback.Status.FastForward[0].Release = nil
+	w.Rollback.Status.FastForward[0].Disowned = false
 	if step := decide(w); step.Do != DoOutcome {
 		t.Errorf("under a Kustomization it does %s: Flux takes the mark off itself", step.Do)
 	}
@@ -302,8 +302,8 @@ func TestTheMarkOfAFastForwardIsTakenOffAReleaseBeforeTheEnd(t *testing.T) {
 func TestAStuckPodGoesOnceItsTemplateIsGoodAgain(t *testing.T) {
 	w := behind(func(w *World, _ *Ahead, o *AheadWorkload) {
 		o.Workload.Kind = "StatefulSet"
-		w.Unstick = true
-		w.Form.Status.Failures[0].Workload.Kind = "StatefulSet"
+		w.DeletesPods = true
+		w.Rollback.Status.Failures[0].Workload.Kind = "StatefulSet"
 		w.Rollout.Workloads[0].Workload = o.Workload
 		w.Rollout.Workloads[0].Stuck = []StuckPod{{Name: "backend-0"}}
 	})
@@ -311,8 +311,8 @@ func TestAStuckPodGoesOnceItsTemplateIsGoodAgain(t *testing.T) {
 	if step := decide(w); step.Do != DoWait {
 		t.Errorf("before anything is applied it does %s", step.Do)
 	}
-	w.Form.Status.FastForward = []v1alpha1.FastForward{{Workload: w.Ahead.Workloads[0].Workload, Result: v1alpha1.FastForwardApplied}}
-	if step := decide(w); step.Do != DoUnstick || step.Pod.Name != "backend-0" {
+	w.Rollback.Status.FastForward = []v1alpha1.FastForward{{Workload: w.Ahead.Workloads[0].Workload, Result: v1alpha1.FastForwardApplied}}
+	if step := decide(w); step.Do != DoDeletePod || step.Pod.Name != "backend-0" {
 		t.Errorf("after a fast-forward it does %s %s", step.Do, step.Pod.Name)
 	}
 }

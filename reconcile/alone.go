@@ -13,9 +13,9 @@ import (
 
 // aloneAt lists the policies of image automation that write to places where the target stands without a hold.
 func aloneAt(w *World) []string {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	var out []string
-	for i, n := range s.Suspect.Nodes {
+	for i, n := range s.Suspect.Places {
 		value, there := w.Branch.Values[int32(i)]
 		_, held := w.Branch.Held[int32(i)]
 		if n.Marker != "" && there && !held && value == targetValue(s.Target, int32(i)) && !slices.Contains(out, n.Marker) {
@@ -28,14 +28,14 @@ func aloneAt(w *World) []string {
 // bothAnswers are those to a target that stands alone: it is merged, and nothing of either is written to Git.
 func bothAnswers() []v1alpha1.Answer { return []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject} }
 
-// allowedAlone reports whether a person has said that the form goes on without its hold.
+// allowedAlone reports whether a person has said that the Rollback goes on without its hold.
 func allowedAlone(w *World) bool {
-	v := w.Form.Status.Verdict
+	v := w.Rollback.Status.Verdict
 	return v.Source == v1alpha1.VerdictByPerson && v.Question == questionID(w, bothAnswers())
 }
 
 func aloneWhy(w *World) string {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	return fmt.Sprintf("pull request %d brought the target to %s without the hold of %s, so image automation may write "+
 		"%s again", s.PullRequest.Number, s.Suspect.Branch, strings.Join(aloneAt(w), ", "), badInWords(w))
 }
@@ -43,7 +43,7 @@ func aloneWhy(w *World) string {
 // landedAllowed goes on from a pull request that was allowed and has landed, unless it brought the target alone and
 // nobody allowed that.
 func landedAllowed(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	switch {
 	case len(aloneAt(w)) == 0 || allowedAlone(w):
 		return landedBy(w, Step{Do: DoMerged, Why: "the pull request has landed"})
@@ -56,7 +56,7 @@ func landedAllowed(w *World) Step {
 // landedAsked is what comes of a pull request that has landed before anybody answered: its merge is the answer, unless
 // it brought the target alone.
 func landedAsked(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if len(aloneAt(w)) == 0 {
 		return landedBy(w, verdictByMerge(w))
 	}
@@ -78,7 +78,7 @@ func landedAsked(w *World) Step {
 
 // rejectedMerged ends what a person rejected whose pull request is merged all the same.
 func rejectedMerged(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	return end(w, v1alpha1.ResultRejected, "%s rejected it, and pull request %d is merged%s: %s holds %s (%s)",
 		s.Verdict.By, s.PullRequest.Number, byWhom(s.PullRequest.By), s.Suspect.Branch, s.Target.Image,
 		orElse(s.Verdict.Why, "no reason given"))

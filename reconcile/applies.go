@@ -23,21 +23,21 @@ const (
 func reportStep(w *World) Step {
 	if len(w.failures()) == 0 {
 		return Step{Do: DoWait, Wait: proveAgain,
-			Why: w.Form.Spec.Subject.String() + " says neither that it fails nor that it is ready"}
+			Why: w.Rollback.Spec.Subject.String() + " says neither that it fails nor that it is ready"}
 	}
 	return Step{Do: DoReport, Why: "looking for the commit that Flux cannot apply"}
 }
 
-// fillReport looks for the commit, and ends the form with what was found.
-func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
-	s := &form.Status
+// fillReport looks for the commit, and ends the Rollback with what was found.
+func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
+	s := &rb.Status
 	f := applyOf(s)
 	if f == nil || e.Applies == nil {
-		return Refuse("%s: nothing of it is recorded that can be told", form.Spec.Subject)
+		return Refuse("%s: nothing of it is recorded that can be told", rb.Spec.Subject)
 	}
 	found, err := e.blameApply(ctx, w, f)
 	why, refused := AsRefusal(err)
-	late := !w.Now.Before(form.CreationTimestamp.Add(tellBy))
+	late := !w.Now.Before(rb.CreationTimestamp.Add(tellBy))
 	switch {
 	case err == nil:
 	case refused && (late || !KindOf(err).Heals()):
@@ -55,17 +55,17 @@ func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, form *v1alpha
 	c := found.Suspect
 	if c == nil {
 		f.Apply.Unblamed = brief(orElse(found.Why, "nothing in Git tells"))
-		step := end(w, v1alpha1.ResultReportedOnly, "%s: %s; no commit is blamed: %s", form.Spec.Subject, f.Cause.Words(),
+		step := end(w, v1alpha1.ResultReportedOnly, "%s: %s; no commit is blamed: %s", rb.Spec.Subject, f.Cause.Words(),
 			f.Apply.Unblamed)
-		return e.fillOutcome(ctx, w, step, form)
+		return e.fillOutcome(ctx, w, step, rb)
 	}
 	s.Suspect = &v1alpha1.Suspect{
-		Source: found.Source, Branch: found.Branch, Applier: found.By, Commit: c.Commit, Parent: c.Parent,
-		Subject: cut(c.Subject, 250), Author: cut(c.Author, 200), When: v1alpha1.NewTime(c.When), Nodes: []v1alpha1.Node{},
+		Source: found.Source, Branch: found.Branch, Reconciler: found.By, Commit: c.Commit, Parent: c.Parent,
+		Subject: cut(c.Subject, 250), Author: cut(c.Author, 200), When: v1alpha1.NewTime(c.When), Places: []v1alpha1.Place{},
 	}
-	says, barred := cannotApply(form), mayWrite(w.Policy, s, w.Now)
+	says, barred := cannotApply(rb), mayWrite(w.Policy, s, w.Now)
 	if len(found.Files) > 0 && e.Try != nil && barred == nil && len(found.SharedWith) <= v1alpha1.MaxSharers {
-		s.Suspect.Nodes, s.Suspect.SharedWith = found.Files, found.SharedWith
+		s.Suspect.Places, s.Suspect.SharedWith = found.Files, found.SharedWith
 		s.Suspect.SharedBy = found.SharedBy[:min(len(found.SharedBy), v1alpha1.MaxSharers)]
 		s.Waiting = nil
 		return nil
@@ -73,17 +73,17 @@ func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, form *v1alpha
 	if bar := barOf(barred); len(found.Files) > 0 && (bar == v1alpha1.BarAuthors || bar == v1alpha1.BarMaxAge) {
 		says += ". Nothing is asked: " + barred.Error()
 	}
-	return e.fillOutcome(ctx, w, end(w, v1alpha1.ResultReportedOnly, "%s", says), form)
+	return e.fillOutcome(ctx, w, end(w, v1alpha1.ResultReportedOnly, "%s", says), rb)
 }
 
 // cannotApply says what Flux cannot apply since when, and what a person may do about it.
-func cannotApply(form *v1alpha1.Rollback) string {
-	s := &form.Status
+func cannotApply(rb *v1alpha1.Rollback) string {
+	s := &rb.Status
 	words := v1alpha1.CauseUnknown.Words()
 	if f := applyOf(s); f != nil {
 		words = f.Cause.Words()
 	}
-	return fmt.Sprintf("%s: %s since %s (%s): correct it there, or revert the commit", form.Spec.Subject, words,
+	return fmt.Sprintf("%s: %s since %s (%s): correct it there, or revert the commit", rb.Spec.Subject, words,
 		text.Short(s.Suspect.Commit), s.Suspect.Branch)
 }
 
@@ -95,5 +95,5 @@ func (e *Engine) blameApply(ctx context.Context, w *World, f *v1alpha1.Failure) 
 	case f.Cause.Fault() != v1alpha1.FaultConfig:
 		return Blamed{Why: "that need not come from Git"}, nil
 	}
-	return e.Applies.Blame(ctx, KeyOf(&w.Form), *f, w.Policy.Source)
+	return e.Applies.Blame(ctx, KeyOf(&w.Rollback), *f, w.Policy.Source)
 }

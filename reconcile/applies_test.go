@@ -15,7 +15,7 @@ import (
 
 // reconciler is a Flux object, and what is found in Git about it.
 type reconciler struct {
-	now   Applier
+	now   Reconciler
 	found Blamed
 	err   error
 	asked int
@@ -31,7 +31,7 @@ func (r *reconciler) Undo(context.Context, Key, v1alpha1.Failure, v1alpha1.Suspe
 	}, nil
 }
 
-func (r *reconciler) Applier(context.Context, Key) (*Applier, error) {
+func (r *reconciler) Reconciler(context.Context, Key) (*Reconciler, error) {
 	a := r.now
 	return &a, nil
 }
@@ -111,15 +111,15 @@ func TestWhatFluxCannotApplyIsToldOnce(t *testing.T) {
 			if result() != c.told || (r.asked > 0) != c.asks {
 				t.Errorf("ended %q, and Git was asked %d times; want %q", result(), r.asked, c.told)
 			}
-			if c.told != "" && !strings.Contains(got.Status.Outcome.Sentence, c.says) {
-				t.Errorf("says %q, want %q in it", got.Status.Outcome.Sentence, c.says)
+			if c.told != "" && !strings.Contains(got.Status.Outcome.Message, c.says) {
+				t.Errorf("says %q, want %q in it", got.Status.Outcome.Message, c.says)
 			}
-			if s := got.Status.Suspect; (s != nil) != (c.found.Suspect != nil) || s != nil && (s.Commit != broken.Commit || s.Nodes == nil) {
+			if s := got.Status.Suspect; (s != nil) != (c.found.Suspect != nil) || s != nil && (s.Commit != broken.Commit || s.Places == nil) {
 				t.Errorf("suspect %+v", s)
 			}
 			c.mend(r)
 			got = pass(20 * time.Minute)
-			if result() != c.ends || c.told == "" && !strings.Contains(got.Status.Outcome.Sentence, c.says) {
+			if result() != c.ends || c.told == "" && !strings.Contains(got.Status.Outcome.Message, c.says) {
 				t.Errorf("ended %+v, want %s", got.Status.Outcome, c.ends)
 			}
 			if len(m.branch) != 1 {
@@ -133,7 +133,7 @@ func TestWhatFluxCannotApplyIsToldOnce(t *testing.T) {
 func notBuilt() (*model, *reconciler, *Engine, Key) {
 	m := newModel()
 	key := Key{Namespace: "flux-system", Subject: v1alpha1.Subject{APIVersion: "kustomize.toolkit.fluxcd.io/v1", Kind: "Kustomization", Name: "apps"}}
-	r := &reconciler{now: Applier{Failed: &Condition{Reason: "BuildFailed", Message: "x", At: m.now}, LastApplied: "a"}}
+	r := &reconciler{now: Reconciler{Failed: &Condition{Reason: "BuildFailed", Message: "x", At: m.now}, LastApplied: "a"}}
 	r.now.Ref = v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
 	e := m.engine("prod", Budget{})
 	e.Applies = r

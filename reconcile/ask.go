@@ -58,15 +58,15 @@ func (s Stop) due(since time.Time) (time.Time, bool) {
 
 // ask says which stop is asked next; nil for none, with how long it is until one is due (zero: when something changes).
 func ask(w *World) (*Stop, time.Duration) {
-	if w.Rollout == nil || full(&w.Form.Status) {
+	if w.Rollout == nil || full(&w.Rollback.Status) {
 		return nil, 0
 	}
-	since, token := wanted(&w.Form.Status)
+	since, token := wanted(&w.Rollback.Status)
 	var rest time.Duration
 	for i := range w.Rollout.Way {
 		s := &w.Rollout.Way[i]
 		switch at, ok := s.due(since); {
-		case askedAlready(&w.Form.Status, s.Object):
+		case askedAlready(&w.Rollback.Status, s.Object):
 		case s.Token == token:
 			// It was asked, and the record does not say so yet.
 			return s, 0
@@ -101,7 +101,7 @@ func request(w *World, why string) (Step, bool) {
 	switch {
 	case next != nil:
 		return Step{Do: DoRequest, Ask: next, Why: "asking " + next.Object.String() + why}, true
-	case !opened(&w.Form.Status):
+	case !opened(&w.Rollback.Status):
 		return Step{Do: DoRequest, Why: "asking Flux" + why}, true
 	}
 	return Step{}, false
@@ -120,8 +120,8 @@ func untilDue(w *World, step Step) Step {
 }
 
 // fillRequest asks one object, if one is to be asked, and writes down what was asked so far.
-func (e *Engine) fillRequest(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
-	s := &form.Status
+func (e *Engine) fillRequest(ctx context.Context, w *World, step Step, rb *v1alpha1.Rollback) error {
+	s := &rb.Status
 	_, token := wanted(s)
 	if !opened(s) {
 		s.Request = &v1alpha1.Request{Token: token, Objects: []v1alpha1.ObjectRef{}, At: v1alpha1.NewTime(w.Now)}

@@ -19,7 +19,7 @@ var (
 func askedAt(objects ...v1alpha1.ObjectRef) worldChange {
 	return func(w *World) {
 		for _, o := range objects {
-			w.Form.Status.Request.Asked = append(w.Form.Status.Request.Asked, v1alpha1.AskedObject{ObjectRef: o, At: micro(t0)})
+			w.Rollback.Status.Request.Asked = append(w.Rollback.Status.Request.Asked, v1alpha1.AskedObject{ObjectRef: o, At: micro(t0)})
 		}
 	}
 }
@@ -68,8 +68,8 @@ func TestFluxIsAskedInOrder(t *testing.T) {
 		"not before its Kustomization applied the commit":   {onTheWay(past, with(stalled, func(s *Stop) { s.Reached = false }), later), v1alpha1.ObjectRef{}},
 		"never in an upgrade":                               {onTheWay(past, with(stalled, func(s *Stop) { s.Busy = true }), later), v1alpha1.ObjectRef{}},
 		"not one that hears of its values":                  {onTheWay(past, with(stalled, func(s *Stop) { s.Taken = true }), later), v1alpha1.ObjectRef{}},
-		"everybody anew when the revert had to land again":  {onTheWay(Stop{}, Stop{}, askedAt(fleetRepo), func(w *World) { w.Form.Status.Landed.At = micro(t0.Add(time.Second)) }), fleetRepo},
-		"a sibling's request for the same push serves both": {onTheWay(Stop{}, Stop{}, func(w *World) { w.Form.Status.Landed.At = micro(t0.Add(time.Second)) }, source(func(s *Stop) { s.Token = tokenOf(t0) })), v1alpha1.ObjectRef{}},
+		"everybody anew when the revert had to land again":  {onTheWay(Stop{}, Stop{}, askedAt(fleetRepo), func(w *World) { w.Rollback.Status.Landed.At = micro(t0.Add(time.Second)) }), fleetRepo},
+		"a sibling's request for the same push serves both": {onTheWay(Stop{}, Stop{}, func(w *World) { w.Rollback.Status.Landed.At = micro(t0.Add(time.Second)) }, source(func(s *Stop) { s.Token = tokenOf(t0) })), v1alpha1.ObjectRef{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			next, _ := ask(&tt.world)
@@ -115,7 +115,7 @@ func TestARestoreAsksWhatAppliedItAndWaitsForItsHealthCheck(t *testing.T) {
 	}
 	late := func(w *World) { w.Now = t0.Add(30 * time.Minute) }
 	if step := decide(undone(rejected("bob"), again(true), late)); step.Do != DoWait {
-		t.Errorf("does %s while the check runs: %s", step.Do, step.Outcome.Sentence)
+		t.Errorf("does %s while the check runs: %s", step.Do, step.Outcome.Message)
 	}
 }
 
@@ -132,20 +132,20 @@ func (a *asker) Ask(_ context.Context, s Stop, token string) error {
 }
 
 func TestTheRecordSaysWhoWasAskedAndWhen(t *testing.T) {
-	w := onTheWay(Stop{}, Stop{}, func(w *World) { w.Form.Status.Request = nil })
+	w := onTheWay(Stop{}, Stop{}, func(w *World) { w.Rollback.Status.Request = nil })
 	a := &asker{}
 	e := &Engine{Flux: a}
 	token := tokenOf(t0)
 	// A walk that died after it asked asks for the same again, which is no second request.
 	for range 2 {
-		form := w.Form.DeepCopy()
+		rb := w.Rollback.DeepCopy()
 		step := decide(w)
-		if err := e.fillRequest(t.Context(), &w, step, form); err != nil {
+		if err := e.fillRequest(t.Context(), &w, step, rb); err != nil {
 			t.Fatal(err)
 		}
 		want := &v1alpha1.Request{Token: token, Objects: []v1alpha1.ObjectRef{fleetRepo, appsOf, webOf}, At: micro(w.Now),
 			Asked: []v1alpha1.AskedObject{{ObjectRef: fleetRepo, At: micro(w.Now)}}}
-		if diff := cmp.Diff(want, form.Status.Request); diff != "" {
+		if diff := cmp.Diff(want, rb.Status.Request); diff != "" {
 			t.Error(diff)
 		}
 		w.Rollout.Way[0].Token = token

@@ -19,7 +19,7 @@ func TestAskingPeopleSaysUntilWhenAndWhy(t *testing.T) {
 		t.Fatalf("got %s, asked %v", got.Do, got.Question)
 	}
 	want := &v1alpha1.Question{
-		ID: got.Question.ID, Until: micro(w.Form.Status.FirstSeen().Add(w.Policy.Grace + time.Hour)),
+		ID: got.Question.ID, Until: micro(w.Rollback.Status.FirstSeen().Add(w.Policy.Grace + time.Hour)),
 		Doubts:  []v1alpha1.Doubt{{Type: v1alpha1.DoubtPolicyAsks, Message: "the policy asks for an approval"}},
 		Answers: []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject},
 	}
@@ -34,7 +34,7 @@ func TestAnotherSuspectTargetPlaceOrAnswerIsAnotherQuestion(t *testing.T) {
 		return questionOf(&w, doubtsOf(&w)).ID
 	}
 	second := func(w *World) {
-		w.Form.Status.Suspect.Nodes = append(w.Form.Status.Suspect.Nodes, v1alpha1.Node{File: "b.yaml", Bad: "reg/backend:v2"})
+		w.Rollback.Status.Suspect.Places = append(w.Rollback.Status.Suspect.Places, v1alpha1.Place{File: "b.yaml", Bad: "reg/backend:v2"})
 		w.Branch.Values[1] = "reg/backend:v2"
 	}
 	one, two := ask(), ask(second)
@@ -43,17 +43,17 @@ func TestAnotherSuspectTargetPlaceOrAnswerIsAnotherQuestion(t *testing.T) {
 		same      bool
 	}{
 		"another doubt":         {ask(func(w *World) { w.Breaker = "breaker: reg" }), one, true},
-		"other words":           {ask(func(w *World) { w.Form.Status.Target.Proof = "x" }), one, true},
-		"a proof of later":      {ask(func(w *World) { w.Form.Status.Target.At = micro(t0.Add(time.Minute)) }), one, true},
+		"other words":           {ask(func(w *World) { w.Rollback.Status.Target.Proof = "x" }), one, true},
+		"a proof of later":      {ask(func(w *World) { w.Rollback.Status.Target.At = micro(t0.Add(time.Minute)) }), one, true},
 		"another tip":           {ask(func(w *World) { w.Branch.Tip = "tip1" }), one, true},
 		"a longer deadline":     {ask(func(w *World) { w.Policy.Approval = 2 * time.Hour }), one, true},
-		"another suspect":       {ask(func(w *World) { w.Form.Status.Suspect.Commit = "bad1" }), one, false},
-		"another target":        {ask(func(w *World) { w.Form.Status.Target.Image = "reg/backend:v0" }), one, false},
-		"another value":         {ask(func(w *World) { w.Form.Status.Target.Values[0].Value = "reg/backend:v0" }), one, false},
+		"another suspect":       {ask(func(w *World) { w.Rollback.Status.Suspect.Commit = "bad1" }), one, false},
+		"another target":        {ask(func(w *World) { w.Rollback.Status.Target.Image = "reg/backend:v0" }), one, false},
+		"another value":         {ask(func(w *World) { w.Rollback.Status.Target.Values[0].Value = "reg/backend:v0" }), one, false},
 		"one place more":        {two, one, false},
 		"one place mended":      {ask(second, func(w *World) { w.Branch.Values[1] = "reg/backend:v1" }), two, false},
 		"one answer less":       {ask(func(w *World) { w.ReadOnly = "pinned" }), one, false},
-		"a verdict that lapsed": {ask(func(w *World) { w.Form.Status.Lapsed = []v1alpha1.Lapse{{}} }), one, false},
+		"a verdict that lapsed": {ask(func(w *World) { w.Rollback.Status.Lapsed = []v1alpha1.Lapse{{}} }), one, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if (tt.got == tt.want) != tt.same {
@@ -93,14 +93,14 @@ func TestADecisionCountsOnlyForTheQuestionThatIsAsked(t *testing.T) {
 }
 
 func decidedByAll(all []v1alpha1.Decision) worldChange {
-	return func(w *World) { w.Form.Spec.Decisions = all }
+	return func(w *World) { w.Rollback.Spec.Decisions = all }
 }
 
 func TestAnEndThatStillAsks(t *testing.T) {
 	restored := func(w *World) {
 		f := byHandOf("backend", "reg/backend:v1", time.Minute)
-		w.Form.Spec.OpenedFor = v1alpha1.TriggerDrift
-		w.Form.Status.Failures = []v1alpha1.Failure{f}
+		w.Rollback.Spec.OpenedFor = v1alpha1.TriggerDrift
+		w.Rollback.Status.Failures = []v1alpha1.Failure{f}
 		w.sees(PodsSeen{Restored: "Deployment/backend"})
 	}
 	for name, tt := range map[string]struct {
@@ -110,7 +110,9 @@ func TestAnEndThatStillAsks(t *testing.T) {
 	}{
 		"expired": {aWorld(asksApproval, ended(v1alpha1.ResultExpired)), []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject}, ""},
 		"expired too long ago": {aWorld(asksApproval, ended(v1alpha1.ResultExpired),
-			func(w *World) { w.Now, w.Form.Status.Suspect.When = t0.Add(25*time.Hour), micro(t0.Add(24*time.Hour)) }), nil, ""},
+			func(w *World) {
+				w.Now, w.Rollback.Status.Suspect.When = t0.Add(25*time.Hour), micro(t0.Add(24*time.Hour))
+			}), nil, ""},
 		"expired, and something else in Git": {aWorld(asksApproval, ended(v1alpha1.ResultExpired), tipSays("reg/backend:v3")), nil,
 			v1alpha1.ResultSuperseded},
 		"expired and recovered": {aWorld(asksApproval, ended(v1alpha1.ResultExpired),
@@ -120,7 +122,7 @@ func TestAnEndThatStillAsks(t *testing.T) {
 		"a drift that Flux took back": {aWorld(asksApproval, restored, ended(v1alpha1.ResultRestored)),
 			[]v1alpha1.Answer{v1alpha1.Approve}, ""},
 		"one that a person had restored": {aWorld(asksApproval, restored, ended(v1alpha1.ResultRestored), func(w *World) {
-			w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: "jane"}
+			w.Rollback.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: "jane"}
 		}), nil, ""},
 		"rejected": {aWorld(asksApproval, ended(v1alpha1.ResultRejected)), nil, ""},
 	} {
@@ -137,7 +139,7 @@ func TestAnEndThatStillAsks(t *testing.T) {
 				return
 			}
 			w := tt.world
-			w.Form.Spec.Decisions = []v1alpha1.Decision{{By: "jane", Answer: v1alpha1.Approve, Question: got.Question.ID}}
+			w.Rollback.Spec.Decisions = []v1alpha1.Decision{{By: "jane", Answer: v1alpha1.Approve, Question: got.Question.ID}}
 			if next := decide(w); next.Do != DoVerdict {
 				t.Errorf("an approval: %s", next.Do)
 			}
@@ -148,8 +150,8 @@ func TestAnEndThatStillAsks(t *testing.T) {
 func TestAVerdictLapsesThatWasForbiddenForTooLong(t *testing.T) {
 	barredBefore := func(w *World) {
 		approved("jane")(w)
-		w.Form.Status.Waiting = &v1alpha1.Waiting{Why: "suspended", Barred: v1alpha1.BarSuspended}
-		w.Form.Status.Verdict.Question = questionID(w, answersOf(w))
+		w.Rollback.Status.Waiting = &v1alpha1.Waiting{Why: "suspended", Barred: v1alpha1.BarSuspended}
+		w.Rollback.Status.Verdict.Question = questionID(w, answersOf(w))
 	}
 	for name, tt := range map[string]struct {
 		change worldChange
@@ -158,7 +160,7 @@ func TestAVerdictLapsesThatWasForbiddenForTooLong(t *testing.T) {
 		"a moment's suspension is none": {func(*World) {}, DoChange},
 		"longer than approval.timeout":  {func(w *World) { w.Now = t0.Add(w.Policy.Approval + time.Second) }, DoLapse},
 		"and what would be written is something else": {
-			func(w *World) { w.Form.Status.Verdict.Question = "000000000000" }, DoLapse,
+			func(w *World) { w.Rollback.Status.Verdict.Question = "000000000000" }, DoLapse,
 		},
 		"still suspended": {func(w *World) {
 			w.Policy.Mode, w.Policy.Bar, w.Now = v1alpha1.ModeNotify, v1alpha1.BarSuspended, t0.Add(2*time.Hour)
@@ -166,13 +168,13 @@ func TestAVerdictLapsesThatWasForbiddenForTooLong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := decide(aWorld(barredBefore, tt.change)); got.Do != tt.want {
-				t.Errorf("got %s %q, want %s", got.Do, got.Why+got.Outcome.Sentence, tt.want)
+				t.Errorf("got %s %q, want %s", got.Do, got.Why+got.Outcome.Message, tt.want)
 			}
 		})
 	}
 	// What the policy would do by itself is asked after a lapse.
 	w := aWorld(func(w *World) {
-		w.Form.Status.Lapsed = []v1alpha1.Lapse{{Why: "jane allowed it long ago", At: micro(t0)}}
+		w.Rollback.Status.Lapsed = []v1alpha1.Lapse{{Why: "jane allowed it long ago", At: micro(t0)}}
 		w.Now = t0.Add(30 * time.Minute)
 	})
 	got := decide(w)
@@ -181,12 +183,12 @@ func TestAVerdictLapsesThatWasForbiddenForTooLong(t *testing.T) {
 	}
 }
 
-// A suspension is for a while: it takes the question away and does not end the form.
+// A suspension is for a while: it takes the question away and does not end the Rollback.
 func TestASuspensionTakesTheQuestionBack(t *testing.T) {
 	suspended := func(w *World) {
 		w.Policy.Mode, w.Policy.Bar, w.Policy.Why = v1alpha1.ModeNotify, v1alpha1.BarSuspended, "policy develop/web is suspended"
 	}
-	asked := func(w *World) { w.Form.Status.Question = &v1alpha1.Question{ID: "0123456789ab"} }
+	asked := func(w *World) { w.Rollback.Status.Question = &v1alpha1.Question{ID: "0123456789ab"} }
 	got := decide(aWorld(asked, suspended))
 	if got.Do != DoWait || got.Question != nil || got.Barred != v1alpha1.BarSuspended {
 		t.Errorf("got %s %+v %q", got.Do, got.Question, got.Barred)
@@ -196,6 +198,6 @@ func TestASuspensionTakesTheQuestionBack(t *testing.T) {
 		t.Errorf("after the deadline: %s %+v", got.Outcome.Result, got.Question)
 	}
 	if got = decide(aWorld(suspended)); got.Outcome.Result != v1alpha1.ResultReportedOnly {
-		t.Errorf("where nothing was asked before: %s %q", got.Do, got.Outcome.Sentence)
+		t.Errorf("where nothing was asked before: %s %q", got.Do, got.Outcome.Message)
 	}
 }

@@ -66,7 +66,7 @@ const barredFor = 24 * time.Hour
 
 // waitsBarred waits while something forbids what a verdict allowed before.
 func waitsBarred(w *World, err error) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	var no *barredBy
 	if !errors.As(err, &no) {
 		return Step{Do: DoWait, Wait: lookAgain, Why: err.Error()}
@@ -95,29 +95,29 @@ type rules struct {
 	policies map[string][]v1alpha1.RollbackPolicy
 	labels   map[string]map[string]string
 	owners   map[string]Owners
-	// shared are the namespaces that files of a form are rendered into besides its own.
+	// shared are the namespaces that files of a Rollback are rendered into besides its own.
 	shared map[string]shares
-	// of are the workloads of all forms of the push, by namespace: they are read together.
+	// of are the workloads of all Rollbacks of the push, by namespace: they are read together.
 	of map[string][]v1alpha1.Workload
 	// lasts is how long what was read is gone by: longer where it took long to read.
 	lasts time.Duration
 }
 
-// concern adds the workloads of a form.
-func (r *rules) concern(form *v1alpha1.Rollback) {
+// concern adds the workloads of a Rollback.
+func (r *rules) concern(rb *v1alpha1.Rollback) {
 	if r.of == nil {
 		r.of = map[string][]v1alpha1.Workload{}
 	}
-	r.of[form.Namespace] = append(r.of[form.Namespace], form.Status.Workloads()...)
+	r.of[rb.Namespace] = append(r.of[rb.Namespace], rb.Status.Workloads()...)
 }
 
 // forget has all of it read anew.
 func (r *rules) forget() { *r = rules{of: r.of} }
 
-// about are the owners of a form's workloads, and what their namespace says.
+// about are the owners of a Rollback's workloads, and what their namespace says.
 func (o Owners) about(workloads []v1alpha1.Workload) Owners {
-	out := Owners{Labels: map[string]map[string]string{}, Wishes: map[string]Wish{}}
-	names := []string{NamespaceWish}
+	out := Owners{Labels: map[string]map[string]string{}, Preferences: map[string]Preference{}}
+	names := []string{NamespacePreference}
 	for _, wl := range workloads {
 		names = append(names, wl.String())
 	}
@@ -125,17 +125,17 @@ func (o Owners) about(workloads []v1alpha1.Workload) Owners {
 		if labels, there := o.Labels[name]; there {
 			out.Labels[name] = labels
 		}
-		if wish, there := o.Wishes[name]; there {
-			out.Wishes[name] = wish
+		if wish, there := o.Preferences[name]; there {
+			out.Preferences[name] = wish
 		}
 	}
 	return out
 }
 
-// policyNow resolves what may be done about a form, from policies that are read live.
-func (e *Engine) policyNow(ctx context.Context, form *v1alpha1.Rollback, read *rules) (Policy, error) {
-	ns := form.Namespace
-	workloads := form.Status.Workloads()
+// policyNow resolves what may be done about a Rollback, from policies that are read live.
+func (e *Engine) policyNow(ctx context.Context, rb *v1alpha1.Rollback, read *rules) (Policy, error) {
+	ns := rb.Namespace
+	workloads := rb.Status.Workloads()
 	if now := e.Now(); now.Sub(read.at) >= max(rulesLast, read.lasts) {
 		read.forget()
 		read.at = now
@@ -145,7 +145,7 @@ func (e *Engine) policyNow(ctx context.Context, form *v1alpha1.Rollback, read *r
 			return Policy{}, err
 		}
 	}
-	w := &World{Form: *form}
+	w := &World{Rollback: *rb}
 	owners := read.owners[ns].about(workloads)
 	if !tellApart(read.policies[ns]) {
 		// Every policy is about each of them, one that is gone by now too.
@@ -155,15 +155,15 @@ func (e *Engine) policyNow(ctx context.Context, form *v1alpha1.Rollback, read *r
 		}
 	}
 	w.selects(owners)
-	beside, err := read.beside(ctx, form, e.Records.PoliciesNow)
+	beside, err := read.beside(ctx, rb, e.Records.PoliciesNow)
 	if err != nil {
 		return Policy{}, err
 	}
 	return e.resolve(w, rulings{read.policies[ns], read.labels[ns], beside}), nil
 }
 
-// rulings are the policies that are gone by, the labels of the form's namespace, and beside it the namespaces that the
-// same files are rendered into.
+// rulings are the policies that are gone by, the labels of the Rollback's namespace, and beside it the namespaces that
+// the same files are rendered into.
 type rulings struct {
 	all    []v1alpha1.RollbackPolicy
 	labels map[string]string
@@ -176,14 +176,14 @@ type shares struct {
 	own []v1alpha1.RollbackPolicy
 }
 
-// beside reads the policies of the namespaces that a form's files are rendered into besides its own, each once.
-func (r *rules) beside(ctx context.Context, form *v1alpha1.Rollback,
+// beside reads the policies of the namespaces that a Rollback's files are rendered into besides its own, each once.
+func (r *rules) beside(ctx context.Context, rb *v1alpha1.Rollback,
 	get func(context.Context, string) ([]v1alpha1.RollbackPolicy, map[string]string, error)) ([]shares, error) {
-	if form.Status.Suspect == nil {
+	if rb.Status.Suspect == nil {
 		return nil, nil
 	}
 	var out []shares
-	for _, ns := range form.Status.Suspect.SharedWith {
+	for _, ns := range rb.Status.Suspect.SharedWith {
 		known, ok := r.shared[ns]
 		if !ok {
 			all, labels, err := get(ctx, ns)
@@ -231,27 +231,27 @@ func (e *Engine) readRules(ctx context.Context, ns string, read *rules, workload
 
 // selects takes over what workloads are selected by, where no trigger has looked.
 func (w *World) selects(o Owners) {
-	w.Seen = map[v1alpha1.TriggerType]Observation{"": {Labels: o.Labels, Wishes: o.Wishes}}
+	w.Seen = map[v1alpha1.TriggerType]Observation{"": {Labels: o.Labels, Preferences: o.Preferences}}
 }
 
-// resolve says what policies say about a form's workloads, for each trigger that the record is about and together. A
-// hold outlives its workloads, and one that was adopted names none: then all policies of the namespace have their say.
-// Where the files are rendered into other namespaces too, their policies have their say, all of them: nothing tells
-// which workload there would change.
+// resolve says what policies say about a Rollback's workloads, for each trigger that the record is about and together.
+// A hold outlives its workloads, and one that was adopted names none: then all policies of the namespace have their
+// say. Where the files are rendered into other namespaces too, their policies have their say, all of them: nothing
+// tells which workload there would change.
 func (e *Engine) resolve(w *World, by rulings) Policy {
 	all, nsLabels := by.all, by.labels
 	var subjects []Subject
-	wishes := map[string]Wish{}
+	preferences := map[string]Preference{}
 	workloads := map[string]map[string]string{}
 	for _, o := range w.Seen {
 		maps.Copy(workloads, o.Labels)
-		maps.Copy(wishes, o.Wishes)
+		maps.Copy(preferences, o.Preferences)
 	}
 	for _, labels := range workloads {
-		subjects = append(subjects, Subject{Namespace: w.Form.Namespace, NamespaceLabels: nsLabels, Labels: labels})
+		subjects = append(subjects, Subject{Namespace: w.Rollback.Namespace, NamespaceLabels: nsLabels, Labels: labels})
 	}
-	if len(subjects) == 0 && w.Form.Status.HoldStands() {
-		subjects = append(subjects, Subject{Namespace: w.Form.Namespace, NamespaceLabels: nsLabels, AnyLabels: true})
+	if len(subjects) == 0 && w.Rollback.Status.HoldStands() {
+		subjects = append(subjects, Subject{Namespace: w.Rollback.Namespace, NamespaceLabels: nsLabels, AnyLabels: true})
 	}
 	for _, s := range by.beside {
 		if len(subjects) == 0 {
@@ -274,10 +274,10 @@ func (e *Engine) resolve(w *World, by rulings) Policy {
 	out := together(each)
 	for t := range w.Policies {
 		if t.Row().LiftedByPerson {
-			out.Release = v1alpha1.ReleaseManual
+			out.Lift = v1alpha1.LiftManual
 		}
 	}
-	return wishing(out, wishes)
+	return preferring(out, preferences)
 }
 
 // tellApart reports whether a policy tells workloads apart by their labels.
@@ -287,16 +287,16 @@ func tellApart(all []v1alpha1.RollbackPolicy) bool {
 	})
 }
 
-// gate asks live whether something may be written for a form; nil when it may. What cannot be read is no.
-func (e *Engine) gate(ctx context.Context, form *v1alpha1.Rollback, read *rules, lift bool) error {
-	p, err := e.policyNow(ctx, form, read)
+// gate asks live whether something may be written for a Rollback; nil when it may. What cannot be read is no.
+func (e *Engine) gate(ctx context.Context, rb *v1alpha1.Rollback, read *rules, lift bool) error {
+	p, err := e.policyNow(ctx, rb, read)
 	if err != nil {
 		return &barredBy{v1alpha1.BarUnreadable, "whether it may be written cannot be read: " + err.Error()}
 	}
 	if lift {
 		return mayLift(p)
 	}
-	return mayWrite(p, &form.Status, e.Now())
+	return mayWrite(p, &rb.Status, e.Now())
 }
 
 // shut is how soon a write that the gate refused is tried again, where nothing wakes it before.
@@ -317,14 +317,14 @@ func barOf(err error) v1alpha1.Bar {
 	return ""
 }
 
-// applierGroups are the API versions of the kinds that apply.
-var applierGroups = map[string]string{
+// reconcilerGroups are the API versions of the kinds that apply.
+var reconcilerGroups = map[string]string{
 	"Kustomization": "kustomize.toolkit.fluxcd.io/v1", "HelmRelease": "helm.toolkit.fluxcd.io/v2",
 }
 
 // owners are what policies select by, and what the objects themselves say: workloads, and Flux objects that apply.
 func (e *Engine) owners(ctx context.Context, ns string, of []v1alpha1.Workload) (Owners, error) {
-	applies := func(w v1alpha1.Workload) bool { return applierGroups[w.Kind] != "" && e.Applies != nil }
+	applies := func(w v1alpha1.Workload) bool { return reconcilerGroups[w.Kind] != "" && e.Applies != nil }
 	out, err := e.Pods.Owners(ctx, ns, slices.DeleteFunc(slices.Clone(of), applies))
 	if err != nil {
 		return out, fmt.Errorf("read the workloads: %w", err)
@@ -333,8 +333,8 @@ func (e *Engine) owners(ctx context.Context, ns string, of []v1alpha1.Workload) 
 		if !applies(w) {
 			continue
 		}
-		a, err := e.Applies.Applier(ctx, Key{Namespace: ns, Subject: v1alpha1.Subject{
-			APIVersion: applierGroups[w.Kind], Kind: w.Kind, Name: w.Name,
+		a, err := e.Applies.Reconciler(ctx, Key{Namespace: ns, Subject: v1alpha1.Subject{
+			APIVersion: reconcilerGroups[w.Kind], Kind: w.Kind, Name: w.Name,
 		}})
 		if err != nil {
 			return out, fmt.Errorf("read %s: %w", w, err)
@@ -342,33 +342,33 @@ func (e *Engine) owners(ctx context.Context, ns string, of []v1alpha1.Workload) 
 		if a == nil || a.Gone {
 			continue
 		}
-		if out.Wishes == nil {
-			out.Wishes = map[string]Wish{}
+		if out.Preferences == nil {
+			out.Preferences = map[string]Preference{}
 		}
-		out.Labels[w.String()], out.Wishes[w.String()] = a.Labels, Wish{Annotation: a.Says}
+		out.Labels[w.String()], out.Preferences[w.String()] = a.Labels, Preference{Annotation: a.Says}
 	}
 	return out, nil
 }
 
 // PolicyOf resolves what the policies say about a Rollback now. People wait for it: it goes by what the record names,
 // and asks neither pods nor Git.
-func (e *Engine) PolicyOf(ctx context.Context, form *v1alpha1.Rollback) (Policy, error) {
-	owners, err := e.owners(ctx, form.Namespace, form.Status.Workloads())
+func (e *Engine) PolicyOf(ctx context.Context, rb *v1alpha1.Rollback) (Policy, error) {
+	owners, err := e.owners(ctx, rb.Namespace, rb.Status.Workloads())
 	if err != nil {
 		return Policy{}, err
 	}
-	w := &World{Form: *form}
+	w := &World{Rollback: *rb}
 	w.selects(owners)
 	return e.policy(ctx, w)
 }
 
-// policy resolves what may be done for the form's workloads.
+// policy resolves what may be done for the Rollback's workloads.
 func (e *Engine) policy(ctx context.Context, w *World) (Policy, error) {
-	all, nsLabels, err := e.Records.Policies(ctx, w.Form.Namespace)
+	all, nsLabels, err := e.Records.Policies(ctx, w.Rollback.Namespace)
 	if err != nil {
 		return Policy{}, fmt.Errorf("read policies: %w", err)
 	}
-	beside, err := (&rules{}).beside(ctx, &w.Form, e.Records.Policies)
+	beside, err := (&rules{}).beside(ctx, &w.Rollback, e.Records.Policies)
 	if err != nil {
 		return Policy{}, err
 	}

@@ -22,8 +22,8 @@ func TestWhatForbidsAWriteComesBeforeDecisions(t *testing.T) {
 			w.Policy = Policy{Bar: v1alpha1.BarNoPolicy, Why: "no RollbackPolicy selects the workload"}
 		}, "no RollbackPolicy"},
 		"a policy that tells":  {func(w *World) { w.Policy.Mode = v1alpha1.ModeNotify }, "only tells"},
-		"maxAge":               {func(w *World) { w.Form.Status.Suspect.When = micro(t0.Add(-25 * time.Hour)) }, "maxAge is 24h"},
-		"authors":              {func(w *World) { w.Form.Status.Suspect.Automation = nil }, "authors is Automation"},
+		"maxAge":               {func(w *World) { w.Rollback.Status.Suspect.When = micro(t0.Add(-25 * time.Hour)) }, "maxAge is 24h"},
+		"authors":              {func(w *World) { w.Rollback.Status.Suspect.Automation = nil }, "authors is Automation"},
 		"a branch that is not": {func(w *World) { w.ReadOnly = "pinned to tag v1" }, "pinned to tag v1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -34,8 +34,8 @@ func TestWhatForbidsAWriteComesBeforeDecisions(t *testing.T) {
 				}
 			}
 			got := decide(aWorld(tt.change, decidedBy(decision("jane", v1alpha1.Approve, 0))))
-			if got.Outcome.Result != v1alpha1.ResultReportedOnly || !strings.Contains(got.Outcome.Sentence, tt.says) {
-				t.Errorf("got %s %q, want %s …%s…", got.Do, got.Outcome.Sentence, v1alpha1.ResultReportedOnly, tt.says)
+			if got.Outcome.Result != v1alpha1.ResultReportedOnly || !strings.Contains(got.Outcome.Message, tt.says) {
+				t.Errorf("got %s %q, want %s …%s…", got.Do, got.Outcome.Message, v1alpha1.ResultReportedOnly, tt.says)
 			}
 		})
 	}
@@ -55,7 +55,7 @@ func TestWhatForbidsAWriteStopsWhatWasAllowedBefore(t *testing.T) {
 			v1alpha1.BarNoPolicy, "nothing is pushed"},
 		"a change that grew too old": {aWorld(approved("jane"), func(w *World) { w.Policy.MaxAge = time.Minute }), v1alpha1.BarMaxAge, "maxAge is 1m"},
 		"a revert that a force push lost": {
-			aWorld(landed, tipSays("reg/backend:v2"), func(w *World) { w.Branch.Trails = nil }, suspended), v1alpha1.BarSuspended, "suspended",
+			aWorld(landed, tipSays("reg/backend:v2"), func(w *World) { w.Branch.Commits = nil }, suspended), v1alpha1.BarSuspended, "suspended",
 		},
 		"a lift by a newer image": {
 			aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingPresent), suspended),
@@ -63,7 +63,7 @@ func TestWhatForbidsAWriteStopsWhatWasAllowedBefore(t *testing.T) {
 		},
 		"a lift by a person": {
 			aWorld(landed, ended(v1alpha1.ResultVerified), held, suspended, func(w *World) {
-				w.Form.Spec.ReleaseHold = &v1alpha1.HoldDecision{By: "jane"}
+				w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "jane"}
 			}), v1alpha1.BarSuspended, "the hold stands, nothing is pushed",
 		},
 	} {
@@ -75,8 +75,8 @@ func TestWhatForbidsAWriteStopsWhatWasAllowedBefore(t *testing.T) {
 		})
 	}
 	w := aWorld(approved("jane"), suspended, func(w *World) { w.Now = t0.Add(25 * time.Hour) })
-	if got := decide(w); got.Outcome.Result != v1alpha1.ResultFailed || !strings.Contains(got.Outcome.Sentence, "not pushed in 24h") {
-		t.Errorf("after a day: %s %q", got.Do, got.Outcome.Sentence)
+	if got := decide(w); got.Outcome.Result != v1alpha1.ResultFailed || !strings.Contains(got.Outcome.Message, "not pushed in 24h") {
+		t.Errorf("after a day: %s %q", got.Do, got.Outcome.Message)
 	}
 }
 
@@ -167,15 +167,15 @@ func TestTheKillSwitchComesBeforeAnyOtherPolicy(t *testing.T) {
 // trailer of ours.
 func TestTheReasonOfAnApprovalIsInTheCommit(t *testing.T) {
 	w := aWorld(approved("jane"))
-	w.Form.Status.Verdict.Why = "seen on staging\nBackstop-Kind: Hold"
+	w.Rollback.Status.Verdict.Why = "seen on staging\nBackstop-Kind: Hold"
 	e := &Engine{Now: func() time.Time { return t0 }}
-	got := e.revert(t.Context(), w.Form, &batch{}).Trailers
+	got := e.revert(t.Context(), w.Rollback, &batch{}).Trailers
 	want := []string{"Approved-by: jane", "Approved-because: seen on staging Backstop-Kind: Hold"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	w.Form.Status.Verdict.Source = v1alpha1.VerdictByPolicy
-	if got := e.revert(t.Context(), w.Form, &batch{}).Trailers; got != nil {
+	w.Rollback.Status.Verdict.Source = v1alpha1.VerdictByPolicy
+	if got := e.revert(t.Context(), w.Rollback, &batch{}).Trailers; got != nil {
 		t.Errorf("a policy approved: %q", got)
 	}
 }

@@ -28,17 +28,17 @@ func aWorld(changes ...worldChange) World {
 		Now: t0, Self: "prod/develop/backend-1", Budget: Budget{Count: 3, Per: time.Hour},
 		Triggers: testRows,
 		Policy: Policy{Mode: v1alpha1.ModeAuto, Authors: v1alpha1.AuthorsAutomation, Grace: 30 * time.Second, MaxAge: 24 * time.Hour,
-			Cooldown: 30 * time.Minute, Approval: time.Hour, Verify: 15 * time.Minute, Release: v1alpha1.ReleaseNewerImage,
+			Cooldown: 30 * time.Minute, Approval: time.Hour, Verify: 15 * time.Minute, Lift: v1alpha1.LiftNewerImage,
 			By: []string{"develop/web"}},
-		Form: v1alpha1.Rollback{
+		Rollback: v1alpha1.Rollback{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "develop", Name: "backend-1"},
 			Spec:       v1alpha1.RollbackSpec{OpenedFor: v1alpha1.TriggerImagePull, Subject: v1alpha1.ImageSubject("reg/backend:v2")},
 			Status: v1alpha1.RollbackStatus{
 				Failures: []v1alpha1.Failure{failure},
 				Suspect: &v1alpha1.Suspect{Commit: "bad0", Branch: "main", When: micro(t0.Add(-2 * time.Minute)), Automation: auto,
-					OnlyImages: true, Nodes: []v1alpha1.Node{{File: "a.yaml", Bad: "reg/backend:v2", Former: "reg/backend:v1",
+					OnlyImages: true, Places: []v1alpha1.Place{{File: "a.yaml", Bad: "reg/backend:v2", Former: "reg/backend:v1",
 						Marker: "develop:backend"}}},
-				Target: &v1alpha1.Target{Image: "reg/backend:v1", Values: []v1alpha1.NodeValue{{Value: "reg/backend:v1"}}, Proved: true,
+				Target: &v1alpha1.Target{Image: "reg/backend:v1", Values: []v1alpha1.PlaceValue{{Value: "reg/backend:v1"}}, Proved: true,
 					BadProved: true, At: micro(t0), Proof: "proof"},
 			},
 		},
@@ -75,7 +75,7 @@ func podsSeen(w *World) PodsSeen {
 	pull, drift, rolled := w.Seen[v1alpha1.TriggerImagePull], w.Seen[v1alpha1.TriggerDrift], w.Seen[v1alpha1.TriggerRollout]
 	return PodsSeen{
 		Failures: w.failures(), Pods: pull.Pods, Started: pull.Over, Restored: drift.Over, Steady: rolled.Over, Unnamed: pull.Unnamed,
-		RanHere: w.RanHere, Labels: pull.Labels, Wishes: pull.Wishes,
+		RanHere: w.RanHere, Labels: pull.Labels, Preferences: pull.Preferences,
 	}
 }
 
@@ -93,11 +93,11 @@ func tipSays(value string) worldChange {
 	return func(w *World) { w.Branch.Values[0] = value }
 }
 
-func trail(kind TrailKind, ago time.Duration, change func(*Trail)) worldChange {
+func trail(kind TrailerKind, ago time.Duration, change func(*TrailerCommit)) worldChange {
 	return func(w *World) {
-		t := Trail{Commit: "trail0", When: t0.Add(-ago), Kind: kind}
+		t := TrailerCommit{Commit: "trail0", When: t0.Add(-ago), Kind: kind}
 		change(&t)
-		w.Branch.Trails = append(w.Branch.Trails, t)
+		w.Branch.Commits = append(w.Branch.Commits, t)
 	}
 }
 
@@ -114,23 +114,23 @@ func sourceOf(by string) v1alpha1.VerdictSource {
 
 func approved(by string) worldChange {
 	return func(w *World) {
-		w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, Source: sourceOf(by), By: by, At: micro(t0),
+		w.Rollback.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, Source: sourceOf(by), By: by, At: micro(t0),
 			Cooldown: metav1.Duration{Duration: w.Policy.Cooldown}}
 	}
 }
 
 func changed(w *World) {
 	approved("policy develop/web")(w)
-	w.Form.Status.Change = &v1alpha1.Change{Commit: "revert0", Hold: "hold0", Branch: "main", Policies: []string{"develop:backend"},
+	w.Rollback.Status.Change = &v1alpha1.Change{Commit: "revert0", Hold: "hold0", Branch: "main", Policies: []string{"develop:backend"},
 		At: micro(t0)}
 	tipSays("reg/backend:v1")(w)
-	trail(TrailRevert, 0, func(t *Trail) { t.Commit, t.Rollbacks = "revert0", []string{w.Self} })(w)
+	trail(TrailerRevert, 0, func(t *TrailerCommit) { t.Commit, t.Rollbacks = "revert0", []string{w.Self} })(w)
 }
 
 func landed(w *World) {
 	changed(w)
-	w.Form.Status.Landed = &v1alpha1.Landed{Commit: "revert0", At: micro(t0)}
-	w.Form.Status.Request = &v1alpha1.Request{Token: "t", At: micro(t0)}
+	w.Rollback.Status.Landed = &v1alpha1.Landed{Commit: "revert0", At: micro(t0)}
+	w.Rollback.Status.Request = &v1alpha1.Request{Token: "t", At: micro(t0)}
 	w.Rollout = &Rollout{Contains: true, Fetched: true, Workloads: []WorkloadState{{
 		Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend", UID: "u"}, Images: map[string]string{"backend": "reg/backend:v1"},
 		Complete: true,
@@ -138,15 +138,15 @@ func landed(w *World) {
 }
 
 func ended(r v1alpha1.Result) worldChange {
-	return func(w *World) { w.Form.Status.Outcome = &v1alpha1.Outcome{Result: r, At: micro(t0)} }
+	return func(w *World) { w.Rollback.Status.Outcome = &v1alpha1.Outcome{Result: r, At: micro(t0)} }
 }
 
-// opensFor makes the form the empty one that is created for a hold.
+// opensFor makes the Rollback the empty one that is created for a hold.
 func opensFor(policy string, at time.Time) worldChange {
 	return func(w *World) {
-		w.Form.Annotations = map[string]string{AdoptsAnnotation: policy}
-		w.Form.CreationTimestamp = metav1.NewTime(at)
-		w.Form.Status, w.Branch = v1alpha1.RollbackStatus{}, nil
+		w.Rollback.Annotations = map[string]string{AdoptsAnnotation: policy}
+		w.Rollback.CreationTimestamp = metav1.NewTime(at)
+		w.Rollback.Status, w.Branch = v1alpha1.RollbackStatus{}, nil
 		w.sees(PodsSeen{})
 	}
 }
@@ -159,13 +159,13 @@ func selectsImage(image string, f Finding) worldChange {
 
 func decidedBy(answers ...v1alpha1.Decision) worldChange {
 	return func(w *World) {
-		if w.Branch == nil || w.Form.Status.Suspect == nil || w.Form.Status.Target == nil {
+		if w.Branch == nil || w.Rollback.Status.Suspect == nil || w.Rollback.Status.Target == nil {
 			return
 		}
 		// What is asked at the end of the changes is what they answer.
-		w.Form.Spec.Decisions = slices.Clone(answers)
-		for i := range w.Form.Spec.Decisions {
-			w.Form.Spec.Decisions[i].Question = questionID(w, answersOf(w))
+		w.Rollback.Spec.Decisions = slices.Clone(answers)
+		for i := range w.Rollback.Spec.Decisions {
+			w.Rollback.Spec.Decisions[i].Question = questionID(w, answersOf(w))
 		}
 	}
 }

@@ -41,10 +41,10 @@ var texts = map[string]int{
 	"FastForward.From":       forwardText,
 	"FastForward.Message":    forwardText,
 	"FastForward.To":         forwardText,
-	"HoldRelease.By":         512,
-	"HoldRelease.Image":      1024,
+	"Lifted.By":              512,
+	"Lifted.Image":           1024,
 	"Lapse.Why":              512,
-	"Outcome.Sentence":       1024,
+	"Outcome.Message":        1024,
 	"Pull.Platform":          64,
 	"PullRequest.Because":    512,
 	"PullRequest.By":         253,
@@ -76,16 +76,16 @@ var texts = map[string]int{
 
 // identities is how many characters a name may have that comes from Git or from a peer and is never cut.
 var identities = map[string]int{
-	"Node.Bad":           320,
-	"Node.File":          v1alpha1.MaxPath,
-	"Node.Former":        320,
-	"Node.Marker":        317,
-	"Node.Pointer":       255,
-	"NodeOrigin.File":    v1alpha1.MaxPath,
-	"NodeOrigin.Pointer": 255,
-	"NodeValue.Value":    320,
-	"Suspect.Branch":     240,
-	"Suspect.Image":      1024,
+	"Place.Bad":           320,
+	"Place.File":          v1alpha1.MaxPath,
+	"Place.Former":        320,
+	"Place.Marker":        317,
+	"Place.Pointer":       255,
+	"PlaceOrigin.File":    v1alpha1.MaxPath,
+	"PlaceOrigin.Pointer": 255,
+	"PlaceValue.Value":    320,
+	"Suspect.Branch":      240,
+	"Suspect.Image":       1024,
 }
 
 // lists is how many entries are kept of what people read.

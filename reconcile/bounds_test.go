@@ -20,8 +20,8 @@ import (
 var given = []string{
 	"Canary.PromotedSpec", "Canary.Spec", "Card.Channel", "Card.Hash", "Card.Provider", "Card.TS", "Card.Thread", "Card.Told", "Change.Branch", "Change.Commit", "Change.Hold",
 	"Change.Policies", "Condition.Reason", "Condition.Type", "Failure.Cause", "Failure.Container", "Failure.ID", "Failure.Revision",
-	"FastForward.Container", "FastForward.Revision", "HoldRelease.Commit", "Landed.Commit", "Node.Part", "NodeOrigin.Commit",
-	"ObjectRef.Kind", "ObjectRef.Name", "ObjectRef.Namespace", "Outcome.Refused", "Outcome.Result", "PolicyRef.Name",
+	"FastForward.Container", "FastForward.Revision", "Lifted.Commit", "Landed.Commit", "Place.Part", "PlaceOrigin.Commit",
+	"ObjectRef.Kind", "ObjectRef.Name", "ObjectRef.Namespace", "Outcome.Reason", "Outcome.Result", "PolicyRef.Name",
 	"PolicyRef.Namespace", "PolicyRef.UID", "Pull.Pod", "PullRequest.Base", "PullRequest.Branch", "PullRequest.Head", "Question.ID",
 	"RelatedCommit.Commit", "Request.Token", "RollbackStatus.Phase", "Rollout.Former", "Rollout.Nodes", "Rollout.Pod",
 	"Suspect.Commit", "Suspect.Parent", "Suspect.SharedWith", "Target.Digest", "Target.Image", "TemplateChange.Container", "Verdict.Question",
@@ -31,7 +31,7 @@ var given = []string{
 // counted are lists whose writers stop, or refuse, when they are full.
 var countedLists = []string{
 	"Card.Told", "Change.Policies", "Question.Answers", "Request.Asked", "RollbackStatus.Conditions", "RollbackStatus.Failures",
-	"Returning.PullRequests", "RollbackStatus.FastForward", "RollbackStatus.Lapsed", "Suspect.Nodes", "Suspect.SharedBy", "Suspect.SharedWith", "Target.Also", "Target.Values",
+	"Returning.PullRequests", "RollbackStatus.FastForward", "RollbackStatus.Lapsed", "Suspect.Places", "Suspect.SharedBy", "Suspect.SharedWith", "Target.Also", "Target.Values",
 }
 
 func TestTheRecordIsCutAsTheSchemaSays(t *testing.T) {
@@ -154,15 +154,15 @@ func TestWhatIsTooLongIsCutVisibly(t *testing.T) {
 }
 
 func TestANameThatIsTooLongIsRefused(t *testing.T) {
-	form := v1alpha1.Rollback{}
-	form.Spec.Subject = v1alpha1.ImageSubject("reg/app:v2")
-	for name, n := range map[string]v1alpha1.Node{
+	rb := v1alpha1.Rollback{}
+	rb.Spec.Subject = v1alpha1.ImageSubject("reg/app:v2")
+	for name, n := range map[string]v1alpha1.Place{
 		"a path":            {File: strings.Repeat("d/", 200), Pointer: "/spec", Bad: "v2"},
 		"a pointer":         {File: "a.yaml", Pointer: strings.Repeat("/values", 80), Bad: "v2"},
 		"what stood before": {File: "a.yaml", Pointer: "/spec", Bad: "v2", Former: strings.Repeat("x", 400)},
 	} {
-		err := join(&form, Origin{}, v1alpha1.Suspect{Commit: "c", Nodes: []v1alpha1.Node{n}})
-		if why, refused := AsRefusal(err); !refused || form.Status.Suspect != nil || !strings.Contains(why, "cannot be recorded") {
+		err := join(&rb, Origin{}, v1alpha1.Suspect{Commit: "c", Places: []v1alpha1.Place{n}})
+		if why, refused := AsRefusal(err); !refused || rb.Status.Suspect != nil || !strings.Contains(why, "cannot be recorded") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -172,16 +172,16 @@ func TestMorePlacesThanTheRecordTakesAreRefused(t *testing.T) {
 	places := func(dir string) v1alpha1.Suspect {
 		s := v1alpha1.Suspect{Commit: "c"}
 		for range v1alpha1.MaxPlaces - 1 {
-			s.Nodes = append(s.Nodes, v1alpha1.Node{File: dir + strings.Repeat("x", len(s.Nodes)), Pointer: "/spec", Bad: "v2"})
+			s.Places = append(s.Places, v1alpha1.Place{File: dir + strings.Repeat("x", len(s.Places)), Pointer: "/spec", Bad: "v2"})
 		}
 		return s
 	}
-	form := v1alpha1.Rollback{}
-	if err := join(&form, Origin{}, places("one/")); err != nil {
+	rb := v1alpha1.Rollback{}
+	if err := join(&rb, Origin{}, places("one/")); err != nil {
 		t.Fatal(err)
 	}
-	err := join(&form, Origin{}, places("two/"))
-	if _, refused := AsRefusal(err); !refused || form.Status.Suspect != nil {
+	err := join(&rb, Origin{}, places("two/"))
+	if _, refused := AsRefusal(err); !refused || rb.Status.Suspect != nil {
 		t.Errorf("a part of the places is taken back: %v", err)
 	}
 }

@@ -32,25 +32,25 @@ func carries(step Step) bool {
 // It names every effect, so that a new one has to be thought of here.
 func acts(step Step) bool {
 	switch step.Do {
-	case DoChange, DoPullRequest, DoMerge, DoDisarm, DoClose, DoMerged, DoLandAgain, DoForward, DoDisown, DoUnstick,
+	case DoChange, DoPullRequest, DoMerge, DoDisarm, DoClose, DoMerged, DoLandAgain, DoForward, DoDisown, DoDeletePod,
 		DoLift, DoReturning:
 		return true
 	case DoRequest:
 		return step.Ask != nil
-	case DoWait, DoFailures, DoSuspect, DoTarget, DoReport, DoVerdict, DoLapse, DoAdopt, DoLanded, DoOutcome, DoReleased:
+	case DoWait, DoFailures, DoSuspect, DoTarget, DoReport, DoVerdict, DoLapse, DoAdopt, DoLanded, DoOutcome, DoLifted:
 	}
 	return false
 }
 
-// saved is the form as the API server has it.
+// saved is the Rollback as the API server has it.
 func (w *World) saved() *v1alpha1.Rollback {
 	if w.known != nil {
 		return w.known
 	}
-	return &w.Form
+	return &w.Rollback
 }
 
-// newest is the form as the walk has it, or else as the API server does.
+// newest is the Rollback as the walk has it, or else as the API server does.
 func (e *Engine) newest(ctx context.Context, key Key, g *glance) (*v1alpha1.Rollback, error) {
 	if g.carried.form != nil {
 		return g.carried.form, nil
@@ -59,12 +59,12 @@ func (e *Engine) newest(ctx context.Context, key Key, g *glance) (*v1alpha1.Roll
 }
 
 // filling runs what looks something up. Where that takes long, what was found out before is saved meanwhile: people
-// read it, and other forms wait for it.
-func (e *Engine) filling(ctx context.Context, w *World, form *v1alpha1.Rollback, fill func() error) error {
+// read it, and other Rollbacks wait for it.
+func (e *Engine) filling(ctx context.Context, w *World, rb *v1alpha1.Rollback, fill func() error) error {
 	if w.known == nil || e.SaveAfter <= 0 {
 		return fill()
 	}
-	known := w.Form.DeepCopy()
+	known := w.Rollback.DeepCopy()
 	failed := make(chan error, 1)
 	timer := time.AfterFunc(e.SaveAfter, func() { failed <- e.save(ctx, w.known, known) })
 	err := fill()
@@ -74,6 +74,6 @@ func (e *Engine) filling(ctx context.Context, w *World, form *v1alpha1.Rollback,
 	if serr := <-failed; serr != nil {
 		return serr
 	}
-	w.known, w.Form.ResourceVersion, form.ResourceVersion = known, known.ResourceVersion, known.ResourceVersion
+	w.known, w.Rollback.ResourceVersion, rb.ResourceVersion = known, known.ResourceVersion, known.ResourceVersion
 	return err
 }

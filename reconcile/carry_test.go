@@ -119,9 +119,9 @@ func TestWhatIsKnownIsSavedBeforeAnythingIsDoneForIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, step := range []Step{{Do: DoChange}, {Do: DoPullRequest}, {Do: DoLandAgain}, {Do: DoForward}, {Do: DoRequest, Ask: &Stop{}}} {
-		w := &World{Form: *known.DeepCopy(), known: known}
-		w.Form.Status.Suspect = &v1alpha1.Suspect{Commit: "bad0", Nodes: []v1alpha1.Node{{}}}
-		g := glance{carried: carried{form: &w.Form, saved: known}}
+		w := &World{Rollback: *known.DeepCopy(), known: known}
+		w.Rollback.Status.Suspect = &v1alpha1.Suspect{Commit: "bad0", Places: []v1alpha1.Place{{}}}
+		g := glance{carried: carried{form: &w.Rollback, saved: known}}
 		before := len(s.phases)
 		if err := e.take(t.Context(), KeyOf(known), w, step, &g); err != nil {
 			t.Fatal(err)

@@ -11,60 +11,60 @@ import (
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
-// fillChange pushes the revert and the hold, together with those of every other form that is allowed on the same
+// fillChange pushes the revert and the hold, together with those of every other Rollback that is allowed on the same
 // source. Those siblings find their own trailer on the branch and fill their change from it.
-func (e *Engine) fillChange(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
+func (e *Engine) fillChange(ctx context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
 	if err := e.stillProved(ctx, w); err != nil {
 		return err
 	}
 	landing, err := e.land(ctx, w, true)
 	if e.proposes(ctx, w, err) {
-		e.wantPullRequest(form, err)
+		e.wantPullRequest(rb, err)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	form.Status.Change = landing.Change
-	form.Status.Change.Overtaken = e.overtaken(ctx, w, landing.Change.Commit)
-	form.Status.Waiting = nil
+	rb.Status.Change = landing.Change
+	rb.Status.Change.Overtaken = e.overtaken(ctx, w, landing.Change.Commit)
+	rb.Status.Waiting = nil
 	return nil
 }
 
 // overtaken says what forbids a push since it was sent, so that whoever turned the kill switch learns what was under
 // way.
 func (e *Engine) overtaken(ctx context.Context, w *World, commit string) v1alpha1.Bar {
-	err := e.gate(ctx, &w.Form, &rules{}, false)
+	err := e.gate(ctx, &w.Rollback, &rules{}, false)
 	bar := barOf(err)
 	if bar == "" || bar == v1alpha1.BarUnreadable || bar == v1alpha1.BarMaxAge {
 		return ""
 	}
-	e.Log.Warn("pushed, and forbidden meanwhile: the push was under way", "rollback", w.Form.Namespace+"/"+w.Form.Name,
+	e.Log.Warn("pushed, and forbidden meanwhile: the push was under way", "rollback", w.Rollback.Namespace+"/"+w.Rollback.Name,
 		"commit", commit, "barred", bar, "why", err)
 	return bar
 }
 
 // landAgain pushes a revert that a force push lost. The change stays what it was; landed says what stands now.
-func (e *Engine) landAgain(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
+func (e *Engine) landAgain(ctx context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
 	landing, err := e.land(ctx, w, false)
 	if err != nil {
 		return err
 	}
-	form.Status.Landed = &v1alpha1.Landed{
-		Commit: landing.Change.Commit, At: v1alpha1.NewTime(e.Now()), Again: landings(&form.Status) + 1,
+	rb.Status.Landed = &v1alpha1.Landed{
+		Commit: landing.Change.Commit, At: v1alpha1.NewTime(e.Now()), Again: landings(&rb.Status) + 1,
 	}
 	return nil
 }
 
-// land pushes, and gives what became of this form.
+// land pushes, and gives what became of this Rollback.
 func (e *Engine) land(ctx context.Context, w *World, siblings bool) (Landing, error) {
-	s := &w.Form.Status
-	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
+	s := &w.Rollback.Status
+	origin, err := e.Flux.Reopen(ctx, w.Rollback.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
 	if err != nil {
 		return Landing{}, fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
 	shared := &batch{elsewhere: w.Elsewhere}
-	reverts := []Revert{e.revert(ctx, w.Form, shared)}
+	reverts := []Revert{e.revert(ctx, w.Rollback, shared)}
 	if siblings {
 		more, err := e.siblings(ctx, w, origin.Source, shared, v1alpha1.DeliveryPullRequest)
 		if err != nil {
@@ -97,7 +97,7 @@ func (e *Engine) unlanded(err error, suspect string) error {
 	return fmt.Errorf("revert %s: %w", text.Short(suspect), err)
 }
 
-// siblings are the other forms that may be reverted on the same source right now, with the same credentials. A list
+// siblings are the other Rollbacks that may be reverted on the same source right now, with the same credentials. A list
 // that is a moment old does no harm: what it says of them is immutable, and permit is asked on the tip. Those are left
 // out whose policies have them delivered in the other way.
 func (e *Engine) siblings(ctx context.Context, w *World, src Source, shared *batch, other v1alpha1.Delivery,
@@ -110,12 +110,12 @@ func (e *Engine) siblings(ctx context.Context, w *World, src Source, shared *bat
 	for i := range open {
 		o := &open[i]
 		s := &o.Status
-		// An earlier form of the same image has ended, also where the list does not say so yet.
-		same := o.Namespace == w.Form.Namespace && o.Spec.Subject.Name == w.Form.Spec.Subject.Name
+		// An earlier Rollback of the same image has ended, also where the list does not say so yet.
+		same := o.Namespace == w.Rollback.Namespace && o.Spec.Subject.Name == w.Rollback.Spec.Subject.Name
 		if same || s.Ended() || s.Verdict == nil || s.Verdict.Answer != v1alpha1.Approve || s.Change != nil {
 			continue
 		}
-		if s.Suspect.Source == w.Form.Status.Suspect.Source && fresh(s.Target, w.Now) &&
+		if s.Suspect.Source == w.Rollback.Status.Suspect.Source && fresh(s.Target, w.Now) &&
 			!e.delivered(ctx, o, other) && e.pushedWith(ctx, w, o, src) {
 			out = append(out, e.revert(ctx, *o, shared))
 		}
@@ -123,8 +123,8 @@ func (e *Engine) siblings(ctx context.Context, w *World, src Source, shared *bat
 	return out, nil
 }
 
-// delivered reports whether a form's policies have it delivered in a way, and no other. Where that cannot be told it is
-// left to itself.
+// delivered reports whether a Rollback's policies have it delivered in a way, and no other. Where that cannot be told
+// it is left to itself.
 func (e *Engine) delivered(ctx context.Context, o *v1alpha1.Rollback, way v1alpha1.Delivery) bool {
 	all, _, err := e.Records.Policies(ctx, o.Namespace)
 	if err != nil {
@@ -138,8 +138,8 @@ func (e *Engine) delivered(ctx context.Context, o *v1alpha1.Rollback, way v1alph
 	return err != nil || p.Delivery == way
 }
 
-// pushedWith reports whether another form is pushed with the very same access: it may be of another namespace, or of a
-// policy that names another GitRepository. Where that cannot be told it pushes by itself.
+// pushedWith reports whether another Rollback is pushed with the very same access: it may be of another namespace, or
+// of a policy that names another GitRepository. Where that cannot be told it pushes by itself.
 func (e *Engine) pushedWith(ctx context.Context, w *World, o *v1alpha1.Rollback, src Source) bool {
 	with, err := e.sourceRef(ctx, o)
 	if err != nil {
@@ -152,12 +152,12 @@ func (e *Engine) pushedWith(ctx context.Context, w *World, o *v1alpha1.Rollback,
 
 // stillProved renews a proof of the target that is older than five minutes.
 func (e *Engine) stillProved(ctx context.Context, w *World) error {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if fresh(s.Target, w.Now) || s.Suspect.ByFiles() {
 		// What files leave is proved on the tip that the push replaces.
 		return nil
 	}
-	p, err := e.prove(ctx, w, &w.Form, Former{Image: s.Target.Image, Values: s.Target.Values})
+	p, err := e.prove(ctx, w, &w.Rollback, Former{Image: s.Target.Image, Values: s.Target.Values})
 	if err != nil {
 		return err
 	}

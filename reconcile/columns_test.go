@@ -13,15 +13,15 @@ import (
 // seenBy makes a world one that another trigger saw.
 func seenBy(t v1alpha1.TriggerType, vary func(*World)) worldChange {
 	return func(w *World) {
-		f := &w.Form.Status.Failures[0]
-		w.Form.Spec.OpenedFor, f.Trigger = t, t
+		f := &w.Rollback.Status.Failures[0]
+		w.Rollback.Spec.OpenedFor, f.Trigger = t, t
 		if vary != nil {
 			vary(w)
 		}
 		for i := range testRows {
 			w.Seen[testRows[i].Type] = Observation{}
 		}
-		w.Seen[t] = Observation{Failures: w.Form.Status.Failures}
+		w.Seen[t] = Observation{Failures: w.Rollback.Status.Failures}
 	}
 }
 
@@ -34,8 +34,8 @@ func recordedBy() []struct {
 		return func(more ...worldChange) World {
 			asks := func(w *World) {
 				w.Policy.Mode = v1alpha1.ModeApprove
-				w.Form.Status.Suspect.Source = v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}
-				w.Form.Status.Suspect.Applier = v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
+				w.Rollback.Status.Suspect.Source = v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}
+				w.Rollback.Status.Suspect.Reconciler = v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
 			}
 			return aWorld(append([]worldChange{asks, first}, more...)...)
 		}
@@ -47,25 +47,25 @@ func recordedBy() []struct {
 	}{
 		{v1alpha1.TriggerImagePull, of(nothing)},
 		{v1alpha1.TriggerRollout, of(seenBy(v1alpha1.TriggerRollout, func(w *World) {
-			w.Form.Status.Failures[0].Rollout = &v1alpha1.Rollout{}
-			w.Form.Status.Failures[0].Cause = v1alpha1.CauseCrashed
+			w.Rollback.Status.Failures[0].Rollout = &v1alpha1.Rollout{}
+			w.Rollback.Status.Failures[0].Cause = v1alpha1.CauseCrashed
 		}))},
 		{v1alpha1.TriggerCanary, of(seenBy(v1alpha1.TriggerCanary, func(w *World) {
 			by := v1alpha1.ObjectRef{Kind: "Canary", Namespace: "develop", Name: "backend"}
-			w.Form.Status.Failures[0].Cause = v1alpha1.CauseAnalysisFailed
-			w.Form.Status.Failures[0].Canary = &v1alpha1.Canary{By: by, Promoted: "reg/backend:v1", PromotedBy: "Deployment/backend-primary", PromotedReady: 2}
+			w.Rollback.Status.Failures[0].Cause = v1alpha1.CauseAnalysisFailed
+			w.Rollback.Status.Failures[0].Canary = &v1alpha1.Canary{By: by, Promoted: "reg/backend:v1", PromotedBy: "Deployment/backend-primary", PromotedReady: 2}
 		}))},
 		{v1alpha1.TriggerApply, of(seenBy(v1alpha1.TriggerApply, func(w *World) {
-			w.Form.Spec.Subject = v1alpha1.Subject{APIVersion: "kustomize.toolkit.fluxcd.io/v1", Kind: "Kustomization", Name: "apps"}
-			f := &w.Form.Status.Failures[0]
+			w.Rollback.Spec.Subject = v1alpha1.Subject{APIVersion: "kustomize.toolkit.fluxcd.io/v1", Kind: "Kustomization", Name: "apps"}
+			f := &w.Rollback.Status.Failures[0]
 			f.Workload, f.Container, f.Cause = v1alpha1.Workload{Kind: "Kustomization", Name: "apps"}, "", v1alpha1.CauseNotBuilt
 			f.Apply = &v1alpha1.Apply{Reason: "BuildFailed", Revision: "main@sha1:bad0"}
-			w.Form.Status.Suspect.Nodes[0].Part = v1alpha1.PartFile
+			w.Rollback.Status.Suspect.Places[0].Part = v1alpha1.PartFile
 		}))},
 		{v1alpha1.TriggerDrift, of(func(w *World) {
-			source, applier := w.Form.Status.Suspect.Source, w.Form.Status.Suspect.Applier
+			source, reconciler := w.Rollback.Status.Suspect.Source, w.Rollback.Status.Suspect.Reconciler
 			*w = undone()
-			w.Form.Status.Suspect.Source, w.Form.Status.Suspect.Applier = source, applier
+			w.Rollback.Status.Suspect.Source, w.Rollback.Status.Suspect.Reconciler = source, reconciler
 		})},
 	}
 }
@@ -78,14 +78,14 @@ func TestWhatKubectlSaysOfEachTriggerInEachPhase(t *testing.T) {
 		title   string
 		changes []worldChange
 	}{
-		{"just seen", []worldChange{func(w *World) { w.Form.Status.Suspect, w.Form.Status.Target = nil, nil }}},
-		{"a target is looked for", []worldChange{func(w *World) { w.Form.Status.Target = nil }}},
+		{"just seen", []worldChange{func(w *World) { w.Rollback.Status.Suspect, w.Rollback.Status.Target = nil, nil }}},
+		{"a target is looked for", []worldChange{func(w *World) { w.Rollback.Status.Target = nil }}},
 		{"a person is asked", nil},
 		{"approved", []worldChange{approved("jane")}},
 		{"rejected", []worldChange{rejected("bob")}},
 		{"nobody answered", []worldChange{hours(2)}},
 		{"nobody answered, and it can still be", []worldChange{ended(v1alpha1.ResultExpired), func(w *World) {
-			w.Form.Status.Outcome.Sentence = "nobody decided in 1h; it can still be approved or rejected. Asked because the policy asks for an approval"
+			w.Rollback.Status.Outcome.Message = "nobody decided in 1h; it can still be approved or rejected. Asked because the policy asks for an approval"
 		}}},
 		{"only told", []worldChange{func(w *World) { w.Policy.Mode = v1alpha1.ModeNotify }}},
 		{"Git says something newer", []worldChange{tipSays("reg/backend:v3")}},
@@ -97,7 +97,7 @@ func TestWhatKubectlSaysOfEachTriggerInEachPhase(t *testing.T) {
 		fmt.Fprintf(&b, "%s\n", record.trigger)
 		for _, p := range phases {
 			w := record.world(p.changes...)
-			r, step := w.Form.DeepCopy(), decide(w)
+			r, step := w.Rollback.DeepCopy(), decide(w)
 			switch s := &r.Status; step.Do {
 			case DoOutcome:
 				o := step.Outcome

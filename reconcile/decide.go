@@ -13,10 +13,10 @@ import (
 // The order of the checks is the design: Recovered exists only before the verdict; once the verdict allows, nothing but
 // the branch describes what happened, Backstop's own trailer first, then Superseded.
 func decide(w World) Step {
-	s := &w.Form.Status
-	if rest := w.Form.CreationTimestamp.Add(adoptWithin).Sub(w.Now); adopting(&w.Form) && rest > 0 {
+	s := &w.Rollback.Status
+	if rest := w.Rollback.CreationTimestamp.Add(adoptWithin).Sub(w.Now); adopting(&w.Rollback) && rest > 0 {
 		return Step{Do: DoWait, Wait: rest,
-			Why: "the hold of " + w.Form.Annotations[AdoptsAnnotation] + " in Git is being adopted"}
+			Why: "the hold of " + w.Rollback.Annotations[AdoptsAnnotation] + " in Git is being adopted"}
 	}
 	if s.Ended() {
 		return atRest(&w)
@@ -39,14 +39,14 @@ func decide(w World) Step {
 
 // undecided walks from the first failure to the verdict.
 func undecided(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if step, ok := watched(w); ok {
 		return step
 	}
 	if e := over(w); e != nil {
 		return end(w, e.Result, "%s", e.Sentence)
 	}
-	if len(s.Failures) == 0 && w.Form.Spec.OpenedFor.Row().OfFlux && ending(w, w.rows()) == nil {
+	if len(s.Failures) == 0 && w.Rollback.Spec.OpenedFor.Row().OfFlux && ending(w, w.rows()) == nil {
 		// It is at work on what failed a moment ago.
 		return reportStep(w)
 	}
@@ -57,7 +57,7 @@ func undecided(w *World) Step {
 	if ends, grace := graceEnds(w); w.Now.Before(ends) && s.Suspect == nil {
 		return Step{Do: DoWait, Wait: ends.Sub(w.Now), Until: ends, Why: "grace period of " + ShortDuration(grace)}
 	}
-	if s.Suspect == nil && w.Form.Spec.OpenedFor.Row().OfFlux {
+	if s.Suspect == nil && w.Rollback.Spec.OpenedFor.Row().OfFlux {
 		return reportStep(w)
 	}
 	if s.Suspect == nil {
@@ -69,7 +69,7 @@ func undecided(w *World) Step {
 		}
 		return noBranch(w)
 	}
-	t, reverted := trailOf(w)
+	t, reverted := commitOf(w)
 	switch st := stand(s, w.Branch); {
 	case st.bad == 0 && !reverted:
 		return superseded(w)
@@ -78,7 +78,7 @@ func undecided(w *World) Step {
 	case st.bad == 0:
 		return verdict(w, v1alpha1.VerdictByBranch, "revert "+text.Short(t.Commit),
 			"another Backstop or Rollback took the image back already")
-	case !settled(w) && !w.Now.Before(askAgain(s)):
+	case !askedEnough(w) && !w.Now.Before(askAgain(s)):
 		return Step{Do: DoTarget, Why: "asking the registry again"}
 	}
 	return judge(w)
@@ -86,7 +86,7 @@ func undecided(w *World) Step {
 
 // noBranch waits for a branch that cannot be read, but not for ever once a revert is allowed.
 func noBranch(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if w.Unread != nil {
 		return waitsForAccess(w, w.Unread.Kind, w.Unread.Sentence)
 	}
@@ -97,17 +97,17 @@ func noBranch(w *World) Step {
 	return Step{Do: DoWait, Wait: lookAgain, Why: why}
 }
 
-// whenAllowed: the verdict allows, Git has not been written by this form.
+// whenAllowed: the verdict allows, Git has not been written by this Rollback.
 func whenAllowed(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if w.Branch == nil {
 		return noBranch(w)
 	}
 	if merged(w) {
 		return landedAllowed(w)
 	}
-	if t, ok := trailOf(w); ok {
-		return Step{Do: DoAdopt, Trail: t, Why: "the branch says that it was reverted"}
+	if t, ok := commitOf(w); ok {
+		return Step{Do: DoAdopt, Commit: t, Why: "the branch says that it was reverted"}
 	}
 	if stand(s, w.Branch).bad == 0 {
 		return superseded(w)
@@ -130,10 +130,10 @@ func whenAllowed(w *World) Step {
 	if s.Verdict.At.Add(giveUp(w.Policy)).Before(w.Now) && !refusedAccess(s) {
 		return end(w, v1alpha1.ResultFailed, "%s", orElse(waitedFor(s), "the revert could not be pushed in time"))
 	}
-	if err := claimOf(w, s.Verdict.Cooldown.Duration).permit(*w.Branch); err != nil {
+	if err := restraintOf(w, s.Verdict.Cooldown.Duration).permit(*w.Branch); err != nil {
 		return Step{Do: DoWait, Wait: retryIn(w, err), Why: err.Error()}
 	}
-	if wait := settle(w); wait > 0 {
+	if wait := waitsForOthers(w); wait > 0 {
 		return Step{Do: DoWait, Wait: wait, Brief: true, Why: "other images fail right now: one push takes all of them back"}
 	}
 	switch {
@@ -142,7 +142,7 @@ func whenAllowed(w *World) Step {
 	case s.PullRequest != nil:
 		return Step{Do: DoPullRequest, Why: s.Suspect.Branch + " takes no push, opening a pull request"}
 	}
-	if byHandAlone(&w.Form.Status) {
+	if byHandAlone(&w.Rollback.Status) {
 		return Step{Do: DoChange, Why: "pushing to Git what was set by hand"}
 	}
 	return Step{Do: DoChange, Why: "pushing the revert"}
@@ -155,7 +155,7 @@ const lateAfter = time.Minute
 // the revert is on the branch, as where a Git server could not be reached. A person's word stands, and so does one that
 // is carried out at once: what starts in that moment may fail again.
 func healed(w *World) string {
-	v := w.Form.Status.Verdict
+	v := w.Rollback.Status.Verdict
 	if v.Source != v1alpha1.VerdictByPolicy || w.Now.Sub(v.At.Time) < lateAfter {
 		return ""
 	}
@@ -167,7 +167,7 @@ func healed(w *World) string {
 
 // underWay: the change is on the branch, or was.
 func underWay(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if w.Branch == nil {
 		return noBranch(w)
 	}
@@ -223,7 +223,7 @@ func waitedFor(s *v1alpha1.RollbackStatus) string {
 // lapsed explains why a verdict that waited for what forbade it, or for access, is not carried out any more; empty
 // where it is.
 func lapsed(w *World) string {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if s.Waiting == nil || s.Waiting.Barred == "" && !refusedAccess(s) {
 		return ""
 	}

@@ -11,14 +11,14 @@ import (
 func oddities() []worldChange {
 	return []worldChange{
 		func(w *World) { w.Branch = nil },
-		func(w *World) { w.Form.Status.Suspect, w.Branch = nil, nil },
-		func(w *World) { w.Form.Status.Target = nil },
+		func(w *World) { w.Rollback.Status.Suspect, w.Branch = nil, nil },
+		func(w *World) { w.Rollback.Status.Target = nil },
 		func(w *World) {
-			if w.Form.Status.Target != nil {
-				w.Form.Status.Target.Values, w.Form.Status.Target.Proved = nil, false
+			if w.Rollback.Status.Target != nil {
+				w.Rollback.Status.Target.Values, w.Rollback.Status.Target.Proved = nil, false
 			}
 		},
-		func(w *World) { w.Form.Status.Failures = nil },
+		func(w *World) { w.Rollback.Status.Failures = nil },
 		func(w *World) { w.edits(func(p *PodsSeen) { p.Failures = nil }) },
 		func(w *World) { w.edits(func(p *PodsSeen) { p.Started = "Pod/x" }) },
 		func(w *World) { w.edits(func(p *PodsSeen) { p.RanHere = "revision 1" }) },
@@ -38,24 +38,24 @@ func oddities() []worldChange {
 		},
 		func(w *World) {
 			if w.Branch != nil {
-				w.Branch.Trails = append(w.Branch.Trails, Trail{Kind: TrailRevert, Rollbacks: []string{w.Self}, When: t0})
+				w.Branch.Commits = append(w.Branch.Commits, TrailerCommit{Kind: TrailerRevert, Rollbacks: []string{w.Self}, When: t0})
 			}
 		},
 		func(w *World) {
 			if w.Branch != nil {
-				w.Branch.Trails = append(w.Branch.Trails, Trail{Kind: TrailRevert, Reverts: []string{"x", "y", "z"}, When: t0})
+				w.Branch.Commits = append(w.Branch.Commits, TrailerCommit{Kind: TrailerRevert, Reverts: []string{"x", "y", "z"}, When: t0})
 			}
 		},
 		approved("policy develop/web"),
 		approved("jane"),
 		func(w *World) {
-			w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: "jane", At: micro(t0)}
+			w.Rollback.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: "jane", At: micro(t0)}
 		},
 		func(w *World) {
-			w.Form.Status.Change = &v1alpha1.Change{Commit: "r", Hold: "h", At: micro(t0), Policies: []string{"develop:backend"}}
+			w.Rollback.Status.Change = &v1alpha1.Change{Commit: "r", Hold: "h", At: micro(t0), Policies: []string{"develop:backend"}}
 		},
-		func(w *World) { w.Form.Status.Landed = &v1alpha1.Landed{Commit: "r", At: micro(t0)} },
-		func(w *World) { w.Form.Status.Request = &v1alpha1.Request{At: micro(t0)} },
+		func(w *World) { w.Rollback.Status.Landed = &v1alpha1.Landed{Commit: "r", At: micro(t0)} },
+		func(w *World) { w.Rollback.Status.Request = &v1alpha1.Request{At: micro(t0)} },
 		func(w *World) {
 			w.Rollout = &Rollout{Contains: true, Workloads: []WorkloadState{{Stuck: []StuckPod{{Name: "pod"}}}}}
 		},
@@ -70,13 +70,13 @@ func oddities() []worldChange {
 			}
 		},
 		selectsImage("reg/backend:v3", FindingPresent),
-		func(w *World) { w.Form.Spec.ReleaseHold = &v1alpha1.HoldDecision{By: "jane"} },
+		func(w *World) { w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "jane"} },
 		func(w *World) { w.Now = t0.Add(72 * time.Hour) },
-		func(w *World) { w.Unstick = true },
+		func(w *World) { w.DeletesPods = true },
 		func(w *World) {
 			f := byHandOf("backend", "reg/backend:v1", 0)
 			w.edits(func(p *PodsSeen) { p.Failures = append(p.Failures, f) })
-			w.Form.Status.Failures = append(w.Form.Status.Failures, f)
+			w.Rollback.Status.Failures = append(w.Rollback.Status.Failures, f)
 		},
 		func(w *World) { w.edits(func(p *PodsSeen) { p.Restored = "Deployment/backend" }) },
 		func(w *World) {
@@ -85,12 +85,13 @@ func oddities() []worldChange {
 		},
 		func(w *World) { w.ReadOnly, w.ReadOnlyKind = "no key", FaultNotFound },
 		func(w *World) {
-			w.Form.Status.Waiting = &v1alpha1.Waiting{Why: "no key", Refused: "NotFound", Since: micro(t0)}
+			w.Rollback.Status.Waiting = &v1alpha1.Waiting{Why: "no key", Refused: "NotFound", Since: micro(t0)}
 		},
 	}
 }
 
-// FuzzDecide takes a set of oddities, some of which cannot meet in a real cluster, and asks for what must hold of every step.
+// FuzzDecide takes a set of oddities, some of which cannot meet in a real cluster, and asks for what must hold of every
+// step.
 func FuzzDecide(f *testing.F) {
 	f.Add(uint64(0))
 	for i := range oddities() {
@@ -105,7 +106,7 @@ func FuzzDecide(f *testing.F) {
 			}
 		}
 		// The API server refuses a change without a verdict that allows it.
-		s := &w.Form.Status
+		s := &w.Rollback.Status
 		if s.Change != nil && (s.Verdict == nil || s.Verdict.Answer != v1alpha1.Approve || s.Suspect == nil || s.Target == nil) {
 			return
 		}
@@ -123,7 +124,7 @@ func FuzzDecide(f *testing.F) {
 				t.Errorf("%x: %s without a verdict", set, step.Do)
 			}
 			if s.Ended() {
-				t.Errorf("%x: %s of an ended form", set, step.Do)
+				t.Errorf("%x: %s of an ended Rollback", set, step.Do)
 			}
 		case DoVerdict:
 			if byPolicy := step.Verdict.By == "policy develop/web"; byPolicy && drifted(s) {
@@ -133,7 +134,7 @@ func FuzzDecide(f *testing.F) {
 				t.Errorf("%x: verdict %+v over %+v", set, step.Verdict, s.Verdict)
 			}
 		case DoOutcome:
-			if step.Outcome.Sentence == "" || step.Outcome.Result == "" {
+			if step.Outcome.Message == "" || step.Outcome.Result == "" {
 				t.Errorf("%x: an end without words: %+v", set, step.Outcome)
 			}
 			if step.Outcome.Result == v1alpha1.ResultRestored && !drifted(s) {
@@ -142,12 +143,12 @@ func FuzzDecide(f *testing.F) {
 			if step.Outcome.Result == v1alpha1.ResultRecovered && s.Verdict != nil {
 				t.Errorf("%x: recovered after the verdict", set)
 			}
-		case DoLift, DoReleased:
+		case DoLift, DoLifted:
 			if !s.HoldStands() || !s.Ended() {
-				t.Errorf("%x: %s of a form that holds nothing or has not ended", set, step.Do)
+				t.Errorf("%x: %s of a Rollback that holds nothing or has not ended", set, step.Do)
 			}
-		case DoUnstick:
-			if !w.Unstick {
+		case DoDeletePod:
+			if !w.DeletesPods {
 				t.Errorf("%x: deletes a pod without being allowed to", set)
 			}
 		case DoWait, DoFailures, DoSuspect, DoTarget, DoLanded, DoRequest:

@@ -13,8 +13,8 @@ import (
 func TestAGracePeriodHasAnEnd(t *testing.T) {
 	for _, grace := range []time.Duration{2 * time.Second, 2 * time.Minute} {
 		w := aWorld(func(w *World) {
-			w.Form.Status.Suspect, w.Form.Status.Target, w.Policy.Grace = nil, nil, grace
-			w.Form.Status.Failures[0].Since = micro(w.Now.Add(-time.Second))
+			w.Rollback.Status.Suspect, w.Rollback.Status.Target, w.Policy.Grace = nil, nil, grace
+			w.Rollback.Status.Failures[0].Since = micro(w.Now.Add(-time.Second))
 		})
 		if step := decide(w); step.Do != DoWait || !step.Until.Equal(w.Now.Add(grace-time.Second)) {
 			t.Errorf("a period of %s: %s until %s", grace, step.Do, step.Until)
@@ -30,14 +30,16 @@ func TestDecide(t *testing.T) {
 		says   string
 	}{
 		"a new failure is recorded first": {
-			world: aWorld(func(w *World) { w.Form.Status = v1alpha1.RollbackStatus{} }), do: DoFailures,
+			world: aWorld(func(w *World) { w.Rollback.Status = v1alpha1.RollbackStatus{} }), do: DoFailures,
 		},
 		"within the grace period nothing is blamed": {
-			world: aWorld(func(w *World) { w.Form.Status.Suspect, w.Form.Status.Target, w.Policy.Grace = nil, nil, 2*time.Minute }),
-			do:    DoWait, says: "grace period of 2m",
+			world: aWorld(func(w *World) {
+				w.Rollback.Status.Suspect, w.Rollback.Status.Target, w.Policy.Grace = nil, nil, 2*time.Minute
+			}),
+			do: DoWait, says: "grace period of 2m",
 		},
 		"after it the commit is looked for": {
-			world: aWorld(func(w *World) { w.Form.Status.Suspect, w.Form.Status.Target = nil, nil }), do: DoSuspect,
+			world: aWorld(func(w *World) { w.Rollback.Status.Suspect, w.Rollback.Status.Target = nil, nil }), do: DoSuspect,
 		},
 		"a container that started is a recovery": {
 			world: aWorld(func(w *World) { w.sees(PodsSeen{Started: "Pod/backend-x"}) }),
@@ -47,16 +49,16 @@ func TestDecide(t *testing.T) {
 			world: aWorld(func(w *World) { w.sees(PodsSeen{}) }), do: DoVerdict,
 		},
 		"without a target the registry is asked": {
-			world: aWorld(func(w *World) { w.Form.Status.Target = nil }), do: DoTarget,
+			world: aWorld(func(w *World) { w.Rollback.Status.Target = nil }), do: DoTarget,
 		},
 		"an unproved target is asked for again after a minute": {
 			world: aWorld(func(w *World) {
-				w.Form.Status.Target.BadProved, w.Form.Status.Target.At = false, micro(t0.Add(-time.Minute))
+				w.Rollback.Status.Target.BadProved, w.Rollback.Status.Target.At = false, micro(t0.Add(-time.Minute))
 			}),
 			do: DoTarget,
 		},
 		"a better cause is recorded": {
-			world: aWorld(func(w *World) { w.Form.Status.Failures[0].Cause = v1alpha1.CauseRegistryUnavailable }), do: DoFailures,
+			world: aWorld(func(w *World) { w.Rollback.Status.Failures[0].Cause = v1alpha1.CauseRegistryUnavailable }), do: DoFailures,
 		},
 		"a worse cause is not": {
 			world: aWorld(func(w *World) {
@@ -70,49 +72,49 @@ func TestDecide(t *testing.T) {
 			do:    DoOutcome, result: v1alpha1.ResultReportedOnly, says: "no RollbackPolicy",
 		},
 		"a change older than maxAge is only told": {
-			world: aWorld(func(w *World) { w.Form.Status.Suspect.When = micro(t0.Add(-25 * time.Hour)) }),
+			world: aWorld(func(w *World) { w.Rollback.Status.Suspect.When = micro(t0.Add(-25 * time.Hour)) }),
 			do:    DoOutcome, result: v1alpha1.ResultReportedOnly, says: "25h old and maxAge is 24h",
 		},
 		"a young change that is older than maxAge says its age in seconds": {
 			world: aWorld(func(w *World) {
-				w.Form.Status.Suspect.When, w.Policy.MaxAge = micro(t0.Add(-9*time.Second)), 2*time.Second
+				w.Rollback.Status.Suspect.When, w.Policy.MaxAge = micro(t0.Add(-9*time.Second)), 2*time.Second
 			}),
 			do: DoOutcome, result: v1alpha1.ResultReportedOnly, says: "9s old and maxAge is 2s",
 		},
 		"a person's change is only told under authors Automation": {
-			world: aWorld(func(w *World) { w.Form.Status.Suspect.Automation = nil }),
+			world: aWorld(func(w *World) { w.Rollback.Status.Suspect.Automation = nil }),
 			do:    DoOutcome, result: v1alpha1.ResultReportedOnly, says: "authors is Automation",
 		},
 		"a person's change of images alone is reverted under authors Anyone": {
 			world: aWorld(func(w *World) {
-				w.Form.Status.Suspect.Automation, w.Policy.Authors = nil, v1alpha1.AuthorsAnyone
+				w.Rollback.Status.Suspect.Automation, w.Policy.Authors = nil, v1alpha1.AuthorsAnyone
 			}), do: DoVerdict,
 		},
 		"a person's change of more than images always needs approval": {
 			world: aWorld(func(w *World) {
-				w.Form.Status.Suspect.Automation, w.Policy.Authors, w.Form.Status.Suspect.OnlyImages = nil, v1alpha1.AuthorsAnyone, false
+				w.Rollback.Status.Suspect.Automation, w.Policy.Authors, w.Rollback.Status.Suspect.OnlyImages = nil, v1alpha1.AuthorsAnyone, false
 			}), do: DoWait, says: "more than images",
 		},
 		"a shared base needs approval and names the others": {
 			world: aWorld(func(w *World) {
-				w.Form.Status.Suspect.SharedBy = []v1alpha1.ObjectRef{{Kind: "Kustomization", Namespace: "flux-system", Name: "staging"}}
+				w.Rollback.Status.Suspect.SharedBy = []v1alpha1.ObjectRef{{Kind: "Kustomization", Namespace: "flux-system", Name: "staging"}}
 			}), do: DoWait, says: "also rendered by Kustomization/flux-system/staging",
 		},
 		"a cause that is not the image's fault needs approval": {
 			world: aWorld(func(w *World) {
-				w.Form.Status.Failures[0].Cause = v1alpha1.CauseUnauthorized
+				w.Rollback.Status.Failures[0].Cause = v1alpha1.CauseUnauthorized
 				w.edits(func(p *PodsSeen) { p.Failures = nil })
 			}),
 			do: DoWait, says: "Unauthorized",
 		},
 		"a registry that does not confirm needs approval": {
-			world: aWorld(func(w *World) { w.Form.Status.Target.BadProved = false }), do: DoWait, says: "does not confirm",
+			world: aWorld(func(w *World) { w.Rollback.Status.Target.BadProved = false }), do: DoWait, says: "does not confirm",
 		},
 		"an image that ran here is not a bad release": {
 			world: aWorld(func(w *World) { w.edits(func(p *PodsSeen) { p.RanHere = "Deployment/backend revision 1" }) }), do: DoWait, says: "has run here",
 		},
 		"nothing to go back to is only told": {
-			world: aWorld(func(w *World) { w.Form.Status.Target.Values = nil }), do: DoOutcome, result: v1alpha1.ResultReportedOnly,
+			world: aWorld(func(w *World) { w.Rollback.Status.Target.Values = nil }), do: DoOutcome, result: v1alpha1.ResultReportedOnly,
 			says: "nothing to go back to",
 		},
 		"a branch that may not be pushed to is only told": {
@@ -123,32 +125,32 @@ func TestDecide(t *testing.T) {
 			world: aWorld(func(w *World) { w.Breaker = "breaker: reg" }), do: DoWait, says: "breaker: reg",
 		},
 		"cooldown of the workload asks a person": {
-			world: aWorld(trail(TrailRevert, 10*time.Minute, func(t *Trail) {
+			world: aWorld(trail(TrailerRevert, 10*time.Minute, func(t *TrailerCommit) {
 				t.Workloads, t.Reverts = []string{"prod/develop/Deployment/backend"}, []string{"other"}
 			})), do: DoWait, says: "cooldown",
 		},
 		"cooldown of the same workload in another cluster does not": {
-			world: aWorld(trail(TrailRevert, 10*time.Minute, func(t *Trail) {
+			world: aWorld(trail(TrailerRevert, 10*time.Minute, func(t *TrailerCommit) {
 				t.Workloads, t.Reverts = []string{"eu/develop/Deployment/backend"}, []string{"other"}
 			})), do: DoVerdict,
 		},
 		"siblings of the suspect do not count for the cooldown": {
-			world: aWorld(trail(TrailRevert, 10*time.Minute, func(t *Trail) {
+			world: aWorld(trail(TrailerRevert, 10*time.Minute, func(t *TrailerCommit) {
 				t.Workloads, t.Reverts = []string{"prod/develop/Deployment/backend"}, []string{"bad0"}
 			})), do: DoVerdict,
 		},
 		"a spent budget asks a person": {
-			world: aWorld(trail(TrailRevert, 10*time.Minute, func(t *Trail) { t.Reverts = []string{"x", "y", "z"} })),
+			world: aWorld(trail(TrailerRevert, 10*time.Minute, func(t *TrailerCommit) { t.Reverts = []string{"x", "y", "z"} })),
 			do:    DoWait, says: "budget: 3 suspect commits were reverted on main in the last 1h, and --budget=3/1h allows no more before 09:50:00 UTC",
 		},
 		"a budget spent longer ago does not": {
-			world: aWorld(trail(TrailRevert, 61*time.Minute, func(t *Trail) { t.Reverts = []string{"x", "y", "z"} })), do: DoVerdict,
+			world: aWorld(trail(TrailerRevert, 61*time.Minute, func(t *TrailerCommit) { t.Reverts = []string{"x", "y", "z"} })), do: DoVerdict,
 		},
 		"Git already says something else": {
 			world: aWorld(tipSays("reg/backend:v3")), do: DoOutcome, result: v1alpha1.ResultSuperseded,
 		},
 		"a sibling's revert is taken over": {
-			world: aWorld(tipSays("reg/backend:v1"), trail(TrailRevert, time.Second, func(t *Trail) {
+			world: aWorld(tipSays("reg/backend:v1"), trail(TrailerRevert, time.Second, func(t *TrailerCommit) {
 				t.Images, t.Reverts = []string{"reg/backend:v2"}, []string{"bad0"}
 			})), do: DoVerdict,
 		},
@@ -170,14 +172,14 @@ func TestDecide(t *testing.T) {
 		"an expired one that was approved goes on": {
 			world: aWorld(ended(v1alpha1.ResultExpired), approved("jane")), do: DoChange,
 		},
-		"an ended form rests": {world: aWorld(ended(v1alpha1.ResultReportedOnly)), do: DoWait},
+		"an ended Rollback rests": {world: aWorld(ended(v1alpha1.ResultReportedOnly)), do: DoWait},
 		"rejected": {
 			world: aWorld(func(w *World) {
-				w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: "jane", At: micro(t0)}
+				w.Rollback.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: "jane", At: micro(t0)}
 			}), do: DoOutcome, result: v1alpha1.ResultRejected, says: "jane keeps",
 		},
 		"allowed while others come: wait for them": {
-			world: aWorld(approved("policy p"), func(w *World) { w.Crowd = crowd{until: w.Now.Add(time.Second)} }), do: DoWait,
+			world: aWorld(approved("policy p"), func(w *World) { w.Siblings = siblings{until: w.Now.Add(time.Second)} }), do: DoWait,
 			says: "one push",
 		},
 		"allowed: push": {world: aWorld(approved("policy p")), do: DoChange},
@@ -193,12 +195,12 @@ func TestDecide(t *testing.T) {
 		"the same, which a pull request brings": {
 			world: aWorld(approved("policy p"), func(w *World) {
 				w.sees(PodsSeen{Started: "Pod/x"})
-				w.Now, w.Form.Status.PullRequest = t0.Add(2*time.Minute), &v1alpha1.PullRequest{Number: 7, State: v1alpha1.PullRequestOpen, At: micro(t0)}
+				w.Now, w.Rollback.Status.PullRequest = t0.Add(2*time.Minute), &v1alpha1.PullRequest{Number: 7, State: v1alpha1.PullRequestOpen, At: micro(t0)}
 			}), do: DoLapse,
 		},
 		"lost to a force push, and what failed runs by now: not again": {
 			world: aWorld(landed, func(w *World) {
-				w.Branch.Trails, w.Branch.Values[0] = nil, "reg/backend:v2"
+				w.Branch.Commits, w.Branch.Values[0] = nil, "reg/backend:v2"
 				w.sees(PodsSeen{Started: "Pod/x"})
 				w.Now = t0.Add(2 * time.Minute)
 			}), do: DoOutcome, result: v1alpha1.ResultSuperseded, says: "lost to a force push: nothing is pushed any more: Pod/x runs",
@@ -210,7 +212,7 @@ func TestDecide(t *testing.T) {
 			}), do: DoChange,
 		},
 		"killed after the push: the own trailer counts before Superseded": {
-			world: aWorld(approved("policy p"), tipSays("reg/backend:v1"), trail(TrailRevert, 0, func(t *Trail) {
+			world: aWorld(approved("policy p"), tipSays("reg/backend:v1"), trail(TrailerRevert, 0, func(t *TrailerCommit) {
 				t.Rollbacks = []string{"prod/develop/backend-1"}
 			})), do: DoAdopt,
 		},
@@ -218,11 +220,11 @@ func TestDecide(t *testing.T) {
 			world: aWorld(approved("policy p"), tipSays("reg/backend:v3")), do: DoOutcome, result: v1alpha1.ResultSuperseded,
 		},
 		"a person's approval overrides cooldown and budget": {
-			world: aWorld(approved("jane"), trail(TrailRevert, time.Minute, func(t *Trail) { t.Reverts = []string{"x", "y", "z"} })),
+			world: aWorld(approved("jane"), trail(TrailerRevert, time.Minute, func(t *TrailerCommit) { t.Reverts = []string{"x", "y", "z"} })),
 			do:    DoChange,
 		},
 		"a policy's waits for the budget": {
-			world: aWorld(approved("policy p"), trail(TrailRevert, time.Minute, func(t *Trail) { t.Reverts = []string{"x", "y", "z"} })),
+			world: aWorld(approved("policy p"), trail(TrailerRevert, time.Minute, func(t *TrailerCommit) { t.Reverts = []string{"x", "y", "z"} })),
 			do:    DoWait, says: "budget",
 		},
 		"what is suspended is said before the verdict, and bars the policy": {
@@ -235,31 +237,31 @@ func TestDecide(t *testing.T) {
 		},
 		"pushed: landed is read": {world: aWorld(changed), do: DoLanded},
 		"lost to a force push: landed again": {
-			world: aWorld(landed, tipSays("reg/backend:v2"), func(w *World) { w.Branch.Trails = nil }), do: DoLandAgain,
+			world: aWorld(landed, tipSays("reg/backend:v2"), func(w *World) { w.Branch.Commits = nil }), do: DoLandAgain,
 		},
 		"lost to a force push, and barred for a day: failed": {
 			world: aWorld(landed, tipSays("reg/backend:v2"), func(w *World) {
-				w.Branch.Trails, w.Policy.MaxAge, w.Now = nil, time.Minute, t0.Add(25*time.Hour)
+				w.Branch.Commits, w.Policy.MaxAge, w.Now = nil, time.Minute, t0.Add(25*time.Hour)
 			}),
 			do: DoOutcome, result: v1alpha1.ResultFailed, says: "is not pushed again",
 		},
 		"lost again and again: failed": {
-			world: aWorld(landed, tipSays("reg/backend:v2"), func(w *World) { w.Branch.Trails, w.Form.Status.Landed.Again = nil, 3 }),
+			world: aWorld(landed, tipSays("reg/backend:v2"), func(w *World) { w.Branch.Commits, w.Rollback.Status.Landed.Again = nil, 3 }),
 			do:    DoOutcome, result: v1alpha1.ResultFailed, says: "force pushes",
 		},
 		"written again after the revert: superseded": {
 			world: aWorld(landed, tipSays("reg/backend:v2")), do: DoOutcome, result: v1alpha1.ResultSuperseded, says: "again after the revert",
 		},
-		"landed: Flux is asked": {world: aWorld(landed, func(w *World) { w.Form.Status.Request = nil }), do: DoRequest},
+		"landed: Flux is asked": {world: aWorld(landed, func(w *World) { w.Rollback.Status.Request = nil }), do: DoRequest},
 		"landed again: Flux is asked again": {
-			world: aWorld(landed, func(w *World) { w.Form.Status.Landed.At = micro(t0.Add(time.Second)) }), do: DoRequest,
+			world: aWorld(landed, func(w *World) { w.Rollback.Status.Landed.At = micro(t0.Add(time.Second)) }), do: DoRequest,
 		},
 		"arrived, and what is left to do by hand is said": {
 			world: aWorld(landed, func(w *World) { w.Rollout.Workloads[0].Says = "kubectl -n develop delete job backend-1" }),
 			do:    DoOutcome, result: v1alpha1.ResultVerified, says: "runs reg/backend:v1 again; kubectl -n develop delete job backend-1",
 		},
 		"arrived, under a hold that lifts failed twice": {
-			world: aWorld(landed, func(w *World) { w.Form.Status.Change.Release = v1alpha1.ReleaseManual }),
+			world: aWorld(landed, func(w *World) { w.Rollback.Status.Change.Lift = v1alpha1.LiftManual }),
 			do:    DoOutcome, result: v1alpha1.ResultVerified, says: "two newer images in a row",
 		},
 		"arrived": {world: aWorld(landed), do: DoOutcome, result: v1alpha1.ResultVerified, says: "runs reg/backend:v1 again"},
@@ -277,14 +279,14 @@ func TestDecide(t *testing.T) {
 		"the deadline that the health check moved is kept when it is over": {
 			world: aWorld(landed, func(w *World) {
 				until := micro(t0.Add(35 * time.Minute))
-				w.Form.Status.Waiting = &v1alpha1.Waiting{Why: "a health check runs", Until: &until}
+				w.Rollback.Status.Waiting = &v1alpha1.Waiting{Why: "a health check runs", Until: &until}
 				w.Now, w.Rollout.Workloads[0].Complete = t0.Add(20*time.Minute+time.Second), false
 			}), do: DoWait, says: "is not complete",
 		},
 		"and it passes": {
 			world: aWorld(landed, func(w *World) {
 				until := micro(t0.Add(35 * time.Minute))
-				w.Form.Status.Waiting = &v1alpha1.Waiting{Why: "a health check runs", Until: &until}
+				w.Rollback.Status.Waiting = &v1alpha1.Waiting{Why: "a health check runs", Until: &until}
 				w.Now, w.Rollout.Workloads[0].Complete = t0.Add(35*time.Minute+time.Second), false
 			}), do: DoOutcome, result: v1alpha1.ResultFailed, says: "not verified in 15m",
 		},
@@ -334,7 +336,7 @@ func TestDecide(t *testing.T) {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingUnproved)), do: DoWait,
 			says: "selects reg/backend:v3, which is not proved",
 		},
-		"an empty form that a hold opened waits for what the hold says": {
+		"an empty Rollback that a hold opened waits for what the hold says": {
 			world: aWorld(opensFor("develop:backend", t0.Add(-2*time.Second))), do: DoWait, says: "is being adopted",
 		},
 		"but not for ever": {
@@ -345,11 +347,11 @@ func TestDecide(t *testing.T) {
 		},
 		"a Manual hold waits for a person": {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingPresent),
-				func(w *World) { w.Selection.Release = v1alpha1.ReleaseManual }), do: DoWait, says: "backstop release",
+				func(w *World) { w.Selection.Lift = v1alpha1.LiftManual }), do: DoWait, says: "backstop lift",
 		},
-		"a person releases": {
+		"a person lifts the hold": {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, func(w *World) {
-				w.Form.Spec.ReleaseHold = &v1alpha1.HoldDecision{By: "jane"}
+				w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "jane"}
 			}), do: DoLift,
 		},
 		"a cluster without the automation leaves the hold to another": {
@@ -360,14 +362,14 @@ func TestDecide(t *testing.T) {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v2", FindingPresent),
 				func(w *World) { w.Now = t0.Add(49 * time.Hour) }), do: DoWait, says: "(day 3)",
 		},
-		"a prefix that somebody took away is a release": {
-			world: aWorld(landed, ended(v1alpha1.ResultVerified)), do: DoReleased,
+		"a prefix that somebody took away is a lift": {
+			world: aWorld(landed, ended(v1alpha1.ResultVerified)), do: DoLifted,
 		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			got := decide(tt.world)
-			said := got.Why + got.Outcome.Sentence
+			said := got.Why + got.Outcome.Message
 			if got.Do != tt.do || got.Outcome.Result != tt.result || !strings.Contains(said, tt.says) {
 				t.Errorf("got %s %s %q, want %s %s …%s…", got.Do, got.Outcome.Result, said, tt.do, tt.result, tt.says)
 			}
@@ -380,8 +382,8 @@ func TestDecide(t *testing.T) {
 
 func TestWhatMayBeOverByItselfIsLookedAtThen(t *testing.T) {
 	unproved := func(w *World, failing, asked time.Duration) {
-		w.Form.Status.Target.BadProved, w.Form.Status.Target.At = false, micro(t0.Add(-asked))
-		w.Form.Status.Failures[0].Since = micro(t0.Add(-failing))
+		w.Rollback.Status.Target.BadProved, w.Rollback.Status.Target.At = false, micro(t0.Add(-asked))
+		w.Rollback.Status.Failures[0].Since = micro(t0.Add(-failing))
 	}
 	tests := map[string]struct {
 		world World
@@ -389,10 +391,10 @@ func TestWhatMayBeOverByItselfIsLookedAtThen(t *testing.T) {
 	}{
 		"only a person": {aWorld(func(w *World) { w.Policy.Mode = v1alpha1.ModeApprove }), restAgain},
 		"the deadline":  {aWorld(func(w *World) { w.Policy.Mode, w.Policy.Approval = v1alpha1.ModeApprove, time.Minute }), 30 * time.Second},
-		"the cooldown": {aWorld(trail(TrailRevert, 28*time.Minute, func(t *Trail) {
+		"the cooldown": {aWorld(trail(TrailerRevert, 28*time.Minute, func(t *TrailerCommit) {
 			t.Workloads, t.Reverts = []string{"prod/develop/Deployment/backend"}, []string{"other"}
 		})), 2 * time.Minute},
-		"the budget":                            {aWorld(trail(TrailRevert, 57*time.Minute, func(t *Trail) { t.Reverts = []string{"x", "y", "z"} })), 3 * time.Minute},
+		"the budget":                            {aWorld(trail(TrailerRevert, 57*time.Minute, func(t *TrailerCommit) { t.Reverts = []string{"x", "y", "z"} })), 3 * time.Minute},
 		"the breaker, by what others find":      {aWorld(func(w *World) { w.Breaker = "breaker: reg" }), time.Minute},
 		"a registry that was down a moment ago": {aWorld(func(w *World) { unproved(w, 2*time.Second, 0) }), 5 * time.Second},
 		"one that is down for some time":        {aWorld(func(w *World) { unproved(w, 25*time.Second, 5*time.Second) }), 15 * time.Second},

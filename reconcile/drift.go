@@ -25,7 +25,7 @@ func astray(w *World) []v1alpha1.Failure {
 
 // restoring: a person keeps what Git says. What runs something else is given back to Flux.
 func restoring(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if e := putBack(w); e != nil && e.Result == v1alpha1.ResultRestored {
 		return end(w, e.Result, "%s", e.Sentence)
 	}
@@ -61,7 +61,7 @@ func restoring(w *World) Step {
 
 // keeps says what a person kept by a rejection, where nothing is changed by hand any more.
 func keeps(w *World) string {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	what := badInWords(w)
 	if byHandAlone(s) {
 		what = "what Git says, " + what + ", and nothing is changed by hand any more"
@@ -71,7 +71,7 @@ func keeps(w *World) string {
 
 // restoredBy is when a restore has failed. What Flux is busy with is over first; until then it is not asked.
 func restoredBy(w *World) time.Time {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	from := s.Verdict.At.Time
 	if s.Request != nil {
 		from = s.Request.At.Time
@@ -84,8 +84,8 @@ func restoredBy(w *World) time.Time {
 
 // unwritable explains why an approval cannot be carried out; empty when it can.
 func unwritable(w *World) string {
-	if len(w.Form.Status.Target.Values) == 0 {
-		return w.Form.Status.Target.Proof
+	if len(w.Rollback.Status.Target.Values) == 0 {
+		return w.Rollback.Status.Target.Proof
 	}
 	return w.ReadOnly
 }
@@ -108,7 +108,7 @@ func LiveImages(drifts []v1alpha1.Failure) []string {
 
 // agree reports that people put different images in place by hand, and that only one of them is left.
 func agree(w *World) bool {
-	return len(LiveImages(w.Form.Status.Drifts())) > 1 && len(LiveImages(astray(w))) == 1
+	return len(LiveImages(w.Rollback.Status.Drifts())) > 1 && len(LiveImages(astray(w))) == 1
 }
 
 // newer reports that people changed something by hand after the target was found.

@@ -29,10 +29,10 @@ func byHandOf(name, live string, ago time.Duration) v1alpha1.Failure {
 func undone(changes ...worldChange) World {
 	f := byHandOf("backend", "reg/backend:v1", time.Minute)
 	return aWorld(append([]worldChange{func(w *World) {
-		w.Form.Spec.OpenedFor = v1alpha1.TriggerDrift
-		w.Form.Status.Failures = []v1alpha1.Failure{f}
+		w.Rollback.Spec.OpenedFor = v1alpha1.TriggerDrift
+		w.Rollback.Status.Failures = []v1alpha1.Failure{f}
 		w.sees(PodsSeen{Failures: []v1alpha1.Failure{f}})
-		w.Form.Status.Target.BadProved = false
+		w.Rollback.Status.Target.BadProved = false
 		w.Policy.Mode, w.Policy.Grace, w.Policy.MaxAge = v1alpha1.ModeApprove, 0, 0
 	}}, changes...)...)
 }
@@ -51,16 +51,16 @@ func inContainer(name string, f v1alpha1.Failure) v1alpha1.Failure {
 func restored(w *World) { w.sees(PodsSeen{Restored: "Deployment/backend"}) }
 
 func neverHeld(w *World) {
-	w.Form.Status.Target = &v1alpha1.Target{Proof: "reg/backend:v9 was never in Git at this place", At: micro(t0)}
+	w.Rollback.Status.Target = &v1alpha1.Target{Proof: "reg/backend:v9 was never in Git at this place", At: micro(t0)}
 }
 
 func rejected(by string) worldChange {
 	return func(w *World) {
-		w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: by, At: micro(t0)}
+		w.Rollback.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: by, At: micro(t0)}
 	}
 }
 
-func requested(w *World) { w.Form.Status.Request = &v1alpha1.Request{Token: "t", At: micro(t0)} }
+func requested(w *World) { w.Rollback.Status.Request = &v1alpha1.Request{Token: "t", At: micro(t0)} }
 
 func TestDecideOnADrift(t *testing.T) {
 	approve, reject := decision("jane", v1alpha1.Approve, 0), decision("bob", v1alpha1.Reject, time.Second)
@@ -76,17 +76,17 @@ func TestDecideOnADrift(t *testing.T) {
 		"never by policy": {world: undone(func(w *World) {
 			w.Policy = Resolve(v1alpha1.TriggerDrift, []Subject{{Namespace: "develop"}}, []v1alpha1.RollbackPolicy{autoDrift()}, "home", Ceiling{})
 		}), do: DoWait, says: []string{"a drift is never adopted by itself"}},
-		"a commit of last month may be undone today":      {world: undone(func(w *World) { w.Form.Status.Suspect.When = micro(t0.Add(-720 * time.Hour)) }), do: DoWait},
+		"a commit of last month may be undone today":      {world: undone(func(w *World) { w.Rollback.Status.Suspect.When = micro(t0.Add(-720 * time.Hour)) }), do: DoWait},
 		"the target is proved, the image need not be bad": {world: undone(func(w *World) { w.Now = t0.Add(30 * time.Minute) }), do: DoWait},
 		"approved": {world: undone(decidedBy(approve)), do: DoVerdict},
-		"an approved one is pushed although the budget is spent": {world: undone(approved("jane"), trail(TrailRevert, time.Minute, func(t *Trail) { t.Reverts = []string{"a", "b", "c"} })), do: DoChange},
+		"an approved one is pushed although the budget is spent": {world: undone(approved("jane"), trail(TrailerRevert, time.Minute, func(t *TrailerCommit) { t.Reverts = []string{"a", "b", "c"} })), do: DoChange},
 		"an image that was never in Git leaves the other answer": {world: undone(neverHeld), do: DoWait,
 			says: []string{"it cannot be adopted into Git, only be restored from it: reg/backend:v9 was never in Git"}, only: "reg/backend:v9"},
 		"and an approval of it does not count":                                       {world: undone(neverHeld, decidedBy(approve)), do: DoWait, only: "reg/backend:v9"},
 		"but a rejection after it does":                                              {world: undone(neverHeld, decidedBy(approve, reject)), do: DoVerdict},
 		"nor does an approval after the time was over":                               {world: undone(neverHeld, ended(v1alpha1.ResultExpired), decidedBy(approve)), do: DoWait},
 		"nothing is asked again of an image that was never in Git":                   {world: undone(neverHeld, func(w *World) { w.Now = t0.Add(30 * time.Minute) }), do: DoWait, only: "reg/backend:v9"},
-		"a person's commit that automation did not write can still be restored from": {world: undone(func(w *World) { w.Form.Status.Suspect.Automation = nil }), do: DoWait, only: "not image automation's"},
+		"a person's commit that automation did not write can still be restored from": {world: undone(func(w *World) { w.Rollback.Status.Suspect.Automation = nil }), do: DoWait, only: "not image automation's"},
 		"only told where the policy says so": {world: undone(func(w *World) { w.Policy.Mode = v1alpha1.ModeNotify }), do: DoOutcome, result: v1alpha1.ResultReportedOnly,
 			says: []string{"Deployment/backend was changed by hand with kubectl, while Git says reg/backend:v2 since bad0 (main)"}},
 		"nobody answers": {world: undone(func(w *World) { w.Now = t0.Add(2 * time.Hour) }), do: DoOutcome, result: v1alpha1.ResultExpired},
@@ -100,12 +100,12 @@ func TestDecideOnADrift(t *testing.T) {
 		"one that asks is not over by that": {world: undone(func(w *World) { w.sees(PodsSeen{Unnamed: "Deployment/backend"}) }), do: DoWait},
 		"what a person ended stays so":      {world: undone(ended(v1alpha1.ResultRejected), restored), do: DoWait},
 		"Flux took it back before it was recorded": {world: undone(func(w *World) {
-			w.Form.Status = v1alpha1.RollbackStatus{}
+			w.Rollback.Status = v1alpha1.RollbackStatus{}
 			w.sees(PodsSeen{})
 		}), do: DoOutcome, result: v1alpha1.ResultRestored, says: []string{"taken back before it could be recorded"}, not: "failure"},
 		"of different images one is left": {world: undone(func(w *World) {
-			w.Form.Status.Failures = append(w.Form.Status.Failures, byHandOf("other", "reg/backend:v0", time.Minute))
-			w.Form.Status.Target = &v1alpha1.Target{Proof: "the workloads run different images by hand", At: micro(t0)}
+			w.Rollback.Status.Failures = append(w.Rollback.Status.Failures, byHandOf("other", "reg/backend:v0", time.Minute))
+			w.Rollback.Status.Target = &v1alpha1.Target{Proof: "the workloads run different images by hand", At: micro(t0)}
 			w.Now = t0.Add(10 * time.Minute)
 		}), do: DoTarget},
 		"old pods that run the image are no recovery": {world: undone(func(w *World) { w.sees(PodsSeen{Started: "Pod/x"}) }), do: DoWait},
@@ -124,18 +124,18 @@ func TestDecideOnADrift(t *testing.T) {
 			w.edits(func(p *PodsSeen) { p.Failures = []v1alpha1.Failure{f} })
 		}), do: DoFailures},
 
-		"an undo of an image that cannot be pulled joins its form": {world: aWorld(func(w *World) {
+		"an undo of an image that cannot be pulled joins its Rollback": {world: aWorld(func(w *World) {
 			w.edits(func(p *PodsSeen) { p.Failures = []v1alpha1.Failure{byHandOf("backend", "reg/backend:v0", 0)} })
 		}), do: DoFailures},
 		"and what runs now is the next target": {world: aWorld(func(w *World) {
-			w.Form.Status.Target.At = micro(t0.Add(-time.Second))
-			w.Form.Status.Failures = append(w.Form.Status.Failures, byHandOf("backend", "reg/backend:v0", 0))
+			w.Rollback.Status.Target.At = micro(t0.Add(-time.Second))
+			w.Rollback.Status.Failures = append(w.Rollback.Status.Failures, byHandOf("backend", "reg/backend:v0", 0))
 		}), do: DoTarget},
 		"and a person decides, whatever the policy": {world: aWorld(func(w *World) {
-			w.Form.Status.Failures = append(w.Form.Status.Failures, byHandOf("backend", "reg/backend:v1", time.Minute))
+			w.Rollback.Status.Failures = append(w.Rollback.Status.Failures, byHandOf("backend", "reg/backend:v1", time.Minute))
 		}), do: DoWait, says: []string{"Deployment/backend was changed by hand with kubectl"}},
 		"and when Flux takes it back, the image fails again": {world: aWorld(func(w *World) {
-			w.Form.Status.Failures = append(w.Form.Status.Failures, byHandOf("backend", "reg/backend:v1", time.Minute))
+			w.Rollback.Status.Failures = append(w.Rollback.Status.Failures, byHandOf("backend", "reg/backend:v1", time.Minute))
 			w.edits(func(p *PodsSeen) { p.Restored = "Deployment/backend" })
 		}), do: DoWait},
 	}
@@ -143,9 +143,9 @@ func TestDecideOnADrift(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := decide(tt.world)
 			if got.Do != tt.do || got.Outcome.Result != tt.result {
-				t.Fatalf("%s %s (%s%s), want %s %s", got.Do, got.Outcome.Result, got.Why, got.Outcome.Sentence, tt.do, tt.result)
+				t.Fatalf("%s %s (%s%s), want %s %s", got.Do, got.Outcome.Result, got.Why, got.Outcome.Message, tt.do, tt.result)
 			}
-			said := got.Why + got.Outcome.Sentence
+			said := got.Why + got.Outcome.Message
 			for _, words := range tt.says {
 				if !strings.Contains(said, words) {
 					t.Errorf("says %q, want %q in it", said, words)
@@ -175,13 +175,13 @@ func autoDrift() v1alpha1.RollbackPolicy {
 }
 
 func TestTheTargetOfADriftIsWhatRuns(t *testing.T) {
-	form := func(failures ...v1alpha1.Failure) *v1alpha1.Rollback {
+	rb := func(failures ...v1alpha1.Failure) *v1alpha1.Rollback {
 		return &v1alpha1.Rollback{Status: v1alpha1.RollbackStatus{Failures: failures}}
 	}
 	was := func(images ...string) []Former {
 		var out []Former
 		for _, image := range images {
-			out = append(out, Former{Image: image, Values: []v1alpha1.NodeValue{{Value: image}}})
+			out = append(out, Former{Image: image, Values: []v1alpha1.PlaceValue{{Value: image}}})
 		}
 		return out
 	}
@@ -195,28 +195,28 @@ func TestTheTargetOfADriftIsWhatRuns(t *testing.T) {
 		want   v1alpha1.Target
 		proof  string
 	}{
-		"nobody changed anything": {form: form(v1alpha1.Failure{Trigger: v1alpha1.TriggerImagePull}), former: was(imgGood)},
-		"what runs was there before": {form: form(drift(imgGood)), former: was("reg.local/app:v9", imgGood), byHand: true,
-			want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.NodeValue{{Value: imgGood}}, Proved: true}, proof: "is there"},
-		"what runs was never there":           {form: form(drift("reg.local/app:evil")), former: was(imgGood), byHand: true, proof: "reg.local/app:evil was never in Git at this place"},
-		"what runs is gone from the registry": {form: form(drift(imgBad)), former: was(imgBad), byHand: true, want: v1alpha1.Target{Image: imgBad}, proof: "is not there"},
-		"a registry that does not answer leaves it to people": {form: form(drift(imgGood)), former: was(imgGood), dark: true, byHand: true,
-			want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.NodeValue{{Value: imgGood}}}, proof: "503"},
-		"workloads that run different images": {form: form(drift(imgGood), byHandOf("other", imgBad, 0)), former: was(imgGood, imgBad), byHand: true, proof: "the workloads run different images by hand"},
-		"a second change of one workload is what runs": {form: form(drift(imgBad), secondChange(drift(imgGood))), former: was(imgBad, imgGood), byHand: true,
-			want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.NodeValue{{Value: imgGood}}, Proved: true}, proof: "is there"},
-		"a second change of one of two workloads": {form: form(drift(imgBad), byHandOf("other", imgGood, 0), secondChange(drift(imgGood))), former: was(imgBad, imgGood), byHand: true,
-			want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.NodeValue{{Value: imgGood}}, Proved: true}, proof: "is there"},
-		"two containers of one workload are two": {form: form(drift(imgBad), inContainer("side", drift(imgGood))), former: was(imgBad, imgGood), byHand: true, proof: "the workloads run different images by hand"},
-		"of two workloads Flux took one back": {form: form(drift(imgBad), byHandOf("other", imgGood, 0)), now: []v1alpha1.Failure{drift(imgBad)}, former: was(imgGood, imgBad), byHand: true,
+		"nobody changed anything": {form: rb(v1alpha1.Failure{Trigger: v1alpha1.TriggerImagePull}), former: was(imgGood)},
+		"what runs was there before": {form: rb(drift(imgGood)), former: was("reg.local/app:v9", imgGood), byHand: true,
+			want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.PlaceValue{{Value: imgGood}}, Proved: true}, proof: "is there"},
+		"what runs was never there":           {form: rb(drift("reg.local/app:evil")), former: was(imgGood), byHand: true, proof: "reg.local/app:evil was never in Git at this place"},
+		"what runs is gone from the registry": {form: rb(drift(imgBad)), former: was(imgBad), byHand: true, want: v1alpha1.Target{Image: imgBad}, proof: "is not there"},
+		"a registry that does not answer leaves it to people": {form: rb(drift(imgGood)), former: was(imgGood), dark: true, byHand: true,
+			want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.PlaceValue{{Value: imgGood}}}, proof: "503"},
+		"workloads that run different images": {form: rb(drift(imgGood), byHandOf("other", imgBad, 0)), former: was(imgGood, imgBad), byHand: true, proof: "the workloads run different images by hand"},
+		"a second change of one workload is what runs": {form: rb(drift(imgBad), secondChange(drift(imgGood))), former: was(imgBad, imgGood), byHand: true,
+			want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.PlaceValue{{Value: imgGood}}, Proved: true}, proof: "is there"},
+		"a second change of one of two workloads": {form: rb(drift(imgBad), byHandOf("other", imgGood, 0), secondChange(drift(imgGood))), former: was(imgBad, imgGood), byHand: true,
+			want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.PlaceValue{{Value: imgGood}}, Proved: true}, proof: "is there"},
+		"two containers of one workload are two": {form: rb(drift(imgBad), inContainer("side", drift(imgGood))), former: was(imgBad, imgGood), byHand: true, proof: "the workloads run different images by hand"},
+		"of two workloads Flux took one back": {form: rb(drift(imgBad), byHandOf("other", imgGood, 0)), now: []v1alpha1.Failure{drift(imgBad)}, former: was(imgGood, imgBad), byHand: true,
 			want: v1alpha1.Target{Image: imgBad}, proof: "is not there"},
-		"workloads that run the same": {form: form(drift(imgGood), byHandOf("other", imgGood, 0)), former: was(imgGood), byHand: true, want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.NodeValue{{Value: imgGood}}, Proved: true}, proof: "is there"},
+		"workloads that run the same": {form: rb(drift(imgGood), byHandOf("other", imgGood, 0)), former: was(imgGood), byHand: true, want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.PlaceValue{{Value: imgGood}}, Proved: true}, proof: "is there"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			m := newModel()
 			m.dark = tt.dark
-			w := &World{Triggers: testRows, Form: *tt.form, Seen: map[v1alpha1.TriggerType]Observation{v1alpha1.TriggerDrift: {Failures: tt.now}}}
+			w := &World{Triggers: testRows, Rollback: *tt.form, Seen: map[v1alpha1.TriggerType]Observation{v1alpha1.TriggerDrift: {Failures: tt.now}}}
 			got, byHand, err := m.engine("a", Budget{}).preferred(t.Context(), w, tt.form, tt.former)
 			if err != nil || byHand != tt.byHand {
 				t.Fatalf("by hand %v, %v; want %v", byHand, err, tt.byHand)
@@ -236,8 +236,8 @@ func TestAChangeByHandInAFailedPullIsAskedAboutWhereThePullIsOnlyTold(t *testing
 	m := newModel()
 	e := m.engine("a", Budget{})
 	e.Records = onlyDrift{e.Records}
-	form := v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{OpenedFor: v1alpha1.TriggerImagePull}}
-	form.Namespace = m.ns
+	rb := v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{OpenedFor: v1alpha1.TriggerImagePull}}
+	rb.Namespace = m.ns
 	for name, tt := range map[string]struct {
 		failures []v1alpha1.Failure
 		want     v1alpha1.Mode
@@ -246,8 +246,8 @@ func TestAChangeByHandInAFailedPullIsAskedAboutWhereThePullIsOnlyTold(t *testing
 		"with an undo":   {failures: []v1alpha1.Failure{byHandOf("app", imgGood, 0)}, want: v1alpha1.ModeApprove},
 	} {
 		t.Run(name, func(t *testing.T) {
-			form.Status.Failures = tt.failures
-			got, err := e.PolicyOf(t.Context(), &form)
+			rb.Status.Failures = tt.failures
+			got, err := e.PolicyOf(t.Context(), &rb)
 			if err != nil || got.Mode != tt.want {
 				t.Errorf("mode %s, %v; want %s", got.Mode, err, tt.want)
 			}
@@ -311,7 +311,7 @@ func TestWants(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			by := v1alpha1.ObjectRef{Kind: "Kustomization", Name: "apps"}
-			o := &oracle{model: newModel(), refuse: map[string]error{}, applied: Applied{Applier: by, Commit: "c1"}, origin: Origin{Root: Root{By: by}}}
+			o := &oracle{model: newModel(), refuse: map[string]error{}, applied: Applied{Reconciler: by, Commit: "c1"}, origin: Origin{Root: Root{By: by}}}
 			if tt.change != nil {
 				tt.change(o)
 			}

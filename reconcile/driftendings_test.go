@@ -24,12 +24,12 @@ func driftEndings() []struct {
 } {
 	arrived := func(w *World) {
 		landed(w)
-		w.Form.Status.Verdict.Source, w.Form.Status.Verdict.By = v1alpha1.VerdictByPerson, "jane"
+		w.Rollback.Status.Verdict.Source, w.Rollback.Status.Verdict.By = v1alpha1.VerdictByPerson, "jane"
 	}
 	byHelm := func(w *World) {
 		f := byHandOf("backend", "reg/backend:v1", time.Minute)
 		f.Drift.UndoneBy = &v1alpha1.ObjectRef{Kind: "HelmRelease", Namespace: "develop", Name: "web"}
-		w.Form.Status.Failures = []v1alpha1.Failure{f}
+		w.Rollback.Status.Failures = []v1alpha1.Failure{f}
 	}
 	unnamed := func(w *World) { w.sees(PodsSeen{Unnamed: "Deployment/backend"}) }
 	hoursLater := func(w *World) { w.Now = t0.Add(2 * time.Hour) }
@@ -43,7 +43,7 @@ func driftEndings() []struct {
 		{"Helm took it back at its next run", undone(byHelm, restored)},
 		{"Flux took it back after nobody had answered", undone(ended(v1alpha1.ResultExpired), restored)},
 		{"Flux took it back after it was only told", undone(ended(v1alpha1.ResultReportedOnly), restored)},
-		{"Flux took it back before it was recorded", undone(func(w *World) { w.Form.Status = v1alpha1.RollbackStatus{}; w.sees(PodsSeen{}) })},
+		{"Flux took it back before it was recorded", undone(func(w *World) { w.Rollback.Status = v1alpha1.RollbackStatus{}; w.sees(PodsSeen{}) })},
 		{"a person had it restored, and it arrived", undone(rejected("bob"), requested, restored)},
 		{"a person rejected it, and Flux was faster", undone(rejected("bob"), restored)},
 		{"a person rejected it, and nothing runs it any more", undone(rejected("bob"), func(w *World) { w.sees(PodsSeen{}) })},
@@ -70,7 +70,7 @@ func TestEveryEndingOfADriftReadAloud(t *testing.T) {
 			t.Errorf("%s: does %s (%s), want an end", e.title, step.Do, step.Why)
 			continue
 		}
-		r := e.world.Form.DeepCopy()
+		r := e.world.Rollback.DeepCopy()
 		o := step.Outcome
 		o.At = micro(e.world.Now)
 		r.Status.Outcome, r.Status.Question, r.Status.Waiting = &o, nil, nil

@@ -27,8 +27,8 @@ type Engine struct {
 	Ceiling Ceiling
 	// ConfirmAfter is how long the registry has to lack an image that image automation found there.
 	ConfirmAfter time.Duration
-	// Unstick lets Backstop delete pods that keep an ordered rollout from moving on.
-	Unstick bool
+	// DeletesPods lets Backstop delete pods that keep an ordered rollout from moving on.
+	DeletesPods bool
 	// FastForward means that Backstop has the rights to set images on workloads ahead of Flux.
 	FastForward bool
 	// SaveAfter is how long what was found out may be unsaved while more is looked for; zero until it is needed.
@@ -88,13 +88,13 @@ func (e *Engine) save(ctx context.Context, before, after *v1alpha1.Rollback) err
 	return nil
 }
 
-func (e *Engine) fillOutcome(_ context.Context, _ *World, step Step, form *v1alpha1.Rollback) error {
-	if s := &form.Status; s.Verdict != nil && step.Outcome.Result == v1alpha1.ResultExpired {
+func (e *Engine) fillOutcome(_ context.Context, _ *World, step Step, rb *v1alpha1.Rollback) error {
+	if s := &rb.Status; s.Verdict != nil && step.Outcome.Result == v1alpha1.ResultExpired {
 		// Who took a no back did not say yes.
-		s.Lapsed = append(s.Lapsed, v1alpha1.Lapse{Verdict: *s.Verdict, At: step.Outcome.At, Why: step.Outcome.Sentence})
+		s.Lapsed = append(s.Lapsed, v1alpha1.Lapse{Verdict: *s.Verdict, At: step.Outcome.At, Why: step.Outcome.Message})
 		s.Verdict = nil
 	}
-	form.Status.Outcome = &step.Outcome
-	form.Status.Waiting, form.Status.Question = nil, step.Question
+	rb.Status.Outcome = &step.Outcome
+	rb.Status.Waiting, rb.Status.Question = nil, step.Question
 	return nil
 }

@@ -40,7 +40,7 @@ func podsOf(w *World) *v1alpha1.PodCount {
 	return nil
 }
 
-// covers reports whether the form already knows a failure: the same revision of the same workload and container.
+// covers reports whether the Rollback already knows a failure: the same revision of the same workload and container.
 func covers(s *v1alpha1.RollbackStatus, f v1alpha1.Failure) bool {
 	return slices.ContainsFunc(s.Failures, func(o v1alpha1.Failure) bool { return sameFailure(o, f) })
 }
@@ -49,7 +49,7 @@ func sameFailure(a, b v1alpha1.Failure) bool {
 	return a.Trigger == b.Trigger && a.Workload == b.Workload && a.Revision == b.Revision && a.Container == b.Container
 }
 
-// unseen are failures that the form does not know yet, or knows less well.
+// unseen are failures that the Rollback does not know yet, or knows less well.
 func unseen(s *v1alpha1.RollbackStatus, now []v1alpha1.Failure) []v1alpha1.Failure {
 	var out []v1alpha1.Failure
 	for _, f := range now {
@@ -134,7 +134,7 @@ func triggerOf(failures []v1alpha1.Failure) v1alpha1.TriggerType {
 	return failures[0].Trigger
 }
 
-// drifted reports whether somebody changed one of the form's workloads by hand.
+// drifted reports whether somebody changed one of the Rollback's workloads by hand.
 func drifted(s *v1alpha1.RollbackStatus) bool {
 	return slices.ContainsFunc(s.Failures, func(f v1alpha1.Failure) bool { return f.Drift != nil })
 }

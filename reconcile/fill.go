@@ -9,9 +9,9 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// The pure blanks, and the ones that one read or one request fills. suspect, target and change have files of their own.
+// The pure steps, and the ones that one read or one request fills. suspect, target and change have files of their own.
 
-func (e *Engine) fillWaiting(_ context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
+func (e *Engine) fillWaiting(_ context.Context, w *World, step Step, rb *v1alpha1.Rollback) error {
 	var until *v1alpha1.Time
 	switch {
 	case !step.Until.IsZero():
@@ -21,24 +21,24 @@ func (e *Engine) fillWaiting(_ context.Context, w *World, step Step, form *v1alp
 		t := v1alpha1.NewTime(w.Now.Add(step.Wait).Truncate(time.Second))
 		until = &t
 	}
-	form.Status.Waiting = waitingFor(form, step.Why, until, w.Now)
-	if form.Status.Waiting != nil {
-		form.Status.Waiting.Barred, form.Status.Waiting.Refused = step.Barred, string(step.Refused)
+	rb.Status.Waiting = waitingFor(rb, step.Why, until, w.Now)
+	if rb.Status.Waiting != nil {
+		rb.Status.Waiting.Barred, rb.Status.Waiting.Refused = step.Barred, string(step.Refused)
 	}
-	switch s := &form.Status; {
+	switch s := &rb.Status; {
 	case step.Question != nil:
 		s.Question = step.Question
 	case step.Barred != "" || s.Verdict != nil || s.Ended():
 		s.Question = nil
 	}
-	if now := podsOf(w); form.Status.Verdict == nil && !form.Status.Ended() && now != nil {
-		form.Status.Pods = now
+	if now := podsOf(w); rb.Status.Verdict == nil && !rb.Status.Ended() && now != nil {
+		rb.Status.Pods = now
 	}
 	return nil
 }
 
-func (e *Engine) fillFailures(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
-	s := &form.Status
+func (e *Engine) fillFailures(ctx context.Context, w *World, step Step, rb *v1alpha1.Rollback) error {
+	s := &rb.Status
 	workloads := len(s.Workloads())
 	for _, f := range w.failures() {
 		f.ID, f.Message = f.Identity(), cut(f.Message, 1024)
@@ -64,95 +64,96 @@ func (e *Engine) fillFailures(ctx context.Context, w *World, step Step, form *v1
 		s.Pods = now
 	}
 	if s.Suspect != nil && len(s.Workloads()) > workloads {
-		return e.addPlaces(ctx, w, step, form)
+		return e.addPlaces(ctx, w, step, rb)
 	}
 	return nil
 }
 
-func (e *Engine) fillVerdict(_ context.Context, _ *World, step Step, form *v1alpha1.Rollback) error {
-	form.Status.Verdict = &step.Verdict
-	form.Status.Waiting, form.Status.Question = nil, nil
+func (e *Engine) fillVerdict(_ context.Context, _ *World, step Step, rb *v1alpha1.Rollback) error {
+	rb.Status.Verdict = &step.Verdict
+	rb.Status.Waiting, rb.Status.Question = nil, nil
 	return nil
 }
 
 // fillLapse takes a verdict back: people are asked anew.
-func (e *Engine) fillLapse(_ context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
-	s := &form.Status
+func (e *Engine) fillLapse(_ context.Context, w *World, step Step, rb *v1alpha1.Rollback) error {
+	s := &rb.Status
 	s.Lapsed = append(s.Lapsed, v1alpha1.Lapse{Verdict: *s.Verdict, At: v1alpha1.NewTime(w.Now), Why: sentence(step.Why)})
 	s.Verdict, s.Waiting = nil, nil
 	return nil
 }
 
-// fillFromTrail takes over a revert that the branch already carries: this form's own, saved too late, or a sibling's.
-func (e *Engine) fillFromTrail(_ context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
-	t := step.Trail
-	c := &v1alpha1.Change{Commit: t.Commit, Branch: form.Status.Suspect.Branch, At: v1alpha1.NewTime(t.When)}
+// fillFromCommit takes over a revert that the branch already carries: this Rollback's own, saved too late, or a
+// sibling's.
+func (e *Engine) fillFromCommit(_ context.Context, w *World, step Step, rb *v1alpha1.Rollback) error {
+	t := step.Commit
+	c := &v1alpha1.Change{Commit: t.Commit, Branch: rb.Status.Suspect.Branch, At: v1alpha1.NewTime(t.When)}
 	if !slices.Contains(t.Rollbacks, w.Self) && len(t.Rollbacks) > 0 {
 		c.By = t.Rollbacks[0]
 	}
 	// The hold follows the revert, in the same push: it shares a Rollback with it.
-	for _, h := range w.Branch.Trails {
-		if h.Kind == TrailHold &&
+	for _, h := range w.Branch.Commits {
+		if h.Kind == TrailerHold &&
 			slices.ContainsFunc(h.Rollbacks, func(r string) bool { return slices.Contains(t.Rollbacks, r) }) {
 			c.Hold, c.Policies = h.Commit, h.Policies
 		}
 	}
 	if c.Hold != "" {
-		c.Policies = markersOf(form.Status.Suspect)
+		c.Policies = markersOf(rb.Status.Suspect)
 		for _, h := range w.Branch.Held {
-			if c.Release != v1alpha1.ReleaseManual {
-				c.Release = h.Release
+			if c.Lift != v1alpha1.LiftManual {
+				c.Lift = h.Lift
 			}
 		}
 	}
-	form.Status.Change = c
-	form.Status.Waiting = nil
+	rb.Status.Change = c
+	rb.Status.Waiting = nil
 	return nil
 }
 
-func (e *Engine) fillLanded(_ context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
-	form.Status.Landed = &v1alpha1.Landed{
-		Commit: orElse(w.Branch.HoldsTarget, form.Status.Change.Commit),
+func (e *Engine) fillLanded(_ context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
+	rb.Status.Landed = &v1alpha1.Landed{
+		Commit: orElse(w.Branch.HoldsTarget, rb.Status.Change.Commit),
 		At:     v1alpha1.NewTime(w.Now),
 	}
 	return nil
 }
 
-// unstick deletes one pod; its controller makes it anew from the good template.
-func (e *Engine) unstick(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
-	if no, ok := shut(e.gate(ctx, &w.Form, &rules{}, true)); ok {
+// deletePod deletes one pod; its controller makes it anew from the good template.
+func (e *Engine) deletePod(ctx context.Context, w *World, step Step, rb *v1alpha1.Rollback) error {
+	if no, ok := shut(e.gate(ctx, &w.Rollback, &rules{}, true)); ok {
 		return no
 	}
-	if err := e.Pods.Delete(ctx, w.Form.Namespace, step.Pod); err != nil {
+	if err := e.Pods.Delete(ctx, w.Rollback.Namespace, step.Pod); err != nil {
 		return fmt.Errorf("delete pod %s: %w", step.Pod.Name, err)
 	}
-	form.Status.Waiting = waitingFor(form, step.Why, nil, w.Now)
+	rb.Status.Waiting = waitingFor(rb, step.Why, nil, w.Now)
 	return nil
 }
 
 // fillLift takes the hold away and asks the automation to run; where the branch takes no push, or the policy wants
 // none, by pull request.
-func (e *Engine) fillLift(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
-	s := &form.Status
+func (e *Engine) fillLift(ctx context.Context, w *World, step Step, rb *v1alpha1.Rollback) error {
+	s := &rb.Status
 	if s.LiftPullRequest != nil && w.Lifting != nil {
-		return e.followLift(ctx, w, form)
+		return e.followLift(ctx, w, rb)
 	}
-	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
+	origin, err := e.Flux.Reopen(ctx, w.Rollback.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
-	release := &v1alpha1.HoldRelease{By: step.By}
+	lifted := &v1alpha1.Lifted{By: step.By}
 	if w.Selection != nil {
-		release.Image = w.Selection.Image
+		lifted.Image = w.Selection.Image
 	}
 	lift := Lift{
 		Roots: append([]Root{origin.Root}, origin.Others...),
-		Image: release.Image, By: step.By, Rollback: w.Self, Cluster: e.ClusterUID,
-		Places: s.Suspect.Nodes, Person: w.Form.Spec.ReleaseHold != nil,
-		Permit: func() error { return e.gate(ctx, &w.Form, &rules{}, true) },
+		Image: lifted.Image, By: step.By, Rollback: w.Self, Cluster: e.ClusterUID,
+		Places: s.Suspect.Places, Person: w.Rollback.Spec.Lift != nil,
+		Permit: func() error { return e.gate(ctx, &w.Rollback, &rules{}, true) },
 	}
 	if w.Policy.Delivery == v1alpha1.DeliveryPullRequest {
-		return e.proposeLift(ctx, w, form, lift, becausePolicy)
+		return e.proposeLift(ctx, w, rb, lift, becausePolicy)
 	}
 	for _, lift.Policy = range s.Change.Policies {
 		commit, err := e.Git.Lift(ctx, origin.Source, lift)
@@ -160,15 +161,15 @@ func (e *Engine) fillLift(ctx context.Context, w *World, step Step, form *v1alph
 			return later
 		}
 		if e.proposes(ctx, w, err) {
-			return e.proposeLift(ctx, w, form, lift, err.Error())
+			return e.proposeLift(ctx, w, rb, lift, err.Error())
 		}
 		if err != nil {
 			return fmt.Errorf("lift the hold of %s: %w", lift.Policy, err)
 		}
-		release.Commit = orElse(commit, release.Commit)
+		lifted.Commit = orElse(commit, lifted.Commit)
 	}
-	release.At = v1alpha1.NewTime(e.Now())
-	s.Release = release
+	lifted.At = v1alpha1.NewTime(e.Now())
+	s.Lifted = lifted
 	s.Waiting = nil
 	return e.wakeAutomation(ctx, w, origin)
 }
@@ -178,7 +179,7 @@ func (e *Engine) fillLift(ctx context.Context, w *World, step Step, form *v1alph
 func (e *Engine) wakeAutomation(ctx context.Context, w *World, origin Origin) error {
 	var who []v1alpha1.ObjectRef
 	for _, p := range origin.Policies {
-		if p.Automation != nil && slices.Contains(w.Form.Status.Change.Policies, p.Name) &&
+		if p.Automation != nil && slices.Contains(w.Rollback.Status.Change.Policies, p.Name) &&
 			!slices.Contains(who, *p.Automation) {
 			who = append(who, *p.Automation)
 		}
@@ -192,8 +193,8 @@ func (e *Engine) wakeAutomation(ctx context.Context, w *World, origin Origin) er
 	return nil
 }
 
-func (e *Engine) fillReleased(_ context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
-	form.Status.Release = &v1alpha1.HoldRelease{By: step.By, At: v1alpha1.NewTime(w.Now)}
-	form.Status.Waiting = nil
+func (e *Engine) fillLifted(_ context.Context, w *World, step Step, rb *v1alpha1.Rollback) error {
+	rb.Status.Lifted = &v1alpha1.Lifted{By: step.By, At: v1alpha1.NewTime(w.Now)}
+	rb.Status.Waiting = nil
 	return nil
 }

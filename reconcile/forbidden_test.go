@@ -101,7 +101,7 @@ func TestNoEffectIsWrittenThatWasForbiddenAMomentAgo(t *testing.T) {
 		}, func(p *proposals) bool { return !p.tip().held }},
 		"an automation's pull request that is closed": {v1alpha1.DeliveryPullRequest, v1alpha1.ModeAuto, false, func(p *proposals, goOn func(time.Duration)) {
 			goOn(time.Minute)
-			n := p.record().Status.Suspect.Nodes[0]
+			n := p.record().Status.Suspect.Places[0]
 			line := func(value string) string {
 				return n.Pointer[strings.LastIndexByte(n.Pointer, '/')+1:] + ": " + value + ` # {"$imagepolicy": "` + n.Marker + `"}`
 			}
@@ -170,7 +170,7 @@ func TestADecisionDated1970DoesNotOverruleAnEarlierOne(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := decide(aWorld(asksApproval, decidedBy(tt.decisions...), func(w *World) {
 				if tt.verdict != "" {
-					w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: tt.verdict, Source: v1alpha1.VerdictByPerson, By: "oncall", At: micro(t0)}
+					w.Rollback.Status.Verdict = &v1alpha1.Verdict{Answer: tt.verdict, Source: v1alpha1.VerdictByPerson, By: "oncall", At: micro(t0)}
 				}
 			}))
 			said := ""
@@ -178,7 +178,7 @@ func TestADecisionDated1970DoesNotOverruleAnEarlierOne(t *testing.T) {
 				said = got.Verdict.By + " " + string(got.Verdict.Answer)
 			}
 			if got.Do != tt.do || said != tt.want {
-				t.Errorf("%s %q (%s%s), want %s %q", got.Do, said, got.Why, got.Outcome.Sentence, tt.do, tt.want)
+				t.Errorf("%s %q (%s%s), want %s %q", got.Do, said, got.Why, got.Outcome.Message, tt.do, tt.want)
 			}
 		})
 	}
@@ -211,8 +211,8 @@ func TestThePersonWhoAnsweredAnOlderQuestionAnswersTheNewOne(t *testing.T) {
 	}
 }
 
-// An image runs in workloads of several namespaces that a fleet's policies tell apart: the strictest value of each field
-// counts, whoever's it is.
+// An image runs in workloads of several namespaces that a fleet's policies tell apart: the strictest value of each
+// field counts, whoever's it is.
 func TestTheStrictestOfSeveralNamespacesCounts(t *testing.T) {
 	const home = "backstop-system"
 	env := func(name string) Subject {
@@ -225,30 +225,30 @@ func TestTheStrictestOfSeveralNamespacesCounts(t *testing.T) {
 		}}, changes...)...)
 	}
 	suspended := func(p *v1alpha1.RollbackPolicy) { p.Spec.Suspend = true }
-	manual := func(p *v1alpha1.RollbackPolicy) { p.Spec.Release = v1alpha1.ReleaseManual }
+	manual := func(p *v1alpha1.RollbackPolicy) { p.Spec.Lift = v1alpha1.LiftManual }
 	for name, tt := range map[string]struct {
 		policies []v1alpha1.RollbackPolicy
 		mode     v1alpha1.Mode
 		bar      v1alpha1.Bar
-		release  v1alpha1.ReleaseMode
+		release  v1alpha1.LiftMode
 	}{
 		"Auto in one and Approve in the other": {[]v1alpha1.RollbackPolicy{fleetOf("dev", v1alpha1.ModeAuto), fleetOf("prod", v1alpha1.ModeApprove)},
-			v1alpha1.ModeApprove, "", v1alpha1.ReleaseNewerImage},
+			v1alpha1.ModeApprove, "", v1alpha1.LiftNewerImage},
 		"Notify in one": {[]v1alpha1.RollbackPolicy{fleetOf("dev", v1alpha1.ModeAuto), fleetOf("prod", v1alpha1.ModeNotify)},
-			v1alpha1.ModeNotify, "", v1alpha1.ReleaseNewerImage},
-		"a policy in one alone": {[]v1alpha1.RollbackPolicy{policyOf("dev", "p", v1alpha1.ModeAuto)}, v1alpha1.ModeNotify, v1alpha1.BarNoPolicy, v1alpha1.ReleaseNewerImage},
+			v1alpha1.ModeNotify, "", v1alpha1.LiftNewerImage},
+		"a policy in one alone": {[]v1alpha1.RollbackPolicy{policyOf("dev", "p", v1alpha1.ModeAuto)}, v1alpha1.ModeNotify, v1alpha1.BarNoPolicy, v1alpha1.LiftNewerImage},
 		"suspended in one": {[]v1alpha1.RollbackPolicy{policyOf("dev", "p", v1alpha1.ModeAuto), policyOf("prod", "p", v1alpha1.ModeAuto, suspended)},
-			v1alpha1.ModeNotify, v1alpha1.BarSuspended, v1alpha1.ReleaseNewerImage},
+			v1alpha1.ModeNotify, v1alpha1.BarSuspended, v1alpha1.LiftNewerImage},
 		"the kill switch for one": {[]v1alpha1.RollbackPolicy{policyOf("dev", "p", v1alpha1.ModeAuto), policyOf("prod", "p", v1alpha1.ModeAuto), fleetOf("prod", v1alpha1.ModeAuto, suspended)},
-			v1alpha1.ModeNotify, v1alpha1.BarSuspended, v1alpha1.ReleaseNewerImage},
+			v1alpha1.ModeNotify, v1alpha1.BarSuspended, v1alpha1.LiftNewerImage},
 		"a lift by a person in one": {[]v1alpha1.RollbackPolicy{policyOf("dev", "p", v1alpha1.ModeAuto), policyOf("prod", "p", v1alpha1.ModeAuto, manual)},
-			v1alpha1.ModeAuto, "", v1alpha1.ReleaseManual},
+			v1alpha1.ModeAuto, "", v1alpha1.LiftManual},
 	} {
 		for _, order := range [][]Subject{subjects, {subjects[1], subjects[0]}} {
 			t.Run(name+", "+order[0].Namespace+" first", func(t *testing.T) {
 				got := Resolve(v1alpha1.TriggerImagePull, order, tt.policies, home, Ceiling{})
 				if diff := cmp.Diff([]string{string(tt.mode), string(tt.bar), string(tt.release)},
-					[]string{string(got.Mode), string(got.Bar), string(got.Release)}); diff != "" {
+					[]string{string(got.Mode), string(got.Bar), string(got.Lift)}); diff != "" {
 					t.Errorf("(-want +got)\n%s", diff)
 				}
 			})
@@ -265,8 +265,8 @@ func TestNoWorkloadIsWrittenThatWasForbiddenAMomentAgo(t *testing.T) {
 			w := behind()
 			e := &Engine{Home: "backstop-system", Now: func() time.Time { return w.Now }, Pods: pods, Triggers: testRows,
 				Records: unheard{p, func(m *model) error { m.killed = killed; return nil }}}
-			form := w.Form.DeepCopy()
-			err := e.unstick(t.Context(), &w, Step{Pod: StuckPod{Name: "web-0"}}, form)
+			rb := w.Rollback.DeepCopy()
+			err := e.deletePod(t.Context(), &w, Step{Pod: StuckPod{Name: "web-0"}}, rb)
 			if (err != nil) != killed || (pods.deleted == "") != killed {
 				t.Errorf("%v, deleted %q", err, pods.deleted)
 			}

@@ -6,17 +6,18 @@ import (
 	"time"
 )
 
-// forge is the way to the pull request of a form.
+// forge is the way to the pull request of a Rollback.
 func (e *Engine) forge(ctx context.Context, w *World) (Forge, error) {
-	s := &w.Form.Status
-	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
+	s := &w.Rollback.Status
+	origin, err := e.Flux.Reopen(ctx, w.Rollback.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
 	return e.provider(ctx, w, origin.Source)
 }
 
-// provider is the way to the pull requests of a source, with the login that the form's policies name, or the source's.
+// provider is the way to the pull requests of a source, with the login that the Rollback's policies name, or the
+// source's.
 func (e *Engine) provider(ctx context.Context, w *World, src Source) (Forge, error) {
 	if secrets := w.Policy.PullRequest.Secrets; len(secrets) > 0 && e.Login != nil {
 		var err error

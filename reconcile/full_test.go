@@ -56,28 +56,28 @@ func TestANearlyFullNamespaceForgetsItsOldestFirst(t *testing.T) {
 }
 
 func TestTheBreakerIsANamespacesUnlessSeveralAgree(t *testing.T) {
-	form := func(ns, image string) v1alpha1.Rollback {
+	rb := func(ns, image string) v1alpha1.Rollback {
 		r := v1alpha1.Rollback{}
 		r.Namespace, r.UID, r.Spec.Subject = ns, types.UID(ns+"/"+image), v1alpha1.ImageSubject(image)
 		r.Status.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Cause: v1alpha1.CauseUnauthorized}}
 		r.Status.Target = &v1alpha1.Target{At: micro(t0)}
 		return r
 	}
-	own := form("production", "ghcr.io/acme/app:v2")
+	own := rb("production", "ghcr.io/acme/app:v2")
 	own.Status.Target.Proved, own.Status.Target.BadProved = true, true
 	for name, tt := range map[string]struct {
 		open []v1alpha1.Rollback
 		want bool
 	}{
-		"three of one tenant": {[]v1alpha1.Rollback{form("team-a", "ghcr.io/a:1"), form("team-a", "ghcr.io/b:1"), form("team-a", "ghcr.io/c:1")}, false},
-		"four of two tenants": {[]v1alpha1.Rollback{form("team-a", "ghcr.io/a:1"), form("team-a", "ghcr.io/b:1"), form("team-a", "ghcr.io/c:1"), form("team-b", "ghcr.io/a:1")}, false},
-		"three tenants agree": {[]v1alpha1.Rollback{form("team-a", "ghcr.io/a:1"), form("team-b", "ghcr.io/a:1"), form("team-c", "ghcr.io/a:1")}, true},
-		"of another registry": {[]v1alpha1.Rollback{form("team-a", "quay.io/a:1"), form("team-b", "quay.io/a:1"), form("team-c", "quay.io/a:1")}, false},
-		"three of its own":    {[]v1alpha1.Rollback{form("production", "ghcr.io/a:1"), form("production", "ghcr.io/b:1"), form("production", "ghcr.io/c:1")}, true},
-		"two of its own":      {[]v1alpha1.Rollback{form("production", "ghcr.io/a:1"), form("production", "ghcr.io/b:1")}, false},
+		"three of one tenant": {[]v1alpha1.Rollback{rb("team-a", "ghcr.io/a:1"), rb("team-a", "ghcr.io/b:1"), rb("team-a", "ghcr.io/c:1")}, false},
+		"four of two tenants": {[]v1alpha1.Rollback{rb("team-a", "ghcr.io/a:1"), rb("team-a", "ghcr.io/b:1"), rb("team-a", "ghcr.io/c:1"), rb("team-b", "ghcr.io/a:1")}, false},
+		"three tenants agree": {[]v1alpha1.Rollback{rb("team-a", "ghcr.io/a:1"), rb("team-b", "ghcr.io/a:1"), rb("team-c", "ghcr.io/a:1")}, true},
+		"of another registry": {[]v1alpha1.Rollback{rb("team-a", "quay.io/a:1"), rb("team-b", "quay.io/a:1"), rb("team-c", "quay.io/a:1")}, false},
+		"three of its own":    {[]v1alpha1.Rollback{rb("production", "ghcr.io/a:1"), rb("production", "ghcr.io/b:1"), rb("production", "ghcr.io/c:1")}, true},
+		"two of its own":      {[]v1alpha1.Rollback{rb("production", "ghcr.io/a:1"), rb("production", "ghcr.io/b:1")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := rowOf(v1alpha1.TriggerImagePull).Breaker(&World{Form: own}, tt.open); (got != "") != tt.want {
+			if got := rowOf(v1alpha1.TriggerImagePull).Breaker(&World{Rollback: own}, tt.open); (got != "") != tt.want {
 				t.Errorf("got %q, want open: %t", got, tt.want)
 			}
 		})

@@ -10,61 +10,61 @@ import (
 )
 
 // gather reads the world of a key, live but for what the walk has just looked at, and never judges. It gives nil where
-// there is nothing to walk: no Rollback and nothing that fails. A World whose form has no name asks for a new form to
-// be opened.
+// there is nothing to walk: no Rollback and nothing that fails. A World whose Rollback has no name asks for a new
+// Rollback to be opened.
 func (e *Engine) gather(ctx context.Context, key Key, g *glance) (*World, error) {
 	g.at(e.Now())
-	form, err := e.newest(ctx, key, g)
+	rb, err := e.newest(ctx, key, g)
 	if err != nil {
 		return nil, fmt.Errorf("read the newest Rollback: %w", err)
 	}
-	seen, err := g.look(func() (map[v1alpha1.TriggerType]Observation, error) { return e.observe(ctx, key, form) })
+	seen, err := g.look(func() (map[v1alpha1.TriggerType]Observation, error) { return e.observe(ctx, key, rb) })
 	if err != nil {
 		return nil, err
 	}
-	w := &World{Now: e.Now(), Triggers: e.Triggers, Seen: seen, Budget: e.Ceiling.Budget, Unstick: e.Unstick,
+	w := &World{Now: e.Now(), Triggers: e.Triggers, Seen: seen, Budget: e.Ceiling.Budget, DeletesPods: e.DeletesPods,
 		since: g.since}
 	fresh := slices.DeleteFunc(w.failures(), func(f v1alpha1.Failure) bool {
-		return form != nil && covers(&form.Status, f)
+		return rb != nil && covers(&rb.Status, f)
 	})
-	// What a form without a name is to be opened for.
-	w.Form.Spec.OpenedFor = triggerOf(fresh)
+	// What a Rollback without a name is to be opened for.
+	w.Rollback.Spec.OpenedFor = triggerOf(fresh)
 	switch {
-	case form == nil && len(fresh) == 0:
+	case rb == nil && len(fresh) == 0:
 		return nil, nil
-	case form == nil:
+	case rb == nil:
 		return w, nil
-	case len(fresh) > 0 && form.Status.Ended() && len(form.Answered()) == 0:
-		// An ended form covers its failures; these are others, so the next ordinal is opened.
-		w.Form.Annotations = form.Annotations
-		w.former = form
+	case len(fresh) > 0 && rb.Status.Ended() && len(rb.Answered()) == 0:
+		// An ended Rollback covers its failures; these are others, so the next ordinal is opened.
+		w.Rollback.Annotations = rb.Annotations
+		w.former = rb
 		return w, nil
 	}
-	w.Form, w.known = *form, g.carried.saved
-	w.Self, w.Cluster = e.Cluster+"/"+form.Namespace+"/"+form.Name, e.ClusterUID
+	w.Rollback, w.known = *rb, g.carried.saved
+	w.Self, w.Cluster = e.Cluster+"/"+rb.Namespace+"/"+rb.Name, e.ClusterUID
 	if w.Policy, err = e.policy(ctx, w); err != nil {
 		return nil, err
 	}
-	if form.Status.Suspect == nil || !looks(&form.Status) && !mayReopen(&form.Status, w.Now) {
+	if rb.Status.Suspect == nil || !looks(&rb.Status) && !mayReopen(&rb.Status, w.Now) {
 		return w, nil
 	}
 	return w, e.gatherGit(ctx, w)
 }
 
-// looks reports whether the branch can still tell the form anything.
+// looks reports whether the branch can still tell the Rollback anything.
 func looks(s *v1alpha1.RollbackStatus) bool {
 	return !s.Ended() || stillAsks(s) || s.HoldStands() || s.PullRequest.IsOpen()
 }
 
 // gatherGit reads what the source, the branch, Flux and the registry say once a suspect is known.
 func (e *Engine) gatherGit(ctx context.Context, w *World) error {
-	s := &w.Form.Status
-	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *s.Suspect, w.Policy.Source, w.since)
+	s := &w.Rollback.Status
+	origin, err := e.Flux.Reopen(ctx, w.Rollback.Namespace, *s.Suspect, w.Policy.Source, w.since)
 	if unread(w, err) {
 		return nil
 	}
 	if why, refused := AsRefusal(err); refused {
-		// The verdict is told why; a form at rest goes on resting.
+		// The verdict is told why; a Rollback at rest goes on resting.
 		w.ReadOnly = why
 		return nil
 	}
@@ -98,13 +98,13 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	case s.Landed != nil, s.Verdict != nil && s.Verdict.Answer == v1alpha1.Reject && len(astray(w)) > 0:
 		contains := func(tip, commit string) (bool, error) { return e.Git.Contains(ctx, origin.Source, tip, commit) }
 		var r Rollout
-		r, err = e.Flux.Rollout(ctx, &w.Form, contains)
+		r, err = e.Flux.Rollout(ctx, &w.Rollback, contains)
 		w.Rollout = &r
 		if err == nil {
 			err = e.gatherAhead(ctx, w, contains)
 		}
 		if err == nil {
-			w.Beside, err = e.beside(ctx, &w.Form)
+			w.Beside, err = e.beside(ctx, &w.Rollback)
 		}
 	case s.Verdict == nil && s.Target != nil:
 		w.RanHere = e.ranHere(ctx, w, origin)
@@ -112,7 +112,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	case s.Change == nil && waitsToPush(s):
 		var open []v1alpha1.Rollback
 		open, err = e.Records.Open(ctx)
-		w.Crowd = crowdOf(&w.Form, open, w.Now, pushes(w), served(w))
+		w.Siblings = siblingsOf(&w.Rollback, open, w.Now, pushes(w), served(w))
 	}
 	return err
 }
@@ -131,8 +131,8 @@ const failedWithin = 7 * 24 * time.Hour
 
 // selection reads what image automation would write if the hold were lifted.
 func (e *Engine) selection(ctx context.Context, w *World, origin Origin) (*Selection, error) {
-	held := w.Form.Status.Change.Policies
-	out := &Selection{Release: w.Policy.Release}
+	held := w.Rollback.Status.Change.Policies
+	out := &Selection{Lift: w.Policy.Lift}
 	for _, p := range origin.Policies {
 		if !slices.Contains(held, p.Name) {
 			continue
@@ -143,20 +143,20 @@ func (e *Engine) selection(ctx context.Context, w *World, origin Origin) (*Selec
 	if out.Image == "" || !out.Automation {
 		return out, nil
 	}
-	for _, t := range w.Branch.Trails {
-		if t.Kind == TrailHold && slices.ContainsFunc(t.Policies, func(p string) bool { return slices.Contains(held, p) }) {
+	for _, t := range w.Branch.Commits {
+		if t.Kind == TrailerHold && slices.ContainsFunc(t.Policies, func(p string) bool { return slices.Contains(held, p) }) {
 			out.Failed = append(out.Failed, t.Images...)
 		}
 	}
 	for _, h := range w.Branch.Held {
-		if h.Release == v1alpha1.ReleaseManual {
-			out.Release = h.Release
+		if h.Lift == v1alpha1.LiftManual {
+			out.Lift = h.Lift
 		}
 	}
-	if out.Release == v1alpha1.ReleaseManual || failedBefore(out, w.Form.Spec.Subject.Name) {
+	if out.Lift == v1alpha1.LiftManual || failedBefore(out, w.Rollback.Spec.Subject.Name) {
 		return out, nil
 	}
-	q, err := e.question(ctx, &w.Form, out.Image)
+	q, err := e.question(ctx, &w.Rollback, out.Image)
 	if err != nil {
 		return nil, err
 	}
@@ -179,18 +179,18 @@ func (e *Engine) neighbours(ctx context.Context, w *World) error {
 	return nil
 }
 
-// beside finds another open Rollback about one of a form's workloads whose revert has not landed: the rollout cannot be
-// complete before. One that has landed waits for the same rollout, and two must not wait for each other.
-func (e *Engine) beside(ctx context.Context, form *v1alpha1.Rollback) (string, error) {
+// beside finds another open Rollback about one of a Rollback's workloads whose revert has not landed: the rollout
+// cannot be complete before. One that has landed waits for the same rollout, and two must not wait for each other.
+func (e *Engine) beside(ctx context.Context, rb *v1alpha1.Rollback) (string, error) {
 	open, err := e.Records.Open(ctx)
 	if err != nil {
 		return "", fmt.Errorf("list open Rollbacks: %w", err)
 	}
-	mine := form.Status.Workloads()
+	mine := rb.Status.Workloads()
 	for _, o := range open {
 		shares := func(wl v1alpha1.Workload) bool { return slices.Contains(mine, wl) }
 		waits := !o.Status.Ended() && o.Status.Landed == nil
-		if waits && o.Namespace == form.Namespace && o.Spec.Subject != form.Spec.Subject &&
+		if waits && o.Namespace == rb.Namespace && o.Spec.Subject != rb.Spec.Subject &&
 			slices.ContainsFunc(o.Status.Workloads(), shares) {
 			return o.Name, nil
 		}

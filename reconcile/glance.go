@@ -83,6 +83,6 @@ func looksOn(do Effect) bool {
 
 // carried is what a walk has filled in and not saved.
 type carried struct {
-	// form has it, saved is the form as the API server has it.
+	// Rollback has it, saved is the Rollback as the API server has it.
 	form, saved *v1alpha1.Rollback
 }

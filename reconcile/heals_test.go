@@ -210,7 +210,7 @@ func TestAnImageThatNobodyAsksForAnyMoreCallsNobody(t *testing.T) {
 			var warned []string
 			e.Tell = func(_, after *v1alpha1.Rollback) {
 				if o := after.Status.Outcome; o != nil && o.Result.NeedsPerson() {
-					warned = append(warned, o.Sentence)
+					warned = append(warned, o.Message)
 				}
 			}
 			for i := range 20 {
@@ -227,8 +227,8 @@ func TestAnImageThatNobodyAsksForAnyMoreCallsNobody(t *testing.T) {
 				if o == nil || o.Result != tt.want {
 					t.Fatalf("ended %+v, want %s\n%s", o, tt.want, m.story())
 				}
-				if want := "Deployment/app does not ask for " + imgBad + " any more"; o.Result == v1alpha1.ResultRecovered && !strings.HasPrefix(o.Sentence, want) {
-					t.Errorf("says %q, want %q first", o.Sentence, want)
+				if want := "Deployment/app does not ask for " + imgBad + " any more"; o.Result == v1alpha1.ResultRecovered && !strings.HasPrefix(o.Message, want) {
+					t.Errorf("says %q, want %q first", o.Message, want)
 				}
 				if ready := meta.IsStatusConditionTrue(r.Status.Conditions, "Stalled"); ready != (tt.want == v1alpha1.ResultSourceNotFound) {
 					t.Errorf("Stalled: %v", r.Status.Conditions)

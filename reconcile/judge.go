@@ -12,7 +12,7 @@ import (
 // judge finds the verdict: what the policy and the ceiling forbid first, then people, then what needs a person, then
 // the policy.
 func judge(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	barred := onlyTold(w)
 	if barred != "" && !restorable(w) {
 		if barred == w.ReadOnly && w.ReadOnlyKind.Heals() {
@@ -48,10 +48,10 @@ func judge(w *World) Step {
 		Why: "a person decides by " + deadline(q.Until.Time, w.Now) + ": " + messages(asks)}
 }
 
-// withdrawn describes what becomes of a form where nothing may be done. A suspension is for a while: what was asked or
-// allowed before it waits for its end, and is asked again after it.
+// withdrawn describes what becomes of a Rollback where nothing may be done. A suspension is for a while: what was asked
+// or allowed before it waits for its end, and is asked again after it.
 func withdrawn(w *World, why string) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	waited := s.Question != nil || s.PullRequest != nil || len(s.Lapsed) > 0 || s.Waiting != nil && s.Waiting.Barred != ""
 	if w.Policy.Bar != v1alpha1.BarSuspended || !waited {
 		return end(w, v1alpha1.ResultReportedOnly, "%s: %s", toldByHand(w), why)
@@ -66,15 +66,15 @@ func withdrawn(w *World, why string) Step {
 
 // heals is how long it takes at most until what keeps the policy from deciding may be over by itself.
 func heals(w *World) time.Duration {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	wait := restAgain
-	if !settled(w) {
+	if !askedEnough(w) {
 		wait = min(wait, askAgain(s).Sub(w.Now))
 	}
 	if w.Breaker != "" {
 		wait = min(wait, proveAgain)
 	}
-	if err := claimOf(w, w.Policy.Cooldown).restraint(*w.Branch); err != nil {
+	if err := restraintOf(w, w.Policy.Cooldown).restrain(*w.Branch); err != nil {
 		wait = min(wait, retryIn(w, err))
 	}
 	return wait
@@ -82,20 +82,20 @@ func heals(w *World) time.Duration {
 
 // toldByHand is what a person needs to revert by hand.
 func toldByHand(w *World) string {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if s.Suspect.ByFiles() {
-		return cannotApply(&w.Form)
+		return cannotApply(&w.Rollback)
 	}
 	if by := ByHand(s); by != "" && !s.Blamed() {
-		return fmt.Sprintf("%s, while Git says %s since %s (%s)", by, w.Form.Spec.Subject.Name,
+		return fmt.Sprintf("%s, while Git says %s since %s (%s)", by, w.Rollback.Spec.Subject.Name,
 			text.Short(s.Suspect.Commit), s.Suspect.Branch)
 	}
-	return fmt.Sprintf("%s came in with %s (%s)", w.Form.Spec.Subject.Name, text.Short(s.Suspect.Commit), s.Suspect.Branch)
+	return fmt.Sprintf("%s came in with %s (%s)", w.Rollback.Spec.Subject.Name, text.Short(s.Suspect.Commit), s.Suspect.Branch)
 }
 
 // doubtsOf lists why the policy's word is not enough.
 func doubtsOf(w *World) []v1alpha1.Doubt {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	var out []v1alpha1.Doubt
 	add := func(t v1alpha1.DoubtType, format string, args ...any) {
 		out = append(out, v1alpha1.Doubt{Type: t, Message: fmt.Sprintf(format, args...)})
@@ -133,7 +133,7 @@ func doubtsOf(w *World) []v1alpha1.Doubt {
 		add(v1alpha1.DoubtSuspended, "Flux applies nothing before somebody resumes %s", refsInWords(w.Suspended))
 	}
 	// Cooldown and budget restrain the policy alone: where a person is asked anyway they are no news.
-	if err := claimOf(w, w.Policy.Cooldown).restraint(*w.Branch); err != nil && len(out) == 0 {
+	if err := restraintOf(w, w.Policy.Cooldown).restrain(*w.Branch); err != nil && len(out) == 0 {
 		add(v1alpha1.DoubtRestraint, "%s", err)
 	}
 	return out
@@ -141,7 +141,7 @@ func doubtsOf(w *World) []v1alpha1.Doubt {
 
 // doubtsOfProof are about what is known of the bad image and of the target.
 func doubtsOfProof(w *World) []v1alpha1.Doubt {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	var out []v1alpha1.Doubt
 	add := func(t v1alpha1.DoubtType, format string, args ...any) {
 		out = append(out, v1alpha1.Doubt{Type: t, Message: fmt.Sprintf(format, args...)})
@@ -169,9 +169,9 @@ func refsInWords(refs []v1alpha1.ObjectRef) string {
 	return strings.Join(out, ", ")
 }
 
-// settled reports that asking the registry again would tell nothing new.
-func settled(w *World) bool {
-	s := &w.Form.Status
+// askedEnough reports that asking the registry again would tell nothing new.
+func askedEnough(w *World) bool {
+	s := &w.Rollback.Status
 	switch t := s.Target; {
 	case newer(s), !t.Proved && agree(w):
 		return false

@@ -16,7 +16,7 @@ func LiftBranch(hold string) string { return "backstop/lift-" + hold[:min(12, le
 
 // lifting is what comes of a lift that is due.
 func lifting(w *World, step Step) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	pr, now := s.LiftPullRequest, w.Lifting
 	if pr == nil || asksAnew(w) {
 		return step
@@ -47,7 +47,7 @@ func lifting(w *World, step Step) Step {
 
 // asksAnew reports whether a person asked for the lift since a pull request for it was closed.
 func asksAnew(w *World) bool {
-	pr, wish := w.Form.Status.LiftPullRequest, w.Form.Spec.ReleaseHold
+	pr, wish := w.Rollback.Status.LiftPullRequest, w.Rollback.Spec.Lift
 	return pr.State == v1alpha1.PullRequestClosed && wish != nil && pr.At.Before(&wish.At)
 }
 
@@ -58,11 +58,11 @@ func liftChanged(pr *v1alpha1.PullRequest, now *PullRequest) bool {
 
 // mergesLift reports whether Backstop merges the lift now: what it pushed itself, and nothing else.
 func mergesLift(w *World) bool {
-	pr, now := w.Form.Status.LiftPullRequest, w.Lifting
+	pr, now := w.Rollback.Status.LiftPullRequest, w.Lifting
 	if now == nil || now.Merge != MergeClean || now.Head != pr.Head {
 		return false
 	}
-	if w.Policy.Mode != v1alpha1.ModeAuto && w.Form.Spec.ReleaseHold == nil {
+	if w.Policy.Mode != v1alpha1.ModeAuto && w.Rollback.Spec.Lift == nil {
 		return false
 	}
 	return w.Now.Sub(pr.At.Time) > checksWithin && (pr.Tried == nil || w.Now.Sub(pr.Tried.Time) > armedAgain)
@@ -77,7 +77,7 @@ func mergedOrNot(now *PullRequest) string {
 
 // readLift reads the pull request that lifts the hold.
 func (e *Engine) readLift(ctx context.Context, w *World, src Source) {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if e.Forges == nil || !s.LiftPullRequest.IsOpen() || !s.Ended() || !s.HoldStands() {
 		return
 	}
@@ -96,13 +96,13 @@ func (e *Engine) readLift(ctx context.Context, w *World, src Source) {
 }
 
 // followLift writes down what is seen of the lift's pull request, and merges it where it may.
-func (e *Engine) followLift(ctx context.Context, w *World, form *v1alpha1.Rollback) error {
-	next := sightOf(form.Status.LiftPullRequest, w.Lifting)
-	form.Status.LiftPullRequest, form.Status.Waiting = &next, nil
+func (e *Engine) followLift(ctx context.Context, w *World, rb *v1alpha1.Rollback) error {
+	next := sightOf(rb.Status.LiftPullRequest, w.Lifting)
+	rb.Status.LiftPullRequest, rb.Status.Waiting = &next, nil
 	if !mergesLift(w) {
 		return nil
 	}
-	ctx = e.asking(ctx, true, &w.Form)
+	ctx = e.asking(ctx, true, &w.Rollback)
 	if no, ok := shut(Permitted(ctx)); ok {
 		return no
 	}
@@ -124,12 +124,12 @@ func (e *Engine) followLift(ctx context.Context, w *World, form *v1alpha1.Rollba
 }
 
 // proposeLift opens the pull request that lifts the hold.
-func (e *Engine) proposeLift(ctx context.Context, w *World, form *v1alpha1.Rollback, l Lift, because string) error {
-	s := &form.Status
+func (e *Engine) proposeLift(ctx context.Context, w *World, rb *v1alpha1.Rollback, l Lift, because string) error {
+	s := &rb.Status
 	if e.Forges == nil {
 		return RefuseAs(FaultNoProvider, "%s; no pull requests are opened here", because)
 	}
-	origin, err := e.Flux.Reopen(ctx, form.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
+	origin, err := e.Flux.Reopen(ctx, rb.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
@@ -137,7 +137,7 @@ func (e *Engine) proposeLift(ctx context.Context, w *World, form *v1alpha1.Rollb
 	if err != nil {
 		return err
 	}
-	ctx = e.asking(ctx, true, &w.Form)
+	ctx = e.asking(ctx, true, &w.Rollback)
 	l.Onto, l.When = LiftBranch(s.Change.Hold), s.Change.At.Time
 	l.Policy, l.And = s.Change.Policies[0], s.Change.Policies[1:]
 	src, signs := signedBy(ctx, forge, origin.Source)
@@ -177,7 +177,7 @@ func (e *Engine) openLift(ctx context.Context, forge Forge, l Lift, s *v1alpha1.
 		return pr, nil
 	}
 	pr, err = forge.Open(ctx, Proposal{Branch: l.Onto, Base: s.Suspect.Branch, Story: Story{
-		Lifts: true, Image: s.Suspect.Nodes[0].Bad, Target: orElse(l.Image, "(nothing yet)"), Author: l.By,
+		Lifts: true, Image: s.Suspect.Places[0].Bad, Target: orElse(l.Image, "(nothing yet)"), Author: l.By,
 		Held: s.Change.Policies, Message: "Lift the hold of " + s.Change.Policies[0],
 	}})
 	if err != nil {

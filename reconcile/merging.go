@@ -12,7 +12,7 @@ import (
 
 // fillMerge has the provider merge the pull request, now or once it may. What it says against it is written down: it is
 // tried again, and people see it.
-func (e *Engine) fillMerge(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
+func (e *Engine) fillMerge(ctx context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
 	if err := e.stillProved(ctx, w); err != nil {
 		return err
 	}
@@ -20,11 +20,11 @@ func (e *Engine) fillMerge(ctx context.Context, w *World, _ Step, form *v1alpha1
 	if err != nil {
 		return err
 	}
-	forms := []*v1alpha1.Rollback{&w.Form}
+	rollbacks := []*v1alpha1.Rollback{&w.Rollback}
 	for i := range sharers {
-		forms = append(forms, &sharers[i])
+		rollbacks = append(rollbacks, &sharers[i])
 	}
-	ctx = e.asking(ctx, false, forms...)
+	ctx = e.asking(ctx, false, rollbacks...)
 	if no, ok := shut(Permitted(ctx)); ok {
 		return no
 	}
@@ -32,7 +32,7 @@ func (e *Engine) fillMerge(ctx context.Context, w *World, _ Step, form *v1alpha1
 	if err != nil {
 		return err
 	}
-	pr := form.Status.PullRequest
+	pr := rb.Status.PullRequest
 	done, err := forge.Merge(ctx, w.PullRequest, MergeOrder{Head: pr.Head, Arm: w.Policy.PullRequest.AutoMerge})
 	now := v1alpha1.NewTime(e.Now())
 	switch {
@@ -43,12 +43,12 @@ func (e *Engine) fillMerge(ctx context.Context, w *World, _ Step, form *v1alpha1
 	default:
 		return fmt.Errorf("merge the pull request: %w", err)
 	}
-	form.Status.Waiting = nil
+	rb.Status.Waiting = nil
 	return nil
 }
 
 // fillDisarm takes back that the provider merges the pull request by itself.
-func (e *Engine) fillDisarm(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
+func (e *Engine) fillDisarm(ctx context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
 	forge, err := e.forge(ctx, w)
 	if err != nil {
 		return err
@@ -56,20 +56,20 @@ func (e *Engine) fillDisarm(ctx context.Context, w *World, _ Step, form *v1alpha
 	if err := forge.Disarm(ctx, w.PullRequest); err != nil {
 		return fmt.Errorf("disarm the pull request: %w", err)
 	}
-	form.Status.PullRequest.Armed, form.Status.PullRequest.Tried, form.Status.Waiting = false, nil, nil
+	rb.Status.PullRequest.Armed, rb.Status.PullRequest.Tried, rb.Status.Waiting = false, nil, nil
 	return nil
 }
 
-// fillClose closes the pull request of a form that has ended, with the sentence that ended it.
-func (e *Engine) fillClose(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
+// fillClose closes the pull request of a Rollback that has ended, with the sentence that ended it.
+func (e *Engine) fillClose(ctx context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
 	forge, err := e.forge(ctx, w)
 	if err != nil {
 		return err
 	}
-	if err := forge.Close(ctx, w.PullRequest, form.Status.Outcome.Sentence); err != nil {
+	if err := forge.Close(ctx, w.PullRequest, rb.Status.Outcome.Message); err != nil {
 		return fmt.Errorf("close the pull request: %w", err)
 	}
-	pr := form.Status.PullRequest
+	pr := rb.Status.PullRequest
 	pr.State, pr.Armed, pr.WaitsFor = v1alpha1.PullRequestClosed, false, nil
 	return nil
 }

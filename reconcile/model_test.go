@@ -85,10 +85,10 @@ func (m *model) Applied(context.Context, string, v1alpha1.Workload, time.Time) (
 	return Applied{}, errors.New("not asked")
 }
 
-func (m *model) Rollout(_ context.Context, form *v1alpha1.Rollback, contains func(string, string) (bool, error)) (Rollout, error) {
-	ok, err := contains(m.tip().id, form.Status.Landed.Commit)
+func (m *model) Rollout(_ context.Context, rb *v1alpha1.Rollback, contains func(string, string) (bool, error)) (Rollout, error) {
+	ok, err := contains(m.tip().id, rb.Status.Landed.Commit)
 	v := m.tip().value
-	return Rollout{Contains: ok, Fetched: ok, Way: m.way(form.Status.Landed.Commit), Workloads: []WorkloadState{{
+	return Rollout{Contains: ok, Fetched: ok, Way: m.way(rb.Status.Landed.Commit), Workloads: []WorkloadState{{
 		Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app", UID: "w"},
 		Images:   map[string]string{"app": v}, Complete: m.started[v],
 	}}}, err
@@ -118,7 +118,7 @@ func (m *model) Blame(_ context.Context, _ Source, q Query) (v1alpha1.Suspect, e
 			}
 			return v1alpha1.Suspect{
 				Commit: c.id, Parent: p.id, When: v1alpha1.NewTime(c.when), Automation: auto, OnlyImages: true,
-				Nodes: []v1alpha1.Node{{File: m.dir + "/app.yaml", Pointer: "/image", Part: "Image", Bad: c.value, Former: p.value,
+				Places: []v1alpha1.Place{{File: m.dir + "/app.yaml", Pointer: "/image", Part: "Image", Bad: c.value, Former: p.value,
 					Marker: m.ns + ":app"}},
 			}, nil
 		}
@@ -131,15 +131,15 @@ func (m *model) Former(_ context.Context, _ Source, s v1alpha1.Suspect, _ int) (
 	seen := false
 	for i := len(m.branch) - 1; i >= 0; i-- {
 		c := m.branch[i]
-		if seen && c.value != s.Nodes[0].Bad {
-			out = append(out, Former{Commit: c.id, Image: c.value, Values: []v1alpha1.NodeValue{{Value: c.value}}})
+		if seen && c.value != s.Places[0].Bad {
+			out = append(out, Former{Commit: c.id, Image: c.value, Values: []v1alpha1.PlaceValue{{Value: c.value}}})
 		}
 		seen = seen || c.id == s.Commit
 	}
 	return out, nil
 }
 
-// look reads trails back to the suspect, or to a time, whichever is longer ago.
+// look reads trailer commits back to the suspect, or to a time, whichever is longer ago.
 func (m *model) look(s v1alpha1.Suspect, t *v1alpha1.Target, since time.Time) Branch {
 	b := Branch{Tip: m.tip().id, Values: map[int32]string{0: m.tip().value}, Held: map[int32]Hold{}}
 	if m.tip().held {
@@ -155,7 +155,7 @@ func (m *model) look(s v1alpha1.Suspect, t *v1alpha1.Target, since time.Time) Br
 		if c.trail != nil {
 			tr := *c.trail
 			tr.Commit, tr.When = c.id, c.when
-			b.Trails = append(b.Trails, tr)
+			b.Commits = append(b.Commits, tr)
 		}
 		if after && t != nil && len(t.Values) > 0 && c.value == t.Values[0].Value && m.tip().value == t.Values[0].Value {
 			b.HoldsTarget = c.id
@@ -193,7 +193,7 @@ func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, 
 			m.push(commit{value: other, held: m.tip().held})
 			m.suspended, m.raceStops = m.suspended || m.raceStops, false
 		}
-		trail := Trail{Kind: TrailRevert, Cluster: m.clusterUID}
+		trail := TrailerCommit{Kind: TrailerRevert, Cluster: m.clusterUID}
 		for i, r := range reverts {
 			if err := r.Permit(m.look(r.Suspect, &r.Target, r.Since)); err != nil {
 				out[i].Err = err
@@ -208,7 +208,7 @@ func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, 
 			if err := errors.Join(m.mayWrite(), m.mayRevert(r.Suspect), m.undoes(r)); err != nil {
 				m.broke = append(m.broke, fmt.Sprintf("%s is pushed: %s", r.Rollback, err))
 			}
-			trail.Places = append(trail.Places, PlaceID(r.Suspect.Nodes[0].File, r.Suspect.Nodes[0].Pointer))
+			trail.Places = append(trail.Places, PlaceID(r.Suspect.Places[0].File, r.Suspect.Places[0].Pointer))
 			trail.Rollbacks = append(trail.Rollbacks, r.Rollback)
 			trail.Images = append(trail.Images, r.Image)
 			trail.Workloads = append(trail.Workloads, r.Workloads...)
@@ -226,7 +226,7 @@ func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, 
 			return nil
 		}
 		hold := trail
-		hold.Kind = TrailHold
+		hold.Kind = TrailerHold
 		m.push(commit{value: m.tip().value, held: true, trail: &hold})
 		for i := range out {
 			if out[i].Err == nil {
@@ -264,7 +264,7 @@ func (m *model) Lift(_ context.Context, _ Source, l Lift) (string, error) {
 		if err := m.mayWrite(); err != nil {
 			m.broke = append(m.broke, fmt.Sprintf("%s is lifted: %s", l.Rollback, err))
 		}
-		m.push(commit{value: m.tip().value, trail: &Trail{Kind: TrailLift, Cluster: m.clusterUID, Rollbacks: []string{l.Rollback}}})
+		m.push(commit{value: m.tip().value, trail: &TrailerCommit{Kind: TrailerLift, Cluster: m.clusterUID, Rollbacks: []string{l.Rollback}}})
 		id = m.tip().id
 		return nil
 	})

@@ -70,14 +70,14 @@ var mutants = map[string]mutation{
 			}
 		}
 	}},
-	"forgets what its trailers say": {look: func(_ v1alpha1.Suspect, b *Branch) { b.Trails = nil }},
+	"forgets what its trailers say": {look: func(_ v1alpha1.Suspect, b *Branch) { b.Commits = nil }},
 	"takes a sibling's revert of other places for its own": {look: func(s v1alpha1.Suspect, b *Branch) {
-		for i := range b.Trails {
-			b.Trails[i].Places = []string{PlaceID(s.Nodes[0].File, s.Nodes[0].Pointer)}
+		for i := range b.Commits {
+			b.Commits[i].Places = []string{PlaceID(s.Places[0].File, s.Places[0].Pointer)}
 		}
 	}, schedule: []byte{evBoth, evRollOut, evOther, evRollOut, evWalk, evOther, evWalk, evTime + 2*arg, evWalk, evOther, evPerson, evWalk}},
 	"writes over what somebody wrote since": {permit: func(r Revert, b Branch, ask func(Branch) error) error {
-		b.Values = map[int32]string{0: r.Suspect.Nodes[0].Bad}
+		b.Values = map[int32]string{0: r.Suspect.Places[0].Bad}
 		return ask(b)
 	}, schedule: slices.Concat(fails, []byte{evRacePerson, evWalk})},
 	"takes a person's commit for image automation's": {blame: func(m *model, s *v1alpha1.Suspect) {

@@ -71,7 +71,7 @@ func Ordinal(r *v1alpha1.Rollback) int {
 	return n
 }
 
-// NewRollback makes the empty form of a key.
+// NewRollback makes the empty Rollback of a key.
 func NewRollback(k Key, openedFor v1alpha1.TriggerType, ordinal int) *v1alpha1.Rollback {
 	return &v1alpha1.Rollback{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Rollback"},
@@ -84,7 +84,7 @@ func NewRollback(k Key, openedFor v1alpha1.TriggerType, ordinal int) *v1alpha1.R
 	}
 }
 
-// adopting reports that a form was opened for a hold, which has not been written into it yet.
+// adopting reports that a Rollback was opened for a hold, which has not been written into it yet.
 func adopting(r *v1alpha1.Rollback) bool {
 	return r.Annotations[AdoptsAnnotation] != "" && r.Status.Suspect == nil && r.Status.Outcome == nil
 }

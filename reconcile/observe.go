@@ -14,7 +14,7 @@ func (e *Engine) observe(ctx context.Context, key Key, record *v1alpha1.Rollback
 	l := &Look{Key: key, Record: record}
 	l.pods = func(ctx context.Context) (PodsSeen, error) { return e.Pods.Failing(ctx, key, l.Known()) }
 	if e.Applies != nil {
-		l.applier = func(ctx context.Context) (*Applier, error) { return e.applier(ctx, key) }
+		l.reconciler = func(ctx context.Context) (*Reconciler, error) { return e.reconciler(ctx, key) }
 	}
 	out := map[v1alpha1.TriggerType]Observation{}
 	for _, t := range e.Triggers {
@@ -28,9 +28,9 @@ func (e *Engine) observe(ctx context.Context, key Key, record *v1alpha1.Rollback
 	return out, nil
 }
 
-// applier reads a Flux object that applies, with what it and its namespace say about going back.
-func (e *Engine) applier(ctx context.Context, key Key) (*Applier, error) {
-	a, err := e.Applies.Applier(ctx, key)
+// reconciler reads a Flux object that applies, with what it and its namespace say about going back.
+func (e *Engine) reconciler(ctx context.Context, key Key) (*Reconciler, error) {
+	a, err := e.Applies.Reconciler(ctx, key)
 	if err != nil || a == nil {
 		return a, err
 	}
@@ -38,7 +38,7 @@ func (e *Engine) applier(ctx context.Context, key Key) (*Applier, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.Wishes = map[string]Wish{key.Subject.String(): {Annotation: a.Says}}
-	maps.Copy(a.Wishes, of.Wishes)
+	a.Preferences = map[string]Preference{key.Subject.String(): {Annotation: a.Says}}
+	maps.Copy(a.Preferences, of.Preferences)
 	return a, nil
 }

@@ -13,10 +13,10 @@ import (
 // What decide was before a trigger was a value, for FuzzTriggersDecideAsBefore alone. It changes no more.
 
 func oldDecide(w World) Step {
-	s := &w.Form.Status
-	if rest := w.Form.CreationTimestamp.Add(adoptWithin).Sub(w.Now); adopting(&w.Form) && rest > 0 {
+	s := &w.Rollback.Status
+	if rest := w.Rollback.CreationTimestamp.Add(adoptWithin).Sub(w.Now); adopting(&w.Rollback) && rest > 0 {
 		return Step{Do: DoWait, Wait: rest,
-			Why: "the hold of " + w.Form.Annotations[AdoptsAnnotation] + " in Git is being adopted"}
+			Why: "the hold of " + w.Rollback.Annotations[AdoptsAnnotation] + " in Git is being adopted"}
 	}
 	if s.Ended() {
 		return oldAtRest(&w)
@@ -36,7 +36,7 @@ func oldDecide(w World) Step {
 }
 
 func oldUndecided(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if r, why := oldOver(w); r != "" {
 		return end(w, r, "%s", why)
 	}
@@ -57,7 +57,7 @@ func oldUndecided(w *World) Step {
 		}
 		return noBranch(w)
 	}
-	t, reverted := trailOf(w)
+	t, reverted := commitOf(w)
 	switch st := stand(s, w.Branch); {
 	case st.bad == 0 && !reverted:
 		return superseded(w)
@@ -73,15 +73,15 @@ func oldUndecided(w *World) Step {
 }
 
 func oldGone(w *World) Step {
-	if w.Form.Spec.OpenedFor == v1alpha1.TriggerDrift {
+	if w.Rollback.Spec.OpenedFor == v1alpha1.TriggerDrift {
 		return end(w, v1alpha1.ResultRestored, "a change by hand was taken back before it could be recorded: what Git "+
-			"says, %s, is not changed by hand any more", w.Form.Spec.Subject.Name)
+			"says, %s, is not changed by hand any more", w.Rollback.Spec.Subject.Name)
 	}
 	return end(w, v1alpha1.ResultRecovered, "the failure was gone before it could be recorded")
 }
 
 func oldSettled(w *World) bool {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	switch t := s.Target; {
 	case newer(s), !t.Proved && agree(w):
 		return false
@@ -93,7 +93,7 @@ func oldSettled(w *World) bool {
 }
 
 func oldAtRest(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	// What says that something is wrong is not left to say so when it is over.
 	if r, why := oldOver(w); r != "" && mayHeal(s.Outcome.Result) {
 		return end(w, r, "%s", why)
@@ -112,16 +112,16 @@ func oldAtRest(w *World) Step {
 	}
 	if stand(s, w.Branch).held == 0 {
 		by := "a commit that took the prefix away"
-		for _, t := range w.Branch.Trails {
-			if t.Kind == TrailLift && t.When.After(s.Change.At.Time.Add(-time.Second)) {
+		for _, t := range w.Branch.Commits {
+			if t.Kind == TrailerLift && t.When.After(s.Change.At.Time.Add(-time.Second)) {
 				by = "the lift " + text.Short(t.Commit)
 				break
 			}
 		}
-		return Step{Do: DoReleased, By: by}
+		return Step{Do: DoLifted, By: by}
 	}
 	step := onceSelected(w)
-	if d := w.Form.Spec.ReleaseHold; d != nil {
+	if d := w.Rollback.Spec.Lift; d != nil {
 		step = Step{Do: DoLift, By: d.By, Why: "a person released the hold"}
 	}
 	var no *barredBy
@@ -132,7 +132,7 @@ func oldAtRest(w *World) Step {
 }
 
 func oldAskingAtRest(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	until := s.Outcome.At.Add(askFor)
 	if w.Policy.MaxAge > 0 {
 		until = s.Outcome.At.Add(w.Policy.MaxAge)
@@ -156,7 +156,7 @@ func oldAskingAtRest(w *World) Step {
 }
 
 func oldRestoring(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if r, why := oldOver(w); r == v1alpha1.ResultRestored {
 		return end(w, r, "%s", why)
 	}
@@ -191,18 +191,18 @@ func oldRestoring(w *World) Step {
 }
 
 func oldOver(w *World) (v1alpha1.Result, string) {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	switch {
 	case len(podsSeen(w).Failures) > 0:
 	case drifted(s) && podsSeen(w).Restored != "":
 		return v1alpha1.ResultRestored, fmt.Sprintf("%s, %s after the change by hand: %s runs %s again, as Git says",
-			oldTakenBack(s), Roughly(w.Now.Sub(oldChangedAt(s))), podsSeen(w).Restored, w.Form.Spec.Subject.Name)
+			oldTakenBack(s), Roughly(w.Now.Sub(oldChangedAt(s))), podsSeen(w).Restored, w.Rollback.Spec.Subject.Name)
 	case drifted(s) && !oldBlamed(s) && s.Ended() && podsSeen(w).Unnamed != "":
 		return v1alpha1.ResultRecovered, fmt.Sprintf("%s does not ask for %s any more, and nothing there is changed by hand",
-			podsSeen(w).Unnamed, w.Form.Spec.Subject.Name)
+			podsSeen(w).Unnamed, w.Rollback.Spec.Subject.Name)
 	case drifted(s) && !oldBlamed(s):
 	case s.Ended() && s.Outcome.Result == v1alpha1.ResultSourceNotFound && podsSeen(w).Unnamed != "":
-		return v1alpha1.ResultRecovered, NeverInGit(podsSeen(w).Unnamed, w.Form.Spec.Subject)
+		return v1alpha1.ResultRecovered, NeverInGit(podsSeen(w).Unnamed, w.Rollback.Spec.Subject)
 	case oldRolled(s) && podsSeen(w).Steady != "":
 		return v1alpha1.ResultRecovered, podsSeen(w).Steady + " runs well after all"
 	case oldRolled(s):
@@ -256,7 +256,7 @@ func oldRolled(s *v1alpha1.RollbackStatus) bool { return s.SeenBy(v1alpha1.Trigg
 
 func oldRollouts(w *World) []v1alpha1.Failure {
 	var out []v1alpha1.Failure
-	for _, all := range [][]v1alpha1.Failure{podsSeen(w).Failures, w.Form.Status.Failures} {
+	for _, all := range [][]v1alpha1.Failure{podsSeen(w).Failures, w.Rollback.Status.Failures} {
 		for _, f := range all {
 			if f.Rollout != nil {
 				out = append(out, f)

@@ -12,7 +12,7 @@ import (
 )
 
 func oldJudge(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	barred := onlyTold(w)
 	if barred != "" && !restorable(w) {
 		if barred == w.ReadOnly && w.ReadOnlyKind.Heals() {
@@ -49,7 +49,7 @@ func oldJudge(w *World) Step {
 }
 
 func oldWithdrawn(w *World, why string) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	waited := s.Question != nil || len(s.Lapsed) > 0 || s.Waiting != nil && s.Waiting.Barred != ""
 	if w.Policy.Bar != v1alpha1.BarSuspended || !waited {
 		return end(w, v1alpha1.ResultReportedOnly, "%s: %s", oldTold(w), why)
@@ -74,7 +74,7 @@ func oldQuestionOf(w *World, doubts []v1alpha1.Doubt) *v1alpha1.Question {
 }
 
 func oldDeadline(w *World) time.Time {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	out := s.FirstSeen().Add(w.Policy.Grace + w.Policy.Approval)
 	if n := len(s.Lapsed); n > 0 {
 		if after := s.Lapsed[n-1].At.Add(w.Policy.Approval); after.After(out) {
@@ -85,7 +85,7 @@ func oldDeadline(w *World) time.Time {
 }
 
 func oldDoubts(w *World) []v1alpha1.Doubt {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	var out []v1alpha1.Doubt
 	add := func(t v1alpha1.DoubtType, format string, args ...any) {
 		out = append(out, v1alpha1.Doubt{Type: t, Message: fmt.Sprintf(format, args...)})
@@ -124,14 +124,14 @@ func oldDoubts(w *World) []v1alpha1.Doubt {
 		add(v1alpha1.DoubtSuspended, "Flux applies nothing before somebody resumes %s", refsInWords(w.Suspended))
 	}
 	// Cooldown and budget restrain the policy alone: where a person is asked anyway they are no news.
-	if err := claimOf(w, w.Policy.Cooldown).restraint(*w.Branch); err != nil && len(out) == 0 {
+	if err := restraintOf(w, w.Policy.Cooldown).restrain(*w.Branch); err != nil && len(out) == 0 {
 		add(v1alpha1.DoubtRestraint, "%s", err)
 	}
 	return out
 }
 
 func oldDoubtsOfProof(w *World) []v1alpha1.Doubt {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	var out []v1alpha1.Doubt
 	add := func(t v1alpha1.DoubtType, format string, args ...any) {
 		out = append(out, v1alpha1.Doubt{Type: t, Message: fmt.Sprintf(format, args...)})
@@ -155,7 +155,7 @@ func oldDoubtsOfProof(w *World) []v1alpha1.Doubt {
 }
 
 func oldHeals(w *World) time.Duration {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	wait := restAgain
 	if !oldSettled(w) {
 		wait = min(wait, askAgain(s).Sub(w.Now))
@@ -163,23 +163,23 @@ func oldHeals(w *World) time.Duration {
 	if w.Breaker != "" {
 		wait = min(wait, proveAgain)
 	}
-	if err := claimOf(w, w.Policy.Cooldown).restraint(*w.Branch); err != nil {
+	if err := restraintOf(w, w.Policy.Cooldown).restrain(*w.Branch); err != nil {
 		wait = min(wait, retryIn(w, err))
 	}
 	return wait
 }
 
 func oldTold(w *World) string {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if by := ByHand(s); by != "" && !oldBlamed(s) {
-		return fmt.Sprintf("%s, while Git says %s since %s (%s)", by, w.Form.Spec.Subject.Name,
+		return fmt.Sprintf("%s, while Git says %s since %s (%s)", by, w.Rollback.Spec.Subject.Name,
 			text.Short(s.Suspect.Commit), s.Suspect.Branch)
 	}
-	return fmt.Sprintf("%s came in with %s (%s)", w.Form.Spec.Subject.Name, text.Short(s.Suspect.Commit), s.Suspect.Branch)
+	return fmt.Sprintf("%s came in with %s (%s)", w.Rollback.Spec.Subject.Name, text.Short(s.Suspect.Commit), s.Suspect.Branch)
 }
 
 func oldDoubtsOfRollout(w *World) []v1alpha1.Doubt {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if !oldRolled(s) {
 		return nil
 	}

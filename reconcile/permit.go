@@ -31,12 +31,12 @@ func WithPermit(ctx context.Context, permit func() error) context.Context {
 	})
 }
 
-// asking is a context in which a write asks the gate live for each of the forms that it is for.
-func (e *Engine) asking(ctx context.Context, lift bool, forms ...*v1alpha1.Rollback) context.Context {
+// asking is a context in which a write asks the gate live for each of the Rollbacks that it is for.
+func (e *Engine) asking(ctx context.Context, lift bool, rollbacks ...*v1alpha1.Rollback) context.Context {
 	read := &rules{}
 	return WithPermit(ctx, func() error {
-		for _, form := range forms {
-			if err := e.gate(ctx, form, read, lift); err != nil {
+		for _, rb := range rollbacks {
+			if err := e.gate(ctx, rb, read, lift); err != nil {
 				return err
 			}
 		}

@@ -10,10 +10,10 @@ import (
 // One commit changes the same image in two environments, and staging is reverted first.
 func TestASiblingsRevertServesOnlyWhereItWroteOnesOwnPlaces(t *testing.T) {
 	production := func(w *World) {
-		w.Form.Status.Suspect.Nodes = []v1alpha1.Node{{File: "apps/production/app.yaml", Pointer: "#/image", Bad: "reg/backend:v2", Former: "reg/backend:v1"}}
+		w.Rollback.Status.Suspect.Places = []v1alpha1.Place{{File: "apps/production/app.yaml", Pointer: "#/image", Bad: "reg/backend:v2", Former: "reg/backend:v1"}}
 	}
 	staging := func(places ...string) worldChange {
-		return trail(TrailRevert, 30*time.Second, func(t *Trail) {
+		return trail(TrailerRevert, 30*time.Second, func(t *TrailerCommit) {
 			t.Images, t.Reverts, t.Places = []string{"reg/backend:v2"}, []string{"bad0"}, places
 			t.Rollbacks = []string{"prod/staging/backend-1"}
 		})
@@ -21,8 +21,8 @@ func TestASiblingsRevertServesOnlyWhereItWroteOnesOwnPlaces(t *testing.T) {
 	const mine, other = "apps/production/app.yaml#/image", "apps/staging/app.yaml#/image"
 	second := func(value string) worldChange {
 		return func(w *World) {
-			w.Form.Status.Suspect.Nodes = append(w.Form.Status.Suspect.Nodes,
-				v1alpha1.Node{File: "apps/production/job.yaml", Pointer: "#/image", Bad: "reg/backend:v2"})
+			w.Rollback.Status.Suspect.Places = append(w.Rollback.Status.Suspect.Places,
+				v1alpha1.Place{File: "apps/production/job.yaml", Pointer: "#/image", Bad: "reg/backend:v2"})
 			w.Branch.Values[1] = value
 		}
 	}
@@ -41,13 +41,13 @@ func TestASiblingsRevertServesOnlyWhereItWroteOnesOwnPlaces(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := decide(tt.world); got.Do != tt.want {
-				t.Errorf("got %s %q, want %s", got.Do, got.Why+got.Outcome.Sentence, tt.want)
+				t.Errorf("got %s %q, want %s", got.Do, got.Why+got.Outcome.Message, tt.want)
 			}
 		})
 	}
 	// The budget is asked on the tip too.
 	w := aWorld(production, staging(other), approved("policy p"))
-	if err := claimOf(&w, 0).permit(*w.Branch); err != nil {
+	if err := restraintOf(&w, 0).permit(*w.Branch); err != nil {
 		t.Errorf("not permitted: %v", err)
 	}
 }
@@ -55,7 +55,7 @@ func TestASiblingsRevertServesOnlyWhereItWroteOnesOwnPlaces(t *testing.T) {
 // --cluster is a name for people: two clusters may have the same.
 func TestClustersOfOneNameAreToldApart(t *testing.T) {
 	own := func(uid string) worldChange {
-		return trail(TrailRevert, time.Second, func(t *Trail) { t.Rollbacks, t.Cluster = []string{"prod/develop/backend-1"}, uid })
+		return trail(TrailerRevert, time.Second, func(t *TrailerCommit) { t.Rollbacks, t.Cluster = []string{"prod/develop/backend-1"}, uid })
 	}
 	here := func(w *World) { w.Cluster = "uid-1" }
 	for name, tt := range map[string]struct {
@@ -67,7 +67,7 @@ func TestClustersOfOneNameAreToldApart(t *testing.T) {
 		"one that does not say":     {aWorld(here, own("")), true},
 		"a cluster without its UID": {aWorld(own("uid-2")), true},
 	} {
-		if _, got := trailOf(&tt.world); got != tt.want {
+		if _, got := commitOf(&tt.world); got != tt.want {
 			t.Errorf("%s: served %t, want %t", name, got, tt.want)
 		}
 	}

@@ -31,8 +31,8 @@ type Policy struct {
 	Delivery v1alpha1.Delivery
 	// PullRequest says where pull requests are opened, and how they are merged.
 	PullRequest PullRequests
-	// Release says what lifts a hold.
-	Release v1alpha1.ReleaseMode
+	// Lift says what lifts a hold.
+	Lift v1alpha1.LiftMode
 	// SoleCluster means that no other cluster deploys the same.
 	SoleCluster bool
 	// Source overrides the GitRepository to push with; nil for Flux's own.
@@ -242,7 +242,7 @@ func selects(ls *metav1.LabelSelector, set map[string]string) bool {
 func fromSpec(trigger v1alpha1.TriggerType, p *v1alpha1.RollbackPolicy) Policy {
 	name, row := p.Namespace+"/"+p.Name, trigger.Row()
 	out := Policy{
-		Mode: v1alpha1.ModeNotify, Authors: v1alpha1.AuthorsAutomation, Delivery: p.Spec.Delivery, Release: p.Spec.Release,
+		Mode: v1alpha1.ModeNotify, Authors: v1alpha1.AuthorsAutomation, Delivery: p.Spec.Delivery, Lift: p.Spec.Lift,
 		FastForward: p.Spec.FastForward,
 		Grace:       row.Grace, MaxAge: row.MaxAge, Cooldown: p.Spec.Cooldown.Duration,
 		Approval: p.Spec.Approval.Timeout.Duration, Verify: p.Spec.VerifyTimeout.Duration,
@@ -305,15 +305,15 @@ func stricter(a, b Policy) Policy {
 		Cooldown: max(a.Cooldown, b.Cooldown),
 		Approval: min(a.Approval, b.Approval),
 		Verify:   max(a.Verify, b.Verify),
-		Delivery: a.Delivery, Release: a.Release, Source: a.Source, SoleCluster: a.SoleCluster && b.SoleCluster,
+		Delivery: a.Delivery, Lift: a.Lift, Source: a.Source, SoleCluster: a.SoleCluster && b.SoleCluster,
 		FastForward: a.FastForward && b.FastForward,
 	}
 	if deliveryRank(b.Delivery) > deliveryRank(a.Delivery) {
 		out.Delivery = b.Delivery
 	}
 	out.PullRequest = stricterPullRequests(a.PullRequest, b.PullRequest)
-	if b.Release == v1alpha1.ReleaseManual {
-		out.Release = b.Release
+	if b.Lift == v1alpha1.LiftManual {
+		out.Lift = b.Lift
 	}
 	out.Source = cmp.Or(a.Source, b.Source)
 	// There is one card: of several channels the first by name, so that it is always the same one.

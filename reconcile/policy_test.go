@@ -19,7 +19,7 @@ func policyOf(ns, name string, mode v1alpha1.Mode, changes ...policyChange) v1al
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name},
 		Spec: v1alpha1.RollbackPolicySpec{
 			Triggers: []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerImagePull, Mode: mode}},
-			Cooldown: d(30 * time.Minute), Release: v1alpha1.ReleaseNewerImage,
+			Cooldown: d(30 * time.Minute), Lift: v1alpha1.LiftNewerImage,
 			Approval: v1alpha1.Approval{Timeout: d(time.Hour)}, VerifyTimeout: d(15 * time.Minute), Delivery: v1alpha1.DeliveryPush,
 		},
 	}
@@ -152,7 +152,7 @@ func TestStricterTakesTheCarefulValueOfEachField(t *testing.T) {
 	b := policyOf("develop", "b", v1alpha1.ModeAuto, func(p *v1alpha1.RollbackPolicy) {
 		pull := &p.Spec.Triggers[0]
 		pull.Authors, pull.GracePeriod, pull.MaxAge = v1alpha1.AuthorsAnyone, new(d(time.Minute)), new(d(time.Hour))
-		p.Spec.Cooldown, p.Spec.Release, p.Spec.Delivery = d(time.Hour), v1alpha1.ReleaseManual, v1alpha1.DeliveryPullRequest
+		p.Spec.Cooldown, p.Spec.Lift, p.Spec.Delivery = d(time.Hour), v1alpha1.LiftManual, v1alpha1.DeliveryPullRequest
 		p.Spec.SourceRef = &v1alpha1.SourceRef{Name: "fleet-rw"}
 		p.Spec.Approval.Slack.Users = []string{"U1"}
 		p.Spec.ProviderRef = &v1alpha1.LocalRef{Name: "web"}
@@ -165,7 +165,7 @@ func TestStricterTakesTheCarefulValueOfEachField(t *testing.T) {
 		t.Errorf("the order of the policies matters:\n%s", diff)
 	}
 	if one.Authors != v1alpha1.AuthorsAutomation || one.Grace != time.Minute || one.MaxAge != time.Hour || one.Cooldown != time.Hour ||
-		one.Release != v1alpha1.ReleaseManual || one.Delivery != v1alpha1.DeliveryPullRequest || one.Source == nil {
+		one.Lift != v1alpha1.LiftManual || one.Delivery != v1alpha1.DeliveryPullRequest || one.Source == nil {
 		t.Errorf("not the careful value of each: %+v", one)
 	}
 	if one.Provider == nil || one.Provider.String() != "develop/slack" {
@@ -182,7 +182,7 @@ func TestAFleetsPolicyIsAFloor(t *testing.T) {
 	const home = "backstop-system"
 	d := func(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
 	floor := policyOf(home, "fleet", v1alpha1.ModeAuto, fleet, func(p *v1alpha1.RollbackPolicy) {
-		p.Spec.Triggers[0].MaxAge, p.Spec.Cooldown, p.Spec.Release = new(d(time.Hour)), d(time.Hour), v1alpha1.ReleaseManual
+		p.Spec.Triggers[0].MaxAge, p.Spec.Cooldown, p.Spec.Lift = new(d(time.Hour)), d(time.Hour), v1alpha1.LiftManual
 		p.Spec.Approval.Slack.Users = []string{"U1"}
 		p.Spec.ProviderRef = &v1alpha1.LocalRef{Name: "z-platform"}
 	})
@@ -193,7 +193,7 @@ func TestAFleetsPolicyIsAFloor(t *testing.T) {
 		p.Spec.ProviderRef = &v1alpha1.LocalRef{Name: "a-team"}
 	})
 	got := Resolve(v1alpha1.TriggerImagePull, []Subject{{Namespace: "a-team"}}, []v1alpha1.RollbackPolicy{tenants, floor}, home, Ceiling{})
-	if got.MaxAge != time.Hour || got.Cooldown != time.Hour || got.Release != v1alpha1.ReleaseManual || got.Authors != v1alpha1.AuthorsAutomation {
+	if got.MaxAge != time.Hour || got.Cooldown != time.Hour || got.Lift != v1alpha1.LiftManual || got.Authors != v1alpha1.AuthorsAutomation {
 		t.Errorf("a tenant's policy loosens the floor: %+v", got)
 	}
 	if got.Provider == nil || got.Provider.String() != home+"/z-platform" {

@@ -51,8 +51,8 @@ type Root struct {
 
 // Origin says where a workload comes from, confirmed by the inventory of the object that applies it.
 type Origin struct {
-	// Applier is the Kustomization or HelmRelease whose inventory holds the workload.
-	Applier v1alpha1.ObjectRef
+	// Reconciler is the Kustomization or HelmRelease whose inventory holds the workload.
+	Reconciler v1alpha1.ObjectRef
 	// Root that holds the manifest: the Kustomization's, or that of the one that applies the HelmRelease.
 	Root Root
 	// Others are further roots of Kustomizations on the same source (any branch-sharing GitRepository of the same URL).
@@ -228,8 +228,8 @@ type WorkloadState struct {
 
 // Applied is what Flux applied to a workload last.
 type Applied struct {
-	// Applier is the Kustomization or HelmRelease whose inventory holds the workload.
-	Applier v1alpha1.ObjectRef
+	// Reconciler is the Kustomization or HelmRelease whose inventory holds the workload.
+	Reconciler v1alpha1.ObjectRef
 	// Commit of the revision that was applied; empty where its source names none.
 	Commit string
 	// Busy says in a sentence that it is being applied right now, so that what runs is neither; empty when it is not.
@@ -281,17 +281,17 @@ type Flux interface {
 	Request(ctx context.Context, objects []v1alpha1.ObjectRef, token string) error
 	// Ask asks one object for a reconcile, if it is still as it was read. ErrConflict means: look again.
 	Ask(ctx context.Context, stop Stop, token string) error
-	// Rollout says how far the target got; of a form that has not landed, how far what Git says did. contains answers
+	// Rollout says how far the target got; of a Rollback that has not landed, how far what Git says did. contains answers
 	// whether a revision's commit contains another.
-	Rollout(ctx context.Context, form *v1alpha1.Rollback, contains func(tip, commit string) (bool, error)) (Rollout, error)
+	Rollout(ctx context.Context, rb *v1alpha1.Rollback, contains func(tip, commit string) (bool, error)) (Rollout, error)
 }
 
 // Owners are what policies go by of the workloads that own failing pods.
 type Owners struct {
 	// Labels of those that exist, by Kind/name: what policies select by.
 	Labels map[string]map[string]string
-	// Wishes are what they say about going back, by Kind/name, and their namespace, by NamespaceWish.
-	Wishes map[string]Wish
+	// Preferences are what they say about going back, by Kind/name, and their namespace, by NamespacePreference.
+	Preferences map[string]Preference
 }
 
 // Pods reads pods live.
@@ -327,8 +327,8 @@ type PodsSeen struct {
 	RanHere string
 	// Labels of the workloads in Failures and known that exist, by Kind/name: what policies select by.
 	Labels map[string]map[string]string
-	// Wishes are what these workloads say about going back, by Kind/name, and their namespace, by NamespaceWish.
-	Wishes map[string]Wish
+	// Preferences are what these workloads say about going back, by Kind/name, and their namespace, by NamespacePreference.
+	Preferences map[string]Preference
 }
 
 // Of are the failures that one trigger sees.

@@ -11,9 +11,9 @@ import (
 type Forwarder interface {
 	// Ahead reads what a fast-forward of a landed Rollback goes by. contains answers whether a revision's commit contains
 	// another.
-	Ahead(ctx context.Context, form *v1alpha1.Rollback, contains func(tip, commit string) (bool, error)) (*Ahead, error)
+	Ahead(ctx context.Context, rb *v1alpha1.Rollback, contains func(tip, commit string) (bool, error)) (*Ahead, error)
 	// Wanted fills in what Git says of a workload now.
-	Wanted(ctx context.Context, form *v1alpha1.Rollback, src Source, o AheadWorkload) (AheadWorkload, error)
+	Wanted(ctx context.Context, rb *v1alpha1.Rollback, src Source, o AheadWorkload) (AheadWorkload, error)
 	// Set gives a workload the images that are wanted, if it still is as it was read; a RetryAfter where it is not.
 	Set(ctx context.Context, namespace string, o AheadWorkload) error
 	// Disown takes Backstop's entry out of a workload's managedFields; one that is gone is no error.

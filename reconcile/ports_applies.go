@@ -11,8 +11,8 @@ import (
 
 // Applies reads the Flux objects that apply what Git says.
 type Applies interface {
-	// Applier reads a Kustomization or a HelmRelease; nil where the key is about an object of another kind.
-	Applier(ctx context.Context, key Key) (*Applier, error)
+	// Reconciler reads a Kustomization or a HelmRelease; nil where the key is about an object of another kind.
+	Reconciler(ctx context.Context, key Key) (*Reconciler, error)
 	// Blame finds the commit at which what fails broke. A Refusal explains why none can be looked for. with is as in
 	// Origin.
 	Blame(ctx context.Context, key Key, f v1alpha1.Failure, with *types.NamespacedName) (Blamed, error)
@@ -22,16 +22,16 @@ type Applies interface {
 	) (UndoProof, error)
 }
 
-// Applier is a Kustomization or a HelmRelease as it says that it is now.
-type Applier struct {
+// Reconciler is a Kustomization or a HelmRelease as it says that it is now.
+type Reconciler struct {
 	// Ref of the object, its UID and its labels.
 	Ref    v1alpha1.ObjectRef
 	UID    types.UID
 	Labels map[string]string
-	// Says is what its annotation RollbackAnnotation says; empty where it has none. Wishes are that and what its namespace
+	// Says is what its annotation RollbackAnnotation says; empty where it has none. Preferences are that and what its namespace
 	// says.
-	Says   string
-	Wishes map[string]Wish
+	Says        string
+	Preferences map[string]Preference
 	// Gone means that it does not exist.
 	Gone bool
 	// Idle means that nothing can be told of it now: it is suspended, is being deleted or at work, or has not looked at
@@ -76,7 +76,7 @@ type Blamed struct {
 	// Why explains why no single commit is named; empty where one is.
 	Why string
 	// Files of the suspect that may go back, and SharedBy who else applies them; none where it is only told.
-	Files    []v1alpha1.Node
+	Files    []v1alpha1.Place
 	SharedBy []v1alpha1.ObjectRef
 	// SharedWith are other namespaces that those apply into.
 	SharedWith []string

@@ -16,7 +16,7 @@ type Query struct {
 	// Namespace and Workload that run it; they tell apart several nodes of one value. Workload may be empty.
 	Namespace string
 	Workload  v1alpha1.Workload
-	// Release is the HelmRelease that made the workload, as its own inventory says; empty for none. Whoever writes that
+	// Lift is the HelmRelease that made the workload, as its own inventory says; empty for none. Whoever writes that
 	// inventory must not reach the values of others by it.
 	Release v1alpha1.ObjectRef
 	// Container, where known.
@@ -40,7 +40,7 @@ type Former struct {
 	// Image that they make; for a lone tag or digest with the rest of the reference filled in from the suspect image.
 	Image string
 	// Values for the suspect's nodes.
-	Values []v1alpha1.NodeValue
+	Values []v1alpha1.PlaceValue
 }
 
 // Branch is the tip of the deployed branch, seen from one suspect.
@@ -51,31 +51,31 @@ type Branch struct {
 	Values map[int32]string
 	// Held says by index whether the node's marker carries a hold.
 	Held map[int32]Hold
-	// Trails are Backstop's own commits since the suspect, or since the time asked for, whichever is longer ago; newest
+	// Commits are Backstop's own commits since the suspect, or since the time asked for, whichever is longer ago; newest
 	// first.
-	Trails []Trail
+	Commits []TrailerCommit
 	// HoldsTarget is the oldest commit after the suspect from which on the branch holds the target; empty when the tip
 	// does not.
 	HoldsTarget string
 }
 
-// TrailKind tells Backstop's commits apart.
-type TrailKind string
+// TrailerKind tells Backstop's commits apart.
+type TrailerKind string
 
 // The kinds of commits that Backstop makes.
 const (
-	TrailRevert TrailKind = "Revert"
-	TrailHold   TrailKind = "Hold"
-	TrailLift   TrailKind = "Lift"
+	TrailerRevert TrailerKind = "Revert"
+	TrailerHold   TrailerKind = "Hold"
+	TrailerLift   TrailerKind = "Lift"
 )
 
-// Trail is one of Backstop's own commits, read from its trailers.
-type Trail struct {
+// TrailerCommit is one of Backstop's own commits, read from its trailers.
+type TrailerCommit struct {
 	// Commit and its committer time.
 	Commit string
 	When   time.Time
 	// Kind of the commit.
-	Kind TrailKind
+	Kind TrailerKind
 	// Rollbacks are CLUSTER/NAMESPACE/NAME of those that it serves (Backstop-Rollback).
 	Rollbacks []string
 	// Images taken back, or selected for a lift (Backstop-Image).
@@ -97,8 +97,8 @@ type Trail struct {
 	Format int
 }
 
-// TrailFormat is the format of the trailers that this Backstop writes.
-const TrailFormat = 1
+// TrailerFormat is the format of the trailers that this Backstop writes.
+const TrailerFormat = 1
 
 // PlaceID names a node in trailers: its file and its pointer.
 func PlaceID(file, pointer string) string {
@@ -120,13 +120,13 @@ type Revert struct {
 	Target  v1alpha1.Target
 	// Hold writes a hold on the nodes' markers.
 	Hold bool
-	// Release is written into the hold, so that it says itself what lifts it.
-	Release v1alpha1.ReleaseMode
+	// Lift is written into the hold, so that it says itself what lifts it.
+	Lift v1alpha1.LiftMode
 	// Failures are why, for a pull request.
 	Failures []StoryFailure
 	// Trailers to add, such as Approved-by.
 	Trailers []string
-	// Since reaches further back than the suspect for the Trails that Permit sees, as in Look.
+	// Since reaches further back than the suspect for the Commits that Permit sees, as in Look.
 	Since time.Time
 	// Permit is asked with the tip that the push would replace, within the mirror's lock. A refusal leaves this
 	// Revert out; the others go on.
@@ -160,8 +160,8 @@ type Hold struct {
 	Not string
 	// Since is when the hold was written.
 	Since time.Time
-	// Release says what lifts it.
-	Release v1alpha1.ReleaseMode
+	// Lift says what lifts it.
+	Lift v1alpha1.LiftMode
 	// Value of the node now.
 	Value string
 	// Image the node names now, as far as the node says it (name:tag, or a lone tag).
@@ -181,7 +181,7 @@ type Git interface {
 	Blame(ctx context.Context, src Source, q Query) (v1alpha1.Suspect, error)
 	// Former lists what the suspect's nodes held before, newest first, at most max.
 	Former(ctx context.Context, src Source, s v1alpha1.Suspect, max int) ([]Former, error)
-	// Look fetches and describes the tip as seen from the suspect; since reaches further back for Trails.
+	// Look fetches and describes the tip as seen from the suspect; since reaches further back for Commits.
 	Look(ctx context.Context, src Source, s v1alpha1.Suspect, t *v1alpha1.Target, since time.Time) (Branch, error)
 	// Holds lists the holds below the roots at the tip.
 	Holds(ctx context.Context, src Source, roots []Root) ([]Hold, error)
@@ -226,7 +226,7 @@ type Lift struct {
 	// Roots to search.
 	Roots []Root
 	// Places restricts it to the holds on these nodes and on those that make one image with them; none lifts those of all.
-	Places []v1alpha1.Node
+	Places []v1alpha1.Place
 	// Person means that somebody asked for it: without, holds that wait for a person are left.
 	Person bool
 	// Permit is asked on every tip that is tried, and right before the push is sent; nil permits.

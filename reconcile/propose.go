@@ -33,7 +33,7 @@ func (e *Engine) proposes(ctx context.Context, w *World, err error) bool {
 // signs reports whether the provider signs what is put on a branch of Backstop's. What cannot be told is no: a person
 // reads the server's words then.
 func (e *Engine) signs(ctx context.Context, w *World) bool {
-	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *w.Form.Status.Suspect, w.Policy.Source, time.Time{})
+	origin, err := e.Flux.Reopen(ctx, w.Rollback.Namespace, *w.Rollback.Status.Suspect, w.Policy.Source, time.Time{})
 	if err != nil {
 		return false
 	}
@@ -46,25 +46,25 @@ func (e *Engine) signs(ctx context.Context, w *World) bool {
 }
 
 // wantPullRequest writes down that the branch takes no push, in the server's words.
-func (e *Engine) wantPullRequest(form *v1alpha1.Rollback, err error) {
-	form.Status.PullRequest = &v1alpha1.PullRequest{Because: brief(err.Error()), At: v1alpha1.NewTime(e.Now())}
-	form.Status.Waiting = nil
+func (e *Engine) wantPullRequest(rb *v1alpha1.Rollback, err error) {
+	rb.Status.PullRequest = &v1alpha1.PullRequest{Because: brief(err.Error()), At: v1alpha1.NewTime(e.Now())}
+	rb.Status.Waiting = nil
 }
 
 // opensFirst reports whether a question goes with a pull request, which is opened before it is answered: its merge is
 // an answer too. Where a policy restrains itself, or a whole registry is in doubt, a person is asked first.
 func opensFirst(w *World) bool {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if w.Policy.Delivery != v1alpha1.DeliveryPullRequest || s.PullRequest != nil && s.PullRequest.Number > 0 ||
 		w.Breaker != "" || s.Target.ConfirmAt != nil || s.SeenBy(v1alpha1.TriggerDrift) || s.Ended() {
 		return false
 	}
-	return claimOf(w, w.Policy.Cooldown).restraint(*w.Branch) == nil
+	return restraintOf(w, w.Policy.Cooldown).restrain(*w.Branch) == nil
 }
 
 // watched is what an open question's pull request has to say; false where people go on being asked.
 func watched(w *World) (Step, bool) {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	pr, now := s.PullRequest, w.PullRequest
 	if pr == nil || pr.Number == 0 || s.Target == nil || w.Branch == nil {
 		return Step{}, false
@@ -95,7 +95,7 @@ func watched(w *World) (Step, bool) {
 
 // notShown waits for the branch to show what was merged.
 func notShown(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	pr := s.PullRequest
 	if s.AskedFor(v1alpha1.DoubtHoldMissing) {
 		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after pull request %d, which brought no hold",
@@ -112,7 +112,7 @@ func notShown(w *World) Step {
 // bringsOther reports whether what an open pull request brings is to be looked at: its branch has another head, or it
 // is to be built again on a base that moved. What may not be written is not built.
 func bringsOther(w *World) bool {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	pr, now := s.PullRequest, w.PullRequest
 	if now == nil || now.State != v1alpha1.PullRequestOpen || s.Ended() || mayWrite(w.Policy, s, w.Now) != nil {
 		return false
@@ -122,7 +122,7 @@ func bringsOther(w *World) bool {
 
 // stale reports whether a pull request does not merge with its base as that is now, and was not built on it yet.
 func stale(w *World) bool {
-	pr, now := w.Form.Status.PullRequest, w.PullRequest
+	pr, now := w.Rollback.Status.PullRequest, w.PullRequest
 	if !pr.Own || w.Branch.Tip == pr.Base {
 		return false
 	}
@@ -133,9 +133,9 @@ func stale(w *World) bool {
 	})
 }
 
-// proposed is the line of an allowed form whose pull request is there.
+// proposed is the line of an allowed Rollback whose pull request is there.
 func proposed(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	pr, now := s.PullRequest, w.PullRequest
 	if now == nil {
 		return Step{Do: DoWait, Wait: proposedAgain, Why: fmt.Sprintf("pull request %d cannot be read: %s", pr.Number,
@@ -179,7 +179,7 @@ func proposed(w *World) Step {
 // unarmed explains why the provider is not to merge by itself what it was told to; nothing where it may, or was told
 // nothing.
 func unarmed(w *World, barred error) string {
-	pr := w.Form.Status.PullRequest
+	pr := w.Rollback.Status.PullRequest
 	switch {
 	case !pr.Armed:
 		return ""
@@ -196,7 +196,7 @@ func unarmed(w *World, barred error) string {
 // retargeted reports that a person had the pull request go to another branch: what is merged there is no revert of this
 // one.
 func retargeted(w *World) string {
-	now, branch := w.PullRequest, w.Form.Status.Suspect.Branch
+	now, branch := w.PullRequest, w.Rollback.Status.Suspect.Branch
 	if now.Base == "" || now.Base == branch {
 		return ""
 	}
@@ -206,7 +206,7 @@ func retargeted(w *World) string {
 // unmerged explains why Backstop does not merge a pull request now, or how long it leaves it to others at least;
 // nothing where it does.
 func unmerged(w *World) (string, time.Duration) {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	pr, now := s.PullRequest, w.PullRequest
 	switch {
 	case pr.Foreign != "":
@@ -218,7 +218,7 @@ func unmerged(w *World) (string, time.Duration) {
 	case w.Others != "":
 		return w.Others, proposedAgain
 	}
-	if err := claimOf(w, s.Verdict.Cooldown.Duration).permit(*w.Branch); err != nil {
+	if err := restraintOf(w, s.Verdict.Cooldown.Duration).permit(*w.Branch); err != nil {
 		return err.Error(), retryIn(w, err)
 	}
 	if s.Verdict.Source == v1alpha1.VerdictByPolicy {
@@ -260,7 +260,7 @@ func armedSays(pr *v1alpha1.PullRequest) string {
 
 // waitsForMerge waits for a pull request, and says what for.
 func waitsForMerge(w *World, more string) Step {
-	pr := w.Form.Status.PullRequest
+	pr := w.Rollback.Status.PullRequest
 	why := fmt.Sprintf("pull request %d waits for %s: %s", pr.Number, v1alpha1.WaitsFor(pr.WaitsFor), pr.URL)
 	if more != "" {
 		why += " (" + more + ")"
@@ -268,10 +268,10 @@ func waitsForMerge(w *World, more string) Step {
 	return Step{Do: DoWait, Wait: proposedIn(w), Why: why}
 }
 
-// leftOpen is what becomes of the pull request of a form that has ended: it is closed, unless it may still be merged or
-// others wait for it. False leaves the form at rest.
+// leftOpen is what becomes of the pull request of a Rollback that has ended: it is closed, unless it may still be
+// merged or others wait for it. False leaves the Rollback at rest.
 func leftOpen(w *World) (Step, bool) {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	pr, now := s.PullRequest, w.PullRequest
 	if !pr.IsOpen() || s.Outcome.Result == v1alpha1.ResultFailed {
 		return Step{}, false

@@ -8,11 +8,11 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// asksByPullRequest is a form whose policy delivers by pull request, and asks.
+// asksByPullRequest is a Rollback whose policy delivers by pull request, and asks.
 func asksByPullRequest(number int64) World {
 	w := goesByPullRequest(number)
 	w.Policy.Mode, w.Policy.Delivery, w.Policy.Approval = v1alpha1.ModeApprove, v1alpha1.DeliveryPullRequest, time.Hour
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	s.Verdict, s.Suspect.OnlyImages = nil, true
 	s.Failures[0].Trigger, s.Failures[0].Cause = v1alpha1.TriggerImagePull, v1alpha1.CauseNotFound
 	w.Triggers = testRows
@@ -27,7 +27,7 @@ func TestAPullRequestBeforeTheAnswer(t *testing.T) {
 	decided := func(a v1alpha1.Answer) func(*World) {
 		return func(w *World) {
 			q := questionOf(w, nil)
-			w.Form.Spec.Decisions = []v1alpha1.Decision{{By: "jane", Question: q.ID, Answer: a}}
+			w.Rollback.Spec.Decisions = []v1alpha1.Decision{{By: "jane", Question: q.ID, Answer: a}}
 		}
 	}
 	for name, tt := range map[string]struct {
@@ -39,7 +39,7 @@ func TestAPullRequestBeforeTheAnswer(t *testing.T) {
 		"it is opened at once":                    {0, func(*World) {}, DoPullRequest, "opening a pull request to main"},
 		"with mode Auto the policy decides first": {0, func(w *World) { w.Policy.Mode = v1alpha1.ModeAuto }, DoVerdict, "policy shop/web"},
 		"with mode Auto and a doubt it is opened": {0, func(w *World) {
-			w.Policy.Mode, w.Form.Status.Suspect.OnlyImages = v1alpha1.ModeAuto, false
+			w.Policy.Mode, w.Rollback.Status.Suspect.OnlyImages = v1alpha1.ModeAuto, false
 		}, DoPullRequest, "opening"},
 		"with mode Notify there is none":   {0, func(w *World) { w.Policy.Mode, w.Policy.Why = v1alpha1.ModeNotify, "" }, DoOutcome, "only tells"},
 		"while suspended there is none":    {0, suspended, DoOutcome, "is suspended"},
@@ -48,7 +48,7 @@ func TestAPullRequestBeforeTheAnswer(t *testing.T) {
 		"a registry in doubt asks first":   {0, func(w *World) { w.Breaker = "too many images cannot be proved" }, DoWait, "a person decides"},
 		"a budget that is spent asks first": {0, func(w *World) {
 			w.Budget.Count = 1
-			w.Elsewhere = []Trail{{Kind: TrailRevert, When: w.Now, Reverts: []string{"another"}}}
+			w.Elsewhere = []TrailerCommit{{Kind: TrailerRevert, When: w.Now, Reverts: []string{"another"}}}
 		}, DoWait, "a person decides"},
 		"what was approved before is opened": {0, func(w *World) { w.Breaker = "doubt"; decided(v1alpha1.Approve)(w) }, DoVerdict, "jane"},
 
@@ -70,10 +70,10 @@ func TestAPullRequestBeforeTheAnswer(t *testing.T) {
 		"the pods run again":                 {7, func(w *World) { w.sees(PodsSeen{Started: "Pod/api"}) }, DoOutcome, "Pod/api"},
 		"the provider is away":               {7, func(w *World) { w.PullRequest, w.NoPullRequest = nil, "HTTP 502" }, DoWait, "a person decides by"},
 		"a push to its branch":               {7, func(w *World) { w.PullRequest.Head = "e" }, DoPullRequest, "looking at what"},
-		"a foreign commit":                   {7, func(w *World) { w.Form.Status.PullRequest.Foreign = "it has commit e of jane" }, DoWait, "commit e of jane"},
+		"a foreign commit":                   {7, func(w *World) { w.Rollback.Status.PullRequest.Foreign = "it has commit e of jane" }, DoWait, "commit e of jane"},
 		"a foreign commit, approved": {7, func(w *World) {
 			decided(v1alpha1.Approve)(w)
-			w.Form.Status.PullRequest.Foreign = "it has commit e of jane"
+			w.Rollback.Status.PullRequest.Foreign = "it has commit e of jane"
 		}, DoWait, "a person decides by"},
 		"armed while it was allowed": {7, armed, DoDisarm, "nobody allows it any more"},
 		"suspended meanwhile":        {7, suspended, DoWait, "nothing is asked and nothing pushed"},
@@ -84,7 +84,7 @@ func TestAPullRequestBeforeTheAnswer(t *testing.T) {
 			w := asksByPullRequest(tt.number)
 			tt.change(&w)
 			step := decide(w)
-			said := step.Why + step.Outcome.Sentence + step.Verdict.By + " " + step.Verdict.Why
+			said := step.Why + step.Outcome.Message + step.Verdict.By + " " + step.Verdict.Why
 			if step.Do != tt.do || !strings.Contains(said, tt.says) {
 				t.Errorf("%s: %s\nwant %s: …%s…", step.Do, said, tt.do, tt.says)
 			}
@@ -94,7 +94,7 @@ func TestAPullRequestBeforeTheAnswer(t *testing.T) {
 
 func TestTheAnswersOfAForeignCommit(t *testing.T) {
 	w := asksByPullRequest(7)
-	w.Form.Status.PullRequest.Foreign = "it has commit e of jane"
+	w.Rollback.Status.PullRequest.Foreign = "it has commit e of jane"
 	step := decide(w)
 	if q := step.Question; q == nil || q.Allows(v1alpha1.Approve) || !q.Allows(v1alpha1.Reject) ||
 		q.Doubts[1].Type != v1alpha1.DoubtForeignCommit {
@@ -106,7 +106,7 @@ func TestAPullRequestThatIsLeftOpen(t *testing.T) {
 	expired := func(w *World) {
 		*w = asksByPullRequest(7)
 		ended(v1alpha1.ResultExpired)(w)
-		w.Form.Status.Outcome.At = v1alpha1.NewTime(w.Now)
+		w.Rollback.Status.Outcome.At = v1alpha1.NewTime(w.Now)
 	}
 	for name, tt := range map[string]struct {
 		result v1alpha1.Result
@@ -134,7 +134,7 @@ func TestAPullRequestThatIsLeftOpen(t *testing.T) {
 		}, DoWait},
 		"rejected on the card, and opened again": {v1alpha1.ResultRejected, func(w *World) {
 			rejectedByJane(w)
-			w.Form.Status.PullRequest.State = v1alpha1.PullRequestClosed
+			w.Rollback.Status.PullRequest.State = v1alpha1.PullRequestClosed
 		}, DoWait},
 		"failed":                          {v1alpha1.ResultFailed, func(*World) {}, DoWait},
 		"expired":                         {"", expired, DoWait},
@@ -149,7 +149,7 @@ func TestAPullRequestThatIsLeftOpen(t *testing.T) {
 			}
 			tt.change(&w)
 			if step := decide(w); step.Do != tt.do {
-				t.Errorf("%s: %s%s, want %s", step.Do, step.Why, step.Outcome.Sentence, tt.do)
+				t.Errorf("%s: %s%s, want %s", step.Do, step.Why, step.Outcome.Message, tt.do)
 			}
 		})
 	}
@@ -157,18 +157,18 @@ func TestAPullRequestThatIsLeftOpen(t *testing.T) {
 
 // rejectedByJane is a no on the card.
 func rejectedByJane(w *World) {
-	w.Form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: "jane"}
+	w.Rollback.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: "jane"}
 }
 
 // closedByJane is a no at the provider, a moment ago.
 func closedByJane(w *World) {
 	seen(w, v1alpha1.PullRequestClosed)
-	w.Form.Status.Outcome.At = v1alpha1.NewTime(w.Now)
+	w.Rollback.Status.Outcome.At = v1alpha1.NewTime(w.Now)
 }
 
 func TestAHoldThatIsLiftedByPullRequest(t *testing.T) {
 	open := func(w *World) {
-		w.Form.Status.LiftPullRequest = &v1alpha1.PullRequest{Number: 8, URL: "https://git.example/pulls/8", State: v1alpha1.PullRequestOpen,
+		w.Rollback.Status.LiftPullRequest = &v1alpha1.PullRequest{Number: 8, URL: "https://git.example/pulls/8", State: v1alpha1.PullRequestOpen,
 			Head: "d", At: v1alpha1.NewTime(w.Now.Add(-time.Hour))}
 		w.Lifting = &PullRequest{Number: 8, State: v1alpha1.PullRequestOpen, Head: "d", Merge: MergeClean}
 	}
@@ -176,7 +176,7 @@ func TestAHoldThatIsLiftedByPullRequest(t *testing.T) {
 		return func(w *World) {
 			open(w)
 			w.Lifting.State, w.Lifting.By = state, "jane"
-			w.Form.Status.LiftPullRequest.State, w.Form.Status.LiftPullRequest.By = state, "jane"
+			w.Rollback.Status.LiftPullRequest.State, w.Rollback.Status.LiftPullRequest.By = state, "jane"
 		}
 	}
 	for name, tt := range map[string]struct {
@@ -190,7 +190,7 @@ func TestAHoldThatIsLiftedByPullRequest(t *testing.T) {
 		"a person asked for it": {func(w *World) {
 			open(w)
 			w.Policy.Mode = v1alpha1.ModeApprove
-			w.Form.Spec.ReleaseHold = &v1alpha1.HoldDecision{By: "jane"}
+			w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "jane"}
 		}, DoLift, "merging"},
 		"somebody committed to it": {func(w *World) { open(w); w.Lifting.Head = "e" }, DoWait, "until pull request 8 is merged"},
 		"it waits for checks":      {func(w *World) { open(w); w.Lifting.Merge = MergeWaits }, DoWait, "until pull request 8 is merged"},
@@ -200,10 +200,10 @@ func TestAHoldThatIsLiftedByPullRequest(t *testing.T) {
 		"closed by a person":       {ends(v1alpha1.PullRequestClosed), DoWait, "closed without a merge by jane"},
 		"closed, and another one asks": {func(w *World) {
 			ends(v1alpha1.PullRequestClosed)(w)
-			w.Form.Spec.ReleaseHold = &v1alpha1.HoldDecision{By: "joe", At: v1alpha1.NewTime(w.Now)}
-		}, DoLift, "a person released"},
+			w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "joe", At: v1alpha1.NewTime(w.Now)}
+		}, DoLift, "a person lifted"},
 		"merged, not seen yet": {ends(v1alpha1.PullRequestMerged), DoWait, "does not show it yet"},
-		"merged":               {func(w *World) { ends(v1alpha1.PullRequestMerged)(w); w.Branch.Held = nil }, DoReleased, "pull request 8, merged by jane"},
+		"merged":               {func(w *World) { ends(v1alpha1.PullRequestMerged)(w); w.Branch.Held = nil }, DoLifted, "pull request 8, merged by jane"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingPresent))

@@ -50,7 +50,7 @@ func TestTheBranchOfAPullRequestIsRefusedToo(t *testing.T) {
 			p.unproposed = RefuseAs(FaultDeclined, "push backstop/revert-0123: the server refuses it: %s", words)
 			p.goOn(t, e, 5*time.Minute)
 			s := &p.record().Status
-			if p.opened != 0 || s.Outcome == nil || !strings.Contains(s.Outcome.Sentence, words) {
+			if p.opened != 0 || s.Outcome == nil || !strings.Contains(s.Outcome.Message, words) {
 				t.Errorf("opened %d, and it ends %+v\n%s", p.opened, s.Outcome, p.story())
 			}
 		})
@@ -82,18 +82,18 @@ func TestASiblingOfAnotherDeliveryGoesItsOwnWay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, e := byPullRequest(v1alpha1.DeliveryPullRequest, v1alpha1.ModeAuto)
 			p.goOn(t, e, 10*time.Second)
-			form := p.record()
-			if form == nil || form.Status.Target == nil {
+			rb := p.record()
+			if rb == nil || rb.Status.Target == nil {
 				t.Fatalf("it is no further than\n%s", p.story())
 			}
-			sibling := form.DeepCopy()
+			sibling := rb.DeepCopy()
 			sibling.Name, sibling.Spec.Subject.Name = "another", "reg.local/another:v2"
 			sibling.Status.Verdict, sibling.Status.Change = &v1alpha1.Verdict{Answer: v1alpha1.Approve}, nil
 			sibling.Status.Target.At = v1alpha1.NewTime(p.now)
 			p.spec.Delivery = tt.delivery
 			e.Records = besides{p, []v1alpha1.Rollback{*sibling}}
-			w := &World{Form: *form, Now: p.now}
-			origin, err := e.Flux.Reopen(t.Context(), form.Namespace, *form.Status.Suspect, nil, time.Time{})
+			w := &World{Rollback: *rb, Now: p.now}
+			origin, err := e.Flux.Reopen(t.Context(), rb.Namespace, *rb.Status.Suspect, nil, time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -30,7 +30,7 @@ func TestABranchThatWantsSignedCommits(t *testing.T) {
 				t.Fatalf("opened %d, want %d\n%s", p.opened, tt.want, p.story())
 			}
 			switch {
-			case tt.want == 0 && (s.Outcome == nil || !strings.Contains(s.Outcome.Sentence, "must have verified signatures")):
+			case tt.want == 0 && (s.Outcome == nil || !strings.Contains(s.Outcome.Message, "must have verified signatures")):
 				t.Errorf("it ends %+v\n%s", s.Outcome, p.story())
 			case tt.want == 1 && (!strings.HasPrefix(p.head, "signed ") || !strings.Contains(s.PullRequest.Because, "verified signatures")):
 				t.Errorf("it has %s, and the record %+v", p.head, s.PullRequest)

@@ -11,7 +11,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// goesByPullRequest is an allowed form whose branch takes no push.
+// goesByPullRequest is an allowed Rollback whose branch takes no push.
 func goesByPullRequest(number int64) World {
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	at := v1alpha1.NewTime(now.Add(-time.Minute))
@@ -21,20 +21,20 @@ func goesByPullRequest(number int64) World {
 			Verify: 15 * time.Minute, By: []string{"shop/web"}},
 		Branch: &Branch{Tip: strings.Repeat("b", 40), Values: map[int32]string{0: "v2"}, Held: map[int32]Hold{}},
 	}
-	w.Form.Namespace, w.Form.Name, w.Form.CreationTimestamp = "shop", "api-1", metav1.NewTime(at.Time)
-	w.Form.Spec.Subject.Name = "reg/api:v2"
-	w.Form.Status = v1alpha1.RollbackStatus{
+	w.Rollback.Namespace, w.Rollback.Name, w.Rollback.CreationTimestamp = "shop", "api-1", metav1.NewTime(at.Time)
+	w.Rollback.Spec.Subject.Name = "reg/api:v2"
+	w.Rollback.Status = v1alpha1.RollbackStatus{
 		Failures: []v1alpha1.Failure{{ID: "a", Since: at}},
 		Suspect: &v1alpha1.Suspect{Branch: "main", Commit: strings.Repeat("a", 40), When: at,
-			Nodes: []v1alpha1.Node{{File: "a.yaml", Pointer: "#/image", Bad: "v2", Former: "v1", Marker: "shop:api"}}},
-		Target:  &v1alpha1.Target{Image: "reg/api:v1", Values: []v1alpha1.NodeValue{{Value: "v1"}}, Proved: true, BadProved: true, At: at},
+			Places: []v1alpha1.Place{{File: "a.yaml", Pointer: "#/image", Bad: "v2", Former: "v1", Marker: "shop:api"}}},
+		Target:  &v1alpha1.Target{Image: "reg/api:v1", Values: []v1alpha1.PlaceValue{{Value: "v1"}}, Proved: true, BadProved: true, At: at},
 		Verdict: &v1alpha1.Verdict{Answer: v1alpha1.Approve, Source: v1alpha1.VerdictByPolicy, By: "policy shop/web", At: at},
 		PullRequest: &v1alpha1.PullRequest{
 			Because: "push main: the server refuses it: protected branch hook declined", Number: number, At: at,
 		},
 	}
 	if number > 0 {
-		pr := w.Form.Status.PullRequest
+		pr := w.Rollback.Status.PullRequest
 		pr.URL, pr.State = "https://git.example/pulls/7", v1alpha1.PullRequestOpen
 		pr.Head, pr.Base, pr.Own = strings.Repeat("d", 40), w.Branch.Tip, true
 		w.PullRequest = &PullRequest{Number: number, State: v1alpha1.PullRequestOpen, Head: pr.Head, Merge: MergeWaits}
@@ -56,15 +56,15 @@ func TestALineThatGoesByPullRequest(t *testing.T) {
 			w.PullRequest.Waits = []v1alpha1.PullRequestWait{{Kind: v1alpha1.WaitsForReview, Name: "jane"}}
 		}, DoPullRequest, "", "changed"},
 		"as it was": {7, func(w *World) {
-			w.Form.Status.PullRequest.WaitsFor = []v1alpha1.PullRequestWait{{Kind: v1alpha1.WaitsForReview, Name: "jane"}}
-			w.PullRequest.Waits = w.Form.Status.PullRequest.WaitsFor
+			w.Rollback.Status.PullRequest.WaitsFor = []v1alpha1.PullRequestWait{{Kind: v1alpha1.WaitsForReview, Name: "jane"}}
+			w.PullRequest.Waits = w.Rollback.Status.PullRequest.WaitsFor
 		}, DoWait, "", "waits for a review (jane)"},
 		"merged, not seen yet":                         {7, func(w *World) { seen(w, v1alpha1.PullRequestMerged) }, DoWait, "", "pull request 7 is merged by jane, and main at bbbbbbbbbbbb does not show it yet"},
 		"landed by content":                            {7, func(w *World) { seen(w, v1alpha1.PullRequestMerged); onMain(w) }, DoMerged, "", "landed"},
 		"landed, and the provider does not say so yet": {7, onMain, DoWait, "", "not said to be merged yet"},
 		"landed, and the provider never says so": {7, func(w *World) {
 			onMain(w)
-			w.Form.Status.Waiting = &v1alpha1.Waiting{Why: decide(*w).Why, Since: v1alpha1.NewTime(w.Now.Add(-time.Minute))}
+			w.Rollback.Status.Waiting = &v1alpha1.Waiting{Why: decide(*w).Why, Since: v1alpha1.NewTime(w.Now.Add(-time.Minute))}
 		}, DoMerged, "", "landed"},
 		"landed, and the provider is away": {7, func(w *World) { onMain(w); w.PullRequest = nil }, DoMerged, "", "landed"},
 		"closed by a person":               {7, func(w *World) { seen(w, v1alpha1.PullRequestClosed) }, DoOutcome, v1alpha1.ResultRejected, "pull request 7 was closed without a merge by jane"},
@@ -75,36 +75,36 @@ func TestALineThatGoesByPullRequest(t *testing.T) {
 		}, DoWait, "", "policy shop/web is suspended"},
 		"suspended meanwhile":                    {7, func(w *World) { w.Policy.Mode, w.Policy.Bar = v1alpha1.ModeNotify, v1alpha1.BarSuspended }, DoWait, "", "pull request 7 waits"},
 		"allowed and clean":                      {7, clean, DoMerge, "", "merging pull request 7"},
-		"allowed and clean, opened a moment ago": {7, func(w *World) { clean(w); w.Form.Status.PullRequest.At = v1alpha1.NewTime(w.Now.Add(-time.Second)) }, DoWait, "", "waits"},
+		"allowed and clean, opened a moment ago": {7, func(w *World) { clean(w); w.Rollback.Status.PullRequest.At = v1alpha1.NewTime(w.Now.Add(-time.Second)) }, DoWait, "", "waits"},
 		"a person's word waits for no check that may begin": {7, func(w *World) {
 			clean(w)
-			w.Form.Status.PullRequest.At = v1alpha1.NewTime(w.Now.Add(-time.Second))
-			w.Form.Status.Verdict.Source = v1alpha1.VerdictByPerson
+			w.Rollback.Status.PullRequest.At = v1alpha1.NewTime(w.Now.Add(-time.Second))
+			w.Rollback.Status.Verdict.Source = v1alpha1.VerdictByPerson
 		}, DoMerge, "", "merging"},
-		"clean, and it holds more than the reverts":     {7, func(w *World) { clean(w); w.Form.Status.PullRequest.Own = false }, DoWait, "", "a person merges it"},
+		"clean, and it holds more than the reverts":     {7, func(w *World) { clean(w); w.Rollback.Status.PullRequest.Own = false }, DoWait, "", "a person merges it"},
 		"clean, and another one in it waits for people": {7, func(w *World) { clean(w); w.Others = "it takes back reg/web:v2 too, which nobody has allowed yet" }, DoWait, "", "reg/web:v2 too"},
 		"clean, and the policy is suspended":            {7, func(w *World) { clean(w); suspended(w) }, DoWait, "", "nothing is merged by Backstop: policy shop/web is suspended"},
 		"clean, and the budget is spent": {7, func(w *World) {
 			clean(w)
 			w.Budget.Count = 1
-			w.Elsewhere = []Trail{{Kind: TrailRevert, When: w.Now.Add(-time.Minute), Reverts: []string{"another"}}}
+			w.Elsewhere = []TrailerCommit{{Kind: TrailerRevert, When: w.Now.Add(-time.Minute), Reverts: []string{"another"}}}
 		}, DoWait, "", "budget: "},
 		"clean, and the workload's cooldown lasts": {7, func(w *World) {
 			clean(w)
-			w.Form.Status.Failures[0].Workload = v1alpha1.Workload{Kind: "Deployment", Name: "api"}
-			w.Form.Status.Verdict.Cooldown.Duration = time.Hour
-			w.Elsewhere = []Trail{{Kind: TrailRevert, When: w.Now.Add(-time.Minute), Reverts: []string{"another"},
+			w.Rollback.Status.Failures[0].Workload = v1alpha1.Workload{Kind: "Deployment", Name: "api"}
+			w.Rollback.Status.Verdict.Cooldown.Duration = time.Hour
+			w.Elsewhere = []TrailerCommit{{Kind: TrailerRevert, When: w.Now.Add(-time.Minute), Reverts: []string{"another"},
 				Workloads: []string{"prod/shop/Deployment/api"}}}
 		}, DoWait, "", "cooldown: "},
 		"tried a moment ago": {7, func(w *World) {
 			clean(w)
 			at := v1alpha1.NewTime(w.Now.Add(-time.Second))
-			w.Form.Status.PullRequest.Tried, w.Form.Status.PullRequest.NotMerged = &at, "HTTP 405: not yet"
+			w.Rollback.Status.PullRequest.Tried, w.Rollback.Status.PullRequest.NotMerged = &at, "HTTP 405: not yet"
 		}, DoWait, "", "(HTTP 405: not yet)"},
 		"tried a while ago": {7, func(w *World) {
 			clean(w)
 			at := v1alpha1.NewTime(w.Now.Add(-time.Minute))
-			w.Form.Status.PullRequest.Tried, w.Form.Status.PullRequest.NotMerged = &at, "HTTP 405: not yet"
+			w.Rollback.Status.PullRequest.Tried, w.Rollback.Status.PullRequest.NotMerged = &at, "HTTP 405: not yet"
 		}, DoMerge, "", "merging"},
 		"the provider merges by itself": {7, func(w *World) { w.Policy.PullRequest.AutoMerge = true }, DoMerge, "", "merging"},
 		"the provider was told so":      {7, func(w *World) { w.Policy.PullRequest.AutoMerge = true; armed(w) }, DoWait, "", "its provider merges it then"},
@@ -123,7 +123,7 @@ func TestALineThatGoesByPullRequest(t *testing.T) {
 		"a push to its branch is looked at":        {7, func(w *World) { w.PullRequest.Head = "e" }, DoPullRequest, "", "looking at what"},
 		"and not while nothing may be written":     {7, func(w *World) { w.PullRequest.Head = "e"; suspended(w) }, DoWait, "", "nothing is merged"},
 		"target alone asks":                        {7, func(w *World) { seen(w, v1alpha1.PullRequestMerged); aloneOnMain(w) }, DoLapse, "", "without the hold of shop:api"},
-		"a foreign commit asks":                    {7, func(w *World) { w.Form.Status.PullRequest.Foreign = "it has commit e of jane" }, DoLapse, "", "commit e of jane"},
+		"a foreign commit asks":                    {7, func(w *World) { w.Rollback.Status.PullRequest.Foreign = "it has commit e of jane" }, DoLapse, "", "commit e of jane"},
 		"its base moved, and it conflicts":         {7, func(w *World) { w.PullRequest.Merge = MergeConflicts; w.Branch.Tip = "another" }, DoPullRequest, "", "looking at what"},
 		"it conflicts all the same":                {7, func(w *World) { w.PullRequest.Merge = MergeConflicts }, DoWait, "", "conflicts with main"},
 		"a person has it go to another branch":     {7, func(w *World) { clean(w); w.PullRequest.Base = "staging" }, DoWait, "", "it goes to staging now, and not to main"},
@@ -140,17 +140,17 @@ func TestALineThatGoesByPullRequest(t *testing.T) {
 		}, DoWait, "", "waits for its provider (title regex)"},
 		"merged, edited away": {7, func(w *World) {
 			seen(w, v1alpha1.PullRequestMerged)
-			w.Form.Status.PullRequest.At = v1alpha1.NewTime(w.Now.Add(-2 * time.Hour))
+			w.Rollback.Status.PullRequest.At = v1alpha1.NewTime(w.Now.Add(-2 * time.Hour))
 		}, DoOutcome, v1alpha1.ResultFailed, "was merged by jane, and main still says reg/api:v2"},
 		"not opened in time": {0, func(w *World) {
-			w.Form.Status.Verdict.At = v1alpha1.NewTime(w.Now.Add(-2 * time.Hour))
+			w.Rollback.Status.Verdict.At = v1alpha1.NewTime(w.Now.Add(-2 * time.Hour))
 		}, DoOutcome, v1alpha1.ResultFailed, "could not be pushed in time"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := goesByPullRequest(tt.number)
 			tt.change(&w)
 			step := decide(w)
-			said := step.Why + step.Outcome.Sentence
+			said := step.Why + step.Outcome.Message
 			if step.Do != tt.do || step.Outcome.Result != tt.result || !strings.Contains(said, tt.says) {
 				t.Errorf("%s %s: %s\nwant %s %s: …%s…", step.Do, step.Outcome.Result, said, tt.do, tt.result, tt.says)
 			}
@@ -163,7 +163,7 @@ func TestALineThatGoesByPullRequest(t *testing.T) {
 
 // waiting is a pull request that has waited for something for long, as the record knows.
 func waiting(w *World, wait v1alpha1.PullRequestWait) {
-	pr := w.Form.Status.PullRequest
+	pr := w.Rollback.Status.PullRequest
 	w.PullRequest.Waits = []v1alpha1.PullRequestWait{wait}
 	pr.WaitsFor, pr.At = w.PullRequest.Waits, v1alpha1.NewTime(w.Now.Add(-time.Hour))
 }
@@ -182,7 +182,7 @@ func clean(w *World) { w.PullRequest.Merge = MergeClean }
 // armed is a pull request that Backstop told its provider to merge by itself, a moment ago.
 func armed(w *World) {
 	at := v1alpha1.NewTime(w.Now.Add(-time.Second))
-	w.Form.Status.PullRequest.Armed, w.Form.Status.PullRequest.Tried, w.PullRequest.Armed = true, &at, true
+	w.Rollback.Status.PullRequest.Armed, w.Rollback.Status.PullRequest.Tried, w.PullRequest.Armed = true, &at, true
 }
 
 func suspended(w *World) {
@@ -192,7 +192,7 @@ func suspended(w *World) {
 // seen is a pull request that the record knows as jane left it.
 func seen(w *World, state v1alpha1.PullRequestState) {
 	w.PullRequest.State, w.PullRequest.By = state, "jane"
-	w.Form.Status.PullRequest.State, w.Form.Status.PullRequest.By = state, "jane"
+	w.Rollback.Status.PullRequest.State, w.Rollback.Status.PullRequest.By = state, "jane"
 }
 
 func TestWhichRefusalBecomesAPullRequest(t *testing.T) {

@@ -148,7 +148,7 @@ func TestWalksByPullRequest(t *testing.T) {
 			p.rollOut()
 			p.goOn(t, e, 15*time.Minute)
 			s := &p.record().Status
-			if s.Outcome == nil || s.Outcome.Result != tt.result || !strings.Contains(s.Outcome.Sentence, tt.says) || len(p.broke) > 0 {
+			if s.Outcome == nil || s.Outcome.Result != tt.result || !strings.Contains(s.Outcome.Message, tt.says) || len(p.broke) > 0 {
 				t.Fatalf("it ends %+v, %q\n%s", s.Outcome, p.broke, p.story())
 			}
 			if tt.source != "" && s.Verdict.Source != tt.source || tt.source == "" && s.Verdict != nil {
@@ -256,8 +256,8 @@ func TestAHoldGoesTheWayThatTheRevertCame(t *testing.T) {
 			}
 			p.lift.Merge = MergeClean
 			p.goOn(t, e, time.Minute)
-			if s := &p.record().Status; p.tip().held || s.Release == nil || s.Release.By != "pull request 2, merged by bot" {
-				t.Errorf("the hold is %+v\n%s", s.Release, p.story())
+			if s := &p.record().Status; p.tip().held || s.Lifted == nil || s.Lifted.By != "pull request 2, merged by bot" {
+				t.Errorf("the hold is %+v\n%s", s.Lifted, p.story())
 			}
 		})
 	}

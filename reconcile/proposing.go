@@ -11,7 +11,7 @@ import (
 
 // gatherProposed reads what there is to know of a pull request, its provider's word and other records'.
 func (e *Engine) gatherProposed(ctx context.Context, w *World, src Source) error {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if e.Forges == nil || s.PullRequest == nil && w.Policy.Delivery != v1alpha1.DeliveryPullRequest {
 		return nil
 	}
@@ -38,18 +38,18 @@ func (e *Engine) gatherProposed(ctx context.Context, w *World, src Source) error
 
 // awaits reports whether a pull request that was merged is not on the branch yet.
 func (w *World) awaits() bool {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	return s.PullRequest != nil && s.PullRequest.Number > 0 && s.Change == nil && !s.Ended()
 }
 
 // readPullRequest reads a pull request. What cannot be read now is said, and the branch goes on telling.
 func (e *Engine) readPullRequest(ctx context.Context, w *World, src Source) {
-	pr := w.Form.Status.PullRequest
+	pr := w.Rollback.Status.PullRequest
 	within, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
 	forge, err := e.provider(within, w, src)
 	if err == nil {
-		if w.Form.Status.Target != nil && merged(w) {
+		if w.Rollback.Status.Target != nil && merged(w) {
 			forge.Forget(pr.Number)
 		}
 		w.PullRequest, err = forge.Read(within, pr.Number)
@@ -61,13 +61,13 @@ func (e *Engine) readPullRequest(ctx context.Context, w *World, src Source) {
 
 // elsewhere are the reverts that policies brought by pull request, or are about to: what a squash leaves on the branch
 // does not say so.
-func (e *Engine) elsewhere(w *World, all []v1alpha1.Rollback) []Trail {
-	var out []Trail
+func (e *Engine) elsewhere(w *World, all []v1alpha1.Rollback) []TrailerCommit {
+	var out []TrailerCommit
 	for i := range all {
 		o := &all[i]
 		s := &o.Status
 		if s.PullRequest == nil || s.PullRequest.Number == 0 || s.Verdict == nil ||
-			s.Suspect.Source != w.Form.Status.Suspect.Source || s.Suspect.Branch != w.Form.Status.Suspect.Branch {
+			s.Suspect.Source != w.Rollback.Status.Suspect.Source || s.Suspect.Branch != w.Rollback.Status.Suspect.Branch {
 			continue
 		}
 		when := s.PullRequest.At.Time
@@ -77,7 +77,7 @@ func (e *Engine) elsewhere(w *World, all []v1alpha1.Rollback) []Trail {
 		case s.PullRequest.State != v1alpha1.PullRequestOpen, s.Verdict.Source != v1alpha1.VerdictByPolicy:
 			continue
 		}
-		t := Trail{Kind: TrailRevert, When: when, Cluster: e.ClusterUID, Images: []string{o.Spec.Subject.Name},
+		t := TrailerCommit{Kind: TrailerRevert, When: when, Cluster: e.ClusterUID, Images: []string{o.Spec.Subject.Name},
 			Rollbacks: []string{e.Cluster + "/" + o.Namespace + "/" + o.Name}, Reverts: []string{s.Suspect.Commit}}
 		if s.Change != nil {
 			t.Commit = s.Change.Commit
@@ -115,16 +115,16 @@ func (e *Engine) gatherSharers(ctx context.Context, w *World) error {
 	return nil
 }
 
-// sharers are the other open Rollbacks whose reverts the form's pull request brings.
+// sharers are the other open Rollbacks whose reverts the Rollback's pull request brings.
 func (e *Engine) sharers(ctx context.Context, w *World) ([]v1alpha1.Rollback, error) {
 	open, err := e.Records.Open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list open Rollbacks: %w", err)
 	}
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	return slices.DeleteFunc(slices.Clone(open), func(o v1alpha1.Rollback) bool {
 		pr := o.Status.PullRequest
-		same := o.Namespace == w.Form.Namespace && o.Spec.Subject.Name == w.Form.Spec.Subject.Name
+		same := o.Namespace == w.Rollback.Namespace && o.Spec.Subject.Name == w.Rollback.Spec.Subject.Name
 		return same || pr == nil || s.PullRequest == nil || pr.Number != s.PullRequest.Number || o.Status.Change != nil ||
 			o.Status.Ended() || o.Status.Target == nil || o.Status.Suspect.Source != s.Suspect.Source
 	}), nil
@@ -133,17 +133,17 @@ func (e *Engine) sharers(ctx context.Context, w *World) ([]v1alpha1.Rollback, er
 // becausePolicy is why there is a pull request where no server wanted one.
 const becausePolicy = "the policy's delivery is PullRequest"
 
-// fillPullRequest opens the pull request of the form's suspect, or takes over the one that is open; once it is there,
-// it writes down what is seen of it, and looks at what it brings.
-func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
-	s := &form.Status
+// fillPullRequest opens the pull request of the Rollback's suspect, or takes over the one that is open; once it is
+// there, it writes down what is seen of it, and looks at what it brings.
+func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
+	s := &rb.Status
 	if w.PullRequest != nil {
 		seen := sightOf(s.PullRequest, w.PullRequest)
 		s.PullRequest, s.Waiting = &seen, nil
 		if !bringsOther(w) {
 			return nil
 		}
-		return e.inspect(ctx, w, form)
+		return e.inspect(ctx, w, rb)
 	}
 	if s.Verdict != nil {
 		if err := e.stillProved(ctx, w); err != nil {
@@ -157,7 +157,7 @@ func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, form *v1
 	if err != nil {
 		return noPullRequest(s, err)
 	}
-	ctx = e.asking(ctx, false, &w.Form)
+	ctx = e.asking(ctx, false, &w.Rollback)
 	branch, err := proposedTo(ctx, p.forge, s.Suspect)
 	if err != nil {
 		return noPullRequest(s, err)
@@ -203,13 +203,13 @@ func proposedTo(ctx context.Context, forge Forge, s *v1alpha1.Suspect) (string, 
 
 // inspect looks at what an open pull request brings: what is missing is added, what does not merge is built again, and
 // what is somebody else's is left to people.
-func (e *Engine) inspect(ctx context.Context, w *World, form *v1alpha1.Rollback) error {
+func (e *Engine) inspect(ctx context.Context, w *World, rb *v1alpha1.Rollback) error {
 	p, err := e.proposing(ctx, w)
 	if err != nil {
 		return err
 	}
-	ctx = e.asking(ctx, false, &w.Form)
-	pr := form.Status.PullRequest
+	ctx = e.asking(ctx, false, &w.Rollback)
+	pr := rb.Status.PullRequest
 	put, err := e.Git.Propose(ctx, p.source, Onto{Branch: pr.Branch, Rebuild: stale(w)}, p.reverts)
 	p.forge.Forget(pr.Number)
 	pr.Head, pr.Own, pr.Tried, pr.NotMerged = w.PullRequest.Head, false, nil, ""
@@ -220,13 +220,13 @@ func (e *Engine) inspect(ctx context.Context, w *World, form *v1alpha1.Rollback)
 	if err != nil {
 		return fmt.Errorf("look at the pull request: %w", err)
 	}
-	if err := e.unlanded(put.Landings[0].Err, form.Status.Suspect.Commit); err != nil {
+	if err := e.unlanded(put.Landings[0].Err, rb.Status.Suspect.Commit); err != nil {
 		return err
 	}
 	if put, err = e.verified(ctx, p, pr.Branch, put); err != nil {
 		return fmt.Errorf("look at the pull request: %w", err)
 	}
-	e.tellMore(ctx, w, p.forge, w.PullRequest, Proposal{Branch: pr.Branch, Base: form.Status.Suspect.Branch,
+	e.tellMore(ctx, w, p.forge, w.PullRequest, Proposal{Branch: pr.Branch, Base: rb.Status.Suspect.Branch,
 		Story: storyOf(p.reverts, put), Before: put.Before})
 	pr.Foreign, pr.Base, pr.Own = "", put.Base, put.Own && put.Head == pr.Head
 	return nil
@@ -242,7 +242,7 @@ func (e *Engine) tellMore(ctx context.Context, w *World, forge Forge, pr *PullRe
 	}
 }
 
-// proposal is all that it takes to open the pull request of a form.
+// proposal is all that it takes to open the pull request of a Rollback.
 type proposal struct {
 	source  Source
 	forge   Forge
@@ -252,11 +252,11 @@ type proposal struct {
 }
 
 func (e *Engine) proposing(ctx context.Context, w *World) (proposal, error) {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if e.Forges == nil {
 		return proposal{}, RefuseAs(FaultNoProvider, "no pull requests are opened here: set the policy's delivery to Push")
 	}
-	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
+	origin, err := e.Flux.Reopen(ctx, w.Rollback.Namespace, *s.Suspect, w.Policy.Source, time.Time{})
 	if err != nil {
 		return proposal{}, fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
@@ -311,11 +311,11 @@ func (e *Engine) openPullRequest(ctx context.Context, forge Forge, p Proposal) (
 	return pr, nil
 }
 
-// together are the form's revert and those of the suspect's other images that are allowed or in it already: they share
-// one pull request.
+// together are the Rollback's revert and those of the suspect's other images that are allowed or in it already: they
+// share one pull request.
 func (e *Engine) together(ctx context.Context, w *World, src Source) ([]Revert, error) {
 	shared := &batch{elsewhere: w.Elsewhere}
-	out := []Revert{e.revert(ctx, w.Form, shared)}
+	out := []Revert{e.revert(ctx, w.Rollback, shared)}
 	sharers, err := e.sharers(ctx, w)
 	if err != nil {
 		return nil, err
@@ -331,7 +331,7 @@ func (e *Engine) together(ctx context.Context, w *World, src Source) ([]Revert, 
 	}
 	for _, r := range more {
 		there := slices.ContainsFunc(out, func(o Revert) bool { return o.Rollback == r.Rollback })
-		if !there && r.Suspect.Commit == w.Form.Status.Suspect.Commit {
+		if !there && r.Suspect.Commit == w.Rollback.Status.Suspect.Commit {
 			out = append(out, r)
 		}
 	}
@@ -347,17 +347,17 @@ func noPullRequest(s *v1alpha1.RollbackStatus, err error) error {
 }
 
 // fillMerged fills change with what a pull request brought to the branch.
-func (e *Engine) fillMerged(_ context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
-	s := &form.Status
+func (e *Engine) fillMerged(_ context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
+	s := &rb.Status
 	c := &v1alpha1.Change{Commit: w.Branch.HoldsTarget, Branch: s.Suspect.Branch, At: v1alpha1.NewTime(w.Now)}
-	for i := range s.Suspect.Nodes {
+	for i := range s.Suspect.Places {
 		h, held := w.Branch.Held[int32(i)]
 		if !held {
 			continue
 		}
 		c.Hold, c.Policies = w.Branch.HoldsTarget, markersOf(s.Suspect)
-		if c.Release != v1alpha1.ReleaseManual {
-			c.Release = h.Release
+		if c.Lift != v1alpha1.LiftManual {
+			c.Lift = h.Lift
 		}
 	}
 	if pr := *s.PullRequest; w.PullRequest != nil {

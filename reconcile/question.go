@@ -37,7 +37,7 @@ func questionWith(w *World, answers []v1alpha1.Answer, doubts []v1alpha1.Doubt) 
 
 // answersOf are the answers that can be carried out.
 func answersOf(w *World) []v1alpha1.Answer {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	switch {
 	case s.Outcome != nil && s.Outcome.Result == v1alpha1.ResultRestored:
 		return []v1alpha1.Answer{v1alpha1.Approve}
@@ -51,7 +51,7 @@ func answersOf(w *World) []v1alpha1.Answer {
 // the target, the answers, the way of delivery and after a verdict that lapsed. The wording of a doubt is no part of
 // it.
 func questionID(w *World, answers []v1alpha1.Answer) string {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	h := sha256.New()
 	put := func(parts ...string) {
 		fmt.Fprintf(h, "%d[", len(parts))
@@ -59,9 +59,9 @@ func questionID(w *World, answers []v1alpha1.Answer) string {
 			fmt.Fprintf(h, "%d:%s", len(p), p)
 		}
 	}
-	put(string(w.Form.Spec.OpenedFor), w.Form.Spec.Subject.Name, s.Suspect.Commit, s.Suspect.Branch,
+	put(string(w.Rollback.Spec.OpenedFor), w.Rollback.Spec.Subject.Name, s.Suspect.Commit, s.Suspect.Branch,
 		strconv.Itoa(len(s.Lapsed)))
-	for i, n := range s.Suspect.Nodes {
+	for i, n := range s.Suspect.Places {
 		if w.Branch == nil || w.Branch.Values[int32(i)] == n.Bad {
 			put(n.File, n.Pointer, n.Bad)
 		}
@@ -80,7 +80,7 @@ func questionID(w *World, answers []v1alpha1.Answer) string {
 // decisionOn is the decision that counts for a question, of those that were read together.
 func decisionOn(w *World, q *v1alpha1.Question) (v1alpha1.Decision, bool) {
 	var out []v1alpha1.Decision
-	for _, d := range w.Form.Spec.Decisions {
+	for _, d := range w.Rollback.Spec.Decisions {
 		if d.Question == q.ID && q.Allows(d.Answer) {
 			out = append(out, d)
 		}
@@ -90,7 +90,7 @@ func decisionOn(w *World, q *v1alpha1.Question) (v1alpha1.Decision, bool) {
 
 // answerBy is when nobody is waited for any longer.
 func answerBy(w *World) time.Time {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	ends, _ := graceEnds(w)
 	out := ends.Add(w.Policy.Approval)
 	if n := len(s.Lapsed); n > 0 {
@@ -101,7 +101,7 @@ func answerBy(w *World) time.Time {
 	return out
 }
 
-// expires ends a form that nobody decided in time; it is asked about all the same.
+// expires ends a Rollback that nobody decided in time; it is asked about all the same.
 func expires(w *World, q *v1alpha1.Question, why string) Step {
 	step := end(w, v1alpha1.ResultExpired, "nobody decided in %s; it can still be approved or rejected. Asked because %s",
 		ShortDuration(w.Policy.Approval), why)
@@ -109,8 +109,8 @@ func expires(w *World, q *v1alpha1.Question, why string) Step {
 	return step
 }
 
-// stillAsks reports whether a form that has ended can be decided all the same: one that expired, and one whose drift
-// Flux took back.
+// stillAsks reports whether a Rollback that has ended can be decided all the same: one that expired, and one whose
+// drift Flux took back.
 func stillAsks(s *v1alpha1.RollbackStatus) bool {
 	if s.Outcome == nil || s.Verdict != nil || s.Suspect == nil || s.Target == nil {
 		return false
@@ -118,12 +118,12 @@ func stillAsks(s *v1alpha1.RollbackStatus) bool {
 	return s.Outcome.Result == v1alpha1.ResultExpired || s.Outcome.Result == v1alpha1.ResultRestored
 }
 
-// maxLapsed is how many verdicts of one form may lapse.
+// maxLapsed is how many verdicts of one Rollback may lapse.
 const maxLapsed = 4
 
 // onlyTold explains why nothing may be done here at all; empty when something may.
 func onlyTold(w *World) string {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	var no *barredBy
 	switch {
 	case errors.As(mayWrite(w.Policy, s, w.Now), &no):
@@ -150,7 +150,7 @@ func messages(all []v1alpha1.Doubt) string {
 func person(w *World, d v1alpha1.Decision, q *v1alpha1.Question) Step {
 	return Step{Do: DoVerdict, Why: fmt.Sprintf("%s answers %s", d.By, d.Answer), Verdict: v1alpha1.Verdict{
 		Answer: d.Answer, Source: v1alpha1.VerdictByPerson, By: d.By, Policies: countedPolicies(w),
-		At: v1alpha1.NewTime(w.Now), Why: cut(d.Reason, 500), Release: w.Policy.Release,
+		At: v1alpha1.NewTime(w.Now), Why: cut(d.Reason, 500), Lift: w.Policy.Lift,
 		Question: q.ID,
 	}}
 }
@@ -160,7 +160,7 @@ func verdict(w *World, source v1alpha1.VerdictSource, by, why string) Step {
 		Answer: v1alpha1.Approve, Source: source, By: brief(by), Policies: countedPolicies(w),
 		At:       v1alpha1.NewTime(w.Now),
 		Why:      brief(why),
-		Cooldown: metav1.Duration{Duration: w.Policy.Cooldown}, Release: w.Policy.Release,
+		Cooldown: metav1.Duration{Duration: w.Policy.Cooldown}, Lift: w.Policy.Lift,
 		Question: questionID(w, answersOf(w)),
 	}}
 }

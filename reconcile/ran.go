@@ -13,7 +13,7 @@ import (
 // more: a revision that was found healthy and contains the suspect has its image, since that stands in Git from the
 // suspect on. Empty where nothing says so, or nobody can tell.
 func (e *Engine) ranBefore(ctx context.Context, w *World, origin Origin) string {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	for _, h := range origin.Healthy {
 		which := slices.IndexFunc(s.Workloads(), h.shows)
 		if which < 0 || !h.At.Before(s.FirstSeen()) || h.At.Before(s.Suspect.When.Time) {
@@ -55,7 +55,7 @@ func (e *Engine) ranHere(ctx context.Context, w *World, origin Origin) string {
 			return here
 		}
 	}
-	if !w.Form.Status.Blamed() {
+	if !w.Rollback.Status.Blamed() {
 		return ""
 	}
 	return e.ranBefore(ctx, w, origin)

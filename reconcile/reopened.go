@@ -7,9 +7,9 @@ import (
 )
 
 // A pull request that was closed without a merge is a person's no. Whoever opens it again takes the no back, and says
-// no yes by it: the form asks again, as one does that expired, and its merge is an answer.
+// no yes by it: the Rollback asks again, as one does that expired, and its merge is an answer.
 
-// refusedByClose reports whether a form ended because somebody closed its pull request.
+// refusedByClose reports whether a Rollback ended because somebody closed its pull request.
 func refusedByClose(s *v1alpha1.RollbackStatus) bool {
 	return s.Outcome != nil && s.Outcome.Result == v1alpha1.ResultRejected && s.Change == nil &&
 		s.PullRequest != nil && s.PullRequest.Number > 0 && len(s.Lapsed) < maxLapsed &&
@@ -21,9 +21,9 @@ func mayReopen(s *v1alpha1.RollbackStatus, now time.Time) bool {
 	return refusedByClose(s) && now.Before(s.Outcome.At.Add(askFor))
 }
 
-// openedAgain is what becomes of a form whose pull request was closed by a person; false leaves it at rest.
+// openedAgain is what becomes of a Rollback whose pull request was closed by a person; false leaves it at rest.
 func openedAgain(w *World) (Step, bool) {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if !mayReopen(s, w.Now) {
 		return Step{}, false
 	}

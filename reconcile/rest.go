@@ -10,9 +10,9 @@ import (
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
-// atRest: the form has ended; a hold may still stand.
+// atRest: the Rollback has ended; a hold may still stand.
 func atRest(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	// What says that something is wrong is not left to say so when it is over.
 	if e := over(w); e != nil && mayHeal(s.Outcome.Result) {
 		return end(w, e.Result, "%s", e.Sentence)
@@ -37,8 +37,8 @@ func atRest(w *World) Step {
 	}
 	if stand(s, w.Branch).held == 0 {
 		by := "a commit that took the prefix away"
-		for _, t := range w.Branch.Trails {
-			if t.Kind == TrailLift && t.When.After(s.Change.At.Time.Add(-time.Second)) {
+		for _, t := range w.Branch.Commits {
+			if t.Kind == TrailerLift && t.When.After(s.Change.At.Time.Add(-time.Second)) {
 				by = "the lift " + text.Short(t.Commit)
 				break
 			}
@@ -46,11 +46,11 @@ func atRest(w *World) Step {
 		if pr := s.LiftPullRequest; pr != nil {
 			by = fmt.Sprintf("pull request %d%s", pr.Number, mergedOrNot(w.Lifting))
 		}
-		return Step{Do: DoReleased, By: by, Why: "the hold no longer stands in Git: " + by}
+		return Step{Do: DoLifted, By: by, Why: "the hold no longer stands in Git: " + by}
 	}
 	step := onceSelected(w)
-	if d := w.Form.Spec.ReleaseHold; d != nil {
-		step = Step{Do: DoLift, By: d.By, Why: "a person released the hold"}
+	if d := w.Rollback.Spec.Lift; d != nil {
+		step = Step{Do: DoLift, By: d.By, Why: "a person lifted the hold"}
 	}
 	var no *barredBy
 	if step.Do == DoLift && errors.As(mayLift(w.Policy), &no) {
@@ -69,7 +69,7 @@ func mayHeal(r v1alpha1.Result) bool {
 
 // remind has a hold that stands for days say so: the sentence changes once a day, and each change is told.
 func remind(w *World, step Step) Step {
-	days := int(w.Now.Sub(w.Form.Status.Change.At.Time) / (24 * time.Hour))
+	days := int(w.Now.Sub(w.Rollback.Status.Change.At.Time) / (24 * time.Hour))
 	if step.Do == DoWait && days > 0 {
 		step.Why = fmt.Sprintf("%s (day %d)", step.Why, days+1)
 	}
@@ -83,9 +83,9 @@ func onceSelected(w *World) Step {
 	case e == nil || !e.Automation || e.Image == "":
 		return Step{Do: DoWait, Wait: restAgain,
 			Why: "the hold stands: the cluster that has its policy and automation lifts it"}
-	case e.Release == v1alpha1.ReleaseManual:
-		return Step{Do: DoWait, Wait: restAgain, Why: "the hold waits for backstop release"}
-	case failedBefore(e, w.Form.Spec.Subject.Name):
+	case e.Lift == v1alpha1.LiftManual:
+		return Step{Do: DoWait, Wait: restAgain, Why: "the hold waits for backstop lift"}
+	case failedBefore(e, w.Rollback.Spec.Subject.Name):
 		return Step{Do: DoWait, Wait: restAgain,
 			Why: "the hold stands: the policy selects " + e.Image + ", which was taken back"}
 	case e.Proof.Finding != FindingPresent:
@@ -109,7 +109,7 @@ func failedBefore(e *Selection, bad string) bool {
 
 // askingAtRest asks on after an end, until Git says something else or the question is too old.
 func askingAtRest(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	until := s.Outcome.At.Add(askFor)
 	if w.Policy.MaxAge > 0 {
 		until = s.Outcome.At.Add(w.Policy.MaxAge)

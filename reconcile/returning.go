@@ -27,20 +27,20 @@ const (
 	maxReturning = 3
 )
 
-// seeks reports whether open pull requests are looked for that bring again what the form took back: where changes come
-// by pull request, and where a policy wants them closed.
+// seeks reports whether open pull requests are looked for that bring again what the Rollback took back: where changes
+// come by pull request, and where a policy wants them closed.
 func (e *Engine) seeks(w *World, src Source) bool {
-	s := &w.Form.Status
-	if e.Forges == nil || s.Landed == nil || s.Suspect.ByFiles() || w.Form.Spec.OpenedFor == v1alpha1.TriggerDrift {
+	s := &w.Rollback.Status
+	if e.Forges == nil || s.Landed == nil || s.Suspect.ByFiles() || w.Rollback.Spec.OpenedFor == v1alpha1.TriggerDrift {
 		return false
 	}
 	routed := s.PullRequest != nil || src.Aside != ""
 	return w.Policy.PullRequest.CloseAutomations || routed && w.Policy.Delivery != v1alpha1.DeliveryPush
 }
 
-// seek looks for them before what comes next: once, and again where the form is about to end.
+// seek looks for them before what comes next: once, and again where the Rollback is about to end.
 func seek(w *World, next Step) Step {
-	r := w.Form.Status.Returning
+	r := w.Rollback.Status.Returning
 	if w.Seeks && (r == nil || next.Do == DoOutcome && w.Now.Sub(r.At.Time) > returningAgain) {
 		return Step{Do: DoReturning, Why: "looking for open pull requests that bring " + badInWords(w) + " again"}
 	}
@@ -49,8 +49,8 @@ func seek(w *World, next Step) Step {
 
 // fillReturning writes down which open pull requests bring again what was taken back, and closes those that it may.
 // What cannot be read is no reason to wait.
-func (e *Engine) fillReturning(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
-	s := &form.Status
+func (e *Engine) fillReturning(ctx context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
+	s := &rb.Status
 	out := &v1alpha1.Returning{At: v1alpha1.NewTime(e.Now())}
 	if s.Returning != nil {
 		out.PullRequests = slices.DeleteFunc(slices.Clone(s.Returning.PullRequests),
@@ -106,7 +106,7 @@ func (e *Engine) fillReturning(ctx context.Context, w *World, _ Step, form *v1al
 // closeReturning closes one, where the policies want it and let it be written at this moment, and it is still what was
 // judged. It gives why it did not.
 func (e *Engine) closeReturning(ctx context.Context, w *World, forge Forge, in *Incoming) v1alpha1.ReturningLeft {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	if e.mayCloseReturning(ctx, w) != nil {
 		return v1alpha1.LeftByPolicy
 	}
@@ -135,27 +135,27 @@ func (e *Engine) closeReturning(ctx context.Context, w *World, forge Forge, in *
 
 // mayCloseReturning asks live whether the policies want it closed and let it be written; nil where they do.
 func (e *Engine) mayCloseReturning(ctx context.Context, w *World) error {
-	p, err := e.policyNow(ctx, &w.Form, &rules{})
+	p, err := e.policyNow(ctx, &w.Rollback, &rules{})
 	switch {
 	case err != nil:
 		return fmt.Errorf("read whether it may be closed: %w", err)
 	case !p.PullRequest.CloseAutomations:
 		return &barredBy{v1alpha1.BarToldOnly, "the policy does not have it closed"}
 	}
-	return mayWrite(p, &w.Form.Status, e.Now())
+	return mayWrite(p, &w.Rollback.Status, e.Now())
 }
 
 // returns reports whether a pull request brings a bad value back to a place of the suspect, and what keeps it from
 // being closed without a person; nothing where all that it changes is what image automation writes.
 func returns(in *Incoming, s *v1alpha1.Suspect) (bool, v1alpha1.ReturningLeft) {
 	brings, sure := false, false
-	for i := range s.Nodes {
+	for i := range s.Places {
 		for _, f := range in.Files {
-			if f.File != s.Nodes[i].File {
+			if f.File != s.Places[i].File {
 				continue
 			}
 			for _, line := range f.Added {
-				does, certain := writes(line, &s.Nodes[i])
+				does, certain := writes(line, &s.Places[i])
 				brings, sure = brings || does, sure || certain
 			}
 		}
@@ -175,7 +175,7 @@ func returns(in *Incoming, s *v1alpha1.Suspect) (bool, v1alpha1.ReturningLeft) {
 
 // writes reports whether a line writes the bad value of a place, and whether it is that place for certain: its marker
 // names the place's policy, or its value the whole image.
-func writes(line string, n *v1alpha1.Node) (does, certain bool) {
+func writes(line string, n *v1alpha1.Place) (does, certain bool) {
 	value, comment := parts(line)
 	if n.Part == v1alpha1.PartFile || n.Bad == "" || n.Bad == n.Former || !slices.Contains(words(value), n.Bad) {
 		return false, false

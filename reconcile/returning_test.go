@@ -22,12 +22,12 @@ func incoming(files ...FileChange) Incoming {
 }
 
 func TestWhatBringsItAgainIsJudgedByItsLines(t *testing.T) {
-	image := v1alpha1.Suspect{Nodes: []v1alpha1.Node{{File: "app.yaml", Pointer: "0/spec/template/spec/containers/app/image", Part: "Image",
+	image := v1alpha1.Suspect{Places: []v1alpha1.Place{{File: "app.yaml", Pointer: "0/spec/template/spec/containers/app/image", Part: "Image",
 		Bad: "reg.local/app:v2", Former: "reg.local/app:v1", Marker: "develop:app"}}}
-	tag := v1alpha1.Suspect{Nodes: []v1alpha1.Node{{File: "app.yaml", Pointer: "0/spec/values/image/tag", Part: "Tag",
+	tag := v1alpha1.Suspect{Places: []v1alpha1.Place{{File: "app.yaml", Pointer: "0/spec/values/image/tag", Part: "Tag",
 		Bad: "v2", Former: "v1", Marker: "develop:app"}}}
-	plain := v1alpha1.Suspect{Nodes: []v1alpha1.Node{{File: "app.yaml", Pointer: "0/images/0/newTag", Part: "Tag", Bad: "v2", Former: "v1"}}}
-	file := v1alpha1.Suspect{Nodes: []v1alpha1.Node{{File: "app.yaml", Part: v1alpha1.PartFile, Bad: "v2", Former: "v1"}}}
+	plain := v1alpha1.Suspect{Places: []v1alpha1.Place{{File: "app.yaml", Pointer: "0/images/0/newTag", Part: "Tag", Bad: "v2", Former: "v1"}}}
+	file := v1alpha1.Suspect{Places: []v1alpha1.Place{{File: "app.yaml", Part: v1alpha1.PartFile, Bad: "v2", Former: "v1"}}}
 	change := func(added, removed string) FileChange {
 		f := FileChange{File: "app.yaml"}
 		if added != "" {
@@ -103,7 +103,7 @@ func returningWorld(t *testing.T, policy v1alpha1.PullRequestPolicy, act func(p 
 }
 
 func TestAutomationsOwnPullRequestOpen(t *testing.T) {
-	place := func(p *proposals) v1alpha1.Node { return p.record().Status.Suspect.Nodes[0] }
+	place := func(p *proposals) v1alpha1.Place { return p.record().Status.Suspect.Places[0] }
 	probe := returningWorld(t, v1alpha1.PullRequestPolicy{}, func(*proposals) {})
 	n := place(probe)
 	key := n.Pointer[strings.LastIndexByte(n.Pointer, '/')+1:]

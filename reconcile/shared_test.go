@@ -63,16 +63,16 @@ func TestFilesThatOthersRenderGoByTheirPoliciesToo(t *testing.T) {
 		"and what a stranger's policy says is nobody": {[]string{"production"}, []v1alpha1.RollbackPolicy{own, policyOf("production", "p", v1alpha1.ModeAuto), policyOf("team-b", "p", v1alpha1.ModeNotify)}, v1alpha1.ModeAuto, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			form := v1alpha1.Rollback{}
-			form.Namespace, form.Spec.OpenedFor = "develop", v1alpha1.TriggerImagePull
-			form.Status.Suspect = &v1alpha1.Suspect{SharedWith: tt.with}
-			form.Status.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app"}}}
+			rb := v1alpha1.Rollback{}
+			rb.Namespace, rb.Spec.OpenedFor = "develop", v1alpha1.TriggerImagePull
+			rb.Status.Suspect = &v1alpha1.Suspect{SharedWith: tt.with}
+			rb.Status.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app"}}}
 			e := &Engine{Home: home, Now: time.Now, Records: neighbourly{all: tt.policies}, Pods: modelPods{}, Triggers: testRows}
-			before, err := e.PolicyOf(t.Context(), &form)
+			before, err := e.PolicyOf(t.Context(), &rb)
 			if err != nil {
 				t.Fatal(err)
 			}
-			live, err := e.policyNow(t.Context(), &form, &rules{})
+			live, err := e.policyNow(t.Context(), &rb, &rules{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -47,9 +47,9 @@ func byWhom(name string) string {
 	return " by " + name
 }
 
-// merged reports whether a pull request of the form has landed: its values stand on the branch.
+// merged reports whether a pull request of the Rollback has landed: its values stand on the branch.
 func merged(w *World) bool {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	return s.PullRequest != nil && s.PullRequest.Number > 0 && s.Target != nil && stand(s, w.Branch).bad == 0 &&
 		w.Branch.HoldsTarget != ""
 }
@@ -57,7 +57,7 @@ func merged(w *World) bool {
 // landedBy goes on from a pull request that has landed. It waits a moment if the provider does not yet tell who merged
 // it.
 func landedBy(w *World, next Step) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	pr := s.PullRequest
 	why := fmt.Sprintf("%s holds the target; pull request %d is not said to be merged yet", s.Suspect.Branch, pr.Number)
 	if w.PullRequest == nil || w.PullRequest.State != v1alpha1.PullRequestOpen {
@@ -71,7 +71,7 @@ func landedBy(w *World, next Step) Step {
 
 // verdictByMerge makes the merge of a pull request the verdict, by whom its provider let.
 func verdictByMerge(w *World) Step {
-	pr := w.Form.Status.PullRequest
+	pr := w.Rollback.Status.PullRequest
 	who := orElse(pr.By, fmt.Sprintf("pull request %d", pr.Number))
 	if now := w.PullRequest; now != nil && now.By != "" {
 		who = now.By
@@ -80,14 +80,14 @@ func verdictByMerge(w *World) Step {
 }
 
 func closed(w *World) Step {
-	pr := w.Form.Status.PullRequest
+	pr := w.Rollback.Status.PullRequest
 	return end(w, v1alpha1.ResultRejected, "pull request %d was closed without a merge%s: %s", pr.Number, byWhom(pr.By),
 		pr.URL)
 }
 
 // proposedIn is how soon a pull request is looked at again; long where there is none.
 func proposedIn(w *World) time.Duration {
-	pr := w.Form.Status.PullRequest
+	pr := w.Rollback.Status.PullRequest
 	if !pr.IsOpen() {
 		return restAgain
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
-// describe keeps phase and conditions in step with the blanks, so that kubectl and kstatus read a sentence.
+// describe keeps phase and conditions in step with the steps, so that kubectl and kstatus read a sentence.
 func describe(r *v1alpha1.Rollback, now time.Time) {
 	s := &r.Status
 	s.ObservedGeneration = r.Generation
@@ -26,12 +26,12 @@ func describe(r *v1alpha1.Rollback, now time.Time) {
 			Message: ready.Message, ObservedGeneration: r.Generation, LastTransitionTime: ready.LastTransitionTime})
 		meta.RemoveStatusCondition(&s.Conditions, "Stalled")
 	case s.Outcome.Result.NeedsPerson():
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, string(s.Outcome.Result), s.Outcome.Sentence
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, string(s.Outcome.Result), s.Outcome.Message
 		setCondition(s, metav1.Condition{Type: "Stalled", Status: metav1.ConditionTrue, Reason: string(s.Outcome.Result),
 			Message: ready.Message, ObservedGeneration: r.Generation, LastTransitionTime: ready.LastTransitionTime})
 		meta.RemoveStatusCondition(&s.Conditions, "Reconciling")
 	default:
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionTrue, string(s.Outcome.Result), s.Outcome.Sentence
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionTrue, string(s.Outcome.Result), s.Outcome.Message
 		meta.RemoveStatusCondition(&s.Conditions, "Reconciling")
 		meta.RemoveStatusCondition(&s.Conditions, "Stalled")
 	}

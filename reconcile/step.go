@@ -7,20 +7,20 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// Effect names what a Step does. Each fills one blank.
+// Effect names what a Step does. Each fills one step.
 type Effect string
 
 // The effects.
 const (
 	// DoWait does nothing until Step.Wait has passed or something wakes the key; zero waits for a wake.
 	DoWait Effect = "Wait"
-	// DoFailures merges what the pods say into the form.
+	// DoFailures merges what the pods say into the Rollback.
 	DoFailures Effect = "Failures"
 	// DoSuspect finds the commit that brought the image in.
 	DoSuspect Effect = "Suspect"
 	// DoTarget proves what failed and what to go back to.
 	DoTarget Effect = "Target"
-	// DoReport tells what Flux cannot apply, with the commit that is to blame where one is found, and ends the form.
+	// DoReport tells what Flux cannot apply, with the commit that is to blame where one is found, and ends the Rollback.
 	DoReport Effect = "Report"
 	// DoVerdict writes Step.Verdict.
 	DoVerdict Effect = "Verdict"
@@ -28,7 +28,7 @@ const (
 	DoLapse Effect = "Lapse"
 	// DoChange pushes the revert and the hold.
 	DoChange Effect = "Change"
-	// DoAdopt fills change from a trail that stands on the branch already.
+	// DoAdopt fills change from a trailer commit that stands on the branch already.
 	DoAdopt Effect = "Adopt"
 	// DoPullRequest opens a pull request, and writes down what is seen of it.
 	DoPullRequest Effect = "PullRequest"
@@ -36,7 +36,7 @@ const (
 	DoMerge Effect = "Merge"
 	// DoDisarm takes back that the provider merges the pull request by itself.
 	DoDisarm Effect = "Disarm"
-	// DoClose closes the pull request of a form that has ended.
+	// DoClose closes the pull request of a Rollback that has ended.
 	DoClose Effect = "Close"
 	// DoMerged fills change with what a pull request brought to the branch.
 	DoMerged Effect = "Merged"
@@ -52,14 +52,14 @@ const (
 	DoForward Effect = "Forward"
 	// DoDisown takes the mark of a fast-forward off a workload.
 	DoDisown Effect = "Disown"
-	// DoUnstick deletes a pod that keeps an ordered rollout from moving on.
-	DoUnstick Effect = "Unstick"
+	// DoDeletePod deletes a pod that keeps an ordered rollout from moving on.
+	DoDeletePod Effect = "Unstick"
 	// DoOutcome writes Step.Outcome.
 	DoOutcome Effect = "Outcome"
 	// DoLift takes the hold away.
 	DoLift Effect = "Lift"
-	// DoReleased writes that somebody else took the hold away.
-	DoReleased Effect = "Released"
+	// DoLifted writes that somebody else took the hold away.
+	DoLifted Effect = "Released"
 )
 
 // Step is what to do next, and why.
@@ -67,7 +67,8 @@ type Step struct {
 	Do Effect
 	// Wait is how long to wait at most; zero until something wakes the key.
 	Wait time.Duration
-	// Until is when a grace period ends or the form gives up, with DoWait; zero where it does not, or when Wait is over.
+	// Until is when a grace period ends or the Rollback gives up, with DoWait; zero where it does not, or when Wait is
+	// over.
 	Until time.Time
 	// Why in a sentence, shown in the status while waiting.
 	Why string
@@ -83,15 +84,15 @@ type Step struct {
 	Verdict v1alpha1.Verdict
 	// Outcome to write with DoOutcome.
 	Outcome v1alpha1.Outcome
-	// Trail to adopt with DoAdopt.
-	Trail Trail
+	// Commit to adopt with DoAdopt.
+	Commit TrailerCommit
 	// Ask is whom to ask with DoRequest; nil for nobody yet.
 	Ask *Stop
 	// Forward is what to do with DoForward.
 	Forward *Forward
-	// Pod to delete with DoUnstick.
+	// Pod to delete with DoDeletePod.
 	Pod StuckPod
-	// By whom a hold is lifted, with DoLift and DoReleased.
+	// By whom a hold is lifted, with DoLift and DoLifted.
 	By string
 }
 
@@ -107,13 +108,13 @@ const (
 	restAgain = 10 * time.Minute
 	// maxLandAgain is how often a revert that was lost to a force push is landed again.
 	maxLandAgain = 3
-	// adoptWithin is how long an empty form waits for what the hold in Git says to be filled in.
+	// adoptWithin is how long an empty Rollback waits for what the hold in Git says to be filled in.
 	adoptWithin = time.Minute
 )
 
 func end(w *World, r v1alpha1.Result, format string, args ...any) Step {
 	why := sentence(fmt.Sprintf(format, args...))
-	return Step{Do: DoOutcome, Why: why, Outcome: v1alpha1.Outcome{Result: r, Sentence: why, At: v1alpha1.NewTime(w.Now)}}
+	return Step{Do: DoOutcome, Why: why, Outcome: v1alpha1.Outcome{Result: r, Message: why, At: v1alpha1.NewTime(w.Now)}}
 }
 
 // giveUp is how long an allowed revert is tried.

@@ -11,7 +11,7 @@ func storyOf(reverts []Revert, put Proposed) Story {
 	first := reverts[0]
 	out := Story{
 		Image: first.Image, Target: first.Target.Image, Commit: first.Suspect.Commit, Author: first.Suspect.Author,
-		Subject: first.Suspect.Subject, Followed: true, ByPerson: first.Release == v1alpha1.ReleaseManual,
+		Subject: first.Suspect.Subject, Followed: true, ByPerson: first.Lift == v1alpha1.LiftManual,
 		Message: put.Message,
 	}
 	for i, r := range reverts {
@@ -25,8 +25,8 @@ func storyOf(reverts []Revert, put Proposed) Story {
 			}
 		}
 		for _, v := range r.Target.Values {
-			if int(v.Index) < len(r.Suspect.Nodes) {
-				n := r.Suspect.Nodes[v.Index]
+			if int(v.Index) < len(r.Suspect.Places) {
+				n := r.Suspect.Places[v.Index]
 				if n.Part == v1alpha1.PartFile {
 					out.Changes = append(out.Changes, StoryChange{File: n.File})
 					continue

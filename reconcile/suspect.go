@@ -13,14 +13,14 @@ import (
 )
 
 // fillSuspect maps the failing workloads to their source and blames the commit that brought the image in.
-func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
-	workloads := form.Status.Workloads()
+func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
+	workloads := rb.Status.Workloads()
 	seen := map[Root]bool{}
 	var source, pushes types.NamespacedName
 	var refusal error
 	for _, wl := range workloads {
-		since := listedSince(form, e.Now())
-		origin, err := e.Flux.Origin(ctx, form.Namespace, wl, w.Policy.Source, since)
+		since := listedSince(rb, e.Now())
+		origin, err := e.Flux.Origin(ctx, rb.Namespace, wl, w.Policy.Source, since)
 		if _, refused := AsRefusal(err); refused {
 			// One workload that is gone or not Flux's does not keep the others from being reverted.
 			refusal = weaker(refusal, err)
@@ -29,7 +29,7 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 		if err != nil {
 			return fmt.Errorf("find the source of %s: %w", wl, err)
 		}
-		if form.Status.Suspect == nil {
+		if rb.Status.Suspect == nil {
 			source, pushes = origin.Source.Name, origin.Source.Pushes()
 		}
 		// Workloads of one image that another source deploys, or other credentials push, are another repository's business.
@@ -38,14 +38,14 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 		}
 		seen[origin.Root] = true
 		q := Query{
-			Image: form.Spec.Subject.Name, Namespace: form.Namespace, Root: origin.Root, Others: origin.Others,
+			Image: rb.Spec.Subject.Name, Namespace: rb.Namespace, Root: origin.Root, Others: origin.Others,
 			Policies: origin.Policies, Applied: origin.Applied,
 		}
 		if len(workloads) == 1 {
 			q.Workload = wl
 		}
-		if origin.Applier.Kind == "HelmRelease" {
-			q.Release = origin.Applier
+		if origin.Reconciler.Kind == "HelmRelease" {
+			q.Release = origin.Reconciler
 		}
 		origin.Source.Since = since
 		suspect, err := e.Git.Blame(ctx, origin.Source, q)
@@ -54,14 +54,14 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, form *v1alph
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("blame %s: %w", form.Spec.Subject.Name, err)
+			return fmt.Errorf("blame %s: %w", rb.Spec.Subject.Name, err)
 		}
-		suspect.SharedWith = SharedWith(suspect.SharedBy, origin.Lands, form.Namespace)
-		if err := join(form, origin, suspect); err != nil {
+		suspect.SharedWith = SharedWith(suspect.SharedBy, origin.Lands, rb.Namespace)
+		if err := join(rb, origin, suspect); err != nil {
 			refusal = weaker(refusal, err)
 		}
 	}
-	if form.Status.Suspect == nil {
+	if rb.Status.Suspect == nil {
 		return refusal
 	}
 	return nil
@@ -72,18 +72,18 @@ const listedLasts = time.Second
 
 // listedSince is when Flux's objects may have been listed to find a suspect: a moment ago, and after the image was seen
 // to fail, for what brought it in came before that. Hundreds of images that fail together list them once a second.
-func listedSince(form *v1alpha1.Rollback, now time.Time) time.Time {
+func listedSince(rb *v1alpha1.Rollback, now time.Time) time.Time {
 	since := now.Add(-listedLasts)
-	for _, f := range form.Status.Failures {
+	for _, f := range rb.Status.Failures {
 		since = later(since, f.Since.Time)
 	}
 	return since
 }
 
 // addPlaces looks for the places of a workload that failed when the suspect was known already: one workload is blamed
-// for its own places only, and a revert must undo those of all that fail. A blank keeps what it holds.
-func (e *Engine) addPlaces(ctx context.Context, w *World, step Step, form *v1alpha1.Rollback) error {
-	again := form.DeepCopy()
+// for its own places only, and a revert must undo those of all that fail. A step keeps what it holds.
+func (e *Engine) addPlaces(ctx context.Context, w *World, step Step, rb *v1alpha1.Rollback) error {
+	again := rb.DeepCopy()
 	again.Status.Suspect = nil
 	err := e.fillSuspect(ctx, w, step, again)
 	if _, refused := AsRefusal(err); refused {
@@ -92,26 +92,26 @@ func (e *Engine) addPlaces(ctx context.Context, w *World, step Step, form *v1alp
 	if err != nil {
 		return err
 	}
-	s, found := &form.Status, again.Status.Suspect
-	places := len(s.Suspect.Nodes)
+	s, found := &rb.Status, again.Status.Suspect
+	places := len(s.Suspect.Places)
 	if all := union(s.Suspect, found); len(all) <= v1alpha1.MaxPlaces {
-		s.Suspect.Nodes = all
+		s.Suspect.Places = all
 	}
-	if s.Target == nil || len(s.Suspect.Nodes) == places {
+	if s.Target == nil || len(s.Suspect.Places) == places {
 		return nil
 	}
-	return e.fillTarget(ctx, w, step, form)
+	return e.fillTarget(ctx, w, step, rb)
 }
 
-// noSource is how a form ends whose image no Git says. Somebody may have put it in by hand, and Flux taken it back
+// noSource is how a Rollback ends whose image no Git says. Somebody may have put it in by hand, and Flux taken it back
 // while the commit was looked for: then nothing asks for it any more, and nobody is called.
 func (e *Engine) noSource(ctx context.Context, w *World, why string) (v1alpha1.Result, string, error) {
-	seen, err := e.observe(ctx, KeyOf(&w.Form), &w.Form)
+	seen, err := e.observe(ctx, KeyOf(&w.Rollback), &w.Rollback)
 	if err != nil {
 		return "", "", err
 	}
 	if unnamed := unnamedIn(seen); unnamed != "" {
-		return v1alpha1.ResultRecovered, NeverInGit(unnamed, w.Form.Spec.Subject), nil
+		return v1alpha1.ResultRecovered, NeverInGit(unnamed, w.Rollback.Spec.Subject), nil
 	}
 	return v1alpha1.ResultSourceNotFound, why, nil
 }
@@ -131,32 +131,32 @@ func weaker(first, second error) error {
 
 // join keeps the first suspect and takes over the nodes that the same commit changed for a second workload. It refuses
 // what no record holds: a part of the places would be a part of the revert.
-func join(form *v1alpha1.Rollback, origin Origin, found v1alpha1.Suspect) error {
+func join(rb *v1alpha1.Rollback, origin Origin, found v1alpha1.Suspect) error {
 	found.Source = v1alpha1.ObjectRef{
 		Kind: "GitRepository", Namespace: origin.Source.Name.Namespace, Name: origin.Source.Name.Name,
 	}
-	found.Applier = origin.Applier
+	found.Reconciler = origin.Reconciler
 	found.Branch = origin.Source.Branch
 	found.Subject, found.Author = cut(found.Subject, 250), cut(found.Author, 200)
 	if long := overlong(&found); long != "" {
 		return Refuse("%s brought %s in, and it cannot be recorded: %s", text.Short(found.Commit),
-			cut(form.Spec.Subject.Name, 200), long)
+			cut(rb.Spec.Subject.Name, 200), long)
 	}
 	if n := len(found.SharedWith); n > v1alpha1.MaxSharers {
 		return Refuse("%s changed files that are rendered into %d other namespaces: too many to record",
 			text.Short(found.Commit), n)
 	}
-	first := form.Status.Suspect
+	first := rb.Status.Suspect
 	if first == nil {
-		form.Status.Suspect = &found
+		rb.Status.Suspect = &found
 		return nil
 	}
 	all := union(first, &found)
 	if len(all) > v1alpha1.MaxPlaces {
-		form.Status.Suspect = nil
-		return Refuse("%s is said in %d places: too many to take back at once", cut(form.Spec.Subject.Name, 200), len(all))
+		rb.Status.Suspect = nil
+		return Refuse("%s is said in %d places: too many to take back at once", cut(rb.Spec.Subject.Name, 200), len(all))
 	}
-	first.Nodes = all
+	first.Places = all
 	return nil
 }
 
@@ -172,13 +172,13 @@ func SharedWith(by []v1alpha1.ObjectRef, lands map[v1alpha1.ObjectRef][]string, 
 }
 
 // union is a suspect's places and those that the same commit changed besides.
-func union(first, second *v1alpha1.Suspect) []v1alpha1.Node {
-	nodes := first.Nodes
+func union(first, second *v1alpha1.Suspect) []v1alpha1.Place {
+	nodes := first.Places
 	if first.Commit != second.Commit {
 		return nodes
 	}
-	for _, n := range second.Nodes {
-		same := func(o v1alpha1.Node) bool { return o.File == n.File && o.Pointer == n.Pointer }
+	for _, n := range second.Places {
+		same := func(o v1alpha1.Place) bool { return o.File == n.File && o.Pointer == n.Pointer }
 		if !slices.ContainsFunc(nodes, same) {
 			nodes = append(nodes, n)
 		}

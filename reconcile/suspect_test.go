@@ -17,7 +17,7 @@ type twinGit struct {
 }
 
 func (g twinGit) Blame(_ context.Context, _ Source, q Query) (v1alpha1.Suspect, error) {
-	nodes := []v1alpha1.Node{
+	nodes := []v1alpha1.Place{
 		{File: "ns/app.yaml", Pointer: "/image", Part: "Image", Bad: imgBad, Former: imgGood},
 		{File: "ns/twin.yaml", Pointer: "/image", Part: "Image", Bad: imgBad, Former: imgGood},
 	}
@@ -28,13 +28,13 @@ func (g twinGit) Blame(_ context.Context, _ Source, q Query) (v1alpha1.Suspect, 
 	case g.other != "":
 		commit = g.other
 	}
-	return v1alpha1.Suspect{Commit: commit, Parent: "c0", When: v1alpha1.NewTime(g.now), Nodes: nodes}, nil
+	return v1alpha1.Suspect{Commit: commit, Parent: "c0", When: v1alpha1.NewTime(g.now), Places: nodes}, nil
 }
 
 func (g twinGit) Former(_ context.Context, _ Source, s v1alpha1.Suspect, _ int) ([]Former, error) {
 	f := Former{Commit: "c0", Image: imgGood}
-	for i := range s.Nodes {
-		f.Values = append(f.Values, v1alpha1.NodeValue{Index: int32(i), Value: imgGood})
+	for i := range s.Places {
+		f.Values = append(f.Values, v1alpha1.PlaceValue{Index: int32(i), Value: imgGood})
 	}
 	return []Former{f}, nil
 }
@@ -62,10 +62,10 @@ func TestASecondWorkloadThatFailsLaterIsRevertedToo(t *testing.T) {
 			m.present = map[string]bool{imgGood: true}
 			e := m.engine("c", Budget{})
 			e.Git = twinGit{m, tt.other}
-			form := &v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{Subject: v1alpha1.ImageSubject(imgBad), OpenedFor: v1alpha1.TriggerImagePull}}
-			form.Namespace, form.Status.Failures = m.ns, []v1alpha1.Failure{failing("app")}
+			rb := &v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{Subject: v1alpha1.ImageSubject(imgBad), OpenedFor: v1alpha1.TriggerImagePull}}
+			rb.Namespace, rb.Status.Failures = m.ns, []v1alpha1.Failure{failing("app")}
 			world := func(seen ...string) *World {
-				w := World{Form: *form.DeepCopy(), Now: m.now, Triggers: testRows}
+				w := World{Rollback: *rb.DeepCopy(), Now: m.now, Triggers: testRows}
 				o := Observation{}
 				for _, name := range seen {
 					o.Failures = append(o.Failures, failing(name))
@@ -73,26 +73,26 @@ func TestASecondWorkloadThatFailsLaterIsRevertedToo(t *testing.T) {
 				w.Seen = map[v1alpha1.TriggerType]Observation{v1alpha1.TriggerImagePull: o}
 				return &w
 			}
-			if err := e.fillSuspect(t.Context(), world("app"), Step{}, form); err != nil {
+			if err := e.fillSuspect(t.Context(), world("app"), Step{}, rb); err != nil {
 				t.Fatal(err)
 			}
 			if tt.target {
-				if err := e.fillTarget(t.Context(), world("app"), Step{}, form); err != nil {
+				if err := e.fillTarget(t.Context(), world("app"), Step{}, rb); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := e.fillFailures(t.Context(), world("app", "twin"), Step{}, form); err != nil {
+			if err := e.fillFailures(t.Context(), world("app", "twin"), Step{}, rb); err != nil {
 				t.Fatal(err)
 			}
 			var files []string
-			for _, n := range form.Status.Suspect.Nodes {
+			for _, n := range rb.Status.Suspect.Places {
 				files = append(files, n.File)
 			}
 			if diff := cmp.Diff(tt.want, files); diff != "" {
 				t.Errorf("places (-want +got):\n%s", diff)
 			}
-			if tt.target && len(form.Status.Target.Values) != len(tt.want) {
-				t.Errorf("the target has %+v for %d places", form.Status.Target.Values, len(tt.want))
+			if tt.target && len(rb.Status.Target.Values) != len(tt.want) {
+				t.Errorf("the target has %+v for %d places", rb.Status.Target.Values, len(tt.want))
 			}
 		})
 	}

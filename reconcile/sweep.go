@@ -12,7 +12,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// maxAdoptTries is how often an adoption starts over after somebody else wrote the form.
+// maxAdoptTries is how often an adoption starts over after somebody else wrote the Rollback.
 const maxAdoptTries = 5
 
 // maxAdopted is how many holds of one source are adopted in one sweep: whoever writes to a repository writes as many as
@@ -88,7 +88,7 @@ func (e *Engine) adoptHolds(ctx context.Context, o Origin, all []v1alpha1.Rollba
 		}
 		hs := orphans[name]
 		err := e.adopt(ctx, o, hs)
-		// The worker that the new form woke may have written why it waits.
+		// The worker that the new Rollback woke may have written why it waits.
 		for try := 0; errors.Is(err, ErrConflict) && try < maxAdoptTries; try++ {
 			err = e.adopt(ctx, o, hs)
 		}
@@ -107,7 +107,7 @@ func knownHold(all []v1alpha1.Rollback, h Hold) bool {
 			return s.Suspect != nil && slices.Contains(markersOf(s.Suspect), h.Policy)
 		}
 		return s.HoldStands() && slices.Contains(s.Change.Policies, h.Policy) &&
-			slices.ContainsFunc(s.Suspect.Nodes, func(n v1alpha1.Node) bool {
+			slices.ContainsFunc(s.Suspect.Places, func(n v1alpha1.Place) bool {
 				return n.File == h.File && n.Pointer == h.Pointer
 			})
 	})
@@ -122,42 +122,42 @@ func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 			"policy", h.Policy)
 		return nil
 	}
-	form, err := e.adoptive(ctx, ImageKey(ns, heldImage(h)), h.Policy)
+	rb, err := e.adoptive(ctx, ImageKey(ns, heldImage(h)), h.Policy)
 	if err != nil {
 		return fmt.Errorf("adopt the hold of %s: %w", h.Policy, err)
 	}
-	if form == nil {
+	if rb == nil {
 		return nil
 	}
-	before := form.DeepCopy()
+	before := rb.DeepCopy()
 	now := v1alpha1.NewTime(e.Now())
 	since := v1alpha1.NewTime(h.Since)
-	s := &form.Status
+	s := &rb.Status
 	s.Suspect = &v1alpha1.Suspect{
 		Source: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: o.Source.Name.Namespace, Name: o.Source.Name.Name},
-		Branch: o.Source.Branch, Applier: o.Applier, Commit: h.Commit, When: since,
+		Branch: o.Source.Branch, Reconciler: o.Reconciler, Commit: h.Commit, When: since,
 	}
 	s.Target = &v1alpha1.Target{Image: h.Image, At: since, Proof: "read from the hold in Git"}
 	for i, h := range hs {
-		s.Suspect.Nodes = append(s.Suspect.Nodes, v1alpha1.Node{
+		s.Suspect.Places = append(s.Suspect.Places, v1alpha1.Place{
 			File: h.File, Pointer: h.Pointer, Part: "Image", Bad: h.Not, Former: h.Value, Marker: h.Policy,
 		})
-		s.Target.Values = append(s.Target.Values, v1alpha1.NodeValue{Index: int32(i), Value: h.Value})
+		s.Target.Values = append(s.Target.Values, v1alpha1.PlaceValue{Index: int32(i), Value: h.Value})
 	}
 	s.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, Source: v1alpha1.VerdictByBranch, By: "the hold in Git",
-		At: since, Release: h.Release}
+		At: since, Lift: h.Lift}
 	s.Change = &v1alpha1.Change{
 		Commit: h.Commit, Hold: h.Commit, Branch: o.Source.Branch, Policies: []string{h.Policy}, By: h.Rollback, At: since,
-		Release: h.Release,
+		Lift: h.Lift,
 	}
 	s.Waiting = nil
 	s.Outcome = &v1alpha1.Outcome{
 		Result: v1alpha1.ResultVerified, At: now,
-		Sentence: sentence(fmt.Sprintf("adopted from the hold on %s in %s: %s is not written until the hold is lifted",
+		Message: sentence(fmt.Sprintf("adopted from the hold on %s in %s: %s is not written until the hold is lifted",
 			h.Policy, h.File, h.Not)),
 	}
-	e.Log.Info("adopted a hold", "rollback", form.Namespace+"/"+form.Name, "policy", h.Policy, "not", h.Not)
-	return e.save(ctx, before, form)
+	e.Log.Info("adopted a hold", "rollback", rb.Namespace+"/"+rb.Name, "policy", h.Policy, "not", h.Not)
+	return e.save(ctx, before, rb)
 }
 
 // recordsIn is the namespace in which a hold is recorded: the namespace of the Rollback that its trailer names, if the
@@ -173,8 +173,9 @@ func (e *Engine) recordsIn(o Origin, h Hold) string {
 	return policys
 }
 
-// adoptive is the empty form for a hold: a new one, or that of an adoption that did not come to its end. It is nil
-// while another form of the image is under way: it may be about to save this very hold. The list may not have it yet.
+// adoptive is the empty Rollback for a hold: a new one, or that of an adoption that did not come to its end. It is nil
+// while another Rollback of the image is under way: it may be about to save this very hold. The list may not have it
+// yet.
 func (e *Engine) adoptive(ctx context.Context, key Key, policy string) (*v1alpha1.Rollback, error) {
 	latest, err := e.Records.Latest(ctx, key)
 	if err != nil {
@@ -190,10 +191,10 @@ func (e *Engine) adoptive(ctx context.Context, key Key, policy string) (*v1alpha
 		}
 		next = Ordinal(latest) + 1
 	}
-	form := NewRollback(key, v1alpha1.TriggerImagePull, next)
+	rb := NewRollback(key, v1alpha1.TriggerImagePull, next)
 	// Creating it wakes the worker, which would find nothing that fails and end it.
-	form.Annotations[AdoptsAnnotation] = policy
-	return form, e.Records.Create(ctx, form)
+	rb.Annotations[AdoptsAnnotation] = policy
+	return rb, e.Records.Create(ctx, rb)
 }
 
 // heldImage is the failed image that a hold is about, whole where a trailer names it.

@@ -15,15 +15,15 @@ const maxFormer = 8
 
 // fillTarget asks the registry about the failing image, and finds the newest earlier value that has no recorded failure
 // and is proved to exist: two bad images in a row are common, and nothing is rolled back into the dark.
-func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha1.Rollback) error {
-	s := &form.Status
-	origin, err := e.Flux.Reopen(ctx, w.Form.Namespace, *s.Suspect, w.Policy.Source, w.since)
+func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
+	s := &rb.Status
+	origin, err := e.Flux.Reopen(ctx, w.Rollback.Namespace, *s.Suspect, w.Policy.Source, w.since)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
 	origin.Source.Since = w.since
 	if s.Suspect.ByFiles() {
-		return e.fillUndo(ctx, w, origin, form)
+		return e.fillUndo(ctx, w, origin, rb)
 	}
 	most := maxFormer
 	for _, t := range w.rows() {
@@ -40,17 +40,17 @@ func (e *Engine) fillTarget(ctx context.Context, w *World, _ Step, form *v1alpha
 		s.Target = &t
 		return nil
 	}
-	target, preferred, err := e.preferred(ctx, w, form, former)
+	target, preferred, err := e.preferred(ctx, w, rb, former)
 	if err != nil {
 		return err
 	}
 	if !preferred || s.Blamed() && len(target.Values) == 0 {
-		if target, err = e.firstProved(ctx, w, form, former); err != nil {
+		if target, err = e.firstProved(ctx, w, rb, former); err != nil {
 			return err
 		}
 	}
 	if s.Blamed() {
-		if err := e.proveBad(ctx, w, form, &target, origin.Policies); err != nil {
+		if err := e.proveBad(ctx, w, rb, &target, origin.Policies); err != nil {
 			return err
 		}
 	}
@@ -77,10 +77,10 @@ func (e *Engine) rendered(ctx context.Context, origin Origin, s *v1alpha1.Rollba
 }
 
 // preferred is the target that a trigger on the record puts before the newest one that is proved.
-func (e *Engine) preferred(ctx context.Context, w *World, form *v1alpha1.Rollback, former []Former,
+func (e *Engine) preferred(ctx context.Context, w *World, rb *v1alpha1.Rollback, former []Former,
 ) (v1alpha1.Target, bool, error) {
 	prove := func(image string) (Proof, error) {
-		q, err := e.question(ctx, form, image)
+		q, err := e.question(ctx, rb, image)
 		if err != nil {
 			return Proof{}, err
 		}
@@ -101,13 +101,13 @@ func (e *Engine) preferred(ctx context.Context, w *World, form *v1alpha1.Rollbac
 }
 
 // prove reports whether an earlier value can run: what the triggers on the record go by, or else the registry.
-func (e *Engine) prove(ctx context.Context, w *World, form *v1alpha1.Rollback, f Former) (Proof, error) {
+func (e *Engine) prove(ctx context.Context, w *World, rb *v1alpha1.Rollback, f Former) (Proof, error) {
 	for _, t := range w.rows() {
 		if t.Prove != nil {
 			return t.Prove(ctx, w, f)
 		}
 	}
-	q, err := e.question(ctx, form, f.Image)
+	q, err := e.question(ctx, rb, f.Image)
 	if err != nil {
 		return Proof{}, err
 	}
@@ -115,7 +115,7 @@ func (e *Engine) prove(ctx context.Context, w *World, form *v1alpha1.Rollback, f
 }
 
 // proveBad asks whether the subject's image cannot run: what the triggers on the record go by, or else the registry.
-func (e *Engine) proveBad(ctx context.Context, w *World, form *v1alpha1.Rollback, target *v1alpha1.Target,
+func (e *Engine) proveBad(ctx context.Context, w *World, rb *v1alpha1.Rollback, target *v1alpha1.Target,
 	policies []ImagePolicy,
 ) error {
 	for _, t := range w.rows() {
@@ -125,16 +125,16 @@ func (e *Engine) proveBad(ctx context.Context, w *World, form *v1alpha1.Rollback
 			return err
 		}
 	}
-	q, err := e.question(ctx, form, form.Spec.Subject.Name)
+	q, err := e.question(ctx, rb, rb.Spec.Subject.Name)
 	if err != nil {
 		return err
 	}
-	q.Witness, q.Rescanned = target.Image, rescanned(form, target, policies)
+	q.Witness, q.Rescanned = target.Image, rescanned(rb, target, policies)
 	bad := e.Registry.Prove(ctx, q)
 	// Two who know nothing of each other say that it is no image: the node, which could not run it, and the registry.
-	noImage := bad.Artifact != "" && slices.Contains(form.Status.Causes(), v1alpha1.CauseNotAnImage)
+	noImage := bad.Artifact != "" && slices.Contains(rb.Status.Causes(), v1alpha1.CauseNotAnImage)
 	target.BadProved = bad.Finding == FindingAbsent || noImage
-	target.ConfirmAt = e.confirmAt(&form.Status, bad)
+	target.ConfirmAt = e.confirmAt(&rb.Status, bad)
 	if at := target.ConfirmAt; at != nil && e.Now().Before(at.Time) {
 		target.BadProved = false
 	} else {
@@ -146,14 +146,14 @@ func (e *Engine) proveBad(ctx context.Context, w *World, form *v1alpha1.Rollback
 
 // rescanned reports whether the policies that image automation wrote the image by have gone back to the target since: a
 // policy selects the highest tag that its newest scan lists.
-func rescanned(form *v1alpha1.Rollback, target *v1alpha1.Target, policies []ImagePolicy) bool {
-	markers := markersOf(form.Status.Suspect)
-	if target.Image == "" || len(markers) == 0 || form.Status.Suspect.Automation == nil {
+func rescanned(rb *v1alpha1.Rollback, target *v1alpha1.Target, policies []ImagePolicy) bool {
+	markers := markersOf(rb.Status.Suspect)
+	if target.Image == "" || len(markers) == 0 || rb.Status.Suspect.Automation == nil {
 		return false
 	}
 	return !slices.ContainsFunc(markers, func(m string) bool {
 		return !slices.ContainsFunc(policies, func(p ImagePolicy) bool {
-			return p.Name == m && image.SameTag(p.Previous, form.Spec.Subject.Name) && image.SameTag(p.Latest, target.Image)
+			return p.Name == m && image.SameTag(p.Previous, rb.Spec.Subject.Name) && image.SameTag(p.Latest, target.Image)
 		})
 	})
 }
@@ -184,15 +184,15 @@ func (e *Engine) confirmAt(s *v1alpha1.RollbackStatus, bad Proof) *v1alpha1.Time
 	return &at
 }
 
-// question asks a registry for an image that the form's workloads run, ran or would run. Where a layer of the failing
-// image is missing, others may lack it too: then all of them are asked for every layer.
-func (e *Engine) question(ctx context.Context, form *v1alpha1.Rollback, image string) (Question, error) {
-	s := &form.Status
+// question asks a registry for an image that the Rollback's workloads run, ran or would run. Where a layer of the
+// failing image is missing, others may lack it too: then all of them are asked for every layer.
+func (e *Engine) question(ctx context.Context, rb *v1alpha1.Rollback, image string) (Question, error) {
+	s := &rb.Status
 	pod := ""
 	if len(s.Failures) > 0 && s.Failures[0].Pull != nil {
 		pod = s.Failures[0].Pull.Pod
 	}
-	access, err := e.Flux.Access(ctx, form.Namespace, image, pod)
+	access, err := e.Flux.Access(ctx, rb.Namespace, image, pod)
 	if err != nil {
 		return Question{}, fmt.Errorf("read how to ask the registry: %w", err)
 	}
@@ -203,14 +203,14 @@ func (e *Engine) question(ctx context.Context, form *v1alpha1.Rollback, image st
 
 // chosenBefore gives what a standing revert of another Backstop or Rollback went back to.
 func chosenBefore(w *World, former []Former) (v1alpha1.Target, bool) {
-	trail, ok := trailOf(w)
-	if !ok || stand(&w.Form.Status, w.Branch).bad > 0 {
+	trail, ok := commitOf(w)
+	if !ok || stand(&w.Rollback.Status, w.Branch).bad > 0 {
 		return v1alpha1.Target{}, false
 	}
 	t := v1alpha1.Target{Proof: "chosen by the revert " + text.Short(trail.Commit)}
-	for i := range int32(len(w.Form.Status.Suspect.Nodes)) {
+	for i := range int32(len(w.Rollback.Status.Suspect.Places)) {
 		if v, there := w.Branch.Values[i]; there {
-			t.Values = append(t.Values, v1alpha1.NodeValue{Index: i, Value: v})
+			t.Values = append(t.Values, v1alpha1.PlaceValue{Index: i, Value: v})
 		}
 	}
 	for _, f := range former {
@@ -228,7 +228,7 @@ func chosenBefore(w *World, former []Former) (v1alpha1.Target, bool) {
 // firstProved walks the earlier values, newest first. An image that the registry does not hold any more is passed over;
 // where the registry does not answer, the newest value is the target, unproved.
 func (e *Engine) firstProved(
-	ctx context.Context, w *World, form *v1alpha1.Rollback, former []Former,
+	ctx context.Context, w *World, rb *v1alpha1.Rollback, former []Former,
 ) (v1alpha1.Target, error) {
 	var unproved *v1alpha1.Target
 	var passed []string
@@ -241,7 +241,7 @@ func (e *Engine) firstProved(
 			said = fmt.Sprintf("%s was taken back here before", f.Image)
 			continue
 		}
-		crashed, err := e.crashedHere(ctx, form, f.Image)
+		crashed, err := e.crashedHere(ctx, rb, f.Image)
 		if err != nil {
 			return v1alpha1.Target{}, err
 		}
@@ -249,7 +249,7 @@ func (e *Engine) firstProved(
 			said = fmt.Sprintf("%s did not become ready here before", f.Image)
 			continue
 		}
-		p, err := e.prove(ctx, w, form, f)
+		p, err := e.prove(ctx, w, rb, f)
 		if err != nil {
 			return v1alpha1.Target{}, err
 		}
@@ -262,7 +262,7 @@ func (e *Engine) firstProved(
 			return t, nil
 		case FindingAbsent:
 			said = p.Sentence
-			known, err := e.failedHere(ctx, form, f.Image)
+			known, err := e.failedHere(ctx, rb, f.Image)
 			if err != nil {
 				return v1alpha1.Target{}, err
 			}
@@ -282,8 +282,8 @@ func (e *Engine) firstProved(
 }
 
 // failedHere reports whether a Rollback of the namespace recorded that an image could not run, whatever became of it.
-func (e *Engine) failedHere(ctx context.Context, form *v1alpha1.Rollback, former string) (bool, error) {
-	r, err := e.Records.Known(ctx, ImageKey(form.Namespace, former))
+func (e *Engine) failedHere(ctx context.Context, rb *v1alpha1.Rollback, former string) (bool, error) {
+	r, err := e.Records.Known(ctx, ImageKey(rb.Namespace, former))
 	if err != nil {
 		return false, fmt.Errorf("look for the Rollback of %s: %w", former, err)
 	}
@@ -295,8 +295,8 @@ func failedOn(w *World, former string) bool {
 	if w.Branch == nil || former == "" {
 		return false
 	}
-	for _, t := range w.Branch.Trails {
-		if t.Kind == TrailRevert && slices.ContainsFunc(t.Images, func(i string) bool { return image.SameTag(i, former) }) {
+	for _, t := range w.Branch.Commits {
+		if t.Kind == TrailerRevert && slices.ContainsFunc(t.Images, func(i string) bool { return image.SameTag(i, former) }) {
 			return true
 		}
 	}
@@ -305,8 +305,8 @@ func failedOn(w *World, former string) bool {
 
 // crashedHere reports whether a Rollback of the namespace recorded that a new revision with an image did not become
 // ready, whatever became of it: the registry still has it, and it is no target.
-func (e *Engine) crashedHere(ctx context.Context, form *v1alpha1.Rollback, former string) (bool, error) {
-	r, err := e.Records.Known(ctx, ImageKey(form.Namespace, former))
+func (e *Engine) crashedHere(ctx context.Context, rb *v1alpha1.Rollback, former string) (bool, error) {
+	r, err := e.Records.Known(ctx, ImageKey(rb.Namespace, former))
 	if err != nil {
 		return false, fmt.Errorf("look for the Rollback of %s: %w", former, err)
 	}

@@ -78,12 +78,12 @@ func TestALaterScanIsOneThatWentBackToTheTarget(t *testing.T) {
 		"with the digest that it reflects": {[]ImagePolicy{policy(imgGood+"@sha256:"+strings.Repeat("a", 64), imgBad)}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			form := &v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{Subject: v1alpha1.ImageSubject(imgBad)}}
-			form.Status.Suspect = &v1alpha1.Suspect{Automation: &v1alpha1.ObjectRef{Name: "a"}, Nodes: []v1alpha1.Node{{Marker: "develop:app"}}}
-			if got := rescanned(form, &v1alpha1.Target{Image: imgGood}, tt.policies); got != tt.want {
+			rb := &v1alpha1.Rollback{Spec: v1alpha1.RollbackSpec{Subject: v1alpha1.ImageSubject(imgBad)}}
+			rb.Status.Suspect = &v1alpha1.Suspect{Automation: &v1alpha1.ObjectRef{Name: "a"}, Places: []v1alpha1.Place{{Marker: "develop:app"}}}
+			if got := rescanned(rb, &v1alpha1.Target{Image: imgGood}, tt.policies); got != tt.want {
 				t.Errorf("it is %v", got)
 			}
-			if form.Status.Suspect.Automation = nil; rescanned(form, &v1alpha1.Target{Image: imgGood}, tt.policies) {
+			if rb.Status.Suspect.Automation = nil; rescanned(rb, &v1alpha1.Target{Image: imgGood}, tt.policies) {
 				t.Error("a person's value was scanned")
 			}
 		})

@@ -13,12 +13,12 @@ import (
 func concerned(w *World) []v1alpha1.TriggerType {
 	var out []v1alpha1.TriggerType
 	for _, row := range v1alpha1.Triggers() {
-		if w.Form.Status.SeenBy(row.Type) || len(w.Seen[row.Type].Failures) > 0 {
+		if w.Rollback.Status.SeenBy(row.Type) || len(w.Seen[row.Type].Failures) > 0 {
 			out = append(out, row.Type)
 		}
 	}
-	if len(out) == 0 && w.Form.Spec.OpenedFor != "" {
-		out = append(out, w.Form.Spec.OpenedFor)
+	if len(out) == 0 && w.Rollback.Spec.OpenedFor != "" {
+		out = append(out, w.Rollback.Spec.OpenedFor)
 	}
 	return out
 }
@@ -27,7 +27,7 @@ func concerned(w *World) []v1alpha1.TriggerType {
 func (w *World) rows() []Trigger {
 	var out []Trigger
 	for _, t := range w.Triggers {
-		if w.Form.Status.SeenBy(t.Type) || len(w.Form.Status.Failures) == 0 && t.Type == w.Form.Spec.OpenedFor {
+		if w.Rollback.Status.SeenBy(t.Type) || len(w.Rollback.Status.Failures) == 0 && t.Type == w.Rollback.Spec.OpenedFor {
 			out = append(out, t)
 		}
 	}
@@ -37,7 +37,7 @@ func (w *World) rows() []Trigger {
 // over says how what the record is about came to an end by itself; nil while it has not. Nothing may be wrong any more,
 // and every trigger on the record has to say so.
 func over(w *World) *Ending {
-	if len(w.failures()) > 0 || len(w.Form.Status.Failures) == 0 {
+	if len(w.failures()) > 0 || len(w.Rollback.Status.Failures) == 0 {
 		return nil
 	}
 	return ending(w, w.rows())
@@ -96,7 +96,7 @@ func (w *World) graceOf(t v1alpha1.TriggerType) time.Duration {
 func graceEnds(w *World) (time.Time, time.Duration) {
 	var first time.Time
 	grace := w.Policy.Grace
-	for _, f := range w.Form.Status.Failures {
+	for _, f := range w.Rollback.Status.Failures {
 		of := w.graceOf(f.Trigger)
 		if at := f.Since.Add(of); first.IsZero() || at.Before(first) {
 			first, grace = at, of

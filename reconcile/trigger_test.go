@@ -13,9 +13,9 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// FuzzTriggersDecideAsBefore takes a set of oddities, and asks for the step that was taken before a trigger was a value.
-// Where failures of two triggers meet in one record the two may differ in what was wrong before: the record ended as soon
-// as one of them was over, and waited for the grace of the one that it was opened for.
+// FuzzTriggersDecideAsBefore takes a set of oddities, and asks for the step that was taken before a trigger was a
+// value. Where failures of two triggers meet in one record the two may differ in what was wrong before: the record
+// ended as soon as one of them was over, and waited for the grace of the one that it was opened for.
 func FuzzTriggersDecideAsBefore(f *testing.F) {
 	all := oddities()
 	f.Add(uint64(0))
@@ -32,7 +32,7 @@ func FuzzTriggersDecideAsBefore(f *testing.F) {
 				odd(&w)
 			}
 		}
-		s := &w.Form.Status
+		s := &w.Rollback.Status
 		switch {
 		case s.Change != nil && (s.Verdict == nil || s.Verdict.Answer != v1alpha1.Approve || s.Suspect == nil || s.Target == nil),
 			s.Landed != nil && s.Change == nil, s.Request != nil && s.Landed == nil,
@@ -55,7 +55,7 @@ func FuzzTriggersDecideAsBefore(f *testing.F) {
 					return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Message, b.Message))
 				})
 				// The order in which the doubts are told is the triggers'.
-				step.Why, step.Outcome.Sentence = sorted(step.Why), sorted(step.Outcome.Sentence)
+				step.Why, step.Outcome.Message = sorted(step.Why), sorted(step.Outcome.Message)
 			}
 		}
 		if diff := gocmp.Diff(want, got); diff != "" {
@@ -129,7 +129,7 @@ func TestATriggerIsARow(t *testing.T) {
 		t.Errorf("the target is not proved by the row: %+v", s.Target)
 	}
 	seen, over = false, "the canary"
-	if s = walk(); s.Outcome == nil || s.Outcome.Sentence != "the canary was promoted after all" {
+	if s = walk(); s.Outcome == nil || s.Outcome.Message != "the canary was promoted after all" {
 		t.Errorf("it did not end as the row says: %+v", s.Outcome)
 	}
 }
@@ -138,7 +138,7 @@ func TestATriggerIsARow(t *testing.T) {
 func TestTwoTriggersMeetInOneRecord(t *testing.T) {
 	met := func(changes ...worldChange) World {
 		return aWorld(append([]worldChange{func(w *World) {
-			w.Form.Status.Failures = append(w.Form.Status.Failures, byHandOf("backend", "reg/backend:v1", time.Minute))
+			w.Rollback.Status.Failures = append(w.Rollback.Status.Failures, byHandOf("backend", "reg/backend:v1", time.Minute))
 			w.sees(PodsSeen{Restored: "Deployment/backend"})
 		}}, changes...)...)
 	}
@@ -153,7 +153,7 @@ func TestTwoTriggersMeetInOneRecord(t *testing.T) {
 		"a rejection is done when the change is taken back":    {met(rejected("bob"), requested), DoOutcome, v1alpha1.ResultRestored},
 	} {
 		if got := decide(tt.world); got.Do != tt.do || got.Outcome.Result != tt.result {
-			t.Errorf("%s: %s %s (%s%s), want %s %s", name, got.Do, got.Outcome.Result, got.Why, got.Outcome.Sentence, tt.do, tt.result)
+			t.Errorf("%s: %s %s (%s%s), want %s %s", name, got.Do, got.Outcome.Result, got.Why, got.Outcome.Message, tt.do, tt.result)
 		}
 	}
 	auto, asks, told := Policy{Mode: v1alpha1.ModeAuto, By: []string{"p"}}, Policy{Mode: v1alpha1.ModeApprove, By: []string{"p"}}, Policy{Mode: v1alpha1.ModeNotify, By: []string{"p"}}
@@ -180,14 +180,14 @@ func TestTwoTriggersMeetInOneRecord(t *testing.T) {
 // Each failure waits for the grace of its own trigger.
 func TestGraceIsTheTriggersOwn(t *testing.T) {
 	w := aWorld(func(w *World) {
-		w.Form.Status.Suspect, w.Form.Status.Target, w.Branch = nil, nil, nil
+		w.Rollback.Status.Suspect, w.Rollback.Status.Target, w.Branch = nil, nil, nil
 		w.Policies = map[v1alpha1.TriggerType]Policy{v1alpha1.TriggerImagePull: {Grace: 5 * time.Minute}, v1alpha1.TriggerDrift: {}}
 	})
 	if got := decide(w); got.Do != DoWait || got.Wait != 4*time.Minute {
 		t.Errorf("the pull: %s %s, want to wait for 4m", got.Do, got.Wait)
 	}
-	w.Form.Status.Failures = append(w.Form.Status.Failures, byHandOf("backend", "reg/backend:v1", 0))
-	w.sees(PodsSeen{Failures: w.Form.Status.Failures})
+	w.Rollback.Status.Failures = append(w.Rollback.Status.Failures, byHandOf("backend", "reg/backend:v1", 0))
+	w.sees(PodsSeen{Failures: w.Rollback.Status.Failures})
 	if got := decide(w); got.Do != DoSuspect {
 		t.Errorf("with a change by hand: %s %s, want the suspect", got.Do, got.Why)
 	}

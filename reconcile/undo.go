@@ -50,20 +50,20 @@ func doubtIn(err error) *v1alpha1.Doubt {
 }
 
 // fillUndo proves on the tip what taking the suspect's files back leaves.
-func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, form *v1alpha1.Rollback) error {
-	s := &form.Status
+func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, rb *v1alpha1.Rollback) error {
+	s := &rb.Status
 	at := v1alpha1.NewTime(w.Now)
 	t := &v1alpha1.Target{At: at, Proved: true, BadProved: true}
-	for i, n := range s.Suspect.Nodes {
-		t.Values = append(t.Values, v1alpha1.NodeValue{Index: int32(i), Value: n.Former})
+	for i, n := range s.Suspect.Places {
+		t.Values = append(t.Values, v1alpha1.PlaceValue{Index: int32(i), Value: n.Former})
 	}
-	if trail, ok := trailOf(w); ok && stand(s, w.Branch).bad == 0 {
+	if trail, ok := commitOf(w); ok && stand(s, w.Branch).bad == 0 {
 		t.Proof = sentence("chosen by the revert " + text.Short(trail.Commit))
 		s.Target = t
 		return nil
 	}
-	t.Proof = sentence(leaves(form))
-	try := *form.DeepCopy()
+	t.Proof = sentence(leaves(rb))
+	try := *rb.DeepCopy()
 	try.Status.Target = t
 	r := e.revert(ctx, try, &batch{})
 	r.Permit, r.Still = nil, nil
@@ -81,9 +81,9 @@ func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, form *v1
 }
 
 // leaves describes what is proved.
-func leaves(form *v1alpha1.Rollback) string {
+func leaves(rb *v1alpha1.Rollback) string {
 	then := "the files can be built again"
-	f := applyOf(&form.Status)
+	f := applyOf(&rb.Status)
 	switch {
 	case f == nil:
 	case f.Workload.Kind == "HelmRelease":

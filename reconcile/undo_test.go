@@ -41,7 +41,7 @@ func newUndoing(t *testing.T) *undoing {
 	e.Try = func(ctx context.Context, _ Source, r Revert) error { return r.Proof(ctx, nil, nil) }
 	past := PastCommit{Commit: m.tip().id, Parent: m.branch[0].id, Subject: "Rename", Author: "Jane", When: m.tip().when}
 	r.found = Blamed{Source: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Branch: "main",
-		By: r.now.Ref, Suspect: &past, ChangedBy: []PastCommit{past}, Files: []v1alpha1.Node{
+		By: r.now.Ref, Suspect: &past, ChangedBy: []PastCommit{past}, Files: []v1alpha1.Place{
 			{File: "apps/app.yaml", Part: v1alpha1.PartFile, Bad: "bad", Former: m.branch[0].value},
 		}}
 	return u
@@ -152,7 +152,7 @@ func TestFilesGoBackWhenAPersonSaysSo(t *testing.T) {
 				got = u.pass(30 * time.Second)
 			}
 			s := got.Status
-			if s.Outcome == nil || s.Outcome.Result != c.result || !strings.Contains(s.Outcome.Sentence, c.says) {
+			if s.Outcome == nil || s.Outcome.Result != c.result || !strings.Contains(s.Outcome.Message, c.says) {
 				t.Errorf("ended %+v, want %s %q\n%s", s.Outcome, c.result, c.says, u.story())
 			}
 			if s.Question != nil && c.result != v1alpha1.ResultExpired {
@@ -188,8 +188,8 @@ func (u *undoing) engineAgain() *Engine {
 func TestOneRevertServesAllThatShareTheFiles(t *testing.T) {
 	u := newUndoing(t)
 	got := u.pass(4 * time.Minute)
-	u.push(commit{value: u.branch[0].value, trail: &Trail{Kind: TrailRevert, Rollbacks: []string{"prod/flux-system/other-1"}, Reverts: []string{got.Status.Suspect.Commit},
-		Places: []string{"apps/app.yaml#"}, Format: TrailFormat}})
+	u.push(commit{value: u.branch[0].value, trail: &TrailerCommit{Kind: TrailerRevert, Rollbacks: []string{"prod/flux-system/other-1"}, Reverts: []string{got.Status.Suspect.Commit},
+		Places: []string{"apps/app.yaml#"}, Format: TrailerFormat}})
 	u.pass(10 * time.Second)
 	u.mended()
 	got = u.pass(time.Minute)

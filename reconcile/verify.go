@@ -13,7 +13,7 @@ import (
 
 // verifyStep goes by content: what was attempted, what the templates hold, whether the rollout is complete.
 func verifyStep(w *World) Step {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	r := w.Rollout
 	if r == nil {
 		return Step{Do: DoWait, Wait: lookAgain, Why: "the rollout cannot be read yet"}
@@ -35,8 +35,8 @@ func verifyStep(w *World) Step {
 		return end(w, v1alpha1.ResultVerified, "%s", joinWords(append(said, byHand(s, r)...)...))
 	}
 	waits = joinWords(aheadIs(s), waits)
-	if pod := stuck(s, r); w.Unstick && pod.Name != "" && mayLift(w.Policy) == nil {
-		return Step{Do: DoUnstick, Pod: pod, Wait: lookAgain,
+	if pod := stuck(s, r); w.DeletesPods && pod.Name != "" && mayLift(w.Policy) == nil {
+		return Step{Do: DoDeletePod, Pod: pod, Wait: lookAgain,
 			Why: "deleting " + pod.Name + ", which keeps the rollout from moving on"}
 	}
 	deadline := verifyBy(w)
@@ -57,7 +57,7 @@ func verifyStep(w *World) Step {
 // verifyBy is when an unverified revert has failed. A running health check of the bad revision is Flux's to end; the
 // time it takes is not the revert's fault, also when it is over and the rollout has only begun.
 func verifyBy(w *World) time.Time {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	deadline := s.Landed.At.Add(w.Policy.Verify)
 	if until := w.Rollout.WaitsUntil; until.After(w.Now) && until.Add(w.Policy.Verify).After(deadline) {
 		deadline = until.Add(w.Policy.Verify)
@@ -76,8 +76,8 @@ func byHand(s *v1alpha1.RollbackStatus, r *Rollout) []string {
 			out = append(out, ws.Says)
 		}
 	}
-	if s.Change.Release == v1alpha1.ReleaseManual && s.Verdict.Release != v1alpha1.ReleaseManual {
-		out = append(out, "two newer images in a row had to be taken back, so the next one waits for backstop release")
+	if s.Change.Lift == v1alpha1.LiftManual && s.Verdict.Lift != v1alpha1.LiftManual {
+		out = append(out, "two newer images in a row had to be taken back, so the next one waits for backstop lift")
 	}
 	return out
 }
@@ -109,7 +109,9 @@ func arrived(w *World) string {
 }
 
 // Arrival describes what is missing by the images of the workloads' templates and by their rollouts.
-func Arrival(w *World) string { return arrival(&w.Form.Status, w.Rollout, w.Form.Spec.Subject.Name) }
+func Arrival(w *World) string {
+	return arrival(&w.Rollback.Status, w.Rollout, w.Rollback.Spec.Subject.Name)
+}
 
 // arrival describes what is still missing by the images of the workloads; empty when the target has arrived.
 func arrival(s *v1alpha1.RollbackStatus, r *Rollout, bad string) string {
@@ -122,7 +124,7 @@ func arrival(s *v1alpha1.RollbackStatus, r *Rollout, bad string) string {
 		case !r.Fetched:
 			return fmt.Sprintf("%s has not fetched %s yet", s.Suspect.Source, text.Short(s.Landed.Commit))
 		}
-		return fmt.Sprintf("%s has not applied %s yet", s.Suspect.Applier, text.Short(s.Landed.Commit))
+		return fmt.Sprintf("%s has not applied %s yet", s.Suspect.Reconciler, text.Short(s.Landed.Commit))
 	}
 	for _, ws := range r.Workloads {
 		if ws.Gone {
@@ -152,7 +154,7 @@ func stillMissing(missing, waits string) string {
 
 func workloadNames(w *World) string {
 	var out []string
-	for _, wl := range w.Form.Status.Workloads() {
+	for _, wl := range w.Rollback.Status.Workloads() {
 		out = append(out, wl.String())
 	}
 	if len(out) > 3 {

@@ -9,7 +9,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// maxSteps bounds one walk. A form has ten blanks; conflicts start it over.
+// maxSteps bounds one walk. A Rollback has ten steps; conflicts start it over.
 const maxSteps = 64
 
 // Walk takes a key along the line until it must wait, and says when to look again at the latest (zero: when something
@@ -37,10 +37,10 @@ func (e *Engine) Walk(ctx context.Context, key Key) (time.Duration, error) {
 			return fullAgain, nil
 		case err != nil:
 			return e.stumble(ctx, w, step, err)
-		case w.Form.Name == "":
+		case w.Rollback.Name == "":
 			// What fails at the same time is opened first, so that all of it is known when the first is reverted.
 			return time.Millisecond, nil
-		case step.Do == DoWait, step.Do == DoUnstick:
+		case step.Do == DoWait, step.Do == DoDeletePod:
 			return step.Wait, nil
 		}
 	}
@@ -49,19 +49,19 @@ func (e *Engine) Walk(ctx context.Context, key Key) (time.Duration, error) {
 
 // take does the one effect of a step and saves what it filled in, or lets a later save have it too.
 func (e *Engine) take(ctx context.Context, key Key, w *World, step Step, g *glance) error {
-	form := w.Form.DeepCopy()
+	rb := w.Rollback.DeepCopy()
 	switch {
-	case form.Name == "":
+	case rb.Name == "":
 		return e.open(ctx, key, w)
 	case step.Brief:
 		return nil
 	case w.known != nil && acts(step):
 		// What it is done for is saved first.
 		g.carried = carried{}
-		return e.save(ctx, w.known, form)
+		return e.save(ctx, w.known, rb)
 	}
 	if step.Do != DoWait {
-		e.Log.Info("step", "rollback", form.Namespace+"/"+form.Name, "do", step.Do, "why", step.Why)
+		e.Log.Info("step", "rollback", rb.Namespace+"/"+rb.Name, "do", step.Do, "why", step.Why)
 	}
 	fill := map[Effect]func(context.Context, *World, Step, *v1alpha1.Rollback) error{
 		DoWait:        e.fillWaiting,
@@ -72,7 +72,7 @@ func (e *Engine) take(ctx context.Context, key Key, w *World, step Step, g *glan
 		DoVerdict:     e.fillVerdict,
 		DoLapse:       e.fillLapse,
 		DoChange:      e.fillChange,
-		DoAdopt:       e.fillFromTrail,
+		DoAdopt:       e.fillFromCommit,
 		DoPullRequest: e.fillPullRequest,
 		DoMerge:       e.fillMerge,
 		DoDisarm:      e.fillDisarm,
@@ -84,39 +84,39 @@ func (e *Engine) take(ctx context.Context, key Key, w *World, step Step, g *glan
 		DoRequest:     e.fillRequest,
 		DoForward:     e.fillForward,
 		DoDisown:      e.fillDisown,
-		DoUnstick:     e.unstick,
+		DoDeletePod:   e.deletePod,
 		DoOutcome:     e.fillOutcome,
 		DoLift:        e.fillLift,
-		DoReleased:    e.fillReleased,
+		DoLifted:      e.fillLifted,
 	}[step.Do]
-	if err := e.filling(ctx, w, form, func() error { return fill(ctx, w, step, form) }); err != nil {
+	if err := e.filling(ctx, w, rb, func() error { return fill(ctx, w, step, rb) }); err != nil {
 		return err
 	}
-	if w.Remediated != nil && !w.Form.Status.Ended() {
-		form.Status.Remediated = w.Remediated
+	if w.Remediated != nil && !w.Rollback.Status.Ended() {
+		rb.Status.Remediated = w.Remediated
 	}
 	if carries(step) {
-		g.carried = carried{form: form, saved: w.saved()}
+		g.carried = carried{form: rb, saved: w.saved()}
 		return nil
 	}
 	g.carried = carried{}
-	return e.save(ctx, w.saved(), form)
+	return e.save(ctx, w.saved(), rb)
 }
 
-// open creates the form of a key, or the next one after an ended one.
+// open creates the Rollback of a key, or the next one after an ended one.
 func (e *Engine) open(ctx context.Context, key Key, w *World) error {
 	if w.former != nil && w.former.Status.Question != nil {
 		// Nobody reads its answers any more.
-		form := w.former.DeepCopy()
-		form.Status.Question = nil
-		if err := e.save(ctx, w.former, form); err != nil {
+		rb := w.former.DeepCopy()
+		rb.Status.Question = nil
+		if err := e.save(ctx, w.former, rb); err != nil {
 			return err
 		}
 	}
 	if err := e.room(key); err != nil {
 		return err
 	}
-	next := NewRollback(key, w.Form.Spec.OpenedFor, Ordinal(&w.Form)+1)
+	next := NewRollback(key, w.Rollback.Spec.OpenedFor, Ordinal(&w.Rollback)+1)
 	if err := e.Records.Create(ctx, next); err != nil {
 		return fmt.Errorf("open %s: %w", next.Name, err)
 	}
@@ -124,19 +124,19 @@ func (e *Engine) open(ctx context.Context, key Key, w *World) error {
 	return nil
 }
 
-// stumble records why an effect failed. A refusal ends the form, since only a person can help, unless it is about
+// stumble records why an effect failed. A refusal ends the Rollback, since only a person can help, unless it is about
 // access, which comes back; that and anything else is tried again.
 func (e *Engine) stumble(ctx context.Context, w *World, step Step, err error) (time.Duration, error) {
-	form := w.Form.DeepCopy()
-	log := e.Log.With("rollback", form.Namespace+"/"+form.Name, "do", step.Do)
+	rb := w.Rollback.DeepCopy()
+	log := e.Log.With("rollback", rb.Namespace+"/"+rb.Name, "do", step.Do)
 	heals := KindOf(err).Heals()
 	if why, refused := AsRefusal(err); refused && !heals {
 		log.Warn("refused", "why", why)
 		return 0, e.refused(ctx, w, step, KindOf(err), why)
 	}
-	form.Status.Waiting = waitingFor(form, fmt.Sprintf("%s: %s; trying again", step.Why, err), nil, e.Now())
-	form.Status.Waiting.Barred, form.Status.Waiting.Refused = barOf(err), string(KindOf(err))
-	if serr := e.save(ctx, w.saved(), form); serr != nil && !errors.Is(serr, ErrConflict) {
+	rb.Status.Waiting = waitingFor(rb, fmt.Sprintf("%s: %s; trying again", step.Why, err), nil, e.Now())
+	rb.Status.Waiting.Barred, rb.Status.Waiting.Refused = barOf(err), string(KindOf(err))
+	if serr := e.save(ctx, w.saved(), rb); serr != nil && !errors.Is(serr, ErrConflict) {
 		return 0, errors.Join(err, serr)
 	}
 	var after *RetryAfter
@@ -148,16 +148,17 @@ func (e *Engine) stumble(ctx context.Context, w *World, step Step, err error) (t
 		return after.After, nil //nolint:nilerr // the status tells the error, and it is tried again
 	}
 	if heals {
-		after := accessIn(&w.Form.Status, e.Now())
+		after := accessIn(&w.Rollback.Status, e.Now())
 		log.Warn("no access for now", "kind", KindOf(err), "after", after, "why", err)
 		return after, nil
 	}
 	return 0, err
 }
 
-// refused ends a form whose effect a peer refused for good. A form at rest stays as it is: its hold goes on standing.
+// refused ends a Rollback whose effect a peer refused for good. A Rollback at rest stays as it is: its hold goes on
+// standing.
 func (e *Engine) refused(ctx context.Context, w *World, step Step, kind FaultKind, why string) error {
-	form := w.Form.DeepCopy()
+	rb := w.Rollback.DeepCopy()
 	result := v1alpha1.ResultFailed
 	if step.Do == DoSuspect {
 		var err error
@@ -165,20 +166,20 @@ func (e *Engine) refused(ctx context.Context, w *World, step Step, kind FaultKin
 			return err
 		}
 	}
-	if form.Status.Ended() {
-		if form.Status.HoldStands() {
+	if rb.Status.Ended() {
+		if rb.Status.HoldStands() {
 			why = "the hold stands: " + why
 		}
-		form.Status.Waiting = waitingFor(form, why, nil, e.Now())
-		form.Status.Waiting.Refused = string(kind)
+		rb.Status.Waiting = waitingFor(rb, why, nil, e.Now())
+		rb.Status.Waiting.Refused = string(kind)
 	} else {
 		ending := end(w, result, "%s", why)
-		ending.Outcome.Refused = string(kind)
-		if err := e.fillOutcome(ctx, w, ending, form); err != nil {
+		ending.Outcome.Reason = string(kind)
+		if err := e.fillOutcome(ctx, w, ending, rb); err != nil {
 			return err
 		}
 	}
-	err := e.save(ctx, w.saved(), form)
+	err := e.save(ctx, w.saved(), rb)
 	if errors.Is(err, ErrConflict) {
 		return nil
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// One byte of the schedule is one event: the low five bits say which, the others are its argument. The numbers are fixed,
-// so that what a fuzzer found keeps its meaning: new events are appended.
+// One byte of the schedule is one event: the low five bits say which, the others are its argument. The numbers are
+// fixed, so that what a fuzzer found keeps its meaning: new events are appended.
 const (
 	evWalk         = 0
 	evWalkOther    = 1
@@ -194,7 +194,7 @@ func (m *model) forcePush(n int) {
 				p.peer = m
 			}
 			m.lost = append(m.lost, m.tip())
-			if tr := m.tip().trail; tr != nil && tr.Kind == TrailRevert {
+			if tr := m.tip().trail; tr != nil && tr.Kind == TrailerRevert {
 				for i := range tr.Reverts {
 					if m.mine(tr, tr.Rollbacks[i]) {
 						m.reverts[tr.Reverts[i]+" "+tr.Images[i]]--
@@ -210,7 +210,7 @@ func (m *model) forcePush(n int) {
 // of one name are told apart by their UID.
 func (m *model) self(name string) string { return m.cluster + "/" + m.ns + "/" + name }
 
-func (m *model) mine(tr *Trail, rollback string) bool {
+func (m *model) mine(tr *TrailerCommit, rollback string) bool {
 	return tr.Cluster == m.clusterUID && strings.HasPrefix(rollback, m.self(""))
 }
 
@@ -242,7 +242,7 @@ func (m *model) invariants(t witness, budget Budget) {
 			continue
 		}
 		for _, c := range m.branch {
-			if c.trail != nil && c.trail.Kind == TrailRevert && c.trail.Cluster == m.clusterUID &&
+			if c.trail != nil && c.trail.Kind == TrailerRevert && c.trail.Cluster == m.clusterUID &&
 				slices.Contains(c.trail.Rollbacks, m.self(r.Name)) && r.Status.Ended() {
 				t.Fatalf("%s ended without knowing its own revert %s\n%s", r.Name, c.id, m.story())
 			}
@@ -250,7 +250,7 @@ func (m *model) invariants(t witness, budget Budget) {
 	}
 	spent := map[string]bool{}
 	for _, c := range m.branch {
-		if c.trail != nil && c.trail.Kind == TrailRevert && m.now.Sub(c.when) < budget.Per && m.byPolicy(c.trail) {
+		if c.trail != nil && c.trail.Kind == TrailerRevert && m.now.Sub(c.when) < budget.Per && m.byPolicy(c.trail) {
 			for _, s := range c.trail.Reverts {
 				spent[s] = true
 			}
@@ -261,7 +261,7 @@ func (m *model) invariants(t witness, budget Budget) {
 	}
 }
 
-func (m *model) byPolicy(tr *Trail) bool {
+func (m *model) byPolicy(tr *TrailerCommit) bool {
 	for _, who := range []*model{m, m.peer} {
 		if who == nil {
 			continue
@@ -280,7 +280,7 @@ func (m *model) byPolicy(tr *Trail) bool {
 // ownPlace reports that what a record took for its revert wrote its own place, whatever else it took back.
 func (m *model) ownPlace(t witness, r *v1alpha1.Rollback) {
 	t.Helper()
-	n := r.Status.Suspect.Nodes[0]
+	n := r.Status.Suspect.Places[0]
 	for _, c := range slices.Concat(m.branch, m.lost) {
 		if c.id == r.Status.Change.Commit && c.trail != nil && !slices.Contains(c.trail.Places, PlaceID(n.File, n.Pointer)) {
 			t.Fatalf("%s/%s took %s for its revert, which wrote %v\n%s", m.ns, r.Name, c.id, c.trail.Places, m.story())
@@ -333,14 +333,14 @@ func reminders(story string) []string { return aDay.FindAllString(story, -1) }
 func (m *model) undoes(r Revert) error {
 	target := r.Target.Values[0].Value
 	switch {
-	case m.tip().value != r.Suspect.Nodes[0].Bad:
+	case m.tip().value != r.Suspect.Places[0].Bad:
 		return fmt.Errorf("its place says %s, which is not what failed", m.tip().value)
 	case r.Image != "" && !r.Hold:
 		return errors.New("it leaves no hold")
 	}
 	for _, rec := range m.records {
 		byPolicy := rec.Status.Verdict != nil && rec.Status.Verdict.Source == v1alpha1.VerdictByPolicy
-		switch bad := r.Suspect.Nodes[0].Bad; {
+		switch bad := r.Suspect.Places[0].Bad; {
 		case !byPolicy || r.Rollback != m.self(rec.Name):
 		case !m.present[target]:
 			return fmt.Errorf("by policy it goes back to %s, which is not there", target)

@@ -139,7 +139,7 @@ func TestWalkSurvivesRandomSchedules(t *testing.T) {
 				if s.Landed != nil {
 					again += int(s.Landed.Again)
 				}
-				if s.Release != nil {
+				if s.Lifted != nil {
 					lifted++
 				}
 				if s.Change != nil && s.Change.At.Time.Before(s.Verdict.At.Time) {

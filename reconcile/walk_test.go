@@ -25,7 +25,7 @@ type commit struct {
 	id    string
 	value string
 	held  bool
-	trail *Trail
+	trail *TrailerCommit
 	when  time.Time
 	// person means that somebody wrote it by hand.
 	person bool
@@ -202,8 +202,8 @@ func blanksKept(old, r *v1alpha1.Rollback) error {
 	switch {
 	case o.Suspect != nil && n.Suspect == nil, o.Target != nil && n.Target == nil, o.Verdict != nil && n.Verdict == nil && (o.Change != nil || len(n.Lapsed) == len(o.Lapsed)),
 		o.Change != nil && n.Change == nil, o.Landed != nil && n.Landed == nil, o.Outcome != nil && n.Outcome == nil,
-		o.Release != nil && n.Release == nil, len(n.Failures) < len(o.Failures):
-		return fmt.Errorf("INVARIANT: a blank of %s was erased", r.Name)
+		o.Lifted != nil && n.Lifted == nil, len(n.Failures) < len(o.Failures):
+		return fmt.Errorf("INVARIANT: a step of %s was erased", r.Name)
 	case o.Change != nil && o.Change.Commit != n.Change.Commit:
 		return fmt.Errorf("INVARIANT: change of %s was rewritten", r.Name)
 	case n.Change != nil && (n.Verdict == nil || n.Verdict.Answer != v1alpha1.Approve):
@@ -245,7 +245,7 @@ func (m *model) Policies(context.Context, string) ([]v1alpha1.RollbackPolicy, ma
 			Triggers: []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerImagePull, Mode: m.mode, Authors: m.authors, MaxAge: &metav1.Duration{Duration: m.maxAge},
 				GracePeriod: &metav1.Duration{Duration: 5 * time.Second}}},
 			Cooldown: d(m.cooldown), Approval: v1alpha1.Approval{Timeout: d(10 * time.Minute)},
-			VerifyTimeout: d(5 * time.Minute), Release: v1alpha1.ReleaseNewerImage, Suspend: m.suspended,
+			VerifyTimeout: d(5 * time.Minute), Lift: v1alpha1.LiftNewerImage, Suspend: m.suspended,
 		},
 	}), nil, nil
 }

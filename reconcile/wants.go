@@ -54,7 +54,7 @@ func (l *Wants) Want(
 	if applied.Busy != "" {
 		return out, nil
 	}
-	o, err := l.origin(ctx, namespace, w, applied.Applier)
+	o, err := l.origin(ctx, namespace, w, applied.Reconciler)
 	if err != nil {
 		return Want{}, fmt.Errorf("find the source of %s: %w", w, err)
 	}
@@ -62,7 +62,7 @@ func (l *Wants) Want(
 	switch {
 	case unsaid != "":
 	case applied.Commit == "":
-		unsaid = applied.Applier.String() + " does not say which commit it applied"
+		unsaid = applied.Reconciler.String() + " does not say which commit it applied"
 	case o.Images:
 		unsaid = "spec.images of " + o.Root.By.String() + " change what the files say"
 	default:

@@ -12,13 +12,13 @@ import (
 type World struct {
 	// Now is the time.
 	Now time.Time
-	// Self is CLUSTER/NAMESPACE/NAME of the form, as Backstop's trailers name it.
+	// Self is CLUSTER/NAMESPACE/NAME of the Rollback, as Backstop's trailers name it.
 	Self string
 	// Cluster is the cluster's UID; empty where it cannot be read.
 	Cluster string
-	// Form is the Rollback, and known what the API server has of it; nil where that is the same.
-	Form  v1alpha1.Rollback
-	known *v1alpha1.Rollback
+	// Rollback is the Rollback, and known what the API server has of it; nil where that is the same.
+	Rollback v1alpha1.Rollback
+	known    *v1alpha1.Rollback
 	// Triggers are the rows that look at the record.
 	Triggers []Trigger
 	// Seen is what each of them sees now.
@@ -40,7 +40,7 @@ type World struct {
 	Suspended []v1alpha1.ObjectRef
 	// Remediated is what Helm did by itself about what Git says; nil where nothing, or before that is known.
 	Remediated *v1alpha1.Remediation
-	// PullRequest is the form's as its provider has it now; nil where it has none, or it cannot be read. NoPullRequest
+	// PullRequest is the Rollback's as its provider has it now; nil where it has none, or it cannot be read. NoPullRequest
 	// explains why not then.
 	PullRequest       *PullRequest
 	NoPullRequest     string
@@ -53,8 +53,8 @@ type World struct {
 	Shared bool
 	Others string
 	// Elsewhere are reverts that came by pull request, as the records tell: a squash leaves no trailers on the branch.
-	Elsewhere []Trail
-	// Seeks means that open pull requests are looked for that bring again what the form took back.
+	Elsewhere []TrailerCommit
+	// Seeks means that open pull requests are looked for that bring again what the Rollback took back.
 	Seeks bool
 	// Branch is the tip and Backstop's trailers on it; nil until looked at.
 	Branch *Branch
@@ -64,18 +64,18 @@ type World struct {
 	Selection *Selection
 	// Breaker explains why nothing of this registry can be proved at all; empty while it is closed.
 	Breaker string
-	// Beside is the name of another open Rollback about one of the form's workloads whose revert has not landed; empty
+	// Beside is the name of another open Rollback about one of the Rollback's workloads whose revert has not landed; empty
 	// if absent.
 	Beside string
-	// Crowd are others whose reverts may share the push of an allowed one.
-	Crowd crowd
+	// Siblings are others whose reverts may share the push of an allowed one.
+	Siblings siblings
 	// Ahead is what a fast-forward goes by; nil until the landed revert is there to be applied, and where none is wanted.
 	Ahead *Ahead
-	// Unstick means that Backstop may delete pods that keep an ordered rollout from moving on.
-	Unstick bool
-	// labels of the form's namespace, as the policies were read with.
+	// DeletesPods means that Backstop may delete pods that keep an ordered rollout from moving on.
+	DeletesPods bool
+	// labels of the Rollback's namespace, as the policies were read with.
 	labels map[string]string
-	// former is the ended form before one that is to be opened; nil if absent.
+	// former is the ended Rollback before one that is to be opened; nil if absent.
 	former *v1alpha1.Rollback
 	// since is how old what was read for others may be.
 	since time.Time
@@ -91,12 +91,12 @@ type Selection struct {
 	Proof Proof
 	// Failed are the images that were taken back from the nodes under this policy.
 	Failed []string
-	// Release is what the hold in Git says lifts it; it may be stricter than the policy.
-	Release v1alpha1.ReleaseMode
+	// Lift is what the hold in Git says lifts it; it may be stricter than the policy.
+	Lift v1alpha1.LiftMode
 }
 
-// crowd is what the other open forms mean for the push of an allowed one.
-type crowd struct {
+// siblings is what the other open Rollbacks mean for the push of an allowed one.
+type siblings struct {
 	// until is when it waits for others no longer; zero where none come.
 	until time.Time
 	// first means that no other one waits for longer.
@@ -166,16 +166,16 @@ type Look struct {
 	Record *v1alpha1.Rollback
 	pods   func(context.Context) (PodsSeen, error)
 	read   *PodsSeen
-	// applier reads the key's subject as a Flux object that applies.
-	applier func(context.Context) (*Applier, error)
+	// reconciler reads the key's subject as a Flux object that applies.
+	reconciler func(context.Context) (*Reconciler, error)
 }
 
-// Applier is the Flux object that the key is about; nil where it is about none, or nobody reads them.
-func (l *Look) Applier(ctx context.Context) (*Applier, error) {
-	if l.applier == nil || l.Key.Image() != "" {
+// Reconciler is the Flux object that the key is about; nil where it is about none, or nobody reads them.
+func (l *Look) Reconciler(ctx context.Context) (*Reconciler, error) {
+	if l.reconciler == nil || l.Key.Image() != "" {
 		return nil, nil
 	}
-	a, err := l.applier(ctx)
+	a, err := l.reconciler(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", l.Key, err)
 	}
@@ -217,6 +217,6 @@ type Observation struct {
 	RanHere string
 	// Labels of the workloads in Failures and of the known ones that exist, by Kind/name: what policies select by.
 	Labels map[string]map[string]string
-	// Wishes are what these workloads say about going back, by Kind/name, and their namespace, by NamespaceWish.
-	Wishes map[string]Wish
+	// Preferences are what these workloads say about going back, by Kind/name, and their namespace, by NamespacePreference.
+	Preferences map[string]Preference
 }

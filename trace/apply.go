@@ -20,12 +20,12 @@ func (v *view) applyHop() Hop {
 	applied := "applied " + cmp.Or(fmt.Sprintf("%.12s", v.Chain.Attempted), flux.Short(k.Status.LastAppliedRevision))
 	switch {
 	case k.Spec.Suspend:
-		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and applies nothing", flux.Resume(ref)
+		h.Mark, h.Why, h.Fix = Blocked, "it is suspended, and applies nothing", flux.Resume(ref)
 	case !k.DeletionTimestamp.IsZero():
-		h.Mark, h.Why, h.Fix = Stopped, "it is being deleted", "see which finalizer keeps it: kubectl -n "+k.Namespace+
+		h.Mark, h.Why, h.Fix = Blocked, "it is being deleted", "see which finalizer keeps it: kubectl -n "+k.Namespace+
 			" get kustomization "+k.Name+" -o yaml"
 	case failing && reason != meta.ArtifactFailedReason:
-		h.Mark, h.Why = Stopped, fmt.Sprintf("it fails (%s): %s%s", reason, message, v.since(ref))
+		h.Mark, h.Why = Blocked, fmt.Sprintf("it fails (%s): %s%s", reason, message, v.since(ref))
 		h.Fix = v.applyFix(reason)
 	case v.Git.Suspect != nil && !v.Git.Attempted:
 		h.Mark = Waits
@@ -34,7 +34,7 @@ func (v *view) applyHop() Hop {
 			h.Why += ": " + v.Chain.Waits
 		} else if got, ok := v.fetched(); ok && v.overdue(got, 0) {
 			// It applies what its source fetched at once, whatever its interval is.
-			h.Mark = Stopped
+			h.Mark = Blocked
 			h.Why += ", though its source fetched that " + v.ago(got)
 			h.Fix = flux.Reconcile(ref) + logs("kustomize-controller")
 		}
@@ -92,14 +92,14 @@ func (v *view) releaseHop() Hop {
 	reason, message, failing := flux.Not(r.Status.Conditions)
 	switch {
 	case r.Spec.Suspend:
-		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and upgrades nothing", flux.Resume(ref)
+		h.Mark, h.Why, h.Fix = Blocked, "it is suspended, and upgrades nothing", flux.Resume(ref)
 	case failing:
-		h.Mark, h.Why = Stopped, fmt.Sprintf("it fails (%s): %s%s", reason, message, v.since(ref))
+		h.Mark, h.Why = Blocked, fmt.Sprintf("it fails (%s): %s%s", reason, message, v.since(ref))
 		h.Fix = v.releaseFix(reason)
 	case r.Status.LastAttemptedGeneration != r.Generation:
 		h.Mark, h.Why = Waits, cmp.Or(v.Chain.Waits, "it has not attempted its newest values yet")
 		if changed := changedAt(r); !changed.IsZero() && v.overdue(changed, 0) && !flux.Working(r.Status.Conditions) {
-			h.Mark = Stopped
+			h.Mark = Blocked
 			h.Why += ", though they changed " + v.ago(changed)
 			h.Fix = flux.Reconcile(ref) + logs("helm-controller")
 		}

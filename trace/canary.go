@@ -59,14 +59,14 @@ func (v *view) canaryHop() Hop {
 	c := v.Canary
 	h := Hop{Name: HopCanary, At: c.By.String()}
 	if c.Unread != "" {
-		h.Mark, h.Why = Unread, c.Unread
+		h.Mark, h.Why = Unknown, c.Unread
 		return h
 	}
 	switch c.State {
 	case trigger.CanaryWell:
 		h.Mark, h.Says = Good, "what is to run is promoted"
 	case trigger.CanaryFailed:
-		h.Mark, h.Why = Stopped, "it refused the update"
+		h.Mark, h.Why = Blocked, "it refused the update"
 		if !c.At.IsZero() {
 			h.Why += " " + v.ago(c.At)
 		}

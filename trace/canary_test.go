@@ -19,14 +19,14 @@ func byACanary() map[string]condition {
 		}
 	}
 	return map[string]condition{
-		"a canary refused the update": {judged(func(*trigger.CanaryStatus) {}), HopCanary, Stopped,
+		"a canary refused the update": {judged(func(*trigger.CanaryStatus) {}), HopCanary, Blocked,
 			"it refused the update 60m ago: Canary analysis failed", "backstop revert deploy/backend -n production --push"},
-		"a canary promoted it, and the promotion failed": {judged(func(s *trigger.CanaryStatus) { s.Promoting = true }), HopCanary, Stopped,
+		"a canary promoted it, and the promotion failed": {judged(func(s *trigger.CanaryStatus) { s.Promoting = true }), HopCanary, Blocked,
 			"what serves did not get ready", "describe deploy backend-primary"},
 		"a canary analyses it": {judged(func(s *trigger.CanaryStatus) { s.State, s.Phase = trigger.CanaryBusy, "Progressing" }), HopCanary, Waits,
 			"it is Progressing", ""},
 		"a canary promoted it": {judged(func(s *trigger.CanaryStatus) { s.State = trigger.CanaryWell }), HopCanary, Good, "", ""},
-		"a canary cannot be read": {func(f *Facts) { f.Canary = canaryFrom(trigger.CanaryStatus{}, errors.New("no number")) }, HopCanary, Unread,
+		"a canary cannot be read": {func(f *Facts) { f.Canary = canaryFrom(trigger.CanaryStatus{}, errors.New("no number")) }, HopCanary, Unknown,
 			"fields of another shape: no number", ""},
 	}
 }

@@ -82,7 +82,7 @@ type Git struct {
 	// Fetched and Attempted say whether the source's artifact and the applied revision hold that commit.
 	Fetched, Attempted bool
 	// History of the nodes, where it was asked for.
-	History []gitrepo.Turn
+	History []gitrepo.ImageChange
 	More    bool
 }
 

@@ -274,7 +274,7 @@ func (s *shared) blame(ctx context.Context, out *Git, c drift.Image) error {
 	}
 	out.Fetched, out.Attempted = holds(s.line.Chain.Source.Commit), holds(s.line.Chain.Attempted)
 	if s.g.History > 0 {
-		out.History, out.More, err = s.g.Git.Turns(ctx, o.Source, nodesAt(&suspect, out.Tip), s.g.History)
+		out.History, out.More, err = s.g.Git.ImageChanges(ctx, o.Source, nodesAt(&suspect, out.Tip), s.g.History)
 		if err != nil {
 			out.History, out.More = nil, true
 		}
@@ -285,9 +285,9 @@ func (s *shared) blame(ctx context.Context, out *Git, c drift.Image) error {
 // nodesAt is the suspect with every node that says the image, also those that its commit left as they were.
 func nodesAt(s *v1alpha1.Suspect, p gitrepo.Place) v1alpha1.Suspect {
 	out := *s
-	out.Nodes = nil
+	out.Places = nil
 	for _, n := range p.Nodes {
-		out.Nodes = append(out.Nodes, v1alpha1.Node{
+		out.Places = append(out.Places, v1alpha1.Place{
 			File: n.File, Pointer: n.Pointer, Part: string(n.Part), Bad: n.Value, Marker: n.Policy,
 		})
 	}

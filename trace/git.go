@@ -12,10 +12,10 @@ func (v *view) markerHop() Hop {
 	h := Hop{Name: HopMarker}
 	switch {
 	case v.Git.Unread != "":
-		h.Mark, h.Why = Unread, v.Git.Unread
+		h.Mark, h.Why = Unknown, v.Git.Unread
 		return h
 	case v.node == nil:
-		h.Mark, h.Why = Unread, cmp.Or(v.Git.Tip.Why, "no file says the image")
+		h.Mark, h.Why = Unknown, cmp.Or(v.Git.Tip.Why, "no file says the image")
 		return h
 	}
 	n := v.node
@@ -24,7 +24,7 @@ func (v *view) markerHop() Hop {
 	own := v.ownPolicy()
 	switch {
 	case n.Policy == "" && v.policy != nil:
-		h.Mark = Stopped
+		h.Mark = Blocked
 		h.Why = fmt.Sprintf("it says %s without a marker, so image automation never writes what ImagePolicy %s/%s selects",
 			tagOf(says), v.policy.Namespace, v.policy.Name)
 		h.Fix = fmt.Sprintf(`end the line with the comment: # {"$imagepolicy": "%s:%s%s"}`, v.policy.Namespace, v.policy.Name,
@@ -32,9 +32,9 @@ func (v *view) markerHop() Hop {
 	case n.Policy == "":
 		h.Mark, h.Says = Good, "says "+tagOf(says)+", written by people"
 	case v.policy == nil && v.Chain.Unread != "":
-		h.Mark, h.Why = Unread, "its marker names "+n.Policy+": "+v.Chain.Unread
+		h.Mark, h.Why = Unknown, "its marker names "+n.Policy+": "+v.Chain.Unread
 	case v.policy == nil:
-		h.Mark = Stopped
+		h.Mark = Blocked
 		h.Why = fmt.Sprintf("its marker names %s, and there is no such ImagePolicy whose automation writes to this "+
 			"repository", n.Policy)
 		h.Fix = "name one that exists in the marker, or create that ImagePolicy"
@@ -42,11 +42,11 @@ func (v *view) markerHop() Hop {
 			h.Fix = fmt.Sprintf(`name this environment's policy in the marker: # {"$imagepolicy": "%s"}`, own)
 		}
 	case own != "" && own != n.Policy:
-		h.Mark = Stopped
+		h.Mark = Blocked
 		h.Why = fmt.Sprintf("its marker names %s, another environment's policy: what that selects is written here", n.Policy)
 		h.Fix = fmt.Sprintf(`name this environment's policy in the marker: # {"$imagepolicy": "%s"}`, own)
 	case n.Held != nil:
-		h.Mark, h.Why, h.Fix = Stopped, v.heldWhy(), v.heldFix()
+		h.Mark, h.Why, h.Fix = Blocked, v.heldWhy(), v.heldFix()
 	case !sameImage(says, v.policy):
 		h.Mark = Waits
 		h.Why = fmt.Sprintf("it says %s, and not %s", tagOf(says), v.policy.Status.LatestRef.Tag)
@@ -115,7 +115,7 @@ func (v *view) heldBy() *v1alpha1.Rollback {
 	for i := range v.Rollbacks {
 		r := &v.Rollbacks[i]
 		c := r.Status.Change
-		if c != nil && c.Hold != "" && r.Status.Release == nil && (r.Spec.Subject.Name == v.node.Held.Not ||
+		if c != nil && c.Hold != "" && r.Status.Lifted == nil && (r.Spec.Subject.Name == v.node.Held.Not ||
 			tagOf(r.Spec.Subject.Name) == v.node.Held.Not) && v.concerns(r) {
 			out = r
 		}
@@ -132,20 +132,20 @@ func (v *view) heldFix() string {
 	if r == nil {
 		return newer + fmt.Sprintf(", or take backstop:hold out of the comment in %s:%d", v.node.File, v.node.Line)
 	}
-	release := v.Program.Command("release %s -n %s", r.Name, v.Namespace)
-	if v.node.Held.Release == v1alpha1.ReleaseManual {
-		return release
+	lift := v.Program.Command("lift %s -n %s", r.Name, v.Namespace)
+	if v.node.Held.Lift == v1alpha1.LiftManual {
+		return lift
 	}
-	return newer + ", or: " + release
+	return newer + ", or: " + lift
 }
 
 func (v *view) commitHop() Hop {
 	h := Hop{Name: HopCommit}
 	switch {
 	case v.Git.Unread != "":
-		h.Mark, h.Why = Unread, v.Git.Unread
+		h.Mark, h.Why = Unknown, v.Git.Unread
 	case v.Git.Suspect == nil:
-		h.Mark, h.Why = Unread, cmp.Or(v.Git.Unblamed, "no file says the image")
+		h.Mark, h.Why = Unknown, cmp.Or(v.Git.Unblamed, "no file says the image")
 	default:
 		s := v.Git.Suspect
 		h.Mark, h.At = Good, fmt.Sprintf("%.12s", s.Commit)
@@ -180,15 +180,15 @@ func (v *view) sourceHop() Hop {
 	behind := v.Git.Suspect != nil && !v.Git.Fetched
 	switch {
 	case s.Missing:
-		h.Mark, h.Why = Stopped, "it does not exist"
+		h.Mark, h.Why = Blocked, "it does not exist"
 		h.Fix = fmt.Sprintf("create it, or correct spec.sourceRef of Kustomization %s/%s", v.Chain.Kustomization.Namespace,
 			v.Chain.Kustomization.Name)
 	case s.Suspended:
-		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and fetches nothing", flux.Resume(s.Ref)
+		h.Mark, h.Why, h.Fix = Blocked, "it is suspended, and fetches nothing", flux.Resume(s.Ref)
 	case s.Problem != "":
-		h.Mark, h.Why, h.Fix = Stopped, s.Problem, v.sourceFix()
+		h.Mark, h.Why, h.Fix = Blocked, s.Problem, v.sourceFix()
 	case s.Pinned != "":
-		h.Mark, h.Why = Stopped, s.Pinned
+		h.Mark, h.Why = Blocked, s.Pinned
 		h.Fix = "set spec.ref to the branch alone: {branch: main}"
 	case s.Revision == "":
 		h.Mark, h.Why = Waits, "it has fetched nothing yet"
@@ -217,7 +217,7 @@ func (v *view) behind(h Hop) Hop {
 		pushed = w.Object.Status.LastPushTime.Time
 	}
 	if v.overdue(pushed, interval) {
-		h.Mark = Stopped
+		h.Mark = Blocked
 		h.Why += ", and that commit was made " + v.ago(pushed)
 		h.Fix = flux.Reconcile(s.Ref) + logs("source-controller")
 	}

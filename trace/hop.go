@@ -14,12 +14,12 @@ type Mark string
 const (
 	// Good: the image came through here.
 	Good Mark = "ok"
-	// Stopped: it does not go on before somebody does something. Why and Fix say what.
-	Stopped Mark = "stopped"
+	// Blocked: it does not go on before somebody does something. Why and Fix say what.
+	Blocked Mark = "stopped"
 	// Waits: it has not got here yet, and will if what comes before lets it. Why describes what it waits for.
 	Waits Mark = "waits"
-	// Unread: what is here could not be read. Why explains the reason.
-	Unread Mark = "not read"
+	// Unknown: what is here could not be read. Why explains the reason.
+	Unknown Mark = "not read"
 	// None: there is nothing here to go through.
 	None Mark = "none"
 )
@@ -68,8 +68,8 @@ type Trail struct {
 	// Notes are what else was seen that no hop says.
 	Notes []string `json:"notes,omitempty"`
 	// History lists which image ran when, if the question asks for it; More says that it goes further back.
-	History []gitrepo.Turn `json:"history,omitempty"`
-	More    bool           `json:"more,omitempty"`
+	History []gitrepo.ImageChange `json:"history,omitempty"`
+	More    bool                  `json:"more,omitempty"`
 	// At is when this was so.
 	At time.Time `json:"at"`
 }
@@ -77,8 +77,8 @@ type Trail struct {
 // The codes with which the command ends.
 const (
 	CodeGood    = 0
-	CodeStopped = 1
-	CodeUnread  = 3
+	CodeBlocked = 1
+	CodeUnknown = 3
 )
 
 // Code sums trails up for a script: 1 where one is stopped or on its way, else 3 where one could not be read, else 0.
@@ -95,10 +95,10 @@ func CodeOf(hops []Hop) int {
 	code := CodeGood
 	for _, h := range hops {
 		switch h.Mark {
-		case Stopped, Waits:
-			return CodeStopped
-		case Unread:
-			code = CodeUnread
+		case Blocked, Waits:
+			return CodeBlocked
+		case Unknown:
+			code = CodeUnknown
 		case Good, None:
 		}
 	}

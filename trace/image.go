@@ -23,19 +23,19 @@ func (v *view) policyHop() Hop {
 	h.At = ref.String()
 	b, err := imagepolicy.Parse(p.Spec)
 	if err != nil {
-		h.Mark, h.Why, h.Fix = Stopped, "it selects nothing: "+err.Error(), "correct that field"
+		h.Mark, h.Why, h.Fix = Blocked, "it selects nothing: "+err.Error(), "correct that field"
 		return h
 	}
 	reason, message, failing := flux.Not(p.Status.Conditions)
 	selected := p.Status.LatestRef
 	switch {
 	case p.Spec.Suspend:
-		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and selects nothing new", flux.Resume(ref)
+		h.Mark, h.Why, h.Fix = Blocked, "it is suspended, and selects nothing new", flux.Resume(ref)
 		if selected != nil {
 			h.Why += "; it still stands for " + selected.Tag
 		}
 	case failing:
-		h.Mark, h.Why = Stopped, fmt.Sprintf("it selects nothing (%s): %s", reason, message)
+		h.Mark, h.Why = Blocked, fmt.Sprintf("it selects nothing (%s): %s", reason, message)
 		h.Fix = v.selectionFix(b, reason)
 	case selected == nil:
 		h.Mark, h.Why = Waits, "it has selected nothing yet"
@@ -69,7 +69,7 @@ func (v *view) unlessUnread(h Hop) Hop {
 	if v.Chain.Unread == "" || v.node != nil && v.node.Policy == "" {
 		return h
 	}
-	return Hop{Name: h.Name, Mark: Unread, Why: v.Chain.Unread}
+	return Hop{Name: h.Name, Mark: Unknown, Why: v.Chain.Unread}
 }
 
 // accessDenied is how Flux says that a reference to another namespace is not allowed.
@@ -104,7 +104,7 @@ func (v *view) selected(h Hop, b *imagepolicy.Rule) Hop {
 		return v.notSelected(h, b, asked, tag)
 	}
 	if other, why := v.foreign(tag); other != nil {
-		h.Mark = Stopped
+		h.Mark = Blocked
 		h.Why = fmt.Sprintf("it selects %s, which ImagePolicy %s/%s is for: %s", tag, other.Namespace, other.Name, why)
 		h.Fix = "set spec.filterTags.pattern to one that only this environment's tags match, anchored with ^ at the start"
 		return h
@@ -127,18 +127,18 @@ func (v *view) selected(h Hop, b *imagepolicy.Rule) Hop {
 func (v *view) notSelected(h Hop, b *imagepolicy.Rule, asked, selected string) Hop {
 	r, why, fix := b.Read(asked)
 	if why != "" {
-		h.Mark, h.Why, h.Fix = Stopped, fmt.Sprintf("it selects %s: %s", selected, why), fix
+		h.Mark, h.Why, h.Fix = Blocked, fmt.Sprintf("it selects %s: %s", selected, why), fix
 		return h
 	}
 	top, gone, _ := b.Read(selected)
 	switch {
 	case gone == "" && b.After(top, r):
-		h.Mark = Stopped
+		h.Mark = Blocked
 		h.Why = fmt.Sprintf("it selects %s, which comes after %s (%s)", selected, asked, b)
 		h.Fix = fmt.Sprintf("push the image under a tag that comes after %s; or have the ImageRepository leave that one "+
 			"out: spec.exclusionList", selected)
 	case gone == "" && !b.After(r, top):
-		h.Mark = Stopped
+		h.Mark = Blocked
 		h.Why = fmt.Sprintf("it selects %s, which is the same to its rule (%s)", selected, b)
 		h.Fix = "push the image under a tag that comes after it"
 	default:
@@ -198,22 +198,22 @@ func (v *view) automationHop() Hop {
 	last, interval := w.Object.Status.LastAutomationRunTime, w.Object.Spec.Interval.Duration
 	switch {
 	case w.Object.Spec.Suspend:
-		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and writes nothing to Git", flux.Resume(w.Ref)
+		h.Mark, h.Why, h.Fix = Blocked, "it is suspended, and writes nothing to Git", flux.Resume(w.Ref)
 	case v.node != nil && !w.Updates(v.node.File):
-		h.Mark = Stopped
+		h.Mark = Blocked
 		h.Why = fmt.Sprintf("it updates %s alone, and the marker is in %s", w.Path, v.node.File)
 		h.Fix = "set spec.update.path to a folder that holds " + v.node.File
 	case w.Elsewhere != "":
-		h.Mark, h.Why = Stopped, w.Elsewhere
+		h.Mark, h.Why = Blocked, w.Elsewhere
 		h.Fix = fmt.Sprintf("merge what it pushed, or set spec.git.checkout.ref.branch and spec.git.push.branch: %s",
 			v.Chain.Source.Branch)
 	case failing:
-		h.Mark, h.Why = Stopped, fmt.Sprintf("it fails (%s): %s", reason, message)
+		h.Mark, h.Why = Blocked, fmt.Sprintf("it fails (%s): %s", reason, message)
 		h.Fix = v.automationFix(reason, message)
 	case last == nil:
 		h.Mark, h.Why = Waits, "it has not run yet"
 	case v.overdue(last.Time, interval):
-		h.Mark = Stopped
+		h.Mark = Blocked
 		h.Why = fmt.Sprintf("it ran %s, though its interval is %s", v.ago(last.Time), every(interval))
 		h.Fix = flux.Reconcile(w.Ref) + logs("image-automation-controller")
 	default:
@@ -228,7 +228,7 @@ func (v *view) automationHop() Hop {
 // noWriter explains why no automation writes what the policy selects.
 func (v *view) noWriter(h Hop) Hop {
 	p := v.policy
-	h.Mark = Stopped
+	h.Mark = Blocked
 	for _, w := range v.Chain.Writers {
 		if w.Object.Namespace != p.Namespace {
 			continue
@@ -243,12 +243,12 @@ func (v *view) noWriter(h Hop) Hop {
 		return h
 	}
 	if v.Chain.Unread != "" {
-		h.Mark, h.Why = Unread, v.Chain.Unread
+		h.Mark, h.Why = Unknown, v.Chain.Unread
 		return h
 	}
 	repo := v.Chain.Repository
 	if repo == nil {
-		h.Mark, h.Why = Unread, fmt.Sprintf("which Git repository %s is built from nobody says: name it in "+
+		h.Mark, h.Why = Unknown, fmt.Sprintf("which Git repository %s is built from nobody says: name it in "+
 			"spec.sourceRef of a RollbackPolicy", v.Chain.Source.Ref)
 		return h
 	}

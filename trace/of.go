@@ -20,7 +20,7 @@ func Of(f Facts) Trail {
 	}
 	add := func(hop func() Hop) {
 		h := hop()
-		if h.Mark == Stopped && v.stopped == "" {
+		if h.Mark == Blocked && v.stopped == "" {
 			v.stopped = h.Name
 		}
 		v.waits = v.waits || h.Mark == Waits
@@ -29,10 +29,10 @@ func Of(f Facts) Trail {
 	add(v.tagHop)
 	switch {
 	case f.Unread != "":
-		t.Hops = append(t.Hops, Hop{Name: HopApply, Mark: Unread, Why: f.Unread})
+		t.Hops = append(t.Hops, Hop{Name: HopApply, Mark: Unknown, Why: f.Unread})
 	case f.Chain == nil:
 		t.Hops = append(t.Hops, Hop{
-			Name: HopApply, Mark: Stopped, Why: f.NotFlux,
+			Name: HopApply, Mark: Blocked, Why: f.NotFlux,
 			Fix: "let a Kustomization or HelmRelease apply it, from a file in Git",
 		})
 	default:
@@ -86,10 +86,10 @@ func (v *view) tagHop() Hop {
 	case reconcile.FindingPresent:
 		h.Mark, h.Says = Good, v.described()
 	case reconcile.FindingAbsent:
-		h.Mark, h.Why = Stopped, r.Proof.Sentence
+		h.Mark, h.Why = Blocked, r.Proof.Sentence
 		h.Fix = tagFix(r.Proof.Cause, v.image, r.Nodes)
 	default:
-		h.Mark, h.Why = Unread, r.Proof.Sentence
+		h.Mark, h.Why = Unknown, r.Proof.Sentence
 		if r.Missing != "" {
 			h.Why += "; " + r.Missing
 		}
@@ -128,11 +128,11 @@ func (v *view) scanHop() Hop {
 			return v.unlessUnread(h)
 		}
 		ref := repositoryOf(v.policy)
-		h.At, h.Mark = ref.String(), Stopped
+		h.At, h.Mark = ref.String(), Blocked
 		h.Why = fmt.Sprintf("ImagePolicy %s/%s selects from it, and it does not exist", v.policy.Namespace, v.policy.Name)
 		h.Fix = "create it, or correct spec.imageRepositoryRef of the ImagePolicy"
 		if v.Chain.Unread != "" {
-			h.Mark, h.Why, h.Fix = Unread, v.Chain.Unread, ""
+			h.Mark, h.Why, h.Fix = Unknown, v.Chain.Unread, ""
 		}
 		return h
 	}
@@ -144,16 +144,16 @@ func (v *view) scanHop() Hop {
 	last := r.Status.LastScanResult
 	switch by := excluded(r, tag); {
 	case r.Spec.Suspend:
-		h.Mark, h.Why, h.Fix = Stopped, "it is suspended, and sees no new tags", flux.Resume(ref)
+		h.Mark, h.Why, h.Fix = Blocked, "it is suspended, and sees no new tags", flux.Resume(ref)
 	case by != "":
-		h.Mark, h.Why = Stopped, fmt.Sprintf("it leaves %s out: the exclusion %s matches", tag, by)
+		h.Mark, h.Why = Blocked, fmt.Sprintf("it leaves %s out: the exclusion %s matches", tag, by)
 		h.Fix = fmt.Sprintf("take %s out of spec.exclusionList, or push the image under another tag", by)
 	case failing:
-		h.Mark, h.Why, h.Fix = Stopped, fmt.Sprintf("its scan fails (%s): %s", reason, message), v.scanFix(message)
+		h.Mark, h.Why, h.Fix = Blocked, fmt.Sprintf("its scan fails (%s): %s", reason, message), v.scanFix(message)
 	case last == nil:
 		h.Mark, h.Why = Waits, "it has not been scanned yet"
 	case v.overdue(last.ScanTime.Time, interval):
-		h.Mark = Stopped
+		h.Mark = Blocked
 		h.Why = fmt.Sprintf("it was scanned %s, though its interval is %s", v.ago(last.ScanTime.Time), every(interval))
 		h.Fix = flux.Reconcile(ref) + logs("image-reflector-controller")
 	case v.unseen():

@@ -87,7 +87,7 @@ func healthy() Facts {
 			Images: map[string]string{"backend": good}, Complete: true,
 		}},
 		Chain: &flux.Chain{
-			Applier: refOf("Kustomization", "flux-system", "production"),
+			Reconciler: refOf("Kustomization", "flux-system", "production"),
 			Kustomization: &kustomizev1.Kustomization{ObjectMeta: named("flux-system", "production"),
 				Spec: kustomizev1.KustomizationSpec{Interval: every2(10 * time.Minute), Path: "./apps/production"}},
 			Source: flux.Deployed{Ref: refOf("GitRepository", "flux-system", "fleet"), Git: repo,
@@ -135,7 +135,7 @@ func TestAnImageThatCameAllTheWay(t *testing.T) {
 // helm puts a HelmRelease between.
 func helm(f *Facts) *helmv2.HelmRelease {
 	r := &helmv2.HelmRelease{ObjectMeta: named("production", "backend")}
-	f.Chain.Release, f.Chain.Applier = r, refOf("HelmRelease", "production", "backend")
+	f.Chain.Release, f.Chain.Reconciler = r, refOf("HelmRelease", "production", "backend")
 	return r
 }
 
@@ -164,107 +164,107 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		return func(f *Facts) { writer(f).Status.Conditions = not("GitOperationFailed", message) }
 	}
 	tests := map[string]condition{
-		"the tag is not in the registry":  {absent(v1alpha1.CauseNotFound), HopTag, Stopped, "it is not", "push " + good},
-		"the tag is for another platform": {absent(v1alpha1.CausePlatformMismatch), HopTag, Stopped, "it is not", "for linux/amd64 too"},
-		"the tag is a chart":              {absent(v1alpha1.CauseNotAnImage), HopTag, Stopped, "it is not", "use the tag of a container image"},
-		"a layer is missing":              {absent(v1alpha1.CauseBlobMissing), HopTag, Stopped, "it is not", "again"},
-		"the image's name is none":        {absent(v1alpha1.CauseInvalidName), HopTag, Stopped, "it is not", "REGISTRY/REPOSITORY:TAG"},
-		"the registry lets nobody in":     {func(f *Facts) { f.Registry.Proof = reconcile.Proof{Cause: v1alpha1.CauseUnauthorized, Sentence: "401"} }, HopTag, Unread, "401", "docker login ghcr.io"},
+		"the tag is not in the registry":  {absent(v1alpha1.CauseNotFound), HopTag, Blocked, "it is not", "push " + good},
+		"the tag is for another platform": {absent(v1alpha1.CausePlatformMismatch), HopTag, Blocked, "it is not", "for linux/amd64 too"},
+		"the tag is a chart":              {absent(v1alpha1.CauseNotAnImage), HopTag, Blocked, "it is not", "use the tag of a container image"},
+		"a layer is missing":              {absent(v1alpha1.CauseBlobMissing), HopTag, Blocked, "it is not", "again"},
+		"the image's name is none":        {absent(v1alpha1.CauseInvalidName), HopTag, Blocked, "it is not", "REGISTRY/REPOSITORY:TAG"},
+		"the registry lets nobody in":     {func(f *Facts) { f.Registry.Proof = reconcile.Proof{Cause: v1alpha1.CauseUnauthorized, Sentence: "401"} }, HopTag, Unknown, "401", "docker login ghcr.io"},
 		"the pull secret may not be read": {func(f *Facts) {
 			f.Registry.Proof, f.Registry.Missing = reconcile.Proof{}, "you may not read Secret a/b"
-		}, HopTag, Unread, "you may not read Secret a/b", ""},
-		"the scan is suspended":               {func(f *Facts) { scan(f).Spec.Suspend = true }, HopScan, Stopped, "suspended", "flux -n production resume image repository backend"},
-		"the scan leaves the tag out":         {func(f *Facts) { scan(f).Spec.ExclusionList = []string{"v1"} }, HopScan, Stopped, "the exclusion v1 matches", "spec.exclusionList"},
-		"the scan is refused without a login": {scanFails("401 Unauthorized"), HopScan, Stopped, "401", "spec.secretRef.name: backend"},
+		}, HopTag, Unknown, "you may not read Secret a/b", ""},
+		"the scan is suspended":               {func(f *Facts) { scan(f).Spec.Suspend = true }, HopScan, Blocked, "suspended", "flux -n production resume image repository backend"},
+		"the scan leaves the tag out":         {func(f *Facts) { scan(f).Spec.ExclusionList = []string{"v1"} }, HopScan, Blocked, "the exclusion v1 matches", "spec.exclusionList"},
+		"the scan is refused without a login": {scanFails("401 Unauthorized"), HopScan, Blocked, "401", "spec.secretRef.name: backend"},
 		"the scan is refused with a login": {func(f *Facts) {
 			scanFails("DENIED")(f)
 			scan(f).Spec.SecretRef = &meta.LocalObjectReference{Name: "pull"}
-		}, HopScan, Stopped, "DENIED", "correct the login in Secret production/pull"},
+		}, HopScan, Blocked, "DENIED", "correct the login in Secret production/pull"},
 		"the scan's Secret is missing": {func(f *Facts) {
 			scanFails(`secrets "pull" not found`)(f)
 			scan(f).Spec.SecretRef = &meta.LocalObjectReference{Name: "pull"}
-		}, HopScan, Stopped, "not found", "create secret docker-registry pull"},
-		"the registry's certificate is unknown": {scanFails("x509: certificate signed by unknown authority"), HopScan, Stopped, "x509", "certSecretRef"},
-		"the registry speaks plain HTTP":        {scanFails("server gave HTTP response to HTTPS client"), HopScan, Stopped, "HTTP response", "spec.insecure: true"},
-		"the registry knows no such repository": {scanFails("NAME_UNKNOWN"), HopScan, Stopped, "NAME_UNKNOWN", "spec.image"},
+		}, HopScan, Blocked, "not found", "create secret docker-registry pull"},
+		"the registry's certificate is unknown": {scanFails("x509: certificate signed by unknown authority"), HopScan, Blocked, "x509", "certSecretRef"},
+		"the registry speaks plain HTTP":        {scanFails("server gave HTTP response to HTTPS client"), HopScan, Blocked, "HTTP response", "spec.insecure: true"},
+		"the registry knows no such repository": {scanFails("NAME_UNKNOWN"), HopScan, Blocked, "NAME_UNKNOWN", "spec.image"},
 		"a number of the registry's address is no answer": {scanFails("scan failed: GET http://127.0.0.1:40183/v2/denied/tags/list?n=1000: NAME_UNKNOWN: Unknown name"),
-			HopScan, Stopped, "NAME_UNKNOWN", "correct spec.image"},
-		"an exclusion does not compile":         {scanFails("failed to compile regex ("), HopScan, Stopped, "regex", "spec.exclusionList"},
-		"the scan fails otherwise":              {scanFails("500"), HopScan, Stopped, "500", "flux -n production reconcile image repository backend"},
+			HopScan, Blocked, "NAME_UNKNOWN", "correct spec.image"},
+		"an exclusion does not compile":         {scanFails("failed to compile regex ("), HopScan, Blocked, "regex", "spec.exclusionList"},
+		"the scan fails otherwise":              {scanFails("500"), HopScan, Blocked, "500", "flux -n production reconcile image repository backend"},
 		"the scan has not run":                  {func(f *Facts) { scan(f).Status.LastScanResult = nil }, HopScan, Waits, "not been scanned", ""},
-		"the scan is overdue":                   {func(f *Facts) { scan(f).Status.LastScanResult.ScanTime = before(time.Hour) }, HopScan, Stopped, "scanned 60m ago, though", "image-reflector-controller"},
+		"the scan is overdue":                   {func(f *Facts) { scan(f).Status.LastScanResult.ScanTime = before(time.Hour) }, HopScan, Blocked, "scanned 60m ago, though", "image-reflector-controller"},
 		"the scan has not seen a tag":           {func(f *Facts) { f.Registry.Tags = append(f.Registry.Tags, tagOf(newer)) }, HopScan, Waits, "did not see", ""},
-		"the ImageRepository does not exist":    {func(f *Facts) { policy(f).Spec.ImageRepositoryRef.Name = "front" }, HopScan, Stopped, "does not exist", "spec.imageRepositoryRef"},
-		"the policy is suspended":               {func(f *Facts) { policy(f).Spec.Suspend = true }, HopPolicy, Stopped, "still stands for", "flux -n production resume image policy backend"},
-		"the policy's pattern does not compile": {func(f *Facts) { policy(f).Spec.FilterTags.Pattern = "(" }, HopPolicy, Stopped, "no regular expression", "correct that field"},
-		"the policy's range is none":            {func(f *Facts) { policy(f).Spec.Policy.SemVer = &reflectorv1.SemVerPolicy{Range: "banana"} }, HopPolicy, Stopped, "no range of versions", "correct that field"},
+		"the ImageRepository does not exist":    {func(f *Facts) { policy(f).Spec.ImageRepositoryRef.Name = "front" }, HopScan, Blocked, "does not exist", "spec.imageRepositoryRef"},
+		"the policy is suspended":               {func(f *Facts) { policy(f).Spec.Suspend = true }, HopPolicy, Blocked, "still stands for", "flux -n production resume image policy backend"},
+		"the policy's pattern does not compile": {func(f *Facts) { policy(f).Spec.FilterTags.Pattern = "(" }, HopPolicy, Blocked, "no regular expression", "correct that field"},
+		"the policy's range is none":            {func(f *Facts) { policy(f).Spec.Policy.SemVer = &reflectorv1.SemVerPolicy{Range: "banana"} }, HopPolicy, Blocked, "no range of versions", "correct that field"},
 		"the policy takes no tag": {func(f *Facts) {
 			policy(f).Spec.FilterTags.Pattern = "^x$"
 			policy(f).Status.Conditions = not("Failure", "version list argument cannot be empty")
-		}, HopPolicy, Stopped, "selects nothing", "such as x"},
+		}, HopPolicy, Blocked, "selects nothing", "such as x"},
 		"the policy has not selected":             {func(f *Facts) { policy(f).Status.LatestRef = nil }, HopPolicy, Waits, "nothing yet", ""},
 		"a newer tag was not seen by the policy":  {func(f *Facts) { f.Registry.Tags[1] = tagOf(newer) }, HopPolicy, Waits, "comes after it", ""},
-		"the tag that was asked for does not fit": {func(f *Facts) { f.Asked = repository + ":v2" }, HopPolicy, Stopped, "v2 does not match the pattern", "such as production-v-0"},
-		"the tag that was asked for is older":     {func(f *Facts) { f.Asked = repository + ":production-v0-1" }, HopPolicy, Stopped, "comes after production-v0-1", "spec.exclusionList"},
+		"the tag that was asked for does not fit": {func(f *Facts) { f.Asked = repository + ":v2" }, HopPolicy, Blocked, "v2 does not match the pattern", "such as production-v-0"},
+		"the tag that was asked for is older":     {func(f *Facts) { f.Asked = repository + ":production-v0-1" }, HopPolicy, Blocked, "comes after production-v0-1", "spec.exclusionList"},
 		"the tag that was asked for is newer":     {func(f *Facts) { f.Asked = newer }, HopPolicy, Waits, "has not been seen yet", ""},
 		"another image runs, and Flux's objects may not be read": {func(f *Facts) {
 			f.Asked, f.Chain, f.Git, f.Unread = repository+":production-v0-1", nil, Git{}, "you may not read Kustomization/flux-system/apps"
-		}, HopWorkload, Stopped, "it runs production-v1.0.0-1700000000, and not production-v0-1", ""},
-		"the tag that was asked for is a tie": {func(f *Facts) { f.Asked = repository + ":production-vX-1700000000" }, HopPolicy, Stopped, "the same to its rule", "comes after it"},
+		}, HopWorkload, Blocked, "it runs production-v1.0.0-1700000000, and not production-v0-1", ""},
+		"the tag that was asked for is a tie": {func(f *Facts) { f.Asked = repository + ":production-vX-1700000000" }, HopPolicy, Blocked, "the same to its rule", "comes after it"},
 		"the policy takes another environment's": {func(f *Facts) {
 			policy(f).Spec.FilterTags.Pattern = `v.*-(?P<ts>[0-9]+)$`
 			policy(f).Status.LatestRef.Tag = "staging-v1.0.0-1700000000"
-		}, HopPolicy, Stopped, "ImagePolicy staging/backend is for", "anchored with ^"},
-		"the automation is suspended":           {func(f *Facts) { writer(f).Spec.Suspend = true }, HopAutomation, Stopped, "suspended", "flux -n production resume image update production"},
-		"the automation updates another folder": {func(f *Facts) { f.Chain.Writers[0].Path = "apps/staging" }, HopAutomation, Stopped, "updates apps/staging alone", "spec.update.path"},
-		"the automation pushes elsewhere":       {func(f *Facts) { f.Chain.Writers[0].Elsewhere = "it pushes to x" }, HopAutomation, Stopped, "it pushes to x", "spec.git.push.branch: main"},
-		"the automation may not push":           {writeFails("authorization failed"), HopAutomation, Stopped, "authorization", "Secret that may push"},
-		"the branch is protected":               {writeFails("pre-receive hook declined: protected branch"), HopAutomation, Stopped, "protected", "let its user push"},
-		"the automation's template is broken":   {writeFails("template: unclosed action"), HopAutomation, Stopped, "template", "messageTemplate"},
-		"the automation's path does not exist":  {writeFails("no such file or directory"), HopAutomation, Stopped, "no such file", "spec.update.path"},
-		"the automation's selector is broken":   {writeFails("failed to parse policy selector"), HopAutomation, Stopped, "selector", "spec.policySelector"},
-		"the automation fails otherwise":        {writeFails("EOF"), HopAutomation, Stopped, "EOF", "flux -n production reconcile image update production"},
-		"the automation's Secret is missing":    {writeFails(`failed to get auth secret 'a/b': secrets "b" not found`), HopAutomation, Stopped, "not found", "create the Secret that it names"},
-		"the automation may not refer there":    {func(f *Facts) { writer(f).Status.Conditions = not("AccessDenied", "access denied") }, HopAutomation, Stopped, "access denied", "of its own namespace"},
-		"nobody says which repository it is":    {func(f *Facts) { f.Chain.Writers, f.Chain.Repository = nil, nil }, HopAutomation, Unread, "spec.sourceRef of a RollbackPolicy", ""},
+		}, HopPolicy, Blocked, "ImagePolicy staging/backend is for", "anchored with ^"},
+		"the automation is suspended":           {func(f *Facts) { writer(f).Spec.Suspend = true }, HopAutomation, Blocked, "suspended", "flux -n production resume image update production"},
+		"the automation updates another folder": {func(f *Facts) { f.Chain.Writers[0].Path = "apps/staging" }, HopAutomation, Blocked, "updates apps/staging alone", "spec.update.path"},
+		"the automation pushes elsewhere":       {func(f *Facts) { f.Chain.Writers[0].Elsewhere = "it pushes to x" }, HopAutomation, Blocked, "it pushes to x", "spec.git.push.branch: main"},
+		"the automation may not push":           {writeFails("authorization failed"), HopAutomation, Blocked, "authorization", "Secret that may push"},
+		"the branch is protected":               {writeFails("pre-receive hook declined: protected branch"), HopAutomation, Blocked, "protected", "let its user push"},
+		"the automation's template is broken":   {writeFails("template: unclosed action"), HopAutomation, Blocked, "template", "messageTemplate"},
+		"the automation's path does not exist":  {writeFails("no such file or directory"), HopAutomation, Blocked, "no such file", "spec.update.path"},
+		"the automation's selector is broken":   {writeFails("failed to parse policy selector"), HopAutomation, Blocked, "selector", "spec.policySelector"},
+		"the automation fails otherwise":        {writeFails("EOF"), HopAutomation, Blocked, "EOF", "flux -n production reconcile image update production"},
+		"the automation's Secret is missing":    {writeFails(`failed to get auth secret 'a/b': secrets "b" not found`), HopAutomation, Blocked, "not found", "create the Secret that it names"},
+		"the automation may not refer there":    {func(f *Facts) { writer(f).Status.Conditions = not("AccessDenied", "access denied") }, HopAutomation, Blocked, "access denied", "of its own namespace"},
+		"nobody says which repository it is":    {func(f *Facts) { f.Chain.Writers, f.Chain.Repository = nil, nil }, HopAutomation, Unknown, "spec.sourceRef of a RollbackPolicy", ""},
 		"no version of its own tags fits": {func(f *Facts) {
 			policy(f).Status.Conditions = not("Failure", "unable to determine latest version from provided list")
 			policy(f).Spec.FilterTags.Pattern = `^production-v(?P<ts>[0-9.]+)-`
 			policy(f).Spec.Policy = reflectorv1.ImagePolicyChoice{SemVer: &reflectorv1.SemVerPolicy{Range: ">=5.0.0"}}
-		}, HopPolicy, Stopped, "it selects nothing", "widen spec.policy.semver.range"},
-		"the policy may not see the scan": {func(f *Facts) { policy(f).Status.Conditions = not("AccessDenied", "access denied") }, HopPolicy, Stopped, "access denied", "spec.accessFrom of ImageRepository production/backend"},
+		}, HopPolicy, Blocked, "it selects nothing", "widen spec.policy.semver.range"},
+		"the policy may not see the scan": {func(f *Facts) { policy(f).Status.Conditions = not("AccessDenied", "access denied") }, HopPolicy, Blocked, "access denied", "spec.accessFrom of ImageRepository production/backend"},
 		"the automation has not run":      {func(f *Facts) { writer(f).Status.LastAutomationRunTime = nil }, HopAutomation, Waits, "not run", ""},
-		"the automation is overdue":       {func(f *Facts) { writer(f).Status.LastAutomationRunTime = new(before(time.Hour)) }, HopAutomation, Stopped, "though its interval is 60s", "image-automation-controller"},
+		"the automation is overdue":       {func(f *Facts) { writer(f).Status.LastAutomationRunTime = new(before(time.Hour)) }, HopAutomation, Blocked, "though its interval is 60s", "image-automation-controller"},
 		"the automation does not select it": {func(f *Facts) {
 			writer(f).Spec.PolicySelector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
-		}, HopAutomation, Stopped, "does not select", "a=b"},
-		"there is no automation":                 {func(f *Facts) { f.Chain.Writers = nil }, HopAutomation, Stopped, "no ImageUpdateAutomation in namespace production", "create one"},
-		"automations may not be listed":          {func(f *Facts) { f.Chain.Writers, f.Chain.Unread = nil, "you may not list" }, HopAutomation, Unread, "you may not list", ""},
-		"Git may not be read":                    {func(f *Facts) { f.Git = Git{Unread: "you may not read Secret flux-system/fleet"} }, HopMarker, Unread, "you may not read Secret", ""},
-		"no file says the image":                 {func(f *Facts) { f.Git = Git{Tip: gitrepo.Place{Why: "something else changes that"}} }, HopMarker, Unread, "something else", ""},
-		"there is no marker":                     {func(f *Facts) { node(f).Policy = "" }, HopMarker, Stopped, "without a marker", `{"$imagepolicy": "production:backend"}`},
-		"there is no marker behind a tag":        {func(f *Facts) { node(f).Policy, node(f).Part = "", manifest.PartTag }, HopMarker, Stopped, "without a marker", `"production:backend:tag"`},
-		"the marker names nothing":               {func(f *Facts) { node(f).Policy = "production:nothing" }, HopMarker, Stopped, "no such ImagePolicy", `"production:backend"`},
-		"the marker names another environment's": {func(f *Facts) { node(f).Policy = "staging:backend" }, HopMarker, Stopped, "another environment's policy", `"production:backend"`},
-		"the marker is held":                     {func(f *Facts) { node(f).Held = &manifest.Mark{Not: tagOf(newer), Since: noon.Add(-time.Hour)} }, HopMarker, Stopped, "holds image automation off: production-v1.1.0-1700000100 could not run, 60m ago", "take backstop:hold out"},
-		"the marker is held for a Rollback":      {held, HopMarker, Stopped, "could not run", "or: backstop release backend-1f2e-1 -n production"},
+		}, HopAutomation, Blocked, "does not select", "a=b"},
+		"there is no automation":                 {func(f *Facts) { f.Chain.Writers = nil }, HopAutomation, Blocked, "no ImageUpdateAutomation in namespace production", "create one"},
+		"automations may not be listed":          {func(f *Facts) { f.Chain.Writers, f.Chain.Unread = nil, "you may not list" }, HopAutomation, Unknown, "you may not list", ""},
+		"Git may not be read":                    {func(f *Facts) { f.Git = Git{Unread: "you may not read Secret flux-system/fleet"} }, HopMarker, Unknown, "you may not read Secret", ""},
+		"no file says the image":                 {func(f *Facts) { f.Git = Git{Tip: gitrepo.Place{Why: "something else changes that"}} }, HopMarker, Unknown, "something else", ""},
+		"there is no marker":                     {func(f *Facts) { node(f).Policy = "" }, HopMarker, Blocked, "without a marker", `{"$imagepolicy": "production:backend"}`},
+		"there is no marker behind a tag":        {func(f *Facts) { node(f).Policy, node(f).Part = "", manifest.PartTag }, HopMarker, Blocked, "without a marker", `"production:backend:tag"`},
+		"the marker names nothing":               {func(f *Facts) { node(f).Policy = "production:nothing" }, HopMarker, Blocked, "no such ImagePolicy", `"production:backend"`},
+		"the marker names another environment's": {func(f *Facts) { node(f).Policy = "staging:backend" }, HopMarker, Blocked, "another environment's policy", `"production:backend"`},
+		"the marker is held":                     {func(f *Facts) { node(f).Held = &manifest.Mark{Not: tagOf(newer), Since: noon.Add(-time.Hour)} }, HopMarker, Blocked, "holds image automation off: production-v1.1.0-1700000100 could not run, 60m ago", "take backstop:hold out"},
+		"the marker is held for a Rollback":      {held, HopMarker, Blocked, "could not run", "or: backstop lift backend-1f2e-1 -n production"},
 		"the hold is of an adopted change by hand": {func(f *Facts) {
 			held(f)
 			f.Rollbacks[0].Status.Failures[0].Drift = &v1alpha1.Drift{Live: repository + ":production-v1.0.0-1700000000"}
-		}, HopMarker, Stopped, "was left for what a person had put in by hand", "or: backstop release backend-1f2e-1 -n production"},
+		}, HopMarker, Blocked, "was left for what a person had put in by hand", "or: backstop lift backend-1f2e-1 -n production"},
 		"policies may not be listed": {func(f *Facts) {
 			f.Chain.Selections, f.Chain.Unread = nil, "you may not list ImagePolicy objects"
-		}, HopPolicy, Unread, "you may not list ImagePolicy objects", ""},
-		"the hold is Manual":                    {func(f *Facts) { held(f); node(f).Held.Release = v1alpha1.ReleaseManual }, HopMarker, Stopped, "could not run", "backstop release backend-1f2e-1 -n production"},
+		}, HopPolicy, Unknown, "you may not list ImagePolicy objects", ""},
+		"the hold is Manual":                    {func(f *Facts) { held(f); node(f).Held.Lift = v1alpha1.LiftManual }, HopMarker, Blocked, "could not run", "backstop lift backend-1f2e-1 -n production"},
 		"Git does not say what is selected yet": {func(f *Facts) { policy(f).Status.LatestRef.Tag = tagOf(newer); f.Registry.All = false }, HopMarker, Waits, "which is written at the next run, within 60s", ""},
-		"the commit is beyond what can be read": {func(f *Facts) { f.Git.Suspect, f.Git.Unblamed = nil, "only the last 12800" }, HopCommit, Unread, "only the last", ""},
-		"the source is missing":                 {func(f *Facts) { f.Chain.Source.Missing = true }, HopSource, Stopped, "does not exist", "spec.sourceRef"},
-		"the source is suspended":               {func(f *Facts) { f.Chain.Source.Suspended = true }, HopSource, Stopped, "suspended", "flux -n flux-system resume source git fleet"},
-		"the source cannot be fetched":          {func(f *Facts) { f.Chain.Source.Problem = "cannot be fetched" }, HopSource, Stopped, "cannot be fetched", "name a Secret in spec.secretRef"},
-		"the source refuses a signature":        {unsigned, HopSource, Stopped, "signature", "spec.verify.secretRef"},
-		"the source is pinned":                  {func(f *Facts) { f.Chain.Source.Pinned = "pinned to tag v1" }, HopSource, Stopped, "pinned to tag v1", "branch: main"},
+		"the commit is beyond what can be read": {func(f *Facts) { f.Git.Suspect, f.Git.Unblamed = nil, "only the last 12800" }, HopCommit, Unknown, "only the last", ""},
+		"the source is missing":                 {func(f *Facts) { f.Chain.Source.Missing = true }, HopSource, Blocked, "does not exist", "spec.sourceRef"},
+		"the source is suspended":               {func(f *Facts) { f.Chain.Source.Suspended = true }, HopSource, Blocked, "suspended", "flux -n flux-system resume source git fleet"},
+		"the source cannot be fetched":          {func(f *Facts) { f.Chain.Source.Problem = "cannot be fetched" }, HopSource, Blocked, "cannot be fetched", "name a Secret in spec.secretRef"},
+		"the source refuses a signature":        {unsigned, HopSource, Blocked, "signature", "spec.verify.secretRef"},
+		"the source is pinned":                  {func(f *Facts) { f.Chain.Source.Pinned = "pinned to tag v1" }, HopSource, Blocked, "pinned to tag v1", "branch: main"},
 		"the source has fetched nothing":        {func(f *Facts) { f.Chain.Source.Revision = "" }, HopSource, Waits, "nothing yet", ""},
-		"the source should have fetched by now": {func(f *Facts) { f.Git.Fetched = false }, HopSource, Stopped, "and that commit was made 2d1h ago", "flux -n flux-system reconcile source git fleet; if nothing happens: kubectl -n flux-system logs deploy/source-controller"},
+		"the source should have fetched by now": {func(f *Facts) { f.Git.Fetched = false }, HopSource, Blocked, "and that commit was made 2d1h ago", "flux -n flux-system reconcile source git fleet; if nothing happens: kubectl -n flux-system logs deploy/source-controller"},
 		"the source has not fetched the commit": {func(f *Facts) { f.Git.Fetched = false; writer(f).Status.LastPushTime = new(before(time.Minute)) }, HopSource, Waits, "does not hold 9a4f35c0aa5e yet; it fetches every 60s", ""},
 	}
 	maps.Copy(tests, inTheCluster())
@@ -279,7 +279,7 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 				if h.Name == tt.hop {
 					got = h
 				}
-				if h.Mark == Stopped && (h.Why == "" || h.Fix == "") {
+				if h.Mark == Blocked && (h.Why == "" || h.Fix == "") {
 					t.Errorf("%s is stopped without a reason or a fix: %+v", h.Name, h)
 				}
 			}
@@ -300,8 +300,8 @@ func TestGolden(t *testing.T) {
 	hostile := healthy()
 	hostile.Git.Suspect.Subject = "\x1b[2J\u202Eevil\n✗ pods"
 	hostile.Live.State.Says, hostile.Live.State.Complete = "a\x00\rb", false
-	hostile.Git.History = []gitrepo.Turn{{Commit: suspect, When: noon, Author: "A\tB", Subject: "x\ny", Image: newer},
-		{Commit: suspect, When: noon.Add(-time.Hour), Author: "b", Subject: "Revert", Image: good, Backstop: reconcile.TrailRevert}}
+	hostile.Git.History = []gitrepo.ImageChange{{Commit: suspect, When: noon, Author: "A\tB", Subject: "x\ny", Image: newer},
+		{Commit: suspect, When: noon.Add(-time.Hour), Author: "b", Subject: "Revert", Image: good, Backstop: reconcile.TrailerRevert}}
 	hostile.Git.More = true
 	byHand := healthy()
 	changedByHand(&byHand)

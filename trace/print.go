@@ -16,11 +16,11 @@ func sign(m Mark) (text, colour string) {
 	switch m {
 	case Good:
 		return "✓", "32"
-	case Stopped:
+	case Blocked:
 		return "✗", "31"
 	case Waits:
 		return "…", "33"
-	case Unread:
+	case Unknown:
 		return "?", "33"
 	default:
 		return "-", "90"
@@ -57,12 +57,12 @@ func Summary(t *Trail) string {
 		by[h.Mark] = append(by[h.Mark], h.Name)
 	}
 	switch {
-	case len(by[Stopped]) > 0:
-		return "stopped at: " + strings.Join(by[Stopped], ", ")
+	case len(by[Blocked]) > 0:
+		return "stopped at: " + strings.Join(by[Blocked], ", ")
 	case len(by[Waits]) > 0:
 		return "on its way, at: " + by[Waits][0]
-	case len(by[Unread]) > 0:
-		return "all right as far as could be read; not read: " + strings.Join(by[Unread], ", ")
+	case len(by[Unknown]) > 0:
+		return "all right as far as could be read; not read: " + strings.Join(by[Unknown], ", ")
 	}
 	return "where it should be"
 }
@@ -96,9 +96,9 @@ func (p *Printer) Hops(hops []Hop) {
 		text, colour := sign(h.Mark)
 		says := h.Says
 		switch h.Mark {
-		case Unread:
+		case Unknown:
 			says = "not read: " + h.Why
-		case Stopped, Waits:
+		case Blocked, Waits:
 			says = h.Why
 		case Good, None:
 		}

@@ -22,29 +22,29 @@ func (v *view) workloadHop() Hop {
 	differs := said != "" && !image.SameTag(l.Image, said)
 	switch {
 	case l.State.Gone:
-		h.Mark, h.Why, h.Fix = Stopped, "it does not exist any more", "see whether Git still has it"
+		h.Mark, h.Why, h.Fix = Blocked, "it does not exist any more", "see whether Git still has it"
 	case differs && l.LeftAlone:
-		h.Mark = Stopped
+		h.Mark = Blocked
 		h.Why = fmt.Sprintf("it runs %s and Git says %s, and an annotation tells Flux to leave it alone", tagOf(l.Image),
 			tagOf(said))
 		h.Fix = "take the annotation away: kustomize.toolkit.fluxcd.io/reconcile or /ssa"
 	case l.Changed != nil && (differs || said == ""):
 		return v.changed(h, said)
 	case differs:
-		h.Mark = Stopped
+		h.Mark = Blocked
 		h.Why = fmt.Sprintf("it runs %s and Git says %s at what was applied: something between changes it", tagOf(l.Image),
 			tagOf(said))
 		h.Fix = "look for spec.images and spec.patches of the Kustomization, the chart's values, and mutating webhooks"
 	case v.pausedFix() != "":
-		h.Mark, h.Why, h.Fix = Stopped, "its rollout is paused", v.pausedFix()
+		h.Mark, h.Why, h.Fix = Blocked, "its rollout is paused", v.pausedFix()
 	case l.Suspended:
-		h.Mark, h.Why = Stopped, "it is suspended, and starts no Jobs"
+		h.Mark, h.Why = Blocked, "it is suspended, and starts no Jobs"
 		h.Fix = fmt.Sprintf("set spec.suspend: false in Git, or: kubectl -n %s patch cronjob %s -p "+
 			"'{\"spec\":{\"suspend\":false}}'", v.Namespace, v.Workload.Name)
 	case !l.State.Complete:
 		return v.rolling(h)
 	case v.another():
-		h.Mark = Stopped
+		h.Mark = Blocked
 		h.Why, h.Fix = v.insteadOf()
 	case v.Git.Tip.Image != "" && !image.SameTag(l.Image, v.Git.Tip.Image):
 		h.Mark, h.Why = Waits, fmt.Sprintf("it runs %s, and Git says %s by now", tagOf(l.Image), tagOf(v.Git.Tip.Image))
@@ -80,7 +80,7 @@ func (v *view) insteadOf() (why, fix string) {
 // rolling describes what keeps a rollout from being complete.
 func (v *view) rolling(h Hop) Hop {
 	l := &v.Live
-	h.Mark = Stopped
+	h.Mark = Blocked
 	bad, _ := v.failingPods()
 	switch {
 	case len(l.State.Stuck) > 0:
@@ -109,7 +109,7 @@ func (v *view) pausedFix() string {
 // changed reports that the cluster runs what Git does not say.
 func (v *view) changed(h Hop, said string) Hop {
 	c := v.Live.Changed
-	h.Mark = Stopped
+	h.Mark = Blocked
 	by := cmp.Or(c.By, "somebody")
 	if !c.At.IsZero() {
 		by += " " + v.ago(c.At)
@@ -139,9 +139,9 @@ func (v *view) restore() string {
 		return "apply it again"
 	}
 	if r := v.Chain.Release; r != nil {
-		return flux.Reconcile(v.Chain.Applier) + " --force"
+		return flux.Reconcile(v.Chain.Reconciler) + " --force"
 	}
-	return flux.Reconcile(v.Chain.Applier)
+	return flux.Reconcile(v.Chain.Reconciler)
 }
 
 // answers are the commands that answer the question about the change by hand; empty where none is asked.
@@ -168,7 +168,7 @@ func (v *view) answers() string {
 func (v *view) podsHop() Hop {
 	h := Hop{Name: HopPods}
 	if v.Pods.Unread != "" {
-		h.Mark, h.Why = Unread, v.Pods.Unread
+		h.Mark, h.Why = Unknown, v.Pods.Unread
 		return h
 	}
 	ready, old := 0, []string{}
@@ -222,7 +222,7 @@ func (v *view) failingPods() (bad, left *Pod) {
 
 // leftPod reports which pod of an older template stays.
 func (v *view) leftPod(h Hop, p *Pod, count string) Hop {
-	h.Mark = Stopped
+	h.Mark = Blocked
 	h.Why = fmt.Sprintf("%s; pod %s still waits with %s (%s), and nobody replaces it", count, p.Name, tagOf(p.Image),
 		p.Reason)
 	h.Fix = fmt.Sprintf("kubectl -n %s delete pod %s", v.Namespace, p.Name)
@@ -245,7 +245,7 @@ func (v *view) lastRun() Pod {
 
 // failedRun describes how the last run of a CronJob failed.
 func (v *view) failedRun(h Hop, p Pod, count string) Hop {
-	h.Mark = Stopped
+	h.Mark = Blocked
 	h.Why = fmt.Sprintf("%s; pod %s, the last of them, has failed (%s)", count, p.Name, p.Ended)
 	h.Fix = fmt.Sprintf("see why it ends: kubectl -n %s logs %s -c %s; or %s", v.Namespace, p.Name, v.Container,
 		v.takeBack(p.Image))
@@ -273,7 +273,7 @@ func failing(reason string) bool {
 
 // badPod describes what keeps a pod from running, and what helps.
 func (v *view) badPod(h Hop, p *Pod, count string) Hop {
-	h.Mark = Stopped
+	h.Mark = Blocked
 	get := fmt.Sprintf("kubectl -n %s describe pod %s", v.Namespace, p.Name)
 	if p.Unscheduled != "" {
 		h.Why, h.Fix = fmt.Sprintf("%s; no node takes pod %s: %s", count, p.Name, p.Unscheduled), get

@@ -18,7 +18,7 @@ import (
 
 // adrift takes in the workloads that run something else than the key's image although Git says it, and reports whether
 // all of those that did have it again.
-func (s *sighting) adrift(ctx context.Context, known []v1alpha1.Workload) (out []v1alpha1.Failure, restored string,
+func (s *observation) adrift(ctx context.Context, known []v1alpha1.Workload) (out []v1alpha1.Failure, restored string,
 	err error,
 ) {
 	if s.pods.Wants == nil {
@@ -69,7 +69,7 @@ func (s *sighting) adrift(ctx context.Context, known []v1alpha1.Workload) (out [
 
 // settled waits for Flux with a workload that is neither changed by hand nor runs what Git says: Flux takes the fields
 // of kubectl over first, and puts its own image in a moment later.
-func (s *sighting) settled(ctx context.Context, h *holder, wants Wanter) error {
+func (s *observation) settled(ctx context.Context, h *holder, wants Wanter) error {
 	want, err := wants.Want(ctx, s.namespace, h.workload, time.Time{}, nil)
 	if err != nil {
 		return err
@@ -97,7 +97,7 @@ func (h *holder) has(image string) bool {
 }
 
 // driftsOf are the containers of a workload for which Git says the key's image.
-func (s *sighting) driftsOf(ctx context.Context, h *holder, wants Wanter) ([]v1alpha1.Failure, error) {
+func (s *observation) driftsOf(ctx context.Context, h *holder, wants Wanter) ([]v1alpha1.Failure, error) {
 	if len(h.suspects) == 0 {
 		return nil, nil
 	}
@@ -177,7 +177,7 @@ func (l *look) drifts(ctx context.Context, h *holder, wants Wanter) ([]found, er
 		if c.By == drift.ByHelm && want.Released != nil {
 			again = *want.Released
 		}
-		f.Drift.UndoneBy, f.Drift.Undone = &want.Applier, again.Says()
+		f.Drift.UndoneBy, f.Drift.Undone = &want.Reconciler, again.Says()
 		f.Drift.UndoneWhy, f.Drift.NeverUndone = again.Why, again.Never
 		if !again.Next.IsZero() {
 			at := micro(again.Next)

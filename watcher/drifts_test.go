@@ -18,7 +18,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// wishes is what Git and Flux want, and how often they were asked.
+// preferences is what Git and Flux want, and how often they were asked.
 type wishes struct {
 	mu    sync.Mutex
 	want  reconcile.Want
@@ -53,7 +53,7 @@ func gitSays(image string) *wishes {
 	return &wishes{want: reconcile.Want{
 		Images: map[string]string{"web": image},
 		Applied: reconcile.Applied{Commit: "0123456789abcdef", Again: reconcile.Again{When: "at about 12:10:00 UTC", Next: noon().Add(10 * time.Minute)},
-			Applier: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}},
+			Reconciler: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}},
 	}}
 }
 

@@ -35,8 +35,8 @@ type holder struct {
 	completed string
 	// suspects are containers whose image is not Flux's any more.
 	suspects []drift.Container
-	// wish is what it says about going back.
-	wish reconcile.Wish
+	// preference is what it says about going back.
+	preference reconcile.Preference
 	// gone means that it does not exist, closed that Backstop may not read it or does not know its kind.
 	gone, closed bool
 }
@@ -47,7 +47,7 @@ func held(kind string, meta *metav1.ObjectMeta, t *corev1.PodTemplateSpec, s *me
 		images:     make(map[string]string, len(t.Spec.Containers)+len(t.Spec.InitContainers)),
 		controller: metav1.GetControllerOf(meta), suspects: drift.Suspects(kind, meta, imagesOf(t)),
 	}
-	h.wish = wishOf(h.workload, meta, &t.Spec)
+	h.preference = preferenceOf(h.workload, meta, &t.Spec)
 	for i := range t.Spec.InitContainers {
 		h.images[t.Spec.InitContainers[i].Name] = t.Spec.InitContainers[i].Image
 	}
@@ -79,8 +79,8 @@ func heldReplicaSet(o *appsv1.ReplicaSet) *holder {
 func heldStatefulSet(o *appsv1.StatefulSet) *holder {
 	h := held("StatefulSet", &o.ObjectMeta, &o.Spec.Template, o.Spec.Selector)
 	h.revision = o.Status.UpdateRevision
-	if len(o.Spec.VolumeClaimTemplates) > 0 && h.wish.Migrates == "" {
-		h.wish.Migrates = h.workload.String() + " keeps data in volumes of its own"
+	if len(o.Spec.VolumeClaimTemplates) > 0 && h.preference.Migrates == "" {
+		h.preference.Migrates = h.workload.String() + " keeps data in volumes of its own"
 	}
 	h.pods, h.ready = o.Status.Replicas, o.Status.ReadyReplicas
 	return h
@@ -113,9 +113,9 @@ func hash(t *corev1.PodTemplateSpec) string {
 	return fmt.Sprintf("%08x", sum.Sum32())
 }
 
-// wishOf reads an object with a pod template.
-func wishOf(w v1alpha1.Workload, meta *metav1.ObjectMeta, pod *corev1.PodSpec) reconcile.Wish {
-	out := reconcile.Wish{Annotation: meta.Annotations[reconcile.RollbackAnnotation]}
+// preferenceOf reads an object with a pod template.
+func preferenceOf(w v1alpha1.Workload, meta *metav1.ObjectMeta, pod *corev1.PodSpec) reconcile.Preference {
+	out := reconcile.Preference{Annotation: meta.Annotations[reconcile.RollbackAnnotation]}
 	for i := range pod.InitContainers {
 		if c := &pod.InitContainers[i]; migrates(c) {
 			out.Migrates = fmt.Sprintf("%s has the init container %s, which looks like a migration of a database", w, c.Name)

@@ -19,7 +19,7 @@ func TestAMissingFluxKindIsNotWaitedForAndFoundLater(t *testing.T) {
 			s.forbid(kind, 404)
 		}
 		s.put(t, rollback("web-1", func(r *v1alpha1.Rollback) {
-			r.Status.Suspect = &v1alpha1.Suspect{Nodes: []v1alpha1.Node{{Marker: "flux-system:web"}}}
+			r.Status.Suspect = &v1alpha1.Suspect{Places: []v1alpha1.Place{{Marker: "flux-system:web"}}}
 		}))
 		w := run(t, s, r, Options{})
 		want(t, "an open Rollback without Flux", r, webKey)

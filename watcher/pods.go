@@ -28,7 +28,7 @@ func (w *Watcher) Pods() *Pods {
 // have it. known are workloads that a Rollback already names: their pods are looked at too. Pods that are being
 // deleted and pods of a revision whose image the workload does not ask for any more do not count as failing.
 func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.Workload) (reconcile.PodsSeen, error) {
-	s := &sighting{
+	s := &observation{
 		look: newLook(p.Client, key.Namespace), pods: p, key: key,
 		found: map[failureID]v1alpha1.Failure{}, labels: map[string]map[string]string{}, made: map[string]time.Time{},
 	}
@@ -77,7 +77,7 @@ func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.
 	if out.Pods == nil {
 		out.Pods = podsOf(rolled)
 	}
-	out.Wishes = s.wishes()
+	out.Preferences = s.preferences()
 	if len(out.Failures) == 0 {
 		out.Unnamed, err = s.unnamed(ctx, known)
 	}
@@ -86,7 +86,7 @@ func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.
 
 // unnamed names the workloads, if none of them asks for the image any more. One that is gone asks for nothing; one that
 // may not be read, or has no template, may still do.
-func (s *sighting) unnamed(ctx context.Context, known []v1alpha1.Workload) (string, error) {
+func (s *observation) unnamed(ctx context.Context, known []v1alpha1.Workload) (string, error) {
 	var out []string
 	for _, w := range known {
 		h, err := s.get(ctx, w.Kind, w.Name)
@@ -103,7 +103,7 @@ func (s *sighting) unnamed(ctx context.Context, known []v1alpha1.Workload) (stri
 }
 
 // count adds up the pods of the failing workloads. What an owner says of its pods may lag behind the pods.
-func (s *sighting) count() *v1alpha1.PodCount {
+func (s *observation) count() *v1alpha1.PodCount {
 	if s.waiting == 0 {
 		return nil
 	}

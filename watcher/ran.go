@@ -11,7 +11,7 @@ import (
 const settled = 10 * time.Minute
 
 // fails reports whether the workload fails with the image now.
-func (s *sighting) fails(w v1alpha1.Workload) bool {
+func (s *observation) fails(w v1alpha1.Workload) bool {
 	for id := range s.found {
 		if id.kind == w.Kind && id.name == w.Name {
 			return true

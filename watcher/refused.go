@@ -12,7 +12,7 @@ import (
 
 // canaries adds the updates to the key's image that canaries refuse. Where all canaries have promoted the image that
 // should run, it names them.
-func (s *sighting) canaries(ctx context.Context) (out []v1alpha1.Failure, promoted string, err error) {
+func (s *observation) canaries(ctx context.Context) (out []v1alpha1.Failure, promoted string, err error) {
 	if s.pods.Judging == nil || s.key.Image() == "" {
 		return nil, "", nil
 	}

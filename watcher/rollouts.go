@@ -131,7 +131,7 @@ func runsAny(pod *corev1.Pod, images map[string]bool) bool {
 
 // rollouts takes in the workloads whose newest revision has the key's image and does not become ready, and names one
 // that runs it well.
-func (s *sighting) rollouts(ctx context.Context) (out []v1alpha1.Failure, steady string, err error) {
+func (s *observation) rollouts(ctx context.Context) (out []v1alpha1.Failure, steady string, err error) {
 	if s.pods.Rolling == nil || s.key.Image() == "" {
 		return nil, "", nil
 	}

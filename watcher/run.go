@@ -36,7 +36,7 @@ func New(c Clients, opts Options) (*Watcher, error) {
 	w := &Watcher{
 		clients: c, opts: opts, log: opts.Log, first: newFirstErrors(opts.Now),
 		queue:     newKeys(opts.Metrics, time.Second, 2*time.Minute),
-		pods:      newSightings(newQueue[types.NamespacedName]("pods", opts.Metrics, 100*time.Millisecond, 30*time.Second)),
+		pods:      newObservations(newQueue[types.NamespacedName]("pods", opts.Metrics, 100*time.Millisecond, 30*time.Second)),
 		drifts:    newDrifts(opts.Metrics),
 		crashes:   newCrashes(opts.Metrics),
 		templates: newTemplates(),

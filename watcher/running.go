@@ -14,7 +14,7 @@ import (
 
 // running looks at the pods of a workload for the key's image. Only a container that is seen to have started proves
 // that an image can be pulled: a Pending pod that vanished proves nothing.
-func (s *sighting) running(ctx context.Context, w v1alpha1.Workload) error {
+func (s *observation) running(ctx context.Context, w v1alpha1.Workload) error {
 	h, err := s.get(ctx, w.Kind, w.Name)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (s *sighting) running(ctx context.Context, w v1alpha1.Workload) error {
 }
 
 // eachOf visits the pods of a workload: those that the list has, or else those of a selection.
-func (s *sighting) eachOf(ctx context.Context, h *holder, sel metav1.ListOptions,
+func (s *observation) eachOf(ctx context.Context, h *holder, sel metav1.ListOptions,
 	visit func(context.Context, *corev1.Pod) error,
 ) error {
 	pods, listed := s.listing.podsOf(h.workload, h.workload.UID)
@@ -79,7 +79,7 @@ func (s *sighting) eachOf(ctx context.Context, h *holder, sel metav1.ListOptions
 }
 
 // seen asks for nothing older than what the pods were watched up to.
-func (s *sighting) seen(sel metav1.ListOptions) metav1.ListOptions {
+func (s *observation) seen(sel metav1.ListOptions) metav1.ListOptions {
 	if s.pods.Seen == nil {
 		return sel
 	}
@@ -89,7 +89,7 @@ func (s *sighting) seen(sel metav1.ListOptions) metav1.ListOptions {
 	return sel
 }
 
-func (s *sighting) barePod(ctx context.Context, w v1alpha1.Workload) error {
+func (s *observation) barePod(ctx context.Context, w v1alpha1.Workload) error {
 	since, failed := s.failedSince(w)
 	return s.each(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + w.Name},
 		func(ctx context.Context, pod *corev1.Pod) error {
@@ -116,7 +116,7 @@ func began(pod *corev1.Pod) bool {
 }
 
 // failedSince is when the workload was first seen failing with the image: as a Rollback recorded it, or else now.
-func (s *sighting) failedSince(w v1alpha1.Workload) (time.Time, bool) {
+func (s *observation) failedSince(w v1alpha1.Workload) (time.Time, bool) {
 	var since time.Time
 	if s.pods.Since != nil {
 		since, _ = s.pods.Since(s.key, w)
@@ -131,7 +131,7 @@ func (s *sighting) failedSince(w v1alpha1.Workload) (time.Time, bool) {
 
 // witness takes in what a pod proves: that a container started with the image after the workload had failed with it,
 // and that a revision with the image is ready.
-func (s *sighting) witness(pod *corev1.Pod, o *owner, since time.Time, failed bool) {
+func (s *observation) witness(pod *corev1.Pod, o *owner, since time.Time, failed bool) {
 	for _, statuses := range statusesOf(pod) {
 		for i := range statuses {
 			c := &statuses[i]
@@ -188,7 +188,7 @@ func ready(pod *corev1.Pod) bool {
 
 // ranBefore looks for what tells that the image ran here although no pod of it lives any more: a rollout that was
 // complete with it, a ReplicaSet that has ready pods, a revision that is older than the pods that fail.
-func (s *sighting) ranBefore(ctx context.Context, w v1alpha1.Workload, h *holder) error {
+func (s *observation) ranBefore(ctx context.Context, w v1alpha1.Workload, h *holder) error {
 	if s.ranHere != "" || h.selector == nil || !s.fails(w) {
 		return nil
 	}

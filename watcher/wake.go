@@ -93,12 +93,12 @@ func concerns(r *v1alpha1.Rollback) []string {
 	if s := r.Status.Suspect; s != nil {
 		add(s.Source)
 		if !rests {
-			add(s.Applier)
+			add(s.Reconciler)
 		}
 		if s.Automation != nil {
 			add(*s.Automation)
 		}
-		for _, n := range s.Nodes {
+		for _, n := range s.Places {
 			policy(n.Marker)
 		}
 	}

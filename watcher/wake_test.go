@@ -21,9 +21,9 @@ func TestConcerns(t *testing.T) {
 		failing(r)
 		r.Status.Suspect = &v1alpha1.Suspect{
 			Source:     v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"},
-			Applier:    v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"},
+			Reconciler: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"},
 			Automation: &v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: "flux-system", Name: "fleet"},
-			Nodes:      []v1alpha1.Node{{Marker: "flux-system:web"}, {}},
+			Places:     []v1alpha1.Place{{Marker: "flux-system:web"}, {}},
 		}
 	}
 	ended := func(r *v1alpha1.Rollback) { r.Status.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultVerified} }
@@ -59,7 +59,7 @@ func TestConcerns(t *testing.T) {
 		{"one whose hold was lifted concerns nothing", func(r *v1alpha1.Rollback) {
 			ended(r)
 			r.Status.Change = &v1alpha1.Change{Hold: "abc", Policies: []string{"flux-system:web"}}
-			r.Status.Release = &v1alpha1.HoldRelease{}
+			r.Status.Lifted = &v1alpha1.Lifted{}
 		}, nil},
 		{"one that expired and was decided after all goes on", func(r *v1alpha1.Rollback) {
 			failing(r)

@@ -49,7 +49,7 @@ type Watcher struct {
 	opts     Options
 	log      *slog.Logger
 	queue    *keys
-	pods     *sightings
+	pods     *observations
 	listings *listings
 	drifts   *drifts
 	crashes  *crashes

@@ -128,8 +128,8 @@ func TestWhatWakesARollback(t *testing.T) {
 		rb := rollback("web-1", func(r *v1alpha1.Rollback) {
 			r.Status.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: web("Deployment"), Container: "web"}}
 			r.Status.Suspect = &v1alpha1.Suspect{
-				Applier: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"},
-				Nodes:   []v1alpha1.Node{{Marker: "flux-system:web"}},
+				Reconciler: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"},
+				Places:     []v1alpha1.Place{{Marker: "flux-system:web"}},
 			}
 		})
 		ns := &corev1.Namespace{TypeMeta: metav1.TypeMeta{Kind: "Namespace", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Name: "app"}}

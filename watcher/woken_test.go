@@ -8,7 +8,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// TestWhatWokeAKeyIsRemembered has two keys: what changed about one says nothing of the other, and a timer changes nothing.
+// TestWhatWokeAKeyIsRemembered has two keys: what changed about one says nothing of the other, and a timer changes
+// nothing.
 func TestWhatWokeAKeyIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newKeys(nil, time.Second, time.Minute)

@@ -5,7 +5,7 @@
 // A Rollback is a record of steps, filled in order and never erased. Its phase
 // is the first step that is not done:
 //
-//	failures → suspect → target → verdict → change → landed → request → outcome → release
+//	failures → suspect → target → verdict → change → landed → request → outcome → lift
 //	 seen       read      read     pure      write    read     write     pure      write
 //
 // +kubebuilder:object:generate=true

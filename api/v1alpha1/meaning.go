@@ -52,7 +52,7 @@ func (s *RollbackStatus) PhaseNow() string {
 
 // HoldStands reports whether the revert left a hold on image automation that nobody has lifted.
 func (s *RollbackStatus) HoldStands() bool {
-	return s.Change != nil && s.Change.Hold != "" && s.Release == nil
+	return s.Change != nil && s.Change.Hold != "" && s.Lifted == nil
 }
 
 // FirstSeen is when the oldest failure was first seen; zero where there is none.

@@ -61,16 +61,16 @@ const (
 	DeliveryPullRequest Delivery = "PullRequest"
 )
 
-// ReleaseMode says what lifts a hold.
+// LiftMode says what lifts a hold.
 //
 // +kubebuilder:validation:Enum=NewerImage;Manual
-type ReleaseMode string
+type LiftMode string
 
 const (
-	// ReleaseNewerImage lifts the hold when the policy selects an image that has not failed and is proved to exist.
-	ReleaseNewerImage ReleaseMode = "NewerImage"
-	// ReleaseManual waits for `backstop release`.
-	ReleaseManual ReleaseMode = "Manual"
+	// LiftNewerImage lifts the hold when the policy selects an image that has not failed and is proved to exist.
+	LiftNewerImage LiftMode = "NewerImage"
+	// LiftManual waits for `backstop lift`.
+	LiftManual LiftMode = "Manual"
 )
 
 // PolicyTrigger says how far Backstop may go for a trigger, and within which limits. A limit that is not set is the
@@ -194,10 +194,10 @@ type RollbackPolicySpec struct {
 	// PullRequest says where pull requests are opened, where the URL of the GitRepository does not tell.
 	// +optional
 	PullRequest *PullRequestPolicy `json:"pullRequest,omitempty"`
-	// Release says what lifts the hold that a revert leaves on image automation.
+	// Lift says what lifts the hold that a revert leaves on image automation.
 	// +optional
 	// +kubebuilder:default=NewerImage
-	Release ReleaseMode `json:"release,omitempty"`
+	Lift LiftMode `json:"lift,omitempty"`
 	// VerifyTimeout is how long a landed revert may take to reach the workload.
 	// +optional
 	// +kubebuilder:default="15m"

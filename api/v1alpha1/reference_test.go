@@ -32,7 +32,7 @@ type field struct {
 func TestReferenceIsWhatTheTypesSay(t *testing.T) {
 	var out strings.Builder
 	out.WriteString("# API\n\nEvery field of Backstop's two kinds, from their types by `make golden`. [policies.md](../policies.md) explains a RollbackPolicy, " +
-		"and\n[how-it-works.md](../how-it-works.md) what a Rollback records, in order. Backstop alone writes a Rollback, but for `spec.decisions` and\n`spec.releaseHold`.\n")
+		"and\n[how-it-works.md](../how-it-works.md) what a Rollback records, in order. Backstop alone writes a Rollback, but for `spec.decisions` and\n`spec.lift`.\n")
 	for _, file := range []string{"backstop.dev_rollbackpolicies.yaml", "backstop.dev_rollbacks.yaml"} {
 		data, err := os.ReadFile(filepath.Join(crds, file))
 		if err != nil {

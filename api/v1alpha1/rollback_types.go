@@ -2,14 +2,12 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// HoldDecision is a person's wish to lift a hold.
-type HoldDecision struct {
+// LiftRequest is what a person says who wants a hold lifted.
+type LiftRequest struct {
 	// By is who wants it: the Kubernetes user name.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	By string `json:"by"`
-	// Answer is Approve.
-	Answer Answer `json:"answer"`
 	// At is when; the writer's clock.
 	At Time `json:"at"`
 	// Reason is the person's own words.
@@ -23,7 +21,7 @@ type HoldDecision struct {
 // +kubebuilder:validation:XValidation:rule="self.openedFor == oldSelf.openedFor",message="openedFor is what the Rollback was opened for and cannot be changed",fieldPath=".openedFor"
 // +kubebuilder:validation:XValidation:rule="self.subject == oldSelf.subject",message="subject is what the Rollback is about and cannot be changed",fieldPath=".subject"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.decisions) || (has(self.decisions) && oldSelf.decisions.all(o, self.decisions.exists(n, n == o)))",message="a decision cannot be changed or taken back: decisions can only be added",fieldPath=".decisions"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.releaseHold) || (has(self.releaseHold) && self.releaseHold == oldSelf.releaseHold)",message="releaseHold cannot be changed or taken back: the hold is being lifted",fieldPath=".releaseHold"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.lift) || (has(self.lift) && self.lift == oldSelf.lift)",message="lift cannot be changed or taken back: the hold is being lifted",fieldPath=".lift"
 type RollbackSpec struct {
 	// Subject is what the Rollback is about.
 	Subject Subject `json:"subject"`
@@ -36,16 +34,15 @@ type RollbackSpec struct {
 	// +listMapKey=question
 	// +kubebuilder:validation:MaxItems=32
 	Decisions []Decision `json:"decisions,omitempty"`
-	// ReleaseHold is a person's wish to lift the hold now.
+	// Lift is there where a person wants the hold lifted now.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="self.answer == 'Approve'",message="the only answer is Approve: a hold that is not to be lifted needs none",fieldPath=".answer"
-	ReleaseHold *HoldDecision `json:"releaseHold,omitempty"`
+	Lift *LiftRequest `json:"lift,omitempty"`
 }
 
-// RollbackStatus holds the blanks. Each is written once.
+// RollbackStatus holds the steps. Each is written once.
 //
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.failures) || (has(self.failures) && oldSelf.failures.all(o, self.failures.exists(n, n.id == o.id)))",message="failures only grow",fieldPath=".failures"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.suspect) || (has(self.suspect) && (self.suspect == oldSelf.suspect || (!has(oldSelf.verdict) && self.suspect.commit == oldSelf.suspect.commit && size(self.suspect.nodes) > size(oldSelf.suspect.nodes) && oldSelf.suspect.nodes.all(o, self.suspect.nodes.exists(n, n == o)))))",message="suspect is written once, and before the verdict only gains places",fieldPath=".suspect"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.suspect) || (has(self.suspect) && (self.suspect == oldSelf.suspect || (!has(oldSelf.verdict) && self.suspect.commit == oldSelf.suspect.commit && size(self.suspect.places) > size(oldSelf.suspect.places) && oldSelf.suspect.places.all(o, self.suspect.places.exists(n, n == o)))))",message="suspect is written once, and before the verdict only gains places",fieldPath=".suspect"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || has(self.target)",message="target is never erased",fieldPath=".target"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || !has(oldSelf.verdict) || (has(self.target) && self.target == oldSelf.target)",message="target is fixed by the verdict",fieldPath=".target"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.verdict) || (has(self.verdict) ? self.verdict == oldSelf.verdict : (!has(oldSelf.change) && has(self.lapsed) && self.lapsed.exists(l, l.verdict.by == oldSelf.verdict.by && l.verdict.at == oldSelf.verdict.at)))",message="verdict is written once, and taken back only into lapsed",fieldPath=".verdict"
@@ -55,7 +52,7 @@ type RollbackSpec struct {
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.landed) || has(self.landed)",message="landed is never erased",fieldPath=".landed"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.request) || has(self.request)",message="request is never erased",fieldPath=".request"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.outcome) || (has(self.outcome) && (self.outcome == oldSelf.outcome || oldSelf.outcome.result in ['Expired', 'SourceNotFound', 'ReportedOnly'] || (oldSelf.outcome.result == 'Rejected' && self.outcome.result == 'Expired' && has(self.pullRequest)) || (oldSelf.outcome.result == 'Restored' && has(oldSelf.verdict) && oldSelf.verdict.answer == 'Approve')))",message="outcome is written once, unless what it was about is over or is decided after all",fieldPath=".outcome"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.release) || (has(self.release) && self.release == oldSelf.release)",message="release is written once",fieldPath=".release"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.lifted) || (has(self.lifted) && self.lifted == oldSelf.lifted)",message="lifted is written once",fieldPath=".lifted"
 type RollbackStatus struct {
 	// ObservedGeneration is the generation that the conditions speak of.
 	// +optional
@@ -136,10 +133,10 @@ type RollbackStatus struct {
 	// LiftPullRequest is how the hold is lifted from a branch that takes no push, or where the policy wants it so.
 	// +optional
 	LiftPullRequest *PullRequest `json:"liftPullRequest,omitempty"`
-	// Release says how the hold was lifted.
+	// Lifted says how the hold was lifted.
 	// +optional
-	Release *HoldRelease `json:"release,omitempty"`
-	// Card is where people see it on Slack. It is no blank: what is decided never depends on it.
+	Lifted *Lifted `json:"lifted,omitempty"`
+	// Card is where people see it on Slack. It is no step: what is decided never depends on it.
 	// +optional
 	Card *Card `json:"card,omitempty"`
 }
@@ -163,7 +160,7 @@ type Card struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Hash string `json:"hash,omitempty"`
-	// Told is what the thread has been told, a word for each blank.
+	// Told is what the thread has been told, a word for each step.
 	// +optional
 	// +kubebuilder:validation:MaxItems=12
 	// +kubebuilder:validation:items:MaxLength=64

@@ -86,7 +86,7 @@ func printSuspect(out io.Writer, image string, s *v1alpha1.Suspect, now time.Tim
 	default:
 		line("Written by", "not image automation: the value has no marker")
 	}
-	for _, n := range s.Nodes {
+	for _, n := range s.Places {
 		line("Changed", "%s", changed(n))
 		line("", "%s", n.Pointer)
 		if n.Origin != nil && n.Origin.Commit != "" {
@@ -103,7 +103,7 @@ func printSuspect(out io.Writer, image string, s *v1alpha1.Suspect, now time.Tim
 }
 
 // changed describes how a node's value changed.
-func changed(n v1alpha1.Node) string {
+func changed(n v1alpha1.Place) string {
 	before, after := image.Short(n.Former), image.Short(n.Bad)
 	if n.Part == string(manifest.PartTag) {
 		before, _, _ = strings.Cut(n.Former, "@")
@@ -120,7 +120,7 @@ func changed(n v1alpha1.Node) string {
 }
 
 func anyMarker(s *v1alpha1.Suspect) bool {
-	for _, n := range s.Nodes {
+	for _, n := range s.Places {
 		if n.Marker != "" {
 			return true
 		}

@@ -80,7 +80,7 @@ func TestCompletionKnowsContexts(t *testing.T) {
 	if code != exitOK || !strings.HasPrefix(out, "a\nb\n:4\n") {
 		t.Errorf("exit code %d, %q and %q", code, out, errs)
 	}
-	for _, command := range []string{"approve", "reject", "release"} {
+	for _, command := range []string{"approve", "reject", "lift"} {
 		// A name is completed from the cluster, and no file is offered instead.
 		code, out, errs = call(t, "__complete", command, "--kubeconfig=testdata/kubeconfig", "backend-1", "")
 		if code != exitOK || !strings.HasPrefix(out, ":4\n") {

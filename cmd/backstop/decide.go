@@ -78,7 +78,7 @@ func addDecision(rb *v1alpha1.Rollback, d v1alpha1.Decision) error {
 		return fmt.Errorf("rollback/%s is decided: %s by %s at %s", rb.Name, s.Verdict.Answer, s.Verdict.By,
 			s.Verdict.At.UTC().Format(time.RFC3339))
 	case q == nil && s.Outcome != nil:
-		return fmt.Errorf("rollback/%s has ended: %s: %s", rb.Name, s.Outcome.Result, s.Outcome.Sentence)
+		return fmt.Errorf("rollback/%s has ended: %s: %s", rb.Name, s.Outcome.Result, s.Outcome.Message)
 	case q == nil && s.Waiting != nil:
 		return fmt.Errorf("rollback/%s asks nothing now: %s", rb.Name, s.Waiting.Why)
 	case q == nil:
@@ -108,42 +108,42 @@ func whyNot(q *v1alpha1.Question) string {
 	return fmt.Sprintf("it takes %v", q.Answers)
 }
 
-func releaseCommand(std streams) *cobra.Command {
+func liftCommand(std streams) *cobra.Command {
 	var where cluster
 	var reason string
 	cmd := &cobra.Command{
-		Use:   "release [rollback] NAME",
+		Use:   "lift [rollback] NAME",
 		Short: "lift the hold that a Rollback left on image automation",
 		Long: `Asks Backstop to take the hold away, whatever the policy selects now. Image automation then writes the selected
 image again: if that is still the failing one, it comes back.`,
-		Example: "  $backstop get holds -A\n  $backstop release backend-1f2e3d4c5b-1 -n production",
+		Example: "  $backstop get holds -A\n  $backstop lift backend-1f2e3d4c5b-1 -n production",
 		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: completeRollback(&where),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, err := rollbackName(args)
 			if err != nil {
 				return err
 			}
-			d := &v1alpha1.HoldDecision{Answer: v1alpha1.Approve, At: v1alpha1.NewTime(time.Now()), Reason: reason}
+			d := &v1alpha1.LiftRequest{At: v1alpha1.NewTime(time.Now()), Reason: reason}
 			_, rb, err := where.decide(cmd, std, name, &d.By, func(rb *v1alpha1.Rollback) error {
 				s := &rb.Status
 				switch {
 				case s.Change == nil || s.Change.Hold == "":
 					return fmt.Errorf("rollback/%s holds nothing", rb.Name)
-				case s.Release != nil:
-					return fmt.Errorf("rollback/%s: the hold was lifted by %s at %s", rb.Name, s.Release.By,
-						s.Release.At.UTC().Format(time.RFC3339))
+				case s.Lifted != nil:
+					return fmt.Errorf("rollback/%s: the hold was lifted by %s at %s", rb.Name, s.Lifted.By,
+						s.Lifted.At.UTC().Format(time.RFC3339))
 				case !s.Ended():
-					return fmt.Errorf("rollback/%s is still under way (%s): release it when it has ended", rb.Name, s.PhaseNow())
+					return fmt.Errorf("rollback/%s is still under way (%s): lift it when it has ended", rb.Name, s.PhaseNow())
 				}
-				if rb.Spec.ReleaseHold == nil {
-					rb.Spec.ReleaseHold = d
+				if rb.Spec.Lift == nil {
+					rb.Spec.Lift = d
 				}
 				return nil
 			})
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(std.out, "rollback/%s: release of %s asked for by %s\n", rb.Name,
+			fmt.Fprintf(std.out, "rollback/%s: lift of %s asked for by %s\n", rb.Name,
 				strings.Join(rb.Status.Change.Policies, ", "), d.By)
 			return nil
 		},

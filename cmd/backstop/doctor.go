@@ -169,7 +169,7 @@ func (o *doctorOptions) print(std streams, reports []doctor.Report) error {
 	for i := range reports {
 		switch c := doctor.Code(&reports[i]); c {
 		case trace.CodeGood:
-		case trace.CodeUnread:
+		case trace.CodeUnknown:
 			code = c
 		default:
 			return exitCode(c)

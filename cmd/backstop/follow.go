@@ -98,8 +98,8 @@ func stands(rb *v1alpha1.Rollback, unread bool) string {
 	switch {
 	case unread || answered:
 		return line + ": waiting for Backstop to read the answer"
-	case s.Ended() && s.Outcome.Sentence != "":
-		return line + ": " + s.Outcome.Sentence
+	case s.Ended() && s.Outcome.Message != "":
+		return line + ": " + s.Outcome.Message
 	case s.Summary != "":
 		return line + ": " + s.Summary
 	}

@@ -70,7 +70,7 @@ func TestWaitFollowsAnAnswerToItsEnd(t *testing.T) {
 	decided := asked
 	decided.Verdict, decided.Summary = &v1alpha1.Verdict{Answer: v1alpha1.Approve}, "pushes the revert"
 	end := func(before v1alpha1.RollbackStatus, r v1alpha1.Result, s string, when int) v1alpha1.RollbackStatus {
-		before.Outcome = &v1alpha1.Outcome{Result: r, Sentence: s, At: at(when)}
+		before.Outcome = &v1alpha1.Outcome{Result: r, Message: s, At: at(when)}
 		return before
 	}
 	expired := end(asked, v1alpha1.ResultExpired, "nobody answered", 1)

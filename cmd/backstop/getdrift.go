@@ -189,7 +189,7 @@ func (k *records) Want(
 	}
 	out.When, out.Never = says.Undone, says.NeverUndone
 	if says.UndoneBy != nil {
-		out.Applier = *says.UndoneBy
+		out.Reconciler = *says.UndoneBy
 	}
 	if says.UndoneAt != nil {
 		out.Next = says.UndoneAt.Time

@@ -145,17 +145,17 @@ func holdRow(o client.Object, by reader) ([]string, []string) {
 	r := o.(*v1alpha1.Rollback)
 	s := &r.Status
 	var files []string
-	for _, n := range s.Suspect.Nodes {
+	for _, n := range s.Suspect.Places {
 		if n.Marker != "" && !slices.Contains(files, n.File) {
 			files = append(files, n.File)
 		}
 	}
 	lifts := "a newer image"
-	if s.Change.Release == v1alpha1.ReleaseManual {
-		lifts = by.program.Command("release")
+	if s.Change.Lift == v1alpha1.LiftManual {
+		lifts = by.program.Command("lift")
 	}
-	if r.Spec.ReleaseHold != nil {
-		lifts = r.Spec.ReleaseHold.By
+	if r.Spec.Lift != nil {
+		lifts = r.Spec.Lift.By
 	}
 	return []string{r.Name, strings.Join(s.Change.Policies, ","), image.Short(r.Spec.Subject.Name),
 			image.Short(s.Target.Image), age(s.Change.At.Time, by.now), lifts},

@@ -79,7 +79,7 @@ func rootCommand(std streams) *cobra.Command {
 	}
 	root.SetVersionTemplate("backstop {{.Version}}\n")
 	root.AddCommand(
-		getCommand(std), approveCommand(std), rejectCommand(std), releaseCommand(std),
+		getCommand(std), approveCommand(std), rejectCommand(std), liftCommand(std),
 		blameCommand(std), revertCommand(std), traceCommand(std), doctorCommand(std), checkCommand(std),
 		versionCommand(std),
 	)

@@ -52,7 +52,7 @@ func TestExitCodesAndFirstLines(t *testing.T) {
 		"no cluster is one line":                  {[]string{"get"}, exitError, "backstop: no cluster: "},
 		"approve without a cluster is one line":   {[]string{"approve", "x"}, exitError, "backstop: no cluster: "},
 		"blame without a cluster is one line":     {[]string{"blame", "deploy/x"}, exitError, "backstop: no cluster: "},
-		"release without a cluster is one line":   {[]string{"release", "x"}, exitError, "backstop: no cluster: "},
+		"lift without a cluster is one line":      {[]string{"lift", "x"}, exitError, "backstop: no cluster: "},
 		"a flag without its value is usage":       {[]string{"get", "--namespace"}, exitUsage, "flag needs an argument: --namespace"},
 		"revert wants one way to deliver":         {[]string{"revert", "x:1", "--repo", "."}, exitUsage, "give one of --dry-run, --push, --pull-request and --branch"},
 		"revert takes not two":                    {[]string{"revert", "x:1", "--repo", ".", "--push", "--dry-run"}, exitUsage, "give one of"},
@@ -85,7 +85,7 @@ func TestAClusterThatDoesNotAnswerIsOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{
-		{"get"}, {"get", "holds"}, {"approve", "x"}, {"reject", "x"}, {"release", "x"}, {"blame", "deploy/x"},
+		{"get"}, {"get", "holds"}, {"approve", "x"}, {"reject", "x"}, {"lift", "x"}, {"blame", "deploy/x"},
 		{"revert", "deploy/x", "--dry-run"},
 	} {
 		code, _, errs := call(t, append(args, "--kubeconfig="+kubeconfig)...)
@@ -122,7 +122,7 @@ func TestCompletionsForBashZshAndFish(t *testing.T) {
 		t.Errorf("exit code %d, what can follow get is %q", code, out)
 	}
 	code, out, _ = call(t, "__complete", "re")
-	if code != exitOK || !strings.Contains(out, "revert\t") || !strings.Contains(out, "release\t") {
+	if code != exitOK || !strings.Contains(out, "revert\t") || !strings.Contains(out, "reject\t") {
 		t.Errorf("exit code %d, what begins with re is %q", code, out)
 	}
 }

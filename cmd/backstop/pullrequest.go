@@ -188,11 +188,11 @@ func storyOf(rev reconcile.Revert, plan *gitrepo.Plan) reconcile.Story {
 	s := reconcile.Story{
 		Image: rev.Image, Target: rev.Target.Image, Commit: rev.Suspect.Commit, Author: rev.Suspect.Author,
 		Subject: rev.Suspect.Subject, Held: plan.Landings[0].Change.Policies,
-		ByPerson: rev.Release == v1alpha1.ReleaseManual,
+		ByPerson: rev.Lift == v1alpha1.LiftManual,
 		Left:     untouched(rev),
 	}
 	for _, v := range rev.Target.Values {
-		n := rev.Suspect.Nodes[v.Index]
+		n := rev.Suspect.Places[v.Index]
 		s.Changes = append(s.Changes, reconcile.StoryChange{File: n.File, From: n.Bad, To: v.Value})
 	}
 	if len(plan.Messages) > 0 {
@@ -291,8 +291,8 @@ func tokenSecret(of map[string][]byte, token string) map[string][]byte {
 // untouched says of each place that a revert leaves why it does.
 func untouched(r reconcile.Revert) []string {
 	var out []string
-	for i, n := range r.Suspect.Nodes {
-		if slices.ContainsFunc(r.Target.Values, func(v v1alpha1.NodeValue) bool { return int(v.Index) == i }) {
+	for i, n := range r.Suspect.Places {
+		if slices.ContainsFunc(r.Target.Values, func(v v1alpha1.PlaceValue) bool { return int(v.Index) == i }) {
 			continue
 		}
 		commit := r.Suspect.Commit

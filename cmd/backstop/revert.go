@@ -91,7 +91,7 @@ func (o *revertOptions) run(ctx context.Context, std streams, arg string) error 
 		return err
 	}
 	defer func() { _ = repo.close() }()
-	rev, err := o.wish(ctx, repo, image)
+	rev, err := o.find(ctx, repo, image)
 	if err != nil {
 		return err
 	}
@@ -135,8 +135,8 @@ func (o *revertOptions) run(ctx context.Context, std streams, arg string) error 
 	return nil
 }
 
-// wish finds the commit and what to go back to.
-func (o *revertOptions) wish(ctx context.Context, repo repository, ref string) (reconcile.Revert, error) {
+// find finds the commit and what to go back to.
+func (o *revertOptions) find(ctx context.Context, repo repository, ref string) (reconcile.Revert, error) {
 	s, err := repo.blame(ctx, ref)
 	if err != nil {
 		return reconcile.Revert{}, err
@@ -150,7 +150,7 @@ func (o *revertOptions) wish(ctx context.Context, repo repository, ref string) (
 		if o.to == "" || f.Image == o.to || image.Short(f.Image) == o.to {
 			return reconcile.Revert{
 				Image: ref, Suspect: s, Target: v1alpha1.Target{Image: f.Image, Values: f.Values}, Hold: !o.noHold,
-				Release: v1alpha1.ReleaseNewerImage, Permit: func(reconcile.Branch) error { return nil },
+				Lift: v1alpha1.LiftNewerImage, Permit: func(reconcile.Branch) error { return nil },
 			}, nil
 		}
 		seen = append(seen, image.Short(f.Image))

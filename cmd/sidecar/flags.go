@@ -86,7 +86,7 @@ func (o *options) bindAll(f *pflag.FlagSet) {
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&o.fastForward, "fast-forward", false,
 		"set images ahead of Flux where a policy and the namespace allow it (component fast-forward grants it)")
-	f.BoolVar(&o.unstick, "unstick", false,
+	f.BoolVar(&o.deleteStuckPods, "unstick", false,
 		"delete pods that keep an ordered rollout from moving on (component unstick grants it)")
 	o.slack.bind(f)
 	o.news.bind(f)

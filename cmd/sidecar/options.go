@@ -33,18 +33,18 @@ type options struct {
 	noCrossRefs bool
 	platform    []string
 	// caches and hosts of registries.
-	caches, hosts []string
-	confirm       time.Duration
-	history       time.Duration
-	maxRollbacks  int
-	logLevel      string
-	workers       int
-	unstick       bool
-	fastForward   bool
-	slack         slackOptions
-	news          newsOptions
-	alerts        alertOptions
-	version       bool
+	caches, hosts   []string
+	confirm         time.Duration
+	history         time.Duration
+	maxRollbacks    int
+	logLevel        string
+	workers         int
+	deleteStuckPods bool
+	fastForward     bool
+	slack           slackOptions
+	news            newsOptions
+	alerts          alertOptions
+	version         bool
 	// top and level are maxMode, maxAuthors, budget and logLevel, parsed.
 	top   reconcile.Ceiling
 	level slog.Level

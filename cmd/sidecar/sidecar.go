@@ -97,7 +97,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.cards, s.hub, s.alerts = o.newCards(s, live), s.newHub(), s.newAlerts(&o.alerts)
 	s.engine = &reconcile.Engine{
-		Cluster: o.cluster, Home: kube.Home(), Unstick: o.unstick, FastForward: o.fastForward, Forward: fluxes,
+		Cluster: o.cluster, Home: kube.Home(), DeletesPods: o.deleteStuckPods, FastForward: o.fastForward, Forward: fluxes,
 		Platforms: o.platforms, Ceiling: o.top, Now: time.Now,
 		ConfirmAfter: o.confirm, SaveAfter: time.Second, Triggers: trigger.All(),
 		Records: records, Pods: watch.Pods(), Flux: fluxes, Git: git,

@@ -45,7 +45,7 @@ func TestATerminalThatHangsHoldsNothingUp(t *testing.T) {
 	teller := New(s, at)
 	for range 2 * waiting {
 		teller.Tell(record(func(*v1alpha1.RollbackStatus) {}), record(func(s *v1alpha1.RollbackStatus) {
-			s.Outcome = &v1alpha1.Outcome{Result: "Verified", Sentence: strings.Repeat("x", 10)}
+			s.Outcome = &v1alpha1.Outcome{Result: "Verified", Message: strings.Repeat("x", 10)}
 		}))
 	}
 	close(s.free)

@@ -151,7 +151,7 @@ func involved(r *v1alpha1.Rollback) (Object, string, bool) {
 	if s == nil {
 		return Object{}, "", false
 	}
-	refs := []v1alpha1.ObjectRef{s.Applier, s.Source}
+	refs := []v1alpha1.ObjectRef{s.Reconciler, s.Source}
 	if s.Automation != nil {
 		refs = append([]v1alpha1.ObjectRef{*s.Automation}, refs...)
 	}

@@ -39,14 +39,14 @@ func suspect(s *v1alpha1.RollbackStatus) {
 	failing(s)
 	s.Suspect = &v1alpha1.Suspect{
 		Commit: "0123456789abcdef", Branch: "main", Source: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"},
-		Applier:    v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"},
+		Reconciler: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "apps"},
 		Automation: &v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: "flux-system", Name: "auto"},
 	}
 }
 
 func failed(s *v1alpha1.RollbackStatus) {
 	suspect(s)
-	s.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultFailed, Sentence: "it failed"}
+	s.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultFailed, Message: "it failed"}
 }
 
 func TestEventsAreAboutFluxObjects(t *testing.T) {
@@ -76,12 +76,12 @@ func TestEventsAreAboutFluxObjects(t *testing.T) {
 	if o := Events(rollback(), person, "prod", now)[0].InvolvedObject; o.Kind != "Kustomization" {
 		t.Errorf("a person's change is about %+v", o)
 	}
-	person.Status.Suspect.Applier.Kind = "Unheard"
+	person.Status.Suspect.Reconciler.Kind = "Unheard"
 	if o := Events(rollback(), person, "prod", now)[0].InvolvedObject; o.Kind != "GitRepository" {
 		t.Errorf("without an applier that Alerts know it is about %+v", o)
 	}
 	long := rollback(failed)
-	long.Status.Outcome.Sentence = strings.Repeat("ö", 40000)
+	long.Status.Outcome.Message = strings.Repeat("ö", 40000)
 	if e := Events(rollback(suspect), long, "prod", now)[0]; len([]rune(e.Message)) > maxMessage+1 {
 		t.Errorf("a message of %d characters", len([]rune(e.Message)))
 	}

@@ -142,7 +142,7 @@ func (m *Metrics) Tell(before, after *v1alpha1.Rollback) {
 	observe("change", b.Change == nil && a.Change != nil)
 	observe("landed", b.Landed == nil && a.Landed != nil)
 	observe("request", b.Request == nil && a.Request != nil)
-	observe("release", b.Release == nil && a.Release != nil)
+	observe("lift", b.Lifted == nil && a.Lifted != nil)
 	if a.Outcome != nil && (b.Outcome == nil || b.Outcome.Result != a.Outcome.Result) {
 		observe("outcome", true)
 		m.ended.WithLabelValues(strings.ToLower(string(a.Outcome.Result)), string(a.Failures[0].Cause)).Inc()

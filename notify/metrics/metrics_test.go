@@ -21,7 +21,7 @@ func TestMetricsCountEndsStepsAndHolds(t *testing.T) {
 	}}
 	younger, lifted := *held.DeepCopy(), *held.DeepCopy()
 	younger.Status.Change.At = ago(time.Minute)
-	lifted.Status.Release = &v1alpha1.HoldRelease{By: "jane"}
+	lifted.Status.Lifted = &v1alpha1.Lifted{By: "jane"}
 	open := v1alpha1.Rollback{ObjectMeta: metav1.ObjectMeta{Namespace: "develop"}, Status: v1alpha1.RollbackStatus{
 		Failures: failure, Question: &v1alpha1.Question{},
 	}}

@@ -10,7 +10,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// What a thread was told is kept as one word for each blank, so that after a restart it is told the rest and nothing
+// What a thread was told is kept as one word for each step, so that after a restart it is told the rest and nothing
 // twice: before makes the record as it was when the thread was last told, and card.Note tells the difference.
 
 // told is what a thread knows once it was told all of a record. facts leaves out what the card's own first state does
@@ -36,7 +36,7 @@ func told(r *v1alpha1.Rollback, facts bool) []string {
 	add(s.Request != nil, "request")
 	add(s.Outcome != nil, "outcome:"+resultOf(s))
 	add(s.Outcome != nil && s.Waiting != nil, "waiting:"+waitingWord(s))
-	add(s.Release != nil, "release")
+	add(s.Lifted != nil, "lift")
 	return out
 }
 
@@ -96,8 +96,8 @@ func before(after *v1alpha1.Rollback, words []string) *v1alpha1.Rollback {
 	if !knows("request") {
 		s.Request = nil
 	}
-	if !knows("release") {
-		s.Release = nil
+	if !knows("lift") {
+		s.Lifted = nil
 	}
 	waits := knows("asked") || !asked(&after.Status)
 	if after.Status.Outcome != nil {

@@ -262,8 +262,8 @@ func asking(r *v1alpha1.Rollback) {
 		Message: "manifest unknown", Since: v1alpha1.NewTime(time.Now()),
 	}}
 	s.Suspect = &v1alpha1.Suspect{Commit: strings.Repeat("4be1c2d0", 5), Branch: "main", Author: "flux", When: v1alpha1.NewTime(time.Now()),
-		Nodes: []v1alpha1.Node{{File: "app.yaml", Pointer: "0/image", Part: "Tag", Bad: "v2", Former: "v1"}}}
-	s.Target = &v1alpha1.Target{Values: []v1alpha1.NodeValue{{Value: "v1"}}, Image: "reg.example/" + r.Name + ":v1", Proved: true, BadProved: true, Proof: "reg.example has v1"}
+		Places: []v1alpha1.Place{{File: "app.yaml", Pointer: "0/image", Part: "Tag", Bad: "v2", Former: "v1"}}}
+	s.Target = &v1alpha1.Target{Values: []v1alpha1.PlaceValue{{Value: "v1"}}, Image: "reg.example/" + r.Name + ":v1", Proved: true, BadProved: true, Proof: "reg.example has v1"}
 	s.Waiting = &v1alpha1.Waiting{Why: "approval", Since: v1alpha1.NewTime(time.Now())}
 	s.Question = &v1alpha1.Question{ID: "3fa9c1d2e4b5", Until: v1alpha1.NewTime(time.Now().Add(time.Hour)),
 		Answers: []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject}, Doubts: []v1alpha1.Doubt{{Message: "policy production/web asks"}}}
@@ -284,7 +284,7 @@ func changed(r *v1alpha1.Rollback) {
 func ended(result v1alpha1.Result) func(*v1alpha1.Rollback) {
 	return func(r *v1alpha1.Rollback) {
 		changed(r)
-		r.Status.Outcome = &v1alpha1.Outcome{Result: result, Sentence: "it ended as " + string(result), At: v1alpha1.NewTime(time.Now())}
+		r.Status.Outcome = &v1alpha1.Outcome{Result: result, Message: "it ended as " + string(result), At: v1alpha1.NewTime(time.Now())}
 	}
 }
 

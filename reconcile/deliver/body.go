@@ -134,7 +134,7 @@ func (s story) hold() string {
 	}
 	lift := "It is lifted by itself once a newer image is proved to exist"
 	if s.ByPerson {
-		lift = "A person lifts it, with `backstop release`"
+		lift = "A person lifts it, with `backstop lift`"
 	}
 	return s.list("The hold", []string{"A second commit keeps image automation from writing the image back at its next " +
 		"run: it puts `backstop:hold` before the markers of " +

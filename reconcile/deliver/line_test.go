@@ -100,11 +100,11 @@ func (c *cluster) revert(name, app string) reconcile.Revert {
 		c.Fatal(err)
 	}
 	target := v1alpha1.Target{Image: image + tagGood, Proved: true}
-	for n, node := range s.Nodes {
-		target.Values = append(target.Values, v1alpha1.NodeValue{Index: int32(n), Value: node.Former})
+	for n, node := range s.Places {
+		target.Values = append(target.Values, v1alpha1.PlaceValue{Index: int32(n), Value: node.Former})
 	}
 	return reconcile.Revert{Rollback: name + "/production/" + app, Cluster: name, Image: image + tagBad, Suspect: s,
-		Target: target, Hold: true, Release: v1alpha1.ReleaseNewerImage, Workloads: []string{name + "/production/Deployment/" + app}}
+		Target: target, Hold: true, Lift: v1alpha1.LiftNewerImage, Workloads: []string{name + "/production/Deployment/" + app}}
 }
 
 // delivers brings reverts as the engine does.

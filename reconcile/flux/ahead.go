@@ -50,11 +50,11 @@ func (d *delays) since(of types.UID, what string, now time.Time) time.Time {
 }
 
 // Ahead reads what a fast-forward goes by, as reconcile.Forwarder asks.
-func (f *Flux) Ahead(ctx context.Context, form *v1alpha1.Rollback, contains func(tip, commit string) (bool, error),
+func (f *Flux) Ahead(ctx context.Context, rb *v1alpha1.Rollback, contains func(tip, commit string) (bool, error),
 ) (*reconcile.Ahead, error) {
 	out := &reconcile.Ahead{}
-	s := &form.Status
-	p, err := f.placeOfApplier(ctx, s.Suspect.Applier, time.Time{})
+	s := &rb.Status
+	p, err := f.placeOfReconciler(ctx, s.Suspect.Reconciler, time.Time{})
 	if _, refused := reconcile.AsRefusal(err); refused {
 		return out, nil
 	}
@@ -71,10 +71,10 @@ func (f *Flux) Ahead(ctx context.Context, form *v1alpha1.Rollback, contains func
 	has := reached(s.Landed.Commit, contains)
 	out.Checked = checked(p, src, has)
 	if out.Held = out.Checked != ""; !out.Held {
-		f.delays.since(form.UID, "", f.options.Now())
+		f.delays.since(rb.UID, "", f.options.Now())
 		return out, nil
 	}
-	out.Since = f.delays.since(form.UID, out.Checked+" "+src.artifact.Revision, f.options.Now())
+	out.Since = f.delays.since(rb.UID, out.Checked+" "+src.artifact.Revision, f.options.Now())
 	k := p.kustomization
 	out.Remote = k.Spec.KubeConfig != nil
 	if out.Suspended, err = f.suspended(ctx, p, src.ref); err != nil {
@@ -92,7 +92,7 @@ func (f *Flux) Ahead(ctx context.Context, form *v1alpha1.Rollback, contains func
 		}
 		out.Dependents = append(out.Dependents, more...)
 	}
-	out.Workloads, err = f.aheadWorkloads(ctx, form)
+	out.Workloads, err = f.aheadWorkloads(ctx, rb)
 	return out, err
 }
 
@@ -192,16 +192,16 @@ func (f *Flux) dependentReleases(ctx context.Context, hr *helmv2.HelmRelease) ([
 }
 
 // aheadWorkloads reads the workloads that failed.
-func (f *Flux) aheadWorkloads(ctx context.Context, form *v1alpha1.Rollback) ([]reconcile.AheadWorkload, error) {
+func (f *Flux) aheadWorkloads(ctx context.Context, rb *v1alpha1.Rollback) ([]reconcile.AheadWorkload, error) {
 	var out []reconcile.AheadWorkload
-	for _, w := range form.Status.Workloads() {
+	for _, w := range rb.Status.Workloads() {
 		var containers []string
-		for _, fl := range form.Status.Failures {
+		for _, fl := range rb.Status.Failures {
 			if fl.Workload.Kind == w.Kind && fl.Workload.Name == w.Name && fl.Drift == nil {
 				containers = append(containers, fl.Container)
 			}
 		}
-		o, err := f.aheadWorkload(ctx, form, w, containers)
+		o, err := f.aheadWorkload(ctx, rb, w, containers)
 		if err != nil {
 			return nil, err
 		}
@@ -210,7 +210,7 @@ func (f *Flux) aheadWorkloads(ctx context.Context, form *v1alpha1.Rollback) ([]r
 	return out, nil
 }
 
-func (f *Flux) aheadWorkload(ctx context.Context, form *v1alpha1.Rollback, w v1alpha1.Workload, containers []string,
+func (f *Flux) aheadWorkload(ctx context.Context, rb *v1alpha1.Rollback, w v1alpha1.Workload, containers []string,
 ) (reconcile.AheadWorkload, error) {
 	out := reconcile.AheadWorkload{Workload: w}
 	kind, known := workload.Of(w.Kind)
@@ -218,7 +218,7 @@ func (f *Flux) aheadWorkload(ctx context.Context, form *v1alpha1.Rollback, w v1a
 		out.Containers = []reconcile.AheadContainer{{}}
 		return out, nil
 	}
-	live, err := kind.Get(ctx, f.client, form.Namespace, w.Name)
+	live, err := kind.Get(ctx, f.client, rb.Namespace, w.Name)
 	switch {
 	case apierrors.IsNotFound(err):
 		out.Gone = true
@@ -238,8 +238,8 @@ func (f *Flux) aheadWorkload(ctx context.Context, form *v1alpha1.Rollback, w v1a
 		return m.Manager == reconcile.ForwardedBy
 	})
 	wanted := func(name, live string) bool {
-		return slices.Contains(containers, name) && (imageref.SameTag(live, form.Spec.Subject.Name) ||
-			out.Ours && imageref.SameTag(live, form.Status.Target.Image))
+		return slices.Contains(containers, name) && (imageref.SameTag(live, rb.Spec.Subject.Name) ||
+			out.Ours && imageref.SameTag(live, rb.Status.Target.Image))
 	}
 	for i, c := range live.Template.Spec.InitContainers {
 		if wanted(c.Name, c.Image) {

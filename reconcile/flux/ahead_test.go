@@ -19,12 +19,12 @@ import (
 // Rollback of a workload.
 func behind(s *scene, w v1alpha1.Workload) *v1alpha1.Rollback {
 	s.repo.Status.Artifact.Revision = "main@sha1:" + revert
-	form := landed(revert)
+	rb := landed(revert)
 	c := s.deployment.Spec.Template.Spec.Containers[0]
-	form.Namespace, form.Spec.Subject = "develop", v1alpha1.ImageSubject(c.Image)
-	form.Status.Target = &v1alpha1.Target{Image: "reg/former:v1"}
-	form.Status.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: w, Container: c.Name}}
-	return form
+	rb.Namespace, rb.Spec.Subject = "develop", v1alpha1.ImageSubject(c.Image)
+	rb.Status.Target = &v1alpha1.Target{Image: "reg/former:v1"}
+	rb.Status.Failures = []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: w, Container: c.Name}}
+	return rb
 }
 
 // custom is an object of a kind that is not built in.
@@ -132,9 +132,9 @@ func TestWhatAFastForwardGoesByIsRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := captured(t)
 			uid := s.deployment.UID
-			form := behind(s, v1alpha1.Workload{Kind: "Deployment", Name: "backend", UID: uid})
+			rb := behind(s, v1alpha1.Workload{Kind: "Deployment", Name: "backend", UID: uid})
 			c.change(s)
-			got, err := s.flux(t).Ahead(t.Context(), form, descends())
+			got, err := s.flux(t).Ahead(t.Context(), rb, descends())
 			if err != nil || !got.Held || len(got.Workloads) != 1 {
 				t.Fatalf("got %+v, %v; want one workload, kept by a check", got, err)
 			}
@@ -168,8 +168,8 @@ func TestHowAWorkloadReplacesItsPodsIsRead(t *testing.T) {
 			set.Spec.Template = s.deployment.Spec.Template
 			c.change(set)
 			s.more = append(s.more, set)
-			form := behind(s, v1alpha1.Workload{Kind: "StatefulSet", Name: "db", UID: "u"})
-			got, err := s.flux(t).Ahead(t.Context(), form, descends())
+			rb := behind(s, v1alpha1.Workload{Kind: "StatefulSet", Name: "db", UID: "u"})
+			got, err := s.flux(t).Ahead(t.Context(), rb, descends())
 			if err != nil || len(got.Workloads) != 1 || !c.reads(got.Workloads[0]) {
 				t.Errorf("got %+v, %v", got, err)
 			}
@@ -228,12 +228,12 @@ func TestAReleaseThatIsSuspendedOrOfAnotherClusterIsLeftAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := captured(t)
-			form := behind(s, v1alpha1.Workload{Kind: "Deployment", Name: "backend"})
+			rb := behind(s, v1alpha1.Workload{Kind: "Deployment", Name: "backend"})
 			hr := s.applied(t)
 			says(hr, "Ready=Unknown Progressing Running", upgrades)
 			c.change(hr)
-			form.Status.Suspect.Applier = ref("HelmRelease", "develop", "web")
-			got, err := s.flux(t).Ahead(t.Context(), form, descends())
+			rb.Status.Suspect.Reconciler = ref("HelmRelease", "develop", "web")
+			got, err := s.flux(t).Ahead(t.Context(), rb, descends())
 			if err != nil || !c.reads(got) {
 				t.Errorf("got %+v, %v", got, err)
 			}
@@ -256,9 +256,9 @@ func TestOnlyACheckOfAnotherRevisionIsHelped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := captured(t)
-			form := behind(s, v1alpha1.Workload{Kind: "Deployment", Name: "backend"})
+			rb := behind(s, v1alpha1.Workload{Kind: "Deployment", Name: "backend"})
 			change(s)
-			if got, err := s.flux(t).Ahead(t.Context(), form, descends()); err != nil || got.Held {
+			if got, err := s.flux(t).Ahead(t.Context(), rb, descends()); err != nil || got.Held {
 				t.Errorf("got %+v, %v; want nothing that is held", got, err)
 			}
 		})

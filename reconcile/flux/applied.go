@@ -24,7 +24,7 @@ func (f *Flux) Applied(ctx context.Context, namespace string, w v1alpha1.Workloa
 	if err != nil {
 		return reconcile.Applied{}, err
 	}
-	out := reconcile.Applied{Applier: p.applier, Busy: applying(p)}
+	out := reconcile.Applied{Reconciler: p.reconciler, Busy: applying(p)}
 	k := p.kustomization
 	src, err := f.deployedSource(ctx, sourceRef(k))
 	if _, refused := reconcile.AsRefusal(err); err != nil && !refused && !apierrors.IsNotFound(err) {
@@ -46,9 +46,9 @@ func applying(p place) string {
 	conditions, ref := p.kustomization.Status.Conditions, p.kustomizationRef()
 	if p.release != nil {
 		if p.release.Status.LastAttemptedGeneration != p.release.Generation && !p.release.Spec.Suspend {
-			return fmt.Sprintf("%s has not attempted its newest values yet", p.applier)
+			return fmt.Sprintf("%s has not attempted its newest values yet", p.reconciler)
 		}
-		conditions, ref = p.release.Status.Conditions, p.applier
+		conditions, ref = p.release.Status.Conditions, p.reconciler
 	}
 	if len(conditions) == 0 {
 		return fmt.Sprintf("%s has not run yet", ref)

@@ -76,8 +76,8 @@ func TestApplied(t *testing.T) {
 			if (got.Busy == "") != (tt.busy == "") || !strings.Contains(got.Busy, tt.busy) {
 				t.Errorf("busy %q, want %q", got.Busy, tt.busy)
 			}
-			if got.Applier.Name != "apps-develop" {
-				t.Errorf("applied by %s", got.Applier)
+			if got.Reconciler.Name != "apps-develop" {
+				t.Errorf("applied by %s", got.Reconciler)
 			}
 		})
 	}
@@ -116,7 +116,7 @@ func TestAReleaseTakesADriftBackOnlyWithDriftDetection(t *testing.T) {
 			if !next.Equal(tt.next) || !strings.HasPrefix(says, tt.says) {
 				t.Errorf("%s, %q; want %s, %q", next, says, tt.next, tt.says)
 			}
-			p := place{release: hr, applier: refTo(kindHelmRelease, "develop", "backend"), kustomization: &kustomizev1.Kustomization{}}
+			p := place{release: hr, reconciler: refTo(kindHelmRelease, "develop", "backend"), kustomization: &kustomizev1.Kustomization{}}
 			hr.Generation = 2
 			hr.Status.LastAttemptedGeneration = 1
 			condition(&hr.Status.Conditions, meta.ReadyCondition, metav1.ConditionTrue, "UpgradeSucceeded", "done")

@@ -24,24 +24,24 @@ import (
 
 var _ reconcile.Applies = (*Flux)(nil)
 
-// Applier reads a Kustomization or a HelmRelease, as reconcile.Applies asks.
-func (f *Flux) Applier(ctx context.Context, key reconcile.Key) (*reconcile.Applier, error) {
+// Reconciler reads a Kustomization or a HelmRelease, as reconcile.Applies asks.
+func (f *Flux) Reconciler(ctx context.Context, key reconcile.Key) (*reconcile.Reconciler, error) {
 	group, _, _ := strings.Cut(key.Subject.APIVersion, "/")
 	ref := refTo(key.Subject.Kind, key.Namespace, key.Subject.Name)
-	out := &reconcile.Applier{Ref: ref}
+	out := &reconcile.Reconciler{Ref: ref}
 	switch {
 	case ref.Kind == kindKustomization && group == kustomizev1.GroupVersion.Group:
 		var k kustomizev1.Kustomization
 		if err := f.get(ctx, ref, &k); err != nil {
-			return goneApplier(out, err)
+			return goneReconciler(out, err)
 		}
-		describeApplier(out, &k, k.Spec.Suspend, k.Status.ObservedGeneration, k.Status.Conditions)
+		describeReconciler(out, &k, k.Spec.Suspend, k.Status.ObservedGeneration, k.Status.Conditions)
 		out.Revision, out.LastApplied = k.Status.LastAttemptedRevision, k.Status.LastAppliedRevision
 		if folderMissing(&k) {
 			// It is attempted only once its folder is there.
 			src, err := f.deployedSource(ctx, sourceRef(&k))
 			if err != nil {
-				return goneApplier(out, err)
+				return goneReconciler(out, err)
 			}
 			out.Revision = src.revision()
 		}
@@ -51,9 +51,9 @@ func (f *Flux) Applier(ctx context.Context, key reconcile.Key) (*reconcile.Appli
 	case ref.Kind == kindHelmRelease && group == helmv2.GroupVersion.Group:
 		var hr helmv2.HelmRelease
 		if err := f.get(ctx, ref, &hr); err != nil {
-			return goneApplier(out, err)
+			return goneReconciler(out, err)
 		}
-		describeApplier(out, &hr, hr.Spec.Suspend, hr.Status.ObservedGeneration, hr.Status.Conditions)
+		describeReconciler(out, &hr, hr.Spec.Suspend, hr.Status.ObservedGeneration, hr.Status.Conditions)
 		released(out, &hr)
 		// Helm has attempted nothing of what fails before it looks at its chart.
 		if out.Failed != nil && releases(out.Failed.Reason) {
@@ -73,7 +73,7 @@ func releases(reason string) bool {
 	return reason == helmv2.InstallFailedReason || reason == helmv2.UpgradeFailedReason
 }
 
-func goneApplier(out *reconcile.Applier, err error) (*reconcile.Applier, error) {
+func goneReconciler(out *reconcile.Reconciler, err error) (*reconcile.Reconciler, error) {
 	if apierrors.IsNotFound(err) {
 		out.Gone = true
 		return out, nil
@@ -86,8 +86,8 @@ func goneApplier(out *reconcile.Applier, err error) (*reconcile.Applier, error) 
 	return nil, err
 }
 
-// describeApplier takes over what objects of both kinds say alike.
-func describeApplier(out *reconcile.Applier, o client.Object, suspend bool, observed int64,
+// describeReconciler takes over what objects of both kinds say alike.
+func describeReconciler(out *reconcile.Reconciler, o client.Object, suspend bool, observed int64,
 	conditions []metav1.Condition,
 ) {
 	out.UID, out.Labels, out.Says = o.GetUID(), o.GetLabels(), o.GetAnnotations()[reconcile.RollbackAnnotation]
@@ -110,7 +110,7 @@ func describeApplier(out *reconcile.Applier, o client.Object, suspend bool, obse
 
 // released fills in what a HelmRelease says of its releases. Whether Helm went back or has used up its retries, what
 // failed stands in the condition Released, or in TestSuccess where its tests did.
-func released(out *reconcile.Applier, hr *helmv2.HelmRelease) {
+func released(out *reconcile.Reconciler, hr *helmv2.HelmRelease) {
 	out.Revision = hr.Status.LastAttemptedRevision
 	good := lastGood(hr)
 	if good != nil {
@@ -308,12 +308,12 @@ type inGit struct {
 // readInGit reads a Flux object that applies, and the Git that it applies from. with is as in Origin.
 func (f *Flux) readInGit(ctx context.Context, ref v1alpha1.ObjectRef, namespace string, with *types.NamespacedName,
 ) (inGit, error) {
-	p, err := f.placeOfApplier(ctx, ref, time.Time{})
+	p, err := f.placeOfReconciler(ctx, ref, time.Time{})
 	if err != nil {
 		return inGit{}, err
 	}
 	out := inGit{place: p}
-	if out.origin, err = f.assemble(ctx, wish{place: p, namespace: namespace, with: with}); err != nil {
+	if out.origin, err = f.assemble(ctx, request{place: p, namespace: namespace, with: with}); err != nil {
 		return out, err
 	}
 	out.src, err = f.deployedSource(ctx, sourceRef(p.kustomization))

@@ -73,7 +73,7 @@ func TestAnApplierSaysWhatItCannotApply(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := captured(t)
 			c.scene(s)
-			a, err := s.flux(t).Applier(t.Context(), appsKey)
+			a, err := s.flux(t).Reconciler(t.Context(), appsKey)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,12 +83,12 @@ func TestAnApplierSaysWhatItCannotApply(t *testing.T) {
 		})
 	}
 	other := reconcile.Key{Namespace: "flux-system", Subject: subject("example.org/v1", "Kustomization", "apps-develop")}
-	if a, err := captured(t).flux(t).Applier(t.Context(), other); a != nil || err != nil {
+	if a, err := captured(t).flux(t).Reconciler(t.Context(), other); a != nil || err != nil {
 		t.Errorf("a Kustomization of another group is read: %+v, %v", a, err)
 	}
 }
 
-func wordsOf(a *reconcile.Applier) string {
+func wordsOf(a *reconcile.Reconciler) string {
 	var out []string
 	switch {
 	case a.Gone:
@@ -196,7 +196,7 @@ func TestAReleaseSaysWhatItCannotApply(t *testing.T) {
 			condition(&hr.Status.Conditions, "Ready", "False", helmv2.UpgradeFailedReason, "Helm upgrade failed: x")
 			condition(&hr.Status.Conditions, helmv2.ReleasedCondition, "False", helmv2.UpgradeFailedReason, "Helm upgrade failed: x")
 			c.scene(s, hr)
-			a, err := s.flux(t).Applier(t.Context(), webKey)
+			a, err := s.flux(t).Reconciler(t.Context(), webKey)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,8 +14,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// wish is what an Origin is asked for.
-type wish struct {
+// request is what an Origin is asked for.
+type request struct {
 	place place
 	// namespace of the workload.
 	namespace string
@@ -28,7 +28,7 @@ type wish struct {
 }
 
 // assemble makes an Origin of a confirmed place.
-func (f *Flux) assemble(ctx context.Context, w wish) (reconcile.Origin, error) {
+func (f *Flux) assemble(ctx context.Context, w request) (reconcile.Origin, error) {
 	var none reconcile.Origin
 	k := w.place.kustomization
 	deployed := sourceRef(k)
@@ -50,11 +50,11 @@ func (f *Flux) assemble(ctx context.Context, w wish) (reconcile.Origin, error) {
 		return none, err
 	}
 	out := reconcile.Origin{
-		Applier: w.place.applier,
-		Root:    reconcile.Root{By: w.place.kustomizationRef(), Path: cleanPath(k.Spec.Path)},
-		Images:  len(k.Spec.Images) > 0,
-		Applied: attemptedOf(k, deployed),
-		Healthy: healthyOf(w.place), Remediated: remediated(w.place.release),
+		Reconciler: w.place.reconciler,
+		Root:       reconcile.Root{By: w.place.kustomizationRef(), Path: cleanPath(k.Spec.Path)},
+		Images:     len(k.Spec.Images) > 0,
+		Applied:    attemptedOf(k, deployed),
+		Healthy:    healthyOf(w.place), Remediated: remediated(w.place.release),
 	}
 	for _, l := range s.roots(repo, branch, deployed) {
 		if l.ref != out.Root.By {
@@ -100,13 +100,13 @@ func (f *Flux) suspended(ctx context.Context, p place, source v1alpha1.ObjectRef
 		out = append(out, p.kustomizationRef())
 	}
 	if p.release != nil && p.release.Spec.Suspend {
-		out = append(out, p.applier)
+		out = append(out, p.reconciler)
 	}
 	return out, nil
 }
 
 // claimant says for whom the wish is.
-func (w *wish) claimant(s *survey) *claimant {
+func (w *request) claimant(s *survey) *claimant {
 	c := &claimant{
 		kustomization: w.place.kustomizationRef(), namespace: w.namespace, alone: w.place.landsIn(w.namespace),
 	}
@@ -131,7 +131,7 @@ type follows struct {
 }
 
 // deployedBranch finds the GitRepository that is deployed, the one that a policy names, and the branch.
-func (f *Flux) deployedBranch(ctx context.Context, w wish, deployed v1alpha1.ObjectRef) (follows, error) {
+func (f *Flux) deployedBranch(ctx context.Context, w request, deployed v1alpha1.ObjectRef) (follows, error) {
 	isGit := deployed.Kind == kindGitRepository
 	if !isGit && w.with == nil {
 		return follows{}, reconcile.Refuse("%s is deployed from %s, which is no Git repository that Backstop could "+

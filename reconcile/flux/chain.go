@@ -30,8 +30,8 @@ import (
 //	ImageRepository ─► ImagePolicy ─► ImageUpdateAutomation ─► Git ─► source ─► Kustomization [─► HelmRelease]
 //	Scans              Selections      Writers                         Source    Kustomization     Release
 type Chain struct {
-	// Applier is the Kustomization or HelmRelease whose inventory holds the workload.
-	Applier v1alpha1.ObjectRef
+	// Reconciler is the Kustomization or HelmRelease whose inventory holds the workload.
+	Reconciler v1alpha1.ObjectRef
 	// Kustomization applies the workload, or the HelmRelease; Release is nil where none stands between.
 	Kustomization *kustomizev1.Kustomization
 	Release       *helmv2.HelmRelease
@@ -104,7 +104,7 @@ func (w Writer) Updates(file string) bool {
 // chainOf reads the chain of a confirmed place.
 func (f *Flux) chainOf(ctx context.Context, p place, namespace string, with *types.NamespacedName) (Chain, error) {
 	k := p.kustomization
-	c := Chain{Applier: p.applier, Kustomization: k, Release: p.release, Path: cleanPath(k.Spec.Path)}
+	c := Chain{Reconciler: p.reconciler, Kustomization: k, Release: p.release, Path: cleanPath(k.Spec.Path)}
 	src, err := f.chainSource(ctx, &c, sourceRef(k))
 	if err != nil {
 		return c, err

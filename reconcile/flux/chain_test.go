@@ -22,7 +22,7 @@ func TestChain(t *testing.T) {
 		t.Fatalf("%v, %+v", err, line)
 	}
 	c := *line.Chain
-	if c.Applier != ref("Kustomization", "flux-system", "apps-develop") || c.Release != nil || c.Path == "" ||
+	if c.Reconciler != ref("Kustomization", "flux-system", "apps-develop") || c.Release != nil || c.Path == "" ||
 		c.Source.Ref.Kind != "GitRepository" || c.Source.Branch != "main" || c.Source.Commit == "" || c.Source.Pinned != "" ||
 		len(c.Writers) != 1 || len(c.Selections) != 1 || len(c.Scans) != 1 || c.Unread != "" || c.Attempted == "" || c.Says == "" {
 		t.Errorf("%+v", c)

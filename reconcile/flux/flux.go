@@ -212,7 +212,7 @@ type Undoing struct {
 	// Applied are the objects of its inventory.
 	Applied []reconcile.AppliedObject
 	// Files that go back.
-	Files []v1alpha1.Node
+	Files []v1alpha1.Place
 }
 
 // Suspicion asks for the commit at which what a Kustomization renders broke.

@@ -114,7 +114,7 @@ func (f *Flux) whole(ctx context.Context, s *survey, writers []automation, c cho
 	slices.Sort(out.Namespaces)
 	out.Namespaces = slices.Compact(out.Namespaces)
 	if len(roots) > 0 {
-		out.Applier = roots[0].By
+		out.Reconciler = roots[0].By
 	} else {
 		for _, a := range writers {
 			roots = append(roots, reconcile.Root{By: a.ref, Path: a.path})

@@ -47,7 +47,7 @@ func (f *Flux) Line(ctx context.Context, namespace string, w v1alpha1.Workload, 
 		return out.noChain(err)
 	})
 	group.Go(func() error {
-		o, err := f.assemble(ctx, wish{place: p, namespace: namespace, with: with})
+		o, err := f.assemble(ctx, request{place: p, namespace: namespace, with: with})
 		if err == nil {
 			out.Origin = &o
 		}

@@ -21,13 +21,13 @@ func (f *Flux) Origin(ctx context.Context, namespace string, w v1alpha1.Workload
 		return reconcile.Origin{}, err
 	}
 	assemble := func(ctx context.Context) (reconcile.Origin, error) {
-		return f.assemble(ctx, wish{place: p, namespace: namespace, with: with, since: since})
+		return f.assemble(ctx, request{place: p, namespace: namespace, with: with, since: since})
 	}
 	if since.IsZero() {
 		return assemble(ctx)
 	}
 	// What one Kustomization or HelmRelease applies has one origin.
-	key := fmt.Sprintln("of", namespace, p.applier, p.version(), with)
+	key := fmt.Sprintln("of", namespace, p.reconciler, p.version(), with)
 	return f.reopened.Do(ctx, key, since, assemble)
 }
 
@@ -36,19 +36,19 @@ func (f *Flux) Origin(ctx context.Context, namespace string, w v1alpha1.Workload
 func (f *Flux) Reopen(ctx context.Context, namespace string, s v1alpha1.Suspect, with *types.NamespacedName,
 	since time.Time,
 ) (reconcile.Origin, error) {
-	key := fmt.Sprintln(namespace, s.Source, s.Branch, s.Applier, s.Automation, s.SharedBy, with)
+	key := fmt.Sprintln(namespace, s.Source, s.Branch, s.Reconciler, s.Automation, s.SharedBy, with)
 	return f.reopened.Do(ctx, key, since, func(ctx context.Context) (reconcile.Origin, error) {
-		return f.reopen(ctx, wish{namespace: namespace, with: with, suspect: &s, since: since})
+		return f.reopen(ctx, request{namespace: namespace, with: with, suspect: &s, since: since})
 	})
 }
 
-func (f *Flux) reopen(ctx context.Context, w wish) (reconcile.Origin, error) {
-	by := w.suspect.Applier
+func (f *Flux) reopen(ctx context.Context, w request) (reconcile.Origin, error) {
+	by := w.suspect.Reconciler
 	if by.Kind != kindKustomization && by.Kind != kindHelmRelease {
 		return f.reopenSource(ctx, w.namespace, *w.suspect, w.with)
 	}
 	var err error
-	if w.place, err = f.placeOfApplier(ctx, by, w.since); err != nil {
+	if w.place, err = f.placeOfReconciler(ctx, by, w.since); err != nil {
 		return reconcile.Origin{}, err
 	}
 	return f.assemble(ctx, w)

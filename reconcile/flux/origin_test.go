@@ -37,10 +37,10 @@ func TestOriginOfACapturedCluster(t *testing.T) {
 	}
 	automation := ref("ImageUpdateAutomation", "develop", "develop")
 	want := reconcile.Origin{
-		Applier: ref("Kustomization", "flux-system", "apps-develop"),
-		Root:    reconcile.Root{By: ref("Kustomization", "flux-system", "apps-develop"), Path: "apps/develop"},
-		Others:  []reconcile.Root{{By: ref("Kustomization", "flux-system", "apps-staging"), Path: "apps/staging"}},
-		Lands:   map[v1alpha1.ObjectRef][]string{ref("Kustomization", "flux-system", "apps-staging"): {"develop"}},
+		Reconciler: ref("Kustomization", "flux-system", "apps-develop"),
+		Root:       reconcile.Root{By: ref("Kustomization", "flux-system", "apps-develop"), Path: "apps/develop"},
+		Others:     []reconcile.Root{{By: ref("Kustomization", "flux-system", "apps-staging"), Path: "apps/staging"}},
+		Lands:      map[v1alpha1.ObjectRef][]string{ref("Kustomization", "flux-system", "apps-staging"): {"develop"}},
 		Source: reconcile.Source{
 			Name: types.NamespacedName{Namespace: "flux-system", Name: "fleet"},
 			URL:  "http://127.0.0.1:3000/fleet.git", Branch: "main", Timeout: time.Minute,
@@ -97,8 +97,8 @@ func TestOriginThroughAHelmRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Applier != ref("HelmRelease", "develop", "web") || got.Root.By.Name != "apps-develop" {
-		t.Errorf("got applier %s in root %s", got.Applier, got.Root.By)
+	if got.Reconciler != ref("HelmRelease", "develop", "web") || got.Root.By.Name != "apps-develop" {
+		t.Errorf("got applier %s in root %s", got.Reconciler, got.Root.By)
 	}
 }
 
@@ -281,8 +281,8 @@ func TestOriginOfAnUnknownKindIsFoundByInventory(t *testing.T) {
 		kustomizev1.ResourceRef{ID: "develop_backend_argoproj.io_Rollout", Version: "v1alpha1"})
 	f := s.flux(t)
 	got, err := f.Origin(t.Context(), "develop", v1alpha1.Workload{Kind: "Rollout", Name: "backend"}, nil, time.Time{})
-	if err != nil || got.Applier.Name != "apps-develop" {
-		t.Errorf("got %s, %v", got.Applier, err)
+	if err != nil || got.Reconciler.Name != "apps-develop" {
+		t.Errorf("got %s, %v", got.Reconciler, err)
 	}
 	_, err = f.Origin(t.Context(), "develop", v1alpha1.Workload{Kind: "CloneSet", Name: "backend"}, nil, time.Time{})
 	if why := refusal(t, err); !strings.Contains(why, "is in the inventory of no Kustomization or HelmRelease") {
@@ -291,8 +291,8 @@ func TestOriginOfAnUnknownKindIsFoundByInventory(t *testing.T) {
 	hr := s.applied(t)
 	hr.Status.Inventory.Entries[0].ID = "develop_web_argoproj.io_Rollout"
 	got, err = s.flux(t).Origin(t.Context(), "develop", v1alpha1.Workload{Kind: "Rollout", Name: "web"}, nil, time.Time{})
-	if err != nil || got.Applier != ref("HelmRelease", "develop", "web") {
-		t.Errorf("got %s, %v", got.Applier, err)
+	if err != nil || got.Reconciler != ref("HelmRelease", "develop", "web") {
+		t.Errorf("got %s, %v", got.Reconciler, err)
 	}
 }
 

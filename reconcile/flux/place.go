@@ -10,8 +10,8 @@ import (
 
 // place is where a workload stands in Flux: what applies it, confirmed by inventories.
 type place struct {
-	// applier is the Kustomization or HelmRelease whose inventory holds the workload.
-	applier v1alpha1.ObjectRef
+	// reconciler is the Kustomization or HelmRelease whose inventory holds the workload.
+	reconciler v1alpha1.ObjectRef
 	// kustomization applies the workload, or the HelmRelease.
 	kustomization *kustomizev1.Kustomization
 	// release is nil where no HelmRelease stands between.

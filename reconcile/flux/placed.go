@@ -126,7 +126,7 @@ func (f *Flux) load(ctx context.Context, ref v1alpha1.ObjectRef, since time.Time
 }
 
 func (f *Flux) read(ctx context.Context, ref v1alpha1.ObjectRef) (place, error) {
-	p := place{applier: ref}
+	p := place{reconciler: ref}
 	if ref.Kind == kindHelmRelease {
 		p.release = &helmv2.HelmRelease{}
 		return p, f.get(ctx, ref, p.release)
@@ -149,7 +149,7 @@ func settling(conditions []metav1.Condition) bool {
 func (f *Flux) complete(ctx context.Context, p place, since time.Time) (place, error) {
 	remote := func() error {
 		return reconcile.Refuse("%s applies to a remote cluster (spec.kubeConfig), so what runs here is not its "+
-			"doing: run Backstop in that cluster", p.applier)
+			"doing: run Backstop in that cluster", p.reconciler)
 	}
 	if p.release == nil {
 		if p.kustomization.Spec.KubeConfig != nil {
@@ -161,22 +161,22 @@ func (f *Flux) complete(ctx context.Context, p place, since time.Time) (place, e
 		return place{}, remote()
 	}
 	id := objectID{
-		Namespace: p.applier.Namespace, Name: p.applier.Name, Group: helmv2.GroupVersion.Group, Kind: kindHelmRelease,
+		Namespace: p.reconciler.Namespace, Name: p.reconciler.Name, Group: helmv2.GroupVersion.Group, Kind: kindHelmRelease,
 	}
 	for _, c := range claimsOf(p.release.Labels) {
 		if c.Kind != kindKustomization {
 			continue
 		}
-		up, err := f.confirm(ctx, p.applier, id, c, since)
+		up, err := f.confirm(ctx, p.reconciler, id, c, since)
 		p.kustomization = up.kustomization
 		return p, err
 	}
 	return place{}, reconcile.Refuse("%s is not applied by a Kustomization, so its values are in no Git repository "+
-		"that Backstop knows: fix the image where the HelmRelease was created from", p.applier)
+		"that Backstop knows: fix the image where the HelmRelease was created from", p.reconciler)
 }
 
-// placeOfApplier reads an applier that was confirmed before.
-func (f *Flux) placeOfApplier(ctx context.Context, ref v1alpha1.ObjectRef, since time.Time) (place, error) {
+// placeOfReconciler reads an applier that was confirmed before.
+func (f *Flux) placeOfReconciler(ctx context.Context, ref v1alpha1.ObjectRef, since time.Time) (place, error) {
 	p, err := f.load(ctx, ref, since)
 	if apierrors.IsNotFound(err) {
 		return place{}, reconcile.Refuse("%s does not exist any more, so nothing applies what Git says", ref)
@@ -194,7 +194,7 @@ func (f *Flux) placeByInventory(ctx context.Context, namespace string, w v1alpha
 		for i := range ks.Items {
 			if _, ok := findKind(kustomizeInventory(&ks.Items[i]), namespace, w.Kind, w.Name); ok {
 				k := ks.Items[i].DeepCopy()
-				found = append(found, place{applier: refTo(kindKustomization, k.Namespace, k.Name), kustomization: k})
+				found = append(found, place{reconciler: refTo(kindKustomization, k.Namespace, k.Name), kustomization: k})
 			}
 		}
 	})
@@ -204,7 +204,7 @@ func (f *Flux) placeByInventory(ctx context.Context, namespace string, w v1alpha
 			for i := range hrs.Items {
 				if _, ok := findKind(helmInventory(&hrs.Items[i]), namespace, w.Kind, w.Name); ok {
 					hr := hrs.Items[i].DeepCopy()
-					found = append(found, place{applier: refTo(kindHelmRelease, hr.Namespace, hr.Name), release: hr})
+					found = append(found, place{reconciler: refTo(kindHelmRelease, hr.Namespace, hr.Name), release: hr})
 				}
 			}
 		})

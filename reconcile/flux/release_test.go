@@ -105,9 +105,9 @@ func TestWhatAHelmReleaseSaysIsTakenForWhatItIs(t *testing.T) {
 			settle(&s.k.Status.Conditions)
 			arrivedIn(s, revert)
 			f := s.flux(t)
-			form := landed(revert)
-			form.Status.Suspect.Applier = webRelease
-			got, err := f.Rollout(t.Context(), form, descends())
+			rb := landed(revert)
+			rb.Status.Suspect.Reconciler = webRelease
+			got, err := f.Rollout(t.Context(), rb, descends())
 			if err != nil {
 				t.Fatal(err)
 			}

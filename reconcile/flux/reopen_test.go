@@ -14,7 +14,7 @@ import (
 func suspectOf(o reconcile.Origin) v1alpha1.Suspect {
 	return v1alpha1.Suspect{
 		Source: ref("GitRepository", o.Source.Name.Namespace, o.Source.Name.Name), Branch: o.Source.Branch,
-		Applier: o.Applier, Commit: sha,
+		Reconciler: o.Reconciler, Commit: sha,
 	}
 }
 
@@ -75,7 +75,7 @@ func TestReopenRefuses(t *testing.T) {
 			s := captured(t)
 			c.scene(s)
 			_, err := s.flux(t).Reopen(t.Context(), "develop", v1alpha1.Suspect{
-				Applier: ref("Kustomization", "flux-system", "apps-develop"), Branch: "main",
+				Reconciler: ref("Kustomization", "flux-system", "apps-develop"), Branch: "main",
 			}, nil, time.Time{})
 			if why := refusal(t, err); !strings.Contains(why, c.want) {
 				t.Errorf("got %s", why)
@@ -97,13 +97,13 @@ func TestAutomatedListsEachSourceOnce(t *testing.T) {
 	if err != nil || len(got) != 2 || got[1].Source.Name.Namespace != "flux-system" {
 		t.Fatalf("got %d sources, %v", len(got), err)
 	}
-	if got[0].Root.By.Name != "apps-develop" || got[0].Applier.Name != "apps-develop" || len(got[0].Policies) != 1 {
-		t.Errorf("got root %s, applier %s, policies %v", got[0].Root.By, got[0].Applier, got[0].Policies)
+	if got[0].Root.By.Name != "apps-develop" || got[0].Reconciler.Name != "apps-develop" || len(got[0].Policies) != 1 {
+		t.Errorf("got root %s, applier %s, policies %v", got[0].Root.By, got[0].Reconciler, got[0].Policies)
 	}
 
 	s.k = nil
 	got, err = s.flux(t).Automated(t.Context())
-	if err != nil || len(got) != 2 || got[0].Root.Path != "apps/develop" || got[0].Applier.Kind != "" {
+	if err != nil || len(got) != 2 || got[0].Root.Path != "apps/develop" || got[0].Reconciler.Kind != "" {
 		t.Errorf("a source that other clusters deploy: got %+v, %v", got, err)
 	}
 

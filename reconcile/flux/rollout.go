@@ -15,9 +15,9 @@ import (
 )
 
 // Rollout reports how far the landed commit got, as reconcile.Flux asks.
-func (f *Flux) Rollout(ctx context.Context, form *v1alpha1.Rollback, contains func(tip, commit string) (bool, error),
+func (f *Flux) Rollout(ctx context.Context, rb *v1alpha1.Rollback, contains func(tip, commit string) (bool, error),
 ) (reconcile.Rollout, error) {
-	s := &form.Status
+	s := &rb.Status
 	switch {
 	case s.Suspect == nil || s.Landed == nil && s.Verdict == nil:
 		return reconcile.Rollout{}, errors.New("read the rollout: the Rollback has not landed yet")
@@ -25,7 +25,7 @@ func (f *Flux) Rollout(ctx context.Context, form *v1alpha1.Rollback, contains fu
 		return f.restoring(ctx, s, reached(s.Suspect.Commit, contains))
 	}
 	var out reconcile.Rollout
-	p, err := f.placeOfApplier(ctx, s.Suspect.Applier, time.Time{})
+	p, err := f.placeOfReconciler(ctx, s.Suspect.Reconciler, time.Time{})
 	why, refused := reconcile.AsRefusal(err)
 	switch {
 	case refused:
@@ -37,7 +37,7 @@ func (f *Flux) Rollout(ctx context.Context, form *v1alpha1.Rollback, contains fu
 			return out, err
 		}
 	}
-	if err := f.states(ctx, &out, p, form); err != nil {
+	if err := f.states(ctx, &out, p, rb); err != nil {
 		return out, err
 	}
 	if out.Attempted == "" && out.Waits == "" && p.kustomization != nil && f.wordless(ctx, p) {

@@ -22,7 +22,7 @@ func landed(commit string, workloads ...v1alpha1.Workload) *v1alpha1.Rollback {
 	r := &v1alpha1.Rollback{}
 	r.Namespace, r.Name, r.Spec.Subject = "develop", "x-1", v1alpha1.ImageSubject(badImage)
 	r.Status.Suspect = &v1alpha1.Suspect{
-		Source: ref("GitRepository", "develop", "fleet"), Applier: ref("Kustomization", "flux-system", "apps-develop"),
+		Source: ref("GitRepository", "develop", "fleet"), Reconciler: ref("Kustomization", "flux-system", "apps-develop"),
 	}
 	r.Status.Landed = &v1alpha1.Landed{Commit: commit}
 	for _, w := range workloads {
@@ -173,11 +173,11 @@ func TestRolloutWaits(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := captured(t)
 			c.scene(t, s)
-			form := landed(revert)
+			rb := landed(revert)
 			if s.deployment.Labels["helm.toolkit.fluxcd.io/name"] != "" {
-				form.Status.Suspect.Applier = ref("HelmRelease", "develop", "web")
+				rb.Status.Suspect.Reconciler = ref("HelmRelease", "develop", "web")
 			}
-			got, err := s.flux(t).Rollout(t.Context(), form, descends(c.contains))
+			got, err := s.flux(t).Rollout(t.Context(), rb, descends(c.contains))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -200,9 +200,9 @@ func TestRolloutWaits(t *testing.T) {
 func TestRolloutOfAHelmReleaseThatAttemptedTheValues(t *testing.T) {
 	s := captured(t)
 	s.applied(t)
-	form := landed(sha)
-	form.Status.Suspect.Applier = ref("HelmRelease", "develop", "web")
-	got, err := s.flux(t).Rollout(t.Context(), form, descends())
+	rb := landed(sha)
+	rb.Status.Suspect.Reconciler = ref("HelmRelease", "develop", "web")
+	got, err := s.flux(t).Rollout(t.Context(), rb, descends())
 	if err != nil || !got.Contains || got.Waits != "" {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -329,7 +329,7 @@ func TestAKindThatMayNotBeReadNamesTheRight(t *testing.T) {
 	of.Status.Inventory.Entries = append(of.Status.Inventory.Entries, kustomizev1.ResourceRef{ID: "develop_db_postgresql.cnpg.io_Cluster", Version: "v1"})
 	s := layout(Options{}, k)
 	s.forbidden["Cluster"] = true
-	got, err := s.flux(t).state(t.Context(), place{applier: ref("Kustomization", "flux-system", "apps"), kustomization: of}, ref("Cluster", "develop", "db"), bad{})
+	got, err := s.flux(t).state(t.Context(), place{reconciler: ref("Kustomization", "flux-system", "apps"), kustomization: of}, ref("Cluster", "develop", "db"), bad{})
 	if want := "Backstop may not read Cluster/develop/db: give its ServiceAccount get on it in namespace develop"; err != nil || got.Complete || got.Gone || got.Says != want {
 		t.Errorf("says %q, complete %v, gone %v, %v", got.Says, got.Complete, got.Gone, err)
 	}

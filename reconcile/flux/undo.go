@@ -36,7 +36,7 @@ func (f *Flux) Undo(ctx context.Context, key reconcile.Key, fail v1alpha1.Failur
 	if err != nil {
 		return nil, err
 	}
-	u.Spec, u.Files = a.kustomization.Spec, s.Nodes
+	u.Spec, u.Files = a.kustomization.Spec, s.Places
 	for _, e := range kustomizeInventory(a.kustomization) {
 		id, err := parseID(e.id)
 		if err != nil {

@@ -32,7 +32,7 @@ import (
 //	                nothing but the images
 //	HelmRelease     the revision of the workload that ran before, which must differ from the live one in nothing but
 //	                the images: a chart's output is never made here
-func (f *Flux) Wanted(ctx context.Context, form *v1alpha1.Rollback, src reconcile.Source, o reconcile.AheadWorkload,
+func (f *Flux) Wanted(ctx context.Context, rb *v1alpha1.Rollback, src reconcile.Source, o reconcile.AheadWorkload,
 ) (reconcile.AheadWorkload, error) {
 	o.Containers = slices.Clone(o.Containers)
 	kind, known := workload.Of(o.Workload.Kind)
@@ -40,19 +40,19 @@ func (f *Flux) Wanted(ctx context.Context, form *v1alpha1.Rollback, src reconcil
 		o.Differs = "what kind of object it is cannot be told"
 		return o, nil
 	}
-	live, err := kind.Get(ctx, f.client, form.Namespace, o.Workload.Name)
+	live, err := kind.Get(ctx, f.client, rb.Namespace, o.Workload.Name)
 	if apierrors.IsNotFound(err) {
 		return o, fmt.Errorf("read %s: %w", o.Workload, reconcile.ErrConflict)
 	}
 	if err != nil {
 		return o, fmt.Errorf("read %s: %w", o.Workload, err)
 	}
-	p, err := f.placeOfApplier(ctx, form.Status.Suspect.Applier, time.Time{})
+	p, err := f.placeOfReconciler(ctx, rb.Status.Suspect.Reconciler, time.Time{})
 	if err != nil {
 		return o, err
 	}
 	if p.release != nil {
-		return o, f.wantedBefore(ctx, live, form.Status.Target.Image, &o)
+		return o, f.wantedBefore(ctx, live, rb.Status.Target.Image, &o)
 	}
 	why, err := f.wantedByGit(ctx, p, src, live, &o)
 	o.Differs = why

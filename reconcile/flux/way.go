@@ -207,7 +207,7 @@ func (f *Flux) wayOf(ctx context.Context, p place, src deployed, w way) ([]recon
 func (f *Flux) restoring(ctx context.Context, s *v1alpha1.RollbackStatus, has func(string) (bool, string),
 ) (reconcile.Rollout, error) {
 	var out reconcile.Rollout
-	p, err := f.placeOfApplier(ctx, s.Suspect.Applier, time.Time{})
+	p, err := f.placeOfReconciler(ctx, s.Suspect.Reconciler, time.Time{})
 	if why, refused := reconcile.AsRefusal(err); refused {
 		out.Waits = why
 		return out, nil
@@ -223,7 +223,7 @@ func (f *Flux) restoring(ctx context.Context, s *v1alpha1.RollbackStatus, has fu
 	if p.release != nil {
 		conditions = p.release.Status.Conditions
 	}
-	out.Waits, out.WaitsUntil, _ = working(p.applier, conditions)
-	out.Way, err = f.wayOf(ctx, p, src, way{has: has, again: p.applier})
+	out.Waits, out.WaitsUntil, _ = working(p.reconciler, conditions)
+	out.Way, err = f.wayOf(ctx, p, src, way{has: has, again: p.reconciler})
 	return out, err
 }

@@ -169,11 +169,11 @@ func TestTheWayOfARevert(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := captured(t)
 			c.scene(t, s)
-			form := landed(revert)
+			rb := landed(revert)
 			if s.deployment.Labels["helm.toolkit.fluxcd.io/name"] != "" {
-				form.Status.Suspect.Applier = webRelease
+				rb.Status.Suspect.Reconciler = webRelease
 			}
-			got, err := s.flux(t).Rollout(t.Context(), form, descends())
+			got, err := s.flux(t).Rollout(t.Context(), rb, descends())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -207,15 +207,15 @@ func (s *scene) under(name, attempted string) {
 }
 
 func TestTheWayOfARestore(t *testing.T) {
-	form := landed(sha)
-	form.Status.Landed, form.Status.Suspect.Commit = nil, sha
-	form.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, By: "bob"}
+	rb := landed(sha)
+	rb.Status.Landed, rb.Status.Suspect.Commit = nil, sha
+	rb.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, By: "bob"}
 	for _, c := range []struct {
-		name    string
-		scene   func(t *testing.T, s *scene)
-		applier v1alpha1.ObjectRef
-		want    map[string]string
-		waits   bool
+		name       string
+		scene      func(t *testing.T, s *scene)
+		reconciler v1alpha1.ObjectRef
+		want       map[string]string
+		waits      bool
 	}{
 		{"the Kustomization applies again", func(_ *testing.T, s *scene) { settle(&s.k.Status.Conditions) }, apps,
 			map[string]string{"GitRepository/fleet": "reached taken deaf ", "Kustomization/apps-develop": "reached deaf "}, false},
@@ -229,8 +229,8 @@ func TestTheWayOfARestore(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := captured(t)
 			c.scene(t, s)
-			form.Status.Suspect.Applier = c.applier
-			got, err := s.flux(t).Rollout(t.Context(), form, descends())
+			rb.Status.Suspect.Reconciler = c.reconciler
+			got, err := s.flux(t).Rollout(t.Context(), rb, descends())
 			if err != nil {
 				t.Fatal(err)
 			}

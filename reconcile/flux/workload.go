@@ -35,10 +35,10 @@ func workloadKind(kind string) (schema.GroupVersionKind, bool) {
 func isGone(err error) bool { return apierrors.IsNotFound(err) }
 
 // states reads every workload that failed.
-func (f *Flux) states(ctx context.Context, out *reconcile.Rollout, p place, form *v1alpha1.Rollback) error {
+func (f *Flux) states(ctx context.Context, out *reconcile.Rollout, p place, rb *v1alpha1.Rollback) error {
 	containers := map[v1alpha1.Workload][]string{}
 	var order []v1alpha1.Workload
-	for _, fl := range form.Status.Failures {
+	for _, fl := range rb.Status.Failures {
 		w := v1alpha1.Workload{Kind: fl.Workload.Kind, Name: fl.Workload.Name}
 		if containers[w] == nil {
 			order = append(order, fl.Workload)
@@ -46,8 +46,8 @@ func (f *Flux) states(ctx context.Context, out *reconcile.Rollout, p place, form
 		containers[w] = append(containers[w], fl.Container)
 	}
 	for _, w := range order {
-		b := bad{image: form.Spec.Subject.Name, containers: containers[v1alpha1.Workload{Kind: w.Kind, Name: w.Name}]}
-		st, err := f.state(ctx, p, refTo(w.Kind, form.Namespace, w.Name), b)
+		b := bad{image: rb.Spec.Subject.Name, containers: containers[v1alpha1.Workload{Kind: w.Kind, Name: w.Name}]}
+		st, err := f.state(ctx, p, refTo(w.Kind, rb.Namespace, w.Name), b)
 		if err != nil {
 			return err
 		}

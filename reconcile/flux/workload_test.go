@@ -247,10 +247,10 @@ func TestWorkloadState(t *testing.T) {
 
 func TestEveryWorkloadIsReadOnce(t *testing.T) {
 	s := captured(t)
-	form := landed(sha, backend, backend, v1alpha1.Workload{Kind: "StatefulSet", Name: "db"})
-	form.Status.Failures[1].Container = "sidecar"
-	form.Status.Failures[1].Workload.UID = "recreated"
-	got, err := s.flux(t).Rollout(t.Context(), form, descends())
+	rb := landed(sha, backend, backend, v1alpha1.Workload{Kind: "StatefulSet", Name: "db"})
+	rb.Status.Failures[1].Container = "sidecar"
+	rb.Status.Failures[1].Workload.UID = "recreated"
+	got, err := s.flux(t).Rollout(t.Context(), rb, descends())
 	if err != nil || len(got.Workloads) != 2 {
 		t.Fatalf("got %+v, %v", got.Workloads, err)
 	}

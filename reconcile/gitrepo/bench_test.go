@@ -251,7 +251,7 @@ func BenchmarkRevert(b *testing.B) {
 		r = next()
 		command(b, clone, "git", "pull", "--quiet", "--ff-only")
 		_, revert := command(b, clone, "git", "revert", "--no-edit", r.Suspect.Commit)
-		file := filepath.Join(clone, r.Suspect.Nodes[0].File)
+		file := filepath.Join(clone, r.Suspect.Places[0].File)
 		raw, err := os.ReadFile(file)
 		if err != nil {
 			b.Fatal(err)

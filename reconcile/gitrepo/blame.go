@@ -22,7 +22,7 @@ func (g *Mirrors) Blame(ctx context.Context, src reconcile.Source, q reconcile.Q
 		return v1alpha1.Suspect{}, err
 	}
 	s.Source = v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: src.Name.Namespace, Name: src.Name.Name}
-	s.Branch, s.Applier = src.Branch, q.Root.By
+	s.Branch, s.Reconciler = src.Branch, q.Root.By
 	return s, nil
 }
 

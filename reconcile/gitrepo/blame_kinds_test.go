@@ -29,7 +29,7 @@ func TestKustomizeImages(t *testing.T) {
 	w.put("add", entry, k(repo, tag0, ""), "apps/develop/backend.yaml", base)
 	bad := w.put("update", entry, k(repo, tag1, ""))
 	s := w.blame(query(repo + ":" + tag1))
-	if s.Commit != bad || len(s.Nodes) != 1 || s.Nodes[0].Part != "Tag" || s.Nodes[0].Bad != tag1 || s.Automation == nil {
+	if s.Commit != bad || len(s.Places) != 1 || s.Places[0].Part != "Tag" || s.Places[0].Bad != tag1 || s.Automation == nil {
 		t.Fatalf("suspect %+v", s)
 	}
 	wish := w.wish(s)
@@ -48,7 +48,7 @@ func TestKustomizeImages(t *testing.T) {
 	w.put("pin", entry, k(repo, "", good))
 	bad = w.put("move", entry, k("ghcr.io/other/backend", "", worse))
 	s = w.blame(query("ghcr.io/other/backend@" + worse))
-	if s.Commit != bad || len(s.Nodes) != 2 {
+	if s.Commit != bad || len(s.Places) != 2 {
 		t.Fatalf("suspect %+v", s)
 	}
 	if wish = w.wish(s); wish.Target.Image != repo+"@"+good {
@@ -77,7 +77,7 @@ spec:
 	w.put("add", "apps/develop/release.yaml", release(tag0))
 	bad := w.put("update", "apps/develop/release.yaml", release(tag1))
 	s := w.blame(query(repo + ":" + tag1))
-	if s.Commit != bad || len(s.Nodes) != 1 || s.Nodes[0].Part != "Tag" {
+	if s.Commit != bad || len(s.Places) != 1 || s.Places[0].Part != "Tag" {
 		t.Fatalf("suspect %+v", s)
 	}
 	wish := w.wish(s)
@@ -166,13 +166,13 @@ func TestTwoWorkloadsOfOneImage(t *testing.T) {
 	put(tag0)
 	bad := put(tag1)
 	s := w.blame(query(repo + ":" + tag1))
-	if s.Commit != bad || len(s.Nodes) != 2 {
+	if s.Commit != bad || len(s.Places) != 2 {
 		t.Fatalf("suspect %+v", s)
 	}
 	q := query(repo + ":" + tag1)
 	q.Workload = v1alpha1.Workload{Kind: "Deployment", Name: "worker"}
-	if s := w.blame(q); len(s.Nodes) != 1 || s.Nodes[0].File != "apps/develop/b.yaml" {
-		t.Errorf("nodes of one workload: %+v", s.Nodes)
+	if s := w.blame(q); len(s.Places) != 1 || s.Places[0].File != "apps/develop/b.yaml" {
+		t.Errorf("nodes of one workload: %+v", s.Places)
 	}
 	out := w.land(w.wish(s))
 	w.sameTreeAsGitRevert(out[0].Change.Commit, bad)

@@ -147,9 +147,9 @@ func TestBlameGoesThroughTheHistoryByValue(t *testing.T) {
 			if s.Commit != want {
 				t.Errorf("blamed %s %q, want %s\n%s", s.Commit, s.Subject, want, w.run(w.bare, "log", "--oneline", "--graph", "main"))
 			}
-			if len(s.Nodes) != 1 || s.Nodes[0].File != file || s.Nodes[0].Added != test.added ||
-				!strings.HasSuffix(s.Nodes[0].Former, test.former) {
-				t.Errorf("nodes %+v, want former %q", s.Nodes, test.former)
+			if len(s.Places) != 1 || s.Places[0].File != file || s.Places[0].Added != test.added ||
+				!strings.HasSuffix(s.Places[0].Former, test.former) {
+				t.Errorf("nodes %+v, want former %q", s.Places, test.former)
 			}
 			if parent := w.run(w.bare, "rev-list", "--parents", "-1", want); s.Parent != strings.Join(append(strings.Fields(parent), "")[1:2], "") {
 				t.Errorf("parent %q of %q", s.Parent, parent)
@@ -218,8 +218,8 @@ func TestBlameGoesThroughBackstopsOwnCommits(t *testing.T) {
 	w.land(w.wish(w.blame(query(repo + ":" + tag2))))
 	w.pull()
 	s := w.blame(query(repo + ":" + tag1))
-	if s.Commit != first || !strings.HasSuffix(s.Nodes[0].Former, tag0) {
-		t.Errorf("blamed %q, former %q; want the commit that brought it first", s.Subject, s.Nodes[0].Former)
+	if s.Commit != first || !strings.HasSuffix(s.Places[0].Former, tag0) {
+		t.Errorf("blamed %q, former %q; want the commit that brought it first", s.Subject, s.Places[0].Former)
 	}
 	if s.Automation == nil {
 		t.Error("the hold that Backstop wrote since hides whose change it was")
@@ -291,8 +291,8 @@ func TestWhatIsOffTheBranchIsFoundWhereItIsApplied(t *testing.T) {
 	q := query(repo + ":" + tag1)
 	blamed := func(when string) {
 		t.Helper()
-		if s := w.blame(q); s.Commit != bad || len(s.Nodes) != 1 || s.Nodes[0].Former != repo+":"+tag0 {
-			t.Errorf("%s: blamed %s, nodes %+v", when, s.Commit, s.Nodes)
+		if s := w.blame(q); s.Commit != bad || len(s.Places) != 1 || s.Places[0].Former != repo+":"+tag0 {
+			t.Errorf("%s: blamed %s, nodes %+v", when, s.Commit, s.Places)
 		}
 	}
 	blamed("fixed a moment ago")

@@ -18,8 +18,8 @@ import (
 const maxChangedFiles = 200
 
 // Changed lists the files that a commit changed, as places that may go back.
-func (g *Mirrors) Changed(ctx context.Context, src reconcile.Source, commit string) ([]v1alpha1.Node, error) {
-	var out []v1alpha1.Node
+func (g *Mirrors) Changed(ctx context.Context, src reconcile.Source, commit string) ([]v1alpha1.Place, error) {
+	var out []v1alpha1.Place
 	err := g.with(ctx, src, func(m *branch) error {
 		h, c, parent, err := m.pair(ctx, commit)
 		if err != nil {
@@ -35,7 +35,7 @@ func (g *Mirrors) Changed(ctx context.Context, src reconcile.Source, commit stri
 				// No link is followed, and a mode changes nothing of what is read.
 				continue
 			}
-			out = append(out, v1alpha1.Node{File: d.Path, Part: v1alpha1.PartFile, Bad: hashOf(d.After),
+			out = append(out, v1alpha1.Place{File: d.Path, Part: v1alpha1.PartFile, Bad: hashOf(d.After),
 				Former: hashOf(d.Before), Added: d.Before.Hash.IsZero()})
 		}
 		return err

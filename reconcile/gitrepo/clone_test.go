@@ -189,7 +189,7 @@ func (c *clone) undoneByPerson(t *testing.T, image string, want []string) {
 	q.ByPerson = true
 	s, diff := c.undo(q)
 	if s.Subject != "bump" {
-		t.Errorf("blamed %q: %+v", s.Subject, s.Nodes)
+		t.Errorf("blamed %q: %+v", s.Subject, s.Places)
 	}
 	sameLines(t, diff, want)
 }

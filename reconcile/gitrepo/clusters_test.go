@@ -61,7 +61,7 @@ func TestTheSettingsOfAnotherClusterAreNotBlamed(t *testing.T) {
 			s, err := w.mirrors.Blame(t.Context(), w.src, reconcile.Query{Image: "reg.example.org/web:v2", Namespace: "develop",
 				Root: reconcile.Root{By: by("apps"), Path: "apps"}, Others: c.others})
 			var got []string
-			for _, n := range s.Nodes {
+			for _, n := range s.Places {
 				got = append(got, n.File)
 			}
 			if !slices.Equal(got, c.want) || err != nil {

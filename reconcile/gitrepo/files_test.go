@@ -28,9 +28,9 @@ func (c *clone) filesOf(files ...string) reconcile.Revert {
 		Subject: "Kustomization/flux-system/apps",
 	}
 	for i, file := range files {
-		n := v1alpha1.Node{File: file, Part: v1alpha1.PartFile, Bad: hash("HEAD", file), Former: hash("HEAD~1", file)}
-		r.Suspect.Nodes = append(r.Suspect.Nodes, n)
-		r.Target.Values = append(r.Target.Values, v1alpha1.NodeValue{Index: int32(i), Value: n.Former})
+		n := v1alpha1.Place{File: file, Part: v1alpha1.PartFile, Bad: hash("HEAD", file), Former: hash("HEAD~1", file)}
+		r.Suspect.Places = append(r.Suspect.Places, n)
+		r.Target.Values = append(r.Target.Values, v1alpha1.PlaceValue{Index: int32(i), Value: n.Former})
 	}
 	return r
 }
@@ -140,14 +140,14 @@ func TestFilesOfACommitGoBack(t *testing.T) {
 				}
 				return b
 			}
-			if b := look("main"); b.HoldsTarget != "" || len(b.Trails) != 0 {
+			if b := look("main"); b.HoldsTarget != "" || len(b.Commits) != 0 {
 				t.Errorf("before the revert %+v", b)
 			}
 			b := look("undo")
-			if b.HoldsTarget != c.git("rev-parse", "undo") || len(b.Trails) != 1 {
+			if b.HoldsTarget != c.git("rev-parse", "undo") || len(b.Commits) != 1 {
 				t.Errorf("after the revert %+v", b)
 			}
-			for i, n := range r.Suspect.Nodes {
+			for i, n := range r.Suspect.Places {
 				if b.Values[int32(i)] != n.Former {
 					t.Errorf("%s is %q after the revert, want %q", n.File, b.Values[int32(i)], n.Former)
 				}

@@ -43,7 +43,7 @@ func (h *history) former(ctx context.Context, s v1alpha1.Suspect, max int) ([]re
 // commitsOf lists the commits that brought the values of a suspect's nodes, the suspect first.
 func commitsOf(s v1alpha1.Suspect) []string {
 	out := []string{s.Commit}
-	for _, n := range s.Nodes {
+	for _, n := range s.Places {
 		add(&out, broughtBy(s, n))
 	}
 	return out
@@ -56,7 +56,7 @@ func joined(f reconcile.Former, more []reconcile.Former) reconcile.Former {
 	}
 	i := max(0, slices.IndexFunc(more, func(m reconcile.Former) bool { return m.Image == f.Image }))
 	f.Values = slices.SortedFunc(slices.Values(slices.Concat(f.Values, more[i].Values)),
-		func(a, b v1alpha1.NodeValue) int { return int(a.Index - b.Index) })
+		func(a, b v1alpha1.PlaceValue) int { return int(a.Index - b.Index) })
 	if more[i].Image != f.Image {
 		f.Image = ""
 	}
@@ -104,13 +104,13 @@ func (w *watching) former(s v1alpha1.Suspect, held map[int]string) reconcile.For
 	values := w.values()
 	for k, v := range values {
 		i := w.places[k].node
-		if v != nil && v.Value != s.Nodes[i].Bad {
+		if v != nil && v.Value != s.Places[i].Bad {
 			held[i], fresh = v.Value, true
 		}
 		if v == nil && w.lacked(k, values) {
-			f.Values, fresh = append(f.Values, v1alpha1.NodeValue{Index: int32(i), Remove: true}), true
+			f.Values, fresh = append(f.Values, v1alpha1.PlaceValue{Index: int32(i), Remove: true}), true
 		} else if value, ok := held[i]; ok {
-			f.Values = append(f.Values, v1alpha1.NodeValue{Index: int32(i), Value: value})
+			f.Values = append(f.Values, v1alpha1.PlaceValue{Index: int32(i), Value: value})
 		}
 	}
 	if !fresh {

@@ -51,8 +51,8 @@ func TestHoldsDescribeThemselves(t *testing.T) {
 	wish := w.wish(w.blame(query(repo + ":" + tag1)))
 	change := w.land(wish)[0].Change
 	want := []reconcile.Hold{{
-		File: file, Pointer: wish.Suspect.Nodes[0].Pointer, Policy: "develop:backend", Not: tag1, Since: w.now,
-		Release: v1alpha1.ReleaseNewerImage, Value: repo + ":" + tag0, Image: repo + ":" + tag0, Commit: change.Hold,
+		File: file, Pointer: wish.Suspect.Places[0].Pointer, Policy: "develop:backend", Not: tag1, Since: w.now,
+		Lift: v1alpha1.LiftNewerImage, Value: repo + ":" + tag0, Image: repo + ":" + tag0, Commit: change.Hold,
 		Rollback: wish.Rollback, Failed: []string{repo + ":" + tag1},
 	}}
 	if diff := cmp.Diff(want, w.held()); diff != "" {
@@ -86,12 +86,12 @@ func TestLiftLeavesTheMarkerAsItWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := reconcile.Trail{
-		Commit: commit, When: w.now, Kind: reconcile.TrailLift, Rollbacks: []string{"prod/develop/x-1"},
-		Images: []string{repo + ":" + tag2}, Policies: []string{"develop:backend"}, Format: reconcile.TrailFormat,
-		Places: []string{reconcile.PlaceID(s.Nodes[0].File, s.Nodes[0].Pointer)},
+	want := reconcile.TrailerCommit{
+		Commit: commit, When: w.now, Kind: reconcile.TrailerLift, Rollbacks: []string{"prod/develop/x-1"},
+		Images: []string{repo + ":" + tag2}, Policies: []string{"develop:backend"}, Format: reconcile.TrailerFormat,
+		Places: []string{reconcile.PlaceID(s.Places[0].File, s.Places[0].Pointer)},
 	}
-	if diff := cmp.Diff(want, b.Trails[0], cmpopts.EquateEmpty()); diff != "" || len(b.Held) != 0 {
+	if diff := cmp.Diff(want, b.Commits[0], cmpopts.EquateEmpty()); diff != "" || len(b.Held) != 0 {
 		t.Errorf("trail of the lift (-want +got):\n%s held %+v", diff, b.Held)
 	}
 	if again := w.lift(tag2); again != "" {
@@ -130,7 +130,7 @@ func TestSecondFailedLiftMakesTheHoldManual(t *testing.T) {
 	t.Parallel()
 	w, _ := standard(t)
 	w.land(w.wish(w.blame(query(repo + ":" + tag1))))
-	release := func() v1alpha1.ReleaseMode { return w.held()[0].Release }
+	lift := func() v1alpha1.LiftMode { return w.held()[0].Lift }
 	// fail lifts the hold for a tag, lets image automation write it, and takes it back.
 	fail := func(tag string, between ...string) {
 		w.lift(tag)
@@ -141,15 +141,15 @@ func TestSecondFailedLiftMakesTheHoldManual(t *testing.T) {
 		w.put("update to "+tag, file, backend(tag))
 		w.land(w.wish(w.blame(query(repo + ":" + tag))))
 	}
-	if got := release(); got != v1alpha1.ReleaseNewerImage {
+	if got := lift(); got != v1alpha1.LiftNewerImage {
 		t.Errorf("the first hold is lifted by %s", got)
 	}
 	fail("t2", "a", "b")
-	if got := release(); got != v1alpha1.ReleaseNewerImage {
+	if got := lift(); got != v1alpha1.LiftNewerImage {
 		t.Errorf("after one failed lift: %s", got)
 	}
 	fail("t3")
-	if got := release(); got != v1alpha1.ReleaseManual {
+	if got := lift(); got != v1alpha1.LiftManual {
 		t.Errorf("after two failed lifts in a row: %s\n%s", got, w.run(w.bare, "log", "main"))
 	}
 	if diff := cmp.Diff([]string{repo + ":t3", repo + ":t2", repo + ":" + tag1}, w.held()[0].Failed); diff != "" {
@@ -161,7 +161,7 @@ func TestSecondFailedLiftMakesTheHoldManual(t *testing.T) {
 	w.put("update to t4", file, backend("t4"))
 	w.put("update to t5", file, backend("t5"))
 	w.land(w.wish(w.blame(query(repo + ":t5"))))
-	if got := release(); got != v1alpha1.ReleaseNewerImage {
+	if got := lift(); got != v1alpha1.LiftNewerImage {
 		t.Errorf("after a lift that went well: %s", got)
 	}
 }
@@ -170,9 +170,9 @@ func TestReleaseOfThePolicyIsWrittenIntoTheHold(t *testing.T) {
 	t.Parallel()
 	w, _ := standard(t)
 	wish := w.wish(w.blame(query(repo + ":" + tag1)))
-	wish.Release = v1alpha1.ReleaseManual
+	wish.Lift = v1alpha1.LiftManual
 	w.land(wish)
-	if got := w.held()[0]; got.Release != v1alpha1.ReleaseManual {
+	if got := w.held()[0]; got.Lift != v1alpha1.LiftManual {
 		t.Errorf("hold %+v", got)
 	}
 }
@@ -212,16 +212,16 @@ func TestTwoHundredRevertsLandInOnePush(t *testing.T) {
 	}
 	put(tag0)
 	bad := put(tag1)
-	var wishes []reconcile.Revert
+	var preferences []reconcile.Revert
 	for i := range n {
 		name := fmt.Sprintf("app-%d", i)
 		wish := w.wish(w.blame(query("ghcr.io/acme/" + name + ":" + tag1)))
 		wish.Rollback = "prod/develop/" + name + "-1"
-		wishes = append(wishes, wish)
+		preferences = append(preferences, wish)
 	}
 	pushes := w.server.Pushes()
 	start := time.Now()
-	out := w.land(wishes...)
+	out := w.land(preferences...)
 	t.Logf("landed in %s", time.Since(start))
 	if got := w.server.Pushes() - pushes; got != 1 {
 		t.Errorf("%d pushes", got)
@@ -230,9 +230,9 @@ func TestTwoHundredRevertsLandInOnePush(t *testing.T) {
 	if got := len(w.held()); got != n {
 		t.Errorf("%d holds, want %d", got, n)
 	}
-	b, err := w.mirrors.Look(t.Context(), w.src, wishes[0].Suspect, nil, time.Time{})
-	if err != nil || len(b.Trails) != 2 || len(b.Trails[1].Rollbacks) != n {
-		t.Errorf("trails %d, %v", len(b.Trails), err)
+	b, err := w.mirrors.Look(t.Context(), w.src, preferences[0].Suspect, nil, time.Time{})
+	if err != nil || len(b.Commits) != 2 || len(b.Commits[1].Rollbacks) != n {
+		t.Errorf("trails %d, %v", len(b.Commits), err)
 	}
 	if got := w.run(w.bare, "log", "-1", "--format=%s", out[0].Change.Commit); got != "Revert 200 images in apps/develop" {
 		t.Errorf("subject %q", got)

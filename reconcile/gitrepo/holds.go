@@ -32,7 +32,7 @@ const (
 func holdOf(n manifest.Node) reconcile.Hold {
 	return reconcile.Hold{
 		File: n.File, Pointer: n.Pointer, Policy: n.Policy, Value: n.Value,
-		Not: n.Held.Not, Since: n.Held.Since, Release: n.Held.Release,
+		Not: n.Held.Not, Since: n.Held.Since, Lift: n.Held.Lift,
 	}
 }
 
@@ -176,7 +176,7 @@ func (h *history) explain(ctx context.Context, holds []reconcile.Hold) error {
 	for i := range holds {
 		hold := &holds[i]
 		for _, n := range notes {
-			if n.Kind != reconcile.TrailHold || !slices.Contains(n.Policies, hold.Policy) {
+			if n.Kind != reconcile.TrailerHold || !slices.Contains(n.Policies, hold.Policy) {
 				continue
 			}
 			if hold.Commit == "" {

@@ -46,11 +46,11 @@ func TestAHugeCommitMessageStaysInItsCommit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			kinds := map[reconcile.TrailKind]int{}
-			for _, trail := range seen.Trails {
+			kinds := map[reconcile.TrailerKind]int{}
+			for _, trail := range seen.Commits {
 				kinds[trail.Kind]++
 			}
-			if kinds[reconcile.TrailRevert] != 1 || kinds[reconcile.TrailHold] != 1 {
+			if kinds[reconcile.TrailerRevert] != 1 || kinds[reconcile.TrailerHold] != 1 {
 				t.Errorf("the branch tells of %v", kinds)
 			}
 		})

@@ -19,10 +19,10 @@ func TestRevertOfOneImageIsWhatGitRevertMakes(t *testing.T) {
 	w, bad := standard(t)
 	s := w.blame(query(repo + ":" + tag1))
 	want := v1alpha1.Suspect{
-		Source: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Branch: "main", Applier: applier,
+		Source: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Branch: "main", Reconciler: applier,
 		Image: repo + ":" + tag1, Commit: bad, Parent: w.git("rev-parse", bad+"^"), Subject: "Update from image update automation",
 		Author: "Jane <jane@example.com>", When: s.When, Automation: automation, OnlyImages: true,
-		Nodes: []v1alpha1.Node{{
+		Places: []v1alpha1.Place{{
 			File: "apps/develop/backend.yaml", Pointer: "Deployment/develop/backend#/spec/template/spec/containers[name=app]/image",
 			Part: "Image", Bad: repo + ":" + tag1, Former: repo + ":" + tag0, Marker: "develop:backend",
 		}},
@@ -41,7 +41,7 @@ func TestRevertOfOneImageIsWhatGitRevertMakes(t *testing.T) {
 	}
 	change := v1alpha1.Change{
 		Commit: w.run(w.bare, "rev-parse", "main^"), Hold: w.run(w.bare, "rev-parse", "main"), Branch: "main",
-		Policies: []string{"develop:backend"}, Release: v1alpha1.ReleaseNewerImage, At: out[0].Change.At,
+		Policies: []string{"develop:backend"}, Lift: v1alpha1.LiftNewerImage, At: out[0].Change.At,
 	}
 	if diff := cmp.Diff(change, *out[0].Change); diff != "" {
 		t.Errorf("change (-want +got):\n%s", diff)
@@ -101,7 +101,7 @@ func TestWriteBackThatReserialisedAFileIsUndoneToTheByte(t *testing.T) {
 				}
 				got := w.show(out[0].Change.Commit, path)
 				want := strings.TrimSuffix(read("after"), "\n") + "\n# edited\n"
-				for _, n := range s.Nodes {
+				for _, n := range s.Places {
 					if strings.Count(got, n.Bad) >= strings.Count(want, n.Bad) {
 						t.Errorf("%s still holds %s:\n%s", path, n.Bad, got)
 					}

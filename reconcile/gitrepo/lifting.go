@@ -18,7 +18,7 @@ import (
 
 // lift takes holds away, and gives the contents of the files and what was lifted.
 func (h *history) lift(ctx context.Context, l reconcile.Lift) (map[string][]byte, note, error) {
-	t := note{Trail: reconcile.Trail{Kind: reconcile.TrailLift, Format: reconcile.TrailFormat, Cluster: l.Cluster}}
+	t := note{TrailerCommit: reconcile.TrailerCommit{Kind: reconcile.TrailerLift, Format: reconcile.TrailerFormat, Cluster: l.Cluster}}
 	holds, err := h.holds(ctx, l.Roots)
 	if err != nil {
 		return nil, t, err
@@ -32,7 +32,7 @@ func (h *history) lift(ctx context.Context, l reconcile.Lift) (map[string][]byte
 		if hold.Policy != l.Policy && !slices.Contains(l.And, hold.Policy) || l.Not != "" && hold.Not != l.Not {
 			continue
 		}
-		if hold.Release == v1alpha1.ReleaseManual && !l.Person {
+		if hold.Lift == v1alpha1.LiftManual && !l.Person {
 			continue
 		}
 		mine, err := h.concerns(tip.Tree, l.Places, hold)
@@ -69,7 +69,7 @@ func (h *history) lift(ctx context.Context, l reconcile.Lift) (map[string][]byte
 }
 
 // concerns reports whether a hold is on one of the places, or on a node that makes one image with one of them.
-func (h *history) concerns(tree plumbing.Hash, places []v1alpha1.Node, hold reconcile.Hold) (bool, error) {
+func (h *history) concerns(tree plumbing.Hash, places []v1alpha1.Place, hold reconcile.Hold) (bool, error) {
 	if len(places) == 0 {
 		return true, nil
 	}
@@ -82,7 +82,7 @@ func (h *history) concerns(tree plumbing.Hash, places []v1alpha1.Node, hold reco
 		return false, err
 	}
 	held := file.node(hold.Pointer)
-	return held != nil && slices.ContainsFunc(places, func(n v1alpha1.Node) bool {
+	return held != nil && slices.ContainsFunc(places, func(n v1alpha1.Place) bool {
 		at := file.node(n.Pointer)
 		return n.File == hold.File && at != nil && at.Group == held.Group
 	}), nil
@@ -97,7 +97,7 @@ func (h *history) failedBefore(ctx context.Context, hold reconcile.Hold) int {
 	if err != nil {
 		return 0
 	}
-	t, _ := trail(c)
+	t, _ := readTrailers(c)
 	return t.failed[hold.Policy]
 }
 
@@ -223,8 +223,8 @@ func (p *proposing) lifts(ctx context.Context, head plumbing.Hash) error {
 	if err != nil {
 		return fmt.Errorf("read %s of %s: %w", text.Short(head.String()), p.to.Name(), err)
 	}
-	t, own := trail(c)
-	if own && t.Kind == reconcile.TrailLift && len(c.Parents) == 1 {
+	t, own := readTrailers(c)
+	if own && t.Kind == reconcile.TrailerLift && len(c.Parents) == 1 {
 		on, err := h.Contains(ctx, h.Tip, c.Parents[0])
 		if on || err != nil {
 			return err

@@ -53,7 +53,7 @@ func TestPlaceThatNothingRenders(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, n := range s.Nodes {
+			for _, n := range s.Places {
 				got = append(got, n.File)
 			}
 			slices.Sort(got)

@@ -52,7 +52,7 @@ func (l *Local) Blame(ctx context.Context, q reconcile.Query) (v1alpha1.Suspect,
 	s, err := l.history.blame(ctx, q)
 	err = l.Lacks(err)
 	if err == nil {
-		s.Branch, s.Applier = l.Branch(), q.Root.By
+		s.Branch, s.Reconciler = l.Branch(), q.Root.By
 	}
 	return s, err
 }

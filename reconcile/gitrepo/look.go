@@ -30,7 +30,7 @@ func (h *history) look(ctx context.Context, s v1alpha1.Suspect, t *v1alpha1.Targ
 			b.Held[int32(i)] = holdOf(*n)
 		}
 	}
-	if b.Trails, err = h.trails(ctx, s, since); err != nil {
+	if b.Commits, err = h.trailerCommits(ctx, s, since); err != nil {
 		return b, err
 	}
 	if t != nil && isTarget(s, *t, b.Values) {

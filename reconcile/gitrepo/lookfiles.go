@@ -24,7 +24,7 @@ func (h *history) lookFiles(ctx context.Context, s v1alpha1.Suspect, t *v1alpha1
 	if b.Values, err = h.filesAt(tip, s); err != nil {
 		return b, err
 	}
-	if b.Trails, err = h.trails(ctx, s, since); err != nil {
+	if b.Commits, err = h.trailerCommits(ctx, s, since); err != nil {
 		return b, err
 	}
 	if t != nil && isTarget(s, *t, b.Values) {

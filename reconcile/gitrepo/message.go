@@ -14,7 +14,7 @@ import (
 
 // revertMessage is the message of the revert of all that is in the plan.
 func (p *planning) revertMessage() string {
-	t := note{Trail: reconcile.Trail{Kind: reconcile.TrailRevert, Format: reconcile.TrailFormat}}
+	t := note{TrailerCommit: reconcile.TrailerCommit{Kind: reconcile.TrailerRevert, Format: reconcile.TrailerFormat}}
 	var more []string
 	for i, r := range p.reverts {
 		if p.out[i].Err != nil {
@@ -35,10 +35,10 @@ func (p *planning) undone(i int) []string {
 	s := p.reverts[i].Suspect
 	out := []string{s.Commit}
 	for _, v := range p.reverts[i].Target.Values {
-		if int(v.Index) >= len(s.Nodes) || v.Index < 0 {
+		if int(v.Index) >= len(s.Places) || v.Index < 0 {
 			continue
 		}
-		n := s.Nodes[v.Index]
+		n := s.Places[v.Index]
 		if slices.ContainsFunc(p.edits[i][n.File], func(c manifest.Change) bool { return c.Pointer == n.Pointer }) {
 			add(&out, broughtBy(s, n))
 		}
@@ -48,7 +48,7 @@ func (p *planning) undone(i int) []string {
 
 // holdMessage is the message of the hold.
 func (p *planning) holdMessage() string {
-	t := note{Trail: reconcile.Trail{Kind: reconcile.TrailHold, Format: reconcile.TrailFormat}, failed: p.failed}
+	t := note{TrailerCommit: reconcile.TrailerCommit{Kind: reconcile.TrailerHold, Format: reconcile.TrailerFormat}, failed: p.failed}
 	for i, r := range p.reverts {
 		if p.out[i].Err != nil || len(p.policies[i]) == 0 {
 			continue
@@ -86,7 +86,7 @@ func (p *planning) subject() string {
 			unit = version(r.Image) + " of " + path.Base(repository)
 		}
 		add(&what, unit)
-		for _, n := range r.Suspect.Nodes {
+		for _, n := range r.Suspect.Places {
 			add(&dirs, path.Dir(n.File))
 		}
 	}

@@ -144,10 +144,10 @@ func TestPlacesThatSeveralCommitsBroughtAreUndoneTogether(t *testing.T) {
 	c.replace("two 2", "two/d.yaml", "web:1", "web:2")
 	second := c.git("rev-parse", "HEAD")
 	s, diff := c.undo(ask(web + ":2"))
-	if s.Commit != second || len(s.Nodes) != 3 {
+	if s.Commit != second || len(s.Places) != 3 {
 		t.Fatalf("suspect %+v", s)
 	}
-	for _, n := range s.Nodes {
+	for _, n := range s.Places {
 		want := map[string]string{"one/d.yaml": first, "two/d.yaml": second, "three/d.yaml": added}[n.File]
 		if got := broughtBy(s, n); got != want || n.Added != (n.File == "three/d.yaml") {
 			t.Errorf("%s came with %s, added %t; want %s", n.File, got, n.Added, want)

@@ -60,7 +60,8 @@ func TestVariableThatMovedIntoAConfigMap(t *testing.T) {
 	}
 }
 
-// Each case is a bump of TAG in cluster/ks.yaml or of the image in apps/d.yaml, and what was done to the variable since.
+// Each case is a bump of TAG in cluster/ks.yaml or of the image in apps/d.yaml, and what was done to the variable
+// since.
 func TestVariableThatCameSinceTheBump(t *testing.T) {
 	t.Parallel()
 	const web = "reg.example.org/web"

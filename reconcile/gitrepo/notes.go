@@ -9,15 +9,15 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// trails are Backstop's own commits back to a suspect, or to a time, whichever is longer ago; newest first.
-func (h *history) trails(ctx context.Context, s v1alpha1.Suspect, since time.Time) ([]reconcile.Trail, error) {
+// trailerCommits are Backstop's own commits back to a suspect, or to a time, whichever is longer ago; newest first.
+func (h *history) trailerCommits(ctx context.Context, s v1alpha1.Suspect, since time.Time) ([]reconcile.TrailerCommit, error) {
 	notes, err := h.notes(ctx, s.Commit, s.When.Time, since)
 	if err != nil {
 		return nil, err
 	}
-	var out []reconcile.Trail
+	var out []reconcile.TrailerCommit
 	for _, n := range notes {
-		out = append(out, n.Trail)
+		out = append(out, n.TrailerCommit)
 	}
 	return out, nil
 }
@@ -27,16 +27,16 @@ const (
 	maxOld = 10
 	// maxOldLine is the same on the first parents where a commit is looked for: its own time may be wrong.
 	maxOldLine = 500
-	// maxTrailCommits bounds the walk for trails where the suspect is no longer on the branch.
-	maxTrailCommits = 20_000
+	// maxTrailerCommits bounds the walk for trailer commits where the suspect is no longer on the branch.
+	maxTrailerCommits = 20_000
 )
 
 // notes reads Backstop's own commits back to a suspect, or to a time, whichever is longer ago; newest first.
 func (h *history) notes(ctx context.Context, suspect string, when, since time.Time) ([]note, error) {
 	if since.IsZero() || !since.Before(when) {
-		return h.walkNotes(ctx, suspect, when, maxTrailCommits)
+		return h.walkNotes(ctx, suspect, when, maxTrailerCommits)
 	}
-	return h.walkNotes(ctx, "", since, maxTrailCommits)
+	return h.walkNotes(ctx, "", since, maxTrailerCommits)
 }
 
 // notesWithin reads Backstop's own commits back to a time, from at most max commits; newest first.
@@ -64,7 +64,7 @@ func (h *history) walkNotes(ctx context.Context, stop string, until time.Time, m
 		if n++; n > max {
 			break
 		}
-		if t, own := h.remembered.trail(c.Commit); own {
+		if t, own := h.remembered.trailerCommit(c.Commit); own {
 			out = append(out, t)
 		}
 		if c.When.Before(until) {

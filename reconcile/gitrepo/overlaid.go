@@ -53,7 +53,7 @@ func (h *history) withoutAdded(ctx context.Context, s v1alpha1.Suspect) ([]recon
 	if len(o.former.Values) == 0 || len(o.former.Values) != len(w.places) {
 		return nil, nil
 	}
-	slices.SortFunc(o.former.Values, func(a, b v1alpha1.NodeValue) int { return int(a.Index - b.Index) })
+	slices.SortFunc(o.former.Values, func(a, b v1alpha1.PlaceValue) int { return int(a.Index - b.Index) })
 	for i, image := range o.images {
 		if i > 0 && image != o.images[0] {
 			return []reconcile.Former{o.former}, nil
@@ -76,7 +76,7 @@ func (o *overlaying) take(w *watching, group int) (bool, error) {
 		if in[0] != group {
 			continue
 		}
-		if i := w.places[k].node; !o.s.Nodes[i].Added || g.tip[in[1]].Value != o.s.Nodes[i].Bad {
+		if i := w.places[k].node; !o.s.Places[i].Added || g.tip[in[1]].Value != o.s.Places[i].Bad {
 			return false, nil
 		}
 		nodes, as = append(nodes, w.places[k].node), append(as, g.tip[in[1]])
@@ -101,7 +101,7 @@ func (o *overlaying) take(w *watching, group int) (bool, error) {
 		return false, err
 	}
 	for _, i := range nodes {
-		o.former.Values = append(o.former.Values, v1alpha1.NodeValue{Index: int32(i), Remove: true})
+		o.former.Values = append(o.former.Values, v1alpha1.PlaceValue{Index: int32(i), Remove: true})
 	}
 	o.images = append(o.images, image)
 	return true, nil
@@ -114,7 +114,7 @@ func (o *overlaying) write(over []manifest.Node, nodes []int, as []manifest.Node
 		return false, err
 	}
 	for n, v := range manifest.Express(base, as) {
-		value := v1alpha1.NodeValue{Index: int32(nodes[n])}
+		value := v1alpha1.PlaceValue{Index: int32(nodes[n])}
 		switch part := as[n].Part; {
 		case v != nil:
 			value.Value = v.Value

@@ -48,16 +48,16 @@ func TestATrailNamesThePlacesThatItWrote(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(b.Trails) != 2 {
-		t.Fatalf("%d trails, want the revert and the hold", len(b.Trails))
+	if len(b.Commits) != 2 {
+		t.Fatalf("%d trails, want the revert and the hold", len(b.Commits))
 	}
-	for _, tr := range b.Trails {
-		mine, others := reconcile.PlaceID(staging.Nodes[0].File, staging.Nodes[0].Pointer),
-			reconcile.PlaceID(production.Nodes[0].File, production.Nodes[0].Pointer)
+	for _, tr := range b.Commits {
+		mine, others := reconcile.PlaceID(staging.Places[0].File, staging.Places[0].Pointer),
+			reconcile.PlaceID(production.Places[0].File, production.Places[0].Pointer)
 		if !slices.Contains(tr.Places, mine) || slices.Contains(tr.Places, others) {
 			t.Errorf("%s wrote %v, want %s and not %s", tr.Kind, tr.Places, mine, others)
 		}
-		if tr.Format != reconcile.TrailFormat || tr.Cluster != "uid-1" || !slices.Contains(tr.Subjects, "Image "+repo+":"+tag1) {
+		if tr.Format != reconcile.TrailerFormat || tr.Cluster != "uid-1" || !slices.Contains(tr.Subjects, "Image "+repo+":"+tag1) {
 			t.Errorf("%s says %+v", tr.Kind, tr)
 		}
 	}
@@ -66,14 +66,14 @@ func TestATrailNamesThePlacesThatItWrote(t *testing.T) {
 func TestALiftIsByPlace(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		places         func(staging, production v1alpha1.Suspect) []v1alpha1.Node
+		places         func(staging, production v1alpha1.Suspect) []v1alpha1.Place
 		person         bool
 		staging, other bool // held still
 	}{
-		"one's own places":                    {func(s, _ v1alpha1.Suspect) []v1alpha1.Node { return s.Nodes }, false, false, true},
-		"another's Manual hold, by a policy":  {func(_, p v1alpha1.Suspect) []v1alpha1.Node { return p.Nodes }, false, true, true},
-		"another's Manual hold, by a person":  {func(_, p v1alpha1.Suspect) []v1alpha1.Node { return p.Nodes }, true, true, false},
-		"all of the policy, but for a person": {func(_, _ v1alpha1.Suspect) []v1alpha1.Node { return nil }, false, false, true},
+		"one's own places":                    {func(s, _ v1alpha1.Suspect) []v1alpha1.Place { return s.Places }, false, false, true},
+		"another's Manual hold, by a policy":  {func(_, p v1alpha1.Suspect) []v1alpha1.Place { return p.Places }, false, true, true},
+		"another's Manual hold, by a person":  {func(_, p v1alpha1.Suspect) []v1alpha1.Place { return p.Places }, true, true, false},
+		"all of the policy, but for a person": {func(_, _ v1alpha1.Suspect) []v1alpha1.Place { return nil }, false, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -81,7 +81,7 @@ func TestALiftIsByPlace(t *testing.T) {
 			s, p := w.blame(w.environment("staging")), w.blame(w.environment("production"))
 			staging, production := w.wish(s), w.wish(p)
 			staging.Rollback, production.Rollback = "prod/staging/backend-1", "prod/production/backend-1"
-			production.Release = v1alpha1.ReleaseManual
+			production.Lift = v1alpha1.LiftManual
 			w.land(staging, production)
 			_, err := w.mirrors.Lift(t.Context(), w.src, reconcile.Lift{
 				Policy: "flux-system:backend", Image: repo + ":" + tag2, By: "the policy's newer image", Rollback: staging.Rollback,
@@ -108,7 +108,7 @@ func TestAHoldOfALaterFormatWaitsForAPerson(t *testing.T) {
 	w.pull()
 	w.put("a later Backstop", file, strings.Replace(w.show("main", file), "backstop:hold ", "backstop:hold format=2 ", 1))
 	holds, err := w.mirrors.Holds(t.Context(), w.src, []reconcile.Root{{By: applier, Path: "apps/staging"}})
-	if err != nil || len(holds) != 1 || holds[0].Release != v1alpha1.ReleaseManual {
+	if err != nil || len(holds) != 1 || holds[0].Lift != v1alpha1.LiftManual {
 		t.Errorf("got %+v, %v", holds, err)
 	}
 }
@@ -119,7 +119,7 @@ func TestTwoVersionsOfBackstopReadEachOthersReverts(t *testing.T) {
 	staging := w.blame(w.environment("staging"))
 	target := w.target(staging)
 	const file = "apps/staging/backend.yaml"
-	place := reconcile.PlaceID(staging.Nodes[0].File, staging.Nodes[0].Pointer)
+	place := reconcile.PlaceID(staging.Places[0].File, staging.Places[0].Pointer)
 	said := "Revert\n\nThis reverts commit " + staging.Commit + ".\n\nBackstop-Kind: Revert\nBackstop-Rollback: prod/staging/backend-1\n" +
 		"Backstop-Image: " + repo + ":" + tag1 + "\n"
 	bad := w.show("main", file)
@@ -136,11 +136,11 @@ func TestTwoVersionsOfBackstopReadEachOthersReverts(t *testing.T) {
 		w.pull()
 		w.put(said+v.says, file, good)
 		b, err := w.mirrors.Look(t.Context(), w.src, staging, &target, staging.When.Time)
-		if err != nil || len(b.Trails) == 0 {
-			t.Fatalf("%q: %d trails, %v", v.says, len(b.Trails), err)
+		if err != nil || len(b.Commits) == 0 {
+			t.Fatalf("%q: %d trails, %v", v.says, len(b.Commits), err)
 		}
-		newest := b.Trails[0]
-		if newest.Kind != reconcile.TrailRevert || newest.Format != v.format || !slices.Equal(newest.Places, v.places) ||
+		newest := b.Commits[0]
+		if newest.Kind != reconcile.TrailerRevert || newest.Format != v.format || !slices.Equal(newest.Places, v.places) ||
 			!slices.Contains(newest.Reverts, staging.Commit) || !slices.Contains(newest.Rollbacks, "prod/staging/backend-1") {
 			t.Errorf("%q is read as %+v", v.says, newest)
 		}

@@ -62,7 +62,7 @@ func (p *planning) landings(revert, hold plumbing.Hash) []reconcile.Landing {
 			Commit: revert.String(), Branch: r.Suspect.Branch, Policies: p.policies[i], At: v1alpha1.NewTime(p.now),
 		}
 		if len(p.policies[i]) > 0 && !hold.IsZero() {
-			c.Hold, c.Release = hold.String(), p.release[i]
+			c.Hold, c.Lift = hold.String(), p.lift[i]
 		}
 		p.out[i].Change = c
 	}
@@ -78,7 +78,7 @@ func (h *history) planReverts(ctx context.Context, reverts []reconcile.Revert, n
 	}
 	p := &planning{
 		h: h, tip: tip, now: now, reverts: reverts, out: make([]reconcile.Landing, len(reverts)),
-		edits: make([]map[string][]manifest.Change, len(reverts)), files: make([][]v1alpha1.Node, len(reverts)),
+		edits: make([]map[string][]manifest.Change, len(reverts)), files: make([][]v1alpha1.Place, len(reverts)),
 	}
 	for i := range reverts {
 		if p.out[i].Err = p.permit(ctx, i); errors.Is(p.out[i].Err, store.ErrCorrupt) {
@@ -104,7 +104,7 @@ func (h *history) planReverts(ctx context.Context, reverts []reconcile.Revert, n
 func (p *planning) contents(ctx context.Context) (refused bool, err error) {
 	p.original, p.reverted, p.held = map[string][]byte{}, map[string][]byte{}, map[string][]byte{}
 	p.policies, p.failed = make([][]string, len(p.reverts)), map[string]int{}
-	p.release = make([]v1alpha1.ReleaseMode, len(p.reverts))
+	p.lift = make([]v1alpha1.LiftMode, len(p.reverts))
 	for i := range p.reverts {
 		if p.out[i].Err != nil {
 			continue
@@ -137,11 +137,11 @@ func (p *planning) permit(ctx context.Context, i int) error {
 	}
 	targets := 0
 	for _, v := range r.Target.Values {
-		if v.Index < 0 || int(v.Index) >= len(r.Suspect.Nodes) {
+		if v.Index < 0 || int(v.Index) >= len(r.Suspect.Places) {
 			continue
 		}
 		targets++
-		n := r.Suspect.Nodes[v.Index]
+		n := r.Suspect.Places[v.Index]
 		if now, there := b.Values[v.Index]; there && now == n.Bad && now != v.Value {
 			c := manifest.Change{Pointer: n.Pointer, Value: v.Value, Remove: v.Remove}
 			p.edits[i][n.File] = append(p.edits[i][n.File], c)

@@ -14,10 +14,10 @@ import (
 func (p *planning) permitFiles(i int, b reconcile.Branch) error {
 	r := p.reverts[i]
 	for _, v := range r.Target.Values {
-		if v.Index < 0 || int(v.Index) >= len(r.Suspect.Nodes) {
+		if v.Index < 0 || int(v.Index) >= len(r.Suspect.Places) {
 			continue
 		}
-		n := r.Suspect.Nodes[v.Index]
+		n := r.Suspect.Places[v.Index]
 		switch now := b.Values[v.Index]; {
 		case now == n.Bad && v.Value == n.Former:
 			p.files[i] = append(p.files[i], n)

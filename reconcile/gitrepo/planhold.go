@@ -28,17 +28,17 @@ func (p *planning) hold(ctx context.Context) (refused bool, err error) {
 		if p.out[i].Err != nil || !r.Hold {
 			continue
 		}
-		for _, n := range r.Suspect.Nodes {
+		for _, n := range r.Suspect.Places {
 			if n.Marker == "" || p.held[n.File] == nil {
 				continue
 			}
-			m := manifest.Mark{Not: version(r.Image), Since: p.now, Release: r.Release}
+			m := manifest.Mark{Not: version(r.Image), Since: p.now, Lift: r.Lift}
 			failed, err := p.failedLifts(ctx, n.Marker, r)
 			if err != nil {
 				return false, err
 			}
 			if failed >= manualAfter {
-				m.Release = v1alpha1.ReleaseManual
+				m.Lift = v1alpha1.LiftManual
 			}
 			held, err := p.mark(n, m, marked)
 			if err != nil {
@@ -47,9 +47,9 @@ func (p *planning) hold(ctx context.Context) (refused bool, err error) {
 			}
 			if held {
 				add(&p.policies[i], n.Marker)
-				p.release[i] = cmp.Or(p.release[i], m.Release)
-				if m.Release == v1alpha1.ReleaseManual {
-					p.release[i] = m.Release
+				p.lift[i] = cmp.Or(p.lift[i], m.Lift)
+				if m.Lift == v1alpha1.LiftManual {
+					p.lift[i] = m.Lift
 				}
 				if failed > 0 {
 					p.failed[n.Marker] = failed
@@ -62,7 +62,7 @@ func (p *planning) hold(ctx context.Context) (refused bool, err error) {
 
 // mark writes a hold on the markers of a node's policy on the image that it makes together with its neighbours. It says
 // false where the node has no such marker any more.
-func (p *planning) mark(n v1alpha1.Node, m manifest.Mark, marked map[[2]string]bool) (bool, error) {
+func (p *planning) mark(n v1alpha1.Place, m manifest.Mark, marked map[[2]string]bool) (bool, error) {
 	if marked[[2]string{n.File, n.Pointer}] {
 		return true, nil
 	}
@@ -96,11 +96,11 @@ func (p *planning) failedLifts(ctx context.Context, policy string, r reconcile.R
 		return 0, err
 	}
 	for _, n := range notes {
-		if n.Kind == reconcile.TrailRevert || !slices.Contains(n.Policies, policy) {
+		if n.Kind == reconcile.TrailerRevert || !slices.Contains(n.Policies, policy) {
 			continue
 		}
 		brought := slices.ContainsFunc(n.Images, func(i string) bool { return sameRef(i, r.Image) })
-		if n.Kind == reconcile.TrailLift && brought {
+		if n.Kind == reconcile.TrailerLift && brought {
 			return n.failed[policy] + 1, nil
 		}
 		return 0, nil

@@ -57,12 +57,12 @@ type planning struct {
 	// edits of each revert, by file; the same node may be in several.
 	edits []map[string][]manifest.Change
 	// files of each revert that go back as a whole.
-	files [][]v1alpha1.Node
+	files [][]v1alpha1.Place
 	// original, reverted and held are the contents of the files that the plan touches.
 	original, reverted, held map[string][]byte
 	// policies that each revert holds, and what lifts those holds.
 	policies [][]string
-	release  []v1alpha1.ReleaseMode
+	lift     []v1alpha1.LiftMode
 	// failed counts by policy the lifts in a row that failed.
 	failed map[string]int
 }

@@ -244,8 +244,8 @@ func (p *proposing) ours(ctx context.Context, base *history, head plumbing.Hash)
 		if err != nil {
 			return none, fmt.Errorf("read %s of %s: %w", text.Short(at.String()), p.to.Name(), err)
 		}
-		t, own := trail(c)
-		if !own || len(c.Parents) != 1 || t.Kind == reconcile.TrailLift {
+		t, own := readTrailers(c)
+		if !own || len(c.Parents) != 1 || t.Kind == reconcile.TrailerLift {
 			return none, reconcile.RefuseAs(reconcile.FaultForeign, "%s of %s has commit %s, which is not Backstop's: a person "+
 				"has to finish the pull request, or delete the branch", p.to.Name(), p.to.URL(), text.Short(at.String()))
 		}

@@ -361,8 +361,8 @@ func TestWholeFilesAreProposedToo(t *testing.T) {
 	proved := 0
 	rev := reconcile.Revert{
 		Subject: "Kustomization/flux-system/apps",
-		Suspect: v1alpha1.Suspect{Commit: bad, Branch: "main", Nodes: nodes, When: v1alpha1.NewTime(time.Unix(1_770_000_000, 0))},
-		Target:  v1alpha1.Target{Values: []v1alpha1.NodeValue{{Value: nodes[0].Former}}},
+		Suspect: v1alpha1.Suspect{Commit: bad, Branch: "main", Places: nodes, When: v1alpha1.NewTime(time.Unix(1_770_000_000, 0))},
+		Target:  v1alpha1.Target{Values: []v1alpha1.PlaceValue{{Value: nodes[0].Former}}},
 		Proof:   func(context.Context, fs.FS, fs.FS) error { proved++; return nil },
 	}
 	out := w.propose(rev)

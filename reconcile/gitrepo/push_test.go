@@ -220,13 +220,13 @@ func TestProcessKilledAfterItsPushFindsItOnTheBranch(t *testing.T) {
 		t.Fatal(err)
 	}
 	var kinds []string
-	for _, trail := range b.Trails {
+	for _, trail := range b.Commits {
 		kinds = append(kinds, string(trail.Kind))
 	}
 	if diff := cmp.Diff([]string{"Hold", "Revert"}, kinds); diff != "" {
 		t.Errorf("trails (-want +got):\n%s", diff)
 	}
-	if r := b.Trails[1]; r.Commit != out[0].Change.Commit || !cmp.Equal(r.Reverts, []string{bad}) ||
+	if r := b.Commits[1]; r.Commit != out[0].Change.Commit || !cmp.Equal(r.Reverts, []string{bad}) ||
 		!cmp.Equal(r.Rollbacks, []string{wish.Rollback}) || !cmp.Equal(r.Images, []string{wish.Image}) || !cmp.Equal(r.Workloads, wish.Workloads) {
 		t.Errorf("revert %+v", r)
 	}
@@ -249,7 +249,7 @@ func TestRevertThatAForcePushLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(b.Trails) != 0 || b.Values[0] != repo+":"+tag1 || b.HoldsTarget != "" || b.Tip != bad {
+	if len(b.Commits) != 0 || b.Values[0] != repo+":"+tag1 || b.HoldsTarget != "" || b.Tip != bad {
 		t.Errorf("branch %+v, want the bad value without a trail", b)
 	}
 	w.sameTreeAsGitRevert(w.land(wish)[0].Change.Commit, bad)
@@ -276,8 +276,8 @@ func TestSecondClusterSeesTheFirstOnesTrailers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(b.Trails) != 2 || b.Trails[1].Rollbacks[0] != wish.Rollback {
-		t.Errorf("trails %+v", b.Trails)
+	if len(b.Commits) != 2 || b.Commits[1].Rollbacks[0] != wish.Rollback {
+		t.Errorf("trails %+v", b.Commits)
 	}
 }
 
@@ -296,8 +296,8 @@ func TestFreshShallowMirrorSeesEarlierReverts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(b.Trails) != 2 || b.HoldsTarget != b.Trails[1].Commit {
-		t.Errorf("trails %+v, holds since %s", b.Trails, b.HoldsTarget)
+	if len(b.Commits) != 2 || b.HoldsTarget != b.Commits[1].Commit {
+		t.Errorf("trails %+v, holds since %s", b.Commits, b.HoldsTarget)
 	}
 	// And what it plans on top goes through, although it knows little of the history.
 	again := w.put("again", file, backend(tag2))

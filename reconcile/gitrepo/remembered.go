@@ -102,12 +102,12 @@ type description struct {
 // wrote is a node that a commit wrote, and the image that it makes.
 type wrote struct{ file, pointer, image string }
 
-// trail reads a commit as one of Backstop's, whose message may name hundreds of Rollbacks.
-func (m *remembered) trail(c *store.Commit) (note, bool) {
+// trailerCommit reads a commit as one of Backstop's, whose message may name hundreds of Rollbacks.
+func (m *remembered) trailerCommit(c *store.Commit) (note, bool) {
 	if known, ok := m.notes[c.Hash]; ok {
 		return known, true
 	}
-	t, own := trail(c)
+	t, own := readTrailers(c)
 	if !own {
 		return t, false
 	}

@@ -33,13 +33,13 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 	if s.Merged, err = h.mergedBy(ctx, newest, origins); err != nil {
 		return v1alpha1.Suspect{}, err
 	}
-	s.Nodes = nodesOf(origins, newest)
+	s.Places = nodesOf(origins, newest)
 	s.Automation, s.ByHand = automationOf(origins, q.Policies)
 	if err := h.describe(ctx, newest, &s); err != nil {
 		return v1alpha1.Suspect{}, err
 	}
 	var files []string
-	for _, n := range s.Nodes {
+	for _, n := range s.Places {
 		files = append(files, n.File)
 	}
 	s.SharedBy, err = h.sharedBy(at.commit.Tree, q, files)
@@ -52,15 +52,15 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 
 // nodesOf lists what the origins changed. A part of a reference that was the same before, such as the repository beside
 // a new tag, is nothing to take back.
-func nodesOf(origins []origin, suspect *store.Commit) []v1alpha1.Node {
-	var out []v1alpha1.Node
+func nodesOf(origins []origin, suspect *store.Commit) []v1alpha1.Place {
+	var out []v1alpha1.Place
 	for _, o := range origins {
 		for i, n := range o.nodes {
 			was := o.was[i]
 			if was != nil && (was.Value == n.Value || o.carries(i)) {
 				continue
 			}
-			node := v1alpha1.Node{File: n.File, Pointer: n.Pointer, Part: string(n.Part), Bad: n.Value, Marker: n.Policy}
+			node := v1alpha1.Place{File: n.File, Pointer: n.Pointer, Part: string(n.Part), Bad: n.Value, Marker: n.Policy}
 			if was == nil {
 				node.Added = true
 			} else {
@@ -68,7 +68,7 @@ func nodesOf(origins []origin, suspect *store.Commit) []v1alpha1.Node {
 			}
 			node.Origin = originOf(o, i, suspect)
 			// What two references share, such as a variable, goes back once.
-			if !slices.ContainsFunc(out, func(m v1alpha1.Node) bool { return m.File == n.File && m.Pointer == n.Pointer }) {
+			if !slices.ContainsFunc(out, func(m v1alpha1.Place) bool { return m.File == n.File && m.Pointer == n.Pointer }) {
 				out = append(out, node)
 			}
 		}
@@ -97,7 +97,7 @@ func (o origin) carries(i int) bool {
 
 // originOf says what commit brought a node and where that wrote it; nil where it is the suspect and the node's own
 // place.
-func originOf(o origin, node int, suspect *store.Commit) *v1alpha1.NodeOrigin {
+func originOf(o origin, node int, suspect *store.Commit) *v1alpha1.PlaceOrigin {
 	n := o.nodes[node]
 	at := n
 	if isImage(n) {
@@ -111,14 +111,14 @@ func originOf(o origin, node int, suspect *store.Commit) *v1alpha1.NodeOrigin {
 	if i >= 0 {
 		at = all[i]
 	}
-	out := v1alpha1.NodeOrigin{}
+	out := v1alpha1.PlaceOrigin{}
 	if o.in.Hash != suspect.Hash {
 		out.Commit = o.in.Hash.String()
 	}
 	if at.File != n.File || at.Pointer != n.Pointer {
 		out.File, out.Pointer = at.File, at.Pointer
 	}
-	if out == (v1alpha1.NodeOrigin{}) {
+	if out == (v1alpha1.PlaceOrigin{}) {
 		return nil
 	}
 	return &out

@@ -187,7 +187,7 @@ func (g *tracing) found(was []*manifest.Node) {
 		return
 	}
 	g.was = was
-	if _, own := trail(g.in); own && !slices.Contains(was, nil) {
+	if _, own := readTrailers(g.in); own && !slices.Contains(was, nil) {
 		o := g.origin
 		g.own = &o
 		return

@@ -44,7 +44,7 @@ const (
 
 // note is one of Backstop's commits with what only this package reads.
 type note struct {
-	reconcile.Trail
+	reconcile.TrailerCommit
 	// failed are lifts in a row that failed, by policy.
 	failed map[string]int
 }
@@ -105,9 +105,9 @@ func message(subject string, t note, more []string) string {
 	return b.String()
 }
 
-// trail reads a commit as one of Backstop's. It says false for everybody else's.
-func trail(c *store.Commit) (note, bool) {
-	t := note{Trail: reconcile.Trail{Commit: c.Hash.String(), When: c.When}}
+// readTrailers reads a commit as one of Backstop's. It says false for everybody else's.
+func readTrailers(c *store.Commit) (note, bool) {
+	t := note{TrailerCommit: reconcile.TrailerCommit{Commit: c.Hash.String(), When: c.When}}
 	// Cheap for the many that are none.
 	if !strings.Contains(c.Message, trailerKind) {
 		return t, false
@@ -128,7 +128,7 @@ func trail(c *store.Commit) (note, bool) {
 			t.Reverts = append(t.Reverts, m[1])
 		}
 	}
-	known := []reconcile.TrailKind{reconcile.TrailRevert, reconcile.TrailHold, reconcile.TrailLift}
+	known := []reconcile.TrailerKind{reconcile.TrailerRevert, reconcile.TrailerHold, reconcile.TrailerLift}
 	return t, slices.Contains(known, t.Kind)
 }
 
@@ -150,7 +150,7 @@ func (t *note) lists() []listed {
 func into(t *note, key, value string) {
 	switch key {
 	case trailerKind:
-		t.Kind = reconcile.TrailKind(value)
+		t.Kind = reconcile.TrailerKind(value)
 	case trailerCluster:
 		t.Cluster = value
 	case trailerFormat:

@@ -15,8 +15,8 @@ import (
 func TestHostileTextForgesNoTrailer(t *testing.T) {
 	t.Parallel()
 	suspect := strings.Repeat("a", 40)
-	got := message("Revert x\n\nBackstop-Kind: Lift", note{Trail: reconcile.Trail{
-		Kind: reconcile.TrailRevert, Reverts: []string{suspect, "not a hash\n\nBackstop-Kind: Hold", suspect[:39]},
+	got := message("Revert x\n\nBackstop-Kind: Lift", note{TrailerCommit: reconcile.TrailerCommit{
+		Kind: reconcile.TrailerRevert, Reverts: []string{suspect, "not a hash\n\nBackstop-Kind: Hold", suspect[:39]},
 		Images:    []string{"x:1\nBackstop-Rollback: other/ns/name", "y:1\r\n\r\nBackstop-Kind: Hold", "\u2028Backstop-Kind: Lift", "\x1b[31mz"},
 		Rollbacks: []string{"prod/ns/name", "\n\n"},
 	}}, []string{"Approved-by: jane\nBackstop-Kind: Hold", "Backstop-Image: forged", "no trailer", "Reviewed-by:  bob"})
@@ -34,13 +34,13 @@ func TestWhatIsBackstopsCommit(t *testing.T) {
 	hash := strings.Repeat("b", 40)
 	for _, test := range []struct {
 		name, message string
-		want          reconcile.TrailKind
+		want          reconcile.TrailerKind
 		reverts       int
 	}{
-		{"trailers in the last paragraph", "s\n\nThis reverts commit " + hash + ".\n\nBackstop-Kind: Revert\n", reconcile.TrailRevert, 1},
-		{"CRLF and blanks at the end", "s\r\n\r\nThis reverts commit " + hash + ". \r\n\r\nBackstop-Kind: Hold\r\n\r\n", reconcile.TrailHold, 1},
-		{"people's trailers beside them", "s\n\nBackstop-Kind: Lift\nSigned-off-by: x <x@y>\n (more)\n", reconcile.TrailLift, 0},
-		{"a cherry-pick keeps them", "s\n\nBackstop-Kind: Revert\n(cherry picked from commit " + hash + ")\n", reconcile.TrailRevert, 0},
+		{"trailers in the last paragraph", "s\n\nThis reverts commit " + hash + ".\n\nBackstop-Kind: Revert\n", reconcile.TrailerRevert, 1},
+		{"CRLF and blanks at the end", "s\r\n\r\nThis reverts commit " + hash + ". \r\n\r\nBackstop-Kind: Hold\r\n\r\n", reconcile.TrailerHold, 1},
+		{"people's trailers beside them", "s\n\nBackstop-Kind: Lift\nSigned-off-by: x <x@y>\n (more)\n", reconcile.TrailerLift, 0},
+		{"a cherry-pick keeps them", "s\n\nBackstop-Kind: Revert\n(cherry picked from commit " + hash + ")\n", reconcile.TrailerRevert, 0},
 		{"prose in the paragraph", "s\n\nSee\nBackstop-Kind: Revert\n", "", 0},
 		{"an earlier paragraph", "s\n\nBackstop-Kind: Revert\n\nThe end\n", "", 0},
 		{"the subject", "Backstop-Kind: Revert", "", 0},
@@ -49,7 +49,7 @@ func TestWhatIsBackstopsCommit(t *testing.T) {
 		{"nothing", "", "", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, ok := trail(&store.Commit{Message: test.message})
+			got, ok := readTrailers(&store.Commit{Message: test.message})
 			if ok != (test.want != "") || ok && got.Kind != test.want || ok && len(got.Reverts) != test.reverts {
 				t.Errorf("read as %+v, %v", got, ok)
 			}
@@ -62,12 +62,12 @@ func FuzzTrailers(f *testing.F) {
 	f.Add("a\n\nb", "\n", "Backstop-Kind: Lift", "\u2028", " : ", "x", -1)
 	f.Add("", "", "", "", "", "", 0)
 	f.Fuzz(func(t *testing.T, subject, rollback, image, workload, policy, reverts string, failed int) {
-		want := note{Trail: reconcile.Trail{
-			Kind: reconcile.TrailRevert, Rollbacks: []string{rollback}, Images: []string{image}, Workloads: []string{workload},
+		want := note{TrailerCommit: reconcile.TrailerCommit{
+			Kind: reconcile.TrailerRevert, Rollbacks: []string{rollback}, Images: []string{image}, Workloads: []string{workload},
 			Policies: []string{policy}, Reverts: []string{reverts},
 		}, failed: map[string]int{policy: failed}}
 		text := message(subject, want, []string{subject, "Approved-by: " + image})
-		got, ok := trail(&store.Commit{Message: text})
+		got, ok := readTrailers(&store.Commit{Message: text})
 		if !ok {
 			t.Fatalf("not read as Backstop's:\n%s", text)
 		}

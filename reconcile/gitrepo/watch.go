@@ -13,7 +13,7 @@ import (
 )
 
 // broughtBy is the commit that brought the value of a node.
-func broughtBy(s v1alpha1.Suspect, n v1alpha1.Node) string {
+func broughtBy(s v1alpha1.Suspect, n v1alpha1.Place) string {
 	if n.Origin != nil && n.Origin.Commit != "" {
 		return n.Origin.Commit
 	}
@@ -32,7 +32,7 @@ type place struct {
 // placesOf reports where a commit wrote the nodes of a suspect that it brought.
 func placesOf(s v1alpha1.Suspect, commit string) []place {
 	var out []place
-	for i, n := range s.Nodes {
+	for i, n := range s.Places {
 		if broughtBy(s, n) != commit {
 			continue
 		}
@@ -47,8 +47,8 @@ func placesOf(s v1alpha1.Suspect, commit string) []place {
 
 // placesNow reports where the nodes of a suspect are on the branch.
 func placesNow(s v1alpha1.Suspect) []place {
-	out := make([]place, len(s.Nodes))
-	for i, n := range s.Nodes {
+	out := make([]place, len(s.Places))
+	for i, n := range s.Places {
 		out[i] = place{node: i, file: n.File, pointer: n.Pointer, part: manifest.Part(n.Part)}
 	}
 	return out
@@ -193,7 +193,7 @@ func (w *watching) image(base string) string {
 func isTarget(s v1alpha1.Suspect, t v1alpha1.Target, values map[int32]string) bool {
 	for _, v := range t.Values {
 		now, there := values[v.Index]
-		if int(v.Index) < len(s.Nodes) && (there == v.Remove || there && now != v.Value) {
+		if int(v.Index) < len(s.Places) && (there == v.Remove || there && now != v.Value) {
 			return false
 		}
 	}

@@ -37,7 +37,7 @@ type fileNow struct {
 }
 
 // fileAt looks at a file of a suspect in a tree.
-func (h *history) fileAt(tree plumbing.Hash, n v1alpha1.Node) (fileNow, error) {
+func (h *history) fileAt(tree plumbing.Hash, n v1alpha1.Place) (fileNow, error) {
 	e, err := h.EntryAt(tree, n.File)
 	if err != nil {
 		return fileNow{}, err
@@ -55,7 +55,7 @@ func (h *history) fileAt(tree plumbing.Hash, n v1alpha1.Node) (fileNow, error) {
 }
 
 // fileSays describes what a file with a content is to a suspect.
-func (h *history) fileSays(n v1alpha1.Node, value string, data []byte) (fileNow, error) {
+func (h *history) fileSays(n v1alpha1.Place, value string, data []byte) (fileNow, error) {
 	out := fileNow{value: value, there: value != v1alpha1.NoFile}
 	if value == n.Former {
 		return out, nil
@@ -101,7 +101,7 @@ func (h *history) stored(file, value string) ([]byte, error) {
 
 func (h *history) filesAt(c *store.Commit, s v1alpha1.Suspect) (map[int32]string, error) {
 	out := map[int32]string{}
-	for i, n := range s.Nodes {
+	for i, n := range s.Places {
 		now, err := h.fileAt(c.Tree, n)
 		if err != nil {
 			return nil, err

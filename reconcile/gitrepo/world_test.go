@@ -229,8 +229,8 @@ func (w *world) target(s v1alpha1.Suspect) v1alpha1.Target {
 func (w *world) wish(s v1alpha1.Suspect) reconcile.Revert {
 	w.Helper()
 	return reconcile.Revert{
-		Rollback: "prod/develop/" + s.Nodes[0].Bad, Image: s.Image, Workloads: []string{"prod/develop/Deployment/backend"},
-		Suspect: s, Target: w.target(s), Hold: true, Release: v1alpha1.ReleaseNewerImage,
+		Rollback: "prod/develop/" + s.Places[0].Bad, Image: s.Image, Workloads: []string{"prod/develop/Deployment/backend"},
+		Suspect: s, Target: w.target(s), Hold: true, Lift: v1alpha1.LiftNewerImage,
 	}
 }
 

@@ -151,9 +151,9 @@ func FuzzHold(f *testing.F) {
 			return
 		}
 		n := nodes[int(which)%len(nodes)]
-		mark := Mark{Not: not, Since: time.Unix(since%1e11, 0).UTC(), Release: v1alpha1.ReleaseNewerImage}
+		mark := Mark{Not: not, Since: time.Unix(since%1e11, 0).UTC(), Lift: v1alpha1.LiftNewerImage}
 		if which%2 == 1 {
-			mark.Release = v1alpha1.ReleaseManual
+			mark.Lift = v1alpha1.LiftManual
 		}
 		held, err := WriteHold(data, n.Pointer, mark)
 		if err != nil {

@@ -111,5 +111,5 @@ func sameHold(got, want *Mark) bool {
 		return got == nil && want == nil
 	}
 	meant := readFields(want.prefix()[len(holdPrefix):])
-	return got.Not == want.Not && got.Since.Equal(meant.Since) && got.Release == meant.Release
+	return got.Not == want.Not && got.Since.Equal(meant.Since) && got.Lift == meant.Lift
 }

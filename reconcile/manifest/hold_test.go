@@ -12,7 +12,7 @@ import (
 )
 
 var mark = Mark{
-	Not: "develop-v1.1.0-1700000200", Since: time.Date(2026, 11, 21, 9, 13, 26, 0, time.UTC), Release: v1alpha1.ReleaseNewerImage,
+	Not: "develop-v1.1.0-1700000200", Since: time.Date(2026, 11, 21, 9, 13, 26, 0, time.UTC), Lift: v1alpha1.LiftNewerImage,
 }
 
 const marked = `{"$imagepolicy": "develop:backend"}`
@@ -27,7 +27,7 @@ func TestAHoldIsAPrefixOfTheMarker(t *testing.T) {
 		{"with more hashes and blanks", "a: v ## \t" + marked + " \t\n", "#/a", "a: v ## \t" + prefix + marked + " \t\n"},
 		{"in a flow mapping of several lines", "a: {\n  b: v, # " + marked + "\n  c: w\n}\n", "#/a/b", "a: {\n  b: v, # " + prefix + marked + "\n  c: w\n}\n"},
 		{"above a list item", "a:\n  # " + marked + "\n  - v\n", "#/a[0]", "a:\n  # " + prefix + marked + "\n  - v\n"},
-		{"on a hold that is there", "a: v # backstop:hold not=old release=Manual " + marked + "\n", "#/a", "a: v # " + prefix + marked + "\n"},
+		{"on a hold that is there", "a: v # backstop:hold not=old lift=Manual " + marked + "\n", "#/a", "a: v # " + prefix + marked + "\n"},
 		{"on a hold that a person wrote", "a: v # backstop:hold " + marked + "\n", "#/a", "a: v # " + prefix + marked + "\n"},
 		{"with fields in the JSON", "a: v # {\"x\":\"{\",\"$imagepolicy\":\"n:p:tag\"}\n", "#/a", "a: v # " + prefix + "{\"x\":\"{\",\"$imagepolicy\":\"n:p:tag\"}\n"},
 	} {
@@ -73,12 +73,12 @@ func TestAHoldSaysWhatItIs(t *testing.T) {
 		name, comment string
 		want          *Mark
 	}{
-		{"everything", "# backstop:hold not=v1 since=2026-11-21T09:13:26Z release=Manual ", &Mark{"v1", mark.Since, v1alpha1.ReleaseManual}},
-		{"another order and zone, and fields of a later version", "# backstop:hold release=Manual x=y since=2026-11-21T10:13:26+01:00 not=v1 ", &Mark{"v1", mark.Since, v1alpha1.ReleaseManual}},
-		{"nothing", "# backstop:hold ", &Mark{Release: v1alpha1.ReleaseNewerImage}},
-		{"no space before the marker", "# backstop:hold", &Mark{Release: v1alpha1.ReleaseNewerImage}},
-		{"nonsense in every field", "# backstop:hold not=%zz since=yesterday release=Never ", &Mark{Release: v1alpha1.ReleaseNewerImage}},
-		{"a value with characters that would end it", "# backstop:hold not=a%20%7B%23%0Ab since=2026-11-21T09:13:26Z ", &Mark{"a {#\nb", mark.Since, v1alpha1.ReleaseNewerImage}},
+		{"everything", "# backstop:hold not=v1 since=2026-11-21T09:13:26Z lift=Manual ", &Mark{"v1", mark.Since, v1alpha1.LiftManual}},
+		{"another order and zone, and fields of a later version", "# backstop:hold lift=Manual x=y since=2026-11-21T10:13:26+01:00 not=v1 ", &Mark{"v1", mark.Since, v1alpha1.LiftManual}},
+		{"nothing", "# backstop:hold ", &Mark{Lift: v1alpha1.LiftNewerImage}},
+		{"no space before the marker", "# backstop:hold", &Mark{Lift: v1alpha1.LiftNewerImage}},
+		{"nonsense in every field", "# backstop:hold not=%zz since=yesterday lift=Never ", &Mark{Lift: v1alpha1.LiftNewerImage}},
+		{"a value with characters that would end it", "# backstop:hold not=a%20%7B%23%0Ab since=2026-11-21T09:13:26Z ", &Mark{"a {#\nb", mark.Since, v1alpha1.LiftNewerImage}},
 		{"another word", "# backstop:holding ", nil},
 		{"another prefix", "# held backstop:hold ", nil},
 	} {

@@ -91,7 +91,7 @@ func cutHold(comment string) (fields, rest string, ok bool) {
 // readFields reads what a hold says of itself. People write holds too: what cannot be read is left out. A hold is of
 // format 1 where it does not say.
 func readFields(fields string) *Mark {
-	m := &Mark{Release: v1alpha1.ReleaseNewerImage}
+	m := &Mark{Lift: v1alpha1.LiftNewerImage}
 	for _, f := range strings.Fields(fields) {
 		key, value, _ := strings.Cut(f, "=")
 		switch key {
@@ -106,11 +106,11 @@ func readFields(fields string) *Mark {
 		case "format":
 			// A later Backstop wrote it: what it means here is for a person to say.
 			if value != "1" {
-				m.Release = v1alpha1.ReleaseManual
+				m.Lift = v1alpha1.LiftManual
 			}
-		case "release":
-			if value == string(v1alpha1.ReleaseManual) {
-				m.Release = v1alpha1.ReleaseManual
+		case "lift", "release":
+			if value == string(v1alpha1.LiftManual) {
+				m.Lift = v1alpha1.LiftManual
 			}
 		}
 	}
@@ -124,8 +124,8 @@ func (m Mark) prefix() string {
 	if !m.Since.IsZero() {
 		b.WriteString(" since=" + m.Since.UTC().Format(time.RFC3339))
 	}
-	if m.Release == v1alpha1.ReleaseManual {
-		b.WriteString(" release=" + string(m.Release))
+	if m.Lift == v1alpha1.LiftManual {
+		b.WriteString(" lift=" + string(m.Lift))
 	}
 	b.WriteByte(' ')
 	return b.String()

@@ -39,8 +39,8 @@ type Mark struct {
 	Not string
 	// Since is when the hold was written, to the second; zero in a hold that does not say.
 	Since time.Time
-	// Release says what lifts the hold; NewerImage in a hold that does not say.
-	Release v1alpha1.ReleaseMode
+	// Lift says what lifts the hold; NewerImage in a hold that does not say.
+	Lift v1alpha1.LiftMode
 }
 
 // Node is one scalar in a YAML file that says which image runs, or a part of it.
@@ -92,7 +92,7 @@ type Change struct {
 // unknown.
 type Target struct {
 	Namespace, Kind, Name, Container string
-	// Release is the HelmRelease that made the workload; empty for none.
+	// Lift is the HelmRelease that made the workload; empty for none.
 	Release Object
 	// Loose means that an image is meant with or without its digest.
 	Loose bool

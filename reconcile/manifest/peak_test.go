@@ -59,8 +59,8 @@ func TestAFileThatIsTooLargeIsNotParsed(t *testing.T) {
 }
 
 // peak is the most heap that is in use while something runs. The collector is told of a limit below the one that is
-// asked for, as in the Deployment (GOMEMLIMIT): without it the figure is what a late collector left lying, which follows
-// the machine's load and not the file.
+// asked for, as in the Deployment (GOMEMLIMIT): without it the figure is what a late collector left lying, which
+// follows the machine's load and not the file.
 func peak(do func()) uint64 {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(160 << 20))
 	runtime.GC()

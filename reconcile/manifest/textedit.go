@@ -163,7 +163,7 @@ func unquote(raw []byte, double bool) (text string, offsets []int, ok bool) {
 	return b.String(), append(offsets, last), true
 }
 
-// foldAt goes over the line breaks of a quoted scalar, and the blanks around them, and counts the breaks.
+// foldAt goes over the line breaks of a quoted scalar, and the steps around them, and counts the breaks.
 func foldAt(raw []byte, at int) (next, breaks int) {
 	for at < len(raw) {
 		n := breakAt(raw[at:])

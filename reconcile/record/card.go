@@ -25,7 +25,7 @@ func (r *Records) Get(ctx context.Context, namespace, name string) (*v1alpha1.Ro
 	return &out, nil
 }
 
-// SaveCard writes where a Rollback's card stands. It patches that one field: no blank can be lost by it, and whoever
+// SaveCard writes where a Rollback's card stands. It patches that one field: no step can be lost by it, and whoever
 // saves the whole status at that moment is told to start over. A Rollback that is gone needs no card.
 func (r *Records) SaveCard(ctx context.Context, rb *v1alpha1.Rollback, c *v1alpha1.Card) error {
 	patch, err := json.Marshal(map[string]any{

@@ -1,7 +1,7 @@
 // Package record keeps Rollbacks in the API server.
 //
 // Reads that decide are live; a save carries the resourceVersion that was read, so that of two writers one is told to
-// start over. Server-side apply is not used: from a stale object it erases a blank silently.
+// start over. Server-side apply is not used: from a stale object it erases a step silently.
 //
 //	engine ── Latest ──► API server (live)
 //	       ── SaveStatus ► 409: start over

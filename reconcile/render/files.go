@@ -32,13 +32,13 @@ func (p *past) files(ctx context.Context, found *reconcile.Blamed) error {
 	if err != nil {
 		return err
 	}
-	changed = slices.DeleteFunc(changed, func(n v1alpha1.Node) bool { return !reached(n.File) })
+	changed = slices.DeleteFunc(changed, func(n v1alpha1.Place) bool { return !reached(n.File) })
 	if p.search.Object != nil && len(changed) <= mostTried {
 		if changed, err = p.needed(ctx, found.Suspect, changed); err != nil {
 			return err
 		}
 	}
-	tooLong := func(n v1alpha1.Node) bool { return utf8.RuneCountInString(n.File) > v1alpha1.MaxPath }
+	tooLong := func(n v1alpha1.Place) bool { return utf8.RuneCountInString(n.File) > v1alpha1.MaxPath }
 	if len(changed) == 0 || len(changed) > v1alpha1.MaxPlaces || slices.ContainsFunc(changed, tooLong) {
 		return nil
 	}
@@ -75,8 +75,8 @@ func (p *past) reached(ctx context.Context, commits ...string) (func(file string
 }
 
 // needed leaves out the files that the object is the same without.
-func (p *past) needed(ctx context.Context, suspect *reconcile.PastCommit, files []v1alpha1.Node,
-) ([]v1alpha1.Node, error) {
+func (p *past) needed(ctx context.Context, suspect *reconcile.PastCommit, files []v1alpha1.Place,
+) ([]v1alpha1.Place, error) {
 	before, err := p.at(ctx, suspect.Parent)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (p *past) needed(ctx context.Context, suspect *reconcile.PastCommit, files 
 	return files, nil
 }
 
-func pathsOf(files []v1alpha1.Node) []string {
+func pathsOf(files []v1alpha1.Place) []string {
 	var out []string
 	for _, n := range files {
 		out = append(out, n.File)
@@ -109,14 +109,14 @@ func pathsOf(files []v1alpha1.Node) []string {
 }
 
 // sharers are the other Kustomizations that are made of one of the files.
-func (p *past) sharers(tree fs.FS, changed []v1alpha1.Node) []v1alpha1.ObjectRef {
+func (p *past) sharers(tree fs.FS, changed []v1alpha1.Place) []v1alpha1.ObjectRef {
 	var out []v1alpha1.ObjectRef
 	for _, root := range p.search.Others {
 		files, err := NewTree(tree).Folder(manifest.Folder(root.Path)).Files()
 		if err != nil || slices.Contains(out, root.By) {
 			continue
 		}
-		if slices.ContainsFunc(changed, func(n v1alpha1.Node) bool { return slices.Contains(files.Paths, n.File) }) {
+		if slices.ContainsFunc(changed, func(n v1alpha1.Place) bool { return slices.Contains(files.Paths, n.File) }) {
 			out = append(out, root.By)
 		}
 	}

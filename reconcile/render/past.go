@@ -112,7 +112,7 @@ type Commits interface {
 	// Snapshot gives the files of a commit.
 	Snapshot(ctx context.Context, src reconcile.Source, commit string) (fs.FS, error)
 	// Changed lists the files that a commit changed, as places that may go back.
-	Changed(ctx context.Context, src reconcile.Source, commit string) ([]v1alpha1.Node, error)
+	Changed(ctx context.Context, src reconcile.Source, commit string) ([]v1alpha1.Place, error)
 	// Without gives the files of a commit, some of which are as they were before it.
 	Without(ctx context.Context, src reconcile.Source, commit string, files []string) (fs.FS, error)
 }

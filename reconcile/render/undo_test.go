@@ -36,7 +36,7 @@ func (l line) before(commit string) string {
 	return fmt.Sprint(n - 1)
 }
 
-func (l line) Changed(_ context.Context, _ reconcile.Source, commit string) ([]v1alpha1.Node, error) {
+func (l line) Changed(_ context.Context, _ reconcile.Source, commit string) ([]v1alpha1.Place, error) {
 	was, is := l.at(l.before(commit)), l.at(commit)
 	hash := func(data string) string {
 		if data == "" {
@@ -46,10 +46,10 @@ func (l line) Changed(_ context.Context, _ reconcile.Source, commit string) ([]v
 	}
 	all := maps.Clone(was)
 	maps.Copy(all, is)
-	var out []v1alpha1.Node
+	var out []v1alpha1.Place
 	for _, file := range slices.Sorted(maps.Keys(all)) {
 		if was[file] != is[file] {
-			out = append(out, v1alpha1.Node{File: file, Part: v1alpha1.PartFile, Bad: hash(is[file]), Former: hash(was[file])})
+			out = append(out, v1alpha1.Place{File: file, Part: v1alpha1.PartFile, Bad: hash(is[file]), Former: hash(was[file])})
 		}
 	}
 	return out, nil
@@ -124,7 +124,8 @@ func TestUndoByFilesIsProvedOrRefused(t *testing.T) {
 	type situation struct {
 		line   line
 		object *v1alpha1.ObjectRef
-		// suspect is the index of the commit that is blamed, and bad of the one that was attempted: the last where it is zero.
+		// suspect is the index of the commit that is blamed, and bad of the one that was attempted: the last where it is
+		// zero.
 		suspect, bad int
 		spec         func(*kustomizev1.KustomizationSpec)
 		applied      []reconcile.AppliedObject

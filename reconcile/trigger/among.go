@@ -20,7 +20,7 @@ func among(t v1alpha1.TriggerType, more func(o *reconcile.Observation, pods *rec
 			return reconcile.Observation{}, err
 		}
 		o := reconcile.Observation{
-			Failures: pods.Of(t), Unnamed: pods.Unnamed, Labels: pods.Labels, Wishes: pods.Wishes,
+			Failures: pods.Of(t), Unnamed: pods.Unnamed, Labels: pods.Labels, Preferences: pods.Preferences,
 		}
 		more(&o, &pods)
 		return o, nil
@@ -30,11 +30,11 @@ func among(t v1alpha1.TriggerType, more func(o *reconcile.Observation, pods *rec
 // recovered ends what a trigger saw where something is seen to be well again. An image that no Git says was put in by
 // hand, and is over when nobody asks for it any more.
 func recovered(w *reconcile.World, t v1alpha1.TriggerType, words string) *reconcile.Ending {
-	s, now := &w.Form.Status, w.Seen[t]
+	s, now := &w.Rollback.Status, w.Seen[t]
 	switch {
 	case s.Ended() && s.Outcome.Result == v1alpha1.ResultSourceNotFound && now.Unnamed != "":
 		return &reconcile.Ending{Result: v1alpha1.ResultRecovered,
-			Sentence: reconcile.NeverInGit(now.Unnamed, w.Form.Spec.Subject)}
+			Sentence: reconcile.NeverInGit(now.Unnamed, w.Rollback.Spec.Subject)}
 	case now.Over != "":
 		return &reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: now.Over + " " + words}
 	}

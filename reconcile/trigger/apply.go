@@ -21,7 +21,7 @@ func Apply() reconcile.Trigger {
 
 // doubtsOfApply are what a person who is asked should know.
 func doubtsOfApply(w *reconcile.World) []v1alpha1.Doubt {
-	for _, f := range w.Form.Status.Failures {
+	for _, f := range w.Rollback.Status.Failures {
 		if f.Trigger == v1alpha1.TriggerApply && f.Cause == v1alpha1.CauseReleaseHook {
 			return []v1alpha1.Doubt{{
 				Type: v1alpha1.DoubtMigration, Message: "a hook of the release has run, and what it did is not taken back",
@@ -33,7 +33,7 @@ func doubtsOfApply(w *reconcile.World) []v1alpha1.Doubt {
 
 // applied says what is missing until the object has applied what the branch says now.
 func applied(w *reconcile.World) string {
-	name, now := w.Form.Spec.Subject.String(), w.Seen[v1alpha1.TriggerApply]
+	name, now := w.Rollback.Spec.Subject.String(), w.Seen[v1alpha1.TriggerApply]
 	switch r := w.Rollout; {
 	case r == nil:
 		return name + " cannot be read yet"
@@ -42,7 +42,7 @@ func applied(w *reconcile.World) string {
 	case !r.Contains && r.Waits != "":
 		return r.Waits
 	case !r.Contains:
-		return fmt.Sprintf("%s has not applied %.12s yet", name, w.Form.Status.Landed.Commit)
+		return fmt.Sprintf("%s has not applied %.12s yet", name, w.Rollback.Status.Landed.Commit)
 	case now.Over == "" && len(now.Failures) > 0:
 		return fmt.Sprintf("%s still fails with the revert: %s", name, now.Failures[0].Message)
 	case now.Over == "":
@@ -52,12 +52,12 @@ func applied(w *reconcile.World) string {
 }
 
 func cannotApply(ctx context.Context, l *reconcile.Look) (reconcile.Observation, error) {
-	a, err := l.Applier(ctx)
+	a, err := l.Reconciler(ctx)
 	if err != nil || a == nil {
 		return reconcile.Observation{}, err
 	}
 	w := v1alpha1.Workload{Kind: a.Ref.Kind, Name: a.Ref.Name, UID: a.UID}
-	o := reconcile.Observation{Labels: map[string]map[string]string{}, Wishes: a.Wishes}
+	o := reconcile.Observation{Labels: map[string]map[string]string{}, Preferences: a.Preferences}
 	switch {
 	case a.Gone:
 		o.Unnamed = w.String()
@@ -75,7 +75,7 @@ func cannotApply(ctx context.Context, l *reconcile.Look) (reconcile.Observation,
 
 // appliedAgain: what broke it was mended in Git, or is gone.
 func appliedAgain(w *reconcile.World) *reconcile.Ending {
-	s, now := &w.Form.Status, w.Seen[v1alpha1.TriggerApply]
+	s, now := &w.Rollback.Status, w.Seen[v1alpha1.TriggerApply]
 	switch {
 	case now.Unnamed != "":
 		return &reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: now.Unnamed + " does not exist any more"}
@@ -93,7 +93,7 @@ const maxMessage = 1024
 
 // JudgeApply reads why an object cannot be applied. ok is false where it can be, where nobody can tell now, and where
 // its pods or its source are the reason, which are seen elsewhere.
-func JudgeApply(a *reconcile.Applier) (f v1alpha1.Failure, ok bool) {
+func JudgeApply(a *reconcile.Reconciler) (f v1alpha1.Failure, ok bool) {
 	if a.Idle || a.Failed == nil {
 		return f, false
 	}

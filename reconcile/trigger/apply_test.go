@@ -139,7 +139,7 @@ func TestApplyCorpus(t *testing.T) {
 		"a rollback of Helm that was not possible": {hr, "RollbackFailed", "Helm rollback failed: x", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := &reconcile.Applier{Ref: v1alpha1.ObjectRef{Kind: c.kind, Namespace: "shop", Name: "web"}, Revision: "b", LastApplied: "a",
+			a := &reconcile.Reconciler{Ref: v1alpha1.ObjectRef{Kind: c.kind, Namespace: "shop", Name: "web"}, Revision: "b", LastApplied: "a",
 				Failed: &reconcile.Condition{Reason: c.reason, Message: c.message}}
 			f, ok := JudgeApply(a)
 			if ok != (c.cause != "") || f.Cause != c.cause {
@@ -162,34 +162,34 @@ func TestApplyCorpus(t *testing.T) {
 	}
 }
 
-// Of a HelmRelease every cause is told with what it fails at, and a commit is looked for only where Git may have brought
-// it.
+// Of a HelmRelease every cause is told with what it fails at, and a commit is looked for only where Git may have
+// brought it.
 func TestScenariosOfAHelmReleaseThatIsToldOnly(t *testing.T) {
 	release := "for release shop/web with chart web@1.4.0: "
 	for name, c := range map[string]struct {
-		applier reconcile.Applier
-		cause   v1alpha1.Cause
+		reconciler reconcile.Reconciler
+		cause      v1alpha1.Cause
 		// byGit means that a commit is looked for, and unblamed why not where the object itself knows.
 		byGit    bool
 		unblamed string
 	}{
-		"bad values":     {reconcile.Applier{LastApplied: "1.4.0", Failed: &reconcile.Condition{Reason: "ValuesError", Message: "unable to merge value from key 'values.yaml' in ConfigMap 'shop/web': yaml: line 2: mapping values are not allowed"}}, v1alpha1.CauseNotReleased, true, ""},
-		"schema error":   {reconcile.Applier{LastApplied: "1.4.0", Failed: &reconcile.Condition{Reason: "UpgradeFailed", Message: "Helm upgrade failed " + release + "values don't meet the specifications of the schema(s) in the following chart(s): web: replicas: Invalid type"}}, v1alpha1.CauseNotReleased, true, ""},
-		"template error": {reconcile.Applier{LastApplied: "1.4.0", Failed: &reconcile.Condition{Reason: "UpgradeFailed", Message: "Helm upgrade failed " + release + "execution error at (web/templates/a.yaml:3:4): host is required"}}, v1alpha1.CauseNotReleased, true, ""},
-		"hook fails":     {reconcile.Applier{LastApplied: "1.4.0", Failed: &reconcile.Condition{Reason: "UpgradeFailed", Message: "Helm upgrade failed " + release + "pre-upgrade hooks failed: job web-migrate failed: BackoffLimitExceeded"}}, v1alpha1.CauseReleaseHook, true, ""},
-		"chart version bump": {reconcile.Applier{LastApplied: "1.4.0", Failed: &reconcile.Condition{Reason: "SourceNotReady", Message: "HelmChart 'flux-system/shop-web' is not ready: invalid chart reference: failed to get chart version for remote reference: " +
+		"bad values":     {reconcile.Reconciler{LastApplied: "1.4.0", Failed: &reconcile.Condition{Reason: "ValuesError", Message: "unable to merge value from key 'values.yaml' in ConfigMap 'shop/web': yaml: line 2: mapping values are not allowed"}}, v1alpha1.CauseNotReleased, true, ""},
+		"schema error":   {reconcile.Reconciler{LastApplied: "1.4.0", Failed: &reconcile.Condition{Reason: "UpgradeFailed", Message: "Helm upgrade failed " + release + "values don't meet the specifications of the schema(s) in the following chart(s): web: replicas: Invalid type"}}, v1alpha1.CauseNotReleased, true, ""},
+		"template error": {reconcile.Reconciler{LastApplied: "1.4.0", Failed: &reconcile.Condition{Reason: "UpgradeFailed", Message: "Helm upgrade failed " + release + "execution error at (web/templates/a.yaml:3:4): host is required"}}, v1alpha1.CauseNotReleased, true, ""},
+		"hook fails":     {reconcile.Reconciler{LastApplied: "1.4.0", Failed: &reconcile.Condition{Reason: "UpgradeFailed", Message: "Helm upgrade failed " + release + "pre-upgrade hooks failed: job web-migrate failed: BackoffLimitExceeded"}}, v1alpha1.CauseReleaseHook, true, ""},
+		"chart version bump": {reconcile.Reconciler{LastApplied: "1.4.0", Failed: &reconcile.Condition{Reason: "SourceNotReady", Message: "HelmChart 'flux-system/shop-web' is not ready: invalid chart reference: failed to get chart version for remote reference: " +
 			"no 'web' chart with version matching '9.9.9' found"}}, v1alpha1.CauseChartMissing, true, ""},
-		"chart range moved by itself": {reconcile.Applier{LastApplied: "1.4.0", Unchanged: "the values are those of release v3, and the chart moved from 1.4.0 to 1.5.0 within 1.x: pin it to 1.4.0 in Git",
+		"chart range moved by itself": {reconcile.Reconciler{LastApplied: "1.4.0", Unchanged: "the values are those of release v3, and the chart moved from 1.4.0 to 1.5.0 within 1.x: pin it to 1.4.0 in Git",
 			Failed: &reconcile.Condition{Reason: "UpgradeFailed", Message: "Helm upgrade failed " + release + "execution error at (web/templates/a.yaml:3:4): host is required"}}, v1alpha1.CauseNotReleased, true, "pin it to 1.4.0 in Git"},
-		"first install": {reconcile.Applier{Failed: &reconcile.Condition{Reason: "InstallFailed", Message: "Helm install failed " + release + "template: web/templates/a.yaml:3:4: nil pointer evaluating interface {}.host"}}, v1alpha1.CauseNotReleased, true, ""},
+		"first install": {reconcile.Reconciler{Failed: &reconcile.Condition{Reason: "InstallFailed", Message: "Helm install failed " + release + "template: web/templates/a.yaml:3:4: nil pointer evaluating interface {}.host"}}, v1alpha1.CauseNotReleased, true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.applier.Ref = v1alpha1.ObjectRef{Kind: "HelmRelease", Namespace: "shop", Name: "web"}
-			f, ok := JudgeApply(&c.applier)
+			c.reconciler.Ref = v1alpha1.ObjectRef{Kind: "HelmRelease", Namespace: "shop", Name: "web"}
+			f, ok := JudgeApply(&c.reconciler)
 			if !ok || f.Cause != c.cause || (f.Cause.Fault() == v1alpha1.FaultConfig) != c.byGit {
 				t.Fatalf("told %t as %q, want %q", ok, f.Cause, c.cause)
 			}
-			if !strings.Contains(f.Apply.Unblamed, c.unblamed) || (f.Apply.Unblamed == "") != (c.unblamed == "") || f.Apply.LastApplied != c.applier.LastApplied {
+			if !strings.Contains(f.Apply.Unblamed, c.unblamed) || (f.Apply.Unblamed == "") != (c.unblamed == "") || f.Apply.LastApplied != c.reconciler.LastApplied {
 				t.Errorf("evidence %+v", f.Apply)
 			}
 		})
@@ -198,7 +198,7 @@ func TestScenariosOfAHelmReleaseThatIsToldOnly(t *testing.T) {
 
 func TestWhatIsAtWorkOrSuspendedIsNotTold(t *testing.T) {
 	failed := &reconcile.Condition{Reason: "BuildFailed", Message: "x"}
-	for name, a := range map[string]*reconcile.Applier{
+	for name, a := range map[string]*reconcile.Reconciler{
 		"it is at work or suspended": {Idle: true, Failed: failed}, "it is ready": {Ready: true}, "it says nothing": {},
 	} {
 		if f, ok := JudgeApply(a); ok {
@@ -208,7 +208,7 @@ func TestWhatIsAtWorkOrSuspendedIsNotTold(t *testing.T) {
 }
 
 func TestOneRecordTellsOfOneThingHoweverManyCommitsCome(t *testing.T) {
-	a := &reconcile.Applier{Revision: "main@sha1:1", LastApplied: "main@sha1:0", Failed: &reconcile.Condition{Reason: "BuildFailed", Message: "line 3"}}
+	a := &reconcile.Reconciler{Revision: "main@sha1:1", LastApplied: "main@sha1:0", Failed: &reconcile.Condition{Reason: "BuildFailed", Message: "line 3"}}
 	first, _ := JudgeApply(a)
 	a.Revision, a.Failed.Message = "main@sha1:2", "line 4"
 	second, _ := JudgeApply(a)

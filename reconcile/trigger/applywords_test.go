@@ -7,9 +7,9 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// What Flux and Helm say, format by format of their own code, with what the formats are filled with: kustomize-controller
-// 1.9, fluxcd/pkg's ssa and kustomize, helm-controller 1.6, Helm 4.2, source-controller 1.9 and the API server 1.36. Of
-// what is not Git's fault none may read as if it were.
+// What Flux and Helm say, format by format of their own code, with what the formats are filled with:
+// kustomize-controller 1.9, fluxcd/pkg's ssa and kustomize, helm-controller 1.6, Helm 4.2, source-controller 1.9 and
+// the API server 1.36. Of what is not Git's fault none may read as if it were.
 func TestEverySentenceOfFluxHasAVerdict(t *testing.T) {
 	const (
 		upgrade = "Helm upgrade failed for release shop/web with chart web@1.4.0: "
@@ -168,7 +168,7 @@ func sayWhatTheyAreToldAs(t *testing.T, all []sentence) {
 	t.Helper()
 	for _, c := range all {
 		got := v1alpha1.Cause("")
-		f, ok := JudgeApply(&reconcile.Applier{
+		f, ok := JudgeApply(&reconcile.Reconciler{
 			Ref: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "shop", Name: "web"}, Failed: &reconcile.Condition{Reason: c.reason, Message: c.message},
 		})
 		if ok {

@@ -33,12 +33,12 @@ func promoted(w *reconcile.World) *reconcile.Ending {
 func refused(w *reconcile.World) []v1alpha1.Failure {
 	if now := slices.Clone(w.Seen[v1alpha1.TriggerCanary].Failures); len(now) > 0 {
 		for i := range now {
-			explainedBefore(&now[i], w.Form.Status.Failures)
+			explainedBefore(&now[i], w.Rollback.Status.Failures)
 		}
 		return now
 	}
 	var out []v1alpha1.Failure
-	for _, f := range w.Form.Status.Failures {
+	for _, f := range w.Rollback.Status.Failures {
 		if f.Canary != nil {
 			out = append(out, f)
 		}
@@ -72,7 +72,7 @@ func explainedBefore(f *v1alpha1.Failure, recorded []v1alpha1.Failure) {
 var reasons = []v1alpha1.DoubtType{v1alpha1.DoubtMetrics, v1alpha1.DoubtAborted, v1alpha1.DoubtDeadline}
 
 func doubtsOfCanary(w *reconcile.World) []v1alpha1.Doubt {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	var out []v1alpha1.Doubt
 	for _, f := range refused(w) {
 		for _, d := range f.Canary.Doubts {
@@ -113,7 +113,7 @@ func manyRefused(w *reconcile.World, open []v1alpha1.Rollback) string {
 			}
 		}
 	}
-	add(&w.Form)
+	add(&w.Rollback)
 	for i := range open {
 		add(&open[i])
 	}
@@ -188,7 +188,7 @@ func promotedAgain(w *reconcile.World) string {
 		return ""
 	}
 	var by []string
-	for _, f := range w.Form.Status.Failures {
+	for _, f := range w.Rollback.Status.Failures {
 		if f.Canary != nil && !slices.Contains(by, named(f.Canary.By)) {
 			by = append(by, named(f.Canary.By))
 		}

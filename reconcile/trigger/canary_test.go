@@ -266,7 +266,7 @@ func TestWhyAnUpdateWasRefusedStays(t *testing.T) {
 			w := &reconcile.World{Seen: map[v1alpha1.TriggerType]reconcile.Observation{
 				v1alpha1.TriggerCanary: {Failures: []v1alpha1.Failure{canaryOf(c.now, unknown)}}}}
 			w.Policy.SoleCluster = true
-			w.Form.Status.Failures = []v1alpha1.Failure{canaryOf("bad at 10:00", c.recorded)}
+			w.Rollback.Status.Failures = []v1alpha1.Failure{canaryOf("bad at 10:00", c.recorded)}
 			var got []v1alpha1.DoubtType
 			for _, d := range trigger.Canary().Doubts(w) {
 				got = append(got, d.Type)

@@ -167,8 +167,8 @@ func TestNoFailureOfTheCorpusIsPushedWrongly(t *testing.T) {
 	}
 }
 
-// What is known of another fault is never called the image's where the API shows it. The few where it does not, such as a
-// Secret that was rotated, are asked about.
+// What is known of another fault is never called the image's where the API shows it. The few where it does not, such as
+// a Secret that was rotated, are asked about.
 func TestAnotherFaultIsKnownWhereTheAPIShowsIt(t *testing.T) {
 	hidden := []string{
 		"rotated Secret", "rotated Secret, and the owner opted in", "image and ConfigMap of a fixed name in one commit",

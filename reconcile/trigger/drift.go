@@ -28,23 +28,23 @@ func changesByHand(o *reconcile.Observation, pods *reconcile.PodsSeen) { o.Over 
 // takenBack: Flux has given the workloads what Git says. What was only told is over as well when Git was made to say
 // something else.
 func takenBack(w *reconcile.World) *reconcile.Ending {
-	s, now := &w.Form.Status, w.Seen[v1alpha1.TriggerDrift]
+	s, now := &w.Rollback.Status, w.Seen[v1alpha1.TriggerDrift]
 	switch {
 	case now.Over != "":
 		return &reconcile.Ending{Result: v1alpha1.ResultRestored,
 			Sentence: fmt.Sprintf("%s, %s after the change by hand: %s runs %s again, as Git says", who(s),
-				reconcile.Roughly(w.Now.Sub(changedAt(s))), now.Over, w.Form.Spec.Subject)}
+				reconcile.Roughly(w.Now.Sub(changedAt(s))), now.Over, w.Rollback.Spec.Subject)}
 	case s.Ended() && now.Unnamed != "":
 		return &reconcile.Ending{Result: v1alpha1.ResultRecovered,
 			Sentence: fmt.Sprintf("%s does not ask for %s any more, and nothing there is changed by hand", now.Unnamed,
-				w.Form.Spec.Subject)}
+				w.Rollback.Spec.Subject)}
 	}
 	return nil
 }
 
 func takenBackBefore(w *reconcile.World) reconcile.Ending {
 	return reconcile.Ending{Result: v1alpha1.ResultRestored, Sentence: fmt.Sprintf("a change by hand was taken back "+
-		"before it could be recorded: what Git says, %s, is not changed by hand any more", w.Form.Spec.Subject)}
+		"before it could be recorded: what Git says, %s, is not changed by hand any more", w.Rollback.Spec.Subject)}
 }
 
 // who took a drift back. A person had it restored only where Flux was asked to: it may have been faster than the
@@ -85,7 +85,7 @@ func changedAt(s *v1alpha1.RollbackStatus) time.Time {
 }
 
 func doubtsOfDrift(w *reconcile.World) []v1alpha1.Doubt {
-	if by := reconcile.ByHand(&w.Form.Status); by != "" {
+	if by := reconcile.ByHand(&w.Rollback.Status); by != "" {
 		return []v1alpha1.Doubt{{Type: v1alpha1.DoubtChangedByHand, Message: by}}
 	}
 	return nil
@@ -94,7 +94,7 @@ func doubtsOfDrift(w *reconcile.World) []v1alpha1.Doubt {
 // running makes a target of what people have put in place by hand, if Git had it there before and the registry still
 // has it.
 func running(w *reconcile.World, former []reconcile.Former, prove reconcile.Prover) (*v1alpha1.Target, error) {
-	live := reconcile.LiveImages(w.Form.Status.Drifts())
+	live := reconcile.LiveImages(w.Rollback.Status.Drifts())
 	if left := reconcile.LiveImages(w.Seen[v1alpha1.TriggerDrift].Failures); len(live) > 1 && len(left) > 0 {
 		// What Flux took back already does not count.
 		live = left

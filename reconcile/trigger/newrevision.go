@@ -37,7 +37,7 @@ func rollouts(w *reconcile.World) []v1alpha1.Failure {
 		return now
 	}
 	var out []v1alpha1.Failure
-	for _, f := range w.Form.Status.Failures {
+	for _, f := range w.Rollback.Status.Failures {
 		if f.Rollout != nil {
 			out = append(out, f)
 		}
@@ -48,7 +48,7 @@ func rollouts(w *reconcile.World) []v1alpha1.Failure {
 // doubtsOfRollout are why the policy's word is not enough where a new revision fails: what its pods leave open, and who
 // else may deploy it.
 func doubtsOfRollout(w *reconcile.World) []v1alpha1.Doubt {
-	s := &w.Form.Status
+	s := &w.Rollback.Status
 	var out []v1alpha1.Doubt
 	failing := rollouts(w)
 	for _, f := range failing {
@@ -91,16 +91,16 @@ func manyFail(w *reconcile.World, open []v1alpha1.Rollback) string {
 			namespaces[r.Namespace] = map[string]bool{}
 		}
 		namespaces[r.Namespace][commit] = true
-		if r.Namespace == w.Form.Namespace {
+		if r.Namespace == w.Rollback.Namespace {
 			here[commit] = true
 		}
 		return true
 	}
-	if !add(&w.Form) {
+	if !add(&w.Rollback) {
 		return ""
 	}
 	for i := range open {
-		if open[i].UID != w.Form.UID {
+		if open[i].UID != w.Rollback.UID {
 			add(&open[i])
 		}
 	}

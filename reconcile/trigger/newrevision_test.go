@@ -49,7 +49,7 @@ func TestNewRevisionsOfManyCommitsThatFailAtOnceAreAskedAbout(t *testing.T) {
 		"not blamed yet":               {[]v1alpha1.Rollback{of("web", "c1", 0), of("api", "", 0), of("job", "", 0)}, "3 commits"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := &reconcile.World{Now: now, Form: c.open[0]}
+			w := &reconcile.World{Now: now, Rollback: c.open[0]}
 			got := trigger.NewRevision().Breaker(w, c.open)
 			if got != "" && c.says == "" || !strings.Contains(got, c.says) {
 				t.Errorf("says %q, want %q", got, c.says)

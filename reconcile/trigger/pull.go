@@ -35,7 +35,7 @@ func pulledBefore(w *reconcile.World) reconcile.Ending {
 // doubtsOfPull: only what is the image's own fault is taken back without a person, and only an image that never ran.
 func doubtsOfPull(w *reconcile.World) []v1alpha1.Doubt {
 	var out []v1alpha1.Doubt
-	for _, c := range w.Form.Status.CausesOf(v1alpha1.TriggerImagePull) {
+	for _, c := range w.Rollback.Status.CausesOf(v1alpha1.TriggerImagePull) {
 		if !c.ImageFault() {
 			out = append(out, v1alpha1.Doubt{Type: v1alpha1.DoubtCause,
 				Message: fmt.Sprintf("the cause is %s, which need not be the image's fault", c)})
@@ -53,22 +53,22 @@ const breakerAt = 3
 
 // breaker explains why the registry itself is the suspect; empty where it is not.
 func breaker(w *reconcile.World, open []v1alpha1.Rollback) string {
-	form := &w.Form
-	host := image.Host(form.Spec.Subject.Image())
+	rb := &w.Rollback
+	host := image.Host(rb.Spec.Subject.Image())
 	here, namespaces := map[string]bool{}, map[string]bool{}
 	add := func(o *v1alpha1.Rollback) {
 		if !unproved(&o.Status) {
 			return
 		}
 		namespaces[o.Namespace] = true
-		if o.Namespace == form.Namespace {
+		if o.Namespace == rb.Namespace {
 			here[o.Spec.Subject.Image()] = true
 		}
 	}
-	add(form)
+	add(rb)
 	for i := range open {
 		o := &open[i]
-		if o.UID != form.UID && image.Host(o.Spec.Subject.Image()) == host && o.Status.Verdict == nil {
+		if o.UID != rb.UID && image.Host(o.Spec.Subject.Image()) == host && o.Status.Verdict == nil {
 			add(o)
 		}
 	}

@@ -132,8 +132,8 @@ func recordSituations(t *testing.T) []recorded {
 	return out
 }
 
-// What a situation is taken for is decided by what it shows alone: each says who is at fault, and nothing that is not the
-// image's is ever reverted without a person.
+// What a situation is taken for is decided by what it shows alone: each says who is at fault, and nothing that is not
+// the image's is ever reverted without a person.
 func TestSituationsAreToldApart(t *testing.T) {
 	if len(situations) < 40 || len(reports) < 40 {
 		t.Errorf("%d situations, %d of reports", len(situations), len(reports))

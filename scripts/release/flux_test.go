@@ -122,8 +122,8 @@ var (
 	identity  = regexp.MustCompile(`(?s)matchOIDCIdentity:\n.*?\n---`)
 )
 
-// documented is the manifest of docs/install.md for this registry and key. Nothing runs pods here, so that nothing waits
-// for them.
+// documented is the manifest of docs/install.md for this registry and key. Nothing runs pods here, so that nothing
+// waits for them.
 func documented(t *testing.T, host string) string {
 	t.Helper()
 	m := fluxBlock.FindStringSubmatch(string(read(t, root, "docs/install.md")))

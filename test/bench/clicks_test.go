@@ -112,7 +112,7 @@ func (c *counter) ask(n int) *v1alpha1.Rollback {
 		Container: "app", Cause: v1alpha1.CauseNotFound, Message: "manifest unknown", Since: at, ID: "3fa9c1d2e4b5", Pull: &v1alpha1.Pull{},
 	}}
 	r.Status.Target = &v1alpha1.Target{Image: fmt.Sprintf("reg/app-%04d:v1", n), Proved: true, At: at,
-		Values: []v1alpha1.NodeValue{{Value: "v1"}}}
+		Values: []v1alpha1.PlaceValue{{Value: "v1"}}}
 	r.Status.Waiting = &v1alpha1.Waiting{Why: "a person decides", Since: at}
 	r.Status.Question = &v1alpha1.Question{ID: "3fa9c1d2e4b5", Until: at, Answers: []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject}}
 	drawn := card.Of(card.Facts{Rollback: r, Cluster: "bench"})

@@ -18,7 +18,8 @@ import (
 	"github.com/backstop-dev/backstop/test/fleet"
 )
 
-// kubelet runs pods of good images at once, lets deleted pods go, and keeps pods of bad images for the benchmark to fail.
+// kubelet runs pods of good images at once, lets deleted pods go, and keeps pods of bad images for the benchmark to
+// fail.
 type kubelet struct {
 	s      *stage
 	client kubernetes.Interface

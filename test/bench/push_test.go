@@ -18,8 +18,8 @@ import (
 	"github.com/backstop-dev/backstop/test/fleet"
 )
 
-// writeBack does what image automation does: the policies of the apps select a tag that does not exist, which is committed.
-// Each app has a commit of its own, or all of them one.
+// writeBack does what image automation does: the policies of the apps select a tag that does not exist, which is
+// committed. Each app has a commit of its own, or all of them one.
 func (s *stage) writeBack(apps []string, together bool) {
 	s.b.Helper()
 	ctx := s.b.Context()

@@ -52,8 +52,8 @@ func number(name string, otherwise int) int {
 	return otherwise
 }
 
-// BenchmarkSoak has images fail, people commit, credentials change and the sidecar be killed for as long as it is told, and
-// draws what the sidecar holds meanwhile.
+// BenchmarkSoak has images fail, people commit, credentials change and the sidecar be killed for as long as it is told,
+// and draws what the sidecar holds meanwhile.
 func BenchmarkSoak(b *testing.B) {
 	s := &soak{stage: newStage(b, 20)}
 	s.binary, s.storage, s.address = s.release("sidecar"), b.TempDir(), free(b)

@@ -188,7 +188,7 @@ func (s *stage) install() {
 			Spec: v1alpha1.RollbackPolicySpec{
 				Triggers: []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerImagePull, Mode: v1alpha1.ModeAuto, GracePeriod: &metav1.Duration{}}},
 				Approval: v1alpha1.Approval{Timeout: metav1.Duration{Duration: time.Hour}},
-				Delivery: v1alpha1.DeliveryPush, Release: v1alpha1.ReleaseNewerImage,
+				Delivery: v1alpha1.DeliveryPush, Lift: v1alpha1.LiftNewerImage,
 				VerifyTimeout: metav1.Duration{Duration: 15 * time.Minute},
 			},
 		},

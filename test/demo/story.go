@@ -219,13 +219,13 @@ func (w *world) story(ctx context.Context) error {
 func (w *world) goesOn(ctx context.Context, bad, newer string) error {
 	return w.tell(ctx,
 		w.rollback(w.image(app, bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
-			if s.Release == nil {
+			if s.Lifted == nil {
 				return "the hold stands", false
 			}
-			if s.Release.Commit == "" {
-				return "hold lifted by " + s.Release.By, true
+			if s.Lifted.Commit == "" {
+				return "hold lifted by " + s.Lifted.By, true
 			}
-			return fmt.Sprintf("hold lifted: %.7s, by %s", s.Release.Commit, s.Release.By), true
+			return fmt.Sprintf("hold lifted: %.7s, by %s", s.Lifted.Commit, s.Lifted.By), true
 		}),
 		w.fileSays(app, newer+` # {"$imagepolicy"`, "written back: image automation goes on (%s)"),
 		w.running(app, w.image(app, newer), "rolled out: production/backend runs %s"),
@@ -242,7 +242,7 @@ func (w *world) goesWrong(bad string) []chapter {
 				return s.Phase, false
 			}
 			return fmt.Sprintf("blamed: %.7s, written by %v, changed %s", s.Suspect.Commit, s.Suspect.Automation,
-				s.Suspect.Nodes[0].File), true
+				s.Suspect.Places[0].File), true
 		}),
 		w.rollback(w.image(app, bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
 			if s.Target == nil {
@@ -273,7 +273,7 @@ func (w *world) takenBack(of, good, bad string) []chapter {
 			if s.Outcome == nil {
 				return s.Phase, false
 			}
-			return fmt.Sprintf("%s: %s", strings.ToLower(string(s.Outcome.Result)), s.Outcome.Sentence),
+			return fmt.Sprintf("%s: %s", strings.ToLower(string(s.Outcome.Result)), s.Outcome.Message),
 				s.Outcome.Result == v1alpha1.ResultVerified
 		}),
 		w.isRecord(w.image(of, bad)),

@@ -104,9 +104,9 @@ func byOn(who, answer, question string) string {
 	return fmt.Sprintf(`{"by":%q,"question":%q,"answer":%q,"at":"2026-11-21T10:00:00.000000Z"}`, who, question, answer)
 }
 
-// wish is a person's wish to lift a hold, as JSON.
-func wish(who, answer string) string {
-	return fmt.Sprintf(`{"by":%q,"answer":%q,"at":"2026-11-21T10:00:00.000000Z"}`, who, answer)
+// liftBy asks in somebody's name for a hold to be lifted, as JSON.
+func liftBy(who string) string {
+	return fmt.Sprintf(`{"by":%q,"at":"2026-11-21T10:00:00.000000Z"}`, who)
 }
 
 func (s suite) decisions(t *testing.T) {
@@ -134,7 +134,7 @@ func (s suite) decisions(t *testing.T) {
 		return s.almighty(t, user).Patch(t.Context(), o, p)
 	}
 	decide := func(all ...string) string { return `{"spec":{"decisions":[` + strings.Join(all, ",") + `]}}` }
-	release := func(d string) string { return `{"spec":{"releaseHold":` + d + `}}` }
+	lift := func(d string) string { return `{"spec":{"lift":` + d + `}}` }
 	alice, bob, slack := by("alice", "Approve"), by("bob", "Reject"), by("slack:T1/U1", "Approve")
 	ask := func(id string, answers ...string) string {
 		return fmt.Sprintf(`{"status":{"question":{"id":%q,"until":"2026-11-21T11:00:00Z","answers":["%s"]}}}`, id, strings.Join(answers, `","`))
@@ -177,12 +177,11 @@ func (s suite) decisions(t *testing.T) {
 			"the question that is asked is 0123456789ab"},
 		{"alice answers what is asked now", "alice", decide(alice, bob, slack, byOn("alice", "Reject", "0123456789ab")), false, ""},
 		{"Backstop asks as before", backstop, ask(asked, "Approve", "Reject"), true, ""},
-		{"alice releases as bob", "alice", release(wish("bob", "Approve")), false, ownName + "alice"},
-		{"alice refuses a release", "alice", release(wish("alice", "Reject")), false, "the only answer is Approve"},
-		{"alice releases", "alice", release(wish("alice", "Approve")), false, ""},
-		{"bob takes the release over", "bob", release(wish("bob", "Approve")), false, "releaseHold cannot be changed or taken back"},
-		{"bob takes the release away", "bob", release("null"), false, "releaseHold cannot be changed or taken back"},
-		{"Backstop takes the release away", backstop, release("null"), false, "releaseHold cannot be changed or taken back"},
+		{"alice lifts as bob", "alice", lift(liftBy("bob")), false, ownName + "alice"},
+		{"alice lifts", "alice", lift(liftBy("alice")), false, ""},
+		{"bob takes the lift over", "bob", lift(liftBy("bob")), false, "lift cannot be changed or taken back"},
+		{"bob takes the lift away", "bob", lift("null"), false, "lift cannot be changed or taken back"},
+		{"Backstop takes the lift away", backstop, lift("null"), false, "lift cannot be changed or taken back"},
 		{"bob changes the subject", "bob", `{"spec":{"subject":{"name":"evil:v1"}}}`, false, "subject is what the Rollback is about and cannot be changed"},
 		{"Backstop changes what it was opened for", backstop, `{"spec":{"openedFor":"Drift"}}`, false, "openedFor is what the Rollback was opened for and cannot be changed"},
 		{"alice writes the status", "alice", `{"status":{"phase":"Verified"}}`, true, "only Backstop (" + backstop + ") writes the status"},

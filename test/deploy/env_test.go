@@ -76,7 +76,7 @@ func TestDeploy(t *testing.T) {
 	t.Run("people decide in their own name", s.decisions)
 	t.Run("a time is taken in every form that can be read", s.times)
 	t.Run("a policy that is nonsense is refused with a sentence", s.policies)
-	t.Run("a blank is filled in order and never erased", s.blanks)
+	t.Run("a step is filled in order and never erased", s.blanks)
 	t.Run("a status that is full in every field is taken", s.full)
 	t.Run("the tenant overlay stays in its namespace", s.tenantOverlay)
 }

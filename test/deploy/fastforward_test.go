@@ -90,8 +90,8 @@ func (s suite) fastForward(t *testing.T) {
 	s.kubectl(t, "apply", "--server-side", "--force-conflicts", "-k", s.folder("default"))
 }
 
-// uninstallsManager runs what docs/upgrade.md says about the field manager, on workloads that Backstop set and on one that
-// it did not.
+// uninstallsManager runs what docs/upgrade.md says about the field manager, on workloads that Backstop set and on one
+// that it did not.
 func (s suite) uninstallsManager(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(s.env.Root, "docs", "upgrade.md"))
 	if err != nil {

@@ -71,9 +71,9 @@ func loosened(ctx context.Context, config *rest.Config) error {
 	return nil
 }
 
-// FuzzOddObjects writes objects with odd fields through a real API server. Whatever its schema lets through of Backstop's
-// own kinds can be read by Backstop. Flux's kinds have the definitions of a stranger: an object of theirs that cannot be
-// read costs no other one.
+// FuzzOddObjects writes objects with odd fields through a real API server. Whatever its schema lets through of
+// Backstop's own kinds can be read by Backstop. Flux's kinds have the definitions of a stranger: an object of theirs
+// that cannot be read costs no other one.
 func FuzzOddObjects(f *testing.F) {
 	for _, field := range []string{
 		`"approval":{"timeout":"1h"}`, `"approval":{"timeout":"1d"}`, `"approval":{"timeout":"1h1"}`, `"approval":{"timeout":"-1h"}`,

@@ -114,8 +114,8 @@ func TestUpgradeFromTheLastReleaseWithOpenRollbacksAndHolds(t *testing.T) {
 	policy := s.create(t, `{apiVersion: backstop.dev/v1alpha1, kind: RollbackPolicy, metadata: {namespace: upgrade, name: web},
 		spec: {triggers: [{type: ImagePull, mode: Auto}]}}`)
 	open, held := filled(), filled()
-	open.Change, open.Landed, open.Request, open.Outcome, open.Release, open.Verdict = nil, nil, nil, nil, nil, nil
-	held.Release = nil
+	open.Change, open.Landed, open.Request, open.Outcome, open.Lifted, open.Verdict = nil, nil, nil, nil, nil, nil
+	held.Lifted = nil
 	before := map[string]v1alpha1.RollbackStatus{"open": open, "held": held}
 	for name, status := range before {
 		rb := &v1alpha1.Rollback{
@@ -162,7 +162,7 @@ func TestUpgradeFromTheLastReleaseWithOpenRollbacksAndHolds(t *testing.T) {
 		if name == "open" {
 			rb.Status.Verdict, rb.Status.Change = next.Verdict, next.Change
 		} else {
-			rb.Status.Release = next.Release
+			rb.Status.Lifted = next.Lifted
 		}
 		if err := c.Status().Update(t.Context(), &rb); err != nil {
 			t.Errorf("%s does not go on: %v", name, err)

@@ -25,7 +25,7 @@ cooldown: 1h30m
 approval: {timeout: 1h, slack: {users: [U024BE7LH, W1A2B3], userGroups: [S0604QSJC], channelMembers: false}}
 delivery: Push
 pullRequest: {provider: Gitea}
-release: NewerImage
+lift: NewerImage
 verifyTimeout: 15m0s
 sourceRef: {name: fleet-rw, namespace: flux-system}
 providerRef: {name: slack}`, "", ""},
@@ -61,7 +61,7 @@ providerRef: {name: slack}`, "", ""},
 		{"unknown authors", "triggers: [{type: ImagePull, mode: Auto, authors: Robots}]", "spec.triggers[0].authors", `supported values: "Automation", "Anyone"`},
 		{"unknown provider of pull requests", pull + "\npullRequest: {provider: Bitbucket}", "spec.pullRequest.provider", `supported values: "GitHub", "GitLab", "Gitea"`},
 		{"unknown delivery", pull + "\ndelivery: Email", "spec.delivery", `supported values: "Auto", "Push", "PullRequest"`},
-		{"unknown release", pull + "\nrelease: Never", "spec.release", `supported values: "NewerImage", "Manual"`},
+		{"unknown lift", pull + "\nlift: Never", "spec.lift", `supported values: "NewerImage", "Manual"`},
 		{"suspend in words", pull + "\nsuspend: yes please", "spec.suspend", "must be of type boolean"},
 		{"field with a typo", "triggers: [{type: ImagePull, mode: Auto, gracePeriode: 30s}]", "spec.triggers[0].gracePeriode", "unknown field"},
 
@@ -99,7 +99,7 @@ providerRef: {name: slack}`, "", ""},
 		spec := o.Object["spec"].(map[string]any)
 		for field, want := range map[string]any{
 			"cooldown": "30m", "delivery": "Auto",
-			"release": "NewerImage", "verifyTimeout": "15m",
+			"lift": "NewerImage", "verifyTimeout": "15m",
 		} {
 			if spec[field] != want {
 				t.Errorf("%s is %v, want %v", field, spec[field], want)

@@ -1,4 +1,5 @@
-// Package docs_test keeps the documentation walkable: every link leads somewhere, every page is reached, and what people are told to run is there.
+// Package docs_test keeps the documentation walkable: every link leads somewhere, every page is reached, and what
+// people are told to run is there.
 package docs_test
 
 import (

@@ -44,7 +44,7 @@ func TestUninstallLeavesGitHoldsReadable(t *testing.T) {
 		case "by-hand.yaml":
 			text = strings.Replace(text, "# {", "# backstop:hold {", 1)
 		case "kustomization.yaml":
-			text = strings.Replace(text, "# {", "# "+strings.TrimSpace(hold)+" release=Manual {", 1)
+			text = strings.Replace(text, "# {", "# "+strings.TrimSpace(hold)+" lift=Manual {", 1)
 		case "app.yaml":
 			text = strings.Replace(text, "# {", "# "+hold+"{", 1)
 		}
@@ -55,7 +55,7 @@ func TestUninstallLeavesGitHoldsReadable(t *testing.T) {
 	shell("git init -q && git add . && git -c user.name=a -c user.email=a@b commit -qm Start")
 
 	listed := shell(blocks[0][1])
-	for _, want := range []string{"app.yaml:1:", "not=v2 since=2026-11-21T09:13:26Z", "release=Manual", "by-hand.yaml:1:", `"production:app:tag"`} {
+	for _, want := range []string{"app.yaml:1:", "not=v2 since=2026-11-21T09:13:26Z", "lift=Manual", "by-hand.yaml:1:", `"production:app:tag"`} {
 		if !strings.Contains(listed, want) {
 			t.Errorf("the holds are not told with %q:\n%s", want, listed)
 		}

@@ -15,7 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// most is how many files of a package may use each other in a circle. What is more has no order in which it can be read.
+// most is how many files of a package may use each other in a circle. What is more has no order in which it can be
+// read.
 const most = 3
 
 func TestFilesOfAPackageUseEachOtherInOneDirection(t *testing.T) {

@@ -14,7 +14,8 @@ import (
 
 const module = "github.com/backstop-dev/backstop/"
 
-// edges says what each package imports of this module, beside api. It is exact: an edge that nothing uses any more goes.
+// edges says what each package imports of this module, beside api. It is exact: an edge that nothing uses any more
+// goes.
 var edges = map[string]string{
 	"api/v1alpha1": "",
 	"cmd/backstop": "doctor gate gate/report gate/sources internal/build internal/image internal/program internal/text " +

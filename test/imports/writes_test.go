@@ -54,12 +54,12 @@ var asked = map[string]string{
 	// Workloads and Flux objects.
 	"reconcile fillForward Set":          "mayForward",
 	"reconcile fillDisown Disown":        "- it takes Backstop's own mark away",
-	"reconcile unstick Delete":           "gate",
+	"reconcile deletePod Delete":         "gate",
 	"reconcile fillRequest Ask":          "- it has Flux do sooner what it does anyway: apply what Git says",
 	"reconcile wakeAutomation Request":   "- it has image automation do sooner what it does anyway, after a lift that asked",
 	"reconcile/flux patchWorkload Patch": "- fillForward and fillDisown are its only ways",
 	"reconcile/flux annotate Patch":      "- fillRequest and wakeAutomation are its only ways",
-	"watcher Delete Delete":              "- unstick is its only way",
+	"watcher Delete Delete":              "- deletePod is its only way",
 	// Backstop's own records.
 	"reconcile open Create":                    "- a record",
 	"reconcile save SaveStatus":                "- a record",

@@ -71,7 +71,7 @@ func TestWhatFluxCannotApplyIsToldAndTakenBack(t *testing.T) {
 		t.Errorf("the failure is %s of %+v: %s", f.Cause, f.Apply, f.Message)
 	}
 	if s := r.Status.Suspect; s == nil || s.Commit != refused || s.Subject != "Add a field" {
-		t.Errorf("blamed %+v, want %s: %s", s, refused, r.Status.Outcome.Sentence)
+		t.Errorf("blamed %+v, want %s: %s", s, refused, r.Status.Outcome.Message)
 	}
 	write("Mend it", func(string) string { return good })
 	w.toldOf(1, v1alpha1.ResultSuperseded)

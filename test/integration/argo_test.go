@@ -110,7 +110,7 @@ func TestAnAbortedRolloutOfArgoIsTakenBack(t *testing.T) {
 		return err
 	})
 	if r = w.record(prod, bad); r.Status.Ended() && r.Status.Outcome.Result == v1alpha1.ResultVerified {
-		t.Errorf("verified before Argo says so: %s", r.Status.Outcome.Sentence)
+		t.Errorf("verified before Argo says so: %s", r.Status.Outcome.Message)
 	}
 	w.argoSays(prod, healthy("aaa"))
 	w.ends(prod, bad, v1alpha1.ResultVerified)

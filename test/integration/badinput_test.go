@@ -147,7 +147,7 @@ func TestFileMarkerAndImageThatCannotBeRead(t *testing.T) {
 	w.undone(r, map[string]string{w.Fleet.File(prod, "backend"): w.blob(suspect+"^", w.Fleet.File(prod, "backend"))})
 	told := w.ends(prod, missing, v1alpha1.ResultReportedOnly, missing+" came in with "+commit[:12], "the change is not image automation's",
 		"the marker names nowhere:nothing, which is no ImagePolicy")
-	if n := told.Status.Suspect.Nodes; len(n) != 1 || n[0].Marker != "nowhere:nothing" || told.Status.Suspect.Automation != nil {
+	if n := told.Status.Suspect.Places; len(n) != 1 || n[0].Marker != "nowhere:nothing" || told.Status.Suspect.Automation != nil {
 		t.Errorf("suspect %+v", told.Status.Suspect)
 	}
 	told = w.ends(prod, "Not/An:Image:Reference", v1alpha1.ResultReportedOnly, "Not/An:Image:Reference came in with "+commit[:12])

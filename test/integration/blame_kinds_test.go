@@ -88,7 +88,7 @@ func TestKustomizeImagesNewTagNewNameDigest(t *testing.T) {
 	policy := fleet.Get[*reflectorv1.ImagePolicy](w.Fleet, w.Fleet.Namespace(prod), "frontend")
 	change(w, policy, func(p *reflectorv1.ImagePolicy) { p.Spec.ImageRepositoryRef.Name = "moved" })
 	r := revert("frontend", bad, w.Fleet.Image("frontend", good), 3)
-	if n := r.Status.Suspect.Nodes; len(n) != 2 {
+	if n := r.Status.Suspect.Places; len(n) != 2 {
 		t.Errorf("nodes %+v, want name and tag", n)
 	}
 	w.runs(prod, "frontend", good)
@@ -119,7 +119,7 @@ func TestHelmValuesRepositoryAndTag(t *testing.T) {
 	suspect := w.next(before)
 	r := w.ends(prod, bad, v1alpha1.ResultVerified, "Deployment/shop runs "+good)
 	s := r.Status.Suspect
-	if want := (v1alpha1.ObjectRef{Kind: "HelmRelease", Namespace: w.Fleet.Namespace(prod), Name: "shop"}); s.Applier != want || s.Commit != suspect {
+	if want := (v1alpha1.ObjectRef{Kind: "HelmRelease", Namespace: w.Fleet.Namespace(prod), Name: "shop"}); s.Reconciler != want || s.Commit != suspect {
 		t.Errorf("suspect %+v", s)
 	}
 	w.undone(r, map[string]string{file: w.blob(suspect+"^", file)})

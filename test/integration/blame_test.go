@@ -71,7 +71,7 @@ func (w *World) changed(commit string) []string {
 	return strings.Fields(w.git("diff-tree", "--no-commit-id", "--name-only", "-r", commit+"^", commit))
 }
 
-var holdPrefix = regexp.MustCompile(`backstop:hold not=\S+ since=\S+Z (release=Manual )?`)
+var holdPrefix = regexp.MustCompile(`backstop:hold not=\S+ since=\S+Z (lift=Manual )?`)
 
 // undone checks in Git what a Rollback changed: its revert changed these files
 // to these contents and nothing else, and a hold on it wrote its prefix there and nothing else.
@@ -151,7 +151,7 @@ func TestManyImagesInTheCommit(t *testing.T) {
 		t.Fatalf("the write-back changes %q", got)
 	}
 	r := w.ends(prod, bad, v1alpha1.ResultVerified)
-	if s := r.Status.Suspect; s.Commit != suspect || s.Automation == nil || !s.OnlyImages || len(s.Nodes) != 1 {
+	if s := r.Status.Suspect; s.Commit != suspect || s.Automation == nil || !s.OnlyImages || len(s.Places) != 1 {
 		t.Errorf("suspect %+v", s)
 	}
 	others := []string{w.Fleet.Image("frontend", newer), w.Fleet.Image("worker", newer)}
@@ -206,8 +206,8 @@ func TestTwoWorkloadsOneImage(t *testing.T) {
 	suspect := w.wroteBack(prod, "backend", fleet.Tag(prod, 1))
 	r := w.ends(prod, bad, v1alpha1.ResultVerified, "Deployment/backend", "Deployment/twin", "runs "+good)
 	w.undone(r, map[string]string{file: w.blob(suspect+"^", file), twin: w.blob(suspect+"^", twin)})
-	if len(r.Status.Suspect.Nodes) != 2 {
-		t.Errorf("nodes %+v", r.Status.Suspect.Nodes)
+	if len(r.Status.Suspect.Places) != 2 {
+		t.Errorf("nodes %+v", r.Status.Suspect.Places)
 	}
 	w.runsImage(prod, "backend", good)
 	w.runsImage(prod, "twin", good)
@@ -271,7 +271,7 @@ func TestTwoBadImagesInARow(t *testing.T) {
 	w.changeMode(policy, v1alpha1.ModeAuto)
 	r := w.ends(prod, second, v1alpha1.ResultVerified, "runs "+good)
 	// The value before the second bad image is the first: neither is gone back to.
-	if n := r.Status.Suspect.Nodes[0]; n.Former != first || r.Status.Suspect.Commit != suspect {
+	if n := r.Status.Suspect.Places[0]; n.Former != first || r.Status.Suspect.Commit != suspect {
 		t.Errorf("suspect %+v", r.Status.Suspect)
 	}
 	w.undone(r, map[string]string{file: strings.ReplaceAll(w.blob(suspect, file), second, good)})

@@ -106,7 +106,8 @@ func onCanaries(p *v1alpha1.RollbackPolicy) {
 	p.Spec.SoleCluster = true
 }
 
-// A failed promotion is told, a failed analysis is taken back, the canary verifies it, and a newer image lifts the hold.
+// A failed promotion is told, a failed analysis is taken back, the canary verifies it, and a newer image lifts the
+// hold.
 func canaryRefuses(t *testing.T, w *World) {
 	const env = "canary"
 	good := w.Fleet.Image("backend", fleet.Tag(env, 0))
@@ -130,7 +131,7 @@ func canaryRefuses(t *testing.T, w *World) {
 	})
 	f := r.Status.Failures[0]
 	if r.Spec.OpenedFor != v1alpha1.TriggerCanary || f.Canary == nil || f.Canary.Promoted != good || f.Canary.PromotedBy != "Deployment/backend-primary" ||
-		r.Status.Suspect.Commit != suspect || r.Status.Verdict.Source != v1alpha1.VerdictByPolicy || r.Status.Change.Release != v1alpha1.ReleaseNewerImage {
+		r.Status.Suspect.Commit != suspect || r.Status.Verdict.Source != v1alpha1.VerdictByPolicy || r.Status.Change.Lift != v1alpha1.LiftNewerImage {
 		t.Errorf("opened for %s, blamed %s: %+v %+v", r.Spec.OpenedFor, r.Status.Suspect.Commit, f, f.Canary)
 	}
 	// As Flagger does when it looks again, it leaves the phase as it is.
@@ -140,7 +141,7 @@ func canaryRefuses(t *testing.T, w *World) {
 
 	w.Publish("backend", fleet.Tag(env, 2))
 	w.wroteBack(env, "backend", fleet.Tag(env, 2))
-	w.until(env, bad, "is released", func(s *v1alpha1.RollbackStatus) bool { return s.Release != nil })
+	w.until(env, bad, "is released", func(s *v1alpha1.RollbackStatus) bool { return s.Lifted != nil })
 	if r := w.record(env, w.Fleet.Image("backend", fleet.Tag(env, 2))); r != nil {
 		t.Errorf("a Rollback was opened for an update that nobody refuses: %+v", r.Status.Failures)
 	}

@@ -63,8 +63,8 @@ func grants(ctx context.Context, env *testenv.Env) (map[string]bool, error) {
 	return out, nil
 }
 
-// elsewhere says what is granted by the components unstick and fast-forward, or to every ServiceAccount, which is to ask
-// what kinds there are.
+// elsewhere says what is granted by the components unstick and fast-forward, or to every ServiceAccount, which is to
+// ask what kinds there are.
 var elsewhere = regexp.MustCompile(`^(delete /pods|patch apps/deployments|get (/api|/apis|/version|/openapi)\b.*)$`)
 
 // audit says what Backstop's ServiceAccount asked for that the overlay does not grant, and which grants it used and did
@@ -113,8 +113,8 @@ func audit(ctx context.Context, envs ...*testenv.Env) (not, used, unused []strin
 }
 
 // withWholeCluster runs the sidecar for a whole cluster of its own, since every other test is alone in its namespaces,
-// and beside an API server that does not stream lists, as that of Kubernetes 1.33 does not unless it is told to: there an
-// informer has to list before it watches.
+// and beside an API server that does not stream lists, as that of Kubernetes 1.33 does not unless it is told to: there
+// an informer has to list before it watches.
 func (w *World) withWholeCluster() *testenv.Env {
 	w.t.Helper()
 	env, err := testenv.Start(w.t.Context(), testenv.Options{APIServer: []string{"--feature-gates=WatchList=false"}})
@@ -147,8 +147,8 @@ func (w *World) withWholeCluster() *testenv.Env {
 
 var withheld = map[string]bool{"get /secrets": true, "get /serviceaccounts": true}
 
-// wide is a fleet with every kind that Backstop reads: the default Deployments, one that a HelmRelease makes, and workloads
-// that nobody can blame.
+// wide is a fleet with every kind that Backstop reads: the default Deployments, one that a HelmRelease makes, and
+// workloads that nobody can blame.
 func wide(s *setup) {
 	s.Fleet.Apps = []string{"backend", "shop"}
 	s.Vary = func(w *World) {
@@ -315,7 +315,7 @@ func TestAuditLogTheSuiteUsesEveryGrantedVerbAndNoOther(t *testing.T) {
 	approved(chart)
 	w.Publish("backend", fleet.Tag(prod, 2))
 	w.wroteBack(prod, "backend", fleet.Tag(prod, 2))
-	w.until(prod, one, "is released", func(s *v1alpha1.RollbackStatus) bool { return s.Release != nil })
+	w.until(prod, one, "is released", func(s *v1alpha1.RollbackStatus) bool { return s.Lifted != nil })
 	w.runs(prod, "backend", fleet.Tag(prod, 2))
 	two := w.publishBad("backend", fleet.Tag(prod, 3))
 	approved(two)

@@ -13,7 +13,8 @@ import (
 	"github.com/backstop-dev/backstop/test/gitserver"
 )
 
-// gitSecret is the Secret of the fleet's GitRepository, and gitSource the GitRepository, to be changed before the world begins.
+// gitSecret is the Secret of the fleet's GitRepository, and gitSource the GitRepository, to be changed before the world
+// begins.
 func gitSecret(w *World) *corev1.Secret {
 	return fleet.Get[*corev1.Secret](w.Fleet, w.Fleet.FluxNamespace(), fleet.SourceName)
 }

@@ -143,7 +143,7 @@ func (w *World) ail(a *ailment) {
 	w.Until("the doctor says so", func() error {
 		r := w.examined()
 		for _, c = range found(r, a.check) {
-			if c.Mark == trace.Stopped && strings.Contains(c.Why, w.words(a.why)) && strings.Contains(c.Fix, w.words(a.fix)) {
+			if c.Mark == trace.Blocked && strings.Contains(c.Why, w.words(a.why)) && strings.Contains(c.Fix, w.words(a.fix)) {
 				return nil
 			}
 		}
@@ -156,7 +156,7 @@ func (w *World) ail(a *ailment) {
 	}
 	w.Until("the fix helps: "+c.Fix, func() error {
 		for _, now := range found(w.examined(), a.check) {
-			if now.Mark == trace.Stopped && now.At == c.At {
+			if now.Mark == trace.Blocked && now.At == c.At {
 				return fmt.Errorf("%+v", now)
 			}
 		}

@@ -93,8 +93,8 @@ func TestTenWorkloadsUndoneAtOnce(t *testing.T) {
 	}
 	w.answers(prod, bad, v1alpha1.Approve)
 	r := w.ends(prod, bad, v1alpha1.ResultVerified)
-	if len(r.Status.Suspect.Nodes) != ten || strings.Contains(w.File(w.Fleet.File(prod, "backend")), "image: "+bad) {
-		t.Errorf("%d nodes, Git says:\n%s", len(r.Status.Suspect.Nodes), w.File(w.Fleet.File(prod, "backend")))
+	if len(r.Status.Suspect.Places) != ten || strings.Contains(w.File(w.Fleet.File(prod, "backend")), "image: "+bad) {
+		t.Errorf("%d nodes, Git says:\n%s", len(r.Status.Suspect.Places), w.File(w.Fleet.File(prod, "backend")))
 	}
 }
 

@@ -93,7 +93,8 @@ func killSweep(t *testing.T, when proxy.When) []proxy.Request {
 }
 
 // killedAt makes an app's image bad, kills the sidecar on one side of the effect that at picks by its number within the
-// revert, and waits until all is well again. It gives that effect, nil where none was picked, and the sidecar that runs.
+// revert, and waits until all is well again. It gives that effect, nil where none was picked, and the sidecar that
+// runs.
 func (w *World) killedAt(s *Sidecar, start func() *Sidecar, app string, when proxy.When, at func(seq int, r proxy.Request) bool,
 ) (*proxy.Request, *Sidecar) {
 	w.t.Helper()

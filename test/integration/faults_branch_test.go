@@ -76,7 +76,7 @@ func TestSecondClusterOnOneRepository(t *testing.T) {
 	w.wroteBack(prod, "backend", fleet.Tag(prod, 2))
 	for _, env := range []string{prod, twin} {
 		w.runs(env, "backend", fleet.Tag(prod, 2))
-		w.until(env, bad, "is released", func(s *v1alpha1.RollbackStatus) bool { return s.Release != nil })
+		w.until(env, bad, "is released", func(s *v1alpha1.RollbackStatus) bool { return s.Lifted != nil })
 	}
 	lifts := strings.Fields(w.git("log", "--format=%H", "--grep=Backstop-Kind: Lift", fleet.Branch))
 	if len(lifts) != 1 || !strings.Contains(w.git("show", "-s", "--format=%B", lifts[0]), "Backstop-Rollback: east/") {

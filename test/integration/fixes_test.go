@@ -18,8 +18,8 @@ import (
 
 // What trace and doctor tests break things with, and do what a fix says with.
 
-// do does what a fix says: flux and kubectl commands as those tools do, backstop's with the real one. What it leaves open,
-// such as USER, is filled in with pairs, and what comes after a semicolon is for later.
+// do does what a fix says: flux and kubectl commands as those tools do, backstop's with the real one. What it leaves
+// open, such as USER, is filled in with pairs, and what comes after a semicolon is for later.
 func (w *World) do(command string, pairs ...string) {
 	w.t.Helper()
 	command, _, _ = strings.Cut(command, ";")

@@ -62,8 +62,8 @@ func TestFastForwardWhileFluxChecksTheBadRevision(t *testing.T) {
 		f.Workload.Name != "backend" || !strings.HasSuffix(f.Revision, r.Status.Suspect.Commit) {
 		t.Errorf("recorded %+v", f)
 	}
-	if !r.Status.FalselyGreen(f.Revision) || !strings.Contains(r.Status.Outcome.Sentence, "set ahead of Flux, which reported main@") {
-		t.Errorf("that Flux reported the bad commit green is not said: %s", r.Status.Outcome.Sentence)
+	if !r.Status.FalselyGreen(f.Revision) || !strings.Contains(r.Status.Outcome.Message, "set ahead of Flux, which reported main@") {
+		t.Errorf("that Flux reported the bad commit green is not said: %s", r.Status.Outcome.Message)
 	}
 	if wait := f.At.Sub(r.Status.Landed.At.Time); wait < 3*time.Second {
 		t.Errorf("it was set %s after the revert landed, while Flux could still apply it", wait)

@@ -180,7 +180,7 @@ func TestRealGitea(t *testing.T) {
 	}
 
 	// The hold goes the way that the revert came.
-	c.backstop("release", done.Name)
+	c.backstop("lift", done.Name)
 	lifts := c.until(prod, second, "lifts its hold by a pull request", func(s *v1alpha1.RollbackStatus) bool {
 		return s.LiftPullRequest.IsOpen()
 	})

@@ -13,7 +13,7 @@ import (
 	"github.com/backstop-dev/backstop/test/fleet"
 )
 
-func manual(p *v1alpha1.RollbackPolicy) { p.Spec.Release = v1alpha1.ReleaseManual }
+func manual(p *v1alpha1.RollbackPolicy) { p.Spec.Lift = v1alpha1.LiftManual }
 
 func TestManualRelease(t *testing.T) {
 	t.Parallel()
@@ -23,22 +23,22 @@ func TestManualRelease(t *testing.T) {
 	newer := fleet.Tag(prod, 2)
 	w.Publish("backend", newer)
 	w.selected(prod, "backend", newer)
-	w.waits(prod, r.Spec.Subject.Name, "the hold waits for backstop release")
+	w.waits(prod, r.Spec.Subject.Name, "the hold waits for backstop lift")
 	w.automationRan(prod, 3)
 	if tip := w.Tip(); tip != r.Status.Change.Hold {
 		t.Fatalf("the tip is %s, want the hold %s", tip, r.Status.Change.Hold)
 	}
-	if got := w.backstop("get", "holds"); !strings.Contains(got, "backstop release") || !strings.Contains(got, r.Name) {
+	if got := w.backstop("get", "holds"); !strings.Contains(got, "backstop lift") || !strings.Contains(got, r.Name) {
 		t.Errorf("get holds says\n%s", got)
 	}
-	if got := w.backstop("release", r.Name, "--reason=tested by hand"); !strings.Contains(got, w.Fleet.Namespace(prod)+":backend") {
-		t.Errorf("release says %q", got)
+	if got := w.backstop("lift", r.Name, "--reason=tested by hand"); !strings.Contains(got, w.Fleet.Namespace(prod)+":backend") {
+		t.Errorf("lift says %q", got)
 	}
 	w.wroteBack(prod, "backend", newer)
 	w.runs(prod, "backend", newer)
 	now := w.record(prod, r.Spec.Subject.Name)
-	w.lifted(w.released(r.Spec.Subject.Name, now.Spec.ReleaseHold.By), w.Fleet.Image("backend", newer))
-	if said := w.git("show", "-s", "--format=%B", w.record(prod, r.Spec.Subject.Name).Status.Release.Commit); !strings.Contains(said, "Lifted-by: "+now.Spec.ReleaseHold.By) {
+	w.lifted(w.released(r.Spec.Subject.Name, now.Spec.Lift.By), w.Fleet.Image("backend", newer))
+	if said := w.git("show", "-s", "--format=%B", w.record(prod, r.Spec.Subject.Name).Status.Lifted.Commit); !strings.Contains(said, "Lifted-by: "+now.Spec.Lift.By) {
 		t.Errorf("the lift does not name who asked for it:\n%s", said)
 	}
 }
@@ -51,7 +51,7 @@ func TestPrefixRemovedByHand(t *testing.T) {
 	newer := fleet.Tag(prod, 2)
 	w.Publish("backend", newer)
 	w.selected(prod, "backend", newer)
-	w.waits(prod, r.Spec.Subject.Name, "the hold waits for backstop release")
+	w.waits(prod, r.Spec.Subject.Name, "the hold waits for backstop lift")
 	edited, err := w.Alice.Change(t.Context(), w.Fleet.File(prod, "backend"), "Let it go", func(text string) string {
 		before, rest, _ := strings.Cut(text, "backstop:hold ")
 		_, marker, _ := strings.Cut(rest, "{")
@@ -59,8 +59,8 @@ func TestPrefixRemovedByHand(t *testing.T) {
 	})
 	w.must(err)
 	now := w.released(r.Spec.Subject.Name, "a commit that took the prefix away")
-	if now.Status.Release.Commit != "" {
-		t.Errorf("the lift is taken for Backstop's own: %+v", now.Status.Release)
+	if now.Status.Lifted.Commit != "" {
+		t.Errorf("the lift is taken for Backstop's own: %+v", now.Status.Lifted)
 	}
 	w.wroteBack(prod, "backend", newer)
 	w.runs(prod, "backend", newer)

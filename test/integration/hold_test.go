@@ -37,7 +37,7 @@ func (w *World) isHeld(app, tag string) bool {
 func (w *World) released(image, by string) *v1alpha1.Rollback {
 	w.t.Helper()
 	return w.until(prod, image, "says that the hold was lifted by "+by, func(s *v1alpha1.RollbackStatus) bool {
-		return s.Release != nil && strings.Contains(s.Release.By, by)
+		return s.Lifted != nil && strings.Contains(s.Lifted.By, by)
 	})
 }
 
@@ -55,9 +55,9 @@ func (w *World) backstop(args ...string) string {
 // lifted checks the commit by which a hold was lifted: Backstop's own, which leaves the marker as it was.
 func (w *World) lifted(r *v1alpha1.Rollback, image string) {
 	w.t.Helper()
-	lift := r.Status.Release.Commit
-	if lift == "" || r.Status.Release.Image != image {
-		w.t.Fatalf("the release is %+v, want a commit and %s", r.Status.Release, image)
+	lift := r.Status.Lifted.Commit
+	if lift == "" || r.Status.Lifted.Image != image {
+		w.t.Fatalf("the release is %+v, want a commit and %s", r.Status.Lifted, image)
 	}
 	said := w.git("show", "-s", "--format=%B", lift)
 	for _, line := range []string{"Backstop-Kind: Lift", "Backstop-Policy: " + w.Fleet.Namespace(prod) + ":backend", "Backstop-Image: " + image} {
@@ -86,7 +86,7 @@ func TestAutomationRunningEverySecondFor60Runs(t *testing.T) {
 		t.Errorf("selected is %s, want the bad %s", got, fleet.Tag(prod, 1))
 	}
 	w.runs(prod, "backend", fleet.Tag(prod, 0))
-	if now := w.record(prod, r.Spec.Subject.Name); now.Name != r.Name || now.Status.Release != nil {
+	if now := w.record(prod, r.Spec.Subject.Name); now.Name != r.Name || now.Status.Lifted != nil {
 		t.Errorf("the Rollback went on: %+v", now.Status)
 	}
 }
@@ -155,29 +155,29 @@ func TestSecondFailedLiftMakesItManual(t *testing.T) {
 	startSidecar(t, w, "--budget=10/1h")
 	first := heldBackend(t, w, func(p *v1alpha1.RollbackPolicy) { p.Spec.Cooldown = metav1.Duration{} })
 	second := w.breakAfterTheLift(first.Spec.Subject.Name, 2)
-	if second.Status.Change.Release != v1alpha1.ReleaseNewerImage {
-		t.Errorf("after one failed lift the hold is lifted by %s", second.Status.Change.Release)
+	if second.Status.Change.Lift != v1alpha1.LiftNewerImage {
+		t.Errorf("after one failed lift the hold is lifted by %s", second.Status.Change.Lift)
 	}
 	third := w.breakAfterTheLift(second.Spec.Subject.Name, 3)
-	const says = "two newer images in a row had to be taken back, so the next one waits for backstop release"
-	if c := third.Status.Change; c.Release != v1alpha1.ReleaseManual || !strings.Contains(third.Status.Outcome.Sentence, says) {
-		t.Errorf("after two failed lifts the hold is lifted by %s, and the outcome says %q", c.Release, third.Status.Outcome.Sentence)
+	const says = "two newer images in a row had to be taken back, so the next one waits for backstop lift"
+	if c := third.Status.Change; c.Lift != v1alpha1.LiftManual || !strings.Contains(third.Status.Outcome.Message, says) {
+		t.Errorf("after two failed lifts the hold is lifted by %s, and the outcome says %q", c.Lift, third.Status.Outcome.Message)
 	}
-	if text := w.File(w.Fleet.File(prod, "backend")); !strings.Contains(text, " release=Manual {") {
+	if text := w.File(w.Fleet.File(prod, "backend")); !strings.Contains(text, " lift=Manual {") {
 		t.Errorf("the hold in Git does not say Manual:\n%s", text)
 	}
-	if got := w.backstop("get", "holds"); !strings.Contains(got, "backstop release") {
+	if got := w.backstop("get", "holds"); !strings.Contains(got, "backstop lift") {
 		t.Errorf("get holds says\n%s", got)
 	}
 	// A third image is fine, and waits.
 	w.Publish("backend", fleet.Tag(prod, 4))
 	w.selected(prod, "backend", fleet.Tag(prod, 4))
-	w.waits(prod, third.Spec.Subject.Name, "the hold waits for backstop release")
+	w.waits(prod, third.Spec.Subject.Name, "the hold waits for backstop lift")
 	w.automationRan(prod, 3)
 	if tip := w.Tip(); tip != third.Status.Change.Hold {
 		t.Errorf("the tip is %s, want the hold %s", tip, third.Status.Change.Hold)
 	}
-	w.backstop("release", third.Name)
+	w.backstop("lift", third.Name)
 	w.runs(prod, "backend", fleet.Tag(prod, 4))
 }
 

@@ -40,8 +40,8 @@ type shared struct {
 
 var common shared
 
-// worldsAtOnce is how many tests run beside each other where -parallel does not say: each waits more than it works (four
-// of them keep one core busy).
+// worldsAtOnce is how many tests run beside each other where -parallel does not say: each waits more than it works
+// (four of them keep one core busy).
 const worldsAtOnce = 6
 
 func TestMain(m *testing.M) {

@@ -44,8 +44,8 @@ func TestTooOld(t *testing.T) {
 	bad := w.publishBad("backend", fleet.Tag(prod, 1))
 	tip := w.wroteBack(prod, "backend", fleet.Tag(prod, 1))
 	r := w.ends(prod, bad, v1alpha1.ResultReportedOnly, fmt.Sprintf("%s came in with %.12s (main): the change is ", bad, tip), "s old and maxAge is 2s")
-	if strings.Contains(r.Status.Outcome.Sentence, "is 0s old") {
-		t.Errorf("the age is rounded away: %s", r.Status.Outcome.Sentence)
+	if strings.Contains(r.Status.Outcome.Message, "is 0s old") {
+		t.Errorf("the age is rounded away: %s", r.Status.Outcome.Message)
 	}
 	w.unmoved(prod, tip)
 }

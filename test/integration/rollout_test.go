@@ -169,15 +169,15 @@ func crashAtOnce(t *testing.T, w *World) {
 	}
 	w.answers(env, bad, v1alpha1.Approve)
 	r = w.ends(env, bad, v1alpha1.ResultVerified, "runs "+good)
-	if r.Status.Suspect.Commit != suspect || r.Status.Change.Release != v1alpha1.ReleaseManual {
-		t.Errorf("blamed %s, the hold is lifted by %s", r.Status.Suspect.Commit, r.Status.Change.Release)
+	if r.Status.Suspect.Commit != suspect || r.Status.Change.Lift != v1alpha1.LiftManual {
+		t.Errorf("blamed %s, the hold is lifted by %s", r.Status.Suspect.Commit, r.Status.Change.Lift)
 	}
 	w.runs(env, "backend", fleet.Tag(env, 0))
 	// A newer image does not lift the hold: a person does.
 	w.Publish("backend", fleet.Tag(env, 2))
 	time.Sleep(2 * time.Second)
-	if r = w.record(env, bad); r.Status.Release != nil {
-		t.Errorf("the hold was lifted by %+v", r.Status.Release)
+	if r = w.record(env, bad); r.Status.Lifted != nil {
+		t.Errorf("the hold was lifted by %+v", r.Status.Lifted)
 	}
 }
 

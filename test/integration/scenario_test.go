@@ -28,7 +28,7 @@ func (w *World) auto(env string, changes ...func(*v1alpha1.RollbackPolicy)) *v1a
 				GracePeriod: &metav1.Duration{Duration: time.Second}}},
 			Cooldown: metav1.Duration{Duration: 30 * time.Minute},
 			Approval: v1alpha1.Approval{Timeout: metav1.Duration{Duration: time.Hour}},
-			Delivery: v1alpha1.DeliveryPush, Release: v1alpha1.ReleaseNewerImage,
+			Delivery: v1alpha1.DeliveryPush, Lift: v1alpha1.LiftNewerImage,
 			VerifyTimeout: metav1.Duration{Duration: 15 * time.Minute},
 		},
 	}
@@ -88,8 +88,8 @@ func (w *World) ends(env, image string, result v1alpha1.Result, says ...string) 
 	w.t.Helper()
 	r := w.until(env, image, "ends", func(s *v1alpha1.RollbackStatus) bool { return s.Outcome != nil && s.Outcome.Result == result })
 	for _, words := range says {
-		if !strings.Contains(r.Status.Outcome.Sentence, words) {
-			w.t.Errorf("the outcome does not say %q: %s", words, r.Status.Outcome.Sentence)
+		if !strings.Contains(r.Status.Outcome.Message, words) {
+			w.t.Errorf("the outcome does not say %q: %s", words, r.Status.Outcome.Message)
 		}
 	}
 	return r

@@ -17,7 +17,8 @@ import (
 // What goes wrong between a click and its end, and between Backstop and Slack. Git gets one revert, and the card ends
 // right.
 
-// clickedAndKilled asks on Slack, lets Jane approve while a hook kills the sidecar, starts it again, and waits for the end.
+// clickedAndKilled asks on Slack, lets Jane approve while a hook kills the sidecar, starts it again, and waits for the
+// end.
 func clickedAndKilled(t *testing.T, acked bool, kills func(request proxy.Request, when proxy.When, record string) bool) {
 	t.Helper()
 	w := world(t, quick, func(s *setup) { s.Tapped = true })

@@ -136,8 +136,8 @@ func TestTwoTenants(t *testing.T) {
 		t.Errorf("the rival's repository names %s", got)
 	}
 
-	// What the other leaves broken, the rival does not get changed: not by labels, by an inventory, by the same URL or by a
-	// policy that names the other's GitRepository.
+	// What the other leaves broken, the rival does not get changed: not by labels, by an inventory, by the same URL or by
+	// a policy that names the other's GitRepository.
 	w.must(w.Client.Delete(t.Context(), &v1alpha1.RollbackPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: w.Fleet.Namespace(prod), Name: "apps"}}))
 	labels, shadow := w.publishBad("frontend", fleet.Tag(prod, 1)), w.publishBad("worker", fleet.Tag(prod, 1))
 	for _, image := range []string{labels, shadow} {

@@ -21,15 +21,15 @@ func mishapsThatBackstopAsksAbout() map[string]mishap {
 		}
 	}
 	// held has an image taken back, so that its marker is held.
-	held := func(release v1alpha1.ReleaseMode) func(w *World) {
+	held := func(lift v1alpha1.LiftMode) func(w *World) {
 		return func(w *World) {
-			policyTo(func(s *v1alpha1.RollbackPolicySpec) { s.Triggers[0].Mode, s.Release = v1alpha1.ModeAuto, release })(w)
+			policyTo(func(s *v1alpha1.RollbackPolicySpec) { s.Triggers[0].Mode, s.Lift = v1alpha1.ModeAuto, lift })(w)
 			tag := w.nextTag()
 			w.ends(prod, w.publishBad(backend, tag), v1alpha1.ResultVerified)
 		}
 	}
 	asking := policyTo(func(s *v1alpha1.RollbackPolicySpec) {
-		s.Triggers[0].Mode, s.Release = v1alpha1.ModeApprove, v1alpha1.ReleaseNewerImage
+		s.Triggers[0].Mode, s.Lift = v1alpha1.ModeApprove, v1alpha1.LiftNewerImage
 	})
 	byHand := func(w *World) {
 		w.Publish(backend, "by-hand")
@@ -40,12 +40,12 @@ func mishapsThatBackstopAsksAbout() map[string]mishap {
 			hop: "pods", why: "waits with production-v1.", fix: "or approve the revert: backstop approve ", spoil: bad, mend: decided("backstop approve "), after: next,
 		},
 		"the marker is held until a newer image": {
-			hop: "marker", why: "Backstop holds image automation off: production-v1.", fix: "push a newer image that can run, or: backstop release ",
-			spoil: held(v1alpha1.ReleaseNewerImage), mend: by(next), after: asking,
+			hop: "marker", why: "Backstop holds image automation off: production-v1.", fix: "push a newer image that can run, or: backstop lift ",
+			spoil: held(v1alpha1.LiftNewerImage), mend: by(next), after: asking,
 		},
 		"the marker is held until somebody lets it go": {
-			hop: "marker", why: "Backstop holds image automation off: production-v1.", fix: "backstop release ",
-			spoil: all(held(v1alpha1.ReleaseManual), next), mend: decided("backstop release "), after: asking,
+			hop: "marker", why: "Backstop holds image automation off: production-v1.", fix: "backstop lift ",
+			spoil: all(held(v1alpha1.LiftManual), next), mend: decided("backstop lift "), after: asking,
 		},
 		"somebody changed the image, and Backstop restores it": {
 			hop: "workload", why: "set by kubectl-set", fix: "restore what Git says: backstop reject ", spoil: byHand, mend: decided("backstop reject "),

@@ -148,11 +148,11 @@ func (w *World) undergo(g *trace.Gatherer, m *mishap) {
 		if err != nil {
 			return err
 		}
-		if h = at(tr, m.hop); h.Mark != trace.Stopped || !strings.Contains(h.Why, w.words(m.why)) || !strings.Contains(h.Fix, w.words(m.fix)) {
+		if h = at(tr, m.hop); h.Mark != trace.Blocked || !strings.Contains(h.Why, w.words(m.why)) || !strings.Contains(h.Fix, w.words(m.fix)) {
 			return fmt.Errorf("want at %s %q, fix: %s\n%s", m.hop, w.words(m.why), w.words(m.fix), told(tr))
 		}
 		for _, h := range tr.Hops {
-			if h.Mark == trace.Stopped && (h.Fix == "" || h.Why == "") {
+			if h.Mark == trace.Blocked && (h.Fix == "" || h.Why == "") {
 				w.t.Errorf("%s is stopped without a reason or a fix: %+v", h.Name, h)
 			}
 		}
@@ -168,7 +168,7 @@ func (w *World) undergo(g *trace.Gatherer, m *mishap) {
 	}
 	w.Until("the fix helps: "+h.Fix, func() error {
 		tr, err := w.traced(g, m.of, image(m.asked))
-		if err == nil && at(tr, m.hop).Mark == trace.Stopped {
+		if err == nil && at(tr, m.hop).Mark == trace.Blocked {
 			err = errors.New(told(tr))
 		}
 		return err

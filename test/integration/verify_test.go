@@ -318,7 +318,7 @@ func TestCronJob(t *testing.T) {
 	if Object(w, cron); len(cron.Status.Active) != 1 || w.record(prod, bad).Name != r.Name {
 		t.Errorf("active %+v, and the record is %s", cron.Status.Active, w.record(prod, bad).Name)
 	}
-	_, said, _ := strings.Cut(r.Status.Outcome.Sentence, ": kubectl ")
+	_, said, _ := strings.Cut(r.Status.Outcome.Message, ": kubectl ")
 	_, err := w.Env.Kubectl(t.Context(), strings.Fields(said)...)
 	w.must(err)
 	succeeds(r.Status.Outcome.At.Time)

@@ -1,5 +1,5 @@
-// Package monitoring_test keeps the alerts and the dashboard in deploy/monitoring true: a metric that is renamed must not
-// leave an alert behind that never fires.
+// Package monitoring_test keeps the alerts and the dashboard in deploy/monitoring true: a metric that is renamed must
+// not leave an alert behind that never fires.
 package monitoring_test
 
 import (

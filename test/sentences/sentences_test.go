@@ -1,5 +1,5 @@
-// Package sentences_test keeps code from deciding by words that Backstop itself wrote for people: what a reader needs is
-// a typed field. Foreign words, such as a kubelet's or a registry's, are read where they come in.
+// Package sentences_test keeps code from deciding by words that Backstop itself wrote for people: what a reader needs
+// is a typed field. Foreign words, such as a kubelet's or a registry's, are read where they come in.
 package sentences_test
 
 import (

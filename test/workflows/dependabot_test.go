@@ -34,8 +34,8 @@ var manifests = map[string][]string{
 	"github-actions": {"action.yml", "**/action.yml", "action.yaml", "**/action.yaml"},
 }
 
-// TestDependabotLooksAtEverythingThatIsPinned reads its configuration strictly, and compares the folders that it is told
-// to look at with those that there are.
+// TestDependabotLooksAtEverythingThatIsPinned reads its configuration strictly, and compares the folders that it is
+// told to look at with those that there are.
 func TestDependabotLooksAtEverythingThatIsPinned(t *testing.T) {
 	file, err := os.Open(filepath.Join(root, ".github", "dependabot.yml"))
 	if err != nil {

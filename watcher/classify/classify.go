@@ -123,7 +123,7 @@ func lacks(c v1alpha1.Cause) bool {
 	return c == v1alpha1.CauseNotFound || c == v1alpha1.CauseBlobMissing || c == v1alpha1.CausePlatformMismatch
 }
 
-// Better is the failure to keep of two sightings of one container of one workload revision. It is the new one, but a
+// Better is the failure to keep of two observations of one container of one workload revision. It is the new one, but a
 // known cause and its message are not replaced by one that says less, such as the bare back-off of an older kubelet,
 // and Since stays the first time.
 func Better(old, new v1alpha1.Failure) v1alpha1.Failure {

@@ -50,7 +50,7 @@ func applyEnding(r *v1alpha1.Rollback, what string) string {
 func applyReverts(r *v1alpha1.Rollback) string {
 	s := r.Status.Suspect
 	files := "1 file goes"
-	if n := len(s.Nodes); n != 1 {
+	if n := len(s.Places); n != 1 {
 		files = fmt.Sprintf("%d files go", n)
 	}
 	return fmt.Sprintf("Pushes a revert of %s for %s to %s: %s back to what was there before. What others changed there "+
@@ -121,7 +121,7 @@ func applyFiles(s *v1alpha1.RollbackStatus) []string {
 
 func filesOf(s *v1alpha1.Suspect) []string {
 	var out []string
-	for _, n := range s.Nodes {
+	for _, n := range s.Places {
 		if name := code(n.File, 150); name != "" && !slices.Contains(out, name) {
 			out = append(out, name)
 		}

@@ -120,8 +120,8 @@ func with(r *v1alpha1.Rollback, text string) *v1alpha1.Rollback {
 		q.Subject, q.Author, q.Branch, q.Commit, q.Source.Name = text, text, text, text, text
 		q.OnlyImages, q.OtherImages = false, []string{text, text, text, text, text, text, text}
 		q.SharedBy = []v1alpha1.ObjectRef{{Kind: text, Name: text}}
-		for i := range q.Nodes {
-			q.Nodes[i].File, q.Nodes[i].Bad = text, text
+		for i := range q.Places {
+			q.Places[i].File, q.Places[i].Bad = text, text
 		}
 	}
 	if s.Target != nil {
@@ -147,10 +147,10 @@ func with(r *v1alpha1.Rollback, text string) *v1alpha1.Rollback {
 		c.Branch, c.Policies, c.By, c.Commit = text, []string{text, text}, text, text
 	}
 	if s.Outcome != nil {
-		s.Outcome.Sentence = text
+		s.Outcome.Message = text
 	}
-	if s.Release != nil {
-		s.Release.By = text
+	if s.Lifted != nil {
+		s.Lifted.By = text
 	}
 	return r
 }
@@ -229,7 +229,7 @@ func TestTheWorstInput(t *testing.T) {
 		r.Status.Failures = append(r.Status.Failures, f)
 	}
 	for range 64 {
-		r.Status.Suspect.Nodes = append(r.Status.Suspect.Nodes, r.Status.Suspect.Nodes[0])
+		r.Status.Suspect.Places = append(r.Status.Suspect.Places, r.Status.Suspect.Places[0])
 	}
 	f := hostileFacts(facts(r), strings.Repeat("&<>`*\u202e👩‍🚀ع\n", 300))
 	f.Rollback.Name, f.Rollback.Namespace = strings.Repeat("r", 253), strings.Repeat("n", 63)

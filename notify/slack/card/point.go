@@ -29,7 +29,7 @@ func point(f Facts) string {
 	case stateOf(r) == ended && s.Outcome.Result == v1alpha1.ResultRejected:
 		out += header(r) + "."
 	case stateOf(r) == ended:
-		out += header(r) + ": " + plain(s.Outcome.Sentence, 200)
+		out += header(r) + ": " + plain(s.Outcome.Message, 200)
 	case stateOf(r) == failing && !w.drift:
 		out += header(r) + inBrackets(s) + "."
 	default:

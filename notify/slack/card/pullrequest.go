@@ -87,7 +87,7 @@ func became(s *v1alpha1.RollbackStatus) string {
 }
 
 func marked(s *v1alpha1.Suspect) bool {
-	for _, n := range s.Nodes {
+	for _, n := range s.Places {
 		if n.Marker != "" {
 			return true
 		}

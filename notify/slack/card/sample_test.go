@@ -23,7 +23,7 @@ func atPointer(clock string) *v1alpha1.Time {
 	return &t
 }
 
-// edit changes a Rollback; each fills a blank, as the line does.
+// edit changes a Rollback; each fills a step, as the line does.
 type edit func(*v1alpha1.Rollback)
 
 func rollback(edits ...edit) *v1alpha1.Rollback {
@@ -99,7 +99,7 @@ func ofArgo(r *v1alpha1.Rollback) {
 
 func blamed(r *v1alpha1.Rollback) {
 	suspect(r)
-	r.Status.Suspect.Nodes, r.Status.Suspect.Automation, r.Status.Suspect.OtherImages = []v1alpha1.Node{}, nil, nil
+	r.Status.Suspect.Places, r.Status.Suspect.Automation, r.Status.Suspect.OtherImages = []v1alpha1.Place{}, nil, nil
 }
 
 // filesBack is what goes back of the commit: two files.
@@ -108,8 +108,8 @@ func filesBack(r *v1alpha1.Rollback) {
 	r.Status.Target = &v1alpha1.Target{Proved: true, BadProved: true, Proof: "Deployment/shop/shop-api is what was applied well before, and Flux deletes nothing",
 		Also: []v1alpha1.ObjectRef{{Kind: "ConfigMap", Namespace: "shop", Name: "shop-settings"}}, At: at("14:26:44")}
 	for i, file := range files {
-		r.Status.Suspect.Nodes = append(r.Status.Suspect.Nodes, v1alpha1.Node{File: file, Part: v1alpha1.PartFile, Bad: "b1", Former: "a1"})
-		r.Status.Target.Values = append(r.Status.Target.Values, v1alpha1.NodeValue{Index: int32(i), Value: "a1"})
+		r.Status.Suspect.Places = append(r.Status.Suspect.Places, v1alpha1.Place{File: file, Part: v1alpha1.PartFile, Bad: "b1", Former: "a1"})
+		r.Status.Target.Values = append(r.Status.Target.Values, v1alpha1.PlaceValue{Index: int32(i), Value: "a1"})
 	}
 	r.Status.Suspect.SharedBy = []v1alpha1.ObjectRef{{Kind: "Kustomization", Namespace: "flux-system", Name: "shop-eu"}}
 }
@@ -118,8 +118,8 @@ func filesBack(r *v1alpha1.Rollback) {
 func valuesBack(r *v1alpha1.Rollback) {
 	filesBack(r)
 	s := &r.Status
-	s.Suspect.Nodes, s.Target.Values, s.Target.Also, s.Suspect.SharedBy = s.Suspect.Nodes[:1], s.Target.Values[:1], nil, nil
-	s.Suspect.Nodes[0].File = "apps/shop/values.yaml"
+	s.Suspect.Places, s.Target.Values, s.Target.Also, s.Suspect.SharedBy = s.Suspect.Places[:1], s.Target.Values[:1], nil, nil
+	s.Suspect.Places[0].File = "apps/shop/values.yaml"
 	s.Target.Proof = "HelmRelease/shop and its values are what was released well before, and Flux deletes nothing"
 }
 
@@ -131,7 +131,7 @@ func filesStay(r *v1alpha1.Rollback) {
 
 // noHold is a revert of files, which holds nothing.
 func noHold(r *v1alpha1.Rollback) {
-	r.Status.Change.Hold, r.Status.Change.Policies, r.Status.Change.Release = "", nil, ""
+	r.Status.Change.Hold, r.Status.Change.Policies, r.Status.Change.Lift = "", nil, ""
 }
 
 func unblamed(r *v1alpha1.Rollback) {
@@ -203,7 +203,7 @@ func oldPodsGone(r *v1alpha1.Rollback) {
 
 // byHandOnly is a hold that a person lifts.
 func byHandOnly(r *v1alpha1.Rollback) {
-	r.Status.Change.Release = v1alpha1.ReleaseManual
+	r.Status.Change.Lift = v1alpha1.LiftManual
 }
 
 func waits(why, until string) edit {
@@ -219,13 +219,13 @@ func suspect(r *v1alpha1.Rollback) {
 	r.Status.Waiting = nil
 	r.Status.Suspect = &v1alpha1.Suspect{
 		Source: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}, Branch: "main",
-		Applier: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "shop"},
-		Image:   r.Spec.Subject.Name, Commit: "4be1c2d9a7f3058e6b1d2c4f8a90e7b3c5d1f602", Parent: "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567",
+		Reconciler: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "shop"},
+		Image:      r.Spec.Subject.Name, Commit: "4be1c2d9a7f3058e6b1d2c4f8a90e7b3c5d1f602", Parent: "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567",
 		Subject: "Update shop images", Author: "fluxcdbot <fluxcdbot@users.noreply.github.com>", When: at("14:20:02"),
 		Automation:  &v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: "flux-system", Name: "shop"},
 		OnlyImages:  true,
 		OtherImages: []string{"registry.example/shop/cart:v2.7.1", "registry.example/shop/search:v0.9.4"},
-		Nodes: []v1alpha1.Node{{File: "apps/shop/api/deployment.yaml", Pointer: "0/spec/template/spec/containers/api/image",
+		Places: []v1alpha1.Place{{File: "apps/shop/api/deployment.yaml", Pointer: "0/spec/template/spec/containers/api/image",
 			Part: "Image", Bad: r.Spec.Subject.Name, Former: "registry.example/shop/shop-api:v1.41.3", Marker: "shop:shop-api"}},
 	}
 }
@@ -233,7 +233,7 @@ func suspect(r *v1alpha1.Rollback) {
 func target(r *v1alpha1.Rollback) {
 	suspect(r)
 	r.Status.Target = &v1alpha1.Target{
-		Image: "registry.example/shop/shop-api:v1.41.3", Values: []v1alpha1.NodeValue{{Value: "registry.example/shop/shop-api:v1.41.3"}},
+		Image: "registry.example/shop/shop-api:v1.41.3", Values: []v1alpha1.PlaceValue{{Value: "registry.example/shop/shop-api:v1.41.3"}},
 		Digest: "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", Proved: true, BadProved: true,
 		Proof: "registry.example does not have shop/shop-api:v1.42.0 and shows other tags of it; registry.example has " +
 			"shop/shop-api:v1.41.3 for linux/amd64", At: at("14:24:44"),
@@ -281,14 +281,14 @@ func change(r *v1alpha1.Rollback) {
 	r.Status.Waiting = nil
 	r.Status.Change = &v1alpha1.Change{
 		Commit: "c0ffee1234567890c0ffee1234567890c0ffee12", Hold: "d00dfeed1234567890d00dfeed1234567890d00d", Branch: "main",
-		Policies: []string{"shop:shop-api"}, Release: v1alpha1.ReleaseNewerImage, At: at("14:31:10"),
+		Policies: []string{"shop:shop-api"}, Lift: v1alpha1.LiftNewerImage, At: at("14:31:10"),
 	}
 }
 
 func requested(r *v1alpha1.Rollback) {
 	change(r)
 	r.Status.Landed = &v1alpha1.Landed{Commit: r.Status.Change.Commit, At: at("14:31:11")}
-	r.Status.Request = &v1alpha1.Request{Token: "t", Objects: []v1alpha1.ObjectRef{r.Status.Suspect.Source, r.Status.Suspect.Applier}, At: at("14:31:12")}
+	r.Status.Request = &v1alpha1.Request{Token: "t", Objects: []v1alpha1.ObjectRef{r.Status.Suspect.Source, r.Status.Suspect.Reconciler}, At: at("14:31:12")}
 	waits("Kustomization/flux-system/shop has not applied c0ffee123456 yet", "")(r)
 }
 
@@ -298,12 +298,12 @@ func ends(result v1alpha1.Result, format string, args ...any) edit {
 		if result == v1alpha1.ResultExpired {
 			r.Status.Question = asked(policyAsks)
 		}
-		r.Status.Outcome = &v1alpha1.Outcome{Result: result, Sentence: fmt.Sprintf(format, args...), At: at("14:31:58")}
+		r.Status.Outcome = &v1alpha1.Outcome{Result: result, Message: fmt.Sprintf(format, args...), At: at("14:31:58")}
 	}
 }
 
 func released(r *v1alpha1.Rollback) {
-	r.Status.Release = &v1alpha1.HoldRelease{Commit: "abad1dea", Image: "registry.example/shop/shop-api:v1.42.1",
+	r.Status.Lifted = &v1alpha1.Lifted{Commit: "abad1dea", Image: "registry.example/shop/shop-api:v1.42.1",
 		By: "the policy's newer image registry.example/shop/shop-api:v1.42.1", At: at("16:02:30")}
 }
 

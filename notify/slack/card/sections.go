@@ -196,7 +196,7 @@ func record(f Facts) string {
 // said is how it ended, in the Rollback's own words. Where they begin with who decided, Slack shows the name; a
 // rejection is told by its reason.
 func said(r *v1alpha1.Rollback) string {
-	sentence := r.Status.Outcome.Sentence
+	sentence := r.Status.Outcome.Message
 	_, by, _ := answer(r)
 	rejected := r.Status.Outcome.Result == v1alpha1.ResultRejected
 	shut := r.Status.PullRequest != nil && r.Status.Verdict == nil
@@ -219,14 +219,14 @@ func said(r *v1alpha1.Rollback) string {
 // holdNow reports whether image automation is still held off.
 func holdNow(s *v1alpha1.RollbackStatus) string {
 	switch {
-	case s.Release != nil:
-		return "*Hold lifted* by " + who(s.Release.By) + " at " + date(s.Release.At.Time)
+	case s.Lifted != nil:
+		return "*Hold lifted* by " + who(s.Lifted.By) + " at " + date(s.Lifted.At.Time)
 	case s.Change == nil || s.Change.Hold == "":
 		return ""
 	case s.Waiting != nil:
 		return "*Now* " + foreign(s.Waiting.Why, 500)
-	case s.Change.Release == v1alpha1.ReleaseManual:
-		return "*Hold* stands until somebody runs `backstop release`"
+	case s.Change.Lift == v1alpha1.LiftManual:
+		return "*Hold* stands until somebody runs `backstop lift`"
 	}
 	return "*Hold* stands until a newer image can run"
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/backstop-dev/backstop/test/slackstub"
 )
 
-// mallorys is the app of another tenant's Provider, with a Slack of his own that says what he likes: that everybody is of
-// the team, and that nobody is a guest.
+// mallorys is the app of another tenant's Provider, with a Slack of his own that says what he likes: that everybody is
+// of the team, and that nobody is a guest.
 func mallorys(w *world) App {
 	w.t.Helper()
 	api := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

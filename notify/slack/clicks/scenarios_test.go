@@ -188,7 +188,7 @@ func TestClickAfterExpiry(t *testing.T) {
 	w.connect(quick)
 	// A decision still counts after an expiry: it is the one end that it changes.
 	w.store.change(func(r *v1alpha1.Rollback) {
-		r.Status.Waiting, r.Status.Outcome = nil, &v1alpha1.Outcome{Result: v1alpha1.ResultExpired, Sentence: "nobody decided", At: v1alpha1.NewTime(time.Now())}
+		r.Status.Waiting, r.Status.Outcome = nil, &v1alpha1.Outcome{Result: v1alpha1.ResultExpired, Message: "nobody decided", At: v1alpha1.NewTime(time.Now())}
 	})
 	w.click(slackstub.Jane, card.Approve)
 	w.recorded(janeApproves)

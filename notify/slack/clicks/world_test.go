@@ -106,7 +106,7 @@ func asked() *v1alpha1.Rollback {
 			Failures: []v1alpha1.Failure{{Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: "backend"}, Container: "app",
 				Cause: v1alpha1.CauseNotFound, Message: "manifest unknown", Since: at}},
 			Suspect: &v1alpha1.Suspect{Commit: strings.Repeat("a1", 20), Branch: "main", Author: "Jane Doe <jane@acme.example>", When: at},
-			Target:  &v1alpha1.Target{Image: "reg/backend:v1", Proved: true, Values: []v1alpha1.NodeValue{{Value: "v1"}}, At: at},
+			Target:  &v1alpha1.Target{Image: "reg/backend:v1", Proved: true, Values: []v1alpha1.PlaceValue{{Value: "v1"}}, At: at},
 			Waiting: &v1alpha1.Waiting{Since: at},
 			Question: &v1alpha1.Question{ID: "3fa9c1d2e4b5", Until: at, Answers: []v1alpha1.Answer{v1alpha1.Approve, v1alpha1.Reject},
 				Doubts: []v1alpha1.Doubt{{Type: v1alpha1.DoubtPolicyAsks, Message: "the policy asks for an approval"}}},

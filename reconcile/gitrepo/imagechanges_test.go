@@ -50,7 +50,7 @@ func TestTurnsListEveryImageWithItsCommit(t *testing.T) {
 	w.put("Back to a\n\nBackstop-Kind: Revert\nBackstop-Rollback: x/y/z\nBackstop-Image: "+repo+":b", file, backend("a"))
 	w.put("moved", "apps/develop/other.yaml", backend("a"), file, "")
 	s := w.blame(query(repo + ":a"))
-	turns, more, err := w.mirrors.Turns(t.Context(), w.src, s, 10)
+	turns, more, err := w.mirrors.ImageChanges(t.Context(), w.src, s, 10)
 	if err != nil || more {
 		t.Fatal(more, err)
 	}
@@ -64,7 +64,7 @@ func TestTurnsListEveryImageWithItsCommit(t *testing.T) {
 	if diff := cmp.Diff([]string{"a Back to a Revert", "b to b ", "a to a "}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if turns, more, err := w.mirrors.Turns(t.Context(), w.src, s, 2); err != nil || len(turns) != 2 || !more {
+	if turns, more, err := w.mirrors.ImageChanges(t.Context(), w.src, s, 2); err != nil || len(turns) != 2 || !more {
 		t.Errorf("asked for two, got %d, more %v, %v", len(turns), more, err)
 	}
 }

@@ -5,14 +5,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// PartFile is the part of a node that is a whole file.
+// PartFile is the part of a place that is a whole file.
 const PartFile = "File"
 
 // NoFile stands for the hash of a file that is not there.
 const NoFile = "none"
 
-// Node is one scalar in a YAML file in Git that says which image runs, or a whole file that Flux cannot apply.
-type Node struct {
+// Place is where Git says which image runs: one scalar in a YAML file, or a whole file that Flux cannot apply.
+type Place struct {
 	// File is the path from the root of the repository.
 	// +kubebuilder:validation:MaxLength=255
 	File string `json:"file"`
@@ -31,17 +31,17 @@ type Node struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=320
 	Former string `json:"former,omitempty"`
-	// Added means that the suspect commit brought the node itself: there is nothing to go back to.
+	// Added means that the suspect commit brought the place itself: there is nothing to go back to.
 	// +optional
 	Added bool `json:"added,omitempty"`
-	// Marker is the ImagePolicy that writes the node, as namespace:name, empty where none does.
+	// Marker is the ImagePolicy that writes the place, as namespace:name, empty where none does.
 	// +optional
 	// +kubebuilder:validation:MaxLength=317
 	Marker string `json:"marker,omitempty"`
 	// Origin says which commit brought the value, and where it wrote it, as far as that is not the suspect and this
 	// place: the files may have been moved since, and one image may have been brought to several places one after another.
 	// +optional
-	Origin *NodeOrigin `json:"origin,omitempty"`
+	Origin *PlaceOrigin `json:"origin,omitempty"`
 }
 
 // RelatedCommit is a commit besides the suspect, such as the one behind a merge.
@@ -59,13 +59,13 @@ type RelatedCommit struct {
 	Author string `json:"author,omitempty"`
 }
 
-// NodeOrigin is where a node's value was brought in.
-type NodeOrigin struct {
+// PlaceOrigin is where a place's value was brought in.
+type PlaceOrigin struct {
 	// Commit is the full hash of the commit that brought the value; empty for the suspect.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Commit string `json:"commit,omitempty"`
-	// File and Pointer are where that commit wrote it; empty for the node's own place.
+	// File and Pointer are where that commit wrote it; empty for the place itself.
 	// +optional
 	// +kubebuilder:validation:MaxLength=255
 	File string `json:"file,omitempty"`
@@ -81,10 +81,11 @@ type Suspect struct {
 	// Branch that the source deploys.
 	// +kubebuilder:validation:MaxLength=240
 	Branch string `json:"branch"`
-	// Applier is the Flux object that applies the workload: a Kustomization or a HelmRelease.
+	// Reconciler is the Flux object that applies the workload: a Kustomization or a HelmRelease.
 	// +optional
-	Applier ObjectRef `json:"applier,omitempty"`
-	// Image that was asked for, as the workload's template names it: it completes what nodes say of a former image.
+	Reconciler ObjectRef `json:"reconciler,omitempty"`
+	// Image that was asked for, as the workload's template names it: it completes what the places say of a former
+	// image.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Image string `json:"image,omitempty"`
@@ -118,7 +119,7 @@ type Suspect struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	ByHand string `json:"byHand,omitempty"`
-	// OnlyImages means that the commit changed nothing but nodes of images.
+	// OnlyImages means that the commit changed nothing but places of images.
 	// +optional
 	OnlyImages bool `json:"onlyImages,omitempty"`
 	// OtherImages are images that the same commit brought in and that are not reverted, cut to 8.
@@ -135,39 +136,39 @@ type Suspect struct {
 	// +kubebuilder:validation:MaxItems=20
 	// +kubebuilder:validation:items:MaxLength=63
 	SharedWith []string `json:"sharedWith,omitempty"`
-	// Nodes are the scalars that hold the image.
+	// Places are where Git says the image.
 	// +kubebuilder:validation:MaxItems=24
-	Nodes []Node `json:"nodes"`
+	Places []Place `json:"places"`
 }
 
 // ByFiles reports that the suspect is a commit whose files go back, and about no image.
 func (s *Suspect) ByFiles() bool {
-	return s != nil && len(s.Nodes) > 0 && s.Nodes[0].Part == PartFile
+	return s != nil && len(s.Places) > 0 && s.Places[0].Part == PartFile
 }
 
-// NodeValue is a value for the node of the same index in suspect.nodes.
-type NodeValue struct {
-	// Index into suspect.nodes.
+// PlaceValue is a value for the place of the same index in suspect.places.
+type PlaceValue struct {
+	// Index into suspect.places.
 	Index int32 `json:"index"`
 	// Value to write; the empty string is a value too.
 	// +kubebuilder:validation:MaxLength=320
 	Value string `json:"value"`
-	// Remove takes the node out, which the suspect added, in place of writing a value: a digest beside a tag, or all of an
-	// entry of images.
+	// Remove takes the place out, which the suspect added, in place of writing a value: a digest beside a tag, or all of
+	// an entry of images.
 	// +optional
 	Remove bool `json:"remove,omitempty"`
 }
 
-// Target is what the nodes go back to.
+// Target is what the places go back to.
 type Target struct {
 	// Image that the workload will run again; empty where there is none.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Image string `json:"image,omitempty"`
-	// Values for the nodes.
+	// Values for the places.
 	// +optional
 	// +kubebuilder:validation:MaxItems=24
-	Values []NodeValue `json:"values,omitempty"`
+	Values []PlaceValue `json:"values,omitempty"`
 	// PassedOver are newer images than the target that Git had, newest first: the registry has them no more, and none is
 	// known to have failed.
 	// +optional
@@ -194,7 +195,7 @@ type Target struct {
 	// +optional
 	// +kubebuilder:validation:MaxItems=8
 	Also []ObjectRef `json:"also,omitempty"`
-	// Refused is why the files do not go back, so that it is only told; empty where they may.
+	// Reason is why the files do not go back, so that it is only told; empty where they may.
 	// +optional
 	Refused *Doubt `json:"refused,omitempty"`
 	// At is when it was proved.
@@ -229,9 +230,9 @@ type Verdict struct {
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
 	Cooldown metav1.Duration `json:"cooldown,omitempty"`
-	// Release of the policy when it was given: what will lift the hold.
+	// Lift of the policy when it was given: what will lift the hold.
 	// +optional
-	Release ReleaseMode `json:"release,omitempty"`
+	Lift LiftMode `json:"lift,omitempty"`
 }
 
 // VerdictSource says whose word a verdict is.
@@ -276,7 +277,7 @@ type Change struct {
 	// Commit is the revert.
 	// +kubebuilder:validation:MaxLength=64
 	Commit string `json:"commit"`
-	// Hold is the commit that holds image automation off; empty where no marker was on the nodes.
+	// Hold is the commit that holds image automation off; empty where no marker was on the places.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Hold string `json:"hold,omitempty"`
@@ -288,10 +289,10 @@ type Change struct {
 	// +kubebuilder:validation:MaxItems=24
 	// +kubebuilder:validation:items:MaxLength=317
 	Policies []string `json:"policies,omitempty"`
-	// Release is what lifts the hold, as the hold itself says: Manual where the policy says so, and after two lifts in a
+	// Lift is what lifts the hold, as the hold itself says: Manual where the policy says so, and after two lifts in a
 	// row that brought an image which had to be taken back.
 	// +optional
-	Release ReleaseMode `json:"release,omitempty"`
+	Lift LiftMode `json:"lift,omitempty"`
 	// By names the Rollback that pushed it, where it was another one or another cluster's.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
@@ -370,19 +371,20 @@ const (
 type Outcome struct {
 	// Result is the end.
 	Result Result `json:"result"`
-	// Sentence says it.
+	// Message says it in a sentence.
 	// +kubebuilder:validation:MaxLength=1024
-	Sentence string `json:"sentence"`
-	// Refused is the kind of the Git server's refusal that ended it, such as Declined; empty where none did.
+	Message string `json:"message"`
+	// Reason is a word for what ended it, where there is more to say than the result: the kind of the Git server's
+	// refusal, such as Declined.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
-	Refused string `json:"refused,omitempty"`
+	Reason string `json:"reason,omitempty"`
 	// At is when.
 	At Time `json:"at"`
 }
 
-// HoldRelease says how the hold was lifted.
-type HoldRelease struct {
+// Lifted says how the hold was lifted.
+type Lifted struct {
 	// Commit that lifted it; empty where somebody else's did.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64

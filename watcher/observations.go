@@ -7,10 +7,10 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// sightings turns failing pods into keys. The image of a key is the one in the template of the pod's owner. Reading it
-// takes a request to the API server, so workers do it and not the handlers. What a pod's containers were found to ask
-// for is remembered as long as the pod is Pending: it is what is enqueued when it goes.
-type sightings struct {
+// observations turns failing pods into keys. The image of a key is the one in the template of the pod's owner. Reading
+// it takes a request to the API server, so workers do it and not the handlers. What a pod's containers were found to
+// ask for is remembered as long as the pod is Pending: it is what is enqueued when it goes.
+type observations struct {
 	queue workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	mu    sync.Mutex
 	seen  map[types.NamespacedName]seenPod
@@ -26,12 +26,12 @@ type seenPod struct {
 	unsure bool
 }
 
-func newSightings(q workqueue.TypedRateLimitingInterface[types.NamespacedName]) *sightings {
-	return &sightings{queue: q, seen: map[types.NamespacedName]seenPod{}}
+func newObservations(q workqueue.TypedRateLimitingInterface[types.NamespacedName]) *observations {
+	return &observations{queue: q, seen: map[types.NamespacedName]seenPod{}}
 }
 
 // see enqueues a pod if it waits for an image or did. The many pods that are merely starting cost nothing.
-func (s *sightings) see(ref types.NamespacedName, uid types.UID, waits bool) {
+func (s *observations) see(ref types.NamespacedName, uid types.UID, waits bool) {
 	s.mu.Lock()
 	_, known := s.seen[ref]
 	if waits && !known {
@@ -44,14 +44,14 @@ func (s *sightings) see(ref types.NamespacedName, uid types.UID, waits bool) {
 	}
 }
 
-func (s *sightings) get(ref types.NamespacedName) seenPod {
+func (s *observations) get(ref types.NamespacedName) seenPod {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.seen[ref]
 }
 
 // count reports how many pods of a namespace wait for an image.
-func (s *sightings) count(namespace string) int {
+func (s *observations) count(namespace string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
@@ -64,7 +64,7 @@ func (s *sightings) count(namespace string) int {
 }
 
 // in copies what is known of the pods of a namespace. A seenPod's map is never written again.
-func (s *sightings) in(namespace string) map[types.NamespacedName]seenPod {
+func (s *observations) in(namespace string) map[types.NamespacedName]seenPod {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := map[types.NamespacedName]seenPod{}
@@ -76,13 +76,13 @@ func (s *sightings) in(namespace string) map[types.NamespacedName]seenPod {
 	return out
 }
 
-func (s *sightings) set(ref types.NamespacedName, p seenPod) {
+func (s *observations) set(ref types.NamespacedName, p seenPod) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen[ref] = p
 }
 
-func (s *sightings) forget(ref types.NamespacedName) {
+func (s *observations) forget(ref types.NamespacedName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.seen, ref)

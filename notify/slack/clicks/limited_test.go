@@ -50,7 +50,7 @@ func (w *world) open(most int) string {
 	}
 	addr := l.Addr().String()
 	ended := make(chan error, 1)
-	srv := serve(newCrowd(l, most), NewInteractivity(w.hub), func(err error) { ended <- err })
+	srv := serve(limit(l, most), NewInteractivity(w.hub), func(err error) { ended <- err })
 	w.t.Cleanup(func() {
 		_ = srv.Close()
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
@@ -116,7 +116,7 @@ func TestTheOldestStrangerGoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	c := newCrowd(l, 3)
+	c := limit(l, 3)
 	enter := func() net.Conn {
 		t.Helper()
 		out, err := net.Dial("tcp", l.Addr().String())

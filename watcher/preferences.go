@@ -11,10 +11,10 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// Owners reads what policies go by of workloads, each once. What does not exist has no labels and wishes nothing.
+// Owners reads what policies go by of workloads, each once. What does not exist has no labels and preferences nothing.
 func (p *Pods) Owners(ctx context.Context, namespace string, of []v1alpha1.Workload) (reconcile.Owners, error) {
 	l := newLook(p.Client, namespace)
-	out := reconcile.Owners{Labels: map[string]map[string]string{}, Wishes: p.namespaceWish(namespace)}
+	out := reconcile.Owners{Labels: map[string]map[string]string{}, Preferences: p.namespacePreference(namespace)}
 	if err := l.together(ctx, of); err != nil {
 		return reconcile.Owners{}, err
 	}
@@ -26,7 +26,7 @@ func (p *Pods) Owners(ctx context.Context, namespace string, of []v1alpha1.Workl
 			case err != nil:
 				return reconcile.Owners{}, fmt.Errorf("read pod %s/%s: %w", namespace, w.Name, err)
 			default:
-				out.Labels[w.String()], out.Wishes[w.String()] = pod.Labels, wishOf(w, &pod.ObjectMeta, &pod.Spec)
+				out.Labels[w.String()], out.Preferences[w.String()] = pod.Labels, preferenceOf(w, &pod.ObjectMeta, &pod.Spec)
 			}
 			continue
 		}
@@ -34,7 +34,7 @@ func (p *Pods) Owners(ctx context.Context, namespace string, of []v1alpha1.Workl
 		if err != nil {
 			return reconcile.Owners{}, err
 		}
-		out.Wishes[w.String()] = h.wish
+		out.Preferences[w.String()] = h.preference
 		if !h.gone {
 			out.Labels[w.String()] = h.labels
 		}
@@ -42,21 +42,21 @@ func (p *Pods) Owners(ctx context.Context, namespace string, of []v1alpha1.Workl
 	return out, nil
 }
 
-// namespaceWish is what a namespace says, as the watch knows it.
-func (p *Pods) namespaceWish(namespace string) map[string]reconcile.Wish {
-	out := map[string]reconcile.Wish{}
+// namespacePreference is what a namespace says, as the watch knows it.
+func (p *Pods) namespacePreference(namespace string) map[string]reconcile.Preference {
+	out := map[string]reconcile.Preference{}
 	if p.Namespace != nil {
-		out[reconcile.NamespaceWish] = reconcile.Wish{Annotation: p.Namespace(namespace)[reconcile.RollbackAnnotation]}
+		out[reconcile.NamespacePreference] = reconcile.Preference{Annotation: p.Namespace(namespace)[reconcile.RollbackAnnotation]}
 	}
 	return out
 }
 
-// wishes are what the workloads that the look has read say, and their namespace.
-func (s *sighting) wishes() map[string]reconcile.Wish {
-	out := s.pods.namespaceWish(s.namespace)
+// preferences are what the workloads that the look has read say, and their namespace.
+func (s *observation) preferences() map[string]reconcile.Preference {
+	out := s.pods.namespacePreference(s.namespace)
 	for name := range s.labels {
 		if h := s.holders[name]; h != nil {
-			out[name] = h.wish
+			out[name] = h.preference
 		}
 	}
 	return out

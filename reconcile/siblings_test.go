@@ -58,33 +58,33 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 	}{
 		"alone it never waits": {others: []v1alpha1.Rollback{mine}},
 		"for one whose commit is not known yet, seconds": {
-			others: []v1alpha1.Rollback{openForm("o")}, want: settleLook,
+			others: []v1alpha1.Rollback{openForm("o")}, want: othersLook,
 		},
-		"not beyond them":            {others: []v1alpha1.Rollback{openForm("o")}, after: settleOthers},
-		"not when nothing new fails": {others: []v1alpha1.Rollback{openForm("o")}, after: settleQuiet},
+		"not beyond them":            {others: []v1alpha1.Rollback{openForm("o")}, after: othersWithin},
+		"not when nothing new fails": {others: []v1alpha1.Rollback{openForm("o")}, after: quietAfter},
 		"longer while others fail": {
-			others: []v1alpha1.Rollback{openForm("o", failsAt(900*time.Millisecond))}, after: settleQuiet, want: settleLook,
+			others: []v1alpha1.Rollback{openForm("o", failsAt(900*time.Millisecond))}, after: quietAfter, want: othersLook,
 		},
 		"longer while others are allowed": {
-			others: []v1alpha1.Rollback{openForm("o"), openForm("p", allowedAt(900*time.Millisecond))}, after: settleQuiet, want: settleLook,
+			others: []v1alpha1.Rollback{openForm("o"), openForm("p", allowedAt(900*time.Millisecond))}, after: quietAfter, want: othersLook,
 		},
 		"not longer than four seconds after the first verdict of all": {
-			others: []v1alpha1.Rollback{openForm("o", failsAt(0)), openForm("p", allowedAt(-settleOthers))},
+			others: []v1alpha1.Rollback{openForm("o", failsAt(0)), openForm("p", allowedAt(-othersWithin))},
 		},
 		"longer beside one whose revert is on the branch already": {
-			others: []v1alpha1.Rollback{openForm("o", failsAt(0)), openForm("p", allowedAt(-settleOthers), named("served"))}, want: settleLook,
+			others: []v1alpha1.Rollback{openForm("o", failsAt(0)), openForm("p", allowedAt(-othersWithin), named("served"))}, want: othersLook,
 		},
 		"longer beside one that waits for the budget": {
-			others: []v1alpha1.Rollback{openForm("o", failsAt(0)), openForm("p", allowedAt(-waitsWithin))}, want: settleQuiet,
+			others: []v1alpha1.Rollback{openForm("o", failsAt(0)), openForm("p", allowedAt(-waitsWithin))}, want: quietAfter,
 		},
 		"but not for ever": {
-			others: []v1alpha1.Rollback{openForm("o", failsAt(settleOthers-time.Millisecond))}, after: settleOthers,
+			others: []v1alpha1.Rollback{openForm("o", failsAt(othersWithin-time.Millisecond))}, after: othersWithin,
 		},
 		"twice as long after a push of a moment ago": {
-			others: []v1alpha1.Rollback{openForm("o", failsAt(settleOthers))}, pushed: 1, after: settleOthers, want: settleLook,
+			others: []v1alpha1.Rollback{openForm("o", failsAt(othersWithin))}, pushed: 1, after: othersWithin, want: othersLook,
 		},
 		"not longer than four times as long, however many were pushed": {
-			others: []v1alpha1.Rollback{openForm("o", failsAt(4*settleOthers))}, pushed: 9, after: 4 * settleOthers,
+			others: []v1alpha1.Rollback{openForm("o", failsAt(4*othersWithin))}, pushed: 9, after: 4 * othersWithin,
 		},
 		"not for one of another source": {
 			others: []v1alpha1.Rollback{openForm("o", blamed(&v1alpha1.Suspect{Commit: "bad"}))},
@@ -98,7 +98,7 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 			others: []v1alpha1.Rollback{openForm("o", func(r *v1alpha1.Rollback) { r.Status.Waiting = &v1alpha1.Waiting{Why: "trying again"} })},
 		},
 		"not for one in the midst of its grace period": {others: []v1alpha1.Rollback{openForm("o", waits(20*time.Second))}},
-		"for one whose grace period is about over":     {others: []v1alpha1.Rollback{openForm("o", waits(2*time.Second))}, want: settleLook},
+		"for one whose grace period is about over":     {others: []v1alpha1.Rollback{openForm("o", waits(2*time.Second))}, want: othersLook},
 		"not for one that has been open for long": {
 			others: []v1alpha1.Rollback{openForm("o", func(r *v1alpha1.Rollback) {
 				r.CreationTimestamp = metav1.NewTime(t0.Add(-comesWithin))
@@ -114,28 +114,28 @@ func TestWhomAnAllowedRevertWaitsFor(t *testing.T) {
 		},
 		"not where a person has decided": {others: []v1alpha1.Rollback{openForm("o")}, by: "jane"},
 		"the one that waits longest looks for the others": {
-			others: []v1alpha1.Rollback{openForm("o"), openForm("p", allowedAt(-time.Second))}, want: settleQuiet,
+			others: []v1alpha1.Rollback{openForm("o"), openForm("p", allowedAt(-time.Second))}, want: quietAfter,
 		},
 		"of two at once the first by name does": {
-			others: []v1alpha1.Rollback{openForm("o"), openForm("z", allowedAt(0))}, want: settleLook,
+			others: []v1alpha1.Rollback{openForm("o"), openForm("z", allowedAt(0))}, want: othersLook,
 		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			form := mine.DeepCopy()
+			rb := mine.DeepCopy()
 			if tt.by != "" {
-				form.Status.Verdict.By, form.Status.Verdict.Source = tt.by, sourceOf(tt.by)
+				rb.Status.Verdict.By, rb.Status.Verdict.Source = tt.by, sourceOf(tt.by)
 			}
 			now := t0.Add(tt.after)
-			w := &World{Now: now, Form: *form, Self: "prod/develop/m", Branch: &Branch{Trails: []Trail{
-				{Kind: TrailRevert, Rollbacks: []string{"prod/develop/served"}, When: t0.Add(-stormLasts)}, {Kind: TrailHold, Rollbacks: []string{"prod/develop/p"}},
+			w := &World{Now: now, Rollback: *rb, Self: "prod/develop/m", Branch: &Branch{Commits: []TrailerCommit{
+				{Kind: TrailerRevert, Rollbacks: []string{"prod/develop/served"}, When: t0.Add(-stormLasts)}, {Kind: TrailerHold, Rollbacks: []string{"prod/develop/p"}},
 			}}}
 			for range tt.pushed {
-				w.Branch.Trails = append(w.Branch.Trails, Trail{Kind: TrailRevert, When: t0})
+				w.Branch.Commits = append(w.Branch.Commits, TrailerCommit{Kind: TrailerRevert, When: t0})
 			}
-			w.Crowd = crowdOf(form, tt.others, now, pushes(w), served(w))
-			if got := settle(w); got != tt.want {
+			w.Siblings = siblingsOf(rb, tt.others, now, pushes(w), served(w))
+			if got := waitsForOthers(w); got != tt.want {
 				t.Errorf("waits %s, want %s", got, tt.want)
 			}
 		})

@@ -21,21 +21,21 @@ const (
 	RollbackNever = "never"
 )
 
-// Wish is what the objects of a workload say about going back, beside the policies.
-type Wish struct {
+// Preference is what the objects of a workload say about going back, beside the policies.
+type Preference struct {
 	// Annotation is RollbackAnnotation's value; empty where it is not there.
 	Annotation string
 	// Migrates describes what hints at data that an older version may not be able to read; empty where nothing does.
 	Migrates string
 }
 
-// NamespaceWish is the name under which wishes of a namespace stand among those of its workloads.
-const NamespaceWish = "the namespace"
+// NamespacePreference is the name under which wishes of a namespace stand among those of its workloads.
+const NamespacePreference = "the namespace"
 
-// wishing tightens what policies say by what the workloads say themselves.
-func wishing(p Policy, wishes map[string]Wish) Policy {
-	for _, name := range slices.Sorted(maps.Keys(wishes)) {
-		switch said := wishes[name].Annotation; said {
+// preferring tightens what policies say by what the workloads say themselves.
+func preferring(p Policy, preferences map[string]Preference) Policy {
+	for _, name := range slices.Sorted(maps.Keys(preferences)) {
+		switch said := preferences[name].Annotation; said {
 		case "", RollbackAuto:
 		case RollbackNever:
 			if modeRank(p.Mode) > modeRank(v1alpha1.ModeNotify) {
@@ -50,7 +50,7 @@ func wishing(p Policy, wishes map[string]Wish) Policy {
 				Message: fmt.Sprintf("%s says %s: %q, which is neither %s nor %s", name, RollbackAnnotation, cut(said, 40),
 					RollbackAsk, RollbackNever)})
 		}
-		if why := wishes[name].Migrates; why != "" {
+		if why := preferences[name].Migrates; why != "" {
 			p.Asks = append(p.Asks, v1alpha1.Doubt{Type: v1alpha1.DoubtMigration, Message: fmt.Sprintf(
 				"%s: an older version may not be able to use the data that a newer one left", why)})
 		}

@@ -16,10 +16,10 @@ import (
 )
 
 // at keeps microseconds: a time in a status must come back as it was written,
-// or the rules that a blank is written once would refuse an equal one.
+// or the rules that a step is written once would refuse an equal one.
 var at = v1alpha1.NewTime(time.Date(2026, 11, 21, 9, 13, 26, 123456000, time.UTC))
 
-// filled is a status with every blank.
+// filled is a status with every step.
 func filled() v1alpha1.RollbackStatus {
 	return v1alpha1.RollbackStatus{
 		Phase: "Verified", Summary: "web runs v1 again",
@@ -31,9 +31,9 @@ func filled() v1alpha1.RollbackStatus {
 		Suspect: &v1alpha1.Suspect{
 			Source: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"},
 			Branch: "main", Commit: strings.Repeat("a", 40), Subject: "bump", When: at,
-			Nodes: []v1alpha1.Node{{File: "web.yaml", Pointer: "/spec", Part: "Tag", Bad: "v2", Former: "v1"}},
+			Places: []v1alpha1.Place{{File: "web.yaml", Pointer: "/spec", Part: "Tag", Bad: "v2", Former: "v1"}},
 		},
-		Target:  &v1alpha1.Target{Image: "web:v1", Values: []v1alpha1.NodeValue{{Index: 0, Value: "v1"}}, Proved: true, At: at},
+		Target:  &v1alpha1.Target{Image: "web:v1", Values: []v1alpha1.PlaceValue{{Index: 0, Value: "v1"}}, Proved: true, At: at},
 		Verdict: &v1alpha1.Verdict{Answer: v1alpha1.Approve, Source: v1alpha1.VerdictByPolicy, By: "policy apps/web", At: at},
 		Change:  &v1alpha1.Change{Commit: strings.Repeat("b", 40), Hold: strings.Repeat("c", 40), Branch: "main", At: at},
 		Landed:  &v1alpha1.Landed{Commit: strings.Repeat("b", 40), At: at},
@@ -41,8 +41,8 @@ func filled() v1alpha1.RollbackStatus {
 			Token: "t", Objects: []v1alpha1.ObjectRef{{Kind: "Kustomization", Namespace: "apps", Name: "web"}}, At: at,
 			Asked: []v1alpha1.AskedObject{{ObjectRef: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "apps", Name: "web"}, At: at}},
 		},
-		Outcome: &v1alpha1.Outcome{Result: v1alpha1.ResultVerified, Sentence: "web runs v1 again", At: at},
-		Release: &v1alpha1.HoldRelease{By: "policy apps:web", At: at},
+		Outcome: &v1alpha1.Outcome{Result: v1alpha1.ResultVerified, Message: "web runs v1 again", At: at},
+		Lifted:  &v1alpha1.Lifted{By: "policy apps:web", At: at},
 	}
 }
 
@@ -77,7 +77,7 @@ func (s suite) blanks(t *testing.T) {
 		return c.Status().Update(t.Context(), rb)
 	}
 
-	t.Run("a full form comes back as it was written", func(t *testing.T) {
+	t.Run("a full Rollback comes back as it was written", func(t *testing.T) {
 		want(t, opened(t, filled(), func(*v1alpha1.RollbackStatus) {}), "")
 		var rb v1alpha1.Rollback
 		if err := c.Get(t.Context(), client.ObjectKey{Namespace: "apps", Name: fmt.Sprintf("blanks-%d", n)}, &rb); err != nil {
@@ -104,9 +104,9 @@ func (s suite) blanks(t *testing.T) {
 		"evidence of two triggers":   {func(s *v1alpha1.RollbackStatus) { s.Failures[0].Drift = &v1alpha1.Drift{Live: "web:v1"} }, "a failure has the evidence of its trigger"},
 		"suspect erased":             {func(s *v1alpha1.RollbackStatus) { s.Suspect = nil }, "suspect is written once"},
 		"suspect changed":            {func(s *v1alpha1.RollbackStatus) { s.Suspect.Commit = "d" }, "suspect is written once"},
-		"suspect's node changed":     {func(s *v1alpha1.RollbackStatus) { s.Suspect.Nodes[0].Former = "v0" }, "suspect is written once"},
+		"suspect's node changed":     {func(s *v1alpha1.RollbackStatus) { s.Suspect.Places[0].Former = "v0" }, "suspect is written once"},
 		"a place after the verdict": {func(s *v1alpha1.RollbackStatus) {
-			s.Suspect.Nodes = append(s.Suspect.Nodes, v1alpha1.Node{File: "twin.yaml", Pointer: "/spec", Bad: "v2", Former: "v1"})
+			s.Suspect.Places = append(s.Suspect.Places, v1alpha1.Place{File: "twin.yaml", Pointer: "/spec", Bad: "v2", Former: "v1"})
 		}, "before the verdict only gains places"},
 		"target erased":              {func(s *v1alpha1.RollbackStatus) { s.Target = nil }, "target is never erased"},
 		"target changed late":        {func(s *v1alpha1.RollbackStatus) { s.Target.Image = "web:v0" }, "target is fixed by the verdict"},
@@ -123,8 +123,8 @@ func (s suite) blanks(t *testing.T) {
 		}, ""},
 		"outcome erased":  {func(s *v1alpha1.RollbackStatus) { s.Outcome = nil }, "outcome is written once"},
 		"outcome changed": {func(s *v1alpha1.RollbackStatus) { s.Outcome.Result = v1alpha1.ResultFailed }, "outcome is written once"},
-		"release erased":  {func(s *v1alpha1.RollbackStatus) { s.Release = nil }, "release is written once"},
-		"release changed": {func(s *v1alpha1.RollbackStatus) { s.Release.By = "me" }, "release is written once"},
+		"release erased":  {func(s *v1alpha1.RollbackStatus) { s.Lifted = nil }, "release is written once"},
+		"release changed": {func(s *v1alpha1.RollbackStatus) { s.Lifted.By = "me" }, "release is written once"},
 		"conditions and waiting change freely": {func(s *v1alpha1.RollbackStatus) {
 			s.Conditions[0].Message, s.Waiting = "as before", &v1alpha1.Waiting{Why: "for the hold", Since: at}
 		}, ""},
@@ -148,12 +148,12 @@ func (s suite) blanks(t *testing.T) {
 	}{
 		"a suspect gains a place before the verdict": {func(s *v1alpha1.Suspect) {}, ""},
 		"with another commit it does not":            {func(s *v1alpha1.Suspect) { s.Commit = strings.Repeat("d", 40) }, "suspect is written once"},
-		"nor where a place that was there changes":   {func(s *v1alpha1.Suspect) { s.Nodes[0].Former = "v0" }, "suspect is written once"},
+		"nor where a place that was there changes":   {func(s *v1alpha1.Suspect) { s.Places[0].Former = "v0" }, "suspect is written once"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := v1alpha1.RollbackStatus{Failures: filled().Failures, Suspect: filled().Suspect, Target: filled().Target}
 			want(t, opened(t, before, func(s *v1alpha1.RollbackStatus) {
-				s.Suspect.Nodes = append(s.Suspect.Nodes, v1alpha1.Node{File: "twin.yaml", Pointer: "/spec", Bad: "v2", Former: "v1"})
+				s.Suspect.Places = append(s.Suspect.Places, v1alpha1.Place{File: "twin.yaml", Pointer: "/spec", Bad: "v2", Former: "v1"})
 				tt.edit(s.Suspect)
 			}), tt.want)
 		})
@@ -167,16 +167,16 @@ func (s suite) blanks(t *testing.T) {
 		before := v1alpha1.RollbackStatus{Verdict: &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: "alice", At: at}}
 		want(t, opened(t, before, func(s *v1alpha1.RollbackStatus) { s.Change = filled().Change }), "no change before a verdict that allows it")
 	})
-	t.Run("an expired form can still be decided, and end otherwise", func(t *testing.T) {
+	t.Run("an expired Rollback can still be decided, and end otherwise", func(t *testing.T) {
 		before := filled()
-		before.Verdict, before.Change, before.Landed, before.Request, before.Release = nil, nil, nil, nil, nil
-		before.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultExpired, Sentence: "nobody decided", At: at}
+		before.Verdict, before.Change, before.Landed, before.Request, before.Lifted = nil, nil, nil, nil, nil
+		before.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultExpired, Message: "nobody decided", At: at}
 		want(t, opened(t, before, func(s *v1alpha1.RollbackStatus) { *s = filled() }), "")
 	})
 	t.Run("the columns read like a sentence", func(t *testing.T) { s.columns(t) })
 }
 
-// columns looks at what kubectl get shows of the first, full form.
+// columns looks at what kubectl get shows of the first, full Rollback.
 func (s suite) columns(t *testing.T) {
 	eventually(t, func(context.Context) error {
 		out := s.kubectl(t, "get", "rb", "blanks-1", "-n", "apps")

@@ -22,10 +22,10 @@ const (
 
 // Serve answers on a listener until the server that it gives is closed. ended hears of an error that ends it before.
 func Serve(l net.Listener, h http.Handler, ended func(error)) *http.Server {
-	return serve(newCrowd(l, maxConnections), h, ended)
+	return serve(limit(l, maxConnections), h, ended)
 }
 
-func serve(c *crowd, h http.Handler, ended func(error)) *http.Server {
+func serve(c *limited, h http.Handler, ended func(error)) *http.Server {
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: headerWithin, WriteTimeout: 30 * time.Second, IdleTimeout: idleFor,
 		MaxHeaderBytes: maxHeader, ConnContext: withConnection,
@@ -34,9 +34,9 @@ func serve(c *crowd, h http.Handler, ended func(error)) *http.Server {
 	return srv
 }
 
-// crowd is a listener with so many places. Where all are taken the connection goes that is open for the longest and has
-// never brought a request that Slack signed; where all have, the oldest: so that slow strangers keep nobody out.
-type crowd struct {
+// limited is a listener with so many places. Where all are taken the connection goes that is open for the longest and
+// has never brought a request that Slack signed; where all have, the oldest: so that slow strangers keep nobody out.
+type limited struct {
 	net.Listener
 	most int
 
@@ -45,10 +45,10 @@ type crowd struct {
 	strangers, proved list.List
 }
 
-func newCrowd(l net.Listener, most int) *crowd { return &crowd{Listener: l, most: most} }
+func limit(l net.Listener, most int) *limited { return &limited{Listener: l, most: most} }
 
 // Accept takes the next connection.
-func (c *crowd) Accept() (net.Conn, error) {
+func (c *limited) Accept() (net.Conn, error) {
 	in, err := c.Listener.Accept()
 	if err != nil {
 		return nil, err //nolint:wrapcheck // net/http knows the listener's errors
@@ -58,7 +58,7 @@ func (c *crowd) Accept() (net.Conn, error) {
 	if c.strangers.Len()+c.proved.Len() >= c.most {
 		goes = c.oldest()
 	}
-	m := &member{Conn: in, crowd: c}
+	m := &member{Conn: in, of: c}
 	m.in, m.place = &c.strangers, c.strangers.PushBack(m)
 	c.mu.Unlock()
 	if goes != nil {
@@ -68,7 +68,7 @@ func (c *crowd) Accept() (net.Conn, error) {
 }
 
 // oldest is who goes. The caller holds the lock.
-func (c *crowd) oldest() *member {
+func (c *limited) oldest() *member {
 	first := c.strangers.Front()
 	if first == nil {
 		first = c.proved.Front()
@@ -81,7 +81,7 @@ func (c *crowd) oldest() *member {
 // member is a connection in a crowd.
 type member struct {
 	net.Conn
-	crowd *crowd
+	of *limited
 	// in is the list that it is in, and place where; nil once it has left.
 	in    *list.List
 	place *list.Element
@@ -97,19 +97,19 @@ func (m *member) leave() {
 
 // Close closes the connection.
 func (m *member) Close() error {
-	m.crowd.mu.Lock()
+	m.of.mu.Lock()
 	m.leave()
-	m.crowd.mu.Unlock()
+	m.of.mu.Unlock()
 	return m.Conn.Close() //nolint:wrapcheck // net/http knows the connection's errors
 }
 
 // prove reports that Slack's request came over it.
 func (m *member) prove() {
-	m.crowd.mu.Lock()
-	defer m.crowd.mu.Unlock()
-	if m.in == &m.crowd.strangers {
+	m.of.mu.Lock()
+	defer m.of.mu.Unlock()
+	if m.in == &m.of.strangers {
 		m.leave()
-		m.in, m.place = &m.crowd.proved, m.crowd.proved.PushBack(m)
+		m.in, m.place = &m.of.proved, m.of.proved.PushBack(m)
 	}
 }
 

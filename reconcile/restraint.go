@@ -11,11 +11,11 @@ import (
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
-// claim is one form's wish to change the branch. It is asked with the tip that a push would replace, within the
+// restraint is one Rollback's wish to change the branch. It is asked with the tip that a push would replace, within the
 // mirror's lock: "never" is decided there and nowhere else, since leases do not fence and the ref is the only
 // compare-and-swap that all clusters share.
-type claim struct {
-	form     *v1alpha1.Rollback
+type restraint struct {
+	rb       *v1alpha1.Rollback
 	self     string
 	uid      string
 	now      time.Time
@@ -26,8 +26,8 @@ type claim struct {
 	gate func() error
 }
 
-func claimOf(w *World, cooldown time.Duration) claim {
-	return claim{form: &w.Form, self: w.Self, uid: w.Cluster, now: w.Now, budget: w.Budget, cooldown: cooldown,
+func restraintOf(w *World, cooldown time.Duration) restraint {
+	return restraint{rb: &w.Rollback, self: w.Self, uid: w.Cluster, now: w.Now, budget: w.Budget, cooldown: cooldown,
 		batch: &batch{elsewhere: w.Elsewhere}}
 }
 
@@ -36,7 +36,7 @@ type batch struct {
 	tip      string
 	suspects []string
 	// elsewhere are reverts that the branch does not tell of.
-	elsewhere []Trail
+	elsewhere []TrailerCommit
 	// rules are the policies as they were read for the tip.
 	rules rules
 }
@@ -48,13 +48,13 @@ func (b *batch) on(tip string) {
 	}
 }
 
-// errReverted means that a trail on the tip already serves the form.
+// errReverted means that a trailer commit on the tip already serves the Rollback.
 var errReverted = errors.New("the tip already carries the revert")
 
-// permit reports whether the form may be reverted on a tip.
-func (c claim) permit(b Branch) error {
-	s := &c.form.Status
-	if _, ok := trailOf(&World{Form: *c.form, Self: c.self, Cluster: c.uid, Branch: &b}); ok {
+// permit reports whether the Rollback may be reverted on a tip.
+func (c restraint) permit(b Branch) error {
+	s := &c.rb.Status
+	if _, ok := commitOf(&World{Rollback: *c.rb, Self: c.self, Cluster: c.uid, Branch: &b}); ok {
 		return errReverted
 	}
 	if stand(s, &b).bad == 0 {
@@ -69,7 +69,7 @@ func (c claim) permit(b Branch) error {
 	// Cooldown and budget restrain the policy; a person has looked. What a person approves counts in the same push as it
 	// does in one before.
 	if s.Verdict != nil && s.Verdict.Source == v1alpha1.VerdictByPolicy {
-		if err := c.restraint(b); err != nil {
+		if err := c.restrain(b); err != nil {
 			return err
 		}
 	}
@@ -78,17 +78,17 @@ func (c claim) permit(b Branch) error {
 	return nil
 }
 
-// restraint counts cooldown and budget from Backstop's trailers on the branch, and from the records of what came by
+// restrain counts cooldown and budget from Backstop's trailers on the branch, and from the records of what came by
 // pull request. A suspect commit counts once: whoever of
 // its siblings comes later, in this push or another one, costs nothing more.
-func (c claim) restraint(b Branch) error {
+func (c restraint) restrain(b Branch) error {
 	used, counted := map[string]time.Time{}, false
-	for _, t := range slices.Concat(b.Trails, c.batch.elsewhere) {
-		if t.Kind != TrailRevert {
+	for _, t := range slices.Concat(b.Commits, c.batch.elsewhere) {
+		if t.Kind != TrailerRevert {
 			continue
 		}
 		recent := t.When.Add(c.budget.Per).After(c.now)
-		if slices.Contains(t.Reverts, c.form.Status.Suspect.Commit) {
+		if slices.Contains(t.Reverts, c.rb.Status.Suspect.Commit) {
 			counted = counted || recent
 			continue
 		}
@@ -107,12 +107,12 @@ func (c claim) restraint(b Branch) error {
 	return c.spend(b.Tip, used)
 }
 
-// cooling reports whether a trail reverted one of the form's workloads a short time ago.
-func (c claim) cooling(t Trail) error {
+// cooling reports whether a trailer commit reverted one of the Rollback's workloads a short time ago.
+func (c restraint) cooling(t TrailerCommit) error {
 	cluster, _, _ := strings.Cut(c.self, "/")
 	until := t.When.Add(c.cooldown)
-	for _, wl := range c.form.Status.Workloads() {
-		name := cluster + "/" + c.form.Namespace + "/" + wl.String()
+	for _, wl := range c.rb.Status.Workloads() {
+		name := cluster + "/" + c.rb.Namespace + "/" + wl.String()
 		if slices.Contains(t.Workloads, name) && sameCluster(c.uid, t) && c.now.Before(until) {
 			return &waitUntil{until, fmt.Sprintf("cooldown: %s was reverted by %s, the next revert may come at %s", wl,
 				text.Short(t.Commit), clock(until))}
@@ -122,7 +122,7 @@ func (c claim) cooling(t Trail) error {
 }
 
 // spend reports whether the budget has room for one more suspect, beside those used and those in the same push.
-func (c claim) spend(tip string, used map[string]time.Time) error {
+func (c restraint) spend(tip string, used map[string]time.Time) error {
 	if c.budget.Count == 0 {
 		return nil
 	}
@@ -134,7 +134,7 @@ func (c claim) spend(tip string, used map[string]time.Time) error {
 	for _, commit := range c.batch.suspects {
 		spent[commit] = true
 	}
-	if spent[c.form.Status.Suspect.Commit] || len(spent) < c.budget.Count {
+	if spent[c.rb.Status.Suspect.Commit] || len(spent) < c.budget.Count {
 		return nil
 	}
 	until := c.now.Add(c.budget.Per)
@@ -144,7 +144,7 @@ func (c claim) spend(tip string, used map[string]time.Time) error {
 		}
 	}
 	return &waitUntil{until, fmt.Sprintf("budget: %s in the last %s, and --budget=%s allows no more before %s",
-		revertsOn(c.form.Status.Suspect.Branch, len(spent)), ShortDuration(c.budget.Per), c.budget, clock(until))}
+		revertsOn(c.rb.Status.Suspect.Branch, len(spent)), ShortDuration(c.budget.Per), c.budget, clock(until))}
 }
 
 func revertsOn(branch string, n int) string {

@@ -18,39 +18,38 @@ import (
 // end of a long grace period. Where nothing new fails and nothing new is allowed, nobody waits any longer: whoever
 // comes later has a push of their own, which costs the budget nothing where the commit is the same.
 const (
-	// settleOthers is how long after the first verdict of them all a revert waits for others at most: the first one may
+	// othersWithin is how long after the first verdict of them all a revert waits for others at most: the first one may
 	// not get a turn while many come, and then whoever is allowed next pushes for all. settleQuiet is how long after the
 	// last of them moved.
-	settleOthers, settleQuiet = 4 * time.Second, 2 * time.Second
-	// settleTwice is how often settleOthers doubles: once for each push of the last stormLasts. On a machine that takes
+	othersWithin, quietAfter = 4 * time.Second, 2 * time.Second
+	// doublings is how often settleOthers doubles: once for each push of the last stormLasts. On a machine that takes
 	// long to look at hundreds, a push every few seconds has Flux begin anew each time.
-	settleTwice = 2
-	stormLasts  = time.Minute
-	// settleLook is how often the first one looks whether the others have come. The rest look more seldom: the last to
+	doublings  = 2
+	stormLasts = time.Minute
+	// othersLook is how often the first one looks whether the others have come. The rest look more seldom: the last to
 	// come, or the first, pushes for all.
-	settleLook = 250 * time.Millisecond
-	// comesWithin is how old a form without a verdict may be for it to be on its way.
+	othersLook = 250 * time.Millisecond
+	// comesWithin is how old a Rollback without a verdict may be for it to be on its way.
 	comesWithin = 3 * time.Minute
-	// waitsWithin is how old a verdict may be for its form to wait for others: one that waits longer waits for its
+	// waitsWithin is how old a verdict may be for its Rollback to wait for others: one that waits longer waits for its
 	// cooldown, the budget or the Git server.
 	waitsWithin = 30 * time.Second
 )
 
-// crowdOf reports whom an allowed form waits for, after pushes of others. served reports whose revert is on the branch
-// already: they wait for nothing
-// any more, although their record does not say so yet.
-func crowdOf(form *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time, pushes int,
-	served func(*v1alpha1.Rollback) bool) crowd {
-	mine := &form.Status
-	out := crowd{first: true}
+// siblingsOf reports whom an allowed Rollback waits for, after pushes of others. served reports whose revert is on the
+// branch already: they wait for nothing any more, although their record does not say so yet.
+func siblingsOf(rb *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time, pushes int,
+	served func(*v1alpha1.Rollback) bool) siblings {
+	mine := &rb.Status
+	out := siblings{first: true}
 	began, moved, come := mine.Verdict.At.Time, mine.Verdict.At.Time, false
 	for i := range open {
 		o := &open[i]
-		if o.UID == form.UID || o.Status.Suspect != nil && o.Status.Suspect.Source != mine.Suspect.Source {
+		if o.UID == rb.UID || o.Status.Suspect != nil && o.Status.Suspect.Source != mine.Suspect.Source {
 			continue
 		}
 		if waitsToPush(&o.Status) && !served(o) {
-			out.first = out.first && !before(o, form)
+			out.first = out.first && !before(o, rb)
 			at := o.Status.Verdict.At.Time
 			moved = later(moved, at)
 			if at.Before(began) && now.Sub(at) < waitsWithin {
@@ -62,8 +61,8 @@ func crowdOf(form *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time, p
 		}
 	}
 	if come {
-		out.until = began.Add(settleOthers << min(pushes, settleTwice))
-		if quiet := moved.Add(settleQuiet); quiet.Before(out.until) {
+		out.until = began.Add(othersWithin << min(pushes, doublings))
+		if quiet := moved.Add(quietAfter); quiet.Before(out.until) {
 			out.until = quiet
 		}
 	}
@@ -73,8 +72,8 @@ func crowdOf(form *v1alpha1.Rollback, open []v1alpha1.Rollback, now time.Time, p
 // pushes counts the pushes of this cluster's reverts within the last stormLasts.
 func pushes(w *World) int {
 	n := 0
-	for _, t := range w.Branch.Trails {
-		if t.Kind == TrailRevert && sameCluster(w.Cluster, t) && w.Now.Sub(t.When) < stormLasts {
+	for _, t := range w.Branch.Commits {
+		if t.Kind == TrailerRevert && sameCluster(w.Cluster, t) && w.Now.Sub(t.When) < stormLasts {
 			n++
 		}
 	}
@@ -84,8 +83,8 @@ func pushes(w *World) int {
 // served reports whose revert the branch carries.
 func served(w *World) func(*v1alpha1.Rollback) bool {
 	on := map[string]bool{}
-	for _, t := range w.Branch.Trails {
-		if t.Kind == TrailRevert && sameCluster(w.Cluster, t) {
+	for _, t := range w.Branch.Commits {
+		if t.Kind == TrailerRevert && sameCluster(w.Cluster, t) {
 			for _, name := range t.Rollbacks {
 				on[name] = true
 			}
@@ -119,7 +118,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// comes reports whether a form is on its way to a verdict right now.
+// comes reports whether a Rollback is on its way to a verdict right now.
 func comes(o *v1alpha1.Rollback, now time.Time) bool {
 	s := &o.Status
 	switch {
@@ -132,7 +131,7 @@ func comes(o *v1alpha1.Rollback, now time.Time) bool {
 	}
 	// A grace period that ends about now.
 	rest := s.Waiting.Until.Sub(now)
-	return rest < settleOthers && rest > -comesWithin
+	return rest < othersWithin && rest > -comesWithin
 }
 
 // waitsToPush reports whether a policy allows a revert that was not pushed yet.
@@ -149,15 +148,15 @@ func before(a, b *v1alpha1.Rollback) bool {
 	return a.UID < b.UID
 }
 
-// settle is how long an allowed form waits for others; zero when it is to be pushed. Who has decided by hand waits for
-// nobody.
-func settle(w *World) time.Duration {
-	rest := w.Crowd.until.Sub(w.Now)
-	if w.Crowd.until.IsZero() || rest <= 0 || !waitsToPush(&w.Form.Status) {
+// waitsForOthers is how long an allowed Rollback waits for others; zero when it is to be pushed. Who has decided by
+// hand waits for nobody.
+func waitsForOthers(w *World) time.Duration {
+	rest := w.Siblings.until.Sub(w.Now)
+	if w.Siblings.until.IsZero() || rest <= 0 || !waitsToPush(&w.Rollback.Status) {
 		return 0
 	}
-	if w.Crowd.first {
-		return min(rest, settleLook)
+	if w.Siblings.first {
+		return min(rest, othersLook)
 	}
 	return min(rest, lookAgain)
 }

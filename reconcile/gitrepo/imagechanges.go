@@ -57,8 +57,8 @@ func (h *history) place(ctx context.Context, at plumbing.Hash, q reconcile.Wante
 	return out, nil
 }
 
-// Turn is a commit from which on the branch said another image at some nodes.
-type Turn struct {
+// ImageChange is a commit from which on the branch said another image at some nodes.
+type ImageChange struct {
 	// Commit, its committer's time, the author and the first line of the message.
 	Commit  string    `json:"commit"`
 	When    time.Time `json:"when"`
@@ -67,24 +67,24 @@ type Turn struct {
 	// Image that the nodes said from then on; empty where they were taken away.
 	Image string `json:"image"`
 	// Backstop is the kind of commit, where it is one of Backstop's own.
-	Backstop reconcile.TrailKind `json:"backstop,omitempty"`
+	Backstop reconcile.TrailerKind `json:"backstop,omitempty"`
 }
 
-// turnsWithin is how many commits are walked at most for turns.
-const turnsWithin = 5000
+// changesWithin is how many commits are walked at most for turns.
+const changesWithin = 5000
 
-// Turns lists the commits that changed which image the nodes of a suspect say, newest first, at most max. more says
-// that there are older ones, which were not looked for.
-func (g *Mirrors) Turns(ctx context.Context, src reconcile.Source, s v1alpha1.Suspect, max int,
-) (turns []Turn, more bool, err error) {
+// ImageChanges lists the commits that changed which image the nodes of a suspect say, newest first, at most max. more
+// says that there are older ones, which were not looked for.
+func (g *Mirrors) ImageChanges(ctx context.Context, src reconcile.Source, s v1alpha1.Suspect, max int,
+) (changes []ImageChange, more bool, err error) {
 	err = g.fetched(ctx, src, func(h *history) (err error) {
-		turns, more, err = h.turns(ctx, s, max)
+		changes, more, err = h.imageChanges(ctx, s, max)
 		return err
 	})
-	return turns, more, err
+	return changes, more, err
 }
 
-func (h *history) turns(ctx context.Context, s v1alpha1.Suspect, max int) (out []Turn, more bool, err error) {
+func (h *history) imageChanges(ctx context.Context, s v1alpha1.Suspect, max int) (out []ImageChange, more bool, err error) {
 	w, err := h.watch(ctx, h.Tip, placesNow(s))
 	if err != nil {
 		return nil, false, err
@@ -92,7 +92,7 @@ func (h *history) turns(ctx context.Context, s v1alpha1.Suspect, max int) (out [
 	since := w.At
 	image := w.image(s.Image)
 	for steps := 0; err == nil; steps++ {
-		if len(out) == max || steps == turnsWithin {
+		if len(out) == max || steps == changesWithin {
 			return out, true, nil
 		}
 		var c *store.Commit
@@ -110,22 +110,22 @@ func (h *history) turns(ctx context.Context, s v1alpha1.Suspect, max int) (out [
 		}
 		was := w.image(s.Image)
 		if was != image {
-			out = append(out, turnAt(since, image))
+			out = append(out, changeAt(since, image))
 		}
 		since, image = c, was
 	}
 	if err == nil && image != "" {
-		out = append(out, turnAt(since, image))
+		out = append(out, changeAt(since, image))
 	}
 	return out, false, err
 }
 
-func turnAt(c *store.Commit, image string) Turn {
-	t := Turn{
+func changeAt(c *store.Commit, image string) ImageChange {
+	t := ImageChange{
 		Commit: c.Hash.String(), When: c.When, Author: oneLine(c.Author, authorRunes), Subject: subjectOf(c),
 		Image: oneLine(image, imageRunes),
 	}
-	if n, own := trail(c); own {
+	if n, own := readTrailers(c); own {
 		t.Backstop = n.Kind
 	}
 	return t

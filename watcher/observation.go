@@ -15,8 +15,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// sighting is a look for one key.
-type sighting struct {
+// observation is a look for one key.
+type observation struct {
 	*look
 	pods             *Pods
 	key              reconcile.Key
@@ -36,7 +36,7 @@ type failureID struct {
 
 // failures are what was found, in an order that does not change from look to look. Of one container the platform
 // whose error is the image's own fault comes first.
-func (s *sighting) failures() []v1alpha1.Failure {
+func (s *observation) failures() []v1alpha1.Failure {
 	out := make([]v1alpha1.Failure, 0, len(s.found))
 	for _, f := range s.found {
 		out = append(out, f)
@@ -61,7 +61,7 @@ func fault(f v1alpha1.Failure) int {
 const mostGets = 16
 
 // pending reads the pods that may wait for the image, and reports whether those were not simply all.
-func (s *sighting) pending(ctx context.Context) (narrow bool, err error) {
+func (s *observation) pending(ctx context.Context) (narrow bool, err error) {
 	if s.pods.Asking == nil {
 		return false, s.all(ctx)
 	}
@@ -74,7 +74,7 @@ func (s *sighting) pending(ctx context.Context) (narrow bool, err error) {
 }
 
 // byName reads the pods of these names.
-func (s *sighting) byName(ctx context.Context, names []string) error {
+func (s *observation) byName(ctx context.Context, names []string) error {
 	for _, name := range names {
 		if s.listing != nil && s.listing.pods[name] != nil {
 			// The list has it failing.
@@ -98,7 +98,7 @@ func (s *sighting) byName(ctx context.Context, names []string) error {
 }
 
 // all reads every pod of the namespace that is Pending or updated in place; simply every pod where no watch looks.
-func (s *sighting) all(ctx context.Context) error {
+func (s *observation) all(ctx context.Context) error {
 	if s.pods.Asking == nil {
 		return s.each(ctx, metav1.ListOptions{}, s.failing)
 	}
@@ -115,7 +115,7 @@ func (s *sighting) all(ctx context.Context) error {
 }
 
 // failing takes in the containers of a pod that wait for the key's image.
-func (s *sighting) failing(ctx context.Context, pod *corev1.Pod) error {
+func (s *observation) failing(ctx context.Context, pod *corev1.Pod) error {
 	if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 		return nil
 	}
@@ -152,7 +152,7 @@ func (s *sighting) failing(ctx context.Context, pod *corev1.Pod) error {
 
 // take keeps one failure of several pods of one revision: an error that is the image's own fault before one that is
 // not, then the first one seen. It stands for all of them since the first.
-func (s *sighting) take(f v1alpha1.Failure) {
+func (s *observation) take(f v1alpha1.Failure) {
 	id := failureID{f.Workload.Kind, f.Workload.Name, f.Revision, f.Container, f.Pull.Platform}
 	before, ok := s.found[id]
 	if !ok {
@@ -201,7 +201,7 @@ func (l *look) each(ctx context.Context, sel metav1.ListOptions, visit func(cont
 }
 
 // platform is os/arch of a node; empty where Backstop may not read nodes, or the pod has none.
-func (s *sighting) platform(ctx context.Context, name string) (string, error) {
+func (s *observation) platform(ctx context.Context, name string) (string, error) {
 	if name == "" {
 		return "", nil
 	}
@@ -223,7 +223,7 @@ func (s *sighting) platform(ctx context.Context, name string) (string, error) {
 }
 
 // wasMade notes the oldest pod of a workload that fails.
-func (s *sighting) wasMade(w v1alpha1.Workload, pod *corev1.Pod) {
+func (s *observation) wasMade(w v1alpha1.Workload, pod *corev1.Pod) {
 	at := pod.CreationTimestamp.Time
 	if before, ok := s.made[w.String()]; !ok || at.Before(before) {
 		s.made[w.String()] = at

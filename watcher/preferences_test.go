@@ -59,16 +59,16 @@ func TestWorkloadsAndTheirNamespaceSayWhatMayBeDone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]reconcile.Wish{
-		reconcile.NamespaceWish: {Annotation: "never"},
-		"Deployment/web":        {Annotation: "ask"},
+	want := map[string]reconcile.Preference{
+		reconcile.NamespacePreference: {Annotation: "never"},
+		"Deployment/web":              {Annotation: "ask"},
 		"Deployment/api": {
 			Migrates: "Deployment/api has the init container migrate, which looks like a migration of a database"},
 		"StatefulSet/db":  {Migrates: "StatefulSet/db keeps data in volumes of its own"},
 		"Pod/one":         {Annotation: "never"},
 		"Deployment/gone": {},
 	}
-	if diff := cmp.Diff(want, owners.Wishes); diff != "" {
+	if diff := cmp.Diff(want, owners.Preferences); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
