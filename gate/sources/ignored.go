@@ -4,73 +4,57 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strings"
 	"sync"
 
-	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
+	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
-
-// sourceIgnore is the file by which source-controller leaves files out of what Flux gets of a repository.
-const sourceIgnore = ".sourceignore"
 
 // applied is a tree without what its .sourceignore files leave out: to Flux that is not there.
 type applied struct {
 	fs.FS
-	mu sync.Mutex
-	// patterns that count in a folder, those of the folders above included.
-	patterns map[string][]gitignore.Pattern
-	// out are folders that are left out.
-	out map[string]bool
+	ignore *manifest.SourceIgnore
+	mu     sync.Mutex
+	// empty are folders that a pattern leaves out, and whether that is all of them.
+	empty map[string]bool
 }
 
-// Applied gives the tree as source-controller packs it. What is left out by the spec.ignore of a GitRepository stays:
-// several of them may read one repository.
+// Applied gives the tree as source-controller packs it.
 func Applied(fsys fs.FS) fs.FS {
-	return &applied{FS: fsys, patterns: map[string][]gitignore.Pattern{}, out: map[string]bool{}}
+	read := func(name string) ([]byte, error) {
+		data, err := ReadFile(fsys, name, 1<<20)
+		if err != nil {
+			return nil, nil //nolint:nilerr // What cannot be read leaves nothing out.
+		}
+		return data, nil
+	}
+	return &applied{FS: fsys, ignore: manifest.NewSourceIgnore(read), empty: map[string]bool{}}
 }
 
-// leavesOut reports whether a path, or a folder on the way to it, is left out.
+// leavesOut reports whether a path is left out.
 func (a *applied) leavesOut(name string, dir bool) bool {
 	if name == "." || !fs.ValidPath(name) {
 		return false
 	}
+	out, err := a.ignore.LeavesOut(name, dir)
+	return err == nil && out && (!dir || a.isEmpty(name))
+}
+
+// isEmpty reports whether nothing is left of a folder that a pattern leaves out.
+func (a *applied) isEmpty(dir string) bool {
+	a.mu.Lock()
+	known, ok := a.empty[dir]
+	a.mu.Unlock()
+	if ok {
+		return known
+	}
+	entries, err := fs.ReadDir(a.FS, dir)
+	empty := err != nil || !slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return (e.IsDir() || e.Type().IsRegular()) && !a.leavesOut(path.Join(dir, e.Name()), e.IsDir())
+	})
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.leaves(name, dir)
-}
-
-func (a *applied) leaves(name string, dir bool) bool {
-	if known, ok := a.out[name]; ok && dir {
-		return known
-	}
-	above := path.Dir(name)
-	out := above != "." && a.leaves(above, true)
-	if !out {
-		if patterns := a.in(above); len(patterns) > 0 {
-			out = gitignore.NewMatcher(patterns).Match(strings.Split(name, "/"), dir)
-		}
-	}
-	if dir {
-		a.out[name] = out
-	}
-	return out
-}
-
-// in lists the patterns that count for what is in a folder.
-func (a *applied) in(dir string) []gitignore.Pattern {
-	if known, ok := a.patterns[dir]; ok {
-		return known
-	}
-	var patterns []gitignore.Pattern
-	var parts []string
-	if dir != "." {
-		patterns, parts = a.in(path.Dir(dir)), strings.Split(dir, "/")
-	}
-	if data, err := ReadFile(a.FS, path.Join(dir, sourceIgnore), 1<<20); err == nil {
-		patterns = slices.Concat(patterns, patternsOf(data, parts))
-	}
-	a.patterns[dir] = patterns
-	return patterns
+	a.empty[dir] = empty
+	return empty
 }
 
 // Lstat describes a path without following links.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
@@ -133,18 +132,7 @@ func (l *lister) ignoresIn(dir string, parts []string, entries []fs.DirEntry) []
 	if err != nil {
 		return nil
 	}
-	return patternsOf(data, parts)
-}
-
-// patternsOf reads a file of patterns that stands in a folder.
-func patternsOf(data []byte, folder []string) []gitignore.Pattern {
-	var patterns []gitignore.Pattern
-	for line := range strings.Lines(string(data)) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			patterns = append(patterns, gitignore.ParsePattern(line, folder))
-		}
-	}
-	return patterns
+	return manifest.IgnorePatterns(data, parts)
 }
 
 // IsYAML reports whether a file holds YAML, by its name.

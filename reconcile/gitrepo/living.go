@@ -2,27 +2,20 @@ package gitrepo
 
 import (
 	"slices"
-	"strings"
-
-	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
 // living leaves out the places of an image that nothing runs where others are run: a person's root is the whole
-// repository, and people keep what they no longer run, as in a folder .archive. What .sourceignore leaves out Flux
+// repository, and people keep what they no longer run, as in a folder .archive. What .sourceignore files leave out Flux
 // never sees; of the rest counts what Flux Kustomizations were seen to render.
 func (l *locating) living(found []composed) ([]composed, error) {
 	if !l.query.ByPerson || l.query.Root.Path != "" || builtAsAWhole(l.files.Paths) {
 		return found, nil
 	}
-	ignored, err := l.ignored()
-	if err != nil {
-		return nil, err
-	}
-	found = unless(found, ignored)
-	if len(l.units) < 2 {
-		return found, nil
+	found, err := unless(found, l.ignored())
+	if err != nil || len(l.units) < 2 {
+		return found, err
 	}
 	rendered := map[string]bool{}
 	for _, u := range l.units[1:] {
@@ -30,18 +23,28 @@ func (l *locating) living(found []composed) ([]composed, error) {
 			rendered[file] = true
 		}
 	}
-	return unless(found, func(file string) bool { return !rendered[file] }), nil
+	return unless(found, func(file string) (bool, error) { return !rendered[file], nil })
 }
 
 // unless leaves out the references of which each file is one that does not count, where any are left then.
-func unless(found []composed, without func(file string) bool) []composed {
-	left := slices.DeleteFunc(slices.Clone(found), func(c composed) bool {
-		return !slices.ContainsFunc(c, func(nodes []manifest.Node) bool { return !without(nodes[0].File) })
-	})
-	if len(left) == 0 {
-		return found
+func unless(found []composed, without func(file string) (bool, error)) ([]composed, error) {
+	var left []composed
+	for _, c := range found {
+		for _, nodes := range c {
+			out, err := without(nodes[0].File)
+			if err != nil {
+				return nil, err
+			}
+			if !out {
+				left = append(left, c)
+				break
+			}
+		}
 	}
-	return left
+	if len(left) == 0 {
+		return found, nil
+	}
+	return left, nil
 }
 
 // builtAsAWhole reports whether the root of a repository has a kustomization, so that what it lists is rendered.
@@ -49,31 +52,15 @@ func builtAsAWhole(files []string) bool {
 	return slices.ContainsFunc(manifest.Kustomizations, func(name string) bool { return slices.Contains(files, name) })
 }
 
-// ignored reads which files the .sourceignore at the root leaves out.
-func (l *locating) ignored() (func(file string) bool, error) {
-	none := func(string) bool { return false }
-	e, err := l.EntryAt(l.commit.Tree, ".sourceignore")
-	if err != nil || !e.Regular() {
-		return none, err
-	}
-	data, ok, err := l.Content(e.Hash)
-	if err != nil || !ok {
-		return none, err
-	}
-	var patterns []gitignore.Pattern
-	for line := range strings.Lines(string(data)) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			patterns = append(patterns, gitignore.ParsePattern(line, nil))
+// ignored tells what the .sourceignore files of the tree leave out.
+func (l *locating) ignored() func(file string) (bool, error) {
+	ignore := manifest.NewSourceIgnore(func(name string) ([]byte, error) {
+		e, err := l.EntryAt(l.commit.Tree, name)
+		if err != nil || !e.Regular() {
+			return nil, err
 		}
-	}
-	m := gitignore.NewMatcher(patterns)
-	return func(file string) bool {
-		parts := strings.Split(file, "/")
-		for i := range parts {
-			if m.Match(parts[:i+1], i+1 < len(parts)) {
-				return true
-			}
-		}
-		return false
-	}, nil
+		data, _, err := l.Content(e.Hash)
+		return data, err
+	})
+	return func(file string) (bool, error) { return ignore.LeavesOut(file, false) }
 }

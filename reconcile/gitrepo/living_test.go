@@ -21,6 +21,14 @@ func TestPlaceThatNothingRenders(t *testing.T) {
 			files: []string{".sourceignore", "/*\n!/k8s\n", "k8s/web/d.yaml", app("web", web+":v1"), ".archive/web/d.yaml", app("web", web+":v0")},
 			want:  []string{"k8s/web/d.yaml"},
 		},
+		"which Flux never sees, by a file in a folder": {
+			files: []string{"old/.sourceignore", "web/\n", "k8s/web/d.yaml", app("web", web+":v1"), "old/web/d.yaml", app("web", web+":v0")},
+			want:  []string{"k8s/web/d.yaml"},
+		},
+		"which Flux sees though its folder is left out": {
+			files: []string{".sourceignore", "/*\n!/k8s/live\n", "k8s/live/d.yaml", app("web", web+":v1"), "k8s/old/d.yaml", app("web", web+":v0")},
+			want:  []string{"k8s/live/d.yaml"},
+		},
 		"where Flux renders none": {
 			files: []string{"clusters/a/ks.yaml", ks, "apps/web/d.yaml", app("web", "other:v1"), ".archive/web/d.yaml", app("web", web+":v0")},
 			want:  []string{".archive/web/d.yaml"},
