@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -31,7 +32,8 @@ func openPlain(dir string) (*gogit.Repository, error) {
 }
 
 // openLenient opens a repository that go-git does not open for the text of its configuration: git takes any bytes
-// there, such as a name in Latin-1, and go-git UTF-8 alone. why is what it said.
+// there, such as a name in Latin-1, and go-git UTF-8 alone; and git knows extensions that say nothing of what is read
+// here. why is what it said.
 func openLenient(dir string, why error) (*gogit.Repository, error) {
 	out, err := exec.Command("git", "-C", dir, "rev-parse", "--absolute-git-dir", "--git-common-dir").Output()
 	var said *exec.ExitError
@@ -52,15 +54,40 @@ func openLenient(dir string, why error) (*gogit.Repository, error) {
 		return nil, why
 	}
 	text := bytes.ToValidUTF8(data, []byte("\uFFFD"))
-	if _, err := config.ReadConfig(bytes.NewReader(text)); err != nil {
+	cfg, err := config.ReadConfig(bytes.NewReader(text))
+	if err != nil {
 		return nil, fmt.Errorf("read its configuration, %s: line %w", shown(filepath.Join(common, "config")), err)
 	}
-	if utf8.Valid(data) {
+	without, err := withoutExtensions(cfg)
+	if err != nil || without == nil && utf8.Valid(data) {
 		return nil, why
+	}
+	if without != nil {
+		text = without
 	}
 	files := dotgit.NewRepositoryFilesystem(osfs.New(lines[0]), both)
 	storage := filesystem.NewStorage(withConfig{files, text}, cache.NewObjectLRU(cacheSize))
 	return gogit.Open(storage, nil)
+}
+
+// harmless are extensions of git that change nothing of what Backstop reads: a sparse checkout has the first.
+var harmless = map[string]bool{
+	"worktreeconfig": true, "partialclone": true, "preciousobjects": true, "relativeworktrees": true,
+}
+
+// withoutExtensions is the text of a configuration without the harmless extensions; nil where it has none.
+func withoutExtensions(cfg *config.Config) ([]byte, error) {
+	section, found := cfg.Raw.Section("extensions"), false
+	for _, o := range slices.Clone(section.Options) {
+		if harmless[strings.ToLower(o.Key)] {
+			section.RemoveOption(o.Key)
+			found = true
+		}
+	}
+	if !found {
+		return nil, nil
+	}
+	return cfg.Marshal()
 }
 
 // withConfig is the files of a repository with another text of its configuration.

@@ -11,8 +11,11 @@ import (
 func TestConfigurationThatIsNotUTF8(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ text, want string }{
-		"a name in Latin-1": {"[user]\n\tname = J\xf6rg\n", "has no commit yet"},
-		"no configuration":  {"[user\nname", "; git says: fatal: bad config line 6 in file .git/config"},
+		"a name in Latin-1":              {"[user]\n\tname = J\xf6rg\n", "has no commit yet"},
+		"a sparse checkout":              {"[extensions]\n\tworktreeConfig = true\n", "has no commit yet"},
+		"one, in the later format":       {"[core]\n\trepositoryformatversion = 1\n[extensions]\n\tworktreeConfig = true\n", "has no commit yet"},
+		"an extension that nobody knows": {"[core]\n\trepositoryformatversion = 1\n[extensions]\n\trefStorage = other\n", "refstorage"},
+		"no configuration":               {"[user\nname", "; git says: fatal: bad config line 6 in file .git/config"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
