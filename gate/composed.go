@@ -16,15 +16,30 @@ import (
 //	valuesFrom: [{…, targetPath: image.tag}]    beside image.repository
 func (m *model) composed(s *sources.File) [][]manifest.Node {
 	var out [][]manifest.Node
+	hubs := map[*sources.Object]bool{}
 	for _, group := range grouped(s.Nodes) {
 		o := releaseOf(s, group[0])
 		if o == nil {
 			out = append(out, group)
 			continue
 		}
-		out = append(out, m.withTargetPaths(o, group))
+		if _, looked := hubs[o]; !looked {
+			under := hubbed(o, group[0])
+			hubs[o] = under != nil
+			out = append(out, under...)
+		}
+		if !hubs[o] || !underHub(group) {
+			out = append(out, m.withTargetPaths(o, group))
+		}
 	}
 	return out
+}
+
+// underHub reports whether a group of values names its image by a word alone, so that a hub goes before it.
+func underHub(group []manifest.Node) bool {
+	return slices.ContainsFunc(group, func(n manifest.Node) bool {
+		return n.Part == manifest.PartRepository && !strings.Contains(n.Value, "/")
+	})
 }
 
 // releaseOf is the HelmRelease that a node is in; nil for none.

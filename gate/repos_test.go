@@ -67,6 +67,12 @@ func TestGateRepositoriesAsTheyAre(t *testing.T) {
 			},
 			images: []string{"app:v1 apps/a.yaml:12", "app:v2 c.yaml:12"},
 		},
+		"what a .sourceignore takes back in below a folder that it leaves out": {
+			files: map[string]string{
+				".sourceignore": "/*\n!/deploy/live\n", "deploy/live/a.yaml": deployment("a", "app:v1"), "deploy/old/b.yaml": "image: [\n", "c.yaml": "image: [\n",
+			},
+			images: []string{"app:v1 deploy/live/a.yaml:12"},
+		},
 		"a variable by a name that Flux refuses": {
 			files: map[string]string{
 				"ks.yaml":    kustomization("app", "./app", "postBuild: {substitute: {APP-TAG: v2}}"),
@@ -97,6 +103,39 @@ spec:
 				"ghcr.io/acme/side:v4 a.yaml:13", "ghcr.io/acme/other:v5 a.yaml:14", "ghcr.io/acme/more:v6 a.yaml:15",
 			},
 		},
+		"a hub and a tag of all images of a chart": {
+			files: map[string]string{"a.yaml": `apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: istiod, namespace: x}
+spec:
+  chart: {spec: {chart: istiod, sourceRef: {kind: HelmRepository, name: r}}}
+  values:
+    global:
+      hub: docker.io/istio
+      tag: 1.24.0
+      variant: distroless
+      proxy: {image: ""}
+    pilot: {hub: "", tag: 1.24.1}
+    cni:
+      hub: ghcr.io/acme
+      tag: 1.24.2
+      image: install-cni
+    other: {image: "ghcr.io/acme/other"}
+---
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: cni, namespace: x}
+spec:
+  values:
+    hub: ghcr.io/acme
+    tag: 1.24.3
+    image: install-cni
+`},
+			images: []string{
+				"docker.io/istio/pilot:1.24.1-distroless a.yaml:12", "docker.io/istio/proxyv2:1.24.0-distroless a.yaml:9",
+				"ghcr.io/acme/install-cni:1.24.2-distroless a.yaml:15", "ghcr.io/acme/install-cni:1.24.3 a.yaml:25",
+			},
+		},
 		"a tag that valuesFrom puts to its place": {
 			files: map[string]string{
 				"ks.yaml": kustomization("a", "./app", "prune: true"),
@@ -114,6 +153,13 @@ spec:
 			files: map[string]string{"a.yaml": "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: a}\nspec:\n" +
 				"  values:\n    image: {fullName: 'reg.example.org/a:v1'}\n    side: {image: {ref: 'reg.example.org/b:v2'}}\n    git: {image: {ref: main}}\n"},
 			images: []string{"reg.example.org/a:v1 a.yaml:6", "reg.example.org/b:v2 a.yaml:7"},
+		},
+		"defaults that are taken without any variable": {
+			files: map[string]string{
+				"ks.yaml":    kustomization("app", "./app", "postBuild: {substituteStrategy: Always}"),
+				"app/a.yaml": deployment("a", "app:${TAG:=v2}"),
+			},
+			images: []string{"app:v2 app/a.yaml:12"},
 		},
 		"variables that are none, so that nothing is replaced": {
 			files: map[string]string{

@@ -21,7 +21,8 @@ func (b *builder) variables(k *kustomizev1.Kustomization, file string) render.Va
 	if post == nil {
 		return render.Variables{}
 	}
-	v := render.Variables{Values: map[string]string{}, On: true}
+	always := k.GetSubstituteStrategy() == kustomizev1.SubstituteStrategyAlways
+	v := render.Variables{Values: map[string]string{}, On: true, Always: always}
 	for _, from := range post.SubstituteFrom {
 		var o *sources.Object
 		if from.Kind == "ConfigMap" {

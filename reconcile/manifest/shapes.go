@@ -79,6 +79,8 @@ func claimImageKeys(fields []entry, set func(int, claim)) {
 //
 //	hub: docker.io/istio
 //	tag: 1.24.0
+//
+// A component with both of its own may name its image beside them.
 func claimHub(fields []entry, s spot, set func(int, claim)) {
 	hub, tag := scalarAt(fields, "hub"), scalarAt(fields, "tag")
 	if hub < 0 || tag < 0 || !strings.ContainsAny(textAt(fields, "hub"), "./") {
@@ -87,6 +89,9 @@ func claimHub(fields []entry, s spot, set func(int, claim)) {
 	group := s.pointer + "/hub"
 	set(hub, claim{part: PartRegistry, group: group})
 	set(tag, claim{part: PartTag, group: group})
+	if image := scalarAt(fields, "image"); image >= 0 && !strings.ContainsAny(textAt(fields, "image"), "/:@") {
+		set(image, claim{part: PartRepository, group: group})
+	}
 }
 
 // inValues reports whether a place is in the values of a HelmRelease, or in a file that may hold some.

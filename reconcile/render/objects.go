@@ -30,7 +30,8 @@ func (j *Job) Variables() Variables {
 	if j.Spec.PostBuild == nil {
 		return Variables{}
 	}
-	v := Variables{Values: map[string]string{}, On: true, Open: j.Open}
+	always := j.Spec.PostBuild.SubstituteStrategy == kustomizev1.SubstituteStrategyAlways
+	v := Variables{Values: map[string]string{}, On: true, Open: j.Open, Always: always}
 	for name, value := range j.From {
 		v.Values[name] = value
 	}

@@ -14,12 +14,14 @@ import (
 // Variables are what a Flux Kustomization replaces after the build: spec.postBuild.
 type Variables struct {
 	Values map[string]string
-	// On means that anything is replaced at all; Open that some values are only in the cluster.
-	On, Open bool
+	// On means that anything is replaced at all; Open that some values are only in the cluster; Always that defaults are
+	// taken where there is no variable either.
+	On, Open, Always bool
 }
 
-// idle reports that Flux replaces nothing: without a single variable it leaves all that it built as it is.
-func (v Variables) idle() bool { return !v.On || len(v.Values) == 0 && !v.Open }
+// idle reports that Flux replaces nothing: without a single variable it leaves all that it built as it is, where
+// spec.postBuild.substituteStrategy does not say Always.
+func (v Variables) idle() bool { return !v.On || len(v.Values) == 0 && !v.Open && !v.Always }
 
 // Apply replaces the variables in a value as Flux does. One that only the cluster knows stays as it is.
 func (v Variables) Apply(value string) string {
