@@ -132,8 +132,8 @@ spec:
     image: install-cni
 `},
 			images: []string{
-				"docker.io/istio/pilot:1.24.1-distroless a.yaml:12", "docker.io/istio/proxyv2:1.24.0-distroless a.yaml:9",
-				"ghcr.io/acme/install-cni:1.24.2-distroless a.yaml:15", "ghcr.io/acme/install-cni:1.24.3 a.yaml:25",
+				"docker.io/istio/proxyv2:1.24.0-distroless a.yaml:9", "docker.io/istio/pilot:1.24.1-distroless a.yaml:12",
+				"ghcr.io/acme/install-cni:1.24.2-distroless a.yaml:15", "ghcr.io/acme/other a.yaml:17", "ghcr.io/acme/install-cni:1.24.3 a.yaml:25",
 			},
 		},
 		"a tag that valuesFrom puts to its place": {
