@@ -18,8 +18,12 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// closure lists the files that a root renders at a commit.
+// closure lists the files that a root renders at a commit. Hundreds of images of one root ask for it at once.
 func (h *history) closure(c *store.Commit, root reconcile.Root) (manifest.Files, error) {
+	key := c.Tree.String() + " " + rootPath(root)
+	if known, ok := h.rooted[key]; ok {
+		return known, nil
+	}
 	files, err := manifest.Closure(h.Snapshot(c.Tree), rootPath(root))
 	switch {
 	case errors.Is(err, store.ErrCorrupt):
@@ -28,6 +32,14 @@ func (h *history) closure(c *store.Commit, root reconcile.Root) (manifest.Files,
 		return files, reconcile.Refuse("%s renders %q, which is not in the repository at %s", root.By, root.Path,
 			text.Short(c.Hash.String()))
 	}
+	if len(files.Problems) > 0 {
+		// One may be of the repository on disk, which is cloned anew.
+		return files, nil
+	}
+	if len(h.rooted) >= maxRooted {
+		clear(h.rooted)
+	}
+	h.rooted[key] = files
 	return files, nil
 }
 

@@ -15,12 +15,10 @@ import (
 type history struct {
 	*store.History
 	*remembered
-	// known are walks for Backstop's own commits that were made already.
-	known map[string][]note
 }
 
 func newHistory(p *store.History, r *remembered) *history {
-	return &history{History: p, remembered: r, known: map[string][]note{}}
+	return &history{History: p, remembered: r}
 }
 
 // tooLarge is why a large file is not read.

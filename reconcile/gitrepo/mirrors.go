@@ -2,6 +2,7 @@ package gitrepo
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -34,8 +35,14 @@ func New(dir string, o Options) (*Mirrors, error) {
 }
 
 // Tidy removes the mirrors that nobody has asked for in a while: those of sources and branches that are gone. They are
-// clones, and come again when they are asked for.
-func (g *Mirrors) Tidy(unused time.Duration) { g.store.Tidy(unused) }
+// clones, and come again when they are asked for. What is remembered of them goes too.
+func (g *Mirrors) Tidy(unused time.Duration) {
+	g.store.Tidy(unused)
+	before := g.options.Now().Add(-unused)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	maps.DeleteFunc(g.memories, func(_ *store.Mirror, r *recalled) bool { return r.used.Before(before) })
+}
 
 // branch is a source's mirror while somebody holds it, with what is remembered of it.
 type branch struct {
@@ -81,6 +88,7 @@ func (g *Mirrors) remembered(m *store.Mirror) *recalled {
 	if g.memories[m] == nil {
 		g.memories[m] = newRecalled()
 	}
+	g.memories[m].used = g.options.Now()
 	return g.memories[m]
 }
 

@@ -47,8 +47,8 @@ func (h *history) notesWithin(ctx context.Context, since time.Time, max int) ([]
 // walkNotes walks all parents: after somebody's `git pull` and push, Backstop's commits are on the second parent of a
 // merge. It stops at a commit, where one is given, since what reverts it comes after it.
 func (h *history) walkNotes(ctx context.Context, stop string, until time.Time, max int) ([]note, error) {
-	key := fmt.Sprint(stop, until.UnixNano(), max)
-	if known, ok := h.known[key]; ok {
+	key := fmt.Sprintln(h.Tip, stop, until.UnixNano(), max)
+	if known, ok := h.walks[key]; ok {
 		return known, nil
 	}
 	start, err := h.At(ctx, h.Tip)
@@ -75,6 +75,9 @@ func (h *history) walkNotes(ctx context.Context, stop string, until time.Time, m
 			c.Leave()
 		}
 	}
-	h.known[key] = out
+	if len(h.walks) >= maxWalks {
+		clear(h.walks)
+	}
+	h.walks[key] = out
 	return out, nil
 }

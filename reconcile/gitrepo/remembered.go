@@ -1,6 +1,8 @@
 package gitrepo
 
 import (
+	"time"
+
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
@@ -25,6 +27,10 @@ type remembered struct {
 	led led
 	// notes are what messages of Backstop's commits say.
 	notes map[plumbing.Hash]note
+	// walks are walks for Backstop's own commits, by the tip that they began at.
+	walks map[string][]note
+	// rooted are the files that roots render, by tree and path.
+	rooted map[string]manifest.Files
 	// moves are the files that differ between two trees, where something was moved.
 	moves map[[2]plumbing.Hash][]store.Change
 }
@@ -34,7 +40,7 @@ func newRemembered() *remembered {
 		files: map[fileVersion]parsedFile{}, described: map[plumbing.Hash]description{},
 		escaping: map[plumbing.Hash]bool{}, held: map[plumbing.Hash][]string{},
 		moves: map[[2]plumbing.Hash][]store.Change{}, scalars: map[fileVersion][]manifest.Node{},
-		notes: map[plumbing.Hash]note{},
+		notes: map[plumbing.Hash]note{}, walks: map[string][]note{}, rooted: map[string]manifest.Files{},
 	}
 }
 
@@ -43,9 +49,11 @@ type recalled struct {
 	*remembered
 	// said remembers what the files of a commit say of a workload.
 	said map[string]said
+	// used is when it was asked for last.
+	used time.Time
 }
 
-func newRecalled() *recalled { return &recalled{newRemembered(), map[string]said{}} }
+func newRecalled() *recalled { return &recalled{remembered: newRemembered(), said: map[string]said{}} }
 
 // said is what the files of one commit say of one workload, which never changes.
 type said struct{ images, why map[string]string }
@@ -73,6 +81,8 @@ const (
 	maxDescribed, maxImages = 16, 2048
 	// maxNotes bounds the commits of Backstop's that are remembered.
 	maxNotes = 32
+	// maxWalks bounds the walks for them that are remembered, and maxRooted the roots.
+	maxWalks, maxRooted = 8, 8
 	// maxMoves bounds the pairs of trees whose difference is remembered.
 	maxMoves = 8
 	// maxScalars bounds the files whose scalars are remembered.
