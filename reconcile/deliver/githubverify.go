@@ -95,7 +95,7 @@ func (g *gitHub) moveTo(ctx context.Context, branch, before, after string) error
 		return reconcile.RefuseAs(reconcile.FaultNever, "move %s to what GitHub signed: this server is too old for it: give "+
 			"image automation a key (spec.git.commit.signingKey)", branch)
 	case saysAny(strings.ToLower(said), "force-push", "rule violations", "protected ref"):
-		return reconcile.RefuseAs(reconcile.FaultDeclined, "move %s to what GitHub signed: a rule of it takes no force push: "+
+		return reconcile.RefuseAs(reconcile.FaultDeclined, "move %s to what GitHub signed: a rule takes no force push: "+
 			"it says: %s", branch, g.server.Clean(said, 300))
 	case said != "":
 		return reconcile.RefuseAs(reconcile.FaultHeadMoved, "move %s to what GitHub signed: it says: %s", branch,
