@@ -66,10 +66,12 @@ func FuzzTriggersDecideAsBefore(f *testing.F) {
 
 // sorted puts the parts of a sentence in order.
 func sorted(s string) string {
-	head, tail, _ := strings.Cut(s, ": ")
-	parts := strings.Split(tail, "; ")
+	parts := strings.FieldsFunc(strings.ReplaceAll(s, ". Asked because ", "; "), func(r rune) bool { return r == ';' || r == ':' })
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
+	}
 	slices.Sort(parts)
-	return head + ": " + strings.Join(parts, "; ")
+	return strings.Join(parts, "; ")
 }
 
 // A row that goes by the state of a canary and by no pod is all that the engine needs. It borrows the name of a trigger
