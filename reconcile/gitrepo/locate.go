@@ -1,7 +1,9 @@
 package gitrepo
 
 import (
+	"bytes"
 	"context"
+	"path"
 	"slices"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -55,16 +57,32 @@ func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, erro
 
 // ofNamespace drops what stands in a workload of another namespace, where the files have one of the query's namespace
 // too. Whoever may write in one namespace could run there what the files say for another, and have that taken back. A
-// namespace in a file is no proof by itself: kustomize may replace it.
+// namespace in a file is no proof by itself: kustomizations may replace it.
 func (l *locating) ofNamespace(found []composed) ([]composed, error) {
 	q := l.query
+	if q.Namespace == "" || len(found) == 0 {
+		return found, nil
+	}
+	put, err := l.putInto()
+	if err != nil {
+		return nil, err
+	}
+	// into are the namespaces of a node, as far as they are known.
+	into := func(n manifest.Node) []string {
+		out := slices.Clone(put[n.File])
+		if i := slices.Index(out, ""); i >= 0 || len(out) == 0 {
+			out = append(slices.DeleteFunc(out, func(ns string) bool { return ns == "" }), n.Object.Namespace)
+		}
+		return out
+	}
 	stands := func(n manifest.Node) bool {
 		named := q.Workload.Name == "" || n.Object.Kind == q.Workload.Kind && n.Object.Name == q.Workload.Name
-		return n.Object.RunsPods() && named && n.Object.Namespace != "" && q.Namespace != ""
+		changes := put != nil && slices.Contains(manifest.Kustomizations, path.Base(n.File))
+		return (n.Object.RunsPods() && named || changes) && !slices.Contains(into(n), "")
 	}
 	elsewhere := func(c composed) bool {
 		return slices.ContainsFunc(slices.Concat(c...), func(n manifest.Node) bool {
-			return stands(n) && n.Object.Namespace != q.Namespace
+			return stands(n) && !slices.Contains(into(n), q.Namespace)
 		})
 	}
 	if !slices.ContainsFunc(found, elsewhere) {
@@ -75,8 +93,32 @@ func (l *locating) ofNamespace(found []composed) ([]composed, error) {
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(all, func(n manifest.Node) bool { return stands(n) && n.Object.Namespace == q.Namespace }) {
+	if slices.ContainsFunc(all, func(n manifest.Node) bool { return stands(n) && slices.Contains(into(n), q.Namespace) }) {
 		found = slices.DeleteFunc(found, elsewhere)
 	}
 	return found, nil
+}
+
+// putInto are the namespaces that kustomizations put files into; nil where fewer than two kustomizations name one, so
+// that nothing is told apart by them.
+func (l *locating) putInto() (map[string][]string, error) {
+	named := 0
+	for _, file := range l.files.Paths {
+		if !slices.Contains(manifest.Kustomizations, path.Base(file)) {
+			continue
+		}
+		e, err := l.EntryAt(l.commit.Tree, file)
+		if err != nil {
+			return nil, err
+		}
+		if data, ok, err := l.Content(e.Hash); err != nil {
+			return nil, err
+		} else if ok && (bytes.HasPrefix(data, []byte("namespace:")) || bytes.Contains(data, []byte("\nnamespace:"))) {
+			named++
+		}
+	}
+	if named < 2 {
+		return nil, nil
+	}
+	return manifest.Namespaces(l.Snapshot(l.commit.Tree), rootPath(l.query.Root))
 }

@@ -41,18 +41,23 @@ func Folder(name string) string {
 
 // Closure is the function of that name for a tree of which other roots were asked before.
 func (g *Graph) Closure(root string) (Files, error) {
+	_, files, err := g.closure(root)
+	return files, err
+}
+
+func (g *Graph) closure(root string) (*closure, Files, error) {
 	c := &closure{Graph: g, paths: map[string]bool{}, values: map[string]bool{}, problems: map[Problem]bool{},
-		visited: map[string]bool{}}
+		visited: map[string]bool{}, by: map[string][]string{}}
 	dir := Folder(strings.ReplaceAll(root, `\`, "/"))
 	if !fs.ValidPath(dir) {
-		return Files{}, fmt.Errorf("list the files of path %q: it is no path", shorten(root))
+		return nil, Files{}, fmt.Errorf("list the files of path %q: it is no path", shorten(root))
 	}
 	mode, err := c.mode(dir)
 	if err != nil {
-		return Files{}, fmt.Errorf("list the files of path %q: %w", shorten(root), err)
+		return nil, Files{}, fmt.Errorf("list the files of path %q: %w", shorten(root), err)
 	}
 	if !mode.IsDir() {
-		return Files{}, fmt.Errorf("list the files of path %q: it is no folder", shorten(root))
+		return nil, Files{}, fmt.Errorf("list the files of path %q: it is no folder", shorten(root))
 	}
 	if !c.kustomization(dir) {
 		c.generated(dir)
@@ -69,7 +74,7 @@ func (g *Graph) Closure(root string) (Files, error) {
 	slices.SortFunc(files.Problems, func(a, b Problem) int {
 		return strings.Compare(a.File+"\x00"+a.Reason, b.File+"\x00"+b.Reason)
 	})
-	return files, nil
+	return c, files, nil
 }
 
 // closure collects what a folder reaches. Everything is visited once, so cycles end.
@@ -78,6 +83,8 @@ type closure struct {
 	paths, values map[string]bool
 	problems      map[Problem]bool
 	visited       map[string]bool
+	// by are the kustomization files that name a file, or the folder of a kustomization file.
+	by map[string][]string
 	// unread are kustomization files to follow yet.
 	unread []string
 }
@@ -201,6 +208,7 @@ func (c *closure) manifest(from, ref string) {
 		c.problem(from, "%q is a folder where a file is expected", shorten(ref))
 	} else if ok {
 		c.paths[name] = true
+		c.by[name] = append(c.by[name], from)
 	}
 }
 
@@ -210,8 +218,14 @@ func (c *closure) resource(from, ref string) {
 	case !ok:
 	case !dir:
 		c.paths[name] = true
+		c.by[name] = append(c.by[name], from)
 	case !c.kustomization(name):
 		c.problem(from, "the folder %q has no kustomization file", shorten(ref))
+	default:
+		for _, kind := range Kustomizations {
+			file := path.Join(name, kind)
+			c.by[file] = append(c.by[file], from)
+		}
 	}
 }
 
