@@ -61,7 +61,7 @@ func TestANamespaceThatAKustomizationNamesCounts(t *testing.T) {
 			s, err := w.mirrors.Blame(t.Context(), w.src, reconcile.Query{Image: web + ":v2", Namespace: c.in,
 				Workload: v1alpha1.Workload{Kind: "Deployment", Name: "web"}, Root: reconcile.Root{By: applier, Path: "apps"}})
 			var got []string
-			for _, n := range s.Nodes {
+			for _, n := range s.Places {
 				got = append(got, n.File)
 			}
 			if !slices.Equal(got, c.want) || (err == nil) != (c.want != nil) {
