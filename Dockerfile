@@ -1,7 +1,7 @@
 # What make image builds, where Docker is:
 #
 #   docker buildx build --platform linux/amd64,linux/arm64 -t ghcr.io/backstop-dev/backstop:dev .
-FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+FROM --platform=$BUILDPLATFORM golang:1.26.8@sha256:3c3e25a4da13fd0478eed2df1eb35a0e667094a7124d3993a6a1d30f71c17e79 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download

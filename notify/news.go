@@ -45,7 +45,7 @@ func foundOut(before, after *v1alpha1.Rollback) (out account) {
 	}
 	if asked(b) == nil && asked(a) != nil {
 		out.say("ApprovalNeeded", true, "a person decides by %s whether %s: %s",
-			asked(a).Until.UTC().Format("15:04:05 MST"), question(after), because(asked(a)))
+			asked(a).Until.UTC().Format("2 Jan 15:04:05 MST"), question(after), because(asked(a)))
 		out[len(out)-1].Answer = how(after)
 	}
 	if pr := a.PullRequest; pr != nil && pr.Number > 0 && (b.PullRequest == nil || b.PullRequest.Number == 0) {

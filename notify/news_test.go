@@ -63,7 +63,7 @@ func TestWhatsNew(t *testing.T) {
 		}, []string{"ReturningClosed: Backstop closed pull request 8, which brought reg/backend:v2 again: https://git.example/8",
 			"! Returning: pull request 9 brings reg/backend:v2 again, and is left open: its branch is another repository's: https://git.example/9"}},
 		"a question says until when, what and why, once": {proved, asking, []string{
-			"! ApprovalNeeded: a person decides by 14:32:00 UTC whether reg/backend:v2 goes back to reg/backend:v1: " +
+			"! ApprovalNeeded: a person decides by 21 Nov 14:32:00 UTC whether reg/backend:v2 goes back to reg/backend:v1: " +
 				"the policy asks for an approval; the files are shared. To decide: backstop approve backend-1f2e3d-1 -n develop"}},
 		"the same question is not asked again": {asking, func(s *v1alpha1.RollbackStatus) {
 			asking(s)

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -65,6 +66,8 @@ func recordedBy() []struct {
 		{v1alpha1.TriggerDrift, of(func(w *World) {
 			source, reconciler := w.Rollback.Status.Suspect.Source, w.Rollback.Status.Suspect.Reconciler
 			*w = undone()
+			at := micro(t0.Add(10 * time.Minute))
+			w.Rollback.Status.Failures[0].Drift.UndoneAt = &at
 			w.Rollback.Status.Suspect.Source, w.Rollback.Status.Suspect.Reconciler = source, reconciler
 		})},
 	}
@@ -92,6 +95,12 @@ func TestWhatKubectlSaysOfEachTriggerInEachPhase(t *testing.T) {
 		{"landed, and not applied yet", []worldChange{landed, func(w *World) { w.Rollout.Contains, w.Rollout.Fetched = false, false }}},
 		{"arrived", []worldChange{landed}},
 	}
+	names := []struct{ namespace, name, image string }{
+		{"develop", "backend-1f2e3d4c5b-1", "ghcr.io/acme/backend"},
+		{"production", "payments-worker-1f2e3d4c5b-12", "registry.example.com:5000/platform/services/payments-worker"},
+		{"a", "b-1f2e3d4c5b-1", "b"},
+		{"team-checkout-production", "notification-controller-backe-1f2e3d4c5b-1", "ghcr.io/acme/notification-controller-backend"},
+	}
 	var b strings.Builder
 	for _, record := range recordedBy() {
 		fmt.Fprintf(&b, "%s\n", record.trigger)
@@ -106,13 +115,49 @@ func TestWhatKubectlSaysOfEachTriggerInEachPhase(t *testing.T) {
 			default:
 				s.Question, s.Waiting = step.Question, waitingFor(r, step.Why, nil, w.Now)
 			}
-			describe(r, w.Now)
-			if n := utf8.RuneCountInString(r.Status.Summary); n > maxSummary {
-				t.Errorf("%s, %s: %d characters", record.trigger, p.title, n)
+			for i, n := range names {
+				named := renamed(t, r, n.namespace, n.name, n.image)
+				describe(named, w.Now)
+				row := kubectlRow(named)
+				columns := utf8.RuneCountInString(row)
+				if i == 0 {
+					fmt.Fprintf(&b, "  %s\n    %s\n", p.title, row)
+				} else {
+					// Long names leave it no room beside the namespace, which only -A prints.
+					columns -= max(len("NAMESPACE"), len(n.namespace)) + 3
+				}
+				if columns > 140 {
+					t.Errorf("%s, %s: %d columns: %s", record.trigger, p.title, columns, row)
+				}
 			}
-			fmt.Fprintf(&b, "  %s\n    %s   %s   %s   %s\n", p.title, r.Name, r.Spec.Subject.Name, r.Status.Phase, r.Status.Summary)
 		}
 		b.WriteByte('\n')
 	}
 	golden(t, "testdata/kubectl-get.txt", b.String())
+}
+
+// renamed is a Rollback of another image in another namespace.
+func renamed(t *testing.T, r *v1alpha1.Rollback, namespace, name, image string) *v1alpha1.Rollback {
+	t.Helper()
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out v1alpha1.Rollback
+	if err := json.Unmarshal([]byte(strings.ReplaceAll(string(text), "reg/backend", image)), &out); err != nil {
+		t.Fatal(err)
+	}
+	out.Namespace, out.Name = namespace, name
+	return &out
+}
+
+// kubectlRow is how kubectl get -A prints a Rollback below its header, with the columns of its kind.
+func kubectlRow(r *v1alpha1.Rollback) string {
+	var b strings.Builder
+	for _, cell := range []struct{ header, says string }{
+		{"NAMESPACE", r.Namespace}, {"NAME", r.Name}, {"TRIGGER", string(r.Spec.OpenedFor)}, {"PHASE", r.Status.Phase}, {"AGE", "2m30s"},
+	} {
+		fmt.Fprintf(&b, "%-*s", max(len(cell.header), len(cell.says))+3, cell.says)
+	}
+	return b.String() + r.Status.Summary
 }

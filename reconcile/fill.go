@@ -149,8 +149,11 @@ func (e *Engine) fillLift(ctx context.Context, w *World, step Step, rb *v1alpha1
 	lift := Lift{
 		Roots: append([]Root{origin.Root}, origin.Others...),
 		Image: lifted.Image, By: step.By, Rollback: w.Self, Cluster: e.ClusterUID,
-		Places: s.Suspect.Places, Person: w.Rollback.Spec.Lift != nil,
+		Places: s.Suspect.Places,
 		Permit: func() error { return e.gate(ctx, &w.Rollback, &rules{}, true) },
+	}
+	if d := w.Rollback.Spec.Lift; d != nil {
+		lift.Person, lift.Because = true, d.Reason
 	}
 	if w.Policy.Delivery == v1alpha1.DeliveryPullRequest {
 		return e.proposeLift(ctx, w, rb, lift, becausePolicy)

@@ -236,9 +236,10 @@ type Lift struct {
 	Onto string
 	When time.Time
 	And  []string
-	// Image selected now, By whom, and the Rollback, for the trailers.
+	// Image selected now, By whom, Because of what a person gave as the reason, and the Rollback, for the trailers.
 	Image    string
 	By       string
+	Because  string
 	Rollback string
 	Cluster  string
 }

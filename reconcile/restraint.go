@@ -115,7 +115,7 @@ func (c restraint) cooling(t TrailerCommit) error {
 		name := cluster + "/" + c.rb.Namespace + "/" + wl.String()
 		if slices.Contains(t.Workloads, name) && sameCluster(c.uid, t) && c.now.Before(until) {
 			return &waitUntil{until, fmt.Sprintf("cooldown: %s was reverted by %s, the next revert may come at %s", wl,
-				text.Short(t.Commit), clock(until))}
+				text.Short(t.Commit), deadline(until, c.now))}
 		}
 	}
 	return nil
@@ -144,7 +144,7 @@ func (c restraint) spend(tip string, used map[string]time.Time) error {
 		}
 	}
 	return &waitUntil{until, fmt.Sprintf("budget: %s in the last %s, and --budget=%s allows no more before %s",
-		revertsOn(c.rb.Status.Suspect.Branch, len(spent)), ShortDuration(c.budget.Per), c.budget, clock(until))}
+		revertsOn(c.rb.Status.Suspect.Branch, len(spent)), ShortDuration(c.budget.Per), c.budget, deadline(until, c.now))}
 }
 
 func revertsOn(branch string, n int) string {

@@ -2,15 +2,12 @@ package reconcile
 
 import (
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // describe keeps phase and conditions in step with the steps, so that kubectl and kstatus read a sentence.
@@ -38,59 +35,6 @@ func describe(r *v1alpha1.Rollback, now time.Time) {
 	setCondition(s, ready)
 	s.Summary = summary(r, ready.Message, now)
 }
-
-// maxSummary is what kubectl get shows of a record beside its name.
-const maxSummary = 120
-
-// summary is what the record says now, short. Where a person is asked it ends with how to answer; what has ended says
-// first how.
-func summary(r *v1alpha1.Rollback, says string, now time.Time) string {
-	q := r.Status.Question
-	if q == nil {
-		return cut(says, maxSummary)
-	}
-	answer := v1alpha1.Approve
-	if !q.Allows(answer) {
-		answer = v1alpha1.Reject
-	}
-	how := fmt.Sprintf("backstop %s %s -n %s", strings.ToLower(string(answer)), r.Name, r.Namespace)
-	if len(how) > maxSummary {
-		// Both names are as long as they may be.
-		return cut("a person decides: backstop approve or reject", maxSummary)
-	}
-	to := ", to " + brings(r, answer) + ": "
-	why := "a person decides by " + until(q.Until.Time, now)
-	if r.Status.Ended() {
-		why = cut(says, max(maxSummary-len(to)-len(how), 1))
-	}
-	room := maxSummary - len(how)
-	switch {
-	case utf8.RuneCountInString(why+to) <= room && (!r.Status.Ended() || room > leastSaid):
-		return strings.TrimPrefix(why+to+how, ", ")
-	case !r.Status.Ended() && len(why)+len(": ") <= room:
-		return why + ": " + how
-	}
-	return how
-}
-
-// leastSaid is how much room the start of a sentence needs to say something.
-const leastSaid = 30
-
-// brings is what an answer brings about.
-func brings(r *v1alpha1.Rollback, a v1alpha1.Answer) string {
-	switch byHand := byHandAlone(&r.Status); {
-	case byHand && a == v1alpha1.Approve:
-		return "adopt"
-	case byHand:
-		return "restore"
-	case a == v1alpha1.Approve:
-		return "revert"
-	}
-	return "keep it"
-}
-
-// until is a time of day for a sentence, with the day where the time alone could be another one.
-func until(t, now time.Time) string { return text.Day(t, now) + t.UTC().Format("15:04 MST") }
 
 // setCondition keeps the transition time while only words change.
 func setCondition(s *v1alpha1.RollbackStatus, c metav1.Condition) {

@@ -50,6 +50,18 @@ func (s *RollbackStatus) PhaseNow() string {
 	return "Verifying"
 }
 
+// DecideBy is until when a person decides the question that is asked, and whether it is because Flux takes a change by
+// hand back then, before the question expires.
+func (s *RollbackStatus) DecideBy(now time.Time) (by time.Time, undone bool) {
+	by = s.Question.Until.Time
+	for _, f := range s.Drifts() {
+		if at := f.Drift.UndoneAt; at != nil && at.After(now) && at.Time.Before(by) {
+			by, undone = at.Time, true
+		}
+	}
+	return by, undone
+}
+
 // HoldStands reports whether the revert left a hold on image automation that nobody has lifted.
 func (s *RollbackStatus) HoldStands() bool {
 	return s.Change != nil && s.Change.Hold != "" && s.Lifted == nil

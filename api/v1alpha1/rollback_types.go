@@ -68,7 +68,8 @@ type RollbackStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Phase string `json:"phase,omitempty"`
-	// Summary says in at most 120 characters what happens, and, where a person is asked, how to answer.
+	// Summary says what happens, and, where a person is asked, how to answer, in so few characters that a row of
+	// kubectl get has 140 columns at most.
 	// +optional
 	// +kubebuilder:validation:MaxLength=120
 	Summary string `json:"summary,omitempty"`
@@ -212,10 +213,10 @@ type PodCount struct {
 // +kubebuilder:selectablefield:JSONPath=`.status.phase`
 // +kubebuilder:selectablefield:JSONPath=`.status.suspect.commit`
 // +kubebuilder:printcolumn:name="Trigger",type=string,JSONPath=`.spec.openedFor`
-// +kubebuilder:printcolumn:name="Subject",type=string,JSONPath=`.spec.subject.name`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.summary`
+// +kubebuilder:printcolumn:name="Subject",type=string,priority=1,JSONPath=`.spec.subject.name`
 // +kubebuilder:printcolumn:name="Back To",type=string,priority=1,JSONPath=`.status.target.image`
 // +kubebuilder:printcolumn:name="Suspect",type=string,priority=1,JSONPath=`.status.suspect.commit`
 // +kubebuilder:printcolumn:name="Revert",type=string,priority=1,JSONPath=`.status.change.commit`

@@ -35,7 +35,7 @@ type columns struct {
 // brevities are the ways to name an image, each shorter than the one before it.
 var brevities = []func(string) string{
 	func(ref string) string { return ref },
-	func(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] },
+	image.Brief,
 	image.Short,
 }
 

@@ -87,9 +87,9 @@ func completeRollback(c *cluster) completion {
 		defer cancel()
 		kind, _, slash := strings.Cut(typed, "/")
 		switch {
-		case len(args) == 0 && slash && kindsOfRollback[strings.ToLower(kind)]:
+		case len(args) == 0 && slash && gettable[ungrouped(kind)] == "rollbacks":
 			return behind(kind, c.rollbacks(ctx)), cobra.ShellCompDirectiveNoFileComp
-		case len(args) == 0, len(args) == 1 && kindsOfRollback[strings.ToLower(args[0])]:
+		case len(args) == 0, len(args) == 1 && gettable[ungrouped(args[0])] == "rollbacks":
 			return c.rollbacks(ctx), cobra.ShellCompDirectiveNoFileComp
 		}
 		return nil, cobra.ShellCompDirectiveNoFileComp

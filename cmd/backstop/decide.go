@@ -49,7 +49,11 @@ func decisionCommand(std streams, answer v1alpha1.Answer, cmd *cobra.Command) *c
 	var then after
 	where.bind(cmd)
 	then.bind(cmd)
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record and the revert's commit message")
+	why := "why, for the record"
+	if answer == v1alpha1.Approve {
+		why += " and the revert's commit message"
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", why)
 	cmd.Flags().StringVar(&question, "question", "", "answer only if this is what is asked (status.question.id)")
 	cmd.Args = cobra.MinimumNArgs(1)
 	cmd.ValidArgsFunction = completeRollback(&where)
@@ -144,12 +148,12 @@ image again: if that is still the failing one, it comes back.`,
 				return err
 			}
 			fmt.Fprintf(std.out, "rollback/%s: lift of %s asked for by %s\n", rb.Name,
-				strings.Join(rb.Status.Change.Policies, ", "), d.By)
+				strings.Join(rb.Status.Change.Policies, ", "), rb.Spec.Lift.By)
 			return nil
 		},
 	}
 	where.bind(cmd)
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record and the commit that lifts the hold")
 	return cmd
 }
 

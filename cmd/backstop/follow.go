@@ -16,11 +16,6 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// kindsOfRollback are the names that people type before that of a Rollback.
-var kindsOfRollback = map[string]bool{
-	"rollback": true, "rollbacks": true, "rb": true, "rollback.backstop.dev": true, "rollbacks.backstop.dev": true,
-}
-
 // rollbackName takes what kubectl's users type: NAME, rollback/NAME or rollback NAME.
 func rollbackName(args []string) (string, error) {
 	kind, name, slash := strings.Cut(args[0], "/")
@@ -32,7 +27,7 @@ func rollbackName(args []string) (string, error) {
 	case !slash:
 		return args[0], nil
 	}
-	if !kindsOfRollback[strings.ToLower(kind)] {
+	if gettable[ungrouped(kind)] != "rollbacks" {
 		return "", badUsage("%s: want NAME, rollback/NAME or rollback NAME", strings.Join(args, " "))
 	}
 	if name == "" {
@@ -100,6 +95,8 @@ func stands(rb *v1alpha1.Rollback, unread bool) string {
 		return line + ": waiting for Backstop to read the answer"
 	case s.Ended() && s.Outcome.Message != "":
 		return line + ": " + s.Outcome.Message
+	case s.Question == nil && readyMessage(s.Conditions) != "":
+		return line + ": " + readyMessage(s.Conditions)
 	case s.Summary != "":
 		return line + ": " + s.Summary
 	}

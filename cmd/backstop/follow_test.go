@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,21 +20,45 @@ import (
 
 func TestRollbackNameInEveryFormThatPeopleType(t *testing.T) {
 	for typed, want := range map[string]string{
-		"web-1":                    "web-1",
-		"rollback/web-1":           "web-1",
-		"rollback web-1":           "web-1",
-		"rb/web-1":                 "web-1",
-		"Rollbacks web-1":          "web-1",
-		"rollback.backstop.dev/w":  "w",
-		"deploy/web":               "! deploy/web: want NAME, rollback/NAME or rollback NAME",
-		"deploy web":               "! deploy web: want NAME, rollback/NAME or rollback NAME",
-		"rollback/":                "! rollback/: the name of the Rollback is missing",
-		"rollback web-1 web-2":     "! rollback web-1 web-2: want the name of one Rollback",
-		"rollback/web-1 web-2":     "! rollback/web-1 web-2: want the name of one Rollback",
-		"rollbackpolicy/web-1":     "! rollbackpolicy/web-1: want NAME, rollback/NAME or rollback NAME",
-		"rollback.example.com/web": "! rollback.example.com/web: want NAME, rollback/NAME or rollback NAME",
+		"web-1":                             "web-1",
+		"rollback/web-1":                    "web-1",
+		"rollback web-1":                    "web-1",
+		"rb/web-1":                          "web-1",
+		"Rollbacks web-1":                   "web-1",
+		"rollback.backstop.dev/w":           "w",
+		"rollbacks.v1alpha1.backstop.dev/w": "w",
+		"deploy/web":                        "! deploy/web: want NAME, rollback/NAME or rollback NAME",
+		"deploy web":                        "! deploy web: want NAME, rollback/NAME or rollback NAME",
+		"rollback/":                         "! rollback/: the name of the Rollback is missing",
+		"rollback web-1 web-2":              "! rollback web-1 web-2: want the name of one Rollback",
+		"rollback/web-1 web-2":              "! rollback/web-1 web-2: want the name of one Rollback",
+		"rollbackpolicy/web-1":              "! rollbackpolicy/web-1: want NAME, rollback/NAME or rollback NAME",
+		"rollback.example.com/web":          "! rollback.example.com/web: want NAME, rollback/NAME or rollback NAME",
 	} {
 		got, err := rollbackName(strings.Fields(typed))
+		if err != nil {
+			got = "! " + err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", typed, got, want)
+		}
+	}
+}
+
+func TestGetTakesKindsInEveryFormThatPeopleType(t *testing.T) {
+	for typed, want := range map[string]string{
+		"": "rollbacks []", "rb": "rollbacks []", "Rollbacks web-1 web-2": "rollbacks [web-1 web-2]",
+		"rollback.backstop.dev/web-1":           "rollbacks [web-1]",
+		"rollbacks.v1alpha1.backstop.dev web-1": "rollbacks [web-1]",
+		"rollbackpolicy.backstop.dev/web":       "policies [web]",
+		"rbp/web":                               "policies [web]",
+		"rollback.example.com/web":              "! get rollback.example.com: want rollbacks, policies, holds, drift or events",
+		"rollback/":                             "! get rollback/: the name after the slash is missing",
+		"drift web":                             "! get drift takes no names",
+	} {
+		var o getOptions
+		what, err := o.parse(strings.Fields(typed))
+		got := fmt.Sprintf("%s %v", what, o.names)
 		if err != nil {
 			got = "! " + err.Error()
 		}

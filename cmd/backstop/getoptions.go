@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
 type getOptions struct {
@@ -30,7 +32,7 @@ func (o *getOptions) parse(args []string) (string, error) {
 	if slash {
 		o.names = append([]string{name}, o.names...)
 	}
-	what, ok := gettable[strings.ToLower(kind)]
+	what, ok := gettable[ungrouped(kind)]
 	switch {
 	case !ok:
 		return "", badUsage("get %s: want rollbacks, policies, holds, drift or events", kind)
@@ -42,6 +44,15 @@ func (o *getOptions) parse(args []string) (string, error) {
 		return "", badUsage("a name is of one namespace: give -n NAMESPACE instead of --all-namespaces")
 	}
 	return what, nil
+}
+
+// ungrouped is a kind as people type it, without the group that kubectl prints with -o name.
+func ungrouped(kind string) string {
+	kind, group, _ := strings.Cut(strings.ToLower(kind), ".")
+	if group == "" || strings.TrimPrefix(group, v1alpha1.GroupVersion.Version+".") == v1alpha1.GroupVersion.Group {
+		return kind
+	}
+	return kind + "." + group
 }
 
 // gettable are the things that get lists, by the names that people type.

@@ -134,7 +134,11 @@ func statusOf(s *v1alpha1.RollbackStatus, by reader) string {
 	for _, d := range q.Doubts {
 		why = append(why, d.Message)
 	}
-	until := text.Day(q.Until.Time, by.now) + q.Until.UTC().Format("15:04 MST")
+	at, undone := s.DecideBy(by.now)
+	until := text.Day(at, by.now) + at.UTC().Format("15:04 MST")
+	if undone {
+		until += ", when Flux takes it back"
+	}
 	return fmt.Sprintf("%s by %s: %s", by.program.Command("%s", strings.Join(commands, "|")), until,
 		cmp.Or(strings.Join(why, "; "), readyMessage(s.Conditions)))
 }

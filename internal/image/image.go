@@ -103,6 +103,19 @@ func Short(s string) string {
 	return s
 }
 
+// Brief is what people call an image: the last part of its name, with its tag, or else its digest, shortened.
+func Brief(s string) string {
+	repository, tag, digest := Split(s)
+	name := repository[strings.LastIndexByte(repository, '/')+1:]
+	switch {
+	case tag != "":
+		return name + ":" + tag
+	case digest != "":
+		return name + Short(s)
+	}
+	return name
+}
+
 // Repository is a reference without tag and digest, as written.
 func Repository(s string) string {
 	repository, _, _ := Split(s)

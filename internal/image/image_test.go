@@ -84,6 +84,22 @@ func FuzzRelations(f *testing.F) {
 	})
 }
 
+func TestBrief(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("ab", 32)
+	for in, want := range map[string]string{
+		"ghcr.io/acme/backend:v1":                   "backend:v1",
+		"ghcr.io/acme/backend:v1@" + digest:         "backend:v1",
+		"registry.test:5000/acme/backend@" + digest: "backend@abababababab",
+		"registry.test:5000/backend":                "backend",
+		"backend":                                   "backend",
+		"":                                          "",
+	} {
+		if got := Brief(in); got != want {
+			t.Errorf("%q is called %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestShort(t *testing.T) {
 	for ref, want := range map[string]string{
 		"reg.io:5000/app:v1":                        "v1",

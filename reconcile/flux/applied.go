@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
@@ -92,7 +93,7 @@ func nextKustomization(k *kustomizev1.Kustomization, since time.Time) reconcile.
 		if soon := since.Add(interval); !since.IsZero() && soon.Before(next) {
 			next = soon
 		}
-		return about(next, why)
+		return about(next, until, why)
 	}
 	last, known := lastRun(k)
 	ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
@@ -104,19 +105,19 @@ func nextKustomization(k *kustomizev1.Kustomization, since time.Time) reconcile.
 	case !known:
 		next := since.Add(interval)
 		return reconcile.Again{Next: next,
-			When: fmt.Sprintf("at %s at the latest, after the interval of %s", clock(next), ref)}
+			When: fmt.Sprintf("at %s at the latest, after the interval of %s", deadline(next, since), ref)}
 	case ready != nil && ready.Status == metav1.ConditionFalse:
 		next := last.Add(retry)
-		return about(next, fmt.Sprintf("%s fails and tries again every %s", ref, duration.HumanDuration(retry)))
+		return about(next, last, fmt.Sprintf("%s fails and tries again every %s", ref, duration.HumanDuration(retry)))
 	}
 	next := last.Add(interval)
-	return about(next, fmt.Sprintf("%s applies every %s, and each new revision at once",
+	return about(next, last, fmt.Sprintf("%s applies every %s, and each new revision at once",
 		ref, duration.HumanDuration(interval)))
 }
 
 // about is a time that Flux's jitter moves a little.
-func about(next time.Time, why string) reconcile.Again {
-	return reconcile.Again{Next: next, When: "at about " + clock(next), Why: why}
+func about(next, from time.Time, why string) reconcile.Again {
+	return reconcile.Again{Next: next, When: "at about " + deadline(next, from), Why: why}
 }
 
 // suspended is never, before somebody resumes it.
@@ -152,11 +153,12 @@ func nextRelease(hr *helmv2.HelmRelease, since time.Time) reconcile.Again {
 			duration.HumanDuration(interval), ref)}
 	}
 	next := since.Add(interval)
-	return reconcile.Again{Next: next, When: fmt.Sprintf("at %s at the latest", clock(next)),
+	return reconcile.Again{Next: next, When: fmt.Sprintf("at %s at the latest", deadline(next, since)),
 		Why: fmt.Sprintf("%s corrects drift every %s", ref, duration.HumanDuration(interval))}
 }
 
-func clock(t time.Time) string { return t.UTC().Format("15:04:05 MST") }
+// deadline is a time of day, with the day where it is half a day or more after what it is counted from.
+func deadline(t, from time.Time) string { return text.Day(t, from) + t.UTC().Format("15:04:05 MST") }
 
 // replaced is when helm-controller replaces a release that a person made with helm. helm-controller finds at its next
 // run that it did not make the newest release, and upgrades, with drift detection or without; one that is stalled does
@@ -176,7 +178,7 @@ func replaced(hr *helmv2.HelmRelease, since time.Time) reconcile.Again {
 		return reconcile.Again{When: fmt.Sprintf("within %s, the interval of %s", duration.HumanDuration(interval), ref)}
 	}
 	next := since.Add(interval)
-	return reconcile.Again{Next: next, When: fmt.Sprintf("at %s at the latest", clock(next)),
+	return reconcile.Again{Next: next, When: fmt.Sprintf("at %s at the latest", deadline(next, since)),
 		Why: fmt.Sprintf("%s upgrades at its next run, every %s, as it did not make the newest release", ref,
 			duration.HumanDuration(interval))}
 }

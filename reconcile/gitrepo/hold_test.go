@@ -110,7 +110,7 @@ func TestLiftTakesOnlyWhatWasAskedFor(t *testing.T) {
 	}
 	w.put("holds", "apps/develop/a.yaml", hold(tag1, "backend"), "apps/develop/b.yaml", hold(tag2, "backend"),
 		"apps/develop/c.yaml", hold(tag1, "frontend"), "apps/other/d.yaml", hold(tag1, "backend"))
-	_, err := w.mirrors.Lift(t.Context(), w.src, reconcile.Lift{Policy: "develop:backend", Not: tag1, Roots: apps(), By: "jane"})
+	_, err := w.mirrors.Lift(t.Context(), w.src, reconcile.Lift{Policy: "develop:backend", Not: tag1, Roots: apps(), By: "jane", Because: "tested\nby hand"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestLiftTakesOnlyWhatWasAskedFor(t *testing.T) {
 	if diff := cmp.Diff([]string{"apps/develop/b.yaml", "apps/develop/c.yaml", "apps/other/d.yaml"}, left); diff != "" {
 		t.Errorf("holds left (-want +got):\n%s", diff)
 	}
-	if got := w.run(w.bare, "log", "-1", "--format=%B", "main"); !strings.Contains(got, "\nLifted-by: jane") {
+	if got := w.run(w.bare, "log", "-1", "--format=%B", "main"); !strings.Contains(got, "\nLifted-by: jane\nLifted-because: tested by hand") {
 		t.Errorf("message:\n%s", got)
 	}
 }

@@ -111,6 +111,9 @@ func liftMessage(l reconcile.Lift, t note, contents map[string][]byte) string {
 	if by := oneLine(l.By, nameRunes); by != "" {
 		more = append(more, "Lifted-by: "+by)
 	}
+	if why := oneLine(l.Because, 500); why != "" {
+		more = append(more, "Lifted-because: "+why)
+	}
 	return message(subject, t, more)
 }
 

@@ -37,6 +37,7 @@ var oddFlux = map[string]struct {
 }{
 	"GitRepository":         {"source.toolkit.fluxcd.io/v1", `{"interval":"1m","url":"https://git.test/x"}`, func() client.ObjectList { return &sourcev1.GitRepositoryList{} }},
 	"OCIRepository":         {"source.toolkit.fluxcd.io/v1", `{"interval":"1m","url":"oci://reg.test/x"}`, func() client.ObjectList { return &sourcev1.OCIRepositoryList{} }},
+	"Bucket":                {"source.toolkit.fluxcd.io/v1", `{"interval":"1m","bucketName":"x","endpoint":"s3.test"}`, func() client.ObjectList { return &sourcev1.BucketList{} }},
 	"Kustomization":         {"kustomize.toolkit.fluxcd.io/v1", `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"x"}}`, func() client.ObjectList { return &kustomizev1.KustomizationList{} }},
 	"HelmRelease":           {"helm.toolkit.fluxcd.io/v2", `{"interval":"1m","chartRef":{"kind":"OCIRepository","name":"x"}}`, func() client.ObjectList { return &helmv2.HelmReleaseList{} }},
 	"ImagePolicy":           {"image.toolkit.fluxcd.io/v1", `{"imageRepositoryRef":{"name":"x"},"policy":{"semver":{"range":"*"}}}`, func() client.ObjectList { return &imagev1.ImagePolicyList{} }},
@@ -107,6 +108,18 @@ func FuzzOddObjects(f *testing.F) {
 		"ImagePolicy":           {`"policy":"semver"`, `"imageRepositoryRef":"x"`, `"filterTags":[]`},
 		"ImageRepository":       {`"interval":[]`, `"accessFrom":"all"`},
 		"ImageUpdateAutomation": {`"git":true`, `"update":"Setters"`, `"interval":{}`},
+		"Bucket":                {`"interval":{}`, `"provider":["aws"]`, `"provider":"of another year"`},
+
+		"GitRepository/status":         {`"artifact":"main@sha1:a"`, `"conditions":{"Ready":"True"}`, `"conditions":[{"lastTransitionTime":"today"}]`, `"observedGeneration":"1"`},
+		"OCIRepository/status":         {`"artifact":[]`, `"artifact":{"lastUpdateTime":1764000000}`},
+		"Kustomization/status":         {`"history":"none"`, `"history":[{"lastReconciled":"now"}]`, `"inventory":{"entries":{}}`, `"lastHandledReconcileAt":5`, `"conditions":[null]`},
+		"HelmRelease/status":           {`"history":{"version":1}`, `"history":[{"version":"one"}]`, `"history":[{"status":{"of":"a newer form"}}]`, `"inventory":true`, `"failures":-1`},
+		"ImagePolicy/status":           {`"latestRef":"v1"`, `"latestRef":{"name":1}`, `"observedPreviousRef":[]`},
+		"ImageRepository/status":       {`"lastScanResult":"12 tags"`, `"lastScanResult":{"scanTime":"yesterday"}`},
+		"ImageUpdateAutomation/status": {`"lastPushTime":"never"`, `"lastAutomationRunTime":1`, `"observedPolicies":[]`},
+		"Bucket/status":                {`"artifact":1`},
+		"Rollback/status":              {`"waiting":{"why":"a","since":"2026-11-28T11:34:13Z"}`, `"waiting":{"why":"a","since":"soon"}`, `"outcome":{"result":"Undone","sentence":"of another year","at":"2026-11-28T11:34:13Z"}`, `"phase":"Dreaming"`, `"newer":{"form":[1]}`},
+		"RollbackPolicy/status":        {`"conditions":[{"type":"Ready","status":"Maybe","reason":"A","message":"","lastTransitionTime":"2026-11-28T11:34:13Z"}]`, `"conditions":"True"`},
 	} {
 		for _, f1 := range field {
 			f.Add(kind, f1)
@@ -126,7 +139,8 @@ func FuzzOddObjects(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	write := func(t *testing.T, kind, name, spec string) bool {
+	// write makes an object, or fills the status of one that is there.
+	write := func(t *testing.T, kind, name, spec, status string) bool {
 		t.Helper()
 		apiVersion := v1alpha1.GroupVersion.String()
 		if flux, ok := oddFlux[kind]; ok {
@@ -136,10 +150,14 @@ func FuzzOddObjects(f *testing.F) {
 		if json.Unmarshal([]byte(spec), &map[string]any{}) != nil {
 			return false
 		}
-		raw := `{"apiVersion":"` + apiVersion + `","kind":"` + kind + `","metadata":{"namespace":"default","name":"` + name + `"},"spec":` + spec + `}`
+		if json.Unmarshal([]byte(status), &map[string]any{}) != nil {
+			return false
+		}
+		raw := `{"apiVersion":"` + apiVersion + `","kind":"` + kind + `","metadata":{"namespace":"default","name":"` + name + `"},"spec":` + spec + `,"status":` + status + `}`
 		if o.UnmarshalJSON([]byte(raw)) != nil {
 			return false
 		}
+		filled := o.Object["status"]
 		if err := c.Create(t.Context(), o); err != nil {
 			return false
 		}
@@ -148,11 +166,17 @@ func FuzzOddObjects(f *testing.F) {
 				t.Errorf("%s: %v", name, err)
 			}
 		})
+		if status == "{}" {
+			return true
+		}
+		o.Object["status"] = filled
+		_ = c.Status().Update(t.Context(), o) // what the schema refuses is no status
 		return true
 	}
 	f.Fuzz(func(t *testing.T, kind, field string) {
 		var list client.ObjectList
 		plain := oddPolicy
+		kind, ofStatus := strings.CutSuffix(kind, "/status")
 		flux, fluxs := oddFlux[kind]
 		switch {
 		case kind == "RollbackPolicy":
@@ -164,11 +188,15 @@ func FuzzOddObjects(f *testing.F) {
 		default:
 			return
 		}
-		if !write(t, kind, "plain", plain) {
+		if !write(t, kind, "plain", plain, "{}") {
 			t.Fatalf("a plain %s was refused", kind)
 		}
 		want := 1
-		if write(t, kind, "odd", plain[:len(plain)-1]+","+field+"}") {
+		spec, status := plain[:len(plain)-1]+","+field+"}", "{}"
+		if ofStatus {
+			spec, status = plain, "{"+field+"}"
+		}
+		if write(t, kind, "odd", spec, status) {
 			want++
 		}
 		bad, err := kube.Partial(t.Context(), c, list, client.InNamespace(metav1.NamespaceDefault))

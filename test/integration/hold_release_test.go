@@ -38,7 +38,7 @@ func TestManualRelease(t *testing.T) {
 	w.runs(prod, "backend", newer)
 	now := w.record(prod, r.Spec.Subject.Name)
 	w.lifted(w.released(r.Spec.Subject.Name, now.Spec.Lift.By), w.Fleet.Image("backend", newer))
-	if said := w.git("show", "-s", "--format=%B", w.record(prod, r.Spec.Subject.Name).Status.Lifted.Commit); !strings.Contains(said, "Lifted-by: "+now.Spec.Lift.By) {
+	if said := w.git("show", "-s", "--format=%B", w.record(prod, r.Spec.Subject.Name).Status.Lifted.Commit); !strings.Contains(said, "Lifted-by: "+now.Spec.Lift.By+"\nLifted-because: tested by hand") {
 		t.Errorf("the lift does not name who asked for it:\n%s", said)
 	}
 }

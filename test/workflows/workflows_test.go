@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,7 +44,7 @@ var ours = regexp.MustCompile(`^uses: backstop-dev/backstop/deploy/ci@v\d+\.\d+\
 func TestActionsArePinnedByCommit(t *testing.T) {
 	commits := map[string]string{}
 	found := 0
-	for _, file := range glob(t, ".github/workflows/*.yaml", "deploy/ci/*.yml", "docs/*.md", "docs/*/*.md") {
+	for _, file := range glob(t, ".github/workflows/*.y*ml", "deploy/ci/*.yml", "docs/*.md", "docs/*/*.md") {
 		for n, line := range strings.Split(read(t, file), "\n") {
 			text := strings.TrimLeft(line, "# -")
 			if !strings.HasPrefix(text, "uses: ") || strings.HasPrefix(text, "uses: ./") {
@@ -78,7 +79,7 @@ func TestWorkflowsMayDoWhatTheyNeedAndNoMore(t *testing.T) {
 		"release.yaml release contents": true, "release.yaml release packages": true, "release.yaml release id-token": true,
 		"release.yaml release attestations": true, "scorecard.yaml scorecard security-events": true, "scorecard.yaml scorecard id-token": true,
 	}
-	for _, file := range glob(t, ".github/workflows/*.yaml") {
+	for _, file := range glob(t, ".github/workflows/*.y*ml") {
 		w := parse(t, file)
 		name := filepath.Base(file)
 		if w.Permissions == nil || len(w.Permissions) != 0 {
@@ -123,6 +124,40 @@ func steps(t *testing.T, name string, steps []step, writes bool) {
 		if writes && strings.HasPrefix(s.Uses, "actions/setup-go@") && s.With["cache"] != false {
 			t.Errorf("%s: what another workflow left in the cache goes into what is released: set cache: false", name)
 		}
+		for key, value := range s.With {
+			text, _ := value.(string)
+			if slices.Contains([]string{"script", "run", "command", "inlineScript"}, key) && strings.Contains(text, "${{") {
+				t.Errorf("%s: an expression in %s of %s lets its value run", name, key, s.Uses)
+			}
+			if writes && strings.HasPrefix(key, "cache-") {
+				t.Errorf("%s: %s of %s brings what another workflow left into what is released", name, key, s.Uses)
+			}
+		}
+		if writes && strings.HasPrefix(s.Uses, "actions/cache") {
+			t.Errorf("%s: actions/cache brings what another workflow left into what is released", name)
+		}
+	}
+}
+
+// builder is the image that builds, by its release and its digest.
+var builder = regexp.MustCompile(`(?m)^\s*(?:FROM(?: --platform=\S+)?|image:) +(\S+)`)
+
+// Dependabot renews the Dockerfile's, and nothing GitLab's: they are one.
+func TestImagesArePinnedByDigest(t *testing.T) {
+	found := map[string]bool{}
+	for _, file := range glob(t, "Dockerfile", "deploy/ci/gitlab.yml") {
+		for _, m := range builder.FindAllStringSubmatch(read(t, file), -1) {
+			if m[1] == "scratch" {
+				continue
+			}
+			if !regexp.MustCompile(`^[\w./-]+:[\w.]+@sha256:[0-9a-f]{64}$`).MatchString(m[1]) {
+				t.Errorf("%s: %s has no digest beside its tag", file, m[1])
+			}
+			found[m[1]] = true
+		}
+	}
+	if len(found) != 1 {
+		t.Errorf("the images that build are %v, want one", found)
 	}
 }
 
@@ -139,11 +174,16 @@ var never = map[string]*regexp.Regexp{
 	"hardcoded-container-credentials: a password stands in the workflow": regexp.MustCompile(`(?m)^\s+password: *[^$\s]`),
 	"unpinned-images: an image without a digest":                         regexp.MustCompile(`(?m)^\s+(?:container|image): *[^\s@{]+$|docker://[^\s@]+$`),
 	"github-env: what a step writes is the environment of the next":      regexp.MustCompile(`GITHUB_ENV`),
-	"obfuscation: an address that is not what it looks like":             regexp.MustCompile(`uses: [^\s]*(//|/\./|\.\.)`),
+	"undocumented-permissions: nobody knows why it may write":            regexp.MustCompile(`(?m)^\s+[a-z-]+: write$`),
+	"secrets-outside-env: any branch's workflow may read the secret":     regexp.MustCompile(`\bsecrets\.\w`),
+	"misfeature: a shell or an option that goes wrong silently":          regexp.MustCompile(`shell: *cmd\b|pip-install:`),
+	"archived-uses: nobody mends the action any more": regexp.MustCompile(
+		`uses: (?:actions-rs/|actions/(?:create-release|upload-release-asset|setup-ruby|setup-elixir|setup-haskell)@)`),
+	"obfuscation: an address that is not what it looks like": regexp.MustCompile(`uses: [^\s]*(//|/\./|\.\.)`),
 }
 
 func TestNoWorkflowHasWhatZizmorFinds(t *testing.T) {
-	for _, file := range glob(t, ".github/workflows/*.yaml", "deploy/ci/action.yml") {
+	for _, file := range glob(t, ".github/workflows/*.y*ml", "deploy/ci/action.yml") {
 		text := read(t, file)
 		for why, words := range never {
 			if found := words.FindString(text); found != "" {
@@ -159,6 +199,8 @@ func TestNoWorkflowHasWhatZizmorFinds(t *testing.T) {
 		"if: github.actor == 'dependabot[bot]'": "bot-conditions", "runs-on: [self-hosted, linux]": "self-hosted-runner",
 		"      password: hunter2": "hardcoded-container-credentials", "    container: golang:1.26": "unpinned-images",
 		`run: echo "A=$B" >>"$GITHUB_ENV"`: "github-env", "if: |\n  ${{ false }}": "unsound-condition",
+		"      contents: write": "undocumented-permissions", "KEY: ${{ secrets.KEY }}": "secrets-outside-env",
+		"uses: actions/create-release@v1": "archived-uses", "  shell: cmd": "misfeature",
 		"if: contains('refs/heads/main', github.ref)": "unsound-contains", "uses: actions/./checkout@v4": "obfuscation",
 	} {
 		found := false

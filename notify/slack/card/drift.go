@@ -75,7 +75,7 @@ func deadlineField(r *v1alpha1.Rollback) string {
 	if d.UndoneAt == nil {
 		return foreign(d.Undone, 300)
 	}
-	out := "at about " + clock(d.UndoneAt.Time)
+	out := about(d.UndoneAt.Time)
 	// The sentence begins with the time, in a zone that is not the reader's.
 	if d.UndoneWhy != "" {
 		out += "\n" + foreign(d.UndoneWhy, 300)
@@ -90,8 +90,8 @@ func unanswered(s *v1alpha1.RollbackStatus) string {
 	case len(all) == 0 || all[0].Drift.UndoneAt == nil && all[0].Drift.Undone == "":
 		return "Without a decision Git stays as it is, and Flux takes the change back the next time it applies."
 	case all[0].Drift.UndoneAt != nil:
-		return "Without a decision Git stays as it is, and Flux takes the change back at about " +
-			clock(all[0].Drift.UndoneAt.Time) + "."
+		return "Without a decision Git stays as it is, and Flux takes the change back " +
+			about(all[0].Drift.UndoneAt.Time) + "."
 	case all[0].Drift.NeverUndone:
 		return "Without a decision Git and the cluster stay as they are."
 	}

@@ -113,9 +113,9 @@ func TestNote(t *testing.T) {
 	}{
 		"nothing new": {asked, asked, "", false},
 		"a question before anything was posted": {[]edit{failures, target}, asked,
-			"⚠️ a person decides by 15:24:40 UTC whether registry.example/shop/shop-api:v1.42.0 goes back to registry.example/shop/shop-api:v1.41.3: the policy asks for an approval", false},
+			"⚠️ a person decides by 21 Nov 15:24:40 UTC whether registry.example/shop/shop-api:v1.42.0 goes back to registry.example/shop/shop-api:v1.41.3: the policy asks for an approval", false},
 		"a question after the card was posted is shown in the channel": {[]edit{failures, target, waits("the branch cannot be read yet", "")}, asked,
-			"⚠️ a person decides by 15:24:40 UTC whether registry.example/shop/shop-api:v1.42.0 goes back to registry.example/shop/shop-api:v1.41.3: the policy asks for an approval", true},
+			"⚠️ a person decides by 21 Nov 15:24:40 UTC whether registry.example/shop/shop-api:v1.42.0 goes back to registry.example/shop/shop-api:v1.41.3: the policy asks for an approval", true},
 		"a decision names the person": {asked, append(asked, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve)),
 			"*Approved* by <@U0JANE> at <!date^1795271468^{time}|14:31 UTC>", false},
 		"an expiry is shown in the channel": {asked, append(asked, ends(v1alpha1.ResultExpired, "nobody <!here> decided in 1h")),

@@ -18,10 +18,10 @@ func point(f Facts) string {
 	switch {
 	case stateOf(r) == asking && w.drift && !approvable(s):
 		out += fmt.Sprintf("%s, Git says %s. Restore it from Git by %s, or commit what is meant.", header(r), w.bad,
-			utc(s.Question.Until.Time))
+			deadline(s.Question.Until.Time))
 	case stateOf(r) == asking && w.drift:
 		out += fmt.Sprintf("%s, Git says %s. Adopt it into Git or restore it by %s.", header(r), w.bad,
-			utc(s.Question.Until.Time))
+			deadline(s.Question.Until.Time))
 	case stateOf(r) == asking:
 		out += wanted(r, w)
 	case expired(r):
@@ -41,7 +41,7 @@ func point(f Facts) string {
 // wanted is what people are asked of a failure.
 func wanted(r *v1alpha1.Rollback, w words) string {
 	s := &r.Status
-	until := utc(s.Question.Until.Time)
+	until := deadline(s.Question.Until.Time)
 	switch {
 	case unheld(r):
 		return fmt.Sprintf("%s: pull request %d is merged without its hold. Go on without it, or put it back, by %s.", w.app,

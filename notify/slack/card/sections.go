@@ -75,7 +75,7 @@ func next(f Facts) string {
 	}
 	out := "🔎 *Next* " + foreign(s.Waiting.Why, 800)
 	if s.Waiting.Until != nil {
-		out += ", until " + clock(s.Waiting.Until.Time)
+		out += ", until " + date(s.Waiting.Until.Time)
 	}
 	return out
 }
@@ -83,7 +83,7 @@ func next(f Facts) string {
 // question describes what happens without an answer, and why a person is asked.
 func question(f Facts) string {
 	a := f.Rollback.Status.Question
-	out := "🟡 *A person decides* by " + clock(a.Until.Time) + ". "
+	out := "🟡 *A person decides* by " + date(a.Until.Time) + ". "
 	switch {
 	case f.Rollback.Spec.OpenedFor == v1alpha1.TriggerDrift:
 		out += unanswered(&f.Rollback.Status)

@@ -100,13 +100,19 @@ func date(t time.Time) string {
 	return fmt.Sprintf("<!date^%d^{date_short_pretty} at {time}|%s>", t.Unix(), t.UTC().Format("2006-01-02 15:04 MST"))
 }
 
-// clock is a time of day in the reader's own zone.
-func clock(t time.Time) string {
-	return fmt.Sprintf("<!date^%d^{time}|%s>", t.Unix(), utc(t))
+// about is a date that Flux's jitter moves a little.
+func about(t time.Time) string {
+	return fmt.Sprintf("<!date^%d^{date_short_pretty} at about {time}|%s>", t.Unix(),
+		t.UTC().Format("2006-01-02 at about 15:04 MST"))
 }
 
-// utc is a time of day for text that Slack shows as it is.
-func utc(t time.Time) string { return t.UTC().Format("15:04 MST") }
+// clock is a time of day in the reader's own zone.
+func clock(t time.Time) string {
+	return fmt.Sprintf("<!date^%d^{time}|%s>", t.Unix(), t.UTC().Format("15:04 MST"))
+}
+
+// deadline is until when, for text that Slack shows as it is: on a card of yesterday the time alone is ambiguous.
+func deadline(t time.Time) string { return t.UTC().Format("2 Jan 15:04 MST") }
 
 // lasted prints a duration as people say it.
 func lasted(d time.Duration) string {
