@@ -62,7 +62,8 @@ var blinders = []struct {
 	{"it keeps no former revision (spec.revisionHistoryLimit: 0): nothing tells what changed, and a crash is only told",
 		"set spec.revisionHistoryLimit to 2 or more",
 		func(w *Workload) bool { return w.Forgets }},
-	{"Backstop may not MAYNOT, and so does not see that a new revision fails, or late", "kubectl apply -k deploy/kustomize/rbac",
+	{"Backstop may not MAYNOT, and so does not see that a new revision fails, or late",
+		"kubectl apply -k deploy/kustomize/rbac",
 		func(w *Workload) bool { return len(w.MayNot) > 0 }},
 }
 
@@ -142,8 +143,9 @@ func (f *Facts) dim(w *Workload) []string {
 	case p.Mode == v1alpha1.ModeNotify && !f.names(v1alpha1.TriggerRollout, p.By):
 		out = append(out, "of Rollout it only tells: its policy has no trigger of that type")
 	case p.MaxAge > 0 && p.MaxAge <= trigger.Patience+p.Grace:
-		out = append(out, fmt.Sprintf("what runs and does not become ready is seen after %s, when Rollout's maxAge of %s may have "+
-			"passed: then it only tells", reconcile.ShortDuration(trigger.Patience), reconcile.ShortDuration(p.MaxAge)))
+		out = append(out,
+			fmt.Sprintf("what runs and does not become ready is seen after %s, when Rollout's maxAge of %s may have "+
+				"passed: then it only tells", reconcile.ShortDuration(trigger.Patience), reconcile.ShortDuration(p.MaxAge)))
 	}
 	return out
 }

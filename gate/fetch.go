@@ -258,8 +258,8 @@ func (f *fetcher) file(ctx context.Context, r *fetchedRef, dir, ref string) erro
 	return err
 }
 
-// ofNoRepository is an environment without what leads git to a repository: a hook has that of the user's, which git would
-// check out over.
+// ofNoRepository is an environment without what leads git to a repository: a hook has that of the user's, which git
+// would check out over.
 func ofNoRepository(environ []string) []string {
 	leads := []string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX",
 		"GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_CEILING_DIRECTORIES"}
@@ -285,7 +285,8 @@ func (f *fetcher) clone(ctx context.Context, dir string, at *location) error {
 			"-c", "filter.lfs.smudge=", "-c", "filter.lfs.process=", "-c", "filter.lfs.required=false",
 		}, args...)...)
 		cmd.Dir = dir
-		cmd.Env = append(ofNoRepository(os.Environ()), "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=http:https:ssh", "GIT_LFS_SKIP_SMUDGE=1")
+		cmd.Env = append(ofNoRepository(os.Environ()), "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=http:https:ssh",
+			"GIT_LFS_SKIP_SMUDGE=1")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("git %s %s: %w: %s", args[0], at.address(), err, render.Words(errors.New(string(out))))
 		}

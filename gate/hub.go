@@ -11,7 +11,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// hubImage is an image that a chart makes of a hub and a tag: the block of its values, and its name where they say none.
+// hubImage is an image that a chart makes of a hub and a tag: the block of its values, and its name where they say
+// none.
 type hubImage struct{ block, name string }
 
 // hubImages are those of Istio's charts, by the name of the chart.

@@ -31,7 +31,8 @@ var nevers = []never{
 		if a.OptedIn {
 			return ""
 		}
-		return "namespace " + w.Rollback.Namespace + " does not allow it: label it " + FastForwardLabel + "=" + FastForwardAllowed
+		return "namespace " + w.Rollback.Namespace + " does not allow it: label it " +
+			FastForwardLabel + "=" + FastForwardAllowed
 	},
 	func(_ *World, a *Ahead, _ *AheadWorkload) string {
 		if len(a.Suspended) == 0 {

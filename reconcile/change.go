@@ -39,7 +39,8 @@ func (e *Engine) overtaken(ctx context.Context, w *World, commit string) v1alpha
 	if bar == "" || bar == v1alpha1.BarUnreadable || bar == v1alpha1.BarMaxAge {
 		return ""
 	}
-	e.Log.Warn("pushed, and forbidden meanwhile: the push was under way", "rollback", w.Rollback.Namespace+"/"+w.Rollback.Name,
+	e.Log.Warn("pushed, and forbidden meanwhile: the push was under way", "rollback",
+		w.Rollback.Namespace+"/"+w.Rollback.Name,
 		"commit", commit, "barred", bar, "why", err)
 	return bar
 }

@@ -90,7 +90,8 @@ func toldByHand(w *World) string {
 		return fmt.Sprintf("%s, while Git says %s since %s (%s)", by, w.Rollback.Spec.Subject.Name,
 			text.Short(s.Suspect.Commit), s.Suspect.Branch)
 	}
-	return fmt.Sprintf("%s came in with %s (%s)", w.Rollback.Spec.Subject.Name, text.Short(s.Suspect.Commit), s.Suspect.Branch)
+	return fmt.Sprintf("%s came in with %s (%s)", w.Rollback.Spec.Subject.Name, text.Short(s.Suspect.Commit),
+		s.Suspect.Branch)
 }
 
 // doubtsOf lists why the policy's word is not enough.

@@ -327,7 +327,8 @@ type PodsSeen struct {
 	RanHere string
 	// Labels of the workloads in Failures and known that exist, by Kind/name: what policies select by.
 	Labels map[string]map[string]string
-	// Preferences are what these workloads say about going back, by Kind/name, and their namespace, by NamespacePreference.
+	// Preferences are what these workloads say about going back, by Kind/name, and their namespace, by
+	// NamespacePreference.
 	Preferences map[string]Preference
 }
 

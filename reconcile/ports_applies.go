@@ -28,8 +28,8 @@ type Reconciler struct {
 	Ref    v1alpha1.ObjectRef
 	UID    types.UID
 	Labels map[string]string
-	// Says is what its annotation RollbackAnnotation says; empty where it has none. Preferences are that and what its namespace
-	// says.
+	// Says is what its annotation RollbackAnnotation says; empty where it has none. Preferences are that and what its
+	// namespace says.
 	Says        string
 	Preferences map[string]Preference
 	// Gone means that it does not exist.

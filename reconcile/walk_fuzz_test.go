@@ -206,8 +206,8 @@ func (m *model) forcePush(n int) {
 	}
 }
 
-// self is the name of a record in trailers, and mine reports whether a trail is of one of this model's records: clusters
-// of one name are told apart by their UID.
+// self is the name of a record in trailers, and mine reports whether a trail is of one of this model's records:
+// clusters of one name are told apart by their UID.
 func (m *model) self(name string) string { return m.cluster + "/" + m.ns + "/" + name }
 
 func (m *model) mine(tr *TrailerCommit, rollback string) bool {

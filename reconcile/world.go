@@ -217,6 +217,7 @@ type Observation struct {
 	RanHere string
 	// Labels of the workloads in Failures and of the known ones that exist, by Kind/name: what policies select by.
 	Labels map[string]map[string]string
-	// Preferences are what these workloads say about going back, by Kind/name, and their namespace, by NamespacePreference.
+	// Preferences are what these workloads say about going back, by Kind/name, and their namespace, by
+	// NamespacePreference.
 	Preferences map[string]Preference
 }

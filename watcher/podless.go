@@ -17,8 +17,8 @@ import (
 )
 
 // Pods that nobody lets be made, as where an admission webhook refuses their image or a quota is used up: then there is
-// nothing that fails, and nobody would be told. A ReplicaSet has it in its status, and so its Deployment; a StatefulSet,
-// a DaemonSet and a Job say it by events alone.
+// nothing that fails, and nobody would be told. A ReplicaSet has it in its status, and so its Deployment; a
+// StatefulSet, a DaemonSet and a Job say it by events alone.
 
 const (
 	// failedCreate is the reason of events about pods that could not be made, refusedFor how long one counts: a controller

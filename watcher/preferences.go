@@ -46,7 +46,8 @@ func (p *Pods) Owners(ctx context.Context, namespace string, of []v1alpha1.Workl
 func (p *Pods) namespacePreference(namespace string) map[string]reconcile.Preference {
 	out := map[string]reconcile.Preference{}
 	if p.Namespace != nil {
-		out[reconcile.NamespacePreference] = reconcile.Preference{Annotation: p.Namespace(namespace)[reconcile.RollbackAnnotation]}
+		said := p.Namespace(namespace)[reconcile.RollbackAnnotation]
+		out[reconcile.NamespacePreference] = reconcile.Preference{Annotation: said}
 	}
 	return out
 }

@@ -35,8 +35,9 @@ func New(c Clients, opts Options) (*Watcher, error) {
 	}
 	w := &Watcher{
 		clients: c, opts: opts, log: opts.Log, first: newFirstErrors(opts.Now),
-		queue:     newKeys(opts.Metrics, time.Second, 2*time.Minute),
-		pods:      newObservations(newQueue[types.NamespacedName]("pods", opts.Metrics, 100*time.Millisecond, 30*time.Second)),
+		queue: newKeys(opts.Metrics, time.Second, 2*time.Minute),
+		pods: newObservations(newQueue[types.NamespacedName]("pods", opts.Metrics, 100*time.Millisecond,
+			30*time.Second)),
 		drifts:    newDrifts(opts.Metrics),
 		crashes:   newCrashes(opts.Metrics),
 		templates: newTemplates(),

@@ -61,7 +61,8 @@ func TestSelect(t *testing.T) {
 	}
 }
 
-// FuzzSelect takes any pattern, extraction, range and tags: an selected tag is one of them, and one that the rule takes.
+// FuzzSelect takes any pattern, extraction, range and tags: an selected tag is one of them, and one that the rule
+// takes.
 func FuzzSelect(f *testing.F) {
 	f.Add(`^production-v.*-(?P<ts>[0-9]+)$`, "$ts", "", "production-v1-1 staging-v1-2")
 	f.Add("", "", ">=1.0.0", "1.0.0 v2 \x00")

@@ -150,8 +150,8 @@ func githubFits(t *testing.T, r *report.Report, text []byte) {
 	}
 }
 
-// junitElements are the elements that Jenkins' junit-10.xsd knows of a report like ours, with their required attributes,
-// those that may be there, and what may be in them.
+// junitElements are the elements that Jenkins' junit-10.xsd knows of a report like ours, with their required
+// attributes, those that may be there, and what may be in them.
 var junitElements = map[string]struct{ required, optional, children []string }{
 	"testsuites": {nil, []string{"name", "tests", "failures", "errors", "time"}, []string{"testsuite"}},
 	"testsuite": {

@@ -20,8 +20,8 @@ var metadata = []netip.Prefix{
 	netip.MustParsePrefix("192.0.0.192/32"),
 }
 
-// translated is where IPv6 networks reach IPv4 addresses, which are the last 32 bits, and tunnelled where they are those
-// after the first 16.
+// translated is where IPv6 networks reach IPv4 addresses, which are the last 32 bits, and tunnelled where they are
+// those after the first 16.
 var (
 	translated = []netip.Prefix{
 		netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("::/96"),
@@ -58,8 +58,8 @@ func Disguised(host string) bool {
 	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
-// Bars reports whether a host, as a URL names it, must not be asked through a proxy, which dials it from where it stands:
-// one of a cloud's metadata, or an address in disguise.
+// Bars reports whether a host, as a URL names it, must not be asked through a proxy, which dials it from where it
+// stands: one of a cloud's metadata, or an address in disguise.
 func Bars(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return err == nil && Metadata(addr) || Disguised(host)

@@ -9,8 +9,8 @@ import (
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
-// What an answer of Slack may hold: its longest are lists of a user group's people. Whoever makes a Provider chooses the
-// proxy and the certificates, and so may answer in Slack's place, to all of Backstop's cost.
+// What an answer of Slack may hold: its longest are lists of a user group's people. Whoever makes a Provider chooses
+// the proxy and the certificates, and so may answer in Slack's place, to all of Backstop's cost.
 const (
 	maxAnswer  = 4 << 20
 	maxObjects = 20_000

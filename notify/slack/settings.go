@@ -222,7 +222,8 @@ func (n *network) transport(ctx context.Context, spec *notificationv1.ProviderSp
 ) (*http.Transport, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	// Its proxy may be any address.
-	t.DialContext = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, Control: cloud.Refuse}).DialContext
+	t.DialContext = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second,
+		Control: cloud.Refuse}).DialContext
 	if spec.CertSecretRef != nil {
 		data, err := secret(ctx, n.c, n.name, spec.CertSecretRef.Name)
 		if err != nil {

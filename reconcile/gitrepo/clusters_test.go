@@ -9,8 +9,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// Clusters of one repository have Kustomizations and settings of the same names: what one of them says is not taken back
-// for another. Where nobody can tell whose it is, the place that uses the variable is all that is known.
+// Clusters of one repository have Kustomizations and settings of the same names: what one of them says is not taken
+// back for another. Where nobody can tell whose it is, the place that uses the variable is all that is known.
 func TestTheSettingsOfAnotherClusterAreNotBlamed(t *testing.T) {
 	t.Parallel()
 	const from = "postBuild: {substituteFrom: [{kind: ConfigMap, name: cluster-settings}]}"

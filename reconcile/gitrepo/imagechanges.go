@@ -84,7 +84,8 @@ func (g *Mirrors) ImageChanges(ctx context.Context, src reconcile.Source, s v1al
 	return changes, more, err
 }
 
-func (h *history) imageChanges(ctx context.Context, s v1alpha1.Suspect, max int) (out []ImageChange, more bool, err error) {
+func (h *history) imageChanges(ctx context.Context, s v1alpha1.Suspect, max int) (out []ImageChange, more bool,
+	err error) {
 	w, err := h.watch(ctx, h.Tip, placesNow(s))
 	if err != nil {
 		return nil, false, err

@@ -18,7 +18,8 @@ import (
 
 // lift takes holds away, and gives the contents of the files and what was lifted.
 func (h *history) lift(ctx context.Context, l reconcile.Lift) (map[string][]byte, note, error) {
-	t := note{TrailerCommit: reconcile.TrailerCommit{Kind: reconcile.TrailerLift, Format: reconcile.TrailerFormat, Cluster: l.Cluster}}
+	t := note{TrailerCommit: reconcile.TrailerCommit{Kind: reconcile.TrailerLift, Format: reconcile.TrailerFormat,
+		Cluster: l.Cluster}}
 	holds, err := h.holds(ctx, l.Roots)
 	if err != nil {
 		return nil, t, err

@@ -48,7 +48,8 @@ func (p *planning) undone(i int) []string {
 
 // holdMessage is the message of the hold.
 func (p *planning) holdMessage() string {
-	t := note{TrailerCommit: reconcile.TrailerCommit{Kind: reconcile.TrailerHold, Format: reconcile.TrailerFormat}, failed: p.failed}
+	t := note{TrailerCommit: reconcile.TrailerCommit{Kind: reconcile.TrailerHold, Format: reconcile.TrailerFormat},
+		failed: p.failed}
 	for i, r := range p.reverts {
 		if p.out[i].Err != nil || len(p.policies[i]) == 0 {
 			continue

@@ -10,7 +10,8 @@ import (
 )
 
 // trailerCommits are Backstop's own commits back to a suspect, or to a time, whichever is longer ago; newest first.
-func (h *history) trailerCommits(ctx context.Context, s v1alpha1.Suspect, since time.Time) ([]reconcile.TrailerCommit, error) {
+func (h *history) trailerCommits(ctx context.Context, s v1alpha1.Suspect, since time.Time) ([]reconcile.TrailerCommit,
+	error) {
 	notes, err := h.notes(ctx, s.Commit, s.When.Time, since)
 	if err != nil {
 		return nil, err

@@ -137,8 +137,9 @@ func (p *proposing) forced(ctx context.Context, head plumbing.Hash, err error) e
 	if p.denied++; p.denied < maxDenied {
 		return err
 	}
-	return reconcile.RefuseAs(reconcile.FaultDeclined, "push %s of %s: it is to begin at the deployed branch as that is now, "+
-		"and the server takes no force push: let it take one for backstop/*, or finish the pull request by hand",
+	return reconcile.RefuseAs(reconcile.FaultDeclined,
+		"push %s of %s: it is to begin at the deployed branch as that is now, "+
+			"and the server takes no force push: let it take one for backstop/*, or finish the pull request by hand",
 		p.to.Name(), p.to.URL())
 }
 

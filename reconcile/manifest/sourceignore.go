@@ -13,9 +13,9 @@ import (
 const sourceIgnore = ".sourceignore"
 
 // SourceIgnore tells what the .sourceignore files of a tree leave out, as source-controller takes them: it holds each
-// file against all patterns of the folders above, goes into every folder, and so takes a file back in ("!") whose folder
-// is left out, which git does not. What the spec.ignore of a GitRepository leaves out stays: several of them may read
-// one repository.
+// file against all patterns of the folders above, goes into every folder, and so takes a file back in ("!") whose
+// folder is left out, which git does not. What the spec.ignore of a GitRepository leaves out stays: several of them may
+// read one repository.
 type SourceIgnore struct {
 	// read gives the text of a file; it is empty where there is none.
 	read func(name string) ([]byte, error)
@@ -29,7 +29,8 @@ func NewSourceIgnore(read func(name string) ([]byte, error)) *SourceIgnore {
 	return &SourceIgnore{read: read, folders: map[string][]gitignore.Pattern{}}
 }
 
-// LeavesOut reports whether a pattern leaves a file or folder out. What is below such a folder may be there all the same.
+// LeavesOut reports whether a pattern leaves a file or folder out. What is below such a folder may be there all the
+// same.
 func (s *SourceIgnore) LeavesOut(name string, folder bool) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

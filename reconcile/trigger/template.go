@@ -121,8 +121,8 @@ const shortCommit = 7
 // saysVersion is what stands before a version in a longer value.
 var saysVersion = regexp.MustCompile(`(?i)(?:version|release|tag|sha|commit|revision|build)[=:]$`)
 
-// retagged is a value with another tag in each place where it has the former one as a word by itself. What is as short as
-// a number has to be called a version.
+// retagged is a value with another tag in each place where it has the former one as a word by itself. What is as short
+// as a number has to be called a version.
 func retagged(value, was, is string) string {
 	var out strings.Builder
 	for rest := value; ; {

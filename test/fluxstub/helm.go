@@ -204,7 +204,8 @@ func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error)
 
 // inSync says again that a release is ready: what kept it from running is over.
 func inSync(hr *helmv2.HelmRelease) {
-	if c := apimeta.FindStatusCondition(hr.Status.Conditions, helmv2.ReleasedCondition); c != nil && c.Status == metav1.ConditionTrue {
+	if c := apimeta.FindStatusCondition(hr.Status.Conditions, helmv2.ReleasedCondition); c != nil &&
+		c.Status == metav1.ConditionTrue {
 		condition(&hr.Status.Conditions, hr, yes(meta.ReadyCondition, c.Reason, c.Message))
 	}
 }

@@ -30,8 +30,8 @@ func counted(hr *helmv2.HelmRelease) {
 	hr.Status.UpgradeFailures++
 }
 
-// remediates does what Helm does by itself after a failed attempt: nothing, a rollback, or another try, at once or after a
-// while. It reports whether to try at once.
+// remediates does what Helm does by itself after a failed attempt: nothing, a rollback, or another try, at once or
+// after a while. It reports whether to try at once.
 func (s *stand) remediates(ctx context.Context, hr *helmv2.HelmRelease, canceled bool) (bool, error) {
 	if retry := hr.GetActiveRetry(false); retry != nil {
 		condition(&hr.Status.Conditions, hr, yes(meta.ReconcilingCondition, meta.ProgressingWithRetryReason,
@@ -70,7 +70,8 @@ func (s *stand) goesBack(ctx context.Context, hr *helmv2.HelmRelease) (missing b
 		return false, err
 	}
 	snapshot := former.snapshot
-	snapshot.Version, snapshot.Status, snapshot.LastDeployed = hr.Status.History.Latest().Version+1, "deployed", metav1.Now()
+	snapshot.Version, snapshot.Status, snapshot.LastDeployed = hr.Status.History.Latest().Version+1, "deployed",
+		metav1.Now()
 	hr.Status.History = append(helmv2.Snapshots{&snapshot}, hr.Status.History...)
 	message := fmt.Sprintf("Helm rollback to previous release %s/%s.v%d with chart %s@%s succeeded", snapshot.Namespace,
 		snapshot.Name, former.snapshot.Version, snapshot.ChartName, snapshot.ChartVersion)
@@ -82,7 +83,8 @@ func (s *stand) goesBack(ctx context.Context, hr *helmv2.HelmRelease) (missing b
 // isBack says that values are those again that Helm went back to: there is no new release then, and no event.
 func isBack(hr *helmv2.HelmRelease, digest string) bool {
 	last := hr.Status.History.Latest()
-	if last == nil || last.Status != "deployed" || last.ConfigDigest != digest || digest == hr.Status.LastAttemptedConfigDigest {
+	if last == nil || last.Status != "deployed" || last.ConfigDigest != digest ||
+		digest == hr.Status.LastAttemptedConfigDigest {
 		return false
 	}
 	hr.Status.LastAttemptedGeneration, hr.Status.LastAttemptedConfigDigest = hr.Generation, digest

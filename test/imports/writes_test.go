@@ -19,8 +19,8 @@ var writing = []string{
 	"SaveStatus", "SaveDecisions", "SaveCard",
 }
 
-// asked says of each place where something is written what in the same function asks whether it may be; or, after a dash,
-// why nothing has to. A write that is not here is one that nobody thought about.
+// asked says of each place where something is written what in the same function asks whether it may be; or, after a
+// dash, why nothing has to. A write that is not here is one that nobody thought about.
 var asked = map[string]string{
 	// Git and its providers, by the engine.
 	"reconcile fillLift Lift":                 "gate",

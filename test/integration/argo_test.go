@@ -70,8 +70,8 @@ func healthy(hash string) map[string]any {
 	return map[string]any{"phase": "Healthy", "stableRS": hash, "currentPodHash": hash, "abort": false, "message": "", "conditions": []any{}}
 }
 
-// A Rollout of Argo whose analysis failed: the image goes back in Git to that of its stable ReplicaSet, and Argo says that
-// it is healthy again. The test does what Argo's controller would.
+// A Rollout of Argo whose analysis failed: the image goes back in Git to that of its stable ReplicaSet, and Argo says
+// that it is healthy again. The test does what Argo's controller would.
 func TestAnAbortedRolloutOfArgoIsTakenBack(t *testing.T) {
 	t.Parallel()
 	w := world(t, quick, vary(func(w *World) {

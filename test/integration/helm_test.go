@@ -32,10 +32,10 @@ spec:
 `,
 }
 
-// What helm-controller makes of a bad image, and of its revert in Git. The letters are those of what the real one did in
-// these cases; A and B, where a request would do harm, are TestRequestsInOrderWhereARequestCancelsAHealthCheck, and C,
-// what somebody does with Helm by hand, is TestDriftUnderAHelmReleaseWithAndWithoutDriftDetection. With FLUX=DIR it is the
-// real one.
+// What helm-controller makes of a bad image, and of its revert in Git. The letters are those of what the real one did
+// in these cases; A and B, where a request would do harm, are TestRequestsInOrderWhereARequestCancelsAHealthCheck, and
+// C, what somebody does with Helm by hand, is TestDriftUnderAHelmReleaseWithAndWithoutDriftDetection. With FLUX=DIR it
+// is the real one.
 func TestWhatHelmControllerMakesOfARevert(t *testing.T) {
 	for _, c := range []struct {
 		// name begins with the letter; spec is put into the HelmRelease.

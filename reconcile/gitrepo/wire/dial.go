@@ -13,8 +13,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// MaxKey bounds a private key, in bytes. To use one takes the time of its length to the third, and a Secret has room for
-// one that takes hours.
+// MaxKey bounds a private key, in bytes. To use one takes the time of its length to the third, and a Secret has room
+// for one that takes hours.
 const MaxKey = 32 << 10
 
 // Dial prepares the way; nothing is sent yet. dir is where files may be written that libraries insist on.
