@@ -70,7 +70,8 @@ func (f *Flux) Reconciler(ctx context.Context, key reconcile.Key) (*reconcile.Re
 
 // releases reports whether a reason is that of an attempt of Helm's.
 func releases(reason string) bool {
-	return reason == helmv2.InstallFailedReason || reason == helmv2.UpgradeFailedReason
+	return reason == helmv2.InstallFailedReason || reason == helmv2.UpgradeFailedReason ||
+		reason == helmv2.TestFailedReason
 }
 
 func goneReconciler(out *reconcile.Reconciler, err error) (*reconcile.Reconciler, error) {

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -381,21 +380,3 @@ func Object[T client.Object](w *World, o T) T {
 
 // scratch is a folder of the world's own.
 func (w *World) scratch(name string) string { return filepath.Join(w.t.TempDir(), name) }
-
-// buffer is a log that several goroutines write and a test reads.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
