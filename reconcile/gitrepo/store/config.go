@@ -17,6 +17,7 @@ import (
 	gogit "github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing/cache"
+	format "github.com/go-git/go-git/v5/plumbing/format/config"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 	"github.com/go-git/go-git/v5/storage/filesystem/dotgit"
 )
@@ -87,7 +88,12 @@ func withoutExtensions(cfg *config.Config) ([]byte, error) {
 	if !found {
 		return nil, nil
 	}
-	return cfg.Marshal()
+	// go-git's own Marshal adds an extension that go-git refuses.
+	var out bytes.Buffer
+	if err := format.NewEncoder(&out).Encode(cfg.Raw); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
 }
 
 // withConfig is the files of a repository with another text of its configuration.
