@@ -254,7 +254,7 @@ func TestGateFetchesIntoNoRepositoryOfTheUser(t *testing.T) {
 	before := state()
 	func() {
 		for name, value := range map[string]string{"GIT_DIR": filepath.Join(mine, ".git"), "GIT_INDEX_FILE": filepath.Join(mine, ".git", "index")} {
-			if err := os.Setenv(name, value); err != nil {
+			if err := os.Setenv(name, value); err != nil { //nolint:usetesting // it ends before the test does
 				t.Fatal(err)
 			}
 			defer func() { _ = os.Unsetenv(name) }()

@@ -359,6 +359,11 @@ type Records interface {
 	Delete(ctx context.Context, r *v1alpha1.Rollback) error
 	// Open lists Rollbacks that have not ended, in every namespace; it may be a moment old, and is not to be changed.
 	Open(ctx context.Context) ([]v1alpha1.Rollback, error)
+	PolicyReader
+}
+
+// PolicyReader reads RollbackPolicies.
+type PolicyReader interface {
 	// Policies lists all RollbackPolicies and the labels of a namespace; they may be a moment old.
 	Policies(ctx context.Context, namespace string) ([]v1alpha1.RollbackPolicy, map[string]string, error)
 	// PoliciesNow lists the RollbackPolicies that may speak of a namespace, its own and those of Backstop's, and its

@@ -74,7 +74,8 @@ func (s *symptom) program() string {
 func (v *view) forbidden() string {
 	said := strings.ReplaceAll(v.worst.message, `\"`, `"`)
 	if otherWindows.MatchString(said) {
-		return "its base is another Windows than its node's, which another node, or an upgrade of it, can be the reason of too"
+		return "its base is another Windows than its node's, " +
+			"which another node, or an upgrade of it, can be the reason of too"
 	}
 	folder := noFolder.MatchString(said) && strings.Contains(said, "permission denied")
 	if v.worst.begun || !folder && !notPermitted.MatchString(said) {

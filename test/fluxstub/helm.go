@@ -144,7 +144,7 @@ func render(hr *helmv2.HelmRelease, raw []byte) (*unstructured.Unstructured, str
 // helm installs or upgrades a release when its values changed, and waits until
 // it is healthy. Drift is only corrected where drift detection is enabled, which
 // it is not by default.
-func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+func (s *stand) helm(ctx context.Context, req ctrl.Request) (ctrl.Result, error) { //nolint:gocyclo // a line a step
 	hr := &helmv2.HelmRelease{}
 	if err := s.client.Get(ctx, req.NamespacedName, hr); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)

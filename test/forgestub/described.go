@@ -166,7 +166,7 @@ func (d *description) body(sent []byte, fields map[string]string, said func(stri
 }
 
 // fits explains why a value is none of a type.
-func (d *description) fits(v any, expr string) string {
+func (d *description) fits(v any, expr string) string { //nolint:gocyclo // a case a type
 	of, nullable := strings.CutSuffix(expr, "?")
 	if v == nil {
 		if nullable || of == "object" || of == "any" {
