@@ -19,8 +19,7 @@ func signer(src reconcile.Source) (fluxsign.Signer, error) {
 	if key == nil {
 		if src.Verified {
 			return nil, reconcile.Refuse("GitRepository %s only accepts signed commits (spec.verify), "+
-				"and its automation has no "+
-				"signing key: add spec.git.commit.signingKey to the ImageUpdateAutomation", src.Name)
+				"and its automation has no signing key: add spec.git.commit.signingKey to the ImageUpdateAutomation", src.Name)
 		}
 		return nil, nil
 	}

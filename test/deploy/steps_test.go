@@ -104,7 +104,7 @@ func (s suite) blanks(t *testing.T) {
 		"evidence of two triggers":   {func(s *v1alpha1.RollbackStatus) { s.Failures[0].Drift = &v1alpha1.Drift{Live: "web:v1"} }, "a failure has the evidence of its trigger"},
 		"suspect erased":             {func(s *v1alpha1.RollbackStatus) { s.Suspect = nil }, "suspect is written once"},
 		"suspect changed":            {func(s *v1alpha1.RollbackStatus) { s.Suspect.Commit = "d" }, "suspect is written once"},
-		"suspect's node changed":     {func(s *v1alpha1.RollbackStatus) { s.Suspect.Places[0].Former = "v0" }, "suspect is written once"},
+		"suspect's place changed":    {func(s *v1alpha1.RollbackStatus) { s.Suspect.Places[0].Former = "v0" }, "suspect is written once"},
 		"a place after the verdict": {func(s *v1alpha1.RollbackStatus) {
 			s.Suspect.Places = append(s.Suspect.Places, v1alpha1.Place{File: "twin.yaml", Pointer: "/spec", Bad: "v2", Former: "v1"})
 		}, "before the verdict only gains places"},

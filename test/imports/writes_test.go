@@ -4,11 +4,12 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/backstop-dev/backstop/test/codebase"
 )
 
 // writing are the methods by which something outside is changed, when their first argument is a context: of the API
@@ -95,32 +96,25 @@ var asked = map[string]string{
 func TestEveryWriteAsksWhetherItMay(t *testing.T) {
 	found := map[string]bool{}
 	root := filepath.Join("..", "..")
-	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-		rel, _ := filepath.Rel(root, path)
-		switch {
-		case err != nil:
-			return err
-		case e.IsDir() && (rel == "test" || rel == "scripts" || strings.HasPrefix(e.Name(), ".") && rel != "."):
-			return fs.SkipDir
-		case !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
-			return nil
-		}
+	codebase.Walk(t, root, func(path string) error {
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
 		if err != nil {
 			return err
 		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		folder := filepath.ToSlash(filepath.Dir(rel))
 		for _, d := range file.Decls {
 			if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil {
 				for _, name := range writes(f) {
-					checkWrite(t, found, filepath.ToSlash(filepath.Dir(rel))+" "+f.Name.Name+" "+name, f)
+					checkWrite(t, found, folder+" "+f.Name.Name+" "+name, f)
 				}
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for place := range asked {
 		if !found[place] {
 			t.Errorf("nothing is written at %q any more: take it out of this test", place)

@@ -6,14 +6,18 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/backstop-dev/backstop/test/codebase"
 )
+
+// root is the module, as seen from here.
+var root = filepath.Join("..", "..")
 
 // ours are the fields that hold Backstop's own sentences.
 var ours = []string{
@@ -40,7 +44,7 @@ var leads = regexp.MustCompile(`(?i)leader|leading|lease|watcher\.Election`)
 
 func TestWordsAreTheFieldsOwn(t *testing.T) {
 	files := 0
-	walk(t, func(path string) error {
+	codebase.Walk(t, root, func(path string) error {
 		files++
 		data, err := os.ReadFile(path)
 		if err != nil || strings.HasSuffix(path, filepath.Join("watcher", "leader.go")) {
@@ -60,30 +64,9 @@ func TestWordsAreTheFieldsOwn(t *testing.T) {
 	}
 }
 
-// walk visits the product's own code.
-func walk(t *testing.T, visit func(path string) error) {
-	t.Helper()
-	root := filepath.Join("..", "..")
-	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-		rel, _ := filepath.Rel(root, path)
-		switch {
-		case err != nil:
-			return err
-		case e.IsDir() && (rel == "test" || rel == "scripts" || strings.HasPrefix(e.Name(), ".") && rel != "."):
-			return fs.SkipDir
-		case !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
-			return nil
-		}
-		return visit(path)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestNobodyParsesASentenceOfOurs(t *testing.T) {
 	files := 0
-	walk(t, func(path string) error {
+	codebase.Walk(t, root, func(path string) error {
 		files++
 		set := token.NewFileSet()
 		file, err := parser.ParseFile(set, path, nil, 0)
@@ -142,11 +125,22 @@ func casesOfWords(s *ast.SwitchStmt) bool {
 	return false
 }
 
+// isOutcome reports whether an expression is an outcome: its message is ours, and that of a condition is Kubernetes'.
+func isOutcome(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.SelectorExpr:
+		return e.Sel.Name == "Outcome"
+	case *ast.Ident:
+		return strings.EqualFold(e.Name, "outcome")
+	}
+	return false
+}
+
 // sentence reports whether an expression is a field that holds a sentence of ours, lower-cased or trimmed at most.
 func sentence(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.SelectorExpr:
-		return slices.Contains(ours, e.Sel.Name)
+		return slices.Contains(ours, e.Sel.Name) || e.Sel.Name == "Message" && isOutcome(e.X)
 	case *ast.CallExpr:
 		f, ok := e.Fun.(*ast.SelectorExpr)
 		return ok && slices.Contains([]string{"ToLower", "TrimSpace", "ToUpper"}, f.Sel.Name) && slices.ContainsFunc(e.Args, sentence)

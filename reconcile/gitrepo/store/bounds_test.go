@@ -30,7 +30,7 @@ func hostile(t testing.TB, h http.HandlerFunc) (*Mirrors, reconcile.Source, *ato
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := reconcile.Source{URL: srv.URL + "/x.git", Branch: "main", Timeout: time.Minute}
+	src := reconcile.Source{URL: srv.URL + "/x.git", Branch: "main", Timeout: 5 * time.Minute}
 	src.Name.Namespace, src.Name.Name = "team-a", "evil"
 	return m, src, requests
 }
