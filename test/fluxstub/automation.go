@@ -267,8 +267,10 @@ func write(dir string, a *automationv1.ImageUpdateAutomation, setters map[string
 
 // clone makes a work tree of the tip alone and gives its commit.
 func (c *checkout) clone(ctx context.Context, dir string) (string, error) {
+	if err := begin(filepath.Join(dir, ".git"), false); err != nil {
+		return "", err
+	}
 	for _, args := range [][]string{
-		{"init", "--quiet"},
 		{"fetch", "--quiet", "--depth=1", c.url, c.fetch},
 		{"checkout", "--quiet", "-B", c.push, "FETCH_HEAD"},
 	} {
@@ -276,7 +278,12 @@ func (c *checkout) clone(ctx context.Context, dir string) (string, error) {
 			return "", err
 		}
 	}
-	return c.git(ctx, dir, "rev-parse", "HEAD")
+	return c.head(dir)
+}
+
+// head is the commit of the branch that is checked out.
+func (c *checkout) head(dir string) (string, error) {
+	return refIn(filepath.Join(dir, ".git"), "refs/heads/"+c.push)
 }
 
 // commitAndPush commits everything as the automation's author and pushes it.
@@ -313,7 +320,7 @@ func (c *checkout) commitAndPush(ctx context.Context, dir string, a *automationv
 			return "", fmt.Errorf("failed to push to remote: %w", err)
 		}
 	}
-	return c.git(ctx, dir, "rev-parse", "HEAD")
+	return c.head(dir)
 }
 
 // messageOf is the commit message, from the automation's template where it has one.

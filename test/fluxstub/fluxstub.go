@@ -83,6 +83,8 @@ type stand struct {
 	saved sync.Map
 	// deployed has, of each HelmRelease, what was deployed well last.
 	deployed sync.Map
+	// archives has the last archive of each mirror.
+	archives sync.Map
 	tags     *tagStore
 }
 

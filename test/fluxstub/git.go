@@ -153,16 +153,37 @@ func redact(raw string) string {
 }
 
 // mirror is the folder of a GitRepository's bare clone, made if it is missing.
-func (s *stand) mirror(ctx context.Context, r *gitRemote, key client.ObjectKey) (string, error) {
+func (s *stand) mirror(key client.ObjectKey) (string, error) {
 	dir := filepath.Join(s.Dir, "mirrors", key.Namespace, key.Name+".git")
 	if _, err := os.Stat(filepath.Join(dir, "HEAD")); err == nil {
 		return dir, nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("make a folder for a mirror: %w", err)
+	return dir, begin(dir, true)
+}
+
+// begin makes an empty repository as git init does. A process costs more than these files.
+func begin(dir string, bare bool) error {
+	for _, d := range []string{"objects", "refs"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			return fmt.Errorf("make a repository: %w", err)
+		}
 	}
-	_, err := r.git(ctx, dir, "init", "--quiet", "--bare")
-	return dir, err
+	config := fmt.Sprintf("[core]\n\trepositoryformatversion = 0\n\tbare = %t\n", bare)
+	for name, text := range map[string]string{"config": config, "HEAD": "ref: refs/heads/main\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return fmt.Errorf("make a repository: %w", err)
+		}
+	}
+	return nil
+}
+
+// refIn is the commit of a ref in a repository of begin, which nobody packs.
+func refIn(dir, ref string) (string, error) {
+	at, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(ref)))
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", ref, err)
+	}
+	return strings.TrimSpace(string(at)), nil
 }
 
 // reference is what a GitRepositoryRef asks for: the ref to fetch and how a revision of it begins.

@@ -165,7 +165,7 @@ func (r *run) reconcile(ctx context.Context) error {
 	}
 	k.Status.LastAttemptedRevision = revision
 	mirror := filepath.Join(r.Dir, "mirrors", repo.Namespace, repo.Name+".git")
-	archive, err := local(r.Dir).output(ctx, mirror, "archive", "--format=tar", commitOf(revision))
+	archive, err := r.archive(ctx, local(r.Dir), mirror, commitOf(revision))
 	if err != nil {
 		return failed(meta.ArtifactFailedReason, err)
 	}

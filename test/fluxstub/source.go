@@ -90,7 +90,7 @@ func (s *stand) fetch(ctx context.Context, repo *sourcev1.GitRepository) error {
 		apimeta.RemoveStatusCondition(conditions, sourcev1.SourceVerifiedCondition)
 	}
 	if revisionOf(repo) != revision {
-		archive, err := r.output(ctx, dir, "archive", "--format=tar", commit)
+		archive, err := s.archive(ctx, r, dir, commit)
 		if err != nil {
 			return refuse(sourcev1.FetchFailedCondition, sourcev1.GitOperationFailedReason, err)
 		}
@@ -115,7 +115,7 @@ func (s *stand) tip(ctx context.Context, repo *sourcev1.GitRepository) (dir, rev
 	if err != nil {
 		return "", "", err
 	}
-	dir, err = s.mirror(ctx, r, client.ObjectKeyFromObject(repo))
+	dir, err = s.mirror(client.ObjectKeyFromObject(repo))
 	if err != nil {
 		return "", "", err
 	}
@@ -134,10 +134,35 @@ func (s *stand) tip(ctx context.Context, repo *sourcev1.GitRepository) (dir, rev
 	}
 	if given := repo.Spec.Reference; given != nil && given.Commit != "" {
 		ref = given.Commit
+	} else if strings.HasPrefix(ref, "refs/heads/") {
+		if commit, err := refIn(dir, ref); err == nil {
+			return dir, prefix + "sha1:" + commit, nil
+		}
 	}
 	commit, err := r.git(ctx, dir, "rev-parse", "--verify", "--quiet", ref+"^{commit}")
 	if err != nil {
 		return "", "", fmt.Errorf("failed to checkout and determine revision: %w", err)
 	}
 	return dir, prefix + "sha1:" + commit, nil
+}
+
+// archive is the content of a commit. The last one of a mirror is remembered: its source and all that is applied from it ask
+// for the same.
+func (s *stand) archive(ctx context.Context, r *gitRemote, dir, commit string) ([]byte, error) {
+	if known, ok := s.archives.Load(dir); ok {
+		if a, ok := known.(archived); ok && a.commit == commit {
+			return a.content, nil
+		}
+	}
+	content, err := r.output(ctx, dir, "archive", "--format=tar", commit)
+	if err == nil {
+		s.archives.Store(dir, archived{commit, content})
+	}
+	return content, err
+}
+
+// archived is a commit's content.
+type archived struct {
+	commit  string
+	content []byte
 }

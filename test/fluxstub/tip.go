@@ -5,8 +5,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -46,6 +44,6 @@ func (r *gitRemote) tipAt(ctx context.Context, ref string) string {
 
 // isAt reports whether a mirror's ref is at a commit already.
 func isAt(dir, ref, commit string) bool {
-	at, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(ref)))
-	return err == nil && commit != "" && strings.TrimSpace(string(at)) == commit
+	at, err := refIn(dir, ref)
+	return err == nil && commit != "" && at == commit
 }

@@ -67,12 +67,12 @@ func Start(o Options) (*Server, error) {
 		}
 		s.Root, s.owned = dir, true
 	}
-	git, err := exec.LookPath("git")
+	backend, err := httpBackend()
 	if err != nil {
 		return nil, fmt.Errorf("find git: %w", err)
 	}
 	s.backend = &cgi.Handler{
-		Path: git, Args: []string{"http-backend"}, Dir: s.Root, Logger: log.New(discard{}, "", 0), Stderr: discard{},
+		Path: backend, Dir: s.Root, Logger: log.New(discard{}, "", 0), Stderr: discard{},
 		Env:        append(Env(), "GIT_PROJECT_ROOT="+s.Root, "GIT_HTTP_EXPORT_ALL=1"),
 		InheritEnv: []string{"PATH"},
 	}
@@ -93,6 +93,15 @@ func Start(o Options) (*Server, error) {
 	go func() { _ = s.http.Serve(l) }()
 	return s, nil
 }
+
+// httpBackend is git's own program: to start it by git costs a process more at each request.
+var httpBackend = sync.OnceValues(func() (string, error) {
+	dir, err := exec.Command("git", "--exec-path").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask git for its programs: %w", err)
+	}
+	return filepath.Join(strings.TrimSpace(string(dir)), "git-http-backend"), nil
+})
 
 // Close stops the server, lets hanging requests go, and removes a temporary folder.
 func (s *Server) Close() error {

@@ -66,6 +66,10 @@ func ailmentsOfBackstop() map[string]ailment {
 		},
 		"Backstop has no replica":           {check: "sidecar", why: "no replica", fix: "describe deployment backstop", spoil: scaled(0), mend: by(scaled(1))},
 		"Backstop watches other namespaces": {check: "sidecar", why: "does not watch", fix: "--namespaces", spoil: args("backstop", "--namespaces=elsewhere"), mend: by(args("backstop"))},
+		"Backstop may not see pods": {
+			check: "sees", why: "Backstop may not list pods", fix: "kubectl apply -k deploy/kustomize/rbac",
+			spoil: sees(false), mend: by(sees(true)),
+		},
 		"no policy selects the workload": {
 			check: "policy", why: "no RollbackPolicy selects it", fix: "spec.selector selects it (an empty one selects all)",
 			spoil: policyTo(func(s *v1alpha1.RollbackPolicySpec) { s.Selector.MatchLabels = map[string]string{"tier": "other"} }),

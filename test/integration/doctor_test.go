@@ -88,6 +88,21 @@ func (w *World) may(role, namespace string, rule rbacv1.PolicyRule) {
 	}
 }
 
+// sees says whether Backstop, taken to be in the namespace of Flux, may see what its ClusterRole lists.
+func sees(yes bool) func(w *World) {
+	return func(w *World) {
+		w.t.Helper()
+		b := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: w.Name},
+			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "backstop"},
+			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: w.Fleet.FluxNamespace(), Name: "backstop"}}}
+		if yes {
+			w.must(w.Client.Create(w.t.Context(), b))
+			return
+		}
+		w.must(w.Client.Delete(context.Background(), b))
+	}
+}
+
 // mayReadSecrets lets Backstop read Secrets, as the component credentials does.
 func (w *World) mayReadSecrets(namespace string, names ...string) {
 	w.t.Helper()
@@ -177,6 +192,8 @@ func TestDoctorNamesEveryAilmentAndItsFix(t *testing.T) {
 	w.must(w.Client.Create(t.Context(), w.inFlux("backstop", 1)))
 	w.must(w.Client.Create(t.Context(), w.inFlux("kustomize-controller", 0, "--watch-all-namespaces=true")))
 	w.mayReadSecrets(ns, "fleet")
+	sees(true)(w)
+	t.Cleanup(func() { sees(false)(w) })
 	w.Settle()
 	healthy := func() error {
 		if r := w.examined(); doctor.Code(r) != trace.CodeGood {

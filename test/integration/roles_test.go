@@ -136,7 +136,7 @@ func TestWhoMayDecideAndWhoIsTold(t *testing.T) {
 	says("approver", 0, "Verified: Deployment/backend runs ", "approve", r.Name, "--wait", "--reason=seen on staging too")
 	says("admin", 1, "is decided: Approve by "+people["approver"].name, "reject", r.Name)
 	r = w.ends(prod, image, v1alpha1.ResultVerified)
-	if body := w.git("show", "-s", "--format=%B", r.Status.Change.Commit); !strings.Contains(body, "Approved-because: seen on staging too\n") {
+	if body := w.git("show", "-s", "--format=%B", r.Status.Change.Commit); !strings.Contains(body+"\n", "\nApproved-because: seen on staging too\n") {
 		t.Errorf("the revert does not say why it was approved:\n%s", body)
 	}
 
