@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -40,6 +41,8 @@ type log struct {
 	slow    []took
 	skipped []id
 	failed  []id
+	// why is the first lines of a failed test that report no step.
+	why map[id][]string
 	// final means that running again proves nothing: a race was seen, or tests never ran.
 	final  bool
 	passed int
@@ -60,7 +63,7 @@ func main() {
 
 // run gives what was seen and the exit code: 0 only if tests ran, none failed and none was skipped.
 func run(in io.Reader, out io.Writer) (*log, int) {
-	l := &log{out: out, said: map[id][]string{}}
+	l := &log{out: out, said: map[id][]string{}, why: map[id][]string{}}
 	lines := bufio.NewReader(in)
 	for {
 		line, err := lines.ReadString('\n')
@@ -104,9 +107,29 @@ func (l *log) line(line string) {
 		if !slices.Contains(l.failed, at) { // a build and then its package
 			l.failed = append(l.failed, at)
 		}
+		l.why[at] = reasons(l.said[at])
 		fmt.Fprintf(l.out, "%s", strings.Join(l.said[at], ""))
 		l.finish(at, e)
 	}
+}
+
+var (
+	reported = regexp.MustCompile(`^\s+\w+_test\.go:\d+: `)
+	// step is how a test tells how long something took.
+	step = regexp.MustCompile(`^\s+\w+_test\.go:\d+: +[\d.]+s `)
+)
+
+// reasons are the first lines that a test reported and that tell no step: a run of an hour is cut in the middle by who
+// shows it, and these stand at its end.
+func reasons(said []string) []string {
+	var first []string
+	for _, line := range said {
+		if reported.MatchString(line) && !step.MatchString(line) && len(first) < 3 {
+			line = strings.TrimSpace(line)
+			first = append(first, line[:min(len(line), 300)])
+		}
+	}
+	return first
 }
 
 // finish forgets a test's output, and prints a package's last line.
@@ -140,6 +163,9 @@ func (l *log) close() int {
 	}
 	for _, at := range l.failed {
 		fmt.Fprintf(l.out, "FAILED  %s %s\n", at.pkg, at.test)
+		for _, why := range l.why[at] {
+			fmt.Fprintf(l.out, "        %s\n", why)
+		}
 	}
 	fmt.Fprintf(l.out, "%d passed, %d failed, %d skipped\n", l.passed, len(l.failed), len(l.skipped))
 	if l.passed == 0 || len(l.failed)+len(l.skipped) > 0 {

@@ -16,7 +16,8 @@ func TestRun(t *testing.T) {
 		skip = `{"Action":"output","Package":"p","Test":"TestS","Output":"    s_test.go:1: no root\n"}
 {"Action":"skip","Package":"p","Test":"TestS","Elapsed":0}
 `
-		fail = `{"Action":"output","Package":"p","Test":"TestF","Output":"    f_test.go:1: broken\n"}
+		fail = `{"Action":"output","Package":"p","Test":"TestF","Output":"    f_test.go:2:   1.50s it is ready\n"}
+{"Action":"output","Package":"p","Test":"TestF","Output":"    f_test.go:1: broken\n"}
 {"Action":"fail","Package":"p","Test":"TestF","Elapsed":0}
 `
 		untested = `{"Action":"output","Package":"q","Output":"?   \tq\t[no test files]\n"}
@@ -39,7 +40,7 @@ func TestRun(t *testing.T) {
 			not:  []string{"chatter"},
 		},
 		"a skipped test fails, with its reason":        {in: pass + skip, code: 1, want: []string{"no root", "SKIPPED p TestS"}},
-		"a failed test fails, with its output":         {in: pass + fail, code: 1, want: []string{"broken", "FAILED  p TestF"}},
+		"a failed test fails, with its output":         {in: pass + fail, code: 1, want: []string{"broken", "FAILED  p TestF\n        f_test.go:1: broken\n1 passed"}},
 		"a package without tests is fine":              {in: pass + untested, code: 0, not: []string{"SKIPPED"}},
 		"a test that did not end fails":                {in: pass + hung, code: 1, want: []string{"did not end: p TestH", "waiting"}},
 		"a package that does not compile fails":        {in: pass + build, code: 1, want: []string{"undefined: x", "FAILED  p [p.test]"}},
