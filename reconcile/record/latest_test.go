@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -32,6 +33,8 @@ type server struct {
 	client.Client
 	all   []v1alpha1.Rollback
 	asked []string
+	// lists are the options of each list, as the client of controller-runtime writes them.
+	lists []*metav1.ListOptions
 }
 
 func (s *server) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
@@ -48,7 +51,8 @@ func (s *server) Get(_ context.Context, key client.ObjectKey, into client.Object
 func (s *server) List(_ context.Context, into client.ObjectList, opts ...client.ListOption) error {
 	var o client.ListOptions
 	o.ApplyOptions(opts)
-	s.asked = append(s.asked, strings.TrimSpace("list "+o.AsListOptions().ResourceVersion))
+	s.lists = append(s.lists, o.AsListOptions())
+	s.asked = append(s.asked, strings.TrimSpace("list "+o.Raw.ResourceVersion))
 	out, ok := into.(*v1alpha1.RollbackList)
 	if !ok {
 		return fmt.Errorf("asked for %T", into)
@@ -112,5 +116,22 @@ func TestLatest(t *testing.T) {
 				t.Errorf("asked (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Two walks list at once: the selector of one must not become that of the other, which would know nothing of its Rollback.
+func TestEachListHasOptionsOfItsOwn(t *testing.T) {
+	s := &server{}
+	r := &Records{Client: s, Cache: watched{}}
+	keys := []reconcile.Key{app, reconcile.ImageKey("production", "registry.example.com/other:v1")}
+	for _, key := range keys {
+		if _, err := r.Latest(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, key := range keys {
+		if want := reconcile.KeyLabel + "=" + key.Hash(); s.lists[i].LabelSelector != want {
+			t.Errorf("the list of %s selects %q, want %q", key.Subject.Name, s.lists[i].LabelSelector, want)
+		}
 	}
 }

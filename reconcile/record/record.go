@@ -68,7 +68,7 @@ func (r *Records) Latest(ctx context.Context, key reconcile.Key) (*v1alpha1.Roll
 			return nil, err
 		case next == nil && known == nil:
 			// Those before were forgotten, and the watch knows nothing of later ones.
-			return r.list(ctx, key, asWatched)
+			return r.list(ctx, key, asWatched())
 		case next == nil && n == first:
 			// Somebody deleted it a moment ago.
 			return r.list(ctx, key)
@@ -92,8 +92,11 @@ func (r *Records) Known(ctx context.Context, key reconcile.Key) (*v1alpha1.Rollb
 }
 
 // asWatched lists what the API server has of its own watch, as new as ours. What is newest it first asks etcd for, and
-// waits until its watch has come as far: a tenth of a second each time.
-var asWatched = &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: "0"}}
+// waits until its watch has come as far: a tenth of a second each time. It is new for each list: the client writes the
+// selectors of a list into it.
+func asWatched() client.ListOption {
+	return &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: "0"}}
+}
 
 func (r *Records) list(ctx context.Context, key reconcile.Key, how ...client.ListOption) (*v1alpha1.Rollback, error) {
 	var list v1alpha1.RollbackList
