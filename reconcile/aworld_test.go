@@ -154,7 +154,17 @@ func opensFor(policy string, at time.Time) worldChange {
 func held(w *World) { w.Branch.Held = map[int32]Hold{0: {Policy: "develop:backend"}} }
 
 func selectsImage(image string, f Finding) worldChange {
-	return func(w *World) { w.Selection = &Selection{Automation: true, Image: image, Proof: Proof{Finding: f}} }
+	return func(w *World) {
+		w.Selections = map[string]Selection{"develop:backend": {Automation: true, Image: image, Proof: Proof{Finding: f}}}
+	}
+}
+
+func selectedAs(change func(*Selection)) worldChange {
+	return func(w *World) {
+		s := w.Selections["develop:backend"]
+		change(&s)
+		w.Selections["develop:backend"] = s
+	}
 }
 
 func decidedBy(answers ...v1alpha1.Decision) worldChange {

@@ -330,7 +330,7 @@ func TestDecide(t *testing.T) {
 		},
 		"another image that failed here does not": {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingPresent),
-				func(w *World) { w.Selection.Failed = []string{"reg/backend:v3"} }), do: DoWait,
+				selectedAs(func(s *Selection) { s.Failed = []string{"reg/backend:v3"} })), do: DoWait,
 		},
 		"an image that is not proved does not": {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingUnproved)), do: DoWait,
@@ -347,7 +347,7 @@ func TestDecide(t *testing.T) {
 		},
 		"a Manual hold waits for a person": {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingPresent),
-				func(w *World) { w.Selection.Lift = v1alpha1.LiftManual }), do: DoWait, says: "backstop lift",
+				func(w *World) { w.Policy.Lift = v1alpha1.LiftManual }), do: DoWait, says: "backstop lift",
 		},
 		"a person lifts the hold": {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, func(w *World) {
@@ -356,7 +356,7 @@ func TestDecide(t *testing.T) {
 		},
 		"a cluster without the automation leaves the hold to another": {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingPresent),
-				func(w *World) { w.Selection.Automation = false }), do: DoWait,
+				selectedAs(func(s *Selection) { s.Automation = false })), do: DoWait,
 		},
 		"a hold that stands for days says so": {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v2", FindingPresent),

@@ -131,8 +131,8 @@ func (e *Engine) deletePod(ctx context.Context, w *World, step Step, rb *v1alpha
 	return nil
 }
 
-// fillLift takes the hold away and asks the automation to run; where the branch takes no push, or the policy wants
-// none, by pull request.
+// fillLift takes the holds away that are due and asks the automation to run; where the branch takes no push, or the
+// policy wants none, by pull request. The record says that it is lifted once none stands.
 func (e *Engine) fillLift(ctx context.Context, w *World, step Step, rb *v1alpha1.Rollback) error {
 	s := &rb.Status
 	if s.LiftPullRequest != nil && w.Lifting != nil {
@@ -142,48 +142,81 @@ func (e *Engine) fillLift(ctx context.Context, w *World, step Step, rb *v1alpha1
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.Suspect.Source, err)
 	}
-	lifted := &v1alpha1.Lifted{By: step.By}
-	if w.Selection != nil {
-		lifted.Image = w.Selection.Image
-	}
 	lift := Lift{
-		Roots: append([]Root{origin.Root}, origin.Others...),
-		Image: lifted.Image, By: step.By, Rollback: w.Self, Cluster: e.ClusterUID,
-		Places: s.Suspect.Places,
+		Roots: append([]Root{origin.Root}, origin.Others...), By: step.By, Rollback: w.Self, Cluster: e.ClusterUID,
 		Permit: func() error { return e.gate(ctx, &w.Rollback, &rules{}, true) },
 	}
 	if d := w.Rollback.Spec.Lift; d != nil {
 		lift.Person, lift.Because = true, d.Reason
 	}
-	if w.Policy.Delivery == v1alpha1.DeliveryPullRequest {
-		return e.proposeLift(ctx, w, rb, lift, becausePolicy)
+	lifted, all := &v1alpha1.Lifted{By: step.By}, len(step.Holds) == len(w.Branch.Held)
+	policies := policiesAt(w.Branch, step.Holds)
+	for _, policy := range policies {
+		lifted.Image = orElse(lifted.Image, w.Selections[policy].Image)
 	}
-	for _, lift.Policy = range s.Change.Policies {
+	together := lift
+	together.Policy, together.And, together.Image = policies[0], policies[1:], lifted.Image
+	together.Places = placesAt(s.Suspect, step.Holds)
+	if w.Policy.Delivery == v1alpha1.DeliveryPullRequest {
+		return e.proposeLift(ctx, w, rb, together, becausePolicy)
+	}
+	for _, lift.Policy = range policies {
+		mine := slices.DeleteFunc(slices.Clone(step.Holds), func(i int32) bool { return w.Branch.Held[i].Policy != lift.Policy })
+		lift.Places, lift.Image = placesAt(s.Suspect, mine), w.Selections[lift.Policy].Image
+		if !lift.Person {
+			lift.By = byNewer(w.Selections[lift.Policy])
+		}
 		commit, err := e.Git.Lift(ctx, origin.Source, lift)
 		if later, ok := shut(err); ok {
 			return later
 		}
-		if e.proposes(ctx, w, err) {
-			return e.proposeLift(ctx, w, rb, lift, err.Error())
-		}
-		if err != nil {
+		switch proposes := e.proposes(ctx, w, err); {
+		case proposes && all:
+			return e.proposeLift(ctx, w, rb, together, err.Error())
+		case proposes:
+			// What is due later would have to wait for this pull request.
+			return &RetryAfter{After: restAgain, Err: err}
+		case err == nil && commit == "":
+			// Somebody was faster, which the next look tells, or the hold is not where it was.
+			return &RetryAfter{After: proveAgain, Err: fmt.Errorf("the hold on %s is not found", lift.Policy)}
+		case err != nil:
 			return fmt.Errorf("lift the hold of %s: %w", lift.Policy, err)
 		}
-		lifted.Commit = orElse(commit, lifted.Commit)
+		lifted.Commit = commit
 	}
-	lifted.At = v1alpha1.NewTime(e.Now())
-	s.Lifted = lifted
 	s.Waiting = nil
-	return e.wakeAutomation(ctx, w, origin)
+	if all {
+		lifted.At = v1alpha1.NewTime(e.Now())
+		s.Lifted = lifted
+	}
+	return e.wakeAutomation(ctx, w, origin, policies)
 }
 
-// wakeAutomation asks the automations of the held policies to run; a failure only costs time, their interval comes
+// policiesAt are the policies that the tip holds off at some places, each once.
+func policiesAt(b *Branch, at []int32) []string {
+	var out []string
+	for _, i := range at {
+		if p := b.Held[i].Policy; !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func placesAt(s *v1alpha1.Suspect, at []int32) []v1alpha1.Place {
+	var out []v1alpha1.Place
+	for _, i := range at {
+		out = append(out, s.Places[i])
+	}
+	return out
+}
+
+// wakeAutomation asks the automations of the lifted policies to run; a failure only costs time, their interval comes
 // anyway.
-func (e *Engine) wakeAutomation(ctx context.Context, w *World, origin Origin) error {
+func (e *Engine) wakeAutomation(ctx context.Context, w *World, origin Origin, policies []string) error {
 	var who []v1alpha1.ObjectRef
 	for _, p := range origin.Policies {
-		if p.Automation != nil && slices.Contains(w.Rollback.Status.Change.Policies, p.Name) &&
-			!slices.Contains(who, *p.Automation) {
+		if p.Automation != nil && slices.Contains(policies, p.Name) && !slices.Contains(who, *p.Automation) {
 			who = append(who, *p.Automation)
 		}
 	}

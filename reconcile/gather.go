@@ -94,7 +94,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	w.Seeks = e.seeks(w, origin.Source)
 	switch {
 	case s.Ended() && s.Change != nil:
-		w.Selection, err = e.selection(ctx, w, origin)
+		w.Selections, err = e.selections(ctx, w, origin)
 	case s.Landed != nil, s.Verdict != nil && s.Verdict.Answer == v1alpha1.Reject && len(astray(w)) > 0:
 		contains := func(tip, commit string) (bool, error) { return e.Git.Contains(ctx, origin.Source, tip, commit) }
 		var r Rollout
@@ -129,39 +129,43 @@ func (e *Engine) readOnly(w *World, src Source) string {
 // failedWithin is how long before a hold the images that were taken back under its policies count.
 const failedWithin = 7 * 24 * time.Hour
 
-// selection reads what image automation would write if the hold were lifted.
-func (e *Engine) selection(ctx context.Context, w *World, origin Origin) (*Selection, error) {
-	held := w.Rollback.Status.Change.Policies
-	out := &Selection{Lift: w.Policy.Lift}
+// selections reads what image automation would write if the holds were lifted, by the policy of each.
+func (e *Engine) selections(ctx context.Context, w *World, origin Origin) (map[string]Selection, error) {
+	out := map[string]Selection{}
 	for _, p := range origin.Policies {
-		if !slices.Contains(held, p.Name) {
+		// Two places of one policy may be lifted by different ones.
+		var held, asked bool
+		for _, h := range w.Branch.Held {
+			mine := h.Policy == p.Name
+			held, asked = held || mine, asked || mine && liftOf(w, h) != v1alpha1.LiftManual
+		}
+		if !held {
 			continue
 		}
-		out.Automation = p.Automation != nil
-		out.Image = p.Latest
-	}
-	if out.Image == "" || !out.Automation {
-		return out, nil
-	}
-	for _, t := range w.Branch.Commits {
-		if t.Kind == TrailerHold && slices.ContainsFunc(t.Policies, func(p string) bool { return slices.Contains(held, p) }) {
-			out.Failed = append(out.Failed, t.Images...)
+		s := Selection{Automation: p.Automation != nil, Image: p.Latest}
+		for _, t := range w.Branch.Commits {
+			if t.Kind == TrailerHold && slices.Contains(t.Policies, p.Name) {
+				s.Failed = append(s.Failed, t.Images...)
+			}
 		}
-	}
-	for _, h := range w.Branch.Held {
-		if h.Lift == v1alpha1.LiftManual {
-			out.Lift = h.Lift
+		if asked && s.Automation && s.Image != "" && !failedBefore(s, w.Rollback.Spec.Subject.Name) {
+			q, err := e.question(ctx, &w.Rollback, s.Image)
+			if err != nil {
+				return nil, err
+			}
+			s.Proof = e.Registry.Prove(ctx, q)
 		}
+		out[p.Name] = s
 	}
-	if out.Lift == v1alpha1.LiftManual || failedBefore(out, w.Rollback.Spec.Subject.Name) {
-		return out, nil
-	}
-	q, err := e.question(ctx, &w.Rollback, out.Image)
-	if err != nil {
-		return nil, err
-	}
-	out.Proof = e.Registry.Prove(ctx, q)
 	return out, nil
+}
+
+// liftOf is what lifts a hold: what it says itself, or the policy where that is stricter.
+func liftOf(w *World, h Hold) v1alpha1.LiftMode {
+	if h.Lift == v1alpha1.LiftManual {
+		return h.Lift
+	}
+	return w.Policy.Lift
 }
 
 // neighbours reads what other open Rollbacks say: whether their registry can prove anything at all, and how many share

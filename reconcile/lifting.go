@@ -139,7 +139,6 @@ func (e *Engine) proposeLift(ctx context.Context, w *World, rb *v1alpha1.Rollbac
 	}
 	ctx = e.asking(ctx, true, &w.Rollback)
 	l.Onto, l.When = LiftBranch(s.Change.Hold), s.Change.At.Time
-	l.Policy, l.And = s.Change.Policies[0], s.Change.Policies[1:]
 	src, signs := signedBy(ctx, forge, origin.Source)
 	src = askedBy(src, forge, Proposal{Branch: l.Onto, Base: s.Suspect.Branch,
 		Story: Story{Lifts: true, Message: "Lift the hold of " + l.Policy}})
@@ -178,7 +177,7 @@ func (e *Engine) openLift(ctx context.Context, forge Forge, l Lift, s *v1alpha1.
 	}
 	pr, err = forge.Open(ctx, Proposal{Branch: l.Onto, Base: s.Suspect.Branch, Story: Story{
 		Lifts: true, Image: s.Suspect.Places[0].Bad, Target: orElse(l.Image, "(nothing yet)"), Author: l.By,
-		Held: s.Change.Policies, Message: "Lift the hold of " + s.Change.Policies[0],
+		Held: append([]string{l.Policy}, l.And...), Message: "Lift the hold of " + l.Policy,
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("open the pull request: %w", err)

@@ -3,6 +3,9 @@ package reconcile
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -48,10 +51,7 @@ func atRest(w *World) Step {
 		}
 		return Step{Do: DoLifted, By: by, Why: "the hold no longer stands in Git: " + by}
 	}
-	step := onceSelected(w)
-	if d := w.Rollback.Spec.Lift; d != nil {
-		step = Step{Do: DoLift, By: d.By, Why: "a person lifted the hold"}
-	}
+	step := dueHolds(w)
 	var no *barredBy
 	if step.Do == DoLift && errors.As(mayLift(w.Policy), &no) {
 		step = Step{Do: DoWait, Wait: restAgain, Barred: no.bar, Why: "the hold stands, nothing is pushed: " + no.why}
@@ -76,35 +76,83 @@ func remind(w *World, step Step) Step {
 	return step
 }
 
-// onceSelected describes what becomes of a standing hold, by what the policy selects.
-func onceSelected(w *World) Step {
-	e := w.Selection
-	switch {
-	case e == nil || !e.Automation || e.Image == "":
-		return Step{Do: DoWait, Wait: restAgain,
-			Why: "the hold stands: the cluster that has its policy and automation lifts it"}
-	case e.Lift == v1alpha1.LiftManual:
-		return Step{Do: DoWait, Wait: restAgain, Why: "the hold waits for backstop lift"}
-	case failedBefore(e, w.Rollback.Spec.Subject.Name):
-		return Step{Do: DoWait, Wait: restAgain,
-			Why: "the hold stands: the policy selects " + e.Image + ", which was taken back"}
-	case e.Proof.Finding != FindingPresent:
-		return Step{Do: DoWait, Wait: proveAgain, Why: "the hold stands: the policy selects " + e.Image +
-			", which is not proved to run here: " + e.Proof.Sentence}
+// heldNow are the indices of the places that the tip holds, in their order.
+func heldNow(w *World) []int32 { return slices.Sorted(maps.Keys(w.Branch.Held)) }
+
+// dueHolds describes what becomes of the standing holds, place by place: a person lifts all of them, and the newer image
+// of a policy those on its own places.
+func dueHolds(w *World) Step {
+	held := heldNow(w)
+	if d := w.Rollback.Spec.Lift; d != nil {
+		return Step{Do: DoLift, By: d.By, Why: "a person lifted the hold", Holds: held}
 	}
-	return Step{Do: DoLift, By: "the policy's newer image " + e.Image, Why: "a newer image was selected"}
+	var due, waits Step
+	for _, i := range held {
+		h := w.Branch.Held[i]
+		step := onceSelected(w, h, nameOfHold(w, h))
+		if step.Do == DoLift {
+			due = Step{Do: DoLift, By: joinNew(due.By, step.By), Why: step.Why, Holds: append(due.Holds, i)}
+			continue
+		}
+		if waits.Do == "" || step.Wait < waits.Wait {
+			waits.Wait = step.Wait
+		}
+		waits.Do, waits.Why = DoWait, joinNew(waits.Why, step.Why)
+	}
+	byPullRequest := w.Policy.Delivery == v1alpha1.DeliveryPullRequest || w.Rollback.Status.LiftPullRequest != nil
+	if due.Do == DoLift && len(due.Holds) < len(held) && byPullRequest {
+		// A Rollback has one pull request that lifts.
+		waits.Why = joinNew("by pull request the holds are lifted together", waits.Why)
+		return waits
+	}
+	if due.Do == DoLift {
+		return due
+	}
+	return waits
 }
 
-func failedBefore(e *Selection, bad string) bool {
-	if image.SameTag(e.Image, bad) {
-		return true
-	}
-	for _, f := range e.Failed {
-		if image.SameTag(e.Image, f) {
-			return true
+// nameOfHold tells a hold from the others where the tip holds more than one policy off.
+func nameOfHold(w *World, h Hold) string {
+	for _, o := range w.Branch.Held {
+		if o.Policy != h.Policy {
+			return "the hold on " + h.Policy
 		}
 	}
-	return false
+	return "the hold"
+}
+
+// joinNew adds a clause to a sentence that does not have it.
+func joinNew(sentence, clause string) string {
+	if sentence == "" || strings.Contains(sentence, clause) {
+		return orElse(sentence, clause)
+	}
+	return sentence + "; " + clause
+}
+
+// onceSelected describes what becomes of a hold, by what its own policy selects. One whose policy cannot be read stands.
+func onceSelected(w *World, h Hold, name string) Step {
+	e := w.Selections[h.Policy]
+	switch {
+	case !e.Automation || e.Image == "":
+		return Step{Do: DoWait, Wait: restAgain,
+			Why: name + " stands: the cluster that has its policy and automation lifts it"}
+	case liftOf(w, h) == v1alpha1.LiftManual:
+		return Step{Do: DoWait, Wait: restAgain, Why: name + " waits for backstop lift"}
+	case failedBefore(e, w.Rollback.Spec.Subject.Name):
+		return Step{Do: DoWait, Wait: restAgain,
+			Why: name + " stands: the policy selects " + e.Image + ", which was taken back"}
+	case e.Proof.Finding != FindingPresent:
+		return Step{Do: DoWait, Wait: proveAgain, Why: name + " stands: the policy selects " + e.Image +
+			", which is not proved to run here: " + e.Proof.Sentence}
+	}
+	return Step{Do: DoLift, By: byNewer(e), Why: "a newer image was selected"}
+}
+
+// byNewer says who lifts a hold where its policy does.
+func byNewer(e Selection) string { return "the policy's newer image " + e.Image }
+
+func failedBefore(e Selection, bad string) bool {
+	return slices.ContainsFunc(append([]string{bad}, e.Failed...), func(f string) bool { return image.SameTag(e.Image, f) })
 }
 
 // askingAtRest asks on after an end, until Git says something else or the question is too old.

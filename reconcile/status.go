@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -33,7 +34,33 @@ func describe(r *v1alpha1.Rollback, now time.Time) {
 		meta.RemoveStatusCondition(&s.Conditions, "Stalled")
 	}
 	setCondition(s, ready)
+	waits(r, now)
 	s.Summary = summary(r, ready.Message, now)
+}
+
+// waits keeps the conditions of what stands beside how far it is: a question to people, also after an end, and a hold.
+func waits(r *v1alpha1.Rollback, now time.Time) {
+	s := &r.Status
+	asked := metav1.Condition{Type: "WaitingForPerson", Status: metav1.ConditionTrue}
+	held := metav1.Condition{Type: "Held", Status: metav1.ConditionTrue, Reason: string(v1alpha1.LiftNewerImage)}
+	if q := s.Question; q != nil && len(q.Doubts) > 0 {
+		asked.Reason, asked.Message = string(q.Doubts[0].Type), cut(q.Doubts[0].Message, 1024)
+	}
+	if s.HoldStands() {
+		held.Message = cut("image automation writes nothing by "+strings.Join(s.Change.Policies, ", ")+
+			" where the image was taken back", 1024)
+		if s.Change.Lift == v1alpha1.LiftManual || s.Verdict != nil && s.Verdict.Lift == v1alpha1.LiftManual {
+			held.Reason = string(v1alpha1.LiftManual)
+		}
+	}
+	for _, c := range []metav1.Condition{asked, held} {
+		if c.Message == "" {
+			meta.RemoveStatusCondition(&s.Conditions, c.Type)
+			continue
+		}
+		c.ObservedGeneration, c.LastTransitionTime = r.Generation, metav1.NewTime(now)
+		setCondition(s, c)
+	}
 }
 
 // setCondition keeps the transition time while only words change.

@@ -92,8 +92,9 @@ type Step struct {
 	Forward *Forward
 	// Pod to delete with DoDeletePod.
 	Pod StuckPod
-	// By whom a hold is lifted, with DoLift and DoLifted.
-	By string
+	// By whom holds are lifted, with DoLift and DoLifted; Holds are the places of those, with DoLift.
+	By    string
+	Holds []int32
 }
 
 // How long decide lets the line rest before the world is looked at again, where nothing wakes it.

@@ -19,9 +19,10 @@ const maxAdoptTries = 5
 // it likes.
 const maxAdopted = 20
 
-// Sweep looks after what no event wakes: it adopts holds that stand in Git without a Rollback (a fresh install, another
-// cluster's revert, a record that somebody deleted), and deletes Rollbacks that ended longer than keep ago.
-// What fails for one source or record does not keep the others from being swept.
+// Sweep looks after what no event wakes: it lifts the holds of earlier Rollbacks of a subject, adopts holds that stand in
+// Git without a Rollback (a fresh install, another cluster's revert, a record that somebody deleted), and deletes
+// Rollbacks that ended longer than keep ago. What fails for one source or record does not keep the others from being
+// swept.
 func (e *Engine) Sweep(ctx context.Context, keep time.Duration) error {
 	all, err := e.Records.All(ctx)
 	if err != nil {
@@ -39,6 +40,9 @@ func (e *Engine) Sweep(ctx context.Context, keep time.Duration) error {
 	}
 	crowded := e.crowded(all)
 	for i := range all {
+		if err := e.liftEarlier(ctx, all, &all[i]); err != nil {
+			errs = append(errs, fmt.Errorf("look after the hold of %s/%s: %w", all[i].Namespace, all[i].Name, err))
+		}
 		keep := keep
 		if crowded[all[i].UID] {
 			keep = min(keep, crowdedKeep)
@@ -48,6 +52,31 @@ func (e *Engine) Sweep(ctx context.Context, keep time.Duration) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// liftEarlier takes one step with a hold of a Rollback that a later one of its subject came after: the walk of a subject
+// looks at the newest alone.
+func (e *Engine) liftEarlier(ctx context.Context, all []v1alpha1.Rollback, r *v1alpha1.Rollback) error {
+	key := KeyOf(r)
+	later := func(o v1alpha1.Rollback) bool { return KeyOf(&o) == key && Ordinal(&o) > Ordinal(r) }
+	if !r.Status.Ended() || !r.Status.HoldStands() || !slices.ContainsFunc(all, later) {
+		return nil
+	}
+	g := glance{since: e.Now(), carried: carried{form: r.DeepCopy()}}
+	w, err := e.gather(ctx, key, &g)
+	if err != nil || w == nil || w.Rollback.Name == "" {
+		return err
+	}
+	step := decide(*w)
+	if step.Do != DoWait && step.Do != DoLift && step.Do != DoLifted {
+		return nil
+	}
+	err = e.take(ctx, key, w, step, &g)
+	if err == nil || errors.Is(err, ErrConflict) {
+		return nil
+	}
+	_, err = e.stumble(ctx, w, step, err)
+	return err
 }
 
 // forget deletes a Rollback whose time is over, but not while pods fail or a hold stands.

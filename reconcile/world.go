@@ -60,8 +60,8 @@ type World struct {
 	Branch *Branch
 	// Rollout is how far the target got; nil until asked.
 	Rollout *Rollout
-	// Selection is what the held policy selects; nil until asked.
-	Selection *Selection
+	// Selections are by name what the policies select that the tip holds off; nil until asked.
+	Selections map[string]Selection
 	// Breaker explains why nothing of this registry can be proved at all; empty while it is closed.
 	Breaker string
 	// Beside is the name of another open Rollback about one of the Rollback's workloads whose revert has not landed; empty
@@ -81,7 +81,7 @@ type World struct {
 	since time.Time
 }
 
-// Selection is what image automation would write if the hold were lifted.
+// Selection is what image automation would write by one policy if its holds were lifted.
 type Selection struct {
 	// Automation is false when this cluster has not both the policy and the automation: then another cluster lifts.
 	Automation bool
@@ -91,8 +91,6 @@ type Selection struct {
 	Proof Proof
 	// Failed are the images that were taken back from the nodes under this policy.
 	Failed []string
-	// Lift is what the hold in Git says lifts it; it may be stricter than the policy.
-	Lift v1alpha1.LiftMode
 }
 
 // siblings is what the other open Rollbacks mean for the push of an allowed one.

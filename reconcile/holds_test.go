@@ -1,0 +1,164 @@
+package reconcile
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
+
+// twoPolicies has one image in two places, each with a marker of its own policy, and one Rollback that holds both.
+type twoPolicies struct {
+	*model
+	// selects is what the policies select; one that is not there cannot be read.
+	selects map[string]string
+	held    map[string]v1alpha1.LiftMode
+	// lost are the policies whose holds are not where they were by the time of the push.
+	lost []string
+}
+
+var bothPolicies = []string{"develop:first", "develop:second"}
+
+func (m *twoPolicies) Reopen(context.Context, string, v1alpha1.Suspect, *types.NamespacedName, time.Time) (Origin, error) {
+	o := m.origin()
+	auto := o.Policies[0].Automation
+	o.Policies = nil
+	for _, name := range slices.Sorted(maps.Keys(m.selects)) {
+		o.Policies = append(o.Policies, ImagePolicy{Name: name, Latest: m.selects[name], Automation: auto})
+	}
+	return o, nil
+}
+
+func (m *twoPolicies) Look(context.Context, Source, v1alpha1.Suspect, *v1alpha1.Target, time.Time) (Branch, error) {
+	b := Branch{Tip: "tip", Values: map[int32]string{0: imgGood, 1: imgGood}, Held: map[int32]Hold{}}
+	for i, policy := range bothPolicies {
+		if lift, held := m.held[policy]; held {
+			b.Held[int32(i)] = Hold{Policy: policy, Lift: lift}
+		}
+	}
+	return b, nil
+}
+
+// Lift takes the holds of the policies away that stand at the places.
+func (m *twoPolicies) Lift(_ context.Context, _ Source, l Lift) (string, error) {
+	commit := ""
+	for i, policy := range bothPolicies {
+		there := slices.ContainsFunc(l.Places, func(n v1alpha1.Place) bool { return n.File == placesOfTwo()[i].File })
+		if !there || policy != l.Policy && !slices.Contains(l.And, policy) || slices.Contains(m.lost, policy) {
+			continue
+		}
+		delete(m.held, policy)
+		commit = "lift of " + policy
+	}
+	return commit, nil
+}
+
+func placesOfTwo() []v1alpha1.Place {
+	return []v1alpha1.Place{
+		{File: "first.yaml", Pointer: "/image", Part: "Image", Bad: imgBad, Former: imgGood, Marker: bothPolicies[0]},
+		{File: "second.yaml", Pointer: "/image", Part: "Image", Bad: imgBad, Former: imgGood, Marker: bothPolicies[1]},
+	}
+}
+
+// rested is a Rollback of two places that has ended, and whose holds stand.
+func (m *twoPolicies) rested(ask *v1alpha1.LiftRequest) *v1alpha1.Rollback {
+	at := v1alpha1.NewTime(m.now)
+	r := NewRollback(ImageKey(m.ns, imgBad), v1alpha1.TriggerImagePull, 1)
+	r.Spec.Lift = ask
+	s := &r.Status
+	s.Suspect = &v1alpha1.Suspect{Commit: "bad", Branch: "main", When: at, Places: placesOfTwo()}
+	s.Target = &v1alpha1.Target{Image: imgGood, At: at, Values: []v1alpha1.PlaceValue{{Value: imgGood}, {Index: 1, Value: imgGood}}}
+	s.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, Source: v1alpha1.VerdictByPolicy, At: at}
+	s.Change = &v1alpha1.Change{Commit: "revert", Hold: "hold", Branch: "main", Policies: bothPolicies, At: at}
+	s.Landed = &v1alpha1.Landed{Commit: "revert", At: at}
+	s.Request = &v1alpha1.Request{Token: "t", At: at}
+	s.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultVerified, At: at}
+	return r
+}
+
+func TestAHoldIsLiftedByItsOwnPolicy(t *testing.T) {
+	const newer, dark = "reg.local/app:v8", "reg.local/app:v9"
+	first, second := bothPolicies[0], bothPolicies[1]
+	jane := &v1alpha1.LiftRequest{By: "jane"}
+	for name, tt := range map[string]struct {
+		selects map[string]string
+		held    map[string]v1alpha1.LiftMode
+		ask     *v1alpha1.LiftRequest
+		lost    []string
+		stand   []string
+	}{
+		"the second selects a newer image":            {selects: map[string]string{first: imgBad, second: newer}, stand: []string{first}},
+		"the first selects a newer image":             {selects: map[string]string{first: newer, second: imgBad}, stand: []string{second}},
+		"both do":                                     {selects: map[string]string{first: newer, second: newer}},
+		"one cannot be read":                          {selects: map[string]string{second: newer}, stand: []string{first}},
+		"the other cannot be read":                    {selects: map[string]string{first: newer}, stand: []string{second}},
+		"neither can be read":                         {selects: map[string]string{}, stand: bothPolicies},
+		"what one selects is not proved":              {selects: map[string]string{first: dark, second: newer}, stand: []string{first}},
+		"one selects nothing":                         {selects: map[string]string{first: "", second: newer}, stand: []string{first}},
+		"one waits for a person":                      {selects: map[string]string{first: newer, second: newer}, held: map[string]v1alpha1.LiftMode{first: v1alpha1.LiftManual, second: v1alpha1.LiftNewerImage}, stand: []string{first}},
+		"one was lifted by hand, the other is kept":   {selects: map[string]string{first: newer, second: imgBad}, held: map[string]v1alpha1.LiftMode{second: ""}, stand: []string{second}},
+		"a person lifts both":                         {selects: map[string]string{first: imgBad}, ask: jane},
+		"a person lifts the one that stands":          {selects: map[string]string{}, held: map[string]v1alpha1.LiftMode{second: ""}, ask: jane},
+		"the hold is not where it was at the push":    {selects: map[string]string{first: newer, second: imgBad}, lost: bothPolicies, stand: bothPolicies},
+		"and neither where a person asks for its end": {selects: map[string]string{}, ask: jane, lost: bothPolicies, stand: bothPolicies},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &twoPolicies{model: newModel(), selects: tt.selects, held: tt.held, lost: tt.lost}
+			if m.held == nil {
+				m.held = map[string]v1alpha1.LiftMode{first: "", second: ""}
+			}
+			m.present[newer] = true
+			r := m.rested(tt.ask)
+			m.records[r.Name] = r
+			e := m.engine("prod", Budget{})
+			e.Flux, e.Git = m, m
+			if _, err := e.Walk(t.Context(), KeyOf(r)); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.stand, slices.Sorted(maps.Keys(m.held))); diff != "" {
+				t.Errorf("the holds that stand -want +got:\n%s", diff)
+			}
+			if stands := m.records[r.Name].Status.HoldStands(); stands != (len(tt.stand) > 0) {
+				t.Errorf("the record says that a hold stands: %t", stands)
+			}
+		})
+	}
+}
+
+func TestTheHoldOfAnEarlierRollbackIsLiftedToo(t *testing.T) {
+	const newer = "reg.local/app:v8"
+	for name, tt := range map[string]struct {
+		selects map[string]string
+		ask     *v1alpha1.LiftRequest
+		stands  bool
+	}{
+		"by newer images":            {selects: map[string]string{bothPolicies[0]: newer, bothPolicies[1]: newer}},
+		"by a person":                {selects: map[string]string{}, ask: &v1alpha1.LiftRequest{By: "jane"}},
+		"not by the one that failed": {selects: map[string]string{bothPolicies[0]: imgBad}, stands: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &twoPolicies{model: newModel(), selects: tt.selects, held: map[string]v1alpha1.LiftMode{bothPolicies[0]: "", bothPolicies[1]: ""}}
+			m.present[newer] = true
+			r, next := m.rested(tt.ask), NewRollback(ImageKey(m.ns, imgBad), v1alpha1.TriggerImagePull, 2)
+			next.Status.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultRecovered, At: v1alpha1.NewTime(m.now)}
+			m.records[r.Name], m.records[next.Name] = r, next
+			e := m.engine("prod", Budget{})
+			e.Flux, e.Git = m, m
+			if err := e.Sweep(t.Context(), time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			if got := m.records[r.Name].Status.HoldStands(); got != tt.stands {
+				t.Errorf("the hold stands: %t\n%s", got, m.story())
+			}
+			if n := m.records[next.Name]; n == nil || n.Status.Lifted != nil {
+				t.Errorf("the later one: %+v", n)
+			}
+		})
+	}
+}
