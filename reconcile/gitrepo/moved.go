@@ -37,14 +37,21 @@ type move struct {
 
 // whereItWas finds the group in the older commit: in a file of the same content that the newer one removed, else where
 // the newer one took the same value away, else where it took away another value of the same image. It gives nil where
-// the newer commit brought the group in. What stays where it is was copied, not moved.
+// the newer commit brought the group in. What stays where it is was copied, not moved, unless it was removed since: people
+// copy a folder, and drop the old one later.
 func (h *history) whereItWas(ctx context.Context, m move) ([]manifest.Node, error) {
 	changes, err := h.changesOf(m.older, m.newer)
 	if err != nil {
 		return nil, err
 	}
 	if m.file.Blob.IsZero() {
-		if from := sameContent(changes, m.file); from != "" {
+		from := sameContent(changes, m.file)
+		if from == "" {
+			if from, err = h.copiedFrom(ctx, m); err != nil {
+				return nil, err
+			}
+		}
+		if from != "" {
 			v, err := h.parsed(from, m.file.Newer)
 			if err != nil || v.err != nil {
 				return nil, err
@@ -116,6 +123,38 @@ func sameContent(changes []store.Change, file *store.Followed) string {
 		}
 	}
 	return best
+}
+
+// copiedFrom is the path of a file with the same content that the older commit had too, and that is gone by now; of
+// several the one whose path ends most alike.
+func (h *history) copiedFrom(ctx context.Context, m move) (string, error) {
+	if h.Tip == m.newer.Hash {
+		return "", nil
+	}
+	tip, err := h.At(ctx, h.Tip)
+	if err != nil {
+		return "", err
+	}
+	files, err := h.yamlFiles(m.older)
+	if err != nil {
+		return "", err
+	}
+	best, most := "", -1
+	for _, f := range files {
+		if f.entry.Hash != m.file.Newer {
+			continue
+		}
+		if n := common(m.file.Path, f.path); n > most {
+			now, err := h.EntryAt(tip.Tree, f.path)
+			if err != nil {
+				return "", err
+			}
+			if now.Hash.IsZero() {
+				best, most = f.path, n
+			}
+		}
+	}
+	return best, nil
 }
 
 // candidate is a group that may be what is looked for, and how much speaks for it.

@@ -114,6 +114,16 @@ func TestValueIsFollowedThroughMoves(t *testing.T) {
 			c.put("copy", "green/d.yaml", app("web", web+":2"))
 			c.replace("blue 3", "blue/d.yaml", "web:2", "web:3")
 		}, web + ":2", "copy", nil},
+		{"a folder is copied, and the old one dropped later", func(c *clone) {
+			c.put("add", "old/d.yaml", app("web", web+":1"))
+			c.replace("web 2", "old/d.yaml", "web:1", "web:2")
+			c.put("copy", "new/d.yaml", app("web", web+":2"))
+			c.put("drop", "old/d.yaml", "")
+		}, web + ":2", "web 2", []string{"new/d.yaml -image: " + web + ":2", "new/d.yaml +image: " + web + ":1"}},
+		{"a tag that YAML takes for a number", func(c *clone) {
+			c.put("add", "r.yaml", release("web", "image:\n  repository: "+web+"\n  tag: 1.9"))
+			c.replace("web 1.10", "r.yaml", "tag: 1.9", "tag: 1.10")
+		}, web + ":1.1", "web 1.10", []string{"r.yaml -tag: 1.10", "r.yaml +tag: 1.9"}},
 		{"an app that is added while another one of the image goes is no bump", func(c *clone) {
 			c.put("add", "a/one.yaml", release("one", "image:\n  repository: "+web+"\n  tag: v1"))
 			c.put("another", "a/one.yaml", "", "b/other.yaml", app("other", web+":v2"))

@@ -38,9 +38,13 @@ type group struct {
 // count, by kind and name; since kustomize adds prefixes and suffixes to names, the longest name within the target's is
 // taken where none is equal. Within the workload every container of the image counts: it fails for all of them alike. A
 // tag that stands alone, without a repository, counts only if it is the only one, or if the path to it or its policy
-// tells which is meant. Nodes that share an anchor with one that is picked come with it.
+// tells which is meant. Nodes that share an anchor with one that is picked come with it. A tag that YAML takes for a
+// number counts as the chart gets it where it names no image as it stands.
 func Match(nodes []Node, image string, at Target) []Node {
 	found := match(nodes, image, at)
+	if len(found) == 0 {
+		found = match(allWritten(nodes), image, at)
+	}
 	if len(found) == 0 && at.Loose {
 		for _, other := range loose(nodes, image) {
 			found = append(found, match(nodes, other, at)...)
