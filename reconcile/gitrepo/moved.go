@@ -44,22 +44,8 @@ func (h *history) whereItWas(ctx context.Context, m move) ([]manifest.Node, erro
 	if err != nil {
 		return nil, err
 	}
-	if m.file.Blob.IsZero() {
-		from := sameContent(changes, m.file)
-		if from == "" {
-			if from, err = h.copiedFrom(ctx, m); err != nil {
-				return nil, err
-			}
-		}
-		if from != "" {
-			v, err := h.parsed(from, m.file.Newer)
-			if err != nil || v.err != nil {
-				return nil, err
-			}
-			if group := v.group(m.group); group != nil {
-				return group, nil
-			}
-		}
+	if group, err := h.withContent(ctx, m, changes); group != nil || err != nil {
+		return group, err
 	}
 	s := &search{history: h, move: m, lone: manifest.Lone(m.group)}
 	read := 0
@@ -91,6 +77,25 @@ func (h *history) whereItWas(ctx context.Context, m move) ([]manifest.Node, erro
 		return nil, err
 	}
 	return s.kin.group, nil
+}
+
+// withContent finds the group in a file of the same content, where its own came with the commit.
+func (h *history) withContent(ctx context.Context, m move, changes []store.Change) ([]manifest.Node, error) {
+	if !m.file.Blob.IsZero() {
+		return nil, nil
+	}
+	from := sameContent(changes, m.file)
+	if from == "" {
+		var err error
+		if from, err = h.copiedFrom(ctx, m); err != nil || from == "" {
+			return nil, err
+		}
+	}
+	v, err := h.parsed(from, m.file.Newer)
+	if err != nil || v.err != nil {
+		return nil, err
+	}
+	return v.group(m.group), nil
 }
 
 // changesOf lists the files that differ between two commits, and remembers them for the next group.
