@@ -94,9 +94,28 @@ func done(before, after *v1alpha1.Rollback) (out account) {
 	if a.Outcome != nil && a.Waiting != nil && (b.Waiting == nil || b.Waiting.Why != a.Waiting.Why) {
 		out.say("HoldStands", true, "%s", a.Waiting.Why)
 	}
-	if b.Lifted == nil && a.Lifted != nil {
-		out.say("HoldLifted", false, "the hold on %s was lifted by %s",
-			strings.Join(a.Change.Policies, ", "), a.Lifted.By)
+	for _, said := range lifted(b, a) {
+		out.say("HoldLifted", false, "%s", said)
+	}
+	return out
+}
+
+// lifted says of each hold that was lifted by whom; of a record without holds by place of all of them.
+func lifted(b, a *v1alpha1.RollbackStatus) []string {
+	var out []string
+	say := func(policies, by string) {
+		if said := fmt.Sprintf("the hold on %s was lifted by %s", policies, by); !slices.Contains(out, said) {
+			out = append(out, said)
+		}
+	}
+	for _, h := range a.Holds {
+		was := slices.ContainsFunc(b.Holds, func(o v1alpha1.Hold) bool { return o.Place == h.Place && o.LiftedBy != "" })
+		if p := a.PlaceOf(&h); p != nil && h.LiftedBy != "" && !was {
+			say(p.Marker, h.LiftedBy)
+		}
+	}
+	if len(a.Holds) == 0 && b.Lifted == nil && a.Lifted != nil {
+		say(strings.Join(a.Change.Policies, ", "), a.Lifted.By)
 	}
 	return out
 }

@@ -83,6 +83,12 @@ func TestWhatsNew(t *testing.T) {
 			over(v1alpha1.ResultVerified)(s)
 			s.Lifted = &v1alpha1.Lifted{By: "jane"}
 		}, []string{"HoldLifted: the hold on develop:backend was lifted by jane"}},
+		"each hold is told when it is lifted": {holding("jane", ""), func(s *v1alpha1.RollbackStatus) {
+			holding("jane", "joe")(s)
+			s.Lifted = &v1alpha1.Lifted{By: "joe"}
+		}, []string{"HoldLifted: the hold on develop:canary was lifted by joe"}},
+		"also while another one stands": {holding("", ""), holding("jane", ""),
+			[]string{"HoldLifted: the hold on develop:backend was lifted by jane"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -112,5 +118,17 @@ func TestAllTellsEach(t *testing.T) {
 	All{a, b}.Tell(r, r)
 	if strings.Join(a.told, "")+strings.Join(b.told, "") != "xx" {
 		t.Errorf("told %v and %v", a.told, b.told)
+	}
+}
+
+// holding has holds on two places, each lifted by somebody or by nobody yet.
+func holding(by ...string) func(*v1alpha1.RollbackStatus) {
+	return func(s *v1alpha1.RollbackStatus) {
+		s.Suspect = &v1alpha1.Suspect{}
+		for i, policy := range []string{"develop:backend", "develop:canary"} {
+			p := v1alpha1.Place{File: policy, Marker: policy}
+			s.Suspect.Places = append(s.Suspect.Places, p)
+			s.Holds = append(s.Holds, v1alpha1.Hold{Place: p.Identity(), LiftedBy: by[i]})
+		}
 	}
 }

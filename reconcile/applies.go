@@ -66,6 +66,7 @@ func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, rb *v1alpha1.
 	says, barred := cannotApply(rb), mayWrite(w.Policy, s, w.Now)
 	if len(found.Files) > 0 && e.Try != nil && barred == nil && len(found.SharedWith) <= v1alpha1.MaxSharers {
 		s.Suspect.Places, s.Suspect.SharedWith = found.Files, found.SharedWith
+		identify(s.Suspect.Places)
 		s.Suspect.SharedBy = found.SharedBy[:min(len(found.SharedBy), v1alpha1.MaxSharers)]
 		s.Waiting = nil
 		return nil

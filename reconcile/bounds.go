@@ -41,6 +41,7 @@ var texts = map[string]int{
 	"FastForward.From":       forwardText,
 	"FastForward.Message":    forwardText,
 	"FastForward.To":         forwardText,
+	"Hold.LiftedBy":          80,
 	"Lifted.By":              512,
 	"Lifted.Image":           1024,
 	"Lapse.Why":              512,

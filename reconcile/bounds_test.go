@@ -19,7 +19,7 @@ import (
 // given are texts that are as long as what they name lets them be: objects, hashes, words of our own.
 var given = []string{
 	"Canary.PromotedSpec", "Canary.Spec", "Card.Channel", "Card.Hash", "Card.Provider", "Card.TS", "Card.Thread", "Card.Told", "Change.Branch", "Change.Commit", "Change.Hold",
-	"Change.Policies", "Condition.Reason", "Condition.Type", "Failure.Cause", "Failure.Container", "Failure.ID", "Failure.Revision",
+	"Change.Policies", "Hold.Place", "Place.ID", "Condition.Reason", "Condition.Type", "Failure.Cause", "Failure.Container", "Failure.ID", "Failure.Revision",
 	"FastForward.Container", "FastForward.Revision", "Lifted.Commit", "Landed.Commit", "Place.Part", "PlaceOrigin.Commit",
 	"ObjectRef.Kind", "ObjectRef.Name", "ObjectRef.Namespace", "Outcome.Reason", "Outcome.Result", "PolicyRef.Name",
 	"PolicyRef.Namespace", "PolicyRef.UID", "Pull.Pod", "PullRequest.Base", "PullRequest.Branch", "PullRequest.Head", "Question.ID",
@@ -31,7 +31,7 @@ var given = []string{
 // counted are lists whose writers stop, or refuse, when they are full.
 var countedLists = []string{
 	"Card.Told", "Change.Policies", "Question.Answers", "Request.Asked", "RollbackStatus.Conditions", "RollbackStatus.Failures",
-	"Returning.PullRequests", "RollbackStatus.FastForward", "RollbackStatus.Lapsed", "Suspect.Places", "Suspect.SharedBy", "Suspect.SharedWith", "Target.Also", "Target.Values",
+	"Returning.PullRequests", "RollbackStatus.FastForward", "RollbackStatus.Holds", "RollbackStatus.Lapsed", "Suspect.Places", "Suspect.SharedBy", "Suspect.SharedWith", "Target.Also", "Target.Values",
 }
 
 func TestTheRecordIsCutAsTheSchemaSays(t *testing.T) {

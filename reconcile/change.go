@@ -25,7 +25,7 @@ func (e *Engine) fillChange(ctx context.Context, w *World, _ Step, rb *v1alpha1.
 	if err != nil {
 		return err
 	}
-	rb.Status.Change = landing.Change
+	rb.Status.Change, rb.Status.Holds = landing.Change, landing.Holds
 	rb.Status.Change.Overtaken = e.overtaken(ctx, w, landing.Change.Commit)
 	rb.Status.Waiting = nil
 	return nil

@@ -100,7 +100,12 @@ func (e *Engine) fillFromCommit(_ context.Context, w *World, step Step, rb *v1al
 	}
 	if c.Hold != "" {
 		c.Policies = markersOf(rb.Status.Suspect)
-		for _, h := range w.Branch.Held {
+		for i, n := range rb.Status.Suspect.Places {
+			h, held := w.Branch.Held[int32(i)]
+			if !held {
+				continue
+			}
+			rb.Status.Holds = append(rb.Status.Holds, v1alpha1.Hold{Place: n.Identity()})
 			if c.Lift != v1alpha1.LiftManual {
 				c.Lift = h.Lift
 			}
@@ -146,50 +151,62 @@ func (e *Engine) fillLift(ctx context.Context, w *World, step Step, rb *v1alpha1
 		Roots: append([]Root{origin.Root}, origin.Others...), By: step.By, Rollback: w.Self, Cluster: e.ClusterUID,
 		Permit: func() error { return e.gate(ctx, &w.Rollback, &rules{}, true) },
 	}
-	if d := w.Rollback.Spec.Lift; d != nil {
+	// All holds of a step are lifted by the same word.
+	if d := w.Rollback.Spec.Lift; d.Names(s.Suspect.Places[step.Holds[0]].Identity()) {
 		lift.Person, lift.Because = true, d.Reason
 	}
-	lifted, all := &v1alpha1.Lifted{By: step.By}, len(step.Holds) == len(w.Branch.Held)
-	policies := policiesAt(w.Branch, step.Holds)
-	for _, policy := range policies {
-		lifted.Image = orElse(lifted.Image, w.Selections[policy].Image)
-	}
 	together := lift
-	together.Policy, together.And, together.Image = policies[0], policies[1:], lifted.Image
-	together.Places = placesAt(s.Suspect, step.Holds)
+	policies := policiesAt(w.Branch, step.Holds)
+	together.Policy, together.And, together.Places = policies[0], policies[1:], placesAt(s.Suspect, step.Holds)
+	for _, policy := range policies {
+		together.Image = orElse(together.Image, w.Selections[policy].Image)
+	}
 	if w.Policy.Delivery == v1alpha1.DeliveryPullRequest {
 		return e.proposeLift(ctx, w, rb, together, becausePolicy)
 	}
+	held, _ := holdsNow(w)
+	all := len(step.Holds) == len(held)
+	var last v1alpha1.Lifted
 	for _, lift.Policy = range policies {
-		mine := slices.DeleteFunc(slices.Clone(step.Holds), func(i int32) bool { return w.Branch.Held[i].Policy != lift.Policy })
+		of := func(i int32) bool { return w.Branch.Held[i].Policy != lift.Policy }
+		mine := slices.DeleteFunc(slices.Clone(step.Holds), of)
 		lift.Places, lift.Image = placesAt(s.Suspect, mine), w.Selections[lift.Policy].Image
 		if !lift.Person {
 			lift.By = byNewer(w.Selections[lift.Policy])
 		}
 		commit, err := e.Git.Lift(ctx, origin.Source, lift)
-		if later, ok := shut(err); ok {
-			return later
-		}
-		switch proposes := e.proposes(ctx, w, err); {
-		case proposes && all:
+		if all && e.proposes(ctx, w, err) {
 			return e.proposeLift(ctx, w, rb, together, err.Error())
-		case proposes:
-			// What is due later would have to wait for this pull request.
-			return &RetryAfter{After: restAgain, Err: err}
-		case err == nil && commit == "":
-			// Somebody was faster, which the next look tells, or the hold is not where it was.
-			return &RetryAfter{After: proveAgain, Err: fmt.Errorf("the hold on %s is not found", lift.Policy)}
-		case err != nil:
-			return fmt.Errorf("lift the hold of %s: %w", lift.Policy, err)
 		}
-		lifted.Commit = commit
+		if err := e.notLifted(ctx, w, lift, commit, err); err != nil {
+			return err
+		}
+		last = v1alpha1.Lifted{Commit: commit, Image: lift.Image, By: lift.By, At: v1alpha1.NewTime(e.Now())}
+		markLifted(s, mine, last.By)
 	}
 	s.Waiting = nil
 	if all {
-		lifted.At = v1alpha1.NewTime(e.Now())
-		s.Lifted = lifted
+		s.Lifted = &last
 	}
 	return e.wakeAutomation(ctx, w, origin, policies)
+}
+
+// notLifted says why a push lifted nothing; nil where it did.
+func (e *Engine) notLifted(ctx context.Context, w *World, l Lift, commit string, err error) error {
+	if later, ok := shut(err); ok {
+		return later
+	}
+	switch {
+	case e.proposes(ctx, w, err):
+		// What is due later would have to wait for this pull request.
+		return &RetryAfter{After: restAgain, Err: err}
+	case err != nil:
+		return fmt.Errorf("lift the hold of %s: %w", l.Policy, err)
+	case commit == "":
+		// Somebody was faster, which the next look tells, or the hold is not where it was.
+		return &RetryAfter{After: proveAgain, Err: fmt.Errorf("the hold on %s is not found", l.Policy)}
+	}
+	return nil
 }
 
 // policiesAt are the policies that the tip holds off at some places, each once.
@@ -229,8 +246,23 @@ func (e *Engine) wakeAutomation(ctx context.Context, w *World, origin Origin, po
 	return nil
 }
 
+// markLifted writes down that the holds on places are lifted.
+func markLifted(s *v1alpha1.RollbackStatus, at []int32, by string) {
+	for _, i := range at {
+		for k := range s.Holds {
+			if h := &s.Holds[k]; h.Place == s.Suspect.Places[i].Identity() && h.LiftedBy == "" {
+				h.LiftedBy = cut(by, 80)
+			}
+		}
+	}
+}
+
 func (e *Engine) fillLifted(_ context.Context, w *World, step Step, rb *v1alpha1.Rollback) error {
-	rb.Status.Lifted = &v1alpha1.Lifted{By: step.By, At: v1alpha1.NewTime(w.Now)}
-	rb.Status.Waiting = nil
+	s, by := &rb.Status, v1alpha1.Lifted{By: step.By, At: v1alpha1.NewTime(w.Now)}
+	markLifted(s, step.Holds, step.By)
+	if !slices.ContainsFunc(s.Holds, func(h v1alpha1.Hold) bool { return h.LiftedBy == "" }) {
+		s.Lifted = &by
+	}
+	s.Waiting = nil
 	return nil
 }

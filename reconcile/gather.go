@@ -135,7 +135,9 @@ func (e *Engine) selections(ctx context.Context, w *World, origin Origin) (map[s
 	for _, p := range origin.Policies {
 		// Two places of one policy may be lifted by different ones.
 		var held, asked bool
-		for _, h := range w.Branch.Held {
+		now, _ := holdsNow(w)
+		for _, i := range now {
+			h := w.Branch.Held[i]
 			mine := h.Policy == p.Name
 			held, asked = held || mine, asked || mine && liftOf(w, h) != v1alpha1.LiftManual
 		}

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -66,8 +67,8 @@ func placesOfTwo() []v1alpha1.Place {
 	}
 }
 
-// rested is a Rollback of two places that has ended, and whose holds stand.
-func (m *twoPolicies) rested(ask *v1alpha1.LiftRequest) *v1alpha1.Rollback {
+// rested is a Rollback of two places that has ended, and whose holds stand; an older record has no holds by place.
+func (m *twoPolicies) rested(ask *v1alpha1.LiftRequest, byPlace bool) *v1alpha1.Rollback {
 	at := v1alpha1.NewTime(m.now)
 	r := NewRollback(ImageKey(m.ns, imgBad), v1alpha1.TriggerImagePull, 1)
 	r.Spec.Lift = ask
@@ -76,6 +77,11 @@ func (m *twoPolicies) rested(ask *v1alpha1.LiftRequest) *v1alpha1.Rollback {
 	s.Target = &v1alpha1.Target{Image: imgGood, At: at, Values: []v1alpha1.PlaceValue{{Value: imgGood}, {Index: 1, Value: imgGood}}}
 	s.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, Source: v1alpha1.VerdictByPolicy, At: at}
 	s.Change = &v1alpha1.Change{Commit: "revert", Hold: "hold", Branch: "main", Policies: bothPolicies, At: at}
+	for i := range s.Suspect.Places {
+		if p := &s.Suspect.Places[i]; byPlace {
+			s.Holds = append(s.Holds, v1alpha1.Hold{Place: p.Identity()})
+		}
+	}
 	s.Landed = &v1alpha1.Landed{Commit: "revert", At: at}
 	s.Request = &v1alpha1.Request{Token: "t", At: at}
 	s.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultVerified, At: at}
@@ -108,26 +114,68 @@ func TestAHoldIsLiftedByItsOwnPolicy(t *testing.T) {
 		"the hold is not where it was at the push":    {selects: map[string]string{first: newer, second: imgBad}, lost: bothPolicies, stand: bothPolicies},
 		"and neither where a person asks for its end": {selects: map[string]string{}, ask: jane, lost: bothPolicies, stand: bothPolicies},
 	} {
-		t.Run(name, func(t *testing.T) {
-			m := &twoPolicies{model: newModel(), selects: tt.selects, held: tt.held, lost: tt.lost}
-			if m.held == nil {
-				m.held = map[string]v1alpha1.LiftMode{first: "", second: ""}
-			}
-			m.present[newer] = true
-			r := m.rested(tt.ask)
-			m.records[r.Name] = r
-			e := m.engine("prod", Budget{})
-			e.Flux, e.Git = m, m
-			if _, err := e.Walk(t.Context(), KeyOf(r)); err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tt.stand, slices.Sorted(maps.Keys(m.held))); diff != "" {
-				t.Errorf("the holds that stand -want +got:\n%s", diff)
-			}
-			if stands := m.records[r.Name].Status.HoldStands(); stands != (len(tt.stand) > 0) {
-				t.Errorf("the record says that a hold stands: %t", stands)
-			}
-		})
+		for _, byPlace := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, by place: %t", name, byPlace), func(t *testing.T) {
+				m := &twoPolicies{model: newModel(), selects: tt.selects, held: maps.Clone(tt.held), lost: tt.lost}
+				if m.held == nil {
+					m.held = map[string]v1alpha1.LiftMode{first: "", second: ""}
+				}
+				m.present[newer] = true
+				r := m.rested(tt.ask, byPlace)
+				m.records[r.Name] = r
+				e := m.engine("prod", Budget{})
+				e.Flux, e.Git = m, m
+				if _, err := e.Walk(t.Context(), KeyOf(r)); err != nil {
+					t.Fatal(err)
+				}
+				m.check(t, r.Name, tt.stand)
+			})
+		}
+	}
+}
+
+// check compares the holds that stand in Git and on the record.
+func (m *twoPolicies) check(t *testing.T, name string, stand []string) {
+	t.Helper()
+	if diff := cmp.Diff(stand, slices.Sorted(maps.Keys(m.held))); diff != "" {
+		t.Errorf("the holds that stand -want +got:\n%s", diff)
+	}
+	s := &m.records[name].Status
+	if s.HoldStands() != (len(stand) > 0) {
+		t.Errorf("the record says that a hold stands: %t", s.HoldStands())
+	}
+	for _, h := range s.Holds {
+		if stands := slices.Contains(stand, s.PlaceOf(&h).Marker); stands != (h.LiftedBy == "") {
+			t.Errorf("the hold on %s stands: %t; the record says %q", s.PlaceOf(&h).Marker, stands, h.LiftedBy)
+		}
+	}
+}
+
+func TestAPersonLiftsTheHoldOnOnePlace(t *testing.T) {
+	const newer = "reg.local/app:v8"
+	first, second := bothPolicies[0], bothPolicies[1]
+	m := &twoPolicies{model: newModel(), selects: map[string]string{}, held: map[string]v1alpha1.LiftMode{first: "", second: ""}}
+	m.present[newer] = true
+	r := m.rested(nil, true)
+	r.Spec.Lift = &v1alpha1.LiftRequest{By: "jane", Places: []string{r.Status.Holds[1].Place}}
+	m.records[r.Name] = r
+	e := m.engine("prod", Budget{})
+	e.Flux, e.Git = m, m
+	if _, err := e.Walk(t.Context(), KeyOf(r)); err != nil {
+		t.Fatal(err)
+	}
+	m.check(t, r.Name, []string{first})
+	m.selects[first] = newer
+	if _, err := e.Walk(t.Context(), KeyOf(r)); err != nil {
+		t.Fatal(err)
+	}
+	m.check(t, r.Name, nil)
+	var by []string
+	for _, h := range m.records[r.Name].Status.Holds {
+		by = append(by, h.LiftedBy)
+	}
+	if diff := cmp.Diff([]string{"the policy's newer image " + newer, "jane"}, by); diff != "" {
+		t.Errorf("who lifted them -want +got:\n%s", diff)
 	}
 }
 
@@ -145,7 +193,7 @@ func TestTheHoldOfAnEarlierRollbackIsLiftedToo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := &twoPolicies{model: newModel(), selects: tt.selects, held: map[string]v1alpha1.LiftMode{bothPolicies[0]: "", bothPolicies[1]: ""}}
 			m.present[newer] = true
-			r, next := m.rested(tt.ask), NewRollback(ImageKey(m.ns, imgBad), v1alpha1.TriggerImagePull, 2)
+			r, next := m.rested(tt.ask, true), NewRollback(ImageKey(m.ns, imgBad), v1alpha1.TriggerImagePull, 2)
 			next.Status.Outcome = &v1alpha1.Outcome{Result: v1alpha1.ResultRecovered, At: v1alpha1.NewTime(m.now)}
 			m.records[r.Name], m.records[next.Name] = r, next
 			e := m.engine("prod", Budget{})

@@ -62,7 +62,8 @@ func mergesLift(w *World) bool {
 	if now == nil || now.Merge != MergeClean || now.Head != pr.Head {
 		return false
 	}
-	if w.Policy.Mode != v1alpha1.ModeAuto && w.Rollback.Spec.Lift == nil {
+	held, _ := holdsNow(w)
+	if w.Policy.Mode != v1alpha1.ModeAuto && len(askedFor(w, held)) < len(held) {
 		return false
 	}
 	return w.Now.Sub(pr.At.Time) > checksWithin && (pr.Tried == nil || w.Now.Sub(pr.Tried.Time) > armedAgain)

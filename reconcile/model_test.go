@@ -233,6 +233,7 @@ func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, 
 				m.reverts[reverts[i].Suspect.Commit+" "+reverts[i].Image]++
 				out[i].Change.Commit, out[i].Change.Hold = revert, m.tip().id
 				out[i].Change.Policies = []string{m.ns + ":app"}
+				out[i].Holds = []v1alpha1.Hold{{Place: reverts[i].Suspect.Places[0].Identity()}}
 			}
 		}
 		return nil

@@ -120,7 +120,7 @@ func oldAtRest(w *World) Step {
 		}
 		return Step{Do: DoLifted, By: by}
 	}
-	step := onceSelected(w, w.Branch.Held[heldNow(w)[0]], "the hold")
+	step := onceSelected(w, w.Branch.Held[0], "the hold")
 	if d := w.Rollback.Spec.Lift; d != nil {
 		step = Step{Do: DoLift, By: d.By, Why: "a person released the hold"}
 	}

@@ -143,8 +143,9 @@ type Revert struct {
 
 // Landing is what became of one Revert.
 type Landing struct {
-	// Change that was pushed; nil when it was not.
+	// Change that was pushed, and the holds that it left; nil when it was not.
 	Change *v1alpha1.Change
+	Holds  []v1alpha1.Hold
 	// Err explains why not: what Permit said, or a refusal such as a SOPS file.
 	Err error
 }

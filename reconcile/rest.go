@@ -3,7 +3,6 @@ package reconcile
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -38,20 +37,14 @@ func atRest(w *World) Step {
 	if w.Branch == nil {
 		return Step{Do: DoWait, Wait: restAgain}
 	}
-	if stand(s, w.Branch).held == 0 {
-		by := "a commit that took the prefix away"
-		for _, t := range w.Branch.Commits {
-			if t.Kind == TrailerLift && t.When.After(s.Change.At.Time.Add(-time.Second)) {
-				by = "the lift " + text.Short(t.Commit)
-				break
-			}
-		}
-		if pr := s.LiftPullRequest; pr != nil {
-			by = fmt.Sprintf("pull request %d%s", pr.Number, mergedOrNot(w.Lifting))
-		}
-		return Step{Do: DoLifted, By: by, Why: "the hold no longer stands in Git: " + by}
+	held, gone := holdsNow(w)
+	if len(held) == 0 || len(gone) > 0 {
+		// One after the other: each may have been lifted by somebody else.
+		gone = gone[:min(len(gone), 1)]
+		by := liftedBy(w, gone)
+		return Step{Do: DoLifted, By: by, Holds: gone, Why: "the hold no longer stands in Git: " + by}
 	}
-	step := dueHolds(w)
+	step := dueHolds(w, held)
 	var no *barredBy
 	if step.Do == DoLift && errors.As(mayLift(w.Policy), &no) {
 		step = Step{Do: DoWait, Wait: restAgain, Barred: no.bar, Why: "the hold stands, nothing is pushed: " + no.why}
@@ -76,15 +69,47 @@ func remind(w *World, step Step) Step {
 	return step
 }
 
-// heldNow are the indices of the places that the tip holds, in their order.
-func heldNow(w *World) []int32 { return slices.Sorted(maps.Keys(w.Branch.Held)) }
+// holdsNow are the places whose holds nobody has lifted, by their indices: those that the tip holds, and those that it
+// does not hold any more. Of a record without holds by place all that the tip holds stand.
+func holdsNow(w *World) (held, gone []int32) {
+	s := &w.Rollback.Status
+	for i := range int32(len(s.Suspect.Places)) {
+		_, there := w.Branch.Held[i]
+		switch {
+		case there && (len(s.Holds) == 0 || s.StandsOn(&s.Suspect.Places[i])):
+			held = append(held, i)
+		case !there && len(s.Holds) > 0 && s.StandsOn(&s.Suspect.Places[i]):
+			gone = append(gone, i)
+		}
+	}
+	return held, gone
+}
 
-// dueHolds describes what becomes of the standing holds, place by place: a person lifts all of them, and the newer image
-// of a policy those on its own places.
-func dueHolds(w *World) Step {
-	held := heldNow(w)
-	if d := w.Rollback.Spec.Lift; d != nil {
-		return Step{Do: DoLift, By: d.By, Why: "a person lifted the hold", Holds: held}
+// liftedBy says who took a hold away; of no place those of all.
+func liftedBy(w *World, at []int32) string {
+	s := &w.Rollback.Status
+	if pr := s.LiftPullRequest; pr != nil {
+		return fmt.Sprintf("pull request %d%s", pr.Number, mergedOrNot(w.Lifting))
+	}
+	for _, t := range w.Branch.Commits {
+		names := func(i int32) bool {
+			n := s.Suspect.Places[i]
+			return slices.Contains(t.Places, PlaceID(n.File, n.Pointer))
+		}
+		mine := len(at) == 0 || len(t.Places) == 0 || slices.ContainsFunc(at, names)
+		if t.Kind == TrailerLift && mine && t.When.After(s.Change.At.Time.Add(-time.Second)) {
+			return "the lift " + text.Short(t.Commit)
+		}
+	}
+	return "a commit that took the prefix away"
+}
+
+// dueHolds describes what becomes of the standing holds, place by place: a person lifts those that the wish names, and
+// the newer image of a policy those on its own places.
+func dueHolds(w *World, held []int32) Step {
+	byPullRequest := w.Policy.Delivery == v1alpha1.DeliveryPullRequest || w.Rollback.Status.LiftPullRequest != nil
+	if asked := askedFor(w, held); len(asked) > 0 && (len(asked) == len(held) || !byPullRequest) {
+		return Step{Do: DoLift, By: w.Rollback.Spec.Lift.By, Why: "a person lifted the hold", Holds: asked}
 	}
 	var due, waits Step
 	for _, i := range held {
@@ -99,7 +124,6 @@ func dueHolds(w *World) Step {
 		}
 		waits.Do, waits.Why = DoWait, joinNew(waits.Why, step.Why)
 	}
-	byPullRequest := w.Policy.Delivery == v1alpha1.DeliveryPullRequest || w.Rollback.Status.LiftPullRequest != nil
 	if due.Do == DoLift && len(due.Holds) < len(held) && byPullRequest {
 		// A Rollback has one pull request that lifts.
 		waits.Why = joinNew("by pull request the holds are lifted together", waits.Why)
@@ -111,12 +135,18 @@ func dueHolds(w *World) Step {
 	return waits
 }
 
-// nameOfHold tells a hold from the others where the tip holds more than one policy off.
+// askedFor are those of the holds that a person wants lifted.
+func askedFor(w *World, held []int32) []int32 {
+	s := &w.Rollback.Status
+	return slices.DeleteFunc(slices.Clone(held), func(i int32) bool {
+		return !w.Rollback.Spec.Lift.Names(s.Suspect.Places[i].Identity())
+	})
+}
+
+// nameOfHold tells a hold from the others where there were several policies.
 func nameOfHold(w *World, h Hold) string {
-	for _, o := range w.Branch.Held {
-		if o.Policy != h.Policy {
-			return "the hold on " + h.Policy
-		}
+	if len(w.Rollback.Status.Change.Policies) > 1 {
+		return "the hold on " + h.Policy
 	}
 	return "the hold"
 }
@@ -129,7 +159,8 @@ func joinNew(sentence, clause string) string {
 	return sentence + "; " + clause
 }
 
-// onceSelected describes what becomes of a hold, by what its own policy selects. One whose policy cannot be read stands.
+// onceSelected describes what becomes of a hold, by what its own policy selects. One whose policy cannot be read
+// stands.
 func onceSelected(w *World, h Hold, name string) Step {
 	e := w.Selections[h.Policy]
 	switch {
@@ -152,7 +183,8 @@ func onceSelected(w *World, h Hold, name string) Step {
 func byNewer(e Selection) string { return "the policy's newer image " + e.Image }
 
 func failedBefore(e Selection, bad string) bool {
-	return slices.ContainsFunc(append([]string{bad}, e.Failed...), func(f string) bool { return image.SameTag(e.Image, f) })
+	same := func(f string) bool { return image.SameTag(e.Image, f) }
+	return same(bad) || slices.ContainsFunc(e.Failed, same)
 }
 
 // askingAtRest asks on after an end, until Git says something else or the question is too old.

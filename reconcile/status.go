@@ -47,7 +47,7 @@ func waits(r *v1alpha1.Rollback, now time.Time) {
 		asked.Reason, asked.Message = string(q.Doubts[0].Type), cut(q.Doubts[0].Message, 1024)
 	}
 	if s.HoldStands() {
-		held.Message = cut("image automation writes nothing by "+strings.Join(s.Change.Policies, ", ")+
+		held.Message = cut("image automation writes nothing by "+strings.Join(s.HeldPolicies(), ", ")+
 			" where the image was taken back", 1024)
 		if s.Change.Lift == v1alpha1.LiftManual || s.Verdict != nil && s.Verdict.Lift == v1alpha1.LiftManual {
 			held.Reason = string(v1alpha1.LiftManual)

@@ -64,7 +64,15 @@ func (e *Engine) fillSuspect(ctx context.Context, w *World, _ Step, rb *v1alpha1
 	if rb.Status.Suspect == nil {
 		return refusal
 	}
+	identify(rb.Status.Suspect.Places)
 	return nil
+}
+
+// identify gives places their IDs.
+func identify(places []v1alpha1.Place) {
+	for i := range places {
+		places[i].ID = places[i].Identity()
+	}
 }
 
 // listedLasts is how old what stands beside a workload in Flux may be listed when its commit is looked for.

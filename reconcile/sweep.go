@@ -19,8 +19,8 @@ const maxAdoptTries = 5
 // it likes.
 const maxAdopted = 20
 
-// Sweep looks after what no event wakes: it lifts the holds of earlier Rollbacks of a subject, adopts holds that stand in
-// Git without a Rollback (a fresh install, another cluster's revert, a record that somebody deleted), and deletes
+// Sweep looks after what no event wakes: it lifts the holds of earlier Rollbacks of a subject, adopts holds that stand
+// in Git without a Rollback (a fresh install, another cluster's revert, a record that somebody deleted), and deletes
 // Rollbacks that ended longer than keep ago. What fails for one source or record does not keep the others from being
 // swept.
 func (e *Engine) Sweep(ctx context.Context, keep time.Duration) error {
@@ -54,8 +54,8 @@ func (e *Engine) Sweep(ctx context.Context, keep time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// liftEarlier takes one step with a hold of a Rollback that a later one of its subject came after: the walk of a subject
-// looks at the newest alone.
+// liftEarlier takes one step with a hold of a Rollback that a later one of its subject came after: the walk looks at the
+// newest of a subject alone.
 func (e *Engine) liftEarlier(ctx context.Context, all []v1alpha1.Rollback, r *v1alpha1.Rollback) error {
 	key := KeyOf(r)
 	later := func(o v1alpha1.Rollback) bool { return KeyOf(&o) == key && Ordinal(&o) > Ordinal(r) }
@@ -172,7 +172,9 @@ func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 			File: h.File, Pointer: h.Pointer, Part: "Image", Bad: h.Not, Former: h.Value, Marker: h.Policy,
 		})
 		s.Target.Values = append(s.Target.Values, v1alpha1.PlaceValue{Index: int32(i), Value: h.Value})
+		s.Holds = append(s.Holds, v1alpha1.Hold{Place: s.Suspect.Places[i].Identity()})
 	}
+	identify(s.Suspect.Places)
 	s.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Approve, Source: v1alpha1.VerdictByBranch, By: "the hold in Git",
 		At: since, Lift: h.Lift}
 	s.Change = &v1alpha1.Change{

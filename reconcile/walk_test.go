@@ -204,6 +204,14 @@ func blanksKept(old, r *v1alpha1.Rollback) error {
 		o.Change != nil && n.Change == nil, o.Landed != nil && n.Landed == nil, o.Outcome != nil && n.Outcome == nil,
 		o.Lifted != nil && n.Lifted == nil, len(n.Failures) < len(o.Failures):
 		return fmt.Errorf("INVARIANT: a step of %s was erased", r.Name)
+	case slices.ContainsFunc(o.Holds, func(h v1alpha1.Hold) bool {
+		return !slices.ContainsFunc(n.Holds, func(x v1alpha1.Hold) bool {
+			return x.Place == h.Place && (h.LiftedBy == "" || x.LiftedBy == h.LiftedBy)
+		})
+	}):
+		return fmt.Errorf("INVARIANT: a hold of %s was erased or lifted twice", r.Name)
+	case n.Lifted == nil && len(n.Holds) > 0 && !slices.ContainsFunc(n.Holds, func(h v1alpha1.Hold) bool { return h.LiftedBy == "" }):
+		return fmt.Errorf("INVARIANT: all holds of %s are lifted, and the record does not say so", r.Name)
 	case o.Change != nil && o.Change.Commit != n.Change.Commit:
 		return fmt.Errorf("INVARIANT: change of %s was rewritten", r.Name)
 	case n.Change != nil && (n.Verdict == nil || n.Verdict.Answer != v1alpha1.Approve):

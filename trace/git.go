@@ -3,6 +3,7 @@ package trace
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile/flux"
@@ -109,13 +110,19 @@ func (v *view) tookBack() string {
 	return "was left for what a person had put in by hand"
 }
 
-// heldBy is the newest Rollback of the workload that holds the image of the marker off; nil where none is known.
+// heldBy is the newest Rollback of the workload that holds the image of the marker off, before others one that has a
+// hold on the very place; nil where none is known.
 func (v *view) heldBy() *v1alpha1.Rollback {
+	here := func(r *v1alpha1.Rollback) bool {
+		return r != nil && r.Status.Suspect != nil &&
+			slices.ContainsFunc(r.Status.Suspect.Places, func(p v1alpha1.Place) bool {
+				return p.File == v.node.File && p.Pointer == v.node.Pointer && r.Status.StandsOn(&p)
+			})
+	}
 	var out *v1alpha1.Rollback
 	for i := range v.Rollbacks {
 		r := &v.Rollbacks[i]
-		c := r.Status.Change
-		if c != nil && c.Hold != "" && r.Status.Lifted == nil && (r.Spec.Subject.Name == v.node.Held.Not ||
+		if r.Status.HoldStands() && (here(r) || !here(out)) && (r.Spec.Subject.Name == v.node.Held.Not ||
 			tagOf(r.Spec.Subject.Name) == v.node.Held.Not) && v.concerns(r) {
 			out = r
 		}

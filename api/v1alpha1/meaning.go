@@ -67,6 +67,45 @@ func (s *RollbackStatus) HoldStands() bool {
 	return s.Change != nil && s.Change.Hold != "" && s.Lifted == nil
 }
 
+// HeldPolicies are the ImagePolicies that the Rollback holds off, each once, as namespace:name; of one whose holds are
+// all lifted, those that it held.
+func (s *RollbackStatus) HeldPolicies() []string {
+	if s.Change == nil {
+		return nil
+	}
+	var out []string
+	for i := range s.Holds {
+		if p := s.PlaceOf(&s.Holds[i]); s.Holds[i].LiftedBy == "" && p != nil && !slices.Contains(out, p.Marker) {
+			out = append(out, p.Marker)
+		}
+	}
+	if len(out) == 0 {
+		return s.Change.Policies
+	}
+	return out
+}
+
+// PlaceOf is the place that a hold stands on; nil where the record has none of that ID.
+func (s *RollbackStatus) PlaceOf(h *Hold) *Place {
+	if s.Suspect == nil {
+		return nil
+	}
+	i := slices.IndexFunc(s.Suspect.Places, func(p Place) bool { return p.Identity() == h.Place })
+	if i < 0 {
+		return nil
+	}
+	return &s.Suspect.Places[i]
+}
+
+// StandsOn reports whether the Rollback holds image automation off a place.
+func (s *RollbackStatus) StandsOn(p *Place) bool {
+	if len(s.Holds) == 0 {
+		return s.HoldStands() && p.Marker != ""
+	}
+	id := p.Identity()
+	return slices.ContainsFunc(s.Holds, func(h Hold) bool { return h.Place == id && h.LiftedBy == "" })
+}
+
 // FirstSeen is when the oldest failure was first seen; zero where there is none.
 func (s *RollbackStatus) FirstSeen() time.Time {
 	var first time.Time
@@ -80,9 +119,15 @@ func (s *RollbackStatus) FirstSeen() time.Time {
 
 // Identity is the ID that a failure has: what is the same failure on another look has the same one.
 func (f *Failure) Identity() string {
+	return identity(string(f.Trigger), f.Workload.Kind, f.Workload.Name, string(f.Workload.UID), f.Revision, f.Container)
+}
+
+// Identity is the ID that a place has, also where the record is older than IDs.
+func (p *Place) Identity() string { return identity(p.File, p.Pointer) }
+
+func identity(parts ...string) string {
 	h := sha256.New()
-	for _, part := range []string{string(f.Trigger), f.Workload.Kind, f.Workload.Name, string(f.Workload.UID), f.Revision,
-		f.Container} {
+	for _, part := range parts {
 		fmt.Fprintf(h, "%d:%s", len(part), part)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:6])

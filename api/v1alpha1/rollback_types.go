@@ -1,6 +1,10 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // LiftRequest is what a person says who wants a hold lifted.
 type LiftRequest struct {
@@ -14,6 +18,16 @@ type LiftRequest struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=500
 	Reason string `json:"reason,omitempty"`
+	// Places are the IDs of the places whose holds are lifted, as status.holds has them; empty for all.
+	// +optional
+	// +kubebuilder:validation:MaxItems=24
+	// +kubebuilder:validation:items:MaxLength=12
+	Places []string `json:"places,omitempty"`
+}
+
+// Names reports whether a person wants the hold on a place lifted.
+func (l *LiftRequest) Names(place string) bool {
+	return l != nil && (len(l.Places) == 0 || slices.Contains(l.Places, place))
 }
 
 // RollbackSpec names what failed, and holds what people decided.
@@ -21,7 +35,7 @@ type LiftRequest struct {
 // +kubebuilder:validation:XValidation:rule="self.openedFor == oldSelf.openedFor",message="openedFor is what the Rollback was opened for and cannot be changed",fieldPath=".openedFor"
 // +kubebuilder:validation:XValidation:rule="self.subject == oldSelf.subject",message="subject is what the Rollback is about and cannot be changed",fieldPath=".subject"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.decisions) || (has(self.decisions) && oldSelf.decisions.all(o, self.decisions.exists(n, n == o)))",message="a decision cannot be changed or taken back: decisions can only be added",fieldPath=".decisions"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.lift) || (has(self.lift) && self.lift == oldSelf.lift)",message="lift cannot be changed or taken back: the hold is being lifted",fieldPath=".lift"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.lift) || (has(self.lift) && (self.lift == oldSelf.lift || (has(oldSelf.lift.places) && (!has(self.lift.places) || (size(self.lift.places) > size(oldSelf.lift.places) && oldSelf.lift.places.all(p, p in self.lift.places))))))",message="lift cannot be changed or taken back, only name more places: the hold is being lifted",fieldPath=".lift"
 type RollbackSpec struct {
 	// Subject is what the Rollback is about.
 	Subject Subject `json:"subject"`
@@ -53,6 +67,7 @@ type RollbackSpec struct {
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.request) || has(self.request)",message="request is never erased",fieldPath=".request"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.outcome) || (has(self.outcome) && (self.outcome == oldSelf.outcome || oldSelf.outcome.result in ['Expired', 'SourceNotFound', 'ReportedOnly'] || (oldSelf.outcome.result == 'Rejected' && self.outcome.result == 'Expired' && has(self.pullRequest)) || (oldSelf.outcome.result == 'Restored' && has(oldSelf.verdict) && oldSelf.verdict.answer == 'Approve')))",message="outcome is written once, unless what it was about is over or is decided after all",fieldPath=".outcome"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.lifted) || (has(self.lifted) && self.lifted == oldSelf.lifted)",message="lifted is written once",fieldPath=".lifted"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.holds) || (has(self.holds) && oldSelf.holds.all(o, self.holds.exists(n, n.place == o.place && (!has(o.liftedBy) || (has(n.liftedBy) && n.liftedBy == o.liftedBy)))))",message="holds are never erased, and each is lifted once",fieldPath=".holds"
 type RollbackStatus struct {
 	// ObservedGeneration is the generation that the conditions speak of.
 	// +optional
@@ -62,7 +77,7 @@ type RollbackStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:XValidation:rule="self.all(c, size(c.message) <= 1024 && size(c.reason) <= 64)",message="a condition's message has at most 1024 characters and its reason 64"
-	// +kubebuilder:validation:MaxItems=6
+	// +kubebuilder:validation:MaxItems=5
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// Phase is the first step that is not done, or how it ended.
 	// +optional
@@ -134,7 +149,14 @@ type RollbackStatus struct {
 	// LiftPullRequest is how the hold is lifted from a branch that takes no push, or where the policy wants it so.
 	// +optional
 	LiftPullRequest *PullRequest `json:"liftPullRequest,omitempty"`
-	// Lifted says how the hold was lifted.
+	// Holds are what the revert left on image automation, by place, and who lifted each. Records of before have none:
+	// there all of change.policies is held until lifted says otherwise.
+	// +optional
+	// +listType=map
+	// +listMapKey=place
+	// +kubebuilder:validation:MaxItems=24
+	Holds []Hold `json:"holds,omitempty"`
+	// Lifted says how the last of the holds was lifted; not there while one stands.
 	// +optional
 	Lifted *Lifted `json:"lifted,omitempty"`
 	// Card is where people see it on Slack. It is no step: what is decided never depends on it.

@@ -242,7 +242,18 @@ type Outcome struct {
 	At Time `json:"at"`
 }
 
-// Lifted says how the hold was lifted.
+// Hold keeps image automation off one place: what the ImagePolicy of its marker selects lifts this hold, and no other.
+type Hold struct {
+	// Place is the ID of the place in suspect.places.
+	// +kubebuilder:validation:MaxLength=12
+	Place string `json:"place"`
+	// LiftedBy is who lifted it; empty while it stands.
+	// +optional
+	// +kubebuilder:validation:MaxLength=80
+	LiftedBy string `json:"liftedBy,omitempty"`
+}
+
+// Lifted says how the last of the holds was lifted.
 type Lifted struct {
 	// Commit that lifted it; empty where somebody else's did.
 	// +optional

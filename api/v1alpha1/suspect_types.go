@@ -8,6 +8,10 @@ const NoFile = "none"
 
 // Place is where Git says which image runs: one scalar in a YAML file, or a whole file that Flux cannot apply.
 type Place struct {
+	// ID names the place in status.holds and spec.lift.places: a hash of its file and pointer.
+	// +optional
+	// +kubebuilder:validation:MaxLength=12
+	ID string `json:"id,omitempty"`
 	// File is the path from the root of the repository.
 	// +kubebuilder:validation:MaxLength=255
 	File string `json:"file"`

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,13 +116,16 @@ func whyNot(q *v1alpha1.Question) string {
 func liftCommand(std streams) *cobra.Command {
 	var where cluster
 	var reason string
+	var only []string
 	cmd := &cobra.Command{
 		Use:   "lift [rollback] NAME",
 		Short: "lift the hold that a Rollback left on image automation",
 		Long: `Asks Backstop to take the hold away, whatever the policy selects now. Image automation then writes the selected
-image again: if that is still the failing one, it comes back.`,
-		Example: "  $backstop get holds -A\n  $backstop lift backend-1f2e3d4c5b-1 -n production",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: completeRollback(&where),
+image again: if that is still the failing one, it comes back. A Rollback with several places has a hold on each:
+--place lifts some of them.`,
+		Example: "  $backstop get holds -A\n  $backstop lift backend-1f2e3d4c5b-1 -n production\n" +
+			"  $backstop lift backend-1f2e3d4c5b-1 -n production --place apps/canary/backend.yaml",
+		Args: cobra.MinimumNArgs(1), ValidArgsFunction: completeRollback(&where),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, err := rollbackName(args)
 			if err != nil {
@@ -139,22 +143,75 @@ image again: if that is still the failing one, it comes back.`,
 				case !s.Ended():
 					return fmt.Errorf("rollback/%s is still under way (%s): lift it when it has ended", rb.Name, s.PhaseNow())
 				}
-				if rb.Spec.Lift == nil {
-					rb.Spec.Lift = d
+				places, err := heldPlaces(rb, only)
+				if err != nil {
+					return err
 				}
+				rb.Spec.Lift = widened(rb.Spec.Lift, d, places)
 				return nil
 			})
 			if err != nil {
 				return err
 			}
 			fmt.Fprintf(std.out, "rollback/%s: lift of %s asked for by %s\n", rb.Name,
-				strings.Join(rb.Status.Change.Policies, ", "), rb.Spec.Lift.By)
+				strings.Join(liftedPolicies(rb), ", "), rb.Spec.Lift.By)
 			return nil
 		},
 	}
 	where.bind(cmd)
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record and the commit that lifts the hold")
+	cmd.Flags().StringArrayVar(&only, "place", nil, "lift the hold on this place alone: a file, an ImagePolicy "+
+		"(namespace:name) or an ID of status.holds; may be given several times")
 	return cmd
+}
+
+// heldPlaces gives the IDs of the standing holds that a person names; none for all of them.
+func heldPlaces(rb *v1alpha1.Rollback, only []string) ([]string, error) {
+	var out []string
+	for _, name := range only {
+		before := len(out)
+		for _, h := range rb.Status.Holds {
+			p := rb.Status.PlaceOf(&h)
+			named := name == h.Place || p != nil && (name == p.Marker || name == p.File)
+			if named && h.LiftedBy == "" {
+				out = append(out, h.Place)
+			}
+		}
+		if len(out) == before {
+			return nil, fmt.Errorf("rollback/%s has no hold on %s that stands: it has those on %s", rb.Name, name,
+				strings.Join(rb.Status.HeldPolicies(), ", "))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// widened is the wish of whoever asks now, for what others asked for too; theirs stays where it asks for nothing more.
+func widened(old, now *v1alpha1.LiftRequest, places []string) *v1alpha1.LiftRequest {
+	now.Places = places
+	if old == nil || len(old.Places) > 0 && len(places) == 0 {
+		return now
+	}
+	if len(old.Places) == 0 || !slices.ContainsFunc(places, func(p string) bool { return !old.Names(p) }) {
+		return old
+	}
+	now.Places = slices.Compact(slices.Sorted(slices.Values(slices.Concat(old.Places, places))))
+	return now
+}
+
+// liftedPolicies are the policies whose holds are asked to be lifted.
+func liftedPolicies(rb *v1alpha1.Rollback) []string {
+	var out []string
+	for _, h := range rb.Status.Holds {
+		p := rb.Status.PlaceOf(&h)
+		if h.LiftedBy == "" && rb.Spec.Lift.Names(h.Place) && p != nil && !slices.Contains(out, p.Marker) {
+			out = append(out, p.Marker)
+		}
+	}
+	if len(out) == 0 {
+		return rb.Status.HeldPolicies()
+	}
+	return out
 }
 
 // decide writes down in a Rollback what whoever runs the command decides; change refuses it, or adds it.

@@ -150,7 +150,7 @@ func holdRow(o client.Object, by reader) ([]string, []string) {
 	s := &r.Status
 	var files []string
 	for _, n := range s.Suspect.Places {
-		if n.Marker != "" && !slices.Contains(files, n.File) {
+		if s.StandsOn(&n) && !slices.Contains(files, n.File) {
 			files = append(files, n.File)
 		}
 	}
@@ -161,7 +161,7 @@ func holdRow(o client.Object, by reader) ([]string, []string) {
 	if r.Spec.Lift != nil {
 		lifts = r.Spec.Lift.By
 	}
-	return []string{r.Name, strings.Join(s.Change.Policies, ","), image.Short(r.Spec.Subject.Name),
+	return []string{r.Name, strings.Join(s.HeldPolicies(), ","), image.Short(r.Spec.Subject.Name),
 			image.Short(s.Target.Image), age(s.Change.At.Time, by.now), lifts},
 		[]string{strings.Join(files, ","), text.Short(s.Change.Hold)}
 }

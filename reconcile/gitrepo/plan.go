@@ -62,7 +62,7 @@ func (p *planning) landings(revert, hold plumbing.Hash) []reconcile.Landing {
 			Commit: revert.String(), Branch: r.Suspect.Branch, Policies: p.policies[i], At: v1alpha1.NewTime(p.now),
 		}
 		if len(p.policies[i]) > 0 && !hold.IsZero() {
-			c.Hold, c.Lift = hold.String(), p.lift[i]
+			c.Hold, c.Lift, p.out[i].Holds = hold.String(), p.lift[i], p.holds[i]
 		}
 		p.out[i].Change = c
 	}
@@ -104,7 +104,7 @@ func (h *history) planReverts(ctx context.Context, reverts []reconcile.Revert, n
 func (p *planning) contents(ctx context.Context) (refused bool, err error) {
 	p.original, p.reverted, p.held = map[string][]byte{}, map[string][]byte{}, map[string][]byte{}
 	p.policies, p.failed = make([][]string, len(p.reverts)), map[string]int{}
-	p.lift = make([]v1alpha1.LiftMode, len(p.reverts))
+	p.lift, p.holds = make([]v1alpha1.LiftMode, len(p.reverts)), make([][]v1alpha1.Hold, len(p.reverts))
 	for i := range p.reverts {
 		if p.out[i].Err != nil {
 			continue

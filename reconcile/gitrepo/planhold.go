@@ -47,6 +47,7 @@ func (p *planning) hold(ctx context.Context) (refused bool, err error) {
 			}
 			if held {
 				add(&p.policies[i], n.Marker)
+				p.holds[i] = append(p.holds[i], v1alpha1.Hold{Place: n.Identity()})
 				p.lift[i] = cmp.Or(p.lift[i], m.Lift)
 				if m.Lift == v1alpha1.LiftManual {
 					p.lift[i] = m.Lift

@@ -63,6 +63,7 @@ type planning struct {
 	// policies that each revert holds, and what lifts those holds.
 	policies [][]string
 	lift     []v1alpha1.LiftMode
+	holds    [][]v1alpha1.Hold
 	// failed counts by policy the lifts in a row that failed.
 	failed map[string]int
 }

@@ -109,6 +109,10 @@ func liftBy(who string) string {
 	return fmt.Sprintf(`{"by":%q,"at":"2026-11-21T10:00:00.000000Z"}`, who)
 }
 
+func liftOn(who, places string) string {
+	return fmt.Sprintf(`{"by":%q,"at":"2026-11-21T10:00:00.000000Z","places":%s}`, who, places)
+}
+
 func (s suite) decisions(t *testing.T) {
 	const opens = "only Backstop (" + backstop + ") opens a Rollback: to take an image back yourself, run backstop revert"
 	open := func(ctx context.Context, c client.Client, name, decisions string, o ...client.CreateOption) error {
@@ -178,6 +182,11 @@ func (s suite) decisions(t *testing.T) {
 		{"alice answers what is asked now", "alice", decide(alice, bob, slack, byOn("alice", "Reject", "0123456789ab")), false, ""},
 		{"Backstop asks as before", backstop, ask(asked, "Approve", "Reject"), true, ""},
 		{"alice lifts as bob", "alice", lift(liftBy("bob")), false, ownName + "alice"},
+		{"carol lifts the hold on one place", "carol", lift(liftOn("carol", `["a"]`)), false, ""},
+		{"bob lifts that one", "bob", lift(liftOn("bob", `["a"]`)), false, "lift cannot be changed or taken back"},
+		{"bob lifts another one instead", "bob", lift(liftOn("bob", `["b"]`)), false, "lift cannot be changed or taken back"},
+		{"bob lifts another one too", "bob", lift(liftOn("bob", `["a","b"]`)), false, ""},
+		{"alice lifts them all", "alice", lift(liftOn("alice", `null`)), false, ""},
 		{"alice lifts", "alice", lift(liftBy("alice")), false, ""},
 		{"bob takes the lift over", "bob", lift(liftBy("bob")), false, "lift cannot be changed or taken back"},
 		{"bob takes the lift away", "bob", lift("null"), false, "lift cannot be changed or taken back"},

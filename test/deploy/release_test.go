@@ -116,6 +116,8 @@ func TestUpgradeFromTheLastReleaseWithOpenRollbacksAndHolds(t *testing.T) {
 	open, held := filled(), filled()
 	open.Change, open.Landed, open.Request, open.Outcome, open.Lifted, open.Verdict = nil, nil, nil, nil, nil, nil
 	held.Lifted = nil
+	// The records of before have no holds by place.
+	open.Holds, held.Holds = nil, nil
 	before := map[string]v1alpha1.RollbackStatus{"open": open, "held": held}
 	for name, status := range before {
 		rb := &v1alpha1.Rollback{

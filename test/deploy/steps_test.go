@@ -42,6 +42,7 @@ func filled() v1alpha1.RollbackStatus {
 			Asked: []v1alpha1.AskedObject{{ObjectRef: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: "apps", Name: "web"}, At: at}},
 		},
 		Outcome: &v1alpha1.Outcome{Result: v1alpha1.ResultVerified, Message: "web runs v1 again", At: at},
+		Holds:   []v1alpha1.Hold{{Place: "0123456789ab"}, {Place: "ba9876543210", LiftedBy: "policy apps:web"}},
 		Lifted:  &v1alpha1.Lifted{By: "policy apps:web", At: at},
 	}
 }
@@ -121,10 +122,15 @@ func (s suite) blanks(t *testing.T) {
 		"asked one more": {func(s *v1alpha1.RollbackStatus) {
 			s.Request.Asked = append(s.Request.Asked, v1alpha1.AskedObject{ObjectRef: s.Request.Objects[0], At: other})
 		}, ""},
-		"outcome erased":  {func(s *v1alpha1.RollbackStatus) { s.Outcome = nil }, "outcome is written once"},
-		"outcome changed": {func(s *v1alpha1.RollbackStatus) { s.Outcome.Result = v1alpha1.ResultFailed }, "outcome is written once"},
-		"lifted erased":   {func(s *v1alpha1.RollbackStatus) { s.Lifted = nil }, "lifted is written once"},
-		"lifted changed":  {func(s *v1alpha1.RollbackStatus) { s.Lifted.By = "me" }, "lifted is written once"},
+		"outcome erased":             {func(s *v1alpha1.RollbackStatus) { s.Outcome = nil }, "outcome is written once"},
+		"outcome changed":            {func(s *v1alpha1.RollbackStatus) { s.Outcome.Result = v1alpha1.ResultFailed }, "outcome is written once"},
+		"lifted erased":              {func(s *v1alpha1.RollbackStatus) { s.Lifted = nil }, "lifted is written once"},
+		"lifted changed":             {func(s *v1alpha1.RollbackStatus) { s.Lifted.By = "me" }, "lifted is written once"},
+		"a hold is lifted":           {func(s *v1alpha1.RollbackStatus) { s.Holds[0].LiftedBy = "jane" }, ""},
+		"a hold erased":              {func(s *v1alpha1.RollbackStatus) { s.Holds = s.Holds[1:] }, "holds are never erased"},
+		"a hold of another place":    {func(s *v1alpha1.RollbackStatus) { s.Holds[0].Place = "000000000000" }, "holds are never erased"},
+		"a lifted hold stands again": {func(s *v1alpha1.RollbackStatus) { s.Holds[1].LiftedBy = "" }, "each is lifted once"},
+		"a hold lifted by another":   {func(s *v1alpha1.RollbackStatus) { s.Holds[1].LiftedBy = "me" }, "each is lifted once"},
 		"conditions and waiting change freely": {func(s *v1alpha1.RollbackStatus) {
 			s.Conditions[0].Message, s.Waiting = "as before", &v1alpha1.Waiting{Why: "for the hold", Since: at}
 		}, ""},

@@ -2,6 +2,7 @@ package card
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -219,16 +220,39 @@ func said(r *v1alpha1.Rollback) string {
 // holdNow reports whether image automation is still held off.
 func holdNow(s *v1alpha1.RollbackStatus) string {
 	switch {
-	case s.Lifted != nil:
+	case s.Lifted != nil && !liftedApart(s):
 		return "*Hold lifted* by " + who(s.Lifted.By) + " at " + date(s.Lifted.At.Time)
+	case s.Lifted != nil:
+		return strings.Join(eachLift(s), "\n")
 	case s.Change == nil || s.Change.Hold == "":
 		return ""
 	case s.Waiting != nil:
-		return "*Now* " + foreign(s.Waiting.Why, 500)
+		return strings.Join(append(eachLift(s), "*Now* "+foreign(s.Waiting.Why, 500)), "\n")
 	case s.Change.Lift == v1alpha1.LiftManual:
 		return "*Hold* stands until somebody runs `backstop lift`"
 	}
 	return "*Hold* stands until a newer image can run"
+}
+
+// liftedApart reports whether the holds were lifted by more than one.
+func liftedApart(s *v1alpha1.RollbackStatus) bool {
+	return slices.ContainsFunc(s.Holds, func(h v1alpha1.Hold) bool { return h.LiftedBy != s.Holds[0].LiftedBy })
+}
+
+// eachLift says of each policy whose hold is lifted by whom.
+func eachLift(s *v1alpha1.RollbackStatus) []string {
+	var out []string
+	for _, h := range s.Holds {
+		p := s.PlaceOf(&h)
+		if h.LiftedBy == "" || p == nil {
+			continue
+		}
+		line := "*Hold on " + foreign(p.Marker, 120) + " lifted* by " + who(h.LiftedBy)
+		if !slices.Contains(out, line) && len(out) < 5 {
+			out = append(out, line)
+		}
+	}
+	return out
 }
 
 func symbol(r v1alpha1.Result) string {
