@@ -60,7 +60,12 @@ func foundOut(before, after *v1alpha1.Rollback) (out account) {
 // blamed tells the commit that is to blame.
 func (n *account) blamed(r *v1alpha1.Rollback) {
 	s := r.Status.Suspect
-	if r.Spec.Subject.Image() == "" {
+	if r.OfWorkload() {
+		n.say("SuspectFound", false, "what keeps %s from becoming ready came in with commit %.12s on %s", r.Spec.Subject,
+			s.Commit, s.Branch)
+		return
+	}
+	if r.OfObject() {
 		n.say("SuspectFound", false, "what %s cannot apply came in with commit %.12s on %s", r.Spec.Subject, s.Commit,
 			s.Branch)
 		return

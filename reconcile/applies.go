@@ -9,8 +9,9 @@ import (
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
-// What Flux cannot apply is about a Flux object and no image: the commit is found by rendering, and people are told.
-// Where files of the commit may go back they are asked; else the record ends with that until the object applies again.
+// What Flux cannot apply, and a revision that its configuration keeps from becoming ready, is about an object and no
+// image: the commit is found by rendering, and people are told. Where files of the commit may go back they are asked;
+// else the record ends with that until the object is well again.
 
 const (
 	// tellBy is how long the source of what Flux cannot apply may not be readable before it is told without a commit.
@@ -25,16 +26,17 @@ func reportStep(w *World) Step {
 		return Step{Do: DoWait, Wait: proveAgain,
 			Why: w.Rollback.Spec.Subject.String() + " says neither that it fails nor that it is ready"}
 	}
-	return Step{Do: DoReport, Why: "looking for the commit that Flux cannot apply"}
+	return Step{Do: DoReport, Why: "looking for the commit that broke it"}
 }
 
 // fillReport looks for the commit, and ends the Rollback with what was found.
 func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
 	s := &rb.Status
-	f := applyOf(s)
+	f := searchedFor(rb)
 	if f == nil || e.Applies == nil {
 		return Refuse("%s: nothing of it is recorded that can be told", rb.Spec.Subject)
 	}
+	changedBy, unblamed := f.Searched()
 	found, err := e.blameApply(ctx, w, f)
 	why, refused := AsRefusal(err)
 	late := !w.Now.Before(rb.CreationTimestamp.Add(tellBy))
@@ -48,22 +50,22 @@ func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, rb *v1alpha1.
 		return err
 	}
 	for _, c := range found.ChangedBy[:min(len(found.ChangedBy), maxChangedBy)] {
-		f.Apply.ChangedBy = append(f.Apply.ChangedBy, v1alpha1.RelatedCommit{
+		*changedBy = append(*changedBy, v1alpha1.RelatedCommit{
 			Commit: c.Commit, Subject: cut(c.Subject, 250), Author: cut(c.Author, 200),
 		})
 	}
 	c := found.Suspect
 	if c == nil {
-		f.Apply.Unblamed = brief(orElse(found.Why, "nothing in Git tells"))
+		*unblamed = brief(orElse(found.Why, "nothing in Git tells"))
 		step := end(w, v1alpha1.ResultReportedOnly, "%s: %s; no commit is blamed: %s", rb.Spec.Subject, f.Cause.Words(),
-			f.Apply.Unblamed)
+			*unblamed)
 		return e.fillOutcome(ctx, w, step, rb)
 	}
 	s.Suspect = &v1alpha1.Suspect{
 		Source: found.Source, Branch: found.Branch, Reconciler: found.By, Commit: c.Commit, Parent: c.Parent,
 		Subject: cut(c.Subject, 250), Author: cut(c.Author, 200), When: v1alpha1.NewTime(c.When), Places: []v1alpha1.Place{},
 	}
-	says, barred := cannotApply(rb), mayWrite(w.Policy, s, w.Now)
+	says, barred := brokenBy(rb), mayWrite(w.Policy, s, w.Now)
 	if len(found.Files) > 0 && e.Try != nil && barred == nil && len(found.SharedWith) <= v1alpha1.MaxSharers {
 		s.Suspect.Places, s.Suspect.SharedWith = found.Files, found.SharedWith
 		identify(s.Suspect.Places)
@@ -77,11 +79,11 @@ func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, rb *v1alpha1.
 	return e.fillOutcome(ctx, w, end(w, v1alpha1.ResultReportedOnly, "%s", says), rb)
 }
 
-// cannotApply says what Flux cannot apply since when, and what a person may do about it.
-func cannotApply(rb *v1alpha1.Rollback) string {
+// brokenBy says what fails since when, and what a person may do about it.
+func brokenBy(rb *v1alpha1.Rollback) string {
 	s := &rb.Status
 	words := v1alpha1.CauseUnknown.Words()
-	if f := applyOf(s); f != nil {
+	if f := searchedFor(rb); f != nil {
 		words = f.Cause.Words()
 	}
 	return fmt.Sprintf("%s: %s since %s (%s): correct it there, or revert the commit", rb.Spec.Subject, words,
@@ -91,6 +93,7 @@ func cannotApply(rb *v1alpha1.Rollback) string {
 // blameApply looks in Git only for what Git may have brought.
 func (e *Engine) blameApply(ctx context.Context, w *World, f *v1alpha1.Failure) (Blamed, error) {
 	switch {
+	case f.Apply == nil:
 	case f.Apply.Unblamed != "":
 		return Blamed{Why: f.Apply.Unblamed}, nil
 	case f.Cause.Fault() != v1alpha1.FaultConfig:

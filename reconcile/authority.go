@@ -268,7 +268,7 @@ func (e *Engine) resolve(w *World, by rulings) Policy {
 	w.Policies = map[v1alpha1.TriggerType]Policy{}
 	var each []Policy
 	for _, t := range concerned(w) {
-		w.Policies[t] = Resolve(t, subjects, all, e.Home, e.Ceiling)
+		w.Policies[t] = Resolve(t, subjects, all, e.Home, e.Ceiling).by(&w.Rollback)
 		each = append(each, w.Policies[t])
 	}
 	out := together(each)

@@ -51,6 +51,12 @@ func recordedBy() []struct {
 			w.Rollback.Status.Failures[0].Rollout = &v1alpha1.Rollout{}
 			w.Rollback.Status.Failures[0].Cause = v1alpha1.CauseCrashed
 		}))},
+		{v1alpha1.TriggerRollout + ", of a workload", of(seenBy(v1alpha1.TriggerRollout, func(w *World) {
+			w.Rollback.Spec.Subject = v1alpha1.Subject{APIVersion: "apps/v1", Kind: "Deployment", Name: "backend"}
+			w.Rollback.Status.Failures[0].Rollout = &v1alpha1.Rollout{}
+			w.Rollback.Status.Failures[0].Cause = v1alpha1.CauseCrashed
+			w.Rollback.Status.Suspect.Places[0].Part = v1alpha1.PartFile
+		}))},
 		{v1alpha1.TriggerCanary, of(seenBy(v1alpha1.TriggerCanary, func(w *World) {
 			by := v1alpha1.ObjectRef{Kind: "Canary", Namespace: "develop", Name: "backend"}
 			w.Rollback.Status.Failures[0].Cause = v1alpha1.CauseAnalysisFailed

@@ -46,7 +46,7 @@ func undecided(w *World) Step {
 	if e := over(w); e != nil {
 		return end(w, e.Result, "%s", e.Sentence)
 	}
-	if len(s.Failures) == 0 && w.Rollback.Spec.OpenedFor.Row().OfFlux && ending(w, w.rows()) == nil {
+	if len(s.Failures) == 0 && w.Rollback.OfObject() && ending(w, w.rows()) == nil {
 		// It is at work on what failed a moment ago.
 		return reportStep(w)
 	}
@@ -57,7 +57,7 @@ func undecided(w *World) Step {
 	if ends, grace := graceEnds(w); w.Now.Before(ends) && s.Suspect == nil {
 		return Step{Do: DoWait, Wait: ends.Sub(w.Now), Until: ends, Why: "grace period of " + ShortDuration(grace)}
 	}
-	if s.Suspect == nil && w.Rollback.Spec.OpenedFor.Row().OfFlux {
+	if s.Suspect == nil && w.Rollback.OfObject() {
 		return reportStep(w)
 	}
 	if s.Suspect == nil {

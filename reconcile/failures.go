@@ -116,11 +116,12 @@ func typesOf(doubts []v1alpha1.RolloutDoubt) []v1alpha1.DoubtType {
 	return out
 }
 
-// applyOf is what a record says that Flux cannot apply, as it was seen last; nil where it says nothing.
-func applyOf(s *v1alpha1.RollbackStatus) *v1alpha1.Failure {
-	for i := len(s.Failures) - 1; i >= 0; i-- {
-		if s.Failures[i].Apply != nil {
-			return &s.Failures[i]
+// searchedFor is the failure whose commit is found by rendering, as it was seen last; nil where the record is about an
+// image.
+func searchedFor(rb *v1alpha1.Rollback) *v1alpha1.Failure {
+	for i := len(rb.Status.Failures) - 1; i >= 0 && rb.OfObject(); i-- {
+		if f := &rb.Status.Failures[i]; f.Apply != nil || f.Rollout != nil {
+			return f
 		}
 	}
 	return nil

@@ -84,7 +84,7 @@ func heals(w *World) time.Duration {
 func toldByHand(w *World) string {
 	s := &w.Rollback.Status
 	if s.Suspect.ByFiles() {
-		return cannotApply(&w.Rollback)
+		return brokenBy(&w.Rollback)
 	}
 	if by := ByHand(s); by != "" && !s.Blamed() {
 		return fmt.Sprintf("%s, while Git says %s since %s (%s)", by, w.Rollback.Spec.Subject.Name,

@@ -287,6 +287,14 @@ func limited(out Policy, t v1alpha1.PolicyTrigger, row v1alpha1.TriggerRow) Poli
 	return out
 }
 
+// by is a policy as it counts for a Rollback: what goes back by files a person decides.
+func (p Policy) by(r *v1alpha1.Rollback) Policy {
+	if row := v1alpha1.TriggerApply.Row(); r.OfWorkload() && modeRank(row.MaxMode) < modeRank(p.Mode) {
+		p.Mode, p.Why = row.MaxMode, row.MaxModeWhy
+	}
+	return p
+}
+
 // lets reports whether somebody may decide on Slack.
 func lets(a v1alpha1.SlackApproval) bool {
 	return a.ChannelMembers || len(a.Users)+len(a.UserGroups) > 0

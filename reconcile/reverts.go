@@ -94,7 +94,7 @@ func (e *Engine) proving(ctx context.Context, rb *v1alpha1.Rollback, r *Revert) 
 }
 
 func (e *Engine) undoProof(ctx context.Context, rb *v1alpha1.Rollback) (UndoProof, error) {
-	f := applyOf(&rb.Status)
+	f := searchedFor(rb)
 	if e.Applies == nil || f == nil {
 		return nil, Refuse("nothing proves here what a revert leaves")
 	}

@@ -33,6 +33,11 @@ func stand(s *v1alpha1.RollbackStatus, b *Branch) standing {
 	return out
 }
 
+// StillInGit reports whether the branch says what fails still, as far as it was read.
+func (w *World) StillInGit() bool {
+	return w.Branch != nil && w.Rollback.Status.Suspect != nil && stand(&w.Rollback.Status, w.Branch).bad > 0
+}
+
 // removes reports whether the target is that the node is not there.
 func removes(t *v1alpha1.Target, index int32) bool {
 	return slices.ContainsFunc(t.Values, func(v v1alpha1.PlaceValue) bool { return v.Index == index && v.Remove })
@@ -159,9 +164,13 @@ func overtaken(w *World) string {
 func superseded(w *World) Step {
 	s := &w.Rollback.Status
 	if s.Suspect.ByFiles() {
-		// Whether that mends it Flux reports when it has applied it.
-		return end(w, v1alpha1.ResultReportedOnly, "%s at %s no longer says what %s changed, so nothing is taken back: Flux "+
-			"says whether that mends it", s.Suspect.Branch, text.Short(w.Branch.Tip), text.Short(s.Suspect.Commit))
+		// Whether that mends it is seen once Flux has applied it.
+		who := "Flux says"
+		if w.Rollback.OfWorkload() {
+			who = "its pods tell"
+		}
+		return end(w, v1alpha1.ResultReportedOnly, "%s at %s no longer says what %s changed, so nothing is taken back: %s "+
+			"whether that mends it", s.Suspect.Branch, text.Short(w.Branch.Tip), text.Short(s.Suspect.Commit), who)
 	}
 	if byHandAlone(s) {
 		return end(w, v1alpha1.ResultSuperseded, "%s", overtaken(w))

@@ -10,7 +10,7 @@ import (
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
-// What Flux cannot apply goes back by files: those of the blamed commit that what fails depends on. Nothing of it is
+// What Flux cannot apply, and what keeps a revision from becoming ready, goes back by files: those of the blamed commit that what fails depends on. Nothing of it is
 // taken for granted: what would be pushed is rendered on the very tip that the push replaces.
 //
 //	report ──suspect with files──► target ──proved on the tip──► a person ──► push, proved again on its tip
@@ -83,9 +83,11 @@ func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, rb *v1al
 // leaves describes what is proved.
 func leaves(rb *v1alpha1.Rollback) string {
 	then := "the files can be built again"
-	f := applyOf(&rb.Status)
+	f := searchedFor(rb)
 	switch {
 	case f == nil:
+	case f.Apply == nil:
+		then = "what Git says of the pods of " + f.Workload.String() + " is what ran well before"
 	case f.Workload.Kind == "HelmRelease":
 		then = f.Workload.String() + " and its values are what was released well before"
 		if f.Cause == v1alpha1.CauseReleaseHook || f.Cause == v1alpha1.CauseObjectRefused {

@@ -29,8 +29,11 @@ func verifyStep(w *World) Step {
 			said = []string{fmt.Sprintf("%s runs %s, as %s says now", workloadNames(w), s.Target.Image, s.Suspect.Branch),
 				aheadWas(s)}
 		case s.Suspect.ByFiles():
-			said = []string{workloadNames(w) + " applies what Git says again, without what " + text.Short(s.Suspect.Commit) +
-				" changed"}
+			does := " applies what Git says again, without what "
+			if w.Rollback.OfWorkload() {
+				does = " runs what Git says, without what "
+			}
+			said = []string{workloadNames(w) + does + text.Short(s.Suspect.Commit) + " changed"}
 		}
 		return end(w, v1alpha1.ResultVerified, "%s", joinWords(append(said, byHand(s, r)...)...))
 	}
@@ -110,10 +113,11 @@ func arrived(w *World) string {
 
 // Arrival describes what is missing by the images of the workloads' templates and by their rollouts.
 func Arrival(w *World) string {
-	return arrival(&w.Rollback.Status, w.Rollout, w.Rollback.Spec.Subject.Name)
+	return arrival(&w.Rollback.Status, w.Rollout, w.Rollback.Spec.Subject.Image())
 }
 
-// arrival describes what is still missing by the images of the workloads; empty when the target has arrived.
+// arrival describes what is still missing by the images of the workloads, or without a bad one by their rollouts alone;
+// empty when the target has arrived.
 func arrival(s *v1alpha1.RollbackStatus, r *Rollout, bad string) string {
 	if !r.Contains {
 		switch {
@@ -132,7 +136,7 @@ func arrival(s *v1alpha1.RollbackStatus, r *Rollout, bad string) string {
 		}
 		for _, f := range s.Failures {
 			// A webhook may have rewritten the target's registry; that the bad image is gone is what counts.
-			if f.Workload.Kind == ws.Workload.Kind && f.Workload.Name == ws.Workload.Name &&
+			if bad != "" && f.Workload.Kind == ws.Workload.Kind && f.Workload.Name == ws.Workload.Name &&
 				image.SameTag(ws.Images[f.Container], bad) {
 				return stillMissing(fmt.Sprintf("%s still names %s for container %s", ws.Workload, bad, f.Container), r.Waits)
 			}

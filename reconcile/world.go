@@ -213,6 +213,8 @@ type Observation struct {
 	Unnamed string
 	// RanHere names what ran the subject's image beside what fails; empty where nothing did.
 	RanHere string
+	// Revision that the workload has now, where the key is about one.
+	Revision string
 	// Labels of the workloads in Failures and of the known ones that exist, by Kind/name: what policies select by.
 	Labels map[string]map[string]string
 	// Preferences are what these workloads say about going back, by Kind/name, and their namespace, by

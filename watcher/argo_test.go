@@ -38,13 +38,17 @@ func TestACrashInARolloutOfArgo(t *testing.T) {
 	for name, c := range map[string]struct {
 		spec map[string]any
 		of   string
+		// config means that a variable came with the revision too.
+		config bool
 	}{
-		"without steps":       {map[string]any{"selector": selector, "template": own}, "Rollout/web"},
-		"that waits":          {map[string]any{"selector": selector, "template": own, "strategy": step("pause")}, "Rollout/web"},
-		"by workloadRef":      {map[string]any{"selector": selector, "workloadRef": map[string]any{"kind": "Deployment", "name": "web"}}, "Deployment/web"},
-		"with an analysis":    {map[string]any{"selector": selector, "template": own, "strategy": step("analysis")}, ""},
-		"with an experiment":  {map[string]any{"selector": selector, "template": own, "strategy": step("experiment")}, ""},
-		"that selects no pod": {map[string]any{"template": own}, ""},
+		"without steps":                   {spec: map[string]any{"selector": selector, "template": own}, of: "Rollout/web"},
+		"that waits":                      {spec: map[string]any{"selector": selector, "template": own, "strategy": step("pause")}, of: "Rollout/web"},
+		"by workloadRef":                  {spec: map[string]any{"selector": selector, "workloadRef": map[string]any{"kind": "Deployment", "name": "web"}}, of: "Deployment/web"},
+		"with an analysis":                {spec: map[string]any{"selector": selector, "template": own, "strategy": step("analysis")}},
+		"with an experiment":              {spec: map[string]any{"selector": selector, "template": own, "strategy": step("experiment")}},
+		"that selects no pod":             {spec: map[string]any{"template": own}},
+		"whose configuration changed too": {spec: map[string]any{"selector": selector, "template": own}, of: "Rollout/web", config: true},
+		"by workloadRef, whose configuration changed too": {spec: map[string]any{"selector": selector, "workloadRef": map[string]any{"kind": "Deployment", "name": "web"}}, config: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -62,6 +66,9 @@ func TestACrashInARolloutOfArgo(t *testing.T) {
 					rs.Labels = map[string]string{"app": "web", argoHash: hash}
 					rs.Annotations = map[string]string{argoRevision: []string{"1", "2"}[i]}
 					rs.Spec.Template.Labels = maps.Clone(rs.Labels)
+					if c.config && hash == "h2" {
+						rs.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "MODE", Value: "slow"}}
+					}
 					rs.CreationTimestamp = metav1.NewTime(time.Now().Add(-3 * time.Minute))
 					s.put(t, rs)
 				}
@@ -84,15 +91,19 @@ func TestACrashInARolloutOfArgo(t *testing.T) {
 					want(t, "its analysis judges it", r)
 					return
 				}
-				want(t, "a crash", r, webKey)
-				seen, err := w.Pods().Failing(t.Context(), reconcile.ImageKey("app", badImage), nil)
+				key, changed := reconcile.ImageKey("app", badImage), 1
+				if c.config {
+					key, changed = workloadKey("app", "Rollout", "web"), 2
+				}
+				want(t, "a crash", r, key.String())
+				seen, err := w.Pods().Failing(t.Context(), key, nil)
 				if err != nil || len(seen.Failures) != 1 {
 					t.Fatalf("seen: %+v %v", seen, err)
 				}
 				f := seen.Failures[0]
 				if f.Trigger != v1alpha1.TriggerRollout || f.Workload.String() != c.of || f.Rollout.FormerImage != goodImage ||
-					f.Rollout.Pods.Failing != 2 || f.Rollout.Pods.FormerReady != 1 || len(f.Rollout.Changed) != 1 {
-					t.Errorf("the failure is %+v with %+v", f, f.Rollout)
+					f.Rollout.Pods.Failing != 2 || f.Rollout.Pods.FormerReady != 1 || len(f.Rollout.Changed) != changed || c.config && (seen.Revision != f.Revision || seen.Labels[c.of] == nil) {
+					t.Errorf("the failure is %+v with %+v, seen %+v", f, f.Rollout, seen)
 				}
 			})
 		})

@@ -158,8 +158,13 @@ func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (aga
 	if err != nil {
 		return 0, err
 	}
-	now := seen.judged.keys(ref.Namespace)
+	now := seen.keys(ref.Namespace)
 	w.takeIn(ref, now, seen.elsewhere())
+	if about := workloadKey(ref.Namespace, ref.Kind, ref.Name); len(now) == 0 && w.tells(about) {
+		// What a Rollback says of its configuration may be over once the pods have run for a while.
+		w.queue.Add(about)
+		return failingFor, nil
+	}
 	switch {
 	case len(now) > 0:
 		return failingFor, nil

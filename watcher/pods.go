@@ -26,11 +26,15 @@ func (w *Watcher) Pods() *Pods {
 
 // Failing lists the containers in the key's namespace that wait for its image, and describes what is known of pods that
 // have it. known are workloads that a Rollback already names: their pods are looked at too. Pods that are being
-// deleted and pods of a revision whose image the workload does not ask for any more do not count as failing.
+// deleted and pods of a revision whose image the workload does not ask for any more do not count as failing. Where the
+// key is about a workload it looks at that alone.
 func (p *Pods) Failing(ctx context.Context, key reconcile.Key, known []v1alpha1.Workload) (reconcile.PodsSeen, error) {
 	s := &observation{
 		look: newLook(p.Client, key.Namespace), pods: p, key: key,
 		found: map[failureID]v1alpha1.Failure{}, labels: map[string]map[string]string{}, made: map[string]time.Time{},
+	}
+	if key.Image() == "" {
+		return s.configured(ctx)
 	}
 	narrow, err := s.pending(ctx)
 	if err != nil {

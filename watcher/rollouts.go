@@ -28,9 +28,28 @@ type observed struct {
 	refused string
 }
 
-// elsewhere explains why a new revision fails where that is not the image's fault; empty where it is, or where there is
-// not enough to say so yet.
+// keys are the images that are at fault, and the workload itself where its configuration is.
+func (o *observed) keys(namespace string) []reconcile.Key {
+	out := o.judged.keys(namespace)
+	if slices.ContainsFunc(o.judged, func(j trigger.Judgement) bool { return j.Config }) {
+		out = append(out, workloadKey(namespace, o.facts.Workload.Kind, o.facts.Workload.Name))
+	}
+	return out
+}
+
+// workloadKey is the key of a workload's configuration.
+func workloadKey(namespace, kind, name string) reconcile.Key {
+	return reconcile.Key{Namespace: namespace, Subject: v1alpha1.Subject{
+		APIVersion: kinds.APIVersion(kind), Kind: kind, Name: name,
+	}}
+}
+
+// elsewhere explains why a new revision fails where that is neither the image's fault nor that of what changed in the
+// template; empty where it is, or where there is not enough to say so yet.
 func (o *observed) elsewhere() string {
+	if slices.ContainsFunc(o.judged, func(j trigger.Judgement) bool { return j.Config }) {
+		return ""
+	}
 	j, why := o.judged.other()
 	if j == nil {
 		return o.refused
@@ -60,22 +79,29 @@ func (p *Pods) observe(ctx context.Context, l *look, kind, name string) (*observ
 		return nil, err
 	}
 	out.holder = o.holder
-	out.facts = o.observe()
-	out.judged = trigger.Judge(&out.facts)
+	out.judge(o, kind+"/"+name)
 	if len(out.judged) == 0 {
 		if out.refused, err = l.refusedPods(ctx, o, &out.facts); err != nil {
 			return nil, err
 		}
 	}
-	if !slices.ContainsFunc(out.judged, func(j trigger.Judgement) bool { return blames(&j) }) {
+	if !slices.ContainsFunc(out.judged, func(j trigger.Judgement) bool { return blames(&j) || j.Config }) {
 		return out, nil
 	}
 	if err := p.around(ctx, l, &o.Objects, selector); err != nil {
 		return nil, err
 	}
-	out.facts = o.observe()
-	out.judged = trigger.Judge(&out.facts)
+	out.judge(o, kind+"/"+name)
 	return out, nil
+}
+
+// judge judges what was read of an object. The configuration of one whose template is another object's is told only.
+func (o *observed) judge(read *objects, name string) {
+	o.facts = read.observe()
+	o.judged = trigger.Judge(&o.facts)
+	for i := range o.judged {
+		o.judged[i].Config = o.judged[i].Config && o.facts.Workload.String() == name
+	}
 }
 
 // around reads the nodes of the workload's pods, and of the namespace's other pods those that crash or run one of the
@@ -187,15 +213,57 @@ func podsOf(all []v1alpha1.Failure) *v1alpha1.PodCount {
 // failureOf makes the record of a container of a new revision that fails.
 func failureOf(seen *observed, j *trigger.Judgement, p *Pods) v1alpha1.Failure {
 	f := &seen.facts
-	revision := f.New.ID
-	if f.Workload.Kind == kinds.Deployment {
-		revision = strings.TrimPrefix(fmt.Sprintf("%d/%s", f.New.Number, f.New.ID), "0/")
-	}
 	evidence := j.Evidence
 	return v1alpha1.Failure{
-		Trigger: v1alpha1.TriggerRollout, Workload: f.Workload, Revision: revision, Container: j.Container, Cause: j.Cause,
+		Trigger: v1alpha1.TriggerRollout, Workload: f.Workload, Revision: revisionOf(f), Container: j.Container, Cause: j.Cause,
 		Message: j.Message, Since: micro(p.Now()), Rollout: &evidence,
 	}
+}
+
+// revisionOf names the newest revision of a workload, as a Rollback does; empty if absent.
+func revisionOf(f *trigger.Facts) string {
+	switch {
+	case f.New == nil:
+		return ""
+	case f.Workload.Kind == kinds.Deployment:
+		return strings.TrimPrefix(fmt.Sprintf("%d/%s", f.New.Number, f.New.ID), "0/")
+	}
+	return f.New.ID
+}
+
+// configured looks at the workload that a key is about: whether its newest revision fails by its configuration, or runs
+// well.
+func (s *observation) configured(ctx context.Context) (out reconcile.PodsSeen, err error) {
+	subject := s.key.Subject
+	seen, err := s.pods.observe(ctx, s.look, subject.Kind, subject.Name)
+	if err != nil {
+		return out, err
+	}
+	h := seen.holder
+	if h == nil {
+		if h, err = s.get(ctx, subject.Kind, subject.Name); err != nil {
+			return out, err
+		}
+	}
+	name := subject.String()
+	if h.gone {
+		out.Unnamed = name
+		return out, nil
+	}
+	for i := range seen.judged {
+		if j := &seen.judged[i]; j.Config {
+			out.Failures = append(out.Failures, failureOf(seen, j, s.pods))
+		}
+	}
+	if seen.facts.Workload.Name != "" {
+		s.labels[name], s.holders[name] = seen.labels, h
+	}
+	if pod := trigger.Steady(&seen.facts, ""); pod != "" && len(seen.judged) == 0 {
+		out.Steady = fmt.Sprintf("pod %s of %s", pod, name)
+	}
+	out.Labels, out.Preferences = s.labels, s.preferences()
+	out.Revision, out.Pods = revisionOf(&seen.facts), podsOf(out.Failures)
+	return out, nil
 }
 
 // rolling lists the workloads whose newest revision fails about a key, as it was seen last or as a Rollback recorded.

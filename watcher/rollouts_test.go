@@ -1,10 +1,10 @@
 package watcher
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/trigger"
 )
 
@@ -16,26 +16,37 @@ func TestWhatIsNotTheImagesFaultIsSaidAndBlamesNoImage(t *testing.T) {
 				Evidence: v1alpha1.Rollout{Doubts: []v1alpha1.RolloutDoubt{{Message: "more than images changed: Env MODE of container web"}}}}},
 		}
 	}
+	configured := judged(v1alpha1.FaultConfig, true)
+	configured.judged[0].Config = true
+	configured.facts.Workload = v1alpha1.Workload{Kind: "Deployment", Name: "web"}
 	const said = "container web of revision web-7f9c fails, and nothing is reverted, since it does not look like its image's fault: " +
 		"crashes; more than images changed: Env MODE of container web"
 	for name, c := range map[string]struct {
 		seen *observed
 		says string
-		keys int
+		key  string
 	}{
-		"the image's":                  {judged(v1alpha1.FaultImage, true), "", 1},
-		"the configuration's":          {judged(v1alpha1.FaultConfig, true), said, 0},
-		"too early to say":             {judged(v1alpha1.FaultConfig, false), "", 0},
-		"the image's, as far as known": {judged(v1alpha1.FaultImage, false), "", 0},
-		"nothing fails":                {&observed{}, "", 0},
-		"no pod is made":               {&observed{refused: "no pod with app:2 can be made"}, "no pod with app:2 can be made", 0},
+		"the image's":                  {judged(v1alpha1.FaultImage, true), "", "prod/app:2"},
+		"the configuration's":          {configured, "", "prod/Deployment/web"},
+		"something else's too":         {judged(v1alpha1.FaultConfig, true), said, ""},
+		"too early to say":             {judged(v1alpha1.FaultConfig, false), "", ""},
+		"the image's, as far as known": {judged(v1alpha1.FaultImage, false), "", ""},
+		"nothing fails":                {&observed{}, "", ""},
+		"no pod is made":               {&observed{refused: "no pod with app:2 can be made"}, "no pod with app:2 can be made", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.seen.elsewhere(); got != c.says {
 				t.Errorf("says %q", got)
 			}
-			if got := c.seen.judged.keys("prod"); len(got) != c.keys || c.keys == 1 && got[0] != reconcile.ImageKey("prod", "app:2") {
-				t.Errorf("keys %v", got)
+			var keys []string
+			for _, key := range c.seen.keys("prod") {
+				keys = append(keys, key.String())
+			}
+			if strings.Join(keys, " ") != c.key {
+				t.Errorf("keys %v", keys)
+			}
+			if c.key == "prod/Deployment/web" && c.seen.keys("prod")[0].Subject.APIVersion != "apps/v1" {
+				t.Errorf("keys %+v", c.seen.keys("prod"))
 			}
 		})
 	}

@@ -230,6 +230,24 @@ func (s *RollbackStatus) Applies() []Failure {
 	return out
 }
 
+// OfObject reports that the Rollback is about an object and no image: its commit is found by rendering, and goes back
+// by files.
+func (r *Rollback) OfObject() bool { return r.Spec.Subject.Kind != KindImage }
+
+// OfWorkload reports that the Rollback is about the configuration of a workload.
+func (r *Rollback) OfWorkload() bool { return r.OfObject() && !r.Spec.OpenedFor.Row().OfFlux }
+
+// Searched is what a search for the commit by rendering left in a failure; nil where none is made for it.
+func (f *Failure) Searched() (changedBy *[]RelatedCommit, unblamed *string) {
+	switch {
+	case f.Apply != nil:
+		return &f.Apply.ChangedBy, &f.Apply.Unblamed
+	case f.Rollout != nil:
+		return &f.Rollout.ChangedBy, &f.Rollout.Unblamed
+	}
+	return nil, nil
+}
+
 // Answered gives the decisions of a Rollback on the question that it asks now, in the order in which they were written.
 func (r *Rollback) Answered() []Decision {
 	var out []Decision

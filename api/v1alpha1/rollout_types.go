@@ -53,6 +53,16 @@ type Rollout struct {
 	// +optional
 	// +kubebuilder:validation:MaxItems=5
 	Doubts []RolloutDoubt `json:"doubts,omitempty"`
+	// ChangedBy are the commits since the former revision at which what Git says of the pods changed, oldest first. It is
+	// there where the Rollback is about the workload.
+	// +optional
+	// +kubebuilder:validation:MaxItems=3
+	ChangedBy []RelatedCommit `json:"changedBy,omitempty"`
+	// Unblamed explains why no commit is blamed, where the Rollback is about the workload; empty where one is, and before
+	// Git was looked at.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Unblamed string `json:"unblamed,omitempty"`
 }
 
 // RolloutDoubt is why it need not be the image, in the evidence of one container of a new revision or a canary.

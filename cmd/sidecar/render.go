@@ -32,7 +32,7 @@ func blamer(mirrors *gitrepo.Mirrors) flux.Blame {
 		open := s.Spec.PostBuild != nil && len(s.Spec.PostBuild.SubstituteFrom) > 0
 		return render.Blame(ctx, mirrors, src, &render.Search{
 			Job: render.Job{Spec: s.Spec, Open: open}, Good: s.Good, Bad: s.Bad, Object: s.Object, Also: s.Also, After: s.After,
-			Files: s.Files, Others: s.Others,
+			Pods: s.Pods, Files: s.Files, Others: s.Others,
 		})
 	}
 }
@@ -41,7 +41,7 @@ func blamer(mirrors *gitrepo.Mirrors) flux.Blame {
 func undoer(mirrors *gitrepo.Mirrors) flux.Undo {
 	return func(ctx context.Context, src reconcile.Source, u *flux.Undoing) (reconcile.UndoProof, error) {
 		open := u.Spec.PostBuild != nil && len(u.Spec.PostBuild.SubstituteFrom) > 0
-		of := &render.Undo{Job: render.Job{Spec: u.Spec, Open: open}, Digests: u.Digests, Object: u.Object,
+		of := &render.Undo{Job: render.Job{Spec: u.Spec, Open: open}, Digests: u.Digests, Object: u.Object, Pods: u.Pods,
 			Applied: u.Applied, Release: u.Release}
 		for _, n := range u.Files {
 			of.Files = append(of.Files, n.File)

@@ -245,6 +245,9 @@ func (f *Flux) Blame(ctx context.Context, key reconcile.Key, fail v1alpha1.Failu
 	if f.options.Blame == nil {
 		return out, reconcile.Refuse("Git is not read here")
 	}
+	if fail.Rollout != nil {
+		return f.blameWorkload(ctx, key, fail, with)
+	}
 	a, err := f.readInGit(ctx, ref, key.Namespace, with)
 	if err != nil {
 		return out, err
@@ -253,13 +256,10 @@ func (f *Flux) Blame(ctx context.Context, key reconcile.Key, fail v1alpha1.Failu
 	s := &Suspicion{Spec: k.Spec, Bad: a.commit(a.attempted())}
 	switch {
 	case a.release != nil:
-		// What is rendered is the HelmRelease, and never what its chart makes.
-		s.Object, s.Also = &ref, partsOf(a.release)
-		s.Bad = a.commit(appliedRevision(k))
-		if s.After, err = wellAt(a.release); err != nil {
+		if s, err = a.sinceReleased(ref); err != nil {
 			return out, err
 		}
-		s.Files, s.Others = f.options.Undo != nil && onlyTold(a.release) == "", a.origin.Others
+		s.Files = f.options.Undo != nil && onlyTold(a.release) == ""
 	default:
 		s.Good = a.commit(k.Status.LastAppliedRevision)
 		if s.Good == "" {
@@ -273,13 +273,30 @@ func (f *Flux) Blame(ctx context.Context, key reconcile.Key, fail v1alpha1.Failu
 		}
 		s.Files, s.Others = f.options.Undo != nil, a.origin.Others
 	}
+	return f.blamed(ctx, &a, ref, key.Namespace, s)
+}
+
+// sinceReleased asks for the commit that changed a HelmRelease since it was released well. What is rendered is the
+// HelmRelease, and never what its chart makes.
+func (a *inGit) sinceReleased(ref v1alpha1.ObjectRef) (*Suspicion, error) {
+	k := a.kustomization
+	after, err := wellAt(a.release)
+	return &Suspicion{
+		Spec: k.Spec, Bad: a.commit(appliedRevision(k)), Object: &ref, Also: partsOf(a.release), After: after,
+		Others: a.origin.Others,
+	}, err
+}
+
+// blamed searches for the commit that broke what an object applies.
+func (f *Flux) blamed(ctx context.Context, a *inGit, by v1alpha1.ObjectRef, namespace string, s *Suspicion,
+) (reconcile.Blamed, error) {
 	if s.Bad == "" {
-		return out, reconcile.Refuse("%s does not say which commit it attempted", a.kustomizationRef())
+		return reconcile.Blamed{By: by}, reconcile.Refuse("%s does not say which commit it attempted", a.kustomizationRef())
 	}
 	src := a.origin.Source
 	found, err := f.options.Blame(ctx, src, s)
-	found.By, found.Branch = ref, src.Branch
-	found.SharedWith = reconcile.SharedWith(found.SharedBy, a.origin.Lands, key.Namespace)
+	found.By, found.Branch = by, src.Branch
+	found.SharedWith = reconcile.SharedWith(found.SharedBy, a.origin.Lands, namespace)
 	found.Source = refTo(kindGitRepository, src.Name.Namespace, src.Name.Name)
 	return found, err
 }
@@ -313,7 +330,12 @@ func (f *Flux) readInGit(ctx context.Context, ref v1alpha1.ObjectRef, namespace 
 	if err != nil {
 		return inGit{}, err
 	}
-	out := inGit{place: p}
+	return f.placeInGit(ctx, p, namespace, with)
+}
+
+// placeInGit is a place with the Git that it is applied from.
+func (f *Flux) placeInGit(ctx context.Context, p place, namespace string, with *types.NamespacedName) (inGit, error) {
+	out, err := inGit{place: p}, error(nil)
 	if out.origin, err = f.assemble(ctx, request{place: p, namespace: namespace, with: with}); err != nil {
 		return out, err
 	}

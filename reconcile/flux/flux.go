@@ -204,8 +204,10 @@ type Undoing struct {
 	Digests []string
 	// Spec of the Kustomization.
 	Spec kustomizev1.KustomizationSpec
-	// Object that fails; nil where the build does.
+	// Object that fails; nil where the build does. Pods means that it is a workload whose pods fail: what counts is what
+	// it says of them.
 	Object *v1alpha1.ObjectRef
+	Pods   bool
 	// Release is there where the object is a HelmRelease that fails: Good is then the commit before the one that changed
 	// it, and the digests are of what Flux made of Bad.
 	Release *reconcile.Released
@@ -221,8 +223,10 @@ type Suspicion struct {
 	Good, Bad string
 	// Spec of the Kustomization.
 	Spec kustomizev1.KustomizationSpec
-	// Object that fails; nil where the build does.
+	// Object that fails; nil where the build does. Pods means that it is a workload whose pods fail: what counts is what
+	// it says of them.
 	Object *v1alpha1.ObjectRef
+	Pods   bool
 	// Also are objects that the object takes a part of what it says from.
 	Also []v1alpha1.ObjectRef
 	// After is when the object was last seen to be well, where no commit is known for it: the newest change of it

@@ -23,14 +23,14 @@ func (f *Flux) Undo(ctx context.Context, key reconcile.Key, fail v1alpha1.Failur
 	if f.options.Undo == nil {
 		return nil, reconcile.NotUndone(v1alpha1.DoubtNotComparable, "nothing proves what would be left of %s", ref)
 	}
-	a, err := f.readInGit(ctx, ref, key.Namespace, with)
-	if err != nil {
-		return nil, err
-	}
+	var a inGit
 	var u *Undoing
-	if a.release != nil {
+	var err error
+	if fail.Rollout != nil {
+		a, u, err = f.undoingWorkload(ctx, key, fail, with)
+	} else if a, err = f.readInGit(ctx, ref, key.Namespace, with); err == nil && a.release != nil {
 		u, err = a.undoingRelease(ref, fail, s)
-	} else {
+	} else if err == nil {
 		u, err = a.undoing(ref, fail)
 	}
 	if err != nil {

@@ -209,13 +209,14 @@ func (f *Flux) wantedBefore(ctx context.Context, live *workload.Object, target s
 	if err != nil {
 		return err
 	}
-	for i := range before {
-		wants := imagesIn(&before[i].Spec, o.Containers)
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		template := before[name]
+		wants := imagesIn(&template.Spec, o.Containers)
 		fits := len(wants) == len(o.Containers)
 		for _, want := range wants {
 			fits = fits && imageref.Equal(want, target)
 		}
-		if !fits || !sameBesideImages(before[i], live.Template, o.Containers) {
+		if !fits || !sameBesideImages(template, live.Template, o.Containers) {
 			continue
 		}
 		for j := range o.Containers {
@@ -257,22 +258,23 @@ func sameBesideImages(a, b corev1.PodTemplateSpec, containers []reconcile.AheadC
 	return equality.Semantic.DeepEqual(same(a), same(b))
 }
 
-// templatesOf are the templates that a workload had, as its ReplicaSets or ControllerRevisions keep them.
-func (f *Flux) templatesOf(ctx context.Context, live *workload.Object) ([]corev1.PodTemplateSpec, error) {
+// templatesOf are the templates that a workload had, by the names of the ReplicaSets or ControllerRevisions that keep
+// them.
+func (f *Flux) templatesOf(ctx context.Context, live *workload.Object) (map[string]corev1.PodTemplateSpec, error) {
 	namespace, uid := live.Object.GetNamespace(), live.Object.GetUID()
 	owned := func(o metav1.Object) bool {
 		owner := metav1.GetControllerOf(o)
 		return owner != nil && owner.UID == uid
 	}
-	var out []corev1.PodTemplateSpec
-	if live.Kind.Kind == workload.Deployment {
+	out := map[string]corev1.PodTemplateSpec{}
+	if live.Kind.Kind == workload.Deployment || live.Kind.Kind == workload.Rollout {
 		var all appsv1.ReplicaSetList
 		if err := f.client.List(ctx, &all, client.InNamespace(namespace)); err != nil {
 			return nil, fmt.Errorf("list the ReplicaSets of %s: %w", live.Object.GetName(), err)
 		}
 		for i := range all.Items {
 			if owned(&all.Items[i]) {
-				out = append(out, all.Items[i].Spec.Template)
+				out[all.Items[i].Name] = all.Items[i].Spec.Template
 			}
 		}
 		return out, nil
@@ -291,7 +293,7 @@ func (f *Flux) templatesOf(ctx context.Context, live *workload.Object) ([]corev1
 			} `json:"spec"`
 		}
 		if err := json.Unmarshal(all.Items[i].Data.Raw, &kept); err == nil {
-			out = append(out, kept.Spec.Template)
+			out[all.Items[i].Name] = kept.Spec.Template
 		}
 	}
 	return out, nil

@@ -46,7 +46,7 @@ func (f *Flux) states(ctx context.Context, out *reconcile.Rollout, p place, rb *
 		containers[w] = append(containers[w], fl.Container)
 	}
 	for _, w := range order {
-		b := bad{image: rb.Spec.Subject.Name, containers: containers[v1alpha1.Workload{Kind: w.Kind, Name: w.Name}]}
+		b := bad{image: rb.Spec.Subject.Image(), containers: containers[v1alpha1.Workload{Kind: w.Kind, Name: w.Name}]}
 		st, err := f.state(ctx, p, refTo(w.Kind, rb.Namespace, w.Name), b)
 		if err != nil {
 			return err
@@ -57,7 +57,7 @@ func (f *Flux) states(ctx context.Context, out *reconcile.Rollout, p place, rb *
 	return nil
 }
 
-// bad is an image that cannot run, and the containers that were seen failing with it.
+// bad is an image that cannot run, empty for none, and the containers that were seen failing with it.
 type bad struct {
 	image      string
 	containers []string
@@ -65,7 +65,7 @@ type bad struct {
 
 // in reports whether a template still names the image for one of the containers.
 func (b bad) in(images map[string]string) bool {
-	return slices.ContainsFunc(b.containers, func(c string) bool { return images[c] == b.image })
+	return b.image != "" && slices.ContainsFunc(b.containers, func(c string) bool { return images[c] == b.image })
 }
 
 // state reads one workload: what its template holds, and whether the rollout of that template is complete.

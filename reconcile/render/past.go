@@ -95,6 +95,9 @@ func fingerprint(tree fs.FS, paths []string) string {
 
 // says is what the object of the search says, with what it takes from others.
 func (p *past) says(all []*unstructured.Unstructured) string {
+	if p.search.Pods {
+		return saysOfPods(all, *p.search.Object)
+	}
 	return says(all, append([]v1alpha1.ObjectRef{*p.orNone()}, p.search.Also...)...)
 }
 
@@ -125,6 +128,8 @@ type Search struct {
 	// Object that fails, with the objects that it takes a part of what it says from; nil where the build fails.
 	Object *v1alpha1.ObjectRef
 	Also   []v1alpha1.ObjectRef
+	// Pods means that the object is a workload: what it says of its pods counts, with what these read.
+	Pods bool
 	// After is when the object was last seen to be well, where Good is empty.
 	After time.Time
 	// Files asks which files of the commit have to go back, and Others are who else may apply them.

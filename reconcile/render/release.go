@@ -124,6 +124,9 @@ func (u *Undo) charted(hr *helmv2.HelmRelease, all []*unstructured.Unstructured)
 // said is what an object says that fails, or is to be restored: of a HelmRelease with what it takes values and chart
 // from.
 func (p *proof) said(all []*unstructured.Unstructured) string {
+	if p.Pods {
+		return saysOfPods(all, *p.Object)
+	}
 	of := []v1alpha1.ObjectRef{*p.Object}
 	if p.Release != nil {
 		of = append(of, takenBy(all, *p.Object)...)

@@ -20,8 +20,10 @@ type Undo struct {
 	Good, Bad fs.FS
 	// Digests that Flux has of what it made of the good ones.
 	Digests []string
-	// Object that fails; nil where the build does.
+	// Object that fails; nil where the build does. Pods means that it is a workload whose pods fail: what it says of them
+	// is restored.
 	Object *v1alpha1.ObjectRef
+	Pods   bool
 	// Release is there where the object is a HelmRelease that Helm cannot release: Good is then what was released well,
 	// and the digests are of Bad, which Flux applied.
 	Release *reconcile.Released
@@ -38,6 +40,8 @@ type proof struct {
 	good []*unstructured.Unstructured
 	// was and fails are what the object says in the good and in the bad revision.
 	was, fails string
+	// bad is what is rendered of the bad revision.
+	bad []*unstructured.Unstructured
 }
 
 // Prove renders what was applied well and what fails, and gives the proof that an undo leaves the first.
@@ -74,7 +78,8 @@ func (u *Undo) Prove(ctx context.Context) (reconcile.UndoProof, error) {
 	case u.Object != nil && err != nil:
 		return nil, refusedAs(v1alpha1.DoubtNotComparable, "what fails cannot be built here", err)
 	case u.Object != nil:
-		p.was, p.fails = says(p.good, *u.Object), says(bad, *u.Object)
+		p.bad = bad
+		p.was, p.fails = p.said(p.good), p.said(bad)
 		if p.was == "" {
 			return nil, reconcile.NotUndone(v1alpha1.DoubtNotRestored, "%s was not there when it was applied well", u.Object)
 		}
@@ -133,7 +138,7 @@ func (p *proof) keeps(left []*unstructured.Unstructured) error {
 		all = append(all, appliedOf(o))
 	}
 	for _, a := range all {
-		if !slices.ContainsFunc(left, isOf(a)) && !p.replaced(a) {
+		if !slices.ContainsFunc(left, isOf(a)) && !p.replaced(a) && !p.generated(a, left) {
 			return reconcile.NotUndone(v1alpha1.DoubtPrunes, "%s would not be in Git any more, so that Flux deletes it", a)
 		}
 	}

@@ -4,15 +4,17 @@ import (
 	"context"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/workload"
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// among has a trigger look for its failures among the pods that use an image. more adds what else it goes by, such as
+// among has a trigger look for its failures among the pods that use an image, and those of a workload. more adds what else it goes by, such as
 // what proves that all is well again.
 func among(t v1alpha1.TriggerType, more func(o *reconcile.Observation, pods *reconcile.PodsSeen),
 ) func(context.Context, *reconcile.Look) (reconcile.Observation, error) {
 	return func(ctx context.Context, l *reconcile.Look) (reconcile.Observation, error) {
-		if l.Key.Image() == "" {
+		_, ofWorkload := workload.Of(l.Key.Subject.Kind)
+		if l.Key.Image() == "" && !(ofWorkload && t == v1alpha1.TriggerRollout) {
 			return reconcile.Observation{}, nil
 		}
 		pods, err := l.Pods(ctx)

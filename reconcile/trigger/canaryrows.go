@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/workload"
 )
 
 // canaryRow is one reason why an update that was refused need not be its image's fault, or why a person decides.
@@ -158,7 +159,7 @@ func (v *canaryView) notAnalysed() string {
 
 func (v *canaryView) configUnread() string {
 	var unread []string
-	for _, name := range configured(&v.Target.Template.Spec) {
+	for _, name := range workload.Configs(&v.Target.Template.Spec) {
 		_, tracked := v.Status.Tracked[strings.ToLower(name[:strings.Index(name, "/")])+name[strings.Index(name, "/"):]]
 		if !v.Remembered || !tracked {
 			unread = append(unread, name)

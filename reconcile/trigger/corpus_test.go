@@ -120,6 +120,12 @@ func remembered(r *recorded) trigger.Remembered {
 
 // verdict is what Backstop makes of a recorded failure, as its judge would in the cluster.
 func verdict(r *recorded) (fault string, auto bool, says []string) {
+	fault, auto, _, says = judged(r)
+	return fault, auto, says
+}
+
+// judged is a verdict that also tells whether a person is asked about the workload's configuration.
+func judged(r *recorded) (fault string, auto, config bool, says []string) {
 	f := trigger.Observe(&r.objects)
 	fault = "nothing"
 	for _, j := range trigger.Judge(&f) {
@@ -129,12 +135,30 @@ func verdict(r *recorded) (fault string, auto bool, says []string) {
 		if fault == "nothing" || j.Fault == v1alpha1.FaultImage {
 			fault = strings.ToLower(string(j.Fault))
 		}
-		auto = auto || trigger.Certain(&j)
+		auto, config = auto || trigger.Certain(&j), config || j.Config
 		for _, d := range j.Evidence.Doubts {
 			says = append(says, string(d.Type))
 		}
 	}
-	return fault, auto, slices.Compact(says)
+	return fault, auto, config, slices.Compact(says)
+}
+
+// Of what its template's configuration did a person is asked, by rendering, and of nothing that something else did.
+func TestConfigurationIsAskedAboutWhereItChangedWithTheRevision(t *testing.T) {
+	all := corpus(t)
+	for i := range all {
+		r := &all[i]
+		fault, _, config, says := judged(r)
+		changed := slices.Contains(says, string(v1alpha1.DoubtConfigChanged))
+		switch {
+		case config && (!changed || fault != "config"):
+			t.Errorf("%s: called the configuration's, and %s %v", r.Case, fault, says)
+		case config && r.Right != "config" && r.Right != "image":
+			t.Errorf("%s: called the configuration's, and it is %s: %v", r.Case, r.Right, says)
+		case !config && changed && r.Right == "config":
+			t.Errorf("%s: it is told only: %s %v", r.Case, fault, says)
+		}
+	}
 }
 
 // The rule that matters: of what is not the image's fault nothing is ever pushed without a person, and of what is at
@@ -202,9 +226,11 @@ func TestTheDocsHaveTheTable(t *testing.T) {
 	all := corpus(t)
 	for i := range all {
 		r := &all[i]
-		fault, auto, says := verdict(r)
+		fault, auto, config, says := judged(r)
 		then := "asks"
 		switch {
+		case config:
+			then = "asks about the workload"
 		case fault == "nothing":
 			then = "waits"
 		case auto:

@@ -80,6 +80,8 @@ type Judgement struct {
 	Fault            v1alpha1.Fault
 	// Complete means that there is enough to judge by: a crash needs at least two starts.
 	Complete bool
+	// Config means that what changed in the template beside images looks at fault.
+	Config bool
 	// Message is the container's own last words, or the kubelet's: data.
 	Message  string
 	Evidence v1alpha1.Rollout

@@ -18,17 +18,50 @@ import (
 func NewRevision() reconcile.Trigger {
 	return reconcile.Trigger{
 		Type: v1alpha1.TriggerRollout, Observe: among(v1alpha1.TriggerRollout, failedRevisions), Ended: runsWell,
-		Doubts: doubtsOfRollout, Breaker: manyFail, Fault: proveByPods,
+		Doubts: doubtsOfRollout, Breaker: manyFail, Fault: proveByPods, Arrived: arrived,
 	}
 }
 
 func failedRevisions(o *reconcile.Observation, pods *reconcile.PodsSeen) {
-	o.Pods, o.Over = pods.Pods, pods.Steady
+	o.Pods, o.Over, o.Revision = pods.Pods, pods.Steady, pods.Revision
 }
 
 // runsWell: that a container starts is no news, since it crashes afterwards.
 func runsWell(w *reconcile.World) *reconcile.Ending {
+	s, now := &w.Rollback.Status, w.Seen[v1alpha1.TriggerRollout]
+	switch {
+	case !w.Rollback.OfWorkload():
+	case now.Unnamed != "":
+		return &reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: now.Unnamed + " does not exist any more"}
+	case now.Over != "" && s.Suspect != nil && !failedAs(s, now.Revision):
+		if w.StillInGit() {
+			// Somebody went back by hand, and Flux brings it again.
+			return nil
+		}
+		return &reconcile.Ending{Result: v1alpha1.ResultSuperseded, Sentence: fmt.Sprintf(
+			"%s runs well with another revision than %.12s made", now.Over, s.Suspect.Commit)}
+	}
 	return recovered(w, v1alpha1.TriggerRollout, "runs well after all")
+}
+
+// failedAs reports whether a revision is one that failed.
+func failedAs(s *v1alpha1.RollbackStatus, revision string) bool {
+	return slices.ContainsFunc(s.Failures, func(f v1alpha1.Failure) bool { return f.Rollout != nil && f.Revision == revision })
+}
+
+// arrived describes what is missing until what Git says now runs. Where the configuration went back, images do not tell.
+func arrived(w *reconcile.World) string {
+	missing, now := reconcile.Arrival(w), w.Seen[v1alpha1.TriggerRollout]
+	switch {
+	case missing != "" || !w.Rollback.OfWorkload():
+		return missing
+	case len(now.Failures) > 0 && !failedAs(&w.Rollback.Status, now.Revision):
+		return fmt.Sprintf("%s does not become ready with the revert either: container %s %s", w.Rollback.Spec.Subject,
+			now.Failures[0].Container, now.Failures[0].Cause.Words())
+	case failedAs(&w.Rollback.Status, now.Revision):
+		return w.Rollback.Spec.Subject.String() + " has the revision that fails still"
+	}
+	return ""
 }
 
 // rollouts are the failures of new revisions as they are now, or else as they were recorded.
@@ -53,6 +86,10 @@ func doubtsOfRollout(w *reconcile.World) []v1alpha1.Doubt {
 	failing := rollouts(w)
 	for _, f := range failing {
 		for _, d := range f.Rollout.Doubts {
+			if w.Rollback.OfWorkload() && (d.Type == v1alpha1.DoubtConfigChanged || d.Type == v1alpha1.DoubtSameImage) {
+				// That is what it is about.
+				continue
+			}
 			if !slices.ContainsFunc(out, func(o v1alpha1.Doubt) bool { return o.Type == d.Type }) {
 				out = append(out, v1alpha1.Doubt{Type: d.Type, Message: f.Workload.String() + ": " + d.Message})
 			}

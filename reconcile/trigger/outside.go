@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/backstop-dev/backstop/internal/workload"
 )
 
 // What a container starts or reads need not be its image's: a program on a volume, a script of the template, what a
@@ -25,7 +27,7 @@ func (v *view) configUnread() string {
 		return ""
 	}
 	if !v.worst.neverBegan(v.now) {
-		if read := configured(&v.New.Template.Spec); len(read) > 0 {
+		if read := workload.Configs(&v.New.Template.Spec); len(read) > 0 {
 			return fmt.Sprintf("it reads %s, which may have changed: Backstop may not read them",
 				strings.Join(read[:min(len(read), 3)], ", "))
 		}

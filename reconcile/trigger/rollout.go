@@ -92,6 +92,7 @@ func (f *Facts) judge(group []*symptom) Judgement {
 		out.Image = v.now.Image
 	}
 	out.Fault, out.Evidence = v.weigh()
+	out.Config = out.Complete && v.byConfig(out.Evidence.Doubts)
 	return out
 }
 
@@ -110,8 +111,9 @@ func (v *view) weigh() (v1alpha1.Fault, v1alpha1.Rollout) {
 	fault := v.worst.cause.Fault()
 	var doubts []v1alpha1.RolloutDoubt
 	for _, r := range rows {
-		if r.fault == "" && fault != v1alpha1.FaultImage {
-			// Nobody is asked about what is not the image's.
+		if r.fault == "" && fault != v1alpha1.FaultImage &&
+			!(slices.Contains(ofConfig, r.doubt) && v.byConfig(doubts)) {
+			// Nobody is asked about what neither the image nor its configuration did.
 			continue
 		}
 		why := r.why(v)
@@ -125,6 +127,31 @@ func (v *view) weigh() (v1alpha1.Fault, v1alpha1.Rollout) {
 		}
 	}
 	return fault, v.evidence(doubts)
+}
+
+// ofConfig are the rows that count too where the configuration looks at fault.
+var ofConfig = []v1alpha1.DoubtType{
+	v1alpha1.DoubtFormerUnknown, v1alpha1.DoubtInitContainer, v1alpha1.DoubtOneNode, v1alpha1.DoubtSuspended,
+	v1alpha1.DoubtOthersCrash,
+}
+
+// byConfig reports whether what changed in the template beside images looks at fault: what fails is neither the node's
+// nor a dependency's, it was well before, and it never was with what changed.
+func (v *view) byConfig(doubts []v1alpha1.RolloutDoubt) bool {
+	switch v.worst.cause.Fault() {
+	case v1alpha1.FaultImage, v1alpha1.FaultConfig, v1alpha1.FaultUnknown:
+	default:
+		return false
+	}
+	// The rows that know another fault come before, in their order.
+	if len(doubts) == 0 || doubts[0].Type != v1alpha1.DoubtConfigChanged {
+		return false
+	}
+	return v.hadPods() == "" && !slices.ContainsFunc(doubts, func(d v1alpha1.RolloutDoubt) bool {
+		return slices.Contains([]v1alpha1.DoubtType{
+			v1alpha1.DoubtFormerFailed, v1alpha1.DoubtMixed, v1alpha1.DoubtRanHere,
+		}, d.Type)
+	})
 }
 
 func (v *view) evidence(doubts []v1alpha1.RolloutDoubt) v1alpha1.Rollout {
@@ -157,12 +184,13 @@ func (v *view) evidence(doubts []v1alpha1.RolloutDoubt) v1alpha1.Rollout {
 	return out
 }
 
-// Steady names a pod of the newest revision that runs well with an image; empty if absent.
+// Steady names a pod of the newest revision that runs well with an image, or with any where that is empty; empty if
+// absent.
 func Steady(f *Facts, image string) string {
 	if f.New == nil {
 		return ""
 	}
-	named := false
+	named := image == ""
 	for _, c := range containersOf(&f.New.Template.Spec) {
 		named = named || c.Image == image
 	}

@@ -49,7 +49,7 @@ var edges = map[string]string{
 	"notify/slack":            "internal/cloud internal/text notify/slack/card",
 	"reconcile":               "internal/image internal/text internal/workload",
 	"reconcile/deliver":       "internal/text reconcile",
-	"reconcile/flux":          "internal/image internal/text internal/workload reconcile reconcile/kube",
+	"reconcile/flux":          "internal/image internal/text internal/workload reconcile reconcile/kube reconcile/trigger",
 	"reconcile/gitrepo":       "internal/text reconcile reconcile/gitrepo/store reconcile/gitrepo/wire reconcile/manifest",
 	"reconcile/gitrepo/store": "internal/text reconcile reconcile/gitrepo/wire reconcile/manifest",
 	"reconcile/gitrepo/wire":  "internal/cloud reconcile",
@@ -58,7 +58,7 @@ var edges = map[string]string{
 	"reconcile/observe":       "reconcile",
 	"reconcile/record":        "reconcile reconcile/kube",
 	"reconcile/registry":      "internal/cloud internal/image internal/text reconcile",
-	"reconcile/render":        "reconcile reconcile/manifest",
+	"reconcile/render":        "internal/workload reconcile reconcile/manifest",
 	"reconcile/trigger":       "internal/image internal/text internal/workload reconcile",
 	"trace": "gate/imagepolicy internal/image internal/program internal/text internal/workload reconcile reconcile/flux " +
 		"reconcile/gitrepo reconcile/manifest reconcile/registry reconcile/trigger watcher/classify " +

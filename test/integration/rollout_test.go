@@ -24,7 +24,7 @@ import (
 // rolloutEnvs are the environments, by what happens in them.
 var rolloutEnvs = []string{
 	"crash", "slow", "start", "never", "oom", "init", "config", "missing", "recovers", "hint", "annotated", "canary",
-	"killed", "arch", "cgroup", "lost", "root",
+	"killed", "arch", "cgroup", "lost", "root", "configmap",
 }
 
 // publishThat pushes an image whose containers behave.
@@ -90,9 +90,13 @@ func TestRollouts(t *testing.T) {
 	startSidecar(t, w)
 	w.auto("canary", onCanaries)
 	for _, env := range rolloutEnvs {
-		if env != "start" && env != "canary" {
+		if env != "start" && env != "canary" && env != "config" && env != "configmap" {
 			w.onRollouts(env, "")
 		}
+	}
+	for _, env := range []string{"config", "configmap"} {
+		// What a person's commit changed goes back only when a person says so, whatever the mode is.
+		w.onRollouts(env, v1alpha1.ModeAuto, func(p *v1alpha1.RollbackPolicy) { p.Spec.Triggers[0].Authors = v1alpha1.AuthorsAnyone })
 	}
 	w.onRollouts("start", v1alpha1.ModeAuto, func(p *v1alpha1.RollbackPolicy) { p.Spec.SoleCluster = true })
 	w.Settle()
@@ -108,6 +112,7 @@ func TestRollouts(t *testing.T) {
 		"the node cannot run it":                                            nodeCannotRun,
 		"the node is lost":                                                  nodeLost,
 		"image and ConfigMap in one commit":                                 configToo,
+		"ConfigMap alone":                                                   configAlone,
 		"missing Secret key":                                                secretMissing,
 		"recovers in the grace period":                                      recovers,
 		"migration hint":                                                    migrationHint,
@@ -137,7 +142,14 @@ func varyRollouts(w *World) {
 			"      initContainers:\n      - {name: %s, image: %s}\n      containers:\n", name,
 			w.Fleet.Image("backend", fleet.Tag(env, 0))))
 	}
-	for _, env := range []string{"config", "missing"} {
+	for _, env := range []string{"config", "configmap"} {
+		w.Fleet.Files["apps/"+env+"/settings.env"] = "mode=fast\n"
+		w.Fleet.Files["apps/"+env+"/kustomization.yaml"] = "namespace: " + w.Fleet.Namespace(env) +
+			"\nresources: [backend.yaml]\nconfigMapGenerator: [{name: settings, envs: [settings.env]}]\n"
+		editManifest(w, env, "backend", "        - name: backend\n",
+			"        - name: backend\n          env: [{name: MODE, valueFrom: {configMapKeyRef: {name: settings, key: mode}}}]\n")
+	}
+	for _, env := range []string{"config", "configmap", "missing"} {
 		// A person's commit brings the image there.
 		fleet.Get[*automationv1.ImageUpdateAutomation](w.Fleet, w.Fleet.Namespace(env), env).Spec.Suspend = true
 	}
@@ -302,22 +314,6 @@ func initCrashes(t *testing.T, w *World) {
 		}
 		return nil
 	})
-}
-
-// What changed the configuration too is not called the image's fault, and nothing is asked.
-func configToo(t *testing.T, w *World) {
-	const env = "config"
-	bad := w.publishThat("backend", "config-2", node.Behaviour{Exit: 1})
-	_, err := w.Alice.Change(t.Context(), w.Fleet.File(env, "backend"), "A new image and a new mode", func(s string) string {
-		s = strings.Replace(s, w.Fleet.Image("backend", fleet.Tag(env, 0)), bad, 1)
-		return strings.Replace(s, "      containers:\n", "      automountServiceAccountToken: false\n      containers:\n", 1)
-	})
-	w.must(err)
-	w.loops(env)
-	w.notReverted(env, "Deployment", "more than images changed")
-	if r := w.record(env, bad); r != nil {
-		t.Errorf("a Rollback was opened: %+v", r.Status.Failures)
-	}
 }
 
 // notReverted waits for an Event on an object of the backend that explains why nothing is reverted.

@@ -8,7 +8,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// applyHeader is the point where Flux cannot apply what Git says.
+// applyHeader is the point where Flux cannot apply what Git says, or a workload does not run with it.
 func applyHeader(r *v1alpha1.Rollback) string {
 	what := plain(r.Spec.Subject.String(), 100)
 	switch stateOf(r) {
@@ -25,12 +25,19 @@ func applyHeader(r *v1alpha1.Rollback) string {
 		return applyEnding(r, what)
 	case failing:
 	}
-	return what + ": " + cmp.Or(because(&r.Status), "Flux cannot apply what Git says")
+	otherwise := "Flux cannot apply what Git says"
+	if r.OfWorkload() {
+		otherwise = "its new revision does not become ready"
+	}
+	return what + ": " + cmp.Or(because(&r.Status), otherwise)
 }
 
 func applyEnding(r *v1alpha1.Rollback, what string) string {
 	switch r.Status.Outcome.Result {
 	case v1alpha1.ResultSuperseded, v1alpha1.ResultRecovered, v1alpha1.ResultVerified:
+		if r.OfWorkload() {
+			return what + " runs well again"
+		}
 		return what + " applies what Git says again"
 	case v1alpha1.ResultRejected:
 		return "Kept " + theChange(r) + " for " + what
@@ -57,9 +64,13 @@ func applyReverts(r *v1alpha1.Rollback) string {
 		"since stays.", plain(short7(s.Commit), 12), plain(r.Spec.Subject.String(), 60), plain(s.Branch, 40), files)
 }
 
-// applyFields are what was attempted and what was applied last.
-func applyFields(s *v1alpha1.RollbackStatus, add func(label, value string)) {
+// applyFields are what was attempted and what was applied last, and of a workload its pods.
+func applyFields(r *v1alpha1.Rollback, add func(label, value string)) {
+	s := &r.Status
 	all := s.Applies()
+	if r.OfWorkload() {
+		add(podsLabel(r), podsField(s))
+	}
 	if len(all) == 0 {
 		return
 	}
@@ -74,15 +85,19 @@ func applyFields(s *v1alpha1.RollbackStatus, add func(label, value string)) {
 
 // applyScope describes what the search in Git found, and what goes back with it.
 func applyScope(f Facts) string {
-	lines := applyFiles(&f.Rollback.Status)
-	for _, a := range f.Rollback.Status.Applies() {
-		if a.Apply.Unblamed != "" {
-			lines = append(lines, "*No commit is blamed* "+foreign(a.Apply.Unblamed, 500))
-		}
-		if len(a.Apply.ChangedBy) < 2 {
+	lines := append(rollouts(&f.Rollback.Status), applyFiles(&f.Rollback.Status)...)
+	for i := range f.Rollback.Status.Failures {
+		changedBy, unblamed := f.Rollback.Status.Failures[i].Searched()
+		if unblamed == nil {
 			continue
 		}
-		for _, c := range a.Apply.ChangedBy {
+		if *unblamed != "" {
+			lines = append(lines, "*No commit is blamed* "+foreign(*unblamed, 500))
+		}
+		if len(*changedBy) < 2 {
+			continue
+		}
+		for _, c := range *changedBy {
 			lines = append(lines, fmt.Sprintf("• %s %s", f.Links.link(c.Commit), foreign(c.Subject, 120)))
 		}
 	}

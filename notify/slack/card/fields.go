@@ -23,7 +23,7 @@ func fields(f Facts) []*slack.TextBlockObject {
 	add("Workload", workloadField(r))
 	add("Cluster", foreign(f.Cluster, 100))
 	if applies(r) {
-		applyFields(&r.Status, add)
+		applyFields(r, add)
 		add("Commit", commitField(f))
 		add("Policy", policyField(f))
 		return out

@@ -117,7 +117,20 @@ func states() map[string]Facts {
 		"8-release-moved":  {cannotRelease, chartMoved, ends(v1alpha1.ResultReportedOnly, "HelmRelease/shop: the chart does not take its values; no commit is blamed: the values are those of release v3, and the chart moved from 1.4.0 to 1.5.0 within 1.x: pin it to 1.4.0 in Git")},
 		"8-mended":         {cannotApply, blamed, ends(v1alpha1.ResultSuperseded, "Kustomization/shop applies what Git says again: somebody mended what 4be1c2d9a7f3 broke")},
 	}
+	misconfigured := map[string][]edit{
+		"1-grace-period": {configFails},
+		"4-to-decide": {configFails, blamed, podsBack, asks("the policy asks for an approval (files go back only when a person says so)",
+			"other clusters may deploy the same and run it well, unless the policy says soleCluster")},
+		"4-refused":    {configFails, blamed, podsBack, filesStay, ends(v1alpha1.ResultReportedOnly, "Deployment/shop-api: crashes since 4be1c2d9a7f3 (main): correct it there, or revert the commit: it is not taken back here: PersistentVolumeClaim/shop/data would change, and that is never taken back")},
+		"7-waits":      {configFails, blamed, podsBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, noHold},
+		"8-verified":   {configFails, blamed, podsBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, noHold, ends(v1alpha1.ResultVerified, "Deployment/shop-api runs what Git says, without what 4be1c2d9a7f3 changed")},
+		"8-mended":     {configFails, blamed, ends(v1alpha1.ResultSuperseded, "pod shop-api-7c6d-abc of Deployment/shop-api runs well with another revision than 4be1c2d9a7f3 made")},
+		"8-not-blamed": {configFails, notInGit, ends(v1alpha1.ResultReportedOnly, "Deployment/shop-api: crashes; no commit is blamed: what fails is not what Git says at 4be1c2d9a7f3: they differ in template.spec.containers[0].env")},
+	}
 	out := map[string]Facts{}
+	for name, edits := range misconfigured {
+		out["config-"+name] = facts(rollback(edits...))
+	}
 	for name, edits := range refused {
 		out["apply-"+name] = facts(rollback(edits...))
 	}

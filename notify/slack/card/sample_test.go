@@ -155,6 +155,26 @@ func crash(r *v1alpha1.Rollback) {
 	}
 }
 
+// configFails is a new revision that its configuration keeps from becoming ready.
+func configFails(r *v1alpha1.Rollback) {
+	crash(r)
+	r.Spec.Subject = v1alpha1.Subject{APIVersion: "apps/v1", Kind: "Deployment", Name: "shop-api"}
+	f := &r.Status.Failures[0]
+	f.Rollout.Changed = append(f.Rollout.Changed, v1alpha1.TemplateChange{Container: "api", Part: v1alpha1.PartEnv, Name: "MODE"})
+	waits("grace period of 2m", "14:26:10")(r)
+}
+
+// podsBack is what goes back of a commit that changed a workload's configuration.
+func podsBack(r *v1alpha1.Rollback) {
+	filesBack(r)
+	r.Status.Target.Proof = "what Git says of the pods of Deployment/shop-api is what ran well before, and Flux deletes nothing"
+}
+
+// notInGit is a revision that Git alone did not make.
+func notInGit(r *v1alpha1.Rollback) {
+	r.Status.Failures[0].Rollout.Unblamed = "what fails is not what Git says at 4be1c2d9a7f3: they differ in template.spec.containers[0].env"
+}
+
 // refuse is an update that a canary refused.
 func refuse(r *v1alpha1.Rollback) {
 	r.Spec.OpenedFor = v1alpha1.TriggerCanary

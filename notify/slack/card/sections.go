@@ -60,7 +60,7 @@ func next(f Facts) string {
 		return fit("⏳ "+byWhom(r), pushing(r), waitsFor(s))
 	case reverted:
 		then := ", then the pods are checked"
-		if applies(r) {
+		if applies(r) && !r.OfWorkload() {
 			then = ""
 		}
 		return fit("⏳ "+byWhom(r), pushed(f), "*Next* Flux applies it"+then, waitsFor(s))
@@ -69,7 +69,11 @@ func next(f Facts) string {
 	case failing:
 	}
 	if s.Waiting == nil && applies(r) {
-		return "🔎 *Next* Backstop looks for the commit that Flux cannot apply"
+		what := "that Flux cannot apply"
+		if r.OfWorkload() {
+			what = "at which what Git says of it became what fails"
+		}
+		return "🔎 *Next* Backstop looks for the commit " + what
 	}
 	if s.Waiting == nil {
 		return "🔎 *Next* Backstop looks for the commit that brought the image in"

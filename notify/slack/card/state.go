@@ -196,7 +196,7 @@ func unheld(r *v1alpha1.Rollback) bool {
 }
 
 // applies reports that a Rollback is about what Flux cannot apply, and about no image.
-func applies(r *v1alpha1.Rollback) bool { return r.Spec.OpenedFor == v1alpha1.TriggerApply }
+func applies(r *v1alpha1.Rollback) bool { return r.OfObject() }
 
 // theChange is what goes back where files do.
 func theChange(r *v1alpha1.Rollback) string {
