@@ -119,9 +119,9 @@ func (w *Watcher) resolveCanary(ctx context.Context, l *look, ref v1alpha1.Objec
 		if err != nil {
 			return 0, err
 		}
-		now, says = crashed.judged.keys(ref.Namespace), crashed.elsewhere()
+		now, says = crashed.keys(ref.Namespace), crashed.elsewhere()
 		switch {
-		case len(now) > 0:
+		case len(now) > 0, w.mayBeOver(ref):
 			again = failingFor
 		case len(crashed.judged) > 0:
 			again = w.settles(crashed)

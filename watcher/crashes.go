@@ -160,13 +160,8 @@ func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (aga
 	}
 	now := seen.keys(ref.Namespace)
 	w.takeIn(ref, now, seen.elsewhere())
-	if about := workloadKey(ref.Namespace, ref.Kind, ref.Name); len(now) == 0 && w.tells(about) {
-		// What a Rollback says of its configuration may be over once the pods have run for a while.
-		w.queue.Add(about)
-		return failingFor, nil
-	}
 	switch {
-	case len(now) > 0:
+	case len(now) > 0, w.mayBeOver(ref):
 		return failingFor, nil
 	case len(seen.judged) > 0:
 		return w.settles(seen), nil
@@ -175,6 +170,17 @@ func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (aga
 		return nextLook(w.opts.Now().Sub(since)), nil
 	}
 	return 0, nil
+}
+
+// mayBeOver wakes what a Rollback tells of a workload's configuration, where it tells something: it is over once the
+// pods have run for a while.
+func (w *Watcher) mayBeOver(ref v1alpha1.ObjectRef) bool {
+	about := workloadKey(ref.Namespace, ref.Kind, ref.Name)
+	tells := w.tells(about)
+	if tells {
+		w.queue.Add(about)
+	}
+	return tells
 }
 
 // settles is after how long a workload is looked at again about which nothing is to be done yet.

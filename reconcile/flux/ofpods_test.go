@@ -58,7 +58,7 @@ func TestBetweenWhichCommitsAWorkloadBroke(t *testing.T) {
 		"the former revision is gone":    {says: map[string]string{before: manifest(""), bad: manifest(mode)}, scene: func(_ *testing.T, s *scene) { s.more = s.more[:len(s.more)-1] }, want: "former revision backend-1 is gone"},
 		"the Deployment is gone":         {scene: func(_ *testing.T, s *scene) { s.deployment = nil }, want: "does not exist any more"},
 		"Flux remembers nothing":         {says: map[string]string{bad: manifest(mode)}, history: meta.History{in(bad, "d2", 2)}, want: "does not remember"},
-		"a variable of the cluster":      {says: map[string]string{before: manifest(""), bad: manifest(strings.Replace(mode, "debug", "${mode}", 1))}, want: "what fails is not what Git says"},
+		"a variable of the cluster":      {says: map[string]string{before: manifest(""), bad: manifest(strings.Replace(mode, "debug", `"${mode}"`, 1))}, want: "what fails is not what Git says"},
 		"its namespace is Flux's to add": {says: map[string]string{before: strings.Replace(manifest(""), ", namespace: develop", "", 1), bad: manifest(mode)}, good: before, digest: "d1"},
 	} {
 		t.Run(name, func(t *testing.T) {

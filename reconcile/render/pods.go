@@ -2,7 +2,6 @@ package render
 
 import (
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -12,7 +11,6 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/workload"
-	"github.com/backstop-dev/backstop/reconcile"
 )
 
 // saysOfPods is what objects say of the pods of one of them: its template, and what the ConfigMaps and Secrets say that
@@ -54,26 +52,4 @@ func readBy(all []*unstructured.Unstructured, of v1alpha1.ObjectRef) []v1alpha1.
 		out = append(out, v1alpha1.ObjectRef{Kind: kind, Namespace: of.Namespace, Name: name})
 	}
 	return out
-}
-
-// hashed is how kustomize names what a generator makes: with a hash of its content.
-var hashed = regexp.MustCompile(`^(.+)-[a-z0-9]{10}$`)
-
-// generated reports whether a ConfigMap was made by a generator for the pods that fail, and the one that it made before
-// takes its place: nothing names it any more.
-func (p *proof) generated(a reconcile.AppliedObject, left []*unstructured.Unstructured) bool {
-	ref := v1alpha1.ObjectRef{Kind: a.Kind, Namespace: a.Namespace, Name: a.Name}
-	is := hashed.FindStringSubmatch(a.Name)
-	if !p.Pods || a.Kind != "ConfigMap" || is == nil || !slices.ContainsFunc(readBy(p.bad, *p.Object), isRef(ref)) {
-		return false
-	}
-	return slices.ContainsFunc(readBy(left, *p.Object), func(o v1alpha1.ObjectRef) bool {
-		was := hashed.FindStringSubmatch(o.Name)
-		return o.Kind == a.Kind && was != nil && was[1] == is[1] &&
-			slices.ContainsFunc(left, func(l *unstructured.Unstructured) bool { return names(o, refOf(l)) })
-	})
-}
-
-func isRef(a v1alpha1.ObjectRef) func(v1alpha1.ObjectRef) bool {
-	return func(b v1alpha1.ObjectRef) bool { return names(a, b) }
 }

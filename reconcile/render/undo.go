@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -143,6 +144,28 @@ func (p *proof) keeps(left []*unstructured.Unstructured) error {
 		}
 	}
 	return nil
+}
+
+// hashed is how kustomize names what a generator makes: with a hash of its content.
+var hashed = regexp.MustCompile(`^(.+)-[a-z0-9]{10}$`)
+
+// generated reports whether a ConfigMap was made by a generator for the pods that fail, and the one that it made before
+// takes its place: nothing names it any more.
+func (p *proof) generated(a reconcile.AppliedObject, left []*unstructured.Unstructured) bool {
+	ref := v1alpha1.ObjectRef{Kind: a.Kind, Namespace: a.Namespace, Name: a.Name}
+	is := hashed.FindStringSubmatch(a.Name)
+	if !p.Pods || a.Kind != "ConfigMap" || is == nil || !slices.ContainsFunc(readBy(p.bad, *p.Object), isRef(ref)) {
+		return false
+	}
+	return slices.ContainsFunc(readBy(left, *p.Object), func(o v1alpha1.ObjectRef) bool {
+		was := hashed.FindStringSubmatch(o.Name)
+		return o.Kind == a.Kind && was != nil && was[1] == is[1] &&
+			slices.ContainsFunc(left, func(l *unstructured.Unstructured) bool { return names(o, refOf(l)) })
+	})
+}
+
+func isRef(a v1alpha1.ObjectRef) func(v1alpha1.ObjectRef) bool {
+	return func(b v1alpha1.ObjectRef) bool { return names(a, b) }
 }
 
 // also are the objects that change together with the one that fails: against what Git says, or where that is not built
