@@ -73,6 +73,8 @@ func undecided(w *World) Step {
 	switch st := stand(s, w.Branch); {
 	case st.bad == 0 && !reverted:
 		return superseded(w)
+	case s.Target == nil && s.Suspect.ByFiles():
+		return Step{Do: DoTarget, Why: "rendering what a revert leaves"}
 	case s.Target == nil:
 		return Step{Do: DoTarget, Why: "asking the registry"}
 	case st.bad == 0:
