@@ -10,8 +10,9 @@ import (
 	"github.com/backstop-dev/backstop/internal/text"
 )
 
-// What Flux cannot apply, and what keeps a revision from becoming ready, goes back by files: those of the blamed commit that what fails depends on. Nothing of it is
-// taken for granted: what would be pushed is rendered on the very tip that the push replaces.
+// What Flux cannot apply, and what keeps a revision from becoming ready, goes back by files: those of the blamed commit
+// that what fails depends on. Nothing of it is taken for granted: what would be pushed is rendered on the very tip that
+// the push replaces.
 //
 //	report ──suspect with files──► target ──proved on the tip──► a person ──► push, proved again on its tip
 //	      └─ no files: told              └─ refused, typed: told

@@ -215,8 +215,8 @@ func failureOf(seen *observed, j *trigger.Judgement, p *Pods) v1alpha1.Failure {
 	f := &seen.facts
 	evidence := j.Evidence
 	return v1alpha1.Failure{
-		Trigger: v1alpha1.TriggerRollout, Workload: f.Workload, Revision: revisionOf(f), Container: j.Container, Cause: j.Cause,
-		Message: j.Message, Since: micro(p.Now()), Rollout: &evidence,
+		Trigger: v1alpha1.TriggerRollout, Workload: f.Workload, Revision: revisionOf(f), Container: j.Container,
+		Cause: j.Cause, Message: j.Message, Since: micro(p.Now()), Rollout: &evidence,
 	}
 }
 

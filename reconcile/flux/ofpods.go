@@ -124,8 +124,8 @@ func (f *Flux) between(ctx context.Context, of *ofPods, live *workload.Object, f
 		}
 		return nil
 	}
-	return reconcile.Refuse("%s does not remember to have applied something else of it before: nothing in Git changed it, "+
-		"or that is too long ago", of.kustomizationRef())
+	return reconcile.Refuse("%s does not remember to have applied something else of it before: nothing in Git changed "+
+		"it, or that is too long ago", of.kustomizationRef())
 }
 
 // remembered is what a Kustomization applied before what it applied last, newest first.

@@ -8,8 +8,8 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// among has a trigger look for its failures among the pods that use an image, and those of a workload. more adds what else it goes by, such as
-// what proves that all is well again.
+// among has a trigger look for its failures among the pods that use an image, and those of a workload. more adds what
+// else it goes by, such as what proves that all is well again.
 func among(t v1alpha1.TriggerType, more func(o *reconcile.Observation, pods *reconcile.PodsSeen),
 ) func(context.Context, *reconcile.Look) (reconcile.Observation, error) {
 	return func(ctx context.Context, l *reconcile.Look) (reconcile.Observation, error) {

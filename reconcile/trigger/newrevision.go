@@ -46,10 +46,13 @@ func runsWell(w *reconcile.World) *reconcile.Ending {
 
 // failedAs reports whether a revision is one that failed.
 func failedAs(s *v1alpha1.RollbackStatus, revision string) bool {
-	return slices.ContainsFunc(s.Failures, func(f v1alpha1.Failure) bool { return f.Rollout != nil && f.Revision == revision })
+	return slices.ContainsFunc(s.Failures, func(f v1alpha1.Failure) bool {
+		return f.Rollout != nil && f.Revision == revision
+	})
 }
 
-// arrived describes what is missing until what Git says now runs. Where the configuration went back, images do not tell.
+// arrived describes what is missing until what Git says now runs. Where the configuration went back, images do not
+// tell.
 func arrived(w *reconcile.World) string {
 	missing, now := reconcile.Arrival(w), w.Seen[v1alpha1.TriggerRollout]
 	switch {
