@@ -232,7 +232,9 @@ func (s *RollbackStatus) Applies() []Failure {
 
 // OfObject reports that the Rollback is about an object and no image: its commit is found by rendering, and goes back
 // by files.
-func (r *Rollback) OfObject() bool { return r.Spec.Subject.Kind != "" && r.Spec.Subject.Kind != KindImage }
+func (r *Rollback) OfObject() bool {
+	return r.Spec.Subject.Kind != "" && r.Spec.Subject.Kind != KindImage
+}
 
 // OfWorkload reports that the Rollback is about the configuration of a workload.
 func (r *Rollback) OfWorkload() bool { return r.OfObject() && !r.Spec.OpenedFor.Row().OfFlux }
