@@ -26,6 +26,9 @@ type builder struct {
 	// folders renders those of the tree.
 	folders *render.Tree
 
+	// laxity is what lax found; nil before it was asked.
+	laxity *bool
+
 	units    map[string]*unit
 	queue    []*unit
 	notes    []unitNote

@@ -144,7 +144,8 @@ func (m *model) collect() {
 	}
 }
 
-// collectRaw takes the files of a unit that was not built as they stand: better than not to look at them.
+// collectRaw takes the files of a unit that was not built as they stand, with the variables that are known: better than
+// not to look at them.
 func (m *model) collectRaw(u *unit) {
 	for _, name := range u.closure.Paths {
 		s := m.source(name)
@@ -152,6 +153,11 @@ func (m *model) collectRaw(u *unit) {
 			continue
 		}
 		for _, use := range m.usesOf(nil, s) {
+			use.Image = u.vars.Apply(use.Image)
+			if strings.Contains(use.Image, "$") && u.vars.On && !u.vars.Open {
+				// No cluster knows the variable: why the unit cannot be built tells it.
+				continue
+			}
 			use.Unit = u.dir
 			use.Paths = append(use.Paths, u.dir+"/.")
 			m.uses = append(m.uses, use)

@@ -12,6 +12,15 @@ import (
 const scanned = "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageRepository\nmetadata: {name: app, namespace: flux-system}\nspec: {image: reg.example.org/app}\n---\n" +
 	"apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nmetadata: {name: app, namespace: flux-system}\nspec: {imageRepositoryRef: {name: app}, policy: {semver: {range: '>=0.0.0'}}}\n"
 
+// unset is an app with a variable that is nowhere, beside the file in which a repository installs Flux.
+func unset(flux string) map[string]string {
+	return map[string]string{
+		"flux.yaml":  flux,
+		"ks.yaml":    kustomization("app", "./app", "postBuild: {substitute: {TAG: v2}}"),
+		"app/a.yaml": deployment("a", "app:${TAG}") + "        args: ['--active=${ACTIVE}', 'such as ${var:position} and ${var/a/b}']\n",
+	}
+}
+
 // kustomization is a Kustomization of this repository by a name.
 func kustomization(name, path, more string) string {
 	return strings.Replace(flux(path, more), "name: apps", "name: "+name, 1)
@@ -173,6 +182,38 @@ spec:
 				"app/a.yaml": deployment("a", "app:${TAG}"),
 			},
 			images: []string{"app:v2 app/a.yaml:12"},
+		},
+		"a variable without a value, before Flux 2.9": {
+			files: unset(deployment("kustomize-controller", "ghcr.io/fluxcd/kustomize-controller:v1.8.5")), want: []string{},
+			images: []string{"app:v2 app/a.yaml:12", "ghcr.io/fluxcd/kustomize-controller:v1.8.5 flux.yaml:12"},
+		},
+		"a variable without a value, by the operator of an earlier Flux": {
+			files:  unset("apiVersion: fluxcd.controlplane.io/v1\nkind: FluxInstance\nmetadata: {name: flux}\nspec:\n  distribution:\n    version: \"2.8.x\"\n"),
+			images: []string{"app:v2 app/a.yaml:12"}, want: []string{},
+		},
+		"a variable without a value, since Flux 2.9": {
+			files: unset(deployment("kustomize-controller", "ghcr.io/fluxcd/kustomize-controller:v1.10.0")),
+			want:  []string{"error kustomize-build ks.yaml:1"}, says: []string{"Flux before 2.9 takes it as empty"},
+		},
+		"a variable without a value, where nothing tells the Flux": {
+			files: unset("a: b\n"), want: []string{"error kustomize-build ks.yaml:1"}, images: []string{"app:v2 app/a.yaml:12"},
+		},
+		"an image of a variable without a value": {
+			files: map[string]string{
+				"ks.yaml":    kustomization("app", "./app", "postBuild: {substitute: {A: b}}"),
+				"app/a.yaml": deployment("a", "app:${TAG}"),
+			},
+			want: []string{"error kustomize-build ks.yaml:1"},
+		},
+		"a variable without a value, where a gate lets it": {
+			files: unset(deployment("kustomize-controller", "ghcr.io/fluxcd/kustomize-controller:v1.9.4") +
+				"        args: [--feature-gates=StrictPostBuildSubstitutions=false]\n"),
+			images: []string{"app:v2 app/a.yaml:12", "ghcr.io/fluxcd/kustomize-controller:v1.9.4 flux.yaml:12"}, want: []string{},
+		},
+		"a variable without a value, where a gate refuses it": {
+			files: unset(deployment("kustomize-controller", "ghcr.io/fluxcd/kustomize-controller:v1.8.5") +
+				"        args: [--feature-gates=StrictPostBuildSubstitutions=true]\n"),
+			want: []string{"error kustomize-build ks.yaml:1"},
 		},
 		"an object in which nothing is replaced": {
 			files: map[string]string{

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -94,6 +95,10 @@ func (b *builder) substitute(u *unit) {
 	if err == nil {
 		text, err = u.vars.Text(string(u.data))
 	}
+	if errors.Is(err, render.ErrUnset) && b.lax() {
+		u.vars.Lax = true
+		text, err = u.vars.Text(string(u.data))
+	}
 	if errors.Is(err, render.ErrTooMuch) {
 		u.rendered, u.failed = nil, tooMuch(u)
 		return
@@ -101,8 +106,12 @@ func (b *builder) substitute(u *unit) {
 	if err != nil {
 		fix := "correct the ${…}, write a dollar that stands for itself as $$, or annotate the object: " +
 			"kustomize.toolkit.fluxcd.io/substitute: disabled"
-		if errors.Is(err, render.ErrVariableName) {
+		switch {
+		case errors.Is(err, render.ErrVariableName):
 			fix = "rename it in spec.postBuild.substitute, or in the ConfigMap or Secret of substituteFrom"
+		case errors.Is(err, render.ErrUnset):
+			fix = "give it a value in spec.postBuild or a default (${NAME:=value}), or annotate the object: " +
+				"kustomize.toolkit.fluxcd.io/substitute: disabled; Flux before 2.9 takes it as empty"
 		}
 		u.rendered, u.failed = nil, &report.Finding{
 			Rule: report.RuleBuild, Level: report.LevelError, File: file, Line: line,
@@ -118,6 +127,35 @@ func (b *builder) substitute(u *unit) {
 			Message: fmt.Sprintf("what the variables make of %s cannot be read: %v", u.dir, u.rendered.Err),
 		}
 	}
+}
+
+// strictFlux and laxFlux find how a Flux of the tree takes a variable without a value: by the gate, else by the version of
+// kustomize-controller or of a FluxInstance, which refuses it since 2.9.
+var (
+	strictFlux = regexp.MustCompile(`StrictPostBuildSubstitutions=true`)
+	laxFlux    = regexp.MustCompile(`StrictPostBuildSubstitutions=false`)
+	earlyFlux  = regexp.MustCompile(`kustomize-controller:v(0\.|1\.[0-8]\b)|` +
+		`\bkind: FluxInstance\n(?s:.*)\bversion: ["']?[v~]?2\.[0-8]\b`)
+)
+
+// lax reports whether the Flux that the tree installs takes a variable without a value as empty. Of several clusters'
+// one is enough: what is said of the others may be false of it.
+func (b *builder) lax() bool {
+	if b.laxity == nil {
+		strict, early, lax := false, false, false
+		for name := range b.files {
+			data, err := manifest.ReadFile(b.tree, name)
+			if err != nil {
+				continue
+			}
+			strict = strict || strictFlux.Match(data)
+			early = early || earlyFlux.Match(data)
+			lax = lax || laxFlux.Match(data)
+		}
+		lax = lax || early && !strict
+		b.laxity = &lax
+	}
+	return *b.laxity
 }
 
 // replaced gives nodes with their variables replaced.

@@ -15,8 +15,8 @@ import (
 type Variables struct {
 	Values map[string]string
 	// On means that anything is replaced at all; Open that some values are only in the cluster; Always that defaults are
-	// taken where there is no variable either.
-	On, Open, Always bool
+	// taken where there is no variable either; Lax that one without a value is empty, as Flux before 2.9 has it.
+	On, Open, Always, Lax bool
 }
 
 // idle reports that Flux replaces nothing: without a single variable it leaves all that it built as it is, where
@@ -33,7 +33,7 @@ func (v Variables) Apply(value string) string {
 		if !ok && v.Open && !strings.Contains(value, "${"+name+":") {
 			return "${" + name + "}", true
 		}
-		return known, ok
+		return known, ok || v.Lax
 	})
 	if err != nil {
 		return value
@@ -52,6 +52,14 @@ var variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
 
 // ErrVariableName means that a name of spec.postBuild, or a key of what it is filled from, is not one that Flux takes.
 var ErrVariableName = errors.New("the name of a variable has letters, digits and _ alone")
+
+// ErrUnset means that a variable has neither a value nor a default, which Flux refuses since 2.9 unless it is Lax.
+var ErrUnset = errors.New("a variable is not set")
+
+// unset is the library's error with the meaning of ErrUnset.
+type unset struct{ error }
+
+func (unset) Is(target error) bool { return target == ErrUnset }
 
 // Named reports which variable has a name that Flux refuses, whether it is used or not; it wraps ErrVariableName.
 func (v Variables) Named() error {
@@ -86,16 +94,30 @@ func (v Variables) Text(text string) (string, error) {
 		if v.much(doc) {
 			return "", ErrTooMuch
 		}
-		out, err := envsubst.Eval(doc, func(name string) (string, bool) {
-			value, ok := v.Values[name]
-			return value, ok
-		})
+		out, err := v.eval(doc)
 		if err != nil {
 			return "", err
 		}
 		docs[i] = unknownVariable.ReplaceAllString(out, "$${$1}")
 	}
 	return strings.Join(docs, "\n---\n"), nil
+}
+
+// eval replaces the variables in a document; the error is ErrUnset where it has no other fault.
+func (v Variables) eval(doc string) (string, error) {
+	with := func(lax bool) (string, error) {
+		return envsubst.Eval(doc, func(name string) (string, bool) {
+			value, ok := v.Values[name]
+			return value, ok || lax
+		})
+	}
+	out, err := with(v.Lax)
+	if err != nil && !v.Lax {
+		if _, other := with(true); other == nil {
+			return "", unset{err}
+		}
+	}
+	return out, err
 }
 
 // unknownVariable is how Text keeps a variable that only the cluster knows: between two characters of no script.
