@@ -23,10 +23,10 @@ func (l *locating) find() ([]composed, error) {
 		l.units = slices.Clone(l.led.units)
 	}
 	found, open, err := l.inUnits()
+	if err == nil && len(found) > 0 {
+		found, err = l.seen(found)
+	}
 	if err != nil || len(found) > 0 {
-		if err == nil {
-			found, err = l.living(found)
-		}
 		return found, err
 	}
 	if open && !l.query.ByPerson {

@@ -10,7 +10,7 @@ import (
 // repository, and people keep what they no longer run, as in a folder .archive. What .sourceignore files leave out Flux
 // never sees; of the rest counts what Flux Kustomizations were seen to render.
 func (l *locating) living(found []composed) ([]composed, error) {
-	if !l.query.ByPerson || l.query.Root.Path != "" || builtAsAWhole(l.files.Paths) {
+	if !l.ofAnyRoot() {
 		return found, nil
 	}
 	found, err := unless(found, l.ignored())
@@ -24,6 +24,31 @@ func (l *locating) living(found []composed) ([]composed, error) {
 		}
 	}
 	return unless(found, func(file string) (bool, error) { return !rendered[file], nil })
+}
+
+// ofAnyRoot reports whether a person asks about the whole repository, of which Flux renders some folders.
+func (l *locating) ofAnyRoot() bool {
+	return l.query.ByPerson && l.query.Root.Path == "" && !builtAsAWhole(l.files.Paths)
+}
+
+// seen gives the places that count. Where Flux sees none of what was found, the image that runs stands in files to which
+// no path of the repository leads, such as those of an ArtifactGenerator: all files are looked through.
+func (l *locating) seen(found []composed) ([]composed, error) {
+	if l.ofAnyRoot() {
+		ignored := l.ignored()
+		hidden := func(c composed) bool {
+			out, err := ignored(c[0][0].File)
+			return err == nil && out
+		}
+		if !slices.ContainsFunc(found, func(c composed) bool { return !hidden(c) }) {
+			all, err := l.anywhere()
+			if err != nil {
+				return nil, err
+			}
+			found = all
+		}
+	}
+	return l.living(found)
 }
 
 // unless leaves out the references of which each file is one that does not count, where any are left then.

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestPlaceThatNothingRenders(t *testing.T) {
+func TestWhatGitHasAndNothingRenders(t *testing.T) {
 	t.Parallel()
 	const web = "reg.example.org/web"
 	ks := fluxKustomization("web", "./apps/web")
@@ -28,6 +28,15 @@ func TestPlaceThatNothingRenders(t *testing.T) {
 		"which Flux sees though its folder is left out": {
 			files: []string{".sourceignore", "/*\n!/k8s/live\n", "k8s/live/d.yaml", app("web", web+":v1"), "k8s/old/d.yaml", app("web", web+":v0")},
 			want:  []string{"k8s/live/d.yaml"},
+		},
+		"which Flux never sees, where no path leads to the other": {
+			files: []string{".sourceignore", "/*\n!/k8s\n", "k8s/kustomization.yaml", kustomization("ks.yaml"), "k8s/ks.yaml", fluxKustomization("web", "./web"),
+				"k8s/web/d.yaml", app("web", web+":v1"), ".archive/web/d.yaml", app("web", web+":v0")},
+			want: []string{"k8s/web/d.yaml"},
+		},
+		"which Flux never sees, and nothing else": {
+			files: []string{".sourceignore", "/*\n!/k8s\n", "k8s/web/d.yaml", app("web", "other:v1"), ".archive/web/d.yaml", app("web", web+":v0")},
+			want:  []string{".archive/web/d.yaml"},
 		},
 		"where Flux renders none": {
 			files: []string{"clusters/a/ks.yaml", ks, "apps/web/d.yaml", app("web", "other:v1"), ".archive/web/d.yaml", app("web", web+":v0")},
