@@ -94,7 +94,7 @@ func Nothing(paths []string) report.Finding {
 		where = "this folder"
 	}
 	return report.Finding{
-		Rule: report.RuleNothing, Level: report.LevelError, File: ".", Line: 1,
+		Rule: report.RuleNothing, Level: report.LevelError, File: ".",
 		Message: "no file in " + where + " holds a Kubernetes object",
 		Fix:     "check the folder that has the manifests, or say that there need be none: --allow-empty",
 	}

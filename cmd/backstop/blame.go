@@ -26,7 +26,7 @@ squashes, merges and Backstop's own commits. With --repo it needs no cluster; ot
 the repository, and you need to be allowed to read the Secret that Flux reads.`,
 		Example: `  $backstop blame deploy/backend -n production
   $backstop blame ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production -o json`,
-		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: completeWorkload(&l.cluster),
+		Args: takes(1, 2, "IMAGE, KIND/NAME or KIND NAME"), ValidArgsFunction: completeWorkload(&l.cluster),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
@@ -73,7 +73,7 @@ func printSuspect(out io.Writer, image string, s *v1alpha1.Suspect, now time.Tim
 		line("", "by %s", m.Author)
 	}
 	if b := s.TakenBackBy; b != nil {
-		line("Taken back by", "%s %s", text.Short(b.Commit), b.Subject)
+		line("Gone since", "%s %s", text.Short(b.Commit), b.Subject)
 		line("", "by %s: Git no longer says the image", b.Author)
 	}
 	switch {

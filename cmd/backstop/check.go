@@ -64,6 +64,7 @@ func checkCommand(std streams) *cobra.Command {
 		},
 	}
 	f.bind(cmd.Flags())
+	completeFlag(cmd, "output", outputs(report.Formats()...))
 	return cmd
 }
 
@@ -72,8 +73,13 @@ func (f *checkFlags) run(ctx context.Context, paths []string, std streams) (int,
 	o := gate.Options{
 		AllowRemote: f.remotes, Platforms: f.platforms, Deep: f.deep, Parallel: f.parallel, Patience: f.patience,
 	}
-	if strings.HasPrefix(f.base, "-") {
+	switch {
+	case strings.HasPrefix(f.base, "-"):
 		return 0, badUsage("--base %s: want a branch, a tag or a commit", f.base)
+	case f.parallel < 1:
+		return 0, badUsage("--parallel %d: want at least 1", f.parallel)
+	case f.patience < 0:
+		return 0, badUsage("--patience %s: want no less than 0s", f.patience)
 	}
 	if slices.Contains(f.remotes, "") {
 		return 0, badUsage("--allow-remote is empty, which would allow any address: want one such as github.com/acme/")

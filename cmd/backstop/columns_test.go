@@ -87,6 +87,10 @@ func TestCompletionKnowsContexts(t *testing.T) {
 			t.Errorf("%s: exit code %d, %q and %q", command, code, out, errs)
 		}
 	}
+	code, out, errs = call(t, "__complete", "check", "--output", "")
+	if code != exitOK || !strings.HasPrefix(out, "text\njson\ngithub\n") {
+		t.Errorf("formats of check: exit code %d, %q and %q", code, out, errs)
+	}
 	for _, args := range [][]string{{"trace", "deploy/"}, {"doctor", ""}, {"blame", "deploy", ""}, {"revert", ""}, {"get", "rollback/"}, {"approve", "rollback", ""}} {
 		code, out, errs = call(t, append([]string{"__complete", args[0], "--kubeconfig=testdata/kubeconfig"}, args[1:]...)...)
 		if code != exitOK || !strings.HasPrefix(out, ":4\n") {

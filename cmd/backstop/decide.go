@@ -56,7 +56,7 @@ func decisionCommand(std streams, answer v1alpha1.Answer, cmd *cobra.Command) *c
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", why)
 	cmd.Flags().StringVar(&question, "question", "", "answer only if this is what is asked (status.question.id)")
-	cmd.Args = cobra.MinimumNArgs(1)
+	cmd.Args = takes(1, 2, "the name of one Rollback: the command get lists them")
 	cmd.ValidArgsFunction = completeRollback(&where)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		d := v1alpha1.Decision{Question: question, Answer: answer, At: v1alpha1.NewTime(time.Now()), Reason: reason}
@@ -125,7 +125,8 @@ image again: if that is still the failing one, it comes back. A Rollback with se
 --place lifts some of them.`,
 		Example: "  $backstop get holds -A\n  $backstop lift backend-1f2e3d4c5b-1 -n production\n" +
 			"  $backstop lift backend-1f2e3d4c5b-1 -n production --place apps/canary/backend.yaml",
-		Args: cobra.MinimumNArgs(1), ValidArgsFunction: completeRollback(&where),
+		Args:              takes(1, 2, "the name of one Rollback: the command get lists them"),
+		ValidArgsFunction: completeRollback(&where),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, err := rollbackName(args)
 			if err != nil {

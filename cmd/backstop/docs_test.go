@@ -16,7 +16,7 @@ import (
 // commands are those that people type, in the order of help.
 func commands() []*cobra.Command {
 	root := rootCommand(streams{out: &bytes.Buffer{}, err: &bytes.Buffer{}})
-	return slices.DeleteFunc(root.Commands(), func(c *cobra.Command) bool { return c.Hidden })
+	return slices.DeleteFunc(root.Commands(), func(c *cobra.Command) bool { return c.Hidden || c.Name() == "help" })
 }
 
 func TestCommandsReferenceIsWhatHelpPrints(t *testing.T) {

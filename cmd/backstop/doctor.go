@@ -54,7 +54,7 @@ func doctorCommand(std streams) *cobra.Command {
   $backstop doctor -A                         # every namespace with a workload that Flux applies
   $backstop doctor -n production --verbose    # what is good, too
   $backstop doctor -n production -o json | jq -r '.workloads[].checks[] | select(.mark == "stopped") | .fix' | sort -u`,
-		Args: cobra.MaximumNArgs(2), ValidArgsFunction: completeWorkload(&o.cluster),
+		Args: takes(0, 2, "KIND/NAME or KIND NAME"), ValidArgsFunction: completeWorkload(&o.cluster),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains([]string{"", "json", "yaml"}, o.output) {
 				return badUsage("output %q: want json or yaml", o.output)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,6 +26,19 @@ type streams struct {
 type usageError struct{ error }
 
 func badUsage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// takes wants so many arguments, and says what they are where they are too few or too many.
+func takes(least, most int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return badUsage("want %s", what)
+		case len(args) > most:
+			return badUsage("%s: want %s", strings.Join(args, " "), what)
+		}
+		return nil
+	}
+}
 
 // notThere is what somebody named that does not exist.
 type notThere struct{ error }

@@ -87,8 +87,30 @@ func rootCommand(std streams) *cobra.Command {
 	root.SetErr(std.err)
 	// The command completion keeps what was set for output until here.
 	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	inOurWords(root)
 	inThisProgramsName(root, std.program)
 	return root
+}
+
+// inOurWords has the commands that cobra brings listed like ours, and refuses a shell that has no completions.
+func inOurWords(root *cobra.Command) {
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Short = "print the help of a command"
+		case "completion":
+			c.Short = "print the completions for a shell"
+			c.Args = func(_ *cobra.Command, args []string) error {
+				if len(args) > 0 {
+					return badUsage("%s: want bash, zsh, fish or powershell", strings.Join(args, " "))
+				}
+				return nil
+			}
+			c.DisableFlagsInUseLine = true
+			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
 }
 
 // inThisProgramsName finishes the help of each command: ours says $backstop for the program, and cobra's, of the

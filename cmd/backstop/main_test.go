@@ -48,7 +48,11 @@ func TestExitCodesAndFirstLines(t *testing.T) {
 		"doctor of one has no -A":                 {[]string{"doctor", "deploy", "x", "-A"}, exitUsage, "a workload is of one namespace"},
 		"no kubeconfig names where it was looked": {[]string{"get", "--kubeconfig="}, exitError, "no kubeconfig in "},
 		"too many arguments are usage":            {[]string{"version", "now"}, exitUsage, ""},
-		"a missing name is usage":                 {[]string{"approve"}, exitUsage, "requires at least 1 arg(s)"},
+		"a missing name is usage":                 {[]string{"approve"}, exitUsage, "want the name of one Rollback: the command get lists them"},
+		"blame of nothing is usage":               {[]string{"blame"}, exitUsage, "want IMAGE, KIND/NAME or KIND NAME"},
+		"trace of three words is usage":           {[]string{"trace", "deploy", "x", "y"}, exitUsage, "deploy x y: want KIND/NAME, KIND NAME, NAME or IMAGE"},
+		"a shell without completions is usage":    {[]string{"completion", "tcsh"}, exitUsage, "tcsh: want bash, zsh, fish or powershell"},
+		"completion alone helps":                  {[]string{"completion"}, exitOK, ""},
 		"no cluster is one line":                  {[]string{"get"}, exitError, "backstop: no cluster: "},
 		"approve without a cluster is one line":   {[]string{"approve", "x"}, exitError, "backstop: no cluster: "},
 		"blame without a cluster is one line":     {[]string{"blame", "deploy/x"}, exitError, "backstop: no cluster: "},
@@ -257,6 +261,52 @@ func TestRevertPushesToTheDeployedBranch(t *testing.T) {
 	author, err := exec.Command("git", "-C", bare, "log", "-1", "--format=%an <%ae>", "main").Output()
 	if err != nil || strings.TrimSpace(string(author)) != "Jane Doe <jane@example.com>" {
 		t.Errorf("the author is %s (%v), want the person who ran it", author, err)
+	}
+}
+
+func TestAKubeconfigWithoutACurrentContextIsOneAllTheSame(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("testdata", "kubeconfig"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(file, []byte(strings.Replace(string(data), "current-context: a\n", "", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, errs := call(t, "get", "--kubeconfig="+file)
+	if want := "no cluster: " + file + " has no current-context: name one of a, b\n"; code != exitError || !strings.HasSuffix(errs, want) {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+}
+
+func TestBlameOfWhatANewerImageReplaced(t *testing.T) {
+	dir, _ := testRepository(t)
+	code, out, errs := call(t, "blame", "ghcr.io/acme/backend:v1.0.0", "--repo", dir)
+	if code != exitOK || !strings.Contains(out, "Gone since") || strings.Contains(out, "Taken back") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+}
+
+func TestEarlierValuesAreListedOnce(t *testing.T) {
+	dir, _ := testRepository(t)
+	file := filepath.Join(dir, "apps", "production", "backend.yaml")
+	before := "v1.1.0"
+	for _, tag := range []string{"v1.2.0@sha256:" + strings.Repeat("a", 64), "v1.2.0@sha256:" + strings.Repeat("b", 64), "v1.3.0"} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(strings.Replace(string(data), ":"+before, ":"+tag, 1)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("git", "-C", dir, "commit", "-q", "-am", tag).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		before = tag
+	}
+	code, _, errs := call(t, "revert", "deploy/backend", "--repo", dir, "--dry-run", "--to", "v9")
+	if want := "earlier values are: v1.2.0, v1.1.0, v1.0.0\n"; code != exitError || !strings.HasSuffix(errs, want) {
+		t.Errorf("exit code %d: %s", code, errs)
 	}
 }
 

@@ -44,7 +44,7 @@ GITEA_SERVER_TOKEN, …); in a cluster with the credentials of the GitRepository
   $backstop revert deploy/backend -n production --push
   $backstop revert ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production --branch undo-backend
   $backstop revert ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production --pull-request`,
-		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: completeWorkload(&o.cluster),
+		Args: takes(1, 2, "IMAGE, KIND/NAME or KIND NAME"), ValidArgsFunction: completeWorkload(&o.cluster),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			arg, err := target(args)
 			if err != nil {
@@ -153,7 +153,9 @@ func (o *revertOptions) find(ctx context.Context, repo repository, ref string) (
 				Lift: v1alpha1.LiftNewerImage, Permit: func(reconcile.Branch) error { return nil },
 			}, nil
 		}
-		seen = append(seen, image.Short(f.Image))
+		if short := image.Short(f.Image); !slices.Contains(seen, short) {
+			seen = append(seen, short)
+		}
 	}
 	if o.to != "" {
 		return reconcile.Revert{}, fmt.Errorf("--to %s was never here; earlier values are: %s", o.to,

@@ -56,7 +56,7 @@ func traceCommand(std streams) *cobra.Command {
   $backstop trace cronjob/report -n production --history                 # which image ran when, by whom and why
   $backstop trace sts/db -n production --watch                           # until it has arrived
   until $backstop trace deploy/backend -n production >/dev/null; do sleep 5; done`,
-		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: completeWorkload(&o.cluster),
+		Args: takes(1, 2, "KIND/NAME, KIND NAME, NAME or IMAGE"), ValidArgsFunction: completeWorkload(&o.cluster),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains([]string{"", "json", "yaml"}, o.output) {
 				return badUsage("output %q: want json or yaml", o.output)

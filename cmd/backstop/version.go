@@ -33,5 +33,6 @@ func versionCommand(std streams) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml")
+	completeFlag(cmd, "output", outputs("json", "yaml"))
 	return cmd
 }

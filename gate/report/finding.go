@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // Level describes what a finding means for the change.
@@ -116,6 +118,14 @@ func (f Finding) By(paths []string) Finding {
 
 // Places are the paths by which a finding is looked for.
 func (f *Finding) Places() []string { return append(strings.Split(f.paths, "\x00"), f.File) }
+
+// place is where a finding is, as editors take it; a folder has no line.
+func (f *Finding) place() string {
+	if f.Line == 0 {
+		return text.Visible(f.File)
+	}
+	return text.Visible(fmt.Sprintf("%s:%d", f.File, f.Line))
+}
 
 // NoteAt is the note that a file or object cannot be read.
 func NoteAt(file string, line int, err error) Finding {

@@ -57,7 +57,7 @@ func (r *Report) text(w io.Writer, colour bool) {
 	places := make([]string, len(r.Findings))
 	width := 0
 	for i := range r.Findings {
-		places[i] = text.Visible(fmt.Sprintf("%s:%d", r.Findings[i].File, r.Findings[i].Line))
+		places[i] = r.Findings[i].place()
 		width = max(width, min(len([]rune(places[i])), 60))
 	}
 	marks := map[Level]string{
@@ -123,7 +123,7 @@ func (r *Report) github(w io.Writer) {
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 	for _, f := range r.Findings {
 		fmt.Fprintf(w, "::%s file=%s,line=%d,title=%s::%s\n", commands[f.Level],
-			text.Visible(property.Replace(f.File)), f.Line,
+			text.Visible(property.Replace(f.File)), max(1, f.Line),
 			property.Replace("backstop: "+string(f.Rule)), value.Replace(f.say()))
 	}
 	fmt.Fprintln(w, r.summary())

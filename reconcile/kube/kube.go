@@ -9,7 +9,9 @@ package kube
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
@@ -31,7 +33,7 @@ import (
 const FieldOwner = "backstop"
 
 // ErrNoKubeconfig means that nothing leads to a cluster.
-var ErrNoKubeconfig = errors.New("no kubeconfig")
+var ErrNoKubeconfig = errors.New("no cluster")
 
 // Config finds the cluster: the kubeconfig and context that are named, else what kubectl would use, else the pod's
 // ServiceAccount. The namespace is the context's; it is empty where the kubeconfig cannot be read.
@@ -43,8 +45,12 @@ func Config(kubeconfig, context string) (cfg *rest.Config, namespace string, err
 	cfg, err = loader.ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
 		// client-go would speak of a variable that nobody set.
-		return nil, "", fmt.Errorf("no cluster: %w in %s, and this is no pod",
-			ErrNoKubeconfig, strings.Join(rules.GetLoadingPrecedence(), ", "))
+		where := strings.Join(rules.GetLoadingPrecedence(), ", ")
+		if raw, err := loader.RawConfig(); err == nil && len(raw.Contexts) > 0 {
+			return nil, "", fmt.Errorf("%w: %s has no current-context: name one of %s", ErrNoKubeconfig, where,
+				strings.Join(slices.Sorted(maps.Keys(raw.Contexts)), ", "))
+		}
+		return nil, "", fmt.Errorf("%w: no kubeconfig in %s, and this is no pod", ErrNoKubeconfig, where)
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("no cluster: %w", err)
