@@ -39,6 +39,9 @@ var changing = []struct {
 	{regexp.MustCompile(`\b[0-9a-f]{12}\b|\b[0-9a-f]{40}\b`), "COMMIT"},
 	{regexp.MustCompile(`\b(\d+h)?(\d+m)?\d+(\.\d+)?m?s\b`), "AGE"},
 	{regexp.MustCompile(` {2,}`), "  "},
+	// On a slow machine an age is whole minutes, which an interval is as well.
+	{regexp.MustCompile(` (?:\d+[dhm])+ (ago|after)\b`), " AGE $1"},
+	{regexp.MustCompile(`(?m)  (?:\d+[dhm])+(  |$)`), "  AGE$1"},
 	// Whether a sidecar leads is for the tests to say that have one elected.
 	{regexp.MustCompile(`(?m)^[✓✗] sidecar.*\n(  fix: .*\n)?`), ""},
 	// Where a line is cut depends on the length of all of these.
