@@ -129,8 +129,8 @@ func (b *builder) substitute(u *unit) {
 	}
 }
 
-// strictFlux and laxFlux find how a Flux of the tree takes a variable without a value: by the gate, else by the version of
-// kustomize-controller or of a FluxInstance, which refuses it since 2.9.
+// strictFlux and laxFlux find how a Flux of the tree takes a variable without a value: by the gate, else by the version
+// of kustomize-controller or of a FluxInstance, which refuses it since 2.9.
 var (
 	strictFlux = regexp.MustCompile(`StrictPostBuildSubstitutions=true`)
 	laxFlux    = regexp.MustCompile(`StrictPostBuildSubstitutions=false`)

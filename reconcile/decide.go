@@ -53,15 +53,8 @@ func undecided(w *World) Step {
 	if len(s.Failures) == 0 {
 		return gone(w)
 	}
-	// Many failures heal by themselves within seconds.
-	if ends, grace := graceEnds(w); w.Now.Before(ends) && s.Suspect == nil {
-		return Step{Do: DoWait, Wait: ends.Sub(w.Now), Until: ends, Why: "grace period of " + ShortDuration(grace)}
-	}
-	if s.Suspect == nil && w.Rollback.OfObject() {
-		return reportStep(w)
-	}
 	if s.Suspect == nil {
-		return Step{Do: DoSuspect, Why: "looking for the commit that brought the image in"}
+		return suspectStep(w)
 	}
 	if w.Branch == nil {
 		if w.ReadOnly != "" {
@@ -84,6 +77,17 @@ func undecided(w *World) Step {
 		return Step{Do: DoTarget, Why: "asking the registry again"}
 	}
 	return judge(w)
+}
+
+// suspectStep looks for the commit, after the grace period: many failures heal by themselves within seconds.
+func suspectStep(w *World) Step {
+	if ends, grace := graceEnds(w); w.Now.Before(ends) {
+		return Step{Do: DoWait, Wait: ends.Sub(w.Now), Until: ends, Why: "grace period of " + ShortDuration(grace)}
+	}
+	if w.Rollback.OfObject() {
+		return reportStep(w)
+	}
+	return Step{Do: DoSuspect, Why: "looking for the commit that brought the image in"}
 }
 
 // noBranch waits for a branch that cannot be read, but not for ever once a revert is allowed.

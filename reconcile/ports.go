@@ -297,7 +297,8 @@ type Owners struct {
 // Pods reads pods live.
 type Pods interface {
 	// Failing lists the containers in a namespace that wait for the image of the key, and says what is known of pods
-	// that have it. Where the key is about a workload it lists those that fail by its configuration. known are workloads that a Rollback already names: their pods are looked at too.
+	// that have it. Where the key is about a workload it lists those that fail by its configuration. known are workloads
+	// that a Rollback already names: their pods are looked at too.
 	Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (PodsSeen, error)
 	// Owners reads what policies go by of workloads, each once.
 	Owners(ctx context.Context, namespace string, of []v1alpha1.Workload) (Owners, error)

@@ -54,8 +54,8 @@ func (e *Engine) Sweep(ctx context.Context, keep time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// liftEarlier takes one step with a hold of a Rollback that a later one of its subject came after: the walk looks at the
-// newest of a subject alone.
+// liftEarlier takes one step with a hold of a Rollback that a later one of its subject came after: the walk looks at
+// the newest of a subject alone.
 func (e *Engine) liftEarlier(ctx context.Context, all []v1alpha1.Rollback, r *v1alpha1.Rollback) error {
 	key := KeyOf(r)
 	later := func(o v1alpha1.Rollback) bool { return KeyOf(&o) == key && Ordinal(&o) > Ordinal(r) }

@@ -31,8 +31,8 @@ func (l *locating) ofAnyRoot() bool {
 	return l.query.ByPerson && l.query.Root.Path == "" && !builtAsAWhole(l.files.Paths)
 }
 
-// seen gives the places that count. Where Flux sees none of what was found, the image that runs stands in files to which
-// no path of the repository leads, such as those of an ArtifactGenerator: all files are looked through.
+// seen gives the places that count. Where Flux sees none of what was found, the image that runs stands in files to
+// which no path of the repository leads, such as those of an ArtifactGenerator: all files are looked through.
 func (l *locating) seen(found []composed) ([]composed, error) {
 	if l.ofAnyRoot() {
 		ignored := l.ignored()

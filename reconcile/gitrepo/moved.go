@@ -37,8 +37,8 @@ type move struct {
 
 // whereItWas finds the group in the older commit: in a file of the same content that the newer one removed, else where
 // the newer one took the same value away, else where it took away another value of the same image. It gives nil where
-// the newer commit brought the group in. What stays where it is was copied, not moved, unless it was removed since: people
-// copy a folder, and drop the old one later.
+// the newer commit brought the group in. What stays where it is was copied, not moved, unless it was removed since:
+// people copy a folder, and drop the old one later.
 func (h *history) whereItWas(ctx context.Context, m move) ([]manifest.Node, error) {
 	changes, err := h.changesOf(m.older, m.newer)
 	if err != nil {

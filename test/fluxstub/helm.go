@@ -262,6 +262,7 @@ func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object
 	}
 	hr.DeepCopyInto(was)
 	snapshot = hr.Status.History.Latest()
+	rendered := object.DeepCopy() // what the server answers is written into the object, and could not be applied again
 	err = s.applyAll(ctx, []*unstructured.Unstructured{object}, helmManager)
 	if err == nil && !hr.GetUpgrade().DisableWait {
 		err = s.waitHealthy(ctx, []*unstructured.Unstructured{object}, hr.GetTimeout().Duration,
@@ -288,7 +289,7 @@ func (s *stand) upgrade(ctx context.Context, hr, was *helmv2.HelmRelease, object
 		s.Log.Warn("helm", "object", client.ObjectKeyFromObject(hr), "error", err)
 		return s.remediates(ctx, hr, reason != "")
 	}
-	s.deployed.Store(client.ObjectKeyFromObject(hr), deployed{object.DeepCopy(), *snapshot})
+	s.deployed.Store(client.ObjectKeyFromObject(hr), deployed{rendered, *snapshot})
 	upgraded(hr, title, fmt.Sprintf("Helm %s succeeded for %s", action, release))
 	s.Log.Info("helm", "object", client.ObjectKeyFromObject(hr), "took", time.Since(now.Time).Round(time.Millisecond))
 	return false, nil

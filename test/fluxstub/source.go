@@ -146,8 +146,8 @@ func (s *stand) tip(ctx context.Context, repo *sourcev1.GitRepository) (dir, rev
 	return dir, prefix + "sha1:" + commit, nil
 }
 
-// archive is the content of a commit. The last one of a mirror is remembered: its source and all that is applied from it ask
-// for the same.
+// archive is the content of a commit. The last one of a mirror is remembered: its source and all that is applied from
+// it ask for the same.
 func (s *stand) archive(ctx context.Context, r *gitRemote, dir, commit string) ([]byte, error) {
 	if known, ok := s.archives.Load(dir); ok {
 		if a, ok := known.(archived); ok && a.commit == commit {

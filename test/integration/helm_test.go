@@ -49,6 +49,7 @@ func TestWhatHelmControllerMakesOfARevert(t *testing.T) {
 	}{
 		{"A2: the revert's values arrive in the health check", "", "1m", v1alpha1.ModeAuto, nil, 3},
 		{"A3: they do, and there is a retry", "  upgrade: {remediation: {retries: 1}}\n", "1m", v1alpha1.ModeAuto, nil, 4},
+		{"D: Helm went back twice, and gave up", "  upgrade: {remediation: {retries: 1}}\n", "20s", v1alpha1.ModeApprove, wentBack, 5},
 		{"E: Helm tries again by itself", "  upgrade: {strategy: {name: RetryOnFailure, retryInterval: 1m}}\n", "3s", v1alpha1.ModeApprove, triesAgain, 3},
 		{"it does not wait for its pods", "  upgrade: {disableWait: true}\n", "1m", v1alpha1.ModeAuto, nil, 3},
 		{"it corrects drift", "  driftDetection: {mode: enabled}\n", "1m", v1alpha1.ModeAuto, nil, 3},
@@ -70,7 +71,7 @@ func TestWhatHelmControllerMakesOfARevert(t *testing.T) {
 			if c.failed != nil {
 				w.Until("the release has failed", func() error { return c.failed(Object(w, hr)) })
 				r := w.until(prod, bad, "asks", func(s *v1alpha1.RollbackStatus) bool { return s.Question != nil })
-				if r.Status.Remediated != nil {
+				if went := c.name[:1] == "D"; went != (r.Status.Remediated != nil) {
 					t.Errorf("the record says of Helm: %+v", r.Status.Remediated)
 				}
 				w.answers(prod, bad, v1alpha1.Approve)
@@ -87,6 +88,14 @@ func TestWhatHelmControllerMakesOfARevert(t *testing.T) {
 			}
 		})
 	}
+}
+
+func wentBack(hr *helmv2.HelmRelease) error {
+	ready := apimeta.FindStatusCondition(hr.Status.Conditions, "Ready")
+	if ready == nil || ready.Reason != "RollbackSucceeded" || !apimeta.IsStatusConditionTrue(hr.Status.Conditions, "Stalled") {
+		return fmt.Errorf("conditions %+v", hr.Status.Conditions)
+	}
+	return nil
 }
 
 func triesAgain(hr *helmv2.HelmRelease) error {

@@ -332,21 +332,6 @@ func (w *World) notReverted(env, kind, why string) {
 	})
 }
 
-// loops waits until a pod of an environment has crashed three times.
-func (w *World) loops(env string) {
-	w.t.Helper()
-	w.Until("a pod crashes again and again", func() error {
-		for _, p := range w.podsOf(env, "backend") {
-			for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
-				if c.RestartCount >= 3 {
-					return nil
-				}
-			}
-		}
-		return fmt.Errorf("none does")
-	})
-}
-
 func secretMissing(t *testing.T, w *World) {
 	const env = "missing"
 	image := w.Publish("backend", "secret-2")
