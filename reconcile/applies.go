@@ -36,7 +36,10 @@ func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, rb *v1alpha1.
 	if f == nil || e.Applies == nil {
 		return Refuse("%s: nothing of it is recorded that can be told", rb.Spec.Subject)
 	}
-	changedBy, unblamed := f.Searched()
+	if f.Rollout != nil && s.Search == nil {
+		s.Search = &v1alpha1.Search{}
+	}
+	changedBy, unblamed := s.Searched(f)
 	found, err := e.blameApply(ctx, w, f)
 	why, refused := AsRefusal(err)
 	late := !w.Now.Before(rb.CreationTimestamp.Add(tellBy))
@@ -51,7 +54,7 @@ func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, rb *v1alpha1.
 	}
 	for _, c := range found.ChangedBy[:min(len(found.ChangedBy), maxChangedBy)] {
 		*changedBy = append(*changedBy, v1alpha1.RelatedCommit{
-			Commit: c.Commit, Subject: cut(c.Subject, 250), Author: cut(c.Author, 200),
+			Commit: c.Commit, Subject: cut(c.Subject, 250), Author: cut(c.Author, 120),
 		})
 	}
 	c := found.Suspect

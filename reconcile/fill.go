@@ -53,9 +53,6 @@ func (e *Engine) fillFailures(ctx context.Context, w *World, step Step, rb *v1al
 		case i >= 0 && (rolloutMoved(f, s.Failures[i]) || applyMoved(f, s.Failures[i]) ||
 			canaryMoved(f, s.Failures[i])):
 			f.ID, f.Since = s.Failures[i].ID, s.Failures[i].Since
-			if was := s.Failures[i].Rollout; f.Rollout != nil && was != nil {
-				f.Rollout.ChangedBy, f.Rollout.Unblamed = was.ChangedBy, was.Unblamed
-			}
 			s.Failures[i] = f
 		case i < 0 && len(s.Failures) < v1alpha1.MaxFailures:
 			s.Failures = append(s.Failures, f)

@@ -145,7 +145,7 @@ func TestConfigurationGoesBackWhenAPersonSaysSo(t *testing.T) {
 				if len(types) != 3 || types[0] != v1alpha1.DoubtPolicyAsks || types[1] != v1alpha1.DoubtOneNode || types[2] != v1alpha1.DoubtOtherClusters {
 					t.Errorf("asks because of %v", types)
 				}
-				if r := got.Status.Failures[0].Rollout; len(r.ChangedBy) != 1 || got.Spec.OpenedFor != v1alpha1.TriggerRollout {
+				if r := got.Status.Search; r == nil || len(r.ChangedBy) != 1 || got.Spec.OpenedFor != v1alpha1.TriggerRollout {
 					t.Errorf("opened for %s: %+v", got.Spec.OpenedFor, r)
 				}
 			}

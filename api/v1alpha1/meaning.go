@@ -239,13 +239,13 @@ func (r *Rollback) OfObject() bool {
 // OfWorkload reports that the Rollback is about the configuration of a workload.
 func (r *Rollback) OfWorkload() bool { return r.OfObject() && !r.Spec.OpenedFor.Row().OfFlux }
 
-// Searched is what a search for the commit by rendering left in a failure; nil where none is made for it.
-func (f *Failure) Searched() (changedBy *[]RelatedCommit, unblamed *string) {
+// Searched is what a search for the commit by rendering left for a failure; nil where none was made for it.
+func (s *RollbackStatus) Searched(f *Failure) (changedBy *[]RelatedCommit, unblamed *string) {
 	switch {
 	case f.Apply != nil:
 		return &f.Apply.ChangedBy, &f.Apply.Unblamed
-	case f.Rollout != nil:
-		return &f.Rollout.ChangedBy, &f.Rollout.Unblamed
+	case f.Rollout != nil && s.Search != nil:
+		return &s.Search.ChangedBy, &s.Search.Unblamed
 	}
 	return nil, nil
 }

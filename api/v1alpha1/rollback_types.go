@@ -107,6 +107,10 @@ type RollbackStatus struct {
 	// failed.
 	// +optional
 	Remediated *Remediation `json:"remediated,omitempty"`
+	// Search is what the look in Git for what changed a workload left; not there before, and where an image is at fault or
+	// a Flux object fails.
+	// +optional
+	Search *Search `json:"search,omitempty"`
 	// Suspect is the commit that brought the image in.
 	// +optional
 	Suspect *Suspect `json:"suspect,omitempty"`

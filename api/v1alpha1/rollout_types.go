@@ -53,13 +53,15 @@ type Rollout struct {
 	// +optional
 	// +kubebuilder:validation:MaxItems=5
 	Doubts []RolloutDoubt `json:"doubts,omitempty"`
-	// ChangedBy are the commits since the former revision at which what Git says of the pods changed, oldest first. It is
-	// there where the Rollback is about the workload.
+}
+
+// Search is what the look in Git left, where the Rollback is about a workload.
+type Search struct {
+	// ChangedBy are the commits since the former revision at which what Git says of the pods changed, oldest first.
 	// +optional
 	// +kubebuilder:validation:MaxItems=3
 	ChangedBy []RelatedCommit `json:"changedBy,omitempty"`
-	// Unblamed explains why no commit is blamed, where the Rollback is about the workload; empty where one is, and before
-	// Git was looked at.
+	// Unblamed explains why no commit is blamed; empty where one is.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Unblamed string `json:"unblamed,omitempty"`
@@ -70,7 +72,7 @@ type RolloutDoubt struct {
 	// Type of the doubt.
 	Type DoubtType `json:"type"`
 	// Message says it in a sentence.
-	// +kubebuilder:validation:MaxLength=224
+	// +kubebuilder:validation:MaxLength=200
 	Message string `json:"message"`
 }
 

@@ -54,7 +54,7 @@ type RelatedCommit struct {
 	Subject string `json:"subject,omitempty"`
 	// Author as the commit names him, which anyone can write.
 	// +optional
-	// +kubebuilder:validation:MaxLength=200
+	// +kubebuilder:validation:MaxLength=120
 	Author string `json:"author,omitempty"`
 }
 

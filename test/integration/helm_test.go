@@ -108,15 +108,17 @@ func triesAgain(hr *helmv2.HelmRelease) error {
 // A first install has no release to go back to, and Git says no earlier image: it is told.
 func TestFirstInstallOfAHelmReleaseIsTold(t *testing.T) {
 	t.Parallel()
+	bad := ""
 	w := world(t, quick, vary(func(w *World) {
 		w.Fleet.Files["apps/production/shop.yaml"] = strings.NewReplacer("NS", w.Fleet.Namespace(prod), "TIMEOUT", "3s",
 			"IMAGE", w.Fleet.Registry+"/backend", "TAG", fleet.Tag(prod, 7)).Replace(release)
 		delete(w.Fleet.Files, w.Fleet.File(prod, "backend"))
 		maps.Copy(w.Fleet.Files, fixedChart)
+		// It is there before anything is scanned, or image automation writes the one that is.
+		bad = w.publishBad("backend", fleet.Tag(prod, 7))
 	}))
 	w.auto(prod)
 	startSidecar(t, w)
-	bad := w.publishBad("backend", fleet.Tag(prod, 7))
 	tip := w.Tip()
 	r := w.until(prod, bad, "is told", func(s *v1alpha1.RollbackStatus) bool {
 		return s.Outcome != nil || s.Waiting != nil && s.Question != nil

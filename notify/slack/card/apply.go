@@ -86,11 +86,13 @@ func applyFields(r *v1alpha1.Rollback, add func(label, value string)) {
 // applyScope describes what the search in Git found, and what goes back with it.
 func applyScope(f Facts) string {
 	lines := append(rollouts(&f.Rollback.Status), applyFiles(&f.Rollback.Status)...)
-	for i := range f.Rollback.Status.Failures {
-		changedBy, unblamed := f.Rollback.Status.Failures[i].Searched()
-		if unblamed == nil {
+	s, told := &f.Rollback.Status, map[*string]bool{}
+	for i := range s.Failures {
+		changedBy, unblamed := s.Searched(&s.Failures[i])
+		if unblamed == nil || told[unblamed] {
 			continue
 		}
+		told[unblamed] = true
 		if *unblamed != "" {
 			lines = append(lines, "*No commit is blamed* "+foreign(*unblamed, 500))
 		}

@@ -100,6 +100,9 @@ func with(r *v1alpha1.Rollback, text string) *v1alpha1.Rollback {
 			}
 		}
 	}
+	if found := s.Search; found != nil {
+		found.ChangedBy, found.Unblamed = []v1alpha1.RelatedCommit{{Commit: text, Subject: text}, {Commit: text, Subject: text}}, text
+	}
 	if t := s.Target; t != nil && t.Refused != nil {
 		t.Refused.Message = text
 	}

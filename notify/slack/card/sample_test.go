@@ -172,7 +172,9 @@ func podsBack(r *v1alpha1.Rollback) {
 
 // notInGit is a revision that Git alone did not make.
 func notInGit(r *v1alpha1.Rollback) {
-	r.Status.Failures[0].Rollout.Unblamed = "what fails is not what Git says at 4be1c2d9a7f3: they differ in template.spec.containers[0].env"
+	r.Status.Search = &v1alpha1.Search{
+		Unblamed: "what fails is not what Git says at 4be1c2d9a7f3: they differ in template.spec.containers[0].env",
+	}
 }
 
 // refuse is an update that a canary refused.
