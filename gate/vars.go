@@ -138,8 +138,8 @@ var (
 		`\bkind: FluxInstance\n(?s:.*)\bversion: ["']?[v~]?2\.[0-8]\b`)
 )
 
-// lax reports whether the Flux that the tree installs takes a variable without a value as empty. Of several clusters'
-// one is enough: what is said of the others may be false of it.
+// lax reports whether the Flux that the tree installs takes a variable without a value as empty. Where the tree has
+// several clusters, one such Flux is enough: nothing tells which of them applies a folder.
 func (b *builder) lax() bool {
 	if b.laxity == nil {
 		strict, early, lax := false, false, false

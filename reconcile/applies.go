@@ -36,10 +36,7 @@ func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, rb *v1alpha1.
 	if f == nil || e.Applies == nil {
 		return Refuse("%s: nothing of it is recorded that can be told", rb.Spec.Subject)
 	}
-	if f.Rollout != nil && s.Search == nil {
-		s.Search = &v1alpha1.Search{}
-	}
-	changedBy, unblamed := s.Searched(f)
+	changedBy, unblamed := searchOf(s, f)
 	found, err := e.blameApply(ctx, w, f)
 	why, refused := AsRefusal(err)
 	late := !w.Now.Before(rb.CreationTimestamp.Add(tellBy))
@@ -80,6 +77,17 @@ func (e *Engine) fillReport(ctx context.Context, w *World, _ Step, rb *v1alpha1.
 		says += ". Nothing is asked: " + barred.Error()
 	}
 	return e.fillOutcome(ctx, w, end(w, v1alpha1.ResultReportedOnly, "%s", says), rb)
+}
+
+// searchOf is where the record keeps what was found in Git for a failure.
+func searchOf(s *v1alpha1.RollbackStatus, f *v1alpha1.Failure) (changedBy *[]v1alpha1.RelatedCommit, unblamed *string) {
+	if f.Apply != nil {
+		return &f.Apply.ChangedBy, &f.Apply.Unblamed
+	}
+	if s.Search == nil {
+		s.Search = &v1alpha1.Search{}
+	}
+	return &s.Search.ChangedBy, &s.Search.Unblamed
 }
 
 // brokenBy says what fails since when, and what a person may do about it.

@@ -101,7 +101,7 @@ var lists = map[string]int{
 	"PullRequest.WaitsFor": 8,
 	"Question.Doubts":      12,
 	"Request.Objects":      8,
-	"Rollout.Changed":      5,
+	"Rollout.Changed":      v1alpha1.MaxTemplateChanges,
 	"Search.ChangedBy":     3,
 	"Rollout.Doubts":       5,
 	"Rollout.Nodes":        2,

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -112,26 +111,27 @@ func dueHolds(w *World, held []int32) Step {
 		return Step{Do: DoLift, By: w.Rollback.Spec.Lift.By, Why: "a person lifted the hold", Holds: asked}
 	}
 	var due, waits Step
+	var why []string
 	for _, i := range held {
 		h := w.Branch.Held[i]
 		step := onceSelected(w, h, nameOfHold(w, h))
 		if step.Do == DoLift {
-			due = Step{Do: DoLift, By: joinNew(due.By, step.By), Why: step.Why, Holds: append(due.Holds, i)}
+			due = Step{Do: DoLift, By: joinWords(due.By, step.By), Why: step.Why, Holds: append(due.Holds, i)}
 			continue
 		}
 		if waits.Do == "" || step.Wait < waits.Wait {
-			waits.Wait = step.Wait
+			waits = step
 		}
-		waits.Do, waits.Why = DoWait, joinNew(waits.Why, step.Why)
+		why = append(why, step.Why)
 	}
-	if due.Do == DoLift && len(due.Holds) < len(held) && byPullRequest {
+	switch {
+	case due.Do == DoLift && len(due.Holds) < len(held) && byPullRequest:
 		// A Rollback has one pull request that lifts.
-		waits.Why = joinNew("by pull request the holds are lifted together", waits.Why)
-		return waits
-	}
-	if due.Do == DoLift {
+		why = slices.Insert(why, 0, "by pull request the holds are lifted together")
+	case due.Do == DoLift:
 		return due
 	}
+	waits.Why = joinWords(why...)
 	return waits
 }
 
@@ -149,14 +149,6 @@ func nameOfHold(w *World, h Hold) string {
 		return "the hold on " + h.Policy
 	}
 	return "the hold"
-}
-
-// joinNew adds a clause to a sentence that does not have it.
-func joinNew(sentence, clause string) string {
-	if sentence == "" || strings.Contains(sentence, clause) {
-		return orElse(sentence, clause)
-	}
-	return sentence + "; " + clause
 }
 
 // onceSelected describes what becomes of a hold, by what its own policy selects. One whose policy cannot be read

@@ -92,7 +92,7 @@ type Step struct {
 	Forward *Forward
 	// Pod to delete with DoDeletePod.
 	Pod StuckPod
-	// By whom holds are lifted, with DoLift and DoLifted; Holds are the places of those, with DoLift.
+	// By whom holds are lifted, with DoLift and DoLifted; Holds are their places, by their indices.
 	By    string
 	Holds []int32
 }

@@ -13,16 +13,18 @@ import (
 type undoing struct {
 	*model
 	*reconciler
-	t   *testing.T
-	e   *Engine
-	key Key
+	// trigger that the policies are about.
+	trigger v1alpha1.TriggerType
+	t       *testing.T
+	e       *Engine
+	key     Key
 }
 
 func (u *undoing) Policies(context.Context, string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
 	all, labels, err := u.model.Policies(context.Background(), "")
 	for i := range all {
 		for k := range all[i].Spec.Triggers {
-			all[i].Spec.Triggers[k].Type = v1alpha1.TriggerApply
+			all[i].Spec.Triggers[k].Type = u.trigger
 		}
 	}
 	return all, labels, err
@@ -36,7 +38,7 @@ func newUndoing(t *testing.T) *undoing {
 	m, r, e, key := notBuilt()
 	m.ns, m.authors = key.Namespace, v1alpha1.AuthorsAnyone
 	m.push(commit{value: "bad", person: true})
-	u := &undoing{model: m, reconciler: r, t: t, e: e, key: key}
+	u := &undoing{model: m, reconciler: r, trigger: v1alpha1.TriggerApply, t: t, e: e, key: key}
 	e.Records = u
 	e.Try = func(ctx context.Context, _ Source, r Revert) error { return r.Proof(ctx, nil, nil) }
 	past := PastCommit{Commit: m.tip().id, Parent: m.branch[0].id, Subject: "Rename", Author: "Jane", When: m.tip().when}
@@ -62,6 +64,28 @@ func (u *undoing) pass(span time.Duration) *v1alpha1.Rollback {
 		return r
 	}
 	return nil
+}
+
+// ended checks how a record ended, and with which words.
+func (u *undoing) ended(t *testing.T, s *v1alpha1.RollbackStatus, result v1alpha1.Result, says string) {
+	t.Helper()
+	if s.Outcome == nil || s.Outcome.Result != result || !strings.Contains(s.Outcome.Message, says) {
+		t.Errorf("ended %+v, want %s %q\n%s", s.Outcome, result, says, u.story())
+	}
+}
+
+// pushed checks whether a revert came after so many commits: one at most, and as it must.
+func (u *undoing) pushed(t *testing.T, after int, want bool) {
+	t.Helper()
+	reverts := 0
+	for _, b := range u.branch[after:] {
+		if b.trail != nil {
+			reverts++
+		}
+	}
+	if pushed := reverts == 1; pushed != want || reverts > 1 || len(u.broke) > 0 {
+		t.Errorf("%d reverts, want %v; %q\n%s", reverts, want, u.broke, u.story())
+	}
 }
 
 func (u *undoing) mended() { u.reconciler.now.Failed, u.reconciler.now.Ready = nil, true }
@@ -152,24 +176,14 @@ func TestFilesGoBackWhenAPersonSaysSo(t *testing.T) {
 				got = u.pass(30 * time.Second)
 			}
 			s := got.Status
-			if s.Outcome == nil || s.Outcome.Result != c.result || !strings.Contains(s.Outcome.Message, c.says) {
-				t.Errorf("ended %+v, want %s %q\n%s", s.Outcome, c.result, c.says, u.story())
-			}
+			u.ended(t, &s, c.result, c.says)
 			if s.Question != nil && c.result != v1alpha1.ResultExpired {
 				t.Errorf("asks %+v after the end", s.Question)
 			}
 			if d := s.Target; c.refused != "" && (d == nil || d.Refused == nil || d.Refused.Type != c.refused) {
 				t.Errorf("the target is %+v, want it refused for %s", d, c.refused)
 			}
-			reverts := 0
-			for _, b := range u.branch[commits:] {
-				if b.trail != nil {
-					reverts++
-				}
-			}
-			if pushed := reverts == 1; pushed != c.pushed || reverts > 1 || len(u.broke) > 0 {
-				t.Errorf("%d reverts, want %v; %q\n%s", reverts, c.pushed, u.broke, u.story())
-			}
+			u.pushed(t, commits, c.pushed)
 			if c.pushed && (s.Change == nil || s.Change.Hold != "" || s.HoldStands() || u.proved < 2 || s.Request == nil) {
 				t.Errorf("the change is %+v, asked %+v, proved %d times", s.Change, s.Request, u.proved)
 			}

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,20 +14,6 @@ type crashing struct {
 	// revision that it has, and whether that fails or runs well.
 	revision      string
 	fails, steady bool
-}
-
-func (c *crashing) Policies(context.Context, string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
-	all, labels, err := c.model.Policies(context.Background(), "")
-	for i := range all {
-		for k := range all[i].Spec.Triggers {
-			all[i].Spec.Triggers[k].Type = v1alpha1.TriggerRollout
-		}
-	}
-	return all, labels, err
-}
-
-func (c *crashing) PoliciesNow(ctx context.Context, ns string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
-	return c.Policies(ctx, ns)
 }
 
 // crashingPods reads its pods.
@@ -67,7 +52,7 @@ func newCrashing(t *testing.T) *crashing {
 	c := &crashing{undoing: u, revision: "2/b", fails: true}
 	u.key = Key{Namespace: u.ns, Subject: v1alpha1.Subject{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"}}
 	u.found.By = v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: u.ns, Name: "apps"}
-	u.e.Records, u.e.Pods = c, crashingPods{modelPods{u.model}, c}
+	u.trigger, u.e.Pods = v1alpha1.TriggerRollout, crashingPods{modelPods{u.model}, c}
 	u.e.Applies = onlyBlames{u.reconciler}
 	return c
 }
@@ -153,19 +138,8 @@ func TestConfigurationGoesBackWhenAPersonSaysSo(t *testing.T) {
 				c.then(u)
 				got = u.pass(30 * time.Second)
 			}
-			s := got.Status
-			if s.Outcome == nil || s.Outcome.Result != c.result || !strings.Contains(s.Outcome.Message, c.says) {
-				t.Errorf("ended %+v, want %s %q\n%s", s.Outcome, c.result, c.says, u.story())
-			}
-			reverts := 0
-			for _, b := range u.branch[commits:] {
-				if b.trail != nil {
-					reverts++
-				}
-			}
-			if pushed := reverts == 1; pushed != c.pushed || reverts > 1 || len(u.broke) > 0 {
-				t.Errorf("%d reverts, want %v; %q\n%s", reverts, c.pushed, u.broke, u.story())
-			}
+			u.ended(t, &got.Status, c.result, c.says)
+			u.pushed(t, commits, c.pushed)
 		})
 	}
 }

@@ -13,6 +13,8 @@ const (
 	MaxSharers = 20
 	// MaxAsked is how many Flux objects it holds that were asked to reconcile.
 	MaxAsked = 12
+	// MaxTemplateChanges is how many differences of two pod templates it holds.
+	MaxTemplateChanges = 5
 	// MaxFastForwards is how many containers it holds that were set ahead of Flux.
 	MaxFastForwards = 8
 )

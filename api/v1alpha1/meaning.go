@@ -239,15 +239,16 @@ func (r *Rollback) OfObject() bool {
 // OfWorkload reports that the Rollback is about the configuration of a workload.
 func (r *Rollback) OfWorkload() bool { return r.OfObject() && !r.Spec.OpenedFor.Row().OfFlux }
 
-// Searched is what a search for the commit by rendering left for a failure; nil where none was made for it.
-func (s *RollbackStatus) Searched(f *Failure) (changedBy *[]RelatedCommit, unblamed *string) {
-	switch {
-	case f.Apply != nil:
-		return &f.Apply.ChangedBy, &f.Apply.Unblamed
-	case f.Rollout != nil && s.Search != nil:
-		return &s.Search.ChangedBy, &s.Search.Unblamed
+// Searches are what was found in Git: for each failure of a Flux object, and for a workload.
+func (s *RollbackStatus) Searches() []Search {
+	var out []Search
+	for _, f := range s.Applies() {
+		out = append(out, Search{ChangedBy: f.Apply.ChangedBy, Unblamed: f.Apply.Unblamed})
 	}
-	return nil, nil
+	if s.Search != nil {
+		out = append(out, *s.Search)
+	}
+	return out
 }
 
 // Answered gives the decisions of a Rollback on the question that it asks now, in the order in which they were written.

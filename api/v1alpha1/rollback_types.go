@@ -107,8 +107,7 @@ type RollbackStatus struct {
 	// failed.
 	// +optional
 	Remediated *Remediation `json:"remediated,omitempty"`
-	// Search is what the look in Git for what changed a workload left; not there before, and where an image is at fault or
-	// a Flux object fails.
+	// Search is what was found in Git where the Rollback is about a workload; else it is not there.
 	// +optional
 	Search *Search `json:"search,omitempty"`
 	// Suspect is the commit that brought the image in.

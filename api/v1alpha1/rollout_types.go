@@ -55,7 +55,7 @@ type Rollout struct {
 	Doubts []RolloutDoubt `json:"doubts,omitempty"`
 }
 
-// Search is what the look in Git left, where the Rollback is about a workload.
+// Search is what was found in Git of what changed a workload.
 type Search struct {
 	// ChangedBy are the commits since the former revision at which what Git says of the pods changed, oldest first.
 	// +optional

@@ -68,7 +68,7 @@ func (l *lookup) open(ctx context.Context, arg string) (repository, string, erro
 		return nil, "", badUsage("--rev and --path go with --repo: in a cluster Flux's objects say them")
 	}
 	repo, image, err := l.online(ctx, arg, wl, isWorkload)
-	if !errors.Is(err, kube.ErrNoKubeconfig) {
+	if !errors.Is(err, kube.ErrNoCluster) {
 		return repo, image, err
 	}
 	switch {

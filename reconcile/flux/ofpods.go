@@ -186,8 +186,7 @@ func unlike(said, stored *corev1.PodTemplateSpec) string {
 
 // sameChanges reports whether two lists of changes name the same, as far as the shorter one, which was cut, goes.
 func sameChanges(inGit, seen []v1alpha1.TemplateChange) bool {
-	const kept = 5
-	if len(seen) > len(inGit) || len(seen) < kept && len(seen) != len(inGit) {
+	if len(seen) > len(inGit) || len(seen) < v1alpha1.MaxTemplateChanges && len(seen) != len(inGit) {
 		return false
 	}
 	for _, c := range seen {

@@ -32,8 +32,8 @@ import (
 // FieldOwner is Backstop's field manager. It must never start with kubectl: kustomize-controller strips those.
 const FieldOwner = "backstop"
 
-// ErrNoKubeconfig means that nothing leads to a cluster.
-var ErrNoKubeconfig = errors.New("no cluster")
+// ErrNoCluster means that nothing leads to a cluster.
+var ErrNoCluster = errors.New("no cluster")
 
 // Config finds the cluster: the kubeconfig and context that are named, else what kubectl would use, else the pod's
 // ServiceAccount. The namespace is the context's; it is empty where the kubeconfig cannot be read.
@@ -47,10 +47,10 @@ func Config(kubeconfig, context string) (cfg *rest.Config, namespace string, err
 		// client-go would speak of a variable that nobody set.
 		where := strings.Join(rules.GetLoadingPrecedence(), ", ")
 		if raw, err := loader.RawConfig(); err == nil && len(raw.Contexts) > 0 {
-			return nil, "", fmt.Errorf("%w: %s has no current-context: name one of %s", ErrNoKubeconfig, where,
+			return nil, "", fmt.Errorf("%w: %s has no current-context: name one of %s", ErrNoCluster, where,
 				strings.Join(slices.Sorted(maps.Keys(raw.Contexts)), ", "))
 		}
-		return nil, "", fmt.Errorf("%w: no kubeconfig in %s, and this is no pod", ErrNoKubeconfig, where)
+		return nil, "", fmt.Errorf("%w: no kubeconfig in %s, and this is no pod", ErrNoCluster, where)
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("no cluster: %w", err)

@@ -85,21 +85,16 @@ func applyFields(r *v1alpha1.Rollback, add func(label, value string)) {
 
 // applyScope describes what the search in Git found, and what goes back with it.
 func applyScope(f Facts) string {
-	lines := append(rollouts(&f.Rollback.Status), applyFiles(&f.Rollback.Status)...)
-	s, told := &f.Rollback.Status, map[*string]bool{}
-	for i := range s.Failures {
-		changedBy, unblamed := s.Searched(&s.Failures[i])
-		if unblamed == nil || told[unblamed] {
+	s := &f.Rollback.Status
+	lines := append(rollouts(s), applyFiles(s)...)
+	for _, found := range s.Searches() {
+		if found.Unblamed != "" {
+			lines = append(lines, "*No commit is blamed* "+foreign(found.Unblamed, 500))
+		}
+		if len(found.ChangedBy) < 2 {
 			continue
 		}
-		told[unblamed] = true
-		if *unblamed != "" {
-			lines = append(lines, "*No commit is blamed* "+foreign(*unblamed, 500))
-		}
-		if len(*changedBy) < 2 {
-			continue
-		}
-		for _, c := range *changedBy {
+		for _, c := range found.ChangedBy {
 			lines = append(lines, fmt.Sprintf("• %s %s", f.Links.link(c.Commit), foreign(c.Subject, 120)))
 		}
 	}
