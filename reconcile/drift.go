@@ -46,7 +46,11 @@ func restoring(w *World) Step {
 	switch next, _ := ask(w); {
 	case w.Rollout == nil && w.ReadOnly != "":
 		return end(w, v1alpha1.ResultFailed, "%s", w.ReadOnly)
-	case next != nil || w.Rollout == nil && !opened(s):
+	case !opened(s) && (next != nil || w.Rollout == nil):
+		// Written down before Flux hears of it: it may have taken the change back before this walk is saved, and then
+		// nothing else says that it was asked to.
+		return Step{Do: DoRequest, Why: "asking Flux to restore what Git says"}
+	case next != nil:
 		step, _ := request(w, " to restore what Git says")
 		return step
 	case !opened(s) && w.Rollout.Waits != "":

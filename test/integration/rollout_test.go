@@ -87,7 +87,8 @@ func TestRollouts(t *testing.T) {
 		s.Vary = varyRollouts
 	})
 	w.judges()
-	startSidecar(t, w)
+	// Five of the scenarios revert.
+	startSidecar(t, w, "--budget=10/1h")
 	w.auto("canary", onCanaries)
 	for _, env := range rolloutEnvs {
 		if env != "start" && env != "canary" && env != "config" && env != "configmap" {

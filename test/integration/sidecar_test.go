@@ -176,7 +176,7 @@ func build(t *testing.T, env *testenv.Env) string {
 		// The sidecar looks for races. The tests start the CLI a thousand times, each time for one answer: it would cost five
 		// times as much, and what it does in several goroutines has tests of its own that look for them.
 		for _, args := range [][]string{{"./cmd/backstop"}, {"-race", "./cmd/sidecar"}} {
-			cmd := exec.Command("go", append([]string{"build", "-o", bin + "/"}, args...)...)
+			cmd := exec.Command("go", append([]string{"build", "-ldflags", "-s -w", "-o", bin + "/"}, args...)...)
 			cmd.Dir = env.Root
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("build Backstop: %v\n%s", err, out)
