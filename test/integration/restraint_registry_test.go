@@ -28,8 +28,14 @@ func anyone(p *v1alpha1.RollbackPolicy) {
 func (w *World) unmoved(env, tip string) {
 	w.t.Helper()
 	w.automationRan(env, 3)
+	w.staysAt(tip)
+}
+
+// staysAt fails the test with what was written to the branch after a commit, if anything was.
+func (w *World) staysAt(tip string) {
+	w.t.Helper()
 	if got := w.Tip(); got != tip {
-		w.t.Errorf("Git was written to: the tip is %s, want %s\n%s", got, tip, w.git("log", "--format=%h %an: %s", tip+"..", "--"))
+		w.t.Errorf("the tip is %s, want it left at %s: %s", got, tip, w.git("log", "--format=%h %an: %s: %b", tip+".."+got, "--"))
 	}
 }
 
