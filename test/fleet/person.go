@@ -47,6 +47,7 @@ func (p *Person) Git(ctx context.Context, args ...string) (string, error) {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + p.Dir, "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull,
 		"GIT_AUTHOR_NAME=" + p.Name, "GIT_AUTHOR_EMAIL=" + email,
 		"GIT_COMMITTER_NAME=" + p.Name, "GIT_COMMITTER_EMAIL=" + email,
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=maintenance.auto", "GIT_CONFIG_VALUE_0=false",
 	}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -83,7 +83,8 @@ type stand struct {
 	saved sync.Map
 	// deployed has, of each HelmRelease, what was deployed well last.
 	deployed sync.Map
-	// archives has the last archive of each mirror.
+	// mirrors has the lock of each mirror, and archives its last archive.
+	mirrors  sync.Map
 	archives sync.Map
 	tags     *tagStore
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -123,6 +124,10 @@ func (s *stand) tip(ctx context.Context, repo *sourcev1.GitRepository) (dir, rev
 	if err != nil {
 		return "", "", err
 	}
+	// Its source and the automations that write to it fetch into one mirror.
+	lock, _ := s.mirrors.LoadOrStore(dir, &sync.Mutex{})
+	lock.(*sync.Mutex).Lock()
+	defer lock.(*sync.Mutex).Unlock()
 	if given := repo.Spec.Reference; given != nil && given.Commit == "" {
 		if commit := r.tipAt(ctx, ref); isAt(dir, ref, commit) {
 			return dir, prefix + "sha1:" + commit, nil

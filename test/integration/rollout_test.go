@@ -83,6 +83,8 @@ func TestRollouts(t *testing.T) {
 	t.Parallel()
 	w := world(t, quick, func(s *setup) {
 		s.Fleet.Environments, s.Fleet.Apps, s.Fleet.Replicas = rolloutEnvs, []string{"backend"}, 2
+		// So many automations that run twice a second leave no time for anything else.
+		s.Fleet.Interval = 5 * time.Second
 		s.Node.Nodes = []node.Node{{Name: "node-1", OS: "linux", Arch: "amd64"}, {Name: "node-2", OS: "linux", Arch: "amd64"}}
 		s.Vary = varyRollouts
 	})
