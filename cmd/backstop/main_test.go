@@ -248,7 +248,7 @@ func TestBlameOfWhatIsNotCommitted(t *testing.T) {
 func TestRevertPushesToTheDeployedBranch(t *testing.T) {
 	dir, bare := testRepository(t)
 	code, _, errs := call(t, "revert", "deploy/backend", "--repo", dir, "--push")
-	if code != exitOK || !strings.Contains(errs, "Pushed to main: revert ") {
+	if code != exitOK || !strings.Contains(errs, "Pushed to main of the remote origin: revert ") {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	show, err := exec.Command("git", "-C", bare, "show", "main:apps/production/backend.yaml").Output()

@@ -131,7 +131,11 @@ func (o *revertOptions) run(ctx context.Context, std streams, arg string) error 
 	if err != nil {
 		return landingError(err, image)
 	}
-	fmt.Fprintf(std.err, "Pushed to %s: revert %s%s.\n", change.Branch, text.Short(change.Commit), heldBy(change))
+	where := rev.Suspect.Source.String()
+	if o.repo != "" {
+		where = "the remote origin"
+	}
+	fmt.Fprintf(std.err, "Pushed to %s of %s: revert %s%s.\n", change.Branch, where, text.Short(change.Commit), heldBy(change))
 	return nil
 }
 

@@ -121,8 +121,8 @@ func byWhom(r *v1alpha1.Rollback) string {
 	if verb == "" {
 		return ""
 	}
-	if v := r.Status.Verdict; v != nil && v.Source == v1alpha1.VerdictByMerge {
-		verb = "Merged"
+	if merged(r) {
+		return "*Merged* " + proposal(&r.Status) + " by " + foreign(by, 200) + " at " + clock(at)
 	}
 	if v := r.Status.Verdict; v != nil && v.Source != v1alpha1.VerdictByPerson {
 		by = foreign(by, 200)
@@ -130,6 +130,12 @@ func byWhom(r *v1alpha1.Rollback) string {
 		by = who(by)
 	}
 	return fmt.Sprintf("*%s* by %s at %s", verb, by, clock(at))
+}
+
+// merged reports that the merge of the pull request was the approval.
+func merged(r *v1alpha1.Rollback) bool {
+	v := r.Status.Verdict
+	return v != nil && v.Source == v1alpha1.VerdictByMerge
 }
 
 func pushing(r *v1alpha1.Rollback) string {
@@ -180,7 +186,7 @@ func record(f Facts) string {
 		fmt.Sprintf("%s *%s* %s", symbol(o.Result), foreign(string(o.Result), 30), said(r)),
 	}
 	lines = append(lines, byWhom(r))
-	if line := became(s); line != "" {
+	if line := became(s); line != "" && !merged(r) {
 		lines = append(lines, line)
 	}
 	if s.Change != nil {
