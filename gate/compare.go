@@ -17,7 +17,7 @@ import (
 type Change struct {
 	// Object that runs them, and the unit that renders it; empty for a file that no kustomization includes.
 	Object, Unit string
-	// Before and After are the images, each once.
+	// Before and After are the images, each once; none where the object is not there.
 	Before, After []string
 }
 
@@ -27,7 +27,14 @@ func (c Change) String() string {
 	if c.Unit != "" {
 		where = " in " + c.Unit
 	}
-	return fmt.Sprintf("%s%s: %s → %s", c.Object, where, strings.Join(c.Before, ", "), strings.Join(c.After, ", "))
+	switch before, after := strings.Join(c.Before, ", "), strings.Join(c.After, ", "); {
+	case after == "":
+		return fmt.Sprintf("%s%s is gone, which ran %s", c.Object, where, before)
+	case before == "":
+		return fmt.Sprintf("%s%s is new, and runs %s", c.Object, where, after)
+	default:
+		return fmt.Sprintf("%s%s: %s → %s", c.Object, where, before, after)
+	}
 }
 
 // Comparison is what a change of some files does to what is rendered.
@@ -75,7 +82,10 @@ func Compare(ctx context.Context, before, after fs.FS, image string) (*Compariso
 		}
 	}
 	old, now := was.byObject(), is.byObject()
-	for _, key := range slices.SortedFunc(maps.Keys(old), compareRunners) {
+	// An object of which the image makes the name, such as a Job, is one object before and another after.
+	keys := maps.Clone(old)
+	maps.Copy(keys, now)
+	for _, key := range slices.SortedFunc(maps.Keys(keys), compareRunners) {
 		if b, a := old[key], now[key]; !slices.Equal(b, a) {
 			out.Changes = append(out.Changes, Change{key.object, key.unit, without(b, a), without(a, b)})
 		}

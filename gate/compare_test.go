@@ -28,6 +28,10 @@ func TestCompareSaysWhatARevertRenders(t *testing.T) {
 		"a value that nothing renders": {
 			file: "apps/web.yaml", content: deployment("web", "web:v1"), left: "apps/kustomization.yaml other/web.yaml", had: true,
 		},
+		"an object that is named after the image": {
+			file: "other/web.yaml", content: deployment("web-of-v1", "reg/web:v1"), had: true, left: "apps/kustomization.yaml",
+			changes: []string{"Deployment other is gone, which ran reg/web:v2", "Deployment web-of-v1 is new, and runs reg/web:v1"},
+		},
 		"a folder that is not built any more": {
 			file: "apps/kustomization.yaml", content: "resources: [web.yaml, none.yaml]\n", broken: "none.yaml", had: true,
 			changes: []string{"Deployment web in apps: reg/web:v2 → web", "Deployment worker in apps: worker:1 → "},
