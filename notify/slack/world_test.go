@@ -249,7 +249,8 @@ func (w *world) put(name string, change func(*v1alpha1.Rollback)) {
 	change(r)
 	w.store.version++
 	r.ResourceVersion = fmt.Sprint(w.store.version)
-	w.store.all[key] = r
+	// A copy: cards are saved into what the store has, while r is told of.
+	w.store.all[key] = r.DeepCopy()
 	w.store.mu.Unlock()
 	w.poster.Tell(old, r)
 }
