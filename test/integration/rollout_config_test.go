@@ -32,12 +32,21 @@ func configToo(t *testing.T, w *World) {
 	w.runs(env, "backend", fleet.Tag(env, 0))
 }
 
-// A ConfigMap lacks the key that a container reads.
+// A ConfigMap lacks the key that the containers of two workloads read. One answer makes both run again.
 func configAlone(t *testing.T, w *World) {
 	const settings = "apps/configmap/settings.env"
 	suspect := w.writes("Rename the mode", map[string]func(string) string{settings: func(string) string { return "speed=slow\n" }})
-	if f := w.goesBack("configmap", suspect, settings).Status.Failures[0]; f.Cause != v1alpha1.CauseConfigMissing {
+	w.until("configmap", "worker", "asks too", func(s *v1alpha1.RollbackStatus) bool { return s.Question != nil && s.Suspect.Commit == suspect })
+	r := w.goesBack("configmap", suspect, settings)
+	if f := r.Status.Failures[0]; f.Cause != v1alpha1.CauseConfigMissing {
 		t.Errorf("%s: %s", f.Cause, f.Message)
+	}
+	other := w.until("configmap", "worker", "ends", func(s *v1alpha1.RollbackStatus) bool { return s.Ended() })
+	if o := other.Status.Outcome; o.Result != v1alpha1.ResultVerified && o.Result != v1alpha1.ResultRecovered {
+		t.Errorf("the other ended %s: %s", o.Result, o.Message)
+	}
+	if other.Status.Change != nil && other.Status.Change.Commit != r.Status.Change.Commit {
+		t.Errorf("it was taken back twice: %+v and %+v", r.Status.Change, other.Status.Change)
 	}
 }
 

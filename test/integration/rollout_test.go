@@ -152,6 +152,11 @@ func varyRollouts(w *World) {
 		editManifest(w, env, "backend", "        - name: backend\n",
 			"        - name: backend\n          env: [{name: MODE, valueFrom: {configMapKeyRef: {name: settings, key: mode}}}]\n")
 	}
+	// Another workload reads the same settings.
+	second := strings.NewReplacer(" name: backend\n", " name: worker\n", " app: backend\n", " app: worker\n")
+	w.Fleet.Files["apps/configmap/worker.yaml"] = second.Replace(w.Fleet.Files[w.Fleet.File("configmap", "backend")])
+	w.Fleet.Files["apps/configmap/kustomization.yaml"] = strings.Replace(w.Fleet.Files["apps/configmap/kustomization.yaml"],
+		"[backend.yaml]", "[backend.yaml, worker.yaml]", 1)
 	for _, env := range []string{"config", "configmap", "missing"} {
 		// A person's commit brings the image there.
 		fleet.Get[*automationv1.ImageUpdateAutomation](w.Fleet, w.Fleet.Namespace(env), env).Spec.Suspend = true
