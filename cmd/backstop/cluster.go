@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 
@@ -32,8 +33,35 @@ func (c *cluster) config() (*rest.Config, string, error) {
 		return nil, "", badUsage("--as-group goes with --as")
 	}
 	cfg.Impersonate = c.as
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return &calls{host: cfg.Host, next: next} })
 	return cfg, cmp.Or(c.namespace, ns), nil
 }
+
+// calls are requests to an API server. What keeps them from an answer says which server that is.
+type calls struct {
+	host string
+	next http.RoundTripper
+}
+
+func (c *calls) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := c.next.RoundTrip(req)
+	if err != nil && req.Context().Err() == nil {
+		err = &noAnswer{c.host, err}
+	}
+	return resp, err
+}
+
+// noAnswer is why an API server could not be asked, without what was asked of it.
+type noAnswer struct {
+	host string
+	err  error
+}
+
+func (e *noAnswer) Error() string {
+	return fmt.Sprintf("the API server %s cannot be asked: %v", e.host, e.err)
+}
+
+func (e *noAnswer) Unwrap() error { return e.err }
 
 // client connects with the kinds of Kubernetes, Flux and Backstop.
 func (c *cluster) client() (client.Client, string, error) {

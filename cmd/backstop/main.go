@@ -60,6 +60,10 @@ func run(ctx context.Context, args []string, std streams) int {
 		fmt.Fprintf(std.err, "backstop: %s\n", err)
 		return exitUnknown
 	}
+	if unanswered, ok := errors.AsType[*noAnswer](err); ok {
+		// What was about to be asked helps nobody.
+		err = unanswered
+	}
 	fmt.Fprintf(std.err, "backstop: %s\n", err)
 	return exitError
 }
