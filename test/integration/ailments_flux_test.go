@@ -112,7 +112,18 @@ func ailmentsThatDelay() map[string]ailment {
 	within := func(d time.Duration) func(*kustomizev1.KustomizationSpec) {
 		return func(s *kustomizev1.KustomizationSpec) { s.Timeout = &metav1.Duration{Duration: d} }
 	}
-	remade := func(w *World) { w.kubectl(prod, "delete", "statefulset", "db", "--wait=true") }
+	// Nothing turns the one kind into the other, so that it is deleted until Flux makes it anew as Git says now.
+	remade := func(w *World) {
+		w.Until("StatefulSet db is made anew", func() error {
+			var set appsv1.StatefulSet
+			err := w.Client.Get(w.t.Context(), client.ObjectKey{Namespace: w.Fleet.Namespace(prod), Name: "db"}, &set)
+			if err != nil || set.Spec.PodManagementPolicy == appsv1.ParallelPodManagement {
+				return err
+			}
+			w.kubectl(prod, "delete", "statefulset", "db", "--wait=true", "--ignore-not-found")
+			return errors.New("it was deleted")
+		})
+	}
 	// What comes next writes it anew, which Flux could not apply to what is there.
 	pruned := func(w *World) {
 		w.Until("Flux prunes StatefulSet db", func() error {
