@@ -58,10 +58,11 @@ func (c crew[K]) work(ctx context.Context, do func(K)) {
 		slow := make(chan bool, 1)
 		timer := time.AfterFunc(slowAfter, func() {
 			is, another := c.turns.slowed(item)
-			slow <- is
 			if another {
+				// Before the worker of the item may go: nobody begins when the last one has gone.
 				c.all.Go(func() { c.work(ctx, do) })
 			}
+			slow <- is
 		})
 		do(item)
 		if c.turns.ended(item, !timer.Stop() && <-slow) {
