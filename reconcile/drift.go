@@ -46,13 +46,8 @@ func restoring(w *World) Step {
 	switch next, _ := ask(w); {
 	case w.Rollout == nil && w.ReadOnly != "":
 		return end(w, v1alpha1.ResultFailed, "%s", w.ReadOnly)
-	case !opened(s) && (next != nil || w.Rollout == nil):
-		// Written down before Flux hears of it: it may have taken the change back before this walk is saved, and then
-		// nothing else says that it was asked to.
-		return Step{Do: DoRequest, Why: "asking Flux to restore what Git says"}
-	case next != nil:
-		step, _ := request(w, " to restore what Git says")
-		return step
+	case next != nil || w.Rollout == nil && !opened(s):
+		return requestRestore(w)
 	case !opened(s) && w.Rollout.Waits != "":
 		why = fmt.Sprintf("%s still runs %s: %s", left[0].Workload, left[0].Drift.Live, w.Rollout.Waits)
 	}
@@ -61,6 +56,16 @@ func restoring(w *World) Step {
 			ShortDuration(w.Policy.Verify), why)
 	}
 	return untilDue(w, Step{Do: DoWait, Wait: min(lookAgain, deadline.Sub(w.Now)+time.Second), Why: why})
+}
+
+// requestRestore is written down before Flux hears of it: Flux may have taken the change back before this walk is
+// saved, and then nothing else says that it was asked to.
+func requestRestore(w *World) Step {
+	step, _ := request(w, " to restore what Git says")
+	if !opened(&w.Rollback.Status) {
+		return Step{Do: DoRequest, Why: "asking Flux to restore what Git says"}
+	}
+	return step
 }
 
 // keeps says what a person kept by a rejection, where nothing is changed by hand any more.

@@ -135,7 +135,8 @@ func (o *revertOptions) run(ctx context.Context, std streams, arg string) error 
 	if o.repo != "" {
 		where = "the remote origin"
 	}
-	fmt.Fprintf(std.err, "Pushed to %s of %s: revert %s%s.\n", change.Branch, where, text.Short(change.Commit), heldBy(change))
+	fmt.Fprintf(std.err, "Pushed to %s of %s: revert %s%s.\n", change.Branch, where, text.Short(change.Commit),
+		heldBy(change))
 	return nil
 }
 

@@ -184,13 +184,9 @@ func (s *stand) update(ctx context.Context, a *automationv1.ImageUpdateAutomatio
 	forced := c.switched || push != nil && push.Refspec != ""
 	full := forced || a.Status.ObservedGeneration != a.Generation ||
 		!maps.Equal(a.Status.ObservedPolicies, observed)
-	commit := c.tipAt(ctx, c.fetch)
-	if commit == "" {
-		tip, err := c.git(ctx, s.Dir, "ls-remote", "--exit-code", c.url, c.fetch)
-		if err != nil {
-			return "", automationv1.GitOperationFailedReason, fmt.Errorf("failed to checkout source: %w", err)
-		}
-		commit, _, _ = strings.Cut(tip, "\t")
+	commit, err := c.tip(ctx, s.Dir)
+	if err != nil {
+		return "", automationv1.GitOperationFailedReason, fmt.Errorf("failed to checkout source: %w", err)
 	}
 	if !full && c.prefix+"sha1:"+commit == a.Status.ObservedSourceRevision {
 		return "", "", nil
@@ -234,6 +230,16 @@ func (s *stand) update(ctx context.Context, a *automationv1.ImageUpdateAutomatio
 		a.Status.ObservedSourceRevision = c.prefix + "sha1:" + pushed
 	}
 	return pushed, "", nil
+}
+
+// tip is the commit of the ref that is read.
+func (c *checkout) tip(ctx context.Context, home string) (string, error) {
+	if commit := c.tipAt(ctx, c.fetch); commit != "" {
+		return commit, nil
+	}
+	line, err := c.git(ctx, home, "ls-remote", "--exit-code", c.url, c.fetch)
+	commit, _, _ := strings.Cut(line, "\t")
+	return commit, err
 }
 
 // setters are those of the policies that an automation takes: all of its namespace that ever selected something, unless

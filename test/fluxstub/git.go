@@ -55,7 +55,8 @@ func (s *stand) remoteOf(ctx context.Context, repo *sourcev1.GitRepository) (*gi
 	}
 	// Protocol 2 asks for the refs in a request of its own, which costs the server three processes.
 	config := [][2]string{
-		{"protocol.version", "0"}, {"maintenance.auto", "false"}, {"core.autocrlf", "false"}, {"advice.detachedHead", "false"},
+		{"protocol.version", "0"}, {"maintenance.auto", "false"}, {"core.autocrlf", "false"},
+		{"advice.detachedHead", "false"},
 	}
 	if repo.Spec.SecretRef != nil {
 		var secret corev1.Secret
