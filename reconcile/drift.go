@@ -61,10 +61,10 @@ func restoring(w *World) Step {
 // requestRestore is written down before Flux hears of it: Flux may have taken the change back before this walk is
 // saved, and then nothing else says that it was asked to.
 func requestRestore(w *World) Step {
-	step, _ := request(w, " to restore what Git says")
 	if !opened(&w.Rollback.Status) {
 		return Step{Do: DoRequest, Why: "asking Flux to restore what Git says"}
 	}
+	step, _ := request(w, " to restore what Git says")
 	return step
 }
 

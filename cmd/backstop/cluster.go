@@ -11,6 +11,7 @@ import (
 
 	authv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -45,7 +46,8 @@ type calls struct {
 
 func (c *calls) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := c.next.RoundTrip(req)
-	if err != nil && req.Context().Err() == nil {
+	// What client-go tries again by itself is left as it knows it.
+	if err != nil && req.Context().Err() == nil && !utilnet.IsProbableEOF(err) {
 		err = &noAnswer{c.host, err}
 	}
 	return resp, err

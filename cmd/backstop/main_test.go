@@ -88,14 +88,13 @@ func TestAClusterThatDoesNotAnswerIsOneLine(t *testing.T) {
 	if err := os.WriteFile(kubeconfig, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	want := "backstop: the API server https://127.0.0.1:1 cannot be asked: dial tcp 127.0.0.1:1: connect: connection refused"
 	for _, args := range [][]string{
 		{"get"}, {"get", "holds"}, {"approve", "x"}, {"reject", "x"}, {"lift", "x"}, {"blame", "deploy/x"},
 		{"revert", "deploy/x", "--dry-run"},
 	} {
 		code, _, errs := call(t, append(args, "--kubeconfig="+kubeconfig)...)
-		said := strings.TrimSpace(errs)
-		if want := "backstop: the API server https://127.0.0.1:1 cannot be asked: dial tcp 127.0.0.1:1: connect: connection refused"; code != exitError ||
-			said != want {
+		if code != exitError || strings.TrimSpace(errs) != want {
 			t.Errorf("%v: exit code %d and %q", args, code, errs)
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/backstop-dev/backstop/gate"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
@@ -25,7 +26,8 @@ func rendered(ctx context.Context, p *gitrepo.Plan, image string) ([]string, err
 		f := c.Broken[0]
 		return nil, fmt.Errorf("with the revert kustomize cannot build what it could: %s:%d %s", f.File, f.Line, f.Message)
 	}
-	if c.Had && len(c.Changes) == 0 {
+	// What only comes with the revert takes the image away from nobody.
+	if c.Had && !slices.ContainsFunc(c.Changes, func(o gate.Change) bool { return len(o.Before) > 0 }) {
 		return nil, fmt.Errorf("the revert changes files, and nothing of what they render: something else sets %s", image)
 	}
 	var lines []string

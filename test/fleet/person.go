@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/backstop-dev/backstop/test/gitserver"
 )
 
 // Person is somebody with a work tree of a repository. Its pushes go to the
@@ -43,12 +45,8 @@ func (p *Person) Git(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = p.Dir
 	email := strings.ToLower(strings.ReplaceAll(p.Name, " ", ".")) + "@example.com"
-	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + p.Dir, "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull,
-		"GIT_AUTHOR_NAME=" + p.Name, "GIT_AUTHOR_EMAIL=" + email,
-		"GIT_COMMITTER_NAME=" + p.Name, "GIT_COMMITTER_EMAIL=" + email,
-		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=maintenance.auto", "GIT_CONFIG_VALUE_0=false",
-	}
+	cmd.Env = append(gitserver.Env(), "HOME="+p.Dir, "GIT_AUTHOR_NAME="+p.Name, "GIT_AUTHOR_EMAIL="+email,
+		"GIT_COMMITTER_NAME="+p.Name, "GIT_COMMITTER_EMAIL="+email)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -27,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
 // defaultMessage is the message of a write-back whose automation gives no template.
@@ -286,33 +286,11 @@ func (s *stand) upToDate(ctx context.Context, a *automationv1.ImageUpdateAutomat
 		return false
 	}
 	archive, err := s.archive(ctx, local(s.Dir), mirror, commit)
-	if err != nil || extract(archive, dir) != nil {
+	if err != nil || os.Mkdir(dir, 0o755) != nil || unpack(archive, filesys.MakeFsOnDisk(), dir) != nil {
 		return false
 	}
 	changes, err := write(dir, a, setters)
 	return err == nil && len(changes.FileChanges) == 0
-}
-
-// extract writes the files of an archive into a folder.
-func extract(archive []byte, dir string) error {
-	files, err := unpack(archive)
-	if err != nil {
-		return err
-	}
-	return files.Walk("/", func(at string, info fs.FileInfo, err error) error {
-		if err != nil || info.IsDir() {
-			return err
-		}
-		text, err := files.ReadFile(at)
-		if err != nil {
-			return err
-		}
-		to := filepath.Join(dir, filepath.FromSlash(at))
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			return err
-		}
-		return os.WriteFile(to, text, 0o644)
-	})
 }
 
 // write applies the setters below the path that an automation updates.

@@ -20,19 +20,18 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// unpack reads an archive into memory. What is no regular file is left out, as
-// source-controller does.
-func unpack(archive []byte) (filesys.FileSystem, error) {
-	files := filesys.MakeFsInMemory()
+// unpack writes an archive below a folder. What is no regular file is left out,
+// as source-controller does.
+func unpack(archive []byte, files filesys.FileSystem, root string) error {
 	for in := tar.NewReader(bytes.NewReader(archive)); ; {
 		header, err := in.Next()
 		if errors.Is(err, io.EOF) {
-			return files, nil
+			return nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read the artifact: %w", err)
+			return fmt.Errorf("read the artifact: %w", err)
 		}
-		name := path.Clean("/" + header.Name)
+		name := path.Join(root, path.Clean("/"+header.Name))
 		switch header.Typeflag {
 		case tar.TypeDir:
 			err = files.MkdirAll(name)
@@ -43,15 +42,15 @@ func unpack(archive []byte) (filesys.FileSystem, error) {
 			}
 		}
 		if err != nil {
-			return nil, fmt.Errorf("unpack %s: %w", header.Name, err)
+			return fmt.Errorf("unpack %s: %w", header.Name, err)
 		}
 	}
 }
 
 // build makes the objects of a Kustomization out of an archive, and gives their YAML too.
 func build(archive []byte, k *kustomizev1.Kustomization) ([]*unstructured.Unstructured, []byte, error) {
-	files, err := unpack(archive)
-	if err != nil {
+	files := filesys.MakeFsInMemory()
+	if err := unpack(archive, files, "/"); err != nil {
 		return nil, nil, err
 	}
 	dir := path.Clean("/" + k.Spec.Path)

@@ -112,7 +112,7 @@ func ailmentsThatDelay() map[string]ailment {
 	within := func(d time.Duration) func(*kustomizev1.KustomizationSpec) {
 		return func(s *kustomizev1.KustomizationSpec) { s.Timeout = &metav1.Duration{Duration: d} }
 	}
-	// Nothing turns the one kind into the other, so that it is deleted until Flux makes it anew as Git says now.
+	// spec.podManagementPolicy cannot be changed: the set is deleted until Flux makes it anew as Git says now.
 	remade := func(w *World) {
 		w.Until("StatefulSet db is made anew", func() error {
 			var set appsv1.StatefulSet

@@ -89,7 +89,7 @@ func TestRollouts(t *testing.T) {
 		s.Vary = varyRollouts
 	})
 	w.judges()
-	// Five of the scenarios revert.
+	// Five of the scenarios revert on one branch, which is more than the budget allows.
 	startSidecar(t, w, "--budget=10/1h")
 	w.auto("canary", onCanaries)
 	for _, env := range rolloutEnvs {

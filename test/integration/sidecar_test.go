@@ -174,7 +174,8 @@ func build(t *testing.T, env *testenv.Env) string {
 	common.build.Do(func() {
 		bin := filepath.Join(env.Dir, "bin")
 		// The sidecar looks for races. The tests start the CLI a thousand times, each time for one answer: it would cost five
-		// times as much, and what it does in several goroutines has tests of its own that look for them.
+		// times as much, and what it does in several goroutines has tests of its own that look for them. Without debug
+		// tables they are linked quicker.
 		for _, args := range [][]string{{"./cmd/backstop"}, {"-race", "./cmd/sidecar"}} {
 			cmd := exec.Command("go", append([]string{"build", "-ldflags", "-s -w", "-o", bin + "/"}, args...)...)
 			cmd.Dir = env.Root
