@@ -119,7 +119,7 @@ func TestAnEndThatStillAsks(t *testing.T) {
 			func(w *World) { w.sees(PodsSeen{Started: "Pod/x"}) }), nil, v1alpha1.ResultRecovered},
 		"expired under a policy that only tells": {aWorld(ended(v1alpha1.ResultExpired),
 			func(w *World) { w.Policy.Mode = v1alpha1.ModeNotify }), nil, ""},
-		"a drift that Flux took back": {aWorld(asksApproval, restored, ended(v1alpha1.ResultRestored)),
+		"a drift that Flux undid": {aWorld(asksApproval, restored, ended(v1alpha1.ResultRestored)),
 			[]v1alpha1.Answer{v1alpha1.Approve}, ""},
 		"one that a person had restored": {aWorld(asksApproval, restored, ended(v1alpha1.ResultRestored), func(w *World) {
 			w.Rollback.Status.Verdict = &v1alpha1.Verdict{Answer: v1alpha1.Reject, Source: v1alpha1.VerdictByPerson, By: "jane"}

@@ -40,7 +40,7 @@ func restoring(w *World) Step {
 	case len(left) == 0:
 		return end(w, v1alpha1.ResultRejected, "%s", keeps(w))
 	}
-	why := fmt.Sprintf("%s still runs %s; Flux takes that back %s", left[0].Workload, left[0].Drift.Live,
+	why := fmt.Sprintf("%s still runs %s; Flux undoes that %s", left[0].Workload, left[0].Drift.Live,
 		orElse(left[0].Drift.Undone, "at its next run"))
 	deadline := restoredBy(w)
 	switch next, _ := ask(w); {
@@ -58,7 +58,7 @@ func restoring(w *World) Step {
 	return untilDue(w, Step{Do: DoWait, Wait: min(lookAgain, deadline.Sub(w.Now)+time.Second), Why: why})
 }
 
-// requestRestore is written down before Flux hears of it: Flux may have taken the change back before this walk is
+// requestRestore is written down before Flux hears of it: Flux may have undone the change before this walk is
 // saved, and then nothing else says that it was asked to.
 func requestRestore(w *World) Step {
 	if !opened(&w.Rollback.Status) {

@@ -90,16 +90,16 @@ func TestDecideOnADrift(t *testing.T) {
 		"only told where the policy says so": {world: undone(func(w *World) { w.Policy.Mode = v1alpha1.ModeNotify }), do: DoOutcome, result: v1alpha1.ResultReportedOnly,
 			says: []string{"Deployment/backend was changed by hand with kubectl, while Git says reg/backend:v2 since bad0 (main)"}},
 		"nobody answers": {world: undone(func(w *World) { w.Now = t0.Add(2 * time.Hour) }), do: DoOutcome, result: v1alpha1.ResultExpired},
-		"Flux takes it back": {world: undone(restored), do: DoOutcome, result: v1alpha1.ResultRestored,
+		"Flux undoes it": {world: undone(restored), do: DoOutcome, result: v1alpha1.ResultRestored,
 			says: []string{"Kustomization/flux-system/apps took it back, 1m after the change by hand: Deployment/backend runs reg/backend:v2 again"}},
-		"Flux takes it back after nobody answered": {world: undone(ended(v1alpha1.ResultExpired), restored), do: DoOutcome, result: v1alpha1.ResultRestored},
-		"what was only told is over when Flux takes it back": {world: undone(ended(v1alpha1.ResultReportedOnly), restored), do: DoOutcome, result: v1alpha1.ResultRestored,
+		"Flux undoes it after nobody answered": {world: undone(ended(v1alpha1.ResultExpired), restored), do: DoOutcome, result: v1alpha1.ResultRestored},
+		"what was only told is over when Flux undoes it": {world: undone(ended(v1alpha1.ResultReportedOnly), restored), do: DoOutcome, result: v1alpha1.ResultRestored,
 			says: []string{"Kustomization/flux-system/apps took it back"}},
 		"and when Git was made to say what runs": {world: undone(ended(v1alpha1.ResultReportedOnly), func(w *World) { w.sees(PodsSeen{Unnamed: "Deployment/backend"}) }),
 			do: DoOutcome, result: v1alpha1.ResultRecovered, says: []string{"Deployment/backend does not ask for reg/backend:v2 any more, and nothing there is changed by hand"}},
 		"one that asks is not over by that": {world: undone(func(w *World) { w.sees(PodsSeen{Unnamed: "Deployment/backend"}) }), do: DoWait},
 		"what a person ended stays so":      {world: undone(ended(v1alpha1.ResultRejected), restored), do: DoWait},
-		"Flux took it back before it was recorded": {world: undone(func(w *World) {
+		"Flux undid it before it was recorded": {world: undone(func(w *World) {
 			w.Rollback.Status = v1alpha1.RollbackStatus{}
 			w.sees(PodsSeen{})
 		}), do: DoOutcome, result: v1alpha1.ResultRestored, says: []string{"taken back before it could be recorded"}, not: "failure"},
@@ -111,7 +111,7 @@ func TestDecideOnADrift(t *testing.T) {
 		"old pods that run the image are no recovery": {world: undone(func(w *World) { w.sees(PodsSeen{Started: "Pod/x"}) }), do: DoWait},
 		"a person's commit made it true":              {world: undone(tipSays("reg/backend:v1")), do: DoOutcome, result: v1alpha1.ResultSuperseded},
 		"rejected asks Flux":                          {world: undone(rejected("bob")), do: DoRequest},
-		"rejected and asked waits, and says for what": {world: undone(rejected("bob"), requested), do: DoWait, says: []string{"Deployment/backend still runs reg/backend:v1; Flux takes that back at about 09:10:00 UTC"}},
+		"rejected and asked waits, and says for what": {world: undone(rejected("bob"), requested), do: DoWait, says: []string{"Deployment/backend still runs reg/backend:v1; Flux undoes that at about 09:10:00 UTC"}},
 		"rejected and arrived":                        {world: undone(rejected("bob"), requested, restored), do: DoOutcome, result: v1alpha1.ResultRestored, says: []string{"bob had it restored from Git"}},
 		"rejected, and Flux was faster": {world: undone(rejected("bob"), restored), do: DoOutcome, result: v1alpha1.ResultRestored,
 			says: []string{"Kustomization/flux-system/apps took it back by itself before the answer of bob was carried out"}, not: "bob had it restored"},
@@ -134,7 +134,7 @@ func TestDecideOnADrift(t *testing.T) {
 		"and a person decides, whatever the policy": {world: aWorld(func(w *World) {
 			w.Rollback.Status.Failures = append(w.Rollback.Status.Failures, byHandOf("backend", "reg/backend:v1", time.Minute))
 		}), do: DoWait, says: []string{"Deployment/backend was changed by hand with kubectl"}},
-		"and when Flux takes it back, the image fails again": {world: aWorld(func(w *World) {
+		"and when Flux undoes it, the image fails again": {world: aWorld(func(w *World) {
 			w.Rollback.Status.Failures = append(w.Rollback.Status.Failures, byHandOf("backend", "reg/backend:v1", time.Minute))
 			w.edits(func(p *PodsSeen) { p.Restored = "Deployment/backend" })
 		}), do: DoWait},

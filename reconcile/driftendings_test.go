@@ -39,11 +39,11 @@ func driftEndings() []struct {
 		world World
 	}{
 		{"adopted by a person, and it arrived", undone(arrived)},
-		{"Flux took it back at its next run", undone(restored)},
+		{"Flux undid it at its next run", undone(restored)},
 		{"Helm took it back at its next run", undone(byHelm, restored)},
-		{"Flux took it back after nobody had answered", undone(ended(v1alpha1.ResultExpired), restored)},
-		{"Flux took it back after it was only told", undone(ended(v1alpha1.ResultReportedOnly), restored)},
-		{"Flux took it back before it was recorded", undone(func(w *World) { w.Rollback.Status = v1alpha1.RollbackStatus{}; w.sees(PodsSeen{}) })},
+		{"Flux undid it after nobody had answered", undone(ended(v1alpha1.ResultExpired), restored)},
+		{"Flux undid it after it was only told", undone(ended(v1alpha1.ResultReportedOnly), restored)},
+		{"Flux undid it before it was recorded", undone(func(w *World) { w.Rollback.Status = v1alpha1.RollbackStatus{}; w.sees(PodsSeen{}) })},
 		{"a person had it restored, and it arrived", undone(rejected("bob"), requested, restored)},
 		{"a person rejected it, and Flux was faster", undone(rejected("bob"), restored)},
 		{"a person rejected it, and nothing runs it any more", undone(rejected("bob"), func(w *World) { w.sees(PodsSeen{}) })},

@@ -157,7 +157,7 @@ func TestAccessIsTriedAgainAsSeldomAsItHasFailedForLong(t *testing.T) {
 	}
 }
 
-// tookBack is a Deployment that somebody gave an image by hand, which Flux takes back at some moment of the walk.
+// tookBack is a Deployment that somebody gave an image by hand, which Flux undoes at some moment of the walk.
 type tookBack struct {
 	modelPods
 	names func(image string) bool

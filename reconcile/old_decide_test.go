@@ -171,7 +171,7 @@ func oldRestoring(w *World) Step {
 	case len(left) == 0:
 		return end(w, v1alpha1.ResultRejected, "%s", keeps(w))
 	}
-	why := fmt.Sprintf("%s still runs %s; Flux takes that back %s", left[0].Workload, left[0].Drift.Live,
+	why := fmt.Sprintf("%s still runs %s; Flux undoes that %s", left[0].Workload, left[0].Drift.Live,
 		orElse(left[0].Drift.Undone, "at its next run"))
 	deadline := restoredBy(w)
 	switch next, _ := ask(w); {

@@ -110,7 +110,7 @@ func expires(w *World, q *v1alpha1.Question, why string) Step {
 }
 
 // stillAsks reports whether a Rollback that has ended can be decided all the same: one that expired, and one whose
-// drift Flux took back.
+// drift Flux undid.
 func stillAsks(s *v1alpha1.RollbackStatus) bool {
 	if s.Outcome == nil || s.Verdict != nil || s.Suspect == nil || s.Target == nil {
 		return false

@@ -58,7 +58,7 @@ func summary(r *v1alpha1.Rollback, says string, now time.Time) string {
 		by := "by " + until(at, now) + ": "
 		who := "a person decides by "
 		if undone {
-			who = "Flux takes it back at about "
+			who = "Flux undoes it at about "
 		}
 		lines = []string{
 			about + who + until(at, now) + ", " + to + ": " + how, about + to + " " + by + how, to + " " + by + how, by + how,

@@ -111,7 +111,7 @@ func (e *Engine) addPlaces(ctx context.Context, w *World, step Step, rb *v1alpha
 	return e.fillTarget(ctx, w, step, rb)
 }
 
-// noSource is how a Rollback ends whose image no Git says. Somebody may have put it in by hand, and Flux taken it back
+// noSource is how a Rollback ends whose image no Git says. Somebody may have put it in by hand, and Flux undone it
 // while the commit was looked for: then nothing asks for it any more, and nobody is called.
 func (e *Engine) noSource(ctx context.Context, w *World, why string) (v1alpha1.Result, string, error) {
 	seen, err := e.observe(ctx, KeyOf(&w.Rollback), &w.Rollback)

@@ -38,7 +38,7 @@ func NewWants(f Flux, g Git) *Wants {
 }
 
 // Want describes what a workload should run. containers are those asked for, each with the images that it had and has;
-// since is when somebody changed them. What cannot be read of Git is told and no error: Flux may take the change back
+// since is when somebody changed them. What cannot be read of Git is told and no error: Flux may undo the change
 // before Git answers again.
 func (l *Wants) Want(
 	ctx context.Context, namespace string, w v1alpha1.Workload, since time.Time, containers map[string][]string,

@@ -72,7 +72,7 @@ func inTheCluster() map[string]condition {
 			f.Chain, f.Unread = nil, "you may not read Kustomization/flux-system/apps: ask for get on it"
 		}, HopApply, Unknown, "you may not read Kustomization/flux-system/apps", ""},
 		"the workload is gone":             {func(f *Facts) { f.Live.State.Gone = true }, HopWorkload, Blocked, "not exist", "Git"},
-		"the workload was changed by hand": {changedByHand, HopWorkload, Blocked, "set by kubectl-set 5m ago; Git says production-v1.0.0-1700000000; Flux takes that back at about", "flux -n flux-system reconcile kustomization production; or write it to apps/production/backend.yaml:20"},
+		"the workload was changed by hand": {changedByHand, HopWorkload, Blocked, "set by kubectl-set 5m ago; Git says production-v1.0.0-1700000000; Flux undoes that at about", "flux -n flux-system reconcile kustomization production; or write it to apps/production/backend.yaml:20"},
 		"a change by hand has a Rollback":  {func(f *Facts) { changedByHand(f); drifting(f) }, HopWorkload, Blocked, "set by kubectl-set", "backstop approve backend-1f2e-1 -n production"},
 		"a change by hand whose Rollback asks nothing yet": {func(f *Facts) {
 			changedByHand(f)

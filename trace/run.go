@@ -121,7 +121,7 @@ func (v *view) changed(h Hop, said string) Hop {
 		h.Why += "; what Git says could not be read"
 	}
 	if v.Chain != nil && v.Chain.Says != "" {
-		h.Why += "; Flux takes that back " + v.Chain.Says
+		h.Why += "; Flux undoes that " + v.Chain.Says
 	}
 	if h.Fix = v.answers(); h.Fix != "" {
 		return h

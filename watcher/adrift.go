@@ -139,7 +139,7 @@ func (f *found) sentence() string {
 	if f.Drift.To != "" {
 		fmt.Fprintf(&b, ", back from revision %s to %s", f.Drift.From, f.Drift.To)
 	}
-	fmt.Fprintf(&b, ", while Git says %s; Flux takes it back %s", f.Git, f.Drift.Undone)
+	fmt.Fprintf(&b, ", while Git says %s; Flux undoes it %s", f.Git, f.Drift.Undone)
 	return b.String()
 }
 

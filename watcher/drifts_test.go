@@ -108,7 +108,7 @@ func TestAnUndoIsWalkedByWhatGitSays(t *testing.T) {
 			t.Errorf("Git was asked %d times for a status", n)
 		}
 		s.put(t, fluxDeployment(badImage))
-		want(t, "Flux takes it back", r, webKey)
+		want(t, "Flux undoes it", r, webKey)
 		if got := w.Adrift(); len(got) != 0 {
 			t.Errorf("still adrift: %v", got)
 		}
@@ -215,7 +215,7 @@ func TestFailingTellsOfADrift(t *testing.T) {
 	between := gitSays(badImage)
 	between.want.Busy = "it applies"
 	if _, err := look(t, fluxDeployment(goodImage), between); !errors.As(err, &later) {
-		t.Errorf("while Flux takes it back: %v", err)
+		t.Errorf("while Flux undoes it: %v", err)
 	}
 	busy := gitSays(badImage)
 	busy.want.Busy = "it builds"

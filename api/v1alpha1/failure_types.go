@@ -62,7 +62,7 @@ type Pull struct {
 	Platform string `json:"platform,omitempty"`
 }
 
-// Drift is a change of a container's image by hand, which Git does not say and Flux will take back.
+// Drift is a change of a container's image by hand, which Git does not say and Flux will undo.
 type Drift struct {
 	// Live is the image that the workload's template names now.
 	// +kubebuilder:validation:MaxLength=320

@@ -12,7 +12,7 @@ import (
 // What a Rollback means stands here once, for whoever reads it: the engine, cards, commands, metrics.
 
 // Ended reports whether the Rollback has come to its end. An expired one that was decided after all goes on, and so
-// does a drift that is adopted after Flux took it back.
+// does a drift that is adopted after Flux undid it.
 func (s *RollbackStatus) Ended() bool {
 	switch {
 	case s.Outcome == nil:

@@ -200,7 +200,7 @@ func (q *Question) Allows(a Answer) bool { return q != nil && slices.Contains(q.
 // +kubebuilder:validation:Enum=Approve;Reject
 type Answer string
 
-// Decision is one person's answer to one question. A decision is never changed or taken back: of several the first that
+// Decision is one person's answer to one question. A decision is never changed or withdrawn: of several the first that
 // Backstop reads counts, and of several that it reads at once a Reject.
 type Decision struct {
 	// By is who decided: the Kubernetes user name, or slack:TEAM/USER when Backstop recorded a click.

@@ -20,7 +20,7 @@ func approveCommand(std streams) *cobra.Command {
 		Short: "let Backstop revert the change of a Rollback in Git",
 		Long: `Adds your approval to a Rollback. It answers the question that status.question asks; the first decision that
 Backstop reads counts, and of several at once a rejection. Backstop then pushes the revert and the hold, asks Flux to
-apply them, and verifies. An expired Rollback can still be approved, and so can a change by hand that Flux took back.
+apply them, and verifies. An expired Rollback can still be approved, and so can a change by hand that Flux undid.
 
 Of a workload that was changed by hand, what runs is adopted into Git: '$backstop get drift' lists them.
 
@@ -96,7 +96,7 @@ func addDecision(rb *v1alpha1.Rollback, d v1alpha1.Decision) error {
 	d.Question = q.ID
 	for _, old := range rb.Answered() {
 		if old.By == d.By {
-			return fmt.Errorf("rollback/%s: you answered %s already, and an answer is not taken back", rb.Name, old.Answer)
+			return fmt.Errorf("rollback/%s: you answered %s already, and an answer cannot be changed", rb.Name, old.Answer)
 		}
 	}
 	rb.Spec.Decisions = append(rb.Spec.Decisions, d)

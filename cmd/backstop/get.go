@@ -27,7 +27,7 @@ func getCommand(std streams) *cobra.Command {
   $backstop get policies -A                 # what may be reverted where, and whether each policy works
   $backstop get holds -A -o json            # holds that stand in Git, for a script
   $backstop get events -w                   # what Backstop told about the rollbacks
-  $backstop get drift -A                    # workloads that somebody changed by hand, and when Flux takes that back`,
+  $backstop get drift -A                    # workloads that somebody changed by hand, and when Flux undoes that`,
 		ValidArgsFunction: completeGet(&o.cluster),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what, err := o.parse(args)

@@ -101,7 +101,7 @@ type driftPrinter struct {
 
 func (p *driftPrinter) print(rows []driftRow) {
 	if p.columns == nil {
-		header := []string{"WORKLOAD", "CONTAINER", "RUNS", "GIT SAYS", "BY", "ROLLBACK", "FLUX TAKES IT BACK"}
+		header := []string{"WORKLOAD", "CONTAINER", "RUNS", "GIT SAYS", "BY", "ROLLBACK", "FLUX UNDOES IT"}
 		if p.output == "wide" {
 			header = append(header, "BECAUSE", "NOT READ")
 		}

@@ -137,7 +137,7 @@ func statusOf(s *v1alpha1.RollbackStatus, by reader) string {
 	at, undone := s.DecideBy(by.now)
 	until := text.Day(at, by.now) + at.UTC().Format("15:04 MST")
 	if undone {
-		until += ", when Flux takes it back"
+		until += ", when Flux undoes it"
 	}
 	return fmt.Sprintf("%s by %s: %s", by.program.Command("%s", strings.Join(commands, "|")), until,
 		cmp.Or(strings.Join(why, "; "), readyMessage(s.Conditions)))

@@ -31,7 +31,7 @@ asked for.
 
   Why did production not update?               the first ✗ or …
   Why did the wrong environment update?        ✗ at policy (it takes another environment's tags) or at marker
-  What does the cluster run that Git does not?  ✗ at workload: who changed it, and when Flux takes it back
+  What does the cluster run that Git does not?  ✗ at workload: who changed it, and when Flux undoes it
 
 It reads with your rights, and changes nothing. What you may not read, such as the Secret with which Flux reads Git, is
 said to be not read, which is no failure.

@@ -67,7 +67,7 @@ const (
 	lookAgain = 15 * time.Second
 	// digestAfter is how long a new card waits for its neighbours, so that many become a digest.
 	digestAfter = 2 * time.Second
-	// settleDrift is that of a change by hand, which Flux may take back before long.
+	// settleDrift is that of a change by hand, which Flux may undo before long.
 	settleDrift = 500 * time.Millisecond
 	// updateEvery is the least time between two updates of one card.
 	updateEvery = 2 * time.Second

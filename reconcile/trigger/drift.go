@@ -96,7 +96,7 @@ func doubtsOfDrift(w *reconcile.World) []v1alpha1.Doubt {
 func running(w *reconcile.World, former []reconcile.Former, prove reconcile.Prover) (*v1alpha1.Target, error) {
 	live := reconcile.LiveImages(w.Rollback.Status.Drifts())
 	if left := reconcile.LiveImages(w.Seen[v1alpha1.TriggerDrift].Failures); len(live) > 1 && len(left) > 0 {
-		// What Flux took back already does not count.
+		// What Flux undid already does not count.
 		live = left
 	}
 	switch len(live) {

@@ -25,7 +25,7 @@ func (w *world) undo(ctx context.Context, good, newer string) error {
 			return "no card tells of the change by hand", false
 		}
 		asked = m
-		return "Slack: " + m.Text + " Flux would take it back " + s.Failures[0].Drift.Undone, true
+		return "Slack: " + m.Text + " Flux would undo it " + s.Failures[0].Drift.Undone, true
 	}))
 	if err != nil {
 		return err

@@ -168,7 +168,7 @@ func TestKustomizationThatIsSuspendedNeverTakesADriftBack(t *testing.T) {
 	r := w.until(prod, bad, "says never", func(s *v1alpha1.RollbackStatus) bool {
 		return strings.HasPrefix(s.Failures[0].Drift.Undone, "never: ") && s.Failures[0].Drift.UndoneAt == nil
 	})
-	if !strings.Contains(r.Status.Failures[0].Message, "Flux takes it back never") {
+	if !strings.Contains(r.Status.Failures[0].Message, "Flux undoes it never") {
 		t.Errorf("the message is %q", r.Status.Failures[0].Message)
 	}
 	change(w, k, func(k *kustomizev1.Kustomization) { k.Spec.Suspend = false })

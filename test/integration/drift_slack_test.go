@@ -68,7 +68,7 @@ func TestAdoptADriftOnSlack(t *testing.T) {
 	w.kubectl(prod, "rollout", "undo", "deployment/backend")
 	r, f := w.undid(prod, "backend", bad, good)
 	m := c.card(r, "backend was rolled back by hand to "+fleet.Tag(prod, 0), "Git says `"+fleet.Tag(prod, 1)+"`", "cluster runs `"+fleet.Tag(prod, 0)+"`",
-		"by kubectl", "revision 2 → 1", "Flux takes it back", fmt.Sprintf("<!date^%d^{date_short_pretty} at about {time}|", f.Drift.UndoneAt.Unix()),
+		"by kubectl", "revision 2 → 1", "Flux undoes it", fmt.Sprintf("<!date^%d^{date_short_pretty} at about {time}|", f.Drift.UndoneAt.Unix()),
 		"managedFields: kubectl owns the image", "ReplicaSets: revision 2", "Git at "+suspect[:12], "Adopt into Git", "Restore from Git")
 	if got := buttons(m); !strings.HasPrefix(got, card.Approve+" "+card.Reject) {
 		t.Errorf("the buttons are %s", got)

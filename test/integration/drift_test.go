@@ -116,7 +116,7 @@ func TestUndoToThePreviousRevisionAndAdopt(t *testing.T) {
 	}
 	jane := w.user("jane", prod, "admin")
 	out, err := jane.backstop("get", "drift")
-	for _, words := range []string{"FLUX TAKES IT BACK", "Deployment/backend", fleet.Tag(prod, 0), fleet.Tag(prod, 1), "kubectl", r.Name} {
+	for _, words := range []string{"FLUX UNDOES IT", "Deployment/backend", fleet.Tag(prod, 0), fleet.Tag(prod, 1), "kubectl", r.Name} {
 		if err != nil || !strings.Contains(out, words) {
 			t.Errorf("backstop get drift does not say %q: %v\n%s", words, err, out)
 		}
@@ -187,7 +187,7 @@ func TestUndoUnansweredUntilFluxRestores(t *testing.T) {
 	_, f := w.adrift(prod, bad, "Deployment/backend")
 	r := w.ends(prod, bad, v1alpha1.ResultRestored, "Kustomization/"+w.Fleet.FluxNamespace()+"/"+prod+" took it back, ", " after the change by hand")
 	if f.Drift.UndoneAt == nil {
-		t.Fatalf("the record does not say when Flux takes it back: %+v", f.Drift)
+		t.Fatalf("the record does not say when Flux undoes it: %+v", f.Drift)
 	}
 	// Flux's stand-in has no jitter, but its times and those of managedFields are whole seconds.
 	var back time.Time
@@ -199,7 +199,7 @@ func TestUndoUnansweredUntilFluxRestores(t *testing.T) {
 	// Flux may be late on a busy machine, and never early.
 	at, opened := f.Drift.UndoneAt.Time, r.CreationTimestamp.Time
 	if back.Before(at.Add(-3*time.Second)) || at.After(opened.Add(w.Fleet.ApplyInterval+3*time.Second)) {
-		t.Errorf("Flux took it back at %s, the record of %s said at %s", back, opened, at)
+		t.Errorf("Flux undid it at %s, the record of %s said at %s", back, opened, at)
 	}
 	if got := w.Tip(); got != tip || r.Status.Verdict != nil {
 		t.Errorf("Git was written (%s) or somebody decided: %+v", got, r.Status.Verdict)

@@ -13,7 +13,7 @@ import (
 // answers are the names of the two answers to a change by hand.
 var answers = map[v1alpha1.Answer]string{v1alpha1.Approve: "Adopt into Git", v1alpha1.Reject: "Restore from Git"}
 
-// drifts are the changes by hand, the one first that Flux takes back first.
+// drifts are the changes by hand, the one first that Flux undoes first.
 func drifts(s *v1alpha1.RollbackStatus) []*v1alpha1.Failure {
 	var out []*v1alpha1.Failure
 	all := s.Drifts()

@@ -31,7 +31,7 @@ func fields(f Facts) []*slack.TextBlockObject {
 	add("Image", imageField(r))
 	if r.Spec.OpenedFor == v1alpha1.TriggerDrift {
 		add("Changed by hand", driftField(&r.Status))
-		add("Flux takes it back", deadlineField(r))
+		add("Flux undoes it", deadlineField(r))
 	} else {
 		add(podsLabel(r), podsField(&r.Status))
 	}

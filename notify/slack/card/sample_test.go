@@ -364,7 +364,7 @@ func blind(r *v1alpha1.Rollback) {
 	d.Unread = []string{"history: no ReplicaSets of it are there", "managedFields: the managedFields entry of kubectl cannot be read: unexpected end of JSON input"}
 }
 
-// another workload was changed too, which Flux takes back sooner.
+// another workload was changed too, which Flux undoes sooner.
 func another(r *v1alpha1.Rollback) {
 	f := *r.Status.Failures[0].DeepCopy()
 	f.Workload.Name, f.Drift.UndoneAt = "shop-worker", atPointer("14:26:00")
@@ -376,7 +376,7 @@ func another(r *v1alpha1.Rollback) {
 // restores is the reconcile that was asked for.
 func restores(r *v1alpha1.Rollback) {
 	r.Status.Request = &v1alpha1.Request{Token: "t", Objects: []v1alpha1.ObjectRef{*r.Status.Failures[0].Drift.UndoneBy}, At: at("14:31:10")}
-	waits("Deployment/shop-api still runs registry.example/shop/shop-api:v1.41.3; Flux takes that back at about 14:36:00 UTC", "")(r)
+	waits("Deployment/shop-api still runs registry.example/shop/shop-api:v1.41.3; Flux undoes that at about 14:36:00 UTC", "")(r)
 }
 
 const jane = "slack:T0SHOP/U0JANE"

@@ -248,7 +248,7 @@ func tooLate(c Click, f *facts) *refusal {
 	}
 	for _, d := range answers {
 		if d.By == self {
-			return refuse(TooLate, "You %s already, %s. An answer is not taken back.", answered(d.Answer), clock(d.At.Time))
+			return refuse(TooLate, "You %s already, %s. An answer cannot be changed.", answered(d.Answer), clock(d.At.Time))
 		}
 	}
 	first := v1alpha1.Decision{}
