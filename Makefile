@@ -21,7 +21,7 @@ TESTFLAGS ?=
 FUZZTIME ?= 20s
 # What is tried with the kinds of older releases of Flux: images of Kustomizations, holds, what Flux cannot apply, and
 # images of HelmReleases, which have an inventory since Flux 2.8.
-FLUX_TESTS := TestOneImageInTheCommit|TestManualRelease|TestWhatFluxCannotApplyIsToldAndTakenBack
+FLUX_TESTS := TestOneImageInTheCommit|TestManualRelease|TestWhatFluxCannotApplyIsToldAndReverted
 
 .PHONY: help
 help: ## Say what can be made

@@ -1,4 +1,4 @@
-// Package doctor looks before the bad night: for each workload, whether Backstop could take a bad image back, how
+// Package doctor looks before the bad night: for each workload, whether Backstop could revert a bad image, how
 // fast, and what would undo it.
 //
 //	policy ─► read ─► branch ─► push ─► sign ─► prove ─► apply ─► delays ─► loses

@@ -50,7 +50,7 @@ type Sidecar struct {
 	Args      []string
 }
 
-// Workload is one workload that could be taken back.
+// Workload is one workload that could be reverted.
 type Workload struct {
 	v1alpha1.Workload
 	Labels map[string]string

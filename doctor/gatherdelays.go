@@ -72,7 +72,7 @@ func (g *Gatherer) dependency(ctx context.Context, ref v1alpha1.ObjectRef, on cl
 }
 
 // refused gives the words with which the Git server refused a push, to image automation or to Backstop. A push that
-// went through since then takes them back.
+// went through since then undoes them.
 func (g *Gatherer) refused(ctx context.Context, namespace string, w *Workload) string {
 	var pushed time.Time
 	note := func(t time.Time) {

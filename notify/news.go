@@ -49,7 +49,7 @@ func foundOut(before, after *v1alpha1.Rollback) (out account) {
 		out[len(out)-1].Answer = how(after)
 	}
 	if pr := a.PullRequest; pr != nil && pr.Number > 0 && (b.PullRequest == nil || b.PullRequest.Number == 0) {
-		out.say("PullRequestOpened", false, "pull request %d takes %s back: %s", pr.Number, goesBack(after), pr.URL)
+		out.say("PullRequestOpened", false, "pull request %d reverts %s: %s", pr.Number, goesBack(after), pr.URL)
 	}
 	if b.Verdict == nil && a.Verdict != nil {
 		out.say("Decided", false, "%s: %s", a.Verdict.By, a.Verdict.Answer)
@@ -83,7 +83,7 @@ func done(before, after *v1alpha1.Rollback) (out account) {
 		if a.Suspect.ByFiles() {
 			to = ""
 		}
-		out.say("Reverted", false, "%.12s on %s takes %s back%s%s", a.Change.Commit, a.Change.Branch,
+		out.say("Reverted", false, "%.12s on %s reverts %s%s%s", a.Change.Commit, a.Change.Branch,
 			goesBack(after), to, hold(a.Change))
 	}
 	if newly := askedSince(b.Request, a.Request); len(newly) > 0 {
@@ -152,7 +152,7 @@ func proposed(b, a *v1alpha1.PullRequest) (out account) {
 	return out
 }
 
-// returning are the pull requests that were found to bring again what was taken back.
+// returning are the pull requests that were found to bring again what was reverted.
 func returning(b, a *v1alpha1.Returning, what string) (out account) {
 	if a == nil {
 		return nil
@@ -211,7 +211,7 @@ func question(r *v1alpha1.Rollback) string {
 	return fmt.Sprintf("%s goes back to %s", goesBack(r), to)
 }
 
-// goesBack is what an approval takes back: an image, or what a commit changed in whole files.
+// goesBack is what an approval reverts: an image, or what a commit changed in whole files.
 func goesBack(r *v1alpha1.Rollback) string {
 	if s := r.Status.Suspect; s.ByFiles() {
 		return fmt.Sprintf("what %.12s changed for %s", s.Commit, r.Spec.Subject)

@@ -70,7 +70,7 @@ func TestWhatsNew(t *testing.T) {
 			s.Waiting.Why = "the branch cannot be read yet"
 		}, nil},
 		"a change names both commits and what is held": {proved, changed, []string{
-			"Reverted: aaaaaaaaaaaa on main takes reg/backend:v2 back to reg/backend:v1 and bbbbbbbbbbbb holds develop:backend"}},
+			"Reverted: aaaaaaaaaaaa on main reverts reg/backend:v2 to reg/backend:v1 and bbbbbbbbbbbb holds develop:backend"}},
 		"a good end is no warning": {changed, over(v1alpha1.ResultVerified), []string{"Verified: it ended"}},
 		"a bad end warns":          {changed, over(v1alpha1.ResultFailed), []string{"! Failed: it ended"}},
 		"an end that is replaced after expiry is told again": {over(v1alpha1.ResultExpired), over(v1alpha1.ResultVerified),

@@ -27,7 +27,7 @@ type barredBy struct {
 
 func (b *barredBy) Error() string { return b.why }
 
-// mayWrite reports whether what a suspect brought in may be taken back under a policy; nil when it may. The policy is
+// mayWrite reports whether what a suspect brought in may be reverted under a policy; nil when it may. The policy is
 // resolved under the controller's ceiling.
 func mayWrite(p Policy, s *v1alpha1.RollbackStatus, now time.Time) error {
 	if err := mayLift(p); err != nil {

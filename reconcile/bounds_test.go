@@ -182,7 +182,7 @@ func TestMorePlacesThanTheRecordTakesAreRefused(t *testing.T) {
 	}
 	err := join(&rb, Origin{}, places("two/"))
 	if _, refused := AsRefusal(err); !refused || rb.Status.Suspect != nil {
-		t.Errorf("a part of the places is taken back: %v", err)
+		t.Errorf("a part of the places is reverted: %v", err)
 	}
 }
 

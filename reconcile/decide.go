@@ -72,7 +72,7 @@ func undecided(w *World) Step {
 		return Step{Do: DoTarget, Why: "asking the registry"}
 	case st.bad == 0:
 		return verdict(w, v1alpha1.VerdictByBranch, "revert "+text.Short(t.Commit),
-			"another Backstop or Rollback took the image back already")
+			"another Backstop or Rollback reverted the image already")
 	case !askedEnough(w) && !w.Now.Before(askAgain(s)):
 		return Step{Do: DoTarget, Why: "asking the registry again"}
 	}
@@ -140,7 +140,7 @@ func whenAllowed(w *World) Step {
 		return Step{Do: DoWait, Wait: retryIn(w, err), Why: err.Error()}
 	}
 	if wait := waitsForOthers(w); wait > 0 {
-		return Step{Do: DoWait, Wait: wait, Brief: true, Why: "other images fail right now: one push takes all of them back"}
+		return Step{Do: DoWait, Wait: wait, Brief: true, Why: "other images fail right now: one push reverts all of them"}
 	}
 	switch {
 	case w.Policy.Delivery == v1alpha1.DeliveryPullRequest:

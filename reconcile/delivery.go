@@ -15,7 +15,7 @@ type PullRequests struct {
 	Provider v1alpha1.PullRequestProvider
 	// AutoMerge has the provider merge by itself what is allowed.
 	AutoMerge bool
-	// CloseAutomations closes image automation's pull requests that bring again what was taken back.
+	// CloseAutomations closes image automation's pull requests that bring again what was reverted.
 	CloseAutomations bool
 	// Secrets with a login for the provider's API, by name: which of them may be sent where, the source decides. None is
 	// that of the GitRepository.

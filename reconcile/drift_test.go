@@ -91,10 +91,10 @@ func TestDecideOnADrift(t *testing.T) {
 			says: []string{"Deployment/backend was changed by hand with kubectl, while Git says reg/backend:v2 since bad0 (main)"}},
 		"nobody answers": {world: undone(func(w *World) { w.Now = t0.Add(2 * time.Hour) }), do: DoOutcome, result: v1alpha1.ResultExpired},
 		"Flux undoes it": {world: undone(restored), do: DoOutcome, result: v1alpha1.ResultRestored,
-			says: []string{"Kustomization/flux-system/apps took it back, 1m after the change by hand: Deployment/backend runs reg/backend:v2 again"}},
+			says: []string{"Kustomization/flux-system/apps undid it, 1m after the change by hand: Deployment/backend runs reg/backend:v2 again"}},
 		"Flux undoes it after nobody answered": {world: undone(ended(v1alpha1.ResultExpired), restored), do: DoOutcome, result: v1alpha1.ResultRestored},
 		"what was only told is over when Flux undoes it": {world: undone(ended(v1alpha1.ResultReportedOnly), restored), do: DoOutcome, result: v1alpha1.ResultRestored,
-			says: []string{"Kustomization/flux-system/apps took it back"}},
+			says: []string{"Kustomization/flux-system/apps undid it"}},
 		"and when Git was made to say what runs": {world: undone(ended(v1alpha1.ResultReportedOnly), func(w *World) { w.sees(PodsSeen{Unnamed: "Deployment/backend"}) }),
 			do: DoOutcome, result: v1alpha1.ResultRecovered, says: []string{"Deployment/backend does not ask for reg/backend:v2 any more, and nothing there is changed by hand"}},
 		"one that asks is not over by that": {world: undone(func(w *World) { w.sees(PodsSeen{Unnamed: "Deployment/backend"}) }), do: DoWait},
@@ -102,7 +102,7 @@ func TestDecideOnADrift(t *testing.T) {
 		"Flux undid it before it was recorded": {world: undone(func(w *World) {
 			w.Rollback.Status = v1alpha1.RollbackStatus{}
 			w.sees(PodsSeen{})
-		}), do: DoOutcome, result: v1alpha1.ResultRestored, says: []string{"taken back before it could be recorded"}, not: "failure"},
+		}), do: DoOutcome, result: v1alpha1.ResultRestored, says: []string{"undone before it could be recorded"}, not: "failure"},
 		"of different images one is left": {world: undone(func(w *World) {
 			w.Rollback.Status.Failures = append(w.Rollback.Status.Failures, byHandOf("other", "reg/backend:v0", time.Minute))
 			w.Rollback.Status.Target = &v1alpha1.Target{Proof: "the workloads run different images by hand", At: micro(t0)}
@@ -114,7 +114,7 @@ func TestDecideOnADrift(t *testing.T) {
 		"rejected and asked waits, and says for what": {world: undone(rejected("bob"), requested), do: DoWait, says: []string{"Deployment/backend still runs reg/backend:v1; Flux undoes that at about 09:10:00 UTC"}},
 		"rejected and arrived":                        {world: undone(rejected("bob"), requested, restored), do: DoOutcome, result: v1alpha1.ResultRestored, says: []string{"bob had it restored from Git"}},
 		"rejected, and Flux was faster": {world: undone(rejected("bob"), restored), do: DoOutcome, result: v1alpha1.ResultRestored,
-			says: []string{"Kustomization/flux-system/apps took it back by itself before the answer of bob was carried out"}, not: "bob had it restored"},
+			says: []string{"Kustomization/flux-system/apps undid it by itself before the answer of bob was carried out"}, not: "bob had it restored"},
 		"rejected, and the branch cannot be read": {world: undone(rejected("bob"), func(w *World) { w.Branch = nil }), do: DoRequest},
 		"rejected and never restored":             {world: undone(rejected("bob"), requested, func(w *World) { w.Now = t0.Add(time.Hour) }), do: DoOutcome, result: v1alpha1.ResultFailed, says: []string{"not verified in 15m"}},
 		"rejected and nothing runs it any more":   {world: undone(rejected("bob"), func(w *World) { w.sees(PodsSeen{}) }), do: DoOutcome, result: v1alpha1.ResultRejected},
@@ -208,7 +208,7 @@ func TestTheTargetOfADriftIsWhatRuns(t *testing.T) {
 		"a second change of one of two workloads": {form: rb(drift(imgBad), byHandOf("other", imgGood, 0), secondChange(drift(imgGood))), former: was(imgBad, imgGood), byHand: true,
 			want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.PlaceValue{{Value: imgGood}}, Proved: true}, proof: "is there"},
 		"two containers of one workload are two": {form: rb(drift(imgBad), inContainer("side", drift(imgGood))), former: was(imgBad, imgGood), byHand: true, proof: "the workloads run different images by hand"},
-		"of two workloads Flux took one back": {form: rb(drift(imgBad), byHandOf("other", imgGood, 0)), now: []v1alpha1.Failure{drift(imgBad)}, former: was(imgGood, imgBad), byHand: true,
+		"of two workloads Flux undid one": {form: rb(drift(imgBad), byHandOf("other", imgGood, 0)), now: []v1alpha1.Failure{drift(imgBad)}, former: was(imgGood, imgBad), byHand: true,
 			want: v1alpha1.Target{Image: imgBad}, proof: "is not there"},
 		"workloads that run the same": {form: rb(drift(imgGood), byHandOf("other", imgGood, 0)), former: was(imgGood), byHand: true, want: v1alpha1.Target{Image: imgGood, Values: []v1alpha1.PlaceValue{{Value: imgGood}}, Proved: true}, proof: "is there"},
 	}

@@ -90,7 +90,7 @@ func (e *Engine) save(ctx context.Context, before, after *v1alpha1.Rollback) err
 
 func (e *Engine) fillOutcome(_ context.Context, _ *World, step Step, rb *v1alpha1.Rollback) error {
 	if s := &rb.Status; s.Verdict != nil && step.Outcome.Result == v1alpha1.ResultExpired {
-		// Who took a no back did not say yes.
+		// Who withdrew a no did not say yes.
 		s.Lapsed = append(s.Lapsed, v1alpha1.Lapse{Verdict: *s.Verdict, At: step.Outcome.At, Why: step.Outcome.Message})
 		s.Verdict = nil
 	}

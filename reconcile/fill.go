@@ -75,7 +75,7 @@ func (e *Engine) fillVerdict(_ context.Context, _ *World, step Step, rb *v1alpha
 	return nil
 }
 
-// fillLapse takes a verdict back: people are asked anew.
+// fillLapse withdraws a verdict: people are asked anew.
 func (e *Engine) fillLapse(_ context.Context, w *World, step Step, rb *v1alpha1.Rollback) error {
 	s := &rb.Status
 	s.Lapsed = append(s.Lapsed, v1alpha1.Lapse{Verdict: *s.Verdict, At: v1alpha1.NewTime(w.Now), Why: sentence(step.Why)})

@@ -126,7 +126,7 @@ func (e *Engine) readOnly(w *World, src Source) string {
 	return src.ReadOnly
 }
 
-// failedWithin is how long before a hold the images that were taken back under its policies count.
+// failedWithin is how long before a hold the images that were reverted under its policies count.
 const failedWithin = 7 * 24 * time.Hour
 
 // selections reads what image automation would write if the holds were lifted, by the policy of each.

@@ -157,13 +157,13 @@ func TestAccessIsTriedAgainAsSeldomAsItHasFailedForLong(t *testing.T) {
 	}
 }
 
-// tookBack is a Deployment that somebody gave an image by hand, which Flux undoes at some moment of the walk.
-type tookBack struct {
+// undoneByHand is a Deployment that somebody gave an image by hand, which Flux undoes at some moment of the walk.
+type undoneByHand struct {
 	modelPods
 	names func(image string) bool
 }
 
-func (p tookBack) Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (PodsSeen, error) {
+func (p undoneByHand) Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (PodsSeen, error) {
 	s, err := p.modelPods.Failing(ctx, key, known)
 	if len(known) > 0 && len(s.Failures) == 0 && !p.names(key.Image()) {
 		s.Unnamed = "Deployment/app"
@@ -189,24 +189,24 @@ func TestAnImageThatNobodyAsksForAnyMoreCallsNobody(t *testing.T) {
 		scaled bool
 		want   v1alpha1.Result
 	}{
-		"taken back before the commit is looked for": {back: "before", want: v1alpha1.ResultRecovered},
-		"taken back while it is looked for":          {back: "while", want: v1alpha1.ResultRecovered},
-		"taken back after it was not found":          {back: "after", want: v1alpha1.ResultRecovered},
-		"never taken back":                           {back: "never", want: v1alpha1.ResultSourceNotFound},
-		"scaled to 0, and still named":               {back: "while", scaled: true, want: v1alpha1.ResultSourceNotFound},
+		"undone before the commit is looked for": {back: "before", want: v1alpha1.ResultRecovered},
+		"undone while it is looked for":          {back: "while", want: v1alpha1.ResultRecovered},
+		"undone after it was not found":          {back: "after", want: v1alpha1.ResultRecovered},
+		"never undone":                           {back: "never", want: v1alpha1.ResultSourceNotFound},
+		"scaled to 0, and still named":           {back: "while", scaled: true, want: v1alpha1.ResultSourceNotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newModel()
 			m.podsBad[imgBad] = true
 			named := true
-			takeBack := func(when string) {
+			undo := func(when string) {
 				if when == tt.back {
 					m.podsBad[imgBad], named = false, tt.scaled
 				}
 			}
 			e := m.engine("prod", Budget{})
-			e.Pods = tookBack{modelPods{m}, func(string) bool { return named }}
-			e.Git = nowhere{m, func() { takeBack("while") }}
+			e.Pods = undoneByHand{modelPods{m}, func(string) bool { return named }}
+			e.Git = nowhere{m, func() { undo("while") }}
 			var warned []string
 			e.Tell = func(_, after *v1alpha1.Rollback) {
 				if o := after.Status.Outcome; o != nil && o.Result.NeedsPerson() {
@@ -217,10 +217,10 @@ func TestAnImageThatNobodyAsksForAnyMoreCallsNobody(t *testing.T) {
 				m.walk(t, e)
 				m.now = m.now.Add(time.Minute)
 				if i == 0 {
-					takeBack("before")
+					undo("before")
 				}
 			}
-			takeBack("after")
+			undo("after")
 			m.walk(t, e)
 			for _, r := range m.records {
 				o := r.Status.Outcome

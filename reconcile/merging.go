@@ -47,7 +47,7 @@ func (e *Engine) fillMerge(ctx context.Context, w *World, _ Step, rb *v1alpha1.R
 	return nil
 }
 
-// fillDisarm takes back that the provider merges the pull request by itself.
+// fillDisarm tells the provider to merge no longer by itself.
 func (e *Engine) fillDisarm(ctx context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
 	forge, err := e.forge(ctx, w)
 	if err != nil {

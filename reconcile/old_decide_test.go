@@ -65,7 +65,7 @@ func oldUndecided(w *World) Step {
 		return Step{Do: DoTarget, Why: "asking the registry"}
 	case st.bad == 0:
 		return verdict(w, v1alpha1.VerdictByBranch, "revert "+text.Short(t.Commit),
-			"another Backstop or Rollback took the image back already")
+			"another Backstop or Rollback reverted the image already")
 	case !oldSettled(w) && !w.Now.Before(askAgain(s)):
 		return Step{Do: DoTarget, Why: "asking the registry again"}
 	}
@@ -74,7 +74,7 @@ func oldUndecided(w *World) Step {
 
 func oldGone(w *World) Step {
 	if w.Rollback.Spec.OpenedFor == v1alpha1.TriggerDrift {
-		return end(w, v1alpha1.ResultRestored, "a change by hand was taken back before it could be recorded: what Git "+
+		return end(w, v1alpha1.ResultRestored, "a change by hand was undone before it could be recorded: what Git "+
 			"says, %s, is not changed by hand any more", w.Rollback.Spec.Subject.Name)
 	}
 	return end(w, v1alpha1.ResultRecovered, "the failure was gone before it could be recorded")
@@ -221,10 +221,10 @@ func oldTakenBack(s *v1alpha1.RollbackStatus) string {
 		}
 	}
 	if s.Verdict == nil || s.Verdict.Answer != v1alpha1.Reject {
-		return by + " took it back"
+		return by + " undid it"
 	}
 	if s.Request == nil || s.Request.At.Before(&s.Verdict.At) {
-		return by + " took it back by itself before the answer of " + s.Verdict.By + " was carried out"
+		return by + " undid it by itself before the answer of " + s.Verdict.By + " was carried out"
 	}
 	return s.Verdict.By + " had it restored from Git"
 }

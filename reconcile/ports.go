@@ -241,7 +241,7 @@ type Applied struct {
 	Released *Again
 }
 
-// Again is when Flux applies something again, and so takes a change by hand back.
+// Again is when Flux applies something again, and so undoes a change by hand.
 type Again struct {
 	// Next is the time, give or take the jitter of the interval; zero where never, or nobody knows.
 	Next time.Time

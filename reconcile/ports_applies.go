@@ -16,7 +16,7 @@ type Applies interface {
 	// Blame finds the commit at which what fails broke. A Refusal explains why none can be looked for. with is as in
 	// Origin.
 	Blame(ctx context.Context, key Key, f v1alpha1.Failure, with *types.NamespacedName) (Blamed, error)
-	// Undo reads what is to be kept of what was applied well, and gives the proof that taking the suspect's files back
+	// Undo reads what is to be kept of what was applied well, and gives the proof that reverting the suspect's files
 	// keeps it. A Refusal explains why it has none.
 	Undo(ctx context.Context, key Key, f v1alpha1.Failure, s v1alpha1.Suspect, with *types.NamespacedName,
 	) (UndoProof, error)

@@ -78,7 +78,7 @@ type TrailerCommit struct {
 	Kind TrailerKind
 	// Rollbacks are CLUSTER/NAMESPACE/NAME of those that it serves (Backstop-Rollback).
 	Rollbacks []string
-	// Images taken back, or selected for a lift (Backstop-Image).
+	// Images reverted, or selected for a lift (Backstop-Image).
 	Images []string
 	// Workloads concerned, as CLUSTER/NAMESPACE/Kind/name (Backstop-Workload).
 	Workloads []string
@@ -171,7 +171,7 @@ type Hold struct {
 	// found.
 	Commit   string
 	Rollback string
-	// Failed are the images that Backstop took back from this node, newest first.
+	// Failed are the images that Backstop reverted from this node, newest first.
 	Failed []string
 }
 
@@ -270,6 +270,6 @@ type Proposed struct {
 // StoryFailure is what one workload suffers from, with the words of whoever saw it.
 type StoryFailure struct{ Workload, Cause, Message string }
 
-// UndoProof reports whether what taking files back would leave may be pushed, with the files of the tip and those after
+// UndoProof reports whether what reverting files would leave may be pushed, with the files of the tip and those after
 // it. It gives what changes together with what failed; a Refusal that names its doubt explains why not.
 type UndoProof func(ctx context.Context, tip, after fs.FS) ([]v1alpha1.ObjectRef, error)

@@ -82,7 +82,7 @@ func TestALineThatGoesByPullRequest(t *testing.T) {
 			w.Rollback.Status.Verdict.Source = v1alpha1.VerdictByPerson
 		}, DoMerge, "", "merging"},
 		"clean, and it holds more than the reverts":     {7, func(w *World) { clean(w); w.Rollback.Status.PullRequest.Own = false }, DoWait, "", "a person merges it"},
-		"clean, and another one in it waits for people": {7, func(w *World) { clean(w); w.Others = "it takes back reg/web:v2 too, which nobody has allowed yet" }, DoWait, "", "reg/web:v2 too"},
+		"clean, and another one in it waits for people": {7, func(w *World) { clean(w); w.Others = "it reverts reg/web:v2 too, which nobody has allowed yet" }, DoWait, "", "reg/web:v2 too"},
 		"clean, and the policy is suspended":            {7, func(w *World) { clean(w); suspended(w) }, DoWait, "", "nothing is merged by Backstop: policy shop/web is suspended"},
 		"clean, and the budget is spent": {7, func(w *World) {
 			clean(w)
@@ -118,7 +118,7 @@ func TestALineThatGoesByPullRequest(t *testing.T) {
 		"mode Notify disarms it":                   {7, func(w *World) { armed(w); w.Policy.Mode, w.Policy.Why = v1alpha1.ModeNotify, "" }, DoDisarm, "", "only tells"},
 		"a policy that is gone disarms it":         {7, func(w *World) { armed(w); w.Policy = Policy{} }, DoDisarm, "", ""},
 		"a person armed it, and suspend leaves it": {7, func(w *World) { w.PullRequest.Armed = true; suspended(w) }, DoWait, "", "nothing is merged by Backstop"},
-		"another one in it is suspended":           {7, func(w *World) { armed(w); w.Others = "it takes back reg/web:v2 too, and policy x is suspended" }, DoDisarm, "", "reg/web:v2"},
+		"another one in it is suspended":           {7, func(w *World) { armed(w); w.Others = "it reverts reg/web:v2 too, and policy x is suspended" }, DoDisarm, "", "reg/web:v2"},
 		"a push to its branch disarms it":          {7, func(w *World) { armed(w); w.PullRequest.Head = "e" }, DoDisarm, "", "its branch changed"},
 		"a push to its branch is looked at":        {7, func(w *World) { w.PullRequest.Head = "e" }, DoPullRequest, "", "looking at what"},
 		"and not while nothing may be written":     {7, func(w *World) { w.PullRequest.Head = "e"; suspended(w) }, DoWait, "", "nothing is merged"},

@@ -99,7 +99,7 @@ func (e *Engine) gatherSharers(ctx context.Context, w *World) error {
 	w.Shared = len(all) > 0
 	for i := range all {
 		o := &all[i]
-		what := fmt.Sprintf("it takes back %s too, ", o.Spec.Subject.Name)
+		what := fmt.Sprintf("it reverts %s too, ", o.Spec.Subject.Name)
 		if v := o.Status.Verdict; v == nil || v.Answer != v1alpha1.Approve {
 			w.Others = what + "which nobody has allowed yet"
 			continue
@@ -163,7 +163,7 @@ func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, rb *v1al
 		return noPullRequest(s, err)
 	}
 	src := askedBy(p.source, p.forge, Proposal{Branch: branch, Base: s.Suspect.Branch,
-		Story: Story{Commit: s.Suspect.Commit, Message: "Take back " + p.reverts[0].Image}})
+		Story: Story{Commit: s.Suspect.Commit, Message: "Revert " + p.reverts[0].Image}})
 	put, err := e.Git.Propose(ctx, src, Onto{Branch: branch}, p.reverts)
 	if err != nil {
 		return noPullRequest(s, err)

@@ -72,7 +72,7 @@ type Proposal struct {
 
 // Story is what a pull request tells: the facts of the card, as plain texts. All of it may be foreign.
 type Story struct {
-	// Image that is taken back, and Target, what it is taken back to; empty where whole files go back.
+	// Image that is reverted, and Target, what it is reverted to; empty where whole files go back.
 	Image, Target string
 	// Commit that brought it in, by whom, and the first line of its message.
 	Commit, Author, Subject string
@@ -89,7 +89,7 @@ type Story struct {
 	ByPerson bool
 	// Followed means that a sidecar follows the pull request.
 	Followed bool
-	// Lifts means that a hold is taken away, and nothing is taken back: Author is why then, and Target what is selected.
+	// Lifts means that a hold is taken away, and nothing is reverted: Author is why then, and Target what is selected.
 	Lifts bool
 	// Message of the revert's commit, whose last paragraph holds its trailers.
 	Message string
@@ -130,7 +130,7 @@ type Forge interface {
 	Update(ctx context.Context, pr *PullRequest, p Proposal) error
 	// Merge merges a pull request, by no way around a rule.
 	Merge(ctx context.Context, pr *PullRequest, order MergeOrder) (Merging, error)
-	// Disarm takes back that the provider merges a pull request by itself, or that it stands in a queue.
+	// Disarm tells the provider to merge a pull request no longer by itself, or that it stands in a queue.
 	Disarm(ctx context.Context, pr *PullRequest) error
 	// Verify has the provider sign what Backstop put on a branch that is at a head still, and gives its head then. Where
 	// the login does not let it, Verifies says so, and the head is left.

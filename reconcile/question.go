@@ -129,7 +129,7 @@ func onlyTold(w *World) string {
 	case errors.As(mayWrite(w.Policy, s, w.Now), &no):
 		return no.why
 	case s.Target.Refused != nil:
-		return "it is not taken back here: " + s.Target.Refused.Message
+		return "it is not reverted here: " + s.Target.Refused.Message
 	case len(s.Target.Values) == 0:
 		return "there is nothing to go back to: " + s.Target.Proof
 	case w.ReadOnly != "":

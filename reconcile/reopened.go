@@ -6,7 +6,7 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// A pull request that was closed without a merge is a person's no. Whoever opens it again takes the no back, and says
+// A pull request that was closed without a merge is a person's no. Whoever opens it again withdraws the no, and says
 // no yes by it: the Rollback asks again, as one does that expired, and its merge is an answer.
 
 // refusedByClose reports whether a Rollback ended because somebody closed its pull request.

@@ -163,7 +163,7 @@ func onceSelected(w *World, h Hold, name string) Step {
 		return Step{Do: DoWait, Wait: restAgain, Why: name + " waits for backstop lift"}
 	case failedBefore(e, w.Rollback.Spec.Subject.Name):
 		return Step{Do: DoWait, Wait: restAgain,
-			Why: name + " stands: the policy selects " + e.Image + ", which was taken back"}
+			Why: name + " stands: the policy selects " + e.Image + ", which was reverted"}
 	case e.Proof.Finding != FindingPresent:
 		return Step{Do: DoWait, Wait: proveAgain, Why: name + " stands: the policy selects " + e.Image +
 			", which is not proved to run here: " + e.Proof.Sentence}

@@ -27,7 +27,7 @@ const (
 	maxReturning = 3
 )
 
-// seeks reports whether open pull requests are looked for that bring again what the Rollback took back: where changes
+// seeks reports whether open pull requests are looked for that bring again what the Rollback reverted: where changes
 // come by pull request, and where a policy wants them closed.
 func (e *Engine) seeks(w *World, src Source) bool {
 	s := &w.Rollback.Status
@@ -47,7 +47,7 @@ func seek(w *World, next Step) Step {
 	return next
 }
 
-// fillReturning writes down which open pull requests bring again what was taken back, and closes those that it may.
+// fillReturning writes down which open pull requests bring again what was reverted, and closes those that it may.
 // What cannot be read is no reason to wait.
 func (e *Engine) fillReturning(ctx context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
 	s := &rb.Status

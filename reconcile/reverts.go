@@ -87,7 +87,7 @@ func (e *Engine) proving(ctx context.Context, rb *v1alpha1.Rollback, r *Revert) 
 	commit := text.Short(s.Suspect.Commit)
 	r.Proof = func(ctx context.Context, tip, after fs.FS) error {
 		if _, err := r.undo(ctx, tip, after); err != nil {
-			return fmt.Errorf("take the files of %s back: %w", commit, err)
+			return fmt.Errorf("revert the files of %s: %w", commit, err)
 		}
 		return nil
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // One commit may break hundreds of images at once, whose pods fail within the same seconds. An allowed revert waits for
-// those that are on their way, so that one push takes all of them back:
+// those that are on their way, so that one push reverts all of them:
 //
 //	a ──► verdict ─┐ waits, since b and c come
 //	b ───► verdict ┤ waits, since c comes

@@ -81,7 +81,7 @@ func sameCluster(uid string, t TrailerCommit) bool {
 	return uid == "" || t.Cluster == "" || uid == t.Cluster
 }
 
-// siblingCommit reports whether a revert took back the same image from the same suspect, or anything of it where files
+// siblingCommit reports whether a commit reverts the same image of the same suspect, or anything of it where files
 // go back: which of them its places tell.
 func siblingCommit(w *World, t TrailerCommit) bool {
 	s := w.Rollback.Status.Suspect
@@ -89,7 +89,7 @@ func siblingCommit(w *World, t TrailerCommit) bool {
 		(s.ByFiles() || slices.Contains(t.Images, w.Rollback.Spec.Subject.Name))
 }
 
-// serves reports whether a sibling's revert took back all of the Rollback's places that hold the bad value, and at
+// serves reports whether a sibling's revert holds all of the Rollback's places that hold the bad value, and at
 // least one of its places. One that names no places serves only where none holds the bad value and the target is there.
 func serves(w *World, t TrailerCommit) bool {
 	s := &w.Rollback.Status
@@ -169,12 +169,12 @@ func superseded(w *World) Step {
 		if w.Rollback.OfWorkload() {
 			who = "its pods tell"
 		}
-		return end(w, v1alpha1.ResultReportedOnly, "%s at %s no longer says what %s changed, so nothing is taken back: %s "+
+		return end(w, v1alpha1.ResultReportedOnly, "%s at %s no longer says what %s changed, so nothing is reverted: %s "+
 			"whether that mends it", s.Suspect.Branch, text.Short(w.Branch.Tip), text.Short(s.Suspect.Commit), who)
 	}
 	if byHandAlone(s) {
 		return end(w, v1alpha1.ResultSuperseded, "%s", overtaken(w))
 	}
-	return end(w, v1alpha1.ResultSuperseded, "%s at %s no longer says %s: nothing to take back",
+	return end(w, v1alpha1.ResultSuperseded, "%s at %s no longer says %s: nothing to revert",
 		s.Suspect.Branch, text.Short(w.Branch.Tip), badInWords(w))
 }

@@ -48,7 +48,7 @@ func waits(r *v1alpha1.Rollback, now time.Time) {
 	}
 	if s.HoldStands() {
 		held.Message = cut("image automation writes nothing by "+strings.Join(s.HeldPolicies(), ", ")+
-			" where the image was taken back", 1024)
+			" where the image was reverted", 1024)
 		if s.Change.Lift == v1alpha1.LiftManual || s.Verdict != nil && s.Verdict.Lift == v1alpha1.LiftManual {
 			held.Reason = string(v1alpha1.LiftManual)
 		}

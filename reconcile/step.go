@@ -24,7 +24,7 @@ const (
 	DoReport Effect = "Report"
 	// DoVerdict writes Step.Verdict.
 	DoVerdict Effect = "Verdict"
-	// DoLapse takes a verdict back that was forbidden for too long.
+	// DoLapse withdraws a verdict that was forbidden for too long.
 	DoLapse Effect = "Lapse"
 	// DoChange pushes the revert and the hold.
 	DoChange Effect = "Change"
@@ -34,7 +34,7 @@ const (
 	DoPullRequest Effect = "PullRequest"
 	// DoMerge has the provider merge the pull request, now or once it may.
 	DoMerge Effect = "Merge"
-	// DoDisarm takes back that the provider merges the pull request by itself.
+	// DoDisarm tells the provider to merge no longer by itself.
 	DoDisarm Effect = "Disarm"
 	// DoClose closes the pull request of a Rollback that has ended.
 	DoClose Effect = "Close"
@@ -44,7 +44,7 @@ const (
 	DoLanded Effect = "Landed"
 	// DoLandAgain pushes a revert that a force push lost.
 	DoLandAgain Effect = "LandAgain"
-	// DoReturning looks for open pull requests that bring again what was taken back, and closes those that it may.
+	// DoReturning looks for open pull requests that bring again what was reverted, and closes those that it may.
 	DoReturning Effect = "Returning"
 	// DoRequest asks one object of Flux for a reconcile, and writes down who was asked.
 	DoRequest Effect = "Request"

@@ -126,7 +126,7 @@ func (e *Engine) noSource(ctx context.Context, w *World, why string) (v1alpha1.R
 
 // NeverInGit tells the end of an image that somebody put in by hand, and that nobody asks for any more.
 func NeverInGit(unnamed string, s v1alpha1.Subject) string {
-	return unnamed + " does not ask for " + s.String() + " any more, and Git never did: there is nothing to take back"
+	return unnamed + " does not ask for " + s.String() + " any more, and Git never did: there is nothing to revert"
 }
 
 // weaker is the refusal that may heal, or else the first one: what one workload cannot say for now may still be said.
@@ -162,7 +162,7 @@ func join(rb *v1alpha1.Rollback, origin Origin, found v1alpha1.Suspect) error {
 	all := union(first, &found)
 	if len(all) > v1alpha1.MaxPlaces {
 		rb.Status.Suspect = nil
-		return Refuse("%s is said in %d places: too many to take back at once", cut(rb.Spec.Subject.Name, 200), len(all))
+		return Refuse("%s is said in %d places: too many to revert at once", cut(rb.Spec.Subject.Name, 200), len(all))
 	}
 	first.Places = all
 	return nil

@@ -238,7 +238,7 @@ func (e *Engine) firstProved(
 			break
 		}
 		if failedOn(w, f.Image) {
-			said = fmt.Sprintf("%s was taken back here before", f.Image)
+			said = fmt.Sprintf("%s was reverted here before", f.Image)
 			continue
 		}
 		crashed, err := e.crashedHere(ctx, rb, f.Image)
@@ -290,7 +290,7 @@ func (e *Engine) failedHere(ctx context.Context, rb *v1alpha1.Rollback, former s
 	return r != nil && slices.ContainsFunc(r.Status.Causes(), v1alpha1.Cause.ImageFault), nil
 }
 
-// failedOn reports whether Backstop took an image back on this branch before.
+// failedOn reports whether Backstop reverted an image on this branch before.
 func failedOn(w *World, former string) bool {
 	if w.Branch == nil || former == "" {
 		return false

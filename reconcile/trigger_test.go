@@ -150,9 +150,9 @@ func TestTwoTriggersMeetInOneRecord(t *testing.T) {
 		do     Effect
 		result v1alpha1.Result
 	}{
-		"Flux took the change back, and the image still fails": {met(), DoWait, ""},
-		"and the image runs after all":                         {met(both), DoOutcome, v1alpha1.ResultRecovered},
-		"a rejection is done when the change is taken back":    {met(rejected("bob"), requested), DoOutcome, v1alpha1.ResultRestored},
+		"Flux undid the change, and the image still fails": {met(), DoWait, ""},
+		"and the image runs after all":                     {met(both), DoOutcome, v1alpha1.ResultRecovered},
+		"a rejection is done when the change is undone":    {met(rejected("bob"), requested), DoOutcome, v1alpha1.ResultRestored},
 	} {
 		if got := decide(tt.world); got.Do != tt.do || got.Outcome.Result != tt.result {
 			t.Errorf("%s: %s %s (%s%s), want %s %s", name, got.Do, got.Outcome.Result, got.Why, got.Outcome.Message, tt.do, tt.result)

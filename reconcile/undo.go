@@ -26,13 +26,13 @@ type notUndone struct {
 func (e *notUndone) Error() string { return e.Message }
 func (e *notUndone) Unwrap() error { return e.refusal }
 
-// NotUndone refuses to take files back, for a reason that has a name.
+// NotUndone refuses to revert files, for a reason that has a name.
 func NotUndone(why v1alpha1.DoubtType, format string, args ...any) error {
 	err := Refuse(format, args...)
 	return &notUndone{v1alpha1.Doubt{Type: why, Message: sentence(err.Error())}, err}
 }
 
-// DoubtOf is the reason in a refusal to take files back; nil where it names none.
+// DoubtOf is the reason in a refusal to revert files; nil where it names none.
 func DoubtOf(err error) *v1alpha1.Doubt {
 	var no *notUndone
 	if errors.As(err, &no) {
@@ -41,7 +41,7 @@ func DoubtOf(err error) *v1alpha1.Doubt {
 	return nil
 }
 
-// doubtIn is the reason in a refusal to take files back.
+// doubtIn is the reason in a refusal to revert files.
 func doubtIn(err error) *v1alpha1.Doubt {
 	if d := DoubtOf(err); d != nil {
 		return d
@@ -50,7 +50,7 @@ func doubtIn(err error) *v1alpha1.Doubt {
 	return &v1alpha1.Doubt{Type: v1alpha1.DoubtNotComparable, Message: sentence(why)}
 }
 
-// fillUndo proves on the tip what taking the suspect's files back leaves.
+// fillUndo proves on the tip what reverting the suspect's files leaves.
 func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, rb *v1alpha1.Rollback) error {
 	s := &rb.Status
 	at := v1alpha1.NewTime(w.Now)
@@ -75,7 +75,7 @@ func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, rb *v1al
 		d := doubtIn(err)
 		t = &v1alpha1.Target{At: at, Refused: d, Proof: d.Message}
 	case err != nil:
-		return fmt.Errorf("render what taking the files of %s back leaves: %w", text.Short(s.Suspect.Commit), err)
+		return fmt.Errorf("render what reverting the files of %s leaves: %w", text.Short(s.Suspect.Commit), err)
 	}
 	s.Target = t
 	return nil

@@ -129,7 +129,7 @@ func TestFilesGoBackWhenAPersonSaysSo(t *testing.T) {
 		"authors Automation": {before: func(u *undoing) { u.authors = v1alpha1.AuthorsAutomation }, result: v1alpha1.ResultReportedOnly,
 			says: "Nothing is asked: the change is not image automation's"},
 		"the object says never": {before: func(u *undoing) { u.reconciler.now.Says = RollbackNever }, result: v1alpha1.ResultReportedOnly},
-		"nothing proves it":     {before: func(u *undoing) { u.unproved = refuses }, result: v1alpha1.ResultReportedOnly, says: "it is not taken back here: Secret/prod/kept", refused: v1alpha1.DoubtPrunes},
+		"nothing proves it":     {before: func(u *undoing) { u.unproved = refuses }, result: v1alpha1.ResultReportedOnly, says: "it is not reverted here: Secret/prod/kept", refused: v1alpha1.DoubtPrunes},
 		"nothing proves it any more when it is approved": {asks: true, then: func(u *undoing) {
 			u.unproved = refuses
 			u.decide(0)
@@ -198,7 +198,7 @@ func (u *undoing) engineAgain() *Engine {
 	return e
 }
 
-// Of two Kustomizations that one commit of a shared base broke, the second finds the files taken back.
+// Of two Kustomizations that one commit of a shared base broke, the second finds the files reverted.
 func TestOneRevertServesAllThatShareTheFiles(t *testing.T) {
 	u := newUndoing(t)
 	got := u.pass(4 * time.Minute)

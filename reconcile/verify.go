@@ -80,7 +80,7 @@ func byHand(s *v1alpha1.RollbackStatus, r *Rollout) []string {
 		}
 	}
 	if s.Change.Lift == v1alpha1.LiftManual && s.Verdict.Lift != v1alpha1.LiftManual {
-		out = append(out, "two newer images in a row had to be taken back, so the next one waits for backstop lift")
+		out = append(out, "two newer images in a row had to be reverted, so the next one waits for backstop lift")
 	}
 	return out
 }

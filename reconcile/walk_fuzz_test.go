@@ -147,7 +147,7 @@ func (m *model) mayWrite() error {
 	return nil
 }
 
-// mayRevert is the rule about what is taken back: how old it is, and whose.
+// mayRevert is the rule about what is reverted: how old it is, and whose.
 func (m *model) mayRevert(s v1alpha1.Suspect) error {
 	at := slices.IndexFunc(slices.Concat(m.branch, m.lost), func(c commit) bool { return c.id == s.Commit })
 	c := slices.Concat(m.branch, m.lost)[at]
@@ -277,7 +277,7 @@ func (m *model) byPolicy(tr *TrailerCommit) bool {
 	return true
 }
 
-// ownPlace reports that what a record took for its revert wrote its own place, whatever else it took back.
+// ownPlace reports that what a record took for its revert wrote its own place, whatever else it reverted.
 func (m *model) ownPlace(t witness, r *v1alpha1.Rollback) {
 	t.Helper()
 	n := r.Status.Suspect.Places[0]
@@ -328,7 +328,7 @@ var aDay = regexp.MustCompile(`\(day \d+\)`)
 
 func reminders(story string) []string { return aDay.FindAllString(story, -1) }
 
-// undoes is the rule about the write itself: only what is still bad is taken back, with a hold, and never into the dark
+// undoes is the rule about the write itself: only what is still bad is reverted, with a hold, and never into the dark
 // where no person said so.
 func (m *model) undoes(r Revert) error {
 	target := r.Target.Values[0].Value
@@ -345,7 +345,7 @@ func (m *model) undoes(r Revert) error {
 		case !m.present[target]:
 			return fmt.Errorf("by policy it goes back to %s, which is not there", target)
 		case m.started[bad] && !m.podsBad[bad] && m.now.Sub(rec.Status.Verdict.At.Time) > lateAfter:
-			return fmt.Errorf("by policy it takes back %s, which runs", bad)
+			return fmt.Errorf("by policy it reverts %s, which runs", bad)
 		}
 	}
 	return nil

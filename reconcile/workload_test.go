@@ -96,7 +96,7 @@ func TestConfigurationGoesBackWhenAPersonSaysSo(t *testing.T) {
 		"an undo that would prune": {before: func(c *crashing) {
 			c.unproved = NotUndone(v1alpha1.DoubtPrunes, "Secret/prod/kept would not be in Git any more")
 		},
-			result: v1alpha1.ResultReportedOnly, says: "it is not taken back here: Secret/prod/kept"},
+			result: v1alpha1.ResultReportedOnly, says: "it is not reverted here: Secret/prod/kept"},
 		"a person's fix arrives first": {asks: true, then: func(c *crashing) {
 			c.push(commit{value: "fixed", person: true})
 			c.pass(time.Minute)

@@ -54,7 +54,7 @@ type World struct {
 	Others string
 	// Elsewhere are reverts that came by pull request, as the records tell: a squash leaves no trailers on the branch.
 	Elsewhere []TrailerCommit
-	// Seeks means that open pull requests are looked for that bring again what the Rollback took back.
+	// Seeks means that open pull requests are looked for that bring again what the Rollback reverted.
 	Seeks bool
 	// Branch is the tip and Backstop's trailers on it; nil until looked at.
 	Branch *Branch
@@ -89,7 +89,7 @@ type Selection struct {
 	Image string
 	// Proof that it exists, for the platforms.
 	Proof Proof
-	// Failed are the images that were taken back from the nodes under this policy.
+	// Failed are the images that were reverted from the nodes under this policy.
 	Failed []string
 }
 

@@ -73,7 +73,7 @@ func (v *view) canaryHop() Hop {
 		if c.Message != "" {
 			h.Why += ": " + cut(c.Message)
 		}
-		h.Fix = v.takeBack(v.Live.Image)
+		h.Fix = v.revertBy(v.Live.Image)
 		if c.Promoting {
 			h.Why = "it promoted the update, and what serves did not get ready"
 			h.Fix = fmt.Sprintf("see why: kubectl -n %s describe %s %s-primary", v.Namespace, kindArg(v.Workload.Kind),

@@ -124,14 +124,14 @@ func inTheCluster() map[string]condition {
 		}, HopRelease, Blocked, "DependencyNotReady", "flux -n production get helmrelease db"},
 		"the HelmRelease has no chart":     {releaseFails("SourceNotReady"), HopRelease, Blocked, "its words", "kubectl -n production get helmcharts"},
 		"the API server refuses pods":      {rolling(func(l *Live) { l.Refused = "exceeded quota" }), HopWorkload, Blocked, "exceeded quota", "ResourceQuota"},
-		"the rollout is past its deadline": {rolling(func(l *Live) { l.Late = "has timed out progressing" }), HopWorkload, Blocked, "has timed out progressing", "kubectl -n production describe deployment backend; or take it back"},
+		"the rollout is past its deadline": {rolling(func(l *Live) { l.Late = "has timed out progressing" }), HopWorkload, Blocked, "has timed out progressing", "kubectl -n production describe deployment backend; or revert it"},
 		"the deadline is a failing pod's": {func(f *Facts) {
 			waiting("ErrImagePull", "manifest unknown")(f)
 			rolling(func(l *Live) { l.Late = "has timed out progressing" })(f)
 		}, HopWorkload, Waits, "1 of 3 updated", ""},
 		"an older pod is stuck":                {func(f *Facts) { old(f, "", reconcile.StuckPod{Name: "backend-0"}) }, HopPods, Blocked, "still waits with production-v1.1.0-1700000100 (ErrImagePull)", "kubectl -n production delete pod backend-0"},
 		"an older Job's pod is stuck":          {func(f *Facts) { old(f, "backend-29") }, HopPods, Blocked, "nobody replaces it", "kubectl -n production delete job backend-29"},
-		"the last Job has failed":              {runs("Error, exit code 1", ""), HopPods, Blocked, "pod backend-2, the last of them, has failed (Error, exit code 1)", "kubectl -n production logs backend-2 -c backend; or take it back"},
+		"the last Job has failed":              {runs("Error, exit code 1", ""), HopPods, Blocked, "pod backend-2, the last of them, has failed (Error, exit code 1)", "kubectl -n production logs backend-2 -c backend; or revert it"},
 		"a Job has failed before the last":     {runs("", "Error, exit code 1"), HopPods, Good, "", ""},
 		"an older pod is about to be replaced": {func(f *Facts) { old(f, "") }, HopPods, Waits, "others run production-v1.1.0-1700000100", ""},
 	}

@@ -94,7 +94,7 @@ func (v *view) heldWhy() string {
 	held := v.node.Held
 	why := "it says " + tagOf(v.Git.Tip.Image) + ", and Backstop holds image automation off"
 	if held.Not != "" {
-		why += ": " + tagOr(held.Not) + " " + v.tookBack()
+		why += ": " + tagOr(held.Not) + " " + v.whyHeld()
 	}
 	if !held.Since.IsZero() {
 		why += ", " + v.ago(held.Since)
@@ -102,8 +102,8 @@ func (v *view) heldWhy() string {
 	return why
 }
 
-// tookBack is why an image is held off: it failed, or a person made another one that runs true in Git.
-func (v *view) tookBack() string {
+// whyHeld is why an image is held off: it failed, or a person made another one that runs true in Git.
+func (v *view) whyHeld() string {
 	if r := v.heldBy(); r == nil || len(r.Status.Drifts()) == 0 {
 		return "could not run"
 	}

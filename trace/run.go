@@ -69,7 +69,7 @@ func (v *view) insteadOf() (why, fix string) {
 	for i := range v.Rollbacks {
 		r := &v.Rollbacks[i]
 		if r.Status.Change != nil && image.SameTag(r.Spec.Subject.Image(), v.Asked) && v.concerns(r) {
-			return why + ", which was taken back",
+			return why + ", which was reverted",
 				"see why: " + v.Program.Command("get rollback %s -n %s", r.Name, v.Namespace)
 		}
 	}
@@ -91,7 +91,7 @@ func (v *view) rolling(h Hop) Hop {
 	case l.Late != "" && bad == nil:
 		h.Why = fmt.Sprintf("its pods with %s have not got ready by the deadline of the rollout: %s", tagOf(l.Image), l.Late)
 		h.Fix = fmt.Sprintf("see why: kubectl -n %s describe deployment %s; or %s", v.Namespace, v.Workload.Name,
-			v.takeBack(l.Image))
+			v.revertBy(l.Image))
 	default:
 		h.Mark, h.Why = Waits, "it names "+tagOf(l.Image)+": "+l.State.Says
 	}
@@ -248,7 +248,7 @@ func (v *view) failedRun(h Hop, p Pod, count string) Hop {
 	h.Mark = Blocked
 	h.Why = fmt.Sprintf("%s; pod %s, the last of them, has failed (%s)", count, p.Name, p.Ended)
 	h.Fix = fmt.Sprintf("see why it ends: kubectl -n %s logs %s -c %s; or %s", v.Namespace, p.Name, v.Container,
-		v.takeBack(p.Image))
+		v.revertBy(p.Image))
 	return h
 }
 
@@ -281,7 +281,7 @@ func (v *view) badPod(h Hop, p *Pod, count string) Hop {
 	}
 	h.Why = fmt.Sprintf("%s; pod %s waits with %s (%s): %s", count, p.Name, tagOf(p.Image), p.Reason,
 		cut(p.Message))
-	revert := v.takeBack(p.Image)
+	revert := v.revertBy(p.Image)
 	cause, pull := classify.Waiting(p.Reason, p.Message)
 	switch {
 	case !pull && p.Reason == "CrashLoopBackOff":
@@ -300,16 +300,16 @@ func (v *view) badPod(h Hop, p *Pod, count string) Hop {
 	return h
 }
 
-// takeBack is the command by which an image is taken back: the approval of a Rollback that asks for it, where there is
+// revertBy is the command by which an image is reverted: the approval of a Rollback that asks for it, where there is
 // one.
-func (v *view) takeBack(image string) string {
+func (v *view) revertBy(image string) string {
 	for i := range v.Rollbacks {
 		r := &v.Rollbacks[i]
 		if r.Status.Question.Allows(v1alpha1.Approve) && !r.Status.Ended() && r.Spec.Subject.Name == image && v.concerns(r) {
 			return "approve the revert: " + v.Program.Command("approve %s -n %s", r.Name, v.Namespace)
 		}
 	}
-	return "take it back: " + v.Program.Command("revert %s/%s -n %s --push", kindArg(v.Workload.Kind), v.Workload.Name,
+	return "revert it: " + v.Program.Command("revert %s/%s -n %s --push", kindArg(v.Workload.Kind), v.Workload.Name,
 		v.Namespace)
 }
 

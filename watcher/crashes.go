@@ -151,7 +151,7 @@ func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (aga
 		return w.resolveCanary(ctx, l, ref)
 	}
 	if w.pods.count(ref.Namespace) >= listAt && w.pulls(ref) {
-		// Hundreds of images fail, this one is known to, and what takes them back comes first.
+		// Hundreds of images fail, this one is known to, and what reverts them comes first.
 		return unsettledFor, nil
 	}
 	seen, err := w.Pods().observe(ctx, l, ref.Kind, ref.Name)

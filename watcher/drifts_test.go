@@ -204,7 +204,7 @@ func TestFailingTellsOfADrift(t *testing.T) {
 	}
 	back, err := look(t, fluxDeployment(badImage), gitSays(badImage))
 	if err != nil || len(back.Failures) > 0 || back.Restored != "Deployment/web" {
-		t.Errorf("taken back: %+v, %v", back, err)
+		t.Errorf("undone: %+v, %v", back, err)
 	}
 	other, err := look(t, fluxDeployment("registry.test/web:v3"), gitSays("registry.test/web:v3"))
 	if err != nil || len(other.Failures) > 0 || other.Restored != "" {

@@ -160,6 +160,6 @@ func completedBy(all []appsv1.DeploymentCondition) string {
 	return name
 }
 
-// annotationRevision counts the revisions of a Deployment. Its number tells a template that failed, was taken back and
+// annotationRevision counts the revisions of a Deployment. Its number tells a template that failed, was reverted and
 // came again from the first time: the hash alone is the same.
 const annotationRevision = "deployment.kubernetes.io/revision"

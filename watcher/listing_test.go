@@ -59,7 +59,7 @@ func TestManyThatFailAtOnceAreListedTogether(t *testing.T) {
 	})
 }
 
-// A template that changed is looked at 20 s later, which is when what it brought in is being taken back.
+// A template that changed is looked at 20 s later, which is when what it brought in is being undone.
 func TestWhileManyWaitForTheirImagesTheirRolloutsAreNotLookedAt(t *testing.T) {
 	for waiting, looks := range map[int]bool{listAt: false, listAt - 1: true} {
 		synctest.Test(t, func(t *testing.T) {

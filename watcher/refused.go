@@ -48,7 +48,7 @@ func (s *observation) canaries(ctx context.Context) (out []v1alpha1.Failure, pro
 	return out, promoted, nil
 }
 
-// refusal makes the record of a refused update. The same update that is refused again after it was taken back is
+// refusal makes the record of a refused update. The same update that is refused again after it was reverted is
 // another failure.
 func refusal(seen *judged, one *trigger.Judgement, p *Pods) v1alpha1.Failure {
 	revision := seen.status.Spec

@@ -16,7 +16,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/trigger"
 )
 
-// Runs of CronJobs that fail where one passed before. They are told and never taken back: what a run reads and reaches
+// Runs of CronJobs that fail where one passed before. They are told and never reverted: what a run reads and reaches
 // counts as much as its image, and the run before left nothing to compare with.
 
 // resolveRun tells of a Job of a CronJob that failed, if a run passed before it: once, until a run passes again.

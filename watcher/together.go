@@ -13,7 +13,7 @@ import (
 // mostPages is how many pages of a kind are read to find many of it at once; the others are read one by one.
 const mostPages = 4
 
-// together reads workloads of a kind at once where there are many of them, as for one push that takes hundreds back.
+// together reads workloads of a kind at once where there are many of them, as for one push that reverts hundreds.
 func (l *look) together(ctx context.Context, of []v1alpha1.Workload) error {
 	wanted := map[string]map[string]bool{}
 	for _, w := range of {

@@ -5,9 +5,9 @@ package v1alpha1
 const (
 	// MaxFailures is how many failures it holds; the rest is counted.
 	MaxFailures = 15
-	// MaxPlaces is how many places of a commit it holds. One that wrote the image to more is not taken back.
+	// MaxPlaces is how many places of a commit it holds. One that wrote the image to more is not reverted.
 	MaxPlaces = 24
-	// MaxPath is how many characters the path of a file may have. One in a longer path is not taken back.
+	// MaxPath is how many characters the path of a file may have. One in a longer path is not reverted.
 	MaxPath = 255
 	// MaxSharers is how many Flux objects it holds that render the same files.
 	MaxSharers = 20

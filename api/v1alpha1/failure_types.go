@@ -92,7 +92,7 @@ type Drift struct {
 	// +kubebuilder:validation:MaxItems=3
 	// +kubebuilder:validation:items:MaxLength=256
 	Unread []string `json:"unread,omitempty"`
-	// UndoneBy is the Flux object that will take the drift back.
+	// UndoneBy is the Flux object that will undo the drift.
 	// +optional
 	UndoneBy *ObjectRef `json:"undoneBy,omitempty"`
 	// UndoneAt is when it does so, give or take a tenth of its interval; not there where it never does, or at a time
@@ -107,7 +107,7 @@ type Drift struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=320
 	UndoneWhy string `json:"undoneWhy,omitempty"`
-	// NeverUndone means that nothing takes it back by itself, as long as nobody changes what Undone says.
+	// NeverUndone means that nothing undoes it by itself, as long as nobody changes what Undone says.
 	// +optional
 	NeverUndone bool `json:"neverUndone,omitempty"`
 }

@@ -20,13 +20,13 @@ type PullRequestPolicy struct {
 	// the provider says that nothing is missing.
 	// +optional
 	AutoMerge bool `json:"autoMerge,omitempty"`
-	// CloseAutomations has Backstop close open pull requests that bring again what it took back, where all that they
+	// CloseAutomations has Backstop close open pull requests that bring again what it reverted, where all that they
 	// change is what image automation writes. Others, and all without it, are named for people.
 	// +optional
 	CloseAutomations bool `json:"closeAutomations,omitempty"`
 }
 
-// ReturningLeft is why a pull request that brings again what was taken back is left open.
+// ReturningLeft is why a pull request that brings again what was reverted is left open.
 //
 // +kubebuilder:validation:Enum=Policy;MoreChanges;Fork;Unsure;Refused
 type ReturningLeft string
@@ -56,7 +56,7 @@ func (l ReturningLeft) Words() string {
 	}[l]
 }
 
-// Returning are open pull requests that bring again what was taken back.
+// Returning are open pull requests that bring again what was reverted.
 type Returning struct {
 	// At is when Backstop looked for them last.
 	At Time `json:"at"`

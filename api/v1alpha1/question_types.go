@@ -151,7 +151,7 @@ const (
 	DoubtNotRestored DoubtType = "NotRestored"
 	// DoubtPrunes: Flux would delete an object.
 	DoubtPrunes DoubtType = "Prunes"
-	// DoubtProtected: an object of a kind changes that is never taken back.
+	// DoubtProtected: an object of a kind changes that is never reverted.
 	DoubtProtected DoubtType = "Protected"
 	// DoubtEncrypted: a file is encrypted.
 	DoubtEncrypted DoubtType = "Encrypted"

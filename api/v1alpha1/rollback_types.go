@@ -34,8 +34,8 @@ func (l *LiftRequest) Names(place string) bool {
 //
 // +kubebuilder:validation:XValidation:rule="self.openedFor == oldSelf.openedFor",message="openedFor is what the Rollback was opened for and cannot be changed",fieldPath=".openedFor"
 // +kubebuilder:validation:XValidation:rule="self.subject == oldSelf.subject",message="subject is what the Rollback is about and cannot be changed",fieldPath=".subject"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.decisions) || (has(self.decisions) && oldSelf.decisions.all(o, self.decisions.exists(n, n == o)))",message="a decision cannot be changed or taken back: decisions can only be added",fieldPath=".decisions"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.lift) || (has(self.lift) && (self.lift == oldSelf.lift || (has(oldSelf.lift.places) && (!has(self.lift.places) || (size(self.lift.places) > size(oldSelf.lift.places) && oldSelf.lift.places.all(p, p in self.lift.places))))))",message="lift cannot be changed or taken back, only name more places: the hold is being lifted",fieldPath=".lift"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.decisions) || (has(self.decisions) && oldSelf.decisions.all(o, self.decisions.exists(n, n == o)))",message="a decision cannot be changed or withdrawn: decisions can only be added",fieldPath=".decisions"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.lift) || (has(self.lift) && (self.lift == oldSelf.lift || (has(oldSelf.lift.places) && (!has(self.lift.places) || (size(self.lift.places) > size(oldSelf.lift.places) && oldSelf.lift.places.all(p, p in self.lift.places))))))",message="lift cannot be changed or withdrawn, only name more places: the hold is being lifted",fieldPath=".lift"
 type RollbackSpec struct {
 	// Subject is what the Rollback is about.
 	Subject Subject `json:"subject"`
@@ -59,7 +59,7 @@ type RollbackSpec struct {
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.suspect) || (has(self.suspect) && (self.suspect == oldSelf.suspect || (!has(oldSelf.verdict) && self.suspect.commit == oldSelf.suspect.commit && size(self.suspect.places) > size(oldSelf.suspect.places) && oldSelf.suspect.places.all(o, self.suspect.places.exists(n, n == o)))))",message="suspect is written once, and before the verdict only gains places",fieldPath=".suspect"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || has(self.target)",message="target is never erased",fieldPath=".target"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || !has(oldSelf.verdict) || (has(self.target) && self.target == oldSelf.target)",message="target is fixed by the verdict",fieldPath=".target"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.verdict) || (has(self.verdict) ? self.verdict == oldSelf.verdict : (!has(oldSelf.change) && has(self.lapsed) && self.lapsed.exists(l, l.verdict.by == oldSelf.verdict.by && l.verdict.at == oldSelf.verdict.at)))",message="verdict is written once, and taken back only into lapsed",fieldPath=".verdict"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.verdict) || (has(self.verdict) ? self.verdict == oldSelf.verdict : (!has(oldSelf.change) && has(self.lapsed) && self.lapsed.exists(l, l.verdict.by == oldSelf.verdict.by && l.verdict.at == oldSelf.verdict.at)))",message="verdict is written once, and withdrawn only into lapsed",fieldPath=".verdict"
 // +kubebuilder:validation:XValidation:rule="!has(self.change) || (has(self.verdict) && self.verdict.answer == 'Approve')",message="no change before a verdict that allows it",fieldPath=".change"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.change) || (has(self.change) && self.change == oldSelf.change)",message="change is written once",fieldPath=".change"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.pullRequest) || (has(self.pullRequest) && (!has(oldSelf.pullRequest.number) || (has(self.pullRequest.number) && self.pullRequest.number == oldSelf.pullRequest.number)))",message="the pull request is never erased, and stays the same one",fieldPath=".pullRequest"
@@ -119,7 +119,7 @@ type RollbackStatus struct {
 	// Question is what people are asked now; not there while nobody is.
 	// +optional
 	Question *Question `json:"question,omitempty"`
-	// Lapsed are verdicts that were taken back because something forbade them for too long.
+	// Lapsed are verdicts that were withdrawn because something forbade them for too long.
 	// +optional
 	// +kubebuilder:validation:MaxItems=4
 	Lapsed []Lapse `json:"lapsed,omitempty"`
@@ -143,7 +143,7 @@ type RollbackStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxItems=8
 	FastForward []FastForward `json:"fastForward,omitempty"`
-	// Returning are open pull requests that bring again what was taken back, where changes come by pull request.
+	// Returning are open pull requests that bring again what was reverted, where changes come by pull request.
 	// +optional
 	Returning *Returning `json:"returning,omitempty"`
 	// Outcome is how it ended.
@@ -263,11 +263,11 @@ type RollbackList struct {
 	Items           []Rollback `json:"items"`
 }
 
-// Lapse is a verdict that was not carried out while something forbade it, and was taken back.
+// Lapse is a verdict that was not carried out while something forbade it, and was withdrawn.
 type Lapse struct {
 	// Verdict that was given.
 	Verdict Verdict `json:"verdict"`
-	// At is when it was taken back.
+	// At is when it was withdrawn.
 	At Time `json:"at"`
 	// Why in a sentence.
 	// +kubebuilder:validation:MaxLength=512

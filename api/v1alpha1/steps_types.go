@@ -149,7 +149,7 @@ type Change struct {
 	// +kubebuilder:validation:items:MaxLength=317
 	Policies []string `json:"policies,omitempty"`
 	// Lift is what lifts the hold, as the hold itself says: Manual where the policy says so, and after two lifts in a
-	// row that brought an image which had to be taken back.
+	// row that brought an image which had to be reverted.
 	// +optional
 	Lift LiftMode `json:"lift,omitempty"`
 	// By names the Rollback that pushed it, where it was another one or another cluster's.
@@ -208,7 +208,7 @@ type Result string
 const (
 	// ResultVerified: the revert was applied and the workload runs the target.
 	ResultVerified Result = "Verified"
-	// ResultRestored: Flux took a drift back.
+	// ResultRestored: Flux undid a drift.
 	ResultRestored Result = "Restored"
 	// ResultRecovered: the image was pulled after all, or nothing asks for it any more although no Git was changed.
 	ResultRecovered Result = "Recovered"

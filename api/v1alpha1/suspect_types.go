@@ -106,9 +106,9 @@ type Suspect struct {
 	// Merged is the commit behind a merge that brought the image in, where the suspect is that merge.
 	// +optional
 	Merged *RelatedCommit `json:"merged,omitempty"`
-	// TakenBackBy is the commit that took the image off the branch again; empty while the branch says it.
+	// GoneSince is the commit that took the image off the branch again; empty while the branch says it.
 	// +optional
-	TakenBackBy *RelatedCommit `json:"takenBackBy,omitempty"`
+	GoneSince *RelatedCommit `json:"goneSince,omitempty"`
 	// When is the committer's time.
 	When Time `json:"when"`
 	// Automation is the ImageUpdateAutomation that wrote it, where it was one.

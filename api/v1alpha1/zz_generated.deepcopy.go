@@ -1228,8 +1228,8 @@ func (in *Suspect) DeepCopyInto(out *Suspect) {
 		*out = new(RelatedCommit)
 		**out = **in
 	}
-	if in.TakenBackBy != nil {
-		in, out := &in.TakenBackBy, &out.TakenBackBy
+	if in.GoneSince != nil {
+		in, out := &in.GoneSince, &out.GoneSince
 		*out = new(RelatedCommit)
 		**out = **in
 	}

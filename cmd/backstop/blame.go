@@ -72,7 +72,7 @@ func printSuspect(out io.Writer, image string, s *v1alpha1.Suspect, now time.Tim
 		line("Merged", "%s %s", text.Short(m.Commit), m.Subject)
 		line("", "by %s", m.Author)
 	}
-	if b := s.TakenBackBy; b != nil {
+	if b := s.GoneSince; b != nil {
 		line("Gone since", "%s %s", text.Short(b.Commit), b.Subject)
 		line("", "by %s: Git no longer says the image", b.Author)
 	}

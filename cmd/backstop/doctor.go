@@ -47,7 +47,7 @@ func doctorCommand(std streams) *cobra.Command {
 	var o doctorOptions
 	cmd := &cobra.Command{
 		Use:   "doctor [KIND/NAME]",
-		Short: "say whether Backstop could take a bad image back, and what would be in its way",
+		Short: "say whether Backstop could revert a bad image, and what would be in its way",
 		Long:  doctorHelp,
 		Example: `  $backstop doctor -n production
   $backstop doctor deploy/backend -n production

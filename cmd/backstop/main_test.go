@@ -281,7 +281,7 @@ func TestAKubeconfigWithoutACurrentContextIsOneAllTheSame(t *testing.T) {
 func TestBlameOfWhatANewerImageReplaced(t *testing.T) {
 	dir, _ := testRepository(t)
 	code, out, errs := call(t, "blame", "ghcr.io/acme/backend:v1.0.0", "--repo", dir)
-	if code != exitOK || !strings.Contains(out, "Gone since") || strings.Contains(out, "Taken back") {
+	if code != exitOK || !strings.Contains(out, "Gone since") || strings.Contains(out, "Reverted") {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
 }

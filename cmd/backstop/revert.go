@@ -29,7 +29,7 @@ func revertCommand(std streams) *cobra.Command {
 	var o revertOptions
 	cmd := &cobra.Command{
 		Use:   "revert IMAGE|deploy/NAME",
-		Short: "the panic button: take an image back out of Git by hand",
+		Short: "the panic button: revert an image out of Git by hand",
 		Long: `Reverts the commit that brought an image in, as far as it concerns that image, and holds image automation off
 it, as the sidecar would. The registry is not asked: look at the diff first.
 

@@ -160,7 +160,7 @@ func (r *renderings) render(ctx context.Context, origin reconcile.Origin, revert
 		r.log.Debug("what Git says now is not rendered", "by", by.String(), "why", err.Error())
 		return ctx.Err()
 	}
-	return reconcile.Refuse("taking %s back in %v would keep Flux from applying %s: %s. Take it back by hand",
+	return reconcile.Refuse("reverting %s in %v would keep Flux from applying %s: %s. Revert it by hand",
 		reverts[0].Image, slices.Sorted(maps.Keys(after)), by, why)
 }
 

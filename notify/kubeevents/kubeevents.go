@@ -50,7 +50,7 @@ type event struct {
 
 const (
 	// perSecond and burst are how many Events are written: of hundreds of images that fail together there are thousands,
-	// which must not keep the API server from what takes them back.
+	// which must not keep the API server from what reverts them.
 	perSecond, burst = 40, 120
 	// mostWaiting bounds what waits; what comes then is dropped.
 	mostWaiting = 20_000

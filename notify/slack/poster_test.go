@@ -39,7 +39,7 @@ func TestACardLivesFromTheQuestionToTheRecord(t *testing.T) {
 		if len(m.Buttons()) > 1 {
 			t.Errorf("the ended card has the buttons %v", m.Buttons())
 		}
-		requireContains(t, "the thread", w.thread(m.TS), "Approve", "takes", "it ended as Verified")
+		requireContains(t, "the thread", w.thread(m.TS), "Approve", "reverts", "it ended as Verified")
 		r, _ := w.store.Get(t.Context(), "production", "shop")
 		if c := r.Status.Card; c == nil || c.Channel != slackstub.ChannelID || c.TS != m.TS || c.Provider != "production/slack" {
 			t.Errorf("the record says %+v", c)

@@ -78,7 +78,7 @@ func BenchmarkOpened(b *testing.B) {
 	}
 }
 
-// BenchmarkTwoHundredAtOnce takes back 200 images that twenty commits brought in, each with a pull request of its own.
+// BenchmarkTwoHundredAtOnce reverts 200 images that twenty commits brought in, each with a pull request of its own.
 func BenchmarkTwoHundredAtOnce(b *testing.B) {
 	const apps, commits = 200, 20
 	for b.Loop() {

@@ -58,13 +58,13 @@ func (s story) lead() string {
 		// A hash alone is made a link of.
 		commit = code(commit, maxName)
 	}
-	out := fmt.Sprintf("This takes %s back to %s. It came in with commit %s%s", code(s.Image, maxName),
+	out := fmt.Sprintf("This reverts %s to %s. It came in with commit %s%s", code(s.Image, maxName),
 		code(s.Target, maxName), commit, by)
 	if s.Image == "" {
 		if by != "" {
 			by += ","
 		}
-		out = fmt.Sprintf("This takes back what commit %s%s changed in the files below, and leaves what was changed in them "+
+		out = fmt.Sprintf("This reverts what commit %s%s changed in the files below, and leaves what was changed in them "+
 			"since. Flux cannot apply it", commit, by)
 	}
 	if s.Subject == "" {
@@ -145,7 +145,7 @@ func (s story) hold() string {
 // lift is the body of a pull request that takes a hold away.
 func (s story) lift() string {
 	lead := fmt.Sprintf("This takes the hold of %s away, so that image automation writes the image that its policy "+
-		"selects again: %s. It was taken back from %s before.", strings.Join(codes(s.Held[:min(len(s.Held), maxList)]), ", "),
+		"selects again: %s. It was reverted from %s before.", strings.Join(codes(s.Held[:min(len(s.Held), maxList)]), ", "),
 		code(s.Target, maxName), code(s.Image, maxName))
 	parts := []string{lead, s.list("Why now", []string{code(s.Author, maxName)}), s.list("Merging", []string{
 		"Merge it in whatever way this repository merges. The hold is in every cluster that deploys this branch.",

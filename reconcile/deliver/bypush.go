@@ -75,7 +75,7 @@ func (b *byPush) describe(p reconcile.Proposal) string {
 		return "Image automation may write the image again. Its commit says why it was held off. Opened with an SSH key: " +
 			"people merge it, or close it."
 	}
-	return "Takes back what commit " + text.Short(p.Story.Commit) + " brought in, and holds image automation off. Its " +
+	return "Reverts what commit " + text.Short(p.Story.Commit) + " brought in, and holds image automation off. Its " +
 		"commits have the reasons. Opened with an SSH key: people merge it, or close it."
 }
 
@@ -156,7 +156,7 @@ func (b *byPush) Merge(_ context.Context, pr *reconcile.PullRequest, _ reconcile
 	return "", b.unseen("merge", pr.Number)
 }
 
-// Disarm has nothing to take back: nothing is armed.
+// Disarm has nothing to do: nothing is armed.
 func (b *byPush) Disarm(context.Context, *reconcile.PullRequest) error { return nil }
 
 // Close is not possible.

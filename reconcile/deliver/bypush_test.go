@@ -86,7 +86,7 @@ func TestAnSSHKeyOpensAMergeRequestByAPush(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(asked)), "\n")
-	for _, want := range []string{"merge_request.create=", "merge_request.target=main", "merge_request.title=Take back reg.example/app-00:" + tagBad} {
+	for _, want := range []string{"merge_request.create=", "merge_request.target=main", "merge_request.title=Revert reg.example/app-00:" + tagBad} {
 		if !slices.Contains(lines, want) {
 			t.Errorf("it was not asked for %q, but\n%s", want, asked)
 		}

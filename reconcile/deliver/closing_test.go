@@ -34,7 +34,7 @@ func TestDisarmed(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				w := start(t, forgestub.Options{Kind: kind})
 				pr := w.armed(rules)
-				// The second time there is nothing to take back.
+				// The second time there is nothing to revert.
 				for range 2 {
 					if err := w.api.Disarm(t.Context(), pr); err != nil {
 						t.Fatal(err)

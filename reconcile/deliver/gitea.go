@@ -274,7 +274,7 @@ func (g *giteaRepo) armed(ctx context.Context, api *gitea.Client, number int64) 
 	return reconcile.MergingArmed, nil
 }
 
-// Disarm takes back that the server merges by itself.
+// Disarm tells the server to merge no longer by itself.
 func (g *giteaRepo) Disarm(ctx context.Context, pr *reconcile.PullRequest) error {
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()

@@ -84,7 +84,7 @@ func (g *gitHub) enqueue(ctx context.Context, pr *reconcile.PullRequest, order r
 		pr.Number, g.server.Clean(said, 300))
 }
 
-// Disarm takes back auto-merge, and takes a pull request out of the queue.
+// Disarm ends auto-merge, and takes a pull request out of the queue.
 func (g *gitHub) Disarm(ctx context.Context, pr *reconcile.PullRequest) error {
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()

@@ -291,7 +291,7 @@ func (g *gitLab) board(ctx context.Context, project int64, pr *reconcile.PullReq
 	return reconcile.MergingArmed, nil
 }
 
-// Disarm takes back auto-merge, and takes a merge request off the train.
+// Disarm ends auto-merge, and takes a merge request off the train.
 func (g *gitLab) Disarm(ctx context.Context, pr *reconcile.PullRequest) error {
 	ctx, cancel := g.deadline(ctx)
 	defer cancel()
@@ -308,7 +308,7 @@ func (g *gitLab) Disarm(ctx context.Context, pr *reconcile.PullRequest) error {
 	if err != nil {
 		return g.failed(ctx, "disarm the merge request", err)
 	}
-	// GitLab says 201 also to what it did not take back.
+	// GitLab says 201 also to what it did not cancel.
 	now, _, err := g.api.MergeRequests.GetMergeRequest(id, pr.Number, nil, gitlab.WithContext(ctx))
 	switch {
 	case err != nil:

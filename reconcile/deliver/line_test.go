@@ -78,7 +78,7 @@ func clusterOf(t testing.TB, f *forgestub.Forge, name, branch string) *cluster {
 	return c
 }
 
-// reverts are what a cluster wants to take back.
+// reverts are what a cluster wants to revert.
 func (c *cluster) reverts(name string) []reconcile.Revert {
 	c.Helper()
 	var out []reconcile.Revert
@@ -88,7 +88,7 @@ func (c *cluster) reverts(name string) []reconcile.Revert {
 	return out
 }
 
-// revert takes one app back.
+// revert reverts one app.
 func (c *cluster) revert(name, app string) reconcile.Revert {
 	c.Helper()
 	image := "reg.example/" + app + ":"
@@ -122,7 +122,7 @@ func (c *cluster) delivers(reverts []reconcile.Revert) (*reconcile.PullRequest, 
 	src := c.src
 	if a, is := c.api.(reconcile.Asker); is {
 		src.Asks = a.Asks(reconcile.Proposal{Branch: at, Base: base, Story: reconcile.Story{
-			Commit: reverts[0].Suspect.Commit, Message: "Take back " + reverts[0].Image}})
+			Commit: reverts[0].Suspect.Commit, Message: "Revert " + reverts[0].Image}})
 	}
 	put, err := c.git.Propose(ctx, src, reconcile.Onto{Branch: at}, reverts)
 	if err != nil {
@@ -211,7 +211,7 @@ func TestTheDeployedBranchHasAnotherName(t *testing.T) {
 	})
 }
 
-// A commit that two deployed branches of a repository have is taken back in each of them.
+// A commit that two deployed branches of a repository have is reverted in each of them.
 func TestTwoDeployedBranchesOfOneRepository(t *testing.T) {
 	kinds(t, func(t *testing.T, kind forgestub.Kind) {
 		f := broken(t, forgestub.Options{Kind: kind}, 1)

@@ -27,7 +27,7 @@ var helpful = []struct{ name, least, without string }{
 	{"checks", "read", "checks that it waits for are not named"},
 	{"statuses", "read", "statuses that it waits for are not named"},
 	{"administration", "read", "a classic rule of the branch is not shown before a push"},
-	{"workflows", write, "no file below .github/workflows is taken back"},
+	{"workflows", write, "no file below .github/workflows is reverted"},
 }
 
 // granted reports whether permissions hold one, read or write.

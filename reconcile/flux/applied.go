@@ -136,7 +136,7 @@ func lastRun(k *kustomizev1.Kustomization) (time.Time, bool) {
 	return last, !last.IsZero()
 }
 
-// nextRelease is when a HelmRelease takes a drift back: with drift detection at its next run, whose last one its
+// nextRelease is when a HelmRelease undoes a drift: with drift detection at its next run, whose last one its
 // status does not tell; without it not before something else makes it upgrade.
 func nextRelease(hr *helmv2.HelmRelease, since time.Time) reconcile.Again {
 	ref := refTo(kindHelmRelease, hr.Namespace, hr.Name)

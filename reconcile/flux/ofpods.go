@@ -217,7 +217,7 @@ func (f *Flux) blameWorkload(ctx context.Context, key reconcile.Key, fail v1alph
 	return f.blamed(ctx, &of.inGit, of.reconciler, key.Namespace, s)
 }
 
-// blameRelease finds the commit that changed a release that fails. It is told, and not taken back: what its chart makes
+// blameRelease finds the commit that changed a release that fails. It is told, and not reverted: what its chart makes
 // is not rendered.
 func (f *Flux) blameRelease(ctx context.Context, of *ofPods, namespace string) (reconcile.Blamed, error) {
 	hr := of.release

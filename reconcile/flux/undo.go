@@ -107,7 +107,7 @@ func (a *inGit) undoingRelease(ref v1alpha1.ObjectRef, fail v1alpha1.Failure, s 
 	return u, nil
 }
 
-// onlyTold explains why what a HelmRelease cannot release is told and not taken back; empty where it may be.
+// onlyTold explains why what a HelmRelease cannot release is told and not reverted; empty where it may be.
 func onlyTold(hr *helmv2.HelmRelease) string {
 	good := lastGood(hr)
 	if good == nil || good.ConfigDigest == "" {

@@ -124,7 +124,7 @@ func TestBaseSharedByTwoEnvironmentsIsNamed(t *testing.T) {
 	}
 }
 
-// Who may write in one namespace can run there, by hand, what Git says for another one: that is not taken back.
+// Who may write in one namespace can run there, by hand, what Git says for another one: that is not undone.
 func TestWhatGitSaysForAnotherNamespaceIsNotBlamed(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

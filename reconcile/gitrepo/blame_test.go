@@ -335,7 +335,7 @@ func TestHostileTrees(t *testing.T) {
 	}
 	out := w.land(w.wish(s))
 	if got := w.show(out[0].Change.Commit, file); got != backend(tag0) {
-		t.Errorf("not taken back:\n%s", got)
+		t.Errorf("not reverted:\n%s", got)
 	}
 	for _, p := range []string{"apps/develop/link.yaml", "100644 apps"} {
 		if w.run(w.bare, "rev-parse", "main:"+p) != w.run(w.bare, "rev-parse", hostile+":"+p) {

@@ -140,6 +140,6 @@ func TestAFileThatCannotBeReadIsNamedBeforeTheCommitThatMadeItSo(t *testing.T) {
 	q.ByPerson = true
 	s, err := c.open().Blame(t.Context(), q)
 	if err == nil || !strings.Contains(err.Error(), "d.yaml:13") {
-		t.Errorf("blamed %q, taken back by %+v, %v", s.Subject, s.TakenBackBy, err)
+		t.Errorf("blamed %q, gone since %+v, %v", s.Subject, s.GoneSince, err)
 	}
 }

@@ -17,7 +17,7 @@ func TestImagesAreFoundAsPeopleWriteThem(t *testing.T) {
 		subject string
 		diff    []string
 	}{
-		{"a bump that was taken back and made again", func(c *clone) {
+		{"a bump that was reverted and made again", func(c *clone) {
 			c.put("add", "d.yaml", app("web", web+":1"))
 			c.put("web 2", "d.yaml", app("web", web+":2"))
 			c.put("revert", "d.yaml", app("web", web+":1"))

@@ -45,7 +45,7 @@ func (h *history) takenBack(ctx context.Context, q reconcile.Query) (v1alpha1.Su
 			h.Tip = older.Hash
 			s, err := h.blameTip(ctx, q)
 			if _, refused := reconcile.AsRefusal(err); !refused {
-				s.TakenBackBy = related(newer)
+				s.GoneSince = related(newer)
 				return s, err == nil, err
 			}
 		}

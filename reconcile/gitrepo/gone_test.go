@@ -22,12 +22,12 @@ func TestImageThatGitNoLongerSaysIsBlamedAndWhoTookItBack(t *testing.T) {
 	q := ask(web + ":1.1")
 	q.ByPerson = true
 	s, err := c.open().Blame(t.Context(), q)
-	if err != nil || s.Subject != "bump" || s.TakenBackBy == nil || s.TakenBackBy.Subject != "fix" {
-		t.Errorf("blamed %q, taken back by %+v, %v", s.Subject, s.TakenBackBy, err)
+	if err != nil || s.Subject != "bump" || s.GoneSince == nil || s.GoneSince.Subject != "fix" {
+		t.Errorf("blamed %q, gone since %+v, %v", s.Subject, s.GoneSince, err)
 	}
 	q.Image = web + ":1.0"
-	if s, err = c.open().Blame(t.Context(), q); err != nil || s.TakenBackBy != nil {
-		t.Errorf("an image that Git says: taken back by %+v, %v", s.TakenBackBy, err)
+	if s, err = c.open().Blame(t.Context(), q); err != nil || s.GoneSince != nil {
+		t.Errorf("an image that Git says: gone since %+v, %v", s.GoneSince, err)
 	}
 	q.Image = web + ":9.9"
 	if _, err = c.open().Blame(t.Context(), q); err == nil || !strings.Contains(err.Error(), "none of the") {
@@ -44,8 +44,8 @@ func TestTagThatIsPartOfAnotherWordIsTakenBackAllTheSame(t *testing.T) {
 	q := ask(web + ":1")
 	q.ByPerson = true
 	s, err := c.open().Blame(t.Context(), q)
-	if err != nil || s.Subject != "add" || s.TakenBackBy == nil || s.TakenBackBy.Subject != "bump" {
-		t.Errorf("blamed %q, taken back by %+v, %v", s.Subject, s.TakenBackBy, err)
+	if err != nil || s.Subject != "add" || s.GoneSince == nil || s.GoneSince.Subject != "bump" {
+		t.Errorf("blamed %q, gone since %+v, %v", s.Subject, s.GoneSince, err)
 	}
 }
 

@@ -131,7 +131,7 @@ func TestSecondFailedLiftMakesTheHoldManual(t *testing.T) {
 	w, _ := standard(t)
 	w.land(w.wish(w.blame(query(repo + ":" + tag1))))
 	lift := func() v1alpha1.LiftMode { return w.held()[0].Lift }
-	// fail lifts the hold for a tag, lets image automation write it, and takes it back.
+	// fail lifts the hold for a tag, lets image automation write it, and reverts it.
 	fail := func(tag string, between ...string) {
 		w.lift(tag)
 		w.pull()

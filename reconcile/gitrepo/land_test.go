@@ -139,7 +139,7 @@ func TestRevertOfOneImageOfManyLeavesTheOthers(t *testing.T) {
 		t.Errorf("the other image changed:\n%s", got)
 	}
 	if got := w.show(out[0].Change.Commit, "apps/develop/backend.yaml"); got != files(tag0, tag1)[3] {
-		t.Errorf("the image is not taken back:\n%s", got)
+		t.Errorf("the image is not reverted:\n%s", got)
 	}
 }
 

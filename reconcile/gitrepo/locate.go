@@ -18,7 +18,7 @@ type located struct {
 	images []composed
 }
 
-// maxPersonsPlaces bounds the nodes that are taken back at once where nothing is recorded.
+// maxPersonsPlaces bounds the nodes that are reverted at once where nothing is recorded.
 const maxPersonsPlaces = 1000
 
 // locate finds the nodes at the tip that make the image run for the query's workload. It refuses with a sentence where
@@ -49,14 +49,14 @@ func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, erro
 		most = maxPersonsPlaces
 	}
 	if n := len(slices.Concat(found...)); n > most {
-		return nil, reconcile.Refuse("%s is said in %d places below %q: too many to take back at once",
+		return nil, reconcile.Refuse("%s is said in %d places below %q: too many to revert at once",
 			oneLine(q.Image, nameRunes), n, q.Root.Path)
 	}
 	return &located{commit: c, images: found}, nil
 }
 
 // ofNamespace drops what stands in a workload of another namespace, where the files have one of the query's namespace
-// too. Whoever may write in one namespace could run there what the files say for another, and have that taken back. A
+// too. Whoever may write in one namespace could run there what the files say for another, and have that reverted. A
 // namespace in a file is no proof by itself: kustomizations may replace it.
 func (l *locating) ofNamespace(found []composed) ([]composed, error) {
 	q := l.query

@@ -8,7 +8,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// What runs in a namespace is not taken back in the files of another one, whose namespace kustomizations alone name.
+// What runs in a namespace is not reverted in the files of another one, whose namespace kustomizations alone name.
 func TestANamespaceThatAKustomizationNamesCounts(t *testing.T) {
 	t.Parallel()
 	const web = "reg.example.org/web"

@@ -30,7 +30,7 @@ func (l *locating) nowhere() error {
 		}
 		switch {
 		case at != "":
-			return l.refuse("no manifest that was read runs %s, but %s. Take it back there by hand", image, at)
+			return l.refuse("no manifest that was read runs %s, but %s. Revert it there by hand", image, at)
 		case other != "":
 			return l.refuse("no manifest that was read runs %s, but %s: ask for that image", image, other)
 		}
@@ -64,7 +64,7 @@ func (l *locating) nowhere() error {
 	if len(unread) > 0 {
 		hint += ", or what was not looked into: " + strings.Join(unread, "; ")
 	}
-	return reconcile.Refuse("%s says %s; %s. Take it back there", where, image, hint)
+	return reconcile.Refuse("%s says %s; %s. Revert it there", where, image, hint)
 }
 
 // template names a file of a ResourceSet whose templates may make the image of inputs; empty for none.

@@ -22,9 +22,9 @@ func TestSentenceNamesWhatWasNotFollowed(t *testing.T) {
 		{"a base that is elsewhere", []string{"kustomization.yaml", kustomization("https://example.org/base.yaml")},
 			`kustomization.yaml: "https://example.org/base.yaml" is remote`},
 		{"a pointer of Git LFS", []string{"d.yaml", "version https://git-lfs.github.com/spec/v1\noid sha256:4665\nsize 12\n", "p.png",
-			"version https://git-lfs.github.com/spec/v1\noid sha256:4665\nsize 12\n"}, "looked into: d.yaml is in Git LFS. Take"},
+			"version https://git-lfs.github.com/spec/v1\noid sha256:4665\nsize 12\n"}, "looked into: d.yaml is in Git LFS. Revert"},
 		{"files of git-crypt", []string{"a/d.yaml", "\x00GITCRYPT\x00x", "e.yaml", "\x00GITCRYPT\x00y"},
-			"looked into: a/d.yaml is encrypted by git-crypt, as 1 more. Take"},
+			"looked into: a/d.yaml is encrypted by git-crypt, as 1 more. Revert"},
 		{"a secret of SOPS", []string{"s.yaml", "data: {a: 'ENC[AES256_GCM,data:x]'}\nsops: {mac: x}\n"}, "s.yaml is encrypted by SOPS"},
 		{"nothing", []string{"d.yaml", app("web", web+":v1")}, "a webhook or an operator"},
 	} {

@@ -67,7 +67,7 @@ func (h *history) withoutAdded(ctx context.Context, s v1alpha1.Suspect) ([]recon
 	return []reconcile.Former{o.former}, nil
 }
 
-// take takes a group of nodes back. It says false where what counted before them cannot be told.
+// take sets a group of nodes back. It says false where what counted before them cannot be told.
 func (o *overlaying) take(w *watching, group int) (bool, error) {
 	g := w.groups[group]
 	var nodes []int

@@ -149,7 +149,7 @@ func (p *planning) permit(ctx context.Context, i int) error {
 	}
 	switch {
 	case targets == 0:
-		return reconcile.Refuse("there is nothing to take %s back to", oneLine(r.Image, imageRunes))
+		return reconcile.Refuse("there is nothing to revert %s to", oneLine(r.Image, imageRunes))
 	case len(p.edits[i]) == 0:
 		return reconcile.Refuse("%s at %s no longer says %s: %w", oneLine(r.Suspect.Branch, branchRunes),
 			text.Short(p.tip.Hash.String()), oneLine(r.Image, imageRunes), reconcile.ErrSuperseded)
@@ -160,7 +160,7 @@ func (p *planning) permit(ctx context.Context, i int) error {
 // edit makes a revert's edits beside those of the reverts before it, all of them or none.
 func (p *planning) edit(i int) error {
 	if len(p.files[i]) > 0 {
-		return p.takeBack(i)
+		return p.revertFiles(i)
 	}
 	mine := map[string][]byte{}
 	for _, file := range slices.Sorted(maps.Keys(p.edits[i])) {

@@ -13,7 +13,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
-// exact restores the parent's blob where the suspect did nothing to a file but what is taken back, and nobody touched
+// exact restores the parent's blob where the suspect did nothing to a file but what is reverted, and nobody touched
 // it since: what git revert does. Image automation re-serialises files, and only so all of that is undone.
 func (p *planning) exact(ctx context.Context) error {
 	for file := range p.reverted {

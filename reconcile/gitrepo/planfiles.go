@@ -10,7 +10,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// permitFiles notes the files that a revert takes back: all that stand, or none.
+// permitFiles notes the files of a revert: all that stand, or none.
 func (p *planning) permitFiles(i int, b reconcile.Branch) error {
 	r := p.reverts[i]
 	for _, v := range r.Target.Values {
@@ -33,8 +33,8 @@ func (p *planning) permitFiles(i int, b reconcile.Branch) error {
 	return nil
 }
 
-// takeBack takes the files of a revert back beside what the reverts before it did, all of them or none.
-func (p *planning) takeBack(i int) error {
+// revertFiles sets the files of a revert back beside what the reverts before it did, all of them or none.
+func (p *planning) revertFiles(i int) error {
 	mine := map[string][]byte{}
 	for _, n := range p.files[i] {
 		data, there, err := p.wholeFile(n.File)

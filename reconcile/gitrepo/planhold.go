@@ -19,7 +19,7 @@ const liftWindow = 3 * time.Hour
 // manualAfter is how many lifts in a row may fail before a hold is lifted only by a person.
 const manualAfter = 2
 
-// hold marks the nodes that were taken back, so that image automation does not write them again. It says true when a
+// hold marks the nodes that were reverted, so that image automation does not write them again. It says true when a
 // marker could not be held: then that revert is no good without.
 func (p *planning) hold(ctx context.Context) (refused bool, err error) {
 	maps.Copy(p.held, p.reverted)
@@ -89,7 +89,7 @@ func (p *planning) mark(n v1alpha1.Place, m manifest.Mark, marked map[[2]string]
 	return true, nil
 }
 
-// failedLifts counts the lifts of a policy in a row that brought an image that had to be taken back, this one included.
+// failedLifts counts the lifts of a policy in a row that brought an image that had to be reverted, this one included.
 // It asks the newest lift before the suspect: each lift and hold repeats the count in its trailers.
 func (p *planning) failedLifts(ctx context.Context, policy string, r reconcile.Revert) (int, error) {
 	notes, err := p.h.notes(ctx, r.Suspect.Commit, r.Suspect.When.Time, r.Suspect.When.Add(-liftWindow))

@@ -24,7 +24,7 @@ func (p *planning) wholeFile(file string) (data []byte, there bool, err error) {
 	return data, true, err
 }
 
-// filesOf are the files that a revert takes back, in their order.
+// filesOf are the files of a revert, in their order.
 func (p *planning) filesOf(i int) []string {
 	var out []string
 	for _, n := range p.files[i] {

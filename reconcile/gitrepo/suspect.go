@@ -51,7 +51,7 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 }
 
 // nodesOf lists what the origins changed. A part of a reference that was the same before, such as the repository beside
-// a new tag, is nothing to take back.
+// a new tag, is nothing to revert.
 func nodesOf(origins []origin, suspect *store.Commit) []v1alpha1.Place {
 	var out []v1alpha1.Place
 	for _, o := range origins {

@@ -13,7 +13,7 @@ import (
 const sourceIgnore = ".sourceignore"
 
 // SourceIgnore tells what the .sourceignore files of a tree leave out, as source-controller takes them: it holds each
-// file against all patterns of the folders above, goes into every folder, and so takes a file back in ("!") whose
+// file against all patterns of the folders above, goes into every folder, and so takes a file in again ("!") whose
 // folder is left out, which git does not. What the spec.ignore of a GitRepository leaves out stays: several of them may
 // read one repository.
 type SourceIgnore struct {

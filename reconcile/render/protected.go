@@ -12,7 +12,7 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 )
 
-// neverBack are the kinds that are never taken back: data, rights and credentials depend on them, and what everybody
+// neverBack are the kinds that are never reverted: data, rights and credentials depend on them, and what everybody
 // else's objects are asked for.
 var neverBack = []string{
 	"CustomResourceDefinition", "Namespace", "APIService",
@@ -25,14 +25,14 @@ var neverBack = []string{
 	"RuntimeClass", "IngressClass", "GatewayClass",
 }
 
-// isProtected reports whether objects of a kind are never taken back.
+// isProtected reports whether objects of a kind are never reverted.
 func isProtected(o *unstructured.Unstructured) bool {
 	kind := o.GetKind()
 	return slices.Contains(neverBack, kind) || strings.HasSuffix(kind, "NetworkPolicy") ||
 		strings.HasPrefix(o.GroupVersionKind().Group, "rbac.authorization.k8s.io")
 }
 
-// spares refuses a change of what is never taken back: against what was applied, what Git says, and in the files that
+// spares refuses a change of what is never reverted: against what was applied, what Git says, and in the files that
 // go back, which may not be built.
 func (p *proof) spares(now, left []*unstructured.Unstructured, built bool, tip, after fs.FS) error {
 	versions := [][]*unstructured.Unstructured{p.good}
@@ -112,7 +112,7 @@ func (p *proof) risks(o, was, is *unstructured.Unstructured) error {
 }
 
 func protects(o *unstructured.Unstructured) error {
-	return reconcile.NotUndone(v1alpha1.DoubtProtected, "%s would change, and that is never taken back", appliedOf(o))
+	return reconcile.NotUndone(v1alpha1.DoubtProtected, "%s would change, and that is never reverted", appliedOf(o))
 }
 
 // orders is what an object tells kustomize-controller to do with it, by an annotation or a label.

@@ -23,7 +23,7 @@ import (
 //	the values before the commit, and the version of the chart, are those of the last release that was deployed well
 //	the values that fail are those that were attempted
 //
-// With the files taken back the object says again what was released.
+// With the files reverted the object says again what was released.
 func (u *Undo) proveRelease(ctx context.Context) (reconcile.UndoProof, error) {
 	p := &proof{Undo: u}
 	data, folder, err := text(ctx, u.Bad, &u.Job)
@@ -55,7 +55,7 @@ func (u *Undo) proveRelease(ctx context.Context) (reconcile.UndoProof, error) {
 		}
 		if u.charted(fails, p.good) != nil && (definesKinds(was) || definesKinds(fails)) {
 			return nil, reconcile.NotUndone(v1alpha1.DoubtProtected, "another chart would bring its CustomResourceDefinitions "+
-				"(upgrade.crds of %s), and those are never taken back", u.Object)
+				"(upgrade.crds of %s), and those are never reverted", u.Object)
 		}
 	}
 	p.was, p.fails = p.said(before), p.said(p.good)

@@ -51,7 +51,7 @@ type proof struct {
 //	the bad revision fails here too, or says of the object what is not what it said
 //	the tip still does
 //	after the undo it is built, and the object is what it was
-//	nothing that Flux applied is missing then, and nothing changes of what is never taken back
+//	nothing that Flux applied is missing then, and nothing changes of what is never reverted
 func (u *Undo) Prove(ctx context.Context) (reconcile.UndoProof, error) {
 	if u.Release != nil {
 		return u.proveRelease(ctx)

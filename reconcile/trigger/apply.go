@@ -24,7 +24,7 @@ func doubtsOfApply(w *reconcile.World) []v1alpha1.Doubt {
 	for _, f := range w.Rollback.Status.Failures {
 		if f.Trigger == v1alpha1.TriggerApply && f.Cause == v1alpha1.CauseReleaseHook {
 			return []v1alpha1.Doubt{{
-				Type: v1alpha1.DoubtMigration, Message: "a hook of the release has run, and what it did is not taken back",
+				Type: v1alpha1.DoubtMigration, Message: "a hook of the release has run, and what it did is not undone",
 			}}
 		}
 	}

@@ -21,7 +21,7 @@ var (
 // written by whoever is refused says more than one thing. Git's fault is only what the words themselves speak for. The
 // last of them is for what nobody knows.
 var applyRows = []applyRow{
-	// None of this trigger's: what was given up for something newer, and what Helm could not take back.
+	// None of this trigger's: what was given up for something newer, and what Helm could not roll back.
 	{words: []string{"context canceled"}},
 	{reasons: []string{"RollbackFailed", "UninstallFailed"}},
 

@@ -43,11 +43,11 @@ func takenBack(w *reconcile.World) *reconcile.Ending {
 }
 
 func takenBackBefore(w *reconcile.World) reconcile.Ending {
-	return reconcile.Ending{Result: v1alpha1.ResultRestored, Sentence: fmt.Sprintf("a change by hand was taken back "+
+	return reconcile.Ending{Result: v1alpha1.ResultRestored, Sentence: fmt.Sprintf("a change by hand was undone "+
 		"before it could be recorded: what Git says, %s, is not changed by hand any more", w.Rollback.Spec.Subject)}
 }
 
-// who took a drift back. A person had it restored only where Flux was asked to: it may have been faster than the
+// who undid a drift. A person had it restored only where Flux was asked to: it may have been faster than the
 // answer.
 func who(s *v1alpha1.RollbackStatus) string {
 	v, by := s.Verdict, "Flux"
@@ -59,9 +59,9 @@ func who(s *v1alpha1.RollbackStatus) string {
 	}
 	switch {
 	case v == nil || v.Answer != v1alpha1.Reject:
-		return by + " took it back"
+		return by + " undid it"
 	case s.Request == nil || s.Request.At.Before(&v.At):
-		return by + " took it back by itself before the answer of " + v.By + " was carried out"
+		return by + " undid it by itself before the answer of " + v.By + " was carried out"
 	}
 	return v.By + " had it restored from Git"
 }

@@ -32,7 +32,7 @@ func pulledBefore(w *reconcile.World) reconcile.Ending {
 	return reconcile.Ending{Result: v1alpha1.ResultRecovered, Sentence: "the failure was gone before it could be recorded"}
 }
 
-// doubtsOfPull: only what is the image's own fault is taken back without a person, and only an image that never ran.
+// doubtsOfPull: only what is the image's own fault is reverted without a person, and only an image that never ran.
 func doubtsOfPull(w *reconcile.World) []v1alpha1.Doubt {
 	var out []v1alpha1.Doubt
 	for _, c := range w.Rollback.Status.CausesOf(v1alpha1.TriggerImagePull) {

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	short = "Take images that cannot run back, in Git"
+	short = "Revert images that cannot run, in Git"
 	long  = `Backstop runs beside Flux and takes an image that cannot run back out of Git. This plugin shows what it does,
 decides what it asks, says which commit brought an image in and where an image is on its way, and checks changes before
 they are merged.

@@ -1,5 +1,5 @@
 // Package bench measures the sidecar: how long it takes from a failing status to
-// the push that takes the image back, how it does when many workloads fail at
+// the push that reverts the image, how it does when many workloads fail at
 // once, and how much memory it needs in a big cluster. `make bench` runs it.
 //
 // The control plane, the Git server, the registry and the sidecar are real, and

@@ -80,7 +80,7 @@ func BenchmarkSoak(b *testing.B) {
 	s.write(c.size)
 }
 
-// round is one image that fails and is taken back, with all that goes on beside it.
+// round is one image that fails and is reverted, with all that goes on beside it.
 func (s *soak) round(n int) {
 	s.b.Helper()
 	for range 16 {
@@ -106,7 +106,7 @@ func (s *soak) note() string {
 	return fmt.Sprintf("Note %d", s.commits)
 }
 
-// fail has one app get an image that does not exist, and waits until it is taken back and seen to run.
+// fail has one app get an image that does not exist, and waits until it is reverted and seen to run.
 func (s *soak) fail(app string) {
 	s.b.Helper()
 	ctx := s.b.Context()

@@ -11,7 +11,7 @@ import (
 	"github.com/backstop-dev/backstop/test/slackstub"
 )
 
-// undo is the second story: somebody goes back by hand, which Flux would silently take back, and a person makes it real
+// undo is the second story: somebody goes back by hand, which Flux would silently undo, and a person makes it real
 // in Git, or has Flux restore it.
 func (w *world) undo(ctx context.Context, good, newer string) error {
 	w.say("somebody runs kubectl rollout undo deployment/%s", app)

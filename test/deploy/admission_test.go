@@ -44,7 +44,7 @@ spec: {interval: 1m, prune: true, path: ./, sourceRef: {kind: GitRepository, nam
 		{"asks for a reconcile", `{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":"1"}}}`, ""},
 		{"asks again", `{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":"2"}}}`, ""},
 		{"asks for a reconcile of another version", `{"metadata":{"resourceVersion":"1","annotations":{"reconcile.fluxcd.io/requestedAt":"2"}}}`, "the object has been modified"},
-		{"takes the request back", `{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":null}}}`, ""},
+		{"withdraws the request", `{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":null}}}`, ""},
 		{"changes nothing", `{}`, ""},
 		{"suspends", `{"spec":{"suspend":true}}`, nothingBut},
 		{"changes the path with a request", `{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":"3"}},"spec":{"path":"./x"}}`, nothingBut},
@@ -114,7 +114,7 @@ func liftOn(who, places string) string {
 }
 
 func (s suite) decisions(t *testing.T) {
-	const opens = "only Backstop (" + backstop + ") opens a Rollback: to take an image back yourself, run backstop revert"
+	const opens = "only Backstop (" + backstop + ") opens a Rollback: to revert an image yourself, run backstop revert"
 	open := func(ctx context.Context, c client.Client, name, decisions string, o ...client.CreateOption) error {
 		return c.Create(ctx, object(t, fmt.Sprintf("{apiVersion: backstop.dev/v1alpha1, kind: Rollback, metadata: {namespace: apps, name: %s, "+
 			"labels: {backstop.dev/key: abc}, annotations: {backstop.dev/ordinal: '1'}}, spec: {openedFor: ImagePull, subject: {kind: Image, name: 'web:v1'}, decisions: [%s]}}", name, decisions)), o...)
@@ -147,7 +147,7 @@ func (s suite) decisions(t *testing.T) {
 		notAsked = "nothing is asked now: status.question is not there"
 		another  = "the question that is asked is " + asked + " and takes Approve or Reject"
 		ownName  = "decide in your own name: by must be "
-		taken    = "a decision cannot be changed or taken back"
+		taken    = "a decision cannot be changed or withdrawn"
 		labels   = "Backstop finds a Rollback by its labels and annotations of backstop.dev"
 		owners   = "it gets neither owners, which would have it deleted, nor finalizers"
 	)
@@ -167,7 +167,7 @@ func (s suite) decisions(t *testing.T) {
 		{"alice as herself", "alice", decide(alice), false, ""},
 		{"alice and in bob's name too", "alice", decide(alice, bob), false, ownName + "alice"},
 		{"alice thinks again", "alice", decide(by("alice", "Reject")), false, taken},
-		{"alice takes it back", "alice", decide(), false, taken},
+		{"alice withdraws it", "alice", decide(), false, taken},
 		{"bob drops alice's", "bob", decide(bob), false, taken},
 		{"bob turns alice's round", "bob", decide(by("alice", "Reject"), bob), false, taken},
 		{"bob adds his", "bob", decide(alice, bob), false, ""},
@@ -183,14 +183,14 @@ func (s suite) decisions(t *testing.T) {
 		{"Backstop asks as before", backstop, ask(asked, "Approve", "Reject"), true, ""},
 		{"alice lifts as bob", "alice", lift(liftBy("bob")), false, ownName + "alice"},
 		{"carol lifts the hold on one place", "carol", lift(liftOn("carol", `["a"]`)), false, ""},
-		{"bob lifts that one", "bob", lift(liftOn("bob", `["a"]`)), false, "lift cannot be changed or taken back"},
-		{"bob lifts another one instead", "bob", lift(liftOn("bob", `["b"]`)), false, "lift cannot be changed or taken back"},
+		{"bob lifts that one", "bob", lift(liftOn("bob", `["a"]`)), false, "lift cannot be changed or withdrawn"},
+		{"bob lifts another one instead", "bob", lift(liftOn("bob", `["b"]`)), false, "lift cannot be changed or withdrawn"},
 		{"bob lifts another one too", "bob", lift(liftOn("bob", `["a","b"]`)), false, ""},
 		{"alice lifts them all", "alice", lift(liftOn("alice", `null`)), false, ""},
 		{"alice lifts", "alice", lift(liftBy("alice")), false, ""},
-		{"bob takes the lift over", "bob", lift(liftBy("bob")), false, "lift cannot be changed or taken back"},
-		{"bob takes the lift away", "bob", lift("null"), false, "lift cannot be changed or taken back"},
-		{"Backstop takes the lift away", backstop, lift("null"), false, "lift cannot be changed or taken back"},
+		{"bob takes the lift over", "bob", lift(liftBy("bob")), false, "lift cannot be changed or withdrawn"},
+		{"bob takes the lift away", "bob", lift("null"), false, "lift cannot be changed or withdrawn"},
+		{"Backstop takes the lift away", backstop, lift("null"), false, "lift cannot be changed or withdrawn"},
 		{"bob changes the subject", "bob", `{"spec":{"subject":{"name":"evil:v1"}}}`, false, "subject is what the Rollback is about and cannot be changed"},
 		{"Backstop changes what it was opened for", backstop, `{"spec":{"openedFor":"Drift"}}`, false, "openedFor is what the Rollback was opened for and cannot be changed"},
 		{"alice writes the status", "alice", `{"status":{"phase":"Verified"}}`, true, "only Backstop (" + backstop + ") writes the status"},

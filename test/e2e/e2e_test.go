@@ -22,7 +22,7 @@ func TestOnARealNode(t *testing.T) {
 		name string
 		does func(*stage)
 	}{
-		{"an image for another platform is taken back", func(s *stage) {
+		{"an image for another platform is reverted", func(s *stage) {
 			bad := s.images.push("backend", v1, "serve", "linux/arm64")
 			s.ends(bad, v1alpha1.ResultVerified)
 			s.runs("backend", v0)
@@ -31,7 +31,7 @@ func TestOnARealNode(t *testing.T) {
 			s.images.push("backend", v2, "serve", "linux/amd64")
 			s.runs("backend", v2)
 		}},
-		{"a crash takes the old pods away, and is taken back", func(s *stage) {
+		{"a crash takes the old pods away, and is reverted", func(s *stage) {
 			bad := s.images.push("frontend", v1, "crash", "linux/amd64")
 			r := s.asks(bad)
 			s.backstop("approve", r.Name, "--namespace="+r.Namespace)

@@ -120,7 +120,7 @@ patches:
     - {op: add, path: /spec/template/spec/containers/0/env/-, value: {name: KUBERNETES_SERVICE_PORT, value: "@port"}}
     # It is at the address of the API server, which Backstop takes for one of the cluster's Services.
     - {op: add, path: /spec/template/spec/containers/0/args/-, value: "--registry-hosts=@registry"}
-    # The story takes back more in a minute than a night does.
+    # The story reverts more in a minute than a night does.
     - {op: add, path: /spec/template/spec/containers/0/args/-, value: "--budget=20/1h"}
 ---
 apiVersion: rbac.authorization.k8s.io/v1

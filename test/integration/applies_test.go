@@ -43,7 +43,7 @@ func (w *World) toldOf(n int, result v1alpha1.Result) *v1alpha1.Rollback {
 	return got
 }
 
-func TestWhatFluxCannotApplyIsToldAndTakenBack(t *testing.T) {
+func TestWhatFluxCannotApplyIsToldAndReverted(t *testing.T) {
 	t.Parallel()
 	w := world(t, quick)
 	startSidecar(t, w)
@@ -94,7 +94,7 @@ func TestWhatFluxCannotApplyIsToldAndTakenBack(t *testing.T) {
 	})
 	r = w.toldOf(2, v1alpha1.ResultVerified)
 	if s := r.Status; s.Failures[0].Cause != v1alpha1.CauseNotBuilt || s.Suspect.Commit != broken || s.Change.Hold != "" || s.Target.Refused != nil {
-		t.Errorf("taken back %+v by %+v", s.Suspect, s.Change)
+		t.Errorf("reverted %+v by %+v", s.Suspect, s.Change)
 	}
 	if got := w.changed(r.Status.Change.Commit); !slices.Equal(got, []string{file}) || w.blob(w.Tip(), file) != good {
 		t.Errorf("the revert changes %q, and leaves\n%s", got, w.blob(w.Tip(), file))

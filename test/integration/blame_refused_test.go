@@ -174,7 +174,7 @@ func TestForgedLabelsWithoutInventory(t *testing.T) {
 	w.auto(prod, anyone)
 	w.Settle()
 	tip := w.Tip()
-	// One fails for an image that Git says elsewhere and that runs there: believed, it would take a good image back.
+	// One fails for an image that Git says elsewhere and that runs there: believed, it would revert a good image.
 	says := "is labelled as applied by Kustomization/" + w.Fleet.FluxNamespace() + "/"
 	for _, c := range []struct {
 		*appsv1.Deployment

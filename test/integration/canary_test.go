@@ -100,13 +100,13 @@ func (w *World) flagger(env, app string) {
 	})
 }
 
-// onCanaries is a policy that takes refused updates back by itself.
+// onCanaries is a policy that reverts refused updates by itself.
 func onCanaries(p *v1alpha1.RollbackPolicy) {
 	p.Spec.Triggers = []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerCanary, Mode: v1alpha1.ModeAuto}}
 	p.Spec.SoleCluster = true
 }
 
-// A failed promotion is told, a failed analysis is taken back, the canary verifies it, and a newer image lifts the
+// A failed promotion is told, a failed analysis is reverted, the canary verifies it, and a newer image lifts the
 // hold.
 func canaryRefuses(t *testing.T, w *World) {
 	const env = "canary"

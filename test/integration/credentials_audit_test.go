@@ -213,7 +213,7 @@ spec:
 `
 
 // rests waits until an environment's Kustomization has done all that it was asked for. What it still has to do would
-// take a change by hand back at once.
+// undo a change by hand at once.
 func (w *World) rests(env string) {
 	w.t.Helper()
 	of := fleet.Get[*kustomizev1.Kustomization](w.Fleet, w.Fleet.FluxNamespace(), env)
@@ -255,7 +255,7 @@ func (w *World) changedByHand(tag string) {
 			live, err := w.Env.Kubectl(w.t.Context(), "get", kind, name, "-n", w.Fleet.Namespace(prod), "-o",
 				"jsonpath={.spec.template.spec.containers[0].image}")
 			if err == nil && live == image {
-				// Also where an apply that was running has taken it back.
+				// Also where an apply that was running has undone it.
 				w.kubectl(prod, "set", "image", workload, "*="+other)
 			}
 			return fmt.Errorf("it is %+v", r)

@@ -100,7 +100,7 @@ func TestSupersededByAPersonsFix(t *testing.T) {
 		return strings.ReplaceAll(text, bad+" "+w.Fleet.Marker(prod, "backend", ""), w.Fleet.Image("backend", "hotfix"))
 	})
 	w.must(err)
-	w.ends(prod, bad, v1alpha1.ResultSuperseded, fmt.Sprintf("main at %.12s no longer says %s: nothing to take back", fix, bad))
+	w.ends(prod, bad, v1alpha1.ResultSuperseded, fmt.Sprintf("main at %.12s no longer says %s: nothing to revert", fix, bad))
 	w.runs(prod, "backend", "hotfix")
 	if _, err := alice.backstop("approve", r.Name); err == nil || !strings.Contains(err.Error(), "has ended: Superseded") {
 		t.Errorf("approving what is over: %v", err)

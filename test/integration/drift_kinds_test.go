@@ -215,7 +215,7 @@ func TestDriftUnderAHelmReleaseWithAndWithoutDriftDetection(t *testing.T) {
 	if d := r.Status.Failures[0].Drift; d.UndoneAt != nil && !d.UndoneAt.Time.Equal(d.At.Add(time.Hour)) {
 		t.Errorf("with drift detection: %+v", d)
 	}
-	w.ends(prod, bad, v1alpha1.ResultRestored, "HelmRelease/"+w.Fleet.Namespace(prod)+"/shop took it back")
+	w.ends(prod, bad, v1alpha1.ResultRestored, "HelmRelease/"+w.Fleet.Namespace(prod)+"/shop undid it")
 	w.runsImage(prod, "shop", bad)
 }
 

@@ -185,7 +185,7 @@ func TestUndoUnansweredUntilFluxRestores(t *testing.T) {
 	bad, tip := w.release(prod, "backend", 1)
 	w.kubectl(prod, "rollout", "undo", "deployment/backend")
 	_, f := w.adrift(prod, bad, "Deployment/backend")
-	r := w.ends(prod, bad, v1alpha1.ResultRestored, "Kustomization/"+w.Fleet.FluxNamespace()+"/"+prod+" took it back, ", " after the change by hand")
+	r := w.ends(prod, bad, v1alpha1.ResultRestored, "Kustomization/"+w.Fleet.FluxNamespace()+"/"+prod+" undid it, ", " after the change by hand")
 	if f.Drift.UndoneAt == nil {
 		t.Fatalf("the record does not say when Flux undoes it: %+v", f.Drift)
 	}

@@ -24,7 +24,7 @@ func (w *World) trails(kind, image string) []string {
 		"--grep=Backstop-Kind: "+kind, "--grep=Backstop-Image: "+image, fleet.Branch))
 }
 
-// revertedOnce reports that an image was taken back by one revert and one hold, which its only Rollback names, and that
+// revertedOnce reports that an image was reverted by one revert and one hold, which its only Rollback names, and that
 // the file holds a tag and stands held.
 func (w *World) revertedOnce(env, app, bad, tag string) {
 	w.t.Helper()

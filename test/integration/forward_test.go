@@ -73,7 +73,7 @@ func TestFastForwardWhileFluxChecksTheBadRevision(t *testing.T) {
 	if len(all.Items) != 1 {
 		t.Errorf("it was taken for something else too: %+v", all.Items)
 	}
-	// A newer image takes the field back, and no other owner is left.
+	// A newer image takes the field over, and no other owner is left.
 	newer := w.Fleet.Image("backend", fleet.Tag(prod, 2))
 	w.Publish("backend", fleet.Tag(prod, 2))
 	w.runsImage(prod, "backend", newer)

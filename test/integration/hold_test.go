@@ -159,7 +159,7 @@ func TestSecondFailedLiftMakesItManual(t *testing.T) {
 		t.Errorf("after one failed lift the hold is lifted by %s", second.Status.Change.Lift)
 	}
 	third := w.breakAfterTheLift(second.Spec.Subject.Name, 3)
-	const says = "two newer images in a row had to be taken back, so the next one waits for backstop lift"
+	const says = "two newer images in a row had to be reverted, so the next one waits for backstop lift"
 	if c := third.Status.Change; c.Lift != v1alpha1.LiftManual || !strings.Contains(third.Status.Outcome.Message, says) {
 		t.Errorf("after two failed lifts the hold is lifted by %s, and the outcome says %q", c.Lift, third.Status.Outcome.Message)
 	}
@@ -198,7 +198,7 @@ func TestPolicyFallsBackToAnOlderTag(t *testing.T) {
 	for i := range w.Fleet.Apps {
 		w.ends(prod, bad[i], v1alpha1.ResultVerified)
 	}
-	// The backend's bad tag is taken back: what is left is what the node holds, so that nothing is written.
+	// The backend's bad tag is reverted: what is left is what the node holds, so that nothing is written.
 	w.must(w.Registry.DeleteTag("backend", fleet.Tag(prod, 2)))
 	w.lifted(w.released(bad[0], fleet.Tag(prod, 1)), w.Fleet.Image("backend", fleet.Tag(prod, 1)))
 	// The frontend loses what it runs too.

@@ -35,11 +35,11 @@ func unheld(w *World) {
 	w.must(err)
 }
 
-// takenBack does the last of what a fix offers, which takes the image back.
+// takenBack does the last of what a fix offers, which reverts the image.
 func takenBack(w *World, fix string) {
 	i := strings.LastIndex(fix, "backstop revert ")
 	if i < 0 {
-		w.t.Fatalf("%q takes nothing back", fix)
+		w.t.Fatalf("%q reverts nothing", fix)
 	}
 	w.do(fix[i:])
 }
@@ -121,7 +121,7 @@ func mishapsOfTheCluster() map[string]mishap {
 		"somebody changed the image by hand": {
 			hop: "workload", why: "set by kubectl-set", fix: "flux -n NSF reconcile kustomization production",
 			spoil: func(w *World) { w.Publish(backend, "by-hand") },
-			// Set before each look: an apply of the commit before may take it back in between.
+			// Set before each look: an apply of the commit before may undo it in between.
 			keep: func(w *World) {
 				w.kubectl(prod, "set", "image", "deploy/backend", "backend="+w.Fleet.Image(backend, "by-hand"))
 			},
@@ -261,7 +261,7 @@ func mishapsOfTheCluster() map[string]mishap {
 			mend: by(func(w *World) { w.must(w.Client.Delete(w.t.Context(), quota(w))) }),
 		},
 		"the rollout is past its deadline": {
-			hop: "workload", why: "have not got ready by the deadline of the rollout", fix: "kubectl -n NS describe deployment backend; or take it back: backstop revert deploy/backend -n NS --push",
+			hop: "workload", why: "have not got ready by the deadline of the rollout", fix: "kubectl -n NS describe deployment backend; or revert it: backstop revert deploy/backend -n NS --push",
 			spoil: all(inFile("  replicas: 1\n", "  replicas: 1\n  progressDeadlineSeconds: 1\n"), lacking(func(w *World, layer string) {
 				w.Registry.Fail("GET /v2/backend/blobs/"+layer, registrystub.Fault{Hang: true})
 			})),
@@ -276,11 +276,11 @@ func mishapsOfTheCluster() map[string]mishap {
 			hop: "pods", why: "waits with production-v1.", fix: "push IMAGE:production-v1.",
 			spoil: lacking(func(w *World, layer string) { w.must(w.Registry.DeleteBlob(backend, layer)) }), mend: by(repaired),
 		},
-		"an image that cannot be pulled is taken back": {
-			hop: "pods", why: "waits with production-v1.", fix: "take it back: backstop revert deploy/backend -n NS --push", spoil: bad, mend: takenBack, after: unheld,
+		"an image that cannot be pulled is reverted": {
+			hop: "pods", why: "waits with production-v1.", fix: "revert it: backstop revert deploy/backend -n NS --push", spoil: bad, mend: takenBack, after: unheld,
 		},
 		"a container crashes": {
-			hop: "pods", why: "CrashLoopBackOff", fix: "-c backend --previous; or take it back: backstop revert deploy/backend -n NS --push",
+			hop: "pods", why: "CrashLoopBackOff", fix: "-c backend --previous; or revert it: backstop revert deploy/backend -n NS --push",
 			spoil: func(w *World) {
 				_, err := w.Registry.PushImage(backend, w.nextTag(), "linux/arm64")
 				w.must(err)

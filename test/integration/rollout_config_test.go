@@ -46,7 +46,7 @@ func configAlone(t *testing.T, w *World) {
 		t.Errorf("the other ended %s: %s", o.Result, o.Message)
 	}
 	if other.Status.Change != nil && other.Status.Change.Commit != r.Status.Change.Commit {
-		t.Errorf("it was taken back twice: %+v and %+v", r.Status.Change, other.Status.Change)
+		t.Errorf("it was reverted twice: %+v and %+v", r.Status.Change, other.Status.Change)
 	}
 }
 
@@ -80,7 +80,7 @@ func (w *World) goesBack(env, suspect string, files ...string) *v1alpha1.Rollbac
 	}
 	w.answers(env, "backend", v1alpha1.Approve)
 	r = w.ends(env, "backend", v1alpha1.ResultVerified, "without what "+suspect[:12]+" changed")
-	// One push may take back what others asked for at the same time.
+	// One push may revert what others asked for at the same time.
 	got := w.changed(r.Status.Change.Commit)
 	for _, file := range files {
 		if !slices.Contains(got, file) {

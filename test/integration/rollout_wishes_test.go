@@ -9,7 +9,7 @@ import (
 	"github.com/backstop-dev/backstop/test/node"
 )
 
-// What a workload says, or smells of, about being taken back.
+// What a workload says, or smells of, about being undone.
 
 func migrationHint(t *testing.T, w *World) {
 	const env = "hint"

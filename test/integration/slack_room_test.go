@@ -75,7 +75,7 @@ func (c *room) heard() {
 	})
 }
 
-// readable takes back what JSON makes of mentions.
+// readable undoes what JSON makes of mentions.
 var readable = strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&")
 
 // card waits for the card of a Rollback to say all of these words, and gives it.

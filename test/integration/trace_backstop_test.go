@@ -20,7 +20,7 @@ func mishapsThatBackstopAsksAbout() map[string]mishap {
 			w.do(fix[i:])
 		}
 	}
-	// held has an image taken back, so that its marker is held.
+	// held has an image reverted, so that its marker is held.
 	held := func(lift v1alpha1.LiftMode) func(w *World) {
 		return func(w *World) {
 			policyTo(func(s *v1alpha1.RollbackPolicySpec) { s.Triggers[0].Mode, s.Lift = v1alpha1.ModeAuto, lift })(w)

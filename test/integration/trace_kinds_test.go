@@ -139,7 +139,7 @@ func mishapsOfKinds() map[string]mishap {
 		"somebody changed what a HelmRelease made": {
 			of: shop, hop: "workload", why: "set by kubectl-set", fix: "restore what Git says: flux -n NS reconcile helmrelease shop --force",
 			spoil: func(w *World) { w.Publish(backend, "by-hand") },
-			// Set before each look: an upgrade of the commit before may take it back in between.
+			// Set before each look: an upgrade of the commit before may undo it in between.
 			keep: func(w *World) {
 				w.kubectl(prod, "set", "image", "deploy/shop", "shop="+w.Fleet.Image(backend, "by-hand"))
 			},
@@ -153,7 +153,7 @@ func mishapsOfKinds() map[string]mishap {
 			of: db, hop: "pods", why: "pod db-0 still waits with ", fix: "kubectl -n NS delete pod db-0", spoil: all(fresh, badThenGood("sts/db")),
 		},
 		"a StatefulSet's image cannot be pulled": {
-			of: db, hop: "pods", why: "pod db-0 waits with ", fix: "; or take it back: backstop revert sts/db -n NS --push",
+			of: db, hop: "pods", why: "pod db-0 waits with ", fix: "; or revert it: backstop revert sts/db -n NS --push",
 			spoil: all(fresh, bad), mend: by(repaired),
 		},
 		"somebody changed a StatefulSet's image": {
@@ -169,7 +169,7 @@ func mishapsOfKinds() map[string]mishap {
 			after: func(w *World) { w.must(w.Registry.DeleteTag(backend, "by-hand")) },
 		},
 		"a DaemonSet's image cannot be pulled": {
-			of: agent, hop: "pods", why: "waits with production-v1.", fix: "; or take it back: backstop revert ds/agent -n NS --push", spoil: bad, mend: by(repaired),
+			of: agent, hop: "pods", why: "waits with production-v1.", fix: "; or revert it: backstop revert ds/agent -n NS --push", spoil: bad, mend: by(repaired),
 		},
 		"a pod of a DaemonSet that replaces none is stuck": {
 			of: agent, hop: "workload", why: "it does not replace a pod by itself that cannot start", fix: "kubectl -n NS delete pod agent-",
@@ -192,7 +192,7 @@ func mishapsOfKinds() map[string]mishap {
 			},
 		},
 		"a Job's image cannot be pulled": {
-			of: report, hop: "pods", why: "waits with production-v1.", fix: "; or take it back: backstop revert cj/report -n NS --push",
+			of: report, hop: "pods", why: "waits with production-v1.", fix: "; or revert it: backstop revert cj/report -n NS --push",
 			spoil: func(w *World) {
 				brought(w, "cj/report")
 				w.kubectl(prod, once...)
@@ -200,7 +200,7 @@ func mishapsOfKinds() map[string]mishap {
 			mend: by(repaired), after: jobGone,
 		},
 		"a Job's program cannot run": {
-			of: report, hop: "pods", why: "has failed (StartError, exit code 128)", fix: "-c report; or take it back: backstop revert cj/report -n NS --push",
+			of: report, hop: "pods", why: "has failed (StartError, exit code 128)", fix: "-c report; or revert it: backstop revert cj/report -n NS --push",
 			spoil: func(w *World) {
 				tag := w.nextTag()
 				_, err := w.Registry.PushImage(backend, tag, "linux/arm64")

@@ -60,7 +60,7 @@ func TestDependabotLooksAtEverythingThatIsPinned(t *testing.T) {
 		if !slices.Contains([]string{"daily", "weekly", "monthly"}, u.Schedule.Interval) {
 			t.Errorf("%s: interval %q", u.Ecosystem, u.Schedule.Interval)
 		}
-		// What was published a moment ago may be taken back as fast.
+		// What was published a moment ago may be withdrawn as fast.
 		if u.Cooldown.Days < 7 {
 			t.Errorf("%s: a cooldown of %d days, want 7 or more", u.Ecosystem, u.Cooldown.Days)
 		}

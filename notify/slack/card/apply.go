@@ -108,7 +108,7 @@ func applyFiles(s *v1alpha1.RollbackStatus) []string {
 	case t == nil || !s.Suspect.ByFiles():
 		return nil
 	case t.Refused != nil:
-		return []string{"*Not taken back here* " + foreign(t.Refused.Message, 500)}
+		return []string{"*Not reverted here* " + foreign(t.Refused.Message, 500)}
 	}
 	lines := []string{fmt.Sprintf("*In Git* %s on %s of %s", join(filesOf(s.Suspect), 5), code(s.Suspect.Branch, 80),
 		foreign(s.Suspect.Source.String(), 120))}

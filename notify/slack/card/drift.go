@@ -62,7 +62,7 @@ func driftField(s *v1alpha1.RollbackStatus) string {
 	return out
 }
 
-// deadlineField reports when Flux takes a change by hand back, as long as it stands.
+// deadlineField reports when Flux undoes a change by hand, as long as it stands.
 func deadlineField(r *v1alpha1.Rollback) string {
 	if decided(r) || r.Status.Outcome != nil && !expired(r) && r.Status.Outcome.Result != v1alpha1.ResultReportedOnly {
 		return ""
@@ -88,14 +88,14 @@ func unanswered(s *v1alpha1.RollbackStatus) string {
 	all := drifts(s)
 	switch {
 	case len(all) == 0 || all[0].Drift.UndoneAt == nil && all[0].Drift.Undone == "":
-		return "Without a decision Git stays as it is, and Flux takes the change back the next time it applies."
+		return "Without a decision Git stays as it is, and Flux undoes the change the next time it applies."
 	case all[0].Drift.UndoneAt != nil:
-		return "Without a decision Git stays as it is, and Flux takes the change back " +
+		return "Without a decision Git stays as it is, and Flux undoes the change " +
 			about(all[0].Drift.UndoneAt.Time) + "."
 	case all[0].Drift.NeverUndone:
 		return "Without a decision Git and the cluster stay as they are."
 	}
-	return "Without a decision Git stays as it is, and Flux takes the change back " +
+	return "Without a decision Git stays as it is, and Flux undoes the change " +
 		foreign(all[0].Drift.Undone, 300) + "."
 }
 
@@ -128,7 +128,7 @@ func told(s *v1alpha1.RollbackStatus) []string {
 	return lines
 }
 
-// restoring reports how far a change by hand is from being taken back, as somebody asked for.
+// restoring reports how far a change by hand is from being undone, as somebody asked for.
 func restoring(s *v1alpha1.RollbackStatus) string {
 	if s.Request == nil {
 		return "*Next* Flux is asked to restore what Git says"

@@ -44,7 +44,7 @@ func merging(r *v1alpha1.Rollback, w words) string {
 	return out + "."
 }
 
-// returning names open pull requests that bring again what was taken back, and those that Backstop closed for it.
+// returning names open pull requests that bring again what was reverted, and those that Backstop closed for it.
 func returning(r *v1alpha1.Rollback) []string {
 	found := r.Status.Returning
 	if found == nil {

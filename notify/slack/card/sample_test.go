@@ -126,7 +126,7 @@ func valuesBack(r *v1alpha1.Rollback) {
 // filesStay is why they do not.
 func filesStay(r *v1alpha1.Rollback) {
 	r.Status.Target = &v1alpha1.Target{Proof: "x", At: at("14:26:44"), Refused: &v1alpha1.Doubt{Type: v1alpha1.DoubtProtected,
-		Message: "PersistentVolumeClaim/shop/data would change, and that is never taken back"}}
+		Message: "PersistentVolumeClaim/shop/data would change, and that is never reverted"}}
 }
 
 // noHold is a revert of files, which holds nothing.
@@ -348,7 +348,7 @@ func drift(r *v1alpha1.Rollback) {
 	}
 }
 
-// undoes is that Flux takes the change by hand back never.
+// undoes is that Flux undoes the change by hand never.
 func undoes(says string) edit {
 	return func(r *v1alpha1.Rollback) {
 		d := r.Status.Failures[0].Drift

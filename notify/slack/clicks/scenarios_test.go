@@ -56,7 +56,7 @@ func TestClickByTheAuthorOfTheChange(t *testing.T) {
 	w.click(slackstub.Mallory, card.Approve)
 	w.hears(slackstub.Mallory, 1, "You may not decide here")
 	w.recorded()
-	// Jane did, and the policy lists her: it takes none away. To take one's own change back is no approval of it.
+	// Jane did, and the policy lists her: it takes none away. To revert one's own change is no approval of it.
 	w.store.change(func(r *v1alpha1.Rollback) { r.Status.Suspect.Author = "Jane Doe <jane@acme.example>" })
 	w.click(slackstub.Jane, card.Approve)
 	w.recorded(janeApproves)
