@@ -26,11 +26,13 @@ var (
 		`(?:registry-1\.|index\.)?docker\.io|(?:[a-z]+\.)?gcr\.io|ghcr\.io|quay\.io|` +
 		`registry\.k8s\.io|mcr\.microsoft\.com|public\.ecr\.aws|registry\.gitlab\.com|lscr\.io|nvcr\.io|cgr\.dev|` +
 		`registry\.(?:access\.)?redhat\.(?:io|com)|docker\.elastic\.co|xpkg\.upbound\.io|[a-z0-9-]+-docker\.pkg\.dev)/`)
-	// proxies are what people call the project or folder of a cache: with a word before it (acme-docker-remote), as a
-	// proxy of something (dockerproxy, registry-proxy), as a role of a registry (proxy-docker, cache.quay.io), or by the
-	// registry's name alone.
+	// proxies are what people call the project or folder of a cache: with a word before it (acme-docker-remote), as what
+	// has caches among others (docker-virtual at Artifactory, docker-group at Nexus), as a proxy of something
+	// (dockerproxy, registry-proxy), as a role of a registry (proxy-docker, cache.quay.io), or by the registry's name
+	// alone.
 	proxies = regexp.MustCompile(`(?:^|[/"\s])(?:` +
 		`(?:[a-z0-9.-]+[-_.])?(?:caches?|mirrors?|remotes?|pull-?through(?:[-_]?cache)?|proxy[-_]?cache)|` +
+		`(?:[a-z0-9.-]+[-_.])?(?:docker|oci|containers?)[-_](?:virtual|group|all)|[a-z0-9.-]+-virtual|` +
 		`(?:(?:` + service + `|registry|images?|containers?|oci|dependency)[-_.]?)?` + role + `(?:[-_]?cache)?|` +
 		role + `[-_.]?` + service + `(?:[-_.][a-z0-9]+)*|` +
 		`docker-?hub(?:[-_][a-z]+)?|hub|ghcr(?:[-_]?io)?|quay(?:[-_]?io)?|(?:k8s-?)?gcr(?:[-_]?io)?|ecr-public|` +

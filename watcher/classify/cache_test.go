@@ -9,6 +9,7 @@ import (
 
 func TestAnImageOfACacheIsNotBlamed(t *testing.T) {
 	const notFound = `failed to pull and unpack image "{i}": failed to resolve reference "{i}": {i}: not found`
+	const transferred = `failed to pull and unpack image "{i}": failed to resolve image: {i}: not found`
 	tests := map[string]v1alpha1.Cause{
 		"harbor.acme.io/cache/acme/node:22":                           v1alpha1.CauseRegistryUnavailable,
 		"harbor.acme.io/dockerhub-proxy/library/node:22":              v1alpha1.CauseRegistryUnavailable,
@@ -55,6 +56,11 @@ func TestAnImageOfACacheIsNotBlamed(t *testing.T) {
 		"harbor.acme.io/pullthroughcache/acme/web:1":                  v1alpha1.CauseRegistryUnavailable,
 		"acme.azurecr.io/docker-hub/acme/web:1":                       v1alpha1.CauseRegistryUnavailable,
 		"nexus.acme.io/repository/docker-proxy/web:1":                 v1alpha1.CauseRegistryUnavailable,
+		"nexus.acme.io/docker-group/acme/web:1":                       v1alpha1.CauseRegistryUnavailable,
+		"acme.jfrog.io/acme-docker-virtual/library/nginx:9":           v1alpha1.CauseRegistryUnavailable,
+		"acme.jfrog.io/docker-all/acme/web:1":                         v1alpha1.CauseRegistryUnavailable,
+		"registry.acme.io/virtual-group/web:1":                        v1alpha1.CauseNotFound,
+		"registry.gitlab.com/acme-group/web:1":                        v1alpha1.CauseNotFound,
 		"1.dkr.ecr.eu-west-1.amazonaws.com/acme/kubernetes/web:1":     v1alpha1.CauseNotFound,
 		"1.dkr.ecr.eu-west-1.amazonaws.com/web:1":                     v1alpha1.CauseNotFound,
 		"registry.acme.io/kubernetes/web:1":                           v1alpha1.CauseNotFound,
@@ -79,6 +85,7 @@ func TestAnImageOfACacheIsNotBlamed(t *testing.T) {
 	for image, want := range tests {
 		t.Run(image, func(t *testing.T) {
 			check(t, want, "ErrImagePull", strings.ReplaceAll(notFound, "{i}", image))
+			check(t, want, "ErrImagePull", strings.ReplaceAll(transferred, "{i}", image))
 		})
 	}
 }

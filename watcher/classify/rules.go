@@ -43,8 +43,9 @@ var serverError = regexp.MustCompile(`^5[0-9][0-9]\b`)
 // with names as §. testdata/pulls.tsv was written by a real kubelet, testdata/wordings.tsv after what others write.
 var rules = []phrases{
 	{cause: v1alpha1.CauseNotFound, anywhere: []string{
-		"failed to resolve reference §: §: not found", // containerd
-		"no available registry endpoint: § not found", // containerd 1.2
+		"failed to resolve reference §: §: not found",     // containerd
+		"failed to resolve image: §: not found",           // containerd 2.1 and later
+		"no available registry endpoint: § not found",     // containerd 1.2
 		"manifest unknown",                                // CRI-O, Docker, most registries
 		"manifest for § not found",                        // Docker
 		"name unknown",                                    // GitLab, ECR, distribution
@@ -64,6 +65,7 @@ var rules = []phrases{
 		"does not match the specified platform",      // Docker
 		"does not provide the specified platform",    // Docker with containerd
 		"no matching platform found in the manifest", // Docker
+		"based image is incompatible with a",         // Docker on Windows
 	}},
 	{cause: v1alpha1.CauseNotAnImage, anywhere: []string{
 		"mismatched image rootfs and manifest layers",                // containerd
@@ -153,6 +155,7 @@ var rules = []phrases{
 		"too many colons in address", "registries configuration",
 		"failed to load x509 key pair", "failed to parse hosts", "snapshotter not loaded", "snapshotter § was not found",
 		"missing parent § bucket", "credential provider", "credential helper",
+		"unknown runtime handler", "failed to create oci registry", "try increasing the number of subordinate ids",
 		"failed to record image pull intent", "short name mode is enforcing", "did not resolve to an alias",
 	}, whole: []string{
 		"permission denied", "operation not permitted", "no such file or directory",
@@ -160,5 +163,6 @@ var rules = []phrases{
 	}},
 	{cause: v1alpha1.CauseUnknown, anywhere: []string{
 		"source image rejected", "signature validation", "signature verification", "a signature was required",
+		"blocked pull of", "blocking pull of", // containerd's verifiers
 	}},
 }
