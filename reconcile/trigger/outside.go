@@ -23,6 +23,9 @@ func (v *view) configUnread() string {
 	if why := v.forbidden(); why != "" {
 		return why
 	}
+	if key := v.selected(); key != "" {
+		return fmt.Sprintf("its label %s goes with the image, and a policy of the network may go by it", key)
+	}
 	if _, since := v.formerReady(); since > 0 {
 		return ""
 	}
@@ -51,9 +54,12 @@ func (v *view) configUnread() string {
 
 // programs are how a runtime names what it cannot start.
 var programs = []*regexp.Regexp{
-	regexp.MustCompile(`exec:? "([^"]+)"`),
-	regexp.MustCompile("executable file `([^`]+)`"),
-	regexp.MustCompile(`chdir to cwd \("([^"]+)"\)`),
+	regexp.MustCompile(`(?:exec:?|executable) "([^"]+)"`),
+	regexp.MustCompile("executable (?:file )?[`']([^`']+)[`']"),
+	regexp.MustCompile("chdir to (?:cwd \\(\"|`)([^\"`]+)"),
+	regexp.MustCompile(`failed to load (/[^:]+):`),
+	regexp.MustCompile(`the file (\S+) was not found`),
+	regexp.MustCompile(`hcs::System::CreateProcess:? ([^:]+):`),
 	regexp.MustCompile("exec container process (?:\\(missing dynamic library\\?\\) )?`([^`]+)`"),
 	regexp.MustCompile(`\bexec ([^\s:"]+): "?exec format error`),
 }
@@ -62,6 +68,9 @@ var programs = []*regexp.Regexp{
 func (s *symptom) program() string {
 	said := strings.ReplaceAll(s.message, `\"`, `"`)
 	if noUser.MatchString(said) {
+		if strings.Contains(said, "group file") {
+			return "/etc/group"
+		}
 		return "/etc/passwd"
 	}
 	for _, named := range programs {
@@ -72,6 +81,9 @@ func (s *symptom) program() string {
 	return ""
 }
 
+// notEntered is what a runtime says of a program in a folder that the user may not enter.
+var notEntered = regexp.MustCompile(`: stat [^:]*: permission denied`)
+
 // forbidden: what a program may do, and a user may enter, is the kernel's and its policies' to say too.
 func (v *view) forbidden() string {
 	said := strings.ReplaceAll(v.worst.message, `\"`, `"`)
@@ -79,7 +91,8 @@ func (v *view) forbidden() string {
 		return "its base is another Windows than its node's, " +
 			"which another node, or an upgrade of it, can be the reason of too"
 	}
-	folder := noFolder.MatchString(said) && strings.Contains(said, "permission denied")
+	folder := noFolder.MatchString(said) && strings.Contains(strings.ToLower(said), "permission denied") ||
+		notEntered.MatchString(said)
 	if v.worst.begun || !folder && !notPermitted.MatchString(said) {
 		return ""
 	}
@@ -112,12 +125,59 @@ func (v *view) startsFromVolume() string {
 	for _, m := range mountsOf(v.worst.pod, v.worst.container) {
 		at := path.Clean(m.MountPath)
 		within := at == "/" || program == at || strings.HasPrefix(program, at+"/")
-		// Where a name alone is searched for is the image's to say.
-		if within || !path.IsAbs(program) && !ordinary.MatchString(at) {
+		// Where a name alone is searched for is the image's to say, or the template's, and so is from where a path begins.
+		elsewhere := !ordinary.MatchString(at) || strings.ContainsAny(program, `/\`) || v.searched(at)
+		if within || !path.IsAbs(program) && elsewhere {
 			return fmt.Sprintf("what it starts (%s) may be on volume %s, mounted at %s", program, m.Name, at)
 		}
 	}
 	return ""
+}
+
+// searched reports whether the template's PATH names a folder or one below it.
+func (v *view) searched(folder string) bool {
+	if v.now == nil {
+		return false
+	}
+	of := envOf(&v.now.Container)["PATH"]
+	return of != nil && slices.ContainsFunc(strings.Split(of.Value, ":"), func(at string) bool {
+		return strings.HasPrefix(path.Clean(at)+"/", folder+"/")
+	})
+}
+
+// selected is a label by which meshes and policies of networks know a version, and that goes with the image; empty
+// where there is none, or where no process ran that could reach for something.
+func (v *view) selected() string {
+	if v.Former == nil || v.worst.neverBegan(v.now) {
+		return ""
+	}
+	for _, key := range []string{"version", "service.istio.io/canonical-revision"} {
+		if v.Former.Template.Labels[key] != v.New.Template.Labels[key] {
+			return key
+		}
+	}
+	return ""
+}
+
+// elsewhere are words about what a process needs and its image does not have: the network, who may log in, the node's
+// disk, the state of a database. They never blame anybody: they have a person asked.
+var elsewhere = regexp.MustCompile(`(?i)(?:could not|couldn't|can ?not|can't|unable to|failed to|failed) ` +
+	`(?:resolve|connect|reach)|name resolution|no such host|bad address|unknown ?host|nodename nor servname|` +
+	`getaddrinfo|unreachable|no route to host|connection (?:refused|reset|timed out|closed|attempt failed)|broken pipe|` +
+	`time[ds]?[- ]?out|deadline exceeded|\b(?:tls|ssl|x509)\b|certificate|` +
+	`\b(?:econn[a-z]+|enotfound|etimedout|eai_again|enospc|erofs|eaddrinuse)\b|` +
+	`authenticat|authoriz|authoris|access denied|permission denied for|forbidden|credential|\btoken\b|` +
+	`too many (?:clients|connections|requests|open files)|rate.?limit|quota|licen[cs]e|\b(?:401|403|429|50[0234])\b|` +
+	`no space left|read-only file system|input/output error|cannot allocate memory|resource temporarily unavailable|` +
+	`stale file handle|transport endpoint|address already in use|migrat|dirty database|no such table|undefined table|` +
+	`\b(?:relation|table|column|database) .*(?:not exist|n't exist|not found)|\block(?:ed)?\b`)
+
+// speaks reports whether the last words of a process that ran are about something else that it needs.
+func (v *view) speaks() string {
+	if v.worst.neverBegan(v.now) || !elsewhere.MatchString(v.worst.message) {
+		return ""
+	}
+	return "its last words are about something else that it needs"
 }
 
 func mountsOf(pod *corev1.Pod, name string) []corev1.VolumeMount {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
@@ -239,8 +241,11 @@ func (v *view) notOptedIn() string {
 
 // shares is what the pods have in common with those of the former revision, so that both may not run at once.
 func (v *view) shares() string {
-	if v.worst.pod.Spec.HostNetwork {
+	switch spec := &v.worst.pod.Spec; {
+	case spec.HostNetwork, slices.ContainsFunc(spec.Containers, hasHostPort):
 		return "the process starts and then fails, and it shares its node's ports with the former pods"
+	case spec.HostPID, spec.HostIPC:
+		return "the process starts and then fails, and it shares what its node runs with the former pods"
 	}
 	all := volumesOf(&v.worst.pod.Spec)
 	for _, m := range mountsOf(v.worst.pod, v.worst.container) {
@@ -249,6 +254,10 @@ func (v *view) shares() string {
 		}
 	}
 	return ""
+}
+
+func hasHostPort(c corev1.Container) bool {
+	return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.HostPort != 0 })
 }
 
 // served reports that pods of the former revision are ready now.

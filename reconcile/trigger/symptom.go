@@ -58,15 +58,23 @@ var (
 	// their own helpers names no process of the container.
 	noStart = regexp.MustCompile(`(?i)container process(?: caused)?:? "?(?:error during container init: )?` +
 		`exec:? "?[^":]*"?: (?:stat [^:]*: )?` +
-		`(?:executable file not found|no such file or directory|permission denied|not a directory)|` +
-		"(?:^|: )executable file `[^`]*` not found|" +
-		`(?:^|: )open executable: (?:Permission denied|No such file or directory|Not a directory)`)
+		`(?:executable file not found|no such file or directory|permission denied|not a directory|is a directory|` +
+		`too many levels of symbolic links)|` +
+		"(?:^|: )executable (?:file )?[`'][^`']*['`] (?:for container '[^']*' )?not found|" +
+		`(?:^|: )open executable: (?:Permission denied|No such file or directory|Not a directory)|` +
+		// gVisor, Kata and Windows.
+		`(?:^|: )error finding executable "[^"]*" in PATH|` +
+		`(?:starting container|create process|creating process)[^\n]*: failed to load /[^:]*: ` +
+		`(?:no such file or directory|permission denied|not a directory)|` +
+		`(?:^|: )the file \S+ was not found|` +
+		`hcs::System::CreateProcess[^\n]*: The system cannot find the (?:file|path) specified`)
 	// noUser is what they say where the image's own user or group is not in it: a template names both by number.
 	noUser = regexp.MustCompile(`(?i)unable to find (?:user|group) [^:]*: no matching entries in (?:passwd|group) file|` +
 		`mount callback failed on \S+: no (?:users|groups) found`)
 	// noFolder is what they say where the image's own folder to work in cannot be entered, or is none.
 	noFolder = regexp.MustCompile(`chdir to cwd \("([^"]*)"\) set in config\.json failed: ` +
-		`(?:permission denied|no such file or directory|not a directory)|[Cc]wd must be an absolute path`)
+		`(?:permission denied|no such file or directory|not a directory)|[Cc]wd must be an absolute path|` +
+		"(?:^|: )chdir to `[^`]*`: (?:Permission denied|No such file or directory|Not a directory)")
 	// notPermitted is what they say where the kernel refuses to begin a program that wants more than it may have.
 	notPermitted = regexp.MustCompile(`(?i)container process(?: caused)?:? "?(?:error during container init: )?` +
 		`exec:? "?[^":]*"?: operation not permitted`)

@@ -45,8 +45,11 @@ var rows = []row{
 		(*view).formerUnknown},
 	{v1alpha1.DoubtConfigUnread, "",
 		"what it reads or starts is not the image's alone: ConfigMaps, Secrets, volumes, a script of the template, a " +
-			"variable that goes with the tag, what the nodes permit; and no old pod started with them since",
+			"variable or a label `version` that goes with the tag, what the nodes permit; and no old pod started with them " +
+			"since",
 		(*view).configUnread},
+	{v1alpha1.DoubtDependency, "",
+		"its last words are about the network, a login, the node's disk or the state of a database", (*view).speaks},
 	{v1alpha1.DoubtMutated, "",
 		"a webhook changed its pods, and nothing tells that it did the same with the former ones", (*view).mutated},
 	{v1alpha1.DoubtMemory, "",

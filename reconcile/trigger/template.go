@@ -99,8 +99,13 @@ func followsTag(was, is *corev1.EnvVar, wasImage, isImage string) bool {
 		(retagged(was.Value, a, b) == is.Value || retagged(was.Value, bare(a), bare(b)) == is.Value)
 }
 
-// namesTag reports whether a value was the image's tag before and is now, or a commit that is part of it.
+// namesTag reports whether a value was the image, its digest or its tag before and is now, or a commit that is part of
+// the tag.
 func namesTag(was, is, wasImage, isImage string) bool {
+	if was == wasImage && is == isImage || digestOf(wasImage) != "" && digestOf(isImage) != "" &&
+		bareDigest(was) == digestOf(wasImage) && bareDigest(is) == digestOf(isImage) {
+		return was != is
+	}
 	a, b := tagOf(wasImage), tagOf(isImage)
 	if a == "" || b == "" || a == b || was == is {
 		return false
@@ -145,6 +150,17 @@ var (
 	inWordBefore = regexp.MustCompile(`[A-Za-z0-9]$`)
 	inWordAfter  = regexp.MustCompile(`^[A-Za-z0-9]`)
 )
+
+// digestOf is the digest of an image without its algorithm; empty where it has none.
+func digestOf(of string) string {
+	ref, err := image.Parse(of)
+	if err != nil {
+		return ""
+	}
+	return bareDigest(ref.Digest)
+}
+
+func bareDigest(of string) string { return strings.TrimPrefix(of, "sha256:") }
 
 // tagOf is the tag of an image; empty where it has none.
 func tagOf(of string) string {
