@@ -3,6 +3,7 @@ package gitrepo
 import (
 	"context"
 	"errors"
+	"path"
 	"slices"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -60,18 +61,37 @@ func (h *history) description(ctx context.Context, c *store.Commit) (description
 		if err := ctx.Err(); err != nil {
 			return description{}, err
 		}
+		from := movedFrom(ch, changes)
+		moved := from != ch.Before
+		ch.Before = from
 		deltas, only, err := h.changed(ch)
 		if err != nil {
 			return description{}, err
 		}
-		out.onlyImages = out.onlyImages && only
+		out.onlyImages = out.onlyImages && only && !moved
 		for _, d := range deltas {
-			if d.After != nil {
+			if d.After != nil && (d.Before != nil || !moved) {
 				out.wrote = append(out.wrote, wrote{ch.Path, d.Pointer, h.imageAt(ch, d)})
 			}
 		}
 	}
 	return out, nil
+}
+
+// movedFrom is what a file was before a commit: itself, or where the commit brought it in the file of the same name that
+// it removed, of several the one whose path ends most alike.
+func movedFrom(ch store.Change, changes []store.Change) store.Entry {
+	if !ch.Before.Hash.IsZero() || !isYAML(ch.Path) {
+		return ch.Before
+	}
+	out, most := ch.Before, -1
+	for _, c := range changes {
+		gone := c.After.Hash.IsZero() && c.Before.Regular() && path.Base(c.Path) == path.Base(ch.Path)
+		if n := common(ch.Path, c.Path); gone && n > most {
+			out, most = c.Before, n
+		}
+	}
+	return out
 }
 
 // changed reports which images a change of a file is about, and whether it is about nothing else.

@@ -242,7 +242,7 @@ func (s *search) weigh(c store.Change, group, there []manifest.Node) {
 		!positional(group) && !manifest.Unversioned(there, group)):
 	case manifest.SameReference(group, s.group):
 		s.same.take(group, likeness)
-	case c.Path != s.file.Path && likeness < kinLikeness && !s.versioned(group, there):
+	case c.Path != s.file.Path && likeness < kinLikeness && !s.versioned(group, there) && !s.succeeded(c, group, there):
 	case s.lone && manifest.Lone(group) || manifest.Kin(group, s.group):
 		s.kin.take(group, likeness)
 	case likeness >= kinLikeness && (manifest.Rehomed(group, s.group) ||
@@ -259,6 +259,13 @@ func (s *search) carried(group, there []manifest.Node) bool {
 // versioned reports whether an entry of images said the version of what stands alone now, and no longer does.
 func (s *search) versioned(group, there []manifest.Node) bool {
 	return s.bare && there == nil && manifest.IsEntry(group[0])
+}
+
+// succeeded reports whether an object of the same name and folder took the place of one that went, such as a release
+// that of a Deployment.
+func (s *search) succeeded(c store.Change, group, there []manifest.Node) bool {
+	name := group[0].Object.Name
+	return there == nil && name != "" && name == s.group[0].Object.Name && path.Dir(c.Path) == path.Dir(s.file.Path)
 }
 
 // mayTell says quickly whether a file may hold the value, or the image under another tag.

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
 )
@@ -83,6 +85,11 @@ func TestValueIsFollowedThroughMoves(t *testing.T) {
 			c.replace("web 2", "web/d.yaml", "web:v1", "web:v2")
 			c.put("a chart", "web/d.yaml", "", "web/r.yaml", release("web", "image:\n  repository: "+web+"\n  tag: v2"))
 		}, web + ":v2", "web 2", []string{"web/r.yaml -tag: v2", "web/r.yaml +tag: v1"}},
+		{"a release takes over from a Deployment and is bumped at once", func(c *clone) {
+			c.put("add", "web/d.yaml", app("web", web+":v1"))
+			c.put("a chart, and web 2", "web/d.yaml", "",
+				"web/r.yaml", release("web", "app:\n  image:\n    repository: "+web+"\n    tag: v2"))
+		}, web + ":v2", "a chart, and web 2", []string{"web/r.yaml -tag: v2", "web/r.yaml +tag: v1"}},
 		{"values are restructured while the registry and the tag change", func(c *clone) {
 			c.put("add", "a/r.yaml", release("web", "main:\n  image:\n    repository: ghcr.io/acme/web\n    tag: v1"))
 			c.put("mirror", "a/r.yaml", "", "b/r.yaml",
@@ -139,6 +146,21 @@ func TestValueIsFollowedThroughMoves(t *testing.T) {
 			}
 			sameLines(t, diff, test.diff)
 		})
+	}
+}
+
+func TestSquashThatMovesFilesNamesWhatElseItBrought(t *testing.T) {
+	t.Parallel()
+	c := newClone(t)
+	const web, api, side = "reg.example.org/web", "reg.example.org/api", "reg.example.org/side"
+	c.put("add", "old/web/d.yaml", app("web", web+":1"), "old/api/d.yaml", app("api", api+":1"),
+		"old/side/d.yaml", app("side", side+":1"))
+	c.git("mv", "old", "new")
+	c.put("squash", "new/web/d.yaml", app("web", web+":2"), "new/api/d.yaml", app("api", api+":2"),
+		"new/more/d.yaml", app("more", "reg.example.org/more:1"))
+	s, _ := c.undo(ask(web + ":2"))
+	if diff := cmp.Diff([]string{api + ":2"}, s.OtherImages); diff != "" {
+		t.Error(diff)
 	}
 }
 
