@@ -181,11 +181,7 @@ func (m *model) checkReferences() {
 			}.By(use.Paths))
 			continue
 		case strings.Contains(use.Image, "$"):
-			m.findings = append(m.findings, report.Finding{
-				Rule: report.RuleNotSubstituted, Level: report.LevelNote, File: use.File, Line: use.Line, Image: use.Image,
-				Message: fmt.Sprintf("%s is not looked at: a variable in it is known to the cluster only", use.Image),
-				Fix:     "put the ConfigMap of substituteFrom into the repository, or give the variable a default: ${NAME:=value}",
-			}.By(use.Paths))
+			m.findings = append(m.findings, notReplaced(use))
 			continue
 		case err != nil && m.retagged[use.File+":"+strconv.Itoa(use.Line)]:
 			// That the tag is no text says it already.
@@ -207,6 +203,26 @@ func (m *model) checkReferences() {
 	slices.SortStableFunc(m.uses, func(a, b report.Use) int {
 		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, strings.Compare(a.Image, b.Image))
 	})
+}
+
+// notReplaced is the finding about an image in which a variable is left.
+func notReplaced(use report.Use) report.Finding {
+	f := report.Finding{
+		Rule: report.RuleNotSubstituted, Level: report.LevelNote, File: use.File, Line: use.Line, Image: use.Image,
+		Message: fmt.Sprintf("%s is not looked at: a variable in it is known to the cluster only", use.Image),
+	}
+	switch {
+	case use.Certain:
+		f.Rule, f.Level = report.RuleInvalid, report.LevelError
+		f.Message = fmt.Sprintf("%q is no image reference, and Flux replaces nothing in it: %s", use.Image, use.Literal)
+		f.Fix = "give the variable a value in spec.postBuild.substitute, or write the image out"
+	case use.Literal != "":
+		f.Message = fmt.Sprintf("%s is not looked at: nothing here replaces the variable in it; %s", use.Image, use.Literal)
+		f.Fix = "give it a value in spec.postBuild.substitute, unless something outside of this repository does"
+	case strings.Contains(use.Image, "${"):
+		f.Fix = "put the ConfigMap of substituteFrom into the repository, or give the variable a default: ${NAME:=value}"
+	}
+	return f.By(use.Paths)
 }
 
 // checkReference parses a reference as the kubelet does.

@@ -61,12 +61,32 @@ func TestGateRepositoriesAsTheyAre(t *testing.T) {
 			files: map[string]string{"ks.yaml": kustomization("shop", "./apps/${WHERE}", "prune: true")},
 			want:  []string{"note not-built ks.yaml:6"},
 		},
+		"a variable in an object that says that nothing is replaced in it": {
+			files: map[string]string{
+				"ks.yaml":    kustomization("app", "./app", "postBuild: {substitute: {TAG: v2}}"),
+				"app/a.yaml": strings.Replace(deployment("a", "app:${TAG}"), "name: a", "name: a\n  annotations: {kustomize.toolkit.fluxcd.io/substitute: disabled}", 1),
+				"app/b.yaml": deployment("b", "app:${TAG}"),
+			},
+			want: []string{"error image-invalid app/a.yaml:13"}, images: []string{"app:v2 app/b.yaml:12"},
+			says: []string{"Flux replaces nothing in it: Deployment a is marked"},
+		},
+		"a variable where Flux replaces none, as the parent renders it": {
+			files: map[string]string{
+				"clusters/a/flux.yaml": kustomization("a", "./clusters/a", "prune: true"), "clusters/a/ks.yaml": kustomization("app", "./app", "prune: true"),
+				"app/a.yaml": deployment("a", "app:${TAG}"), "app/task.yaml": "apiVersion: tekton.dev/v1\nkind: Task\nmetadata: {name: t}\nspec: {steps: [{name: s, image: $(params.image)}]}\n",
+			},
+			want: []string{"error image-invalid app/a.yaml:12"}, says: []string{"Kustomization app has no variables in spec.postBuild"},
+		},
+		"a variable where Flux replaces none, and who patches the Kustomization is not known": {
+			files: map[string]string{"ks.yaml": kustomization("app", "./app", "prune: true"), "app/a.yaml": deployment("a", "app:${TAG}")},
+			want:  []string{"note variable-unknown app/a.yaml:12"}, says: []string{"nothing here replaces the variable"},
+		},
 		"variables that cannot be replaced": {
 			files: map[string]string{
 				"ks.yaml":    kustomization("app", "./app", "postBuild: {substitute: {A: b}}"),
 				"app/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: '${A'}\n",
 			},
-			want: []string{"error kustomize-build ks.yaml:1"},
+			want: []string{"error kustomize-build ks.yaml:1"}, says: []string{"ConfigMap a: "},
 		},
 		"what a .sourceignore leaves out, which Flux never sees": {
 			files: map[string]string{

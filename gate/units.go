@@ -92,6 +92,10 @@ func (b *builder) add(u *unit) {
 		if known != nil && known.by != nil && known.by.flux == nil && u.by != nil {
 			known.by = u.by
 		}
+		// Nor does anything else change a Kustomization that comes out as its file has it.
+		if known != nil && known.by == nil && known.raw && u.by != known && u.by != nil && u.by.flux != nil {
+			known.by = u.by
+		}
 		return
 	}
 	b.units[u.id()] = u

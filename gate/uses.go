@@ -42,6 +42,9 @@ func (m *model) usesOf(u *unit, s *sources.File) []report.Use {
 			use.File, use.Line, use.Paths = first.File, lineOf(group), []string{first.File}
 		} else {
 			m.locate(&use, u, places, first)
+			if strings.Contains(image, "${") {
+				use.Literal, use.Certain = u.literal(first)
+			}
 		}
 		m.retag(&use, group)
 		out = append(out, use)
@@ -113,7 +116,7 @@ func (m *model) placesOf(u *unit) places {
 		if u.by != nil && u.origin.File == name {
 			vars = u.by.vars // Its own Kustomization is rendered by another.
 		}
-		for _, group := range grouped(replaced(s.Nodes, vars)) {
+		for _, group := range grouped(replaced(s, vars)) {
 			seen := map[string]bool{}
 			for _, n := range group {
 				words := wordsOf(n.Part, n.Value)

@@ -104,14 +104,13 @@ func (b *builder) substitute(u *unit) {
 		return
 	}
 	if err != nil {
-		fix := "correct the ${…}, write a dollar that stands for itself as $$, or annotate the object: " +
-			"kustomize.toolkit.fluxcd.io/substitute: disabled"
+		fix := "correct the ${…}, write a dollar that stands for itself as $$, or annotate the object: " + render.Disabled
 		switch {
 		case errors.Is(err, render.ErrVariableName):
 			fix = "rename it in spec.postBuild.substitute, or in the ConfigMap or Secret of substituteFrom"
 		case errors.Is(err, render.ErrUnset):
 			fix = "give it a value in spec.postBuild or a default (${NAME:=value}), or annotate the object: " +
-				"kustomize.toolkit.fluxcd.io/substitute: disabled; Flux before 2.9 takes it as empty"
+				render.Disabled + "; Flux before 2.9 takes it as empty"
 		}
 		u.rendered, u.failed = nil, &report.Finding{
 			Rule: report.RuleBuild, Level: report.LevelError, File: file, Line: line,
@@ -158,14 +157,47 @@ func (b *builder) lax() bool {
 	return *b.laxity
 }
 
-// replaced gives nodes with their variables replaced.
-func replaced(nodes []manifest.Node, v render.Variables) []manifest.Node {
-	if !v.On {
-		return nodes
+// objectOf finds the object that a node is in, among those that the gate looks into; nil for none.
+func objectOf(s *sources.File, n manifest.Node) *sources.Object {
+	for i := range s.Objects {
+		o := &s.Objects[i]
+		if o.Kind == n.Object.Kind && o.Name == n.Object.Name && o.Namespace == n.Object.Namespace {
+			return o
+		}
 	}
-	out := make([]manifest.Node, len(nodes))
-	for i, n := range nodes {
-		n.Value = v.Apply(n.Value)
+	return nil
+}
+
+// literal explains why Flux replaces no variable in an object that a unit renders, and whether that is all: what patches
+// a Kustomization that no other one renders here is not known. It gives "" where variables are replaced.
+func (u *unit) literal(n manifest.Node) (why string, certain bool) {
+	if u.flux == nil {
+		return "", false
+	}
+	certain = isPod(n) || n.Object.Kind == "HelmRelease"
+	if o := objectOf(u.rendered, n); o != nil && o.Literal {
+		return fmt.Sprintf("%s is marked %s", o, render.Disabled), certain
+	}
+	if !u.vars.Idle() {
+		return "", false
+	}
+	why = fmt.Sprintf("Kustomization %s has no variables in spec.postBuild", u.flux.Name)
+	return why, certain && u.by != nil && u.by.flux != nil
+}
+
+// isPod reports whether a node is in a container of a pod or of its template.
+func isPod(n manifest.Node) bool { return n.Part == manifest.PartImage && n.Container != "" }
+
+// replaced gives the nodes of a file with their variables replaced.
+func replaced(s *sources.File, v render.Variables) []manifest.Node {
+	if !v.On {
+		return s.Nodes
+	}
+	out := make([]manifest.Node, len(s.Nodes))
+	for i, n := range s.Nodes {
+		if o := objectOf(s, n); o == nil || !o.Literal {
+			n.Value = v.Apply(n.Value)
+		}
 		out[i] = n
 	}
 	return out

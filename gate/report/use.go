@@ -19,6 +19,9 @@ type Use struct {
 	// Policy is the ImagePolicy that writes it, as namespace:name.
 	Policy string `json:"policy,omitempty"`
 
+	// Literal explains why Flux replaces no variable in it; Certain says that nothing else does.
+	Literal string `json:"-"`
+	Certain bool   `json:"-"`
 	// Paths by which environments know the use.
 	Paths []string `json:"-"`
 }

@@ -20,6 +20,8 @@ type Object struct {
 	File string
 	Line int
 	Root *yaml.Node
+	// Literal means that the object is marked as one in which Flux replaces no variables.
+	Literal bool
 }
 
 func (o *Object) String() string {

@@ -71,7 +71,7 @@ func interesting(data []byte) bool {
 	return bytes.Contains(data, []byte("toolkit.fluxcd.io")) || bytes.Contains(data, []byte("ConfigMap"))
 }
 
-// objectsOf reads the objects that the gate looks into: Flux's, and ConfigMaps.
+// objectsOf reads the objects that the gate looks into: Flux's, ConfigMaps, and those in which Flux replaces nothing.
 func objectsOf(name string, data []byte) ([]Object, error) {
 	var out []Object
 	dec := yaml.NewDecoder(bytes.NewReader(data))
@@ -103,7 +103,10 @@ func appendObjects(out []Object, file string, root *yaml.Node) []Object {
 		APIVersion: TextOf(root, "apiVersion"), Kind: TextOf(root, "kind"),
 		Namespace: TextOf(meta, "namespace"), Name: TextOf(meta, "name"), File: file, Line: root.Line, Root: root,
 	}
-	if o.Name == "" || !(wanted(o.Group()) || o.APIVersion == "v1" && o.Kind == "ConfigMap") {
+	for _, in := range []string{"annotations", "labels"} {
+		o.Literal = o.Literal || TextOf(ValueOf(meta, in), "kustomize.toolkit.fluxcd.io/substitute") == "disabled"
+	}
+	if o.Name == "" || !(wanted(o.Group()) || o.APIVersion == "v1" && o.Kind == "ConfigMap" || o.Literal) {
 		return out
 	}
 	return append(out, o)

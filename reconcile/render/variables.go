@@ -19,13 +19,13 @@ type Variables struct {
 	On, Open, Always, Lax bool
 }
 
-// idle reports that Flux replaces nothing: without a single variable it leaves all that it built as it is, where
+// Idle reports that Flux replaces nothing: without a single variable it leaves all that it built as it is, where
 // spec.postBuild.substituteStrategy does not say Always.
-func (v Variables) idle() bool { return !v.On || len(v.Values) == 0 && !v.Open && !v.Always }
+func (v Variables) Idle() bool { return !v.On || len(v.Values) == 0 && !v.Open && !v.Always }
 
 // Apply replaces the variables in a value as Flux does. One that only the cluster knows stays as it is.
 func (v Variables) Apply(value string) string {
-	if v.idle() || !strings.Contains(value, "$") || v.much(value) {
+	if v.Idle() || !strings.Contains(value, "$") || v.much(value) {
 		return value
 	}
 	out, err := envsubst.Eval(value, func(name string) (string, bool) {
@@ -41,8 +41,26 @@ func (v Variables) Apply(value string) string {
 	return out
 }
 
+// Disabled is the label or annotation, with its value, of an object in which nothing is replaced.
+const Disabled = "kustomize.toolkit.fluxcd.io/substitute: disabled"
+
 // notSubstituted finds the mark of an object in which nothing is replaced.
 var notSubstituted = regexp.MustCompile(`(?m)^ {4}kustomize\.toolkit\.fluxcd\.io/substitute: "?disabled"?$`)
+
+// kindOf and nameOf find what an object is called, as kustomize writes it.
+var (
+	kindOf = regexp.MustCompile(`(?m)^kind: (\S+)$`)
+	nameOf = regexp.MustCompile(`(?m)^metadata:\n(?: .*\n)*?  name: (\S+)$`)
+)
+
+// within puts the object in which it happened before an error.
+func within(doc string, err error) error {
+	kind, name := kindOf.FindStringSubmatch(doc), nameOf.FindStringSubmatch(doc)
+	if kind == nil || name == nil {
+		return err
+	}
+	return fmt.Errorf("%s %s: %w", kind[1], name[1], err)
+}
 
 // plainVariable is a variable without a default or a function.
 var plainVariable = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
@@ -74,7 +92,7 @@ func (v Variables) Named() error {
 // Text replaces the variables in documents, as kustomize-controller does: in everything, so that a child Kustomization
 // gets its parent's. One that only the cluster knows stays as it is.
 func (v Variables) Text(text string) (string, error) {
-	if err := v.Named(); err != nil || v.idle() || !strings.Contains(text, "${") {
+	if err := v.Named(); err != nil || v.Idle() || !strings.Contains(text, "${") {
 		return text, err
 	}
 	docs := strings.Split(text, "\n---\n")
@@ -96,7 +114,7 @@ func (v Variables) Text(text string) (string, error) {
 		}
 		out, err := v.eval(doc)
 		if err != nil {
-			return "", err
+			return "", within(doc, err)
 		}
 		docs[i] = unknownVariable.ReplaceAllString(out, "$${$1}")
 	}
