@@ -238,6 +238,16 @@ func misread(file string, wrong manifest.Misread) report.Finding {
 			wrong.Comment)
 		f.Fix = "write the value into a file of the generator, or into a ConfigMap"
 		return f
+	case manifest.MisreadPart:
+		f.Message = fmt.Sprintf("the marker %s stands behind a whole image: image automation writes a part of one over it",
+			wrong.Comment)
+		f.Fix = "leave out what stands after the policy's name"
+		return f
+	case manifest.MisreadWhole:
+		f.Message = fmt.Sprintf("the marker %s stands behind a part of an image: image automation writes a whole one over it",
+			wrong.Comment)
+		f.Fix = "add :tag or :digest to the policy's name"
+		return f
 	default:
 		why = "names no ImagePolicy"
 		f.Fix = `write # {"$imagepolicy": "NAMESPACE:NAME"}, with :tag, :name or :digest after NAME for a part`

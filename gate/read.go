@@ -215,7 +215,7 @@ func notReplaced(use report.Use) report.Finding {
 	case use.Certain:
 		f.Rule, f.Level = report.RuleInvalid, report.LevelError
 		f.Message = fmt.Sprintf("%q is no image reference, and Flux replaces nothing in it: %s", use.Image, use.Literal)
-		f.Fix = "give the variable a value in spec.postBuild.substitute, or write the image out"
+		f.Fix = "write the image out, or have Flux replace the variable: spec.postBuild.substitute"
 	case use.Literal != "":
 		f.Message = fmt.Sprintf("%s is not looked at: nothing here replaces the variable in it; %s", use.Image, use.Literal)
 		f.Fix = "give it a value in spec.postBuild.substitute, unless something outside of this repository does"

@@ -334,6 +334,20 @@ spec:
 				"error marker-unknown-policy list.yaml:2", "note marker-unknown-policy text.yaml:6"},
 			says: []string{"does not stand behind a value", "is a list at its top", "is part of a text"},
 		},
+		"markers that write something else than what stands there": {
+			files: map[string]string{"auto.yaml": scanned,
+				"app.yaml": deployment("app", "reg.example.org/app:v1 # {\"$imagepolicy\": \"flux-system:app:tag\"}"),
+				"k/kustomization.yaml": "resources: [d.yaml]\nimages:\n- name: app\n  newTag: v1 # {\"$imagepolicy\": \"flux-system:app\"}\n" +
+					"- name: other\n  newName: reg.example.org/app # {\"$imagepolicy\": \"flux-system:app:name\"}\n" +
+					"  newTag: v1 # {\"$imagepolicy\": \"flux-system:app:tag\"}\n",
+				"k/d.yaml": deployment("app", "app"),
+				"cm.yaml":  "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  A: reg.example.org/app:v1 # {\"$imagepolicy\": \"flux-system:app:name\"}\n",
+			},
+			want: []string{"error marker-unknown-policy app.yaml:12", "error marker-unknown-policy k/kustomization.yaml:4",
+				"error marker-unknown-policy cm.yaml:5"},
+			images: []string{"reg.example.org/app:v1 app.yaml:12", "reg.example.org/app:v1 cm.yaml:5", "app:v1 k/kustomization.yaml:4"},
+			says:   []string{"writes a part of one over it", "writes a whole one over it"},
+		},
 		"an image volume that an operator mounts": {
 			files:  map[string]string{"db.yaml": "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: db}\nspec:\n  postgresql:\n    extensions:\n    - name: v\n      image:\n        reference: reg.example.org/v:pg18\n"},
 			images: []string{"reg.example.org/v:pg18 db.yaml:9"},

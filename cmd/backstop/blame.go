@@ -65,7 +65,11 @@ func printSuspect(out io.Writer, image string, s *v1alpha1.Suspect, now time.Tim
 		fmt.Fprintf(w, "%s\t%s\n", name, oneLine(fmt.Sprintf(format, args...)))
 	}
 	line("Image", "%s", image)
-	line("Commit", "%s on %s", s.Commit, orDash(s.Branch))
+	if s.Branch == "" {
+		line("Commit", "%s", s.Commit)
+	} else {
+		line("Commit", "%s on %s", s.Commit, s.Branch)
+	}
 	line("Subject", "%s", s.Subject)
 	line("Author", "%s, %s ago", s.Author, age(s.When.Time, now))
 	if m := s.Merged; m != nil {

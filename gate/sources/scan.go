@@ -51,7 +51,7 @@ func Parse(name string, data []byte) *File {
 	}
 	markers := 0
 	for _, n := range s.Nodes {
-		if n.Policy != "" {
+		if n.Policy != "" && manifest.Fits(n) {
 			markers++
 		}
 	}

@@ -101,7 +101,7 @@ func (l *lister) entry(entry fs.DirEntry, name string, parts []string, ignores [
 	switch {
 	case mode.IsDir():
 		if _, err := fs.Lstat(l.tree.FS, path.Join(name, ".git")); err == nil {
-			l.problem(name, "is a repository of its own, which is not looked into")
+			l.problem(name, "is a repository of its own, such as a submodule, which is not looked into")
 			return nil
 		}
 		return l.folder(name, parts, ignores, depth+1)

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -60,7 +61,12 @@ func (l *locating) nowhere() error {
 	if err != nil {
 		return err
 	}
-	unread = append(unread, closed...)
+	for _, one := range closed {
+		file, _, _ := strings.Cut(one, " ")
+		if !slices.ContainsFunc(unread, func(said string) bool { return strings.Contains(said, file+" is in a submodule") }) {
+			unread = append(unread, one)
+		}
+	}
 	if len(unread) > 0 {
 		hint += ", or what was not looked into: " + strings.Join(unread, "; ")
 	}

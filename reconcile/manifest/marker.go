@@ -175,4 +175,32 @@ const (
 	MisreadList MisreadReason = "List"
 	// MisreadKey is a comment behind KEY=VALUE. Image automation does read it, and writes over the key too.
 	MisreadKey MisreadReason = "Key"
+	// MisreadPart is a comment that writes a part of an image, behind a whole one: it writes over all of it.
+	MisreadPart MisreadReason = "Part"
+	// MisreadWhole is a comment that writes a whole image where only a part of one belongs.
+	MisreadWhole MisreadReason = "Whole"
 )
+
+// Fits reports whether what a node's marker writes can stand where the node is.
+func Fits(n Node) bool { return suffixParts[n.Suffix] == n.Part }
+
+// misfit reports why what a marker writes cannot stand where a value is; empty where it can.
+func (m marker) misfit(c claim, value string) MisreadReason {
+	_, tag, digest := Split(value)
+	slash := strings.Contains(value, "/")
+	part := false
+	switch m.suffix {
+	case "":
+		if (c.part == PartTag || c.part == PartDigest) && !slash {
+			return MisreadWhole
+		}
+	case "name":
+		part = tag+digest != "" && (c.part == PartImage || slash)
+	default:
+		part = slash || c.part == PartImage && (c.container != "" || strings.Contains(value, ":"))
+	}
+	if part {
+		return MisreadPart
+	}
+	return ""
+}

@@ -158,12 +158,15 @@ func (w *walker) mapping(n *yaml.Node, s spot) error {
 // scalar makes a node of a scalar that a marker or its place says is one.
 func (w *walker) scalar(at place, s spot, c claim) error {
 	var m marker
-	marked := false
+	marked, wrong := false, MisreadReason("")
 	// Image automation does not look at aliases, nor into the text of scalars.
 	if at.used == at.scalar && w.outer == nil {
 		m, marked = readMarker(at.scalar.LineComment, at.scalar.HeadComment)
+		if wrong = m.misfit(c, scalarText(at.scalar)); s.item && s.key == "literals" && keyAndValue.MatchString(at.scalar.Value) {
+			wrong = MisreadKey
+		}
 		if w.every {
-			w.comments(at.scalar, marked, s.item && s.key == "literals")
+			w.comments(at.scalar, marked, wrong)
 		}
 	}
 	if c.part == "" && !marked {
@@ -186,7 +189,10 @@ func (w *walker) scalar(at place, s spot, c claim) error {
 		Group: c.group, Object: s.object, Container: c.container, Line: at.scalar.Line,
 		Typed: typed(at.scalar),
 	}
-	if marked {
+	switch {
+	case marked && wrong == MisreadPart:
+		at.Part = PartImage
+	case marked && wrong != MisreadWhole:
 		at.Part = suffixParts[m.suffix]
 	}
 	if at.Group == "" {
@@ -334,7 +340,7 @@ func (w *walker) embedded(n *yaml.Node, s spot) error {
 }
 
 // comments takes note of a scalar's comments that are markers, or are meant as some.
-func (w *walker) comments(n *yaml.Node, marked, literal bool) {
+func (w *walker) comments(n *yaml.Node, marked bool, wrong MisreadReason) {
 	comment := n.LineComment
 	if comment == "" {
 		comment = n.HeadComment
@@ -343,7 +349,7 @@ func (w *walker) comments(n *yaml.Node, marked, literal bool) {
 	switch {
 	case marked:
 		w.read = append(w.read, m)
-		if m.Why = MisreadKey; literal && keyAndValue.MatchString(n.Value) {
+		if m.Why = wrong; wrong != "" {
 			w.written = append(w.written, m)
 		}
 	case isMisread(n.LineComment):
