@@ -366,6 +366,11 @@ func refused(said slack.SlackErrorResponse, app *App) *Trouble {
 			"Slack refuses a card (%s: %s): it is posted as plain text; please report this", said.Err,
 			text.Mask(text.Cut(strings.Join(said.ResponseMetadata.Messages, "; "), 300)))
 	}
+	if strings.HasPrefix(said.Err, "restricted_action") {
+		return trouble("Refused",
+			"who may post in channel %s is restricted (%s): let the app post there, or name another channel in spec.channel "+
+				"of Provider %s", app.Channel, text.Mask(text.Cut(said.Err, 100)), app.Name)
+	}
 	return trouble("Refused", "Slack refuses to post to %s (%s)", app.Channel, text.Mask(text.Cut(said.Err, 100)))
 }
 

@@ -53,7 +53,7 @@ func (w *work) join(ctx context.Context) bool {
 	c := card.Digest(w.p.Cluster, w.states(group))
 	id, ts, err := w.app.Client.PostMessageContext(ctx, w.channel(), digestOptions(c)...)
 	if err != nil {
-		w.failed(methodPost, err)
+		w.failed(ctx, methodPost, err)
 		return true
 	}
 	w.went(methodPost)
@@ -148,11 +148,25 @@ func (d *outbox) updateDigest(ctx context.Context, app *App, g *digest) {
 	case after > 0:
 		d.blocked[methodUpdate] = now.Add(after)
 		g.due = now.Add(after)
-	case kindOf(err) == messageGone:
+	case kindOf(err) == messageGone, kindOf(err) == refusedThread:
 		// Its cards stay where they are.
 		g.changed = false
 	default:
 		d.p.Log.Warn("slack: update a digest", "channel", g.channel, "error", words(err))
 		g.due = now.Add(backoff(4))
 	}
+}
+
+// dissolve does without a digest that nobody can answer below: its cards stand by themselves, and where none is in its
+// thread it goes, since nothing would keep it true.
+func (w *work) dissolve(ctx context.Context, ts string) {
+	for _, o := range w.records(func(o *job) bool { return o.thread == ts && o.card == nil }) {
+		o.thread, o.alone = "", true
+	}
+	g := w.digests[ts]
+	if g == nil || len(w.records(func(o *job) bool { return o.card != nil && o.card.Thread == ts })) > 0 {
+		return
+	}
+	delete(w.digests, ts)
+	_, _, _ = w.app.Client.DeleteMessageContext(ctx, g.channel, ts)
 }

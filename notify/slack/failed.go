@@ -1,7 +1,9 @@
 package slack
 
+import "context"
+
 // failed decides what an error of Slack means for the job and the outbox.
-func (w *work) failed(method string, err error) {
+func (w *work) failed(ctx context.Context, method string, err error) {
 	now := w.p.Now()
 	if after := limited(err); after > 0 {
 		w.p.Metrics.calls.WithLabelValues(method, "limited").Inc()
@@ -11,7 +13,11 @@ func (w *work) failed(method string, err error) {
 	}
 	w.p.Metrics.calls.WithLabelValues(method, "failed").Inc()
 	kind := kindOf(err)
-	if kind == messageGone && method == methodUpdate {
+	if kind == refusedThread && method == methodPost {
+		w.unthread(ctx, err)
+		return
+	}
+	if (kind == messageGone || kind == refusedThread) && method == methodUpdate {
 		w.p.Log.Info("slack: a card cannot be changed any more and is posted afresh",
 			"rollback", w.label(), "why", words(err))
 		w.lose()
@@ -38,8 +44,31 @@ func (w *work) failed(method string, err error) {
 			w.maybePosted()
 		}
 		w.hold(now)
-	case messageGone, refusedChannel:
+	case messageGone, refusedThread, refusedChannel:
 		w.again()
+	}
+}
+
+// unthread does without a thread: a card stands by itself then, one whose own message is gone is posted afresh, and
+// what else a thread would be told is on the card too.
+func (w *work) unthread(ctx context.Context, err error) {
+	w.p.Log.Info("slack: a thread takes no replies", "rollback", w.label(), "why", words(err))
+	j := w.job
+	switch {
+	case j.card == nil && j.thread == "":
+		w.again()
+	case j.card == nil:
+		w.dissolve(ctx, j.thread)
+		w.finish(j, w.r, 0)
+	case j.lost == nil && !j.alone && err.Error() == threadNotFound:
+		j.alone = true
+		w.lose()
+	default:
+		next := j.card.DeepCopy()
+		next.Told = told(w.r, false)
+		j.lost, j.unsure = nil, false
+		w.set(next, true)
+		w.finish(j, w.r, 0)
 	}
 }
 

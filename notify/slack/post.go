@@ -66,13 +66,13 @@ func (w *work) first(ctx context.Context, c card.Card) {
 		return
 	}
 	w.took(methodPost, channel, w.p.Now())
-	if j.thread == "" && j.lost == nil && w.join(ctx) {
+	if j.thread == "" && j.lost == nil && !j.alone && w.join(ctx) {
 		w.finish(j, w.r, 0)
 		return
 	}
 	id, ts, res, err := w.app.Client.PostMessageWithResponseContext(ctx, channel, w.options(c, j.thread)...)
 	if err != nil {
-		w.failed(methodPost, err)
+		w.failed(ctx, methodPost, err)
 		return
 	}
 	w.went(methodPost)
@@ -94,7 +94,7 @@ func (w *work) update(ctx context.Context, c card.Card) {
 	w.took(methodUpdate, "", w.p.Now())
 	_, _, _, err := w.app.Client.UpdateMessageContext(ctx, j.card.Channel, j.card.TS, w.options(c, "")...)
 	if err != nil {
-		w.failed(methodUpdate, err)
+		w.failed(ctx, methodUpdate, err)
 		return
 	}
 	w.went(methodUpdate)
@@ -141,7 +141,7 @@ func (w *work) note(ctx context.Context, c card.Card) {
 	}
 	_, ts, res, err := w.app.Client.PostMessageWithResponseContext(ctx, j.card.Channel, options...)
 	if err != nil {
-		w.failed(methodPost, err)
+		w.failed(ctx, methodPost, err)
 		return
 	}
 	w.went(methodPost)

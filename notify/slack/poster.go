@@ -155,8 +155,9 @@ type job struct {
 	tries   int
 	// noting means that the card is as it should be and only the thread has to be told.
 	noting bool
-	// thread of the digest that the first post goes to.
+	// thread of the digest that the first post goes to; alone means that a thread refused it.
 	thread string
+	alone  bool
 	// lost is a message that this card replaces, unsure that an earlier post may have arrived after all, plain that
 	// Slack refused the blocks.
 	lost          *v1alpha1.Card

@@ -82,6 +82,56 @@ func TestManyOfOneMinuteAreADigest(t *testing.T) {
 	})
 }
 
+// Slack refuses replies where the message above is gone, where its thread was locked, and where a channel has none.
+func TestAThreadThatTakesNoReplies(t *testing.T) {
+	for _, why := range []string{
+		"thread_not_found", "cannot_reply_to_message", "restricted_action_thread_locked", "restricted_action_non_threadable_channel",
+	} {
+		t.Run(why, func(t *testing.T) {
+			bubble(t, slackstub.Options{}, func(w *world) {
+				w.slack.Change(func(t *slackstub.Team) { t.Channels[slackstub.ChannelID].NoReplies = why })
+				for i := range 8 {
+					w.put(fmt.Sprintf("app-%d", i), asking)
+				}
+				w.after(3 * time.Minute)
+				for name, n := range w.posts() {
+					if n != 1 {
+						t.Errorf("%s was posted %d times", name, n)
+					}
+				}
+				if n := len(w.posts()); n != 8 {
+					t.Fatalf("%d questions were posted, want 8:\n%s", n, w.log)
+				}
+				if n := len(w.cards()); n != 8 {
+					t.Errorf("%d messages stand in the channel, want the cards and no digest", n)
+				}
+				for i := range 8 {
+					w.put(fmt.Sprintf("app-%d", i), ended(v1alpha1.ResultVerified))
+				}
+				w.after(10 * time.Minute)
+				for name, n := range w.posts() {
+					if n > 2 {
+						t.Errorf("%s was posted %d times", name, n)
+					}
+				}
+				for _, m := range w.cards() {
+					if len(m.Metadata) > 0 && decides(m) {
+						t.Errorf("a card still asks: %q", m.Header())
+					}
+				}
+				if got := w.apps.Trouble(provider1); got != nil {
+					t.Errorf("the Provider is in trouble: %v", got)
+				}
+				calls := len(w.slack.Requests("chat.postMessage"))
+				w.after(10 * time.Minute)
+				if more := len(w.slack.Requests("chat.postMessage")) - calls; more > 0 {
+					t.Errorf("%d posts were tried although nothing is new", more)
+				}
+			})
+		})
+	}
+}
+
 func TestFiveAreNoDigest(t *testing.T) {
 	bubble(t, slackstub.Options{}, func(w *world) {
 		for i := range 5 {

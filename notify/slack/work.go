@@ -139,6 +139,8 @@ const (
 	noAnswer kind = iota
 	// messageGone: this message cannot be changed any more.
 	messageGone
+	// refusedThread: nobody can answer here, whether the message above is gone or not.
+	refusedThread
 	// refusedContent: the blocks are not to Slack's liking.
 	refusedContent
 	// refusedApp: no call of this app will do.
@@ -147,14 +149,20 @@ const (
 	refusedChannel
 )
 
+// threadNotFound is what Slack says of a thread whose first message is gone.
+const threadNotFound = "thread_not_found"
+
 func kindOf(err error) kind {
 	var said slack.SlackErrorResponse
 	if !errors.As(err, &said) {
 		return noAnswer
 	}
 	switch said.Err {
-	case "message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found":
+	case "message_not_found", "cant_update_message", "edit_window_closed":
 		return messageGone
+	case threadNotFound, "cannot_reply_to_message", "restricted_action_thread_locked",
+		"restricted_action_non_threadable_channel":
+		return refusedThread
 	case "invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long", "metadata_too_large",
 		"invalid_metadata_format", "invalid_metadata_schema":
 		return refusedContent

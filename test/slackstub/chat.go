@@ -111,6 +111,9 @@ func postMessage(c *call) (reply, string) {
 	if every := c.w.options.PostEvery; every > 0 && time.Since(c.w.lastPost[ch.ID]) < every {
 		return nil, "ratelimited"
 	}
+	if ch.NoReplies != "" && c.args.Get("thread_ts") != "" {
+		return nil, ch.NoReplies
+	}
 	text, blocks, out, refused := c.content()
 	if refused != "" {
 		return out, refused

@@ -48,6 +48,8 @@ type Channel struct {
 	Private, Archived, ExtShared bool
 	// Members by ID, bot users among them.
 	Members []string
+	// NoReplies is the error that whoever answers in a thread of it gets; empty where threads are open.
+	NoReplies string
 }
 
 // Team is a workspace's people, channels and apps.

@@ -75,11 +75,41 @@ func TestGroupsAreAskedAgainWhenSomebodyIsMissing(t *testing.T) {
 		t.Error("Omar is not in the group any more")
 	}
 	w.slack.Change(func(team *slackstub.Team) { team.Groups[slackstub.GroupID] = nil })
-	if now = now.Add(knownFor - time.Second); !member(slackstub.Jane) {
+	if now = now.Add(againAfter - time.Second); !member(slackstub.Jane) {
 		t.Error("a member is asked for again too soon")
 	}
 	if now = now.Add(2 * time.Second); member(slackstub.Jane) {
 		t.Error("a group is believed for too long")
+	}
+}
+
+func TestWhoLeftDecidesNothingMore(t *testing.T) {
+	w := newWorld(t, slackstub.Options{})
+	now := time.Now()
+	people := newPeople(w.app.API, func() time.Time { return now })
+	person := func(user string) Person {
+		t.Helper()
+		who, err := people.person(t.Context(), user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return who
+	}
+	if !person(slackstub.Jane).decides() {
+		t.Error("Jane does not decide")
+	}
+	w.slack.Change(func(team *slackstub.Team) { team.Users[slackstub.Jane].Deleted = true })
+	if now = now.Add(againAfter); person(slackstub.Jane).decides() {
+		t.Error("Jane's account was deactivated, and she decides")
+	}
+	// Who does not decide is not asked for with each press.
+	asked := len(w.slack.Requests("users.info"))
+	for range 100 {
+		now = now.Add(time.Second)
+		person(slackstub.Jane)
+	}
+	if more := len(w.slack.Requests("users.info")) - asked; more > 0 {
+		t.Errorf("asked %d times more", more)
 	}
 }
 

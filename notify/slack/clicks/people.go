@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// knownFor is how long what Slack said of people and groups is believed.
+	// knownFor is how long it is believed that somebody does not decide: a guest, a stranger, a bot.
 	knownFor = 5 * time.Minute
-	// againAfter is how soon a group is asked for again because somebody was not found in it. The method allows 20
-	// requests a minute.
+	// againAfter is how soon Slack is asked again who may decide: somebody who left, or was taken out of a group, decides
+	// nothing more. The method for groups allows 20 requests a minute.
 	againAfter = 10 * time.Second
 )
 
@@ -41,7 +41,7 @@ func (p *people) person(ctx context.Context, id string) (Person, error) {
 	p.mu.Lock()
 	k, ok := p.persons[id]
 	p.mu.Unlock()
-	if ok && p.now().Sub(k.at) < knownFor {
+	if age := p.now().Sub(k.at); ok && (age < againAfter || age < knownFor && !k.what.decides()) {
 		return k.what, nil
 	}
 	u, err := p.api.GetUserInfoContext(ctx, id)
@@ -57,14 +57,15 @@ func (p *people) person(ctx context.Context, id string) (Person, error) {
 	return who, nil
 }
 
-// member asks whether a user is in a group. Who is not gets a fresh look, so that somebody who was just added need not
-// wait.
+// decides reports whether a person is one of those who may be let.
+func (p Person) decides() bool { return !p.Guest && !p.Stranger && !p.Bot && !p.Gone }
+
+// member asks whether a user is in a group.
 func (p *people) member(ctx context.Context, group, user string) (bool, error) {
 	p.mu.Lock()
 	k, ok := p.groups[group]
 	p.mu.Unlock()
-	age := p.now().Sub(k.at)
-	if ok && age < knownFor && (age < againAfter || slices.Contains(k.what, user)) {
+	if ok && p.now().Sub(k.at) < againAfter {
 		return slices.Contains(k.what, user), nil
 	}
 	members, err := p.api.GetUserGroupMembersContext(ctx, group)
