@@ -27,6 +27,8 @@ type Preference struct {
 	Annotation string
 	// Migrates describes what hints at data that an older version may not be able to read; empty where nothing does.
 	Migrates string
+	// LeftAlone means that Flux is told not to touch the object: what Git says does not reach it.
+	LeftAlone bool
 }
 
 // NamespacePreference is the name under which wishes of a namespace stand among those of its workloads.
@@ -49,6 +51,10 @@ func preferring(p Policy, preferences map[string]Preference) Policy {
 			p.Asks = append(p.Asks, v1alpha1.Doubt{Type: v1alpha1.DoubtAnnotation,
 				Message: fmt.Sprintf("%s says %s: %q, which is neither %s nor %s", name, RollbackAnnotation, cut(said, 40),
 					RollbackAsk, RollbackNever)})
+		}
+		if preferences[name].LeftAlone {
+			p.Asks = append(p.Asks, v1alpha1.Doubt{Type: v1alpha1.DoubtSuspended, Message: name + " is marked as one that Flux " +
+				"is not to touch (kustomize.toolkit.fluxcd.io/reconcile or /ssa): what Git says does not reach it"})
 		}
 		if why := preferences[name].Migrates; why != "" {
 			p.Asks = append(p.Asks, v1alpha1.Doubt{Type: v1alpha1.DoubtMigration, Message: fmt.Sprintf(

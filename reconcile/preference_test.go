@@ -24,6 +24,7 @@ func TestWhatWorkloadsSayMakesAPolicyStricter(t *testing.T) {
 		"ask":                    {policy: auto, wishes: map[string]Preference{"Deployment/web": {Annotation: "ask"}}, mode: v1alpha1.ModeAuto, asks: []v1alpha1.DoubtType{v1alpha1.DoubtAnnotation}},
 		"a word that nobody is":  {policy: auto, wishes: map[string]Preference{"Deployment/web": {Annotation: "Never"}}, mode: v1alpha1.ModeAuto, asks: []v1alpha1.DoubtType{v1alpha1.DoubtAnnotation}},
 		"a hint":                 {policy: auto, wishes: map[string]Preference{"StatefulSet/db": {Migrates: "it has volumes"}}, mode: v1alpha1.ModeAuto, asks: []v1alpha1.DoubtType{v1alpha1.DoubtMigration}},
+		"what Flux leaves alone": {policy: auto, wishes: map[string]Preference{"Deployment/web": {LeftAlone: true}}, mode: v1alpha1.ModeAuto, asks: []v1alpha1.DoubtType{v1alpha1.DoubtSuspended}},
 		"a suspension stays one": {policy: Policy{Mode: v1alpha1.ModeNotify, Bar: v1alpha1.BarSuspended}, wishes: map[string]Preference{"Deployment/web": {Annotation: "never"}}, mode: v1alpha1.ModeNotify, bar: v1alpha1.BarSuspended},
 	} {
 		t.Run(name, func(t *testing.T) {

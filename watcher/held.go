@@ -115,7 +115,11 @@ func hash(t *corev1.PodTemplateSpec) string {
 
 // preferenceOf reads an object with a pod template.
 func preferenceOf(w v1alpha1.Workload, meta *metav1.ObjectMeta, pod *corev1.PodSpec) reconcile.Preference {
-	out := reconcile.Preference{Annotation: meta.Annotations[reconcile.RollbackAnnotation]}
+	out := reconcile.Preference{
+		Annotation: meta.Annotations[reconcile.RollbackAnnotation],
+		// What Helm makes is Helm's to change: the mark is kustomize-controller's.
+		LeftAlone: drift.LeftAlone(meta) && meta.Labels["helm.toolkit.fluxcd.io/name"] == "",
+	}
 	for i := range pod.InitContainers {
 		if c := &pod.InitContainers[i]; migrates(c) {
 			out.Migrates = fmt.Sprintf("%s has the init container %s, which looks like a migration of a database", w, c.Name)

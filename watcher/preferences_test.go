@@ -50,11 +50,21 @@ func TestWorkloadsAndTheirNamespaceSayWhatMayBeDone(t *testing.T) {
 			VolumeClaimTemplates: []corev1.PersistentVolumeClaim{{}},
 		}},
 		&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "one", Annotations: says("never")}},
+		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "mine",
+			Annotations: map[string]string{"kustomize.toolkit.fluxcd.io/reconcile": "Disabled"}}},
+		&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "once",
+			Labels: map[string]string{"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"}}},
+		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "merged",
+			Annotations: map[string]string{"kustomize.toolkit.fluxcd.io/ssa": "Merge"}}},
+		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "helms", Labels: map[string]string{"helm.toolkit.fluxcd.io/name": "x"},
+			Annotations: map[string]string{"kustomize.toolkit.fluxcd.io/reconcile": "disabled"}}},
 	)
 	pods := &Pods{Client: client, Namespace: func(string) map[string]string { return says("never") }}
 	owners, err := pods.Owners(t.Context(), "prod", []v1alpha1.Workload{
 		{Kind: "Deployment", Name: "web"}, {Kind: "Deployment", Name: "api"}, {Kind: "StatefulSet", Name: "db"},
 		{Kind: "Pod", Name: "one"}, {Kind: "Pod", Name: "gone"}, {Kind: "Deployment", Name: "gone"},
+		{Kind: "Deployment", Name: "mine"}, {Kind: "DaemonSet", Name: "once"}, {Kind: "Deployment", Name: "merged"},
+		{Kind: "Deployment", Name: "helms"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +77,8 @@ func TestWorkloadsAndTheirNamespaceSayWhatMayBeDone(t *testing.T) {
 		"StatefulSet/db":  {Migrates: "StatefulSet/db keeps data in volumes of its own"},
 		"Pod/one":         {Annotation: "never"},
 		"Deployment/gone": {},
+		// Flux is told not to touch these, by a mark that says nothing about what Helm makes.
+		"Deployment/mine": {LeftAlone: true}, "DaemonSet/once": {LeftAlone: true}, "Deployment/merged": {}, "Deployment/helms": {},
 	}
 	if diff := cmp.Diff(want, owners.Preferences); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
