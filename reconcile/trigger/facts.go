@@ -39,8 +39,10 @@ type Node struct {
 type Crash struct {
 	// Workload as Kind/name, and the image that its template names.
 	Workload, Image string
-	// Old means that it did so before the new revision appeared.
-	Old bool
+	// Old means that it did so before the new revision appeared, Well that it runs well again.
+	Old, Well bool
+	// Since is when it began at the latest.
+	Since time.Time
 }
 
 // Facts are what the API shows of a workload whose newest revision may not become ready.

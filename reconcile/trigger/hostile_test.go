@@ -4,6 +4,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // hostile were written against a policy that may push: what has all that Auto asks for, and is not the image's fault.
@@ -39,6 +40,11 @@ var hostile = []situation{
 		mounts("shm", "/dev/shm", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory}})}},
 	{"its pod's labels as a volume", exit127, "image", "image", true, []func(*recorded){
 		mounts("podinfo", "/podinfo", corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{}})}},
+
+	{"another workload restarted once, and runs well again", crashes, "image", "image", false, []func(*recorded){beside("worker", "registry.example.com/worker:v7"), wellAgain("cccc")}},
+	{"a former pod restarted once, and runs well again", crashes, "image", "image", false, []func(*recorded){onceRestarted, wellAgain("aaaa")}},
+	{"what needs it crashes since it is away", "crash-at-once-without-a-readiness-probe.yaml", "image", "image", false, []func(*recorded){
+		restarted(6), beside("shop", "registry.example.com/shop:v7"), restartsOf("cccc", 2)}},
 
 	// The configuration's.
 	{"a policy of the network goes by its version, and the owner opted in", opted, "config", "image", false, []func(*recorded){marked("version", "v1", "v2")}},
@@ -85,6 +91,34 @@ var hostile = []situation{
 		ends(1, "Error", `relation "orders_v2" does not exist`)}},
 	{"killed after hours, and nothing tells by whom", crashes, "unknown", "unknown", false, []func(*recorded){after(3 * time.Hour), ends(137, "Error", "")}},
 	{"it ends in order, asked by nobody knows whom", opted, "unknown", "image", false, []func(*recorded){ends(143, "Error", "")}},
+}
+
+// wellAgain has the pods of a revision be ready, and their containers run for minutes after they had ended.
+func wellAgain(hash string) func(*recorded) {
+	return func(r *recorded) {
+		pods(r, hash, func(p *corev1.Pod) {
+			p.Status.Phase = corev1.PodRunning
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+			for i := range p.Status.ContainerStatuses {
+				s := &p.Status.ContainerStatuses[i]
+				s.RestartCount, s.Ready = 1, true
+				s.LastTerminationState.Terminated.FinishedAt = metav1.NewTime(r.Now.Add(-4 * time.Minute))
+				s.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(r.Now.Add(-4 * time.Minute))}}
+			}
+		})
+	}
+}
+
+func onceRestarted(r *recorded) {
+	pods(r, "aaaa", func(p *corev1.Pod) {
+		last(&p.Status.ContainerStatuses[0]).ExitCode = 1
+	})
+}
+
+func restartsOf(hash string, n int32) func(*recorded) {
+	return func(r *recorded) {
+		pods(r, hash, func(p *corev1.Pod) { p.Status.ContainerStatuses[0].RestartCount = n })
+	}
 }
 
 // started is a process that could not be begun, in a runtime's own words.

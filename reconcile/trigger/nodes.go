@@ -123,16 +123,28 @@ func (v *view) paused() string {
 }
 
 func (v *view) othersCrash() string {
-	var all []string
+	var now, before []string
 	for _, o := range v.Others {
-		all = append(all, o.Workload)
+		if o.Well {
+			before = append(before, o.Workload)
+			continue
+		}
+		now = append(now, o.Workload)
 	}
-	if len(all) > 0 {
-		return "other workloads of the namespace crash: " + strings.Join(all[:min(len(all), 3)], ", ")
+	switch {
+	case len(now) > 0:
+		return "other workloads of the namespace crash: " + strings.Join(now[:min(len(now), 3)], ", ")
+	case len(before) > 0:
+		return "other workloads of the namespace crashed a moment ago, and run well again: " +
+			strings.Join(before[:min(len(before), 3)], ", ")
 	}
 	for i := range v.Facts.Pods {
 		pod := &v.Facts.Pods[i]
-		if !v.New.of(pod) && !over(pod) && v.ailing(pod) {
+		switch {
+		case v.New.of(pod) || over(pod) || !v.ailing(pod):
+		case v.back(pod):
+			return fmt.Sprintf("pod %s of an older revision was restarted a moment ago, and runs well again", pod.Name)
+		default:
 			return fmt.Sprintf("pod %s of an older revision fails too", pod.Name)
 		}
 	}

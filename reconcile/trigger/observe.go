@@ -102,11 +102,11 @@ func Revisions(o *Objects) []Revision {
 // Ails names what made a pod that crashes, empty where it does not, and reports whether it did so long before a time.
 func Ails(pod *corev1.Pod, now, since time.Time) (owner string, old bool) {
 	f := Facts{Now: now, New: &Revision{Made: since}}
-	_, old, ok := f.crashes(pod)
+	c, ok := f.crashes(pod)
 	if !ok || over(pod) {
 		return "", false
 	}
-	return ownerOf(pod), old
+	return c.Workload, c.Old
 }
 
 func wanted(n *int32) int32 {
@@ -279,9 +279,14 @@ func (f *Facts) around(all, mine []corev1.Pod) {
 			continue
 		}
 		name := ownerOf(pod)
-		if image, old, ok := f.crashes(pod); ok && !seen["crash "+name] {
-			seen["crash "+name] = true
-			f.Others = append(f.Others, Crash{Workload: name, Image: image, Old: old})
+		if c, ok := f.crashes(pod); ok {
+			at := slices.IndexFunc(f.Others, func(o Crash) bool { return o.Workload == name })
+			switch {
+			case at < 0:
+				f.Others = append(f.Others, c)
+			case f.Others[at].Well && !c.Well:
+				f.Others[at] = c
+			}
 		}
 		runs := slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return images[c.Image] })
 		if runs && v.steady(pod) && v.newImage(pod) && !seen["runs "+name] {
@@ -311,8 +316,8 @@ func (v *view) newImage(pod *corev1.Pod) bool {
 	return false
 }
 
-// crashes reports whether a container of a pod crashes, and whether it did so before the new revision was made.
-func (f *Facts) crashes(pod *corev1.Pod) (image string, old, ok bool) {
+// crashes reports whether a container of a pod crashes, and since when.
+func (f *Facts) crashes(pod *corev1.Pod) (Crash, bool) {
 	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		last := c.LastTerminationState.Terminated
 		if c.State.Terminated != nil {
@@ -321,14 +326,22 @@ func (f *Facts) crashes(pod *corev1.Pod) (image string, old, ok bool) {
 		loops := c.State.Waiting != nil && c.State.Waiting.Reason == reasonCrashLoop
 		recent := c.RestartCount > 0 && last != nil && last.ExitCode != 0 && f.Now.Sub(last.FinishedAt.Time) < around
 		if loops || recent {
-			since := f.Now.Add(-backedOff(c.RestartCount))
+			out := Crash{Workload: ownerOf(pod), Since: f.Now.Add(-backedOff(c.RestartCount)), Well: f.back(pod)}
 			if template := containersOf(&pod.Spec)[c.Name]; template != nil {
-				image = template.Image
+				out.Image = template.Image
 			}
-			return image, since.Before(f.New.Made.Add(-around)), true
+			out.Old = out.Since.Before(f.New.Made.Add(-around))
+			return out, true
 		}
 	}
-	return "", false, false
+	return Crash{}, false
+}
+
+// back reports whether a pod runs well, whatever it did before: what it needs is there.
+func (f *Facts) back(pod *corev1.Pod) bool {
+	return ready(pod) && !slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
+		return c.State.Running == nil || f.Now.Sub(c.State.Running.StartedAt.Time) < steadyFor
+	})
 }
 
 // backedOff is how long a kubelet takes at least for so many restarts.

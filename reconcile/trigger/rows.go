@@ -67,14 +67,15 @@ func (v *view) dependency() string {
 	}
 	for i := range v.Facts.Pods {
 		pod := &v.Facts.Pods[i]
-		if v.Former.of(pod) && !over(pod) && v.ailing(pod) {
+		if v.Former.of(pod) && !over(pod) && v.ailing(pod) && !v.back(pod) {
 			return fmt.Sprintf("pod %s of an older revision fails too", pod.Name)
 		}
 	}
 	var since []string
 	for _, o := range v.Others {
-		// What runs the same image is no other witness.
-		if !o.Old && (v.now == nil || o.Image != v.now.Image) {
+		// What runs the same image is no other witness, what runs well again none that a thing is missing now, and what
+		// began to fail when this was away may need this.
+		if !o.Old && !o.Well && !v.follows(o) && (v.now == nil || o.Image != v.now.Image) {
 			since = append(since, o.Workload)
 		}
 	}
@@ -82,6 +83,13 @@ func (v *view) dependency() string {
 		return "other workloads fail since then too: " + strings.Join(since[:min(len(since), 3)], ", ")
 	}
 	return ""
+}
+
+// follows reports whether another workload began to fail after this one, of which nothing serves any more.
+func (v *view) follows(o Crash) bool {
+	serves := slices.ContainsFunc(v.Facts.Pods, func(pod corev1.Pod) bool { return v.steady(&pod) || v.back(&pod) })
+	began := v.Now.Add(-backedOff(v.worst.restarts))
+	return !serves && o.Since.Sub(began) >= time.Minute
 }
 
 func (v *view) configChanged() string { return moreThanImages(v.changed) }

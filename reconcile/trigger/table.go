@@ -23,7 +23,9 @@ var rows = []row{
 		"its node is not ready, the same revision runs well on another node, or old pods cannot be started either",
 		(*view).node},
 	{v1alpha1.DoubtDependency, v1alpha1.FaultDependency,
-		"pods of the former revision, or other workloads with other images, fail since then too", (*view).dependency},
+		"pods of the former revision, or other workloads with other images, fail since then too, and not only since it is " +
+			"away",
+		(*view).dependency},
 	{v1alpha1.DoubtConfigChanged, v1alpha1.FaultConfig,
 		"more than images changed between the templates", (*view).configChanged},
 	{v1alpha1.DoubtNoFormer, v1alpha1.FaultUnknown,
@@ -69,8 +71,8 @@ var rows = []row{
 	{v1alpha1.DoubtSuspended, "",
 		"somebody paused its rollout", (*view).paused},
 	{v1alpha1.DoubtOthersCrash, "",
-		"other workloads of the namespace crash, or another container of its pods whose image did not change; or one that " +
-			"a webhook injected is not ready",
+		"other workloads of the namespace crash or did so a moment ago, or another container of its pods whose image did " +
+			"not change; or one that a webhook injected is not ready",
 		(*view).othersCrash},
 	{v1alpha1.DoubtSibling, "",
 		"another workload runs the image well", (*view).sibling},
