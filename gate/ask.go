@@ -86,7 +86,7 @@ func (a *asker) image(ctx context.Context, image string) []report.Finding {
 			f.Rule, f.Fix = report.RuleArtifact, "name the image that is to run: no runtime runs "+proof.Artifact
 			break
 		}
-		f.Rule, f.Level, f.Fix = report.RuleNotAnswered, report.LevelUnknown, fixOf(proof.Cause, image)
+		f.Rule, f.Level, f.Fix = report.RuleNotAnswered, report.LevelUnknown, fixOf(proof, image)
 		if access.Missing != "" {
 			f.Message += "; " + access.Missing
 		}
@@ -120,14 +120,16 @@ func ruleOf(cause v1alpha1.Cause, image string) (report.Rule, string) {
 	}
 }
 
-// fixOf describes what to do about a registry that gave no answer.
-func fixOf(cause v1alpha1.Cause, image string) string {
-	switch cause {
-	case v1alpha1.CauseUnauthorized:
+// fixOf describes what to do about a registry that gave no answer, or none that settles it.
+func fixOf(proof reconcile.Proof, image string) string {
+	switch {
+	case proof.Cause == v1alpha1.CauseUnauthorized:
 		return "log in to " + host(image) + " (docker login), so that the gate may read it"
-	case v1alpha1.CauseRateLimited:
+	case proof.Cause == v1alpha1.CauseRateLimited:
 		return "log in, or run again later"
-	case v1alpha1.CauseUnknown:
+	case proof.Cause == v1alpha1.CauseUnknown && proof.Digest != "":
+		return "try it on a node: the registry has the image, and cannot say more"
+	case proof.Cause == v1alpha1.CauseUnknown:
 		return "check the repository's name, and log in to " + host(image) + " if it is private"
 	default:
 		return "run again when the registry answers"

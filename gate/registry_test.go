@@ -53,6 +53,11 @@ func TestGateTagExistsForARM64Only(t *testing.T) {
 	wantFindings(t, check(t, o), "error platform-missing a.yaml:12")
 	o.Platforms = []string{gate.AnyPlatform}
 	wantFindings(t, check(t, o))
+	push(t, r, "app", "v3", "linux/386")
+	o.Platforms, o.Head = []string{"linux/amd64"}, tree(map[string]string{"c.yaml": deployment("c", r.Host()+"/app:v3")})
+	got = check(t, o)
+	wantFindings(t, got, "unknown registry-no-answer c.yaml:12")
+	wantWords(t, got, "whether that runs on linux/amd64 cannot be told", "try it on a node")
 }
 
 func TestGateLayerMissing(t *testing.T) {

@@ -40,7 +40,7 @@ func (p *probe) run(ctx context.Context) (reconcile.Proof, error) {
 	said := ""
 	if len(p.q.Platforms) > 0 || p.q.Deep {
 		if said, err = p.inspect(ctx, top); err != nil {
-			if e := asError(err); e.proved {
+			if e := asError(err); e.proved || e.Cause == v1alpha1.CauseUnknown {
 				e.digest = top.digest.String()
 			}
 			return reconcile.Proof{}, err

@@ -172,10 +172,10 @@ func byCloud(provider string) bool { return provider != "" && provider != "gener
 func verdict(err error) reconcile.Proof {
 	e := asError(err)
 	p := reconcile.Proof{Finding: reconcile.FindingUnproved, Cause: e.Cause, Sentence: e.Sentence, Artifact: e.artifact,
-		Untrusted: e.untrusted}
+		Untrusted: e.untrusted, Digest: e.digest}
 	switch {
 	case e.proved:
-		p.Finding, p.Digest = reconcile.FindingAbsent, e.digest
+		p.Finding = reconcile.FindingAbsent
 	case e.Cause.ImageFault():
 		p.Cause = v1alpha1.CauseUnknown
 	}
