@@ -286,11 +286,12 @@ func TestBlameOfWhatANewerImageReplaced(t *testing.T) {
 	}
 }
 
-func TestEarlierValuesAreListedOnce(t *testing.T) {
-	dir, _ := testRepository(t)
+// bump commits tags of the backend, one after another.
+func bump(t *testing.T, dir string, tags ...string) {
+	t.Helper()
 	file := filepath.Join(dir, "apps", "production", "backend.yaml")
 	before := "v1.1.0"
-	for _, tag := range []string{"v1.2.0@sha256:" + strings.Repeat("a", 64), "v1.2.0@sha256:" + strings.Repeat("b", 64), "v1.3.0"} {
+	for _, tag := range tags {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -303,6 +304,20 @@ func TestEarlierValuesAreListedOnce(t *testing.T) {
 		}
 		before = tag
 	}
+}
+
+func TestRevertOfATagThatGotADigestGoesBehindTheTag(t *testing.T) {
+	dir, _ := testRepository(t)
+	bump(t, dir, "v1.2.0", "v1.2.0@sha256:"+strings.Repeat("a", 64))
+	code, out, errs := call(t, "revert", "ghcr.io/acme/backend:v1.2.0", "--repo", dir, "--dry-run")
+	if code != exitOK || !strings.Contains(out, "+          image: ghcr.io/acme/backend:v1.1.0") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+}
+
+func TestEarlierValuesAreListedOnce(t *testing.T) {
+	dir, _ := testRepository(t)
+	bump(t, dir, "v1.2.0@sha256:"+strings.Repeat("a", 64), "v1.2.0@sha256:"+strings.Repeat("b", 64), "v1.3.0")
 	code, _, errs := call(t, "revert", "deploy/backend", "--repo", dir, "--dry-run", "--to", "v9")
 	if want := "earlier values are: v1.2.0, v1.1.0, v1.0.0\n"; code != exitError || !strings.HasSuffix(errs, want) {
 		t.Errorf("exit code %d: %s", code, errs)

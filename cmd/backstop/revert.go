@@ -152,6 +152,10 @@ func (o *revertOptions) find(ctx context.Context, repo repository, ref string) (
 	}
 	var seen []string
 	for _, f := range former {
+		if o.to == "" && image.Equal(f.Image, ref) {
+			// A digest was put to it since: without one it is what was asked for.
+			continue
+		}
 		if o.to == "" || f.Image == o.to || image.Short(f.Image) == o.to {
 			return reconcile.Revert{
 				Image: ref, Suspect: s, Target: v1alpha1.Target{Image: f.Image, Values: f.Values}, Hold: !o.noHold,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -228,27 +229,36 @@ func (s *search) look(c store.Change) error {
 		}
 	}
 	for _, group := range was.like(s.group) {
-		s.weigh(c, group, is.group(group))
+		if err := s.weigh(c, group, is.group(group)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 // weigh takes a group of before the commit as a candidate. there is what stands in its place now; nil for nothing.
-func (s *search) weigh(c store.Change, group, there []manifest.Node) {
+func (s *search) weigh(c store.Change, group, there []manifest.Node) error {
 	likeness := manifest.Likeness(group, s.group)
+	far := c.Path != s.file.Path && likeness < kinLikeness && !s.versioned(group, there)
 	switch {
 	case s.lone && likeness < loneLikeness && !s.carried(group, there):
 	case there != nil && (manifest.SameReference(there, group) ||
 		!positional(group) && !manifest.Unversioned(there, group)):
 	case manifest.SameReference(group, s.group):
 		s.same.take(group, likeness)
-	case c.Path != s.file.Path && likeness < kinLikeness && !s.versioned(group, there) && !s.succeeded(c, group, there):
+	case far:
+		succeeded, err := s.succeeded(c, group, there)
+		if err != nil || !succeeded {
+			return err
+		}
+		s.kin.take(group, likeness)
 	case s.lone && manifest.Lone(group) || manifest.Kin(group, s.group):
 		s.kin.take(group, likeness)
 	case likeness >= kinLikeness && (manifest.Rehomed(group, s.group) ||
 		c.Path == s.file.Path && !positional(group) && manifest.Stayed(group, s.group)):
 		s.rehomed.take(group, likeness)
 	}
+	return nil
 }
 
 // carried reports whether a variable stood elsewhere with the very same value, and no longer does.
@@ -261,11 +271,34 @@ func (s *search) versioned(group, there []manifest.Node) bool {
 	return s.bare && there == nil && manifest.IsEntry(group[0])
 }
 
-// succeeded reports whether an object of the same name and folder took the place of one that went, such as a release
-// that of a Deployment.
-func (s *search) succeeded(c store.Change, group, there []manifest.Node) bool {
-	name := group[0].Object.Name
-	return there == nil && name != "" && name == s.group[0].Object.Name && path.Dir(c.Path) == path.Dir(s.file.Path)
+// succeeded reports whether a place took over from one that went: that of an object of the same name and folder, as a
+// release takes over from a Deployment, of values beside it in a file of their own, or an entry of a kustomization that
+// includes the other's.
+func (s *search) succeeded(c store.Change, group, there []manifest.Node) (bool, error) {
+	was, is := group[0], s.group[0]
+	switch {
+	case there != nil || !manifest.Kin(group, s.group):
+		return false, nil
+	case manifest.IsEntry(was) && manifest.IsEntry(is):
+		inner, err := s.includes(c.Path, s.file.Path)
+		if err != nil || inner {
+			return inner, err
+		}
+		return s.includes(s.file.Path, c.Path)
+	case manifest.IsEntry(was) || manifest.IsEntry(is) || path.Dir(c.Path) != path.Dir(s.file.Path):
+		return false, nil
+	}
+	return was.Object.Name == is.Object.Name || was.Object.Name == "" || is.Object.Name == "", nil
+}
+
+// includes reports whether what the folder of one file renders after the commit has another file in it.
+func (s *search) includes(file, other string) (bool, error) {
+	dir := path.Dir(file)
+	if e, err := s.EntryAt(s.newer.Tree, file); err != nil || e.Hash.IsZero() {
+		return false, err
+	}
+	files, err := s.closure(s.newer, reconcile.Root{Path: dir})
+	return slices.Contains(files.Paths, other), err
 }
 
 // mayTell says quickly whether a file may hold the value, or the image under another tag.

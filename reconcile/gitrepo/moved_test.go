@@ -115,6 +115,19 @@ func TestValueIsFollowedThroughMoves(t *testing.T) {
 			c.put("move the entry", "d/kustomization.yaml", kustomization("d.yaml"),
 				"prod/kustomization.yaml", kustomization("../d")+entry+"2\n")
 		}, web + ":v2", "web 2", []string{"prod/kustomization.yaml -newTag: v2", "prod/kustomization.yaml +newTag: v1"}},
+		{"an entry of images goes to a component of its kustomization and is bumped at once", func(c *clone) {
+			entry := "images:\n  - name: " + web + "\n    newTag: v"
+			c.put("add", "d/d.yaml", app("web", web+":v0"), "d/kustomization.yaml", kustomization("d.yaml"),
+				"prod/kustomization.yaml", kustomization("../d")+entry+"1\n")
+			c.put("a component", "prod/kustomization.yaml", kustomization("../d")+"components: [../versions]\n",
+				"versions/kustomization.yaml", "kind: Component\n"+entry+"2\n")
+		}, web + ":v2", "a component", []string{"versions/kustomization.yaml -newTag: v2", "versions/kustomization.yaml +newTag: v1"}},
+		{"values in a file of a generator go into the release and are bumped at once", func(c *clone) {
+			values := "image:\n  repository: " + web + "\n  tag: v"
+			c.put("add", "a/values.yaml", values+"1\n", "a/r.yaml", release("web", "replicas: 1"),
+				"a/kustomization.yaml", kustomization("r.yaml")+"configMapGenerator: [{name: v, files: [values.yaml]}]\n")
+			c.put("inline", "a/values.yaml", "", "a/r.yaml", release("web", values+"2"), "a/kustomization.yaml", kustomization("r.yaml"))
+		}, web + ":v2", "inline", []string{"a/r.yaml -tag: v2", "a/r.yaml +tag: v1"}},
 		{"a folder that is copied is no move", func(c *clone) {
 			c.put("add", "blue/d.yaml", app("web", web+":1"))
 			c.replace("web 2", "blue/d.yaml", "web:1", "web:2")
