@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -103,11 +104,14 @@ func Compare(ctx context.Context, before, after fs.FS, image string) (*Compariso
 // runner is an object as one unit renders it.
 type runner struct{ object, unit string }
 
+// hashed is an object whose name ends as a generator's does: in a hash of what it holds.
+var hashed = regexp.MustCompile(`^((?:ConfigMap|Secret) .+)-[2456789bcdfghkmt]{10}$`)
+
 // byObject lists the images of each object.
 func (m *model) byObject() map[runner][]string {
 	out := map[runner][]string{}
 	for _, u := range m.uses {
-		key := runner{u.Object, u.Unit}
+		key := runner{hashed.ReplaceAllString(u.Object, "$1"), u.Unit}
 		out[key] = union(out[key], []string{u.Image})
 	}
 	return out

@@ -13,7 +13,9 @@ func TestCompareSaysWhatARevertRenders(t *testing.T) {
 	}
 	files := map[string]string{
 		"apps/kustomization.yaml": entry("v2"), "apps/web.yaml": deployment("web", "web"), "apps/worker.yaml": deployment("worker", "worker:1"),
-		"other/web.yaml": deployment("other", "reg/web:v2"),
+		"other/web.yaml":         deployment("other", "reg/web:v2"),
+		"gen/kustomization.yaml": "configMapGenerator: [{name: values, files: [values.yaml]}]\n",
+		"gen/values.yaml":        "image: {repository: reg/api, tag: v2}\n",
 	}
 	tests := map[string]struct {
 		file, content string
@@ -24,6 +26,10 @@ func TestCompareSaysWhatARevertRenders(t *testing.T) {
 		"the image goes back in one place and stays in another": {
 			file: "apps/kustomization.yaml", content: entry("v1"), changes: []string{"Deployment web in apps: reg/web:v2 → reg/web:v1"},
 			left: "other/web.yaml", had: true,
+		},
+		"values in a ConfigMap whose name has their hash": {
+			file: "gen/values.yaml", content: "image: {repository: reg/api, tag: v1}\n", had: true,
+			changes: []string{"ConfigMap values in gen: reg/api:v2 → reg/api:v1"}, left: "apps/kustomization.yaml other/web.yaml",
 		},
 		"a value that nothing renders": {
 			file: "apps/web.yaml", content: deployment("web", "web:v1"), left: "apps/kustomization.yaml other/web.yaml", had: true,
