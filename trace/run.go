@@ -282,7 +282,7 @@ func (v *view) badPod(h Hop, p *Pod, count string) Hop {
 	h.Why = fmt.Sprintf("%s; pod %s waits with %s (%s): %s", count, p.Name, tagOf(p.Image), p.Reason,
 		cut(p.Message))
 	revert := v.revertBy(p.Image)
-	cause, pull := classify.Waiting(p.Reason, p.Message)
+	cause, pull := classify.Of(p.Reason, p.Message, p.Image)
 	switch {
 	case !pull && p.Reason == "CrashLoopBackOff":
 		h.Fix = fmt.Sprintf("see why it ends: kubectl -n %s logs %s -c %s --previous; or %s", v.Namespace, p.Name,

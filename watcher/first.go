@@ -107,7 +107,7 @@ func waitingWhere(pod *corev1.Pod, want func(name, image string) bool) []waiting
 			if !want(name, image) {
 				continue
 			}
-			if cause, ok := classify.Waiting(s.State.Waiting.Reason, s.State.Waiting.Message); ok {
+			if cause, ok := classify.Of(s.State.Waiting.Reason, s.State.Waiting.Message, image); ok {
 				if !told {
 					cause = v1alpha1.CauseUnknown
 				}

@@ -89,3 +89,24 @@ func TestAnImageOfACacheIsNotBlamed(t *testing.T) {
 		})
 	}
 }
+
+// Docker says "manifest unknown" and no more: the image itself tells whom it asked.
+func TestARuntimeThatDoesNotNameTheCache(t *testing.T) {
+	for image, want := range map[string]v1alpha1.Cause{
+		"nexus.acme.io/docker-proxy/web:3":                             v1alpha1.CauseRegistryUnavailable,
+		"acme.jfrog.io/docker-virtual/web:3":                           v1alpha1.CauseRegistryUnavailable,
+		"1.dkr.ecr.eu-west-1.amazonaws.com/docker-hub/library/nginx:9": v1alpha1.CauseRegistryUnavailable,
+		"mirror.acme.io/web@sha256:" + strings.Repeat("a", 64):         v1alpha1.CauseRegistryUnavailable,
+		"registry.acme.io/team/web:3":                                  v1alpha1.CauseNotFound,
+		"web:3":                                                        v1alpha1.CauseNotFound,
+		"acme/proxy:3":                                                 v1alpha1.CauseNotFound,
+		"":                                                             v1alpha1.CauseNotFound,
+	} {
+		if got, ok := Of("ErrImagePull", "Error response from daemon: manifest unknown: manifest unknown", image); !ok || got != want {
+			t.Errorf("%q: %s, want %s", image, got, want)
+		}
+	}
+	if got, _ := Of("ErrImagePull", "rpc error: code = Unknown desc = Error response from daemon: toomanyrequests: x", "mirror.acme.io/web:3"); got != v1alpha1.CauseRateLimited {
+		t.Errorf("a limit is %s", got)
+	}
+}
