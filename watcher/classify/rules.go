@@ -155,6 +155,7 @@ var rules = []phrases{
 		"too many colons in address", "registries configuration",
 		"failed to load x509 key pair", "failed to parse hosts", "snapshotter not loaded", "snapshotter § was not found",
 		"missing parent § bucket", "credential provider", "credential helper",
+		"resource temporarily unavailable", "failed to setxattr", "database is locked", "locked for",
 		"unknown runtime handler", "failed to create oci registry", "try increasing the number of subordinate ids",
 		"failed to record image pull intent", "short name mode is enforcing", "did not resolve to an alias",
 	}, whole: []string{
