@@ -38,6 +38,9 @@ func briefs(all []v1alpha1.Failure) []brief {
 func TestFailing(t *testing.T) {
 	t.Parallel()
 	deploy := brief{web("Deployment"), "h2", "web", "a", "linux/amd64", v1alpha1.CauseNotFound}
+	// What a mirror lacks blames no image.
+	mirrored := deploy
+	mirrored.Cause = v1alpha1.CauseRegistryUnavailable
 	with := func(b brief, edit func(*brief)) brief { edit(&b); return b }
 	cases := []struct {
 		name   string
@@ -54,7 +57,7 @@ func TestFailing(t *testing.T) {
 		{
 			name:  "a webhook rewrote the pod's image: the template's image is the key",
 			world: []runtime.Object{deployment(badImage), replicaSet("web-h2", badImage), failingPod("a", asks("mirror.test/web:v2"))},
-			want:  []brief{deploy},
+			want:  []brief{mirrored},
 		},
 		{
 			name: "the rewritten image itself is no key", image: "mirror.test/web:v2",
@@ -140,7 +143,7 @@ func TestFailing(t *testing.T) {
 			name: "a StatefulSet's pod of the update revision, rewritten by a webhook",
 			world: []runtime.Object{statefulSet("r2", badImage),
 				failingPod("a", asks("mirror.test/web:v2"), of("StatefulSet", "apps/v1", "web", "controller-revision-hash", "r2"))},
-			want: []brief{{web("StatefulSet"), "r2", "web", "a", "linux/amd64", v1alpha1.CauseNotFound}},
+			want: []brief{{web("StatefulSet"), "r2", "web", "a", "linux/amd64", v1alpha1.CauseRegistryUnavailable}},
 		},
 		{
 			name: "a StatefulSet's stuck pod of an older revision does not fail for the new image", image: goodImage,
@@ -162,7 +165,7 @@ func TestFailing(t *testing.T) {
 			name: "a DaemonSet's pod",
 			world: []runtime.Object{daemonSet("4", badImage), failingPod("a", asks("mirror.test/web:v2"),
 				of("DaemonSet", "apps/v1", "web", "pod-template-generation", "4", "controller-revision-hash", "d4"))},
-			want: []brief{{web("DaemonSet"), "d4", "web", "a", "linux/amd64", v1alpha1.CauseNotFound}},
+			want: []brief{{web("DaemonSet"), "d4", "web", "a", "linux/amd64", v1alpha1.CauseRegistryUnavailable}},
 		},
 		{
 			name: "a DaemonSet's pod of an older template does not fail for the new image", image: goodImage,
