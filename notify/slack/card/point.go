@@ -3,6 +3,7 @@ package card
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/slack-go/slack/slackutilsx"
 
@@ -29,7 +30,11 @@ func point(f Facts) string {
 	case stateOf(r) == ended && s.Outcome.Result == v1alpha1.ResultRejected:
 		out += header(r) + "."
 	case stateOf(r) == ended:
-		out += header(r) + ": " + plain(s.Outcome.Message, 200)
+		said := plain(s.Outcome.Message, 200)
+		if !strings.HasPrefix(said, header(r)) {
+			out += header(r) + ": "
+		}
+		out += said
 	case stateOf(r) == failing && !w.drift:
 		out += header(r) + inBrackets(s) + "."
 	default:
