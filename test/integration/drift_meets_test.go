@@ -154,7 +154,7 @@ func TestTwoPeopleAnswerADriftDifferently(t *testing.T) {
 	w.unmoved(prod, tip)
 }
 
-func TestKustomizationThatIsSuspendedNeverTakesADriftBack(t *testing.T) {
+func TestKustomizationThatIsSuspendedNeverUndoesADrift(t *testing.T) {
 	t.Parallel()
 	w := world(t, quick)
 	startSidecar(t, w)
