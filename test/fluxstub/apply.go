@@ -13,8 +13,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
@@ -42,12 +44,31 @@ func (s *stand) applyAll(ctx context.Context, objects []*unstructured.Unstructur
 		}
 	}
 	if manager == kustomizeManager {
+		for _, o := range rest {
+			normalize(o)
+		}
 		err := each(rest, func(o *unstructured.Unstructured) error { return s.refused(ctx, o.DeepCopy(), manager) })
 		if err != nil {
 			return err
 		}
 	}
 	return each(rest, func(o *unstructured.Unstructured) error { return s.applyOne(ctx, o, manager) })
+}
+
+// normalize drops what a kind of Kubernetes does not have, as kustomize-controller does before the API server sees an
+// object: a field that nobody knows is refused in a custom resource alone. What does not fit its type stays, and is
+// refused.
+func normalize(o *unstructured.Unstructured) {
+	typed, err := scheme.Scheme.New(o.GroupVersionKind())
+	if err != nil || runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, typed) != nil {
+		return
+	}
+	plain, err := runtime.DefaultUnstructuredConverter.ToUnstructured(typed)
+	if err != nil {
+		return
+	}
+	o.Object = plain
+	unstructured.RemoveNestedField(o.Object, "status")
 }
 
 // each does something with all objects, a few at a time.

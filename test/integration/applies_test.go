@@ -62,7 +62,8 @@ func TestWhatFluxCannotApplyIsToldAndReverted(t *testing.T) {
 		return commit
 	}
 
-	refused := write("Add a field", func(text string) string { return strings.Replace(text, "replicas: 1", "replicas: 1\n  replica: 2", 1) })
+	// A field that Kubernetes does not know would not do: kustomize-controller leaves it out.
+	refused := write("Scale it", func(text string) string { return strings.Replace(text, "replicas: 1", "replicas: many", 1) })
 	_, err := w.Alice.Change(t.Context(), "README.md", "Say more", func(text string) string { return text + "More.\n" })
 	w.must(err)
 	r := w.toldOf(1, v1alpha1.ResultReportedOnly)
@@ -70,7 +71,7 @@ func TestWhatFluxCannotApplyIsToldAndReverted(t *testing.T) {
 	if f.Cause != v1alpha1.CauseObjectRefused || f.Apply.Object == nil || f.Apply.Object.Name != "backend" || f.Apply.LastApplied == "" {
 		t.Errorf("the failure is %s of %+v: %s", f.Cause, f.Apply, f.Message)
 	}
-	if s := r.Status.Suspect; s == nil || s.Commit != refused || s.Subject != "Add a field" {
+	if s := r.Status.Suspect; s == nil || s.Commit != refused || s.Subject != "Scale it" {
 		t.Errorf("blamed %+v, want %s: %s", s, refused, r.Status.Outcome.Message)
 	}
 	write("Mend it", func(string) string { return good })
