@@ -103,8 +103,7 @@ func TestHelmValuesRepositoryAndTag(t *testing.T) {
 	t.Parallel()
 	const file = "apps/production/shop.yaml"
 	w := world(t, quick, vary(func(w *World) {
-		w.Fleet.Files[file] = strings.NewReplacer("NS", w.Fleet.Namespace(prod), "TIMEOUT", "15s",
-			"IMAGE", w.Fleet.Registry+"/backend", "TAG", fleet.Tag(prod, 0)).Replace(release)
+		w.releases(release, "TIMEOUT", "15s")
 		delete(w.Fleet.Files, w.Fleet.File(prod, "backend"))
 	}))
 	startSidecar(t, w)

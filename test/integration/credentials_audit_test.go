@@ -153,8 +153,7 @@ func wide(s *setup) {
 	s.Fleet.Apps = []string{"backend", "shop"}
 	s.Vary = func(w *World) {
 		ns := w.Fleet.Namespace(prod)
-		w.Fleet.Files[w.Fleet.File(prod, "shop")] = strings.NewReplacer("NS", ns, "TIMEOUT", "1m", "IMAGE", w.Fleet.Registry+"/shop",
-			"TAG", fleet.Tag(prod, 0), ":backend:", ":shop:").Replace(release)
+		w.releases(release, "TIMEOUT", "1m", "IMAGE", w.Fleet.Registry+"/shop", ":backend:", ":shop:")
 		everyKind, _, _ := strings.Cut(sets, "---\napiVersion: batch") // a Job cannot be applied again
 		w.Fleet.Files["apps/production/sets.yaml"] = strings.NewReplacer("NS", ns, "IMAGE", w.Fleet.Image("gone", "v1")).Replace(everyKind)
 		meta := metav1.ObjectMeta{Namespace: w.Fleet.FluxNamespace(), Name: "artifact"}

@@ -126,7 +126,7 @@ type ailment struct {
 func many(s *setup) {
 	s.Vary = func(w *World) {
 		w.Publish(backend, "agent")
-		w.Fleet.Files[shopFile] = w.words(release, "TIMEOUT", "5m")
+		w.releases(release, "TIMEOUT", "5m")
 		w.Fleet.Files[agentFile] = w.words(agentSet)
 		w.Fleet.Files["infra/settings.yaml"] = w.words(settings)
 		infra := fleet.Get[*kustomizev1.Kustomization](w.Fleet, w.Fleet.FluxNamespace(), prod).DeepCopy()

@@ -105,10 +105,8 @@ func TestImagePinnedByDigestIsNoDrift(t *testing.T) {
 
 func TestWhatFluxAppliesIsNoDrift(t *testing.T) {
 	t.Parallel()
-	const file = "apps/production/shop.yaml"
 	w := world(t, quick, apps("backend", "drifting"), vary(func(w *World) {
-		w.Fleet.Files[file] = strings.NewReplacer("NS", w.Fleet.Namespace(prod), "TIMEOUT", "30s",
-			"IMAGE", w.Fleet.Registry+"/backend", "TAG", fleet.Tag(prod, 0)).Replace(release)
+		w.releases(release, "TIMEOUT", "30s")
 	}))
 	startSidecar(t, w)
 	w.asks(prod)

@@ -3,7 +3,6 @@ package integration
 import (
 	"fmt"
 	"maps"
-	"strings"
 	"testing"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
@@ -32,6 +31,12 @@ spec:
 `,
 }
 
+// releases has the fleet say a HelmRelease of the fixed chart.
+func (w *World) releases(text string, words ...string) {
+	w.Fleet.Files[shopFile] = w.words(text, words...)
+	maps.Copy(w.Fleet.Files, fixedChart)
+}
+
 // What helm-controller makes of a bad image, and of its revert in Git. The letters are those of what the real one did
 // in these cases; A and B, where a request would do harm, are TestRequestsInOrderWhereARequestCancelsAHealthCheck, and
 // C, what somebody does with Helm by hand, is TestDriftUnderAHelmReleaseWithAndWithoutDriftDetection. With FLUX=DIR it
@@ -50,17 +55,15 @@ func TestWhatHelmControllerMakesOfARevert(t *testing.T) {
 		{"A2: the revert's values arrive in the health check", "", "1m", v1alpha1.ModeAuto, nil, 3},
 		{"A3: they do, and there is a retry", "  upgrade: {remediation: {retries: 1}}\n", "1m", v1alpha1.ModeAuto, nil, 4},
 		{"D: Helm went back twice, and gave up", "  upgrade: {remediation: {retries: 1}}\n", "20s", v1alpha1.ModeApprove, wentBack, 5},
-		{"E: Helm tries again by itself", "  upgrade: {strategy: {name: RetryOnFailure, retryInterval: 1m}}\n", "3s", v1alpha1.ModeApprove, triesAgain, 3},
+		{"E: Helm tries again by itself", "  upgrade: {strategy: {name: RetryOnFailure, retryInterval: 10m}}\n", "3s", v1alpha1.ModeApprove, triesAgain, 3},
 		{"it does not wait for its pods", "  upgrade: {disableWait: true}\n", "1m", v1alpha1.ModeAuto, nil, 3},
 		{"it corrects drift", "  driftDetection: {mode: enabled}\n", "1m", v1alpha1.ModeAuto, nil, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := world(t, quick, func(s *setup) { s.Flux.CancelHealthChecks = true }, vary(func(w *World) {
-				w.Fleet.Files["apps/production/shop.yaml"] = strings.NewReplacer("NS", w.Fleet.Namespace(prod), "TIMEOUT", c.timeout,
-					"IMAGE", w.Fleet.Registry+"/backend", "TAG", fleet.Tag(prod, 0), "  values:\n", c.spec+"  values:\n").Replace(release)
+				w.releases(release, "TIMEOUT", c.timeout, "  values:\n", c.spec+"  values:\n")
 				delete(w.Fleet.Files, w.Fleet.File(prod, "backend"))
-				maps.Copy(w.Fleet.Files, fixedChart)
 			}))
 			good := w.Fleet.Image("backend", fleet.Tag(prod, 0))
 			w.runsImage(prod, "shop", good)
@@ -110,10 +113,8 @@ func TestFirstInstallOfAHelmReleaseIsTold(t *testing.T) {
 	t.Parallel()
 	bad := ""
 	w := world(t, quick, vary(func(w *World) {
-		w.Fleet.Files["apps/production/shop.yaml"] = strings.NewReplacer("NS", w.Fleet.Namespace(prod), "TIMEOUT", "3s",
-			"IMAGE", w.Fleet.Registry+"/backend", "TAG", fleet.Tag(prod, 7)).Replace(release)
+		w.releases(release, "TIMEOUT", "3s", "TAG", fleet.Tag(prod, 7))
 		delete(w.Fleet.Files, w.Fleet.File(prod, "backend"))
-		maps.Copy(w.Fleet.Files, fixedChart)
 		// It is there before anything is scanned, or image automation writes the one that is.
 		bad = w.publishBad("backend", fleet.Tag(prod, 7))
 	}))

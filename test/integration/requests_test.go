@@ -34,7 +34,7 @@ metadata:
 spec:
   interval: 1h
   timeout: TIMEOUT
-  chart: {spec: {chart: fixed, sourceRef: {kind: GitRepository, name: fleet}}}
+  chart: {spec: {chart: fixed, sourceRef: {kind: GitRepository, name: fleet, namespace: NSF}}}
   valuesFrom:
   - {kind: ConfigMap, name: shop-values, valuesKey: image, targetPath: image.repository}
 `
@@ -59,8 +59,7 @@ func TestRequestsInOrderWhereARequestCancelsAHealthCheck(t *testing.T) {
 				if c.release == "" {
 					return
 				}
-				w.Fleet.Files["apps/production/shop.yaml"] = strings.NewReplacer("NS", w.Fleet.Namespace(prod), "TIMEOUT", c.timeout,
-					"IMAGE", w.Fleet.Registry+"/backend", "TAG", fleet.Tag(prod, 0)).Replace(c.release)
+				w.releases(c.release, "TIMEOUT", c.timeout)
 				delete(w.Fleet.Files, w.Fleet.File(prod, "backend"))
 			}))
 			name := "backend"

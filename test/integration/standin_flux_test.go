@@ -277,7 +277,7 @@ metadata:
 spec:
   interval: 10m
   timeout: TIMEOUT
-  chart: {spec: {chart: fixed, sourceRef: {kind: GitRepository, name: fleet}}}
+  chart: {spec: {chart: fixed, sourceRef: {kind: GitRepository, name: fleet, namespace: NSF}}}
   values:
     image:
       repository: IMAGE # {"$imagepolicy": "NS:backend:name"}
@@ -288,8 +288,7 @@ func TestStandInHelmUpgradesAndFailsAsHelmControllerDoes(t *testing.T) {
 	t.Parallel()
 	w := world(t, quick, func(s *setup) {
 		s.Vary = func(w *World) {
-			w.Fleet.Files["apps/production/shop.yaml"] = strings.NewReplacer("NS", w.Fleet.Namespace(prod), "TIMEOUT", "15s",
-				"IMAGE", w.Fleet.Registry+"/backend", "TAG", fleet.Tag(prod, 0)).Replace(release)
+			w.releases(release, "TIMEOUT", "15s")
 			delete(w.Fleet.Files, w.Fleet.File(prod, "backend"))
 		}
 	})

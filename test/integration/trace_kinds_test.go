@@ -223,7 +223,7 @@ func TestTraceNamesTheMishapsOfEveryKindOfWorkload(t *testing.T) {
 	w := world(t, quick, apps(backend), func(s *setup) {
 		s.Vary = func(w *World) {
 			w.Fleet.Files[kindsFile] = w.words(kinds)
-			w.Fleet.Files[shopFile] = w.words(release, "TIMEOUT", "15s")
+			w.releases(release, "TIMEOUT", "15s")
 		}
 	})
 	w.Settle()
