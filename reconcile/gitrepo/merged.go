@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 )
 
@@ -52,7 +53,7 @@ func (h *history) under(ctx context.Context, merge *store.Commit, groups []compo
 		if len(there) == 0 {
 			continue
 		}
-		origins, err := h.trace(ctx, c, there)
+		origins, err := h.trace(ctx, c, there, reconcile.Root{})
 		if err != nil || len(origins) == 0 {
 			return nil, nil, err
 		}

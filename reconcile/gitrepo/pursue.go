@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -34,6 +35,8 @@ func newPursued(f *walk, group []manifest.Node) (*pursued, error) {
 type walk struct {
 	*store.Follower
 	h *history
+	// root is what is rendered of the files, where that is known.
+	root reconcile.Root
 }
 
 // walk begins at a commit.
@@ -107,6 +110,11 @@ func (p *pursued) older(ctx context.Context, f *walk, newer *store.Commit, quick
 func (p *pursued) standing(ctx context.Context, f *walk, newer *store.Commit, group []manifest.Node) (seen, error) {
 	if !p.gone && manifest.Unversioned(group, p.group) {
 		if was, err := p.movedFrom(ctx, f, newer, true); was || err != nil {
+			return seenGroup, err
+		}
+	}
+	if !p.gone {
+		if was, err := p.foldedFrom(ctx, f, newer, group); was || err != nil {
 			return seenGroup, err
 		}
 	}

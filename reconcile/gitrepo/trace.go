@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -42,16 +43,18 @@ const (
 	behindOwn = 2000
 )
 
-// trace walks the first parents from a commit until each reference became what it is.
+// trace walks the first parents from a commit until each reference became what it is where the root runs it.
 //
 //	tip ──► … ──► c ──► p ──► …
 //	 bad          bad   not bad       c is the origin; p says what was there before
 //	              └ Backstop's own (a revert to this value): go on until somebody else's commit brought it
-func (h *history) trace(ctx context.Context, from *store.Commit, all []composed) ([]origin, error) {
+func (h *history) trace(ctx context.Context, from *store.Commit, all []composed, root reconcile.Root,
+) ([]origin, error) {
 	f, err := h.walk(ctx, from.Hash, filesOf(all))
 	if err != nil {
 		return nil, err
 	}
+	f.root = root
 	var groups []*tracing
 	for _, tip := range all {
 		g := &tracing{origin: origin{nodes: slices.Concat(tip...), in: f.At, at: tip}, tip: tip}

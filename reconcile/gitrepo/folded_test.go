@@ -1,0 +1,54 @@
+package gitrepo
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/reconcile"
+)
+
+func TestWhatWasFoldedIntoItsBaseIsBlamedWhereItRan(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	overlay := kustomization("../base")
+	json := func(tag string) string {
+		return overlay + "patches:\n- target: {kind: Deployment, name: web}\n  patch: |-\n    - op: replace\n" +
+			"      path: /spec/template/spec/containers/0/image\n      value: " + web + ":" + tag + "\n"
+	}
+	merge := func(tag string) string {
+		return overlay + "patches:\n- patch: |-\n" + indent(app("web", web+":"+tag), "    ")
+	}
+	entry := func(tag string) string { return overlay + "images:\n- name: " + web + "\n  newTag: " + tag + "\n" }
+	for name, c := range map[string]struct {
+		over    func(tag string) string
+		root    string
+		subject string
+		lines   []string
+	}{
+		"a JSON patch":      {over: json, root: "prod", subject: "web v2", lines: []string{"-image: " + web + ":v2", "+image: " + web + ":v1"}},
+		"a strategic patch": {over: merge, root: "prod", subject: "web v2", lines: []string{"-image: " + web + ":v2", "+image: " + web + ":v1"}},
+		"an entry of images": {over: entry, root: "prod", subject: "web v2",
+			lines: []string{"-image: " + web + ":v2", "+image: " + web + ":v1"}},
+		"where nothing was laid over it": {over: json, root: "staging", subject: "fold",
+			lines: []string{"-image: " + web + ":v2", "+image: " + web + ":v0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newClone(t)
+			r.put("add", "base/kustomization.yaml", kustomization("d.yaml"), "base/d.yaml", app("web", web+":v0"),
+				"prod/kustomization.yaml", c.over("v1"), "staging/kustomization.yaml", overlay)
+			r.put("web v2", "prod/kustomization.yaml", c.over("v2"))
+			r.put("fold", "prod/kustomization.yaml", overlay, "base/d.yaml", app("web", web+":v2"))
+			s, diff := r.undo(reconcile.Query{Image: web + ":v2", Root: reconcile.Root{
+				By: v1alpha1.ObjectRef{Kind: "folder", Name: c.root}, Path: c.root}})
+			if s.Subject != c.subject {
+				t.Errorf("blamed %q, want %q", s.Subject, c.subject)
+			}
+			want := "base/d.yaml " + strings.Join(c.lines, "\nbase/d.yaml ")
+			if got := strings.Join(diff, "\n"); got != want {
+				t.Errorf("the revert is\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
