@@ -57,6 +57,9 @@ func TestGateCommentThatIsMeantAsAMarker(t *testing.T) {
 		`{$imagepolicy: "production:app"}`:           true,
 		`{"$imagepolicy": "production:app"`:          true,
 		`{"$imagepolicy": "Production:app"}`:         true,
+		`{"imagepolicy": "production:app"}`:          true,
+		`pinned {"$imagepolicy": "production:app"}`:  true,
+		`as {"$imagepolicy": "…"} says, by hand`:     false,
 	} {
 		got := check(t, gate.Options{Head: tree(map[string]string{
 			"app.yaml": deployment("app", "a/b:v1 # "+comment),

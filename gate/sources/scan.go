@@ -56,7 +56,10 @@ func Parse(name string, data []byte) *File {
 		}
 	}
 	// Few files have one that is misread: they are read again.
-	n := bytes.Count(data, []byte("$image")) + bytes.Count(data, []byte("$Image"))
+	n := 0
+	for _, key := range []string{"$image", "$Image", `{"imagepolicy`} {
+		n += bytes.Count(data, []byte(key))
+	}
 	if s.Err == nil && n > 0 && (n > markers || topList.Match(data)) {
 		s.Misread, s.Err = manifest.MisreadMarkers(data)
 	}

@@ -60,8 +60,8 @@ func isMisread(comment string) bool {
 	return meantAt.MatchString(comment)
 }
 
-// meantAt is what is meant as a marker at the start of a comment.
-var meantAt = regexp.MustCompile(`^[# \t]*` + meantStart)
+// meantAt is what is meant as a marker: at the start of a comment, or a whole one at the end, with words before it.
+var meantAt = regexp.MustCompile(`^[# \t]*` + meantStart + `|\{\s*"\$imagepolicy"\s*:\s*"[^"]*"\s*\}\s*$`)
 
 func readPolicy(comment string) (marker, bool) {
 	var object map[string]string
@@ -146,8 +146,9 @@ func escapeField(s string) string {
 	return b.String()
 }
 
-// meantStart begins what is meant as a marker: people write the key in other letters, without its quotes or braces.
-const meantStart = `(?:\{\s*["']?\$(?i:image-?policy)\b|["']?\$(?i:image-?policy)["']?\s*:)`
+// meantStart begins what is meant as a marker: people write the key in other letters, without its quotes, its braces or
+// its $.
+const meantStart = `(?:\{\s*["']?\$(?i:image-?policy)\b|\{"imagepolicy"\s*:|["']?\$(?i:image-?policy)["']?\s*:)`
 
 // Misread is a comment that is meant as a marker that image automation does not read: it passes over the comment
 // without a message.

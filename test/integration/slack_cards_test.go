@@ -101,7 +101,7 @@ spec: {type: slack, channel: %[2]s, address: %[3]schat.postMessage, secretRef: {
 		for _, m := range slack.Thread(slackstub.ChannelID, asked.TS) {
 			lines = append(lines, m.Text)
 		}
-		if said := strings.Join(lines, "\n"); !strings.Contains(said, "Approve") || !strings.Contains(said, "takes") {
+		if said := strings.Join(lines, "\n"); !strings.Contains(said, "Approve") || !strings.Contains(said, "reverts") {
 			return fmt.Errorf("it says %q", said)
 		}
 		return nil
