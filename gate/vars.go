@@ -168,8 +168,8 @@ func objectOf(s *sources.File, n manifest.Node) *sources.Object {
 	return nil
 }
 
-// literal explains why Flux replaces no variable in an object that a unit renders, and whether that is all: what patches
-// a Kustomization that no other one renders here is not known. It gives "" where variables are replaced.
+// literal explains why Flux replaces no variable in an object that a unit renders, and whether that is all: what
+// patches a Kustomization that no other one renders here is not known. It gives "" where variables are replaced.
 func (u *unit) literal(n manifest.Node) (why string, certain bool) {
 	if u.flux == nil {
 		return "", false

@@ -53,8 +53,8 @@ func preferring(p Policy, preferences map[string]Preference) Policy {
 					RollbackAsk, RollbackNever)})
 		}
 		if preferences[name].LeftAlone {
-			p.Asks = append(p.Asks, v1alpha1.Doubt{Type: v1alpha1.DoubtSuspended, Message: name + " is marked as one that Flux " +
-				"is not to touch (kustomize.toolkit.fluxcd.io/reconcile or /ssa): what Git says does not reach it"})
+			p.Asks = append(p.Asks, v1alpha1.Doubt{Type: v1alpha1.DoubtSuspended, Message: name + " is marked as one that " +
+				"Flux is not to touch (kustomize.toolkit.fluxcd.io/reconcile or /ssa): what Git says does not reach it"})
 		}
 		if why := preferences[name].Migrates; why != "" {
 			p.Asks = append(p.Asks, v1alpha1.Doubt{Type: v1alpha1.DoubtMigration, Message: fmt.Sprintf(

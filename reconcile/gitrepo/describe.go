@@ -78,8 +78,8 @@ func (h *history) description(ctx context.Context, c *store.Commit) (description
 	return out, nil
 }
 
-// movedFrom is what a file was before a commit: itself, or where the commit brought it in the file of the same name that
-// it removed, of several the one whose path ends most alike.
+// movedFrom is what a file was before a commit: itself, or where the commit brought it in the file of the same name
+// that it removed, of several the one whose path ends most alike.
 func movedFrom(ch store.Change, changes []store.Change) store.Entry {
 	if !ch.Before.Hash.IsZero() || !isYAML(ch.Path) {
 		return ch.Before

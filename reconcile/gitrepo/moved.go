@@ -242,8 +242,7 @@ func (s *search) weigh(c store.Change, group, there []manifest.Node) error {
 	far := c.Path != s.file.Path && likeness < kinLikeness && !s.versioned(group, there)
 	switch {
 	case s.lone && likeness < loneLikeness && !s.carried(group, there):
-	case there != nil && (manifest.SameReference(there, group) ||
-		!positional(group) && !manifest.Unversioned(there, group)):
+	case there != nil && stays(group, there):
 	case manifest.SameReference(group, s.group):
 		s.same.take(group, likeness)
 	case far:
@@ -259,6 +258,11 @@ func (s *search) weigh(c store.Change, group, there []manifest.Node) error {
 		s.rehomed.take(group, likeness)
 	}
 	return nil
+}
+
+// stays reports whether a group of before the commit went nowhere: its place says the same now, or another version.
+func stays(group, there []manifest.Node) bool {
+	return manifest.SameReference(there, group) || !positional(group) && !manifest.Unversioned(there, group)
 }
 
 // carried reports whether a variable stood elsewhere with the very same value, and no longer does.

@@ -157,18 +157,7 @@ func (w *walker) mapping(n *yaml.Node, s spot) error {
 
 // scalar makes a node of a scalar that a marker or its place says is one.
 func (w *walker) scalar(at place, s spot, c claim) error {
-	var m marker
-	marked, wrong := false, MisreadReason("")
-	// Image automation does not look at aliases, nor into the text of scalars.
-	if at.used == at.scalar && w.outer == nil {
-		m, marked = readMarker(at.scalar.LineComment, at.scalar.HeadComment)
-		if wrong = m.misfit(c, scalarText(at.scalar)); s.item && s.key == "literals" && keyAndValue.MatchString(at.scalar.Value) {
-			wrong = MisreadKey
-		}
-		if w.every {
-			w.comments(at.scalar, marked, wrong)
-		}
-	}
+	m, marked, wrong := w.marks(at, s, c)
 	if c.part == "" && !marked {
 		found := len(w.places)
 		if err := w.embedded(at.scalar, s); err != nil || !w.all || len(w.places) > found {
@@ -205,6 +194,23 @@ func (w *walker) scalar(at place, s spot, c claim) error {
 	}
 	w.places = append(w.places, at)
 	return nil
+}
+
+// marks reads the marker of a scalar, and why image automation would write something wrong by it.
+func (w *walker) marks(at place, s spot, c claim) (m marker, marked bool, wrong MisreadReason) {
+	// Image automation does not look at aliases, nor into the text of scalars.
+	if at.used != at.scalar || w.outer != nil {
+		return m, false, ""
+	}
+	m, marked = readMarker(at.scalar.LineComment, at.scalar.HeadComment)
+	wrong = m.misfit(c, scalarText(at.scalar))
+	if s.item && s.key == "literals" && keyAndValue.MatchString(at.scalar.Value) {
+		wrong = MisreadKey
+	}
+	if w.every {
+		w.comments(at.scalar, marked, wrong)
+	}
+	return m, marked, wrong
 }
 
 // typed reports whether YAML takes a scalar for something else than text: Kubernetes and Helm take no and on for

@@ -184,7 +184,6 @@ func TestUndoOfAStatefulSetAndOfADaemonSet(t *testing.T) {
 
 func TestDriftUnderAHelmReleaseWithAndWithoutDriftDetection(t *testing.T) {
 	t.Parallel()
-	const file = "apps/production/shop.yaml"
 	w := world(t, quick, vary(func(w *World) {
 		w.releases(release, "TIMEOUT", "30s")
 		delete(w.Fleet.Files, w.Fleet.File(prod, "backend"))

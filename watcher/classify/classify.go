@@ -69,8 +69,8 @@ func Waiting(reason, message string) (cause v1alpha1.Cause, ok bool) {
 	return decided(reason)
 }
 
-// Of is Waiting of a container whose image is known: some runtimes do not name in their words where they asked, and what
-// a cache lacks blames no image.
+// Of is Waiting of a container whose image is known: some runtimes do not name in their words where they asked, and
+// what a cache lacks blames no image.
 func Of(reason, message, image string) (cause v1alpha1.Cause, ok bool) {
 	if cause, ok = Waiting(reason, message); lacks(cause) && cached(image) {
 		cause = v1alpha1.CauseRegistryUnavailable
