@@ -40,7 +40,7 @@ func (h *history) blame(ctx context.Context, q reconcile.Query) (v1alpha1.Suspec
 		if errors.Is(gone, errUnread) {
 			return s, gone
 		}
-		if s, found, err := h.takenBack(ctx, q); found || err != nil {
+		if s, found, err := h.blameGone(ctx, q); found || err != nil {
 			return s, err
 		}
 		return s, gone

@@ -14,8 +14,8 @@ import (
 )
 
 // closed says which files of the tree may say anything, since their content is elsewhere or encrypted: one of each
-// kind, and how many there are.
-func (l *locating) closed() ([]string, error) {
+// kind, and how many there are. Submodules that were named already are left out.
+func (l *locating) closed(named []string) ([]string, error) {
 	changes, err := l.Diff(plumbing.ZeroHash, l.commit.Tree, maxTreeFiles)
 	if err != nil && !errors.Is(err, store.ErrManyChanges) {
 		return nil, err
@@ -29,7 +29,7 @@ func (l *locating) closed() ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if kind >= 0 {
+		if kind >= 0 && !(kind == closedSubmodule && slices.Contains(named, c.Path)) {
 			found[kind] = append(found[kind], c.Path)
 		}
 	}

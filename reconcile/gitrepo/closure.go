@@ -43,6 +43,16 @@ func (h *history) closure(c *store.Commit, root reconcile.Root) (manifest.Files,
 	return files, nil
 }
 
+// built lists the files that a root renders at a commit; nothing where it cannot be built, which says nothing about an
+// image.
+func (h *history) built(c *store.Commit, root reconcile.Root) ([]string, error) {
+	files, err := h.closure(c, root)
+	if _, refused := reconcile.AsRefusal(err); refused {
+		return nil, nil
+	}
+	return files.Paths, err
+}
+
 // rootPath is a root's folder as manifest takes it.
 func rootPath(r reconcile.Root) string {
 	if r.Path == "" {

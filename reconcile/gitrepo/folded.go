@@ -2,7 +2,6 @@ package gitrepo
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
@@ -19,68 +18,49 @@ func (p *pursued) foldedFrom(ctx context.Context, f *walk, newer *store.Commit, 
 	if rootPath(f.root) == "." || !isImage(p.group[0]) || manifest.SameReference(there, p.group) {
 		return false, nil
 	}
-	files, err := f.h.closure(f.At, f.root)
+	files, err := f.h.built(f.At, f.root)
 	if err != nil {
-		// What cannot be built says nothing.
-		if errors.Is(err, store.ErrCorrupt) {
-			return false, err
-		}
-		return false, nil
+		return false, err
 	}
 	changes, err := f.h.changesOf(f.At, newer)
 	if err != nil {
 		return false, err
 	}
-	var over []manifest.Node
+	var over [][]manifest.Node
 	for _, c := range changes {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		if !c.Before.Regular() || !slices.Contains(files.Paths, c.Path) {
+		if !slices.Contains(files, c.Path) {
 			continue
 		}
 		found, err := p.laidOver(f.h, c, there)
 		if err != nil {
 			return false, err
 		}
-		if found != nil && over != nil {
-			return false, nil
-		}
-		if found != nil {
-			over = found
-		}
+		over = append(over, found...)
 	}
-	if over == nil {
+	if len(over) != 1 {
 		return false, nil
 	}
-	p.group = over
-	p.file, err = f.Add(over[0].File)
+	p.group = over[0]
+	p.file, err = f.Add(p.group[0].File)
 	return true, err
 }
 
-// laidOver is the group of a file that a commit took away, which said the present value over the place's former one;
-// nil for none, and for several.
-func (p *pursued) laidOver(h *history, c store.Change, there []manifest.Node) ([]manifest.Node, error) {
-	was, err := h.parsed(c.Path, c.Before.Hash)
+// laidOver are the groups of a file that a commit took away, and that said the present value over the place's former
+// one.
+func (p *pursued) laidOver(h *history, c store.Change, there []manifest.Node) ([][]manifest.Node, error) {
+	was, is, err := h.versions(c)
 	if err != nil || was.err != nil {
 		return nil, err
 	}
-	var is parsedFile
-	if c.After.Regular() {
-		if is, err = h.parsed(c.Path, c.After.Hash); err != nil {
-			return nil, err
-		}
-	}
-	var over []manifest.Node
+	var out [][]manifest.Node
 	for _, group := range was.like(p.group) {
-		switch {
-		case !manifest.SameReference(group, p.group), is.group(group) != nil:
-		case !manifest.IsEntry(group[0]) && !manifest.LiesUnder(there, group, false):
-		case over != nil:
-			return nil, nil
-		default:
-			over = group
+		lies := manifest.IsEntry(group[0]) || manifest.LiesUnder(there, group, false)
+		if lies && manifest.SameReference(group, p.group) && is.group(group) == nil {
+			out = append(out, group)
 		}
 	}
-	return over, nil
+	return out, nil
 }

@@ -20,9 +20,9 @@ const (
 	maxGone = 2000
 )
 
-// takenBack blames an image that the branch no longer says: as of the commit before the one that took it off. It says
+// blameGone blames an image that the branch no longer says: as of the commit before the one that took it off. It says
 // false where the branch never said it, as far as was looked.
-func (h *history) takenBack(ctx context.Context, q reconcile.Query) (v1alpha1.Suspect, bool, error) {
+func (h *history) blameGone(ctx context.Context, q reconcile.Query) (v1alpha1.Suspect, bool, error) {
 	defer func(tip plumbing.Hash) { h.Tip = tip }(h.Tip)
 	newer, err := h.At(ctx, h.Tip)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -51,6 +52,19 @@ func (p parsedFile) group(of []manifest.Node) []manifest.Node {
 		}
 	}
 	return nil
+}
+
+// versions reads a file as it was before a change, and as it is after; one that is not there has nothing.
+func (h *history) versions(c store.Change) (was, is parsedFile, err error) {
+	if c.Before.Regular() {
+		if was, err = h.parsed(c.Path, c.Before.Hash); err != nil {
+			return was, is, err
+		}
+	}
+	if c.After.Regular() {
+		is, err = h.parsed(c.Path, c.After.Hash)
+	}
+	return was, is, err
 }
 
 // isImage reports whether a node is one by its place, and no variable or part of a text.

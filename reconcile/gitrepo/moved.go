@@ -218,15 +218,9 @@ func (s *search) look(c store.Change) error {
 	if err != nil || !ok || !s.mayTell(data) {
 		return err
 	}
-	was, err := s.parsed(c.Path, c.Before.Hash)
+	was, is, err := s.versions(c)
 	if err != nil || was.err != nil {
 		return err
-	}
-	var is parsedFile
-	if c.After.Regular() {
-		if is, err = s.parsed(c.Path, c.After.Hash); err != nil {
-			return err
-		}
 	}
 	for _, group := range was.like(s.group) {
 		if err := s.weigh(c, group, is.group(group)); err != nil {
@@ -301,8 +295,8 @@ func (s *search) includes(file, other string) (bool, error) {
 	if e, err := s.EntryAt(s.newer.Tree, file); err != nil || e.Hash.IsZero() {
 		return false, err
 	}
-	files, err := s.closure(s.newer, reconcile.Root{Path: dir})
-	return slices.Contains(files.Paths, other), err
+	files, err := s.built(s.newer, reconcile.Root{Path: dir})
+	return slices.Contains(files, other), err
 }
 
 // mayTell says quickly whether a file may hold the value, or the image under another tag.

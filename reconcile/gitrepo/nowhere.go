@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -46,7 +45,7 @@ func (l *locating) nowhere() error {
 	if err != nil {
 		return err
 	}
-	var unread []string
+	var unread, submodules []string
 	if template != "" {
 		unread = append(unread, template+" has templates of a ResourceSet, which are not rendered")
 	}
@@ -55,18 +54,13 @@ func (l *locating) nowhere() error {
 		if !strings.Contains(reason, p.File) {
 			reason = oneLine(p.File, nameRunes) + ": " + reason
 		}
-		unread = append(unread, reason)
+		unread, submodules = append(unread, reason), append(submodules, p.Submodule)
 	}
-	closed, err := l.closed()
+	closed, err := l.closed(submodules)
 	if err != nil {
 		return err
 	}
-	for _, one := range closed {
-		file, _, _ := strings.Cut(one, " ")
-		if !slices.ContainsFunc(unread, func(said string) bool { return strings.Contains(said, file+" is in a submodule") }) {
-			unread = append(unread, one)
-		}
-	}
+	unread = append(unread, closed...)
 	if len(unread) > 0 {
 		hint += ", or what was not looked into: " + strings.Join(unread, "; ")
 	}

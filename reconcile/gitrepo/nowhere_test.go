@@ -41,3 +41,27 @@ func TestSentenceNamesWhatWasNotFollowed(t *testing.T) {
 		})
 	}
 }
+
+// Two submodules: the one that a kustomization leads into is named with it, and once.
+func TestSubmodulesAreNamedOnce(t *testing.T) {
+	t.Parallel()
+	c := newClone(t)
+	c.put("add", "kustomization.yaml", kustomization("vendor"), "d.yaml", app("web", "reg.example.org/web:v1"))
+	head := c.git("rev-parse", "HEAD")
+	for _, folder := range []string{"charts", "vendor"} {
+		c.git("update-index", "--add", "--cacheinfo", "160000,"+head+","+folder)
+	}
+	c.git("commit", "--quiet", "--message=add submodules")
+	q := ask("reg.example.org/web:v2")
+	q.ByPerson = true
+	_, err := c.open().Blame(t.Context(), q)
+	why, _ := reconcile.AsRefusal(err)
+	for _, word := range []string{"charts is a submodule", "vendor is in a submodule"} {
+		if !strings.Contains(why, word) {
+			t.Errorf("%q lacks %q", why, word)
+		}
+	}
+	if strings.Contains(why, "as 1 more") || strings.Count(why, "submodule") != 2 {
+		t.Errorf("a submodule is named twice: %q", why)
+	}
+}

@@ -139,15 +139,11 @@ func (o *overlaying) stood(file string) (bool, error) {
 
 // groups gives the groups of nodes below a folder before the commit.
 func (o *overlaying) groups(dir string, each func(group []manifest.Node)) error {
-	files, err := o.closure(o.before, reconcile.Root{Path: dir})
+	files, err := o.built(o.before, reconcile.Root{Path: dir})
 	if err != nil {
-		// What cannot be built says nothing.
-		if errors.Is(err, store.ErrCorrupt) {
-			return err
-		}
-		return nil
+		return err
 	}
-	for _, file := range files.Paths {
+	for _, file := range files {
 		nodes, _, err := o.mention(o.before.Tree, file, func(data []byte) bool {
 			return manifest.MayHold(data, o.s.Image)
 		})
@@ -225,11 +221,11 @@ func (o *overlaying) folder(n manifest.Node) (string, bool, error) {
 			return "", false, err
 		}
 		if builds {
-			files, err := o.closure(o.at, reconcile.Root{Path: dir})
-			if errors.Is(err, store.ErrCorrupt) {
+			files, err := o.built(o.at, reconcile.Root{Path: dir})
+			if err != nil {
 				return "", false, err
 			}
-			if err == nil && slices.Contains(files.Paths, n.File) {
+			if slices.Contains(files, n.File) {
 				built, err := o.kustomized(o.before, dir)
 				return dir, built, err
 			}

@@ -104,16 +104,28 @@ func (c *closure) problem(file, format string, args ...any) {
 // unfollowed is a problem of whoever reads the files this way, and not of the files.
 func (c *closure) unfollowed(file, format string, args ...any) {
 	if len(c.problems) < maxProblems {
-		c.problems[Problem{File: file, Reason: fmt.Sprintf(format, args...), Unfollowed: true}] = true
+		p := Problem{File: file, Reason: fmt.Sprintf(format, args...), Unfollowed: true}
+		for _, a := range args {
+			if in, ok := a.(inSubmodule); ok {
+				p.Submodule = string(in)
+			}
+		}
+		c.problems[p] = true
 	}
 }
 
-// errLink and errSubmodule are what a path must not lead over, errLong is one that nobody means.
+// errLink is what a path must not lead over, errLong is one that nobody means.
 var (
-	errLong      = fmt.Errorf("its path is longer than %d bytes", maxPath)
-	errLink      = errors.New("is a symbolic link, which is not followed")
-	errSubmodule = errors.New("is in a submodule, which Backstop does not read")
+	errLong = fmt.Errorf("its path is longer than %d bytes", maxPath)
+	errLink = errors.New("is a symbolic link, which is not followed")
 )
+
+// inSubmodule is the error of a path that leads into a submodule: its folder.
+type inSubmodule string
+
+func (s inSubmodule) Error() string {
+	return string(s) + " is in a submodule, which Backstop does not read"
+}
 
 // mode looks at a path without following a link anywhere on the way.
 func (c *closure) mode(name string) (fs.FileMode, error) {
@@ -147,7 +159,7 @@ func (c *closure) judge(name string, mode fs.FileMode) (fs.FileMode, error) {
 	case mode&fs.ModeSymlink != 0:
 		return 0, fmt.Errorf("%s %w", name, errLink)
 	case mode&fs.ModeIrregular != 0 || mode.IsDir() && name != "." && c.isCheckout(name):
-		return 0, fmt.Errorf("%s %w", name, errSubmodule)
+		return 0, inSubmodule(name)
 	case !mode.IsDir() && !mode.IsRegular():
 		return 0, fmt.Errorf("%s is neither a file nor a folder", name)
 	}

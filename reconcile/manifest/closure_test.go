@@ -20,7 +20,12 @@ func link(target string) *fstest.MapFile {
 func problems(list ...string) (p []Problem) {
 	for _, s := range list {
 		name, reason, _ := strings.Cut(s, ": ")
-		p = append(p, Problem{name, reason, strings.Contains(reason, "not followed") || strings.Contains(reason, "is remote")})
+		one := Problem{File: name, Reason: reason,
+			Unfollowed: strings.Contains(reason, "not followed") || strings.Contains(reason, "is remote")}
+		if in, _, ok := strings.Cut(reason, " is in a submodule"); ok {
+			one.Submodule = in[strings.LastIndexByte(in, ' ')+1:]
+		}
+		p = append(p, one)
 	}
 	return p
 }

@@ -110,6 +110,8 @@ type Problem struct {
 	File, Reason string
 	// Unfollowed means that Flux may follow it: a remote base, a link.
 	Unfollowed bool
+	// Submodule is the folder of the submodule that it leads into; empty for most.
+	Submodule string
 }
 
 // Files is what Flux renders for a path.

@@ -18,16 +18,16 @@ const manyFormer = 16
 // Drift sees containers that run, but not what Git says, since somebody changed them by hand.
 func Drift() reconcile.Trigger {
 	return reconcile.Trigger{
-		Type: v1alpha1.TriggerDrift, Observe: among(v1alpha1.TriggerDrift, changesByHand), Ended: takenBack,
-		Gone: takenBackBefore, Doubts: doubtsOfDrift, Depth: manyFormer, Prefer: running,
+		Type: v1alpha1.TriggerDrift, Observe: among(v1alpha1.TriggerDrift, changesByHand), Ended: undone,
+		Gone: undoneBefore, Doubts: doubtsOfDrift, Depth: manyFormer, Prefer: running,
 	}
 }
 
 func changesByHand(o *reconcile.Observation, pods *reconcile.PodsSeen) { o.Over = pods.Restored }
 
-// takenBack: Flux has given the workloads what Git says. What was only told is over as well when Git was made to say
+// undone: Flux has given the workloads what Git says. What was only told is over as well when Git was made to say
 // something else.
-func takenBack(w *reconcile.World) *reconcile.Ending {
+func undone(w *reconcile.World) *reconcile.Ending {
 	s, now := &w.Rollback.Status, w.Seen[v1alpha1.TriggerDrift]
 	switch {
 	case now.Over != "":
@@ -42,7 +42,7 @@ func takenBack(w *reconcile.World) *reconcile.Ending {
 	return nil
 }
 
-func takenBackBefore(w *reconcile.World) reconcile.Ending {
+func undoneBefore(w *reconcile.World) reconcile.Ending {
 	return reconcile.Ending{Result: v1alpha1.ResultRestored, Sentence: fmt.Sprintf("a change by hand was undone "+
 		"before it could be recorded: what Git says, %s, is not changed by hand any more", w.Rollback.Spec.Subject)}
 }

@@ -47,7 +47,7 @@ func (w *world) crash(ctx context.Context) error {
 	if !approved {
 		return w.tell(ctx, w.isRecord(w.image(front, bad)))
 	}
-	return w.tell(ctx, w.takenBack(front, good, bad)...)
+	return w.tell(ctx, w.reverted(front, good, bad)...)
 }
 
 // oldPodsGone waits until no pod of the app runs the good image any more, and one with the bad image has crashed.

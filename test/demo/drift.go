@@ -50,7 +50,7 @@ func (w *world) undo(ctx context.Context, good, newer string) error {
 		return err
 	}
 	if adopted {
-		return w.tell(ctx, w.takenBack(app, good, newer)...)
+		return w.tell(ctx, w.reverted(app, good, newer)...)
 	}
 	return w.tell(ctx, w.running(app, w.image(app, newer), "restored: production/backend runs %s"),
 		w.isRecord(w.image(app, newer)))

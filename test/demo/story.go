@@ -184,7 +184,7 @@ func (w *world) story(ctx context.Context) error {
 	if !approved {
 		return w.tell(ctx, w.isRecord(w.image(app, bad)))
 	}
-	if err := w.tell(ctx, w.takenBack(app, good, bad)...); err != nil {
+	if err := w.tell(ctx, w.reverted(app, good, bad)...); err != nil {
 		return err
 	}
 	if err := w.holdsOut(ctx, good, 15*time.Second); err != nil {
@@ -253,8 +253,8 @@ func (w *world) goesWrong(bad string) []chapter {
 	}
 }
 
-// takenBack is what an approval leads to.
-func (w *world) takenBack(of, good, bad string) []chapter {
+// reverted is what an approval leads to.
+func (w *world) reverted(of, good, bad string) []chapter {
 	return []chapter{
 		w.rollback(w.image(of, bad), func(s *v1alpha1.RollbackStatus) (string, bool) {
 			if s.Change == nil {

@@ -35,8 +35,8 @@ func unheld(w *World) {
 	w.must(err)
 }
 
-// takenBack does the last of what a fix offers, which reverts the image.
-func takenBack(w *World, fix string) {
+// reverted does the last of what a fix offers, which reverts the image.
+func reverted(w *World, fix string) {
 	i := strings.LastIndex(fix, "backstop revert ")
 	if i < 0 {
 		w.t.Fatalf("%q reverts nothing", fix)
@@ -265,7 +265,7 @@ func mishapsOfTheCluster() map[string]mishap {
 			spoil: all(inFile("  replicas: 1\n", "  replicas: 1\n  progressDeadlineSeconds: 1\n"), lacking(func(w *World, layer string) {
 				w.Registry.Fail("GET /v2/backend/blobs/"+layer, registrystub.Fault{Hang: true})
 			})),
-			mend: takenBack,
+			mend: reverted,
 			after: func(w *World) {
 				w.Registry.Heal()
 				unheld(w)
@@ -277,14 +277,14 @@ func mishapsOfTheCluster() map[string]mishap {
 			spoil: lacking(func(w *World, layer string) { w.must(w.Registry.DeleteBlob(backend, layer)) }), mend: by(repaired),
 		},
 		"an image that cannot be pulled is reverted": {
-			hop: "pods", why: "waits with production-v1.", fix: "revert it: backstop revert deploy/backend -n NS --push", spoil: bad, mend: takenBack, after: unheld,
+			hop: "pods", why: "waits with production-v1.", fix: "revert it: backstop revert deploy/backend -n NS --push", spoil: bad, mend: reverted, after: unheld,
 		},
 		"a container crashes": {
 			hop: "pods", why: "CrashLoopBackOff", fix: "-c backend --previous; or revert it: backstop revert deploy/backend -n NS --push",
 			spoil: func(w *World) {
 				_, err := w.Registry.PushImage(backend, w.nextTag(), "linux/arm64")
 				w.must(err)
-			}, mend: takenBack, after: unheld,
+			}, mend: reverted, after: unheld,
 		},
 		"the pull policy is Never": {
 			hop: "pods", why: "ErrImageNeverPull", fix: "see what the node says: kubectl -n NS describe pod",

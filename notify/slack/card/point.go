@@ -3,7 +3,6 @@ package card
 import (
 	"cmp"
 	"fmt"
-	"strings"
 
 	"github.com/slack-go/slack/slackutilsx"
 
@@ -30,17 +29,30 @@ func point(f Facts) string {
 	case stateOf(r) == ended && s.Outcome.Result == v1alpha1.ResultRejected:
 		out += header(r) + "."
 	case stateOf(r) == ended:
-		said := plain(s.Outcome.Message, 200)
-		if !strings.HasPrefix(said, header(r)) {
+		if !saysItAll(r) {
 			out += header(r) + ": "
 		}
-		out += said
+		out += plain(s.Outcome.Message, 200)
 	case stateOf(r) == failing && !w.drift:
 		out += header(r) + inBrackets(s) + "."
 	default:
 		out += header(r) + "."
 	}
 	return slackutilsx.EscapeMessage(text.Cut(out, 600))
+}
+
+// saysItAll reports whether the sentence of an outcome is the header's, with its reason.
+func saysItAll(r *v1alpha1.Rollback) bool {
+	switch r.Status.Outcome.Result {
+	case v1alpha1.ResultVerified, v1alpha1.ResultRecovered:
+	case v1alpha1.ResultSuperseded:
+		if r.Status.Change != nil {
+			return false
+		}
+	default:
+		return false
+	}
+	return applies(r) && !r.OfWorkload()
 }
 
 // wanted is what people are asked of a failure.

@@ -55,12 +55,7 @@ func TestGroupsAreAskedAgainWhenSomebodyIsMissing(t *testing.T) {
 	now := time.Now()
 	people := newPeople(w.app.API, func() time.Time { return now })
 	member := func(user string) bool {
-		t.Helper()
-		ok, err := people.member(t.Context(), slackstub.GroupID, user)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ok
+		return must(people.member(t.Context(), slackstub.GroupID, user))(t)
 	}
 	asked := func() int { return len(w.slack.Requests("usergroups.users.list")) }
 	member(slackstub.Omar)
@@ -83,18 +78,22 @@ func TestGroupsAreAskedAgainWhenSomebodyIsMissing(t *testing.T) {
 	}
 }
 
+// must ends a test that was not answered.
+func must[T any](what T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return what
+	}
+}
+
 func TestWhoLeftDecidesNothingMore(t *testing.T) {
 	w := newWorld(t, slackstub.Options{})
 	now := time.Now()
 	people := newPeople(w.app.API, func() time.Time { return now })
-	person := func(user string) Person {
-		t.Helper()
-		who, err := people.person(t.Context(), user)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return who
-	}
+	person := func(user string) Person { return must(people.person(t.Context(), user))(t) }
 	if !person(slackstub.Jane).decides() {
 		t.Error("Jane does not decide")
 	}
