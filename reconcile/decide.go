@@ -184,7 +184,7 @@ func underWay(w *World) Step {
 		return Step{Do: DoLanded, Why: "the branch holds the target"}
 	case st.bad > 0 && !standing && s.PullRequest != nil:
 		// What a squash made of it has no trailers, and only the branch could tell a force push from a person.
-		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after pull request %d", badInWords(w),
+		return overtake(w, v1alpha1.OutcomeWrittenAgain, "%s was written to %s again after pull request %d", badInWords(w),
 			s.Suspect.Branch, s.PullRequest.Number)
 	case st.bad > 0 && !standing:
 		if landings(s) >= maxLandAgain {
@@ -192,7 +192,7 @@ func underWay(w *World) Step {
 				maxLandAgain+1, s.Suspect.Branch)
 		}
 		if why := healed(w); why != "" {
-			return end(w, v1alpha1.ResultSuperseded, "the revert %s was lost to a force push: %s",
+			return overtake(w, v1alpha1.OutcomeWrittenAgain, "the revert %s was lost to a force push: %s",
 				text.Short(s.Change.Commit), why)
 		}
 		if err := mayWrite(w.Policy, s, w.Now); err != nil {
@@ -200,10 +200,10 @@ func underWay(w *World) Step {
 		}
 		return Step{Do: DoLandAgain, Why: "the revert was lost to a force push"}
 	case st.bad > 0:
-		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after the revert %s", badInWords(w),
+		return overtake(w, v1alpha1.OutcomeWrittenAgain, "%s was written to %s again after the revert %s", badInWords(w),
 			s.Suspect.Branch, text.Short(s.Change.Commit))
 	case st.target == 0:
-		return end(w, v1alpha1.ResultSuperseded, "%s at %s says something newer than the revert", s.Suspect.Branch,
+		return overtake(w, v1alpha1.OutcomeOvertaken, "%s at %s says something newer than the revert", s.Suspect.Branch,
 			text.Short(w.Branch.Tip))
 	}
 	if step, ok := request(w, " to apply the revert"); ok {

@@ -28,6 +28,7 @@ func TestDecide(t *testing.T) {
 		do     Effect
 		result v1alpha1.Result
 		says   string
+		reason string
 	}{
 		"a new failure is recorded first": {
 			world: aWorld(func(w *World) { w.Rollback.Status = v1alpha1.RollbackStatus{} }), do: DoFailures,
@@ -204,6 +205,7 @@ func TestDecide(t *testing.T) {
 				w.sees(PodsSeen{Started: "Pod/x"})
 				w.Now = t0.Add(2 * time.Minute)
 			}), do: DoOutcome, result: v1alpha1.ResultSuperseded, says: "lost to a force push: nothing is pushed any more: Pod/x runs",
+			reason: v1alpha1.OutcomeWrittenAgain,
 		},
 		"a person allowed it, and it recovered since: pushed": {
 			world: aWorld(approved("jane"), func(w *World) {
@@ -251,6 +253,11 @@ func TestDecide(t *testing.T) {
 		},
 		"written again after the revert: superseded": {
 			world: aWorld(landed, tipSays("reg/backend:v2")), do: DoOutcome, result: v1alpha1.ResultSuperseded, says: "again after the revert",
+			reason: v1alpha1.OutcomeWrittenAgain,
+		},
+		"something newer after the revert: superseded": {
+			world: aWorld(landed, tipSays("reg/backend:v3")), do: DoOutcome, result: v1alpha1.ResultSuperseded, says: "newer than the revert",
+			reason: v1alpha1.OutcomeOvertaken,
 		},
 		"landed: Flux is asked": {world: aWorld(landed, func(w *World) { w.Rollback.Status.Request = nil }), do: DoRequest},
 		"landed again: Flux is asked again": {
@@ -372,6 +379,9 @@ func TestDecide(t *testing.T) {
 			said := got.Why + got.Outcome.Message
 			if got.Do != tt.do || got.Outcome.Result != tt.result || !strings.Contains(said, tt.says) {
 				t.Errorf("got %s %s %q, want %s %s …%s…", got.Do, got.Outcome.Result, said, tt.do, tt.result, tt.says)
+			}
+			if got.Outcome.Reason != tt.reason {
+				t.Errorf("the outcome's reason is %q, want %q", got.Outcome.Reason, tt.reason)
 			}
 			if got.Do != DoWait && got.Why == "" {
 				t.Errorf("the log has no reason for %s", got.Do)

@@ -98,8 +98,8 @@ func notShown(w *World) Step {
 	s := &w.Rollback.Status
 	pr := s.PullRequest
 	if s.AskedFor(v1alpha1.DoubtHoldMissing) {
-		return end(w, v1alpha1.ResultSuperseded, "%s was written to %s again after pull request %d, which brought no hold",
-			badInWords(w), s.Suspect.Branch, pr.Number)
+		return overtake(w, v1alpha1.OutcomeWrittenAgain, "%s was written to %s again after pull request %d, which "+
+			"brought no hold", badInWords(w), s.Suspect.Branch, pr.Number)
 	}
 	if w.Now.Sub(pr.At.Time) > giveUp(w.Policy) {
 		return end(w, v1alpha1.ResultFailed, "pull request %d was merged%s, and %s still says %s: %s", pr.Number,

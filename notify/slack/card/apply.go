@@ -33,6 +33,12 @@ func applyHeader(r *v1alpha1.Rollback) string {
 }
 
 func applyEnding(r *v1alpha1.Rollback, what string) string {
+	switch r.Status.Outcome.Reason {
+	case v1alpha1.OutcomeWrittenAgain:
+		return "Superseded: Git says again " + theChange(r) + " for " + what
+	case v1alpha1.OutcomeOvertaken:
+		return "Superseded: Git says something newer than the revert for " + what
+	}
 	switch r.Status.Outcome.Result {
 	case v1alpha1.ResultSuperseded, v1alpha1.ResultRecovered, v1alpha1.ResultVerified:
 		if r.OfWorkload() {

@@ -53,6 +53,9 @@ func ending(r *v1alpha1.Rollback, w words) string {
 	case v1alpha1.ResultExpired:
 		return "No decision in time, nothing was done: " + w.app + " " + w.bad
 	case v1alpha1.ResultSuperseded:
+		if r.Status.Outcome.Reason == v1alpha1.OutcomeWrittenAgain {
+			return "Superseded: Git says " + w.bad + " again for " + w.app
+		}
 		return "Superseded: Git no longer says " + w.bad + " for " + w.app
 	case v1alpha1.ResultSourceNotFound:
 		return w.app + ": " + w.bad + " " + fails(r) + ", and nothing can be reverted"

@@ -46,7 +46,7 @@ func saysItAll(r *v1alpha1.Rollback) bool {
 	switch r.Status.Outcome.Result {
 	case v1alpha1.ResultVerified, v1alpha1.ResultRecovered:
 	case v1alpha1.ResultSuperseded:
-		if r.Status.Change != nil {
+		if r.Status.Outcome.Reason != "" {
 			return false
 		}
 	default:

@@ -314,6 +314,14 @@ func requested(r *v1alpha1.Rollback) {
 	waits("Kustomization/flux-system/shop has not applied c0ffee123456 yet", "")(r)
 }
 
+// overtaken ends a revert whose branch moved on.
+func overtaken(reason, why string) edit {
+	return func(r *v1alpha1.Rollback) {
+		ends(v1alpha1.ResultSuperseded, "%s", why)(r)
+		r.Status.Outcome.Reason = reason
+	}
+}
+
 func ends(result v1alpha1.Result, format string, args ...any) edit {
 	return func(r *v1alpha1.Rollback) {
 		r.Status.Waiting, r.Status.Question = nil, nil
