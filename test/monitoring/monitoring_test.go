@@ -252,6 +252,43 @@ func TestAlertsAndDashboardAskForWhatIsServed(t *testing.T) {
 	}
 }
 
+// Prometheus' Operator gives every target these labels, and renames those of a metric that are called so.
+func TestThePodMonitorKeepsTheLabelsThatTheOperatorSetsToo(t *testing.T) {
+	var own []string
+	for _, c := range collectors() {
+		descs := make(chan *prometheus.Desc, 32)
+		c.Describe(descs)
+		close(descs)
+		for d := range descs {
+			for _, label := range strings.Split(labelNames.FindStringSubmatch(d.String())[1], ",") {
+				if slices.Contains([]string{"namespace", "pod", "container", "endpoint", "job", "instance"}, label) {
+					own = append(own, d.String())
+				}
+			}
+		}
+	}
+	if len(own) == 0 {
+		t.Fatal("no metric has a label that the Operator sets too: honorLabels is not needed any more")
+	}
+	raw, err := os.ReadFile(folder + "podmonitor.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var monitor struct {
+		Spec struct {
+			PodMetricsEndpoints []struct{ HonorLabels bool }
+		}
+	}
+	if err := yaml.Unmarshal(raw, &monitor); err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range monitor.Spec.PodMetricsEndpoints {
+		if !e.HonorLabels {
+			t.Errorf("endpoint %d of the PodMonitor renames the labels of\n%s", i, strings.Join(own, "\n"))
+		}
+	}
+}
+
 func TestEveryPanelSaysWhatItShowsAndFollowsTheVariables(t *testing.T) {
 	raw, err := os.ReadFile(folder + "dashboard.json")
 	if err != nil {
