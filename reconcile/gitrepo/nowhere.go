@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -24,6 +25,9 @@ func (l *locating) nowhere() error {
 	if q.ByPerson {
 		where = fmt.Sprintf("none of the %d files that were read below %q at %s", l.count, cmp.Or(q.Root.Path, "."),
 			text.Short(l.Tip.String()))
+		if l.isPath(q.Image) || l.isPath(path.Join(q.Root.Path, q.Image)) {
+			return l.refuse("%s is a path of the repository, and no image: ask for an image that is set there", image)
+		}
 		at, other, err := l.standsAt()
 		if err != nil {
 			return err
@@ -65,6 +69,12 @@ func (l *locating) nowhere() error {
 		hint += ", or what was not looked into: " + strings.Join(unread, "; ")
 	}
 	return reconcile.Refuse("%s says %s; %s. Revert it there", where, image, hint)
+}
+
+// isPath reports whether a file or a folder of the commit is called so.
+func (l *locating) isPath(name string) bool {
+	e, err := l.EntryAt(l.commit.Tree, path.Clean(name))
+	return err == nil && !e.Hash.IsZero()
 }
 
 // template names a file of a ResourceSet whose templates may make the image of inputs; empty for none.

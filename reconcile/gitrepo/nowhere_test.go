@@ -65,3 +65,17 @@ func TestSubmodulesAreNamedOnce(t *testing.T) {
 		t.Errorf("a submodule is named twice: %q", why)
 	}
 }
+
+func TestPathIsNoImage(t *testing.T) {
+	t.Parallel()
+	c := newClone(t)
+	c.put("add", "apps/web/d.yaml", app("web", "reg.example.org/web:1"), "NOTES.md", "see apps/web/d.yaml and apps/web\n")
+	for _, name := range []string{"apps/web/d.yaml", "./apps/web", "apps/web/"} {
+		q := ask(name)
+		q.ByPerson = true
+		_, err := c.open().Blame(t.Context(), q)
+		if err == nil || !strings.Contains(err.Error(), "is a path of the repository, and no image") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
