@@ -87,6 +87,31 @@ func TestGateEntriesAndMarkersAsPeopleWriteThem(t *testing.T) {
 				"    image:\n      repository: reg.example.org/app\n      tag: v1 # {\"$imagepolicy\": \"${NAMESPACE}:app:tag\"}\n"},
 			want: []string{"error marker-unknown-policy hr.yaml:8"},
 		},
+		"markers of another image's policy, and where no automation writes": {
+			files: map[string]string{
+				"p.yaml": scanned, "apps/auto.yaml": automationAt("./apps"),
+				"apps/moved.yaml": deployment("a", "old.example.org/x/app:v1 # {\"$imagepolicy\": \"flux-system:app\"}"),
+				"apps/other.yaml": deployment("b", "reg.example.org/api:v1 # {\"$imagepolicy\": \"flux-system:app\"}"),
+				"infra/app.yaml":  deployment("c", "reg.example.org/app:v1 # {\"$imagepolicy\": \"flux-system:app\"}"),
+			},
+			want: []string{"note marker-other-image apps/other.yaml:12", "note marker-not-written infra/app.yaml:12"},
+			says: []string{"selects tags of reg.example.org/app", "writes that over reg.example.org/api:v1", "writes here, but below apps"},
+		},
+		"automations of which it cannot be told where they write": {
+			files: map[string]string{
+				"p.yaml": scanned, "apps/auto.yaml": automationAt("./apps"), "infra/auto.yaml": automationAt("${WHERE}"),
+				"infra/app.yaml": deployment("c", "reg.example.org/app:v1 # {\"$imagepolicy\": \"flux-system:app\"}"),
+			},
+		},
+		"what a policy of Kyverno adds to pods": {
+			files: map[string]string{"p.yaml": "apiVersion: kyverno.io/v1\nkind: ClusterPolicy\nmetadata: {name: tz}\nspec:\n  rules:\n" +
+				"  - name: tz\n    mutate:\n      patchStrategicMerge:\n        spec:\n          initContainers:\n          - {name: tz, image: 'reg.example.org/tz:1'}\n" +
+				"          containers:\n          - {(name): '*', image: 'reg.example.org/{{ element.image }}'}\n          - {(image): '*:latest', imagePullPolicy: Always}\n" +
+				"  - name: no\n    validate: {pattern: {spec: {containers: [{image: 'reg.example.org/*'}]}}}\n" +
+				"  - name: made\n    generate:\n      apiVersion: apps/v1\n      kind: Deployment\n      name: d\n      data:\n        metadata: {labels: {a: b}}\n" +
+				"        spec: {template: {spec: {containers: [{name: c, image: 'reg.example.org/job:2'}, {name: d, image: '{{d}}'}]}}}\n"},
+			images: []string{"reg.example.org/tz:1 p.yaml:11", "reg.example.org/job:2 p.yaml:24"},
+		},
 		"a List in a JSON file": {
 			files: map[string]string{
 				"kustomization.yaml": "resources: [all.json]\n",
@@ -125,4 +150,10 @@ func TestGateALinkToAMarkedFileIsNamed(t *testing.T) {
 	}
 	got := check(t, gate.Options{Head: sources.Tree{FS: files}})
 	wantFindings(t, got, "note link-not-followed app/values.yaml:1")
+}
+
+// automationAt is an ImageUpdateAutomation that writes below a folder.
+func automationAt(path string) string {
+	return "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageUpdateAutomation\nmetadata: {name: auto, namespace: flux-system}\n" +
+		"spec:\n  interval: 5m\n  sourceRef: {kind: GitRepository, name: flux-system}\n  update: {path: '" + path + "'}\n"
 }

@@ -142,7 +142,7 @@ func TestGateAutomationThatCoversAnotherEnvironment(t *testing.T) {
 		got := check(t, gate.Options{Config: config(t, twoEnvironments), Head: tree(map[string]string{
 			"staging/auto.yaml": update(path), "staging/image.yaml": automation("staging", "^staging-v"),
 			"production/image.yaml": automation("production", "^production-v"),
-			"production/app.yaml":   strings.Replace(deployment("app", "a/b:production-v1"), "production-v1", `production-v1 # {"$imagepolicy": "production:app"}`, 1),
+			"production/app.yaml":   strings.Replace(deployment("app", "a/app:production-v1"), "production-v1", `production-v1 # {"$imagepolicy": "production:app"}`, 1),
 		})})
 		wantFindings(t, got, want...)
 	}

@@ -44,6 +44,8 @@ const (
 	RulePolicyPattern  Rule = "policy-without-pattern"
 	RuleMarkerUnknown  Rule = "marker-unknown-policy"
 	RuleMarkerOther    Rule = "marker-other-environment"
+	RuleMarkerImage    Rule = "marker-other-image"
+	RuleMarkerMissed   Rule = "marker-not-written"
 	RuleAutomation     Rule = "automation-covers-other-environment"
 	RuleBuild          Rule = "kustomize-build"
 	RuleObject         Rule = "object-invalid"
@@ -76,6 +78,8 @@ var abouts = map[Rule]string{
 	RulePolicyPattern: "An ImagePolicy has no pattern where its environment needs one.",
 	RuleMarkerUnknown: "A marker names an ImagePolicy that does not exist.",
 	RuleMarkerOther:   "A marker names an ImagePolicy of another environment.",
+	RuleMarkerImage:   "A marker names an ImagePolicy of another image.",
+	RuleMarkerMissed:  "No image automation writes where a marker is.",
 	RuleAutomation:    "An image automation writes to files of another environment.",
 	RuleBuild:         "Kustomize cannot build what Flux is told to apply.",
 	RuleObject:        "An object of Flux has a field of another type than its CRD wants.",

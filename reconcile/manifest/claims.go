@@ -1,6 +1,10 @@
 package manifest
 
-import "go.yaml.in/yaml/v3"
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
 
 // place is a node and where it stands in the parsed file.
 type place struct {
@@ -26,6 +30,8 @@ type spot struct {
 	item bool
 	// mute means that the object's kind names images which nothing runs: only markers count.
 	mute bool
+	// made means that a policy makes other objects of what is below: a value may be a pattern.
+	made bool
 	// shared means that an alias or a merge key is on the way.
 	shared bool
 }
@@ -34,6 +40,9 @@ type spot struct {
 func (s spot) down(key string) spot {
 	s.pointer += "/" + escape(key)
 	s.parent, s.key, s.item = s.key, key, false
+	if s.mute && (key == "mutate" || key == "generate") && strings.HasPrefix(s.object.APIVersion, "kyverno.io/") {
+		s.mute, s.made = false, true
+	}
 	return s
 }
 

@@ -39,7 +39,19 @@ func claimsOf(fields []entry, s spot) []claim {
 	claimBlocks(fields, s, set)
 	claimImageKeys(fields, set)
 	claimSharedTag(fields, s, set)
+	if s.made {
+		withoutPatterns(fields, claims)
+	}
 	return claims
+}
+
+// withoutPatterns takes back the claims of values that a policy fills in, or holds against others.
+func withoutPatterns(fields []entry, claims []claim) {
+	for i := range claims {
+		if v := scalarText(resolve(fields[i].value)); !looksLikeImage("image", v) || strings.Contains(v, "{{") {
+			claims[i] = claim{}
+		}
+	}
 }
 
 // claimImageBlock claims what stands below a key image.
@@ -123,7 +135,7 @@ func claimKustomizeImage(fields []entry, s spot, set func(int, claim)) {
 }
 
 // isMute names kinds whose images nothing runs: what image automation watches, what Backstop itself wrote down, and the
-// patterns of admission policies.
+// patterns of admission policies; what a policy of Kyverno adds to others is not among them.
 func isMute(o Object) bool {
 	group, _, _ := strings.Cut(o.APIVersion, "/")
 	return group == "image.toolkit.fluxcd.io" || group == "backstop.dev" || group == "kyverno.io" ||
