@@ -299,7 +299,7 @@ func TestWhatIsOffTheBranchIsFoundWhereItIsApplied(t *testing.T) {
 	for i := range lately {
 		tip = w.put("another readme", "README.md", strings.Repeat("hello ", i+2))
 	}
-	w.refused(q, "none of the 1 files", "at "+tip[:12])
+	w.refused(q, "the only file that", "at "+tip[:12])
 	for _, test := range []struct{ name, applied string }{{"right then", bad}, {"a commit later", later}} {
 		q.Applied = test.applied
 		blamed("applied " + test.name)
@@ -309,7 +309,7 @@ func TestWhatIsOffTheBranchIsFoundWhereItIsApplied(t *testing.T) {
 		{"one that was rewritten", w.run(w.bare, "commit-tree", "-p", bad, "-m", "lost", bad+"^{tree}")},
 	} {
 		q.Applied = test.applied
-		w.refused(q, "none of the 1 files", "at "+tip[:12])
+		w.refused(q, "the only file that", "at "+tip[:12])
 	}
 }
 

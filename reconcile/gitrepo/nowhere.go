@@ -20,11 +20,8 @@ import (
 func (l *locating) nowhere() error {
 	q := l.query
 	image := oneLine(q.Image, imageRunes)
-	where := fmt.Sprintf("none of the %d files that %s renders from %q at %s", l.count, q.Root.By, q.Root.Path,
-		text.Short(l.Tip.String()))
+	where, says := l.among()
 	if q.ByPerson {
-		where = fmt.Sprintf("none of the %d files that were read below %q at %s", l.count, cmp.Or(q.Root.Path, "."),
-			text.Short(l.Tip.String()))
 		if l.isPath(q.Image) || l.isPath(path.Join(q.Root.Path, q.Image)) {
 			return l.refuse("%s is a path of the repository, and no image: ask for an image that is set there", image)
 		}
@@ -40,7 +37,7 @@ func (l *locating) nowhere() error {
 		}
 	}
 	if len(l.unread) > 0 {
-		return l.refuse("%s that can be read says %s: %s. Edit it by hand", where, image,
+		return l.refuse("%s that can be read %s %s: %s. Edit it by hand", where, says, image,
 			strings.Join(l.unread[:min(3, len(l.unread))], "; "))
 	}
 	hint := "what sets it is outside of them: a change by hand, the Kustomization's spec.images or postBuild, a chart's " +
@@ -68,7 +65,23 @@ func (l *locating) nowhere() error {
 	if len(unread) > 0 {
 		hint += ", or what was not looked into: " + strings.Join(unread, "; ")
 	}
-	return reconcile.Refuse("%s says %s; %s. Revert it there", where, image, hint)
+	return reconcile.Refuse("%s %s %s; %s. Revert it there", where, says, image, hint)
+}
+
+// among begins the sentence: which files do not say the image, and the verb for so many of them.
+func (l *locating) among() (files, says string) {
+	q, tip := l.query, text.Short(l.Tip.String())
+	files, says, were := fmt.Sprintf("none of the %d files", l.count), "says", "were"
+	switch l.count {
+	case 0:
+		files, were = "no file", "was"
+	case 1:
+		files, says, were = "the only file", "does not say", "was"
+	}
+	if q.ByPerson {
+		return fmt.Sprintf("%s that %s read below %q at %s", files, were, cmp.Or(q.Root.Path, "."), tip), says
+	}
+	return fmt.Sprintf("%s that %s renders from %q at %s", files, q.Root.By, q.Root.Path, tip), says
 }
 
 // isPath reports whether a file or a folder of the commit is called so.
