@@ -70,8 +70,11 @@ func (h *history) description(ctx context.Context, c *store.Commit) (description
 		}
 		out.onlyImages = out.onlyImages && only && !moved
 		for _, d := range deltas {
-			if d.After != nil && (d.Before != nil || !moved) {
-				out.wrote = append(out.wrote, wrote{ch.Path, d.Pointer, h.imageAt(ch, d)})
+			if d.After == nil || d.Before == nil && moved {
+				continue
+			}
+			if image := h.imageAt(ch, d); image != "" {
+				out.wrote = append(out.wrote, wrote{ch.Path, d.Pointer, image})
 			}
 		}
 	}
@@ -114,7 +117,8 @@ func (h *history) changed(ch store.Change) ([]manifest.Delta, bool, error) {
 	return nil, false, nil
 }
 
-// imageAt names the image that a node makes together with its neighbours.
+// imageAt names the image that a node makes together with its neighbours; empty where it is no more than the name of a
+// registry or repository, whose version stands elsewhere.
 func (h *history) imageAt(ch store.Change, d manifest.Delta) string {
 	p, err := h.parsed(ch.Path, ch.After.Hash)
 	if n := p.node(d.Pointer); err == nil && n != nil {
@@ -127,6 +131,9 @@ func (h *history) imageAt(ch store.Change, d manifest.Delta) string {
 		if image, ok := manifest.Reference(beside, ""); ok {
 			return oneLine(image, imageRunes)
 		}
+	}
+	if d.After.Part == manifest.PartRegistry || d.After.Part == manifest.PartRepository {
+		return ""
 	}
 	return oneLine(d.After.Value, imageRunes)
 }

@@ -170,7 +170,8 @@ func TestSquashThatMovesFilesNamesWhatElseItBrought(t *testing.T) {
 		"old/side/d.yaml", app("side", side+":1"))
 	c.git("mv", "old", "new")
 	c.put("squash", "new/web/d.yaml", app("web", web+":2"), "new/api/d.yaml", app("api", api+":2"),
-		"new/more/d.yaml", app("more", "reg.example.org/more:1"))
+		"new/more/d.yaml", app("more", "reg.example.org/more:1"),
+		"new/values.yaml", "controller:\n  image: {registry: reg.example.org, pullPolicy: Always}\n")
 	s, _ := c.undo(ask(web + ":2"))
 	if diff := cmp.Diff([]string{api + ":2"}, s.OtherImages); diff != "" {
 		t.Error(diff)
