@@ -76,6 +76,7 @@ func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit strin
 	var out []reconcile.Former
 	held := map[int]string{}
 	for steps := 0; len(out) < max && (len(out) == 0 || steps < formerWithin); steps++ {
+		newer := w.At
 		c, changed, err := w.back(ctx)
 		if errors.Is(err, store.ErrTooFar) || err == nil && c == nil {
 			break
@@ -85,6 +86,11 @@ func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit strin
 		}
 		if !changed && steps > 0 {
 			continue
+		}
+		if steps == 0 && w.namesVariables(s) {
+			if w.taken, err = h.takenAway(ctx, w.At, newer); err != nil {
+				return nil, err
+			}
 		}
 		f := w.former(s, held)
 		known := slices.ContainsFunc(out, func(o reconcile.Former) bool { return slices.Equal(o.Values, f.Values) })
@@ -105,7 +111,7 @@ func (w *watching) former(s v1alpha1.Suspect, held map[int]string) reconcile.For
 	for k, v := range values {
 		i := w.places[k].node
 		if v != nil && v.Value != s.Places[i].Bad {
-			held[i], fresh = v.Value, true
+			held[i], fresh = w.spelled(*v, s.Places[i].Bad).Value, true
 		}
 		if v == nil && w.lacked(k, values) {
 			f.Values, fresh = append(f.Values, v1alpha1.PlaceValue{Index: int32(i), Remove: true}), true

@@ -223,6 +223,11 @@ func (s *search) look(c store.Change) error {
 		return err
 	}
 	for _, group := range was.like(s.group) {
+		if apart, err := s.apart(c, group); err != nil {
+			return err
+		} else if apart {
+			continue
+		}
 		if err := s.weigh(c, group, is.group(group)); err != nil {
 			return err
 		}
@@ -287,6 +292,38 @@ func (s *search) succeeded(c store.Change, group, there []manifest.Node) (bool, 
 		return false, nil
 	}
 	return was.Object.Name == is.Object.Name || was.Object.Name == "" || is.Object.Name == "", nil
+}
+
+// apart reports whether two entries of images are of two kustomizations, both there before the commit and after it, that
+// nothing renders together: one environment drops its entry, and another one adds its own.
+func (s *search) apart(c store.Change, group []manifest.Node) (bool, error) {
+	both := []string{c.Path, s.file.Path}
+	for _, file := range both {
+		if !slices.Contains(manifest.Kustomizations, path.Base(file)) {
+			return false, nil
+		}
+	}
+	if !manifest.IsEntry(group[0]) || !manifest.IsEntry(s.group[0]) || c.Path == s.file.Path ||
+		s.file.Blob.IsZero() || c.After.Hash.IsZero() {
+		return false, nil
+	}
+	files, err := s.yamlFiles(s.newer)
+	if err != nil {
+		return false, err
+	}
+	for _, f := range files {
+		if !slices.Contains(manifest.Kustomizations, path.Base(f.path)) {
+			continue
+		}
+		built, err := s.built(s.newer, reconcile.Root{Path: path.Dir(f.path)})
+		if err != nil {
+			return false, err
+		}
+		if slices.Contains(built, both[0]) && slices.Contains(built, both[1]) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // includes reports whether what the folder of one file renders after the commit has another file in it.

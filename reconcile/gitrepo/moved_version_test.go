@@ -41,6 +41,42 @@ func TestVersionThatMovedOutOfAnEntryOfImages(t *testing.T) {
 	}
 }
 
+func TestEntryOfImagesThatOneEnvironmentDropsAndAnotherAdds(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	entry := func(dir, tag string) string {
+		return kustomization(dir) + "images:\n- name: " + web + "\n  newTag: " + tag + "\n"
+	}
+	for name, c := range map[string]struct {
+		tag, all, subject string
+		undone            bool
+	}{
+		"with a bump":                           {tag: "v2", subject: "promote"},
+		"with the same tag":                     {tag: "v1", subject: "promote"},
+		"of components of one thing, as a move": {tag: "v2", all: kustomization("../dev", "../prod"), subject: "promote", undone: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newClone(t)
+			files := []string{"base/kustomization.yaml", kustomization("d.yaml"), "base/d.yaml", app("web", web+":v0"),
+				"prod/kustomization.yaml", entry("../base", "v1"), "dev/kustomization.yaml", kustomization("../base")}
+			if c.all != "" {
+				files = append(files, "all/kustomization.yaml", c.all)
+			}
+			r.put("add", files...)
+			r.put(c.subject, "prod/kustomization.yaml", kustomization("../base"), "dev/kustomization.yaml", entry("../base", c.tag))
+			s, lines := r.undo(ask(web + ":" + c.tag))
+			want := []string{"dev/kustomization.yaml -images:", "dev/kustomization.yaml -- name: " + web, "dev/kustomization.yaml -newTag: " + c.tag}
+			if c.undone {
+				want = []string{"dev/kustomization.yaml -newTag: v2", "dev/kustomization.yaml +newTag: v1"}
+			}
+			if s.Subject != c.subject || !slices.Equal(lines, want) {
+				t.Errorf("blamed %q, and the revert is %q", s.Subject, lines)
+			}
+		})
+	}
+}
+
 func TestVariableThatMovedIntoAConfigMap(t *testing.T) {
 	t.Parallel()
 	const web = "reg.example.org/web"
@@ -127,6 +163,53 @@ func TestVariableThatCameSinceTheBump(t *testing.T) {
 			if s.Subject != subject || !slices.Equal(lines, want) {
 				t.Errorf("blamed %q, and the revert is %q", s.Subject, lines)
 			}
+		})
+	}
+}
+
+func TestVariableThatBecameTextWithTheBump(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	settings := func(data string) string {
+		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: flux-system}\ndata:\n  OTHER: v9\n" + data
+	}
+	ks := func(post string) string { return fluxKustomization("web", "./apps", "postBuild:\n"+post) }
+	from := "    substituteFrom: [{kind: ConfigMap, name: settings}]\n"
+	for name, test := range map[string]struct {
+		before, after []string
+		want          []string
+	}{
+		"of a ConfigMap": {
+			before: []string{"cluster/web.yaml", ks(from), "cluster/settings.yaml", settings("  VER: v1\n")},
+			after:  []string{"cluster/settings.yaml", settings("")},
+			want:   []string{"apps/d.yaml -image: " + web + ":v2", "apps/d.yaml +image: " + web + ":v1"},
+		},
+		"of the Kustomization": {
+			before: []string{"cluster/web.yaml", ks("    substitute: {VER: v1, OTHER: v9}\n")},
+			after:  []string{"cluster/web.yaml", ks("    substitute: {OTHER: v9}\n")},
+			want:   []string{"apps/d.yaml -image: " + web + ":v2", "apps/d.yaml +image: " + web + ":v1"},
+		},
+		"that is still there": {
+			before: []string{"cluster/web.yaml", ks("    substitute: {VER: v1, OTHER: v9}\n")},
+			after:  []string{"README.md", "v2"},
+			want:   []string{"apps/d.yaml -image: " + web + ":v2", "apps/d.yaml +image: " + web + ":${VER}"},
+		},
+		"of two values": {
+			before: []string{"cluster/web.yaml", ks("    substitute: {VER: v1, OTHER: v9}\n"), "prod/web.yaml", ks("    substitute: {VER: v0}\n")},
+			after:  []string{"cluster/web.yaml", ks("    substitute: {OTHER: v9}\n"), "prod/web.yaml", ks("    substitute: {OTHER: v9}\n")},
+			want:   []string{"apps/d.yaml -image: " + web + ":v2", "apps/d.yaml +image: " + web + ":${VER}"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClone(t)
+			c.put("add", append(test.before, "apps/d.yaml", app("web", web+":${VER}"))...)
+			c.put("text", append(test.after, "apps/d.yaml", app("web", web+":v2"))...)
+			s, diff := c.undo(ask(web + ":v2"))
+			if s.Subject != "text" {
+				t.Errorf("blamed %q", s.Subject)
+			}
+			sameLines(t, diff, test.want)
 		})
 	}
 }

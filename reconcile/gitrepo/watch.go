@@ -61,6 +61,8 @@ type watching struct {
 	groups []*pursued
 	// in is by place the group that it is in and its index there; a node that is not in the first version has none.
 	in [][2]int
+	// taken are the variables that the commit took away at which the walk began.
+	taken []manifest.Node
 }
 
 // watch starts to follow places at a commit.
@@ -174,7 +176,11 @@ func (w *watching) image(base string) string {
 		if g.gone || g.blind || !slices.ContainsFunc(w.in, func(in [2]int) bool { return in[0] == i }) {
 			continue
 		}
-		made, ok := manifest.Reference(g.group, base)
+		group := slices.Clone(g.group)
+		for n := range group {
+			group[n] = w.spelled(group[n], "")
+		}
+		made, ok := manifest.Reference(group, base)
 		if g.group[0].Variable != "" {
 			made, ok = manifest.Replaced(base, g.tip[0].Value, g.group[0].Value)
 		}
