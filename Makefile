@@ -93,6 +93,13 @@ providers: control-plane ## Test pull requests with a real Gitea, from a refused
 	gitea=$$(scripts/gitea.sh); GITEA=$$gitea $(GO) test -tags providers -count 1 -timeout 15m $(TESTFLAGS) \
 		-run RealGitea ./reconcile/deliver ./test/integration
 
+# FLUX=DIR holds Flux's own controllers, notification-controller among them, and their CRDs; FLAGGER=DIR holds flagger
+# and its crd.yaml.
+.PHONY: controllers
+controllers: control-plane ## Test canaries and alerts with the controllers that FLUX=DIR and FLAGGER=DIR hold, Flux's own and Flagger
+	FLUX=$(abspath $(FLUX)) FLAGGER=$(abspath $(FLAGGER)) $(GO) test -tags controllers -count 1 -timeout 20m $(TESTFLAGS) \
+		-run '^(TestNotificationControllerWakesWhatItNames|TestFlaggerRefusesAndTakesTheRevertUp)$$' ./test/integration
+
 .PHONY: scenarios
 scenarios: ## Compare the promised scenarios with the tests that exist
 	@scripts/scenarios.sh

@@ -33,13 +33,20 @@ type Options struct {
 }
 
 // Flux are the running controllers.
-type Flux struct{ processes []*process.Process }
+type Flux struct {
+	processes []*process.Process
+	// events is where notification-controller takes them; empty where it does not run.
+	events string
+}
 
 // controllers in the order in which they are started; the first two have to be there.
 var controllers = []string{
 	"source-controller", "kustomize-controller", "helm-controller", "image-reflector-controller",
-	"image-automation-controller",
+	"image-automation-controller", notifier,
 }
+
+// notifier takes the events of the others.
+const notifier = "notification-controller"
 
 // Start applies the CRDs and runs the controllers. The caller must Stop them, also after an error.
 func Start(ctx context.Context, o Options) (*Flux, error) {
@@ -52,6 +59,11 @@ func Start(ctx context.Context, o Options) (*Flux, error) {
 	kubeconfig := filepath.Join(o.Data, "flux.kubeconfig")
 	if err := testenv.WriteKubeconfig(o.Env.Config, kubeconfig); err != nil {
 		return f, err
+	}
+	if _, err := os.Stat(filepath.Join(o.Dir, notifier)); err == nil {
+		if f.events, err = freeAddress(); err != nil {
+			return f, err
+		}
 	}
 	for i, name := range controllers {
 		_, err := os.Stat(filepath.Join(o.Dir, name))
@@ -76,6 +88,12 @@ func (f *Flux) run(o Options, name, kubeconfig string) error {
 	}
 	defer log.Close()
 	args := []string{"--metrics-addr=0", "--health-addr=127.0.0.1:0", "--enable-leader-election=false"}
+	switch {
+	case name == notifier:
+		args = append(args, "--events-addr="+f.events, "--receiverAddr=127.0.0.1:0")
+	case f.events != "":
+		args = append(args, "--events-addr=http://"+f.events+"/")
+	}
 	switch name {
 	case "source-controller":
 		addr, err := freeAddress()
