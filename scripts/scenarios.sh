@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-have=$(go test -tags browser,release,providers,support -list . ./reconcile/... ./watcher/... ./test/... ./notify/... ./gate/... ./cmd/... ./scripts/... | grep '^Test' | sort -u)
+have=$(go test -tags browser,release,providers,support,controllers -list . ./reconcile/... ./watcher/... ./test/... ./notify/... ./gate/... ./cmd/... ./scripts/... | grep '^Test' | sort -u)
 total=0 missing=0
 while IFS=$'\t' read -r name sentence; do
 	case $name in '' | '#'*) continue ;; esac

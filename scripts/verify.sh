@@ -26,7 +26,7 @@ format() {
 	[ -z "$files" ] || { printf 'gofmt -w %s\n' "${files//$'\n'/ }" >&2; return 1; }
 }
 
-vet() { go vet ./... && go vet -tags e2e,browser,release,providers,support ./...; }
+vet() { go vet ./... && go vet -tags e2e,browser,release,providers,support,controllers ./...; }
 
 lint() { tool golangci-lint run ./...; }
 
