@@ -47,6 +47,9 @@ func (e *Engine) overtaken(ctx context.Context, w *World, commit string) v1alpha
 
 // landAgain pushes a revert that a force push lost. The change stays what it was; landed says what stands now.
 func (e *Engine) landAgain(ctx context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
+	if err := e.stillProved(ctx, w); err != nil {
+		return err
+	}
 	landing, err := e.land(ctx, w, false)
 	if err != nil {
 		return err
@@ -151,10 +154,11 @@ func (e *Engine) pushedWith(ctx context.Context, w *World, o *v1alpha1.Rollback,
 		origin.Source.Pushes() == src.Pushes() && origin.Source.AuthorName == src.AuthorName
 }
 
-// stillProved renews a proof of the target that is older than five minutes.
+// stillProved renews a proof of the target that is older than five minutes, and asks for one where another's revert
+// chose the target: the branch held that already, and nothing was asked.
 func (e *Engine) stillProved(ctx context.Context, w *World) error {
 	s := &w.Rollback.Status
-	if fresh(s.Target, w.Now) || s.Suspect.ByFiles() {
+	if fresh(s.Target, w.Now) && s.Verdict.Source != v1alpha1.VerdictByBranch || s.Suspect.ByFiles() {
 		// What files leave is proved on the tip that the push replaces.
 		return nil
 	}

@@ -240,3 +240,42 @@ func TestAnImageThatNobodyAsksForAnyMoreCallsNobody(t *testing.T) {
 		})
 	}
 }
+
+// A force push may lose a revert long after its target was proved: it goes back nowhere that nobody has looked at since.
+func TestALostRevertIsPushedAgainOnAFreshProof(t *testing.T) {
+	for name, tt := range map[string]struct {
+		gone, dark bool
+		again      bool
+	}{
+		"the target is there":           {false, false, true},
+		"the registry deleted it since": {true, false, false},
+		"the registry says nothing":     {false, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newModel()
+			m.selected = imgBad
+			m.writeBack()
+			m.rollOut()
+			e := m.engine("a", Budget{Count: 3, Per: time.Hour})
+			walk := func(after time.Duration) {
+				m.now = m.now.Add(after)
+				m.walk(t, e)
+			}
+			walk(0)
+			walk(16 * time.Second)
+			if m.tip().value != imgGood {
+				t.Fatalf("not reverted\n%s", m.story())
+			}
+			m.checking = true
+			m.now = m.now.Add(4 * time.Minute)
+			m.forcePush(2)
+			m.rollOut()
+			m.now = m.now.Add(2 * time.Minute)
+			m.present[imgGood], m.dark = !tt.gone, tt.dark
+			m.walk(t, e)
+			if again := m.tip().value == imgGood; again != tt.again {
+				t.Errorf("pushed again: %t, want %t\n%s", again, tt.again, m.story())
+			}
+		})
+	}
+}
