@@ -124,8 +124,17 @@ func read(message string) v1alpha1.Cause {
 	if (lacks(cause) || silent) && cached(message) {
 		return v1alpha1.CauseRegistryUnavailable
 	}
+	if lacks(cause) && withheld.MatchString(text) {
+		return v1alpha1.CauseUnknown
+	}
 	return cause
 }
+
+// withheld is how a registry goes on that has the image, or may have it, and does not give it out: for what the client
+// accepts, for a policy, or since it cannot ask whom it has it from.
+var withheld = regexp.MustCompile(`accept header does not support|quarantin|read-only mode|(?:is|are|being) offline|` +
+	`\bupstream\b|blocked by|rejected by|curation|firewall|maintenance|(?:is|was|has been|been) ` +
+	`(?:paused|suspended|archived|locked|disabled|migrated|moved)`)
 
 // lacks reports whether a cause says that something is missing from where the node asked.
 func lacks(c v1alpha1.Cause) bool {
