@@ -16,7 +16,7 @@ import (
 // introduced names the newest commit that brought a value in.
 func (m *model) introduced(v string) string {
 	for i := len(m.branch) - 1; i > 0; i-- {
-		if m.branch[i].value == v && m.branch[i-1].value != v {
+		if len(m.branch[i].brought(m.branch[i-1], v)) > 0 {
 			return m.branch[i].id
 		}
 	}
@@ -25,25 +25,17 @@ func (m *model) introduced(v string) string {
 
 // Flux.
 
-func (m *model) origin() Origin {
-	auto := v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: m.ns, Name: "a"}
-	return Origin{
-		Source:   Source{Name: types.NamespacedName{Namespace: "flux-system", Name: "fleet"}, Branch: "main"},
-		Policies: []ImagePolicy{{Name: m.ns + ":app", Latest: m.selected, Automation: &auto}},
-	}
+func (m *model) origin() Origin { return m.originWith(nil) }
+
+func (m *model) Origin(_ context.Context, ns string, _ v1alpha1.Workload, with *types.NamespacedName, _ time.Time) (Origin, error) {
+	return m.of(ns).originWith(with), nil
 }
 
-func (m *model) Origin(context.Context, string, v1alpha1.Workload, *types.NamespacedName, time.Time) (Origin, error) {
-	return m.origin(), nil
-}
-
-func (m *model) Reopen(context.Context, string, v1alpha1.Suspect, *types.NamespacedName, time.Time) (Origin, error) {
-	return m.origin(), nil
+func (m *model) Reopen(_ context.Context, ns string, _ v1alpha1.Suspect, with *types.NamespacedName, _ time.Time) (Origin, error) {
+	return m.of(ns).originWith(with), nil
 }
 
 func (m *model) Automated(context.Context) ([]Origin, error) { return []Origin{m.origin()}, nil }
-
-func (m *model) Access(context.Context, string, string, string) (Access, error) { return Access{}, nil }
 
 func (m *model) Request(context.Context, []v1alpha1.ObjectRef, string) error {
 	return m.write(func() error { return nil })
@@ -86,24 +78,35 @@ func (m *model) Applied(context.Context, string, v1alpha1.Workload, time.Time) (
 }
 
 func (m *model) Rollout(_ context.Context, rb *v1alpha1.Rollback, contains func(string, string) (bool, error)) (Rollout, error) {
-	ok, err := contains(m.tip().id, rb.Status.Landed.Commit)
-	v := m.tip().value
-	return Rollout{Contains: ok, Fetched: ok, Way: m.way(rb.Status.Landed.Commit), Workloads: []WorkloadState{{
-		Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app", UID: "w"},
-		Images:   map[string]string{"app": v}, Complete: m.started[v],
-	}}}, err
+	landed := m.tip().id
+	if rb.Status.Landed != nil {
+		landed = rb.Status.Landed.Commit
+	}
+	ok, err := contains(m.tip().id, landed)
+	out := Rollout{Contains: ok, Fetched: ok, Way: m.way(landed)}
+	for i, n := range m.tip().places() {
+		out.Workloads = append(out.Workloads, WorkloadState{
+			Workload: runners[i], Images: map[string]string{"app": n.value}, Complete: m.started[n.value],
+		})
+	}
+	return out, err
 }
 
 // Registry.
 
 func (m *model) Prove(_ context.Context, q Question) Proof {
+	m.asksWith(q)
+	out := Proof{Finding: FindingAbsent, Cause: cmp.Or(m.absence, v1alpha1.CauseNotFound), Sentence: q.Image + " is not there", At: m.now}
 	switch {
-	case m.dark:
-		return Proof{Finding: FindingUnproved, Sentence: "503", At: m.now}
+	case m.dark, q.Image == "":
+		out = Proof{Finding: FindingUnproved, Sentence: "503", At: m.now}
 	case m.present[q.Image]:
-		return Proof{Finding: FindingPresent, Sentence: q.Image + " is there", At: m.now}
+		out = Proof{Finding: FindingPresent, Sentence: q.Image + " is there", At: m.now}
 	}
-	return Proof{Finding: FindingAbsent, Cause: cmp.Or(m.absence, v1alpha1.CauseNotFound), Sentence: q.Image + " is not there", At: m.now}
+	if m.heard != nil {
+		m.heard[q.Image] = out
+	}
+	return out
 }
 
 // Git.
@@ -111,17 +114,21 @@ func (m *model) Prove(_ context.Context, q Question) Proof {
 func (m *model) Blame(_ context.Context, _ Source, q Query) (v1alpha1.Suspect, error) {
 	for i := len(m.branch) - 1; i > 0; i-- {
 		c, p := m.branch[i], m.branch[i-1]
-		if c.value == q.Image && p.value != q.Image && c.trail == nil {
-			auto := &v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: m.ns, Name: "a"}
-			if c.person {
-				auto = nil
-			}
-			return v1alpha1.Suspect{
-				Commit: c.id, Parent: p.id, When: v1alpha1.NewTime(c.when), Automation: auto, OnlyImages: true,
-				Places: []v1alpha1.Place{{File: m.dir + "/app.yaml", Pointer: "/image", Part: "Image", Bad: c.value, Former: p.value,
-					Marker: m.ns + ":app"}},
-			}, nil
+		at := slices.DeleteFunc(c.brought(p, q.Image), func(i int) bool {
+			return q.Workload.Name != "" && q.Workload.Name != runners[i].Name
+		})
+		if len(at) == 0 || c.trail != nil {
+			continue
 		}
+		out := v1alpha1.Suspect{Commit: c.id, Parent: p.id, When: v1alpha1.NewTime(c.when), OnlyImages: true}
+		if !c.person {
+			out.Automation = &v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: m.ns, Name: "a"}
+		}
+		for _, i := range at {
+			out.Places = append(out.Places, v1alpha1.Place{File: m.file(i), Pointer: "/image", Part: "Image", Bad: q.Image,
+				Former: p.places()[i].value, Marker: m.ns + ":app"})
+		}
+		return out, nil
 	}
 	return v1alpha1.Suspect{}, Refuse("%s is not in Git", q.Image)
 }
@@ -129,10 +136,22 @@ func (m *model) Blame(_ context.Context, _ Source, q Query) (v1alpha1.Suspect, e
 func (m *model) Former(_ context.Context, _ Source, s v1alpha1.Suspect, _ int) ([]Former, error) {
 	var out []Former
 	seen := false
-	for i := len(m.branch) - 1; i >= 0; i-- {
-		c := m.branch[i]
-		if seen && c.value != s.Places[0].Bad {
-			out = append(out, Former{Commit: c.id, Image: c.value, Values: []v1alpha1.PlaceValue{{Value: c.value}}})
+	for _, c := range slices.Backward(m.branch) {
+		f := Former{Commit: c.id}
+		for k, p := range s.Places {
+			v := c.places()[m.index(p)].value
+			if f.Values = append(f.Values, v1alpha1.PlaceValue{Index: int32(k), Value: v}); v == p.Bad {
+				seen, f.Values = seen || c.id == s.Commit, nil
+				break
+			}
+			if k == 0 {
+				f.Image = v
+			} else if f.Image != v {
+				f.Image = ""
+			}
+		}
+		if seen && f.Values != nil {
+			out = append(out, f)
 		}
 		seen = seen || c.id == s.Commit
 	}
@@ -141,9 +160,18 @@ func (m *model) Former(_ context.Context, _ Source, s v1alpha1.Suspect, _ int) (
 
 // look reads trailer commits back to the suspect, or to a time, whichever is longer ago.
 func (m *model) look(s v1alpha1.Suspect, t *v1alpha1.Target, since time.Time) Branch {
-	b := Branch{Tip: m.tip().id, Values: map[int32]string{0: m.tip().value}, Held: map[int32]Hold{}}
-	if m.tip().held {
-		b.Held[0] = Hold{Policy: m.ns + ":app"}
+	b := Branch{Tip: m.tip().id, Values: map[int32]string{}, Held: map[int32]Hold{}}
+	for k, p := range s.Places {
+		n := m.tip().places()[m.index(p)]
+		b.Values[int32(k)] = n.value
+		if n.held {
+			b.Held[int32(k)] = Hold{Policy: m.ns + ":app"}
+		}
+	}
+	holds := func(c commit) bool {
+		return t != nil && len(t.Values) > 0 && !slices.ContainsFunc(t.Values, func(v v1alpha1.PlaceValue) bool {
+			return c.places()[m.index(s.Places[v.Index])].value != v.Value
+		})
 	}
 	further := !since.IsZero() && since.Before(s.When.Time)
 	after := true
@@ -157,7 +185,7 @@ func (m *model) look(s v1alpha1.Suspect, t *v1alpha1.Target, since time.Time) Br
 			tr.Commit, tr.When = c.id, c.when
 			b.Commits = append(b.Commits, tr)
 		}
-		if after && t != nil && len(t.Values) > 0 && c.value == t.Values[0].Value && m.tip().value == t.Values[0].Value {
+		if after && holds(c) && holds(m.tip()) {
 			b.HoldsTarget = c.id
 		}
 	}
@@ -168,79 +196,6 @@ func (m *model) Look(_ context.Context, _ Source, s v1alpha1.Suspect, t *v1alpha
 	return m.look(s, t, since), nil
 }
 
-func (m *model) Land(_ context.Context, _ Source, reverts []Revert) ([]Landing, error) {
-	out := make([]Landing, len(reverts))
-	if m.slowStops && len(reverts) > 0 && reverts[0].Permit(m.look(reverts[0].Suspect, &reverts[0].Target, reverts[0].Since)) == nil {
-		// The plan takes seconds, and somebody suspends the policy meanwhile: what is sent is asked for once more.
-		m.slowStops, m.suspended = false, true
-		m.now = m.now.Add(3 * time.Second)
-		if err := reverts[0].Still(); err == nil {
-			m.broke = append(m.broke, reverts[0].Rollback+" is sent on a permit of three seconds ago")
-		}
-	}
-	err := m.write(func() error {
-		if m.raceNext {
-			// Somebody else pushes first: everything is planned again on the new tip.
-			m.raceNext = false
-			for _, r := range reverts {
-				_ = r.Permit(m.look(r.Suspect, &r.Target, r.Since))
-			}
-			other := m.tip().value
-			if m.raceMends {
-				other, m.raceMends = "reg.local/app:p0", false
-				m.present[other] = true
-			}
-			m.push(commit{value: other, held: m.tip().held})
-			m.suspended, m.raceStops = m.suspended || m.raceStops, false
-		}
-		trail := TrailerCommit{Kind: TrailerRevert, Cluster: m.clusterUID}
-		for i, r := range reverts {
-			if err := r.Permit(m.look(r.Suspect, &r.Target, r.Since)); err != nil {
-				out[i].Err = err
-				continue
-			}
-			if r.Proof != nil {
-				if err := r.Proof(context.Background(), nil, nil); err != nil {
-					out[i].Err = err
-					continue
-				}
-			}
-			if err := errors.Join(m.mayWrite(), m.mayRevert(r.Suspect), m.undoes(r)); err != nil {
-				m.broke = append(m.broke, fmt.Sprintf("%s is pushed: %s", r.Rollback, err))
-			}
-			trail.Places = append(trail.Places, PlaceID(r.Suspect.Places[0].File, r.Suspect.Places[0].Pointer))
-			trail.Rollbacks = append(trail.Rollbacks, r.Rollback)
-			trail.Images = append(trail.Images, r.Image)
-			trail.Workloads = append(trail.Workloads, r.Workloads...)
-			trail.Reverts = append(trail.Reverts, r.Suspect.Commit)
-			out[i].Change = &v1alpha1.Change{Branch: "main", At: v1alpha1.NewTime(m.now)}
-		}
-		if len(trail.Rollbacks) == 0 {
-			return nil
-		}
-		first := slices.IndexFunc(out, func(l Landing) bool { return l.Err == nil })
-		m.push(commit{value: reverts[first].Target.Values[0].Value, trail: &trail})
-		revert := m.tip().id
-		if reverts[first].Suspect.ByFiles() {
-			out[first].Change.Commit = revert
-			return nil
-		}
-		hold := trail
-		hold.Kind = TrailerHold
-		m.push(commit{value: m.tip().value, held: true, trail: &hold})
-		for i := range out {
-			if out[i].Err == nil {
-				m.reverts[reverts[i].Suspect.Commit+" "+reverts[i].Image]++
-				out[i].Change.Commit, out[i].Change.Hold = revert, m.tip().id
-				out[i].Change.Policies = []string{m.ns + ":app"}
-				out[i].Holds = []v1alpha1.Hold{{Place: reverts[i].Suspect.Places[0].Identity()}}
-			}
-		}
-		return nil
-	})
-	return out, err
-}
-
 func (m *model) Images(context.Context, Source, Wanted) (images, why map[string]string, err error) {
 	return nil, nil, errors.New("not asked")
 }
@@ -249,27 +204,6 @@ func (m *model) Holds(context.Context, Source, []Root) ([]Hold, error) { return 
 
 func (m *model) Propose(context.Context, Source, Onto, []Revert) (Proposed, error) {
 	return Proposed{}, errors.New("the model's branch takes every push")
-}
-
-func (m *model) Lift(_ context.Context, _ Source, l Lift) (string, error) {
-	var id string
-	err := m.write(func() error {
-		if !m.tip().held {
-			return nil
-		}
-		// Somebody suspends the policy between the decision and the push.
-		m.suspended, m.slowStops = m.suspended || m.slowStops, false
-		if err := l.Permit(); err != nil {
-			return err
-		}
-		if err := m.mayWrite(); err != nil {
-			m.broke = append(m.broke, fmt.Sprintf("%s is lifted: %s", l.Rollback, err))
-		}
-		m.push(commit{value: m.tip().value, trail: &TrailerCommit{Kind: TrailerLift, Cluster: m.clusterUID, Rollbacks: []string{l.Rollback}}})
-		id = m.tip().id
-		return nil
-	})
-	return id, err
 }
 
 func (m *model) Contains(_ context.Context, _ Source, tip, c string) (bool, error) {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
@@ -17,6 +19,7 @@ type mutant struct {
 	Git
 	Records
 	Registry
+	Flux
 	model  *model
 	engine *Engine
 	m      mutation
@@ -35,6 +38,11 @@ type mutation struct {
 	revert   func(*Revert)
 	prove    func(Question, Proof) Proof
 	budget   bool
+	// borrows has what is pushed for others go with one's own credentials, trusts has one's own credentials for their
+	// registry, and lifts adds to what is lifted.
+	borrows, trusts bool
+	lifts           func(*model, *Lift)
+	failing         func(*PodsSeen)
 	// schedule catches it; if it names none, one of the random ones does.
 	schedule []byte
 }
@@ -75,7 +83,8 @@ var mutants = map[string]mutation{
 		for i := range b.Commits {
 			b.Commits[i].Places = []string{PlaceID(s.Places[0].File, s.Places[0].Pointer)}
 		}
-	}, schedule: []byte{evBoth, evRollOut, evOther, evRollOut, evWalk, evOther, evWalk, evTime + 2*arg, evWalk, evOther, evPerson, evWalk}},
+	}, schedule: []byte{evBoth, evRollOut, evOther, evRollOut, evWalk, evOther, evWalk, evTime + 2*arg, evWalk, evTime + arg, evWalk,
+		evOther, evPerson, evWalk}},
 	"writes over what somebody wrote since": {permit: func(r Revert, b Branch, ask func(Branch) error) error {
 		b.Values = map[int32]string{0: r.Suspect.Places[0].Bad}
 		return ask(b)
@@ -93,7 +102,38 @@ var mutants = map[string]mutation{
 	}},
 	"lifts a hold without asking whether it may": {lift: true,
 		schedule: slices.Concat(fails, []byte{evWalk, evRollOut, evWalk, evNewer, evSlowSuspend, evWalk})},
+	"pushes for another tenant with its own credentials": {borrows: true, schedule: oneBump},
+	"asks a registry with another tenant's credentials":  {trusts: true, schedule: slices.Concat(fails, []byte{evWalk})},
+	"lifts another tenant's hold": {lifts: func(m *model, l *Lift) {
+		l.Places = append(slices.Clone(l.Places), v1alpha1.Place{File: m.peer.file(0)})
+	}, schedule: slices.Concat(fails, []byte{evWalk, evRollOut, evWalk, evNewer + arg, evNewer, evWalk, evTime + 5*arg, evWalk})},
+	"reverts another tenant's place": {revert: func(r *Revert) {
+		r.Suspect.Places = append(slices.Clone(r.Suspect.Places), v1alpha1.Place{File: "elsewhere/app.yaml"})
+	}},
+	"pushes a lost revert again on an old proof": {latest: func(e *Engine, r *v1alpha1.Rollback) {
+		if r.Status.Target != nil {
+			r.Status.Target.At = v1alpha1.NewTime(e.Now())
+		}
+	}, schedule: slices.Concat(fails, []byte{evWalk, evMaxAge + 3*arg, evTime + 5*arg, evForcePush + 2*arg, evRollOut, evWalk})},
+	"overlooks the ceiling of authors": {latest: func(e *Engine, _ *v1alpha1.Rollback) { e.Ceiling.Authors = "" },
+		schedule: slices.Concat([]byte{evMaxAuthors + arg, evAuthors + arg, evPersonBad}, fails[1:], []byte{evWalk})},
+	"takes every failure of a pull for the image's": {prove: func(q Question, p Proof) Proof {
+		if q.Image == imgBad || q.Image == imgBad2 {
+			p.Finding = FindingAbsent
+		}
+		return p
+	}, schedule: slices.Concat([]byte{evWriteBackBad, evRegistry + 4*arg, evRegistry + arg, evFurther, evNode}, fails[1:], []byte{evWalk})},
+	"overlooks what pods say against a crash": {failing: func(s *PodsSeen) {
+		for i := range s.Failures {
+			if r := s.Failures[i].Rollout; r != nil {
+				r.Doubts = nil
+			}
+		}
+	}, schedule: slices.Concat([]byte{evWriteBackBad, evFurther, evHow + 2*arg}, fails[1:], []byte{evWalk})},
 }
+
+// oneBump are two tenants' places that one commit breaks, and that one push reverts.
+var oneBump = []byte{evBoth, evRollOut, evWalk, evOther, evRollOut, evWalk, evTime + 2*arg, evWalk, evOther, evWalk, evTime + arg, evWalk}
 
 func (x *mutant) Land(ctx context.Context, s Source, reverts []Revert) ([]Landing, error) {
 	reverts = slices.Clone(reverts)
@@ -116,7 +156,39 @@ func (x *mutant) Lift(ctx context.Context, s Source, l Lift) (string, error) {
 	if x.m.lift {
 		l.Permit = func() error { return nil }
 	}
+	if x.m.lifts != nil {
+		x.m.lifts(x.model, &l)
+	}
 	return x.Git.Lift(ctx, s, l)
+}
+
+func (x *mutant) Reopen(ctx context.Context, ns string, s v1alpha1.Suspect, with *types.NamespacedName, since time.Time) (Origin, error) {
+	out, err := x.Flux.Reopen(ctx, ns, s, with, since)
+	if x.m.borrows {
+		out.Source.Push = x.model.origin().Source.Push
+	}
+	return out, err
+}
+
+func (x *mutant) Access(ctx context.Context, ns, image, pod string) (Access, error) {
+	if x.m.trusts {
+		ns = x.model.peer.ns
+	}
+	return x.Flux.Access(ctx, ns, image, pod)
+}
+
+// mutantPods are pods as a mutant sees them.
+type mutantPods struct {
+	Pods
+	m mutation
+}
+
+func (x mutantPods) Failing(ctx context.Context, key Key, known []v1alpha1.Workload) (PodsSeen, error) {
+	s, err := x.Pods.Failing(ctx, key, known)
+	if x.m.failing != nil {
+		x.m.failing(&s)
+	}
+	return s, err
 }
 
 func (x *mutant) Look(ctx context.Context, src Source, s v1alpha1.Suspect, t *v1alpha1.Target, since time.Time) (Branch, error) {
@@ -208,8 +280,8 @@ func mutated(m mutation) *pair {
 	p := newPair()
 	for i, engines := range p.engines {
 		for _, e := range engines {
-			x := &mutant{Git: e.Git, Records: e.Records, Registry: e.Registry, model: p.tenants[i], engine: e, m: m}
-			e.Git, e.Records, e.Registry = x, x, x
+			x := &mutant{Git: e.Git, Records: e.Records, Registry: e.Registry, Flux: e.Flux, model: p.tenants[i], engine: e, m: m}
+			e.Git, e.Records, e.Registry, e.Flux, e.Pods = x, x, x, x, mutantPods{e.Pods, m}
 			if m.budget {
 				e.Ceiling.Budget = Budget{Count: 1000, Per: time.Hour}
 			}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -104,8 +103,8 @@ func (m *model) event(t witness, a, b *Engine, op byte) {
 	case evRemove:
 		m.removed = arg%2 == 0
 	case evCeiling:
-		m.ceiling = []v1alpha1.Mode{"", v1alpha1.ModeAuto, v1alpha1.ModeApprove, v1alpha1.ModeNotify}[arg%4]
-		a.Ceiling.Mode, b.Ceiling.Mode = m.ceiling, m.ceiling
+		mode := []v1alpha1.Mode{"", v1alpha1.ModeAuto, v1alpha1.ModeApprove, v1alpha1.ModeNotify}[arg%4]
+		m.ceils(func(who *model, c *Ceiling) { c.Mode, who.ceiling = mode, mode })
 	case evKillSwitch:
 		m.killed = arg%2 == 0
 	case evRaceSuspend:
@@ -124,8 +123,8 @@ func (m *model) event(t witness, a, b *Engine, op byte) {
 	case evMaxAge:
 		m.maxAge = []time.Duration{24 * time.Hour, time.Hour, time.Minute, 0}[arg%4]
 	case evMaxAuthors:
-		a.Ceiling.Authors = []v1alpha1.Authors{"", v1alpha1.AuthorsAutomation}[arg%2]
-		b.Ceiling.Authors, m.maxAuthors = a.Ceiling.Authors, a.Ceiling.Authors
+		authors := []v1alpha1.Authors{"", v1alpha1.AuthorsAutomation}[arg%2]
+		m.ceils(func(who *model, c *Ceiling) { c.Authors, who.maxAuthors = authors, authors })
 	case evPersonBad:
 		if t := m.tip(); t.value != imgBad {
 			m.push(commit{value: imgBad, held: t.held, person: true})
@@ -194,25 +193,16 @@ func (m *model) forcePush(n int) {
 				p.peer = m
 			}
 			m.lost = append(m.lost, m.tip())
-			if tr := m.tip().trail; tr != nil && tr.Kind == TrailerRevert {
-				for i := range tr.Reverts {
-					if m.mine(tr, tr.Rollbacks[i]) {
-						m.reverts[tr.Reverts[i]+" "+tr.Images[i]]--
-					}
-				}
+			for _, what := range m.tip().undid {
+				m.reverts[what]--
 			}
 			m.branch = m.branch[:len(m.branch)-1]
 		}
 	}
 }
 
-// self is the name of a record in trailers, and mine reports whether a trail is of one of this model's records:
-// clusters of one name are told apart by their UID.
+// self is the name of a record in trailers.
 func (m *model) self(name string) string { return m.cluster + "/" + m.ns + "/" + name }
-
-func (m *model) mine(tr *TrailerCommit, rollback string) bool {
-	return tr.Cluster == m.clusterUID && strings.HasPrefix(rollback, m.self(""))
-}
 
 // invariants hold after every event.
 func (m *model) invariants(t witness, budget Budget) {
@@ -280,9 +270,11 @@ func (m *model) byPolicy(tr *TrailerCommit) bool {
 // ownPlace reports that what a record took for its revert wrote its own place, whatever else it reverted.
 func (m *model) ownPlace(t witness, r *v1alpha1.Rollback) {
 	t.Helper()
-	n := r.Status.Suspect.Places[0]
 	for _, c := range slices.Concat(m.branch, m.lost) {
-		if c.id == r.Status.Change.Commit && c.trail != nil && !slices.Contains(c.trail.Places, PlaceID(n.File, n.Pointer)) {
+		own := func(n v1alpha1.Place) bool {
+			return c.trail != nil && slices.Contains(c.trail.Places, PlaceID(n.File, n.Pointer))
+		}
+		if c.id == r.Status.Change.Commit && c.trail != nil && !slices.ContainsFunc(r.Status.Suspect.Places, own) {
 			t.Fatalf("%s/%s took %s for its revert, which wrote %v\n%s", m.ns, r.Name, c.id, c.trail.Places, m.story())
 		}
 	}
@@ -292,7 +284,7 @@ func (m *model) ownPlace(t witness, r *v1alpha1.Rollback) {
 func (m *model) rests(t witness, a *Engine) {
 	t.Helper()
 	m.dark, m.useStale, m.raceNext, m.raceStops, m.slowStops, m.raceMends, m.crashAt = false, false, false, false, false, false, -1
-	m.suspended, m.removed, m.killed = false, false, false
+	m.suspended, m.removed, m.killed, m.node = false, false, false, false
 	for range 60 {
 		m.rollOut()
 		m.walk(t, a)
@@ -327,26 +319,3 @@ func (m *model) rests(t witness, a *Engine) {
 var aDay = regexp.MustCompile(`\(day \d+\)`)
 
 func reminders(story string) []string { return aDay.FindAllString(story, -1) }
-
-// undoes is the rule about the write itself: only what is still bad is reverted, with a hold, and never into the dark
-// where no person said so.
-func (m *model) undoes(r Revert) error {
-	target := r.Target.Values[0].Value
-	switch {
-	case m.tip().value != r.Suspect.Places[0].Bad:
-		return fmt.Errorf("its place says %s, which is not what failed", m.tip().value)
-	case r.Image != "" && !r.Hold:
-		return errors.New("it leaves no hold")
-	}
-	for _, rec := range m.records {
-		byPolicy := rec.Status.Verdict != nil && rec.Status.Verdict.Source == v1alpha1.VerdictByPolicy
-		switch bad := r.Suspect.Places[0].Bad; {
-		case !byPolicy || r.Rollback != m.self(rec.Name):
-		case !m.present[target]:
-			return fmt.Errorf("by policy it goes back to %s, which is not there", target)
-		case m.started[bad] && !m.podsBad[bad] && m.now.Sub(rec.Status.Verdict.At.Time) > lateAfter:
-			return fmt.Errorf("by policy it reverts %s, which runs", bad)
-		}
-	}
-	return nil
-}

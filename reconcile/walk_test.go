@@ -29,6 +29,9 @@ type commit struct {
 	when  time.Time
 	// person means that somebody wrote it by hand.
 	person bool
+	// job is the second place, of a tenant that has two, and undid what of the tenant the commit reverts.
+	job   node
+	undid []string
 }
 
 type model struct {
@@ -65,12 +68,18 @@ type model struct {
 	suspended  bool
 	removed    bool // there is no policy
 	killed     bool // a suspended policy in Backstop's own namespace
-	ceiling    v1alpha1.Mode
-	broke      []string // writes that were not allowed
-	reverts    map[string]int
+	engines    []*Engine
+	// how images fail that are there, and how each failed when it was rolled out last. byHand is what somebody set.
+	how     truth
+	fails   map[string]truth
+	byHand  string
+	ceiling v1alpha1.Mode
+	broke   []string // writes that were not allowed
+	reverts map[string]int
 	// ns is the namespace, in a cluster of its own name and UID, and dir the folder of its place.
 	ns, dir, cluster, clusterUID string
 	cooldown                     time.Duration
+	credentials
 	// What the source holds, what the Kustomization attempted, whether it is at work; who was asked with what, how often.
 	fetched, applied string
 	checking         bool
@@ -91,7 +100,7 @@ func newModel() *model {
 		maxAge: 24 * time.Hour, asked: map[string]bool{},
 		branch:  []commit{{id: "c0", value: imgGood, when: t0.Add(-time.Hour)}},
 		records: map[string]*v1alpha1.Rollback{}, podsBad: map[string]bool{}, started: map[string]bool{},
-		present: map[string]bool{imgGood: true}, reverts: map[string]int{}, token: map[v1alpha1.ObjectRef]string{},
+		present: map[string]bool{imgGood: true}, fails: map[string]truth{}, reverts: map[string]int{}, token: map[v1alpha1.ObjectRef]string{},
 	}
 }
 
@@ -100,11 +109,14 @@ func (m *model) tip() commit { return m.branch[len(m.branch)-1] }
 func (m *model) push(c commit) {
 	m.pushes++
 	c.id, c.when = fmt.Sprintf("c%d", m.pushes+100), m.now
+	if c.job == (node{}) {
+		c.job = m.tip().job
+	}
 	m.branch = append(m.branch, c)
 	if p := m.peer; p != nil {
 		p.pushes = m.pushes
 		p.branch = append(p.branch, commit{
-			id: c.id, when: c.when, trail: c.trail, person: c.person, value: p.tip().value, held: p.tip().held,
+			id: c.id, when: c.when, trail: c.trail, person: c.person, value: p.tip().value, held: p.tip().held, job: p.tip().job,
 		})
 	}
 }
@@ -126,20 +138,29 @@ func (m *model) write(effect func() error) error {
 
 // writeBack is image automation: it writes the selected image where the marker is not held.
 func (m *model) writeBack() {
-	if t := m.tip(); m.selected != "" && !t.held && t.value != m.selected {
-		m.push(commit{value: m.selected})
+	c := m.tip()
+	was := c.places()
+	for i, n := range was {
+		if m.selected != "" && !n.held {
+			c.set(i, node{value: m.selected})
+		}
+	}
+	if !slices.Equal(was, c.places()) {
+		m.push(commit{value: c.value, held: c.held, job: c.job})
 	}
 }
 
 // rollOut is Flux and the kubelet: the cluster runs what the tip says.
 func (m *model) rollOut() {
-	v := m.tip().value
 	m.fetched, m.applied, m.checking = m.tip().id, m.tip().id, false
 	m.podsBad = map[string]bool{}
-	if m.present[v] {
-		m.started[v] = true
-	} else {
-		m.podsBad[v] = true
+	m.byHand = ""
+	for _, n := range m.tip().places() {
+		if m.fails[n.value] = m.truthOf(n.value); m.fails[n.value] == runsWell {
+			m.started[n.value] = true
+		} else {
+			m.podsBad[n.value] = true
+		}
 	}
 }
 
@@ -167,7 +188,7 @@ func (m *model) Create(_ context.Context, r *v1alpha1.Rollback) error {
 		c := r.DeepCopy()
 		m.version++
 		m.uid++
-		c.UID = types.UID(fmt.Sprint("u", m.uid))
+		c.UID = types.UID(fmt.Sprint("u", m.uid, m.dir))
 		c.CreationTimestamp = metav1.NewTime(m.now)
 		c.ResourceVersion = fmt.Sprint(m.version)
 		m.records[r.Name] = c
@@ -186,6 +207,9 @@ func (m *model) SaveStatus(_ context.Context, r *v1alpha1.Rollback) error {
 		}
 		if q := r.Status.Question; q != nil {
 			m.asked[q.ID] = true
+		}
+		if v := r.Status.Verdict; v != nil && old.Status.Verdict == nil && v.Source == v1alpha1.VerdictByPolicy {
+			m.judges(r)
 		}
 		c := old.DeepCopy()
 		c.Status = *r.Status.DeepCopy()
@@ -226,36 +250,47 @@ func (m *model) Open(context.Context) ([]v1alpha1.Rollback, error) {
 	if m.useStale {
 		return m.stale, nil
 	}
-	var out []v1alpha1.Rollback
-	for _, name := range slices.Sorted(maps.Keys(m.records)) {
-		if r := m.records[name]; !r.Status.Ended() {
-			out = append(out, *r.DeepCopy())
-		}
-	}
-	m.stale = out
-	return out, nil
+	m.stale = slices.DeleteFunc(m.all(), func(r v1alpha1.Rollback) bool { return r.Status.Ended() })
+	return m.stale, nil
 }
 
-func (m *model) Policies(context.Context, string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
+func (m *model) Policies(_ context.Context, ns string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
+	var out []v1alpha1.RollbackPolicy
+	for _, who := range m.mates() {
+		out = append(out, who.ownPolicies()...)
+	}
+	return out, map[string]string{"team": m.of(ns).ns}, nil
+}
+
+// ownPolicies are those that are about the tenant.
+func (m *model) ownPolicies() []v1alpha1.RollbackPolicy {
 	d := func(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
 	var out []v1alpha1.RollbackPolicy
 	if m.killed {
-		out = append(out, v1alpha1.RollbackPolicy{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "backstop-system", Name: "stop"}, Spec: v1alpha1.RollbackPolicySpec{Suspend: true},
-		})
+		stop := v1alpha1.RollbackPolicy{Spec: v1alpha1.RollbackPolicySpec{Suspend: true}}
+		stop.Namespace, stop.Name = "backstop-system", "stop-"+m.ns
+		stop.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": m.ns}}
+		out = append(out, stop)
 	}
 	if m.removed {
-		return out, nil, nil
+		return out
 	}
-	return append(out, v1alpha1.RollbackPolicy{
+	own := v1alpha1.RollbackPolicy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: m.ns, Name: "p"},
 		Spec: v1alpha1.RollbackPolicySpec{
-			Triggers: []v1alpha1.PolicyTrigger{{Type: v1alpha1.TriggerImagePull, Mode: m.mode, Authors: m.authors, MaxAge: &metav1.Duration{Duration: m.maxAge},
-				GracePeriod: &metav1.Duration{Duration: 5 * time.Second}}},
-			Cooldown: d(m.cooldown), Approval: v1alpha1.Approval{Timeout: d(10 * time.Minute)},
+			SoleCluster: m.heard != nil,
+			Cooldown:    d(m.cooldown), Approval: v1alpha1.Approval{Timeout: d(10 * time.Minute)},
 			VerifyTimeout: d(5 * time.Minute), Lift: v1alpha1.LiftNewerImage, Suspend: m.suspended,
 		},
-	}), nil, nil
+	}
+	for _, t := range []v1alpha1.TriggerType{v1alpha1.TriggerImagePull, v1alpha1.TriggerRollout, v1alpha1.TriggerCanary, v1alpha1.TriggerDrift} {
+		own.Spec.Triggers = append(own.Spec.Triggers, v1alpha1.PolicyTrigger{Type: t, Mode: m.mode, Authors: m.authors,
+			MaxAge: &metav1.Duration{Duration: m.maxAge}, GracePeriod: &metav1.Duration{Duration: 5 * time.Second}})
+	}
+	if m.named {
+		own.Spec.SourceRef = &v1alpha1.SourceRef{Name: "rw"}
+	}
+	return append(out, own)
 }
 
 func (m *model) PoliciesNow(ctx context.Context, ns string) ([]v1alpha1.RollbackPolicy, map[string]string, error) {
@@ -263,11 +298,7 @@ func (m *model) PoliciesNow(ctx context.Context, ns string) ([]v1alpha1.Rollback
 }
 
 func (m *model) All(context.Context) ([]v1alpha1.Rollback, error) {
-	var out []v1alpha1.Rollback
-	for _, name := range slices.Sorted(maps.Keys(m.records)) {
-		out = append(out, *m.records[name].DeepCopy())
-	}
-	return out, nil
+	return m.all(), nil
 }
 
 func (m *model) Delete(_ context.Context, r *v1alpha1.Rollback) error {
@@ -284,20 +315,20 @@ type modelPods struct{ *model }
 func (m modelPods) Delete(context.Context, string, StuckPod) error { return nil }
 
 func (m modelPods) Owners(context.Context, string, []v1alpha1.Workload) (Owners, error) {
-	return Owners{Labels: map[string]map[string]string{"Deployment/app": {}}}, nil
+	return Owners{Labels: map[string]map[string]string{"Deployment/app": {}, "Deployment/job": {}}}, nil
 }
 
 func (m modelPods) Failing(_ context.Context, key Key, _ []v1alpha1.Workload) (PodsSeen, error) {
 	s := PodsSeen{Labels: map[string]map[string]string{"Deployment/app": {}}}
 	if m.podsBad[key.Image()] {
-		s.Failures = []v1alpha1.Failure{{
-			Trigger: v1alpha1.TriggerImagePull, Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app", UID: "w"}, Container: "app",
-			Revision: m.introduced(key.Image()), Cause: v1alpha1.CauseNotFound, Message: "not found",
-			Since: v1alpha1.NewTime(m.now.Add(-m.failsFor)),
-		}}
+		for _, wl := range m.asking(key.Image()) {
+			s.Labels[wl.String()] = map[string]string{}
+			s.Failures = append(s.Failures, m.failure(key.Image(), wl))
+		}
 	} else if m.started[key.Image()] {
-		s.Started = "Pod/app"
+		s.Started, s.Steady, s.Promoted = "Pod/app", "Pod/app", "Canary/app"
 	}
+	m.drifts(key.Image(), &s)
 	return s, nil
 }
 
@@ -337,7 +368,7 @@ func (m *model) walk(t witness, e *Engine) {
 func (m *model) story() string {
 	out := "branch:\n"
 	for _, c := range m.branch {
-		out += fmt.Sprintf("  %s %s held=%v trail=%+v\n", c.id, c.value, c.held, c.trail)
+		out += fmt.Sprintf("  %s %s held=%v job=%v trail=%+v\n", c.id, c.value, c.held, c.job, c.trail)
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.records)) {
 		r := m.records[name]
