@@ -3,6 +3,7 @@ package gitrepo
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile"
@@ -69,20 +70,26 @@ func (h *history) under(ctx context.Context, merge *store.Commit, groups []compo
 	return nil, nil, nil
 }
 
-// standingIn lists the references that a commit has at the same places with the same values.
+// standingIn lists the references that a commit has at the same places with the same values. A branch that is merged as
+// a subtree has them outside of the folders that it is put into.
 func (h *history) standingIn(c *store.Commit, all []composed) ([]composed, error) {
 	var out []composed
 	for _, g := range all {
 		var there composed
 		for _, nodes := range g {
-			e, err := h.EntryAt(c.Tree, nodes[0].File)
+			file := nodes[0].File
+			e, err := h.EntryAt(c.Tree, file)
+			for err == nil && e.Hash.IsZero() && strings.Contains(file, "/") {
+				_, file, _ = strings.Cut(file, "/")
+				e, err = h.EntryAt(c.Tree, file)
+			}
 			if err != nil {
 				return nil, err
 			}
 			if !e.Regular() {
 				continue
 			}
-			v, err := h.parsed(nodes[0].File, e.Hash)
+			v, err := h.parsed(file, e.Hash)
 			if err != nil {
 				return nil, err
 			}

@@ -252,6 +252,13 @@ func TestMergedCommitIsNamed(t *testing.T) {
 			c.git("checkout", "--quiet", "main")
 			c.git("merge", "--quiet", "--no-ff", "-m", "merge", "outer")
 		}, "web 2"},
+		{"a branch is merged as a subtree", func(c *clone) {
+			c.git("rm", "--quiet", "d.yaml")
+			c.commit("drop")
+			c.git("merge", "--quiet", "--strategy", "ours", "--no-commit", "topic")
+			c.git("read-tree", "--prefix=apps/shop/", "-u", "topic")
+			c.git("commit", "--quiet", "-m", "merge")
+		}, "web 2"},
 		{"the merge itself says another tag than either side", func(c *clone) {
 			c.git("merge", "--quiet", "--no-ff", "--no-commit", "topic")
 			c.put("merge", "d.yaml", app("web", web+":3"))
