@@ -76,7 +76,6 @@ func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit strin
 	var out []reconcile.Former
 	held := map[int]string{}
 	for steps := 0; len(out) < max && (len(out) == 0 || steps < formerWithin); steps++ {
-		newer := w.At
 		c, changed, err := w.back(ctx)
 		if errors.Is(err, store.ErrTooFar) || err == nil && c == nil {
 			break
@@ -87,8 +86,8 @@ func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit strin
 		if !changed && steps > 0 {
 			continue
 		}
-		if steps == 0 && w.namesVariables(s) {
-			if w.taken, err = h.takenAway(ctx, w.At, newer); err != nil {
+		if names := w.names(s); steps == 0 && len(names) > 0 {
+			if w.vars, err = h.variablesThen(ctx, w.At, names); err != nil {
 				return nil, err
 			}
 		}

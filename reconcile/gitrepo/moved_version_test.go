@@ -1,6 +1,7 @@
 package gitrepo
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -170,6 +171,7 @@ func TestVariableThatCameSinceTheBump(t *testing.T) {
 func TestVariableThatBecameTextWithTheBump(t *testing.T) {
 	t.Parallel()
 	const web = "reg.example.org/web"
+	const both = "${HOST}/web:${VER}"
 	settings := func(data string) string {
 		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: flux-system}\ndata:\n  OTHER: v9\n" + data
 	}
@@ -177,8 +179,15 @@ func TestVariableThatBecameTextWithTheBump(t *testing.T) {
 	from := "    substituteFrom: [{kind: ConfigMap, name: settings}]\n"
 	for name, test := range map[string]struct {
 		before, after []string
+		was           string
 		want          []string
 	}{
+		"beside one that is still there": {
+			before: []string{"cluster/web.yaml", ks("    substitute: {VER: v1, HOST: reg.example.org}\n")},
+			after:  []string{"cluster/web.yaml", ks("    substitute: {HOST: reg.example.org}\n")},
+			was:    both,
+			want:   []string{"apps/d.yaml -image: " + web + ":v2", "apps/d.yaml +image: " + web + ":v1"},
+		},
 		"of a ConfigMap": {
 			before: []string{"cluster/web.yaml", ks(from), "cluster/settings.yaml", settings("  VER: v1\n")},
 			after:  []string{"cluster/settings.yaml", settings("")},
@@ -194,6 +203,11 @@ func TestVariableThatBecameTextWithTheBump(t *testing.T) {
 			after:  []string{"README.md", "v2"},
 			want:   []string{"apps/d.yaml -image: " + web + ":v2", "apps/d.yaml +image: " + web + ":${VER}"},
 		},
+		"that has another value since": {
+			before: []string{"cluster/web.yaml", ks("    substitute: {VER: v1, OTHER: v9}\n")},
+			after:  []string{"cluster/web.yaml", ks("    substitute: {VER: v3, OTHER: v9}\n")},
+			want:   []string{"apps/d.yaml -image: " + web + ":v2", "apps/d.yaml +image: " + web + ":v1"},
+		},
 		"of two values": {
 			before: []string{"cluster/web.yaml", ks("    substitute: {VER: v1, OTHER: v9}\n"), "prod/web.yaml", ks("    substitute: {VER: v0}\n")},
 			after:  []string{"cluster/web.yaml", ks("    substitute: {OTHER: v9}\n"), "prod/web.yaml", ks("    substitute: {OTHER: v9}\n")},
@@ -203,7 +217,7 @@ func TestVariableThatBecameTextWithTheBump(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newClone(t)
-			c.put("add", append(test.before, "apps/d.yaml", app("web", web+":${VER}"))...)
+			c.put("add", append(test.before, "apps/d.yaml", app("web", cmp.Or(test.was, web+":${VER}")))...)
 			c.put("text", append(test.after, "apps/d.yaml", app("web", web+":v2"))...)
 			s, diff := c.undo(ask(web + ":v2"))
 			if s.Subject != "text" {

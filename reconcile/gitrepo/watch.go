@@ -61,8 +61,8 @@ type watching struct {
 	groups []*pursued
 	// in is by place the group that it is in and its index there; a node that is not in the first version has none.
 	in [][2]int
-	// taken are the variables that the commit took away at which the walk began.
-	taken []manifest.Node
+	// vars are the variables right before the commit at which the walk began.
+	vars variables
 }
 
 // watch starts to follow places at a commit.
