@@ -92,9 +92,12 @@ func TestGateEntriesAndMarkersAsPeopleWriteThem(t *testing.T) {
 				"p.yaml": scanned, "apps/auto.yaml": automationAt("./apps"),
 				"apps/moved.yaml": deployment("a", "old.example.org/x/app:v1 # {\"$imagepolicy\": \"flux-system:app\"}"),
 				"apps/other.yaml": deployment("b", "reg.example.org/api:v1 # {\"$imagepolicy\": \"flux-system:app\"}"),
-				"infra/app.yaml":  deployment("c", "reg.example.org/app:v1 # {\"$imagepolicy\": \"flux-system:app\"}"),
+				"apps/k/kustomization.yaml": "images:\n- name: x\n  newName: reg.example.org/worker # {\"$imagepolicy\": \"flux-system:app:name\"}\n" +
+					"  newTag: v1 # {\"$imagepolicy\": \"flux-system:app:tag\"}\n",
+				"infra/app.yaml": deployment("c", "reg.example.org/app:v1 # {\"$imagepolicy\": \"flux-system:app\"}"),
 			},
-			want: []string{"note marker-other-image apps/other.yaml:12", "note marker-not-written infra/app.yaml:12"},
+			want: []string{"note marker-other-image apps/k/kustomization.yaml:3", "note marker-other-image apps/other.yaml:12",
+				"note marker-not-written infra/app.yaml:12"},
 			says: []string{"selects tags of reg.example.org/app", "writes that over reg.example.org/api:v1", "writes here, but below apps"},
 		},
 		"automations of which it cannot be told where they write": {
@@ -111,6 +114,10 @@ func TestGateEntriesAndMarkersAsPeopleWriteThem(t *testing.T) {
 				"  - name: made\n    generate:\n      apiVersion: apps/v1\n      kind: Deployment\n      name: d\n      data:\n        metadata: {labels: {a: b}}\n" +
 				"        spec: {template: {spec: {containers: [{name: c, image: 'reg.example.org/job:2'}, {name: d, image: '{{d}}'}]}}}\n"},
 			images: []string{"reg.example.org/tz:1 p.yaml:11", "reg.example.org/job:2 p.yaml:24"},
+		},
+		"a component that nothing includes": {
+			files:  map[string]string{"c/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nimages: [{name: app, newTag: v1}]\n"},
+			images: []string{},
 		},
 		"a List in a JSON file": {
 			files: map[string]string{

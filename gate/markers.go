@@ -104,7 +104,7 @@ func (m *model) checkMarker(n manifest.Node, byID map[string]*policy) {
 		f.Message = fmt.Sprintf("the marker names ImagePolicy %s of %s, but the file is of %s",
 			n.Policy, strings.Join(p.envs, ", "), strings.Join(envs, ", "))
 		f.Fix = "name an ImagePolicy of " + strings.Join(envs, ", ")
-	case n.Part == manifest.PartImage && n.Suffix == "" && isAnother(n.Value, p.image):
+	case namesImage(n) && isAnother(n.Value, p.image):
 		f.Rule, f.Level = report.RuleMarkerImage, report.LevelNote
 		f.Message = fmt.Sprintf("the marker names ImagePolicy %s, which selects tags of %s: image automation writes that over %s",
 			n.Policy, p.image, n.Value)
@@ -113,6 +113,11 @@ func (m *model) checkMarker(n manifest.Node, byID map[string]*policy) {
 		return
 	}
 	m.findings = append(m.findings, f)
+}
+
+// namesImage reports whether image automation writes the name of an image where a marker is.
+func namesImage(n manifest.Node) bool {
+	return n.Suffix == "name" || n.Part == manifest.PartImage && n.Suffix == ""
 }
 
 // isAnother reports whether what a policy scans is another image than the one at its marker, by the last word of their

@@ -27,8 +27,11 @@ func grouped(nodes []manifest.Node) [][]manifest.Node {
 	return out
 }
 
-// isObject reports whether nodes are of a Kubernetes object, so that something may run them.
-func isObject(n manifest.Node) bool { return n.Object.Kind != "" && n.Object.APIVersion != "" }
+// isObject reports whether nodes are of a Kubernetes object, so that something may run them: a kustomization is none.
+func isObject(n manifest.Node) bool {
+	return n.Object.Kind != "" && n.Object.APIVersion != "" &&
+		!strings.HasPrefix(n.Object.APIVersion, "kustomize.config.k8s.io/")
+}
 
 // imageOf is the reference that a group makes; repos helps where a tag stands alone behind a marker.
 func imageOf(group []manifest.Node, repos repositories) (string, bool) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 
-	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -272,68 +271,6 @@ func (s *search) carried(group, there []manifest.Node) bool {
 // versioned reports whether an entry of images said the version of what stands alone now, and no longer does.
 func (s *search) versioned(group, there []manifest.Node) bool {
 	return s.bare && there == nil && manifest.IsEntry(group[0])
-}
-
-// succeeded reports whether a place took over from one that went: that of an object of the same name and folder, as a
-// release takes over from a Deployment, of values beside it in a file of their own, or an entry of a kustomization that
-// includes the other's.
-func (s *search) succeeded(c store.Change, group, there []manifest.Node) (bool, error) {
-	was, is := group[0], s.group[0]
-	switch {
-	case there != nil || !manifest.Kin(group, s.group):
-		return false, nil
-	case manifest.IsEntry(was) && manifest.IsEntry(is):
-		inner, err := s.includes(c.Path, s.file.Path)
-		if err != nil || inner {
-			return inner, err
-		}
-		return s.includes(s.file.Path, c.Path)
-	case manifest.IsEntry(was) || manifest.IsEntry(is) || path.Dir(c.Path) != path.Dir(s.file.Path):
-		return false, nil
-	}
-	return was.Object.Name == is.Object.Name || was.Object.Name == "" || is.Object.Name == "", nil
-}
-
-// apart reports whether two entries of images are of two kustomizations, both there before the commit and after it, that
-// nothing renders together: one environment drops its entry, and another one adds its own.
-func (s *search) apart(c store.Change, group []manifest.Node) (bool, error) {
-	both := []string{c.Path, s.file.Path}
-	for _, file := range both {
-		if !slices.Contains(manifest.Kustomizations, path.Base(file)) {
-			return false, nil
-		}
-	}
-	if !manifest.IsEntry(group[0]) || !manifest.IsEntry(s.group[0]) || c.Path == s.file.Path ||
-		s.file.Blob.IsZero() || c.After.Hash.IsZero() {
-		return false, nil
-	}
-	files, err := s.yamlFiles(s.newer)
-	if err != nil {
-		return false, err
-	}
-	for _, f := range files {
-		if !slices.Contains(manifest.Kustomizations, path.Base(f.path)) {
-			continue
-		}
-		built, err := s.built(s.newer, reconcile.Root{Path: path.Dir(f.path)})
-		if err != nil {
-			return false, err
-		}
-		if slices.Contains(built, both[0]) && slices.Contains(built, both[1]) {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
-// includes reports whether what the folder of one file renders after the commit has another file in it.
-func (s *search) includes(file, other string) (bool, error) {
-	dir := path.Dir(file)
-	if e, err := s.EntryAt(s.newer.Tree, file); err != nil || e.Hash.IsZero() {
-		return false, err
-	}
-	files, err := s.built(s.newer, reconcile.Root{Path: dir})
-	return slices.Contains(files, other), err
 }
 
 // mayTell says quickly whether a file may hold the value, or the image under another tag.

@@ -128,6 +128,28 @@ func TestValueIsFollowedThroughMoves(t *testing.T) {
 				"a/kustomization.yaml", kustomization("r.yaml")+"configMapGenerator: [{name: v, files: [values.yaml]}]\n")
 			c.put("inline", "a/values.yaml", "", "a/r.yaml", release("web", values+"2"), "a/kustomization.yaml", kustomization("r.yaml"))
 		}, web + ":v2", "inline", []string{"a/r.yaml -tag: v2", "a/r.yaml +tag: v1"}},
+		{"a file of values is renamed and bumped at once", func(c *clone) {
+			values := "image:\n  repository: " + web + "\n  tag: v"
+			c.put("add", "a/vals.yaml", values+"1\nreplicas: 2\n", "a/r.yaml", release("web", "replicas: 1"))
+			c.put("rename", "a/vals.yaml", "", "a/conf/web.yaml", values+"2\nreplicas: 2\n")
+		}, web + ":v2", "rename", []string{"a/conf/web.yaml -tag: v2", "a/conf/web.yaml +tag: v1"}},
+		{"a file of values goes while quite another one comes", func(c *clone) {
+			values := "image:\n  repository: " + web + "\n  tag: v"
+			c.put("add", "a/vals.yaml", values+"1\n"+strings.Repeat("# of the first application\n", 9), "a/r.yaml", release("web", "replicas: 1"))
+			c.put("another", "a/vals.yaml", "", "b/web.yaml", values+"2\n"+strings.Repeat("# what the second application has\n", 9))
+		}, web + ":v2", "another", nil},
+		{"values go into an object that the release takes them from, and are bumped at once", func(c *clone) {
+			values := "image:\n  repository: " + web + "\n  tag: v"
+			c.put("add", "a/r.yaml", release("web", values+"1"))
+			c.put("out", "a/r.yaml", release("web", "replicas: 1")+"  valuesFrom: [{kind: ConfigMap, name: other}]\n",
+				"v/cm.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\ndata:\n  values.yaml: |\n"+indent(values+"2\n", "    "))
+		}, web + ":v2", "out", []string{"v/cm.yaml -tag: v2", "v/cm.yaml +tag: v1"}},
+		{"values come back out of the object that the release takes them from", func(c *clone) {
+			values := "image:\n  repository: " + web + "\n  tag: v"
+			c.put("add", "a/r.yaml", release("web", "replicas: 1")+"  valuesFrom: [{kind: ConfigMap, name: other}]\n",
+				"v/cm.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\ndata:\n  values.yaml: |\n"+indent(values+"1\n", "    "))
+			c.put("in", "v/cm.yaml", "", "a/r.yaml", release("web", values+"2"))
+		}, web + ":v2", "in", []string{"a/r.yaml -tag: v2", "a/r.yaml +tag: v1"}},
 		{"a folder that is copied is no move", func(c *clone) {
 			c.put("add", "blue/d.yaml", app("web", web+":1"))
 			c.replace("web 2", "blue/d.yaml", "web:1", "web:2")

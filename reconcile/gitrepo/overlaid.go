@@ -181,7 +181,7 @@ func (o *overlaying) beneath(over []manifest.Node) ([]manifest.Node, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	from, err := o.valuesFrom(over[0])
+	from, err := o.releaseFrom(over[0])
 	if err != nil {
 		return nil, err
 	}
@@ -264,27 +264,16 @@ func (o *overlaying) path(file, pointer string) (string, bool, error) {
 	return manifest.Folder(at.Value), ok && !strings.Contains(at.Value, "$"), nil
 }
 
-// valuesFrom lists the objects, as Kind/name, whose values a HelmRelease is laid over.
-func (o *overlaying) valuesFrom(n manifest.Node) ([]string, error) {
-	if n.Object.Kind != "HelmRelease" {
+// releaseFrom lists the objects, as Kind/name, whose values a HelmRelease is laid over at the commit.
+func (o *overlaying) releaseFrom(n manifest.Node) ([]string, error) {
+	if !isRelease(n) {
 		return nil, nil
 	}
 	e, err := o.EntryAt(o.at.Tree, n.File)
 	if err != nil || !e.Regular() {
 		return nil, err
 	}
-	p, err := o.parsed(n.File, e.Hash)
-	if err != nil || p.scalars == nil {
-		return nil, err
-	}
-	document, _, _ := strings.Cut(n.Pointer, "#")
-	var out []string
-	for _, s := range p.scalars() {
-		if strings.HasPrefix(s.Pointer, document+"#/spec/valuesFrom[") && strings.HasSuffix(s.Pointer, "/name") {
-			out = append(out, "ConfigMap/"+s.Value, "Secret/"+s.Value)
-		}
-	}
-	return out, nil
+	return o.valuesFrom(n, e.Hash)
 }
 
 // defaults is the image that counts where a variable is not set. It says false unless all images that use the variable
