@@ -61,6 +61,21 @@ func mayLift(p Policy) error {
 	return &barredBy{bar, orElse(p.Why, "the policy only tells")}
 }
 
+// mustAsk reports whether a person is to approve what a policy allowed before, or what a revert allowed that the branch
+// carried: the mode, the ceiling or the workload asks by now. What a person said stands.
+func mustAsk(p Policy, s *v1alpha1.RollbackStatus) error {
+	v := s.Verdict
+	byPerson := v != nil && (v.Source == v1alpha1.VerdictByPerson || v.Source == v1alpha1.VerdictByMerge)
+	if v == nil || byPerson || p.Mode == v1alpha1.ModeAuto && len(p.Asks) == 0 {
+		return nil
+	}
+	why := orElse(p.Why, "the policy asks for an approval")
+	if p.Mode == v1alpha1.ModeAuto {
+		why = p.Asks[0].Message
+	}
+	return &barredBy{v1alpha1.BarApproval, fmt.Sprintf("%s allowed it, and a person is asked by now: %s", v.By, why)}
+}
+
 // barredFor is how long a verdict that allowed, and a revert that was lost, wait for what forbids their write now.
 const barredFor = 24 * time.Hour
 
@@ -296,7 +311,10 @@ func (e *Engine) gate(ctx context.Context, rb *v1alpha1.Rollback, read *rules, l
 	if lift {
 		return mayLift(p)
 	}
-	return mayWrite(p, &rb.Status, e.Now())
+	if err := mayWrite(p, &rb.Status, e.Now()); err != nil {
+		return err
+	}
+	return mustAsk(p, &rb.Status)
 }
 
 // shut is how soon a write that the gate refused is tried again, where nothing wakes it before.

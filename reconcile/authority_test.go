@@ -179,3 +179,47 @@ func TestTheReasonOfAnApprovalIsInTheCommit(t *testing.T) {
 		t.Errorf("a policy approved: %q", got)
 	}
 }
+
+// A policy that became stricter, a lower ceiling and a workload's own word stop what was allowed without a person, as
+// what takes the policy away does.
+func TestWhatWasAllowedWithoutAPersonIsAskedOnceAPersonIsToBeAsked(t *testing.T) {
+	lost := func(w *World) {
+		changed(w)
+		tipSays("reg/backend:v2")(w)
+		w.Branch.Commits = nil
+	}
+	approves := func(w *World) { w.Policy.Mode = v1alpha1.ModeApprove }
+	asks := func(w *World) {
+		w.Policy.Asks = []v1alpha1.Doubt{{Type: v1alpha1.DoubtAnnotation, Message: "web says ask"}}
+	}
+	again := func(w *World) {
+		for range maxLapsed {
+			w.Rollback.Status.Lapsed = append(w.Rollback.Status.Lapsed, v1alpha1.Lapse{})
+		}
+	}
+	for name, tt := range map[string]struct {
+		world World
+		do    Effect
+		bar   v1alpha1.Bar
+	}{
+		"a policy's word under Auto":                        {aWorld(approved("policy p")), DoChange, ""},
+		"a policy's word, and the policy asks":              {aWorld(approved("policy p"), approves), DoLapse, ""},
+		"a policy's word, and the workload asks":            {aWorld(approved("policy p"), asks), DoLapse, ""},
+		"a policy's word, and it lapsed often enough":       {aWorld(approved("policy p"), approves, again), DoWait, v1alpha1.BarApproval},
+		"another's revert, and the policy asks":             {aWorld(approved("revert abc"), approves), DoLapse, ""},
+		"a person's word, and the policy asks":              {aWorld(approved("jane"), approves), DoChange, ""},
+		"a person's word, and the workload asks":            {aWorld(approved("jane"), asks), DoChange, ""},
+		"lost to a force push under Auto":                   {aWorld(lost), DoLandAgain, ""},
+		"lost to a force push, and the policy asks":         {aWorld(lost, approves), DoWait, v1alpha1.BarApproval},
+		"a person's revert was lost, and the policy asks":   {aWorld(lost, approved("jane"), approves), DoLandAgain, ""},
+		"a policy that only tells bars it as it did before": {aWorld(approved("policy p"), toldOnly), DoWait, v1alpha1.BarToldOnly},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := decide(tt.world); got.Do != tt.do || got.Barred != tt.bar {
+				t.Errorf("got %s %q %s, want %s %q", got.Do, got.Barred, got.Why, tt.do, tt.bar)
+			}
+		})
+	}
+}
+
+func toldOnly(w *World) { w.Policy.Mode = v1alpha1.ModeNotify }

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -121,10 +122,13 @@ func whenAllowed(w *World) Step {
 	if why := healed(w); why != "" && len(s.Lapsed) < maxLapsed {
 		return Step{Do: DoLapse, Why: why}
 	}
+	if err := mustAsk(w.Policy, s); err != nil && mayWrite(w.Policy, s, w.Now) == nil && len(s.Lapsed) < maxLapsed {
+		return Step{Do: DoLapse, Why: err.Error()}
+	}
 	if s.PullRequest != nil && s.PullRequest.Number > 0 {
 		return proposed(w)
 	}
-	if err := mayWrite(w.Policy, s, w.Now); err != nil {
+	if err := cmp.Or(mayWrite(w.Policy, s, w.Now), mustAsk(w.Policy, s)); err != nil {
 		return waitsBarred(w, err)
 	}
 	if why := lapsed(w); why != "" {
@@ -195,7 +199,7 @@ func underWay(w *World) Step {
 			return overtake(w, v1alpha1.OutcomeWrittenAgain, "the revert %s was lost to a force push: %s",
 				text.Short(s.Change.Commit), why)
 		}
-		if err := mayWrite(w.Policy, s, w.Now); err != nil {
+		if err := cmp.Or(mayWrite(w.Policy, s, w.Now), mustAsk(w.Policy, s)); err != nil {
 			return waitsBarred(w, err)
 		}
 		return Step{Do: DoLandAgain, Why: "the revert was lost to a force push"}

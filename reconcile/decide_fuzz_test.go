@@ -151,6 +151,10 @@ func FuzzDecide(f *testing.F) {
 			if !w.DeletesPods {
 				t.Errorf("%x: deletes a pod without being allowed to", set)
 			}
+		case DoLapse:
+			if s.Verdict == nil || s.Change != nil {
+				t.Errorf("%x: verdict %+v is withdrawn after change %+v", set, s.Verdict, s.Change)
+			}
 		case DoWait, DoFailures, DoSuspect, DoTarget, DoLanded, DoRequest:
 		default:
 			t.Errorf("%x: unknown step %q", set, step.Do)

@@ -93,7 +93,15 @@ var mutants = map[string]mutation{
 		s.Automation = &v1alpha1.ObjectRef{Kind: "ImageUpdateAutomation", Namespace: m.ns, Name: "a"}
 	}},
 	"takes every change for a new one": {blame: func(m *model, s *v1alpha1.Suspect) { s.When = v1alpha1.NewTime(m.now) }},
-	"reverts without a hold":           {revert: func(r *Revert) { r.Hold = false }},
+	"goes on with a policy's word where a person is asked by now": {policies: func(all []v1alpha1.RollbackPolicy) []v1alpha1.RollbackPolicy {
+		for i := range all {
+			for k := range all[i].Spec.Triggers {
+				all[i].Spec.Triggers[k].Mode = v1alpha1.ModeAuto
+			}
+		}
+		return all
+	}, schedule: slices.Concat(fails, []byte{evCrashBefore + arg, evMode + arg, evWalk, evWalk})},
+	"reverts without a hold": {revert: func(r *Revert) { r.Hold = false }},
 	"goes back to what is not there": {prove: func(q Question, p Proof) Proof {
 		if p.Finding == FindingAbsent && q.Image != imgBad && q.Image != imgBad2 {
 			p.Finding = FindingPresent

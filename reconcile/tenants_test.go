@@ -200,6 +200,19 @@ func (m *model) lifts(l Lift) error {
 	return nil
 }
 
+// enough is the rule about whose word is enough: where a person is to be asked by now, only a person's.
+func (m *model) enough(r Revert) error {
+	if m.mode != v1alpha1.ModeApprove && m.ceiling != v1alpha1.ModeApprove {
+		return nil
+	}
+	for _, rec := range m.records {
+		if v := rec.Status.Verdict; r.Rollback == m.self(rec.Name) && v != nil && v.Source != v1alpha1.VerdictByPerson {
+			return fmt.Errorf("a person is to be asked by now, and %s allowed it", v.By)
+		}
+	}
+	return nil
+}
+
 // proofsLast is how old a proof may be that a policy acts upon, with the seconds that a plan may take.
 const proofsLast = 5*time.Minute + 5*time.Second
 

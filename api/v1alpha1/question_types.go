@@ -4,7 +4,7 @@ import "slices"
 
 // Bar is what forbids a write to Git right now.
 //
-// +kubebuilder:validation:Enum=NoPolicy;Suspended;ToldOnly;MaxMode;Authors;MaxAge;Source;Unreadable;Annotation
+// +kubebuilder:validation:Enum=NoPolicy;Suspended;ToldOnly;MaxMode;Authors;MaxAge;Source;Unreadable;Annotation;Approval
 type Bar string
 
 // The bars.
@@ -25,6 +25,8 @@ const (
 	BarSource Bar = "Source"
 	// BarAnnotation: a workload or its namespace has the annotation backstop.dev/rollback: never.
 	BarAnnotation Bar = "Annotation"
+	// BarApproval: a person is to approve it by now, and only a policy, or a revert that the branch carried, allowed it.
+	BarApproval Bar = "Approval"
 	// BarUnreadable: the policies cannot be read now.
 	BarUnreadable Bar = "Unreadable"
 )
