@@ -58,11 +58,23 @@ func Disguised(host string) bool {
 	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
+// names are those under which clouds serve their metadata: of Google, of AWS, of Azure and of Tencent.
+var names = []string{
+	"metadata.google.internal", "metadata.goog", "metadata", "instance-data", "instance-data.ec2.internal",
+	"metadata.azure.internal", "metadata.tencentyun.com",
+}
+
+// Named reports whether a host is the name of a cloud's metadata service. Here it is judged by what it was looked up to
+// be, and by a proxy it is not.
+func Named(host string) bool {
+	return slices.Contains(names, strings.ToLower(strings.TrimSuffix(host, ".")))
+}
+
 // Bars reports whether a host, as a URL names it, must not be asked through a proxy, which dials it from where it
-// stands: one of a cloud's metadata, or an address in disguise.
+// stands: one of a cloud's metadata, by its address or its name, or an address in disguise.
 func Bars(host string) bool {
 	addr, err := netip.ParseAddr(host)
-	return err == nil && Metadata(addr) || Disguised(host)
+	return err == nil && Metadata(addr) || Disguised(host) || Named(host)
 }
 
 // ErrMetadata means that something leads to such an address.

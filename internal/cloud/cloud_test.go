@@ -19,6 +19,18 @@ func TestDisguised(t *testing.T) {
 	}
 }
 
+func TestWhatNoProxyIsSentTo(t *testing.T) {
+	for host, want := range map[string]bool{
+		"metadata.google.internal": true, "Metadata.Google.Internal.": true, "metadata.goog": true, "metadata": true, "instance-data": true,
+		"169.254.169.254": true, "2852039166": true, "fd00:ec2::254": true,
+		"metadata.example.com": false, "google.internal": false, "git.example.com": false, "10.0.0.1": false,
+	} {
+		if got := Bars(host); got != want {
+			t.Errorf("%s: %v, want %v", host, got, want)
+		}
+	}
+}
+
 func TestMetadata(t *testing.T) {
 	for addr, want := range map[string]bool{
 		"169.254.169.254":        true,

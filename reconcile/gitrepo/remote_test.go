@@ -208,6 +208,9 @@ func TestSourcesThatAreRefused(t *testing.T) {
 		{"a cloud's metadata, through a proxy", func(s *reconcile.Source) {
 			s.URL, s.Auth.Proxy = "http://169.254.169.254/latest/fleet.git", secret("address", w.server.URL)
 		}, "one of a cloud's metadata"},
+		{"the same, by its name", func(s *reconcile.Source) {
+			s.URL, s.Auth.Proxy = "http://metadata.goog/x.git", secret("address", w.server.URL)
+		}, "one of a cloud's metadata"},
 		{"the same, as one number", func(s *reconcile.Source) {
 			s.URL, s.Auth.Proxy = "http://2852039166/latest/fleet.git", secret("address", w.server.URL)
 		}, "one of a cloud's metadata"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/backstop-dev/backstop/internal/cloud"
@@ -48,11 +49,12 @@ func (r reach) control(host string) func(network, address string, _ syscall.RawC
 	}
 }
 
-// bars reports whether an address, written as one, must not be asked for an image of a host. What a proxy dials is not
+// bars reports whether an address, written as one, or a name that leads inside wherever it is looked up, must not be asked for an image of a host. What a proxy dials is not
 // seen here, and so what a name means to it.
 func (r reach) bars(host, asked string) bool {
 	addr, err := netip.ParseAddr(asked)
-	no := cloud.Disguised(asked) || err == nil && !r.allows(addr.Unmap())
+	no := cloud.Disguised(asked) || cloud.Named(asked) || r.services.IsValid() && ofService(asked) ||
+		err == nil && !r.allows(addr.Unmap())
 	return no && !slices.Contains(r.hosts, host) && !slices.Contains(r.hosts, hostname(host))
 }
 
@@ -64,4 +66,10 @@ func (r reach) allows(addr netip.Addr) bool {
 		return !addr.IsLoopback() && !r.services.Contains(addr)
 	}
 	return true
+}
+
+// ofService reports whether a host is the name of one of the cluster's Services.
+func ofService(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return strings.HasSuffix(host, ".svc") || strings.HasSuffix(host, ".cluster.local")
 }

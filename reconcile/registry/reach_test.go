@@ -70,6 +70,7 @@ func TestAProxyIsNotSentToWhereNoImageLeads(t *testing.T) {
 	defer proxy.Close()
 	for image, want := range map[string]int32{
 		"169.254.169.254/latest/meta-data:x": 0, "[fd00:ec2::254]/latest:x": 0, "registry.example.com/app:v1": 1,
+		"metadata.google.internal/latest:x": 0, "instance-data:80/latest:x": 0,
 		"2852039166:80/latest:x": 0, "0xa9.0xfe.0xa9.0xfe/latest:x": 0, "169.254.43518/latest:x": 0,
 	} {
 		asked.Store(0)
@@ -77,6 +78,28 @@ func TestAProxyIsNotSentToWhereNoImageLeads(t *testing.T) {
 		p := r.Prove(t.Context(), reconcile.Question{Image: image, Access: reconcile.Access{Insecure: true, Proxy: proxy.URL}})
 		if got := asked.Load(); min(got, 1) != want || p.Finding != reconcile.FindingUnproved {
 			t.Errorf("%s: the proxy was asked %d times: %s", image, got, p.Sentence)
+		}
+	}
+}
+
+// Through a proxy a Service has only its name.
+func TestAProxyIsNotSentToAService(t *testing.T) {
+	for _, c := range []struct {
+		host  string
+		hosts []string
+		want  bool
+	}{
+		{"registry.tools.svc", nil, true},
+		{"registry.tools.svc.cluster.local.", nil, true},
+		{"registry.tools.svc", []string{"registry.tools.svc"}, false},
+		{"registry.example.com", nil, false},
+		{"svc.example.com", nil, false},
+	} {
+		if got := newReach("10.96.0.1", c.hosts).bars(c.host, c.host); got != c.want {
+			t.Errorf("%s in a cluster, with %v: barred %v", c.host, c.hosts, got)
+		}
+		if newReach("", nil).bars(c.host, c.host) {
+			t.Errorf("%s is barred outside of a cluster", c.host)
 		}
 	}
 }
