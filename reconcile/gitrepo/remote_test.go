@@ -196,6 +196,11 @@ func TestSSHHookAndHang(t *testing.T) {
 func TestSourcesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	w, _ := standard(t)
+	proxied := func(host string) func(*reconcile.Source) {
+		return func(s *reconcile.Source) {
+			s.URL, s.Auth.Proxy = "http://"+host+"/latest/fleet.git", secret("address", w.server.URL)
+		}
+	}
 	for _, test := range []struct {
 		name   string
 		change func(*reconcile.Source)
@@ -205,15 +210,9 @@ func TestSourcesThatAreRefused(t *testing.T) {
 		{"a path", func(s *reconcile.Source) { s.URL = w.bare }, "not an http, https or ssh URL"},
 		{"an scp-like address", func(s *reconcile.Source) { s.URL = "git@github.com:org/fleet.git" }, "does not parse"},
 		{"the git protocol", func(s *reconcile.Source) { s.URL = "git://example.com/fleet.git" }, "not an http, https or ssh URL"},
-		{"a cloud's metadata, through a proxy", func(s *reconcile.Source) {
-			s.URL, s.Auth.Proxy = "http://169.254.169.254/latest/fleet.git", secret("address", w.server.URL)
-		}, "one of a cloud's metadata"},
-		{"the same, by its name", func(s *reconcile.Source) {
-			s.URL, s.Auth.Proxy = "http://metadata.goog/x.git", secret("address", w.server.URL)
-		}, "one of a cloud's metadata"},
-		{"the same, as one number", func(s *reconcile.Source) {
-			s.URL, s.Auth.Proxy = "http://2852039166/latest/fleet.git", secret("address", w.server.URL)
-		}, "one of a cloud's metadata"},
+		{"a cloud's metadata, through a proxy", proxied("169.254.169.254"), "one of a cloud's metadata"},
+		{"the same, as one number", proxied("2852039166"), "one of a cloud's metadata"},
+		{"the same, by its name", proxied("metadata.goog"), "one of a cloud's metadata"},
 		{"the same, as a GitHub App's API", func(s *reconcile.Source) {
 			s.Auth = reconcile.Auth{Provider: "github", Proxy: secret("address", w.server.URL), Secret: secret("githubAppID", "1",
 				"githubAppInstallationID", "2", "githubAppBaseURL", "http://169.254.169.254/latest/x?", "githubAppPrivateKey", appKey(t, 2048))}
