@@ -86,8 +86,8 @@ func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit strin
 		if !changed && steps > 0 {
 			continue
 		}
-		if names := w.names(s); steps == 0 && len(names) > 0 {
-			if w.vars, err = h.variablesThen(ctx, w.At, names); err != nil {
+		if steps == 0 {
+			if err := w.spell(ctx, s); err != nil {
 				return nil, err
 			}
 		}
@@ -110,7 +110,7 @@ func (w *watching) former(s v1alpha1.Suspect, held map[int]string) reconcile.For
 	for k, v := range values {
 		i := w.places[k].node
 		if v != nil && v.Value != s.Places[i].Bad {
-			held[i], fresh = w.spelled(*v, s.Places[i].Bad).Value, true
+			held[i], fresh = w.spelled[k].text(*v).Value, true
 		}
 		if v == nil && w.lacked(k, values) {
 			f.Values, fresh = append(f.Values, v1alpha1.PlaceValue{Index: int32(i), Remove: true}), true

@@ -175,7 +175,8 @@ func TestVariableThatBecameTextWithTheBump(t *testing.T) {
 	settings := func(data string) string {
 		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: flux-system}\ndata:\n  OTHER: v9\n" + data
 	}
-	ks := func(post string) string { return fluxKustomization("web", "./apps", "postBuild:\n"+post) }
+	ksAt := func(path, post string) string { return fluxKustomization("web", path, "postBuild:\n"+post) }
+	ks := func(post string) string { return ksAt("./apps", post) }
 	from := "    substituteFrom: [{kind: ConfigMap, name: settings}]\n"
 	for name, test := range map[string]struct {
 		before, after []string
@@ -207,6 +208,14 @@ func TestVariableThatBecameTextWithTheBump(t *testing.T) {
 			before: []string{"cluster/web.yaml", ks("    substitute: {VER: v1, OTHER: v9}\n")},
 			after:  []string{"cluster/web.yaml", ks("    substitute: {VER: v3, OTHER: v9}\n")},
 			want:   []string{"apps/d.yaml -image: " + web + ":v2", "apps/d.yaml +image: " + web + ":v1"},
+		},
+		"of two values in two clusters": {
+			before: []string{"cluster/web.yaml", ks("    substitute: {VER: v1}\n"), "prod/web.yaml", ksAt("./prod/app", "    substitute: {VER: v0}\n"),
+				"prod/app/d.yaml", app("web", web+":${VER}")},
+			after: []string{"cluster/web.yaml", ks("    substitute: {OTHER: v9}\n"), "prod/web.yaml", ksAt("./prod/app", "    substitute: {OTHER: v9}\n"),
+				"prod/app/d.yaml", app("web", web+":v2")},
+			want: []string{"apps/d.yaml -image: " + web + ":v2", "apps/d.yaml +image: " + web + ":v1",
+				"prod/app/d.yaml -image: " + web + ":v2", "prod/app/d.yaml +image: " + web + ":v0"},
 		},
 		"of two values": {
 			before: []string{"cluster/web.yaml", ks("    substitute: {VER: v1, OTHER: v9}\n"), "prod/web.yaml", ks("    substitute: {VER: v0}\n")},

@@ -61,8 +61,8 @@ type watching struct {
 	groups []*pursued
 	// in is by place the group that it is in and its index there; a node that is not in the first version has none.
 	in [][2]int
-	// vars are the variables right before the commit at which the walk began.
-	vars variables
+	// spelled are by place the variables that it named right before the commit at which the walk began.
+	spelled map[int]spelling
 }
 
 // watch starts to follow places at a commit.
@@ -75,7 +75,7 @@ func (h *history) watch(ctx context.Context, from plumbing.Hash, places []place)
 	if err != nil {
 		return nil, err
 	}
-	w := &watching{walk: f, places: places}
+	w := &watching{walk: f, places: places, spelled: map[int]spelling{}}
 	for _, p := range places {
 		in, err := w.join(p)
 		if err != nil {
@@ -173,12 +173,13 @@ func (w *watching) values() []*manifest.Node {
 func (w *watching) image(base string) string {
 	image := ""
 	for i, g := range w.groups {
-		if g.gone || g.blind || !slices.ContainsFunc(w.in, func(in [2]int) bool { return in[0] == i }) {
+		k := slices.IndexFunc(w.in, func(in [2]int) bool { return in[0] == i })
+		if g.gone || g.blind || k < 0 {
 			continue
 		}
 		group := slices.Clone(g.group)
 		for n := range group {
-			group[n] = w.spelled(group[n], "")
+			group[n] = w.spelled[k].text(group[n])
 		}
 		made, ok := manifest.Reference(group, base)
 		if g.group[0].Variable != "" {
