@@ -42,7 +42,8 @@ func (c Change) String() string {
 type Comparison struct {
 	// Changes by object.
 	Changes []Change
-	// Broken are the findings about what could be built before and cannot be any more.
+	// Broken are the findings about what could be built before and cannot be any more, and about images with a variable
+	// that nothing replaces.
 	Broken []report.Finding
 	// Left are the uses of the image that was asked for which stay.
 	Left []report.Use
@@ -82,6 +83,13 @@ func Compare(ctx context.Context, before, after fs.FS, image string) (*Compariso
 			out.Broken = append(out.Broken, f)
 		}
 	}
+	for _, u := range is.open {
+		if u.Literal != "" && !slices.ContainsFunc(was.open, func(o report.Use) bool {
+			return o.Object == u.Object && o.Unit == u.Unit
+		}) {
+			out.Broken = append(out.Broken, notReplaced(u))
+		}
+	}
 	old, now := was.byObject(), is.byObject()
 	// An object of which the image makes the name, such as a Job, is one object before and another after.
 	keys := maps.Clone(old)
@@ -110,7 +118,7 @@ var hashed = regexp.MustCompile(`^((?:ConfigMap|Secret) .+)-[2456789bcdfghkmt]{1
 // byObject lists the images of each object.
 func (m *model) byObject() map[runner][]string {
 	out := map[runner][]string{}
-	for _, u := range m.uses {
+	for _, u := range slices.Concat(m.uses, m.open) {
 		key := runner{hashed.ReplaceAllString(u.Object, "$1"), u.Unit}
 		out[key] = union(out[key], []string{u.Image})
 	}

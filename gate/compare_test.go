@@ -13,7 +13,8 @@ func TestCompareSaysWhatARevertRenders(t *testing.T) {
 	}
 	files := map[string]string{
 		"apps/kustomization.yaml": entry("v2"), "apps/web.yaml": deployment("web", "web"), "apps/worker.yaml": deployment("worker", "worker:1"),
-		"other/web.yaml":         deployment("other", "reg/web:v2"),
+		"other/web.yaml": deployment("other", "reg/web:v2"), "vars.yaml": kustomization("vars", "./vars", "prune: true"),
+		"vars/d.yaml":            deployment("vars", "reg/vars:v2"),
 		"gen/kustomization.yaml": "configMapGenerator: [{name: values, files: [values.yaml]}]\n",
 		"gen/values.yaml":        "image: {repository: reg/api, tag: v2}\n",
 	}
@@ -37,6 +38,10 @@ func TestCompareSaysWhatARevertRenders(t *testing.T) {
 		"an object that is named after the image": {
 			file: "other/web.yaml", content: deployment("web-of-v1", "reg/web:v1"), had: true, left: "apps/kustomization.yaml",
 			changes: []string{"Deployment other is gone, which ran reg/web:v2", "Deployment web-of-v1 is new, and runs reg/web:v1"},
+		},
+		"a variable that nothing replaces": {
+			file: "vars/d.yaml", content: deployment("vars", "reg/vars:${TAG}"), broken: "nothing here replaces", had: true,
+			changes: []string{"Deployment vars in vars: reg/vars:v2 → reg/vars:${TAG}"}, left: "apps/kustomization.yaml other/web.yaml",
 		},
 		"a folder that is not built any more": {
 			file: "apps/kustomization.yaml", content: "resources: [web.yaml, none.yaml]\n", broken: "none.yaml", had: true,

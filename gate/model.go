@@ -38,7 +38,9 @@ type model struct {
 	chartLimit time.Duration
 	slow       int
 
-	uses     []report.Use
+	uses []report.Use
+	// open are the uses in whose image a variable is left.
+	open     []report.Use
 	findings []report.Finding
 	// retagged are the places whose tag YAML takes for a number.
 	retagged map[string]bool

@@ -181,7 +181,7 @@ func (m *model) checkReferences() {
 			}.By(use.Paths))
 			continue
 		case strings.Contains(use.Image, "$"):
-			m.findings = append(m.findings, notReplaced(use))
+			m.findings, m.open = append(m.findings, notReplaced(use)), append(m.open, use)
 			continue
 		case err != nil && m.retagged[use.File+":"+strconv.Itoa(use.Line)]:
 			// That the tag is no text says it already.

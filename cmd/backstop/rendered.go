@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
 	"github.com/backstop-dev/backstop/reconcile/render"
 )
@@ -24,6 +25,10 @@ func rendered(ctx context.Context, p *gitrepo.Plan, image string) ([]string, err
 	}
 	if len(c.Broken) > 0 {
 		f := c.Broken[0]
+		if f.Rule != report.RuleBuild {
+			return nil, fmt.Errorf("with the revert %s:%d says %s, and nothing replaces the variable in it", f.File, f.Line,
+				f.Image)
+		}
 		return nil, fmt.Errorf("with the revert kustomize cannot build what it could: %s:%d %s", f.File, f.Line, f.Message)
 	}
 	// What only comes with the revert takes the image away from nobody.
