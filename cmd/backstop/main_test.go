@@ -239,7 +239,7 @@ func TestBlameOfWhatIsNotCommitted(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
 	code, _, errs = call(t, "blame", "ghcr.io/acme/backend:v1.3.0", "--repo", dir)
-	if code != exitError || !strings.Contains(errs, "none of the") {
+	if code != exitError || !strings.Contains(errs, "the only file that was read") {
 		t.Errorf("of what stands nowhere: exit code %d: %s", code, errs)
 	}
 }

@@ -30,7 +30,7 @@ func TestImageThatGitNoLongerSaysIsBlamedAndWhoTookItBack(t *testing.T) {
 		t.Errorf("an image that Git says: gone since %+v, %v", s.GoneSince, err)
 	}
 	q.Image = web + ":9.9"
-	if _, err = c.open().Blame(t.Context(), q); err == nil || !strings.Contains(err.Error(), "none of the") {
+	if _, err = c.open().Blame(t.Context(), q); err == nil || !strings.Contains(err.Error(), "the only file that was read") {
 		t.Errorf("an image that Git never said: %v", err)
 	}
 }
