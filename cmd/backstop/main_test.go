@@ -315,6 +315,15 @@ func TestRevertOfATagThatGotADigestGoesBehindTheTag(t *testing.T) {
 	}
 }
 
+func TestRevertGoesBehindATypingMistake(t *testing.T) {
+	dir, _ := testRepository(t)
+	bump(t, dir, "v1.2.0", "v1.3.0sha256:"+strings.Repeat("a", 64), "v1.3.0@sha256:"+strings.Repeat("a", 64))
+	code, out, errs := call(t, "revert", "deploy/backend", "--repo", dir, "--dry-run")
+	if code != exitOK || !strings.Contains(out, "+          image: ghcr.io/acme/backend:v1.2.0") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+}
+
 func TestEarlierValuesAreListedOnce(t *testing.T) {
 	dir, _ := testRepository(t)
 	bump(t, dir, "v1.2.0@sha256:"+strings.Repeat("a", 64), "v1.2.0@sha256:"+strings.Repeat("b", 64), "v1.3.0")

@@ -156,6 +156,10 @@ func (o *revertOptions) find(ctx context.Context, repo repository, ref string) (
 			// A digest was put to it since: without one it is what was asked for.
 			continue
 		}
+		if _, err := image.Parse(f.Image); o.to == "" && f.Image != "" && err != nil {
+			// A typing mistake that somebody mended: nothing ever ran it.
+			continue
+		}
 		if o.to == "" || f.Image == o.to || image.Short(f.Image) == o.to {
 			return reconcile.Revert{
 				Image: ref, Suspect: s, Target: v1alpha1.Target{Image: f.Image, Values: f.Values}, Hold: !o.noHold,
