@@ -106,8 +106,8 @@ func (m *model) checkMarker(n manifest.Node, byID map[string]*policy) {
 		f.Fix = "name an ImagePolicy of " + strings.Join(envs, ", ")
 	case namesImage(n) && isAnother(n.Value, p.image):
 		f.Rule, f.Level = report.RuleMarkerImage, report.LevelNote
-		f.Message = fmt.Sprintf("the marker names ImagePolicy %s, which selects tags of %s: image automation writes that over %s",
-			n.Policy, p.image, n.Value)
+		f.Message = fmt.Sprintf("the marker names ImagePolicy %s, which selects tags of %s: image automation writes that "+
+			"over %s", n.Policy, p.image, n.Value)
 		f.Fix = "name the ImagePolicy of this image, unless the other one is to take its place"
 	default:
 		return
@@ -132,8 +132,8 @@ func isAnother(value, scanned string) bool {
 // writers are the folders to which the automations of a namespace write in this repository.
 type writers map[string][]string
 
-// writers lists, by namespace, where the automations of the tree write. Those of a namespace of which one cannot be told
-// are left out.
+// writers lists, by namespace, where the automations of the tree write. Those of a namespace of which one cannot be
+// told are left out.
 func (m *model) writers() writers {
 	out, unknown := writers{}, false
 	for _, a := range m.automations {

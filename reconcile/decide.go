@@ -146,13 +146,18 @@ func whenAllowed(w *World) Step {
 	if wait := waitsForOthers(w); wait > 0 {
 		return Step{Do: DoWait, Wait: wait, Brief: true, Why: "other images fail right now: one push reverts all of them"}
 	}
+	return deliver(w)
+}
+
+// deliver is the way that a revert takes to the branch.
+func deliver(w *World) Step {
+	s := &w.Rollback.Status
 	switch {
 	case w.Policy.Delivery == v1alpha1.DeliveryPullRequest:
 		return Step{Do: DoPullRequest, Why: "opening a pull request to " + s.Suspect.Branch}
 	case s.PullRequest != nil:
 		return Step{Do: DoPullRequest, Why: s.Suspect.Branch + " takes no push, opening a pull request"}
-	}
-	if byHandAlone(&w.Rollback.Status) {
+	case byHandAlone(s):
 		return Step{Do: DoChange, Why: "pushing to Git what was set by hand"}
 	}
 	return Step{Do: DoChange, Why: "pushing the revert"}

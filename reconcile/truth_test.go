@@ -63,6 +63,7 @@ func (m *model) failure(image string, wl v1alpha1.Workload) v1alpha1.Failure {
 		if m.fails[image] == unmeasured {
 			f.Canary.Doubts = doubt(v1alpha1.DoubtMetrics)
 		}
+	case runsWell, absent, nodeFails:
 	}
 	return f
 }

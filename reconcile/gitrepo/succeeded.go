@@ -21,23 +21,12 @@ func (s *search) succeeded(c store.Change, group, there []manifest.Node) (bool, 
 	case there != nil || !manifest.Kin(group, s.group):
 		return false, nil
 	case manifest.IsEntry(was) && manifest.IsEntry(is):
-		inner, err := s.includes(c.Path, s.file.Path)
-		if err != nil || inner {
-			return inner, err
-		}
-		return s.includes(s.file.Path, c.Path)
+		return s.oneIncludes(c.Path, s.file.Path)
 	case was.Object.Name == "" && is.Object.Name == "" && c.After.Hash.IsZero() && s.file.Blob.IsZero():
 		return s.alike(c)
-	case isRelease(was) && !isRelease(is):
-		lent, err := s.lends(was, c.After.Hash, is)
-		if err != nil || lent {
-			return lent, err
-		}
-	case isRelease(is) && !isRelease(was):
-		lent, err := s.lends(is, s.file.Blob, was)
-		if err != nil || lent {
-			return lent, err
-		}
+	}
+	if lent, err := s.lent(c, was, is); err != nil || lent {
+		return lent, err
 	}
 	if manifest.IsEntry(was) || manifest.IsEntry(is) || path.Dir(c.Path) != path.Dir(s.file.Path) {
 		return false, nil
@@ -46,6 +35,18 @@ func (s *search) succeeded(c store.Change, group, there []manifest.Node) (bool, 
 }
 
 func isRelease(n manifest.Node) bool { return n.Object.Kind == "HelmRelease" }
+
+// lent reports whether one of two places is in a release, and the other one in an object that the release takes values
+// from.
+func (s *search) lent(c store.Change, was, is manifest.Node) (bool, error) {
+	switch {
+	case isRelease(was) == isRelease(is):
+		return false, nil
+	case isRelease(was):
+		return s.lends(was, c.After.Hash, is)
+	}
+	return s.lends(is, s.file.Blob, was)
+}
 
 // lends reports whether a version of a release takes values from the object that a node is in.
 func (s *search) lends(release manifest.Node, blob plumbing.Hash, n manifest.Node) (bool, error) {
@@ -95,8 +96,8 @@ func (s *search) alike(c store.Change) (bool, error) {
 	return 2*same >= max(len(was), len(is)), nil
 }
 
-// apart reports whether two entries of images are of two kustomizations, both there before the commit and after it, that
-// nothing renders together: one environment drops its entry, and another one adds its own.
+// apart reports whether two entries of images are of two kustomizations, both there before the commit and after it,
+// that nothing renders together: one environment drops its entry, and another one adds its own.
 func (s *search) apart(c store.Change, group []manifest.Node) (bool, error) {
 	both := []string{c.Path, s.file.Path}
 	for _, file := range both {
@@ -125,6 +126,15 @@ func (s *search) apart(c store.Change, group []manifest.Node) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// oneIncludes reports whether the folder of one of two files renders the other.
+func (s *search) oneIncludes(a, b string) (bool, error) {
+	inner, err := s.includes(a, b)
+	if err != nil || inner {
+		return inner, err
+	}
+	return s.includes(b, a)
 }
 
 // includes reports whether what the folder of one file renders after the commit has another file in it.

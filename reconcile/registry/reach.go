@@ -49,8 +49,8 @@ func (r reach) control(host string) func(network, address string, _ syscall.RawC
 	}
 }
 
-// bars reports whether an address, written as one, or a name that leads inside wherever it is looked up, must not be asked for an image of a host. What a proxy dials is not
-// seen here, and so what a name means to it.
+// bars reports whether an address, written as one, or a name that leads inside wherever it is looked up, must not be
+// asked for an image of a host. What a proxy dials is not seen here, and so what a name means to it.
 func (r reach) bars(host, asked string) bool {
 	addr, err := netip.ParseAddr(asked)
 	no := cloud.Disguised(asked) || cloud.Named(asked) || r.services.IsValid() && ofService(asked) ||
