@@ -193,7 +193,7 @@ func underWay(w *World) Step {
 		return Step{Do: DoLanded, Why: "the branch holds the target"}
 	case st.bad > 0 && !standing && s.PullRequest != nil:
 		// What a squash made of it has no trailers, and only the branch could tell a force push from a person.
-		return overtake(w, v1alpha1.OutcomeWrittenAgain, "%s was written to %s again after pull request %d", badInWords(w),
+		return movedOn(w, v1alpha1.OutcomeWrittenAgain, "%s was written to %s again after pull request %d", badInWords(w),
 			s.Suspect.Branch, s.PullRequest.Number)
 	case st.bad > 0 && !standing:
 		if landings(s) >= maxLandAgain {
@@ -201,7 +201,7 @@ func underWay(w *World) Step {
 				maxLandAgain+1, s.Suspect.Branch)
 		}
 		if why := healed(w); why != "" {
-			return overtake(w, v1alpha1.OutcomeWrittenAgain, "the revert %s was lost to a force push: %s",
+			return movedOn(w, v1alpha1.OutcomeWrittenAgain, "the revert %s was lost to a force push: %s",
 				text.Short(s.Change.Commit), why)
 		}
 		if err := cmp.Or(mayWrite(w.Policy, s, w.Now), mustAsk(w.Policy, s)); err != nil {
@@ -209,10 +209,10 @@ func underWay(w *World) Step {
 		}
 		return Step{Do: DoLandAgain, Why: "the revert was lost to a force push"}
 	case st.bad > 0:
-		return overtake(w, v1alpha1.OutcomeWrittenAgain, "%s was written to %s again after the revert %s", badInWords(w),
+		return movedOn(w, v1alpha1.OutcomeWrittenAgain, "%s was written to %s again after the revert %s", badInWords(w),
 			s.Suspect.Branch, text.Short(s.Change.Commit))
 	case st.target == 0:
-		return overtake(w, v1alpha1.OutcomeOvertaken, "%s at %s says something newer than the revert", s.Suspect.Branch,
+		return movedOn(w, v1alpha1.OutcomeNewer, "%s at %s says something newer than the revert", s.Suspect.Branch,
 			text.Short(w.Branch.Tip))
 	}
 	if step, ok := request(w, " to apply the revert"); ok {

@@ -257,7 +257,7 @@ func TestDecide(t *testing.T) {
 		},
 		"something newer after the revert: superseded": {
 			world: aWorld(landed, tipSays("reg/backend:v3")), do: DoOutcome, result: v1alpha1.ResultSuperseded, says: "newer than the revert",
-			reason: v1alpha1.OutcomeOvertaken,
+			reason: v1alpha1.OutcomeNewer,
 		},
 		"landed: Flux is asked": {world: aWorld(landed, func(w *World) { w.Rollback.Status.Request = nil }), do: DoRequest},
 		"landed again: Flux is asked again": {

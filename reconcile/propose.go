@@ -98,7 +98,7 @@ func notShown(w *World) Step {
 	s := &w.Rollback.Status
 	pr := s.PullRequest
 	if s.AskedFor(v1alpha1.DoubtHoldMissing) {
-		return overtake(w, v1alpha1.OutcomeWrittenAgain, "%s was written to %s again after pull request %d, which "+
+		return movedOn(w, v1alpha1.OutcomeWrittenAgain, "%s was written to %s again after pull request %d, which "+
 			"brought no hold", badInWords(w), s.Suspect.Branch, pr.Number)
 	}
 	if w.Now.Sub(pr.At.Time) > giveUp(w.Policy) {

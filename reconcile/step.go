@@ -118,8 +118,8 @@ func end(w *World, r v1alpha1.Result, format string, args ...any) Step {
 	return Step{Do: DoOutcome, Why: why, Outcome: v1alpha1.Outcome{Result: r, Message: why, At: v1alpha1.NewTime(w.Now)}}
 }
 
-// overtake ends a revert that was on the branch, which has moved on since.
-func overtake(w *World, reason, format string, args ...any) Step {
+// movedOn ends a revert that was on the branch, which has moved on since.
+func movedOn(w *World, reason, format string, args ...any) Step {
 	step := end(w, v1alpha1.ResultSuperseded, format, args...)
 	step.Outcome.Reason = reason
 	return step

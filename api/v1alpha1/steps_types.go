@@ -230,8 +230,8 @@ const (
 const (
 	// OutcomeWrittenAgain: the branch says again what was reverted.
 	OutcomeWrittenAgain = "WrittenAgain"
-	// OutcomeOvertaken: the branch says something newer than the revert.
-	OutcomeOvertaken = "Overtaken"
+	// OutcomeNewer: the branch says something newer than the revert.
+	OutcomeNewer = "NewerInGit"
 )
 
 // Outcome is how it ended, for a human.
@@ -242,7 +242,7 @@ type Outcome struct {
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message"`
 	// Reason is a word for what ended it, where there is more to say than the result: the kind of the Git server's
-	// refusal, such as Declined, or WrittenAgain or Overtaken where the branch moved on after the revert.
+	// refusal, such as Declined, or WrittenAgain or NewerInGit where the branch moved on after the revert.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Reason string `json:"reason,omitempty"`

@@ -36,7 +36,7 @@ func applyEnding(r *v1alpha1.Rollback, what string) string {
 	switch r.Status.Outcome.Reason {
 	case v1alpha1.OutcomeWrittenAgain:
 		return "Superseded: Git says again " + theChange(r) + " for " + what
-	case v1alpha1.OutcomeOvertaken:
+	case v1alpha1.OutcomeNewer:
 		return "Superseded: Git says something newer than the revert for " + what
 	}
 	switch r.Status.Outcome.Result {

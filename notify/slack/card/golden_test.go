@@ -51,7 +51,7 @@ func states() map[string]Facts {
 		"8-rejected":         {failures, target, decides(jane, v1alpha1.Reject), verdict(jane, v1alpha1.Reject), ends(v1alpha1.ResultRejected, "slack:T0SHOP/U0JANE keeps registry.example/shop/shop-api:v1.42.0: no reason given")},
 		"8-expired":          {failures, target, ends(v1alpha1.ResultExpired, "nobody decided in 1h; it can still be approved or rejected. Asked because the policy asks for an approval")},
 		"8-superseded":       {failures, target, ends(v1alpha1.ResultSuperseded, "main at 77aa88bb99cc no longer says registry.example/shop/shop-api:v1.42.0: nothing to revert")},
-		"8-written-again":    {failures, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, overtaken(v1alpha1.OutcomeWrittenAgain, "registry.example/shop/shop-api:v1.42.0 was written to main again after the revert c0ffee123456")},
+		"8-written-again":    {failures, target, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, movedOn(v1alpha1.OutcomeWrittenAgain, "registry.example/shop/shop-api:v1.42.0 was written to main again after the revert c0ffee123456")},
 		"8-source-not-found": {failures, ends(v1alpha1.ResultSourceNotFound, "Deployment/shop-api carries no Flux labels: it was not applied by Flux, so there is nothing in Git to revert")},
 		"8-reported-only":    {failures, target, ends(v1alpha1.ResultReportedOnly, "registry.example/shop/shop-api:v1.42.0 came in with 4be1c2d9a7f3 (main): no RollbackPolicy selects the workload")},
 		"8-not-reverted":     {failures, target, decides("jane@example.com", v1alpha1.Approve), verdict("jane@example.com", v1alpha1.Approve), ends(v1alpha1.ResultFailed, "push main: the server's hook says: this branch is frozen until Monday")},
@@ -117,8 +117,8 @@ func states() map[string]Facts {
 		"8-release-blamed": {cannotRelease, blamed, ends(v1alpha1.ResultReportedOnly, "HelmRelease/shop: the chart does not take its values since 4be1c2d9a7f3 (main): correct it there, or revert the commit")},
 		"8-release-moved":  {cannotRelease, chartMoved, ends(v1alpha1.ResultReportedOnly, "HelmRelease/shop: the chart does not take its values; no commit is blamed: the values are those of release v3, and the chart moved from 1.4.0 to 1.5.0 within 1.x: pin it to 1.4.0 in Git")},
 		"8-mended":         {cannotApply, blamed, ends(v1alpha1.ResultSuperseded, "Kustomization/shop applies what Git says again: somebody mended what 4be1c2d9a7f3 broke")},
-		"8-written-again":  {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, noHold, overtaken(v1alpha1.OutcomeWrittenAgain, "what 4be1c2d9a7f3 changed was written to main again after the revert c0ffee123456")},
-		"8-overtaken":      {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, noHold, overtaken(v1alpha1.OutcomeOvertaken, "main at 77aa88bb99cc says something newer than the revert")},
+		"8-written-again":  {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, noHold, movedOn(v1alpha1.OutcomeWrittenAgain, "what 4be1c2d9a7f3 changed was written to main again after the revert c0ffee123456")},
+		"8-newer":          {cannotApply, blamed, filesBack, decides(jane, v1alpha1.Approve), verdict(jane, v1alpha1.Approve), requested, noHold, movedOn(v1alpha1.OutcomeNewer, "main at 77aa88bb99cc says something newer than the revert")},
 	}
 	misconfigured := map[string][]edit{
 		"1-grace-period": {configFails},

@@ -314,8 +314,8 @@ func requested(r *v1alpha1.Rollback) {
 	waits("Kustomization/flux-system/shop has not applied c0ffee123456 yet", "")(r)
 }
 
-// overtaken ends a revert whose branch moved on.
-func overtaken(reason, why string) edit {
+// movedOn ends a revert whose branch moved on.
+func movedOn(reason, why string) edit {
 	return func(r *v1alpha1.Rollback) {
 		ends(v1alpha1.ResultSuperseded, "%s", why)(r)
 		r.Status.Outcome.Reason = reason
