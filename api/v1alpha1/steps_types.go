@@ -13,7 +13,8 @@ type PlaceValue struct {
 	// +kubebuilder:validation:MaxLength=320
 	Value string `json:"value"`
 	// Remove takes the place out, which the suspect added, in place of writing a value: a digest beside a tag, or all of
-	// an entry of images.
+	// an entry of images. A value beside it comes back under its own key: the tag that a digest replaced, or the digest
+	// that a tag replaced.
 	// +optional
 	Remove bool `json:"remove,omitempty"`
 }

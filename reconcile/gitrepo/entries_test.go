@@ -8,7 +8,7 @@ import (
 func TestImagesAreFoundAsPeopleWriteThem(t *testing.T) {
 	t.Parallel()
 	const web = "reg.example.org/web"
-	digest := "sha256:" + strings.Repeat("1", 64)
+	digest, other := "sha256:"+strings.Repeat("1", 64), "sha256:"+strings.Repeat("2", 64)
 	entry := func(text string) string { return kustomization("d.yaml") + "images:\n" + text }
 	for _, test := range []struct {
 		name    string
@@ -97,6 +97,37 @@ func TestImagesAreFoundAsPeopleWriteThem(t *testing.T) {
 			c.put("web v2", "kustomization.yaml", entry("  - name: "+web+"\n    newTag: v2\n    digest: "+digest+"\n"))
 		}, web + ":v2@" + digest, "web v2", []string{"kustomization.yaml -newTag: v2", "kustomization.yaml -digest: " + digest,
 			"kustomization.yaml +newTag: v1"}},
+		{"a digest in the place of the tag of an entry", func(c *clone) {
+			c.put("add", "kustomization.yaml", entry("  - name: "+web+"\n    newTag: v1\n"), "d.yaml", app("web", web+":v0"))
+			c.put("web v2", "kustomization.yaml", entry("  - name: "+web+"\n    digest: "+digest+" # pinned\n"))
+		}, web + "@" + digest, "web v2", []string{"kustomization.yaml -digest: " + digest + " # pinned", "kustomization.yaml +newTag: v1 # pinned"}},
+		{"a digest in the place of the tag, with another registry", func(c *clone) {
+			c.put("add", "kustomization.yaml", entry("  - name: web\n    newName: docker.io/acme/web\n    newTag: \"1\"\n"), "d.yaml", app("web", "web"))
+			c.put("web v2", "kustomization.yaml", entry("  - {name: web, newName: "+web+", digest: "+digest+"}\n"))
+		}, web + "@" + digest, "web v2", []string{"kustomization.yaml -- {name: web, newName: " + web + ", digest: " + digest + "}",
+			`kustomization.yaml +- {name: web, newName: docker.io/acme/web, newTag: "1"}`}},
+		{"a tag in the place of the digest of an entry", func(c *clone) {
+			c.put("add", "kustomization.yaml", entry("  - name: "+web+"\n    digest: "+digest+"\n"), "d.yaml", app("web", web+":v0"))
+			c.put("web v2", "kustomization.yaml", entry("  - name: "+web+"\n    newTag: v2\n"))
+		}, web + ":v2", "web v2", []string{"kustomization.yaml -newTag: v2", "kustomization.yaml +digest: " + digest}},
+		{"a digest in the place of the tag of values", func(c *clone) {
+			c.put("add", "r.yaml", release("web", "image:\n  repository: "+web+"\n  tag: v1\n  pullPolicy: Always"))
+			c.put("web v2", "r.yaml", release("web", "image:\n  repository: "+web+"\n  digest: "+digest+"\n  pullPolicy: Always"))
+		}, web + "@" + digest, "web v2", []string{"r.yaml -digest: " + digest, "r.yaml +tag: v1"}},
+		{"a digest that left the tag for a key of its own", func(c *clone) {
+			c.put("add", "r.yaml", release("web", "image:\n  repository: "+web+"\n  tag: v1@"+digest+"\n  pullPolicy: Always"))
+			c.put("web v2", "r.yaml", release("web", "image:\n  repository: "+web+"\n  tag: v2\n  digest: "+other+"\n  pullPolicy: Always"))
+		}, web + ":v2@" + other, "web v2", []string{"r.yaml -tag: v2", "r.yaml -digest: " + other, "r.yaml +tag: v1@" + digest}},
+		{"an image in CEL that is folded text", func(c *clone) {
+			policy := func(tag string) string {
+				return "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingAdmissionPolicy\nmetadata: {name: p}\nspec:\n  mutations:\n" +
+					"    - patchType: ApplyConfiguration\n      applyConfiguration:\n        expression: >\n          Object{spec: Object.spec{containers: [\n" +
+					"            Object.spec.containers{name: \"web\", image: \"" + web + ":" + tag + "\"}]}}\n"
+			}
+			c.put("add", "p.yaml", policy("v1"))
+			c.put("web v2", "p.yaml", policy("v1.2"))
+		}, web + ":v1.2", "web v2", []string{`p.yaml -Object.spec.containers{name: "web", image: "` + web + `:v1.2"}]}}`,
+			`p.yaml +Object.spec.containers{name: "web", image: "` + web + `:v1"}]}}`}},
 		{"items of a list without names in another order", func(c *clone) {
 			list := func(images ...string) string {
 				return release("web", "containers:\n  - image: "+strings.Join(images, "\n  - image: "))

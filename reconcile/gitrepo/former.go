@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -92,6 +93,13 @@ func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit strin
 			}
 		}
 		f := w.former(s, held)
+		if len(f.Values) > 0 && !w.makes(f) {
+			if len(out) > 0 {
+				continue
+			}
+			return nil, reconcile.Refuse("%s cannot be written where %s stands: what says the version has other keys now",
+				oneLine(f.Image, imageRunes), oneLine(s.Image, imageRunes))
+		}
 		known := slices.ContainsFunc(out, func(o reconcile.Former) bool { return slices.Equal(o.Values, f.Values) })
 		if len(f.Values) > 0 && !known {
 			out = append(out, f)
@@ -113,7 +121,7 @@ func (w *watching) former(s v1alpha1.Suspect, held map[int]string) reconcile.For
 			held[i], fresh = w.spelled[k].text(*v).Value, true
 		}
 		if v == nil && w.lacked(k, values) {
-			f.Values, fresh = append(f.Values, v1alpha1.PlaceValue{Index: int32(i), Remove: true}), true
+			f.Values, fresh = append(f.Values, v1alpha1.PlaceValue{Index: int32(i), Value: w.instead(k), Remove: true}), true
 		} else if value, ok := held[i]; ok {
 			f.Values = append(f.Values, v1alpha1.PlaceValue{Index: int32(i), Value: value})
 		}
@@ -126,11 +134,51 @@ func (w *watching) former(s v1alpha1.Suspect, held map[int]string) reconcile.For
 	return f
 }
 
+// instead is what a version held under another key in the place of a node that came since; empty for most.
+func (w *watching) instead(k int) string {
+	g := w.groups[w.in[k][0]]
+	return manifest.Instead(g.tip, g.tip[w.in[k][1]], g.group)
+}
+
+// makes reports whether former values make the reference that the version has which the walk is at. Where a key came or
+// went, the keys of today may not be able to say it.
+func (w *watching) makes(f reconcile.Former) bool {
+	for i, g := range w.groups {
+		was, whole := manifest.Reference(g.group, "")
+		if g.gone || g.blind || !whole || !isImage(g.tip[0]) || strings.Contains(was, "$") {
+			continue
+		}
+		now := slices.Clone(g.tip)
+		var gone []int
+		for k, in := range w.in {
+			v := slices.IndexFunc(f.Values, func(v v1alpha1.PlaceValue) bool { return int(v.Index) == w.places[k].node })
+			if in[0] != i || v < 0 {
+				continue
+			}
+			if now[in[1]].Part != w.places[k].part {
+				// It was written in another shape since.
+				return true
+			}
+			now[in[1]] = now[in[1]].With(f.Values[v].Value)
+			if f.Values[v].Remove && f.Values[v].Value == "" {
+				gone = append(gone, in[1])
+			}
+		}
+		for _, n := range slices.Backward(slices.Sorted(slices.Values(gone))) {
+			now = slices.Delete(now, n, n+1)
+		}
+		if !manifest.SameImage(now, was) {
+			return false
+		}
+	}
+	return true
+}
+
 // lacked reports whether a version had a reference without one of the parts that it has today, a digest or a registry:
 // left there beside an earlier tag, it would make an image that never was. One that came alone goes alone.
 func (w *watching) lacked(k int, values []*manifest.Node) bool {
 	in, part := w.in[k], w.places[k].part
-	if in[0] < 0 || part != manifest.PartDigest && part != manifest.PartRegistry {
+	if in[0] < 0 || part != manifest.PartDigest && part != manifest.PartRegistry && w.instead(k) == "" {
 		return false
 	}
 	g := w.groups[in[0]]

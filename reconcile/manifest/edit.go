@@ -23,7 +23,11 @@ func Edit(data []byte, edits []Change) ([]byte, error) {
 	}
 	out, err := write(data, slices.DeleteFunc(slices.Clone(edits), isRemoval))
 	for _, c := range edits {
-		if err == nil && c.Remove {
+		switch {
+		case err != nil || !c.Remove:
+		case c.Value != "":
+			out, err = putInstead(out, c)
+		default:
 			out, err = remove(out, c.Pointer, edits)
 		}
 	}
@@ -173,11 +177,8 @@ func (p *parsed) spliceFor(e edit) (splice, error) {
 	if n.Style&yaml.TaggedStyle != 0 && n.Tag != "!!str" {
 		return splice{}, fmt.Errorf("%w: the value at line %d is tagged %s", ErrRefused, n.Line, n.Tag)
 	}
-	if n.Style&yaml.LiteralStyle != 0 {
+	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
 		return p.inBlock(n, e.value)
-	}
-	if n.Style&yaml.FoldedStyle != 0 && isPlain(e.value) {
-		return p.liftFolded(splice{end: len(n.Value), text: e.value}, n, []byte(n.Value))
 	}
 	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 && strings.ContainsAny(n.Value, "\n\t") {
 		return p.liftQuoted(splice{end: len(n.Value), text: e.value}, n)

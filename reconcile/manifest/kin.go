@@ -256,11 +256,14 @@ func expressParts(out []*Node, first Node, as []Node, image string) {
 			value = image
 		case PartTag:
 			value = tag
-			if digest != "" && !hasDigest {
-				value = strings.TrimPrefix(tag+"@"+digest, "@")
+			if tag != "" && digest != "" && !hasDigest {
+				value = tag + "@" + digest
 			}
 		case PartDigest:
 			value = digest
+			if slices.ContainsFunc(out, func(o *Node) bool { return o != nil && strings.HasSuffix(o.Value, "@"+digest) }) {
+				value = ""
+			}
 		case PartRegistry:
 			value = p.registry
 			if !strings.HasPrefix(normalRepository(repository), normalRegistry(p.registry)+"/") {
@@ -279,6 +282,58 @@ func expressParts(out []*Node, first Node, as []Node, image string) {
 			out[i] = &said
 		}
 	}
+}
+
+// Instead is what a group held under the key whose place a node has taken: a tag before a digest, or the other way
+// round. It is empty where that is not so.
+func Instead(now []Node, n Node, was []Node) string {
+	other := map[Part]Part{PartTag: PartDigest, PartDigest: PartTag}[n.Part]
+	has := func(part Part) func(Node) bool { return func(n Node) bool { return n.Part == part } }
+	if other == "" || slices.ContainsFunc(now, has(other)) || slices.ContainsFunc(was, has(n.Part)) ||
+		slices.ContainsFunc(was, func(w Node) bool { return w.Part == other && keyInstead(w) != NameAt(n.Pointer) }) {
+		return ""
+	}
+	if i := slices.IndexFunc(was, has(other)); i >= 0 && !strings.ContainsAny(was[i].Value, "@$") {
+		return was[i].Value
+	}
+	return ""
+}
+
+// With is a node of a reference with another value, which makes a digest of what was a tag, and a tag of a digest.
+func (n Node) With(value string) Node {
+	n.Value = value
+	switch isDigest := strings.Contains(value, ":"); {
+	case n.Part == PartTag && isDigest && !strings.Contains(value, "@"):
+		n.Part = PartDigest
+	case n.Part == PartDigest && !isDigest:
+		n.Part = PartTag
+	}
+	return n
+}
+
+// SameImage reports whether a group makes an image, where a digest says more than the tag beside it.
+func SameImage(group []Node, as string) bool {
+	made, ok := Reference(group, "")
+	if !ok || normal(made) == normal(as) {
+		return ok
+	}
+	one, _, digest := Split(made)
+	other, _, same := Split(as)
+	return digest != "" && digest == same && normalRepository(one) == normalRepository(other)
+}
+
+// keyInstead is the key that stands for a digest where a node's own is that of a tag, and the other way round; empty for
+// keys that are none of both.
+func keyInstead(n Node) string {
+	switch key := NameAt(n.Pointer); {
+	case key == "digest" && IsEntry(n):
+		return "newTag"
+	case key == "digest":
+		return "tag"
+	case key == "newTag" || key == "tag":
+		return "digest"
+	}
+	return ""
 }
 
 // LiesUnder reports whether a group may be what another one is laid over: the same place of the same object, or an

@@ -83,8 +83,8 @@ type Change struct {
 	Pointer string
 	// Value to write; the empty string is a value too.
 	Value string
-	// Remove takes the node out in place of writing a value, and with it the entry of images that it is in where all
-	// nodes of that are taken out.
+	// Remove takes the node out, and with it the entry of images that it is in where all nodes of that are taken out.
+	// A value beside it is a tag that comes back in the place of a digest, or a digest in that of a tag.
 	Remove bool
 }
 

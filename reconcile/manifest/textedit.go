@@ -54,7 +54,7 @@ func (p *parsed) placesFor(edits []Change) ([]place, []Change, error) {
 	return places, whole, nil
 }
 
-// inBlock is the splice that makes one line of a literal block (|) another one.
+// inBlock is the splice that makes one line of a literal block (|), or one word of a folded one (>), another one.
 func (p *parsed) inBlock(n *yaml.Node, value string) (splice, error) {
 	old := n.Value
 	from := 0
@@ -64,6 +64,15 @@ func (p *parsed) inBlock(n *yaml.Node, value string) (splice, error) {
 	end := 0
 	for end < len(old)-from && end < len(value)-from && old[len(old)-1-end] == value[len(value)-1-end] {
 		end++
+	}
+	if n.Style&yaml.FoldedStyle != 0 {
+		// Folding leaves nothing but words as they are.
+		from = strings.LastIndexAny(old[:from], " \t\n") + 1
+		if next := strings.IndexAny(old[len(old)-end:], " \t\n"); next >= 0 {
+			end -= next
+		} else {
+			end = 0
+		}
 	}
 	text := value[from : len(value)-end]
 	if !printable(text) {
