@@ -115,6 +115,14 @@ func TestGateEntriesAndMarkersAsPeopleWriteThem(t *testing.T) {
 				"        spec: {template: {spec: {containers: [{name: c, image: 'reg.example.org/job:2'}, {name: d, image: '{{d}}'}]}}}\n"},
 			images: []string{"reg.example.org/tz:1 p.yaml:11", "reg.example.org/job:2 p.yaml:24"},
 		},
+		"what a MutatingAdmissionPolicy adds to pods in CEL": {
+			files: map[string]string{"p.yaml": "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingAdmissionPolicy\nmetadata: {name: mesh}\nspec:\n" +
+				"  matchConditions: [{name: c, expression: \"object.spec.containers.exists(c, c.image == 'reg.example.org/old:1')\"}]\n  mutations:\n" +
+				"  - patchType: ApplyConfiguration\n    applyConfiguration:\n      expression: |\n        Object{spec: Object.spec{initContainers: [\n" +
+				"          Object.spec.initContainers{name: \"mesh\", image: \"reg.example.org/mesh:1\"}]}}\n" +
+				"  - patchType: JSONPatch\n    jsonPatch:\n      expression: \"[JSONPatch{value: Object.spec.containers{image: 'reg.example.org/dns:2'}}, JSONPatch{value: {'image': object.spec.containers[0].image}}]\"\n"},
+			images: []string{"reg.example.org/mesh:1 p.yaml:11", "reg.example.org/dns:2 p.yaml:14"},
+		},
 		"a component that nothing includes": {
 			files:  map[string]string{"c/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nimages: [{name: app, newTag: v1}]\n"},
 			images: []string{},

@@ -49,6 +49,9 @@ func Parse(name string, data []byte) *File {
 	if s.Err == nil && interesting(data) {
 		s.Objects, s.Err = objectsOf(name, data)
 	}
+	if s.Err == nil {
+		s.Nodes = append(s.Nodes, manifest.Expressed(name, data)...)
+	}
 	markers := 0
 	for _, n := range s.Nodes {
 		if n.Policy != "" && manifest.Fits(n) {

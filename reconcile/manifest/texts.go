@@ -1,7 +1,10 @@
 package manifest
 
 import (
+	"bytes"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -152,6 +155,36 @@ func MentionsOf(scalars []Node, repository string) []Node {
 	for _, n := range scalars {
 		if n.Part == PartText {
 			if found, ok := mention(n, repository); ok {
+				out = append(out, found)
+			}
+		}
+	}
+	return out
+}
+
+// expressed is an image in the CEL of a mutation.
+var expressed = regexp.MustCompile(`\bimage:\s*["']([^"'\s]+)["']`)
+
+// Expressed lists the images that admission policies put into others by the CEL of their mutations.
+func Expressed(file string, data []byte) []Node {
+	if !bytes.Contains(data, []byte("MutatingAdmissionPolicy")) && !bytes.Contains(data, []byte("MutatingPolicy")) {
+		return nil
+	}
+	scalars, err := Scalars(file, data)
+	if err != nil {
+		return nil
+	}
+	var out []Node
+	for _, n := range scalars {
+		policy := n.Object.Kind == "MutatingAdmissionPolicy" || strings.HasSuffix(n.Object.Kind, "MutatingPolicy")
+		if !policy || !strings.Contains(n.Pointer, "#/spec/mutations[") || NameAt(n.Pointer) != "expression" {
+			continue
+		}
+		for _, m := range expressed.FindAllStringSubmatch(n.Value, -1) {
+			repository, _, _ := Split(m[1])
+			found, ok := mention(n, repository)
+			same := func(o Node) bool { return o.Pointer == found.Pointer }
+			if ok && looksLikeImage("image", found.Value) && !slices.ContainsFunc(out, same) {
 				out = append(out, found)
 			}
 		}
