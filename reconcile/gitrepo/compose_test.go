@@ -18,6 +18,33 @@ func fluxKustomization(name, path string, spec ...string) string {
 	return out
 }
 
+func TestDefaultOfAVariableGoesBackToWhatRan(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	ks := func(set string) string {
+		return fluxKustomization("web", "./apps", "postBuild:", "  substitute: {"+set+"A: b}")
+	}
+	for name, c := range map[string]struct{ set, former, line string }{
+		"where nothing set it":  {"B: c, ", web + ":v1", "${TAG:=v1}"},
+		"where a variable did":  {"TAG: v2, ", web + ":v2", "v2"},
+		"where another one did": {"TAGS: v2, ", web + ":v1", "${TAG:=v1}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newClone(t)
+			r.put("add", "ks.yaml", ks(c.set), "apps/d.yaml", app("web", web+":${TAG:=v1}"))
+			r.replace("default v3", "apps/d.yaml", ":=v1", ":=v3")
+			r.put("unset", "ks.yaml", ks(""))
+			s, diff := r.undo(ask(web + ":v3"))
+			sameLines(t, diff, []string{"apps/d.yaml -image: " + web + ":${TAG:=v3}", "apps/d.yaml +image: " + web + ":" + c.line})
+			former, err := r.open().Former(t.Context(), s, 8)
+			if err != nil || former[0].Image != c.former {
+				t.Errorf("the former image is %+v, %v, want %s", former, err, c.former)
+			}
+		})
+	}
+}
+
 func TestComposedImageIsBlamedAndUndoneAtItsSource(t *testing.T) {
 	t.Parallel()
 	const web = "reg.example.org/web"

@@ -159,8 +159,9 @@ func (w *watching) makes(f reconcile.Former) bool {
 				// It was written in another shape since.
 				return true
 			}
-			now[in[1]] = now[in[1]].With(f.Values[v].Value)
-			if f.Values[v].Remove && f.Values[v].Value == "" {
+			value := f.Values[v]
+			now[in[1]] = now[in[1]].With(value.Value, value.Remove)
+			if value.Remove && value.Value == "" {
 				gone = append(gone, in[1])
 			}
 		}

@@ -30,11 +30,13 @@ func (s spelling) text(n manifest.Node) manifest.Node {
 	return n
 }
 
-// spell finds out what the variables were in the version that the walk is at, of places that name none on the branch.
+// spell finds out what the variables were in the version that the walk is at, of places that name none on the branch, or
+// whose defaults count there since nothing sets them any more.
 func (w *watching) spell(ctx context.Context, s v1alpha1.Suspect) error {
 	var then, now []*unit
 	for k, v := range w.values() {
-		if v == nil || len(usedIn(v.Value)) == 0 || strings.Contains(s.Places[w.places[k].node].Bad, "${") {
+		bad := s.Places[w.places[k].node].Bad
+		if v == nil || len(usedIn(v.Value)) == 0 || strings.Contains(bad, "${") && !defaulted(bad) {
 			continue
 		}
 		if then == nil {
@@ -53,18 +55,29 @@ func (w *watching) spell(ctx context.Context, s v1alpha1.Suspect) error {
 		other := false
 		for _, name := range usedIn(v.Value) {
 			values := valuesIn(then, v.File, name)
-			if len(values) != 1 || strings.Contains(values[0], "$") {
-				// Of several clusters, or known to them only.
+			there := valuesIn(now, s.Places[w.places[k].node].File, name)
+			if len(values) != 1 || strings.Contains(values[0], "$") || strings.Contains(bad, "${") && len(there) > 0 {
+				// Of several clusters, or known to them only; or still set.
 				continue
 			}
 			was = append(was, manifest.Node{Part: manifest.PartVariable, Variable: name, Value: values[0]})
-			other = other || !slices.Contains(valuesIn(now, s.Places[w.places[k].node].File, name), values[0])
+			other = other || !slices.Contains(there, values[0])
 		}
 		if other {
 			w.spelled[k] = was
 		}
 	}
 	return nil
+}
+
+// defaulted reports whether a text says of each of its variables what counts where nothing sets it.
+func defaulted(text string) bool {
+	for _, name := range usedIn(text) {
+		if !manifest.HasDefault(text, name) {
+			return false
+		}
+	}
+	return true
 }
 
 // unitsAt lists what is rendered at a commit, from its root on.

@@ -185,8 +185,10 @@ func (w *watching) image(base string) string {
 		if g.group[0].Variable != "" {
 			made, ok = manifest.Replaced(base, g.tip[0].Value, g.group[0].Value)
 		}
-		if strings.Contains(made, "${") {
-			made, ok = manifest.Carried(base, g.tip, g.group)
+		if now, _ := manifest.Reference(g.tip, base); strings.Contains(made, "${") {
+			if made, ok = manifest.Expand(made, nil), true; manifest.Expand(now, nil) != base || strings.Contains(made, "$") {
+				made, ok = manifest.Carried(base, g.tip, g.group)
+			}
 		}
 		if !ok || image != "" && image != made {
 			return ""

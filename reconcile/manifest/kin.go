@@ -299,13 +299,12 @@ func Instead(now []Node, n Node, was []Node) string {
 	return ""
 }
 
-// With is a node of a reference with another value, which makes a digest of what was a tag, and a tag of a digest.
-func (n Node) With(value string) Node {
+// With is a node of a reference with another value: a digest that comes back for a tag is one, and the other way round.
+func (n Node) With(value string, instead bool) Node {
 	n.Value = value
-	switch isDigest := strings.Contains(value, ":"); {
-	case n.Part == PartTag && isDigest && !strings.Contains(value, "@"):
+	if instead && n.Part == PartTag {
 		n.Part = PartDigest
-	case n.Part == PartDigest && !isDigest:
+	} else if instead {
 		n.Part = PartTag
 	}
 	return n

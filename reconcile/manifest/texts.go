@@ -325,7 +325,7 @@ func Carried(image string, tip, was []Node) (string, bool) {
 	one, _, _ := Split(now)
 	other, tag, digest := Split(before)
 	repository, _, _ := Split(image)
-	if one != other || strings.Contains(tag+digest, "$") || tag+digest == "" {
+	if one != other || strings.ContainsAny(tag+digest, "${}") || tag+digest == "" {
 		return "", false
 	}
 	return join(repository, tag, digest), true
