@@ -78,7 +78,9 @@ func putInstead(data []byte, c Change) ([]byte, error) {
 }
 
 // samePlace reports whether two versions of a file say the same in a place.
-func samePlace(a, b place) bool { return a.Pointer == b.Pointer && a.Value == b.Value && a.Policy == b.Policy }
+func samePlace(a, b place) bool {
+	return a.Pointer == b.Pointer && a.Value == b.Value && a.Policy == b.Policy
+}
 
 // parsePlaces reads a file and every place in it, those in the text of a patch too.
 func parsePlaces(data []byte) (*parsed, []place, error) {
