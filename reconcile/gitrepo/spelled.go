@@ -30,8 +30,8 @@ func (s spelling) text(n manifest.Node) manifest.Node {
 	return n
 }
 
-// spell finds out what the variables were in the version that the walk is at, of places that name none on the branch, or
-// whose defaults count there since nothing sets them any more.
+// spell finds out what the variables were in the version that the walk is at, of places that name none on the branch,
+// or whose defaults count there since nothing sets them any more.
 func (w *watching) spell(ctx context.Context, s v1alpha1.Suspect) error {
 	var then, now []*unit
 	for k, v := range w.values() {

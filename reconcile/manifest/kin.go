@@ -321,8 +321,8 @@ func SameImage(group []Node, as string) bool {
 	return digest != "" && digest == same && normalRepository(one) == normalRepository(other)
 }
 
-// keyInstead is the key that stands for a digest where a node's own is that of a tag, and the other way round; empty for
-// keys that are none of both.
+// keyInstead is the key that stands for a digest where a node's own is that of a tag, and the other way round; empty
+// for keys that are none of both.
 func keyInstead(n Node) string {
 	switch key := NameAt(n.Pointer); {
 	case key == "digest" && IsEntry(n):
