@@ -321,20 +321,6 @@ func SameImage(group []Node, as string) bool {
 	return digest != "" && digest == same && normalRepository(one) == normalRepository(other)
 }
 
-// keyInstead is the key that stands for a digest where a node's own is that of a tag, and the other way round; empty
-// for keys that are none of both.
-func keyInstead(n Node) string {
-	switch key := NameAt(n.Pointer); {
-	case key == "digest" && IsEntry(n):
-		return "newTag"
-	case key == "digest":
-		return "tag"
-	case key == "newTag" || key == "tag":
-		return "digest"
-	}
-	return ""
-}
-
 // LiesUnder reports whether a group may be what another one is laid over: the same place of the same object, or an
 // entry of images that changes it. values says that they are values of one release, in two objects.
 func LiesUnder(base, over []Node, values bool) bool {

@@ -29,54 +29,6 @@ func remove(data []byte, pointer string, edits []Change) ([]byte, error) {
 	return removeEntry(data, pointer)
 }
 
-// putInstead puts a tag back in the place of a digest, or a digest in that of a tag: the key with its value.
-func putInstead(data []byte, c Change) ([]byte, error) {
-	p, places, err := parsePlaces(data)
-	if err != nil {
-		return nil, err
-	}
-	refuse := func(why string) ([]byte, error) {
-		return nil, fmt.Errorf("edit %s: %w: %s", c.Pointer, ErrRefused, why)
-	}
-	i := slices.IndexFunc(places, func(at place) bool { return at.Pointer == c.Pointer })
-	if i < 0 {
-		return nil, fmt.Errorf("edit %s: %w", c.Pointer, ErrNoNode)
-	}
-	at := places[i]
-	key := keyInstead(at.Node)
-	switch {
-	case key == "" || at.key == nil || at.outer != nil || at.used != at.scalar || at.key.Style != 0:
-		return refuse("its key cannot be replaced in place")
-	case at.Policy != "":
-		return refuse("its marker is of the key " + at.key.Value)
-	}
-	value, err := p.spliceFor(edit{at: at, value: c.Value})
-	if err != nil {
-		return nil, fmt.Errorf("edit %s: %w", c.Pointer, err)
-	}
-	from, ok := p.offset(at.key.Line, at.key.Column)
-	if !ok || !bytes.HasPrefix(data[from:], []byte(at.key.Value)) {
-		return nil, lost(at.key)
-	}
-	edited := apply(data, []splice{{start: from, end: from + len(at.key.Value), text: key}, value})
-	_, after, err := parsePlaces(edited)
-	if err != nil {
-		return nil, err
-	}
-	there := c.Pointer[:strings.LastIndexByte(c.Pointer, '/')+1] + key
-	k := slices.IndexFunc(after, func(at place) bool { return at.Pointer == there })
-	if k < 0 || after[k].Value != c.Value {
-		return refuse("the edit would change something else")
-	}
-	kept := func(list []place, pointer string) []place {
-		return slices.DeleteFunc(slices.Clone(list), func(at place) bool { return at.Pointer == pointer })
-	}
-	if !slices.EqualFunc(kept(places, c.Pointer), kept(after, there), samePlace) {
-		return refuse("the edit would change more than the value")
-	}
-	return edited, nil
-}
-
 // samePlace reports whether two versions of a file say the same in a place.
 func samePlace(a, b place) bool {
 	return a.Pointer == b.Pointer && a.Value == b.Value && a.Policy == b.Policy
@@ -320,4 +272,18 @@ func onlyWithout(before []place, edited []byte, prefix string) error {
 // IsEntry reports whether a node is of an entry of kustomize's images, which changes an image that something else says.
 func IsEntry(n Node) bool {
 	return n.Container != "" && n.Part != PartImage && strings.Contains(n.Pointer, "images[name=")
+}
+
+// keyInstead is the key that stands for a digest where a node's own is that of a tag, and the other way round; empty
+// for keys that are none of both.
+func keyInstead(n Node) string {
+	switch key := NameAt(n.Pointer); {
+	case key == "digest" && IsEntry(n):
+		return "newTag"
+	case key == "digest":
+		return "tag"
+	case key == "newTag" || key == "tag":
+		return "digest"
+	}
+	return ""
 }
