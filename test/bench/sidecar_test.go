@@ -84,7 +84,7 @@ func (c *sidecar) said() string {
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
-// memory reads VmRSS or VmHWM in MB of a million bytes.
+// memory reads a field of /proc/PID/status, such as VmRSS, in MB of a million bytes.
 func (c *sidecar) memory(field string) (float64, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.pid))
 	if err != nil {

@@ -293,6 +293,7 @@ func (w *World) Until(what string, ask func() error) {
 	w.t.Helper()
 	begin := time.Now()
 	for {
+		asked := time.Now()
 		err := ask()
 		if err == nil {
 			w.t.Logf("%6.2fs %s", time.Since(begin).Seconds(), what)
@@ -301,8 +302,9 @@ func (w *World) Until(what string, ask func() error) {
 		if time.Since(begin) > patience {
 			w.t.Fatalf("waited for: %s: %v", what, err)
 		}
-		// What takes longer is asked for less often: every question costs the control plane and git.
-		time.Sleep(min(max(time.Since(begin)/20, 20*time.Millisecond), 200*time.Millisecond))
+		// What takes longer is asked for less often: every question costs the control plane and git. What is hard to answer
+		// leaves others as much time as it took.
+		time.Sleep(max(min(max(time.Since(begin)/20, 20*time.Millisecond), 200*time.Millisecond), time.Since(asked)))
 	}
 }
 
