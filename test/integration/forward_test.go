@@ -84,6 +84,7 @@ func TestFastForwardWhileFluxChecksTheBadRevision(t *testing.T) {
 
 // Each of these leaves the workload to Flux, and explains why.
 func TestFastForwardIsRefusedWithItsSentence(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		flags []string
 		files func(w *World, text string) string

@@ -41,6 +41,7 @@ spec:
 
 // Where a request cancels the health check that it meets, Flux is asked in order, and never in a check.
 func TestRequestsInOrderWhereARequestCancelsAHealthCheck(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, release, timeout string
 		// asked are who is asked, by kind; stalls says that the bad upgrade has to fail first.
