@@ -52,3 +52,38 @@ func TestWhatWasFoldedIntoItsBaseIsBlamedWhereItRan(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatWasLaidOverCountsUntilItIsTakenAway(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	overlay := kustomization("../base")
+	pinned := overlay + "images:\n- name: " + web + "\n  newTag: v1\n"
+	for name, c := range map[string]struct{ root, pin, subject, former string }{
+		"where it lay":              {"prod", "later", "unpin", web + ":v1"},
+		"where it lay, in the bump": {"prod", "with it", "v3", web + ":v1"},
+		"elsewhere":                 {"dev", "later", "v3", web + ":v0"},
+		"where it lies still":       {"dev", "never", "v3", web + ":v0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newClone(t)
+			r.put("add", "base/kustomization.yaml", kustomization("d.yaml"), "base/d.yaml", app("web", web+":v0"),
+				"prod/kustomization.yaml", pinned, "dev/kustomization.yaml", overlay)
+			change := []string{"base/d.yaml", app("web", web+":v3")}
+			if c.pin == "with it" {
+				change = append(change, "prod/kustomization.yaml", overlay)
+			}
+			r.put("v3", change...)
+			r.put("other", "dev/kustomization.yaml", overlay+"labels: []\n")
+			if c.pin == "later" {
+				r.put("unpin", "prod/kustomization.yaml", overlay)
+			}
+			s, diff := r.undo(reconcile.Query{Image: web + ":v3", Root: reconcile.Root{
+				By: v1alpha1.ObjectRef{Kind: "folder", Name: c.root}, Path: c.root}})
+			if s.Subject != c.subject {
+				t.Errorf("blamed %q, want %q", s.Subject, c.subject)
+			}
+			sameLines(t, diff, []string{"base/d.yaml -image: " + web + ":v3", "base/d.yaml +image: " + c.former})
+		})
+	}
+}

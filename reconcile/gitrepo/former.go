@@ -91,6 +91,9 @@ func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit strin
 			if err := w.spell(ctx, s); err != nil {
 				return nil, err
 			}
+			if f, ok := w.overlaid(s); ok {
+				return []reconcile.Former{f}, nil
+			}
 		}
 		f := w.former(s, held)
 		if len(f.Values) > 0 && !w.makes(f) {
@@ -106,6 +109,24 @@ func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit strin
 		}
 	}
 	return out, nil
+}
+
+// overlaid is what was laid over places until a commit took it away, as the suspect has it. It says false where each
+// place held itself what the suspect says of it.
+func (w *watching) overlaid(s v1alpha1.Suspect) (reconcile.Former, bool) {
+	f := reconcile.Former{Commit: w.At.Hash.String()}
+	for k, v := range w.values() {
+		n, in := s.Places[w.places[k].node], w.in[k]
+		if v == nil || n.Added || n.Former == v.Value || in[0] < 0 || n.Part != string(manifest.PartImage) ||
+			w.groups[in[0]].tip[in[1]].Part != manifest.PartImage {
+			return f, false
+		}
+		f.Values = append(f.Values, v1alpha1.PlaceValue{Index: int32(w.places[k].node), Value: n.Former})
+		if f.Image = n.Former; n.Former != s.Places[w.places[0].node].Former {
+			return f, false
+		}
+	}
+	return f, len(f.Values) > 0
 }
 
 // former is what the nodes hold in the version that the walk is at. Where a node holds nothing there, or the bad value,

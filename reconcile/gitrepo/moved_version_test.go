@@ -236,3 +236,34 @@ func TestVariableThatBecameTextWithTheBump(t *testing.T) {
 		})
 	}
 }
+
+func TestVariableThatBecameALineOfAFileInTheBump(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	generator := func(more string) string {
+		return kustomization("ks.yaml") + "namespace: flux-system\ngeneratorOptions: {disableNameSuffixHash: true}\n" +
+			"configMapGenerator:\n- name: versions\n  " + more + "\n"
+	}
+	for name, c := range map[string]struct {
+		before string
+		diff   []string
+	}{
+		"from a literal":       {"[WEB=v1, API=v1]", []string{"a/v.env -WEB=v2", "a/v.env +WEB=v1"}},
+		"of another name":      {"[WEBS=v1, API=v1]", nil},
+		"with the same value":  {"[WEB=v2, API=v1]", nil},
+		"whose name went on":   {"[API=v1]", nil},
+		"from the last of two": {"[API=v1, WEB=v1]", []string{"a/v.env -WEB=v2", "a/v.env +WEB=v1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newClone(t)
+			r.put("add", "a/kustomization.yaml", generator("literals: "+c.before), "apps/d.yaml", app("web", web+":${WEB}"),
+				"a/ks.yaml", fluxKustomization("apps", "./apps", "postBuild:", "  substituteFrom: [{kind: ConfigMap, name: versions}]"))
+			r.put("bump", "a/kustomization.yaml", generator("envs: [v.env]"), "a/v.env", "WEB=v2\nAPI=v2\n")
+			q := ask(web + ":v2")
+			q.ByPerson = true
+			_, diff := r.undo(q)
+			sameLines(t, diff, c.diff)
+		})
+	}
+}

@@ -24,6 +24,11 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 		return v1alpha1.Suspect{}, reconcile.Refuse("the commit that brought %s in was not found: %s",
 			oneLine(q.Image, imageRunes), h.End)
 	}
+	for i := range origins {
+		if origins[i], err = h.unlaid(ctx, origins[i], at.commit, q.Root); err != nil {
+			return v1alpha1.Suspect{}, err
+		}
+	}
 	newest := suspectOf(origins)
 	s := v1alpha1.Suspect{Image: q.Image, Commit: newest.Hash.String(), When: v1alpha1.NewTime(newest.When)}
 	if p := newest.Parent(); !p.IsZero() {
