@@ -237,9 +237,9 @@ func (s *search) look(c store.Change) error {
 // weigh takes a group of before the commit as a candidate. there is what stands in its place now; nil for nothing.
 func (s *search) weigh(c store.Change, group, there []manifest.Node) error {
 	likeness := manifest.Likeness(group, s.group)
-	far := c.Path != s.file.Path && likeness < kinLikeness && !s.versioned(group, there) && !s.resettled(c, group, there)
+	far := c.Path != s.file.Path && likeness < kinLikeness && !s.versioned(c, group, there)
 	switch {
-	case s.lone && likeness < loneLikeness && !s.carried(group, there) && !s.resettled(c, group, there):
+	case s.lone && likeness < loneLikeness && !s.carried(c, group, there):
 	case there != nil && stays(group, there):
 	case manifest.SameReference(group, s.group):
 		s.same.take(group, likeness)
@@ -263,20 +263,17 @@ func stays(group, there []manifest.Node) bool {
 	return manifest.SameReference(there, group) || !positional(group) && !manifest.Unversioned(there, group)
 }
 
-// carried reports whether a variable stood elsewhere with the very same value, and no longer does.
-func (s *search) carried(group, there []manifest.Node) bool {
-	return there == nil && group[0].Variable != "" && manifest.SameReference(group, s.group)
+// carried reports whether a variable stood elsewhere, and no longer does: with the very same value, or with another one
+// in the folder of a file that came with the commit, as a literal of a generator that is a line of its file by now.
+func (s *search) carried(c store.Change, group, there []manifest.Node) bool {
+	return there == nil && group[0].Variable != "" && (manifest.SameReference(group, s.group) ||
+		s.file.Blob.IsZero() && path.Dir(c.Path) == path.Dir(s.file.Path))
 }
 
-// resettled reports whether a variable stood elsewhere in the folder with another value, and no longer does: a literal of
-// a generator, say, that is a line of a file by now.
-func (s *search) resettled(c store.Change, group, there []manifest.Node) bool {
-	return there == nil && group[0].Variable != "" && s.file.Blob.IsZero() && path.Dir(c.Path) == path.Dir(s.file.Path)
-}
-
-// versioned reports whether an entry of images said the version of what stands alone now, and no longer does.
-func (s *search) versioned(group, there []manifest.Node) bool {
-	return s.bare && there == nil && manifest.IsEntry(group[0])
+// versioned reports whether an entry of images said the version of what stands alone now, or a variable its value, and
+// no longer does.
+func (s *search) versioned(c store.Change, group, there []manifest.Node) bool {
+	return s.carried(c, group, there) || s.bare && there == nil && manifest.IsEntry(group[0])
 }
 
 // mayTell says quickly whether a file may hold the value, or the image under another tag.
