@@ -15,11 +15,11 @@ import (
 // forwardAfter is how long Flux is given to apply the landed revert by itself, once it could.
 const forwardAfter = 3 * time.Second
 
-// never is a reason not to fast-forward, and its sentence; empty where it does not hold.
-type never func(w *World, a *Ahead, o *AheadWorkload) string
+// neverAhead is a reason not to fast-forward, and its sentence; empty where it does not hold.
+type neverAhead func(w *World, a *Ahead, o *AheadWorkload) string
 
 // nevers are the reasons that need no rendering, in the order in which they are said.
-var nevers = []never{
+var nevers = []neverAhead{
 	func(w *World, a *Ahead, _ *AheadWorkload) string {
 		if a.Installed {
 			return ""
@@ -79,7 +79,7 @@ var nevers = []never{
 }
 
 // neverAsRendered are the reasons for which what Git says has to be rendered.
-var neverAsRendered = []never{
+var neverAsRendered = []neverAhead{
 	neverImages,
 	func(_ *World, _ *Ahead, o *AheadWorkload) string { return o.Differs },
 }
@@ -140,9 +140,9 @@ func neverImages(w *World, _ *Ahead, o *AheadWorkload) string {
 	return ""
 }
 
-// forward says which workload is to be set ahead of Flux, if one is. Otherwise it says how long it is until one may be;
+// nextForward says which workload is to be set ahead of Flux, if one is. Otherwise it says how long it is until one may be;
 // zero for never, as it looks now.
-func forward(w *World) (*Forward, time.Duration) {
+func nextForward(w *World) (*Forward, time.Duration) {
 	a := w.Ahead
 	if a == nil || !a.Held || !w.Policy.FastForward || w.Rollback.Status.Change == nil {
 		return nil, 0
@@ -173,7 +173,7 @@ func forward(w *World) (*Forward, time.Duration) {
 }
 
 // whyNot is the first reason that holds.
-func whyNot(of []never, w *World, a *Ahead, o *AheadWorkload) string {
+func whyNot(of []neverAhead, w *World, a *Ahead, o *AheadWorkload) string {
 	for _, n := range of {
 		if why := n(w, a, o); why != "" {
 			return why

@@ -68,7 +68,7 @@ func landedAsked(w *World) Step {
 	q := questionWith(w, bothAnswers(), []v1alpha1.Doubt{{Type: v1alpha1.DoubtHoldMissing, Message: aloneWhy(w) +
 		": approve to go on without it, or put the hold back"}})
 	if d, ok := decisionOn(w, q); ok {
-		return person(w, d, q)
+		return answeredBy(w, d, q)
 	}
 	if !w.Now.Before(q.Until.Time) && !s.Ended() {
 		return expires(w, q, messages(q.Doubts))

@@ -56,8 +56,8 @@ func (s Stop) due(since time.Time) (time.Time, bool) {
 	return s.Since.Add(hearsWithin), true
 }
 
-// ask says which stop is asked next; nil for none, with how long it is until one is due (zero: when something changes).
-func ask(w *World) (*Stop, time.Duration) {
+// nextStop says which stop is asked next; nil for none, with how long it is until one is due (zero: when something changes).
+func nextStop(w *World) (*Stop, time.Duration) {
 	if w.Rollout == nil || full(&w.Rollback.Status) {
 		return nil, 0
 	}
@@ -97,7 +97,7 @@ func askedAlready(s *v1alpha1.RollbackStatus, o v1alpha1.ObjectRef) bool {
 
 // request asks the next stop, or begins the record of what is asked; false when neither is to be done.
 func request(w *World, why string) (Step, bool) {
-	next, _ := ask(w)
+	next, _ := nextStop(w)
 	switch {
 	case next != nil:
 		return Step{Do: DoRequest, Ask: next, Why: "asking " + next.Object.String() + why}, true
@@ -109,8 +109,8 @@ func request(w *World, why string) (Step, bool) {
 
 // untilDue looks again as soon as a stop is due.
 func untilDue(w *World, step Step) Step {
-	_, asks := ask(w)
-	_, goes := forward(w)
+	_, asks := nextStop(w)
+	_, goes := nextForward(w)
 	for _, rest := range []time.Duration{asks, goes} {
 		if step.Do == DoWait && rest > 0 {
 			step.Wait = min(step.Wait, rest)

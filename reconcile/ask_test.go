@@ -72,7 +72,7 @@ func TestFluxIsAskedInOrder(t *testing.T) {
 		"a sibling's request for the same push serves both": {onTheWay(Stop{}, Stop{}, func(w *World) { w.Rollback.Status.Landed.At = micro(t0.Add(time.Second)) }, source(func(s *Stop) { s.Token = tokenOf(t0) })), v1alpha1.ObjectRef{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			next, _ := ask(&tt.world)
+			next, _ := nextStop(&tt.world)
 			got := v1alpha1.ObjectRef{}
 			if next != nil {
 				got = next.Object

@@ -180,3 +180,34 @@ func (e *Engine) stillProved(ctx context.Context, w *World) error {
 func fresh(t *v1alpha1.Target, now time.Time) bool { return now.Sub(t.At.Time) < proofLasts }
 
 var errNotProved = errors.New("the target is not proved any more")
+
+// proposes reports whether a push that was refused becomes a pull request: where the branch wants one, and where it
+// wants signed commits, and the provider signs those of a pull request's branch.
+func (e *Engine) proposes(ctx context.Context, w *World, err error) bool {
+	if e.Forges == nil || w.Policy.Delivery != v1alpha1.DeliveryAuto {
+		return false
+	}
+	kind := KindOf(err)
+	return kind == FaultWantsPullRequest || kind == FaultWantsSignature && e.signs(ctx, w)
+}
+
+// signs reports whether the provider signs what is put on a branch of Backstop's. What cannot be told is no: a person
+// reads the server's words then.
+func (e *Engine) signs(ctx context.Context, w *World) bool {
+	origin, err := e.Flux.Reopen(ctx, w.Rollback.Namespace, *w.Rollback.Status.Suspect, w.Policy.Source, time.Time{})
+	if err != nil {
+		return false
+	}
+	forge, err := e.provider(ctx, w, origin.Source)
+	if err != nil {
+		return false
+	}
+	_, signs := signedBy(ctx, forge, origin.Source)
+	return signs
+}
+
+// wantPullRequest writes down that the branch takes no push, in the server's words.
+func (e *Engine) wantPullRequest(rb *v1alpha1.Rollback, err error) {
+	rb.Status.PullRequest = &v1alpha1.PullRequest{Because: brief(err.Error()), At: v1alpha1.NewTime(e.Now())}
+	rb.Status.Waiting = nil
+}

@@ -157,7 +157,7 @@ func deliver(w *World) Step {
 		return Step{Do: DoPullRequest, Why: "opening a pull request to " + s.Suspect.Branch}
 	case s.PullRequest != nil:
 		return Step{Do: DoPullRequest, Why: s.Suspect.Branch + " takes no push, opening a pull request"}
-	case byHandAlone(s):
+	case s.ByHandAlone():
 		return Step{Do: DoChange, Why: "pushing to Git what was set by hand"}
 	}
 	return Step{Do: DoChange, Why: "pushing the revert"}
@@ -218,7 +218,7 @@ func underWay(w *World) Step {
 	if step, ok := request(w, " to apply the revert"); ok {
 		return step
 	}
-	if f, _ := forward(w); f != nil {
+	if f, _ := nextForward(w); f != nil {
 		why := "setting " + f.Workload.Workload.String() + " to what Git says ahead of Flux"
 		if f.Refused != "" {
 			why = f.Workload.Workload.String() + " is not set ahead of Flux: " + f.Refused

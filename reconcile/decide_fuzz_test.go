@@ -127,7 +127,7 @@ func FuzzDecide(f *testing.F) {
 				t.Errorf("%x: %s of an ended Rollback", set, step.Do)
 			}
 		case DoVerdict:
-			if byPolicy := step.Verdict.By == "policy develop/web"; byPolicy && drifted(s) {
+			if byPolicy := step.Verdict.By == "policy develop/web"; byPolicy && s.Drifted() {
 				t.Errorf("%x: a drift is adopted by policy", set)
 			}
 			if s.Verdict != nil || (step.Verdict.By == "" && step.Verdict.Answer == v1alpha1.Approve) {
@@ -137,7 +137,7 @@ func FuzzDecide(f *testing.F) {
 			if step.Outcome.Message == "" || step.Outcome.Result == "" {
 				t.Errorf("%x: an end without words: %+v", set, step.Outcome)
 			}
-			if step.Outcome.Result == v1alpha1.ResultRestored && !drifted(s) {
+			if step.Outcome.Result == v1alpha1.ResultRestored && !s.Drifted() {
 				t.Errorf("%x: restored, and nobody changed anything", set)
 			}
 			if step.Outcome.Result == v1alpha1.ResultRecovered && s.Verdict != nil {

@@ -35,15 +35,15 @@ func restoring(w *World) Step {
 		return waitsForAccess(w, w.Unread.Kind, w.Unread.Sentence)
 	case w.Unread != nil:
 		return end(w, v1alpha1.ResultFailed, "%s", w.Unread.Sentence)
-	case len(left) == 0 && drifted(s) && s.Suspect != nil && w.Branch != nil && stand(s, w.Branch).bad == 0:
+	case len(left) == 0 && s.Drifted() && s.Suspect != nil && w.Branch != nil && stand(s, w.Branch).bad == 0:
 		return superseded(w)
 	case len(left) == 0:
-		return end(w, v1alpha1.ResultRejected, "%s", keeps(w))
+		return end(w, v1alpha1.ResultRejected, "%s", keptByReject(w))
 	}
 	why := fmt.Sprintf("%s still runs %s; Flux undoes that %s", left[0].Workload, left[0].Drift.Live,
 		orElse(left[0].Drift.Undone, "at its next run"))
 	deadline := restoredBy(w)
-	switch next, _ := ask(w); {
+	switch next, _ := nextStop(w); {
 	case w.Rollout == nil && w.ReadOnly != "":
 		return end(w, v1alpha1.ResultFailed, "%s", w.ReadOnly)
 	case next != nil || w.Rollout == nil && !opened(s):
@@ -68,11 +68,11 @@ func requestRestore(w *World) Step {
 	return step
 }
 
-// keeps says what a person kept by a rejection, where nothing is changed by hand any more.
-func keeps(w *World) string {
+// keptByReject says what a person kept by a rejection, where nothing is changed by hand any more.
+func keptByReject(w *World) string {
 	s := &w.Rollback.Status
 	what := badInWords(w)
-	if byHandAlone(s) {
+	if s.ByHandAlone() {
 		what = "what Git says, " + what + ", and nothing is changed by hand any more"
 	}
 	return fmt.Sprintf("%s keeps %s: %s", s.Verdict.By, what, orElse(s.Verdict.Why, "no reason given"))
@@ -120,8 +120,8 @@ func agree(w *World) bool {
 	return len(LiveImages(w.Rollback.Status.Drifts())) > 1 && len(LiveImages(astray(w))) == 1
 }
 
-// newer reports that people changed something by hand after the target was found.
-func newer(s *v1alpha1.RollbackStatus) bool {
+// driftedSince reports that people changed something by hand after the target was found.
+func driftedSince(s *v1alpha1.RollbackStatus) bool {
 	return slices.ContainsFunc(s.Failures, func(f v1alpha1.Failure) bool {
 		return f.Drift != nil && s.Target.At.Before(&f.Since)
 	})

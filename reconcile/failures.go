@@ -134,11 +134,3 @@ func triggerOf(failures []v1alpha1.Failure) v1alpha1.TriggerType {
 	}
 	return failures[0].Trigger
 }
-
-// drifted reports whether somebody changed one of the Rollback's workloads by hand.
-func drifted(s *v1alpha1.RollbackStatus) bool {
-	return slices.ContainsFunc(s.Failures, func(f v1alpha1.Failure) bool { return f.Drift != nil })
-}
-
-// byHandAlone reports that nothing failed: what Git says was changed by hand, and that is all.
-func byHandAlone(s *v1alpha1.RollbackStatus) bool { return drifted(s) && !s.Blamed() }

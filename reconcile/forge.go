@@ -27,3 +27,11 @@ func (e *Engine) provider(ctx context.Context, w *World, src Source) (Forge, err
 	}
 	return e.Forges.Forge(ctx, src, w.Policy.PullRequest.Provider)
 }
+
+// signedBy reports whether a provider signs what is pushed to a branch of Backstop's, where image automation has no
+// key: then it is pushed without a signature.
+func signedBy(ctx context.Context, forge Forge, src Source) (Source, bool) {
+	signs := src.Signing == nil && src.NoKey == "" && forge.Verifies(ctx)
+	src.Verified = src.Verified && !signs
+	return src, signs
+}

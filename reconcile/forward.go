@@ -103,7 +103,7 @@ func (e *Engine) gatherAhead(ctx context.Context, w *World, contains func(tip, c
 	s := &w.Rollback.Status
 	if e.Forward == nil || !w.Policy.FastForward || s.Landed == nil || s.Ended() || w.Rollout == nil ||
 		!w.Rollout.Fetched || w.Rollback.Spec.Subject.Kind != v1alpha1.KindImage ||
-		drifted(s) && !s.Blamed() {
+		s.ByHandAlone() {
 		return nil
 	}
 	a, err := e.Forward.Ahead(ctx, &w.Rollback, contains)

@@ -162,14 +162,6 @@ func (e *Engine) selections(ctx context.Context, w *World, origin Origin) (map[s
 	return out, nil
 }
 
-// liftOf is what lifts a hold: what it says itself, or the policy where that is stricter.
-func liftOf(w *World, h Hold) v1alpha1.LiftMode {
-	if h.Lift == v1alpha1.LiftManual {
-		return h.Lift
-	}
-	return w.Policy.Lift
-}
-
 // neighbours reads what other open Rollbacks say: whether their registry can prove anything at all, and how many share
 // the suspect.
 func (e *Engine) neighbours(ctx context.Context, w *World) error {

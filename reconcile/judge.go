@@ -32,7 +32,7 @@ func judge(w *World) Step {
 	}
 	q := questionOf(w, asks)
 	if d, ok := decisionOn(w, q); ok {
-		return person(w, d, q)
+		return answeredBy(w, d, q)
 	}
 	if w.Policy.Mode == v1alpha1.ModeAuto && len(asks) == 0 {
 		return verdict(w, v1alpha1.VerdictByPolicy, "policy "+strings.Join(w.Policy.By, ", "), s.Target.Proof)
@@ -174,7 +174,7 @@ func refsInWords(refs []v1alpha1.ObjectRef) string {
 func askedEnough(w *World) bool {
 	s := &w.Rollback.Status
 	switch t := s.Target; {
-	case newer(s), !t.Proved && agree(w):
+	case driftedSince(s), !t.Proved && agree(w):
 		return false
 	case !asksRegistry(w):
 		return t.Proved || len(t.Values) == 0
@@ -186,7 +186,7 @@ func askedEnough(w *World) bool {
 // askAgain is when the registry is asked again for what it did not prove: after as long as the pods failed until it was
 // asked last. So a short outage costs seconds, and a long one does not cost a request every few seconds.
 func askAgain(s *v1alpha1.RollbackStatus) time.Time {
-	if newer(s) {
+	if driftedSince(s) {
 		return s.Target.At.Time
 	}
 	if s.Target.ConfirmAt != nil {

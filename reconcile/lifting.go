@@ -69,13 +69,6 @@ func mergesLift(w *World) bool {
 	return w.Now.Sub(pr.At.Time) > checksWithin && (pr.Tried == nil || w.Now.Sub(pr.Tried.Time) > armedAgain)
 }
 
-func mergedOrNot(now *PullRequest) string {
-	if now == nil || now.State != v1alpha1.PullRequestMerged {
-		return ""
-	}
-	return ", merged" + byWhom(now.By)
-}
-
 // readLift reads the pull request that lifts the hold.
 func (e *Engine) readLift(ctx context.Context, w *World, src Source) {
 	s := &w.Rollback.Status

@@ -21,6 +21,24 @@ const (
 	AdoptsAnnotation = "backstop.dev/adopts"
 )
 
+// Key is what every input enqueues: one subject in one namespace, an image or an object.
+type Key struct {
+	Namespace string
+	Subject   v1alpha1.Subject
+}
+
+// ImageKey is the key of an image.
+func ImageKey(namespace, image string) Key { return Key{namespace, v1alpha1.ImageSubject(image)} }
+
+// KeyOf is the key that a Rollback is about.
+func KeyOf(r *v1alpha1.Rollback) Key { return Key{r.Namespace, r.Spec.Subject} }
+
+// Image of a key whose subject is one; else empty.
+func (k Key) Image() string { return k.Subject.Image() }
+
+// String is namespace/image, or namespace/Kind/name.
+func (k Key) String() string { return k.Namespace + "/" + k.Subject.String() }
+
 // Hash names a key in labels and object names: the first 10 hex digits of its SHA-256.
 func (k Key) Hash() string {
 	of := k.Namespace + "\x00" + k.Subject.Name

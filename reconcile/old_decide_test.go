@@ -83,7 +83,7 @@ func oldGone(w *World) Step {
 func oldSettled(w *World) bool {
 	s := &w.Rollback.Status
 	switch t := s.Target; {
-	case newer(s), !t.Proved && agree(w):
+	case driftedSince(s), !t.Proved && agree(w):
 		return false
 	case !oldPulled(s):
 		return t.Proved || len(t.Values) == 0
@@ -150,7 +150,7 @@ func oldAskingAtRest(w *World) Step {
 	}
 	q := oldQuestionOf(w, oldDoubts(w))
 	if d, ok := decisionOn(w, q); ok {
-		return person(w, d, q)
+		return answeredBy(w, d, q)
 	}
 	return Step{Do: DoWait, Wait: min(restAgain, max(until.Sub(w.Now), time.Second)), Question: q}
 }
@@ -166,15 +166,15 @@ func oldRestoring(w *World) Step {
 		return waitsForAccess(w, w.Unread.Kind, w.Unread.Sentence)
 	case w.Unread != nil:
 		return end(w, v1alpha1.ResultFailed, "%s", w.Unread.Sentence)
-	case len(left) == 0 && drifted(s) && s.Suspect != nil && w.Branch != nil && stand(s, w.Branch).bad == 0:
+	case len(left) == 0 && s.Drifted() && s.Suspect != nil && w.Branch != nil && stand(s, w.Branch).bad == 0:
 		return superseded(w)
 	case len(left) == 0:
-		return end(w, v1alpha1.ResultRejected, "%s", keeps(w))
+		return end(w, v1alpha1.ResultRejected, "%s", keptByReject(w))
 	}
 	why := fmt.Sprintf("%s still runs %s; Flux undoes that %s", left[0].Workload, left[0].Drift.Live,
 		orElse(left[0].Drift.Undone, "at its next run"))
 	deadline := restoredBy(w)
-	switch next, _ := ask(w); {
+	switch next, _ := nextStop(w); {
 	case w.Rollout == nil && w.ReadOnly != "":
 		return end(w, v1alpha1.ResultFailed, "%s", w.ReadOnly)
 	case next != nil || w.Rollout == nil && !opened(s):
@@ -194,13 +194,13 @@ func oldOver(w *World) (v1alpha1.Result, string) {
 	s := &w.Rollback.Status
 	switch {
 	case len(podsSeen(w).Failures) > 0:
-	case drifted(s) && podsSeen(w).Restored != "":
+	case s.Drifted() && podsSeen(w).Restored != "":
 		return v1alpha1.ResultRestored, fmt.Sprintf("%s, %s after the change by hand: %s runs %s again, as Git says",
 			oldTakenBack(s), Roughly(w.Now.Sub(oldChangedAt(s))), podsSeen(w).Restored, w.Rollback.Spec.Subject.Name)
-	case drifted(s) && !oldBlamed(s) && s.Ended() && podsSeen(w).Unnamed != "":
+	case s.Drifted() && !oldBlamed(s) && s.Ended() && podsSeen(w).Unnamed != "":
 		return v1alpha1.ResultRecovered, fmt.Sprintf("%s does not ask for %s any more, and nothing there is changed by hand",
 			podsSeen(w).Unnamed, w.Rollback.Spec.Subject.Name)
-	case drifted(s) && !oldBlamed(s):
+	case s.Drifted() && !oldBlamed(s):
 	case s.Ended() && s.Outcome.Result == v1alpha1.ResultSourceNotFound && podsSeen(w).Unnamed != "":
 		return v1alpha1.ResultRecovered, NeverInGit(podsSeen(w).Unnamed, w.Rollback.Spec.Subject)
 	case oldRolled(s) && podsSeen(w).Steady != "":

@@ -32,7 +32,7 @@ func oldJudge(w *World) Step {
 	}
 	q := oldQuestionOf(w, asks)
 	if d, ok := decisionOn(w, q); ok {
-		return person(w, d, q)
+		return answeredBy(w, d, q)
 	}
 	if w.Policy.Mode == v1alpha1.ModeAuto && len(asks) == 0 {
 		return verdict(w, v1alpha1.VerdictByPolicy, "policy "+strings.Join(w.Policy.By, ", "), s.Target.Proof)

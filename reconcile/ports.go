@@ -11,24 +11,6 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// Key is what every input enqueues: one subject in one namespace, an image or an object.
-type Key struct {
-	Namespace string
-	Subject   v1alpha1.Subject
-}
-
-// ImageKey is the key of an image.
-func ImageKey(namespace, image string) Key { return Key{namespace, v1alpha1.ImageSubject(image)} }
-
-// KeyOf is the key that a Rollback is about.
-func KeyOf(r *v1alpha1.Rollback) Key { return Key{r.Namespace, r.Spec.Subject} }
-
-// Image of a key whose subject is one; else empty.
-func (k Key) Image() string { return k.Subject.Image() }
-
-// String is namespace/image, or namespace/Kind/name.
-func (k Key) String() string { return k.Namespace + "/" + k.Subject.String() }
-
 // ImagePolicy of image automation, as Flux has it now.
 type ImagePolicy struct {
 	// Name is namespace:name, as in a marker.

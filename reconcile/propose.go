@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -19,37 +18,6 @@ import (
 //
 // The record says which it is, and the branch says when it has landed, whatever a squash, a rebase or a queue made of
 // it. What the provider says only explains.
-
-// proposes reports whether a push that was refused becomes a pull request: where the branch wants one, and where it
-// wants signed commits, and the provider signs those of a pull request's branch.
-func (e *Engine) proposes(ctx context.Context, w *World, err error) bool {
-	if e.Forges == nil || w.Policy.Delivery != v1alpha1.DeliveryAuto {
-		return false
-	}
-	kind := KindOf(err)
-	return kind == FaultWantsPullRequest || kind == FaultWantsSignature && e.signs(ctx, w)
-}
-
-// signs reports whether the provider signs what is put on a branch of Backstop's. What cannot be told is no: a person
-// reads the server's words then.
-func (e *Engine) signs(ctx context.Context, w *World) bool {
-	origin, err := e.Flux.Reopen(ctx, w.Rollback.Namespace, *w.Rollback.Status.Suspect, w.Policy.Source, time.Time{})
-	if err != nil {
-		return false
-	}
-	forge, err := e.provider(ctx, w, origin.Source)
-	if err != nil {
-		return false
-	}
-	_, signs := signedBy(ctx, forge, origin.Source)
-	return signs
-}
-
-// wantPullRequest writes down that the branch takes no push, in the server's words.
-func (e *Engine) wantPullRequest(rb *v1alpha1.Rollback, err error) {
-	rb.Status.PullRequest = &v1alpha1.PullRequest{Because: brief(err.Error()), At: v1alpha1.NewTime(e.Now())}
-	rb.Status.Waiting = nil
-}
 
 // opensFirst reports whether a question goes with a pull request, which is opened before it is answered: its merge is
 // an answer too. Where a policy restrains itself, or a whole registry is in doubt, a person is asked first.

@@ -269,14 +269,6 @@ func (e *Engine) proposing(ctx context.Context, w *World) (proposal, error) {
 	return proposal{source: src, forge: forge, reverts: reverts, signs: signs, must: origin.Source.Verified}, err
 }
 
-// signedBy reports whether a provider signs what is pushed to a branch of Backstop's, where image automation has no
-// key: then it is pushed without a signature.
-func signedBy(ctx context.Context, forge Forge, src Source) (Source, bool) {
-	signs := src.Signing == nil && src.NoKey == "" && forge.Verifies(ctx)
-	src.Verified = src.Verified && !signs
-	return src, signs
-}
-
 // verified has the provider sign what was put on the branch. Where Flux asks for no signature, a provider that refuses
 // to sign is no reason to wait.
 func (e *Engine) verified(ctx context.Context, p proposal, branch string, put Proposed) (Proposed, error) {

@@ -146,8 +146,8 @@ func messages(all []v1alpha1.Doubt) string {
 	return strings.Join(out, "; ")
 }
 
-// person turns the decision on a question into a verdict.
-func person(w *World, d v1alpha1.Decision, q *v1alpha1.Question) Step {
+// answeredBy turns the decision on a question into a verdict.
+func answeredBy(w *World, d v1alpha1.Decision, q *v1alpha1.Question) Step {
 	return Step{Do: DoVerdict, Why: fmt.Sprintf("%s answers %s", d.By, d.Answer), Verdict: v1alpha1.Verdict{
 		Answer: d.Answer, Source: v1alpha1.VerdictByPerson, By: d.By, Policies: countedPolicies(w),
 		At: v1alpha1.NewTime(w.Now), Why: cut(d.Reason, 500), Lift: w.Policy.Lift,

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/internal/image"
-	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // atRest: the Rollback has ended; a hold may still stand.
@@ -68,41 +66,6 @@ func remind(w *World, step Step) Step {
 	return step
 }
 
-// holdsNow are the places whose holds nobody has lifted, by their indices: those that the tip holds, and those that it
-// does not hold any more. Of a record without holds by place all that the tip holds stand.
-func holdsNow(w *World) (held, gone []int32) {
-	s := &w.Rollback.Status
-	for i := range int32(len(s.Suspect.Places)) {
-		_, there := w.Branch.Held[i]
-		switch {
-		case there && (len(s.Holds) == 0 || s.StandsOn(&s.Suspect.Places[i])):
-			held = append(held, i)
-		case !there && len(s.Holds) > 0 && s.StandsOn(&s.Suspect.Places[i]):
-			gone = append(gone, i)
-		}
-	}
-	return held, gone
-}
-
-// liftedBy says who took a hold away; of no place those of all.
-func liftedBy(w *World, at []int32) string {
-	s := &w.Rollback.Status
-	if pr := s.LiftPullRequest; pr != nil {
-		return fmt.Sprintf("pull request %d%s", pr.Number, mergedOrNot(w.Lifting))
-	}
-	for _, t := range w.Branch.Commits {
-		names := func(i int32) bool {
-			n := s.Suspect.Places[i]
-			return slices.Contains(t.Places, PlaceID(n.File, n.Pointer))
-		}
-		mine := len(at) == 0 || len(t.Places) == 0 || slices.ContainsFunc(at, names)
-		if t.Kind == TrailerLift && mine && t.When.After(s.Change.At.Time.Add(-time.Second)) {
-			return "the lift " + text.Short(t.Commit)
-		}
-	}
-	return "a commit that took the prefix away"
-}
-
 // dueHolds describes what becomes of the standing holds, place by place: a person lifts those that the wish names, and
 // the newer image of a policy those on its own places.
 func dueHolds(w *World, held []int32) Step {
@@ -135,22 +98,6 @@ func dueHolds(w *World, held []int32) Step {
 	return waits
 }
 
-// askedFor are those of the holds that a person wants lifted.
-func askedFor(w *World, held []int32) []int32 {
-	s := &w.Rollback.Status
-	return slices.DeleteFunc(slices.Clone(held), func(i int32) bool {
-		return !w.Rollback.Spec.Lift.Names(s.Suspect.Places[i].Identity())
-	})
-}
-
-// nameOfHold tells a hold from the others where there were several policies.
-func nameOfHold(w *World, h Hold) string {
-	if len(w.Rollback.Status.Change.Policies) > 1 {
-		return "the hold on " + h.Policy
-	}
-	return "the hold"
-}
-
 // onceSelected describes what becomes of a hold, by what its own policy selects. One whose policy cannot be read
 // stands.
 func onceSelected(w *World, h Hold, name string) Step {
@@ -173,11 +120,6 @@ func onceSelected(w *World, h Hold, name string) Step {
 
 // byNewer says who lifts a hold where its policy does.
 func byNewer(e Selection) string { return "the policy's newer image " + e.Image }
-
-func failedBefore(e Selection, bad string) bool {
-	same := func(f string) bool { return image.SameTag(e.Image, f) }
-	return same(bad) || slices.ContainsFunc(e.Failed, same)
-}
 
 // askingAtRest asks on after an end, until Git says something else or the question is too old.
 func askingAtRest(w *World) Step {
@@ -205,7 +147,7 @@ func askingAtRest(w *World) Step {
 	}
 	q := questionOf(w, doubtsOf(w))
 	if d, ok := decisionOn(w, q); ok {
-		return person(w, d, q)
+		return answeredBy(w, d, q)
 	}
 	return Step{Do: DoWait, Wait: min(restAgain, max(until.Sub(w.Now), time.Second)), Question: q}
 }

@@ -155,7 +155,7 @@ func returns(in *Incoming, s *v1alpha1.Suspect) (bool, v1alpha1.ReturningLeft) {
 				continue
 			}
 			for _, line := range f.Added {
-				does, certain := writes(line, &s.Places[i])
+				does, certain := writesBad(line, &s.Places[i])
 				brings, sure = brings || does, sure || certain
 			}
 		}
@@ -173,11 +173,11 @@ func returns(in *Incoming, s *v1alpha1.Suspect) (bool, v1alpha1.ReturningLeft) {
 	return true, ""
 }
 
-// writes reports whether a line writes the bad value of a place, and whether it is that place for certain: its marker
+// writesBad reports whether a line writes the bad value of a place, and whether it is that place for certain: its marker
 // names the place's policy, or its value the whole image.
-func writes(line string, n *v1alpha1.Place) (does, certain bool) {
-	value, comment := parts(line)
-	if n.Part == v1alpha1.PartFile || n.Bad == "" || n.Bad == n.Former || !slices.Contains(words(value), n.Bad) {
+func writesBad(line string, n *v1alpha1.Place) (does, certain bool) {
+	value, comment := cutComment(line)
+	if n.Part == v1alpha1.PartFile || n.Bad == "" || n.Bad == n.Former || !slices.Contains(referencesIn(value), n.Bad) {
 		return false, false
 	}
 	if n.Marker != "" && marks(comment) {
@@ -198,8 +198,8 @@ func automated(f FileChange) bool {
 		return false
 	}
 	for i, line := range f.Added {
-		value, comment := parts(line)
-		was, said := parts(f.Removed[i])
+		value, comment := cutComment(line)
+		was, said := cutComment(f.Removed[i])
 		if !marks(comment) || comment != said || keyOf(value) != keyOf(was) {
 			return false
 		}
@@ -209,8 +209,8 @@ func automated(f FileChange) bool {
 
 func marks(comment string) bool { return strings.Contains(comment, `"$imagepolicy"`) }
 
-// parts cuts a line of YAML into what it says and its comment.
-func parts(line string) (value, comment string) {
+// cutComment cuts a line of YAML into what it says and its comment.
+func cutComment(line string) (value, comment string) {
 	if i := strings.Index(line, " #"); i >= 0 {
 		return line[:i], strings.TrimSpace(line[i+2:])
 	}
@@ -233,8 +233,8 @@ func keyOf(value string) string {
 	return strings.Trim(strings.TrimSpace(key), `"'`)
 }
 
-// words are the references and tags in a line.
-func words(value string) []string {
+// referencesIn are the references and tags in a line.
+func referencesIn(value string) []string {
 	return strings.FieldsFunc(value, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._/:@+-", r))
 	})

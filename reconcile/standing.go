@@ -172,7 +172,7 @@ func superseded(w *World) Step {
 		return end(w, v1alpha1.ResultReportedOnly, "%s at %s no longer says what %s changed, so nothing is reverted: %s "+
 			"whether that mends it", s.Suspect.Branch, text.Short(w.Branch.Tip), text.Short(s.Suspect.Commit), who)
 	}
-	if byHandAlone(s) {
+	if s.ByHandAlone() {
 		return end(w, v1alpha1.ResultSuperseded, "%s", overtaken(w))
 	}
 	return end(w, v1alpha1.ResultSuperseded, "%s at %s no longer says %s: nothing to revert",

@@ -99,7 +99,7 @@ func inShort(r *v1alpha1.Rollback, says string) (about, short string) {
 
 // brings is what an answer brings about.
 func brings(r *v1alpha1.Rollback, a v1alpha1.Answer) string {
-	switch byHand := byHandAlone(&r.Status); {
+	switch byHand := r.Status.ByHandAlone(); {
 	case byHand && a == v1alpha1.Approve:
 		return "adopt"
 	case byHand:

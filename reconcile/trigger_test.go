@@ -43,7 +43,7 @@ func FuzzTriggersDecideAsBefore(f *testing.F) {
 			// Nothing that failed was ever asked about, and so nothing expired.
 			return
 		}
-		met := drifted(s) && s.Blamed()
+		met := s.Drifted() && s.Blamed()
 		ends, _ := graceEnds(&w)
 		if met && (len(w.failures()) == 0 || w.Now.Before(s.FirstSeen().Add(w.Policy.Grace)) != w.Now.Before(ends)) {
 			return

@@ -25,7 +25,7 @@ func verifyStep(w *World) Step {
 	if waits == "" {
 		said := []string{workloadNames(w) + " runs " + s.Target.Image + " again", aheadWas(s)}
 		switch {
-		case byHandAlone(s):
+		case s.ByHandAlone():
 			said = []string{fmt.Sprintf("%s runs %s, as %s says now", workloadNames(w), s.Target.Image, s.Suspect.Branch),
 				aheadWas(s)}
 		case s.Suspect.ByFiles():
@@ -35,7 +35,7 @@ func verifyStep(w *World) Step {
 			}
 			said = []string{workloadNames(w) + does + text.Short(s.Suspect.Commit) + " changed"}
 		}
-		return end(w, v1alpha1.ResultVerified, "%s", joinWords(append(said, byHand(s, r)...)...))
+		return end(w, v1alpha1.ResultVerified, "%s", joinWords(append(said, leftToPerson(s, r)...)...))
 	}
 	waits = joinWords(aheadIs(s), waits)
 	if pod := stuck(s, r); w.DeletesPods && pod.Name != "" && mayLift(w.Policy) == nil {
@@ -71,8 +71,8 @@ func verifyBy(w *World) time.Time {
 	return deadline
 }
 
-// byHand is what is left to a person when all is verified.
-func byHand(s *v1alpha1.RollbackStatus, r *Rollout) []string {
+// leftToPerson is what is left to a person when all is verified.
+func leftToPerson(s *v1alpha1.RollbackStatus, r *Rollout) []string {
 	var out []string
 	for _, ws := range r.Workloads {
 		if ws.Complete && !ws.Gone {

@@ -148,6 +148,14 @@ func (s *RollbackStatus) Blamed() bool {
 	return slices.ContainsFunc(s.Failures, func(f Failure) bool { return f.Trigger.Row().Blames })
 }
 
+// Drifted reports whether somebody changed one of the workloads by hand.
+func (s *RollbackStatus) Drifted() bool {
+	return slices.ContainsFunc(s.Failures, func(f Failure) bool { return f.Drift != nil })
+}
+
+// ByHandAlone reports that nothing failed: what Git says was changed by hand, and that is all.
+func (s *RollbackStatus) ByHandAlone() bool { return s.Drifted() && !s.Blamed() }
+
 // Workloads are those of the failures, each once. One that was deleted and made anew is another one.
 func (s *RollbackStatus) Workloads() []Workload {
 	var out []Workload
