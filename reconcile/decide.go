@@ -52,7 +52,7 @@ func undecided(w *World) Step {
 		return reportStep(w)
 	}
 	if len(s.Failures) == 0 {
-		return gone(w)
+		return goneBeforeRecorded(w)
 	}
 	if s.Suspect == nil {
 		return suspectStep(w)

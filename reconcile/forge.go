@@ -35,3 +35,30 @@ func signedBy(ctx context.Context, forge Forge, src Source) (Source, bool) {
 	src.Verified = src.Verified && !signs
 	return src, signs
 }
+
+// proposal is all that it takes to open the pull request of a Rollback.
+type proposal struct {
+	source  Source
+	forge   Forge
+	reverts []Revert
+	// signs means that the provider signs what is pushed, must that Flux takes nothing else.
+	signs, must bool
+}
+
+// verified has the provider sign what was put on the branch. Where Flux asks for no signature, a provider that refuses
+// to sign is no reason to wait.
+func (e *Engine) verified(ctx context.Context, p proposal, branch string, put Proposed) (Proposed, error) {
+	if !p.signs || !put.Own || put.Head == "" {
+		return put, nil
+	}
+	head, err := p.forge.Verify(ctx, branch, put.Head)
+	switch {
+	case err != nil && (p.must || KindOf(err) == ""):
+		return put, fmt.Errorf("have the provider sign it: %w", err)
+	case err != nil:
+		e.Log.Warn("have the provider sign a branch", "branch", branch, "error", err)
+		return put, nil
+	}
+	put.Head = head
+	return put, nil
+}

@@ -4,32 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
-
-// ImagePolicy of image automation, as Flux has it now.
-type ImagePolicy struct {
-	// Name is namespace:name, as in a marker.
-	Name string
-	// Latest is the selected reference, name:tag[@digest]; empty when none is.
-	Latest string
-	// Previous is status.observedPreviousRef.
-	Previous string
-	// Automation that writes its markers; nil when none was found.
-	Automation *v1alpha1.ObjectRef
-}
-
-// Root is a folder in the source that a Flux object renders.
-type Root struct {
-	// By is the Kustomization (or the one that applies the HelmRelease).
-	By v1alpha1.ObjectRef
-	// Path in the repository, cleaned, without a leading "./"; empty is the root.
-	Path string
-}
 
 // Origin says where a workload comes from, confirmed by the inventory of the object that applies it.
 type Origin struct {
@@ -379,3 +360,27 @@ type Stop struct {
 	Token   string
 	Handled bool
 }
+
+// SharedWith are the namespaces that Flux objects which render the same files apply into, but for a record's own.
+func SharedWith(by []v1alpha1.ObjectRef, lands map[v1alpha1.ObjectRef][]string, own string) []string {
+	var out []string
+	for _, o := range by {
+		out = append(out, lands[o]...)
+	}
+	out = slices.DeleteFunc(out, func(ns string) bool { return ns == own })
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Preference is what the objects of a workload say about going back, beside the policies.
+type Preference struct {
+	// Annotation is RollbackAnnotation's value; empty where it is not there.
+	Annotation string
+	// Migrates describes what hints at data that an older version may not be able to read; empty where nothing does.
+	Migrates string
+	// LeftAlone means that Flux is told not to touch the object: what Git says does not reach it.
+	LeftAlone bool
+}
+
+// NamespacePreference is the name under which wishes of a namespace stand among those of its workloads.
+const NamespacePreference = "the namespace"

@@ -21,19 +21,6 @@ const (
 	RollbackNever = "never"
 )
 
-// Preference is what the objects of a workload say about going back, beside the policies.
-type Preference struct {
-	// Annotation is RollbackAnnotation's value; empty where it is not there.
-	Annotation string
-	// Migrates describes what hints at data that an older version may not be able to read; empty where nothing does.
-	Migrates string
-	// LeftAlone means that Flux is told not to touch the object: what Git says does not reach it.
-	LeftAlone bool
-}
-
-// NamespacePreference is the name under which wishes of a namespace stand among those of its workloads.
-const NamespacePreference = "the namespace"
-
 // preferring tightens what policies say by what the workloads say themselves.
 func preferring(p Policy, preferences map[string]Preference) Policy {
 	for _, name := range slices.Sorted(maps.Keys(preferences)) {

@@ -242,15 +242,6 @@ func (e *Engine) tellMore(ctx context.Context, w *World, forge Forge, pr *PullRe
 	}
 }
 
-// proposal is all that it takes to open the pull request of a Rollback.
-type proposal struct {
-	source  Source
-	forge   Forge
-	reverts []Revert
-	// signs means that the provider signs what is pushed, must that Flux takes nothing else.
-	signs, must bool
-}
-
 func (e *Engine) proposing(ctx context.Context, w *World) (proposal, error) {
 	s := &w.Rollback.Status
 	if e.Forges == nil {
@@ -267,24 +258,6 @@ func (e *Engine) proposing(ctx context.Context, w *World) (proposal, error) {
 	reverts, err := e.together(ctx, w, origin.Source)
 	src, signs := signedBy(ctx, forge, origin.Source)
 	return proposal{source: src, forge: forge, reverts: reverts, signs: signs, must: origin.Source.Verified}, err
-}
-
-// verified has the provider sign what was put on the branch. Where Flux asks for no signature, a provider that refuses
-// to sign is no reason to wait.
-func (e *Engine) verified(ctx context.Context, p proposal, branch string, put Proposed) (Proposed, error) {
-	if !p.signs || !put.Own || put.Head == "" {
-		return put, nil
-	}
-	head, err := p.forge.Verify(ctx, branch, put.Head)
-	switch {
-	case err != nil && (p.must || KindOf(err) == ""):
-		return put, fmt.Errorf("have the provider sign it: %w", err)
-	case err != nil:
-		e.Log.Warn("have the provider sign a branch", "branch", branch, "error", err)
-		return put, nil
-	}
-	put.Head = head
-	return put, nil
 }
 
 // openPullRequest gives the pull request of a branch. One that was closed without a merge after the verdict is a

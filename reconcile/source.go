@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
 // Auth holds the credentials of a Git server, as the Flux object's Secrets hold
@@ -124,4 +126,24 @@ func (s Source) Pushes() types.NamespacedName {
 		return s.Push.Name
 	}
 	return s.Name
+}
+
+// ImagePolicy of image automation, as Flux has it now.
+type ImagePolicy struct {
+	// Name is namespace:name, as in a marker.
+	Name string
+	// Latest is the selected reference, name:tag[@digest]; empty when none is.
+	Latest string
+	// Previous is status.observedPreviousRef.
+	Previous string
+	// Automation that writes its markers; nil when none was found.
+	Automation *v1alpha1.ObjectRef
+}
+
+// Root is a folder in the source that a Flux object renders.
+type Root struct {
+	// By is the Kustomization (or the one that applies the HelmRelease).
+	By v1alpha1.ObjectRef
+	// Path in the repository, cleaned, without a leading "./"; empty is the root.
+	Path string
 }

@@ -168,17 +168,6 @@ func join(rb *v1alpha1.Rollback, origin Origin, found v1alpha1.Suspect) error {
 	return nil
 }
 
-// SharedWith are the namespaces that Flux objects which render the same files apply into, but for a record's own.
-func SharedWith(by []v1alpha1.ObjectRef, lands map[v1alpha1.ObjectRef][]string, own string) []string {
-	var out []string
-	for _, o := range by {
-		out = append(out, lands[o]...)
-	}
-	out = slices.DeleteFunc(out, func(ns string) bool { return ns == own })
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
 // union is a suspect's places and those that the same commit changed besides.
 func union(first, second *v1alpha1.Suspect) []v1alpha1.Place {
 	nodes := first.Places

@@ -67,8 +67,8 @@ func ending(w *World, rows []Trigger) *Ending {
 	return first
 }
 
-// gone ends a record whose reason was over before it was written down.
-func gone(w *World) Step {
+// goneBeforeRecorded ends a record whose reason was over before it was written down.
+func goneBeforeRecorded(w *World) Step {
 	e := Ending{v1alpha1.ResultRecovered, "the failure was gone before it could be recorded"}
 	for _, t := range w.rows() {
 		if t.Gone != nil {

@@ -63,7 +63,7 @@ func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, rb *v1al
 		s.Target = t
 		return nil
 	}
-	t.Proof = sentence(leaves(rb))
+	t.Proof = sentence(undoLeaves(rb))
 	try := *rb.DeepCopy()
 	try.Status.Target = t
 	r := e.revert(ctx, try, &batch{})
@@ -81,8 +81,8 @@ func (e *Engine) fillUndo(ctx context.Context, w *World, origin Origin, rb *v1al
 	return nil
 }
 
-// leaves describes what is proved.
-func leaves(rb *v1alpha1.Rollback) string {
+// undoLeaves describes what is proved.
+func undoLeaves(rb *v1alpha1.Rollback) string {
 	then := "the files can be built again"
 	f := searchedFor(rb)
 	switch {

@@ -89,7 +89,7 @@ func (w *Watcher) applying(c Clients, name string, gv schema.GroupVersion, resou
 // applyHandler wakes keys about what cannot be applied.
 func (w *Watcher) applyHandler(kind string, gv schema.GroupVersion) cache.ResourceEventHandler {
 	concerned := w.wakeConcerned(kind)
-	return handler(nil, func(o metav1.Object) {
+	return wakeHandler(nil, func(o metav1.Object) {
 		concerned(o)
 		key := applyKey(gv, v1alpha1.ObjectRef{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()})
 		a, ok := o.(*applier)

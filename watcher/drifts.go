@@ -31,7 +31,7 @@ func (w *Watcher) workloadHandler(kind string) cache.ResourceEventHandler {
 			w.drifts.queue.Add(ref)
 		}
 	}
-	concerned := handler(nil, w.wakeConcerned(kind))
+	concerned := wakeHandler(nil, w.wakeConcerned(kind))
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			concerned.OnAdd(obj, false)

@@ -38,7 +38,7 @@ func (w *Watcher) kinds(c Clients) []kind {
 		{
 			name: kindRollback, strip: readable[v1alpha1.Rollback](w.opts.Unreadable, kindRollback),
 			indexers: rollbackIndexers(),
-			handler:  handler(asked, w.wakeRollback),
+			handler:  wakeHandler(asked, w.wakeRollback),
 			inform:   c.custom(v1alpha1.GroupVersion, "rollbacks", item[v1alpha1.Rollback]()),
 		},
 		{
@@ -56,7 +56,7 @@ func (w *Watcher) kinds(c Clients) []kind {
 	// Namespaces are read for a fleet default's selector, which a tenant's Backstop does not have.
 	if w.everywhere() {
 		all = append(all, kind{
-			name: kindNamespace, strip: labelled, handler: handler(relabelled, w.wakeNamespace),
+			name: kindNamespace, strip: labelled, handler: wakeHandler(relabelled, w.wakeNamespace),
 			inform: func(string, cache.Indexers) (cache.SharedIndexInformer, error) {
 				return coreinformers.NewNamespaceInformer(c.Core, 0, cache.Indexers{}), nil
 			},
@@ -68,7 +68,7 @@ func (w *Watcher) kinds(c Clients) []kind {
 			k.strip = bare
 		}
 		if k.handler == nil {
-			k.handler = handler(nil, w.wakeConcerned(k.name))
+			k.handler = wakeHandler(nil, w.wakeConcerned(k.name))
 		}
 	}
 	return all

@@ -3,7 +3,6 @@ package watcher
 import (
 	"context"
 	"fmt"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -55,25 +54,6 @@ type listing struct {
 	replicaSets map[string]*appsv1.ReplicaSet
 	of          map[types.UID][]appsv1.ReplicaSet
 	all         bool
-}
-
-// having is a list that has pods failing in it; nil if few pods wait, or no such list can be made.
-func (c *listings) having(ctx context.Context, l *look, now time.Time, names ...string) *listing {
-	if c == nil || len(names) == 0 || c.waiting(l.namespace) < listAt {
-		return nil
-	}
-	for _, since := range []time.Time{now.Add(-kube.Kept), now} {
-		list, err := c.lists.Do(ctx, l.namespace, since, func(ctx context.Context) (*listing, error) {
-			return list(ctx, l.client, l.namespace)
-		})
-		if err != nil {
-			return nil
-		}
-		if list.has(names) {
-			return list
-		}
-	}
-	return nil
 }
 
 // has reports whether all of these pods fail in it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	kinds "github.com/backstop-dev/backstop/internal/workload"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
 // look is one live look at a namespace. Each owner and node is read at most once in it.
@@ -238,4 +240,23 @@ func (o *owner) current(container, asked string) bool {
 		}
 	}
 	return false
+}
+
+// having is a list that has pods failing in it; nil if few pods wait, or no such list can be made.
+func (c *listings) having(ctx context.Context, l *look, now time.Time, names ...string) *listing {
+	if c == nil || len(names) == 0 || c.waiting(l.namespace) < listAt {
+		return nil
+	}
+	for _, since := range []time.Time{now.Add(-kube.Kept), now} {
+		list, err := c.lists.Do(ctx, l.namespace, since, func(ctx context.Context) (*listing, error) {
+			return list(ctx, l.client, l.namespace)
+		})
+		if err != nil {
+			return nil
+		}
+		if list.has(names) {
+			return list
+		}
+	}
+	return nil
 }

@@ -6,9 +6,9 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// settled is how much older than its failing pods a revision must be to tell that other pods came before them: those of
+// settledAfter is how much older than its failing pods a revision must be to tell that other pods came before them: those of
 // a rollout are made within a moment.
-const settled = 10 * time.Minute
+const settledAfter = 10 * time.Minute
 
 // fails reports whether the workload fails with the image now.
 func (s *observation) fails(w v1alpha1.Workload) bool {

@@ -86,20 +86,20 @@ func (w *Watcher) add(k kind) error {
 		}
 		w.informers[k.name] = append(w.informers[k.name], inf)
 		if !k.optional {
-			w.required = append(w.required, waited{handled.HasSyncedChecker(), k.name})
+			w.required = append(w.required, waitedKind{handled.HasSyncedChecker(), k.name})
 		}
 	}
 	return nil
 }
 
-// waited is a kind that is waited for, by its name.
-type waited struct {
+// waitedKind is a kind that is waited for, by its name.
+type waitedKind struct {
 	cache.DoneChecker
 	kind string
 }
 
 // Name is the kind's.
-func (k waited) Name() string { return k.kind }
+func (k waitedKind) Name() string { return k.kind }
 
 func cloneIndexers(in cache.Indexers) cache.Indexers {
 	out := cache.Indexers{}

@@ -143,7 +143,7 @@ func (s *observation) witness(pod *corev1.Pod, o *owner, since time.Time, failed
 			if failed && pod.DeletionTimestamp == nil && s.started == "" && !start.Before(since.Truncate(time.Second)) {
 				s.started = fmt.Sprintf("container %s of pod %s", c.Name, pod.Name)
 			}
-			if s.ranHere == "" && ready(pod) {
+			if s.ranHere == "" && podReady(pod) {
 				s.ranHere = o.workload.String()
 				if o.revision != "" {
 					s.ranHere += " revision " + o.revision
@@ -174,7 +174,7 @@ func firstStart(pod *corev1.Pod, c *corev1.ContainerStatus) time.Time {
 	return time.Time{}
 }
 
-func ready(pod *corev1.Pod) bool {
+func podReady(pod *corev1.Pod) bool {
 	if pod.Status.Phase == corev1.PodSucceeded {
 		return true
 	}
@@ -216,7 +216,7 @@ func (s *observation) ranBefore(ctx context.Context, w v1alpha1.Workload, h *hol
 		switch {
 		case r.Ready > 0:
 			s.ranHere = fmt.Sprintf("%s, of which %s has ready pods", w, kept)
-		case !r.Made.IsZero() && !made.IsZero() && r.Made.Before(made.Add(-settled)):
+		case !r.Made.IsZero() && !made.IsZero() && r.Made.Before(made.Add(-settledAfter)):
 			s.ranHere = fmt.Sprintf("%s, for %s is of %s and the pods that fail are of %s", w, kept, clock(r.Made), clock(made))
 		default:
 			continue

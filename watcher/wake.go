@@ -129,9 +129,9 @@ func heals(r *v1alpha1.Rollback) []string {
 	return slices.Compact(refs)
 }
 
-// handler calls wake for every object that was added, changed or deleted. changed reports whether an update matters;
+// wakeHandler calls wake for every object that was added, changed or deleted. changed reports whether an update matters;
 // nil means every one that is not a mere repetition.
-func handler(changed func(before, now metav1.Object) bool, wake func(metav1.Object)) cache.ResourceEventHandler {
+func wakeHandler(changed func(before, now metav1.Object) bool, wake func(metav1.Object)) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			if o, ok := obj.(metav1.Object); ok {

@@ -123,7 +123,7 @@ func TestHandler(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			got := 0
-			c.event(handler(c.changed, func(metav1.Object) { got++ }))
+			c.event(wakeHandler(c.changed, func(metav1.Object) { got++ }))
 			if got != c.want {
 				t.Errorf("woke %d times, want %d", got, c.want)
 			}

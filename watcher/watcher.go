@@ -138,7 +138,7 @@ func (w *Watcher) wakeNamespace(o metav1.Object) { w.wakeIndexed(byOpen, o.GetNa
 // policyHandler enqueues the open Rollbacks that a policy may concern: those of its namespace, and for a policy in
 // Backstop's own namespace, which may be or may have been the fleet's default, all of them.
 func (w *Watcher) policyHandler() cache.ResourceEventHandler {
-	return handler(asked, func(o metav1.Object) {
+	return wakeHandler(asked, func(o metav1.Object) {
 		if o.GetNamespace() != w.opts.Home {
 			w.wakeIndexed(byOpen, o.GetNamespace())
 			return

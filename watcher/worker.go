@@ -16,8 +16,8 @@ func (w *Watcher) work(ctx, walks context.Context, walker Walker) {
 	c.work(ctx, func(k reconcile.Key) { w.walk(walks, walker, k) })
 }
 
-// longest bounds how long a peer may ask to be left alone: a peer may ask for too much.
-const longest = time.Hour
+// longestLeft bounds how long a peer may ask to be left alone: a peer may ask for too much.
+const longestLeft = time.Hour
 
 // walk walks one key and enqueues it again where it asks for that. A queue never hands out a key that is not done,
 // so that no two workers walk one key.
@@ -38,7 +38,7 @@ func (w *Watcher) walk(ctx context.Context, walker Walker, key reconcile.Key) {
 		w.queue.Forget(key)
 	case errors.As(err, &later) && later.After > 0:
 		w.complain(key, err)
-		w.queue.AddAfter(key, min(later.After, longest))
+		w.queue.AddAfter(key, min(later.After, longestLeft))
 	default:
 		w.complain(key, err)
 		w.queue.AddRateLimited(key)
@@ -60,7 +60,7 @@ func (w *Watcher) rests(key reconcile.Key) bool {
 func (w *Watcher) guarded(ctx context.Context, walker Walker, key reconcile.Key) (again time.Duration, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			again, err = 0, &panicked{value: p, stack: string(debug.Stack())}
+			again, err = 0, &panicError{value: p, stack: string(debug.Stack())}
 			if w.opts.Metrics != nil {
 				w.opts.Metrics.panics.WithLabelValues("rollbacks").Inc()
 			}
@@ -71,18 +71,18 @@ func (w *Watcher) guarded(ctx context.Context, walker Walker, key reconcile.Key)
 	return walker.Walk(ctx, key)
 }
 
-// panicked is a panic as an error.
-type panicked struct {
+// panicError is a panic as an error.
+type panicError struct {
 	value any
 	stack string
 }
 
-func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
 // complain is the one place where an error of a walk is logged.
 func (w *Watcher) complain(key reconcile.Key, err error) {
 	log := w.log.With("namespace", key.Namespace, "subject", key.Subject, "rollback", w.rollbackName(key))
-	var p *panicked
+	var p *panicError
 	switch {
 	case errors.Is(err, errApplying):
 		log.Debug("walk waits", "why", err)
