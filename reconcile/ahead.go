@@ -140,8 +140,8 @@ func neverImages(w *World, _ *Ahead, o *AheadWorkload) string {
 	return ""
 }
 
-// nextForward says which workload is to be set ahead of Flux, if one is. Otherwise it says how long it is until one may be;
-// zero for never, as it looks now.
+// nextForward says which workload is to be set ahead of Flux, if one is. Otherwise it says how long it is until one
+// may be; zero for never, as it looks now.
 func nextForward(w *World) (*Forward, time.Duration) {
 	a := w.Ahead
 	if a == nil || !a.Held || !w.Policy.FastForward || w.Rollback.Status.Change == nil {

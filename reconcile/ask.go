@@ -56,7 +56,8 @@ func (s Stop) due(since time.Time) (time.Time, bool) {
 	return s.Since.Add(hearsWithin), true
 }
 
-// nextStop says which stop is asked next; nil for none, with how long it is until one is due (zero: when something changes).
+// nextStop says which stop is asked next; nil for none, with how long it is until one is due (zero: when something
+// changes).
 func nextStop(w *World) (*Stop, time.Duration) {
 	if w.Rollout == nil || full(&w.Rollback.Status) {
 		return nil, 0

@@ -173,8 +173,8 @@ func returns(in *Incoming, s *v1alpha1.Suspect) (bool, v1alpha1.ReturningLeft) {
 	return true, ""
 }
 
-// writesBad reports whether a line writes the bad value of a place, and whether it is that place for certain: its marker
-// names the place's policy, or its value the whole image.
+// writesBad reports whether a line writes the bad value of a place, and whether it is that place for certain: its
+// marker names the place's policy, or its value the whole image.
 func writesBad(line string, n *v1alpha1.Place) (does, certain bool) {
 	value, comment := cutComment(line)
 	if n.Part == v1alpha1.PartFile || n.Bad == "" || n.Bad == n.Former || !slices.Contains(referencesIn(value), n.Bad) {

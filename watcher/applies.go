@@ -7,7 +7,6 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
 
@@ -15,30 +14,6 @@ import (
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/reconcile/kube"
 )
-
-// applies is what is read of a Kustomization or a HelmRelease: whether it says that it cannot apply.
-type applies struct {
-	metav1.TypeMeta
-	metav1.ObjectMeta `json:"metadata"`
-	Status            struct {
-		Conditions []condition `json:"conditions"`
-	} `json:"status"`
-}
-
-// condition is what is read of one. Its words are read live by whoever judges it.
-type condition struct {
-	Type   string                 `json:"type"`
-	Status metav1.ConditionStatus `json:"status"`
-	Reason string                 `json:"reason"`
-}
-
-// DeepCopyObject is runtime.Object's.
-func (a *applies) DeepCopyObject() runtime.Object {
-	out := &applies{TypeMeta: a.TypeMeta}
-	a.DeepCopyInto(&out.ObjectMeta)
-	out.Status.Conditions = append([]condition{}, a.Status.Conditions...)
-	return out
-}
 
 // applier is what is kept of it: which one it is, and why it is not ready.
 type applier struct {

@@ -104,3 +104,27 @@ func (c Clients) custom(gv schema.GroupVersion, resource string, example runtime
 		return cache.NewSharedIndexInformer(lw, example, 0, ix), nil
 	}
 }
+
+// applies is what is read of a Kustomization or a HelmRelease: whether it says that it cannot apply.
+type applies struct {
+	metav1.TypeMeta
+	metav1.ObjectMeta `json:"metadata"`
+	Status            struct {
+		Conditions []condition `json:"conditions"`
+	} `json:"status"`
+}
+
+// condition is what is read of one. Its words are read live by whoever judges it.
+type condition struct {
+	Type   string                 `json:"type"`
+	Status metav1.ConditionStatus `json:"status"`
+	Reason string                 `json:"reason"`
+}
+
+// DeepCopyObject is runtime.Object's.
+func (a *applies) DeepCopyObject() runtime.Object {
+	out := &applies{TypeMeta: a.TypeMeta}
+	a.DeepCopyInto(&out.ObjectMeta)
+	out.Status.Conditions = append([]condition{}, a.Status.Conditions...)
+	return out
+}

@@ -69,7 +69,7 @@ func nextLook(age time.Duration) time.Duration {
 }
 
 // seeTemplate takes in what a workload's object says of its template.
-func (w *Watcher) seeTemplate(ref v1alpha1.ObjectRef, before, now *workload) {
+func (w *Watcher) seeTemplate(ref v1alpha1.ObjectRef, before, now *keptWorkload) {
 	if !rolls(ref.Kind) {
 		return
 	}
@@ -101,7 +101,7 @@ func (w *Watcher) nudgeRollouts(ref v1alpha1.ObjectRef) {
 	for _, kind := range []string{kinds.Deployment, kinds.StatefulSet, kinds.DaemonSet} {
 		for _, inf := range w.informers[kind] {
 			for _, obj := range inf.GetStore().List() {
-				wl, ok := obj.(*workload)
+				wl, ok := obj.(*keptWorkload)
 				if ok && !wl.full && wl.Labels[group+"/name"] == ref.Name && wl.Labels[group+"/namespace"] == ref.Namespace {
 					w.crashes.queue.Add(refOfWorkload(kind, wl))
 				}

@@ -27,7 +27,7 @@ func (w *Watcher) Adrift() []v1alpha1.ObjectRef {
 func (w *Watcher) workloadHandler(kind string) cache.ResourceEventHandler {
 	see := func(o metav1.Object) {
 		ref := v1alpha1.ObjectRef{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}
-		if wl, ok := o.(*workload); ok && w.opts.Wants != nil && (len(wl.suspects) > 0 || len(w.drifts.get(ref)) > 0) {
+		if wl, ok := o.(*keptWorkload); ok && w.opts.Wants != nil && (len(wl.suspects) > 0 || len(w.drifts.get(ref)) > 0) {
 			w.drifts.queue.Add(ref)
 		}
 	}
@@ -38,14 +38,14 @@ func (w *Watcher) workloadHandler(kind string) cache.ResourceEventHandler {
 			if o, ok := obj.(metav1.Object); ok {
 				see(o)
 			}
-			if wl, ok := obj.(*workload); ok {
+			if wl, ok := obj.(*keptWorkload); ok {
 				w.seeTemplate(refOfWorkload(kind, wl), nil, wl)
 			}
 		},
 		UpdateFunc: func(before, now any) {
 			concerned.OnUpdate(before, now)
-			a, ok := before.(*workload)
-			b, ok2 := now.(*workload)
+			a, ok := before.(*keptWorkload)
+			b, ok2 := now.(*keptWorkload)
 			// Its status moves all the time.
 			if ok && ok2 && (a.UID != b.UID || !drift.Equal(a.suspects, b.suspects)) {
 				see(b)
@@ -62,7 +62,7 @@ func (w *Watcher) workloadHandler(kind string) cache.ResourceEventHandler {
 			if o, ok := obj.(metav1.Object); ok {
 				see(o)
 			}
-			if wl, ok := obj.(*workload); ok {
+			if wl, ok := obj.(*keptWorkload); ok {
 				w.templates.forget(wl.UID)
 				if ref := refOfWorkload(kind, wl); len(w.crashes.get(ref)) > 0 {
 					w.crashes.queue.Add(ref)

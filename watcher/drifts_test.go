@@ -244,7 +244,7 @@ func TestSlimWorkload(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w, ok := got.(*workload)
+		w, ok := got.(*keptWorkload)
 		if !ok || w.Name != "web" || w.ManagedFields != nil || len(w.suspects) != len(slices.DeleteFunc([]string{kind}, func(k string) bool { return k != "Deployment" })) {
 			t.Errorf("%s: kept %+v", kind, got)
 		}

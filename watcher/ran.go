@@ -6,8 +6,8 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
-// settledAfter is how much older than its failing pods a revision must be to tell that other pods came before them: those of
-// a rollout are made within a moment.
+// settledAfter is how much older than its failing pods a revision must be to tell that other pods came before them:
+// those of a rollout are made within a moment.
 const settledAfter = 10 * time.Minute
 
 // fails reports whether the workload fails with the image now.

@@ -43,9 +43,9 @@ func labelled(obj any) (any, error) {
 	}}, nil
 }
 
-// workload is what is kept of an object with a pod template: its labels, and the few containers of few workloads whose
-// image is not Flux's any more. Templates and managedFields, which are most of it, are read once and dropped.
-type workload struct {
+// keptWorkload is what is kept of an object with a pod template: its labels, and the few containers of few workloads
+// whose image is not Flux's any more. Templates and managedFields, which are most of it, are read once and dropped.
+type keptWorkload struct {
 	metav1.PartialObjectMetadata
 	suspects []drift.Container
 	// template is a hash of its pod template, full says that all pods of it are available, late that it took longer than
@@ -57,7 +57,7 @@ type workload struct {
 // slimWorkload reads the managedFields of a workload of a kind, and keeps what they say.
 func slimWorkload(kind string) func(any) (any, error) {
 	return func(obj any) (any, error) {
-		if w, ok := obj.(*workload); ok {
+		if w, ok := obj.(*keptWorkload); ok {
 			return w, nil
 		}
 		meta, ok := obj.(metav1.Object)
@@ -66,7 +66,7 @@ func slimWorkload(kind string) func(any) (any, error) {
 			return nil, fmt.Errorf("strip %T: not a workload", obj)
 		}
 		full, late := available(obj)
-		return &workload{
+		return &keptWorkload{
 			template: trigger.TemplateHash(template), full: full, late: late,
 			PartialObjectMetadata: metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 				Namespace: meta.GetNamespace(), Name: meta.GetName(), UID: meta.GetUID(),
@@ -177,6 +177,6 @@ func slimStatuses(all []corev1.ContainerStatus) []corev1.ContainerStatus {
 	return out
 }
 
-func refOfWorkload(kind string, w *workload) v1alpha1.ObjectRef {
+func refOfWorkload(kind string, w *keptWorkload) v1alpha1.ObjectRef {
 	return v1alpha1.ObjectRef{Kind: kind, Namespace: w.Namespace, Name: w.Name}
 }

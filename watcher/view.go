@@ -75,7 +75,7 @@ func (w *Watcher) Subjects() ([]reconcile.Subject, error) {
 	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
 		for _, inf := range w.informers[kind] {
 			for _, obj := range inf.GetStore().List() {
-				m, ok := obj.(*workload)
+				m, ok := obj.(*keptWorkload)
 				if !ok {
 					continue
 				}

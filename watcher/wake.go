@@ -129,8 +129,8 @@ func heals(r *v1alpha1.Rollback) []string {
 	return slices.Compact(refs)
 }
 
-// wakeHandler calls wake for every object that was added, changed or deleted. changed reports whether an update matters;
-// nil means every one that is not a mere repetition.
+// wakeHandler calls wake for every object that was added, changed or deleted. changed reports whether an update
+// matters; nil means every one that is not a mere repetition.
 func wakeHandler(changed func(before, now metav1.Object) bool, wake func(metav1.Object)) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {

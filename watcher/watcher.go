@@ -211,7 +211,7 @@ func (w *Watcher) takeIn(ref v1alpha1.ObjectRef, now []reconcile.Key, says strin
 func (w *Watcher) full(ref v1alpha1.ObjectRef) bool {
 	for _, inf := range w.informers[ref.Kind] {
 		obj, ok, _ := inf.GetStore().GetByKey(ref.Namespace + "/" + ref.Name)
-		if wl, is := obj.(*workload); ok && is {
+		if wl, is := obj.(*keptWorkload); ok && is {
 			return wl.full
 		}
 	}
