@@ -41,8 +41,8 @@ func (b *builder) build(u *unit) {
 		data, err = folder.Build()
 	}
 	file, line := u.place()
-	if errors.Is(err, render.ErrTooMuch) {
-		u.failed = tooMuch(u)
+	if errors.Is(err, render.ErrTooMuch) || errors.Is(err, render.ErrUnjudged) {
+		u.failed = notBuilt(u, err)
 		return
 	}
 	if err != nil {
@@ -66,14 +66,18 @@ func (b *builder) build(u *unit) {
 	}
 }
 
-// tooMuch is a folder that makes more than is rendered here. Flux may take it all the same.
-func tooMuch(u *unit) *report.Finding {
+// notBuilt is a folder that is not built here: it makes more than is rendered, or has kustomizations that are not
+// followed. Flux may take it all the same.
+func notBuilt(u *unit, err error) *report.Finding {
 	file, line := u.place()
-	return &report.Finding{
+	f := &report.Finding{
 		Rule: report.RuleNotBuilt, Level: report.LevelUnknown, File: file, Line: line,
-		Message: fmt.Sprintf("%s is not built: %s", u.dir, render.ErrTooMuch),
-		Fix:     "divide it into several Kustomizations",
+		Message: fmt.Sprintf("%s is not built: %s", u.dir, render.Words(err)),
 	}
+	if errors.Is(err, render.ErrTooMuch) {
+		f.Fix = "divide it into several Kustomizations"
+	}
+	return f
 }
 
 // applied reports what it means that a folder cannot be built, if Flux is known to apply it.

@@ -52,6 +52,7 @@ func TestGateFetchesNothingThatAChangeNames(t *testing.T) {
 	gen := "apiVersion: builtin\nkind: ConfigMapGenerator\nmetadata: {name: leak}\nfiles: [\"x=" + stranger.URL + "/key\"]\n"
 	patch := "apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: x}\npath: " + stranger.URL + "/patch\n"
 	indent := func(s string) string { return strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n  ") }
+	remote := "resources: ['" + stranger.URL + "/x']\n"
 	for title, files := range map[string]map[string]string{
 		"a generator's file":      {"app/kustomization.yaml": "generators: [gen.yaml]\n", "app/gen.yaml": gen},
 		"a generator in line":     {"app/kustomization.yaml": "generators:\n- |-\n  " + indent(gen) + "\n"},
@@ -74,6 +75,18 @@ func TestGateFetchesNothingThatAChangeNames(t *testing.T) {
 			"app/made/t.yaml":             "apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: x}\npath: none.yaml\n"},
 		"a generator of generators": {"app/kustomization.yaml": "generators: [made]\n",
 			"app/made/kustomization.yaml": "generators: [gen.yaml]\n", "app/made/gen.yaml": gen},
+		// Kustomize reads keys as encoding/json does.
+		"generators in other letters":   {"app/kustomization.yaml": "Generators: [gen.yaml]\n", "app/gen.yaml": gen},
+		"generators with a long s":      {"app/kustomization.yaml": "generator\u017f: [gen.yaml]\n", "app/gen.yaml": gen},
+		"resources in other letters":    {"app/kustomization.yaml": "Resources: [base]\n", "app/base/kustomization.yaml": remote},
+		"bases in other letters":        {"app/kustomization.yaml": "Bases: [base]\n", "app/base/kustomization.yaml": remote},
+		"transformers in other letters": {"app/kustomization.yaml": "Transformers: [made]\n", "app/made/kustomization.yaml": remote},
+		"components in other letters": {"app/kustomization.yaml": "COMPONENTS: [base]\n",
+			"app/base/kustomization.yaml": "kind: Component\napiVersion: kustomize.config.k8s.io/v1alpha1\n" + remote},
+		"resources given twice": {"app/kustomization.yaml": "resources: [d.yaml]\nresources: [base]\n", "app/base/kustomization.yaml": remote},
+		"resources merged":      {"app/kustomization.yaml": "<<: {resources: [base]}\n", "app/base/kustomization.yaml": remote},
+		"a base in a folder of generators, named elsewhere": {"app/kustomization.yaml": "transformers: [made]\nresources: [other]\n",
+			"app/made/kustomization.yaml": "Resources: [../other]\n", "app/other/kustomization.yaml": "resources: [gen.yaml]\n", "app/other/gen.yaml": gen},
 	} {
 		t.Run(title, func(t *testing.T) {
 			files["app/d.yaml"] = deployment("web", "ghcr.io/acme/web:v1")

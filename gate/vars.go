@@ -100,7 +100,7 @@ func (b *builder) substitute(u *unit) {
 		text, err = u.vars.Text(string(u.data))
 	}
 	if errors.Is(err, render.ErrTooMuch) {
-		u.rendered, u.failed = nil, tooMuch(u)
+		u.rendered, u.failed = nil, notBuilt(u, render.ErrTooMuch)
 		return
 	}
 	if err != nil {

@@ -44,6 +44,10 @@ type Folder struct {
 	dir   string
 	files *layers
 	seen  map[string]bool
+	// judged are the kustomization files of which Plugins was asked what they would fetch.
+	judged map[string]bool
+	// plugged is what it found the entries of generators and transformers to name, by folder and entry.
+	plugged map[string]weight
 	// secret means that something that was built is encrypted.
 	secret bool
 }
@@ -52,6 +56,7 @@ type Folder struct {
 func (t *Tree) Folder(dir string) *Folder {
 	return &Folder{
 		Tree: t, dir: dir, files: &layers{FS: t.tree, over: map[string][]byte{}}, seen: map[string]bool{},
+		judged: map[string]bool{}, plugged: map[string]weight{},
 	}
 }
 
@@ -77,7 +82,7 @@ func (f *Folder) Build() (data []byte, err error) {
 	if err := f.weigh(); err != nil {
 		return nil, err
 	}
-	resources, err := kustomize(&kustFS{tree: f.files, seen: f.seen}, f.dir)
+	resources, err := f.kustomize(f.dir, f.seen)
 	if err != nil {
 		return nil, err
 	}
@@ -129,12 +134,17 @@ func giveBack(last int) {
 	}
 }
 
-// kustomize builds a folder.
-func kustomize(files filesys.FileSystem, dir string) (resmap.ResMap, error) {
+// kustomize builds a folder of the kustomizations that were judged.
+func (f *Folder) kustomize(dir string, seen map[string]bool) (resmap.ResMap, error) {
 	options := krusty.MakeDefaultOptions()
 	// As Flux does: what a path may reach is bounded by the tree.
 	options.LoadRestrictions = types.LoadRestrictionsNone
-	return build(files, path.Join(top, dir), options)
+	files := &kustFS{tree: f.files, seen: seen, judged: f.judged}
+	made, err := build(files, path.Join(top, dir), options)
+	if files.stranger != "" {
+		return nil, fmt.Errorf("%s: %w", files.stranger, ErrUnjudged)
+	}
+	return made, err
 }
 
 // encrypted reports whether SOPS encrypted an object.

@@ -21,7 +21,16 @@ type kustFS struct {
 	tree *layers
 	// seen are the paths in the tree that were looked at.
 	seen map[string]bool
+	// judged are the kustomization files of which it was asked what they would fetch, and stranger is one that kustomize
+	// read beside them.
+	judged   map[string]bool
+	stranger string
 }
+
+// ErrUnjudged means that kustomize reads a kustomization that was not followed: its keys are in other letters, given
+// twice or merged, which kustomize takes all the same.
+var ErrUnjudged = errors.New("kustomize reads a kustomization that Backstop does not follow to: name it once, under " +
+	"resources, components, generators, transformers or validators in these letters")
 
 var _ filesys.FileSystem = (*kustFS)(nil)
 
@@ -47,6 +56,10 @@ func (k *kustFS) ReadFile(name string) ([]byte, error) {
 	}
 	if _, err := k.tree.mode(rel); err != nil {
 		return nil, err
+	}
+	if IsKustomization(rel) && !k.judged[rel] && !k.tree.isOver(rel) {
+		k.stranger = rel
+		return nil, ErrUnjudged
 	}
 	return manifest.ReadFile(k.tree, rel)
 }

@@ -124,7 +124,7 @@ func (f *Folder) text(ctx context.Context, job *Job) ([]byte, error) {
 		return nil, err
 	}
 	data, err := f.Build()
-	if errors.Is(err, ErrTooMuch) {
+	if errors.Is(err, ErrTooMuch) || errors.Is(err, ErrUnjudged) {
 		return nil, notRendered("%w", err)
 	}
 	if err != nil {

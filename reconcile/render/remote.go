@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -46,10 +47,10 @@ func (f *Folder) outsideOf(name string) outside {
 	var k map[string]any
 	if (mayFetch(data) || mayPlug(data)) && yaml.Unmarshal(data, &k) == nil {
 		out.remote = fetched(k, nil)
-		for _, key := range []string{"generators", "transformers", "validators"} {
-			list, _ := k[key].([]any)
+		for key, value := range k {
+			list, _ := value.([]any)
 			for _, item := range list {
-				if entry, ok := item.(string); ok {
+				if entry, ok := item.(string); ok && isPlugin(key) {
 					out.plugins = append(out.plugins, entry)
 				}
 			}
@@ -71,8 +72,16 @@ func mayFetch(data []byte) bool {
 }
 
 func mayPlug(data []byte) bool {
-	return bytes.Contains(data, []byte("generators")) || bytes.Contains(data, []byte("transformers")) ||
-		bytes.Contains(data, []byte("validators"))
+	data = bytes.ToLower(data)
+	return bytes.Contains(data, []byte("generator")) || bytes.Contains(data, []byte("former")) ||
+		bytes.Contains(data, []byte("validator"))
+}
+
+// isPlugin reports whether a key of a kustomization lists plugins, in whatever letters: encoding/json takes them so.
+func isPlugin(key string) bool {
+	return slices.ContainsFunc([]string{"generators", "transformers", "validators"}, func(known string) bool {
+		return strings.EqualFold(key, known)
+	})
 }
 
 // fetched adds the references that kustomize would fetch, wherever in a kustomization or in the configuration of a
@@ -124,10 +133,11 @@ func IsRemote(ref string) bool {
 // reads it. deep counts how many such folders lead to this one.
 func (f *Folder) pluginFetches(name, entry string, deep int) (remote []string, err error) {
 	factory := resmap.NewFactory(provider.NewDefaultDepProvider().GetResourceFactory())
+	dir := path.Dir(name)
 	if inline, err := factory.NewResMapFromBytes([]byte(entry)); err == nil {
-		return configFetches(inline)
+		return f.configured(dir, entry, inline)
 	}
-	at := path.Join(path.Dir(name), entry)
+	at := path.Join(dir, entry)
 	if IsRemote(entry) || path.IsAbs(entry) {
 		return nil, nil // Refused as a reference, or by kustomize.
 	}
@@ -140,7 +150,7 @@ func (f *Folder) pluginFetches(name, entry string, deep int) (remote []string, e
 		if err != nil {
 			return nil, nil //nolint:nilerr // kustomize tries it as a folder then, and fails
 		}
-		return configFetches(objects)
+		return f.configured(dir, entry, objects)
 	}
 	if deep >= maxPluginFolders {
 		return nil, fmt.Errorf("%s: generators of generators are nested more than %d deep", name, maxPluginFolders)
@@ -152,19 +162,32 @@ func (f *Folder) pluginFetches(name, entry string, deep int) (remote []string, e
 	if ref, err := f.plugins(files.Paths, deep+1); ref != nil || err != nil {
 		return ref, err
 	}
-	objects, err := kustomize(&kustFS{tree: f.files, seen: map[string]bool{}}, at)
-	if err != nil {
+	objects, err := f.kustomize(at, map[string]bool{})
+	switch {
+	case errors.Is(err, ErrUnjudged):
+		return nil, err
+	case err != nil:
 		return nil, nil //nolint:nilerr // kustomize fails at this in the build too
 	}
-	return configFetches(objects)
+	return f.configured(dir, entry, objects)
+}
+
+// configured weighs the files that the configurations of an entry name, and finds what they would fetch.
+func (f *Folder) configured(dir, entry string, objects resmap.ResMap) ([]string, error) {
+	configs, err := configsOf(objects)
+	if err != nil {
+		return nil, err
+	}
+	s := scales{Folder: f, known: map[string]weight{}}
+	f.plugged[dir+"\x00"+entry] = s.named(dir, configs)
+	return fetched(configs, nil), nil
 }
 
 // maxPluginFolders is how deep folders that render generators may be nested.
 const maxPluginFolders = 4
 
-// configFetches finds what the configurations of plugins would fetch.
-func configFetches(objects resmap.ResMap) ([]string, error) {
-	var found []string
+// configsOf reads the configurations of plugins that may fetch.
+func configsOf(objects resmap.ResMap) (configs []any, err error) {
 	for _, o := range objects.Resources() {
 		data, err := o.AsYAML()
 		if err != nil {
@@ -176,10 +199,10 @@ func configFetches(objects resmap.ResMap) ([]string, error) {
 		}
 		// kustomize-controller inflates no charts, so that nothing of one is fetched.
 		if o.GetKind() != "HelmChartInflationGenerator" {
-			found = fetched(config, found)
+			configs = append(configs, config)
 		}
 	}
-	return found, nil
+	return configs, nil
 }
 
 // Plugins finds what the generators, transformers and validators of some kustomization files would fetch: those of the
@@ -191,6 +214,7 @@ func (f *Folder) plugins(names []string, deep int) ([]string, error) {
 		if !IsKustomization(name) {
 			continue
 		}
+		f.judged[name] = true
 		o := f.outsideOf(name)
 		if deep > 0 && len(o.remote) > 0 {
 			return o.remote, nil

@@ -107,6 +107,9 @@ func (s *scales) kustomization(dir string, k *types.Kustomization) weight {
 	for _, ref := range slices.Concat(k.Resources, k.Components, k.Generators) {
 		w.add(s.at(dir, ref))
 	}
+	for _, entry := range k.Generators {
+		w.add(s.plugged[dir+"\x00"+entry])
+	}
 	for _, g := range k.ConfigMapGenerator {
 		w.add(s.generator(dir, g.KvPairSources))
 	}
@@ -115,6 +118,9 @@ func (s *scales) kustomization(dir string, k *types.Kustomization) weight {
 	}
 	// What is given to every object.
 	each := 0
+	for _, entry := range slices.Concat(k.Transformers, k.Validators) {
+		each += s.plugged[dir+"\x00"+entry].bytes
+	}
 	//nolint:staticcheck // old fields are read as kustomize reads them
 	for _, pairs := range append([]map[string]string{k.CommonLabels, k.CommonAnnotations}, labelsOf(k)...) {
 		for key, value := range pairs {
@@ -150,6 +156,34 @@ func labelsOf(k *types.Kustomization) []map[string]string {
 	}
 	return out
 }
+
+// named weighs the files that a configuration names anywhere, as file or key=file, each as often as it stands there.
+func (s *scales) named(dir string, config any) weight {
+	var w weight
+	switch v := config.(type) {
+	case map[string]any:
+		for _, value := range v {
+			w.add(s.named(dir, value))
+		}
+	case []any:
+		for _, item := range v {
+			w.add(s.named(dir, item))
+		}
+	case string:
+		if _, file, is := strings.Cut(v, "="); is {
+			v = file
+		}
+		if name := path.Join(dir, v); v != "" && len(v) < maxRef && !path.IsAbs(v) {
+			if mode, err := s.files.mode(name); err == nil && mode.IsRegular() {
+				w.add(weight{bytes: s.file(name).bytes})
+			}
+		}
+	}
+	return w
+}
+
+// maxRef is longer than the reference to any file.
+const maxRef = 4096
 
 // generator weighs what an object is made of.
 func (s *scales) generator(dir string, from types.KvPairSources) weight {

@@ -33,8 +33,9 @@ func TestAFewLinesThatStandForMuchAreNotBuilt(t *testing.T) {
 		return kustomizev1.KustomizationSpec{Path: "a", PostBuild: &kustomizev1.PostBuild{Substitute: map[string]string{"V": value}}}
 	}
 	mega := strings.Repeat("y", 1<<20)
-	var generators, many strings.Builder
+	var generators, plugged, many strings.Builder
 	for i := range 40 {
+		fmt.Fprintf(&plugged, "- k%d=big.txt\n", i)
 		fmt.Fprintf(&generators, "- {name: c%d, files: [big.txt]}\n", i)
 	}
 	for i := range 2000 {
@@ -47,6 +48,15 @@ func TestAFewLinesThatStandForMuchAreNotBuilt(t *testing.T) {
 		"two of two of two": {twice(30), kustomizev1.KustomizationSpec{Path: "l30"}},
 		"a file that forty generators load": {
 			map[string]string{"a/kustomization.yaml": "configMapGenerator:\n" + generators.String(), "a/big.txt": mega}, kustomizev1.KustomizationSpec{Path: "a"}},
+		"a file that one generator's configuration loads forty times": {
+			map[string]string{"a/kustomization.yaml": "generators: [gen.yaml]\n", "a/big.txt": mega,
+				"a/gen.yaml": "apiVersion: builtin\nkind: ConfigMapGenerator\nmetadata: {name: x}\nfiles:\n" + plugged.String()},
+			kustomizev1.KustomizationSpec{Path: "a"}},
+		"a transformer's patch for two thousand objects": {
+			map[string]string{"a/kustomization.yaml": "resources: [many.yaml]\ntransformers: [t.yaml]\n", "a/many.yaml": many.String(),
+				"a/t.yaml": "apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: x}\npath: p.yaml\ntarget: {kind: ConfigMap}\n",
+				"a/p.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {a: " + mega + "}\n"},
+			kustomizev1.KustomizationSpec{Path: "a"}},
 		"an annotation for two thousand objects": {
 			map[string]string{"a/kustomization.yaml": "resources: [many.yaml]\ncommonAnnotations: {a: " + mega + "}\n", "a/many.yaml": many.String()},
 			kustomizev1.KustomizationSpec{Path: "a"}},
