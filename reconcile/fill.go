@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // The pure steps, and the ones that one read or one request fills. suspect, target and change have files of their own.
@@ -41,7 +42,7 @@ func (e *Engine) fillFailures(ctx context.Context, w *World, step Step, rb *v1al
 	s := &rb.Status
 	workloads := len(s.Workloads())
 	for _, f := range w.failures() {
-		f.ID, f.Message = f.Identity(), cut(f.Message, 1024)
+		f.ID, f.Message = f.Identity(), cut(text.Mask(f.Message), 1024)
 		i := slices.IndexFunc(s.Failures, func(o v1alpha1.Failure) bool { return sameFailure(o, f) })
 		switch {
 		case i >= 0 && saysMore(f.Cause, s.Failures[i].Cause):

@@ -51,7 +51,7 @@ func clickApps(all []*slack.App, hosts slack.Hosts) []clicks.App {
 	for _, a := range all {
 		out = append(out, clicks.App{
 			Provider: a.Name.String(), API: a.Client, Team: a.Team, Enterprise: a.Enterprise,
-			BotToken: string(a.Token), AppToken: string(a.AppToken), SigningSecret: string(a.SigningSecret),
+			AppToken: string(a.AppToken), SigningSecret: string(a.SigningSecret),
 			Transport: a.Transport, Way: a.Way, Allows: hosts.Allow,
 		})
 	}

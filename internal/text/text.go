@@ -8,6 +8,7 @@
 package text
 
 import (
+	"encoding/base64"
 	"regexp"
 	"strings"
 	"time"
@@ -106,22 +107,57 @@ func CutBytes(s string, n int) string {
 // Redacted stands where a secret stood.
 const Redacted = "[redacted]"
 
+// edge begins a token also where the text before it is percent-encoded.
+const edge = `(?:\b|%[0-9a-f]{2})`
+
 // secrets are what errors, URLs and headers may carry.
 var secrets = regexp.MustCompile(`(?i)` + strings.Join([]string{
 	// WebSockets with their tickets, and the URLs that Slack takes answers at.
 	`wss?://[^\s"]+`, `https?://hooks\.[^\s"]+`, `ticket=[^\s"&]+`,
-	// Tokens of Slack, GitHub, GitLab and AWS, and what a JSON Web Token looks like.
-	`\b(?:xox[a-z]|xapp)[-.][^\s"&]+`, `\bgh[opsur]_[a-z0-9]{20,}`, `\bgithub_pat_[a-z0-9_]{20,}`,
-	`\bglpat-[a-z0-9_-]{10,}`,
-	`\bAKIA[A-Z0-9]{16}\b`, `\beyJ[a-z0-9_-]{8,}\.[a-z0-9_-]+(?:\.[a-z0-9_-]*)?`,
-	// What a login sends.
-	`\b(?:proxy-)?authorization:\s*\S+(?:\s+[^\s"]+)?`, `\b(?:bearer|basic)\s+[a-z0-9+/_.-]{20,}=*`,
-	// What stands before the @ of an address, with its password.
-	`//[^/\s"@]+:[^/\s"@]*@`,
+	// Tokens of Slack, GitHub, GitLab, Bitbucket, registries, clouds and Vault, and what a JSON Web Token looks like.
+	edge + `(?:xox[a-z]|xapp)[-.][^\s"&]+`, edge + `gh[opsur]_[a-z0-9]{20,}`, edge + `github_pat_[a-z0-9_]{20,}`,
+	edge + `gl(?:pat|dt|rt|rtr|ptt|cbt|soat|agent|ft|imt|ffct|oas|wt)-[a-z0-9_.-]{10,}`,
+	edge + `at(?:bb|ctt3|att3)[a-z0-9_=-]{20,}`, edge + `dckr_[a-z]{3}_[a-z0-9_-]{20,}`, edge + `npm_[a-z0-9]{36}`,
+	edge + `A[KS]IA[A-Z0-9]{16}\b`, edge + `AIza[a-z0-9_-]{35}`, edge + `ya29\.[a-z0-9_-]{20,}`,
+	edge + `hv[sb]\.[a-z0-9_-]{20,}`, edge + `AGE-SECRET-KEY-1[a-z0-9]{20,}`,
+	edge + `(?-i:eyJ)[a-z0-9_-]{8,}\.[a-z0-9_-]+(?:\.[a-z0-9_-]*)?`,
+	`-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?`,
+	// What a login sends, in a header, a query or JSON.
+	`\b(?:proxy-)?authorization["']?\s*[:=]\s*["'\[]*(?:(?:basic|bearer|token|digest|negotiate)\s+[^\s"]+|[^\s"']{16,})`,
+	`\b(?:bearer|basic)\s+[a-z0-9+/_.-]{20,}=*`,
+	`\b(?:(?:access|private|refresh|id|job)_?token|token|api_?key|client_secret|passw(?:or)?d|sig|signature|` +
+		`x-(?:amz|goog)-(?:signature|security-token|credential))=[^\s"'&,;]+`,
+	`\\?"(?:[a-z]+_?token|token|password|secret|auth|client_secret|private_key)\\?"\s*:\s*\\?"[^"\\]+`,
+	// What stands before the @ of an address, with its password; a password may hold what it should not.
+	`//[^/\s"@]+:[^/\s"]*@`, `//[^/\s"@:]*:\d*[^\d/\s"@][^\s"@]*@`, `https?://[^/\s"@:]+@`,
+	`(?:%2f){2}[^\s"/@&]+?%3a[^\s"/@&]*?%40`,
 }, "|"))
 
+// encoded is what may be a name and a password as basic authentication sends them.
+var encoded = regexp.MustCompile(`[A-Za-z0-9+/_-]{8,}={0,2}`)
+
+// login reports whether a text is a name and a password in base64.
+func login(s string) bool {
+	s = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(s, "="))
+	plain, err := base64.RawStdEncoding.DecodeString(s)
+	name, password, found := strings.Cut(string(plain), ":")
+	return err == nil && found && name != "" && password != "" &&
+		!strings.ContainsFunc(string(plain), func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// maxMasked is how much of a text is looked through, in bytes; the rest is cut off.
+const maxMasked = 64 << 10
+
 // Mask takes secrets out of a text that may be logged or shown.
-func Mask(s string) string { return secrets.ReplaceAllString(s, Redacted) }
+func Mask(s string) string {
+	s = CutBytes(s, maxMasked)
+	return encoded.ReplaceAllStringFunc(secrets.ReplaceAllString(s, Redacted), func(word string) string {
+		if login(word) {
+			return Redacted
+		}
+		return word
+	})
+}
 
 // Short is the part of a hash that people use: its first 12 characters.
 func Short(hash string) string { return hash[:min(12, len(hash))] }

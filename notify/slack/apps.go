@@ -364,19 +364,19 @@ func refused(said slack.SlackErrorResponse, app *App) *Trouble {
 	case "invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long", "metadata_too_large":
 		return trouble("CardRefused",
 			"Slack refuses a card (%s: %s): it is posted as plain text; please report this", said.Err,
-			text.Mask(text.Cut(strings.Join(said.ResponseMetadata.Messages, "; "), 300)))
+			text.Cut(text.Mask(strings.Join(said.ResponseMetadata.Messages, "; ")), 300))
 	}
 	if strings.HasPrefix(said.Err, "restricted_action") {
 		return trouble("Refused",
 			"who may post in channel %s is restricted (%s): let the app post there, or name another channel in spec.channel "+
-				"of Provider %s", app.Channel, text.Mask(text.Cut(said.Err, 100)), app.Name)
+				"of Provider %s", app.Channel, text.Cut(text.Mask(said.Err), 100), app.Name)
 	}
-	return trouble("Refused", "Slack refuses to post to %s (%s)", app.Channel, text.Mask(text.Cut(said.Err, 100)))
+	return trouble("Refused", "Slack refuses to post to %s (%s)", app.Channel, text.Cut(text.Mask(said.Err), 100))
 }
 
 func orSome(s, otherwise string) string {
 	if s == "" {
 		return otherwise
 	}
-	return text.Mask(text.Cut(s, 200))
+	return text.Cut(text.Mask(s), 200)
 }

@@ -2,6 +2,7 @@ package gitrepo
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -141,5 +142,53 @@ func TestProxies(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// endless sends bytes for as long as somebody takes them, and counts them.
+func endless(t *testing.T, begin string, sent *atomic.Int64) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, err = io.WriteString(c, begin)
+			for part := bytes.Repeat([]byte("x"), 64<<10); err == nil && sent.Load() < 64<<20; {
+				var n int
+				n, err = c.Write(part)
+				sent.Add(int64(n))
+			}
+			_ = c.Close()
+		}
+	}()
+	return l.Addr().String()
+}
+
+func TestNoProxySendsMoreThanIsTaken(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]string{
+		"a status without an end": "HTTP/1.1 200 ", "a header without an end": "HTTP/1.1 200 OK\r\nX: ", "nothing of HTTP": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := standard(t)
+			w.overSSH()
+			var sent atomic.Int64
+			w.src.Auth.Proxy = secret("address", "http://"+endless(t, begin, &sent))
+			if s, err := w.mirrors.Blame(t.Context(), w.src, query(repo+":"+tag1)); err == nil {
+				t.Errorf("blames %+v", s)
+			}
+			// What the system keeps for a connection is sent as well.
+			if n := sent.Load(); n >= 64<<20 {
+				t.Errorf("%d bytes were taken", n)
+			}
+		})
 	}
 }

@@ -52,7 +52,7 @@ var edges = map[string]string{
 	"reconcile/flux":          "internal/image internal/text internal/workload reconcile reconcile/kube reconcile/trigger",
 	"reconcile/gitrepo":       "internal/text reconcile reconcile/gitrepo/store reconcile/gitrepo/wire reconcile/manifest",
 	"reconcile/gitrepo/store": "internal/text reconcile reconcile/gitrepo/wire reconcile/manifest",
-	"reconcile/gitrepo/wire":  "internal/cloud reconcile",
+	"reconcile/gitrepo/wire":  "internal/cloud internal/text reconcile",
 	"reconcile/kube":          "internal/build",
 	"reconcile/manifest":      "internal/image internal/workload",
 	"reconcile/observe":       "reconcile",

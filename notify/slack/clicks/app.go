@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/slack-go/slack"
 )
@@ -21,8 +22,6 @@ type App struct {
 	ID string
 	// Team and Enterprise that the bot token is installed in, from auth.test.
 	Team, Enterprise string
-	// BotToken is what API speaks with. It only tells apps apart.
-	BotToken string
 	// AppToken opens Socket Mode; empty for an app that sends its clicks over HTTP.
 	AppToken string
 	// Way tells apart how Slack is reached: by which address, proxy and certificates. Who chose them could answer in
@@ -50,7 +49,27 @@ func (a App) LogValue() slog.Value { return slog.StringValue(a.String()) }
 func (a App) key() [sha256.Size]byte { return sha256.Sum256([]byte(a.AppToken + "\x00" + a.Way)) }
 
 // hearsFor reports whether what came over the connection of a counts for b too: it is the connection that b would have
-// opened, or whoever made a holds all tokens of b.
-func (a App) hearsFor(b App) bool {
-	return a.AppToken != "" && a.AppToken == b.AppToken && (a.Way == b.Way || a.BotToken != "" && a.BotToken == b.BotToken)
+// opened, or b's own namespace or the platform chose its way. Who was given the tokens of an app cannot press a button
+// in another's name, and by a proxy of his own he could.
+func (h *Handler) hearsFor(a, b App) bool {
+	of, _, _ := strings.Cut(a.Provider, "/")
+	in, _, _ := strings.Cut(b.Provider, "/")
+	return a.AppToken != "" && a.AppToken == b.AppToken &&
+		(a.Way == b.Way || of == in || h.Platform != nil && h.Platform(a.Provider))
+}
+
+// listening are the apps that a connection is opened for, by key. None is opened where another one counts for the app
+// as well: Slack would hand to it what it is not believed.
+func (h *Handler) listening(apps []App) map[[sha256.Size]byte]App {
+	out := map[[sha256.Size]byte]App{}
+	for n, a := range apps {
+		heard := false
+		for m, b := range apps {
+			heard = heard || m != n && h.hearsFor(b, a) && (m < n || !h.hearsFor(a, b))
+		}
+		if a.AppToken != "" && !heard {
+			out[a.key()] = a
+		}
+	}
+	return out
 }

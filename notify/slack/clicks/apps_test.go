@@ -30,7 +30,7 @@ func mallorys(w *world) App {
 	}))
 	w.t.Cleanup(api.Close)
 	return App{
-		Provider: "team-a/slack", Team: slackstub.TeamID, Way: "mallory", BotToken: "xoxb-mallory", AppToken: "xapp-mallory",
+		Provider: "team-a/slack", Team: slackstub.TeamID, Way: "mallory", AppToken: "xapp-mallory",
 		SigningSecret: "mallory's", API: slack.New("xoxb-mallory", slack.OptionAPIURL(api.URL+"/api/")),
 	}
 }
@@ -125,7 +125,8 @@ func (w *world) judge(over App, others ...App) Answer {
 func TestWhichLinesCountOverSocketMode(t *testing.T) {
 	w := newWorld(t, slackstub.Options{})
 	evil, own := mallorys(w), w.app
-	own.Way, own.BotToken = "straight", slackstub.BotToken
+	own.Way = "straight"
+	w.handler.Platform = func(provider string) bool { return provider == "backstop-system/slack" }
 	for name, tt := range map[string]struct {
 		over func(App) App
 		want Result
@@ -133,10 +134,11 @@ func TestWhichLinesCountOverSocketMode(t *testing.T) {
 		"the card's own":                             {func(a App) App { return a }, Recorded},
 		"another app's":                              {func(App) App { return evil }, WrongApp},
 		"another Provider's of the same app":         {func(a App) App { a.Provider = "staging/slack"; return a }, Recorded},
-		"another's of it, through a proxy":           {func(a App) App { a.Provider, a.Way = "staging/slack", "proxy"; return a }, Recorded},
-		"another's of it, in another workspace":      {func(a App) App { a.Provider, a.Team, a.BotToken = "staging/slack", "T2", "xoxb-2"; return a }, Recorded},
-		"a proxy of who has the app's token alone":   {func(a App) App { a.Provider, a.Way, a.BotToken = "team-a/slack", "mallory", "xoxb-m"; return a }, WrongApp},
-		"of who has the app's token, and no other":   {func(a App) App { a.Provider, a.Way, a.BotToken = "team-a/slack", "mallory", ""; return a }, WrongApp},
+		"another's of it, in another workspace":      {func(a App) App { a.Provider, a.Team = "staging/slack", "T2"; return a }, Recorded},
+		"the platform's of it, through a proxy":      {func(a App) App { a.Provider, a.Way = "backstop-system/slack", "proxy"; return a }, Recorded},
+		"one of its namespace, through a proxy":      {func(a App) App { a.Provider, a.Way = "production/slack2", "proxy"; return a }, Recorded},
+		"a proxy of who was given the app's tokens":  {func(a App) App { a.Provider, a.Way = "team-a/slack", "mallory"; return a }, WrongApp},
+		"of a namespace whose name begins as its":    {func(a App) App { a.Provider, a.Way = "production-2/slack", "mallory"; return a }, WrongApp},
 		"of an app that has no token for the socket": {func(a App) App { a.Provider, a.AppToken = "team-a/slack", ""; return a }, WrongApp},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,7 +154,7 @@ func TestWhichLinesCountOverSocketMode(t *testing.T) {
 func TestEachAppDecidesOnItsOwnCards(t *testing.T) {
 	w := newWorld(t, slackstub.Options{})
 	second := w.app
-	second.Provider, second.Way, second.BotToken, second.AppToken = "staging/slack", "other", "xoxb-2", "xapp-2"
+	second.Provider, second.Way, second.AppToken = "staging/slack", "other", "xapp-2"
 	w.slack.Change(func(team *slackstub.Team) {
 		team.Apps = append(team.Apps, &slackstub.App{ID: "A0SECOND", BotToken: "xoxb-2", AppToken: "xapp-2", BotUser: "U0SECOND"})
 	})
@@ -168,6 +170,28 @@ func TestEachAppDecidesOnItsOwnCards(t *testing.T) {
 	w.poster = "production/slack"
 	w.click(slackstub.Jane, card.Approve)
 	w.recorded(janeApproves)
+}
+
+// The platform's app, whose Secret a tenant was given too: by his own proxy he would hear what Slack sends, and could
+// say what it did not.
+func TestWhoseConnectionsOfOneAppAreOpened(t *testing.T) {
+	w := newWorld(t, slackstub.Options{})
+	w.handler.Platform = func(provider string) bool { return provider == "backstop-system/slack" }
+	platform, tenant := w.app, w.app
+	platform.Provider, tenant.Way = "backstop-system/slack", "mallory"
+	w.hub = NewHub(w.handler, quick)
+	w.hub.Set(t.Context(), []App{platform, tenant})
+	w.await("the platform's lines are open", func() bool { return w.hub.open() == 2 })
+	if n := len(w.hub.listeners); n != 1 {
+		t.Errorf("%d apps are listened for, want the platform's alone", n)
+	}
+	w.click(slackstub.Jane, card.Approve)
+	w.recorded(janeApproves)
+	other := tenant
+	other.Provider, other.Way = "team-b/slack", "eve"
+	if n := len(w.handler.listening([]App{tenant, other})); n != 2 {
+		t.Errorf("without the platform's %d are opened, want each tenant's", n)
+	}
 }
 
 func TestTheWebSocketIsSlacksToo(t *testing.T) {

@@ -112,8 +112,8 @@ func authorize(c Click, f facts) *refusal {
 func wrongOrigin(c Click, f *facts) *refusal {
 	switch {
 	case f.app == "" || c.App != f.app:
-		return refuse(WrongApp, "This button is another Slack app's than the one that posted the card: nothing was "+
-			"recorded. Each cluster has an app of its own.")
+		return refuse(WrongApp, "This button is another Slack app's than the one that posted the card, or was heard over "+
+			"another Provider's connection: nothing was recorded. Each cluster, and each tenant, has an app of its own.")
 	case strings.HasPrefix(f.team, "E"):
 		return refuse(WrongTeam, "Backstop's Slack app is installed for the whole organisation, so that clicks cannot be "+
 			"held against one workspace: nothing was recorded. Install it in this workspace alone.")

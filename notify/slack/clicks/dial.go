@@ -2,10 +2,12 @@ package clicks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -14,7 +16,7 @@ import (
 )
 
 // dialer opens WebSockets the way that the Web API is reached, and hears when Slack answers anything at all.
-func (l *listener) dialer() *websocket.Dialer {
+func (l *line) dialer() *websocket.Dialer {
 	d := &websocket.Dialer{
 		Proxy: http.ProxyFromEnvironment, HandshakeTimeout: 15 * time.Second,
 		// Slack does not put an acknowledgement together again that came in several frames.
@@ -32,7 +34,8 @@ func (l *listener) dialer() *websocket.Dialer {
 		if err != nil {
 			return nil, err
 		}
-		return &hearing{Conn: c, heard: heard.SetToCurrentTime}, nil
+		l.left.Store(maxHandshake)
+		return &hearing{Conn: c, heard: heard.SetToCurrentTime, left: &l.left}, nil
 	}
 	if allows, proxy := l.app.Allows, d.Proxy; allows != nil {
 		d.Proxy = func(r *http.Request) (*url.URL, error) {
@@ -58,13 +61,24 @@ func (silence) Output(int, string) error { return nil }
 type hearing struct {
 	net.Conn
 	heard func()
+	// left is how many bytes may come yet.
+	left *atomic.Int64
 }
+
+// maxHandshake is what may come before Slack has said hello: a proxy, or who stands in Slack's place, could send a header
+// without an end, which nobody else bounds.
+const maxHandshake = 4 << 20
+
+var errHandshake = errors.New("what is there sends more than Slack does before its hello")
 
 // Read reads, and tells.
 func (h *hearing) Read(p []byte) (int, error) {
 	n, err := h.Conn.Read(p)
 	if n > 0 {
 		h.heard()
+	}
+	if h.left.Add(-int64(n)) < 0 {
+		return n, errHandshake
 	}
 	return n, err
 }

@@ -1,10 +1,16 @@
 package clicks
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -305,5 +311,45 @@ func TestMaskAndPrints(t *testing.T) {
 	a := App{Provider: "p/slack", AppToken: "xapp-secret", SigningSecret: "hush"}
 	if got := fmt.Sprintf("%v %+v %#v %s", a, a, a, a); strings.Contains(got, "xapp") || strings.Contains(got, "hush") {
 		t.Errorf("an App prints %q", got)
+	}
+}
+
+// Who makes a Provider chooses the proxy on its way to Slack.
+func TestAProxyEndsItsOwnConnectionAlone(t *testing.T) {
+	const most = 64 << 20
+	for name, begin := range map[string]string{
+		"a header without an end": "HTTP/1.1 200 OK\r\nX: ", "a status without an end": "HTTP/1.1 200 ", "a status without words": "HTTP/1.1 400\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, slackstub.Options{})
+			var taken atomic.Int64
+			proxy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+				c, _, err := http.NewResponseController(rw).Hijack()
+				if err != nil {
+					return
+				}
+				defer c.Close()
+				_, err = io.WriteString(c, begin)
+				sent := 0
+				for part := bytes.Repeat([]byte("x"), 64<<10); err == nil && sent < most; {
+					var n int
+					n, err = c.Write(part)
+					sent += n
+				}
+				taken.Store(max(taken.Load(), int64(sent)))
+			}))
+			t.Cleanup(proxy.Close)
+			address, err := url.Parse(proxy.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.app.Transport = &http.Transport{Proxy: http.ProxyURL(address)}
+			w.hub = NewHub(w.handler, HubOptions{Lines: 1, Again: time.Hour})
+			w.hub.Set(t.Context(), []App{w.app})
+			w.await("it is given up", func() bool { return w.hub.Troubles()["production/slack"] != "" || taken.Load() >= most })
+			if n := taken.Load(); n >= most {
+				t.Errorf("%d bytes were taken", n)
+			}
+		})
 	}
 }

@@ -30,12 +30,7 @@ func (h *Hub) Set(ctx context.Context, apps []App) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.apps.Store(&apps)
-	wanted := map[[sha256.Size]byte]App{}
-	for _, a := range apps {
-		if _, twice := wanted[a.key()]; a.AppToken != "" && !twice {
-			wanted[a.key()] = a
-		}
-	}
+	wanted := h.handler.listening(apps)
 	for key, l := range h.listeners {
 		if a, stays := wanted[key]; !stays || a.API != l.app.API {
 			l.stop()
@@ -54,13 +49,13 @@ func (h *Hub) Troubles() map[string]string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	out := map[string]string{}
-	for key, l := range h.listeners {
+	for _, l := range h.listeners {
 		why := l.trouble()
 		if why == "" {
 			continue
 		}
 		for _, a := range h.all() {
-			if a.AppToken != "" && a.key() == key {
+			if h.handler.hearsFor(l.app, a) {
 				out[a.Provider] = why
 			}
 		}

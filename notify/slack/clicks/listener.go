@@ -75,6 +75,8 @@ type line struct {
 	client *socketmode.Client
 	// judging are the clicks that are under way.
 	judging sync.WaitGroup
+	// left is how many bytes its connection may bring yet.
+	left atomic.Int64
 }
 
 // lineState is what one line knows.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -65,12 +66,15 @@ func (l *listener) keep(ctx context.Context, n int) {
 			}
 			continue
 		}
-		l.update(n, func(s *lineState) { s.open, s.tries, s.why = false, s.tries+2, text.Mask(err.Error()) })
+		l.update(n, func(s *lineState) { s.open, s.tries, s.why = false, s.tries+2, words(err) })
 		if !pause(ctx, l.hub.opts.Again) {
 			return
 		}
 	}
 }
+
+// words are what an error says, which may quote all that came.
+func words(err error) string { return text.Mask(text.CutBytes(err.Error(), 2000)) }
 
 // pause waits, and reports whether there is still something to do.
 func pause(ctx context.Context, d time.Duration) bool {
@@ -98,6 +102,12 @@ func (l *line) connect(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer func() {
+			// The library is not ours, and a proxy's answer can bring it down.
+			if p := recover(); p != nil {
+				ended = fmt.Errorf("slack-go failed: %v", p)
+			}
+		}()
 		ended = l.client.RunContext(running)
 	}()
 	var why error
@@ -158,7 +168,7 @@ func (l *line) event(ctx context.Context, e socketmode.Event) {
 	case socketmode.EventTypeConnectionError:
 		why := "the connection failed"
 		if failed, ok := e.Data.(*slack.ConnectionErrorEvent); ok && failed.ErrorObj != nil {
-			why = text.Mask(failed.ErrorObj.Error())
+			why = words(failed.ErrorObj)
 		}
 		l.update(l.n, func(s *lineState) { s.tries, s.why = s.tries+1, why })
 	case socketmode.EventTypeHello:
@@ -238,7 +248,7 @@ func (l *listener) heard() []App {
 	defer l.mu.Unlock()
 	out := []App{l.app}
 	for _, a := range l.hub.all() {
-		if a.Provider != l.app.Provider && l.app.hearsFor(a) {
+		if a.Provider != l.app.Provider && l.hub.handler.hearsFor(l.app, a) {
 			a.ID = l.app.ID
 			out = append(out, a)
 		}
@@ -250,6 +260,7 @@ func (l *line) opened(hello *socketmode.Request) {
 	if hello == nil {
 		return
 	}
+	l.left.Store(math.MaxInt64)
 	l.update(l.n, func(s *lineState) {
 		l.app.ID = hello.ConnectionInfo.AppID
 		// All our lines are taken off, whether they are open by now or not.
@@ -265,9 +276,9 @@ func (l *line) opened(hello *socketmode.Request) {
 // ours is how many lines all listeners of this app have.
 func (l *listener) ours() int {
 	ways := map[[sha256.Size]byte]bool{l.app.key(): true}
-	for _, a := range l.hub.all() {
+	for key, a := range l.hub.handler.listening(l.hub.all()) {
 		if a.AppToken == l.app.AppToken {
-			ways[a.key()] = true
+			ways[key] = true
 		}
 	}
 	return len(ways) * len(l.lines)

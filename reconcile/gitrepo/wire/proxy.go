@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -71,13 +73,18 @@ func dialTCP(ctx context.Context, addr string, via *url.URL) (net.Conn, error) {
 	return tunnel, err
 }
 
+// maxConnect bounds what a proxy answers: net/http reads a header of any length here.
+const maxConnect = 64 << 10
+
 // readConnect reads the proxy's answer without swallowing what the server sends right behind it.
 func readConnect(req *http.Request, conn net.Conn) (net.Conn, error) {
-	br := bufio.NewReader(conn)
+	head := &io.LimitedReader{R: conn, N: maxConnect}
+	br := bufio.NewReader(head)
 	res, err := http.ReadResponse(br, req)
 	if err != nil {
 		return nil, fmt.Errorf("ask the proxy: %w", err)
 	}
+	head.N = math.MaxInt64
 	if res.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("the proxy answers %s", res.Status)
 	}

@@ -2,12 +2,17 @@ package wire
 
 import (
 	"encoding/base64"
+	"encoding/json"
+	"html"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/backstop-dev/backstop/internal/text"
 )
 
 // Redactor takes secrets out of foreign text: Git servers, proxies and libraries like to repeat what they were given.
@@ -23,6 +28,9 @@ const (
 	hookRunes  = 400
 )
 
+// escapes are percent-encoded bytes, which some write in small letters.
+var escapes = regexp.MustCompile(`%[0-9A-F]{2}`)
+
 // userinfo in a URL: what stands before the @.
 var userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^/?#\s"'@]*@`)
 
@@ -32,8 +40,21 @@ func (r *Redactor) add(secret string) {
 	if len(secret) < 4 {
 		return
 	}
-	for _, s := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret),
-		base64.StdEncoding.EncodeToString([]byte(secret)), strings.TrimSpace(secret)} {
+	quoted := strconv.Quote(secret)
+	forms := []string{secret, strings.TrimSpace(secret), html.EscapeString(secret), quoted[1 : len(quoted)-1],
+		base64.RawStdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret))}
+	for _, escaped := range []string{url.QueryEscape(secret), url.PathEscape(secret)} {
+		forms = append(forms, escaped, escapes.ReplaceAllStringFunc(escaped, strings.ToLower))
+	}
+	if data, err := json.Marshal(secret); err == nil {
+		forms = append(forms, string(data[1:len(data)-1]))
+	}
+	for line := range strings.Lines(secret) {
+		if line = strings.TrimSpace(line); len(line) >= 16 {
+			forms = append(forms, line)
+		}
+	}
+	for _, s := range forms {
 		if !slices.Contains(r.secrets, s) {
 			r.secrets = append(r.secrets, s)
 		}
@@ -46,7 +67,7 @@ func (r *Redactor) add(secret string) {
 func (r *Redactor) addLogin(name, password string) {
 	if password != "" {
 		r.add(password)
-		r.add(base64.StdEncoding.EncodeToString([]byte(name + ":" + password)))
+		r.add(base64.RawStdEncoding.EncodeToString([]byte(name + ":" + password)))
 	}
 }
 
@@ -55,7 +76,7 @@ func (r *Redactor) Clean(s string, n int) string {
 	for _, secret := range r.secrets {
 		s = strings.ReplaceAll(s, secret, redacted)
 	}
-	return OneLine(userinfo.ReplaceAllString(s, "$1"), n)
+	return OneLine(text.Mask(userinfo.ReplaceAllString(s, "$1")), n)
 }
 
 // OneLine leaves no control character and no run of blanks in foreign text, and at most n runes.
