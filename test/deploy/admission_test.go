@@ -147,6 +147,7 @@ func (s suite) decisions(t *testing.T) {
 		notAsked = "nothing is asked now: status.question is not there"
 		another  = "the question that is asked is " + asked + " and takes Approve or Reject"
 		ownName  = "decide in your own name: by must be "
+		once     = "Duplicate value"
 		taken    = "a decision cannot be changed or withdrawn"
 		labels   = "Backstop finds a Rollback by its labels and annotations of backstop.dev"
 		owners   = "it gets neither owners, which would have it deleted, nor finalizers"
@@ -171,6 +172,16 @@ func (s suite) decisions(t *testing.T) {
 		{"bob drops alice's", "bob", decide(bob), false, taken},
 		{"bob turns alice's round", "bob", decide(by("alice", "Reject"), bob), false, taken},
 		{"bob adds his", "bob", decide(alice, bob), false, ""},
+		{"mallory copies bob's", "mallory", decide(alice, bob, bob), false, once},
+		{"bob answers again", "bob", decide(alice, bob, by("bob", "Approve")), false, once},
+		{"bob answers again, at another time", "bob", decide(alice, bob, strings.Replace(bob, "10:00", "10:01", 1)), false, once},
+		{"mallory answers twice at once", "mallory", decide(alice, bob, by("mallory", "Approve"), by("mallory", "Reject")), false, once},
+		{"mallory as a user in other letters", "mallory", decide(alice, bob, by("Mallory", "Approve")), false, ownName + "mallory"},
+		{"mallory with a blank behind her name", "mallory", decide(alice, bob, by("mallory ", "Approve")), false, ownName + "mallory"},
+		{"mallory answers and lifts as bob", "mallory", `{"spec":{"decisions":[` + strings.Join([]string{alice, bob, by("mallory", "Reject")}, ",") + `],"lift":` + liftBy("bob") + `}}`, false, ownName + "mallory"},
+		{"mallory makes it another key's", "mallory", `{"metadata":{"labels":{"backstop.dev/new":"x"}}}`, false, labels},
+		{"mallory has it owned by itself", "mallory", `{"metadata":{"ownerReferences":[{"apiVersion":"backstop.dev/v1alpha1","kind":"Rollback","name":"web","uid":"2","blockOwnerDeletion":true}]}}`, false, owners},
+		{"mallory writes the status beside her decision", "mallory", `{"spec":{"decisions":[` + alice + "," + bob + `]},"status":{"question":null,"phase":"Verified"}}`, false, ""},
 		{"a person as somebody on Slack", "mallory", decide(alice, bob, slack), false, ownName + "mallory"},
 		{"a user who is named as somebody on Slack", "slack:T1/U1", decide(alice, bob, slack), false, "decides on Slack alone"},
 		{"Backstop records a click", backstop, decide(alice, bob, slack), false, ""},
