@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -57,7 +58,7 @@ func (k *kustFS) ReadFile(name string) ([]byte, error) {
 	if _, err := k.tree.mode(rel); err != nil {
 		return nil, err
 	}
-	if IsKustomization(rel) && !k.judged[rel] && !k.tree.isOver(rel) {
+	if slices.Contains(manifest.Kustomizations, path.Base(rel)) && !k.judged[rel] && !k.tree.isOver(rel) {
 		k.stranger = rel
 		return nil, ErrUnjudged
 	}
