@@ -65,8 +65,8 @@ type hearing struct {
 	left *atomic.Int64
 }
 
-// maxHandshake is what may come before Slack has said hello: a proxy, or who stands in Slack's place, could send a header
-// without an end, which nobody else bounds.
+// maxHandshake is what may come before Slack has said hello: a proxy, or who stands in Slack's place, could send a
+// header without an end, which nobody else bounds.
 const maxHandshake = 4 << 20
 
 var errHandshake = errors.New("what is there sends more than Slack does before its hello")
