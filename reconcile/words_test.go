@@ -1,6 +1,11 @@
 package reconcile
 
-import "testing"
+import (
+	"strings"
+	"testing"
+
+	"github.com/backstop-dev/backstop/api/v1alpha1"
+)
 
 func TestSentencesArePutTogetherOnce(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -17,5 +22,28 @@ func TestSentencesArePutTogetherOnce(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// A proxy or a registry may say in its words what it was asked with.
+func TestASecretInWhatAPodWaitsForIsNotRecorded(t *testing.T) {
+	const secret = "glpat-abcdefghij0123456789"
+	w := aWorld()
+	w.edits(func(p *PodsSeen) {
+		f := byHandOf("app", imgBad, 0)
+		f.Trigger, f.Drift, f.Cause = v1alpha1.TriggerImagePull, nil, v1alpha1.CauseUnauthorized
+		f.Message = "failed to resolve reference: https://bot:" + secret + "@registry.example.com/v2/: 401 Unauthorized"
+		p.Failures = []v1alpha1.Failure{f}
+	})
+	rb := &v1alpha1.Rollback{}
+	if err := (&Engine{}).fillFailures(t.Context(), &w, Step{}, rb); err != nil {
+		t.Fatal(err)
+	}
+	if len(rb.Status.Failures) != 1 {
+		t.Fatalf("recorded %+v", rb.Status.Failures)
+	}
+	got := rb.Status.Failures[0].Message
+	if strings.Contains(got, secret) || !strings.HasSuffix(got, "401 Unauthorized") {
+		t.Errorf("recorded %q", got)
 	}
 }
