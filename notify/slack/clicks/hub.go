@@ -54,10 +54,8 @@ func (h *Hub) Troubles() map[string]string {
 		if why == "" {
 			continue
 		}
-		for _, a := range h.all() {
-			if h.handler.hearsFor(l.app, a) {
-				out[a.Provider] = why
-			}
+		for _, a := range l.heard() {
+			out[a.Provider] = why
 		}
 	}
 	return out
