@@ -2,14 +2,19 @@ package store
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -63,6 +68,70 @@ func TestNoServerSendsMoreThanIsTaken(t *testing.T) {
 				t.Errorf("with another Secret it is not asked: %v", err)
 			}
 		})
+	}
+}
+
+// What is room for one is not for two that arrive together.
+func TestTwoSourcesAtOnceKeepToTheDisk(t *testing.T) {
+	t.Parallel()
+	const most = 16 << 20
+	var peak atomic.Int64
+	var m *Mirrors
+	turn, gone := make(chan struct{}), [2]chan struct{}{make(chan struct{}), make(chan struct{})}
+	var of [2]reconcile.Source
+	for i := range of {
+		noise := make([]byte, 48<<10)
+		_, _ = rand.NewChaCha8([32]byte{byte(i)}).Read(noise)
+		over := sync.OnceFunc(func() { close(gone[i]) })
+		endless := sends(func(w io.Writer, n int) bool {
+			if n == 0 {
+				packHeader(w, wire.MaxObjects)
+			}
+			// Neither is ahead of the other.
+			if i == 0 {
+				select {
+				case turn <- struct{}{}:
+				case <-gone[1]:
+				}
+			} else {
+				select {
+				case <-turn:
+				case <-gone[0]:
+				}
+			}
+			binary.BigEndian.PutUint64(noise, uint64(n))
+			packEntry(w, 3, int64(len(noise)), nil, func(z io.Writer) { _, _ = z.Write(noise) })
+			if now := sizeOf(m.dir); now > peak.Load() {
+				peak.Store(now)
+			}
+			return true
+		})
+		var first *Mirrors
+		first, of[i], _ = hostile(t, func(w http.ResponseWriter, r *http.Request) {
+			if !strings.HasSuffix(r.URL.Path, "/info/refs") {
+				defer over()
+			}
+			endless(w, r)
+		})
+		m = cmp.Or(m, first)
+		of[i].Name.Name = fmt.Sprint("evil-", i)
+	}
+	m.options.MaxDisk = most
+	var both sync.WaitGroup
+	for _, src := range of {
+		both.Go(func() {
+			err := fetch(t, m, src)
+			if kind := reconcile.KindOf(err); kind != reconcile.FaultQuota && kind != reconcile.FaultTooLarge {
+				t.Errorf("it gives %v of the kind %q", err, kind)
+			}
+		})
+	}
+	both.Wait()
+	if got := peak.Load(); got > most+2*askEach+1<<20 || got < most/2 {
+		t.Errorf("at most %d bytes were on the disk, of %d that may be", got, most)
+	}
+	if n := sizeOf(m.dir); n > 0 {
+		t.Errorf("%d bytes are left on the disk", n)
 	}
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -182,8 +183,9 @@ func (m *Mirror) pull(
 	case req.Capabilities.Supports(capability.Sideband):
 		pack = sideband.NewDemuxer(sideband.Sideband, res)
 	}
-	if _, err := wire.StorePack(ctx, pack, repo); err != nil {
-		return update, fmt.Errorf("store the pack: %w", err)
+	arriving := &within{r: pack, over: m.over}
+	if _, err := wire.StorePack(ctx, arriving, repo); err != nil {
+		return update, fmt.Errorf("store the pack: %w", cmp.Or(arriving.err, err))
 	}
 	return res.ShallowUpdate, nil
 }

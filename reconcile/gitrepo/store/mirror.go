@@ -82,6 +82,8 @@ type Mirror struct {
 	acks    bool
 	// room is how many bytes a pack may bring into a folder of this mirror.
 	room func(m *Mirror, dir string) (int64, error)
+	// over refuses where all mirrors together take more than they may.
+	over func() error
 	rest rest
 	// used is when it was asked for last.
 	used time.Time
@@ -91,6 +93,7 @@ func newMirror(dir string, log *slog.Logger, now func() time.Time) *Mirror {
 	return &Mirror{
 		dir: dir, log: log, now: now, lock: make(chan struct{}, 1),
 		room: func(*Mirror, string) (int64, error) { return wire.MaxPack, nil },
+		over: func() error { return nil },
 	}
 }
 

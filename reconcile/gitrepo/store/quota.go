@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,10 +32,49 @@ func (g *Mirrors) room(m *Mirror, dir string) (int64, error) {
 		room = min(room, maxMirror-sizeOf(dir))
 	}
 	if room <= 0 {
-		return 0, reconcile.RefuseAs(reconcile.FaultQuota,
-			"the mirrors take all of the %d MiB that they may: give their volume more room", g.options.MaxDisk>>20)
+		return 0, g.noRoom()
 	}
 	return room, nil
+}
+
+// over refuses where all mirrors together take more than they may: what was room when a pack was asked for may be taken
+// by the pack of another source, which arrives at the same time.
+func (g *Mirrors) over() error {
+	if sizeOf(g.dir) <= g.options.MaxDisk {
+		return nil
+	}
+	return g.noRoom()
+}
+
+func (g *Mirrors) noRoom() error {
+	return reconcile.RefuseAs(reconcile.FaultQuota,
+		"the mirrors take all of the %d MiB that they may: give their volume more room", g.options.MaxDisk>>20)
+}
+
+// within reads a pack for as long as there is room, and asks now and then. It remembers what ended it, since go-git
+// loses the chain of some errors.
+type within struct {
+	r    io.Reader
+	over func() error
+	read int
+	err  error
+}
+
+// askEach is after how many bytes of a pack it is asked whether there is room: so much more, of each source that is
+// fetched at the moment, may be on the disk.
+const askEach = 4 << 20
+
+// Read reads, and fails where there is no room any more.
+func (w *within) Read(p []byte) (int, error) {
+	if w.read >= askEach {
+		w.read, w.err = 0, w.over()
+	}
+	if w.err != nil {
+		return 0, w.err
+	}
+	n, err := w.r.Read(p)
+	w.read += n
+	return n, err
 }
 
 // Tidy removes the mirrors that nobody has asked for in a while: those of sources and branches that are gone. They are

@@ -70,7 +70,7 @@ func (g *Mirrors) mirror(src reconcile.Source) *Mirror {
 	if m == nil {
 		sum := sha256.Sum256([]byte(of.source.Namespace + "/" + of.source.Name + "/" + of.branch))
 		m = newMirror(filepath.Join(g.dir, hex.EncodeToString(sum[:16])), g.options.Log, g.options.Now)
-		m.room = g.room
+		m.room, m.over = g.room, g.over
 		g.mirrors[of] = m
 	}
 	return m
