@@ -286,7 +286,7 @@ func (w *World) must(err error) {
 }
 
 // patience is how long anything may take; what is waited for is there much sooner, but on a machine that is busy.
-const patience = 3 * time.Minute
+const patience = 5 * time.Minute
 
 // Until asks again and again until there is no error, and fails the test with the last one when patience is over.
 func (w *World) Until(what string, ask func() error) {
