@@ -299,7 +299,8 @@ func Instead(now []Node, n Node, was []Node) string {
 	return ""
 }
 
-// With is a node of a reference with another value: a digest that comes back for a tag is one, and the other way round.
+// With gives a node of a reference another value. instead says that the value comes back under the other key: a tag
+// turns into a digest, or a digest into a tag.
 func (n Node) With(value string, instead bool) Node {
 	n.Value = value
 	if instead && n.Part == PartTag {

@@ -30,8 +30,8 @@ type kustFS struct {
 
 // ErrUnjudged means that kustomize reads a kustomization that was not followed: its keys are in other letters, given
 // twice or merged, which kustomize takes all the same.
-var ErrUnjudged = errors.New("kustomize reads a kustomization that Backstop does not follow to: name it once, under " +
-	"resources, components, generators, transformers or validators in these letters")
+var ErrUnjudged = errors.New("kustomize reads a kustomization that Backstop does not follow: name it once, under " +
+	"resources, components, generators, transformers or validators, in small letters")
 
 var _ filesys.FileSystem = (*kustFS)(nil)
 

@@ -51,8 +51,8 @@ func BenchmarkMemory(b *testing.B) {
 	load(b)
 }
 
-// weighed are what is read of the sidecar's memory: all, the most so far, its own, and the pages of its program's file,
-// which the kernel may drop. Of these it keeps what is read or, where it maps files by huge pages, nearly all.
+// weighed is what is read of the sidecar's memory: all of it, the most so far, its own, and the pages of the program's
+// file, which the kernel may drop.
 var weighed = []string{"VmRSS", "VmHWM", "RssAnon", "RssFile"}
 
 // weigh starts the sidecar, has pods fail, and reads the sidecar's memory a minute after it began to watch.

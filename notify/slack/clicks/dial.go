@@ -69,7 +69,7 @@ type hearing struct {
 // header without an end, which nobody else bounds.
 const maxHandshake = 4 << 20
 
-var errHandshake = errors.New("what is there sends more than Slack does before its hello")
+var errHandshake = errors.New("more bytes arrive than Slack sends before its hello")
 
 // Read reads, and tells.
 func (h *hearing) Read(p []byte) (int, error) {
