@@ -2,10 +2,12 @@ package image
 
 import "regexp"
 
-// pullThrough are repositories that are caches by their address, whoever runs them: Google's mirror of Docker Hub,
-// GitLab's dependency proxy, and those of Amazon ECR under the prefixes that its console proposes.
+// pullThrough are repositories that are caches by their address, whoever runs them: Google's mirror of Docker Hub and
+// other public ones, GitLab's dependency proxy, and those of Amazon ECR under the prefixes that its console proposes.
 var pullThrough = regexp.MustCompile(`^(?:` +
-	`mirror\.gcr\.io/|` +
+	`mirror\.gcr\.io/|(?:[a-z0-9-]+\.)?m\.daocloud\.io/|docker\.mirrors\.ustc\.edu\.cn/|hub-mirror\.c\.163\.com/|` +
+	`[a-z0-9-]+\.mirror\.(?:aliyuncs|swr\.myhuaweicloud)\.com/|mirror\.ccs\.tencentyun\.com/|` +
+	`dockerproxy\.(?:com|net|cn)/|` +
 	`[^/]+/(?:.+/)?dependency_proxy/containers/|` +
 	`[0-9]+\.dkr[.-]ecr(?:-fips)?\.[a-z0-9-]+\.(?:amazonaws\.com(?:\.cn)?|on\.aws)/` +
 	`(?:docker-hub|ecr-public|github|gitlab|kubernetes|k8s|quay|azure-container-registry|chainguard)/)`)

@@ -10,14 +10,15 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 )
 
 const (
@@ -71,28 +72,30 @@ func (s *session) do(ctx context.Context, method, path string, header map[string
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // the connection can be used again
 	_ = resp.Body.Close()
 	e := refusal(s.host, resp.StatusCode)
-	e.coded = resp.StatusCode == http.StatusNotFound && s.own(resp) && saysUnknown(said)
+	e.coded = resp.StatusCode == http.StatusNotFound && s.own(resp) && s.saysUnknown(said)
 	return resp, e
 }
 
-// saysUnknown reports whether an answer holds a registry's own code for what it does not have. Something on the way,
-// and a cache whose upstream does not answer, says 404 without one.
-func saysUnknown(body []byte) bool {
+// saysUnknown reports whether an answer holds a registry's own code for what it does not have, and nothing else.
+// Something on the way, and a cache whose upstream does not answer, says 404 without one; a registry that has it and
+// does not give it out says why.
+func (s *session) saysUnknown(body []byte) bool {
 	var said struct {
 		Errors []struct {
 			Code string `json:"code"`
 		} `json:"errors"`
 	}
-	if json.Unmarshal(body, &said) != nil {
+	if json.Unmarshal(body, &said) != nil || len(said.Errors) == 0 {
 		return false
 	}
 	for _, e := range said.Errors {
 		switch strings.ToUpper(e.Code) {
 		case "MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND":
-			return true
+		default:
+			return false
 		}
 	}
-	return false
+	return !image.Withholds(strings.ReplaceAll(string(body), s.repo.RepositoryStr(), " "))
 }
 
 // resolve looks whether the manifest of a tag or digest exists, with HEAD where that says enough.
@@ -146,8 +149,11 @@ func (s *session) manifest(ctx context.Context, identifier string) (manifest, er
 		return manifest{}, err
 	}
 	m := manifest{mediaType: types.MediaType(kindOf(resp)), size: int64(len(body)), body: body}
-	if !json.Valid(body) {
+	switch {
+	case !json.Valid(body):
 		return manifest{}, untrue(s.host, "a manifest that is no JSON")
+	case !describes(body):
+		return manifest{}, untrue(s.host, "200 with something that is no manifest")
 	}
 	asked, err := v1.NewHash(identifier)
 	if err != nil {
@@ -160,6 +166,19 @@ func (s *session) manifest(ctx context.Context, identifier string) (manifest, er
 		return manifest{}, untrue(s.host, "content with digest %s for %s", m.digest, asked)
 	}
 	return m, nil
+}
+
+// describes reports whether a body says what a manifest does, and is no error that came with status 200.
+func describes(body []byte) bool {
+	var m struct {
+		Errors                                               json.RawMessage `json:"errors"`
+		Manifests, Config, Layers, Blobs, FSLayers, Artifact json.RawMessage
+	}
+	if json.Unmarshal(body, &m) != nil || len(m.Errors) > 0 {
+		return false
+	}
+	return slices.ContainsFunc([]json.RawMessage{m.Manifests, m.Config, m.Layers, m.Blobs, m.FSLayers},
+		func(part json.RawMessage) bool { return len(part) > 0 })
 }
 
 // config reads a small blob and checks its digest.
@@ -221,96 +240,6 @@ func (s *session) elsewhere(resp *http.Response, err error) error {
 func missing(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Cause == v1alpha1.CauseNotFound
-}
-
-// tags lists tags, at most limit, page by page. Names that are none are left out.
-func (s *session) tags(ctx context.Context, limit int) ([]string, error) {
-	all, _, err := s.list(ctx, limit)
-	return all, err
-}
-
-// list lists tags, at most limit, and reports whether these are all.
-func (s *session) list(ctx context.Context, limit int) (all []string, complete bool, err error) {
-	path := fmt.Sprintf("tags/list?n=%d", pageSize)
-	for page := 0; page < maxPages && len(all) < limit; page++ {
-		resp, err := s.do(ctx, http.MethodGet, path, map[string]string{"Accept": "application/json"})
-		if err != nil {
-			return nil, false, err
-		}
-		some, err := readTags(resp.Body, limit-len(all))
-		_ = resp.Body.Close()
-		switch {
-		case errors.Is(err, errTooLong), err != nil && network(err) != "":
-			return nil, false, fault(s.host, err)
-		case err != nil:
-			return nil, false, untrue(s.host, "something that is no list of tags")
-		}
-		all = append(all, some...)
-		next, ok := nextPage(resp)
-		if !ok {
-			return all, len(all) < limit, nil
-		}
-		path = next
-	}
-	return all, false, nil
-}
-
-// readTags reads the tags of one page as they come, so that a long page need not be read to its end.
-func readTags(r io.Reader, limit int) ([]string, error) {
-	d := json.NewDecoder(r)
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, fmt.Errorf("read an object: %w", errors.Join(err, io.ErrNoProgress))
-	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		if key != "tags" {
-			var skipped json.RawMessage
-			if err := d.Decode(&skipped); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		open, err := d.Token()
-		if err != nil || open != json.Delim('[') {
-			return nil, err // null: no tags
-		}
-		var tags []string
-		for d.More() && len(tags) < limit {
-			var tag string
-			if err := d.Decode(&tag); err != nil {
-				return nil, err
-			}
-			if tagName.MatchString(tag) {
-				tags = append(tags, tag)
-			}
-		}
-		if len(tags) < limit {
-			_, err = d.Token() // the end of the list, so that a cut one is seen
-		}
-		return tags, err
-	}
-	return nil, nil
-}
-
-// nextPage reads the Link header. Only the registry itself is followed.
-func nextPage(resp *http.Response) (string, bool) {
-	link := resp.Header.Get("Link")
-	start, end := strings.Index(link, "<"), strings.Index(link, ">")
-	if start < 0 || end < start || !strings.Contains(link[end:], "next") {
-		return "", false
-	}
-	u, err := url.Parse(link[start+1 : end])
-	if err != nil {
-		return "", false
-	}
-	u = resp.Request.URL.ResolveReference(u)
-	if u.Scheme != resp.Request.URL.Scheme || u.Host != resp.Request.URL.Host || u.String() == resp.Request.URL.String() {
-		return "", false
-	}
-	return u.String(), true
 }
 
 // read reads a manifest or config to its end.

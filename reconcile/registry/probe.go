@@ -87,12 +87,12 @@ func (p *probe) absent(ctx context.Context) error {
 // unlisted looks whether the registry's own list of tags lacks the tag too. A cache lists what its upstream has and
 // answers 404 for what it could not fetch; a list that is not complete proves nothing, nor does one that lacks a tag
 // which the registry shows. Where this client gets no whole list, image automation's later one tells. A digest is in no
-// list.
+// list: where Git names a tag too, one that is listed and is not there either tells.
 func (p *probe) unlisted(ctx context.Context, shown string) error {
 	if _, err := v1.NewHash(p.t.ref.Identifier()); err == nil {
-		return nil
+		return p.hidden(ctx)
 	}
-	tags, complete, err := p.s.list(ctx, maxPages*pageSize)
+	tags, complete, err := p.s.whole(ctx)
 	why := ""
 	switch {
 	case err != nil && !unknown(err) && !missing(err) && asError(err).Cause != v1alpha1.CauseUnauthorized:
@@ -105,13 +105,34 @@ func (p *probe) unlisted(ctx context.Context, shown string) error {
 	case slices.Contains(tags, p.t.ref.Identifier()):
 		why = "its list of tags has it"
 	case !complete:
-		why = "its list of tags is too long to be read to the end"
+		why = "its list of tags could not be read to the end"
 	case !strings.Contains(shown, ":") && !slices.Contains(tags, shown):
 		why = fmt.Sprintf("its list of tags lacks %s, too, which it has", shown)
+	case len(tags) == 0:
+		why = "its list of tags is empty"
 	default:
 		return nil
 	}
 	return undecided("%s answers 404 for %s, which proves nothing here: %s", p.s.host, p.t.short, why)
+}
+
+// hidden looks whether the registry lists the tag of an image that Git names by digest too, and does not have it.
+func (p *probe) hidden(ctx context.Context) error {
+	if p.t.tag == "" {
+		return nil
+	}
+	listed := false
+	if tags, _, err := p.s.list(ctx, maxPages*pageSize); err == nil {
+		listed = slices.Contains(tags, p.t.tag)
+	}
+	if !listed {
+		return nil
+	}
+	if _, err := p.s.resolve(ctx, p.t.tag); !missing(err) {
+		return nil
+	}
+	return undecided("%s answers 404 for %s and for its tag, which proves nothing here: its list of tags has it", p.s.host,
+		p.t.short)
 }
 
 // shown finds another tag of the repository that this client sees: the witness, or one of the list.
@@ -227,6 +248,10 @@ func (p *probe) choose(ctx context.Context, leaves []leaf) ([]leaf, error) {
 			return nil, undecided("%s has %s %s: whether that runs on %s cannot be told",
 				p.s.host, p.t.short, offered(leaves), platformName(want))
 		case no:
+			if p.r.cached(p.t) {
+				return nil, undecided("%s has %s %s, not for %s, which proves nothing here: it is a cache, and a cache has what "+
+					"it could fetch", p.s.host, p.t.short, offered(leaves), platformName(want))
+			}
 			return nil, &Error{Cause: v1alpha1.CausePlatformMismatch, proved: true, Sentence: fmt.Sprintf(
 				"%s has %s %s, not for %s", p.s.host, p.t.short, offered(leaves), platformName(want))}
 		}

@@ -19,6 +19,8 @@ type target struct {
 	ref name.Reference
 	// familiar is the repository as the kubelet looks up credentials for it, docker.io/library/app.
 	familiar string
+	// tag is what the reference names as its tag, also beside a digest; empty where it names none.
+	tag string
 	// short is the reference for sentences, without the registry.
 	short string
 }
@@ -49,14 +51,15 @@ func parse(image string, access reconcile.Access) (target, error) {
 		return target{}, undecided(
 			"%s cannot be asked for: it is a reference to the kubelet, but not to this client", clip(image))
 	}
-	short := reference.Path(named)
+	short, tag := reference.Path(named), ""
 	if tagged, ok := named.(reference.Tagged); ok {
-		short += ":" + tagged.Tag()
+		tag = tagged.Tag()
+		short += ":" + tag
 	}
 	if digested, ok := named.(reference.Digested); ok {
 		short += "@" + digested.Digest().String()
 	}
-	return target{ref: ref, familiar: named.Name(), short: short}, nil
+	return target{ref: ref, familiar: named.Name(), tag: tag, short: short}, nil
 }
 
 // by is the same target as another access asks for it, with TLS or without.

@@ -11,7 +11,7 @@ import (
 const (
 	service = `(?:docker-?hub|docker(?:[-_.]?io)?|hub|ghcr(?:[-_.]?io)?|quay(?:[-_.]?io)?|` +
 		`(?:k8s[-_.]?)?gcr(?:[-_.]?io)?|(?:registry[-_.]?)?k8s(?:[-_.]?io)?|mcr|nvcr|lscr|ecr|public[-_]ecr)`
-	role = `(?:proxy|proxies|caches?|mirrors?|remotes?|pull-?through)`
+	role = `(?:prox(?:y|ies|ied)|cache[sd]?|mirror(?:s|ed)?|remotes?|pull-?through)`
 )
 
 // A cache of another registry lacks whatever it could not fetch: its upstream limits it, refuses it or is away, and it
@@ -31,9 +31,10 @@ var (
 	// (dockerproxy, registry-proxy), as a role of a registry (proxy-docker, cache.quay.io), or by the registry's name
 	// alone.
 	proxies = regexp.MustCompile(`(?:^|[/"\s])(?:` +
-		`(?:[a-z0-9.-]+[-_.])?(?:caches?|mirrors?|remotes?|pull-?through(?:[-_]?cache)?|proxy[-_]?cache)|` +
+		`(?:[a-z0-9.-]+[-_.])?(?:cache[sd]?|mirror(?:s|ed)?|proxied|remotes?|pull-?through(?:[-_]?cache)?|proxy[-_]?cache)|` +
 		`(?:[a-z0-9.-]+[-_.])?(?:docker|oci|containers?)[-_](?:virtual|group|all)|[a-z0-9.-]+-virtual|` +
 		`(?:(?:` + service + `|registry|images?|containers?|oci|dependency)[-_.]?)?` + role + `(?:[-_]?cache)?|` +
+		`[a-z0-9.-]+[-_.]` + service + `[-_.]?` + role + `|(?:upstream|external)[-_.]` + service + `|` +
 		role + `[-_.]?` + service + `(?:[-_.][a-z0-9]+)*|` +
 		`docker-?hub(?:[-_][a-z]+)?|hub|ghcr(?:[-_]?io)?|quay(?:[-_]?io)?|(?:k8s-?)?gcr(?:[-_]?io)?|ecr-public|` +
 		`docker[-_]?io|k8s-?io|registry-?k8s(?:-?io)?)/`)
@@ -48,6 +49,11 @@ var (
 	public = regexp.MustCompile(`(?:docker\.io|ghcr\.io|quay\.io|registry\.k8s\.io|mcr\.microsoft\.com)/[a-z0-9._-]+/`)
 	// asked is where containerd names the host that it asked without a slash.
 	asked = regexp.MustCompile(`\bpulling from host (\S+) failed`)
+	// asks is how CRI-O and containerd name an image, and then where they asked for it.
+	asks = []*regexp.Regexp{
+		regexp.MustCompile(`docker://(\S+): reading manifest \S+ in ([^\s:]+(?::[0-9]+)?/\S+?):? `),
+		regexp.MustCompile(`failed to pull and unpack image "([^"]+)": .*\bcontent at https?://([^/\s]+/\S*) not found`),
+	}
 	// address is what a URL has around a repository.
 	address = regexp.MustCompile(`^(?:[a-z][a-z+.-]*://)?([^/]+/)(?:v2/)?(.+)$`)
 )
@@ -59,7 +65,7 @@ func cached(message string) bool {
 	}
 	message = others.ReplaceAllString(strings.ToLower(message), "")
 	message = asked.ReplaceAllString(message, "pulling from host $1/ failed")
-	if mirrored.MatchString(message) || upstream.MatchString(message) || hosts.MatchString(message) {
+	if mirrored.MatchString(message) || upstream.MatchString(message) || hosts.MatchString(message) || elsewhere(message) {
 		return true
 	}
 	apart := func(r rune) bool { return strings.ContainsRune(" \t\n\r\"'()[],", r) }
@@ -69,4 +75,26 @@ func cached(message string) bool {
 		}
 	}
 	return proxies.MatchString(public.ReplaceAllString(message, ""))
+}
+
+// elsewhere reports whether a node asked another registry than the one that the image names, as its configuration says.
+func elsewhere(message string) bool {
+	for _, pair := range asks {
+		for _, m := range pair.FindAllStringSubmatch(message, -1) {
+			of, err := image.Parse(m[1])
+			if err == nil && of.Host != hostOf(m[2]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// hostOf is the registry that an address begins with, under its one name.
+func hostOf(address string) string {
+	host, _, _ := strings.Cut(address, "/")
+	if ref, err := image.Parse(host + "/x/x"); err == nil {
+		return ref.Host
+	}
+	return host
 }

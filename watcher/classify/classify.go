@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/image"
 )
 
 // The reasons of a container that waits for an image, from the kubelet's
@@ -71,8 +72,8 @@ func Waiting(reason, message string) (cause v1alpha1.Cause, ok bool) {
 
 // Of is Waiting of a container whose image is known: some runtimes do not name in their words where they asked, and
 // what a cache lacks blames no image.
-func Of(reason, message, image string) (cause v1alpha1.Cause, ok bool) {
-	if cause, ok = Waiting(reason, message); lacks(cause) && cached(image) {
+func Of(reason, message, of string) (cause v1alpha1.Cause, ok bool) {
+	if cause, ok = Waiting(reason, message); lacks(cause) && cached(of) {
 		cause = v1alpha1.CauseRegistryUnavailable
 	}
 	return cause, ok
@@ -124,17 +125,11 @@ func read(message string) v1alpha1.Cause {
 	if (lacks(cause) || silent) && cached(message) {
 		return v1alpha1.CauseRegistryUnavailable
 	}
-	if lacks(cause) && withheld.MatchString(text) {
+	if lacks(cause) && image.Withholds(text) {
 		return v1alpha1.CauseUnknown
 	}
 	return cause
 }
-
-// withheld is how a registry goes on that has the image, or may have it, and does not give it out: for what the client
-// accepts, for a policy, or since it cannot ask whom it has it from.
-var withheld = regexp.MustCompile(`accept header does not support|quarantin|read-only mode|(?:is|are|being) offline|` +
-	`\bupstream\b|blocked by|rejected by|curation|firewall|maintenance|(?:is|was|has been|been) ` +
-	`(?:paused|suspended|archived|locked|disabled|migrated|moved)`)
 
 // lacks reports whether a cause says that something is missing from where the node asked.
 func lacks(c v1alpha1.Cause) bool {

@@ -134,7 +134,8 @@ var rules = []phrases{
 		"invalid status code from registry 407", "statuscode: 407",
 		"unexpected media type text/html", "http2: client connection lost", "operation timed out",
 		"client.timeout exceeded", "malformed http response", "no healthy upstream", "upstream connect error",
-		"server closed idle connection", "bad record mac", "connection closed by peer", "remote error: tls",
+		"server closed idle connection", "cannot assign requested address", "stopped after 10 redirects",
+		"bad record mac", "connection closed by peer", "remote error: tls",
 		"mirror resolve retries exhausted", "could not resolve mirror", // Spegel, which k3s embeds
 		// A cache whose upstream limits or refuses it says so of what it merely does not have: nobody can tell.
 		"unknown: repository § not found", "unknown blob", "invalid character '<' looking for beginning of value",
@@ -157,7 +158,8 @@ var rules = []phrases{
 		"missing parent § bucket", "credential provider", "credential helper",
 		"resource temporarily unavailable", "failed to setxattr", "database is locked", "locked for",
 		"unknown runtime handler", "failed to create oci registry", "try increasing the number of subordinate ids",
-		"failed to record image pull intent", "short name mode is enforcing", "did not resolve to an alias",
+		"failed to record image pull intent", "no unpack platforms defined",
+		"short name mode is enforcing", "did not resolve to an alias",
 	}, whole: []string{
 		"permission denied", "operation not permitted", "no such file or directory",
 		"device or resource busy", "pull qps exceeded",
