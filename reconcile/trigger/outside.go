@@ -26,6 +26,10 @@ func (v *view) configUnread() string {
 	if key := v.selected(); key != "" {
 		return fmt.Sprintf("its label %s goes with the image, and a policy of the network may go by it", key)
 	}
+	if name := v.namesVersion(); name != "" {
+		// An old pod has another value there.
+		return fmt.Sprintf("its variable %s goes with the image, and what it stands for may not be there", name)
+	}
 	if _, since := v.formerReady(); since > 0 {
 		return ""
 	}
@@ -34,9 +38,6 @@ func (v *view) configUnread() string {
 			return fmt.Sprintf("it reads %s, which may have changed: Backstop may not read them",
 				strings.Join(read[:min(len(read), 3)], ", "))
 		}
-	}
-	if name := v.namesVersion(); name != "" {
-		return fmt.Sprintf("its variable %s goes with the image, and what it stands for may not be there", name)
 	}
 	switch {
 	case v.searchesPath():
@@ -172,12 +173,35 @@ var elsewhere = regexp.MustCompile(`(?i)(?:could not|couldn't|can ?not|can't|una
 	`stale file handle|transport endpoint|address already in use|migrat|dirty database|no such table|undefined table|` +
 	`\b(?:relation|table|column|database) .*(?:not exist|n't exist|not found)|\block(?:ed)?\b`)
 
-// speaks reports whether the last words of a process that ran are about something else that it needs.
+// itself are words about the program and what its image brings: no list of what else a process may need is ever whole,
+// so that words of neither list have a person asked too.
+var itself = regexp.MustCompile(`runtime error: |nil pointer|nil map|index out of range|called .Option::unwrap|` +
+	`ModuleNotFoundError|ImportError|NameError|IndentationError|Cannot find module|ERR_MODULE_NOT_FOUND|` +
+	`SyntaxError: (?:invalid syntax|Cannot use import|Unexpected (?:identifier|reserved))|ReferenceError|` +
+	`PHP Parse error|` +
+	`ClassNotFoundException|NoClassDefFoundError|NoSuchMethodError|NoSuchFieldError|UnsupportedClassVersionError|` +
+	`Could not find or load main class|Unable to access jarfile|undefined method|uninitialized constant|` +
+	`in locally installed gems|application to execute does not exist|install or update \.NET|undefined symbol|` +
+	`symbol lookup error|error while loading shared libraries|GLIBC(?:XX)?_|Fatal glibc error|[Ss]egmentation fault|` +
+	`flag provided but not defined|unknown (?:flag|shorthand|directive)|unknown command "[^"]+" for "|` +
+	`unrecogni[sz]ed (?:option|argument|flag)|executable file not found`)
+
+// noProgram is what a shell or a loader says of a program that is not there, or may not be started. Of another file it
+// says the same, so that it counts for what ends as they do alone.
+var noProgram = regexp.MustCompile(`(?i)not found|no such file or directory|permission denied|cannot execute`)
+
+// speaks reports whether the last words of a process that ran are about something else that it needs, or may be.
 func (v *view) speaks() string {
-	if v.worst.neverBegan(v.now) || !elsewhere.MatchString(v.worst.message) {
+	said := strings.TrimSpace(v.worst.message)
+	switch {
+	case said == "" || v.worst.neverBegan(v.now):
 		return ""
+	case elsewhere.MatchString(said):
+		return "its last words are about something else that it needs"
+	case !itself.MatchString(said) && !(v.worst.begun && noProgram.MatchString(said)):
+		return "its last words do not say that the program itself is at fault"
 	}
-	return "its last words are about something else that it needs"
+	return ""
 }
 
 func mountsOf(pod *corev1.Pod, name string) []corev1.VolumeMount {

@@ -116,7 +116,7 @@ var situations = []situation{
 func recordSituations(t *testing.T) []recorded {
 	t.Helper()
 	var out []recorded
-	for _, s := range slices.Concat(situations, reports, siblings, hostile) {
+	for _, s := range slices.Concat(situations, reports, siblings, hostile, words) {
 		file := "testdata/rollouts/" + s.like
 		data, err := os.ReadFile(file)
 		if err != nil {

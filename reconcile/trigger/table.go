@@ -51,7 +51,9 @@ var rows = []row{
 			"since",
 		(*view).configUnread},
 	{v1alpha1.DoubtDependency, "",
-		"its last words are about the network, a login, the node's disk or the state of a database", (*view).speaks},
+		"its last words are about the network, a login, the node's disk or the state of a database, or do not say that the " +
+			"program itself is at fault",
+		(*view).speaks},
 	{v1alpha1.DoubtMutated, "",
 		"a webhook changed its pods, and nothing tells that it did the same with the former ones", (*view).mutated},
 	{v1alpha1.DoubtMemory, "",

@@ -83,7 +83,14 @@ func sameButVersion(key, was, is string, former, now map[string]*container) bool
 	return false
 }
 
+// ofConfiguration is what a key is called that names the version of something else than the image.
+var ofConfiguration = regexp.MustCompile(
+	`(?i)conf|secret|cert|value|setting|feature|flag|vault|credential|checksum|reload`)
+
 func namesVersion(key string) bool {
+	if !slices.Contains(versionKeys, key) && ofConfiguration.MatchString(key) {
+		return false
+	}
 	name := strings.ToLower(key[strings.LastIndex(key, "/")+1:])
 	return slices.Contains(versionKeys, key) ||
 		slices.Contains(versionNames, strings.NewReplacer("-", "", "_", "", ".", "").Replace(name))
