@@ -227,6 +227,9 @@ func (f *fetcher) file(ctx context.Context, r *fetchedRef, dir, ref string) erro
 		if !f.allows(req.URL.String()) || len(via) > 5 {
 			return fmt.Errorf("it leads to %s, which nobody allowed", req.URL.Host)
 		}
+		if via[len(via)-1].URL.Scheme == "https" && req.URL.Scheme != "https" {
+			return fmt.Errorf("it leads from TLS to plain HTTP at %s", req.URL.Host)
+		}
 		return nil
 	}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, ref, nil)

@@ -157,6 +157,33 @@ func TestGateFetchesWhatIsAllowedAndNothingElse(t *testing.T) {
 	}
 }
 
+// trust has Go's own client take a server's certificate.
+func trust(t *testing.T, s *httptest.Server) {
+	t.Helper()
+	kept := http.DefaultTransport
+	http.DefaultTransport = s.Client().Transport
+	t.Cleanup(func() { http.DefaultTransport = kept })
+}
+
+// A host that is allowed is asked as the reference says: what came by TLS goes on so.
+func TestGateIsNotLedFromTLSToPlainHTTP(t *testing.T) {
+	plain := listen(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(deployment("web", "acme/web:v1"))) })
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, plain.URL+"/acme/app.yaml", http.StatusFound)
+	}))
+	t.Cleanup(secure.Close)
+	trust(t, secure)
+	r := check(t, gate.Options{
+		AllowRemote: []string{strings.TrimPrefix(secure.URL, "https://") + "/", plain.prefix()},
+		Head:        tree(map[string]string{"kustomization.yaml": "resources:\n- " + secure.URL + "/acme/app.yaml\n"}),
+	})
+	if got := plain.asked(); len(got) > 0 {
+		t.Errorf("what came by TLS was asked for in plain HTTP: %q", got)
+	}
+	wantFindings(t, r, "unknown remote-base kustomization.yaml:2")
+	wantWords(t, r, "plain HTTP")
+}
+
 // flux is a Kustomization of this repository with more in its spec.
 func flux(path, more string) string {
 	if path != "" {

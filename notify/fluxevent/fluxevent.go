@@ -87,8 +87,12 @@ func New(o Options) (*Teller, error) {
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("%q is no URL such as http://notification-controller.flux-system.svc.cluster.local./", o.Addr)
 	}
-	return &Teller{Options: o, queue: make(chan Event, waiting), client: &http.Client{Timeout: timeout}}, nil
+	return &Teller{Options: o, queue: make(chan Event, waiting), client: &http.Client{Timeout: timeout,
+		CheckRedirect: stay}}, nil
 }
+
+// stay follows no redirect: notification-controller sends none, and nobody else is to learn of an event.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Tell queues what is new. When the queue is full the event is dropped and said so.
 func (t *Teller) Tell(before, after *v1alpha1.Rollback) {

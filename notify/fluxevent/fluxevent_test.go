@@ -191,6 +191,31 @@ func TestOverALoopback(t *testing.T) {
 	}
 }
 
+// What a controller redirects to is nobody whom an event is for.
+func TestAnEventIsNotCarriedElsewhere(t *testing.T) {
+	for _, code := range []int{http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+		asked := make(chan string, 10)
+		stranger := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.Method }))
+		server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			http.Redirect(rw, r, stranger.URL, code)
+		}))
+		var log bytes.Buffer
+		teller, err := New(Options{Addr: server.URL, Cluster: "prod", Now: time.Now, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		teller.Tell(rollback(suspect), rollback(failed))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		teller.Run(ctx)
+		server.Close()
+		stranger.Close()
+		if len(asked) > 0 || !strings.Contains(log.String(), "refuses it") {
+			t.Errorf("%d: a stranger was asked %d times, and the log says %q", code, len(asked), log.String())
+		}
+	}
+}
+
 func TestTheAddressIsChecked(t *testing.T) {
 	for _, addr := range []string{"", "notification-controller", "ftp://nc/"} {
 		if _, err := New(Options{Addr: addr}); err == nil {
