@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/watcher/classify"
 )
 
 // running looks at the pods of a workload for the key's image. Only a container that is seen to have started proves
@@ -143,14 +144,29 @@ func (s *observation) witness(pod *corev1.Pod, o *owner, since time.Time, failed
 			if failed && pod.DeletionTimestamp == nil && s.started == "" && !start.Before(since.Truncate(time.Second)) {
 				s.started = fmt.Sprintf("container %s of pod %s", c.Name, pod.Name)
 			}
-			if s.ranHere == "" && podReady(pod) {
+			switch {
+			case s.ranHere != "":
+			case podReady(pod):
 				s.ranHere = o.workload.String()
 				if o.revision != "" {
 					s.ranHere += " revision " + o.revision
 				}
+			case waitsAgain(pod, c):
+				s.ranHere = fmt.Sprintf("%s, whose container %s of pod %s ran before it waits for the image", o.workload, c.Name,
+					pod.Name)
 			}
 		}
 	}
+}
+
+// waitsAgain reports whether a container waits for the image with which it has run in the same pod: it was restarted, and
+// the image is pulled each time.
+func waitsAgain(pod *corev1.Pod, c *corev1.ContainerStatus) bool {
+	if c.State.Waiting == nil || c.LastTerminationState.Terminated == nil || replaced(pod, c) {
+		return false
+	}
+	_, pulls := classify.Waiting(c.State.Waiting.Reason, c.State.Waiting.Message)
+	return pulls
 }
 
 // firstStart is when a container started for the first time, as far back as its status tells: two runs. Of one that

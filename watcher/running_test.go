@@ -172,6 +172,17 @@ func TestStartedAndRanHere(t *testing.T) {
 			here: "StatefulSet/web, for ControllerRevision r2 is of 2026-11-21 10:50 UTC and the pods that fail are of 2026-11-21 11:50 UTC",
 		},
 		{
+			name: "a container that was restarted, and whose image is gone by now",
+			world: []runtime.Object{statefulSet("r2", badImage), controllerRevision("r2", badImage, before),
+				failingPod("a", of("StatefulSet", "apps/v1", "web", "controller-revision-hash", "r2"), created(before), restarted(1, before))},
+			here: "StatefulSet/web, whose container web of pod a ran before it waits for the image",
+		},
+		{
+			name: "a container that was restarted, and whose image was changed in place",
+			world: []runtime.Object{failingPod("a", inPlace, restarted(1, before))},
+			known: []v1alpha1.Workload{web("CloneSet")},
+		},
+		{
 			name: "a ControllerRevision of the rollout that fails",
 			world: []runtime.Object{statefulSet("r2", badImage), controllerRevision("r1", goodImage, before),
 				controllerRevision("r2", badImage, failed),
