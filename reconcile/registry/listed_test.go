@@ -66,6 +66,18 @@ func TestAListThatIsNotWholeProvesNoAbsence(t *testing.T) {
 		"a short page is all that a registry gives at once": {func(p *peer) {
 			pages(p, registrystub.Fault{Body: `{"name":"web","tags":["v51","v9999"]}`}, page(50))
 		}, reconcile.FindingUnproved, "its list of tags has it"},
+		"what comes after a page is not told for now": {func(p *peer) {
+			pages(p, registrystub.Status(503), page(2))
+		}, reconcile.FindingUnproved, "503"},
+		"what comes after a page is not told, for a limit": {func(p *peer) {
+			pages(p, registrystub.TooMany(""), page(2))
+		}, reconcile.FindingUnproved, "429"},
+		"what comes after a page is no question to it": {func(p *peer) {
+			pages(p, registrystub.Status(400), page(2))
+		}, reconcile.FindingAbsent, ""},
+		"what comes after a full page is no question to it": {func(p *peer) {
+			pages(p, registrystub.Status(400), page(100))
+		}, reconcile.FindingUnproved, "could not be read to the end"},
 		"a page is full, and is all": {func(p *peer) {
 			pages(p, registrystub.Fault{Body: `{"name":"web","tags":[]}`}, page(100))
 		}, reconcile.FindingAbsent, ""},

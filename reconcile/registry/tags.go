@@ -51,10 +51,13 @@ func (s *session) whole(ctx context.Context) (all []string, complete bool, err e
 		full := len(all)%pageSize == 0
 		last := fmt.Sprintf("tags/list?n=%d&last=%s", pageSize, url.QueryEscape(all[len(all)-1]))
 		after, resp, refused := s.page(ctx, last, pageSize)
-		if refused != nil {
+		switch status := asError(refused); {
+		case status == nil:
+		case status.status == http.StatusBadRequest, missing(refused), unknown(refused):
 			// What knows no such question has no pages.
-			complete = !full
-			break
+			return all, !full, nil
+		default:
+			return nil, false, refused
 		}
 		known := len(after)
 		fresh := slices.DeleteFunc(after, func(tag string) bool { return seen[tag] })
