@@ -220,12 +220,23 @@ var (
 	flaggerPrimary  = regexp.MustCompile(`(?:^|[\s"])\S+-primary\.\S+ not ready|` +
 		`primary (?:deployment|daemonset) is scaled to zero`)
 	flaggerHalt  = regexp.MustCompile(`^Halt `)
-	flaggerBlind = regexp.MustCompile(`no values found|query failed|Metric query|Metric template|Error building|` +
-		`check \S+ failed(?: *$|.*(?:dial tcp|no such host|i/o timeout|deadline exceeded|connection refused|EOF|` +
-		`giving up after|x509:|tls:|404 page not found|no healthy upstream|upstream connect error|Bad Gateway|` +
-		`Unavailable|Gateway Time-?out|Too Many Requests|<html))`)
+	flaggerBlind = regexp.MustCompile(`no values found|query failed|Metric query|Metric template|Error building`)
+	// flaggerCheck is a check of a webhook. It was run where what it says is the result of a test, and nothing about the
+	// way there: no list of who may stand on the way is ever whole.
+	flaggerCheck = regexp.MustCompile(`(?s)check \S+ failed(.*)`)
+	checkRan     = regexp.MustCompile(`(?i)\bexit status (?:[1-9]|[1-9]\d|1[01]\d|12[0-5])\b|\btests? (?:\S+ )?failed|` +
+		`\d ?%|\b\d+ of \d+\b|assert|\bexpected\b`)
+	checkNotRun = regexp.MustCompile(`(?i)not found|no such|signal: |dial tcp|i/o timeout|deadline exceeded|refused|` +
+		`reset by peer|unreachable|no route|\bEOF\b|x509:|tls:|giving up after|misbehaving|unavailable|bad gateway|` +
+		`gateway time|too many requests|<html|denied|unauthori[sz]ed|forbidden`)
 	flaggerGate = regexp.MustCompile(`waiting for (?:traffic increase |promotion )?approval`)
 )
+
+// notRun reports whether a check failed and nothing says that it was run.
+func notRun(text string) bool {
+	check := flaggerCheck.FindStringSubmatch(text)
+	return check != nil && (!checkRan.MatchString(check[1]) || checkNotRun.MatchString(check[1]))
+}
 
 // explained adds what the events of a canary tell: why it refused the update, and whether it has seen it at all.
 // Newest first. Flagger's recorder drops events of an object that has many: a check that failed explains the end only
@@ -247,7 +258,7 @@ func (s *CanaryStatus) explained(words []Word) (reason v1alpha1.CanaryReason, de
 		case flaggerGate.MatchString(w.Text):
 		case flaggerPrimary.MatchString(w.Text):
 			return v1alpha1.CanaryPromoted, detected, []string{w.Text}
-		case flaggerBlind.MatchString(w.Text):
+		case flaggerBlind.MatchString(w.Text), notRun(w.Text):
 			h.blind += max(w.Count, 1)
 			checks = append(checks, w.Text)
 		case flaggerHalt.MatchString(w.Text):
