@@ -1,12 +1,16 @@
 package gate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"strings"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
@@ -65,12 +69,55 @@ func (b *builder) roots(closures map[string]manifest.Files, included map[string]
 	return out
 }
 
-// pathWords explains why there is no folder to build.
-func pathWords(dir string, err error) string {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Sprintf("this repository has no folder %q", dir)
+// folderOf is the folder that a Flux Kustomization renders. by is the unit that renders its object; nil where a file has
+// it.
+func (b *builder) folderOf(k *kustomizev1.Kustomization, o *sources.Object, by *unit) string {
+	dir := manifest.Folder(k.Spec.Path)
+	if !strings.Contains(dir, "${") {
+		return dir
 	}
-	return err.Error()
+	from := path.Dir(o.File)
+	if by != nil {
+		from = by.dir
+	}
+	return cmp.Or(manifest.MeantFolder(b.tree, dir, from), dir)
+}
+
+// noFolder is the finding about a Flux Kustomization of which there is no folder to build. It is an error where what
+// renders it has Flux look for the folder in this very source.
+func (b *builder) noFolder(k *kustomizev1.Kustomization, o *sources.Object, by *unit, err error) report.Finding {
+	f := report.Finding{
+		Rule: report.RuleNotBuilt, Level: report.LevelNote, File: o.File, Line: o.LineOf("spec", "path"),
+		Fix: "nothing, if its source is another repository; otherwise correct spec.path",
+	}
+	why := err.Error()
+	switch missing := errors.Is(err, fs.ErrNotExist); {
+	case missing && strings.Contains(k.Spec.Path, "${"):
+		why = fmt.Sprintf("a variable in its path %q is known to the cluster only", k.Spec.Path)
+		f.Fix = "nothing; what is in the folders is looked at as it stands there"
+	case missing:
+		why = fmt.Sprintf("this repository has no folder %q", k.Spec.Path)
+		if b.sameSource(k, by) {
+			f.Rule, f.Level, f.Fix = report.RuleBuild, report.LevelError, "correct spec.path"
+			why += ", and what renders the Kustomization has the same source: Flux cannot apply it"
+		}
+	}
+	f.Message = fmt.Sprintf("%s is not built: %s", o, why)
+	return f
+}
+
+// sameSource reports whether a Kustomization has the source of the one that renders it, which is known to be this
+// repository and nothing else.
+func (b *builder) sameSource(k *kustomizev1.Kustomization, by *unit) bool {
+	if by == nil || by.flux == nil || by.rendered == nil || !b.surelyOurs(k.Spec.SourceRef.Name) {
+		return false
+	}
+	at := func(k *kustomizev1.Kustomization) kustomizev1.CrossNamespaceSourceReference {
+		ref := k.Spec.SourceRef
+		ref.APIVersion, ref.Namespace = "", cmp.Or(ref.Namespace, k.Namespace)
+		return ref
+	}
+	return at(k) == at(by.flux)
 }
 
 // withComponent adds the files of a component that a Flux Kustomization names.

@@ -108,7 +108,7 @@ func ParseConfig(name string, data []byte) (*Config, error) {
 		if len(root.Content) == 0 {
 			return 1
 		}
-		o := sources.Object{Root: root.Content[0]}
+		o := sources.Object{Text: root.Content[0]}
 		for len(keys) > 0 && o.LineOf(keys...) == 0 {
 			keys = keys[:len(keys)-1]
 		}

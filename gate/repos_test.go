@@ -26,6 +26,12 @@ func kustomization(name, path, more string) string {
 	return strings.Replace(flux(path, more), "name: apps", "name: "+name, 1)
 }
 
+// gitRepository is a source of Flux.
+func gitRepository(name, more string) string {
+	return "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: " + name + ", namespace: flux-system}\n" +
+		"spec:\n  url: https://git.example.org/acme/fleet\n  " + more + "\n"
+}
+
 func TestGateRepositoriesAsTheyAre(t *testing.T) {
 	for title, c := range map[string]struct {
 		files  map[string]string
@@ -56,6 +62,37 @@ func TestGateRepositoriesAsTheyAre(t *testing.T) {
 				"clusters/a/ks.yaml": kustomization("app", "../apps/app", "prune: true"), "apps/app/a.yaml": deployment("a", "app:v1"),
 			},
 			images: []string{"app:v1 apps/app/a.yaml:12"},
+		},
+		"a variable in the path that only the cluster knows, and a folder by the words of what renders it": {
+			files: map[string]string{
+				"clusters/prod/01/flux.yaml":  kustomization("flux-system", "./clusters/prod/01", "prune: true"),
+				"clusters/stage/01/flux.yaml": kustomization("flux-system", "./clusters/stage/01", "prune: true"),
+				"clusters/prod/01/ks.yaml":    kustomization("shop", "./shop/${ENVIRONMENT}/${ID}", "postBuild: {substitute: {TAG: v1}}"),
+				"clusters/stage/01/ks.yaml":   kustomization("shop", "./shop/${ENVIRONMENT}/${ID}", "postBuild: {substitute: {TAG: v2}}"),
+				"shop/prod/01/app.yaml":       deployment("shop", "shop:${TAG}"),
+				"shop/stage/01/app.yaml":      deployment("shop", "shop:${TAG}"),
+			},
+			config: "environments: {prod: {paths: [clusters/prod], tags: ^v2$}}\n",
+			want:   []string{"error tag-not-allowed shop/prod/01/app.yaml:12"},
+			images: []string{"shop:v1 shop/prod/01/app.yaml:12", "shop:v2 shop/stage/01/app.yaml:12"},
+		},
+		"a path that is missing in the source of what renders it": {
+			files: map[string]string{
+				"clusters/a/flux.yaml":          kustomization("flux-system", "./clusters/a", "prune: true") + "---\n" + gitRepository("flux-system", ""),
+				"clusters/a/kustomization.yaml": "resources: [flux.yaml, ../../apps/ks.yaml, ../../apps/shop.yaml]\n",
+				"apps/ks.yaml":                  "# Lines before it.\n#\n" + kustomization("away", "./apps/away", "prune: true"),
+				"apps/shop.yaml":                kustomization("shop", "./shop/${WHERE}", "prune: true"),
+			},
+			want: []string{"error kustomize-build apps/ks.yaml:8", "note not-built apps/shop.yaml:6"},
+			says: []string{`this repository has no folder "./apps/away"`, `a variable in its path "./shop/${WHERE}" is known to the cluster only`},
+		},
+		"a path that is missing where the source includes another repository": {
+			files: map[string]string{
+				"clusters/a/flux.yaml": kustomization("flux-system", "./clusters/a", "prune: true") + "---\n" +
+					gitRepository("flux-system", "include: [{repository: {name: other}}]"),
+				"clusters/a/ks.yaml": kustomization("away", "./apps/away", "prune: true"),
+			},
+			want: []string{"note not-built clusters/a/ks.yaml:6"},
 		},
 		"a child of a variable that nobody knows": {
 			files: map[string]string{"ks.yaml": kustomization("shop", "./apps/${WHERE}", "prune: true")},

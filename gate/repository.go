@@ -39,6 +39,24 @@ func (b *builder) oursByName(name string) bool {
 	return !overlap(known, urls)
 }
 
+// surelyOurs reports whether a GitRepository is known to be this repository, and to bring nothing of another one.
+func (b *builder) surelyOurs(name string) bool {
+	found := false
+	for i := range b.gitRepos {
+		o := &b.gitRepos[i]
+		if o.Name != name {
+			continue
+		}
+		spec := sources.ValueOf(o.Root, "spec")
+		if sources.ValueOf(spec, "include") != nil {
+			return false
+		}
+		at := address(sources.TextOf(spec, "url"))
+		found = found || name == "flux-system" || at != "" && slices.Contains(b.remotes, at)
+	}
+	return found
+}
+
 // address makes one of the ways to write a repository's URL.
 func address(url string) string {
 	_, rest, ok := strings.Cut(url, "://")

@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"fmt"
 	"path"
 	"runtime"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 	"github.com/backstop-dev/backstop/reconcile/render"
@@ -130,14 +128,10 @@ func (b *builder) addFlux(objects []sources.Object, by *unit) {
 		if k.Spec.SourceRef.Name == "" || !b.ours(k) {
 			continue
 		}
-		dir := manifest.Folder(k.Spec.Path)
-		files, err := manifest.Closure(b.tree, k.Spec.Path)
+		dir := b.folderOf(k, o, by)
+		files, err := manifest.Closure(b.tree, dir)
 		if err != nil {
-			b.notes = append(b.notes, unitNote{by, report.Finding{
-				Rule: report.RuleNotBuilt, Level: report.LevelNote, File: o.File, Line: o.LineOf("spec", "path"),
-				Message: fmt.Sprintf("%s is not built: %s", o, pathWords(k.Spec.Path, err)),
-				Fix:     "nothing, if its source is another repository; otherwise correct spec.path",
-			}})
+			b.notes = append(b.notes, unitNote{by, b.noFolder(k, o, by, err)})
 			continue
 		}
 		for _, component := range k.Spec.Components {
@@ -207,9 +201,9 @@ func (b *builder) locate(u *unit) {
 	file, line := u.place()
 	for i := range u.rendered.Objects {
 		o := &u.rendered.Objects[i]
-		o.File, o.Line = file, line
+		o.File, o.Line, o.Text = file, line, nil
 		if known := byName[o.Kind+"/"+o.Name]; known != nil {
-			o.File, o.Line = known.File, known.Line
+			o.File, o.Line, o.Text = known.File, known.Line, known.Text
 		}
 	}
 }

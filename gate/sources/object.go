@@ -20,6 +20,8 @@ type Object struct {
 	File string
 	Line int
 	Root *yaml.Node
+	// Text is the object as its file has it, of which the lines are: nil where it was rendered and no file has it.
+	Text *yaml.Node
 	// Literal means that the object is marked as one in which Flux replaces no variables.
 	Literal bool
 }
@@ -42,7 +44,10 @@ func (o *Object) Group() string {
 
 // LineOf is the line of the value at a path of keys, or of the object if that path is absent.
 func (o *Object) LineOf(keys ...string) int {
-	n := o.Root
+	n := o.Text
+	if n == nil {
+		return o.Line
+	}
 	for _, key := range keys {
 		next := ValueOf(n, key)
 		if next == nil {
@@ -141,7 +146,7 @@ func (e *FieldError) Error() string {
 // LineOfField finds the line of a field that is named as in spec.images.newTag, in any item of a list; that of the
 // object where it is not found.
 func (o *Object) LineOfField(field string) int {
-	if n := fieldOf(o.Root, strings.Split(field, "."), nil); n != nil {
+	if n := fieldOf(o.Text, strings.Split(field, "."), nil); n != nil {
 		return n.Line
 	}
 	return o.Line

@@ -107,7 +107,7 @@ func appendObjects(out []Object, file string, root *yaml.Node) []Object {
 	meta := ValueOf(root, "metadata")
 	o := Object{
 		APIVersion: TextOf(root, "apiVersion"), Kind: TextOf(root, "kind"),
-		Namespace: TextOf(meta, "namespace"), Name: TextOf(meta, "name"), File: file, Line: root.Line, Root: root,
+		Namespace: TextOf(meta, "namespace"), Name: TextOf(meta, "name"), File: file, Line: root.Line, Root: root, Text: root,
 	}
 	for _, in := range []string{"annotations", "labels"} {
 		o.Literal = o.Literal || TextOf(ValueOf(meta, in), "kustomize.toolkit.fluxcd.io/substitute") == "disabled"

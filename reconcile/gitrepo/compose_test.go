@@ -103,6 +103,18 @@ func TestComposedImageIsBlamedAndUndoneAtItsSource(t *testing.T) {
 			diff: []string{"web/prod/d.yaml -image: " + web + ":2", "web/prod/d.yaml +image: " + web + ":1"},
 		},
 		{
+			name: "the path of a child is made of a variable that only the cluster knows",
+			files: []string{
+				"clusters/prod/ks.yaml", fluxKustomization("apps", "./apps", "postBuild:", "  substituteFrom: [{kind: ConfigMap, name: cluster}]"),
+				"apps/kustomization.yaml", kustomization("../all"), "all/kustomization.yaml", kustomization("ks.yaml"),
+				"all/ks.yaml", fluxKustomization("web", "./web/${ENV}"),
+				"clusters/prod/web.yaml", fluxKustomization("own", "./web/${ENV}", "postBuild:", "  substitute: {TAG: v1}"),
+				"web/prod/d.yaml", app("web", web+":${TAG}"), "web/dev/d.yaml", app("web", web+":${TAG}"),
+			},
+			file: "clusters/prod/web.yaml", before: "TAG: v1", after: "TAG: v2", image: web + ":v2",
+			diff: []string{"clusters/prod/web.yaml -substitute: {TAG: v2}", "clusters/prod/web.yaml +substitute: {TAG: v1}"},
+		},
+		{
 			name: "one file that two clusters render with tags of their own",
 			files: []string{
 				"clusters/blue/ks.yaml", fluxKustomization("blue", "./web", "postBuild:", "  substitute: {TAG: v1}"),

@@ -117,8 +117,8 @@ func (h *history) changed(ch store.Change) ([]manifest.Delta, bool, error) {
 	return nil, false, nil
 }
 
-// imageAt names the image that a node makes together with its neighbours; empty where it is no more than the name of a
-// registry or repository, whose version stands elsewhere.
+// imageAt names the image that a node makes together with its neighbours; empty where it is no more than a part of one,
+// whose other parts stand elsewhere, or the version of a chart.
 func (h *history) imageAt(ch store.Change, d manifest.Delta) string {
 	p, err := h.parsed(ch.Path, ch.After.Hash)
 	if n := p.node(d.Pointer); err == nil && n != nil {
@@ -132,7 +132,7 @@ func (h *history) imageAt(ch store.Change, d manifest.Delta) string {
 			return oneLine(image, imageRunes)
 		}
 	}
-	if d.After.Part == manifest.PartRegistry || d.After.Part == manifest.PartRepository {
+	if d.After.Part != manifest.PartImage {
 		return ""
 	}
 	return oneLine(d.After.Value, imageRunes)

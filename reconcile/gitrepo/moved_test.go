@@ -193,7 +193,9 @@ func TestSquashThatMovesFilesNamesWhatElseItBrought(t *testing.T) {
 	c.git("mv", "old", "new")
 	c.put("squash", "new/web/d.yaml", app("web", web+":2"), "new/api/d.yaml", app("api", api+":2"),
 		"new/more/d.yaml", app("more", "reg.example.org/more:1"),
-		"new/values.yaml", "controller:\n  image: {registry: reg.example.org, pullPolicy: Always}\n")
+		"new/values.yaml", "controller:\n  image: {registry: reg.example.org, pullPolicy: Always}\n",
+		"new/chart.yaml", "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: web}\nspec:\n  chart:\n    spec:\n"+
+			"      version: 2.0.0 # {\"$imagepolicy\": \"flux-system:web:tag\"}\n")
 	s, _ := c.undo(ask(web + ":2"))
 	if diff := cmp.Diff([]string{api + ":2"}, s.OtherImages); diff != "" {
 		t.Error(diff)

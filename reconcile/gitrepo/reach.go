@@ -1,6 +1,7 @@
 package gitrepo
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"path"
@@ -32,7 +33,7 @@ func (h *history) reached(ctx context.Context, c *store.Commit, root reconcile.R
 ) (*reach, error) {
 	r := &reach{history: h, ctx: ctx, commit: c, seen: map[string]bool{},
 		graph: manifest.NewGraph(h.Snapshot(c.Tree))}
-	r.units = []*unit{{files: files}}
+	r.units = []*unit{{dir: rootPath(root), files: files}}
 	for i := 0; i < len(r.units) && i < maxUnits; i++ {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -56,7 +57,14 @@ func (r *reach) below(u *unit) error {
 			if k.Path == "" || k.Source.Kind != "" && k.Source.Kind != "GitRepository" {
 				continue
 			}
-			child := &unit{children: k.Children}
+			if strings.Contains(dir, "${") {
+				by := u.dir
+				if by == "." {
+					by = path.Dir(file)
+				}
+				dir = cmp.Or(manifest.MeantFolder(r.Snapshot(r.commit.Tree), dir, by), dir)
+			}
+			child := &unit{dir: dir, children: k.Children}
 			if child.vars, err = r.variables(u, k); err != nil {
 				return err
 			}
