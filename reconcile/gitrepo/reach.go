@@ -1,7 +1,6 @@
 package gitrepo
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"path"
@@ -24,6 +23,8 @@ type reach struct {
 	graph  *manifest.Graph
 	units  []*unit
 	seen   map[string]bool
+	// read are the Flux Kustomizations of the files that were read: many units render one file.
+	read map[string][]manifest.Reconciled
 	// configs are the objects that hold variables, by kind and name.
 	configs map[string][]manifest.Node
 }
@@ -32,7 +33,7 @@ type reach struct {
 func (h *history) reached(ctx context.Context, c *store.Commit, root reconcile.Root, files manifest.Files,
 ) (*reach, error) {
 	r := &reach{history: h, ctx: ctx, commit: c, seen: map[string]bool{},
-		graph: manifest.NewGraph(h.Snapshot(c.Tree))}
+		read: map[string][]manifest.Reconciled{}, graph: manifest.NewGraph(h.Snapshot(c.Tree))}
 	r.units = []*unit{{dir: rootPath(root), files: files}}
 	for i := 0; i < len(r.units) && i < maxUnits; i++ {
 		if err := ctx.Err(); err != nil {
@@ -47,6 +48,7 @@ func (h *history) reached(ctx context.Context, c *store.Commit, root reconcile.R
 
 // below adds the units of the Flux Kustomizations that a unit renders.
 func (r *reach) below(u *unit) error {
+	tree := r.Snapshot(r.commit.Tree)
 	for _, file := range u.files.Paths {
 		found, err := r.reconciled(file)
 		if err != nil {
@@ -62,7 +64,9 @@ func (r *reach) below(u *unit) error {
 				if by == "." {
 					by = path.Dir(file)
 				}
-				dir = cmp.Or(manifest.MeantFolder(r.Snapshot(r.commit.Tree), dir, by), dir)
+				if dir = manifest.MeantFolder(tree, dir, by); dir == "" {
+					continue
+				}
 			}
 			child := &unit{dir: dir, children: k.Children}
 			if child.vars, err = r.variables(u, k); err != nil {
@@ -95,6 +99,9 @@ func signature(vars map[string][]manifest.Node) string {
 
 // reconciled reads the Flux Kustomizations of a file at the commit.
 func (r *reach) reconciled(file string) ([]manifest.Reconciled, error) {
+	if known, ok := r.read[file]; ok {
+		return known, nil
+	}
 	e, err := r.EntryAt(r.commit.Tree, file)
 	if err != nil || !e.Regular() {
 		return nil, err
@@ -103,7 +110,8 @@ func (r *reach) reconciled(file string) ([]manifest.Reconciled, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	return manifest.Reconciles(file, data), nil
+	r.read[file] = manifest.Reconciles(file, data)
+	return r.read[file], nil
 }
 
 // variables collects what a Flux Kustomization replaces, with what its parent adds to it.

@@ -1,6 +1,7 @@
 package gitrepo
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/fluxcd/pkg/envsubst"
@@ -24,15 +25,18 @@ type unit struct {
 
 // expand replaces the unit's variables in a text.
 func (u *unit) expand(text string) string {
-	if len(u.vars) == 0 && !strings.Contains(text, "${") {
+	if !strings.Contains(text, "${") {
 		return text
 	}
-	var flat []manifest.Node
-	for _, nodes := range u.vars {
-		flat = append(flat, nodes...)
+	var made []manifest.Node
+	for _, found := range named.FindAllStringSubmatch(text, -1) {
+		made = append(made, u.vars[found[1]]...)
 	}
-	return manifest.Expand(text, flat)
+	return manifest.Expand(text, made)
 }
+
+// named finds the names of variables, those of a default among them.
+var named = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)`)
 
 // usedIn lists the variables that a text names.
 func usedIn(text string) []string {
