@@ -15,6 +15,8 @@ ifndef VERSION
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 endif
 IMAGE ?= ghcr.io/backstop-dev/backstop:dev
+# ARCHES are the processors that make image builds for.
+ARCHES ?= amd64 arm64
 PREFIX ?= /usr/local
 # TESTFLAGS reach go test in test and unit, e.g. make unit TESTFLAGS='-run Blame -v'.
 TESTFLAGS ?=
@@ -43,12 +45,12 @@ install: build ## Put backstop, also as kubectl backstop, into PREFIX/bin
 # The same commit gives the same bytes everywhere: no paths, no time but the commit's.
 .PHONY: image
 image: ## Build the image for linux/amd64 and arm64 as an OCI layout in dist/image, without Docker
-	for arch in amd64 arm64; do \
+	for arch in $(ARCHES); do \
 		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GOBUILD) -o dist/linux-$$arch/backstop ./cmd/sidecar; \
 	done
 	$(GO) run ./scripts/release/cmd image -o dist/image -name $(IMAGE) -version $(VERSION) \
 		-revision "$$(git rev-parse HEAD 2>/dev/null)" -created "$$(git log -1 --format=%ct 2>/dev/null || echo 0)" \
-		linux/amd64=dist/linux-amd64/backstop linux/arm64=dist/linux-arm64/backstop
+		$(foreach arch,$(ARCHES),linux/$(arch)=dist/linux-$(arch)/backstop)
 
 # Twice, from two folders, and every byte compared. FRESH=1 compiles everything anew the second time.
 # KEY=FILE signs with a key at hand; the workflow signs without one.
@@ -142,10 +144,11 @@ fuzz: ## Fuzz every target for FUZZTIME each
 
 # Not part of test: what fails once in many runs is looked for at night.
 .PHONY: e2e
-e2e: image build ## Run Backstop's image on a real node with kubelet and containerd (as root on Linux)
+e2e: build ## Run Backstop's image on a real node with kubelet and containerd (as root on Linux); FLUX=DIR has Flux's own controllers
 	@[ "$$(uname -s)-$$(id -u)" = Linux-0 ] || { echo 'make e2e needs Linux and root: it starts containerd and a kubelet' >&2; exit 1; }
-	scripts/control-plane.sh node >/dev/null
-	$(GO) test -tags e2e -count 1 -timeout 60m -v $(TESTFLAGS) ./test/e2e
+	@scripts/control-plane.sh node >/dev/null
+	@$(MAKE) --no-print-directory image ARCHES=$$($(GO) env GOARCH)
+	$(if $(FLUX),FLUX=$(abspath $(FLUX))) $(GO) test -tags e2e -count 1 -timeout 60m -v $(TESTFLAGS) ./test/e2e
 
 .PHONY: chaos
 chaos: control-plane ## Run N random schedules of faults (N=20 FROM=1), or the one of a SEED

@@ -22,6 +22,7 @@ import (
 	"github.com/backstop-dev/backstop/test/fluxstub"
 	"github.com/backstop-dev/backstop/test/gitserver"
 	"github.com/backstop-dev/backstop/test/kubelet"
+	"github.com/backstop-dev/backstop/test/realflux"
 	"github.com/backstop-dev/backstop/test/registrystub"
 	"github.com/backstop-dev/backstop/test/testenv"
 )
@@ -152,18 +153,31 @@ func (s *stage) deploy() {
 	s.fleet.Objects = s.fleet.Objects[1:] // the namespace of Flux is there
 	must(s.t, s.fleet.Create(s.t.Context(), s.client))
 	must(s.t, s.env.Apply(s.t.Context(), strings.ReplaceAll(policy, "NAMESPACE", s.fleet.Namespace(production))))
+	s.flux()
+	for _, app := range s.fleet.Apps {
+		s.runs(app, fleet.Tag(production, 0))
+	}
+}
+
+// flux runs Flux's own controllers where FLUX names their folder, and stand-ins otherwise.
+func (s *stage) flux() {
+	s.t.Helper()
+	if dir := os.Getenv("FLUX"); dir != "" {
+		flux, err := realflux.Start(s.t.Context(), realflux.Options{Dir: dir, Env: s.env, Data: s.t.TempDir()})
+		s.t.Cleanup(flux.Stop)
+		must(s.t, err)
+		return
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := fluxstub.Run(ctx, fluxstub.Options{Config: s.env.Config, Namespaces: s.fleet.Namespaces(), Dir: s.t.TempDir()}); err != nil {
+		o := fluxstub.Options{Config: s.env.Config, Namespaces: s.fleet.Namespaces(), Dir: s.t.TempDir()}
+		if err := fluxstub.Run(ctx, o); err != nil {
 			s.t.Errorf("the stand-in for Flux: %v", err)
 		}
 	}()
 	s.t.Cleanup(func() { cancel(); <-done })
-	for _, app := range s.fleet.Apps {
-		s.runs(app, fleet.Tag(production, 0))
-	}
 }
 
 const policy = `apiVersion: backstop.dev/v1alpha1
