@@ -10,6 +10,7 @@ package text
 import (
 	"encoding/base64"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -110,35 +111,115 @@ const Redacted = "[redacted]"
 // edge begins a token also where the text before it is percent-encoded.
 const edge = `(?:\b|%[0-9a-f]{2})`
 
-// secrets are what errors, URLs and headers may carry.
-var secrets = regexp.MustCompile(`(?i)` + strings.Join([]string{
-	// WebSockets with their tickets, and the URLs that Slack takes answers at.
-	`wss?://[^\s"]+`, `https?://hooks\.[^\s"]+`, `ticket=[^\s"&]+`,
-	// Tokens of Slack, GitHub, GitLab, Bitbucket, registries, clouds and Vault, and what a JSON Web Token looks like.
-	edge + `(?:xox[a-z]|xapp)[-.][^\s"&]+`, edge + `gh[opsur]_[a-z0-9]{20,}`, edge + `github_pat_[a-z0-9_]{20,}`,
-	edge + `gl(?:pat|dt|rt|rtr|ptt|cbt|soat|agent|ft|imt|ffct|oas|wt)-[a-z0-9_.-]{10,}`,
-	edge + `at(?:bb|ctt3|att3)[a-z0-9_=-]{20,}`, edge + `dckr_[a-z]{3}_[a-z0-9_-]{20,}`, edge + `npm_[a-z0-9]{36}`,
-	edge + `A[KS]IA[A-Z0-9]{16}\b`, edge + `AIza[a-z0-9_-]{35}`, edge + `ya29\.[a-z0-9_-]{20,}`,
-	edge + `hv[sb]\.[a-z0-9_-]{20,}`, edge + `AGE-SECRET-KEY-1[a-z0-9]{20,}`,
-	edge + `(?-i:eyJ)[a-z0-9_-]{8,}\.[a-z0-9_-]+(?:\.[a-z0-9_-]*)?`,
-	`-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?`,
-	// What a login sends, in a header, a query or JSON.
-	`\b(?:proxy-)?authorization["']?\s*[:=]\s*["'\[]*(?:(?:basic|bearer|token|digest|negotiate)\s+[^\s"]+|[^\s"']{16,})`,
-	`\b(?:bearer|basic)\s+[a-z0-9+/_.-]{20,}=*`,
-	`\b(?:(?:access|private|refresh|id|job)_?token|token|api_?key|client_secret|passw(?:or)?d|sig|signature|` +
-		`x-(?:amz|goog)-(?:signature|security-token|credential))=[^\s"'&,;]+`,
-	`\\?"(?:[a-z]+_?token|token|password|secret|auth|client_secret|private_key)\\?"\s*:\s*\\?"[^"\\]+`,
-	// What stands before the @ of an address, with its password; a password may hold what it should not.
-	`//[^/\s"@]+:[^/\s"]*@`, `//[^/\s"@:]*:\d*[^\d/\s"@][^\s"@]*@`, `https?://[^/\s"@:]+@`,
-	`(?:%2f){2}[^\s"/@&]+?%3a[^\s"/@&]*?%40`,
-}, "|"))
+// secret is a form of what errors, URLs and headers may carry: a pattern, and of the words in signs one that each text
+// has which the pattern finds, in lower case. To look for the words costs little, and few texts have any of them.
+type secret struct {
+	signs   []string
+	pattern string
+}
 
-// encoded is what may be a name and a password as basic authentication sends them.
-var encoded = regexp.MustCompile(`[A-Za-z0-9+/_-]{8,}={0,2}`)
+var forms = []secret{
+	// WebSockets with their tickets, and the URLs that Slack takes answers at.
+	{[]string{"ws://", "wss://"}, `wss?://[^\s"]+`},
+	{[]string{"://hooks."}, `https?://hooks\.[^\s"]+`},
+	{[]string{"ticket="}, `ticket=[^\s"&]+`},
+	// Tokens of Slack, GitHub, GitLab, Bitbucket, registries, clouds and Vault, and what a JSON Web Token looks like.
+	{[]string{"xox", "xapp"}, edge + `(?:xox[a-z]|xapp)[-.][^\s"&]+`},
+	{[]string{"gho_", "ghp_", "ghs_", "ghu_", "ghr_"}, edge + `gh[opsur]_[a-z0-9]{20,}`},
+	{[]string{"github_pat_"}, edge + `github_pat_[a-z0-9_]{20,}`},
+	{[]string{"glpat-", "gldt-", "glrt-", "glrtr-", "glptt-", "glcbt-", "glsoat-", "glagent-", "glft-", "glimt-",
+		"glffct-", "gloas-", "glwt-"},
+		edge + `gl(?:pat|dt|rt|rtr|ptt|cbt|soat|agent|ft|imt|ffct|oas|wt)-[a-z0-9_.-]{10,}`},
+	{[]string{"atbb", "atctt3", "atatt3"}, edge + `at(?:bb|ctt3|att3)[a-z0-9_=-]{20,}`},
+	{[]string{"dckr_"}, edge + `dckr_[a-z]{3}_[a-z0-9_-]{20,}`},
+	{[]string{"npm_"}, edge + `npm_[a-z0-9]{36}`},
+	{[]string{"akia", "asia"}, edge + `A[KS]IA[A-Z0-9]{16}\b`},
+	{[]string{"aiza"}, edge + `AIza[a-z0-9_-]{35}`},
+	{[]string{"ya29."}, edge + `ya29\.[a-z0-9_-]{20,}`},
+	{[]string{"hvs.", "hvb."}, edge + `hv[sb]\.[a-z0-9_-]{20,}`},
+	{[]string{"age-secret-key-1"}, edge + `AGE-SECRET-KEY-1[a-z0-9]{20,}`},
+	{[]string{"eyj"}, edge + `(?-i:eyJ)[a-z0-9_-]{8,}\.[a-z0-9_-]+(?:\.[a-z0-9_-]*)?`},
+	{[]string{"private key-----"},
+		`-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?`},
+	// What a login sends, in a header, a query or JSON.
+	{[]string{"authorization"}, `\b(?:proxy-)?authorization["']?\s*[:=]\s*["'\[]*` +
+		`(?:(?:basic|bearer|token|digest|negotiate)\s+[^\s"]+|[^\s"']{16,})`},
+	{[]string{"bearer", "basic"}, `\b(?:bearer|basic)\s+[a-z0-9+/_.-]{20,}=*`},
+	{[]string{"token=", "key=", "secret=", "passwd=", "password=", "sig=", "signature=", "credential="},
+		`\b(?:(?:access|private|refresh|id|job)_?token|token|api_?key|client_secret|passw(?:or)?d|sig|signature|` +
+			`x-(?:amz|goog)-(?:signature|security-token|credential))=[^\s"'&,;]+`},
+	{[]string{`token\"`, `token"`, `password\"`, `password"`, `secret\"`, `secret"`, `auth\"`, `auth"`, `private_key`},
+		`\\?"(?:[a-z]+_?token|token|password|secret|auth|client_secret|private_key)\\?"\s*:\s*\\?"[^"\\]+`},
+	// What stands before the @ of an address, with its password; a password may hold what it should not.
+	{[]string{"//"},
+		`//[^/\s"@]+:[^/\s"]*@|//[^/\s"@:]*:\d*[^\d/\s"@][^\s"@]*@|https?://[^/\s"@:]+@`},
+	{[]string{"%2f%2f"}, `(?:%2f){2}[^\s"/@&]+?%3a[^\s"/@&]*?%40`},
+}
+
+// secrets is any of the forms.
+var secrets = func() *regexp.Regexp {
+	var any []string
+	for _, f := range forms {
+		any = append(any, f.pattern)
+	}
+	return regexp.MustCompile(`(?i)` + strings.Join(any, "|"))
+}()
+
+// mayHold reports whether a text has a sign of a secret.
+func mayHold(s string) bool {
+	if strings.ContainsAny(s, "\u017f\u212a") {
+		return true // letters that are an s and a k to those who ignore case
+	}
+	s = strings.ToLower(s)
+	return slices.ContainsFunc(forms, func(f secret) bool {
+		return slices.ContainsFunc(f.signs, func(sign string) bool {
+			return strings.Contains(s, sign) && (sign != "//" || strings.Contains(s, "@"))
+		})
+	})
+}
+
+// withoutLogins takes out what is a name and a password as basic authentication sends them: eight letters of base64 or
+// more, and at most two signs that fill up.
+func withoutLogins(s string) string {
+	var out strings.Builder
+	kept := 0
+	for at := 0; at < len(s); at++ {
+		end := at
+		for end < len(s) && base64Letter(s[end]) {
+			end++
+		}
+		if end-at < 8 {
+			at = end
+			continue
+		}
+		for fill := 0; fill < 2 && end < len(s) && s[end] == '='; fill++ {
+			end++
+		}
+		if login(s[at:end]) {
+			out.WriteString(s[kept:at])
+			out.WriteString(Redacted)
+			kept = end
+		}
+		at = end - 1
+	}
+	if kept == 0 {
+		return s
+	}
+	out.WriteString(s[kept:])
+	return out.String()
+}
+
+// base64Letter reports whether a byte is one of either alphabet of base64.
+func base64Letter(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '+' || c == '/' || c == '_' || c == '-'
+}
+
+// standard spells base64 for URLs with the letters of the other alphabet.
+var standard = strings.NewReplacer("-", "+", "_", "/")
 
 // login reports whether a text is a name and a password in base64.
 func login(s string) bool {
-	s = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(s, "="))
+	s = standard.Replace(strings.TrimRight(s, "="))
 	plain, err := base64.RawStdEncoding.DecodeString(s)
 	name, password, found := strings.Cut(string(plain), ":")
 	return err == nil && found && name != "" && password != "" &&
@@ -151,12 +232,10 @@ const maxMasked = 64 << 10
 // Mask takes secrets out of a text that may be logged or shown.
 func Mask(s string) string {
 	s = CutBytes(s, maxMasked)
-	return encoded.ReplaceAllStringFunc(secrets.ReplaceAllString(s, Redacted), func(word string) string {
-		if login(word) {
-			return Redacted
-		}
-		return word
-	})
+	if mayHold(s) {
+		s = secrets.ReplaceAllString(s, Redacted)
+	}
+	return withoutLogins(s)
 }
 
 // Short is the part of a hash that people use: its first 12 characters.

@@ -180,6 +180,23 @@ func FuzzMask(f *testing.F) {
 	})
 }
 
+// BenchmarkMask masks what a kubelet says, as every card, log line and record does many times.
+func BenchmarkMask(b *testing.B) {
+	const pull = `Back-off pulling image "ghcr.io/acme/backend:v1.2.3": ErrImagePull: failed to pull and unpack image: not found`
+	for name, in := range map[string]string{
+		"a message":                   pull,
+		"a long text":                 strings.Repeat(pull+"\n", 100),
+		"a message that has a secret": pull + " at https://jane:secret@ghcr.io",
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(in)))
+			for b.Loop() {
+				Mask(in)
+			}
+		})
+	}
+}
+
 func TestShort(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "", "0123456789ab": "0123456789ab", "0123456789abcdef": "0123456789ab", "main": "main",
