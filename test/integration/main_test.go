@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"testing"
@@ -55,6 +56,7 @@ func TestMain(m *testing.M) {
 		// Programs that look for races sleep for a second when they exit; the tests start hundreds of them.
 		os.Setenv("GORACE", "atexit_sleep_ms=50")
 	}
+	debug.SetGCPercent(400)           // a tenth of the stand-ins' time is spent on it otherwise
 	ctrllog.SetLogger(logr.Discard()) // or controller-runtime complains that nobody did
 	code := m.Run()
 	if common.flux != nil {

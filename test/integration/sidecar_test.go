@@ -99,7 +99,8 @@ func runSidecar(t *testing.T, w *World, binary string, config *rest.Config, flag
 		"--slack-hosts=127.0.0.1", "--confirm-absence=0s",
 	}, flags...)
 	cmd := exec.Command(binary, args...)
-	cmd.Env = append(os.Environ(), "POD_NAMESPACE="+testenv.Namespace)
+	// A program that looks for races pays dearly for each collection of a heap that is small here.
+	cmd.Env = append(os.Environ(), "POD_NAMESPACE="+testenv.Namespace, "GOGC=400")
 	cmd.Stdout, cmd.Stderr = log, log
 	p, err := process.Start("backstop", cmd)
 	w.must(err)
