@@ -211,7 +211,7 @@ func withoutLogins(s string) string {
 
 // base64Letter reports whether a byte is one of either alphabet of base64.
 func base64Letter(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '+' || c == '/' || c == '_' || c == '-'
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("+/-_", c) >= 0
 }
 
 // standard spells base64 for URLs with the letters of the other alphabet.
