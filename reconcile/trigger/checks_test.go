@@ -2,6 +2,7 @@ package trigger_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -12,11 +13,14 @@ func TestACheckThatWasNotRunMeasuresNothing(t *testing.T) {
 	at := slices.IndexFunc(all, func(r refused) bool { return r.Case == "an acceptance test fails" })
 	said := func(words string) string {
 		t.Helper()
+		if !strings.HasPrefix(words, "Halt ") {
+			words = "Halt web.prod advancement external check acceptance-test failed " + words
+		}
 		r := all[at]
 		r.Words = slices.Clone(r.Words)
 		for i := range r.Words {
 			if r.Words[i].Count > 0 {
-				r.Words[i].Says = "Halt web.prod advancement external check acceptance-test failed " + words
+				r.Words[i].Says = words
 			}
 		}
 		_, then, _, _ := r.judge()
@@ -31,6 +35,8 @@ func TestACheckThatWasNotRunMeasuresNothing(t *testing.T) {
 		"failed to run test: exit status 127", "failed to run test: bash: hey: command not found: exit status 127",
 		"failed to run test: exec: \"helm\": executable file not found in $PATH", "failed to run test: Error: release: not found: exit status 1",
 		"failed to run test: dial tcp 10.0.0.9:443: i/o timeout: exit status 1", "failed to run test: signal: killed", "503", "<!DOCTYPE html>",
+		"Halt web.prod advancement success rate NaN% < 99%", "Halt web.prod advancement error-rate too many outstanding requests",
+		"Halt web.prod advancement request duration could not be parsed",
 	} {
 		if then := said(words); then == "may revert" {
 			t.Errorf("%q: it %s", words, then)
@@ -38,6 +44,8 @@ func TestACheckThatWasNotRunMeasuresNothing(t *testing.T) {
 	}
 	for _, words := range []string{
 		"failed to run test: exit status 1", "3 of 20 tests failed", "61 % of the requests fail", "expected 200, got 500", "AssertionError: cart is empty",
+		"Halt web.prod advancement error-rate 7.31 > 1", "Halt web.prod advancement request duration 1.204s > 500ms",
+		"Halt web.prod advancement success rate -1.00% < 99.5%", "Halt web.prod advancement queue 1e+06 > 1000",
 		"command hey -z 1m http://web-canary.prod/ failed: exit status 2",
 	} {
 		if then := said(words); then != "may revert" {

@@ -219,8 +219,10 @@ var (
 	flaggerNotReady = regexp.MustCompile(`waiting for rollout to finish|not ready`)
 	flaggerPrimary  = regexp.MustCompile(`(?:^|[\s"])\S+-primary\.\S+ not ready|` +
 		`primary (?:deployment|daemonset) is scaled to zero`)
-	flaggerHalt  = regexp.MustCompile(`^Halt `)
-	flaggerBlind = regexp.MustCompile(`no values found|query failed|Metric query|Metric template|Error building`)
+	flaggerHalt = regexp.MustCompile(`^Halt `)
+	// flaggerCompared is a metric beside what it may be.
+	flaggerCompared = regexp.MustCompile(`\d\S* [<>] \S*\d`)
+	flaggerBlind    = regexp.MustCompile(`no values found|query failed|Metric query|Metric template|Error building`)
 	// flaggerCheck is a check of a webhook. It was run where what it says is the result of a test, and nothing about the
 	// way there: no list of who may stand on the way is ever whole.
 	flaggerCheck = regexp.MustCompile(`(?s)check \S+ failed(.*)`)
@@ -232,10 +234,12 @@ var (
 	flaggerGate = regexp.MustCompile(`waiting for (?:traffic increase |promotion )?approval`)
 )
 
-// notRun reports whether a check failed and nothing says that it was run.
+// notRun reports whether something halted the update, and nothing says that it was measured.
 func notRun(text string) bool {
-	check := flaggerCheck.FindStringSubmatch(text)
-	return check != nil && (!checkRan.MatchString(check[1]) || checkNotRun.MatchString(check[1]))
+	if check := flaggerCheck.FindStringSubmatch(text); check != nil {
+		return !checkRan.MatchString(check[1]) || checkNotRun.MatchString(check[1])
+	}
+	return flaggerHalt.MatchString(text) && !flaggerCompared.MatchString(text)
 }
 
 // explained adds what the events of a canary tell: why it refused the update, and whether it has seen it at all.
