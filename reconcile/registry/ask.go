@@ -72,14 +72,14 @@ func (s *session) do(ctx context.Context, method, path string, header map[string
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // the connection can be used again
 	_ = resp.Body.Close()
 	e := refusal(s.host, resp.StatusCode)
-	e.coded = resp.StatusCode == http.StatusNotFound && s.own(resp) && s.saysUnknown(said)
+	e.coded = resp.StatusCode == http.StatusNotFound && s.own(resp) && s.saysUnknown(said, path)
 	return resp, e
 }
 
 // saysUnknown reports whether an answer holds a registry's own code for what it does not have, and nothing else.
 // Something on the way, and a cache whose upstream does not answer, says 404 without one; a registry that has it and
-// does not give it out says why.
-func (s *session) saysUnknown(body []byte) bool {
+// does not give it out says why. The names that were asked for are nobody's reason.
+func (s *session) saysUnknown(body []byte, path string) bool {
 	var said struct {
 		Errors []struct {
 			Code string `json:"code"`
@@ -95,7 +95,8 @@ func (s *session) saysUnknown(body []byte) bool {
 			return false
 		}
 	}
-	return !image.Withholds(strings.ReplaceAll(string(body), s.repo.RepositoryStr(), " "))
+	names := strings.NewReplacer(s.repo.RepositoryStr(), " ", path[strings.LastIndexByte(path, '/')+1:], " ")
+	return !image.Withholds(names.Replace(string(body)))
 }
 
 // resolve looks whether the manifest of a tag or digest exists, with HEAD where that says enough.

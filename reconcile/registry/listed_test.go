@@ -169,6 +169,20 @@ func TestA404ThatIsAboutSomethingElseProvesNothing(t *testing.T) {
 	}
 }
 
+// What is asked for may be called like a reason.
+func TestANameIsNoReason(t *testing.T) {
+	p := start(t, registrystub.Options{})
+	p.push("policy/scan", "v1")
+	for _, m := range []string{"HEAD", "GET"} {
+		p.Fail(m+" /v2/policy/scan/manifests/fix-quota", registrystub.Fault{Status: 404,
+			Body: `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{"Name":"policy/scan","Tag":"fix-quota"}}]}`})
+	}
+	proof := p.prove(reconcile.Question{Image: p.Host() + "/policy/scan:fix-quota", Witness: p.Host() + "/policy/scan:v1"})
+	if proof.Finding != reconcile.FindingAbsent {
+		t.Errorf("%s: %s", proof.Finding, proof.Sentence)
+	}
+}
+
 // A cache gives out what it has of an index, too: Harbor leaves the platforms out that it never fetched.
 func TestACacheWithoutAPlatformProvesNothing(t *testing.T) {
 	p := start(t, registrystub.Options{})

@@ -74,8 +74,8 @@ func (p *probe) absent(ctx context.Context) error {
 	case !missing(err):
 		return err
 	case !asError(err).coded:
-		return undecided("%s answers 404 for %s, which proves nothing here: the answer is not a registry's own", p.s.host,
-			p.t.short)
+		return undecided("%s answers 404 for %s, which proves nothing here: the answer is not a registry's own that it does "+
+			"not know it, or gives another reason", p.s.host, p.t.short)
 	case p.r.cached(p.t):
 		return undecided("%s answers 404 for %s, which proves nothing here: it is a cache, and a cache has what it could "+
 			"fetch", p.s.host, p.t.short)
