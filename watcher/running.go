@@ -159,8 +159,8 @@ func (s *observation) witness(pod *corev1.Pod, o *owner, since time.Time, failed
 	}
 }
 
-// waitsAgain reports whether a container waits for the image with which it has run in the same pod: it was restarted, and
-// the image is pulled each time.
+// waitsAgain reports whether a container waits for the image with which it has run in the same pod: it was restarted,
+// and the image is pulled each time.
 func waitsAgain(pod *corev1.Pod, c *corev1.ContainerStatus) bool {
 	if c.State.Waiting == nil || c.LastTerminationState.Terminated == nil || replaced(pod, c) {
 		return false

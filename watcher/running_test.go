@@ -178,7 +178,7 @@ func TestStartedAndRanHere(t *testing.T) {
 			here: "StatefulSet/web, whose container web of pod a ran before it waits for the image",
 		},
 		{
-			name: "a container that was restarted, and whose image was changed in place",
+			name:  "a container that was restarted, and whose image was changed in place",
 			world: []runtime.Object{failingPod("a", inPlace, restarted(1, before))},
 			known: []v1alpha1.Workload{web("CloneSet")},
 		},
