@@ -94,6 +94,13 @@ func TestGateRepositoriesAsTheyAre(t *testing.T) {
 			},
 			want: []string{"note not-built clusters/a/ks.yaml:6"},
 		},
+		"a digest in values before which the chart writes its algorithm": {
+			files: map[string]string{
+				"r.yaml": "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: app, namespace: shop}\nspec:\n  values:\n" +
+					"    image:\n      repository: acme/app\n      digest: " + strings.Repeat("a", 64) + "\n",
+			},
+			images: []string{"acme/app@sha256:" + strings.Repeat("a", 64) + " r.yaml:8"},
+		},
 		"a child of a variable that nobody knows": {
 			files: map[string]string{"ks.yaml": kustomization("shop", "./apps/${WHERE}", "prune: true")},
 			want:  []string{"note not-built ks.yaml:6"},

@@ -92,6 +92,13 @@ func TestImagesAreFoundAsPeopleWriteThem(t *testing.T) {
 			c.put("add", "r.yaml", release("web", "image:\n  repository: "+web+"\n  tag: v1\n  pullPolicy: Always"))
 			c.put("web v2", "r.yaml", release("web", "image:\n  repository: "+web+"\n  tag: v2\n  digest: "+digest+"\n  pullPolicy: Always"))
 		}, web + ":v2@" + digest, "web v2", []string{"r.yaml -tag: v2", "r.yaml -digest: " + digest, "r.yaml +tag: v1"}},
+		{"a digest before which the chart writes its algorithm", func(c *clone) {
+			values := "image:\n  repository: " + web + "\n  digest: "
+			c.put("add", "r.yaml", release("web", values+strings.Repeat("2", 63)+"a"))
+			c.put("web v2", "r.yaml", release("web", values+strings.Repeat("1", 63)+"a"))
+		}, web + "@sha256:" + strings.Repeat("1", 63) + "a", "web v2", []string{
+			"r.yaml -digest: " + strings.Repeat("1", 63) + "a", "r.yaml +digest: " + strings.Repeat("2", 63) + "a",
+		}},
 		{"a digest that came with the bump of an entry", func(c *clone) {
 			c.put("add", "kustomization.yaml", entry("  - name: "+web+"\n    newTag: v1\n"), "d.yaml", app("web", web))
 			c.put("web v2", "kustomization.yaml", entry("  - name: "+web+"\n    newTag: v2\n    digest: "+digest+"\n"))

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 
 	"github.com/backstop-dev/backstop/internal/image"
@@ -25,6 +26,9 @@ type parts struct {
 // isPattern reports whether kustomize reads the name of an images entry as a pattern: it puts it into a regular
 // expression.
 func isPattern(name string) bool { return strings.ContainsAny(name, `*+?|[](){}^$\`) }
+
+// bareDigest is a digest as values have it where the chart writes the name of its algorithm.
+var bareDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func partsOf(group []Node) parts {
 	var p parts
@@ -58,6 +62,9 @@ func partsOf(group []Node) parts {
 				p.repository = n.Container
 			}
 		}
+	}
+	if !p.kustomize && bareDigest.MatchString(p.digest) {
+		p.digest = "sha256:" + p.digest
 	}
 	if p.registry != "" && p.repository != "" && !strings.HasPrefix(p.repository, p.registry+"/") {
 		p.repository = strings.TrimSuffix(p.registry, "/") + "/" + p.repository
