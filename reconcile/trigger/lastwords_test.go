@@ -158,6 +158,45 @@ func TestAutoNeedsWordsAboutTheProgramItself(t *testing.T) {
 	}
 }
 
+// Two pods of a revision fail for one reason: what the other says counts too.
+func TestTheWordsOfEachPodCount(t *testing.T) {
+	for _, pod := range []string{"web-bbbb-0", "web-bbbb-1"} {
+		r := spoken(t, 1, "")
+		for i := range r.objects.Pods {
+			if p := &r.objects.Pods[i]; p.Name == pod {
+				last(&p.Status.ContainerStatuses[0]).Message = "dial tcp 10.0.0.5:5432: connect: connection refused"
+			}
+		}
+		if fault, auto, says := verdict(&r); fault != "image" || auto {
+			t.Errorf("%s: called %s, without a person %v: %v", pod, fault, auto, says)
+		}
+	}
+}
+
+// So does how the other ended.
+func TestTheEndOfEachPodCounts(t *testing.T) {
+	for name, end := range map[string]func(*corev1.ContainerStateTerminated){
+		"for its memory":     func(e *corev1.ContainerStateTerminated) { e.Reason, e.ExitCode = "OOMKilled", 137 },
+		"killed":             func(e *corev1.ContainerStateTerminated) { e.ExitCode = 137 },
+		"after a long run":   func(e *corev1.ContainerStateTerminated) { e.StartedAt.Time = e.StartedAt.Add(-5 * time.Minute) },
+		"asked to, in order": func(e *corev1.ContainerStateTerminated) { e.ExitCode = 143 },
+		"lost with its node": func(e *corev1.ContainerStateTerminated) { e.Reason, e.ExitCode = "ContainerStatusUnknown", 137 },
+		"not made by a node": func(e *corev1.ContainerStateTerminated) {
+			e.Reason, e.ExitCode, e.Message = "StartError", 128, "no space left"
+		},
+	} {
+		r := spoken(t, 1, "")
+		for i := range r.objects.Pods {
+			if p := &r.objects.Pods[i]; p.Name == "web-bbbb-1" {
+				end(last(&p.Status.ContainerStatuses[0]))
+			}
+		}
+		if fault, auto, says := verdict(&r); auto {
+			t.Errorf("%s: called %s, and reverted without a person: %v", name, fault, says)
+		}
+	}
+}
+
 // words are situations in which what a process says, or what a template names, tells more than how it ended.
 var words = []situation{
 	// The image's fault.

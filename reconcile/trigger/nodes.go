@@ -14,6 +14,9 @@ import (
 
 // oneNode: what tells that the start itself fails has to be seen on two nodes, one of which was there before.
 func (v *view) oneNode() string {
+	if s := v.among(func(s *symptom) bool { return s.cause.Fault() == v1alpha1.FaultNode }); s != nil {
+		return fmt.Sprintf("pod %s fails for its node", s.pod.Name)
+	}
 	alike := v.group
 	if v.worst.decisive {
 		alike = slices.DeleteFunc(slices.Clone(v.group), func(s *symptom) bool {

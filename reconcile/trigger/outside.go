@@ -192,16 +192,18 @@ var noProgram = regexp.MustCompile(`(?i)not found|no such file or directory|perm
 
 // speaks reports whether the last words of a process that ran are about something else that it needs, or may be.
 func (v *view) speaks() string {
-	said := strings.TrimSpace(v.worst.message)
-	switch {
-	case said == "" || v.worst.neverBegan(v.now):
-		return ""
-	case elsewhere.MatchString(said):
-		return "its last words are about something else that it needs"
-	case !itself.MatchString(said) && !(v.worst.begun && noProgram.MatchString(said)):
-		return "its last words do not say that the program itself is at fault"
+	out := ""
+	for _, s := range v.group {
+		said := strings.TrimSpace(s.message)
+		switch {
+		case said == "" || s.neverBegan(v.now):
+		case elsewhere.MatchString(said):
+			return "its last words are about something else that it needs"
+		case !itself.MatchString(said) && !(s.begun && noProgram.MatchString(said)):
+			out = "its last words do not say that the program itself is at fault"
+		}
 	}
-	return ""
+	return out
 }
 
 func mountsOf(pod *corev1.Pod, name string) []corev1.VolumeMount {

@@ -166,20 +166,29 @@ func (v *view) formerUnknown() string {
 	return fmt.Sprintf("nobody looked whether revision %s was available, and no pod of it is ready now", v.Former.Name)
 }
 
+// among finds what one of the pods shows of the container: nil where none shows such a thing.
+func (v *view) among(such func(*symptom) bool) *symptom {
+	if i := slices.IndexFunc(v.group, such); i >= 0 {
+		return v.group[i]
+	}
+	return nil
+}
+
 func (v *view) memory() string {
-	if v.worst.cause != v1alpha1.CauseOutOfMemory {
+	if v.among(func(s *symptom) bool { return s.cause == v1alpha1.CauseOutOfMemory }) == nil {
 		return ""
 	}
 	return "it was killed for its memory, which load can do too"
 }
 
 func (v *view) probe() string {
-	switch cause := v.worst.cause; {
-	case cause == v1alpha1.CauseKilled && hasLiveness(v.worst.pod, v.worst.container):
+	killed := v.among(func(s *symptom) bool { return s.cause == v1alpha1.CauseKilled })
+	switch {
+	case killed != nil && hasLiveness(killed.pod, killed.container):
 		return "it was killed, most likely since a probe failed"
-	case cause == v1alpha1.CauseKilled:
+	case killed != nil:
 		return "it was killed, and nothing tells by whom"
-	case cause == v1alpha1.CauseNotReady:
+	case v.among(func(s *symptom) bool { return s.cause == v1alpha1.CauseNotReady }) != nil:
 		return "it runs and does not become ready"
 	}
 	return ""
@@ -188,10 +197,13 @@ func (v *view) probe() string {
 // longRuns: a script that looks for a program which is not there ends at once. One that ran for a while has done
 // something before.
 func (v *view) longRuns() string {
-	if v.worst.run < shortRun && !(v.worst.begun && v.worst.cause == v1alpha1.CauseCannotStart && v.worst.run > atOnce) {
+	long := v.among(func(s *symptom) bool {
+		return s.run >= shortRun || s.begun && s.cause == v1alpha1.CauseCannotStart && s.run > atOnce
+	})
+	if long == nil {
 		return ""
 	}
-	return fmt.Sprintf("its last run lasted %s", v.worst.run.Round(time.Second))
+	return fmt.Sprintf("its last run lasted %s", long.run.Round(time.Second))
 }
 
 // waiting is what init containers that wait for something are called, and what they run.
