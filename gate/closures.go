@@ -69,8 +69,8 @@ func (b *builder) roots(closures map[string]manifest.Files, included map[string]
 	return out
 }
 
-// folderOf is the folder that a Flux Kustomization renders. by is the unit that renders its object; nil where a file has
-// it.
+// folderOf is the folder that a Flux Kustomization renders. by is the unit that renders its object, or nil for a file
+// that has it.
 func (b *builder) folderOf(k *kustomizev1.Kustomization, o *sources.Object, by *unit) string {
 	dir := manifest.Folder(k.Spec.Path)
 	if !strings.Contains(dir, "${") {
