@@ -179,7 +179,7 @@ var (
 // fluxFields are those of Flux's kinds, where the docs name one without its kind.
 var fluxFields = []string{
 	"spec.wait", "spec.healthChecks", "spec.timeout", "spec.git.push.branch", "spec.channel", "spec.address", "spec.secretRef",
-	"spec.certSecretRef", "spec.proxySecretRef", "spec.driftDetection", "spec.images", "status.history",
+	"spec.certSecretRef", "spec.proxySecretRef", "spec.driftDetection", "spec.images", "spec.path", "status.history",
 }
 
 // TestFlagsAndFieldsInTheDocsExist holds what the pages name to the reference, which is written from the program and

@@ -238,7 +238,11 @@ func proxied(t *testing.T, env *testenv.Env, admin client.Client) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if _, err := testenv.Via(env.Config, p); err == nil {
+	certified, err := env.ConfigForUser("alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := testenv.Via(certified, p); err == nil {
 		t.Error("a client certificate cannot go through a proxy, and nobody said so")
 	}
 	token, err := env.ConfigForServiceAccount(t.Context(), "default", "default")
