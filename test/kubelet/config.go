@@ -41,6 +41,9 @@ const cni = `{"cniVersion": "0.4.0", "name": "pods", "plugins": [{
 }]}
 `
 
+// kubeletPort is where the API server asks the kubelet for logs.
+const kubeletPort = "10357"
+
 // kubeletConfig evicts nobody: the machine is shared, and its disk may be nearly full.
 const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -55,7 +58,7 @@ failCgroupV1: false
 failSwapOn: false
 localStorageCapacityIsolation: false
 healthzPort: 0
-port: 10357
+port: @port
 readOnlyPort: 0
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
@@ -77,7 +80,7 @@ func (n *Node) configure() error {
 		return err
 	}
 	words := strings.NewReplacer("@dir", n.Dir, "@pause", n.Pause, "@registry", n.Registry, "@bridge", bridge,
-		"@subnet", subnet, "@authority", filepath.Join(n.Env.Dir, "ca.crt"))
+		"@subnet", subnet, "@port", kubeletPort, "@authority", filepath.Join(n.Env.Dir, "ca.crt"))
 	for name, text := range map[string]string{
 		"containerd.toml": containerdConfig,
 		filepath.Join("registries", n.Registry, "hosts.toml"): hosts,

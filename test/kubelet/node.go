@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -114,11 +115,35 @@ func (n *Node) startContainerd() (err error) {
 	}
 }
 
+// startKubelet starts the kubelet, again where it ends, as systemd does: one that comes while containerd listens and
+// has not read its state yet ends at once.
 func (n *Node) startKubelet() (err error) {
-	n.kubelet, err = n.run(filepath.Join(n.bin, "kubelet"), "--config="+n.path("kubelet.yaml"),
-		"--kubeconfig="+n.path("kubelet.kubeconfig"), "--hostname-override="+Name, "--node-ip="+gateway,
-		"--root-dir="+n.path("kubelet"), "--cert-dir="+n.path("kubelet-pki"))
-	return err
+	for begin := time.Now(); ; time.Sleep(200 * time.Millisecond) {
+		n.kubelet, err = n.run(filepath.Join(n.bin, "kubelet"), "--config="+n.path("kubelet.yaml"),
+			"--kubeconfig="+n.path("kubelet.kubeconfig"), "--hostname-override="+Name, "--node-ip="+gateway,
+			"--root-dir="+n.path("kubelet"), "--cert-dir="+n.path("kubelet-pki"))
+		if err != nil || n.serves() {
+			return err
+		}
+		if time.Since(begin) > time.Minute {
+			return fmt.Errorf("the kubelet ended: %w", n.kubelet.Err())
+		}
+	}
+}
+
+// serves waits until the kubelet listens, which it does once its runtime has answered; false where it ended before.
+func (n *Node) serves() bool {
+	for {
+		if c, err := net.Dial("tcp", net.JoinHostPort(gateway, kubeletPort)); err == nil {
+			_ = c.Close()
+			return true
+		}
+		select {
+		case <-n.kubelet.Done():
+			return false
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // RestartKubelet kills the kubelet and starts it again. The pods go on.
