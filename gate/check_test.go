@@ -228,6 +228,27 @@ func TestGateAKustomizationOfARenamedRepository(t *testing.T) {
 	wantFindings(t, got, "note variable-unknown apps/app.yaml:12", "note not-built away.yaml:5")
 }
 
+// Two namespaces may have a source of one name, of which one alone is this repository.
+func TestGateAPathThatIsMissingInOneOfTwoSourcesOfOneName(t *testing.T) {
+	flux := func(name, path string) string {
+		return "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: " + name + ", namespace: team-a}\n" +
+			"spec:\n  path: " + path + "\n  sourceRef: {kind: GitRepository, name: fleet}\n"
+	}
+	repository := func(namespace, url string) string {
+		return "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: fleet, namespace: " + namespace + "}\nspec: {url: '" + url + "'}\n"
+	}
+	files := map[string]string{
+		"clusters/a.yaml":         flux("a", "./clusters/a"),
+		"clusters/git.yaml":       repository("team-a", "https://git.example.org/acme/fleet"),
+		"clusters/a/missing.yaml": flux("missing", "./missing"),
+	}
+	o := gate.Options{Remotes: []string{"https://git.example.org/acme/fleet"}, Head: tree(files)}
+	wantFindings(t, check(t, o), "error kustomize-build clusters/a/missing.yaml:5")
+	files["clusters/other.yaml"] = repository("team-b", "https://git.example.org/else/where")
+	o = gate.Options{Remotes: []string{"https://git.example.org/acme/fleet"}, Head: tree(files)}
+	wantFindings(t, check(t, o), "note not-built clusters/a/missing.yaml:5")
+}
+
 func TestGateTwoClustersWithSettingsOfOneName(t *testing.T) {
 	files := map[string]string{"apps/app.yaml": deployment("app", "acme/app:${TAG}")}
 	for _, cluster := range []string{"production", "staging"} {

@@ -18,20 +18,19 @@ func (b *builder) ours(k *kustomizev1.Kustomization) bool {
 // oursByName reports whether a GitRepository is this repository, as far as the tree tells.
 func (b *builder) oursByName(name string) bool {
 	known := slices.Clone(b.remotes)
-	var url string
-	var urls []string
+	var urls, named []string
 	for i := range b.gitRepos {
 		o := &b.gitRepos[i]
 		at := address(sources.TextOf(sources.ValueOf(o.Root, "spec"), "url"))
 		if o.Name == "flux-system" {
 			known = append(known, at)
 		}
-		if o.Name == name {
-			url = at
+		if o.Name == name && at != "" {
+			named = append(named, at)
 		}
 		urls = append(urls, at)
 	}
-	if url == "" || len(known) == 0 || slices.Contains(known, url) {
+	if len(named) == 0 || len(known) == 0 || overlap(known, named) {
 		return true
 	}
 	// Where none of the sources is known to be this repository, because it was renamed or cloned from a mirror, a folder
@@ -39,7 +38,8 @@ func (b *builder) oursByName(name string) bool {
 	return !overlap(known, urls)
 }
 
-// surelyOurs reports whether a GitRepository is known to be this repository, and to bring nothing of another one.
+// surelyOurs reports whether a GitRepository is known to be this repository, and to bring nothing of another one. Where
+// two namespaces have one of its name, both have to be.
 func (b *builder) surelyOurs(name string) bool {
 	found := false
 	for i := range b.gitRepos {
@@ -52,7 +52,10 @@ func (b *builder) surelyOurs(name string) bool {
 			return false
 		}
 		at := address(sources.TextOf(spec, "url"))
-		found = found || name == "flux-system" || at != "" && slices.Contains(b.remotes, at)
+		if name != "flux-system" && (at == "" || !slices.Contains(b.remotes, at)) {
+			return false
+		}
+		found = true
 	}
 	return found
 }

@@ -13,12 +13,12 @@ cannot() {
 command -v containerd >/dev/null || command -v apt-get >/dev/null ||
 	cannot "there is no containerd, and no apt-get that could install it"
 
-# The kubelet makes a group of processes for each pod.
-group=$(find /sys/fs/cgroup -maxdepth 1 -name pids -o -maxdepth 1 -name cgroup.procs | head -n 1)
-[ -n "$group" ] || cannot "no cgroups are mounted on /sys/fs/cgroup"
-[ -d "$group" ] || group=$(dirname "$group")
-mkdir "$group/backstop-$$" 2>/dev/null || cannot "no cgroup can be made in $group"
-rmdir "$group/backstop-$$"
+# The kubelet makes a group of processes for each pod: below pids in version 1 of cgroups.
+group=/sys/fs/cgroup
+[ ! -d $group/pids ] || group=$group/pids
+[ -e $group/cgroup.procs ] || cannot "no cgroups are mounted on /sys/fs/cgroup"
+mkdir $group/backstop-$$ 2>/dev/null || cannot "no cgroup can be made in $group"
+rmdir $group/backstop-$$
 
 # Each pod has a network of its own, and a root of layers.
 unshare --net true 2>/dev/null || cannot "no network namespace can be made"

@@ -111,14 +111,15 @@ const Redacted = "[redacted]"
 // edge begins a token also where the text before it is percent-encoded.
 const edge = `(?:\b|%[0-9a-f]{2})`
 
-// secret is a form of what errors, URLs and headers may carry: a pattern, and of the words in signs one that each text
-// has which the pattern finds, in lower case. To look for the words costs little, and few texts have any of them.
-type secret struct {
+// form is one that a secret has in errors, URLs and headers. What its pattern finds holds one of its signs, in small or
+// capital letters: to look for the signs costs little, and few texts have any.
+type form struct {
 	signs   []string
 	pattern string
 }
 
-var forms = []secret{
+// forms are all of them. Each sign has an example in the tests.
+var forms = []form{
 	// WebSockets with their tickets, and the URLs that Slack takes answers at.
 	{[]string{"ws://", "wss://"}, `wss?://[^\s"]+`},
 	{[]string{"://hooks."}, `https?://hooks\.[^\s"]+`},
@@ -158,11 +159,11 @@ var forms = []secret{
 
 // secrets is any of the forms.
 var secrets = func() *regexp.Regexp {
-	var any []string
+	var patterns []string
 	for _, f := range forms {
-		any = append(any, f.pattern)
+		patterns = append(patterns, f.pattern)
 	}
-	return regexp.MustCompile(`(?i)` + strings.Join(any, "|"))
+	return regexp.MustCompile(`(?i)` + strings.Join(patterns, "|"))
 }()
 
 // mayHold reports whether a text has a sign of a secret.
@@ -171,7 +172,7 @@ func mayHold(s string) bool {
 		return true // letters that are an s and a k to those who ignore case
 	}
 	s = strings.ToLower(s)
-	return slices.ContainsFunc(forms, func(f secret) bool {
+	return slices.ContainsFunc(forms, func(f form) bool {
 		return slices.ContainsFunc(f.signs, func(sign string) bool {
 			return strings.Contains(s, sign) && (sign != "//" || strings.Contains(s, "@"))
 		})

@@ -1,6 +1,7 @@
 package text
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,42 @@ func FuzzMask(f *testing.F) {
 			t.Fatalf("%q is masked as %q, which holds %q", in, got, m)
 		}
 	})
+}
+
+// examples have each sign of a secret once.
+var examples = []string{
+	"ws://h/a", "wss://h/a", "https://hooks.slack.com/a", "ticket=1", "xoxb-1", "xapp-1",
+	"gho_0123456789abcdefghij", "ghp_0123456789abcdefghij", "ghs_0123456789abcdefghij", "ghu_0123456789abcdefghij",
+	"ghr_0123456789abcdefghij", "github_pat_0123456789abcdefghij",
+	"glpat-0123456789", "gldt-0123456789", "glrt-0123456789", "glrtr-0123456789", "glptt-0123456789", "glcbt-0123456789",
+	"glsoat-0123456789", "glagent-0123456789", "glft-0123456789", "glimt-0123456789", "glffct-0123456789",
+	"gloas-0123456789", "glwt-0123456789",
+	"ATBB0123456789abcdefghij", "ATCTT30123456789abcdefghij", "ATATT30123456789abcdefghij",
+	"dckr_pat_0123456789abcdefghij", "npm_0123456789abcdefghij0123456789abcdef", "AKIA0123456789ABCDEF",
+	"ASIA0123456789ABCDEF", "AIza0123456789abcdefghij0123456789abcde", "ya29.0123456789abcdefghij",
+	"hvs.0123456789abcdefghij", "hvb.0123456789abcdefghij", "AGE-SECRET-KEY-10123456789ABCDEFGHIJ",
+	"eyJhbGciOiJI.e30.sig", "-----BEGIN PRIVATE KEY-----", "Authorization: Basic YQ==", "Bearer 0123456789abcdefghij",
+	"Basic 0123456789abcdefghij", "token=1", "access_token=1", "api_key=1", "apikey=1", "client_secret=1", "passwd=1",
+	"password=1", "sig=1", "X-Goog-Signature=1", "X-Amz-Credential=1", `"id_token":"1"`, `\"id_token\":\"1\"`,
+	`"password":"1"`, `\"password\":\"1\"`, `"client_secret":"1"`, `\"secret\":\"1\"`, `"auth":"1"`, `\"auth\":\"1\"`,
+	`"private_key":"1"`, "http://me:1@h", "%2F%2Fme%3A1%40h", "pa\u017fsword=1", "to\u212aen=1",
+}
+
+// A text without a sign is not looked through, so that a sign that is spelled wrong lets a secret pass.
+func TestEverySignIsThatOfASecret(t *testing.T) {
+	for _, example := range examples {
+		if got := Mask(example); !strings.Contains(got, Redacted) {
+			t.Errorf("%q is masked as %q", example, got)
+		}
+	}
+	for _, f := range forms {
+		for _, sign := range f.signs {
+			has := func(example string) bool { return strings.Contains(strings.ToLower(example), sign) }
+			if !slices.ContainsFunc(examples, has) {
+				t.Errorf("the sign %q has no example", sign)
+			}
+		}
+	}
 }
 
 // BenchmarkMask masks what a kubelet says, as every card, log line and record does many times.

@@ -2,8 +2,10 @@ package manifest
 
 import (
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -14,10 +16,7 @@ import (
 //
 // It gives "" where no folder does, or several do: which one a cluster renders cannot be told then.
 func MeantFolder(fsys fs.FS, name, by string) string {
-	words := map[string]bool{}
-	for _, word := range strings.Split(by, "/") {
-		words[word] = true
-	}
+	words := strings.Split(by, "/")
 	meant := []meaning{{dir: ".", vars: map[string]string{}}}
 	for _, segment := range strings.Split(Folder(name), "/") {
 		var next []meaning
@@ -39,7 +38,7 @@ type meaning struct {
 }
 
 // into lists the folders below that a segment of the path may mean.
-func (m meaning) into(fsys fs.FS, segment string, words map[string]bool) []meaning {
+func (m meaning) into(fsys fs.FS, segment string, words []string) []meaning {
 	names := plainVariable.FindAllStringSubmatch(segment, -1)
 	if len(names) == 0 {
 		dir := path.Join(m.dir, segment)
@@ -76,14 +75,11 @@ func (m meaning) into(fsys fs.FS, segment string, words map[string]bool) []meani
 }
 
 // with adds variables to those of a meaning. A variable has one value, and that is one of the words.
-func (m meaning) with(names [][]string, values []string, words map[string]bool) (map[string]string, bool) {
-	vars := map[string]string{}
-	for name, value := range m.vars {
-		vars[name] = value
-	}
+func (m meaning) with(names [][]string, values []string, words []string) (map[string]string, bool) {
+	vars := maps.Clone(m.vars)
 	for i, value := range values {
 		known, ok := vars[names[i][1]]
-		if !words[value] || ok && known != value {
+		if !slices.Contains(words, value) || ok && known != value {
 			return nil, false
 		}
 		vars[names[i][1]] = value

@@ -88,12 +88,14 @@ var ofConfiguration = regexp.MustCompile(
 	`(?i)conf|secret|cert|value|setting|feature|flag|vault|credential|checksum|reload`)
 
 func namesVersion(key string) bool {
-	if !slices.Contains(versionKeys, key) && ofConfiguration.MatchString(key) {
+	switch {
+	case slices.Contains(versionKeys, key):
+		return true
+	case ofConfiguration.MatchString(key):
 		return false
 	}
 	name := strings.ToLower(key[strings.LastIndex(key, "/")+1:])
-	return slices.Contains(versionKeys, key) ||
-		slices.Contains(versionNames, strings.NewReplacer("-", "", "_", "", ".", "").Replace(name))
+	return slices.Contains(versionNames, strings.NewReplacer("-", "", "_", "", ".", "").Replace(name))
 }
 
 // followsTag reports whether a variable changed as the image's tag did: it tells a version, as such labels do.

@@ -1,5 +1,5 @@
-// Package realflux runs Flux's own controllers as plain processes beside a control plane, for the demo and for
-// measurements. Their binaries are given: they cannot be built here as modules.
+// Package realflux runs Flux's own controllers as plain processes beside a control plane, for the demo, for tests and
+// for measurements. Their binaries are given: they cannot be built here as modules.
 //
 //	DIR/source-controller, kustomize-controller …   what is there is run
 //	DIR/crds                                        their CRDs
