@@ -40,6 +40,8 @@ type builder struct {
 type unitNote struct {
 	by *unit
 	report.Finding
+	// folder that the object has Flux build and that is not there; empty for another finding.
+	folder string
 }
 
 // renders reports whether a Flux Kustomization of this name was built.

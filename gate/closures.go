@@ -122,16 +122,18 @@ func (b *builder) sameSource(k *kustomizev1.Kustomization, by *unit) bool {
 
 // withComponent adds the files of a component that a Flux Kustomization names.
 func (b *builder) withComponent(files manifest.Files, o *sources.Object, dir, ref string) manifest.Files {
-	fail := func(reason string) manifest.Files {
-		files.Problems = append(files.Problems, manifest.Problem{File: o.File, Reason: reason})
+	fail := func(p manifest.Problem) manifest.Files {
+		p.File, p.Ref = o.File, ref
+		files.Problems = append(files.Problems, p)
 		return files
 	}
 	if render.IsRemote(ref) {
-		return fail(fmt.Sprintf("%q is remote: only files of this repository are read", ref))
+		return fail(manifest.Problem{Remote: true, Unfollowed: true,
+			Why: fmt.Sprintf("%q is remote: only files of this repository are read", ref)})
 	}
 	more, err := manifest.Closure(b.tree, path.Join(dir, ref))
 	if err != nil {
-		return fail(fmt.Sprintf("component %q: %v", ref, err))
+		return fail(manifest.Problem{Why: fmt.Sprintf("component %q: %v", ref, err)})
 	}
 	files.Paths = union(files.Paths, more.Paths)
 	files.Values = union(files.Values, more.Values)

@@ -68,21 +68,13 @@ func Compare(ctx context.Context, before, after fs.FS, image string) (*Compariso
 		return nil, err
 	}
 	out := &Comparison{}
-	// What kustomize says of a folder holds its text, which changes: the place tells whether it could be built.
-	type place struct{ file, what string }
-	broken := map[place]bool{}
-	for _, f := range was.findings {
-		if f.Rule == report.RuleBuild {
-			what, _, _ := strings.Cut(f.Message, ": ")
-			broken[place{f.File, what}] = true
-		}
-	}
-	for _, f := range is.findings {
-		what, _, _ := strings.Cut(f.Message, ": ")
-		if f.Rule == report.RuleBuild && f.Level == report.LevelError && !broken[place{f.File, what}] {
+	broken := was.unbuilt()
+	for what, f := range is.unbuilt() {
+		if _, before := broken[what]; !before && f.Level == report.LevelError {
 			out.Broken = append(out.Broken, f)
 		}
 	}
+	out.Broken = report.SortFindings(out.Broken)
 	for _, u := range is.open {
 		if u.Literal != "" && !slices.ContainsFunc(was.open, func(o report.Use) bool {
 			return o.Object == u.Object && o.Unit == u.Unit
@@ -107,6 +99,31 @@ func Compare(ctx context.Context, before, after fs.FS, image string) (*Compariso
 		}
 	}
 	return out, nil
+}
+
+// build is a folder that something has built: a Flux Kustomization in a file, or nothing but its own kustomization.
+type build struct{ folder, file, flux string }
+
+// unbuilt are the findings about what cannot be built. What kustomize says of a folder holds its text, which changes:
+// the folder and who has it built tell whether it could be built before.
+func (m *model) unbuilt() map[build]report.Finding {
+	out := map[build]report.Finding{}
+	for _, u := range m.builder.units {
+		if u.failed == nil || u.failed.Rule != report.RuleBuild {
+			continue
+		}
+		b := build{folder: u.dir}
+		if u.flux != nil {
+			b.file, b.flux = u.origin.File, u.flux.Name
+		}
+		out[b] = *u.failed
+	}
+	for _, n := range m.builder.notes {
+		if n.Rule == report.RuleBuild {
+			out[build{folder: n.folder, file: n.File}] = n.Finding
+		}
+	}
+	return out
 }
 
 // runner is an object as one unit renders it.

@@ -235,7 +235,7 @@ func checkReference(image string) error {
 func (m *model) unread() {
 	for _, p := range m.listing.Problems {
 		m.findings = append(m.findings, report.Finding{
-			Rule: report.RuleLink, Level: report.LevelNote, File: p.File, Line: 1, Message: p.File + " " + p.Reason,
+			Rule: report.RuleLink, Level: report.LevelNote, File: p.File, Line: 1, Message: p.File + " " + p.Why,
 		})
 	}
 	failed := map[string]bool{}

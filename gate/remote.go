@@ -24,19 +24,18 @@ func (b *builder) refuse(u *unit) *report.Finding {
 
 // problem makes a finding of a reference that the closure does not follow; nil for a remote one that is allowed.
 func (b *builder) problem(u *unit, p manifest.Problem) *report.Finding {
-	ref, remote := remoteOf(p.Reason)
-	if remote && b.fetcher.allows(ref) {
+	if p.Remote && b.fetcher.allows(p.Ref) {
 		return nil
 	}
 	f := &report.Finding{
-		Rule: report.RuleBuild, Level: report.LevelError, File: p.File, Line: b.lineOf(p.File, ref), Message: p.Reason,
+		Rule: report.RuleBuild, Level: report.LevelError, File: p.File, Line: b.lineOf(p.File, p.Ref), Message: p.Why,
 	}
 	switch {
-	case remote:
+	case p.Remote:
 		f.Rule, f.Level = report.RuleRemote, report.LevelUnknown
-		f.Message, f.Unit, f.Reason = fmt.Sprintf("%s is not built: %s", u.dir, p.Reason), u.dir, p.Reason
-		f.Fix = allowing(ref)
-	case strings.Contains(p.Reason, "symbolic link"), strings.Contains(p.Reason, "submodule"):
+		f.Message, f.Unit, f.Reason = fmt.Sprintf("%s is not built: %s", u.dir, p.Why), u.dir, p.Why
+		f.Fix = allowing(p.Ref)
+	case p.Link, p.Submodule != "":
 		f.Message += "; Flux does not follow it either"
 		f.Fix = "put the file itself into the repository"
 	default:
@@ -130,14 +129,6 @@ func (b *builder) remoteFinding(u *unit, name, ref, words, fix string) *report.F
 		f.File, f.Line = u.place()
 	}
 	return f
-}
-
-// remoteOf cuts the reference out of a problem of the closure, and reports whether it is that the reference is remote.
-func remoteOf(reason string) (ref string, remote bool) {
-	if parts := strings.SplitN(reason, `"`, 3); len(parts) == 3 {
-		ref = parts[1]
-	}
-	return ref, strings.Contains(reason, "is remote:")
 }
 
 // prefixOf is what to allow for a remote reference: its host and first folder.

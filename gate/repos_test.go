@@ -407,6 +407,11 @@ spec:
 			want:   []string{"error path-matches-nothing .backstop.yaml:2", "error path-matches-nothing .backstop.yaml:3", "error path-matches-nothing .backstop.yaml:8"},
 			says:   []string{"environments.prod.paths: app/ matches nothing"},
 		},
+		"a missing file is no remote one, whatever its name is made of": {
+			files: map[string]string{"apps/kustomization.yaml": "resources: ['a\" is remote: b.yaml', './x/\"symbolic link\".yaml']\n"},
+			want:  []string{"error kustomize-build apps/kustomization.yaml:1"},
+			says:  []string{"is not in the repository"},
+		},
 	} {
 		t.Run(title, func(t *testing.T) {
 			o := gate.Options{}

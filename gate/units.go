@@ -121,7 +121,7 @@ func (b *builder) addFlux(objects []sources.Object, by *unit) {
 		}
 		k := &kustomizev1.Kustomization{}
 		if err := o.Decode(k); err != nil {
-			b.notes = append(b.notes, unitNote{by, undecodable(o, err)})
+			b.notes = append(b.notes, unitNote{by: by, Finding: undecodable(o, err)})
 			continue
 		}
 		// Without a source it is a patch of one.
@@ -131,7 +131,7 @@ func (b *builder) addFlux(objects []sources.Object, by *unit) {
 		dir := b.folderOf(k, o, by)
 		files, err := manifest.Closure(b.tree, dir)
 		if err != nil {
-			b.notes = append(b.notes, unitNote{by, b.noFolder(k, o, by, err)})
+			b.notes = append(b.notes, unitNote{by, b.noFolder(k, o, by, err), dir})
 			continue
 		}
 		for _, component := range k.Spec.Components {

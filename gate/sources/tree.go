@@ -118,8 +118,8 @@ func (l *lister) entry(entry fs.DirEntry, name string, parts []string, ignores [
 	return nil
 }
 
-func (l *lister) problem(name, reason string) {
-	l.out.Problems = append(l.out.Problems, manifest.Problem{File: name, Reason: reason})
+func (l *lister) problem(name, why string) {
+	l.out.Problems = append(l.out.Problems, manifest.Problem{File: name, Why: why})
 }
 
 // ignoresIn reads a folder's .gitignore.

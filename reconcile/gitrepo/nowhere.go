@@ -51,11 +51,11 @@ func (l *locating) nowhere() error {
 		unread = append(unread, template+" has templates of a ResourceSet, which are not rendered")
 	}
 	for _, p := range l.files.Problems[:min(2, len(l.files.Problems))] {
-		reason := oneLine(p.Reason, nameRunes)
-		if !strings.Contains(reason, p.File) {
-			reason = oneLine(p.File, nameRunes) + ": " + reason
+		why := oneLine(p.Why, nameRunes)
+		if p.Ref != "" || !p.Unfollowed { // else the sentence begins with the file
+			why = oneLine(p.File, nameRunes) + ": " + why
 		}
-		unread, submodules = append(unread, reason), append(submodules, p.Submodule)
+		unread, submodules = append(unread, why), append(submodules, p.Submodule)
 	}
 	closed, err := l.closed(submodules)
 	if err != nil {

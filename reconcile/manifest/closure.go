@@ -72,7 +72,7 @@ func (g *Graph) closure(root string) (*closure, Files, error) {
 		files.Problems = append(files.Problems, problem)
 	}
 	slices.SortFunc(files.Problems, func(a, b Problem) int {
-		return strings.Compare(a.File+"\x00"+a.Reason, b.File+"\x00"+b.Reason)
+		return strings.Compare(a.File+"\x00"+a.Why, b.File+"\x00"+b.Why)
 	})
 	return c, files, nil
 }
@@ -95,23 +95,36 @@ const (
 	maxProblems = 1000
 )
 
-func (c *closure) problem(file, format string, args ...any) {
+func (c *closure) note(p Problem) {
 	if len(c.problems) < maxProblems {
-		c.problems[Problem{File: file, Reason: fmt.Sprintf(format, args...)}] = true
+		c.problems[p] = true
 	}
 }
 
-// unfollowed is a problem of whoever reads the files this way, and not of the files.
-func (c *closure) unfollowed(file, format string, args ...any) {
-	if len(c.problems) < maxProblems {
-		p := Problem{File: file, Reason: fmt.Sprintf(format, args...), Unfollowed: true}
-		for _, a := range args {
-			if in, ok := a.(inSubmodule); ok {
-				p.Submodule = string(in)
-			}
-		}
-		c.problems[p] = true
+// problem is one of a file itself.
+func (c *closure) problem(file, format string, args ...any) {
+	c.note(Problem{File: file, Why: fmt.Sprintf(format, args...)})
+}
+
+// misnamed is a problem of what a kustomization names. format has a verb for that.
+func (c *closure) misnamed(from, ref, format string) {
+	ref = shorten(ref)
+	c.note(Problem{File: from, Ref: ref, Why: fmt.Sprintf(format, ref)})
+}
+
+// unfollowed is a problem of whoever reads the files this way, and not of the files. ref is empty where the file itself
+// is not followed.
+func (c *closure) unfollowed(from, ref string, err error) {
+	p := Problem{File: from, Why: err.Error(), Unfollowed: true, Link: errors.Is(err, errLink)}
+	if ref != "" {
+		p.Ref = shorten(ref)
+		p.Why = fmt.Sprintf("%q is not followed: %v", p.Ref, err)
 	}
+	var in inSubmodule
+	if errors.As(err, &in) {
+		p.Submodule = string(in)
+	}
+	c.note(p)
 }
 
 // errLink is what a path must not lead over, errLong is one that nobody means.
@@ -193,7 +206,7 @@ func (c *closure) generated(dir string) {
 		mode, err := c.judge(name, entry.Type())
 		switch {
 		case err != nil:
-			c.unfollowed(name, "%v", err)
+			c.unfollowed(name, "", err)
 		case mode.IsDir():
 			if !c.kustomization(name) {
 				c.generated(name)
@@ -217,7 +230,7 @@ func Ignored(name string) bool {
 // manifest takes a file that a kustomization names. from is that kustomization.
 func (c *closure) manifest(from, ref string) {
 	if name, dir, ok := c.named(from, ref); ok && dir {
-		c.problem(from, "%q is a folder where a file is expected", shorten(ref))
+		c.misnamed(from, ref, "%q is a folder where a file is expected")
 	} else if ok {
 		c.paths[name] = true
 		c.by[name] = append(c.by[name], from)
@@ -232,7 +245,7 @@ func (c *closure) resource(from, ref string) {
 		c.paths[name] = true
 		c.by[name] = append(c.by[name], from)
 	case !c.kustomization(name):
-		c.problem(from, "the folder %q has no kustomization file", shorten(ref))
+		c.misnamed(from, ref, "the folder %q has no kustomization file")
 	default:
 		for _, kind := range Kustomizations {
 			file := path.Join(name, kind)
@@ -257,25 +270,27 @@ func (c *closure) named(from, ref string) (name string, dir, ok bool) {
 // missing tells why a reference was not followed. What is not in the tree may be a remote base.
 func (c *closure) missing(from, ref string, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
-		c.problem(from, "%q is not in the repository", shorten(ref))
+		c.misnamed(from, ref, "%q is not in the repository")
 		return
 	}
-	c.unfollowed(from, "%q is not followed: %v", shorten(ref), err)
+	c.unfollowed(from, ref, err)
 }
 
 // inTree gives the path in the tree of a reference in a kustomization.
 func (c *closure) inTree(from, ref string) (string, bool) {
 	switch {
 	case isRemote(ref):
-		c.unfollowed(from, "%q is remote: only files of this repository are read", shorten(withoutSecret(ref)))
+		ref = shorten(withoutSecret(ref))
+		c.note(Problem{File: from, Ref: ref, Unfollowed: true, Remote: true,
+			Why: fmt.Sprintf("%q is remote: only files of this repository are read", ref)})
 		return "", false
 	case strings.HasPrefix(ref, "/"):
-		c.problem(from, "%q is an absolute path", shorten(ref))
+		c.misnamed(from, ref, "%q is an absolute path")
 		return "", false
 	}
 	name := path.Join(path.Dir(from), ref)
 	if !fs.ValidPath(name) {
-		c.problem(from, "%q leads out of the repository", shorten(ref))
+		c.misnamed(from, ref, "%q leads out of the repository")
 		return "", false
 	}
 	return name, true

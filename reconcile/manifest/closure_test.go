@@ -20,8 +20,12 @@ func link(target string) *fstest.MapFile {
 func problems(list ...string) (p []Problem) {
 	for _, s := range list {
 		name, reason, _ := strings.Cut(s, ": ")
-		one := Problem{File: name, Reason: reason,
-			Unfollowed: strings.Contains(reason, "not followed") || strings.Contains(reason, "is remote")}
+		one := Problem{File: name, Why: reason, Remote: strings.Contains(reason, "is remote"),
+			Link: strings.Contains(reason, "symbolic link")}
+		one.Unfollowed = one.Remote || strings.Contains(reason, "not followed")
+		if quoted := strings.SplitN(reason, `"`, 3); len(quoted) == 3 {
+			one.Ref = quoted[1]
+		}
 		if in, _, ok := strings.Cut(reason, " is in a submodule"); ok {
 			one.Submodule = in[strings.LastIndexByte(in, ' ')+1:]
 		}
@@ -220,7 +224,7 @@ func TestALongChainOfKustomizationsIsFollowed(t *testing.T) {
 	}
 	deep := fstest.MapFS{"deep/" + strings.Repeat(strings.Repeat("d", 100)+"/", maxPath/100+1) + "x.yaml": file("")}
 	files, err = Closure(deep, "deep")
-	if err != nil || len(files.Paths) != 0 || len(files.Problems) == 0 || !strings.Contains(files.Problems[0].Reason, "longer than") {
+	if err != nil || len(files.Paths) != 0 || len(files.Problems) == 0 || !strings.Contains(files.Problems[0].Why, "longer than") {
 		t.Errorf("%d files, %d problems, %v", len(files.Paths), len(files.Problems), err)
 	}
 }

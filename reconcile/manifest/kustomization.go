@@ -22,7 +22,7 @@ func (c *closure) kustomization(dir string) bool {
 		case err == nil && mode.IsRegular():
 			found = append(found, file)
 		case err != nil && !notThere(err):
-			c.unfollowed(file, "%v", err)
+			c.unfollowed(file, "", err)
 		}
 	}
 	if len(found) == 0 {

@@ -105,11 +105,20 @@ type Delta struct {
 	Before, After *Node
 }
 
-// Problem is a file or reference that cannot be followed, and why, in a sentence.
+// Problem is a file or reference that cannot be followed.
 type Problem struct {
-	File, Reason string
+	// File is the path of the file that has the reference, or that is the problem itself.
+	File string
+	// Ref is what the file names, cut and without credentials; empty where the file itself is the problem.
+	Ref string
+	// Why it is not followed, a sentence for people.
+	Why string
 	// Unfollowed means that Flux may follow it: a remote base, a link.
 	Unfollowed bool
+	// Remote means that kustomize would fetch the reference.
+	Remote bool
+	// Link means that it leads over a symbolic link.
+	Link bool
 	// Submodule is the folder of the submodule that it leads into; empty for most.
 	Submodule string
 }

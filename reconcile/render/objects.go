@@ -149,9 +149,9 @@ func (f *Folder) bounded(ctx context.Context, files manifest.Files) error {
 		// What Flux cannot do either counts first.
 		p := slices.MinFunc(files.Problems, func(a, b manifest.Problem) int { return unfollowed(a) - unfollowed(b) })
 		if p.Unfollowed {
-			return notRendered("%s: %s", p.File, p.Reason)
+			return notRendered("%s: %s", p.File, p.Why)
 		}
-		return reconcile.Refuse("%s: %s", p.File, p.Reason)
+		return reconcile.Refuse("%s: %s", p.File, p.Why)
 	}
 	if n := len(files.Paths) + len(files.Values); n > maxJobFiles {
 		return notRendered("%q is made of %d files, of which at most %d are rendered", f.dir, n, maxJobFiles)

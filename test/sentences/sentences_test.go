@@ -125,13 +125,14 @@ func casesOfWords(s *ast.SwitchStmt) bool {
 	return false
 }
 
-// isOutcome reports whether an expression is an outcome: its message is ours, and that of a condition is Kubernetes'.
-func isOutcome(e ast.Expr) bool {
+// hasOurMessage reports whether an expression is an outcome or a finding of the gate: their message is ours, and that of
+// a condition is Kubernetes'.
+func hasOurMessage(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.SelectorExpr:
 		return e.Sel.Name == "Outcome"
 	case *ast.Ident:
-		return strings.EqualFold(e.Name, "outcome")
+		return strings.EqualFold(e.Name, "outcome") || e.Name == "f" || e.Name == "finding"
 	}
 	return false
 }
@@ -140,7 +141,7 @@ func isOutcome(e ast.Expr) bool {
 func sentence(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.SelectorExpr:
-		return slices.Contains(ours, e.Sel.Name) || e.Sel.Name == "Message" && isOutcome(e.X)
+		return slices.Contains(ours, e.Sel.Name) || e.Sel.Name == "Message" && hasOurMessage(e.X)
 	case *ast.CallExpr:
 		f, ok := e.Fun.(*ast.SelectorExpr)
 		return ok && slices.Contains([]string{"ToLower", "TrimSpace", "ToUpper"}, f.Sel.Name) && slices.ContainsFunc(e.Args, sentence)
@@ -167,6 +168,7 @@ func TestWhatCountsAsParsing(t *testing.T) {
 		"a sentence is there":                {`h.Fix != ""`, 0},
 		"two sentences are compared":         {`old.Why != new.Why`, 0},
 		"a foreign message is read":          {`strings.Contains(c.Message, "denied")`, 0},
+		"a finding's message is read":        {`strings.Cut(f.Message, ": ")`, 1},
 		"a sentence goes into another":       {`fmt.Sprintf("%s: %s", h.Why, h.Fix)`, 0},
 	}
 	for name, tt := range tests {

@@ -158,6 +158,6 @@ func known(f v1alpha1.Failure) bool {
 }
 
 // says is false for a message that holds no error.
-func says(f v1alpha1.Failure) bool {
-	return f.Message != "" && !bare.MatchString(f.Message)
+func says(failure v1alpha1.Failure) bool {
+	return failure.Message != "" && !bare.MatchString(failure.Message)
 }
