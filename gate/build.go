@@ -51,6 +51,9 @@ func (b *builder) build(u *unit) {
 			Message: fmt.Sprintf("kustomize cannot build %s%s: %s", u.dir, applied(u), render.Words(err)),
 			Fix:     "make `kustomize build --load-restrictor LoadRestrictionsNone " + u.dir + "` work",
 		}
+		if name, at, value := b.wrongType(u); name != "" {
+			u.failed.File, u.failed.Line, u.failed.Fix = name, at, fmt.Sprintf("quote it: %q", value)
+		}
 		return
 	}
 	if u.flux != nil && u.flux.Spec.PostBuild != nil && bytes.Contains(data, []byte("${")) {

@@ -24,6 +24,7 @@ func Check(ctx context.Context, o Options) (*report.Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	head.examine() //nolint:contextcheck // the fetcher has the context
 	r := &report.Report{
 		Files: len(head.listing.YAML), Compared: o.Base.FS != nil, Findings: []report.Finding{}, Images: []report.Use{},
 		Built: []string{},
@@ -34,6 +35,7 @@ func Check(ctx context.Context, o Options) (*report.Report, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the tree before the change: %w", err)
 		}
+		base.examine() //nolint:contextcheck // the fetcher has the context
 		known = base.prints()
 	}
 	for _, id := range sortedKeys(head.builder.units) {
@@ -64,6 +66,12 @@ func Check(ctx context.Context, o Options) (*report.Report, error) {
 	}
 	r.Findings = report.SortFindings(r.Findings)
 	return r, nil
+}
+
+// examine looks for what only a check says, and a comparison of two trees does not ask for.
+func (m *model) examine() {
+	m.checkKeys()
+	m.checkEntries()
 }
 
 // manifests counts the files with objects that were asked for, and what is rendered there.

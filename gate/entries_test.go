@@ -40,6 +40,8 @@ func TestGateEntriesAndMarkersAsPeopleWriteThem(t *testing.T) {
 				"app.yaml":           "apiVersion: actions.example.dev/v1\nkind: RunnerDeployment\nmetadata: {name: r}\nspec: {template: {spec: {image: \"reg.example.org/runner:v1\"}}}\n",
 			},
 			images: []string{"reg.example.org/runner:v1 app.yaml:4"},
+			want:   []string{"note entry-matches-nothing kustomization.yaml:3"},
+			says:   []string{"RunnerDeployment r names that image where kustomize changes none"},
 		},
 		"an entry that changes two tags of one name": {
 			files: map[string]string{
@@ -60,7 +62,7 @@ func TestGateEntriesAndMarkersAsPeopleWriteThem(t *testing.T) {
 			files: map[string]string{
 				"kustomization.yaml": entry("- {name: app, newTag: 553640e6}\n"), "app.yaml": deployment("app", "app:1"),
 			},
-			want: []string{"error kustomize-build kustomization.yaml:1"},
+			want: []string{"error kustomize-build kustomization.yaml:3"}, says: []string{`quote it: "553640e6"`},
 		},
 		"a map where kustomize wants the image of a container": {
 			files: map[string]string{
@@ -96,7 +98,7 @@ func TestGateEntriesAndMarkersAsPeopleWriteThem(t *testing.T) {
 					"  newTag: v1 # {\"$imagepolicy\": \"flux-system:app:tag\"}\n",
 				"infra/app.yaml": deployment("c", "reg.example.org/app:v1 # {\"$imagepolicy\": \"flux-system:app\"}"),
 			},
-			want: []string{"note marker-other-image apps/k/kustomization.yaml:3", "note marker-other-image apps/other.yaml:12",
+			want: []string{"note entry-matches-nothing apps/k/kustomization.yaml:2", "note marker-other-image apps/k/kustomization.yaml:3", "note marker-other-image apps/other.yaml:12",
 				"note marker-not-written infra/app.yaml:12"},
 			says: []string{"selects tags of reg.example.org/app", "writes that over reg.example.org/api:v1", "writes here, but below apps"},
 		},

@@ -3,6 +3,7 @@ package gate
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -73,11 +74,30 @@ func misread(file string, wrong manifest.Misread) report.Finding {
 		f.Fix = "add :tag or :digest to the policy's name"
 		return f
 	default:
+		if lower, ok := lowered(wrong.Comment); ok {
+			f.Message = fmt.Sprintf("the marker %s names an ImagePolicy in upper-case letters, which no name in Kubernetes "+
+				"has: image automation passes over it", wrong.Comment)
+			f.Fix = fmt.Sprintf(`write # {"$imagepolicy": %q}, if that is the name of the ImagePolicy`, lower)
+			return f
+		}
 		why = "names no ImagePolicy"
 		f.Fix = `write # {"$imagepolicy": "NAMESPACE:NAME"}, with :tag, :name or :digest after NAME for a part`
 	}
 	f.Message = fmt.Sprintf("the marker %s %s: image automation passes over it", wrong.Comment, why)
 	return f
+}
+
+// markedName finds what a marker names.
+var markedName = regexp.MustCompile(`"\$imagepolicy"\s*:\s*"([^"]*)"\s*\}\s*$`)
+
+// lowered gives what a marker names in lower-case letters, where that is all that is wrong with it.
+func lowered(comment string) (string, bool) {
+	found := markedName.FindStringSubmatch(comment)
+	if found == nil {
+		return "", false
+	}
+	lower := strings.ToLower(found[1])
+	return lower, lower != found[1] && manifest.IsPolicyName(lower)
 }
 
 func (m *model) checkMarker(n manifest.Node, byID map[string]*policy) {

@@ -220,7 +220,7 @@ spec:
 					"  values:\n    image: {repository: reg.example.org/a}\n    side: {image: {repository: reg.example.org/side}}\n",
 				"app/versions.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: versions}\ndata: {tag: v1}\n",
 			},
-			images: []string{"reg.example.org/a:v1 app/a.yaml:11"},
+			images: []string{"reg.example.org/a:v1 app/a.yaml:11"}, want: []string{"note key-missing app/a.yaml:8"},
 		},
 		"a whole image by other words": {
 			files: map[string]string{"a.yaml": "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: a}\nspec:\n" +
@@ -388,7 +388,7 @@ spec:
 				"cm.yaml":  "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  A: reg.example.org/app:v1 # {\"$imagepolicy\": \"flux-system:app:name\"}\n",
 			},
 			want: []string{"error marker-unknown-policy app.yaml:12", "error marker-unknown-policy k/kustomization.yaml:4",
-				"error marker-unknown-policy cm.yaml:5"},
+				"error marker-unknown-policy cm.yaml:5", "note entry-matches-nothing k/kustomization.yaml:5"},
 			images: []string{"reg.example.org/app:v1 app.yaml:12", "reg.example.org/app:v1 cm.yaml:5", "app:v1 k/kustomization.yaml:4"},
 			says:   []string{"writes a part of one over it", "writes a whole one over it"},
 		},

@@ -69,7 +69,11 @@ func TestGateCommentThatIsMeantAsAMarker(t *testing.T) {
 			continue
 		}
 		wantFindings(t, got, "error marker-unknown-policy app.yaml:12")
-		wantWords(t, got, comment, "image automation passes over it", `{"$imagepolicy": "NAMESPACE:NAME"}`)
+		hint := "NAMESPACE:NAME"
+		if strings.Contains(comment, "Production") {
+			hint = "production:app"
+		}
+		wantWords(t, got, comment, "image automation passes over it", `{"$imagepolicy": "`+hint+`"}`)
 	}
 }
 

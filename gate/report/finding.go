@@ -55,6 +55,8 @@ const (
 	RuleNotRendered    Rule = "chart-not-rendered"
 	RuleNotSubstituted Rule = "variable-unknown"
 	RuleGlob           Rule = "path-matches-nothing"
+	RuleKey            Rule = "key-missing"
+	RuleEntry          Rule = "entry-matches-nothing"
 	RuleNothing        Rule = "nothing-to-check"
 	RuleLink           Rule = "link-not-followed"
 )
@@ -85,6 +87,8 @@ var abouts = map[Rule]string{
 	RuleObject:        "An object of Flux has a field of another type than its CRD wants.",
 	RuleRemote:        "A kustomization refers to something outside of the repository.",
 	RuleGlob:          "A path of .backstop.yaml matches nothing, so that it guards or hides nothing.",
+	RuleKey:           "A HelmRelease takes values from a key that its ConfigMap does not have.",
+	RuleEntry:         "An entry of images in a kustomization changes nothing.",
 	RuleNothing:       "There is no manifest to look at, as in a wrong folder.",
 }
 

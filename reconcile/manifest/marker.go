@@ -22,6 +22,9 @@ var policyName = regexp.MustCompile(
 	`^([a-z0-9](?:[-a-z0-9]*[a-z0-9])?:[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?)(?::(tag|name|digest))?$`,
 )
 
+// IsPolicyName reports whether a marker may name this: an ImagePolicy that can exist, with or without a part.
+func IsPolicyName(name string) bool { return policyName.MatchString(name) }
+
 // marker is what the comment of a scalar says to image automation.
 type marker struct {
 	policy, suffix string
