@@ -52,6 +52,10 @@ var texts = map[string]int{
 	"PullRequest.Foreign":    512,
 	"PullRequest.NotMerged":  512,
 	"PullRequest.URL":        512,
+	"MarkedValue.File":       v1alpha1.MaxPath,
+	"MarkedValue.Marker":     317,
+	"MarkedValue.Pointer":    255,
+	"MarkedValue.Value":      320,
 	"PullRequestWait.Name":   128,
 	"RelatedCommit.Author":   120,
 	"Returning.Unread":       160,
@@ -106,6 +110,7 @@ var lists = map[string]int{
 	"Rollout.Doubts":       5,
 	"Rollout.Nodes":        2,
 	"Suspect.OtherImages":  8,
+	"Suspect.Stays":        8,
 	"Target.PassedOver":    4,
 	"Verdict.Policies":     4,
 }

@@ -73,6 +73,22 @@ type PlaceOrigin struct {
 	Pointer string `json:"pointer,omitempty"`
 }
 
+// MarkedValue is a value behind a marker of an ImagePolicy.
+type MarkedValue struct {
+	// File is the path from the root of the repository.
+	// +kubebuilder:validation:MaxLength=255
+	File string `json:"file"`
+	// Pointer finds the value in the file.
+	// +kubebuilder:validation:MaxLength=255
+	Pointer string `json:"pointer"`
+	// Value is what stands there.
+	// +kubebuilder:validation:MaxLength=320
+	Value string `json:"value"`
+	// Marker is the ImagePolicy that writes it, as namespace:name.
+	// +kubebuilder:validation:MaxLength=317
+	Marker string `json:"marker"`
+}
+
 // Suspect is the commit that brought the image in, and what it did.
 type Suspect struct {
 	// Source is the GitRepository that deploys the file.
@@ -126,6 +142,11 @@ type Suspect struct {
 	// +kubebuilder:validation:MaxItems=8
 	// +kubebuilder:validation:items:MaxLength=320
 	OtherImages []string `json:"otherImages,omitempty"`
+	// Stays are values that say the version of the image behind a marker of the same ImagePolicy and are no part of the
+	// image, such as the version of its chart: they are not reverted. Cut to 8.
+	// +optional
+	// +kubebuilder:validation:MaxItems=8
+	Stays []MarkedValue `json:"stays,omitempty"`
 	// SharedBy are other Flux objects that render the same files.
 	// +optional
 	// +kubebuilder:validation:MaxItems=20

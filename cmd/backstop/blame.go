@@ -100,6 +100,10 @@ func printSuspect(out io.Writer, image string, s *v1alpha1.Suspect, now time.Tim
 	if len(s.OtherImages) > 0 {
 		line("Brought in too", "%s", strings.Join(s.OtherImages, ", "))
 	}
+	for _, v := range s.Stays {
+		line("Same marker", "%s: %s, which no revert changes", v.File, v.Value)
+		line("", "%s", v.Pointer)
+	}
 	for _, r := range s.SharedBy {
 		line("Rendered too by", "%s", r)
 	}

@@ -302,5 +302,9 @@ func untouched(r reconcile.Revert) []string {
 		out = append(out, oneLine(fmt.Sprintf("Left as it is: %s %s, which came with %s and had no value before.", n.File,
 			n.Pointer, text.Short(commit))))
 	}
+	for _, v := range r.Suspect.Stays {
+		out = append(out, oneLine(fmt.Sprintf("Left as it is: %s %s says %s behind a marker of %s, which is no part of the "+
+			"image.", v.File, v.Pointer, v.Value, v.Marker)))
+	}
 	return out
 }

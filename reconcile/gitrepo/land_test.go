@@ -143,6 +143,34 @@ func TestRevertOfOneImageOfManyLeavesTheOthers(t *testing.T) {
 	}
 }
 
+func TestWhatTheSamePolicyWritesBesideTheImageIsNamedAndStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	chart := func(tag string) string {
+		return "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata: {name: backend, namespace: develop}\n" +
+			"spec:\n  url: oci://ghcr.io/acme/charts/backend\n  ref:\n    tag: " + tag + " # {\"$imagepolicy\": \"develop:backend:tag\"}\n"
+	}
+	files := func(tag string) []string {
+		return []string{
+			"apps/develop/kustomization.yaml", kustomization("backend.yaml", "chart.yaml"),
+			"apps/develop/backend.yaml", deployment("develop", "backend", repo+":"+tag, "develop:backend"),
+			"apps/develop/chart.yaml", chart(tag),
+		}
+	}
+	w.put("add", files(tag0)...)
+	w.put("update", files(tag1)...)
+	s := w.blame(query(repo + ":" + tag1))
+	want := []v1alpha1.MarkedValue{{File: "apps/develop/chart.yaml", Pointer: "OCIRepository/develop/backend#/spec/ref/tag",
+		Value: tag1, Marker: "develop:backend"}}
+	if diff := cmp.Diff(want, s.Stays); diff != "" {
+		t.Errorf("what stays (-want +got):\n%s", diff)
+	}
+	w.land(w.wish(s))
+	if got := w.show("main", "apps/develop/chart.yaml"); got != chart(tag1) {
+		t.Errorf("the chart changed:\n%s", got)
+	}
+}
+
 func TestTwoImagesOfOneFileAreTakenBackApart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

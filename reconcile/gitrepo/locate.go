@@ -16,6 +16,8 @@ import (
 type located struct {
 	commit *store.Commit
 	images []composed
+	// files are those that were looked through.
+	files []string
 }
 
 // maxPersonsPlaces bounds the nodes that are reverted at once where nothing is recorded.
@@ -52,7 +54,13 @@ func (h *history) locate(ctx context.Context, q reconcile.Query) (*located, erro
 		return nil, reconcile.Refuse("%s is said in %d places below %q: too many to revert at once",
 			oneLine(q.Image, nameRunes), n, q.Root.Path)
 	}
-	return &located{commit: c, images: found}, nil
+	out := &located{commit: c, images: found}
+	for _, u := range l.units {
+		out.files = append(out.files, slices.Concat(u.files.Paths, u.files.Values)...)
+	}
+	slices.Sort(out.files)
+	out.files = slices.Compact(out.files)
+	return out, nil
 }
 
 // ofNamespace drops what stands in a workload of another namespace, where the files have one of the query's namespace

@@ -43,6 +43,9 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 	if err := h.describe(ctx, newest, &s); err != nil {
 		return v1alpha1.Suspect{}, err
 	}
+	if s.Stays, err = h.stays(at, s); err != nil {
+		return v1alpha1.Suspect{}, err
+	}
 	var files []string
 	for _, n := range s.Places {
 		files = append(files, n.File)

@@ -122,6 +122,7 @@ func with(r *v1alpha1.Rollback, text string) *v1alpha1.Rollback {
 	if q := s.Suspect; q != nil {
 		q.Subject, q.Author, q.Branch, q.Commit, q.Source.Name = text, text, text, text, text
 		q.OnlyImages, q.OtherImages = false, []string{text, text, text, text, text, text, text}
+		q.Stays = []v1alpha1.MarkedValue{{File: text, Pointer: text, Value: text, Marker: text}}
 		q.SharedBy = []v1alpha1.ObjectRef{{Kind: text, Name: text}}
 		for i := range q.Places {
 			q.Places[i].File, q.Places[i].Bad = text, text

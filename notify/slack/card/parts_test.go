@@ -34,6 +34,15 @@ func TestACardCarriesTheQuestionOfTheRecord(t *testing.T) {
 	}
 }
 
+func TestACardSaysWhatTheSamePolicyWritesAndStays(t *testing.T) {
+	r := rollback(failures, target)
+	r.Status.Suspect.Stays = []v1alpha1.MarkedValue{{File: "apps/shop/chart.yaml", Value: "v1.42.0", Marker: "shop:shop-api"}}
+	want := "*Not reverted* `v1.42.0` in `apps/shop/chart.yaml`, which the same ImagePolicy writes"
+	if got := scope(Facts{Rollback: r}); !strings.Contains(got, want) {
+		t.Errorf("%q is not said in:\n%s", want, got)
+	}
+}
+
 func FuzzParseValue(f *testing.F) {
 	f.Add(Value(rollback(failures, target)))
 	for _, s := range []string{"", "v1", "v1/a/b/c/0123456789ab", "v2/a/b/c/0123456789ab", "v1/../b/c/0123456789ab", "v1//b/c/0123456789ab/x"} {

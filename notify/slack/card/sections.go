@@ -29,6 +29,14 @@ func scope(f Facts) string {
 		}
 		lines = append(lines, "*Not reverted* "+join(others, 5)+", which the same commit brought in")
 	}
+	if len(s.Stays) > 0 {
+		var others []string
+		for _, v := range s.Stays {
+			others = append(others, code(v.Value, 80)+" in "+code(v.File, 120))
+		}
+		lines = append(lines, "*Not reverted* "+join(others, 3)+
+			", which the same ImagePolicy writes and is no part of the image")
+	}
 	if !s.OnlyImages {
 		lines = append(lines, "*Not reverted* what else the commit changed beside images")
 	}
