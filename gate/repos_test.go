@@ -262,6 +262,24 @@ spec:
 		"a variable without a value, where nothing tells the Flux": {
 			files: unset("a: b\n"), want: []string{"error kustomize-build ks.yaml:1"}, images: []string{"app:v2 app/a.yaml:12"},
 		},
+		"functions of variables that only the cluster knows": {
+			files: map[string]string{
+				"ks.yaml":    kustomization("app", "./app", "postBuild: {substitute: {TAG: v2}, substituteFrom: [{kind: Secret, name: s}]}"),
+				"app/a.yaml": deployment("a", "app:${TAG}") + "        args: ['${A/./-}', '${B^^}', '${C:1:2}', '${#D}', '${E:=${F%%x}}', '$${G/x/y}', '${TAG/v/}']\n",
+				"app/b.yaml": deployment("b", "app:${B/v/}"),
+			},
+			images: []string{"app:v2 app/a.yaml:12"}, want: []string{"note variable-unknown app/b.yaml:12"},
+		},
+		"a child of a Kustomization that is not built, which may give it variables": {
+			files: map[string]string{
+				"ks.yaml":                   kustomization("apps", "./apps", "patches: [{patch: '{}', target: {kind: Kustomization}}]"),
+				"apps/x/kustomization.yaml": "resources: ['https://example.org/x.yaml']\n",
+				"apps/a/kustomization.yaml": "resources: [ks.yaml]\n",
+				"apps/a/ks.yaml":            kustomization("a", "./a", "postBuild: {substitute: {TAG: v2}}"),
+				"a/a.yaml":                  deployment("a", "app:${TAG}") + "        args: ['${DOMAIN}']\n", "a/b.yaml": deployment("b", "${DOMAIN}/b:v1"),
+			},
+			images: []string{"app:v2 a/a.yaml:12"}, want: []string{"unknown remote-base apps/x/kustomization.yaml:1", "note variable-unknown a/b.yaml:12"},
+		},
 		"an image of a variable without a value": {
 			files: map[string]string{
 				"ks.yaml":    kustomization("app", "./app", "postBuild: {substitute: {A: b}}"),

@@ -72,6 +72,9 @@ func (b *builder) buildAll(units []*unit, step func()) {
 func (b *builder) finish(u *unit) {
 	if u.flux != nil {
 		u.vars = b.variables(u.flux, u.origin.File)
+		if b.unbuilt(u) {
+			u.vars.On, u.vars.Open = true, true
+		}
 		b.substitute(u)
 	}
 	if u.rendered != nil {

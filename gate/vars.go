@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -41,6 +42,20 @@ func (b *builder) variables(k *kustomizev1.Kustomization, file string) render.Va
 		v.Values[key] = oneLine(value)
 	}
 	return v
+}
+
+// unbuilt reports whether a Flux Kustomization that could not be built has the file of a unit's own among what it
+// renders: it may give it more variables, as fleets do by a patch for all of theirs.
+func (b *builder) unbuilt(u *unit) bool {
+	if u.by != nil && u.by != u && u.by.flux != nil {
+		return b.unbuilt(u.by)
+	}
+	for _, other := range b.units {
+		if other != u && other.flux != nil && other.failed != nil && slices.Contains(other.closure.Paths, u.origin.File) {
+			return true
+		}
+	}
+	return false
 }
 
 // oneLine takes the line breaks out of a variable's value, as Flux does.

@@ -28,17 +28,14 @@ func (v Variables) Apply(value string) string {
 	if v.Idle() || !strings.Contains(value, "$") || v.much(value) {
 		return value
 	}
-	out, err := envsubst.Eval(value, func(name string) (string, bool) {
+	out, err := envsubst.Eval(v.hide(value), func(name string) (string, bool) {
 		known, ok := v.Values[name]
-		if !ok && v.Open && !strings.Contains(value, "${"+name+":") {
-			return "${" + name + "}", true
-		}
 		return known, ok || v.Lax
 	})
 	if err != nil {
 		return value
 	}
-	return out
+	return unhide(out)
 }
 
 // Disabled is the label or annotation, with its value, of an object in which nothing is replaced.
@@ -62,8 +59,28 @@ func within(doc string, err error) error {
 	return fmt.Errorf("%s %s: %w", kind[1], name[1], err)
 }
 
-// plainVariable is a variable without a default or a function.
-var plainVariable = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+// undecided is a variable without a default: as it is, its length, or what a function makes of its value.
+var undecided = regexp.MustCompile(`\$?\$\{#?([A-Za-z_][A-Za-z0-9_]*)(?:[\^,#%/][^${}]*|:[ 0-9][^${}]*)?\}`)
+
+// hide puts variables that only the cluster knows out of the library's sight, with their functions.
+func (v Variables) hide(text string) string {
+	if !v.Open {
+		return text
+	}
+	return undecided.ReplaceAllStringFunc(text, func(found string) string {
+		name := undecided.FindStringSubmatch(found)[1]
+		if _, known := v.Values[name]; known || strings.HasPrefix(found, "$$") {
+			return found
+		}
+		return "\uE000" + strings.TrimSuffix(strings.TrimPrefix(found, "${"), "}") + "\uE001"
+	})
+}
+
+// unhide puts back what hide hid.
+func unhide(text string) string { return hidden.ReplaceAllString(text, "$${$1}") }
+
+// hidden is a variable that only the cluster knows: between two characters of no script.
+var hidden = regexp.MustCompile("\uE000([^\uE000\uE001]+)\uE001")
 
 // variableName is what Flux takes for the name of a variable.
 var variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
@@ -100,15 +117,7 @@ func (v Variables) Text(text string) (string, error) {
 		if !strings.Contains(doc, "${") || notSubstituted.MatchString(doc) {
 			continue
 		}
-		if v.Open {
-			doc = plainVariable.ReplaceAllStringFunc(doc, func(found string) string {
-				name := strings.Trim(found, "${}")
-				if _, known := v.Values[name]; known || strings.HasPrefix(found, "$$") {
-					return found
-				}
-				return "\uE000" + name + "\uE001"
-			})
-		}
+		doc = v.hide(doc)
 		if v.much(doc) {
 			return "", ErrTooMuch
 		}
@@ -116,7 +125,7 @@ func (v Variables) Text(text string) (string, error) {
 		if err != nil {
 			return "", within(doc, err)
 		}
-		docs[i] = unknownVariable.ReplaceAllString(out, "$${$1}")
+		docs[i] = unhide(out)
 	}
 	return strings.Join(docs, "\n---\n"), nil
 }
@@ -137,9 +146,6 @@ func (v Variables) eval(doc string) (string, error) {
 	}
 	return out, err
 }
-
-// unknownVariable is how Text keeps a variable that only the cluster knows: between two characters of no script.
-var unknownVariable = regexp.MustCompile("\uE000([A-Za-z0-9_]+)\uE001")
 
 // expression is one use of a variable, with what a function of it holds; replaces is one that replaces parts.
 var (
