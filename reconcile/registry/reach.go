@@ -59,17 +59,14 @@ func (r reach) bars(host, asked string) bool {
 }
 
 func (r reach) allows(addr netip.Addr) bool {
-	switch {
-	case addr.IsUnspecified(), addr.IsMulticast(), cloud.Metadata(addr):
-		return false
-	case r.services.IsValid():
-		return !addr.IsLoopback() && !r.services.Contains(addr)
-	}
-	return true
+	return !cloud.Metadata(addr) && !slices.ContainsFunc(cloud.Meant(addr), func(addr netip.Addr) bool {
+		return addr.IsUnspecified() || addr.IsMulticast() ||
+			r.services.IsValid() && (addr.IsLoopback() || r.services.Contains(addr))
+	})
 }
 
 // ofService reports whether a host is the name of one of the cluster's Services.
 func ofService(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	host = cloud.Plain(host)
 	return strings.HasSuffix(host, ".svc") || strings.HasSuffix(host, ".cluster.local")
 }

@@ -28,6 +28,14 @@ func TestReach(t *testing.T) {
 		{"fd00:ec2::254", false, false},
 		{"100.100.100.200", false, false},
 		{"64:ff9b::a9fe:a9fe", false, false},
+		// A Service, and this machine, as IPv6 networks reach them.
+		{"::ffff:10.96.12.1", true, false},
+		{"64:ff9b::a60:c01", true, false},
+		{"64:ff9b:1:a60:c:100:100:0", true, false},
+		{"2002:a60:c01::1", true, false},
+		{"::a60:c01", true, false},
+		{"64:ff9b::7f00:1", true, false},
+		{"64:ff9b::a14:7", true, true},
 		{"0.0.0.0", false, false},
 		{"224.0.0.1", false, false},
 	} {
@@ -71,6 +79,7 @@ func TestAProxyIsNotSentToWhereNoImageLeads(t *testing.T) {
 	for image, want := range map[string]int32{
 		"169.254.169.254/latest/meta-data:x": 0, "[fd00:ec2::254]/latest:x": 0, "registry.example.com/app:v1": 1,
 		"metadata.google.internal/latest:x": 0, "instance-data:80/latest:x": 0,
+		"[64:ff9b:1:a9fe:a9:fe00::]/latest:x": 0, "[2001:0:4136:e378:8000:63bf:5601:5601]/latest:x": 0,
 		"2852039166:80/latest:x": 0, "0xa9.0xfe.0xa9.0xfe/latest:x": 0, "169.254.43518/latest:x": 0,
 	} {
 		asked.Store(0)
@@ -92,6 +101,8 @@ func TestAProxyIsNotSentToAService(t *testing.T) {
 		{"registry.tools.svc", nil, true},
 		{"registry.tools.svc.cluster.local.", nil, true},
 		{"registry.tools.svc", []string{"registry.tools.svc"}, false},
+		{"registry.tools.ｓvc", nil, true},
+		{"registry.tools。svc。cluster。local", nil, true},
 		{"registry.example.com", nil, false},
 		{"svc.example.com", nil, false},
 	} {

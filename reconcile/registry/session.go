@@ -4,10 +4,13 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/backstop-dev/backstop/internal/cloud"
 )
 
 const (
@@ -118,6 +121,7 @@ func inner(host string) bool {
 	if err != nil {
 		return loopback(host)
 	}
-	addr = addr.Unmap()
-	return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast() || addr.IsUnspecified() || addr.IsMulticast()
+	return slices.ContainsFunc(cloud.Meant(addr), func(addr netip.Addr) bool {
+		return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast() || addr.IsUnspecified() || addr.IsMulticast()
+	})
 }
