@@ -3,6 +3,7 @@ package registry
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -196,6 +197,20 @@ func TestOnlySoManyRegistriesAreRemembered(t *testing.T) {
 	l.note(asker{host: "b", key: "b"}, resp)
 	if len(l.until) != 1 {
 		t.Errorf("%d are remembered after their time", len(l.until))
+	}
+	// One that answers for many hosts does not have the others' wishes forgotten.
+	ask := func(key, after string) {
+		l.note(asker{host: key, key: key}, &http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {after}}})
+	}
+	for i := range 2 * maxLimits {
+		ask(fmt.Sprint("evil", i), "900")
+	}
+	ask("honest", "60")
+	for i := range 2 * maxLimits {
+		ask(fmt.Sprint("more", i), "900")
+	}
+	if l.closed(asker{host: "honest", key: "honest"}) == nil || len(l.until) > maxLimits {
+		t.Errorf("what a registry asked for is forgotten; %d are remembered", len(l.until))
 	}
 }
 

@@ -72,9 +72,21 @@ func (l *limits) note(a asker, resp *http.Response) {
 		}
 	}
 	if _, known := l.until[a.key]; !known && len(l.until) >= maxLimits {
-		return
+		l.makeRoom()
 	}
 	l.until[a.key] = limit{at: now.Add(retryAfter(header, now)), cause: cause, host: a.host}
+}
+
+// makeRoom forgets who asked to be left alone for the longest: whoever answers for many hosts would have none of the
+// others' wishes remembered.
+func (l *limits) makeRoom() {
+	longest, last := "", time.Time{}
+	for key, kept := range l.until {
+		if kept.at.After(last) {
+			longest, last = key, kept.at
+		}
+	}
+	delete(l.until, longest)
 }
 
 // closed is an error while a registry is to be left alone.
