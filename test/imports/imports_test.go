@@ -34,6 +34,7 @@ var edges = map[string]string{
 	"gate/report":             "internal/text",
 	"gate/sources":            "reconcile/manifest",
 	"internal/build":          "",
+	"internal/body":           "",
 	"internal/cloud":          "",
 	"internal/image":          "",
 	"internal/program":        "",
@@ -41,7 +42,7 @@ var edges = map[string]string{
 	"internal/workload":       "",
 	"notify":                  "",
 	"notify/slack/card":       "internal/image internal/text notify",
-	"notify/slack/clicks":     "internal/cloud internal/text notify/slack/card",
+	"notify/slack/clicks":     "internal/body internal/cloud internal/text notify/slack/card",
 	"notify/console":          "internal/text notify",
 	"notify/fluxevent":        "internal/text notify",
 	"notify/kubeevents":       "internal/text internal/workload notify",
@@ -65,7 +66,7 @@ var edges = map[string]string{
 		"watcher/drift",
 	"watcher": "internal/image internal/text internal/workload reconcile reconcile/kube reconcile/trigger " +
 		"watcher/classify watcher/drift",
-	"watcher/alerts":   "",
+	"watcher/alerts":   "internal/body",
 	"watcher/classify": "internal/image",
 	"watcher/drift":    "internal/image",
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -288,4 +289,40 @@ func TestADownReceiverLosesNothingButTheHint(t *testing.T) {
 			t.Errorf("woken by what was refused: %v", got)
 		}
 	})
+}
+
+// Anybody who reaches the port may look as if he had signed.
+func TestSlowStrangersDoNotKeepEventsOut(t *testing.T) {
+	w := newWorld("secret")
+	srv := httptest.NewServer(w.Receiver)
+	defer srv.Close()
+	for range 3 * 8 {
+		c, err := net.Dial("tcp", strings.TrimPrefix(srv.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, err = io.WriteString(c, "POST "+alerts.Path+" HTTP/1.1\r\nHost: x\r\nX-Signature: sha256="+strings.Repeat("0", 64)+
+			"\r\nContent-Length: 900\r\n\r\n{")
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// They are read by then.
+	time.Sleep(100 * time.Millisecond)
+	for i := range 3 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL+alerts.Path, strings.NewReader(v1beta1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Signature", signed("secret", []byte(v1beta1)))
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusAccepted {
+			t.Errorf("event %d: %s", i, res.Status)
+		}
+	}
 }

@@ -5,16 +5,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
+	"github.com/backstop-dev/backstop/internal/body"
 )
 
 // Path is where events are posted to.
@@ -25,9 +24,8 @@ const (
 	maxBody = 3 << 20
 	// slowest is how long a body may take to arrive.
 	slowest = 5 * time.Second
-	// atOnce is how many bodies are read at a time, and turnWithin how long another one waits.
-	atOnce     = 8
-	turnWithin = 50 * time.Millisecond
+	// atOnce is how many bodies are read at a time.
+	atOnce = 8
 	// header holds the algorithm and the signature, scheme is the algorithm that is taken.
 	header = "X-Signature"
 	scheme = "sha256="
@@ -49,13 +47,13 @@ type Options struct {
 type Receiver struct {
 	Options
 	*metrics
-	queue workqueue.TypedInterface[v1alpha1.ObjectRef]
-	turns chan struct{}
+	queue  workqueue.TypedInterface[v1alpha1.ObjectRef]
+	bodies body.Reader
 }
 
 // New makes a Receiver.
 func New(o Options) *Receiver {
-	return &Receiver{Options: o, metrics: newMetrics(), turns: make(chan struct{}, atOnce),
+	return &Receiver{Options: o, metrics: newMetrics(), bodies: body.Reader{AtOnce: atOnce, Most: maxBody, Slowest: slowest},
 		queue: workqueue.NewTyped[v1alpha1.ObjectRef]()}
 }
 
@@ -134,31 +132,16 @@ func signature(text string) ([]byte, bool) {
 	return sum, err == nil
 }
 
-// read takes the body.
+// read takes the body, in a place that is given up when others come.
 func (r *Receiver) read(w http.ResponseWriter, req *http.Request) ([]byte, *refused) {
-	timer := time.NewTimer(turnWithin)
-	defer timer.Stop()
-	select {
-	case r.turns <- struct{}{}:
-		defer func() { <-r.turns }()
-	case <-timer.C:
-		return nil, &refused{http.StatusServiceUnavailable, "too-many"}
-	case <-req.Context().Done():
-		return nil, &refused{http.StatusRequestTimeout, "unreadable"}
-	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(slowest))
-	raw, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxBody))
-	var big *http.MaxBytesError
+	raw, err := r.bodies.Read(w, req)
 	switch {
-	case errors.As(err, &big):
+	case errors.Is(err, body.ErrTooLarge):
 		return nil, &refused{http.StatusRequestEntityTooLarge, "too-large"}
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, body.ErrTooSlow):
 		return nil, &refused{http.StatusRequestTimeout, "unreadable"}
 	case err != nil:
 		return nil, &refused{http.StatusBadRequest, "unreadable"}
 	}
-	// The next request on the connection has a time of its own.
-	_ = control.SetReadDeadline(time.Time{})
 	return raw, nil
 }

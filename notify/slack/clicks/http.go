@@ -1,7 +1,6 @@
 package clicks
 
 import (
-	"container/list"
 	"crypto/sha256"
 	"errors"
 	"io"
@@ -9,12 +8,13 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/slack-go/slack"
+
+	"github.com/backstop-dev/backstop/internal/body"
 )
 
 const (
@@ -52,8 +52,8 @@ const (
 type Interactivity struct {
 	handler *Handler
 	// apps that may sign.
-	apps    func() []App
-	reading readers
+	apps   func() []App
+	bodies body.Reader
 
 	mu sync.Mutex
 	// signed is what is kept of each app, by its signing secret.
@@ -70,7 +70,8 @@ type signedApp struct {
 // NewInteractivity makes the handler for the apps of a Hub that have a signing secret. A Hub has none while its replica
 // does not lead.
 func NewInteractivity(h *Hub) *Interactivity {
-	return &Interactivity{handler: h.handler, apps: h.signers, signed: map[string]*signedApp{}}
+	return &Interactivity{handler: h.handler, apps: h.signers, signed: map[string]*signedApp{},
+		bodies: body.Reader{AtOnce: atOnce, Most: maxBody, Slowest: slowest}}
 }
 
 // refused is a request that is not served: its status, and the reason for the counter.
@@ -153,43 +154,16 @@ func (i *Interactivity) admit(w http.ResponseWriter, r *http.Request) ([]App, Cl
 
 // read takes the body, in a place that is given up when others come.
 func (i *Interactivity) read(w http.ResponseWriter, r *http.Request) ([]byte, *refused) {
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(slowest))
-	leave := i.reading.enter(func() { _ = control.SetReadDeadline(time.Now()) })
-	defer leave()
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var big *http.MaxBytesError
+	raw, err := i.bodies.Read(w, r)
 	switch {
-	case errors.As(err, &big):
+	case errors.Is(err, body.ErrTooLarge):
 		return nil, &refused{http.StatusRequestEntityTooLarge, "too-large"}
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, body.ErrTooSlow):
 		return nil, &refused{http.StatusRequestTimeout, "too-slow"}
 	case err != nil:
 		return nil, &refused{http.StatusBadRequest, "unreadable"}
 	}
 	return raw, nil
-}
-
-// readers are the requests that are being read, the one that came first in front.
-type readers struct {
-	mu    sync.Mutex
-	order list.List
-}
-
-// enter takes a place, the one of who came first where none is free: that reader's end is called. The function that it
-// gives leaves the place.
-func (r *readers) enter(end func()) (leave func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.order.Len() >= atOnce {
-		r.order.Remove(r.order.Front()).(func())()
-	}
-	place := r.order.PushBack(end)
-	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.order.Remove(place)
-	}
 }
 
 // turn waits for one of the app's turns: who floods with clicks of his own app delays nobody else's.
