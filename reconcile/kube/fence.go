@@ -49,12 +49,27 @@ func ReadFences(ctx context.Context, c client.Client) ([]Fence, error) {
 			f.Unread = "may not get ValidatingAdmissionPolicies and their bindings"
 		case err != nil:
 			return nil, fmt.Errorf("read the admission policy %s: %w", name, err)
-		case binding.Spec.PolicyName != name || !slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny):
-			f.Why = fmt.Sprintf("ValidatingAdmissionPolicyBinding %s does not deny by the policy of that name", name)
 		default:
-			f.Stands = true
+			f.Why = gap(policy, binding)
+			f.Stands = f.Why == ""
 		}
 		out = append(out, f)
 	}
 	return out, nil
+}
+
+// gap tells what a policy and its binding let through; empty where that is nothing.
+func gap(p *admissionv1.ValidatingAdmissionPolicy, b *admissionv1.ValidatingAdmissionPolicyBinding) string {
+	ignores := p.Spec.FailurePolicy != nil && *p.Spec.FailurePolicy == admissionv1.Ignore
+	switch {
+	case b.Spec.PolicyName != p.Name || !slices.Contains(b.Spec.ValidationActions, admissionv1.Deny):
+		return fmt.Sprintf("ValidatingAdmissionPolicyBinding %s does not deny by the policy of that name", b.Name)
+	case b.Spec.MatchResources != nil:
+		return fmt.Sprintf("ValidatingAdmissionPolicyBinding %s has matchResources, and denies for some requests alone", b.Name)
+	case len(p.Spec.Validations) == 0:
+		return fmt.Sprintf("ValidatingAdmissionPolicy %s validates nothing", p.Name)
+	case ignores:
+		return fmt.Sprintf("ValidatingAdmissionPolicy %s has failurePolicy Ignore, and allows what it cannot judge", p.Name)
+	}
+	return ""
 }

@@ -19,7 +19,8 @@ import (
 func fenced(but ...string) []client.Object {
 	var out []client.Object
 	for _, name := range Fences {
-		policy := &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		policy := &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name},
+			Spec: admissionv1.ValidatingAdmissionPolicySpec{Validations: []admissionv1.Validation{{Expression: "false"}}}}
 		binding := &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name},
 			Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}}}
 		for _, b := range but {
@@ -30,6 +31,12 @@ func fenced(but ...string) []client.Object {
 				binding = nil
 			case "audit " + name:
 				binding.Spec.ValidationActions = []admissionv1.ValidationAction{admissionv1.Audit}
+			case "empty " + name:
+				policy.Spec.Validations = nil
+			case "lenient " + name:
+				policy.Spec.FailurePolicy = new(admissionv1.Ignore)
+			case "some " + name:
+				binding.Spec.MatchResources = &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}}
 			case "other " + name:
 				binding.Spec.PolicyName = "another"
 			}
@@ -58,6 +65,9 @@ func TestWhetherTheAdmissionPoliciesStand(t *testing.T) {
 		"its binding is missing":           {but: []string{"binding backstop-rollbacks"}, why: "no ValidatingAdmissionPolicyBinding"},
 		"its binding only writes it down":  {but: []string{"audit backstop-rollbacks"}, why: "does not deny"},
 		"its binding is of another policy": {but: []string{"other backstop-rollbacks"}, why: "does not deny"},
+		"it validates nothing any more":    {but: []string{"empty backstop-rollbacks"}, why: "validates nothing"},
+		"it allows what it cannot judge":   {but: []string{"lenient backstop-rollbacks"}, why: "failurePolicy Ignore"},
+		"its binding is for some alone":    {but: []string{"some backstop-rollbacks"}, why: "for some requests alone"},
 		"the other one is missing":         {but: []string{"policy backstop-flux-objects"}, stands: true},
 		"nobody may look":                  {err: apierrors.NewForbidden(group, "x", nil), unread: "may not get"},
 		"the API server is too old":        {err: &meta.NoKindMatchError{}, why: "1.30"},
