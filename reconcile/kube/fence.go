@@ -65,7 +65,8 @@ func gap(p *admissionv1.ValidatingAdmissionPolicy, b *admissionv1.ValidatingAdmi
 	case b.Spec.PolicyName != p.Name || !slices.Contains(b.Spec.ValidationActions, admissionv1.Deny):
 		return fmt.Sprintf("ValidatingAdmissionPolicyBinding %s does not deny by the policy of that name", b.Name)
 	case b.Spec.MatchResources != nil:
-		return fmt.Sprintf("ValidatingAdmissionPolicyBinding %s has matchResources, and denies for some requests alone", b.Name)
+		return fmt.Sprintf("ValidatingAdmissionPolicyBinding %s has matchResources, and denies for some requests alone",
+			b.Name)
 	case len(p.Spec.Validations) == 0:
 		return fmt.Sprintf("ValidatingAdmissionPolicy %s validates nothing", p.Name)
 	case ignores:

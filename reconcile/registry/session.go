@@ -122,6 +122,7 @@ func inner(host string) bool {
 		return loopback(host)
 	}
 	return slices.ContainsFunc(cloud.Meant(addr), func(addr netip.Addr) bool {
-		return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast() || addr.IsUnspecified() || addr.IsMulticast()
+		return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast() || addr.IsUnspecified() ||
+			addr.IsMulticast()
 	})
 }

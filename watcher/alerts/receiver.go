@@ -53,8 +53,9 @@ type Receiver struct {
 
 // New makes a Receiver.
 func New(o Options) *Receiver {
-	return &Receiver{Options: o, metrics: newMetrics(), bodies: body.Reader{AtOnce: atOnce, Most: maxBody, Slowest: slowest},
-		queue: workqueue.NewTyped[v1alpha1.ObjectRef]()}
+	return &Receiver{Options: o, metrics: newMetrics(),
+		bodies: body.Reader{AtOnce: atOnce, Most: maxBody, Slowest: slowest},
+		queue:  workqueue.NewTyped[v1alpha1.ObjectRef]()}
 }
 
 // refused is an event that is not taken: the status, and the reason for the counter.
