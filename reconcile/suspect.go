@@ -101,11 +101,14 @@ func (e *Engine) addPlaces(ctx context.Context, w *World, step Step, rb *v1alpha
 		return err
 	}
 	s, found := &rb.Status, again.Status.Suspect
-	places := len(s.Suspect.Places)
-	if all := union(s.Suspect, found); len(all) <= v1alpha1.MaxPlaces {
-		s.Suspect.Places = all
+	all := union(s.Suspect, found)
+	if n := len(all); n == len(s.Suspect.Places) || n > v1alpha1.MaxPlaces {
+		return nil
 	}
-	if s.Target == nil || len(s.Suspect.Places) == places {
+	if more := s.Suspect.DeepCopy(); absorb(more, found) == nil {
+		more.Places, s.Suspect = all, more
+	}
+	if s.Target == nil || len(s.Suspect.Places) < len(all) {
 		return nil
 	}
 	return e.fillTarget(ctx, w, step, rb)
@@ -150,12 +153,11 @@ func join(rb *v1alpha1.Rollback, origin Origin, found v1alpha1.Suspect) error {
 		return Refuse("%s brought %s in, and it cannot be recorded: %s", text.Short(found.Commit),
 			cut(rb.Spec.Subject.Name, 200), long)
 	}
-	if n := len(found.SharedWith); n > v1alpha1.MaxSharers {
-		return Refuse("%s changed files that are rendered into %d other namespaces: too many to record",
-			text.Short(found.Commit), n)
-	}
 	first := rb.Status.Suspect
 	if first == nil {
+		if err := absorb(&found, &found); err != nil {
+			return err
+		}
 		rb.Status.Suspect = &found
 		return nil
 	}
@@ -164,7 +166,37 @@ func join(rb *v1alpha1.Rollback, origin Origin, found v1alpha1.Suspect) error {
 		rb.Status.Suspect = nil
 		return Refuse("%s is said in %d places: too many to revert at once", cut(rb.Spec.Subject.Name, 200), len(all))
 	}
+	if err := absorb(first, &found); err != nil {
+		rb.Status.Suspect = nil
+		return err
+	}
 	first.Places = all
+	return nil
+}
+
+// absorb takes over what makes the places of a second workload a person's matter, or other namespaces': its files may
+// be rendered elsewhere too, and image automation may have written those of the first one alone.
+func absorb(first, second *v1alpha1.Suspect) error {
+	if first.Commit != second.Commit {
+		return nil
+	}
+	with := slices.Concat(first.SharedWith, second.SharedWith)
+	slices.Sort(with)
+	if with = slices.Compact(with); len(with) > v1alpha1.MaxSharers {
+		return Refuse("%s changed files that are rendered into %d other namespaces: too many to record",
+			text.Short(first.Commit), len(with))
+	}
+	first.SharedWith = with
+	for _, by := range second.SharedBy {
+		if !slices.Contains(first.SharedBy, by) && len(first.SharedBy) < v1alpha1.MaxSharers {
+			first.SharedBy = append(slices.Clip(first.SharedBy), by)
+		}
+	}
+	if second.Automation == nil {
+		first.Automation = nil
+	}
+	first.ByHand = orElse(first.ByHand, second.ByHand)
+	first.OnlyImages = first.OnlyImages && second.OnlyImages
 	return nil
 }
 
