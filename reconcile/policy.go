@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -113,7 +111,7 @@ type Subject struct {
 
 // selectedBy reports whether a policy's selector picks the workload.
 func (s Subject) selectedBy(p *v1alpha1.RollbackPolicy) bool {
-	return s.AnyLabels || selects(&p.Spec.Selector, s.Labels)
+	return s.AnyLabels || mayMatch(&p.Spec.Selector, s.Labels)
 }
 
 // Resolve finds what the policies say together about workloads that run one image.
@@ -179,12 +177,14 @@ func Resolve(trigger v1alpha1.TriggerType, subjects []Subject, all []v1alpha1.Ro
 // defaultVerify is the API's default, where no policy speaks.
 const defaultVerify = 15 * time.Minute
 
+// choose gives the policies that speak of a workload. One whose selector cannot be read speaks of all that it might:
+// were it left out, the others would allow what it may have been meant to forbid.
 func choose(s Subject, all []v1alpha1.RollbackPolicy, home string) []v1alpha1.RollbackPolicy {
 	var own, fleet []v1alpha1.RollbackPolicy
 	for _, p := range all {
 		switch {
 		case p.Spec.NamespaceSelector != nil:
-			if p.Namespace == home && selects(p.Spec.NamespaceSelector, s.NamespaceLabels) && s.selectedBy(&p) {
+			if p.Namespace == home && mayMatch(p.Spec.NamespaceSelector, s.NamespaceLabels) && s.selectedBy(&p) {
 				fleet = append(fleet, p)
 			}
 		case p.Namespace == s.Namespace && s.selectedBy(&p):
@@ -224,21 +224,6 @@ func StopsAll(p *v1alpha1.RollbackPolicy, home string, labels map[string]string)
 	return Stops(p, home) && mayMatch(p.Spec.NamespaceSelector, labels)
 }
 
-// mayMatch is true for no selector, for one that matches, and for one that cannot be read.
-func mayMatch(ls *metav1.LabelSelector, set map[string]string) bool {
-	if ls == nil {
-		return true
-	}
-	sel, err := metav1.LabelSelectorAsSelector(ls)
-	return err != nil || sel.Matches(labels.Set(set))
-}
-
-// selects is false for a selector that cannot be read: a policy that is in doubt allows nothing.
-func selects(ls *metav1.LabelSelector, set map[string]string) bool {
-	sel, err := metav1.LabelSelectorAsSelector(ls)
-	return err == nil && sel.Matches(labels.Set(set))
-}
-
 func fromSpec(trigger v1alpha1.TriggerType, p *v1alpha1.RollbackPolicy) Policy {
 	name, row := p.Namespace+"/"+p.Name, trigger.Row()
 	out := Policy{
@@ -256,6 +241,10 @@ func fromSpec(trigger v1alpha1.TriggerType, p *v1alpha1.RollbackPolicy) Policy {
 		if t.Type == trigger {
 			out = limited(out, t, row)
 		}
+	}
+	if doubtful(p) {
+		out.Mode, out.Why = v1alpha1.ModeNotify, fmt.Sprintf("the selector of policy %s cannot be read", name)
+		out.Bar = v1alpha1.BarUnreadable
 	}
 	if p.Spec.Suspend {
 		out.Mode, out.Why = v1alpha1.ModeNotify, fmt.Sprintf("policy %s is suspended", name)

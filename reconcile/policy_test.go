@@ -217,6 +217,38 @@ func TestAFleetsPolicyIsAFloor(t *testing.T) {
 	}
 }
 
+// A label's value that no object can have is a selector that nobody can read. Left out, a policy would leave what it was
+// to forbid to the others.
+func TestAPolicyThatCannotBeReadMakesNothingLaxer(t *testing.T) {
+	const home = "backstop-system"
+	web := Subject{Namespace: "develop", NamespaceLabels: map[string]string{"env": "dev"}, Labels: map[string]string{"tier": "web"}}
+	own := policyOf("develop", "p", v1alpha1.ModeAuto)
+	namespaces := func(value string) policyChange {
+		return func(p *v1alpha1.RollbackPolicy) {
+			p.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"env": value}}
+		}
+	}
+	for name, tt := range map[string]struct {
+		other v1alpha1.RollbackPolicy
+		bar   v1alpha1.Bar
+	}{
+		"a floor whose namespaceSelector has a blank in it":    {policyOf(home, "fleet", v1alpha1.ModeApprove, namespaces("dev ")), v1alpha1.BarUnreadable},
+		"a floor whose selector is no label's value":           {policyOf(home, "fleet", v1alpha1.ModeApprove, fleet, selecting("tier", "we/b")), v1alpha1.BarUnreadable},
+		"the same of a floor that picks another namespace":     {policyOf(home, "fleet", v1alpha1.ModeApprove, namespaces("prod"), selecting("tier", "we/b")), ""},
+		"a floor that may be replaced":                         {policyOf(home, "fleet", v1alpha1.ModeApprove, namespaces("dev "), overridable), ""},
+		"a second one of the namespace":                        {policyOf("develop", "ask", v1alpha1.ModeApprove, selecting("tier ", "web")), v1alpha1.BarUnreadable},
+		"one of another namespace":                             {policyOf("staging", "ask", v1alpha1.ModeApprove, selecting("tier ", "web")), ""},
+		"one with a namespaceSelector in a tenant's namespace": {policyOf("develop", "fleet", v1alpha1.ModeApprove, namespaces("dev ")), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := Resolve(v1alpha1.TriggerImagePull, []Subject{web}, []v1alpha1.RollbackPolicy{own, tt.other}, home, Ceiling{})
+			if got.Bar != tt.bar || (got.Mode == v1alpha1.ModeAuto) != (tt.bar == "") {
+				t.Errorf("got %s %q: %q, want %q", got.Mode, got.Bar, got.Why, tt.bar)
+			}
+		})
+	}
+}
+
 func TestParseBudget(t *testing.T) {
 	for in, want := range map[string]string{
 		"3/1h": "3/1h", "1/90s": "1/1m30s", "0/1h": "count of at least 1", "3": "want COUNT/DURATION", "x/1h": "want COUNT/DURATION",
@@ -259,7 +291,7 @@ func TestPolicyConditions(t *testing.T) {
 			policies: []v1alpha1.RollbackPolicy{policyOf("develop", "p", v1alpha1.ModeAuto, func(p *v1alpha1.RollbackPolicy) { p.Spec.Suspend = true })},
 			want:     []string{"Ready True suspended: failures of 2 workloads are only told"},
 		},
-		"a selector that cannot be read selects nothing": {
+		"a selector that cannot be read has all only told": {
 			policies: []v1alpha1.RollbackPolicy{policyOf("develop", "p", v1alpha1.ModeAuto, func(p *v1alpha1.RollbackPolicy) {
 				p.Spec.Selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Near"}}
 			})},

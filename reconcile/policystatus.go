@@ -56,10 +56,10 @@ func conditionsOf(p *v1alpha1.RollbackPolicy, selected []string, with map[string
 	switch {
 	case err != nil:
 		return say(metav1.ConditionFalse, "InvalidSelector",
-			"spec.selector: %v; until it is mended the policy selects nothing", err)
+			"spec.selector: %v; until it is mended all that the policy might select is only told", err)
 	case nsErr != nil:
 		return say(metav1.ConditionFalse, "InvalidSelector",
-			"spec.namespaceSelector: %v; until it is mended the policy selects nothing", nsErr)
+			"spec.namespaceSelector: %v; until it is mended all that the policy might select is only told", nsErr)
 	case p.Spec.NamespaceSelector != nil && p.Namespace != home:
 		return say(metav1.ConditionFalse, "NotInHome",
 			"spec.namespaceSelector makes a fleet's default, which is only read in Backstop's own namespace %s: move "+
