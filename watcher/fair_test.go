@@ -48,14 +48,16 @@ func TestOneTenantsWalksDoNotStopAnothers(t *testing.T) {
 		images     int
 		workers    int
 		within     time.Duration
+		since      time.Duration
 	}{
-		"eight images of one":            {"team-a", 8, 8, slowAfter},
-		"a hundred images of one":        {"team-a", 100, 8, slowAfter},
-		"a hundred of each of three":     {"team-a team-b team-c", 100, 8, 2 * time.Second},
-		"two workers":                    {"team-a", 100, 2, slowAfter},
-		"one worker":                     {"team-a", 100, 1, 2 * time.Second},
-		"as many tenants as workers":     {"a b c d e f g h", 3, 8, 2 * time.Second},
-		"more tenants than workers have": {"a b c d e f g h i j k l", 3, 8, 2 * time.Second},
+		"eight images of one":            {"team-a", 8, 8, slowAfter, 0},
+		"a hundred images of one":        {"team-a", 100, 8, slowAfter, 0},
+		"a hundred of each of three":     {"team-a team-b team-c", 100, 8, 2 * time.Second, 0},
+		"two workers":                    {"team-a", 100, 2, slowAfter, 0},
+		"one worker":                     {"team-a", 100, 1, 2 * time.Second, 0},
+		"as many tenants as workers":     {"a b c d e f g h", 3, 8, 2 * time.Second, 0},
+		"more tenants than workers have": {"a b c d e f g h i j k l", 3, 8, 2 * time.Second, 0},
+		"a tenant of many namespaces":    {"a b c d e f g h i j k l m n o q r s t u v w x y", 100, 8, 2 * time.Second, 30 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -66,6 +68,7 @@ func TestOneTenantsWalksDoNotStopAnothers(t *testing.T) {
 						w.Wake(reconcile.ImageKey(ns, fmt.Sprint("registry.test/bad:", i)))
 					}
 				}
+				time.Sleep(tt.since)
 				synctest.Wait()
 				w.Wake(production)
 				time.Sleep(tt.within)

@@ -119,7 +119,11 @@ func (t *turns[K]) places() int {
 // free reports whether an item of a namespace may be begun.
 func (t *turns[K]) free(namespace string) bool {
 	share := t.places()
-	if t.waited[namespace] || t.slowIn[namespace] > 0 {
+	switch slow := t.waited[namespace] || t.slowIn[namespace] > 0; {
+	case slow && t.slow >= mostSlow/2:
+		// One tenant may have many namespaces: what is left is for those that did not wait yet.
+		share = 1
+	case slow:
 		share = max(1, share/2)
 	}
 	return t.quick < t.places() && t.at[namespace] < share
