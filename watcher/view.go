@@ -61,8 +61,17 @@ func (w *Watcher) Policies(_ context.Context, namespace string) ([]v1alpha1.Roll
 			}
 		}
 	}
-	labels, err := w.namespaceLabels(namespace)
-	return out, labels, err
+	m, err := w.namespace(namespace)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case m == nil && w.everywhere():
+		// Without its labels no fleet's policy would pick it, and its own would count alone.
+		return nil, nil, fmt.Errorf("namespace %s is not known yet", namespace)
+	case m == nil:
+		return out, nil, nil
+	}
+	return out, m.Labels, nil
 }
 
 // Subjects lists the watched workloads as policies select them.

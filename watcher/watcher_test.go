@@ -273,6 +273,10 @@ func TestView(t *testing.T) {
 		if err != nil || len(policies) != 1 || labels["tier"] != "front" {
 			t.Errorf("policies %v, labels %v, error %v", policies, labels, err)
 		}
+		// A fleet's policy picks by labels: without them a tenant's own would count alone.
+		if _, _, err := w.Policies(t.Context(), "made-a-moment-ago"); err == nil {
+			t.Error("a namespace that the watch does not know yet has no labels")
+		}
 		for range 20 { // The index has no order.
 			since, ok := w.failingSince(key, web("Deployment"))
 			if !ok || !since.Equal(noon().Add(time.Hour)) {
