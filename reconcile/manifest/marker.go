@@ -91,8 +91,8 @@ func cutHold(comment string) (fields, rest string, ok bool) {
 	return after[:brace], after[brace:], true
 }
 
-// readFields reads what a hold says of itself. People write holds too: what cannot be read is left out. A hold is of
-// format 1 where it does not say.
+// readFields reads what a hold says of itself. People write holds too: what cannot be read is left out, and what
+// lifts it is then a person's matter. A hold is of format 1 where it does not say.
 func readFields(fields string) *Mark {
 	m := &Mark{Lift: v1alpha1.LiftNewerImage}
 	for _, f := range strings.Fields(fields) {
@@ -112,7 +112,8 @@ func readFields(fields string) *Mark {
 				m.Lift = v1alpha1.LiftManual
 			}
 		case "lift", "release":
-			if value == string(v1alpha1.LiftManual) {
+			// A word that is not known was meant to say more than a newer image.
+			if value != string(v1alpha1.LiftNewerImage) {
 				m.Lift = v1alpha1.LiftManual
 			}
 		}
