@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/internal/text"
@@ -16,7 +17,7 @@ func (e *Engine) ranBefore(ctx context.Context, w *World, origin Origin) string 
 	s := &w.Rollback.Status
 	for _, h := range origin.Healthy {
 		which := slices.IndexFunc(s.Workloads(), h.shows)
-		if which < 0 || !h.At.Before(s.FirstSeen()) || h.At.Before(s.Suspect.When.Time) {
+		if which < 0 || !h.At.Before(s.FirstSeen()) || h.Commit == "" && precedes(h.At, s) {
 			continue
 		}
 		said := fmt.Sprintf("%s found %s healthy at %s", h.By, s.Workloads()[which],
@@ -35,6 +36,12 @@ func (e *Engine) ranBefore(ctx context.Context, w *World, origin Origin) string 
 		return said
 	}
 	return ""
+}
+
+// precedes reports whether something was before a suspect. What that says of its own time is its writer's clock: where
+// it comes after what failed by it, the clock was wrong, and nobody can tell.
+func precedes(at time.Time, s *v1alpha1.RollbackStatus) bool {
+	return at.Before(s.Suspect.When.Time) && !s.Suspect.When.After(s.FirstSeen())
 }
 
 // forced reports whether what Flux found healthy is so only because a fast-forward of a Rollback had set its image

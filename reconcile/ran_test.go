@@ -43,7 +43,9 @@ func TestAnImageThatFluxFoundHealthyIsNoBadRelease(t *testing.T) {
 		// healthy is what Flux remembers, given the commit that wrote the image and when pods began to fail.
 		healthy func(suspect string, failed time.Time) Healthy
 		git     func(m *model) Git
-		asked   string
+		// ahead is how far the clock of who committed the image is wrong.
+		ahead time.Duration
+		asked string
 	}{
 		"a revision that has the image": {healthy: func(c string, at time.Time) Healthy {
 			return Healthy{By: kustomization, Commit: c, At: at.Add(-time.Hour)}
@@ -69,6 +71,15 @@ func TestAnImageThatFluxFoundHealthyIsNoBadRelease(t *testing.T) {
 		"a release of Helm before the commit": {healthy: func(_ string, at time.Time) Healthy {
 			return Healthy{By: release, At: at.Add(-3 * time.Hour)}
 		}},
+		"a revision that has it, where the commit says that it came later": {healthy: func(c string, at time.Time) Healthy {
+			return Healthy{By: kustomization, Commit: c, At: at.Add(-time.Hour)}
+		}, ahead: 90 * time.Minute, asked: "found Deployment/app healthy"},
+		"a revision before it, where the commit is dated tomorrow": {healthy: func(_ string, at time.Time) Healthy {
+			return Healthy{By: kustomization, Commit: "c0", At: at.Add(-time.Hour)}
+		}, ahead: 24 * time.Hour},
+		"a release of Helm, where the commit is dated tomorrow": {healthy: func(_ string, at time.Time) Healthy {
+			return Healthy{By: release, At: at.Add(-time.Hour)}
+		}, ahead: 24 * time.Hour, asked: "found Deployment/app healthy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newModel()
@@ -76,6 +87,7 @@ func TestAnImageThatFluxFoundHealthyIsNoBadRelease(t *testing.T) {
 			m.selected = imgBad
 			m.writeBack()
 			suspect := m.tip().id
+			m.branch[len(m.branch)-1].when = m.now.Add(tt.ahead)
 			m.now = m.now.Add(2 * time.Hour)
 			m.rollOut()
 			e.Flux = &remembering{m, []Healthy{tt.healthy(suspect, m.now)}}

@@ -3,12 +3,14 @@ package gitrepo
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/backstop-dev/backstop/reconcile"
 	"github.com/backstop-dev/backstop/test/gitserver"
@@ -318,6 +320,47 @@ func TestServerThatOnlyServesClones(t *testing.T) {
 		t.Errorf("%d requests for two clones, want 4: the mirror did not learn what the server takes", n)
 	}
 	w.sameTreeAsGitRevert(w.land(w.wish(w.blame(query(repo + ":" + tag1))))[0].Change.Commit, bad)
+}
+
+// Whoever commits says when, and clocks are wrong: image automation's own, too.
+func TestACommitIsFoundWhateverItSaysOfItsTime(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		wrong time.Duration
+		// which of the commits are wrong: the one that is looked for, or those after it.
+		after bool
+	}{
+		"it is dated in some days":                {72 * time.Hour, false},
+		"it is dated a year ago":                  {-366 * 24 * time.Hour, false},
+		"those after it are dated some days ago":  {-72 * time.Hour, true},
+		"those after it are dated some years ago": {-3 * 366 * 24 * time.Hour, true},
+		"those after it are dated in a year":      {366 * 24 * time.Hour, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.put("begin", "a.yaml", "a: 1\n")
+			right := w.now
+			at := func(wrong bool, n int) string {
+				w.now = right.Add(time.Duration(n) * time.Minute)
+				if wrong {
+					w.now = w.now.Add(tt.wrong)
+				}
+				return w.put(fmt.Sprint("commit ", n), "a.yaml", fmt.Sprintf("a: %d\n", n+1))
+			}
+			commit, tip := at(!tt.after, 1), ""
+			for n := range 15 {
+				tip = at(tt.after, n+2)
+			}
+			w.now = right.Add(time.Hour)
+			if there, err := w.mirrors.Contains(t.Context(), w.src, tip, commit); err != nil || !there {
+				t.Errorf("%v, %v", there, err)
+			}
+			if there, err := w.mirrors.Contains(t.Context(), w.src, commit, tip); err != nil || there {
+				t.Errorf("the other way round: %v, %v", there, err)
+			}
+		})
+	}
 }
 
 func TestContains(t *testing.T) {

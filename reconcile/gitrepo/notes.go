@@ -35,20 +35,31 @@ const (
 // notes reads Backstop's own commits back to a suspect, or to a time, whichever is longer ago; newest first.
 func (h *history) notes(ctx context.Context, suspect string, when, since time.Time) ([]note, error) {
 	if since.IsZero() || !since.Before(when) {
-		return h.walkNotes(ctx, suspect, when, maxTrailerCommits)
+		return h.walkNotes(ctx, span{suspect: suspect, until: when, max: maxTrailerCommits})
 	}
-	return h.walkNotes(ctx, "", since, maxTrailerCommits)
+	return h.walkNotes(ctx, span{suspect: suspect, beyond: true, until: since, max: maxTrailerCommits})
+}
+
+// span is how far back a walk goes.
+type span struct {
+	// suspect is the commit at which it stops, since what reverts it comes after it; beyond goes on behind it. Either way
+	// it is looked for on the first parents, whatever the commits before it say of their own time.
+	suspect string
+	beyond  bool
+	// until is a time, and max how many commits.
+	until time.Time
+	max   int
 }
 
 // notesWithin reads Backstop's own commits back to a time, from at most max commits; newest first.
 func (h *history) notesWithin(ctx context.Context, since time.Time, max int) ([]note, error) {
-	return h.walkNotes(ctx, "", since, max)
+	return h.walkNotes(ctx, span{until: since, max: max})
 }
 
 // walkNotes walks all parents: after somebody's `git pull` and push, Backstop's commits are on the second parent of a
-// merge. It stops at a commit, where one is given, since what reverts it comes after it.
-func (h *history) walkNotes(ctx context.Context, stop string, until time.Time, max int) ([]note, error) {
-	key := fmt.Sprintln(h.Tip, stop, until.UnixNano(), max)
+// merge.
+func (h *history) walkNotes(ctx context.Context, s span) ([]note, error) {
+	key := fmt.Sprintln(h.Tip, s.suspect, s.beyond, s.until.UnixNano(), s.max)
 	if known, ok := h.walks[key]; ok {
 		return known, nil
 	}
@@ -57,22 +68,24 @@ func (h *history) walkNotes(ctx context.Context, stop string, until time.Time, m
 		return nil, err
 	}
 	var out []note
-	n := 0
+	n, seeks := 0, s.suspect != ""
 	for c, err := range h.Behind(ctx, start) {
 		if err != nil {
 			return nil, err
 		}
-		if n++; n > max {
+		if n++; n > s.max {
 			break
 		}
 		if t, own := h.remembered.trailerCommit(c.Commit); own {
 			out = append(out, t)
 		}
-		if c.When.Before(until) {
-			c.Old++
+		if c.Old++; !c.When.Before(s.until) {
+			// Those before it that say that they are older are not.
+			c.Old = 0
 		}
-		line := c.Line && stop != ""
-		if c.Old > maxOldLine || c.Old > maxOld && !line || c.Hash.String() == stop {
+		found := seeks && c.Hash.String() == s.suspect
+		seeks = seeks && !found
+		if c.Old > maxOldLine || c.Old > maxOld && !(c.Line && seeks) || found && !s.beyond {
 			c.Leave()
 		}
 	}

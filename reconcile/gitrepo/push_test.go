@@ -364,3 +364,30 @@ func TestWaitForTheMirrorEndsWithTheContext(t *testing.T) {
 		t.Errorf("blame gives %v", err)
 	}
 }
+
+// Once, cooldown and budget are counted from the branch: more commits than a few whose clock is wrong do not hide what
+// is behind them.
+func TestARevertIsSeenBehindCommitsThatSayThatTheyAreOld(t *testing.T) {
+	t.Parallel()
+	for name, wrong := range map[string]time.Duration{"an hour ago": -3 * time.Hour, "years ago": -20 * 366 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := standard(t)
+			s := w.blame(query(repo + ":" + tag1))
+			w.land(w.wish(s))
+			w.pull()
+			right := w.now
+			for n := range 15 {
+				w.now = right.Add(wrong)
+				w.put(fmt.Sprint("bot ", n), "apps/develop/other.yaml", fmt.Sprintf("a: %d\n", n))
+			}
+			w.now = right.Add(time.Minute)
+			for _, since := range []time.Time{{}, s.When.Add(-time.Hour)} {
+				b, err := w.mirrors.Look(t.Context(), w.src, s, nil, since)
+				if err != nil || len(b.Commits) != 2 {
+					t.Errorf("since %s: %d of Backstop's commits, want the revert and the hold: %v", since, len(b.Commits), err)
+				}
+			}
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -16,8 +17,10 @@ import (
 const (
 	// unknownWithin is how deep a commit is searched that is not here: what is asked for was on the branch a moment ago.
 	unknownWithin = 800
-	// reachSkew is how much older than an ancestor a commit may claim to be.
-	reachSkew = 24 * time.Hour
+	// reachSkew is how much older than an ancestor a commit may claim to be, and skewedWithin how many commits that claim
+	// to be even older are looked at on the first parents, where they are here: any clock may be wrong.
+	reachSkew    = 24 * time.Hour
+	skewedWithin = 500
 	// maxAncestors bounds how many commits are looked at for the one from which two branches parted.
 	maxAncestors = 100_000
 )
@@ -75,12 +78,21 @@ func (h *History) Contains(ctx context.Context, tip, commit plumbing.Hash) (bool
 			return false, err
 		case c.Hash == commit:
 			return true, nil
-		case c.When.Before(not) || not.IsZero() && n > unknownWithin:
+		case c.When.Before(not):
+			if c.Old++; !c.Line || c.Old > skewedWithin || !h.parentsHere(c.Commit) {
+				c.Leave()
+			}
+		case not.IsZero() && n > unknownWithin:
 			c.Leave()
 		}
 		n++
 	}
 	return false, nil
+}
+
+// parentsHere reports whether nothing has to be fetched to go on behind a commit.
+func (o *Objects) parentsHere(c *Commit) bool {
+	return !slices.ContainsFunc(c.Parents, func(h plumbing.Hash) bool { return !o.has(h) })
 }
 
 // The sides from which a commit was reached.
