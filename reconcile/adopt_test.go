@@ -99,6 +99,16 @@ func (m *tenantsHolds) Holds(context.Context, Source, []Root) ([]Hold, error) {
 	return out, nil
 }
 
+// environmentsHolds are holds of one policy on one version in several environments.
+type environmentsHolds struct {
+	*tenantsHolds
+	holds []Hold
+}
+
+func (m *environmentsHolds) Holds(context.Context, Source, []Root) ([]Hold, error) {
+	return m.holds, nil
+}
+
 func (m *tenantsHolds) Create(_ context.Context, r *v1alpha1.Rollback) error {
 	m.created[r.Namespace]++
 	return nil
@@ -166,5 +176,74 @@ func TestAHoldIsLeftToTheRollbackThatWasOpenedMeanwhile(t *testing.T) {
 	}
 	if len(m.records) != 1 {
 		t.Errorf("%d Rollbacks, want the one that is under way alone", len(m.records))
+	}
+}
+
+// Who may decide in one namespace lifts no other's hold.
+func TestHoldsOfSeveralEnvironmentsAreRecordedInEach(t *testing.T) {
+	hold := func(file, rollback string) Hold {
+		return Hold{File: file, Pointer: "/image", Policy: "develop:app", Not: "v2", Value: imgGood, Image: imgGood, Commit: "c0", Rollback: rollback}
+	}
+	many := []Hold{}
+	for i := range v1alpha1.MaxPlaces + 1 {
+		many = append(many, hold(fmt.Sprintf("%d.yaml", i), "prod/staging/app-1"))
+	}
+	for name, tt := range map[string]struct {
+		holds []Hold
+		// places are how many a record of each namespace has.
+		places map[string]int
+	}{
+		"one for each namespace that is named": {[]Hold{hold("a.yaml", "prod/staging/app-1"), hold("b.yaml", "prod/production/app-1")},
+			map[string]int{"staging": 1, "production": 1}},
+		"one that names none is the policy's": {[]Hold{hold("a.yaml", "prod/staging/app-1"), hold("b.yaml", "")},
+			map[string]int{"staging": 1, "develop": 1}},
+		"those of one namespace are one":      {[]Hold{hold("a.yaml", "prod/staging/app-1"), hold("b.yaml", "prod/staging/app-2")}, map[string]int{"staging": 2}},
+		"one more than a record has room for": {many, map[string]int{"staging": v1alpha1.MaxPlaces}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &savedHolds{environmentsHolds: environmentsHolds{
+				&tenantsHolds{model: newModel(), deploys: []string{"staging", "production"}, created: map[string]int{}}, tt.holds},
+				places: map[string]int{}}
+			e := m.engine("prod", Budget{})
+			e.Git, e.Records, e.Flux = m, m, m
+			if err := e.Sweep(t.Context(), time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.places, m.places); diff != "" {
+				t.Errorf("places by namespace -want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// savedHolds counts the places of the records that are saved.
+type savedHolds struct {
+	environmentsHolds
+	places map[string]int
+}
+
+func (m *savedHolds) SaveStatus(_ context.Context, r *v1alpha1.Rollback) error {
+	m.places[r.Namespace] += len(r.Status.Suspect.Places)
+	return nil
+}
+
+func TestAHoldIsOfTheVersionThatItNames(t *testing.T) {
+	for name, tt := range map[string]struct {
+		not    string
+		failed []string
+		want   string
+	}{
+		"the whole image of a trailer":    {"v1", []string{"reg.local/app:v1"}, "reg.local/app:v1"},
+		"no version that begins the same": {"v1", []string{"reg.local/app:v10", "reg.local/app:v1"}, "reg.local/app:v1"},
+		"nor one that ends the same":      {"1.0", []string{"reg.local/app:v1.0"}, "1.0"},
+		"nor a repository that has it":    {"v1", []string{"reg.local/v1/app:v2"}, "v1"},
+		"one by its digest":               {"sha256:ab", []string{"reg.local/app@sha256:ab"}, "reg.local/app@sha256:ab"},
+		"one without any version":         {"", []string{"reg.local/app:v10"}, "unknown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := heldImage(Hold{Not: tt.not, Failed: tt.failed}); got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
 	}
 }

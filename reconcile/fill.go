@@ -156,9 +156,8 @@ func (e *Engine) fillLift(ctx context.Context, w *World, step Step, rb *v1alpha1
 	if d := w.Rollback.Spec.Lift; d.Names(s.Suspect.Places[step.Holds[0]].Identity()) {
 		lift.Person, lift.Because = true, d.Reason
 	}
-	together := lift
-	policies := policiesAt(w.Branch, step.Holds)
-	together.Policy, together.And, together.Places = policies[0], policies[1:], placesAt(s.Suspect, step.Holds)
+	together, policies := liftAt(w, lift, step.Holds), policiesAt(w.Branch, step.Holds)
+	together.Policy, together.And = policies[0], policies[1:]
 	for _, policy := range policies {
 		together.Image = orElse(together.Image, w.Selections[policy].Image)
 	}
@@ -171,7 +170,8 @@ func (e *Engine) fillLift(ctx context.Context, w *World, step Step, rb *v1alpha1
 	for _, lift.Policy = range policies {
 		of := func(i int32) bool { return w.Branch.Held[i].Policy != lift.Policy }
 		mine := slices.DeleteFunc(slices.Clone(step.Holds), of)
-		lift.Places, lift.Image = placesAt(s.Suspect, mine), w.Selections[lift.Policy].Image
+		lift = liftAt(w, lift, mine)
+		lift.Image = w.Selections[lift.Policy].Image
 		if !lift.Person {
 			lift.By = byNewer(w.Selections[lift.Policy])
 		}
@@ -208,6 +208,13 @@ func (e *Engine) notLifted(ctx context.Context, w *World, l Lift, commit string,
 		return &RetryAfter{After: proveAgain, Err: fmt.Errorf("the hold on %s is not found", l.Policy)}
 	}
 	return nil
+}
+
+// liftAt narrows a lift to the holds at some places, as they were looked at: by the time of the push another Rollback's
+// may stand there.
+func liftAt(w *World, l Lift, at []int32) Lift {
+	l.Places, l.Not = placesAt(w.Rollback.Status.Suspect, at), notAt(w.Branch, at)
+	return l
 }
 
 // policiesAt are the policies that the tip holds off at some places, each once.

@@ -11,11 +11,13 @@ import (
 )
 
 // holdsNow are the places whose holds nobody has lifted, by their indices: those that the tip holds, and those that it
-// does not hold any more. Of a record without holds by place all that the tip holds stand.
+// does not hold any more. Of a record without holds by place all that the tip holds stand. A hold that was written over
+// one's own is its own record's.
 func holdsNow(w *World) (held, gone []int32) {
 	s := &w.Rollback.Status
 	for i := range int32(len(s.Suspect.Places)) {
 		_, there := w.Branch.Held[i]
+		there = there && !heldAnew(w, i)
 		switch {
 		case there && (len(s.Holds) == 0 || s.StandsOn(&s.Suspect.Places[i])):
 			held = append(held, i)
@@ -24,6 +26,31 @@ func holdsNow(w *World) (held, gone []int32) {
 		}
 	}
 	return held, gone
+}
+
+// heldAnew reports whether a place is held against another version than the Rollback's: a later revert held it again.
+func heldAnew(w *World, i int32) bool {
+	h, there := w.Branch.Held[i]
+	n := w.Rollback.Status.Suspect.Places[i]
+	return there && h.Not != "" && !w.Rollback.OfObject() && h.Not != n.Bad &&
+		!isVersion(w.Rollback.Spec.Subject.Name, h.Not) && !isVersion(n.Bad, h.Not)
+}
+
+// isVersion reports whether a version is what tells an image from its former self: its tag, its digest, or all of it.
+func isVersion(ref, version string) bool {
+	repository, tag, digest := image.Split(ref)
+	return version != "" && slices.Contains([]string{repository, tag, digest, ref}, version)
+}
+
+// notAt is the version that holds are against, where it is one.
+func notAt(b *Branch, at []int32) string {
+	not := b.Held[at[0]].Not
+	for _, i := range at {
+		if b.Held[i].Not != not {
+			return ""
+		}
+	}
+	return not
 }
 
 // askedFor are those of the holds that a person wants lifted.
@@ -37,6 +64,11 @@ func askedFor(w *World, held []int32) []int32 {
 // liftedBy says who took a hold away; of no place those of all.
 func liftedBy(w *World, at []int32) string {
 	s := &w.Rollback.Status
+	for _, i := range at {
+		if heldAnew(w, i) {
+			return "the later hold against " + w.Branch.Held[i].Not
+		}
+	}
 	if pr := s.LiftPullRequest; pr != nil {
 		return fmt.Sprintf("pull request %d%s", pr.Number, mergedOrNot(w.Lifting))
 	}

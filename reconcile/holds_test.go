@@ -20,6 +20,8 @@ type twoPolicies struct {
 	// selects is what the policies select; one that is not there cannot be read.
 	selects map[string]string
 	held    map[string]v1alpha1.LiftMode
+	// against are the versions that the holds name, by policy; none name none.
+	against map[string]string
 	// lost are the policies whose holds are not where they were by the time of the push.
 	lost []string
 }
@@ -40,7 +42,7 @@ func (m *twoPolicies) Look(context.Context, Source, v1alpha1.Suspect, *v1alpha1.
 	b := Branch{Tip: "tip", Values: map[int32]string{0: imgGood, 1: imgGood}, Held: map[int32]Hold{}}
 	for i, policy := range bothPolicies {
 		if lift, held := m.held[policy]; held {
-			b.Held[int32(i)] = Hold{Policy: policy, Lift: lift}
+			b.Held[int32(i)] = Hold{Policy: policy, Lift: lift, Not: m.against[policy]}
 		}
 	}
 	return b, nil
@@ -51,7 +53,8 @@ func (m *twoPolicies) Lift(_ context.Context, _ Source, l Lift) (string, error) 
 	commit := ""
 	for i, policy := range bothPolicies {
 		there := slices.ContainsFunc(l.Places, func(n v1alpha1.Place) bool { return n.File == placesOfTwo()[i].File })
-		if !there || policy != l.Policy && !slices.Contains(l.And, policy) || slices.Contains(m.lost, policy) {
+		if !there || policy != l.Policy && !slices.Contains(l.And, policy) || slices.Contains(m.lost, policy) ||
+			l.Not != "" && l.Not != m.against[policy] {
 			continue
 		}
 		delete(m.held, policy)
@@ -206,6 +209,45 @@ func TestTheHoldOfAnEarlierRollbackIsLiftedToo(t *testing.T) {
 			}
 			if n := m.records[next.Name]; n == nil || n.Status.Lifted != nil {
 				t.Errorf("the later one: %+v", n)
+			}
+		})
+	}
+}
+
+// A later Rollback, maybe another namespace's that renders the same file, may have written its hold over an earlier one.
+// That is lifted on its own record.
+func TestAHoldThatWasWrittenOverIsNotItsRecordsAnyMore(t *testing.T) {
+	first, second := bothPolicies[0], bothPolicies[1]
+	for name, tt := range map[string]struct {
+		ask     *v1alpha1.LiftRequest
+		selects map[string]string
+		against map[string]string
+		stand   []string
+		by      string
+	}{
+		"a person lifts one's own": {ask: &v1alpha1.LiftRequest{By: "jane"}, against: map[string]string{first: "v2", second: "v2"}, by: "jane"},
+		"a person lifts no later one": {ask: &v1alpha1.LiftRequest{By: "jane"}, against: map[string]string{first: "v2", second: "v3"},
+			stand: []string{second}, by: "the later hold against v3"},
+		"nor does a newer image": {selects: map[string]string{first: "reg.local/app:v8", second: "reg.local/app:v8"},
+			against: map[string]string{first: "v2", second: "v3"}, stand: []string{second}, by: "the later hold against v3"},
+		"one that names no version is one's own": {ask: &v1alpha1.LiftRequest{By: "jane"}, against: map[string]string{first: "v2"}, by: "jane"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &twoPolicies{model: newModel(), selects: tt.selects, against: tt.against, held: map[string]v1alpha1.LiftMode{first: "", second: ""}}
+			m.present["reg.local/app:v8"] = true
+			r := m.rested(tt.ask, true)
+			m.records[r.Name] = r
+			e := m.engine("prod", Budget{})
+			e.Flux, e.Git = m, m
+			if _, err := e.Walk(t.Context(), KeyOf(r)); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.stand, slices.Sorted(maps.Keys(m.held))); diff != "" {
+				t.Errorf("the holds that stand -want +got:\n%s", diff)
+			}
+			s := &m.records[r.Name].Status
+			if s.HoldStands() || s.Holds[1].LiftedBy != tt.by {
+				t.Errorf("the record says that a hold stands: %t; the second was lifted by %q, want %q", s.HoldStands(), s.Holds[1].LiftedBy, tt.by)
 			}
 		})
 	}

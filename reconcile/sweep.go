@@ -103,7 +103,9 @@ func (e *Engine) adoptHolds(ctx context.Context, o Origin, all []v1alpha1.Rollba
 	for _, h := range found {
 		mine := slices.ContainsFunc(o.Policies, func(p ImagePolicy) bool { return p.Name == h.Policy && p.Automation != nil })
 		if mine && !knownHold(all, h) {
-			orphans[h.Policy+" "+h.Not] = append(orphans[h.Policy+" "+h.Not], h)
+			// Who may decide in one namespace decides on no other's hold.
+			record := strings.Join([]string{h.Policy, h.Not, e.recordsIn(o, h)}, " ")
+			orphans[record] = append(orphans[record], h)
 		}
 	}
 	if len(orphans) > maxAdopted {
@@ -115,7 +117,8 @@ func (e *Engine) adoptHolds(ctx context.Context, o Origin, all []v1alpha1.Rollba
 		if i == maxAdopted {
 			break
 		}
-		hs := orphans[name]
+		// The next sweep adopts what one record has no room for.
+		hs := orphans[name][:min(len(orphans[name]), v1alpha1.MaxPlaces)]
 		err := e.adopt(ctx, o, hs)
 		// The worker that the new Rollback woke may have written why it waits.
 		for try := 0; errors.Is(err, ErrConflict) && try < maxAdoptTries; try++ {
@@ -231,7 +234,7 @@ func (e *Engine) adoptive(ctx context.Context, key Key, policy string) (*v1alpha
 // heldImage is the failed image that a hold is about, whole where a trailer names it.
 func heldImage(h Hold) string {
 	for _, f := range h.Failed {
-		if strings.Contains(f, h.Not) {
+		if isVersion(f, h.Not) {
 			return f
 		}
 	}

@@ -179,7 +179,7 @@ func (h *history) explain(ctx context.Context, holds []reconcile.Hold) error {
 			if n.Kind != reconcile.TrailerHold || !slices.Contains(n.Policies, hold.Policy) {
 				continue
 			}
-			if hold.Commit == "" {
+			if hold.Commit == "" && held(n, hold) {
 				hold.Commit, hold.Rollback = n.Commit, servedBy(n, hold)
 			}
 			add(&hold.Failed, sameRepository(n.Images, hold.Image)...)
@@ -202,17 +202,28 @@ func sameRepository(images []string, of string) []string {
 	return same
 }
 
+// held reports whether a commit wrote a hold: one policy may hold the places of several environments, each by commits
+// of its own. Those of before name no places.
+func held(n note, hold *reconcile.Hold) bool {
+	return len(n.Places) == 0 || slices.Contains(n.Places, reconcile.PlaceID(hold.File, hold.Pointer))
+}
+
 // servedBy is the Rollback for which a commit wrote a hold: of several, that of the image whose version the hold names.
+// Several of different namespaces may be about one image: then nothing tells which of them it was.
 func servedBy(n note, hold *reconcile.Hold) string {
-	for i, image := range n.Images {
-		if len(n.Images) == len(n.Rollbacks) && version(image) == hold.Not {
-			return n.Rollbacks[i]
+	among := n.Rollbacks
+	if len(n.Images) == len(n.Rollbacks) {
+		among = nil
+		for i, image := range n.Images {
+			if version(image) == hold.Not {
+				among = append(among, n.Rollbacks[i])
+			}
 		}
 	}
-	if len(n.Rollbacks) == 0 {
+	if len(among) == 0 || slices.ContainsFunc(among, func(r string) bool { return path.Dir(r) != path.Dir(among[0]) }) {
 		return ""
 	}
-	return n.Rollbacks[0]
+	return among[0]
 }
 
 // Holds lists the holds below the roots at the tip.

@@ -147,3 +147,45 @@ func TestTwoVersionsOfBackstopReadEachOthersReverts(t *testing.T) {
 		w.put("Write it again", file, bad)
 	}
 }
+
+// One policy writes to several environments, each of which has a record of its own: who may decide in one of them does
+// not decide about another's hold.
+func TestAHoldNamesTheRollbackOfItsOwnPlace(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		together            bool
+		staging, production string
+	}{
+		"each by a push of its own":             {false, "prod/staging/backend-1", "prod/production/backend-1"},
+		"both by one push, which tells no more": {true, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := twoEnvironments(t)
+			staging, production := w.wish(w.blame(w.environment("staging"))), w.wish(w.blame(w.environment("production")))
+			staging.Rollback, production.Rollback = "prod/staging/backend-1", "prod/production/backend-1"
+			if tt.together {
+				w.land(production, staging)
+			} else {
+				w.land(production)
+				w.land(staging)
+			}
+			holds, err := w.mirrors.Holds(t.Context(), w.src, []reconcile.Root{{By: applier, Path: "apps"}})
+			if err != nil || len(holds) != 2 {
+				t.Fatalf("%+v, %v", holds, err)
+			}
+			for _, h := range holds {
+				want := tt.staging
+				if h.File == "apps/production/backend.yaml" {
+					want = tt.production
+				}
+				if h.Rollback != want {
+					t.Errorf("%s is held for %q, want %q", h.File, h.Rollback, want)
+				}
+			}
+			if (holds[0].Commit == holds[1].Commit) != tt.together {
+				t.Errorf("written by %s and %s", holds[0].Commit, holds[1].Commit)
+			}
+		})
+	}
+}
