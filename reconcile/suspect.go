@@ -192,6 +192,11 @@ func absorb(first, second *v1alpha1.Suspect) error {
 			first.SharedBy = append(slices.Clip(first.SharedBy), by)
 		}
 	}
+	for _, v := range second.Stays {
+		if !slices.Contains(first.Stays, v) {
+			first.Stays = append(slices.Clip(first.Stays), v)
+		}
+	}
 	if second.Automation == nil {
 		first.Automation = nil
 	}
