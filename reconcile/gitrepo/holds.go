@@ -211,14 +211,14 @@ func held(n note, hold *reconcile.Hold) bool {
 // servedBy is the Rollback for which a commit wrote a hold: of several, that of the image whose version the hold names.
 // Several of different namespaces may be about one image: then nothing tells which of them it was.
 func servedBy(n note, hold *reconcile.Hold) string {
-	among := n.Rollbacks
-	if len(n.Images) == len(n.Rollbacks) {
-		among = nil
-		for i, image := range n.Images {
-			if version(image) == hold.Not {
-				among = append(among, n.Rollbacks[i])
-			}
+	var among []string
+	for i, image := range n.Images {
+		if len(n.Images) == len(n.Rollbacks) && version(image) == hold.Not {
+			among = append(among, n.Rollbacks[i])
 		}
+	}
+	if len(among) == 0 {
+		among = n.Rollbacks
 	}
 	if len(among) == 0 || slices.ContainsFunc(among, func(r string) bool { return path.Dir(r) != path.Dir(among[0]) }) {
 		return ""

@@ -8,6 +8,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -64,7 +65,7 @@ func gap(p *admissionv1.ValidatingAdmissionPolicy, b *admissionv1.ValidatingAdmi
 	switch {
 	case b.Spec.PolicyName != p.Name || !slices.Contains(b.Spec.ValidationActions, admissionv1.Deny):
 		return fmt.Sprintf("ValidatingAdmissionPolicyBinding %s does not deny by the policy of that name", b.Name)
-	case b.Spec.MatchResources != nil:
+	case narrows(b.Spec.MatchResources):
 		return fmt.Sprintf("ValidatingAdmissionPolicyBinding %s has matchResources, and denies for some requests alone",
 			b.Name)
 	case len(p.Spec.Validations) == 0:
@@ -73,4 +74,12 @@ func gap(p *admissionv1.ValidatingAdmissionPolicy, b *admissionv1.ValidatingAdmi
 		return fmt.Sprintf("ValidatingAdmissionPolicy %s has failurePolicy Ignore, and allows what it cannot judge", p.Name)
 	}
 	return ""
+}
+
+// narrows reports whether a binding leaves out some of what its policy matches. One that says what holds by default
+// leaves out nothing.
+func narrows(m *admissionv1.MatchResources) bool {
+	picks := func(s *metav1.LabelSelector) bool { return s != nil && len(s.MatchLabels)+len(s.MatchExpressions) > 0 }
+	return m != nil && (len(m.ResourceRules)+len(m.ExcludeResourceRules) > 0 || picks(m.NamespaceSelector) ||
+		picks(m.ObjectSelector))
 }

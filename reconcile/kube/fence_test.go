@@ -37,6 +37,9 @@ func fenced(but ...string) []client.Object {
 				policy.Spec.FailurePolicy = new(admissionv1.Ignore)
 			case "some " + name:
 				binding.Spec.MatchResources = &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}}
+			case "default " + name:
+				binding.Spec.MatchResources = &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{}, ObjectSelector: &metav1.LabelSelector{},
+					MatchPolicy: new(admissionv1.Equivalent)}
 			case "other " + name:
 				binding.Spec.PolicyName = "another"
 			}
@@ -68,6 +71,7 @@ func TestWhetherTheAdmissionPoliciesStand(t *testing.T) {
 		"it validates nothing any more":    {but: []string{"empty backstop-rollbacks"}, why: "validates nothing"},
 		"it allows what it cannot judge":   {but: []string{"lenient backstop-rollbacks"}, why: "failurePolicy Ignore"},
 		"its binding is for some alone":    {but: []string{"some backstop-rollbacks"}, why: "for some requests alone"},
+		"its binding spells the defaults":  {but: []string{"default backstop-rollbacks"}, stands: true},
 		"the other one is missing":         {but: []string{"policy backstop-flux-objects"}, stands: true},
 		"nobody may look":                  {err: apierrors.NewForbidden(group, "x", nil), unread: "may not get"},
 		"the API server is too old":        {err: &meta.NoKindMatchError{}, why: "1.30"},
