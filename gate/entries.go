@@ -17,7 +17,7 @@ import (
 )
 
 // maxProbes bounds how many entries of a tree are tried out: each costs a build.
-const maxProbes = 60
+const maxProbes = 30
 
 // entry is one of the images of a kustomization file.
 type entry struct {

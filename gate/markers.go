@@ -75,9 +75,9 @@ func misread(file string, wrong manifest.Misread) report.Finding {
 		return f
 	default:
 		if lower, ok := lowered(wrong.Comment); ok {
-			f.Message = fmt.Sprintf("the marker %s names an ImagePolicy in upper-case letters, which no name in Kubernetes "+
-				"has: image automation passes over it", wrong.Comment)
-			f.Fix = fmt.Sprintf(`write # {"$imagepolicy": %q}, if that is the name of the ImagePolicy`, lower)
+			f.Message = fmt.Sprintf("the marker %s has upper-case letters, and no name of an ImagePolicy has any: image "+
+				"automation passes over it", wrong.Comment)
+			f.Fix = fmt.Sprintf(`write # {"$imagepolicy": %q}, if that is what the ImagePolicy is called`, lower)
 			return f
 		}
 		why = "names no ImagePolicy"

@@ -100,9 +100,6 @@ func write(data []byte, edits []Change) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.checkSharing(places, plan); err != nil {
-		return nil, err
-	}
 	plan = slices.DeleteFunc(plan, func(e edit) bool { return e.value == e.at.Value })
 	var splices []splice
 	for _, e := range plan {
@@ -164,7 +161,9 @@ func planEdits(places []place, edits []Change) ([]edit, error) {
 	return plan, checkTogether(places, edits, values)
 }
 
-// checkTogether refuses an edit that would change a node that is not among the edits.
+// checkTogether refuses an edit that would change a node that is not among the edits. What else uses the anchor of a
+// node, or defines it, such as an annotation with the version, is no node and changes with it: it did so with the edit
+// that is undone.
 func checkTogether(places []place, edits []Change, values map[*yaml.Node]string) error {
 	asked := make(map[string]bool, len(edits))
 	for _, c := range edits {
@@ -173,39 +172,6 @@ func checkTogether(places []place, edits []Change, values map[*yaml.Node]string)
 	for _, at := range places {
 		if value, ok := values[at.scalar]; ok && !asked[at.Pointer] && at.Value != value {
 			return fmt.Errorf("%w: %s has its value from the same anchor and would change too", ErrRefused, at.Pointer)
-		}
-	}
-	return nil
-}
-
-// checkSharing refuses an edit through an alias whose anchor something that is no node uses too.
-func (p *parsed) checkSharing(places []place, plan []edit) error {
-	known := make(map[*yaml.Node]bool, len(places))
-	for _, at := range places {
-		known[at.used] = true
-	}
-	for _, e := range plan {
-		if e.at.used == e.at.scalar {
-			continue
-		}
-		for _, root := range p.roots {
-			if use := strangeUse(root, e.at.scalar, known); use != nil {
-				return fmt.Errorf("edit %s: %w: line %d uses the anchor &%s too", e.at.Pointer, ErrRefused, use.Line,
-					e.at.scalar.Anchor)
-			}
-		}
-	}
-	return nil
-}
-
-// strangeUse finds an alias of the scalar that is no node.
-func strangeUse(n, scalar *yaml.Node, known map[*yaml.Node]bool) *yaml.Node {
-	if n.Kind == yaml.AliasNode && n.Alias == scalar && !known[n] {
-		return n
-	}
-	for _, child := range n.Content {
-		if use := strangeUse(child, scalar, known); use != nil {
-			return use
 		}
 	}
 	return nil
