@@ -54,8 +54,8 @@ func TestWhatHelmControllerMakesOfARevert(t *testing.T) {
 	}{
 		{"A2: the revert's values arrive in the health check", "", "1m", v1alpha1.ModeAuto, nil, 3},
 		{"A3: they do, and there is a retry", "  upgrade: {remediation: {retries: 1}}\n", "1m", v1alpha1.ModeAuto, nil, 4},
-		{"D: Helm went back twice, and gave up", "  upgrade: {remediation: {retries: 1}}\n", "20s", v1alpha1.ModeApprove, wentBack, 5},
-		{"E: Helm tries again by itself", "  upgrade: {strategy: {name: RetryOnFailure, retryInterval: 10m}}\n", "3s", v1alpha1.ModeApprove, triesAgain, 3},
+		{"D: Helm went back twice, and gave up", "  upgrade: {remediation: {retries: 1}}\n", "30s", v1alpha1.ModeApprove, wentBack, 5},
+		{"E: Helm tries again by itself", "  upgrade: {strategy: {name: RetryOnFailure, retryInterval: 10m}}\n", "30s", v1alpha1.ModeApprove, triesAgain, 3},
 		{"it does not wait for its pods", "  upgrade: {disableWait: true}\n", "1m", v1alpha1.ModeAuto, nil, 3},
 		{"it corrects drift", "  driftDetection: {mode: enabled}\n", "1m", v1alpha1.ModeAuto, nil, 3},
 	} {

@@ -75,6 +75,7 @@ func (e *Env) up(ctx context.Context) error {
 		"--authorization-mode=Node,RBAC",
 		"--endpoint-reconciler-type=none",
 		"--audit-policy-file=" + e.path("audit-policy.yaml"), "--audit-log-path=" + e.AuditLog,
+		"--audit-log-maxsize=100000", // MB; at 100, its default, a long run on a slow machine lost its first half
 		"--token-auth-file=" + e.path("tokens.csv"),
 		"--profiling=false",
 	}, further...)...); err != nil {
