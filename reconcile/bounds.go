@@ -55,7 +55,7 @@ var texts = map[string]int{
 	"MarkedValue.File":       v1alpha1.MaxPath,
 	"MarkedValue.Marker":     317,
 	"MarkedValue.Pointer":    255,
-	"MarkedValue.Value":      320,
+	"MarkedValue.Value":      128,
 	"PullRequestWait.Name":   128,
 	"RelatedCommit.Author":   120,
 	"Returning.Unread":       160,
@@ -110,7 +110,7 @@ var lists = map[string]int{
 	"Rollout.Doubts":       5,
 	"Rollout.Nodes":        2,
 	"Suspect.OtherImages":  8,
-	"Suspect.Stays":        8,
+	"Suspect.Stays":        4,
 	"Target.PassedOver":    4,
 	"Verdict.Policies":     4,
 }

@@ -1,6 +1,6 @@
 package v1alpha1
 
-// How much a Rollback holds of what there may be many of. A status that is full in every field takes less than 256 KiB:
+// How much a Rollback holds of what there may be many of. A status that is full in every field takes less than 264 KiB:
 // the API server stores an object of at most 1.5 MiB, and lists hundreds of them at once.
 const (
 	// MaxFailures is how many failures it holds; the rest is counted.

@@ -81,8 +81,8 @@ type MarkedValue struct {
 	// Pointer finds the value in the file.
 	// +kubebuilder:validation:MaxLength=255
 	Pointer string `json:"pointer"`
-	// Value is what stands there.
-	// +kubebuilder:validation:MaxLength=320
+	// Value is what stands there, a tag.
+	// +kubebuilder:validation:MaxLength=128
 	Value string `json:"value"`
 	// Marker is the ImagePolicy that writes it, as namespace:name.
 	// +kubebuilder:validation:MaxLength=317
@@ -143,9 +143,9 @@ type Suspect struct {
 	// +kubebuilder:validation:items:MaxLength=320
 	OtherImages []string `json:"otherImages,omitempty"`
 	// Stays are values that say the version of the image behind a marker of the same ImagePolicy and are no part of the
-	// image, such as the version of its chart: they are not reverted. Cut to 8.
+	// image, such as the version of its chart: they are not reverted. Cut to 4.
 	// +optional
-	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:MaxItems=4
 	Stays []MarkedValue `json:"stays,omitempty"`
 	// SharedBy are other Flux objects that render the same files.
 	// +optional

@@ -9,7 +9,7 @@ import (
 )
 
 // maxStays is how many values a Suspect names that stay.
-const maxStays = 8
+const maxStays = 4
 
 // stays lists what says the version of a suspect's image behind a marker of the same policies and is no part of it,
 // such as the version of the chart that image automation wrote by the same decision. It does not go back with the image, and

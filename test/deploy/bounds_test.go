@@ -17,7 +17,7 @@ import (
 )
 
 // mostOfAStatus is how large a status may be that is full in every field.
-const mostOfAStatus = 256 << 10
+const mostOfAStatus = 264 << 10
 
 // ruled are texts and lists whose bound stands in a CEL rule: their types are Kubernetes' own. Values of an expression
 // have none but their number: a rule that looks into them costs more than the server allows.
