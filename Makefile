@@ -75,12 +75,16 @@ control-plane:
 
 .PHONY: test
 # The integration tests build the sidecar with the race detector. The stand-ins around it run without: they have tests
-# of their own, and took a quarter of the processor time with it.
+# of their own, and took a quarter of the processor time with it. They wait more than they work, so that the unit tests
+# run beside them, and are printed after.
 test: control-plane ## Run unit and integration tests with the race detector
-	@failed=0; \
-		$(GO) test -race -timeout 60m $(TESTFLAGS) $$($(GO) list ./... | grep -v '/backstop/test/integration$$') || failed=1; \
+	@echo 'the unit tests run beside the integration tests: each says what it found when it is done' >&2; \
+		units=$$(mktemp); failed=0; \
+		$(GO) test -race -timeout 60m $(TESTFLAGS) $$($(GO) list ./... | grep -v '/backstop/test/integration$$') >"$$units" 2>&1 & \
+		pid=$$!; trap 'kill $$pid 2>/dev/null || true; rm -f "$$units"' EXIT; \
 		$(GO) test -timeout 60m $(TESTFLAGS) ./test/integration || failed=1; \
-		exit $$failed
+		wait $$pid || failed=1; \
+		cat "$$units"; exit $$failed
 
 .PHONY: unit
 unit: ## Run the tests that need no control plane
