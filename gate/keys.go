@@ -38,8 +38,8 @@ func (m *model) checkKeys() {
 	}
 }
 
-// checkKey reports a key of the nth of valuesFrom that none of the ConfigMaps of one name has. It is an error where Flux
-// applies both out of this repository.
+// checkKey reports a key of the nth of valuesFrom that none of the ConfigMaps of one name has. It is an error where
+// Flux applies both out of this repository.
 func (m *model) checkKey(p placed, nth int, from *helmv2.ValuesReference, configs []placed) {
 	ours := func(u *unit) bool { return u.flux != nil && m.builder.surelyOurs(u.flux.Spec.SourceRef.Name) }
 	level := report.LevelNote

@@ -14,9 +14,9 @@ import (
 const probe = "backstop.invalid/probe"
 
 // Reaches reports whether an entry of images of a kustomization file that the folder reaches changes anything of what
-// it renders: the nth of that name. It builds the folder, with other images in that file, and is asked of a folder that is
-// ready to be built and is used for nothing else after it. In the place of an entry that the Flux
-// Kustomization replaces by one of that name, that one is tried.
+// it renders: the nth of that name. It builds the folder, with other images in that file, and is asked of a folder that
+// is ready to be built and is used for nothing else after it. In the place of an entry that the Flux Kustomization
+// replaces by one of that name, that one is tried.
 func (f *Folder) Reaches(file, name string, nth int) (bool, error) {
 	data, err := manifest.ReadFile(f.files, file)
 	if err != nil {
