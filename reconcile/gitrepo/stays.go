@@ -12,8 +12,8 @@ import (
 const maxStays = 4
 
 // stays lists what says the version of a suspect's image behind a marker of the same policies and is no part of it,
-// such as the version of the chart that image automation wrote by the same decision. It does not go back with the image, and
-// nobody can tell here whether it should.
+// such as the version of the chart that image automation wrote by the same decision. It does not go back with the
+// image, and nobody can tell here whether it should.
 func (h *history) stays(at *located, s v1alpha1.Suspect) ([]v1alpha1.MarkedValue, error) {
 	var markers []string
 	for _, n := range s.Places {
