@@ -165,7 +165,7 @@ func (w *watching) instead(k int) string {
 // went, the keys of today may not be able to say it.
 func (w *watching) makes(f reconcile.Former) bool {
 	for i, g := range w.groups {
-		was, whole := manifest.Reference(g.group, "")
+		was, whole := manifest.Reference(g.told(), "")
 		if g.gone || g.blind || !whole || !isImage(g.tip[0]) || strings.Contains(was, "$") {
 			continue
 		}

@@ -241,7 +241,7 @@ func (s *search) weigh(c store.Change, group, there []manifest.Node) error {
 	switch {
 	case s.lone && likeness < loneLikeness && !s.carried(c, group, there):
 	case there != nil && stays(group, there):
-	case manifest.SameReference(group, s.group):
+	case manifest.SameReference(group, s.group), s.parted(group, likeness) && says(group, s.group):
 		s.same.take(group, likeness)
 	case far:
 		succeeded, err := s.succeeded(c, group, there)
@@ -249,13 +249,30 @@ func (s *search) weigh(c store.Change, group, there []manifest.Node) error {
 			return err
 		}
 		s.kin.take(group, likeness)
-	case s.lone && manifest.Lone(group) || manifest.Kin(group, s.group):
+	case s.lone && manifest.Lone(group), s.parted(group, likeness), manifest.Kin(group, s.group):
 		s.kin.take(group, likeness)
 	case likeness >= kinLikeness && (manifest.Rehomed(group, s.group) ||
 		c.Path == s.file.Path && !positional(group) && manifest.Stayed(group, s.group)):
 		s.rehomed.take(group, likeness)
 	}
 	return nil
+}
+
+// parted reports whether a group named the repository too, where what is looked for has the version alone: the commit
+// laid that over what it left of the group.
+func (s *search) parted(group []manifest.Node, likeness int) bool {
+	return s.lone && s.group[0].Variable == "" && !manifest.Lone(group) && likeness >= loneLikeness &&
+		!slices.Contains(manifest.Express(group, s.group), nil)
+}
+
+// says reports whether a group says what another one does, whatever else it says.
+func says(group, other []manifest.Node) bool {
+	for i, n := range manifest.Express(group, other) {
+		if n == nil || n.Value != other[i].Value {
+			return false
+		}
+	}
+	return true
 }
 
 // stays reports whether a group of before the commit went nowhere: its place says the same now, or another version.

@@ -267,3 +267,78 @@ func TestVariableThatBecameALineOfAFileInTheBump(t *testing.T) {
 		})
 	}
 }
+
+func TestTagThatAnOverlayTookOverFromItsBase(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	whole := func(name, tag string) string {
+		return release(name, "image:\n  repository: "+web+"\n  tag: "+tag)
+	}
+	overlay := kustomization("../base", "other.yaml") + "patches: [{path: patch.yaml}]\n"
+	for name, at := range map[string]struct {
+		bumps           []string
+		subject, former string
+	}{
+		"as it was":                     {[]string{"v2"}, "v2", "v1"},
+		"and bumped it at once":         {nil, "split", "v1"},
+		"and bumped a later one":        {[]string{"v3"}, "split", "v3"},
+		"as it was, after another bump": {[]string{"v3", "v2"}, "v2", "v3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClone(t)
+			c.put("first", "prod/hr.yaml", whole("web", "v1"), "prod/other.yaml", whole("other", "v7"))
+			for _, tag := range at.bumps {
+				c.put(tag, "prod/hr.yaml", whole("web", tag))
+			}
+			c.put("split", "prod/hr.yaml", "", "base/hr.yaml", release("web", "image:\n  repository: "+web),
+				"base/kustomization.yaml", kustomization("hr.yaml"), "prod/kustomization.yaml", overlay,
+				"prod/patch.yaml", release("web", "image:\n  tag: v2"))
+			s, lines := c.undo(ask(web + ":v2"))
+			want := []string{"prod/patch.yaml -tag: v2", "prod/patch.yaml +tag: " + at.former}
+			if s.Subject != at.subject || !slices.Equal(lines, want) {
+				t.Errorf("blamed %q, and the revert is %q", s.Subject, lines)
+			}
+		})
+	}
+}
+
+func TestTagOfAnEnvironmentOverARepositoryOfTheBase(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	tag := func(name, tag string) string { return release(name, "image:\n  tag: "+tag) }
+	overlay := kustomization("../base") + "patches: [{path: web.yaml}, {path: worker.yaml}]\n"
+	base := func(version string) []string {
+		return []string{
+			"base/kustomization.yaml", kustomization("web.yaml", "worker.yaml"),
+			"base/web.yaml", release("web", "image:\n  repository: "+web+version),
+			"base/worker.yaml", release("worker", "image:\n  repository: reg.example.org/worker"+version),
+		}
+	}
+	for name, at := range map[string]struct{ base, root string }{
+		"alone":                               {"", "prod"},
+		"over a version that the base has":    {"\n  tag: v0", "prod"},
+		"of two environments, from their top": {"", "."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClone(t)
+			// Another release has the same tag, and so has another environment.
+			c.put("first", append(base(at.base), "prod/kustomization.yaml", overlay, "prod/web.yaml", tag("web", "v1"),
+				"prod/worker.yaml", tag("worker", "v2"), "dev/kustomization.yaml", overlay, "dev/web.yaml", tag("web", "v1"),
+				"dev/worker.yaml", tag("worker", "v2"))...)
+			c.put("dev", "dev/web.yaml", tag("web", "v2"))
+			c.put("bump", "prod/web.yaml", tag("web", "v2"))
+			q := ask(web + ":v2")
+			q.Root.Path = at.root
+			s, lines := c.undo(q)
+			want := []string{"prod/web.yaml -tag: v2", "prod/web.yaml +tag: v1"}
+			if at.root == "." {
+				want = append([]string{"dev/web.yaml -tag: v2", "dev/web.yaml +tag: v1"}, want...)
+			}
+			if s.Subject != "bump" || !slices.Equal(lines, want) {
+				t.Errorf("blamed %q, and the revert is %q", s.Subject, lines)
+			}
+		})
+	}
+}

@@ -152,6 +152,21 @@ func (p *pursued) pushed(h *history, file *store.Followed, older parsedFile, the
 	return names(older, p.group) || names(newer, there), nil
 }
 
+// told is the group of the version that the walk is at: of one that named the repository too, the version alone where
+// the walk began with that.
+func (p *pursued) told() []manifest.Node {
+	if !manifest.Lone(p.tip) || manifest.Lone(p.group) {
+		return p.group
+	}
+	var out []manifest.Node
+	for _, n := range manifest.Express(p.group, p.tip) {
+		if n != nil {
+			out = append(out, *n)
+		}
+	}
+	return out
+}
+
 // values are the nodes of the version that the walk is at, by node of the tip; nil for one that is not there.
 func (p *pursued) values() []*manifest.Node {
 	if p.gone {

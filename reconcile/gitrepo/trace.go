@@ -168,7 +168,7 @@ func (g *tracing) now() composed {
 	var out composed
 	for i, p := range g.parts {
 		if !p.gone || i == 0 {
-			out = append(out, p.group)
+			out = append(out, p.told())
 		}
 	}
 	return out
