@@ -342,3 +342,48 @@ func TestTagOfAnEnvironmentOverARepositoryOfTheBase(t *testing.T) {
 		})
 	}
 }
+
+func TestTagInAFileOfValuesOverARepositoryOfTheRelease(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	generator := func(files string) string {
+		return "configMapGenerator: [{name: web-values, files: [" + files + "]}]\n"
+	}
+	from := "\n  valuesFrom: [{kind: ConfigMap, name: web-values}]\n"
+	undone := []string{"web/values.yaml -tag: v2", "web/values.yaml +tag: v1"}
+	for name, at := range map[string]struct {
+		beside  []string
+		subject string
+		lines   []string
+	}{
+		"the file is the release's by its folder": {subject: "bump", lines: undone},
+		"another release has a file of that shape": {
+			beside: []string{"worker/hr.yaml", release("worker", "image:\n  repository: reg.example.org/worker") + from,
+				"worker/values.yaml", "image:\n  tag: v2\n"},
+			subject: "bump", lines: undone,
+		},
+		// Its repository is the chart's, and nothing tells that the tag of web is not.
+		"another release has a file of that shape, and no repository": {
+			beside:  []string{"worker/hr.yaml", release("worker", "replicas: 1") + from, "worker/values.yaml", "image:\n  tag: v2\n"},
+			subject: "bump", lines: undone,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClone(t)
+			folders := "web"
+			files := []string{"web/kustomization.yaml", kustomization("hr.yaml") + generator("values.yaml"),
+				"web/hr.yaml", release("web", "image:\n  repository: "+web) + from, "web/values.yaml", "image:\n  tag: v1\n"}
+			if at.beside != nil {
+				folders = "web, worker"
+				files = append(files, append(at.beside, "worker/kustomization.yaml", kustomization("hr.yaml")+generator("values.yaml"))...)
+			}
+			c.put("first", append(files, "kustomization.yaml", "resources: ["+folders+"]\n")...)
+			c.put("bump", "web/values.yaml", "image:\n  tag: v2\n")
+			s, lines := c.undo(ask(web + ":v2"))
+			if s.Subject != at.subject || !slices.Equal(lines, at.lines) {
+				t.Errorf("blamed %q, and the revert is %q", s.Subject, lines)
+			}
+		})
+	}
+}

@@ -85,73 +85,17 @@ func match(nodes []Node, image string, at Target) []Node {
 		found = append(found, g)
 		best = max(best, g.grade)
 	}
-	lone, sure := laidOver(keep(found, func(g *group) bool { return g.grade == gradeLone }), groups, image)
+	over := laidOver(keep(found, func(g *group) bool { return g.grade == gradeLone }), groups, image)
 	if found = keep(found, func(g *group) bool { return g.grade == best }); best == gradeLone {
-		found = lone
+		found = over.versions
 	}
-	found = withVersions(found, lone)
+	found = over.inPlace(found)
 	found = nearest(found, true)
 	found = nearest(found, false)
-	if best == gradeLone && !sure {
+	if best == gradeLone && len(over.of) == 0 {
 		found = unambiguous(found, image, at)
 	}
 	return withAnchors(nodes, found)
-}
-
-// withVersions puts versions in the place of repositories that say none, where these are laid over them: a base has the
-// repository of a release's image, and the patch of an environment its tag.
-func withVersions(found, lone []*group) []*group {
-	var out []*group
-	for _, g := range found {
-		p := partsOf(g.nodes)
-		over := keep(lone, func(l *group) bool {
-			return p.image == "" && p.tag+p.digest == "" && g.grade == gradePart && LiesUnder(g.nodes, l.nodes, false)
-		})
-		if len(over) == 0 {
-			over = []*group{g}
-		}
-		for _, l := range over {
-			if !slices.Contains(out, l) {
-				out = append(out, l)
-			}
-		}
-	}
-	return out
-}
-
-// laidOver keeps the versions that are laid over the image's repository, which another file names at the same place of
-// the same object: these are sure. Where there are none, it keeps those of which nobody can tell what they are laid
-// over.
-func laidOver(lone, all []*group, image string) (kept []*group, sure bool) {
-	if len(lone) == 0 {
-		return nil, false
-	}
-	word := func(repository string) string { return repository[strings.LastIndexByte(repository, '/')+1:] }
-	repository, _, _ := Split(image)
-	named := map[*group]string{}
-	for _, g := range all {
-		if p := partsOf(g.nodes); p.image == "" && p.repository != "" {
-			named[g] = word(p.repository)
-		}
-	}
-	var own, open []*group
-	for _, l := range lone {
-		of, others := false, false
-		for g, name := range named {
-			if LiesUnder(g.nodes, l.nodes, false) {
-				of, others = of || name == word(repository), true
-			}
-		}
-		if of {
-			own = append(own, l)
-		} else if !others {
-			open = append(open, l)
-		}
-	}
-	if len(own) > 0 {
-		return own, true
-	}
-	return open, false
 }
 
 // grouped puts nodes together by group, in their order.
