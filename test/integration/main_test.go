@@ -43,7 +43,7 @@ var common shared
 
 // worldsAtOnce is how many tests run beside each other where -parallel does not say: each waits more than it works
 // (four of them keep one core busy).
-const worldsAtOnce = 8
+const worldsAtOnce = 6
 
 func TestMain(m *testing.M) {
 	if parallel := flag.Lookup("test.parallel"); parallel != nil && runtime.GOMAXPROCS(0) < worldsAtOnce {

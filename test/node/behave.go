@@ -50,7 +50,7 @@ const (
 	moment = 400 * time.Millisecond
 	// waits and mostWait are how long a container is let wait before it is started again; a kubelet takes 10 s and 5 min.
 	waits    = 500 * time.Millisecond
-	mostWait = 2 * time.Second
+	mostWait = 8 * time.Second
 )
 
 // behaves reads what an image's config says; nil where it runs well.

@@ -95,7 +95,9 @@ type standIn struct {
 
 	mu   sync.Mutex
 	pods map[types.UID]*memory
-	turn int
+	// turn counts the workloads, and turns the pods of each by its owner's UID.
+	turn  int
+	turns map[types.UID]int
 }
 
 // Run registers the nodes and cares for pods until the context ends.
@@ -115,6 +117,7 @@ func Run(ctx context.Context, o Options) error {
 			workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](10*time.Millisecond, 2*time.Second)),
 		puller: newPuller(o.Trust),
 		pods:   map[types.UID]*memory{},
+		turns:  map[types.UID]int{},
 	}
 	if err := register(ctx, client, o.Nodes); err != nil {
 		return err
@@ -253,14 +256,12 @@ func (s *standIn) remove(ctx context.Context, pod *corev1.Pod) error {
 	return err
 }
 
-// bind gives a pod the node that its affinity names, as a DaemonSet's pods do, or one in turn.
+// bind gives a pod the node that its affinity names, as a DaemonSet's pods do, or one in turn: a scheduler spreads the
+// pods of a workload.
 func (s *standIn) bind(ctx context.Context, pod *corev1.Pod) error {
 	node := pinned(pod)
 	if node == "" {
-		s.mu.Lock()
-		node = s.Nodes[s.turn%len(s.Nodes)].Name
-		s.turn++
-		s.mu.Unlock()
+		node = s.Nodes[s.inTurn(pod)%len(s.Nodes)].Name
 	}
 	err := s.client.CoreV1().Pods(pod.Namespace).Bind(ctx, &corev1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
@@ -270,6 +271,23 @@ func (s *standIn) bind(ctx context.Context, pod *corev1.Pod) error {
 		return fmt.Errorf("bind to %s: %w", node, err)
 	}
 	return nil
+}
+
+// inTurn counts the pods of a workload, from another number for each.
+func (s *standIn) inTurn(pod *corev1.Pod) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	owner := pod.UID
+	if of := metav1.GetControllerOf(pod); of != nil {
+		owner = of.UID
+	}
+	next, known := s.turns[owner]
+	if !known {
+		next = s.turn
+		s.turn++
+	}
+	s.turns[owner] = next + 1
+	return next
 }
 
 // pinned is the one node that a pod may run on, by affinity or by the hostname label.
