@@ -114,7 +114,7 @@ func (m *model) unbuilt() map[build]report.Finding {
 		}
 		b := build{folder: u.dir}
 		if u.flux != nil {
-			b.file, b.flux = u.origin.File, u.flux.Name
+			b.file, b.flux = u.origin.File, u.flux.Namespace+"/"+u.flux.Name
 		}
 		out[b] = *u.failed
 	}

@@ -52,17 +52,19 @@ func TestWhoReadsForTheLongestGivesHisPlaceUp(t *testing.T) {
 }
 
 func TestABodyHasItsBounds(t *testing.T) {
+	never, _ := io.Pipe()
 	for name, tt := range map[string]struct {
-		body io.Reader
-		want error
+		body    io.Reader
+		slowest time.Duration
+		want    error
 	}{
-		"one that fits":         {bytes.NewReader(make([]byte, 10)), nil},
-		"one that is too large": {bytes.NewReader(make([]byte, 11)), ErrTooLarge},
-		"one that never comes":  {slowly{}, ErrTooSlow},
+		"one that fits":         {bytes.NewReader(make([]byte, 10)), time.Minute, nil},
+		"one that is too large": {bytes.NewReader(make([]byte, 11)), time.Minute, ErrTooLarge},
+		"one that never comes":  {never, 50 * time.Millisecond, ErrTooSlow},
 	} {
 		t.Run(name, func(t *testing.T) {
 			read := make(chan error, 1)
-			srv := httptest.NewServer(handler(&Reader{AtOnce: 1, Most: 10, Slowest: 200 * time.Millisecond}, read))
+			srv := httptest.NewServer(handler(&Reader{AtOnce: 1, Most: 10, Slowest: tt.slowest}, read))
 			defer srv.Close()
 			go func() {
 				if res, err := http.Post(srv.URL, "", tt.body); err == nil {
@@ -75,12 +77,4 @@ func TestABodyHasItsBounds(t *testing.T) {
 			srv.CloseClientConnections()
 		})
 	}
-}
-
-// slowly sends nothing for longer than anybody waits.
-type slowly struct{}
-
-func (slowly) Read([]byte) (int, error) {
-	time.Sleep(time.Second)
-	return 0, io.EOF
 }

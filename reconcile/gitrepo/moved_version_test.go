@@ -272,6 +272,9 @@ func TestTagThatAnOverlayTookOverFromItsBase(t *testing.T) {
 	t.Parallel()
 	const web = "reg.example.org/web"
 	whole := func(name, tag string) string {
+		if tag == "" {
+			return release(name, "image:\n  repository: "+web)
+		}
 		return release(name, "image:\n  repository: "+web+"\n  tag: "+tag)
 	}
 	overlay := kustomization("../base", "other.yaml") + "patches: [{path: patch.yaml}]\n"
@@ -283,13 +286,14 @@ func TestTagThatAnOverlayTookOverFromItsBase(t *testing.T) {
 		"and bumped it at once":         {nil, "split", "v1"},
 		"and bumped a later one":        {[]string{"v3"}, "split", "v3"},
 		"as it was, after another bump": {[]string{"v3", "v2"}, "v2", "v3"},
+		"as it was, after none at all":  {[]string{"", "v2"}, "v2", "v1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newClone(t)
 			c.put("first", "prod/hr.yaml", whole("web", "v1"), "prod/other.yaml", whole("other", "v7"))
 			for _, tag := range at.bumps {
-				c.put(tag, "prod/hr.yaml", whole("web", tag))
+				c.put(cmp.Or(tag, "none"), "prod/hr.yaml", whole("web", tag))
 			}
 			c.put("split", "prod/hr.yaml", "", "base/hr.yaml", release("web", "image:\n  repository: "+web),
 				"base/kustomization.yaml", kustomization("hr.yaml"), "prod/kustomization.yaml", overlay,

@@ -164,6 +164,9 @@ func (p *pursued) told() []manifest.Node {
 			out = append(out, *n)
 		}
 	}
+	if len(out) == 0 {
+		return p.group
+	}
 	return out
 }
 

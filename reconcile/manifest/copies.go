@@ -68,7 +68,7 @@ func (c *Copies) Read(data []byte) {
 		for _, item := range items(field(root, "vars")) {
 			c.variable(item)
 		}
-		if o := objectOf(root); o.Kind == "HelmRelease" {
+		if o := objectOf(root); o.Kind == helmRelease {
 			for _, item := range items(field(field(root, "spec"), "valuesFrom")) {
 				c.targetPath(o, item)
 			}

@@ -85,14 +85,14 @@ func match(nodes []Node, image string, at Target) []Node {
 		found = append(found, g)
 		best = max(best, g.grade)
 	}
-	over := laidOver(keep(found, func(g *group) bool { return g.grade == gradeLone }), groups, image)
+	laid := laidOver(keep(found, func(g *group) bool { return g.grade == gradeLone }), groups, image)
 	if found = keep(found, func(g *group) bool { return g.grade == best }); best == gradeLone {
-		found = over.versions
+		found = laid.versions
 	}
-	found = over.inPlace(found)
+	found = laid.inPlace(found)
 	found = nearest(found, true)
 	found = nearest(found, false)
-	if best == gradeLone && len(over.of) == 0 {
+	if best == gradeLone && len(laid.of) == 0 {
 		found = unambiguous(found, image, at)
 	}
 	return withAnchors(nodes, found)
@@ -276,7 +276,7 @@ func unambiguous(found []*group, image string, at Target) []*group {
 		return found
 	}
 	repository, _, _ := Split(image)
-	words := []string{repository[strings.LastIndexByte(repository, '/')+1:], at.Container, at.Name}
+	words := []string{lastOf(repository), at.Container, at.Name}
 	for _, word := range words {
 		named := keep(found, func(g *group) bool { return word != "" && passes(g.nodes[0], word) })
 		if len(named) == 1 {

@@ -57,13 +57,13 @@ func laidOver(lone, all []*group, image string) over {
 // values of one shape.
 func beneathValues(l *group, named []*group) []*group {
 	beneath := keep(named, func(g *group) bool {
-		n, over := g.nodes[0], l.nodes[0]
-		if !ofValues(n) || !ofValues(over) || n.Object.Kind == helmRelease && over.Object.Kind == helmRelease {
+		n, version := g.nodes[0], l.nodes[0]
+		if !ofValues(n) || !ofValues(version) || n.Object.Kind == helmRelease && version.Object.Kind == helmRelease {
 			return false
 		}
 		words := []string{lastOf(partsOf(g.nodes).repository), n.Object.Name}
 		return LiesUnder(g.nodes, l.nodes, true) &&
-			slices.ContainsFunc(words, func(w string) bool { return w != "" && passes(over, w) })
+			slices.ContainsFunc(words, func(w string) bool { return w != "" && passes(version, w) })
 	})
 	if len(beneath) != 1 {
 		return nil

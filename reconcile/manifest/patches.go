@@ -76,7 +76,7 @@ func holdsYAML(s spot) bool {
 		return s.parent == "patches" || s.parent == "patchesJson6902"
 	case s.parent == "data" || s.parent == "stringData":
 		return strings.HasSuffix(s.key, ".yaml") || strings.HasSuffix(s.key, ".yml")
-	case s.object.Kind == "HelmRelease" && strings.Contains(s.pointer, "#/spec/values/"):
+	case s.object.Kind == helmRelease && strings.Contains(s.pointer, "#/spec/values/"):
 		// Charts take containers as text, which they read as a template first.
 		return true
 	}
