@@ -105,6 +105,9 @@ type Delta struct {
 	Before, After *Node
 }
 
+// helmRelease is the kind whose values hold images.
+const helmRelease = "HelmRelease"
+
 // Problem is a file or reference that cannot be followed.
 type Problem struct {
 	// File is the path of the file that has the reference, or that is the problem itself.

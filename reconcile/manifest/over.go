@@ -71,8 +71,6 @@ func beneathValues(l *group, named []*group) []*group {
 	return beneath
 }
 
-const helmRelease = "HelmRelease"
-
 // ofValues reports whether a node is one of the values of a release: in a HelmRelease, in a ConfigMap, or in a file
 // that is no object.
 func ofValues(n Node) bool {
