@@ -16,12 +16,18 @@ import (
 // heldModel has a hold in Git that no Rollback knows, and reports when a Rollback was created, as a watch does.
 type heldModel struct {
 	*model
+	// since is when the hold says that it was written; an hour ago where it is nil.
+	since   *time.Time
 	created func()
 }
 
 func (m heldModel) Holds(context.Context, Source, []Root) ([]Hold, error) {
+	since := m.now.Add(-time.Hour)
+	if m.since != nil {
+		since = *m.since
+	}
 	return []Hold{{
-		File: "app.yaml", Pointer: "/image", Policy: m.ns + ":app", Not: "v2", Since: m.now.Add(-time.Hour), Value: imgGood,
+		File: "app.yaml", Pointer: "/image", Policy: m.ns + ":app", Not: "v2", Since: since, Value: imgGood,
 		Image: imgGood, Commit: "c0", Rollback: "prod/" + m.ns + "/app-1", Failed: []string{imgBad},
 	}}, nil
 }
@@ -71,6 +77,35 @@ func TestAnAdoptionThatWasCutShortIsFinished(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkAdopted(t, m, key)
+}
+
+// People write holds too, and what a hold says of its time is no more than that: the record takes no missing time, and
+// none that is not over yet.
+func TestAHoldThatSaysNoTimeIsFromWhenItWasSeen(t *testing.T) {
+	for name, since := range map[string]time.Time{
+		"it says none": {}, "one to come": newModel().now.Add(time.Hour), "a year that no record takes": newModel().now.AddDate(2500, 0, 0),
+		"one from before there was Git": time.Date(33, 4, 3, 15, 0, 0, 0, time.UTC),
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newModel()
+			m.branch[0].held = true
+			key := ImageKey(m.ns, imgBad)
+			e := m.engine("prod", Budget{})
+			h := heldModel{model: m, since: &since}
+			e.Git, e.Records = h, h
+			if err := e.Sweep(t.Context(), time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			checkAdopted(t, m, key)
+			r, err := m.Latest(t.Context(), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if at := r.Status.Change.At.Time; !at.Equal(m.now) {
+				t.Errorf("the hold is from %s, want %s", at, m.now)
+			}
+		})
+	}
 }
 
 // tenantsHolds are holds on a policy of the tenant's own namespace, in its own repository. The trailers, which it wrote

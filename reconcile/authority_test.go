@@ -63,7 +63,7 @@ func TestWhatForbidsAWriteStopsWhatWasAllowedBefore(t *testing.T) {
 		},
 		"a lift by a person": {
 			aWorld(landed, ended(v1alpha1.ResultVerified), held, suspended, func(w *World) {
-				w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "jane"}
+				w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "jane", At: v1alpha1.NewTime(w.Now)}
 			}), v1alpha1.BarSuspended, "the hold stands, nothing is pushed",
 		},
 	} {

@@ -70,7 +70,7 @@ func oddities() []worldChange {
 			}
 		},
 		selectsImage("reg/backend:v3", FindingPresent),
-		func(w *World) { w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "jane"} },
+		func(w *World) { w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "jane", At: v1alpha1.NewTime(w.Now)} },
 		func(w *World) { w.Now = t0.Add(72 * time.Hour) },
 		func(w *World) { w.DeletesPods = true },
 		func(w *World) {

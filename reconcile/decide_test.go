@@ -358,7 +358,7 @@ func TestDecide(t *testing.T) {
 		},
 		"a person lifts the hold": {
 			world: aWorld(landed, ended(v1alpha1.ResultVerified), held, func(w *World) {
-				w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "jane"}
+				w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "jane", At: v1alpha1.NewTime(w.Now)}
 			}), do: DoLift,
 		},
 		"a cluster without the automation leaves the hold to another": {

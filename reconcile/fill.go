@@ -153,7 +153,7 @@ func (e *Engine) fillLift(ctx context.Context, w *World, step Step, rb *v1alpha1
 		Permit: func() error { return e.gate(ctx, &w.Rollback, &rules{}, true) },
 	}
 	// All holds of a step are lifted by the same word.
-	if d := w.Rollback.Spec.Lift; d.Names(s.Suspect.Places[step.Holds[0]].Identity()) {
+	if d := w.Rollback.LiftWish(); d.Names(s.Suspect.Places[step.Holds[0]].Identity()) {
 		lift.Person, lift.Because = true, d.Reason
 	}
 	together, policies := liftAt(w, lift, step.Holds), policiesAt(w.Branch, step.Holds)

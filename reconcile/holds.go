@@ -28,10 +28,25 @@ func holdsNow(w *World) (held, gone []int32) {
 	return held, gone
 }
 
-// heldAnew reports whether a place is held against another version than the Rollback's: a later revert held it again.
+// sameHold is how far the time that a hold says of itself may be from that of its revert.
+const sameHold = time.Minute
+
+// heldAnew reports whether a place is held by a later revert than the Rollback's: against another version, or against
+// the same one at a later time.
 func heldAnew(w *World, i int32) bool {
 	h, there := w.Branch.Held[i]
-	n := w.Rollback.Status.Suspect.Places[i]
+	s := &w.Rollback.Status
+	n := s.Suspect.Places[i]
+	if s.Change == nil {
+		return false
+	}
+	written := s.Change.At.Time
+	if s.Landed != nil && s.Landed.At.After(written) {
+		written = s.Landed.At.Time
+	}
+	if there && h.Since.After(written.Add(sameHold)) && !h.Since.After(w.Now.Add(sameHold)) {
+		return true
+	}
 	return there && h.Not != "" && !w.Rollback.OfObject() && h.Not != n.Bad &&
 		!isVersion(w.Rollback.Spec.Subject.Name, h.Not) && !isVersion(n.Bad, h.Not)
 }
@@ -57,7 +72,7 @@ func notAt(b *Branch, at []int32) string {
 func askedFor(w *World, held []int32) []int32 {
 	s := &w.Rollback.Status
 	return slices.DeleteFunc(slices.Clone(held), func(i int32) bool {
-		return !w.Rollback.Spec.Lift.Names(s.Suspect.Places[i].Identity())
+		return !w.Rollback.LiftWish().Names(s.Suspect.Places[i].Identity())
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +23,8 @@ type twoPolicies struct {
 	held    map[string]v1alpha1.LiftMode
 	// against are the versions that the holds name, by policy; none name none.
 	against map[string]string
+	// since are when the holds were written, by policy; none say when.
+	since map[string]time.Time
 	// lost are the policies whose holds are not where they were by the time of the push.
 	lost []string
 }
@@ -42,7 +45,7 @@ func (m *twoPolicies) Look(context.Context, Source, v1alpha1.Suspect, *v1alpha1.
 	b := Branch{Tip: "tip", Values: map[int32]string{0: imgGood, 1: imgGood}, Held: map[int32]Hold{}}
 	for i, policy := range bothPolicies {
 		if lift, held := m.held[policy]; held {
-			b.Held[int32(i)] = Hold{Policy: policy, Lift: lift, Not: m.against[policy]}
+			b.Held[int32(i)] = Hold{Policy: policy, Lift: lift, Not: m.against[policy], Since: m.since[policy]}
 		}
 	}
 	return b, nil
@@ -74,7 +77,9 @@ func placesOfTwo() []v1alpha1.Place {
 func (m *twoPolicies) rested(ask *v1alpha1.LiftRequest, byPlace bool) *v1alpha1.Rollback {
 	at := v1alpha1.NewTime(m.now)
 	r := NewRollback(ImageKey(m.ns, imgBad), v1alpha1.TriggerImagePull, 1)
-	r.Spec.Lift = ask
+	if r.Spec.Lift = ask.DeepCopy(); ask != nil && ask.At.IsZero() {
+		r.Spec.Lift.At = at
+	}
 	s := &r.Status
 	s.Suspect = &v1alpha1.Suspect{Commit: "bad", Branch: "main", When: at, Places: placesOfTwo()}
 	s.Target = &v1alpha1.Target{Image: imgGood, At: at, Values: []v1alpha1.PlaceValue{{Value: imgGood}, {Index: 1, Value: imgGood}}}
@@ -160,7 +165,7 @@ func TestAPersonLiftsTheHoldOnOnePlace(t *testing.T) {
 	m := &twoPolicies{model: newModel(), selects: map[string]string{}, held: map[string]v1alpha1.LiftMode{first: "", second: ""}}
 	m.present[newer] = true
 	r := m.rested(nil, true)
-	r.Spec.Lift = &v1alpha1.LiftRequest{By: "jane", Places: []string{r.Status.Holds[1].Place}}
+	r.Spec.Lift = &v1alpha1.LiftRequest{By: "jane", At: v1alpha1.NewTime(m.now), Places: []string{r.Status.Holds[1].Place}}
 	m.records[r.Name] = r
 	e := m.engine("prod", Budget{})
 	e.Flux, e.Git = m, m
@@ -248,6 +253,55 @@ func TestAHoldThatWasWrittenOverIsNotItsRecordsAnyMore(t *testing.T) {
 			s := &m.records[r.Name].Status
 			if s.HoldStands() || s.Holds[1].LiftedBy != tt.by {
 				t.Errorf("the record says that a hold stands: %t; the second was lifted by %q, want %q", s.HoldStands(), s.Holds[1].LiftedBy, tt.by)
+			}
+		})
+	}
+}
+
+// A person's word counts for the hold that stood when it was given, and for no other.
+func TestALiftCountsForTheHoldThatStood(t *testing.T) {
+	first, second := bothPolicies[0], bothPolicies[1]
+	at := func(after time.Duration) *v1alpha1.LiftRequest {
+		return &v1alpha1.LiftRequest{By: "jane", At: v1alpha1.NewTime(newModel().now.Add(after))}
+	}
+	since := func(after time.Duration) map[string]time.Time {
+		return map[string]time.Time{first: newModel().now.Add(after), second: newModel().now.Add(after)}
+	}
+	for name, tt := range map[string]struct {
+		ask    *v1alpha1.LiftRequest
+		since  map[string]time.Time
+		again  time.Duration
+		stand  []string
+		says   string
+		lifted string
+	}{
+		"given when it stood":              {ask: at(0), since: since(0), lifted: "jane"},
+		"given before":                     {ask: at(-time.Second), since: since(0), stand: bothPolicies, says: "jane asked for a lift before this hold stood, which does not count"},
+		"given in 1970":                    {ask: &v1alpha1.LiftRequest{By: "jane", At: v1alpha1.NewTime(time.Unix(1, 0))}, stand: bothPolicies, says: "does not count"},
+		"a later hold on the same version": {ask: at(0), since: since(time.Hour), stand: bothPolicies, lifted: "the later hold against v2"},
+		"a hold that was landed again":     {ask: at(0), since: since(time.Hour), again: time.Hour, lifted: "jane"},
+		"a hold that says no time":         {ask: at(0), lifted: "jane"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &twoPolicies{model: newModel(), selects: map[string]string{}, since: tt.since,
+				against: map[string]string{first: "v2", second: "v2"}, held: map[string]v1alpha1.LiftMode{first: "", second: ""}}
+			r := m.rested(tt.ask, true)
+			r.Status.Landed.At = v1alpha1.NewTime(r.Status.Landed.At.Add(tt.again))
+			m.records[r.Name], m.now = r, m.now.Add(2*time.Hour)
+			e := m.engine("prod", Budget{})
+			e.Flux, e.Git = m, m
+			if _, err := e.Walk(t.Context(), KeyOf(r)); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.stand, slices.Sorted(maps.Keys(m.held))); diff != "" {
+				t.Errorf("the holds that stand -want +got:\n%s", diff)
+			}
+			s := &m.records[r.Name].Status
+			if s.Holds[0].LiftedBy != tt.lifted {
+				t.Errorf("lifted by %q, want %q", s.Holds[0].LiftedBy, tt.lifted)
+			}
+			if tt.says != "" && (s.Waiting == nil || !strings.Contains(s.Waiting.Why, tt.says)) {
+				t.Errorf("it waits: %+v, want …%s…", s.Waiting, tt.says)
 			}
 		})
 	}

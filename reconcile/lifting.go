@@ -47,7 +47,7 @@ func lifting(w *World, step Step) Step {
 
 // asksAnew reports whether a person asked for the lift since a pull request for it was closed.
 func asksAnew(w *World) bool {
-	pr, wish := w.Rollback.Status.LiftPullRequest, w.Rollback.Spec.Lift
+	pr, wish := w.Rollback.Status.LiftPullRequest, w.Rollback.LiftWish()
 	return pr.State == v1alpha1.PullRequestClosed && wish != nil && pr.At.Before(&wish.At)
 }
 

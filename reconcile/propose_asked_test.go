@@ -190,7 +190,7 @@ func TestAHoldThatIsLiftedByPullRequest(t *testing.T) {
 		"a person asked for it": {func(w *World) {
 			open(w)
 			w.Policy.Mode = v1alpha1.ModeApprove
-			w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "jane"}
+			w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "jane", At: v1alpha1.NewTime(w.Now)}
 		}, DoLift, "merging"},
 		"somebody committed to it": {func(w *World) { open(w); w.Lifting.Head = "e" }, DoWait, "until pull request 8 is merged"},
 		"it waits for checks":      {func(w *World) { open(w); w.Lifting.Merge = MergeWaits }, DoWait, "until pull request 8 is merged"},

@@ -71,7 +71,7 @@ func remind(w *World, step Step) Step {
 func dueHolds(w *World, held []int32) Step {
 	byPullRequest := w.Policy.Delivery == v1alpha1.DeliveryPullRequest || w.Rollback.Status.LiftPullRequest != nil
 	if asked := askedFor(w, held); len(asked) > 0 && (len(asked) == len(held) || !byPullRequest) {
-		return Step{Do: DoLift, By: w.Rollback.Spec.Lift.By, Why: "a person lifted the hold", Holds: asked}
+		return Step{Do: DoLift, By: w.Rollback.LiftWish().By, Why: "a person lifted the hold", Holds: asked}
 	}
 	var due, waits Step
 	var why []string
@@ -93,6 +93,9 @@ func dueHolds(w *World, held []int32) Step {
 		why = slices.Insert(why, 0, "by pull request the holds are lifted together")
 	case due.Do == DoLift:
 		return due
+	}
+	if l := w.Rollback.Spec.Lift; l != nil && w.Rollback.LiftWish() == nil {
+		why = append(why, l.By+" asked for a lift before this hold stood, which does not count")
 	}
 	waits.Why = joinWords(why...)
 	return waits

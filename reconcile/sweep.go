@@ -163,7 +163,7 @@ func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 	}
 	before := rb.DeepCopy()
 	now := v1alpha1.NewTime(e.Now())
-	since := v1alpha1.NewTime(h.Since)
+	since := v1alpha1.NewTime(writtenAt(h, e.Now()))
 	s := &rb.Status
 	s.Suspect = &v1alpha1.Suspect{
 		Source: v1alpha1.ObjectRef{Kind: "GitRepository", Namespace: o.Source.Name.Namespace, Name: o.Source.Name.Name},
@@ -192,6 +192,18 @@ func (e *Engine) adopt(ctx context.Context, o Origin, hs []Hold) error {
 	}
 	e.Log.Info("adopted a hold", "rollback", rb.Namespace+"/"+rb.Name, "policy", h.Policy, "not", h.Not)
 	return e.save(ctx, before, rb)
+}
+
+// beforeGit is a time that no hold is from.
+var beforeGit = time.Date(2005, 4, 7, 0, 0, 0, 0, time.UTC)
+
+// writtenAt is when a hold was written, as it says itself, or now where that cannot be: people write holds too, and the
+// record takes no time that is missing.
+func writtenAt(h Hold, now time.Time) time.Time {
+	if h.Since.Before(beforeGit) || h.Since.After(now) {
+		return now
+	}
+	return h.Since
 }
 
 // recordsIn is the namespace in which a hold is recorded: the namespace of the Rollback that its trailer names, if the

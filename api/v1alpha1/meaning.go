@@ -67,6 +67,24 @@ func (s *RollbackStatus) HoldStands() bool {
 	return s.Change != nil && s.Change.Hold != "" && s.Lifted == nil
 }
 
+// LiftWish is the lift that a person asks for, where it counts: nil for one from before the hold stood, which was meant
+// for another one or for none.
+func (r *Rollback) LiftWish() *LiftRequest {
+	if l := r.Spec.Lift; l != nil && r.Status.HoldStands() && !l.At.Before(&r.Status.Change.At) {
+		return l
+	}
+	return nil
+}
+
+// LiftSpent reports whether what a person asked for does nothing any more, so that the next one may ask instead: it was
+// given before the hold stood, or the pull request that came of it was closed.
+func (r *Rollback) LiftSpent() bool {
+	l, s := r.Spec.Lift, &r.Status
+	pr := s.LiftPullRequest
+	return l != nil && s.Change != nil &&
+		(l.At.Before(&s.Change.At) || pr != nil && pr.State == PullRequestClosed && !pr.At.Before(&l.At))
+}
+
 // HeldPolicies are the ImagePolicies that the Rollback holds off, each once, as namespace:name; of one whose holds are
 // all lifted, those that it held.
 func (s *RollbackStatus) HeldPolicies() []string {

@@ -35,7 +35,6 @@ func (l *LiftRequest) Names(place string) bool {
 // +kubebuilder:validation:XValidation:rule="self.openedFor == oldSelf.openedFor",message="openedFor is what the Rollback was opened for and cannot be changed",fieldPath=".openedFor"
 // +kubebuilder:validation:XValidation:rule="self.subject == oldSelf.subject",message="subject is what the Rollback is about and cannot be changed",fieldPath=".subject"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.decisions) || (has(self.decisions) && oldSelf.decisions.all(o, self.decisions.exists(n, n == o)))",message="a decision cannot be changed or withdrawn: decisions can only be added",fieldPath=".decisions"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.lift) || (has(self.lift) && (self.lift == oldSelf.lift || (has(oldSelf.lift.places) && (!has(self.lift.places) || (size(self.lift.places) > size(oldSelf.lift.places) && oldSelf.lift.places.all(p, p in self.lift.places))))))",message="lift cannot be changed or withdrawn, only name more places: the hold is being lifted",fieldPath=".lift"
 type RollbackSpec struct {
 	// Subject is what the Rollback is about.
 	Subject Subject `json:"subject"`
@@ -48,7 +47,7 @@ type RollbackSpec struct {
 	// +listMapKey=question
 	// +kubebuilder:validation:MaxItems=32
 	Decisions []Decision `json:"decisions,omitempty"`
-	// Lift is there where a person wants the hold lifted now.
+	// Lift is there where a person wants the hold lifted now. One that is older than status.change does not count.
 	// +optional
 	Lift *LiftRequest `json:"lift,omitempty"`
 }
@@ -228,6 +227,8 @@ type PodCount struct {
 // who allowed the revert, and where the revert is now. Backstop opens it; people only add decisions.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.decisions) || self.spec.decisions.all(d, (has(oldSelf.spec.decisions) && oldSelf.spec.decisions.exists(o, o.question == d.question && o.by == d.by)) || (has(self.status) && has(self.status.question) && self.status.question.id == d.question && d.answer in self.status.question.answers))",messageExpression="has(self.status) && has(self.status.question) ? 'the question that is asked is ' + self.status.question.id + ' and takes ' + self.status.question.answers.join(' or ') + ': answer it, or run backstop approve or backstop reject' : 'nothing is asked now: status.question is not there'",message="a decision answers the question that status.question asks",fieldPath=".spec.decisions"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.lift) || (has(oldSelf.spec.lift) && self.spec.lift == oldSelf.spec.lift) || (has(self.status) && has(self.status.change) && has(self.status.change.hold) && has(self.status.outcome) && !has(self.status.lifted) && self.spec.lift.at >= self.status.change.at && (!has(self.spec.lift.places) || (has(self.status.holds) && self.spec.lift.places.all(p, (has(oldSelf.spec.lift) && has(oldSelf.spec.lift.places) && p in oldSelf.spec.lift.places) || self.status.holds.exists(h, h.place == p && !has(h.liftedBy))))))",message="a lift is for holds that stand: once status.outcome is there, until status.lifted is, dated after status.change, and of places in status.holds that nobody has lifted",fieldPath=".spec.lift"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.spec.lift) || (has(self.spec.lift) && (self.spec.lift == oldSelf.spec.lift || (has(oldSelf.spec.lift.places) && (!has(self.spec.lift.places) || (size(self.spec.lift.places) > size(oldSelf.spec.lift.places) && oldSelf.spec.lift.places.all(p, p in self.spec.lift.places)))) || (has(self.status) && has(self.status.change) && (oldSelf.spec.lift.at < self.status.change.at || (has(self.status.liftPullRequest) && has(self.status.liftPullRequest.state) && self.status.liftPullRequest.state == 'Closed' && oldSelf.spec.lift.at <= self.status.liftPullRequest.at)))))",message="lift cannot be changed or withdrawn, only name more places: the hold is being lifted",fieldPath=".spec.lift"
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=rb,categories=all;backstop

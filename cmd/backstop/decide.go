@@ -148,7 +148,15 @@ image again: if that is still the failing one, it comes back. A Rollback with se
 				if err != nil {
 					return err
 				}
-				rb.Spec.Lift = widened(rb.Spec.Lift, d, places)
+				// It is for the hold that stands, also where this machine's clock is behind.
+				if d.At.Before(&s.Change.At) {
+					d.At = s.Change.At
+				}
+				old := rb.Spec.Lift
+				if rb.LiftSpent() {
+					old = nil
+				}
+				rb.Spec.Lift = widened(old, d, places)
 				return nil
 			})
 			if err != nil {

@@ -158,8 +158,8 @@ func holdRow(o client.Object, by reader) ([]string, []string) {
 	if s.Change.Lift == v1alpha1.LiftManual {
 		lifts = by.program.Command("lift")
 	}
-	if r.Spec.Lift != nil {
-		lifts = r.Spec.Lift.By
+	if l := r.LiftWish(); l != nil {
+		lifts = l.By
 	}
 	return []string{r.Name, strings.Join(s.HeldPolicies(), ","), image.Short(r.Spec.Subject.Name),
 			image.Short(s.Target.Image), age(s.Change.At.Time, by.now), lifts},

@@ -150,6 +150,7 @@ func (s suite) decisions(t *testing.T) {
 		once     = "Duplicate value"
 		taken    = "a decision cannot be changed or withdrawn"
 		labels   = "Backstop finds a Rollback by its labels and annotations of backstop.dev"
+		noHold   = "a lift is for holds that stand: once status.outcome is there, until status.lifted is"
 		owners   = "it gets neither owners, which would have it deleted, nor finalizers"
 	)
 	// In order: each starts from what those before left.
@@ -178,7 +179,6 @@ func (s suite) decisions(t *testing.T) {
 		{"mallory answers twice at once", "mallory", decide(alice, bob, by("mallory", "Approve"), by("mallory", "Reject")), false, once},
 		{"mallory as a user in other letters", "mallory", decide(alice, bob, by("Mallory", "Approve")), false, ownName + "mallory"},
 		{"mallory with a blank behind her name", "mallory", decide(alice, bob, by("mallory ", "Approve")), false, ownName + "mallory"},
-		{"mallory answers and lifts as bob", "mallory", `{"spec":{"decisions":[` + strings.Join([]string{alice, bob, by("mallory", "Reject")}, ",") + `],"lift":` + liftBy("bob") + `}}`, false, ownName + "mallory"},
 		{"mallory makes it another key's", "mallory", `{"metadata":{"labels":{"backstop.dev/new":"x"}}}`, false, labels},
 		{"mallory has it owned by itself", "mallory", `{"metadata":{"ownerReferences":[{"apiVersion":"backstop.dev/v1alpha1","kind":"Rollback","name":"web","uid":"2","blockOwnerDeletion":true}]}}`, false, owners},
 		{"mallory writes the status beside her decision", "mallory", `{"spec":{"decisions":[` + alice + "," + bob + `]},"status":{"question":null,"phase":"Verified"}}`, false, ""},
@@ -192,6 +192,17 @@ func (s suite) decisions(t *testing.T) {
 			"the question that is asked is 0123456789ab"},
 		{"alice answers what is asked now", "alice", decide(alice, bob, slack, byOn("alice", "Reject", "0123456789ab")), false, ""},
 		{"Backstop asks as before", backstop, ask(asked, "Approve", "Reject"), true, ""},
+		{"alice lifts before there is a hold", "alice", lift(liftBy("alice")), false, noHold},
+		{"the revert is pushed", backstop, `{"status":{"suspect":{"source":{"kind":"GitRepository","name":"fleet"},"branch":"main","commit":"c","when":"2026-11-21T09:00:00Z","places":[]},
+			"verdict":{"answer":"Approve","source":"Person","by":"alice","at":"2026-11-21T09:30:00Z"},
+			"change":{"commit":"r","hold":"h","branch":"main","policies":["apps:web"],"at":"2026-11-21T09:40:00Z"},
+			"holds":[{"place":"a"},{"place":"b"},{"place":"c","liftedBy":"joe"}]}}`, true, ""},
+		{"alice lifts while it is under way", "alice", lift(liftBy("alice")), false, noHold},
+		{"it ends", backstop, `{"status":{"outcome":{"result":"Verified","message":"m","at":"2026-11-21T09:50:00Z"}}}`, true, ""},
+		{"alice lifts as of before the hold", "alice", lift(strings.Replace(liftBy("alice"), "T10:00", "T09:39", 1)), false, noHold},
+		{"alice lifts a hold that is not there", "alice", lift(liftOn("alice", `["d"]`)), false, noHold},
+		{"alice lifts one that is lifted", "alice", lift(liftOn("alice", `["a","c"]`)), false, noHold},
+		{"mallory answers and lifts as bob", "mallory", `{"spec":{"decisions":[` + strings.Join([]string{alice, bob, slack, byOn("alice", "Reject", "0123456789ab"), by("mallory", "Reject")}, ",") + `],"lift":` + liftBy("bob") + `}}`, false, ownName + "mallory"},
 		{"alice lifts as bob", "alice", lift(liftBy("bob")), false, ownName + "alice"},
 		{"carol lifts the hold on one place", "carol", lift(liftOn("carol", `["a"]`)), false, ""},
 		{"bob lifts that one", "bob", lift(liftOn("bob", `["a"]`)), false, "lift cannot be changed or withdrawn"},
@@ -202,6 +213,9 @@ func (s suite) decisions(t *testing.T) {
 		{"bob takes the lift over", "bob", lift(liftBy("bob")), false, "lift cannot be changed or withdrawn"},
 		{"bob takes the lift away", "bob", lift("null"), false, "lift cannot be changed or withdrawn"},
 		{"Backstop takes the lift away", backstop, lift("null"), false, "lift cannot be changed or withdrawn"},
+		{"the pull request that lifts is closed", backstop, `{"status":{"liftPullRequest":{"because":"b","number":1,"state":"Closed","at":"2026-11-21T10:00:01Z"}}}`, true, ""},
+		{"bob asks again", "bob", lift(strings.Replace(liftBy("bob"), "T10:00", "T11:00", 1)), false, ""},
+		{"carol takes that over", "carol", lift(strings.Replace(liftBy("carol"), "T10:00", "T12:00", 1)), false, "lift cannot be changed or withdrawn"},
 		{"bob changes the subject", "bob", `{"spec":{"subject":{"name":"evil:v1"}}}`, false, "subject is what the Rollback is about and cannot be changed"},
 		{"Backstop changes what it was opened for", backstop, `{"spec":{"openedFor":"Drift"}}`, false, "openedFor is what the Rollback was opened for and cannot be changed"},
 		{"alice writes the status", "alice", `{"status":{"phase":"Verified"}}`, true, "only Backstop (" + backstop + ") writes the status"},
