@@ -10,33 +10,12 @@ import (
 
 // find looks in one place after the other.
 func (l *locating) find() ([]composed, error) {
-	l.units = []*unit{{files: l.files}}
-	if l.query.ByPerson {
-		key := l.commit.Tree.String() + " " + l.query.Root.Path
-		if l.led.key != key {
-			r, err := l.reached(l.ctx, l.commit, l.query.Root, l.files)
-			if err != nil {
-				return nil, err
-			}
-			l.led = led{key, r.units}
-		}
-		l.units = slices.Clone(l.led.units)
-	}
-	found, open, err := l.inUnits()
+	found, open, err := l.rendered()
 	if err == nil && len(found) > 0 {
 		found, err = l.seen(found)
 	}
 	if err != nil || len(found) > 0 {
 		return found, err
-	}
-	if open && !l.query.ByPerson {
-		// What replaces the variables stands elsewhere in the repository.
-		if err := l.own(); err != nil {
-			return nil, err
-		}
-		if found, _, err = l.inUnits(); err != nil || len(found) > 0 {
-			return found, err
-		}
 	}
 	if l.supposing = open; open {
 		if found, _, err = l.inUnits(); err != nil || len(found) > 0 {
@@ -47,6 +26,33 @@ func (l *locating) find() ([]composed, error) {
 		return found, err
 	}
 	return l.anywhere()
+}
+
+// rendered looks among what the root renders, and for a person what that leads to. open says that a file names
+// variables of which nothing is known.
+func (l *locating) rendered() (found []composed, open bool, err error) {
+	l.units = []*unit{{files: l.files}}
+	if l.query.ByPerson {
+		key := l.commit.Tree.String() + " " + l.query.Root.Path
+		if l.led.key != key {
+			r, err := l.reached(l.ctx, l.commit, l.query.Root, l.files)
+			if err != nil {
+				return nil, false, err
+			}
+			l.led = led{key, r.units}
+		}
+		l.units = slices.Clone(l.led.units)
+	}
+	found, open, err = l.inUnits()
+	if err != nil || len(found) > 0 || !open || l.query.ByPerson {
+		return found, open, err
+	}
+	// What replaces the variables stands elsewhere in the repository.
+	if err := l.own(); err != nil {
+		return nil, false, err
+	}
+	found, _, err = l.inUnits()
+	return found, open, err
 }
 
 // own reads the variables of the root's own Kustomization, whose file stands elsewhere in the repository.

@@ -18,12 +18,8 @@ import (
 //
 // Another root that has no such patch ran v0, so only the files of the query's own root count.
 func (p *pursued) foldedFrom(ctx context.Context, f *walk, newer *store.Commit, there []manifest.Node) (bool, error) {
-	if rootPath(f.root) == "." || !isImage(p.group[0]) || manifest.SameReference(there, p.group) {
+	if f.query.Image == "" || !isImage(p.group[0]) || manifest.SameReference(there, p.group) {
 		return false, nil
-	}
-	files, err := f.h.built(f.At, f.root)
-	if err != nil {
-		return false, err
 	}
 	changes, err := f.h.changesOf(f.At, newer)
 	if err != nil {
@@ -34,21 +30,49 @@ func (p *pursued) foldedFrom(ctx context.Context, f *walk, newer *store.Commit, 
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		if !slices.Contains(files, c.Path) {
-			continue
-		}
 		found, err := p.laidOver(f.h, c, there)
 		if err != nil {
 			return false, err
 		}
 		over = append(over, found...)
 	}
+	if len(over) == 0 {
+		return false, nil
+	}
+	files, err := f.builtAlone(ctx, there[0].File)
+	if err != nil {
+		return false, err
+	}
+	over = slices.DeleteFunc(over, func(g []manifest.Node) bool { return !slices.Contains(files, g[0].File) })
 	if len(over) != 1 {
 		return false, nil
 	}
 	p.group = over[0]
 	p.file, err = f.Add(p.group[0].File)
 	return true, err
+}
+
+// builtAlone lists the files that the query's root built in the version that the walk went to; for a person who asks
+// about a whole repository those of the one Flux Kustomization that built a file, and none where several did.
+func (f *walk) builtAlone(ctx context.Context, file string) ([]string, error) {
+	if rootPath(f.query.Root) != "." {
+		return f.h.built(f.At, f.query.Root)
+	}
+	units, err := f.h.unitsAt(ctx, f.At)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, u := range units[1:] {
+		if !slices.Contains(u.files.Paths, file) {
+			continue
+		}
+		if out != nil {
+			return nil, nil
+		}
+		out = u.files.Paths
+	}
+	return out, nil
 }
 
 // unlaid goes on with what was laid over a place when its value came, and was taken away since: until then that ran.

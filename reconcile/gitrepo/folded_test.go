@@ -87,3 +87,31 @@ func TestWhatWasLaidOverCountsUntilItIsTakenAway(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatWasFoldedIsAskedForAtTheRoot(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	overlay := kustomization("../base")
+	entry := func(tag string) string { return overlay + "images: [{name: " + web + ", newTag: " + tag + "}]\n" }
+	for name, c := range map[string]struct{ roots, subject, former string }{
+		"of one Flux Kustomization": {fluxKustomization("prod", "./prod"), "web v2", "v1"},
+		// The other one ran v0 until the two were folded.
+		"of two": {fluxKustomization("prod", "./prod") + "---\n" + fluxKustomization("dev", "./dev"), "fold", "v0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newClone(t)
+			r.put("add", "base/kustomization.yaml", kustomization("d.yaml"), "base/d.yaml", app("web", web+":v0"),
+				"flux/ks.yaml", c.roots, "prod/kustomization.yaml", entry("v1"), "dev/kustomization.yaml", overlay)
+			r.put("web v2", "prod/kustomization.yaml", entry("v2"))
+			r.put("fold", "prod/kustomization.yaml", overlay, "base/d.yaml", app("web", web+":v2"))
+			q := ask(web + ":v2")
+			q.ByPerson = true
+			s, diff := r.undo(q)
+			if s.Subject != c.subject {
+				t.Errorf("blamed %q, want %q", s.Subject, c.subject)
+			}
+			sameLines(t, diff, []string{"base/d.yaml -image: " + web + ":v2", "base/d.yaml +image: " + web + ":" + c.former})
+		})
+	}
+}

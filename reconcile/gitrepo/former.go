@@ -111,22 +111,38 @@ func (h *history) formerOf(ctx context.Context, s v1alpha1.Suspect, commit strin
 	return out, nil
 }
 
-// overlaid is what was laid over places until a commit took it away, as the suspect has it. It says false where each
-// place held itself what the suspect says of it.
+// overlaid is what was laid over places until a commit took it away, or what they were made of until one wrote it there
+// in plain text, as the suspect has it. It says false where each place held itself what the suspect says of it.
 func (w *watching) overlaid(s v1alpha1.Suspect) (reconcile.Former, bool) {
 	f := reconcile.Former{Commit: w.At.Hash.String()}
 	for k, v := range w.values() {
 		n, in := s.Places[w.places[k].node], w.in[k]
-		if v == nil || n.Added || n.Former == v.Value || in[0] < 0 || n.Part != string(manifest.PartImage) ||
-			w.groups[in[0]].tip[in[1]].Part != manifest.PartImage {
+		there := v != nil && (n.Former == v.Value || in[0] < 0 || n.Part != string(manifest.PartImage) ||
+			w.groups[in[0]].tip[in[1]].Part != manifest.PartImage)
+		if there || n.Added || v == nil && in[0] >= 0 {
 			return f, false
 		}
 		f.Values = append(f.Values, v1alpha1.PlaceValue{Index: int32(w.places[k].node), Value: n.Former})
-		if f.Image = n.Former; n.Former != s.Places[w.places[0].node].Former {
+		image := imageBefore(s.Image, n)
+		if k > 0 && image != f.Image {
 			return f, false
 		}
+		f.Image = image
 	}
 	return f, len(f.Values) > 0
+}
+
+// imageBefore is an image with what a place held before; empty where variables are in the way.
+func imageBefore(image string, n v1alpha1.Place) string {
+	node := func(value string) []manifest.Node {
+		return []manifest.Node{{Part: manifest.Part(n.Part), Value: value}}
+	}
+	if strings.Contains(n.Former, "$") {
+		image, _ = manifest.Carried(image, node(n.Bad), node(n.Former))
+		return image
+	}
+	image, _ = manifest.Reference(node(n.Former), image)
+	return image
 }
 
 // former is what the nodes hold in the version that the walk is at. Where a node holds nothing there, or the bad value,

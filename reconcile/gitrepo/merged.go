@@ -54,7 +54,7 @@ func (h *history) under(ctx context.Context, merge *store.Commit, groups []compo
 		if len(there) == 0 {
 			continue
 		}
-		origins, err := h.trace(ctx, c, there, reconcile.Root{})
+		origins, err := h.trace(ctx, c, there, reconcile.Query{})
 		if err != nil || len(origins) == 0 {
 			return nil, nil, err
 		}

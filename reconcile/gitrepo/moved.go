@@ -28,6 +28,8 @@ const (
 // move is a group whose place came with a commit.
 type move struct {
 	group []manifest.Node
+	// made is what the group says with all that it is made of, where that is more than its text.
+	made []manifest.Node
 	// file that holds the group in the newer commit.
 	file         *store.Followed
 	newer, older *store.Commit
@@ -241,7 +243,8 @@ func (s *search) weigh(c store.Change, group, there []manifest.Node) error {
 	switch {
 	case s.lone && likeness < loneLikeness && !s.carried(c, group, there):
 	case there != nil && stays(group, there):
-	case manifest.SameReference(group, s.group), s.parted(group, likeness) && says(group, s.group):
+	case manifest.SameReference(group, s.group), manifest.SameReference(group, s.made),
+		s.parted(group, likeness) && says(group, s.group):
 		s.same.take(group, likeness)
 	case far:
 		succeeded, err := s.succeeded(c, group, there)

@@ -76,13 +76,33 @@ func (h *history) beforeOf(ctx context.Context, m move, c store.Change, n manife
 		return nil, err
 	}
 	group := manifest.GroupOf(is.nodes, n)
-	from := move{group: group, newer: m.newer, older: m.older,
+	from := move{group: group, made: madeWith(group, m.group[0]), newer: m.newer, older: m.older,
 		file: &store.Followed{Path: c.Path, Newer: c.After.Hash, Blob: c.Before.Hash}}
 	was, err := h.whereItWas(ctx, from)
 	if err != nil || was == nil {
 		return nil, err
 	}
-	return manifest.Express(was, []manifest.Node{n})[0], nil
+	said := manifest.Express(was, []manifest.Node{n})[0]
+	if said == nil || manifest.IsText(said.Pointer) {
+		return said, nil
+	}
+	// What says it may be part of a longer text.
+	i := slices.IndexFunc(was, func(w manifest.Node) bool { return w.Pointer == said.Pointer })
+	if in, ok := manifest.SaidIn(was[i], said.Value); ok {
+		return &in, nil
+	}
+	return said, nil
+}
+
+// madeWith is what a group says with the value of a variable.
+func madeWith(group []manifest.Node, variable manifest.Node) []manifest.Node {
+	variable.Variable = manifest.NameAt(variable.Pointer)
+	var out []manifest.Node
+	for _, n := range group {
+		n.Value = manifest.Expand(n.Value, []manifest.Node{variable})
+		out = append(out, n)
+	}
+	return out
 }
 
 // inPlaceOf is what says in the older commit what a variable says now, of which the text n is made and the text was was

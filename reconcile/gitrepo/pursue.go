@@ -17,6 +17,8 @@ type pursued struct {
 	// tip are the nodes as the walk began with them, and group is what makes their reference in the version that the
 	// walk is at.
 	tip, group []manifest.Node
+	// made is the whole reference at the tip, where the group is not all that it is made of.
+	made []manifest.Node
 	// file is the index of the file that holds the group there.
 	file int
 	// gone means that this version has no such group, which is the newer one's then.
@@ -35,8 +37,8 @@ func newPursued(f *walk, group []manifest.Node) (*pursued, error) {
 type walk struct {
 	*store.Follower
 	h *history
-	// root is what is rendered of the files, where that is known.
-	root reconcile.Root
+	// query is what is asked for, where that is known: its root is what is rendered of the files.
+	query reconcile.Query
 }
 
 // walk begins at a commit.
@@ -125,7 +127,9 @@ func (p *pursued) standing(ctx context.Context, f *walk, newer *store.Commit, gr
 // movedFrom goes on with the place that the group had before a commit, where there is one. bare says that its present
 // place was there, without a version.
 func (p *pursued) movedFrom(ctx context.Context, f *walk, newer *store.Commit, bare bool) (bool, error) {
-	was, err := f.h.whereItWas(ctx, move{group: p.group, file: f.Files[p.file], newer: newer, older: f.At, bare: bare})
+	was, err := f.h.whereItWas(ctx, move{
+		group: p.group, made: p.made, file: f.Files[p.file], newer: newer, older: f.At, bare: bare,
+	})
 	if err != nil || was == nil {
 		return false, err
 	}

@@ -16,7 +16,7 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 	if err != nil {
 		return v1alpha1.Suspect{}, err
 	}
-	origins, err := h.trace(ctx, at.commit, at.images, q.Root)
+	origins, err := h.trace(ctx, at.commit, at.images, q)
 	if err != nil {
 		return v1alpha1.Suspect{}, err
 	}

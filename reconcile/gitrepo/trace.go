@@ -29,6 +29,12 @@ type tracing struct {
 	origin
 	parts []*pursued
 	tip   composed
+	// as is the reference in the shape that the walk follows: the tip's, or an older one's that was made of more. shown
+	// are by part of the tip the parts that hold it there.
+	as    composed
+	shown []int
+	// embodied means that in the version that the walk is at the text itself says what was copied into it later.
+	embodied bool
 	// own is what was found at one of Backstop's own commits, while the walk goes on behind it for the time when the
 	// branch last held the reference: there somebody brought it in.
 	own  *origin
@@ -48,23 +54,24 @@ const (
 //	tip ──► … ──► c ──► p ──► …
 //	 bad          bad   not bad       c is the origin; p says what was there before
 //	              └ Backstop's own (a revert to this value): go on until somebody else's commit brought it
-func (h *history) trace(ctx context.Context, from *store.Commit, all []composed, root reconcile.Root,
+func (h *history) trace(ctx context.Context, from *store.Commit, all []composed, q reconcile.Query,
 ) ([]origin, error) {
 	f, err := h.walk(ctx, from.Hash, filesOf(all))
 	if err != nil {
 		return nil, err
 	}
-	f.root = root
+	f.query = q
 	var groups []*tracing
 	for _, tip := range all {
-		g := &tracing{origin: origin{nodes: slices.Concat(tip...), in: f.At, at: tip}, tip: tip}
-		for _, nodes := range tip {
+		g := &tracing{origin: origin{nodes: slices.Concat(tip...), in: f.At, at: tip}, tip: tip, as: tip}
+		for i, nodes := range tip {
 			p, err := newPursued(f, nodes)
 			if err != nil {
 				return nil, err
 			}
-			g.parts = append(g.parts, p)
+			g.parts, g.shown = append(g.parts, p), append(g.shown, i)
 		}
+		g.makes(q.Image)
 		groups = append(groups, g)
 	}
 	first := -1
@@ -150,14 +157,23 @@ func (g *tracing) step(ctx context.Context, f *walk, newer *store.Commit, ago in
 		}
 		what, blind = max(what, seen), blind || p.blind
 	}
+	g.embody()
 	switch {
 	case what == seenSame:
 		if g.own == nil && !blind {
 			g.in, g.ago = f.At, ago
 		}
-	case !g.parts[0].gone && g.tip.same(g.now()):
+	case !g.parts[0].gone && g.as.same(g.now()):
 		g.own, g.in, g.ago, g.at = nil, f.At, ago, g.now()
 	case g.own == nil || g.parts[0].gone:
+		made, err := g.dissolved(ctx, f, newer)
+		if err != nil {
+			return err
+		}
+		if made {
+			g.own, g.in, g.ago, g.at = nil, f.At, ago, g.now()
+			return nil
+		}
 		g.found(g.values())
 	}
 	return nil
@@ -170,15 +186,6 @@ func (g *tracing) now() composed {
 		if !p.gone || i == 0 {
 			out = append(out, p.told())
 		}
-	}
-	return out
-}
-
-// values are the nodes of the version that the walk is at, by node of the tip.
-func (g *tracing) values() []*manifest.Node {
-	var out []*manifest.Node
-	for _, p := range g.parts {
-		out = append(out, p.values()...)
 	}
 	return out
 }

@@ -222,6 +222,27 @@ func selected(n Node, selector string) Node {
 	return n
 }
 
+// SaidIn gives the part of a text that says a value, as a node: the tag of an image, or what stands there once. It says
+// false where neither is so.
+//
+//	reg.example.org/app:v1    v1
+func SaidIn(n Node, value string) (Node, bool) {
+	if value == "" || strings.Contains(n.Value, textGap) {
+		return Node{}, false
+	}
+	repository, tag, _ := Split(n.Value)
+	at := strings.Index(n.Value, value)
+	switch {
+	case n.Value == value:
+		return n, true
+	case tag == value:
+		at = len(repository) + 1
+	case strings.Count(n.Value, value) != 1:
+		return Node{}, false
+	}
+	return selected(n, n.Value[:at]+textGap+n.Value[at+len(value):]), true
+}
+
 // cutSelector cuts a text pointer into that of the scalar and what is meant of it.
 func cutSelector(pointer string) (base, selector string, ok bool) {
 	i := strings.LastIndexByte(pointer, '=')
