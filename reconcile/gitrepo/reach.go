@@ -46,6 +46,19 @@ func (h *history) reached(ctx context.Context, c *store.Commit, root reconcile.R
 	return r, nil
 }
 
+// unitsAt lists what is rendered at a commit, from its root on.
+func (h *history) unitsAt(ctx context.Context, c *store.Commit) ([]*unit, error) {
+	files, err := h.closure(c, reconcile.Root{})
+	if _, refused := reconcile.AsRefusal(err); err != nil && !refused {
+		return nil, err
+	}
+	r, err := h.reached(ctx, c, reconcile.Root{}, files)
+	if err != nil {
+		return nil, err
+	}
+	return r.units, nil
+}
+
 // below adds the units of the Flux Kustomizations that a unit renders.
 func (r *reach) below(u *unit) error {
 	tree := r.Snapshot(r.commit.Tree)

@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
-	"github.com/backstop-dev/backstop/reconcile"
-	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -78,19 +76,6 @@ func defaulted(text string) bool {
 		}
 	}
 	return true
-}
-
-// unitsAt lists what is rendered at a commit, from its root on.
-func (h *history) unitsAt(ctx context.Context, c *store.Commit) ([]*unit, error) {
-	files, err := h.closure(c, reconcile.Root{})
-	if _, refused := reconcile.AsRefusal(err); err != nil && !refused {
-		return nil, err
-	}
-	r, err := h.reached(ctx, c, reconcile.Root{}, files)
-	if err != nil {
-		return nil, err
-	}
-	return r.units, nil
 }
 
 // valuesIn lists the values that a variable has where units render a file.
