@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"maps"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -92,8 +93,14 @@ func claimNamedBlock(fields []entry, s spot, imageLike bool, set func(int, claim
 	if image >= 0 && !(s.item && isContainerList(s.key)) {
 		parts := blockParts(index, "")
 		maps.Copy(parts, blockParts(index, "image"))
-		_, tag, digest := Split(textAt(fields, key))
-		if len(parts) == 0 || tag != "" || digest != "" {
+		if hasVersion(textAt(fields, key)) {
+			return
+		}
+		if key == "image" && inValues(s) && strings.Contains(textAt(fields, key), "/") && isTag(textAt(fields, "version")) &&
+			!slices.Contains(slices.Collect(maps.Values(parts)), PartTag) {
+			versionAsTag(index, parts)
+		}
+		if len(parts) == 0 {
 			return
 		}
 		set(image, claim{part: PartRepository, group: group})
@@ -103,10 +110,14 @@ func claimNamedBlock(fields []entry, s spot, imageLike bool, set func(int, claim
 		return
 	}
 	parts := blockParts(index, "")
+	name := scalarAt(fields, "name")
+	if imageLike && name >= 0 && namesRepository(fields, name) && isTag(textAt(fields, "version")) {
+		versionAsTag(index, parts)
+	}
 	if !imageLike || len(parts) == 0 {
 		return
 	}
-	if name := scalarAt(fields, "name"); name >= 0 {
+	if name >= 0 {
 		set(name, claim{part: PartName, group: group})
 	}
 	for j, part := range parts {

@@ -37,6 +37,8 @@ func claimsOf(fields []entry, s spot) []claim {
 	}
 	claimHub(fields, s, set)
 	claimBlocks(fields, s, set)
+	claimPairs(fields, s, set)
+	claimAbove(fields, s, set)
 	claimImageKeys(fields, set)
 	claimSharedTag(fields, s, set)
 	if s.made {
@@ -62,7 +64,7 @@ func claimImageBlock(fields []entry, s spot, set func(int, claim)) {
 		set(i, claim{part: PartImage})
 	}
 	// Charts have words of their own for the whole.
-	for _, key := range []string{"fullName", "fullname", "ref"} {
+	for _, key := range []string{"fullName", "fullname", "ref", "unifiedRepoTag"} {
 		if i := scalarAt(fields, key); i >= 0 && looksLikeImage(key, textAt(fields, key)) {
 			set(i, claim{part: PartImage})
 		}
@@ -144,7 +146,8 @@ func isMute(o Object) bool {
 
 // isImageKey reports whether a key, wherever it stands, usually names a whole image.
 func isImageKey(key string) bool {
-	return key == "image" || key == "imageName" || strings.HasSuffix(key, "Image")
+	return key == "image" || key == "imageName" || strings.HasSuffix(key, "Image") ||
+		strings.HasSuffix(key, "_image")
 }
 
 // looksLikeImage keeps pictures, titles and templates out of what such a key holds.
