@@ -70,10 +70,17 @@ func (e *Engine) fillFailures(ctx context.Context, w *World, step Step, rb *v1al
 	return nil
 }
 
-func (e *Engine) fillVerdict(_ context.Context, _ *World, step Step, rb *v1alpha1.Rollback) error {
-	rb.Status.Verdict = &step.Verdict
-	rb.Status.Waiting, rb.Status.Question = nil, nil
-	return nil
+func (e *Engine) fillVerdict(ctx context.Context, w *World, step Step, rb *v1alpha1.Rollback) error {
+	s := &rb.Status
+	s.Verdict = &step.Verdict
+	s.Waiting, s.Question = nil, nil
+	if step.Verdict.Source != v1alpha1.VerdictByPolicy || s.Target == nil || s.Target.BadProved || asksRegistry(w) {
+		return nil
+	}
+	// What was in doubt when the target was chosen kept the policy from deciding, and does so no more.
+	p, _, err := w.fault(ctx, s.Target)
+	s.Target.BadProved = p.Finding == FindingAbsent
+	return err
 }
 
 // fillLapse withdraws a verdict: people are asked anew.

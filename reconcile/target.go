@@ -118,9 +118,8 @@ func (e *Engine) prove(ctx context.Context, w *World, rb *v1alpha1.Rollback, f F
 func (e *Engine) proveBad(ctx context.Context, w *World, rb *v1alpha1.Rollback, target *v1alpha1.Target,
 	policies []ImagePolicy,
 ) error {
-	for _, t := range w.rows() {
-		if t.Fault != nil && !asksRegistry(w) {
-			p, err := t.Fault(ctx, w, target)
+	if !asksRegistry(w) {
+		if p, ok, err := w.fault(ctx, target); ok {
 			target.BadProved, target.Proof = p.Finding == FindingAbsent, joinWords(p.Sentence, target.Proof)
 			return err
 		}
@@ -142,6 +141,17 @@ func (e *Engine) proveBad(ctx context.Context, w *World, rb *v1alpha1.Rollback, 
 	}
 	target.Proof = joinWords(bad.Sentence, target.Proof, q.Access.Missing)
 	return nil
+}
+
+// fault asks the first trigger on the record that knows whether the subject's image cannot run.
+func (w *World) fault(ctx context.Context, target *v1alpha1.Target) (Proof, bool, error) {
+	for _, t := range w.rows() {
+		if t.Fault != nil {
+			p, err := t.Fault(ctx, w, target)
+			return p, true, err
+		}
+	}
+	return Proof{}, false, nil
 }
 
 // rescanned reports whether the policies that image automation wrote the image by have gone back to the target since: a

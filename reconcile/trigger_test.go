@@ -143,6 +143,55 @@ func TestATriggerIsARow(t *testing.T) {
 	}
 }
 
+// What was in doubt when the target was chosen is not when the policy decides: the record says so.
+func TestTheRecordSaysWhatWasKnownWhenThePolicyDecided(t *testing.T) {
+	doubted := true
+	row := Trigger{
+		Type: v1alpha1.TriggerImagePull,
+		Observe: func(context.Context, *Look) (Observation, error) {
+			return Observation{Labels: map[string]map[string]string{"Deployment/app": {}}, Failures: []v1alpha1.Failure{{
+				Trigger: v1alpha1.TriggerImagePull, Cause: v1alpha1.CauseNotFound, Container: "app", Since: v1alpha1.NewTime(t0),
+				Workload: v1alpha1.Workload{Kind: "Deployment", Name: "app", UID: "w"}}}}, nil
+		},
+		Doubts: func(*World) []v1alpha1.Doubt {
+			if doubted {
+				return []v1alpha1.Doubt{{Type: v1alpha1.DoubtCause, Message: "one node alone"}}
+			}
+			return nil
+		},
+		Prove: func(context.Context, *World, Former) (Proof, error) { return Proof{Finding: FindingPresent}, nil },
+		Fault: func(context.Context, *World, *v1alpha1.Target) (Proof, error) {
+			if doubted {
+				return Proof{Finding: FindingUnproved}, nil
+			}
+			return Proof{Finding: FindingAbsent}, nil
+		},
+	}
+	m := newModel()
+	m.dark = true
+	e := m.engine("a", Budget{})
+	e.Triggers = []Trigger{row}
+	m.selected = imgBad
+	m.writeBack()
+	walk := func() *v1alpha1.RollbackStatus {
+		t.Helper()
+		for range 3 {
+			if _, err := e.Walk(t.Context(), ImageKey(m.ns, imgBad)); err != nil {
+				t.Fatal(err)
+			}
+			m.now = m.now.Add(10 * time.Second)
+		}
+		return &m.records[RollbackName(ImageKey(m.ns, imgBad), 1)].Status
+	}
+	if s := walk(); s.Target == nil || s.Target.BadProved || s.Verdict != nil {
+		t.Fatalf("in doubt: %+v %+v", s.Target, s.Verdict)
+	}
+	doubted = false
+	if s := walk(); s.Verdict == nil || s.Verdict.Source != v1alpha1.VerdictByPolicy || !s.Target.BadProved {
+		t.Errorf("the doubt is gone: %+v %+v", s.Target, s.Verdict)
+	}
+}
+
 // A record that two triggers are about ends when both say so, and a person is asked where one of them wants it.
 func TestTwoTriggersMeetInOneRecord(t *testing.T) {
 	met := func(changes ...worldChange) World {
