@@ -121,7 +121,9 @@ func (w *Watcher) resolveCanary(ctx context.Context, l *look, ref v1alpha1.Objec
 		}
 		now, says = crashed.keys(ref.Namespace), crashed.elsewhere()
 		switch {
-		case len(now) > 0, w.mayBeOver(ref):
+		case len(now) > 0:
+			again = w.failsOn(crashed)
+		case w.mayBeOver(ref):
 			again = failingFor
 		case len(crashed.judged) > 0:
 			again = w.settles(crashed)

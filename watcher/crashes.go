@@ -124,11 +124,24 @@ func (w *Watcher) mayBeOver(ref v1alpha1.ObjectRef) bool {
 // settles is after how long a workload is looked at again about which nothing is to be done yet.
 func (w *Watcher) settles(seen *observed) time.Duration {
 	incomplete := slices.ContainsFunc(seen.judged, func(j trigger.Judgement) bool { return !j.Complete })
-	young := w.opts.Now().Sub(seen.facts.New.Made) < youngFor
-	if incomplete && young && w.crashes.queue.Len() < fewUnsettled {
+	if incomplete && w.soonTold(seen) {
 		return settlesWithin
 	}
 	return unsettledFor
+}
+
+// failsOn is after how long a workload is looked at again that fails. Where all that is missing is a second node, more
+// pods of it tell soon, and not every start of theirs has an event.
+func (w *Watcher) failsOn(seen *observed) time.Duration {
+	if slices.ContainsFunc(seen.judged, trigger.Judgement.Spreads) && w.soonTold(seen) {
+		return settlesWithin
+	}
+	return failingFor
+}
+
+// soonTold reports whether the pods of a new revision are still in their first starts, and few others are.
+func (w *Watcher) soonTold(seen *observed) bool {
+	return seen.facts.New != nil && w.opts.Now().Sub(seen.facts.New.Made) < youngFor && w.crashes.queue.Len() < fewUnsettled
 }
 
 // Nudge enqueues what concerns an object that somebody says has changed. It is for hints from outside the API server:

@@ -60,7 +60,9 @@ func (w *Watcher) resolveCrash(ctx context.Context, ref v1alpha1.ObjectRef) (aga
 	now := seen.keys(ref.Namespace)
 	w.takeIn(ref, now, seen.elsewhere())
 	switch {
-	case len(now) > 0, w.mayBeOver(ref):
+	case len(now) > 0:
+		return w.failsOn(seen), nil
+	case w.mayBeOver(ref):
 		return failingFor, nil
 	case len(seen.judged) > 0:
 		return w.settles(seen), nil

@@ -3,6 +3,7 @@ package watcher
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	"github.com/backstop-dev/backstop/reconcile/trigger"
@@ -50,9 +51,43 @@ func TestWhatIsNotTheImagesFaultIsSaidAndBlamesNoImage(t *testing.T) {
 			}
 		})
 	}
+	crashesTellOnce(t, said)
+}
+
+func crashesTellOnce(t *testing.T, said string) {
+	t.Helper()
 	told := newCrashes(nil)
 	ref := v1alpha1.ObjectRef{Kind: "Deployment", Namespace: "prod", Name: "web"}
 	if !told.tells(ref, said) || told.tells(ref, said) || told.tells(ref, "") || !told.tells(ref, said) {
 		t.Error("it is said once, and again when it was over in between")
+	}
+}
+
+// A policy that decides waits for a second node alone, and not every start of the other pods has an event.
+func TestAWorkloadIsLookedAtSoonWhereASecondNodeIsAllThatIsMissing(t *testing.T) {
+	now := noon()
+	const young, old = time.Minute, 10 * time.Minute
+	for name, c := range map[string]struct {
+		age             time.Duration
+		failing, wanted int32
+		doubts          []v1alpha1.DoubtType
+		want            time.Duration
+	}{
+		"two pods, one fails on one node":     {young, 1, 2, []v1alpha1.DoubtType{v1alpha1.DoubtOneNode}, settlesWithin},
+		"one pod alone is wanted":             {young, 1, 1, []v1alpha1.DoubtType{v1alpha1.DoubtOneNode}, failingFor},
+		"nothing is missing":                  {young, 2, 2, nil, failingFor},
+		"a person decides for another reason": {young, 1, 2, []v1alpha1.DoubtType{v1alpha1.DoubtMixed, v1alpha1.DoubtOneNode}, failingFor},
+		"it has failed for long":              {old, 1, 2, []v1alpha1.DoubtType{v1alpha1.DoubtOneNode}, failingFor},
+	} {
+		w := &Watcher{opts: Options{Now: func() time.Time { return now }}, crashes: newCrashes(nil)}
+		j := trigger.Judgement{Complete: true, Fault: v1alpha1.FaultImage,
+			Evidence: v1alpha1.Rollout{Pods: v1alpha1.RolloutPods{Failing: c.failing, Wanted: c.wanted}}}
+		for _, d := range c.doubts {
+			j.Evidence.Doubts = append(j.Evidence.Doubts, v1alpha1.RolloutDoubt{Type: d})
+		}
+		seen := &observed{facts: trigger.Facts{New: &trigger.Revision{Made: now.Add(-c.age)}}, judged: []trigger.Judgement{j}}
+		if got := w.failsOn(seen); got != c.want {
+			t.Errorf("%s: again after %s, want %s", name, got, c.want)
+		}
 	}
 }
