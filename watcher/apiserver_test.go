@@ -46,7 +46,7 @@ func resources() map[string]string {
 		"rollbacks": "Rollback", "rollbackpolicies": "RollbackPolicy", "imagepolicies": "ImagePolicy",
 		"imageupdateautomations": "ImageUpdateAutomation", "gitrepositories": "GitRepository",
 		"kustomizations": "Kustomization", "helmreleases": "HelmRelease",
-		"canaries": "Canary", "rollouts": "Rollout", "events": "Event",
+		"canaries": "Canary", "rollouts": "Rollout", "analysisruns": "AnalysisRun", "events": "Event",
 	}
 }
 

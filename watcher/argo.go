@@ -15,6 +15,7 @@ import (
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 	kinds "github.com/backstop-dev/backstop/internal/workload"
+	"github.com/backstop-dev/backstop/reconcile/kube"
 	"github.com/backstop-dev/backstop/reconcile/trigger"
 )
 
@@ -71,6 +72,41 @@ func (p *Pods) rolled(ctx context.Context, l *look, kind, name string) (*objects
 		out.ReplicaSets = append(out.ReplicaSets, out.ofDeployment(&list.Items[i]))
 	}
 	return out, selector, nil
+}
+
+// analyses reads for which metrics the analyses of the update failed. Where they may not be read, or are gone, nothing
+// shows what was measured.
+func (c *candidate) analyses(ctx context.Context) error {
+	s := &c.facts.Status
+	if s.Reason != v1alpha1.CanaryAnalysis || c.pods.Custom == nil {
+		return nil
+	}
+	client, err := c.pods.Custom(trigger.ArgoAnalysis.GroupVersion())
+	if err != nil {
+		return err
+	}
+	obj, err := client.Get().Namespace(c.namespace).Resource(trigger.ArgoAnalyses).
+		VersionedParams(&metav1.ListOptions{LabelSelector: argoHash + "=" + s.Spec}, metav1.ParameterCodec).Do(ctx).Get()
+	switch {
+	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("list the AnalysisRuns of %s: %w", s.By, err)
+	}
+	list, ok := obj.(*kube.Items[unstructured.Unstructured, *unstructured.Unstructured])
+	if !ok {
+		return nil
+	}
+	for i := range list.Items {
+		run := &list.Items[i]
+		if run.Err != nil || !madeBy(run, c.object) {
+			continue
+		}
+		if failed, err := trigger.ReadAnalysis(run.Object); err == nil {
+			c.facts.FailedMetrics = append(c.facts.FailedMetrics, failed...)
+		}
+	}
+	return nil
 }
 
 // selectorOf is what a Rollout selects its pods by; nil where it does not say.

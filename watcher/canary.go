@@ -217,6 +217,9 @@ func (c *candidate) argo(ctx context.Context) error {
 	if s.State != trigger.CanaryFailed {
 		return nil
 	}
+	if err := c.analyses(ctx); err != nil {
+		return err
+	}
 	list, err := c.client.AppsV1().ReplicaSets(c.namespace).List(ctx, metav1.ListOptions{LabelSelector: argoHash})
 	switch {
 	case apierrors.IsForbidden(err):

@@ -28,6 +28,9 @@ func judgedRollout(t *testing.T, s *apiServer, spec map[string]any) func(phase, 
 		rs.Status.ReadyReplicas = 1
 		s.put(t, rs)
 	}
+	for name, value := range map[string]string{"h1": "[0.1]", "h2": "[0.8]"} {
+		s.put(t, analysisRun("web-"+name, name, "rollout-web", value))
+	}
 	return func(phase, stable, reason string) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
@@ -38,6 +41,48 @@ func judgedRollout(t *testing.T, s *apiServer, spec map[string]any) func(phase, 
 					"message":            `Rollout aborted update to revision 2: Metric "x" assessed Failed due to failed (1) > failureLimit (0)`,
 					"lastTransitionTime": noon().Format(time.RFC3339)}}},
 		}}
+	}
+}
+
+// analysisRun is an analysis of a ReplicaSet of a Rollout, which failed by one value of the metric x.
+func analysisRun(name, hash, of, value string) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun",
+		"metadata": map[string]any{"namespace": "app", "name": name, "uid": name, "labels": map[string]any{argoHash: hash},
+			"ownerReferences": []any{map[string]any{"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "web", "uid": of,
+				"controller": true}}},
+		"status": map[string]any{"phase": "Failed", "metricResults": []any{map[string]any{"name": "x", "phase": "Failed",
+			"measurements": []any{map[string]any{"phase": "Failed", "value": value}}}}},
+	}}
+}
+
+// What was measured is read of the analyses of this update alone, and where none shows it a person decides.
+func TestAnUpdateThatArgoRefusedByWhatNobodyMeasuredAsks(t *testing.T) {
+	for name, change := range map[string]func(*testing.T, *apiServer){
+		"its analysis has no value": func(t *testing.T, s *apiServer) { s.put(t, analysisRun("web-h2", "h2", "rollout-web", "")) },
+		"it is another Rollout's":   func(t *testing.T, s *apiServer) { s.put(t, analysisRun("web-h2", "h2", "rollout-api", "[0.8]")) },
+		"it is of another update":   func(t *testing.T, s *apiServer) { s.put(t, analysisRun("web-h2", "h3", "rollout-web", "[0.8]")) },
+		"they may not be read":      func(_ *testing.T, s *apiServer) { s.forbid("analysisruns", 403) },
+		"there is no such kind":     func(_ *testing.T, s *apiServer) { s.forbid("analysisruns", 404) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, r := newAPIServer(t, deployment(badImage)), &walks{}
+				rollout := judgedRollout(t, s, map[string]any{"workloadRef": map[string]any{"kind": "Deployment", "name": "web"}})
+				change(t, s)
+				w := run(t, s, r, Options{})
+				s.put(t, rollout("Degraded", "h1", "RolloutAborted"))
+				want(t, "an aborted update", r, webKey)
+				seen, err := w.Pods().Failing(t.Context(), reconcile.ImageKey("app", badImage), nil)
+				if err != nil || len(seen.Failures) != 1 {
+					t.Fatalf("seen: %+v %v", seen, err)
+				}
+				f := seen.Failures[0].Canary
+				if f.Reason != v1alpha1.CanaryMetrics || len(f.Doubts) != 1 || f.Doubts[0].Type != v1alpha1.DoubtMetrics {
+					t.Errorf("the failure is %+v", f)
+				}
+			})
+		})
 	}
 }
 

@@ -65,6 +65,7 @@ func customKinds() *runtime.Scheme {
 	tolerant[v1alpha1.RollbackPolicy](scheme, v1alpha1.GroupVersion.WithKind(kindRollbackPolicy))
 	tolerant[unstructured.Unstructured](scheme, trigger.Flagger)
 	tolerant[unstructured.Unstructured](scheme, trigger.Argo)
+	tolerant[unstructured.Unstructured](scheme, trigger.ArgoAnalysis)
 	conditioned(scheme, kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind))
 	conditioned(scheme, helmv2.GroupVersion.WithKind(helmv2.HelmReleaseKind))
 	for _, gvk := range []schema.GroupVersionKind{

@@ -33,8 +33,10 @@ type refused struct {
 	Canary         map[string]any
 	Target, Former *side
 	Words          []said
-	NoRoom         string
-	Promoted       map[string]string
+	// Analyses are the AnalysisRuns of Argo.
+	Analyses []map[string]any
+	NoRoom   string
+	Promoted map[string]string
 	// Others crash, Siblings run an image of the update well.
 	Others, Siblings []string
 }
@@ -143,6 +145,11 @@ func (r *refused) judge() (fault, then string, doubts []string, all []trigger.Ju
 		Remembered: r.Promoted != nil, Promoted: r.Promoted, Others: r.Others, Siblings: r.Siblings}
 	for _, w := range r.Words {
 		f.Words = append(f.Words, trigger.Word{At: w.At, Text: w.Says, Count: w.Count})
+	}
+	for _, a := range r.Analyses {
+		if failed, err := trigger.ReadAnalysis(&unstructured.Unstructured{Object: a}); err == nil {
+			f.FailedMetrics = append(f.FailedMetrics, failed...)
+		}
 	}
 	all = trigger.JudgeCanary(f)
 	fault, then = "nothing", "waits"

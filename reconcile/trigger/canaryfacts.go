@@ -30,6 +30,8 @@ type CanaryFacts struct {
 	Target, Former *Side
 	// Words are the canary's own events, newest first.
 	Words []Word
+	// FailedMetrics are those for which the analyses of Argo failed that judged the update.
+	FailedMetrics []FailedMetric
 	// NoRoom means that the cluster had no room, no volume or no quota for a pod of the update; empty where nothing says
 	// so.
 	NoRoom string
@@ -62,5 +64,7 @@ type canaryView struct {
 	reason   v1alpha1.CanaryReason
 	detected time.Time
 	checks   []string
-	changed  []v1alpha1.TemplateChange
+	// blind says what of the analysis was not measured.
+	blind   string
+	changed []v1alpha1.TemplateChange
 }

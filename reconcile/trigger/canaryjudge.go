@@ -20,6 +20,7 @@ func JudgeCanary(f *CanaryFacts) []Judgement {
 	}
 	v := &canaryView{CanaryFacts: f}
 	v.reason, v.detected, v.checks = f.Status.explained(f.Words)
+	v.analysed()
 	if !f.Status.At.IsZero() && f.Target.Made.After(f.Status.At) {
 		// Nobody has judged it yet.
 		return nil

@@ -1,6 +1,7 @@
 package trigger
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -109,7 +110,7 @@ func (v *canaryView) metrics() string {
 	if v.reason != v1alpha1.CanaryMetrics {
 		return ""
 	}
-	return "nothing was measured, or what measures failed"
+	return cmp.Or(v.blind, "nothing was measured, or what measures failed")
 }
 
 func (v *canaryView) aborted() string {

@@ -66,6 +66,23 @@ func (w *World) argoSays(env string, status map[string]any) {
 	w.judged(env, "rollout.argoproj.io/backend", status)
 }
 
+// argoMeasured makes the analysis of a ReplicaSet that failed by a value, as Argo's controller would.
+func (w *World) argoMeasured(env, hash, value string) {
+	w.t.Helper()
+	o, err := w.argo(env)
+	w.must(err)
+	run := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun",
+		"status": map[string]any{"phase": "Failed", "metricResults": []any{map[string]any{"name": "success-rate", "phase": "Failed",
+			"measurements": []any{map[string]any{"phase": "Failed", "value": value}}}}},
+	}}
+	run.SetNamespace(o.GetNamespace())
+	run.SetName("backend-" + hash + "-2")
+	run.SetLabels(map[string]string{argoHash: hash})
+	run.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(o, o.GroupVersionKind())})
+	w.must(w.Client.Create(w.t.Context(), run))
+}
+
 func healthy(hash string) map[string]any {
 	return map[string]any{"phase": "Healthy", "stableRS": hash, "currentPodHash": hash, "abort": false, "message": "", "conditions": []any{}}
 }
@@ -88,6 +105,7 @@ func TestAnAbortedRolloutOfArgoIsTakenBack(t *testing.T) {
 	bad := w.Fleet.Image("backend", fleet.Tag(prod, 1))
 	suspect := w.wroteBack(prod, "backend", fleet.Tag(prod, 1))
 	w.argoMakes(prod, bad, "bbb")
+	w.argoMeasured(prod, "bbb", "[0.81]")
 	at := time.Now().UTC().Format(time.RFC3339)
 	why := `Rollout aborted update to revision 2: Metric "success-rate" assessed Failed due to failed (2) > failureLimit (1)`
 	w.argoSays(prod, map[string]any{

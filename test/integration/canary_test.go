@@ -28,7 +28,8 @@ func (w *World) judges() {
 	kinds, err := os.ReadFile("testdata/canaries.yaml")
 	w.must(err)
 	w.must(w.Env.Apply(w.t.Context(), string(kinds)))
-	_, err = w.Env.Kubectl(w.t.Context(), "wait", "--for=condition=Established", "crd/canaries.flagger.app", "crd/rollouts.argoproj.io")
+	_, err = w.Env.Kubectl(w.t.Context(), "wait", "--for=condition=Established", "crd/canaries.flagger.app", "crd/rollouts.argoproj.io",
+		"crd/analysisruns.argoproj.io")
 	w.must(err)
 }
 

@@ -234,7 +234,8 @@ func (w *World) refuses() {
 	}
 	w.judged(prod, "canary/nothing", refused(nil))
 	w.judged(prod, "rollout/nothing", map[string]any{"phase": "Degraded", "observedGeneration": "1", "currentPodHash": "b", "stableRS": "a",
-		"conditions": []any{map[string]any{"type": "Progressing", "status": "False", "reason": "RolloutAborted", "message": "aborted"}}})
+		"conditions": []any{map[string]any{"type": "Progressing", "status": "False", "reason": "RolloutAborted",
+			"message": `Rollout aborted update to revision 2: Metric "x" assessed Failed`}}})
 }
 
 // changedByHand changes a Deployment and a DaemonSet, whose histories are kept by different kinds.
