@@ -192,7 +192,8 @@ func (c *candidate) settled(ctx context.Context, t *templated) error {
 
 func sameImages(a, b *corev1.PodTemplateSpec) bool { return slices.Equal(imagesOf(a), imagesOf(b)) }
 
-// argo reads the two ReplicaSets between which a Rollout shifts, and the object that has the template.
+// argo reads the object that has the template of a Rollout, what its analyses measured, and the two ReplicaSets between
+// which it shifts.
 func (c *candidate) argo(ctx context.Context) error {
 	s := &c.facts.Status
 	template := c.object
@@ -220,6 +221,12 @@ func (c *candidate) argo(ctx context.Context) error {
 	if err := c.analyses(ctx); err != nil {
 		return err
 	}
+	return c.argoSides(ctx)
+}
+
+// argoSides reads the two ReplicaSets of a Rollout that refuses an update.
+func (c *candidate) argoSides(ctx context.Context) error {
+	s := &c.facts.Status
 	list, err := c.client.AppsV1().ReplicaSets(c.namespace).List(ctx, metav1.ListOptions{LabelSelector: argoHash})
 	switch {
 	case apierrors.IsForbidden(err):

@@ -141,7 +141,8 @@ func (w *Watcher) failsOn(seen *observed) time.Duration {
 
 // soonTold reports whether the pods of a new revision are still in their first starts, and few others are.
 func (w *Watcher) soonTold(seen *observed) bool {
-	return seen.facts.New != nil && w.opts.Now().Sub(seen.facts.New.Made) < youngFor && w.crashes.queue.Len() < fewUnsettled
+	rev := seen.facts.New
+	return rev != nil && w.opts.Now().Sub(rev.Made) < youngFor && w.crashes.queue.Len() < fewUnsettled
 }
 
 // Nudge enqueues what concerns an object that somebody says has changed. It is for hints from outside the API server:

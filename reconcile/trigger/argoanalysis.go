@@ -89,8 +89,8 @@ func (v *canaryView) analysed() {
 	if v.Status.By.Kind != Argo.Kind || v.reason != v1alpha1.CanaryAnalysis {
 		return
 	}
-	v.reason, v.blind = v1alpha1.CanaryMetrics, "no AnalysisRun of it is there that failed, or Backstop may not read them: "+
-		"nothing shows what was measured"
+	v.reason, v.blind = v1alpha1.CanaryMetrics, "no AnalysisRun of it is there that failed, or Backstop may not read "+
+		"them: nothing shows what was measured"
 	for i := range v.FailedMetrics {
 		m := &v.FailedMetrics[i]
 		v.checks = append(v.checks, m.String())

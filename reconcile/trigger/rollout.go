@@ -96,8 +96,8 @@ func (f *Facts) judge(group []*symptom) Judgement {
 	return out
 }
 
-// Spreads reports whether all that keeps a policy from deciding is that one node alone was seen, while other pods of the
-// revision do not fail yet.
+// Spreads reports whether all that keeps a policy from deciding is that one node alone was seen, while other pods of
+// the revision do not fail yet.
 func (j Judgement) Spreads() bool {
 	e := &j.Evidence
 	return j.Complete && j.Fault == v1alpha1.FaultImage && e.Pods.Failing < e.Pods.Wanted && len(e.Doubts) == 1 &&
