@@ -73,6 +73,11 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	}
 	origin.Source.Since = w.since
 	w.ReadOnly, w.ReadOnlyKind = e.readOnly(w, origin.Source), origin.Source.ReadOnlyKind
+	if s.Verdict == nil && s.Target != nil {
+		if err := e.alongside(ctx, w, &origin); err != nil {
+			return err
+		}
+	}
 	w.Suspended, w.Remediated = origin.Suspended, origin.Remediated
 	since := lookback(w.Now, w.Policy.Cooldown, w.Budget.Per)
 	if s.Ended() && s.Change != nil {
